@@ -1,0 +1,54 @@
+# Everything runs from a virtual environment in .venv that this file makes; nothing else is needed but Python 3.11+.
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+STAMP  := $(VENV)/.installed
+
+.DEFAULT_GOAL := help
+.PHONY: help install demo up test test-kafka test-minio lint format bench contracts clean
+
+help: ## show this list
+	@awk -F':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+install: $(STAMP) ## make the virtual environment with everything for development
+
+$(STAMP): pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "callstream needs Python 3.11 or newer; set PYTHON=/path/to/python3.11")'
+	@echo "installing callstream into $(VENV) (once; one to five minutes)"
+	@$(PYTHON) -m venv $(VENV)
+	@$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	@touch $@
+
+demo: $(STAMP) ## analyse the example recordings on the embedded stack and show what was found
+	@$(BIN)/callstream demo
+
+up: $(STAMP) ## the same stack, kept: Apache Kafka on disk, ClickHouse, workers
+	@$(BIN)/callstream up
+
+test: $(STAMP) ## every test that needs no outside server
+	@$(BIN)/pytest -m "not kafka and not minio"
+
+test-kafka: $(STAMP) ## the broker-facing tests and the end-to-end run on Apache Kafka
+	@$(BIN)/pytest -m kafka
+
+test-minio: $(STAMP) ## the object-store contract on a real MinIO server (built with Go)
+	@$(BIN)/pytest -m minio
+
+lint: $(STAMP) ## ruff, mypy --strict and the import contracts
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy .
+	@$(BIN)/lint-imports
+
+format: $(STAMP) ## let ruff rewrite what it can
+	@$(BIN)/ruff check --fix .
+	@$(BIN)/ruff format .
+
+bench: $(STAMP) ## measure against plain faster-whisper in the same run
+	@$(BIN)/python benchmarks/pipeline_overhead.py
+
+contracts: $(STAMP) ## write the JSON Schemas and the AsyncAPI document again
+	@$(BIN)/callstream contracts
+
+clean: ## remove the virtual environment and caches
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache

@@ -1,0 +1,1 @@
+"""What flows through callstream and what is stored: messages, topics, lexicons, ClickHouse migrations."""

@@ -1,0 +1,109 @@
+"""`CallEnded` v1: a call is over and its recording lies in the object store."""
+
+from datetime import date
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, StringConstraints, model_validator
+
+from schemas.message import Identifier, Message, Record, Sha256, ShortText, Slug, TenantId, UtcDatetime
+
+Role = Literal["agent", "customer", "unknown"]
+"""Who speaks. A voice bot speaks as `agent` (`handled_by` says that it is one)."""
+
+
+class Agent(Record):
+    """The person or bot that handled the call."""
+
+    id: Identifier
+    team: ShortText | None = None
+    hired_on: date | None = None
+    seniority: Literal["new", "regular", "senior"] | None = None
+
+
+class Customer(Record):
+    """The other side, without its phone number."""
+
+    key: Sha256 | None = Field(
+        default=None,
+        description="HMAC-SHA-256 of the normalised phone number (R30); null when the number was withheld",
+    )
+    tags: tuple[ShortText, ...] = Field(default=(), max_length=64)
+    value_tier: ShortText | None = None
+
+
+class AudioEncryption(Record):
+    """How the recording is encrypted at rest."""
+
+    algorithm: ShortText
+    key_id: Identifier
+    parameters: dict[ShortText, ShortText] = Field(default_factory=dict, max_length=16)
+
+
+class Audio(Record):
+    """Where the recording lies and what it must be.
+
+    `container`, `codec`, `sample_rate_hz` and `channels` are what the telephony side says; `listen` trusts the
+    file and records what it found.
+    """
+
+    uri: Annotated[str, StringConstraints(pattern=r"^s3://[a-z0-9][a-z0-9.-]{1,62}/[^\x00-\x1f\x7f]{1,900}$")]
+    sha256: Sha256
+    bytes: int = Field(ge=0)
+    container: Slug | None = None
+    codec: Slug | None = None
+    sample_rate_hz: int | None = Field(default=None, ge=1, le=768_000)
+    channels: int | None = Field(default=None, ge=1, le=64)
+    channel_roles: tuple[Role, ...] | None = Field(
+        default=None, max_length=64, description="role of each channel, in the order of the channels in the file"
+    )
+    encryption: AudioEncryption | None = None
+
+
+class Csat(Record):
+    """What the customer answered after the call."""
+
+    score: float
+    scale_min: float = 1
+    scale_max: float = 5
+
+    @model_validator(mode="after")
+    def _score_is_on_the_scale(self) -> Self:
+        if not self.scale_min <= self.score <= self.scale_max or self.scale_min == self.scale_max:
+            raise ValueError("score must lie on the scale")
+        return self
+
+
+class CallEnded(Message):
+    """A call has ended and its recording is durable in the object store (R6–R8)."""
+
+    schema_version: Literal[1] = 1
+    tenant_id: TenantId
+    call_id: Identifier
+    direction: Literal["inbound", "outbound"]
+    handled_by: Literal["human", "bot"] = "human"
+    started_at: UtcDatetime
+    ended_at: UtcDatetime
+    agent: Agent
+    customer: Customer = Customer()
+    queue: ShortText | None = None
+    inquiry_type: ShortText | None = None
+    industry: Slug = "general"
+    course_type: Slug | None = None
+    order_id: ShortText | None = None
+    order_status: ShortText | None = None
+    crm: dict[ShortText, ShortText] = Field(
+        default_factory=dict, max_length=64, description="free references into other systems"
+    )
+    recording_notice_played: bool | None = Field(
+        default=None, description="the telephony side played the recording notice before recording began (R15)"
+    )
+    language_hint: Annotated[str, StringConstraints(pattern=r"^[A-Za-z]{2,8}(-[A-Za-z0-9]{1,8})*$")] | None = None
+    audio: Audio
+    csat: Csat | None = None
+    legal_hold: bool = False
+
+    @model_validator(mode="after")
+    def _ends_after_it_starts(self) -> Self:
+        if self.ended_at < self.started_at:
+            raise ValueError("ended_at is before started_at")
+        return self

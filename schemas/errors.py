@@ -1,0 +1,30 @@
+"""The three ways in which handling a message can end badly.
+
+Every stage knows exactly these: an `InvalidMessageError` becomes a dead letter, a `RetryableError` is tried
+again and keeps its offset, anything else is a bug and stops the worker with the offset unmoved.
+"""
+
+from collections.abc import Iterable
+
+
+class InvalidMessageError(Exception):
+    """This message can never be processed, however often it is tried; it becomes a dead letter.
+
+    `problems` are sentences that are safe to store and to log: names of schema fields and kinds of error,
+    never a value of the message.
+    """
+
+    def __init__(self, problems: Iterable[str]) -> None:
+        self.problems = tuple(problems)
+        super().__init__("; ".join(self.problems))
+
+
+class ConflictingCallError(InvalidMessageError):
+    """A second, different event claims the id of a call that was already heard."""
+
+
+class RetryableError(Exception):
+    """An outside system did not answer as it should; the same message is tried again, its offset stays.
+
+    The text names the system and the operation, never the content of a call.
+    """

@@ -1,0 +1,36 @@
+"""`Finding`: the one result type of all detectors."""
+
+from typing import Literal
+
+from pydantic import Field
+
+from schemas.call_ended import Role
+from schemas.message import Record, Slug
+
+Severity = Literal["info", "low", "medium", "high", "critical"]
+
+
+class Finding(Record):
+    """Something that a detector found in a call, with its evidence.
+
+    `quote` is the sentence around the hit as it stands in the transcript, `matched` the hit itself;
+    `attributes` may hold `segment_id`, `match_start`, `match_end` (character offsets of the hit in the text of
+    that segment) and whatever else the detector documents.
+    """
+
+    finding_id: str = Field(
+        description="uuid5 of call, detector, rule, rule version and place: the same on every delivery"
+    )
+    detector: Slug
+    rule_id: str
+    rule_version: str
+    category: Slug
+    role: Role
+    start_ms: int = Field(ge=0)
+    end_ms: int = Field(ge=0)
+    quote: str = ""
+    matched: str = ""
+    severity: Severity
+    score_delta: float = 0
+    confidence: float = Field(default=1, ge=0, le=1)
+    attributes: dict[str, str | int | float | bool] = Field(default_factory=dict)

@@ -1,0 +1,108 @@
+"""`Transcript` v1: what was said, by whom and when — or why the recording could not be heard."""
+
+from typing import Literal, Self
+
+from pydantic import Field, model_validator
+
+from schemas.call_ended import CallEnded, Role
+from schemas.message import Identifier, Message, Record, ShortText, TenantId, UtcDatetime
+from schemas.outcome import Outcome
+
+
+class Interval(Record):
+    """A stretch of the recording, in milliseconds from its start; `end_ms` is exclusive."""
+
+    start_ms: int = Field(ge=0)
+    end_ms: int = Field(ge=0)
+
+    @model_validator(mode="after")
+    def _ends_after_it_starts(self) -> Self:
+        if self.end_ms < self.start_ms:
+            raise ValueError("end_ms is before start_ms")
+        return self
+
+
+class Word(Interval):
+    """One word (for Chinese, what the recogniser takes for one) with its confidence, 0–1."""
+
+    text: str
+    confidence: float = Field(ge=0, le=1)
+
+
+class Segment(Interval):
+    """One stretch of speech of one speaker."""
+
+    segment_id: int = Field(ge=0, description="position in the order of start_ms, from 0")
+    channel: int = Field(ge=0)
+    role: Role
+    text: str
+    words: tuple[Word, ...] = ()
+    confidence: float = Field(
+        ge=0, le=1, description="mean confidence of the words; of the segment where there are none"
+    )
+
+
+class Rejected(Interval):
+    """Text that the recogniser produced and that is not believed, with the reason."""
+
+    channel: int = Field(ge=0)
+    role: Role
+    text: str
+    reason: Literal["no_speech", "repetition", "known_phantom", "low_confidence"]
+
+
+class EngineIdentity(Record):
+    """Which recogniser wrote a transcript. Two transcripts with equal identity and audio are interchangeable."""
+
+    name: str
+    version: str
+    model: str
+    settings: dict[str, str | int | float | bool | None] = Field(default_factory=dict)
+
+
+class AudioFacts(Record):
+    """What the file turned out to be."""
+
+    container: str
+    codec: str
+    sample_rate_hz: int = Field(ge=1)
+    channels: int = Field(ge=1)
+    duration_ms: int = Field(ge=0)
+    identical_channels: bool = False
+
+
+class Transcript(Message):
+    """The result of `listen` for one call.
+
+    `outcome` is null when the recording was heard; otherwise it is the terminal outcome of the call and
+    `segments` is empty. `call` is the event itself, so that no later stage needs another source.
+    """
+
+    schema_version: Literal[1] = 1
+    tenant_id: TenantId
+    call_id: Identifier
+    call: CallEnded
+    outcome: Outcome | None = None
+    outcome_reason: ShortText | None = None
+    language: str | None = Field(default=None, description="detected language, ISO 639-1 (yue for Cantonese)")
+    language_confidence: float | None = Field(default=None, ge=0, le=1)
+    engine: EngineIdentity
+    audio: AudioFacts | None = None
+    segments: tuple[Segment, ...] = ()
+    rejected: tuple[Rejected, ...] = ()
+    speech: dict[Role, tuple[Interval, ...]] = Field(default_factory=dict, description="speech intervals per role")
+    roles_inferred: bool = False
+    real_time_factor: float | None = Field(
+        default=None, ge=0, description="seconds of work (decoding, VAD, recognition) per second of recording"
+    )
+    transcribed_at: UtcDatetime
+
+    @model_validator(mode="after")
+    def _is_consistent(self) -> Self:
+        if (self.tenant_id, self.call_id) != (self.call.tenant_id, self.call.call_id):
+            raise ValueError("tenant_id and call_id must be those of the call")
+        if (self.outcome is None) != (self.outcome_reason is None):
+            raise ValueError("an outcome needs a reason, and a reason an outcome")
+        if self.outcome is not None and self.segments:
+            raise ValueError("a call that was not heard has no segments")
+        return self

@@ -1,0 +1,1 @@
+"""The wiring: topology, stages, adapters to outside systems, embedded stack, command line."""

@@ -1,0 +1,1 @@
+"""The embedded stack: brokers, ClickHouse engine and workers as child processes of one command."""

@@ -1,0 +1,88 @@
+"""What the pipeline needs from the outside. Every implementation passes the contract test of its port."""
+
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Protocol
+
+from schemas.dead_letter import DeadLetter
+
+
+class Clock(Protocol):
+    """Time is an argument: nothing but a clock asks the system for it."""
+
+    def now(self) -> datetime:
+        """The present, aware, in UTC."""
+        ...
+
+
+class SystemClock:
+    """The machine's clock."""
+
+    def now(self) -> datetime:
+        return datetime.now(UTC)
+
+
+class ObjectMissingError(Exception):
+    """There is no object under that key."""
+
+
+class ForeignUriError(Exception):
+    """The URI does not point into the bucket that this store serves."""
+
+
+class ObjectStore(Protocol):
+    """A bucket of immutable objects, addressed by key (`recordings/acme/2026/01/02/c1.wav`).
+
+    Every method may raise `RetryableError` when the store does not answer and `StoreAccessError` when it
+    refuses the credentials.
+    """
+
+    def uri_of(self, key: str) -> str:
+        """`s3://<bucket>/<key>`. Raises `ValueError` for a key that leaves the bucket or is not normalised."""
+        ...
+
+    def key_of(self, uri: str) -> str:
+        """The inverse of `uri_of`. Raises `ForeignUriError`."""
+        ...
+
+    def apply(self) -> None:
+        """Create the bucket where it does not exist; does nothing the second time."""
+        ...
+
+    def check(self) -> None:
+        """Raises when the bucket is absent or the credentials are refused, with a sentence that says what to do."""
+        ...
+
+    def put(self, key: str, data: bytes, *, content_type: str = "application/octet-stream") -> None:
+        """Store an object, durable when this returns; an existing one is replaced whole, never half."""
+        ...
+
+    def size(self, key: str) -> int:
+        """Bytes of the object. Raises `ObjectMissingError`."""
+        ...
+
+    def read(self, key: str, *, start: int = 0, length: int | None = None) -> bytes:
+        """The object, or `length` bytes of it from `start`. Raises `ObjectMissingError`."""
+        ...
+
+
+class StoreAccessError(Exception):
+    """The object store refuses our credentials, or the bucket does not exist: an operator must act."""
+
+
+Rows = Mapping[str, Sequence[Mapping[str, object]]]
+"""Table name → rows, each row column name → value."""
+
+
+class Sink(Protocol):
+    """Where rows end up. Writing the same rows again changes nothing that can be counted."""
+
+    def write(self, rows: Rows) -> None:
+        """Durable when this returns. Raises `RetryableError` when the database does not answer."""
+        ...
+
+
+class DeadLetterSink(Protocol):
+    """Where dead letters go. When this fails, the message is not done and its offset stays."""
+
+    def write(self, letter: DeadLetter) -> None: ...

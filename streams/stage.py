@@ -1,0 +1,63 @@
+"""A stage: reads one topic, does one thing, writes one topic. Knows no framework and no broker."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+from schemas.errors import InvalidMessageError
+from schemas.message import Message
+from schemas.topics import CALLS_DEAD_LETTERS, Topic
+from streams.ports import Clock
+from streams.raw import RawMessage, dead_letter_for
+
+In = TypeVar("In", bound=Message)
+Loaded = TypeVar("Loaded")
+Out = TypeVar("Out", bound=Message)
+
+
+@dataclass(frozen=True)
+class Output:
+    """A message to be written; the source message is done once all of its outputs are acknowledged."""
+
+    topic: str
+    key: bytes
+    value: bytes
+
+
+@dataclass(frozen=True)
+class Stage(Generic[In, Loaded, Out]):
+    """`source` → `load` → `step` → `save` → `target`.
+
+    `load` and `save` are the only parts that may touch the outside, `step` is pure. `key` gives the Kafka key
+    of the result.
+    """
+
+    name: str
+    source: Topic[In]
+    load: Callable[[In], Loaded]
+    step: Callable[[Loaded], Out]
+    save: Callable[[Loaded, Out], None]
+    key: Callable[[Out], bytes]
+    target: Topic[Out]
+    clock: Clock
+
+    def handle(self, raw: RawMessage) -> Output:
+        """The one output of one message: its result, or its dead letter.
+
+        Raises `RetryableError` when an outside system must be asked again; any other exception is a bug.
+        May block for as long as recognition takes: never call it on an event loop.
+        """
+        event: In | None = None
+        try:
+            event = self.source.decode(raw.value)
+            loaded = self.load(event)
+            result = self.step(loaded)
+            self.save(loaded, result)
+        except InvalidMessageError as error:
+            letter = dead_letter_for(self.name, raw, event, error, self.clock.now())
+            return Output(CALLS_DEAD_LETTERS.name, letter.dead_letter_id.encode(), letter.encode())
+        return Output(self.target.name, self.key(result), result.encode())
+
+    def is_dead_letter(self, output: Output) -> bool:
+        """Whether `handle` refused the message."""
+        return output.topic == CALLS_DEAD_LETTERS.name
