@@ -10,17 +10,35 @@ from numpy.typing import NDArray
 from schemas.transcript import EngineIdentity
 
 ENGINE_SAMPLE_RATE_HZ = 16_000
+SAMPLES_PER_MS = ENGINE_SAMPLE_RATE_HZ // 1000
+MAX_CLIP_MS = 28_000
+"""No clip is longer: recognisers hear 30 s at a time and need some silence around the speech."""
+
 Samples = NDArray[np.float32]
 """Mono samples at 16 kHz, float32 in −1…1, shape (n,)."""
 
 
+class Sound(Protocol):
+    """One channel of a recording, held in whatever form takes little memory."""
+
+    @property
+    def duration_ms(self) -> int:
+        """Whole milliseconds of sound."""
+        ...
+
+    def samples(self, start_ms: int, end_ms: int) -> Samples:
+        """The sound between two points, converted on demand; what lies outside the recording is silence."""
+        ...
+
+
 @dataclass(frozen=True)
 class SpeechClip:
-    """A stretch of one channel that holds speech: at most 30 s, as VAD and packing cut it."""
+    """One stretch of speech on one channel, at most `MAX_CLIP_MS` long, in milliseconds of the recording."""
 
     channel: int
     start_ms: int
-    samples: Samples
+    end_ms: int
+    sound: Sound
 
 
 @dataclass(frozen=True)
@@ -35,7 +53,11 @@ class RecognizedWord:
 
 @dataclass(frozen=True)
 class RecognizedSpeech:
-    """What an engine understood in one clip, with the signs by which hallucination is judged."""
+    """What an engine understood in one clip, with the signs by which an invented text is known.
+
+    `text` is the words put together, unless the engine gives no words. `no_speech_probability` is the engine's
+    own doubt that anybody spoke, 0 where it has none to tell.
+    """
 
     channel: int
     start_ms: int
@@ -44,12 +66,14 @@ class RecognizedSpeech:
     words: tuple[RecognizedWord, ...]
     confidence: float
     no_speech_probability: float
-    compression_ratio: float
 
 
 @dataclass(frozen=True)
 class Recognition:
-    """All clips of one call, recognised; `language` as detected (ISO 639-1) with its probability."""
+    """All clips of one call, recognised; `language` is ISO 639-1 (yue for Cantonese).
+
+    `language_confidence` is the probability that the engine itself gives to that language.
+    """
 
     language: str
     language_confidence: float
@@ -65,5 +89,8 @@ class SpeechEngine(Protocol):
         ...
 
     def recognize(self, clips: Sequence[SpeechClip], *, language_hint: str | None) -> Recognition:
-        """Recognise the clips of one call. An unknown hint is ignored and the language detected."""
+        """Recognise the clips of one call, at least one; one result for each, in the same order.
+
+        A hint that the engine does not know is ignored and the language detected.
+        """
         ...

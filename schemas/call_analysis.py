@@ -3,6 +3,7 @@
 from typing import Literal, Self
 
 from pydantic import Field, model_validator
+from pydantic_core import PydanticCustomError
 
 from schemas.call_ended import CallEnded, Role
 from schemas.finding import Finding
@@ -69,5 +70,5 @@ class CallAnalysis(Message):
     @model_validator(mode="after")
     def _is_consistent(self) -> Self:
         if (self.tenant_id, self.call_id) != (self.call.tenant_id, self.call.call_id):
-            raise ValueError("tenant_id and call_id must be those of the call")
+            raise PydanticCustomError("not_the_call", "tenant_id and call_id must be those of the call")
         return self

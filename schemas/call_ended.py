@@ -1,9 +1,10 @@
 """`CallEnded` v1: a call is over and its recording lies in the object store."""
 
 from datetime import date
-from typing import Annotated, Literal, Self
+from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import Field, StringConstraints, model_validator
+from pydantic_core import PydanticCustomError
 
 from schemas.message import Identifier, Message, Record, Sha256, ShortText, Slug, TenantId, UtcDatetime
 
@@ -48,7 +49,7 @@ class Audio(Record):
 
     uri: Annotated[str, StringConstraints(pattern=r"^s3://[a-z0-9][a-z0-9.-]{1,62}/[^\x00-\x1f\x7f]{1,900}$")]
     sha256: Sha256
-    bytes: int = Field(ge=0)
+    bytes: int = Field(ge=0, le=2**63 - 1)
     container: Slug | None = None
     codec: Slug | None = None
     sample_rate_hz: int | None = Field(default=None, ge=1, le=768_000)
@@ -69,12 +70,14 @@ class Csat(Record):
     @model_validator(mode="after")
     def _score_is_on_the_scale(self) -> Self:
         if not self.scale_min <= self.score <= self.scale_max or self.scale_min == self.scale_max:
-            raise ValueError("score must lie on the scale")
+            raise PydanticCustomError("score_off_scale", "score must lie on the scale")
         return self
 
 
 class CallEnded(Message):
     """A call has ended and its recording is durable in the object store (R6–R8)."""
+
+    max_bytes: ClassVar[int] = 512 * 1024
 
     schema_version: Literal[1] = 1
     tenant_id: TenantId
@@ -105,5 +108,5 @@ class CallEnded(Message):
     @model_validator(mode="after")
     def _ends_after_it_starts(self) -> Self:
         if self.ended_at < self.started_at:
-            raise ValueError("ended_at is before started_at")
+            raise PydanticCustomError("ended_before_started", "ended_at is before started_at")
         return self

@@ -1,6 +1,6 @@
 """`DeadLetter` v1: a message that can never be processed, and where it still lies."""
 
-from typing import Literal
+from typing import ClassVar, Literal
 from uuid import NAMESPACE_URL, uuid5
 
 from pydantic import Field
@@ -14,6 +14,8 @@ class DeadLetter(Message):
     The message itself still lies in its topic at the place named. `problems` name schema fields and kinds of
     error only. `tenant_id` and `call_id` are known where the message could be read or its key says so.
     """
+
+    max_bytes: ClassVar[int] = 512 * 1024
 
     schema_version: Literal[1] = 1
     dead_letter_id: str

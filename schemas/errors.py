@@ -16,7 +16,10 @@ class InvalidMessageError(Exception):
 
     def __init__(self, problems: Iterable[str]) -> None:
         self.problems = tuple(problems)
-        super().__init__("; ".join(self.problems))
+        super().__init__(self.problems)
+
+    def __str__(self) -> str:
+        return "; ".join(self.problems)
 
 
 class ConflictingCallError(InvalidMessageError):

@@ -2,7 +2,9 @@
 
 import json
 from datetime import UTC, datetime
-from typing import Annotated, Self
+from functools import cache
+from hashlib import sha256
+from typing import Annotated, ClassVar, Self
 
 from pydantic import (
     AfterValidator,
@@ -12,13 +14,27 @@ from pydantic import (
     StringConstraints,
     ValidationError,
 )
-from pydantic_core import ErrorDetails
+from pydantic_core import ErrorDetails, PydanticCustomError
 
 from schemas.errors import InvalidMessageError
 
+MAX_PROBLEMS = 20
+"""As many problems of one message are named; a dead letter must stay small however wrong the message was."""
+
 
 def _to_utc(value: datetime) -> datetime:
-    return value.astimezone(UTC)
+    """In UTC, within the years that every date type of ClickHouse can hold."""
+    try:
+        utc = value.astimezone(UTC)
+    except OverflowError:
+        raise _out_of_range() from None
+    if not 1970 <= utc.year <= 2105:
+        raise _out_of_range()
+    return utc
+
+
+def _out_of_range() -> PydanticCustomError:
+    return PydanticCustomError("datetime_out_of_range", "the time is not in the years 1970 to 2105")
 
 
 UtcDatetime = Annotated[AwareDatetime, AfterValidator(_to_utc)]
@@ -42,37 +58,47 @@ class Record(BaseModel):
 class Message(Record):
     """One message on a topic: UTF-8 JSON on the wire."""
 
+    max_bytes: ClassVar[int] = 16 * 1024 * 1024
+    """A larger message is refused unread: one made of errors costs hundreds of times its size to describe."""
+
     def encode(self) -> bytes:
         """The message as it stands on the wire."""
         return self.model_dump_json().encode()
 
     @classmethod
     def decode(cls, raw: bytes | None) -> Self:
-        """Read a message from the wire.
+        """Read a message from the wire, as strictly as its JSON Schema reads: no "yes" for true, no "12" for 12.
+
+        Of a key that occurs twice the last value counts, as in every common JSON reader.
 
         Raises `InvalidMessageError`, naming schema fields and kinds of error but no value: an event may hold
         anything, also in the names of fields that we do not know.
         """
         if raw is None:
             raise InvalidMessageError(["the message has no value"])
+        if len(raw) > cls.max_bytes:
+            raise InvalidMessageError([f"the message is larger than {cls.max_bytes} bytes"])
+        # Raised after the except block: inside it, the caught error would ride along as __context__, with its input.
         try:
-            text = raw.decode("utf-8")
+            return cls.model_validate_json(raw.decode("utf-8"), strict=True)
         except UnicodeDecodeError:
-            raise InvalidMessageError(["the message is not UTF-8"]) from None
-        try:
-            return cls.model_validate_json(text)
+            problems: tuple[str, ...] = ("the message is not UTF-8",)
         except ValidationError as error:
-            problems = sorted(
-                {_problem(cls, detail) for detail in error.errors(include_input=False, include_url=False)}
-            )
-            raise InvalidMessageError(problems) from None
+            problems = _problems(cls, error)
+        raise InvalidMessageError(problems)
 
     def fingerprint(self) -> str:
         """SHA-256 of the canonical JSON: equal for equal content, whatever the order of keys on the wire."""
-        from hashlib import sha256
-
         canonical = json.dumps(self.model_dump(mode="json"), sort_keys=True, ensure_ascii=False, separators=(",", ":"))
         return sha256(canonical.encode()).hexdigest()
+
+
+def _problems(model: type[BaseModel], error: ValidationError) -> tuple[str, ...]:
+    """What is wrong, in alphabetical order, at most `MAX_PROBLEMS` of it and a count of the rest."""
+    details = error.errors(include_input=False, include_context=False, include_url=False)
+    problems = sorted({_problem(model, detail) for detail in details})
+    unnamed = len(problems) - MAX_PROBLEMS
+    return (*problems[:MAX_PROBLEMS], *([f"and {unnamed} more"] if unnamed > 0 else []))
 
 
 def _problem(model: type[BaseModel], detail: ErrorDetails) -> str:
@@ -84,6 +110,7 @@ def _problem(model: type[BaseModel], detail: ErrorDetails) -> str:
     return f"{path or 'message'}: {detail['type']}"
 
 
+@cache
 def _field_names(model: type[BaseModel]) -> frozenset[str]:
     """Every property name in the JSON Schema of the model, nested ones included."""
     schema = model.model_json_schema()

@@ -12,13 +12,19 @@ from schemas.transcript import Transcript
 M = TypeVar("M", bound=Message)
 
 DAY_MS = 24 * 60 * 60 * 1000
-MAX_MESSAGE_BYTES = 16 * 1024 * 1024
-"""A two-hour transcript with word times is about 3 MB; Kafka's own default of 1 MB would refuse it."""
+MAX_MESSAGE_BYTES = Message.max_bytes
+"""The largest message of any topic: what clients and brokers must be able to carry."""
+
+RECORD_OVERHEAD_BYTES = 64 * 1024
+"""What key, headers and framing add to a message."""
 
 
 @dataclass(frozen=True)
 class Topic(Generic[M]):
-    """A Kafka topic and the one message type that flows in it, keyed by `<tenant_id>/<call_id>`."""
+    """A Kafka topic and the one message type that flows in it.
+
+    Messages are keyed by `<tenant_id>/<call_id>`; dead letters by their own id, because some know no call.
+    """
 
     name: str
     message: type[M]
@@ -36,7 +42,7 @@ class Topic(Generic[M]):
         return {
             "cleanup.policy": "compact" if self.compacted else "delete",
             "retention.ms": str(self.retention_ms),
-            "max.message.bytes": str(MAX_MESSAGE_BYTES),
+            "max.message.bytes": str(self.message.max_bytes + RECORD_OVERHEAD_BYTES),
         }
 
 
@@ -56,7 +62,9 @@ CALLS_DEAD_LETTERS = Topic(
     retention_ms=400 * DAY_MS,
 )
 
-TOPICS: tuple[Topic[CallEnded] | Topic[Transcript] | Topic[CallAnalysis] | Topic[DeadLetter], ...] = (
+AnyTopic = Topic[CallEnded] | Topic[Transcript] | Topic[CallAnalysis] | Topic[DeadLetter]
+
+TOPICS: tuple[AnyTopic, ...] = (
     CALLS_ENDED,
     CALLS_TRANSCRIBED,
     CALLS_ANALYZED,

@@ -3,6 +3,7 @@
 from typing import Literal, Self
 
 from pydantic import Field, model_validator
+from pydantic_core import PydanticCustomError
 
 from schemas.call_ended import CallEnded, Role
 from schemas.message import Identifier, Message, Record, ShortText, TenantId, UtcDatetime
@@ -18,7 +19,7 @@ class Interval(Record):
     @model_validator(mode="after")
     def _ends_after_it_starts(self) -> Self:
         if self.end_ms < self.start_ms:
-            raise ValueError("end_ms is before start_ms")
+            raise PydanticCustomError("ends_before_start", "end_ms is before start_ms")
         return self
 
 
@@ -100,9 +101,9 @@ class Transcript(Message):
     @model_validator(mode="after")
     def _is_consistent(self) -> Self:
         if (self.tenant_id, self.call_id) != (self.call.tenant_id, self.call.call_id):
-            raise ValueError("tenant_id and call_id must be those of the call")
+            raise PydanticCustomError("not_the_call", "tenant_id and call_id must be those of the call")
         if (self.outcome is None) != (self.outcome_reason is None):
-            raise ValueError("an outcome needs a reason, and a reason an outcome")
+            raise PydanticCustomError("outcome_without_reason", "an outcome needs a reason, and a reason an outcome")
         if self.outcome is not None and self.segments:
-            raise ValueError("a call that was not heard has no segments")
+            raise PydanticCustomError("segments_without_hearing", "a call that was not heard has no segments")
         return self

@@ -34,7 +34,7 @@ class ObjectStore(Protocol):
     """A bucket of immutable objects, addressed by key (`recordings/acme/2026/01/02/c1.wav`).
 
     Every method may raise `RetryableError` when the store does not answer and `StoreAccessError` when it
-    refuses the credentials.
+    refuses the credentials; those that take a key, `ValueError` for one that `uri_of` refuses.
     """
 
     def uri_of(self, key: str) -> str:
@@ -62,7 +62,10 @@ class ObjectStore(Protocol):
         ...
 
     def read(self, key: str, *, start: int = 0, length: int | None = None) -> bytes:
-        """The object, or `length` bytes of it from `start`. Raises `ObjectMissingError`."""
+        """The object, or `length` bytes of it from `start`, cut like a slice: behind the end it is empty.
+
+        Raises `ObjectMissingError`, and `ValueError` for a negative range.
+        """
         ...
 
 

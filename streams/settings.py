@@ -8,22 +8,59 @@ import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal, Self
+from urllib.parse import urlsplit
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    SecretStr,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
+from pydantic_core import ErrorDetails
 
 PREFIX = "CALLSTREAM_"
 CONFIG_VARIABLE = "CALLSTREAM_CONFIG"
+
+
+_DATA_HOME = ("XDG_DATA_HOME", ".local/share")
+_CACHE_HOME = ("XDG_CACHE_HOME", ".cache")
 
 
 def _xdg(variable: str, fallback: str) -> Path:
     return Path(os.environ.get(variable) or Path.home() / fallback) / "callstream"
 
 
+def _xdg_text(variable: str, fallback: str) -> str:
+    """The same for the documentation, which must read alike on every machine."""
+    return f"${variable}/callstream, else ~/{fallback}/callstream"
+
+
+def _unset_when_empty(value: object) -> object:
+    """An empty variable is no path: `Path("")` would be the folder that the process happens to run in."""
+    return None if value == "" else value
+
+
+def _with_home(path: Path) -> Path:
+    try:
+        return path.expanduser()
+    except RuntimeError:
+        raise ValueError("it begins with the home folder of an unknown user") from None
+
+
+LocalPath = Annotated[Path, BeforeValidator(_unset_when_empty), AfterValidator(_with_home)]
+OptionalPath = Annotated[LocalPath | None, BeforeValidator(_unset_when_empty)]
+
+
 class Settings(BaseModel):
     """The settings of one process. Secrets are `SecretStr` and never printed."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     kafka_bootstrap: str = Field(default="127.0.0.1:9092", description="Kafka brokers, host:port[,host:port…]")
     kafka_flavour: Literal["apache", "tansu"] = Field(
@@ -38,7 +75,7 @@ class Settings(BaseModel):
     )
     kafka_sasl_username: str = Field(default="", description="used with SASL_*")
     kafka_sasl_password: SecretStr = Field(default=SecretStr(""), description="used with SASL_*")
-    kafka_ca_file: Path | None = Field(default=None, description="CA certificate for SSL and SASL_SSL (PEM)")
+    kafka_ca_file: OptionalPath = Field(default=None, description="CA certificate for SSL and SASL_SSL (PEM)")
 
     clickhouse_url: SecretStr = Field(
         default=SecretStr("http://callstream@127.0.0.1:8123/callstream"),
@@ -49,10 +86,12 @@ class Settings(BaseModel):
     store_bucket: str = Field(
         default="callstream", pattern=r"^[a-z0-9][a-z0-9.-]{1,62}$", description="bucket of recordings and transcripts"
     )
-    store_folder: Path | None = Field(
+    store_folder: OptionalPath = Field(
         default=None, description="folder store: where buckets lie; default <data_dir>/objects"
     )
-    s3_endpoint: str = Field(default="127.0.0.1:9000", description="s3 store: host:port")
+    s3_endpoint: str = Field(
+        default="127.0.0.1:9000", pattern=r"^[^/\s]+$", description="s3 store: host:port, without https://"
+    )
     s3_secure: bool = Field(default=True, description="s3 store: TLS")
     s3_region: str = Field(default="us-east-1", description="s3 store: region")
     s3_access_key: str = Field(default="", description="s3 store: access key")
@@ -106,11 +145,14 @@ class Settings(BaseModel):
         description="key of the HMAC that turns a phone number into customer.key (R30); never stored in ClickHouse",
     )
 
-    data_dir: Path = Field(
-        default_factory=lambda: _xdg("XDG_DATA_HOME", ".local/share"), description="what the embedded stack keeps"
+    data_dir: LocalPath = Field(
+        default_factory=lambda: _xdg(*_DATA_HOME),
+        json_schema_extra={"default": _xdg_text(*_DATA_HOME)},
+        description="what the embedded stack keeps",
     )
-    cache_dir: Path = Field(
-        default_factory=lambda: _xdg("XDG_CACHE_HOME", ".cache"),
+    cache_dir: LocalPath = Field(
+        default_factory=lambda: _xdg(*_CACHE_HOME),
+        json_schema_extra={"default": _xdg_text(*_CACHE_HOME)},
         description="what can be fetched again: joined model weights, Kafka's jars",
     )
     maven_url: str = Field(
@@ -119,21 +161,56 @@ class Settings(BaseModel):
     )
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(default="INFO", description="of every process")
 
+    @field_validator("clickhouse_url")
+    @classmethod
+    def _is_a_database_url(cls, url: SecretStr) -> SecretStr:
+        """Checked here, because what others say of a wrong URL may quote the password in it."""
+        try:
+            parts = urlsplit(url.get_secret_value())
+            fits = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+        except ValueError:
+            fits = False
+        if not fits:
+            raise ValueError("it must be http(s)://user:password@host:port/database, special characters as %XX")
+        return url
+
+    @model_validator(mode="after")
+    def _settings_fit_each_other(self) -> Self:
+        if self.duration_band_min_s >= self.duration_band_max_s:
+            raise ValueError("duration_band_min_s must be less than duration_band_max_s")
+        if self.kafka_security_protocol.startswith("SASL") and not (
+            self.kafka_sasl_username and self.kafka_sasl_password.get_secret_value()
+        ):
+            raise ValueError(
+                f"kafka_security_protocol {self.kafka_security_protocol} needs kafka_sasl_username and "
+                "kafka_sasl_password"
+            )
+        return self
+
     @property
     def folder_root(self) -> Path:
         """Where the folder store keeps its buckets."""
         return self.store_folder or self.data_dir / "objects"
 
     def environment(self) -> dict[str, str]:
-        """These settings as `CALLSTREAM_*` variables, for a child process."""
-        values: dict[str, str] = {}
-        for name in type(self).model_fields:
-            value = getattr(self, name)
-            if value is None:
-                continue
-            plain = value.get_secret_value() if isinstance(value, SecretStr) else value
-            values[PREFIX + name.upper()] = str(plain).lower() if isinstance(plain, bool) else str(plain)
-        return values
+        """These settings as `CALLSTREAM_*` variables, for a child process: all of them, secrets in clear.
+
+        A path that is not set is an empty variable, so that a settings file cannot set it in the child.
+        """
+        return {variable_of(name): _as_text(getattr(self, name)) for name in type(self).model_fields}
+
+
+def variable_of(name: str) -> str:
+    """The environment variable of a setting."""
+    return PREFIX + name.upper()
+
+
+def _as_text(value: object) -> str:
+    if isinstance(value, SecretStr):
+        return value.get_secret_value()
+    if isinstance(value, bool):
+        return str(value).lower()
+    return "" if value is None else str(value)
 
 
 class SettingsError(Exception):
@@ -162,25 +239,30 @@ def load_settings(environ: Mapping[str, str] | None = None, file: Path | None = 
         else:
             problems.append(f"{name} in {file} is not a setting")
     for variable, text in environ.items():
-        if not variable.startswith(PREFIX) or variable == CONFIG_VARIABLE:
+        if not variable.upper().startswith(PREFIX) or variable == CONFIG_VARIABLE:
             continue
-        name = variable.removeprefix(PREFIX).lower()
-        if name in Settings.model_fields and variable == variable.upper():
+        name = variable[len(PREFIX) :].lower()
+        if name in Settings.model_fields and variable == variable_of(name):
             values[name], origin[name] = text, "environment"
         else:
             problems.append(f"{variable} is not a setting")
     if problems:
         raise SettingsError("; ".join(problems) + ". `callstream config` lists every setting.")
+    # Raised after the except block: inside it, the caught error would ride along as __context__, with its input.
     try:
         return LoadedSettings(Settings.model_validate(values), origin)
     except ValidationError as error:
-        raise SettingsError(
-            "; ".join(_sentence(str(d["loc"][0]), d["msg"], origin, file) for d in error.errors())
-        ) from None
+        details = error.errors(include_input=False, include_context=False, include_url=False)
+        sentences = [_sentence(detail, origin, file) for detail in details]
+    raise SettingsError("; ".join(sentences))
 
 
-def _sentence(name: str, message: str, origin: Mapping[str, str], file: Path | None) -> str:
-    where = f"{PREFIX}{name.upper()}" if origin.get(name) == "environment" else f"{name} in {file}"
+def _sentence(detail: ErrorDetails, origin: Mapping[str, str], file: Path | None) -> str:
+    message = detail["msg"].removeprefix("Value error, ")
+    if not detail["loc"]:
+        return f"the settings do not fit each other: {message}"
+    name = str(detail["loc"][0])
+    where = variable_of(name) if origin.get(name) == "environment" else f"{name} in {file}"
     return f"{where} does not fit: {message[0].lower()}{message[1:]}"
 
 

@@ -1,5 +1,6 @@
 """A stage: reads one topic, does one thing, writes one topic. Knows no framework and no broker."""
 
+import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Generic, TypeVar
@@ -9,6 +10,8 @@ from schemas.message import Message
 from schemas.topics import CALLS_DEAD_LETTERS, Topic
 from streams.ports import Clock
 from streams.raw import RawMessage, dead_letter_for
+
+log = logging.getLogger(__name__)
 
 In = TypeVar("In", bound=Message)
 Loaded = TypeVar("Loaded")
@@ -52,11 +55,20 @@ class Stage(Generic[In, Loaded, Out]):
             event = self.source.decode(raw.value)
             loaded = self.load(event)
             result = self.step(loaded)
+            value = result.encode()
+            if len(value) > result.max_bytes:
+                raise InvalidMessageError(["the result is larger than a message may be"])
             self.save(loaded, result)
         except InvalidMessageError as error:
+            log.warning(
+                "%s: %s becomes a dead letter, it can never be processed: %s",
+                self.name,
+                raw.place,
+                "; ".join(error.problems),
+            )
             letter = dead_letter_for(self.name, raw, event, error, self.clock.now())
             return Output(CALLS_DEAD_LETTERS.name, letter.dead_letter_id.encode(), letter.encode())
-        return Output(self.target.name, self.key(result), result.encode())
+        return Output(self.target.name, self.key(result), value)
 
     def is_dead_letter(self, output: Output) -> bool:
         """Whether `handle` refused the message."""

@@ -1,0 +1,80 @@
+"""Detectors: each file here is one, found by being there.
+
+To add one, add a module with a function `detector(context: DetectorContext) -> Detector`.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from importlib import import_module
+from pkgutil import iter_modules
+from typing import ClassVar, Protocol
+
+from processors.lexicon import Lexicons
+from schemas.call_analysis import MeasureValue
+from schemas.finding import Finding
+from schemas.transcript import Transcript
+
+
+@dataclass(frozen=True)
+class Measure:
+    """What was measured on a call."""
+
+    name: str
+    value: MeasureValue
+
+
+@dataclass(frozen=True)
+class NotMeasured:
+    """A measure that could not be taken, and why: null with a reason, never 0."""
+
+    measure: str
+    reason: str
+
+
+Result = Finding | Measure | NotMeasured
+
+
+@dataclass(frozen=True)
+class DetectorContext:
+    """What detectors are built from."""
+
+    lexicons: Lexicons
+    duration_band_min_ms: int
+    duration_band_max_ms: int
+
+
+class Detector(Protocol):
+    """Pure: the same transcript gives the same results, in the same order.
+
+    `measures` are the ones it owns; on each call it yields every one of them once, as `Measure` or `NotMeasured`.
+    Where `needs_speech`, calls that were not heard are not shown to it: its measures are skipped with the outcome.
+    """
+
+    name: ClassVar[str]
+    measures: ClassVar[tuple[str, ...]]
+    needs_speech: ClassVar[bool]
+
+    def process(self, transcript: Transcript) -> Iterable[Result]:
+        """Findings in any order, and every owned measure."""
+        ...
+
+
+class DetectorError(Exception):
+    """The detectors do not fit together: a module without a factory, or a measure with two owners."""
+
+
+def find_detectors(context: DetectorContext) -> tuple[Detector, ...]:
+    """Every detector of this package, by module name. Raises `DetectorError`."""
+    detectors: list[Detector] = []
+    owner: dict[str, str] = {}
+    for module_name in sorted(module.name for module in iter_modules(__path__)):
+        factory = getattr(import_module(f"{__name__}.{module_name}"), "detector", None)
+        if factory is None:
+            raise DetectorError(f"processors/detectors/{module_name}.py has no function detector(context)")
+        found: Detector = factory(context)
+        for measure in found.measures:
+            if measure in owner:
+                raise DetectorError(f"{measure} is measured by {owner[measure]} and by {module_name}")
+            owner[measure] = module_name
+        detectors.append(found)
+    return tuple(detectors)

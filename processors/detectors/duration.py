@@ -1,0 +1,42 @@
+"""How long the call was, and whether that lies in the tenant's band (R42)."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import ClassVar
+
+from processors.detectors import DetectorContext, Measure, NotMeasured
+from schemas.transcript import Transcript
+
+
+@dataclass(frozen=True)
+class DurationDetector:
+    """`duration_ms` of the recording as decoded, and `duration_in_band`: both ends belong to the band.
+
+    The length of a recording that was decoded but not heard is known (a misdial has one); whether it is in the band
+    is not asked of such a call, or every misdial would count as too short a conversation.
+    """
+
+    name: ClassVar[str] = "duration"
+    measures: ClassVar[tuple[str, ...]] = ("duration_ms", "duration_in_band")
+    needs_speech: ClassVar[bool] = False
+
+    band_min_ms: int
+    band_max_ms: int
+
+    def process(self, transcript: Transcript) -> Iterator[Measure | NotMeasured]:
+        if transcript.audio is None:
+            reason = transcript.outcome or "duration_unknown"
+            yield NotMeasured("duration_ms", reason)
+            yield NotMeasured("duration_in_band", reason)
+            return
+        duration_ms = transcript.audio.duration_ms
+        yield Measure("duration_ms", duration_ms)
+        if transcript.outcome is not None:
+            yield NotMeasured("duration_in_band", transcript.outcome)
+        else:
+            yield Measure("duration_in_band", self.band_min_ms <= duration_ms <= self.band_max_ms)
+
+
+def detector(context: DetectorContext) -> DurationDetector:
+    """With the band of the settings."""
+    return DurationDetector(context.duration_band_min_ms, context.duration_band_max_ms)

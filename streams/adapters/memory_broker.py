@@ -1,0 +1,57 @@
+"""A broker in memory, for tests: one partition per topic, the same contract as Kafka (`tests/contracts/`)."""
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+
+from streams.raw import RawMessage
+from streams.stage import Output
+
+
+class MemoryBroker:
+    """Keeps every record, and for each group the offset from which it goes on."""
+
+    def __init__(self) -> None:
+        self.records: dict[str, list[RawMessage]] = defaultdict(list)
+        self.committed: dict[tuple[str, str], int] = {}
+
+    def publish(self, outputs: Iterable[Output]) -> None:
+        """As `Publisher.publish`."""
+        for output in outputs:
+            log = self.records[output.topic]
+            log.append(RawMessage(output.topic, 0, len(log), output.key, output.value))
+
+    def consumer(self, group: str, topics: Sequence[str]) -> "MemoryConsumer":
+        """A member of the group that starts where the group has committed."""
+        return MemoryConsumer(self, group, topics)
+
+
+class MemoryConsumer:
+    """As `BatchConsumer`."""
+
+    def __init__(self, broker: MemoryBroker, group: str, topics: Sequence[str]) -> None:
+        self._broker = broker
+        self._group = group
+        self._next = {topic: broker.committed.get((group, topic), 0) for topic in topics}
+
+    def consume(self, most: int, wait_s: float) -> list[RawMessage]:  # noqa: ARG002 - memory has nothing to wait for
+        """Up to `most` records that this member has not had yet."""
+        batch: list[RawMessage] = []
+        for topic, start in self._next.items():
+            new = self._broker.records[topic][start : start + most - len(batch)]
+            self._next[topic] += len(new)
+            batch.extend(new)
+        return batch
+
+    def commit(self, records: Sequence[RawMessage]) -> None:
+        """Everything up to and including these records is done."""
+        for record in records:
+            place = (self._group, record.topic)
+            self._broker.committed[place] = max(self._broker.committed.get(place, 0), record.offset + 1)
+
+    def rewind(self, records: Sequence[RawMessage]) -> None:
+        """The next `consume` returns these records again."""
+        for record in records:
+            self._next[record.topic] = min(self._next[record.topic], record.offset)
+
+    def close(self) -> None:
+        """Leave the group."""

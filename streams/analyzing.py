@@ -1,0 +1,22 @@
+"""One recording through the same stages in one process, without broker, store or database."""
+
+import time
+from pathlib import Path
+
+from processors.listening import listen
+from schemas.call_analysis import CallAnalysis
+from schemas.transcript import Transcript
+from streams.ingest import call_of_file, read_facts
+from streams.ports import Clock
+from streams.settings import Settings
+from streams.worker import build_engine, build_judge, listen_settings
+
+
+def analyze_file(file: Path, meta: Path | None, settings: Settings, clock: Clock) -> tuple[Transcript, CallAnalysis]:
+    """The transcript and the analysis of a recording; `meta` is a JSON file with fields of `CallEnded`.
+
+    Raises `InvalidCallError` and `WeightsError`.
+    """
+    call, data = call_of_file(file, read_facts(meta) if meta else {}, settings.max_recording_bytes)
+    transcript = listen(call, data, build_engine(settings), listen_settings(settings), clock.now(), time.monotonic)
+    return transcript, build_judge(settings).judge(transcript, clock.now())

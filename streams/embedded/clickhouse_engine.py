@@ -1,0 +1,285 @@
+"""A real ClickHouse server as a child process, out of the engine that `chdb-core` carries.
+
+    python -m streams.embedded.clickhouse_engine --data-dir DIR --http-port PORT [--tcp-port PORT]
+
+`chdb-core` is ClickHouse as a library. One entry point of it, `_chdb.query`, runs a whole clickhouse-local, which can
+open the same ports as a server (`SYSTEM START LISTEN`) for as long as one of its queries runs. That entry point is not
+documented, so the version is pinned exactly, and the tests run every feature that we use through the port.
+
+Only 127.0.0.1 is listened on. Users: `callstream` (reads and writes; no access to files and other hosts) and
+`analyst` (reads the tables of `callstream`, may change settings); each has its password in a file of mode 0600. The
+session that holds the server open must be the user `default` without a password: it may read nothing, and its limit
+of one session is used up by the holder, so that nobody else can log in as `default`.
+"""
+
+import argparse
+import base64
+import contextlib
+import fcntl
+import http.client
+import os
+import secrets
+import signal
+import socket
+import sys
+import threading
+from hashlib import sha256
+from pathlib import Path
+from typing import Any, TextIO
+from urllib.parse import quote, unquote, urlsplit
+from xml.sax.saxutils import escape
+
+MODULE = "streams.embedded.clickhouse_engine"
+DATABASE = "callstream"
+WRITER = "callstream"
+ANALYST = "analyst"
+HOST = "127.0.0.1"
+
+EXIT_NOT_INSTALLED = 3
+EXIT_DATA_DIR_IN_USE = 4
+EXIT_PORT_IN_USE = 5
+EXIT_ENGINE_ENDED = 6
+
+STOP_WAIT_S = 20
+"""How long running queries may take to end after SIGTERM."""
+
+_STOPPER = "stopper"
+_HOLD = (
+    "SELECT sleepEachRow(1) FROM system.numbers FORMAT Null "
+    "SETTINGS max_block_size = 1, function_sleep_max_microseconds_per_block = 0"
+)
+_WRITER_GRANTS = (
+    "GRANT SHOW, SELECT, INSERT, ALTER, CREATE, DROP, TRUNCATE, OPTIMIZE, dictGet, KILL QUERY, SYSTEM VIEWS ON *.*",
+    "GRANT TABLE ENGINE ON *",
+)
+_ANALYST_GRANTS = (f"GRANT SHOW, SELECT ON {DATABASE}.*",)
+_STOPPER_GRANTS = ("GRANT KILL QUERY ON *.*", "GRANT SELECT ON system.processes")
+_HOLDER_GRANTS = ("GRANT SYSTEM LISTEN ON *.*", "GRANT SELECT ON system.numbers")
+
+
+class EngineStartError(Exception):
+    """The engine cannot start; the text is a sentence for the operator."""
+
+    def __init__(self, sentence: str, exit_code: int) -> None:
+        super().__init__(sentence)
+        self.exit_code = exit_code
+
+
+def start_command(data_dir: Path, http_port: int, tcp_port: int | None = None) -> list[str]:
+    """The argv that starts the engine with this Python."""
+    command = [sys.executable, "-m", MODULE, "--data-dir", str(data_dir), "--http-port", str(http_port)]
+    return command if tcp_port is None else [*command, "--tcp-port", str(tcp_port)]
+
+
+def engine_url(data_dir: Path, http_port: int, database: str = DATABASE, user: str = WRITER) -> str:
+    """The URL of the engine with the user's password in it; makes the password where there is none yet."""
+    password = quote(password_of(data_dir, user), safe="")
+    return f"http://{user}:{password}@{HOST}:{http_port}/{database}"
+
+
+def password_of(data_dir: Path, user: str) -> str:
+    """The password of `callstream` or `analyst`: made once, kept in a file that only the owner can read."""
+    file = password_file(data_dir, user)
+    if not file.exists():
+        data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
+        draft = file.with_name(f".{file.name}.{secrets.token_hex(8)}")
+        _write_private(draft, secrets.token_urlsafe(24) + "\n")
+        # Linking fails where the file exists: of two processes that start at once, both use the first's.
+        with contextlib.suppress(FileExistsError):
+            os.link(draft, file)
+        draft.unlink()
+    return file.read_text(encoding="ascii").strip()
+
+
+def password_file(data_dir: Path, user: str) -> Path:
+    """Where the password of a user lies."""
+    return data_dir / f"{user}.password"
+
+
+def is_ready(url: str) -> bool:
+    """Whether the engine behind `url` answers a query of that user; false while it starts, never raises."""
+    parts = urlsplit(url)
+    user, password = unquote(parts.username or "default"), unquote(parts.password or "")
+    try:
+        return _ask(parts.port or 8123, user, password, "SELECT 1", host=parts.hostname or HOST) == "1"
+    except (OSError, http.client.HTTPException):
+        return False
+
+
+def _ask(port: int, user: str, password: str, query: str, *, host: str = HOST) -> str | None:
+    """The engine's answer to one query; null when it refuses."""
+    credentials = base64.b64encode(f"{user}:{password}".encode()).decode()
+    connection = http.client.HTTPConnection(host, port, timeout=3)
+    try:
+        connection.request("POST", "/", query.encode(), {"Authorization": f"Basic {credentials}"})
+        response = connection.getresponse()
+        text = response.read().decode(errors="replace").strip()
+        return text if response.status == http.client.OK else None
+    finally:
+        connection.close()
+
+
+def _write_private(file: Path, text: str) -> None:
+    descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with os.fdopen(descriptor, "w", encoding="utf-8") as stream:
+        os.fchmod(stream.fileno(), 0o600)
+        stream.write(text)
+
+
+def _config_xml(data_dir: Path, http_port: int, tcp_port: int | None) -> str:
+    """The server's configuration.
+
+    Inserts are flushed to the disk before they are acknowledged, because the broker's offsets are committed after
+    them. Nothing is logged that quotes a query: queries and their errors may hold a caller's words.
+    """
+    tcp = "" if tcp_port is None else f"<tcp_port>{tcp_port}</tcp_port>"
+    return f"""<clickhouse>
+    <logger><level>fatal</level><console>true</console></logger>
+    <listen_host>{HOST}</listen_host>
+    <http_port>{http_port}</http_port>{tcp}
+    <users_config>{escape(str(data_dir / "config" / "users.xml"))}</users_config>
+    <max_server_memory_usage_to_ram_ratio>0.5</max_server_memory_usage_to_ram_ratio>
+    <mark_cache_size>268435456</mark_cache_size>
+    <keep_alive_timeout>30</keep_alive_timeout>
+    <merge_tree>
+        <fsync_after_insert>1</fsync_after_insert>
+        <fsync_part_directory>1</fsync_part_directory>
+    </merge_tree>
+</clickhouse>
+"""
+
+
+def _users_xml(passwords: dict[str, str]) -> str:
+    def user(name: str, profile: str, grants: tuple[str, ...]) -> str:
+        secret = (
+            f"<password_sha256_hex>{sha256(passwords[name].encode()).hexdigest()}</password_sha256_hex>"
+            if name in passwords
+            else "<no_password/>"
+        )
+        queries = "".join(f"<query>{grant}</query>" for grant in grants)
+        return (
+            f"<{name}>{secret}<networks><ip>{HOST}</ip></networks><profile>{profile}</profile>"
+            f"<quota>default</quota><grants>{queries}</grants></{name}>"
+        )
+
+    return f"""<clickhouse>
+    <profiles>
+        <default/>
+        <holder><max_sessions_for_user>1</max_sessions_for_user></holder>
+        <reader><readonly>2</readonly></reader>
+    </profiles>
+    <quotas><default/></quotas>
+    <users>
+        {user("default", "holder", _HOLDER_GRANTS)}
+        {user(_STOPPER, "default", _STOPPER_GRANTS)}
+        {user(WRITER, "default", _WRITER_GRANTS)}
+        {user(ANALYST, "reader", _ANALYST_GRANTS)}
+    </users>
+</clickhouse>
+"""
+
+
+def _take_lock(data_dir: Path) -> TextIO:
+    """Own the data directory for as long as the returned file is open, also after a SIGKILL of an earlier owner."""
+    data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
+    lock = (data_dir / "engine.lock").open("a", encoding="ascii")
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        lock.close()
+        raise EngineStartError(
+            f"Another ClickHouse engine is running on {data_dir}; stop it, or choose another data directory.",
+            EXIT_DATA_DIR_IN_USE,
+        ) from None
+    return lock
+
+
+def _check_port(port: int) -> None:
+    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((HOST, port))
+        except OSError as error:
+            raise EngineStartError(f"Port {port} of {HOST} is not free: {error.strerror}.", EXIT_PORT_IN_USE) from None
+
+
+class _Engine:
+    """The one clickhouse-local that this process can run."""
+
+    def __init__(self, data_dir: Path, http_port: int, tcp_port: int | None) -> None:
+        self._data_dir = data_dir.absolute()
+        self._http_port = http_port
+        self._tcp_port = tcp_port
+        self._stopper_password = secrets.token_urlsafe(24)
+
+    def serve(self, stop: threading.Event) -> None:
+        """Run until `stop` is set. Raises `EngineStartError` when the engine cannot start or ends by itself."""
+        self._write_config()
+        os.chdir(self._data_dir)  # the library opens an engine while it is imported, which must find no config.xml
+        try:
+            from chdb import _chdb
+        except ImportError:
+            raise EngineStartError(
+                "The embedded ClickHouse engine is not installed: pip install 'callstream[embedded]'.",
+                EXIT_NOT_INSTALLED,
+            ) from None
+        os.chdir(self._data_dir / "config")  # config.xml is read from the working directory
+        library: Any = _chdb  # its stub does not name `query`
+        listen = "SYSTEM START LISTEN HTTP; " + ("SYSTEM START LISTEN TCP; " if self._tcp_port else "")
+        ended = threading.Event()
+
+        def hold() -> None:
+            try:
+                library.query(listen + _HOLD, "TSV", path=str(self._data_dir / "store"))
+            finally:
+                ended.set()
+                stop.set()
+
+        # Python's signal handlers run in the main thread only, which therefore must not be inside the engine.
+        threading.Thread(target=hold, name="clickhouse", daemon=True).start()
+        stop.wait()
+        if ended.is_set():
+            raise EngineStartError("The ClickHouse engine ended by itself; see the lines above.", EXIT_ENGINE_ENDED)
+        self._end_hold()
+        ended.wait(STOP_WAIT_S)
+
+    def _write_config(self) -> None:
+        config = self._data_dir / "config"
+        config.mkdir(mode=0o700, exist_ok=True)
+        passwords = {user: password_of(self._data_dir, user) for user in (WRITER, ANALYST)}
+        passwords[_STOPPER] = self._stopper_password
+        _write_private(config / "config.xml", _config_xml(self._data_dir, self._http_port, self._tcp_port))
+        _write_private(config / "users.xml", _users_xml(passwords))
+
+    def _end_hold(self) -> None:
+        """Let the engine shut down as it should: it does when the query that holds it ends."""
+        with contextlib.suppress(OSError, http.client.HTTPException):
+            _ask(self._http_port, _STOPPER, self._stopper_password, "KILL QUERY WHERE user = '' ASYNC")
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the engine until SIGTERM or SIGINT; returns the exit code."""
+    parser = argparse.ArgumentParser(prog="python -m streams.embedded.clickhouse_engine", description=__doc__)
+    parser.add_argument("--data-dir", type=Path, required=True, help="where tables, passwords and configuration lie")
+    parser.add_argument("--http-port", type=int, required=True, help="port of the HTTP interface on 127.0.0.1")
+    parser.add_argument("--tcp-port", type=int, default=None, help="port of the native interface; none by default")
+    options = parser.parse_args(arguments)
+    stop = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+    try:
+        with _take_lock(options.data_dir):
+            for port in (options.http_port, options.tcp_port):
+                if port is not None:
+                    _check_port(port)
+            _Engine(options.data_dir, options.http_port, options.tcp_port).serve(stop)
+    except EngineStartError as error:
+        sys.stderr.write(f"{error}\n")
+        return error.exit_code
+    return 0
+
+
+if __name__ == "__main__":
+    code = main()
+    sys.stderr.flush()
+    os._exit(code)  # not through the library's static destructors, which can abort a process whose engine has ended

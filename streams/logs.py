@@ -1,0 +1,59 @@
+"""Logging that cannot leak: an exception is logged as its class and its frames, never with its text.
+
+The text of an exception may quote what it failed on, and that may be a caller's words. This holds for the
+libraries below us as well, because it is done where records are formatted.
+"""
+
+import logging
+import sys
+import traceback
+from types import TracebackType
+
+_FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
+_QUIET = ("aiokafka", "faust", "mode", "faster_whisper", "urllib3", "clickhouse_connect", "numba", "asyncio")
+
+
+class WithoutExceptionText(logging.Formatter):
+    """Formats records with UTC times; exceptions as class and frames."""
+
+    def formatException(self, ei: object) -> str:  # noqa: N802 - the name is logging's
+        return describe(ei[1]) if isinstance(ei, tuple) and isinstance(ei[1], BaseException) else ""
+
+    def format(self, record: logging.LogRecord) -> str:
+        # Libraries put exceptions into the message itself: "… failed: %r". They too become their class.
+        if isinstance(record.args, tuple):
+            record.args = tuple(_class_only(value) for value in record.args)
+        record.exc_text = None
+        return super().format(record)
+
+
+def _class_only(value: object) -> object:
+    return type(value).__name__ if isinstance(value, BaseException) else value
+
+
+def describe(error: BaseException) -> str:
+    """The class of an exception with the frames that it passed through, innermost last; never its text."""
+    frames = traceback.extract_tb(error.__traceback__)
+    lines = [f"  {frame.filename}:{frame.lineno} in {frame.name}" for frame in frames]
+    return "\n".join([f"{type(error).__module__}.{type(error).__qualname__}", *lines])
+
+
+def configure_logging(level: str) -> None:
+    """Log to stderr; libraries below us speak up only when something is wrong."""
+    handler = logging.StreamHandler(sys.stderr)
+    formatter = WithoutExceptionText(_FORMAT)
+    formatter.default_msec_format = "%s.%03dZ"
+    import time
+
+    formatter.converter = time.gmtime
+    handler.setFormatter(formatter)
+    logging.basicConfig(level=level, handlers=[handler], force=True)
+    for name in _QUIET:
+        logging.getLogger(name).setLevel(logging.WARNING)
+    sys.excepthook = _log_uncaught
+
+
+def _log_uncaught(kind: type[BaseException], error: BaseException, tb: TracebackType | None) -> None:
+    if issubclass(kind, KeyboardInterrupt):
+        return
+    logging.getLogger("callstream").critical("stopped by %s", describe(error.with_traceback(tb)))

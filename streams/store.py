@@ -1,0 +1,125 @@
+"""The `store` stage: every topic that people query, in batches, into ClickHouse.
+
+Offsets are committed after the insert returned, so a crash anywhere means that rows are inserted again, and the
+tables are made so that this changes no count. When ClickHouse does not answer the batch is not kept in memory:
+the consumer goes back to where it began and reads it again later.
+"""
+
+import logging
+import threading
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from processors.rows import (
+    TableRows,
+    rows_for_analysis,
+    rows_for_call_ended,
+    rows_for_dead_letter,
+    rows_for_transcript,
+    rows_for_unreadable,
+)
+from schemas.errors import InvalidMessageError, RetryableError
+from schemas.message import Message
+from schemas.topics import CALLS_ANALYZED, CALLS_DEAD_LETTERS, CALLS_ENDED, CALLS_TRANSCRIBED, AnyTopic
+from streams.ports import Clock, Sink
+from streams.raw import RawMessage, call_of_key, dead_letter_for
+from streams.stage import Output
+from streams.work import BackOff, PublisherPort, StoppedError
+
+log = logging.getLogger(__name__)
+
+STORE = "store"
+
+
+class RecordSource(Protocol):
+    """Where batches come from: a consumer whose offsets move only by `commit`."""
+
+    def consume(self, most: int, wait_s: float) -> list[RawMessage]: ...
+
+    def commit(self, records: Sequence[RawMessage]) -> None: ...
+
+    def rewind(self, records: Sequence[RawMessage]) -> None: ...
+
+
+@dataclass
+class Batch:
+    """What a batch of records comes to: rows to insert, and dead letters for what only `store` reads."""
+
+    rows: TableRows = field(default_factory=lambda: defaultdict(list))
+    dead_letters: list[Output] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Store:
+    """Reads batches, writes rows, commits."""
+
+    source: RecordSource
+    sink: Sink
+    publisher: PublisherPort
+    clock: Clock
+    batch_messages: int
+    batch_wait_s: float
+    retry_max_wait_s: float
+
+    def run(self, stop: threading.Event) -> None:
+        """Until asked to stop. Whatever it raises is a bug; offsets then stay where they are."""
+        back_off = BackOff(self.retry_max_wait_s, stop)
+        while not stop.is_set():
+            records: list[RawMessage] = []
+            try:
+                records = self.source.consume(self.batch_messages, self.batch_wait_s)
+                if records:
+                    self.write(records)
+                back_off.reset()
+            except RetryableError as error:
+                log.warning("store: %d message(s) wait, %s", len(records), str(error))
+                self.source.rewind(records)
+                try:
+                    back_off.wait()
+                except StoppedError:
+                    return
+
+    def write(self, records: Sequence[RawMessage]) -> None:
+        """Insert the rows of these records, then commit. Raises `RetryableError`; then nothing is committed."""
+        batch = self.batch_of(records)
+        self.sink.write(batch.rows)
+        if batch.dead_letters:
+            self.publisher.publish(batch.dead_letters)
+        self.source.commit(records)
+
+    def batch_of(self, records: Sequence[RawMessage]) -> Batch:
+        """The rows of these records. A record that cannot be decoded becomes rows or a dead letter, too."""
+        batch = Batch()
+        for raw in records:
+            topic, rows_of = _ROWS_OF[raw.topic]
+            message: Message | None = None
+            try:
+                message = topic.decode(raw.value)
+                new_rows = rows_of(message)
+            except InvalidMessageError as error:
+                new_rows = self._refuse(raw, message, error, batch)
+            for table, table_rows in new_rows.items():
+                batch.rows[table].extend(table_rows)
+        return batch
+
+    def _refuse(self, raw: RawMessage, message: Message | None, error: InvalidMessageError, batch: Batch) -> TableRows:
+        if message is None and raw.topic == CALLS_ENDED.name:
+            # `listen` owns this topic and writes the dead letter; here the event only has to be accounted for.
+            call = call_of_key(raw.key)
+            return rows_for_unreadable(raw.topic, raw.partition, raw.offset, call, self.clock.now())
+        if message is None and raw.topic == CALLS_TRANSCRIBED.name:
+            return {}  # `judge` owns this topic and writes the dead letter
+        letter = dead_letter_for(STORE, raw, message, error, self.clock.now())
+        batch.dead_letters.append(Output(CALLS_DEAD_LETTERS.name, letter.dead_letter_id.encode(), letter.encode()))
+        log.warning("store: %s becomes a dead letter: %s", raw.place, "; ".join(error.problems))
+        return {}
+
+
+_ROWS_OF: dict[str, tuple[AnyTopic, Callable[[Any], TableRows]]] = {
+    CALLS_ENDED.name: (CALLS_ENDED, rows_for_call_ended),
+    CALLS_TRANSCRIBED.name: (CALLS_TRANSCRIBED, rows_for_transcript),
+    CALLS_ANALYZED.name: (CALLS_ANALYZED, rows_for_analysis),
+    CALLS_DEAD_LETTERS.name: (CALLS_DEAD_LETTERS, rows_for_dead_letter),
+}

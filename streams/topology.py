@@ -1,0 +1,97 @@
+"""The whole pipeline on one screen.
+
+    telephony ──► ingest ──► calls.ended.v1 ──► listen ──► calls.transcribed.v1 ──► judge ──► calls.analyzed.v1
+                               │                             │                                   │
+                               └─────────────────────────────┴──────────► store ◄────────────────┘
+                                                                            │
+                calls.dead_letters.v1 (whatever can never be processed) ────┘──► ClickHouse
+
+`ingest` is `streams/ingest.py`, `store` is `streams/store.py`; `listen` and `judge` are built here.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from processors.judging import Judge
+from processors.listening import ListenSettings, Stopwatch, listen, unheard
+from processors.speech import SpeechEngine
+from schemas.call_analysis import CallAnalysis
+from schemas.call_ended import CallEnded
+from schemas.errors import ConflictingCallError
+from schemas.topics import CALLS_ANALYZED, CALLS_ENDED, CALLS_TRANSCRIBED, TOPICS, message_key
+from schemas.transcript import Transcript
+from streams.ports import Clock
+from streams.recordings import RecordingStore, UnreadableRecordingError
+from streams.stage import Stage
+
+STAGE_TOPICS: Mapping[str, tuple[str, ...]] = {
+    "listen": (CALLS_ENDED.name,),
+    "judge": (CALLS_TRANSCRIBED.name,),
+    "store": tuple(topic.name for topic in TOPICS),
+}
+"""Stage → the topics that its consumer group reads."""
+
+
+@dataclass(frozen=True)
+class Recorded:
+    """A call on its way through `listen`: with its audio, or with why there is none, or with what was heard before."""
+
+    call: CallEnded
+    audio: bytes | None = None
+    unreadable: UnreadableRecordingError | None = None
+    heard_before: Transcript | None = None
+
+
+def listen_stage(
+    engine: SpeechEngine, recordings: RecordingStore, settings: ListenSettings, clock: Clock, stopwatch: Stopwatch
+) -> Stage[CallEnded, Recorded, Transcript]:
+    """calls.ended.v1 → fetch, decode, VAD, recognise → calls.transcribed.v1.
+
+    The transcript is kept beside the recording, so that a call that comes again is not recognised again: the same
+    event, heard by the same engine, gives the stored transcript. Another event with the same call id is refused.
+    """
+
+    def load(call: CallEnded) -> Recorded:
+        known = recordings.load_transcript(call.tenant_id, call.call_id)
+        if known is not None and known.call != call:
+            raise ConflictingCallError(["call_id: another event with this call_id was heard before"])
+        if known is not None and known.engine == engine.identity:
+            return Recorded(call, heard_before=known)
+        try:
+            return Recorded(call, audio=recordings.load_audio(call.audio))
+        except UnreadableRecordingError as error:
+            return Recorded(call, unreadable=error)
+
+    def step(recorded: Recorded) -> Transcript:
+        if recorded.heard_before is not None:
+            return recorded.heard_before
+        if recorded.audio is None:
+            reason = recorded.unreadable
+            assert reason is not None, "either audio, or why there is none"  # noqa: S101
+            return unheard(recorded.call, reason.outcome, reason.reason, engine.identity, clock.now())
+        return listen(recorded.call, recorded.audio, engine, settings, clock.now(), stopwatch)
+
+    def save(recorded: Recorded, transcript: Transcript) -> None:
+        # A recording that could not be heard may be repaired, and its event published again: nothing to remember.
+        if recorded.heard_before is None and transcript.outcome in (None, "too_short"):
+            recordings.save_transcript(transcript)
+
+    return Stage("listen", CALLS_ENDED, load, step, save, _key, CALLS_TRANSCRIBED, clock)
+
+
+def judge_stage(judge: Judge, clock: Clock) -> Stage[Transcript, Transcript, CallAnalysis]:
+    """calls.transcribed.v1 → detectors → calls.analyzed.v1. Text and intervals only: no audio, nothing outside."""
+    return Stage(
+        "judge",
+        CALLS_TRANSCRIBED,
+        load=lambda transcript: transcript,
+        step=lambda transcript: judge.judge(transcript, clock.now()),
+        save=lambda _transcript, _analysis: None,
+        key=_key,
+        target=CALLS_ANALYZED,
+        clock=clock,
+    )
+
+
+def _key(message: Transcript | CallAnalysis) -> bytes:
+    return message_key(message.tenant_id, message.call_id)

@@ -1,0 +1,130 @@
+"""One contract for every broker: in memory, tansu, Apache Kafka."""
+
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from uuid import uuid4
+
+import pytest
+
+from schemas.topics import CALLS_ANALYZED, CALLS_ENDED
+from streams.adapters.kafka import BatchConsumer, Publisher, apply_topics, lags
+from streams.adapters.memory_broker import MemoryBroker, MemoryConsumer
+from streams.raw import RawMessage
+from streams.settings import Settings
+from streams.stage import Output
+from streams.work import PublisherPort
+from tests.brokers import running_broker
+
+Consumer = BatchConsumer | MemoryConsumer
+LONG_ENOUGH_S = 30
+
+
+@dataclass(frozen=True)
+class Broker:
+    """A broker with what the contract needs of it."""
+
+    publisher: PublisherPort
+    consumer: Callable[[str], Consumer]
+    settings: Settings | None
+
+
+@pytest.fixture(
+    scope="module",
+    params=[
+        "memory",
+        pytest.param("tansu", marks=pytest.mark.embedded),
+        pytest.param("kafka", marks=pytest.mark.kafka),
+    ],
+)
+def broker(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Broker]:
+    if request.param == "memory":
+        memory = MemoryBroker()
+        yield Broker(memory, lambda group: memory.consumer(group, [CALLS_ENDED.name]), None)
+        return
+    folder: Path = tmp_path_factory.mktemp(request.param)
+    with running_broker(request.param, folder) as settings:
+        apply_topics(settings)
+        publisher = Publisher(settings)
+        yield Broker(publisher, lambda group: BatchConsumer(settings, group, [CALLS_ENDED.name]), settings)
+        publisher.close()
+
+
+def outputs(count: int) -> list[Output]:
+    """Events with keys of their own, so that a test sees only what it has published."""
+    run = uuid4().hex
+    return [Output(CALLS_ENDED.name, f"acme/{run}-{i}".encode(), f"event {i}".encode()) for i in range(count)]
+
+
+def take(consumer: Consumer, wanted: set[bytes]) -> list[RawMessage]:
+    """Everything from the start until every wanted key has come."""
+    records: list[RawMessage] = []
+    deadline_s = time.monotonic() + LONG_ENOUGH_S
+    while not wanted <= {record.key for record in records} and time.monotonic() < deadline_s:
+        records += consumer.consume(100, 0.2)
+    return records
+
+
+def keys(published: list[Output]) -> set[bytes]:
+    return {output.key for output in published}
+
+
+def test_what_is_published_is_consumed_with_key_and_value(broker: Broker) -> None:
+    published = outputs(5)
+    broker.publisher.publish(published)
+    consumer = broker.consumer(uuid4().hex)
+    found = {record.key: record.value for record in take(consumer, keys(published))}
+    consumer.close()
+    assert {output.key: output.value for output in published}.items() <= found.items()
+
+
+def test_a_group_goes_on_after_what_it_has_committed(broker: Broker) -> None:
+    group = uuid4().hex
+    first = outputs(3)
+    broker.publisher.publish(first)
+    consumer = broker.consumer(group)
+    consumer.commit(take(consumer, keys(first)))
+    consumer.close()
+    second = outputs(2)
+    broker.publisher.publish(second)
+    successor = broker.consumer(group)
+    found = take(successor, keys(second))
+    successor.close()
+    assert {record.key for record in found} == keys(second)
+
+
+def test_what_was_not_committed_comes_again(broker: Broker) -> None:
+    group = uuid4().hex
+    published = outputs(3)
+    broker.publisher.publish(published)
+    for _ in range(2):
+        consumer = broker.consumer(group)
+        assert keys(published) <= {record.key for record in take(consumer, keys(published))}
+        consumer.close()
+
+
+def test_rewound_records_come_again_to_the_same_member(broker: Broker) -> None:
+    published = outputs(4)
+    broker.publisher.publish(published)
+    consumer = broker.consumer(uuid4().hex)
+    before = take(consumer, keys(published))
+    consumer.rewind(before)
+    after = take(consumer, keys(published))
+    consumer.close()
+    assert {(r.partition, r.offset) for r in after} == {(r.partition, r.offset) for r in before}
+
+
+def test_the_lag_counts_what_is_published_and_not_committed(broker: Broker) -> None:
+    if broker.settings is None:
+        return  # lag is asked of Kafka only
+    group = uuid4().hex
+    published = outputs(6)
+    broker.publisher.publish(published)
+    before = lags(broker.settings, {group: (CALLS_ENDED.name,)})[0].messages
+    consumer = broker.consumer(group)
+    consumer.commit(take(consumer, keys(published)))
+    consumer.close()
+    after = lags(broker.settings, {group: (CALLS_ENDED.name, CALLS_ANALYZED.name)})
+    assert before >= len(published)
+    assert [(lag.topic, lag.messages) for lag in after] == [(CALLS_ENDED.name, 0), (CALLS_ANALYZED.name, 0)]

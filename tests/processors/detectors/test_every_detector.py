@@ -1,0 +1,101 @@
+"""What holds for every detector, so that a new one gets these tests by being there."""
+
+from pathlib import Path
+
+import pytest
+
+import processors.detectors
+from processors.detectors import Detector, DetectorContext, Measure, find_detectors
+from processors.judging import DETECTOR_FAILED, Judge, JudgeSettings
+from processors.lexicon import Lexicons
+from schemas.finding import Finding
+from schemas.lexicon import load_lexicons
+from schemas.transcript import Transcript
+from tests.processors.transcripts import NOW, heard, not_heard, said
+
+CONTEXT = DetectorContext(Lexicons(load_lexicons()), 180_000, 480_000)
+DETECTORS = find_detectors(CONTEXT)
+
+CONTROL_CHARACTERS = "".join(map(chr, (*range(32), 0x7F, 0x200B, 0x202E, 0xFEFF, 0xFFFD)))
+
+TRANSCRIPTS = [
+    pytest.param(heard([]), id="empty"),
+    pytest.param(heard([], language=None), id="empty, language unknown"),
+    pytest.param(said(("agent", ""), ("customer", "   ")), id="segments without text"),
+    pytest.param(said(("agent", "这款产品保本保息"), industry="finance"), id="with word times"),
+    pytest.param(said(("agent", "这款产品保本保息"), industry="finance", with_words=False), id="without word times"),
+    pytest.param(said(("unknown", "这款产品保本保息"), industry="finance"), id="unknown speaker"),
+    pytest.param(said(("customer", "有风险吗")), id="customer only"),
+    pytest.param(said(("agent", "保\U0001f600本👨‍👩‍👧保息🇨🇳"), industry="finance"), id="emoji"),
+    pytest.param(said(("agent", f"保{CONTROL_CHARACTERS}本"), industry="finance"), id="control characters"),
+    pytest.param(said(("agent", "，。？！"), industry="finance"), id="punctuation only"),
+    pytest.param(said(("agent", "ﬁ㎏①½İß保本"), industry="finance"), id="characters that unfold into several"),
+    pytest.param(heard([("agent", 500, 500, "保本保息")], industry="finance"), id="segment of no length"),
+    pytest.param(heard([("agent", 0, 9, "hello")], language="en"), id="another language"),
+    pytest.param(not_heard("no_audio", duration_ms=None), id="not heard, no audio"),
+    pytest.param(not_heard("too_short", duration_ms=2_942), id="not heard, too short"),
+]
+
+
+@pytest.fixture(scope="module")
+def long_call() -> Transcript:
+    """10,000 segments without a pause: one text of 110,000 characters, full of everything."""
+    return heard(
+        [("agent", at * 100, at * 100 + 90, "我们保证您通过，不是保本") for at in range(10_000)], industry="education"
+    )
+
+
+def test_there_are_detectors_for_every_module() -> None:
+    folder = Path(processors.detectors.__path__[0])
+    modules = {file.stem for file in folder.glob("*.py")} - {"__init__"}
+    assert {detector.name for detector in DETECTORS} == modules
+
+
+@pytest.mark.parametrize("transcript", TRANSCRIPTS)
+@pytest.mark.parametrize("detector", DETECTORS, ids=lambda detector: detector.name)
+def test_every_owned_measure_is_accounted_for_once(detector: Detector, transcript: Transcript) -> None:
+    results = [result for result in detector.process(transcript) if not isinstance(result, Finding)]
+    names = [result.name if isinstance(result, Measure) else result.measure for result in results]
+    assert sorted(names) == sorted(detector.measures)
+
+
+@pytest.mark.parametrize("transcript", TRANSCRIPTS)
+@pytest.mark.parametrize("detector", DETECTORS, ids=lambda detector: detector.name)
+def test_the_same_transcript_gives_the_same_results(detector: Detector, transcript: Transcript) -> None:
+    before = transcript.encode()
+    first = list(detector.process(transcript))
+    again = list(detector.process(Transcript.decode(before)))
+    assert first == again
+    assert transcript.encode() == before
+
+
+@pytest.mark.parametrize("transcript", TRANSCRIPTS)
+@pytest.mark.parametrize("detector", DETECTORS, ids=lambda detector: detector.name)
+def test_findings_point_into_the_call(detector: Detector, transcript: Transcript) -> None:
+    for finding in detector.process(transcript):
+        if isinstance(finding, Finding):
+            assert finding.detector == detector.name
+            assert finding.start_ms <= finding.end_ms
+            segment = transcript.segments[int(finding.attributes["segment_id"])]
+            start, end = int(finding.attributes["match_start"]), int(finding.attributes["match_end"])
+            assert 0 <= start < end <= len(segment.text)
+            assert segment.text[start:end] in finding.matched
+
+
+@pytest.mark.parametrize("detector", DETECTORS, ids=lambda detector: detector.name)
+def test_ten_thousand_segments_are_judged(detector: Detector, long_call: Transcript) -> None:
+    results = list(detector.process(long_call))
+    ids = [result.finding_id for result in results if isinstance(result, Finding)]
+    assert len(ids) == len(set(ids))
+    assert len(results) - len(ids) == len(detector.measures)
+
+
+@pytest.mark.parametrize("transcript", TRANSCRIPTS)
+def test_no_detector_fails(transcript: Transcript) -> None:
+    analysis = Judge(JudgeSettings()).judge(transcript, NOW)
+    assert DETECTOR_FAILED not in {skipped.reason for skipped in analysis.skipped_analysis}
+
+
+def test_no_measure_has_two_owners() -> None:
+    owned = [measure for detector in DETECTORS for measure in detector.measures]
+    assert len(owned) == len(set(owned))

@@ -1,0 +1,164 @@
+import logging
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar
+
+import pytest
+
+from processors.detectors import Detector, Measure, NotMeasured, Result
+from processors.detectors.sensitive_words import SensitiveWordsDetector
+from processors.judging import ANALYSIS_VERSION, Judge, JudgeSettings
+from processors.lexicon import Lexicons
+from schemas.call_analysis import CallAnalysis, SkippedAnalysis
+from schemas.finding import Finding
+from schemas.lexicon import LexiconError, load_lexicons
+from schemas.outcome import Outcome
+from schemas.transcript import Transcript
+from tests.processors.transcripts import NOW, heard, not_heard, said
+
+JUDGE = Judge(JudgeSettings())
+
+
+@dataclass(frozen=True)
+class Scripted:
+    """A detector that yields what the test says, or raises."""
+
+    name: ClassVar[str] = "scripted"
+    measures: ClassVar[tuple[str, ...]] = ("first", "second")
+    needs_speech: ClassVar[bool] = True
+
+    results: tuple[Result, ...] = ()
+    error: Exception | None = None
+
+    def process(self, transcript: Transcript) -> Iterable[Result]:
+        assert transcript.outcome is None, "it needs speech"
+        yield from self.results
+        if self.error is not None:
+            raise self.error
+
+
+def judged(transcript: Transcript, *detectors: Detector) -> CallAnalysis:
+    return Judge(JudgeSettings(), detectors).judge(transcript, NOW)
+
+
+def test_a_call_that_was_heard_is_analyzed() -> None:
+    transcript = said(("customer", "你好"), ("agent", "这款保本保息"), industry="finance")
+    analysis = JUDGE.judge(transcript, NOW)
+    assert (analysis.outcome, analysis.outcome_reason) == ("analyzed", "complete")
+    assert analysis.analysis_version == ANALYSIS_VERSION
+    assert (analysis.call, analysis.engine, analysis.audio) == (transcript.call, transcript.engine, transcript.audio)
+    assert (analysis.transcribed_at, analysis.analyzed_at) == (transcript.transcribed_at, NOW)
+    assert analysis.measures["sensitive_words"] == 1
+    assert [finding.matched for finding in analysis.findings] == ["保本保息"]
+    assert CallAnalysis.decode(analysis.encode()) == analysis
+
+
+def test_a_call_in_which_nothing_was_said_is_analyzed_and_says_so() -> None:
+    analysis = JUDGE.judge(heard([], duration_ms=20_000), NOW)
+    assert (analysis.outcome, analysis.outcome_reason) == ("analyzed", "no_speech")
+    assert analysis.measures == {"duration_ms": 20_000, "duration_in_band": False, "sensitive_words": None}
+    assert analysis.skipped_analysis == (SkippedAnalysis(measure="sensitive_words", reason="no_speech"),)
+
+
+@pytest.mark.parametrize("outcome", ["too_short", "bad_audio", "unsupported", "refused", "purged"])
+def test_the_outcome_of_a_call_that_was_not_heard_is_passed_on_with_its_length(outcome: Outcome) -> None:
+    analysis = JUDGE.judge(not_heard(outcome, duration_ms=2_942), NOW)
+    assert (analysis.outcome, analysis.outcome_reason) == (outcome, "because")
+    assert analysis.measures == {"duration_ms": 2_942, "duration_in_band": None, "sensitive_words": None}
+    assert {(skipped.measure, skipped.reason) for skipped in analysis.skipped_analysis} == {
+        ("duration_in_band", outcome),
+        ("sensitive_words", outcome),
+    }
+
+
+def test_without_audio_every_measure_is_skipped_with_the_outcome() -> None:
+    analysis = JUDGE.judge(not_heard("no_audio", duration_ms=None), NOW)
+    assert set(analysis.measures.values()) == {None}
+    assert {skipped.reason for skipped in analysis.skipped_analysis} == {"no_audio"}
+    assert {skipped.measure for skipped in analysis.skipped_analysis} == set(analysis.measures)
+
+
+def test_a_call_that_was_not_heard_is_not_shown_to_a_detector_that_needs_speech() -> None:
+    analysis = judged(not_heard("bad_audio", duration_ms=None), Scripted(error=RuntimeError("asked nevertheless")))
+    assert {skipped.reason for skipped in analysis.skipped_analysis} == {"bad_audio"}
+
+
+@pytest.mark.parametrize(
+    "broken",
+    [
+        pytest.param(Scripted(error=ValueError("客户的话")), id="raises at once"),
+        pytest.param(
+            Scripted((Measure("first", 1), Measure("second", 2)), ValueError("客户的话")), id="raises after its results"
+        ),
+        pytest.param(Scripted((Measure("first", 1),)), id="forgets a measure"),
+        pytest.param(
+            Scripted((Measure("first", 1), NotMeasured("first", "x"), Measure("second", 2))), id="says one twice"
+        ),
+        pytest.param(Scripted((Measure("first", 1), Measure("third", 3))), id="measures what it does not own"),
+        pytest.param(Scripted((Measure("first", float("nan")), Measure("second", 2))), id="measures no number"),
+        pytest.param(Scripted((Measure("first", 1), NotMeasured("second", "Not A Slug"))), id="gives no proper reason"),
+    ],
+)
+def test_a_failing_detector_costs_only_its_own_measures(broken: Scripted, caplog: pytest.LogCaptureFixture) -> None:
+    sound = SensitiveWordsDetector(Lexicons(load_lexicons()))
+    with caplog.at_level(logging.DEBUG):
+        analysis = judged(said(("agent", "这款保本保息"), industry="finance"), broken, sound)
+    assert analysis.outcome == "analyzed"
+    assert analysis.measures == {"first": None, "second": None, "sensitive_words": 1}
+    assert [(skipped.measure, skipped.reason) for skipped in analysis.skipped_analysis] == [
+        ("first", "detector_failed"),
+        ("second", "detector_failed"),
+    ]
+    (record,) = caplog.records
+    assert record.levelno == logging.ERROR
+    assert "scripted" in record.getMessage()
+    assert "Error" in record.getMessage()
+    assert "客户" not in caplog.text
+    assert "保本" not in caplog.text
+
+
+def test_findings_are_in_the_order_of_the_call_and_none_is_twice() -> None:
+    transcript = said(("agent", "我们内部有名额"), ("agent", "这款保本保息"), industry="finance")
+    detector = SensitiveWordsDetector(Lexicons(load_lexicons()))
+    found = [result for result in detector.process(transcript) if isinstance(result, Finding)]
+    twice = Scripted((*reversed(found), *found, Measure("first", 0), Measure("second", 0)))
+    analysis = judged(transcript, twice)
+    assert [finding.matched for finding in analysis.findings] == ["内部有名额", "保本保息"]
+
+
+def test_the_duration_band_comes_from_the_settings() -> None:
+    transcript = heard([("agent", 0, 1_000, "您好")], duration_ms=20_000)
+    narrow = Judge(JudgeSettings(duration_band_min_ms=10_000, duration_band_max_ms=30_000))
+    assert JUDGE.judge(transcript, NOW).measures["duration_in_band"] is False
+    assert narrow.judge(transcript, NOW).measures["duration_in_band"] is True
+
+
+def test_a_band_that_ends_before_it_starts_is_refused() -> None:
+    with pytest.raises(ValueError, match="ends before it starts"):
+        JudgeSettings(duration_band_min_ms=2, duration_band_max_ms=1)
+
+
+def test_the_lexicons_that_were_used_are_named() -> None:
+    in_finance = JUDGE.judge(said(("agent", "您好"), industry="finance"), NOW).lexicon_version
+    assert in_finance.startswith("finance@1,general@1#")
+    assert JUDGE.judge(said(("agent", "您好"), industry="logistics"), NOW).lexicon_version.startswith("general@1#")
+    assert JUDGE.judge(heard([], language="en"), NOW).lexicon_version == "none"
+
+
+def test_a_folder_of_ones_own_is_used(tmp_path: Path) -> None:
+    tmp_path.joinpath("acme.yaml").write_text(
+        "{lexicon: acme, industry: finance, language: zh, version: 3, owner: acme, rules: [{id: house_word,"
+        " category: forbidden, severity: low, score_delta: -1, words: [聚宝盆], advice: 说产品名,"
+        " match: [聚宝盆很好], no_match: [没有聚宝盆]}]}",
+        encoding="utf-8",
+    )
+    judge = Judge(JudgeSettings(lexicon_folders=(tmp_path,)))
+    (finding,) = judge.judge(said(("agent", "聚宝盆很好"), industry="finance"), NOW).findings
+    assert (finding.rule_id, finding.rule_version) == ("acme.house_word", "3")
+
+
+def test_a_judge_is_not_built_from_a_broken_lexicon(tmp_path: Path) -> None:
+    tmp_path.joinpath("acme.yaml").write_text("lexicon: 1", encoding="utf-8")
+    with pytest.raises(LexiconError):
+        Judge(JudgeSettings(lexicon_folders=(tmp_path,)))

@@ -1,0 +1,126 @@
+"""The published contracts are those of the models, and the example messages keep them."""
+
+import json
+from pathlib import Path
+
+import pytest
+from jsonschema import Draft202012Validator, FormatChecker
+
+from schemas.contracts import (
+    ASYNCAPI_FILE,
+    CONTRACTS_FOLDER,
+    JSON_SCHEMA_DIALECT,
+    OPERATIONS,
+    contracts_text,
+    schema_file,
+)
+from schemas.dead_letter import DeadLetter
+from schemas.finding import Finding
+from schemas.topics import CALLS_DEAD_LETTERS, TOPICS, AnyTopic, message_key
+from streams.topology import STAGE_TOPICS
+
+REPOSITORY = Path(__file__).parents[2]
+EXAMPLES = REPOSITORY / "tests" / "examples"
+FILES = {Path(name).name: text for name, text in contracts_text().items()}
+SCHEMA_OF_FOLDER = {**{topic.name: schema_file(topic.message) for topic in TOPICS}, "finding": schema_file(Finding)}
+ASYNCAPI = json.loads(FILES[ASYNCAPI_FILE])
+
+
+def test_the_files_in_docs_are_those_that_the_models_make() -> None:
+    written = sorted((REPOSITORY / CONTRACTS_FOLDER).iterdir())
+    on_disk = {str(path.relative_to(REPOSITORY)): path.read_text(encoding="utf-8") for path in written}
+    assert on_disk == contracts_text(), "run `callstream contracts`"
+
+
+@pytest.mark.parametrize("name", SCHEMA_OF_FOLDER.values())
+def test_a_schema_is_a_valid_schema_of_its_dialect(name: str) -> None:
+    schema = json.loads(FILES[name])
+    assert schema["$schema"] == JSON_SCHEMA_DIALECT == Draft202012Validator.META_SCHEMA["$id"]
+    Draft202012Validator.check_schema(schema)
+
+
+@pytest.mark.parametrize("name", SCHEMA_OF_FOLDER.values())
+def test_a_schema_refuses_a_field_that_it_does_not_name(name: str) -> None:
+    errors = Draft202012Validator(json.loads(FILES[name])).iter_errors({"agnet": "A1"})
+    assert "additionalProperties" in {error.validator for error in errors}
+
+
+@pytest.mark.parametrize(
+    "path",
+    [path for folder in SCHEMA_OF_FOLDER for path in sorted((EXAMPLES / folder).glob("*.json"))],
+    ids=lambda path: f"{path.parent.name}/{path.stem}",
+)
+def test_an_example_keeps_its_schema(path: Path) -> None:
+    schema = json.loads(FILES[SCHEMA_OF_FOLDER[path.parent.name]])
+    Draft202012Validator(schema).validate(json.loads(path.read_text(encoding="utf-8")))
+
+
+def test_every_reference_in_the_asyncapi_document_leads_somewhere() -> None:
+    references = list(_references(ASYNCAPI))
+    assert len(references) == 2 * len(TOPICS) + 2 * len(OPERATIONS)
+    for reference in references:
+        file, _, pointer = reference.partition("#")
+        if file:
+            assert file.removeprefix("./") in FILES, reference
+        else:
+            _resolve(pointer)
+
+
+def _references(node: object) -> list[str]:
+    if isinstance(node, dict):
+        own = [node["$ref"]] if "$ref" in node else []
+        return own + [reference for part in node.values() for reference in _references(part)]
+    return [reference for part in node for reference in _references(part)] if isinstance(node, list) else []
+
+
+def _resolve(pointer: str) -> object:
+    node = ASYNCAPI
+    for part in pointer.split("/")[1:]:
+        node = node[part]
+    return node
+
+
+def test_the_asyncapi_document_has_what_version_3_requires() -> None:
+    assert ASYNCAPI["asyncapi"] == "3.0.0"
+    assert {"title", "version"} <= set(ASYNCAPI["info"])
+    assert {operation["action"] for operation in ASYNCAPI["operations"].values()} == {"send", "receive"}
+    for operation in ASYNCAPI["operations"].values():
+        channel = operation["channel"]["$ref"]
+        assert all(message["$ref"].startswith(f"{channel}/messages/") for message in operation["messages"])
+
+
+@pytest.mark.parametrize("topic", TOPICS, ids=lambda topic: topic.name)
+def test_every_topic_is_a_channel_with_the_settings_that_the_broker_gets(topic: AnyTopic) -> None:
+    channel = ASYNCAPI["channels"][topic.name]
+    kafka = channel["bindings"]["kafka"]
+    assert (channel["address"], channel["description"]) == (topic.name, topic.purpose)
+    assert (kafka["topic"], kafka["partitions"]) == (topic.name, topic.partitions)
+    written = {
+        key: ",".join(value) if isinstance(value, list) else str(value)
+        for key, value in kafka["topicConfiguration"].items()
+    }
+    assert written == topic.config()
+
+
+@pytest.mark.parametrize("topic", TOPICS, ids=lambda topic: topic.name)
+def test_every_topic_is_written_and_read_by_a_stage(topic: AnyTopic) -> None:
+    assert {operation.action for operation in OPERATIONS if operation.topic is topic} == {"send", "receive"}
+
+
+def test_the_stages_receive_what_the_topology_lets_them_read() -> None:
+    received: dict[str, set[str]] = {}
+    for operation in OPERATIONS:
+        if operation.action == "receive":
+            received.setdefault(operation.stage, set()).add(operation.topic.name)
+    assert received == {stage: set(topics) for stage, topics in STAGE_TOPICS.items()}
+
+
+@pytest.mark.parametrize("topic", TOPICS, ids=lambda topic: topic.name)
+def test_the_key_schema_accepts_the_keys_that_the_stages_write(topic: AnyTopic) -> None:
+    schema = ASYNCAPI["components"]["messages"][topic.message.__name__]["bindings"]["kafka"]["key"]
+    key = message_key("demo", "ivr2:9021").decode()
+    if topic is CALLS_DEAD_LETTERS:
+        key = DeadLetter.id_of("listen", "calls.ended.v1", 0, 7)
+    validator = Draft202012Validator(schema, format_checker=FormatChecker(["uuid"]))
+    assert validator.is_valid(key)
+    assert not validator.is_valid("demo/../x")

@@ -1,0 +1,221 @@
+"""Recordings and transcripts on a folder store: what is read back, and how each broken recording ends."""
+
+import logging
+from datetime import datetime, timedelta, timezone
+from hashlib import sha256
+from pathlib import Path
+
+import pytest
+
+from schemas.call_ended import Agent, Audio, AudioEncryption, CallEnded
+from schemas.outcome import Outcome
+from schemas.transcript import EngineIdentity, Segment, Transcript
+from streams.adapters.folder_store import FolderStore
+from streams.ports import StoreAccessError
+from streams.recordings import RecordingStore, UnreadableRecordingError
+
+BUCKET = "the-bucket"
+LIMIT_BYTES = 100_000
+ENDED_AT = datetime(2026, 3, 1, 0, 30, tzinfo=timezone(timedelta(hours=8)))
+SOUND = bytes(range(256)) * 300
+WORDS = "我的电话是一三八"
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> FolderStore:
+    store = FolderStore(tmp_path, BUCKET)
+    store.apply()
+    return store
+
+
+@pytest.fixture
+def recordings(store: FolderStore) -> RecordingStore:
+    return RecordingStore(store, LIMIT_BYTES)
+
+
+def audio_of(uri: str, data: bytes = SOUND) -> Audio:
+    return Audio(uri=uri, sha256=sha256(data).hexdigest(), bytes=len(data))
+
+
+def transcript_of(tenant_id: str, call_id: str, text: str = WORDS) -> Transcript:
+    call = CallEnded(
+        tenant_id=tenant_id,
+        call_id=call_id,
+        direction="inbound",
+        started_at=ENDED_AT - timedelta(minutes=3),
+        ended_at=ENDED_AT,
+        agent=Agent(id="A1"),
+        audio=audio_of(f"s3://{BUCKET}/recordings/{tenant_id}/{call_id}.wav"),
+    )
+    segment = Segment(segment_id=0, channel=0, role="customer", start_ms=0, end_ms=900, text=text, confidence=0.9)
+    return Transcript(
+        tenant_id=tenant_id,
+        call_id=call_id,
+        call=call,
+        engine=EngineIdentity(name="a", version="1", model="m"),
+        segments=(segment,),
+        transcribed_at=ENDED_AT,
+    )
+
+
+def test_a_recording_is_loaded_as_it_was_put(recordings: RecordingStore) -> None:
+    uri = recordings.put_recording("acme", "c1", ENDED_AT, "wav", SOUND)
+
+    assert recordings.load_audio(audio_of(uri)) == SOUND
+
+
+def test_a_recording_is_kept_under_its_tenant_and_the_utc_day_of_its_end(recordings: RecordingStore) -> None:
+    uri = recordings.put_recording("acme", "c:1@pbx", ENDED_AT, "opus", SOUND)
+
+    assert uri == f"s3://{BUCKET}/recordings/acme/2026/02/28/c:1@pbx.opus"
+
+
+def test_a_recording_of_exactly_the_limit_is_loaded(recordings: RecordingStore) -> None:
+    data = b"x" * LIMIT_BYTES
+    uri = recordings.put_recording("acme", "c1", ENDED_AT, "wav", data)
+
+    assert recordings.load_audio(audio_of(uri, data)) == data
+
+
+@pytest.mark.parametrize(
+    ("stored", "changes", "outcome", "reason"),
+    [
+        pytest.param(None, {}, "no_audio", "object_missing", id="nothing was ever uploaded"),
+        pytest.param(b"", {}, "no_audio", "empty_object", id="the upload was empty"),
+        pytest.param(b"", {"bytes": 0}, "no_audio", "empty_object", id="empty, and announced as empty"),
+        pytest.param(SOUND[:-1], {}, "bad_audio", "size_mismatch", id="cut off"),
+        pytest.param(SOUND + b"x", {}, "bad_audio", "size_mismatch", id="something was appended"),
+        pytest.param(SOUND, {"bytes": 0}, "bad_audio", "size_mismatch", id="announced as empty, but it is not"),
+        pytest.param(b"x" * 2 * LIMIT_BYTES, {}, "bad_audio", "size_mismatch", id="larger than limit and event say"),
+        pytest.param(b"x" + SOUND[1:], {}, "bad_audio", "checksum_mismatch", id="one byte is another"),
+        pytest.param(SOUND, {"sha256": "0" * 64}, "bad_audio", "checksum_mismatch", id="the event has another sum"),
+        pytest.param(SOUND, {"bytes": LIMIT_BYTES + 1}, "unsupported", "too_large", id="announced above the limit"),
+        pytest.param(
+            None, {"bytes": LIMIT_BYTES + 1}, "unsupported", "too_large", id="too large is not even looked for"
+        ),
+        pytest.param(SOUND, {"uri": "s3://other-bucket/c1.wav"}, "unsupported", "foreign_uri", id="another bucket"),
+        pytest.param(
+            SOUND,
+            {"uri": f"s3://{BUCKET}/../../etc/passwd"},
+            "unsupported",
+            "foreign_uri",
+            id="a path out of the bucket",
+        ),
+        pytest.param(
+            SOUND,
+            {"encryption": AudioEncryption(algorithm="AES-256-GCM", key_id="k1")},
+            "unsupported",
+            "encrypted",
+            id="encrypted under a key that we cannot have",
+        ),
+    ],
+)
+def test_a_recording_that_cannot_be_read_ends_with_outcome_and_reason(
+    recordings: RecordingStore,
+    stored: bytes | None,
+    changes: dict[str, object],
+    outcome: Outcome,
+    reason: str,
+) -> None:
+    uri = f"s3://{BUCKET}/recordings/acme/2026/02/28/c1.wav"
+    if stored is not None:
+        assert recordings.put_recording("acme", "c1", ENDED_AT, "wav", stored) == uri
+
+    with pytest.raises(UnreadableRecordingError) as raised:
+        recordings.load_audio(audio_of(uri).model_copy(update=changes))
+
+    assert (raised.value.outcome, raised.value.reason) == (outcome, reason)
+
+
+def test_a_bucket_that_is_away_is_no_property_of_the_recording(tmp_path: Path) -> None:
+    recordings = RecordingStore(FolderStore(tmp_path, BUCKET), LIMIT_BYTES)
+
+    with pytest.raises(StoreAccessError):
+        recordings.load_audio(audio_of(f"s3://{BUCKET}/c1.wav"))
+
+
+@pytest.mark.parametrize(
+    ("tenant_id", "call_id", "ended_at", "extension", "problem"),
+    [
+        pytest.param("acme/../other", "c1", ENDED_AT, "wav", "tenant_id", id="a tenant that is a path"),
+        pytest.param("", "c1", ENDED_AT, "wav", "tenant_id", id="no tenant"),
+        pytest.param("acme", "../c1", ENDED_AT, "wav", "call_id", id="a call that is a path"),
+        pytest.param("acme", "王先生 13812345678", ENDED_AT, "wav", "call_id", id="a name and a number"),
+        pytest.param("acme", "c1", ENDED_AT.replace(tzinfo=None), "wav", "time zone", id="a naive time has no UTC day"),
+        pytest.param("acme", "c1", ENDED_AT, "wav/x", "extension", id="an extension that is a path"),
+        pytest.param("acme", "c1", ENDED_AT, "", "extension", id="no extension"),
+        pytest.param("acme", "c1", ENDED_AT, ".wav", "extension", id="an extension with its dot"),
+    ],
+)
+def test_a_recording_is_not_put_under_a_name_that_no_event_could_hold(
+    recordings: RecordingStore,
+    tmp_path: Path,
+    tenant_id: str,
+    call_id: str,
+    ended_at: datetime,
+    extension: str,
+    problem: str,
+) -> None:
+    with pytest.raises(ValueError, match=problem) as raised:
+        recordings.put_recording(tenant_id, call_id, ended_at, extension, SOUND)
+
+    assert "13812345678" not in str(raised.value)
+    assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
+
+
+def test_a_transcript_is_loaded_as_it_was_saved(recordings: RecordingStore, store: FolderStore) -> None:
+    transcript = transcript_of("acme", "c1")
+    recordings.save_transcript(transcript)
+
+    assert recordings.load_transcript("acme", "c1") == transcript
+    assert store.read("transcripts/acme/c1.json") == transcript.encode()
+
+
+def test_a_transcript_that_was_never_saved_is_none(recordings: RecordingStore) -> None:
+    recordings.save_transcript(transcript_of("acme", "c1"))
+
+    assert recordings.load_transcript("acme", "c2") is None
+    assert recordings.load_transcript("other", "c1") is None
+
+
+def test_a_later_transcript_replaces_the_earlier(recordings: RecordingStore) -> None:
+    later = transcript_of("acme", "c1", "第二次")
+    recordings.save_transcript(transcript_of("acme", "c1"))
+    recordings.save_transcript(later)
+
+    assert recordings.load_transcript("acme", "c1") == later
+
+
+@pytest.mark.parametrize(
+    "stored",
+    [
+        pytest.param(b"", id="an empty file"),
+        pytest.param(transcript_of("acme", "c1").encode()[:-20], id="the beginning only"),
+        pytest.param(WORDS.encode("gb18030"), id="no UTF-8"),
+        pytest.param(f'{{"{WORDS}": 1}}'.encode(), id="JSON of something else"),
+        pytest.param(transcript_of("acme", "c2").encode(), id="the transcript of another call"),
+        pytest.param(transcript_of("other", "c1").encode(), id="the transcript of another tenant"),
+    ],
+)
+def test_a_stored_transcript_that_cannot_be_used_counts_as_absent_and_its_words_stay_out_of_the_log(
+    recordings: RecordingStore, store: FolderStore, caplog: pytest.LogCaptureFixture, stored: bytes
+) -> None:
+    store.put("transcripts/acme/c1.json", stored)
+
+    with caplog.at_level(logging.DEBUG):
+        assert recordings.load_transcript("acme", "c1") is None
+
+    assert "the stored transcript of acme/c1" in caplog.text
+    assert WORDS not in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("tenant_id", "call_id"),
+    [pytest.param("acme", "../other/c1", id="call"), pytest.param("../transcripts/acme", "c1", id="tenant")],
+)
+def test_an_id_that_is_a_path_reads_no_transcript(recordings: RecordingStore, tenant_id: str, call_id: str) -> None:
+    recordings.save_transcript(transcript_of("acme", "c1"))
+    recordings.save_transcript(transcript_of("other", "c1"))
+
+    with pytest.raises(ValueError, match="does not fit the schema"):
+        recordings.load_transcript(tenant_id, call_id)

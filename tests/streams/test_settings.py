@@ -1,0 +1,259 @@
+"""Settings: where they come from, and that a wrong one stops the start with a sentence that names it."""
+
+import traceback
+from pathlib import Path
+
+import pytest
+from pydantic import SecretStr
+
+from streams.settings import CONFIG_VARIABLE, PREFIX, Settings, SettingsError, load_settings, variable_of
+from streams.settings_docs import SETTINGS_FILE, settings_markdown
+
+REPOSITORY = Path(__file__).parents[2]
+PASSWORD = "tiger-lily-7"
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    return tmp_path / "callstream.toml"
+
+
+def refusal(environ: dict[str, str], file: Path | None = None) -> str:
+    with pytest.raises(SettingsError) as caught:
+        load_settings(environ, file)
+    return str(caught.value)
+
+
+def test_without_anything_every_setting_has_its_default() -> None:
+    loaded = load_settings({})
+    assert loaded.settings == Settings()
+    assert set(loaded.origin) == set(Settings.model_fields)
+    assert set(loaded.origin.values()) == {"default"}
+
+
+def test_a_variable_goes_before_the_file_and_the_file_before_the_default(file: Path) -> None:
+    file.write_text('kafka_bootstrap = "file:9092"\nmin_call_ms = 4000\n')
+    loaded = load_settings({"CALLSTREAM_KAFKA_BOOTSTRAP": "env:9092"}, file)
+    assert (loaded.settings.kafka_bootstrap, loaded.origin["kafka_bootstrap"]) == ("env:9092", "environment")
+    assert (loaded.settings.min_call_ms, loaded.origin["min_call_ms"]) == (4000, "file")
+    assert (loaded.settings.whisper_threads, loaded.origin["whisper_threads"]) == (1, "default")
+
+
+def test_a_variable_names_the_file(file: Path) -> None:
+    file.write_text("whisper_threads = 3\n")
+    assert load_settings({CONFIG_VARIABLE: str(file)}).settings.whisper_threads == 3
+
+
+def test_an_empty_name_of_the_file_is_no_file() -> None:
+    assert load_settings({CONFIG_VARIABLE: ""}).settings == Settings()
+
+
+def test_variables_of_other_programs_are_none_of_our_business() -> None:
+    assert load_settings({"PATH": "/bin", "KAFKA_BOOTSTRAP": "x", "CALLSTREAMS": "x"}).settings == Settings()
+
+
+@pytest.mark.parametrize(
+    ("environ", "sentence"),
+    [
+        pytest.param(
+            {"CALLSTREAM_KAFKA_BOOTSTAP": "x"}, "CALLSTREAM_KAFKA_BOOTSTAP is not a setting", id="a slip of the pen"
+        ),
+        pytest.param({"callstream_log_level": "INFO"}, "callstream_log_level is not a setting", id="lower case"),
+        pytest.param(
+            {"CALLSTREAM_log_level": "INFO"}, "CALLSTREAM_log_level is not a setting", id="half in lower case"
+        ),
+        pytest.param({"CALLSTREAM_": "x"}, "CALLSTREAM_ is not a setting", id="no name"),
+        pytest.param(
+            {"CALLSTREAM_WHISPER_THREADS": "many"},
+            "CALLSTREAM_WHISPER_THREADS does not fit: input should be",
+            id="text",
+        ),
+        pytest.param(
+            {"CALLSTREAM_WHISPER_THREADS": "0"}, "CALLSTREAM_WHISPER_THREADS does not fit: input should be", id="bound"
+        ),
+        pytest.param(
+            {"CALLSTREAM_LOG_LEVEL": "info"}, "CALLSTREAM_LOG_LEVEL does not fit: input should be 'DEBUG'", id="choice"
+        ),
+        pytest.param({"CALLSTREAM_S3_SECURE": "perhaps"}, "CALLSTREAM_S3_SECURE does not fit: input", id="no boolean"),
+        pytest.param({"CALLSTREAM_S3_SECURE": ""}, "CALLSTREAM_S3_SECURE does not fit: input", id="an empty boolean"),
+        pytest.param(
+            {"CALLSTREAM_RETRY_MAX_WAIT_S": "inf"}, "CALLSTREAM_RETRY_MAX_WAIT_S does not fit", id="waiting for ever"
+        ),
+        pytest.param(
+            {"CALLSTREAM_DATA_DIR": ""}, "CALLSTREAM_DATA_DIR does not fit", id="empty would be the present folder"
+        ),
+        pytest.param(
+            {"CALLSTREAM_DATA_DIR": "~no-such-user/x"}, "CALLSTREAM_DATA_DIR does not fit: it begins", id="whose home"
+        ),
+        pytest.param(
+            {"CALLSTREAM_S3_ENDPOINT": "https://minio:9000"},
+            "CALLSTREAM_S3_ENDPOINT does not fit: string should match",
+            id="a URL where an address belongs",
+        ),
+        pytest.param(
+            {"CALLSTREAM_DURATION_BAND_MIN_S": "480"},
+            "the settings do not fit each other: duration_band_min_s must be less than duration_band_max_s",
+            id="a band without width",
+        ),
+        pytest.param(
+            {"CALLSTREAM_KAFKA_SECURITY_PROTOCOL": "SASL_SSL", "CALLSTREAM_KAFKA_SASL_USERNAME": "svc"},
+            "kafka_security_protocol SASL_SSL needs kafka_sasl_username and kafka_sasl_password",
+            id="SASL without a password",
+        ),
+        pytest.param({CONFIG_VARIABLE: "/nowhere/a.toml"}, "/nowhere/a.toml does not exist", id="missing file"),
+    ],
+)
+def test_what_is_wrong_in_the_environment_is_named(environ: dict[str, str], sentence: str) -> None:
+    assert sentence in refusal(environ)
+
+
+@pytest.mark.parametrize(
+    ("content", "sentence"),
+    [
+        pytest.param(b"whisper_thread = 2", "whisper_thread in {file} is not a setting", id="a slip of the pen"),
+        pytest.param(b"[kafka]\nbootstrap = 1", "kafka in {file} is not a setting", id="a table"),
+        pytest.param(b"WHISPER_THREADS = 2", "WHISPER_THREADS in {file} is not a setting", id="upper case"),
+        pytest.param(b"whisper_threads = 65", "whisper_threads in {file} does not fit: input should be", id="bound"),
+        pytest.param(b"whisper_threads = [1]", "whisper_threads in {file} does not fit: input should be", id="a list"),
+        pytest.param(b"kafka_bootstrap = 1", "kafka_bootstrap in {file} does not fit: input should be", id="a number"),
+        pytest.param(b"whisper_threads = ", "{file} cannot be read: TOMLDecodeError", id="bad TOML"),
+        pytest.param(b"log_level = '\xff'", "{file} cannot be read: UnicodeDecodeError", id="no UTF-8"),
+    ],
+)
+def test_what_is_wrong_in_the_file_is_named(file: Path, content: bytes, sentence: str) -> None:
+    file.write_bytes(content)
+    assert sentence.format(file=file) in refusal({}, file)
+
+
+def test_a_folder_is_no_settings_file(tmp_path: Path) -> None:
+    assert f"{tmp_path} cannot be read: IsADirectoryError" in refusal({}, tmp_path)
+
+
+def test_every_unknown_name_is_told_at_once(file: Path) -> None:
+    file.write_text("wrong_here = 1\n")
+    text = refusal({"CALLSTREAM_WRONG_THERE": "1"}, file)
+    assert f"wrong_here in {file} is not a setting" in text
+    assert "CALLSTREAM_WRONG_THERE is not a setting" in text
+
+
+def test_every_value_that_does_not_fit_is_told_at_once() -> None:
+    text = refusal({"CALLSTREAM_WHISPER_THREADS": "0", "CALLSTREAM_LOG_LEVEL": "LOUD"})
+    assert "CALLSTREAM_WHISPER_THREADS does not fit" in text
+    assert "CALLSTREAM_LOG_LEVEL does not fit" in text
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [("False", False), ("false", False), ("0", False), ("no", False), ("off", False), ("True", True), ("1", True)],
+)
+def test_a_boolean_means_what_it_says(text: str, value: bool) -> None:
+    assert load_settings({"CALLSTREAM_S3_SECURE": text}).settings.s3_secure is value
+
+
+@pytest.mark.parametrize("name", ["data_dir", "cache_dir", "store_folder", "kafka_ca_file"])
+def test_a_path_may_begin_with_the_home_folder(name: str, file: Path) -> None:
+    file.write_text(f'{name} = "~/calls"\n')
+    assert getattr(load_settings({}, file).settings, name) == Path.home() / "calls"
+
+
+def test_an_optional_path_that_is_empty_is_not_set() -> None:
+    settings = load_settings({"CALLSTREAM_STORE_FOLDER": "", "CALLSTREAM_DATA_DIR": "/srv/calls"}).settings
+    assert settings.store_folder is None
+    assert settings.folder_root == Path("/srv/calls/objects")
+
+
+SECRETS = [name for name, field in Settings.model_fields.items() if field.annotation is SecretStr]
+
+
+def test_what_sounds_like_a_secret_is_one() -> None:
+    sounding = {name for name in Settings.model_fields if {"password", "secret"} & set(name.split("_"))}
+    assert {*sounding, "clickhouse_url"} == set(SECRETS)
+
+
+@pytest.mark.parametrize("name", SECRETS)
+def test_a_secret_is_never_printed(name: str) -> None:
+    value = f"http://callstream:{PASSWORD}@127.0.0.1/callstream" if name == "clickhouse_url" else PASSWORD
+    loaded = load_settings({variable_of(name): value})
+    assert getattr(loaded.settings, name).get_secret_value() == value
+    printed = [
+        repr(loaded),
+        str(loaded),
+        repr(loaded.settings),
+        str(loaded.settings),
+        loaded.settings.model_dump_json(),
+    ]
+    assert not any(PASSWORD in text for text in [*printed, str(loaded.settings.model_dump())])
+
+
+@pytest.mark.parametrize(
+    "environ",
+    [
+        pytest.param({"CALLSTREAM_CLICKHOUSE_URL": f"postgres://u:{PASSWORD}@h/d"}, id="another scheme"),
+        pytest.param({"CALLSTREAM_CLICKHOUSE_URL": f"u:{PASSWORD}@h/d"}, id="no scheme"),
+        pytest.param({"CALLSTREAM_CLICKHOUSE_URL": f"http://u:x/{PASSWORD}@h/d"}, id="a slash in the password"),
+        pytest.param({"CALLSTREAM_CLICKHOUSE_URL": f"http://{PASSWORD}:{PASSWORD}"}, id="a password for a port"),
+        pytest.param({"CALLSTREAM_CLICKHOUSE_URL": f"http://u:{PASSWORD}@[h/d"}, id="half an IPv6 address"),
+        pytest.param({"CALLSTREAM_CLICKHOUSE_URL": f"http://u:{PASSWORD}@/d"}, id="no host"),
+        pytest.param({"CALLSTREAM_S3_ENDPOINT": f"http://{PASSWORD}"}, id="a secret in the wrong place"),
+        pytest.param({"CALLSTREAM_LOG_LEVEL": PASSWORD}, id="a secret for a choice"),
+        pytest.param({"CALLSTREAM_WHISPER_THREADS": PASSWORD}, id="a secret for a number"),
+        pytest.param(
+            {"CALLSTREAM_KAFKA_SECURITY_PROTOCOL": "SASL_SSL", "CALLSTREAM_KAFKA_SASL_PASSWORD": PASSWORD},
+            id="settings that do not fit each other",
+        ),
+    ],
+)
+def test_an_error_repeats_no_value(environ: dict[str, str]) -> None:
+    with pytest.raises(SettingsError) as caught:
+        load_settings(environ)
+    assert not any(PASSWORD in text for text in [repr(caught.value), *traceback.format_exception(caught.value)])
+    assert caught.value.__context__ is None, "the error of the parser holds the value"
+
+
+def test_an_error_repeats_no_secret_of_the_file(file: Path) -> None:
+    file.write_text(f'kafka_sasl_password = ["{PASSWORD}"]\n')
+    text = refusal({}, file)
+    assert f"kafka_sasl_password in {file} does not fit" in text
+    assert PASSWORD not in text
+
+
+@pytest.mark.parametrize("line", [f"kafka_sasl_password = {PASSWORD}", f'kafka_sasl_password = "{PASSWORD}'])
+def test_an_error_repeats_no_line_of_a_file_that_is_no_toml(file: Path, line: str) -> None:
+    file.write_text(line + "\n")
+    assert PASSWORD not in refusal({}, file)
+
+
+def test_a_child_process_gets_the_same_settings(file: Path) -> None:
+    settings = Settings(
+        kafka_sasl_password=SecretStr(PASSWORD),
+        s3_secure=False,
+        crosstalk_gate_db=12.5,
+        store_folder=None,
+        data_dir=Path("/srv/callstream data"),
+    )
+    file.write_text('store_folder = "/elsewhere"\ns3_region = "eu-west-1"\n')
+    environment = settings.environment()
+    assert set(environment) == {variable_of(name) for name in Settings.model_fields}
+    assert environment["CALLSTREAM_S3_SECURE"] == "false"
+    assert load_settings(environment, file).settings == settings
+
+
+def test_every_setting_says_what_it_means() -> None:
+    assert all(field.description for field in Settings.model_fields.values())
+
+
+def test_the_page_of_settings_is_current() -> None:
+    on_disk = (REPOSITORY / SETTINGS_FILE).read_text(encoding="utf-8")
+    assert on_disk == settings_markdown(), f"run `callstream config --markdown > {SETTINGS_FILE}`"
+
+
+def test_the_page_of_settings_names_each_once() -> None:
+    rows = [line for line in settings_markdown().splitlines() if line.startswith(f"| `{PREFIX}")]
+    assert [row.split("`")[1] for row in rows] == [variable_of(name) for name in Settings.model_fields]
+
+
+def test_the_page_of_settings_is_the_same_on_every_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    here = settings_markdown()
+    monkeypatch.setenv("XDG_DATA_HOME", "/srv/data")
+    monkeypatch.setenv("HOME", "/home/someone")
+    assert settings_markdown() == here

@@ -1,0 +1,193 @@
+"""What happens to one message: published, tried again, refused, or left where it is."""
+
+import threading
+from collections.abc import Callable, Iterable
+from datetime import UTC, datetime
+
+import pytest
+
+from schemas.dead_letter import DeadLetter
+from schemas.errors import InvalidMessageError, RetryableError
+from schemas.message import Message
+from schemas.topics import CALLS_DEAD_LETTERS, MAX_MESSAGE_BYTES, Topic
+from streams.raw import RawMessage
+from streams.stage import Output, Stage
+from streams.work import StoppedError, TooManyDeadLettersError, Work
+
+NOW = datetime(2026, 3, 2, 10, 15, tzinfo=UTC)
+
+
+class Number(Message):
+    """A message small enough to see through."""
+
+    tenant_id: str = "acme"
+    call_id: str = "c1"
+    value: int
+
+
+NUMBERS = Topic("numbers.counted.v1", Number, "tests")
+DOUBLES = Topic("numbers.doubled.v1", Number, "tests")
+
+
+class FixedClock:
+    def now(self) -> datetime:
+        return NOW
+
+
+class Written:
+    """Keeps what is published; fails as often as it is told to."""
+
+    def __init__(self, failures: int = 0) -> None:
+        self.outputs: list[Output] = []
+        self.failures = failures
+
+    def publish(self, outputs: Iterable[Output]) -> None:
+        if self.failures:
+            self.failures -= 1
+            raise RetryableError("Kafka does not answer")
+        self.outputs.extend(outputs)
+
+
+def stage(
+    load: Callable[[Number], Number] = lambda number: number,
+    step: Callable[[Number], Number] = lambda number: Number(value=number.value * 2),
+    save: Callable[[Number, Number], None] = lambda _loaded, _result: None,
+) -> Stage[Number, Number, Number]:
+    return Stage("double", NUMBERS, load, step, save, lambda _result: b"acme/c1", DOUBLES, FixedClock())
+
+
+def work(of: Stage[Number, Number, Number], written: Written, stop: threading.Event | None = None) -> Work:
+    return Work(of, written, retry_max_wait_s=0.01, dead_letter_streak_limit=3, stop=stop or threading.Event())
+
+
+def raw(value: bytes | None, offset: int = 7) -> RawMessage:
+    return RawMessage(NUMBERS.name, 2, offset, b"acme/c1", value)
+
+
+def test_the_result_is_published_under_the_key_of_the_call() -> None:
+    written = Written()
+    work(stage(), written).process(raw(Number(value=21).encode()))
+    (output,) = written.outputs
+    assert (output.topic, output.key) == (DOUBLES.name, b"acme/c1")
+    assert DOUBLES.decode(output.value).value == 42
+
+
+@pytest.mark.parametrize(
+    ("value", "problem"),
+    [
+        pytest.param(b"\xff\xfe", "the message is not UTF-8", id="bad UTF-8"),
+        pytest.param(None, "the message has no value", id="tombstone"),
+        pytest.param(b'{"value": "x"}', "value: int_type", id="wrong type"),
+    ],
+)
+def test_a_message_that_cannot_be_read_becomes_a_dead_letter_with_its_place(value: bytes | None, problem: str) -> None:
+    written = Written()
+    work(stage(), written).process(raw(value))
+    (output,) = written.outputs
+    assert output.topic == CALLS_DEAD_LETTERS.name
+    letter = DeadLetter.decode(output.value)
+    assert (letter.step, letter.source_topic, letter.source_partition, letter.source_offset) == (
+        "double",
+        NUMBERS.name,
+        2,
+        7,
+    )
+    assert letter.exception_class == "InvalidMessageError"
+    assert letter.problems == (problem,)
+    assert (letter.tenant_id, letter.call_id) == ("acme", "c1"), "the key tells which call it was"
+
+
+def test_a_step_that_refuses_a_message_makes_a_dead_letter_with_its_own_class() -> None:
+    class NoSuchNumberError(InvalidMessageError):
+        pass
+
+    def refuse(_number: Number) -> Number:
+        raise NoSuchNumberError(["value: none such"])
+
+    written = Written()
+    work(stage(load=refuse), written).process(raw(Number(value=1).encode()))
+    assert DeadLetter.decode(written.outputs[0].value).exception_class == "NoSuchNumberError"
+
+
+def test_the_same_message_gives_the_same_dead_letter_id_again() -> None:
+    written = Written()
+    for _ in range(2):
+        work(stage(), written).process(raw(b"\xff"))
+    first, second = (DeadLetter.decode(output.value).dead_letter_id for output in written.outputs)
+    assert first == second
+
+
+def test_an_outside_system_that_does_not_answer_is_asked_again_until_it_does() -> None:
+    answers = iter([RetryableError("down"), RetryableError("down"), None])
+
+    def load(number: Number) -> Number:
+        answer = next(answers)
+        if answer is not None:
+            raise answer
+        return number
+
+    written = Written(failures=2)
+    work(stage(load=load), written).process(raw(Number(value=1).encode()))
+    assert len(written.outputs) == 1
+
+
+def test_a_broker_that_does_not_answer_does_not_repeat_the_work() -> None:
+    done: list[int] = []
+
+    def step(number: Number) -> Number:
+        done.append(number.value)
+        return number
+
+    work(stage(step=step), Written(failures=3)).process(raw(Number(value=5).encode()))
+    assert done == [5]
+
+
+def test_a_worker_that_is_asked_to_stop_leaves_its_message_undone() -> None:
+    stop = threading.Event()
+    stop.set()
+    written = Written(failures=1)
+    with pytest.raises(StoppedError):
+        work(stage(), written, stop).process(raw(Number(value=1).encode()))
+    assert written.outputs == []
+
+
+def test_a_bug_in_a_step_is_neither_a_dead_letter_nor_swallowed() -> None:
+    def step(_number: Number) -> Number:
+        raise ZeroDivisionError
+
+    written = Written()
+    with pytest.raises(ZeroDivisionError):
+        work(stage(step=step), written).process(raw(Number(value=1).encode()))
+    assert written.outputs == []
+
+
+def test_a_stage_that_refuses_everything_stops_because_then_the_code_is_wrong() -> None:
+    running = work(stage(), Written())
+    running.process(raw(b"\xff", 1))
+    running.process(raw(b"\xff", 2))
+    with pytest.raises(TooManyDeadLettersError):
+        running.process(raw(b"\xff", 3))
+
+
+def test_one_good_message_ends_the_streak_of_dead_letters() -> None:
+    running = work(stage(), Written())
+    for offset, value in enumerate([b"\xff", b"\xff", Number(value=1).encode(), b"\xff", b"\xff"]):
+        running.process(raw(value, offset))
+
+
+def test_a_result_that_no_broker_would_take_is_a_dead_letter() -> None:
+    class Long(Number):
+        text: str = "x" * (MAX_MESSAGE_BYTES + 1)
+
+    written = Written()
+    work(stage(step=lambda number: Long(value=number.value)), written).process(raw(Number(value=1).encode()))
+    letter = DeadLetter.decode(written.outputs[0].value)
+    assert letter.problems == ("the result is larger than a message may be",)
+
+
+def test_nothing_is_published_before_the_result_is_saved() -> None:
+    written = Written()
+    published_at_save: list[int] = []
+    save = lambda _loaded, _result: published_at_save.append(len(written.outputs))  # noqa: E731 - a one-line probe
+    work(stage(save=save), written).process(raw(Number(value=1).encode()))
+    assert published_at_save == [0]
