@@ -1,10 +1,11 @@
-"""The three ways in which handling a message can end badly.
+"""The ways in which handling a message, or a command, can end badly.
 
 Every stage knows exactly these: an `InvalidMessageError` becomes a dead letter, a `RetryableError` is tried
 again and keeps its offset, anything else is a bug and stops the worker with the offset unmoved.
 """
 
 from collections.abc import Iterable
+from typing import ClassVar
 
 
 class InvalidMessageError(Exception):
@@ -31,3 +32,24 @@ class RetryableError(Exception):
 
     The text names the system and the operation, never the content of a call.
     """
+
+
+class OperatorError(Exception):
+    """Only a person can mend this; the text is a sentence that says what is wrong and what to do.
+
+    It names no secret and nothing that a caller said. `exit_code` is that of the command that it ends.
+    """
+
+    exit_code: ClassVar[int] = 3
+
+
+class InvalidCallError(OperatorError):
+    """What was given about a call does not make an event; the text names fields, never values."""
+
+    exit_code = 1
+
+
+class EmbeddedStackError(OperatorError):
+    """A process of the embedded stack cannot be started, or has failed."""
+
+    exit_code = 5

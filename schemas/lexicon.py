@@ -14,6 +14,7 @@ from typing import Annotated, Any, Self
 import yaml
 from pydantic import AfterValidator, Field, StringConstraints, ValidationError, model_validator
 
+from schemas.errors import OperatorError
 from schemas.finding import Severity
 from schemas.message import Record, Slug
 
@@ -92,7 +93,7 @@ class Lexicon(Record):
         return sha256(self.model_dump_json().encode()).hexdigest()
 
 
-class LexiconError(Exception):
+class LexiconError(OperatorError):
     """Lexicons cannot be used; `problems` are sentences that name file, rule and field."""
 
     def __init__(self, problems: Iterable[str]) -> None:

@@ -11,6 +11,8 @@ from hashlib import sha256
 from importlib import resources
 from importlib.resources.abc import Traversable
 
+from schemas.errors import OperatorError
+
 _FILE_NAME = re.compile(r"(?P<number>\d{4})_(?P<name>[a-z0-9_]+)\.sql")
 _TOKEN = re.compile(
     r"""
@@ -23,7 +25,7 @@ _TOKEN = re.compile(
 )
 
 
-class MigrationFilesError(Exception):
+class MigrationFilesError(OperatorError):
     """The migration files do not form the sequence 1, 2, 3…; the text says where."""
 
 
@@ -88,7 +90,7 @@ def split_statements(sql: str) -> tuple[str, ...]:
     return tuple(statement for statement in statements if statement)
 
 
-class MigrationRefusedError(Exception):
+class MigrationRefusedError(OperatorError):
     """The database and the migration files do not fit together; the text is a sentence for the operator."""
 
 

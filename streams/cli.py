@@ -17,15 +17,13 @@ from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn
 from rich.table import Table
 
-from schemas.errors import RetryableError
+from schemas.errors import InvalidCallError, OperatorError, RetryableError
 from streams.logs import configure_logging, describe
-from streams.ports import StoreAccessError, SystemClock
-from streams.settings import CONFIG_VARIABLE, PREFIX, LoadedSettings, Settings, SettingsError, load_settings
+from streams.ports import SystemClock
+from streams.settings import CONFIG_VARIABLE, PREFIX, LoadedSettings, Settings, load_settings
 
 EXIT_PROBLEM = 1
-EXIT_SETTING = 3
 EXIT_UNREACHABLE = 4
-EXIT_CHILD = 5
 EXIT_BUG = 70
 EXIT_INTERRUPTED = 130
 
@@ -78,52 +76,12 @@ def main() -> None:
 
 @contextmanager
 def _errors_as_sentences() -> Iterator[None]:
-    from processors.detectors import DetectorError
-    from processors.engines.weights import WeightsError
-    from schemas.lexicon import LexiconError
-    from schemas.migrations import MigrationFilesError, MigrationRefusedError
-    from streams.adapters import clickhouse
-    from streams.demo import DemoTimeoutError
-    from streams.embedded.apache_kafka import JavaMissingError, KafkaJarsError, KafkaStorageError
-    from streams.embedded.ports import PortTakenError
-    from streams.embedded.supervisor import ChildFailedError
-    from streams.embedded.tansu import TansuMissingError
-    from streams.examples import NoExamplesError
-    from streams.ingest import InvalidCallError
-    from streams.worker import NotPreparedError
-
-    setting_errors = (
-        SettingsError,
-        StoreAccessError,
-        NotPreparedError,
-        WeightsError,
-        LexiconError,
-        DetectorError,
-        MigrationFilesError,
-        MigrationRefusedError,
-        clickhouse.ClickHouseAccessError,
-        clickhouse.ClickHouseSchemaError,
-        clickhouse.ClickHouseUrlError,
-    )
-    child_errors = (
-        ChildFailedError,
-        KafkaJarsError,
-        KafkaStorageError,
-        JavaMissingError,
-        PortTakenError,
-        TansuMissingError,
-        DemoTimeoutError,
-    )
     try:
         yield
-    except setting_errors as error:
-        _fail(str(error), EXIT_SETTING)
+    except OperatorError as error:
+        _fail(str(error), error.exit_code)
     except RetryableError as error:
         _fail(str(error), EXIT_UNREACHABLE)
-    except child_errors as error:
-        _fail(str(error), EXIT_CHILD)
-    except (InvalidCallError, NoExamplesError) as error:
-        _fail(str(error), EXIT_PROBLEM)
     except KeyboardInterrupt:
         _fail("interrupted", EXIT_INTERRUPTED)
     except Exception as error:
@@ -305,7 +263,7 @@ def publish(
 ) -> None:
     """Store recordings and publish their call-ended events, with the least metadata or as much as there is."""
     from streams.adapters.kafka import Publisher
-    from streams.ingest import Ingest, InvalidCallError, call_of_file, customer_key, extension_of, read_facts
+    from streams.ingest import Ingest, call_of_file, customer_key, extension_of, read_facts
     from streams.object_store import object_store_from
     from streams.recordings import RecordingStore
 
@@ -373,10 +331,10 @@ def analyze(
     )
     for segment in transcript.segments:
         line = f"{segment.start_ms / 1000:8.1f} s  {segment.role:<8} {segment.text}"
-        console.print(line, markup=False, highlight=False)
+        console.print(line, markup=False, highlight=False, soft_wrap=True)
     for finding in analysis.findings:
         line = f"{finding.severity}: {finding.rule_id} 「{finding.matched}」 at {finding.start_ms / 1000:.1f} s"
-        console.print(line, markup=False, highlight=False)
+        console.print(line, markup=False, highlight=False, soft_wrap=True)
     for name, value in analysis.measures.items():
         console.print(f"{name} = {value}", markup=False, highlight=False)
     for skipped in analysis.skipped_analysis:

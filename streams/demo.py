@@ -13,6 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from schemas.call_analysis import CallAnalysis
+from schemas.errors import EmbeddedStackError
 from schemas.message import Message
 from schemas.topics import CALLS_ANALYZED, CALLS_DEAD_LETTERS, CALLS_TRANSCRIBED
 from schemas.transcript import Transcript
@@ -29,7 +30,7 @@ LONGEST_RUN_S = 30 * 60
 EXCERPT_CHARACTERS = 60
 
 
-class DemoTimeoutError(Exception):
+class DemoTimeoutError(EmbeddedStackError):
     """Not every call reached its outcome in time."""
 
 

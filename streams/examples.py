@@ -2,10 +2,12 @@
 
 from pathlib import Path
 
+from schemas.errors import OperatorError
+
 EXAMPLE_TENANT = "demo"
 
 
-class NoExamplesError(Exception):
+class NoExamplesError(OperatorError):
     """There are no recordings where they were looked for."""
 
 

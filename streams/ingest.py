@@ -16,7 +16,7 @@ from typing import Any
 
 from processors.audio import UnhearableError, probe
 from schemas.call_ended import CallEnded
-from schemas.errors import InvalidMessageError
+from schemas.errors import InvalidCallError, InvalidMessageError
 from schemas.topics import CALLS_ENDED, message_key
 from schemas.transcript import AudioFacts
 from streams.recordings import RecordingStore
@@ -25,10 +25,6 @@ from streams.work import PublisherPort
 
 _SEPARATORS = re.compile(r"[\s\-().·]")
 _NUMBER = re.compile(r"\d{3,20}")
-
-
-class InvalidCallError(Exception):
-    """What was given about a call does not make an event; the text names fields, never values."""
 
 
 def customer_key(number: str, secret: str) -> str:

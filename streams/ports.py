@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 from typing import Protocol
 
 from schemas.dead_letter import DeadLetter
+from schemas.errors import OperatorError
 
 
 class Clock(Protocol):
@@ -69,7 +70,7 @@ class ObjectStore(Protocol):
         ...
 
 
-class StoreAccessError(Exception):
+class StoreAccessError(OperatorError):
     """The object store refuses our credentials, or the bucket does not exist: an operator must act."""
 
 

@@ -24,6 +24,8 @@ from pydantic import (
 )
 from pydantic_core import ErrorDetails
 
+from schemas.errors import OperatorError
+
 PREFIX = "CALLSTREAM_"
 CONFIG_VARIABLE = "CALLSTREAM_CONFIG"
 
@@ -213,7 +215,7 @@ def _as_text(value: object) -> str:
     return "" if value is None else str(value)
 
 
-class SettingsError(Exception):
+class SettingsError(OperatorError):
     """A setting is unknown or does not fit; the text is one sentence for each, without the value."""
 
 

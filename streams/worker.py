@@ -10,7 +10,7 @@ from typing import Any, Literal, TypeVar, get_args
 from processors.judging import Judge, JudgeSettings
 from processors.listening import ListenSettings
 from processors.speech import SpeechEngine
-from schemas.errors import RetryableError
+from schemas.errors import OperatorError, RetryableError
 from streams import faust_app
 from streams.adapters import clickhouse
 from streams.adapters.kafka import BatchConsumer, Publisher, missing_topics
@@ -30,7 +30,7 @@ STAGE_NAMES: tuple[StageName, ...] = get_args(StageName)
 T = TypeVar("T")
 
 
-class NotPreparedError(Exception):
+class NotPreparedError(OperatorError):
     """Something that is made once is not there yet; the sentence names the command that makes it."""
 
 

@@ -11,6 +11,7 @@ from typing import ClassVar, Protocol
 
 from processors.lexicon import Lexicons
 from schemas.call_analysis import MeasureValue
+from schemas.errors import OperatorError
 from schemas.finding import Finding
 from schemas.transcript import Transcript
 
@@ -59,7 +60,7 @@ class Detector(Protocol):
         ...
 
 
-class DetectorError(Exception):
+class DetectorError(OperatorError):
     """The detectors do not fit together: a module without a factory, or a measure with two owners."""
 
 

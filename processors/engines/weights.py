@@ -10,6 +10,8 @@ from importlib import resources
 from importlib.resources.abc import Traversable
 from pathlib import Path
 
+from schemas.errors import OperatorError
+
 PACKAGED = "packaged"
 _PACKAGED_NAME = "whisper-base"
 _PACKAGED_PARTS = (
@@ -22,7 +24,7 @@ _MODEL_FILE = "model.bin"
 _BLOCK_BYTES = 1 << 20
 
 
-class WeightsError(Exception):
+class WeightsError(OperatorError):
     """The weights are not there or cannot be used; the text is a sentence that says what to do."""
 
 

@@ -17,7 +17,7 @@ from clickhouse_connect.driver.exceptions import ClickHouseError, DataError, Pro
 from clickhouse_connect.driver.exceptions import Error as DriverError
 
 from processors.rows import OUTCOMES
-from schemas.errors import RetryableError
+from schemas.errors import OperatorError, RetryableError
 from schemas.migrations import AppliedMigration, Migration, load_migrations, pending_migrations
 from streams.ports import Rows
 
@@ -84,19 +84,19 @@ COMMENT 'Migrations that were applied to this database'
 """
 
 
-class ClickHouseAccessError(Exception):
+class ClickHouseAccessError(OperatorError):
     """ClickHouse refuses our user, password or rights: an operator must act."""
 
 
-class ClickHouseSchemaError(Exception):
+class ClickHouseSchemaError(OperatorError):
     """A table, column or the database is missing: `callstream migrate` was not run."""
 
 
-class ClickHouseRefusedError(Exception):
+class ClickHouseRefusedError(OperatorError):
     """ClickHouse or its client refused a request that should be right: a bug."""
 
 
-class ClickHouseUrlError(Exception):
+class ClickHouseUrlError(OperatorError):
     """The URL of ClickHouse cannot be used; the text does not contain it."""
 
 

@@ -26,6 +26,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
 
+from schemas.errors import EmbeddedStackError
 from schemas.topics import DAY_MS, MAX_MESSAGE_BYTES, RECORD_OVERHEAD_BYTES
 from streams.embedded.child import launcher_argv
 from streams.embedded.ports import LOOPBACK, kafka_answers, require_free
@@ -47,15 +48,15 @@ _OFFSETS_RETENTION_MINUTES = 400 * DAY_MS // 60_000
 _DATA_FOLDER = "log"
 
 
-class KafkaJarsError(Exception):
+class KafkaJarsError(EmbeddedStackError):
     """A jar of Apache Kafka cannot be had; the text is one sentence with the jar, its URL and both ways out."""
 
 
-class KafkaStorageError(Exception):
+class KafkaStorageError(EmbeddedStackError):
     """The folder of the broker cannot be made ready for it."""
 
 
-class JavaMissingError(Exception):
+class JavaMissingError(EmbeddedStackError):
     """The package that carries Java is not installed."""
 
 

@@ -5,11 +5,13 @@ import socket
 from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
 
+from schemas.errors import EmbeddedStackError
+
 LOOPBACK = "127.0.0.1"
 _ANSWER_WITHIN_S = 2.0
 
 
-class PortTakenError(Exception):
+class PortTakenError(EmbeddedStackError):
     """Another program listens on the port."""
 
 

@@ -21,6 +21,7 @@ from pathlib import Path
 from types import FrameType, TracebackType
 from typing import Self
 
+from schemas.errors import EmbeddedStackError
 from streams.embedded.child import launcher_argv
 
 logger = logging.getLogger(__name__)
@@ -69,13 +70,13 @@ class Backoff:
         return min(self.longest_s, self.first_s * 2.0 ** min(failures, 20))
 
 
-class ChildFailedError(Exception):
+class ChildFailedError(EmbeddedStackError):
     """A child died or did not become ready; the text is a sentence that names its log file."""
 
     def __init__(self, name: str, exit_code: int | None, log_file: Path, what_happened: str) -> None:
         super().__init__(f"{name} {what_happened}; its log is {log_file}.")
         self.name = name
-        self.exit_code = exit_code
+        self.child_exit_code = exit_code
         """As `subprocess` has it, negative for a signal; None when the child was alive but not ready."""
         self.log_file = log_file
 

@@ -9,11 +9,12 @@ from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 
+from schemas.errors import EmbeddedStackError
 from streams.embedded.ports import LOOPBACK, kafka_answers, require_free
 from streams.embedded.supervisor import ChildSpec
 
 
-class TansuMissingError(Exception):
+class TansuMissingError(EmbeddedStackError):
     """The package that carries the binary is not installed."""
 
 

@@ -50,11 +50,15 @@ def test_an_exception_that_a_library_formats_into_its_message_becomes_its_class(
     assert CALLERS_WORDS not in text.getvalue()
 
 
+def fail_because_of_a_failure() -> None:
+    try:
+        fail()
+    except ValueError as error:
+        raise RuntimeError(CALLERS_WORDS) from error
+
+
 def test_the_cause_of_an_exception_is_not_quoted_either() -> None:
     with pytest.raises(RuntimeError) as caught:
-        try:
-            fail()
-        except ValueError as error:
-            raise RuntimeError(CALLERS_WORDS) from error
+        fail_because_of_a_failure()
     assert CALLERS_WORDS not in describe(caught.value)
     assert "RuntimeError" in describe(caught.value)

@@ -94,7 +94,7 @@ def test_a_child_that_dies_before_it_is_ready_is_named_with_its_exit_code_and_lo
 ) -> None:
     with pytest.raises(ChildFailedError, match=words) as failure:
         supervisor.start(python_child(tmp_path / "a", code))
-    assert failure.value.exit_code == exit_code
+    assert failure.value.child_exit_code == exit_code
     assert str(supervisor.log_file("worker")) in str(failure.value)
     with pytest.raises(KeyError):
         supervisor.pid("worker")
@@ -122,7 +122,7 @@ def test_a_child_that_is_never_ready_is_stopped_and_named(supervisor: Supervisor
     words = r"worker was not ready within 0\.2 s.*its log is .*worker\.log"
     with pytest.raises(ChildFailedError, match=words) as failure:
         supervisor.start(spec)
-    assert failure.value.exit_code is None
+    assert failure.value.child_exit_code is None
     assert pids[0] is not None
     assert not runs(pids[0])
 
@@ -139,7 +139,7 @@ def test_a_command_that_cannot_be_run_ends_with_the_exit_code_of_a_shell(
 ) -> None:
     with pytest.raises(ChildFailedError) as failure:
         supervisor.start(replace(python_child(tmp_path / "a", ""), argv=(command,)))
-    assert failure.value.exit_code == exit_code
+    assert failure.value.child_exit_code == exit_code
     assert command in failure.value.log_file.read_text()
 
 

@@ -1,0 +1,172 @@
+"""Who speaks when, against the exact extents of the turns in the example calls."""
+
+import numpy as np
+import pytest
+
+from processors.audio import ChannelSound
+from processors.speech import MAX_CLIP_MS
+from processors.voice_activity import are_identical, detect_speech, mute_crosstalk, stretches, union
+from schemas.transcript import Interval
+from tests.processors.recordings import decoded, example_calls, tone
+
+TOLERANCE_MS = 300
+TURN_PAUSE_MS = 800
+
+Span = tuple[int, int]
+
+
+def intervals(*spans: Span) -> tuple[Interval, ...]:
+    return tuple(Interval(start_ms=start, end_ms=end) for start, end in spans)
+
+
+def spans(found: tuple[Interval, ...]) -> list[Span]:
+    return [(interval.start_ms, interval.end_ms) for interval in found]
+
+
+def turns_heard(call_id: str) -> list[list[Span]]:
+    """Turns per channel, after the gate."""
+    channels = decoded(call_id).channels
+    if len(channels) == 2:
+        mute_crosstalk(channels[0], channels[1], 18)
+    speech = [detect_speech(sound) for sound in channels]
+    pause_ms = TURN_PAUSE_MS if len(channels) == 2 else 0
+    return [
+        [
+            (turn[0].start_ms, turn[-1].end_ms)
+            for turn in stretches(own, speech[1 - index] if len(channels) == 2 else (), pause_ms)
+        ]
+        for index, own in enumerate(speech)
+    ]
+
+
+@pytest.mark.parametrize("call_id", sorted(example_calls()))
+def test_turns_lie_within_300_ms_of_the_truth_and_there_is_none_too_many(call_id: str) -> None:
+    call = example_calls()[call_id]
+    for heard, speaker in zip(turns_heard(call_id), (None,) if call.is_mono else ("agent", "customer"), strict=True):
+        true = [(turn.start_ms, turn.end_ms) for turn in call.turns_of(speaker)]
+        assert len(heard) == len(true)
+        assert np.abs(np.array(heard) - np.array(true)).max() <= TOLERANCE_MS
+
+
+def test_without_the_gate_a_leak_is_taken_for_speech() -> None:
+    """The reason for the gate: s04 leaks at −40 dB, and voice activity does not mind how quiet a voice is."""
+    quiet = decoded("s04_ecommerce_angry_interrupts").channels
+    gated = decoded("s04_ecommerce_angry_interrupts").channels
+    mute_crosstalk(gated[0], gated[1], 18)
+
+    ungated_ms, gated_ms = (
+        sum(interval.end_ms - interval.start_ms for sound in sounds for interval in detect_speech(sound))
+        for sounds in (quiet, gated)
+    )
+
+    assert ungated_ms > 1.3 * gated_ms
+
+
+@pytest.mark.parametrize(
+    ("gate_db", "leak_db", "is_muted"),
+    [
+        pytest.param(18.0, -28.0, True, id="leak_far_below"),
+        pytest.param(18.0, -12.0, False, id="somebody_who_speaks_softly"),
+        pytest.param(0.0, -60.0, False, id="gate_switched_off"),
+    ],
+)
+def test_a_channel_is_muted_only_where_it_is_far_below_the_other(
+    gate_db: float, leak_db: float, is_muted: bool
+) -> None:
+    loud = ChannelSound(tone(440, 1_000, 8_000, 0.5), 8_000)
+    soft = ChannelSound(tone(440, 1_000, 8_000, 0.5 * 10 ** (leak_db / 20)), 8_000)
+    before = soft.pcm.copy()
+
+    mute_crosstalk(loud, soft, gate_db)
+
+    assert (not soft.pcm.any()) == is_muted
+    assert is_muted or np.array_equal(soft.pcm, before)
+    assert loud.pcm.any()
+
+
+def test_an_empty_channel_leaves_the_other_as_it_is() -> None:
+    voice = decoded("s01_ecommerce_calm").channels[0]
+    before = voice.pcm.copy()
+
+    mute_crosstalk(voice, ChannelSound(np.zeros_like(voice.pcm), 8_000), 18)
+
+    assert np.array_equal(voice.pcm, before)
+
+
+def scaled(pcm: np.ndarray[tuple[int], np.dtype[np.int16]], level_db: float) -> ChannelSound:
+    return ChannelSound((pcm * 10 ** (level_db / 20)).astype(np.int16), 8_000)
+
+
+@pytest.mark.parametrize(
+    ("second_from", "level_db", "identical"),
+    [
+        pytest.param("same", 0.0, True, id="mono_written_twice"),
+        pytest.param("same", -3.0, True, id="mono_written_twice_one_softer"),
+        pytest.param("same", -28.0, False, id="nothing_but_a_leak"),
+        pytest.param("other", 0.0, False, id="two_speakers"),
+        pytest.param("silence", 0.0, False, id="one_channel_empty"),
+    ],
+)
+def test_two_channels_are_one_when_they_hold_the_same_sound(second_from: str, level_db: float, identical: bool) -> None:
+    agent, customer = (sound.pcm for sound in decoded("s01_ecommerce_calm").channels)
+    second = {"same": agent, "other": customer, "silence": np.zeros_like(agent)}[second_from]
+
+    assert are_identical(agent, scaled(second, level_db).pcm) == identical
+
+
+@pytest.mark.parametrize("offset_ms", [31_000, 30_000, 63_500])
+def test_the_window_in_which_a_long_call_is_heard_does_not_show(offset_ms: int) -> None:
+    """The same speech, moved so that a seam of the window falls into it, is found at the same places."""
+    pcm = decoded("s09_mono_logistics").channels[0].pcm
+    moved = ChannelSound(np.concatenate([np.zeros(offset_ms * 8, dtype=np.int16), pcm]), 8_000)
+
+    here = np.array(spans(detect_speech(ChannelSound(pcm, 8_000))))
+    there = np.array(spans(detect_speech(moved))) - offset_ms
+
+    assert here.shape == there.shape
+    assert np.abs(here - there).max() <= 64
+
+
+def test_speech_without_a_pause_is_cut_to_clips_that_an_engine_takes() -> None:
+    pcm = decoded("s10_backchannels").channels[0].pcm
+    voice = np.concatenate([pcm[start * 8 : end * 8] for start, end in [(400, 3_000)]] * 30)
+
+    found = detect_speech(ChannelSound(voice, 8_000))
+
+    assert len(found) >= 3
+    assert all(interval.end_ms - interval.start_ms <= MAX_CLIP_MS for interval in found)
+    assert all(first.end_ms <= second.start_ms for first, second in zip(found, found[1:], strict=False))
+    assert sum(interval.end_ms - interval.start_ms for interval in found) >= 0.9 * len(voice) / 8
+
+
+def test_silence_and_noise_hold_no_speech() -> None:
+    noise = (np.random.default_rng(5).normal(size=8_000 * 20) * 300).astype(np.int16)
+
+    assert detect_speech(ChannelSound(np.zeros(8_000 * 20, dtype=np.int16), 8_000)) == ()
+    assert detect_speech(ChannelSound(noise, 8_000)) == ()
+    assert detect_speech(ChannelSound(np.zeros(0, dtype=np.int16), 8_000)) == ()
+
+
+@pytest.mark.parametrize(
+    ("speech", "others", "expected"),
+    [
+        pytest.param([(0, 1_000), (1_300, 2_000)], [], [(0, 2_000)], id="short_pause_belongs_to_the_turn"),
+        pytest.param([(0, 1_000), (1_900, 2_500)], [], [(0, 1_000), (1_900, 2_500)], id="long_pause_ends_it"),
+        pytest.param(
+            [(0, 1_000), (1_300, 2_000)], [(1_050, 1_200)], [(0, 1_000), (1_300, 2_000)], id="other_side_takes_over"
+        ),
+        pytest.param([(0, 1_000), (1_300, 2_000)], [(500, 1_200)], [(0, 2_000)], id="other_side_had_begun_before"),
+        pytest.param(
+            [(0, 20_000), (20_300, 29_000)], [], [(0, 20_000), (20_300, 29_000)], id="longer_than_a_clip_may_be"
+        ),
+        pytest.param([], [(0, 500)], [], id="nobody_speaks"),
+    ],
+)
+def test_intervals_become_turns(speech: list[Span], others: list[Span], expected: list[Span]) -> None:
+    turns = stretches(intervals(*speech), intervals(*others), 800)
+
+    assert [(turn[0].start_ms, turn[-1].end_ms) for turn in turns] == expected
+
+
+def test_overlapping_stretches_are_joined() -> None:
+    assert spans(union(intervals((500, 900), (0, 300), (250, 400), (900, 950)))) == [(0, 400), (500, 950)]
