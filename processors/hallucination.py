@@ -23,13 +23,14 @@ _LETTERS_FREE = 6
 _CHINESE_PER_SECOND = 12
 _OTHERS_PER_SECOND = 40
 
-# A unit that is said again and again. People do say 对对对对对 and 好的好的好的; loops go on.
-_LOOP = re.compile(r"(?P<unit>.{2,30}?)(?P=unit){4,}|(?P<letter>[^\W\d])(?P=letter){11,}", re.DOTALL)
+# A unit that is said again and again. People do say 对对对对对 and 好的好的好的; loops go on. Digits are left alone.
+_LOOP = re.compile(r"(?P<letter>[^\W\d])(?P=letter){11,}|(?P<unit>.{2,30}?)(?P=unit){5,}", re.DOTALL)
+_NUMERALS = re.compile(r"[\d\W零〇一二三四五六七八九十百千万亿幺两]+")
 _MAX_COMPRESSION_RATIO = 2.4
 
 _PHANTOMS = re.compile(
     r"""
-      (?:中文)?字幕(?:由|by|提供|製作|制作|志[愿願]者|組|组|[:：])\S{0,24}
+      (?:中文)?字幕(?:由|by|提供|製作|制作|志[愿願]者|組|组|[:：])[\s:：]*\S{0,24}
     | (?:[請请]不吝)?[點点][贊赞讚][,，\s]*[訂订][閱阅][^。!！]{0,30}
     | 明[鏡镜][與与和]?[點点][點点][欄栏]目
     | [優优]{2}[獨独]播[劇剧][場场]\S{0,30}
@@ -85,7 +86,15 @@ def _is_faster_than_speech(speech: RecognizedSpeech) -> bool:
 
 def has_loop(text: str) -> bool:
     """Whether the same words come again and again, as no speaker says them."""
-    return _LOOP.search(text) is not None
+    return next(_loops(text), None) is not None
+
+
+def _loops(text: str) -> Iterator[tuple[int, int]]:
+    """Characters [start, end) of every loop, its first round left out."""
+    for match in _LOOP.finditer(text):
+        unit = match["letter"] or match["unit"]
+        if not _NUMERALS.fullmatch(unit):
+            yield match.start() + len(unit), match.end()
 
 
 def compression_ratio(text: str) -> float:
@@ -124,9 +133,7 @@ def _without_parts(speech: RecognizedSpeech) -> tuple[RecognizedSpeech | None, t
 def _parts(text: str) -> list[tuple[int, int, Reason]]:
     """Characters [start, end) that are not believed, in order, with the reason."""
     parts: list[tuple[int, int, Reason]] = [(*match.span(), "known_phantom") for match in _PHANTOMS.finditer(text)]
-    for match in _LOOP.finditer(text):
-        first_round = len(match["unit"] or match["letter"])
-        parts.append((match.start() + first_round, match.end(), "repetition"))
+    parts.extend((start, end, "repetition") for start, end in _loops(text))
     return sorted(parts)
 
 

@@ -6,7 +6,7 @@ same rows again, in any order, changes nothing that the views show: of the rows 
 stands.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from datetime import datetime
 
 from schemas.call_analysis import CallAnalysis, MeasureValue
@@ -101,15 +101,15 @@ def rows_for_transcript(transcript: Transcript) -> TableRows:
         "segments.segment_id": [_uint32("segment_id", segment.segment_id) for segment in segments],
         "segments.channel": [_uint32("channel", segment.channel) for segment in segments],
         "segments.role": [segment.role for segment in segments],
-        "segments.start_ms": [_uint64("start_ms", segment.start_ms) for segment in segments],
-        "segments.end_ms": [_uint64("end_ms", segment.end_ms) for segment in segments],
+        "segments.start_ms": _uint64s("start_ms", [segment.start_ms for segment in segments]),
+        "segments.end_ms": _uint64s("end_ms", [segment.end_ms for segment in segments]),
         "segments.text": [segment.text for segment in segments],
         "segments.confidence": [segment.confidence for segment in segments],
         "segments.word_text": [[word.text for word in segment.words] for segment in segments],
         "segments.word_start_ms": [
-            [_uint64("start_ms", word.start_ms) for word in segment.words] for segment in segments
+            _uint64s("start_ms", [word.start_ms for word in segment.words]) for segment in segments
         ],
-        "segments.word_end_ms": [[_uint64("end_ms", word.end_ms) for word in segment.words] for segment in segments],
+        "segments.word_end_ms": [_uint64s("end_ms", [word.end_ms for word in segment.words]) for segment in segments],
         "segments.word_confidence": [[word.confidence for word in segment.words] for segment in segments],
         "transcribed_at": transcript.transcribed_at,
         "version": _milliseconds("transcribed_at", transcript.transcribed_at),
@@ -196,15 +196,6 @@ def rows_for_dead_letter(letter: DeadLetter) -> TableRows:
             )
         ]
     return rows
-
-
-def merge(parts: Iterable[TableRows]) -> TableRows:
-    """The rows of several messages as one batch, in the order of the messages."""
-    merged: TableRows = {}
-    for part in parts:
-        for table, rows in part.items():
-            merged.setdefault(table, []).extend(rows)
-    return merged
 
 
 def version_of_analysis(analysis: CallAnalysis) -> int:
@@ -301,8 +292,8 @@ def _finding_columns(analysis: CallAnalysis) -> dict[str, Sequence[object]]:
         "findings.rule_version": [finding.rule_version for finding in findings],
         "findings.category": [finding.category for finding in findings],
         "findings.role": [finding.role for finding in findings],
-        "findings.start_ms": [_uint64("start_ms", finding.start_ms) for finding in findings],
-        "findings.end_ms": [_uint64("end_ms", finding.end_ms) for finding in findings],
+        "findings.start_ms": _uint64s("start_ms", [finding.start_ms for finding in findings]),
+        "findings.end_ms": _uint64s("end_ms", [finding.end_ms for finding in findings]),
         "findings.quote": [finding.quote for finding in findings],
         "findings.matched": [finding.matched for finding in findings],
         "findings.severity": [finding.severity for finding in findings],
@@ -344,6 +335,12 @@ def _uint32(name: str, value: int) -> int:
 
 def _uint64(name: str, value: int) -> int:
     return _at_most(_UINT64_MAX, name, value)
+
+
+def _uint64s(name: str, values: list[int]) -> list[int]:
+    """Checks the largest alone: that none is negative is the schema's business, and a call has thousands."""
+    _uint64(name, max(values, default=0))
+    return values
 
 
 def _at_most(limit: int, name: str, value: int) -> int:

@@ -27,6 +27,9 @@ EXIT_UNREACHABLE = 4
 EXIT_BUG = 70
 EXIT_INTERRUPTED = 130
 
+PLAIN_WIDTH = 140
+"""Columns of a table that is not printed to a terminal."""
+
 HELP = """
 callstream analyses every call of a call centre: recordings in, rows in ClickHouse out.
 
@@ -147,7 +150,8 @@ def demo(
     settings = load_settings().settings
     configure_logging("WARNING")
     with _sigterm_as_interrupt() as stopped:
-        raise typer.Exit(run_demo(settings, Console(), calls, lambda: not stopped.is_set()))
+        console = Console() if sys.stdout.isatty() else Console(width=PLAIN_WIDTH)
+        raise typer.Exit(run_demo(settings, console, calls, lambda: not stopped.is_set()))
 
 
 @app.command()
@@ -288,13 +292,13 @@ def publish(
     for file in files:
         facts = (read_facts(_meta_of(file, meta)) if meta else {}) | options
         if agent or team:
-            facts["agent"] = dict(facts.get("agent") or {}) | {k: v for k, v in (("id", agent), ("team", team)) if v}
+            facts["agent"] = _part_of(facts, "agent") | {k: v for k, v in (("id", agent), ("team", team)) if v}
             facts["agent"].setdefault("id", "unknown")
         if customer:
             key = customer_key(customer, settings.customer_key_secret.get_secret_value())
-            facts["customer"] = dict(facts.get("customer") or {}) | {"key": key}
+            facts["customer"] = _part_of(facts, "customer") | {"key": key}
         if channel_roles:
-            facts["audio"] = dict(facts.get("audio") or {}) | {"channel_roles": channel_roles.split(",")}
+            facts["audio"] = _part_of(facts, "audio") | {"channel_roles": channel_roles.split(",")}
         try:
             call, data = call_of_file(file, facts, settings.max_recording_bytes)
         except InvalidCallError as error:
@@ -305,6 +309,14 @@ def publish(
             sys.stdout.write(f"{file}: call {stored.tenant_id}/{stored.call_id}\n")
     if as_json:
         _print_json(published)
+
+
+def _part_of(facts: dict[str, Any], name: str) -> dict[str, Any]:
+    """What the metadata says of one part of the event. Raises `InvalidCallError`."""
+    part = facts.get(name) or {}
+    if not isinstance(part, dict):
+        raise InvalidCallError(f"{name}: must be an object")
+    return part
 
 
 def _meta_of(file: Path, meta: Path) -> Path:

@@ -164,7 +164,11 @@ ORDER BY call_id
 
 def _what_was_found(client: Client) -> Table:
     """One row per call, read from ClickHouse."""
-    table = Table("call", "seconds", "outcome", "sensitive words", "quote", "text", show_lines=True)
+    table = Table(show_lines=True)
+    for title in ("call", "seconds", "outcome"):
+        table.add_column(title, no_wrap=True)
+    for title in ("sensitive words", "quote", "text"):
+        table.add_column(title, overflow="fold", min_width=14)
     for call_id, duration_ms, outcome, matched, quotes, text in client.query(_FOUND).result_rows:
         seconds = "" if duration_ms is None else f"{duration_ms / 1000:.1f}"
         excerpt = text if len(text) <= EXCERPT_CHARACTERS else text[:EXCERPT_CHARACTERS] + "…"

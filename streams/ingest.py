@@ -14,9 +14,12 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
+from pydantic import TypeAdapter, ValidationError
+
 from processors.audio import UnhearableError, probe
 from schemas.call_ended import CallEnded
 from schemas.errors import InvalidCallError, InvalidMessageError
+from schemas.message import UtcDatetime
 from schemas.topics import CALLS_ENDED, message_key
 from schemas.transcript import AudioFacts
 from streams.recordings import RecordingStore
@@ -24,24 +27,30 @@ from streams.stage import Output
 from streams.work import PublisherPort
 
 _SEPARATORS = re.compile(r"[\s\-().·]")
-_NUMBER = re.compile(r"\d{3,20}")
+_NUMBER = re.compile(r"\+?[0-9]{3,20}")
+_TIME = TypeAdapter[datetime](UtcDatetime)
 
 
 def customer_key(number: str, secret: str) -> str:
     """HMAC-SHA-256 of the normalised phone number, in hex (R30).
 
-    Normalised: full-width digits made half-width, spaces, dashes, dots and brackets dropped, the prefix of
-    mainland China (+86, 0086) dropped. Raises `InvalidCallError` when that is no number or there is no secret.
+    Normalised: full-width characters made half-width; spaces, dashes, dots and brackets dropped; 00 written as +. A
+    number of mainland China loses its +86 or its trunk prefix 0, that of another country keeps its + and country
+    code. Raises `InvalidCallError` when that is no number or there is no secret.
     """
     if not secret:
         raise InvalidCallError(
             "customer_key_secret is not set: without it a phone number cannot be made a customer key"
         )
-    digits = _SEPARATORS.sub("", unicodedata.normalize("NFKC", number))
-    digits = re.sub(r"^(\+|00)86", "", digits).removeprefix("+")
-    if not _NUMBER.fullmatch(digits):
+    normalized = _normalized(number)
+    if not _NUMBER.fullmatch(normalized):
         raise InvalidCallError("the customer's number is not a phone number: 3 to 20 digits are expected")
-    return hmac.new(secret.encode(), digits.encode(), sha256).hexdigest()
+    return hmac.new(secret.encode(), normalized.encode(), sha256).hexdigest()
+
+
+def _normalized(number: str) -> str:
+    dialled = re.sub(r"^00", "+", _SEPARATORS.sub("", unicodedata.normalize("NFKC", number)))
+    return dialled if re.match(r"\+(?!86)", dialled) else dialled.removeprefix("+86").removeprefix("0")
 
 
 PENDING_URI = "s3://pending/recording"
@@ -135,10 +144,14 @@ def extension_of(file: Path) -> str:
 
 
 def _time(text: object, field: str) -> datetime:
+    """The time in UTC. Raises `InvalidCallError`."""
     try:
         time = datetime.fromisoformat(str(text))
     except ValueError:
         raise InvalidCallError(f"{field}: not a time; write it as 2026-03-02T10:15:00+08:00") from None
     if time.tzinfo is None:
         raise InvalidCallError(f"{field}: has no time zone; write it as 2026-03-02T10:15:00+08:00")
-    return time
+    try:
+        return _TIME.validate_python(time)
+    except ValidationError:
+        raise InvalidCallError(f"{field}: is not in the years that a call may have") from None

@@ -130,6 +130,11 @@ class Settings(BaseModel):
         default=480, ge=1, description="upper end of the quality band of call duration (R42)"
     )
 
+    lexicon_folder: OptionalPath = Field(
+        default=None,
+        description="a folder of YAML lexicons of your own, read besides those that come with callstream (R54)",
+    )
+
     sink_batch_messages: int = Field(default=500, ge=1, description="store: messages per insert at most")
     sink_batch_ms: int = Field(default=1_000, ge=1, description="store: wait at most this long to fill a batch")
     retry_max_wait_s: float = Field(default=30, gt=0, description="longest pause between two tries of the same message")

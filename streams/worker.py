@@ -140,10 +140,11 @@ def build_engine(settings: Settings) -> SpeechEngine:
 
 
 def build_judge(settings: Settings) -> Judge:
-    """The detectors with the packaged lexicons."""
+    """The detectors with the lexicons. Raises `LexiconError` with file, rule and field."""
     return Judge(
         JudgeSettings(
             duration_band_min_ms=settings.duration_band_min_s * 1000,
             duration_band_max_ms=settings.duration_band_max_s * 1000,
+            lexicon_folders=(settings.lexicon_folder,) if settings.lexicon_folder else (),
         )
     )

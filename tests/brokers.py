@@ -8,7 +8,7 @@ from streams.embedded.apache_kafka import apache_kafka_spec, fetch_jars
 from streams.embedded.ports import free_port
 from streams.embedded.supervisor import Supervisor
 from streams.embedded.tansu import tansu_spec
-from streams.settings import Settings
+from streams.settings import Settings, load_settings
 
 BROKER_KINDS = ("tansu", "kafka")
 
@@ -21,7 +21,7 @@ def running_broker(kind: str, folder: Path) -> Iterator[Settings]:
         if kind == "tansu":
             supervisor.start(tansu_spec(port))
         else:
-            settings = Settings()
+            settings = load_settings().settings
             libs = fetch_jars(settings.cache_dir, settings.maven_url, lambda _done, _total, _name: None)
             supervisor.start(apache_kafka_spec(folder / "kafka", libs, port, free_port()))
         yield Settings(

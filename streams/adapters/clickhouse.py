@@ -4,6 +4,7 @@ The text of ClickHouse's errors can quote values, so no exception of this module
 whose statements hold none; the others name the operation and ClickHouse's name and number of the error.
 """
 
+import logging
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -146,6 +147,8 @@ def connect(url: str) -> Client:
 
 
 def _open(address: ClickHouseAddress, database: str | None) -> Client:
+    # The driver logs every error that it raises, with a traceback that can quote the value at fault.
+    logging.getLogger("clickhouse_connect").setLevel(logging.CRITICAL)
     with _errors(f"connecting to {address.host}:{address.port}"):
         client = clickhouse_connect.get_client(
             interface="https" if address.secure else "http",
@@ -180,6 +183,17 @@ def _errors(operation: str, *, quotable: bool = False) -> Iterator[None]:
         raise _translated(error, operation, quotable=quotable) from None
 
 
+@contextmanager
+def _unwritable(table: str) -> Iterator[None]:
+    """A value of the wrong type is a bug, and Python's sentence about it would quote the value."""
+    try:
+        yield
+    except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
+        raise ClickHouseRefusedError(
+            f"A row for {table} holds a value that its column cannot: {type(error).__name__}"
+        ) from None
+
+
 def _translated(error: ClickHouseError, operation: str, *, quotable: bool) -> Exception:
     code = error.code if isinstance(error, DriverError) else None
     name = error.name if isinstance(error, DriverError) else None
@@ -194,7 +208,7 @@ def _translated(error: ClickHouseError, operation: str, *, quotable: bool) -> Ex
         return RetryableError(f"ClickHouse did not answer {operation}")
     if code in _MISSING_CODES and not quotable:
         return ClickHouseSchemaError(
-            f"ClickHouse has no such table for {operation}: {reason}; run `callstream migrate`."
+            f"ClickHouse lacks the database, a table or a column for {operation}: {reason}; run `callstream migrate`."
         )
     return ClickHouseRefusedError(f"ClickHouse refused {operation}: {error if quotable else reason}")
 
@@ -303,7 +317,7 @@ class ClickHouseSink:
         names = [name for name in types if name in rows[0]]
         if any(row.keys() != set(names) for row in rows):
             raise ClickHouseRefusedError(f"rows for {table} do not fit its columns")
-        with _errors(f"insert into {table}"):
+        with _errors(f"insert into {table}"), _unwritable(table):
             self._client.insert(
                 table,
                 [[row[name] for row in rows] for name in names],
@@ -342,7 +356,7 @@ class DeadLetterCount:
 def outcome_counts(client: Client) -> dict[str, int]:
     """Call events by outcome, `pending` included."""
     rows = _rows(client, "outcome counts", "SELECT outcome, count() FROM outcomes GROUP BY outcome ORDER BY outcome")
-    return {outcome: calls for outcome, calls in rows}
+    return {str(row[0]): int(row[1]) for row in rows}
 
 
 def unaccounted(client: Client, *, older_than_s: float, now: datetime) -> Unaccounted:

@@ -29,16 +29,13 @@ from typing import Any, TextIO
 from urllib.parse import quote, unquote, urlsplit
 from xml.sax.saxutils import escape
 
+from schemas.errors import EmbeddedStackError
+
 MODULE = "streams.embedded.clickhouse_engine"
 DATABASE = "callstream"
 WRITER = "callstream"
 ANALYST = "analyst"
 HOST = "127.0.0.1"
-
-EXIT_NOT_INSTALLED = 3
-EXIT_DATA_DIR_IN_USE = 4
-EXIT_PORT_IN_USE = 5
-EXIT_ENGINE_ENDED = 6
 
 STOP_WAIT_S = 20
 """How long running queries may take to end after SIGTERM."""
@@ -57,12 +54,8 @@ _STOPPER_GRANTS = ("GRANT KILL QUERY ON *.*", "GRANT SELECT ON system.processes"
 _HOLDER_GRANTS = ("GRANT SYSTEM LISTEN ON *.*", "GRANT SELECT ON system.numbers")
 
 
-class EngineStartError(Exception):
-    """The engine cannot start; the text is a sentence for the operator."""
-
-    def __init__(self, sentence: str, exit_code: int) -> None:
-        super().__init__(sentence)
-        self.exit_code = exit_code
+class EngineStartError(EmbeddedStackError):
+    """The engine cannot start, or ended by itself."""
 
 
 def start_command(data_dir: Path, http_port: int, tcp_port: int | None = None) -> list[str]:
@@ -188,8 +181,7 @@ def _take_lock(data_dir: Path) -> TextIO:
     except BlockingIOError:
         lock.close()
         raise EngineStartError(
-            f"Another ClickHouse engine is running on {data_dir}; stop it, or choose another data directory.",
-            EXIT_DATA_DIR_IN_USE,
+            f"Another ClickHouse engine is running on {data_dir}; stop it, or choose another data directory."
         ) from None
     return lock
 
@@ -200,7 +192,7 @@ def _check_port(port: int) -> None:
         try:
             probe.bind((HOST, port))
         except OSError as error:
-            raise EngineStartError(f"Port {port} of {HOST} is not free: {error.strerror}.", EXIT_PORT_IN_USE) from None
+            raise EngineStartError(f"Port {port} of {HOST} is not free: {error.strerror}.") from None
 
 
 class _Engine:
@@ -220,8 +212,7 @@ class _Engine:
             from chdb import _chdb
         except ImportError:
             raise EngineStartError(
-                "The embedded ClickHouse engine is not installed: pip install 'callstream[embedded]'.",
-                EXIT_NOT_INSTALLED,
+                "The embedded ClickHouse engine is not installed: pip install 'callstream[embedded]'."
             ) from None
         os.chdir(self._data_dir / "config")  # config.xml is read from the working directory
         library: Any = _chdb  # its stub does not name `query`
@@ -239,7 +230,7 @@ class _Engine:
         threading.Thread(target=hold, name="clickhouse", daemon=True).start()
         stop.wait()
         if ended.is_set():
-            raise EngineStartError("The ClickHouse engine ended by itself; see the lines above.", EXIT_ENGINE_ENDED)
+            raise EngineStartError("The ClickHouse engine ended by itself; see the lines above.")
         self._end_hold()
         ended.wait(STOP_WAIT_S)
 

@@ -1,5 +1,7 @@
 """Who speaks when, against the exact extents of the turns in the example calls."""
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 
@@ -50,16 +52,13 @@ def test_turns_lie_within_300_ms_of_the_truth_and_there_is_none_too_many(call_id
 
 def test_without_the_gate_a_leak_is_taken_for_speech() -> None:
     """The reason for the gate: s04 leaks at −40 dB, and voice activity does not mind how quiet a voice is."""
-    quiet = decoded("s04_ecommerce_angry_interrupts").channels
-    gated = decoded("s04_ecommerce_angry_interrupts").channels
-    mute_crosstalk(gated[0], gated[1], 18)
+    agent, customer = decoded("s04_ecommerce_angry_interrupts").channels
+    leaked = [span for span in spans(detect_speech(customer)) if span[1] < 4_891]
 
-    ungated_ms, gated_ms = (
-        sum(interval.end_ms - interval.start_ms for sound in sounds for interval in detect_speech(sound))
-        for sounds in (quiet, gated)
-    )
+    mute_crosstalk(agent, customer, 18)
 
-    assert ungated_ms > 1.3 * gated_ms
+    assert leaked, "the agent's greeting, on the customer's channel"
+    assert [span for span in spans(detect_speech(customer)) if span[1] < 4_891] == []
 
 
 @pytest.mark.parametrize(
@@ -114,17 +113,16 @@ def test_two_channels_are_one_when_they_hold_the_same_sound(second_from: str, le
     assert are_identical(agent, scaled(second, level_db).pcm) == identical
 
 
-@pytest.mark.parametrize("offset_ms", [31_000, 30_000, 63_500])
-def test_the_window_in_which_a_long_call_is_heard_does_not_show(offset_ms: int) -> None:
-    """The same speech, moved so that a seam of the window falls into it, is found at the same places."""
+@pytest.mark.parametrize("silence_ms", [3_333, 30_000, 63_500, 200_000])
+def test_turns_are_found_behind_a_long_silence_and_across_the_seams_of_windows(silence_ms: int) -> None:
     pcm = decoded("s09_mono_logistics").channels[0].pcm
-    moved = ChannelSound(np.concatenate([np.zeros(offset_ms * 8, dtype=np.int16), pcm]), 8_000)
+    moved = ChannelSound(np.concatenate([np.zeros(silence_ms * 8, dtype=np.int16), pcm]), 8_000)
 
-    here = np.array(spans(detect_speech(ChannelSound(pcm, 8_000))))
-    there = np.array(spans(detect_speech(moved))) - offset_ms
+    found = np.array(spans(detect_speech(moved))) - silence_ms
 
-    assert here.shape == there.shape
-    assert np.abs(here - there).max() <= 64
+    true = [(turn.start_ms, turn.end_ms) for turn in example_calls()["s09_mono_logistics"].turns]
+    assert found.shape == (len(true), 2)
+    assert np.abs(found - true).max() <= TOLERANCE_MS
 
 
 def test_speech_without_a_pause_is_cut_to_clips_that_an_engine_takes() -> None:
@@ -135,7 +133,7 @@ def test_speech_without_a_pause_is_cut_to_clips_that_an_engine_takes() -> None:
 
     assert len(found) >= 3
     assert all(interval.end_ms - interval.start_ms <= MAX_CLIP_MS for interval in found)
-    assert all(first.end_ms <= second.start_ms for first, second in zip(found, found[1:], strict=False))
+    assert all(first.end_ms <= second.start_ms for first, second in pairwise(found))
     assert sum(interval.end_ms - interval.start_ms for interval in found) >= 0.9 * len(voice) / 8
 
 

@@ -88,7 +88,7 @@ BAD_EVENTS: dict[str, tuple[bytes | None, tuple[str, ...]]] = {
         event(started_at="1969-12-31T23:59:59Z"),
         ("started_at: datetime_out_of_range",),
     ),
-    "ended before it started": (event(ended_at="2025-12-31T23:59:59Z"), ("message: value_error",)),
+    "ended before it started": (event(ended_at="2025-12-31T23:59:59Z"), ("message: ended_before_started",)),
     "unknown field": (event(agnet="A1"), ("<unknown field>: extra_forbidden",)),
     "unknown field in a part": (event(agent={"id": "A1", "nick": 1}), ("agent.<unknown field>: extra_forbidden",)),
     "each problem is named": (
@@ -130,8 +130,8 @@ BAD_EVENTS: dict[str, tuple[bytes | None, tuple[str, ...]]] = {
         event(customer={"key": PHONE}),
         ("customer.key: string_pattern_mismatch",),
     ),
-    "rating off its scale": (event(csat={"score": 6}), ("csat: value_error",)),
-    "a scale without length": (event(csat={"score": 1, "scale_min": 1, "scale_max": 1}), ("csat: value_error",)),
+    "rating off its scale": (event(csat={"score": 6}), ("csat: score_off_scale",)),
+    "a scale without length": (event(csat={"score": 1, "scale_min": 1, "scale_max": 1}), ("csat: score_off_scale",)),
     "NaN": (event(csat={"score": float("nan")}), ("csat.score: finite_number",)),
     "Infinity": (event(csat={"score": 1, "scale_max": float("inf")}), ("csat.scale_max: finite_number",)),
     "a number of 5000 digits": (with_number("1" + "0" * 5000), ("message: json_invalid",)),
@@ -273,19 +273,19 @@ SEGMENT = {
 @pytest.mark.parametrize(
     ("fields", "problem"),
     [
-        pytest.param({"call_id": "c2"}, "message: value_error", id="of another call"),
-        pytest.param({"outcome": "bad_audio"}, "message: value_error", id="an outcome without a reason"),
-        pytest.param({"outcome_reason": "no_speech"}, "message: value_error", id="a reason without an outcome"),
+        pytest.param({"call_id": "c2"}, "message: not_the_call", id="of another call"),
+        pytest.param({"outcome": "bad_audio"}, "message: outcome_without_reason", id="an outcome without a reason"),
+        pytest.param({"outcome_reason": "no_speech"}, "message: outcome_without_reason", id="a reason without an outcome"),
         pytest.param(
             {"outcome": "no_audio", "outcome_reason": "missing", "segments": [SEGMENT]},
-            "message: value_error",
+            "message: segments_without_hearing",
             id="segments of a call that was not heard",
         ),
         pytest.param(
             {"segments": [{**SEGMENT, "end_ms": -1}]}, "segments.0.end_ms: greater_than_equal", id="negative time"
         ),
         pytest.param(
-            {"segments": [{**SEGMENT, "start_ms": 901}]}, "segments.0: value_error", id="a segment that ends too early"
+            {"segments": [{**SEGMENT, "start_ms": 901}]}, "segments.0: ends_before_start", id="a segment that ends too early"
         ),
         pytest.param({"speech": {"robot": []}}, "speech.<unknown field>.<unknown field>: literal_error", id="no role"),
     ],

@@ -1,0 +1,723 @@
+"""ClickHouse as it is: the embedded engine, migrations, the sink, and views that are right after any delivery."""
+
+import base64
+import http.client
+import logging
+import os
+import random
+import re
+import signal
+import stat
+import subprocess
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+from uuid import uuid4
+
+import pytest
+from clickhouse_connect.driver.client import Client
+from clickhouse_connect.driver.exceptions import DatabaseError
+
+from processors.rows import (
+    CALLS,
+    DEAD_LETTERS,
+    OUTCOMES,
+    TRANSCRIPTS,
+    TableRows,
+    rows_for_analysis,
+    rows_for_call_ended,
+    rows_for_dead_letter,
+    rows_for_transcript,
+    rows_for_unreadable,
+)
+from schemas.call_analysis import CallAnalysis, Risk, SkippedAnalysis, TopicMention
+from schemas.call_ended import Agent, Audio, CallEnded, Customer
+from schemas.dead_letter import DeadLetter
+from schemas.errors import OperatorError, RetryableError
+from schemas.finding import Finding
+from schemas.migrations import Migration, MigrationRefusedError, load_migrations
+from schemas.topics import CALLS_ANALYZED, CALLS_DEAD_LETTERS, CALLS_ENDED, CALLS_TRANSCRIBED
+from schemas.transcript import AudioFacts, EngineIdentity, Interval, Segment, Transcript, Word
+from streams.adapters.clickhouse import (
+    ClickHouseAccessError,
+    ClickHouseRefusedError,
+    ClickHouseSchemaError,
+    ClickHouseSink,
+    ClickHouseUrlError,
+    DeadLetterCount,
+    Unaccounted,
+    calls_per_minute,
+    connect,
+    dead_letter_counts,
+    migrate,
+    outcome_counts,
+    pending,
+    unaccounted,
+)
+from streams.embedded.clickhouse_engine import password_file, password_of, start_command
+from streams.embedded.ports import free_port
+from tests.clickhouse_engine import RunningEngine, running_engine
+
+pytestmark = pytest.mark.embedded
+
+EXAMPLES = Path(__file__).parents[1] / "examples"
+STORAGE = (CALLS, TRANSCRIPTS, OUTCOMES, DEAD_LETTERS)
+VIEWS = ("calls", "findings", "topics", "transcripts", "segments", "outcomes", "unaccounted", "dead_letters")
+T0 = datetime(2026, 3, 31, 22, 0, tzinfo=UTC)
+"""Close to the end of a month: the calls of the tests lie in two partitions."""
+
+
+@pytest.fixture(scope="module")
+def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningEngine]:
+    with running_engine(tmp_path_factory.mktemp("clickhouse")) as running:
+        yield running
+
+
+@pytest.fixture
+def empty_url(engine: RunningEngine) -> str:
+    """The URL of a database that does not exist yet."""
+    return engine.url(f"test_{uuid4().hex}")
+
+
+@dataclass
+class Store:
+    """A migrated database."""
+
+    url: str
+    client: Client
+    sink: ClickHouseSink
+
+    def rows(self, query: str) -> list[Sequence[Any]]:
+        return list(self.client.query(query).result_rows)
+
+    def count(self, table: str) -> int:
+        return int(self.rows(f"SELECT count() FROM {table}")[0][0])
+
+
+@pytest.fixture
+def open_store(engine: RunningEngine) -> Iterator[Callable[[], Store]]:
+    opened = []
+
+    def new() -> Store:
+        url = engine.url(f"test_{uuid4().hex}")
+        migrate(url)
+        client = connect(url)
+        opened.append(client)
+        return Store(url, client, ClickHouseSink(client))
+
+    yield new
+    for client in opened:
+        client.close()
+
+
+@pytest.fixture
+def store(open_store: Callable[[], Store]) -> Store:
+    return open_store()
+
+
+# --- migrations
+
+
+def test_migrations_are_applied_once_and_remembered(empty_url: str) -> None:
+    files = list(load_migrations())
+    assert pending(empty_url) == files
+    assert migrate(empty_url) == files
+    assert pending(empty_url) == []
+    assert migrate(empty_url) == []
+    client = connect(empty_url)
+    remembered = client.query("SELECT number, name, sha256 FROM schema_migrations ORDER BY number").result_rows
+    client.close()
+    assert [tuple(row) for row in remembered] == [(m.number, m.name, m.sha256) for m in files]
+
+
+def test_pending_creates_nothing(empty_url: str, engine: RunningEngine) -> None:
+    pending(empty_url)
+    client = connect(engine.url("system"))
+    databases = client.query("SELECT name FROM databases").result_rows
+    client.close()
+    assert (urlsplit(empty_url).path.strip("/"),) not in [tuple(row) for row in databases]
+
+
+def test_two_migrators_at_once_do_no_harm(empty_url: str) -> None:
+    failures: list[BaseException] = []
+
+    def run() -> None:
+        try:
+            migrate(empty_url)
+        except BaseException as error:
+            failures.append(error)
+
+    threads = [threading.Thread(target=run) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert failures == []
+    client = connect(empty_url)
+    assert {row[0] for row in client.query("SHOW TABLES").result_rows} == {*STORAGE, *VIEWS, "schema_migrations"}
+    assert client.query("SELECT count() FROM schema_migrations FINAL").result_rows[0][0] == len(load_migrations())
+    client.close()
+
+
+def test_a_migration_that_failed_half_way_is_run_again_and_whole(empty_url: str) -> None:
+    create = "CREATE TABLE IF NOT EXISTS first (a UInt8) ENGINE = MergeTree ORDER BY a;"
+    with pytest.raises(ClickHouseRefusedError, match="migration 0001_start"):
+        migrate(empty_url, (Migration(1, "start", create + "CREATE TABLE nonsense;"),))
+    mended = Migration(
+        1, "start", create + "CREATE TABLE IF NOT EXISTS second (a UInt8) ENGINE = MergeTree ORDER BY a;"
+    )
+    assert migrate(empty_url, (mended,)) == [mended]
+
+
+def test_a_changed_migration_is_refused_and_changes_nothing(empty_url: str) -> None:
+    first = Migration(1, "start", "CREATE TABLE IF NOT EXISTS a (a UInt8) ENGINE = MergeTree ORDER BY a;")
+    changed = Migration(1, "start", "CREATE TABLE IF NOT EXISTS b (a UInt8) ENGINE = MergeTree ORDER BY a;")
+    migrate(empty_url, (first,))
+    with pytest.raises(MigrationRefusedError, match="was changed after it was applied"):
+        migrate(empty_url, (changed,))
+    client = connect(empty_url)
+    assert not client.command("EXISTS TABLE b")
+    client.close()
+
+
+def test_every_table_and_column_says_what_it_holds(store: Store) -> None:
+    silent = store.rows(
+        "SELECT table, name FROM system.columns WHERE database = currentDatabase() AND comment = '' "
+        "UNION ALL SELECT name, '' FROM system.tables WHERE database = currentDatabase() AND comment = ''"
+    )
+    assert silent == []
+
+
+def test_a_view_says_the_same_of_a_column_as_the_table_below_it(store: Store) -> None:
+    comments = {
+        (table, column): comment
+        for table, column, comment in store.rows(
+            "SELECT table, name, comment FROM system.columns WHERE database = currentDatabase()"
+        )
+    }
+    below = {
+        "calls": (CALLS, ""),
+        "findings": (CALLS, "findings."),
+        "topics": (CALLS, "topics."),
+        "transcripts": (TRANSCRIPTS, ""),
+        "segments": (TRANSCRIPTS, "segments."),
+        "outcomes": (OUTCOMES, ""),
+        "unaccounted": (OUTCOMES, ""),
+        "dead_letters": (DEAD_LETTERS, ""),
+    }
+    compared = 0
+    for (view, column), comment in comments.items():
+        if view in below:
+            table, prefix = below[view]
+            original = comments.get((table, prefix + column), comments.get((table, column), comment))
+            assert comment == original, f"{view}.{column}"
+            compared += original is not comment
+    assert compared > 100
+
+
+# --- connections and errors
+
+
+def test_a_wrong_password_is_said_without_the_password(engine: RunningEngine) -> None:
+    with pytest.raises(ClickHouseAccessError, match="check the user, the password") as refused:
+        connect(f"http://callstream:hush-hush@127.0.0.1:{engine.port}/system")
+    assert "hush-hush" not in str(refused.value)
+
+
+def test_a_database_that_was_never_migrated_says_what_to_run(empty_url: str) -> None:
+    with pytest.raises(ClickHouseSchemaError, match="callstream migrate"):
+        connect(empty_url)
+
+
+def test_a_clickhouse_that_does_not_run_is_tried_again() -> None:
+    with pytest.raises(RetryableError, match="did not answer connecting to 127.0.0.1"):
+        connect(f"http://callstream:hush-hush@127.0.0.1:{free_port()}/callstream")
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        pytest.param("clickhouse://u:hush-hush@host/db", id="another scheme"),
+        pytest.param("http://u:hush-hush@host:port/db", id="a port that is no number"),
+        pytest.param("hush-hush", id="no URL at all"),
+    ],
+)
+def test_a_url_that_cannot_be_used_is_refused_without_being_quoted(url: str) -> None:
+    with pytest.raises(ClickHouseUrlError) as refused:
+        connect(url)
+    assert "hush-hush" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("column", "value"),
+    [
+        pytest.param("agent_id", None, id="null where none may be"),
+        pytest.param("version", "我的卡号是六二二二", id="text where a number belongs"),
+        pytest.param("risk_score", "我的卡号是六二二二", id="text where a fraction belongs"),
+        pytest.param("ended_at", "我的卡号是六二二二", id="text where a time belongs"),
+        pytest.param("findings.quote", ["我的卡号是六二二二"] * 9, id="more quotes than findings"),
+        pytest.param("crm", {"a": None}, id="null in a map"),
+    ],
+)
+def test_no_error_about_a_row_quotes_it(
+    column: str, value: object, store: Store, caplog: pytest.LogCaptureFixture
+) -> None:
+    analysis = CALLS_ANALYZED.decode((EXAMPLES / "calls.analyzed.v1" / "with_findings.json").read_bytes())
+    row = rows_for_analysis(analysis)[CALLS][0] | {column: value}
+    with caplog.at_level(logging.DEBUG), pytest.raises(OperatorError) as refused:
+        store.sink.write({CALLS: [row]})
+    assert "六二二二" not in f"{refused.value} {caplog.text}"
+    assert refused.value.__suppress_context__
+
+
+def test_a_row_with_a_column_that_the_table_does_not_have_is_refused(store: Store) -> None:
+    row = rows_for_call_ended(an_event(1))[OUTCOMES][0] | {"mood": "good"}
+    with pytest.raises(ClickHouseRefusedError, match="do not fit its columns"):
+        store.sink.write({OUTCOMES: [row]})
+
+
+# --- rows and views
+
+
+def an_event(number: int, *, minutes: int | None = None) -> CallEnded:
+    ended_at = T0 + timedelta(minutes=number if minutes is None else minutes, milliseconds=number)
+    return CallEnded(
+        tenant_id=f"tenant-{number % 2}",
+        call_id=f"call-{number}",
+        direction="inbound",
+        started_at=ended_at - timedelta(minutes=3),
+        ended_at=ended_at,
+        agent=Agent(id=f"A{number % 3}"),
+        customer=Customer(tags=("vip",)),
+        crm={"ticket": f"T{number}"},
+        audio=Audio(uri=f"s3://callstream/{number}.wav", sha256="0" * 64, bytes=44),
+    )
+
+
+ENGINE = EngineIdentity(name="written", version="1", model="none", settings={"beam_size": 5, "vad": True})
+
+
+def a_transcript(event: CallEnded, *, segments: int, after_s: float = 60) -> Transcript:
+    return Transcript(
+        tenant_id=event.tenant_id,
+        call_id=event.call_id,
+        call=event,
+        language="zh",
+        engine=ENGINE,
+        segments=tuple(
+            Segment(
+                segment_id=number,
+                channel=number % 2,
+                role=("agent", "customer")[number % 2],
+                start_ms=number * 1_000,
+                end_ms=number * 1_000 + 900,
+                text=f"第{number}句，{after_s:.0f}",
+                confidence=0.5,
+                words=(Word(text="第", start_ms=number * 1_000, end_ms=number * 1_000 + 200, confidence=0.5),),
+            )
+            for number in range(segments)
+        ),
+        speech={"agent": (Interval(start_ms=0, end_ms=900),)},
+        transcribed_at=event.ended_at + timedelta(seconds=after_s),
+    )
+
+
+def an_analysis(event: CallEnded, *, version: int, findings: int, after_s: float = 90) -> CallAnalysis:
+    return CallAnalysis(
+        tenant_id=event.tenant_id,
+        call_id=event.call_id,
+        call=event,
+        analysis_version=version,
+        lexicon_version=f"lexicon-{version}",
+        outcome="analyzed" if findings else "no_audio",
+        outcome_reason=f"reason {version}",
+        engine=ENGINE,
+        audio=AudioFacts(container="wav", codec="pcm_s16le", sample_rate_hz=8_000, channels=2, duration_ms=180_000),
+        measures={"duration_ms": 180_000, "duration_in_band": None, "silence_share": 0.25},
+        skipped_analysis=(SkippedAnalysis(measure="duration_in_band", reason="because"),),
+        findings=tuple(
+            Finding(
+                finding_id=f"{event.call_id}/{version}/{number}",
+                detector="sensitive_words",
+                rule_id=f"rule-{number}",
+                rule_version=str(version),
+                category="promise",
+                role="agent",
+                start_ms=0,
+                end_ms=900,
+                quote="我们保本",
+                matched="保本",
+                severity="high",
+                attributes={"segment_id": number, "negated": False},
+            )
+            for number in range(findings)
+        ),
+        topics=(TopicMention(topic_id="refund", name="退款", role="customer", quote="我要退款", confidence=0.5),),
+        risk=Risk(level="low", score=version),
+        transcribed_at=event.ended_at,
+        analyzed_at=event.ended_at + timedelta(seconds=after_s),
+    )
+
+
+def a_letter(offset: int, *, event: CallEnded | None = None, topic: str = CALLS_ENDED.name) -> DeadLetter:
+    return DeadLetter(
+        dead_letter_id=DeadLetter.id_of("listen", topic, 0, offset),
+        step="listen",
+        source_topic=topic,
+        source_partition=0,
+        source_offset=offset,
+        exception_class="InvalidMessageError",
+        problems=("started_at: missing",),
+        tenant_id=event.tenant_id if event else None,
+        call_id=event.call_id if event else None,
+        failed_at=T0 + timedelta(seconds=offset),
+    )
+
+
+def content(store: Store) -> dict[str, list[str]]:
+    """Everything that the views show, in an order that does not depend on storage."""
+    return {view: sorted(str(row) for row in store.rows(f"SELECT * FROM {view}")) for view in VIEWS}
+
+
+def test_every_example_message_can_be_stored(store: Store) -> None:
+    for path in sorted(EXAMPLES.glob("calls.ended.v1/*.json")):
+        store.sink.write(rows_for_call_ended(CALLS_ENDED.decode(path.read_bytes())))
+    for path in sorted(EXAMPLES.glob("calls.transcribed.v1/*.json")):
+        store.sink.write(rows_for_transcript(CALLS_TRANSCRIBED.decode(path.read_bytes())))
+    for path in sorted(EXAMPLES.glob("calls.analyzed.v1/*.json")):
+        store.sink.write(rows_for_analysis(CALLS_ANALYZED.decode(path.read_bytes())))
+    for path in sorted(EXAMPLES.glob("calls.dead_letters.v1/*.json")):
+        store.sink.write(rows_for_dead_letter(CALLS_DEAD_LETTERS.decode(path.read_bytes())))
+    assert store.count("calls") == len(list(EXAMPLES.glob("calls.analyzed.v1/*.json")))
+    assert store.count("dead_letters") == len(list(EXAMPLES.glob("calls.dead_letters.v1/*.json")))
+
+
+def test_what_is_read_back_is_what_was_written(store: Store) -> None:
+    analysis = CALLS_ANALYZED.decode((EXAMPLES / "calls.analyzed.v1" / "with_findings.json").read_bytes())
+    rows = rows_for_analysis(analysis)
+    store.sink.write(rows)
+    (read,) = store.client.query(f"SELECT * FROM {CALLS}").named_results()
+    assert read == rows[CALLS][0]
+    transcript = a_transcript(an_event(1), segments=2)
+    transcript_rows = rows_for_transcript(transcript)
+    store.sink.write(transcript_rows)
+    (heard,) = store.client.query(f"SELECT * FROM {TRANSCRIPTS}").named_results()
+    assert heard == transcript_rows[TRANSCRIPTS][0]
+
+
+def test_times_are_kept_to_the_millisecond_and_come_back_in_utc(store: Store) -> None:
+    event = an_event(7)
+    store.sink.write(rows_for_analysis(an_analysis(event, version=1, findings=1)))
+    ((ended_at, text),) = store.rows("SELECT ended_at, toString(ended_at) FROM calls")
+    assert ended_at == event.ended_at
+    assert ended_at.tzinfo is not None
+    assert text == "2026-03-31 22:07:00.007"
+
+
+def test_a_segment_is_one_row_with_its_words(store: Store) -> None:
+    event = an_event(1)
+    store.sink.write(rows_for_transcript(a_transcript(event, segments=3)))
+    assert store.rows("SELECT segment_id, role, text, word_text, word_end_ms FROM segments ORDER BY segment_id") == [
+        (0, "agent", "第0句，60", ["第"], [200]),
+        (1, "customer", "第1句，60", ["第"], [1200]),
+        (2, "agent", "第2句，60", ["第"], [2200]),
+    ]
+    assert store.rows("SELECT text, segments_count FROM transcripts") == [("第0句，60\n第1句，60\n第2句，60", 3)]
+
+
+def test_counts_are_right_after_a_second_delivery_with_and_without_final(store: Store) -> None:
+    rows = rows_for_analysis(an_analysis(an_event(1), version=1, findings=2))
+    store.sink.write(rows)
+    store.sink.write(rows)
+    assert store.rows(f"SELECT count() FROM {CALLS}") == [(2,)], "both deliveries must lie in the table"
+    assert (store.count("calls"), store.count("calls FINAL")) == (1, 1)
+    assert (store.count("findings"), store.count("outcomes")) == (2, 1)
+
+
+@pytest.mark.parametrize(
+    "order", [pytest.param((0, 1), id="in order"), pytest.param((1, 0), id="the older analysis arrives late")]
+)
+def test_findings_that_a_newer_analysis_no_longer_has_are_gone(order: tuple[int, int], store: Store) -> None:
+    event = an_event(1)
+    analyses = (an_analysis(event, version=1, findings=3), an_analysis(event, version=2, findings=1))
+    for index in order:
+        store.sink.write(rows_for_analysis(analyses[index]))
+    assert store.rows("SELECT finding_id FROM findings") == [("call-1/2/0",)]
+    assert store.rows("SELECT analysis_version, findings_count, outcome_reason FROM calls") == [(2, 1, "reason 2")]
+
+
+def test_a_newer_analysis_without_findings_leaves_none(store: Store) -> None:
+    event = an_event(1)
+    store.sink.write(rows_for_analysis(an_analysis(event, version=1, findings=3)))
+    store.sink.write(rows_for_analysis(an_analysis(event, version=2, findings=0)))
+    assert store.count("findings") == 0
+    assert store.rows("SELECT outcome FROM outcomes") == [("no_audio",)]
+
+
+@pytest.mark.parametrize(
+    "order", [pytest.param((0, 1), id="in order"), pytest.param((1, 0), id="the older arrives late")]
+)
+def test_a_shorter_transcript_leaves_no_segment_of_a_longer_one(order: tuple[int, int], store: Store) -> None:
+    event = an_event(1)
+    transcripts = (a_transcript(event, segments=5, after_s=60), a_transcript(event, segments=2, after_s=61))
+    for index in order:
+        store.sink.write(rows_for_transcript(transcripts[index]))
+    assert store.rows("SELECT text FROM segments ORDER BY segment_id") == [("第0句，61",), ("第1句，61",)]
+
+
+def test_a_conflicting_event_does_not_take_the_outcome_from_the_call_that_was_heard(store: Store) -> None:
+    event = an_event(1)
+    store.sink.write(rows_for_analysis(an_analysis(event, version=1, findings=1)))
+    store.sink.write(rows_for_dead_letter(a_letter(5, event=event)))
+    store.sink.write(rows_for_call_ended(event))
+    assert store.rows("SELECT outcome FROM outcomes") == [("analyzed",)]
+    assert store.count("dead_letters") == 1
+
+
+def test_an_unreadable_event_ends_as_refused_in_either_order(store: Store) -> None:
+    letters = [a_letter(1), a_letter(2)]
+    pending_rows = [rows_for_unreadable(CALLS_ENDED.name, 0, offset, None, T0) for offset in (1, 2)]
+    for rows in (pending_rows[0], rows_for_dead_letter(letters[0]), rows_for_dead_letter(letters[1]), pending_rows[1]):
+        store.sink.write(rows)
+    assert store.rows("SELECT call_id, outcome FROM outcomes ORDER BY call_id") == [
+        ("calls.ended.v1/0/1", "refused"),
+        ("calls.ended.v1/0/2", "refused"),
+    ]
+    assert store.count("unaccounted") == 0
+
+
+def test_events_of_many_years_in_one_batch_block_nobody(store: Store) -> None:
+    rows: TableRows = {CALLS: []}
+    for number in range(150):
+        event = an_event(number, minutes=-number * 60 * 24 * 31)
+        rows[CALLS] += rows_for_analysis(an_analysis(event, version=1, findings=0))[CALLS]
+    store.sink.write(rows)
+    assert store.count("calls") == 150
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_any_order_and_any_repetition_of_deliveries_shows_the_same(seed: int, open_store: Callable[[], Store]) -> None:
+    chance = random.Random(seed)
+    deliveries = _deliveries(chance)
+    clean, disturbed = open_store(), open_store()
+    for rows in deliveries:
+        clean.sink.write(rows)
+    repeated = [rows for rows in deliveries for _ in range(chance.randint(1, 3))]
+    chance.shuffle(repeated)
+    while repeated:
+        size = chance.randint(1, 12)
+        disturbed.sink.write(_as_one_batch(repeated[:size]))
+        del repeated[:size]
+    expected = content(clean)
+    assert content(disturbed) == expected
+    assert {view for view in VIEWS if not expected[view]} == set(), "each view must have something to get wrong"
+
+
+def _deliveries(chance: random.Random) -> list[TableRows]:
+    """All kinds of messages of 30 calls, each once, in the order in which they would be made."""
+    deliveries = []
+    for number in range(30):
+        event = an_event(number, minutes=number * 10)
+        deliveries.append(rows_for_call_ended(event))
+        for after_s in range(60, 60 + chance.randint(0, 2)):
+            deliveries.append(rows_for_transcript(a_transcript(event, segments=chance.randint(0, 5), after_s=after_s)))
+        for version in range(1, 1 + chance.randint(0, 3)):
+            findings = chance.randint(0, 4)
+            deliveries.append(rows_for_analysis(an_analysis(event, version=version, findings=findings)))
+        if chance.random() < 0.2:
+            deliveries.append(rows_for_dead_letter(a_letter(number, event=event)))
+    for offset in range(100, 106):
+        deliveries.append(rows_for_unreadable(CALLS_ENDED.name, 0, offset, None, T0))
+        if offset % 2:
+            deliveries.append(rows_for_dead_letter(a_letter(offset)))
+    deliveries.append(rows_for_dead_letter(a_letter(200, topic=CALLS_TRANSCRIBED.name)))
+    return deliveries
+
+
+def _as_one_batch(parts: Sequence[TableRows]) -> TableRows:
+    batch: TableRows = {}
+    for part in parts:
+        for table, rows in part.items():
+            batch.setdefault(table, []).extend(rows)
+    return batch
+
+
+def test_the_views_show_what_a_reference_in_python_says(store: Store) -> None:
+    events = [an_event(number) for number in range(6)]
+    analyses = [an_analysis(event, version=1, findings=number) for number, event in enumerate(events[:4])]
+    for event in events:
+        store.sink.write(rows_for_call_ended(event))
+    for analysis in [*analyses, *reversed(analyses)]:
+        store.sink.write(rows_for_analysis(analysis))
+    store.sink.write(rows_for_dead_letter(a_letter(4, event=events[4])))
+    assert store.rows("SELECT call_id, findings_count FROM calls ORDER BY call_id") == [
+        (analysis.call_id, len(analysis.findings)) for analysis in analyses
+    ]
+    assert {row[0] for row in store.rows("SELECT finding_id FROM findings")} == {
+        finding.finding_id for analysis in analyses for finding in analysis.findings
+    }
+    assert store.rows("SELECT call_id, outcome FROM outcomes ORDER BY call_id") == [
+        ("call-0", "no_audio"),
+        ("call-1", "analyzed"),
+        ("call-2", "analyzed"),
+        ("call-3", "analyzed"),
+        ("call-4", "refused"),
+        ("call-5", "pending"),
+    ]
+
+
+@pytest.mark.parametrize("view", ["calls", "findings", "segments", "transcripts"])
+def test_a_look_up_of_one_call_goes_through_its_index(view: str, store: Store) -> None:
+    for number in range(3):
+        event = an_event(number)
+        store.sink.write(rows_for_transcript(a_transcript(event, segments=1)))
+        store.sink.write(rows_for_analysis(an_analysis(event, version=1, findings=1)))
+    plan = "\n".join(row[0] for row in store.rows(f"EXPLAIN indexes = 1 SELECT * FROM {view} WHERE call_id = 'call-1'"))
+    assert re.search(r"Name: call_id_index.*?Granules: 1/3", plan, flags=re.DOTALL)
+
+
+def test_the_numbers_of_status(store: Store) -> None:
+    now = T0 + timedelta(minutes=60)
+    for number in (1, 2, 3, 59):
+        store.sink.write(rows_for_call_ended(an_event(number)))
+    store.sink.write(rows_for_analysis(an_analysis(an_event(1), version=1, findings=1, after_s=58 * 60)))
+    store.sink.write(rows_for_dead_letter(a_letter(7)))
+    assert outcome_counts(store.client) == {"analyzed": 1, "pending": 3, "refused": 1}
+    oldest = an_event(2).ended_at
+    assert unaccounted(store.client, older_than_s=900, now=now) == Unaccounted(calls=2, oldest_since=oldest)
+    assert unaccounted(store.client, older_than_s=86_400, now=now) == Unaccounted(calls=0, oldest_since=None)
+    assert dead_letter_counts(store.client) == [DeadLetterCount("listen", "InvalidMessageError", 1)]
+    assert calls_per_minute(store.client, now=now, minutes=5) == pytest.approx(1 / 5)
+
+
+# --- who may do what
+
+
+def test_the_analyst_reads_the_tables_with_any_setting(engine: RunningEngine) -> None:
+    migrate(engine.url())
+    analyst = connect(engine.url(user="analyst"))
+    assert analyst.query("SELECT count() FROM calls SETTINGS final = 1").result_rows == [(0,)]
+    analyst.close()
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        pytest.param("INSERT INTO outcome_versions (call_id) VALUES ('x')", id="write a row"),
+        pytest.param("DROP VIEW calls", id="drop a view"),
+        pytest.param("SELECT * FROM system.processes", id="see the queries of others"),
+        pytest.param("SELECT * FROM file('/etc/passwd', 'LineAsString')", id="read a file"),
+        pytest.param("SELECT * FROM url('http://127.0.0.1:1/', 'LineAsString')", id="ask another host"),
+    ],
+)
+def test_the_analyst_may_not(statement: str, engine: RunningEngine) -> None:
+    migrate(engine.url())
+    analyst = connect(engine.url(user="analyst"))
+    with pytest.raises(DatabaseError, match="ACCESS_DENIED|READONLY"):
+        analyst.query(statement)
+    analyst.close()
+
+
+@pytest.mark.parametrize("statement", ["SELECT * FROM file('/etc/passwd', 'LineAsString')", "SYSTEM STOP LISTEN HTTP"])
+def test_the_writer_reaches_neither_files_nor_the_server(statement: str, store: Store) -> None:
+    with pytest.raises(DatabaseError, match="ACCESS_DENIED"):
+        store.client.command(statement)
+
+
+@pytest.mark.parametrize(
+    ("user", "password"),
+    [
+        pytest.param("default", "", id="the holder of the server, who has no password"),
+        pytest.param("callstream", "", id="without a password"),
+        pytest.param("stopper", "stopper", id="a guessed password"),
+    ],
+)
+def test_nobody_gets_in_without_a_password(user: str, password: str, engine: RunningEngine) -> None:
+    connection = http.client.HTTPConnection("127.0.0.1", engine.port, timeout=10)
+    credentials = base64.b64encode(f"{user}:{password}".encode()).decode()
+    connection.request("POST", "/", b"SELECT 1", {"Authorization": f"Basic {credentials}"})
+    assert connection.getresponse().status != http.client.OK
+    connection.close()
+
+
+def test_only_the_owner_can_read_passwords_and_configuration(engine: RunningEngine) -> None:
+    private = [password_file(engine.data_dir, user) for user in ("callstream", "analyst")]
+    private += [engine.data_dir / "config" / name for name in ("config.xml", "users.xml")]
+    assert [stat.S_IMODE(file.stat().st_mode) for file in private] == [0o600] * 4
+    users = (engine.data_dir / "config" / "users.xml").read_text()
+    assert password_of(engine.data_dir, "callstream") not in users
+
+
+def test_processes_that_ask_for_a_password_at_once_get_the_same(tmp_path: Path) -> None:
+    passwords: set[str] = set()
+    threads = [threading.Thread(target=lambda: passwords.add(password_of(tmp_path, "callstream"))) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(passwords) == 1
+    assert [file.name for file in tmp_path.iterdir()] == ["callstream.password"]
+
+
+# --- starting and stopping
+
+
+def test_rows_survive_a_stop_and_a_kill(tmp_path: Path) -> None:
+    with running_engine(tmp_path) as engine:
+        migrate(engine.url())
+        for number, how in enumerate((signal.SIGTERM, signal.SIGKILL)):
+            client = connect(engine.url())
+            ClickHouseSink(client).write(rows_for_call_ended(an_event(number)))
+            assert engine.stop(how) == (0 if how is signal.SIGTERM else -signal.SIGKILL)
+            with pytest.raises(RetryableError):
+                ClickHouseSink(client).write(rows_for_call_ended(an_event(number)))
+            client.close()
+            engine.start()
+        client = connect(engine.url())
+        assert client.query("SELECT call_id FROM outcomes ORDER BY call_id").result_rows == [("call-0",), ("call-1",)]
+        client.close()
+
+
+def test_a_sink_goes_on_with_the_same_client_after_the_engine_was_killed(tmp_path: Path) -> None:
+    with running_engine(tmp_path) as engine:
+        migrate(engine.url())
+        client = connect(engine.url())
+        sink = ClickHouseSink(client)
+        sink.write(rows_for_call_ended(an_event(1)))
+        engine.stop(signal.SIGKILL)
+        engine.start()
+        sink.write(rows_for_call_ended(an_event(1)))
+        sink.write(rows_for_call_ended(an_event(2)))
+        assert outcome_counts(client) == {"pending": 2}
+        client.close()
+
+
+def _start_fails_with(data_dir: Path, port: int, environment: dict[str, str] | None = None) -> str:
+    ended = subprocess.run(
+        start_command(data_dir, port), capture_output=True, timeout=60, env={**os.environ, **(environment or {})}
+    )
+    assert ended.returncode == 5
+    return ended.stderr.decode()
+
+
+def test_a_second_engine_on_the_same_data_says_so(engine: RunningEngine) -> None:
+    sentence = _start_fails_with(engine.data_dir, free_port())
+    assert sentence == (
+        f"Another ClickHouse engine is running on {engine.data_dir}; stop it, or choose another data directory.\n"
+    )
+
+
+def test_a_port_that_is_taken_is_named(engine: RunningEngine, tmp_path: Path) -> None:
+    assert f"Port {engine.port} of 127.0.0.1 is not free" in _start_fails_with(tmp_path, engine.port)
+
+
+def test_a_missing_engine_names_the_extra_to_install(tmp_path: Path) -> None:
+    hidden = tmp_path / "hidden"
+    (hidden / "chdb").mkdir(parents=True)
+    (hidden / "chdb" / "__init__.py").write_text("")
+    sentence = _start_fails_with(tmp_path / "data", free_port(), {"PYTHONPATH": str(hidden)})
+    assert sentence == "The embedded ClickHouse engine is not installed: pip install 'callstream[embedded]'.\n"

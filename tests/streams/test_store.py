@@ -1,0 +1,378 @@
+"""`store`: rows are written, then offsets committed; what cannot be read is accounted for; nothing is lost."""
+
+import logging
+import threading
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime
+
+import pytest
+
+from processors.judging import Judge, JudgeSettings
+from processors.rows import CALLS, DEAD_LETTERS, OUTCOMES, TRANSCRIPTS
+from schemas.call_analysis import CallAnalysis
+from schemas.dead_letter import DeadLetter
+from schemas.errors import RetryableError
+from schemas.message import Message
+from schemas.topics import CALLS_ANALYZED, CALLS_DEAD_LETTERS, CALLS_ENDED, CALLS_TRANSCRIBED, TOPICS, message_key
+from schemas.transcript import Transcript
+from streams.adapters.memory_broker import MemoryBroker, MemoryConsumer
+from streams.ports import Rows
+from streams.raw import RawMessage
+from streams.stage import Output
+from streams.store import STORE, Store
+from tests.processes import eventually
+from tests.processors.transcripts import said
+
+NOW = datetime(2026, 3, 2, 10, 15, tzinfo=UTC)
+EVERY_TOPIC = tuple(topic.name for topic in TOPICS)
+KEY = b"acme/c-1"
+WORDS = "我的卡号是六二二二零二"
+TRANSCRIPT = said(("agent", "这款产品保本保息"), ("customer", WORDS), industry="finance")
+ANALYSIS = Judge(JudgeSettings()).judge(TRANSCRIPT, NOW)
+BEYOND_ANY_COLUMN = 2**70
+
+
+class FixedClock:
+    def now(self) -> datetime:
+        return NOW
+
+
+class RecordingSink:
+    """Keeps the rows; fails as often as it is told to, after having written half of them."""
+
+    def __init__(self, failures: int = 0) -> None:
+        self.written: list[tuple[str, Mapping[str, object]]] = []
+        self.failures = failures
+        self.before_write: Callable[[], None] = lambda: None
+
+    def write(self, rows: Rows) -> None:
+        self.before_write()
+        every = [(table, row) for table, table_rows in rows.items() for row in table_rows]
+        if self.failures:
+            self.failures -= 1
+            self.written.extend(every[: len(every) // 2])
+            raise RetryableError("ClickHouse does not answer")
+        self.written.extend(every)
+
+    def rows(self, table: str) -> list[Mapping[str, object]]:
+        return [row for name, row in self.written if name == table]
+
+
+class Pipeline:
+    """A store on a broker in memory."""
+
+    def __init__(self, *, failures: int = 0, batch_messages: int = 500) -> None:
+        self.broker = MemoryBroker()
+        self.sink = RecordingSink(failures)
+        self.consumer = self.broker.consumer(STORE, EVERY_TOPIC)
+        self.store = Store(
+            self.consumer,
+            self.sink,
+            self.broker,
+            FixedClock(),
+            batch_messages=batch_messages,
+            batch_wait_s=0.01,
+            retry_max_wait_s=0.01,
+        )
+
+    def send(self, topic: str, value: bytes | None, key: bytes | None = KEY) -> None:
+        log = self.broker.records[topic]
+        log.append(RawMessage(topic, 0, len(log), key, value))
+
+    def send_message(self, topic: str, message: Message) -> None:
+        self.send(topic, message.encode())
+
+    def committed(self) -> dict[str, int]:
+        return {topic: offset for (_group, topic), offset in self.broker.committed.items()}
+
+    def dead_letters(self) -> list[DeadLetter]:
+        return [DeadLetter.decode(record.value) for record in self.broker.records[CALLS_DEAD_LETTERS.name]]
+
+    def run_until(self, condition: Callable[[], bool]) -> None:
+        with self.running():
+            assert eventually(condition, give_up_after_s=10)
+
+    @contextmanager
+    def running(self) -> Iterator[None]:
+        stop = threading.Event()
+        failures: list[BaseException] = []
+
+        def run() -> None:
+            try:
+                self.store.run(stop)
+            except Exception as error:
+                failures.append(error)
+
+        thread = threading.Thread(target=run)
+        thread.start()
+        try:
+            yield
+        finally:
+            stop.set()
+            thread.join(10)
+        assert not thread.is_alive()
+        assert failures == []
+
+
+def one_of_each(pipeline: Pipeline) -> None:
+    pipeline.send_message(CALLS_ENDED.name, TRANSCRIPT.call)
+    pipeline.send_message(CALLS_TRANSCRIBED.name, TRANSCRIPT)
+    pipeline.send_message(CALLS_ANALYZED.name, ANALYSIS)
+
+
+def outcomes(pipeline: Pipeline) -> list[tuple[object, object, object]]:
+    return [(row["tenant_id"], row["call_id"], row["outcome"]) for row in pipeline.sink.rows(OUTCOMES)]
+
+
+class TestRows:
+    def test_one_message_of_each_topic_becomes_its_rows(self) -> None:
+        pipeline = Pipeline()
+        one_of_each(pipeline)
+        pipeline.run_until(lambda: len(pipeline.committed()) == 3)
+        assert Counter(table for table, _row in pipeline.sink.written) == {CALLS: 1, TRANSCRIPTS: 1, OUTCOMES: 2}
+        assert outcomes(pipeline) == [("acme", "c-1", "pending"), ("acme", "c-1", "analyzed")]
+        assert "保本" in str(pipeline.sink.rows(CALLS)[0]["findings.matched"])
+
+    def test_there_is_no_topic_that_it_cannot_take(self) -> None:
+        pipeline = Pipeline()
+        for topic in TOPICS:
+            pipeline.send(topic.name, None)
+        batch = pipeline.store.batch_of(pipeline.consumer.consume(100, 0))
+        refused = {DeadLetter.decode(output.value).source_topic for output in batch.dead_letters}
+        assert refused == {CALLS_ANALYZED.name, CALLS_DEAD_LETTERS.name}
+        assert {table: len(rows) for table, rows in batch.rows.items()} == {OUTCOMES: 1}
+
+    def test_a_batch_holds_no_more_messages_than_it_may(self) -> None:
+        pipeline = Pipeline(batch_messages=2)
+        sizes: list[int] = []
+        for _ in range(5):
+            pipeline.send_message(CALLS_ENDED.name, TRANSCRIPT.call)
+        pipeline.sink.before_write = lambda: sizes.append(len(pipeline.sink.written))
+        pipeline.run_until(lambda: pipeline.committed().get(CALLS_ENDED.name) == 5)
+        assert sizes == [0, 2, 4]
+
+
+class TestOffsets:
+    def test_they_move_after_the_insert_and_not_before(self) -> None:
+        pipeline = Pipeline()
+        one_of_each(pipeline)
+        committed_at_write: list[dict[str, int]] = []
+        pipeline.sink.before_write = lambda: committed_at_write.append(pipeline.committed())
+        pipeline.run_until(lambda: bool(pipeline.committed()))
+        assert committed_at_write == [{}]
+        assert pipeline.committed() == {CALLS_ENDED.name: 1, CALLS_TRANSCRIBED.name: 1, CALLS_ANALYZED.name: 1}
+
+    def test_they_stay_while_clickhouse_does_not_answer_and_then_every_row_is_written(self) -> None:
+        pipeline = Pipeline(failures=3)
+        one_of_each(pipeline)
+        committed_at_write: list[dict[str, int]] = []
+        pipeline.sink.before_write = lambda: committed_at_write.append(pipeline.committed())
+        pipeline.run_until(lambda: len(pipeline.committed()) == 3)
+        assert committed_at_write == [{}] * 4
+        # Three halves that were thrown away, and the whole.
+        assert Counter(table for table, _row in pipeline.sink.written[-4:]) == {CALLS: 1, TRANSCRIPTS: 1, OUTCOMES: 2}
+
+    def test_what_came_meanwhile_is_written_too(self) -> None:
+        pipeline = Pipeline(failures=1)
+        pipeline.send_message(CALLS_ENDED.name, TRANSCRIPT.call)
+
+        def publish_more_once() -> None:
+            pipeline.sink.before_write = lambda: None
+            pipeline.send_message(CALLS_ANALYZED.name, ANALYSIS)
+
+        pipeline.sink.before_write = publish_more_once
+        pipeline.run_until(lambda: len(pipeline.committed()) == 2)
+        assert set(outcomes(pipeline)) == {("acme", "c-1", "pending"), ("acme", "c-1", "analyzed")}
+
+    def test_they_stay_while_the_dead_letter_is_not_durable(self) -> None:
+        pipeline = Pipeline()
+        refusing = FailsOnce(pipeline.broker)
+        store = Store(pipeline.consumer, pipeline.sink, refusing, FixedClock(), 500, 0.01, 0.01)
+        pipeline.send(CALLS_ANALYZED.name, b"no JSON")
+        records = pipeline.consumer.consume(10, 0)
+        with pytest.raises(RetryableError):
+            store.write(records)
+        assert (pipeline.committed(), pipeline.dead_letters()) == ({}, [])
+        store.write(records)
+        assert pipeline.committed() == {CALLS_ANALYZED.name: 1}
+        assert len(pipeline.dead_letters()) == 1
+
+    def test_a_commit_that_fails_means_that_the_rows_come_again(self) -> None:
+        pipeline = Pipeline()
+        consumer = CommitFailsOnce(pipeline.broker)
+        store = Store(consumer, pipeline.sink, pipeline.broker, FixedClock(), 500, 0.01, 0.01)
+        pipeline.store = store
+        pipeline.send_message(CALLS_ENDED.name, TRANSCRIPT.call)
+        pipeline.run_until(lambda: pipeline.committed() == {CALLS_ENDED.name: 1})
+        assert outcomes(pipeline) == [("acme", "c-1", "pending")] * 2
+
+    def test_a_second_member_goes_on_where_the_first_has_committed(self) -> None:
+        pipeline = Pipeline()
+        pipeline.send_message(CALLS_ENDED.name, TRANSCRIPT.call)
+        pipeline.run_until(lambda: bool(pipeline.committed()))
+        pipeline.send_message(CALLS_ANALYZED.name, ANALYSIS)
+        successor = pipeline.broker.consumer(STORE, EVERY_TOPIC)
+        assert [record.topic for record in successor.consume(10, 0)] == [CALLS_ANALYZED.name]
+
+
+class FailsOnce:
+    """A publisher whose first attempt is not acknowledged."""
+
+    def __init__(self, broker: MemoryBroker) -> None:
+        self._broker = broker
+        self._failures = 1
+
+    def publish(self, outputs: Iterable[Output]) -> None:
+        if self._failures:
+            self._failures -= 1
+            raise RetryableError("Kafka did not take 1 message(s)")
+        self._broker.publish(outputs)
+
+
+class CommitFailsOnce(MemoryConsumer):
+    """A consumer whose first commit is not taken."""
+
+    def __init__(self, broker: MemoryBroker) -> None:
+        super().__init__(broker, STORE, EVERY_TOPIC)
+        self._failures = 1
+
+    def commit(self, records: Sequence[RawMessage]) -> None:
+        if self._failures:
+            self._failures -= 1
+            raise RetryableError("Kafka did not take the offsets")
+        super().commit(records)
+
+
+class TestWhatCannotBeRead:
+    @pytest.mark.parametrize(
+        "value",
+        [
+            pytest.param(None, id="a tombstone"),
+            pytest.param(b"", id="nothing"),
+            pytest.param(b"\xff\xfe", id="bad UTF-8"),
+            pytest.param(b"{}", id="no fields"),
+        ],
+    )
+    def test_a_call_event_is_pending_under_its_key_and_left_to_listen(self, value: bytes | None) -> None:
+        pipeline = Pipeline()
+        pipeline.send(CALLS_ENDED.name, value, b"acme/c-9")
+        pipeline.run_until(lambda: bool(pipeline.committed()))
+        assert outcomes(pipeline) == [("acme", "c-9", "pending")]
+        assert pipeline.dead_letters() == []
+
+    @pytest.mark.parametrize(
+        "key",
+        [
+            pytest.param(None, id="no key"),
+            pytest.param(b"13800138000", id="a key of another system"),
+            pytest.param("acme/王小明".encode(), id="a key that no call can have"),
+            pytest.param(b"\xff/\xff", id="bytes"),
+        ],
+    )
+    def test_a_call_event_that_does_not_tell_its_call_is_pending_under_its_place(self, key: bytes | None) -> None:
+        pipeline = Pipeline()
+        pipeline.send(CALLS_ENDED.name, b"{}", key)
+        pipeline.run_until(lambda: bool(pipeline.committed()))
+        assert outcomes(pipeline) == [("unknown", "calls.ended.v1/0/0", "pending")]
+
+    def test_a_transcript_is_left_to_judge(self) -> None:
+        pipeline = Pipeline()
+        pipeline.send(CALLS_TRANSCRIBED.name, b"{}")
+        pipeline.run_until(lambda: bool(pipeline.committed()))
+        assert (pipeline.sink.written, pipeline.dead_letters()) == ([], [])
+
+    @pytest.mark.parametrize("topic", [CALLS_ANALYZED.name, CALLS_DEAD_LETTERS.name])
+    def test_what_only_store_reads_becomes_its_dead_letter_and_the_call_is_refused(self, topic: str) -> None:
+        pipeline = Pipeline()
+        pipeline.send(topic, b"\xff", KEY)
+        pipeline.run_until(lambda: len(pipeline.sink.rows(DEAD_LETTERS)) == 1)
+        letter = DeadLetter.decode(pipeline.broker.records[CALLS_DEAD_LETTERS.name][-1].value)
+        assert (letter.step, letter.source_topic, letter.source_partition, letter.source_offset) == (STORE, topic, 0, 0)
+        assert (letter.exception_class, letter.problems) == ("InvalidMessageError", ("the message is not UTF-8",))
+        assert outcomes(pipeline) == [("acme", "c-1", "refused")]
+
+    def test_it_does_not_hold_up_what_lies_around_it(self) -> None:
+        pipeline = Pipeline()
+        pipeline.send(CALLS_ANALYZED.name, b"{}", None)
+        pipeline.send_message(CALLS_ANALYZED.name, ANALYSIS)
+        pipeline.send(CALLS_ANALYZED.name, None, None)
+        pipeline.run_until(lambda: len(pipeline.sink.rows(DEAD_LETTERS)) == 2)
+        assert len(pipeline.sink.rows(CALLS)) == 1
+
+    def test_the_same_record_twice_has_one_dead_letter_id(self) -> None:
+        pipeline = Pipeline(failures=1)
+        pipeline.send(CALLS_ANALYZED.name, b"{}")
+        records = pipeline.consumer.consume(10, 0)
+        first, second = (pipeline.store.batch_of(records).dead_letters[0].key for _ in range(2))
+        assert first == second
+
+
+class TestRowsThatNoColumnCanHold:
+    @pytest.mark.parametrize(
+        ("topic", "message", "problem"),
+        [
+            pytest.param(
+                CALLS_ANALYZED.name,
+                ANALYSIS.model_copy(update={"measures": {"duration_ms": BEYOND_ANY_COLUMN}}),
+                "duration_ms: too large",
+                id="a measure",
+            ),
+            pytest.param(
+                CALLS_TRANSCRIBED.name,
+                TRANSCRIPT.model_copy(
+                    update={"segments": (TRANSCRIPT.segments[0].model_copy(update={"end_ms": BEYOND_ANY_COLUMN}),)}
+                ),
+                "end_ms: too large",
+                id="the end of a segment",
+            ),
+        ],
+    )
+    def test_they_become_dead_letters_that_know_their_call(
+        self, topic: str, message: CallAnalysis | Transcript, problem: str
+    ) -> None:
+        pipeline = Pipeline()
+        pipeline.send(topic, message.encode(), message_key("acme", "c-1"))
+        pipeline.run_until(lambda: len(pipeline.sink.rows(DEAD_LETTERS)) == 1)
+        (letter,) = pipeline.dead_letters()
+        assert (letter.step, letter.tenant_id, letter.call_id) == (STORE, "acme", "c-1")
+        assert letter.problems == (problem,)
+        assert pipeline.sink.rows(CALLS) == pipeline.sink.rows(TRANSCRIPTS) == []
+
+
+class TestTheLoop:
+    def test_it_ends_when_asked_to_with_nothing_to_do(self) -> None:
+        with Pipeline().running():
+            pass
+
+    def test_it_ends_while_it_waits_for_clickhouse(self) -> None:
+        pipeline = Pipeline(failures=1_000_000)
+        pipeline.store = Store(pipeline.consumer, pipeline.sink, pipeline.broker, FixedClock(), 500, 0.01, 3_600)
+        pipeline.send_message(CALLS_ENDED.name, TRANSCRIPT.call)
+        tried = threading.Event()
+        pipeline.sink.before_write = tried.set
+        with pipeline.running():
+            assert tried.wait(10)
+        assert pipeline.committed() == {}
+
+    def test_a_bug_ends_it_with_the_offset_where_it_was(self) -> None:
+        pipeline = Pipeline()
+        pipeline.send_message(CALLS_ENDED.name, TRANSCRIPT.call)
+
+        def bug() -> None:
+            raise ZeroDivisionError
+
+        pipeline.sink.before_write = bug
+        with pytest.raises(ZeroDivisionError):
+            pipeline.store.run(threading.Event())
+        assert pipeline.committed() == {}
+
+    def test_it_never_logs_what_was_said(self, caplog: pytest.LogCaptureFixture) -> None:
+        pipeline = Pipeline(failures=1)
+        one_of_each(pipeline)
+        pipeline.send(CALLS_ANALYZED.name, f'{{"{WORDS}": "{WORDS}"}}'.encode())
+        with caplog.at_level(logging.DEBUG):
+            pipeline.run_until(lambda: len(pipeline.sink.rows(DEAD_LETTERS)) == 1)
+        assert "becomes a dead letter" in caplog.text
+        assert WORDS not in caplog.text
