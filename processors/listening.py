@@ -125,9 +125,12 @@ def _channels(
 
 
 def _roles(call: CallEnded, channels: int) -> tuple[Role, ...]:
-    """Who speaks on each channel of the file, by the event; unknown where the event describes another file."""
+    """Who speaks on each channel of the file, by the event; unknown where the event describes another file.
+
+    A mono recording holds both sides: its one channel is nobody's.
+    """
     told = call.audio.channel_roles
-    if told is not None and len(told) == channels:
+    if channels > 1 and told is not None and len(told) == channels:
         return told
     unknown: Role = "unknown"
     return (unknown,) * channels

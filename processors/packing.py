@@ -7,7 +7,7 @@ import numpy as np
 
 from processors.speech import SAMPLES_PER_MS, Samples, SpeechClip
 
-# Measured with Whisper base on two-channel calls and read Mandarin (docs/accuracy.md): one clip a window costs three
+# Measured with Whisper base on two-channel calls and read Mandarin: one clip in a full window costs three
 # times as much, windows of both speakers put words into the wrong mouth, no silence in front loses first words.
 WINDOW_MS = 15_000
 LEAD_MS = 300

@@ -36,8 +36,10 @@ Row = dict[str, object]
 TableRows = dict[str, list[Row]]
 
 
-def rows_for_call_ended(event: CallEnded) -> TableRows:
-    """The call is pending since it ended."""
+def rows_for_call_ended(event: CallEnded, written_at: datetime) -> TableRows:
+    """The call is pending since its event was written to the topic: an old recording that is published today is late
+    for nobody.
+    """
     return {
         OUTCOMES: [
             _outcome_row(
@@ -45,7 +47,7 @@ def rows_for_call_ended(event: CallEnded) -> TableRows:
                 outcome="pending",
                 reason="",
                 ended_at=event.ended_at,
-                since=event.ended_at,
+                since=written_at,
                 version=PENDING_VERSION,
             )
         ]
@@ -53,7 +55,7 @@ def rows_for_call_ended(event: CallEnded) -> TableRows:
 
 
 def rows_for_unreadable(
-    topic: str, partition: int, offset: int, call: tuple[str, str] | None, read_at: datetime
+    topic: str, partition: int, offset: int, call: tuple[str, str] | None, written_at: datetime
 ) -> TableRows:
     """An event that cannot be decoded is pending too, until its dead letter arrives.
 
@@ -69,7 +71,7 @@ def rows_for_unreadable(
                 outcome="pending",
                 reason="",
                 ended_at=None,
-                since=read_at,
+                since=written_at,
                 version=PENDING_VERSION,
             )
         ]

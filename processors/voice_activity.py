@@ -113,7 +113,10 @@ def _speech_probabilities(sound: Sound) -> Probabilities:
         warm_up_ms = min(start_ms, _VAD_WARM_UP_MS)
         end_ms = min(start_ms + _VAD_WINDOW_MS, sound.duration_ms)
         samples = sound.samples(start_ms - warm_up_ms, end_ms)
-        probabilities = model(np.pad(samples, (0, -len(samples) % _VAD_FRAME_SAMPLES))).reshape(-1)
+        samples = np.pad(samples, (0, -len(samples) % _VAD_FRAME_SAMPLES))
+        # Digital silence (a muted side, a gap in the recording) needs no network.
+        frames = len(samples) // _VAD_FRAME_SAMPLES
+        probabilities = model(samples).reshape(-1) if samples.any() else np.zeros(frames, dtype=np.float32)
         parts.append(probabilities[warm_up_ms // VAD_FRAME_MS :])
     return np.concatenate([np.zeros(0, dtype=np.float32), *parts], dtype=np.float32)
 

@@ -50,7 +50,7 @@ class CallAnalysis(Message):
     tenant_id: TenantId
     call_id: Identifier
     call: CallEnded
-    analysis_version: int = Field(ge=1)
+    analysis_version: int = Field(ge=1, le=1_000_000)
     lexicon_version: str
     outcome: Outcome
     outcome_reason: ShortText

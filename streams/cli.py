@@ -7,7 +7,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
 
@@ -180,7 +180,7 @@ def up(
         raise typer.BadParameter(f"{broker} is not a broker: kafka or tansu", param_hint="--broker")
     settings = load_settings().settings
     configure_logging(settings.log_level)
-    console = Console()
+    console = Console(soft_wrap=True)
     plan = StackPlan(
         "tansu" if broker == "tansu" else "kafka",
         settings.data_dir,
@@ -207,9 +207,11 @@ def up(
         if broker == "tansu":
             console.print("tansu keeps messages in memory: what is not in ClickHouse when this stops is lost")
         console.print("stop with Ctrl-C")
-        while True:
-            stack.check()
-            time.sleep(0.5)
+        with suppress(KeyboardInterrupt):
+            while True:
+                stack.check()
+                time.sleep(0.5)
+        console.print(f"stopping; what was found stays in {settings.data_dir}")
 
 
 @app.command()
@@ -227,7 +229,7 @@ def worker(
     if len(chosen) > 1:
         from streams.stack import run_workers
 
-        with _sigterm_as_interrupt():
+        with _sigterm_as_interrupt(), suppress(KeyboardInterrupt):
             run_workers(chosen, settings)
         return
     code = run_worker(chosen[0], settings)
@@ -408,6 +410,7 @@ def status(as_json: JsonOption = False) -> None:
         console = Console()
         for table in status_tables(found):
             console.print(table)
+        console.print(found.summary(), highlight=False, soft_wrap=True)
     raise typer.Exit(EXIT_PROBLEM if found.unaccounted else 0)
 
 

@@ -6,11 +6,12 @@ libraries below us as well, because it is done where records are formatted.
 
 import logging
 import sys
+import time
 import traceback
 from types import TracebackType
 
 _FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
-_QUIET = ("aiokafka", "faust", "mode", "faster_whisper", "urllib3", "clickhouse_connect", "numba", "asyncio")
+_QUIET = ("aiokafka", "faust", "mode", "faster_whisper", "clickhouse_connect", "numba", "asyncio")
 
 
 class WithoutExceptionText(logging.Formatter):
@@ -43,13 +44,13 @@ def configure_logging(level: str) -> None:
     handler = logging.StreamHandler(sys.stderr)
     formatter = WithoutExceptionText(_FORMAT)
     formatter.default_msec_format = "%s.%03dZ"
-    import time
-
     formatter.converter = time.gmtime
     handler.setFormatter(formatter)
     logging.basicConfig(level=level, handlers=[handler], force=True)
     for name in _QUIET:
         logging.getLogger(name).setLevel(logging.WARNING)
+    # Its retries are ours to report, once they have failed.
+    logging.getLogger("urllib3").setLevel(logging.ERROR)
     sys.excepthook = _log_uncaught
 
 

@@ -2,7 +2,7 @@
 
 import re
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from hashlib import sha256
 
 from schemas.dead_letter import DeadLetter
@@ -10,6 +10,9 @@ from schemas.errors import InvalidMessageError
 from schemas.message import Message
 
 _KEY = re.compile(rb"(?P<tenant>[a-z0-9][a-z0-9_-]{0,63})/(?P<call>[A-Za-z0-9][A-Za-z0-9._:@-]{0,127})")
+
+
+_EPOCH = datetime.fromtimestamp(0, UTC)
 
 
 @dataclass(frozen=True)
@@ -21,6 +24,8 @@ class RawMessage:
     offset: int
     key: bytes | None
     value: bytes | None
+    written_at: datetime = _EPOCH
+    """When it was written to the topic, as the broker says."""
 
     @property
     def place(self) -> str:

@@ -1,12 +1,13 @@
 """The whole pipeline on one machine: broker, ClickHouse engine and workers as children of one process."""
 
+import fcntl
 import json
 import os
 import secrets
 import sys
 import time
-from collections.abc import Callable, Sequence
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -14,6 +15,7 @@ from typing import Literal, NoReturn, Self
 
 from pydantic import SecretStr
 
+from schemas.errors import EmbeddedStackError
 from streams.adapters import clickhouse
 from streams.adapters.kafka import apply_topics
 from streams.embedded import clickhouse_engine
@@ -59,6 +61,8 @@ class Stack:
         self.settings = base
 
     def __enter__(self) -> Self:
+        self._plan.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._cleanup.enter_context(_only_stack_in(self._plan.data_dir))
         self._cleanup.enter_context(self.supervisor)
         return self
 
@@ -73,7 +77,6 @@ class Stack:
         `say` hears what is being done, `fetched` how much of Kafka's jars is there. Raises `ChildFailedError`,
         `KafkaJarsError`, `PortTakenError` and the errors of the adapters.
         """
-        self._plan.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._start_broker(say, fetched)
         say("starting the ClickHouse engine")
         self.supervisor.start(self._clickhouse_spec())
@@ -155,6 +158,23 @@ class Stack:
         if not self._base.customer_key_secret.get_secret_value():
             update["customer_key_secret"] = SecretStr(_kept_secret(self._plan.data_dir / "customer_key"))
         return self._base.model_copy(update=update)
+
+
+class StackRunsAlreadyError(EmbeddedStackError):
+    """Another stack uses the data folder."""
+
+
+@contextmanager
+def _only_stack_in(data_dir: Path) -> Iterator[None]:
+    """Held while the stack runs; the kernel lets go of it when this process ends in any way."""
+    with (data_dir / "stack.lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            raise StackRunsAlreadyError(
+                f"another stack runs on {data_dir}: stop it, or set CALLSTREAM_DATA_DIR to another folder"
+            ) from None
+        yield
 
 
 def worker_spec(stage: StageName, number: int, settings: Settings, *, restart: bool) -> ChildSpec:

@@ -33,6 +33,14 @@ class PipelineStatus:
         oldest = self.oldest_unaccounted
         return plain | {"oldest_unaccounted": oldest.isoformat() if oldest else None}
 
+    def summary(self) -> str:
+        """One line: how fast, and what is overdue."""
+        since = f", the oldest since {self.oldest_unaccounted:%Y-%m-%d %H:%M:%S} UTC" if self.unaccounted else ""
+        return (
+            f"{self.calls_per_minute:.1f} calls a minute over {RATE_OVER_MINUTES} minutes; "
+            f"{self.unaccounted} without outcome for too long{since}"
+        )
+
 
 def pipeline_status(settings: Settings, clock: Clock) -> PipelineStatus:
     """Raises `RetryableError` when Kafka or ClickHouse does not answer, and `ClickHouseAccessError`."""
@@ -58,11 +66,6 @@ def status_tables(status: PipelineStatus) -> Iterator[Table]:
     outcomes = Table("outcome", "calls", title="outcomes")
     for outcome, calls in status.outcomes.items():
         outcomes.add_row(outcome, str(calls))
-    since = f", the oldest since {status.oldest_unaccounted:%Y-%m-%d %H:%M:%S} UTC" if status.unaccounted else ""
-    outcomes.caption = (
-        f"{status.calls_per_minute:.1f} calls a minute over {RATE_OVER_MINUTES} minutes; "
-        f"{status.unaccounted} without outcome for too long{since}"
-    )
     yield outcomes
     if status.dead_letters:
         letters = Table("step", "error", "messages", title="dead letters")

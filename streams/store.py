@@ -97,7 +97,7 @@ class Store:
             message: Message | None = None
             try:
                 message = topic.decode(raw.value)
-                new_rows = rows_of(message)
+                new_rows = rows_of(message, raw)
             except InvalidMessageError as error:
                 new_rows = self._refuse(raw, message, error, batch)
             for table, table_rows in new_rows.items():
@@ -108,7 +108,7 @@ class Store:
         if message is None and raw.topic == CALLS_ENDED.name:
             # `listen` owns this topic and writes the dead letter; here the event only has to be accounted for.
             call = call_of_key(raw.key)
-            return rows_for_unreadable(raw.topic, raw.partition, raw.offset, call, self.clock.now())
+            return rows_for_unreadable(raw.topic, raw.partition, raw.offset, call, raw.written_at)
         if message is None and raw.topic == CALLS_TRANSCRIBED.name:
             return {}  # `judge` owns this topic and writes the dead letter
         letter = dead_letter_for(STORE, raw, message, error, self.clock.now())
@@ -117,9 +117,9 @@ class Store:
         return {}
 
 
-_ROWS_OF: dict[str, tuple[AnyTopic, Callable[[Any], TableRows]]] = {
-    CALLS_ENDED.name: (CALLS_ENDED, rows_for_call_ended),
-    CALLS_TRANSCRIBED.name: (CALLS_TRANSCRIBED, rows_for_transcript),
-    CALLS_ANALYZED.name: (CALLS_ANALYZED, rows_for_analysis),
-    CALLS_DEAD_LETTERS.name: (CALLS_DEAD_LETTERS, rows_for_dead_letter),
+_ROWS_OF: dict[str, tuple[AnyTopic, Callable[[Any, RawMessage], TableRows]]] = {
+    CALLS_ENDED.name: (CALLS_ENDED, lambda event, raw: rows_for_call_ended(event, raw.written_at)),
+    CALLS_TRANSCRIBED.name: (CALLS_TRANSCRIBED, lambda transcript, _raw: rows_for_transcript(transcript)),
+    CALLS_ANALYZED.name: (CALLS_ANALYZED, lambda analysis, _raw: rows_for_analysis(analysis)),
+    CALLS_DEAD_LETTERS.name: (CALLS_DEAD_LETTERS, lambda letter, _raw: rows_for_dead_letter(letter)),
 }

@@ -8,7 +8,7 @@ CREATE TABLE IF NOT EXISTS outcome_versions
     outcome LowCardinality(String) COMMENT 'pending, or one of analyzed, too_short, no_audio, bad_audio, unsupported, refused, purged',
     reason LowCardinality(String) COMMENT 'why; empty while pending',
     ended_at Nullable(DateTime64(3, 'UTC')) COMMENT 'end of the call, UTC; null where the event could not be read' CODEC(Delta, ZSTD(1)),
-    since DateTime64(3, 'UTC') COMMENT 'pending: end of the call, or reading of an unreadable event; else when the outcome was decided, UTC' CODEC(Delta, ZSTD(1)),
+    since DateTime64(3, 'UTC') COMMENT 'pending: when the event was written to its topic; else when the outcome was decided, UTC' CODEC(Delta, ZSTD(1)),
     version UInt64 COMMENT 'orders the outcomes of one call: pending 0, refused 1, else the version of the analysis' CODEC(ZSTD(1))
 )
 ENGINE = ReplacingMergeTree(version)
@@ -22,7 +22,7 @@ CREATE OR REPLACE VIEW outcomes
     outcome LowCardinality(String) COMMENT 'pending, or one of analyzed, too_short, no_audio, bad_audio, unsupported, refused, purged',
     reason LowCardinality(String) COMMENT 'why; empty while pending',
     ended_at Nullable(DateTime64(3, 'UTC')) COMMENT 'end of the call, UTC; null where the event could not be read',
-    since DateTime64(3, 'UTC') COMMENT 'pending: end of the call, or reading of an unreadable event; else when the outcome was decided, UTC'
+    since DateTime64(3, 'UTC') COMMENT 'pending: when the event was written to its topic; else when the outcome was decided, UTC'
 )
 AS SELECT
     tenant_id,
@@ -39,7 +39,7 @@ CREATE OR REPLACE VIEW unaccounted
     tenant_id LowCardinality(String) COMMENT 'whose call it is',
     call_id String COMMENT 'id of the call in the telephony system',
     ended_at Nullable(DateTime64(3, 'UTC')) COMMENT 'end of the call, UTC; null where the event could not be read',
-    since DateTime64(3, 'UTC') COMMENT 'pending: end of the call, or reading of an unreadable event; else when the outcome was decided, UTC'
+    since DateTime64(3, 'UTC') COMMENT 'pending: when the event was written to its topic; else when the outcome was decided, UTC'
 )
 AS SELECT
     tenant_id,

@@ -1,8 +1,10 @@
 """Kafka through confluent-kafka: producing, consuming in batches, creating topics, measuring lag."""
 
 import logging
+import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Literal
 
 from confluent_kafka import (
@@ -34,6 +36,9 @@ log = logging.getLogger(__name__)
 FETCH_BYTES = MAX_MESSAGE_BYTES + RECORD_OVERHEAD_BYTES
 """Room for one message of the largest size with its protocol overhead."""
 DELIVERY_TIMEOUT_S = 30.0
+BATCH_BYTES = 64 * 1024 * 1024
+"""A batch holds little more than this: five hundred transcripts of two hours would be over a gigabyte."""
+STEP_MESSAGES = 16
 GROUP_PREFIX = "callstream."
 
 
@@ -123,12 +128,24 @@ class BatchConsumer:
         self._consumer.subscribe(list(topics))
 
     def consume(self, most: int, wait_s: float) -> list[RawMessage]:
-        """Up to `most` records, or what came within `wait_s`. Raises `RetryableError`."""
+        """Up to `most` records, or what came within `wait_s`, or about `BATCH_BYTES`. Raises `RetryableError`."""
         records: list[RawMessage] = []
+        left_bytes = BATCH_BYTES
+        deadline_s = time.monotonic() + wait_s
+        while len(records) < most and left_bytes > 0:
+            step = self._consume(min(most - len(records), STEP_MESSAGES), max(deadline_s - time.monotonic(), 0))
+            if not step:
+                break
+            records += step
+            left_bytes -= sum(len(record.value or b"") for record in step)
+        return records
+
+    def _consume(self, most: int, wait_s: float) -> list[RawMessage]:
         try:
             messages = self._consumer.consume(most, wait_s)
         except KafkaException as error:
             raise RetryableError(f"Kafka cannot be read: {_name(error)}") from None
+        records = []
         for message in messages:
             problem = message.error()
             if problem is None:
@@ -172,7 +189,9 @@ def raw_message(message: Message) -> RawMessage:
     topic, partition, offset = message.topic(), message.partition(), message.offset()
     if topic is None or partition is None or offset is None:
         raise RetryableError("Kafka returned a record without a place")
-    return RawMessage(topic, partition, offset, _as_bytes(message.key()), _as_bytes(message.value()))
+    _, written_ms = message.timestamp()
+    written_at = datetime.fromtimestamp(max(written_ms, 0) / 1000, UTC)
+    return RawMessage(topic, partition, offset, _as_bytes(message.key()), _as_bytes(message.value()), written_at)
 
 
 def _as_bytes(value: str | bytes | None) -> bytes | None:

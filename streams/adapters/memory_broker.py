@@ -2,6 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
 
 from streams.raw import RawMessage
 from streams.stage import Output
@@ -18,7 +19,7 @@ class MemoryBroker:
         """As `Publisher.publish`."""
         for output in outputs:
             log = self.records[output.topic]
-            log.append(RawMessage(output.topic, 0, len(log), output.key, output.value))
+            log.append(RawMessage(output.topic, 0, len(log), output.key, output.value, datetime.now(UTC)))
 
     def consumer(self, group: str, topics: Sequence[str]) -> "MemoryConsumer":
         """A member of the group that starts where the group has committed."""

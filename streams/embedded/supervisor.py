@@ -250,7 +250,7 @@ class Supervisor:
         pause_s = self._backoff.pause_s(child.failures)
         child.failures += 1
         child.restart_at_s = now_s + pause_s
-        logger.warning("%s It is started again in %g s.", failure, pause_s)
+        logger.warning("%s It is started again in %g s.", str(failure), pause_s)
 
     def _failure(self, child: _Child, exit_code: int, when: str) -> ChildFailedError:
         return ChildFailedError(

@@ -66,7 +66,7 @@ def columns_of(table: str) -> list[str]:
         pytest.param(CALLS, rows_for_analysis(an_analysis())[CALLS][0], id="a judged call"),
         pytest.param(TRANSCRIPTS, rows_for_transcript(a_transcript())[TRANSCRIPTS][0], id="a transcript"),
         pytest.param(OUTCOMES, rows_for_analysis(an_analysis())[OUTCOMES][0], id="the outcome of an analysis"),
-        pytest.param(OUTCOMES, rows_for_call_ended(an_event())[OUTCOMES][0], id="a pending call"),
+        pytest.param(OUTCOMES, rows_for_call_ended(an_event(), READ_AT)[OUTCOMES][0], id="a pending call"),
         pytest.param(OUTCOMES, rows_for_dead_letter(a_letter())[OUTCOMES][0], id="a refused call"),
         pytest.param(DEAD_LETTERS, rows_for_dead_letter(a_letter())[DEAD_LETTERS][0], id="a dead letter"),
     ],
@@ -75,9 +75,9 @@ def test_a_row_has_exactly_the_columns_of_its_table(table: str, row: Row) -> Non
     assert list(row) == columns_of(table)
 
 
-def test_a_call_is_pending_since_it_ended() -> None:
+def test_a_call_is_pending_since_its_event_was_written() -> None:
     event = an_event()
-    assert rows_for_call_ended(event) == {
+    assert rows_for_call_ended(event, READ_AT) == {
         OUTCOMES: [
             {
                 "tenant_id": event.tenant_id,
@@ -85,7 +85,7 @@ def test_a_call_is_pending_since_it_ended() -> None:
                 "outcome": "pending",
                 "reason": "",
                 "ended_at": event.ended_at,
-                "since": event.ended_at,
+                "since": READ_AT,
                 "version": 0,
             }
         ]

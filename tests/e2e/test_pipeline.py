@@ -1,0 +1,243 @@
+"""The ten example recordings through a running stack with the real recogniser, read back from ClickHouse."""
+
+import io
+import json
+import os
+import subprocess
+import sys
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from datetime import datetime
+from typing import Any
+
+import opencc
+import pytest
+from rich.console import Console
+
+from schemas.call_ended import CallEnded
+from streams import demo
+from streams.adapters import clickhouse
+from streams.adapters.kafka import lags
+from streams.examples import EXAMPLE_TENANT, example_recordings
+from streams.settings import CONFIG_VARIABLE, PREFIX
+from streams.stack import Stack
+from streams.topology import STAGE_TOPICS
+from tests.processors.character_error import edits, spoken
+from tests.processors.recordings import example_calls
+from tests.stack import publish_examples, rows, running_stack, wait_for_outcomes, wait_until
+
+CALLS = sorted(example_calls())
+MISDIAL = "s08_misdial"
+HEARD = [call_id for call_id in CALLS if call_id != MISDIAL]
+MONO = "s09_mono_logistics"
+VIOLATION = "s02_finance_violation"
+
+Row = dict[str, Any]
+
+
+class Pipeline:
+    """A stack through which every example has gone, and what then stands in its tables."""
+
+    def __init__(self, stack: Stack, published: Sequence[CallEnded]) -> None:
+        self.stack = stack
+        self.published = {call.call_id: call for call in published}
+        self.calls = {row["call_id"]: row for row in self.rows("SELECT * FROM calls")}
+        self.segments: dict[str, list[Row]] = defaultdict(list)
+        for row in self.rows("SELECT * FROM segments ORDER BY call_id, segment_id"):
+            self.segments[row["call_id"]].append(row)
+        self.findings = self.rows("SELECT * FROM findings ORDER BY call_id, start_ms")
+
+    def rows(self, sql: str) -> list[Row]:
+        return rows(self.stack, sql)
+
+    def words_found(self) -> dict[str, list[str]]:
+        """Call id → sensitive words as the lexicon has them, in the order in which they were said."""
+        found: dict[str, list[str]] = defaultdict(list)
+        for finding in self.findings:
+            assert finding["detector"] == "sensitive_words"
+            found[finding["call_id"]].append(finding["attributes"]["word"])
+        return dict(found)
+
+
+@pytest.fixture(
+    scope="module",
+    params=[
+        pytest.param("tansu", marks=[pytest.mark.embedded, pytest.mark.model]),
+        pytest.param("kafka", marks=[pytest.mark.kafka, pytest.mark.model]),
+    ],
+)
+def pipeline(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pipeline]:
+    with running_stack(request.param, tmp_path_factory.mktemp("stack")) as stack:
+        published = publish_examples(stack, CALLS)
+        wait_for_outcomes(stack, CALLS, within_s=280)
+        yield Pipeline(stack, published)
+
+
+class TestExampleCalls:
+    def test_each_stands_exactly_once_in_the_table_of_calls(self, pipeline: Pipeline) -> None:
+        assert [row["call_id"] for row in pipeline.rows("SELECT call_id FROM calls ORDER BY call_id")] == CALLS
+        assert pipeline.rows("SELECT DISTINCT tenant_id FROM calls") == [{"tenant_id": EXAMPLE_TENANT}]
+
+    def test_each_has_the_outcome_that_it_should(self, pipeline: Pipeline) -> None:
+        outcomes = pipeline.rows("SELECT call_id, outcome, reason FROM outcomes ORDER BY call_id")
+        assert [(row["call_id"], row["outcome"], row["reason"]) for row in outcomes] == [
+            (call_id, "too_short", "shorter_than_minimum") if call_id == MISDIAL else (call_id, "analyzed", "complete")
+            for call_id in CALLS
+        ]
+        assert {call_id: row["outcome"] for call_id, row in pipeline.calls.items()} == {
+            row["call_id"]: row["outcome"] for row in outcomes
+        }
+
+    def test_nothing_is_unaccounted_for_or_refused(self, pipeline: Pipeline) -> None:
+        assert pipeline.rows("SELECT * FROM unaccounted") == []
+        assert pipeline.rows("SELECT * FROM dead_letters") == []
+
+    @pytest.mark.parametrize("call_id", CALLS)
+    def test_what_telephony_knows_of_a_call_stands_beside_it(self, pipeline: Pipeline, call_id: str) -> None:
+        (file,) = (path for path in example_recordings() if path.stem == call_id)
+        facts = json.loads(file.with_suffix(".json").read_text(encoding="utf-8"))
+        call = pipeline.calls[call_id]
+        assert call["started_at"] == datetime.fromisoformat(facts["started_at"])
+        assert call["ended_at"] == datetime.fromisoformat(facts["ended_at"])
+        assert (call["agent_id"], call["agent_team"]) == (facts["agent"]["id"], facts["agent"].get("team"))
+        assert (call["direction"], call["industry"]) == (facts["direction"], facts["industry"])
+        assert (call["queue"], call["order_id"]) == (facts.get("queue"), facts.get("order_id"))
+        assert list(call["customer_tags"]) == facts.get("customer", {}).get("tags", [])
+        assert call["csat_score"] == facts.get("csat", {}).get("score")
+        assert call["crm"] == facts.get("crm", {})
+
+    @pytest.mark.parametrize("call_id", CALLS)
+    def test_its_length_is_that_of_the_recording(self, pipeline: Pipeline, call_id: str) -> None:
+        assert abs(pipeline.calls[call_id]["duration_ms"] - example_calls()[call_id].duration_ms) <= 1
+
+
+class TestWords:
+    @pytest.mark.parametrize("call_id", HEARD)
+    def test_most_of_what_was_said_stands_in_the_segments_of_its_call(self, pipeline: Pipeline, call_id: str) -> None:
+        """Far from a measure of the recogniser: it shows text that is lost, repeated or of another call."""
+        truth = spoken("".join(turn.text for turn in example_calls()[call_id].turns))
+        heard = spoken("".join(segment["text"] for segment in pipeline.segments[call_id]))
+        assert edits(truth, heard) / len(truth) < 0.4
+
+    def test_a_call_that_was_not_heard_has_no_segments(self, pipeline: Pipeline) -> None:
+        assert MISDIAL not in pipeline.segments
+
+    @pytest.mark.parametrize("call_id", HEARD)
+    def test_segments_are_in_the_order_of_time_and_words_inside_the_call(
+        self, pipeline: Pipeline, call_id: str
+    ) -> None:
+        segments = pipeline.segments[call_id]
+        assert [segment["segment_id"] for segment in segments] == list(range(len(segments)))
+        starts = [segment["start_ms"] for segment in segments]
+        assert starts == sorted(starts)
+        for segment in segments:
+            assert segment["start_ms"] < segment["end_ms"] <= pipeline.calls[call_id]["duration_ms"]
+            assert segment["text"] == "".join(segment["word_text"])
+            times = list(zip(segment["word_start_ms"], segment["word_end_ms"], strict=True))
+            assert times == sorted(times)
+            assert all(start <= end for start, end in times)
+
+    def test_both_sides_are_told_apart_by_their_channel(self, pipeline: Pipeline) -> None:
+        for call_id in HEARD:
+            roles = {(segment["channel"], segment["role"]) for segment in pipeline.segments[call_id]}
+            assert roles == ({(0, "unknown")} if call_id == MONO else {(0, "agent"), (1, "customer")})
+
+    def test_all_of_it_is_in_simplified_characters(self, pipeline: Pipeline) -> None:
+        simplified = opencc.OpenCC("t2s")
+        texts = [segment["text"] for segments in pipeline.segments.values() for segment in segments]
+        texts += [finding[column] for finding in pipeline.findings for column in ("quote", "matched")]
+        assert [text for text in texts if simplified.convert(text) != text] == []
+        assert simplified.convert("這個問題") == "这个问题"
+
+
+class TestFindings:
+    def test_forbidden_words_are_found_where_the_agent_said_them_and_nowhere_else(self, pipeline: Pipeline) -> None:
+        found = pipeline.words_found()
+        assert set(found) == {VIOLATION, "s06_education_refund_rule"}
+        assert found["s06_education_refund_rule"] == ["保证通过"]
+        promises = found[VIOLATION]
+        assert promises[0] in ("保本", "保本保息")
+        assert promises[1:] == ["绝对不会亏损", "内部有名额"]
+
+    def test_a_finding_quotes_what_was_said_and_tells_where(self, pipeline: Pipeline) -> None:
+        assert pipeline.findings
+        for finding in pipeline.findings:
+            attributes = finding["attributes"]
+            segment = pipeline.segments[finding["call_id"]][int(attributes["segment_id"])]
+            hit = segment["text"][int(attributes["match_start"]) : int(attributes["match_end"])]
+            assert hit
+            assert finding["matched"].startswith(hit)
+            assert finding["matched"] in finding["quote"]
+            assert (finding["role"], segment["role"]) == ("agent", "agent")
+            assert segment["start_ms"] <= finding["start_ms"] < finding["end_ms"]
+            if "last_segment_id" not in attributes:
+                assert hit == finding["matched"]
+                assert finding["end_ms"] <= segment["end_ms"]
+
+    def test_a_finding_lies_in_the_turn_in_which_the_words_were_said(self, pipeline: Pipeline) -> None:
+        turns = example_calls()[VIOLATION].turns
+        for word in ("绝对不会亏损", "内部有名额"):
+            (finding,) = (row for row in pipeline.findings if row["attributes"]["word"] == word)
+            (turn,) = (turn for turn in turns if word in turn.text)
+            assert turn.start_ms <= finding["start_ms"] < finding["end_ms"] <= turn.end_ms + 500
+
+    def test_they_are_counted_on_the_call(self, pipeline: Pipeline) -> None:
+        counted = {call_id: row["measures"]["sensitive_words"] for call_id, row in pipeline.calls.items()}
+        assert counted == {
+            call_id: None if call_id in (MISDIAL, MONO) else len(pipeline.words_found().get(call_id, []))
+            for call_id in CALLS
+        }
+
+    @pytest.mark.parametrize(
+        ("call_id", "skipped"),
+        [
+            pytest.param(MONO, {"sensitive_words": "speaker_unknown"}, id="one channel: nobody knows who speaks"),
+            pytest.param(
+                MISDIAL, {"sensitive_words": "too_short", "duration_in_band": "too_short"}, id="nothing was heard"
+            ),
+            pytest.param(VIOLATION, {}, id="all that there is to measure"),
+        ],
+    )
+    def test_what_was_not_measured_has_a_reason(
+        self, pipeline: Pipeline, call_id: str, skipped: dict[str, str]
+    ) -> None:
+        call = pipeline.calls[call_id]
+        assert dict(zip(call["skipped_measures"], call["skipped_reasons"], strict=True)) == skipped
+
+
+class TestReading:
+    def test_the_status_of_the_command_line_agrees(self, pipeline: Pipeline) -> None:
+        settings = pipeline.stack.settings
+        wait_until(
+            pipeline.stack,
+            lambda: all(lag.messages == 0 for lag in lags(settings, STAGE_TOPICS)),
+            lambda: f"no lag; there is {lags(settings, STAGE_TOPICS)}",
+        )
+        address_file = pipeline.stack.announce()
+        environment = {name: value for name, value in os.environ.items() if not name.startswith(PREFIX)}
+        done = subprocess.run(
+            [sys.executable, "-m", "streams.cli", "status", "--json"],
+            env=environment | {CONFIG_VARIABLE: str(address_file)},
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
+        )
+        assert (done.returncode, done.stderr) == (0, "")
+        status = json.loads(done.stdout)
+        assert status["outcomes"] == {"analyzed": len(HEARD), "too_short": 1}
+        assert (status["unaccounted"], status["oldest_unaccounted"], status["dead_letters"]) == (0, None, [])
+        assert {(lag["stage"], lag["topic"]) for lag in status["lags"]} == {
+            (stage, topic) for stage, topics in STAGE_TOPICS.items() for topic in topics
+        }
+        assert [lag for lag in status["lags"] if lag["messages"]] == []
+        assert status["calls_per_minute"] > 0
+
+    def test_the_table_of_the_demo_shows_every_call_with_what_was_found(self, pipeline: Pipeline) -> None:
+        client = clickhouse.connect(pipeline.stack.settings.clickhouse_url.get_secret_value())
+        screen = io.StringIO()
+        Console(file=screen, width=250).print(demo._what_was_found(client))
+        client.close()
+        shown = screen.getvalue()
+        for expected in (*CALLS, "too_short", "绝对不会亏损", "内部有名额", "保证通过"):
+            assert expected in shown

@@ -1,0 +1,251 @@
+"""`listen` and `judge` as they are wired: what is remembered of a call, what is refused, who reads and writes what."""
+
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from processors.judging import Judge, JudgeSettings
+from processors.listening import ListenSettings
+from processors.speech import SpeechEngine
+from schemas.call_analysis import CallAnalysis
+from schemas.call_ended import Agent, Audio, CallEnded, Customer
+from schemas.contracts import OPERATIONS
+from schemas.dead_letter import DeadLetter
+from schemas.topics import CALLS_ANALYZED, CALLS_DEAD_LETTERS, CALLS_ENDED, CALLS_TRANSCRIBED, TOPICS, message_key
+from schemas.transcript import EngineIdentity, Transcript
+from streams import topology
+from streams.adapters.folder_store import FolderStore
+from streams.raw import RawMessage
+from streams.recordings import RecordingStore
+from streams.stage import Output, Stage
+from streams.topology import STAGE_TOPICS, Recorded, judge_stage, listen_stage
+from streams.worker import STAGE_NAMES
+from tests.processors.recordings import example_calls, tone, wav
+from tests.processors.scripted_engine import ScriptedEngine
+
+NOW = datetime(2026, 3, 2, 10, 15, tzinfo=UTC)
+SPEECH = example_calls()["s09_mono_logistics"].data
+MISDIAL = wav([tone(440, 3_000, 8_000)], 8_000)
+NO_SOUND = b"no sound at all"
+MAX_BYTES = 1_000_000
+
+
+class FixedClock:
+    def now(self) -> datetime:
+        return NOW
+
+
+class NewerEngine(ScriptedEngine):
+    """The same recogniser after an update."""
+
+    @property
+    def identity(self) -> EngineIdentity:
+        return super().identity.model_copy(update={"version": "2"})
+
+
+class Listening:
+    """`listen` on a folder; the same folder for every engine that is built on it."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = FolderStore(folder, "bucket")
+        self.folder.apply()
+        self.recordings = RecordingStore(self.folder, MAX_BYTES)
+        self._offset = 0
+
+    def stage(self, engine: SpeechEngine) -> Stage[CallEnded, Recorded, Transcript]:
+        settings = ListenSettings(
+            min_call_ms=5_000, max_call_ms=3_600_000, crosstalk_gate_db=18, chinese_script="simplified"
+        )
+        return listen_stage(engine, self.recordings, settings, FixedClock(), time.monotonic)
+
+    def call(self, data: bytes, **changes: Any) -> CallEnded:
+        """The event of a recording that is stored."""
+        uri = self.recordings.put_recording("acme", "c1", NOW, "flac", data)
+        return CallEnded.model_validate(
+            {
+                "tenant_id": "acme",
+                "call_id": "c1",
+                "direction": "inbound",
+                "started_at": NOW - timedelta(minutes=1),
+                "ended_at": NOW,
+                "agent": Agent(id="A1"),
+                "audio": Audio(uri=uri, sha256=sha256(data).hexdigest(), bytes=len(data)),
+            }
+            | changes
+        )
+
+    def hear(self, engine: SpeechEngine, call: CallEnded) -> Output:
+        """What `listen` makes of the event, each delivery at an offset of its own."""
+        self._offset += 1
+        key = message_key(call.tenant_id, call.call_id)
+        return self.stage(engine).handle(RawMessage(CALLS_ENDED.name, 3, self._offset, key, call.encode()))
+
+
+@pytest.fixture
+def listening(tmp_path: Path) -> Listening:
+    return Listening(tmp_path)
+
+
+def transcript_in(output: Output) -> Transcript:
+    assert output.topic == CALLS_TRANSCRIBED.name
+    return Transcript.decode(output.value)
+
+
+class TestListenAgain:
+    def test_a_call_that_comes_again_is_not_recognised_again(self, listening: Listening) -> None:
+        engine = ScriptedEngine()
+        call = listening.call(SPEECH)
+        first = listening.hear(engine, call)
+        clips = len(engine.clips)
+        assert clips > 0
+        again = listening.hear(engine, call)
+        assert len(engine.clips) == clips
+        assert again == first
+        assert transcript_in(first).segments
+
+    def test_nor_after_the_worker_was_started_again(self, listening: Listening) -> None:
+        call = listening.call(SPEECH)
+        first = listening.hear(ScriptedEngine(), call)
+        restarted = ScriptedEngine()
+        assert listening.hear(restarted, call) == first
+        assert restarted.clips == []
+
+    def test_it_is_recognised_again_by_another_recogniser_and_that_is_remembered(self, listening: Listening) -> None:
+        call = listening.call(SPEECH)
+        listening.hear(ScriptedEngine(), call)
+        newer = NewerEngine()
+        assert transcript_in(listening.hear(newer, call)).engine == newer.identity
+        clips = len(newer.clips)
+        assert clips > 0
+        listening.hear(newer, call)
+        assert len(newer.clips) == clips
+
+    def test_it_is_recognised_again_when_what_was_stored_of_it_cannot_be_read(self, listening: Listening) -> None:
+        call = listening.call(SPEECH)
+        listening.hear(ScriptedEngine(), call)
+        listening.folder.put("transcripts/acme/c1.json", b"half a transcr")
+        engine = ScriptedEngine()
+        assert transcript_in(listening.hear(engine, call)).segments
+        assert engine.clips
+
+    def test_a_misdial_is_remembered_without_being_decoded_again(self, listening: Listening) -> None:
+        call = listening.call(MISDIAL)
+        first = transcript_in(listening.hear(ScriptedEngine(), call))
+        assert (first.outcome, first.outcome_reason) == ("too_short", "shorter_than_minimum")
+        listening.folder.put(listening.folder.key_of(call.audio.uri), b"gone")
+        assert transcript_in(listening.hear(ScriptedEngine(), call)) == first
+
+
+class TestWhatCouldNotBeHeard:
+    @pytest.mark.parametrize(
+        ("stored", "outcome", "reason"),
+        [
+            pytest.param(b"", "no_audio", "empty_object", id="the upload was empty"),
+            pytest.param(SPEECH[:-1], "bad_audio", "size_mismatch", id="the upload broke off"),
+            pytest.param(b"\x00" * len(SPEECH), "bad_audio", "checksum_mismatch", id="other bytes"),
+        ],
+    )
+    def test_is_heard_once_the_recording_is_repaired_and_its_event_comes_again(
+        self, listening: Listening, stored: bytes, outcome: str, reason: str
+    ) -> None:
+        call = listening.call(SPEECH)
+        key = listening.folder.key_of(call.audio.uri)
+        listening.folder.put(key, stored)
+        engine = ScriptedEngine()
+        broken = transcript_in(listening.hear(engine, call))
+        assert (broken.outcome, broken.outcome_reason, engine.clips) == (outcome, reason, [])
+        listening.folder.put(key, SPEECH)
+        assert transcript_in(listening.hear(engine, call)).outcome is None
+
+    def test_does_not_stand_in_the_way_of_a_corrected_event(self, listening: Listening) -> None:
+        engine = ScriptedEngine()
+        wrong = listening.call(NO_SOUND)
+        undecodable = transcript_in(listening.hear(engine, wrong))
+        assert (undecodable.outcome, undecodable.outcome_reason) == ("bad_audio", "undecodable")
+        assert transcript_in(listening.hear(engine, listening.call(SPEECH))).outcome is None
+
+    def test_keeps_what_is_known_of_the_engine_and_the_event(self, listening: Listening) -> None:
+        engine = ScriptedEngine()
+        call = listening.call(NO_SOUND)
+        transcript = transcript_in(listening.hear(engine, call))
+        assert (transcript.call, transcript.engine, transcript.transcribed_at) == (call, engine.identity, NOW)
+
+
+class TestConflicts:
+    @pytest.mark.parametrize(
+        "changed",
+        [
+            pytest.param(lambda listening: listening.call(MISDIAL), id="another recording"),
+            pytest.param(lambda listening: listening.call(SPEECH, agent=Agent(id="A2")), id="another agent"),
+            pytest.param(
+                lambda listening: listening.call(SPEECH, customer=Customer(tags=("王小明",))), id="another tag"
+            ),
+        ],
+    )
+    def test_another_event_with_the_id_of_a_heard_call_is_refused_and_the_first_stands(
+        self, listening: Listening, changed: Callable[[Listening], CallEnded]
+    ) -> None:
+        engine = ScriptedEngine()
+        call = listening.call(SPEECH)
+        first = listening.hear(engine, call)
+        clips = len(engine.clips)
+        other = changed(listening)
+        assert other != call
+        refused = listening.hear(engine, other)
+        assert refused.topic == CALLS_DEAD_LETTERS.name
+        letter = DeadLetter.decode(refused.value)
+        assert (letter.step, letter.source_topic, letter.source_partition, letter.source_offset) == (
+            "listen",
+            CALLS_ENDED.name,
+            3,
+            2,
+        )
+        assert letter.exception_class == "ConflictingCallError"
+        assert (letter.tenant_id, letter.call_id) == ("acme", "c1")
+        assert len(engine.clips) == clips
+        assert listening.hear(engine, call) == first
+
+    def test_a_newer_recogniser_refuses_it_too(self, listening: Listening) -> None:
+        listening.hear(ScriptedEngine(), listening.call(SPEECH))
+        refused = listening.hear(NewerEngine(), listening.call(MISDIAL))
+        assert refused.topic == CALLS_DEAD_LETTERS.name
+
+    def test_the_same_call_id_of_another_tenant_is_another_call(self, listening: Listening) -> None:
+        engine = ScriptedEngine()
+        listening.hear(engine, listening.call(SPEECH))
+        other = listening.hear(engine, listening.call(SPEECH, tenant_id="other", agent=Agent(id="A2")))
+        assert transcript_in(other).tenant_id == "other"
+
+
+def test_judge_makes_an_analysis_of_a_transcript_under_the_key_of_its_call(listening: Listening) -> None:
+    said = transcript_in(listening.hear(ScriptedEngine(), listening.call(SPEECH)))
+    stage = judge_stage(Judge(JudgeSettings()), FixedClock())
+    output = stage.handle(RawMessage(CALLS_TRANSCRIBED.name, 0, 0, b"whatever", said.encode()))
+    assert (output.topic, output.key) == (CALLS_ANALYZED.name, b"acme/c1")
+    analysis = CallAnalysis.decode(output.value)
+    assert (analysis.call, analysis.outcome, analysis.analyzed_at) == (said.call, "analyzed", NOW)
+
+
+class TestWhoReadsAndWritesWhat:
+    def test_workers_topology_and_contracts_know_the_same_stages(self) -> None:
+        assert set(STAGE_NAMES) == set(STAGE_TOPICS)
+        assert {operation.stage for operation in OPERATIONS} == {"ingest", *STAGE_TOPICS}
+
+    def test_the_one_screen_names_every_stage_and_every_topic(self) -> None:
+        screen = topology.__doc__ or ""
+        for name in ("ingest", *STAGE_TOPICS, *(topic.name for topic in TOPICS)):
+            assert name in screen
+
+    def test_what_a_stage_writes_is_what_its_contract_says(self, listening: Listening) -> None:
+        sent = {(o.stage, o.topic.name) for o in OPERATIONS if o.action == "send"}
+        for stage in (listening.stage(ScriptedEngine()), judge_stage(Judge(JudgeSettings()), FixedClock())):
+            assert STAGE_TOPICS[stage.name] == (stage.source.name,)
+            assert {(stage.name, stage.target.name), (stage.name, CALLS_DEAD_LETTERS.name)} <= sent
+
+    def test_every_topic_reaches_clickhouse(self) -> None:
+        assert set(STAGE_TOPICS["store"]) == {topic.name for topic in TOPICS}
