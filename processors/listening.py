@@ -59,14 +59,15 @@ def listen(
     samples, and what `processors.audio.decode` says for one that cannot be decoded. Silence is heard: no segments.
     """
     started_s = stopwatch()
+    listener = listener_of(engine, settings)
     try:
         recording = decode(data, DecodeLimits(settings.max_call_ms))
     except UnhearableError as error:
-        return unheard(call, error.outcome, error.reason, engine.identity, now)
-    facts = recording.facts
+        return unheard(call, error.outcome, error.reason, listener, now)
+    facts = recording.facts.model_copy(update={"truncated": recording.truncated})
     if facts.duration_ms < settings.min_call_ms:
-        return unheard(call, "too_short", "shorter_than_minimum", engine.identity, now, facts)
-    facts, channels = _channels(call, recording, settings)
+        return unheard(call, "too_short", "shorter_than_minimum", listener, now, facts)
+    facts, channels = _channels(call, recording, facts, settings)
     heard = _recognize(channels, engine, call.language_hint, settings.chinese_script)
     work_s = stopwatch() - started_s
     return Transcript(
@@ -75,7 +76,7 @@ def listen(
         call=call,
         language=heard.language,
         language_confidence=heard.language_confidence,
-        engine=engine.identity,
+        engine=listener,
         audio=facts,
         segments=heard.segments,
         rejected=heard.rejected,
@@ -83,6 +84,17 @@ def listen(
         real_time_factor=max(0.0, work_s) / (facts.duration_ms / 1000) if facts.duration_ms else None,
         transcribed_at=now,
     )
+
+
+def listener_of(engine: SpeechEngine, settings: ListenSettings) -> EngineIdentity:
+    """The engine with every setting that changes a transcript: who is equal here writes the same."""
+    ours: dict[str, str | int | float | bool | None] = {
+        "chinese_script": settings.chinese_script,
+        "crosstalk_gate_db": settings.crosstalk_gate_db,
+        "min_call_ms": settings.min_call_ms,
+        "max_call_ms": settings.max_call_ms,
+    }
+    return engine.identity.model_copy(update={"settings": {**engine.identity.settings, **ours}})
 
 
 def unheard(
@@ -107,10 +119,10 @@ def unheard(
 
 
 def _channels(
-    call: CallEnded, recording: Recording, settings: ListenSettings
+    call: CallEnded, recording: Recording, facts: AudioFacts, settings: ListenSettings
 ) -> tuple[AudioFacts, tuple[_Channel, ...]]:
     """The channels that are heard, with roles and speech; two that hold the same sound are one, of unknown role."""
-    facts, sounds = recording.facts, recording.channels
+    sounds = recording.channels
     roles = _roles(call, facts.channels)
     if len(sounds) == 2:
         if are_identical(sounds[0].pcm, sounds[1].pcm):

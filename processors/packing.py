@@ -84,6 +84,11 @@ def pack(clips: Sequence[SpeechClip]) -> list[Window]:
     return windows
 
 
+def alone(index: int, clip: SpeechClip) -> Window:
+    """A window with nothing but one clip."""
+    return Window((Place(index, clip, LEAD_MS, CONTEXT_MS),))
+
+
 def _follow(previous: Place, index: int, clip: SpeechClip) -> Place:
     pause_ms = clip.start_ms - previous.clip.end_ms
     if 0 <= pause_ms <= NATURAL_PAUSE_MS:

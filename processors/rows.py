@@ -282,6 +282,7 @@ def _audio_columns(analysis: CallAnalysis) -> Row:
         "audio_sample_rate_hz": _uint32("sample_rate_hz", audio.sample_rate_hz) if audio else None,
         "audio_channels": _uint32("channels", audio.channels) if audio else None,
         "audio_identical_channels": audio.identical_channels if audio else None,
+        "audio_truncated": audio.truncated if audio else None,
     }
 
 

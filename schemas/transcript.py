@@ -70,6 +70,9 @@ class AudioFacts(Record):
     channels: int = Field(ge=1)
     duration_ms: int = Field(ge=0)
     identical_channels: bool = False
+    truncated: bool = Field(
+        default=False, description="the file ends before it should, or parts of it could not be decoded"
+    )
 
 
 class Transcript(Message):

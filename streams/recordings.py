@@ -79,8 +79,9 @@ class RecordingStore:
     def put_recording(self, tenant_id: str, call_id: str, ended_at: datetime, extension: str, data: bytes) -> str:
         """Store a recording, durable when this returns, and return the URI for its event.
 
-        The key is `recordings/<tenant>/<yyyy>/<mm>/<dd>/<call_id>.<extension>`, by the UTC day on which the call
-        ended; a recording that is already there is replaced. Raises `ValueError` for a naive `ended_at`, an id that
+        The key is `recordings/<tenant>/<yyyy>/<mm>/<dd>/<call_id>.<digest>.<extension>`, by the UTC day on which the
+        call ended, with the first 12 digits of the recording's SHA-256: a second recording under the same call id
+        never takes the place of the first, which is evidence. Raises `ValueError` for a naive `ended_at`, an id that
         an event could not hold, or an extension that is not 1–8 lower-case letters and digits.
         """
         if ended_at.tzinfo is None:
@@ -88,7 +89,8 @@ class RecordingStore:
         if not _EXTENSION.fullmatch(extension):
             raise ValueError("extension is not 1 to 8 lower-case letters and digits")
         day = ended_at.astimezone(UTC).strftime("%Y/%m/%d")
-        key = f"recordings/{_tenant(tenant_id)}/{day}/{_call(call_id)}.{extension}"
+        digest = sha256(data).hexdigest()[:12]
+        key = f"recordings/{_tenant(tenant_id)}/{day}/{_call(call_id)}.{digest}.{extension}"
         self._store.put(key, data)
         return self._store.uri_of(key)
 

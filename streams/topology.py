@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from processors.judging import Judge
-from processors.listening import ListenSettings, Stopwatch, listen, unheard
+from processors.listening import ListenSettings, Stopwatch, listen, listener_of, unheard
 from processors.speech import SpeechEngine
 from schemas.call_analysis import CallAnalysis
 from schemas.call_ended import CallEnded
@@ -51,11 +51,13 @@ def listen_stage(
     event, heard by the same engine, gives the stored transcript. Another event with the same call id is refused.
     """
 
+    listener = listener_of(engine, settings)
+
     def load(call: CallEnded) -> Recorded:
         known = recordings.load_transcript(call.tenant_id, call.call_id)
         if known is not None and known.call != call:
             raise ConflictingCallError(["call_id: another event with this call_id was heard before"])
-        if known is not None and known.engine == engine.identity:
+        if known is not None and known.engine == listener:
             return Recorded(call, heard_before=known)
         try:
             return Recorded(call, audio=recordings.load_audio(call.audio))
@@ -68,7 +70,7 @@ def listen_stage(
         if recorded.audio is None:
             reason = recorded.unreadable
             assert reason is not None, "either audio, or why there is none"  # noqa: S101
-            return unheard(recorded.call, reason.outcome, reason.reason, engine.identity, clock.now())
+            return unheard(recorded.call, reason.outcome, reason.reason, listener, clock.now())
         return listen(recorded.call, recorded.audio, engine, settings, clock.now(), stopwatch)
 
     def save(recorded: Recorded, transcript: Transcript) -> None:

@@ -1,6 +1,6 @@
 """Whisper through CTranslate2 (faster-whisper): windows of one call in batches, with times of every word."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from processors.engines.weights import find_weights
 from processors.hallucination import compression_ratio, has_loop
-from processors.packing import Place, Window, pack
+from processors.packing import Place, Window, alone, pack
 from processors.speech import (
     Recognition,
     RecognizedSpeech,
@@ -35,6 +35,8 @@ _TOKENS_FREE = 30
 _TOKENS_PER_SECOND = 20
 
 _MAX_COMPRESSION_RATIO = 2.4
+# Short answers heard alone stay below 0.25, bursts of noise above 0.43.
+_OVERHEARD_NO_SPEECH = 0.35
 _PREPENDED = "\"'“¿([{-"
 _APPENDED = "\"'.。,，!！?？:：”)]}、"
 _LANGUAGES_OF_HINTS = {"cmn": "zh"}
@@ -104,20 +106,29 @@ class FasterWhisperEngine:
             raise ValueError("no clips")
         # Longest first: windows of a batch are padded to the longest, and the language shows best in long ones.
         windows = sorted(pack(clips), key=lambda window: window.duration_ms, reverse=True)
-        language = self._known_language(language_hint)
-        confidence: float | None = None
-        results: list[RecognizedSpeech | None] = [None] * len(clips)
+        first = self._encode(windows[: self._batch_size])
+        language, confidence = self._language(first, self._known_language(language_hint))
+        results: dict[int, RecognizedSpeech] = {}
         for start in range(0, len(windows), self._batch_size):
             batch = windows[start : start + self._batch_size]
-            encoded = self._encode(batch, self._frames(batch))
-            if confidence is None:
-                language, confidence = self._language(encoded, language)
-            for window, decoded in zip(batch, self._decode(batch, encoded, language or "en"), strict=True):
-                if _is_doubtful(decoded):
-                    decoded = self._second_try(window, language or "en")
-                for place, speech in _speech_of(window, decoded):
-                    results[place.index] = speech
-        return Recognition(language or "en", confidence or 0.0, tuple(speech for speech in results if speech))
+            encoded = first if start == 0 else self._encode(batch)
+            for window, decoded in zip(batch, self._decode(batch, encoded, language), strict=True):
+                results |= _speech_of(window, self._without_loop(window, decoded, language))
+        results |= self._overheard([alone(i, clip) for i, clip in enumerate(clips) if not results[i].text], language)
+        return Recognition(language, confidence, tuple(results[index] for index in range(len(clips))))
+
+    def _overheard(self, windows: Sequence[Window], language: str) -> dict[int, RecognizedSpeech]:
+        """Clips without a word once more, each alone: among longer turns the model passes over 嗯 and 好的.
+
+        What is not plainly speech stays without words, because alone the model finds words in a cough too.
+        """
+        results: dict[int, RecognizedSpeech] = {}
+        for start in range(0, len(windows), self._batch_size):
+            batch = windows[start : start + self._batch_size]
+            for window, decoded in zip(batch, self._decode(batch, self._encode(batch), language), strict=True):
+                if decoded.no_speech_probability <= _OVERHEARD_NO_SPEECH and not _is_loop(decoded):
+                    results |= _speech_of(window, decoded)
+        return results
 
     def _known_language(self, hint: str | None) -> str | None:
         """The model's name for a hinted language; None where there is no hint, or none that the model knows."""
@@ -141,16 +152,15 @@ class FasterWhisperEngine:
         language = hinted or max(sums, key=lambda name: sums[name])
         return language, min(1.0, sums.get(language, 0.0) / len(guesses))
 
-    def _second_try(self, window: Window, language: str) -> _Decoded:
-        """A loop often ends when the model gets the 30 s that it was trained on."""
-        encoded = self._encode([window], _FRAMES_FULL)
-        return self._decode([window], encoded, language)[0]
+    def _without_loop(self, window: Window, decoded: _Decoded, language: str) -> _Decoded:
+        """A window that came out as a loop once more: often it ends with the 30 s that the model was trained on."""
+        if not _is_loop(decoded):
+            return decoded
+        return self._decode([window], self._encode([window], _FRAMES_FULL), language)[0]
 
-    def _frames(self, windows: Sequence[Window]) -> int:
+    def _encode(self, windows: Sequence[Window], least_frames: int = _FRAMES_LEAST) -> Any:
         longest = max(window.duration_ms for window in windows) // _MS_PER_FRAME + _FRAMES_BEHIND
-        return min(_FRAMES_FULL, max(_FRAMES_LEAST, longest + longest % 2))
-
-    def _encode(self, windows: Sequence[Window], frames: int) -> Any:
+        frames = min(_FRAMES_FULL, max(least_frames, longest + longest % 2))
         return self._whisper.encode(np.stack([self._mel(window, frames) for window in windows]))
 
     def _mel(self, window: Window, frames: int) -> Mel:
@@ -188,12 +198,12 @@ class FasterWhisperEngine:
         ]
 
 
-def _is_doubtful(decoded: _Decoded) -> bool:
+def _is_loop(decoded: _Decoded) -> bool:
     return has_loop(decoded.text) or compression_ratio(decoded.text) > _MAX_COMPRESSION_RATIO
 
 
-def _speech_of(window: Window, decoded: _Decoded) -> Iterator[tuple[Place, RecognizedSpeech]]:
-    """What was said in each clip of a window, words at their times in the recording."""
+def _speech_of(window: Window, decoded: _Decoded) -> dict[int, RecognizedSpeech]:
+    """What was said in each clip of a window, by the position of the clip; words at their times in the recording."""
     words: dict[int, list[RecognizedWord]] = {place.index: [] for place in window.places}
     for word in decoded.words:
         start_ms, end_ms = round(float(word["start"]) * 1000), round(float(word["end"]) * 1000)
@@ -206,20 +216,20 @@ def _speech_of(window: Window, decoded: _Decoded) -> Iterator[tuple[Place, Recog
                 confidence=min(1.0, max(0.0, float(word["probability"]))),
             )
         )
-    for place in window.places:
-        spoken = _stripped(words[place.index])
-        yield (
-            place,
-            RecognizedSpeech(
-                channel=place.clip.channel,
-                start_ms=place.clip.start_ms,
-                end_ms=place.clip.end_ms,
-                text="".join(word.text for word in spoken),
-                words=spoken,
-                confidence=float(np.mean([word.confidence for word in spoken])) if spoken else 0.0,
-                no_speech_probability=min(1.0, max(0.0, float(decoded.no_speech_probability))),
-            ),
-        )
+    return {place.index: _spoken(place, words[place.index], decoded) for place in window.places}
+
+
+def _spoken(place: Place, words: Sequence[RecognizedWord], decoded: _Decoded) -> RecognizedSpeech:
+    words = _stripped(words)
+    return RecognizedSpeech(
+        channel=place.clip.channel,
+        start_ms=place.clip.start_ms,
+        end_ms=place.clip.end_ms,
+        text="".join(word.text for word in words),
+        words=words,
+        confidence=float(np.mean([word.confidence for word in words])) if words else 0.0,
+        no_speech_probability=min(1.0, max(0.0, decoded.no_speech_probability)),
+    )
 
 
 def _within(place: Place, window_ms: int) -> int:

@@ -589,7 +589,7 @@ def test_a_look_up_of_one_call_goes_through_its_index(view: str, store: Store) -
 def test_the_numbers_of_status(store: Store) -> None:
     now = T0 + timedelta(minutes=60)
     for number in (1, 2, 3, 59):
-        store.sink.write(rows_for_call_ended(an_event(number), T0))
+        store.sink.write(rows_for_call_ended(an_event(number), an_event(number).ended_at))
     store.sink.write(rows_for_analysis(an_analysis(an_event(1), version=1, findings=1, after_s=58 * 60)))
     store.sink.write(rows_for_dead_letter(a_letter(7)))
     assert outcome_counts(store.client) == {"analyzed": 1, "pending": 3, "refused": 1}

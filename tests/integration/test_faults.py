@@ -36,6 +36,7 @@ CALLS = ("s02", "s08", "s09")
 NO_EVENT_ID = "no-event"
 NO_EVENT = b"\xff this is no event"
 UNDISTURBED = "undisturbed"
+GIVE_UP_AFTER_S = 60
 
 # Everything but who the tenant is, and when and how fast the work was done.
 TABLES = {
@@ -253,10 +254,10 @@ def test_a_worker_that_is_killed_is_started_again_and_nothing_is_lost_or_doubled
 def test_clickhouse_is_killed_and_what_came_while_it_was_gone_is_stored(pipeline: Pipeline) -> None:
     calls = pipeline.publish("clickhouse-killed")
     pipeline.wait_until_some_are_heard(calls)
-    before = len(pipeline.heard(calls))
     pipeline.kill("clickhouse")
-    # Nobody looks after the stack here, so that it stays dead until `store` has had something to insert.
-    assert eventually(lambda: len(pipeline.heard(calls)) > before)
+    # Nobody looks after the stack here, so that it stays dead until `store` has tried to insert.
+    log = pipeline.stack.supervisor.log_file("store")
+    assert eventually(lambda: "message(s) wait, ClickHouse" in log.read_text())
     pipeline.wait_until_all_is_done(calls)
     assert_as_if_undisturbed(pipeline, calls)
 
@@ -287,13 +288,14 @@ def test_the_broker_is_killed_and_started_again(pipeline: Pipeline) -> None:
 
 @only_on_kafka
 def test_a_stack_that_is_stopped_in_mid_flow_goes_on_when_it_is_started_again(pipeline: Pipeline) -> None:
-    calls = pipeline.publish("stopped")
-    pipeline.wait_until_some_are_heard(calls)
+    calls, later_calls = pipeline.publish("stopped"), pipeline.publish("stopped-before-heard")
+    pipeline.wait_until_some_are_heard(calls + later_calls)
     pipeline.stop()
-    assert len(pipeline.heard(calls)) < len(calls)
+    assert len(pipeline.heard(calls + later_calls)) < 2 * len(CALLS), "too late for a stop in mid-flow"
     pipeline.start()
-    pipeline.wait_until_all_is_done(calls)
-    assert_as_if_undisturbed(pipeline, calls)
+    for each in (calls, later_calls):
+        pipeline.wait_until_all_is_done(each)
+        assert_as_if_undisturbed(pipeline, each)
 
 
 DEMO = """
@@ -305,9 +307,12 @@ main()
 """
 
 
+CHILDREN_OF_DEMO = ("tansu", "clickhouse", *STAGE_NAMES)
+
+
 @contextmanager
-def demo_in_mid_flow(folder: Path) -> Iterator["subprocess.Popen[str]"]:
-    """`callstream demo` in a process group of its own, when some of its calls have been heard and some have not."""
+def started_demo(folder: Path) -> Iterator["subprocess.Popen[str]"]:
+    """`callstream demo` in a process group of its own; all it does on the disk, it does in that folder."""
     examples = folder / "examples"
     examples.mkdir()
     for path in example_recordings():
@@ -323,21 +328,24 @@ def demo_in_mid_flow(folder: Path) -> Iterator["subprocess.Popen[str]"]:
         start_new_session=True,
     )
     try:
-        assert eventually(lambda: demo.poll() is not None or any(demo_folder(folder, "objects/*/transcripts/*/*")))
-        assert demo.poll() is None, demo.communicate()
-        assert len(processes_of(folder)) == 1 + len(CHILDREN_OF_DEMO)
         yield demo
     finally:
         demo.kill()
         demo.communicate()
 
 
-CHILDREN_OF_DEMO = ("tansu", "clickhouse", *STAGE_NAMES)
+def wait_for(demo: "subprocess.Popen[str]", comes_true: Callable[[], bool]) -> None:
+    assert eventually(lambda: comes_true() or demo.poll() is not None)
+    assert demo.poll() is None, demo.communicate()
 
 
-def demo_folder(folder: Path, below: str = "") -> list[Path]:
-    """The demo's temporary folder, or what lies there."""
-    return list(folder.glob(f"callstream-demo-*/{below}" if below else "callstream-demo-*"))
+@contextmanager
+def demo_in_mid_flow(folder: Path) -> Iterator["subprocess.Popen[str]"]:
+    """The demo when all of its children run, and the first call has been heard."""
+    with started_demo(folder) as demo:
+        wait_for(demo, lambda: any(folder.glob("callstream-demo-*/objects/*/transcripts/*/*.json")))
+        assert len(processes_of(folder)) == 1 + len(CHILDREN_OF_DEMO)
+        yield demo
 
 
 def pid_of_worker(folder: Path, stage: str) -> int:
@@ -345,28 +353,40 @@ def pid_of_worker(folder: Path, stage: str) -> int:
     return pid
 
 
+def assert_nothing_is_left_in(folder: Path) -> None:
+    assert processes_of(folder) == {}
+    assert list(folder.glob("callstream-demo-*")) == []
+
+
 @pytest.mark.embedded
 @pytest.mark.model
 class TestDemo:
-    @pytest.mark.parametrize("signal_number", [signal.SIGINT, signal.SIGTERM], ids=["ctrl-c", "sigterm"])
-    def test_it_can_be_interrupted_and_leaves_nothing(self, tmp_path: Path, signal_number: int) -> None:
+    def test_ctrl_c_in_mid_flow_ends_it_and_leaves_nothing(self, tmp_path: Path) -> None:
         with demo_in_mid_flow(tmp_path) as demo:
-            os.killpg(demo.pid, signal_number)
-            _, errors = demo.communicate(timeout=60)
+            os.killpg(demo.pid, signal.SIGINT)
+            _, errors = demo.communicate(timeout=GIVE_UP_AFTER_S)
             assert demo.returncode == 130
             assert "Traceback" not in errors
             assert "bug" not in errors
-            assert processes_of(tmp_path) == {}
-            assert demo_folder(tmp_path) == []
+            assert_nothing_is_left_in(tmp_path)
+
+    def test_sigterm_while_it_starts_ends_it_and_leaves_nothing(self, tmp_path: Path) -> None:
+        with started_demo(tmp_path) as demo:
+            wait_for(demo, lambda: len(processes_of(tmp_path)) > 2)
+            demo.terminate()
+            _, errors = demo.communicate(timeout=GIVE_UP_AFTER_S)
+            assert demo.returncode == 130
+            assert "Traceback" not in errors
+            assert "bug" not in errors
+            assert_nothing_is_left_in(tmp_path)
 
     def test_a_child_that_dies_ends_it_with_a_sentence_and_leaves_nothing(self, tmp_path: Path) -> None:
         with demo_in_mid_flow(tmp_path) as demo:
             os.kill(pid_of_worker(tmp_path, "judge"), signal.SIGKILL)
-            _, errors = demo.communicate(timeout=60)
+            _, errors = demo.communicate(timeout=GIVE_UP_AFTER_S)
             assert demo.returncode == 5
-            assert errors.startswith("callstream: judge was ended by SIGKILL while it was needed")
-            assert processes_of(tmp_path) == {}
-            assert demo_folder(tmp_path) == []
+            assert "callstream: judge was ended by SIGKILL while it was needed" in errors
+            assert_nothing_is_left_in(tmp_path)
 
     def test_when_it_is_killed_its_children_go_with_it(self, tmp_path: Path) -> None:
         with demo_in_mid_flow(tmp_path) as demo:

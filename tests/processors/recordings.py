@@ -103,20 +103,28 @@ def tone(frequency_hz: float, duration_ms: int, sample_rate_hz: int, amplitude: 
 
 
 def encoded(
-    channels: list[Pcm], sample_rate_hz: int, codec: str = "pcm_s16le", container: str = "wav", layout: str = ""
+    channels: list[Pcm],
+    sample_rate_hz: int,
+    codec: str = "pcm_s16le",
+    container: str = "wav",
+    layout: str = "",
+    options: dict[str, str] | None = None,
 ) -> bytes:
-    """A file with these channels."""
+    """A file with these channels; `options` are those of the codec."""
     layout = layout or ("mono" if len(channels) == 1 else "stereo")
     buffer = io.BytesIO()
     with av.open(buffer, "w", format=container) as output:
-        stream = output.add_stream(codec, rate=sample_rate_hz)
+        stream = output.add_stream(codec, rate=sample_rate_hz, options=options)
         assert isinstance(stream, av.AudioStream)
         stream.layout = layout
-        interleaved = np.ascontiguousarray(np.stack(channels, axis=1)).reshape(1, -1)
-        frame = av.AudioFrame.from_ndarray(interleaved, format="s16", layout=layout)
-        frame.sample_rate = sample_rate_hz
-        frame.pts = 0
-        output.mux(stream.encode(frame))
+        samples = np.stack(channels, axis=1)
+        # Second by second: codecs with small frames take time in the square of what they are given at once.
+        for start in range(0, len(samples), sample_rate_hz):
+            interleaved = np.ascontiguousarray(samples[start : start + sample_rate_hz]).reshape(1, -1)
+            frame = av.AudioFrame.from_ndarray(interleaved, format="s16", layout=layout)
+            frame.sample_rate = sample_rate_hz
+            frame.pts = start
+            output.mux(stream.encode(frame))
         output.mux(stream.encode(None))
     return buffer.getvalue()
 

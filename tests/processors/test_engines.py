@@ -102,7 +102,7 @@ class TestWhisperBase:
     def text(transcript: Transcript, role: str | None = None) -> str:
         return "".join(segment.text for segment in transcript.segments if role in (None, segment.role))
 
-    def test_at_most_eight_of_a_hundred_characters_are_wrong(self, transcripts: dict[str, Transcript]) -> None:
+    def test_at_most_ten_of_a_hundred_characters_are_wrong(self, transcripts: dict[str, Transcript]) -> None:
         wrong = total = 0
         for call_id, call in example_calls().items():
             if transcripts[call_id].outcome is not None:
@@ -113,7 +113,7 @@ class TestWhisperBase:
                 total += len(truth)
 
         assert total > 1_200
-        assert wrong / total <= 0.08
+        assert wrong / total <= 0.1
 
     def test_nine_of_ten_turns_are_a_segment_of_the_right_speaker_within_300_ms(
         self, transcripts: dict[str, Transcript]

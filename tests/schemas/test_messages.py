@@ -274,8 +274,8 @@ SEGMENT = {
     ("fields", "problem"),
     [
         pytest.param({"call_id": "c2"}, "message: not_the_call", id="of another call"),
-        pytest.param({"outcome": "bad_audio"}, "message: outcome_without_reason", id="an outcome without a reason"),
-        pytest.param({"outcome_reason": "no_speech"}, "message: outcome_without_reason", id="a reason without an outcome"),
+        pytest.param({"outcome": "bad_audio"}, "message: outcome_without_reason", id="outcome without reason"),
+        pytest.param({"outcome_reason": "no_speech"}, "message: outcome_without_reason", id="reason without outcome"),
         pytest.param(
             {"outcome": "no_audio", "outcome_reason": "missing", "segments": [SEGMENT]},
             "message: segments_without_hearing",
@@ -285,7 +285,7 @@ SEGMENT = {
             {"segments": [{**SEGMENT, "end_ms": -1}]}, "segments.0.end_ms: greater_than_equal", id="negative time"
         ),
         pytest.param(
-            {"segments": [{**SEGMENT, "start_ms": 901}]}, "segments.0: ends_before_start", id="a segment that ends too early"
+            {"segments": [{**SEGMENT, "start_ms": 901}]}, "segments.0: ends_before_start", id="ends too early"
         ),
         pytest.param({"speech": {"robot": []}}, "speech.<unknown field>.<unknown field>: literal_error", id="no role"),
     ],

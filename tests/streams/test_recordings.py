@@ -67,7 +67,16 @@ def test_a_recording_is_loaded_as_it_was_put(recordings: RecordingStore) -> None
 def test_a_recording_is_kept_under_its_tenant_and_the_utc_day_of_its_end(recordings: RecordingStore) -> None:
     uri = recordings.put_recording("acme", "c:1@pbx", ENDED_AT, "opus", SOUND)
 
-    assert uri == f"s3://{BUCKET}/recordings/acme/2026/02/28/c:1@pbx.opus"
+    digest = sha256(SOUND).hexdigest()[:12]
+    assert uri == f"s3://{BUCKET}/recordings/acme/2026/02/28/c:1@pbx.{digest}.opus"
+
+
+def test_a_second_recording_of_a_call_does_not_take_the_place_of_the_first(recordings: RecordingStore) -> None:
+    first = recordings.put_recording("acme", "c1", ENDED_AT, "wav", SOUND)
+    second = recordings.put_recording("acme", "c1", ENDED_AT, "wav", SOUND[::-1])
+
+    assert recordings.load_audio(audio_of(first)) == SOUND
+    assert recordings.load_audio(audio_of(second, SOUND[::-1])) == SOUND[::-1]
 
 
 def test_a_recording_of_exactly_the_limit_is_loaded(recordings: RecordingStore) -> None:
@@ -119,7 +128,7 @@ def test_a_recording_that_cannot_be_read_ends_with_outcome_and_reason(
 ) -> None:
     uri = f"s3://{BUCKET}/recordings/acme/2026/02/28/c1.wav"
     if stored is not None:
-        assert recordings.put_recording("acme", "c1", ENDED_AT, "wav", stored) == uri
+        uri = recordings.put_recording("acme", "c1", ENDED_AT, "wav", stored)
 
     with pytest.raises(UnreadableRecordingError) as raised:
         recordings.load_audio(audio_of(uri).model_copy(update=changes))

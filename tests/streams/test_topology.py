@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import Any
 import pytest
 
 from processors.judging import Judge, JudgeSettings
-from processors.listening import ListenSettings
+from processors.listening import ListenSettings, listener_of
 from processors.speech import SpeechEngine
 from schemas.call_analysis import CallAnalysis
 from schemas.call_ended import Agent, Audio, CallEnded, Customer
@@ -35,6 +36,9 @@ NO_SOUND = b"no sound at all"
 MAX_BYTES = 1_000_000
 
 
+HOW = ListenSettings(min_call_ms=5_000, max_call_ms=3_600_000, crosstalk_gate_db=18, chinese_script="simplified")
+
+
 class FixedClock:
     def now(self) -> datetime:
         return NOW
@@ -56,12 +60,10 @@ class Listening:
         self.folder.apply()
         self.recordings = RecordingStore(self.folder, MAX_BYTES)
         self._offset = 0
+        self.how = HOW
 
     def stage(self, engine: SpeechEngine) -> Stage[CallEnded, Recorded, Transcript]:
-        settings = ListenSettings(
-            min_call_ms=5_000, max_call_ms=3_600_000, crosstalk_gate_db=18, chinese_script="simplified"
-        )
-        return listen_stage(engine, self.recordings, settings, FixedClock(), time.monotonic)
+        return listen_stage(engine, self.recordings, self.how, FixedClock(), time.monotonic)
 
     def call(self, data: bytes, **changes: Any) -> CallEnded:
         """The event of a recording that is stored."""
@@ -119,7 +121,7 @@ class TestListenAgain:
         call = listening.call(SPEECH)
         listening.hear(ScriptedEngine(), call)
         newer = NewerEngine()
-        assert transcript_in(listening.hear(newer, call)).engine == newer.identity
+        assert transcript_in(listening.hear(newer, call)).engine == listener_of(newer, HOW)
         clips = len(newer.clips)
         assert clips > 0
         listening.hear(newer, call)
@@ -139,6 +141,16 @@ class TestListenAgain:
         assert (first.outcome, first.outcome_reason) == ("too_short", "shorter_than_minimum")
         listening.folder.put(listening.folder.key_of(call.audio.uri), b"gone")
         assert transcript_in(listening.hear(ScriptedEngine(), call)) == first
+
+
+class TestChangedSettings:
+    def test_a_call_is_recognised_again_when_a_setting_changes_what_is_written(self, listening: Listening) -> None:
+        call = listening.call(SPEECH)
+        listening.hear(ScriptedEngine(), call)
+        listening.how = replace(HOW, chinese_script="traditional")
+        engine = ScriptedEngine()
+        listening.hear(engine, call)
+        assert engine.clips != []
 
 
 class TestWhatCouldNotBeHeard:
@@ -173,7 +185,11 @@ class TestWhatCouldNotBeHeard:
         engine = ScriptedEngine()
         call = listening.call(NO_SOUND)
         transcript = transcript_in(listening.hear(engine, call))
-        assert (transcript.call, transcript.engine, transcript.transcribed_at) == (call, engine.identity, NOW)
+        assert (transcript.call, transcript.engine, transcript.transcribed_at) == (
+            call,
+            listener_of(engine, HOW),
+            NOW,
+        )
 
 
 class TestConflicts:
