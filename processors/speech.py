@@ -1,7 +1,7 @@
 """The speech engine port: sound in, recognised speech out."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from typing import Protocol
 
 import numpy as np
@@ -41,6 +41,17 @@ class SpeechClip:
     sound: Sound
 
 
+ENCODER_FRAMES_PER_SECOND = 50
+EncoderStates = NDArray[np.float32]
+"""What an engine's encoder made of one clip, shape (frames, d): 50 frames a second from the start of the clip.
+
+The encoder heard the clip among its neighbours, as the recogniser did. A view: to keep it is to keep far more.
+"""
+PooledStates = NDArray[np.float32]
+StatesPool = Callable[[SpeechClip, EncoderStates], PooledStates]
+"""Makes the small vector that is kept of the states of one clip. Called once for each clip, in any order."""
+
+
 @dataclass(frozen=True)
 class RecognizedWord:
     """A word with times in milliseconds from the start of the recording."""
@@ -56,7 +67,8 @@ class RecognizedSpeech:
     """What an engine understood in one clip, with the signs by which an invented text is known.
 
     `text` is the words put together, unless the engine gives no words. `no_speech_probability` is the engine's
-    own doubt that anybody spoke, 0 where it has none to tell.
+    own doubt that anybody spoke, 0 where it has none to tell. `pooled_states` is what the pool that was given made
+    of the encoder's states; None without a pool, and of an engine that shows no states.
     """
 
     channel: int
@@ -66,6 +78,7 @@ class RecognizedSpeech:
     words: tuple[RecognizedWord, ...]
     confidence: float
     no_speech_probability: float
+    pooled_states: PooledStates | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True)
@@ -88,9 +101,12 @@ class SpeechEngine(Protocol):
         """Name, version, model and the settings that change its output."""
         ...
 
-    def recognize(self, clips: Sequence[SpeechClip], *, language_hint: str | None) -> Recognition:
+    def recognize(
+        self, clips: Sequence[SpeechClip], *, language_hint: str | None, pool: StatesPool | None = None
+    ) -> Recognition:
         """Recognise the clips of one call, at least one; one result for each, in the same order.
 
-        A hint that the engine does not know is ignored and the language detected.
+        A hint that the engine does not know is ignored and the language detected. With a `pool`, an engine that has
+        an encoder hands its states over while it recognises: they are computed once.
         """
         ...

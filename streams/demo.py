@@ -19,6 +19,7 @@ from schemas.topics import CALLS_ANALYZED, CALLS_DEAD_LETTERS, CALLS_TRANSCRIBED
 from schemas.transcript import Transcript
 from streams.adapters import clickhouse
 from streams.adapters.kafka import BatchConsumer, Publisher
+from streams.embedded.supervisor import ChildFailedError
 from streams.examples import EXAMPLE_TENANT, example_recordings
 from streams.ingest import Ingest, call_of_file, extension_of, read_facts
 from streams.object_store import object_store_from
@@ -30,8 +31,20 @@ LONGEST_RUN_S = 30 * 60
 EXCERPT_CHARACTERS = 60
 
 
+LOG_LINES = 20
+
+
 class DemoTimeoutError(EmbeddedStackError):
     """Not every call reached its outcome in time."""
+
+
+class DemoChildError(EmbeddedStackError):
+    """A child failed; the text holds the end of its log, because the file goes with the demo's folder."""
+
+    def __init__(self, failure: ChildFailedError) -> None:
+        log = failure.log_file.read_text(encoding="utf-8", errors="replace").splitlines()[-LOG_LINES:]
+        end = "\n".join(["The end of its log:", *log]) if log else "It logged nothing."
+        super().__init__(f"{failure.name} {failure.what_happened}. {end}")
 
 
 @dataclass
@@ -60,13 +73,10 @@ def run_demo(base: Settings, console: Console, calls_dir: Path | None, still_wan
     with tempfile.TemporaryDirectory(prefix="callstream-demo-") as folder:
         plan = StackPlan("tansu", Path(folder), restart_workers=False)
         with Stack(plan, base.model_copy(update={"store_folder": None, "store_kind": "folder"})) as stack:
-            with console.status("starting") as status:
-                stack.start(say=lambda sentence: status.update(sentence))
-            began_s = time.monotonic()
-            call_ids = _publish(stack.settings, files)
-            console.print(f"published {len(call_ids)} recordings to {stack.settings.kafka_bootstrap} (tansu)")
-            _follow(stack, call_ids, console, began_s, still_wanted)
-            console.print(_what_was_found(clickhouse.connect(stack.settings.clickhouse_url.get_secret_value())))
+            try:
+                _run(stack, files, console, still_wanted)
+            except ChildFailedError as failure:
+                raise DemoChildError(failure) from None
     console.print(
         "Everything above was read from ClickHouse; the demo's own engine and broker have been stopped.\n"
         "Keep a stack running and query it:  [bold]make up[/bold]  (callstream up), then\n"
@@ -76,6 +86,16 @@ def run_demo(base: Settings, console: Console, calls_dir: Path | None, still_wan
         "where the password lies."
     )
     return 0
+
+
+def _run(stack: Stack, files: Sequence[Path], console: Console, still_wanted: Callable[[], bool]) -> None:
+    with console.status("starting") as status:
+        stack.start(say=lambda sentence: status.update(sentence))
+    began_s = time.monotonic()
+    call_ids = _publish(stack.settings, files)
+    console.print(f"published {len(call_ids)} recordings to {stack.settings.kafka_bootstrap} (tansu)")
+    _follow(stack, call_ids, console, began_s, still_wanted)
+    console.print(_what_was_found(clickhouse.connect(stack.settings.clickhouse_url.get_secret_value())))
 
 
 def _publish(settings: Settings, files: Sequence[Path]) -> list[str]:

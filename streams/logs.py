@@ -6,12 +6,34 @@ libraries below us as well, because it is done where records are formatted.
 
 import logging
 import sys
+import threading
 import time
 import traceback
 from types import TracebackType
 
 _FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
 _QUIET = ("aiokafka", "faust", "mode", "faster_whisper", "clickhouse_connect", "numba", "asyncio")
+_SAME_AGAIN_AFTER_S = 60
+
+
+class NotAgainAndAgain(logging.Filter):
+    """Lets a library say the same thing once a minute: without a broker, aiokafka writes 60 lines a second."""
+
+    def __init__(self, library: str) -> None:
+        super().__init__()
+        self._library = library
+        self._said_at_s: dict[tuple[str, str], float] = {}
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Whether to log it: by the template of the message, whatever its arguments."""
+        if record.name.partition(".")[0] != self._library:
+            return True
+        what = (record.name, str(record.msg))
+        said_at_s = self._said_at_s.get(what)
+        if said_at_s is not None and record.created - said_at_s < _SAME_AGAIN_AFTER_S:
+            return False
+        self._said_at_s[what] = record.created
+        return True
 
 
 class WithoutExceptionText(logging.Formatter):
@@ -46,15 +68,23 @@ def configure_logging(level: str) -> None:
     formatter.default_msec_format = "%s.%03dZ"
     formatter.converter = time.gmtime
     handler.setFormatter(formatter)
+    handler.addFilter(NotAgainAndAgain("aiokafka"))
     logging.basicConfig(level=level, handlers=[handler], force=True)
     for name in _QUIET:
         logging.getLogger(name).setLevel(logging.WARNING)
     # Its retries are ours to report, once they have failed.
     logging.getLogger("urllib3").setLevel(logging.ERROR)
     sys.excepthook = _log_uncaught
+    threading.excepthook = _log_uncaught_in_a_thread
 
 
 def _log_uncaught(kind: type[BaseException], error: BaseException, tb: TracebackType | None) -> None:
     if issubclass(kind, KeyboardInterrupt):
         return
     logging.getLogger("callstream").critical("stopped by %s", describe(error.with_traceback(tb)))
+
+
+def _log_uncaught_in_a_thread(args: threading.ExceptHookArgs) -> None:
+    if args.exc_value is not None:
+        thread = args.thread.name if args.thread else "a thread"
+        logging.getLogger("callstream").critical("%s ended by %s", thread, describe(args.exc_value))

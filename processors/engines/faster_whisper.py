@@ -1,7 +1,7 @@
 """Whisper through CTranslate2 (faster-whisper): windows of one call in batches, with times of every word."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -13,10 +13,14 @@ from processors.engines.weights import find_weights
 from processors.hallucination import compression_ratio, has_loop
 from processors.packing import Place, Window, alone, pack
 from processors.speech import (
+    ENCODER_FRAMES_PER_SECOND,
+    EncoderStates,
+    PooledStates,
     Recognition,
     RecognizedSpeech,
     RecognizedWord,
     SpeechClip,
+    StatesPool,
 )
 from schemas.transcript import EngineIdentity
 
@@ -100,7 +104,9 @@ class FasterWhisperEngine:
         """Name, version, model and the settings that change its output."""
         return self._identity
 
-    def recognize(self, clips: Sequence[SpeechClip], *, language_hint: str | None) -> Recognition:
+    def recognize(
+        self, clips: Sequence[SpeechClip], *, language_hint: str | None, pool: StatesPool | None = None
+    ) -> Recognition:
         """Recognise the clips of one call, at least one; one result for each, in the same order."""
         if not clips:
             raise ValueError("no clips")
@@ -109,13 +115,17 @@ class FasterWhisperEngine:
         first = self._encode(windows[: self._batch_size])
         language, confidence = self._language(first, self._known_language(language_hint))
         results: dict[int, RecognizedSpeech] = {}
+        pooled: dict[int, PooledStates] = {}
         for start in range(0, len(windows), self._batch_size):
             batch = windows[start : start + self._batch_size]
             encoded = first if start == 0 else self._encode(batch)
+            if pool is not None:
+                pooled |= _pooled(batch, _states(encoded), pool)
             for window, decoded in zip(batch, self._decode(batch, encoded, language), strict=True):
                 results |= _speech_of(window, self._without_loop(window, decoded, language))
         results |= self._overheard([alone(i, clip) for i, clip in enumerate(clips) if not results[i].text], language)
-        return Recognition(language, confidence, tuple(results[index] for index in range(len(clips))))
+        speech = (replace(results[index], pooled_states=pooled.get(index)) for index in range(len(clips)))
+        return Recognition(language, confidence, tuple(speech))
 
     def _overheard(self, windows: Sequence[Window], language: str) -> dict[int, RecognizedSpeech]:
         """Clips without a word once more, each alone: among longer turns the model passes over 嗯 and 好的.
@@ -196,6 +206,28 @@ class FasterWhisperEngine:
             _Decoded(window_tokens, each.no_speech_prob, [word for word in alignment if word["word"]])
             for window_tokens, each, alignment in zip(tokens, generated, alignments, strict=True)
         ]
+
+
+def _states(encoded: Any) -> EncoderStates:
+    """The encoder's output of a batch as an array, shape (windows, frames, d)."""
+    from ctranslate2 import DataType, Device  # type: ignore[import-untyped] # ships without types
+
+    on_cpu = encoded if encoded.device == "cpu" else encoded.to_device(Device.cpu)
+    states: EncoderStates = np.asarray(on_cpu if encoded.dtype == DataType.float32 else on_cpu.to(DataType.float32))
+    return states
+
+
+def _pooled(windows: Sequence[Window], states: EncoderStates, pool: StatesPool) -> dict[int, PooledStates]:
+    """What the pool makes of each clip of a batch, by the position of the clip."""
+    return {
+        place.index: pool(place.clip, of_window[_frame_at(place.offset_ms) : _frame_at(place.end_offset_ms)])
+        for window, of_window in zip(windows, states, strict=True)
+        for place in window.places
+    }
+
+
+def _frame_at(window_ms: int) -> int:
+    return window_ms * ENCODER_FRAMES_PER_SECOND // 1000
 
 
 def _is_loop(decoded: _Decoded) -> bool:

@@ -79,6 +79,8 @@ class ChildFailedError(EmbeddedStackError):
         self.child_exit_code = exit_code
         """As `subprocess` has it, negative for a signal; None when the child was alive but not ready."""
         self.log_file = log_file
+        self.what_happened = what_happened
+        """The rest of a sentence that begins with the name."""
 
 
 @dataclass

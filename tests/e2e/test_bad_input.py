@@ -470,7 +470,7 @@ class TestMoreThanOnce:
 def test_afterwards_the_same_workers_run_and_a_good_call_goes_through(flow: Flow) -> None:
     assert None not in flow.pids.values()
     flow.send("afterwards", spoken())
-    assert wait_for_outcomes(flow.stack, ["afterwards"]) == {"afterwards": "analyzed"}
+    assert wait_for_outcomes(flow.stack, ["afterwards"], tenant_id=TENANT) == {"afterwards": "analyzed"}
     flow.read()
     assert flow.has_promise("afterwards")
     assert flow.worker_pids() == flow.pids

@@ -10,7 +10,8 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -30,8 +31,8 @@ from streams.worker import STAGE_NAMES, build_judge
 from tests.processes import eventually, runs
 from tests.stack import publish_examples, rows, running_stack, wait_for_outcomes, wait_until
 
-CALLS = ("s02", "s08", "s09")
-"""One with findings, one that is too short, and one on a single channel."""
+CALLS = ("s08", "s09", "s02")
+"""One that is too short, one on a single channel, and one with findings."""
 
 NO_EVENT_ID = "no-event"
 NO_EVENT = b"\xff this is no event"
@@ -46,6 +47,7 @@ TABLES = {
     "outcomes": "call_id, outcome, reason, ended_at",
     "dead_letters": "step, source_topic, exception_class, problems, call_id, value_sha256, value_bytes",
 }
+WORKERS = ("listen-0", "judge", "store")
 Snapshot = Mapping[str, Sequence[Mapping[str, Any]]]
 
 TANSU = pytest.param("tansu", marks=[pytest.mark.embedded, pytest.mark.model])
@@ -71,16 +73,26 @@ class Pipeline:
         )
 
     def stop(self) -> None:
-        """Stop the stack; no process of it is left."""
-        self._pids |= offspring_of(os.getpid())
+        """Stop the stack; no process of it is left, nor of those that were killed before."""
+        for name in (self._broker, "clickhouse", *WORKERS):
+            with suppress(KeyError):  # the stack was stopped before
+                self._pids |= with_offspring(self.stack.supervisor.pid(name))
         self._running.close()
         assert [pid for pid in self._pids if runs(pid)] == []
         assert processes_of(self._folder) == {}
 
-    def publish(self, tenant_id: str) -> list[CallEnded]:
-        """The recordings of `CALLS`, and one record that is no event."""
-        calls = publish_examples(self.stack, CALLS, tenant_id)
+    def publish(self, tenant_id: str, names: Sequence[str] = CALLS) -> list[CallEnded]:
+        """These recordings, and one record that is no event."""
+        calls = publish_examples(self.stack, names, tenant_id)
         self._produce([Output(CALLS_ENDED.name, message_key(tenant_id, NO_EVENT_ID), NO_EVENT)])
+        return calls
+
+    def publish_into_mid_flow(self, tenant_id: str) -> list[CallEnded]:
+        """Returns when something has been heard, and the longest call has only just been published."""
+        calls = self.publish(tenant_id, CALLS[:-1])
+        self.wait_until(lambda: len(self.heard(calls)) > 0, "the first call to be heard")
+        calls += publish_examples(self.stack, CALLS[-1:], tenant_id)
+        assert len(self.heard(calls)) < len(calls), "too late for a fault in mid-flow"
         return calls
 
     def publish_again(self, calls: Sequence[CallEnded]) -> None:
@@ -97,15 +109,10 @@ class Pipeline:
         found = {call.call_id: self.recordings.load_transcript(call.tenant_id, call.call_id) for call in calls}
         return {call_id: transcript for call_id, transcript in found.items() if transcript is not None}
 
-    def wait_until_some_are_heard(self, calls: Sequence[CallEnded]) -> None:
-        """Some, not all: in mid-flow."""
-        self.wait_until(lambda: len(self.heard(calls)) > 0, "the first call to be heard")
-        assert len(self.heard(calls)) < len(calls), "too late for a fault in mid-flow"
-
     def kill(self, name: str) -> None:
         pid = self.stack.supervisor.pid(name)
         assert pid is not None
-        self._pids.add(pid)
+        self._pids |= with_offspring(pid)
         self.stack.supervisor.kill(name)
         assert not runs(pid)
 
@@ -118,10 +125,10 @@ class Pipeline:
         wait_for_outcomes(self.stack, [*(call.call_id for call in calls), NO_EVENT_ID], tenant_id=tenant_id)
         # One after the other: a stage that has caught up writes nothing more that the next could wait for.
         for stage in STAGE_NAMES:
-            self.wait_until(lambda stage=stage: self.lag(stage) == 0, f"no lag of {stage}")  # type: ignore[misc]
+            self.wait_until(partial(self.has_no_lag, stage), f"no lag of {stage}")
 
-    def lag(self, stage: str) -> int:
-        return sum(lag.messages for lag in lags(self.stack.settings, {stage: STAGE_TOPICS[stage]}))
+    def has_no_lag(self, stage: str) -> bool:
+        return all(lag.messages == 0 for lag in lags(self.stack.settings, {stage: STAGE_TOPICS[stage]}))
 
     def snapshot(self, tenant_id: str) -> Snapshot:
         """What ClickHouse shows of a tenant."""
@@ -169,20 +176,18 @@ class Pipeline:
         return found
 
 
-def offspring_of(pid: int) -> set[int]:
-    """The children of a process, and theirs."""
+def with_offspring(pid: int | None) -> set[int]:
+    """The process, its children, and theirs."""
     children: dict[int, set[int]] = {}
     for stat in Path("/proc").glob("[0-9]*/stat"):
-        try:
+        with suppress(FileNotFoundError, ProcessLookupError):
             parent_pid = int(stat.read_text().rpartition(")")[2].split()[1])
-        except (FileNotFoundError, ProcessLookupError):
-            continue
-        children.setdefault(parent_pid, set()).add(int(stat.parent.name))
+            children.setdefault(parent_pid, set()).add(int(stat.parent.name))
     found: set[int] = set()
-    generation = children.get(pid, set())
+    generation = {pid} if pid is not None else set()
     while generation:
         found |= generation
-        generation = set().union(*(children.get(child, set()) for child in generation))
+        generation = set().union(*(children.get(parent, set()) for parent in generation))
     return found
 
 
@@ -213,7 +218,8 @@ def shared(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
 @pytest.fixture
 def pipeline(shared: Pipeline) -> Pipeline:
     """The pipeline, as calm as if no test had disturbed it before."""
-    assert {stage: shared.lag(stage) for stage in STAGE_NAMES} == dict.fromkeys(STAGE_NAMES, 0), "a former test did"
+    behind = [stage for stage in STAGE_NAMES if not shared.has_no_lag(stage)]
+    assert behind == [], "it has not come to rest after the test before this one"
     return shared
 
 
@@ -240,20 +246,18 @@ def test_an_undisturbed_run_has_something_of_everything(pipeline: Pipeline) -> N
     assert [row["call_id"] for row in snapshot["dead_letters"]] == [NO_EVENT_ID]
 
 
-@pytest.mark.parametrize("worker", ["listen-0", "judge", "store"])
+@pytest.mark.parametrize("worker", WORKERS)
 def test_a_worker_that_is_killed_is_started_again_and_nothing_is_lost_or_doubled(
     pipeline: Pipeline, worker: str
 ) -> None:
-    calls = pipeline.publish(f"{worker}-killed")
-    pipeline.wait_until_some_are_heard(calls)
+    calls = pipeline.publish_into_mid_flow(f"{worker}-killed")
     pipeline.kill(worker)
     pipeline.wait_until_all_is_done(calls)
     assert_as_if_undisturbed(pipeline, calls)
 
 
 def test_clickhouse_is_killed_and_what_came_while_it_was_gone_is_stored(pipeline: Pipeline) -> None:
-    calls = pipeline.publish("clickhouse-killed")
-    pipeline.wait_until_some_are_heard(calls)
+    calls = pipeline.publish_into_mid_flow("clickhouse-killed")
     pipeline.kill("clickhouse")
     # Nobody looks after the stack here, so that it stays dead until `store` has tried to insert.
     log = pipeline.stack.supervisor.log_file("store")
@@ -279,8 +283,7 @@ def test_events_that_come_twice_in_mid_flow_and_once_more_later_are_heard_once(p
 
 @only_on_kafka
 def test_the_broker_is_killed_and_started_again(pipeline: Pipeline) -> None:
-    calls = pipeline.publish("kafka-killed")
-    pipeline.wait_until_some_are_heard(calls)
+    calls = pipeline.publish_into_mid_flow("kafka-killed")
     pipeline.kill("kafka")
     pipeline.wait_until_all_is_done(calls)
     assert_as_if_undisturbed(pipeline, calls)
@@ -288,8 +291,7 @@ def test_the_broker_is_killed_and_started_again(pipeline: Pipeline) -> None:
 
 @only_on_kafka
 def test_a_stack_that_is_stopped_in_mid_flow_goes_on_when_it_is_started_again(pipeline: Pipeline) -> None:
-    calls, later_calls = pipeline.publish("stopped"), pipeline.publish("stopped-before-heard")
-    pipeline.wait_until_some_are_heard(calls + later_calls)
+    calls, later_calls = pipeline.publish_into_mid_flow("stopped"), pipeline.publish("stopped-before-heard")
     pipeline.stop()
     assert len(pipeline.heard(calls + later_calls)) < 2 * len(CALLS), "too late for a stop in mid-flow"
     pipeline.start()
@@ -307,7 +309,7 @@ main()
 """
 
 
-CHILDREN_OF_DEMO = ("tansu", "clickhouse", *STAGE_NAMES)
+CHILDREN_OF_DEMO = ("tansu", "clickhouse", *WORKERS)
 
 
 @contextmanager
@@ -382,10 +384,14 @@ class TestDemo:
 
     def test_a_child_that_dies_ends_it_with_a_sentence_and_leaves_nothing(self, tmp_path: Path) -> None:
         with demo_in_mid_flow(tmp_path) as demo:
+            (log,) = tmp_path.glob("callstream-demo-*/logs/judge.log")
+            wait_for(demo, lambda: "judge is ready" in log.read_text())
             os.kill(pid_of_worker(tmp_path, "judge"), signal.SIGKILL)
             _, errors = demo.communicate(timeout=GIVE_UP_AFTER_S)
             assert demo.returncode == 5
-            assert "callstream: judge was ended by SIGKILL while it was needed" in errors
+            # The log file itself is gone with the folder.
+            assert "callstream: judge was ended by SIGKILL while it was needed. The end of its log:" in errors
+            assert "judge is ready" in errors
             assert_nothing_is_left_in(tmp_path)
 
     def test_when_it_is_killed_its_children_go_with_it(self, tmp_path: Path) -> None:

@@ -5,7 +5,18 @@ It passes the contract test that the real engine passes (`test_engines.py`).
 
 from collections.abc import Callable, Sequence
 
-from processors.speech import Recognition, RecognizedSpeech, RecognizedWord, SpeechClip
+import numpy as np
+
+from processors.speech import (
+    ENCODER_FRAMES_PER_SECOND,
+    ENGINE_SAMPLE_RATE_HZ,
+    EncoderStates,
+    Recognition,
+    RecognizedSpeech,
+    RecognizedWord,
+    SpeechClip,
+    StatesPool,
+)
 from schemas.transcript import EngineIdentity
 
 KNOWN_LANGUAGES = ("zh", "en")
@@ -31,16 +42,18 @@ class ScriptedEngine:
     def identity(self) -> EngineIdentity:
         return EngineIdentity(name="scripted", version="1", model="script")
 
-    def recognize(self, clips: Sequence[SpeechClip], *, language_hint: str | None) -> Recognition:
+    def recognize(
+        self, clips: Sequence[SpeechClip], *, language_hint: str | None, pool: StatesPool | None = None
+    ) -> Recognition:
         if not clips:
             raise ValueError("no clips")
         self.clips.extend(clips)
         self.hints.append(language_hint)
         primary = (language_hint or "").split("-")[0]
         language = primary if primary in KNOWN_LANGUAGES else "zh"
-        return Recognition(language, 0.9, tuple(self._speech(clip) for clip in clips))
+        return Recognition(language, 0.9, tuple(self._speech(clip, pool) for clip in clips))
 
-    def _speech(self, clip: SpeechClip) -> RecognizedSpeech:
+    def _speech(self, clip: SpeechClip, pool: StatesPool | None) -> RecognizedSpeech:
         text = self._text_of(clip)
         step_ms = (clip.end_ms - clip.start_ms) / max(1, len(text))
         words = tuple(
@@ -60,4 +73,14 @@ class ScriptedEngine:
             words=words,
             confidence=self._confidence if words else 0.0,
             no_speech_probability=self._no_speech_probability,
+            pooled_states=None if pool is None else pool(clip, _levels(clip)),
         )
+
+
+def _levels(clip: SpeechClip) -> EncoderStates:
+    """Its encoder: the root mean square of each frame, one number."""
+    frame = ENGINE_SAMPLE_RATE_HZ // ENCODER_FRAMES_PER_SECOND
+    samples = clip.sound.samples(clip.start_ms, clip.end_ms)
+    frames = samples[: len(samples) // frame * frame].reshape(-1, frame)
+    levels: EncoderStates = np.sqrt((frames**2).mean(axis=1, keepdims=True))
+    return levels

@@ -7,7 +7,7 @@ import pytest
 
 from processors.engines.faster_whisper import FasterWhisperEngine
 from processors.listening import ListenSettings, listen
-from processors.speech import SpeechClip, SpeechEngine
+from processors.speech import ENCODER_FRAMES_PER_SECOND, EncoderStates, PooledStates, SpeechClip, SpeechEngine
 from schemas.transcript import Transcript
 from tests.processors.character_error import edits, spoken
 from tests.processors.recordings import SOME_TIME, call_with, decoded, example_calls
@@ -77,6 +77,33 @@ class TestContract:
         clips = clips_of("s02_finance_violation", 2)
 
         assert engine.recognize(clips, language_hint="zh") == engine.recognize(clips, language_hint="zh")
+
+    def test_a_pool_gets_the_states_of_each_clip_once_and_its_vector_comes_back(self, engine: SpeechEngine) -> None:
+        clips = clips_of("s02_finance_violation", 5)
+        frames: dict[int, int] = {}
+
+        def pool(clip: SpeechClip, states: EncoderStates) -> PooledStates:
+            assert clip.start_ms not in frames
+            frames[clip.start_ms] = len(states)
+            assert np.isfinite(states).all()
+            assert states.std() > 0
+            return np.array([clip.start_ms, clip.end_ms], dtype=np.float32)
+
+        speech = engine.recognize(clips, language_hint="zh", pool=pool).speech
+
+        for clip, each in zip(clips, speech, strict=True):
+            assert each.pooled_states is not None
+            assert each.pooled_states.tolist() == [clip.start_ms, clip.end_ms]
+            expected = (clip.end_ms - clip.start_ms) / 1000 * ENCODER_FRAMES_PER_SECOND
+            assert frames[clip.start_ms] == pytest.approx(expected, abs=1)
+
+    def test_a_pool_changes_no_word(self, engine: SpeechEngine) -> None:
+        clips = clips_of("s02_finance_violation", 2)
+
+        plain = engine.recognize(clips, language_hint="zh")
+
+        assert plain == engine.recognize(clips, language_hint="zh", pool=lambda _clip, states: states.mean(axis=0))
+        assert [each.pooled_states for each in plain.speech] == [None, None]
 
     def test_no_clips_are_no_call(self, engine: SpeechEngine) -> None:
         with pytest.raises(ValueError, match="no clips"):
