@@ -7,10 +7,29 @@ from datetime import datetime
 from processors.audio import ChannelSound, DecodeLimits, Recording, UnhearableError, decode
 from processors.chinese_script import ChineseScript, to_script
 from processors.hallucination import RejectedText, sift
+from processors.roles import infer_roles
+from processors.sound import (
+    Frames,
+    audio_quality,
+    characters_per_minute,
+    common,
+    frames_of,
+    length_ms,
+    loudness_dbfs,
+    overlapping_turns,
+)
 from processors.speech import RecognizedSpeech, RecognizedWord, SpeechClip, SpeechEngine
-from processors.voice_activity import are_identical, detect_speech, mute_crosstalk, stretches, union
+from processors.voice_activity import (
+    are_identical,
+    detect_speech,
+    mute_crosstalk,
+    speech_by_role,
+    stretches,
+    union,
+)
 from schemas.call_ended import CallEnded, Role
 from schemas.outcome import Outcome
+from schemas.sound import ChannelMeasures, Overlap, Sound
 from schemas.transcript import AudioFacts, EngineIdentity, Interval, Rejected, Segment, Transcript, Word
 
 Stopwatch = Callable[[], float]
@@ -32,22 +51,32 @@ class ListenSettings:
 
 @dataclass(frozen=True)
 class _Channel:
-    """One channel with who speaks on it, and where."""
+    """One channel, its crosstalk muted, and where somebody speaks on it; `frames` are those before the muting."""
 
     index: int
-    role: Role
     sound: ChannelSound
+    frames: Frames
     speech: tuple[Interval, ...]
 
 
 @dataclass(frozen=True)
+class _Speaker:
+    """Who speaks on a channel, with the turns; a channel has one, or several where the event tells them apart."""
+
+    channel: _Channel
+    role: Role
+    speech: tuple[Interval, ...]
+    turns: tuple[tuple[Interval, ...], ...]
+
+
+@dataclass(frozen=True)
 class _Heard:
-    """What was recognised and what of it is believed, in the script wanted."""
+    """What was recognised of whom and is believed, and what is not, in the script wanted; speakers by position."""
 
     language: str | None
     language_confidence: float | None
-    segments: tuple[Segment, ...]
-    rejected: tuple[Rejected, ...]
+    believed: tuple[tuple[int, RecognizedSpeech], ...]
+    rejected: tuple[tuple[int, RejectedText], ...]
 
 
 def listen(
@@ -67,8 +96,13 @@ def listen(
     facts = recording.facts.model_copy(update={"truncated": recording.truncated})
     if facts.duration_ms < settings.min_call_ms:
         return unheard(call, "too_short", "shorter_than_minimum", listener, now, facts)
-    facts, channels = _channels(call, recording, facts, settings)
-    heard = _recognize(channels, engine, call.language_hint, settings.chinese_script)
+    facts, channels = _channels(recording, facts, settings)
+    speakers = _speakers(call, channels)
+    heard = _recognize(speakers, engine, call.language_hint, settings.chinese_script)
+    roles = _inferred_roles(call, speakers, heard) if len(channels) > 1 and not _told_roles(call, channels) else None
+    if roles is not None:
+        speakers = tuple(replace(speaker, role=role) for speaker, role in zip(speakers, roles, strict=True))
+    segments = tuple(_segment(number, speech, speakers[who]) for number, (who, speech) in enumerate(heard.believed))
     work_s = stopwatch() - started_s
     return Transcript(
         tenant_id=call.tenant_id,
@@ -78,9 +112,11 @@ def listen(
         language_confidence=heard.language_confidence,
         engine=listener,
         audio=facts,
-        segments=heard.segments,
-        rejected=heard.rejected,
-        speech=_speech_per_role(channels),
+        segments=segments,
+        rejected=tuple(_rejected(piece, speakers[who]) for who, piece in heard.rejected),
+        speech=_speech_per_role(speakers),
+        roles_inferred=roles is not None,
+        sound=_sound(channels, speakers, segments, facts.duration_ms),
         real_time_factor=max(0.0, work_s) / (facts.duration_ms / 1000) if facts.duration_ms else None,
         transcribed_at=now,
     )
@@ -119,76 +155,88 @@ def unheard(
 
 
 def _channels(
-    call: CallEnded, recording: Recording, facts: AudioFacts, settings: ListenSettings
+    recording: Recording, facts: AudioFacts, settings: ListenSettings
 ) -> tuple[AudioFacts, tuple[_Channel, ...]]:
-    """The channels that are heard, with roles and speech; two that hold the same sound are one, of unknown role."""
+    """The channels that are heard; two that hold the same sound are one."""
     sounds = recording.channels
-    roles = _roles(call, facts.channels)
+    if len(sounds) == 2 and are_identical(sounds[0].pcm, sounds[1].pcm):
+        facts = facts.model_copy(update={"identical_channels": True})
+        sounds = sounds[:1]
+    frames = [frames_of(sound.pcm, sound.sample_rate_hz) for sound in sounds]
     if len(sounds) == 2:
-        if are_identical(sounds[0].pcm, sounds[1].pcm):
-            facts = facts.model_copy(update={"identical_channels": True})
-            sounds, roles = sounds[:1], ("unknown",)
-        else:
-            mute_crosstalk(sounds[0], sounds[1], settings.crosstalk_gate_db)
+        mute_crosstalk(sounds[0], sounds[1], settings.crosstalk_gate_db)
     return facts, tuple(
-        _Channel(index, role, sound, detect_speech(sound))
-        for index, (role, sound) in enumerate(zip(roles, sounds, strict=True))
+        _Channel(index, sound, frames[index], detect_speech(sound)) for index, sound in enumerate(sounds)
     )
 
 
-def _roles(call: CallEnded, channels: int) -> tuple[Role, ...]:
-    """Who speaks on each channel of the file, by the event; unknown where the event describes another file.
-
-    A mono recording holds both sides: its one channel is nobody's.
-    """
+def _told_roles(call: CallEnded, channels: Sequence[_Channel]) -> tuple[Role, ...] | None:
+    """Who speaks on each channel, by the event; None where it does not know, or describes another file."""
     told = call.audio.channel_roles
-    if channels > 1 and told is not None and len(told) == channels:
-        return told
-    unknown: Role = "unknown"
-    return (unknown,) * channels
+    fits = told is not None and len(told) == len(channels) and set(told) != {"unknown"}
+    return told if fits else None
+
+
+def _speakers(call: CallEnded, channels: Sequence[_Channel]) -> tuple[_Speaker, ...]:
+    """Who speaks: one on each of two channels. One channel holds both sides: whoever the event names, or nobody.
+
+    Without names the speaker may change at any pause, so there each pause ends a turn.
+    """
+    named: Sequence[tuple[_Channel, Role, tuple[Interval, ...]]]
+    if len(channels) > 1:
+        roles: Sequence[Role] = _told_roles(call, channels) or ["unknown"] * len(channels)
+        named = [(channel, role, channel.speech) for channel, role in zip(channels, roles, strict=True)]
+    else:
+        (channel,) = channels
+        segments = call.audio.speaker_segments or ()
+        named = [(channel, role, speech) for role, speech in speech_by_role(channel.speech, segments).items()]
+    pause_ms = TURN_PAUSE_MS if len(named) > 1 else 0
+    return tuple(
+        _Speaker(channel, role, speech, tuple(stretches(speech, _others(position, named), pause_ms)))
+        for position, (channel, role, speech) in enumerate(named)
+    )
+
+
+def _others(position: int, named: Sequence[tuple[_Channel, Role, tuple[Interval, ...]]]) -> list[Interval]:
+    return [interval for other, (_, _, speech) in enumerate(named) if other != position for interval in speech]
+
+
+def _inferred_roles(call: CallEnded, speakers: Sequence[_Speaker], heard: _Heard) -> tuple[Role, Role] | None:
+    texts = [
+        "".join(to_script([speech.text for who, speech in heard.believed if who == position], "simplified", "zh"))
+        for position in range(len(speakers))
+    ]
+    spoke = {who for who, _ in heard.believed}
+    first = heard.believed[0][0] if len(spoke) > 1 else None
+    return infer_roles(texts, first, call.direction)
 
 
 def _recognize(
-    channels: Sequence[_Channel], engine: SpeechEngine, language_hint: str | None, script: ChineseScript
+    speakers: Sequence[_Speaker], engine: SpeechEngine, language_hint: str | None, script: ChineseScript
 ) -> _Heard:
-    clips = sorted(_clips(channels), key=lambda clip: (clip.start_ms, clip.channel))
+    clips = sorted(_clips(speakers), key=lambda item: (item[1].start_ms, item[0]))
     if not clips:
         return _Heard(None, None, (), ())
-    recognition = engine.recognize(clips, language_hint=language_hint)
+    recognition = engine.recognize([clip for _, clip in clips], language_hint=language_hint)
     language = recognition.language
-    believed: list[RecognizedSpeech] = []
-    rejected: list[RejectedText] = []
-    for speech in recognition.speech:
+    believed: list[tuple[int, RecognizedSpeech]] = []
+    rejected: list[tuple[int, RejectedText]] = []
+    for (who, _), speech in zip(clips, recognition.speech, strict=True):
         kept, not_believed = sift(speech)
-        rejected.extend(not_believed)
+        for piece in not_believed:
+            rejected.append((who, replace(piece, text="".join(to_script([piece.text], script, language)))))
         if kept is not None:
-            believed.append(_in_script(kept, script, language))
-    believed.sort(key=lambda speech: (speech.start_ms, speech.channel))
-    return _Heard(
-        language,
-        recognition.language_confidence,
-        tuple(_segment(number, speech, channels[speech.channel]) for number, speech in enumerate(believed)),
-        tuple(
-            Rejected(
-                start_ms=piece.start_ms,
-                end_ms=piece.end_ms,
-                channel=piece.channel,
-                role=channels[piece.channel].role,
-                text="".join(to_script([piece.text], script, language)),
-                reason=piece.reason,
-            )
-            for piece in rejected
-        ),
-    )
+            believed.append((who, _in_script(kept, script, language)))
+    believed.sort(key=lambda item: (item[1].start_ms, item[1].channel))
+    return _Heard(language, recognition.language_confidence, tuple(believed), tuple(rejected))
 
 
-def _clips(channels: Sequence[_Channel]) -> Iterator[SpeechClip]:
-    """One clip for each turn. On a mono recording the speaker may change at any pause, so each pause ends a turn."""
-    for channel in channels:
-        others = [interval for other in channels if other is not channel for interval in other.speech]
-        pause_ms = TURN_PAUSE_MS if len(channels) > 1 else 0
-        for turn in stretches(channel.speech, others, pause_ms):
-            yield SpeechClip(channel.index, turn[0].start_ms, turn[-1].end_ms, channel.sound)
+def _clips(speakers: Sequence[_Speaker]) -> Iterator[tuple[int, SpeechClip]]:
+    """One clip for each turn, with the position of its speaker."""
+    for position, speaker in enumerate(speakers):
+        channel = speaker.channel
+        for turn in speaker.turns:
+            yield position, SpeechClip(channel.index, turn[0].start_ms, turn[-1].end_ms, channel.sound)
 
 
 def _in_script(speech: RecognizedSpeech, script: ChineseScript, language: str) -> RecognizedSpeech:
@@ -199,21 +247,32 @@ def _in_script(speech: RecognizedSpeech, script: ChineseScript, language: str) -
     return replace(speech, text="".join(texts), words=words)
 
 
-def _segment(number: int, speech: RecognizedSpeech, channel: _Channel) -> Segment:
+def _segment(number: int, speech: RecognizedSpeech, speaker: _Speaker) -> Segment:
     inside = [
         interval
-        for interval in channel.speech
+        for interval in speaker.speech
         if interval.start_ms < speech.end_ms and interval.end_ms > speech.start_ms
     ]
     return Segment(
         segment_id=number,
-        channel=channel.index,
-        role=channel.role,
+        channel=speaker.channel.index,
+        role=speaker.role,
         start_ms=speech.start_ms,
         end_ms=speech.end_ms,
         text=speech.text,
         words=tuple(_word(word, inside) for word in speech.words),
         confidence=speech.confidence,
+    )
+
+
+def _rejected(piece: RejectedText, speaker: _Speaker) -> Rejected:
+    return Rejected(
+        start_ms=piece.start_ms,
+        end_ms=piece.end_ms,
+        channel=speaker.channel.index,
+        role=speaker.role,
+        text=piece.text,
+        reason=piece.reason,
     )
 
 
@@ -229,9 +288,43 @@ def _word(word: RecognizedWord, speech: Sequence[Interval]) -> Word:
     return Word(start_ms=start_ms, end_ms=end_ms, text=word.text, confidence=word.confidence)
 
 
-def _speech_per_role(channels: Iterable[_Channel]) -> dict[Role, tuple[Interval, ...]]:
+def _speech_per_role(speakers: Iterable[_Speaker]) -> dict[Role, tuple[Interval, ...]]:
     """Where each role speaks; a role that has a channel but says nothing has an empty list."""
     intervals: dict[Role, list[Interval]] = {}
-    for channel in channels:
-        intervals.setdefault(channel.role, []).extend(channel.speech)
+    for speaker in speakers:
+        intervals.setdefault(speaker.role, []).extend(speaker.speech)
     return {role: union(speech) for role, speech in intervals.items()}
+
+
+def _sound(
+    channels: Sequence[_Channel], speakers: Sequence[_Speaker], segments: Sequence[Segment], duration_ms: int
+) -> Sound:
+    anybody = union([interval for channel in channels for interval in channel.speech])
+    overlaps = None
+    if len(channels) == 2:
+        overlaps = tuple(
+            Overlap(start_ms=overlap.start_ms, end_ms=overlap.end_ms, started_by=speakers[later].role, channel=later)
+            for overlap, later in overlapping_turns(speakers[0].turns, speakers[1].turns)
+        )
+    return Sound(
+        channels=tuple(_measures(channel, speakers, segments, anybody) for channel in channels),
+        overlaps=overlaps,
+        leading_silence_ms=anybody[0].start_ms if anybody else None,
+        trailing_silence_ms=max(0, duration_ms - anybody[-1].end_ms) if anybody else None,
+    )
+
+
+def _measures(
+    channel: _Channel, speakers: Sequence[_Speaker], segments: Sequence[Segment], anybody: Sequence[Interval]
+) -> ChannelMeasures:
+    own = [segment for segment in segments if segment.channel == channel.index]
+    roles = {speaker.role for speaker in speakers if speaker.channel is channel}
+    understood = common(channel.speech, [Interval(start_ms=each.start_ms, end_ms=each.end_ms) for each in own])
+    return ChannelMeasures(
+        channel=channel.index,
+        role=roles.pop() if len(roles) == 1 else "unknown",
+        loudness_dbfs=loudness_dbfs(frames_of(channel.sound.pcm, channel.sound.sample_rate_hz)),
+        speech_ms=length_ms(channel.speech),
+        characters_per_minute=characters_per_minute([each.text for each in own], length_ms(understood)),
+        quality=audio_quality(channel.frames, channel.speech, anybody),
+    )

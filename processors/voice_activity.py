@@ -2,12 +2,14 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
 
 from processors.audio import ChannelSound, Pcm
 from processors.speech import MAX_CLIP_MS, Sound
+from schemas.call_ended import Role, SpeakerSegment
 from schemas.transcript import Interval
 
 GATE_FRAME_MS = 30
@@ -174,6 +176,24 @@ def stretches(
         turn.append(interval)
     if turn:
         yield tuple(turn)
+
+
+def speech_by_role(speech: Sequence[Interval], told: Sequence[SpeakerSegment]) -> dict[Role, tuple[Interval, ...]]:
+    """The speech of one channel shared out among the speakers who are told apart there, per role in order.
+
+    A stretch of speech is the speaker's whose segments lie in it; it is cut where the next one's begins. What lies
+    in no segment is of unknown role: all of it when nothing was told.
+    """
+    shares: dict[Role, list[Interval]] = {} if told else {"unknown": []}
+    ordered = sorted(told, key=lambda segment: (segment.start_ms, segment.end_ms))
+    for stretch in speech:
+        inside = [each for each in ordered if each.start_ms < stretch.end_ms and each.end_ms > stretch.start_ms]
+        roles: list[Role] = [each.role for each in inside] or ["unknown"]
+        cuts = [stretch.start_ms, *(each.start_ms for each in inside[1:]), stretch.end_ms]
+        for role, (start_ms, end_ms) in zip(roles, pairwise(cuts), strict=True):
+            if start_ms < end_ms:
+                shares.setdefault(role, []).append(Interval(start_ms=start_ms, end_ms=end_ms))
+    return {role: tuple(intervals) for role, intervals in shares.items()}
 
 
 def union(intervals: Sequence[Interval]) -> tuple[Interval, ...]:

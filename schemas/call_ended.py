@@ -6,6 +6,7 @@ from typing import Annotated, ClassVar, Literal, Self
 from pydantic import Field, StringConstraints, model_validator
 from pydantic_core import PydanticCustomError
 
+from schemas.interval import Interval
 from schemas.message import Identifier, Message, Record, Sha256, ShortText, Slug, TenantId, UtcDatetime
 
 Role = Literal["agent", "customer", "unknown"]
@@ -40,6 +41,12 @@ class AudioEncryption(Record):
     parameters: dict[ShortText, ShortText] = Field(default_factory=dict, max_length=16)
 
 
+class SpeakerSegment(Interval):
+    """Who speaks in a stretch of the recording, as the telephony side knows it."""
+
+    role: Role
+
+
 class Audio(Record):
     """Where the recording lies and what it must be.
 
@@ -56,6 +63,11 @@ class Audio(Record):
     channels: int | None = Field(default=None, ge=1, le=64)
     channel_roles: tuple[Role, ...] | None = Field(
         default=None, max_length=64, description="role of each channel, in the order of the channels in the file"
+    )
+    speaker_segments: tuple[SpeakerSegment, ...] | None = Field(
+        default=None,
+        max_length=10_000,
+        description="who speaks when, of a recording with one channel; not read where the channels tell it",
     )
     encryption: AudioEncryption | None = None
 

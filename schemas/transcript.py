@@ -6,21 +6,10 @@ from pydantic import Field, model_validator
 from pydantic_core import PydanticCustomError
 
 from schemas.call_ended import CallEnded, Role
+from schemas.interval import Interval as Interval
 from schemas.message import Identifier, Message, Record, ShortText, TenantId, UtcDatetime
 from schemas.outcome import Outcome
-
-
-class Interval(Record):
-    """A stretch of the recording, in milliseconds from its start; `end_ms` is exclusive."""
-
-    start_ms: int = Field(ge=0)
-    end_ms: int = Field(ge=0)
-
-    @model_validator(mode="after")
-    def _ends_after_it_starts(self) -> Self:
-        if self.end_ms < self.start_ms:
-            raise PydanticCustomError("ends_before_start", "end_ms is before start_ms")
-        return self
+from schemas.sound import Sound
 
 
 class Word(Interval):
@@ -95,7 +84,10 @@ class Transcript(Message):
     segments: tuple[Segment, ...] = ()
     rejected: tuple[Rejected, ...] = ()
     speech: dict[Role, tuple[Interval, ...]] = Field(default_factory=dict, description="speech intervals per role")
-    roles_inferred: bool = False
+    roles_inferred: bool = Field(
+        default=False, description="the event did not say who speaks on which channel; told by what was said"
+    )
+    sound: Sound | None = None
     real_time_factor: float | None = Field(
         default=None, ge=0, description="seconds of work (decoding, VAD, recognition) per second of recording"
     )

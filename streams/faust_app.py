@@ -11,6 +11,7 @@ from typing import Any, cast
 
 import faust
 
+from schemas.errors import OperatorError
 from streams.adapters.kafka import FETCH_BYTES, GROUP_PREFIX
 from streams.logs import describe
 from streams.raw import RawMessage
@@ -91,7 +92,8 @@ class _Worker(faust.Worker):
 
 
 def run(settings: Settings, work: Work, stop: threading.Event) -> int:
-    """Consume until SIGTERM or SIGINT; the exit code of the process: 0, or 70 when a bug stopped the stage.
+    """Consume until SIGTERM or SIGINT; the exit code of the process: 0, 70 when a bug stopped the stage,
+    or that of the `OperatorError` that did.
 
     * The stage runs in one thread beside the event loop: a loop that is blocked for longer than the session
       time-out loses its partitions.
@@ -116,7 +118,8 @@ def run(settings: Settings, work: Work, stop: threading.Event) -> int:
             except StoppedError:
                 await asyncio.Event().wait()  # until Faust has stopped; going on would take the next message
             except Exception as error:
-                log.critical("%s: stopped at %s by %s", work.stage.name, raw.place, describe(error))
+                why = str(error) if isinstance(error, OperatorError) else describe(error)
+                log.critical("%s: stopped at %s by %s", work.stage.name, raw.place, why)
                 failures.append(error)
                 os.kill(os.getpid(), signal.SIGTERM)
                 await asyncio.Event().wait()
@@ -129,4 +132,6 @@ def run(settings: Settings, work: Work, stop: threading.Event) -> int:
         worker.execute_from_commandline()
     except SystemExit as end:
         code = int(end.code or 0)
+    if failures and isinstance(failures[0], OperatorError):
+        return failures[0].exit_code
     return EX_SOFTWARE if failures or code else 0

@@ -6,7 +6,14 @@ import tomllib
 from pathlib import Path
 
 import pytest
+import typer.main
 import yaml
+from click import Group
+
+from schemas.errors import InvalidMessageError
+from schemas.outcome import OUTCOMES
+from streams.cli import app
+from streams.settings import CONFIG_VARIABLE, Settings, variable_of
 
 REPOSITORY = Path(__file__).parents[1]
 
@@ -117,3 +124,93 @@ def test_pre_commit_runs_the_commands_of_make_lint() -> None:
     commands = [line.strip().removeprefix("@").replace("$(BIN)", ".venv/bin") for line in recipe[1].splitlines()]
     configured = yaml.safe_load((REPOSITORY / ".pre-commit-config.yaml").read_text(encoding="utf-8"))
     assert [hook["entry"] for repository in configured["repos"] for hook in repository["hooks"]] == commands
+
+
+PAGES = [path for path in FILES if path.suffix == ".md"]
+every_page = pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(REPOSITORY)))
+_FENCED = re.compile(r"^```(\w+)\n(.*?)^```", re.MULTILINE | re.DOTALL)
+
+
+def code_blocks(page: Path, language: str) -> list[str]:
+    """The fenced blocks of a page in one language."""
+    return [block for name, block in _FENCED.findall(page.read_text(encoding="utf-8")) if name == language]
+
+
+def anchors(page: Path) -> set[str]:
+    """The names under which the headings of a page are linked to, as GitHub makes them."""
+    headings = re.findall(r"^#+ (.+)$", _FENCED.sub("", page.read_text(encoding="utf-8")), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+@every_page
+def test_every_relative_link_leads_to_a_file_and_a_heading(page: Path) -> None:
+    text = _FENCED.sub("", page.read_text(encoding="utf-8"))
+    broken = []
+    for link in re.findall(r"\]\(([^)\s]+)\)", text):
+        path, _, heading = link.partition("#")
+        if re.match(r"[a-z]+:", link):
+            continue
+        target = (page.parent / path).resolve() if path else page
+        if not target.exists() or (heading and heading not in anchors(target)):
+            broken.append(link)
+    assert broken == []
+
+
+@every_page
+def test_every_test_that_a_page_names_exists(page: Path) -> None:
+    tests = {name for path in FILES if path.name.startswith("test_") for name in (path.stem, *_tests_of(path))}
+    assert set(re.findall(r"\btest_\w+", page.read_text(encoding="utf-8"))) - tests == set()
+
+
+def _tests_of(path: Path) -> list[str]:
+    return re.findall(r"def (test_\w+)", path.read_text(encoding="utf-8"))
+
+
+@every_page
+def test_every_variable_that_a_page_names_is_a_setting(page: Path) -> None:
+    known = {CONFIG_VARIABLE, *map(variable_of, Settings.model_fields)}
+    named = re.findall(r"\bCALLSTREAM_[A-Z0-9_]+\b", page.read_text(encoding="utf-8"))
+    # The record of decision 0013 shows a misspelt one; NAME stands for any.
+    assert set(named) - known - {"CALLSTREAM_CLICKHOUSE_UR", "CALLSTREAM_NAME"} == set()
+
+
+@every_page
+def test_every_command_that_a_page_names_exists(page: Path) -> None:
+    text = page.read_text(encoding="utf-8")
+    targets = set(re.findall(r"^([a-z-]+):", (REPOSITORY / "Makefile").read_text(encoding="utf-8"), re.MULTILINE))
+    assert set(re.findall(r"(?:`|^)make ([a-z-]+)", text, re.MULTILINE)) - targets == set()
+    for words in re.findall(r"(?:`|^|/bin/)callstream ((?:[a-z]+ ?)+)", text, re.MULTILINE):
+        group = typer.main.get_command(app)
+        for word in words.split():
+            if not isinstance(group, Group):
+                break
+            assert word in group.commands, f"callstream {words}"
+            group = group.commands[word]
+
+
+def test_the_readme_says_the_same_in_both_languages() -> None:
+    english, chinese = (REPOSITORY / name for name in ("README.md", "README.zh-CN.md"))
+    for language in ("bash", "sql"):
+        assert code_blocks(chinese, language) == code_blocks(english, language)
+    # What is printed is the same, too; only the tree is translated.
+    assert code_blocks(chinese, "text")[:-1] == code_blocks(english, "text")
+    assert _named(chinese) == _named(english)
+    assert tree_paths(code_blocks(chinese, "text")[-1]) == tree_paths(code_blocks(english, "tree")[0])
+
+
+def _named(page: Path) -> list[str]:
+    """Tests that a page names, in its order."""
+    return re.findall(r"`(test_\w+)`", page.read_text(encoding="utf-8"))
+
+
+def test_operations_tell_what_to_do_about_every_outcome_and_reason() -> None:
+    page = (REPOSITORY / "docs" / "operations.md").read_text(encoding="utf-8")
+    told = set(re.findall(r"^\| `(\w+)` \| `?(\w*)`? ?\|", page, re.MULTILINE))
+    sources = [path.read_text(encoding="utf-8") for path in FILES if path.parts[-2] in ("processors", "streams")]
+    unheard = re.compile(r"(?:Error\(|unheard\(call, )\"(\w+)\", \"(\w+)\"")
+    given = {pair for source in sources for pair in unheard.findall(source)}
+    refusals: list[type[InvalidMessageError]] = [InvalidMessageError, *InvalidMessageError.__subclasses__()]
+    given |= {("refused", error.__name__) for error in refusals}
+    (heard,) = re.findall(r'return "analyzed", "(\w+)" if .+ else "(\w+)"', "\n".join(sources))
+    given |= {("analyzed", reason) for reason in heard} | {("pending", ""), ("purged", "")}
+    assert {pair for pair in told if pair[0] in {*OUTCOMES, "pending"}} == given

@@ -9,6 +9,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from functools import partial
@@ -38,6 +39,7 @@ NO_EVENT_ID = "no-event"
 NO_EVENT = b"\xff this is no event"
 UNDISTURBED = "undisturbed"
 GIVE_UP_AFTER_S = 60
+COMMIT_INTERVAL_S = 1
 
 # Everything but who the tenant is, and when and how fast the work was done.
 TABLES = {
@@ -115,6 +117,22 @@ class Pipeline:
         self._pids |= with_offspring(pid)
         self.stack.supervisor.kill(name)
         assert not runs(pid)
+
+    @contextmanager
+    def object_store_out_of_order(self) -> Iterator[None]:
+        """It fails to answer, as a disk with errors would."""
+        bucket = self.stack.settings.folder_root / self.stack.settings.store_bucket
+        aside = bucket.with_name("aside")
+        bucket.rename(aside)
+        bucket.symlink_to(bucket)  # a link to itself can neither be followed nor called absent
+        try:
+            yield
+        finally:
+            bucket.unlink()
+            aside.rename(bucket)
+
+    def log(self, name: str) -> str:
+        return self.stack.supervisor.log_file(name).read_text()
 
     def wait_until(self, comes_true: Callable[[], bool], awaited: str) -> None:
         wait_until(self.stack, comes_true, lambda: awaited)
@@ -246,22 +264,30 @@ def test_an_undisturbed_run_has_something_of_everything(pipeline: Pipeline) -> N
     assert [row["call_id"] for row in snapshot["dead_letters"]] == [NO_EVENT_ID]
 
 
-@pytest.mark.parametrize("worker", WORKERS)
-def test_a_worker_that_is_killed_is_started_again_and_nothing_is_lost_or_doubled(
-    pipeline: Pipeline, worker: str
-) -> None:
+def test_listen_is_killed_while_the_object_store_lets_it_wait(pipeline: Pipeline) -> None:
+    calls = pipeline.publish_into_mid_flow("listen-killed")
+    with pipeline.object_store_out_of_order():
+        pipeline.wait_until(lambda: "waits, the object store" in pipeline.log("listen-0"), "listen to wait")
+        # Time for the offset of the call under way to be committed, which it must not be.
+        time.sleep(3 * COMMIT_INTERVAL_S)
+        pipeline.kill("listen-0")
+    pipeline.wait_until_all_is_done(calls)
+    assert_as_if_undisturbed(pipeline, calls)
+
+
+@pytest.mark.parametrize("worker", ["judge", "store"])
+def test_a_worker_is_killed_in_mid_flow(pipeline: Pipeline, worker: str) -> None:
     calls = pipeline.publish_into_mid_flow(f"{worker}-killed")
     pipeline.kill(worker)
     pipeline.wait_until_all_is_done(calls)
     assert_as_if_undisturbed(pipeline, calls)
 
 
-def test_clickhouse_is_killed_and_what_came_while_it_was_gone_is_stored(pipeline: Pipeline) -> None:
+def test_clickhouse_is_killed_and_store_has_rows_for_it_meanwhile(pipeline: Pipeline) -> None:
     calls = pipeline.publish_into_mid_flow("clickhouse-killed")
     pipeline.kill("clickhouse")
     # Nobody looks after the stack here, so that it stays dead until `store` has tried to insert.
-    log = pipeline.stack.supervisor.log_file("store")
-    assert eventually(lambda: "message(s) wait, ClickHouse" in log.read_text())
+    assert eventually(lambda: "message(s) wait, ClickHouse" in pipeline.log("store"))
     pipeline.wait_until_all_is_done(calls)
     assert_as_if_undisturbed(pipeline, calls)
 

@@ -5,11 +5,12 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
+from processors.character_error import edits, spoken
 from processors.engines.faster_whisper import FasterWhisperEngine
 from processors.listening import ListenSettings, listen
+from processors.roles import infer_roles
 from processors.speech import ENCODER_FRAMES_PER_SECOND, EncoderStates, PooledStates, SpeechClip, SpeechEngine
 from schemas.transcript import Transcript
-from tests.processors.character_error import edits, spoken
 from tests.processors.recordings import SOME_TIME, call_with, decoded, example_calls
 from tests.processors.scripted_engine import ScriptedEngine
 
@@ -155,6 +156,34 @@ class TestWhisperBase:
 
         assert len(within) > 70
         assert np.mean(within) >= 0.9
+
+    def test_swapped_channels_are_told_apart_in_every_call(self, transcripts: dict[str, Transcript]) -> None:
+        for call_id, call in example_calls().items():
+            if call.is_mono or transcripts[call_id].outcome is not None:
+                continue
+            texts = [self.text(transcripts[call_id], role) for role in ("agent", "customer")]
+
+            assert infer_roles(texts, None, "inbound") == ("agent", "customer"), call_id
+            assert infer_roles(texts[::-1], None, "inbound") == ("customer", "agent"), call_id
+
+    def test_overlaps_are_exactly_the_true_ones_and_begun_by_who_began_them(
+        self, transcripts: dict[str, Transcript]
+    ) -> None:
+        for call_id, call in example_calls().items():
+            sound = transcripts[call_id].sound
+            if call.is_mono or sound is None:
+                continue
+            true = [
+                (max(first.start_ms, second.start_ms), min(first.end_ms, second.end_ms), second.channel)
+                for i, first in enumerate(call.turns)
+                for second in call.turns[i + 1 :]
+                if first.channel != second.channel and second.start_ms < first.end_ms
+            ]
+            assert sound.overlaps is not None
+            assert [overlap.started_by for overlap in sound.overlaps] == [who for _, _, who in true], call_id
+            for overlap, (start_ms, end_ms, _) in zip(sound.overlaps, true, strict=True):
+                assert abs(overlap.start_ms - start_ms) <= 300
+                assert abs(overlap.end_ms - end_ms) <= 300
 
     def test_a_promise_is_heard_and_so_is_its_denial(self, transcripts: dict[str, Transcript]) -> None:
         assert "保本" in self.text(transcripts["s02_finance_violation"], "agent")

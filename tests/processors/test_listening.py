@@ -12,7 +12,7 @@ from processors.chinese_script import ChineseScript
 from processors.engines.faster_whisper import FasterWhisperEngine
 from processors.listening import ListenSettings, listen, listener_of, unheard
 from processors.speech import SpeechClip, SpeechEngine
-from schemas.call_ended import Role
+from schemas.call_ended import Role, SpeakerSegment
 from schemas.outcome import Outcome
 from schemas.transcript import Transcript
 from tests.processors.recordings import (
@@ -133,21 +133,73 @@ def test_swapped_channel_roles_swap_who_says_what() -> None:
     assert [segment.text for segment in swapped.segments] == [segment.text for segment in straight.segments]
 
 
+@pytest.mark.parametrize("agent_channel", [0, 1])
 @pytest.mark.parametrize(
     "roles",
     [
         pytest.param(None, id="the_event_does_not_say"),
         pytest.param(("agent",), id="the_event_speaks_of_one_channel"),
         pytest.param(("agent", "customer", "unknown"), id="the_event_speaks_of_three"),
+        pytest.param(("unknown", "unknown"), id="the_event_says_that_it_does_not_know"),
     ],
 )
-def test_roles_are_unknown_where_the_event_does_not_fit_the_file(roles: tuple[Role, ...] | None) -> None:
-    transcript = heard(example_calls()["s02_finance_violation"].data, roles=roles)
+def test_who_speaks_is_told_by_what_is_said_where_the_event_does_not_fit_the_file(
+    roles: tuple[Role, ...] | None, agent_channel: int
+) -> None:
+    def text_of(clip: SpeechClip) -> str:
+        return "您好，请问有什么可以帮您" if clip.channel == agent_channel else "我想问一下我的订单"
+
+    transcript = heard(example_calls()["s02_finance_violation"].data, ScriptedEngine(text_of), roles=roles)
+
+    assert transcript.roles_inferred
+    assert {(segment.channel, segment.role) for segment in transcript.segments} == {
+        (agent_channel, "agent"),
+        (1 - agent_channel, "customer"),
+    }
+    assert set(transcript.speech) == {"agent", "customer"}
+    assert transcript.sound is not None
+    assert transcript.sound.channels[agent_channel].role == "agent"
+
+
+def test_the_word_of_the_event_counts_more_than_what_is_said() -> None:
+    engine = ScriptedEngine(lambda clip: "请问有什么可以帮您" if clip.channel == 1 else "我想问一下")
+
+    transcript = heard(example_calls()["s02_finance_violation"].data, engine, roles=AGENT_FIRST)
+
+    assert not transcript.roles_inferred
+    assert {segment.role for segment in transcript.segments if segment.channel == 0} == {"agent"}
+
+
+def test_roles_stay_unknown_where_only_one_side_speaks_and_says_nothing_that_tells() -> None:
+    agent, customer = example_pcm("s02_finance_violation")
+
+    transcript = heard(wav([agent, np.zeros_like(customer)], 8_000), ScriptedEngine(lambda _: "嗯"), roles=None)
 
     assert {segment.role for segment in transcript.segments} == {"unknown"}
-    assert {segment.channel for segment in transcript.segments} == {0, 1}
-    assert set(transcript.speech) == {"unknown"}
     assert not transcript.roles_inferred
+
+
+def test_the_speakers_of_a_mono_recording_are_those_that_the_event_names() -> None:
+    call = example_calls()["s09_mono_logistics"]
+    told = tuple(
+        SpeakerSegment(
+            role="agent" if turn.channel == "agent" else "customer", start_ms=turn.start_ms, end_ms=turn.end_ms
+        )
+        for turn in call.turns
+    )
+    event = call_with(call.data, None)
+    event = event.model_copy(update={"audio": event.audio.model_copy(update={"speaker_segments": told})})
+
+    transcript = listen(event, call.data, ScriptedEngine(), settings(), SOME_TIME, Ticks())
+
+    assert [(segment.channel, segment.role) for segment in transcript.segments] == [
+        (0, turn.channel) for turn in call.turns
+    ]
+    assert set(transcript.speech) == {"agent", "customer"}
+    assert not transcript.roles_inferred
+    assert transcript.sound is not None
+    assert transcript.sound.overlaps is None, "one channel cannot tell who spoke over whom"
+    assert transcript.sound.channels[0].role == "unknown"
 
 
 @pytest.mark.parametrize("roles", [None, ("agent",), AGENT_FIRST], ids=["none", "one", "two"])

@@ -7,7 +7,15 @@ import pytest
 
 from processors.audio import ChannelSound
 from processors.speech import MAX_CLIP_MS
-from processors.voice_activity import are_identical, detect_speech, mute_crosstalk, stretches, union
+from processors.voice_activity import (
+    are_identical,
+    detect_speech,
+    mute_crosstalk,
+    speech_by_role,
+    stretches,
+    union,
+)
+from schemas.call_ended import Role, SpeakerSegment
 from schemas.transcript import Interval
 from tests.processors.recordings import decoded, example_calls, tone
 
@@ -164,6 +172,45 @@ def test_intervals_become_turns(speech: list[Span], others: list[Span], expected
     turns = stretches(intervals(*speech), intervals(*others), 800)
 
     assert [(turn[0].start_ms, turn[-1].end_ms) for turn in turns] == expected
+
+
+def told(*segments: tuple[Role, int, int]) -> list[SpeakerSegment]:
+    return [SpeakerSegment(role=role, start_ms=start, end_ms=end) for role, start, end in segments]
+
+
+@pytest.mark.parametrize(
+    ("segments", "expected"),
+    [
+        pytest.param([], {"unknown": [(0, 1_000), (1_500, 3_000)]}, id="nothing_told"),
+        pytest.param(
+            [("agent", 100, 900), ("customer", 1_600, 2_900)],
+            {"agent": [(0, 1_000)], "customer": [(1_500, 3_000)]},
+            id="segments_tighter_than_speech",
+        ),
+        pytest.param(
+            [("agent", 0, 2_000), ("customer", 2_000, 3_000)],
+            {"agent": [(0, 1_000), (1_500, 2_000)], "customer": [(2_000, 3_000)]},
+            id="the_other_takes_over_without_a_pause",
+        ),
+        pytest.param(
+            [("customer", 1_500, 3_000)], {"unknown": [(0, 1_000)], "customer": [(1_500, 3_000)]}, id="not_all_told"
+        ),
+        pytest.param(
+            [("agent", 5_000, 6_000)], {"unknown": [(0, 1_000), (1_500, 3_000)]}, id="told_where_nobody_speaks"
+        ),
+        pytest.param(
+            [("customer", 1_400, 3_000), ("agent", 0, 1_100)],
+            {"agent": [(0, 1_000)], "customer": [(1_500, 3_000)]},
+            id="in_no_order",
+        ),
+    ],
+)
+def test_speech_of_one_channel_is_shared_out_among_the_speakers_told(
+    segments: list[tuple[Role, int, int]], expected: dict[Role, list[Span]]
+) -> None:
+    shares = speech_by_role(intervals((0, 1_000), (1_500, 3_000)), told(*segments))
+
+    assert {role: spans(share) for role, share in shares.items()} == expected
 
 
 def test_overlapping_stretches_are_joined() -> None:

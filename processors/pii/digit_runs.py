@@ -1,0 +1,158 @@
+"""Digits in speech: read one by one, in groups, with pauses and fillers between them, in any way to write them."""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cache
+
+from processors.numbers import DIGIT_OF, cardinal
+from schemas.lexicon import syllables
+
+_D = "0-9零〇○一二三四五六七八九幺壹贰叁肆伍陆柒捌玖"
+_SOFT = "两洞拐勾要妖腰夭吆"
+_UNITS = "十百千万亿"
+_N = rf"[{_D}两{_UNITS}]"
+_SEPARATORS = r"[\s,、.。·\-–—_~:;…'\"“”/*+()]*"
+_FILLERS = (
+    r"(?:呃|额|嗯|啊|哦|噢|唔|那个|这个|然后是?|接着是?|就是|后面是?|再|杠|横杠|横线|空格|的话|哎|诶|唉|等一下|稍等|呢)"
+)
+GAP = rf"{_SEPARATORS}(?:{_FILLERS}{_SEPARATORS}){{0,4}}"
+"""What may stand between two digits of one number."""
+
+_REPEATED = rf"[两俩二三四五六2-6]个[{_D}]"
+_ONE = rf"(?:{_REPEATED}|[{_D}])"
+_CLOSE = rf"(?:[{_SOFT}](?=[{_D}{_SOFT}]))"
+_SPOKEN = re.compile(rf"(?:[要妖腰夭吆](?=[{_D}]{{3}}))?{_ONE}(?:(?:{GAP}|{_CLOSE}{{1,2}}){_ONE})*(?:[洞拐勾]+(?![一-鿿]))?")
+_TOKEN = re.compile(rf"(?P<times>[两俩二三四五六2-6])个(?P<repeated>[{_D}])|(?P<digit>[{_D}{_SOFT}])")
+_VALUE = {**DIGIT_OF, **dict.fromkeys("要妖腰夭吆", "1"), "俩": "2"}
+
+_MEASURES = (
+    r"(?:年|月|日|元|块|毛|角|分钟|分(?!机)|点|小时|钟头|秒|天|岁|折|%|％|度|斤|公斤|克|公里|里路|米|平|次|件|张|笔|期|位(?!置)|人|份|套|台|箱"
+    r"|盒|层|楼|遍|种|倍|条|周|星期|礼拜|门|课|家|本|瓶|袋|包|双|只|把|辆|部|颗|个工作日|个(?![一-九零〇幺0-9])|多|分之|美元|欧元|号(?:之前|以前"
+    r"|之后|以后|到|的|左右|早|晚|上午|下午|中午)|号?线|栋|幢|单元|室|兆|g\b|寸|英寸|级|环|路公交|批|季|代|版)"
+)
+_QUANTITIES = re.compile(
+    "|".join(
+        (
+            rf"第{_N}{{1,6}}",
+            rf"(?<![{_D}])(?:[{_D}]{{2}}|[{_D}]{{4}})年(?:{_N}{{1,3}}月(?:份|{_N}{{1,3}}[号日])?)?",
+            rf"(?<![{_D}]){_N}{{1,3}}月{_N}{{1,3}}[号日]?",
+            rf"(?<![{_D}])[{_D}]{{1,7}}(?:[.点][{_D}]{{1,4}})?[{_UNITS}]?{_MEASURES}",
+            rf"(?<![{_D}]){_N}{{1,12}}(?:[.点][{_D}]{{1,4}})?{_MEASURES}[{_D}]?",
+            rf"百分之{_N}{{1,6}}(?:点[{_D}]{{1,4}})?",
+            r"(?<![\d:.])\d{1,2}:\d{2}(?![\d:])",
+            r"(?<!\d)(?<!\d[-. ])(?:19|20)\d\d[-./]\d{1,2}[-./]\d{1,2}(?![-. ]?\d)",
+            r"(?:元|块|钱|￥|¥|\$)\s?\d{1,9}(?:\.\d{1,2})?",
+        )
+    )
+)
+_BARE_CARDINAL = re.compile(rf"[{_D}两]*[{_UNITS}]{_N}*")
+_DECIMAL = re.compile(r"(?<![\d.])\d{1,7}\.\d{1,2}(?![\d.])")
+_THOUSANDS = re.compile(r"(?<![\d,])\d{1,3}(?:,\d{3})+(?![\d,])")
+_IDIOMS = re.compile(
+    r"一下|一个|一些|一点|一起|一样|一直|一定|一般|一共|一旦|一边|一会|一次|一位|一种|一样|第一|万一|统一|唯一|之一|不一|三番五次|乱七八糟"
+    r"|七上八下|五花八门|接二连三|一五一十|一心一意|一模一样|一清二楚|三言两语|三七二十一|星期[一二三四五六]|周[一二三四五六]|礼拜[一二三四五六]"
+    r"|双十一|五一节|五险一金|十一假|一般|一致|一切|一律|一向|一时|一路|一部分|一半|一系列|一家|一步|四川|三星|九江|六安|三亚"
+)
+_BLANK = "\0"
+
+
+@dataclass(frozen=True)
+class DigitRun:
+    """Digits in characters `start` to `end` of one text; `digits` is what they say."""
+
+    start: int
+    end: int
+    digits: str
+
+
+def digit_runs(text: str) -> Iterator[DigitRun]:
+    """Digits that are no amount, date, time, count or set phrase, in a folded text."""
+    free = _blanked(text, (_QUANTITIES, _IDIOMS, _DECIMAL, _THOUSANDS))
+    free = _BARE_CARDINAL.sub(lambda match: _BLANK * len(match[0]) if _is_amount(match[0], 1) else match[0], free)
+    yield from _runs(_SPOKEN, free)
+
+
+def expected_digit_runs(text: str) -> Iterator[DigitRun]:
+    """The same where digits were asked for: then what sounds like a digit among digits is one, and 八千 is 8000."""
+    free = _blanked(_digits_by_sound(text), (_QUANTITIES, _IDIOMS))
+    free = _BARE_CARDINAL.sub(lambda match: _BLANK * len(match[0]) if _is_amount(match[0], 2) else match[0], free)
+    yield from _runs(_EXPECTED, free)
+
+
+_EXPECTED_ONE = rf"(?:{_REPEATED}|[{_D}{_UNITS}])"
+_EXPECTED = re.compile(
+    rf"[{_SOFT}]{{0,2}}(?:{_EXPECTED_ONE}|(?<=[{_SOFT}]){_EXPECTED_ONE})(?:(?:{GAP}|[{_SOFT}]{{1,2}}){_EXPECTED_ONE})*"
+    rf"(?:{_SEPARATORS}[洞拐勾两]+|[要妖腰夭吆](?![一-鿿]))*"
+)
+
+
+def _runs(pattern: re.Pattern[str], text: str) -> Iterator[DigitRun]:
+    for match in pattern.finditer(text):
+        yield DigitRun(match.start(), match.end(), _spelled(match[0]))
+
+
+def _spelled(spoken: str) -> str:
+    """三个零 → 000, 幺三八 → 138; the zeros of 八千 are not heard one by one and count as three."""
+    spelled = ""
+    place = 0
+    while place < len(spoken):
+        token = _TOKEN.match(spoken, place)
+        if token is None:
+            spelled += {"百": "00", "千": "000"}.get(spoken[place], "")
+            place += 1
+            continue
+        if token["repeated"]:
+            spelled += _VALUE[token["repeated"]] * int(_VALUE[token["times"]])
+        else:
+            spelled += _VALUE[token["digit"]]
+        place = token.end()
+    return spelled
+
+
+def _is_amount(spoken: str, units: int) -> bool:
+    """Whether this is a grammatical number with at least so many of 十百千万亿 in it."""
+    return sum(letter in _UNITS for letter in spoken) >= units and cardinal(spoken) is not None
+
+
+def _blanked(text: str, patterns: tuple[re.Pattern[str], ...]) -> str:
+    for pattern in patterns:
+        text = pattern.sub(lambda match: _BLANK * len(match[0]), text)
+    return text
+
+
+_SOUND_DIGITS = {
+    "ling": "0",
+    "dong": "0",
+    "yi": "1",
+    "yao": "1",
+    "er": "2",
+    "liang": "2",
+    "san": "3",
+    "si": "4",
+    "wu": "5",
+    "liu": "6",
+    "qi": "7",
+    "guai": "7",
+    "ba": "8",
+    "jiu": "9",
+    "gou": "9",
+}
+_AMONG_DIGITS = re.compile(rf"(?<=[{_D}])(?P<alike>[一-鿿]{{1,2}})(?=[{_D}])")
+
+
+def _digits_by_sound(text: str) -> str:
+    """At most two letters between digits that sound like digits become them: 零吧零 → 080."""
+    return _AMONG_DIGITS.sub(lambda match: _by_sound(match["alike"]), text)
+
+
+def _by_sound(letters: str) -> str:
+    spelled = [_digit_of_sound(letter) for letter in letters]
+    return "".join(digit for digit in spelled if digit) if all(spelled) else letters
+
+
+@cache
+def _digit_of_sound(letter: str) -> str | None:
+    if letter in _UNITS or letter in "个":
+        return None
+    return next((digit for sound, digit in _SOUND_DIGITS.items() if sound in syllables().get(letter, ())), None)

@@ -1,0 +1,72 @@
+"""How a call sounded: levels, pace, overlaps, and how far the recording can be trusted."""
+
+from typing import Literal
+
+from pydantic import Field
+
+from schemas.call_ended import Role
+from schemas.interval import Interval
+from schemas.message import Record
+
+QualityDoubt = Literal["clipped", "noisy", "quiet", "little_speech"]
+"""Why measures of a channel may be wrong: cut-off peaks, speech less than 10 dB above the noise, speech below
+−45 dBFS, or less than 3 s of speech."""
+
+LEAST_DBFS = -96.0
+"""What digital silence counts as: the level of half a step of 16-bit samples."""
+
+
+class AudioQuality(Record):
+    """What can be known of the quality of one channel, measured before crosstalk is muted.
+
+    Levels are mean energies in dB relative to full scale. A value is null where there was nothing to measure: the
+    speech level without speech, the noise floor where nobody pauses or pauses are digital silence.
+    """
+
+    clipped_share: float = Field(ge=0, le=1, description="share of the samples of speech on a flat top")
+    speech_level_dbfs: float | None = Field(default=None, ge=LEAST_DBFS, le=0)
+    noise_floor_dbfs: float | None = Field(
+        default=None, ge=LEAST_DBFS, le=0, description="level that nine tenths of the pauses of the call exceed"
+    )
+    snr_db: float | None = Field(default=None, description="speech without noise over the noise floor; an estimate")
+    doubts: tuple[QualityDoubt, ...] = ()
+
+
+class ChannelMeasures(Record):
+    """One channel: its level in each second, its pace, its quality."""
+
+    channel: int = Field(ge=0)
+    role: Role
+    loudness_dbfs: tuple[float, ...] = Field(
+        description="mean level of each second from the start, after crosstalk is muted; the last may be shorter"
+    )
+    speech_ms: int = Field(ge=0)
+    characters_per_minute: float | None = Field(
+        default=None,
+        ge=0,
+        description="Chinese characters, digits and words of other scripts per minute of the speech that was "
+        "understood; null without any, or when the channel holds both speakers",
+    )
+    quality: AudioQuality
+
+
+class Overlap(Interval):
+    """Both sides speak at once; `started_by` is who began to speak later."""
+
+    started_by: Role
+    channel: int = Field(ge=0, description="the channel of who began to speak later")
+
+
+class Sound(Record):
+    """The sound of a call that was heard."""
+
+    channels: tuple[ChannelMeasures, ...]
+    overlaps: tuple[Overlap, ...] | None = Field(
+        default=None, description="in order; null when one channel holds both speakers: not measurable, not none"
+    )
+    leading_silence_ms: int | None = Field(
+        default=None, ge=0, description="before anybody speaks; null when nobody does"
+    )
+    trailing_silence_ms: int | None = Field(
+        default=None, ge=0, description="after the last speech; null when nobody speaks"
+    )

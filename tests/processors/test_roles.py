@@ -1,0 +1,55 @@
+"""Who is the agent, by what is said."""
+
+import pytest
+
+from processors.roles import Direction, infer_roles
+from schemas.call_ended import Role
+from tests.processors.recordings import example_calls
+
+AGENT_FIRST: tuple[Role, Role] = ("agent", "customer")
+CUSTOMER_FIRST: tuple[Role, Role] = ("customer", "agent")
+
+
+@pytest.mark.parametrize(
+    ("agent", "customer"),
+    [
+        pytest.param("您好，工号三零一五，请问有什么可以帮您？", "我前天下的订单还没有到", id="greeting"),
+        pytest.param("您好这里是会员中心", "嗯好的这个怎么领", id="company"),
+        pytest.param("很高兴为您服务", "很高兴", id="at_your_service"),
+        pytest.param("本次通话将录音", "", id="only_the_notice_was_heard"),
+        pytest.param("您稍等", "你们怎么这么慢", id="politeness_against_complaint"),
+        pytest.param("请稍等，我帮你查一下", "好的，我想查一下我的快递，谢谢您", id="a_polite_customer"),
+        pytest.param("喂您好，我是您的理财顾问", "喂，哪位", id="both_say_hello"),
+        pytest.param("Thank you for calling, how may I help you?", "Where is my parcel?", id="english"),
+    ],
+)
+@pytest.mark.parametrize("direction", ["inbound", "outbound"])
+def test_what_is_said_tells_who_speaks_on_either_channel(agent: str, customer: str, direction: Direction) -> None:
+    """Against the order of speaking, too: whoever begins, the words decide."""
+    for first in (None, 0, 1):
+        assert infer_roles([agent, customer], first, direction) == AGENT_FIRST
+        assert infer_roles([customer, agent], first, direction) == CUSTOMER_FIRST
+
+
+@pytest.mark.parametrize(
+    ("first", "direction", "roles"),
+    [
+        pytest.param(0, "inbound", AGENT_FIRST, id="the_agent_answers_who_calls_in"),
+        pytest.param(1, "inbound", CUSTOMER_FIRST, id="the_agent_answers_on_the_other_channel"),
+        pytest.param(0, "outbound", CUSTOMER_FIRST, id="the_customer_answers_who_calls_out"),
+        pytest.param(1, "outbound", AGENT_FIRST, id="the_customer_answers_on_the_other_channel"),
+        pytest.param(None, "inbound", None, id="nobody_is_first"),
+    ],
+)
+def test_where_words_do_not_tell_who_answers_speaks_first(
+    first: int | None, direction: Direction, roles: tuple[Role, Role] | None
+) -> None:
+    assert infer_roles(["嗯", "嗯"], first, direction) == roles
+
+
+@pytest.mark.parametrize("call_id", [call_id for call_id, call in example_calls().items() if not call.is_mono])
+def test_every_example_call_is_told_apart_by_its_words_alone(call_id: str) -> None:
+    texts = ["".join(turn.text for turn in example_calls()[call_id].turns_of(who)) for who in AGENT_FIRST]
+
+    assert infer_roles(texts, None, "inbound") == AGENT_FIRST
+    assert infer_roles(texts[::-1], None, "inbound") == CUSTOMER_FIRST
