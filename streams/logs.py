@@ -9,10 +9,8 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import Callable
 from types import TracebackType
 
-LIBRARY_INTERVAL_S = 30.0
 _FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
 _QUIET = ("aiokafka", "faust", "mode", "faster_whisper", "clickhouse_connect", "numba", "asyncio")
 _SAME_AGAIN_AFTER_S = 60
@@ -61,33 +59,6 @@ def describe(error: BaseException) -> str:
     frames = traceback.extract_tb(error.__traceback__)
     lines = [f"  {frame.filename}:{frame.lineno} in {frame.name}" for frame in frames]
     return "\n".join([f"{type(error).__module__}.{type(error).__qualname__}", *lines])
-
-
-class OncePerInterval(logging.Filter):
-    """Lets a library say the same thing once in a while: an outage must not fill the disk.
-
-    The same is what comes from the same line of code; what was held back is counted and told with the next.
-    """
-
-    def __init__(self, interval_s: float, monotonic_s: Callable[[], float] = time.monotonic) -> None:
-        super().__init__()
-        self._interval_s = interval_s
-        self._monotonic_s = monotonic_s
-        self._last_s: dict[tuple[str, int], float] = {}
-        self._held_back: dict[tuple[str, int], int] = {}
-
-    def filter(self, record: logging.LogRecord) -> bool:
-        """Whether the record is written. Records of callstream itself always are."""
-        if record.name.split(".")[0] not in _QUIET:
-            return True
-        place, now_s = (record.pathname, record.lineno), self._monotonic_s()
-        if place in self._last_s and now_s - self._last_s[place] < self._interval_s:
-            self._held_back[place] = self._held_back.get(place, 0) + 1
-            return False
-        self._last_s[place] = now_s
-        if held_back := self._held_back.pop(place, 0):
-            record.msg = f"{record.msg} (and {held_back} times more before)"
-        return True
 
 
 def configure_logging(level: str) -> None:

@@ -110,25 +110,3 @@ def test_a_library_says_the_same_once_a_minute(second: tuple[str, str, int, floa
 def test_our_own_lines_are_all_logged() -> None:
     once = NotAgainAndAgain("aiokafka")
     assert all(once.filter(record("streams.stage", "%s becomes a dead letter", 1, 1000.0)) for _ in range(3))
-
-
-def record(name: str, line: int) -> logging.LogRecord:
-    return logging.LogRecord(name, logging.ERROR, "a_file.py", line, "no broker", None, None)
-
-
-def test_a_library_says_the_same_thing_once_in_a_while_and_how_often_it_wanted_to() -> None:
-    now_s = 0.0
-    once = OncePerInterval(30, lambda: now_s)
-    first, *repeats = (record("aiokafka.client", 7) for _ in range(4))
-    assert once.filter(first)
-    assert [once.filter(repeat) for repeat in repeats] == [False, False, False]
-    assert once.filter(record("aiokafka.client", 8)), "another line of code is another thing"
-    now_s = 31.0
-    later = record("aiokafka.client", 7)
-    assert once.filter(later)
-    assert later.getMessage() == "no broker (and 3 times more before)"
-
-
-def test_what_callstream_itself_says_is_never_held_back() -> None:
-    once = OncePerInterval(30, lambda: 0.0)
-    assert all(once.filter(record("streams.work", 7)) for _ in range(3))

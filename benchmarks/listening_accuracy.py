@@ -1,0 +1,238 @@
+"""How well calls are heard: roles, turns, overlaps and character errors against the truth beside the recordings.
+
+    python benchmarks/listening_accuracy.py --data DIR [--model packaged] [--beam 5]
+
+`DIR/calls` holds recordings, each with a JSON of the same name: `turns` with `channel` (agent, customer), `start_ms`,
+`end_ms` and `text`, and `mono` for a recording with both speakers on one channel. `DIR/speech_zh` (if it is there)
+holds recordings of one channel and `transcripts.tsv` with a file name and its text a line. Two-channel calls are heard
+three times: as they are, with the roles not told, and with swapped channels and the roles not told.
+"""
+
+import argparse
+import io
+import json
+import tempfile
+import time
+import wave
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from processors.audio import DecodeLimits, decode
+from processors.character_error import edits, spoken
+from processors.engines.faster_whisper import FasterWhisperEngine
+from processors.listening import ListenSettings, listen
+from processors.speech import SpeechEngine
+from schemas.call_ended import Agent, Audio, CallEnded, Role
+from schemas.transcript import Transcript
+
+TOLERANCE_MS = 300
+NOW = datetime(2026, 1, 1, tzinfo=UTC)
+LONGEST_MS = 4 * 60 * 60 * 1000
+SIDES: tuple[Role, Role] = ("agent", "customer")
+
+
+@dataclass(frozen=True)
+class Score:
+    """What was counted on one call."""
+
+    name: str
+    characters: int
+    wrong: int
+    turns: int
+    turns_right: int
+    true_overlaps: int
+    overlaps_right: bool
+    roles_right: int
+    roles_asked: int
+    rejected: int
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--model", default="packaged")
+    parser.add_argument("--cache", type=Path, default=Path(tempfile.gettempdir()) / "callstream-bench")
+    parser.add_argument("--beam", type=int, default=5)
+    parser.add_argument("--compute-type", default="int8")
+    parser.add_argument("--skip-roles", action="store_true", help="hear each call once")
+    arguments = parser.parse_args()
+    engine = FasterWhisperEngine(
+        model=arguments.model,
+        cache_dir=arguments.cache,
+        device="cpu",
+        compute_type=arguments.compute_type,
+        threads=1,
+        beam_size=arguments.beam,
+        batch_size=8,
+    )
+    print(f"{engine.identity.name} {engine.identity.version}, {engine.identity.model}, {engine.identity.settings}\n")
+    print("| call | CER | wrong / characters | turns within 300 ms | overlaps | roles inferred right | rejected |")
+    print("|---|---|---|---|---|---|---|")
+    scores = []
+    for truth_file in sorted((arguments.data / "calls").glob("*.json")):
+        score = score_call(engine, truth_file, with_roles=not arguments.skip_roles)
+        if score is not None:
+            print(line(score), flush=True)
+            scores.append(score)
+    print(line(total(scores)))
+    read = arguments.data / "speech_zh"
+    if read.is_dir():
+        print("\n| clip | CER | wrong / characters |\n|---|---|---|")
+        wrong = characters = 0
+        for name, clip_wrong, clip_characters in score_clips(engine, read):
+            print(f"| {name} | {share(clip_wrong, clip_characters)} | {clip_wrong} / {clip_characters} |", flush=True)
+            wrong, characters = wrong + clip_wrong, characters + clip_characters
+        print(f"| **all** | **{share(wrong, characters)}** | {wrong} / {characters} |")
+
+
+def line(score: Score) -> str:
+    overlaps = f"{score.true_overlaps} {'exactly' if score.overlaps_right else 'NOT exactly'}"
+    roles = f"{score.roles_right} of {score.roles_asked}" if score.roles_asked else "not asked"
+    cells = [
+        score.name,
+        share(score.wrong, score.characters),
+        f"{score.wrong} / {score.characters}",
+        f"{score.turns_right} of {score.turns}",
+        overlaps,
+        roles,
+        str(score.rejected),
+    ]
+    return "| " + " | ".join(cells) + " |"
+
+
+def total(scores: list[Score]) -> Score:
+    return Score(
+        "**all**",
+        sum(score.characters for score in scores),
+        sum(score.wrong for score in scores),
+        sum(score.turns for score in scores),
+        sum(score.turns_right for score in scores),
+        sum(score.true_overlaps for score in scores),
+        all(score.overlaps_right for score in scores),
+        sum(score.roles_right for score in scores),
+        sum(score.roles_asked for score in scores),
+        sum(score.rejected for score in scores),
+    )
+
+
+def share(part: int, whole: int) -> str:
+    return f"{part / whole:.3f}" if whole else "–"
+
+
+def score_call(engine: SpeechEngine, truth_file: Path, *, with_roles: bool) -> Score | None:
+    """None for a call that ends without being heard, such as a misdial."""
+    truth = json.loads(truth_file.read_text(encoding="utf-8"))
+    data = truth_file.with_name(truth["file"]).read_bytes()
+    mono = bool(truth.get("mono"))
+    turns = truth["turns"]
+    transcript = heard(engine, data, None if mono else SIDES, truth["direction"])
+    if transcript.outcome is not None:
+        return None
+    wrong = characters = 0
+    for side in (None,) if mono else SIDES:
+        said = spoken("".join(turn["text"] for turn in turns if side in (None, turn["channel"])))
+        found = spoken("".join(segment.text for segment in transcript.segments if side in (None, segment.role)))
+        wrong, characters = wrong + edits(said, found), characters + len(said)
+    true_overlaps = list(overlaps_of(turns))
+    roles_right = roles_asked = 0
+    if with_roles and not mono:
+        for recording, agent_channel in ((data, 0), (swapped(data), 1)):
+            guess = heard(engine, recording, None, truth["direction"])
+            roles_asked += 1
+            roles_right += guess.roles_inferred and all(
+                (segment.role == "agent") == (segment.channel == agent_channel) for segment in guess.segments
+            )
+    return Score(
+        truth_file.stem,
+        characters,
+        wrong,
+        len(turns),
+        sum(is_found(turn, transcript, mono) for turn in turns),
+        len(true_overlaps),
+        mono or are_the_same(true_overlaps, transcript),
+        roles_right,
+        roles_asked,
+        len(transcript.rejected),
+    )
+
+
+def is_found(turn: dict[str, Any], transcript: Transcript, mono: bool) -> bool:
+    return any(
+        abs(segment.start_ms - turn["start_ms"]) <= TOLERANCE_MS
+        and abs(segment.end_ms - turn["end_ms"]) <= TOLERANCE_MS
+        for segment in transcript.segments
+        if mono or segment.role == turn["channel"]
+    )
+
+
+def overlaps_of(turns: list[dict[str, Any]]) -> Iterator[tuple[int, int, str]]:
+    """Where two turns overlap, and who began to speak later."""
+    for position, first in enumerate(turns):
+        for second in turns[position + 1 :]:
+            if first["channel"] != second["channel"] and second["start_ms"] < first["end_ms"]:
+                yield second["start_ms"], min(first["end_ms"], second["end_ms"]), second["channel"]
+
+
+def are_the_same(true: list[tuple[int, int, str]], transcript: Transcript) -> bool:
+    found = transcript.sound.overlaps if transcript.sound is not None else None
+    return (
+        found is not None
+        and len(found) == len(true)
+        and all(
+            abs(overlap.start_ms - start_ms) <= TOLERANCE_MS
+            and abs(overlap.end_ms - end_ms) <= TOLERANCE_MS
+            and overlap.started_by == who
+            for overlap, (start_ms, end_ms, who) in zip(found, true, strict=True)
+        )
+    )
+
+
+def score_clips(engine: SpeechEngine, folder: Path) -> Iterator[tuple[str, int, int]]:
+    for row in (folder / "transcripts.tsv").read_text(encoding="utf-8").splitlines():
+        name, text = row.split("\t")
+        transcript = heard(engine, (folder / name).read_bytes(), None, "inbound")
+        found = spoken("".join(segment.text for segment in transcript.segments))
+        yield name, edits(spoken(text), found), len(spoken(text))
+
+
+def heard(engine: SpeechEngine, data: bytes, roles: tuple[Role, ...] | None, direction: str) -> Transcript:
+    audio = Audio(uri="s3://recordings/c1", sha256=sha256(data).hexdigest(), bytes=len(data), channel_roles=roles)
+    call = CallEnded.model_validate(
+        {
+            "tenant_id": "benchmark",
+            "call_id": "c1",
+            "direction": direction,
+            "started_at": NOW,
+            "ended_at": NOW,
+            "agent": Agent(id="a1"),
+            "language_hint": "zh",
+            "audio": audio,
+        }
+    )
+    how = ListenSettings(
+        min_call_ms=5_000 if roles else 0, max_call_ms=LONGEST_MS, crosstalk_gate_db=18, chinese_script="simplified"
+    )
+    return listen(call, data, engine, how, NOW, time.monotonic)
+
+
+def swapped(data: bytes) -> bytes:
+    """The recording with its two channels exchanged, as a WAV file."""
+    recording = decode(data, DecodeLimits(LONGEST_MS))
+    samples = np.stack([channel.pcm for channel in reversed(recording.channels)], axis=1).astype("<i2")
+    buffer = io.BytesIO()
+    with wave.open(buffer, "wb") as target:
+        target.setnchannels(2)
+        target.setsampwidth(2)
+        target.setframerate(recording.channels[0].sample_rate_hz)
+        target.writeframes(samples.tobytes())
+    return buffer.getvalue()
+
+
+if __name__ == "__main__":
+    main()
