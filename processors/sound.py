@@ -24,7 +24,7 @@ _CLIPPED_SHARE = 0.005
 _NOISY_SNR_DB = 10.0
 _QUIET_DBFS = -45.0
 _LITTLE_SPEECH_MS = 3_000
-_NOISE_PERCENTILE = 10
+_NOISE_PERCENTILE = 25
 _LEAST_PAUSE_FRAMES = 25
 
 # Two speakers who follow each other closely overlap by what voice activity adds on both sides (50 ms each).

@@ -8,9 +8,7 @@ from pydantic_core import PydanticCustomError
 from schemas.call_ended import Role
 from schemas.message import Record
 
-PiiKind = Literal[
-    "bank_card", "resident_id", "mobile", "fixed_phone", "email", "plate", "passport", "address", "name"
-]
+PiiKind = Literal["bank_card", "resident_id", "mobile", "fixed_phone", "email", "plate", "passport", "address", "name"]
 
 
 class PiiSpan(Record):

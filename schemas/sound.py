@@ -26,7 +26,7 @@ class AudioQuality(Record):
     clipped_share: float = Field(ge=0, le=1, description="share of the samples of speech on a flat top")
     speech_level_dbfs: float | None = Field(default=None, ge=LEAST_DBFS, le=0)
     noise_floor_dbfs: float | None = Field(
-        default=None, ge=LEAST_DBFS, le=0, description="level that nine tenths of the pauses of the call exceed"
+        default=None, ge=LEAST_DBFS, le=0, description="level that three quarters of the pauses of the call exceed"
     )
     snr_db: float | None = Field(default=None, description="speech without noise over the noise floor; an estimate")
     doubts: tuple[QualityDoubt, ...] = ()

@@ -253,7 +253,10 @@ def publish(
     agent: Annotated[str | None, typer.Option(help="Agent id.")] = None,
     team: Annotated[str | None, typer.Option(help="The agent's team.")] = None,
     customer: Annotated[
-        str | None, typer.Option(help="The customer's phone number; only its keyed hash leaves this command.")
+        str | None,
+        typer.Option(
+            help="The customer's phone number, or - to read it from standard input; only its keyed hash is kept."
+        ),
     ] = None,
     queue: Annotated[str | None, typer.Option(help="Queue.")] = None,
     inquiry_type: Annotated[str | None, typer.Option(help="Inquiry type.")] = None,
@@ -288,6 +291,7 @@ def publish(
         "ended_at": ended_at,
     }
     options = {name: value for name, value in given.items() if value is not None}
+    number = sys.stdin.readline().strip() if customer == "-" else customer
     recordings = RecordingStore(object_store_from(settings), settings.max_recording_bytes)
     ingest = Ingest(recordings, Publisher(settings))
     published: list[dict[str, str]] = []
@@ -296,8 +300,8 @@ def publish(
         if agent or team:
             facts["agent"] = _part_of(facts, "agent") | {k: v for k, v in (("id", agent), ("team", team)) if v}
             facts["agent"].setdefault("id", "unknown")
-        if customer:
-            key = customer_key(customer, settings.customer_key_secret.get_secret_value())
+        if number is not None:
+            key = customer_key(number, settings.customer_key_secret.get_secret_value())
             facts["customer"] = _part_of(facts, "customer") | {"key": key}
         if channel_roles:
             facts["audio"] = _part_of(facts, "audio") | {"channel_roles": channel_roles.split(",")}

@@ -9,7 +9,7 @@ from schemas.dead_letter import DeadLetter
 from schemas.errors import InvalidMessageError
 from schemas.message import Message
 
-_KEY = re.compile(rb"(?P<tenant>[a-z0-9][a-z0-9_-]{0,63})/(?P<call>[A-Za-z0-9][A-Za-z0-9._:@-]{0,127})")
+_KEY = re.compile(rb"(?P<tenant>[a-z][a-z0-9_-]{0,63})/(?P<call>[A-Za-z0-9][A-Za-z0-9._:@-]{0,127})")
 
 
 _EPOCH = datetime.fromtimestamp(0, UTC)

@@ -55,14 +55,16 @@ def listen_stage(
 
     def load(call: CallEnded) -> Recorded:
         known = recordings.load_transcript(call.tenant_id, call.call_id)
-        if known is not None and known.call != call:
-            raise ConflictingCallError(["call_id: another event with this call_id was heard before"])
-        if known is not None and known.engine == listener:
-            return Recorded(call, heard_before=known)
+        if known is not None:
+            _refuse_conflict(call, known)
+        heard = known if known is not None and _was_heard(known) else None
+        if heard is not None and heard.engine == listener:
+            return Recorded(call, heard_before=heard)
         try:
             return Recorded(call, audio=recordings.load_audio(call.audio))
         except UnreadableRecordingError as error:
-            return Recorded(call, unreadable=error)
+            # What another recogniser heard is worth more than a recording that has lawfully gone since.
+            return Recorded(call, unreadable=error, heard_before=heard)
 
     def step(recorded: Recorded) -> Transcript:
         if recorded.heard_before is not None:
@@ -74,11 +76,27 @@ def listen_stage(
         return listen(recorded.call, recorded.audio, engine, settings, clock.now(), stopwatch)
 
     def save(recorded: Recorded, transcript: Transcript) -> None:
-        # A recording that could not be heard may be repaired, and its event published again: nothing to remember.
-        if recorded.heard_before is None and transcript.outcome in (None, "too_short"):
+        if recorded.heard_before is None:
             recordings.save_transcript(transcript)
 
     return Stage("listen", CALLS_ENDED, load, step, save, _key, CALLS_TRANSCRIBED, clock)
+
+
+def _was_heard(transcript: Transcript) -> bool:
+    """A recording that could not be heard may be repaired, and its event published again."""
+    return transcript.outcome in (None, "too_short")
+
+
+def _refuse_conflict(call: CallEnded, known: Transcript) -> None:
+    """The first event that was heard stands. One that was not may be corrected in all but the end of the call, under
+    which its rows are filed. Raises `ConflictingCallError`.
+    """
+    if known.call == call:
+        return
+    if _was_heard(known):
+        raise ConflictingCallError(["call_id: another event with this call_id was heard before"])
+    if known.call.ended_at != call.ended_at:
+        raise ConflictingCallError(["ended_at: another than in the event with this call_id before"])
 
 
 def judge_stage(judge: Judge, clock: Clock) -> Stage[Transcript, Transcript, CallAnalysis]:

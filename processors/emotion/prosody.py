@@ -4,13 +4,13 @@ Everything is taken from the band of a telephone (300–3400 Hz, pitch excepted)
 at 16 kHz give about the same numbers.
 """
 
-from dataclasses import dataclass
-from typing import Final, Literal
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from processors.speech import ENGINE_SAMPLE_RATE_HZ, Samples
+from schemas.emotion import SoundGap
 
 FRAME_MS = 40
 HOP_MS = 20
@@ -21,9 +21,6 @@ MIN_SOUND_MS = 250
 """Shorter sounds hold no contour: nothing is said of them."""
 SILENCE_DBFS = -60.0
 """A frame below this, or 30 dB below the loudest tenth of the segment, is no speech."""
-
-SoundGap = Literal["too_short", "silent", "no_voice"]
-"""Why nothing can be said of a sound."""
 
 Prosody = NDArray[np.float32]
 """One number for each of `PROSODY_FEATURES`, shape (24,)."""
@@ -71,29 +68,22 @@ _SMALL = 1e-10
 Floats = NDArray[np.float32]
 
 
-@dataclass(frozen=True)
-class SoundGapFound:
-    """Nothing can be said of this sound, and why."""
-
-    reason: SoundGap
-
-
-def prosody_of(samples: Samples) -> Prosody | SoundGapFound:
+def prosody_of(samples: Samples) -> Prosody | SoundGap:
     """The numbers of one segment of one speaker, mono at 16 kHz; or why there are none."""
     if len(samples) < MIN_SOUND_MS * ENGINE_SAMPLE_RATE_HZ // 1000:
-        return SoundGapFound("too_short")
+        return "too_short"
     frames = np.lib.stride_tricks.sliding_window_view(samples, _FRAME)[::_HOP]
     level_db = 10 * np.log10(np.mean(frames**2, axis=1) + _SMALL)
     floor_db = max(SILENCE_DBFS, float(np.percentile(level_db, 90)) - _FLOOR_DB)
     is_speech = level_db >= floor_db
     if not is_speech.any():
-        return SoundGapFound("silent")
+        return "silent"
     speech = np.flatnonzero(is_speech)
     power = _power(frames[speech])
     pitch_hz, harmonicity = _pitch(power)
     voiced = harmonicity >= _VOICED
     if np.count_nonzero(voiced) < 2:
-        return SoundGapFound("no_voice")
+        return "no_voice"
     numbers = (
         *_loudness(level_db, speech),
         *_melody(pitch_hz[voiced], speech[voiced]),

@@ -22,7 +22,9 @@ GAP = rf"{_SEPARATORS}(?:{_FILLERS}{_SEPARATORS}){{0,4}}"
 _REPEATED = rf"[两俩二三四五六2-6]个[{_D}]"
 _ONE = rf"(?:{_REPEATED}|[{_D}])"
 _CLOSE = rf"(?:[{_SOFT}](?=[{_D}{_SOFT}]))"
-_SPOKEN = re.compile(rf"(?:[要妖腰夭吆](?=[{_D}]{{3}}))?{_ONE}(?:(?:{GAP}|{_CLOSE}{{1,2}}){_ONE})*(?:[洞拐勾]+(?![一-鿿]))?")
+_SPOKEN = re.compile(
+    rf"(?:[要妖腰夭吆](?=[{_D}]{{3}}))?{_ONE}(?:(?:{GAP}|{_CLOSE}{{1,2}}){_ONE})*(?:[洞拐勾]+(?![一-鿿]))?"
+)
 _TOKEN = re.compile(rf"(?P<times>[两俩二三四五六2-6])个(?P<repeated>[{_D}])|(?P<digit>[{_D}{_SOFT}])")
 _VALUE = {**DIGIT_OF, **dict.fromkeys("要妖腰夭吆", "1"), "俩": "2"}
 

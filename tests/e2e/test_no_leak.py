@@ -34,17 +34,27 @@ from tests.stack import publish_examples, rows, running_stack, wait_for_outcomes
 
 SHORTEST_SECRET = 6
 """So many characters in a row of what was said are no coincidence in a log."""
+SHORTEST_NUMBER = 8
+"""Six digits in a row are one now and then: in microseconds, in check sums."""
 
 CUSTOMER_NUMBER = "13912345678"
 POISON_NUMBER = "13987654321"
 POISON_WORDS = "司马相如的卡号是六二二五七六八九"
 NAMES = ("欧阳锋霜", "慕容复燕", "独孤求败组", "端木赐与", "宇文成都队")
 PII_CALL = "s07_finance_pii"
+AS_DIGITS = str.maketrans("零一二三四五六七八九幺", "01234567891")
+"""Recognisers write a number that is read out in digits or in characters."""
 
 
 def windows(text: str) -> set[str]:
-    """Every run of `SHORTEST_SECRET` characters: whatever longer piece of the text leaks holds one of them."""
-    return {text[start : start + SHORTEST_SECRET] for start in range(len(text) - SHORTEST_SECRET + 1)}
+    """Every run of as many characters as no coincidence is: whatever longer piece leaks holds one of them."""
+    pieces = {piece for piece in runs(text, SHORTEST_SECRET) if not piece.isdecimal()}
+    return pieces | {piece for piece in runs(text, SHORTEST_NUMBER) if piece.isdecimal()}
+
+
+def runs(text: str, length: int) -> set[str]:
+    """Every run of so many characters."""
+    return {text[start : start + length] for start in range(len(text) - length + 1)}
 
 
 def forms(secret: str) -> set[str]:
@@ -79,7 +89,7 @@ class TestTheScanner:
 
     def test_it_finds_a_number(self) -> None:
         assert leaks("customer 13912345678 refused", windows(CUSTOMER_NUMBER))
-        assert leaks("customer …345678", windows(CUSTOMER_NUMBER))
+        assert leaks("customer …12345678", windows(CUSTOMER_NUMBER))
 
     def test_it_is_quiet_where_nothing_leaks(self) -> None:
         line = "2026-11-22 13:37:13.580Z WARNING streams.stage: listen: calls.ended.v1/0/2 becomes a dead letter"
@@ -165,7 +175,7 @@ class Flow:
         self.secrets |= {*NAMES, *windows(CUSTOMER_NUMBER), *windows(POISON_NUMBER), *windows(POISON_WORDS)}
         for call_id in call_ids:
             for turn in example_calls()[call_id].turns:
-                self.secrets |= windows(turn.text)
+                self.secrets |= windows(turn.text) | windows(turn.text.translate(AS_DIGITS))
         for row in rows(self.stack, "SELECT text FROM segments"):
             self.secrets |= windows(row["text"])
         recordings = RecordingStore(object_store_from(self.stack.settings), 1)
@@ -224,7 +234,8 @@ class TestRunningStack:
         assert call["crm"] == {NAMES[3]: NAMES[1]}
         text = rows(flow.stack, "SELECT text FROM transcripts WHERE text LIKE '%银行卡%'")
         assert len(text) == 1
-        assert any(secret.isdigit() for secret in windows(text[0]["text"])), "the card number was recognised as digits"
+        assert "62220212" in flow.secrets, "the card number that is read out, in digits"
+        assert text[0]["text"][:SHORTEST_SECRET] in flow.secrets
         steps = {row["step"] for row in rows(flow.stack, "SELECT step FROM dead_letters")}
         assert steps == {"listen", "judge", "store"}
         assert len(flow.secrets) > 100

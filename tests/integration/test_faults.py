@@ -5,6 +5,7 @@ what an undisturbed run of the same recordings left there, and no lag, so that t
 """
 
 import os
+import resource
 import shutil
 import signal
 import subprocess
@@ -118,18 +119,12 @@ class Pipeline:
         self.stack.supervisor.kill(name)
         assert not runs(pid)
 
-    @contextmanager
-    def object_store_out_of_order(self) -> Iterator[None]:
-        """It fails to answer, as a disk with errors would."""
-        bucket = self.stack.settings.folder_root / self.stack.settings.store_bucket
-        aside = bucket.with_name("aside")
-        bucket.rename(aside)
-        bucket.symlink_to(bucket)  # a link to itself can neither be followed nor called absent
-        try:
-            yield
-        finally:
-            bucket.unlink()
-            aside.rename(bucket)
+    def take_the_object_store_from(self, name: str) -> None:
+        """That child opens no file any more until it is started again; what is open, stays so: log and sockets."""
+        pid = self.stack.supervisor.pid(name)
+        assert pid is not None
+        _, most = resource.prlimit(pid, resource.RLIMIT_NOFILE)
+        resource.prlimit(pid, resource.RLIMIT_NOFILE, (0, most))
 
     def log(self, name: str) -> str:
         return self.stack.supervisor.log_file(name).read_text()
@@ -266,11 +261,11 @@ def test_an_undisturbed_run_has_something_of_everything(pipeline: Pipeline) -> N
 
 def test_listen_is_killed_while_the_object_store_lets_it_wait(pipeline: Pipeline) -> None:
     calls = pipeline.publish_into_mid_flow("listen-killed")
-    with pipeline.object_store_out_of_order():
-        pipeline.wait_until(lambda: "waits, the object store" in pipeline.log("listen-0"), "listen to wait")
-        # Time for the offset of the call under way to be committed, which it must not be.
-        time.sleep(3 * COMMIT_INTERVAL_S)
-        pipeline.kill("listen-0")
+    pipeline.take_the_object_store_from("listen-0")
+    pipeline.wait_until(lambda: "waits, the object store" in pipeline.log("listen-0"), "listen to wait")
+    # Time for the offset of the call under way to be committed, which it must not be.
+    time.sleep(3 * COMMIT_INTERVAL_S)
+    pipeline.kill("listen-0")
     pipeline.wait_until_all_is_done(calls)
     assert_as_if_undisturbed(pipeline, calls)
 

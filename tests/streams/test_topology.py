@@ -181,6 +181,21 @@ class TestWhatCouldNotBeHeard:
         assert (undecodable.outcome, undecodable.outcome_reason) == ("bad_audio", "undecodable")
         assert transcript_in(listening.hear(engine, listening.call(SPEECH))).outcome is None
 
+    def test_may_be_corrected_in_all_but_the_end_of_the_call_under_which_its_rows_are_filed(
+        self, listening: Listening
+    ) -> None:
+        engine = ScriptedEngine()
+        listening.hear(engine, listening.call(NO_SOUND))
+        letter = DeadLetter.decode(listening.hear(engine, listening.call(SPEECH, ended_at=NOW + timedelta(1))).value)
+        assert letter.exception_class == "ConflictingCallError"
+        assert letter.problems == ("ended_at: another than in the event with this call_id before",)
+
+    def test_does_not_replace_what_another_recogniser_heard_before(self, listening: Listening) -> None:
+        call = listening.call(SPEECH)
+        first = listening.hear(ScriptedEngine(), call)
+        listening.folder.put(listening.folder.key_of(call.audio.uri), b"")
+        assert listening.hear(NewerEngine(), call) == first
+
     def test_keeps_what_is_known_of_the_engine_and_the_event(self, listening: Listening) -> None:
         engine = ScriptedEngine()
         call = listening.call(NO_SOUND)

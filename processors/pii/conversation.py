@@ -1,0 +1,284 @@
+"""Numbers in a conversation: who was asked for what, over turns, pauses and corrections."""
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+
+from processors.pii.asking import OTHER_NUMBER, Mention, Topic, is_back_channel, mentions, moves_on
+from processors.pii.digit_kinds import (
+    COMPLETE_DIGITS,
+    DIGIT_KINDS,
+    Kind,
+    is_service_number,
+    is_shared_service_number,
+    kind_asked,
+    kind_unasked,
+)
+from processors.pii.digit_runs import GAP, DigitRun, digit_runs, expected_digit_runs
+from schemas.call_ended import Role
+from schemas.pii import PiiKind
+
+PATIENCE_MS = 120_000
+"""So long after it was asked for, or after its last digit, a number is still expected."""
+
+PATIENCE_TURNS = 4
+"""So many turns may be about something else before an answer is no longer expected."""
+
+UNFINISHED_TURNS = 3
+"""The same for a number of which only a part was said; after a whole one, the first such turn ends it."""
+
+LINKED_PAUSE_MS = 8_000
+"""Digits of one speaker with at most this much, and nothing but back-channels, between them are one number."""
+
+_FEWEST_DIGITS = 3
+_FEWEST_REPEATED = 4
+
+_LAST_X = re.compile(rf"{GAP}(?:大写的?)?(?:x|叉|[艾爱埃哎]克斯|[差插](?=$|[^一-鿿]))(?![a-z])")
+_ONLY_X = re.compile(r"[\s,.。]*(?:(?:最后|后面|尾号)[是一位个]*)?(?:大写的?)?(?:x|叉|[艾爱埃哎]克斯)[\s,.。啊]*")
+_EXTENSION = re.compile(r"[\s,、.-]*(?:转接?|分机号?|转分机号?)[是:\s,]*[0-9零〇一二三四五六七八九幺]{1,6}")
+_SERVICE_BEFORE = re.compile(r"(?:打|拨|热线|客服|致电|短信|发送|发|投诉|咨询|联系|找)[^,。]{0,6}$")
+_AMOUNT_BEFORE = re.compile(
+    r"(?:刷了?|花了?|转了?|扣了?|付了?|存了?|取了?|余额|价格|金额|限额|额度|积分|共|收了?|充了?|消费了?|退了?|才|差|欠|满|减|价|费|卖|买了?)[是:为]?\s*$"
+)
+_OTHER_BEFORE = re.compile(r"(?:型|款|版本|代号|第)\s*$")
+_NUMBER_ONLY = re.compile(rf"(?:{GAP}|[嗯啊哦呃对是好的喂尾号后四位前面最后]|\d|\W)*")
+_MAX_AMOUNT_DIGITS = 7
+
+
+@dataclass(frozen=True)
+class Line:
+    """One segment as it is read here: its folded text, who says it and when."""
+
+    text: str
+    role: Role
+    start_ms: int
+    end_ms: int
+
+
+@dataclass(frozen=True)
+class Piece:
+    """Characters `start` to `end` of line `line` that hold digits of a number."""
+
+    line: int
+    start: int
+    end: int
+    digits: str
+    topics: frozenset[Topic]
+    named_here: bool
+
+
+@dataclass(frozen=True)
+class Number:
+    """One number with the pieces that it was said in."""
+
+    kind: PiiKind
+    confidence: float
+    pieces: tuple[Piece, ...]
+
+    @property
+    def digits(self) -> str:
+        """All its digits, as heard."""
+        return "".join(piece.digits for piece in self.pieces)
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What was asked for while each line was said, and the personal numbers of the conversation."""
+
+    asked: tuple[frozenset[Topic], ...]
+    numbers: tuple[Number, ...]
+
+
+@dataclass
+class _Expected:
+    """An answer that is waited for."""
+
+    asked_by: Role
+    touched_ms: int
+    digits: int = 0
+    turns: int = 0
+
+
+@dataclass
+class _Listener:
+    """Walks through the lines and knows what is expected."""
+
+    expected: dict[Topic, _Expected] = field(default_factory=dict)
+
+    def open_for(self, line: Line) -> frozenset[Topic]:
+        for topic in [topic for topic, one in self.expected.items() if line.start_ms - one.touched_ms > PATIENCE_MS]:
+            del self.expected[topic]
+        return frozenset(self.expected)
+
+    def heard(self, line: Line, named: Sequence[Mention], pieces: Sequence[Piece]) -> None:
+        for piece in pieces:
+            self._answered(line, piece)
+        if named:
+            self._named(line, named, pieces)
+        elif not pieces:
+            self._went_on(line)
+
+    def _named(self, line: Line, named: Sequence[Mention], pieces: Sequence[Piece]) -> None:
+        """What was named last replaces what was expected; several things asked for in one turn are all expected."""
+        after_digits = [mention for mention in named if all(mention.start >= piece.end for piece in pieces)]
+        current = {mention.topic for mention in after_digits or named[-1:]}
+        digits = sum(len(piece.digits) for piece in pieces if piece.start >= named[-1].end)
+        if len(current) > 1 or not pieces or named[-1].topic not in self.expected:
+            kept = {t: one for t, one in self.expected.items() if t in current or t not in (*DIGIT_KINDS, OTHER_NUMBER)}
+            self.expected = kept
+        for topic in current:
+            one = self.expected.get(topic)
+            if one is None or not digits:
+                self.expected[topic] = _Expected(line.role, line.end_ms, digits)
+
+    def _answered(self, line: Line, piece: Piece) -> None:
+        for topic in piece.topics:
+            one = self.expected.get(topic)
+            if one is not None:
+                one.digits += len(piece.digits)
+                one.touched_ms = line.end_ms
+                one.turns = 0
+
+    def _went_on(self, line: Line) -> None:
+        if not moves_on(line.text):
+            return
+        for topic, one in list(self.expected.items()):
+            one.turns += 1
+            if one.turns >= _patience(topic, one.digits):
+                del self.expected[topic]
+
+
+def _patience(topic: Topic, digits: int) -> int:
+    if not digits:
+        return PATIENCE_TURNS
+    return 1 if topic == OTHER_NUMBER or digits >= COMPLETE_DIGITS.get(topic, 1) else UNFINISHED_TURNS
+
+
+def read(lines: Sequence[Line]) -> Reading:
+    """Everything that was asked for and every personal number in the lines, which are in order of time."""
+    listener = _Listener()
+    asked: list[frozenset[Topic]] = []
+    pieces: list[Piece] = []
+    for number, line in enumerate(lines):
+        opened = listener.open_for(line)
+        named = list(mentions(line.text))
+        found = list(_pieces(number, line.text, opened, named))
+        found.extend(_lone_x(number, line.text, listener.expected.get("resident_id"), found))
+        listener.heard(line, named, found)
+        asked.append(opened)
+        pieces.extend(found)
+    numbers = [number for group in _linked(lines, pieces) if (number := _number(lines, group)) is not None]
+    return Reading(tuple(asked), (*numbers, *_said_again(pieces, numbers)))
+
+
+def _pieces(number: int, text: str, opened: frozenset[Topic], named: Sequence[Mention]) -> Iterator[Piece]:
+    """Digits of one line with what they may be: governed by the topic named before them, else by what is expected."""
+    expected = list(expected_digit_runs(text)) if opened or named else []
+    plain = list(digit_runs(text))
+    places = [mention.start for mention in named] + [len(text) + 1]
+    for region, (begin, end) in enumerate(zip([0, *places], places, strict=False)):
+        topics = frozenset({named[region - 1].topic}) if region else opened
+        for run in expected if topics else plain:
+            if begin <= run.start < end and not _is_other(text, run, topics):
+                yield _piece(number, text, run, topics, named_here=region > 0)
+
+
+def _piece(number: int, text: str, run: DigitRun, topics: frozenset[Topic], *, named_here: bool) -> Piece:
+    """The run with the X of a resident ID or the extension of a telephone."""
+    end, spelled = run.end, run.digits
+    last = _LAST_X.match(text, end) if "resident_id" in topics or len(spelled) == 17 else None
+    extension = _EXTENSION.match(text, end) if "fixed_phone" in topics or spelled.startswith("0") else None
+    if last and not spelled.endswith("X"):
+        end, spelled = last.end(), spelled + "X"
+    elif extension:
+        end = extension.end()
+    return Piece(number, run.start, end, spelled, topics, named_here)
+
+
+def _lone_x(number: int, text: str, expected: _Expected | None, found: Sequence[Piece]) -> Iterator[Piece]:
+    """The X that follows the seventeen digits in a turn of its own."""
+    if expected is not None and expected.digits and not found and _ONLY_X.fullmatch(text):
+        yield Piece(number, 0, len(text), "X", frozenset({"resident_id"}), named_here=False)
+
+
+def _is_other(text: str, run: DigitRun, topics: frozenset[Topic]) -> bool:
+    """Whether the digits are a service number, an amount, or part of a name of something."""
+    if is_shared_service_number(run.digits) and not topics & {"bank_card", "resident_id"}:
+        return True
+    before = text[max(0, run.start - 10) : run.start]
+    if is_service_number(run.digits) and _SERVICE_BEFORE.search(before):
+        return True
+    if len(run.digits) <= _MAX_AMOUNT_DIGITS and _AMOUNT_BEFORE.search(before):
+        return True
+    return len(run.digits) <= _FEWEST_DIGITS and _OTHER_BEFORE.search(before) is not None
+
+
+def _linked(lines: Sequence[Line], pieces: Sequence[Piece]) -> Iterator[list[Piece]]:
+    """Pieces that one speaker says one after the other, as groups."""
+    group: list[Piece] = []
+    for piece in pieces:
+        if group and not _continues(lines, group[-1], piece):
+            yield group
+            group = []
+        group.append(piece)
+    if group:
+        yield group
+
+
+def _continues(lines: Sequence[Line], last: Piece, piece: Piece) -> bool:
+    if last.topics != piece.topics or last.line == piece.line or piece.named_here:
+        return False
+    before, after = lines[last.line], lines[piece.line]
+    if before.role != after.role or after.start_ms - before.end_ms > LINKED_PAUSE_MS:
+        return False
+    between = [
+        before.text[last.end :],
+        after.text[: piece.start],
+        *(ln.text for ln in lines[last.line + 1 : piece.line]),
+    ]
+    return all(_is_pause(text) for text in between)
+
+
+_PAUSE = re.compile(GAP)
+
+
+def _is_pause(text: str) -> bool:
+    return is_back_channel(text) or _PAUSE.fullmatch(text) is not None
+
+
+def _number(lines: Sequence[Line], group: Sequence[Piece]) -> Number | None:
+    """The personal number that the pieces are, if they are one."""
+    spelled = "".join(piece.digits for piece in group)
+    kind = _kind(lines, group, spelled)
+    return None if kind is None else Number(kind.kind, kind.confidence, tuple(group))
+
+
+def _kind(lines: Sequence[Line], group: Sequence[Piece], spelled: str) -> Kind | None:
+    first = group[0]
+    kinds: set[PiiKind] = {
+        topic for topic in first.topics if topic != OTHER_NUMBER and topic not in ("name", "address")
+    }
+    if OTHER_NUMBER in first.topics:
+        shape = None if first.named_here and not kinds else kind_unasked(spelled, other_number_asked=not kinds)
+        return shape if shape is not None and (not kinds or shape.kind in kinds) else None
+    if not kinds:
+        return kind_unasked(spelled, other_number_asked=False)
+    digit_kinds = kinds & DIGIT_KINDS or kinds
+    if len(spelled) >= _FEWEST_DIGITS or all(_is_only_digits(lines[piece.line].text, piece) for piece in group):
+        return kind_asked(spelled, digit_kinds)
+    return None
+
+
+def _is_only_digits(text: str, piece: Piece) -> bool:
+    return _NUMBER_ONLY.fullmatch(text[: piece.start] + text[piece.end :]) is not None
+
+
+def _said_again(pieces: Sequence[Piece], numbers: Sequence[Number]) -> Iterator[Number]:
+    """Digits that repeat a part of a number: 尾号七八九零的那张卡."""
+    known = {piece for number in numbers for piece in number.pieces}
+    for piece in pieces:
+        if piece in known or len(piece.digits) < _FEWEST_REPEATED or OTHER_NUMBER in piece.topics:
+            continue
+        whole = next((number for number in numbers if piece.digits in number.digits), None)
+        if whole is not None:
+            yield Number(whole.kind, 0.6, (piece,))

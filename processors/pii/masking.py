@@ -1,0 +1,290 @@
+"""Masking: a transcript in, the same transcript with placeholders out, and where they stand."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from processors.pii.address import find_addresses
+from processors.pii.asking import Mention, Topic, mentions
+from processors.pii.conversation import Line, Number, Reading, read
+from processors.pii.digit_kinds import COMPLETE_DIGITS, DIGIT_KINDS
+from processors.pii.digit_runs import expected_digit_runs
+from processors.pii.email import find_emails
+from processors.pii.found import Found, fold
+from processors.pii.name import KnownNames, find_names
+from processors.pii.passport import find_passports
+from processors.pii.plate import find_plates
+from schemas.call_ended import Role
+from schemas.pii import PiiKind, PiiSpan
+from schemas.transcript import Rejected, Segment, Word
+
+PLACEHOLDER_OF: dict[PiiKind, str] = {
+    "bank_card": "银行卡",
+    "resident_id": "身份证",
+    "mobile": "手机号",
+    "fixed_phone": "固定电话",
+    "email": "邮箱",
+    "plate": "车牌",
+    "passport": "护照",
+    "address": "地址",
+    "name": "姓名",
+}
+UNTYPED_PLACEHOLDER = "[号码]"
+"""For digits in a text that is not believed, where nobody knows what they are."""
+
+MAX_KEPT_DIGITS = 4
+_FEWEST_UNTYPED_DIGITS = 3
+_SURE_LETTERS = 2
+
+
+@dataclass(frozen=True)
+class MaskSettings:
+    """How much of a number may stay: `keep_last` last digits by kind, none where a kind is not named.
+
+    Raises `ValueError` for a kind that is no number, and for more than four digits.
+    """
+
+    keep_last: Mapping[PiiKind, int] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        for kind, kept in self.keep_last.items():
+            if kind not in DIGIT_KINDS:
+                raise ValueError(f"keep_last: {kind} has no digits to keep")
+            if not 0 <= kept <= MAX_KEPT_DIGITS:
+                raise ValueError(f"keep_last: {kind} may keep 0 to {MAX_KEPT_DIGITS} digits")
+
+
+@dataclass(frozen=True)
+class Masked:
+    """The segments with placeholders, what they stand for in order of time, and the texts that were not believed."""
+
+    segments: tuple[Segment, ...]
+    spans: tuple[PiiSpan, ...]
+    rejected: tuple[Rejected, ...] = ()
+
+
+@dataclass(frozen=True)
+class _Place:
+    """Something found in the text of one segment, with what will stand there instead."""
+
+    kind: PiiKind
+    start: int
+    end: int
+    confidence: float
+    placeholder: str
+
+
+def mask(segments: Sequence[Segment], settings: MaskSettings, rejected: Sequence[Rejected] = ()) -> Masked:
+    """All segments of one call, in the order of their ids, with everything personal masked in text and words.
+
+    Ids, times, roles and confidences stay; the words still put together give the text. Rejected texts are masked
+    more broadly: every row of digits that is no amount or date, and the names of the call. Never raises.
+    """
+    lines = [Line(fold(segment.text), segment.role, segment.start_ms, segment.end_ms) for segment in segments]
+    reading = read(lines)
+    places, known = _find(lines, reading, settings)
+    masked: list[Segment] = []
+    spans: list[PiiSpan] = []
+    for segment, found in zip(segments, places, strict=True):
+        one, its_spans = _masked_segment(segment, found)
+        masked.append(one)
+        spans.extend(its_spans)
+    return Masked(
+        tuple(masked),
+        tuple(spans),
+        tuple(piece.model_copy(update={"text": _mask_loosely(piece.text, settings, known)}) for piece in rejected),
+    )
+
+
+def mask_text(text: str, settings: MaskSettings) -> str:
+    """One text without its conversation, masked broadly: also every row of three or more digits of unknown kind."""
+    return _mask_loosely(text, settings, KnownNames(()))
+
+
+def _mask_loosely(text: str, settings: MaskSettings, known: KnownNames) -> str:
+    folded = fold(text)
+    line = Line(folded, "unknown", 0, 0)
+    (places,), _ = _find([line], read([line]), settings)
+    taken = [*places, *(_named(found) for found in known.find(folded))]
+    taken.extend(
+        _Place("bank_card", run.start, run.end, 0, UNTYPED_PLACEHOLDER)
+        for run in expected_digit_runs(folded)
+        if len(run.digits) >= _FEWEST_UNTYPED_DIGITS
+    )
+    masked, position = "", 0
+    for place in _without_overlaps(taken):
+        masked += text[position : place.start] + place.placeholder
+        position = place.end
+    return masked + text[position:]
+
+
+def _find(
+    lines: Sequence[Line], reading: Reading, settings: MaskSettings
+) -> tuple[tuple[tuple[_Place, ...], ...], KnownNames]:
+    """What is found in each line, without overlaps, and the names of the call."""
+    found: list[list[_Place]] = [[] for _ in lines]
+    for number in reading.numbers:
+        for line, place in _places_of(number, settings):
+            found[line].append(place)
+    names: list[str] = []
+    asked_by: dict[Topic, Role] = {}
+    for line, places, asked in zip(lines, found, reading.asked, strict=True):
+        named = list(mentions(line.text))
+        for one in _in_text(line, asked, named, asked_by):
+            places.append(_named(one))
+            if one.kind == "name" and one.confidence > 0.6:
+                names.append(line.text[one.start : one.end])
+        asked_by.update((mention.topic, line.role) for mention in named)
+    known = KnownNames(names)
+    for line, places in zip(lines, found, strict=True):
+        places.extend(_named(one) for one in known.find(line.text))
+    return tuple(_without_overlaps(places) for places in found), known
+
+
+def _in_text(
+    line: Line, asked: frozenset[Topic], named: Sequence[Mention], asked_by: Mapping[Topic, Role]
+) -> Iterator[Found]:
+    """What stands in one line by itself, given what was asked for before it and what it names."""
+    expects = {
+        topic: topic in asked and (line.role == "unknown" or asked_by.get(topic) != line.role)
+        for topic in ("name", "address")
+    }
+    expects.update({topic: topic in asked for topic in ("email", "plate", "passport")})
+    named_at = {mention.topic: mention.end for mention in named}
+    for topic, find in (
+        ("email", find_emails),
+        ("plate", find_plates),
+        ("passport", find_passports),
+        ("address", find_addresses),
+    ):
+        begin = 0 if expects[topic] else named_at.get(topic)  # type: ignore[call-overload]  # topics are literals
+        if begin is None:
+            yield from find(line.text, asked=False)
+            continue
+        yield from (one for one in find(line.text, asked=False) if one.start < begin)
+        yield from (_moved(one, begin) for one in find(line.text[begin:], asked=True))
+    yield from find_names(line.text, asked=expects["name"])
+
+
+def _moved(found: Found, offset: int) -> Found:
+    return Found(found.kind, found.start + offset, found.end + offset, found.confidence)
+
+
+def _named(found: Found) -> _Place:
+    return _Place(found.kind, found.start, found.end, found.confidence, f"[{PLACEHOLDER_OF[found.kind]}]")
+
+
+def _places_of(number: Number, settings: MaskSettings) -> Iterator[tuple[int, _Place]]:
+    """The pieces of a number; the last one of a whole number shows as many last digits as policy allows."""
+    name = PLACEHOLDER_OF[number.kind]
+    kept = settings.keep_last.get(number.kind, 0)
+    is_whole = len(number.digits) >= COMPLETE_DIGITS.get(number.kind, 0)
+    for piece in number.pieces:
+        shows = kept and is_whole and piece is number.pieces[-1]
+        placeholder = f"[{name}:{number.digits[-kept:]}]" if shows else f"[{name}]"
+        yield piece.line, _Place(number.kind, piece.start, piece.end, number.confidence, placeholder)
+
+
+def _without_overlaps(places: Sequence[_Place]) -> tuple[_Place, ...]:
+    """In order; where two overlap, the longer one covers both, so that nothing of either is left."""
+    merged: list[_Place] = []
+    for place in sorted(places, key=lambda place: (place.start, -place.end)):
+        last = merged[-1] if merged else None
+        if last is None or place.start >= last.end:
+            merged.append(place)
+            continue
+        longer = max(last, place, key=lambda one: (one.end - one.start, one.confidence))
+        merged[-1] = _Place(longer.kind, last.start, max(last.end, place.end), longer.confidence, longer.placeholder)
+    return tuple(merged)
+
+
+def _masked_segment(segment: Segment, places: Sequence[_Place]) -> tuple[Segment, tuple[PiiSpan, ...]]:
+    if not places:
+        return segment, ()
+    word_places = _word_places(segment)
+    spans: list[PiiSpan] = []
+    masked, position = "", 0
+    for place in places:
+        masked += segment.text[position : place.start]
+        start_ms, end_ms = _times(segment, word_places, place)
+        spans.append(
+            PiiSpan(
+                kind=place.kind,
+                segment_id=segment.segment_id,
+                role=segment.role,
+                start_ms=start_ms,
+                end_ms=end_ms,
+                start_char=len(masked),
+                end_char=len(masked) + len(place.placeholder),
+                confidence=place.confidence,
+                placeholder=place.placeholder,
+            )
+        )
+        masked += place.placeholder
+        position = place.end
+    masked += segment.text[position:]
+    words = tuple(_masked_words(segment, word_places, places))
+    return segment.model_copy(update={"text": masked, "words": words}), tuple(spans)
+
+
+_WordPlace = tuple[Word, int, int]
+
+
+def _word_places(segment: Segment) -> tuple[_WordPlace, ...]:
+    """Every word with its characters [start, end) in the text; none if the words do not put together to the text."""
+    together = "".join(word.text for word in segment.words)
+    lead = len(together) - len(together.lstrip())
+    if together.strip() != segment.text.strip():
+        return ()
+    position = -lead + len(segment.text) - len(segment.text.lstrip())
+    placed: list[_WordPlace] = []
+    for word in segment.words:
+        placed.append((word, position, position + len(word.text)))
+        position += len(word.text)
+    return tuple(placed)
+
+
+def _times(segment: Segment, words: Sequence[_WordPlace], place: _Place) -> tuple[int, int]:
+    """When it was said: the whole of every word that holds a part of it, else by its share of the text."""
+    holding = [word for word, start, end in words if start < place.end and end > place.start]
+    if holding:
+        return min(word.start_ms for word in holding), max(word.end_ms for word in holding)
+    length_ms, letters = segment.end_ms - segment.start_ms, max(1, len(segment.text))
+    # A letter more on either side: digits take longer than their share.
+    start_ms = segment.start_ms + length_ms * max(0, place.start - 1) // letters
+    return start_ms, segment.start_ms + length_ms * min(letters, place.end + 1) // letters
+
+
+def _masked_words(segment: Segment, words: Sequence[_WordPlace], places: Sequence[_Place]) -> Iterator[Word]:
+    """The words, where those that hold a part of a place are one with its placeholder.
+
+    Letters of such a word that are not part of the place stay with the placeholder, so that the words still give the
+    text. Words that do not put together to the text are left out: what stands in them is not known.
+    """
+    index = 0
+    while index < len(words):
+        word, start, end = words[index]
+        held = [place for place in places if place.start < end and place.end > start]
+        if not held:
+            yield word
+            index += 1
+            continue
+        first = index
+        while index < len(words) and words[index][1] < held[-1].end:
+            index += 1
+            end = words[index - 1][2]
+            held = [place for place in places if place.start < end and place.end > start]
+        yield _merged_word(segment.text, [word for word, _, _ in words[first:index]], held, start, end)
+
+
+def _merged_word(text: str, words: Sequence[Word], places: Sequence[_Place], start: int, end: int) -> Word:
+    together = "".join(word.text for word in words)
+    masked, position = "", start
+    for place in places:
+        masked += together[position - start : place.start - start] + place.placeholder
+        position = place.end
+    return Word(
+        start_ms=min(word.start_ms for word in words),
+        end_ms=max(word.end_ms for word in words),
+        text=masked + together[position - start :],
+        confidence=sum(word.confidence for word in words) / len(words),
+    )
