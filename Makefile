@@ -3,6 +3,8 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
+# Most of the time of the larger tests is waiting: for group members to expire, for processes to start and stop.
+PARALLEL := -n 2 --dist loadfile
 
 .DEFAULT_GOAL := help
 .PHONY: help install demo up test test-kafka test-minio lint format bench contracts clean
@@ -26,10 +28,10 @@ up: $(STAMP) ## the same stack, kept: Apache Kafka on disk, ClickHouse, workers
 	@$(BIN)/callstream up
 
 test: $(STAMP) ## every test that needs no outside server
-	@$(BIN)/pytest -m "not kafka and not minio"
+	@$(BIN)/pytest $(PARALLEL) -m "not kafka and not minio"
 
 test-kafka: $(STAMP) ## the broker-facing tests and the end-to-end run on Apache Kafka
-	@$(BIN)/pytest -m kafka
+	@$(BIN)/pytest $(PARALLEL) -m kafka
 
 test-minio: $(STAMP) ## the object-store contract on a real MinIO server (built with Go)
 	@$(BIN)/pytest -m minio

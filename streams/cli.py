@@ -25,7 +25,6 @@ from streams.settings import CONFIG_VARIABLE, PREFIX, LoadedSettings, Settings, 
 EXIT_PROBLEM = 1
 EXIT_UNREACHABLE = 4
 EXIT_BUG = 70
-EXIT_INTERRUPTED = 130
 
 PLAIN_WIDTH = 140
 """Columns of a table that is not printed to a terminal."""
@@ -85,8 +84,6 @@ def _errors_as_sentences() -> Iterator[None]:
         _fail(str(error), error.exit_code)
     except RetryableError as error:
         _fail(str(error), EXIT_UNREACHABLE)
-    except KeyboardInterrupt:
-        _fail("interrupted", EXIT_INTERRUPTED)
     except Exception as error:
         # The text of an exception may hold what a caller said: its class and frames must do.
         _fail(f"this is a bug: {describe(error)}", EXIT_BUG)

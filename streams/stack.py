@@ -187,6 +187,7 @@ def worker_spec(stage: StageName, number: int, settings: Settings, *, restart: b
         ready_within_s=5,
         stop_grace_s=10,
         restart=restart,
+        stops_with_neighbours=True,
         # A settings file named by our own environment does not reach the child: it gets every value.
         env={CONFIG_VARIABLE: ""} | settings.environment(),
     )

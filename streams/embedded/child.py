@@ -6,12 +6,14 @@ request survives `exec`, but is not inherited by COMMAND's own children.
 
 import ctypes
 import os
+import signal
 import sys
 from collections.abc import Sequence
 from typing import NoReturn
 
 PR_SET_PDEATHSIG = 1
-SIGKILL = 9
+HELD_BACK = frozenset({signal.SIGINT, signal.SIGTERM})
+"""Signals that the parent holds back while it starts a child."""
 EXIT_USAGE = 64
 EXIT_ORPHAN = 75
 EXIT_NOT_EXECUTABLE = 126
@@ -28,7 +30,7 @@ def die_with_parent() -> None:
     """Have the kernel SIGKILL this process when the thread that forked it ends. Does nothing beside Linux."""
     if sys.platform != "linux":
         return
-    if ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) != 0:
+    if ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0) != 0:
         error = ctypes.get_errno()
         raise OSError(error, os.strerror(error))
 
@@ -39,6 +41,7 @@ def main(argv: list[str]) -> NoReturn:
         sys.exit(_complain("usage: python -m streams.embedded.child --parent PID -- COMMAND…", EXIT_USAGE))
     parent_pid, command = int(argv[1]), argv[3:]
     die_with_parent()
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, HELD_BACK)
     # After the request, not before it: a parent that died in between would never be noticed.
     if os.getppid() != parent_pid:
         sys.exit(_complain("the process that started this one is gone", EXIT_ORPHAN))

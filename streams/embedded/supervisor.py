@@ -17,12 +17,13 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from itertools import takewhile
 from pathlib import Path
 from types import FrameType, TracebackType
 from typing import Self
 
 from schemas.errors import EmbeddedStackError
-from streams.embedded.child import launcher_argv
+from streams.embedded.child import HELD_BACK, launcher_argv
 
 logger = logging.getLogger(__name__)
 
@@ -45,6 +46,8 @@ class ChildSpec:
     """From SIGTERM to SIGKILL."""
     restart: bool
     """Whether `Supervisor.check` starts it again; otherwise its death is a `ChildFailedError`."""
+    stops_with_neighbours: bool = False
+    """Whether it may stop while those that were started just before it stop, too."""
     env: Mapping[str, str] = field(default_factory=dict)
     """Added to the environment of this process."""
     cwd: Path | None = None
@@ -130,7 +133,9 @@ class Supervisor:
         """
         if spec.name in self._children:
             raise ValueError(f"there is a child named {spec.name} already")
-        self._children[spec.name] = self._spawn(spec)
+        # A child that was started and is not known yet would outlive an interruption.
+        with _signals_held_back():
+            self._children[spec.name] = self._spawn(spec)
         try:
             self._wait_until_ready(self._children[spec.name])
         except ChildFailedError:
@@ -196,13 +201,23 @@ class Supervisor:
     def stop(self) -> None:
         """Stop every child, the last one first: SIGTERM to its group, its grace, SIGKILL to whatever is left.
 
-        A second Ctrl-C or SIGTERM does not disturb it. Does nothing the second time.
+        Neighbours that may stop together get their SIGTERM together. A second Ctrl-C or SIGTERM does not disturb it.
+        Does nothing the second time.
         """
         with _undisturbed_by_signals():
             while self._children:
-                name = next(reversed(self._children))
-                _end(self._children[name])
-                del self._children[name]
+                for name in self._last_to_stop_together():
+                    _end(self._children[name])
+                    del self._children[name]
+
+    def _last_to_stop_together(self) -> list[str]:
+        """The names of the children that stop next; where they are several, SIGTERM is under way to each."""
+        newest_first = list(reversed(self._children))
+        together = list(takewhile(lambda name: self._children[name].spec.stops_with_neighbours, newest_first))
+        for name in together:
+            if not _has_ended(self._children[name].process):
+                _signal_group(self._children[name].process, signal.SIGTERM)
+        return together or newest_first[:1]
 
     def _spawn(self, spec: ChildSpec) -> _Child:
         if threading.get_ident() != self._thread_id:
@@ -223,9 +238,10 @@ class Supervisor:
         return _Child(spec, process, self._monotonic_s())
 
     def _respawn(self, child: _Child) -> None:
-        fresh = self._spawn(child.spec)
-        child.process, child.started_at_s = fresh.process, fresh.started_at_s
-        child.restart_at_s, child.wanted = None, True
+        with _signals_held_back():
+            fresh = self._spawn(child.spec)
+            child.process, child.started_at_s = fresh.process, fresh.started_at_s
+            child.restart_at_s, child.wanted = None, True
 
     def _wait_until_ready(self, child: _Child) -> None:
         deadline_s = self._monotonic_s() + child.spec.ready_within_s
@@ -316,6 +332,16 @@ def _end_in_words(exit_code: int) -> str:
         return f"was ended by {signal.Signals(-exit_code).name}"
     except ValueError:
         return f"was ended by signal {-exit_code}"
+
+
+@contextmanager
+def _signals_held_back() -> Iterator[None]:
+    """SIGINT and SIGTERM come when this ends. A child inherits that they are held back, and `child.py` undoes it."""
+    former = signal.pthread_sigmask(signal.SIG_BLOCK, HELD_BACK)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, former)
 
 
 @contextmanager

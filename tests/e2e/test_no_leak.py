@@ -208,11 +208,24 @@ def flow(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Flow]:
     with running_stack("tansu", tmp_path_factory.mktemp("stack"), settings) as stack:
         flow = Flow(stack)
         stack.announce()
+        store_log = stack.supervisor.log_file("store")
+        wait_until(
+            stack,
+            lambda: "store is ready" in store_log.read_text(encoding="utf-8"),
+            lambda: "store to be ready",
+        )
+        # What a database that is away does to the logs belongs to it.
+        stack.supervisor.kill("clickhouse")
+        stack.supervisor.stop_child("clickhouse")
         flow.publish_by_command(tmp_path_factory.mktemp("meta"))
         publish_examples(stack, ["s09"])
         flow.publish_poison()
-        # What a database that goes away in mid-flow does to the logs belongs to it.
-        stack.supervisor.kill("clickhouse")
+        wait_until(
+            stack,
+            lambda: "message(s) wait, ClickHouse" in store_log.read_text(encoding="utf-8"),
+            lambda: "store to notice that ClickHouse is away",
+        )
+        stack.supervisor.restart_child("clickhouse")
         call_ids = [PII_CALL, "s09_mono_logistics"]
         wait_for_outcomes(stack, call_ids)
         wait_until(

@@ -408,3 +408,31 @@ def test_a_launcher_that_is_called_wrongly_says_how(arguments: list[str]) -> Non
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == EXIT_USAGE
     assert "usage" in done.stderr
+
+
+def test_neighbours_that_may_stop_together_get_their_sigterm_together(supervisor: Supervisor, tmp_path: Path) -> None:
+    """Each waits for the other to be told as well: one after the other, neither would end by itself."""
+    waits_for_both = """
+import pathlib, signal, sys, time
+mine, other = (pathlib.Path(name) for name in sys.argv[1:3])
+signal.signal(signal.SIGTERM, lambda *_: mine.touch())
+mine.with_suffix(".ready").touch()
+while not (mine.exists() and other.exists()):
+    time.sleep(0.01)
+mine.with_suffix(".clean").touch()
+"""
+    places = [tmp_path / "first", tmp_path / "second"]
+    for mine, other in (places, reversed(places)):
+        supervisor.start(
+            ChildSpec(
+                name=mine.name,
+                argv=(sys.executable, "-c", waits_for_both, str(mine), str(other)),
+                ready=mine.with_suffix(".ready").exists,
+                ready_within_s=20,
+                stop_grace_s=20,
+                restart=False,
+                stops_with_neighbours=True,
+            )
+        )
+    supervisor.stop()
+    assert [place.with_suffix(".clean").exists() for place in places] == [True, True]
