@@ -1,12 +1,14 @@
 """`listen`: from the bytes of a recording to a transcript — what was said, by whom, when, or why it was not heard."""
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from processors.audio import ChannelSound, DecodeLimits, Recording, UnhearableError, decode
 from processors.chinese_script import ChineseScript, to_script
 from processors.hallucination import RejectedText, sift
+from processors.numbers import normalize
+from processors.pii.masking import MaskSettings, mask
 from processors.roles import infer_roles
 from processors.sound import (
     Frames,
@@ -29,6 +31,7 @@ from processors.voice_activity import (
 )
 from schemas.call_ended import CallEnded, Role
 from schemas.outcome import Outcome
+from schemas.pii import PiiKind
 from schemas.sound import ChannelMeasures, Overlap, Sound
 from schemas.transcript import AudioFacts, EngineIdentity, Interval, Rejected, Segment, Transcript, Word
 
@@ -47,6 +50,8 @@ class ListenSettings:
     max_call_ms: int
     crosstalk_gate_db: float
     chinese_script: ChineseScript
+    pii_keep_last: Mapping[PiiKind, int] = field(default_factory=dict)
+    """Kind of number → how many of its last digits stay readable; none of a kind that is not named."""
 
 
 @dataclass(frozen=True)
@@ -103,6 +108,9 @@ def listen(
     if roles is not None:
         speakers = tuple(replace(speaker, role=role) for speaker, role in zip(speakers, roles, strict=True))
     segments = tuple(_segment(number, speech, speakers[who]) for number, (who, speech) in enumerate(heard.believed))
+    rejected = tuple(_rejected(piece, speakers[who]) for who, piece in heard.rejected)
+    # From here on nothing holds a number or a name in clear (R72): what leaves this function is masked.
+    masked = mask(segments, MaskSettings(settings.pii_keep_last), rejected)
     work_s = stopwatch() - started_s
     return Transcript(
         tenant_id=call.tenant_id,
@@ -112,8 +120,9 @@ def listen(
         language_confidence=heard.language_confidence,
         engine=listener,
         audio=facts,
-        segments=segments,
-        rejected=tuple(_rejected(piece, speakers[who]) for who, piece in heard.rejected),
+        segments=tuple(_with_numbers(segment) for segment in masked.segments),
+        rejected=masked.rejected,
+        pii=masked.spans,
         speech=_speech_per_role(speakers),
         roles_inferred=roles is not None,
         sound=_sound(channels, speakers, segments, facts.duration_ms),
@@ -129,8 +138,15 @@ def listener_of(engine: SpeechEngine, settings: ListenSettings) -> EngineIdentit
         "crosstalk_gate_db": settings.crosstalk_gate_db,
         "min_call_ms": settings.min_call_ms,
         "max_call_ms": settings.max_call_ms,
+        "pii_keep_last": ",".join(f"{kind}:{kept}" for kind, kept in sorted(settings.pii_keep_last.items())),
     }
     return engine.identity.model_copy(update={"settings": {**engine.identity.settings, **ours}})
+
+
+def _with_numbers(segment: Segment) -> Segment:
+    """The segment with its text in digits as well, where that says it otherwise."""
+    in_digits = normalize(segment.text).text
+    return segment if in_digits == segment.text else segment.model_copy(update={"text_in_digits": in_digits})
 
 
 def unheard(

@@ -23,6 +23,7 @@ DIGIT_OF: dict[str, str] = {
 """Everything that stands for one digit. 幺, 洞, 拐, 勾 are how digits are read out where they must not be mistaken."""
 
 _UNIT_OF = {"十": 10, "百": 100, "千": 1_000, "拾": 10, "佰": 100, "仟": 1_000}
+_MOST_DIGITS = 18
 _GROUP_OF = {"万": 10_000, "亿": 100_000_000}
 
 
@@ -47,8 +48,9 @@ class NormalizedText:
 def normalize(text: str) -> NormalizedText:
     """The text with its numbers in digits. Never raises; what cannot be read as a number stays as it stands.
 
-    一千二百三十四块五 → 1234.5元, 三百五 → 350, 百分之六 → 6%, 二零二六年三月二号 → 2026年3月2日, 下午三点半 → 下午3点半,
-    幺三八零零 → 13800, 13八 → 138, 两个半小时 → 2.5小时, 八五折 → 8.5折. Amounts in 块 become 元.
+    一千二百三十四块五 → 1234.5元, 三百五 → 350, 百分之六 → 6%, 二零二六年三月二号 → 2026年3月2日;
+    下午三点半 → 下午3点半, 幺三八零零 → 13800, 13八 → 138, 两个半小时 → 2.5小时, 八五折 → 8.5折.
+    Amounts in 块 become 元.
     """
     written: list[str] = []
     offsets: list[int] = []
@@ -68,7 +70,7 @@ def cardinal(spoken: str) -> int | None:
     if not spoken:
         return None
     if all(letter in DIGIT_OF for letter in spoken):
-        return int(digits(spoken))
+        return int(digits(spoken)) if len(spoken) <= _MOST_DIGITS else None
     total = 0
     section = ""
     largest = 10**16
@@ -134,7 +136,7 @@ def _count(pending: str) -> int | None:
     """One spoken digit, or any written number; two digits spoken in a row are a rough number (三四百)."""
     if len(pending) == 1 and pending in DIGIT_OF:
         return int(DIGIT_OF[pending])
-    return int(pending) if pending.isascii() and pending.isdigit() else None
+    return int(pending) if pending.isascii() and pending.isdigit() and len(pending) <= _MOST_DIGITS else None
 
 
 _D = "0-9０-９零〇一二三四五六七八九"
@@ -160,7 +162,10 @@ _IDIOMS = "|".join(
         r"第[零〇一二三四五六七八九十百千万两]+",
     )
 )
-_ROUGH = r"(?:(?:一二|一两|二三|两三|三四|三五|四五|五六|六七|七八|八九)(?=[十百千万亿个天次年月号件块元岁点周小分毛名位人])[十百千万亿]?)"
+_ROUGH = (
+    r"(?:(?:一二|一两|二三|两三|三四|三五|四五|五六|六七|七八|八九)"
+    r"(?=[十百千万亿个天次年月号件块元岁点周小分毛名位人])[十百千万亿]?)"
+)
 _YEAR = rf"(?P<year>[{_D}幺]{{2,4}})年(?!级|代)(?:(?P<year_month>{_N})月(?:(?P<year_day>{_N})[号日])?)?"
 _DATE = rf"(?P<month>{_N})月(?P<day>{_N})[号日]"
 _PERCENT = rf"(?P<per>百|千)分之(?P<share>{_N}(?:点[{_D}]+)?)|百分之?(?P<hundred>百)"
@@ -170,7 +175,10 @@ _MONEY = (
     rf"(?:(?P<jiao>[一二三四五六七八九0-9])(?:(?:毛|角)(?:(?P<fen>[一二三四五六七八九0-9])分?)?)?(?!{_MEASURES}|[{_D}十百千万]))?"
     r"(?P<money>钱)?"
 )
-_SMALL_MONEY = r"(?P<only_jiao>[一二三四五六七八九两0-9])(?:毛|角)(?:(?P<only_fen>[一二三四五六七八九0-9])分?)?钱?(?![一-鿿]?[色落度])"
+_SMALL_MONEY = (
+    r"(?P<only_jiao>[一二三四五六七八九两0-9])(?:毛|角)(?:(?P<only_fen>[一二三四五六七八九0-9])分?)?钱?"
+    r"(?![一-鿿]?[色落度])"
+)
 _TIME = (
     rf"(?P<day_part>{_DAY_PART})?(?P<hour>{_N}){_HOURS}"
     rf"(?:(?P<minute>零?{_N})(?P<minutes>分)(?!之)|(?P<quarter>[一三]刻)|(?P<whole>半|钟|整|多|左右|之前|以前|之后|以后))"
@@ -180,7 +188,8 @@ _DECIMAL = rf"(?P<whole_part>{_N}){_HOURS}(?P<decimals>[{_D}]+)(?P<scale>[万亿
 _WRITTEN_SCALE = r"(?P<written>\d+\.\d+)(?P<written_scale>[万亿])"
 _HALF = rf"(?P<halved>{_N})个半(?=小时|钟头|月|星期|学期|工作日)"
 _DISCOUNT = r"(?P<discount>[一二三四五六七八九]{2})折"
-_CALL_SIGNS = rf"(?P<signs>[{_D}两幺洞拐勾]*(?:[{_D}][{_D}两幺洞拐勾]|[{_D}两幺洞拐勾][{_D}]|幺[幺洞拐勾])[{_D}两幺洞拐勾]*)(?![十百千万亿])"
+_SIGN = rf"[{_D}两幺洞拐勾]"
+_CALL_SIGNS = rf"(?P<signs>(?<!{_SIGN}){_SIGN}*(?:[{_D}]{_SIGN}|{_SIGN}[{_D}]|幺[幺洞拐勾]){_SIGN}*)(?![十百千万亿])"
 _BARE = rf"(?P<bare>{_N})"
 
 _NUMBER = re.compile(
@@ -256,7 +265,7 @@ def _day(month: str, day: str | None) -> str | None:
 def _year(match: re.Match[str]) -> str | None:
     year = digits(match["year"])
     spoken = match["year"]
-    if len(spoken) == 2 and (cardinal(spoken) is None or match["year_month"] is None and "零" not in spoken):
+    if len(spoken) == 2 and (cardinal(spoken) is None or (match["year_month"] is None and "零" not in spoken)):
         return None
     month = _day(match["year_month"], match["year_day"]) if match["year_month"] else ""
     return None if month is None else f"{year}年{month}"
@@ -351,7 +360,7 @@ def _bare(match: re.Match[str]) -> str | None:
     value = cardinal(spoken)
     if value is None:
         return None
-    if len(spoken) > 1 or spoken.isdigit() and spoken.isascii():
+    if len(spoken) > 1 or (spoken.isdigit() and spoken.isascii()):
         return str(value)
     following = match.string[match.end() :]
     if _RANGE.match(following):

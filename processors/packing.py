@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from processors.gain import levelled
 from processors.speech import SAMPLES_PER_MS, Samples, SpeechClip
 
 # Measured with Whisper base on two-channel calls and read Mandarin: one clip in a full window costs three
@@ -47,6 +48,10 @@ class Window:
         return self.places[-1].end_offset_ms + GAP_MS
 
     def samples(self) -> Samples:
+        """The sound of the window as a recogniser hears it: its speech at one level (`processors.gain`)."""
+        return levelled(self.recorded())
+
+    def recorded(self) -> Samples:
         """The sound of the window; each clip with a little of what lies around it in the recording."""
         window = np.zeros(self.duration_ms * SAMPLES_PER_MS, dtype=np.float32)
         for place in self.places:

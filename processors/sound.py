@@ -11,9 +11,10 @@ from processors.audio import Pcm
 from schemas.sound import LEAST_DBFS, AudioQuality, QualityDoubt
 from schemas.transcript import Interval
 
-FRAME_MS = 20
+# The shortest of which every common sample rate, 11,025 Hz included, has a whole number of samples.
+FRAME_MS = 40
 _FRAMES_PER_SECOND = 1000 // FRAME_MS
-_BLOCK_FRAMES = 3_000
+_BLOCK_FRAMES = 2_000
 _FULL_SCALE = 32768.0
 
 # A flat top: three samples in a row within 1 % of the highest of the channel. Where that is below a quarter of full
@@ -25,7 +26,7 @@ _NOISY_SNR_DB = 10.0
 _QUIET_DBFS = -45.0
 _LITTLE_SPEECH_MS = 3_000
 _NOISE_PERCENTILE = 25
-_LEAST_PAUSE_FRAMES = 25
+_LEAST_PAUSE_FRAMES = 12
 
 # Two speakers who follow each other closely overlap by what voice activity adds on both sides (50 ms each).
 _LEAST_OVERLAP_MS = 150
@@ -38,7 +39,7 @@ Flags = NDArray[np.bool_]
 
 @dataclass(frozen=True)
 class Frames:
-    """A channel in frames of 20 ms: mean energy of each (1 is full scale), and how many samples lie on a flat top."""
+    """A channel in frames of 40 ms: mean energy of each (1 is full scale), and how many samples lie on a flat top."""
 
     energies: Energies
     flat_tops: NDArray[np.uint16]

@@ -9,6 +9,7 @@ from schemas.call_ended import CallEnded, Role
 from schemas.interval import Interval as Interval
 from schemas.message import Identifier, Message, Record, ShortText, TenantId, UtcDatetime
 from schemas.outcome import Outcome
+from schemas.pii import PiiSpan
 from schemas.sound import Sound
 
 
@@ -29,6 +30,10 @@ class Segment(Interval):
     words: tuple[Word, ...] = ()
     confidence: float = Field(
         ge=0, le=1, description="mean confidence of the words; of the segment where there are none"
+    )
+    text_in_digits: str | None = Field(
+        default=None,
+        description="the text with numbers, amounts and dates in digits, where text says them otherwise",
     )
 
 
@@ -88,6 +93,9 @@ class Transcript(Message):
         default=False, description="the event did not say who speaks on which channel; told by what was said"
     )
     sound: Sound | None = None
+    pii: tuple[PiiSpan, ...] = Field(
+        default=(), description="where something personal was said; in texts and words a placeholder stands for it"
+    )
     real_time_factor: float | None = Field(
         default=None, ge=0, description="seconds of work (decoding, VAD, recognition) per second of recording"
     )

@@ -8,7 +8,7 @@ import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Annotated, Literal, Self, cast
 from urllib.parse import urlsplit
 
 from pydantic import (
@@ -22,9 +22,11 @@ from pydantic import (
     field_validator,
     model_validator,
 )
-from pydantic_core import ErrorDetails
+from pydantic_core import ErrorDetails, PydanticCustomError
 
+from processors.pii.digit_kinds import DIGIT_KINDS
 from schemas.errors import OperatorError
+from schemas.pii import PiiKind
 
 PREFIX = "CALLSTREAM_"
 CONFIG_VARIABLE = "CALLSTREAM_CONFIG"
@@ -111,6 +113,10 @@ class Settings(BaseModel):
     )
     whisper_beam_size: int = Field(default=5, ge=1, le=20, description="beam of the decoder")
     whisper_batch_size: int = Field(default=8, ge=1, le=128, description="windows of up to 30 s decoded together")
+    pii_keep_last: str = Field(
+        default="",
+        description="last digits that stay readable, by kind: bank_card:4,mobile:4; none of a kind that is not named",
+    )
     chinese_script: Literal["simplified", "traditional", "as_heard"] = Field(
         default="simplified", description="the script of every transcript"
     )
@@ -193,6 +199,21 @@ class Settings(BaseModel):
                 "kafka_sasl_password"
             )
         return self
+
+    @field_validator("pii_keep_last")
+    @classmethod
+    def _names_kinds_and_digits(cls, text: str) -> str:
+        for part in filter(None, text.split(",")):
+            kind, _, kept = part.partition(":")
+            if kind.strip() not in DIGIT_KINDS or kept.strip() not in ("0", "1", "2", "3", "4"):
+                raise PydanticCustomError("pii_keep_last", "write it as bank_card:4,mobile:4, at most four digits each")
+        return text
+
+    @property
+    def pii_keep_last_by_kind(self) -> dict[PiiKind, int]:
+        """Kind of number → how many of its last digits stay readable."""
+        parts = [part.partition(":") for part in filter(None, self.pii_keep_last.split(","))]
+        return {cast(PiiKind, kind.strip()): int(kept) for kind, _, kept in parts}
 
     @property
     def folder_root(self) -> Path:

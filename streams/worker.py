@@ -121,6 +121,7 @@ def listen_settings(settings: Settings) -> ListenSettings:
         max_call_ms=settings.max_call_minutes * 60_000,
         crosstalk_gate_db=settings.crosstalk_gate_db,
         chinese_script=settings.chinese_script,
+        pii_keep_last=settings.pii_keep_last_by_kind,
     )
 
 

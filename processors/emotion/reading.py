@@ -7,18 +7,19 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+AGITATED_CLASS: Final = "angry"
 VALENCE_OF_CLASS: Final[Mapping[str, float]] = {
     "angry": -0.8,
     "fear": -0.6,
     "sad": -0.8,
+    "calm": 0.0,
     "neutral": 0.0,
+    "other": 0.0,
     "surprise": 0.1,
     "happy": 0.9,
-    "agitated": -0.8,
-    "calm": 0.0,
 }
-"""How pleasant each class is, −1…1: the places of the basic emotions on the pleasure axis (J. Russell, A circumplex
-model of affect, 1980), rounded; `agitated` and `calm` are for data that knows no more than these two."""
+"""The classes of heads and how pleasant each is, −1…1: the places of the basic emotions on the pleasure axis
+(J. Russell, A circumplex model of affect, 1980), rounded. `calm` and `other` are for data that knows no more."""
 
 
 @dataclass(frozen=True)
@@ -35,12 +36,11 @@ class HeadReading:
 
 
 def reading_of(scores: NDArray[np.float32], classes: tuple[str, ...], agitated_share: float) -> HeadReading:
-    """The reading of a linear model: `scores` are the log odds of agitated, then one score for each class."""
-    relative = np.exp(scores[1:] - scores[1:].max()) if classes else scores[1:]
-    probabilities = relative / relative.sum() if classes else relative
-    by_class = dict(zip(classes, probabilities.tolist(), strict=True))
+    """The reading of a linear model with one score for each class (softmax); one of the classes is `angry`."""
+    relative = np.exp(scores - scores.max())
+    by_class = dict(zip(classes, (relative / relative.sum()).tolist(), strict=True))
     return HeadReading(
-        evidence=float(scores[0]) - log_odds(agitated_share),
+        evidence=log_odds(by_class[AGITATED_CLASS]) - log_odds(agitated_share),
         valence=sum(VALENCE_OF_CLASS[name] * probability for name, probability in by_class.items()),
         classes=by_class,
     )

@@ -1,6 +1,5 @@
 """Emotion from sound: what the recogniser's encoder made of a segment and its prosody, seen against its speaker."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -47,45 +46,53 @@ class SpeakerPrior:
     """What is expected of a speaker before the first word, and how soon the speaker's own segments count for more.
 
     `mean` is that of the speakers in training, `spread` the standard deviation of segments around their own speaker;
-    both have one number for each feature. `strength` is how many segments the prior is worth.
+    both have one number for each feature. The strengths say how many segments each of the two is worth.
     """
 
     mean: NDArray[np.float32]
     spread: NDArray[np.float32]
-    strength: float
+    mean_strength: float
+    spread_strength: float
 
 
 class SpeakerHistory:
-    """The running mean of one speaker's features. It knows the past of the call only, so live use is possible.
+    """Running mean and spread of one speaker's features. It knows the past of the call only.
 
-    Each segment is seen against mean_t = (k · prior + Σ w_i x_i) / (k + Σ w_i) over the segments before it, where
-    w_i is the probability that segment i was calm: the measure of a speaker is the speaker's calm voice.
+    A segment is seen against mean = (k · prior + Σ w_i x_i) / (k + Σ w_i) over the segments before it, where w_i is
+    the probability that segment i was calm: the measure of a speaker is the speaker's calm voice. The spread is
+    shrunk to its prior in the same way, as a variance.
     """
 
     def __init__(self, prior: SpeakerPrior) -> None:
-        self._prior = prior
-        self._sum = prior.mean.astype(np.float64) * prior.strength
-        self._weight = prior.strength
+        self._sum = prior.mean.astype(np.float64) * prior.mean_strength
+        self._sum_weight = prior.mean_strength
+        self._squares = prior.spread.astype(np.float64) ** 2 * prior.spread_strength
+        self._squares_weight = prior.spread_strength
 
     def relative(self, features: SoundFeatures) -> SoundFeatures:
         """The features as distances from what is normal for this speaker so far, in spreads, at most ±6."""
-        distance = (features - self._sum / self._weight) / self._prior.spread
-        result: SoundFeatures = np.clip(distance, -6, 6).astype(np.float32)
+        spread = np.sqrt(self._squares / self._squares_weight)
+        result: SoundFeatures = np.clip((features - self._mean()) / spread, -6, 6).astype(np.float32)
         return result
 
     def remember(self, features: SoundFeatures, calm: float) -> None:
         """Count a segment among what is normal for this speaker, by the probability that it was calm."""
+        self._squares += calm * (features - self._mean()) ** 2
+        self._squares_weight += calm
         self._sum += calm * features
-        self._weight += calm
+        self._sum_weight += calm
+
+    def _mean(self) -> NDArray[np.float64]:
+        mean: NDArray[np.float64] = self._sum / self._sum_weight
+        return mean
 
 
 @dataclass(frozen=True)
 class SoundHead:
-    """A linear model over features relative to their speaker.
+    """A linear model over features relative to their speaker; `weights` has the shape (classes, features).
 
-    `rows` are `agitated` followed by `classes`; `weights` has the shape (rows, features). `encoder` names the
-    recogniser's model whose states the head was trained with; None: prosody alone. `agitated_share` is the share of
-    agitated examples that training counted with.
+    `encoder` names the recogniser's model whose states the head was trained with; None: prosody alone.
+    `agitated_share` is the share of agitated examples that training counted with.
     """
 
     encoder: str | None
@@ -95,19 +102,24 @@ class SoundHead:
     prior: SpeakerPrior
     agitated_share: float
 
-    def read(self, features: Sequence[SoundFeatures]) -> list[HeadReading]:
-        """What the sound of one speaker's segments says, in the order in which they were spoken.
-
-        No reading depends on a later segment.
-        """
-        history = SpeakerHistory(self.prior)
-        readings: list[HeadReading] = []
-        for each in features:
-            reading = self.read_relative(history.relative(each))
-            history.remember(each, 1 - probability_of(reading.evidence))
-            readings.append(reading)
-        return readings
+    def of_speaker(self) -> "SpeakerEar":
+        """A new ear for one speaker of one call."""
+        return SpeakerEar(self)
 
     def read_relative(self, relative: SoundFeatures) -> HeadReading:
         """What features relative to their speaker say."""
         return reading_of(self.weights @ relative + self.biases, self.classes, self.agitated_share)
+
+
+class SpeakerEar:
+    """Hears one speaker's segments one after the other; no reading depends on a later segment."""
+
+    def __init__(self, head: SoundHead) -> None:
+        self._head = head
+        self._history = SpeakerHistory(head.prior)
+
+    def read(self, features: SoundFeatures) -> HeadReading:
+        """What the sound of the next segment says, against what is normal for this speaker so far."""
+        reading = self._head.read_relative(self._history.relative(features))
+        self._history.remember(features, 1 - probability_of(reading.evidence))
+        return reading

@@ -34,10 +34,10 @@ def gram_counts(text: str, buckets: int) -> Counter[int]:
 
 @dataclass(frozen=True)
 class TextHead:
-    """A linear model over hashed n-grams. Weights are 8-bit whole numbers with one scale for each row.
+    """A linear model over hashed n-grams; `weights` has the shape (classes, buckets).
 
-    `rows` are `agitated` followed by `classes`; `weights` has the shape (rows, buckets). `agitated_share` is the
-    share of agitated examples that training counted with: what the model says without any evidence.
+    Weights are 8-bit whole numbers with one scale for each class. `idf` is 0 for what training has not seen.
+    `agitated_share` is the share of agitated examples that training counted with.
     """
 
     classes: tuple[str, ...]
@@ -58,4 +58,4 @@ class TextHead:
         if length == 0:
             return None
         scores = self.weights[:, buckets] @ (values / length) * self.scales + self.biases
-        return reading_of(scores, self.classes, self.agitated_share)
+        return reading_of(scores.astype(np.float32), self.classes, self.agitated_share)

@@ -10,7 +10,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from processors.engines.weights import find_weights
-from processors.gain import levelled
 from processors.hallucination import compression_ratio, has_loop
 from processors.packing import Place, Window, alone, pack
 from processors.speech import (
@@ -175,7 +174,7 @@ class FasterWhisperEngine:
         return self._whisper.encode(np.stack([self._mel(window, frames) for window in windows]))
 
     def _mel(self, window: Window, frames: int) -> Mel:
-        mel = self._whisper.feature_extractor(levelled(window.samples()))[..., :-1][..., :frames]
+        mel = self._whisper.feature_extractor(window.samples())[..., :-1][..., :frames]
         padded: Mel = np.pad(mel, ((0, 0), (0, frames - mel.shape[-1]))).astype(np.float32)
         return padded
 

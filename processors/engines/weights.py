@@ -23,6 +23,9 @@ _PACKAGED_SHA256 = "d01c3014881c9c6f3133c182f3d2887eb6ca1c789a7538c5c007196857a0
 _MODEL_FILE = "model.bin"
 _BLOCK_BYTES = 1 << 20
 
+_HUB_ANSWER_S = 10
+_ANY_MODEL = "Systran/faster-whisper-base"
+
 
 class WeightsError(OperatorError):
     """The weights are not there or cannot be used; the text is a sentence that says what to do."""
@@ -54,7 +57,7 @@ def find_weights(model: str, cache_dir: Path) -> Weights:
 
 def _of_folder(folder: Path) -> Weights:
     _check_complete(folder)
-    return Weights(folder, f"{folder.resolve().name}@{_digest(folder / _MODEL_FILE)[:12]}")
+    return Weights(folder, f"{folder.resolve().name}@{digest_of(folder / _MODEL_FILE)[:12]}")
 
 
 def _check_complete(folder: Path) -> None:
@@ -80,6 +83,8 @@ def _of_hub(model: str) -> Weights:
         )
     for only_local in (True, False):
         try:
+            if not only_local:
+                _ask_hub(model)
             folder = Path(download_model(model, local_files_only=only_local))
         except (OSError, ValueError, RuntimeError) as error:
             failure = type(error).__name__
@@ -92,6 +97,16 @@ def _of_hub(model: str) -> Weights:
         f"the model {model} is not in the local cache and the hub does not give it ({failure}): fetch it where there "
         f"is a network and set whisper_model to its folder, or set whisper_model to `{PACKAGED}`"
     )
+
+
+def _ask_hub(model: str) -> None:
+    """Raise `OSError` unless the hub answers in time: the download itself would wait for an answer without end."""
+    from huggingface_hub import HfApi
+
+    try:
+        HfApi().model_info(model if "/" in model else _ANY_MODEL, timeout=_HUB_ANSWER_S)
+    except Exception as error:  # of the HTTP client beneath, which differs between versions of the hub's client
+        raise ConnectionError(type(error).__name__) from None
 
 
 def _packaged(models: Path) -> Weights:
@@ -171,7 +186,8 @@ def _size(source: Traversable) -> int:
         return os.stat(path).st_size  # noqa: PTH116 - the path may be of any kind
 
 
-def _digest(file: Path) -> str:
+def digest_of(file: Path) -> str:
+    """SHA-256 of a file, in hexadecimal."""
     digest = sha256()
     with file.open("rb") as source:
         while block := source.read(_BLOCK_BYTES):

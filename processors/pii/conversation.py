@@ -30,6 +30,7 @@ UNFINISHED_TURNS = 3
 LINKED_PAUSE_MS = 8_000
 """Digits of one speaker with at most this much, and nothing but back-channels, between them are one number."""
 
+_TOLD_IN_WORDS: frozenset[Topic] = frozenset({"name", "address"})
 _FEWEST_DIGITS = 3
 _FEWEST_REPEATED = 4
 
@@ -144,6 +145,8 @@ class _Listener:
             return
         for topic, one in list(self.expected.items()):
             one.turns += 1
+            if topic in _TOLD_IN_WORDS and line.role != one.asked_by:
+                one.digits += 1
             if one.turns >= _patience(topic, one.digits):
                 del self.expected[topic]
 
@@ -151,6 +154,8 @@ class _Listener:
 def _patience(topic: Topic, digits: int) -> int:
     if not digits:
         return PATIENCE_TURNS
+    if topic in _TOLD_IN_WORDS:
+        return UNFINISHED_TURNS
     return 1 if topic == OTHER_NUMBER or digits >= COMPLETE_DIGITS.get(topic, 1) else UNFINISHED_TURNS
 
 
@@ -167,7 +172,7 @@ def read(lines: Sequence[Line]) -> Reading:
         listener.heard(line, named, found)
         asked.append(opened)
         pieces.extend(found)
-    numbers = [number for group in _linked(lines, pieces) if (number := _number(lines, group)) is not None]
+    numbers = [whole for group in _linked(lines, pieces) if (whole := _number(lines, group)) is not None]
     return Reading(tuple(asked), (*numbers, *_said_again(pieces, numbers)))
 
 
@@ -264,9 +269,10 @@ def _kind(lines: Sequence[Line], group: Sequence[Piece], spelled: str) -> Kind |
     if not kinds:
         return kind_unasked(spelled, other_number_asked=False)
     digit_kinds = kinds & DIGIT_KINDS or kinds
-    if len(spelled) >= _FEWEST_DIGITS or all(_is_only_digits(lines[piece.line].text, piece) for piece in group):
-        return kind_asked(spelled, digit_kinds)
-    return None
+    only_digits = all(_is_only_digits(lines[piece.line].text, piece) for piece in group)
+    # Letters belong to plates, passports and addresses of mail; only where there are none is it a part of one.
+    enough = len(spelled) >= _FEWEST_DIGITS and (bool(kinds & DIGIT_KINDS) or first.named_here)
+    return kind_asked(spelled, digit_kinds) if enough or only_digits else None
 
 
 def _is_only_digits(text: str, piece: Piece) -> bool:

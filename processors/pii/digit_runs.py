@@ -30,9 +30,9 @@ _VALUE = {**DIGIT_OF, **dict.fromkeys("要妖腰夭吆", "1"), "俩": "2"}
 
 _MEASURES = (
     r"(?:年|月|日|元|块|毛|角|分钟|分(?!机)|点|小时|钟头|秒|天|岁|折|%|％|度|斤|公斤|克|公里|里路|米|平|次|件|张|笔|期|位(?!置)|人|份|套|台|箱"
-    r"|盒|层|楼|遍|种|倍|条|周|星期|礼拜|门|课|家|本|瓶|袋|包|双|只|把|辆|部|颗|个工作日|个(?![一-九零〇幺0-9])|多|分之|美元|欧元|号(?:之前|以前"
+    r"|盒|层|楼|遍|种|倍|条|周|星期|礼拜|门|课|家|本|瓶|袋|包|双|只|把|辆|部|颗|个工作日|个(?![DIGITS])|多|分之|美元|欧元|号(?:之前|以前"
     r"|之后|以后|到|的|左右|早|晚|上午|下午|中午)|号?线|栋|幢|单元|室|兆|g\b|寸|英寸|级|环|路公交|批|季|代|版)"
-)
+).replace("DIGITS", _D)
 _QUANTITIES = re.compile(
     "|".join(
         (
@@ -42,7 +42,7 @@ _QUANTITIES = re.compile(
             rf"(?<![{_D}])[{_D}]{{1,7}}(?:[.点][{_D}]{{1,4}})?[{_UNITS}]?{_MEASURES}",
             rf"(?<![{_D}]){_N}{{1,12}}(?:[.点][{_D}]{{1,4}})?{_MEASURES}[{_D}]?",
             rf"百分之{_N}{{1,6}}(?:点[{_D}]{{1,4}})?",
-            r"(?<![\d:.])\d{1,2}:\d{2}(?![\d:])",
+            r"(?<![\d.])(?<!\d:)\d{1,2}:\d{2}(?![\d:])",
             r"(?<!\d)(?<!\d[-. ])(?:19|20)\d\d[-./]\d{1,2}[-./]\d{1,2}(?![-. ]?\d)",
             r"(?:元|块|钱|￥|¥|\$)\s?\d{1,9}(?:\.\d{1,2})?",
         )
@@ -77,12 +77,12 @@ def digit_runs(text: str) -> Iterator[DigitRun]:
 
 def expected_digit_runs(text: str) -> Iterator[DigitRun]:
     """The same where digits were asked for: then what sounds like a digit among digits is one, and 八千 is 8000."""
-    free = _blanked(_digits_by_sound(text), (_QUANTITIES, _IDIOMS))
+    free = _blanked(_digits_by_sound(_blanked(text, (_IDIOMS,))), (_QUANTITIES,))
     free = _BARE_CARDINAL.sub(lambda match: _BLANK * len(match[0]) if _is_amount(match[0], 2) else match[0], free)
     yield from _runs(_EXPECTED, free)
 
 
-_EXPECTED_ONE = rf"(?:{_REPEATED}|[{_D}{_UNITS}])"
+_EXPECTED_ONE = rf"(?:{_REPEATED}|[{_D}]|十(?=[{_D}])|(?<=[{_D}])[{_UNITS}])"
 _EXPECTED = re.compile(
     rf"[{_SOFT}]{{0,2}}(?:{_EXPECTED_ONE}|(?<=[{_SOFT}]){_EXPECTED_ONE})(?:(?:{GAP}|[{_SOFT}]{{1,2}}){_EXPECTED_ONE})*"
     rf"(?:{_SEPARATORS}[洞拐勾两]+|[要妖腰夭吆](?![一-鿿]))*"

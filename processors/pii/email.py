@@ -11,9 +11,10 @@ _AT = r"(?:@|艾特儿?|爱特|哎特|埃特|圈a|圈诶|\bat\b|at(?=\s*(?:qq|\d
 _DOT = r"(?:\.|点儿?|\bdot\b|典)"
 _TOP_LEVEL = r"(?:com|cn|net|org|edu|gov|io|me|vip|hk|tw|co|康姆|控姆|抗姆|卡姆|肯姆|吭姆|科姆|c\s?o\s?m|c\s?n)"
 _SIGNS = r"(?:[._+-]|下划线|下横线|横杠|杠|减号|点儿?|中划线|加号)"
-_LOCAL = rf"{_LETTERS}(?:[\s,]{{0,2}}(?:{_LETTERS}|{_SIGNS}))*"
-_HOST = rf"(?:[a-z0-9{_NUMERAL}][a-z0-9{_NUMERAL}\s-]*|新浪|网易|谷歌|搜狐|企鹅)"
+_LOCAL = rf"(?<!{_LETTERS}){_LETTERS}(?:[\s,]{{0,2}}(?:{_LETTERS}|{_SIGNS})){{0,63}}"
+_HOST = rf"(?:[a-z0-9{_NUMERAL}][a-z0-9{_NUMERAL}\s-]{{0,63}}|新浪|网易|谷歌|搜狐|企鹅)"
 
+# A local part has at most 64 characters (RFC 5321), which also bounds the search.
 _ADDRESS = re.compile(
     rf"(?:{_LOCAL}|(?<=是)[一-鿿]{{1,8}}?)[\s,]*{_AT}[\s,]*{_HOST}(?:\s*{_DOT}\s*(?:{_TOP_LEVEL}(?![a-z])|[a-z]{{2,10}}))+"
 )
@@ -21,7 +22,9 @@ _WITHOUT_END = re.compile(rf"{_LOCAL}[\s,]*{_AT}[\s,]*{_HOST}")
 _ASKED_PART = re.compile(
     rf"(?:{_LOCAL}[\s,]*)?{_AT}?[\s,]*{_HOST}\s*{_DOT}\s*{_TOP_LEVEL}(?![a-z])|{_AT}[\s,]*{_HOST}|{_LOCAL}"
 )
-_MEANINGFUL = re.compile(rf"[a-z0-9{_NUMERAL}]")
+_PART = re.compile(
+    rf"{_LETTERS}.*{_LETTERS}.*{_LETTERS}.*(?:{_LETTERS}.*{_LETTERS}|{_AT})|(?=.*{_LETTERS}.*{_LETTERS})(?:{_AT}|{_DOT})"
+)
 _NO_PART = frozenset({"email", "e-mail", "qq", "app", "ok", "vip", "wifi"})
 
 
@@ -37,5 +40,5 @@ def find_emails(text: str, *, asked: bool) -> Iterator[Found]:
         return
     for match in _ASKED_PART.finditer(text):
         free = all(match.start() >= end or match.end() <= start for start, end in taken)
-        if free and len(_MEANINGFUL.findall(match[0])) >= 3 and match[0].strip() not in _NO_PART:
+        if free and _PART.search(match[0]) and match[0].strip() not in _NO_PART:
             yield Found("email", match.start(), match.start() + len(match[0].rstrip(" ,")), 0.6)

@@ -33,7 +33,6 @@ UNTYPED_PLACEHOLDER = "[号码]"
 
 MAX_KEPT_DIGITS = 4
 _FEWEST_UNTYPED_DIGITS = 3
-_SURE_LETTERS = 2
 
 
 @dataclass(frozen=True)
@@ -123,8 +122,8 @@ def _find(
     """What is found in each line, without overlaps, and the names of the call."""
     found: list[list[_Place]] = [[] for _ in lines]
     for number in reading.numbers:
-        for line, place in _places_of(number, settings):
-            found[line].append(place)
+        for line_number, place in _places_of(number, settings):
+            found[line_number].append(place)
     names: list[str] = []
     asked_by: dict[Topic, Role] = {}
     for line, places, asked in zip(lines, found, reading.asked, strict=True):
@@ -222,7 +221,7 @@ def _masked_segment(segment: Segment, places: Sequence[_Place]) -> tuple[Segment
         masked += place.placeholder
         position = place.end
     masked += segment.text[position:]
-    words = tuple(_masked_words(segment, word_places, places))
+    words = tuple(_masked_words(word_places, places))
     return segment.model_copy(update={"text": masked, "words": words}), tuple(spans)
 
 
@@ -254,7 +253,7 @@ def _times(segment: Segment, words: Sequence[_WordPlace], place: _Place) -> tupl
     return start_ms, segment.start_ms + length_ms * min(letters, place.end + 1) // letters
 
 
-def _masked_words(segment: Segment, words: Sequence[_WordPlace], places: Sequence[_Place]) -> Iterator[Word]:
+def _masked_words(words: Sequence[_WordPlace], places: Sequence[_Place]) -> Iterator[Word]:
     """The words, where those that hold a part of a place are one with its placeholder.
 
     Letters of such a word that are not part of the place stay with the placeholder, so that the words still give the
@@ -273,10 +272,10 @@ def _masked_words(segment: Segment, words: Sequence[_WordPlace], places: Sequenc
             index += 1
             end = words[index - 1][2]
             held = [place for place in places if place.start < end and place.end > start]
-        yield _merged_word(segment.text, [word for word, _, _ in words[first:index]], held, start, end)
+        yield _merged_word([word for word, _, _ in words[first:index]], held, start)
 
 
-def _merged_word(text: str, words: Sequence[Word], places: Sequence[_Place], start: int, end: int) -> Word:
+def _merged_word(words: Sequence[Word], places: Sequence[_Place], start: int) -> Word:
     together = "".join(word.text for word in words)
     masked, position = "", start
     for place in places:

@@ -1,4 +1,4 @@
-"""Passports and travel permits: a letter or two and seven to nine digits. Product codes look alike, so only when asked."""
+"""Passports and travel permits: a letter or two and up to nine digits. Product codes look alike: only when asked."""
 
 import re
 from collections.abc import Iterator

@@ -86,6 +86,7 @@ HEARD: Mapping[str, tuple[Make, Facts]] = {
     "20-minutes": (lambda: long_and_nearly_silent(20), {}),
     "unknown-language": (spoken, {"language_hint": "tlh"}),
     "no-language": (spoken, {"language_hint": None}),
+    "no-channel-roles": (spoken, {"audio": {"channel_roles": None}}),
 }
 """The agent's promise is found in each of these."""
 
@@ -96,7 +97,6 @@ SPEAKER_UNKNOWN: Mapping[str, tuple[Make, Facts]] = {
         {"audio": {"channel_roles": ["agent", "customer"]}},
     ),
     "same-sound-twice": (lambda: encoded([promise()[0]] * 2, RATE_HZ), {}),
-    "two-channels-no-roles": (spoken, {"audio": {"channel_roles": None}}),
 }
 
 NOT_HEARD: Mapping[str, tuple[Make, Facts, Ending]] = {

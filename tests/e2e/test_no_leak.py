@@ -274,6 +274,17 @@ class TestRunningStack:
         finally:
             log.write_text(log.read_text(encoding="utf-8").rpartition("WARNING judge: cannot")[0], encoding="utf-8")
 
+    def test_no_number_that_was_read_out_is_in_what_is_kept(self, flow: Flow) -> None:
+        """R72: masked before the transcript leaves `listen`, so no row and no stored transcript holds a digit of it."""
+        numbers = {"6222021200", "2120080035", "13800138", "六二二二零二", "幺三八零零"}
+        stored = RecordingStore(object_store_from(flow.stack.settings), 1).load_transcript(EXAMPLE_TENANT, PII_CALL)
+        assert stored is not None
+        kept = str(rows(flow.stack, f"SELECT * FROM segments WHERE call_id = '{PII_CALL}'"))  # noqa: S608 - a constant
+        for text in (kept, stored.encode().decode()):
+            assert "[银行卡]" in text
+            assert "[手机号]" in text
+            assert [number for number in numbers if number in text] == []
+
     def test_nor_in_a_dead_letter(self, flow: Flow) -> None:
         letters = rows(flow.stack, "SELECT * FROM dead_letters")
         assert len(letters) == len(poison()) + len(TOPICS) + 1

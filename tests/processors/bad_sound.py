@@ -1,4 +1,4 @@
-"""What telephone lines put between people: music, keys, hum, cut-off peaks. All at 8 kHz, 16 bit, the same each time."""
+"""What telephone lines put between people: music, keys, hum, cut-off peaks. All at 8 kHz, always the same."""
 
 import numpy as np
 from numpy.typing import NDArray

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from processors.gain import levelled
 from processors.packing import LEAD_MS, WINDOW_MS, Window, pack
 from processors.speech import ENGINE_SAMPLE_RATE_HZ, MAX_CLIP_MS, Samples, SpeechClip
 
@@ -22,7 +23,7 @@ def clips(*spans: tuple[int, int, int]) -> list[SpeechClip]:
 
 
 def value_at(window: Window, window_ms: int) -> float:
-    return float(window.samples()[window_ms * ENGINE_SAMPLE_RATE_HZ // 1000]) * 1e6
+    return float(window.recorded()[window_ms * ENGINE_SAMPLE_RATE_HZ // 1000]) * 1e6
 
 
 MANY = clips(*((i % 2, i * 3_000, i * 3_000 + 2_500) for i in range(30)))
@@ -54,6 +55,15 @@ def test_a_window_holds_the_sound_of_its_clips_at_their_places(pause_ms: int) ->
     assert value_at(window, 0) == 0
     assert window.places[0].offset_ms == LEAD_MS
     assert window.places[1].offset_ms - window.places[0].end_offset_ms <= 500
+
+
+def test_a_recogniser_hears_the_window_at_one_level() -> None:
+    (window,) = pack(clips((0, 10_000, 11_000), (0, 14_000, 15_000)))
+
+    heard, recorded = window.samples(), window.recorded()
+
+    assert np.array_equal(heard, levelled(recorded))
+    assert heard.max() > 2 * recorded.max()
 
 
 def test_a_word_belongs_to_the_clip_that_it_overlaps_most() -> None:

@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -29,7 +30,7 @@ def test_the_packaged_model_is_joined_from_its_parts(joined: Path) -> None:
     assert found.folder == joined / "models" / NAME
     assert found.name == "whisper-base@d01c3014881c"
     assert {file.name for file in found.folder.iterdir()} == FILES
-    assert weights._digest(found.folder / "model.bin") == weights._PACKAGED_SHA256
+    assert weights.digest_of(found.folder / "model.bin") == weights._PACKAGED_SHA256
 
 
 def test_the_packaged_model_is_joined_once(joined: Path) -> None:
@@ -53,7 +54,7 @@ def test_workers_that_join_at_once_leave_one_whole_model(tmp_path: Path) -> None
     assert [worker.returncode for worker in workers] == [0, 0, 0]
     assert answers == {str(tmp_path / "models" / NAME)}
     assert [entry.name for entry in (tmp_path / "models").iterdir()] == [NAME]
-    assert weights._digest(tmp_path / "models" / NAME / "model.bin") == weights._PACKAGED_SHA256
+    assert weights.digest_of(tmp_path / "models" / NAME / "model.bin") == weights._PACKAGED_SHA256
 
 
 @pytest.mark.parametrize("damage", ["cut", "missing"])
@@ -68,7 +69,7 @@ def test_a_model_that_is_not_whole_is_joined_anew(joined: Path, tmp_path: Path, 
     find_weights("packaged", tmp_path)
 
     assert {file.name for file in folder.iterdir()} == FILES
-    assert weights._digest(folder / "model.bin") == weights._PACKAGED_SHA256
+    assert weights.digest_of(folder / "model.bin") == weights._PACKAGED_SHA256
     assert [entry.name for entry in (tmp_path / "models").iterdir()] == [NAME]
 
 
@@ -122,6 +123,25 @@ def test_a_cache_that_cannot_be_written_is_named(tmp_path: Path) -> None:
 
     with pytest.raises(WeightsError, match="cannot be written"):
         find_weights("packaged", tmp_path)
+
+
+def test_a_hub_that_takes_the_call_and_says_nothing_does_not_hold_up_the_start(tmp_path: Path) -> None:
+    """In a process of its own, whose end is the proof: the hub's client waits for an answer without end."""
+    code = (
+        "import pathlib; from processors.engines import weights\n"
+        "weights._HUB_ANSWER_S = 0.5\n"
+        "for model in ('Systran/faster-whisper-tiny', 'tiny'):\n"
+        "    try: weights.find_weights(model, pathlib.Path('.'))\n"
+        "    except weights.WeightsError as error: print(error)\n"
+    )
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        endpoint = f"http://127.0.0.1:{silent.getsockname()[1]}"
+        environment = os.environ | {"HF_ENDPOINT": endpoint, "HF_HOME": str(tmp_path), "HF_HUB_OFFLINE": "0"}
+        done = subprocess.run(
+            [sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True, timeout=120
+        )
+
+    assert done.stdout.count("is not in the local cache and the hub does not give it (ConnectionError)") == 2
 
 
 def test_an_id_is_not_asked_for_when_the_hub_is_switched_off(tmp_path: Path) -> None:
