@@ -16,8 +16,8 @@ recording when it is done with one. The sides take turns in each repeat, with mo
 short ones.
 
 Prints for each side the real-time factor, the character error rate, hours of audio that a core hears in an hour, and
-the cost of 100 minutes at the price of a core-hour; then the ratios of throughput. Times are the processor's time of all
-processes together, because other work on the machine falls on one side more than on another; ratios of the wall
+the cost of 100 minutes at the price of a core-hour; then the ratios of throughput. Times are the processor's time of
+all processes together, because other work on the machine falls on one side more than on another; ratios of the wall
 clock stand beside them.
 """
 
@@ -122,9 +122,8 @@ def main() -> None:
         rtf = statistics.median(run.cpu_s for run in runs[side]) / audio_s
         cost = arguments.price * 100 / 60 * rtf
         print(f"| {side.name} | {rtf:.4f} | {runs[side][-1].character_error:.3f} | {1 / rtf:.1f} | {cost:.5f} |")
-    print(
-        "\n| throughput of callstream, beam 5 ÷ that of | median | of each repeat | by the wall clock |\n|---|---|---|---|"
-    )
+    print("\n| throughput of callstream, beam 5 ÷ that of | median | of each repeat | by the wall clock |")
+    print("|---|---|---|---|")
     ours = runs[SIDES_OF_BENCH[0]]
     for side in SIDES_OF_BENCH[1:]:
         ratios = [their.cpu_s / our.cpu_s for their, our in zip(runs[side], ours, strict=True)]
