@@ -38,7 +38,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.listening_accuracy import LONGEST_MS, SIDES, heard
+from benchmarks.listening_accuracy import LONGEST_MS, SIDES, Notes, heard
 from processors.audio import DecodeLimits, decode
 from processors.character_error import edits, spoken
 from processors.chinese_script import to_script
@@ -230,8 +230,9 @@ def build_callstream(cache: Path, beam_size: int) -> Recognize:
     )
 
     def recognize(data: bytes) -> Texts:
-        segments = heard(engine, data, SIDES, "inbound").segments
-        return ["".join(segment.text for segment in segments if segment.role == side) for side in SIDES]
+        notes = Notes(engine)
+        heard(notes, data, SIDES, "inbound")
+        return notes.texts(2)
 
     return recognize
 

@@ -5,7 +5,8 @@
 `DIR/calls` holds recordings, each with a JSON of the same name: `turns` with `channel` (agent, customer), `start_ms`,
 `end_ms` and `text`, and `mono` for a recording with both speakers on one channel. `DIR/speech_zh` (if it is there)
 holds recordings of one channel and `transcripts.tsv` with a file name and its text a line. Two-channel calls are heard
-three times: as they are, with the roles not told, and with swapped channels and the roles not told.
+three times: as they are, with the roles not told, and with swapped channels and the roles not told. Characters are
+compared before personal data is masked: what is masked was not misheard.
 """
 
 import argparse
@@ -14,7 +15,7 @@ import json
 import tempfile
 import time
 import wave
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from hashlib import sha256
@@ -25,11 +26,13 @@ import numpy as np
 
 from processors.audio import DecodeLimits, decode
 from processors.character_error import edits, spoken
+from processors.chinese_script import to_script
 from processors.engines.faster_whisper import FasterWhisperEngine
+from processors.hallucination import sift
 from processors.listening import ListenSettings, listen
-from processors.speech import SpeechEngine
+from processors.speech import Recognition, SpeechClip, SpeechEngine, StatesPool
 from schemas.call_ended import Agent, Audio, CallEnded, Role
-from schemas.transcript import Transcript
+from schemas.transcript import EngineIdentity, Transcript
 
 TOLERANCE_MS = 300
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
@@ -131,14 +134,14 @@ def score_call(engine: SpeechEngine, truth_file: Path, *, with_roles: bool) -> S
     data = truth_file.with_name(truth["file"]).read_bytes()
     mono = bool(truth.get("mono"))
     turns = truth["turns"]
-    transcript = heard(engine, data, None if mono else SIDES, truth["direction"])
+    notes = Notes(engine)
+    transcript = heard(notes, data, None if mono else SIDES, truth["direction"])
     if transcript.outcome is not None:
         return None
     wrong = characters = 0
-    for side in (None,) if mono else SIDES:
+    for side, text in zip((None,) if mono else SIDES, notes.texts(1 if mono else 2), strict=True):
         said = spoken("".join(turn["text"] for turn in turns if side in (None, turn["channel"])))
-        found = spoken("".join(segment.text for segment in transcript.segments if side in (None, segment.role)))
-        wrong, characters = wrong + edits(said, found), characters + len(said)
+        wrong, characters = wrong + edits(said, spoken(text)), characters + len(said)
     true_overlaps = list(overlaps_of(turns))
     roles_right = roles_asked = 0
     if with_roles and not mono:
@@ -196,9 +199,37 @@ def are_the_same(true: list[tuple[int, int, str]], transcript: Transcript) -> bo
 def score_clips(engine: SpeechEngine, folder: Path) -> Iterator[tuple[str, int, int]]:
     for row in (folder / "transcripts.tsv").read_text(encoding="utf-8").splitlines():
         name, text = row.split("\t")
-        transcript = heard(engine, (folder / name).read_bytes(), None, "inbound")
-        found = spoken("".join(segment.text for segment in transcript.segments))
-        yield name, edits(spoken(text), found), len(spoken(text))
+        notes = Notes(engine)
+        heard(notes, (folder / name).read_bytes(), None, "inbound")
+        (found,) = notes.texts(1)
+        yield name, edits(spoken(text), spoken(found)), len(spoken(text))
+
+
+class Notes:
+    """An engine, and what it said: believed, in simplified characters, not masked."""
+
+    def __init__(self, engine: SpeechEngine) -> None:
+        self._engine = engine
+        self._texts: dict[int, str] = {}
+
+    @property
+    def identity(self) -> EngineIdentity:
+        return self._engine.identity
+
+    def recognize(
+        self, clips: Sequence[SpeechClip], *, language_hint: str | None, pool: StatesPool | None = None
+    ) -> Recognition:
+        recognition = self._engine.recognize(clips, language_hint=language_hint, pool=pool)
+        for speech in recognition.speech:
+            believed, _ = sift(speech)
+            if believed is not None:
+                (text,) = to_script([believed.text], "simplified", recognition.language)
+                self._texts[speech.channel] = self._texts.get(speech.channel, "") + text
+        return recognition
+
+    def texts(self, channels: int) -> list[str]:
+        """What was said on each channel."""
+        return [self._texts.get(channel, "") for channel in range(channels)]
 
 
 def heard(engine: SpeechEngine, data: bytes, roles: tuple[Role, ...] | None, direction: str) -> Transcript:
