@@ -52,6 +52,8 @@ class ListenSettings:
     chinese_script: ChineseScript
     pii_keep_last: Mapping[PiiKind, int] = field(default_factory=dict)
     """Kind of number → how many of its last digits stay readable; none of a kind that is not named."""
+    hear_too_short: bool = False
+    """A recording below `min_call_ms` is recognised all the same, for who asks; its outcome stays `too_short`."""
 
 
 @dataclass(frozen=True)
@@ -99,7 +101,8 @@ def listen(
     except UnhearableError as error:
         return unheard(call, error.outcome, error.reason, listener, now)
     facts = recording.facts.model_copy(update={"truncated": recording.truncated})
-    if facts.duration_ms < settings.min_call_ms:
+    too_short = facts.duration_ms < settings.min_call_ms
+    if too_short and not settings.hear_too_short:
         return unheard(call, "too_short", "shorter_than_minimum", listener, now, facts)
     facts, channels = _channels(recording, facts, settings)
     speakers = _speakers(call, channels)
@@ -116,6 +119,8 @@ def listen(
         tenant_id=call.tenant_id,
         call_id=call.call_id,
         call=call,
+        outcome="too_short" if too_short else None,
+        outcome_reason="shorter_than_minimum" if too_short else None,
         language=heard.language,
         language_confidence=heard.language_confidence,
         engine=listener,

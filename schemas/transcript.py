@@ -73,7 +73,8 @@ class Transcript(Message):
     """The result of `listen` for one call.
 
     `outcome` is null when the recording was heard; otherwise it is the terminal outcome of the call and
-    `segments` is empty. `call` is the event itself, so that no later stage needs another source.
+    `segments` is empty, except where somebody asked to hear one that is `too_short`. `call` is the event itself,
+    so that no later stage needs another source.
     """
 
     schema_version: Literal[1] = 1
@@ -107,6 +108,6 @@ class Transcript(Message):
             raise PydanticCustomError("not_the_call", "tenant_id and call_id must be those of the call")
         if (self.outcome is None) != (self.outcome_reason is None):
             raise PydanticCustomError("outcome_without_reason", "an outcome needs a reason, and a reason an outcome")
-        if self.outcome is not None and self.segments:
+        if self.outcome not in (None, "too_short") and self.segments:
             raise PydanticCustomError("segments_without_hearing", "a call that was not heard has no segments")
         return self

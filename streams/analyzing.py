@@ -1,6 +1,7 @@
 """One recording through the same stages in one process, without broker, store or database."""
 
 import time
+from dataclasses import replace
 from pathlib import Path
 
 from processors.listening import listen
@@ -18,5 +19,7 @@ def analyze_file(file: Path, meta: Path | None, settings: Settings, clock: Clock
     Raises `InvalidCallError` and `WeightsError`.
     """
     call, data = call_of_file(file, read_facts(meta) if meta else {}, settings.max_recording_bytes)
-    transcript = listen(call, data, build_engine(settings), listen_settings(settings), clock.now(), time.monotonic)
+    # Whoever asks about one recording wants to read it, however short it is.
+    how = replace(listen_settings(settings), hear_too_short=True)
+    transcript = listen(call, data, build_engine(settings), how, clock.now(), time.monotonic)
     return transcript, build_judge(settings).judge(transcript, clock.now())

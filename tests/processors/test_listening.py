@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -431,3 +432,13 @@ print(json.dumps({
     "peak_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
 }))
 """
+
+
+def test_a_recording_that_is_too_short_is_heard_where_somebody_asks_and_stays_too_short() -> None:
+    data = example_calls()["s08_misdial"].data
+
+    transcript = heard(data, how=replace(settings(), hear_too_short=True))
+
+    assert (transcript.outcome, transcript.outcome_reason) == ("too_short", "shorter_than_minimum")
+    assert [segment.role for segment in transcript.segments] == ["agent", "customer"]
+    assert Transcript.decode(transcript.encode()) == transcript
