@@ -187,9 +187,7 @@ def _load(found: ModelFolder, provider: str, threads: int) -> Any:
     try:
         recognizer = import_module("sherpa_onnx").OfflineRecognizer
     except ModuleNotFoundError:
-        raise WeightsError(
-            "speech_engine sherpa-onnx is not installed: run `pip install 'callstream[sherpa]'`"
-        ) from None
+        raise WeightsError("sherpa-onnx is not installed: run `pip install 'sherpa-onnx>=2.0.1,<3'`") from None
     how: dict[str, Any] = {"tokens": str(found.tokens), "num_threads": threads, "provider": provider}
     files = {part: str(file) for part, file in found.files.items()}
     try:

@@ -175,11 +175,11 @@ def test_a_model_is_named_by_its_folder_and_its_content(tmp_path: Path) -> None:
     assert all(name.startswith(f"{tmp_path.name}@") for name in names)
 
 
-def test_without_the_extra_the_error_names_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_the_package_the_error_names_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "sherpa_onnx", None)
     folder = model_folder(tmp_path, {"tokens.txt": None, "model.onnx": SENSE_VOICE})
 
-    with pytest.raises(WeightsError, match=r"pip install 'callstream\[sherpa\]'"):
+    with pytest.raises(WeightsError, match=r"pip install 'sherpa-onnx>=2\.0\.1,<3'"):
         SherpaOnnxEngine(model=str(folder), device="cpu", threads=1, batch_size=8)
 
 
