@@ -2,11 +2,12 @@
 
 import logging
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from math import isfinite
 from pathlib import Path
 
+from processors.case import NO_BACKGROUND, Background, Case
 from processors.detectors import Detector, DetectorContext, Measure, NotMeasured, Result, find_detectors
 from processors.lexicon import Lexicons
 from schemas.call_analysis import CallAnalysis, MeasureValue, SkippedAnalysis
@@ -40,6 +41,15 @@ class InvalidResultsError(Exception):
     """A detector did not account for each of its measures exactly once, or with something that is no value."""
 
 
+@dataclass(frozen=True)
+class _Account:
+    """What came of one detector: every measure that it owns has a value, or null and a reason."""
+
+    measures: Mapping[str, MeasureValue]
+    skipped: tuple[SkippedAnalysis, ...]
+    findings: tuple[Finding, ...] = ()
+
+
 class Judge:
     """Built once per worker: reads and compiles the lexicons, finds the detectors. Judging is pure.
 
@@ -51,10 +61,10 @@ class Judge:
         context = DetectorContext(self._lexicons, settings.duration_band_min_ms, settings.duration_band_max_ms)
         self._detectors = find_detectors(context) if detectors is None else tuple(detectors)
 
-    def judge(self, transcript: Transcript, now: datetime) -> CallAnalysis:
+    def judge(self, transcript: Transcript, now: datetime, background: Background = NO_BACKGROUND) -> CallAnalysis:
         """The analysis of one call. A detector that fails costs its own measures only."""
         outcome, reason = _outcome(transcript)
-        accounts = [_account(detector, transcript) for detector in self._detectors]
+        accounts = self._accounts(Case(transcript, background))
         findings = {finding.finding_id: finding for account in accounts for finding in account.findings}
         return CallAnalysis(
             tenant_id=transcript.tenant_id,
@@ -75,6 +85,13 @@ class Judge:
             analyzed_at=now,
         )
 
+    def _accounts(self, case: Case) -> list[_Account]:
+        """Of all detectors; those that read measures come after those that only take them."""
+        accounts = [_account(detector, case) for detector in self._detectors if not detector.reads_measures]
+        measures = {name: value for account in accounts for name, value in account.measures.items()}
+        case = replace(case, measures=measures)
+        return accounts + [_account(detector, case) for detector in self._detectors if detector.reads_measures]
+
 
 def _outcome(transcript: Transcript) -> tuple[Outcome, str]:
     """The outcome that `listen` gave, or `analyzed`."""
@@ -84,21 +101,13 @@ def _outcome(transcript: Transcript) -> tuple[Outcome, str]:
     return "analyzed", "complete" if was_heard else "no_speech"
 
 
-@dataclass(frozen=True)
-class _Account:
-    """What came of one detector: every measure that it owns has a value, or null and a reason."""
-
-    measures: Mapping[str, MeasureValue]
-    skipped: tuple[SkippedAnalysis, ...]
-    findings: tuple[Finding, ...] = ()
-
-
-def _account(detector: Detector, transcript: Transcript) -> _Account:
+def _account(detector: Detector, case: Case) -> _Account:
     """The detector's results; its measures as skipped where the call was not heard or the detector failed."""
-    if transcript.outcome is not None and detector.needs_speech:
-        return _skipped(detector, transcript.outcome)
+    outcome = case.transcript.outcome
+    if outcome is not None and detector.needs_speech:
+        return _skipped(detector, outcome)
     try:
-        return _booked(detector, list(detector.process(transcript)))
+        return _booked(detector, list(detector.process(case)))
     except Exception as error:
         # Class names only: the text of an exception may hold the words of a caller.
         logger.error("detector %s failed: %s", detector.name, type(error).__name__)

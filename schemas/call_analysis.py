@@ -31,12 +31,61 @@ class TopicMention(Record):
     confidence: float = Field(ge=0, le=1)
 
 
+class RiskPart(Record):
+    """One part of the risk score. `score` of the risk is the sum of `points` over its parts."""
+
+    part: Slug
+    points: float = Field(ge=0)
+    reason: str = Field(description="why, in words")
+
+
 class Risk(Record):
-    """How urgently a person should look at the call, and why."""
+    """How urgently a person should look at the call, and why. `reasons` are those of the parts."""
 
     level: Literal["low", "medium", "high"]
     score: float
     reasons: tuple[str, ...] = ()
+    parts: tuple[RiskPart, ...] = ()
+
+
+ScoreGroup = Literal["compliance", "communication", "resolution", "experience"]
+
+
+class Evidence(Record):
+    """What an item of the scorecard rests on: the finding, or the measure with its value, and the words where some."""
+
+    finding_id: str | None = None
+    measure: Slug | None = None
+    value: MeasureValue = None
+    start_ms: int | None = Field(default=None, ge=0)
+    quote: str = ""
+
+
+class ScoreItem(Record):
+    """One item of the form: points reached of points possible. Null where it is not measurable on this call; then it
+    leaves the denominator, and `reason` says why."""
+
+    item_id: Slug
+    name: str
+    group: ScoreGroup
+    points: float | None
+    max_points: float = Field(gt=0)
+    reason: Slug | None = None
+    evidence: tuple[Evidence, ...] = ()
+
+
+class Scorecard(Record):
+    """The score of a call by a versioned form (R57): compliance 30, communication 30, resolution 20, experience 20.
+
+    `score` is 0–100 over the items that are measurable: each group counts with its weight, a group without any
+    measurable item leaves the denominator. Null when nothing is measurable.
+    """
+
+    form_id: str
+    form_version: int = Field(ge=1)
+    score: float | None = Field(ge=0, le=100)
+    groups: dict[ScoreGroup, float | None] = Field(description="0–100 for each group; null: nothing measurable")
+    items: tuple[ScoreItem, ...] = ()
 
 
 class CallAnalysis(Message):
@@ -51,7 +100,7 @@ class CallAnalysis(Message):
     call_id: Identifier
     call: CallEnded
     analysis_version: int = Field(ge=1, le=1_000_000)
-    lexicon_version: str
+    lexicon_version: str = Field(description="versions of the rule packs that apply, with a digest of their content")
     outcome: Outcome
     outcome_reason: ShortText
     language: str | None = None
@@ -62,8 +111,12 @@ class CallAnalysis(Message):
     skipped_analysis: tuple[SkippedAnalysis, ...] = ()
     findings: tuple[Finding, ...] = ()
     topics: tuple[TopicMention, ...] = ()
-    scorecard: None = None
+    scorecard: Scorecard | None = None
     risk: Risk | None = None
+    retention_class: Slug | None = Field(
+        default=None, description="class by which the recording must be kept; decided by content, longest wins (R82)"
+    )
+    retention_days: int | None = Field(default=None, ge=1, description="how long that is, at least")
     transcribed_at: UtcDatetime
     analyzed_at: UtcDatetime
 

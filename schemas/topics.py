@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
+from schemas.alert import Alert
 from schemas.call_analysis import CallAnalysis
 from schemas.call_ended import CallEnded
 from schemas.dead_letter import DeadLetter
@@ -54,6 +55,13 @@ CALLS_TRANSCRIBED = Topic(
     retention_ms=400 * DAY_MS,
 )
 CALLS_ANALYZED = Topic("calls.analyzed.v1", CallAnalysis, "the judgement of a call, its terminal outcome included")
+CALLS_REANALYZED = Topic(
+    "calls.reanalyzed.v1",
+    CallAnalysis,
+    "history judged again by `callstream replay`: the lane beside calls.analyzed.v1 that live traffic never waits for",
+    retention_ms=7 * DAY_MS,
+)
+ALERTS_RAISED = Topic("alerts.raised.v1", Alert, "what subscribers must hear of, with its evidence")
 CALLS_DEAD_LETTERS = Topic(
     "calls.dead_letters.v1",
     DeadLetter,
@@ -62,12 +70,14 @@ CALLS_DEAD_LETTERS = Topic(
     retention_ms=400 * DAY_MS,
 )
 
-AnyTopic = Topic[CallEnded] | Topic[Transcript] | Topic[CallAnalysis] | Topic[DeadLetter]
+AnyTopic = Topic[CallEnded] | Topic[Transcript] | Topic[CallAnalysis] | Topic[Alert] | Topic[DeadLetter]
 
 TOPICS: tuple[AnyTopic, ...] = (
     CALLS_ENDED,
     CALLS_TRANSCRIBED,
     CALLS_ANALYZED,
+    CALLS_REANALYZED,
+    ALERTS_RAISED,
     CALLS_DEAD_LETTERS,
 )
 

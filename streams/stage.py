@@ -1,7 +1,7 @@
 """A stage: reads one topic, does one thing, writes one topic. Knows no framework and no broker."""
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
@@ -27,12 +27,17 @@ class Output:
     value: bytes
 
 
+def nothing_more(_result: object) -> Sequence[Output]:
+    """For a stage that writes its result and nothing else."""
+    return ()
+
+
 @dataclass(frozen=True)
 class Stage(Generic[In, Loaded, Out]):
     """`source` → `load` → `step` → `save` → `target`.
 
     `load` and `save` are the only parts that may touch the outside, `step` is pure. `key` gives the Kafka key
-    of the result.
+    of the result; `further` the messages for other topics that follow from it (the alerts of a judgement).
     """
 
     name: str
@@ -43,9 +48,10 @@ class Stage(Generic[In, Loaded, Out]):
     key: Callable[[Out], bytes]
     target: Topic[Out]
     clock: Clock
+    further: Callable[[Out], Sequence[Output]] = nothing_more
 
-    def handle(self, raw: RawMessage) -> Output:
-        """The one output of one message: its result, or its dead letter.
+    def handle(self, raw: RawMessage) -> tuple[Output, ...]:
+        """The outputs of one message: its result and what follows from it, or its one dead letter.
 
         Raises `RetryableError` when an outside system must be asked again; any other exception is a bug.
         May block for as long as recognition takes: never call it on an event loop.
@@ -58,6 +64,7 @@ class Stage(Generic[In, Loaded, Out]):
             value = result.encode()
             if len(value) > result.max_bytes:
                 raise InvalidMessageError(["the result is larger than a message may be"])
+            outputs = (Output(self.target.name, self.key(result), value), *self.further(result))
             self.save(loaded, result)
         except InvalidMessageError as error:
             log.warning(
@@ -67,9 +74,9 @@ class Stage(Generic[In, Loaded, Out]):
                 "; ".join(error.problems),
             )
             letter = dead_letter_for(self.name, raw, event, error, self.clock.now())
-            return Output(CALLS_DEAD_LETTERS.name, letter.dead_letter_id.encode(), letter.encode())
-        return Output(self.target.name, self.key(result), value)
+            return (Output(CALLS_DEAD_LETTERS.name, letter.dead_letter_id.encode(), letter.encode()),)
+        return outputs
 
-    def is_dead_letter(self, output: Output) -> bool:
+    def is_dead_letter(self, outputs: Sequence[Output]) -> bool:
         """Whether `handle` refused the message."""
-        return output.topic == CALLS_DEAD_LETTERS.name
+        return outputs[0].topic == CALLS_DEAD_LETTERS.name

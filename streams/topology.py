@@ -1,8 +1,11 @@
 """The whole pipeline on one screen.
 
     telephony ──► ingest ──► calls.ended.v1 ──► listen ──► calls.transcribed.v1 ──► judge ──► calls.analyzed.v1
-                               │                             │                                   │
-                               └─────────────────────────────┴──────────► store ◄────────────────┘
+                               │                             │            │          │              │
+                               │                             │         replay        └► alerts.raised.v1
+                               │                             │            │                         │
+                               │                             │            └► calls.reanalyzed.v1    │
+                               └─────────────────────────────┴──────────► store ◄────────┴──────────┘
                                                                             │
                 calls.dead_letters.v1 (whatever can never be processed) ────┘──► ClickHouse
 

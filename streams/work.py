@@ -69,14 +69,14 @@ class Work:
         self._streak = 0
 
     def process(self, raw: RawMessage) -> None:
-        """Returns when the output of this message is durable: only then may its offset move.
+        """Returns when the outputs of this message are durable: only then may its offset move.
 
         Tries again for as long as an outside system does not answer. Raises `StoppedError` when asked to stop,
         `TooManyDeadLettersError`, and whatever bug the stage has.
         """
-        output = self._insist(lambda: self.stage.handle(raw), raw)
-        self._insist(lambda: self._publisher.publish([output]), raw)
-        if not self.stage.is_dead_letter(output):
+        outputs = self._insist(lambda: self.stage.handle(raw), raw)
+        self._insist(lambda: self._publisher.publish(outputs), raw)
+        if not self.stage.is_dead_letter(outputs):
             self._streak = 0
             return
         self._streak += 1

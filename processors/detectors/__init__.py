@@ -9,11 +9,11 @@ from importlib import import_module
 from pkgutil import iter_modules
 from typing import ClassVar, Protocol
 
+from processors.case import Case
 from processors.lexicon import Lexicons
 from schemas.call_analysis import MeasureValue
 from schemas.errors import OperatorError
 from schemas.finding import Finding
-from schemas.transcript import Transcript
 
 
 @dataclass(frozen=True)
@@ -45,17 +45,23 @@ class DetectorContext:
 
 
 class Detector(Protocol):
-    """Pure: the same transcript gives the same results, in the same order.
+    """Pure: the same case gives the same results, in the same order.
 
     `measures` are the ones it owns; on each call it yields every one of them once, as `Measure` or `NotMeasured`.
     Where `needs_speech`, calls that were not heard are not shown to it: its measures are skipped with the outcome.
+    Where `reads_measures`, it runs after all that do not, and finds their values in `case.measures`.
     """
 
     name: ClassVar[str]
-    measures: ClassVar[tuple[str, ...]]
     needs_speech: ClassVar[bool]
+    reads_measures: ClassVar[bool]
 
-    def process(self, transcript: Transcript) -> Iterable[Result]:
+    @property
+    def measures(self) -> tuple[str, ...]:
+        """The names of its measures; a plain class attribute, except where they come from rules."""
+        ...
+
+    def process(self, case: Case) -> Iterable[Result]:
         """Findings in any order, and every owned measure."""
         ...
 

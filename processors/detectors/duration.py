@@ -4,8 +4,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import ClassVar
 
+from processors.case import Case
 from processors.detectors import DetectorContext, Measure, NotMeasured
-from schemas.transcript import Transcript
 
 
 @dataclass(frozen=True)
@@ -19,11 +19,13 @@ class DurationDetector:
     name: ClassVar[str] = "duration"
     measures: ClassVar[tuple[str, ...]] = ("duration_ms", "duration_in_band")
     needs_speech: ClassVar[bool] = False
+    reads_measures: ClassVar[bool] = False
 
     band_min_ms: int
     band_max_ms: int
 
-    def process(self, transcript: Transcript) -> Iterator[Measure | NotMeasured]:
+    def process(self, case: Case) -> Iterator[Measure | NotMeasured]:
+        transcript = case.transcript
         if transcript.audio is None:
             reason = transcript.outcome or "duration_unknown"
             yield NotMeasured("duration_ms", reason)

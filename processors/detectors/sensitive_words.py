@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 from uuid import NAMESPACE_URL, uuid5
 
+from processors.case import Case
 from processors.detectors import DetectorContext, Measure, NotMeasured, Result
 from processors.lexicon import Hit, Lexicons, Matcher
 from processors.utterances import Place, Utterance, utterances
@@ -29,10 +30,12 @@ class SensitiveWordsDetector:
     name: ClassVar[str] = "sensitive_words"
     measures: ClassVar[tuple[str, ...]] = ("sensitive_words",)
     needs_speech: ClassVar[bool] = True
+    reads_measures: ClassVar[bool] = False
 
     lexicons: Lexicons
 
-    def process(self, transcript: Transcript) -> Iterable[Result]:
+    def process(self, case: Case) -> Iterable[Result]:
+        transcript = case.transcript
         if not any(segment.text.strip() for segment in transcript.segments):
             return [NotMeasured("sensitive_words", NO_SPEECH)]
         matcher = self.lexicons.matcher(transcript.language, transcript.call.industry)

@@ -15,6 +15,7 @@ from urllib.parse import quote
 
 import pytest
 
+from processors.case import Case
 from processors.detectors import Result
 from processors.judging import Judge, JudgeSettings
 from schemas.errors import InvalidMessageError
@@ -344,6 +345,7 @@ class QuotingDetector:
     name: ClassVar[str] = "quoting"
     measures: ClassVar[tuple[str, ...]] = ("courage",)
     needs_speech: ClassVar[bool] = True
+    reads_measures: ClassVar[bool] = False
 
-    def process(self, transcript: Transcript) -> Iterable[Result]:
-        raise KeyError(transcript.segments[0].text)
+    def process(self, case: Case) -> Iterable[Result]:
+        raise KeyError(case.transcript.segments[0].text)

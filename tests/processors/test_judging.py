@@ -6,6 +6,7 @@ from typing import ClassVar
 
 import pytest
 
+from processors.case import Case
 from processors.detectors import Detector, Measure, NotMeasured, Result
 from processors.detectors.sensitive_words import SensitiveWordsDetector
 from processors.judging import ANALYSIS_VERSION, Judge, JudgeSettings
@@ -27,12 +28,13 @@ class Scripted:
     name: ClassVar[str] = "scripted"
     measures: ClassVar[tuple[str, ...]] = ("first", "second")
     needs_speech: ClassVar[bool] = True
+    reads_measures: ClassVar[bool] = False
 
     results: tuple[Result, ...] = ()
     error: Exception | None = None
 
-    def process(self, transcript: Transcript) -> Iterable[Result]:
-        assert transcript.outcome is None, "it needs speech"
+    def process(self, case: Case) -> Iterable[Result]:
+        assert case.transcript.outcome is None, "it needs speech"
         yield from self.results
         if self.error is not None:
             raise self.error
@@ -121,7 +123,7 @@ def test_a_failing_detector_costs_only_its_own_measures(broken: Scripted, caplog
 def test_findings_are_in_the_order_of_the_call_and_none_is_twice() -> None:
     transcript = said(("agent", "我们内部有名额"), ("agent", "这款保本保息"), industry="finance")
     detector = SensitiveWordsDetector(Lexicons(load_lexicons()))
-    found = [result for result in detector.process(transcript) if isinstance(result, Finding)]
+    found = [result for result in detector.process(Case(transcript)) if isinstance(result, Finding)]
     twice = Scripted((*reversed(found), *found, Measure("first", 0), Measure("second", 0)))
     analysis = judged(transcript, twice)
     assert [finding.matched for finding in analysis.findings] == ["内部有名额", "保本保息"]

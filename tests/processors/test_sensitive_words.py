@@ -2,6 +2,7 @@ from collections.abc import Sequence
 
 import pytest
 
+from processors.case import Case
 from processors.detectors import Measure, NotMeasured, Result
 from processors.detectors.sensitive_words import SensitiveWordsDetector
 from processors.lexicon import Lexicons
@@ -79,7 +80,7 @@ COMPLIANT: Sequence[tuple[str, str]] = (
 
 
 def results(transcript: Transcript) -> list[Result]:
-    return list(DETECTOR.process(transcript))
+    return list(DETECTOR.process(Case(transcript)))
 
 
 def findings(transcript: Transcript) -> list[Finding]:
@@ -254,7 +255,7 @@ def test_ids_differ_by_call_and_by_version_of_the_rule() -> None:
     newer = SensitiveWordsDetector(
         Lexicons(lexicon.model_copy(update={"version": lexicon.version + 1}) for lexicon in load_lexicons())
     )
-    (newest,) = [result for result in newer.process(transcript) if isinstance(result, Finding)]
+    (newest,) = [result for result in newer.process(Case(transcript)) if isinstance(result, Finding)]
     assert newest.rule_version == "2"
     assert len({findings(transcript)[0].finding_id, findings(other)[0].finding_id, newest.finding_id}) == 3
 

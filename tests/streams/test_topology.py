@@ -85,7 +85,8 @@ class Listening:
         """What `listen` makes of the event, each delivery at an offset of its own."""
         self._offset += 1
         key = message_key(call.tenant_id, call.call_id)
-        return self.stage(engine).handle(RawMessage(CALLS_ENDED.name, 3, self._offset, key, call.encode()))
+        (output,) = self.stage(engine).handle(RawMessage(CALLS_ENDED.name, 3, self._offset, key, call.encode()))
+        return output
 
 
 @pytest.fixture
@@ -256,7 +257,7 @@ class TestConflicts:
 def test_judge_makes_an_analysis_of_a_transcript_under_the_key_of_its_call(listening: Listening) -> None:
     said = transcript_in(listening.hear(ScriptedEngine(), listening.call(SPEECH)))
     stage = judge_stage(Judge(JudgeSettings()), FixedClock())
-    output = stage.handle(RawMessage(CALLS_TRANSCRIBED.name, 0, 0, b"whatever", said.encode()))
+    (output,) = stage.handle(RawMessage(CALLS_TRANSCRIBED.name, 0, 0, b"whatever", said.encode()))
     assert (output.topic, output.key) == (CALLS_ANALYZED.name, b"acme/c1")
     analysis = CallAnalysis.decode(output.value)
     assert (analysis.call, analysis.outcome, analysis.analyzed_at) == (said.call, "analyzed", NOW)

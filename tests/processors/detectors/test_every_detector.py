@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 import processors.detectors
+from processors.case import Case
 from processors.detectors import Detector, DetectorContext, Measure, find_detectors
 from processors.judging import DETECTOR_FAILED, Judge, JudgeSettings
 from processors.lexicon import Lexicons
@@ -54,7 +55,7 @@ def test_there_are_detectors_for_every_module() -> None:
 @pytest.mark.parametrize("transcript", TRANSCRIPTS)
 @pytest.mark.parametrize("detector", DETECTORS, ids=lambda detector: detector.name)
 def test_every_owned_measure_is_accounted_for_once(detector: Detector, transcript: Transcript) -> None:
-    results = [result for result in detector.process(transcript) if not isinstance(result, Finding)]
+    results = [result for result in detector.process(Case(transcript)) if not isinstance(result, Finding)]
     names = [result.name if isinstance(result, Measure) else result.measure for result in results]
     assert sorted(names) == sorted(detector.measures)
 
@@ -63,8 +64,8 @@ def test_every_owned_measure_is_accounted_for_once(detector: Detector, transcrip
 @pytest.mark.parametrize("detector", DETECTORS, ids=lambda detector: detector.name)
 def test_the_same_transcript_gives_the_same_results(detector: Detector, transcript: Transcript) -> None:
     before = transcript.encode()
-    first = list(detector.process(transcript))
-    again = list(detector.process(Transcript.decode(before)))
+    first = list(detector.process(Case(transcript)))
+    again = list(detector.process(Case(Transcript.decode(before))))
     assert first == again
     assert transcript.encode() == before
 
@@ -72,7 +73,7 @@ def test_the_same_transcript_gives_the_same_results(detector: Detector, transcri
 @pytest.mark.parametrize("transcript", TRANSCRIPTS)
 @pytest.mark.parametrize("detector", DETECTORS, ids=lambda detector: detector.name)
 def test_findings_point_into_the_call(detector: Detector, transcript: Transcript) -> None:
-    for finding in detector.process(transcript):
+    for finding in detector.process(Case(transcript)):
         if isinstance(finding, Finding):
             assert finding.detector == detector.name
             assert finding.start_ms <= finding.end_ms
@@ -84,7 +85,7 @@ def test_findings_point_into_the_call(detector: Detector, transcript: Transcript
 
 @pytest.mark.parametrize("detector", DETECTORS, ids=lambda detector: detector.name)
 def test_ten_thousand_segments_are_judged(detector: Detector, long_call: Transcript) -> None:
-    results = list(detector.process(long_call))
+    results = list(detector.process(Case(long_call)))
     ids = [result.finding_id for result in results if isinstance(result, Finding)]
     assert len(ids) == len(set(ids))
     assert len(results) - len(ids) == len(detector.measures)
