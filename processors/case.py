@@ -3,7 +3,9 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import cached_property
 
+from processors.conversation import Conversation
 from schemas.call_analysis import MeasureValue
 from schemas.transcript import Transcript
 
@@ -46,8 +48,15 @@ NO_BACKGROUND = Background()
 
 @dataclass(frozen=True)
 class Case:
-    """What a detector is shown. `measures` are those of the detectors that went before, for those that read them."""
+    """What a detector is shown. `measures` are those of the detectors that went before, for those that
+    read them; the judge fills them in."""
 
     transcript: Transcript
     background: Background = NO_BACKGROUND
     measures: Mapping[str, MeasureValue] = field(default_factory=dict)
+
+    @cached_property
+    def conversation(self) -> Conversation:
+        """What was said, turn by turn."""
+        audio = self.transcript.audio
+        return Conversation.of(self.transcript.segments, audio.duration_ms if audio else None)

@@ -2,22 +2,23 @@
 
 import logging
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 from math import isfinite
 from pathlib import Path
 
 from processors.case import NO_BACKGROUND, Background, Case
 from processors.detectors import Detector, DetectorContext, Measure, NotMeasured, Result, find_detectors
-from processors.lexicon import Lexicons
-from schemas.call_analysis import CallAnalysis, MeasureValue, SkippedAnalysis
+from processors.rule_examples import check_examples
+from processors.rulebook import Rulebooks
+from schemas.call_analysis import CallAnalysis, MeasureValue, SkippedAnalysis, TopicMention
 from schemas.finding import Finding
-from schemas.lexicon import LEXICON_FOLDER, load_lexicons
 from schemas.outcome import Outcome
+from schemas.rule_pack import RULE_PACK_FOLDER, RulePackError, load_rule_packs
 from schemas.transcript import Transcript
 
-ANALYSIS_VERSION = 1
-"""Rises with every change that can alter the judgement of a call; changes of a lexicon show in `lexicon_version`."""
+ANALYSIS_VERSION = 2
+"""Rises with every change of code that can alter a judgement; changes of rules show in `lexicon_version`."""
 
 DETECTOR_FAILED = "detector_failed"
 
@@ -26,11 +27,11 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class JudgeSettings:
-    """What can be configured. `lexicon_folders` are read besides the lexicons that are shipped (R54)."""
+    """What can be configured. `rule_folders` are read besides the packs that are shipped (R54)."""
 
     duration_band_min_ms: int = 180_000
     duration_band_max_ms: int = 480_000
-    lexicon_folders: tuple[Path, ...] = ()
+    rule_folders: tuple[Path, ...] = ()
 
     def __post_init__(self) -> None:
         if self.duration_band_min_ms > self.duration_band_max_ms:
@@ -48,30 +49,46 @@ class _Account:
     measures: Mapping[str, MeasureValue]
     skipped: tuple[SkippedAnalysis, ...]
     findings: tuple[Finding, ...] = ()
+    topics: tuple[TopicMention, ...] = ()
+
+
+def shipped_rulebooks(settings: JudgeSettings) -> Rulebooks:
+    """The packs that are shipped and those of the folders, checked. Raises `RulePackError`."""
+    packs = load_rule_packs((RULE_PACK_FOLDER, *settings.rule_folders))
+    rulebooks = Rulebooks(packs)
+    if problems := check_examples(rulebooks):
+        raise RulePackError(problems)
+    return rulebooks
 
 
 class Judge:
-    """Built once per worker: reads and compiles the lexicons, finds the detectors. Judging is pure.
+    """Built once for each set of rules: finds the detectors. Judging is pure.
 
-    Raises `LexiconError` and `DetectorError` when built.
+    Without `rulebooks` the packs are read as the settings say. Raises `RulePackError` and `DetectorError` when built.
     """
 
-    def __init__(self, settings: JudgeSettings, detectors: Iterable[Detector] | None = None) -> None:
-        self._lexicons = Lexicons(load_lexicons((LEXICON_FOLDER, *settings.lexicon_folders)))
-        context = DetectorContext(self._lexicons, settings.duration_band_min_ms, settings.duration_band_max_ms)
+    def __init__(
+        self,
+        settings: JudgeSettings,
+        detectors: Iterable[Detector] | None = None,
+        *,
+        rulebooks: Rulebooks | None = None,
+    ) -> None:
+        self.rulebooks = shipped_rulebooks(settings) if rulebooks is None else rulebooks
+        context = DetectorContext(self.rulebooks, settings.duration_band_min_ms, settings.duration_band_max_ms)
         self._detectors = find_detectors(context) if detectors is None else tuple(detectors)
 
     def judge(self, transcript: Transcript, now: datetime, background: Background = NO_BACKGROUND) -> CallAnalysis:
         """The analysis of one call. A detector that fails costs its own measures only."""
         outcome, reason = _outcome(transcript)
-        accounts = self._accounts(Case(transcript, background))
+        case, accounts = self._heard(transcript, background)
         findings = {finding.finding_id: finding for account in accounts for finding in account.findings}
         return CallAnalysis(
             tenant_id=transcript.tenant_id,
             call_id=transcript.call_id,
             call=transcript.call,
             analysis_version=ANALYSIS_VERSION,
-            lexicon_version=self._lexicons.version(transcript.language, transcript.call.industry),
+            lexicon_version=self.rulebooks.version(case),
             outcome=outcome,
             outcome_reason=reason,
             language=transcript.language,
@@ -81,16 +98,21 @@ class Judge:
             measures={name: value for account in accounts for name, value in account.measures.items()},
             skipped_analysis=tuple(skipped for account in accounts for skipped in account.skipped),
             findings=tuple(sorted(findings.values(), key=lambda f: (f.start_ms, f.end_ms, f.finding_id))),
+            topics=tuple(topic for account in accounts for topic in account.topics),
             transcribed_at=transcript.transcribed_at,
             analyzed_at=now,
         )
 
-    def _accounts(self, case: Case) -> list[_Account]:
-        """Of all detectors; those that read measures come after those that only take them."""
-        accounts = [_account(detector, case) for detector in self._detectors if not detector.reads_measures]
-        measures = {name: value for account in accounts for name, value in account.measures.items()}
-        case = replace(case, measures=measures)
-        return accounts + [_account(detector, case) for detector in self._detectors if detector.reads_measures]
+    def _heard(self, transcript: Transcript, background: Background) -> tuple[Case, list[_Account]]:
+        """The accounts of all detectors; those that read measures come after those that only take them."""
+        measures: dict[str, MeasureValue] = {}
+        case = Case(transcript, background, measures)
+        accounts: list[_Account] = []
+        for reads_measures in (False, True):
+            accounts.extend(_account(one, case) for one in self._detectors if one.reads_measures == reads_measures)
+            if not reads_measures:
+                measures.update((name, value) for account in accounts for name, value in account.measures.items())
+        return case, accounts
 
 
 def _outcome(transcript: Transcript) -> tuple[Outcome, str]:
@@ -136,4 +158,9 @@ def _booked(detector: Detector, results: Sequence[Result]) -> _Account:
         raise InvalidResultsError("a measure is not a finite number")
     values: dict[str, MeasureValue] = dict.fromkeys(names)
     values.update((result.name, result.value) for result in measured)
-    return _Account(values, skipped, tuple(result for result in results if isinstance(result, Finding)))
+    return _Account(
+        values,
+        skipped,
+        tuple(result for result in results if isinstance(result, Finding)),
+        tuple(result for result in results if isinstance(result, TopicMention)),
+    )

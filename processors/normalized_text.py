@@ -1,6 +1,9 @@
 """Text as the matchers read it: letters and digits only, one width, one script — and the way back to the source."""
 
+import re
 import unicodedata
+from bisect import bisect_left
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache, cached_property
 
@@ -23,16 +26,20 @@ _MARK_OF = {
 
 @dataclass(frozen=True)
 class NormalizedText:
-    """`marked` holds letters and marks; `source[i]` is the offset of `marked[i]` in `text`."""
+    """`marked` holds letters and marks of `text`."""
 
     text: str
     marked: str
-    source: tuple[int, ...]
+
+    @cached_property
+    def source(self) -> tuple[int, ...]:
+        """`source[i]` is the offset in `text` of `marked[i]`; only found out for texts in which something was hit."""
+        return tuple(offset for offset, folded in _folded(self.text) for _ in folded)
 
     @cached_property
     def letters(self) -> str:
         """`marked` without its marks."""
-        return "".join(character for character in self.marked if character not in MARKS)
+        return self.marked.translate(_WITHOUT_MARKS)
 
     @cached_property
     def _place(self) -> tuple[int, ...]:
@@ -61,30 +68,48 @@ class NormalizedText:
         """Letters `start` to `end` as offsets in `text`, end exclusive."""
         return self.source[self._place[start]], self.source[self._place[end - 1]] + 1
 
+    def letters_of(self, start: int, end: int) -> tuple[int, int]:
+        """Characters `start` to `end` of `text` as letters; the inverse of `source_span`."""
+        return self._letter_from(start), self._letter_from(end)
+
+    def _letter_from(self, offset: int) -> int:
+        return bisect_left(self._place, offset, key=lambda place: self.source[place])
+
 
 def normalize(text: str) -> NormalizedText:
     """Fold width, case and script character by character, so that every letter knows where it came from."""
-    marked: list[str] = []
-    source: list[int] = []
+    marked = text.translate(_FOLDED) if _DECIMAL.search(text) is None else "".join(part for _, part in _folded(text))
+    return NormalizedText(text, marked)
+
+
+def _folded(text: str) -> Iterator[tuple[int, str]]:
+    """Each character's offset with what it stands for; the point of a decimal number stands for nothing."""
     for offset, character in enumerate(text):
-        for folded in _fold(character):
-            if folded == "." and _is_decimal_point(text, offset):
-                continue
-            mark = _MARK_OF.get(folded, folded)
-            marked.append(mark)
-            source.append(offset)
-    return NormalizedText(text, "".join(marked), tuple(source))
+        folded = _FOLDED[ord(character)]
+        yield offset, "" if character in ".．" and _is_decimal_point(text, offset) else folded
 
 
 def _is_decimal_point(text: str, offset: int) -> bool:
-    return offset > 0 and text[offset - 1].isdigit() and text[offset + 1 : offset + 2].isdigit()
+    return offset > 0 and text[offset - 1].isdecimal() and text[offset + 1 : offset + 2].isdecimal()
 
 
-@cache
+class _Folding(dict[int, str]):
+    """Code point → what it stands for, filled while it is used: Unicode is finite."""
+
+    def __missing__(self, code: int) -> str:
+        self[code] = folded = _fold(chr(code))
+        return folded
+
+
+_FOLDED = _Folding()
+_WITHOUT_MARKS = dict.fromkeys(map(ord, MARKS))
+_DECIMAL = re.compile(r"\d[.．]\d")
+
+
 def _fold(character: str) -> str:
-    """The letters, digits and marks that a character stands for; none for all else. Cached: Unicode is finite."""
+    """The letters, digits and marks that a character stands for; none for all else."""
     if character in _MARK_OF:
-        return "." if character in ".．" else _MARK_OF[character]
+        return _MARK_OF[character]
     if unicodedata.category(character) == "Cs":
         return ""
     folded = unicodedata.normalize("NFKC", character).casefold()

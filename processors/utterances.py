@@ -102,7 +102,10 @@ class Utterance:
 
 
 def utterances(segments: Iterable[Segment], role: Role) -> Iterator[Utterance]:
-    """The speech of one role, channel by channel, segments joined over short gaps; segments without text left out."""
+    """The speech of one role, channel by channel, segments joined over short gaps; segments without text left out.
+
+    An unknown speaker may be another one in each segment, so those are not joined.
+    """
     by_channel: dict[int, list[Segment]] = {}
     for segment in segments:
         if segment.role == role and segment.text:
@@ -110,7 +113,7 @@ def utterances(segments: Iterable[Segment], role: Role) -> Iterator[Utterance]:
     for channel in sorted(by_channel):
         joined: list[Segment] = []
         for segment in by_channel[channel]:
-            if joined and segment.start_ms - joined[-1].end_ms > SHORT_GAP_MS:
+            if joined and (role == "unknown" or segment.start_ms - joined[-1].end_ms > SHORT_GAP_MS):
                 yield Utterance(role, tuple(joined))
                 joined = []
             joined.append(segment)

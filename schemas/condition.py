@@ -8,7 +8,8 @@ What is written on a group (`by`, `first_s`, `stance` …) holds for everything 
 
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, BeforeValidator, Field, StringConstraints, model_validator
+import re2
+from pydantic import AfterValidator, BeforeValidator, Field, StringConstraints, field_validator, model_validator
 
 from schemas.message import Record, Slug
 
@@ -17,14 +18,15 @@ GAP = "…"
 MAX_GAP_LETTERS = 8
 MAX_DEPTH = 12
 MAX_REGEX_LETTERS = 500
+MAX_REGEX_BYTES = 4 * 1024 * 1024
 
 Speaker = Literal["agent", "customer", "anyone"]
 Stance = Literal["claimed", "not_negated", "any"]
 """`claimed`: neither negated nor asked nor quoted; `not_negated`: only negation excludes; `any`: as it stands."""
 
 Sound = Literal["off", "strict", "loose"]
-"""How far a phrase may be written with other characters of the same sound. `strict`: phrases of four letters or more, half
-of which stand as written; `loose`: phrases of three letters or more, however they are written."""
+"""How far a phrase may be written with other characters of the same sound. `strict`: phrases of four letters or more,
+half of which stand as written; `loose`: phrases of three letters or more, however they are written."""
 
 
 def _parts_hold_letters(phrase: str) -> str:
@@ -87,10 +89,13 @@ class EventTest(Record):
 
 
 class Anchor(Record):
-    """Another condition whose hits say where to look. `nth` counts its hits from 1, from the end with −1."""
+    """Another condition whose hits say where to look.
+
+    `nth` counts its hits from 1, from the end with −1; without it any of its hits will do.
+    """
 
     of: "AnyCondition"
-    nth: int = Field(default=1, ge=-20, le=20)
+    nth: int | None = Field(default=None, ge=-20, le=20)
     within_s: float | None = Field(default=None, gt=0, description="between the two, seconds")
     within_turns: int | None = Field(default=None, ge=0, description="turns between the two; 0: the same turn")
     within_letters: int | None = Field(default=None, ge=0, description="letters between the two, in one turn")
@@ -139,6 +144,14 @@ class Condition(Record):
     near: Anchor | None = Field(default=None, description="before or after")
     at_least: int = Field(default=1, ge=1, le=1000, description="hits, or it does not hold")
 
+    @field_validator("regex")
+    @classmethod
+    def _regex_is_linear(cls, pattern: str | None) -> str | None:
+        """RE2 takes time in proportion to the text whatever the pattern, so no pattern can stop a worker."""
+        if pattern is not None:
+            compile_regex(pattern)
+        return pattern
+
     @model_validator(mode="after")
     def _is_of_one_kind(self) -> Self:
         kinds = [name for name in KINDS if getattr(self, name) not in (None, ())]
@@ -169,6 +182,22 @@ KINDS = ("say", "regex", "event", "measure", "ref", "any_of", "all_of", "n_of", 
 
 AnyCondition = Annotated[Condition, BeforeValidator(_condition)]
 """A condition, or one of its short forms."""
+
+
+def compile_regex(pattern: str) -> "re2._Regexp":
+    """A pattern as RE2 reads it, with bounded memory. Raises `ValueError` that says what RE2 does not take."""
+    options = re2.Options()
+    options.log_errors = False
+    options.max_mem = MAX_REGEX_BYTES
+    try:
+        compiled: re2._Regexp = re2.compile(pattern, options=options)  # type: ignore[no-untyped-call]
+    except re2.error as error:
+        told = error.args[0] if error.args else ""
+        reason = told.decode("utf-8", "replace") if isinstance(told, bytes) else str(told)
+        raise ValueError(f"RE2 cannot read the regular expression ({reason or 'too large'})") from None
+    if compiled.search("") is not None:
+        raise ValueError("the regular expression matches the empty text, so it would be found everywhere")
+    return compiled
 
 
 def _depth(condition: Condition) -> int:

@@ -1,21 +1,22 @@
 """Rule packs: everything that is looked for in the calls of an industry, as YAML. No code is needed to change it.
 
-One file is one pack: `finance.yaml` applies to calls of the industry `finance`, those of `general` to every call. A pack with
-`tenant` applies to that tenant alone and takes the place of the shipped one of the same name. `docs/rules.md` is the guide.
+One file is one pack: `finance.yaml` applies to calls of the industry `finance`, those of `general` to every call. A
+pack with `tenant` applies to that tenant alone and takes the place of the shipped one of the same name. `docs/rules.md`
+is the guide.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import date
 from hashlib import sha256
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, StringConstraints, model_validator
+from pydantic import Field, PrivateAttr, StringConstraints, model_validator
 
 from schemas.condition import AnyCondition, Condition, Phrase, PlainPhrase
 from schemas.finding import Severity
 from schemas.message import Record, Slug, TenantId
-from schemas.yaml_files import Location, YamlFileError, entry_named_by_id, read_yaml, read_yaml_file, repeated
+from schemas.yaml_files import Document, Location, YamlFileError, entry_named_by_id, read_yaml, read_yaml_file, repeated
 
 RULE_PACK_FOLDER = Path(__file__).parent / "rule_packs"
 """The packs that are shipped."""
@@ -113,7 +114,7 @@ class ConversationRule(Entry):
 
 
 class MandatoryScript(ConversationRule):
-    """What must be said (R15, R40, R70): a finding where it is missing, and an `info` one that shows where it was said."""
+    """What must be said (R15, R40, R70): a finding where it is missing, an `info` one that shows where it was said."""
 
     category: Slug = "missing_script"
     severity: Severity = "medium"
@@ -306,24 +307,13 @@ class RulePack(Record):
                 f"word {word} stands in more than one place"
                 for word in repeated(word for rule in self.sensitive_words for word in rule.words)
             ),
-            *(
-                f"measure {name} is taken by two rules for the same calls"
-                for name in repeated(
-                    f"{rule.measure} {rule.applies.model_dump_json()}"
-                    for rule in (
-                        *self.mandatory_scripts,
-                        *self.procedures,
-                        *self.checklists,
-                        *self.threats,
-                        *self.rules,
-                    )
-                    if rule.measure
-                )
-            ),
         ]
         if problems:
             raise ValueError("; ".join(problems))
         return self
+
+    _file: str = PrivateAttr(default="")
+    _lines: Mapping[str, int] = PrivateAttr(default_factory=dict)
 
     def entries(self) -> Iterator[tuple[str, Entry | WordRule]]:
         """Every rule with the name of its section."""
@@ -338,6 +328,16 @@ class RulePack(Record):
     def digest(self) -> str:
         """SHA-256 of the content: changes with every edit, also where `version` was forgotten."""
         return sha256(self.model_dump_json().encode()).hexdigest()
+
+    def place(self, section: str, entry_id: str) -> str:
+        """What a problem with a rule begins with: `finance.yaml:120: topics lost_card`; without a file, the pack."""
+        line = self._lines.get(entry_id)
+        return f"{f'{self._file}:{line}' if line else self.label}: {section} {entry_id}"
+
+    def read_from(self, file: str, lines: Mapping[str, int]) -> Self:
+        """This pack, which knows where its rules and conditions stand."""
+        self._file, self._lines = file, lines
+        return self
 
     @property
     def label(self) -> str:
@@ -365,9 +365,9 @@ def _entry_of(content: Any, location: Location) -> str:
 
 
 def read_rule_pack(file: Path) -> RulePack:
-    """One pack. Raises `RulePackError`; that its rules hold together is seen when a `Rulebook` is made of it."""
+    """One pack. Raises `RulePackError`; that its rules hold together is seen when a rulebook is made of it."""
     try:
-        return read_yaml_file(file, RulePack, _entry_of)
+        return _with_lines(str(file), read_yaml_file(file, RulePack, _entry_of))
     except YamlFileError as error:
         raise RulePackError(error.problems) from None
 
@@ -375,9 +375,18 @@ def read_rule_pack(file: Path) -> RulePack:
 def parse_rule_pack(name: str, text: str) -> RulePack:
     """The same of a text; `name` is what problems begin with. Raises `RulePackError`."""
     try:
-        return read_yaml(name, text, RulePack, _entry_of)
+        return _with_lines(name, read_yaml(name, text, RulePack, _entry_of))
     except YamlFileError as error:
         raise RulePackError(error.problems) from None
+
+
+def _with_lines(name: str, document: Document[RulePack]) -> RulePack:
+    pack = document.content
+    lines = {condition: document.line(("conditions", condition)) for condition in pack.conditions}
+    for section in SECTIONS:
+        for number, entry in enumerate(getattr(pack, section)):
+            lines[entry.id] = document.line((section, number, "id"))
+    return pack.read_from(name, lines)
 
 
 def load_rule_packs(folders: Iterable[Path] = (RULE_PACK_FOLDER,)) -> tuple[RulePack, ...]:

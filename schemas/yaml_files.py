@@ -1,14 +1,16 @@
 """YAML that people write: read strictly, with the line of every problem."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Generic, TypeVar
 
 import yaml
 from pydantic import BaseModel, ValidationError
 
 from schemas.errors import OperatorError
 
+MAX_DEPTH = 60
 MAX_FILE_BYTES = 8 * 1024 * 1024
 
 M = TypeVar("M", bound=BaseModel)
@@ -26,31 +28,53 @@ class YamlFileError(OperatorError):
 
 
 class _Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]  # libyaml where it is built in
-    """A safe loader that refuses a key that stands twice and aliases, which can blow up a small file."""
+    """A safe loader, in C where it is there."""
 
-    def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
-        if self.check_event(yaml.AliasEvent):
-            raise yaml.constructor.ConstructorError(None, None, "aliases are not read", self.peek_event().start_mark)
-        node: yaml.Node | None = super().compose_node(parent, index)
-        return node
 
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        seen: set[Any] = set()
-        for key, _ in node.value:
-            if key.value in seen:
+def _check(node: yaml.Node, seen: set[int], depth: int = 0) -> None:
+    """Refuse a key that stands twice, which readers drop in silence, aliases, which blow up a small file, and depth."""
+    if isinstance(node, yaml.ScalarNode):
+        return
+    if id(node) in seen:
+        raise yaml.constructor.ConstructorError(None, None, "aliases are not read", node.start_mark)
+    if depth > MAX_DEPTH:
+        raise yaml.constructor.ConstructorError(None, None, "is nested too deeply", node.start_mark)
+    seen.add(id(node))
+    if isinstance(node, yaml.MappingNode):
+        keys: set[Any] = set()
+        for key, value in node.value:
+            if not isinstance(key, yaml.ScalarNode):
+                raise yaml.constructor.ConstructorError(None, None, "a key must be a text", key.start_mark)
+            if key.value in keys:
                 raise yaml.constructor.ConstructorError(None, None, f"{key.value} stands twice", key.start_mark)
-            seen.add(key.value)
-        mapping: dict[Any, Any] = super().construct_mapping(node, deep)
-        return mapping
+            keys.add(key.value)
+            _check(value, seen, depth + 1)
+    else:
+        for value in node.value:
+            _check(value, seen, depth + 1)
 
 
-def read_yaml(name: str, text: str, model: type[M], entry_of: Callable[[Any, Location], str]) -> M:
+@dataclass(frozen=True)
+class Document(Generic[M]):
+    """A document as a model, with the way back to its lines."""
+
+    content: M
+    node: yaml.Node
+
+    def line(self, location: Location) -> int:
+        """The line, from 1, of a place: keys and positions from the top."""
+        return _line(self.node, location)
+
+
+def read_yaml(name: str, text: str, model: type[M], entry_of: Callable[[Any, Location], str]) -> Document[M]:
     """A document as a model. `name` is what its problems begin with; `entry_of` names the entry that a place lies in
     (`rule no_loss`), or nothing. Raises `YamlFileError`."""
     try:
         loader = _Loader(text)
         try:
             node = loader.get_single_node()
+            if node is not None:
+                _check(node, set())
             content = loader.construct_document(node) if node is not None else None
         finally:
             loader.dispose()
@@ -61,9 +85,9 @@ def read_yaml(name: str, text: str, model: type[M], entry_of: Callable[[Any, Loc
     if not isinstance(content, dict):
         raise YamlFileError([f"{name}: must hold a mapping, see the files that are shipped"])
     try:
-        return model.model_validate(content)
+        return Document(model.model_validate(content), node)
     except ValidationError as error:
-        details = [detail for detail in error.errors(include_url=False, include_context=False)]
+        details = error.errors(include_url=False, include_context=False)
     raise YamlFileError(
         dict.fromkeys(
             f"{name}:{_line(node, detail['loc'])}: {_named(entry_of(content, detail['loc']))}"
@@ -74,7 +98,7 @@ def read_yaml(name: str, text: str, model: type[M], entry_of: Callable[[Any, Loc
     )
 
 
-def read_yaml_file(file: Path, model: type[M], entry_of: Callable[[Any, Location], str]) -> M:
+def read_yaml_file(file: Path, model: type[M], entry_of: Callable[[Any, Location], str]) -> Document[M]:
     """The same of a file. Raises `YamlFileError`, also when it cannot be read or is larger than `MAX_FILE_BYTES`."""
     try:
         if file.stat().st_size > MAX_FILE_BYTES:

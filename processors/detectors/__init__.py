@@ -7,11 +7,11 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from importlib import import_module
 from pkgutil import iter_modules
-from typing import ClassVar, Protocol
+from typing import Protocol
 
 from processors.case import Case
-from processors.lexicon import Lexicons
-from schemas.call_analysis import MeasureValue
+from processors.rulebook import Rulebooks
+from schemas.call_analysis import MeasureValue, TopicMention
 from schemas.errors import OperatorError
 from schemas.finding import Finding
 
@@ -32,14 +32,14 @@ class NotMeasured:
     reason: str
 
 
-Result = Finding | Measure | NotMeasured
+Result = Finding | TopicMention | Measure | NotMeasured
 
 
 @dataclass(frozen=True)
 class DetectorContext:
     """What detectors are built from."""
 
-    lexicons: Lexicons
+    rulebooks: Rulebooks
     duration_band_min_ms: int
     duration_band_max_ms: int
 
@@ -52,14 +52,19 @@ class Detector(Protocol):
     Where `reads_measures`, it runs after all that do not, and finds their values in `case.measures`.
     """
 
-    name: ClassVar[str]
-    needs_speech: ClassVar[bool]
-    reads_measures: ClassVar[bool]
+    @property
+    def name(self) -> str:
+        """The name of its file."""
+        ...
 
     @property
-    def measures(self) -> tuple[str, ...]:
-        """The names of its measures; a plain class attribute, except where they come from rules."""
-        ...
+    def needs_speech(self) -> bool: ...
+
+    @property
+    def reads_measures(self) -> bool: ...
+
+    @property
+    def measures(self) -> tuple[str, ...]: ...
 
     def process(self, case: Case) -> Iterable[Result]:
         """Findings in any order, and every owned measure."""

@@ -1,20 +1,19 @@
-"""What the agent must not say (R41, R49): the words of the lexicons that apply to the call."""
+"""What the agent must not say (R41, R49): the sensitive words of the packs that apply to the call."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import ClassVar
-from uuid import NAMESPACE_URL, uuid5
 
 from processors.case import Case
+from processors.conversation import Turn
 from processors.detectors import DetectorContext, Measure, NotMeasured, Result
-from processors.lexicon import Hit, Lexicons, Matcher
-from processors.utterances import Place, Utterance, utterances
+from processors.findings import finding_in_words
+from processors.rule_detector import LANGUAGE_NOT_SUPPORTED, NO_SPEECH
+from processors.rulebook import Rulebook, Rulebooks
+from processors.words import WordHit, claimed
 from schemas.finding import Finding
-from schemas.transcript import Transcript
 
 SPEAKER_UNKNOWN = "speaker_unknown"
-LANGUAGE_NOT_SUPPORTED = "language_not_supported"
-NO_SPEECH = "no_speech"
 
 
 @dataclass(frozen=True)
@@ -22,9 +21,9 @@ class SensitiveWordsDetector:
     """One finding for each forbidden word that the agent claims; negated, asked and quoted ones are none.
 
     `sensitive_words` counts them. It is not measured where there is speech of an unknown speaker, which is not guessed
-    to be the agent's. `attributes`: `segment_id`, `match_start`, `match_end`; `word` as the lexicon has it; `lexicon`;
+    to be the agent's. `attributes`: `segment_id`, `match_start`, `match_end`; `word` as the rule has it; `pack`;
     `advice` for the agent; and `last_segment_id`, `last_match_end` where the words go on in a later segment.
-    `confidence` is the share of letters written as in the lexicon: below 1, the word was recognised by its sound.
+    `confidence` is the share of letters written as in the rule: below 1, the word was recognised by its sound.
     """
 
     name: ClassVar[str] = "sensitive_words"
@@ -32,74 +31,48 @@ class SensitiveWordsDetector:
     needs_speech: ClassVar[bool] = True
     reads_measures: ClassVar[bool] = False
 
-    lexicons: Lexicons
+    rulebooks: Rulebooks
 
     def process(self, case: Case) -> Iterable[Result]:
-        transcript = case.transcript
-        if not any(segment.text.strip() for segment in transcript.segments):
+        conversation = case.conversation
+        if conversation.is_silent:
             return [NotMeasured("sensitive_words", NO_SPEECH)]
-        matcher = self.lexicons.matcher(transcript.language, transcript.call.industry)
-        if matcher is None:
+        book = self.rulebooks.of(case)
+        if book is None:
             return [NotMeasured("sensitive_words", LANGUAGE_NOT_SUPPORTED)]
-        findings = tuple(_findings(transcript, matcher))
-        if any(segment.role == "unknown" and segment.text.strip() for segment in transcript.segments):
+        findings = tuple(_findings(case, book))
+        if "unknown" in conversation.roles:
             return [*findings, NotMeasured("sensitive_words", SPEAKER_UNKNOWN)]
         return [*findings, Measure("sensitive_words", len(findings))]
 
 
-def _findings(transcript: Transcript, matcher: Matcher) -> Iterator[Finding]:
-    for utterance in utterances(transcript.segments, "agent"):
-        for hit in matcher.find(utterance.normalized):
-            if hit.stance == "claimed":
-                yield _finding(transcript, utterance, hit)
+def _findings(case: Case, book: Rulebook) -> Iterator[Finding]:
+    conversation = case.conversation
+    for turn, places in zip(conversation.turns, conversation.places(book.index), strict=True):
+        if turn.role == "agent":
+            text = turn.utterance.normalized
+            for hit in claimed(book.words.find(text, places, case.transcript.call.course_type)):
+                yield _finding(case, turn, text.source_span(hit.start, hit.end), hit)
 
 
-def _finding(transcript: Transcript, utterance: Utterance, hit: Hit) -> Finding:
-    start, end = utterance.normalized.source_span(hit.start, hit.end)
-    place = utterance.place(start, end)
-    start_ms, end_ms = utterance.time_ms(start, end)
-    rule, lexicon = hit.term.rule, hit.term.lexicon
-    attributes: dict[str, str | int | float | bool] = {
-        "segment_id": place.segment_id,
-        "match_start": place.start,
-        "match_end": place.end,
-        "word": hit.term.word,
-        "lexicon": lexicon.lexicon,
-        "advice": rule.advice,
-    }
-    if place.last_segment_id != place.segment_id:
-        attributes |= {"last_segment_id": place.last_segment_id, "last_match_end": place.last_end}
-    return Finding(
-        finding_id=_finding_id(transcript, hit, place),
+def _finding(case: Case, turn: Turn, span: tuple[int, int], hit: WordHit) -> Finding:
+    rule, pack = hit.term.rule, hit.term.pack
+    return finding_in_words(
+        case.transcript,
+        turn,
+        span,
         detector=SensitiveWordsDetector.name,
         rule_id=hit.term.rule_id,
-        rule_version=str(lexicon.version),
+        rule_version=str(pack.version),
         category=rule.category,
-        role=utterance.role,
-        start_ms=start_ms,
-        end_ms=end_ms,
-        quote=utterance.quote(start, end),
-        matched=utterance.text[start:end],
         severity=rule.severity,
         score_delta=rule.score_delta,
         confidence=hit.confidence,
-        attributes=attributes,
+        attributes={"word": hit.term.phrase.text, "pack": pack.pack, "advice": rule.advice}
+        | ({"name": rule.name} if rule.name else {}),
     )
-
-
-def _finding_id(transcript: Transcript, hit: Hit, place: Place) -> str:
-    """uuid5 of call, detector, rule, rule version and place."""
-    parts = (
-        transcript.tenant_id,
-        transcript.call_id,
-        SensitiveWordsDetector.name,
-        hit.term.rule_id,
-        str(hit.term.lexicon.version),
-        f"{place.segment_id}:{place.start}-{place.last_segment_id}:{place.last_end}",
-    )
-    return str(uuid5(NAMESPACE_URL, "callstream:finding/" + "/".join(parts)))
 
 
 def detector(context: DetectorContext) -> SensitiveWordsDetector:
-    """With the lexicons of the judge."""
-    return SensitiveWordsDetector(context.lexicons)
+    """With the rules of the judge."""
+    return SensitiveWordsDetector(context.rulebooks)

@@ -1,0 +1,170 @@
+"""What an agent says of a product against the catalogue of what is true (R76, R83)."""
+
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import ClassVar, Literal
+
+from processors.case import Case
+from processors.conditions import Hearing, Hit
+from processors.detectors import DetectorContext, Measure, NotMeasured, Result
+from processors.rule_detector import applies, finding_of_hit, hearing_of, named, not_measured
+from processors.rulebook import Compiled, Rulebooks
+from schemas.finding import Finding
+from schemas.rule_pack import Allowed, Claim, Unit
+
+_NUMBER = r"(?P<low>\d+(?:\.\d+)?)(?:(?:到|至|-|~|—)(?P<high>\d+(?:\.\d+)?))?"
+_UNITS: dict[Unit, str] = {
+    "percent": r"(?:%|％|个点|个百分点|分的?年化)",
+    "yuan": r"(?:元|块|块钱)",
+    "day": r"(?:个)?(?:自然|工作)?(?:天|日)",
+    "hour": r"(?:个)?(?:小时|钟头)",
+    "month": r"(?:个)?月",
+    "year": r"(?:年|周年)",
+    "times": r"(?:次|回|节|课时)",
+    "fold": r"折",
+    "plain": r"",
+}
+_PATTERNS = {unit: re.compile(_NUMBER + r"\s*" + written) for unit, written in _UNITS.items()}
+_CLAUSE_ENDS = "。！？!?；;"
+
+Verdict = Literal["true", "claim_contradicted", "claim_without_entry"]
+
+
+@dataclass(frozen=True)
+class Said:
+    """The number that goes with a claim: one value, or a range from one to the other; none where it needs none."""
+
+    values: tuple[float, ...]
+    as_heard: str
+
+
+@dataclass(frozen=True)
+class ClaimsDetector:
+    """One finding for each claim of the agent that contradicts every entry of the catalogue that applies to it
+    (`claim_contradicted`), or for which there is none (`claim_without_entry`, at most `low`). `attributes`: `said` (the
+    number), `allowed` (what would be true), `advice`. `claims_checked` counts the claims,
+    `claims_contradicted` the false ones.
+    """
+
+    name: ClassVar[str] = "claims"
+    measures: ClassVar[tuple[str, ...]] = ("claims_checked", "claims_contradicted")
+    needs_speech: ClassVar[bool] = True
+    reads_measures: ClassVar[bool] = True
+
+    rulebooks: Rulebooks
+
+    def process(self, case: Case) -> Iterable[Result]:
+        book = self.rulebooks.of(case)
+        hearing = hearing_of(case, book)
+        if isinstance(hearing, str):
+            return not_measured(self.measures, hearing)
+        assert book is not None, "there is a hearing"  # noqa: S101
+        verdicts: list[Verdict] = []
+        findings: list[Finding] = []
+        for claim in book.claims:
+            if applies(claim, hearing):
+                for hit, said, verdict in checked(claim, hearing):
+                    verdicts.append(verdict)
+                    findings.extend(_finding(claim, hit, said, verdict, case))
+        if "agent" not in case.conversation.roles and "unknown" in case.conversation.roles:
+            return [*findings, *(NotMeasured(measure, "speaker_unknown") for measure in self.measures)]
+        contradicted = verdicts.count("claim_contradicted")
+        return [
+            *findings,
+            Measure("claims_checked", len(verdicts)),
+            Measure("claims_contradicted", contradicted),
+        ]
+
+
+def checked(claim: Compiled[Claim], hearing: Hearing) -> Iterator[tuple[Hit, Said, Verdict]]:
+    """Every claim of this kind, with the number that was said and what comes of it."""
+    for hit in hearing.look(claim.nodes["subject"]).hits:
+        said = _said(claim.entry, hit)
+        if said is not None:
+            yield hit, said, _verdict(claim, hit, said, hearing)
+
+
+def _said(claim: Claim, hit: Hit) -> Said | None:
+    """The number with the unit that follows the subject in the same sentence; None: no claim was made."""
+    if claim.unit is None:
+        return Said((), "")
+    digits = hit.turn.in_digits
+    behind = next((place for place, offset in enumerate(digits.offsets) if offset >= hit.span[1]), len(digits.text))
+    rest = digits.text[behind : behind + claim.within_letters + _LONGEST_NUMBER]
+    rest = re.split(f"[{_CLAUSE_ENDS}]", rest, maxsplit=1)[0]
+    match = _PATTERNS[claim.unit].search(rest)
+    if match is None or match.start() > claim.within_letters:
+        return None
+    return Said(tuple(float(value) for value in match.groups() if value), match.group())
+
+
+_LONGEST_NUMBER = 24
+
+
+def _verdict(claim: Compiled[Claim], hit: Hit, said: Said, hearing: Hearing) -> Verdict:
+    entries = [
+        (number, allowed)
+        for number, allowed in enumerate(claim.entry.allowed)
+        if _is_about(claim, number, hit, hearing)
+    ]
+    if not entries:
+        return "true" if claim.entry.unlisted == "ignore" else "claim_without_entry"
+    if any(_allows(allowed, said) and _has_required(claim, number, hearing) for number, allowed in entries):
+        return "true"
+    return "claim_contradicted"
+
+
+def _is_about(claim: Compiled[Claim], number: int, hit: Hit, hearing: Hearing) -> bool:
+    """Whether the product of an entry was named in this turn or before; an entry without product is about any."""
+    about = claim.nodes.get(f"about.{number}")
+    return about is None or any(other.turn.number <= hit.turn.number for other in hearing.look(about).hits)
+
+
+def _allows(allowed: Allowed, said: Said) -> bool:
+    return all(
+        (allowed.min is None or value >= allowed.min)
+        and (allowed.max is None or value <= allowed.max)
+        and (not allowed.one_of or value in allowed.one_of)
+        for value in said.values
+    )
+
+
+def _has_required(claim: Compiled[Claim], number: int, hearing: Hearing) -> bool:
+    required = claim.nodes.get(f"requires.{number}")
+    return required is None or hearing.look(required).holds
+
+
+def _finding(claim: Compiled[Claim], hit: Hit, said: Said, verdict: Verdict, case: Case) -> Iterator[Finding]:
+    if verdict == "true":
+        return
+    entry = claim.entry
+    is_false = verdict == "claim_contradicted"
+    yield finding_of_hit(
+        ClaimsDetector.name,
+        claim,
+        hit,
+        case,
+        category=verdict,
+        severity=entry.severity if is_false else "low",
+        score_delta=entry.score_delta if is_false else 0,
+        attributes=named(
+            claim, said=said.as_heard, allowed="；".join(map(_in_words, entry.allowed)), advice=entry.advice
+        ),
+    )
+
+
+def _in_words(allowed: Allowed) -> str:
+    parts = [
+        "、".join(allowed.about),
+        f"≥ {allowed.min:g}" if allowed.min is not None else "",
+        f"≤ {allowed.max:g}" if allowed.max is not None else "",
+        " / ".join(f"{value:g}" for value in allowed.one_of),
+        "须同时说明条件" if allowed.requires is not None else "",
+    ]
+    return " ".join(part for part in parts if part)
+
+
+def detector(context: DetectorContext) -> ClaimsDetector:
+    """With the rules of the judge."""
+    return ClaimsDetector(context.rulebooks)

@@ -1,0 +1,206 @@
+"""Phrases found in text: one pass over the text however many phrases there are, as written and by sound.
+
+Aho and Corasick, Efficient string matching, 1975 (pyahocorasick): one automaton over the letters of all phrases, one
+over their sounds. What is found is put together here: phrases with gaps, one-piece checks, how sure a hit is.
+"""
+
+from bisect import bisect_left
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+import ahocorasick  # type: ignore[import-not-found]  # a C module without stubs
+
+from processors.negation import holds_negation
+from processors.normalized_text import CLAUSE_END, QUESTION_END, SENTENCE_END, NormalizedText, normalize
+from processors.sounds import Sounds
+from schemas.condition import GAP, MAX_GAP_LETTERS
+
+MIN_LETTERS_OVER_A_COMMA = 4
+"""Shorter phrases do not reach over a comma: 需要担保，本次… is not 保本."""
+
+MIN_LETTERS_BY_SOUND = 2
+
+
+@dataclass(frozen=True)
+class BySound:
+    """How far a phrase may be written with other characters of its sound."""
+
+    min_letters: int
+    min_share_as_written: float
+
+
+AS_WRITTEN = None
+STRICT = BySound(4, 0.5)
+"""Short words have innocent homophones (包过, 包裹)."""
+SHORT = BySound(2, 0.5)
+LOOSE = BySound(3, 0.0)
+
+
+@dataclass(frozen=True)
+class Phrase:
+    """A phrase as it is looked for: its parts in normalised letters, one unless it has gaps."""
+
+    text: str
+    parts: tuple[str, ...]
+    by_sound: BySound | None
+
+    @staticmethod
+    def of(text: str, by_sound: BySound | None) -> "Phrase":
+        """As it stands in a rule. It is looked for by sound only where it is long enough for that."""
+        parts = tuple(normalize(part).letters for part in text.split(GAP))
+        letters = sum(map(len, parts))
+        return Phrase(text, parts, by_sound if by_sound and letters >= by_sound.min_letters else None)
+
+
+@dataclass(frozen=True)
+class Place:
+    """Letters `start` to `end` of a text; `as_written` of them are those of the phrase, the others sound like it."""
+
+    start: int
+    end: int
+    as_written: int
+
+
+Places = Mapping[str, Sequence[Place]]
+"""Part of a phrase → where it stands, in the order of the text."""
+
+
+@dataclass(frozen=True)
+class PhraseHit:
+    """A phrase at letters `start` to `end`; `confidence` is the share of its letters that stand as written."""
+
+    phrase: Phrase
+    parts: tuple[Place, ...]
+
+    @property
+    def start(self) -> int:
+        """First letter."""
+        return self.parts[0].start
+
+    @property
+    def end(self) -> int:
+        """Behind the last letter."""
+        return self.parts[-1].end
+
+    @property
+    def as_written(self) -> int:
+        """Letters that stand as in the phrase."""
+        return sum(part.as_written for part in self.parts)
+
+    @property
+    def confidence(self) -> float:
+        """1 where all do."""
+        return self.as_written / sum(part.end - part.start for part in self.parts)
+
+
+class PhraseIndex:
+    """All phrases of a rulebook. Built once; finding changes nothing in it."""
+
+    def __init__(self, phrases: Iterable[Phrase], sounds: Sounds) -> None:
+        self._sounds = sounds
+        written: set[str] = set()
+        heard: dict[str, set[str]] = {}
+        for phrase in phrases:
+            for part in phrase.parts:
+                written.add(part)
+                if phrase.by_sound and len(part) >= MIN_LETTERS_BY_SOUND:
+                    for sound in sounds.of_phrase(part):
+                        heard.setdefault(sound, set()).add(part)
+        self._written = _automaton({part: part for part in written})
+        self._heard = _automaton({sound: tuple(sorted(parts)) for sound, parts in heard.items()})
+
+    def places(self, letters: str) -> Places:
+        """Where each part of a phrase stands in normalised letters."""
+        found: dict[str, list[Place]] = {}
+        for last, part in self._written.iter(letters):
+            start = last + 1 - len(part)
+            found.setdefault(part, []).append(Place(start, last + 1, len(part)))
+        if len(self._heard):
+            self._add_by_sound(letters, found)
+        return found
+
+    def _add_by_sound(self, letters: str, found: dict[str, list[Place]]) -> None:
+        seen: set[tuple[str, int]] = set()
+        for text in self._sounds.of_text(letters):
+            for last, parts in self._heard.iter(text):
+                for part in parts:
+                    start = last + 1 - len(part)
+                    if letters.startswith(part, start) or (part, start) in seen:
+                        continue
+                    seen.add((part, start))
+                    as_written = sum(map(str.__eq__, letters[start : last + 1], part))
+                    found.setdefault(part, []).append(Place(start, last + 1, as_written))
+        for part in {part for part, _ in seen}:
+            found[part].sort(key=lambda place: place.start)
+
+
+def _automaton(values: Mapping[str, object]) -> ahocorasick.Automaton:
+    automaton = ahocorasick.Automaton()
+    for key in sorted(values):
+        automaton.add_word(key, values[key])
+    automaton.make_automaton()
+    return automaton
+
+
+def hits(phrase: Phrase, places: Places, text: NormalizedText, *, negation_in_gap: bool) -> Iterator[PhraseHit]:
+    """Every place of a phrase that is one piece: not torn by the end of a sentence, by a comma only when it is long, no
+    half of a Latin word. `negation_in_gap` says whether 内部没有名额 is still 内部…名额."""
+    first, *following = ([place for place in places.get(part, ()) if _may_be(place, phrase)] for part in phrase.parts)
+    if not first or not all(following):
+        return
+    for place in first:
+        chain = _chain(place, following)
+        if chain is None:
+            continue
+        hit = PhraseHit(phrase, chain)
+        if phrase.by_sound and hit.confidence < phrase.by_sound.min_share_as_written:
+            continue
+        if _is_in_one_piece(hit, text, negation_in_gap):
+            yield hit
+
+
+def _may_be(place: Place, phrase: Phrase) -> bool:
+    return phrase.by_sound is not None or place.as_written == place.end - place.start
+
+
+def _chain(first: Place, following: Sequence[Sequence[Place]]) -> tuple[Place, ...] | None:
+    """The nearest place of each further part within the allowed gap."""
+    chain = [first]
+    for places in following:
+        end = chain[-1].end
+        nearest = bisect_left(places, end, key=lambda place: place.start)
+        if nearest == len(places) or places[nearest].start > end + MAX_GAP_LETTERS:
+            return None
+        chain.append(places[nearest])
+    return tuple(chain)
+
+
+def lies_in(part: Place, longer: str, places: Places, *, by_sound: bool) -> bool:
+    """Whether an occurrence of the longer phrase holds the part; `by_sound`: also one that only sounds like it."""
+    occurrences = places.get(longer, ())
+    at = bisect_left(occurrences, part.end - len(longer), key=lambda place: place.start)
+    while at < len(occurrences) and occurrences[at].start <= part.start:
+        if by_sound or occurrences[at].as_written == len(longer):
+            return True
+        at += 1
+    return False
+
+
+def _is_in_one_piece(hit: PhraseHit, text: NormalizedText, negation_in_gap: bool) -> bool:
+    letters = text.letters
+    if len(letters) != len(text.marked):
+        marked = text.between(hit.start, hit.end)
+        if SENTENCE_END in marked or QUESTION_END in marked:
+            return False
+        if CLAUSE_END in marked and (len(hit.parts) > 1 or hit.end - hit.start < MIN_LETTERS_OVER_A_COMMA):
+            return False
+    if any(_is_one_latin_word(letters[edge - 1 : edge + 1]) for edge in (hit.start, hit.end) if edge):
+        return False
+    return negation_in_gap or not any(
+        holds_negation(letters[left.end : right.start]) for left, right in pairwise(hit.parts)
+    )
+
+
+def _is_one_latin_word(pair: str) -> bool:
+    return len(pair) == 2 and pair.isascii() and (pair.isalpha() or pair.isdigit())

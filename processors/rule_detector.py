@@ -1,0 +1,166 @@
+"""What detectors that read rules have in common: which rules are asked of a call, how a measure comes of several."""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, ClassVar, Literal
+
+from processors.case import Case
+from processors.conditions import Found, Hearing, Hit
+from processors.detectors import Measure, NotMeasured, Result
+from processors.findings import Attributes, finding_in_words, finding_of_call
+from processors.rulebook import Compiled, Rulebook, Rulebooks
+from schemas.finding import Finding, Severity
+from schemas.rule_pack import ConversationRule
+
+NO_SPEECH = "no_speech"
+LANGUAGE_NOT_SUPPORTED = "language_not_supported"
+NOT_APPLICABLE = "not_applicable"
+
+Verdict = tuple[str | None, bool | None]
+"""The measure of a rule and its value; null where the rule does not apply."""
+
+
+def hearing_of(case: Case, book: Rulebook | None) -> Hearing | str:
+    """The call ready to be asked, or why it cannot be."""
+    if case.conversation.is_silent:
+        return NO_SPEECH
+    return LANGUAGE_NOT_SUPPORTED if book is None else book.hearing(case)
+
+
+def not_measured(measures: Iterable[str], reason: str) -> list[Result]:
+    """Every measure skipped for the same reason."""
+    return [NotMeasured(measure, reason) for measure in measures]
+
+
+def measured(measures: Iterable[str], verdicts: Iterable[Verdict]) -> Iterator[Result]:
+    """Each measure once. Of several rules with one measure those count that apply; one that holds is enough."""
+    values: dict[str, bool] = {}
+    for measure, value in verdicts:
+        if measure is not None and value is not None:
+            values[measure] = values.get(measure, False) or value
+    for measure in measures:
+        yield Measure(measure, values[measure]) if measure in values else NotMeasured(measure, NOT_APPLICABLE)
+
+
+def named(compiled: Compiled[Any], **more: str | int | float | bool) -> dict[str, str | int | float | bool]:
+    """The attributes that every finding of a rule has, and more."""
+    return {"name": compiled.entry.name, "pack": compiled.pack.pack, **more}
+
+
+def applies(compiled: Compiled[Any], hearing: Hearing) -> bool:
+    """Whether a rule is asked of the call: by what is known of it, and by what `when` looks for."""
+    assert hearing.call is not None, "a call that is judged has an event"  # noqa: S101
+    when = compiled.nodes.get("when")
+    return compiled.applies_to(hearing.call) and (when is None or hearing.look(when).holds)
+
+
+@dataclass(frozen=True)
+class ConversationRulesDetector:
+    """Findings and measures of the rules of one section that are found in a call, or missing.
+
+    Of a mandatory script the finding that counts is that it is missing; where it was said is shown by an `info` one
+    (`script_found`), with the `source` `speech` or `telephony` (the telephony side played it). What nobody said is
+    missing also on a recording where it is unknown who speaks.
+    """
+
+    name: Literal["mandatory_scripts", "threats", "rules"]
+    rulebooks: Rulebooks
+    needs_speech: ClassVar[bool] = True
+    reads_measures: ClassVar[bool] = True
+
+    @cached_property
+    def measures(self) -> tuple[str, ...]:
+        return self.rulebooks.measures(self.name)
+
+    def process(self, case: Case) -> Iterable[Result]:
+        book = self.rulebooks.of(case)
+        hearing = hearing_of(case, book)
+        if isinstance(hearing, str):
+            return not_measured(self.measures, hearing)
+        assert book is not None, "there is a hearing"  # noqa: S101
+        results: list[Result] = []
+        verdicts: list[Verdict] = []
+        for rule in getattr(book, self.name):
+            if not applies(rule, hearing):
+                continue
+            found = hearing.look(rule.nodes["find"])
+            results.extend(_findings(self.name, rule, found, case))
+            verdicts.append((rule.entry.measure, found.holds))
+        return [*results, *measured(self.measures, verdicts)]
+
+
+def _findings(name: str, rule: Compiled[ConversationRule], found: Found, case: Case) -> Iterator[Finding]:
+    entry = rule.entry
+    transcript = case.transcript
+    if not found.holds:
+        if entry.finding in ("missing", "both"):
+            yield finding_of_call(
+                transcript,
+                detector=name,
+                rule_id=rule.rule_id,
+                rule_version=rule.rule_version,
+                category=entry.category,
+                severity=entry.severity,
+                role="agent",
+                score_delta=entry.score_delta,
+                attributes=named(rule, advice=entry.advice, state="missing"),
+            )
+        return
+    if entry.finding not in ("found", "both"):
+        return
+    # Of a mandatory script the finding that counts is that it is missing; that it is there is only shown.
+    is_shown = entry.finding == "both"
+    source = {"state": "found", "source": "telephony" if found.by_event and not found.hits else "speech"}
+    if not found.hits:
+        yield finding_of_call(
+            transcript,
+            detector=name,
+            rule_id=rule.rule_id,
+            rule_version=rule.rule_version,
+            category="script_found" if is_shown else entry.category,
+            severity="info" if is_shown else entry.severity,
+            role="unknown",
+            score_delta=0 if is_shown else entry.score_delta,
+            attributes=named(rule, **source),
+        )
+        return
+    for hit in found.hits if entry.each_hit else found.hits[:1]:
+        yield finding_of_hit(
+            name,
+            rule,
+            hit,
+            case,
+            category="script_found" if is_shown else entry.category,
+            severity="info" if is_shown else entry.severity,
+            score_delta=0 if is_shown else entry.score_delta,
+            attributes=named(rule, **source, hits=len(found.hits), word=hit.matched)
+            | ({} if is_shown else {"advice": entry.advice}),
+        )
+
+
+def finding_of_hit(
+    name: str,
+    rule: Compiled[Any],
+    hit: Hit,
+    case: Case,
+    *,
+    category: str,
+    severity: Severity,
+    score_delta: float,
+    attributes: Attributes,
+) -> Finding:
+    """A finding of a rule at a place in the call."""
+    return finding_in_words(
+        case.transcript,
+        hit.turn,
+        hit.span,
+        detector=name,
+        rule_id=rule.rule_id,
+        rule_version=rule.rule_version,
+        category=category,
+        severity=severity,
+        score_delta=score_delta,
+        confidence=hit.confidence,
+        attributes=attributes,
+    )
