@@ -195,7 +195,7 @@ def compile_regex(pattern: str) -> "re2._Regexp":
         told = error.args[0] if error.args else ""
         reason = told.decode("utf-8", "replace") if isinstance(told, bytes) else str(told)
         raise ValueError(f"RE2 cannot read the regular expression ({reason or 'too large'})") from None
-    if compiled.search("") is not None:
+    if compiled.search("") is not None:  # type: ignore[no-untyped-call]
         raise ValueError("the regular expression matches the empty text, so it would be found everywhere")
     return compiled
 

@@ -20,6 +20,7 @@ from rich.table import Table
 from schemas.errors import InvalidCallError, OperatorError, RetryableError
 from streams.logs import configure_logging, describe
 from streams.ports import SystemClock
+from streams.rules_cli import rules_app
 from streams.settings import CONFIG_VARIABLE, PREFIX, LoadedSettings, Settings, load_settings
 
 EXIT_PROBLEM = 1
@@ -59,6 +60,7 @@ topics_app = typer.Typer(help="Kafka topics.", no_args_is_help=True)
 store_app = typer.Typer(help="The object store for recordings and transcripts.", no_args_is_help=True)
 app.add_typer(topics_app, name="topics")
 app.add_typer(store_app, name="store")
+app.add_typer(rules_app, name="rules")
 
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON for programs instead of a table.")]
 

@@ -141,11 +141,12 @@ def build_engine(settings: Settings) -> SpeechEngine:
 
 
 def build_judge(settings: Settings) -> Judge:
-    """The detectors with the lexicons. Raises `LexiconError` with file, rule and field."""
+    """The detectors with the rules. Raises `RulePackError` with file, line, rule and field."""
     return Judge(
         JudgeSettings(
             duration_band_min_ms=settings.duration_band_min_s * 1000,
             duration_band_max_ms=settings.duration_band_max_s * 1000,
-            lexicon_folders=(settings.lexicon_folder,) if settings.lexicon_folder else (),
+            rule_folders=(settings.rules_folder,) if settings.rules_folder else (),
+            merged_sounds=settings.merged_sounds,
         )
     )
