@@ -15,15 +15,14 @@ from processors.rule_examples import check_examples, imagined_transcript, lines_
 from processors.rulebook import Rulebooks
 from processors.sounds import Sounds
 from schemas.call_ended import Role
-from schemas.rule_pack import (
-    RULE_PACK_FOLDER,
-    SECTIONS,
-    RulePack,
-    RulePackError,
-    load_rule_packs,
-    read_rule_pack,
-)
+from schemas.rule_pack import SECTIONS, RulePack, RulePackError, read_rule_pack
+from schemas.rules_published import RulesPublished
+from schemas.topics import RULES_PUBLISHED
+from streams.command_settings import command_settings
+from streams.ports import SystemClock
+from streams.rules_feed import Shelf, checked_rulebooks, packs_at_hand, published
 from streams.settings import Settings, load_settings
+from streams.stage import Output
 
 EXIT_PROBLEM = 1
 
@@ -36,7 +35,7 @@ JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON for program
 
 
 def files_of(paths: Iterable[Path]) -> list[Path]:
-    """The YAML files that are named, and those in the folders that are. Raises `RulePackError` for what is not there."""
+    """The YAML files that are named, and those in the folders. Raises `RulePackError` for an empty folder."""
     files: list[Path] = []
     for path in paths:
         found = sorted(path.glob("*.yaml")) if path.is_dir() else [path]
@@ -47,17 +46,14 @@ def files_of(paths: Iterable[Path]) -> list[Path]:
 
 
 def in_company(given: Sequence[RulePack], settings: Settings) -> tuple[RulePack, ...]:
-    """The packs that are given in the company of all others in use, of which they replace those of the same name."""
-    folders = (RULE_PACK_FOLDER, *([settings.rules_folder] if settings.rules_folder else []))
-    mine = {(pack.tenant, pack.pack) for pack in given}
-    others = [pack for pack in load_rule_packs(folders) if (pack.tenant, pack.pack) not in mine]
-    return (*given, *others)
+    """The packs that are given in the company of all others at hand, of which they replace those of the same name."""
+    return Shelf(packs_at_hand(settings.rules_folder)).in_force(given)
 
 
 def _read(paths: list[Path] | None, settings: Settings) -> tuple[RulePack, ...]:
     """The packs of these files. Raises `RulePackError` with the problems of all of them."""
     if not paths:
-        return load_rule_packs((RULE_PACK_FOLDER, *([settings.rules_folder] if settings.rules_folder else [])))
+        return packs_at_hand(settings.rules_folder)
     packs: list[RulePack] = []
     problems: list[str] = []
     for file in files_of(paths):
@@ -72,7 +68,7 @@ def _read(paths: list[Path] | None, settings: Settings) -> tuple[RulePack, ...]:
 
 @rules_app.command()
 def lint(files: FilesArgument = None) -> None:
-    """Read packs and compile their conditions: unknown fields, bad expressions, circles, doubled ids. Runs no example."""
+    """Read packs and compile their conditions: unknown fields, bad expressions, circles. Runs no example."""
     settings = load_settings().settings
     try:
         packs = _read(files, settings)
@@ -83,9 +79,9 @@ def lint(files: FilesArgument = None) -> None:
         sys.stdout.write(f"{pack.label}: {sum(1 for _ in pack.entries())} rules\n")
 
 
-@rules_app.command()
-def test(files: FilesArgument = None) -> None:
-    """Run the examples of every rule, in the company of all rules of the industry. Ends with 1 when one does not hold."""
+@rules_app.command(name="test")
+def run_examples(files: FilesArgument = None) -> None:
+    """Run the examples of every rule, in the company of all rules of the industry. Ends with 1 when one fails."""
     settings = load_settings().settings
     try:
         packs = _read(files, settings)
@@ -207,6 +203,78 @@ def try_(
     for name, value in analysis.measures.items():
         if value is not None:
             sys.stdout.write(f"{name} = {value}\n")
+
+
+@rules_app.command()
+def publish(
+    files: Annotated[list[Path], typer.Argument(help="Rule packs, or folders of them.")],
+    by: Annotated[str, typer.Option(help="Who publishes.")] = "unknown",
+    note: Annotated[str, typer.Option(help="Why.")] = "",
+) -> None:
+    """Put packs into force, for all workers that run: checked with their examples first, in the company of the others.
+
+    A version is published once; to change a pack, and also to go back to an older one, give it a higher version.
+    """
+    from streams.adapters.kafka import Publisher, TopicReader
+
+    settings = command_settings()
+    try:
+        packs = _read(files, settings)
+        reader = TopicReader(settings, RULES_PUBLISHED.name)
+        try:
+            shelf = Shelf((*packs_at_hand(settings.rules_folder), *published(reader.read_to_end())))
+        finally:
+            reader.close()
+        new = [pack for pack in packs if _is_news(pack, shelf)]
+        checked_rulebooks(shelf.in_force(), Sounds(settings.merged_sounds), new)
+    except RulePackError as error:
+        _fail(error.problems)
+    now = SystemClock().now()
+    messages = [RulesPublished(pack=pack, published_at=now, published_by=by, note=note) for pack in new]
+    publisher = Publisher(settings)
+    publisher.publish(Output(RULES_PUBLISHED.name, message.key(), message.encode()) for message in messages)
+    publisher.close()
+    for pack in packs:
+        sys.stdout.write(f"{pack.label}: {'published' if pack in new else 'was published before'}\n")
+
+
+def _is_news(pack: RulePack, shelf: Shelf) -> bool:
+    """Whether a pack is to be published. Raises `RulePackError` for a version that cannot come into force."""
+    latest = shelf.latest(pack.tenant, pack.pack)
+    if latest is not None and pack.version < latest.version:
+        raise RulePackError([f"{pack.label} is older than {latest.label}, which is in force: give it a higher version"])
+    return shelf.put(pack)
+
+
+@rules_app.command(name="list")
+def list_published(as_json: JsonOption = False) -> None:
+    """Every version that was published, when, by whom and why, and whether it is in force."""
+    from streams.adapters.kafka import TopicReader
+
+    settings = command_settings()
+    reader = TopicReader(settings, RULES_PUBLISHED.name)
+    try:
+        messages = [RULES_PUBLISHED.decode(record.value) for record in reader.read_to_end()]
+    finally:
+        reader.close()
+    in_force = Shelf((*packs_at_hand(settings.rules_folder), *(message.pack for message in messages))).in_force()
+    rows = [
+        {
+            "pack": message.pack.label,
+            "in_force": message.pack in in_force,
+            "published_at": message.published_at.isoformat(timespec="seconds"),
+            "published_by": message.published_by,
+            "note": message.note,
+        }
+        for message in messages
+    ]
+    if as_json:
+        sys.stdout.write(json.dumps(rows, ensure_ascii=False, indent=2) + "\n")
+        return
+    for row in rows:
+        force = "in force" if row["in_force"] else "superseded"
+        sys.stdout.write(f"{row['pack']}  {force}  {row['published_at']}  {row['published_by']}  {row['note']}\n")
+    sys.stdout.write(f"{len(rows)} published; shipped packs are in force where nothing else is\n")
 
 
 def _lines(text: str, speaker: Role) -> list[tuple[Role, str]]:
