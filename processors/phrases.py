@@ -7,6 +7,7 @@ over their sounds. What is found is put together here: phrases with gaps, one-pi
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import pairwise
 from typing import NamedTuple
 
@@ -49,9 +50,15 @@ class Phrase:
     @staticmethod
     def of(text: str, by_sound: BySound | None) -> "Phrase":
         """As it stands in a rule. It is looked for by sound only where it is long enough for that."""
-        parts = tuple(normalize(part).letters for part in text.split(GAP))
-        letters = sum(map(len, parts))
-        return Phrase(text, parts, by_sound if by_sound and letters >= by_sound.min_letters else None)
+        return _phrase(text, by_sound)
+
+
+@lru_cache(maxsize=200_000)
+def _phrase(text: str, by_sound: BySound | None) -> Phrase:
+    """Remembered, because the rules of general stand in the rulebook of every industry."""
+    parts = tuple(normalize(part).letters for part in text.split(GAP))
+    letters = sum(map(len, parts))
+    return Phrase(text, parts, by_sound if by_sound and letters >= by_sound.min_letters else None)
 
 
 class Place(NamedTuple):
@@ -95,7 +102,7 @@ class PhraseHit:
 
 
 class PhraseIndex:
-    """All phrases of a rulebook. Built once; finding changes nothing in it."""
+    """All phrases of some rulebooks. Built once; finding changes nothing in it."""
 
     def __init__(self, phrases: Iterable[Phrase], sounds: Sounds) -> None:
         self._sounds = sounds
