@@ -10,7 +10,7 @@ from processors.conversation import Conversation
 from processors.detectors.checklists import missing_items
 from processors.detectors.claims import checked
 from processors.detectors.procedures import walk
-from processors.detectors.topics import found_topics
+from processors.detectors.topics import topics_by_phrase
 from processors.rulebook import Compiled, Rulebook, Rulebooks, scope_of
 from processors.words import claimed
 from schemas.call_ended import Agent, Audio, CallEnded, Role
@@ -166,8 +166,7 @@ def _holds(book: Rulebook, section: str, compiled: Compiled[Any], lines: list[tu
     segments = spoken(lines)
     hearing = book.hearing_of(Conversation.of(segments, None), imagined_call(compiled.pack.industry, segments))
     if section == "topics":
-        topics = found_topics([_for_any_call(compiled)], hearing)
-        return _Heard(bool(topics))
+        return _Heard(bool(topics_by_phrase([_for_any_call(compiled)], hearing)))
     if section == "claims":
         return _Heard(any(verdict != "true" for _, _, verdict in checked(compiled, hearing)))
     if section in ("procedures", "checklists"):
