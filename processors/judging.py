@@ -11,6 +11,7 @@ from processors.case import NO_BACKGROUND, Background, Case
 from processors.detectors import Detector, DetectorContext, Measure, NotMeasured, Result, find_detectors
 from processors.rule_examples import check_examples
 from processors.rulebook import Rulebooks
+from processors.sounds import USUAL_MERGERS, Merger, Sounds
 from schemas.call_analysis import CallAnalysis, MeasureValue, SkippedAnalysis, TopicMention
 from schemas.finding import Finding
 from schemas.outcome import Outcome
@@ -32,6 +33,7 @@ class JudgeSettings:
     duration_band_min_ms: int = 180_000
     duration_band_max_ms: int = 480_000
     rule_folders: tuple[Path, ...] = ()
+    merged_sounds: frozenset[Merger] = USUAL_MERGERS
 
     def __post_init__(self) -> None:
         if self.duration_band_min_ms > self.duration_band_max_ms:
@@ -55,7 +57,7 @@ class _Account:
 def shipped_rulebooks(settings: JudgeSettings) -> Rulebooks:
     """The packs that are shipped and those of the folders, checked. Raises `RulePackError`."""
     packs = load_rule_packs((RULE_PACK_FOLDER, *settings.rule_folders))
-    rulebooks = Rulebooks(packs)
+    rulebooks = Rulebooks(packs, Sounds(settings.merged_sounds))
     if problems := check_examples(rulebooks):
         raise RulePackError(problems)
     return rulebooks

@@ -108,15 +108,18 @@ _NEGATED_AFTER_THE_PAUSE = re.compile(
 
 _SPEAKERS = (
     r"(?:(?<![跟给和对向同与让告诉])(?:您|你|他们|她们|他|她|别人|别家|人家|有人|网上|客户|对方"
-    r"|骗子|其他公司|别的公司|其他机构|别的机构|那边|广告))"
+    r"|骗子|那边|广告|市面上|同行|友商|朋友|新闻|(?:其他|其它|别的|有的|有些|某些|某|个别)"
+    r"(?:公司|机构|平台|商家|店铺|银行|学校|医院|产品|人)))"
 )
 _LINK = (
     "(?:的|过|到|了|这个|那个|这种|那种|这款|这|那|什么|有|是|能|会|可以|所谓|产品|理财|说|要|想|一个|一款|一种"
+    "|他们|她们|他|她|人家|别家"
     f"|{_SET_ASIDE})*"
 )
-_QUOTED = re.compile(
-    rf"{_SPEAKERS}[^我咱]{{0,5}}(?:说|讲|提|问|认为|以为|听说|理解|想要|希望|咨询|宣传|承诺|保证|想买|想找){_LINK}$"
-)
+_SAYING = rf"[^我咱]{{0,5}}(?:说|讲|提|问|认为|以为|听说|理解|想要|希望|咨询|宣传|承诺|保证|想买|想找){_LINK}$"
+_QUOTED = re.compile(_SPEAKERS + _SAYING)
+_QUOTED_OF_OTHERS = re.compile(r"别(?:人|家|处|的)" + _SAYING)
+"""On the clause as it stands: 别家 is set aside in a reading, because 别 in it forbids nothing."""
 _WARNING = re.compile(
     r"(?:如果|假如|倘若|若|如|要是|凡是|凡|一旦|遇到|碰到|接到).{0,4}"
     r"(?:有人|人|谁|对方|他人|电话|短信|骗子|称|承诺|声称|宣称|以).{0,10}$"
@@ -146,7 +149,7 @@ def stance(before: str, after: str) -> Stance:
         return "asked"
     if _NEGATED_AFTER.match(clause_after.translate(_WITHOUT_LIST_MARKS)) or _NEGATED_AFTER_THE_PAUSE.match(after):
         return "negated"
-    if _QUOTED.search(read):
+    if _QUOTED.search(read) or _QUOTED_OF_OTHERS.search(clause_before):
         return "quoted"
     return "claimed"
 

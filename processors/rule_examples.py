@@ -15,7 +15,7 @@ from processors.rulebook import Compiled, Rulebook, Rulebooks, scope_of
 from processors.words import claimed
 from schemas.call_ended import Agent, Audio, CallEnded, Role
 from schemas.rule_pack import Example, RulePack, Topic
-from schemas.transcript import Segment
+from schemas.transcript import EngineIdentity, Interval, Segment, Transcript
 
 MS_PER_LETTER = 200
 PAUSE_MS = 1_500
@@ -78,6 +78,26 @@ def imagined_call(industry: str, segments: Iterable[Segment] = (), **facts: Any)
             "audio": Audio(uri="s3://callstream/example", sha256="0" * 64, bytes=0),
             **facts,
         }
+    )
+
+
+def imagined_transcript(lines: Iterable[tuple[Role, str]], industry: str, **facts: Any) -> Transcript:
+    """A Chinese call in which these lines are said."""
+    segments = spoken(lines)
+    speech: dict[Role, tuple[Interval, ...]] = {}
+    for segment in segments:
+        interval = Interval(start_ms=segment.start_ms, end_ms=segment.end_ms)
+        speech[segment.role] = (*speech.get(segment.role, ()), interval)
+    call = imagined_call(industry, segments, **facts)
+    return Transcript(
+        tenant_id=call.tenant_id,
+        call_id=call.call_id,
+        call=call,
+        language="zh",
+        engine=EngineIdentity(name="imagined", version="1", model="none"),
+        segments=segments,
+        speech=speech,
+        transcribed_at=_DAY,
     )
 
 

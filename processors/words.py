@@ -82,8 +82,8 @@ def _is_innocent(term: Term, hit: PhraseHit, places: Places) -> bool:
 
 
 def _longest(candidates: Iterable[_Candidate]) -> list[_Candidate]:
-    """Of overlapping candidates the one with the most letters as written (保本保溪 is 保本保息 rather than 保本), the surest,
-    the longest, the most severe."""
+    """Of overlapping candidates the one with the most letters as written (保本保溪 is 保本保息 rather than 保本), then
+    the surest, the longest, the most severe."""
     taken: list[_Candidate] = []
     occupied: set[int] = set()
     for candidate in sorted(candidates, key=_precedence):

@@ -1,1 +1,1 @@
-"""What flows through callstream and what is stored: messages, topics, lexicons, ClickHouse migrations."""
+"""What flows through callstream and what is stored: messages, topics, rule packs, ClickHouse migrations."""

@@ -8,6 +8,7 @@ from schemas.call_analysis import CallAnalysis
 from schemas.call_ended import CallEnded
 from schemas.dead_letter import DeadLetter
 from schemas.message import Message
+from schemas.rules_published import RulesPublished
 from schemas.transcript import Transcript
 
 M = TypeVar("M", bound=Message)
@@ -24,7 +25,8 @@ RECORD_OVERHEAD_BYTES = 64 * 1024
 class Topic(Generic[M]):
     """A Kafka topic and the one message type that flows in it.
 
-    Messages are keyed by `<tenant_id>/<call_id>`; dead letters by their own id, because some know no call.
+    Messages about a call are keyed by `<tenant_id>/<call_id>`; dead letters by their own id, because some know no call;
+    rules by pack and version.
     """
 
     name: str
@@ -62,6 +64,14 @@ CALLS_REANALYZED = Topic(
     retention_ms=7 * DAY_MS,
 )
 ALERTS_RAISED = Topic("alerts.raised.v1", Alert, "what subscribers must hear of, with its evidence")
+RULES_PUBLISHED = Topic(
+    "rules.published.v1",
+    RulesPublished,
+    "rule packs, every version under its own key; in force is the highest",
+    partitions=1,
+    retention_ms=-1,
+    compacted=True,
+)
 CALLS_DEAD_LETTERS = Topic(
     "calls.dead_letters.v1",
     DeadLetter,
@@ -70,7 +80,14 @@ CALLS_DEAD_LETTERS = Topic(
     retention_ms=400 * DAY_MS,
 )
 
-AnyTopic = Topic[CallEnded] | Topic[Transcript] | Topic[CallAnalysis] | Topic[Alert] | Topic[DeadLetter]
+AnyTopic = (
+    Topic[CallEnded]
+    | Topic[Transcript]
+    | Topic[CallAnalysis]
+    | Topic[Alert]
+    | Topic[RulesPublished]
+    | Topic[DeadLetter]
+)
 
 TOPICS: tuple[AnyTopic, ...] = (
     CALLS_ENDED,
@@ -78,6 +95,7 @@ TOPICS: tuple[AnyTopic, ...] = (
     CALLS_ANALYZED,
     CALLS_REANALYZED,
     ALERTS_RAISED,
+    RULES_PUBLISHED,
     CALLS_DEAD_LETTERS,
 )
 

@@ -18,9 +18,11 @@ from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn
 from rich.table import Table
 
 from schemas.errors import InvalidCallError, OperatorError, RetryableError
+from streams.command_settings import command_settings, load_command_settings
 from streams.logs import configure_logging, describe
 from streams.ports import SystemClock
-from streams.settings import CONFIG_VARIABLE, PREFIX, LoadedSettings, Settings, load_settings
+from streams.rules_cli import rules_app
+from streams.settings import PREFIX, Settings, load_settings
 
 EXIT_PROBLEM = 1
 EXIT_UNREACHABLE = 4
@@ -59,6 +61,7 @@ topics_app = typer.Typer(help="Kafka topics.", no_args_is_help=True)
 store_app = typer.Typer(help="The object store for recordings and transcripts.", no_args_is_help=True)
 app.add_typer(topics_app, name="topics")
 app.add_typer(store_app, name="store")
+app.add_typer(rules_app, name="rules")
 
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON for programs instead of a table.")]
 
@@ -92,24 +95,6 @@ def _errors_as_sentences() -> Iterator[None]:
 def _fail(sentence: str, code: int) -> NoReturn:
     sys.stderr.write(f"callstream: {sentence}\n")
     raise SystemExit(code)
-
-
-def _load() -> LoadedSettings:
-    """The settings; of the running stack where nothing else names a file."""
-    loaded = load_settings()
-    running = _running_stack(loaded.settings)
-    return load_settings(file=running) if running and not os.environ.get(CONFIG_VARIABLE) else loaded
-
-
-def _running_stack(settings: Settings) -> Path | None:
-    path = settings.data_dir / "stack.toml"
-    return path if path.is_file() else None
-
-
-def _settings() -> Settings:
-    settings = _load().settings
-    configure_logging(settings.log_level)
-    return settings
 
 
 def _print_json(value: Any) -> None:
@@ -221,7 +206,7 @@ def worker(
     unknown = [name for name in stages if name not in STAGE_NAMES]
     if unknown:
         raise typer.BadParameter(f"{unknown[0]} is not a stage: {', '.join(STAGE_NAMES)}")
-    settings = _settings()
+    settings = command_settings()
     chosen = [name for name in STAGE_NAMES if name in stages]
     if len(chosen) > 1:
         from streams.stack import run_workers
@@ -275,7 +260,7 @@ def publish(
 
     if call_id and len(files) > 1:
         raise typer.BadParameter("one call id cannot name several recordings", param_hint="--call-id")
-    settings = _settings()
+    settings = command_settings()
     given: dict[str, Any] = {
         "tenant_id": tenant,
         "call_id": call_id,
@@ -335,7 +320,7 @@ def analyze(
     """Analyse one recording in this process: the same stages, without broker, store or database."""
     from streams.analyzing import analyze_file
 
-    settings = _settings()
+    settings = command_settings()
     transcript, analysis = analyze_file(file, meta, settings, SystemClock())
     if as_json:
         _print_json({"transcript": transcript.model_dump(mode="json"), "analysis": analysis.model_dump(mode="json")})
@@ -361,7 +346,7 @@ def topics_apply() -> None:
     """Create the declared topics, and bring the settings of existing ones to what is declared."""
     from streams.adapters.kafka import apply_topics
 
-    for name, change in apply_topics(_settings()).items():
+    for name, change in apply_topics(command_settings()).items():
         sys.stdout.write(f"{name}: {change}\n")
 
 
@@ -370,7 +355,7 @@ def store_apply() -> None:
     """Make the bucket where it does not exist, and check that it can be used."""
     from streams.object_store import object_store_from
 
-    settings = _settings()
+    settings = command_settings()
     store = object_store_from(settings)
     store.apply()
     store.check()
@@ -384,7 +369,7 @@ def migrate(
     """Bring the ClickHouse tables to this version; does nothing where they are."""
     from streams.adapters import clickhouse
 
-    url = _settings().clickhouse_url.get_secret_value()
+    url = command_settings().clickhouse_url.get_secret_value()
     if show:
         for migration in clickhouse.pending(url):
             sys.stdout.write(f"-- {migration.name}\n{migration.sql}\n")
@@ -404,7 +389,7 @@ def status(as_json: JsonOption = False) -> None:
     """
     from streams.status import pipeline_status, status_tables
 
-    found = pipeline_status(_settings(), SystemClock())
+    found = pipeline_status(command_settings(), SystemClock())
     if as_json:
         _print_json(found.as_json())
     else:
@@ -450,7 +435,7 @@ def config(
     if markdown:
         sys.stdout.write(settings_markdown())
         return
-    loaded = _load()
+    loaded = load_command_settings()
     rows = [
         (name, _shown(getattr(loaded.settings, name)), loaded.origin[name], field.description or "")
         for name, field in Settings.model_fields.items()

@@ -25,6 +25,7 @@ from pydantic import (
 from pydantic_core import ErrorDetails, PydanticCustomError
 
 from processors.pii.digit_kinds import DIGIT_KINDS
+from processors.sounds import MERGERS, Merger
 from schemas.errors import OperatorError
 from schemas.pii import PiiKind
 
@@ -136,9 +137,13 @@ class Settings(BaseModel):
         default=480, ge=1, description="upper end of the quality band of call duration (R42)"
     )
 
-    lexicon_folder: OptionalPath = Field(
+    rules_folder: OptionalPath = Field(
         default=None,
-        description="a folder of YAML lexicons of your own, read besides those that come with callstream (R54)",
+        description="a folder of YAML rule packs of your own, read besides those that come with callstream (R54)",
+    )
+    sound_mergers: str = Field(
+        default="z_zh,c_ch,s_sh,an_ang,en_eng,in_ing",
+        description="sounds that rules do not tell apart, of z_zh, c_ch, s_sh, n_l, f_h, r_l, an_ang, en_eng, in_ing",
     )
 
     sink_batch_messages: int = Field(default=500, ge=1, description="store: messages per insert at most")
@@ -209,6 +214,19 @@ class Settings(BaseModel):
                 raise PydanticCustomError("pii_keep_last", "write it as bank_card:4,mobile:4, at most four digits each")
         return text
 
+    @field_validator("sound_mergers")
+    @classmethod
+    def _names_sounds(cls, text: str) -> str:
+        unknown = [name for name in _names(text) if name not in MERGERS]
+        if unknown:
+            raise PydanticCustomError("sound_mergers", f"write names of {', '.join(MERGERS)}, separated by commas")
+        return text
+
+    @property
+    def merged_sounds(self) -> frozenset[Merger]:
+        """Which sounds are not told apart."""
+        return frozenset(cast(Merger, name) for name in _names(self.sound_mergers))
+
     @property
     def pii_keep_last_by_kind(self) -> dict[PiiKind, int]:
         """Kind of number → how many of its last digits stay readable."""
@@ -226,6 +244,10 @@ class Settings(BaseModel):
         A path that is not set is an empty variable, so that a settings file cannot set it in the child.
         """
         return {variable_of(name): _as_text(getattr(self, name)) for name in type(self).model_fields}
+
+
+def _names(text: str) -> list[str]:
+    return [name for part in text.split(",") if (name := part.strip())]
 
 
 def variable_of(name: str) -> str:

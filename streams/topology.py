@@ -2,8 +2,9 @@
 
     telephony ──► ingest ──► calls.ended.v1 ──► listen ──► calls.transcribed.v1 ──► judge ──► calls.analyzed.v1
                                │                             │            │          │              │
-                               │                             │         replay        └► alerts.raised.v1
-                               │                             │            │                         │
+                               │                             │         replay     ▲  └► alerts.raised.v1
+                               │                             │            │       │                 │
+                               │                             │            │    rules.published.v1   │
                                │                             │            └► calls.reanalyzed.v1    │
                                └─────────────────────────────┴──────────► store ◄────────┴──────────┘
                                                                             │
@@ -12,7 +13,7 @@
 `ingest` is `streams/ingest.py`, `store` is `streams/store.py`; `listen` and `judge` are built here.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from processors.judging import Judge
@@ -102,13 +103,16 @@ def _refuse_conflict(call: CallEnded, known: Transcript) -> None:
         raise ConflictingCallError(["ended_at: another than in the event with this call_id before"])
 
 
-def judge_stage(judge: Judge, clock: Clock) -> Stage[Transcript, Transcript, CallAnalysis]:
-    """calls.transcribed.v1 → detectors → calls.analyzed.v1. Text and intervals only: no audio, nothing outside."""
+def judge_stage(judge: Callable[[], Judge], clock: Clock) -> Stage[Transcript, Transcript, CallAnalysis]:
+    """calls.transcribed.v1 → detectors → calls.analyzed.v1. Text and intervals only: no audio, nothing outside.
+
+    `judge` gives the judge with the rules in force, for each message anew.
+    """
     return Stage(
         "judge",
         CALLS_TRANSCRIBED,
         load=lambda transcript: transcript,
-        step=lambda transcript: judge.judge(transcript, clock.now()),
+        step=lambda transcript: judge().judge(transcript, clock.now()),
         save=lambda _transcript, _analysis: None,
         key=_key,
         target=CALLS_ANALYZED,

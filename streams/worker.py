@@ -11,12 +11,14 @@ from processors.judging import Judge, JudgeSettings
 from processors.listening import ListenSettings
 from processors.speech import SpeechEngine
 from schemas.errors import OperatorError, RetryableError
+from schemas.topics import RULES_PUBLISHED
 from streams import faust_app
 from streams.adapters import clickhouse
-from streams.adapters.kafka import BatchConsumer, Publisher, missing_topics
+from streams.adapters.kafka import BatchConsumer, Publisher, TopicReader, missing_topics
 from streams.object_store import object_store_from
 from streams.ports import SystemClock
 from streams.recordings import RecordingStore
+from streams.rules_feed import LiveJudge, Shelf, follow, packs_at_hand
 from streams.settings import Settings
 from streams.stage import Stage
 from streams.store import Store
@@ -51,8 +53,11 @@ def run_worker(name: StageName, settings: Settings) -> int:
         recordings = RecordingStore(store, settings.max_recording_bytes)
         stage = listen_stage(build_engine(settings), recordings, listen_settings(settings), clock, time.monotonic)
     else:
-        stage = judge_stage(build_judge(settings), clock)
+        live = LiveJudge(judge_settings(settings), Shelf(packs_at_hand(settings.rules_folder)))
+        stage = judge_stage(lambda: live.current, clock)
     _until_it_answers(lambda: _check_topics(settings), settings, stop)
+    if name == "judge":
+        _until_it_answers(lambda: follow_rules(live, settings, stop), settings, stop)
     work = Work(
         stage,
         Publisher(settings),
@@ -140,12 +145,21 @@ def build_engine(settings: Settings) -> SpeechEngine:
     )
 
 
-def build_judge(settings: Settings) -> Judge:
-    """The detectors with the lexicons. Raises `LexiconError` with file, rule and field."""
-    return Judge(
-        JudgeSettings(
-            duration_band_min_ms=settings.duration_band_min_s * 1000,
-            duration_band_max_ms=settings.duration_band_max_s * 1000,
-            lexicon_folders=(settings.lexicon_folder,) if settings.lexicon_folder else (),
-        )
+def judge_settings(settings: Settings) -> JudgeSettings:
+    """What `judge` needs of the settings."""
+    return JudgeSettings(
+        duration_band_min_ms=settings.duration_band_min_s * 1000,
+        duration_band_max_ms=settings.duration_band_max_s * 1000,
+        rule_folders=(settings.rules_folder,) if settings.rules_folder else (),
+        merged_sounds=settings.merged_sounds,
     )
+
+
+def follow_rules(live: LiveJudge, settings: Settings, stop: threading.Event) -> None:
+    """Take over what is published, and go on in a thread. Raises `RetryableError`."""
+    follow(live, lambda: TopicReader(settings, RULES_PUBLISHED.name), stop, settings.retry_max_wait_s)
+
+
+def build_judge(settings: Settings) -> Judge:
+    """The detectors with the rules. Raises `RulePackError` with file, line, rule and field."""
+    return Judge(judge_settings(settings))

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from typing import Literal
 
 from confluent_kafka import (
+    OFFSET_BEGINNING,
     Consumer,
     ConsumerGroupTopicPartitions,
     KafkaError,
@@ -181,6 +182,77 @@ class BatchConsumer:
 
     def close(self) -> None:
         """Leave the group."""
+        self._consumer.close()
+
+
+class TopicReader:
+    """Reads a whole topic, from its beginning or from a point in time, without being a member of a group."""
+
+    def __init__(self, settings: Settings, topic: str, since: datetime | None = None) -> None:
+        """Raises `RetryableError` when no broker answers."""
+        self._consumer = Consumer(
+            client_config(settings)
+            | {
+                "group.id": GROUP_PREFIX + "reader",
+                "enable.auto.commit": False,
+                "enable.auto.offset.store": False,
+                "enable.partition.eof": True,
+                "fetch.message.max.bytes": FETCH_BYTES,
+                "queued.max.messages.kbytes": 4 * FETCH_BYTES // 1024,
+            }
+        )
+        try:
+            metadata = self._consumer.list_topics(topic, timeout=10).topics[topic]
+            start = OFFSET_BEGINNING if since is None else int(since.timestamp() * 1000)
+            places = [TopicPartition(topic, partition, start) for partition in metadata.partitions]
+            if since is not None:
+                places = self._consumer.offsets_for_times(places, timeout=10)
+            self._consumer.assign(places)
+        except KafkaException as error:
+            self._consumer.close()
+            raise RetryableError(f"Kafka cannot be read: {_name(error)}") from None
+        self._ahead = {place.partition for place in places}
+        self._since = since
+
+    @property
+    def is_at_end(self) -> bool:
+        """Whether everything that stood in the topic has been read."""
+        return not self._ahead
+
+    def read(self, most: int, wait_s: float) -> list[RawMessage]:
+        """Up to `most` records that come within `wait_s`. Raises `RetryableError`."""
+        try:
+            messages = self._consumer.consume(most, wait_s)
+        except KafkaException as error:
+            raise RetryableError(f"Kafka cannot be read: {_name(error)}") from None
+        records: list[RawMessage] = []
+        for message in messages:
+            problem = message.error()
+            if problem is None:
+                record = raw_message(message)
+                # tansu answers 0 to every question for the offset of a time.
+                if self._since is None or record.written_at >= self._since:
+                    records.append(record)
+            elif problem.code() == KafkaError._PARTITION_EOF:
+                self._ahead.discard(message.partition())
+            elif problem.fatal():
+                raise RetryableError(f"Kafka consumer failed: {problem.name()}")
+            else:
+                log.warning("Kafka consumer: %s", problem.name())
+        return records
+
+    def read_to_end(self, within_s: float = 60) -> list[RawMessage]:
+        """Everything that stands in the topic. Raises `RetryableError`, also when it takes too long."""
+        records: list[RawMessage] = []
+        deadline_s = time.monotonic() + within_s
+        while not self.is_at_end:
+            if time.monotonic() > deadline_s:
+                raise RetryableError("Kafka did not reach the end of a topic in time")
+            records += self.read(1_000, 0.2)
+        return records
+
+    def close(self) -> None:
+        """Let go of the topic."""
         self._consumer.close()
 
 

@@ -10,11 +10,11 @@ from processors.case import Case
 from processors.detectors import Detector, Measure, NotMeasured, Result
 from processors.detectors.sensitive_words import SensitiveWordsDetector
 from processors.judging import ANALYSIS_VERSION, Judge, JudgeSettings
-from processors.lexicon import Lexicons
+from processors.rulebook import Rulebooks
 from schemas.call_analysis import CallAnalysis, SkippedAnalysis
 from schemas.finding import Finding
-from schemas.lexicon import LexiconError, load_lexicons
 from schemas.outcome import Outcome
+from schemas.rule_pack import RulePackError, load_rule_packs
 from schemas.transcript import Transcript
 from tests.processors.transcripts import NOW, heard, not_heard, said
 
@@ -52,26 +52,26 @@ def test_a_call_that_was_heard_is_analyzed() -> None:
     assert (analysis.call, analysis.engine, analysis.audio) == (transcript.call, transcript.engine, transcript.audio)
     assert (analysis.transcribed_at, analysis.analyzed_at) == (transcript.transcribed_at, NOW)
     assert analysis.measures["sensitive_words"] == 1
-    assert [finding.matched for finding in analysis.findings] == ["保本保息"]
+    assert [f.matched for f in analysis.findings if f.detector == "sensitive_words"] == ["保本保息"]
     assert CallAnalysis.decode(analysis.encode()) == analysis
 
 
 def test_a_call_in_which_nothing_was_said_is_analyzed_and_says_so() -> None:
     analysis = JUDGE.judge(heard([], duration_ms=20_000), NOW)
     assert (analysis.outcome, analysis.outcome_reason) == ("analyzed", "no_speech")
-    assert analysis.measures == {"duration_ms": 20_000, "duration_in_band": False, "sensitive_words": None}
-    assert analysis.skipped_analysis == (SkippedAnalysis(measure="sensitive_words", reason="no_speech"),)
+    measures = analysis.measures
+    assert (measures["duration_ms"], measures["duration_in_band"], measures["sensitive_words"]) == (20_000, False, None)
+    assert SkippedAnalysis(measure="sensitive_words", reason="no_speech") in analysis.skipped_analysis
 
 
 @pytest.mark.parametrize("outcome", ["too_short", "bad_audio", "unsupported", "refused", "purged"])
 def test_the_outcome_of_a_call_that_was_not_heard_is_passed_on_with_its_length(outcome: Outcome) -> None:
     analysis = JUDGE.judge(not_heard(outcome, duration_ms=2_942), NOW)
     assert (analysis.outcome, analysis.outcome_reason) == (outcome, "because")
-    assert analysis.measures == {"duration_ms": 2_942, "duration_in_band": None, "sensitive_words": None}
-    assert {(skipped.measure, skipped.reason) for skipped in analysis.skipped_analysis} == {
-        ("duration_in_band", outcome),
-        ("sensitive_words", outcome),
-    }
+    measured = {name: value for name, value in analysis.measures.items() if value is not None}
+    assert measured == {"duration_ms": 2_942}
+    assert {skipped.reason for skipped in analysis.skipped_analysis} == {outcome}
+    assert {skipped.measure for skipped in analysis.skipped_analysis} == set(analysis.measures) - {"duration_ms"}
 
 
 def test_without_audio_every_measure_is_skipped_with_the_outcome() -> None:
@@ -103,7 +103,7 @@ def test_a_call_that_was_not_heard_is_not_shown_to_a_detector_that_needs_speech(
     ],
 )
 def test_a_failing_detector_costs_only_its_own_measures(broken: Scripted, caplog: pytest.LogCaptureFixture) -> None:
-    sound = SensitiveWordsDetector(Lexicons(load_lexicons()))
+    sound = SensitiveWordsDetector(Rulebooks(load_rule_packs()))
     with caplog.at_level(logging.DEBUG):
         analysis = judged(said(("agent", "这款保本保息"), industry="finance"), broken, sound)
     assert analysis.outcome == "analyzed"
@@ -122,7 +122,7 @@ def test_a_failing_detector_costs_only_its_own_measures(broken: Scripted, caplog
 
 def test_findings_are_in_the_order_of_the_call_and_none_is_twice() -> None:
     transcript = said(("agent", "我们内部有名额"), ("agent", "这款保本保息"), industry="finance")
-    detector = SensitiveWordsDetector(Lexicons(load_lexicons()))
+    detector = SensitiveWordsDetector(Rulebooks(load_rule_packs()))
     found = [result for result in detector.process(Case(transcript)) if isinstance(result, Finding)]
     twice = Scripted((*reversed(found), *found, Measure("first", 0), Measure("second", 0)))
     analysis = judged(transcript, twice)
@@ -141,7 +141,7 @@ def test_a_band_that_ends_before_it_starts_is_refused() -> None:
         JudgeSettings(duration_band_min_ms=2, duration_band_max_ms=1)
 
 
-def test_the_lexicons_that_were_used_are_named() -> None:
+def test_the_packs_that_were_used_are_named() -> None:
     in_finance = JUDGE.judge(said(("agent", "您好"), industry="finance"), NOW).lexicon_version
     assert in_finance.startswith("finance@1,general@1#")
     assert JUDGE.judge(said(("agent", "您好"), industry="logistics"), NOW).lexicon_version.startswith("general@1#")
@@ -150,17 +150,18 @@ def test_the_lexicons_that_were_used_are_named() -> None:
 
 def test_a_folder_of_ones_own_is_used(tmp_path: Path) -> None:
     tmp_path.joinpath("acme.yaml").write_text(
-        "{lexicon: acme, industry: finance, language: zh, version: 3, owner: acme, rules: [{id: house_word,"
+        "{pack: acme, industry: finance, language: zh, version: 3, owner: acme, sensitive_words: [{id: house_word,"
         " category: forbidden, severity: low, score_delta: -1, words: [聚宝盆], advice: 说产品名,"
         " match: [聚宝盆很好], no_match: [没有聚宝盆]}]}",
         encoding="utf-8",
     )
-    judge = Judge(JudgeSettings(lexicon_folders=(tmp_path,)))
-    (finding,) = judge.judge(said(("agent", "聚宝盆很好"), industry="finance"), NOW).findings
+    judge = Judge(JudgeSettings(rule_folders=(tmp_path,)))
+    findings = judge.judge(said(("agent", "聚宝盆很好"), industry="finance"), NOW).findings
+    (finding,) = (found for found in findings if found.detector == "sensitive_words")
     assert (finding.rule_id, finding.rule_version) == ("acme.house_word", "3")
 
 
-def test_a_judge_is_not_built_from_a_broken_lexicon(tmp_path: Path) -> None:
-    tmp_path.joinpath("acme.yaml").write_text("lexicon: 1", encoding="utf-8")
-    with pytest.raises(LexiconError):
-        Judge(JudgeSettings(lexicon_folders=(tmp_path,)))
+def test_a_judge_is_not_built_from_a_broken_pack(tmp_path: Path) -> None:
+    tmp_path.joinpath("acme.yaml").write_text("pack: 1", encoding="utf-8")
+    with pytest.raises(RulePackError):
+        Judge(JudgeSettings(rule_folders=(tmp_path,)))

@@ -5,13 +5,13 @@ import pytest
 from processors.case import Case
 from processors.detectors import Measure, NotMeasured, Result
 from processors.detectors.sensitive_words import SensitiveWordsDetector
-from processors.lexicon import Lexicons
+from processors.rulebook import Rulebooks
 from schemas.finding import Finding
-from schemas.lexicon import load_lexicons
+from schemas.rule_pack import load_rule_packs
 from schemas.transcript import Transcript
 from tests.processors.transcripts import Turn, heard, said, segment, words
 
-DETECTOR = SensitiveWordsDetector(Lexicons(load_lexicons()))
+DETECTOR = SensitiveWordsDetector(Rulebooks(load_rule_packs()))
 
 S02: Sequence[Turn] = (
     ("agent", 300, 4267, "您好，我是您的理财顾问，想给您推荐一款新产品。"),
@@ -253,7 +253,7 @@ def test_ids_differ_by_call_and_by_version_of_the_rule() -> None:
     transcript = said(("agent", "保本保息"), industry="finance")
     other = transcript.model_copy(update={"call_id": "c-2"})
     newer = SensitiveWordsDetector(
-        Lexicons(lexicon.model_copy(update={"version": lexicon.version + 1}) for lexicon in load_lexicons())
+        Rulebooks(pack.model_copy(update={"version": pack.version + 1}) for pack in load_rule_packs())
     )
     (newest,) = [result for result in newer.process(Case(transcript)) if isinstance(result, Finding)]
     assert newest.rule_version == "2"

@@ -30,6 +30,7 @@ from tests.processors.recordings import example_calls, tone, wav
 from tests.processors.scripted_engine import ScriptedEngine
 
 NOW = datetime(2026, 3, 2, 10, 15, tzinfo=UTC)
+JUDGE = Judge(JudgeSettings())
 SPEECH = example_calls()["s09_mono_logistics"].data
 MISDIAL = wav([tone(440, 3_000, 8_000)], 8_000)
 NO_SOUND = b"no sound at all"
@@ -256,7 +257,7 @@ class TestConflicts:
 
 def test_judge_makes_an_analysis_of_a_transcript_under_the_key_of_its_call(listening: Listening) -> None:
     said = transcript_in(listening.hear(ScriptedEngine(), listening.call(SPEECH)))
-    stage = judge_stage(Judge(JudgeSettings()), FixedClock())
+    stage = judge_stage(lambda: JUDGE, FixedClock())
     (output,) = stage.handle(RawMessage(CALLS_TRANSCRIBED.name, 0, 0, b"whatever", said.encode()))
     assert (output.topic, output.key) == (CALLS_ANALYZED.name, b"acme/c1")
     analysis = CallAnalysis.decode(output.value)
@@ -275,7 +276,7 @@ class TestWhoReadsAndWritesWhat:
 
     def test_what_a_stage_writes_is_what_its_contract_says(self, listening: Listening) -> None:
         sent = {(o.stage, o.topic.name) for o in OPERATIONS if o.action == "send"}
-        for stage in (listening.stage(ScriptedEngine()), judge_stage(Judge(JudgeSettings()), FixedClock())):
+        for stage in (listening.stage(ScriptedEngine()), judge_stage(lambda: JUDGE, FixedClock())):
             assert STAGE_TOPICS[stage.name] == (stage.source.name,)
             assert {(stage.name, stage.target.name), (stage.name, CALLS_DEAD_LETTERS.name)} <= sent
 

@@ -1,0 +1,28 @@
+"""`RulesPublished` v1: a version of a rule pack that workers take over without a restart."""
+
+from typing import ClassVar, Literal
+
+from pydantic import Field
+
+from schemas.message import Message, ShortText, UtcDatetime
+from schemas.rule_pack import RulePack
+
+
+class RulesPublished(Message):
+    """A pack as it was published.
+
+    Every version has a key of its own, so that the compacted topic keeps them all: history can be judged by any of
+    them. In force is the highest version of a pack.
+    """
+
+    max_bytes: ClassVar[int] = 8 * 1024 * 1024
+
+    schema_version: Literal[1] = 1
+    pack: RulePack
+    published_at: UtcDatetime
+    published_by: ShortText
+    note: str = Field(default="", max_length=500, description="why")
+
+    def key(self) -> bytes:
+        """`*/finance@12`; a tenant's own `acme/finance@12`."""
+        return f"{self.pack.tenant or '*'}/{self.pack.pack}@{self.pack.version}".encode()

@@ -1,0 +1,52 @@
+"""Rule packs and calls for tests of rules, given by what matters in the test."""
+
+from typing import Any
+
+from processors.case import Case
+from processors.conditions import Found
+from processors.rule_examples import imagined_transcript
+from processors.rulebook import Rulebook, Rulebooks
+from schemas.call_analysis import MeasureValue
+from schemas.call_ended import Role
+from schemas.rule_pack import RulePack
+from schemas.transcript import Transcript
+
+Line = tuple[Role, str]
+
+
+def pack_of(**fields: Any) -> RulePack:
+    """A pack of the industry `general`, or as the fields say."""
+    head = {"pack": "own", "industry": "general", "version": 1, "owner": "tests"}
+    return RulePack.model_validate(head | fields)
+
+
+def rule(find: Any, **fields: Any) -> dict[str, Any]:
+    """A rule of the section `rules`, without examples that hold."""
+    common = {"id": "one", "name": "规则", "category": "tested", "match": ["甲"], "no_match": ["乙"]}
+    return common | {"find": find} | fields
+
+
+def book_of(*packs: RulePack, industry: str = "general", tenant: str = "example") -> Rulebook:
+    """The rulebook of these packs."""
+    book = Rulebooks(packs).book(tenant, "zh", industry)
+    assert book is not None
+    return book
+
+
+def called(*lines: Line, industry: str = "general", **facts: Any) -> Transcript:
+    """A call in which these lines are said, each 200 ms a letter with 1.5 s between them; `facts` go into the event."""
+    return imagined_transcript(lines, industry, **facts)
+
+
+def looked_for(
+    find: Any,
+    *lines: Line,
+    measures: dict[str, MeasureValue] | None = None,
+    conditions: dict[str, Any] | None = None,
+    **facts: Any,
+) -> Found:
+    """What comes of a condition in a call."""
+    book = book_of(pack_of(rules=[rule(find)], conditions=conditions or {}))
+    (compiled,) = book.rules
+    case = Case(called(*lines, **facts), measures=measures or {})
+    return book.hearing(case).look(compiled.nodes["find"])
