@@ -7,11 +7,11 @@ from typing import ClassVar
 
 from processors.case import Case
 from processors.conditions import Hearing, Hit
-from processors.conversation import Turn
 from processors.detectors import DetectorContext, Measure, Result
 from processors.rule_detector import applies, hearing_of, not_measured
 from processors.rulebook import Compiled, Rulebook, Rulebooks
 from processors.sentences import Meanings, SentenceModel
+from processors.spoken_text import Passage
 from schemas.call_analysis import TopicMention
 from schemas.rule_pack import Topic
 
@@ -55,19 +55,19 @@ class TopicsDetector:
         meanings = self._meanings.get(id(book))
         if meanings is None:
             meanings = self._meanings[id(book)] = Meanings(book.topics, model, self.sentence_min_cosine)
-        hits = [hit for turn in hearing.conversation.turns if turn.role != "agent" for hit in _sentences(turn)]
+        hits = [hit for passage in hearing.spoken.passages if passage.role != "agent" for hit in _sentences(passage)]
         for alike in meanings.alike([hit.matched for hit in hits]):
             if alike.topic.entry.by != "agent" and applies(alike.topic, hearing):
                 yield alike.topic, replace(hits[alike.sentence], confidence=min(1.0, alike.cosine))
 
 
-def _sentences(turn: Turn) -> Iterator[Hit]:
+def _sentences(passage: Passage) -> Iterator[Hit]:
     """The sentences of a turn."""
-    normalized = turn.utterance.normalized
-    for match in _SENTENCE.finditer(turn.utterance.text):
+    normalized = passage.utterance.normalized
+    for match in _SENTENCE.finditer(passage.utterance.text):
         start, end = normalized.letters_of(*match.span())
         if start < end:
-            yield Hit(turn, start, end, match.group())
+            yield Hit(passage, start, end, match.group())
 
 
 _SENTENCE = re.compile(r"[^。！？!?；;\n]+")
@@ -101,8 +101,8 @@ def mention(topic: Compiled[Topic], hit: Hit) -> TopicMention:
     return TopicMention(
         topic_id=topic.rule_id,
         name=topic.entry.name,
-        role=hit.turn.role,
-        quote=hit.turn.utterance.quote(*hit.span),
+        role=hit.passage.role,
+        quote=hit.passage.utterance.quote(*hit.span),
         confidence=hit.confidence,
     )
 
