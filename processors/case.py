@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cached_property
 
-from processors.conversation import Conversation
+from processors.spoken_text import SpokenText
 from schemas.call_analysis import MeasureValue
 from schemas.transcript import Transcript
 
@@ -56,7 +56,7 @@ class Case:
     measures: Mapping[str, MeasureValue] = field(default_factory=dict)
 
     @cached_property
-    def conversation(self) -> Conversation:
+    def spoken(self) -> SpokenText:
         """What was said, turn by turn."""
         audio = self.transcript.audio
-        return Conversation.of(self.transcript.segments, audio.duration_ms if audio else None)
+        return SpokenText.of(self.transcript.segments, audio.duration_ms if audio else None)

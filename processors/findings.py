@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from uuid import NAMESPACE_URL, uuid5
 
-from processors.conversation import Turn
+from processors.spoken_text import Passage
 from schemas.call_ended import Role
 from schemas.finding import Finding, Severity
 from schemas.transcript import Transcript
@@ -19,7 +19,7 @@ def finding_id(transcript: Transcript, detector: str, rule_id: str, rule_version
 
 def finding_in_words(
     transcript: Transcript,
-    turn: Turn,
+    passage: Passage,
     span: tuple[int, int],
     *,
     detector: str,
@@ -37,7 +37,7 @@ def finding_in_words(
     words go on in a later segment.
     """
     start, end = span
-    utterance = turn.utterance
+    utterance = passage.utterance
     place = utterance.place(start, end)
     start_ms, end_ms = utterance.time_ms(start, end)
     where: dict[str, str | int | float | bool] = {
@@ -54,7 +54,7 @@ def finding_in_words(
         rule_id=rule_id,
         rule_version=rule_version,
         category=category,
-        role=turn.role,
+        role=passage.role,
         start_ms=start_ms,
         end_ms=end_ms,
         quote=utterance.quote(start, end),

@@ -7,7 +7,9 @@ over their sounds. What is found is put together here: phrases with gaps, one-pi
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import pairwise
+from typing import NamedTuple
 
 import ahocorasick  # type: ignore[import-not-found]  # a C module without stubs
 
@@ -48,13 +50,18 @@ class Phrase:
     @staticmethod
     def of(text: str, by_sound: BySound | None) -> "Phrase":
         """As it stands in a rule. It is looked for by sound only where it is long enough for that."""
-        parts = tuple(normalize(part).letters for part in text.split(GAP))
-        letters = sum(map(len, parts))
-        return Phrase(text, parts, by_sound if by_sound and letters >= by_sound.min_letters else None)
+        return _phrase(text, by_sound)
 
 
-@dataclass(frozen=True)
-class Place:
+@lru_cache(maxsize=200_000)
+def _phrase(text: str, by_sound: BySound | None) -> Phrase:
+    """Remembered, because the rules of general stand in the rulebook of every industry."""
+    parts = tuple(normalize(part).letters for part in text.split(GAP))
+    letters = sum(map(len, parts))
+    return Phrase(text, parts, by_sound if by_sound and letters >= by_sound.min_letters else None)
+
+
+class Place(NamedTuple):
     """Letters `start` to `end` of a text; `as_written` of them are those of the phrase, the others sound like it."""
 
     start: int
@@ -95,7 +102,7 @@ class PhraseHit:
 
 
 class PhraseIndex:
-    """All phrases of a rulebook. Built once; finding changes nothing in it."""
+    """All phrases of some rulebooks. Built once; finding changes nothing in it."""
 
     def __init__(self, phrases: Iterable[Phrase], sounds: Sounds) -> None:
         self._sounds = sounds
@@ -113,9 +120,9 @@ class PhraseIndex:
     def places(self, letters: str) -> Places:
         """Where each part of a phrase stands in normalised letters."""
         found: dict[str, list[Place]] = {}
-        for last, part in self._written.iter(letters):
-            start = last + 1 - len(part)
-            found.setdefault(part, []).append(Place(start, last + 1, len(part)))
+        for last, part in self._written.iter(letters.translate(_PIECES)):
+            end = last // 2 + 1
+            found.setdefault(part, []).append(Place(end - len(part), end, len(part)))
         if len(self._heard):
             self._add_by_sound(letters, found)
         return found
@@ -123,22 +130,37 @@ class PhraseIndex:
     def _add_by_sound(self, letters: str, found: dict[str, list[Place]]) -> None:
         seen: set[tuple[str, int]] = set()
         for text in self._sounds.of_text(letters):
-            for last, parts in self._heard.iter(text):
+            for last, parts in self._heard.iter(text.translate(_PIECES)):
+                end = last // 2 + 1
                 for part in parts:
-                    start = last + 1 - len(part)
+                    start = end - len(part)
                     if letters.startswith(part, start) or (part, start) in seen:
                         continue
                     seen.add((part, start))
-                    as_written = sum(map(str.__eq__, letters[start : last + 1], part))
-                    found.setdefault(part, []).append(Place(start, last + 1, as_written))
+                    as_written = sum(map(str.__eq__, letters[start:end], part))
+                    found.setdefault(part, []).append(Place(start, end, as_written))
         for part in {part for part, _ in seen}:
             found[part].sort(key=lambda place: place.start)
+
+
+class _Pieces(dict[int, str]):
+    """A letter as two: the automaton looks through the children of a node one by one, and of a root over Chinese
+    letters there would be thousands; of the first pieces there are few, and of the second 256."""
+
+    def __missing__(self, code: int) -> str:
+        self[code] = pieces = chr(code >> 8) + chr(_SECOND_PIECE + (code & 0xFF))
+        return pieces
+
+
+_SECOND_PIECE = 0x2000
+"""Beyond every first piece, so that nothing begins in the middle of a letter."""
+_PIECES = _Pieces()
 
 
 def _automaton(values: Mapping[str, object]) -> ahocorasick.Automaton:
     automaton = ahocorasick.Automaton()
     for key in sorted(values):
-        automaton.add_word(key, values[key])
+        automaton.add_word(key.translate(_PIECES), values[key])
     automaton.make_automaton()
     return automaton
 

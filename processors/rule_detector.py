@@ -23,7 +23,7 @@ Verdict = tuple[str | None, bool | None]
 
 def hearing_of(case: Case, book: Rulebook | None) -> Hearing | str:
     """The call ready to be asked, or why it cannot be."""
-    if case.conversation.is_silent:
+    if case.spoken.is_silent:
         return NO_SPEECH
     return LANGUAGE_NOT_SUPPORTED if book is None else book.hearing(case)
 
@@ -153,7 +153,7 @@ def finding_of_hit(
     """A finding of a rule at a place in the call."""
     return finding_in_words(
         case.transcript,
-        hit.turn,
+        hit.passage,
         hit.span,
         detector=name,
         rule_id=rule.rule_id,

@@ -1,4 +1,4 @@
-"""Rule packs made ready: for each tenant, language and industry one rulebook, with one index over all its phrases."""
+"""Rule packs made ready: for each tenant, language and industry one rulebook, and one index over the phrases of all."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -8,9 +8,9 @@ from typing import Any, Generic, TypeVar
 
 from processors.case import Case
 from processors.conditions import Compiler, ConditionError, Hearing, Node, Scope, Watchers
-from processors.conversation import Conversation
-from processors.phrases import PhraseIndex
+from processors.phrases import Phrase, PhraseIndex
 from processors.sounds import Sounds
+from processors.spoken_text import SpokenText
 from processors.words import Words
 from schemas.call_analysis import MeasureValue
 from schemas.call_ended import CallEnded
@@ -95,10 +95,13 @@ def _applies(applies: Applies, call: CallEnded) -> bool:
 class Rulebook:
     """Every rule that applies to the calls of one industry. Built once; judging changes nothing in it.
 
-    Raises `RulePackError` for conditions that refer to what is not there, or to themselves.
+    Raises `RulePackError` for conditions that refer to what is not there, or to themselves. It can be asked once its
+    `index` is set, which must hold its `phrases`.
     """
 
-    def __init__(self, packs: Iterable[RulePack], sounds: Sounds) -> None:
+    index: PhraseIndex
+
+    def __init__(self, packs: Iterable[RulePack]) -> None:
         self.packs = tuple(sorted(packs, key=lambda pack: (pack.industry == GENERAL, pack.pack)))
         self.words = Words(self.packs)
         self._problems: list[str] = []
@@ -114,7 +117,6 @@ class Rulebook:
         self.rules: list[Compiled[ConversationRule]] = self._section("rules")
         if self._problems:
             raise RulePackError(self._problems)
-        self.index = PhraseIndex([*self.words.phrases, *self._watchers.phrases], sounds)
         digest = sha256("".join(pack.digest() for pack in self.packs).encode()).hexdigest()
         self.version = f"{','.join(pack.label for pack in self.packs)}#{digest[:12]}"
         """Packs with versions and a digest of their content: `finance@1,general@1#4f1c2a90b7d3`."""
@@ -155,6 +157,11 @@ class Rulebook:
                 compiled.append(Compiled(pack, entry, nodes))
         return compiled
 
+    def phrases(self) -> Iterator[Phrase]:
+        """Everything that its rules look for."""
+        yield from self.words.phrases
+        yield from self._watchers.phrases
+
     def compiled(self) -> Iterator[tuple[str, Sequence[Compiled[Any]]]]:
         """Every section of rules that have conditions, with its rules."""
         for section in _SCOPES:
@@ -162,13 +169,13 @@ class Rulebook:
 
     def hearing(self, case: Case) -> Hearing:
         """A call, ready to be asked for the conditions of this rulebook."""
-        return self.hearing_of(case.conversation, case.transcript.call, case.measures)
+        return self.hearing_of(case.spoken, case.transcript.call, case.measures)
 
     def hearing_of(
-        self, conversation: Conversation, call: CallEnded, measures: Mapping[str, MeasureValue] | None = None
+        self, spoken: SpokenText, call: CallEnded, measures: Mapping[str, MeasureValue] | None = None
     ) -> Hearing:
         """The same of what was said, the event and the measures."""
-        return Hearing(conversation, self.index, self._watchers, call, measures or {})
+        return Hearing(spoken, self.index, self._watchers, call, measures or {})
 
 
 def _no_condition(name: str) -> Condition:
@@ -211,7 +218,6 @@ class Rulebooks:
 
     def __init__(self, packs: Iterable[RulePack], sounds: Sounds | None = None) -> None:
         self.packs = tuple(packs)
-        self._sounds = sounds or Sounds()
         self._books: dict[tuple[str | None, str, str], Rulebook] = {}
         problems: list[str] = []
         for tenant in sorted({pack.tenant for pack in self.packs}, key=str):
@@ -220,13 +226,15 @@ class Rulebooks:
                 for industry in sorted({GENERAL, *(pack.industry for pack in mine)}):
                     try:
                         self._books[tenant, language, industry] = Rulebook(
-                            (p for p in mine if p.language == language and p.industry in (industry, GENERAL)),
-                            self._sounds,
+                            p for p in mine if p.language == language and p.industry in (industry, GENERAL)
                         )
                     except RulePackError as error:
                         problems.extend(error.problems)
         if problems:
             raise RulePackError(dict.fromkeys(problems))
+        index = PhraseIndex({p for book in self._books.values() for p in book.phrases()}, sounds or Sounds())
+        for book in self._books.values():
+            book.index = index
 
     def _packs_of(self, tenant: str | None) -> list[RulePack]:
         named = {pack.pack: pack for pack in self.packs if pack.tenant is None}

@@ -43,10 +43,17 @@ PlainPhrase = Annotated[Phrase, StringConstraints(pattern=f"^[^{GAP}]+$")]
 
 def _condition(value: Any) -> Any:
     if isinstance(value, str):
-        return {"say": [value]}
-    if isinstance(value, list):
-        return {"any_of": value}
-    return value
+        return {"say": (value,)}
+    if isinstance(value, list | tuple):
+        return {"any_of": tuple(value)}
+    return _with_tuples(value)
+
+
+def _with_tuples(value: Any) -> Any:
+    """What is read strictly behind a validator of our own is no JSON any more, and there a list is no tuple."""
+    if isinstance(value, dict):
+        return {key: _with_tuples(part) for key, part in value.items()}
+    return tuple(map(_with_tuples, value)) if isinstance(value, list) else value
 
 
 class MeasureTest(Record):

@@ -20,7 +20,9 @@ from clickhouse_connect.driver.exceptions import Error as DriverError
 from processors.rows import OUTCOMES
 from schemas.errors import OperatorError, RetryableError
 from schemas.migrations import AppliedMigration, Migration, load_migrations, pending_migrations
+from schemas.transcript import Transcript
 from streams.ports import Rows
+from streams.replay import RiskLevel
 
 CONNECT_TIMEOUT_S = 5
 REQUEST_TIMEOUT_S = 120
@@ -398,3 +400,28 @@ def calls_per_minute(client: Client, *, now: datetime, minutes: int) -> float:
 def _rows(client: Client, operation: str, query: str, **parameters: object) -> Sequence[Sequence[Any]]:
     with _errors(operation):
         return client.query(query, parameters=parameters).result_rows
+
+
+@dataclass(frozen=True)
+class StoredRisks:
+    """The risk levels that are stored (`streams.replay.FormerJudgements`)."""
+
+    client: Client
+
+    def risks(self, calls: Sequence[Transcript]) -> dict[tuple[str, str], RiskLevel]:
+        """Tenant and call id → level. Raises `RetryableError` when ClickHouse does not answer."""
+        if not calls:
+            return {}
+        ended = [call.call.ended_at for call in calls]
+        found = _rows(
+            self.client,
+            "the stored judgements",
+            "SELECT tenant_id, call_id, risk_level FROM calls WHERE tenant_id IN {tenants:Array(String)} "
+            "AND ended_at BETWEEN {first:DateTime64(3, 'UTC')} AND {last:DateTime64(3, 'UTC')} "
+            "AND call_id IN {ids:Array(String)}",
+            tenants=sorted({call.tenant_id for call in calls}),
+            first=min(ended),
+            last=max(ended),
+            ids=[call.call_id for call in calls],
+        )
+        return {(tenant, call): level or "none" for tenant, call, level in found}

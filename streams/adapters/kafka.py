@@ -212,6 +212,7 @@ class TopicReader:
             self._consumer.close()
             raise RetryableError(f"Kafka cannot be read: {_name(error)}") from None
         self._ahead = {place.partition for place in places}
+        self._since = since
 
     @property
     def is_at_end(self) -> bool:
@@ -228,7 +229,10 @@ class TopicReader:
         for message in messages:
             problem = message.error()
             if problem is None:
-                records.append(raw_message(message))
+                record = raw_message(message)
+                # tansu answers 0 to every question for the offset of a time.
+                if self._since is None or record.written_at >= self._since:
+                    records.append(record)
             elif problem.code() == KafkaError._PARTITION_EOF:
                 self._ahead.discard(message.partition())
             elif problem.fatal():

@@ -56,3 +56,29 @@ class MemoryConsumer:
 
     def close(self) -> None:
         """Leave the group."""
+
+
+class MemoryReader:
+    """As `TopicReader`."""
+
+    def __init__(self, broker: MemoryBroker, topic: str, since: datetime | None = None) -> None:
+        self._records = broker.records[topic]
+        self._next = next(
+            (place for place, one in enumerate(self._records) if since is None or one.written_at >= since),
+            len(self._records),
+        )
+        self.is_at_end = False
+
+    def read(self, most: int, wait_s: float) -> list[RawMessage]:  # noqa: ARG002 - memory has nothing to wait for
+        """Up to `most` records that follow."""
+        batch = self._records[self._next : self._next + most]
+        self._next += len(batch)
+        self.is_at_end = self.is_at_end or self._next == len(self._records)
+        return batch
+
+    def read_to_end(self) -> list[RawMessage]:
+        """Everything that follows."""
+        return self.read(len(self._records), 0)
+
+    def close(self) -> None:
+        """Let go of the topic."""

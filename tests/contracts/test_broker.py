@@ -3,14 +3,15 @@
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from uuid import uuid4
 
 import pytest
 
 from schemas.topics import CALLS_ANALYZED, CALLS_ENDED
-from streams.adapters.kafka import BatchConsumer, Publisher, apply_topics, lags
-from streams.adapters.memory_broker import MemoryBroker, MemoryConsumer
+from streams.adapters.kafka import BatchConsumer, Publisher, TopicReader, apply_topics, lags
+from streams.adapters.memory_broker import MemoryBroker, MemoryConsumer, MemoryReader
 from streams.raw import RawMessage
 from streams.settings import Settings
 from streams.stage import Output
@@ -27,6 +28,7 @@ class Broker:
 
     publisher: PublisherPort
     consumer: Callable[[str], Consumer]
+    reader: Callable[[datetime | None], TopicReader | MemoryReader]
     settings: Settings | None
 
 
@@ -41,13 +43,23 @@ class Broker:
 def broker(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Broker]:
     if request.param == "memory":
         memory = MemoryBroker()
-        yield Broker(memory, lambda group: memory.consumer(group, [CALLS_ENDED.name]), None)
+        yield Broker(
+            memory,
+            lambda group: memory.consumer(group, [CALLS_ENDED.name]),
+            lambda since: MemoryReader(memory, CALLS_ENDED.name, since),
+            None,
+        )
         return
     folder: Path = tmp_path_factory.mktemp(request.param)
     with running_broker(request.param, folder) as settings:
         apply_topics(settings)
         publisher = Publisher(settings)
-        yield Broker(publisher, lambda group: BatchConsumer(settings, group, [CALLS_ENDED.name]), settings)
+        yield Broker(
+            publisher,
+            lambda group: BatchConsumer(settings, group, [CALLS_ENDED.name]),
+            lambda since: TopicReader(settings, CALLS_ENDED.name, since),
+            settings,
+        )
         publisher.close()
 
 
@@ -113,6 +125,60 @@ def test_rewound_records_come_again_to_the_same_member(broker: Broker) -> None:
     after = take(consumer, keys(published))
     consumer.close()
     assert {(r.partition, r.offset) for r in after} == {(r.partition, r.offset) for r in before}
+
+
+def test_a_reader_reads_everything_there_is_and_knows_the_end(broker: Broker) -> None:
+    published = outputs(7)
+    broker.publisher.publish(published)
+    reader = broker.reader(None)
+    assert not reader.is_at_end
+    assert keys(published) <= {record.key for record in reader.read_to_end()}
+    assert reader.is_at_end
+    reader.close()
+
+
+def test_a_reader_goes_on_with_what_comes_after_the_end(broker: Broker) -> None:
+    reader = broker.reader(None)
+    reader.read_to_end()
+    later = outputs(3)
+    broker.publisher.publish(later)
+    found: set[bytes | None] = set()
+    deadline_s = time.monotonic() + LONG_ENOUGH_S
+    while not keys(later) <= found and time.monotonic() < deadline_s:
+        found |= {record.key for record in reader.read(100, 0.2)}
+    reader.close()
+    assert keys(later) <= found
+
+
+def test_readers_do_not_share_the_records(broker: Broker) -> None:
+    published = outputs(4)
+    broker.publisher.publish(published)
+    for _ in range(2):
+        reader = broker.reader(None)
+        assert keys(published) <= {record.key for record in reader.read_to_end()}
+        reader.close()
+
+
+def test_a_reader_begins_where_it_is_told(broker: Broker) -> None:
+    before = outputs(3)
+    broker.publisher.publish(before)
+    time.sleep(0.05)
+    since = datetime.now(UTC)
+    time.sleep(0.05)
+    after = outputs(3)
+    broker.publisher.publish(after)
+    reader = broker.reader(since)
+    found = {record.key for record in reader.read_to_end()}
+    reader.close()
+    assert keys(after) <= found
+    assert keys(before).isdisjoint(found)
+
+
+def test_a_reader_from_a_time_to_come_is_at_the_end_at_once(broker: Broker) -> None:
+    broker.publisher.publish(outputs(2))
+    reader = broker.reader(datetime.now(UTC) + timedelta(hours=1))
+    assert reader.read_to_end() == []
+    reader.close()
 
 
 def test_the_lag_counts_what_is_published_and_not_committed(broker: Broker) -> None:

@@ -1,4 +1,8 @@
-"""A call as text: its turns in the order in which they were said, each ready to be searched."""
+"""A call as text: passages in the order in which they were said, each ready to be searched.
+
+Rules say `turn` for a passage: what one speaker says in one go. The turns of `processors.conversation` are those of the
+measures, which set back-channels apart and end where the other side takes over.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -15,8 +19,8 @@ ROLES: Sequence[Role] = ("agent", "customer", "unknown")
 
 
 @dataclass(frozen=True)
-class Turn:
-    """What one speaker says in one go. `number` counts the turns of the call from 0."""
+class Passage:
+    """What one speaker says in one go. `number` counts the passages of the call from 0."""
 
     number: int
     utterance: Utterance
@@ -42,36 +46,36 @@ class Turn:
 
 
 @dataclass(frozen=True)
-class Conversation:
-    """The turns of a call, in order of their beginning."""
+class SpokenText:
+    """The passages of a call, in order of their beginning."""
 
-    turns: tuple[Turn, ...]
+    passages: tuple[Passage, ...]
     duration_ms: int
     _places: dict[int, tuple[PhraseIndex, tuple[Places, ...]]] = field(default_factory=dict, compare=False, repr=False)
 
     @staticmethod
-    def of(segments: Sequence[Segment], duration_ms: int | None) -> "Conversation":
-        """Segments of one speaker that follow each other closely are one turn; of an unknown one each is its own."""
+    def of(segments: Sequence[Segment], duration_ms: int | None) -> "SpokenText":
+        """Segments of one speaker that follow each other closely are one passage; of an unknown one each is its own."""
         spoken = [one for role in ROLES for one in utterances(segments, role)]
         spoken.sort(key=lambda one: (one.segments[0].start_ms, one.segments[0].segment_id))
-        turns = tuple(Turn(number, utterance) for number, utterance in enumerate(spoken))
+        passages = tuple(Passage(number, utterance) for number, utterance in enumerate(spoken))
         last_ms = max((segment.end_ms for segment in segments), default=0)
-        return Conversation(turns, last_ms if duration_ms is None else max(duration_ms, last_ms))
+        return SpokenText(passages, last_ms if duration_ms is None else max(duration_ms, last_ms))
 
     @cached_property
     def is_silent(self) -> bool:
         """Whether nobody says anything."""
-        return not any(turn.utterance.text.strip() for turn in self.turns)
+        return not any(passage.utterance.text.strip() for passage in self.passages)
 
     @cached_property
     def roles(self) -> frozenset[Role]:
         """Who says something."""
-        return frozenset(turn.role for turn in self.turns if turn.utterance.text.strip())
+        return frozenset(passage.role for passage in self.passages if passage.utterance.text.strip())
 
     def places(self, index: PhraseIndex) -> Sequence[Places]:
-        """For each turn, where the phrases of an index stand; the text is passed over once for all who ask."""
+        """For each passage, where the phrases of an index stand; the text is passed over once for all who ask."""
         known = self._places.get(id(index))
         if known is None:
-            places = tuple(index.places(turn.utterance.normalized.letters) for turn in self.turns)
+            places = tuple(index.places(passage.utterance.normalized.letters) for passage in self.passages)
             known = self._places[id(index)] = (index, places)
         return known[1]
