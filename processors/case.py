@@ -3,7 +3,9 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import cached_property
 
+from processors.conversation import Conversation, conversation, why_not_told_apart
 from schemas.call_analysis import MeasureValue
 from schemas.transcript import Transcript
 
@@ -51,3 +53,13 @@ class Case:
     transcript: Transcript
     background: Background = NO_BACKGROUND
     measures: Mapping[str, MeasureValue] = field(default_factory=dict)
+
+    @cached_property
+    def conversation(self) -> Conversation:
+        """The turns of both sides, read once for all detectors."""
+        return conversation(self.transcript)
+
+    @cached_property
+    def why_not_told_apart(self) -> str | None:
+        """Why nothing can be said of agent and customer apart (`processors.conversation`); None where it can."""
+        return why_not_told_apart(self.transcript)

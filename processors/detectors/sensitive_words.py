@@ -3,18 +3,17 @@
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import ClassVar
-from uuid import NAMESPACE_URL, uuid5
 
 from processors.case import Case
+from processors.conversation import NO_SPEECH, SPEAKER_UNKNOWN
 from processors.detectors import DetectorContext, Measure, NotMeasured, Result
+from processors.findings import finding_id
 from processors.lexicon import Hit, Lexicons, Matcher
-from processors.utterances import Place, Utterance, utterances
+from processors.utterances import Utterance, utterances
 from schemas.finding import Finding
 from schemas.transcript import Transcript
 
-SPEAKER_UNKNOWN = "speaker_unknown"
 LANGUAGE_NOT_SUPPORTED = "language_not_supported"
-NO_SPEECH = "no_speech"
 
 
 @dataclass(frozen=True)
@@ -70,7 +69,13 @@ def _finding(transcript: Transcript, utterance: Utterance, hit: Hit) -> Finding:
     if place.last_segment_id != place.segment_id:
         attributes |= {"last_segment_id": place.last_segment_id, "last_match_end": place.last_end}
     return Finding(
-        finding_id=_finding_id(transcript, hit, place),
+        finding_id=finding_id(
+            transcript,
+            SensitiveWordsDetector.name,
+            hit.term.rule_id,
+            str(lexicon.version),
+            f"{place.segment_id}:{place.start}-{place.last_segment_id}:{place.last_end}",
+        ),
         detector=SensitiveWordsDetector.name,
         rule_id=hit.term.rule_id,
         rule_version=str(lexicon.version),
@@ -85,19 +90,6 @@ def _finding(transcript: Transcript, utterance: Utterance, hit: Hit) -> Finding:
         confidence=hit.confidence,
         attributes=attributes,
     )
-
-
-def _finding_id(transcript: Transcript, hit: Hit, place: Place) -> str:
-    """uuid5 of call, detector, rule, rule version and place."""
-    parts = (
-        transcript.tenant_id,
-        transcript.call_id,
-        SensitiveWordsDetector.name,
-        hit.term.rule_id,
-        str(hit.term.lexicon.version),
-        f"{place.segment_id}:{place.start}-{place.last_segment_id}:{place.last_end}",
-    )
-    return str(uuid5(NAMESPACE_URL, "callstream:finding/" + "/".join(parts)))
 
 
 def detector(context: DetectorContext) -> SensitiveWordsDetector:
