@@ -162,7 +162,7 @@ def _turns(spoken: Sequence[tuple[Utterance, int]]) -> Iterator[Turn]:
             open_turn[role] = []
             turns.append((open_turn[role], overlap_ms, gap_ms, interrupts))
         open_turn[role].append(utterance)
-        said_until_ms[role] = max(own_until_ms, end_ms)
+        said_until_ms[role] = end_ms
     for utterances, overlap_ms, gap_ms, interrupts in turns:
         yield Turn(utterances[0].role, tuple(utterances), overlap_ms, gap_ms, interrupts)
 
@@ -200,7 +200,7 @@ def _overlap_ms(utterance: Utterance, other_speech: Sequence[Interval], both: Se
         piece = both[place]
         if piece.start_ms >= end_ms or piece.start_ms - until_ms > PAUSE_MS:
             break
-        until_ms = min(piece.end_ms, end_ms)
+        until_ms = piece.end_ms
         overlap_ms += until_ms - max(piece.start_ms, start_ms)
     return overlap_ms
 
@@ -213,8 +213,6 @@ def _only_listens(utterance: Utterance) -> bool:
 
 
 def _interrupts(utterance: Utterance, overlap_ms: int) -> bool:
-    return (
-        overlap_ms >= INTERRUPTION_OVERLAP_MS
-        and length_in_characters(utterance.text) >= INTERRUPTION_CHARACTERS
-        and not is_back_channel(utterance.text)
-    )
+    """Of an utterance that is no back-channel."""
+    is_long_enough = overlap_ms >= INTERRUPTION_OVERLAP_MS
+    return is_long_enough and length_in_characters(utterance.text) >= INTERRUPTION_CHARACTERS

@@ -16,7 +16,7 @@ from schemas.lexicon import LEXICON_FOLDER, load_lexicons
 from schemas.outcome import Outcome
 from schemas.transcript import Transcript
 
-ANALYSIS_VERSION = 1
+ANALYSIS_VERSION = 2
 """Rises with every change that can alter the judgement of a call; changes of a lexicon show in `lexicon_version`."""
 
 DETECTOR_FAILED = "detector_failed"
