@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cached_property
 
+from processors.conversation import Conversation, conversation, why_not_told_apart
 from processors.spoken_text import SpokenText
 from schemas.call_analysis import MeasureValue
 from schemas.transcript import Transcript
@@ -57,6 +58,16 @@ class Case:
 
     @cached_property
     def spoken(self) -> SpokenText:
-        """What was said, turn by turn."""
+        """What was said, ready to be searched."""
         audio = self.transcript.audio
         return SpokenText.of(self.transcript.segments, audio.duration_ms if audio else None)
+
+    @cached_property
+    def conversation(self) -> Conversation:
+        """The turns of both sides, read once for all detectors."""
+        return conversation(self.transcript)
+
+    @cached_property
+    def why_not_told_apart(self) -> str | None:
+        """Why nothing can be said of agent and customer apart (`processors.conversation`); None where it can."""
+        return why_not_told_apart(self.transcript)
