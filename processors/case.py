@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import Literal
 
 from schemas.call_analysis import MeasureValue
 from schemas.transcript import Transcript
@@ -22,11 +23,12 @@ class DurationBaseline:
 
 @dataclass(frozen=True)
 class EarlierContact:
-    """A call of the same customer before this one."""
+    """A call with the same customer before this one; misdials are none."""
 
     call_id: str
     ended_at: datetime
     topic_ids: tuple[str, ...] = ()
+    direction: Literal["inbound", "outbound"] = "inbound"
 
 
 @dataclass(frozen=True)

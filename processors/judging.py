@@ -16,7 +16,7 @@ from schemas.lexicon import LEXICON_FOLDER, load_lexicons
 from schemas.outcome import Outcome
 from schemas.transcript import Transcript
 
-ANALYSIS_VERSION = 1
+ANALYSIS_VERSION = 2
 """Rises with every change that can alter the judgement of a call; changes of a lexicon show in `lexicon_version`."""
 
 DETECTOR_FAILED = "detector_failed"
@@ -26,15 +26,24 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class JudgeSettings:
-    """What can be configured. `lexicon_folders` are read besides the lexicons that are shipped (R54)."""
+    """What can be configured. `lexicon_folders` are read besides the lexicons that are shipped (R54).
+
+    A duration is an anomaly by its baseline where that rests on `baseline_min_calls` or more, else where it lies
+    outside of the fallback range.
+    """
 
     duration_band_min_ms: int = 180_000
     duration_band_max_ms: int = 480_000
+    duration_fallback_min_ms: int = 10_000
+    duration_fallback_max_ms: int = 3_600_000
+    baseline_min_calls: int = 50
     lexicon_folders: tuple[Path, ...] = ()
 
     def __post_init__(self) -> None:
         if self.duration_band_min_ms > self.duration_band_max_ms:
             raise ValueError("the duration band ends before it starts")
+        if self.duration_fallback_min_ms > self.duration_fallback_max_ms:
+            raise ValueError("the fallback range of durations ends before it starts")
 
 
 class InvalidResultsError(Exception):
@@ -58,7 +67,14 @@ class Judge:
 
     def __init__(self, settings: JudgeSettings, detectors: Iterable[Detector] | None = None) -> None:
         self._lexicons = Lexicons(load_lexicons((LEXICON_FOLDER, *settings.lexicon_folders)))
-        context = DetectorContext(self._lexicons, settings.duration_band_min_ms, settings.duration_band_max_ms)
+        context = DetectorContext(
+            self._lexicons,
+            settings.duration_band_min_ms,
+            settings.duration_band_max_ms,
+            duration_fallback_min_ms=settings.duration_fallback_min_ms,
+            duration_fallback_max_ms=settings.duration_fallback_max_ms,
+            baseline_min_calls=settings.baseline_min_calls,
+        )
         self._detectors = find_detectors(context) if detectors is None else tuple(detectors)
 
     def judge(self, transcript: Transcript, now: datetime, background: Background = NO_BACKGROUND) -> CallAnalysis:

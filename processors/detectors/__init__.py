@@ -42,6 +42,9 @@ class DetectorContext:
     lexicons: Lexicons
     duration_band_min_ms: int
     duration_band_max_ms: int
+    duration_fallback_min_ms: int = 10_000
+    duration_fallback_max_ms: int = 3_600_000
+    baseline_min_calls: int = 50
 
 
 class Detector(Protocol):

@@ -77,6 +77,8 @@ def test_findings_point_into_the_call(detector: Detector, transcript: Transcript
         if isinstance(finding, Finding):
             assert finding.detector == detector.name
             assert finding.start_ms <= finding.end_ms
+            if "segment_id" not in finding.attributes:
+                continue
             segment = transcript.segments[int(finding.attributes["segment_id"])]
             start, end = int(finding.attributes["match_start"]), int(finding.attributes["match_end"])
             assert 0 <= start < end <= len(segment.text)
