@@ -24,7 +24,8 @@ RECORD_OVERHEAD_BYTES = 64 * 1024
 class Topic(Generic[M]):
     """A Kafka topic and the one message type that flows in it.
 
-    Messages are keyed by `<tenant_id>/<call_id>`; dead letters by their own id, because some know no call.
+    Messages are keyed by `<tenant_id>/<call_id>`; dead letters by their own id, because some know no call. Alerts of
+    surges are of no one call and have their own id in its place.
     """
 
     name: str

@@ -6,13 +6,17 @@ import threading
 import time
 from collections.abc import Callable
 from typing import Any, Literal, TypeVar, get_args
+from zoneinfo import ZoneInfo
 
 from processors.judging import Judge, JudgeSettings
 from processors.listening import ListenSettings
 from processors.speech import SpeechEngine
+from processors.surges import SurgeSettings
 from schemas.errors import OperatorError, RetryableError
 from streams import faust_app
 from streams.adapters import clickhouse
+from streams.adapters.clickhouse_background import ClickHouseHistory
+from streams.adapters.clickhouse_topics import ClickHouseTopicCounts
 from streams.adapters.kafka import BatchConsumer, Publisher, missing_topics
 from streams.object_store import object_store_from
 from streams.ports import SystemClock
@@ -20,12 +24,13 @@ from streams.recordings import RecordingStore
 from streams.settings import Settings
 from streams.stage import Stage
 from streams.store import Store
+from streams.surges import Surges, Watch
 from streams.topology import STAGE_TOPICS, judge_stage, listen_stage
 from streams.work import BackOff, StoppedError, Work
 
 log = logging.getLogger(__name__)
 
-StageName = Literal["listen", "judge", "store"]
+StageName = Literal["listen", "judge", "store", "watch"]
 STAGE_NAMES: tuple[StageName, ...] = get_args(StageName)
 T = TypeVar("T")
 
@@ -43,6 +48,8 @@ def run_worker(name: StageName, settings: Settings) -> int:
     stop = threading.Event()
     if name == "store":
         return _run_store(settings, stop)
+    if name == "watch":
+        return _run_watch(settings, stop)
     clock = SystemClock()
     stage: Stage[Any, Any, Any]
     if name == "listen":
@@ -51,7 +58,7 @@ def run_worker(name: StageName, settings: Settings) -> int:
         recordings = RecordingStore(store, settings.max_recording_bytes)
         stage = listen_stage(build_engine(settings), recordings, listen_settings(settings), clock, time.monotonic)
     else:
-        stage = judge_stage(build_judge(settings), clock)
+        stage = judge_stage(build_judge(settings), clock, ClickHouseHistory.of(settings))
     _until_it_answers(lambda: _check_topics(settings), settings, stop)
     work = Work(
         stage,
@@ -89,6 +96,20 @@ def _run_store(settings: Settings, stop: threading.Event) -> int:
         store.run(stop)
     finally:
         consumer.close()
+    return 0
+
+
+def _run_watch(settings: Settings, stop: threading.Event) -> int:
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+    try:
+        _until_it_answers(lambda: _check_topics(settings), settings, stop)
+        _until_it_answers(lambda: _check_migrations(settings.clickhouse_url.get_secret_value()), settings, stop)
+    except StoppedError:
+        return 0
+    log.info("watch is ready")
+    watch = Watch(build_surges(settings), Publisher(settings), SystemClock())
+    watch.run(stop, settings.surge_every_s, settings.retry_max_wait_s)
     return 0
 
 
@@ -146,6 +167,19 @@ def build_judge(settings: Settings) -> Judge:
         JudgeSettings(
             duration_band_min_ms=settings.duration_band_min_s * 1000,
             duration_band_max_ms=settings.duration_band_max_s * 1000,
+            duration_fallback_min_ms=settings.duration_fallback_min_s * 1000,
+            duration_fallback_max_ms=settings.duration_fallback_max_s * 1000,
+            baseline_min_calls=settings.baseline_min_calls,
             lexicon_folders=(settings.lexicon_folder,) if settings.lexicon_folder else (),
         )
+    )
+
+
+def build_surges(settings: Settings) -> Surges:
+    """Surges as the settings define them, counted by ClickHouse."""
+    return Surges(
+        ClickHouseTopicCounts(settings.clickhouse_url.get_secret_value()),
+        SurgeSettings(
+            ZoneInfo(settings.timezone), settings.surge_weeks, settings.surge_min_count, settings.surge_ratio
+        ),
     )

@@ -403,11 +403,20 @@ class TestAnalyze:
         assert ended.code == 0
         analysis = ended.json["analysis"]
         assert (analysis["outcome"], analysis["outcome_reason"]) == ("too_short", "shorter_than_minimum")
-        assert analysis["measures"] == {"duration_ms": 1_500, "duration_in_band": None, "sensitive_words": None}
-        assert {skipped["measure"]: skipped["reason"] for skipped in analysis["skipped_analysis"]} == {
-            "duration_in_band": "too_short",
-            "sensitive_words": "too_short",
-        }
+        measured = {name: value for name, value in analysis["measures"].items() if value is not None}
+        assert measured == {"duration_ms": 1_500}
+        reasons = {skipped["measure"]: skipped["reason"] for skipped in analysis["skipped_analysis"]}
+        assert reasons.keys() == analysis["measures"].keys() - measured.keys()
+        assert set(reasons.values()) == {"too_short"}
+
+    def test_a_finding_without_words_is_shown_without_a_place(self, terminal: Terminal) -> None:
+        terminal.set(whisper_beam_size="1", duration_fallback_min_s=20)
+        call = EXAMPLES / "s09_mono_logistics.flac"
+        ended = terminal.run("analyze", call, "--meta", call.with_suffix(".json"))
+        assert "\nmedium: duration_anomaly\n" in ended.out
+        assert "duration_anomaly = True\n" in ended.out
+        assert "duration_deviation: not measurable, no_baseline\n" in ended.out
+        assert "repeated_contact: not measurable, customer_unknown\n" in ended.out
 
     def test_for_people_it_prints_who_said_what_and_what_was_found(self, terminal: Terminal) -> None:
         terminal.set(whisper_beam_size="1")
