@@ -247,7 +247,7 @@ WHERE tenant_id = {tenant_id:String} AND customer_key = {customer_key:String} AN
     AND outcome != 'too_short'
 ORDER BY ended_at DESC, call_id DESC
 LIMIT {most:UInt32}
-SETTINGS max_execution_time = {timeout_s:UInt32}
+SETTINGS max_execution_time = {timeout_s:UInt32}, max_threads = 1
 """
 
 

@@ -318,7 +318,9 @@ class Flow:
 
 @pytest.fixture(scope="module")
 def flow(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Flow]:
-    with running_stack("tansu", tmp_path_factory.mktemp("stack"), {"whisper_beam_size": 1}) as stack:
+    # The recordings are a sentence long, which is to be no anomaly here.
+    settings = {"whisper_beam_size": 1, "duration_fallback_min_s": 1}
+    with running_stack("tansu", tmp_path_factory.mktemp("stack"), settings) as stack:
         flow = Flow(stack)
         flow.send_everything()
         wait_until(
