@@ -1,6 +1,8 @@
 """`watch` and `callstream surges`: from judged calls to alerts, in memory and on ClickHouse."""
 
 import json
+import os
+import subprocess
 import threading
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime, timedelta
@@ -9,23 +11,29 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
+from pydantic import SecretStr
 
-from processors.surges import SurgeSettings
+from processors.surges import SurgeSettings, last_step
 from schemas.alert import Alert
 from schemas.contracts import OPERATIONS
 from schemas.errors import RetryableError
 from schemas.topics import ALERTS_RAISED
 from streams.adapters.clickhouse import connect, migrate
 from streams.adapters.clickhouse_topics import ClickHouseTopicCounts
+from streams.adapters.kafka import BatchConsumer, apply_topics
 from streams.adapters.memory_broker import MemoryBroker
 from streams.adapters.memory_calls import MemoryCalls
 from streams.ports import TopicCounts
+from streams.raw import RawMessage
 from streams.settings import Settings
+from streams.stack import worker_spec
 from streams.stage import Output
 from streams.surges import Surges, Watch
 from streams.worker import build_surges
+from tests.brokers import running_broker
 from tests.clickhouse_engine import running_engine
 from tests.judged_calls import ClickHouseCalls, FixedClock, an_event, judged
+from tests.processes import eventually
 from tests.streams.test_cli import Terminal, terminal
 
 __all__ = ["terminal"]
@@ -47,10 +55,10 @@ def an_hour(start: datetime, about: int, *, others: int = 5, topic: str = "logis
     ]
 
 
-def usual(about: int = 20) -> list[Any]:
-    """Calls about late deliveries in all hours around `TEN` of four past weeks, and in those before it of this week."""
+def usual(about: int = 20, around: datetime = TEN) -> list[Any]:
+    """Calls about late deliveries in all hours around one in four past weeks, and in those before it of this week."""
     past = [hour - week * 168 for week in (1, 2, 3, 4) for hour in range(-7, 5)]
-    return [call for hour in [*past, *range(-7, 0)] for call in an_hour(TEN + timedelta(hours=hour), about)]
+    return [call for hour in [*past, *range(-7, 0)] for call in an_hour(around + timedelta(hours=hour), about)]
 
 
 class World:
@@ -274,6 +282,40 @@ def test_on_clickhouse_it_is_the_same_as_in_memory_and_the_command_line_shows_it
         # An hour earlier was as usual, and today there is nothing.
         assert terminal.run("surges", "--at", "2026-03-23T10:00:00+08:00").code == 0
         assert terminal.run("surges", "--json").json == []
+
+
+@pytest.mark.embedded
+def test_the_worker_raises_it_on_a_broker_and_ends_when_told_to(tmp_path: Path) -> None:
+    this_hour = last_step(datetime.now(UTC)) - timedelta(hours=1)
+    with running_broker("tansu", tmp_path / "broker") as broker, running_engine(tmp_path / "clickhouse") as engine:
+        settings = broker.model_copy(update={"clickhouse_url": SecretStr(engine.url()), "data_dir": tmp_path})
+        apply_topics(settings)
+        migrate(engine.url())
+        store = ClickHouseCalls(connect(engine.url()))
+        store.add(*usual(around=this_hour), *an_hour(this_hour, 60))
+        store.close()
+        spec = worker_spec("watch", 0, settings, restart=False)
+        consumer = BatchConsumer(settings, "test", [ALERTS_RAISED.name])
+        records: list[RawMessage] = []
+
+        def received() -> bool:
+            records.extend(consumer.consume(1, 1))
+            return bool(records)
+
+        with (
+            (tmp_path / "log").open("wb") as log,
+            subprocess.Popen(spec.argv, env=os.environ | dict(spec.env), stdout=log, stderr=log) as worker,
+        ):
+            assert eventually(received), f"no alert; the worker ended with {worker.poll()}"
+            worker.terminate()
+            assert worker.wait(timeout=60) == 0
+        consumer.close()
+    (alert,) = (Alert.decode(record.value) for record in records)
+    assert (alert.kind, alert.topic_id, alert.calls_count) == ("surge", "logistics_delay", 40)
+    said = (tmp_path / "log").read_text(encoding="utf-8")
+    assert "watch is ready" in said
+    assert "surge of acme/logistics_delay, 40 calls" in said
+    assert "物流" not in said
 
 
 @pytest.mark.parametrize("moment", ["2026-03-23T11:03:00", "yesterday", "0001-01-01T00:00:00+08:00"])
