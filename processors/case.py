@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cached_property
+from typing import Literal
 
 from processors.conversation import Conversation, conversation, why_not_told_apart
 from processors.spoken_text import SpokenText
@@ -25,11 +26,12 @@ class DurationBaseline:
 
 @dataclass(frozen=True)
 class EarlierContact:
-    """A call of the same customer before this one."""
+    """A call with the same customer before this one; misdials are none."""
 
     call_id: str
     ended_at: datetime
     topic_ids: tuple[str, ...] = ()
+    direction: Literal["inbound", "outbound"] = "inbound"
 
 
 @dataclass(frozen=True)

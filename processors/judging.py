@@ -29,10 +29,17 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class JudgeSettings:
-    """What can be configured. `rule_folders` are read besides the packs that are shipped (R54)."""
+    """What can be configured. `rule_folders` are read besides the packs that are shipped (R54).
+
+    A duration is an anomaly by its baseline where that rests on `baseline_min_calls` or more, else where it lies
+    outside of the fallback range.
+    """
 
     duration_band_min_ms: int = 180_000
     duration_band_max_ms: int = 480_000
+    duration_fallback_min_ms: int = 10_000
+    duration_fallback_max_ms: int = 3_600_000
+    baseline_min_calls: int = 50
     rule_folders: tuple[Path, ...] = ()
     merged_sounds: frozenset[Merger] = USUAL_MERGERS
     sentence_model: SentenceModel | None = None
@@ -41,6 +48,8 @@ class JudgeSettings:
     def __post_init__(self) -> None:
         if self.duration_band_min_ms > self.duration_band_max_ms:
             raise ValueError("the duration band ends before it starts")
+        if self.duration_fallback_min_ms > self.duration_fallback_max_ms:
+            raise ValueError("the fallback range of durations ends before it starts")
 
 
 class InvalidResultsError(Exception):
@@ -85,8 +94,11 @@ class Judge:
             self.rulebooks,
             settings.duration_band_min_ms,
             settings.duration_band_max_ms,
-            settings.sentence_model,
-            settings.sentence_min_cosine,
+            duration_fallback_min_ms=settings.duration_fallback_min_ms,
+            duration_fallback_max_ms=settings.duration_fallback_max_ms,
+            baseline_min_calls=settings.baseline_min_calls,
+            sentence_model=settings.sentence_model,
+            sentence_min_cosine=settings.sentence_min_cosine,
         )
         self._detectors = find_detectors(context) if detectors is None else tuple(detectors)
 

@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
 
@@ -198,7 +199,7 @@ def up(
 
 @app.command()
 def worker(
-    stages: Annotated[list[str], typer.Argument(help="listen, judge, store: one or several.")],
+    stages: Annotated[list[str], typer.Argument(help="listen, judge, store, watch: one or several.")],
 ) -> None:
     """Run one stage in this process, or several stages in a child process each, until SIGTERM or Ctrl-C."""
     from streams.worker import STAGE_NAMES, run_worker
@@ -333,7 +334,9 @@ def analyze(
         line = f"{segment.start_ms / 1000:8.1f} s  {segment.role:<8} {segment.text}"
         console.print(line, markup=False, highlight=False, soft_wrap=True)
     for finding in analysis.findings:
-        line = f"{finding.severity}: {finding.rule_id} 「{finding.matched}」 at {finding.start_ms / 1000:.1f} s"
+        # What is found in no words, such as an unusual length, is of the whole call.
+        place = f" 「{finding.matched}」 at {finding.start_ms / 1000:.1f} s" if finding.matched else ""
+        line = f"{finding.severity}: {finding.rule_id}{place}"
         console.print(line, markup=False, highlight=False, soft_wrap=True)
     for name, value in analysis.measures.items():
         console.print(f"{name} = {value}", markup=False, highlight=False)
@@ -398,6 +401,40 @@ def status(as_json: JsonOption = False) -> None:
             console.print(table)
         console.print(found.summary(), highlight=False, soft_wrap=True)
     raise typer.Exit(EXIT_PROBLEM if found.unaccounted else 0)
+
+
+@app.command()
+def surges(
+    at: Annotated[
+        str | None, typer.Option(help="A moment, such as 2026-03-02T10:15:00+08:00; the present by default.")
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Topics of the hour up to that moment against the same hour of past weeks. Raises no alert: `worker watch` does.
+
+    Ends with 1 when there is a surge.
+    """
+    from processors.surges import last_step
+    from streams.surges import as_json as surges_json
+    from streams.surges import surges_table
+    from streams.worker import build_surges
+
+    end = last_step(SystemClock().now() if at is None else _moment(at, "--at"))
+    assessments = build_surges(command_settings()).assessments(end, end)
+    if as_json:
+        _print_json(surges_json(assessments))
+    else:
+        Console().print(surges_table(assessments, end))
+    raise typer.Exit(EXIT_PROBLEM if any(one.verdict == "surge" for one in assessments) else 0)
+
+
+def _moment(text: str, option: str) -> datetime:
+    """A point in time with its zone."""
+    with suppress(ValueError, OverflowError):
+        moment = datetime.fromisoformat(text)
+        if moment.tzinfo is not None and 1970 < moment.year <= 2105:
+            return moment
+    raise typer.BadParameter("write it with its zone, as 2026-03-02T10:15:00+08:00", param_hint=option)
 
 
 @app.command()

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal, Self, cast
 from urllib.parse import urlsplit
+from zoneinfo import ZoneInfo
 
 from pydantic import (
     AfterValidator,
@@ -137,6 +138,40 @@ class Settings(BaseModel):
         default=480, ge=1, description="upper end of the quality band of call duration (R42)"
     )
 
+    duration_fallback_min_s: int = Field(
+        default=10, ge=0, description="shorter calls are anomalies while their group has no baseline"
+    )
+    duration_fallback_max_s: int = Field(
+        default=3_600, ge=1, description="longer calls are anomalies while their group has no baseline"
+    )
+    baseline_min_calls: int = Field(
+        default=50, ge=2, description="calls of the same tenant, queue and inquiry type that make a baseline"
+    )
+    baseline_window_days: int = Field(default=28, ge=1, le=366, description="how far back a baseline reaches")
+    baseline_refresh_s: float = Field(
+        default=60, gt=0, description="judge: how old a baseline may be before ClickHouse is asked again"
+    )
+    background_timeout_s: int = Field(
+        default=2, ge=1, le=60, description="judge: how long a call waits for its baseline, and for its earlier calls"
+    )
+    contacts_lookup: bool = Field(
+        default=True, description="judge: ask ClickHouse for earlier calls of the same customer, once for each call"
+    )
+
+    timezone: str = Field(
+        default="Asia/Shanghai", description="time zone in which days and hours are counted, by its IANA name"
+    )
+    surge_weeks: int = Field(
+        default=4, ge=2, le=12, description="watch: past weeks whose same hour says how many calls are to be expected"
+    )
+    surge_min_count: int = Field(
+        default=10, ge=2, description="watch: fewer calls about a topic in an hour are no surge"
+    )
+    surge_ratio: float = Field(
+        default=2, gt=1, description="watch: a surge has this many times the expected calls, and so has a second alert"
+    )
+    surge_every_s: float = Field(default=60, gt=0, description="watch: pause between two looks")
+
     rules_folder: OptionalPath = Field(
         default=None,
         description="a folder of YAML rule packs of your own, read besides those that come with callstream (R54)",
@@ -203,6 +238,8 @@ class Settings(BaseModel):
     def _settings_fit_each_other(self) -> Self:
         if self.duration_band_min_s >= self.duration_band_max_s:
             raise ValueError("duration_band_min_s must be less than duration_band_max_s")
+        if self.duration_fallback_min_s >= self.duration_fallback_max_s:
+            raise ValueError("duration_fallback_min_s must be less than duration_fallback_max_s")
         if self.kafka_security_protocol.startswith("SASL") and not (
             self.kafka_sasl_username and self.kafka_sasl_password.get_secret_value()
         ):
@@ -211,6 +248,15 @@ class Settings(BaseModel):
                 "kafka_sasl_password"
             )
         return self
+
+    @field_validator("timezone")
+    @classmethod
+    def _is_known_here(cls, name: str) -> str:
+        try:
+            ZoneInfo(name)
+        except (LookupError, OSError, ValueError):  # not there, or no name at all
+            raise ValueError("it must be a time zone that this machine knows, such as Asia/Shanghai") from None
+        return name
 
     @field_validator("pii_keep_last")
     @classmethod

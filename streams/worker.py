@@ -6,15 +6,19 @@ import threading
 import time
 from collections.abc import Callable
 from typing import Any, Literal, TypeVar, get_args
+from zoneinfo import ZoneInfo
 
 from processors.judging import Judge, JudgeSettings
 from processors.listening import ListenSettings
 from processors.sentences import SentenceModel, universal_sentence_encoder
 from processors.speech import SpeechEngine
+from processors.surges import SurgeSettings
 from schemas.errors import OperatorError, RetryableError
 from schemas.topics import RULES_PUBLISHED
 from streams import faust_app
 from streams.adapters import clickhouse
+from streams.adapters.clickhouse_background import ClickHouseHistory
+from streams.adapters.clickhouse_topics import ClickHouseTopicCounts
 from streams.adapters.kafka import BatchConsumer, Publisher, TopicReader, missing_topics
 from streams.object_store import object_store_from
 from streams.ports import SystemClock
@@ -23,12 +27,13 @@ from streams.rules_feed import LiveJudge, Shelf, follow, packs_at_hand
 from streams.settings import Settings
 from streams.stage import Stage
 from streams.store import Store
+from streams.surges import Surges, Watch
 from streams.topology import STAGE_TOPICS, judge_stage, listen_stage
 from streams.work import BackOff, StoppedError, Work
 
 log = logging.getLogger(__name__)
 
-StageName = Literal["listen", "judge", "store"]
+StageName = Literal["listen", "judge", "store", "watch"]
 STAGE_NAMES: tuple[StageName, ...] = get_args(StageName)
 T = TypeVar("T")
 
@@ -46,6 +51,8 @@ def run_worker(name: StageName, settings: Settings) -> int:
     stop = threading.Event()
     if name == "store":
         return _run_store(settings, stop)
+    if name == "watch":
+        return _run_watch(settings, stop)
     clock = SystemClock()
     stage: Stage[Any, Any, Any]
     if name == "listen":
@@ -55,7 +62,7 @@ def run_worker(name: StageName, settings: Settings) -> int:
         stage = listen_stage(build_engine(settings), recordings, listen_settings(settings), clock, time.monotonic)
     else:
         live = LiveJudge(judge_settings(settings), Shelf(packs_at_hand(settings.rules_folder)))
-        stage = judge_stage(lambda: live.current, clock)
+        stage = judge_stage(lambda: live.current, clock, ClickHouseHistory.of(settings))
     _until_it_answers(lambda: _check_topics(settings), settings, stop)
     if name == "judge":
         _until_it_answers(lambda: follow_rules(live, settings, stop), settings, stop)
@@ -95,6 +102,20 @@ def _run_store(settings: Settings, stop: threading.Event) -> int:
         store.run(stop)
     finally:
         consumer.close()
+    return 0
+
+
+def _run_watch(settings: Settings, stop: threading.Event) -> int:
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+    try:
+        _until_it_answers(lambda: _check_topics(settings), settings, stop)
+        _until_it_answers(lambda: _check_migrations(settings.clickhouse_url.get_secret_value()), settings, stop)
+    except StoppedError:
+        return 0
+    log.info("watch is ready")
+    watch = Watch(build_surges(settings), Publisher(settings), SystemClock())
+    watch.run(stop, settings.surge_every_s, settings.retry_max_wait_s)
     return 0
 
 
@@ -151,6 +172,9 @@ def judge_settings(settings: Settings) -> JudgeSettings:
     return JudgeSettings(
         duration_band_min_ms=settings.duration_band_min_s * 1000,
         duration_band_max_ms=settings.duration_band_max_s * 1000,
+        duration_fallback_min_ms=settings.duration_fallback_min_s * 1000,
+        duration_fallback_max_ms=settings.duration_fallback_max_s * 1000,
+        baseline_min_calls=settings.baseline_min_calls,
         rule_folders=(settings.rules_folder,) if settings.rules_folder else (),
         merged_sounds=settings.merged_sounds,
         sentence_model=_sentence_model(settings),
@@ -177,3 +201,13 @@ def follow_rules(live: LiveJudge, settings: Settings, stop: threading.Event) -> 
 def build_judge(settings: Settings) -> Judge:
     """The detectors with the rules. Raises `RulePackError` with file, line, rule and field."""
     return Judge(judge_settings(settings))
+
+
+def build_surges(settings: Settings) -> Surges:
+    """Surges as the settings define them, counted by ClickHouse."""
+    return Surges(
+        ClickHouseTopicCounts(settings.clickhouse_url.get_secret_value()),
+        SurgeSettings(
+            ZoneInfo(settings.timezone), settings.surge_weeks, settings.surge_min_count, settings.surge_ratio
+        ),
+    )

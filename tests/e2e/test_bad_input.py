@@ -32,7 +32,7 @@ pytestmark = [pytest.mark.embedded, pytest.mark.model]
 TENANT = "acme"
 RATE_HZ = 8_000
 ENDED_AT = datetime(2026, 3, 3, 6, 3, 10, tzinfo=UTC)
-WORKERS = ("listen-0", "judge", "store")
+WORKERS = ("listen-0", "judge", "store", "watch")
 Row = dict[str, Any]
 
 
@@ -321,7 +321,9 @@ class Flow:
 
 @pytest.fixture(scope="module")
 def flow(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Flow]:
-    with running_stack("tansu", tmp_path_factory.mktemp("stack"), {"whisper_beam_size": 1}) as stack:
+    # The recordings are a sentence long, which is to be no anomaly here.
+    settings = {"whisper_beam_size": 1, "duration_fallback_min_s": 1}
+    with running_stack("tansu", tmp_path_factory.mktemp("stack"), settings) as stack:
         flow = Flow(stack)
         flow.send_everything()
         wait_until(

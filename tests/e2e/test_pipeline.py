@@ -195,7 +195,18 @@ class TestFindings:
         [
             pytest.param(MONO, {"sensitive_words": "speaker_unknown"}, id="one channel: nobody knows who speaks"),
             pytest.param(
-                MISDIAL, {"sensitive_words": "too_short", "duration_in_band": "too_short"}, id="nothing was heard"
+                MISDIAL,
+                {"sensitive_words": "too_short", "duration_in_band": "too_short", "duration_anomaly": "too_short"},
+                id="nothing was heard",
+            ),
+            pytest.param(
+                VIOLATION,
+                {
+                    "duration_deviation": "no_baseline",
+                    "repeated_contact": "outbound_call",
+                    "contacts_before_7d": "outbound_call",
+                },
+                id="all that there is to measure in the one call of its kind",
             ),
         ],
     )
