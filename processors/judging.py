@@ -10,13 +10,16 @@ from pathlib import Path
 from processors.case import NO_BACKGROUND, Background, Case
 from processors.detectors import Detector, DetectorContext, Measure, NotMeasured, Result, find_detectors
 from processors.lexicon import Lexicons
+from processors.verdict import Verdicts
 from schemas.call_analysis import CallAnalysis, MeasureValue, SkippedAnalysis
 from schemas.finding import Finding
 from schemas.lexicon import LEXICON_FOLDER, load_lexicons
 from schemas.outcome import Outcome
+from schemas.retention import RETENTION_FILE
+from schemas.risk import RISK_FILE
 from schemas.transcript import Transcript
 
-ANALYSIS_VERSION = 1
+ANALYSIS_VERSION = 2
 """Rises with every change that can alter the judgement of a call; changes of a lexicon show in `lexicon_version`."""
 
 DETECTOR_FAILED = "detector_failed"
@@ -31,6 +34,9 @@ class JudgeSettings:
     duration_band_min_ms: int = 180_000
     duration_band_max_ms: int = 480_000
     lexicon_folders: tuple[Path, ...] = ()
+    score_form_folders: tuple[Path, ...] = ()
+    risk_file: Path = RISK_FILE
+    retention_file: Path = RETENTION_FILE
 
     def __post_init__(self) -> None:
         if self.duration_band_min_ms > self.duration_band_max_ms:
@@ -53,20 +59,26 @@ class _Account:
 class Judge:
     """Built once per worker: reads and compiles the lexicons, finds the detectors. Judging is pure.
 
-    Raises `LexiconError` and `DetectorError` when built.
+    Raises `LexiconError`, `DetectorError` and what `Verdicts` raises when built.
     """
 
     def __init__(self, settings: JudgeSettings, detectors: Iterable[Detector] | None = None) -> None:
         self._lexicons = Lexicons(load_lexicons((LEXICON_FOLDER, *settings.lexicon_folders)))
         context = DetectorContext(self._lexicons, settings.duration_band_min_ms, settings.duration_band_max_ms)
         self._detectors = find_detectors(context) if detectors is None else tuple(detectors)
+        self._verdicts = Verdicts(settings.score_form_folders, settings.risk_file, settings.retention_file)
+
+    @property
+    def measures(self) -> frozenset[str]:
+        """The names of all measures that are taken."""
+        return frozenset(measure for detector in self._detectors for measure in detector.measures)
 
     def judge(self, transcript: Transcript, now: datetime, background: Background = NO_BACKGROUND) -> CallAnalysis:
         """The analysis of one call. A detector that fails costs its own measures only."""
         outcome, reason = _outcome(transcript)
         accounts = self._accounts(Case(transcript, background))
         findings = {finding.finding_id: finding for account in accounts for finding in account.findings}
-        return CallAnalysis(
+        analysis = CallAnalysis(
             tenant_id=transcript.tenant_id,
             call_id=transcript.call_id,
             call=transcript.call,
@@ -84,6 +96,7 @@ class Judge:
             transcribed_at=transcript.transcribed_at,
             analyzed_at=now,
         )
+        return self._verdicts.added_to(analysis, transcript)
 
     def _accounts(self, case: Case) -> list[_Account]:
         """Of all detectors; those that read measures come after those that only take them."""

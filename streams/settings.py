@@ -140,6 +140,16 @@ class Settings(BaseModel):
         default=None,
         description="a folder of YAML lexicons of your own, read besides those that come with callstream (R54)",
     )
+    score_forms_folder: OptionalPath = Field(
+        default=None,
+        description="a folder of YAML score forms of your own; each takes the place of a shipped one (R57)",
+    )
+    risk_file: OptionalPath = Field(
+        default=None, description="a YAML file with risk parts and thresholds, in place of the shipped one (R49)"
+    )
+    retention_file: OptionalPath = Field(
+        default=None, description="a YAML file with retention classes, in place of the shipped one (R16)"
+    )
 
     sink_batch_messages: int = Field(default=500, ge=1, description="store: messages per insert at most")
     sink_batch_ms: int = Field(default=1_000, ge=1, description="store: wait at most this long to fill a batch")

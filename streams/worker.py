@@ -11,6 +11,8 @@ from processors.judging import Judge, JudgeSettings
 from processors.listening import ListenSettings
 from processors.speech import SpeechEngine
 from schemas.errors import OperatorError, RetryableError
+from schemas.retention import RETENTION_FILE
+from schemas.risk import RISK_FILE
 from streams import faust_app
 from streams.adapters import clickhouse
 from streams.adapters.kafka import BatchConsumer, Publisher, missing_topics
@@ -141,11 +143,14 @@ def build_engine(settings: Settings) -> SpeechEngine:
 
 
 def build_judge(settings: Settings) -> Judge:
-    """The detectors with the lexicons. Raises `LexiconError` with file, rule and field."""
+    """The detectors with lexicons, score forms, risk and retention. Raises `OperatorError` with file, entry, field."""
     return Judge(
         JudgeSettings(
             duration_band_min_ms=settings.duration_band_min_s * 1000,
             duration_band_max_ms=settings.duration_band_max_s * 1000,
             lexicon_folders=(settings.lexicon_folder,) if settings.lexicon_folder else (),
+            score_form_folders=(settings.score_forms_folder,) if settings.score_forms_folder else (),
+            risk_file=settings.risk_file or RISK_FILE,
+            retention_file=settings.retention_file or RETENTION_FILE,
         )
     )
