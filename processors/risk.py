@@ -3,13 +3,11 @@
 from collections.abc import Iterable, Mapping, Sequence
 from math import prod
 
+from processors.scoring import NOT_APPLICABLE
 from schemas.call_analysis import MeasureValue, Risk, RiskLevel, RiskPart, SkippedAnalysis
 from schemas.call_ended import CallEnded
 from schemas.finding import Finding
 from schemas.risk import VALUE, PointsOfFindings, PointsOfMeasure, RiskOverride, RiskPartRule, RiskRules, Thresholds
-
-NOT_APPLICABLE = "not_applicable"
-"""The reason of a measure that is not asked of such a call: what it would show cannot be there."""
 
 MAX_NAMES = 5
 """As many rules of one category are named in a reason."""

@@ -8,7 +8,7 @@ from schemas.finding import Finding
 from schemas.score_form import GENERAL, GROUP_WEIGHTS, Deduction, FormItem, ItemApplies, PointsOfMeasure, ScoreForm
 
 NOT_APPLICABLE = "not_applicable"
-"""The form does not ask this of such a call."""
+"""The form does not ask this of such a call; also the reason of a measure that is not asked of it."""
 
 NOT_MEASURED = "not_measured"
 """No detector takes the measure."""

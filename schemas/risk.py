@@ -5,9 +5,9 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Self
+from typing import Annotated, Any, Self, get_args
 
-from pydantic import Field, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
 from schemas.call_ended import Role
 from schemas.finding import Severity
@@ -38,6 +38,10 @@ class Thresholds(Record):
         return self
 
 
+def _for_every_severity(points: object) -> object:
+    return dict.fromkeys(get_args(Severity), points) if isinstance(points, int | float) else points
+
+
 class PointsOfFindings(Record):
     """Which findings count, and how much: for each its points times its confidence.
 
@@ -47,14 +51,15 @@ class PointsOfFindings(Record):
     categories: dict[Slug, ShortText] = Field(default_factory=dict, description="category → its name in words")
     rules: dict[ShortText, ShortText] = Field(default_factory=dict, description="rule_id → its name in words")
     roles: tuple[Role, ...] = Field(default=(), description="only what these said; empty: anyone")
-    points: float | dict[Severity, float] = Field(description="of each: one number, or one by severity")
+    points: Annotated[dict[Severity, float], BeforeValidator(_for_every_severity)] = Field(
+        description="of each, by severity; a number stands for all of them"
+    )
 
     @model_validator(mode="after")
     def _names_findings_and_no_negative_points(self) -> Self:
         if not self.categories and not self.rules:
             raise ValueError("findings need categories or rules")
-        points = self.points.values() if isinstance(self.points, dict) else (self.points,)
-        if any(point < 0 for point in points):
+        if any(points < 0 for points in self.points.values()):
             raise ValueError("points must not be negative")
         return self
 
@@ -62,7 +67,7 @@ class PointsOfFindings(Record):
         """The points of one finding that is certain."""
         if severity == "info":
             return 0
-        return self.points.get(severity, 0) if isinstance(self.points, dict) else self.points
+        return self.points.get(severity, 0)
 
 
 class PointsOfMeasure(Record):
