@@ -10,6 +10,8 @@ from schemas.score_form import GENERAL, GROUP_WEIGHTS, Deduction, FormItem, Item
 NOT_APPLICABLE = "not_applicable"
 """The form does not ask this of such a call; also the reason of a measure that is not asked of it."""
 
+FoundBy = Mapping[tuple[str, str], Sequence[Finding]]
+
 NOT_MEASURED = "not_measured"
 """No detector takes the measure."""
 
@@ -46,7 +48,8 @@ def score(
     their weights, over the groups that have any measurable item (R57). Rounded to two decimals.
     """
     reasons = {one.measure: one.reason for one in skipped}
-    items = tuple(_scored(item, call, measures, findings, reasons) for item in form.items)
+    found = _by_category_and_rule(findings)
+    items = tuple(_scored(item, call, measures, found, reasons) for item in form.items)
     groups = {group: _of_group(group, items) for group in GROUP_WEIGHTS}
     weighted = [
         (percent, weight)
@@ -63,6 +66,16 @@ def score(
     )
 
 
+def _by_category_and_rule(findings: Iterable[Finding]) -> FoundBy:
+    """Findings that cost points, under `category` and under `rule`; those of severity `info` do not."""
+    found: dict[tuple[str, str], list[Finding]] = {}
+    for finding in findings:
+        if finding.severity != "info":
+            found.setdefault(("category", finding.category), []).append(finding)
+            found.setdefault(("rule", finding.rule_id), []).append(finding)
+    return found
+
+
 def _of_group(group: ScoreGroup, items: Iterable[ScoreItem]) -> float | None:
     """0–100, exactly; null where nothing is measurable."""
     measurable = [(item.points, item.max_points) for item in items if item.group == group and item.points is not None]
@@ -74,23 +87,21 @@ def _scored(
     item: FormItem,
     call: CallEnded,
     measures: Mapping[str, MeasureValue],
-    findings: Sequence[Finding],
+    found: FoundBy,
     reasons: Mapping[str, str],
 ) -> ScoreItem:
     points: float | None = None
     evidence: tuple[Evidence, ...] = ()
     reason = _why_not_measurable(item, call, measures, reasons)
     if reason is None:
-        found = [
-            (deduction, [finding for finding in findings if _is_about(deduction, finding)]) for deduction in item.deduct
-        ]
+        costly = [(deduction, _asked_for(deduction, found)) for deduction in item.deduct]
         full = _share(item.measure, measures) * item.max_points
-        points = max(0.0, round(full - sum(_cost(deduction, those) for deduction, those in found), 2))
+        points = max(0.0, round(full - sum(_cost(deduction, those) for deduction, those in costly), 2))
         evidence = (
             *(Evidence(measure=name, value=measures[name]) for name in item.measures),
             *(
                 Evidence(finding_id=one.finding_id, start_ms=one.start_ms, quote=one.quote)
-                for one in {one.finding_id: one for _, those in found for one in those}.values()
+                for one in {one.finding_id: one for _, those in costly for one in those}.values()
             ),
         )
     return ScoreItem(
@@ -135,12 +146,9 @@ def _share(measure: PointsOfMeasure | None, measures: Mapping[str, MeasureValue]
     return min(1.0, max(0.0, (value - zero_at) / (full_at - zero_at)))
 
 
-def _is_about(deduction: Deduction, finding: Finding) -> bool:
-    return (
-        finding.severity != "info"
-        and (deduction.role is None or finding.role == deduction.role)
-        and (finding.category == deduction.category or finding.rule_id == deduction.rule)
-    )
+def _asked_for(deduction: Deduction, found: FoundBy) -> list[Finding]:
+    key = ("category", deduction.category) if deduction.category else ("rule", deduction.rule or "")
+    return [one for one in found.get(key, ()) if deduction.role is None or one.role == deduction.role]
 
 
 def _cost(deduction: Deduction, findings: Iterable[Finding]) -> float:
