@@ -3,8 +3,10 @@
 A legal hold is no class: it stands on the event and stops every deletion by itself.
 """
 
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import cache
 
 from schemas.call_analysis import TopicMention
 from schemas.call_ended import CallEnded
@@ -68,5 +70,11 @@ def _is_about(about: RetentionAbout, call: CallEnded, topics: Iterable[TopicMent
     )
 
 
-def _names_one(wanted: Sequence[str], texts: Iterable[str | None]) -> bool:
-    return any(text is not None and any(part in text for part in wanted) for text in texts)
+def _names_one(wanted: tuple[str, ...], texts: Iterable[str | None]) -> bool:
+    return bool(wanted) and any(text is not None and _any_of(wanted).search(text) for text in texts)
+
+
+@cache
+def _any_of(texts: tuple[str, ...]) -> re.Pattern[str]:
+    """One pass over a long call instead of one for each phrase."""
+    return re.compile("|".join(map(re.escape, texts)))
