@@ -369,7 +369,8 @@ def _verdict_lines(analysis: CallAnalysis) -> Iterator[str]:
         score = "not measurable" if card.score is None else f"{card.score:g} of 100"
         yield f"score {score}, by {card.form_id}@{card.form_version}, {measured} of {len(card.items)} items measured"
     if risk is not None:
-        yield f"risk {risk.level}, {risk.score:g} points"
+        unseen = f", {len(risk.unmeasured)} parts could not be looked for" if risk.unmeasured else ""
+        yield f"risk {risk.level}, {risk.score:g} points{unseen}"
         yield from (f"  {part.points:g} {part.reason}" for part in risk.parts)
     if analysis.retention_class is not None:
         yield f"kept as {analysis.retention_class}, at least {analysis.retention_days} days"
