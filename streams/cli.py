@@ -18,11 +18,13 @@ from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn
 from rich.table import Table
 
+from schemas.call_analysis import CallAnalysis
 from schemas.errors import InvalidCallError, OperatorError, RetryableError
 from streams.command_settings import command_settings, load_command_settings
 from streams.logs import configure_logging, describe
 from streams.ports import SystemClock
 from streams.rules_cli import rules_app
+from streams.scorecards_cli import scorecards_app
 from streams.settings import PREFIX, Settings, load_settings
 
 EXIT_PROBLEM = 1
@@ -63,6 +65,7 @@ store_app = typer.Typer(help="The object store for recordings and transcripts.",
 app.add_typer(topics_app, name="topics")
 app.add_typer(store_app, name="store")
 app.add_typer(rules_app, name="rules")
+app.add_typer(scorecards_app, name="scorecards")
 
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON for programs instead of a table.")]
 
@@ -342,6 +345,23 @@ def analyze(
         console.print(f"{name} = {value}", markup=False, highlight=False)
     for skipped in analysis.skipped_analysis:
         console.print(f"{skipped.measure}: not measurable, {skipped.reason}", markup=False, highlight=False)
+    for line in _verdict_lines(analysis):
+        console.print(line, markup=False, highlight=False, soft_wrap=True)
+
+
+def _verdict_lines(analysis: CallAnalysis) -> Iterator[str]:
+    """Score, risk and retention, where there are any."""
+    card, risk = analysis.scorecard, analysis.risk
+    if card is not None:
+        measured = sum(item.points is not None for item in card.items)
+        score = "not measurable" if card.score is None else f"{card.score:g} of 100"
+        yield f"score {score}, by {card.form_id}@{card.form_version}, {measured} of {len(card.items)} items measured"
+    if risk is not None:
+        unseen = f", {len(risk.unmeasured)} parts could not be looked for" if risk.unmeasured else ""
+        yield f"risk {risk.level}, {risk.score:g} points{unseen}"
+        yield from (f"  {part.points:g} {part.reason}" for part in risk.parts)
+    if analysis.retention_class is not None:
+        yield f"kept as {analysis.retention_class}, at least {analysis.retention_days} days"
 
 
 @topics_app.command("apply")

@@ -26,6 +26,7 @@ from streams.stage import Output
 from streams.work import PublisherPort
 
 BATCH_CALLS = 100
+NO_HISTORY = NoHistory()
 MAX_CHANGES_NAMED = 10_000
 NICENESS = 10
 """Live workers on the same machine go first."""
@@ -123,9 +124,9 @@ class Report:
 class Replay:
     """Judges stored transcripts again.
 
-    Without `publisher` nothing is written: the report says what would change. `history` tells of other calls. `further` gives the messages that follow
-    from a judgement (alerts), none unless asked. `give_way` is called before each batch and returns when live traffic
-    leaves room. `most_per_s` bounds the pace; 0: as fast as it goes.
+    Without `publisher` nothing is written: the report says what would change. `history` tells of other calls.
+    `further` gives the messages that follow from a judgement (alerts), none unless asked. `give_way` is called before
+    each batch and returns when live traffic leaves room. `most_per_s` bounds the pace; 0: as fast as it goes.
     """
 
     source: TranscriptSource
@@ -133,7 +134,7 @@ class Replay:
     former: FormerJudgements
     clock: Clock
     publisher: PublisherPort | None = None
-    history: History = NoHistory()
+    history: History = NO_HISTORY
     further: Callable[[CallAnalysis], Sequence[Output]] = lambda _analysis: ()
     give_way: Callable[[], None] = lambda: None
     most_per_s: float = 0

@@ -187,6 +187,16 @@ class Settings(BaseModel):
         default="z_zh,c_ch,s_sh,an_ang,en_eng,in_ing",
         description="sounds that rules do not tell apart, of z_zh, c_ch, s_sh, n_l, f_h, r_l, an_ang, en_eng, in_ing",
     )
+    score_forms_folder: OptionalPath = Field(
+        default=None,
+        description="a folder of YAML score forms of your own; each takes the place of a shipped one (R57)",
+    )
+    risk_file: OptionalPath = Field(
+        default=None, description="a YAML file with risk parts and thresholds, in place of the shipped one (R49)"
+    )
+    retention_file: OptionalPath = Field(
+        default=None, description="a YAML file with retention classes, in place of the shipped one (R16)"
+    )
 
     sink_batch_messages: int = Field(default=500, ge=1, description="store: messages per insert at most")
     sink_batch_ms: int = Field(default=1_000, ge=1, description="store: wait at most this long to fill a batch")

@@ -14,6 +14,8 @@ from processors.sentences import SentenceModel, universal_sentence_encoder
 from processors.speech import SpeechEngine
 from processors.surges import SurgeSettings
 from schemas.errors import OperatorError, RetryableError
+from schemas.retention import RETENTION_FILE
+from schemas.risk import RISK_FILE
 from schemas.topics import RULES_PUBLISHED
 from streams import faust_app
 from streams.adapters import clickhouse
@@ -179,6 +181,9 @@ def judge_settings(settings: Settings) -> JudgeSettings:
         merged_sounds=settings.merged_sounds,
         sentence_model=_sentence_model(settings),
         sentence_min_cosine=settings.sentence_min_cosine,
+        score_form_folders=(settings.score_forms_folder,) if settings.score_forms_folder else (),
+        risk_file=settings.risk_file or RISK_FILE,
+        retention_file=settings.retention_file or RETENTION_FILE,
     )
 
 
@@ -199,7 +204,7 @@ def follow_rules(live: LiveJudge, settings: Settings, stop: threading.Event) -> 
 
 
 def build_judge(settings: Settings) -> Judge:
-    """The detectors with the rules. Raises `RulePackError` with file, line, rule and field."""
+    """The detectors with rules, score forms, risk and retention. Raises `OperatorError` with file, entry, field."""
     return Judge(judge_settings(settings))
 
 
