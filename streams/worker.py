@@ -126,7 +126,17 @@ def listen_settings(settings: Settings) -> ListenSettings:
 
 
 def build_engine(settings: Settings) -> SpeechEngine:
-    """The recogniser that the settings name; loads the model. Raises `WeightsError` with what to do."""
+    """The recogniser that the settings name; loads the model. Raises `WeightsError` and `DeviceError`."""
+    if settings.speech_engine == "sherpa-onnx":
+        from processors.engines.sherpa_onnx import SherpaOnnxEngine
+
+        assert settings.sherpa_model is not None, "the settings fit each other"  # noqa: S101
+        return SherpaOnnxEngine(
+            model=settings.sherpa_model,
+            device=settings.sherpa_device,
+            threads=settings.sherpa_threads,
+            batch_size=settings.sherpa_batch_size,
+        )
     from processors.engines.faster_whisper import FasterWhisperEngine
 
     return FasterWhisperEngine(
@@ -137,6 +147,7 @@ def build_engine(settings: Settings) -> SpeechEngine:
         threads=settings.whisper_threads,
         beam_size=settings.whisper_beam_size,
         batch_size=settings.whisper_batch_size,
+        hot_words=settings.whisper_hot_words,
     )
 
 
