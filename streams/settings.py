@@ -134,6 +134,11 @@ class Settings(BaseModel):
     )
     sherpa_threads: int = Field(default=1, ge=1, le=64, description="sherpa-onnx: CPU threads of one listen worker")
     sherpa_batch_size: int = Field(default=8, ge=1, le=128, description="sherpa-onnx: turns decoded together")
+    speaker_models: OptionalPath = Field(
+        default=None,
+        description="a folder with a segmentation and a speaker embedding model, by which sherpa-onnx guesses who "
+        "speaks when on one channel, on `sherpa_device`; not set: nobody guesses",
+    )
     pii_keep_last: str = Field(
         default="",
         description="last digits that stay readable, by kind: bank_card:4,mobile:4; none of a kind that is not named",

@@ -9,6 +9,7 @@ from typing import Any, Literal, TypeVar, get_args
 
 from processors.judging import Judge, JudgeSettings
 from processors.listening import ListenSettings
+from processors.speakers import SpeakerSeparation
 from processors.speech import SpeechEngine
 from schemas.errors import OperatorError, RetryableError
 from streams import faust_app
@@ -115,13 +116,24 @@ def _check_migrations(url: str) -> None:
 
 
 def listen_settings(settings: Settings) -> ListenSettings:
-    """What `listen` needs of the settings."""
+    """What `listen` needs of the settings; loads what tells speakers apart. Raises `WeightsError` and `DeviceError`."""
     return ListenSettings(
         min_call_ms=settings.min_call_ms,
         max_call_ms=settings.max_call_minutes * 60_000,
         crosstalk_gate_db=settings.crosstalk_gate_db,
         chinese_script=settings.chinese_script,
         pii_keep_last=settings.pii_keep_last_by_kind,
+        separation=_build_separation(settings),
+    )
+
+
+def _build_separation(settings: Settings) -> SpeakerSeparation | None:
+    if settings.speaker_models is None:
+        return None
+    from processors.engines.sherpa_speakers import SherpaSpeakerSeparation
+
+    return SherpaSpeakerSeparation(
+        folder=settings.speaker_models, device=settings.sherpa_device, threads=settings.sherpa_threads
     )
 
 

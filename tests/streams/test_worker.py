@@ -8,8 +8,8 @@ from processors.engines import device
 from processors.engines.device import DeviceError
 from processors.engines.weights import WeightsError
 from streams.settings import Settings, load_settings
-from streams.worker import build_engine
-from tests.processors import tiny_sense_voice
+from streams.worker import build_engine, listen_settings
+from tests.processors import tiny_sense_voice, tiny_speakers
 
 
 def settings_of(**settings: object) -> Settings:
@@ -41,6 +41,15 @@ def test_a_gpu_that_sherpa_onnx_cannot_use_ends_the_start_with_a_sentence(
 
     with pytest.raises(DeviceError, match="set sherpa_device to cpu"):
         build_engine(settings_of(speech_engine="sherpa-onnx", sherpa_model=tmp_path, sherpa_device="cuda"))
+
+
+def test_nobody_tells_voices_apart_unless_a_setting_names_the_models(tmp_path: Path) -> None:
+    tiny_speakers.write(tmp_path)
+
+    assert listen_settings(settings_of()).separation is None
+    separation = listen_settings(settings_of(speaker_models=tmp_path)).separation
+    assert separation is not None
+    assert str(separation.identity["speakers_embedding"]).startswith("embedding.onnx@")
 
 
 @pytest.mark.model
