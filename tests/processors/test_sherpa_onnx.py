@@ -1,11 +1,11 @@
 """sherpa-onnx: which model lies in a folder, what is said when it cannot be used, and words from tokens.
 
-Models of this kind come in no registry package. What needs no weights is tested here; a tiny SenseVoice, made by the
-test, goes through the real library.
+Models of this kind come in no registry package. What needs no weights is tested here; tiny models of each kind, made by
+the test, go through the real library.
 """
 
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -24,7 +24,7 @@ from processors.engines.sherpa_onnx import (
 from processors.engines.weights import WeightsError
 from processors.packing import LEAD_MS
 from processors.speech import Samples, SpeechClip
-from tests.processors import tiny_sense_voice
+from tests.processors import tiny_recognisers, tiny_sense_voice
 
 SENSE_VOICE = {"model_type": "sense_voice_ctc"}
 TOKENS = "<unk> 0\n▁ok 1\n  2\n您 3\n".encode()
@@ -340,3 +340,32 @@ def test_a_tiny_sense_voice_goes_through_the_real_library(tmp_path: Path) -> Non
     assert engine.identity.settings == {"batch_size": 2, "device": "cpu", "kind": "sense_voice", "recipe": 1}
     with pytest.raises(ValueError, match="no clips"):
         engine.recognize([], language_hint=None)
+
+
+@pytest.mark.parametrize(
+    ("write", "kind", "has_words"),
+    [
+        pytest.param(tiny_recognisers.write_paraformer, "paraformer", False, id="paraformer_without_times"),
+        pytest.param(tiny_recognisers.write_zipformer_ctc, "zipformer_ctc", True, id="zipformer_ctc"),
+        pytest.param(tiny_recognisers.write_transducer, "transducer", True, id="zipformer_transducer"),
+    ],
+)
+def test_tiny_models_of_the_other_kinds_go_through_the_real_library(
+    write: Callable[[Path], None], kind: str, has_words: bool, tmp_path: Path
+) -> None:
+    write(tmp_path)
+    engine = SherpaOnnxEngine(model=tmp_path, device="cpu", threads=1, batch_size=2)
+    clips = spans(1_500, 600, 4_000)
+
+    recognition = engine.recognize(clips, language_hint="zh-CN")
+
+    assert engine.identity.settings["kind"] == kind
+    assert (recognition.language, recognition.language_confidence) == ("zh", 0.0), "these do not tell a language"
+    assert [(each.start_ms, each.end_ms) for each in recognition.speech] == [
+        (clip.start_ms, clip.end_ms) for clip in clips
+    ]
+    for each in recognition.speech:
+        assert set(each.text) <= set("您好请问有什么可以帮的")
+        assert each.text
+        assert "".join(word.text for word in each.words) == (each.text if has_words else "")
+        assert all(each.start_ms <= word.start_ms <= word.end_ms <= each.end_ms for word in each.words)
