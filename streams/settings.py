@@ -59,6 +59,9 @@ def _with_home(path: Path) -> Path:
         raise ValueError("it begins with the home folder of an unknown user") from None
 
 
+ComputeType = Literal[
+    "int8", "int8_float16", "int8_bfloat16", "int8_float32", "int16", "float16", "bfloat16", "float32"
+]
 LocalPath = Annotated[Path, BeforeValidator(_unset_when_empty), AfterValidator(_with_home)]
 OptionalPath = Annotated[LocalPath | None, BeforeValidator(_unset_when_empty)]
 
@@ -103,18 +106,41 @@ class Settings(BaseModel):
     s3_access_key: str = Field(default="", description="s3 store: access key")
     s3_secret_key: SecretStr = Field(default=SecretStr(""), description="s3 store: secret key")
 
-    speech_engine: Literal["faster-whisper"] = Field(default="faster-whisper", description="the recogniser")
+    speech_engine: Literal["faster-whisper", "sherpa-onnx"] = Field(
+        default="faster-whisper",
+        description="the recogniser: Whisper (settings `whisper_*`), or SenseVoice, Paraformer and Zipformer "
+        "(settings `sherpa_*`, extra `sherpa-onnx`)",
+    )
     whisper_model: str = Field(
         default="packaged",
         description="a folder, `packaged` (Whisper base from the embedded extra), or a model id of the hub",
     )
     whisper_device: Literal["cpu", "cuda", "auto"] = Field(default="cpu", description="where the model runs")
-    whisper_compute_type: str = Field(default="int8", description="int8 on CPU; float16 or int8_float16 on GPU")
+    whisper_compute_type: ComputeType = Field(default="int8", description="int8 on CPU; float16 or int8_float16 on GPU")
     whisper_threads: int = Field(
         default=1, ge=1, le=64, description="CPU threads of one listen worker; scale by workers"
     )
     whisper_beam_size: int = Field(default=5, ge=1, le=20, description="beam of the decoder")
     whisper_batch_size: int = Field(default=8, ge=1, le=128, description="windows of up to 30 s decoded together")
+    whisper_hot_words: str = Field(
+        default="",
+        max_length=500,
+        description="terms that Whisper is told before each window, with spaces between them; they do harm with "
+        "Whisper base (docs/speech.md); empty: none",
+    )
+    sherpa_model: OptionalPath = Field(
+        default=None, description="sherpa-onnx: the folder of a non-streaming model, needed with that engine"
+    )
+    sherpa_device: Literal["cpu", "cuda"] = Field(
+        default="cpu", description="sherpa-onnx: where its models run; cuda needs a build of the package for CUDA"
+    )
+    sherpa_threads: int = Field(default=1, ge=1, le=64, description="sherpa-onnx: CPU threads of one listen worker")
+    sherpa_batch_size: int = Field(default=8, ge=1, le=128, description="sherpa-onnx: turns decoded together")
+    speaker_models: OptionalPath = Field(
+        default=None,
+        description="a folder with a segmentation and a speaker embedding model, by which sherpa-onnx guesses who "
+        "speaks when on one channel, on `sherpa_device`; not set: nobody guesses",
+    )
     pii_keep_last: str = Field(
         default="",
         description="last digits that stay readable, by kind: bank_card:4,mobile:4; none of a kind that is not named",
@@ -250,6 +276,8 @@ class Settings(BaseModel):
             raise ValueError("duration_band_min_s must be less than duration_band_max_s")
         if self.duration_fallback_min_s >= self.duration_fallback_max_s:
             raise ValueError("duration_fallback_min_s must be less than duration_fallback_max_s")
+        if self.speech_engine == "sherpa-onnx" and self.sherpa_model is None:
+            raise ValueError("speech_engine sherpa-onnx needs sherpa_model, the folder of a model")
         if self.kafka_security_protocol.startswith("SASL") and not (
             self.kafka_sasl_username and self.kafka_sasl_password.get_secret_value()
         ):

@@ -11,6 +11,7 @@ from zoneinfo import ZoneInfo
 from processors.judging import Judge, JudgeSettings
 from processors.listening import ListenSettings
 from processors.sentences import SentenceModel, universal_sentence_encoder
+from processors.speakers import SpeakerSeparation
 from processors.speech import SpeechEngine
 from processors.surges import SurgeSettings
 from schemas.errors import OperatorError, RetryableError
@@ -144,18 +145,39 @@ def _check_migrations(url: str) -> None:
 
 
 def listen_settings(settings: Settings) -> ListenSettings:
-    """What `listen` needs of the settings."""
+    """What `listen` needs of the settings; loads what tells speakers apart. Raises `WeightsError` and `DeviceError`."""
     return ListenSettings(
         min_call_ms=settings.min_call_ms,
         max_call_ms=settings.max_call_minutes * 60_000,
         crosstalk_gate_db=settings.crosstalk_gate_db,
         chinese_script=settings.chinese_script,
         pii_keep_last=settings.pii_keep_last_by_kind,
+        separation=_build_separation(settings),
+    )
+
+
+def _build_separation(settings: Settings) -> SpeakerSeparation | None:
+    if settings.speaker_models is None:
+        return None
+    from processors.engines.sherpa_speakers import SherpaSpeakerSeparation
+
+    return SherpaSpeakerSeparation(
+        folder=settings.speaker_models, device=settings.sherpa_device, threads=settings.sherpa_threads
     )
 
 
 def build_engine(settings: Settings) -> SpeechEngine:
-    """The recogniser that the settings name; loads the model. Raises `WeightsError` with what to do."""
+    """The recogniser that the settings name; loads the model. Raises `WeightsError` and `DeviceError`."""
+    if settings.speech_engine == "sherpa-onnx":
+        from processors.engines.sherpa_onnx import SherpaOnnxEngine
+
+        assert settings.sherpa_model is not None, "the settings fit each other"  # noqa: S101
+        return SherpaOnnxEngine(
+            model=settings.sherpa_model,
+            device=settings.sherpa_device,
+            threads=settings.sherpa_threads,
+            batch_size=settings.sherpa_batch_size,
+        )
     from processors.engines.faster_whisper import FasterWhisperEngine
 
     return FasterWhisperEngine(
@@ -166,6 +188,7 @@ def build_engine(settings: Settings) -> SpeechEngine:
         threads=settings.whisper_threads,
         beam_size=settings.whisper_beam_size,
         batch_size=settings.whisper_batch_size,
+        hot_words=settings.whisper_hot_words,
     )
 
 

@@ -380,6 +380,40 @@ MEASURE_NAMES = {
 }
 
 
+class TestAnalyzeWithoutItsRecogniser:
+    """A sentence that says what to do, and no frames of the code."""
+
+    @pytest.mark.parametrize(
+        ("settings", "sentence"),
+        [
+            pytest.param(
+                {"speech_engine": "sherpa-onnx", "sherpa_model": "/nowhere/model"},
+                "callstream: sherpa_model names the folder /nowhere/model, which does not exist\n",
+                id="sherpa_onnx_without_its_folder",
+            ),
+            pytest.param(
+                {"whisper_model": "/nowhere/model"},
+                "callstream: whisper_model names the folder /nowhere/model, which does not exist\n",
+                id="whisper_without_its_folder",
+            ),
+            pytest.param(
+                {"whisper_compute_type": "float16"},
+                "callstream: whisper_compute_type float16 is not possible with whisper_device cpu on this machine: "
+                "set it to one of ",
+                id="a_precision_for_gpus",
+            ),
+        ],
+    )
+    def test_the_setting_is_named(self, terminal: Terminal, settings: dict[str, str], sentence: str) -> None:
+        terminal.set(**settings)
+
+        ended = terminal.run("analyze", terminal.file("a.wav", SOUND))
+
+        assert (ended.code, ended.out) == (3, "")
+        assert ended.err.startswith(sentence)
+        assert ended.err.count("\n") == 1
+
+
 @pytest.mark.model
 class TestAnalyze:
     def test_json_has_the_names_that_programs_rely_on(self, terminal: Terminal) -> None:
