@@ -5,7 +5,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cached_property
 
-from processors.conversation import Conversation
+from processors.conversation import Conversation, conversation, why_not_told_apart
+from processors.spoken_text import SpokenText
 from schemas.call_analysis import MeasureValue
 from schemas.transcript import Transcript
 
@@ -56,7 +57,17 @@ class Case:
     measures: Mapping[str, MeasureValue] = field(default_factory=dict)
 
     @cached_property
-    def conversation(self) -> Conversation:
-        """What was said, turn by turn."""
+    def spoken(self) -> SpokenText:
+        """What was said, ready to be searched."""
         audio = self.transcript.audio
-        return Conversation.of(self.transcript.segments, audio.duration_ms if audio else None)
+        return SpokenText.of(self.transcript.segments, audio.duration_ms if audio else None)
+
+    @cached_property
+    def conversation(self) -> Conversation:
+        """The turns of both sides, read once for all detectors."""
+        return conversation(self.transcript)
+
+    @cached_property
+    def why_not_told_apart(self) -> str | None:
+        """Why nothing can be said of agent and customer apart (`processors.conversation`); None where it can."""
+        return why_not_told_apart(self.transcript)

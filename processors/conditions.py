@@ -9,10 +9,10 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Literal, Protocol
 
-from processors.conversation import Conversation, Turn
 from processors.negation import CONTEXT_LETTERS, stance
 from processors.normalized_text import normalize
 from processors.phrases import LOOSE, STRICT, BySound, Phrase, PhraseHit, PhraseIndex, hits, lies_in
+from processors.spoken_text import Passage, SpokenText
 from schemas.call_analysis import MeasureValue
 from schemas.call_ended import CallEnded, Role
 from schemas.condition import Anchor, Condition, EventTest, MeasureTest, Sound, Speaker, Stance, compile_regex
@@ -31,7 +31,7 @@ class ConditionError(Exception):
 class Hit:
     """Letters `start` to `end` of a turn, the phrase or pattern that they match, and how surely."""
 
-    turn: Turn
+    passage: Passage
     start: int
     end: int
     matched: str
@@ -40,12 +40,12 @@ class Hit:
     @cached_property
     def span(self) -> tuple[int, int]:
         """As characters of the text of the turn."""
-        return self.turn.utterance.normalized.source_span(self.start, self.end)
+        return self.passage.utterance.normalized.source_span(self.start, self.end)
 
     @cached_property
     def time_ms(self) -> tuple[int, int]:
         """When it was said."""
-        return self.turn.utterance.time_ms(*self.span)
+        return self.passage.utterance.time_ms(*self.span)
 
 
 @dataclass(frozen=True)
@@ -73,7 +73,7 @@ class Node(Protocol):
 class Hearing:
     """One call as conditions look at it: what was said, the event where there is one, the measures."""
 
-    conversation: Conversation
+    spoken: SpokenText
     index: PhraseIndex
     watchers: "Watchers"
     call: CallEnded | None = None
@@ -87,17 +87,17 @@ class Hearing:
             known = self._known[id(node)] = node.look(self)
         return known
 
-    def candidates(self, leaf: object) -> Sequence[tuple[Turn, Phrase]]:
+    def candidates(self, leaf: object) -> Sequence[tuple[Passage, Phrase]]:
         """Turns in which the first part of a phrase of a leaf stands."""
         return self._candidates.get(id(leaf), ())
 
     @cached_property
-    def _candidates(self) -> dict[int, list[tuple[Turn, Phrase]]]:
-        found: dict[int, list[tuple[Turn, Phrase]]] = {}
-        for turn, places in zip(self.conversation.turns, self.conversation.places(self.index), strict=True):
+    def _candidates(self) -> dict[int, list[tuple[Passage, Phrase]]]:
+        found: dict[int, list[tuple[Passage, Phrase]]] = {}
+        for passage, places in zip(self.spoken.passages, self.spoken.places(self.index), strict=True):
             for part in places:
                 for leaf, phrase in self.watchers.of(part):
-                    found.setdefault(leaf, []).append((turn, phrase))
+                    found.setdefault(leaf, []).append((passage, phrase))
         return found
 
 
@@ -142,7 +142,7 @@ class Scope:
 
     def keep(self, found: Iterable[Hit], hearing: Hearing) -> tuple[Hit, ...]:
         """The hits that lie where they must, in order of time."""
-        kept = [hit for hit in found if self._is_in_window(hit, hearing.conversation.duration_ms)]
+        kept = [hit for hit in found if self._is_in_window(hit, hearing.spoken.duration_ms)]
         for anchor in self.anchors:
             kept = anchor.keep(kept, hearing)
         return tuple(sorted(kept, key=_order))
@@ -160,7 +160,7 @@ class Scope:
 
 
 def _order(hit: Hit) -> tuple[int, int, int]:
-    return (hit.time_ms[0], hit.turn.number, hit.start)
+    return (hit.time_ms[0], hit.passage.number, hit.start)
 
 
 Side = Literal["before", "after", "near"]
@@ -191,10 +191,10 @@ class _CompiledAnchor:
         anchor = self.anchor
         return (
             (anchor.within_s is None or second.time_ms[0] - first.time_ms[1] <= anchor.within_s * 1000)
-            and (anchor.within_turns is None or second.turn.number - first.turn.number <= anchor.within_turns)
+            and (anchor.within_turns is None or second.passage.number - first.passage.number <= anchor.within_turns)
             and (
                 anchor.within_letters is None
-                or (second.turn is first.turn and second.start - first.end <= anchor.within_letters)
+                or (second.passage is first.passage and second.start - first.end <= anchor.within_letters)
             )
         )
 
@@ -211,25 +211,25 @@ class _Say:
         found = self.scope.keep(_longest(self._hits(candidates, hearing)), hearing)
         return Found(bool(found), found)
 
-    def _hits(self, candidates: Sequence[tuple[Turn, Phrase]], hearing: Hearing) -> Iterator[Hit]:
+    def _hits(self, candidates: Sequence[tuple[Passage, Phrase]], hearing: Hearing) -> Iterator[Hit]:
         scope = self.scope
-        all_places = hearing.conversation.places(hearing.index)
-        for turn, phrase in candidates:
-            if not scope.wants(turn.role):
+        all_places = hearing.spoken.places(hearing.index)
+        for passage, phrase in candidates:
+            if not scope.wants(passage.role):
                 continue
-            text, places = turn.utterance.normalized, all_places[turn.number]
+            text, places = passage.utterance.normalized, all_places[passage.number]
             for hit in hits(phrase, places, text, negation_in_gap=scope.stance == "any"):
                 if any(lies_in(part, longer, places, by_sound=False) for longer in self.unless for part in hit.parts):
                     continue
-                if stands(scope.stance, turn, hit):
-                    yield Hit(turn, hit.start, hit.end, phrase.text, hit.confidence)
+                if stands(scope.stance, passage, hit):
+                    yield Hit(passage, hit.start, hit.end, phrase.text, hit.confidence)
 
 
-def stands(wanted: Stance, turn: Turn, hit: PhraseHit) -> bool:
+def stands(wanted: Stance, passage: Passage, hit: PhraseHit) -> bool:
     """Whether the speaker stands to the words as wanted."""
     if wanted == "any":
         return True
-    text = turn.utterance.normalized
+    text = passage.utterance.normalized
     is_told = stance(text.before(hit.start, CONTEXT_LETTERS), text.after(hit.end, CONTEXT_LETTERS))
     return is_told == "claimed" or (wanted == "not_negated" and is_told != "negated")
 
@@ -238,8 +238,8 @@ def _longest(found: Iterable[Hit]) -> list[Hit]:
     """Of overlapping hits the surest, then the longest: 退款 in 退款申请 is one hit."""
     taken: list[Hit] = []
     occupied: dict[int, set[int]] = {}
-    for hit in sorted(found, key=lambda hit: (-hit.confidence, hit.start - hit.end, hit.turn.number, hit.start)):
-        letters = occupied.setdefault(hit.turn.number, set())
+    for hit in sorted(found, key=lambda hit: (-hit.confidence, hit.start - hit.end, hit.passage.number, hit.start)):
+        letters = occupied.setdefault(hit.passage.number, set())
         span = range(hit.start, hit.end)
         if letters.isdisjoint(span):
             letters.update(span)
@@ -257,14 +257,14 @@ class _Regex:
         return Found(bool(found), found)
 
     def _hits(self, hearing: Hearing) -> Iterator[Hit]:
-        for turn in hearing.conversation.turns:
-            if not self.scope.wants(turn.role):
+        for passage in hearing.spoken.passages:
+            if not self.scope.wants(passage.role):
                 continue
-            digits = turn.in_digits
+            digits = passage.in_digits
             for match in self.pattern.finditer(digits.text):  # type: ignore[no-untyped-call]
-                start, end = turn.utterance.normalized.letters_of(*digits.source_span(*match.span()))
+                start, end = passage.utterance.normalized.letters_of(*digits.source_span(*match.span()))
                 if start < end:
-                    yield Hit(turn, start, end, match.group())
+                    yield Hit(passage, start, end, match.group())
 
 
 @dataclass(frozen=True, eq=False)
@@ -309,7 +309,7 @@ class _Group:
             return Found(not holding)
         if len(holding) < self.wanted:
             return NOT_FOUND
-        together = {(hit.turn.number, hit.start, hit.end): hit for found in holding for hit in found.hits}
+        together = {(hit.passage.number, hit.start, hit.end): hit for found in holding for hit in found.hits}
         return Found(True, tuple(sorted(together.values(), key=_order)), any(found.by_event for found in holding))
 
 

@@ -11,6 +11,7 @@ from processors.case import NO_BACKGROUND, Background, Case
 from processors.detectors import Detector, DetectorContext, Measure, NotMeasured, Result, find_detectors
 from processors.rule_examples import check_examples
 from processors.rulebook import Rulebooks
+from processors.sentences import SentenceModel
 from processors.sounds import USUAL_MERGERS, Merger, Sounds
 from schemas.call_analysis import CallAnalysis, MeasureValue, SkippedAnalysis, TopicMention
 from schemas.finding import Finding
@@ -34,6 +35,8 @@ class JudgeSettings:
     duration_band_max_ms: int = 480_000
     rule_folders: tuple[Path, ...] = ()
     merged_sounds: frozenset[Merger] = USUAL_MERGERS
+    sentence_model: SentenceModel | None = None
+    sentence_min_cosine: float = 0.6
 
     def __post_init__(self) -> None:
         if self.duration_band_min_ms > self.duration_band_max_ms:
@@ -77,7 +80,14 @@ class Judge:
         rulebooks: Rulebooks | None = None,
     ) -> None:
         self.rulebooks = shipped_rulebooks(settings) if rulebooks is None else rulebooks
-        context = DetectorContext(self.rulebooks, settings.duration_band_min_ms, settings.duration_band_max_ms)
+        self._model_name = f"+{settings.sentence_model.name}" if settings.sentence_model else ""
+        context = DetectorContext(
+            self.rulebooks,
+            settings.duration_band_min_ms,
+            settings.duration_band_max_ms,
+            settings.sentence_model,
+            settings.sentence_min_cosine,
+        )
         self._detectors = find_detectors(context) if detectors is None else tuple(detectors)
 
     def judge(self, transcript: Transcript, now: datetime, background: Background = NO_BACKGROUND) -> CallAnalysis:
@@ -90,7 +100,7 @@ class Judge:
             call_id=transcript.call_id,
             call=transcript.call,
             analysis_version=ANALYSIS_VERSION,
-            lexicon_version=self.rulebooks.version(case),
+            lexicon_version=self.rulebooks.version(case) + self._model_name,
             outcome=outcome,
             outcome_reason=reason,
             language=transcript.language,

@@ -7,16 +7,15 @@ from datetime import datetime
 from processors.audio import ChannelSound, DecodeLimits, Recording, UnhearableError, decode
 from processors.chinese_script import ChineseScript, to_script
 from processors.hallucination import RejectedText, sift
+from processors.intervals import common, length_ms, union
 from processors.numbers import normalize
+from processors.pace import characters_per_minute
 from processors.pii.masking import MaskSettings, mask
 from processors.roles import infer_roles
 from processors.sound import (
     Frames,
     audio_quality,
-    characters_per_minute,
-    common,
     frames_of,
-    length_ms,
     loudness_dbfs,
     overlapping_turns,
 )
@@ -27,7 +26,6 @@ from processors.voice_activity import (
     mute_crosstalk,
     speech_by_role,
     stretches,
-    union,
 )
 from schemas.call_ended import CallEnded, Role
 from schemas.outcome import Outcome

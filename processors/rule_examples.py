@@ -6,12 +6,12 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from processors.conditions import Hearing
-from processors.conversation import Conversation
 from processors.detectors.checklists import missing_items
 from processors.detectors.claims import checked
 from processors.detectors.procedures import walk
-from processors.detectors.topics import found_topics
+from processors.detectors.topics import topics_by_phrase
 from processors.rulebook import Compiled, Rulebook, Rulebooks, scope_of
+from processors.spoken_text import SpokenText
 from processors.words import claimed
 from schemas.call_ended import Agent, Audio, CallEnded, Role
 from schemas.rule_pack import Example, RulePack, Topic
@@ -123,11 +123,11 @@ def _problems_of(rulebooks: Rulebooks, pack: RulePack) -> Iterator[str]:
 
 
 def _is_claimed(book: Rulebook, rule_id: str, text: str, course_type: str | None) -> bool:
-    conversation = Conversation.of(spoken([("agent", text)]), None)
+    text_spoken = SpokenText.of(spoken([("agent", text)]), None)
     return any(
         hit.term.rule_id == rule_id
-        for turn, places in zip(conversation.turns, conversation.places(book.index), strict=True)
-        for hit in claimed(book.words.find(turn.utterance.normalized, places, course_type))
+        for passage, places in zip(text_spoken.passages, text_spoken.places(book.index), strict=True)
+        for hit in claimed(book.words.find(passage.utterance.normalized, places, course_type))
     )
 
 
@@ -164,10 +164,9 @@ def _speaker(section: str, entry: Any) -> Role:
 
 def _holds(book: Rulebook, section: str, compiled: Compiled[Any], lines: list[tuple[Role, str]]) -> _Heard:
     segments = spoken(lines)
-    hearing = book.hearing_of(Conversation.of(segments, None), imagined_call(compiled.pack.industry, segments))
+    hearing = book.hearing_of(SpokenText.of(segments, None), imagined_call(compiled.pack.industry, segments))
     if section == "topics":
-        topics = found_topics([_for_any_call(compiled)], hearing)
-        return _Heard(bool(topics))
+        return _Heard(bool(topics_by_phrase([_for_any_call(compiled)], hearing)))
     if section == "claims":
         return _Heard(any(verdict != "true" for _, _, verdict in checked(compiled, hearing)))
     if section in ("procedures", "checklists"):

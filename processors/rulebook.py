@@ -8,9 +8,9 @@ from typing import Any, Generic, TypeVar
 
 from processors.case import Case
 from processors.conditions import Compiler, ConditionError, Hearing, Node, Scope, Watchers
-from processors.conversation import Conversation
 from processors.phrases import Phrase, PhraseIndex
 from processors.sounds import Sounds
+from processors.spoken_text import SpokenText
 from processors.words import Words
 from schemas.call_analysis import MeasureValue
 from schemas.call_ended import CallEnded
@@ -169,13 +169,13 @@ class Rulebook:
 
     def hearing(self, case: Case) -> Hearing:
         """A call, ready to be asked for the conditions of this rulebook."""
-        return self.hearing_of(case.conversation, case.transcript.call, case.measures)
+        return self.hearing_of(case.spoken, case.transcript.call, case.measures)
 
     def hearing_of(
-        self, conversation: Conversation, call: CallEnded, measures: Mapping[str, MeasureValue] | None = None
+        self, spoken: SpokenText, call: CallEnded, measures: Mapping[str, MeasureValue] | None = None
     ) -> Hearing:
         """The same of what was said, the event and the measures."""
-        return Hearing(conversation, self.index, self._watchers, call, measures or {})
+        return Hearing(spoken, self.index, self._watchers, call, measures or {})
 
 
 def _no_condition(name: str) -> Condition:

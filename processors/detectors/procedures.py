@@ -82,7 +82,7 @@ def _first_hit_of_before(procedure: Compiled[Procedure], hearing: Hearing) -> Hi
 
 
 def _order(hit: Hit) -> tuple[int, int, int]:
-    return (hit.time_ms[0], hit.turn.number, hit.start)
+    return (hit.time_ms[0], hit.passage.number, hit.start)
 
 
 def _finding(procedure: Compiled[Procedure], walked: Walk, hearing: Hearing, case: Case) -> Iterator[Finding]:

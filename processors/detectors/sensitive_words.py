@@ -5,15 +5,14 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from processors.case import Case
-from processors.conversation import Turn
+from processors.conversation import NO_SPEECH, SPEAKER_UNKNOWN
 from processors.detectors import DetectorContext, Measure, NotMeasured, Result
 from processors.findings import finding_in_words
-from processors.rule_detector import LANGUAGE_NOT_SUPPORTED, NO_SPEECH
+from processors.rule_detector import LANGUAGE_NOT_SUPPORTED
 from processors.rulebook import Rulebook, Rulebooks
+from processors.spoken_text import Passage
 from processors.words import WordHit, claimed
 from schemas.finding import Finding
-
-SPEAKER_UNKNOWN = "speaker_unknown"
 
 
 @dataclass(frozen=True)
@@ -34,32 +33,32 @@ class SensitiveWordsDetector:
     rulebooks: Rulebooks
 
     def process(self, case: Case) -> Iterable[Result]:
-        conversation = case.conversation
-        if conversation.is_silent:
+        spoken = case.spoken
+        if spoken.is_silent:
             return [NotMeasured("sensitive_words", NO_SPEECH)]
         book = self.rulebooks.of(case)
         if book is None:
             return [NotMeasured("sensitive_words", LANGUAGE_NOT_SUPPORTED)]
         findings = tuple(_findings(case, book))
-        if "unknown" in conversation.roles:
+        if "unknown" in spoken.roles:
             return [*findings, NotMeasured("sensitive_words", SPEAKER_UNKNOWN)]
         return [*findings, Measure("sensitive_words", len(findings))]
 
 
 def _findings(case: Case, book: Rulebook) -> Iterator[Finding]:
-    conversation = case.conversation
-    for turn, places in zip(conversation.turns, conversation.places(book.index), strict=True):
-        if turn.role == "agent":
-            text = turn.utterance.normalized
+    spoken = case.spoken
+    for passage, places in zip(spoken.passages, spoken.places(book.index), strict=True):
+        if passage.role == "agent":
+            text = passage.utterance.normalized
             for hit in claimed(book.words.find(text, places, case.transcript.call.course_type)):
-                yield _finding(case, turn, text.source_span(hit.start, hit.end), hit)
+                yield _finding(case, passage, text.source_span(hit.start, hit.end), hit)
 
 
-def _finding(case: Case, turn: Turn, span: tuple[int, int], hit: WordHit) -> Finding:
+def _finding(case: Case, passage: Passage, span: tuple[int, int], hit: WordHit) -> Finding:
     rule, pack = hit.term.rule, hit.term.pack
     return finding_in_words(
         case.transcript,
-        turn,
+        passage,
         span,
         detector=SensitiveWordsDetector.name,
         rule_id=hit.term.rule_id,

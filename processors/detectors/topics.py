@@ -1,22 +1,31 @@
-"""What the call is about: the demands of the taxonomy (R60, R61), by their phrases."""
+"""What the call is about: the demands of the taxonomy (R60, R61), by their phrases and by what sentences mean."""
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from typing import ClassVar
 
 from processors.case import Case
 from processors.conditions import Hearing, Hit
 from processors.detectors import DetectorContext, Measure, Result
 from processors.rule_detector import applies, hearing_of, not_measured
-from processors.rulebook import Compiled, Rulebooks
+from processors.rulebook import Compiled, Rulebook, Rulebooks
+from processors.sentences import Meanings, SentenceModel
+from processors.spoken_text import Passage
 from schemas.call_analysis import TopicMention
 from schemas.rule_pack import Topic
+
+Found = tuple[Compiled[Topic], Hit]
+"""A topic with the place that shows it first."""
 
 
 @dataclass(frozen=True)
 class TopicsDetector:
     """One mention for each demand, with the sentence that first shows it; `topics` counts them. A demand that says more
     takes the place of the ones that it names in `instead_of`.
+
+    With a sentence model, demands of which no phrase was said are found by sentences that mean the same; `confidence`
+    is then the cosine between the two.
     """
 
     name: ClassVar[str] = "topics"
@@ -25,6 +34,9 @@ class TopicsDetector:
     reads_measures: ClassVar[bool] = True
 
     rulebooks: Rulebooks
+    sentence_model: SentenceModel | None = None
+    sentence_min_cosine: float = 1.0
+    _meanings: dict[int, Meanings] = field(default_factory=dict, compare=False, repr=False)
 
     def process(self, case: Case) -> Iterable[Result]:
         book = self.rulebooks.of(case)
@@ -32,13 +44,38 @@ class TopicsDetector:
         if isinstance(hearing, str):
             return not_measured(self.measures, hearing)
         assert book is not None, "there is a hearing"  # noqa: S101
-        mentions = [mention(topic, hit) for topic, hit in found_topics(book.topics, hearing)]
+        found = topics_by_phrase(book.topics, hearing)
+        if self.sentence_model is not None:
+            for topic, hit in self._by_meaning(book, hearing, self.sentence_model):
+                found.setdefault(topic.entry.id, (topic, hit))
+        mentions = [mention(topic, hit) for topic, hit in most_telling(found)]
         return [*mentions, Measure("topics", len(mentions))]
 
+    def _by_meaning(self, book: Rulebook, hearing: Hearing, model: SentenceModel) -> Iterable[Found]:
+        meanings = self._meanings.get(id(book))
+        if meanings is None:
+            meanings = self._meanings[id(book)] = Meanings(book.topics, model, self.sentence_min_cosine)
+        hits = [hit for passage in hearing.spoken.passages if passage.role != "agent" for hit in _sentences(passage)]
+        for alike in meanings.alike([hit.matched for hit in hits]):
+            if alike.topic.entry.by != "agent" and applies(alike.topic, hearing):
+                yield alike.topic, replace(hits[alike.sentence], confidence=min(1.0, alike.cosine))
 
-def found_topics(topics: Iterable[Compiled[Topic]], hearing: Hearing) -> list[tuple[Compiled[Topic], Hit]]:
-    """The topics of a call in the order in which they come up, each with the place that shows it first."""
-    found: dict[str, tuple[Compiled[Topic], Hit]] = {}
+
+def _sentences(passage: Passage) -> Iterator[Hit]:
+    """The sentences of a turn."""
+    normalized = passage.utterance.normalized
+    for match in _SENTENCE.finditer(passage.utterance.text):
+        start, end = normalized.letters_of(*match.span())
+        if start < end:
+            yield Hit(passage, start, end, match.group())
+
+
+_SENTENCE = re.compile(r"[^。！？!?；;\n]+")
+
+
+def topics_by_phrase(topics: Iterable[Compiled[Topic]], hearing: Hearing) -> dict[str, Found]:
+    """Id → the topics of which a phrase, or what they look for, was said."""
+    found: dict[str, Found] = {}
     for topic in topics:
         if not applies(topic, hearing):
             continue
@@ -47,6 +84,11 @@ def found_topics(topics: Iterable[Compiled[Topic]], hearing: Hearing) -> list[tu
         ]
         if hits:
             found[topic.entry.id] = (topic, min(hits, key=lambda hit: (hit.time_ms[0], hit.start)))
+    return found
+
+
+def most_telling(found: Mapping[str, Found]) -> list[Found]:
+    """Without those of which another says more; in the order in which they come up."""
     outdone = {other for topic, _ in found.values() for other in topic.entry.instead_of}
     return sorted(
         (one for topic_id, one in found.items() if topic_id not in outdone),
@@ -59,12 +101,12 @@ def mention(topic: Compiled[Topic], hit: Hit) -> TopicMention:
     return TopicMention(
         topic_id=topic.rule_id,
         name=topic.entry.name,
-        role=hit.turn.role,
-        quote=hit.turn.utterance.quote(*hit.span),
+        role=hit.passage.role,
+        quote=hit.passage.utterance.quote(*hit.span),
         confidence=hit.confidence,
     )
 
 
 def detector(context: DetectorContext) -> TopicsDetector:
-    """With the rules of the judge."""
-    return TopicsDetector(context.rulebooks)
+    """With the rules and the sentence model of the judge."""
+    return TopicsDetector(context.rulebooks, context.sentence_model, context.sentence_min_cosine)

@@ -72,8 +72,8 @@ def test_a_condition_holds_where_it_should(find: Any, holds: bool) -> None:
 
 def test_hits_are_in_order_of_time_and_say_where_they_stand() -> None:
     found = looked_for({"any_of": ["再见", "请提供"]}, *CALL)
-    assert [(hit.turn.number, hit.matched) for hit in found.hits] == [(2, "请提供"), (3, "再见")]
-    assert [hit.turn.utterance.text[slice(*hit.span)] for hit in found.hits] == ["请提供", "再见"]
+    assert [(hit.passage.number, hit.matched) for hit in found.hits] == [(2, "请提供"), (3, "再见")]
+    assert [hit.passage.utterance.text[slice(*hit.span)] for hit in found.hits] == ["请提供", "再见"]
     assert found.hits[0].time_ms[0] < found.hits[1].time_ms[0]
 
 
@@ -129,7 +129,7 @@ def test_phrases_are_found_by_sound_as_far_as_the_rule_allows(text: str, sound: 
 def test_numbers_in_a_regular_expression_are_in_digits() -> None:
     found = looked_for({"regex": r"年化.{0,4}6%"}, ("agent", "年化收益百分之六，很高"))
     (hit,) = found.hits
-    assert hit.turn.utterance.text[slice(*hit.span)] == "年化收益百分之六"
+    assert hit.passage.utterance.text[slice(*hit.span)] == "年化收益百分之六"
 
 
 @pytest.mark.parametrize(

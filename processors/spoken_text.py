@@ -1,0 +1,81 @@
+"""A call as text: passages in the order in which they were said, each ready to be searched.
+
+Rules say `turn` for a passage: what one speaker says in one go. The turns of `processors.conversation` are those of the
+measures, which set back-channels apart and end where the other side takes over.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+
+from processors.numbers import NormalizedText as TextInDigits
+from processors.numbers import normalize as in_digits
+from processors.phrases import PhraseIndex, Places
+from processors.utterances import Utterance, utterances
+from schemas.call_ended import Role
+from schemas.transcript import Segment
+
+ROLES: Sequence[Role] = ("agent", "customer", "unknown")
+
+
+@dataclass(frozen=True)
+class Passage:
+    """What one speaker says in one go. `number` counts the passages of the call from 0."""
+
+    number: int
+    utterance: Utterance
+
+    @property
+    def role(self) -> Role:
+        """Who speaks."""
+        return self.utterance.role
+
+    @property
+    def start_ms(self) -> int:
+        """When the first segment begins."""
+        return self.utterance.segments[0].start_ms
+
+    @cached_property
+    def in_digits(self) -> TextInDigits:
+        """The text with its numbers in digits, and the way back."""
+        return in_digits(self.utterance.text)
+
+    def time_ms(self, start: int, end: int) -> tuple[int, int]:
+        """When letters `start` to `end` of the normalised text were said."""
+        return self.utterance.time_ms(*self.utterance.normalized.source_span(start, end))
+
+
+@dataclass(frozen=True)
+class SpokenText:
+    """The passages of a call, in order of their beginning."""
+
+    passages: tuple[Passage, ...]
+    duration_ms: int
+    _places: dict[int, tuple[PhraseIndex, tuple[Places, ...]]] = field(default_factory=dict, compare=False, repr=False)
+
+    @staticmethod
+    def of(segments: Sequence[Segment], duration_ms: int | None) -> "SpokenText":
+        """Segments of one speaker that follow each other closely are one passage; of an unknown one each is its own."""
+        spoken = [one for role in ROLES for one in utterances(segments, role)]
+        spoken.sort(key=lambda one: (one.segments[0].start_ms, one.segments[0].segment_id))
+        passages = tuple(Passage(number, utterance) for number, utterance in enumerate(spoken))
+        last_ms = max((segment.end_ms for segment in segments), default=0)
+        return SpokenText(passages, last_ms if duration_ms is None else max(duration_ms, last_ms))
+
+    @cached_property
+    def is_silent(self) -> bool:
+        """Whether nobody says anything."""
+        return not any(passage.utterance.text.strip() for passage in self.passages)
+
+    @cached_property
+    def roles(self) -> frozenset[Role]:
+        """Who says something."""
+        return frozenset(passage.role for passage in self.passages if passage.utterance.text.strip())
+
+    def places(self, index: PhraseIndex) -> Sequence[Places]:
+        """For each passage, where the phrases of an index stand; the text is passed over once for all who ask."""
+        known = self._places.get(id(index))
+        if known is None:
+            places = tuple(index.places(passage.utterance.normalized.letters) for passage in self.passages)
+            known = self._places[id(index)] = (index, places)
+        return known[1]
