@@ -4,9 +4,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from processors.sound import length_ms
+from processors.intervals import length_ms, union
 from processors.speech import Sound
-from processors.voice_activity import shared_out, union
+from processors.voice_activity import shared_out
 from schemas.interval import Interval
 
 _NOBODY = -1
