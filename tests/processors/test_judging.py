@@ -151,8 +151,8 @@ def test_a_band_that_ends_before_it_starts_is_refused() -> None:
 
 def test_the_packs_that_were_used_are_named() -> None:
     in_finance = JUDGE.judge(said(("agent", "您好"), industry="finance"), NOW).lexicon_version
-    assert in_finance.startswith("finance@1,general@1#")
-    assert JUDGE.judge(said(("agent", "您好"), industry="logistics"), NOW).lexicon_version.startswith("general@1#")
+    assert in_finance.startswith("finance@2,general@2#")
+    assert JUDGE.judge(said(("agent", "您好"), industry="logistics"), NOW).lexicon_version.startswith("general@2#")
     assert JUDGE.judge(heard([], language="en"), NOW).lexicon_version == "none"
 
 
