@@ -4,7 +4,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cached_property
+from typing import Literal
 
+from processors.conversation import Conversation, conversation, why_not_told_apart
 from processors.spoken_text import SpokenText
 from schemas.call_analysis import MeasureValue
 from schemas.transcript import Transcript
@@ -24,11 +26,12 @@ class DurationBaseline:
 
 @dataclass(frozen=True)
 class EarlierContact:
-    """A call of the same customer before this one."""
+    """A call with the same customer before this one; misdials are none."""
 
     call_id: str
     ended_at: datetime
     topic_ids: tuple[str, ...] = ()
+    direction: Literal["inbound", "outbound"] = "inbound"
 
 
 @dataclass(frozen=True)
@@ -57,6 +60,16 @@ class Case:
 
     @cached_property
     def spoken(self) -> SpokenText:
-        """What was said, turn by turn."""
+        """What was said, ready to be searched."""
         audio = self.transcript.audio
         return SpokenText.of(self.transcript.segments, audio.duration_ms if audio else None)
+
+    @cached_property
+    def conversation(self) -> Conversation:
+        """The turns of both sides, read once for all detectors."""
+        return conversation(self.transcript)
+
+    @cached_property
+    def why_not_told_apart(self) -> str | None:
+        """Why nothing can be said of agent and customer apart (`processors.conversation`); None where it can."""
+        return why_not_told_apart(self.transcript)

@@ -1,6 +1,7 @@
 """Findings put together: the same id on every delivery, quote and time from the words that were hit."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from uuid import NAMESPACE_URL, uuid5
 
 from processors.spoken_text import Passage
@@ -8,11 +9,15 @@ from schemas.call_ended import Role
 from schemas.finding import Finding, Severity
 from schemas.transcript import Transcript
 
-Attributes = Mapping[str, str | int | float | bool]
+Attributes = dict[str, str | int | float | bool]
 
 
 def finding_id(transcript: Transcript, detector: str, rule_id: str, rule_version: str, place: str) -> str:
-    """uuid5 of call, detector, rule, rule version and place."""
+    """uuid5 of call, detector, rule, rule version and place: the same on every delivery and after every replay.
+
+    `place` is whatever tells apart the findings of one rule in one call, such as segment and characters, or a stretch
+    of time.
+    """
     parts = (transcript.tenant_id, transcript.call_id, detector, rule_id, rule_version, place)
     return str(uuid5(NAMESPACE_URL, "callstream:finding/" + "/".join(parts)))
 
@@ -29,7 +34,7 @@ def finding_in_words(
     severity: Severity,
     score_delta: float = 0,
     confidence: float = 1,
-    attributes: Attributes,
+    attributes: Mapping[str, str | int | float | bool],
 ) -> Finding:
     """A finding at characters `span` of the text of a turn.
 
@@ -40,7 +45,7 @@ def finding_in_words(
     utterance = passage.utterance
     place = utterance.place(start, end)
     start_ms, end_ms = utterance.time_ms(start, end)
-    where: dict[str, str | int | float | bool] = {
+    where: Attributes = {
         "segment_id": place.segment_id,
         "match_start": place.start,
         "match_end": place.end,
@@ -79,7 +84,7 @@ def finding_of_call(
     confidence: float = 1,
     start_ms: int = 0,
     end_ms: int = 0,
-    attributes: Attributes,
+    attributes: Mapping[str, str | int | float | bool],
 ) -> Finding:
     """A finding without words: something is missing, or lies in the call as a whole or in a stretch of it."""
     return Finding(
@@ -96,3 +101,42 @@ def finding_of_call(
         confidence=confidence,
         attributes=dict(attributes),
     )
+
+
+@dataclass(frozen=True)
+class CodeRule:
+    """What a detector finds by code, not by a rule of a pack. `version` rises with each change of what is found."""
+
+    detector: str
+    category: str
+    version: str
+
+    def finding(
+        self,
+        transcript: Transcript,
+        place: str,
+        *,
+        role: Role,
+        start_ms: int,
+        end_ms: int,
+        severity: Severity,
+        attributes: Attributes,
+        quote: str = "",
+        matched: str = "",
+    ) -> Finding:
+        """A finding of this rule, whose id is `<detector>.<category>`; `place` as in `finding_id`."""
+        rule_id = f"{self.detector}.{self.category}"
+        return Finding(
+            finding_id=finding_id(transcript, self.detector, rule_id, self.version, place),
+            detector=self.detector,
+            rule_id=rule_id,
+            rule_version=self.version,
+            category=self.category,
+            role=role,
+            start_ms=start_ms,
+            end_ms=end_ms,
+            quote=quote,
+            matched=matched,
+            severity=severity,
+            attributes=attributes,
+        )

@@ -10,12 +10,16 @@ from pathlib import Path
 from processors.case import NO_BACKGROUND, Background, Case
 from processors.detectors import Detector, DetectorContext, Measure, NotMeasured, Result, find_detectors
 from processors.rule_examples import check_examples
+from processors.rule_retention import kept_by_rules
 from processors.rulebook import Rulebooks
 from processors.sentences import SentenceModel
 from processors.sounds import USUAL_MERGERS, Merger, Sounds
+from processors.verdict import Verdicts
 from schemas.call_analysis import CallAnalysis, MeasureValue, SkippedAnalysis, TopicMention
 from schemas.finding import Finding
 from schemas.outcome import Outcome
+from schemas.retention import RETENTION_FILE
+from schemas.risk import RISK_FILE
 from schemas.rule_pack import RULE_PACK_FOLDER, RulePackError, load_rule_packs
 from schemas.transcript import Transcript
 
@@ -29,18 +33,30 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class JudgeSettings:
-    """What can be configured. `rule_folders` are read besides the packs that are shipped (R54)."""
+    """What can be configured. `rule_folders` are read besides the packs that are shipped (R54).
+
+    A duration is an anomaly by its baseline where that rests on `baseline_min_calls` or more, else where it lies
+    outside of the fallback range.
+    """
 
     duration_band_min_ms: int = 180_000
     duration_band_max_ms: int = 480_000
+    duration_fallback_min_ms: int = 10_000
+    duration_fallback_max_ms: int = 3_600_000
+    baseline_min_calls: int = 50
     rule_folders: tuple[Path, ...] = ()
     merged_sounds: frozenset[Merger] = USUAL_MERGERS
     sentence_model: SentenceModel | None = None
     sentence_min_cosine: float = 0.6
+    score_form_folders: tuple[Path, ...] = ()
+    risk_file: Path = RISK_FILE
+    retention_file: Path = RETENTION_FILE
 
     def __post_init__(self) -> None:
         if self.duration_band_min_ms > self.duration_band_max_ms:
             raise ValueError("the duration band ends before it starts")
+        if self.duration_fallback_min_ms > self.duration_fallback_max_ms:
+            raise ValueError("the fallback range of durations ends before it starts")
 
 
 class InvalidResultsError(Exception):
@@ -69,7 +85,8 @@ def shipped_rulebooks(settings: JudgeSettings) -> Rulebooks:
 class Judge:
     """Built once for each set of rules: finds the detectors. Judging is pure.
 
-    Without `rulebooks` the packs are read as the settings say. Raises `RulePackError` and `DetectorError` when built.
+    Without `rulebooks` the packs are read as the settings say. Raises `RulePackError`, `DetectorError` and what
+    `Verdicts` raises when built.
     """
 
     def __init__(
@@ -85,17 +102,26 @@ class Judge:
             self.rulebooks,
             settings.duration_band_min_ms,
             settings.duration_band_max_ms,
-            settings.sentence_model,
-            settings.sentence_min_cosine,
+            duration_fallback_min_ms=settings.duration_fallback_min_ms,
+            duration_fallback_max_ms=settings.duration_fallback_max_ms,
+            baseline_min_calls=settings.baseline_min_calls,
+            sentence_model=settings.sentence_model,
+            sentence_min_cosine=settings.sentence_min_cosine,
         )
         self._detectors = find_detectors(context) if detectors is None else tuple(detectors)
+        self._verdicts = Verdicts(settings.score_form_folders, settings.risk_file, settings.retention_file)
+
+    @property
+    def measures(self) -> frozenset[str]:
+        """The names of all measures that are taken."""
+        return frozenset(measure for detector in self._detectors for measure in detector.measures)
 
     def judge(self, transcript: Transcript, now: datetime, background: Background = NO_BACKGROUND) -> CallAnalysis:
         """The analysis of one call. A detector that fails costs its own measures only."""
         outcome, reason = _outcome(transcript)
         case, accounts = self._heard(transcript, background)
         findings = {finding.finding_id: finding for account in accounts for finding in account.findings}
-        return CallAnalysis(
+        analysis = CallAnalysis(
             tenant_id=transcript.tenant_id,
             call_id=transcript.call_id,
             call=transcript.call,
@@ -114,6 +140,8 @@ class Judge:
             transcribed_at=transcript.transcribed_at,
             analyzed_at=now,
         )
+        book = self.rulebooks.of(case) or self.rulebooks.book(transcript.tenant_id, "zh", transcript.call.industry)
+        return self._verdicts.added_to(analysis, transcript, kept_by_rules(book, case, analysis.topics))
 
     def _heard(self, transcript: Transcript, background: Background) -> tuple[Case, list[_Account]]:
         """The accounts of all detectors; those that read measures come after those that only take them."""

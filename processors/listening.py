@@ -7,19 +7,19 @@ from datetime import datetime
 from processors.audio import ChannelSound, DecodeLimits, Recording, UnhearableError, decode
 from processors.chinese_script import ChineseScript, to_script
 from processors.hallucination import RejectedText, sift
+from processors.intervals import common, length_ms, union
 from processors.numbers import normalize
+from processors.pace import characters_per_minute
 from processors.pii.masking import MaskSettings, mask
 from processors.roles import infer_roles
 from processors.sound import (
     Frames,
     audio_quality,
-    characters_per_minute,
-    common,
     frames_of,
-    length_ms,
     loudness_dbfs,
     overlapping_turns,
 )
+from processors.speakers import SpeakerSeparation, speech_by_voice
 from processors.speech import RecognizedSpeech, RecognizedWord, SpeechClip, SpeechEngine
 from processors.voice_activity import (
     are_identical,
@@ -27,7 +27,6 @@ from processors.voice_activity import (
     mute_crosstalk,
     speech_by_role,
     stretches,
-    union,
 )
 from schemas.call_ended import CallEnded, Role
 from schemas.outcome import Outcome
@@ -54,6 +53,8 @@ class ListenSettings:
     """Kind of number → how many of its last digits stay readable; none of a kind that is not named."""
     hear_too_short: bool = False
     """A recording below `min_call_ms` is recognised all the same, for who asks; its outcome stays `too_short`."""
+    separation: SpeakerSeparation | None = None
+    """Tells apart the voices of a recording with one channel, where the event does not; None: nobody does."""
 
 
 @dataclass(frozen=True)
@@ -105,9 +106,9 @@ def listen(
     if too_short and not settings.hear_too_short:
         return unheard(call, "too_short", "shorter_than_minimum", listener, now, facts)
     facts, channels = _channels(recording, facts, settings)
-    speakers = _speakers(call, channels)
+    speakers = _speakers(call, channels, settings.separation)
     heard = _recognize(speakers, engine, call.language_hint, settings.chinese_script)
-    roles = _inferred_roles(call, speakers, heard) if len(channels) > 1 and not _told_roles(call, channels) else None
+    roles = _inferred_roles(call, speakers, heard)
     if roles is not None:
         speakers = tuple(replace(speaker, role=role) for speaker, role in zip(speakers, roles, strict=True))
     segments = tuple(_segment(number, speech, speakers[who]) for number, (who, speech) in enumerate(heard.believed))
@@ -139,6 +140,7 @@ def listen(
 def listener_of(engine: SpeechEngine, settings: ListenSettings) -> EngineIdentity:
     """The engine with every setting that changes a transcript: who is equal here writes the same."""
     ours: dict[str, str | int | float | bool | None] = {
+        **(settings.separation.identity if settings.separation is not None else {}),
         "chinese_script": settings.chinese_script,
         "crosstalk_gate_db": settings.crosstalk_gate_db,
         "min_call_ms": settings.min_call_ms,
@@ -198,10 +200,13 @@ def _told_roles(call: CallEnded, channels: Sequence[_Channel]) -> tuple[Role, ..
     return told if fits else None
 
 
-def _speakers(call: CallEnded, channels: Sequence[_Channel]) -> tuple[_Speaker, ...]:
-    """Who speaks: one on each of two channels. One channel holds both sides: whoever the event names, or nobody.
+def _speakers(
+    call: CallEnded, channels: Sequence[_Channel], separation: SpeakerSeparation | None
+) -> tuple[_Speaker, ...]:
+    """Who speaks: one on each of two channels. One channel holds both sides: whoever the event names, else the voices
+    that are told apart, else nobody in particular.
 
-    Without names the speaker may change at any pause, so there each pause ends a turn.
+    Where nobody tells speakers apart the speaker may change at any pause, so there each pause ends a turn.
     """
     named: Sequence[tuple[_Channel, Role, tuple[Interval, ...]]]
     if len(channels) > 1:
@@ -210,7 +215,11 @@ def _speakers(call: CallEnded, channels: Sequence[_Channel]) -> tuple[_Speaker, 
     else:
         (channel,) = channels
         segments = call.audio.speaker_segments or ()
-        named = [(channel, role, speech) for role, speech in speech_by_role(channel.speech, segments).items()]
+        if separation is not None and channel.speech and not segments:
+            voices = speech_by_voice(channel.speech, separation.separate(channel.sound))
+            named = [(channel, "unknown", speech) for speech in voices]
+        else:
+            named = [(channel, role, speech) for role, speech in speech_by_role(channel.speech, segments).items()]
     pause_ms = TURN_PAUSE_MS if len(named) > 1 else 0
     return tuple(
         _Speaker(channel, role, speech, tuple(stretches(speech, _others(position, named), pause_ms)))
@@ -222,14 +231,22 @@ def _others(position: int, named: Sequence[tuple[_Channel, Role, tuple[Interval,
     return [interval for other, (_, _, speech) in enumerate(named) if other != position for interval in speech]
 
 
-def _inferred_roles(call: CallEnded, speakers: Sequence[_Speaker], heard: _Heard) -> tuple[Role, Role] | None:
+def _inferred_roles(call: CallEnded, speakers: Sequence[_Speaker], heard: _Heard) -> tuple[Role, ...] | None:
+    """The role of each speaker by what is said; None where the event tells roles, or nothing tells the two apart.
+
+    Voices that were told apart on one channel are a guess already: there it is not guessed further by who speaks first.
+    """
+    if len(speakers) < 2 or any(speaker.role != "unknown" for speaker in speakers):
+        return None
     texts = [
         "".join(to_script([speech.text for who, speech in heard.believed if who == position], "simplified", "zh"))
-        for position in range(len(speakers))
+        for position in (0, 1)
     ]
     spoke = {who for who, _ in heard.believed}
-    first = heard.believed[0][0] if len(spoke) > 1 else None
-    return infer_roles(texts, first, call.direction)
+    sure_of_who = speakers[0].channel is not speakers[1].channel
+    first = heard.believed[0][0] if sure_of_who and len(spoke) > 1 else None
+    pair = infer_roles(texts, first, call.direction)
+    return None if pair is None else (*pair, *(speaker.role for speaker in speakers[2:]))
 
 
 def _recognize(
@@ -340,12 +357,14 @@ def _measures(
 ) -> ChannelMeasures:
     own = [segment for segment in segments if segment.channel == channel.index]
     roles = {speaker.role for speaker in speakers if speaker.channel is channel}
+    one_speaker = any(speaker.channel is not channel for speaker in speakers)
     understood = common(channel.speech, [Interval(start_ms=each.start_ms, end_ms=each.end_ms) for each in own])
+    pace = characters_per_minute([each.text for each in own], length_ms(understood))
     return ChannelMeasures(
         channel=channel.index,
         role=roles.pop() if len(roles) == 1 else "unknown",
         loudness_dbfs=loudness_dbfs(frames_of(channel.sound.pcm, channel.sound.sample_rate_hz)),
         speech_ms=length_ms(channel.speech),
-        characters_per_minute=characters_per_minute([each.text for each in own], length_ms(understood)),
+        characters_per_minute=pace if one_speaker else None,
         quality=audio_quality(channel.frames, channel.speech, anybody),
     )

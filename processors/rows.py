@@ -151,6 +151,12 @@ def rows_for_analysis(analysis: CallAnalysis) -> TableRows:
         "analysis_version": analysis.analysis_version,
         "lexicon_version": analysis.lexicon_version,
         "version": version,
+        **_score_columns(analysis),
+        "risk_parts": {part.part: part.points for part in analysis.risk.parts} if analysis.risk else {},
+        "risk_unmeasured": list(analysis.risk.unmeasured) if analysis.risk else [],
+        "risk_rules_version": _optional_uint32("rules_version", analysis.risk.rules_version if analysis.risk else None),
+        "retention_class": analysis.retention_class,
+        "retention_days": _optional_uint32("retention_days", analysis.retention_days),
     }
     outcome_row = _outcome_row(
         (analysis.tenant_id, analysis.call_id),
@@ -308,6 +314,30 @@ def _finding_columns(analysis: CallAnalysis) -> dict[str, Sequence[object]]:
     }
 
 
+def _score_columns(analysis: CallAnalysis) -> Row:
+    """The scorecard; of the evidence of an item its measures and the ids of its findings, which stand in the row."""
+    card = analysis.scorecard
+    items = card.items if card else ()
+    return {
+        "score_form": card.form_id if card else None,
+        "score_form_version": _uint32("form_version", card.form_version) if card else None,
+        "score": card.score if card else None,
+        "score_groups": dict(card.groups) if card else {},
+        "score_items.item_id": [item.item_id for item in items],
+        "score_items.name": [item.name for item in items],
+        "score_items.item_group": [item.group for item in items],
+        "score_items.points": [item.points for item in items],
+        "score_items.max_points": [item.max_points for item in items],
+        "score_items.reason": [item.reason for item in items],
+        "score_items.evidence_measures": [
+            {one.measure: _number(one.measure, one.value) for one in item.evidence if one.measure} for item in items
+        ],
+        "score_items.evidence_finding_ids": [
+            [one.finding_id for one in item.evidence if one.finding_id] for item in items
+        ],
+    }
+
+
 def _text(value: str | float | bool | None) -> str:
     """A setting or attribute as text: booleans and null as JSON writes them."""
     if value is None:
@@ -334,6 +364,10 @@ def _measured_bool(name: str, value: MeasureValue) -> bool | None:
 
 def _uint32(name: str, value: int) -> int:
     return _at_most(_UINT32_MAX, name, value)
+
+
+def _optional_uint32(name: str, value: int | None) -> int | None:
+    return None if value is None else _uint32(name, value)
 
 
 def _uint64(name: str, value: int) -> int:

@@ -1,19 +1,19 @@
 """What detectors that read rules have in common: which rules are asked of a call, how a measure comes of several."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, ClassVar, Literal
 
 from processors.case import Case
 from processors.conditions import Found, Hearing, Hit
+from processors.conversation import NO_SPEECH
 from processors.detectors import Measure, NotMeasured, Result
 from processors.findings import Attributes, finding_in_words, finding_of_call
 from processors.rulebook import Compiled, Rulebook, Rulebooks
 from schemas.finding import Finding, Severity
 from schemas.rule_pack import ConversationRule
 
-NO_SPEECH = "no_speech"
 LANGUAGE_NOT_SUPPORTED = "language_not_supported"
 NOT_APPLICABLE = "not_applicable"
 
@@ -43,7 +43,7 @@ def measured(measures: Iterable[str], verdicts: Iterable[Verdict]) -> Iterator[R
         yield Measure(measure, values[measure]) if measure in values else NotMeasured(measure, NOT_APPLICABLE)
 
 
-def named(compiled: Compiled[Any], **more: str | int | float | bool) -> dict[str, str | int | float | bool]:
+def named(compiled: Compiled[Any], **more: str | int | float | bool) -> Attributes:
     """The attributes that every finding of a rule has, and more."""
     return {"name": compiled.entry.name, "pack": compiled.pack.pack, **more}
 
@@ -148,7 +148,7 @@ def finding_of_hit(
     category: str,
     severity: Severity,
     score_delta: float,
-    attributes: Attributes,
+    attributes: Mapping[str, str | int | float | bool],
 ) -> Finding:
     """A finding of a rule at a place in the call."""
     return finding_in_words(

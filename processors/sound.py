@@ -1,6 +1,5 @@
 """How a call sounded: levels, pace, overlaps, and how far the recording can be trusted."""
 
-import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -8,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from processors.audio import Pcm
+from processors.intervals import common, length_ms
 from schemas.sound import LEAST_DBFS, AudioQuality, QualityDoubt
 from schemas.transcript import Interval
 
@@ -30,8 +30,6 @@ _LEAST_PAUSE_FRAMES = 12
 
 # Two speakers who follow each other closely overlap by what voice activity adds on both sides (50 ms each).
 _LEAST_OVERLAP_MS = 150
-
-_COUNTED = re.compile(r"[\u3400-\u9fff\d]|[^\W\d_\u3400-\u9fff]+")
 
 Energies = NDArray[np.float32]
 Flags = NDArray[np.bool_]
@@ -124,27 +122,6 @@ def _dbfs(energy: float) -> float:
     return round(min(0.0, max(LEAST_DBFS, float(10 * np.log10(max(energy, 1e-12))))), 1)
 
 
-def length_ms(intervals: Sequence[Interval]) -> int:
-    """How long the intervals are together."""
-    return sum(interval.end_ms - interval.start_ms for interval in intervals)
-
-
-def common(first: Sequence[Interval], second: Sequence[Interval]) -> tuple[Interval, ...]:
-    """Where an interval of one lies over an interval of the other; both are in order and do not overlap themselves."""
-    found: list[Interval] = []
-    i = j = 0
-    while i < len(first) and j < len(second):
-        start_ms = max(first[i].start_ms, second[j].start_ms)
-        end_ms = min(first[i].end_ms, second[j].end_ms)
-        if start_ms < end_ms:
-            found.append(Interval(start_ms=start_ms, end_ms=end_ms))
-        if first[i].end_ms <= second[j].end_ms:
-            i += 1
-        else:
-            j += 1
-    return tuple(found)
-
-
 Turn = Sequence[Interval]
 
 
@@ -167,9 +144,3 @@ def overlapping_turns(first: Sequence[Turn], second: Sequence[Turn]) -> Iterator
                 later = 0 if one[0].start_ms > other[0].start_ms else 1
                 found.append((Interval(start_ms=both[0].start_ms, end_ms=both[-1].end_ms), later))
     yield from sorted(found, key=lambda item: (item[0].start_ms, item[0].end_ms))
-
-
-def characters_per_minute(texts: Sequence[str], speech_ms: int) -> float | None:
-    """How fast was spoken: Chinese characters, digits and words of other scripts; None without speech."""
-    count = sum(len(_COUNTED.findall(text)) for text in texts)
-    return round(count * 60_000 / speech_ms, 1) if speech_ms and count else None

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,6 +32,7 @@ _VAD_WARM_UP_MS = VAD_FRAME_MS * 31
 
 Energies = NDArray[np.float64]
 Probabilities = NDArray[np.float32]
+Speaker = TypeVar("Speaker")
 
 
 @dataclass(frozen=True)
@@ -184,25 +186,26 @@ def speech_by_role(speech: Sequence[Interval], told: Sequence[SpeakerSegment]) -
     A stretch of speech is the speaker's whose segments lie in it; it is cut where the next one's begins. What lies
     in no segment is of unknown role: all of it when nothing was told.
     """
-    shares: dict[Role, list[Interval]] = {} if told else {"unknown": []}
-    ordered = sorted(told, key=lambda segment: (segment.start_ms, segment.end_ms))
+    if not told:
+        return {"unknown": tuple(speech)}
+    nobody: Role = "unknown"
+    return shared_out(speech, [(segment.role, segment) for segment in told], nobody)
+
+
+def shared_out(
+    speech: Sequence[Interval], told: Sequence[tuple[Speaker, Interval]], nobody: Speaker
+) -> dict[Speaker, tuple[Interval, ...]]:
+    """The speech of one channel, per speaker in order, where `told` says who speaks when; the rest is `nobody`'s.
+
+    A stretch of speech is the speaker's whose intervals lie in it; it is cut where the next one's begins.
+    """
+    shares: dict[Speaker, list[Interval]] = {}
+    ordered = sorted(told, key=lambda item: (item[1].start_ms, item[1].end_ms))
     for stretch in speech:
-        inside = [each for each in ordered if each.start_ms < stretch.end_ms and each.end_ms > stretch.start_ms]
-        roles: list[Role] = [each.role for each in inside] or ["unknown"]
-        cuts = [stretch.start_ms, *(each.start_ms for each in inside[1:]), stretch.end_ms]
-        for role, (start_ms, end_ms) in zip(roles, pairwise(cuts), strict=True):
+        inside = [each for each in ordered if each[1].start_ms < stretch.end_ms and each[1].end_ms > stretch.start_ms]
+        speakers = [speaker for speaker, _ in inside] or [nobody]
+        cuts = [stretch.start_ms, *(interval.start_ms for _, interval in inside[1:]), stretch.end_ms]
+        for speaker, (start_ms, end_ms) in zip(speakers, pairwise(cuts), strict=True):
             if start_ms < end_ms:
-                shares.setdefault(role, []).append(Interval(start_ms=start_ms, end_ms=end_ms))
-    return {role: tuple(intervals) for role, intervals in shares.items()}
-
-
-def union(intervals: Sequence[Interval]) -> tuple[Interval, ...]:
-    """The same stretches in order, overlapping ones joined."""
-    joined: list[Interval] = []
-    for interval in sorted(intervals, key=lambda item: (item.start_ms, item.end_ms)):
-        if joined and interval.start_ms <= joined[-1].end_ms:
-            end_ms = max(joined[-1].end_ms, interval.end_ms)
-            joined[-1] = Interval(start_ms=joined[-1].start_ms, end_ms=end_ms)
-        else:
-            joined.append(interval)
-    return tuple(joined)
+                shares.setdefault(speaker, []).append(Interval(start_ms=start_ms, end_ms=end_ms))
+    return {speaker: tuple(intervals) for speaker, intervals in shares.items()}

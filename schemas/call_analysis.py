@@ -35,17 +35,24 @@ class RiskPart(Record):
     """One part of the risk score. `score` of the risk is the sum of `points` over its parts."""
 
     part: Slug
-    points: float = Field(ge=0)
-    reason: str = Field(description="why, in words")
+    points: float = Field(gt=0)
+    reason: str = Field(description="why, in words: rules, counts and measures, never what was said")
+
+
+RiskLevel = Literal["low", "medium", "high"]
 
 
 class Risk(Record):
-    """How urgently a person should look at the call, and why. `reasons` are those of the parts."""
+    """How urgently a person should look at the call, and why. `reasons` are those of the parts, without a quote."""
 
-    level: Literal["low", "medium", "high"]
-    score: float
+    level: RiskLevel
+    score: float = Field(ge=0, description="0 or more, the sum of the points of the parts")
     reasons: tuple[str, ...] = ()
-    parts: tuple[RiskPart, ...] = ()
+    parts: tuple[RiskPart, ...] = Field(default=(), description="the heaviest first")
+    unmeasured: tuple[Slug, ...] = Field(
+        default=(), description="parts that could not be looked for on this call; they are not 0, nobody knows"
+    )
+    rules_version: int | None = Field(default=None, ge=1, description="version of the rules that it was counted by")
 
 
 ScoreGroup = Literal["compliance", "communication", "resolution", "experience"]
@@ -68,7 +75,7 @@ class ScoreItem(Record):
     item_id: Slug
     name: str
     group: ScoreGroup
-    points: float | None
+    points: float | None = Field(ge=0)
     max_points: float = Field(gt=0)
     reason: Slug | None = None
     evidence: tuple[Evidence, ...] = ()

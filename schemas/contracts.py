@@ -12,7 +12,15 @@ from pydantic import BaseModel, TypeAdapter
 
 from schemas.finding import Finding
 from schemas.message import Identifier, TenantId
-from schemas.topics import CALLS_ANALYZED, CALLS_DEAD_LETTERS, CALLS_ENDED, CALLS_TRANSCRIBED, TOPICS, AnyTopic
+from schemas.topics import (
+    ALERTS_RAISED,
+    CALLS_ANALYZED,
+    CALLS_DEAD_LETTERS,
+    CALLS_ENDED,
+    CALLS_TRANSCRIBED,
+    TOPICS,
+    AnyTopic,
+)
 
 CONTRACTS_FOLDER = "docs/contracts"
 """Where the files stand in the repository."""
@@ -30,7 +38,7 @@ Json = dict[str, object]
 class Operation:
     """One stage, what it does with a topic, and why."""
 
-    stage: Literal["ingest", "listen", "judge", "store"]
+    stage: Literal["ingest", "listen", "judge", "store", "watch"]
     action: Literal["send", "receive"]
     topic: AnyTopic
     summary: str
@@ -49,6 +57,7 @@ OPERATIONS: tuple[Operation, ...] = (
     Operation("store", "receive", CALLS_ANALYZED, "rows of calls, findings and outcomes"),
     Operation("store", "receive", CALLS_DEAD_LETTERS, "rows of what was refused"),
     Operation("store", "send", CALLS_DEAD_LETTERS, "a message that only this stage reads and cannot decode"),
+    Operation("watch", "send", ALERTS_RAISED, "a surge of calls about a topic, found in ClickHouse"),
 )
 
 

@@ -26,7 +26,7 @@ class Topic(Generic[M]):
     """A Kafka topic and the one message type that flows in it.
 
     Messages about a call are keyed by `<tenant_id>/<call_id>`; dead letters by their own id, because some know no call;
-    rules by pack and version.
+    rules by pack and version. Alerts of surges are of no one call and have their own id in its place.
     """
 
     name: str

@@ -6,6 +6,7 @@ from pydantic import Field, model_validator
 from pydantic_core import PydanticCustomError
 
 from schemas.call_ended import CallEnded, Role
+from schemas.emotion import SegmentEmotion
 from schemas.interval import Interval as Interval
 from schemas.message import Identifier, Message, Record, ShortText, TenantId, UtcDatetime
 from schemas.outcome import Outcome
@@ -35,6 +36,7 @@ class Segment(Interval):
         default=None,
         description="the text with numbers, amounts and dates in digits, where text says them otherwise",
     )
+    emotion: SegmentEmotion | None = None
 
 
 class Rejected(Interval):

@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
 
@@ -17,11 +18,13 @@ from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn
 from rich.table import Table
 
+from schemas.call_analysis import CallAnalysis
 from schemas.errors import InvalidCallError, OperatorError, RetryableError
 from streams.command_settings import command_settings, load_command_settings
 from streams.logs import configure_logging, describe
 from streams.ports import SystemClock
 from streams.rules_cli import rules_app
+from streams.scorecards_cli import scorecards_app
 from streams.settings import PREFIX, Settings, load_settings
 
 EXIT_PROBLEM = 1
@@ -62,6 +65,7 @@ store_app = typer.Typer(help="The object store for recordings and transcripts.",
 app.add_typer(topics_app, name="topics")
 app.add_typer(store_app, name="store")
 app.add_typer(rules_app, name="rules")
+app.add_typer(scorecards_app, name="scorecards")
 
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON for programs instead of a table.")]
 
@@ -198,7 +202,7 @@ def up(
 
 @app.command()
 def worker(
-    stages: Annotated[list[str], typer.Argument(help="listen, judge, store: one or several.")],
+    stages: Annotated[list[str], typer.Argument(help="listen, judge, store, watch: one or several.")],
 ) -> None:
     """Run one stage in this process, or several stages in a child process each, until SIGTERM or Ctrl-C."""
     from streams.worker import STAGE_NAMES, run_worker
@@ -333,12 +337,31 @@ def analyze(
         line = f"{segment.start_ms / 1000:8.1f} s  {segment.role:<8} {segment.text}"
         console.print(line, markup=False, highlight=False, soft_wrap=True)
     for finding in analysis.findings:
-        line = f"{finding.severity}: {finding.rule_id} 「{finding.matched}」 at {finding.start_ms / 1000:.1f} s"
+        # What is found in no words, such as an unusual length, is of the whole call.
+        place = f" 「{finding.matched}」 at {finding.start_ms / 1000:.1f} s" if finding.matched else ""
+        line = f"{finding.severity}: {finding.rule_id}{place}"
         console.print(line, markup=False, highlight=False, soft_wrap=True)
     for name, value in analysis.measures.items():
         console.print(f"{name} = {value}", markup=False, highlight=False)
     for skipped in analysis.skipped_analysis:
         console.print(f"{skipped.measure}: not measurable, {skipped.reason}", markup=False, highlight=False)
+    for line in _verdict_lines(analysis):
+        console.print(line, markup=False, highlight=False, soft_wrap=True)
+
+
+def _verdict_lines(analysis: CallAnalysis) -> Iterator[str]:
+    """Score, risk and retention, where there are any."""
+    card, risk = analysis.scorecard, analysis.risk
+    if card is not None:
+        measured = sum(item.points is not None for item in card.items)
+        score = "not measurable" if card.score is None else f"{card.score:g} of 100"
+        yield f"score {score}, by {card.form_id}@{card.form_version}, {measured} of {len(card.items)} items measured"
+    if risk is not None:
+        unseen = f", {len(risk.unmeasured)} parts could not be looked for" if risk.unmeasured else ""
+        yield f"risk {risk.level}, {risk.score:g} points{unseen}"
+        yield from (f"  {part.points:g} {part.reason}" for part in risk.parts)
+    if analysis.retention_class is not None:
+        yield f"kept as {analysis.retention_class}, at least {analysis.retention_days} days"
 
 
 @topics_app.command("apply")
@@ -398,6 +421,40 @@ def status(as_json: JsonOption = False) -> None:
             console.print(table)
         console.print(found.summary(), highlight=False, soft_wrap=True)
     raise typer.Exit(EXIT_PROBLEM if found.unaccounted else 0)
+
+
+@app.command()
+def surges(
+    at: Annotated[
+        str | None, typer.Option(help="A moment, such as 2026-03-02T10:15:00+08:00; the present by default.")
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Topics of the hour up to that moment against the same hour of past weeks. Raises no alert: `worker watch` does.
+
+    Ends with 1 when there is a surge.
+    """
+    from processors.surges import last_step
+    from streams.surges import as_json as surges_json
+    from streams.surges import surges_table
+    from streams.worker import build_surges
+
+    end = last_step(SystemClock().now() if at is None else _moment(at, "--at"))
+    assessments = build_surges(command_settings()).assessments(end, end)
+    if as_json:
+        _print_json(surges_json(assessments))
+    else:
+        Console().print(surges_table(assessments, end))
+    raise typer.Exit(EXIT_PROBLEM if any(one.verdict == "surge" for one in assessments) else 0)
+
+
+def _moment(text: str, option: str) -> datetime:
+    """A point in time with its zone."""
+    with suppress(ValueError, OverflowError):
+        moment = datetime.fromisoformat(text)
+        if moment.tzinfo is not None and 1970 < moment.year <= 2105:
+            return moment
+    raise typer.BadParameter("write it with its zone, as 2026-03-02T10:15:00+08:00", param_hint=option)
 
 
 @app.command()

@@ -4,6 +4,9 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Protocol
 
+from processors.case import NO_BACKGROUND, Background
+from processors.surges import BucketCount
+from schemas.call_ended import CallEnded
 from schemas.dead_letter import DeadLetter
 from schemas.errors import OperatorError
 
@@ -90,3 +93,37 @@ class DeadLetterSink(Protocol):
     """Where dead letters go. When this fails, the message is not done and its offset stays."""
 
     def write(self, letter: DeadLetter) -> None: ...
+
+
+class History(Protocol):
+    """What is known of other calls when one is judged."""
+
+    def background(self, call: CallEnded) -> Background:
+        """The baseline of the group of the call, and the earlier calls of its customer.
+
+        Never raises, and returns within a bounded time: what cannot be had in it is null. A call is never in its own
+        background, nor is any that ended after it.
+        """
+        ...
+
+
+class NoHistory:
+    """Where there is no database: nothing is known of other calls."""
+
+    def background(self, call: CallEnded) -> Background:  # noqa: ARG002 - it is the same for every call
+        return NO_BACKGROUND
+
+
+class TopicCounts(Protocol):
+    """How many calls were about what, and when. Raises `RetryableError` when the database does not answer."""
+
+    def buckets(self, start: datetime, end: datetime) -> Sequence[BucketCount]:
+        """Counts of analysed calls that ended in [start, end), by tenant and stretch of `processors.surges.STEP`.
+
+        Both ends are multiples of it since 1970. Stretches in which a tenant had no call are left out.
+        """
+        ...
+
+    def calls_about(self, tenant_id: str, topic_id: str, start: datetime, end: datetime, most: int) -> tuple[str, ...]:
+        """Ids of the calls about a topic that ended in [start, end), newest first, at most `most`."""
+        ...

@@ -19,13 +19,14 @@ from schemas.errors import InvalidMessageError, OperatorError
 from schemas.rule_pack import RulePack, read_rule_pack
 from schemas.topics import CALLS_REANALYZED, CALLS_TRANSCRIBED, message_key
 from schemas.transcript import Transcript
-from streams.ports import Clock
+from streams.ports import Clock, History, NoHistory
 from streams.raw import RawMessage
 from streams.rules_feed import Shelf
 from streams.stage import Output
 from streams.work import PublisherPort
 
 BATCH_CALLS = 100
+NO_HISTORY = NoHistory()
 MAX_CHANGES_NAMED = 10_000
 NICENESS = 10
 """Live workers on the same machine go first."""
@@ -123,9 +124,9 @@ class Report:
 class Replay:
     """Judges stored transcripts again.
 
-    Without `publisher` nothing is written: the report says what would change. `further` gives the messages that follow
-    from a judgement (alerts), none unless asked. `give_way` is called before each batch and returns when live traffic
-    leaves room. `most_per_s` bounds the pace; 0: as fast as it goes.
+    Without `publisher` nothing is written: the report says what would change. `history` tells of other calls.
+    `further` gives the messages that follow from a judgement (alerts), none unless asked. `give_way` is called before
+    each batch and returns when live traffic leaves room. `most_per_s` bounds the pace; 0: as fast as it goes.
     """
 
     source: TranscriptSource
@@ -133,6 +134,7 @@ class Replay:
     former: FormerJudgements
     clock: Clock
     publisher: PublisherPort | None = None
+    history: History = NO_HISTORY
     further: Callable[[CallAnalysis], Sequence[Output]] = lambda _analysis: ()
     give_way: Callable[[], None] = lambda: None
     most_per_s: float = 0
@@ -167,7 +169,8 @@ class Replay:
         before = self.former.risks(transcripts)
         outputs: list[Output] = []
         for transcript in transcripts:
-            analysis = self.judge.judge(transcript, self.clock.now())
+            background = self.history.background(transcript.call)
+            analysis = self.judge.judge(transcript, self.clock.now(), background)
             report.add(analysis, before.get((analysis.tenant_id, analysis.call_id), "none"))
             key = message_key(analysis.tenant_id, analysis.call_id)
             outputs += [Output(CALLS_REANALYZED.name, key, analysis.encode()), *self.further(analysis)]

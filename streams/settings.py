@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal, Self, cast
 from urllib.parse import urlsplit
+from zoneinfo import ZoneInfo
 
 from pydantic import (
     AfterValidator,
@@ -58,6 +59,9 @@ def _with_home(path: Path) -> Path:
         raise ValueError("it begins with the home folder of an unknown user") from None
 
 
+ComputeType = Literal[
+    "int8", "int8_float16", "int8_bfloat16", "int8_float32", "int16", "float16", "bfloat16", "float32"
+]
 LocalPath = Annotated[Path, BeforeValidator(_unset_when_empty), AfterValidator(_with_home)]
 OptionalPath = Annotated[LocalPath | None, BeforeValidator(_unset_when_empty)]
 
@@ -102,18 +106,41 @@ class Settings(BaseModel):
     s3_access_key: str = Field(default="", description="s3 store: access key")
     s3_secret_key: SecretStr = Field(default=SecretStr(""), description="s3 store: secret key")
 
-    speech_engine: Literal["faster-whisper"] = Field(default="faster-whisper", description="the recogniser")
+    speech_engine: Literal["faster-whisper", "sherpa-onnx"] = Field(
+        default="faster-whisper",
+        description="the recogniser: Whisper (settings `whisper_*`), or SenseVoice, Paraformer and Zipformer "
+        "(settings `sherpa_*`, extra `sherpa-onnx`)",
+    )
     whisper_model: str = Field(
         default="packaged",
         description="a folder, `packaged` (Whisper base from the embedded extra), or a model id of the hub",
     )
     whisper_device: Literal["cpu", "cuda", "auto"] = Field(default="cpu", description="where the model runs")
-    whisper_compute_type: str = Field(default="int8", description="int8 on CPU; float16 or int8_float16 on GPU")
+    whisper_compute_type: ComputeType = Field(default="int8", description="int8 on CPU; float16 or int8_float16 on GPU")
     whisper_threads: int = Field(
         default=1, ge=1, le=64, description="CPU threads of one listen worker; scale by workers"
     )
     whisper_beam_size: int = Field(default=5, ge=1, le=20, description="beam of the decoder")
     whisper_batch_size: int = Field(default=8, ge=1, le=128, description="windows of up to 30 s decoded together")
+    whisper_hot_words: str = Field(
+        default="",
+        max_length=500,
+        description="terms that Whisper is told before each window, with spaces between them; they do harm with "
+        "Whisper base (docs/speech.md); empty: none",
+    )
+    sherpa_model: OptionalPath = Field(
+        default=None, description="sherpa-onnx: the folder of a non-streaming model, needed with that engine"
+    )
+    sherpa_device: Literal["cpu", "cuda"] = Field(
+        default="cpu", description="sherpa-onnx: where its models run; cuda needs a build of the package for CUDA"
+    )
+    sherpa_threads: int = Field(default=1, ge=1, le=64, description="sherpa-onnx: CPU threads of one listen worker")
+    sherpa_batch_size: int = Field(default=8, ge=1, le=128, description="sherpa-onnx: turns decoded together")
+    speaker_models: OptionalPath = Field(
+        default=None,
+        description="a folder with a segmentation and a speaker embedding model, by which sherpa-onnx guesses who "
+        "speaks when on one channel, on `sherpa_device`; not set: nobody guesses",
+    )
     pii_keep_last: str = Field(
         default="",
         description="last digits that stay readable, by kind: bank_card:4,mobile:4; none of a kind that is not named",
@@ -137,6 +164,40 @@ class Settings(BaseModel):
         default=480, ge=1, description="upper end of the quality band of call duration (R42)"
     )
 
+    duration_fallback_min_s: int = Field(
+        default=10, ge=0, description="shorter calls are anomalies while their group has no baseline"
+    )
+    duration_fallback_max_s: int = Field(
+        default=3_600, ge=1, description="longer calls are anomalies while their group has no baseline"
+    )
+    baseline_min_calls: int = Field(
+        default=50, ge=2, description="calls of the same tenant, queue and inquiry type that make a baseline"
+    )
+    baseline_window_days: int = Field(default=28, ge=1, le=366, description="how far back a baseline reaches")
+    baseline_refresh_s: float = Field(
+        default=60, gt=0, description="judge: how old a baseline may be before ClickHouse is asked again"
+    )
+    background_timeout_s: int = Field(
+        default=2, ge=1, le=60, description="judge: how long a call waits for its baseline, and for its earlier calls"
+    )
+    contacts_lookup: bool = Field(
+        default=True, description="judge: ask ClickHouse for earlier calls of the same customer, once for each call"
+    )
+
+    timezone: str = Field(
+        default="Asia/Shanghai", description="time zone in which days and hours are counted, by its IANA name"
+    )
+    surge_weeks: int = Field(
+        default=4, ge=2, le=12, description="watch: past weeks whose same hour says how many calls are to be expected"
+    )
+    surge_min_count: int = Field(
+        default=10, ge=2, description="watch: fewer calls about a topic in an hour are no surge"
+    )
+    surge_ratio: float = Field(
+        default=2, gt=1, description="watch: a surge has this many times the expected calls, and so has a second alert"
+    )
+    surge_every_s: float = Field(default=60, gt=0, description="watch: pause between two looks")
+
     rules_folder: OptionalPath = Field(
         default=None,
         description="a folder of YAML rule packs of your own, read besides those that come with callstream (R54)",
@@ -151,6 +212,16 @@ class Settings(BaseModel):
     sound_mergers: str = Field(
         default="z_zh,c_ch,s_sh,an_ang,en_eng,in_ing",
         description="sounds that rules do not tell apart, of z_zh, c_ch, s_sh, n_l, f_h, r_l, an_ang, en_eng, in_ing",
+    )
+    score_forms_folder: OptionalPath = Field(
+        default=None,
+        description="a folder of YAML score forms of your own; each takes the place of a shipped one (R57)",
+    )
+    risk_file: OptionalPath = Field(
+        default=None, description="a YAML file with risk parts and thresholds, in place of the shipped one (R49)"
+    )
+    retention_file: OptionalPath = Field(
+        default=None, description="a YAML file with retention classes, in place of the shipped one (R16)"
     )
 
     sink_batch_messages: int = Field(default=500, ge=1, description="store: messages per insert at most")
@@ -203,6 +274,10 @@ class Settings(BaseModel):
     def _settings_fit_each_other(self) -> Self:
         if self.duration_band_min_s >= self.duration_band_max_s:
             raise ValueError("duration_band_min_s must be less than duration_band_max_s")
+        if self.duration_fallback_min_s >= self.duration_fallback_max_s:
+            raise ValueError("duration_fallback_min_s must be less than duration_fallback_max_s")
+        if self.speech_engine == "sherpa-onnx" and self.sherpa_model is None:
+            raise ValueError("speech_engine sherpa-onnx needs sherpa_model, the folder of a model")
         if self.kafka_security_protocol.startswith("SASL") and not (
             self.kafka_sasl_username and self.kafka_sasl_password.get_secret_value()
         ):
@@ -211,6 +286,15 @@ class Settings(BaseModel):
                 "kafka_sasl_password"
             )
         return self
+
+    @field_validator("timezone")
+    @classmethod
+    def _is_known_here(cls, name: str) -> str:
+        try:
+            ZoneInfo(name)
+        except (LookupError, OSError, ValueError):  # not there, or no name at all
+            raise ValueError("it must be a time zone that this machine knows, such as Asia/Shanghai") from None
+        return name
 
     @field_validator("pii_keep_last")
     @classmethod

@@ -9,13 +9,17 @@
                                └─────────────────────────────┴──────────► store ◄────────┴──────────┘
                                                                             │
                 calls.dead_letters.v1 (whatever can never be processed) ────┘──► ClickHouse
+                                                                                     │
+                judge, for what it is told of other calls ◄──────────────────────────┴──► watch ──► alerts.raised.v1
 
-`ingest` is `streams/ingest.py`, `store` is `streams/store.py`; `listen` and `judge` are built here.
+`ingest` is `streams/ingest.py`, `store` is `streams/store.py`, `watch` is `streams/surges.py`; `listen` and `judge` are
+built here.
 """
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+from processors.case import Case
 from processors.judging import Judge
 from processors.listening import ListenSettings, Stopwatch, listen, listener_of, unheard
 from processors.speech import SpeechEngine
@@ -24,7 +28,7 @@ from schemas.call_ended import CallEnded
 from schemas.errors import ConflictingCallError
 from schemas.topics import CALLS_ANALYZED, CALLS_ENDED, CALLS_TRANSCRIBED, TOPICS, message_key
 from schemas.transcript import Transcript
-from streams.ports import Clock
+from streams.ports import Clock, History, NoHistory
 from streams.recordings import RecordingStore, UnreadableRecordingError
 from streams.stage import Stage
 
@@ -32,8 +36,9 @@ STAGE_TOPICS: Mapping[str, tuple[str, ...]] = {
     "listen": (CALLS_ENDED.name,),
     "judge": (CALLS_TRANSCRIBED.name,),
     "store": tuple(topic.name for topic in TOPICS),
+    "watch": (),
 }
-"""Stage → the topics that its consumer group reads."""
+"""Stage → the topics that its consumer group reads. `watch` asks ClickHouse instead."""
 
 
 @dataclass(frozen=True)
@@ -103,17 +108,20 @@ def _refuse_conflict(call: CallEnded, known: Transcript) -> None:
         raise ConflictingCallError(["ended_at: another than in the event with this call_id before"])
 
 
-def judge_stage(judge: Callable[[], Judge], clock: Clock) -> Stage[Transcript, Transcript, CallAnalysis]:
-    """calls.transcribed.v1 → detectors → calls.analyzed.v1. Text and intervals only: no audio, nothing outside.
+def judge_stage(
+    judge: Callable[[], Judge], clock: Clock, history: History | None = None
+) -> Stage[Transcript, Case, CallAnalysis]:
+    """calls.transcribed.v1 → detectors → calls.analyzed.v1. Text and intervals, and what is known of other calls.
 
     `judge` gives the judge with the rules in force, for each message anew.
     """
+    background = (history or NoHistory()).background
     return Stage(
         "judge",
         CALLS_TRANSCRIBED,
-        load=lambda transcript: transcript,
-        step=lambda transcript: judge().judge(transcript, clock.now()),
-        save=lambda _transcript, _analysis: None,
+        load=lambda transcript: Case(transcript, background(transcript.call)),
+        step=lambda case: judge().judge(case.transcript, clock.now(), case.background),
+        save=lambda _case, _analysis: None,
         key=_key,
         target=CALLS_ANALYZED,
         clock=clock,

@@ -6,15 +6,22 @@ import threading
 import time
 from collections.abc import Callable
 from typing import Any, Literal, TypeVar, get_args
+from zoneinfo import ZoneInfo
 
 from processors.judging import Judge, JudgeSettings
 from processors.listening import ListenSettings
 from processors.sentences import SentenceModel, universal_sentence_encoder
+from processors.speakers import SpeakerSeparation
 from processors.speech import SpeechEngine
+from processors.surges import SurgeSettings
 from schemas.errors import OperatorError, RetryableError
+from schemas.retention import RETENTION_FILE
+from schemas.risk import RISK_FILE
 from schemas.topics import RULES_PUBLISHED
 from streams import faust_app
 from streams.adapters import clickhouse
+from streams.adapters.clickhouse_background import ClickHouseHistory
+from streams.adapters.clickhouse_topics import ClickHouseTopicCounts
 from streams.adapters.kafka import BatchConsumer, Publisher, TopicReader, missing_topics
 from streams.object_store import object_store_from
 from streams.ports import SystemClock
@@ -23,12 +30,13 @@ from streams.rules_feed import LiveJudge, Shelf, follow, packs_at_hand
 from streams.settings import Settings
 from streams.stage import Stage
 from streams.store import Store
+from streams.surges import Surges, Watch
 from streams.topology import STAGE_TOPICS, judge_stage, listen_stage
 from streams.work import BackOff, StoppedError, Work
 
 log = logging.getLogger(__name__)
 
-StageName = Literal["listen", "judge", "store"]
+StageName = Literal["listen", "judge", "store", "watch"]
 STAGE_NAMES: tuple[StageName, ...] = get_args(StageName)
 T = TypeVar("T")
 
@@ -46,6 +54,8 @@ def run_worker(name: StageName, settings: Settings) -> int:
     stop = threading.Event()
     if name == "store":
         return _run_store(settings, stop)
+    if name == "watch":
+        return _run_watch(settings, stop)
     clock = SystemClock()
     stage: Stage[Any, Any, Any]
     if name == "listen":
@@ -55,7 +65,7 @@ def run_worker(name: StageName, settings: Settings) -> int:
         stage = listen_stage(build_engine(settings), recordings, listen_settings(settings), clock, time.monotonic)
     else:
         live = LiveJudge(judge_settings(settings), Shelf(packs_at_hand(settings.rules_folder)))
-        stage = judge_stage(lambda: live.current, clock)
+        stage = judge_stage(lambda: live.current, clock, ClickHouseHistory.of(settings))
     _until_it_answers(lambda: _check_topics(settings), settings, stop)
     if name == "judge":
         _until_it_answers(lambda: follow_rules(live, settings, stop), settings, stop)
@@ -98,6 +108,20 @@ def _run_store(settings: Settings, stop: threading.Event) -> int:
     return 0
 
 
+def _run_watch(settings: Settings, stop: threading.Event) -> int:
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+    try:
+        _until_it_answers(lambda: _check_topics(settings), settings, stop)
+        _until_it_answers(lambda: _check_migrations(settings.clickhouse_url.get_secret_value()), settings, stop)
+    except StoppedError:
+        return 0
+    log.info("watch is ready")
+    watch = Watch(build_surges(settings), Publisher(settings), SystemClock())
+    watch.run(stop, settings.surge_every_s, settings.retry_max_wait_s)
+    return 0
+
+
 def _until_it_answers(attempt: Callable[[], T], settings: Settings, stop: threading.Event) -> T:
     back_off = BackOff(settings.retry_max_wait_s, stop)
     while True:
@@ -121,18 +145,39 @@ def _check_migrations(url: str) -> None:
 
 
 def listen_settings(settings: Settings) -> ListenSettings:
-    """What `listen` needs of the settings."""
+    """What `listen` needs of the settings; loads what tells speakers apart. Raises `WeightsError` and `DeviceError`."""
     return ListenSettings(
         min_call_ms=settings.min_call_ms,
         max_call_ms=settings.max_call_minutes * 60_000,
         crosstalk_gate_db=settings.crosstalk_gate_db,
         chinese_script=settings.chinese_script,
         pii_keep_last=settings.pii_keep_last_by_kind,
+        separation=_build_separation(settings),
+    )
+
+
+def _build_separation(settings: Settings) -> SpeakerSeparation | None:
+    if settings.speaker_models is None:
+        return None
+    from processors.engines.sherpa_speakers import SherpaSpeakerSeparation
+
+    return SherpaSpeakerSeparation(
+        folder=settings.speaker_models, device=settings.sherpa_device, threads=settings.sherpa_threads
     )
 
 
 def build_engine(settings: Settings) -> SpeechEngine:
-    """The recogniser that the settings name; loads the model. Raises `WeightsError` with what to do."""
+    """The recogniser that the settings name; loads the model. Raises `WeightsError` and `DeviceError`."""
+    if settings.speech_engine == "sherpa-onnx":
+        from processors.engines.sherpa_onnx import SherpaOnnxEngine
+
+        assert settings.sherpa_model is not None, "the settings fit each other"  # noqa: S101
+        return SherpaOnnxEngine(
+            model=settings.sherpa_model,
+            device=settings.sherpa_device,
+            threads=settings.sherpa_threads,
+            batch_size=settings.sherpa_batch_size,
+        )
     from processors.engines.faster_whisper import FasterWhisperEngine
 
     return FasterWhisperEngine(
@@ -143,6 +188,7 @@ def build_engine(settings: Settings) -> SpeechEngine:
         threads=settings.whisper_threads,
         beam_size=settings.whisper_beam_size,
         batch_size=settings.whisper_batch_size,
+        hot_words=settings.whisper_hot_words,
     )
 
 
@@ -151,10 +197,16 @@ def judge_settings(settings: Settings) -> JudgeSettings:
     return JudgeSettings(
         duration_band_min_ms=settings.duration_band_min_s * 1000,
         duration_band_max_ms=settings.duration_band_max_s * 1000,
+        duration_fallback_min_ms=settings.duration_fallback_min_s * 1000,
+        duration_fallback_max_ms=settings.duration_fallback_max_s * 1000,
+        baseline_min_calls=settings.baseline_min_calls,
         rule_folders=(settings.rules_folder,) if settings.rules_folder else (),
         merged_sounds=settings.merged_sounds,
         sentence_model=_sentence_model(settings),
         sentence_min_cosine=settings.sentence_min_cosine,
+        score_form_folders=(settings.score_forms_folder,) if settings.score_forms_folder else (),
+        risk_file=settings.risk_file or RISK_FILE,
+        retention_file=settings.retention_file or RETENTION_FILE,
     )
 
 
@@ -175,5 +227,15 @@ def follow_rules(live: LiveJudge, settings: Settings, stop: threading.Event) -> 
 
 
 def build_judge(settings: Settings) -> Judge:
-    """The detectors with the rules. Raises `RulePackError` with file, line, rule and field."""
+    """The detectors with rules, score forms, risk and retention. Raises `OperatorError` with file, entry, field."""
     return Judge(judge_settings(settings))
+
+
+def build_surges(settings: Settings) -> Surges:
+    """Surges as the settings define them, counted by ClickHouse."""
+    return Surges(
+        ClickHouseTopicCounts(settings.clickhouse_url.get_secret_value()),
+        SurgeSettings(
+            ZoneInfo(settings.timezone), settings.surge_weeks, settings.surge_min_count, settings.surge_ratio
+        ),
+    )

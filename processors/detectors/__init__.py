@@ -45,6 +45,9 @@ class DetectorContext:
     duration_band_max_ms: int
     sentence_model: SentenceModel | None = None
     sentence_min_cosine: float = 1.0
+    duration_fallback_min_ms: int = 10_000
+    duration_fallback_max_ms: int = 3_600_000
+    baseline_min_calls: int = 50
 
 
 class Detector(Protocol):

@@ -5,15 +5,14 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from processors.case import Case
+from processors.conversation import NO_SPEECH, SPEAKER_UNKNOWN
 from processors.detectors import DetectorContext, Measure, NotMeasured, Result
 from processors.findings import finding_in_words
-from processors.rule_detector import LANGUAGE_NOT_SUPPORTED, NO_SPEECH
+from processors.rule_detector import LANGUAGE_NOT_SUPPORTED
 from processors.rulebook import Rulebook, Rulebooks
 from processors.spoken_text import Passage
 from processors.words import WordHit, claimed
 from schemas.finding import Finding
-
-SPEAKER_UNKNOWN = "speaker_unknown"
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from processors.engines.weights import find_weights
+from processors.engines.device import Device, check_whisper_device
+from processors.engines.weights import WeightsError, find_weights
 from processors.hallucination import compression_ratio, has_loop
 from processors.packing import Place, Window, alone, pack
 from processors.speech import (
@@ -64,7 +65,8 @@ class _Decoded:
 class FasterWhisperEngine:
     """Any Whisper model that CTranslate2 reads. Loads it when built; one thread at a time.
 
-    `model` is a folder, `packaged`, or a model id. Raises `WeightsError` with what to do.
+    `model` is a folder, `packaged`, or a model id; `hot_words` are put in front of every window as if they had been
+    said before. Raises `WeightsError` and `DeviceError` with what to do.
     """
 
     def __init__(
@@ -72,19 +74,28 @@ class FasterWhisperEngine:
         *,
         model: str,
         cache_dir: Path,
-        device: str,
+        device: Device,
         compute_type: str,
         threads: int,
         beam_size: int,
         batch_size: int,
+        hot_words: str = "",
     ) -> None:
         from faster_whisper import WhisperModel  # type: ignore[import-untyped] # ships without types
 
+        check_whisper_device(device, compute_type)
         weights = find_weights(model, cache_dir)
-        self._whisper = WhisperModel(
-            str(weights.folder), device=device, compute_type=compute_type, cpu_threads=threads, num_workers=1
-        )
+        try:
+            self._whisper = WhisperModel(
+                str(weights.folder), device=device, compute_type=compute_type, cpu_threads=threads, num_workers=1
+            )
+        except (RuntimeError, ValueError) as error:
+            raise WeightsError(
+                f"the model in {weights.folder} cannot be loaded on {device} ({type(error).__name__}): take or convert "
+                "it anew; on a GPU, check that its memory is free"
+            ) from None
         self._beam_size = beam_size
+        self._hot_words = hot_words.strip()
         self._batch_size = batch_size
         self._identity = EngineIdentity(
             name="faster-whisper",
@@ -94,8 +105,9 @@ class FasterWhisperEngine:
                 "batch_size": batch_size,
                 "beam_size": beam_size,
                 "compute_type": compute_type,
-                "device": device,
+                "device": self._whisper.model.device,
                 "recipe": _RECIPE,
+                **({"hot_words": self._hot_words} if self._hot_words else {}),
             },
         )
 
@@ -187,7 +199,7 @@ class FasterWhisperEngine:
 
         whisper = self._whisper
         tokenizer = Tokenizer(whisper.hf_tokenizer, whisper.model.is_multilingual, task="transcribe", language=language)
-        prompt = whisper.get_prompt(tokenizer, [], without_timestamps=True)
+        prompt = whisper.get_prompt(tokenizer, [], without_timestamps=True, hotwords=self._hot_words or None)
         longest_s = max(window.duration_ms for window in windows) / 1000
         generated = whisper.model.generate(
             encoded,

@@ -11,6 +11,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from processors.engines.device import Device, check_sherpa_device
 from processors.engines.onnx_metadata import read_metadata
 from processors.engines.weights import WeightsError, digest_of
 from processors.packing import alone
@@ -71,18 +72,21 @@ class ModelFolder:
 class SherpaOnnxEngine:
     """A model that hears any length at once. Loads it when built; one thread at a time.
 
-    `model` is a folder as the sherpa-onnx project publishes them. Raises `WeightsError` with what to do.
+    `model` is a folder as the sherpa-onnx project publishes them. Raises `WeightsError` and `DeviceError` with what
+    to do.
     """
 
-    def __init__(self, *, model: str, device: str, threads: int, batch_size: int) -> None:
-        found = find_model(Path(model).expanduser(), prefer_int8=device != "cuda")
-        self._recognizer = _load(found, "cuda" if device == "cuda" else "cpu", threads)
+    def __init__(self, *, model: Path, device: Device, threads: int, batch_size: int) -> None:
+        library = sherpa_library()
+        check_sherpa_device(device)
+        found = find_model(model, prefer_int8=device != "cuda")
+        self._recognizer = _load(library.OfflineRecognizer, found, device, threads)
         self._batch_size = batch_size
         self._identity = EngineIdentity(
             name="sherpa-onnx",
             version=version("sherpa-onnx"),
             model=found.name,
-            settings={"device": device, "kind": found.kind, "recipe": _RECIPE},
+            settings={"batch_size": batch_size, "device": device, "kind": found.kind, "recipe": _RECIPE},
         )
 
     @property
@@ -119,13 +123,14 @@ class SherpaOnnxEngine:
 def find_model(folder: Path, *, prefer_int8: bool) -> ModelFolder:
     """The model in a folder: its kind, by what its ONNX files say of themselves, and its files.
 
-    Of two precisions the 8-bit one is taken when it is preferred. Raises `WeightsError`: a model of a kind that is
-    not known must not reach sherpa-onnx, which would end the process.
+    Of two precisions the 8-bit one is taken when it is preferred. Raises `WeightsError`: what sherpa-onnx does not
+    understand must not reach it, because it would end the process.
     """
     if not folder.is_dir():
-        raise WeightsError(f"speech_engine sherpa-onnx needs the folder of a model: {folder} does not exist")
+        raise WeightsError(f"sherpa_model names the folder {folder}, which does not exist")
     if not (folder / "tokens.txt").is_file():
         raise WeightsError(f"the folder {folder} lacks tokens.txt: take the whole folder of a model from {_FILES}")
+    _check_tokens(folder / "tokens.txt")
     parts = {part: _precision(folder, part, prefer_int8) for part in ("encoder", "decoder", "joiner")}
     transducer = {part: file for part, file in parts.items() if file is not None}
     if "joiner" in transducer or "encoder" in transducer:
@@ -143,6 +148,16 @@ def find_model(folder: Path, *, prefer_int8: bool) -> ModelFolder:
     if kind is None:
         raise _unknown(single, told)
     return ModelFolder(folder, kind, {"model": single})
+
+
+def _check_tokens(file: Path) -> None:
+    """Raise `WeightsError` unless every line is a token with its number."""
+    try:
+        lines = file.read_text(encoding="utf-8").rstrip("\n").split("\n")
+    except UnicodeDecodeError:
+        lines = [""]
+    if not all(line.split() and line.split()[-1].isdigit() for line in lines):
+        raise WeightsError(f"{file} is no list of tokens with their numbers (a pointer of Git LFS?): take it anew")
 
 
 def _transducer(folder: Path, files: dict[str, Path]) -> ModelFolder:
@@ -183,11 +198,15 @@ def _unknown(file: Path, told: dict[str, str]) -> WeightsError:
     )
 
 
-def _load(found: ModelFolder, provider: str, threads: int) -> Any:
+def sherpa_library() -> Any:
+    """The module `sherpa_onnx`. Raises `WeightsError` where it is not installed."""
     try:
-        recognizer = import_module("sherpa_onnx").OfflineRecognizer
+        return import_module("sherpa_onnx")
     except ModuleNotFoundError:
-        raise WeightsError("sherpa-onnx is not installed: run `pip install 'sherpa-onnx>=2.0.1,<3'`") from None
+        raise WeightsError("sherpa-onnx is not installed: run `pip install 'callstream[sherpa-onnx]'`") from None
+
+
+def _load(recognizer: Any, found: ModelFolder, provider: Device, threads: int) -> Any:
     how: dict[str, Any] = {"tokens": str(found.tokens), "num_threads": threads, "provider": provider}
     files = {part: str(file) for part, file in found.files.items()}
     try:
@@ -200,7 +219,8 @@ def _load(found: ModelFolder, provider: str, threads: int) -> Any:
         return recognizer.from_transducer(**files, **how)
     except (RuntimeError, ValueError) as error:
         raise WeightsError(
-            f"sherpa-onnx cannot load the model in {found.folder} ({type(error).__name__}): take the folder anew"
+            f"sherpa-onnx cannot load the model in {found.folder} on {provider} ({type(error).__name__}): take the "
+            "folder anew; on a GPU, check CUDA, cuDNN and free memory"
         ) from None
 
 

@@ -5,6 +5,7 @@ import shutil
 import tempfile
 from collections.abc import Iterable
 from dataclasses import dataclass
+from fnmatch import fnmatch
 from hashlib import sha256
 from importlib import resources
 from importlib.resources.abc import Traversable
@@ -24,7 +25,7 @@ _MODEL_FILE = "model.bin"
 _BLOCK_BYTES = 1 << 20
 
 _HUB_ANSWER_S = 10
-_ANY_MODEL = "Systran/faster-whisper-base"
+_HUB_FILES = ("config.json", "preprocessor_config.json", "model.bin", "tokenizer.json", "vocabulary.*")
 
 
 class WeightsError(OperatorError):
@@ -71,26 +72,20 @@ def _check_complete(folder: Path) -> None:
 
 
 def _of_hub(model: str) -> Weights:
-    from faster_whisper.utils import (  # type: ignore[import-untyped] # ships without types
-        available_models,
-        download_model,
-    )
+    from faster_whisper.utils import _MODELS  # type: ignore[import-untyped] # ships without types
 
-    if "/" not in model and model not in available_models():
+    repository = model if "/" in model else _MODELS.get(model)
+    if repository is None:
         raise WeightsError(
             f"whisper_model {model!r} is neither a folder nor `{PACKAGED}` nor a model id such as "
             "Systran/faster-whisper-large-v3 or large-v3-turbo"
         )
-    for only_local in (True, False):
+    for find in (_cached, _fetched):
         try:
-            if not only_local:
-                _ask_hub(model)
-            folder = Path(download_model(model, local_files_only=only_local))
-        except (OSError, ValueError, RuntimeError) as error:
+            folder = find(repository)
+        except Exception as error:  # of the HTTP client beneath, which differs between versions of the hub's client
             failure = type(error).__name__
             continue
-        if only_local and not (folder / _MODEL_FILE).is_file():
-            continue  # a download that was broken off
         _check_complete(folder)
         return Weights(folder, f"{model}@{folder.name[:12]}")
     raise WeightsError(
@@ -99,14 +94,30 @@ def _of_hub(model: str) -> Weights:
     )
 
 
-def _ask_hub(model: str) -> None:
-    """Raise `OSError` unless the hub answers in time: the download itself would wait for an answer without end."""
-    from huggingface_hub import HfApi
+def _cached(repository: str) -> Path:
+    from faster_whisper.utils import download_model
 
-    try:
-        HfApi().model_info(model if "/" in model else _ANY_MODEL, timeout=_HUB_ANSWER_S)
-    except Exception as error:  # of the HTTP client beneath, which differs between versions of the hub's client
-        raise ConnectionError(type(error).__name__) from None
+    folder = Path(download_model(repository, local_files_only=True))
+    if not (folder / _MODEL_FILE).is_file():
+        raise FileNotFoundError  # a download that was broken off
+    return folder
+
+
+def _fetched(repository: str) -> Path:
+    """File by file, each asked for with a time limit: where the hub's client fetches a whole repository it waits for
+    an answer without end, and where it fetches a file of which it got no answer it tries for minutes.
+    """
+    from huggingface_hub import HfApi, hf_hub_download, hf_hub_url
+
+    hub = HfApi()
+    told = hub.model_info(repository, timeout=_HUB_ANSWER_S).siblings or ()
+    wanted = [file.rfilename for file in told if any(fnmatch(file.rfilename, name) for name in _HUB_FILES)]
+    if not wanted:
+        raise FileNotFoundError
+    for name in wanted:
+        hub.get_hf_file_metadata(url=hf_hub_url(repository, name), timeout=_HUB_ANSWER_S)
+        file = Path(hf_hub_download(repository, name))
+    return file.parent
 
 
 def _packaged(models: Path) -> Weights:

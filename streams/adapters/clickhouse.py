@@ -138,17 +138,19 @@ class ClickHouseAddress:
         return f"ClickHouse at {self.host}:{self.port}"
 
 
-def connect(url: str) -> Client:
+def connect(url: str, *, timeout_s: int | None = None) -> Client:
     """A client whose queries run in the database of the URL; times come back aware, in UTC.
 
+    `timeout_s` bounds each wait for a connection or an answer where the usual limits are too long; the client knows
+    whole seconds only.
     Raises `RetryableError` when ClickHouse does not answer, `ClickHouseAccessError` when it refuses the user,
     `ClickHouseSchemaError` when the database does not exist and `ClickHouseUrlError`.
     """
     address = ClickHouseAddress.parse(url)
-    return _open(address, address.database)
+    return _open(address, address.database, timeout_s)
 
 
-def _open(address: ClickHouseAddress, database: str | None) -> Client:
+def _open(address: ClickHouseAddress, database: str | None, timeout_s: int | None = None) -> Client:
     # The driver logs every error that it raises, with a traceback that can quote the value at fault.
     logging.getLogger("clickhouse_connect").setLevel(logging.CRITICAL)
     with _errors(f"connecting to {address.host}:{address.port}"):
@@ -159,8 +161,8 @@ def _open(address: ClickHouseAddress, database: str | None) -> Client:
             username=address.user,
             password=address.password,
             database=database or "default",
-            connect_timeout=CONNECT_TIMEOUT_S,
-            send_receive_timeout=REQUEST_TIMEOUT_S,
+            connect_timeout=CONNECT_TIMEOUT_S if timeout_s is None else timeout_s,
+            send_receive_timeout=REQUEST_TIMEOUT_S if timeout_s is None else timeout_s,
             client_name="callstream",
             autogenerate_session_id=False,  # a session would allow one query at a time
             tz_mode="aware",
@@ -357,13 +359,14 @@ class DeadLetterCount:
 
 def outcome_counts(client: Client) -> dict[str, int]:
     """Call events by outcome, `pending` included."""
-    rows = _rows(client, "outcome counts", "SELECT outcome, count() FROM outcomes GROUP BY outcome ORDER BY outcome")
+    query = "SELECT outcome, count() FROM outcomes GROUP BY outcome ORDER BY outcome"
+    rows = read_rows(client, "outcome counts", query)
     return {str(row[0]): int(row[1]) for row in rows}
 
 
 def unaccounted(client: Client, *, older_than_s: float, now: datetime) -> Unaccounted:
     """Call events that wait for their outcome for longer than `older_than_s`."""
-    rows = _rows(
+    rows = read_rows(
         client,
         "unaccounted calls",
         "SELECT count(), minOrNull(since) FROM unaccounted WHERE since < fromUnixTimestamp64Milli({before:Int64})",
@@ -375,7 +378,7 @@ def unaccounted(client: Client, *, older_than_s: float, now: datetime) -> Unacco
 
 def dead_letter_counts(client: Client) -> list[DeadLetterCount]:
     """Dead letters by step and kind of error, the most frequent first."""
-    rows = _rows(
+    rows = read_rows(
         client,
         "dead letter counts",
         "SELECT step, exception_class, count() AS letters FROM dead_letters "
@@ -386,7 +389,7 @@ def dead_letter_counts(client: Client) -> list[DeadLetterCount]:
 
 def calls_per_minute(client: Client, *, now: datetime, minutes: int) -> float:
     """Calls that reached their outcome in the last `minutes`, per minute."""
-    rows = _rows(
+    rows = read_rows(
         client,
         "calls per minute",
         "SELECT count() FROM outcomes WHERE outcome != 'pending' AND since > fromUnixTimestamp64Milli({after:Int64}) "
@@ -397,7 +400,8 @@ def calls_per_minute(client: Client, *, now: datetime, minutes: int) -> float:
     return float(rows[0][0]) / minutes
 
 
-def _rows(client: Client, operation: str, query: str, **parameters: object) -> Sequence[Sequence[Any]]:
+def read_rows(client: Client, operation: str, query: str, **parameters: object) -> Sequence[Sequence[Any]]:
+    """The rows of a query; its errors name the operation. Raises as `connect` does."""
     with _errors(operation):
         return client.query(query, parameters=parameters).result_rows
 
@@ -413,7 +417,7 @@ class StoredRisks:
         if not calls:
             return {}
         ended = [call.call.ended_at for call in calls]
-        found = _rows(
+        found = read_rows(
             self.client,
             "the stored judgements",
             "SELECT tenant_id, call_id, risk_level FROM calls WHERE tenant_id IN {tenants:Array(String)} "

@@ -32,7 +32,7 @@ pytestmark = [pytest.mark.embedded, pytest.mark.model]
 TENANT = "acme"
 RATE_HZ = 8_000
 ENDED_AT = datetime(2026, 3, 3, 6, 3, 10, tzinfo=UTC)
-WORKERS = ("listen-0", "judge", "store")
+WORKERS = ("listen-0", "judge", "store", "watch")
 Row = dict[str, Any]
 
 
@@ -303,9 +303,12 @@ class Flow:
     def roles(self, call_id: str) -> set[str]:
         return {row["role"] for row in self.of("segments", call_id)}
 
+    def words_found(self, call_id: str) -> list[Row]:
+        return [row for row in self.of("findings", call_id) if row["detector"] == "sensitive_words"]
+
     def has_promise(self, call_id: str) -> bool:
         """Whether the agent was caught. One codec or another costs the recogniser the last syllable of 亏损."""
-        return any(row["attributes"]["word"].startswith("绝对不会亏") for row in self.of("findings", call_id))
+        return any(row["attributes"]["word"].startswith("绝对不会亏") for row in self.words_found(call_id))
 
     def dead_letter_at(self, place: Place) -> Row:
         (letter,) = (
@@ -318,7 +321,9 @@ class Flow:
 
 @pytest.fixture(scope="module")
 def flow(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Flow]:
-    with running_stack("tansu", tmp_path_factory.mktemp("stack"), {"whisper_beam_size": 1}) as stack:
+    # The recordings are a sentence long, which is to be no anomaly here.
+    settings = {"whisper_beam_size": 1, "duration_fallback_min_s": 1}
+    with running_stack("tansu", tmp_path_factory.mktemp("stack"), settings) as stack:
         flow = Flow(stack)
         flow.send_everything()
         wait_until(
@@ -392,18 +397,20 @@ class TestHeard:
     @pytest.mark.parametrize("call_id", SPEAKER_UNKNOWN)
     def test_where_nobody_knows_who_speaks_nothing_is_laid_at_the_agents_door(self, flow: Flow, call_id: str) -> None:
         assert flow.roles(call_id) == {"unknown"}
-        assert flow.of("findings", call_id) == []
-        assert flow.skipped(call_id) == {"sensitive_words": "speaker_unknown"}
+        assert flow.words_found(call_id) == []
+        assert flow.skipped(call_id)["sensitive_words"] == "speaker_unknown"
+        assert flow.skipped(call_id)["agent_interruptions"] == "speaker_unknown"
         assert flow.call(call_id)["measures"]["sensitive_words"] is None
 
     def test_swapped_roles_make_the_promise_the_customers(self, flow: Flow) -> None:
         assert flow.roles("swapped-roles") == {"customer"}
-        assert flow.of("findings", "swapped-roles") == []
+        assert flow.words_found("swapped-roles") == []
         assert flow.call("swapped-roles")["measures"]["sensitive_words"] == 0
 
     def test_silence_is_measured_as_what_it_is(self, flow: Flow) -> None:
         assert flow.call("silence")["duration_ms"] == 10_000
-        assert flow.skipped("silence") == {"sensitive_words": "no_speech"}
+        assert flow.skipped("silence")["sensitive_words"] == "no_speech"
+        assert flow.skipped("silence")["non_talk_ms"] == "no_speech"
 
 
 class TestDeadLetters:

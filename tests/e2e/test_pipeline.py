@@ -50,11 +50,13 @@ class Pipeline:
     def rows(self, sql: str) -> list[Row]:
         return rows(self.stack, sql)
 
+    def found_by(self, detector: str) -> list[Row]:
+        return [finding for finding in self.findings if finding["detector"] == detector]
+
     def words_found(self) -> dict[str, list[str]]:
-        """Call id → sensitive words as the lexicon has them, in the order in which they were said."""
+        """Call id → sensitive words as the rule has them, in the order in which they were said."""
         found: dict[str, list[str]] = defaultdict(list)
-        for finding in self.findings:
-            assert finding["detector"] == "sensitive_words"
+        for finding in self.found_by("sensitive_words"):
             found[finding["call_id"]].append(finding["attributes"]["word"])
         return dict(found)
 
@@ -160,8 +162,8 @@ class TestFindings:
         assert promises[1:] == ["绝对不会亏损", "内部有名额"]
 
     def test_a_finding_quotes_what_was_said_and_tells_where(self, pipeline: Pipeline) -> None:
-        assert pipeline.findings
-        for finding in pipeline.findings:
+        assert pipeline.found_by("sensitive_words")
+        for finding in pipeline.found_by("sensitive_words"):
             attributes = finding["attributes"]
             segment = pipeline.segments[finding["call_id"]][int(attributes["segment_id"])]
             hit = segment["text"][int(attributes["match_start"]) : int(attributes["match_end"])]
@@ -177,7 +179,7 @@ class TestFindings:
     def test_a_finding_lies_in_the_turn_in_which_the_words_were_said(self, pipeline: Pipeline) -> None:
         turns = example_calls()[VIOLATION].turns
         for word in ("绝对不会亏损", "内部有名额"):
-            (finding,) = (row for row in pipeline.findings if row["attributes"]["word"] == word)
+            (finding,) = (row for row in pipeline.found_by("sensitive_words") if row["attributes"]["word"] == word)
             (turn,) = (turn for turn in turns if word in turn.text)
             assert turn.start_ms <= finding["start_ms"] < finding["end_ms"] <= turn.end_ms + 500
 
@@ -193,16 +195,36 @@ class TestFindings:
         [
             pytest.param(MONO, {"sensitive_words": "speaker_unknown"}, id="one channel: nobody knows who speaks"),
             pytest.param(
-                MISDIAL, {"sensitive_words": "too_short", "duration_in_band": "too_short"}, id="nothing was heard"
+                MISDIAL,
+                {"sensitive_words": "too_short", "duration_in_band": "too_short", "duration_anomaly": "too_short"},
+                id="nothing was heard",
             ),
-            pytest.param(VIOLATION, {}, id="all that there is to measure"),
+            pytest.param(
+                VIOLATION,
+                {
+                    "duration_deviation": "no_baseline",
+                    "repeated_contact": "outbound_call",
+                    "contacts_before_7d": "outbound_call",
+                },
+                id="all that there is to measure in the one call of its kind",
+            ),
         ],
     )
     def test_what_was_not_measured_has_a_reason(
         self, pipeline: Pipeline, call_id: str, skipped: dict[str, str]
     ) -> None:
         call = pipeline.calls[call_id]
-        assert dict(zip(call["skipped_measures"], call["skipped_reasons"], strict=True)) == skipped
+        assert skipped.items() <= dict(zip(call["skipped_measures"], call["skipped_reasons"], strict=True)).items()
+
+    def test_what_is_null_has_a_reason_and_nothing_else_has(self, pipeline: Pipeline) -> None:
+        for call in pipeline.calls.values():
+            assert {name for name, value in call["measures"].items() if value is None} == set(call["skipped_measures"])
+
+    @pytest.mark.parametrize("call_id", [call_id for call_id in CALLS if call_id not in (MISDIAL, MONO)])
+    def test_interruptions_and_silences_are_those_of_the_calls(self, pipeline: Pipeline, call_id: str) -> None:
+        expected = example_calls()[call_id].conversation
+        measures = pipeline.calls[call_id]["measures"]
+        assert {name: measures[name] for name in expected} == expected
 
 
 class TestReading:

@@ -34,7 +34,16 @@ from processors.rows import (
     rows_for_transcript,
     rows_for_unreadable,
 )
-from schemas.call_analysis import CallAnalysis, Risk, SkippedAnalysis, TopicMention
+from schemas.call_analysis import (
+    CallAnalysis,
+    Evidence,
+    Risk,
+    RiskPart,
+    Scorecard,
+    ScoreItem,
+    SkippedAnalysis,
+    TopicMention,
+)
 from schemas.call_ended import Agent, Audio, CallEnded, Customer
 from schemas.dead_letter import DeadLetter
 from schemas.errors import OperatorError, RetryableError
@@ -66,7 +75,7 @@ pytestmark = pytest.mark.embedded
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
 STORAGE = (CALLS, TRANSCRIPTS, OUTCOMES, DEAD_LETTERS)
-VIEWS = ("calls", "findings", "topics", "transcripts", "segments", "outcomes", "unaccounted", "dead_letters")
+VIEWS = ("calls", "findings", "scores", "topics", "transcripts", "segments", "outcomes", "unaccounted", "dead_letters")
 T0 = datetime(2026, 3, 31, 22, 0, tzinfo=UTC)
 """Close to the end of a month: the calls of the tests lie in two partitions."""
 
@@ -207,6 +216,7 @@ def test_a_view_says_the_same_of_a_column_as_the_table_below_it(store: Store) ->
     below = {
         "calls": (CALLS, ""),
         "findings": (CALLS, "findings."),
+        "scores": (CALLS, "score_items."),
         "topics": (CALLS, "topics."),
         "transcripts": (TRANSCRIPTS, ""),
         "segments": (TRANSCRIPTS, "segments."),
@@ -331,6 +341,37 @@ def a_transcript(event: CallEnded, *, segments: int, after_s: float = 60) -> Tra
     )
 
 
+def a_scorecard(event: CallEnded, *, version: int, findings: int) -> Scorecard:
+    """One item that was measured and one that was not, in one group."""
+    return Scorecard(
+        form_id="general",
+        form_version=version,
+        score=50,
+        groups={"compliance": 50, "communication": None, "resolution": None, "experience": None},
+        items=(
+            ScoreItem(
+                item_id="no_promise",
+                name="无违规承诺",
+                group="compliance",
+                points=5,
+                max_points=10,
+                evidence=(
+                    Evidence(measure="sensitive_words", value=findings),
+                    *(Evidence(finding_id=f"{event.call_id}/{version}/{number}") for number in range(findings)),
+                ),
+            ),
+            ScoreItem(
+                item_id="recording_notice",
+                name="告知录音",
+                group="compliance",
+                points=None,
+                max_points=20,
+                reason="no_speech",
+            ),
+        ),
+    )
+
+
 def an_analysis(event: CallEnded, *, version: int, findings: int, after_s: float = 90) -> CallAnalysis:
     return CallAnalysis(
         tenant_id=event.tenant_id,
@@ -362,7 +403,17 @@ def an_analysis(event: CallEnded, *, version: int, findings: int, after_s: float
             for number in range(findings)
         ),
         topics=(TopicMention(topic_id="refund", name="退款", role="customer", quote="我要退款", confidence=0.5),),
-        risk=Risk(level="low", score=version),
+        scorecard=a_scorecard(event, version=version, findings=findings),
+        risk=Risk(
+            level="low",
+            score=version,
+            reasons=("坐席敏感词：违规承诺 1 处",),
+            parts=(RiskPart(part="sensitive_word", points=version, reason="坐席敏感词：违规承诺 1 处"),),
+            unmeasured=("interruption",),
+            rules_version=1,
+        ),
+        retention_class="general",
+        retention_days=180 + version,
         transcribed_at=event.ended_at,
         analyzed_at=event.ended_at + timedelta(seconds=after_s),
     )
@@ -421,6 +472,29 @@ def test_times_are_kept_to_the_millisecond_and_come_back_in_utc(store: Store) ->
     assert ended_at == event.ended_at
     assert ended_at.tzinfo is not None
     assert text == "2026-03-31 22:07:00.007"
+
+
+def test_an_item_of_the_scorecard_is_one_row_with_its_evidence(store: Store) -> None:
+    store.sink.write(rows_for_analysis(an_analysis(an_event(1), version=1, findings=2)))
+    measured, unmeasured = sorted(store.all("scores"), key=lambda row: str(row["item_id"]))
+    assert (measured["points"], measured["max_points"], measured["reason"]) == (5, 10, None)
+    assert measured["evidence_measures"] == {"sensitive_words": 2}
+    assert measured["evidence_finding_ids"] == ["call-1/1/0", "call-1/1/1"]
+    assert (unmeasured["points"], unmeasured["reason"]) == (None, "no_speech")
+    assert [tuple(row) for row in store.rows("SELECT sum(points), sum(max_points) FROM scores")] == [(5, 30)]
+    found = store.rows(
+        "SELECT count() FROM findings WHERE finding_id IN (SELECT arrayJoin(evidence_finding_ids) FROM scores)"
+    )
+    assert [tuple(row) for row in found] == [(2,)]
+
+
+def test_the_parts_of_the_risk_add_up_in_a_query(store: Store) -> None:
+    store.sink.write(rows_for_analysis(an_analysis(an_event(1), version=3, findings=1)))
+    (row,) = store.rows(
+        "SELECT arraySum(mapValues(risk_parts)) = risk_score, risk_parts['sensitive_word'], risk_unmeasured, "
+        "score_groups['communication'], score, retention_class, retention_days FROM calls"
+    )
+    assert tuple(row) == (True, 3, ["interruption"], None, 50, "general", 183)
 
 
 def test_a_segment_is_one_row_with_its_words(store: Store) -> None:

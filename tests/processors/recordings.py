@@ -3,6 +3,7 @@
 import io
 import json
 import struct
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cache
@@ -42,6 +43,20 @@ class ExampleCall:
     duration_ms: int
     is_mono: bool
     turns: tuple[Turn, ...]
+    expect: Mapping[str, object]
+
+    @property
+    def conversation(self) -> dict[str, object]:
+        """What measures of interruptions and silences must be, of a call with a channel for each side.
+
+        What the truth does not mention is not there, and 0.
+        """
+        expected_as = {
+            **{name: name for name in ("agent_interruptions", "customer_interruptions")},
+            **{name: name for name in ("excused_silences", "unexcused_silences")},
+            "customer_back_channels": "backchannels",
+        }
+        return {measure: self.expect.get(name, 0) for measure, name in expected_as.items()}
 
     @property
     def data(self) -> bytes:
@@ -70,6 +85,7 @@ def example_calls() -> dict[str, ExampleCall]:
             facts["duration_ms"],
             facts["mono"],
             tuple(Turn(t["channel"], t["start_ms"], t["end_ms"], t["text"]) for t in facts["turns"]),
+            facts["expect"],
         )
         for call_id, facts in truth.items()
     }

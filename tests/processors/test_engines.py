@@ -1,6 +1,7 @@
 """The contract of a speech engine, and what the real one understands."""
 
 from itertools import pairwise
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -211,3 +212,20 @@ class TestWhisperBase:
         assert (identity.name, identity.model) == ("faster-whisper", "whisper-base@d01c3014881c")
         assert identity.settings["beam_size"] == 5
         assert identity.settings["compute_type"] == "int8"
+
+    def test_hot_words_reach_the_recogniser(self, whisper: FasterWhisperEngine, whisper_cache: Path) -> None:
+        told = FasterWhisperEngine(
+            model="packaged",
+            cache_dir=whisper_cache,
+            device="cpu",
+            compute_type="int8",
+            threads=1,
+            beam_size=5,
+            batch_size=8,
+            hot_words="保本保息",
+        )
+        (_, _, promise) = clips_of("s02_finance_violation", 3)
+
+        texts = [engine.recognize([promise], language_hint="zh").speech[0].text for engine in (whisper, told)]
+
+        assert ["保本保息" in text for text in texts] == [False, True]

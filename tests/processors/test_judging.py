@@ -44,6 +44,11 @@ def judged(transcript: Transcript, *detectors: Detector) -> CallAnalysis:
     return Judge(JudgeSettings(), detectors).judge(transcript, NOW)
 
 
+def unmeasured(analysis: CallAnalysis) -> set[str]:
+    """The measures that are null."""
+    return {name for name, value in analysis.measures.items() if value is None}
+
+
 def test_a_call_that_was_heard_is_analyzed() -> None:
     transcript = said(("customer", "你好"), ("agent", "这款保本保息"), industry="finance")
     analysis = JUDGE.judge(transcript, NOW)
@@ -59,25 +64,28 @@ def test_a_call_that_was_heard_is_analyzed() -> None:
 def test_a_call_in_which_nothing_was_said_is_analyzed_and_says_so() -> None:
     analysis = JUDGE.judge(heard([], duration_ms=20_000), NOW)
     assert (analysis.outcome, analysis.outcome_reason) == ("analyzed", "no_speech")
-    measures = analysis.measures
-    assert (measures["duration_ms"], measures["duration_in_band"], measures["sensitive_words"]) == (20_000, False, None)
+    assert (analysis.measures["duration_ms"], analysis.measures["duration_in_band"]) == (20_000, False)
+    assert analysis.measures["sensitive_words"] is None
     assert SkippedAnalysis(measure="sensitive_words", reason="no_speech") in analysis.skipped_analysis
+    assert {skipped.measure for skipped in analysis.skipped_analysis} == unmeasured(analysis)
 
 
 @pytest.mark.parametrize("outcome", ["too_short", "bad_audio", "unsupported", "refused", "purged"])
 def test_the_outcome_of_a_call_that_was_not_heard_is_passed_on_with_its_length(outcome: Outcome) -> None:
     analysis = JUDGE.judge(not_heard(outcome, duration_ms=2_942), NOW)
     assert (analysis.outcome, analysis.outcome_reason) == (outcome, "because")
-    measured = {name: value for name, value in analysis.measures.items() if value is not None}
-    assert measured == {"duration_ms": 2_942}
-    assert {skipped.reason for skipped in analysis.skipped_analysis} == {outcome}
-    assert {skipped.measure for skipped in analysis.skipped_analysis} == set(analysis.measures) - {"duration_ms"}
+    assert {name: value for name, value in analysis.measures.items() if value is not None} == {"duration_ms": 2_942}
+    assert {"duration_in_band", "sensitive_words"} < unmeasured(analysis)
+    assert {(skipped.measure, skipped.reason) for skipped in analysis.skipped_analysis} == {
+        (measure, outcome) for measure in unmeasured(analysis)
+    }
 
 
 def test_without_audio_every_measure_is_skipped_with_the_outcome() -> None:
     analysis = JUDGE.judge(not_heard("no_audio", duration_ms=None), NOW)
     assert set(analysis.measures.values()) == {None}
-    assert {skipped.reason for skipped in analysis.skipped_analysis} == {"no_audio"}
+    # Whether a customer called before is not asked of the recording.
+    assert {skipped.reason for skipped in analysis.skipped_analysis} == {"no_audio", "customer_unknown"}
     assert {skipped.measure for skipped in analysis.skipped_analysis} == set(analysis.measures)
 
 
@@ -143,8 +151,8 @@ def test_a_band_that_ends_before_it_starts_is_refused() -> None:
 
 def test_the_packs_that_were_used_are_named() -> None:
     in_finance = JUDGE.judge(said(("agent", "您好"), industry="finance"), NOW).lexicon_version
-    assert in_finance.startswith("finance@1,general@1#")
-    assert JUDGE.judge(said(("agent", "您好"), industry="logistics"), NOW).lexicon_version.startswith("general@1#")
+    assert in_finance.startswith("finance@2,general@2#")
+    assert JUDGE.judge(said(("agent", "您好"), industry="logistics"), NOW).lexicon_version.startswith("general@2#")
     assert JUDGE.judge(heard([], language="en"), NOW).lexicon_version == "none"
 
 

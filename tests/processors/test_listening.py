@@ -28,6 +28,7 @@ from tests.processors.recordings import (
     wav_header,
 )
 from tests.processors.scripted_engine import ScriptedEngine
+from tests.processors.scripted_separation import ScriptedSeparation
 
 AGENT_FIRST: tuple[Role, ...] = ("agent", "customer")
 MEMORY_LIMIT_MB = 1_200
@@ -201,6 +202,92 @@ def test_the_speakers_of_a_mono_recording_are_those_that_the_event_names() -> No
     assert transcript.sound is not None
     assert transcript.sound.overlaps is None, "one channel cannot tell who spoke over whom"
     assert transcript.sound.channels[0].role == "unknown"
+
+
+MONO = example_calls()["s09_mono_logistics"]
+VOICES = [(0 if turn.channel == "agent" else 1, turn.start_ms, turn.end_ms) for turn in MONO.turns]
+
+
+def said(clip: SpeechClip) -> str:
+    """What was said in a clip of the mono call."""
+    return max(MONO.turns, key=lambda turn: min(turn.end_ms, clip.end_ms) - max(turn.start_ms, clip.start_ms)).text
+
+
+@pytest.mark.parametrize("swapped", [False, True], ids=["agent_is_0", "agent_is_1"])
+def test_voices_that_are_told_apart_get_their_roles_by_what_they_say(swapped: bool) -> None:
+    separation = ScriptedSeparation([(1 - voice if swapped else voice, start, end) for voice, start, end in VOICES])
+
+    transcript = heard(MONO.data, ScriptedEngine(said), None, replace(settings(), separation=separation))
+
+    assert [(segment.channel, segment.role) for segment in transcript.segments] == [
+        (0, turn.channel) for turn in MONO.turns
+    ]
+    assert transcript.roles_inferred
+    assert set(transcript.speech) == {"agent", "customer"}
+    assert transcript.engine.settings["speakers"] == "scripted 1"
+    assert transcript.sound is not None
+    assert transcript.sound.overlaps is None, "one channel cannot tell who spoke over whom"
+    assert transcript.sound.channels[0].role == "unknown"
+
+
+def test_voices_that_say_nothing_of_their_roles_stay_unknown_whoever_speaks_first() -> None:
+    how = replace(settings(), separation=ScriptedSeparation(VOICES))
+
+    transcript = heard(MONO.data, ScriptedEngine(lambda _: "嗯"), None, how)
+
+    assert {segment.role for segment in transcript.segments} == {"unknown"}
+    assert not transcript.roles_inferred
+
+
+def test_what_no_voice_says_stays_unknown_beside_the_roles_of_the_two() -> None:
+    how = replace(settings(), separation=ScriptedSeparation(VOICES[:-1]))
+
+    transcript = heard(MONO.data, ScriptedEngine(said), None, how)
+
+    roles: list[str] = [turn.channel for turn in MONO.turns[:-1]]
+    assert [segment.role for segment in transcript.segments] == [*roles, "unknown"]
+    assert transcript.roles_inferred
+    assert set(transcript.speech) == {"agent", "customer", "unknown"}
+
+
+@pytest.mark.parametrize(
+    ("data", "roles", "told"),
+    [
+        pytest.param(MONO.data, None, True, id="the_event_names_who_speaks_when"),
+        pytest.param(example_calls()["s02_finance_violation"].data, AGENT_FIRST, False, id="two_channels"),
+        pytest.param(wav([np.zeros(80_000, dtype=np.int16)], 8_000), None, False, id="nobody_speaks"),
+    ],
+)
+def test_voices_are_not_told_apart_where_there_is_no_need(
+    data: bytes, roles: tuple[Role, ...] | None, told: bool
+) -> None:
+    separation = ScriptedSeparation(VOICES)
+    event = call_with(data, roles)
+    if told:
+        segments = (SpeakerSegment(role="agent", start_ms=0, end_ms=60_000),)
+        event = event.model_copy(update={"audio": event.audio.model_copy(update={"speaker_segments": segments})})
+
+    listen(event, data, ScriptedEngine(), replace(settings(), separation=separation), SOME_TIME, Ticks())
+
+    assert separation.asked == 0
+
+
+def test_the_same_sound_on_both_channels_is_told_apart_like_mono() -> None:
+    (pcm,) = example_pcm(MONO.call_id)
+    how = replace(settings(), separation=ScriptedSeparation(VOICES))
+
+    transcript = heard(wav([pcm, pcm], 8_000), ScriptedEngine(said), AGENT_FIRST, how)
+
+    assert [segment.role for segment in transcript.segments] == [turn.channel for turn in MONO.turns]
+
+
+def test_the_pace_of_a_channel_with_both_speakers_is_nobodys() -> None:
+    mono, stereo = heard(MONO.data, roles=None).sound, heard(example_calls()["s02_finance_violation"].data).sound
+
+    assert mono is not None
+    assert stereo is not None
+    assert [channel.characters_per_minute for channel in mono.channels] == [None]
+    assert all(channel.characters_per_minute for channel in stereo.channels)
 
 
 @pytest.mark.parametrize("roles", [None, ("agent",), AGENT_FIRST], ids=["none", "one", "two"])

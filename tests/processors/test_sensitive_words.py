@@ -88,7 +88,7 @@ def findings(transcript: Transcript) -> list[Finding]:
 
 
 def words_of(transcript: Transcript) -> list[str]:
-    """The words as the lexicon has them."""
+    """The words as the rule has them."""
     return [str(finding.attributes["word"]) for finding in findings(transcript)]
 
 

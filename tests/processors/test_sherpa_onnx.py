@@ -1,12 +1,13 @@
 """sherpa-onnx: which model lies in a folder, what is said when it cannot be used, and words from tokens.
 
-Models of this kind come in no registry package. What needs no weights is tested here; a tiny SenseVoice, made by the
-test, goes through the real library where `sherpa-onnx` and `onnx` are installed.
+Models of this kind come in no registry package. What needs no weights is tested here; tiny models of each kind, made by
+the test, go through the real library.
 """
 
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
@@ -23,8 +24,12 @@ from processors.engines.sherpa_onnx import (
 from processors.engines.weights import WeightsError
 from processors.packing import LEAD_MS
 from processors.speech import Samples, SpeechClip
+from tests.processors import tiny_recognisers, tiny_sense_voice
 
 SENSE_VOICE = {"model_type": "sense_voice_ctc"}
+TOKENS = "<unk> 0\n▁ok 1\n  2\n您 3\n".encode()
+LFS_POINTER = b"version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 1\n"
+Files = Mapping[str, Mapping[str, str] | bytes | None]
 STREAMING = {"model_type": "zipformer2", "decode_chunk_len": "32"}
 
 
@@ -47,10 +52,10 @@ def onnx_bytes(properties: Mapping[str, str], graph_bytes: int = 100_000) -> byt
     return varint(1 << 3) + varint(300) + field(7, bytes(graph_bytes)) + field(8, b"") + after
 
 
-def model_folder(tmp_path: Path, files: Mapping[str, Mapping[str, str] | None]) -> Path:
-    """A folder with files: an ONNX file with properties, or a text file for None."""
-    for name, properties in files.items():
-        (tmp_path / name).write_bytes(b"version https://git-lfs" if properties is None else onnx_bytes(properties))
+def model_folder(tmp_path: Path, files: Files) -> Path:
+    """A folder with files: an ONNX file with properties, a list of tokens, or for None what Git LFS leaves."""
+    for name, content in files.items():
+        (tmp_path / name).write_bytes(onnx_bytes(content) if isinstance(content, Mapping) else content or LFS_POINTER)
     return tmp_path
 
 
@@ -119,7 +124,7 @@ class TestMetadata:
 def test_the_kind_of_a_model_is_told_by_its_files(
     files: Mapping[str, Mapping[str, str]], prefer_int8: bool, kind: str, chosen: list[str], tmp_path: Path
 ) -> None:
-    folder = model_folder(tmp_path, {"tokens.txt": None, **files})
+    folder = model_folder(tmp_path, {"tokens.txt": TOKENS, **files})
 
     found = find_model(folder, prefer_int8=prefer_int8)
 
@@ -132,43 +137,44 @@ def test_the_kind_of_a_model_is_told_by_its_files(
     ("files", "sentence"),
     [
         pytest.param({"model.onnx": SENSE_VOICE}, "lacks tokens.txt: take the whole folder", id="no_tokens"),
-        pytest.param({"tokens.txt": None}, "holds neither model", id="no_model"),
         pytest.param(
-            {"tokens.txt": None, "encoder.onnx": {"model_type": "zipformer2"}, "decoder.onnx": {}},
+            {"tokens.txt": None, "model.onnx": SENSE_VOICE}, "tokens.txt is no list of tokens", id="tokens_not_fetched"
+        ),
+        pytest.param({"tokens.txt": TOKENS}, "holds neither model", id="no_model"),
+        pytest.param(
+            {"tokens.txt": TOKENS, "encoder.onnx": {"model_type": "zipformer2"}, "decoder.onnx": {}},
             r"lacks joiner\*\.onnx",
             id="part_of_a_transducer",
         ),
-        pytest.param({"tokens.txt": None, "model.onnx": STREAMING}, "is a streaming model", id="streaming_ctc"),
+        pytest.param({"tokens.txt": TOKENS, "model.onnx": STREAMING}, "is a streaming model", id="streaming_ctc"),
         pytest.param(
-            {"tokens.txt": None, "encoder.onnx": STREAMING, "decoder.onnx": {}, "joiner.onnx": {}},
+            {"tokens.txt": TOKENS, "encoder.onnx": STREAMING, "decoder.onnx": {}, "joiner.onnx": {}},
             "is a streaming model",
             id="streaming_transducer",
         ),
         pytest.param(
-            {"tokens.txt": None, "model.onnx": {"model_type": "moonshine"}},
+            {"tokens.txt": TOKENS, "model.onnx": {"model_type": "moonshine"}},
             "its type is 'moonshine'",
             id="another_kind",
         ),
-        pytest.param({"tokens.txt": None, "model.onnx": {}}, "does not say of what type", id="no_type"),
-        pytest.param({"tokens.txt": None, "model.onnx": None}, "pointer of Git LFS", id="not_fetched"),
+        pytest.param({"tokens.txt": TOKENS, "model.onnx": {}}, "does not say of what type", id="no_type"),
+        pytest.param({"tokens.txt": TOKENS, "model.onnx": None}, "pointer of Git LFS", id="not_fetched"),
     ],
 )
-def test_a_folder_that_cannot_be_used_says_what_to_do(
-    files: Mapping[str, Mapping[str, str] | None], sentence: str, tmp_path: Path
-) -> None:
+def test_a_folder_that_cannot_be_used_says_what_to_do(files: Files, sentence: str, tmp_path: Path) -> None:
     with pytest.raises(WeightsError, match=sentence):
         find_model(model_folder(tmp_path, files), prefer_int8=True)
 
 
 def test_a_folder_that_is_not_there_is_named(tmp_path: Path) -> None:
-    with pytest.raises(WeightsError, match=r"needs the folder of a model: .*nowhere does not exist"):
+    with pytest.raises(WeightsError, match=r"sherpa_model names the folder .*nowhere, which does not exist"):
         find_model(tmp_path / "nowhere", prefer_int8=True)
 
 
 def test_a_model_is_named_by_its_folder_and_its_content(tmp_path: Path) -> None:
     names = []
     for properties in (SENSE_VOICE, SENSE_VOICE | {"version": "2"}):
-        folder = model_folder(tmp_path, {"tokens.txt": None, "model.onnx": properties})
+        folder = model_folder(tmp_path, {"tokens.txt": TOKENS, "model.onnx": properties})
         names.append(find_model(folder, prefer_int8=True).name)
 
     assert len(set(names)) == 2
@@ -177,10 +183,17 @@ def test_a_model_is_named_by_its_folder_and_its_content(tmp_path: Path) -> None:
 
 def test_without_the_package_the_error_names_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "sherpa_onnx", None)
-    folder = model_folder(tmp_path, {"tokens.txt": None, "model.onnx": SENSE_VOICE})
+    folder = model_folder(tmp_path, {"tokens.txt": TOKENS, "model.onnx": SENSE_VOICE})
 
-    with pytest.raises(WeightsError, match=r"pip install 'sherpa-onnx>=2\.0\.1,<3'"):
-        SherpaOnnxEngine(model=str(folder), device="cpu", threads=1, batch_size=8)
+    with pytest.raises(WeightsError, match=r"pip install 'callstream\[sherpa-onnx\]'"):
+        SherpaOnnxEngine(model=folder, device="cpu", threads=1, batch_size=8)
+
+
+def test_a_model_that_the_library_cannot_load_is_named(tmp_path: Path) -> None:
+    folder = model_folder(tmp_path, {"tokens.txt": TOKENS, "model.onnx": SENSE_VOICE})
+
+    with pytest.raises(WeightsError, match=rf"cannot load the model in {tmp_path} on cpu \(\w+\): take the folder"):
+        SherpaOnnxEngine(model=folder, device="cpu", threads=1, batch_size=8)
 
 
 class Hiss:
@@ -309,10 +322,8 @@ def test_the_language_is_that_of_most_of_the_speech(
 
 
 def test_a_tiny_sense_voice_goes_through_the_real_library(tmp_path: Path) -> None:
-    pytest.importorskip("sherpa_onnx")
-    tiny = pytest.importorskip("tests.processors.tiny_sense_voice")
-    tiny.write(tmp_path)
-    engine = SherpaOnnxEngine(model=str(tmp_path), device="cpu", threads=1, batch_size=2)
+    tiny_sense_voice.write(tmp_path)
+    engine = SherpaOnnxEngine(model=tmp_path, device="cpu", threads=1, batch_size=2)
     clips = spans(1_500, 600, 4_000)
 
     recognition = engine.recognize(clips, language_hint=None)
@@ -324,6 +335,37 @@ def test_a_tiny_sense_voice_goes_through_the_real_library(tmp_path: Path) -> Non
     for each in recognition.speech:
         assert each.text == "".join(word.text for word in each.words) != ""
         assert all(each.start_ms <= word.start_ms <= word.end_ms <= each.end_ms for word in each.words)
-    assert engine.identity.settings["kind"] == "sense_voice"
+    assert (engine.identity.name, engine.identity.version) == ("sherpa-onnx", version("sherpa-onnx"))
+    assert engine.identity.model.startswith(f"{tmp_path.name}@")
+    assert engine.identity.settings == {"batch_size": 2, "device": "cpu", "kind": "sense_voice", "recipe": 1}
     with pytest.raises(ValueError, match="no clips"):
         engine.recognize([], language_hint=None)
+
+
+@pytest.mark.parametrize(
+    ("write", "kind", "has_words"),
+    [
+        pytest.param(tiny_recognisers.write_paraformer, "paraformer", False, id="paraformer_without_times"),
+        pytest.param(tiny_recognisers.write_zipformer_ctc, "zipformer_ctc", True, id="zipformer_ctc"),
+        pytest.param(tiny_recognisers.write_transducer, "transducer", True, id="zipformer_transducer"),
+    ],
+)
+def test_tiny_models_of_the_other_kinds_go_through_the_real_library(
+    write: Callable[[Path], None], kind: str, has_words: bool, tmp_path: Path
+) -> None:
+    write(tmp_path)
+    engine = SherpaOnnxEngine(model=tmp_path, device="cpu", threads=1, batch_size=2)
+    clips = spans(1_500, 600, 4_000)
+
+    recognition = engine.recognize(clips, language_hint="zh-CN")
+
+    assert engine.identity.settings["kind"] == kind
+    assert (recognition.language, recognition.language_confidence) == ("zh", 0.0), "these do not tell a language"
+    assert [(each.start_ms, each.end_ms) for each in recognition.speech] == [
+        (clip.start_ms, clip.end_ms) for clip in clips
+    ]
+    for each in recognition.speech:
+        assert set(each.text) <= set("您好请问有什么可以帮的")
+        assert each.text
+        assert "".join(word.text for word in each.words) == (each.text if has_words else "")
+        assert all(each.start_ms <= word.start_ms <= word.end_ms <= each.end_ms for word in each.words)

@@ -5,8 +5,6 @@ import pytest
 
 from processors.sound import (
     audio_quality,
-    characters_per_minute,
-    common,
     frames_of,
     loudness_dbfs,
     overlapping_turns,
@@ -117,20 +115,6 @@ def test_a_channel_without_speech_has_no_level_of_speech() -> None:
 @pytest.mark.parametrize(
     ("first", "second", "expected"),
     [
-        pytest.param([], [(0, 10)], [], id="nobody_on_one_side"),
-        pytest.param([(0, 10)], [(10, 20)], [], id="one_after_the_other"),
-        pytest.param([(0, 10), (20, 30)], [(5, 25)], [(5, 10), (20, 25)], id="across_a_pause"),
-        pytest.param([(0, 30)], [(5, 10), (20, 25)], [(5, 10), (20, 25)], id="twice_within"),
-    ],
-)
-def test_what_two_speakers_have_in_common(first: list[Span], second: list[Span], expected: list[Span]) -> None:
-    assert common(intervals(*first), intervals(*second)) == intervals(*expected)
-    assert common(intervals(*second), intervals(*first)) == intervals(*expected)
-
-
-@pytest.mark.parametrize(
-    ("first", "second", "expected"),
-    [
         pytest.param([[(0, 2_000)]], [[(1_500, 3_000)]], [(1_500, 2_000, 1)], id="the_second_interrupts"),
         pytest.param([[(1_500, 3_000)]], [[(0, 2_000)]], [(1_500, 2_000, 0)], id="the_first_interrupts"),
         pytest.param([[(0, 5_000)]], [[(1_000, 1_400)]], [(1_000, 1_400, 1)], id="a_word_in_between"),
@@ -155,18 +139,3 @@ def test_overlaps_are_found_with_who_began_to_speak_later(
     found = overlapping_turns([intervals(*turn) for turn in first], [intervals(*turn) for turn in second])
 
     assert [(overlap.start_ms, overlap.end_ms, later) for overlap, later in found] == expected
-
-
-@pytest.mark.parametrize(
-    ("texts", "speech_ms", "expected"),
-    [
-        pytest.param(["您好，我是客服。", "再见"], 2_000, 240.0, id="characters_without_punctuation"),
-        pytest.param(["订单2781"], 3_000, 120.0, id="digits_are_spoken_one_by_one"),
-        pytest.param(["我要VIP会员"], 2_500, 120.0, id="a_foreign_word_counts_once"),
-        pytest.param(["how may I help you"], 1_000, 300.0, id="english_words"),
-        pytest.param([], 0, None, id="nobody_speaks"),
-        pytest.param([""], 1_000, None, id="nothing_was_understood"),
-    ],
-)
-def test_the_pace_is_counted_in_characters(texts: list[str], speech_ms: int, expected: float | None) -> None:
-    assert characters_per_minute(texts, speech_ms) == expected

@@ -13,7 +13,6 @@ from processors.voice_activity import (
     mute_crosstalk,
     speech_by_role,
     stretches,
-    union,
 )
 from schemas.call_ended import Role, SpeakerSegment
 from schemas.transcript import Interval
@@ -211,7 +210,3 @@ def test_speech_of_one_channel_is_shared_out_among_the_speakers_told(
     shares = speech_by_role(intervals((0, 1_000), (1_500, 3_000)), told(*segments))
 
     assert {role: spans(share) for role, share in shares.items()} == expected
-
-
-def test_overlapping_stretches_are_joined() -> None:
-    assert spans(union(intervals((500, 900), (0, 300), (250, 400), (900, 950)))) == [(0, 400), (500, 950)]

@@ -1,11 +1,15 @@
 """Where weights come from: joined once, whole or not at all, and a sentence that says what to do."""
 
+import json
 import os
 import shutil
 import socket
 import subprocess
 import sys
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import Self
 
 import pytest
 
@@ -125,23 +129,118 @@ def test_a_cache_that_cannot_be_written_is_named(tmp_path: Path) -> None:
         find_weights("packaged", tmp_path)
 
 
-def test_a_hub_that_takes_the_call_and_says_nothing_does_not_hold_up_the_start(tmp_path: Path) -> None:
-    """In a process of its own, whose end is the proof: the hub's client waits for an answer without end."""
-    code = (
-        "import pathlib; from processors.engines import weights\n"
-        "weights._HUB_ANSWER_S = 0.5\n"
-        "for model in ('Systran/faster-whisper-tiny', 'tiny'):\n"
-        "    try: weights.find_weights(model, pathlib.Path('.'))\n"
-        "    except weights.WeightsError as error: print(error)\n"
-    )
-    with socket.create_server(("127.0.0.1", 0)) as silent:
-        endpoint = f"http://127.0.0.1:{silent.getsockname()[1]}"
-        environment = os.environ | {"HF_ENDPOINT": endpoint, "HF_HOME": str(tmp_path), "HF_HUB_OFFLINE": "0"}
-        done = subprocess.run(
-            [sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True, timeout=120
-        )
+_FIND = """
+import pathlib; from processors.engines import weights
+weights._HUB_ANSWER_S = 0.5
+for model in ("Systran/faster-whisper-tiny", "tiny"):
+    try: weights.find_weights(model, pathlib.Path("."))
+    except weights.WeightsError as error: print(error)
+"""
 
-    assert done.stdout.count("is not in the local cache and the hub does not give it (ConnectionError)") == 2
+
+def ended_without(hub: str, home: Path) -> str:
+    """What is said of two models that no cache has. In a process of its own, whose end is the proof."""
+    environment = os.environ | {"HF_ENDPOINT": hub, "HF_HOME": str(home), "HF_HUB_OFFLINE": "0"}
+    done = subprocess.run(
+        [sys.executable, "-c", _FIND], env=environment, capture_output=True, text=True, check=True, timeout=120
+    )
+    return done.stdout
+
+
+def test_a_hub_that_takes_the_call_and_says_nothing_does_not_hold_up_the_start(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        said = ended_without(f"http://127.0.0.1:{silent.getsockname()[1]}", tmp_path)
+
+    assert said.count("is not in the local cache and the hub does not give it") == 2
+
+
+def test_without_a_network_the_start_ends_with_what_to_do(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as closed:
+        port = closed.getsockname()[1]
+
+    said = ended_without(f"http://127.0.0.1:{port}", tmp_path)
+
+    assert said.count("is not in the local cache and the hub does not give it (ConnectError)") == 2
+    assert said.count("set whisper_model to its folder, or set whisper_model to `packaged`") == 2
+
+
+class Hub(ThreadingHTTPServer):
+    """A hub with one model, `answers` of whose files come; at the next one it falls silent until it is closed."""
+
+    daemon_threads = True
+
+    def __init__(self, answers: int) -> None:
+        super().__init__(("127.0.0.1", 0), _Answer)
+        self.answers = answers
+        self.closing = threading.Event()
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.server_address[1]}"
+
+    def __enter__(self) -> Self:
+        threading.Thread(target=self.serve_forever, daemon=True).start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.closing.set()
+        self.shutdown()
+        self.server_close()
+
+
+class _Answer(BaseHTTPRequestHandler):
+    server: Hub
+
+    def do_HEAD(self) -> None:
+        self.do_GET()
+
+    def do_GET(self) -> None:
+        name = self.path.rpartition("/")[2]
+        is_file = "/resolve/" in self.path
+        if is_file and self.command == "GET":
+            self.server.answers -= 1
+        if is_file and self.server.answers < 0:
+            self.server.closing.wait()
+            return
+        siblings = [{"rfilename": file} for file in (*sorted(FILES), "README.md", "pytorch_model.bin")]
+        told = {"id": "Systran/faster-whisper-tiny", "sha": "a" * 40, "siblings": siblings}
+        content = f"content of {name}".encode() if is_file else json.dumps(told).encode()
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(content)))
+        self.send_header("ETag", f'"{name}"')
+        self.send_header("X-Repo-Commit", "a" * 40)
+        self.end_headers()
+        if self.command == "GET":
+            self.wfile.write(content)
+
+    def log_message(self, *_: object) -> None:
+        """The test says what went wrong."""
+
+
+def test_a_hub_that_falls_silent_does_not_hold_up_the_start(tmp_path: Path) -> None:
+    with Hub(answers=-1) as hub:
+        said = ended_without(hub.url, tmp_path)
+
+    assert said.count("is not in the local cache and the hub does not give it") == 2
+
+
+def test_what_the_hub_gives_is_kept_and_found_when_it_is_gone(tmp_path: Path) -> None:
+    code = "import pathlib; from processors.engines.weights import *\n"
+    code += "found = find_weights('Systran/faster-whisper-tiny', pathlib.Path('.'))\n"
+    code += "print(found.name, *sorted(file.name for file in found.folder.iterdir()))"
+    environment = os.environ | {"HF_HOME": str(tmp_path), "HF_HUB_OFFLINE": "0", "HF_HUB_DISABLE_XET": "1"}
+
+    def found(hub: str) -> str:
+        command = [sys.executable, "-c", code]
+        return subprocess.run(
+            command, env=environment | {"HF_ENDPOINT": hub}, capture_output=True, text=True, check=True, timeout=120
+        ).stdout
+
+    with Hub(answers=len(FILES)) as hub:
+        first = found(hub.url)
+
+    assert first.split() == ["Systran/faster-whisper-tiny@aaaaaaaaaaaa", *sorted(FILES)]
+    assert found(hub.url) == first
 
 
 def test_an_id_is_not_asked_for_when_the_hub_is_switched_off(tmp_path: Path) -> None:

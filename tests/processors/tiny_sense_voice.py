@@ -1,15 +1,13 @@
 """A model shaped like SenseVoice that knows a few characters and understands nothing: for its way through the library.
 
-Needs the `onnx` package. Inputs, outputs and properties are those of the published export.
+Inputs, outputs and properties are those of the published export.
 """
 
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pytest
-
-onnx = pytest.importorskip("onnx")
+import onnx
 
 _FEATURES = 560
 _TAGS = ["zh", "en", "yue", "ja", "ko", "nospeech", "NEUTRAL", "Speech", "withitn"]

@@ -1,9 +1,10 @@
 """Transcripts for tests, built from who says what."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 
-from schemas.call_ended import Agent, Audio, CallEnded, Role
+from schemas.call_ended import Agent, Audio, CallEnded, Role, SpeakerSegment
+from schemas.emotion import SegmentEmotion
 from schemas.outcome import Outcome
 from schemas.transcript import AudioFacts, EngineIdentity, Interval, Segment, Transcript, Word
 
@@ -107,6 +108,30 @@ def said(*lines: Line, industry: str = "general", pause_ms: int = 2_000, with_wo
         turns.append((role, at_ms, end_ms, text))
         at_ms = end_ms + pause_ms
     return heard(turns, industry=industry, with_words=with_words)
+
+
+def felt(transcript: Transcript, emotions: Mapping[int, tuple[float, float]]) -> Transcript:
+    """The call with emotions: segment id → how agitated, and valence; other segments have none."""
+    emotion_of = {
+        segment_id: SegmentEmotion(agitated=agitated, valence=valence, sound_agitated=agitated, source="sound")
+        for segment_id, (agitated, valence) in emotions.items()
+    }
+    segments = [each.model_copy(update={"emotion": emotion_of.get(each.segment_id)}) for each in transcript.segments]
+    return transcript.model_copy(update={"segments": tuple(segments)})
+
+
+def on_one_channel(transcript: Transcript, *told: tuple[Role, int, int]) -> Transcript:
+    """The call recorded on one channel; `told` is who speaks when, by the event."""
+    told_segments = tuple(SpeakerSegment(role=role, start_ms=start, end_ms=end) for role, start, end in told)
+    recorded = transcript.call.audio.model_copy(update={"speaker_segments": told_segments or None})
+    facts = audio(10_000 if transcript.audio is None else transcript.audio.duration_ms)
+    return transcript.model_copy(
+        update={
+            "call": transcript.call.model_copy(update={"audio": recorded}),
+            "audio": facts.model_copy(update={"channels": 1}),
+            "segments": tuple(each.model_copy(update={"channel": 0}) for each in transcript.segments),
+        }
+    )
 
 
 def not_heard(outcome: Outcome, *, duration_ms: int | None, reason: str = "because") -> Transcript:

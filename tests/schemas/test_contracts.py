@@ -112,7 +112,7 @@ def test_the_stages_receive_what_the_topology_lets_them_read() -> None:
     for operation in OPERATIONS:
         if operation.action == "receive":
             received.setdefault(operation.stage, set()).add(operation.topic.name)
-    assert received == {stage: set(topics) for stage, topics in STAGE_TOPICS.items()}
+    assert received == {stage: set(topics) for stage, topics in STAGE_TOPICS.items() if topics}
 
 
 @pytest.mark.parametrize("topic", TOPICS, ids=lambda topic: topic.name)

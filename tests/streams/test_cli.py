@@ -371,7 +371,47 @@ FINDING_NAMES = {
     *("finding_id", "detector", "rule_id", "rule_version", "category", "role", "start_ms", "end_ms", "quote"),
     *("matched", "severity", "score_delta", "confidence", "attributes"),
 }
-MEASURE_NAMES = {"duration_ms", "duration_in_band", "sensitive_words"}
+MEASURE_NAMES = {
+    *("duration_ms", "duration_in_band", "sensitive_words", "agent_talk_share", "overlap_ms", "non_talk_ms"),
+    *("unexcused_silence_ms", "excused_silence_ms", "longest_silence_ms", "agent_interruptions"),
+    *("customer_interruptions", "agent_interruption_rate", "customer_interruption_rate", "agent_back_channels"),
+    *("customer_back_channels", "agent_speech_rate_cpm", "customer_speech_rate_cpm", "response_delay_median_ms"),
+    *("customer_agitated_segments", "customer_agitation_max", "customer_sentiment_trend", "emotion_coping"),
+}
+
+
+class TestAnalyzeWithoutItsRecogniser:
+    """A sentence that says what to do, and no frames of the code."""
+
+    @pytest.mark.parametrize(
+        ("settings", "sentence"),
+        [
+            pytest.param(
+                {"speech_engine": "sherpa-onnx", "sherpa_model": "/nowhere/model"},
+                "callstream: sherpa_model names the folder /nowhere/model, which does not exist\n",
+                id="sherpa_onnx_without_its_folder",
+            ),
+            pytest.param(
+                {"whisper_model": "/nowhere/model"},
+                "callstream: whisper_model names the folder /nowhere/model, which does not exist\n",
+                id="whisper_without_its_folder",
+            ),
+            pytest.param(
+                {"whisper_compute_type": "float16"},
+                "callstream: whisper_compute_type float16 is not possible with whisper_device cpu on this machine: "
+                "set it to one of ",
+                id="a_precision_for_gpus",
+            ),
+        ],
+    )
+    def test_the_setting_is_named(self, terminal: Terminal, settings: dict[str, str], sentence: str) -> None:
+        terminal.set(**settings)
+
+        ended = terminal.run("analyze", terminal.file("a.wav", SOUND))
+
+        assert (ended.code, ended.out) == (3, "")
+        assert ended.err.startswith(sentence)
+        assert ended.err.count("\n") == 1
 
 
 @pytest.mark.model
@@ -403,11 +443,13 @@ class TestAnalyze:
         assert ended.code == 0
         analysis = ended.json["analysis"]
         assert (analysis["outcome"], analysis["outcome_reason"]) == ("too_short", "shorter_than_minimum")
-        assert analysis["measures"] == {"duration_ms": 1_500, "duration_in_band": None, "sensitive_words": None}
-        assert {skipped["measure"]: skipped["reason"] for skipped in analysis["skipped_analysis"]} == {
-            "duration_in_band": "too_short",
-            "sensitive_words": "too_short",
-        }
+        measures = dict(analysis["measures"])
+        assert measures.pop("duration_ms") == 1_500
+        assert {"duration_in_band", "sensitive_words"} < set(measures)
+        assert set(measures.values()) == {None}
+        assert {skipped["measure"]: skipped["reason"] for skipped in analysis["skipped_analysis"]} == dict.fromkeys(
+            measures, "too_short"
+        )
 
     def test_for_people_it_prints_who_said_what_and_what_was_found(self, terminal: Terminal) -> None:
         terminal.set(whisper_beam_size="1")

@@ -96,9 +96,37 @@ def test_variables_of_other_programs_are_none_of_our_business() -> None:
             id="a band without width",
         ),
         pytest.param(
+            {"CALLSTREAM_DURATION_FALLBACK_MIN_S": "3600"},
+            "duration_fallback_min_s must be less than duration_fallback_max_s",
+            id="a fallback range without width",
+        ),
+        *(
+            pytest.param(
+                {"CALLSTREAM_TIMEZONE": name},
+                "CALLSTREAM_TIMEZONE does not fit: it must be a time zone that this machine knows",
+                id=f"{name or 'nothing'} is no time zone",
+            )
+            for name in ("", "Asia/Beijing", "Asia", "+08:00", "../etc/passwd")
+        ),
+        pytest.param(
             {"CALLSTREAM_KAFKA_SECURITY_PROTOCOL": "SASL_SSL", "CALLSTREAM_KAFKA_SASL_USERNAME": "svc"},
             "kafka_security_protocol SASL_SSL needs kafka_sasl_username and kafka_sasl_password",
             id="SASL without a password",
+        ),
+        pytest.param(
+            {"CALLSTREAM_SPEECH_ENGINE": "sherpa-onnx"},
+            "the settings do not fit each other: speech_engine sherpa-onnx needs sherpa_model, the folder of a model",
+            id="an engine without its model",
+        ),
+        pytest.param(
+            {"CALLSTREAM_SPEECH_ENGINE": "whisper"},
+            "CALLSTREAM_SPEECH_ENGINE does not fit: input should be 'faster-whisper' or 'sherpa-onnx'",
+            id="an engine that there is not",
+        ),
+        pytest.param(
+            {"CALLSTREAM_WHISPER_COMPUTE_TYPE": "int9"},
+            "CALLSTREAM_WHISPER_COMPUTE_TYPE does not fit: input should be 'int8', 'int8_float16'",
+            id="a precision that there is not",
         ),
         pytest.param({CONFIG_VARIABLE: "/nowhere/a.toml"}, "/nowhere/a.toml does not exist", id="missing file"),
     ],

@@ -11,8 +11,8 @@ from processors.judging import DETECTOR_FAILED, Judge, JudgeSettings
 from processors.rulebook import Rulebooks
 from schemas.finding import Finding
 from schemas.rule_pack import load_rule_packs
-from schemas.transcript import Transcript
-from tests.processors.transcripts import NOW, heard, not_heard, said
+from schemas.transcript import Segment, Transcript
+from tests.processors.transcripts import NOW, felt, heard, not_heard, on_one_channel, said
 
 CONTEXT = DetectorContext(Rulebooks(load_rule_packs()), 180_000, 480_000)
 DETECTORS = find_detectors(CONTEXT)
@@ -33,6 +33,31 @@ TRANSCRIPTS = [
     pytest.param(said(("agent", "ﬁ㎏①½İß保本"), industry="finance"), id="characters that unfold into several"),
     pytest.param(heard([("agent", 500, 500, "保本保息")], industry="finance"), id="segment of no length"),
     pytest.param(heard([("agent", 0, 9, "hello")], language="en"), id="another language"),
+    pytest.param(
+        heard(
+            [
+                ("agent", 0, 4_000, "请您稍等我帮您查一下"),
+                ("customer", 1_000, 3_500, "你们到底什么时候送到"),
+                ("customer", 9_000, 9_900, "喂"),
+                ("agent", 14_000, 15_000, "您好让您久等了"),
+            ]
+        ),
+        id="an interruption and two silences",
+    ),
+    pytest.param(
+        felt(
+            said(
+                ("customer", "你好"), ("customer", ""), ("customer", "气死我了"), ("agent", "抱歉"), ("customer", "好")
+            ),
+            {0: (0.1, 0.0), 1: (0.9, -0.8), 2: (0.9, -0.8), 4: (0.1, 0.0)},
+        ),
+        id="agitated, also without words",
+    ),
+    pytest.param(on_one_channel(said(("agent", "您好"), ("customer", "你好"))), id="one channel, roles known"),
+    pytest.param(
+        on_one_channel(said(("agent", "您好"), ("customer", "你好")), ("agent", 0, 900), ("customer", 500, 9_000)),
+        id="one channel, speakers told",
+    ),
     pytest.param(not_heard("no_audio", duration_ms=None), id="not heard, no audio"),
     pytest.param(not_heard("too_short", duration_ms=2_942), id="not heard, too short"),
 ]
@@ -78,13 +103,17 @@ def test_findings_point_into_the_call(detector: Detector, transcript: Transcript
         if isinstance(finding, Finding):
             assert finding.detector == detector.name
             assert finding.start_ms <= finding.end_ms
-            if "segment_id" not in finding.attributes:
-                assert not finding.quote, "words stand in a segment"
-                continue
-            segment = transcript.segments[int(finding.attributes["segment_id"])]
-            start, end = int(finding.attributes["match_start"]), int(finding.attributes["match_end"])
-            assert 0 <= start < end <= len(segment.text)
-            assert segment.text[start:end] in finding.matched
+            assert ("match_start" in finding.attributes) == ("match_end" in finding.attributes) == bool(finding.matched)
+            if "segment_id" in finding.attributes:
+                segment = transcript.segments[int(finding.attributes["segment_id"])]
+                assert finding.matched == "" or _matched_in(segment, finding) in finding.matched
+
+
+def _matched_in(segment: Segment, finding: Finding) -> str:
+    """What of the words of the finding stands in that segment."""
+    start, end = int(finding.attributes["match_start"]), int(finding.attributes["match_end"])
+    assert 0 <= start < end <= len(segment.text)
+    return segment.text[start:end]
 
 
 @pytest.mark.parametrize("detector", DETECTORS, ids=lambda detector: detector.name)

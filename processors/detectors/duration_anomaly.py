@@ -1,0 +1,112 @@
+"""Calls that are much shorter or longer than others of their kind (R42, R49)."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from math import exp, log
+from typing import ClassVar
+from uuid import NAMESPACE_URL, uuid5
+
+from processors.case import Case, DurationBaseline
+from processors.detectors import DetectorContext, Measure, NotMeasured, Result
+from schemas.finding import Finding
+
+SIGMA_OF_MAD = 0.6745
+"""Of a normal distribution, MAD / standard deviation: the third quartile of the standard normal."""
+
+ANOMALY_AT = 3.5
+"""Modified z-scores of this size are outliers: Iglewicz and Hoaglin, How to Detect and Handle Outliers (ASQC, 1993)."""
+
+SMALLEST_MAD = 0.1
+"""Of ln(ms). A group of nearly equal durations would otherwise make an anomaly of a second more: with this floor a
+call within a factor of 1.68 of the median never is one."""
+
+NO_BASELINE = "no_baseline"
+
+
+@dataclass(frozen=True)
+class DurationAnomalyDetector:
+    """`duration_deviation`, the modified z-score 0.6745 · (ln d − median) / MAD of the call among calls of the same
+    tenant, queue and inquiry type, and `duration_anomaly`: whether it reaches 3.5 in either direction.
+
+    Durations are skewed, their logarithms nearly normal; hence ln. Where fewer than `baseline_min_calls` stand behind
+    the baseline, the deviation is not measured (`no_baseline`) and the fixed fallback range decides; both of its ends
+    belong to it. The one finding has no words; `attributes`: `basis` (`baseline` or `fallback`), `duration_ms`,
+    `expected_min_ms`, `expected_max_ms`, and of a baseline `deviation` and `baseline_calls`.
+    """
+
+    name: ClassVar[str] = "duration_anomaly"
+    measures: ClassVar[tuple[str, ...]] = ("duration_anomaly", "duration_deviation")
+    needs_speech: ClassVar[bool] = True
+    reads_measures: ClassVar[bool] = False
+
+    rule_version: ClassVar[str] = "1"
+
+    fallback_min_ms: int
+    fallback_max_ms: int
+    baseline_min_calls: int
+
+    def process(self, case: Case) -> Iterator[Result]:
+        audio = case.transcript.audio
+        if audio is None:
+            yield NotMeasured("duration_anomaly", "duration_unknown")
+            yield NotMeasured("duration_deviation", "duration_unknown")
+            return
+        baseline = case.background.baseline
+        attributes: dict[str, str | int | float | bool] = {"duration_ms": audio.duration_ms}
+        if baseline is None or baseline.calls < self.baseline_min_calls:
+            is_anomaly = not self.fallback_min_ms <= audio.duration_ms <= self.fallback_max_ms
+            yield NotMeasured("duration_deviation", NO_BASELINE)
+            attributes |= {
+                "basis": "fallback",
+                "expected_min_ms": self.fallback_min_ms,
+                "expected_max_ms": self.fallback_max_ms,
+            }
+        else:
+            deviation = deviation_of(audio.duration_ms, baseline)
+            is_anomaly = abs(deviation) >= ANOMALY_AT
+            yield Measure("duration_deviation", deviation)
+            expected_min_ms, expected_max_ms = expected_range_ms(baseline)
+            attributes |= {
+                "basis": "baseline",
+                "expected_min_ms": expected_min_ms,
+                "expected_max_ms": expected_max_ms,
+                "deviation": deviation,
+                "baseline_calls": baseline.calls,
+            }
+        yield Measure("duration_anomaly", is_anomaly)
+        if is_anomaly:
+            yield self._finding(case, audio.duration_ms, attributes)
+
+    def _finding(self, case: Case, duration_ms: int, attributes: dict[str, str | int | float | bool]) -> Finding:
+        parts = (case.transcript.tenant_id, case.transcript.call_id, self.name, self.name, self.rule_version)
+        return Finding(
+            finding_id=str(uuid5(NAMESPACE_URL, "callstream:finding/" + "/".join(parts))),
+            detector=self.name,
+            rule_id=self.name,
+            rule_version=self.rule_version,
+            category="duration_anomaly",
+            role="unknown",
+            start_ms=0,
+            end_ms=duration_ms,
+            severity="medium",
+            attributes=attributes,
+        )
+
+
+def deviation_of(duration_ms: int, baseline: DurationBaseline) -> float:
+    """The modified z-score of a duration, with a floor under the MAD; to two digits, as exact as it is meaningful."""
+    mad = max(baseline.mad, SMALLEST_MAD)
+    return round(SIGMA_OF_MAD * (log(max(duration_ms, 1)) - baseline.median) / mad, 2)
+
+
+def expected_range_ms(baseline: DurationBaseline) -> tuple[int, int]:
+    """The durations between which a call is no anomaly, ms."""
+    reach = ANOMALY_AT * max(baseline.mad, SMALLEST_MAD) / SIGMA_OF_MAD
+    return round(exp(baseline.median - reach)), round(exp(baseline.median + reach))
+
+
+def detector(context: DetectorContext) -> DurationAnomalyDetector:
+    """With the fallback range of the settings."""
+    return DurationAnomalyDetector(
+        context.duration_fallback_min_ms, context.duration_fallback_max_ms, context.baseline_min_calls
+    )

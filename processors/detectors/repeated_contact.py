@@ -1,0 +1,100 @@
+"""Whether the customer had to call again (R44): another call of the same customer within seven days before."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import ClassVar
+from uuid import NAMESPACE_URL, uuid5
+
+from processors.case import Case, EarlierContact
+from processors.detectors import DetectorContext, Measure, NotMeasured, Result
+from schemas.call_ended import CallEnded
+from schemas.finding import Finding
+
+WINDOW = timedelta(days=7)
+
+OUTBOUND_CALL = "outbound_call"
+CUSTOMER_UNKNOWN = "customer_unknown"
+HISTORY_UNKNOWN = "history_unknown"
+
+
+@dataclass(frozen=True)
+class RepeatedContactDetector:
+    """`contacts_before_7d`, the calls by the same customer that ended within the seven days before this one ended, and
+    `repeated_contact`: whether there was any.
+
+    Customers repeat themselves by calling: neither is measured on an `outbound_call`, and earlier outbound calls do not
+    count. A misdial is no contact. Without a customer key it is `customer_unknown`; where earlier calls could not be
+    looked up, `history_unknown`. A call of which nothing was heard is still a contact, and is asked.
+
+    The finding (severity `info`: what follows from it is for rules and scores to say) names the evidence. `attributes`:
+    `contacts`; `last_call_id`; `last_ended_at` (UTC, ISO 8601); `topic_ids`, what the earlier calls were about, where
+    known, with commas between.
+    """
+
+    name: ClassVar[str] = "repeated_contact"
+    measures: ClassVar[tuple[str, ...]] = ("repeated_contact", "contacts_before_7d")
+    needs_speech: ClassVar[bool] = False
+    reads_measures: ClassVar[bool] = False
+
+    rule_version: ClassVar[str] = "1"
+
+    def process(self, case: Case) -> Iterator[Result]:
+        reason = _not_measurable(case)
+        if reason is not None or case.background.contacts is None:
+            yield NotMeasured("repeated_contact", reason or HISTORY_UNKNOWN)
+            yield NotMeasured("contacts_before_7d", reason or HISTORY_UNKNOWN)
+            return
+        call = case.transcript.call
+        contacts = [contact for contact in case.background.contacts if _is_repeated_by(contact, call)]
+        yield Measure("repeated_contact", bool(contacts))
+        yield Measure("contacts_before_7d", len(contacts))
+        if contacts:
+            yield self._finding(call, contacts)
+
+    def _finding(self, call: CallEnded, contacts: Sequence[EarlierContact]) -> Finding:
+        parts = (call.tenant_id, call.call_id, self.name, self.name, self.rule_version)
+        last = max(contacts, key=lambda contact: (contact.ended_at, contact.call_id))
+        attributes: dict[str, str | int | float | bool] = {
+            "contacts": len(contacts),
+            "last_call_id": last.call_id,
+            "last_ended_at": last.ended_at.isoformat(),
+        }
+        topic_ids = sorted({topic_id for contact in contacts for topic_id in contact.topic_ids})
+        if topic_ids:
+            attributes["topic_ids"] = ",".join(topic_ids)
+        return Finding(
+            finding_id=str(uuid5(NAMESPACE_URL, "callstream:finding/" + "/".join(parts))),
+            detector=self.name,
+            rule_id=self.name,
+            rule_version=self.rule_version,
+            category="repeated_contact",
+            role="customer",
+            start_ms=0,
+            end_ms=0,
+            severity="info",
+            attributes=attributes,
+        )
+
+
+def _not_measurable(case: Case) -> str | None:
+    call = case.transcript.call
+    if case.transcript.outcome == "too_short":
+        return case.transcript.outcome
+    if call.direction == "outbound":
+        return OUTBOUND_CALL
+    return CUSTOMER_UNKNOWN if call.customer.key is None else None
+
+
+def _is_repeated_by(contact: EarlierContact, call: CallEnded) -> bool:
+    """An inbound call within the window before the end of this one, and not this one itself."""
+    return (
+        contact.direction == "inbound"
+        and contact.call_id != call.call_id
+        and call.ended_at - WINDOW <= contact.ended_at < call.ended_at
+    )
+
+
+def detector(_context: DetectorContext) -> RepeatedContactDetector:
+    """Needs nothing of the settings."""
+    return RepeatedContactDetector()

@@ -1,0 +1,96 @@
+"""How much each side speaks, how fast, and how soon the agent answers."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from math import ceil
+from statistics import median
+from typing import ClassVar
+
+from processors.case import Case
+from processors.conversation import Conversation, speech_of
+from processors.detectors import DetectorContext, Measure, NotMeasured, Result
+from processors.intervals import common, length_ms
+from processors.pace import characters_per_minute
+from schemas.call_ended import Role
+from schemas.interval import Interval
+from schemas.transcript import Transcript
+
+NO_RESPONSES = "no_responses"
+
+
+class TalkDetector:
+    """Talk share, speech rates and response delays; not measured where the sides are not told apart.
+
+    `agent_talk_share`: speech of the agent ÷ speech of both, overlaps counted for both; 0…1.
+
+    `…_speech_rate_cpm`: Chinese characters, digits and words of other scripts per minute of own speech that was
+    understood (as Aliyun counts); null for a side without any (`no_agent_speech`, `no_customer_speech`).
+
+    `response_delay_median_ms`, `response_delay_p90_ms` (nearest rank): from the end of what the customer said to the
+    start of the agent's next turn. Turns that begin before the customer has ended answer nothing and are left out, as
+    are back-channels; null when no turn is left (`no_responses`).
+    """
+
+    name: ClassVar[str] = "talk"
+    measures: ClassVar[tuple[str, ...]] = (
+        "agent_talk_share",
+        "agent_speech_rate_cpm",
+        "customer_speech_rate_cpm",
+        "response_delay_median_ms",
+        "response_delay_p90_ms",
+    )
+    needs_speech: ClassVar[bool] = True
+    reads_measures: ClassVar[bool] = False
+
+    def process(self, case: Case) -> Iterable[Result]:
+        transcript = case.transcript
+        if case.why_not_told_apart is not None:
+            return [NotMeasured(measure, case.why_not_told_apart) for measure in self.measures]
+        agent, customer = speech_of(transcript, "agent"), speech_of(transcript, "customer")
+        return [
+            _talk_share(length_ms(agent), length_ms(customer)),
+            _speech_rate(transcript, "agent", agent),
+            _speech_rate(transcript, "customer", customer),
+            *_response_delays(case.conversation),
+        ]
+
+
+def _talk_share(agent_ms: int, customer_ms: int) -> Measure | NotMeasured:
+    if agent_ms + customer_ms == 0:
+        return NotMeasured("agent_talk_share", "no_speech")
+    return Measure("agent_talk_share", round(agent_ms / (agent_ms + customer_ms), 4))
+
+
+def _speech_rate(transcript: Transcript, role: Role, speech: Sequence[Interval]) -> Measure | NotMeasured:
+    name = f"{role}_speech_rate_cpm"
+    rate = _rate_as_heard(transcript, role) or _rate_as_written(transcript, role, speech)
+    return NotMeasured(name, f"no_{role}_speech") if rate is None else Measure(name, rate)
+
+
+def _rate_as_heard(transcript: Transcript, role: Role) -> float | None:
+    """As `listen` counted, before numbers and names were masked; None where it could not tell the sides apart."""
+    channels = transcript.sound.channels if transcript.sound else ()
+    rates = [channel.characters_per_minute for channel in channels if channel.role == role]
+    return rates[0] if len(rates) == 1 else None
+
+
+def _rate_as_written(transcript: Transcript, role: Role, speech: Sequence[Interval]) -> float | None:
+    """From the segments, those left out in which a placeholder stands for more than it says."""
+    masked = {span.segment_id for span in transcript.pii}
+    own = [each for each in transcript.segments if each.role == role and each.segment_id not in masked]
+    return characters_per_minute([each.text for each in own], length_ms(common(speech, own)))
+
+
+def _response_delays(found: Conversation) -> Iterator[Measure | NotMeasured]:
+    gaps_ms = [turn.gap_ms for turn in found.turns_of("agent")]
+    delays_ms = sorted(gap_ms for gap_ms in gaps_ms if gap_ms is not None and gap_ms >= 0)
+    if delays_ms:
+        yield Measure("response_delay_median_ms", round(median(delays_ms)))
+        yield Measure("response_delay_p90_ms", delays_ms[ceil(0.9 * len(delays_ms)) - 1])
+    else:
+        yield NotMeasured("response_delay_median_ms", NO_RESPONSES)
+        yield NotMeasured("response_delay_p90_ms", NO_RESPONSES)
+
+
+def detector(_context: DetectorContext) -> TalkDetector:
+    """It needs no context."""
+    return TalkDetector()

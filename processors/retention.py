@@ -1,0 +1,80 @@
+"""How long a recording must be kept: by the event, and again by what was said, never shorter (R16–R18, R81, R82). Pure.
+
+A legal hold is no class: it stands on the event and stops every deletion by itself.
+"""
+
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import cache
+
+from schemas.call_analysis import TopicMention
+from schemas.call_ended import CallEnded
+from schemas.retention import RetentionAbout, RetentionClass, RetentionPolicy, RetentionWhen
+
+
+@dataclass(frozen=True)
+class Kept:
+    """The class of a recording, and for how many days it is kept at least."""
+
+    retention_class: str
+    days: int
+
+
+def kept_by_event(policy: RetentionPolicy, call: CallEnded) -> Kept:
+    """The longest class that fits the event alone."""
+    return _longest(
+        one
+        for one in policy.classes
+        if _fits(one.when, call) and (one.about is None or _names_one(one.about.inquiry_types, (call.inquiry_type,)))
+    )
+
+
+def kept_by_content(
+    policy: RetentionPolicy, known: Kept, call: CallEnded, topics: Sequence[TopicMention], texts: Sequence[str]
+) -> Kept:
+    """The class after the call was heard: the longest that fits, or `known` where none is longer (R82).
+
+    `texts` are what was said, one for each segment.
+    """
+    longer = [
+        one
+        for one in policy.classes
+        if one.days > known.days
+        and _fits(one.when, call)
+        and (one.about is None or _is_about(one.about, call, topics, texts))
+    ]
+    return _longest(longer) if longer else known
+
+
+def _longest(classes: Iterable[RetentionClass]) -> Kept:
+    """The first of those that are kept longest."""
+    found = max(classes, key=lambda one: one.days)
+    return Kept(found.id, found.days)
+
+
+def _fits(when: RetentionWhen, call: CallEnded) -> bool:
+    return (
+        (not when.tenants or call.tenant_id in when.tenants)
+        and (not when.industries or call.industry in when.industries)
+        and (not when.course_types or call.course_type in when.course_types)
+        and (not when.order_statuses or call.order_status in when.order_statuses)
+    )
+
+
+def _is_about(about: RetentionAbout, call: CallEnded, topics: Iterable[TopicMention], texts: Sequence[str]) -> bool:
+    return (
+        _names_one(about.inquiry_types, (call.inquiry_type,))
+        or _names_one(about.topics, (text for topic in topics for text in (topic.topic_id, topic.name)))
+        or _names_one(about.phrases, ("\n".join(texts),))
+    )
+
+
+def _names_one(wanted: tuple[str, ...], texts: Iterable[str | None]) -> bool:
+    return bool(wanted) and any(text is not None and _any_of(wanted).search(text) for text in texts)
+
+
+@cache
+def _any_of(texts: tuple[str, ...]) -> re.Pattern[str]:
+    """One pass over a long call instead of one for each phrase."""
+    return re.compile("|".join(map(re.escape, texts)))

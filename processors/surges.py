@@ -1,0 +1,229 @@
+"""Topic surges: far more calls about a topic than in the same hour of past weeks.
+
+A window is an hour, and moves in steps of ten minutes. Its calls about a topic are compared with those in the same
+hour on the same weekday of past weeks, by the wall clock of the tenant: the historical limits method (Stroup,
+Williamson, Herndon and Karon, Detection of aberrations in the occurrence of notifiable diseases surveillance data,
+Statistics in Medicine 8, 1989), with a median for the expectation, so that one past surge does not hide the next, and
+with the tail of the Poisson distribution for the limit.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta, tzinfo
+from itertools import chain
+from math import exp, lgamma, log
+from statistics import median
+from typing import Literal
+
+from schemas.alert import MAX_CALLS_OF_SURGE, Alert
+
+WINDOW = timedelta(hours=1)
+STEP = timedelta(minutes=10)
+"""By which windows move; also the length of a bucket, of which six make a window."""
+
+MIN_WEEKS = 2
+"""Fewer past weeks say nothing about what is usual."""
+
+LEAST_EXPECTED = 1.0
+"""A topic that is new counts as if one call an hour were usual."""
+
+MAX_CHANCE = 1e-4
+"""Of so many calls, were the expected number right. With a hundred topics looked at once an hour: a false alarm in a
+hundred hours at most, if counts were Poisson; they vary more than that, which the ratio is for."""
+
+QUIET = timedelta(hours=6)
+"""For so long after an alert only growth is news; then a surge that goes on is told again."""
+
+RULE_ID = "topic_surge"
+RULE_VERSION = "1"
+
+Verdict = Literal["surge", "usual", "too_few_calls", "history_unknown"]
+
+
+@dataclass(frozen=True)
+class SurgeSettings:
+    """`zone` is where "the same hour" is read from the clock."""
+
+    zone: tzinfo
+    weeks: int = 4
+    min_count: int = 10
+    ratio: float = 2.0
+
+
+@dataclass(frozen=True)
+class BucketCount:
+    """Analysed calls of one tenant that ended within one `STEP` from `start`, and those of them about each topic."""
+
+    tenant_id: str
+    start: datetime
+    calls: int
+    topics: Mapping[str, int]
+    names: Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class TopicWindow:
+    """Calls about a topic in the window from `start`, and in the same window of past weeks, the last week first.
+
+    Weeks in which the tenant had no call at all in that hour are left out of `past`: then nothing is known of them.
+    """
+
+    tenant_id: str
+    topic_id: str
+    name: str
+    start: datetime
+    count: int
+    past: tuple[int, ...]
+
+    @property
+    def end(self) -> datetime:
+        """The first moment after the window."""
+        return self.start + WINDOW
+
+
+@dataclass(frozen=True)
+class Assessment:
+    """What a window comes to. `expected` and `chance` are null where the past is not known."""
+
+    window: TopicWindow
+    verdict: Verdict
+    expected: float | None = None
+    chance: float | None = None
+
+
+def last_step(moment: datetime) -> datetime:
+    """The end of the last step that is over at that moment, in UTC; steps are counted from 1970."""
+    step_s = int(STEP.total_seconds())
+    return datetime.fromtimestamp(int(moment.timestamp()) // step_s * step_s, UTC)
+
+
+def same_hours(start: datetime, settings: SurgeSettings) -> tuple[datetime, ...]:
+    """Starts of the same window in past weeks by the wall clock of `zone`, the last week first; in UTC.
+
+    Where the clock was put forward, a time of day that did not exist is the one an hour later.
+    """
+    local = start.astimezone(settings.zone)
+    return tuple(
+        (local - timedelta(weeks=week)).astimezone(UTC)  # arithmetic within a zone is that of its wall clock
+        for week in range(1, settings.weeks + 1)
+    )
+
+
+def topic_windows(
+    buckets: Iterable[BucketCount], starts: Sequence[datetime], settings: SurgeSettings
+) -> Iterator[TopicWindow]:
+    """Every topic that a window holds a call about, by start of the window, tenant and topic.
+
+    `buckets` cover the windows and their past; each bucket once.
+    """
+    of_tenant: dict[str, dict[datetime, BucketCount]] = defaultdict(dict)
+    for bucket in buckets:
+        of_tenant[bucket.tenant_id][bucket.start] = bucket
+    for start in starts:
+        past_starts = same_hours(start, settings)
+        for tenant_id in sorted(of_tenant):
+            known = of_tenant[tenant_id]
+            now = _in_window(known, start)
+            names = dict(chain.from_iterable(bucket.names.items() for bucket in now))
+            past = [_in_window(known, past_start) for past_start in past_starts]
+            past = [week for week in past if any(bucket.calls for bucket in week)]
+            for topic_id in sorted(names):
+                counts = tuple(_count(week, topic_id) for week in past)
+                yield TopicWindow(tenant_id, topic_id, names[topic_id], start, _count(now, topic_id), counts)
+
+
+def _in_window(known: Mapping[datetime, BucketCount], start: datetime) -> list[BucketCount]:
+    moments = (start + step * STEP for step in range(WINDOW // STEP))
+    return [known[moment] for moment in moments if moment in known]
+
+
+def _count(buckets: Iterable[BucketCount], topic_id: str) -> int:
+    return sum(bucket.topics.get(topic_id, 0) for bucket in buckets)
+
+
+def assess(window: TopicWindow, settings: SurgeSettings) -> Assessment:
+    """Whether it is a surge: `expected` = max(median of the past weeks, `LEAST_EXPECTED`), and
+
+    count ≥ `min_count`, count ≥ `ratio` · expected, P(X ≥ count | Poisson(expected)) < `MAX_CHANCE`.
+    """
+    if len(window.past) < MIN_WEEKS:
+        return Assessment(window, "history_unknown")
+    expected = max(float(median(window.past)), LEAST_EXPECTED)
+    chance = poisson_tail(window.count, expected)
+    if window.count < settings.min_count:
+        return Assessment(window, "too_few_calls", expected, chance)
+    is_surge = window.count >= settings.ratio * expected and chance < MAX_CHANCE
+    return Assessment(window, "surge" if is_surge else "usual", expected, chance)
+
+
+def poisson_tail(count: int, mean: float) -> float:
+    """P(X ≥ count) of a Poisson distribution with a positive mean; exact to twelve digits or so, also where tiny."""
+    if count <= mean:
+        return 1.0 - sum(_poisson(lower, mean) for lower in range(count))
+    # Summed upwards from `count`, where terms shrink: 1 - P(X < count) would lose every digit of a small tail.
+    term, tail, higher = _poisson(count, mean), 0.0, count
+    while term > tail * 1e-16:
+        tail += term
+        higher += 1
+        term *= mean / higher
+    return min(tail, 1.0)
+
+
+def _poisson(count: int, mean: float) -> float:
+    return exp(count * log(mean) - mean - lgamma(count + 1))
+
+
+class RaisedSurges:
+    """The alerts that this process has raised, by tenant, topic and hour of the window's start: its memory.
+
+    One alert for each topic and hour. Within `QUIET` of an alert, another hour is news only where its count has grown
+    by `ratio` over the largest that was told; a surge that goes on and does not grow is told once in `QUIET`.
+    """
+
+    def __init__(self, ratio: float) -> None:
+        self._ratio = ratio
+        self._told: dict[tuple[str, str], dict[datetime, int]] = defaultdict(dict)
+
+    def is_news(self, surge: TopicWindow) -> bool:
+        """Whether an alert is to be raised of it."""
+        hour = _hour(surge.start)
+        told = self._told.get((surge.tenant_id, surge.topic_id), {})
+        near = [count for moment, count in told.items() if abs(moment - hour) < QUIET]
+        return hour not in told and all(surge.count >= self._ratio * count for count in near)
+
+    def remember(self, surge: TopicWindow) -> None:
+        """The alert is out; what was told long before is forgotten."""
+        hour = _hour(surge.start)
+        told = self._told[surge.tenant_id, surge.topic_id]
+        told[hour] = surge.count
+        for moment in [moment for moment in told if hour - moment > 4 * QUIET]:
+            del told[moment]
+
+
+def alert_of(surge: Assessment, call_ids: Sequence[str], now: datetime) -> Alert:
+    """The alert, with the calls behind it, newest first. Its id is the same for every window of the topic and hour."""
+    window = surge.window
+    hour = _hour(window.start).strftime("%Y-%m-%dT%H:%MZ")
+    expected = surge.expected or 0.0
+    return Alert(
+        alert_id=Alert.id_of(window.tenant_id, f"{window.topic_id}/{hour}", RULE_ID, RULE_VERSION),
+        kind="surge",
+        tenant_id=window.tenant_id,
+        rule_id=RULE_ID,
+        rule_version=RULE_VERSION,
+        category=RULE_ID,
+        severity="high",
+        title=f"{window.name[:200]}：一小时内 {window.count} 通，往周同一时段约 {expected:g} 通",
+        advice="抽听所列通话，查明共同原因；准备统一答复，必要时加派坐席",
+        topic_id=window.topic_id,
+        calls=tuple(call_ids[:MAX_CALLS_OF_SURGE]),
+        calls_count=window.count,
+        expected_count=expected,
+        happened_at=window.end,
+        raised_at=now,
+    )
+
+
+def _hour(moment: datetime) -> datetime:
+    return moment.replace(minute=0, second=0, microsecond=0)

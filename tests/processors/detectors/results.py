@@ -1,0 +1,25 @@
+"""What a detector says of a call, as tests read it."""
+
+from processors.case import Case
+from processors.detectors import Detector, Measure, NotMeasured
+from schemas.call_analysis import MeasureValue
+from schemas.finding import Finding
+from schemas.transcript import Transcript
+
+
+def measured(detector: Detector, transcript: Transcript) -> dict[str, MeasureValue]:
+    """The measures that have a value."""
+    results = detector.process(Case(transcript))
+    return {result.name: result.value for result in results if isinstance(result, Measure)}
+
+
+def not_measured(detector: Detector, transcript: Transcript) -> dict[str, str]:
+    """The measures that have none, with the reason."""
+    results = detector.process(Case(transcript))
+    return {result.measure: result.reason for result in results if isinstance(result, NotMeasured)}
+
+
+def found(detector: Detector, transcript: Transcript) -> list[Finding]:
+    """The findings, in the order of the call."""
+    findings = [result for result in detector.process(Case(transcript)) if isinstance(result, Finding)]
+    return sorted(findings, key=lambda finding: (finding.start_ms, finding.category))

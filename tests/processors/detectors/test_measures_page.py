@@ -1,0 +1,45 @@
+"""docs/measures.md tells of every measure and finding, and of no other."""
+
+import re
+from pathlib import Path
+
+from processors.detectors import DetectorContext, find_detectors
+from processors.detectors.agitation import AGITATED, VERY_AGITATED
+from processors.detectors.emotion_coping import CopingParameters
+from processors.rulebook import Rulebooks
+from schemas.rule_pack import load_rule_packs
+
+PAGE = (Path(__file__).parents[3] / "docs" / "measures.md").read_text(encoding="utf-8")
+
+
+def rows(heading: str) -> list[list[str]]:
+    """The cells of the table whose first column has that heading."""
+    table = re.search(rf"^\| {heading} \|.*\n\|[-|]+\|\n((?:\|.*\n)+)", PAGE, re.MULTILINE)
+    assert table is not None
+    return [[cell.strip() for cell in line.strip("|").split("|")] for line in table[1].splitlines()]
+
+
+def test_every_measure_has_a_row_and_every_row_a_measure() -> None:
+    detectors = find_detectors(DetectorContext(Rulebooks(load_rule_packs()), 180_000, 480_000))
+    measures = [measure for detector in detectors for measure in detector.measures]
+    assert sorted(name.strip("`") for name, *_ in rows("measure")) == sorted(measures)
+
+
+def test_every_row_says_all_that_its_heading_asks() -> None:
+    assert [row for row in rows("measure") if len(row) != 5 or not all(row)] == []
+
+
+def test_the_parameters_of_r48_are_those_of_the_code() -> None:
+    coping = CopingParameters()
+    section = PAGE[PAGE.index("**Coping**") :].replace("\n", " ").replace("−", "-")
+    assert (
+        f"at least {coping.run_segments} customer segments with a valence of at most {coping.negative_valence}"
+        in section
+    )
+    assert f"the {coping.following_segments} customer segments after it" in section
+    assert f"A rise of at least {coping.least_rise} is coping" in section
+
+
+def test_the_thresholds_of_agitation_are_those_of_the_code() -> None:
+    assert f"with a probability of at least {AGITATED} " in PAGE
+    assert f"`high` from {VERY_AGITATED} on" in PAGE

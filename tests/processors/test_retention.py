@@ -1,0 +1,110 @@
+"""How long a recording is kept: by event, by content, never shorter."""
+
+import random
+from typing import Any
+
+import pytest
+
+from processors.retention import Kept, kept_by_content, kept_by_event
+from schemas.call_analysis import TopicMention
+from schemas.call_ended import CallEnded
+from schemas.retention import RetentionPolicy, read_retention_policy
+from tests.processors.transcripts import call
+
+POLICY = read_retention_policy()
+
+
+def event(industry: str, **changes: Any) -> CallEnded:
+    return call(industry).model_copy(update=changes)
+
+
+def topic(topic_id: str, name: str) -> TopicMention:
+    return TopicMention(topic_id=topic_id, name=name, role="customer", quote="", confidence=1)
+
+
+@pytest.mark.parametrize(
+    ("of", "expected"),
+    [
+        pytest.param(event("general"), Kept("general", 180), id="R17: six months"),
+        pytest.param(event("logistics"), Kept("general", 180), id="an industry that has no class"),
+        pytest.param(event("finance"), Kept("finance", 1825), id="R18: up to five years"),
+        pytest.param(event("medical"), Kept("medical", 1825), id="R18 again"),
+        pytest.param(event("education"), Kept("education", 365), id="R81: one year"),
+        pytest.param(event("education", inquiry_type="退费咨询"), Kept("education_refund_3y", 1095), id="R82: refund"),
+        pytest.param(
+            event("education", inquiry_type="课程报名"), Kept("education_refund_3y", 1095), id="R82: enrolment"
+        ),
+        pytest.param(event("education", inquiry_type="课表"), Kept("education", 365), id="another inquiry"),
+        pytest.param(event("ecommerce", inquiry_type="退费"), Kept("general", 180), id="R82 is about education alone"),
+    ],
+)
+def test_the_class_by_the_event_alone(of: CallEnded, expected: Kept) -> None:
+    assert kept_by_event(POLICY, of) == expected
+
+
+REFUND = Kept("education_refund_3y", 1095)
+EDUCATION = Kept("education", 365)
+
+
+@pytest.mark.parametrize(
+    ("known", "industry", "topics", "texts", "expected"),
+    [
+        pytest.param(EDUCATION, "education", [], ["想问一下课表"], EDUCATION, id="nothing of the kind"),
+        pytest.param(EDUCATION, "education", [], ["你好", "我现在想退费"], REFUND, id="a phrase, without any topic"),
+        pytest.param(EDUCATION, "education", [], ["我想報名"], REFUND, id="in traditional characters"),
+        pytest.param(EDUCATION, "education", [topic("x", "退费规则")], [], REFUND, id="the name of a topic"),
+        pytest.param(EDUCATION, "education", [topic("education.refund", "")], [], REFUND, id="the id of a topic"),
+        pytest.param(EDUCATION, "education", [topic("education.schedule", "课表")], [], EDUCATION, id="another topic"),
+        pytest.param(Kept("general", 180), "ecommerce", [], ["我要退费"], Kept("general", 180), id="another industry"),
+        pytest.param(REFUND, "education", [], ["课表"], REFUND, id="content never makes it shorter"),
+        pytest.param(Kept("old", 4000), "education", [], ["退费"], Kept("old", 4000), id="nor does a newer policy"),
+        pytest.param(Kept("same", 1095), "education", [], ["退费"], Kept("same", 1095), id="nor rename it"),
+    ],
+)
+def test_the_class_after_the_call_was_heard(
+    known: Kept, industry: str, topics: list[TopicMention], texts: list[str], expected: Kept
+) -> None:
+    assert kept_by_content(POLICY, known, event(industry), topics, texts) == expected
+
+
+def policy(*classes: dict[str, Any]) -> RetentionPolicy:
+    general = {"id": "general", "name": "n", "days": 180}
+    return RetentionPolicy.model_validate({"version": 1, "owner": "o", "classes": [general, *classes]})
+
+
+@pytest.mark.parametrize(
+    ("when", "expected"),
+    [
+        pytest.param({"tenants": ["acme"]}, 900, id="the tenant"),
+        pytest.param({"tenants": ["other"]}, 180, id="another tenant"),
+        pytest.param({"course_types": ["k12"]}, 900, id="the course type"),
+        pytest.param({"course_types": ["adult"]}, 180, id="another course type"),
+        pytest.param({"order_statuses": ["disputed"]}, 900, id="the status of the order"),
+        pytest.param({"order_statuses": ["paid"]}, 180, id="another status"),
+        pytest.param({"course_types": ["k12"], "industries": ["finance"]}, 180, id="all that is given must fit"),
+    ],
+)
+def test_what_the_event_must_say(when: dict[str, Any], expected: int) -> None:
+    of = event("education", course_type="k12", order_status="disputed")
+    assert kept_by_event(policy({"id": "long", "name": "n", "days": 900, "when": when}), of).days == expected
+
+
+def test_of_several_classes_that_fit_the_longest_wins_wherever_it_stands() -> None:
+    classes = [{"id": f"c{days}", "name": "n", "days": days} for days in (500, 900, 700)]
+    assert kept_by_event(policy(*classes), event("general")) == Kept("c900", 900)
+
+
+def test_content_never_shortens() -> None:
+    chance = random.Random(82)  # noqa: S311
+    lengthened = 0
+    for _ in range(300):
+        of = event(
+            chance.choice(["general", "education", "finance"]), inquiry_type=chance.choice([None, "退费", "其他"])
+        )
+        known = chance.choice([kept_by_event(POLICY, of), Kept("before", chance.randint(180, 3000))])
+        topics = [topic("t", chance.choice(["退费", "课表"]))] * chance.randint(0, 1)
+        kept = kept_by_content(POLICY, known, of, topics, [chance.choice(["我要报名", "你好"])])
+        assert kept.days >= known.days
+        assert kept == known or kept.days > known.days
+        lengthened += kept.days > known.days
+    assert lengthened > 20

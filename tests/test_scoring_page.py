@@ -1,0 +1,54 @@
+"""docs/scoring.md says what the files that are shipped say."""
+
+import re
+from pathlib import Path
+
+from schemas.retention import RETENTION_FILE, read_retention_policy
+from schemas.risk import read_risk_rules
+from schemas.score_form import GROUP_WEIGHTS, load_score_forms, read_score_form
+
+PAGE = (Path(__file__).parents[1] / "docs" / "scoring.md").read_text(encoding="utf-8")
+
+
+def table_after(heading: str) -> list[tuple[str, ...]]:
+    """The cells of the first table under a heading, without its head, backticks left out."""
+    section = PAGE.split(f"\n## {heading}\n", 1)[1].split("\n## ", 1)[0]
+    rows = [line.strip("| ").split(" | ") for line in section.splitlines() if line.startswith("|")]
+    return [tuple(cell.strip().replace("`", "") for cell in row) for row in rows[2:]]
+
+
+def test_the_forms() -> None:
+    assert table_after("Scorecard") == sorted(
+        ((form.name, form.industry, str(form.version), str(len(form.items))) for form in load_score_forms()),
+        key=lambda row: row[1],
+    )
+    assert ", ".join(f"{group} {weight}" for group, weight in GROUP_WEIGHTS.items()) in PAGE
+
+
+def test_the_parts_of_the_risk() -> None:
+    rules = read_risk_rules()
+    assert table_after("Risk") == [(part.id, part.name, f"{part.at_most:g}", part.needs) for part in rules.parts]
+    assert (
+        f"From {rules.thresholds.medium:g} points a call is medium, from {rules.thresholds.high:g} it is high." in PAGE
+    )
+    (regulated,) = rules.overrides
+    assert (
+        f"In finance, medicine and education a missing script weighs {regulated.times['missing_script']:g} times"
+        in PAGE
+    )
+
+
+def test_the_retention_classes() -> None:
+    classes = read_retention_policy(RETENTION_FILE).classes
+    rows = table_after("Retention")
+    assert [row[:3] for row in rows] == [(one.id, one.name, str(one.days)) for one in classes]
+    for row, one in zip(rows, classes, strict=True):
+        of_whom = ", ".join(one.when.industries) or "every call"
+        assert row[3] == of_whom + (", by inquiry type, topic or phrase" if one.about else "")
+
+
+def test_the_form_that_is_shown_can_be_used(tmp_path: Path) -> None:
+    (example,) = re.findall(r"^```yaml\n(.*?)^```", PAGE, re.M | re.S)
+    file = tmp_path / "example.yaml"
+    file.write_text(example, encoding="utf-8")
+    assert read_score_form(file).label == "acme/finance@2"
