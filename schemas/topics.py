@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 from schemas.alert import Alert
+from schemas.alert_delivery import AlertDelivery
 from schemas.call_analysis import CallAnalysis
 from schemas.call_ended import CallEnded
 from schemas.dead_letter import DeadLetter
@@ -24,7 +25,8 @@ RECORD_OVERHEAD_BYTES = 64 * 1024
 class Topic(Generic[M]):
     """A Kafka topic and the one message type that flows in it.
 
-    Messages are keyed by `<tenant_id>/<call_id>`; dead letters by their own id, because some know no call.
+    Messages are keyed by `<tenant_id>/<call_id>`; dead letters by their own id, because some know no call; deliveries
+    by the id of their alert.
     """
 
     name: str
@@ -62,6 +64,9 @@ CALLS_REANALYZED = Topic(
     retention_ms=7 * DAY_MS,
 )
 ALERTS_RAISED = Topic("alerts.raised.v1", Alert, "what subscribers must hear of, with its evidence")
+ALERTS_DELIVERED = Topic(
+    "alerts.delivered.v1", AlertDelivery, "what became of each alert at each subscriber, attempt by attempt"
+)
 CALLS_DEAD_LETTERS = Topic(
     "calls.dead_letters.v1",
     DeadLetter,
@@ -70,7 +75,9 @@ CALLS_DEAD_LETTERS = Topic(
     retention_ms=400 * DAY_MS,
 )
 
-AnyTopic = Topic[CallEnded] | Topic[Transcript] | Topic[CallAnalysis] | Topic[Alert] | Topic[DeadLetter]
+AnyTopic = (
+    Topic[CallEnded] | Topic[Transcript] | Topic[CallAnalysis] | Topic[Alert] | Topic[AlertDelivery] | Topic[DeadLetter]
+)
 
 TOPICS: tuple[AnyTopic, ...] = (
     CALLS_ENDED,
@@ -78,6 +85,7 @@ TOPICS: tuple[AnyTopic, ...] = (
     CALLS_ANALYZED,
     CALLS_REANALYZED,
     ALERTS_RAISED,
+    ALERTS_DELIVERED,
     CALLS_DEAD_LETTERS,
 )
 
@@ -85,3 +93,8 @@ TOPICS: tuple[AnyTopic, ...] = (
 def message_key(tenant_id: str, call_id: str) -> bytes:
     """The Kafka key of everything about one call: all of it goes to one partition, in order."""
     return f"{tenant_id}/{call_id}".encode()
+
+
+def alert_key(alert: Alert) -> bytes:
+    """The Kafka key of an alert: that of its call; of one that is about no call, its own id in place of the call's."""
+    return message_key(alert.tenant_id, alert.call_id or alert.alert_id)

@@ -14,6 +14,8 @@ from typing import Any, Protocol
 
 from processors.rows import (
     TableRows,
+    rows_for_alert,
+    rows_for_alert_delivery,
     rows_for_analysis,
     rows_for_call_ended,
     rows_for_dead_letter,
@@ -22,7 +24,16 @@ from processors.rows import (
 )
 from schemas.errors import InvalidMessageError, RetryableError
 from schemas.message import Message
-from schemas.topics import CALLS_ANALYZED, CALLS_DEAD_LETTERS, CALLS_ENDED, CALLS_TRANSCRIBED, AnyTopic
+from schemas.topics import (
+    ALERTS_DELIVERED,
+    ALERTS_RAISED,
+    CALLS_ANALYZED,
+    CALLS_DEAD_LETTERS,
+    CALLS_ENDED,
+    CALLS_REANALYZED,
+    CALLS_TRANSCRIBED,
+    AnyTopic,
+)
 from streams.ports import Clock, Sink
 from streams.raw import RawMessage, call_of_key, dead_letter_for
 from streams.stage import Output
@@ -121,5 +132,8 @@ _ROWS_OF: dict[str, tuple[AnyTopic, Callable[[Any, RawMessage], TableRows]]] = {
     CALLS_ENDED.name: (CALLS_ENDED, lambda event, raw: rows_for_call_ended(event, raw.written_at)),
     CALLS_TRANSCRIBED.name: (CALLS_TRANSCRIBED, lambda transcript, _raw: rows_for_transcript(transcript)),
     CALLS_ANALYZED.name: (CALLS_ANALYZED, lambda analysis, _raw: rows_for_analysis(analysis)),
+    CALLS_REANALYZED.name: (CALLS_REANALYZED, lambda analysis, _raw: rows_for_analysis(analysis)),
+    ALERTS_RAISED.name: (ALERTS_RAISED, lambda alert, _raw: rows_for_alert(alert)),
+    ALERTS_DELIVERED.name: (ALERTS_DELIVERED, lambda delivery, _raw: rows_for_alert_delivery(delivery)),
     CALLS_DEAD_LETTERS.name: (CALLS_DEAD_LETTERS, lambda letter, _raw: rows_for_dead_letter(letter)),
 }

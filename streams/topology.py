@@ -1,38 +1,59 @@
 """The whole pipeline on one screen.
 
     telephony ──► ingest ──► calls.ended.v1 ──► listen ──► calls.transcribed.v1 ──► judge ──► calls.analyzed.v1
-                               │                             │            │          │              │
-                               │                             │         replay        └► alerts.raised.v1
-                               │                             │            │                         │
-                               │                             │            └► calls.reanalyzed.v1    │
-                               └─────────────────────────────┴──────────► store ◄────────┴──────────┘
+                               │                             │         │              │         │
+                               │                             │      replay            └► alerts.raised.v1 ──► notify ──►
+                               │                             │         │                        │           │
+                               │                             │         └► calls.reanalyzed.v1   │   alerts.delivered.v1
+                               └─────────────────────────────┴──────────► store ◄──┴────────────┴───────────┘
                                                                             │
                 calls.dead_letters.v1 (whatever can never be processed) ────┘──► ClickHouse
 
-`ingest` is `streams/ingest.py`, `store` is `streams/store.py`; `listen` and `judge` are built here.
+`ingest` is `streams/ingest.py`, `store` is `streams/store.py`, `notify` is `streams/notify.py`; `listen` and `judge`
+are built here.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
+from processors.alerting import alerts_of
 from processors.judging import Judge
 from processors.listening import ListenSettings, Stopwatch, listen, listener_of, unheard
 from processors.speech import SpeechEngine
 from schemas.call_analysis import CallAnalysis
 from schemas.call_ended import CallEnded
 from schemas.errors import ConflictingCallError
-from schemas.topics import CALLS_ANALYZED, CALLS_ENDED, CALLS_TRANSCRIBED, TOPICS, message_key
+from schemas.finding import Severity
+from schemas.topics import (
+    ALERTS_RAISED,
+    CALLS_ANALYZED,
+    CALLS_ENDED,
+    CALLS_TRANSCRIBED,
+    TOPICS,
+    alert_key,
+    message_key,
+)
 from schemas.transcript import Transcript
 from streams.ports import Clock
 from streams.recordings import RecordingStore, UnreadableRecordingError
-from streams.stage import Stage
+from streams.stage import Output, Stage
 
 STAGE_TOPICS: Mapping[str, tuple[str, ...]] = {
     "listen": (CALLS_ENDED.name,),
     "judge": (CALLS_TRANSCRIBED.name,),
     "store": tuple(topic.name for topic in TOPICS),
+    "notify": (ALERTS_RAISED.name,),
 }
-"""Stage → the topics that its consumer group reads."""
+"""Stage → the topics that it reads."""
+
+NOTIFY_GROUP = "notify."
+"""`notify` reads with one consumer group for each subscription: this and its name."""
+
+
+def consumer_groups(subscribers: Iterable[str] = ()) -> dict[str, tuple[str, ...]]:
+    """Consumer group → the topics that it reads; `subscribers` are the names of the subscriptions."""
+    groups = {stage: topics for stage, topics in STAGE_TOPICS.items() if stage != "notify"}
+    return groups | {NOTIFY_GROUP + name: STAGE_TOPICS["notify"] for name in subscribers}
 
 
 @dataclass(frozen=True)
@@ -102,8 +123,12 @@ def _refuse_conflict(call: CallEnded, known: Transcript) -> None:
         raise ConflictingCallError(["ended_at: another than in the event with this call_id before"])
 
 
-def judge_stage(judge: Judge, clock: Clock) -> Stage[Transcript, Transcript, CallAnalysis]:
-    """calls.transcribed.v1 → detectors → calls.analyzed.v1. Text and intervals only: no audio, nothing outside."""
+def judge_stage(
+    judge: Judge, clock: Clock, alert_min_severity: Severity = "high"
+) -> Stage[Transcript, Transcript, CallAnalysis]:
+    """calls.transcribed.v1 → detectors → calls.analyzed.v1, alerts.raised.v1. Text and intervals only: no audio,
+    nothing outside.
+    """
     return Stage(
         "judge",
         CALLS_TRANSCRIBED,
@@ -113,6 +138,10 @@ def judge_stage(judge: Judge, clock: Clock) -> Stage[Transcript, Transcript, Cal
         key=_key,
         target=CALLS_ANALYZED,
         clock=clock,
+        further=lambda analysis: [
+            Output(ALERTS_RAISED.name, alert_key(alert), alert.encode())
+            for alert in alerts_of(analysis, alert_min_severity)
+        ],
     )
 
 
