@@ -18,6 +18,7 @@ from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn
 from rich.table import Table
 
 from schemas.errors import InvalidCallError, OperatorError, RetryableError
+from streams.alerts_cli import alerts_app
 from streams.logs import configure_logging, describe
 from streams.ports import SystemClock
 from streams.settings import CONFIG_VARIABLE, PREFIX, LoadedSettings, Settings, load_settings
@@ -59,6 +60,7 @@ topics_app = typer.Typer(help="Kafka topics.", no_args_is_help=True)
 store_app = typer.Typer(help="The object store for recordings and transcripts.", no_args_is_help=True)
 app.add_typer(topics_app, name="topics")
 app.add_typer(store_app, name="store")
+app.add_typer(alerts_app, name="alerts")
 
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON for programs instead of a table.")]
 
@@ -213,7 +215,7 @@ def up(
 
 @app.command()
 def worker(
-    stages: Annotated[list[str], typer.Argument(help="listen, judge, store: one or several.")],
+    stages: Annotated[list[str], typer.Argument(help="listen, judge, store, notify: one or several.")],
 ) -> None:
     """Run one stage in this process, or several stages in a child process each, until SIGTERM or Ctrl-C."""
     from streams.worker import STAGE_NAMES, run_worker

@@ -4,30 +4,38 @@ import logging
 import signal
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Any, Literal, TypeVar, get_args
 
 from processors.judging import Judge, JudgeSettings
 from processors.listening import ListenSettings
+from processors.mailbox import RetrySchedule
 from processors.speech import SpeechEngine
 from schemas.errors import OperatorError, RetryableError
+from schemas.topics import ALERTS_RAISED
 from streams import faust_app
 from streams.adapters import clickhouse
+from streams.adapters.alert_source import KafkaAlertSource
+from streams.adapters.channels import channel_of
 from streams.adapters.kafka import BatchConsumer, Publisher, missing_topics
+from streams.notify import AlertSource, Commits, Notify, Outside
 from streams.object_store import object_store_from
 from streams.ports import SystemClock
 from streams.recordings import RecordingStore
 from streams.settings import Settings
 from streams.stage import Stage
 from streams.store import Store
-from streams.topology import STAGE_TOPICS, judge_stage, listen_stage
+from streams.topology import NOTIFY_GROUP, STAGE_TOPICS, judge_stage, listen_stage
 from streams.work import BackOff, StoppedError, Work
 
 log = logging.getLogger(__name__)
 
-StageName = Literal["listen", "judge", "store"]
+StageName = Literal["listen", "judge", "store", "notify"]
 STAGE_NAMES: tuple[StageName, ...] = get_args(StageName)
 T = TypeVar("T")
+
+LOOK_AGAIN_S = 2.0
+"""`notify` looks this often whether the subscriptions have changed."""
 
 
 class NotPreparedError(OperatorError):
@@ -43,6 +51,8 @@ def run_worker(name: StageName, settings: Settings) -> int:
     stop = threading.Event()
     if name == "store":
         return _run_store(settings, stop)
+    if name == "notify":
+        return _run_notify(settings, stop)
     clock = SystemClock()
     stage: Stage[Any, Any, Any]
     if name == "listen":
@@ -51,7 +61,7 @@ def run_worker(name: StageName, settings: Settings) -> int:
         recordings = RecordingStore(store, settings.max_recording_bytes)
         stage = listen_stage(build_engine(settings), recordings, listen_settings(settings), clock, time.monotonic)
     else:
-        stage = judge_stage(build_judge(settings), clock)
+        stage = judge_stage(build_judge(settings), clock, settings.alert_min_severity)
     _until_it_answers(lambda: _check_topics(settings), settings, stop)
     work = Work(
         stage,
@@ -89,6 +99,39 @@ def _run_store(settings: Settings, stop: threading.Event) -> int:
         store.run(stop)
     finally:
         consumer.close()
+    return 0
+
+
+def _run_notify(settings: Settings, stop: threading.Event) -> int:
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+    clock = SystemClock()
+
+    def open_source(
+        name: str, assigned: Callable[[Commits], None], revoked: Callable[[Collection[int]], None]
+    ) -> AlertSource:
+        return KafkaAlertSource(settings, NOTIFY_GROUP + name, ALERTS_RAISED.name, assigned=assigned, revoked=revoked)
+
+    outside = Outside(
+        open_source=open_source,
+        open_channel=lambda subscription: channel_of(
+            subscription, settings.console_url, lambda: Publisher(settings), clock
+        ),
+        publisher=Publisher(settings),
+        clock=clock,
+        schedule=RetrySchedule(),
+        retry_max_wait_s=settings.retry_max_wait_s,
+    )
+    notify = Notify(settings.subscriptions_file, outside)
+    try:
+        _until_it_answers(lambda: _check_topics(settings), settings, stop)
+        notify.start()
+    except StoppedError:
+        return 0
+    log.info("notify is ready")
+    while not stop.wait(LOOK_AGAIN_S):
+        notify.look_again()
+    notify.stop()
     return 0
 
 
