@@ -6,7 +6,8 @@ from pydantic import Field, StringConstraints
 
 from schemas.message import Message, ShortText, Slug, TenantId, UtcDatetime
 
-SubscriberName = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_-]{0,63}$")]
+NAME_PATTERN = r"[a-z][a-z0-9_-]{0,63}"
+SubscriberName = Annotated[str, StringConstraints(pattern=rf"^{NAME_PATTERN}$")]
 """Name of a subscription: it stands in logs, metrics and the name of a consumer group."""
 
 ChannelKind = Literal["webhook", "email", "dingtalk", "wecom", "feishu", "kafka"]

@@ -82,14 +82,14 @@ def alerts_test(
     clock = SystemClock()
     channel = channel_of(found[0], settings.console_url, lambda: Publisher(settings), clock)
     began_s = time.monotonic()
-    answer = channel.send(Notice.of_one(test_alert(found[0], clock)))
+    answer = channel.send(Notice.of_one(alert_for_test(found[0], clock)))
     channel.close()
     answer = replace(answer, latency_ms=round((time.monotonic() - began_s) * 1000))
     sys.stdout.write(f"{name} ({found[0].channel.kind}, {destination_of(found[0])}): {sentence_of(answer)}\n")
     raise typer.Exit(0 if answer.verdict == "accepted" else 1)
 
 
-def test_alert(subscription: Subscription, clock: Clock) -> Alert:
+def alert_for_test(subscription: Subscription, clock: Clock) -> Alert:
     """An alert of kind `test`; each has an id of its own, so that no subscriber drops it as a repeat."""
     now: datetime = clock.now()
     return Alert(

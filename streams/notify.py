@@ -195,6 +195,7 @@ class _Visit:
     def _assigned(self, commits: Commits) -> None:
         for partition, (offset, metadata) in commits.items():
             self._progress[partition] = Progress.resumed(offset, metadata)
+        log.info("notify %s reads %d partition(s)", self._name, len(commits))
 
     def _revoked(self, partitions: Collection[int]) -> None:
         """What was not finished there is read again by whoever has the partition now."""

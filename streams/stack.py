@@ -107,6 +107,8 @@ class Stack:
             "customer_key_secret": s.customer_key_secret.get_secret_value(),
             "data_dir": str(s.data_dir),
         }
+        if s.subscriptions_file is not None:
+            known["subscriptions_file"] = str(s.subscriptions_file.absolute())
         if s.store_kind == "s3":
             known |= {
                 "s3_endpoint": s.s3_endpoint,

@@ -89,6 +89,18 @@ class TestReading:
         assert load_subscriptions(None) == ()
         assert subscriber_names(None) == ()
 
+    @pytest.mark.parametrize(
+        ("text", "names"),
+        [
+            pytest.param(WEBHOOK.replace(f"[{SECRET}]", "[{env: NOT_SET}]"), ("desk",), id="a secret that is not here"),
+            pytest.param("\n  - name: Desk\n  - name: 7\n  - x\n", (), id="no names"),
+            pytest.param("\n  - {name: a}\n  - {name: B}\n", ("a",), id="one of two"),
+            pytest.param(" [", (), id="no YAML"),
+        ],
+    )
+    def test_who_looks_on_needs_the_names_only(self, tmp_path: Path, text: str, names: tuple[str, ...]) -> None:
+        assert subscriber_names(written(tmp_path, "subscriptions:" + text)) == names
+
     def test_an_empty_list_is_no_subscription(self, tmp_path: Path) -> None:
         assert loaded(tmp_path, " []") == ()
 
