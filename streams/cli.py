@@ -20,9 +20,11 @@ from rich.table import Table
 
 from schemas.call_analysis import CallAnalysis
 from schemas.errors import InvalidCallError, OperatorError, RetryableError
+from streams.alerts_cli import alerts_app
 from streams.command_settings import command_settings, load_command_settings
 from streams.logs import configure_logging, describe
 from streams.ports import SystemClock
+from streams.replay_cli import replay
 from streams.rules_cli import rules_app
 from streams.scorecards_cli import scorecards_app
 from streams.settings import PREFIX, Settings, load_settings
@@ -66,6 +68,7 @@ app.add_typer(topics_app, name="topics")
 app.add_typer(store_app, name="store")
 app.add_typer(rules_app, name="rules")
 app.add_typer(scorecards_app, name="scorecards")
+app.add_typer(alerts_app, name="alerts")
 
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON for programs instead of a table.")]
 
@@ -202,7 +205,7 @@ def up(
 
 @app.command()
 def worker(
-    stages: Annotated[list[str], typer.Argument(help="listen, judge, store, watch: one or several.")],
+    stages: Annotated[list[str], typer.Argument(help="listen, judge, store, watch, notify: one or several.")],
 ) -> None:
     """Run one stage in this process, or several stages in a child process each, until SIGTERM or Ctrl-C."""
     from streams.worker import STAGE_NAMES, run_worker
@@ -362,6 +365,9 @@ def _verdict_lines(analysis: CallAnalysis) -> Iterator[str]:
         yield from (f"  {part.points:g} {part.reason}" for part in risk.parts)
     if analysis.retention_class is not None:
         yield f"kept as {analysis.retention_class}, at least {analysis.retention_days} days"
+
+
+app.command()(replay)
 
 
 @topics_app.command("apply")

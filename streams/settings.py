@@ -224,6 +224,18 @@ class Settings(BaseModel):
         default=None, description="a YAML file with retention classes, in place of the shipped one (R16)"
     )
 
+    alert_min_severity: Literal["info", "low", "medium", "high", "critical"] = Field(
+        default="high", description="judge: findings of this severity and graver raise an alert"
+    )
+    subscriptions_file: OptionalPath = Field(
+        default=None, description="YAML file that says who hears of which alerts, and how; without it nobody does"
+    )
+    console_url: str = Field(
+        default="",
+        pattern=r"^(https?://[^\s<>\"]+)?$",
+        description="where the console is reached, for links in alerts; no links where it is empty",
+    )
+
     sink_batch_messages: int = Field(default=500, ge=1, description="store: messages per insert at most")
     sink_batch_ms: int = Field(default=1_000, ge=1, description="store: wait at most this long to fill a batch")
     retry_max_wait_s: float = Field(default=30, gt=0, description="longest pause between two tries of the same message")

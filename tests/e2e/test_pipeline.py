@@ -21,7 +21,7 @@ from streams.adapters.kafka import lags
 from streams.examples import EXAMPLE_TENANT, example_recordings
 from streams.settings import CONFIG_VARIABLE, PREFIX
 from streams.stack import Stack
-from streams.topology import STAGE_TOPICS
+from streams.topology import consumer_groups
 from tests.processors.character_error import edits, spoken
 from tests.processors.recordings import example_calls
 from tests.stack import publish_examples, rows, running_stack, wait_for_outcomes, wait_until
@@ -232,8 +232,8 @@ class TestReading:
         settings = pipeline.stack.settings
         wait_until(
             pipeline.stack,
-            lambda: all(lag.messages == 0 for lag in lags(settings, STAGE_TOPICS)),
-            lambda: f"no lag; there is {lags(settings, STAGE_TOPICS)}",
+            lambda: all(lag.messages == 0 for lag in lags(settings, consumer_groups())),
+            lambda: f"no lag; there is {lags(settings, consumer_groups())}",
         )
         address_file = pipeline.stack.announce()
         environment = {name: value for name, value in os.environ.items() if not name.startswith(PREFIX)}
@@ -250,7 +250,7 @@ class TestReading:
         assert status["outcomes"] == {"analyzed": len(HEARD), "too_short": 1}
         assert (status["unaccounted"], status["oldest_unaccounted"], status["dead_letters"]) == (0, None, [])
         assert {(lag["stage"], lag["topic"]) for lag in status["lags"]} == {
-            (stage, topic) for stage, topics in STAGE_TOPICS.items() for topic in topics
+            (stage, topic) for stage, topics in consumer_groups().items() for topic in topics
         }
         assert [lag for lag in status["lags"] if lag["messages"]] == []
         assert status["calls_per_minute"] > 0
