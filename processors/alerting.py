@@ -16,20 +16,42 @@ RISK_RULE = "risk.high"
 
 CATEGORY_NAMES: Mapping[str, str] = {
     "advertising_law": "违反广告法用语",
+    "checklist_incomplete": "告知不完整",
+    "claim_contradicted": "与事实不符的说法",
+    "claim_without_entry": "未登记的说法",
+    "complaint_handling": "投诉受理不当",
+    "complaint_threat": "扬言投诉",
     "consumer_rights": "侵害消费者权益",
+    "customer_agitated": "情绪激动",
+    "duration_anomaly": "通话时长异常",
+    "escalation": "情绪升级",
+    "etiquette": "服务礼仪缺失",
     "fake_reviews": "诱导虚假评价",
     "forbidden_conduct": "禁止行为",
     "forbidden_promise": "违规承诺",
     "illegal_goods": "违禁商品",
     "improper_inducement": "不当诱导",
+    "incomplete_notice": "告知缺失",
+    "interruption": "抢话",
     "misleading_statement": "误导性陈述",
+    "missing_script": "必说话术缺失",
     "over_promise": "过度承诺",
+    "over_retention": "过度挽留",
     "patient_safety": "危及患者安全",
     "poor_service": "服务态度问题",
     "privacy": "侵犯隐私",
     "private_dealing": "私下交易",
+    "procedure_broken": "流程未按顺序执行",
+    "repeated_contact": "重复来电",
+    "review_threat": "扬言差评",
     "rude_words": "不文明用语",
+    "safety": "反诈提醒缺失",
+    "slow_response": "响应不及时",
+    "soothing": "安抚不足",
+    "soothing_found": "安抚到位",
+    "suitability": "适当性了解缺失",
     "threat": "威胁言语",
+    "unexcused_silence": "无故静默",
 }
 """Category → how a title names it; a category that is not here is named by its rule alone."""
 
@@ -63,7 +85,9 @@ def alerts_of(analysis: CallAnalysis, min_severity: Severity = "high") -> tuple[
 
 def _of_rule(analysis: CallAnalysis, findings: list[Finding]) -> Alert:
     first = findings[0]
-    name = CATEGORY_NAMES.get(first.category, "规则命中")
+    category = CATEGORY_NAMES.get(first.category, "规则命中")
+    rule = first.attributes.get("name")
+    name = f"{category}：{rule}" if rule else category
     return _alert(
         analysis,
         rule_id=first.rule_id[:_MAX_ID],
@@ -77,7 +101,7 @@ def _of_rule(analysis: CallAnalysis, findings: list[Finding]) -> Alert:
         end_ms=first.end_ms,
         quote=first.quote,
         matched=first.matched,
-        hits=len(findings),
+        hits=sum(int(finding.attributes.get("hits", 1)) for finding in findings),
     )
 
 

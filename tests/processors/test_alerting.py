@@ -122,8 +122,8 @@ def test_the_same_call_id_of_another_tenant_gives_other_ids() -> None:
 
 def test_what_a_real_judgement_finds_becomes_alerts() -> None:
     analysis = Judge(JudgeSettings()).judge(said(("agent", "这款产品绝对不会亏损"), industry="finance"), NOW)
-    (alert,) = alerts_of(analysis)
-    assert (alert.rule_id, alert.hits) == ("finance.no_loss", 1)
+    (alert,) = (alert for alert in alerts_of(analysis) if alert.rule_id == "finance.no_loss")
+    assert alert.hits == 1
     assert alert.advice
 
 
@@ -135,4 +135,4 @@ def test_a_title_names_nothing_that_was_said() -> None:
 def test_every_category_of_the_rule_packs_has_a_name() -> None:
     entries = [entry for pack in load_rule_packs() for _, entry in pack.entries()]
     used = {category for entry in entries if (category := getattr(entry, "category", None))}
-    assert used <= CATEGORY_NAMES.keys()
+    assert used - CATEGORY_NAMES.keys() == set()
