@@ -52,12 +52,18 @@ def a_letter(name: str = "conflicting_call") -> DeadLetter:
 
 
 def columns_of(table: str) -> list[str]:
-    """The columns that the migrations give a table."""
-    for migration in load_migrations():
-        for statement in migration.statements:
-            if re.match(rf"CREATE TABLE IF NOT EXISTS {table}\s", statement):
-                return re.findall(r"^ {4}`?([a-z][a-z0-9_.]*)`? [A-Z]", statement, flags=re.MULTILINE)
-    raise AssertionError(f"no migration creates {table}")
+    """The columns that the migrations give a table, those that were added later where they were put."""
+    columns: list[str] = []
+    for statement in (statement for migration in load_migrations() for statement in migration.statements):
+        if re.match(rf"CREATE TABLE IF NOT EXISTS {table}\s", statement):
+            columns = re.findall(r"^ {4}`?([a-z][a-z0-9_.]*)`? [A-Z]", statement, flags=re.MULTILINE)
+        elif re.match(rf"ALTER TABLE {table}\s", statement):
+            for name, before in re.findall(
+                r"ADD COLUMN IF NOT EXISTS `?([a-z0-9_.]+)`? .* AFTER `?([a-z0-9_.]+)`?", statement
+            ):
+                columns.insert(columns.index(before) + 1, name)
+    assert columns, f"no migration creates {table}"
+    return columns
 
 
 @pytest.mark.parametrize(
