@@ -18,6 +18,7 @@ from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn
 from rich.table import Table
 
 from schemas.errors import InvalidCallError, OperatorError, RetryableError
+from streams.emotion_cli import emotion_app
 from streams.logs import configure_logging, describe
 from streams.ports import SystemClock
 from streams.settings import CONFIG_VARIABLE, PREFIX, LoadedSettings, Settings, load_settings
@@ -26,6 +27,8 @@ EXIT_PROBLEM = 1
 EXIT_UNREACHABLE = 4
 EXIT_BUG = 70
 
+AGITATED = 0.5
+"""`analyze` notes the agitation of a segment above this probability."""
 PLAIN_WIDTH = 140
 """Columns of a table that is not printed to a terminal."""
 
@@ -59,6 +62,7 @@ topics_app = typer.Typer(help="Kafka topics.", no_args_is_help=True)
 store_app = typer.Typer(help="The object store for recordings and transcripts.", no_args_is_help=True)
 app.add_typer(topics_app, name="topics")
 app.add_typer(store_app, name="store")
+app.add_typer(emotion_app, name="emotion")
 
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON for programs instead of a table.")]
 
@@ -345,7 +349,9 @@ def analyze(
         f"{analysis.outcome} ({analysis.outcome_reason}), language {transcript.language or '-'}", markup=False
     )
     for segment in transcript.segments:
-        line = f"{segment.start_ms / 1000:8.1f} s  {segment.role:<8} {segment.text}"
+        agitated = segment.emotion.agitated if segment.emotion else 0.0
+        note = f"  (agitated {agitated:.2f})" if agitated > AGITATED else ""
+        line = f"{segment.start_ms / 1000:8.1f} s  {segment.role:<8} {segment.text}{note}"
         console.print(line, markup=False, highlight=False, soft_wrap=True)
     for finding in analysis.findings:
         line = f"{finding.severity}: {finding.rule_id} 「{finding.matched}」 at {finding.start_ms / 1000:.1f} s"

@@ -7,6 +7,8 @@ import time
 from collections.abc import Callable
 from typing import Any, Literal, TypeVar, get_args
 
+from processors.emotion.heads import load_heads
+from processors.emotion.segments import EmotionModel, LinearSound, SoundJudge, TextJudge
 from processors.judging import Judge, JudgeSettings
 from processors.listening import ListenSettings
 from processors.speech import SpeechEngine
@@ -49,7 +51,9 @@ def run_worker(name: StageName, settings: Settings) -> int:
         store = object_store_from(settings)
         _until_it_answers(store.check, settings, stop)
         recordings = RecordingStore(store, settings.max_recording_bytes)
-        stage = listen_stage(build_engine(settings), recordings, listen_settings(settings), clock, time.monotonic)
+        engine = build_engine(settings)
+        emotion = build_emotion(settings, engine)
+        stage = listen_stage(engine, recordings, listen_settings(settings), clock, time.monotonic, emotion)
     else:
         stage = judge_stage(build_judge(settings), clock)
     _until_it_answers(lambda: _check_topics(settings), settings, stop)
@@ -138,6 +142,27 @@ def build_engine(settings: Settings) -> SpeechEngine:
         beam_size=settings.whisper_beam_size,
         batch_size=settings.whisper_batch_size,
     )
+
+
+def build_emotion(settings: Settings, engine: SpeechEngine) -> EmotionModel | None:
+    """What judges emotion beside this recogniser; None where it is switched off.
+
+    Raises `HeadsError` for heads, and `CheckpointError` for a checkpoint, that cannot be used.
+    """
+    if not settings.emotion:
+        return None
+    heads = load_heads(settings.emotion_heads)
+    sound: SoundJudge = LinearSound(heads, engine.identity.model)
+    text: TextJudge = heads.text
+    if settings.emotion_sound_checkpoint:
+        from processors.emotion.transformers_head import TransformersSoundHead
+
+        sound = TransformersSoundHead(settings.emotion_sound_checkpoint, device=settings.emotion_device)
+    if settings.emotion_text_checkpoint:
+        from processors.emotion.transformers_head import TransformersTextHead
+
+        text = TransformersTextHead(settings.emotion_text_checkpoint, device=settings.emotion_device)
+    return EmotionModel(sound, text, heads.fusion)
 
 
 def build_judge(settings: Settings) -> Judge:
