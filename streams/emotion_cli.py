@@ -28,7 +28,7 @@ DataOption = Annotated[list[Path], typer.Option("--data", help="A folder of labe
 CacheOption = Annotated[
     Path | None, typer.Option("--cache", help="Keep computed features in this folder, for the next run.")
 ]
-PLAIN_WIDTH = 140
+PLAIN_WIDTH = 190
 
 
 def _encoder(model: str | None) -> Any:

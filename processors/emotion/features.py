@@ -12,7 +12,7 @@ from processors.audio import ChannelSound, DecodeLimits, UnhearableError, decode
 from processors.emotion.corpora import DataError, LabelledSound
 from processors.emotion.encoder import StatesEncoder
 from processors.emotion.sound_head import RECIPE, sound_features
-from processors.emotion.telephone import amplified, at_speed, through_telephone, with_noise, with_voice_shifted
+from processors.emotion.telephone import amplified, at_speed, through_telephone, with_noise
 from processors.packing import Window, alone, pack
 from processors.speech import SpeechClip
 from processors.voice_activity import detect_speech
@@ -24,7 +24,7 @@ LONGEST_FILE_MS = 4 * 3_600_000
 class Variation:
     """One way in which every sound is changed before its features are taken; drawn at random within the limits.
 
-    Loudness and voice are drawn once for each speaker, speed and noise for each segment. `packed` puts segments of
+    Loudness is drawn once for each speaker, speed and noise for each segment. `packed` puts segments of
     one speaker into windows as the recogniser does; otherwise each is heard alone.
     """
 
@@ -33,7 +33,6 @@ class Variation:
     telephone: bool = True
     packed: bool = True
     gain_db: tuple[float, float] | None = None
-    voice: tuple[float, float] | None = None
     speed: tuple[float, float] | None = None
     snr_db: tuple[float, float] | None = None
     length_ms: tuple[float, float] | None = None
@@ -120,15 +119,11 @@ def _varied(examples: Sequence[LabelledSound], variation: Variation) -> Iterator
     random = np.random.default_rng(variation.seed)
     speakers = sorted({each.speaker_key for each in examples})
     gains = {speaker: _draw(random, variation.gain_db) for speaker in speakers}
-    voices = {speaker: _draw(random, variation.voice) for speaker in speakers}
     for example, sound in zip(examples, _sounds(examples), strict=True):
-        speaker = example.speaker_key
-        gain_db, voice = gains[speaker], voices[speaker]
+        gain_db = gains[example.speaker_key]
         speed, snr_db = _draw(random, variation.speed), _draw(random, variation.snr_db)
         if gain_db is not None:
             sound = amplified(sound, gain_db)
-        if voice is not None:
-            sound = with_voice_shifted(sound, voice)
         if speed is not None:
             sound = at_speed(sound, speed)
         if snr_db is not None:

@@ -48,13 +48,6 @@ def at_speed(sound: ChannelSound, speed: float) -> ChannelSound:
     return ChannelSound(_filtered(sound, f"atempo={speed:.4f}"), sound.sample_rate_hz)
 
 
-def with_voice_shifted(sound: ChannelSound, factor: float) -> ChannelSound:
-    """The sound at the same speed with pitch and formants moved by a factor, as of a larger or smaller speaker."""
-    rate = sound.sample_rate_hz
-    graph = f"asetrate={round(rate * factor)},aresample={rate},atempo={1 / factor:.4f}"
-    return ChannelSound(_filtered(sound, graph), rate)
-
-
 def _to_pcm(values: NDArray[np.floating]) -> Pcm:
     pcm: Pcm = np.clip(np.rint(values), -32_768, 32_767).astype(np.int16)
     return pcm

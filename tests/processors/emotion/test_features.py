@@ -90,7 +90,6 @@ def test_every_example_has_a_row_of_states_and_prosody(tmp_path: Path) -> None:
     [
         Variation("packed"),
         Variation("loudness", gain_db=(-12, -6)),
-        Variation("voice", voice=(1.1, 1.2)),
         Variation("speed", speed=(1.1, 1.2)),
         Variation("noise", snr_db=(10, 15)),
         Variation("short", length_ms=(400, 600)),
