@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
 from typing import Any
-from zipfile import BadZipFile
 
 import numpy as np
 from numpy.typing import NDArray
@@ -201,7 +200,10 @@ def _classes(name: str, facts: Mapping[str, Any]) -> tuple[str, ...]:
 def _facts(name: str, arrays: Arrays) -> dict[str, Any]:
     if "facts" not in arrays:
         raise HeadsError(f"{name} is no file of emotion heads: train it with `callstream emotion train`")
-    facts = _Arrays(name, json.loads(str(arrays["facts"])))
+    try:
+        facts = _Arrays(name, json.loads(str(arrays["facts"])))
+    except ValueError:
+        raise HeadsError(f"{name} is damaged: train it again") from None
     if facts.get("format") != FORMAT:
         raise HeadsError(f"{name} has format {facts.get('format')}, this version reads {FORMAT}: train it again")
     return facts
@@ -212,7 +214,7 @@ def _arrays(path: Path) -> Arrays:
         # Opened here, because numpy leaves the file open when it is no archive.
         with path.open("rb") as stream, np.load(stream, allow_pickle=False) as file:
             return _Arrays(str(path), file)
-    except (OSError, ValueError, EOFError, BadZipFile):
+    except Exception:  # noqa: S110 - zipfile, zlib and numpy each have their own errors for a damaged file
         pass
     raise HeadsError(f"{path} is no file of emotion heads: train it with `callstream emotion train`")
 

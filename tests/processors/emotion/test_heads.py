@@ -165,6 +165,20 @@ def test_a_file_that_is_no_head_is_named(tmp_path: Path, content: bytes) -> None
         load_heads(tmp_path)
 
 
+def test_wherever_a_file_is_damaged_it_is_named_or_still_whole(tmp_path: Path) -> None:
+    whole = (SHIPPED / PROSODY_FILE).read_bytes()
+    sentences: list[str] = []
+    for place in range(0, len(whole), 37):
+        (tmp_path / PROSODY_FILE).write_bytes(whole[:place] + bytes([whole[place] ^ 0x24]) + whole[place + 1 :])
+        try:
+            load_heads(tmp_path)
+        except HeadsError as error:
+            sentences.append(str(error))
+
+    assert len(sentences) > len(whole) / 37 / 2
+    assert all(PROSODY_FILE in sentence for sentence in sentences)
+
+
 def test_a_folder_that_does_not_exist_is_named(tmp_path: Path) -> None:
     with pytest.raises(HeadsError, match="nowhere does not exist"):
         load_heads(tmp_path / "nowhere")
