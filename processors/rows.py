@@ -17,7 +17,7 @@ from schemas.dead_letter import DeadLetter
 from schemas.errors import InvalidMessageError
 from schemas.rules_published import RulesPublished
 from schemas.topics import CALLS_ENDED
-from schemas.transcript import Transcript
+from schemas.transcript import Segment, Transcript
 
 CALLS = "call_versions"
 TRANSCRIPTS = "transcript_versions"
@@ -119,6 +119,7 @@ def rows_for_transcript(transcript: Transcript) -> TableRows:
         ],
         "segments.word_end_ms": [_uint64s("end_ms", [word.end_ms for word in segment.words]) for segment in segments],
         "segments.word_confidence": [[word.confidence for word in segment.words] for segment in segments],
+        **_emotion_columns(segments),
         "transcribed_at": transcript.transcribed_at,
         "version": _milliseconds("transcribed_at", transcript.transcribed_at),
     }
@@ -324,6 +325,19 @@ def _refused_call(letter: DeadLetter) -> tuple[str, str] | None:
 def _call_named_by_place(topic: str, partition: int, offset: int) -> tuple[str, str]:
     """No real call can have this id: an `Identifier` holds no slash."""
     return UNKNOWN_TENANT, f"{topic}/{partition}/{offset}"
+
+
+def _emotion_columns(segments: Sequence[Segment]) -> Row:
+    """Null in every column but the gap where a segment has no emotion; null there, too, where nobody judged it."""
+    emotions = [segment.emotion for segment in segments]
+    return {
+        "segments.agitated": [each.agitated if each else None for each in emotions],
+        "segments.valence": [each.valence if each else None for each in emotions],
+        "segments.sound_agitated": [each.sound_agitated if each else None for each in emotions],
+        "segments.text_agitated": [each.text_agitated if each else None for each in emotions],
+        "segments.emotion_source": [each.source if each else None for each in emotions],
+        "segments.emotion_gap": [segment.emotion_gap for segment in segments],
+    }
 
 
 def _call_columns(call: CallEnded) -> Row:

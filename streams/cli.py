@@ -22,6 +22,7 @@ from schemas.call_analysis import CallAnalysis
 from schemas.errors import InvalidCallError, OperatorError, RetryableError
 from streams.alerts_cli import alerts_app
 from streams.command_settings import command_settings, load_command_settings
+from streams.emotion_cli import emotion_app
 from streams.logs import configure_logging, describe
 from streams.ports import SystemClock
 from streams.replay_cli import replay
@@ -33,6 +34,8 @@ EXIT_PROBLEM = 1
 EXIT_UNREACHABLE = 4
 EXIT_BUG = 70
 
+AGITATED = 0.5
+"""`analyze` notes the agitation of a segment above this probability."""
 PLAIN_WIDTH = 140
 """Columns of a table that is not printed to a terminal."""
 
@@ -69,6 +72,7 @@ app.add_typer(store_app, name="store")
 app.add_typer(rules_app, name="rules")
 app.add_typer(scorecards_app, name="scorecards")
 app.add_typer(alerts_app, name="alerts")
+app.add_typer(emotion_app, name="emotion")
 
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON for programs instead of a table.")]
 
@@ -337,7 +341,9 @@ def analyze(
         f"{analysis.outcome} ({analysis.outcome_reason}), language {transcript.language or '-'}", markup=False
     )
     for segment in transcript.segments:
-        line = f"{segment.start_ms / 1000:8.1f} s  {segment.role:<8} {segment.text}"
+        agitated = segment.emotion.agitated if segment.emotion else 0.0
+        note = f"  (agitated {agitated:.2f})" if agitated > AGITATED else ""
+        line = f"{segment.start_ms / 1000:8.1f} s  {segment.role:<8} {segment.text}{note}"
         console.print(line, markup=False, highlight=False, soft_wrap=True)
     for finding in analysis.findings:
         # What is found in no words, such as an unusual length, is of the whole call.

@@ -22,6 +22,7 @@ from dataclasses import dataclass
 
 from processors.alerting import alerts_of
 from processors.case import Case
+from processors.emotion.segments import EmotionModel
 from processors.judging import Judge
 from processors.listening import ListenSettings, Stopwatch, listen, listener_of, unheard
 from processors.speech import SpeechEngine
@@ -82,15 +83,20 @@ class Recorded:
 
 
 def listen_stage(
-    engine: SpeechEngine, recordings: RecordingStore, settings: ListenSettings, clock: Clock, stopwatch: Stopwatch
+    engine: SpeechEngine,
+    recordings: RecordingStore,
+    settings: ListenSettings,
+    clock: Clock,
+    stopwatch: Stopwatch,
+    emotion: EmotionModel | None = None,
 ) -> Stage[CallEnded, Recorded, Transcript]:
-    """calls.ended.v1 → fetch, decode, VAD, recognise → calls.transcribed.v1.
+    """calls.ended.v1 → fetch, decode, VAD, recognise, judge emotion → calls.transcribed.v1.
 
     The transcript is kept beside the recording, so that a call that comes again is not recognised again: the same
     event, heard by the same engine, gives the stored transcript. Another event with the same call id is refused.
     """
 
-    listener = listener_of(engine, settings)
+    listener = listener_of(engine, settings, emotion)
 
     def load(call: CallEnded) -> Recorded:
         known = recordings.load_transcript(call.tenant_id, call.call_id)
@@ -112,7 +118,7 @@ def listen_stage(
             reason = recorded.unreadable
             assert reason is not None, "either audio, or why there is none"  # noqa: S101
             return unheard(recorded.call, reason.outcome, reason.reason, listener, clock.now())
-        return listen(recorded.call, recorded.audio, engine, settings, clock.now(), stopwatch)
+        return listen(recorded.call, recorded.audio, engine, settings, clock.now(), stopwatch, emotion)
 
     def save(recorded: Recorded, transcript: Transcript) -> None:
         if recorded.heard_before is None:

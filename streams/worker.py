@@ -8,6 +8,8 @@ from collections.abc import Callable, Collection
 from typing import Any, Literal, TypeVar, get_args
 from zoneinfo import ZoneInfo
 
+from processors.emotion.heads import load_heads
+from processors.emotion.segments import EmotionModel, LinearSound, SoundJudge, TextJudge
 from processors.judging import Judge, JudgeSettings
 from processors.listening import ListenSettings
 from processors.mailbox import RetrySchedule
@@ -71,7 +73,9 @@ def run_worker(name: StageName, settings: Settings) -> int:
         store = object_store_from(settings)
         _until_it_answers(store.check, settings, stop)
         recordings = RecordingStore(store, settings.max_recording_bytes)
-        stage = listen_stage(build_engine(settings), recordings, listen_settings(settings), clock, time.monotonic)
+        engine = build_engine(settings)
+        emotion = build_emotion(settings, engine)
+        stage = listen_stage(engine, recordings, listen_settings(settings), clock, time.monotonic, emotion)
     else:
         live = LiveJudge(judge_settings(settings), Shelf(packs_at_hand(settings.rules_folder)))
         stage = judge_stage(lambda: live.current, clock, ClickHouseHistory.of(settings), settings.alert_min_severity)
@@ -270,6 +274,27 @@ def _sentence_model(settings: Settings) -> SentenceModel | None:
 def follow_rules(live: LiveJudge, settings: Settings, stop: threading.Event) -> None:
     """Take over what is published, and go on in a thread. Raises `RetryableError`."""
     follow(live, lambda: TopicReader(settings, RULES_PUBLISHED.name), stop, settings.retry_max_wait_s)
+
+
+def build_emotion(settings: Settings, engine: SpeechEngine) -> EmotionModel | None:
+    """What judges emotion beside this recogniser; None where it is switched off.
+
+    Raises `HeadsError` for heads, and `CheckpointError` for a checkpoint, that cannot be used.
+    """
+    if not settings.emotion:
+        return None
+    heads = load_heads(settings.emotion_heads)
+    sound: SoundJudge = LinearSound(heads, engine.identity.model)
+    text: TextJudge = heads.text
+    if settings.emotion_sound_checkpoint:
+        from processors.emotion.transformers_head import TransformersSoundHead
+
+        sound = TransformersSoundHead(settings.emotion_sound_checkpoint, device=settings.emotion_device)
+    if settings.emotion_text_checkpoint:
+        from processors.emotion.transformers_head import TransformersTextHead
+
+        text = TransformersTextHead(settings.emotion_text_checkpoint, device=settings.emotion_device)
+    return EmotionModel(sound, text, heads.fusion)
 
 
 def build_judge(settings: Settings) -> Judge:

@@ -28,6 +28,7 @@ from processors.rows import (
     CALLS,
     DEAD_LETTERS,
     OUTCOMES,
+    RULE_PACKS,
     TRANSCRIPTS,
     TableRows,
     rows_for_alert,
@@ -88,11 +89,12 @@ from tests.clickhouse_engine import RunningEngine, running_engine
 pytestmark = pytest.mark.embedded
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
-STORAGE = (CALLS, TRANSCRIPTS, OUTCOMES, DEAD_LETTERS, ALERTS, ALERT_DELIVERIES)
+STORAGE = (CALLS, TRANSCRIPTS, OUTCOMES, DEAD_LETTERS, ALERTS, ALERT_DELIVERIES, RULE_PACKS)
 VIEWS = (
-    *("calls", "findings", "topics", "transcripts", "segments", "outcomes", "unaccounted", "dead_letters"),
-    *("alerts", "alert_deliveries"),
+    *("calls", "findings", "scores", "topics", "transcripts", "segments", "outcomes", "unaccounted", "dead_letters"),
+    *("alerts", "alert_deliveries", "rule_packs"),
 )
+EMOTION = ("agitated", "valence", "sound_agitated", "text_agitated", "emotion_source", "emotion_gap")
 T0 = datetime(2026, 3, 31, 22, 0, tzinfo=UTC)
 """Close to the end of a month: the calls of the tests lie in two partitions."""
 
@@ -150,6 +152,10 @@ def store(open_store: Callable[[], Store]) -> Store:
     return open_store()
 
 
+def an_emotional_transcript() -> Transcript:
+    return CALLS_TRANSCRIBED.decode((EXAMPLES / "calls.transcribed.v1" / "with_emotion.json").read_bytes())
+
+
 # --- migrations
 
 
@@ -202,6 +208,25 @@ def test_a_migration_that_failed_half_way_is_run_again_and_whole(empty_url: str)
         1, "start", create + "CREATE TABLE IF NOT EXISTS second (a UInt8) ENGINE = MergeTree ORDER BY a;"
     )
     assert migrate(empty_url, (mended,)) == [mended]
+
+
+def test_segments_that_were_stored_before_emotion_was_judged_have_none(empty_url: str) -> None:
+    migrate(empty_url, tuple(each for each in load_migrations() if each.number < 5))
+    client = connect(empty_url)
+    row = rows_for_transcript(a_transcript(an_event(1), segments=2))[TRANSCRIPTS][0]
+    before = {name: value for name, value in row.items() if name.removeprefix("segments.") not in EMOTION}
+    client.insert(TRANSCRIPTS, [list(before.values())], column_names=list(before))
+    migrate(empty_url)
+    ClickHouseSink(client).write(rows_for_transcript(an_emotional_transcript()))
+    query = """SELECT agitated, valence, sound_agitated, text_agitated, emotion_source, emotion_gap
+        FROM segments WHERE call_id = {call_id:String} ORDER BY segment_id"""
+    old, new = (client.query(query, parameters={"call_id": call_id}).result_rows for call_id in ("call-1", "ivr2:9022"))
+    client.close()
+    assert old == [(None,) * 6] * 2
+    assert [row[4:] for row in new] == [("fused", None), ("fused", None), ("text", None), (None, "too_short")]
+    assert [row[0] for row in new[:3]] == pytest.approx([0.06, 0.81, 0.12])
+    assert new[2][2] is None
+    assert new[3][:4] == (None,) * 4
 
 
 def test_a_changed_migration_is_refused_and_changes_nothing(empty_url: str) -> None:
