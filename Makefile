@@ -7,10 +7,10 @@ STAMP  := $(VENV)/.installed
 PARALLEL := -n 2 --dist loadfile
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo up test test-kafka test-minio lint format bench contracts clean
+.PHONY: help install demo up test test-kafka test-minio test-transformers lint format bench contracts clean
 
 help: ## show this list
-	@awk -F':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F':.*## ' '/^[a-z-]+:.*## / { printf "  make %-17s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 install: $(STAMP) ## make the virtual environment with everything for development
 
@@ -28,13 +28,22 @@ up: $(STAMP) ## the same stack, kept: Apache Kafka on disk, ClickHouse, workers
 	@$(BIN)/callstream up
 
 test: $(STAMP) ## every test that needs no outside server
-	@$(BIN)/pytest $(PARALLEL) -m "not kafka and not minio"
+	@$(BIN)/pytest $(PARALLEL) -m "not kafka and not minio and not transformers"
 
 test-kafka: $(STAMP) ## the broker-facing tests and the end-to-end run on Apache Kafka
 	@$(BIN)/pytest $(PARALLEL) -m kafka
 
 test-minio: $(STAMP) ## the object-store contract on a real MinIO server (built with Go)
 	@$(BIN)/pytest -m minio
+
+test-transformers: .venv-transformers/.installed ## a Hugging Face checkpoint as an emotion head, in an environment of its own (5.6 GB)
+	@.venv-transformers/bin/pytest -m transformers tests/processors/emotion tests/streams/test_emotion_settings.py
+
+.venv-transformers/.installed: pyproject.toml
+	@echo "installing callstream with torch and transformers into .venv-transformers (once; some minutes, 5.6 GB)"
+	@$(PYTHON) -m venv .venv-transformers
+	@.venv-transformers/bin/pip install --quiet --disable-pip-version-check --editable '.[transformers]' pytest
+	@touch $@
 
 lint: $(STAMP) ## ruff, mypy --strict and the import contracts
 	@$(BIN)/ruff check .
@@ -53,4 +62,4 @@ contracts: $(STAMP) ## write the JSON Schemas and the AsyncAPI document again
 	@$(BIN)/callstream contracts
 
 clean: ## remove the virtual environment and caches
-	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache
+	rm -rf $(VENV) .venv-transformers .mypy_cache .ruff_cache .pytest_cache

@@ -27,6 +27,7 @@ import numpy as np
 from processors.audio import DecodeLimits, decode
 from processors.character_error import edits, spoken
 from processors.chinese_script import to_script
+from processors.emotion.segments import EmotionModel
 from processors.engines.faster_whisper import FasterWhisperEngine
 from processors.hallucination import sift
 from processors.listening import ListenSettings, listen
@@ -232,7 +233,13 @@ class Notes:
         return [self._texts.get(channel, "") for channel in range(channels)]
 
 
-def heard(engine: SpeechEngine, data: bytes, roles: tuple[Role, ...] | None, direction: str) -> Transcript:
+def heard(
+    engine: SpeechEngine,
+    data: bytes,
+    roles: tuple[Role, ...] | None,
+    direction: str,
+    emotion: EmotionModel | None = None,
+) -> Transcript:
     audio = Audio(uri="s3://recordings/c1", sha256=sha256(data).hexdigest(), bytes=len(data), channel_roles=roles)
     call = CallEnded.model_validate(
         {
@@ -249,7 +256,7 @@ def heard(engine: SpeechEngine, data: bytes, roles: tuple[Role, ...] | None, dir
     how = ListenSettings(
         min_call_ms=5_000 if roles else 0, max_call_ms=LONGEST_MS, crosstalk_gate_db=18, chinese_script="simplified"
     )
-    return listen(call, data, engine, how, NOW, time.monotonic)
+    return listen(call, data, engine, how, NOW, time.monotonic, emotion)
 
 
 def swapped(data: bytes) -> bytes:

@@ -27,8 +27,7 @@ from streams.ingest import Ingest, call_of_file, extension_of, read_facts
 from streams.object_store import object_store_from
 from streams.recordings import RecordingStore
 from streams.settings import Settings, load_settings
-from streams.stack import Stack, StackPlan
-from streams.worker import STAGE_NAMES
+from streams.stack import Stack, StackPlan, stages_of
 
 TENANT = "benchmark"
 
@@ -112,7 +111,8 @@ def through_pipeline(stack: Stack, files: Sequence[Path]) -> float:
 def peak_memory_mb(stack: Stack) -> dict[str, float]:
     """The largest resident size that each process has had."""
     peaks: dict[str, float] = {}
-    for name in ("tansu", "clickhouse", *(f"{stage}-0" if stage == "listen" else stage for stage in STAGE_NAMES)):
+    workers = [f"{stage}-0" if stage == "listen" else stage for stage in stages_of(stack.settings)]
+    for name in ("tansu", "clickhouse", *workers):
         pid = stack.supervisor.pid(name)
         for line in Path(f"/proc/{pid}/status").read_text(encoding="utf-8").splitlines():
             if line.startswith("VmHWM:"):

@@ -4,7 +4,7 @@ import numpy as np
 
 from processors.speech import SAMPLES_PER_MS, Samples
 
-# Chosen by the character error of Whisper base, see docs/accuracy-speech.md: it falls on far-field and quiet
+# Chosen by the character error of Whisper base, see docs/accuracy.md: it falls on far-field and quiet
 # speech and does not rise on any other. At this level the peaks of speech, 12 to 18 dB above it, stay whole.
 TARGET_DBFS = -24.0
 _MOST_GAIN_DB = 30.0

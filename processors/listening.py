@@ -6,6 +6,8 @@ from datetime import datetime
 
 from processors.audio import ChannelSound, DecodeLimits, Recording, UnhearableError, decode
 from processors.chinese_script import ChineseScript, to_script
+from processors.emotion.segments import EmotionModel, HeardSegment
+from processors.emotion.sound_head import pool_clip
 from processors.hallucination import RejectedText, sift
 from processors.intervals import common, length_ms, union
 from processors.numbers import normalize
@@ -20,7 +22,7 @@ from processors.sound import (
     overlapping_turns,
 )
 from processors.speakers import SpeakerSeparation, speech_by_voice
-from processors.speech import RecognizedSpeech, RecognizedWord, SpeechClip, SpeechEngine
+from processors.speech import RecognizedSpeech, RecognizedWord, SpeechClip, SpeechEngine, StatesPool
 from processors.voice_activity import (
     are_identical,
     detect_speech,
@@ -88,15 +90,22 @@ class _Heard:
 
 
 def listen(
-    call: CallEnded, data: bytes, engine: SpeechEngine, settings: ListenSettings, now: datetime, stopwatch: Stopwatch
+    call: CallEnded,
+    data: bytes,
+    engine: SpeechEngine,
+    settings: ListenSettings,
+    now: datetime,
+    stopwatch: Stopwatch,
+    emotion: EmotionModel | None = None,
 ) -> Transcript:
     """The transcript of a call. A recording that cannot be heard gives one with its outcome; no recording raises.
 
     `outcome` is `too_short` (`shorter_than_minimum`) for a recording shorter than `min_call_ms` by its own
     samples, and what `processors.audio.decode` says for one that cannot be decoded. Silence is heard: no segments.
+    Without an `emotion` model, emotion is switched off.
     """
     started_s = stopwatch()
-    listener = listener_of(engine, settings)
+    listener = listener_of(engine, settings, emotion)
     try:
         recording = decode(data, DecodeLimits(settings.max_call_ms))
     except UnhearableError as error:
@@ -107,7 +116,8 @@ def listen(
         return unheard(call, "too_short", "shorter_than_minimum", listener, now, facts)
     facts, channels = _channels(recording, facts, settings)
     speakers = _speakers(call, channels, settings.separation)
-    heard = _recognize(speakers, engine, call.language_hint, settings.chinese_script)
+    pool = pool_clip if emotion is not None else None
+    heard = _recognize(speakers, engine, call.language_hint, settings.chinese_script, pool)
     roles = _inferred_roles(call, speakers, heard)
     if roles is not None:
         speakers = tuple(replace(speaker, role=role) for speaker, role in zip(speakers, roles, strict=True))
@@ -115,6 +125,7 @@ def listen(
     rejected = tuple(_rejected(piece, speakers[who]) for who, piece in heard.rejected)
     # From here on nothing holds a number or a name in clear (R72): what leaves this function is masked.
     masked = mask(segments, MaskSettings(settings.pii_keep_last), rejected)
+    judged = _with_emotion(masked.segments, heard, speakers, emotion)
     work_s = stopwatch() - started_s
     return Transcript(
         tenant_id=call.tenant_id,
@@ -126,7 +137,7 @@ def listen(
         language_confidence=heard.language_confidence,
         engine=listener,
         audio=facts,
-        segments=tuple(_with_numbers(segment) for segment in masked.segments),
+        segments=tuple(_with_numbers(segment) for segment in judged),
         rejected=masked.rejected,
         pii=masked.spans,
         speech=_speech_per_role(speakers),
@@ -137,7 +148,7 @@ def listen(
     )
 
 
-def listener_of(engine: SpeechEngine, settings: ListenSettings) -> EngineIdentity:
+def listener_of(engine: SpeechEngine, settings: ListenSettings, emotion: EmotionModel | None = None) -> EngineIdentity:
     """The engine with every setting that changes a transcript: who is equal here writes the same."""
     ours: dict[str, str | int | float | bool | None] = {
         **(settings.separation.identity if settings.separation is not None else {}),
@@ -147,6 +158,7 @@ def listener_of(engine: SpeechEngine, settings: ListenSettings) -> EngineIdentit
         "max_call_ms": settings.max_call_ms,
         "pii_keep_last": ",".join(f"{kind}:{kept}" for kind, kept in sorted(settings.pii_keep_last.items())),
     }
+    ours |= emotion.settings if emotion is not None else {"emotion": "switched_off"}
     return engine.identity.model_copy(update={"settings": {**engine.identity.settings, **ours}})
 
 
@@ -250,12 +262,16 @@ def _inferred_roles(call: CallEnded, speakers: Sequence[_Speaker], heard: _Heard
 
 
 def _recognize(
-    speakers: Sequence[_Speaker], engine: SpeechEngine, language_hint: str | None, script: ChineseScript
+    speakers: Sequence[_Speaker],
+    engine: SpeechEngine,
+    language_hint: str | None,
+    script: ChineseScript,
+    pool: StatesPool | None,
 ) -> _Heard:
     clips = sorted(_clips(speakers), key=lambda item: (item[1].start_ms, item[0]))
     if not clips:
         return _Heard(None, None, (), ())
-    recognition = engine.recognize([clip for _, clip in clips], language_hint=language_hint)
+    recognition = engine.recognize([clip for _, clip in clips], language_hint=language_hint, pool=pool)
     language = recognition.language
     believed: list[tuple[int, RecognizedSpeech]] = []
     rejected: list[tuple[int, RejectedText]] = []
@@ -301,6 +317,27 @@ def _segment(number: int, speech: RecognizedSpeech, speaker: _Speaker) -> Segmen
         words=tuple(_word(word, inside) for word in speech.words),
         confidence=speech.confidence,
     )
+
+
+def _with_emotion(
+    segments: Sequence[Segment], heard: _Heard, speakers: Sequence[_Speaker], model: EmotionModel | None
+) -> list[Segment]:
+    """The segments, which are masked and in the order of `heard.believed`, each with its emotion or why it has none."""
+    if model is None:
+        return [segment.model_copy(update={"emotion_gap": "switched_off"}) for segment in segments]
+    said = (
+        HeardSegment(
+            speaker=who,
+            clip=SpeechClip(speech.channel, speech.start_ms, speech.end_ms, speakers[who].channel.sound),
+            pooled=speech.pooled_states,
+            text=segment.text,
+        )
+        for segment, (who, speech) in zip(segments, heard.believed, strict=True)
+    )
+    return [
+        segment.model_copy(update={"emotion_gap" if isinstance(emotion, str) else "emotion": emotion})
+        for segment, emotion in zip(segments, model.judge(said), strict=True)
+    ]
 
 
 def _rejected(piece: RejectedText, speaker: _Speaker) -> Rejected:

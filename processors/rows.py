@@ -9,17 +9,23 @@ stands.
 from collections.abc import Sequence
 from datetime import datetime
 
+from schemas.alert import Alert
+from schemas.alert_delivery import AlertDelivery
 from schemas.call_analysis import CallAnalysis, MeasureValue
 from schemas.call_ended import CallEnded
 from schemas.dead_letter import DeadLetter
 from schemas.errors import InvalidMessageError
+from schemas.rules_published import RulesPublished
 from schemas.topics import CALLS_ENDED
-from schemas.transcript import Transcript
+from schemas.transcript import Segment, Transcript
 
 CALLS = "call_versions"
 TRANSCRIPTS = "transcript_versions"
 OUTCOMES = "outcome_versions"
 DEAD_LETTERS = "dead_letter_versions"
+RULE_PACKS = "rule_pack_versions"
+ALERTS = "alert_versions"
+ALERT_DELIVERIES = "alert_delivery_versions"
 
 PENDING_VERSION = 0
 REFUSED_VERSION = 1
@@ -113,6 +119,7 @@ def rows_for_transcript(transcript: Transcript) -> TableRows:
         ],
         "segments.word_end_ms": [_uint64s("end_ms", [word.end_ms for word in segment.words]) for segment in segments],
         "segments.word_confidence": [[word.confidence for word in segment.words] for segment in segments],
+        **_emotion_columns(segments),
         "transcribed_at": transcript.transcribed_at,
         "version": _milliseconds("transcribed_at", transcript.transcribed_at),
     }
@@ -206,6 +213,83 @@ def rows_for_dead_letter(letter: DeadLetter) -> TableRows:
     return rows
 
 
+def rows_for_rules_published(published: RulesPublished) -> TableRows:
+    """The version of a pack as one row."""
+    pack = published.pack
+    row: Row = {
+        "pack": pack.pack,
+        "pack_version": _uint32("version", pack.version),
+        "tenant_id": pack.tenant,
+        "industry": pack.industry,
+        "language": pack.language,
+        "owner": pack.owner,
+        "rules": sum(1 for _ in pack.entries()),
+        "sha256": pack.digest(),
+        "published_at": published.published_at,
+        "published_by": published.published_by,
+        "note": published.note,
+        "version": _milliseconds("published_at", published.published_at),
+    }
+    return {RULE_PACKS: [row]}
+
+
+def rows_for_alert(alert: Alert) -> TableRows:
+    """The alert as one row; one that is raised again replaces itself. Raises `InvalidMessageError` as above."""
+    row: Row = {
+        "alert_id": alert.alert_id,
+        "kind": alert.kind,
+        "tenant_id": alert.tenant_id,
+        "rule_id": alert.rule_id,
+        "rule_version": alert.rule_version,
+        "category": alert.category,
+        "severity": alert.severity,
+        "title": alert.title,
+        "advice": alert.advice,
+        "call_id": alert.call_id,
+        "agent_id": alert.agent_id,
+        "agent_team": alert.agent_team,
+        "queue": alert.queue,
+        "role": alert.role,
+        "start_ms": None if alert.start_ms is None else _uint64("start_ms", alert.start_ms),
+        "end_ms": None if alert.end_ms is None else _uint64("end_ms", alert.end_ms),
+        "quote": alert.quote,
+        "matched": alert.matched,
+        "hits": _uint32("hits", alert.hits),
+        "risk_level": alert.risk_level,
+        "risk_reasons": list(alert.risk_reasons),
+        "topic_id": alert.topic_id,
+        "calls": list(alert.calls),
+        "calls_count": None if alert.calls_count is None else _uint64("calls_count", alert.calls_count),
+        "expected_count": alert.expected_count,
+        "happened_at": alert.happened_at,
+        "raised_at": alert.raised_at,
+        "version": _milliseconds("raised_at", alert.raised_at),
+    }
+    return {ALERTS: [row]}
+
+
+def rows_for_alert_delivery(delivery: AlertDelivery) -> TableRows:
+    """One line of the record of deliveries. Raises `InvalidMessageError` as above."""
+    row: Row = {
+        "alert_id": delivery.alert_id,
+        "tenant_id": delivery.tenant_id,
+        "rule_id": delivery.rule_id,
+        "subscriber": delivery.subscriber,
+        "channel": delivery.channel,
+        "attempt": _uint32("attempt", delivery.attempt),
+        "outcome": delivery.outcome,
+        "reason": delivery.reason,
+        "status_code": None if delivery.status_code is None else _int64("status_code", delivery.status_code),
+        "error_class": delivery.error_class,
+        "group_id": delivery.group_id,
+        "at": delivery.at,
+        "next_try_at": delivery.next_try_at,
+        "latency_ms": None if delivery.latency_ms is None else _uint64("latency_ms", delivery.latency_ms),
+        "version": _milliseconds("at", delivery.at),
+    }
+    return {ALERT_DELIVERIES: [row]}
+
+
 def version_of_analysis(analysis: CallAnalysis) -> int:
     """Orders the analyses of one call: by analysis version, then by time. Raises `InvalidMessageError`."""
     analyzed_at_ms = _milliseconds("analyzed_at", analysis.analyzed_at)
@@ -241,6 +325,19 @@ def _refused_call(letter: DeadLetter) -> tuple[str, str] | None:
 def _call_named_by_place(topic: str, partition: int, offset: int) -> tuple[str, str]:
     """No real call can have this id: an `Identifier` holds no slash."""
     return UNKNOWN_TENANT, f"{topic}/{partition}/{offset}"
+
+
+def _emotion_columns(segments: Sequence[Segment]) -> Row:
+    """Null in every column but the gap where a segment has no emotion; null there, too, where nobody judged it."""
+    emotions = [segment.emotion for segment in segments]
+    return {
+        "segments.agitated": [each.agitated if each else None for each in emotions],
+        "segments.valence": [each.valence if each else None for each in emotions],
+        "segments.sound_agitated": [each.sound_agitated if each else None for each in emotions],
+        "segments.text_agitated": [each.text_agitated if each else None for each in emotions],
+        "segments.emotion_source": [each.source if each else None for each in emotions],
+        "segments.emotion_gap": [segment.emotion_gap for segment in segments],
+    }
 
 
 def _call_columns(call: CallEnded) -> Row:
@@ -372,6 +469,12 @@ def _optional_uint32(name: str, value: int | None) -> int | None:
 
 def _uint64(name: str, value: int) -> int:
     return _at_most(_UINT64_MAX, name, value)
+
+
+def _int64(name: str, value: int) -> int:
+    if not -(2**63) <= value < 2**63:
+        raise InvalidMessageError([f"{name}: too large"])
+    return value
 
 
 def _uint64s(name: str, values: list[int]) -> list[int]:

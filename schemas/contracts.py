@@ -13,11 +13,14 @@ from pydantic import BaseModel, TypeAdapter
 from schemas.finding import Finding
 from schemas.message import Identifier, TenantId
 from schemas.topics import (
+    ALERTS_DELIVERED,
     ALERTS_RAISED,
     CALLS_ANALYZED,
     CALLS_DEAD_LETTERS,
     CALLS_ENDED,
+    CALLS_REANALYZED,
     CALLS_TRANSCRIBED,
+    RULES_PUBLISHED,
     TOPICS,
     AnyTopic,
 )
@@ -28,7 +31,7 @@ CONTRACTS_FOLDER = "docs/contracts"
 ASYNCAPI_FILE = "asyncapi.json"
 JSON_SCHEMA_DIALECT = "https://json-schema.org/draft/2020-12/schema"
 KAFKA_BINDING_VERSION = "0.5.0"
-CONTRACT_VERSION = "1.0.0"
+CONTRACT_VERSION = "1.1.0"
 """Of the document: the second figure rises with a new topic or optional field, the first with a `.v2` topic."""
 
 Json = dict[str, object]
@@ -38,7 +41,7 @@ Json = dict[str, object]
 class Operation:
     """One stage, what it does with a topic, and why."""
 
-    stage: Literal["ingest", "listen", "judge", "store", "watch"]
+    stage: Literal["ingest", "listen", "judge", "rules", "replay", "store", "watch", "notify"]
     action: Literal["send", "receive"]
     topic: AnyTopic
     summary: str
@@ -49,15 +52,28 @@ OPERATIONS: tuple[Operation, ...] = (
     Operation("listen", "receive", CALLS_ENDED, "fetch the recording and recognise it"),
     Operation("listen", "send", CALLS_TRANSCRIBED, "what was said, or why the recording could not be heard"),
     Operation("listen", "send", CALLS_DEAD_LETTERS, "an event that can never be processed"),
+    Operation("rules", "send", RULES_PUBLISHED, "put a version of a rule pack into force"),
+    Operation("judge", "receive", RULES_PUBLISHED, "take over the rules in force"),
     Operation("judge", "receive", CALLS_TRANSCRIBED, "apply rules and measures"),
     Operation("judge", "send", CALLS_ANALYZED, "the judgement of the call"),
+    Operation("judge", "send", ALERTS_RAISED, "what subscribers must hear of"),
     Operation("judge", "send", CALLS_DEAD_LETTERS, "a transcript that can never be processed"),
+    Operation("replay", "receive", CALLS_TRANSCRIBED, "read history, from a day on"),
+    Operation("replay", "receive", RULES_PUBLISHED, "find the version of the rules that was asked for"),
+    Operation("replay", "send", CALLS_REANALYZED, "the judgement of a past call under the rules of today"),
+    Operation("replay", "send", ALERTS_RAISED, "the same of past calls, only when asked"),
     Operation("store", "receive", CALLS_ENDED, "account for every call"),
     Operation("store", "receive", CALLS_TRANSCRIBED, "rows of what was said"),
     Operation("store", "receive", CALLS_ANALYZED, "rows of calls, findings and outcomes"),
+    Operation("store", "receive", CALLS_REANALYZED, "rows of calls and findings that were judged again"),
+    Operation("store", "receive", RULES_PUBLISHED, "rows of rule packs"),
+    Operation("store", "receive", ALERTS_RAISED, "rows of alerts"),
+    Operation("store", "receive", ALERTS_DELIVERED, "rows of attempts to deliver alerts"),
     Operation("store", "receive", CALLS_DEAD_LETTERS, "rows of what was refused"),
     Operation("store", "send", CALLS_DEAD_LETTERS, "a message that only this stage reads and cannot decode"),
     Operation("watch", "send", ALERTS_RAISED, "a surge of calls about a topic, found in ClickHouse"),
+    Operation("notify", "receive", ALERTS_RAISED, "deliver each alert to the subscriptions that ask for it"),
+    Operation("notify", "send", ALERTS_DELIVERED, "each attempt, and why there was none"),
 )
 
 
@@ -91,8 +107,9 @@ def asyncapi() -> Json:
         "info": {
             "title": "callstream",
             "version": CONTRACT_VERSION,
-            "description": "Finished calls as events: heard, judged and stored. One topic per step, one message type "
-            "per topic; delivery is at least once. All messages about a call but its dead letters carry the same key.",
+            "description": "Finished calls as events: heard, judged, stored and alerted of. One topic per step, one "
+            "message type per topic; delivery is at least once. All messages about a call carry the same key, but for "
+            "its dead letters and the deliveries of its alerts.",
             "license": {"name": "Apache-2.0", "url": "https://www.apache.org/licenses/LICENSE-2.0"},
         },
         "defaultContentType": "application/json",
@@ -157,6 +174,8 @@ def _message(topic: AnyTopic) -> Json:
 def _key_schema(topic: AnyTopic) -> Json:
     if topic is CALLS_DEAD_LETTERS:
         return {"type": "string", "format": "uuid", "description": "dead_letter_id"}
+    if topic is ALERTS_DELIVERED:
+        return {"type": "string", "format": "uuid", "description": "alert_id"}
     tenant, call = (TypeAdapter(kind).json_schema()["pattern"][1:-1] for kind in (TenantId, Identifier))
     return {
         "type": "string",

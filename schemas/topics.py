@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 from schemas.alert import Alert
+from schemas.alert_delivery import AlertDelivery
 from schemas.call_analysis import CallAnalysis
 from schemas.call_ended import CallEnded
 from schemas.dead_letter import DeadLetter
@@ -26,7 +27,8 @@ class Topic(Generic[M]):
     """A Kafka topic and the one message type that flows in it.
 
     Messages about a call are keyed by `<tenant_id>/<call_id>`; dead letters by their own id, because some know no call;
-    rules by pack and version. Alerts of surges are of no one call and have their own id in its place.
+    rules by pack and version. Alerts of surges are of no one call and have their own id in its place;
+    deliveries have that of their alert.
     """
 
     name: str
@@ -72,6 +74,9 @@ RULES_PUBLISHED = Topic(
     retention_ms=-1,
     compacted=True,
 )
+ALERTS_DELIVERED = Topic(
+    "alerts.delivered.v1", AlertDelivery, "what became of each alert at each subscriber, attempt by attempt"
+)
 CALLS_DEAD_LETTERS = Topic(
     "calls.dead_letters.v1",
     DeadLetter,
@@ -86,6 +91,7 @@ AnyTopic = (
     | Topic[CallAnalysis]
     | Topic[Alert]
     | Topic[RulesPublished]
+    | Topic[AlertDelivery]
     | Topic[DeadLetter]
 )
 
@@ -96,6 +102,7 @@ TOPICS: tuple[AnyTopic, ...] = (
     CALLS_REANALYZED,
     ALERTS_RAISED,
     RULES_PUBLISHED,
+    ALERTS_DELIVERED,
     CALLS_DEAD_LETTERS,
 )
 
@@ -103,3 +110,8 @@ TOPICS: tuple[AnyTopic, ...] = (
 def message_key(tenant_id: str, call_id: str) -> bytes:
     """The Kafka key of everything about one call: all of it goes to one partition, in order."""
     return f"{tenant_id}/{call_id}".encode()
+
+
+def alert_key(alert: Alert) -> bytes:
+    """The Kafka key of an alert: that of its call; of one that is about no call, its own id in place of the call's."""
+    return message_key(alert.tenant_id, alert.call_id or alert.alert_id)

@@ -6,7 +6,7 @@ from pydantic import Field, model_validator
 from pydantic_core import PydanticCustomError
 
 from schemas.call_ended import CallEnded, Role
-from schemas.emotion import SegmentEmotion
+from schemas.emotion import EmotionGap, SegmentEmotion
 from schemas.interval import Interval as Interval
 from schemas.message import Identifier, Message, Record, ShortText, TenantId, UtcDatetime
 from schemas.outcome import Outcome
@@ -36,7 +36,18 @@ class Segment(Interval):
         default=None,
         description="the text with numbers, amounts and dates in digits, where text says them otherwise",
     )
-    emotion: SegmentEmotion | None = None
+    emotion: SegmentEmotion | None = Field(
+        default=None, description="how agitated the speaker is; null: see emotion_gap"
+    )
+    emotion_gap: EmotionGap | None = Field(
+        default=None, description="why there is no emotion; null in transcripts from before emotion was judged"
+    )
+
+    @model_validator(mode="after")
+    def _has_no_gap_beside_an_emotion(self) -> Self:
+        if self.emotion is not None and self.emotion_gap is not None:
+            raise PydanticCustomError("gap_beside_emotion", "a segment with an emotion has no gap")
+        return self
 
 
 class Rejected(Interval):

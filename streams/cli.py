@@ -20,9 +20,12 @@ from rich.table import Table
 
 from schemas.call_analysis import CallAnalysis
 from schemas.errors import InvalidCallError, OperatorError, RetryableError
+from streams.alerts_cli import alerts_app
 from streams.command_settings import command_settings, load_command_settings
+from streams.emotion_cli import emotion_app
 from streams.logs import configure_logging, describe
 from streams.ports import SystemClock
+from streams.replay_cli import replay
 from streams.rules_cli import rules_app
 from streams.scorecards_cli import scorecards_app
 from streams.settings import PREFIX, Settings, load_settings
@@ -31,6 +34,8 @@ EXIT_PROBLEM = 1
 EXIT_UNREACHABLE = 4
 EXIT_BUG = 70
 
+AGITATED = 0.5
+"""`analyze` notes the agitation of a segment above this probability."""
 PLAIN_WIDTH = 140
 """Columns of a table that is not printed to a terminal."""
 
@@ -66,6 +71,8 @@ app.add_typer(topics_app, name="topics")
 app.add_typer(store_app, name="store")
 app.add_typer(rules_app, name="rules")
 app.add_typer(scorecards_app, name="scorecards")
+app.add_typer(alerts_app, name="alerts")
+app.add_typer(emotion_app, name="emotion")
 
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON for programs instead of a table.")]
 
@@ -202,7 +209,7 @@ def up(
 
 @app.command()
 def worker(
-    stages: Annotated[list[str], typer.Argument(help="listen, judge, store, watch: one or several.")],
+    stages: Annotated[list[str], typer.Argument(help="listen, judge, store, watch, notify: one or several.")],
 ) -> None:
     """Run one stage in this process, or several stages in a child process each, until SIGTERM or Ctrl-C."""
     from streams.worker import STAGE_NAMES, run_worker
@@ -334,7 +341,9 @@ def analyze(
         f"{analysis.outcome} ({analysis.outcome_reason}), language {transcript.language or '-'}", markup=False
     )
     for segment in transcript.segments:
-        line = f"{segment.start_ms / 1000:8.1f} s  {segment.role:<8} {segment.text}"
+        agitated = segment.emotion.agitated if segment.emotion else 0.0
+        note = f"  (agitated {agitated:.2f})" if agitated > AGITATED else ""
+        line = f"{segment.start_ms / 1000:8.1f} s  {segment.role:<8} {segment.text}{note}"
         console.print(line, markup=False, highlight=False, soft_wrap=True)
     for finding in analysis.findings:
         # What is found in no words, such as an unusual length, is of the whole call.
@@ -362,6 +371,9 @@ def _verdict_lines(analysis: CallAnalysis) -> Iterator[str]:
         yield from (f"  {part.points:g} {part.reason}" for part in risk.parts)
     if analysis.retention_class is not None:
         yield f"kept as {analysis.retention_class}, at least {analysis.retention_days} days"
+
+
+app.command()(replay)
 
 
 @topics_app.command("apply")

@@ -152,6 +152,22 @@ class Settings(BaseModel):
         default=18, ge=0, le=120, description="a channel this far below the other is muted; 0 switches the gate off"
     )
 
+    emotion: bool = Field(default=True, description="judge the emotion of each segment by its sound and its words")
+    emotion_heads: OptionalPath = Field(
+        default=None,
+        description="a folder that `callstream emotion train` wrote; heads that it lacks are those that ship",
+    )
+    emotion_sound_checkpoint: str = Field(
+        default="",
+        description="a Hugging Face audio classification checkpoint, folder or id, in place of the sound head "
+        "(needs the extra `transformers`)",
+    )
+    emotion_text_checkpoint: str = Field(
+        default="",
+        description="a Hugging Face text classification checkpoint, folder or id, in place of the text head",
+    )
+    emotion_device: str = Field(default="cpu", description="where such a checkpoint runs: cpu, cuda, cuda:1 …")
+
     min_call_ms: int = Field(default=5_000, ge=0, description="shorter recordings end as too_short (R94)")
     max_call_minutes: int = Field(default=240, ge=1, description="longer recordings end as unsupported")
     max_recording_bytes: int = Field(
@@ -222,6 +238,18 @@ class Settings(BaseModel):
     )
     retention_file: OptionalPath = Field(
         default=None, description="a YAML file with retention classes, in place of the shipped one (R16)"
+    )
+
+    alert_min_severity: Literal["info", "low", "medium", "high", "critical"] = Field(
+        default="high", description="judge: findings of this severity and graver raise an alert"
+    )
+    subscriptions_file: OptionalPath = Field(
+        default=None, description="YAML file that says who hears of which alerts, and how; without it nobody does"
+    )
+    console_url: str = Field(
+        default="",
+        pattern=r"^(https?://[^\s<>\"]+)?$",
+        description="where the console is reached, for links in alerts; no links where it is empty",
     )
 
     sink_batch_messages: int = Field(default=500, ge=1, description="store: messages per insert at most")

@@ -86,7 +86,7 @@ class Stack:
         clickhouse.migrate(self.settings.clickhouse_url.get_secret_value())
         object_store_from(self.settings).apply()
         say("starting workers")
-        for name in STAGE_NAMES:
+        for name in stages_of(self.settings):
             for number in range(self._plan.listen_workers if name == "listen" else 1):
                 self.supervisor.start(worker_spec(name, number, self.settings, restart=self._plan.restart_workers))
 
@@ -107,6 +107,8 @@ class Stack:
             "customer_key_secret": s.customer_key_secret.get_secret_value(),
             "data_dir": str(s.data_dir),
         }
+        if s.subscriptions_file is not None:
+            known["subscriptions_file"] = str(s.subscriptions_file.absolute())
         if s.store_kind == "s3":
             known |= {
                 "s3_endpoint": s.s3_endpoint,
@@ -158,6 +160,11 @@ class Stack:
         if not self._base.customer_key_secret.get_secret_value():
             update["customer_key_secret"] = SecretStr(_kept_secret(self._plan.data_dir / "customer_key"))
         return self._base.model_copy(update=update)
+
+
+def stages_of(settings: Settings) -> tuple[StageName, ...]:
+    """The stages that a stack runs: `notify` only where there is a subscription file."""
+    return tuple(name for name in STAGE_NAMES if name != "notify" or settings.subscriptions_file is not None)
 
 
 class StackRunsAlreadyError(EmbeddedStackError):

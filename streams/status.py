@@ -7,11 +7,12 @@ from typing import Any
 
 from rich.table import Table
 
+from schemas.subscription import subscriber_names
 from streams.adapters import clickhouse
 from streams.adapters.kafka import Lag, lags
 from streams.ports import Clock
 from streams.settings import Settings
-from streams.topology import STAGE_TOPICS
+from streams.topology import consumer_groups
 
 RATE_OVER_MINUTES = 5
 
@@ -48,7 +49,7 @@ def pipeline_status(settings: Settings, clock: Clock) -> PipelineStatus:
     now = clock.now()
     waiting = clickhouse.unaccounted(client, older_than_s=settings.processing_objective_s, now=now)
     return PipelineStatus(
-        lags=lags(settings, STAGE_TOPICS),
+        lags=lags(settings, consumer_groups(subscriber_names(settings.subscriptions_file))),
         outcomes=clickhouse.outcome_counts(client),
         unaccounted=waiting.calls,
         oldest_unaccounted=waiting.oldest_since,

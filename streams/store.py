@@ -9,20 +9,34 @@ import logging
 import threading
 from collections import defaultdict
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from processors.rows import (
     TableRows,
+    rows_for_alert,
+    rows_for_alert_delivery,
     rows_for_analysis,
     rows_for_call_ended,
     rows_for_dead_letter,
+    rows_for_rules_published,
     rows_for_transcript,
     rows_for_unreadable,
 )
 from schemas.errors import InvalidMessageError, RetryableError
 from schemas.message import Message
-from schemas.topics import CALLS_ANALYZED, CALLS_DEAD_LETTERS, CALLS_ENDED, CALLS_TRANSCRIBED, AnyTopic
+from schemas.topics import (
+    ALERTS_DELIVERED,
+    ALERTS_RAISED,
+    CALLS_ANALYZED,
+    CALLS_DEAD_LETTERS,
+    CALLS_ENDED,
+    CALLS_REANALYZED,
+    CALLS_TRANSCRIBED,
+    RULES_PUBLISHED,
+    AnyTopic,
+)
 from streams.ports import Clock, Sink
 from streams.raw import RawMessage, call_of_key, dead_letter_for
 from streams.stage import Output
@@ -62,32 +76,44 @@ class Store:
     batch_messages: int
     batch_wait_s: float
     retry_max_wait_s: float
+    history: RecordSource | None = None
+    """The lane of calls that were judged again."""
 
     def run(self, stop: threading.Event) -> None:
-        """Until asked to stop. Whatever it raises is a bug; offsets then stay where they are."""
+        """Until asked to stop. Whatever it raises is a bug; offsets then stay where they are.
+
+        History is taken in after a batch of live messages that was not full: live traffic never waits behind it, and
+        it never waits for ever.
+        """
         back_off = BackOff(self.retry_max_wait_s, stop)
         while not stop.is_set():
-            records: list[RawMessage] = []
-            try:
-                records = self.source.consume(self.batch_messages, self.batch_wait_s)
-                if records:
-                    self.write(records)
-                back_off.reset()
-            except RetryableError as error:
-                log.warning("store: %d message(s) wait, %s", len(records), str(error))
-                self.source.rewind(records)
-                try:
-                    back_off.wait()
-                except StoppedError:
-                    return
+            taken = self._take(self.source, self.batch_wait_s, back_off)
+            if taken is not None and taken < self.batch_messages and self.history is not None:
+                self._take(self.history, 0, back_off)
 
-    def write(self, records: Sequence[RawMessage]) -> None:
+    def _take(self, source: RecordSource, wait_s: float, back_off: BackOff) -> int | None:
+        """One batch of a source: how many records, or None where it has to be read again after a pause."""
+        records: list[RawMessage] = []
+        try:
+            records = source.consume(self.batch_messages, wait_s)
+            if records:
+                self.write(records, source)
+            back_off.reset()
+        except RetryableError as error:
+            log.warning("store: %d message(s) wait, %s", len(records), str(error))
+            source.rewind(records)
+            with suppress(StoppedError):
+                back_off.wait()
+            return None
+        return len(records)
+
+    def write(self, records: Sequence[RawMessage], source: RecordSource | None = None) -> None:
         """Insert the rows of these records, then commit. Raises `RetryableError`; then nothing is committed."""
         batch = self.batch_of(records)
         self.sink.write(batch.rows)
         if batch.dead_letters:
             self.publisher.publish(batch.dead_letters)
-        self.source.commit(records)
+        (source or self.source).commit(records)
 
     def batch_of(self, records: Sequence[RawMessage]) -> Batch:
         """The rows of these records. A record that cannot be decoded becomes rows or a dead letter, too."""
@@ -121,5 +147,9 @@ _ROWS_OF: dict[str, tuple[AnyTopic, Callable[[Any, RawMessage], TableRows]]] = {
     CALLS_ENDED.name: (CALLS_ENDED, lambda event, raw: rows_for_call_ended(event, raw.written_at)),
     CALLS_TRANSCRIBED.name: (CALLS_TRANSCRIBED, lambda transcript, _raw: rows_for_transcript(transcript)),
     CALLS_ANALYZED.name: (CALLS_ANALYZED, lambda analysis, _raw: rows_for_analysis(analysis)),
+    CALLS_REANALYZED.name: (CALLS_REANALYZED, lambda analysis, _raw: rows_for_analysis(analysis)),
+    ALERTS_RAISED.name: (ALERTS_RAISED, lambda alert, _raw: rows_for_alert(alert)),
+    RULES_PUBLISHED.name: (RULES_PUBLISHED, lambda published, _raw: rows_for_rules_published(published)),
+    ALERTS_DELIVERED.name: (ALERTS_DELIVERED, lambda delivery, _raw: rows_for_alert_delivery(delivery)),
     CALLS_DEAD_LETTERS.name: (CALLS_DEAD_LETTERS, lambda letter, _raw: rows_for_dead_letter(letter)),
 }

@@ -1,44 +1,75 @@
 """The whole pipeline on one screen.
 
     telephony ──► ingest ──► calls.ended.v1 ──► listen ──► calls.transcribed.v1 ──► judge ──► calls.analyzed.v1
-                               │                             │            │          │              │
-                               │                             │         replay     ▲  └► alerts.raised.v1
-                               │                             │            │       │                 │
-                               │                             │            │    rules.published.v1   │
-                               │                             │            └► calls.reanalyzed.v1    │
-                               └─────────────────────────────┴──────────► store ◄────────┴──────────┘
+                               │                             │         │          ▲   │           │
+                               │                             │      replay        │   └► alerts.raised.v1 ──► notify ──►
+                               │                             │         │          │             │             │
+                               │                             │         │  rules.published.v1    │    alerts.delivered.v1
+                               │                             │         └► calls.reanalyzed.v1   │             │
+                               └─────────────────────────────┴──────────► store ◄──┴────────────┴─────────────┘
                                                                             │
                 calls.dead_letters.v1 (whatever can never be processed) ────┘──► ClickHouse
                                                                                      │
                 judge, for what it is told of other calls ◄──────────────────────────┴──► watch ──► alerts.raised.v1
 
-`ingest` is `streams/ingest.py`, `store` is `streams/store.py`, `watch` is `streams/surges.py`; `listen` and `judge` are
-built here.
+`ingest` is `streams/ingest.py`, `replay` is `streams/replay.py`, `store` is `streams/store.py`, `watch` is
+`streams/surges.py`, `notify` is `streams/notify.py`; `listen` and `judge` are built here. Rules are published by
+`callstream rules publish` and followed by `streams/rules_feed.py`.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
+from processors.alerting import alerts_of
 from processors.case import Case
+from processors.emotion.segments import EmotionModel
 from processors.judging import Judge
 from processors.listening import ListenSettings, Stopwatch, listen, listener_of, unheard
 from processors.speech import SpeechEngine
 from schemas.call_analysis import CallAnalysis
 from schemas.call_ended import CallEnded
 from schemas.errors import ConflictingCallError
-from schemas.topics import CALLS_ANALYZED, CALLS_ENDED, CALLS_TRANSCRIBED, TOPICS, message_key
+from schemas.finding import Severity
+from schemas.topics import (
+    ALERTS_RAISED,
+    CALLS_ANALYZED,
+    CALLS_ENDED,
+    CALLS_REANALYZED,
+    CALLS_TRANSCRIBED,
+    RULES_PUBLISHED,
+    TOPICS,
+    alert_key,
+    message_key,
+)
 from schemas.transcript import Transcript
 from streams.ports import Clock, History, NoHistory
 from streams.recordings import RecordingStore, UnreadableRecordingError
-from streams.stage import Stage
+from streams.stage import Output, Stage
 
 STAGE_TOPICS: Mapping[str, tuple[str, ...]] = {
     "listen": (CALLS_ENDED.name,),
-    "judge": (CALLS_TRANSCRIBED.name,),
+    "judge": (CALLS_TRANSCRIBED.name, RULES_PUBLISHED.name),
     "store": tuple(topic.name for topic in TOPICS),
+    "notify": (ALERTS_RAISED.name,),
     "watch": (),
 }
-"""Stage → the topics that its consumer group reads. `watch` asks ClickHouse instead."""
+"""Stage → the topics that it reads. `watch` asks ClickHouse instead."""
+
+NOTIFY_GROUP = "notify."
+"""`notify` reads with one consumer group for each subscription: this and its name."""
+
+
+HISTORY_GROUP = "store.history"
+"""`store` reads history that was judged again with a group of its own, after live messages."""
+
+
+def consumer_groups(subscribers: Iterable[str] = ()) -> dict[str, tuple[str, ...]]:
+    """Consumer group → the topics that it reads; `subscribers` are the names of the subscriptions."""
+    groups = {stage: topics for stage, topics in STAGE_TOPICS.items() if topics and stage != "notify"}
+    groups["judge"] = (CALLS_TRANSCRIBED.name,)  # every judge reads all rules, without a group
+    groups["store"] = tuple(topic for topic in STAGE_TOPICS["store"] if topic != CALLS_REANALYZED.name)
+    groups[HISTORY_GROUP] = (CALLS_REANALYZED.name,)
+    return groups | {NOTIFY_GROUP + name: STAGE_TOPICS["notify"] for name in subscribers}
 
 
 @dataclass(frozen=True)
@@ -52,15 +83,20 @@ class Recorded:
 
 
 def listen_stage(
-    engine: SpeechEngine, recordings: RecordingStore, settings: ListenSettings, clock: Clock, stopwatch: Stopwatch
+    engine: SpeechEngine,
+    recordings: RecordingStore,
+    settings: ListenSettings,
+    clock: Clock,
+    stopwatch: Stopwatch,
+    emotion: EmotionModel | None = None,
 ) -> Stage[CallEnded, Recorded, Transcript]:
-    """calls.ended.v1 → fetch, decode, VAD, recognise → calls.transcribed.v1.
+    """calls.ended.v1 → fetch, decode, VAD, recognise, judge emotion → calls.transcribed.v1.
 
     The transcript is kept beside the recording, so that a call that comes again is not recognised again: the same
     event, heard by the same engine, gives the stored transcript. Another event with the same call id is refused.
     """
 
-    listener = listener_of(engine, settings)
+    listener = listener_of(engine, settings, emotion)
 
     def load(call: CallEnded) -> Recorded:
         known = recordings.load_transcript(call.tenant_id, call.call_id)
@@ -82,7 +118,7 @@ def listen_stage(
             reason = recorded.unreadable
             assert reason is not None, "either audio, or why there is none"  # noqa: S101
             return unheard(recorded.call, reason.outcome, reason.reason, listener, clock.now())
-        return listen(recorded.call, recorded.audio, engine, settings, clock.now(), stopwatch)
+        return listen(recorded.call, recorded.audio, engine, settings, clock.now(), stopwatch, emotion)
 
     def save(recorded: Recorded, transcript: Transcript) -> None:
         if recorded.heard_before is None:
@@ -109,9 +145,13 @@ def _refuse_conflict(call: CallEnded, known: Transcript) -> None:
 
 
 def judge_stage(
-    judge: Callable[[], Judge], clock: Clock, history: History | None = None
+    judge: Callable[[], Judge],
+    clock: Clock,
+    history: History | None = None,
+    alert_min_severity: Severity = "high",
 ) -> Stage[Transcript, Case, CallAnalysis]:
-    """calls.transcribed.v1 → detectors → calls.analyzed.v1. Text and intervals, and what is known of other calls.
+    """calls.transcribed.v1 → detectors → calls.analyzed.v1, alerts.raised.v1. Text and intervals, and what is known of
+    other calls.
 
     `judge` gives the judge with the rules in force, for each message anew.
     """
@@ -125,7 +165,13 @@ def judge_stage(
         key=_key,
         target=CALLS_ANALYZED,
         clock=clock,
+        further=lambda analysis: raised(analysis, alert_min_severity),
     )
+
+
+def raised(analysis: CallAnalysis, min_severity: Severity) -> list[Output]:
+    """The alerts of a judgement, as messages."""
+    return [Output(ALERTS_RAISED.name, alert_key(alert), alert.encode()) for alert in alerts_of(analysis, min_severity)]
 
 
 def _key(message: Transcript | CallAnalysis) -> bytes:

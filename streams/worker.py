@@ -4,12 +4,15 @@ import logging
 import signal
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Any, Literal, TypeVar, get_args
 from zoneinfo import ZoneInfo
 
+from processors.emotion.heads import load_heads
+from processors.emotion.segments import EmotionModel, LinearSound, SoundJudge, TextJudge
 from processors.judging import Judge, JudgeSettings
 from processors.listening import ListenSettings
+from processors.mailbox import RetrySchedule
 from processors.sentences import SentenceModel, universal_sentence_encoder
 from processors.speakers import SpeakerSeparation
 from processors.speech import SpeechEngine
@@ -17,12 +20,15 @@ from processors.surges import SurgeSettings
 from schemas.errors import OperatorError, RetryableError
 from schemas.retention import RETENTION_FILE
 from schemas.risk import RISK_FILE
-from schemas.topics import RULES_PUBLISHED
+from schemas.topics import ALERTS_RAISED, RULES_PUBLISHED
 from streams import faust_app
 from streams.adapters import clickhouse
+from streams.adapters.alert_source import KafkaAlertSource
+from streams.adapters.channels import channel_of
 from streams.adapters.clickhouse_background import ClickHouseHistory
 from streams.adapters.clickhouse_topics import ClickHouseTopicCounts
 from streams.adapters.kafka import BatchConsumer, Publisher, TopicReader, missing_topics
+from streams.notify import AlertSource, Commits, Notify, Outside
 from streams.object_store import object_store_from
 from streams.ports import SystemClock
 from streams.recordings import RecordingStore
@@ -31,14 +37,17 @@ from streams.settings import Settings
 from streams.stage import Stage
 from streams.store import Store
 from streams.surges import Surges, Watch
-from streams.topology import STAGE_TOPICS, judge_stage, listen_stage
+from streams.topology import HISTORY_GROUP, NOTIFY_GROUP, consumer_groups, judge_stage, listen_stage
 from streams.work import BackOff, StoppedError, Work
 
 log = logging.getLogger(__name__)
 
-StageName = Literal["listen", "judge", "store", "watch"]
+StageName = Literal["listen", "judge", "store", "watch", "notify"]
 STAGE_NAMES: tuple[StageName, ...] = get_args(StageName)
 T = TypeVar("T")
+
+LOOK_AGAIN_S = 2.0
+"""`notify` looks this often whether the subscriptions have changed."""
 
 
 class NotPreparedError(OperatorError):
@@ -56,16 +65,20 @@ def run_worker(name: StageName, settings: Settings) -> int:
         return _run_store(settings, stop)
     if name == "watch":
         return _run_watch(settings, stop)
+    if name == "notify":
+        return _run_notify(settings, stop)
     clock = SystemClock()
     stage: Stage[Any, Any, Any]
     if name == "listen":
         store = object_store_from(settings)
         _until_it_answers(store.check, settings, stop)
         recordings = RecordingStore(store, settings.max_recording_bytes)
-        stage = listen_stage(build_engine(settings), recordings, listen_settings(settings), clock, time.monotonic)
+        engine = build_engine(settings)
+        emotion = build_emotion(settings, engine)
+        stage = listen_stage(engine, recordings, listen_settings(settings), clock, time.monotonic, emotion)
     else:
         live = LiveJudge(judge_settings(settings), Shelf(packs_at_hand(settings.rules_folder)))
-        stage = judge_stage(lambda: live.current, clock, ClickHouseHistory.of(settings))
+        stage = judge_stage(lambda: live.current, clock, ClickHouseHistory.of(settings), settings.alert_min_severity)
     _until_it_answers(lambda: _check_topics(settings), settings, stop)
     if name == "judge":
         _until_it_answers(lambda: follow_rules(live, settings, stop), settings, stop)
@@ -90,7 +103,9 @@ def _run_store(settings: Settings, stop: threading.Event) -> int:
         client = _until_it_answers(lambda: clickhouse.connect(url), settings, stop)
     except StoppedError:
         return 0
-    consumer = BatchConsumer(settings, "store", STAGE_TOPICS["store"])
+    groups = consumer_groups()
+    consumer = BatchConsumer(settings, "store", groups["store"])
+    history = BatchConsumer(settings, HISTORY_GROUP, groups[HISTORY_GROUP])
     store = Store(
         consumer,
         clickhouse.ClickHouseSink(client),
@@ -99,12 +114,14 @@ def _run_store(settings: Settings, stop: threading.Event) -> int:
         settings.sink_batch_messages,
         settings.sink_batch_ms / 1000,
         settings.retry_max_wait_s,
+        history,
     )
     log.info("store is ready")
     try:
         store.run(stop)
     finally:
         consumer.close()
+        history.close()
     return 0
 
 
@@ -119,6 +136,39 @@ def _run_watch(settings: Settings, stop: threading.Event) -> int:
     log.info("watch is ready")
     watch = Watch(build_surges(settings), Publisher(settings), SystemClock())
     watch.run(stop, settings.surge_every_s, settings.retry_max_wait_s)
+    return 0
+
+
+def _run_notify(settings: Settings, stop: threading.Event) -> int:
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+    clock = SystemClock()
+
+    def open_source(
+        name: str, assigned: Callable[[Commits], None], revoked: Callable[[Collection[int]], None]
+    ) -> AlertSource:
+        return KafkaAlertSource(settings, NOTIFY_GROUP + name, ALERTS_RAISED.name, assigned=assigned, revoked=revoked)
+
+    outside = Outside(
+        open_source=open_source,
+        open_channel=lambda subscription: channel_of(
+            subscription, settings.console_url, lambda: Publisher(settings), clock
+        ),
+        publisher=Publisher(settings),
+        clock=clock,
+        schedule=RetrySchedule(),
+        retry_max_wait_s=settings.retry_max_wait_s,
+    )
+    notify = Notify(settings.subscriptions_file, outside)
+    try:
+        _until_it_answers(lambda: _check_topics(settings), settings, stop)
+        notify.start()
+    except StoppedError:
+        return 0
+    log.info("notify is ready")
+    while not stop.wait(LOOK_AGAIN_S):
+        notify.look_again()
+    notify.stop()
     return 0
 
 
@@ -224,6 +274,27 @@ def _sentence_model(settings: Settings) -> SentenceModel | None:
 def follow_rules(live: LiveJudge, settings: Settings, stop: threading.Event) -> None:
     """Take over what is published, and go on in a thread. Raises `RetryableError`."""
     follow(live, lambda: TopicReader(settings, RULES_PUBLISHED.name), stop, settings.retry_max_wait_s)
+
+
+def build_emotion(settings: Settings, engine: SpeechEngine) -> EmotionModel | None:
+    """What judges emotion beside this recogniser; None where it is switched off.
+
+    Raises `HeadsError` for heads, and `CheckpointError` for a checkpoint, that cannot be used.
+    """
+    if not settings.emotion:
+        return None
+    heads = load_heads(settings.emotion_heads)
+    sound: SoundJudge = LinearSound(heads, engine.identity.model)
+    text: TextJudge = heads.text
+    if settings.emotion_sound_checkpoint:
+        from processors.emotion.transformers_head import TransformersSoundHead
+
+        sound = TransformersSoundHead(settings.emotion_sound_checkpoint, device=settings.emotion_device)
+    if settings.emotion_text_checkpoint:
+        from processors.emotion.transformers_head import TransformersTextHead
+
+        text = TransformersTextHead(settings.emotion_text_checkpoint, device=settings.emotion_device)
+    return EmotionModel(sound, text, heads.fusion)
 
 
 def build_judge(settings: Settings) -> Judge:

@@ -99,7 +99,7 @@ class Publisher:
                 self._producer.produce(output.topic, key=output.key, value=output.value, on_delivery=delivered)
             left = self._producer.flush(DELIVERY_TIMEOUT_S + 5)
         except (KafkaException, BufferError) as error:
-            raise RetryableError(f"Kafka refused a message: {_name(error)}") from None
+            raise RetryableError(f"Kafka refused a message: {name_of_error(error)}") from None
         if left or failed:
             reason = failed[0] if failed else "no acknowledgement in time"
             raise RetryableError(f"Kafka did not take {left + len(failed)} message(s): {reason}")
@@ -145,7 +145,7 @@ class BatchConsumer:
         try:
             messages = self._consumer.consume(most, wait_s)
         except KafkaException as error:
-            raise RetryableError(f"Kafka cannot be read: {_name(error)}") from None
+            raise RetryableError(f"Kafka cannot be read: {name_of_error(error)}") from None
         records = []
         for message in messages:
             problem = message.error()
@@ -166,7 +166,7 @@ class BatchConsumer:
         try:
             self._consumer.commit(offsets=offsets, asynchronous=False)
         except KafkaException as error:
-            raise RetryableError(f"Kafka did not take the offsets: {_name(error)}") from None
+            raise RetryableError(f"Kafka did not take the offsets: {name_of_error(error)}") from None
 
     def rewind(self, records: Sequence[RawMessage]) -> None:
         """The next `consume` returns these records again; partitions that are no longer ours are left alone."""
@@ -178,7 +178,7 @@ class BatchConsumer:
             try:
                 self._consumer.seek(TopicPartition(topic, partition, offset))
             except KafkaException as error:
-                log.warning("not rewound, %s/%d is not ours now: %s", topic, partition, _name(error))
+                log.warning("not rewound, %s/%d is not ours now: %s", topic, partition, name_of_error(error))
 
     def close(self) -> None:
         """Leave the group."""
@@ -210,7 +210,7 @@ class TopicReader:
             self._consumer.assign(places)
         except KafkaException as error:
             self._consumer.close()
-            raise RetryableError(f"Kafka cannot be read: {_name(error)}") from None
+            raise RetryableError(f"Kafka cannot be read: {name_of_error(error)}") from None
         self._ahead = {place.partition for place in places}
         self._since = since
 
@@ -224,7 +224,7 @@ class TopicReader:
         try:
             messages = self._consumer.consume(most, wait_s)
         except KafkaException as error:
-            raise RetryableError(f"Kafka cannot be read: {_name(error)}") from None
+            raise RetryableError(f"Kafka cannot be read: {name_of_error(error)}") from None
         records: list[RawMessage] = []
         for message in messages:
             problem = message.error()
@@ -278,7 +278,8 @@ def _last_offsets(records: Sequence[RawMessage]) -> dict[tuple[str, int], int]:
     return last
 
 
-def _name(error: BaseException) -> str:
+def name_of_error(error: BaseException) -> str:
+    """The name that librdkafka gives to an error, without its text."""
     first = error.args[0] if error.args else None
     return first.name() if isinstance(first, KafkaError) else type(error).__name__
 
@@ -301,8 +302,8 @@ def apply_topics(settings: Settings, topics: Sequence[AnyTopic] = TOPICS) -> dic
             future.result(timeout=30)
             changes[name] = "created"
         except KafkaException as error:
-            if _name(error) != "TOPIC_ALREADY_EXISTS":
-                raise RetryableError(f"Kafka did not create {name}: {_name(error)}") from None
+            if name_of_error(error) != "TOPIC_ALREADY_EXISTS":
+                raise RetryableError(f"Kafka did not create {name}: {name_of_error(error)}") from None
             changes[name] = "unchanged"
     for topic in topics:
         if topic.name not in changes:
@@ -331,7 +332,7 @@ def _bring_up_to_date(admin: AdminClient, settings: Settings, topic: AnyTopic, p
         change = ConfigResource(ConfigResource.Type.TOPIC, topic.name, incremental_configs=entries)
         next(iter(admin.incremental_alter_configs([change]).values())).result(timeout=30)
     except KafkaException as error:
-        raise RetryableError(f"Kafka did not change {topic.name}: {_name(error)}") from None
+        raise RetryableError(f"Kafka did not change {topic.name}: {name_of_error(error)}") from None
     return "settings changed"
 
 
@@ -345,7 +346,7 @@ def _partition_counts(admin: AdminClient) -> Mapping[str, int]:
     try:
         metadata = admin.list_topics(timeout=10)
     except KafkaException as error:
-        raise KafkaUnreachableError(f"no Kafka broker answers: {_name(error)}") from None
+        raise KafkaUnreachableError(f"no Kafka broker answers: {name_of_error(error)}") from None
     return {name: len(topic.partitions) for name, topic in metadata.topics.items()}
 
 
@@ -380,7 +381,7 @@ def lags(settings: Settings, groups: Mapping[str, Sequence[str]]) -> list[Lag]:
                 )
                 result.append(Lag(stage, name, max(behind, 0)))
     except KafkaException as error:
-        raise RetryableError(f"Kafka does not tell its offsets: {_name(error)}") from None
+        raise RetryableError(f"Kafka does not tell its offsets: {name_of_error(error)}") from None
     finally:
         probe.close()
     return result

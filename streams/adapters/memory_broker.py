@@ -1,7 +1,8 @@
 """A broker in memory, for tests: one partition per topic, the same contract as Kafka (`tests/contracts/`)."""
 
+import time
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 
 from streams.raw import RawMessage
@@ -14,6 +15,7 @@ class MemoryBroker:
     def __init__(self) -> None:
         self.records: dict[str, list[RawMessage]] = defaultdict(list)
         self.committed: dict[tuple[str, str], int] = {}
+        self.metadata: dict[tuple[str, str], str] = {}
 
     def publish(self, outputs: Iterable[Output]) -> None:
         """As `Publisher.publish`."""
@@ -82,3 +84,51 @@ class MemoryReader:
 
     def close(self) -> None:
         """Let go of the topic."""
+
+
+class MemoryAlertSource:
+    """As `KafkaAlertSource`, the only member of its group."""
+
+    def __init__(
+        self,
+        broker: MemoryBroker,
+        group: str,
+        topic: str,
+        *,
+        assigned: Callable[[Mapping[int, tuple[int, str]]], None],
+        revoked: Callable[[Collection[int]], None],
+    ) -> None:
+        self._broker = broker
+        self._place = (group, topic)
+        self._assigned = assigned
+        self._revoked = revoked
+        self._next: int | None = None
+        self._held = False
+
+    def read(self, most: int, wait_s: float) -> list[RawMessage]:
+        """What is there; the group begins at the end of the topic."""
+        log = self._broker.records[self._place[1]]
+        if self._next is None:
+            self._next = self._broker.committed.setdefault(self._place, len(log))
+            self._assigned({0: (self._next, self._broker.metadata.get(self._place, ""))})
+        if self._held or self._next >= len(log):
+            time.sleep(min(wait_s, 0.01))
+            return []
+        found = log[self._next : self._next + most]
+        self._next += len(found)
+        return found
+
+    def hold(self, held: bool) -> None:
+        """Read nothing more, or go on."""
+        self._held = held
+
+    def commit(self, commits: Mapping[int, tuple[int, str]]) -> None:
+        """Everything before the offset is done, and what the metadata say."""
+        for offset, metadata in commits.values():
+            self._broker.committed[self._place] = offset
+            self._broker.metadata[self._place] = metadata
+
+    def close(self) -> None:
+        """Leave the group."""
+        if self._next is not None:
+            self._revoked({0})

@@ -23,7 +23,7 @@ from streams.recordings import RecordingStore
 from streams.settings import Settings
 from streams.stack import Stack
 from streams.stage import Output
-from streams.topology import STAGE_TOPICS
+from streams.topology import consumer_groups
 from tests.processors.recordings import Pcm, decoded, encoded, example_calls, tone, wav, wav_header
 from tests.stack import rows, running_stack, wait_for_outcomes, wait_until
 
@@ -334,8 +334,8 @@ def flow(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Flow]:
         )
         wait_until(
             stack,
-            lambda: all(lag.messages == 0 for lag in lags(stack.settings, STAGE_TOPICS)),
-            lambda: f"no lag; there is {lags(stack.settings, STAGE_TOPICS)}",
+            lambda: all(lag.messages == 0 for lag in lags(stack.settings, consumer_groups())),
+            lambda: f"no lag; there is {lags(stack.settings, consumer_groups())}",
         )
         flow.read()
         yield flow

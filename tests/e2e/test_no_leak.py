@@ -28,7 +28,7 @@ from streams.recordings import RecordingStore
 from streams.settings import CONFIG_VARIABLE, PREFIX
 from streams.stack import Stack
 from streams.stage import Output
-from streams.topology import STAGE_TOPICS
+from streams.topology import consumer_groups
 from tests.processors.recordings import EXAMPLES, example_calls
 from tests.processors.transcripts import said
 from tests.stack import publish_examples, rows, running_stack, wait_for_outcomes, wait_until
@@ -231,8 +231,8 @@ def flow(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Flow]:
         wait_for_outcomes(stack, call_ids)
         wait_until(
             stack,
-            lambda: all(lag.messages == 0 for lag in lags(stack.settings, STAGE_TOPICS)),
-            lambda: f"no lag; there is {lags(stack.settings, STAGE_TOPICS)}",
+            lambda: all(lag.messages == 0 for lag in lags(stack.settings, consumer_groups())),
+            lambda: f"no lag; there is {lags(stack.settings, consumer_groups())}",
         )
         flow.collect_secrets(call_ids)
         yield flow

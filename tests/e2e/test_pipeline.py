@@ -14,14 +14,18 @@ import opencc
 import pytest
 from rich.console import Console
 
+from processors.pii.masking import PLACEHOLDER_OF
 from schemas.call_ended import CallEnded
 from streams import demo
 from streams.adapters import clickhouse
 from streams.adapters.kafka import lags
+from streams.analyzing import analyze_file
 from streams.examples import EXAMPLE_TENANT, example_recordings
-from streams.settings import CONFIG_VARIABLE, PREFIX
+from streams.ports import SystemClock
+from streams.settings import CONFIG_VARIABLE, PREFIX, load_settings
 from streams.stack import Stack
-from streams.topology import STAGE_TOPICS
+from streams.topology import consumer_groups
+from tests.e2e.expectations import READ, Judged, expected_value
 from tests.processors.character_error import edits, spoken
 from tests.processors.recordings import example_calls
 from tests.stack import publish_examples, rows, running_stack, wait_for_outcomes, wait_until
@@ -46,12 +50,27 @@ class Pipeline:
         for row in self.rows("SELECT * FROM segments ORDER BY call_id, segment_id"):
             self.segments[row["call_id"]].append(row)
         self.findings = self.rows("SELECT * FROM findings ORDER BY call_id, start_ms")
+        self.topics = self.rows("SELECT * FROM topics")
 
     def rows(self, sql: str) -> list[Row]:
         return rows(self.stack, sql)
 
     def found_by(self, detector: str) -> list[Row]:
         return [finding for finding in self.findings if finding["detector"] == detector]
+
+    def judged(self, call_id: str) -> Judged:
+        """What stands of a call in the tables."""
+        call = self.calls[call_id]
+        said = "".join(segment["text"] for segment in self.segments[call_id])
+        return Judged(
+            call["outcome"],
+            call["measures"],
+            self.words_found().get(call_id, []),
+            [row["name"] for row in self.topics if row["call_id"] == call_id],
+            call["risk_level"],
+            call["retention_class"],
+            frozenset(kind for kind, name in PLACEHOLDER_OF.items() if f"[{name}" in said),
+        )
 
     def words_found(self) -> dict[str, list[str]]:
         """Call id → sensitive words as the rule has them, in the order in which they were said."""
@@ -227,13 +246,44 @@ class TestFindings:
         assert {name: measures[name] for name in expected} == expected
 
 
+@pytest.fixture(scope="session")
+def analyzed() -> dict[str, Judged]:
+    """Every example through `callstream analyze`, which needs neither broker nor database."""
+    settings = load_settings().settings
+    return {
+        file.stem: Judged.of(*analyze_file(file, file.with_suffix(".json"), settings, SystemClock()))
+        for file in example_recordings()
+    }
+
+
+class TestExpectations:
+    """All that must be found in the example calls (tests/data/calls_truth.json), by both ways to it."""
+
+    @pytest.mark.parametrize("call_id", CALLS)
+    @pytest.mark.parametrize("way", ["analyze", "pipeline"])
+    def test_a_call_has_everything_that_it_must_have(
+        self, pipeline: Pipeline, analyzed: dict[str, Judged], way: str, call_id: str
+    ) -> None:
+        judged = analyzed[call_id] if way == "analyze" else pipeline.judged(call_id)
+        expect = example_calls()[call_id].expect
+        assert {name: READ[name](judged) for name in expect} == {
+            name: expected_value(name, value) for name, value in expect.items()
+        }
+
+    def test_agitation_is_highest_where_the_customer_is_angry(self, pipeline: Pipeline) -> None:
+        highest = {call_id: row["measures"]["customer_agitation_max"] for call_id, row in pipeline.calls.items()}
+        known = {call_id: value for call_id, value in highest.items() if value is not None}
+        assert max(known, key=lambda call_id: known[call_id]) == "s04_ecommerce_angry_interrupts"
+        assert len(known) >= 8
+
+
 class TestReading:
     def test_the_status_of_the_command_line_agrees(self, pipeline: Pipeline) -> None:
         settings = pipeline.stack.settings
         wait_until(
             pipeline.stack,
-            lambda: all(lag.messages == 0 for lag in lags(settings, STAGE_TOPICS)),
-            lambda: f"no lag; there is {lags(settings, STAGE_TOPICS)}",
+            lambda: all(lag.messages == 0 for lag in lags(settings, consumer_groups())),
+            lambda: f"no lag; there is {lags(settings, consumer_groups())}",
         )
         address_file = pipeline.stack.announce()
         environment = {name: value for name, value in os.environ.items() if not name.startswith(PREFIX)}
@@ -250,7 +300,7 @@ class TestReading:
         assert status["outcomes"] == {"analyzed": len(HEARD), "too_short": 1}
         assert (status["unaccounted"], status["oldest_unaccounted"], status["dead_letters"]) == (0, None, [])
         assert {(lag["stage"], lag["topic"]) for lag in status["lags"]} == {
-            (stage, topic) for stage, topics in STAGE_TOPICS.items() for topic in topics
+            (stage, topic) for stage, topics in consumer_groups().items() for topic in topics
         }
         assert [lag for lag in status["lags"] if lag["messages"]] == []
         assert status["calls_per_minute"] > 0

@@ -23,17 +23,24 @@ from clickhouse_connect.driver.client import Client
 from clickhouse_connect.driver.exceptions import DatabaseError
 
 from processors.rows import (
+    ALERT_DELIVERIES,
+    ALERTS,
     CALLS,
     DEAD_LETTERS,
     OUTCOMES,
+    RULE_PACKS,
     TRANSCRIPTS,
     TableRows,
+    rows_for_alert,
+    rows_for_alert_delivery,
     rows_for_analysis,
     rows_for_call_ended,
     rows_for_dead_letter,
     rows_for_transcript,
     rows_for_unreadable,
 )
+from schemas.alert import Alert
+from schemas.alert_delivery import AlertDelivery
 from schemas.call_analysis import (
     CallAnalysis,
     Evidence,
@@ -49,7 +56,14 @@ from schemas.dead_letter import DeadLetter
 from schemas.errors import OperatorError, RetryableError
 from schemas.finding import Finding
 from schemas.migrations import Migration, MigrationRefusedError, load_migrations
-from schemas.topics import CALLS_ANALYZED, CALLS_DEAD_LETTERS, CALLS_ENDED, CALLS_TRANSCRIBED
+from schemas.topics import (
+    ALERTS_DELIVERED,
+    ALERTS_RAISED,
+    CALLS_ANALYZED,
+    CALLS_DEAD_LETTERS,
+    CALLS_ENDED,
+    CALLS_TRANSCRIBED,
+)
 from schemas.transcript import AudioFacts, EngineIdentity, Interval, Segment, Transcript, Word
 from streams.adapters.clickhouse import (
     ClickHouseAccessError,
@@ -69,13 +83,18 @@ from streams.adapters.clickhouse import (
 )
 from streams.embedded.clickhouse_engine import password_file, password_of, start_command
 from streams.embedded.ports import free_port
+from tests.alerts import NOW, an_alert
 from tests.clickhouse_engine import RunningEngine, running_engine
 
 pytestmark = pytest.mark.embedded
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
-STORAGE = (CALLS, TRANSCRIPTS, OUTCOMES, DEAD_LETTERS)
-VIEWS = ("calls", "findings", "scores", "topics", "transcripts", "segments", "outcomes", "unaccounted", "dead_letters")
+STORAGE = (CALLS, TRANSCRIPTS, OUTCOMES, DEAD_LETTERS, ALERTS, ALERT_DELIVERIES, RULE_PACKS)
+VIEWS = (
+    *("calls", "findings", "scores", "topics", "transcripts", "segments", "outcomes", "unaccounted", "dead_letters"),
+    *("alerts", "alert_deliveries", "rule_packs"),
+)
+EMOTION = ("agitated", "valence", "sound_agitated", "text_agitated", "emotion_source", "emotion_gap")
 T0 = datetime(2026, 3, 31, 22, 0, tzinfo=UTC)
 """Close to the end of a month: the calls of the tests lie in two partitions."""
 
@@ -133,6 +152,10 @@ def store(open_store: Callable[[], Store]) -> Store:
     return open_store()
 
 
+def an_emotional_transcript() -> Transcript:
+    return CALLS_TRANSCRIBED.decode((EXAMPLES / "calls.transcribed.v1" / "with_emotion.json").read_bytes())
+
+
 # --- migrations
 
 
@@ -187,6 +210,25 @@ def test_a_migration_that_failed_half_way_is_run_again_and_whole(empty_url: str)
     assert migrate(empty_url, (mended,)) == [mended]
 
 
+def test_segments_that_were_stored_before_emotion_was_judged_have_none(empty_url: str) -> None:
+    migrate(empty_url, tuple(each for each in load_migrations() if each.number < 5))
+    client = connect(empty_url)
+    row = rows_for_transcript(a_transcript(an_event(1), segments=2))[TRANSCRIPTS][0]
+    before = {name: value for name, value in row.items() if name.removeprefix("segments.") not in EMOTION}
+    client.insert(TRANSCRIPTS, [list(before.values())], column_names=list(before))
+    migrate(empty_url)
+    ClickHouseSink(client).write(rows_for_transcript(an_emotional_transcript()))
+    query = """SELECT agitated, valence, sound_agitated, text_agitated, emotion_source, emotion_gap
+        FROM segments WHERE call_id = {call_id:String} ORDER BY segment_id"""
+    old, new = (client.query(query, parameters={"call_id": call_id}).result_rows for call_id in ("call-1", "ivr2:9022"))
+    client.close()
+    assert old == [(None,) * 6] * 2
+    assert [row[4:] for row in new] == [("fused", None), ("fused", None), ("text", None), (None, "too_short")]
+    assert [row[0] for row in new[:3]] == pytest.approx([0.06, 0.81, 0.12])
+    assert new[2][2] is None
+    assert new[3][:4] == (None,) * 4
+
+
 def test_a_changed_migration_is_refused_and_changes_nothing(empty_url: str) -> None:
     first = Migration(1, "start", "CREATE TABLE IF NOT EXISTS a (a UInt8) ENGINE = MergeTree ORDER BY a;")
     changed = Migration(1, "start", "CREATE TABLE IF NOT EXISTS b (a UInt8) ENGINE = MergeTree ORDER BY a;")
@@ -223,6 +265,8 @@ def test_a_view_says_the_same_of_a_column_as_the_table_below_it(store: Store) ->
         "outcomes": (OUTCOMES, ""),
         "unaccounted": (OUTCOMES, ""),
         "dead_letters": (DEAD_LETTERS, ""),
+        "alerts": (ALERTS, ""),
+        "alert_deliveries": (ALERT_DELIVERIES, ""),
     }
     compared = 0
     for (view, column), comment in comments.items():
@@ -434,6 +478,22 @@ def a_letter(offset: int, *, event: CallEnded | None = None, topic: str = CALLS_
     )
 
 
+def a_delivery(alert: Alert, *, attempt: int) -> AlertDelivery:
+    """The attempt of that number; the third is taken."""
+    taken = attempt == 3
+    return AlertDelivery(
+        alert_id=alert.alert_id,
+        tenant_id=alert.tenant_id,
+        rule_id=alert.rule_id,
+        subscriber="desk",
+        channel="webhook",
+        attempt=attempt,
+        outcome="delivered" if taken else "failed",
+        status_code=200 if taken else 503,
+        at=alert.raised_at + timedelta(seconds=attempt),
+    )
+
+
 def content(store: Store) -> dict[str, list[str]]:
     """Everything that the views show, in an order that does not depend on storage."""
     return {view: sorted(str(row) for row in store.all(view)) for view in VIEWS}
@@ -448,6 +508,12 @@ def test_every_example_message_can_be_stored(store: Store) -> None:
         store.sink.write(rows_for_analysis(CALLS_ANALYZED.decode(path.read_bytes())))
     for path in sorted(EXAMPLES.glob("calls.dead_letters.v1/*.json")):
         store.sink.write(rows_for_dead_letter(CALLS_DEAD_LETTERS.decode(path.read_bytes())))
+    for path in sorted(EXAMPLES.glob("alerts.raised.v1/*.json")):
+        store.sink.write(rows_for_alert(ALERTS_RAISED.decode(path.read_bytes())))
+    for path in sorted(EXAMPLES.glob("alerts.delivered.v1/*.json")):
+        store.sink.write(rows_for_alert_delivery(ALERTS_DELIVERED.decode(path.read_bytes())))
+    assert store.count("alerts") == len(list(EXAMPLES.glob("alerts.raised.v1/*.json")))
+    assert store.count("alert_deliveries") == len(list(EXAMPLES.glob("alerts.delivered.v1/*.json")))
     assert store.count("calls") == len(list(EXAMPLES.glob("calls.analyzed.v1/*.json")))
     assert store.count("dead_letters") == len(list(EXAMPLES.glob("calls.dead_letters.v1/*.json")))
 
@@ -463,6 +529,23 @@ def test_what_is_read_back_is_what_was_written(store: Store) -> None:
     store.sink.write(transcript_rows)
     (heard,) = store.all(TRANSCRIPTS)
     assert heard == transcript_rows[TRANSCRIPTS][0]
+
+
+def test_an_alert_and_what_became_of_it_are_counted_once_however_often_they_come(store: Store) -> None:
+    alert, again = an_alert(), an_alert(raised_at=NOW + timedelta(hours=1), severity="critical")
+    for each in (alert, again, alert, again):
+        store.sink.write(rows_for_alert(each))
+    assert store.rows("SELECT alert_id, severity, raised_at FROM alerts") == [
+        (alert.alert_id, "critical", NOW + timedelta(hours=1))
+    ]
+    lines = [a_delivery(alert, attempt=attempt) for attempt in (1, 2, 3)]
+    for line in [*lines, *reversed(lines)]:
+        store.sink.write(rows_for_alert_delivery(line))
+    assert store.rows("SELECT attempt, outcome, status_code FROM alert_deliveries ORDER BY attempt") == [
+        (1, "failed", 503),
+        (2, "failed", 503),
+        (3, "delivered", 200),
+    ]
 
 
 def test_times_are_kept_to_the_millisecond_and_come_back_in_utc(store: Store) -> None:
@@ -607,6 +690,10 @@ def _deliveries(chance: random.Random) -> list[TableRows]:
         for version in range(1, 1 + chance.randint(0, 3)):
             findings = chance.randint(0, 4)
             deliveries.append(rows_for_analysis(an_analysis(event, version=version, findings=findings)))
+            raised_at = NOW + timedelta(minutes=number, seconds=version)
+            alert = an_alert(number, raised_at=raised_at, hits=version)
+            deliveries.append(rows_for_alert(alert))
+            deliveries.append(rows_for_alert_delivery(a_delivery(alert, attempt=version)))
         if chance.random() < 0.2:
             deliveries.append(rows_for_dead_letter(a_letter(number, event=event)))
     for offset in range(100, 106):

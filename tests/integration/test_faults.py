@@ -28,8 +28,8 @@ from streams.object_store import object_store_from
 from streams.recordings import RecordingStore
 from streams.stack import Broker
 from streams.stage import Output
-from streams.topology import STAGE_TOPICS
-from streams.worker import STAGE_NAMES, build_judge
+from streams.topology import consumer_groups
+from streams.worker import build_judge
 from tests.processes import eventually, runs
 from tests.stack import publish_examples, rows, running_stack, wait_for_outcomes, wait_until
 
@@ -137,11 +137,11 @@ class Pipeline:
         tenant_id = calls[0].tenant_id
         wait_for_outcomes(self.stack, [*(call.call_id for call in calls), NO_EVENT_ID], tenant_id=tenant_id)
         # One after the other: a stage that has caught up writes nothing more that the next could wait for.
-        for stage in STAGE_NAMES:
+        for stage in consumer_groups():
             self.wait_until(partial(self.has_no_lag, stage), f"no lag of {stage}")
 
     def has_no_lag(self, stage: str) -> bool:
-        return all(lag.messages == 0 for lag in lags(self.stack.settings, {stage: STAGE_TOPICS[stage]}))
+        return all(lag.messages == 0 for lag in lags(self.stack.settings, {stage: consumer_groups()[stage]}))
 
     def snapshot(self, tenant_id: str) -> Snapshot:
         """What ClickHouse shows of a tenant."""
@@ -231,7 +231,7 @@ def shared(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
 @pytest.fixture
 def pipeline(shared: Pipeline) -> Pipeline:
     """The pipeline, as calm as if no test had disturbed it before."""
-    behind = [stage for stage in STAGE_NAMES if not shared.has_no_lag(stage)]
+    behind = [stage for stage in consumer_groups() if not shared.has_no_lag(stage)]
     assert behind == [], "it has not come to rest after the test before this one"
     return shared
 

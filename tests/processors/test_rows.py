@@ -51,15 +51,19 @@ def a_letter(name: str = "conflicting_call") -> DeadLetter:
     return CALLS_DEAD_LETTERS.decode(example("calls.dead_letters.v1", name))
 
 
+_ADDED = r"ADD COLUMN IF NOT EXISTS `?([a-z0-9_.]+)`?(?:.* AFTER `?([a-z0-9_.]+)`?)?"
+
+
 def columns_of(table: str) -> list[str]:
-    """The columns that the migrations give a table, those that are added later at its end."""
+    """The columns that the migrations give a table, those that are added later where they were put, or at its end."""
     columns: list[str] = []
-    for migration in load_migrations():
-        for statement in migration.statements:
-            if re.match(rf"CREATE TABLE IF NOT EXISTS {table}\s", statement):
-                columns += re.findall(r"^ {4}`?([a-z][a-z0-9_.]*)`? [A-Z]", statement, flags=re.MULTILINE)
-            elif re.match(rf"ALTER TABLE {table}\s", statement):
-                columns += re.findall(r"ADD COLUMN IF NOT EXISTS `?([a-z][a-z0-9_.]*)`? [A-Z]", statement)
+    for statement in (statement for migration in load_migrations() for statement in migration.statements):
+        if re.match(rf"CREATE TABLE IF NOT EXISTS {table}\s", statement):
+            columns += re.findall(r"^ {4}`?([a-z][a-z0-9_.]*)`? [A-Z]", statement, flags=re.MULTILINE)
+        elif re.match(rf"ALTER TABLE {table}\s", statement):
+            for line in statement.splitlines():
+                for name, before in re.findall(_ADDED, line):
+                    columns.insert(columns.index(before) + 1 if before else len(columns), name)
     assert columns, f"no migration creates {table}"
     return columns
 

@@ -3,6 +3,7 @@
 import json
 import logging
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -461,6 +462,14 @@ class TestAnalyze:
         assert " s  customer " in ended.out
         assert "「保证通过」 at " in ended.out
         assert "sensitive_words = 1\n" in ended.out
+        assert "agitated" not in ended.out
+
+    def test_for_people_it_marks_what_was_said_in_agitation(self, terminal: Terminal) -> None:
+        call = EXAMPLES / "s04_ecommerce_angry_interrupts.flac"
+        ended = terminal.run("analyze", call, "--meta", call.with_suffix(".json"))
+        marked = [line for line in ended.out.splitlines() if re.search(r"  \(agitated 0\.\d\d\)$", line)]
+        assert marked
+        assert all(" s  customer " in line for line in marked)
 
 
 def test_the_variable_that_names_the_file_is_the_documented_one(terminal: Terminal) -> None:

@@ -13,21 +13,35 @@ import pytest
 from processors.judging import Judge, JudgeSettings
 from processors.listening import ListenSettings, listener_of
 from processors.speech import SpeechEngine
+from schemas.alert import Alert
 from schemas.call_analysis import CallAnalysis
 from schemas.call_ended import Agent, Audio, CallEnded, Customer
 from schemas.contracts import OPERATIONS
 from schemas.dead_letter import DeadLetter
-from schemas.topics import CALLS_ANALYZED, CALLS_DEAD_LETTERS, CALLS_ENDED, CALLS_TRANSCRIBED, TOPICS, message_key
+from schemas.finding import Severity
+from schemas.topics import (
+    ALERTS_RAISED,
+    CALLS_ANALYZED,
+    CALLS_DEAD_LETTERS,
+    CALLS_ENDED,
+    CALLS_REANALYZED,
+    CALLS_TRANSCRIBED,
+    TOPICS,
+    alert_key,
+    message_key,
+)
 from schemas.transcript import EngineIdentity, Transcript
 from streams import topology
 from streams.adapters.folder_store import FolderStore
 from streams.raw import RawMessage
 from streams.recordings import RecordingStore
 from streams.stage import Output, Stage
-from streams.topology import STAGE_TOPICS, Recorded, judge_stage, listen_stage
+from streams.topology import STAGE_TOPICS, Recorded, consumer_groups, judge_stage, listen_stage
 from streams.worker import STAGE_NAMES
+from tests.alerts import an_alert
 from tests.processors.recordings import example_calls, tone, wav
 from tests.processors.scripted_engine import ScriptedEngine
+from tests.processors.transcripts import said
 
 NOW = datetime(2026, 3, 2, 10, 15, tzinfo=UTC)
 JUDGE = Judge(JudgeSettings())
@@ -256,18 +270,46 @@ class TestConflicts:
 
 
 def test_judge_makes_an_analysis_of_a_transcript_under_the_key_of_its_call(listening: Listening) -> None:
-    said = transcript_in(listening.hear(ScriptedEngine(), listening.call(SPEECH)))
+    heard = transcript_in(listening.hear(ScriptedEngine(), listening.call(SPEECH)))
     stage = judge_stage(lambda: JUDGE, FixedClock())
-    (output,) = stage.handle(RawMessage(CALLS_TRANSCRIBED.name, 0, 0, b"whatever", said.encode()))
+    (output,) = stage.handle(RawMessage(CALLS_TRANSCRIBED.name, 0, 0, b"whatever", heard.encode()))
     assert (output.topic, output.key) == (CALLS_ANALYZED.name, b"acme/c1")
     analysis = CallAnalysis.decode(output.value)
-    assert (analysis.call, analysis.outcome, analysis.analyzed_at) == (said.call, "analyzed", NOW)
+    assert (analysis.call, analysis.outcome, analysis.analyzed_at) == (heard.call, "analyzed", NOW)
+
+
+def test_what_judge_finds_grave_enough_is_an_alert_beside_the_analysis_under_the_same_key() -> None:
+    transcript = said(("agent", "这款产品绝对不会亏损"), industry="finance")
+    raw = RawMessage(CALLS_TRANSCRIBED.name, 0, 0, b"whatever", transcript.encode())
+    analysis, *alerts = judge_stage(lambda: JUDGE, FixedClock()).handle(raw)
+    assert analysis.topic == CALLS_ANALYZED.name
+    assert {(alert.topic, alert.key) for alert in alerts} == {(ALERTS_RAISED.name, analysis.key)}
+    grave = [f.rule_id for f in CallAnalysis.decode(analysis.value).findings if f.severity in ("high", "critical")]
+    raised = [Alert.decode(alert.value).rule_id for alert in alerts]
+    assert "finance.no_loss" in raised
+    assert set(grave) <= set(raised)
+
+
+def test_an_alert_of_no_call_has_its_own_id_in_its_key() -> None:
+    surge = an_alert(kind="surge", call_id=None, topic_id="refund", calls_count=40)
+    assert alert_key(surge) == f"acme/{surge.alert_id}".encode()
+
+
+def test_judge_raises_what_the_setting_says() -> None:
+    transcript = said(("agent", "只剩最后一个名额了"), industry="finance")
+    raw = RawMessage(CALLS_TRANSCRIBED.name, 0, 0, b"whatever", transcript.encode())
+    severities: tuple[Severity, ...] = ("medium", "high")
+    counts = {
+        severity: len(judge_stage(lambda: JUDGE, FixedClock(), alert_min_severity=severity).handle(raw)) - 1
+        for severity in severities
+    }
+    assert counts["medium"] > counts["high"]
 
 
 class TestWhoReadsAndWritesWhat:
     def test_workers_topology_and_contracts_know_the_same_stages(self) -> None:
         assert set(STAGE_NAMES) == set(STAGE_TOPICS)
-        assert {operation.stage for operation in OPERATIONS} == {"ingest", *STAGE_TOPICS}
+        assert {operation.stage for operation in OPERATIONS} == {"ingest", "rules", "replay", *STAGE_TOPICS}
 
     def test_the_one_screen_names_every_stage_and_every_topic(self) -> None:
         screen = topology.__doc__ or ""
@@ -277,8 +319,17 @@ class TestWhoReadsAndWritesWhat:
     def test_what_a_stage_writes_is_what_its_contract_says(self, listening: Listening) -> None:
         sent = {(o.stage, o.topic.name) for o in OPERATIONS if o.action == "send"}
         for stage in (listening.stage(ScriptedEngine()), judge_stage(lambda: JUDGE, FixedClock())):
-            assert STAGE_TOPICS[stage.name] == (stage.source.name,)
+            assert STAGE_TOPICS[stage.name][0] == stage.source.name
             assert {(stage.name, stage.target.name), (stage.name, CALLS_DEAD_LETTERS.name)} <= sent
+
+    def test_every_subscription_is_a_consumer_group_and_notify_itself_is_none(self) -> None:
+        assert consumer_groups(["desk"]) == {
+            "listen": (CALLS_ENDED.name,),
+            "judge": (CALLS_TRANSCRIBED.name,),
+            "store": tuple(topic.name for topic in TOPICS if topic is not CALLS_REANALYZED),
+            "store.history": (CALLS_REANALYZED.name,),
+            "notify.desk": (ALERTS_RAISED.name,),
+        }
 
     def test_every_topic_reaches_clickhouse(self) -> None:
         assert set(STAGE_TOPICS["store"]) == {topic.name for topic in TOPICS}

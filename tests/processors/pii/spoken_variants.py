@@ -1,7 +1,7 @@
 """Calls in which people say personal things in many ways, and calls in which they say what only looks like it.
 
 Deterministic, in three parts with forms, carriers and values of their own. The detectors were written by looking at
-`development` only. `held_out` was looked at once its first figures were written down (docs/accuracy-pii.md), and the
+`development` only. `held_out` was looked at once its first figures were written down (docs/accuracy.md), and the
 defects that it showed were mended. `unseen` came after that; no detector was changed for it.
 `⟦…⟧` encloses what must be masked.
 """

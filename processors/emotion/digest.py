@@ -1,0 +1,30 @@
+"""A short name for the content of a head: two heads that judge alike have one, whatever file they came from."""
+
+import hashlib
+from dataclasses import fields, is_dataclass
+
+import numpy as np
+
+LENGTH = 16
+
+
+def digest_of(value: object) -> str:
+    """The first 16 hexadecimal digits of a SHA-256 over numbers, texts, arrays, tuples and dataclasses of such."""
+    digest = hashlib.sha256()
+    _feed(digest, value)
+    return digest.hexdigest()[:LENGTH]
+
+
+def _feed(digest: "hashlib._Hash", value: object) -> None:
+    if is_dataclass(value):
+        for each in fields(value):
+            digest.update(each.name.encode())
+            _feed(digest, getattr(value, each.name))
+    elif isinstance(value, tuple):
+        for each in value:
+            _feed(digest, each)
+    elif isinstance(value, np.ndarray):
+        digest.update(f"{value.dtype}{value.shape}".encode())
+        digest.update(np.ascontiguousarray(value).tobytes())
+    else:
+        digest.update(f"|{value!r}".encode())

@@ -1,0 +1,494 @@
+"""Subscriptions: who hears of which alerts, when, and how. One YAML file, read by `notify` and `callstream alerts`.
+
+Whatever is wrong with the file is said with its line, subscription and field, and never with a value: a value may be a
+secret, and so may a key that stands in the wrong place.
+"""
+
+import base64
+import binascii
+import os
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, time, timedelta
+from functools import cache
+from hashlib import sha256
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+import yaml
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    Field,
+    SecretStr,
+    StringConstraints,
+    ValidationError,
+    ValidationInfo,
+    model_validator,
+)
+from pydantic_core import PydanticCustomError
+
+from schemas.alert_delivery import NAME_PATTERN, ChannelKind, SubscriberName
+from schemas.errors import OperatorError
+from schemas.finding import Severity
+from schemas.message import Record, Slug
+from schemas.topics import TOPICS
+
+MIN_SECRET_BYTES = 24
+MAX_SECRET_BYTES = 64
+"""Of a key of Standard Webhooks."""
+
+MAX_SUBSCRIPTIONS = 200
+"""Each has a thread and a consumer of its own."""
+
+
+def _any_host(_host: str, _allow_private: bool) -> bool:
+    return True
+
+
+@dataclass(frozen=True)
+class Surroundings:
+    """What a file is read with: where `{env: NAME}` and `{file: path}` are looked up, relative paths from `folder`, and
+    whether anything may be sent to a host that is an IP address.
+    """
+
+    environ: Mapping[str, str] = field(default_factory=lambda: os.environ)
+    folder: Path = Path()
+    allows: Callable[[str, bool], bool] = _any_host
+
+
+def _surroundings(info: ValidationInfo) -> Surroundings:
+    return info.context if isinstance(info.context, Surroundings) else Surroundings()
+
+
+def _looked_up(value: object, info: ValidationInfo) -> object:
+    """The secret itself, or that which `{env: NAME}` or `{file: path}` names."""
+    if not isinstance(value, dict):
+        return value
+    sources = _surroundings(info)
+    if set(value) == {"env"}:
+        found = sources.environ.get(str(value["env"]), "")
+        if not found:
+            raise PydanticCustomError("secret_variable", "the variable that env names is not set")
+        return found
+    if set(value) == {"file"}:
+        try:
+            return (sources.folder / str(value["file"])).expanduser().read_text(encoding="utf-8").strip()
+        except (OSError, UnicodeDecodeError, RuntimeError):
+            raise PydanticCustomError("secret_file", "the file that file names cannot be read") from None
+    raise PydanticCustomError("secret", "must be the secret itself, {env: NAME} or {file: path}")
+
+
+Secret = Annotated[SecretStr, BeforeValidator(_looked_up)]
+
+
+_HTTP_URL = re.compile(
+    r"(?P<scheme>https?)://(?P<host>[A-Za-z0-9][A-Za-z0-9._-]*|\[[0-9A-Fa-f:.]+\])(?::[1-9][0-9]{0,4})?"
+    r"(?:[/?][!-\"$-\[\]-~]*)?"
+)
+"""No user, no password, no fragment, no backslash, ASCII only: nothing that two readers could read differently."""
+
+
+def _is_http_url(url: SecretStr) -> SecretStr:
+    if not _HTTP_URL.fullmatch(url.get_secret_value()):
+        raise PydanticCustomError(
+            "http_url", "must be an https:// address without user, password and fragment, other characters as %XX"
+        )
+    return url
+
+
+HttpUrl = Annotated[Secret, AfterValidator(_is_http_url)]
+"""A URL is a secret as a whole: those of group robots hold their key."""
+
+
+def _is_signing_secret(secret: SecretStr) -> SecretStr:
+    try:
+        standard_webhooks_key(secret)
+    except ValueError:
+        raise PydanticCustomError(
+            "signing_secret",
+            f"must be whsec_ and base64 of {MIN_SECRET_BYTES} to {MAX_SECRET_BYTES} bytes",
+        ) from None
+    return secret
+
+
+def standard_webhooks_key(secret: SecretStr) -> bytes:
+    """The key in a `whsec_…` secret. Raises `ValueError`."""
+    prefix, _, encoded = secret.get_secret_value().partition("_")
+    if prefix != "whsec":
+        raise ValueError("no whsec_ secret")
+    try:
+        key = base64.b64decode(encoded, validate=True)
+    except binascii.Error:
+        raise ValueError("no base64") from None
+    if not MIN_SECRET_BYTES <= len(key) <= MAX_SECRET_BYTES:
+        raise ValueError("not a key of the right length")
+    return key
+
+
+SigningSecret = Annotated[Secret, AfterValidator(_is_signing_secret)]
+
+
+class HttpTarget(Record):
+    """What every subscriber that is spoken to over HTTP has."""
+
+    url: HttpUrl
+    allow_private: bool = Field(default=False, description="the address may be a private one, and the URL http://")
+    ca_file: Path | None = Field(default=None, description="CA certificates (PEM) in place of the usual ones")
+
+    @model_validator(mode="after")
+    def _is_encrypted_unless_private(self) -> Self:
+        if not self.allow_private and not self.url.get_secret_value().startswith("https:"):
+            raise PydanticCustomError("not_https", "url must begin with https:// unless allow_private is true")
+        return self
+
+    @model_validator(mode="after")
+    def _leads_to_an_allowed_address(self, info: ValidationInfo) -> Self:
+        if not _surroundings(info).allows(self.host, self.allow_private):
+            raise PydanticCustomError("refused_address", "url leads to an address that nothing is sent to")
+        return self
+
+    @property
+    def host(self) -> str:
+        """The host of the URL, which is no secret."""
+        match = _HTTP_URL.fullmatch(self.url.get_secret_value())
+        return match["host"].strip("[]").lower() if match else ""
+
+
+class WebhookChannel(HttpTarget):
+    """A signed POST after Standard Webhooks; two secrets while one takes the place of the other."""
+
+    secrets: tuple[SigningSecret, ...] = Field(min_length=1, max_length=2)
+
+
+class DingTalkChannel(HttpTarget):
+    """A group robot of DingTalk; with `secret` its requests are signed (加签)."""
+
+    secret: Secret | None = None
+
+
+class WeComChannel(HttpTarget):
+    """A group robot of WeCom; its key stands in the URL."""
+
+
+class FeishuChannel(HttpTarget):
+    """A group robot of Feishu; with `secret` its requests are signed (签名校验)."""
+
+    secret: Secret | None = None
+
+
+def _is_mailbox(text: str) -> str:
+    if not re.fullmatch(r"[A-Za-z0-9.!#$%&'*+/=?^_`{|}~-]{1,64}@[A-Za-z0-9](?:[A-Za-z0-9.-]{0,252}[A-Za-z0-9])?", text):
+        raise PydanticCustomError("mailbox", "must be an address such as name@example.com")
+    return text
+
+
+Mailbox = Annotated[str, AfterValidator(_is_mailbox)]
+
+
+class SmtpServer(Record):
+    """Who takes the mail."""
+
+    host: str = Field(pattern=r"^[A-Za-z0-9.:-]{1,253}$")
+    port: int = Field(default=587, ge=1, le=65_535)
+    tls: Literal["starttls", "ssl", "none"] = "starttls"
+    ca_file: Path | None = None
+    user: str = ""
+    password: Secret = SecretStr("")
+
+    @model_validator(mode="after")
+    def _keeps_the_password_private(self) -> Self:
+        if self.tls == "none" and self.password.get_secret_value():
+            raise PydanticCustomError("password_in_clear", "a password needs tls starttls or ssl")
+        return self
+
+
+class EmailChannel(Record):
+    """Mail to people. Every recipient sees the others."""
+
+    smtp: SmtpServer
+    sender: Mailbox = Field(alias="from")
+    to: tuple[Mailbox, ...] = Field(min_length=1, max_length=50)
+
+
+def _is_foreign_topic(name: str) -> str:
+    if name in {topic.name for topic in TOPICS}:
+        raise PydanticCustomError("own_topic", "is a topic of callstream itself")
+    return name
+
+
+class KafkaChannel(Record):
+    """The body of the webhook as a message on a topic of the same brokers, keyed as the alert is."""
+
+    topic: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9._-]{1,249}$"), AfterValidator(_is_foreign_topic)]
+
+
+AnyChannel = WebhookChannel | EmailChannel | DingTalkChannel | WeComChannel | FeishuChannel | KafkaChannel
+
+
+class ChannelChoice(Record):
+    """Exactly one of the ways to reach a subscriber."""
+
+    webhook: WebhookChannel | None = None
+    email: EmailChannel | None = None
+    dingtalk: DingTalkChannel | None = None
+    wecom: WeComChannel | None = None
+    feishu: FeishuChannel | None = None
+    kafka: KafkaChannel | None = None
+
+    @model_validator(mode="after")
+    def _is_one(self) -> Self:
+        if len(self._chosen()) != 1:
+            raise PydanticCustomError("one_channel", "must hold exactly one channel")
+        return self
+
+    def _chosen(self) -> list[ChannelKind]:
+        kinds: tuple[ChannelKind, ...] = ("webhook", "email", "dingtalk", "wecom", "feishu", "kafka")
+        return [kind for kind in kinds if getattr(self, kind) is not None]
+
+    @property
+    def kind(self) -> ChannelKind:
+        """Which of them it is."""
+        return self._chosen()[0]
+
+    @property
+    def channel(self) -> AnyChannel:
+        """The channel itself."""
+        chosen: AnyChannel = getattr(self, self.kind)
+        return chosen
+
+
+def _time_of_day(value: object) -> object:
+    """YAML reads an unquoted 22:00 as the number 1320, minutes since midnight."""
+    if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 24 * 60:
+        return time(value // 60, value % 60)
+    if isinstance(value, str) and (match := re.fullmatch(r"(\d{1,2}):(\d{2})", value)):
+        hour, minute = int(match[1]), int(match[2])
+        if hour < 24 and minute < 60:
+            return time(hour, minute)
+    raise PydanticCustomError("time_of_day", 'must be a time of day such as "22:00"')
+
+
+TimeOfDay = Annotated[time, BeforeValidator(_time_of_day)]
+
+
+@cache
+def _zone(name: str) -> ZoneInfo:
+    return ZoneInfo(name)
+
+
+def _is_zone(name: str) -> str:
+    try:
+        _zone(name)
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        raise PydanticCustomError("timezone", "must be a time zone such as Asia/Shanghai") from None
+    return name
+
+
+class QuietHours(Record):
+    """Every day from one time to another, in which alerts wait; over midnight where `to` is not after `from`."""
+
+    begin: TimeOfDay = Field(alias="from")
+    end: TimeOfDay = Field(alias="to")
+    timezone: Annotated[str, AfterValidator(_is_zone)] = "Asia/Shanghai"
+    except_severity: tuple[Severity, ...] = ("critical",)
+
+    @model_validator(mode="after")
+    def _leaves_time(self) -> Self:
+        if self.begin == self.end:
+            raise PydanticCustomError("quiet_all_day", "from and to must differ")
+        return self
+
+    def end_after(self, now: datetime, severity: Severity) -> datetime | None:
+        """When the quiet hours end in which `now` lies; None where it lies in none, or they do not hold for this
+        severity. In UTC.
+        """
+        if severity in self.except_severity:
+            return None
+        zone = _zone(self.timezone)
+        local = now.astimezone(zone)
+        clock = local.time().replace(tzinfo=None)
+        over_midnight = self.end <= self.begin
+        quiet = clock >= self.begin or clock < self.end if over_midnight else self.begin <= clock < self.end
+        if not quiet:
+            return None
+        day = local.date() + timedelta(days=1 if over_midnight and clock >= self.begin else 0)
+        end = datetime.combine(day, self.end, zone).astimezone(now.tzinfo)
+        # Where clocks are put back, the same time of day comes twice: never an end that has passed.
+        return end if end > now else None
+
+
+class Grouping(Record):
+    """When more alerts of one cause (tenant and rule) come than `more_than` within `within_s`, those beyond become one
+    message with their number and ids, sent when the time is over.
+    """
+
+    more_than: int = Field(default=5, ge=1, le=1_000)
+    within_s: int = Field(default=300, ge=1, le=24 * 3_600)
+
+
+class Subscription(Record):
+    """One subscriber: what it wants to hear of, when, and how it is reached. An empty list means all."""
+
+    name: SubscriberName
+    tenant: Annotated[str, StringConstraints(pattern=r"^(\*|[a-z][a-z0-9_-]{0,63})$")] = Field(
+        description="a tenant id, or * for all"
+    )
+    min_severity: Severity = "high"
+    categories: tuple[Slug, ...] = ()
+    teams: tuple[str, ...] = ()
+    rules: tuple[str, ...] = Field(default=(), description="rule ids; finance.* means all that begin so")
+    kinds: tuple[Literal["call", "surge"], ...] = ()
+    quiet_hours: QuietHours | None = None
+    min_interval_s: int = Field(default=0, ge=0, le=7 * 24 * 3_600, description="of alerts of one tenant and rule")
+    grouping: Grouping | None = None
+    channel: ChannelChoice
+
+
+class SubscriptionFile(Record):
+    """The whole file."""
+
+    subscriptions: tuple[Subscription, ...] = Field(max_length=MAX_SUBSCRIPTIONS)
+
+    @model_validator(mode="after")
+    def _names_are_unique(self) -> Self:
+        names = [subscription.name for subscription in self.subscriptions]
+        if len(set(names)) < len(names):
+            raise PydanticCustomError("name_twice", "two subscriptions have the same name")
+        return self
+
+
+class SubscriptionsError(OperatorError):
+    """The file cannot be used; `problems` are sentences that name file, line, subscription and field, never a value."""
+
+    def __init__(self, problems: Iterable[str]) -> None:
+        self.problems = tuple(problems)
+        super().__init__("\n".join(self.problems))
+
+
+def load_subscriptions(
+    file: Path | None,
+    environ: Mapping[str, str] | None = None,
+    allows: Callable[[str, bool], bool] = _any_host,
+) -> tuple[Subscription, ...]:
+    """The subscriptions of the file, in its order; none where no file is named. `allows` says whether anything may be
+    sent to a host, where that can be known without asking anybody; its second argument is `allow_private`.
+
+    Raises `SubscriptionsError`.
+    """
+    if file is None:
+        return ()
+    try:
+        text = file.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise SubscriptionsError([f"{file}: cannot be read: {type(error).__name__}"]) from None
+    node = _composed(file, text)
+    content = yaml.safe_load(text)
+    if not isinstance(content, dict) or node is None:
+        raise SubscriptionsError([f"{file}: must hold `subscriptions:` and a list under it"])
+    surroundings = Surroundings(os.environ if environ is None else environ, file.parent, allows)
+    # Raised after the except block: inside it, the caught error would ride along as __context__, with its input.
+    try:
+        return SubscriptionFile.model_validate(content, context=surroundings).subscriptions
+    except ValidationError as error:
+        details = error.errors(include_input=False, include_context=False, include_url=False)
+    raise SubscriptionsError(_sentence(file, node, content, detail["loc"], detail["msg"]) for detail in details)
+
+
+def subscriber_names(file: Path | None) -> tuple[str, ...]:
+    """Names in the file, whatever else is wrong with it: for who looks on, and has none of the secrets."""
+    try:
+        content = yaml.safe_load(file.read_text(encoding="utf-8")) if file else None
+        found = [each["name"] for each in content["subscriptions"]] if content else []
+    except (OSError, UnicodeDecodeError, yaml.YAMLError, LookupError, TypeError):
+        return ()
+    return tuple(name for name in found if isinstance(name, str) and re.fullmatch(NAME_PATTERN, name))
+
+
+def content_digest(file: Path) -> str:
+    """Tells whether the file has changed; empty where it cannot be read."""
+    try:
+        return sha256(file.read_bytes()).hexdigest()
+    except OSError:
+        return ""
+
+
+def _composed(file: Path, text: str) -> yaml.Node | None:
+    """The YAML as nodes that know their lines. Raises `SubscriptionsError`, also where a key stands twice."""
+    try:
+        node: yaml.Node | None = yaml.compose(text, Loader=yaml.SafeLoader)
+        yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        mark = error.problem_mark if isinstance(error, yaml.MarkedYAMLError) else None
+        line = f":{mark.line + 1}" if mark else ""
+    else:
+        twice = sorted(_lines_of_repeated_keys(node)) if node is not None else []
+        if twice:
+            raise SubscriptionsError(f"{file}:{line}: this key stands twice" for line in twice)
+        return node
+    raise SubscriptionsError([f"{file}{line}: this is not YAML"])
+
+
+def _lines_of_repeated_keys(node: yaml.Node) -> Iterable[int]:
+    if isinstance(node, yaml.MappingNode):
+        seen: set[str] = set()
+        for key, value in node.value:
+            if key.value in seen:
+                yield key.start_mark.line + 1
+            seen.add(str(key.value))
+            yield from _lines_of_repeated_keys(value)
+    elif isinstance(node, yaml.SequenceNode):
+        for item in node.value:
+            yield from _lines_of_repeated_keys(item)
+
+
+def _sentence(file: Path, node: yaml.Node, content: Any, loc: Sequence[int | str], message: str) -> str:
+    subscription = ""
+    parts = list(loc)
+    if parts[:1] == ["subscriptions"]:
+        parts = parts[1:]
+        if parts and isinstance(parts[0], int):
+            subscription = f" subscription {_name_of(content, parts[0])},"
+            parts = parts[1:]
+    known = _field_names()
+    fields = ".".join(str(part) if isinstance(part, int) or part in known else "<unknown field>" for part in parts)
+    where = f"{file}:{_line(node, loc)}:{subscription}{f' field {fields}:' if fields else ''}"
+    return f"{where} {message[:1].lower()}{message[1:]}"
+
+
+def _name_of(content: Any, number: int) -> str:
+    """Its name where it has a valid one, else its number."""
+    try:
+        name = str(content["subscriptions"][number]["name"])
+    except (LookupError, TypeError):
+        name = ""
+    return name if re.fullmatch(NAME_PATTERN, name) else str(number + 1)
+
+
+def _line(node: yaml.Node, loc: Sequence[int | str]) -> int:
+    """The line of the deepest part of the place that stands in the file."""
+    line = node.start_mark.line + 1
+    for part in loc:
+        if isinstance(node, yaml.MappingNode):
+            found = [(key, value) for key, value in node.value if key.value == part]
+            if not found:
+                break
+            line, node = found[0][0].start_mark.line + 1, found[0][1]
+        elif isinstance(node, yaml.SequenceNode) and isinstance(part, int) and part < len(node.value):
+            node = node.value[part]
+            line = node.start_mark.line + 1
+        else:
+            break
+    return line
+
+
+@cache
+def _field_names() -> frozenset[str]:
+    """Every name that a field of the file may have."""
+    schema = SubscriptionFile.model_json_schema()
+    names = set(schema["properties"])
+    for definition in schema["$defs"].values():
+        names.update(definition.get("properties", {}))
+    return frozenset(names)

@@ -1,0 +1,102 @@
+"""Mail to people, by SMTP."""
+
+import os
+import smtplib
+import ssl
+from email.headerregistry import Address
+from email.message import EmailMessage
+from email.policy import SMTP
+from email.utils import format_datetime
+
+import certifi
+
+from processors.mailbox import Answer, Verdict
+from processors.notices import Notice, subject_of, text_of
+from schemas.subscription import EmailChannel, SmtpServer
+from streams.ports import Clock
+
+SMTP_TIMEOUT_S = 20.0
+
+
+class EmailSender:
+    """One connection for each mail: alerts are rare, and servers end idle connections.
+
+    The host is the operator's own and may be a private one.
+    """
+
+    per_minute: int | None = None
+
+    def __init__(
+        self, channel: EmailChannel, console_url: str, clock: Clock, timeout_s: float = SMTP_TIMEOUT_S
+    ) -> None:
+        self._channel = channel
+        self._console_url = console_url
+        self._clock = clock
+        self._timeout_s = timeout_s
+
+    def send(self, notice: Notice) -> Answer:
+        """Done when the server has taken it for at least one recipient."""
+        message = self.message(notice)
+        try:
+            with self._connected() as server:
+                refused = server.send_message(message, self._channel.sender, list(self._channel.to))
+        except smtplib.SMTPAuthenticationError as error:
+            # For a person to mend; the alert is all right.
+            return Answer("later", status_code=error.smtp_code, error_class=type(error).__name__)
+        except smtplib.SMTPRecipientsRefused as error:
+            codes = [code for code, _text in error.recipients.values()]
+            return Answer(_verdict(min(codes)), status_code=min(codes), error_class=type(error).__name__)
+        except smtplib.SMTPResponseException as error:
+            is_about_this_mail = isinstance(error, smtplib.SMTPDataError)
+            verdict = _verdict(error.smtp_code) if is_about_this_mail else "later"
+            return Answer(verdict, status_code=error.smtp_code, error_class=type(error).__name__)
+        except (OSError, smtplib.SMTPException) as error:
+            return Answer("later", error_class=type(error).__name__)
+        return Answer("accepted", status_code=250, error_class="SomeRecipientsRefused" if refused else None)
+
+    def close(self) -> None:
+        """There is nothing to close."""
+
+    def message(self, notice: Notice) -> EmailMessage:
+        """The mail; its Message-ID is the same on every try. Nothing of an alert can add a header: each is one line."""
+        message = EmailMessage(policy=SMTP)
+        domain = self._channel.sender.rpartition("@")[2]
+        message["From"] = _address(self._channel.sender)
+        message["To"] = [_address(recipient) for recipient in self._channel.to]
+        message["Subject"] = subject_of(notice)
+        message["Date"] = format_datetime(self._clock.now())
+        message["Message-ID"] = f"<{notice.notice_id}@{domain}>"
+        message["Auto-Submitted"] = "auto-generated"
+        message.set_content(text_of(notice, self._console_url))
+        return message
+
+    def _connected(self) -> smtplib.SMTP:
+        server = self._channel.smtp
+        if server.tls == "ssl":
+            connection: smtplib.SMTP = smtplib.SMTP_SSL(
+                server.host, server.port, timeout=self._timeout_s, context=_context(server)
+            )
+        else:
+            connection = smtplib.SMTP(server.host, server.port, timeout=self._timeout_s)
+        try:
+            if server.tls == "starttls":
+                connection.starttls(context=_context(server))
+            if server.user:
+                connection.login(server.user, server.password.get_secret_value())
+        except BaseException:
+            connection.close()
+            raise
+        return connection
+
+
+def _address(mailbox: str) -> Address:
+    user, _, domain = mailbox.rpartition("@")
+    return Address(username=user, domain=domain)
+
+
+def _context(server: SmtpServer) -> ssl.SSLContext:
+    return ssl.create_default_context(cafile=str(server.ca_file or os.environ.get("SSL_CERT_FILE") or certifi.where()))
+
+
+def _verdict(code: int) -> Verdict:
+    return "refused" if 500 <= code < 600 else "later"

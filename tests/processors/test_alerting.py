@@ -1,0 +1,138 @@
+"""Alerts of a judged call: one for each rule and version, the same ids however often it is judged."""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from processors.alerting import CATEGORY_NAMES, RISK_RULE, SEVERITIES, alerts_of, at_least
+from processors.judging import Judge, JudgeSettings
+from schemas.alert import Alert
+from schemas.call_analysis import CallAnalysis, Risk
+from schemas.finding import Finding, Severity
+from schemas.rule_pack import load_rule_packs
+from tests.processors.transcripts import said
+
+NOW = datetime(2026, 3, 2, 10, 15, tzinfo=UTC)
+JUDGED = Judge(JudgeSettings()).judge(said(("agent", "您好"), industry="finance"), NOW)
+
+
+def a_finding(rule_id: str = "finance.no_loss", **changes: Any) -> Finding:
+    facts = {
+        "finding_id": f"{rule_id}/{changes.get('start_ms', 1_000)}",
+        "detector": "sensitive_words",
+        "rule_id": rule_id,
+        "rule_version": "1",
+        "category": "forbidden_promise",
+        "role": "agent",
+        "start_ms": 1_000,
+        "end_ms": 2_000,
+        "quote": "这款产品绝对不会亏损",
+        "matched": "绝对不会亏损",
+        "severity": "high",
+        "attributes": {"advice": "请说明可能的亏损"},
+    }
+    return Finding.model_validate(facts | changes)
+
+
+def with_findings(*findings: Finding, **changes: Any) -> CallAnalysis:
+    return JUDGED.model_copy(update={"findings": findings, **changes})
+
+
+def ids(alerts: Sequence[Alert]) -> list[str]:
+    return [alert.alert_id for alert in alerts]
+
+
+def test_an_alert_carries_the_evidence() -> None:
+    analysis = with_findings(a_finding())
+    (alert,) = alerts_of(analysis)
+    call = analysis.call
+    assert (alert.tenant_id, alert.call_id, alert.agent_id, alert.agent_team, alert.queue) == (
+        call.tenant_id,
+        call.call_id,
+        call.agent.id,
+        call.agent.team,
+        call.queue,
+    )
+    assert (alert.kind, alert.rule_id, alert.rule_version, alert.severity, alert.role) == (
+        "call",
+        "finance.no_loss",
+        "1",
+        "high",
+        "agent",
+    )
+    assert (alert.quote, alert.matched, alert.start_ms, alert.end_ms, alert.hits) == (
+        "这款产品绝对不会亏损",
+        "绝对不会亏损",
+        1_000,
+        2_000,
+        1,
+    )
+    assert (alert.advice, alert.title) == ("请说明可能的亏损", "坐席违规承诺（finance.no_loss）")
+    assert (alert.happened_at, alert.raised_at) == (call.ended_at, NOW)
+
+
+def test_several_hits_of_a_rule_are_one_alert_with_the_first_quote_and_the_gravest_severity() -> None:
+    later = a_finding(start_ms=9_000, end_ms=9_500, quote="later", severity="critical")
+    (alert,) = alerts_of(with_findings(later, a_finding(start_ms=500, quote="first")))
+    assert (alert.hits, alert.quote, alert.start_ms, alert.severity) == (2, "first", 500, "critical")
+
+
+def test_another_rule_or_version_is_another_alert() -> None:
+    alerts = alerts_of(with_findings(a_finding(), a_finding("finance.no_risk"), a_finding(rule_version="2")))
+    assert len(set(ids(alerts))) == 3
+
+
+@pytest.mark.parametrize("threshold", SEVERITIES)
+@pytest.mark.parametrize("severity", SEVERITIES)
+def test_only_what_is_grave_enough_raises_an_alert(severity: Severity, threshold: Severity) -> None:
+    raised = alerts_of(with_findings(a_finding(severity=severity)), threshold)
+    assert bool(raised) is (SEVERITIES.index(severity) >= SEVERITIES.index(threshold)) is at_least(severity, threshold)
+
+
+def test_a_milder_hit_of_the_same_rule_is_not_counted() -> None:
+    (alert,) = alerts_of(with_findings(a_finding(), a_finding(start_ms=5_000, end_ms=6_000, severity="low")))
+    assert alert.hits == 1
+
+
+@pytest.mark.parametrize(("level", "raised"), [("high", [RISK_RULE]), ("medium", []), ("low", [])])
+def test_a_call_of_high_risk_raises_an_alert_of_its_own(level: str, raised: list[str]) -> None:
+    risk = Risk.model_validate({"level": level, "score": 80, "reasons": ("agitated customer",)})
+    alerts = alerts_of(with_findings(risk=risk))
+    assert [alert.rule_id for alert in alerts] == raised
+    for alert in alerts:
+        assert (alert.rule_version, alert.severity, alert.category) == (str(JUDGED.analysis_version), "high", "risk")
+        assert (alert.risk_level, alert.risk_reasons, alert.quote) == ("high", ("agitated customer",), "")
+
+
+def test_a_call_that_is_judged_again_gives_the_same_ids() -> None:
+    risk = Risk(level="high", score=80)
+    first = with_findings(a_finding(), a_finding("finance.no_risk"), risk=risk)
+    again = first.model_copy(update={"analyzed_at": NOW + timedelta(days=3), "findings": first.findings[::-1]})
+    assert sorted(ids(alerts_of(first))) == sorted(ids(alerts_of(again)))
+
+
+def test_the_same_call_id_of_another_tenant_gives_other_ids() -> None:
+    other = JUDGED.call.model_copy(update={"tenant_id": "other"})
+    mine = alerts_of(with_findings(a_finding()))
+    theirs = alerts_of(with_findings(a_finding(), tenant_id="other", call=other))
+    assert set(ids(mine)).isdisjoint(ids(theirs))
+
+
+def test_what_a_real_judgement_finds_becomes_alerts() -> None:
+    analysis = Judge(JudgeSettings()).judge(said(("agent", "这款产品绝对不会亏损"), industry="finance"), NOW)
+    (alert,) = (alert for alert in alerts_of(analysis) if alert.rule_id == "finance.no_loss")
+    assert alert.hits == 1
+    assert alert.advice
+
+
+def test_a_title_names_nothing_that_was_said() -> None:
+    (alert,) = alerts_of(with_findings(a_finding(category="brand_new")))
+    assert alert.title == "坐席规则命中（finance.no_loss）"
+
+
+def test_every_category_of_the_rule_packs_has_a_name() -> None:
+    entries = [entry for pack in load_rule_packs() for _, entry in pack.entries()]
+    used = {category for entry in entries if (category := getattr(entry, "category", None))}
+    assert used - CATEGORY_NAMES.keys() == set()
