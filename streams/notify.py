@@ -186,7 +186,7 @@ class _Visit:
         self._record(lines)
 
     def _sent(self, parcel: Parcel) -> Answer:
-        """How the attempt ended. A bug that one alert brings out is a failed attempt: it holds up none of the others."""
+        """How the attempt ended. A bug that one alert brings out is a failed attempt, so that it holds up no other."""
         began_s = time.monotonic()
         try:
             answer = self._channel.send(parcel.notice(self._name))
