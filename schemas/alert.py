@@ -22,7 +22,10 @@ class Alert(Message):
     """
 
     schema_version: Literal[1] = 1
-    alert_id: str = Field(description="uuid5 of tenant, what it is about, rule and rule version")
+    alert_id: str = Field(
+        pattern=r"^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$",
+        description="uuid5 of tenant, what it is about, rule and rule version",
+    )
     kind: Literal["call", "surge", "test"]
     tenant_id: TenantId
     rule_id: str = Field(min_length=1, max_length=256)

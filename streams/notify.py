@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
 
-from processors.mailbox import Mailbox, RetrySchedule
+from processors.mailbox import Answer, Mailbox, Parcel, RetrySchedule
 from schemas.alert_delivery import AlertDelivery
 from schemas.errors import InvalidMessageError, RetryableError
 from schemas.subscription import Subscription, SubscriptionsError, content_digest, load_subscriptions
@@ -34,6 +34,10 @@ MAX_WAITING = 5_000
 """A lane in which so many alerts wait reads no more until some are finished."""
 
 READ_MOST = 100
+BURST_PARCELS = 20
+BURST_S = 0.5
+"""So many messages, or those of so long, are sent before they are recorded; a crash repeats no more than these."""
+
 IDLE_S = 0.5
 """A lane looks up at least this often: whether it is to stop, whether something is due."""
 
@@ -129,7 +133,7 @@ class _Visit:
         while not stop.is_set():
             source.hold(len(self._mailbox) >= MAX_WAITING or any(each.is_full for each in self._progress.values()))
             self._take(source.read(READ_MOST, self._pause_s()))
-            self._send_one()
+            self._send_due(stop)
             self._commit(source)
             back_off.reset()
 
@@ -165,17 +169,31 @@ class _Visit:
                 lines += self._mailbox.arrive(alert, place, self._outside.clock.now())
         self._record(lines)
 
-    def _send_one(self) -> None:
-        parcel, lines = self._mailbox.next_parcel(self._outside.clock.now())
+    def _send_due(self, stop: threading.Event) -> None:
+        """A burst of what is due, recorded together: the record costs as much as a message."""
+        lines: list[AlertDelivery] = []
+        ends_at_s = time.monotonic() + BURST_S
+        for _ in range(BURST_PARCELS):
+            parcel, decided = self._mailbox.next_parcel(self._outside.clock.now())
+            lines += decided
+            if parcel is None:
+                break
+            settled = self._mailbox.settle(parcel, self._sent(parcel), self._outside.clock.now())
+            _log_attempt(settled[0])
+            lines += settled
+            if stop.is_set() or time.monotonic() >= ends_at_s:
+                break
         self._record(lines)
-        if parcel is None:
-            return
+
+    def _sent(self, parcel: Parcel) -> Answer:
+        """How the attempt ended. A bug that one alert brings out is a failed attempt, so that it holds up no other."""
         began_s = time.monotonic()
-        answer = self._channel.send(parcel.notice(self._name))
-        latency_ms = round((time.monotonic() - began_s) * 1000)
-        lines = self._mailbox.settle(parcel, replace(answer, latency_ms=latency_ms), self._outside.clock.now())
-        self._record(lines)
-        _log_attempt(lines[0])
+        try:
+            answer = self._channel.send(parcel.notice(self._name))
+        except Exception as error:
+            log.critical("notify %s failed by a bug: %s", self._name, describe(error))
+            answer = Answer("later", error_class=type(error).__name__)
+        return replace(answer, latency_ms=round((time.monotonic() - began_s) * 1000))
 
     def _record(self, lines: Sequence[AlertDelivery]) -> None:
         """Durable when it returns. Raises `RetryableError`."""

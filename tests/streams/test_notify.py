@@ -5,13 +5,15 @@ import threading
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
-from processors.mailbox import RetrySchedule
+from processors.mailbox import Answer, RetrySchedule
+from processors.notices import Notice
 from schemas.alert import Alert
 from schemas.alert_delivery import AlertDelivery
 from schemas.errors import RetryableError
@@ -209,7 +211,9 @@ class TestDelivery:
     def test_what_cannot_be_read_holds_nothing_up(self, desk: Desk, receiver: Receiver) -> None:
         desk.subscribe(webhook("desk", receiver.url()))
         with desk.running():
-            desk.broker.publish([Output(ALERTS_RAISED.name, b"acme/c-9", b"\xff")])
+            no_id = fresh(9).model_copy(update={"alert_id": "x" * 99 + "\r\nwebhook-id: 1"})
+            for value in (b"\xff", no_id.encode()):
+                desk.broker.publish([Output(ALERTS_RAISED.name, b"acme/c-9", value)])
             desk.raise_alerts(fresh(1))
             assert eventually(lambda: desk.is_done("desk"), 10)
         assert desk.outcomes("desk") == {"delivered": 1}
@@ -252,10 +256,7 @@ class TestIsolation:
                 raise ZeroDivisionError(QUOTE)
             return outside.open_channel(subscription)
 
-        notify = Notify(
-            desk.file,
-            Outside(outside.open_source, open_channel, desk, outside.clock, QUICK, retry_max_wait_s=0.05),
-        )
+        notify = Notify(desk.file, replace(outside, open_channel=open_channel))
         notify.start()
         try:
             assert eventually(lambda: desk.joined("alive"), 10)
@@ -265,6 +266,40 @@ class TestIsolation:
             notify.stop()
         assert "notify buggy begins again after a bug: builtins.ZeroDivisionError" in caplog.text
         assert QUOTE not in caplog.text
+
+    def test_a_bug_that_one_alert_brings_out_is_a_failed_attempt_and_the_others_pass(
+        self, desk: Desk, receiver: Receiver, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        poison = fresh(0)
+        desk.subscribe(webhook("desk", receiver.url()))
+        outside = desk.outside()
+
+        class Buggy:
+            def __init__(self, channel: Channel) -> None:
+                self._channel = channel
+                self.per_minute = channel.per_minute
+
+            def send(self, notice: Notice) -> Answer:
+                if notice.notice_id == poison.alert_id:
+                    raise ZeroDivisionError(notice.first.quote)
+                return self._channel.send(notice)
+
+            def close(self) -> None:
+                self._channel.close()
+
+        with_bug = replace(outside, open_channel=lambda subscription: Buggy(outside.open_channel(subscription)))
+        notify = Notify(desk.file, with_bug)
+        notify.start()
+        try:
+            assert eventually(lambda: desk.joined("desk"), 10)
+            desk.raise_alerts(poison, *(fresh(number) for number in range(1, 11)))
+            assert eventually(lambda: desk.outcomes("desk")["delivered"] == 10, 10)
+            assert eventually(lambda: desk.outcomes("desk")["failed"] > 1, 10)
+        finally:
+            notify.stop()
+        failed = [line for line in desk.record("desk") if line.outcome == "failed"]
+        assert {(line.alert_id, line.error_class) for line in failed} == {(poison.alert_id, "ZeroDivisionError")}
+        assert QUOTE[:6] not in caplog.text
 
 
 class TestRestart:

@@ -35,6 +35,8 @@ from streams import topology
 from streams.adapters.folder_store import FolderStore
 from streams.raw import RawMessage
 from streams.recordings import RecordingStore
+from streams.settings import load_settings
+from streams.stack import stages_of
 from streams.stage import Output, Stage
 from streams.topology import STAGE_TOPICS, Recorded, consumer_groups, judge_stage, listen_stage
 from streams.worker import STAGE_NAMES
@@ -321,6 +323,12 @@ class TestWhoReadsAndWritesWhat:
         for stage in (listening.stage(ScriptedEngine()), judge_stage(lambda: JUDGE, FixedClock())):
             assert STAGE_TOPICS[stage.name][0] == stage.source.name
             assert {(stage.name, stage.target.name), (stage.name, CALLS_DEAD_LETTERS.name)} <= sent
+
+    def test_a_stack_runs_notify_where_there_are_subscriptions(self) -> None:
+        without = load_settings({}).settings
+        with_file = load_settings({"CALLSTREAM_SUBSCRIPTIONS_FILE": "/etc/callstream/subscriptions.yaml"}).settings
+        assert set(stages_of(with_file)) == set(STAGE_NAMES)
+        assert set(STAGE_NAMES) - set(stages_of(without)) == {"notify"}
 
     def test_every_subscription_is_a_consumer_group_and_notify_itself_is_none(self) -> None:
         assert consumer_groups(["desk"]) == {
