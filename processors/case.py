@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cached_property
-from typing import Literal
+from typing import Any, Literal
 
 from processors.conversation import Conversation, conversation, why_not_told_apart
 from processors.spoken_text import SpokenText
@@ -57,6 +57,8 @@ class Case:
     transcript: Transcript
     background: Background = NO_BACKGROUND
     measures: Mapping[str, MeasureValue] = field(default_factory=dict)
+    hearings: dict[int, Any] = field(default_factory=dict, compare=False, repr=False)
+    """What rulebooks have heard in the call so far; theirs alone (`processors.rulebook`)."""
 
     @cached_property
     def spoken(self) -> SpokenText:

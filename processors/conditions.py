@@ -145,7 +145,7 @@ class Scope:
         kept = [hit for hit in found if self._is_in_window(hit, hearing.spoken.duration_ms)]
         for anchor in self.anchors:
             kept = anchor.keep(kept, hearing)
-        return tuple(sorted(kept, key=_order))
+        return tuple(sorted(kept, key=order))
 
     def _is_in_window(self, hit: Hit, duration_ms: int) -> bool:
         if self.first_s is None and self.last_s is None and self.first_percent is None and self.last_percent is None:
@@ -159,8 +159,9 @@ class Scope:
         )
 
 
-def _order(hit: Hit) -> tuple[int, int, int]:
-    return (hit.time_ms[0], hit.passage.number, hit.start)
+def order(hit: Hit) -> tuple[int, int]:
+    """The order in which hits were said: by the beginning of their passage, and inside it by their letters."""
+    return (hit.passage.number, hit.start)
 
 
 Side = Literal["before", "after", "near"]
@@ -184,8 +185,8 @@ class _CompiledAnchor:
         return [hit for hit in found if any(self._fits(hit, other) for other in there)]
 
     def _fits(self, hit: Hit, other: Hit) -> bool:
-        ahead = _order(hit) < _order(other)
-        if _order(hit) == _order(other) or (self.side == "before" and not ahead) or (self.side == "after" and ahead):
+        ahead = order(hit) < order(other)
+        if order(hit) == order(other) or (self.side == "before" and not ahead) or (self.side == "after" and ahead):
             return False
         first, second = (hit, other) if ahead else (other, hit)
         anchor = self.anchor
@@ -257,14 +258,17 @@ class _Regex:
         return Found(bool(found), found)
 
     def _hits(self, hearing: Hearing) -> Iterator[Hit]:
-        for passage in hearing.spoken.passages:
-            if not self.scope.wants(passage.role):
-                continue
+        """All passages in one go; a match that reaches over the end of one is none."""
+        spoken = hearing.spoken
+        for match in self.pattern.finditer(spoken.in_digits):  # type: ignore[no-untyped-call]
+            passage, at = spoken.passage_in_digits(match.start())
             digits = passage.in_digits
-            for match in self.pattern.finditer(digits.text):  # type: ignore[no-untyped-call]
-                start, end = passage.utterance.normalized.letters_of(*digits.source_span(*match.span()))
-                if start < end:
-                    yield Hit(passage, start, end, match.group())
+            if not self.scope.wants(passage.role) or match.end() - at > len(digits.text):
+                continue
+            source = digits.source_span(match.start() - at, match.end() - at)
+            start, end = passage.utterance.normalized.letters_of(*source)
+            if start < end:
+                yield Hit(passage, start, end, match.group())
 
 
 @dataclass(frozen=True, eq=False)
@@ -310,7 +314,7 @@ class _Group:
         if len(holding) < self.wanted:
             return NOT_FOUND
         together = {(hit.passage.number, hit.start, hit.end): hit for found in holding for hit in found.hits}
-        return Found(True, tuple(sorted(together.values(), key=_order)), any(found.by_event for found in holding))
+        return Found(True, tuple(sorted(together.values(), key=order)), any(found.by_event for found in holding))
 
 
 @dataclass(frozen=True, eq=False)

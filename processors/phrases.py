@@ -4,11 +4,11 @@ Aho and Corasick, Efficient string matching, 1975 (pyahocorasick): one automaton
 over their sounds. What is found is put together here: phrases with gaps, one-piece checks, how sure a hit is.
 """
 
-from bisect import bisect_left
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from itertools import pairwise
+from itertools import accumulate, pairwise
 from typing import NamedTuple
 
 import ahocorasick  # type: ignore[import-not-found]  # a C module without stubs
@@ -119,16 +119,28 @@ class PhraseIndex:
 
     def places(self, letters: str) -> Places:
         """Where each part of a phrase stands in normalised letters."""
-        found: dict[str, list[Place]] = {}
+        return self.places_of_all([letters])[0]
+
+    def places_of_all(self, texts: Sequence[str]) -> Sequence[Places]:
+        """The same for several texts, in one pass over all of them."""
+        found: list[dict[str, list[Place]]] = [{} for _ in texts]
+        starts = list(accumulate((len(text) + 1 for text in texts), initial=0))
+        letters = _SEPARATOR.join(texts)
+        number, start_of_text, end_of_text = 0, 0, starts[1] if texts else 0
         for last, part in self._written.iter(letters.translate(_PIECES)):
             end = last // 2 + 1
-            found.setdefault(part, []).append(Place(end - len(part), end, len(part)))
+            while end >= end_of_text:
+                number += 1
+                start_of_text, end_of_text = end_of_text, starts[number + 1]
+            end -= start_of_text
+            found[number].setdefault(part, []).append(Place(end - len(part), end, len(part)))
         if len(self._heard):
-            self._add_by_sound(letters, found)
+            self._add_by_sound(letters, starts, found)
         return found
 
-    def _add_by_sound(self, letters: str, found: dict[str, list[Place]]) -> None:
+    def _add_by_sound(self, letters: str, starts: Sequence[int], found: Sequence[dict[str, list[Place]]]) -> None:
         seen: set[tuple[str, int]] = set()
+        unordered: set[tuple[int, str]] = set()
         for text in self._sounds.of_text(letters):
             for last, parts in self._heard.iter(text.translate(_PIECES)):
                 end = last // 2 + 1
@@ -137,10 +149,17 @@ class PhraseIndex:
                     if letters.startswith(part, start) or (part, start) in seen:
                         continue
                     seen.add((part, start))
+                    number = bisect_right(starts, start) - 1
+                    at = starts[number]
                     as_written = sum(map(str.__eq__, letters[start:end], part))
-                    found.setdefault(part, []).append(Place(start, end, as_written))
-        for part in {part for part, _ in seen}:
-            found[part].sort(key=lambda place: place.start)
+                    found[number].setdefault(part, []).append(Place(start - at, end - at, as_written))
+                    unordered.add((number, part))
+        for number, part in unordered:
+            found[number][part].sort(key=lambda place: place.start)
+
+
+_SEPARATOR = "\n"
+"""Between texts; no letter, so that no phrase reaches over it."""
 
 
 class _Pieces(dict[int, str]):

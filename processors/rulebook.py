@@ -168,8 +168,11 @@ class Rulebook:
             yield section, getattr(self, section)
 
     def hearing(self, case: Case) -> Hearing:
-        """A call, ready to be asked for the conditions of this rulebook."""
-        return self.hearing_of(case.spoken, case.transcript.call, case.measures)
+        """A call, ready to be asked for the conditions of this rulebook: the same for all detectors that read rules."""
+        known: Hearing | None = case.hearings.get(id(self))
+        if known is None:
+            known = case.hearings[id(self)] = self.hearing_of(case.spoken, case.transcript.call, case.measures)
+        return known
 
     def hearing_of(
         self, spoken: SpokenText, call: CallEnded, measures: Mapping[str, MeasureValue] | None = None

@@ -4,9 +4,11 @@ Rules say `turn` for a passage: what one speaker says in one go. The turns of `p
 measures, which set back-channels apart and end where the other side takes over.
 """
 
+from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from itertools import accumulate
 
 from processors.numbers import NormalizedText as TextInDigits
 from processors.numbers import normalize as in_digits
@@ -51,7 +53,7 @@ class SpokenText:
 
     passages: tuple[Passage, ...]
     duration_ms: int
-    _places: dict[int, tuple[PhraseIndex, tuple[Places, ...]]] = field(default_factory=dict, compare=False, repr=False)
+    _places: dict[int, tuple[PhraseIndex, Sequence[Places]]] = field(default_factory=dict, compare=False, repr=False)
 
     @staticmethod
     def of(segments: Sequence[Segment], duration_ms: int | None) -> "SpokenText":
@@ -72,10 +74,24 @@ class SpokenText:
         """Who says something."""
         return frozenset(passage.role for passage in self.passages if passage.utterance.text.strip())
 
+    @cached_property
+    def in_digits(self) -> str:
+        """All passages with their numbers in digits, one on each line."""
+        return "\n".join(passage.in_digits.text for passage in self.passages)
+
+    @cached_property
+    def _starts_in_digits(self) -> list[int]:
+        return list(accumulate((len(passage.in_digits.text) + 1 for passage in self.passages), initial=0))
+
+    def passage_in_digits(self, offset: int) -> tuple[Passage, int]:
+        """The passage that holds an offset of `in_digits`, and where in it the passage begins."""
+        number = bisect_right(self._starts_in_digits, offset) - 1
+        return self.passages[number], self._starts_in_digits[number]
+
     def places(self, index: PhraseIndex) -> Sequence[Places]:
         """For each passage, where the phrases of an index stand; the text is passed over once for all who ask."""
         known = self._places.get(id(index))
         if known is None:
-            places = tuple(index.places(passage.utterance.normalized.letters) for passage in self.passages)
+            places = index.places_of_all([passage.utterance.normalized.letters for passage in self.passages])
             known = self._places[id(index)] = (index, places)
         return known[1]

@@ -197,7 +197,8 @@ def compile_regex(pattern: str) -> "re2._Regexp":
     options.log_errors = False
     options.max_mem = MAX_REGEX_BYTES
     try:
-        compiled: re2._Regexp = re2.compile(pattern, options=options)  # type: ignore[no-untyped-call]
+        # Each passage stands on a line of its own.
+        compiled: re2._Regexp = re2.compile(f"(?m){pattern}", options=options)  # type: ignore[no-untyped-call]
     except re2.error as error:
         told = error.args[0] if error.args else ""
         reason = told.decode("utf-8", "replace") if isinstance(told, bytes) else str(told)

@@ -6,7 +6,7 @@ from functools import cached_property
 from typing import ClassVar
 
 from processors.case import Case
-from processors.conditions import Hearing, Hit
+from processors.conditions import Hearing, Hit, order
 from processors.detectors import DetectorContext, Result
 from processors.findings import finding_of_call
 from processors.rule_detector import Verdict, applies, finding_of_hit, hearing_of, measured, named, not_measured
@@ -60,15 +60,15 @@ class ProceduresDetector:
 def walk(procedure: Compiled[Procedure], hearing: Hearing) -> Walk:
     """Each step at its first place after the step ahead of it; all of them before the first hit of `before`."""
     limit = _first_hit_of_before(procedure, hearing)
-    at: tuple[int, int, int] = (-1, -1, -1)
+    at = (-1, -1)
     taken: list[Hit | None] = []
     for number, step in enumerate(procedure.entry.steps):
         found = hearing.look(procedure.nodes[f"steps.{number}"])
-        after = [hit for hit in found.hits if _order(hit) > at]
+        after = [hit for hit in found.hits if order(hit) > at]
         hit = after[0] if after else None
         taken.append(hit)
-        if hit is not None and (limit is None or _order(hit) < _order(limit)):
-            at = _order(hit)
+        if hit is not None and (limit is None or order(hit) < order(limit)):
+            at = order(hit)
         elif not step.optional and not found.by_event:
             reason = "too_late" if hit is not None else "out_of_order" if found.hits else "missing"
             return Walk(tuple(taken), number, reason)
@@ -79,10 +79,6 @@ def _first_hit_of_before(procedure: Compiled[Procedure], hearing: Hearing) -> Hi
     before = procedure.nodes.get("before")
     found = hearing.look(before).hits if before else ()
     return found[0] if found else None
-
-
-def _order(hit: Hit) -> tuple[int, int, int]:
-    return (hit.time_ms[0], hit.passage.number, hit.start)
 
 
 def _finding(procedure: Compiled[Procedure], walked: Walk, hearing: Hearing, case: Case) -> Iterator[Finding]:

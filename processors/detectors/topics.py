@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 from typing import ClassVar
 
 from processors.case import Case
-from processors.conditions import Hearing, Hit
+from processors.conditions import Hearing, Hit, order
 from processors.detectors import DetectorContext, Measure, Result
 from processors.rule_detector import applies, hearing_of, not_measured
 from processors.rulebook import Compiled, Rulebook, Rulebooks
@@ -83,7 +83,7 @@ def topics_by_phrase(topics: Iterable[Compiled[Topic]], hearing: Hearing) -> dic
             hit for path in ("phrases", "find") if path in topic.nodes for hit in hearing.look(topic.nodes[path]).hits
         ]
         if hits:
-            found[topic.entry.id] = (topic, min(hits, key=lambda hit: (hit.time_ms[0], hit.start)))
+            found[topic.entry.id] = (topic, min(hits, key=order))
     return found
 
 
@@ -92,7 +92,7 @@ def most_telling(found: Mapping[str, Found]) -> list[Found]:
     outdone = {other for topic, _ in found.values() for other in topic.entry.instead_of}
     return sorted(
         (one for topic_id, one in found.items() if topic_id not in outdone),
-        key=lambda one: (one[1].time_ms[0], one[0].rule_id),
+        key=lambda one: (order(one[1]), one[0].rule_id),
     )
 
 
