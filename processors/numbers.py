@@ -45,6 +45,10 @@ class NormalizedText:
         return self.offsets[start], self.offsets[bisect_right(self.offsets, self.offsets[end - 1])]
 
 
+_NUMERAL = re.compile(f"[{''.join(DIGIT_OF)}{''.join(_UNIT_OF)}{''.join(_GROUP_OF)}半点毛块角厘折成]")
+"""Without any of these there is no number in a text."""
+
+
 def normalize(text: str) -> NormalizedText:
     """The text with its numbers in digits. Never raises; what cannot be read as a number stays as it stands.
 
@@ -52,6 +56,8 @@ def normalize(text: str) -> NormalizedText:
     下午三点半 → 下午3点半, 幺三八零零 → 13800, 13八 → 138, 两个半小时 → 2.5小时, 八五折 → 8.5折.
     Amounts in 块 become 元.
     """
+    if _NUMERAL.search(text) is None:
+        return NormalizedText(text, tuple(range(len(text) + 1)))
     written: list[str] = []
     offsets: list[int] = []
     position = 0

@@ -105,7 +105,7 @@ class PhraseIndex:
     """All phrases of some rulebooks. Built once; finding changes nothing in it."""
 
     def __init__(self, phrases: Iterable[Phrase], sounds: Sounds) -> None:
-        self._sounds = sounds
+        self._tables = tuple(_Pieces(table) for table in sounds.tables())
         written: set[str] = set()
         heard: dict[str, set[str]] = {}
         for phrase in phrases:
@@ -141,8 +141,8 @@ class PhraseIndex:
     def _add_by_sound(self, letters: str, starts: Sequence[int], found: Sequence[dict[str, list[Place]]]) -> None:
         seen: set[tuple[str, int]] = set()
         unordered: set[tuple[int, str]] = set()
-        for text in self._sounds.of_text(letters):
-            for last, parts in self._heard.iter(text.translate(_PIECES)):
+        for text in dict.fromkeys(letters.translate(table) for table in self._tables):
+            for last, parts in self._heard.iter(text):
                 end = last // 2 + 1
                 for part in parts:
                     start = end - len(part)
@@ -163,11 +163,20 @@ _SEPARATOR = "\n"
 
 
 class _Pieces(dict[int, str]):
-    """A letter as two: the automaton looks through the children of a node one by one, and of a root over Chinese
-    letters there would be thousands; of the first pieces there are few, and of the second 256."""
+    """A letter, or its sound, as two.
+
+    The automaton looks through the children of a node one by one, and of a root over Chinese letters there would be
+    thousands; of the first pieces there are few, and of the second 256.
+    """
+
+    def __init__(self, of: Mapping[int, str] | None = None) -> None:
+        """`of`: what stands for a letter in its place."""
+        super().__init__()
+        self._of = of or {}
 
     def __missing__(self, code: int) -> str:
-        self[code] = pieces = chr(code >> 8) + chr(_SECOND_PIECE + (code & 0xFF))
+        letter = ord(self._of.get(code, chr(code)))
+        self[code] = pieces = chr(letter >> 8) + chr(_SECOND_PIECE + (letter & 0xFF))
         return pieces
 
 

@@ -6,7 +6,6 @@ tell apart: z and zh, in and ing. Both are looked through here; a hit says how m
 
 import re
 from collections.abc import Iterable, Iterator
-from functools import cached_property
 from itertools import islice, product
 from typing import Literal, get_args
 
@@ -61,16 +60,16 @@ class Sounds:
                 syllable = re.sub(f"{written}$", read, syllable)
         return syllable
 
-    @cached_property
-    def _tables(self) -> tuple[dict[int, str], dict[int, str]]:
+    def tables(self) -> tuple[dict[int, str], dict[int, str]]:
+        """Character → its first reading, and its last one."""
         first = {ord(character): codes[0] for character, codes in self._readings.items()}
         last = {ord(character): codes[-1] for character, codes in self._readings.items()}
         return first, last
 
-    def of_text(self, letters: str) -> tuple[str, ...]:
-        """The text by its first readings and, where that is another, by its second ones; lengths stay."""
-        first, last = (letters.translate(table) for table in self._tables)
-        return (first,) if first == last else (first, last)
+    def of_text(self, letters: str) -> tuple[str, str]:
+        """The text by its first readings, and by its last ones; lengths stay."""
+        first, last = (letters.translate(table) for table in self.tables())
+        return first, last
 
     def of_phrase(self, letters: str) -> Iterator[str]:
         """Every way to read a phrase, at most `MAX_READINGS`."""
