@@ -135,7 +135,7 @@ class Judge:
             real_time_factor=transcript.real_time_factor,
             measures={name: value for account in accounts for name, value in account.measures.items()},
             skipped_analysis=tuple(skipped for account in accounts for skipped in account.skipped),
-            findings=tuple(sorted(findings.values(), key=lambda f: (f.start_ms, f.end_ms, f.finding_id))),
+            findings=tuple(sorted(findings.values(), key=lambda f: (f.start_ms, f.end_ms, f.rule_id, f.finding_id))),
             topics=tuple(topic for account in accounts for topic in account.topics),
             transcribed_at=transcript.transcribed_at,
             analyzed_at=now,

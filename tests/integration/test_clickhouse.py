@@ -36,6 +36,7 @@ from processors.rows import (
     rows_for_analysis,
     rows_for_call_ended,
     rows_for_dead_letter,
+    rows_for_rules_published,
     rows_for_transcript,
     rows_for_unreadable,
 )
@@ -56,6 +57,8 @@ from schemas.dead_letter import DeadLetter
 from schemas.errors import OperatorError, RetryableError
 from schemas.finding import Finding
 from schemas.migrations import Migration, MigrationRefusedError, load_migrations
+from schemas.rule_pack import RulePack
+from schemas.rules_published import RulesPublished
 from schemas.topics import (
     ALERTS_DELIVERED,
     ALERTS_RAISED,
@@ -701,6 +704,10 @@ def _deliveries(chance: random.Random) -> list[TableRows]:
         if offset % 2:
             deliveries.append(rows_for_dead_letter(a_letter(offset)))
     deliveries.append(rows_for_dead_letter(a_letter(200, topic=CALLS_TRANSCRIBED.name)))
+    for version in range(1, 4):
+        pack = RulePack(pack="own", version=version, industry="general", owner="tests")
+        published = RulesPublished(pack=pack, published_at=NOW + timedelta(minutes=version), published_by="tests")
+        deliveries.append(rows_for_rules_published(published))
     return deliveries
 
 

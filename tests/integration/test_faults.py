@@ -255,7 +255,7 @@ def test_an_undisturbed_run_has_something_of_everything(pipeline: Pipeline) -> N
     assert [row["outcome"] for row in snapshot["calls"]] == ["analyzed", "too_short", "analyzed"]
     assert sorted(row["outcome"] for row in snapshot["outcomes"]) == ["analyzed", "analyzed", "refused", "too_short"]
     assert {row["call_id"] for row in snapshot["segments"]} == {"s02_finance_violation", "s09_mono_logistics"}
-    assert {row["call_id"] for row in snapshot["findings"]} == {"s02_finance_violation"}
+    assert {row["call_id"] for row in snapshot["findings"]} == {"s02_finance_violation", "s09_mono_logistics"}
     assert [row["call_id"] for row in snapshot["dead_letters"]] == [NO_EVENT_ID]
 
 

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from processors.detectors.sensitive_words import SensitiveWordsDetector
 from processors.judging import Judge, JudgeSettings
 from schemas.call_analysis import CallAnalysis
 from schemas.outcome import Outcome
@@ -22,7 +23,9 @@ TRUTH: dict[str, Any] = json.loads((ROOT / "tests" / "data" / "calls_truth.json"
 
 
 def test_a_call_that_was_heard_has_all_three() -> None:
-    analysis = JUDGE.judge(said(("agent", "这款保本保息"), industry="finance"), NOW)
+    words = SensitiveWordsDetector(JUDGE.rulebooks)
+    judge = Judge(JudgeSettings(), [words], rulebooks=JUDGE.rulebooks)
+    analysis = judge.judge(said(("agent", "这款保本保息"), industry="finance"), NOW)
     assert analysis.scorecard is not None
     assert analysis.risk is not None
     assert (analysis.scorecard.form_id, analysis.scorecard.form_version) == ("finance", 1)

@@ -462,7 +462,7 @@ class TestAnalyze:
         assert " s  customer " in ended.out
         assert "「保证通过」 at " in ended.out
         assert "sensitive_words = 1\n" in ended.out
-        assert "agitated" not in ended.out
+        assert "(agitated 0" not in ended.out
 
     def test_for_people_it_marks_what_was_said_in_agitation(self, terminal: Terminal) -> None:
         call = EXAMPLES / "s04_ecommerce_angry_interrupts.flac"
