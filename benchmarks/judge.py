@@ -2,17 +2,21 @@
 
     python benchmarks/judge.py [--repeats 3]
 
-Calls of five minutes are put together from the example sentences of the shipped rules. Times are processor time of one
-core; every figure is the median over the repeats, and what is compared is measured in the same run.
+Calls of five minutes are put together from the dialogues of the example calls, and once from the example sentences of
+the shipped rules. Times are processor time of one core; every figure is the median over the repeats, and what is
+compared is measured in the same run.
 """
 
 import argparse
+import json
 import random
 import re
 import statistics
 import time
 from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
 
 from flashtext import KeywordProcessor
 
@@ -27,6 +31,7 @@ from schemas.rule_pack import RulePack, load_rule_packs
 from schemas.syllables import syllables
 from schemas.transcript import AudioFacts, EngineIdentity, Interval, Segment, Transcript, Word
 
+ROOT = Path(__file__).parents[1]
 SEED = 7
 CALL_MS = 300_000
 MS_PER_LETTER = 200
@@ -38,51 +43,35 @@ NOW = datetime(2026, 3, 2, tzinfo=UTC)
 INDUSTRY = "finance"
 
 
-def sentences(packs: Iterable[RulePack]) -> list[str]:
-    """What people say in calls, out of the examples of the rules; nothing that is forbidden."""
-    said: list[str] = []
-    for pack in packs:
-        for section, entry in pack.entries():
-            for example in (
-                *getattr(entry, "no_match", ()),
-                *(getattr(entry, "match", ()) if section == "topics" else ()),
-            ):
-                lines = (example,) if isinstance(example, str) else example
-                said.extend(line.partition("：")[2] or line for line in lines)
-    return said
+Line = tuple[Role, str]
 
 
-def five_minutes(source: Sequence[str], chance: random.Random, number: int) -> Transcript:
-    """A call of five minutes in turns of one to three sentences, with words as a recogniser gives them."""
+def dialogues() -> list[list[Line]]:
+    """What is said in the example calls, turn by turn."""
+    truth = json.loads((ROOT / "tests" / "data" / "calls_truth.json").read_text(encoding="utf-8"))
+    return [[(turn["channel"], turn["text"]) for turn in call["turns"]] for call in truth.values()]
+
+
+def demands(packs: Iterable[RulePack]) -> list[list[Line]]:
+    """Pairs of sentences out of the examples of the rules: a call that is made of them is full of hits."""
+    said = [
+        line.partition("：")[2] or line
+        for pack in packs
+        for section, entry in pack.entries()
+        for example in (*getattr(entry, "no_match", ()), *(getattr(entry, "match", ()) if section == "topics" else ()))
+        for line in ((example,) if isinstance(example, str) else example)
+    ]
+    return [[("agent", one), ("customer", other)] for one, other in zip(said, reversed(said), strict=True)]
+
+
+def five_minutes(source: Sequence[Sequence[Line]], chance: random.Random, number: int) -> Transcript:
+    """A call of five minutes put together from dialogues in any order, with words as a recogniser gives them."""
     segments: list[Segment] = []
     at_ms = 300
-    role: Role = "agent"
     while at_ms < CALL_MS:
-        text = "，".join(chance.choices(source, k=chance.randint(1, 3)))
-        end_ms = at_ms + MS_PER_LETTER * len(text)
-        words = tuple(
-            Word(
-                start_ms=at_ms + MS_PER_LETTER * place,
-                end_ms=at_ms + MS_PER_LETTER * min(place + 2, len(text)),
-                text=text[place : place + 2],
-                confidence=0.9,
-            )
-            for place in range(0, len(text), 2)
-        )
-        segments.append(
-            Segment(
-                segment_id=len(segments),
-                channel=0 if role == "agent" else 1,
-                role=role,
-                start_ms=at_ms,
-                end_ms=end_ms,
-                text=text,
-                words=words,
-                confidence=0.9,
-            )
-        )
-        at_ms = end_ms + PAUSE_MS
-        role = "customer" if role == "agent" else "agent"
+        for role, text in chance.choice(source):
+            segments.append(spoken_segment(len(segments), role, at_ms, text))
+            at_ms = segments[-1].end_ms + PAUSE_MS
     call = imagined_call(INDUSTRY, segments, call_id=f"c{number}", tenant_id="bench")
     speech: dict[Role, tuple[Interval, ...]] = {
         who: tuple(Interval(start_ms=s.start_ms, end_ms=s.end_ms) for s in segments if s.role == who)
@@ -98,6 +87,29 @@ def five_minutes(source: Sequence[str], chance: random.Random, number: int) -> T
         segments=tuple(segments),
         speech=speech,
         transcribed_at=NOW,
+    )
+
+
+def spoken_segment(number: int, role: Role, start_ms: int, text: str) -> Segment:
+    """One turn, in words of two letters."""
+    words = tuple(
+        Word(
+            start_ms=start_ms + MS_PER_LETTER * place,
+            end_ms=start_ms + MS_PER_LETTER * min(place + 2, len(text)),
+            text=text[place : place + 2],
+            confidence=0.9,
+        )
+        for place in range(0, len(text), 2)
+    )
+    return Segment(
+        segment_id=number,
+        channel=0 if role == "agent" else 1,
+        role=role,
+        start_ms=start_ms,
+        end_ms=start_ms + MS_PER_LETTER * len(text),
+        text=text,
+        words=words,
+        confidence=0.9,
     )
 
 
@@ -132,22 +144,35 @@ def median_s(work: Callable[[], object], repeats: int) -> float:
     return statistics.median(processor_s(work) for _ in range(repeats))
 
 
+def judged(judge: Judge, calls: Iterable[Transcript]) -> None:
+    """Each call, as an object."""
+    for call in calls:
+        judge.judge(call, NOW)
+
+
+def judged_from_bytes(judge: Judge, encoded: Iterable[bytes]) -> None:
+    """Each call as it comes from the topic, and its judgement as it goes to one."""
+    for raw in encoded:
+        judge.judge(Transcript.decode(raw), NOW).encode()
+
+
 def throughput(repeats: int) -> None:
     """Calls judged per second and core, with all packs and a large lexicon of one's own."""
-    chance = random.Random(SEED)  # noqa: S311 - an example, not a secret
     packs = load_rule_packs()
-    source = sentences(packs)
-    calls = [five_minutes(source, chance, number) for number in range(CALLS)]
-    letters = statistics.mean(sum(len(segment.text) for segment in call.segments) for call in calls)
-    own = lexicon_of(invented_words(WORDS_IN_LEXICON, chance))
+    own = lexicon_of(invented_words(WORDS_IN_LEXICON, random.Random(SEED)))  # noqa: S311 - an example, not a secret
     judge = Judge(JudgeSettings(), rulebooks=Rulebooks((*packs, own)))
-    encoded = [call.encode() for call in calls]
-    alone = median_s(lambda: [judge.judge(call, NOW) for call in calls], repeats)
-    whole = median_s(lambda: [judge.judge(Transcript.decode(raw), NOW).encode() for raw in encoded], repeats)
     rules = sum(1 for pack in packs for _ in pack.entries())
-    print(f"{CALLS} calls of five minutes, {letters:.0f} letters each; {rules} rules and {WORDS_IN_LEXICON} more words")
-    print(f"  judged:                    {CALLS / alone:6.0f} calls per second and core")
-    print(f"  decoded, judged, encoded:  {CALLS / whole:6.0f} calls per second and core")
+    print(f"{rules} rules and {WORDS_IN_LEXICON} more words; {CALLS} calls of five minutes")
+    for name, source in (("of the example dialogues", dialogues()), ("of nothing but demands", demands(packs))):
+        chance = random.Random(SEED)  # noqa: S311 - an example, not a secret
+        calls = [five_minutes(source, chance, number) for number in range(CALLS)]
+        encoded = [call.encode() for call in calls]
+        letters = statistics.mean(sum(len(segment.text) for segment in call.segments) for call in calls)
+        alone = median_s(partial(judged, judge, calls), repeats)
+        whole = median_s(partial(judged_from_bytes, judge, encoded), repeats)
+        print(f"  {name}, {letters:.0f} letters each")
+        print(f"    judged:                  {CALLS / alone:6.0f} calls per second and core")
+        print(f"    decoded, judged, encoded:{CALLS / whole:6.0f} calls per second and core")
 
 
 def loading(repeats: int) -> None:
@@ -163,7 +188,7 @@ def loading(repeats: int) -> None:
 def growth(repeats: int) -> None:
     """The time to look for sensitive words in the same calls, as the lexicon grows."""
     chance = random.Random(SEED)  # noqa: S311 - an example, not a secret
-    source = sentences(load_rule_packs())
+    source = dialogues()
     texts = [segment.text for n in range(CALLS) for segment in five_minutes(source, chance, n).segments]
     print("growth with the size of the lexicon")
     first = 0.0
@@ -185,7 +210,7 @@ def growth(repeats: int) -> None:
 def other_means(repeats: int) -> None:
     """The same words in the same calls, as written only, by what else one would use."""
     chance = random.Random(SEED)  # noqa: S311 - an example, not a secret
-    source = sentences(load_rule_packs())
+    source = dialogues()
     texts = [
         normalize(segment.text).letters for n in range(CALLS) for segment in five_minutes(source, chance, n).segments
     ]

@@ -10,8 +10,9 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Literal, Protocol
 
 from processors.negation import CONTEXT_LETTERS, stance
+from processors.negation import Stance as SpeakerStance
 from processors.normalized_text import normalize
-from processors.phrases import LOOSE, STRICT, BySound, Phrase, PhraseHit, PhraseIndex, hits, lies_in
+from processors.phrases import LOOSE, STRICT, BySound, Phrase, PhraseIndex, hits, lies_in_one
 from processors.spoken_text import Passage, SpokenText
 from schemas.call_analysis import MeasureValue
 from schemas.call_ended import CallEnded, Role
@@ -79,6 +80,7 @@ class Hearing:
     call: CallEnded | None = None
     measures: Mapping[str, MeasureValue] = field(default_factory=dict)
     _known: dict[int, Found] = field(default_factory=dict)
+    _stances: dict[tuple[int, int, int], SpeakerStance] = field(default_factory=dict)
 
     def look(self, node: Node) -> Found:
         """What comes of a condition; asked again, it is remembered."""
@@ -86,6 +88,16 @@ class Hearing:
         if known is None:
             known = self._known[id(node)] = node.look(self)
         return known
+
+    def stance(self, passage: Passage, start: int, end: int) -> SpeakerStance:
+        """How the speaker stands to letters of a passage; many rules ask for the same."""
+        place = (passage.number, start, end)
+        taken = self._stances.get(place)
+        if taken is None:
+            text = passage.utterance.normalized
+            taken = stance(text.before(start, CONTEXT_LETTERS), text.after(end, CONTEXT_LETTERS))
+            self._stances[place] = taken
+        return taken
 
     def candidates(self, leaf: object) -> Sequence[tuple[Passage, Phrase]]:
         """Turns in which the first part of a phrase of a leaf stands."""
@@ -97,7 +109,8 @@ class Hearing:
         for passage, places in zip(self.spoken.passages, self.spoken.places(self.index), strict=True):
             for part in places:
                 for leaf, phrase in self.watchers.of(part):
-                    found.setdefault(leaf, []).append((passage, phrase))
+                    if phrase.may_stand_in(places):
+                        found.setdefault(leaf, []).append((passage, phrase))
         return found
 
 
@@ -107,14 +120,19 @@ class Watchers:
     def __init__(self) -> None:
         self.phrases: list[Phrase] = []
         self._by_first_part: dict[str, list[tuple[int, Phrase]]] = {}
-        self._leaves: list[object] = []
+        self._leaves: dict[object, Node] = {}
 
-    def add(self, leaf: object, phrases: Iterable[Phrase]) -> None:
-        """The leaf is kept, so that its identity stays its own."""
-        self._leaves.append(leaf)
+    def shared(self, key: object, leaf: Node, phrases: Iterable[Phrase] = ()) -> Node:
+        """The leaf, or the one that was made before for the same key: a named condition that ten rules use is looked
+        for once. Leaves are kept, so that their identities stay their own."""
+        known = self._leaves.get(key)
+        if known is not None:
+            return known
+        self._leaves[key] = leaf
         for phrase in phrases:
             self.phrases.append(phrase)
             self._by_first_part.setdefault(phrase.parts[0], []).append((id(leaf), phrase))
+        return leaf
 
     def of(self, part: str) -> Sequence[tuple[int, Phrase]]:
         """Leaves, by identity, with the phrase that begins with a part."""
@@ -220,19 +238,15 @@ class _Say:
                 continue
             text, places = passage.utterance.normalized, all_places[passage.number]
             for hit in hits(phrase, places, text, negation_in_gap=scope.stance == "any"):
-                if any(lies_in(part, longer, places, by_sound=False) for longer in self.unless for part in hit.parts):
+                if lies_in_one(hit, self.unless, places, by_sound=False):
                     continue
-                if stands(scope.stance, passage, hit):
+                if scope.stance == "any" or _stands(scope.stance, hearing.stance(passage, hit.start, hit.end)):
                     yield Hit(passage, hit.start, hit.end, phrase.text, hit.confidence)
 
 
-def stands(wanted: Stance, passage: Passage, hit: PhraseHit) -> bool:
+def _stands(wanted: Stance, taken: SpeakerStance) -> bool:
     """Whether the speaker stands to the words as wanted."""
-    if wanted == "any":
-        return True
-    text = passage.utterance.normalized
-    is_told = stance(text.before(hit.start, CONTEXT_LETTERS), text.after(hit.end, CONTEXT_LETTERS))
-    return is_told == "claimed" or (wanted == "not_negated" and is_told != "negated")
+    return taken == "claimed" or (wanted == "not_negated" and taken != "negated")
 
 
 def _longest(found: Iterable[Hit]) -> list[Hit]:
@@ -344,11 +358,12 @@ class Compiler:
         if condition.say:
             say = _Say(scope, tuple(normalize(phrase).letters for phrase in condition.unless))
             by_sound = _BY_SOUND[scope.sound]
-            self._watchers.add(say, [Phrase.of(phrase, by_sound) for phrase in condition.say])
             self._watchers.phrases.extend(Phrase.of(phrase, None) for phrase in condition.unless)
-            return say
+            phrases = [Phrase.of(phrase, by_sound) for phrase in condition.say]
+            return self._watchers.shared((condition.say, condition.unless, scope), say, phrases)
         if condition.regex is not None:
-            return _Regex(scope, compile_regex(condition.regex))
+            regex = _Regex(scope, compile_regex(condition.regex))
+            return self._watchers.shared((condition.regex, scope), regex)
         if condition.event is not None:
             return _Event(condition.event)
         if condition.measure is not None:

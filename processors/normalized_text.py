@@ -34,7 +34,7 @@ class NormalizedText:
     @cached_property
     def source(self) -> tuple[int, ...]:
         """`source[i]` is the offset in `text` of `marked[i]`; only found out for texts in which something was hit."""
-        return tuple(offset for offset, folded in _folded(self.text) for _ in folded)
+        return tuple([offset for offset, folded in _folded(self.text) for _ in folded])
 
     @cached_property
     def letters(self) -> str:

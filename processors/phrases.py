@@ -47,6 +47,10 @@ class Phrase:
     parts: tuple[str, ...]
     by_sound: BySound | None
 
+    def may_stand_in(self, places: "Places") -> bool:
+        """Whether all parts behind the first stand somewhere: most phrases with gaps are ruled out by this."""
+        return len(self.parts) == 1 or all(part in places for part in self.parts[1:])
+
     @staticmethod
     def of(text: str, by_sound: BySound | None) -> "Phrase":
         """As it stands in a rule. It is looked for by sound only where it is long enough for that."""
@@ -196,11 +200,11 @@ def _automaton(values: Mapping[str, object]) -> ahocorasick.Automaton:
 def hits(phrase: Phrase, places: Places, text: NormalizedText, *, negation_in_gap: bool) -> Iterator[PhraseHit]:
     """Every place of a phrase that is one piece: not torn by the end of a sentence, by a comma only when it is long, no
     half of a Latin word. `negation_in_gap` says whether 内部没有名额 is still 内部…名额."""
-    first, *following = ([place for place in places.get(part, ()) if _may_be(place, phrase)] for part in phrase.parts)
+    first, *following = (_usable(places.get(part, ()), phrase) for part in phrase.parts)
     if not first or not all(following):
         return
     for place in first:
-        chain = _chain(place, following)
+        chain = _chain(place, following) if following else (place,)
         if chain is None:
             continue
         hit = PhraseHit(phrase, chain)
@@ -210,8 +214,10 @@ def hits(phrase: Phrase, places: Places, text: NormalizedText, *, negation_in_ga
             yield hit
 
 
-def _may_be(place: Place, phrase: Phrase) -> bool:
-    return phrase.by_sound is not None or place.as_written == place.end - place.start
+def _usable(places: Sequence[Place], phrase: Phrase) -> Sequence[Place]:
+    if phrase.by_sound is not None:
+        return places
+    return [place for place in places if place.as_written == place.end - place.start]
 
 
 def _chain(first: Place, following: Sequence[Sequence[Place]]) -> tuple[Place, ...] | None:
@@ -226,9 +232,15 @@ def _chain(first: Place, following: Sequence[Sequence[Place]]) -> tuple[Place, .
     return tuple(chain)
 
 
-def lies_in(part: Place, longer: str, places: Places, *, by_sound: bool) -> bool:
-    """Whether an occurrence of the longer phrase holds the part; `by_sound`: also one that only sounds like it."""
-    occurrences = places.get(longer, ())
+def lies_in_one(hit: PhraseHit, longer: Sequence[str], places: Places, *, by_sound: bool) -> bool:
+    """Whether a part of a hit is a part of a longer phrase; `by_sound`: also of one that only sounds like it."""
+    return any(
+        _lies_in(part, phrase, places, by_sound=by_sound) for phrase in longer if phrase in places for part in hit.parts
+    )
+
+
+def _lies_in(part: Place, longer: str, places: Places, *, by_sound: bool) -> bool:
+    occurrences = places[longer]
     at = bisect_left(occurrences, part.end - len(longer), key=lambda place: place.start)
     while at < len(occurrences) and occurrences[at].start <= part.start:
         if by_sound or occurrences[at].as_written == len(longer):

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC
+from functools import cached_property
 from hashlib import sha256
 from typing import Any, Generic, TypeVar
 
@@ -69,8 +70,15 @@ class Compiled(Generic[E]):
         """The version of the pack."""
         return str(self.pack.version)
 
+    @cached_property
+    def _is_for_all(self) -> bool:
+        entry = self.entry
+        return entry.applies == Applies() and entry.valid_from is None and entry.valid_to is None
+
     def applies_to(self, call: CallEnded) -> bool:
         """Whether the rule is for calls of this kind, on that day."""
+        if self._is_for_all:
+            return True
         day = call.ended_at.astimezone(UTC).date()
         entry = self.entry
         if (entry.valid_from and day < entry.valid_from) or (entry.valid_to and entry.valid_to < day):

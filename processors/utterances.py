@@ -4,6 +4,7 @@ from bisect import bisect_right
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
+from typing import NamedTuple
 
 from processors.normalized_text import NormalizedText, normalize
 from schemas.call_ended import Role
@@ -29,6 +30,14 @@ class Place:
     end: int
     last_segment_id: int
     last_end: int
+
+
+class _WordAt(NamedTuple):
+    """A word at characters `start` to `end` of the text of its segment."""
+
+    word: Word
+    start: int
+    end: int
 
 
 @dataclass(frozen=True)
@@ -72,9 +81,30 @@ class Utterance:
     def time_ms(self, start: int, end: int) -> tuple[int, int]:
         """When characters `start` to `end` were said: by the words that hold them, else by their share of the text."""
         first, last = self._segment_at(start), self._segment_at(end - 1)
-        begin_ms, _ = _time_of(self.segments[first], start - self._starts[first])
-        _, end_ms = _time_of(self.segments[last], end - 1 - self._starts[last])
+        begin_ms, _ = self._time_of(first, start - self._starts[first])
+        _, end_ms = self._time_of(last, end - 1 - self._starts[last])
         return begin_ms, max(begin_ms, end_ms)
+
+    @cached_property
+    def _words(self) -> dict[int, list[_WordAt]]:
+        """Position of a segment → its words with their places, once somebody asks for the time of one."""
+        return {}
+
+    def _time_of(self, number: int, offset: int) -> tuple[int, int]:
+        """Start and end of one character of a segment."""
+        segment = self.segments[number]
+        words = self._words.get(number)
+        if words is None:
+            words = self._words[number] = list(_aligned_words(segment))
+        place = bisect_right(words, offset, key=lambda word: word.start) - 1
+        if place >= 0 and offset < words[place].end:
+            return words[place].word.start_ms, words[place].word.end_ms
+        length_ms = segment.end_ms - segment.start_ms
+        letters = max(1, len(segment.text))
+        return (
+            segment.start_ms + length_ms * offset // letters,
+            segment.start_ms + length_ms * (offset + 1) // letters,
+        )
 
     def quote(self, start: int, end: int) -> str:
         """The sentence around characters `start` to `end`; of a very long one its nearest clauses."""
@@ -120,20 +150,7 @@ def utterances(segments: Iterable[Segment], role: Role) -> Iterator[Utterance]:
         yield Utterance(role, tuple(joined))
 
 
-def _time_of(segment: Segment, offset: int) -> tuple[int, int]:
-    """Start and end of one character."""
-    for word, start, end in _aligned_words(segment):
-        if start <= offset < end:
-            return word.start_ms, word.end_ms
-    length_ms = segment.end_ms - segment.start_ms
-    letters = max(1, len(segment.text))
-    return (
-        segment.start_ms + length_ms * offset // letters,
-        segment.start_ms + length_ms * (offset + 1) // letters,
-    )
-
-
-def _aligned_words(segment: Segment) -> Iterator[tuple[Word, int, int]]:
+def _aligned_words(segment: Segment) -> Iterator[_WordAt]:
     """Words with their place in the text; one that is not found where it should be is passed over."""
     offset = 0
     for word in segment.words:
@@ -141,4 +158,4 @@ def _aligned_words(segment: Segment) -> Iterator[tuple[Word, int, int]]:
         start = segment.text.find(text, offset, offset + 2 * len(text) + 8) if text else -1
         if start >= 0:
             offset = start + len(text)
-            yield word, start, offset
+            yield _WordAt(word, start, offset)

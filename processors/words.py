@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from processors.negation import CONTEXT_LETTERS, Stance, continues_list, stance
 from processors.normalized_text import NormalizedText, normalize
-from processors.phrases import SHORT, STRICT, BySound, Phrase, PhraseHit, Places, hits, lies_in
+from processors.phrases import SHORT, STRICT, BySound, Phrase, PhraseHit, Places, hits, lies_in_one
 from schemas.finding import Severity
 from schemas.rule_pack import RulePack, WordRule
 
@@ -68,7 +68,8 @@ class Words:
             _Candidate(term, hit)
             for part in places
             for term in self._terms.get(part, ())
-            if not term.rule.course_types or course_type in term.rule.course_types
+            if (not term.rule.course_types or course_type in term.rule.course_types)
+            and term.phrase.may_stand_in(places)
             for hit in hits(term.phrase, places, text, negation_in_gap=not term.rule.negatable)
             if not _is_innocent(term, hit, places)
         ]
@@ -78,7 +79,7 @@ class Words:
 def _is_innocent(term: Term, hit: PhraseHit, places: Places) -> bool:
     """Whether the word, or a part of it, is a part of a harmless longer one (保本 in 担保本人)."""
     by_sound = hit.confidence < 1
-    return any(lies_in(part, longer, places, by_sound=by_sound) for longer in term.unless for part in hit.parts)
+    return lies_in_one(hit, term.unless, places, by_sound=by_sound)
 
 
 def _longest(candidates: Iterable[_Candidate]) -> list[_Candidate]:
