@@ -217,8 +217,8 @@ def other_means(repeats: int) -> None:
     # One word in twenty is really said.
     said = [text[2:6] for text in texts if len(text) > 6][: WORDS_IN_LEXICON // 20]
     words = sorted({*said, *invented_words(WORDS_IN_LEXICON - len(said), chance)})
-    index = PhraseIndex([Phrase.of(word, None) for word in words], Sounds())
-    by_sound = PhraseIndex([Phrase.of(word, STRICT) for word in words], Sounds())
+    index = PhraseIndex([one for word in words for one in Phrase.of(word, None)], Sounds())
+    by_sound = PhraseIndex([one for word in words for one in Phrase.of(word, STRICT)], Sounds())
     pattern = re.compile("|".join(map(re.escape, sorted(words, key=len, reverse=True))))
     flash = KeywordProcessor()
     flash.non_word_boundaries = set()

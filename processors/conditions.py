@@ -358,8 +358,8 @@ class Compiler:
         if condition.say:
             say = _Say(scope, tuple(normalize(phrase).letters for phrase in condition.unless))
             by_sound = _BY_SOUND[scope.sound]
-            self._watchers.phrases.extend(Phrase.of(phrase, None) for phrase in condition.unless)
-            phrases = [Phrase.of(phrase, by_sound) for phrase in condition.say]
+            self._watchers.phrases.extend(one for phrase in condition.unless for one in Phrase.of(phrase, None))
+            phrases = [one for phrase in condition.say for one in Phrase.of(phrase, by_sound)]
             return self._watchers.shared((condition.say, condition.unless, scope), say, phrases)
         if condition.regex is not None:
             regex = _Regex(scope, compile_regex(condition.regex))

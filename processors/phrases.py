@@ -4,6 +4,7 @@ Aho and Corasick, Efficient string matching, 1975 (pyahocorasick): one automaton
 over their sounds. What is found is put together here: phrases with gaps, one-piece checks, how sure a hit is.
 """
 
+import re
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -52,17 +53,38 @@ class Phrase:
         return len(self.parts) == 1 or all(part in places for part in self.parts[1:])
 
     @staticmethod
-    def of(text: str, by_sound: BySound | None) -> "Phrase":
-        """As it stands in a rule. It is looked for by sound only where it is long enough for that."""
-        return _phrase(text, by_sound)
+    def of(text: str, by_sound: BySound | None) -> "tuple[Phrase, ...]":
+        """As it stands in a rule, and with its numbers read out digit by digit (12315, 一二三一五, 幺二三幺五).
+
+        It is looked for by sound only where it is long enough for that.
+        """
+        return _phrases(text, by_sound)
 
 
 @lru_cache(maxsize=200_000)
-def _phrase(text: str, by_sound: BySound | None) -> Phrase:
+def _phrases(text: str, by_sound: BySound | None) -> tuple[Phrase, ...]:
     """Remembered, because the rules of general stand in the rulebook of every industry."""
-    parts = tuple(normalize(part).letters for part in text.split(GAP))
-    letters = sum(map(len, parts))
-    return Phrase(text, parts, by_sound if by_sound and letters >= by_sound.min_letters else None)
+    phrases: dict[tuple[str, ...], Phrase] = {}
+    for said in (text, *(_read_out(text, digits) for digits in _READ_OUT)):
+        parts = tuple(normalize(part).letters for part in said.split(GAP))
+        is_long_enough = by_sound is not None and sum(map(len, parts)) >= by_sound.min_letters
+        phrases.setdefault(parts, Phrase(text, parts, by_sound if is_long_enough else None))
+    return tuple(phrases.values())
+
+
+def _read_out(text: str, digits: Mapping[int, str]) -> str:
+    def spoken(number: re.Match[str]) -> str:
+        return number.group().translate(digits)
+
+    return _NUMBER.sub(spoken, text)
+
+
+_NUMBER = re.compile(r"\d{3,}")
+"""Fewer digits are rather a quantity, which nobody reads out digit by digit."""
+_READ_OUT = tuple(
+    {ord(digit): letter for digit, letter in zip("0123456789", letters, strict=True)}
+    for letters in ("零一二三四五六七八九", "零幺二三四五六七八九")
+)
 
 
 class Place(NamedTuple):

@@ -56,11 +56,12 @@ class Words:
                 unless = tuple(normalize(phrase).letters for phrase in rule.unless)
                 by_sound = _BY_SOUND[rule.sound]
                 # Exceptions are looked for by sound as well: 包本次 is no 保本, because 保本次 is none.
-                self.phrases.extend(Phrase.of(phrase, SHORT if by_sound else None) for phrase in rule.unless)
-                for word in rule.words:
-                    term = Term(pack, rule, Phrase.of(word, by_sound), unless)
-                    self.phrases.append(term.phrase)
-                    self._terms.setdefault(term.phrase.parts[0], []).append(term)
+                self.phrases.extend(
+                    one for phrase in rule.unless for one in Phrase.of(phrase, SHORT if by_sound else None)
+                )
+                for phrase in (one for word in rule.words for one in Phrase.of(word, by_sound)):
+                    self.phrases.append(phrase)
+                    self._terms.setdefault(phrase.parts[0], []).append(Term(pack, rule, phrase, unless))
 
     def find(self, text: NormalizedText, places: Places, course_type: str | None = None) -> tuple[WordHit, ...]:
         """Every hit in the order of the text, whatever its stance; of overlapping ones the surest, then the longest."""
