@@ -1,6 +1,6 @@
 """What detectors that read rules have in common: which rules are asked of a call, how a measure comes of several."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, ClassVar, Literal
@@ -21,16 +21,14 @@ Verdict = tuple[str | None, bool | None]
 """The measure of a rule and its value; null where the rule does not apply."""
 
 
-def hearing_of(case: Case, book: Rulebook | None) -> Hearing | str:
-    """The call ready to be asked, or why it cannot be."""
+def asked(case: Case, rulebooks: Rulebooks, measures: Iterable[str]) -> tuple[Rulebook, Hearing] | list[Result]:
+    """The rules for a call, and the call ready to be asked; or every measure skipped, and why."""
     if case.spoken.is_silent:
-        return NO_SPEECH
-    return LANGUAGE_NOT_SUPPORTED if book is None else book.hearing(case)
-
-
-def not_measured(measures: Iterable[str], reason: str) -> list[Result]:
-    """Every measure skipped for the same reason."""
-    return [NotMeasured(measure, reason) for measure in measures]
+        return [NotMeasured(measure, NO_SPEECH) for measure in measures]
+    book = rulebooks.of(case)
+    if book is None:
+        return [NotMeasured(measure, LANGUAGE_NOT_SUPPORTED) for measure in measures]
+    return book, book.hearing(case)
 
 
 def measured(measures: Iterable[str], verdicts: Iterable[Verdict]) -> Iterator[Result]:
@@ -56,16 +54,13 @@ def applies(compiled: Compiled[Any], hearing: Hearing) -> bool:
 
 
 @dataclass(frozen=True)
-class ConversationRulesDetector:
-    """Findings and measures of the rules of one section that are found in a call, or missing.
+class RuleDetector:
+    """Asks every rule of one section that applies to the call. `judge` gives what comes of one: its findings, and
+    whether it holds."""
 
-    Of a mandatory script the finding that counts is that it is missing; where it was said is shown by an `info` one
-    (`script_found`), with the `source` `speech` or `telephony` (the telephony side played it). What nobody said is
-    missing also on a recording where it is unknown who speaks.
-    """
-
-    name: Literal["mandatory_scripts", "threats", "rules"]
+    name: Literal["mandatory_scripts", "procedures", "checklists", "threats", "rules"]
     rulebooks: Rulebooks
+    judge: Callable[[Compiled[Any], Hearing, Case], tuple[Iterable[Finding], bool]]
     needs_speech: ClassVar[bool] = True
     reads_measures: ClassVar[bool] = True
 
@@ -74,20 +69,33 @@ class ConversationRulesDetector:
         return self.rulebooks.measures(self.name)
 
     def process(self, case: Case) -> Iterable[Result]:
-        book = self.rulebooks.of(case)
-        hearing = hearing_of(case, book)
-        if isinstance(hearing, str):
-            return not_measured(self.measures, hearing)
-        assert book is not None, "there is a hearing"  # noqa: S101
+        ready = asked(case, self.rulebooks, self.measures)
+        if isinstance(ready, list):
+            return ready
+        book, hearing = ready
         results: list[Result] = []
         verdicts: list[Verdict] = []
         for rule in getattr(book, self.name):
-            if not applies(rule, hearing):
-                continue
-            found = hearing.look(rule.nodes["find"])
-            results.extend(_findings(self.name, rule, found, case))
-            verdicts.append((rule.entry.measure, found.holds))
+            if applies(rule, hearing):
+                findings, holds = self.judge(rule, hearing, case)
+                results.extend(findings)
+                verdicts.append((rule.entry.measure, holds))
         return [*results, *measured(self.measures, verdicts)]
+
+
+def conversation_rules(name: Literal["mandatory_scripts", "threats", "rules"], rulebooks: Rulebooks) -> RuleDetector:
+    """For rules that are found in a call, or missing.
+
+    Of a mandatory script the finding that counts is that it is missing; where it was said is shown by an `info` one
+    (`script_found`), with the `source` `speech` or `telephony` (the telephony side played it). What nobody said is
+    missing also on a recording where it is unknown who speaks.
+    """
+
+    def judge(rule: Compiled[ConversationRule], hearing: Hearing, case: Case) -> tuple[Iterable[Finding], bool]:
+        found = hearing.look(rule.nodes["find"])
+        return _findings(name, rule, found, case), found.holds
+
+    return RuleDetector(name, rulebooks, judge)
 
 
 def _findings(name: str, rule: Compiled[ConversationRule], found: Found, case: Case) -> Iterator[Finding]:

@@ -8,7 +8,7 @@ from typing import ClassVar, Literal
 from processors.case import Case
 from processors.conditions import Hearing, Hit
 from processors.detectors import DetectorContext, Measure, NotMeasured, Result
-from processors.rule_detector import applies, finding_of_hit, hearing_of, named, not_measured
+from processors.rule_detector import applies, asked, finding_of_hit, named
 from processors.rulebook import Compiled, Rulebooks
 from schemas.finding import Finding
 from schemas.rule_pack import Allowed, Claim, Unit
@@ -55,11 +55,10 @@ class ClaimsDetector:
     rulebooks: Rulebooks
 
     def process(self, case: Case) -> Iterable[Result]:
-        book = self.rulebooks.of(case)
-        hearing = hearing_of(case, book)
-        if isinstance(hearing, str):
-            return not_measured(self.measures, hearing)
-        assert book is not None, "there is a hearing"  # noqa: S101
+        ready = asked(case, self.rulebooks, self.measures)
+        if isinstance(ready, list):
+            return ready
+        book, hearing = ready
         verdicts: list[Verdict] = []
         findings: list[Finding] = []
         for claim in book.claims:

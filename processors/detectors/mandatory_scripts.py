@@ -1,9 +1,9 @@
 """What must be said: the recording notice, risk warnings, how to unsubscribe (R15, R40, R70)."""
 
 from processors.detectors import DetectorContext
-from processors.rule_detector import ConversationRulesDetector
+from processors.rule_detector import RuleDetector, conversation_rules
 
 
-def detector(context: DetectorContext) -> ConversationRulesDetector:
+def detector(context: DetectorContext) -> RuleDetector:
     """With the rules of the judge."""
-    return ConversationRulesDetector("mandatory_scripts", context.rulebooks)
+    return conversation_rules("mandatory_scripts", context.rulebooks)

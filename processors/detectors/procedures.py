@@ -1,18 +1,19 @@
 """Steps that must be taken in order: who the customer is, before anything of the account is told (R71)."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
-from functools import cached_property
-from typing import ClassVar
+from typing import Final
 
 from processors.case import Case
 from processors.conditions import Hearing, Hit, order
-from processors.detectors import DetectorContext, Result
+from processors.detectors import DetectorContext
 from processors.findings import finding_of_call
-from processors.rule_detector import Verdict, applies, finding_of_hit, hearing_of, measured, named, not_measured
-from processors.rulebook import Compiled, Rulebooks
+from processors.rule_detector import RuleDetector, finding_of_hit, named
+from processors.rulebook import Compiled
 from schemas.finding import Finding
 from schemas.rule_pack import Procedure
+
+NAME: Final = "procedures"
 
 
 @dataclass(frozen=True)
@@ -23,38 +24,6 @@ class Walk:
     broken_at: int | None
     reason: str | None
     """`missing`: never done; `out_of_order`: done, but before the step ahead of it; `too_late`: after `before`."""
-
-
-@dataclass(frozen=True)
-class ProceduresDetector:
-    """One finding for each procedure that applies and is broken, at what came too early or, where nothing did, for the
-    call as a whole. `attributes`: `step`, `step_name`, `reason` (`missing`, `out_of_order`, `too_late`), `advice`.
-    """
-
-    name: ClassVar[str] = "procedures"
-    needs_speech: ClassVar[bool] = True
-    reads_measures: ClassVar[bool] = True
-
-    rulebooks: Rulebooks
-
-    @cached_property
-    def measures(self) -> tuple[str, ...]:
-        return self.rulebooks.measures(self.name)
-
-    def process(self, case: Case) -> Iterable[Result]:
-        book = self.rulebooks.of(case)
-        hearing = hearing_of(case, book)
-        if isinstance(hearing, str):
-            return not_measured(self.measures, hearing)
-        assert book is not None, "there is a hearing"  # noqa: S101
-        results: list[Result] = []
-        verdicts: list[Verdict] = []
-        for procedure in book.procedures:
-            if applies(procedure, hearing):
-                walked = walk(procedure, hearing)
-                results.extend(_finding(procedure, walked, hearing, case))
-                verdicts.append((procedure.entry.measure, walked.broken_at is None))
-        return [*results, *measured(self.measures, verdicts)]
 
 
 def walk(procedure: Compiled[Procedure], hearing: Hearing) -> Walk:
@@ -81,16 +50,25 @@ def _first_hit_of_before(procedure: Compiled[Procedure], hearing: Hearing) -> Hi
     return found[0] if found else None
 
 
-def _finding(procedure: Compiled[Procedure], walked: Walk, hearing: Hearing, case: Case) -> Iterator[Finding]:
+def _judge(procedure: Compiled[Procedure], hearing: Hearing, case: Case) -> tuple[Iterable[Finding], bool]:
+    walked = walk(procedure, hearing)
     if walked.broken_at is None:
-        return
+        return (), True
+    return [_finding(procedure, walked, walked.broken_at, hearing, case)], False
+
+
+def _finding(procedure: Compiled[Procedure], walked: Walk, broken_at: int, hearing: Hearing, case: Case) -> Finding:
+    """At what came too early or, where nothing did, for the call as a whole.
+
+    `attributes`: `step`, `step_name`, `reason` (`missing`, `out_of_order`, `too_late`), `advice`.
+    """
     entry = procedure.entry
-    step = entry.steps[walked.broken_at]
+    step = entry.steps[broken_at]
     attributes = named(procedure, step=step.id, step_name=step.name, reason=walked.reason or "", advice=entry.advice)
     too_early = _first_hit_of_before(procedure, hearing)
     if too_early is not None:
-        yield finding_of_hit(
-            ProceduresDetector.name,
+        return finding_of_hit(
+            NAME,
             procedure,
             too_early,
             case,
@@ -99,10 +77,9 @@ def _finding(procedure: Compiled[Procedure], walked: Walk, hearing: Hearing, cas
             score_delta=entry.score_delta,
             attributes=attributes,
         )
-        return
-    yield finding_of_call(
+    return finding_of_call(
         case.transcript,
-        detector=ProceduresDetector.name,
+        detector=NAME,
         rule_id=procedure.rule_id,
         rule_version=procedure.rule_version,
         category=entry.category,
@@ -113,6 +90,6 @@ def _finding(procedure: Compiled[Procedure], walked: Walk, hearing: Hearing, cas
     )
 
 
-def detector(context: DetectorContext) -> ProceduresDetector:
-    """With the rules of the judge."""
-    return ProceduresDetector(context.rulebooks)
+def detector(context: DetectorContext) -> RuleDetector:
+    """With the rules of the judge: one finding for each procedure that applies and is broken."""
+    return RuleDetector(NAME, context.rulebooks, _judge)

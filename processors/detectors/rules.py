@@ -1,9 +1,9 @@
 """Rules that fit none of the other sections of a pack."""
 
 from processors.detectors import DetectorContext
-from processors.rule_detector import ConversationRulesDetector
+from processors.rule_detector import RuleDetector, conversation_rules
 
 
-def detector(context: DetectorContext) -> ConversationRulesDetector:
+def detector(context: DetectorContext) -> RuleDetector:
     """With the rules of the judge."""
-    return ConversationRulesDetector("rules", context.rulebooks)
+    return conversation_rules("rules", context.rulebooks)

@@ -1,9 +1,9 @@
 """What customers threaten with: a complaint, a regulator, a court, the press."""
 
 from processors.detectors import DetectorContext
-from processors.rule_detector import ConversationRulesDetector
+from processors.rule_detector import RuleDetector, conversation_rules
 
 
-def detector(context: DetectorContext) -> ConversationRulesDetector:
+def detector(context: DetectorContext) -> RuleDetector:
     """With the rules of the judge."""
-    return ConversationRulesDetector("threats", context.rulebooks)
+    return conversation_rules("threats", context.rulebooks)

@@ -8,7 +8,7 @@ from typing import ClassVar
 from processors.case import Case
 from processors.conditions import Hearing, Hit, order
 from processors.detectors import DetectorContext, Measure, Result
-from processors.rule_detector import applies, hearing_of, not_measured
+from processors.rule_detector import applies, asked
 from processors.rulebook import Compiled, Rulebook, Rulebooks
 from processors.sentences import Meanings, SentenceModel
 from processors.spoken_text import Passage
@@ -39,11 +39,10 @@ class TopicsDetector:
     _meanings: dict[int, Meanings] = field(default_factory=dict, compare=False, repr=False)
 
     def process(self, case: Case) -> Iterable[Result]:
-        book = self.rulebooks.of(case)
-        hearing = hearing_of(case, book)
-        if isinstance(hearing, str):
-            return not_measured(self.measures, hearing)
-        assert book is not None, "there is a hearing"  # noqa: S101
+        ready = asked(case, self.rulebooks, self.measures)
+        if isinstance(ready, list):
+            return ready
+        book, hearing = ready
         found = topics_by_phrase(book.topics, hearing)
         if self.sentence_model is not None:
             for topic, hit in self._by_meaning(book, hearing, self.sentence_model):
