@@ -156,7 +156,7 @@ def up(
     clickhouse_port: Annotated[int, typer.Option(help="HTTP port of ClickHouse on 127.0.0.1.")] = 8123,
     clickhouse_tcp_port: Annotated[int, typer.Option(help="Native port of ClickHouse on 127.0.0.1.")] = 9000,
     listen_workers: Annotated[
-        int, typer.Option(min=1, max=64, help="Recognising processes, one core and about 600 MB each.")
+        int, typer.Option(min=1, max=64, help="Recognising processes, one core and about 700 MB each.")
     ] = 1,
 ) -> None:
     """Run the whole pipeline on this machine and keep what it finds, until Ctrl-C.

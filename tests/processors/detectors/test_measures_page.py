@@ -3,6 +3,8 @@
 import re
 from pathlib import Path
 
+import pytest
+
 from processors.detectors import DetectorContext, find_detectors
 from processors.detectors.agitation import AGITATED, VERY_AGITATED
 from processors.detectors.emotion_coping import CopingParameters
@@ -19,14 +21,31 @@ def rows(heading: str) -> list[list[str]]:
     return [[cell.strip() for cell in line.strip("|").split("|")] for line in table[1].splitlines()]
 
 
+def packs_of_measures() -> dict[str, set[str]]:
+    """Measure → the shipped packs with a rule that takes it."""
+    packs: dict[str, set[str]] = {}
+    for pack in load_rule_packs():
+        for _, entry in pack.entries():
+            if measure := getattr(entry, "measure", None):
+                packs.setdefault(measure, set()).add(pack.pack)
+    return packs
+
+
 def test_every_measure_has_a_row_and_every_row_a_measure() -> None:
     detectors = find_detectors(DetectorContext(Rulebooks(load_rule_packs()), 180_000, 480_000))
     measures = [measure for detector in detectors for measure in detector.measures]
-    assert sorted(name.strip("`") for name, *_ in rows("measure")) == sorted(measures)
+    told = [name.strip("`") for heading in ("measure", "measure of rules") for name, *_ in rows(heading)]
+    assert sorted(told) == sorted(measures)
 
 
-def test_every_row_says_all_that_its_heading_asks() -> None:
-    assert [row for row in rows("measure") if len(row) != 5 or not all(row)] == []
+def test_the_second_table_names_the_packs_whose_rules_take_a_measure() -> None:
+    told = {name.strip("`"): set(packs.split(", ")) for name, _, packs, _ in rows("measure of rules")}
+    assert told == packs_of_measures()
+
+
+@pytest.mark.parametrize(("heading", "columns"), [("measure", 5), ("measure of rules", 4)])
+def test_every_row_says_all_that_its_heading_asks(heading: str, columns: int) -> None:
+    assert [row for row in rows(heading) if len(row) != columns or not all(row)] == []
 
 
 def test_the_parameters_of_r48_are_those_of_the_code() -> None:
