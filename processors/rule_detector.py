@@ -1,6 +1,6 @@
 """What detectors that read rules have in common: which rules are asked of a call, how a measure comes of several."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, ClassVar, Literal
@@ -11,6 +11,7 @@ from processors.conversation import NO_SPEECH
 from processors.detectors import Measure, NotMeasured, Result
 from processors.findings import Attributes, finding_in_words, finding_of_call
 from processors.rulebook import Compiled, Rulebook, Rulebooks
+from schemas.call_ended import Role
 from schemas.finding import Finding, Severity
 from schemas.rule_pack import ConversationRule
 
@@ -100,65 +101,62 @@ def conversation_rules(name: Literal["mandatory_scripts", "threats", "rules"], r
 
 def _findings(name: str, rule: Compiled[ConversationRule], found: Found, case: Case) -> Iterator[Finding]:
     entry = rule.entry
-    transcript = case.transcript
     if not found.holds:
         if entry.finding in ("missing", "both"):
-            yield finding_of_call(
-                transcript,
-                detector=name,
-                rule_id=rule.rule_id,
-                rule_version=rule.rule_version,
-                category=entry.category,
-                severity=entry.severity,
-                role="agent",
-                score_delta=entry.score_delta,
-                attributes=named(rule, advice=entry.advice, state="missing"),
-            )
+            yield finding_of_rule(name, rule, None, case, named(rule, advice=entry.advice, state="missing"))
         return
     if entry.finding not in ("found", "both"):
         return
+    attributes = named(rule, state="found", source="telephony" if found.by_event and not found.hits else "speech")
     # Of a mandatory script the finding that counts is that it is missing; that it is there is only shown.
-    is_shown = entry.finding == "both"
-    source = {"state": "found", "source": "telephony" if found.by_event and not found.hits else "speech"}
+    shown = _SHOWN if entry.finding == "both" else None
     if not found.hits:
-        yield finding_of_call(
-            transcript,
+        yield finding_of_rule(name, rule, None, case, attributes, weight=shown, role="unknown")
+        return
+    for hit in found.hits if entry.each_hit else found.hits[:1]:
+        of_hit = attributes | {"hits": len(found.hits), "word": hit.matched}
+        yield finding_of_rule(name, rule, hit, case, of_hit if shown else of_hit | {"advice": entry.advice}, shown)
+
+
+@dataclass(frozen=True)
+class Weight:
+    """What a finding is of, and how bad it is."""
+
+    category: str
+    severity: Severity
+    score_delta: float = 0
+
+
+_SHOWN = Weight("script_found", "info")
+
+
+def finding_of_rule(
+    name: str,
+    rule: Compiled[Any],
+    hit: Hit | None,
+    case: Case,
+    attributes: Attributes,
+    weight: Weight | None = None,
+    role: Role = "agent",
+) -> Finding:
+    """A finding of a rule at a place in the call, or without one of the call as a whole, where it lies with `role`.
+
+    It weighs what the rule says, unless it is told otherwise.
+    """
+    entry = rule.entry
+    weight = weight or Weight(entry.category, entry.severity, entry.score_delta)
+    if hit is None:
+        return finding_of_call(
+            case.transcript,
             detector=name,
             rule_id=rule.rule_id,
             rule_version=rule.rule_version,
-            category="script_found" if is_shown else entry.category,
-            severity="info" if is_shown else entry.severity,
-            role="unknown",
-            score_delta=0 if is_shown else entry.score_delta,
-            attributes=named(rule, **source),
+            category=weight.category,
+            severity=weight.severity,
+            role=role,
+            score_delta=weight.score_delta,
+            attributes=attributes,
         )
-        return
-    for hit in found.hits if entry.each_hit else found.hits[:1]:
-        yield finding_of_hit(
-            name,
-            rule,
-            hit,
-            case,
-            category="script_found" if is_shown else entry.category,
-            severity="info" if is_shown else entry.severity,
-            score_delta=0 if is_shown else entry.score_delta,
-            attributes=named(rule, **source, hits=len(found.hits), word=hit.matched)
-            | ({} if is_shown else {"advice": entry.advice}),
-        )
-
-
-def finding_of_hit(
-    name: str,
-    rule: Compiled[Any],
-    hit: Hit,
-    case: Case,
-    *,
-    category: str,
-    severity: Severity,
-    score_delta: float,
-    attributes: Mapping[str, str | int | float | bool],
-) -> Finding:
-    """A finding of a rule at a place in the call."""
     return finding_in_words(
         case.transcript,
         hit.passage,
@@ -166,9 +164,9 @@ def finding_of_hit(
         detector=name,
         rule_id=rule.rule_id,
         rule_version=rule.rule_version,
-        category=category,
-        severity=severity,
-        score_delta=score_delta,
+        category=weight.category,
+        severity=weight.severity,
+        score_delta=weight.score_delta,
         confidence=hit.confidence,
         attributes=attributes,
     )

@@ -6,8 +6,7 @@ from typing import Final
 from processors.case import Case
 from processors.conditions import Found, Hearing
 from processors.detectors import DetectorContext
-from processors.findings import finding_of_call
-from processors.rule_detector import RuleDetector, finding_of_hit, named
+from processors.rule_detector import RuleDetector, finding_of_rule, named
 from processors.rulebook import Compiled
 from schemas.finding import Finding
 from schemas.rule_pack import Checklist, ChecklistItem
@@ -46,28 +45,7 @@ def _finding(checklist: Compiled[Checklist], missing: list[ChecklistItem], when:
         items=needed,
         advice=entry.advice,
     )
-    if when.hits:
-        return finding_of_hit(
-            NAME,
-            checklist,
-            when.hits[0],
-            case,
-            category=entry.category,
-            severity=entry.severity,
-            score_delta=entry.score_delta,
-            attributes=attributes,
-        )
-    return finding_of_call(
-        case.transcript,
-        detector=NAME,
-        rule_id=checklist.rule_id,
-        rule_version=checklist.rule_version,
-        category=entry.category,
-        severity=entry.severity,
-        role="agent",
-        score_delta=entry.score_delta,
-        attributes=attributes,
-    )
+    return finding_of_rule(NAME, checklist, when.hits[0] if when.hits else None, case, attributes)
 
 
 def detector(context: DetectorContext) -> RuleDetector:

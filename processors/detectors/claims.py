@@ -8,7 +8,7 @@ from typing import ClassVar, Literal
 from processors.case import Case
 from processors.conditions import Hearing, Hit
 from processors.detectors import DetectorContext, Measure, NotMeasured, Result
-from processors.rule_detector import applies, asked, finding_of_hit, named
+from processors.rule_detector import Weight, applies, asked, finding_of_rule, named
 from processors.rulebook import Compiled, Rulebooks
 from schemas.finding import Finding
 from schemas.rule_pack import Allowed, Claim, Unit
@@ -138,18 +138,15 @@ def _finding(claim: Compiled[Claim], hit: Hit, said: Said, verdict: Verdict, cas
     if verdict == "true":
         return
     entry = claim.entry
-    is_false = verdict == "claim_contradicted"
-    yield finding_of_hit(
+    weight = Weight(verdict, entry.severity, entry.score_delta)
+    attributes = named(claim, said=said.as_heard, allowed="；".join(map(_in_words, entry.allowed)), advice=entry.advice)
+    yield finding_of_rule(
         ClaimsDetector.name,
         claim,
         hit,
         case,
-        category=verdict,
-        severity=entry.severity if is_false else "low",
-        score_delta=entry.score_delta if is_false else 0,
-        attributes=named(
-            claim, said=said.as_heard, allowed="；".join(map(_in_words, entry.allowed)), advice=entry.advice
-        ),
+        attributes,
+        weight if verdict == "claim_contradicted" else Weight(verdict, "low"),
     )
 
 

@@ -7,8 +7,7 @@ from typing import Final
 from processors.case import Case
 from processors.conditions import Hearing, Hit, order
 from processors.detectors import DetectorContext
-from processors.findings import finding_of_call
-from processors.rule_detector import RuleDetector, finding_of_hit, named
+from processors.rule_detector import RuleDetector, finding_of_rule, named
 from processors.rulebook import Compiled
 from schemas.finding import Finding
 from schemas.rule_pack import Procedure
@@ -65,29 +64,7 @@ def _finding(procedure: Compiled[Procedure], walked: Walk, broken_at: int, heari
     entry = procedure.entry
     step = entry.steps[broken_at]
     attributes = named(procedure, step=step.id, step_name=step.name, reason=walked.reason or "", advice=entry.advice)
-    too_early = _first_hit_of_before(procedure, hearing)
-    if too_early is not None:
-        return finding_of_hit(
-            NAME,
-            procedure,
-            too_early,
-            case,
-            category=entry.category,
-            severity=entry.severity,
-            score_delta=entry.score_delta,
-            attributes=attributes,
-        )
-    return finding_of_call(
-        case.transcript,
-        detector=NAME,
-        rule_id=procedure.rule_id,
-        rule_version=procedure.rule_version,
-        category=entry.category,
-        severity=entry.severity,
-        role="agent",
-        score_delta=entry.score_delta,
-        attributes=attributes,
-    )
+    return finding_of_rule(NAME, procedure, _first_hit_of_before(procedure, hearing), case, attributes)
 
 
 def detector(context: DetectorContext) -> RuleDetector:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection, Mapping
 from confluent_kafka import Consumer, KafkaException, TopicPartition
 
 from schemas.errors import RetryableError
-from streams.adapters.kafka import FETCH_BYTES, GROUP_PREFIX, client_config, name_of_error, raw_message
+from streams.adapters.kafka import consumer_config, name_of_error, raw_message
 from streams.raw import RawMessage
 from streams.settings import Settings
 
@@ -39,19 +39,7 @@ class KafkaAlertSource:
         self._revoked = revoked
         self._held = False
         self._failure: KafkaException | None = None
-        self._consumer = Consumer(
-            client_config(settings)
-            | {
-                "group.id": GROUP_PREFIX + group,
-                "enable.auto.commit": False,
-                "enable.auto.offset.store": False,
-                "auto.offset.reset": "earliest",
-                "session.timeout.ms": 6_000 if settings.kafka_flavour == "tansu" else 10_000,
-                "heartbeat.interval.ms": 2_000,
-                "fetch.message.max.bytes": FETCH_BYTES,
-                "queued.max.messages.kbytes": 16_384,
-            }
-        )
+        self._consumer = Consumer(consumer_config(settings, group) | {"queued.max.messages.kbytes": 16_384})
         self._consumer.subscribe([topic], on_assign=self._on_assign, on_revoke=self._on_revoke, on_lost=self._on_lost)
 
     def read(self, most: int, wait_s: float) -> list[RawMessage]:

@@ -65,6 +65,19 @@ def client_config(settings: Settings) -> dict[str, str | int | float | bool]:
     return config
 
 
+def consumer_config(settings: Settings, group: str) -> dict[str, str | int | float | bool]:
+    """Of a member of a consumer group that moves its offsets itself and begins with the oldest record."""
+    return client_config(settings) | {
+        "group.id": GROUP_PREFIX + group,
+        "enable.auto.commit": False,
+        "enable.auto.offset.store": False,
+        "auto.offset.reset": "earliest",
+        "session.timeout.ms": 6_000 if settings.kafka_flavour == "tansu" else 10_000,
+        "heartbeat.interval.ms": 2_000,
+        "fetch.message.max.bytes": FETCH_BYTES,
+    }
+
+
 class Publisher:
     """Writes messages and returns when the broker has them (idempotent, acks=all)."""
 
@@ -114,17 +127,7 @@ class BatchConsumer:
 
     def __init__(self, settings: Settings, group: str, topics: Sequence[str]) -> None:
         self._consumer = Consumer(
-            client_config(settings)
-            | {
-                "group.id": GROUP_PREFIX + group,
-                "enable.auto.commit": False,
-                "enable.auto.offset.store": False,
-                "auto.offset.reset": "earliest",
-                "session.timeout.ms": 6_000 if settings.kafka_flavour == "tansu" else 10_000,
-                "heartbeat.interval.ms": 2_000,
-                "fetch.message.max.bytes": FETCH_BYTES,
-                "queued.max.messages.kbytes": 4 * FETCH_BYTES // 1024,
-            }
+            consumer_config(settings, group) | {"queued.max.messages.kbytes": 4 * FETCH_BYTES // 1024}
         )
         self._consumer.subscribe(list(topics))
 

@@ -4,6 +4,7 @@ Each takes twenty messages a minute (Feishu more); who sends more is shut out fo
 """
 
 import json
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from typing import Any
 from urllib.parse import quote, urlencode
@@ -11,7 +12,7 @@ from urllib.parse import quote, urlencode
 from processors.mailbox import Answer
 from processors.notices import Notice, cut, lines_of, link_of, markdown_of, subject_of
 from processors.signatures import dingtalk_signature, feishu_signature
-from schemas.subscription import DingTalkChannel, FeishuChannel, HttpTarget, WeComChannel
+from schemas.subscription import DingTalkChannel, FeishuChannel, WeComChannel
 from streams.adapters.channels.webhook import retry_after_s, verdict_of
 from streams.adapters.http_sender import HttpLimits, HttpSender, Resolve, SendError
 from streams.ports import Clock
@@ -37,7 +38,7 @@ _TOO_MANY_S: Mapping[int, float] = {
 """Code of an answer → seconds that it is of no use to send anything."""
 
 
-class _Robot:
+class _Robot(ABC):
     """What the three have in common: post JSON, read the code in the answer."""
 
     per_minute: int | None = ROBOT_MESSAGES_PER_MINUTE
@@ -45,7 +46,7 @@ class _Robot:
 
     def __init__(
         self,
-        channel: HttpTarget,
+        channel: DingTalkChannel | WeComChannel | FeishuChannel,
         console_url: str,
         clock: Clock,
         limits: HttpLimits | None = None,
@@ -54,6 +55,7 @@ class _Robot:
         self._sender = HttpSender(channel, limits, resolve_host)
         self._console_url = console_url
         self._clock = clock
+        self._secret = None if isinstance(channel, WeComChannel) else channel.secret
 
     def send(self, notice: Notice) -> Answer:
         """Done when the code in the answer is 0. Any other code is tried again: most are for a person to mend."""
@@ -78,8 +80,9 @@ class _Robot:
     def close(self) -> None:
         self._sender.close()
 
+    @abstractmethod
     def _message(self, notice: Notice) -> dict[str, Any]:
-        raise NotImplementedError
+        """What is posted."""
 
     def _query(self) -> str:
         return ""
@@ -97,17 +100,6 @@ def _code(body: bytes, field: str) -> int | None:
 class DingTalkRobot(_Robot):
     """Markdown; signed by `timestamp` and `sign` in the URL."""
 
-    def __init__(
-        self,
-        channel: DingTalkChannel,
-        console_url: str,
-        clock: Clock,
-        limits: HttpLimits | None = None,
-        resolve_host: Resolve | None = None,
-    ) -> None:
-        super().__init__(channel, console_url, clock, limits, resolve_host)
-        self._secret = channel.secret
-
     def _message(self, notice: Notice) -> dict[str, Any]:
         text = markdown_of(notice, self._console_url, DINGTALK_MARKDOWN_BYTES)
         return {"msgtype": "markdown", "markdown": {"title": subject_of(notice), "text": text}}
@@ -123,16 +115,6 @@ class DingTalkRobot(_Robot):
 class WeComRobot(_Robot):
     """Markdown; the key in the URL is all that proves who sends."""
 
-    def __init__(
-        self,
-        channel: WeComChannel,
-        console_url: str,
-        clock: Clock,
-        limits: HttpLimits | None = None,
-        resolve_host: Resolve | None = None,
-    ) -> None:
-        super().__init__(channel, console_url, clock, limits, resolve_host)
-
     def _message(self, notice: Notice) -> dict[str, Any]:
         return {
             "msgtype": "markdown",
@@ -144,17 +126,6 @@ class FeishuRobot(_Robot):
     """Rich text (`post`), which knows no mark-up to be injected; signed by `timestamp` and `sign` in the body."""
 
     _code_field = "code"
-
-    def __init__(
-        self,
-        channel: FeishuChannel,
-        console_url: str,
-        clock: Clock,
-        limits: HttpLimits | None = None,
-        resolve_host: Resolve | None = None,
-    ) -> None:
-        super().__init__(channel, console_url, clock, limits, resolve_host)
-        self._secret = channel.secret
 
     def _message(self, notice: Notice) -> dict[str, Any]:
         text = cut("\n".join(f"{name}：{text}" for name, text in lines_of(notice)), FEISHU_TEXT_BYTES)
