@@ -92,13 +92,8 @@ class Hearing:
         return self._candidates.get(id(leaf), ())
 
     @cached_property
-    def _candidates(self) -> dict[int, list[tuple[Passage, Phrase]]]:
-        found: dict[int, list[tuple[Passage, Phrase]]] = {}
-        for passage, places in zip(self.spoken.passages, self.spoken.places(self.index), strict=True):
-            for part in places:
-                for leaf, phrase in self.watchers.of(part):
-                    found.setdefault(leaf, []).append((passage, phrase))
-        return found
+    def _candidates(self) -> Mapping[int, Sequence[tuple[Passage, Phrase]]]:
+        return self.spoken.once(self.watchers, lambda: self.watchers.candidates(self.spoken, self.index))
 
 
 class Watchers:
@@ -119,6 +114,15 @@ class Watchers:
     def of(self, part: str) -> Sequence[tuple[int, Phrase]]:
         """Leaves, by identity, with the phrase that begins with a part."""
         return self._by_first_part.get(part, ())
+
+    def candidates(self, spoken: SpokenText, index: PhraseIndex) -> Mapping[int, Sequence[tuple[Passage, Phrase]]]:
+        """Leaves, by identity, with the turns in which the first part of one of their phrases stands."""
+        found: dict[int, list[tuple[Passage, Phrase]]] = {}
+        for passage, places in zip(spoken.passages, spoken.places(index), strict=True):
+            for part in places:
+                for leaf, phrase in self.of(part):
+                    found.setdefault(leaf, []).append((passage, phrase))
+        return found
 
 
 @dataclass(frozen=True)

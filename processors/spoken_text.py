@@ -4,9 +4,10 @@ Rules say `turn` for a passage: what one speaker says in one go. The turns of `p
 measures, which set back-channels apart and end where the other side takes over.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import Any, TypeVar
 
 from processors.numbers import NormalizedText as TextInDigits
 from processors.numbers import normalize as in_digits
@@ -14,6 +15,8 @@ from processors.phrases import PhraseIndex, Places
 from processors.utterances import Utterance, utterances
 from schemas.call_ended import Role
 from schemas.transcript import Segment
+
+T = TypeVar("T")
 
 ROLES: Sequence[Role] = ("agent", "customer", "unknown")
 
@@ -51,7 +54,7 @@ class SpokenText:
 
     passages: tuple[Passage, ...]
     duration_ms: int
-    _places: dict[int, tuple[PhraseIndex, tuple[Places, ...]]] = field(default_factory=dict, compare=False, repr=False)
+    _known: dict[int, tuple[object, Any]] = field(default_factory=dict, compare=False, repr=False)
 
     @staticmethod
     def of(segments: Sequence[Segment], duration_ms: int | None) -> "SpokenText":
@@ -74,8 +77,14 @@ class SpokenText:
 
     def places(self, index: PhraseIndex) -> Sequence[Places]:
         """For each passage, where the phrases of an index stand; the text is passed over once for all who ask."""
-        known = self._places.get(id(index))
+        return self.once(
+            index, lambda: tuple(index.places(passage.utterance.normalized.letters) for passage in self.passages)
+        )
+
+    def once(self, asker: object, work: Callable[[], T]) -> T:
+        """What comes of the work, which is done when this asker asks for the first time."""
+        known = self._known.get(id(asker))
         if known is None:
-            places = tuple(index.places(passage.utterance.normalized.letters) for passage in self.passages)
-            known = self._places[id(index)] = (index, places)
-        return known[1]
+            known = self._known[id(asker)] = (asker, work())
+        found: T = known[1]
+        return found
