@@ -42,6 +42,7 @@ CATEGORY_NAMES: Mapping[str, str] = {
     "privacy": "侵犯隐私",
     "private_dealing": "私下交易",
     "procedure_broken": "流程未按顺序执行",
+    "refund_handling": "退款处理不当",
     "repeated_contact": "重复来电",
     "review_threat": "扬言差评",
     "rude_words": "不文明用语",

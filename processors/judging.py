@@ -82,6 +82,21 @@ def shipped_rulebooks(settings: JudgeSettings) -> Rulebooks:
     return rulebooks
 
 
+def check_measures(rulebooks: Rulebooks) -> tuple[str, ...]:
+    """Sentences about rules whose measure another section or the code takes already; none is good."""
+    owner: dict[str, str] = {}
+    problems: list[str] = []
+    for found in find_detectors(DetectorContext(Rulebooks(()), 0, 0)):
+        owner |= dict.fromkeys(found.measures, found.name)
+    for pack in rulebooks.packs:
+        for section, entry in pack.entries():
+            measure = getattr(entry, "measure", None)
+            if measure and owner.setdefault(measure, section) != section:
+                place = pack.place(section, entry.id)
+                problems.append(f"{place}, field measure: {measure} is already measured by {owner[measure]}")
+    return tuple(problems)
+
+
 class Judge:
     """Built once for each set of rules: finds the detectors. Judging is pure.
 
@@ -95,7 +110,9 @@ class Judge:
         detectors: Iterable[Detector] | None = None,
         *,
         rulebooks: Rulebooks | None = None,
+        verdicts: Verdicts | None = None,
     ) -> None:
+        self._settings = settings
         self.rulebooks = shipped_rulebooks(settings) if rulebooks is None else rulebooks
         self._model_name = f"+{settings.sentence_model.name}" if settings.sentence_model else ""
         context = DetectorContext(
@@ -109,7 +126,11 @@ class Judge:
             sentence_min_cosine=settings.sentence_min_cosine,
         )
         self._detectors = find_detectors(context) if detectors is None else tuple(detectors)
-        self._verdicts = Verdicts(settings.score_form_folders, settings.risk_file, settings.retention_file)
+        self._verdicts = verdicts or Verdicts(settings.score_form_folders, settings.risk_file, settings.retention_file)
+
+    def under(self, rulebooks: Rulebooks) -> "Judge":
+        """The same judge under other rules; no file is read again. Raises `DetectorError`."""
+        return Judge(self._settings, rulebooks=rulebooks, verdicts=self._verdicts)
 
     @property
     def measures(self) -> frozenset[str]:

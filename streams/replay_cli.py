@@ -3,6 +3,7 @@
 import json
 import sys
 import time
+from contextlib import suppress
 from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Annotated
@@ -11,17 +12,20 @@ import typer
 
 from processors.judging import Judge
 from processors.sounds import Sounds
+from schemas.rule_pack import RulePackError
 from schemas.topics import CALLS_TRANSCRIBED, RULES_PUBLISHED
 from streams.command_settings import command_settings
 from streams.ports import SystemClock
 from streams.replay import Replay, Report, Window, chosen_packs, step_aside
-from streams.rules_feed import Shelf, checked_rulebooks, packs_at_hand, published
+from streams.rules_feed import checked_rulebooks, published, rules_in_force
 from streams.settings import Settings
 from streams.stage import nothing_more
 from streams.topology import consumer_groups, raised
 
 NAMED_CHANGES = 20
 WAIT_FOR_LIVE_S = 2.0
+EXIT_PROBLEM = 1
+LAST_YEAR = 2105
 
 
 def replay(
@@ -54,7 +58,13 @@ def replay(
 
     settings = command_settings()
     window = Window(_moment(since, "--from"), _moment(until, "--to") if until else None, tenant)
-    judge = _judge(settings, rules or [])
+    if window.until is not None and window.until <= window.since:
+        raise typer.BadParameter(f"no call ends from {since} to {until}", param_hint="--to")
+    try:
+        judge = _judge(settings, rules or [])
+    except RulePackError as error:
+        sys.stderr.write(f"{error}\n")
+        raise typer.Exit(EXIT_PROBLEM) from None
     client = clickhouse.connect(settings.clickhouse_url.get_secret_value())
     step_aside()
     source = TopicReader(settings, CALLS_TRANSCRIBED.name, since=window.since)
@@ -71,10 +81,13 @@ def replay(
         history=history,
         further=(lambda analysis: raised(analysis, settings.alert_min_severity)) if alerts else nothing_more,
     )
-    report = work.run(window, _progress)
-    source.close()
-    if publisher is not None:
-        publisher.close()
+    try:
+        with history:
+            report = work.run(window, _progress)
+    finally:
+        source.close()
+        if publisher is not None:
+            publisher.close()
     _print(report, dry_run, as_json)
 
 
@@ -85,7 +98,7 @@ def _judge(settings: Settings, names: list[str]) -> Judge:
 
     reader = TopicReader(settings, RULES_PUBLISHED.name)
     try:
-        shelf = Shelf((*packs_at_hand(settings.rules_folder), *published(reader.read_to_end())))
+        shelf = rules_in_force(settings, published(reader.read_to_end())).shelf
     finally:
         reader.close()
     chosen = chosen_packs(names, shelf)
@@ -104,11 +117,11 @@ def _give_way(settings: Settings, max_live_lag: int) -> None:
 
 
 def _moment(text: str, option: str) -> datetime:
-    try:
+    with suppress(ValueError):
         moment = datetime.fromisoformat(text)
-    except ValueError:
-        raise typer.BadParameter(f"{text} is no date: write 2026-01-01", param_hint=option) from None
-    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+        if 1970 < moment.year <= LAST_YEAR:
+            return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+    raise typer.BadParameter(f"{text} is no date: write 2026-01-01", param_hint=option)
 
 
 def _progress(report: Report) -> None:

@@ -2,17 +2,17 @@
 
 import json
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from pydantic import ValidationError
 from rich.console import Console
 from rich.table import Table
 
 from processors.judging import Judge, JudgeSettings
-from processors.rule_examples import check_examples, imagined_transcript, lines_of
-from processors.rulebook import Rulebooks
+from processors.rule_examples import imagined_transcript, lines_of
 from processors.sounds import Sounds
 from schemas.call_ended import Role
 from schemas.rule_pack import SECTIONS, RulePack, RulePackError, read_rule_pack
@@ -20,7 +20,7 @@ from schemas.rules_published import RulesPublished
 from schemas.topics import RULES_PUBLISHED
 from streams.command_settings import command_settings
 from streams.ports import SystemClock
-from streams.rules_feed import Shelf, checked_rulebooks, packs_at_hand, published
+from streams.rules_feed import RulesInForce, Shelf, checked_rulebooks, packs_at_hand, published, rules_in_force
 from streams.settings import Settings, load_settings
 from streams.stage import Output
 
@@ -72,7 +72,7 @@ def lint(files: FilesArgument = None) -> None:
     settings = load_settings().settings
     try:
         packs = _read(files, settings)
-        Rulebooks(in_company(packs, settings), Sounds(settings.merged_sounds))
+        checked_rulebooks(in_company(packs, settings), Sounds(settings.merged_sounds), ())
     except RulePackError as error:
         _fail(error.problems)
     for pack in packs:
@@ -81,16 +81,17 @@ def lint(files: FilesArgument = None) -> None:
 
 @rules_app.command(name="test")
 def run_examples(files: FilesArgument = None) -> None:
-    """Run the examples of every rule, in the company of all rules of the industry. Ends with 1 when one fails."""
+    """Run the examples of every rule, in the company of all rules of the industry. Ends with 1 when one fails.
+
+    Also of the rules that are there already: a new pack may take their words from them.
+    """
     settings = load_settings().settings
     try:
         packs = _read(files, settings)
-        rulebooks = Rulebooks(in_company(packs, settings), Sounds(settings.merged_sounds))
+        company = in_company(packs, settings)
+        checked_rulebooks(company, Sounds(settings.merged_sounds), company)
     except RulePackError as error:
         _fail(error.problems)
-    problems = check_examples(rulebooks, packs)
-    if problems:
-        _fail(problems)
     for pack in packs:
         examples = sum(len(getattr(e, "match", ())) + len(getattr(e, "no_match", ())) for _, e in pack.entries())
         sys.stdout.write(f"{pack.label}: {examples} examples hold\n")
@@ -99,7 +100,10 @@ def run_examples(files: FilesArgument = None) -> None:
 @rules_app.command()
 def show(files: FilesArgument = None, as_json: JsonOption = False) -> None:
     """What packs hold: every rule with section, id, name, category, severity and measure."""
-    packs = _read(files, load_settings().settings)
+    try:
+        packs = _read(files, load_settings().settings)
+    except RulePackError as error:
+        _fail(error.problems)
     rows = [row for pack in packs for row in _rows(pack)]
     if as_json:
         sys.stdout.write(json.dumps(rows, ensure_ascii=False, indent=2) + "\n")
@@ -134,7 +138,10 @@ def diff(
     old: Annotated[Path, typer.Argument(help="A pack.")], new: Annotated[Path, typer.Argument(help="Another one.")]
 ) -> None:
     """Which rules two packs do not have in common, and which differ. Ends with 1 when any do."""
-    before, after = read_rule_pack(old), read_rule_pack(new)
+    try:
+        before, after = read_rule_pack(old), read_rule_pack(new)
+    except RulePackError as error:
+        _fail(error.problems)
     lines = list(_differences(before, after))
     for line in lines:
         sys.stdout.write(line + "\n")
@@ -185,11 +192,20 @@ def try_(
     if direction not in ("inbound", "outbound"):
         raise typer.BadParameter(f"{direction} is no direction: inbound or outbound", param_hint="--direction")
     settings = load_settings().settings
-    packs = in_company(_read(files, settings) if files else (), settings)
-    judge = Judge(JudgeSettings(), rulebooks=Rulebooks(packs, Sounds(settings.merged_sounds)))
+    try:
+        packs = in_company(_read(files, settings) if files else (), settings)
+        judge = Judge(JudgeSettings(), rulebooks=checked_rulebooks(packs, Sounds(settings.merged_sounds), ()))
+    except RulePackError as error:
+        _fail(error.problems)
     speaker: Role = "agent" if role == "agent" else "customer"
     lines = [line for one in text for line in _lines(one, speaker)]
-    transcript = imagined_transcript(lines, industry, tenant_id=tenant, course_type=course_type, direction=direction)
+    try:
+        transcript = imagined_transcript(
+            lines, industry, tenant_id=tenant, course_type=course_type, direction=direction
+        )
+    except ValidationError as error:
+        options = {"industry": "--industry", "tenant_id": "--tenant", "course_type": "--course-type"}
+        raise _bad_options(error, options) from None
     analysis = judge.judge(transcript, transcript.transcribed_at)
     if as_json:
         sys.stdout.write(json.dumps(analysis.model_dump(mode="json"), ensure_ascii=False, indent=2) + "\n")
@@ -215,53 +231,64 @@ def publish(
 
     A version is published once; to change a pack, and also to go back to an older one, give it a higher version.
     """
-    from streams.adapters.kafka import Publisher, TopicReader
+    from streams.adapters.kafka import Publisher
 
     settings = command_settings()
     try:
         packs = _read(files, settings)
-        reader = TopicReader(settings, RULES_PUBLISHED.name)
-        try:
-            shelf = Shelf((*packs_at_hand(settings.rules_folder), *published(reader.read_to_end())))
-        finally:
-            reader.close()
-        new = [pack for pack in packs if _is_news(pack, shelf)]
-        checked_rulebooks(shelf.in_force(), Sounds(settings.merged_sounds), new)
+        before = _published(settings)
+        rules = rules_in_force(settings, before)
+        new = [pack for pack in packs if _is_news(pack, rules, before)]
+        rules.add(new)
     except RulePackError as error:
         _fail(error.problems)
     now = SystemClock().now()
-    messages = [RulesPublished(pack=pack, published_at=now, published_by=by, note=note) for pack in new]
+    try:
+        messages = [RulesPublished(pack=pack, published_at=now, published_by=by, note=note) for pack in new]
+    except ValidationError as error:
+        raise _bad_options(error, {"published_by": "--by", "note": "--note"}) from None
+    if large := [message.pack.label for message in messages if len(message.encode()) > RulesPublished.max_bytes]:
+        _fail([f"{label} is larger than a message may be: make several packs of it" for label in large])
     publisher = Publisher(settings)
     publisher.publish(Output(RULES_PUBLISHED.name, message.key(), message.encode()) for message in messages)
     publisher.close()
     for pack in packs:
-        sys.stdout.write(f"{pack.label}: {'published' if pack in new else 'was published before'}\n")
+        is_new = any(pack is one for one in new)
+        sys.stdout.write(f"{pack.label}: {'published' if is_new else 'was published before'}\n")
 
 
-def _is_news(pack: RulePack, shelf: Shelf) -> bool:
+def _published(settings: Settings) -> tuple[RulesPublished, ...]:
+    """Everything that was published so far. Raises `RetryableError`."""
+    from streams.adapters.kafka import TopicReader
+
+    reader = TopicReader(settings, RULES_PUBLISHED.name)
+    try:
+        return published(reader.read_to_end())
+    finally:
+        reader.close()
+
+
+def _is_news(pack: RulePack, rules: RulesInForce, before: Sequence[RulesPublished]) -> bool:
     """Whether a pack is to be published. Raises `RulePackError` for a version that cannot come into force."""
-    latest = shelf.latest(pack.tenant, pack.pack)
+    latest = rules.shelf.latest(pack.tenant, pack.pack)
     if latest is not None and pack.version < latest.version:
         raise RulePackError([f"{pack.label} is older than {latest.label}, which is in force: give it a higher version"])
-    return shelf.put(pack)
+    rules.shelf.put(pack)
+    if rules.shelf.is_refused(pack):
+        raise RulePackError([f"{pack.label} was published before and is refused: give it a higher version, mended"])
+    return pack.label not in {message.pack.label for message in before}
 
 
 @rules_app.command(name="list")
 def list_published(as_json: JsonOption = False) -> None:
-    """Every version that was published, when, by whom and why, and whether it is in force."""
-    from streams.adapters.kafka import TopicReader
-
+    """Every version that was published, when, by whom and why, and whether it is in force, superseded or refused."""
     settings = command_settings()
-    reader = TopicReader(settings, RULES_PUBLISHED.name)
-    try:
-        messages = [RULES_PUBLISHED.decode(record.value) for record in reader.read_to_end()]
-    finally:
-        reader.close()
-    in_force = Shelf((*packs_at_hand(settings.rules_folder), *(message.pack for message in messages))).in_force()
+    messages = _published(settings)
+    rules = rules_in_force(settings, messages)
     rows = [
         {
             "pack": message.pack.label,
-            "in_force": message.pack in in_force,
+            "state": _state(message.pack, rules.shelf),
             "published_at": message.published_at.isoformat(timespec="seconds"),
             "published_by": message.published_by,
             "note": message.note,
@@ -272,14 +299,26 @@ def list_published(as_json: JsonOption = False) -> None:
         sys.stdout.write(json.dumps(rows, ensure_ascii=False, indent=2) + "\n")
         return
     for row in rows:
-        force = "in force" if row["in_force"] else "superseded"
-        sys.stdout.write(f"{row['pack']}  {force}  {row['published_at']}  {row['published_by']}  {row['note']}\n")
+        sys.stdout.write("  ".join(row.values()) + "\n")
     sys.stdout.write(f"{len(rows)} published; shipped packs are in force where nothing else is\n")
+
+
+def _state(pack: RulePack, shelf: Shelf) -> str:
+    known = shelf.version(pack.tenant, pack.pack, pack.version)
+    if shelf.is_refused(pack) or known is None or known.digest() != pack.digest():
+        return "refused"
+    return "in force" if shelf.latest(pack.tenant, pack.pack) is known else "superseded"
 
 
 def _lines(text: str, speaker: Role) -> list[tuple[Role, str]]:
     named = text.replace(":", "：", 1).partition("：")[0].strip() in ("坐席", "客户", "未知")
     return lines_of((text,), speaker) if named else [(speaker, text)]
+
+
+def _bad_options(error: ValidationError, options: Mapping[str, str]) -> typer.BadParameter:
+    """Which options do not fit, by the fields that they fill; what is said where it is none of them."""
+    wrong = {options.get(str(detail["loc"][0]), "--text"): detail["type"] for detail in error.errors()}
+    return typer.BadParameter("; ".join(f"{option}: {kind}" for option, kind in sorted(wrong.items())))
 
 
 def _fail(problems: Iterable[str]) -> None:

@@ -45,6 +45,8 @@ class StackPlan:
     clickhouse_tcp_port: int = 0
     listen_workers: int = 1
     restart_workers: bool = True
+    stages: tuple[StageName, ...] = STAGE_NAMES
+    """Of those that the settings ask for."""
 
 
 class Stack:
@@ -86,7 +88,7 @@ class Stack:
         clickhouse.migrate(self.settings.clickhouse_url.get_secret_value())
         object_store_from(self.settings).apply()
         say("starting workers")
-        for name in stages_of(self.settings):
+        for name in (name for name in stages_of(self.settings) if name in self._plan.stages):
             for number in range(self._plan.listen_workers if name == "listen" else 1):
                 self.supervisor.start(worker_spec(name, number, self.settings, restart=self._plan.restart_workers))
 

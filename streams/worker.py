@@ -1,5 +1,6 @@
 """One worker process: one stage, wired to the outside systems that the settings name."""
 
+import gc
 import logging
 import signal
 import threading
@@ -32,7 +33,7 @@ from streams.notify import AlertSource, Commits, Notify, Outside
 from streams.object_store import object_store_from
 from streams.ports import SystemClock
 from streams.recordings import RecordingStore
-from streams.rules_feed import LiveJudge, Shelf, follow, packs_at_hand
+from streams.rules_feed import LiveJudge, follow, packs_at_hand
 from streams.settings import Settings
 from streams.stage import Stage
 from streams.store import Store
@@ -77,11 +78,13 @@ def run_worker(name: StageName, settings: Settings) -> int:
         emotion = build_emotion(settings, engine)
         stage = listen_stage(engine, recordings, listen_settings(settings), clock, time.monotonic, emotion)
     else:
-        live = LiveJudge(judge_settings(settings), Shelf(packs_at_hand(settings.rules_folder)))
+        live = LiveJudge(judge_settings(settings), packs_at_hand(settings.rules_folder))
         stage = judge_stage(lambda: live.current, clock, ClickHouseHistory.of(settings), settings.alert_min_severity)
     _until_it_answers(lambda: _check_topics(settings), settings, stop)
     if name == "judge":
         _until_it_answers(lambda: follow_rules(live, settings, stop), settings, stop)
+        # Rules stay for good: without them, the collector has a tenth of the time of a call less to do.
+        gc.freeze()
     work = Work(
         stage,
         Publisher(settings),

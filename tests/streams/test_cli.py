@@ -1,8 +1,6 @@
 """The command line as a person or a script meets it: help, sentences, exit codes, JSON."""
 
 import json
-import logging
-import os
 import re
 import subprocess
 import sys
@@ -16,73 +14,16 @@ import typer
 from schemas.call_analysis import CallAnalysis
 from schemas.contracts import contracts_text
 from schemas.transcript import Transcript
-from streams.cli import app, main
+from streams.cli import app
 from streams.embedded.ports import free_port
-from streams.settings import CONFIG_VARIABLE, PREFIX, Settings
+from streams.settings import CONFIG_VARIABLE, Settings
 from tests.processors.recordings import EXAMPLES, tone, wav
+from tests.streams.terminal import Terminal
 
 REPOSITORY = Path(__file__).parents[2]
 SECRET = "tiger-lily-7"
 NUMBER = "13800138000"
 SOUND = wav([tone(440, 1_500, 8_000)], 8_000)
-
-
-class Finished:
-    """What a command said and how it ended."""
-
-    def __init__(self, code: int, out: str, err: str) -> None:
-        self.code = code
-        self.out = out
-        self.err = err
-
-    @property
-    def json(self) -> Any:
-        return json.loads(self.out)
-
-
-class Terminal:
-    """Runs commands in this process, as `callstream …` would, in a folder and with variables of its own."""
-
-    def __init__(self, folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-        self.folder = folder
-        self._monkeypatch = monkeypatch
-        self._capsys = capsys
-        for variable in os.environ:
-            if variable.startswith(PREFIX):
-                monkeypatch.delenv(variable)
-        monkeypatch.chdir(folder)
-        monkeypatch.setenv("COLUMNS", "200")
-        self.set(data_dir=folder / "data")
-
-    def set(self, **settings: object) -> None:
-        for name, value in settings.items():
-            self._monkeypatch.setenv(PREFIX + name.upper(), str(value))
-
-    def run(self, *arguments: str | Path) -> Finished:
-        self._capsys.readouterr()
-        self._monkeypatch.setattr(sys, "argv", ["callstream", *map(str, arguments)])
-        with pytest.raises(SystemExit) as end:
-            main()
-        said = self._capsys.readouterr()
-        assert isinstance(end.value.code, int)
-        return Finished(end.value.code, said.out, said.err)
-
-    def file(self, name: str, content: bytes | str) -> Path:
-        path = self.folder / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(content.encode() if isinstance(content, str) else content)
-        return path
-
-
-@pytest.fixture
-def terminal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Iterator[Terminal]:
-    """Commands configure logging for a process of their own; this one gets back what it had."""
-    root = logging.getLogger()
-    handlers, level, hook = list(root.handlers), root.level, sys.excepthook
-    yield Terminal(tmp_path, monkeypatch, capsys)
-    root.handlers[:] = handlers
-    root.setLevel(level)
-    sys.excepthook = hook
 
 
 def commands(command: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any]]:

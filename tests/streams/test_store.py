@@ -5,6 +5,7 @@ import threading
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
@@ -15,13 +16,22 @@ from schemas.call_analysis import CallAnalysis
 from schemas.dead_letter import DeadLetter
 from schemas.errors import RetryableError
 from schemas.message import Message
-from schemas.topics import CALLS_ANALYZED, CALLS_DEAD_LETTERS, CALLS_ENDED, CALLS_TRANSCRIBED, TOPICS, message_key
+from schemas.topics import (
+    CALLS_ANALYZED,
+    CALLS_DEAD_LETTERS,
+    CALLS_ENDED,
+    CALLS_REANALYZED,
+    CALLS_TRANSCRIBED,
+    TOPICS,
+    message_key,
+)
 from schemas.transcript import Transcript
 from streams.adapters.memory_broker import MemoryBroker, MemoryConsumer
 from streams.ports import Rows
 from streams.raw import RawMessage
 from streams.stage import Output
 from streams.store import STORE, Store
+from streams.topology import HISTORY_GROUP, consumer_groups
 from tests.processes import eventually
 from tests.processors.transcripts import said
 
@@ -376,3 +386,115 @@ class TestTheLoop:
             pipeline.run_until(lambda: len(pipeline.sink.rows(DEAD_LETTERS)) == 1)
         assert "becomes a dead letter" in caplog.text
         assert WORDS not in caplog.text
+
+
+class TwoLanes(Pipeline):
+    """A store that also takes in history; what was inserted is kept in order, with the lane that it came from."""
+
+    def __init__(self, *, batch_messages: int = 2) -> None:
+        super().__init__(batch_messages=batch_messages)
+        self.lane = self.broker.consumer(HISTORY_GROUP, [CALLS_REANALYZED.name])
+        self.consumer = self.broker.consumer(STORE, consumer_groups()[STORE])
+        self.batches: list[list[str]] = []
+        self.failures_of: Counter[str] = Counter()
+        self.after_batch: Callable[[], None] = lambda: None
+        self.store = replace(self.store, source=self.consumer, history=self.lane, sink=self)
+
+    def write(self, rows: Rows) -> None:
+        calls = [str(row["call_id"]) for row in rows[OUTCOMES]]
+        lane = calls[0].partition("-")[0]
+        if self.failures_of[lane]:
+            self.failures_of[lane] -= 1
+            raise RetryableError("ClickHouse does not answer")
+        self.batches.append(calls)
+        self.after_batch()
+
+    def send_live(self, *numbers: int) -> None:
+        for number in numbers:
+            self._send(CALLS_ANALYZED.name, f"live-{number}")
+
+    def send_history(self, *numbers: int) -> None:
+        for number in numbers:
+            self._send(CALLS_REANALYZED.name, f"history-{number}")
+
+    def _send(self, topic: str, call_id: str) -> None:
+        call = TRANSCRIPT.call.model_copy(update={"call_id": call_id})
+        self.send_message(topic, ANALYSIS.model_copy(update={"call_id": call_id, "call": call}))
+
+    def run_until_stored(self, calls: int) -> None:
+        self.run_until(lambda: sum(map(len, self.batches)) >= calls)
+
+    def committed_by(self, group: str) -> dict[str, int]:
+        return {topic: offset for (name, topic), offset in self.broker.committed.items() if name == group}
+
+
+class TestHistory:
+    def test_it_waits_until_a_batch_of_live_messages_was_not_full(self) -> None:
+        lanes = TwoLanes()
+        lanes.send_history(1, 2, 3)
+        lanes.send_live(1, 2, 3, 4, 5)
+        lanes.run_until_stored(8)
+        assert lanes.batches == [
+            ["live-1", "live-2"],
+            ["live-3", "live-4"],
+            ["live-5"],
+            ["history-1", "history-2"],
+            ["history-3"],
+        ]
+
+    def test_it_is_not_touched_while_live_batches_are_full(self) -> None:
+        lanes = TwoLanes()
+        lanes.send_history(1)
+        lanes.send_live(1, 2)
+        numbers = iter(range(3, 21))
+
+        def two_more() -> None:
+            lanes.send_live(*(number for _, number in zip(range(2), numbers, strict=False)))
+
+        lanes.after_batch = two_more
+        lanes.run_until_stored(21)
+        assert lanes.batches[:10] == [[f"live-{first}", f"live-{first + 1}"] for first in range(1, 21, 2)]
+        assert lanes.batches[10:] == [["history-1"]]
+
+    def test_live_messages_that_come_meanwhile_go_before_the_next_batch_of_it(self) -> None:
+        lanes = TwoLanes()
+        lanes.send_history(1, 2, 3, 4)
+
+        def one_live_call() -> None:
+            lanes.after_batch = lambda: None
+            lanes.send_live(1)
+
+        lanes.after_batch = one_live_call
+        lanes.run_until_stored(5)
+        assert lanes.batches == [["history-1", "history-2"], ["live-1"], ["history-3", "history-4"]]
+
+    def test_it_moves_the_offsets_of_its_own_group_only(self) -> None:
+        lanes = TwoLanes()
+        lanes.send_history(1, 2, 3)
+        lanes.send_live(1)
+        lanes.run_until_stored(4)
+        assert lanes.committed_by(HISTORY_GROUP) == {CALLS_REANALYZED.name: 3}
+        assert lanes.committed_by(STORE) == {CALLS_ANALYZED.name: 1}
+
+    def test_an_insert_of_it_that_fails_is_read_again_and_live_ones_are_not(self) -> None:
+        lanes = TwoLanes()
+        lanes.send_history(1, 2, 3)
+        lanes.send_live(1)
+        lanes.failures_of["history"] = 3
+        lanes.run_until_stored(4)
+        assert lanes.batches == [["live-1"], ["history-1", "history-2"], ["history-3"]]
+        assert lanes.committed_by(HISTORY_GROUP) == {CALLS_REANALYZED.name: 3}
+
+    def test_a_live_insert_that_fails_is_read_again_before_it(self) -> None:
+        lanes = TwoLanes()
+        lanes.send_history(1)
+        lanes.send_live(1)
+        lanes.failures_of["live"] = 3
+        lanes.run_until_stored(2)
+        assert lanes.batches == [["live-1"], ["history-1"]]
+
+    def test_it_may_be_the_only_thing_that_there_is(self) -> None:
+        lanes = TwoLanes()
+        lanes.send_history(*range(5))
+        lanes.run_until_stored(5)
+        assert lanes.batches == [["history-0", "history-1"], ["history-2", "history-3"], ["history-4"]]

@@ -34,9 +34,7 @@ from tests.brokers import running_broker
 from tests.clickhouse_engine import running_engine
 from tests.judged_calls import ClickHouseCalls, FixedClock, an_event, judged
 from tests.processes import eventually
-from tests.streams.test_cli import Terminal, terminal
-
-__all__ = ["terminal"]
+from tests.streams.terminal import Terminal
 
 WEEK = timedelta(weeks=1)
 MINUTE = timedelta(minutes=1)
