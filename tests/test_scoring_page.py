@@ -5,16 +5,25 @@ from pathlib import Path
 
 from schemas.retention import RETENTION_FILE, read_retention_policy
 from schemas.risk import read_risk_rules
+from schemas.rule_pack import load_rule_packs
 from schemas.score_form import GROUP_WEIGHTS, load_score_forms, read_score_form
 
 PAGE = (Path(__file__).parents[1] / "docs" / "scoring.md").read_text(encoding="utf-8")
 
 
-def table_after(heading: str) -> list[tuple[str, ...]]:
-    """The cells of the first table under a heading, without its head, backticks left out."""
+def tables_after(heading: str) -> list[list[tuple[str, ...]]]:
+    """The cells of the tables under a heading, without their heads, backticks left out."""
     section = PAGE.split(f"\n## {heading}\n", 1)[1].split("\n## ", 1)[0]
-    rows = [line.strip("| ").split(" | ") for line in section.splitlines() if line.startswith("|")]
-    return [tuple(cell.strip().replace("`", "") for cell in row) for row in rows[2:]]
+    tables = [part.splitlines() for part in section.split("\n\n") if part.startswith("|")]
+    return [
+        [tuple(cell.strip().replace("`", "") for cell in line.strip("| ").split(" | ")) for line in table[2:]]
+        for table in tables
+    ]
+
+
+def table_after(heading: str) -> list[tuple[str, ...]]:
+    """The first of them."""
+    return tables_after(heading)[0]
 
 
 def test_the_forms() -> None:
@@ -45,6 +54,18 @@ def test_the_retention_classes() -> None:
     for row, one in zip(rows, classes, strict=True):
         of_whom = ", ".join(one.when.industries) or "every call"
         assert row[3] == of_whom + (", by inquiry type, topic or phrase" if one.about else "")
+
+
+def test_the_retention_classes_of_the_packs_that_are_longer() -> None:
+    classes = read_retention_policy(RETENTION_FILE).classes
+    longer = set()
+    for pack in load_rule_packs():
+        of_industry = [one.days for one in classes if pack.industry in one.when.industries or not one.when.industries]
+        for one in pack.retention:
+            if one.days > max(of_industry):
+                longer.add((one.id, one.name, str(one.days), pack.pack))
+    (_, rows) = tables_after("Retention")
+    assert {(*row[:3], row[3].split(",")[0].removeprefix("pack ")) for row in rows} == longer
 
 
 def test_the_form_that_is_shown_can_be_used(tmp_path: Path) -> None:
