@@ -33,7 +33,6 @@ class BySound:
     min_share_as_written: float
 
 
-AS_WRITTEN = None
 STRICT = BySound(4, 0.5)
 """Short words have innocent homophones (包过, 包裹)."""
 SHORT = BySound(2, 0.5)

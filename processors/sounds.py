@@ -66,11 +66,6 @@ class Sounds:
         last = {ord(character): codes[-1] for character, codes in self._readings.items()}
         return first, last
 
-    def of_text(self, letters: str) -> tuple[str, str]:
-        """The text by its first readings, and by its last ones; lengths stay."""
-        first, last = (letters.translate(table) for table in self.tables())
-        return first, last
-
     def of_phrase(self, letters: str) -> Iterator[str]:
         """Every way to read a phrase, at most `MAX_READINGS`."""
         readings = [self._readings.get(letter, (letter,)) for letter in letters]

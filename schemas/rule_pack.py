@@ -13,7 +13,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, PrivateAttr, StringConstraints, model_validator
 
-from schemas.condition import AnyCondition, Condition, Phrase, PlainPhrase
+from schemas.condition import AnyCondition, Phrase, PlainPhrase
 from schemas.finding import Severity
 from schemas.message import Record, Slug, TenantId
 from schemas.yaml_files import Document, Location, YamlFileError, entry_named_by_id, read_yaml, read_yaml_file, repeated
@@ -344,18 +344,6 @@ class RulePack(Record):
         """`finance@12`, with the tenant before it where the pack is a tenant's: `acme/finance@12`."""
         tenant = f"{self.tenant}/" if self.tenant else ""
         return f"{tenant}{self.pack}@{self.version}"
-
-
-def conditions_of(entry: Entry | WordRule) -> Iterator[Condition]:
-    """The conditions that a rule itself holds, without those inside them."""
-    for name in ("when", "find", "before"):
-        if isinstance(condition := getattr(entry, name, None), Condition):
-            yield condition
-    for name in ("steps", "items"):
-        yield from (part.find for part in getattr(entry, name, ()))
-    for allowed in getattr(entry, "allowed", ()):
-        if allowed.requires is not None:
-            yield allowed.requires
 
 
 def _entry_of(content: Any, location: Location) -> str:

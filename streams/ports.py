@@ -7,7 +7,6 @@ from typing import Protocol
 from processors.case import NO_BACKGROUND, Background
 from processors.surges import BucketCount
 from schemas.call_ended import CallEnded
-from schemas.dead_letter import DeadLetter
 from schemas.errors import OperatorError
 
 
@@ -87,12 +86,6 @@ class Sink(Protocol):
     def write(self, rows: Rows) -> None:
         """Durable when this returns. Raises `RetryableError` when the database does not answer."""
         ...
-
-
-class DeadLetterSink(Protocol):
-    """Where dead letters go. When this fails, the message is not done and its offset stays."""
-
-    def write(self, letter: DeadLetter) -> None: ...
 
 
 class History(Protocol):
