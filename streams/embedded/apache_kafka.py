@@ -362,6 +362,14 @@ def _java_command(java: Path, libs: Sequence[Path]) -> tuple[str, ...]:
     )
 
 
+def cluster_id() -> str:
+    """A new one, in base64. As Kafka does itself, it passes over those that look like an option to its tools."""
+    while True:
+        made = base64.urlsafe_b64encode(uuid.uuid4().bytes).rstrip(b"=").decode()
+        if not made.startswith("-"):
+            return made
+
+
 def _format_once(data_dir: Path, command: Sequence[str], properties: str) -> None:
     """Make the storage folder, whole or not at all: it is formatted under another name and then renamed."""
     if (data_dir / _DATA_FOLDER).exists():
@@ -372,8 +380,7 @@ def _format_once(data_dir: Path, command: Sequence[str], properties: str) -> Non
     configuration.write_text(
         properties.replace(f"log.dirs={_DATA_FOLDER}\n", f"log.dirs={unfinished}\n"), encoding="ascii"
     )
-    cluster_id = base64.urlsafe_b64encode(uuid.uuid4().bytes).rstrip(b"=").decode()
-    arguments = ("kafka.tools.StorageTool", "format", "--cluster-id", cluster_id, "--config", configuration.name)
+    arguments = ("kafka.tools.StorageTool", "format", "--cluster-id", cluster_id(), "--config", configuration.name)
     try:
         done = subprocess.run(  # noqa: S603 - our own command
             launcher_argv((*command, *arguments), os.getpid()),
