@@ -161,9 +161,7 @@ def ratio_interval(sums: Sums) -> tuple[float, float] | None:
     return value - half, value + half
 
 
-def _with_exact_ends(
-    limits: tuple[float, float], value: float, denominator: float, unit: Unit
-) -> tuple[float, float]:
+def _with_exact_ends(limits: tuple[float, float], value: float, denominator: float, unit: Unit) -> tuple[float, float]:
     """No event at all, or as a share nothing but events: the exact limit of a count instead of no width."""
     widest = NO_EVENT_LIMIT / denominator
     if value <= 0:

@@ -28,28 +28,34 @@ values of one call.
 
 Dimension = Literal[
     "tenant",
+    "industry",
     "team",
     "agent",
     "queue",
     "inquiry_type",
     "course_type",
     "order_status",
+    "customer_value_tier",
     "team_inquiry_type",
+    "queue_inquiry_type",
     "agent_inquiry_type",
 ]
 
-DIMENSIONS: dict[Dimension, tuple[str, ...]] = {
+DIMENSIONS: Mapping[Dimension, tuple[str, ...]] = {
     "tenant": (),
+    "industry": ("industry",),
     "team": ("agent_team",),
-    "agent": ("agent_id",),
+    "agent": ("agent_team", "agent_id"),
     "queue": ("queue",),
     "inquiry_type": ("inquiry_type",),
     "course_type": ("course_type",),
     "order_status": ("order_status",),
+    "customer_value_tier": ("customer_value_tier",),
     "team_inquiry_type": ("agent_team", "inquiry_type"),
-    "agent_inquiry_type": ("agent_id", "inquiry_type"),
+    "queue_inquiry_type": ("queue", "inquiry_type"),
+    "agent_inquiry_type": ("agent_team", "agent_id", "inquiry_type"),
 }
-"""By what KPIs are told apart within a tenant: name → columns of `kpi_rollup` and `kpi_calls`."""
+"""By what KPIs are told apart within a tenant: name → columns of `kpi_calls` and `kpi_rollup`."""
 
 
 class KpiRegistryError(YamlFileError):
@@ -79,12 +85,15 @@ class CallQuery(Record):
     """A KPI that needs more than one row of `kpi_calls`: a rank, other tables.
 
     `rows` is a SELECT with a row for everything that counts, and the columns tenant_id, those of the dimension,
-    numerator and denominator, which are summed as those of a ratio are. In it `$start` and `$end` (exclusive) stand
-    for the bounds of the time, and `$keys` for the columns of the dimension, each after a comma.
+    numerator and denominator, which are summed as those of a ratio are. In it `$calls` stands for the rows of
+    `kpi_calls` of the time, `$start` and `$end` (exclusive) for its bounds, and `$keys` for the columns of the
+    dimension, each after a comma.
     """
 
     rows: str = Field(min_length=1)
-    by: tuple[Dimension, ...] = Field(min_length=1, description="dimensions that it can be told apart by")
+    by: tuple[Dimension, ...] = Field(
+        default=tuple(DIMENSIONS), min_length=1, description="dimensions that it can be told apart by; all unless said"
+    )
     scale: float = Field(default=1, gt=0)
 
 
