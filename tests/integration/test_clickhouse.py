@@ -28,6 +28,7 @@ from processors.rows import (
     CALLS,
     DEAD_LETTERS,
     OUTCOMES,
+    RATINGS,
     RULE_PACKS,
     TRANSCRIPTS,
     TableRows,
@@ -92,10 +93,13 @@ from tests.clickhouse_engine import RunningEngine, running_engine
 pytestmark = pytest.mark.embedded
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
-STORAGE = (CALLS, TRANSCRIPTS, OUTCOMES, DEAD_LETTERS, ALERTS, ALERT_DELIVERIES, RULE_PACKS)
+STORAGE = (
+    *(CALLS, TRANSCRIPTS, OUTCOMES, DEAD_LETTERS, ALERTS, ALERT_DELIVERIES, RULE_PACKS, RATINGS),
+    *("kpi_rollup_rows", "kpi_rollup_days"),
+)
 VIEWS = (
     *("calls", "findings", "scores", "topics", "transcripts", "segments", "outcomes", "unaccounted", "dead_letters"),
-    *("alerts", "alert_deliveries", "rule_packs"),
+    *("alerts", "alert_deliveries", "rule_packs", "ratings", "kpi_calls", "kpi_rollup"),
 )
 EMOTION = ("agitated", "valence", "sound_agitated", "text_agitated", "emotion_source", "emotion_gap")
 T0 = datetime(2026, 3, 31, 22, 0, tzinfo=UTC)
