@@ -39,7 +39,7 @@ Trend = Literal["better", "worse", "up", "down", "no_clear_change", "unknown"]
 class Sums:
     """Sums over the calls that count, of numerator and denominator, their squares and products. They can be added."""
 
-    calls: int = 0
+    n: int = 0
     numerator: float = 0.0
     denominator: float = 0.0
     numerator_squares: float = 0.0
@@ -55,7 +55,7 @@ class Sums:
 
     def _with(self, other: "Sums", sign: int) -> "Sums":
         return Sums(
-            self.calls + sign * other.calls,
+            self.n + sign * other.n,
             self.numerator + sign * other.numerator,
             self.denominator + sign * other.denominator,
             self.numerator_squares + sign * other.numerator_squares,
@@ -74,11 +74,11 @@ class Sums:
     @property
     def residual_variance(self) -> float | None:
         """Mean square of what is left of the calls' numerators when the ratio times the denominator is taken off."""
-        if self.calls < 2 or self.denominator <= 0:
+        if self.n < 2 or self.denominator <= 0:
             return None
         ratio = self.numerator / self.denominator
         squares = self.numerator_squares - 2 * ratio * self.products + ratio * ratio * self.denominator_squares
-        return max(squares, 0.0) / (self.calls - 1)
+        return max(squares, 0.0) / (self.n - 1)
 
 
 @dataclass(frozen=True)
@@ -107,7 +107,7 @@ class Difference:
 
 def estimate(kpi: Kpi, sums: Sums) -> Estimate:
     """Value and interval of a KPI from its sums."""
-    n = sums.calls
+    n = sums.n
     if n <= 0 or sums.denominator <= 0:
         return Estimate(max(n, 0))
     if kpi.kind == "correlation":
@@ -157,7 +157,7 @@ def ratio_interval(sums: Sums) -> tuple[float, float] | None:
     if variance is None:
         return None
     value = sums.numerator / sums.denominator
-    half = Z95 * sqrt(sums.calls * variance) / sums.denominator
+    half = Z95 * sqrt(sums.n * variance) / sums.denominator
     return value - half, value + half
 
 
@@ -173,7 +173,7 @@ def _with_exact_ends(limits: tuple[float, float], value: float, denominator: flo
 
 def correlation(sums: Sums) -> float | None:
     """Pearson's correlation of numerator and denominator; of ranks it is Spearman's. Null where one does not vary."""
-    n = sums.calls
+    n = sums.n
     y = n * sums.numerator_squares - sums.numerator**2
     x = n * sums.denominator_squares - sums.denominator**2
     if n < 2 or x <= 0 or y <= 0:

@@ -113,6 +113,7 @@ class Kpi(Record):
     targets_by_industry: dict[Slug, float] = Field(
         default_factory=dict, description="industry → its own target, for tenants most of whose calls are of it"
     )
+    headline: bool = Field(default=False, description="shown where nobody says which")
     minimum_n: int = Field(ge=1, description="below so many calls the value is shown as too few to judge")
     null_rule: str = Field(min_length=1, description="which calls do not count, and why")
     source: str = Field(min_length=1, description="what the telephony side or other systems must deliver")
@@ -160,6 +161,11 @@ class KpiRegistry(Record):
     def ratios(self) -> tuple[Kpi, ...]:
         """The KPIs that can be rolled up."""
         return tuple(kpi for kpi in self.kpis if kpi.ratio is not None)
+
+    @property
+    def headlines(self) -> tuple[Kpi, ...]:
+        """The KPIs that are shown where nobody says which."""
+        return tuple(kpi for kpi in self.kpis if kpi.headline)
 
     @property
     def queries(self) -> tuple[Kpi, ...]:

@@ -23,9 +23,9 @@ class InterruptionsDetector:
     """One finding for each interruption by R43, and what share of a side's turns interrupts.
 
     Per side: `…_turns` counts its turns and `…_interruptions` those of them that interrupt, `…_interruption_rate`
-    divides one by the other (null without any: `no_turns`), `…_back_channels` counts its back-channels. `overlap_ms` is how long both speak at
-    once. Nothing is measured where the sides are not told apart, nor on one channel whose speakers the event does not
-    name (`one_channel`).
+    divides one by the other (null without any: `no_turns`), `…_back_channels` counts its back-channels. `overlap_ms` is
+    how long both speak at once. Nothing is measured where the sides are not told apart, nor on one channel whose
+    speakers the event does not name (`one_channel`).
 
     `role` of a finding is who interrupts, `quote` what is said then. `attributes`: `overlap_ms`; `segment_id`,
     `match_start`, `match_end` of it, with `last_segment_id` where it goes on in later segments.
