@@ -222,7 +222,7 @@ def _between_view(registry: KpiRegistry, timezone: str, *, by_industry: bool) ->
         f"    WHERE grain = 'day' AND dimension = {{dimension:String}}\n"
         f"        AND period >= toDateTime({{first:Date}}, {quoted(timezone)})\n"
         f"        AND period < toDateTime({{last:Date}} + 1, {quoted(timezone)})\n"
-        f"    GROUP BY {groups}\n)"
+        f"    GROUP BY {groups}\n) AS together"
         f"{_industries(by_industry)}\n"
         "COMMENT 'KPIs of all days from first to last (both included) together, by a dimension such as agent: "
         "kpi_between(dimension = ..., first = ..., last = ...).'"
@@ -239,7 +239,7 @@ def _query_view(kpi: Kpi, window_days: int, *, by_industry: bool) -> str:
     comment = quoted(f"{kpi.name.en} ({kpi.name.zh}) by tenant: kpi_{kpi.id}(start = ..., end = ...), end excluded.")
     return (
         f"CREATE OR REPLACE VIEW kpi_{kpi.id} AS\nSELECT\n    tenant_id,\n    {values}\n"
-        f"FROM\n(\n{query_sums(kpi, 'tenant', window_days)}\n){_industries(by_industry)}\nCOMMENT {comment}"
+        f"FROM\n(\n{query_sums(kpi, 'tenant', window_days)}\n) AS together{_industries(by_industry)}\nCOMMENT {comment}"
     )
 
 

@@ -22,7 +22,7 @@ from schemas.call_analysis import (
 from schemas.call_ended import Agent, Audio, CallEnded, Csat, Customer
 from schemas.call_rated import CallRated
 from schemas.outcome import OUTCOMES
-from schemas.rule_pack import load_rule_packs
+from schemas.rule_pack import Checklist, Procedure, load_rule_packs
 from schemas.transcript import EngineIdentity
 
 Pair = tuple[float, float]
@@ -34,11 +34,10 @@ PACKS = load_rule_packs()
 SCRIPTS = tuple(
     dict.fromkeys(entry.measure for pack in PACKS for entry in pack.mandatory_scripts if entry.measure is not None)
 )
-COMPLETE = tuple(
-    dict.fromkeys(
-        entry.measure for pack in PACKS for entry in (*pack.checklists, *pack.procedures) if entry.measure is not None
-    )
+CHECKED: tuple[Checklist | Procedure, ...] = tuple(
+    entry for pack in PACKS for entry in (*pack.checklists, *pack.procedures)
 )
+COMPLETE = tuple(dict.fromkeys(entry.measure for entry in CHECKED if entry.measure is not None))
 """Measures of checklists and procedures."""
 
 YES_OR_NO = (

@@ -92,8 +92,8 @@ class ClickHouseKpis:
     def demands(self, start: datetime, end: datetime, tenant: str | None = None) -> list[DemandCount]:
         """Calls by tenant, inquiry type and topic."""
         return [
-            DemandCount(*row[:-1], examples=tuple((str(call), str(quote)) for call, quote in row[-1]))
-            for row in self._rows("demands", _DEMANDS, start, end, tenant)
+            DemandCount(*counts, tuple((str(call), str(quote)) for call, quote in examples))
+            for *counts, examples in self._rows("demands", _DEMANDS, start, end, tenant)
         ]
 
     def analyzed_calls(
@@ -107,9 +107,7 @@ class ClickHouseKpis:
         )
         return {(tenant_id, kind): calls for tenant_id, kind, calls in self._rows("calls", query, start, end, tenant)}
 
-    def customer_demands(
-        self, start: datetime, end: datetime, tenant: str | None = None
-    ) -> list[CustomerDemandCount]:
+    def customer_demands(self, start: datetime, end: datetime, tenant: str | None = None) -> list[CustomerDemandCount]:
         """Calls by tenant, kind of customers and topic."""
         rows = self._rows("demands of customers", _CUSTOMER_DEMANDS, start, end, tenant)
         return [CustomerDemandCount(*row) for row in rows]
@@ -121,9 +119,7 @@ class ClickHouseKpis:
     def _rows(
         self, operation: str, query: str, start: datetime, end: datetime, tenant: str | None
     ) -> Sequence[Sequence[Any]]:
-        return read_rows(
-            self._client, operation, query, start=_moment(start), end=_moment(end), tenant=tenant or ""
-        )
+        return read_rows(self._client, operation, query, start=_moment(start), end=_moment(end), tenant=tenant or "")
 
 
 def _moment(moment: datetime) -> str:
