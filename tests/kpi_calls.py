@@ -34,8 +34,9 @@ PACKS = load_rule_packs()
 SCRIPTS = tuple(
     dict.fromkeys(entry.measure for pack in PACKS for entry in pack.mandatory_scripts if entry.measure is not None)
 )
-CHECKED: tuple[Checklist | Procedure, ...] = tuple(
-    entry for pack in PACKS for entry in (*pack.checklists, *pack.procedures)
+CHECKED: tuple[Checklist | Procedure, ...] = (
+    *(entry for pack in PACKS for entry in pack.checklists),
+    *(entry for pack in PACKS for entry in pack.procedures),
 )
 COMPLETE = tuple(dict.fromkeys(entry.measure for entry in CHECKED if entry.measure is not None))
 """Measures of checklists and procedures."""

@@ -407,7 +407,7 @@ def read_rows(client: Client, operation: str, query: str, **parameters: object) 
 
 
 def define(client: Client, what: str, statement: str) -> None:
-    """A statement that defines something and holds no value of a call; its error is quoted. Raises as `connect` does."""
+    """A statement that holds no value of a call, so that its error may be quoted. Raises as `connect` does."""
     with _errors(what, quotable=True):
         client.command(statement)
 

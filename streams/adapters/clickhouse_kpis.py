@@ -8,13 +8,11 @@ from clickhouse_connect.driver.client import Client
 
 from processors.demands import CustomerDemandCount, DemandCount
 from processors.funnel import Key
+from processors.kpi_reports import SumsOf
 from processors.kpi_statistics import Sums
 from processors.kpi_views import calls_between, query_sums, rollup_sums
 from schemas.kpi import DIMENSIONS, Dimension, Kpi
 from streams.adapters.clickhouse import connect, define, read_rows
-
-SumsOf = Mapping[tuple[str, Key, str], Sums]
-"""Tenant, key of the dimension, KPI → sums."""
 
 _INDUSTRIES = """
 SELECT tenant_id, argMax(industry, calls)
@@ -87,13 +85,14 @@ class ClickHouseKpis:
 
     def industries(self) -> dict[str, str]:
         """Tenant → industry of most of its calls."""
-        return {tenant: industry for tenant, industry in read_rows(self._client, "industries", _INDUSTRIES)}
+        return {str(tenant): str(industry) for tenant, industry in read_rows(self._client, "industries", _INDUSTRIES)}
 
     def demands(self, start: datetime, end: datetime, tenant: str | None = None) -> list[DemandCount]:
         """Calls by tenant, inquiry type and topic."""
+        rows = self._rows("demands", _DEMANDS, start, end, tenant)
         return [
-            DemandCount(*counts, tuple((str(call), str(quote)) for call, quote in examples))
-            for *counts, examples in self._rows("demands", _DEMANDS, start, end, tenant)
+            DemandCount(*row[:3], *row[3:9], tuple((str(call_id), str(quote)) for call_id, quote in row[9]))
+            for row in rows
         ]
 
     def analyzed_calls(
