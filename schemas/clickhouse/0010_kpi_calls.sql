@@ -148,4 +148,4 @@ SELECT
 FROM judged
 LEFT JOIN contacts ON judged.tenant_id = contacts.tenant_id AND judged.customer_key = contacts.customer_key
 LEFT JOIN told ON judged.tenant_id = told.tenant_id AND judged.call_id = told.call_id
-SETTINGS join_use_nulls = 0;
+COMMENT 'One row per call of a stretch of time with all that a KPI is made of: kpi_calls(start, end, window_days).';
