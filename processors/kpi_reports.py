@@ -42,6 +42,11 @@ class Period:
         """The stretch of the same length that ends where this one starts, by the wall clock of its zone."""
         return Period(self.start - (self.end - self.start), self.start, self.grain)
 
+    @property
+    def last_day(self) -> date:
+        """The last day that is in it."""
+        return (self.end - timedelta(microseconds=1)).date()
+
     @classmethod
     def days(cls, first: date, last: date, zone: ZoneInfo) -> "Period":
         """Both days included."""

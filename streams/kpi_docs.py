@@ -11,17 +11,18 @@ _INTRODUCTION = """\
 
 Every KPI is defined once, in `schemas/kpis.yaml`; the views, `callstream kpi` and this page are made from it.
 
-* **What counts.** A KPI is Σ numerator ÷ Σ denominator over the calls that count. A call of which something was not measured
-  does not count: null is never 0. `n` is the number of calls that count.
-* **Interval.** Each value has a 95 % interval. Shares of calls: Wilson. Everything else: the delta method with the call as
-  the unit, so that several events of one call are not taken for independent. Where no event was seen at all the upper limit
-  is that of a Poisson count (3.69 ÷ Σ denominator): 0 sensitive words in 100 calls may still be 3.7 in a hundred. Sources
-  stand in `processors/kpi_statistics.py`.
-* **Target.** `reached` and `missed` go by the value. Below the minimum n the verdict is `too_few`, and nothing is said.
-* **Trend.** Against the stretch of the same length before: only a difference whose own 95 % interval leaves out 0 is a
-  change. Of twenty KPIs that stay the same one looks changed.
-* **Later knowledge.** Ratings and order states come after days, and a call may be judged again. The worker `rollup` makes
-  the days anew that this concerns; values of past days may change.
+* **What counts.** A KPI is Σ numerator ÷ Σ denominator over the calls that count. A call of which something was not
+  measured does not count: null is never 0. `n` is the number of calls that count.
+* **Interval.** Each value has a 95 % interval. Shares of calls: Wilson. Everything else: the delta method with the
+  call as the unit, so that several events of one call are not taken for independent. Where no event was seen at all
+  the upper limit is that of a Poisson count (3.69 ÷ Σ denominator): 0 sensitive words in 100 calls may still be 3.7
+  in a hundred. Sources stand in `processors/kpi_statistics.py`.
+* **Target.** `reached` and `missed` go by the value. Below the minimum n the verdict is `too_few`, and nothing is
+  said.
+* **Trend.** Against the stretch of the same length before: only a difference whose own 95 % interval leaves out 0 is
+  a change. Of twenty KPIs that stay the same one looks changed.
+* **Later knowledge.** Ratings and order states come after days, and a call may be judged again. The worker `rollup`
+  makes the days anew that this concerns; values of past days may change.
 * **Not there:** the share of calls that people review, and how well reviewers agree, need reviews by people, which
   callstream does not have yet.
 
@@ -36,8 +37,8 @@ $ callstream kpi customers --last 30d                 # what customers of a valu
 $ callstream kpi training --on 2026-03-15 --agent A1 --agent A2   # before and after (R67)
 ```
 
-`--lang zh` prints Chinese; without it the language of the terminal decides. `--last 30d` is the last 30 days with today,
-`--last 24h` hours; days are those of the setting `timezone`.
+`--lang zh` prints Chinese; without it the language of the terminal decides. `--last 30d` is the last 30 days with
+today, `--last 24h` hours; days are those of the setting `timezone`.
 
 ## Views
 
@@ -52,10 +53,10 @@ $ callstream kpi training --on 2026-03-15 --agent A1 --agent A2   # before and a
 | `demands(start = …, end = …)` | tenant, inquiry type, topic: calls, how many agitated and unresolved, examples |
 | `customer_demands(start = …, end = …)` | tenant, value tier or tag of customers, topic: calls, and those of all others |
 
-Columns of the first ones: day, tenant, the group, `kpi`, `n`, `value`, `low`, `high`, `target`, `verdict`, `numerator`,
-`denominator`. To take days together add up numerators and denominators, never values; or use `kpi_between`. A KPI without any
-call that counts has no row. What is made by a query ({query_ids}) is only in its own view. `callstream migrate` makes all of
-these anew.
+Columns of the first ones: day, tenant, the group, `kpi`, `n`, `value`, `low`, `high`, `target`, `verdict`,
+`numerator`, `denominator`. To take days together add up numerators and denominators, never values; or use
+`kpi_between`. A KPI without any call that counts has no row. What is made by a query ({query_ids}) is only in its own
+view. `callstream migrate` makes all of these anew.
 
 ```sql
 SELECT day, agent_team, value, low, high, verdict FROM kpi_team
@@ -64,19 +65,20 @@ WHERE tenant_id = 'acme' AND kpi = 'sensitive_words' AND day >= today() - 7 ORDE
 
 ## Common and individual problems
 
-`callstream kpi problems` holds each agent against the team, each team against the tenant, and the tenant against the target
-(R64). **Common** is what the tenant clearly misses, and half of the agents, too: a matter for scripts, products, processes.
-**Of a team** or **individual** is a value beyond the 99.8 % limits of a funnel plot (Spiegelhalter 2005): how far a group may
-lie off by chance depends on how many calls it has. Limits are exact for shares, fitted to the spread between calls for
-counts, and wider where groups vary more than chance explains (from ten groups on). One comparison in a thousand is beyond its
-limit on the bad side by chance; the command says how many were made.
+`callstream kpi problems` holds each agent against the team, each team against the tenant, and the tenant against the
+target (R64). **Common** is what the tenant clearly misses, and half of the agents, too: a matter for scripts,
+products, processes. **Of a team** or **individual** is a value beyond the 99.8 % limits of a funnel plot
+(Spiegelhalter 2005): how far a group may lie off by chance depends on how many calls it has. Limits are exact for
+shares, fitted to the spread between calls for counts, and wider where groups vary more than chance explains (from ten
+groups on). One comparison in a thousand is beyond its limit on the bad side by chance; the command says how many were
+made.
 
 ## Before and after a training
 
-`callstream kpi training` compares the trained agents in the days from the date on with as many days before (R67), and with
-all other agents of the tenant in the same time. Agents who are chosen because of a bad month are mostly better in the next
-one without any training; the others show how much changed anyway, but not that. Sensitive words are to reach 0: see the
-upper limit for how sure 0 is.
+`callstream kpi training` compares the trained agents in the days from the date on with as many days before (R67), and
+with all other agents of the tenant in the same time. Agents who are chosen because of a bad month are mostly better
+in the next one without any training; the others show how much changed anyway, but not that. Sensitive words are to
+reach 0: see the upper limit for how sure 0 is.
 
 """
 
@@ -143,7 +145,9 @@ def _entry(kpi: Kpi) -> str:
         formula = f"* formula: Σ `{above}` ÷ {'n' if below == '1' else f'Σ `{below}`'}{scale}\n"
     else:
         rows = kpi.query.rows.strip() if kpi.query else ""
-        what = "correlation of numerator and denominator" if kpi.kind == "correlation" else "Σ numerator ÷ Σ denominator"
+        what = (
+            "correlation of numerator and denominator" if kpi.kind == "correlation" else "Σ numerator ÷ Σ denominator"
+        )
         formula = f"* formula: {what}{scale}, over the rows of\n\n```sql\n{rows}\n```\n\n"
         if len(kpi.dimensions) == 1:
             formula += f"* by: {kpi.dimensions[0]} only\n"

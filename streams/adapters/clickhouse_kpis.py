@@ -89,10 +89,9 @@ class ClickHouseKpis:
 
     def demands(self, start: datetime, end: datetime, tenant: str | None = None) -> list[DemandCount]:
         """Calls by tenant, inquiry type and topic."""
-        rows = self._rows("demands", _DEMANDS, start, end, tenant)
         return [
-            DemandCount(*row[:3], *row[3:9], tuple((str(call_id), str(quote)) for call_id, quote in row[9]))
-            for row in rows
+            DemandCount(*[*row[:9], tuple((str(call_id), str(quote)) for call_id, quote in row[9])])
+            for row in self._rows("demands", _DEMANDS, start, end, tenant)
         ]
 
     def analyzed_calls(

@@ -13,6 +13,7 @@ import pytest
 from clickhouse_connect.driver.client import Client
 
 from processors.funnel import Key
+from processors.kpi_reports import SumsOf
 from processors.kpi_statistics import Sums, estimate, verdict
 from processors.kpi_views import VIEW_OF_DIMENSION, WIDE, kpi_views
 from processors.rollups import RollupDefinition
@@ -20,7 +21,7 @@ from processors.rows import OUTCOMES, rows_for_alert, rows_for_analysis, rows_fo
 from schemas.call_analysis import CallAnalysis
 from schemas.kpi import DIMENSIONS, Dimension, Kpi, KpiRegistry, read_kpis
 from streams.adapters.clickhouse import ClickHouseSink, connect, migrate
-from streams.adapters.clickhouse_kpis import ClickHouseKpis, SumsOf, make_kpi_views
+from streams.adapters.clickhouse_kpis import ClickHouseKpis, make_kpi_views
 from streams.adapters.clickhouse_rollups import ClickHouseRollups
 from streams.rollups import Rollups
 from tests.clickhouse_engine import running_engine
