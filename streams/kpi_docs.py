@@ -1,5 +1,6 @@
 """`docs/kpis.md`, made from the registry: `callstream kpi --markdown` writes it, a test keeps it."""
 
+from processors.kpi_statistics import bounds
 from processors.kpi_views import VIEW_OF_DIMENSION, WIDE
 from schemas.kpi import Kpi, KpiRegistry, read_kpis
 
@@ -50,8 +51,8 @@ today, `--last 24h` hours; days are those of the setting `timezone`.
 | `kpi_between(dimension = 'agent', first = '2026-03-01', last = '2026-03-31')` | group and KPI, all days together |
 {queries}
 | `kpis` | KPI: names, definition, unit, target, minimum n |
-| `demands(start = …, end = …)` | tenant, inquiry type, topic: calls, how many agitated and unresolved, examples |
-| `customer_demands(start = …, end = …)` | tenant, value tier or tag of customers, topic: calls, and those of all others |
+| `demands(start = …, end = …)` | tenant, inquiry type, topic: calls, agitated, unresolved, examples |
+| `customer_demands(start = …, end = …)` | tenant, value tier or tag, topic: calls, and those of all others |
 
 Columns of the first ones: day, tenant, the group, `kpi`, `n`, `value`, `low`, `high`, `target`, `verdict`,
 `numerator`, `denominator`. To take days together add up numerators and denominators, never values; or use
@@ -116,18 +117,25 @@ def kpi_markdown(registry: KpiRegistry | None = None) -> str:
 
 
 def target_in_words(kpi: Kpi) -> str:
-    """`≥ 70 %`; – where no number is set."""
-    sign = "≥" if kpi.direction == "higher" else "≤"
-    targets = [] if kpi.target is None else [f"{sign} {in_unit(kpi, kpi.target)}"]
-    targets += [f"{industry} {sign} {in_unit(kpi, value)}" for industry, value in kpi.targets_by_industry.items()]
+    """`≥ 70 %`, and what differs by industry; – where no number is set."""
+    targets = [] if kpi.target is None else [as_target(kpi, kpi.target)]
+    targets += [f"{industry} {as_target(kpi, value)}" for industry, value in kpi.targets_by_industry.items()]
     return ", ".join(targets) or "–"
+
+
+def as_target(kpi: Kpi, target: float) -> str:
+    """`≥ 70 %`; the end of the scale without a sign."""
+    shown = f"{100 * target:g} %" if kpi.unit == "share" else f"{target:g}"
+    if target in (bound * kpi.scale for bound in bounds(kpi.unit)):
+        return shown
+    return f"{'≥' if kpi.direction == 'higher' else '≤'} {shown}"
 
 
 def in_unit(kpi: Kpi, value: float) -> str:
     """A value as people read it."""
     match kpi.unit:
         case "share":
-            return f"{100 * value:.1f} %".replace(".0 %", " %")
+            return f"{100 * value:.1f} %"
         case "ms":
             return f"{value / 1000:.1f} s"
         case "per_minute":

@@ -12,6 +12,7 @@ from zoneinfo import ZoneInfo
 import pytest
 from clickhouse_connect.driver.client import Client
 
+from processors.demands import Example
 from processors.funnel import Key
 from processors.kpi_reports import SumsOf
 from processors.kpi_statistics import Sums, estimate, verdict
@@ -371,7 +372,7 @@ def test_demands_are_counted_with_their_best_examples(filled: Filled) -> None:
             for analysis in analyses
         }
         best = sorted(((-confidence, call_id, quote) for call_id, (confidence, quote) in mentions.items()))[:5]
-        assert each.examples == tuple((call_id, quote) for _, call_id, quote in best)
+        assert each.examples == tuple(Example(call_id, quote, -negative) for negative, call_id, quote in best)
 
 
 def test_demands_of_customers_are_told_from_those_of_all_others(filled: Filled) -> None:
