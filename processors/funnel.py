@@ -60,7 +60,7 @@ class Problem:
     high: float | None = None
     distance: float = 0.0
     missing_share: float | None = None
-    """Of a common problem: the share of agents with enough calls who miss the target."""
+    """Of a common problem: the share of agents with enough calls who miss the target; null where nobody has enough."""
 
 
 @dataclass(frozen=True)
@@ -224,9 +224,9 @@ def _common(kpi: Kpi, tenant: Sums, agents: Mapping[Key, Sums], industry: str | 
     verdicts = [verdict(kpi, estimate(kpi, sums), industry) for sums in agents.values()]
     judged = [each for each in verdicts if each != "too_few"]
     missing = sum(each == "missed" for each in judged)
-    if not judged or 2 * missing < len(judged):
+    if 2 * missing < len(judged):
         return None
-    return Problem(kpi.id, "common", (), whole, target, missing_share=missing / len(judged))
+    return Problem(kpi.id, "common", (), whole, target, missing_share=missing / len(judged) if judged else None)
 
 
 def _worse(kpi: Kpi, scope: Scope, placements: Iterable[Placement], benchmark: float | None) -> Iterable[Problem]:

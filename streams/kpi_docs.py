@@ -2,7 +2,7 @@
 
 from processors.kpi_statistics import bounds
 from processors.kpi_views import VIEW_OF_DIMENSION, WIDE
-from schemas.kpi import Kpi, KpiRegistry, read_kpis
+from schemas.kpi import DIMENSIONS, Dimension, Kpi, KpiRegistry, read_kpis
 
 KPIS_FILE = "docs/kpis.md"
 """Where the page stands in the repository."""
@@ -56,8 +56,8 @@ today, `--last 24h` hours; days are those of the setting `timezone`.
 
 Columns of the first ones: day, tenant, the group, `kpi`, `n`, `value`, `low`, `high`, `target`, `verdict`,
 `numerator`, `denominator`. To take days together add up numerators and denominators, never values; or use
-`kpi_between`. A KPI without any call that counts has no row. What is made by a query ({query_ids}) is only in its own
-view. `callstream migrate` makes all of these anew.
+`kpi_between`. A KPI without any call that counts has no row. What is made by a query is only in its own view:
+{query_ids}. `callstream migrate` makes all of these anew.
 
 ```sql
 SELECT day, agent_team, value, low, high, verdict FROM kpi_team
@@ -71,8 +71,8 @@ target (R64). **Common** is what the tenant clearly misses, and half of the agen
 products, processes. **Of a team** or **individual** is a value beyond the 99.8 % limits of a funnel plot
 (Spiegelhalter 2005): how far a group may lie off by chance depends on how many calls it has. Limits are exact for
 shares, fitted to the spread between calls for counts, and wider where groups vary more than chance explains (from ten
-groups on). One comparison in a thousand is beyond its limit on the bad side by chance; the command says how many were
-made.
+groups on). A team counts without its individual problems. One comparison in a thousand is beyond its limit on the bad
+side by chance; the command says how many were made.
 
 ## Before and after a training
 
@@ -88,8 +88,7 @@ def kpi_markdown(registry: KpiRegistry | None = None) -> str:
     """The whole page."""
     registry = registry or read_kpis()
     views = "\n".join(
-        f"| `{view}` | day, tenant{'' if dimension == 'tenant' else ', ' + dimension.replace('_', ' ')}, KPI |"
-        for dimension, view in VIEW_OF_DIMENSION.items()
+        f"| `{view}` | day, tenant{_group(dimension)}, KPI |" for dimension, view in VIEW_OF_DIMENSION.items()
     )
     wide = "\n".join(
         f"| `{view}` | day, tenant{'' if dimension == 'tenant' else ', ' + dimension}; one column per KPI |"
@@ -114,6 +113,10 @@ def kpi_markdown(registry: KpiRegistry | None = None) -> str:
     text += "## All KPIs\n\nThose in bold are shown where nobody says which.\n\n"
     text += "".join(f"| {' | '.join(row)} |\n" for row in rows)
     return text + "\n## Definitions\n" + "".join(_entry(kpi) for kpi in registry.kpis)
+
+
+def _group(dimension: Dimension) -> str:
+    return "".join(f", `{column}`" for column in DIMENSIONS[dimension])
 
 
 def target_in_words(kpi: Kpi) -> str:
