@@ -60,7 +60,7 @@ def kpi_views(registry: KpiRegistry, timezone: str, window_days: int) -> dict[st
     views["kpi_hourly"] = _long_view(registry, "kpi_hourly", "tenant", "hour", timezone, by_industry=industries)
     for name, dimension in WIDE.items():
         views[name] = _wide_view(registry, name, dimension, timezone)
-    views["kpi_between"] = _between_view(registry, timezone, by_industry=industries)
+    views["kpi_between"] = _between_view(registry, by_industry=industries)
     for kpi in registry.queries:
         views[f"kpi_{kpi.id}"] = _query_view(kpi, window_days, by_industry=industries)
     views["demands"] = _demands_view(calls_between(window_days))
@@ -77,6 +77,7 @@ def rollup_sums(dimension: Dimension, grain: str, kpis: Sequence[str]) -> str:
     return (
         f"SELECT {columns}, {sums} FROM kpi_rollup AS rolled\n"  # noqa: S608 - made of the registry alone
         f"WHERE grain = {quoted(grain)} AND dimension = {quoted(dimension)} AND kpi IN ({chosen})\n"
+        f"    AND day BETWEEN toDate32({START}) - 1 AND toDate32({END}) + 1\n"
         f"    AND period >= {START} AND period < {END} AND ({{tenant:String}} = '' OR tenant_id = {{tenant:String}})\n"
         f"GROUP BY {columns} ORDER BY {columns}"
     )
@@ -167,13 +168,9 @@ def _registry_view(registry: KpiRegistry) -> str:
 def _long_view(
     registry: KpiRegistry, name: str, dimension: Dimension, grain: str, timezone: str, *, by_industry: bool
 ) -> str:
-    period = (
-        Column("day", "Date", _DAY.format(timezone=timezone), f"toDate(period, {quoted(timezone)})")
-        if grain == "day"
-        else Column("hour", "DateTime('UTC')", _HOUR, "period")
-    )
     columns = [
-        period,
+        *([Column("hour", "DateTime('UTC')", _HOUR, "period")] if grain == "hour" else []),
+        Column("day", "Date32", _DAY.format(timezone=timezone), "day"),
         Column("tenant_id", "LowCardinality(String)", _TENANT, "tenant_id"),
         *(_key(key) for key in DIMENSIONS[dimension]),
         *_VALUE_COLUMNS,
@@ -190,7 +187,7 @@ def _long_view(
 def _wide_view(registry: KpiRegistry, name: str, dimension: Dimension, timezone: str) -> str:
     keys = DIMENSIONS[dimension]
     columns = [
-        Column("day", "Date", _DAY.format(timezone=timezone), f"toDate(period, {quoted(timezone)})"),
+        Column("day", "Date32", _DAY.format(timezone=timezone), "day"),
         Column("tenant_id", "LowCardinality(String)", _TENANT, "tenant_id"),
         *(_key(key) for key in keys),
         *(
@@ -206,12 +203,12 @@ def _wide_view(registry: KpiRegistry, name: str, dimension: Dimension, timezone:
     body = (
         f"SELECT\n    {_selected(columns)}\nFROM kpi_rollup\n"
         f"WHERE grain = 'day' AND dimension = {quoted(dimension)}\n"
-        f"GROUP BY {', '.join(('period', 'tenant_id', *keys))}"
+        f"GROUP BY {', '.join(('day', 'tenant_id', *keys))}"
     )
     return _view(name, columns, body, "One row per day and key, one column per KPI; how many calls count is not shown.")
 
 
-def _between_view(registry: KpiRegistry, timezone: str, *, by_industry: bool) -> str:
+def _between_view(registry: KpiRegistry, *, by_industry: bool) -> str:
     """A view with parameters has no list of columns."""
     keys = tuple(dict.fromkeys(key for columns in DIMENSIONS.values() for key in columns))
     groups = ", ".join(("tenant_id", *keys, "kpi"))
@@ -222,8 +219,7 @@ def _between_view(registry: KpiRegistry, timezone: str, *, by_industry: bool) ->
         f"FROM\n(\n    SELECT\n        {groups},\n        {_renamed(sums)}\n"
         "    FROM kpi_rollup AS daily\n"
         f"    WHERE grain = 'day' AND dimension = {{dimension:String}}\n"
-        f"        AND period >= toDateTime({{first:Date}}, {quoted(timezone)})\n"
-        f"        AND period < toDateTime({{last:Date}} + 1, {quoted(timezone)})\n"
+        "        AND day BETWEEN {first:Date32} AND {last:Date32}\n"
         f"    GROUP BY {groups}\n) AS together"
         f"{_industries(by_industry)}\n"
         "COMMENT 'KPIs of all days from first to last (both included) together, by a dimension such as agent: "
