@@ -28,6 +28,7 @@ from streams.ports import SystemClock
 from streams.replay_cli import replay
 from streams.rules_cli import rules_app
 from streams.scorecards_cli import scorecards_app
+from streams.search_cli import search
 from streams.settings import PREFIX, Settings, load_settings
 
 EXIT_PROBLEM = 1
@@ -374,6 +375,7 @@ def _verdict_lines(analysis: CallAnalysis) -> Iterator[str]:
 
 
 app.command()(replay)
+app.command()(search)
 
 
 @topics_app.command("apply")
