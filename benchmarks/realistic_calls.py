@@ -113,15 +113,18 @@ def _call(year: Year, first: int, last: int) -> str:
     SELECT
         number + {first} AS n,
         cityHash64(n, 1) % {AGENTS} AS agent,
-        multiIf(agent < {AGENTS * 60 // 100}, 'acme', agent < {AGENTS * 85 // 100}, 'bright', agent < {AGENTS * 95 // 100}, 'corner', 'delta') AS tenant_id,
+        multiIf(agent < {AGENTS * 60 // 100}, 'acme', agent < {AGENTS * 85 // 100}, 'bright',
+            agent < {AGENTS * 95 // 100}, 'corner', 'delta') AS tenant_id,
         concat('c-', leftPad(toString(n), 9, '0')) AS call_id,
         fromUnixTimestamp64Milli(toInt64({start_ms} + intDiv(n, {year.per_day}) * {_DAY_MS} + 28800000
             + intDiv(cityHash64(n, 2) % 50400000 + cityHash64(n, 3) % 50400000, 2)), 'UTC') AS ended_at,
-        toUInt64(exp(12.3 + 0.55 * (cityHash64(n, 4) / 18446744073709551616 + cityHash64(n, 5) / 18446744073709551616 + cityHash64(n, 6) / 18446744073709551616 - 1.5) * 2)) AS length_ms,
-        multiIf(cityHash64(n, 7) % 100 < 96, 'analyzed', cityHash64(n, 7) % 100 < 98, 'too_short', 'no_audio') AS outcome,
+        toUInt64(exp(12.3 + 1.1 * (cityHash64(n, 4) / 18446744073709551616 + cityHash64(n, 5) / 18446744073709551616
+            + cityHash64(n, 6) / 18446744073709551616 - 1.5))) AS length_ms,
+        multiIf(cityHash64(n, 7) % 100 < 96, 'analyzed', cityHash64(n, 7) % 100 < 98, 'too_short', 'no_audio')
+            AS outcome,
         cityHash64(n, 8) % {customers} AS customer
     FROM numbers({last - first})
-)"""
+)"""  # noqa: S608 - numbers of ours
 
 
 def _zipf(seed: str, size: int) -> str:
@@ -169,7 +172,7 @@ SELECT
     arrayMap(s -> 'sound', ids), arrayMap(s -> NULL, ids),
     ended_at + INTERVAL 60 SECOND, toUnixTimestamp64Milli(ended_at) + 60000
 FROM {_call(year, first, last)}
-"""
+"""  # noqa: S608 - names and numbers of ours
 
 
 _MEASURES = {
@@ -204,7 +207,11 @@ _MEASURES = {
 def calls_sql(year: Year, first: int, last: int) -> str:
     """Judged calls with measures, findings, topics, score and risk."""
     measures = ", ".join(f"'{name}', toNullable(toFloat64({value}))" for name, value in _MEASURES.items())
-    word = f"if(cityHash64(n, 70) % {RARE_ONE_OF} = 0, '{RARE_SENSITIVE_WORD}', {_among(SENSITIVE_WORDS, _zipf('cityHash64(n, 71)', len(SENSITIVE_WORDS)))})"
+    common = _among(SENSITIVE_WORDS, _zipf("cityHash64(n, 71)", len(SENSITIVE_WORDS)))
+    word = f"if(cityHash64(n, 70) % {RARE_ONE_OF} = 0, '{RARE_SENSITIVE_WORD}', {common})"
+    topic = f"'topic_' || toString({_zipf('cityHash64(n, t, 75)', TOPICS)})"
+    queue = _among(QUEUES, f"cityHash64(n, 80) % {len(QUEUES)}")
+    inquiry_type = _among(INQUIRY_TYPES, f"cityHash64(n, 81) % {len(INQUIRY_TYPES)}")
     return f"""
 INSERT INTO call_versions (tenant_id, call_id, direction, handled_by, started_at, ended_at, agent_id, agent_team,
     agent_seniority, customer_key, customer_tags, customer_value_tier, queue, inquiry_type, industry, order_id,
@@ -223,21 +230,22 @@ WITH
     heard AND cityHash64(n, 72) % 100 < 8 OR cityHash64(n, 70) % {RARE_ONE_OF} = 0 AS sensitive,
     range(if(heard, cityHash64(n, 73) % 4 + toUInt8(sensitive), 0)) AS found,
     if(cityHash64(n, 74) % {RARE_ONE_OF} = 0, ['{RARE_TOPIC}'],
-       arrayDistinct(arrayMap(t -> 'topic_' || toString({_zipf("cityHash64(n, t, 75)", TOPICS)}), range(if(heard, cityHash64(n, 76) % 4, 0))))) AS demands,
+       arrayDistinct(arrayMap(t -> {topic}, range(if(heard, cityHash64(n, 76) % 4, 0))))) AS demands,
     multiIf(cityHash64(n, 77) % 100 < 3, 'high', cityHash64(n, 77) % 100 < 18, 'medium', 'low') AS risk,
     cityHash64(n, 78) % 5 AS has_order
 SELECT
     tenant_id, call_id, if(cityHash64(n, 79) % 5 = 0, 'outbound', 'inbound'), 'human',
     ended_at - INTERVAL length_ms MILLISECOND, ended_at,
     'A' || leftPad(toString(agent), 4, '0'), tenant_id || '-' || toString(intDiv(agent, {TEAM_SIZE})),
-    ['new', 'regular', 'senior'][1 + agent % 3], {customer_key_sql("customer")}, [], NULL,
-    {_among(QUEUES, f"cityHash64(n, 80) % {len(QUEUES)}")}, {_among(INQUIRY_TYPES, f"cityHash64(n, 81) % {len(INQUIRY_TYPES)}")},
+    ['new', 'regular', 'senior'][1 + agent % 3], lower(hex(SHA256(concat('customer ', toString(customer))))), [], NULL,
+    {queue}, {inquiry_type},
     'ecommerce', if(has_order < 2, 'O' || toString(1000000000 + intDiv(n * 3, 4)), NULL),
     if(has_order < 2, 'paid', NULL), map(), true,
     if(cityHash64(n, 82) % 4 = 0, 1 + cityHash64(n, 83) % 5, NULL), 1, 5, false,
     's3://callstream/' || tenant_id || '/' || call_id || '.wav', lower(hex(SHA256(call_id))), length_ms * 16,
-    'wav', 'pcm_s16le', 8000, 2, false, false, outcome, if(heard, 'heard', 'told by the recording'), 'zh', 'faster_whisper', '1.2.1',
-    'base', 0.3, length_ms, length_ms BETWEEN 180000 AND 480000,
+    'wav', 'pcm_s16le', 8000, 2, false, false, outcome,
+    if(heard, 'heard', 'told by the recording'), 'zh', 'faster_whisper', '1.2.1', 'base', 0.3, length_ms,
+    length_ms BETWEEN 180000 AND 480000,
     if(heard, map({measures}), map()), if(heard, risk, NULL), if(heard, cityHash64(n, 84) % 100, NULL), [],
     arrayMap(f -> lower(hex(cityHash64(n, f))), found),
     arrayMap(f -> if(sensitive AND f = 0, 'sensitive_words', 'rules'), found),
@@ -245,7 +253,8 @@ SELECT
     arrayMap(f -> if(sensitive AND f = 0, 'forbidden_promise', 'procedure'), found),
     arrayMap(f -> if(f % 2 = 0, 'agent', 'customer'), found),
     arrayMap(f -> intDiv(length_ms * f, 6), found), arrayMap(f -> intDiv(length_ms * f, 6) + 2000, found),
-    arrayMap(f -> words[1 + cityHash64(n, f, 86) % 5000] || words[1 + cityHash64(n, f, 87) % 5000] || if(sensitive AND f = 0, {word}, '好的') || words[1 + cityHash64(n, f, 88) % 5000], found),
+    arrayMap(f -> words[1 + cityHash64(n, f, 86) % 5000] || words[1 + cityHash64(n, f, 87) % 5000]
+        || if(sensitive AND f = 0, {word}, '好的') || words[1 + cityHash64(n, f, 88) % 5000], found),
     arrayMap(f -> if(sensitive AND f = 0, {word}, '好的'), found),
     arrayMap(f -> ['info', 'low', 'medium', 'high'][1 + cityHash64(n, f, 89) % 4], found),
     arrayMap(f -> 0., found), arrayMap(f -> 1., found), arrayMap(f -> map('pack', 'ecommerce'), found),
@@ -255,11 +264,13 @@ SELECT
     ended_at + INTERVAL 60 SECOND, ended_at + INTERVAL 70 SECOND, 2, '3',
     2 * 10000000000000 + toUnixTimestamp64Milli(ended_at) + 70000,
     if(heard, 'general', NULL), if(heard, 1, NULL),
-    if(heard AND cityHash64(n, 92) % 50 > 0, round(60 + (cityHash64(n, 93) % 1000 + cityHash64(n, 94) % 1000) / 50), NULL),
-    if(heard, map('compliance', toNullable(toFloat64(cityHash64(n, 95) % 101)), 'communication', toNullable(toFloat64(cityHash64(n, 96) % 101))), map()),
+    if(heard AND cityHash64(n, 92) % 50 > 0,
+        round(60 + (cityHash64(n, 93) % 1000 + cityHash64(n, 94) % 1000) / 50), NULL),
+    if(heard, map('compliance', toNullable(toFloat64(cityHash64(n, 95) % 101)),
+        'communication', toNullable(toFloat64(cityHash64(n, 96) % 101))), map()),
     'standard', 180
 FROM {_call(year, first, last)}
-"""
+"""  # noqa: S608 - names and numbers of ours
 
 
 def outcomes_sql(year: Year, first: int, last: int) -> str:
@@ -269,9 +280,4 @@ INSERT INTO outcome_versions (tenant_id, call_id, outcome, reason, ended_at, sin
 SELECT tenant_id, call_id, outcome, if(outcome = 'analyzed', 'heard', 'told by the recording'), ended_at,
     ended_at + INTERVAL 70 SECOND, 2 * 10000000000000 + toUnixTimestamp64Milli(ended_at) + 70000
 FROM {_call(year, first, last)}
-"""
-
-
-def customer_key_sql(customer: str) -> str:
-    """The key of a customer of that number: as long and as random as a real one."""
-    return f"lower(hex(SHA256('customer ' || toString({customer}))))"
+"""  # noqa: S608 - names and numbers of ours

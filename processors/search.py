@@ -6,7 +6,7 @@ character: no case folding, no other script, no normalisation. `docs/adr/0020-se
 
 import base64
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
@@ -243,26 +243,44 @@ def of_call(query: SearchQuery) -> Condition:
     return _all_of(parts)
 
 
-def of_text(query: SearchQuery) -> Condition:
-    """What a row of `search_text_versions` must fulfil; a few calls without the phrase do, too: see `of_segments`.
+def of_index(query: SearchQuery) -> Condition:
+    """What a row of `search_text_versions` fulfils if it holds the phrases, by its text index alone as far as possible.
 
-    Two characters are looked up in the index alone. Longer phrases have all their pairs in the index, and then their
-    text is read. For a single character there is no index: the text of each call is read.
+    Two characters are in the index. Of a longer phrase all pairs must be there, which need not stand side by side. For
+    a single character there is no index: the text of each call is read.
     """
-    return _all_of(_in_text(number, phrase) for number, phrase in enumerate(query.phrases))
+    return _of_text(query, _by_index)
 
 
-def _in_text(number: int, phrase: Phrase) -> Condition:
-    parameters: dict[str, object] = {}
-    tests = []
-    if len(phrase.text) >= PAIR:
-        parameters[f"pairs_{number}"] = pairs_of(phrase.text)
-        tests.append(f"hasAllTokens({{column}}, {{{{pairs_{number}:Array(String)}}}})")
-    if len(phrase.text) != PAIR:
-        parameters[f"phrase_{number}"] = phrase.text
-        tests.append(f"position({{column}}, {{{{phrase_{number}:String}}}}) > 0")
-    either = [" AND ".join(tests).format(column=column) for column in _TEXT_COLUMNS[phrase.role or ""]]
-    return Condition("(" + " OR ".join(f"({one})" for one in either) + ")", parameters)
+def of_text(query: SearchQuery) -> Condition:
+    """What a row of `search_text_versions` must fulfil: each phrase stands in the text of that role.
+
+    Exact for phrases of one line, because a line is a segment or a part of one.
+    """
+    return _of_text(query, _by_text)
+
+
+def _of_text(query: SearchQuery, test: Callable[[int, Phrase], Condition]) -> Condition:
+    parts = []
+    for number, phrase in enumerate(query.phrases):
+        one = test(number, phrase)
+        either = " OR ".join(f"({one.sql.format(column=column)})" for column in _TEXT_COLUMNS[phrase.role or ""])
+        parts.append(Condition(f"({either})", one.parameters))
+    return _all_of(parts)
+
+
+def _by_index(number: int, phrase: Phrase) -> Condition:
+    if len(phrase.text) < PAIR:
+        return _by_text(number, phrase)
+    parameters = {f"pairs_{number}": pairs_of(phrase.text)}
+    return Condition(f"hasAllTokens({{column}}, {{{{pairs_{number}:Array(String)}}}})", parameters)
+
+
+def _by_text(number: int, phrase: Phrase) -> Condition:
+    if len(phrase.text) == PAIR:
+        return _by_index(number, phrase)
+    stands = Condition(f"position({{column}}, {{{{phrase_{number}:String}}}}) > 0", {f"phrase_{number}": phrase.text})
+    return stands if len(phrase.text) < PAIR else _by_index(number, phrase) & stands
 
 
 def pairs_of(text: str) -> list[str]:
@@ -271,9 +289,11 @@ def pairs_of(text: str) -> list[str]:
 
 
 def of_segments(query: SearchQuery) -> Condition:
-    """What a row of `transcript_versions` must fulfil: each phrase stands in a segment of that role."""
+    """What a row of `transcript_versions` must fulfil: phrases of several lines stand in a segment of that role."""
     parts = []
     for number, phrase in enumerate(query.phrases):
+        if "\n" not in phrase.text:
+            continue
         parameters: dict[str, object] = {f"phrase_{number}": phrase.text}
         test = f"position(text, {{phrase_{number}:String}}) > 0"
         if phrase.role is None:

@@ -7,7 +7,7 @@ page is read whole. Time is looked at in stretches that grow, the latest first: 
 """
 
 import heapq
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import groupby
@@ -26,6 +26,7 @@ from processors.search import (
     encode_cursor,
     finding_quotes,
     of_call,
+    of_index,
     of_keys,
     of_segments,
     of_text,
@@ -39,7 +40,11 @@ from streams.adapters.clickhouse import QueryTimeoutError, read_rows
 DEFAULT_LIMIT = 20
 MOST_HITS = 200
 """Calls of one page."""
-FEW_CANDIDATES = 2_000
+SPARE_CANDIDATES = 9
+"""More than are wanted: some candidates are repeats or were replaced."""
+MOST_CANDIDATES = 2_000
+"""Candidates that are checked at once."""
+FEW_CANDIDATES = 200
 """So many calls with the phrase are tried for the other conditions one by one; if there are more, the tables are
 joined."""
 MOST_SECONDS = 60
@@ -88,8 +93,10 @@ class _Search:
     query: SearchQuery
 
     def __post_init__(self) -> None:
+        self._rest_is_rare = False
         self._tenants = sorted(set(self.query.tenants))
         self._of_call = of_call(self.query)
+        self._of_index = of_index(self.query)
         self._of_text = of_text(self.query)
         self._of_segments = of_segments(self.query)
 
@@ -98,14 +105,16 @@ class _Search:
         found: list[Place] = []
         for start, end in windows(*self._ends(after)):
             at = after
-            # More than are wanted: of the candidates some are repeats, some were replaced.
-            most = 2 * wanted + 10
+            most = wanted + SPARE_CANDIDATES
+            spoken = self._of_index
             while len(found) < wanted:
-                candidates, at = self._candidates(start, end, at, most)
+                candidates, at = self._candidates(start, end, at, spoken, most)
                 found += self._confirmed(candidates)
                 if at is None:
                     break
-                most = min(4 * most, 50_000)
+                # Too few of them are meant: read more at once, and the texts with them.
+                most = min(4 * most, MOST_CANDIDATES)
+                spoken = self._of_text
             if len(found) >= wanted:
                 return found[:wanted]
         return found
@@ -130,36 +139,40 @@ class _Search:
         return max(first, self.query.since or first), min(until, self.query.until or until)
 
     def _candidates(
-        self, start: datetime, end: datetime, after: Place | None, most: int
+        self, start: datetime, end: datetime, after: Place | None, spoken: Condition, most: int
     ) -> tuple[list[Place], Place | None]:
         """Calls of all tenants that may be meant, in order, and after which of them to go on: null if these are all."""
-        lists = [self._of_tenant(stretch(each, start, end, after), each, most) for each in self._tenants]
-        merged = list(heapq.merge(*lists, reverse=True))
-        if all(len(each) < most for each in lists):
+        lists = [
+            self._of_tenant(tenant_id, stretch(tenant_id, start, end, after), spoken, most)
+            for tenant_id in self._tenants
+        ]
+        merged = heapq.merge(*lists, reverse=True)
+        cut_off = [each[-1] for each in lists if len(each) >= most]
+        if not cut_off:
             return _without_repeats(merged), None
         # Beyond the last of a list that was cut off, nothing is known of its tenant.
-        known = max(each[-1] for each in lists if len(each) >= most)
-        return _without_repeats(place for place in merged if place >= known), known
+        last = max(cut_off)
+        return _without_repeats(place for place in merged if place >= last), last
 
-    def _of_tenant(self, where: Condition, tenant_id: str, most: int) -> list[Place]:
+    def _of_tenant(self, tenant_id: str, where: Condition, spoken: Condition, most: int) -> list[Place]:
+        """A list shorter than `most` is whole."""
         if not self.query.phrases:
             return self._places(CALLS, tenant_id, where & self._of_call, most)
         if not self._of_call.sql:
-            return self._places(TEXTS, tenant_id, where & self._of_text, most)
-        return self._joined(where, tenant_id, most)
-
-    def _joined(self, where: Condition, tenant_id: str, most: int) -> list[Place]:
-        """Calls that fulfil both; a list shorter than `most` is whole."""
-        few = max(FEW_CANDIDATES, most)
-        spoken = self._places(TEXTS, tenant_id, where & self._of_text, few)
-        if not spoken:
-            return []
-        both = self._places(CALLS, tenant_id, of_keys(spoken) & self._of_call, few)
-        if len(spoken) < few or len(both) >= most:
-            return both[:most]
+            return self._places(TEXTS, tenant_id, where & spoken, most)
+        if not self._rest_is_rare:
+            few = max(FEW_CANDIDATES, most)
+            said = self._places(TEXTS, tenant_id, where & spoken, few)
+            if not said:
+                return []
+            both = self._places(CALLS, tenant_id, of_keys(said) & self._of_call, most)
+            if len(said) < few or len(both) >= most:
+                return both
+            # What was said is frequent, the rest is not: begin with the rest, in later stretches, too.
+            self._rest_is_rare = True
         calls = where & self._of_call
         inner = f"(ended_at, call_id) IN ({_select(('ended_at', 'call_id'), CALLS, calls.sql)})"
-        return self._places(TEXTS, tenant_id, where & self._of_text & Condition(inner, calls.parameters), most)
+        return self._places(TEXTS, tenant_id, where & spoken & Condition(inner, calls.parameters), most)
 
     def _places(self, table: str, tenant_id: str, where: Condition, most: int) -> list[Place]:
         """At most so many keys, in order; a key that was stored twice may come twice."""
@@ -173,7 +186,9 @@ class _Search:
         for tenant_id, group in groupby(sorted(candidates, key=_tenant_of), key=_tenant_of):
             keys = of_keys(list(group))
             there = self._current(CALLS, tenant_id, keys & self._of_call)
-            if there and self.query.phrases:
+            if there and self._of_text.sql:
+                there &= self._current(TEXTS, tenant_id, of_keys(there) & self._of_text)
+            if there and self._of_segments.sql:
                 there &= self._current(TRANSCRIPTS, tenant_id, of_keys(there) & self._of_segments)
             confirmed |= there
         return [place for place in candidates if place in confirmed]
@@ -202,7 +217,7 @@ def _tenant_of(place: Place) -> str:
     return place.tenant_id
 
 
-def _without_repeats(places: Iterator[Place] | list[Place]) -> list[Place]:
+def _without_repeats(places: Iterable[Place]) -> list[Place]:
     return list(dict.fromkeys(places))
 
 
@@ -210,9 +225,9 @@ _HIT_COLUMNS = (
     *("tenant_id", "call_id", "ended_at", "started_at", "direction", "agent_id", "agent_team", "queue"),
     *("inquiry_type", "order_id", "outcome", "duration_ms", "risk_level", "score", "agitation"),
 )
-_FINDING_COLUMNS = (
+_QUOTE_COLUMNS = (
     *("findings.detector", "findings.rule_id", "findings.role", "findings.start_ms", "findings.end_ms"),
-    *("findings.quote", "findings.matched", "topics.topic_id", "topics.role", "topics.quote"),
+    *("findings.quote", "findings.matched", "topics.role", "topics.quote"),
 )
 _SEGMENT_COLUMNS = ("segment_id", "role", "start_ms", "end_ms", "text")
 
@@ -220,14 +235,15 @@ _SEGMENT_COLUMNS = ("segment_id", "role", "start_ms", "end_ms", "text")
 def _hits(client: Client, query: SearchQuery, places: Sequence[Place]) -> tuple[Hit, ...]:
     """The calls as they are now; one that was deleted since it was found is left out."""
     hits: dict[Place, Hit] = {}
+    is_quoted = bool(query.rules or query.words or query.sensitive or query.topics)
+    columns = (*_HIT_COLUMNS, "topics.topic_id", *(_QUOTE_COLUMNS if is_quoted else ()))
     for tenant_id, group in groupby(sorted(places, key=_tenant_of), key=_tenant_of):
         keys = of_keys(list(group))
         spoken = _spoken(client, query, tenant_id, keys) if query.phrases else {}
-        columns = (*_HIT_COLUMNS, *_FINDING_COLUMNS)
         for values in _read(client, columns, f"{CALLS} FINAL", keys):
             row = dict(zip(columns, values, strict=True))
             place = Place(row["ended_at"], row["tenant_id"], row["call_id"])
-            quotes = (*spoken.get(place, ()), *finding_quotes(query, row))
+            quotes = (*spoken.get(place, ()), *(finding_quotes(query, row) if is_quoted else ()))
             facts = {name: row[name] for name in _HIT_COLUMNS}
             hits[place] = Hit(**facts, topics=tuple(dict.fromkeys(row["topics.topic_id"])), quotes=quotes)
     return tuple(hits[place] for place in places if place in hits)

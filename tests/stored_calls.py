@@ -150,6 +150,10 @@ class Store:
                     rows.setdefault(table, []).extend(more)
         self.sink.write(rows)
 
+    def merge_texts(self) -> None:
+        """What ClickHouse does by itself after a while: the text index exists from then on."""
+        self.client.command("OPTIMIZE TABLE search_text_versions FINAL")
+
     def page(self, *, limit: int = 20, cursor: str | None = None, **conditions: object) -> Page:
         query = SearchQuery.model_validate({"tenants": ("acme",), **conditions})
         return search(self.client, query, limit=limit, cursor=cursor)

@@ -92,6 +92,7 @@ from tests.clickhouse_engine import RunningEngine, running_engine
 pytestmark = pytest.mark.embedded
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
+WRITTEN_BY_CLICKHOUSE = ("search_text_versions", "search_text_writer")
 STORAGE = (CALLS, TRANSCRIPTS, OUTCOMES, DEAD_LETTERS, ALERTS, ALERT_DELIVERIES, RULE_PACKS)
 VIEWS = (
     *("calls", "findings", "scores", "topics", "transcripts", "segments", "outcomes", "unaccounted", "dead_letters"),
@@ -198,7 +199,12 @@ def test_two_migrators_at_once_do_no_harm(empty_url: str) -> None:
         thread.join()
     assert failures == []
     client = connect(empty_url)
-    assert {row[0] for row in client.query("SHOW TABLES").result_rows} == {*STORAGE, *VIEWS, "schema_migrations"}
+    assert {row[0] for row in client.query("SHOW TABLES").result_rows} == {
+        *STORAGE,
+        *WRITTEN_BY_CLICKHOUSE,
+        *VIEWS,
+        "schema_migrations",
+    }
     assert client.query("SELECT count() FROM schema_migrations FINAL").result_rows[0][0] == len(load_migrations())
     client.close()
 

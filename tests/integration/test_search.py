@@ -8,7 +8,6 @@ from uuid import uuid4
 import pytest
 from clickhouse_connect.driver.client import Client
 
-from processors.rows import TRANSCRIPTS, rows_for_transcript
 from processors.search import SearchQuery, Span
 from schemas.call_ended import Role
 from schemas.migrations import load_migrations
@@ -79,6 +78,8 @@ def test_a_phrase_is_found_exactly_where_it_stands_in_a_segment(seed: int, store
     calls = [Call(f"c{number}", said_at_random(chance), ended_at=T0 - timedelta(hours=number)) for number in range(150)]
     for start in range(0, len(calls), 50):
         store.write(*calls[start : start + 50])
+        if start == 50:
+            store.merge_texts()
     phrases = [
         (text, chance.choice([None, "agent", "customer", "unknown"]))
         for text in (phrase_at_random(chance, calls) for _ in range(50))
@@ -175,16 +176,16 @@ def test_transcripts_from_before_search_was_there_are_found(engine: RunningEngin
     client.close()
 
 
-def test_an_index_that_was_not_built_yet_hides_nothing(store: Store) -> None:
-    row = rows_for_transcript(Call("c1").transcript())[TRANSCRIPTS][0]
-    store.write(Call("c1", said=()), after_s=0)
-    store.client.insert(
-        TRANSCRIPTS,
-        [list(row.values())],
-        column_names=list(row),
-        settings={"materialize_skip_indexes_on_insert": 0},
-    )
-    assert store.ids(phrases=[{"text": "退款"}]) == ["c1"]
+def test_the_index_is_built_by_merges_and_hides_nothing_before_and_after(store: Store) -> None:
+    for number in range(3):
+        store.write(Call(f"c{number}", ended_at=T0 - timedelta(minutes=number)))
+    for is_built in (False, True):
+        query = """SELECT sum(secondary_indices_compressed_bytes) > 0 FROM system.parts
+            WHERE active AND database = currentDatabase() AND table = 'search_text_versions'"""
+        assert bool(store.client.command(query)) == is_built
+        assert store.ids(phrases=[{"text": "退款"}]) == ["c0", "c1", "c2"]
+        assert store.ids(phrases=[{"text": "退我"}]) == []
+        store.merge_texts()
 
 
 # --- conditions
