@@ -30,6 +30,7 @@ from streams.rate_cli import rate, rollup
 from streams.replay_cli import replay
 from streams.rules_cli import rules_app
 from streams.scorecards_cli import scorecards_app
+from streams.search_cli import search
 from streams.settings import PREFIX, Settings, load_settings
 
 EXIT_PROBLEM = 1
@@ -379,6 +380,7 @@ def _verdict_lines(analysis: CallAnalysis) -> Iterator[str]:
 app.command()(replay)
 app.command()(rate)
 app.command()(rollup)
+app.command()(search)
 
 
 @topics_app.command("apply")

@@ -96,6 +96,7 @@ from tests.clickhouse_engine import RunningEngine, running_engine
 pytestmark = pytest.mark.embedded
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
+WRITTEN_BY_CLICKHOUSE = ("search_text_versions", "search_text_writer")
 STORAGE = (
     *(CALLS, TRANSCRIPTS, OUTCOMES, DEAD_LETTERS, ALERTS, ALERT_DELIVERIES, RULE_PACKS, RATINGS),
     *("kpi_rollup_rows", "kpi_rollup_days"),
@@ -208,7 +209,7 @@ def test_two_migrators_at_once_do_no_harm(empty_url: str) -> None:
     assert failures == []
     client = connect(empty_url)
     assert {row[0] for row in client.query("SHOW TABLES").result_rows} == {
-        *(*STORAGE, *VIEWS, *OF_ROLLUPS),
+        *(*STORAGE, *WRITTEN_BY_CLICKHOUSE, *VIEWS, *OF_ROLLUPS),
         "schema_migrations",
     }
     assert client.query("SELECT count() FROM schema_migrations FINAL").result_rows[0][0] == len(load_migrations())
