@@ -15,10 +15,12 @@ of one session is used up by the holder, so that nobody else can log in as `defa
 import argparse
 import base64
 import contextlib
+import errno
 import fcntl
 import http.client
 import os
 import secrets
+import shutil
 import signal
 import socket
 import sys
@@ -113,6 +115,12 @@ def _ask(port: int, user: str, password: str, query: str, *, host: str = HOST) -
         connection.close()
 
 
+def _quoted(text: str) -> str:
+    """As a text in SQL."""
+    escaped = text.replace("\\", "\\\\").replace("'", "\\'")
+    return f"'{escaped}'"
+
+
 def _write_private(file: Path, text: str) -> None:
     descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
     with os.fdopen(descriptor, "w", encoding="utf-8") as stream:
@@ -158,7 +166,10 @@ def _users_xml(passwords: dict[str, str]) -> str:
 
     return f"""<clickhouse>
     <profiles>
-        <default/>
+        <default>
+            <allow_python_table_function>0</allow_python_table_function>
+            <constraints><allow_python_table_function><readonly/></allow_python_table_function></constraints>
+        </default>
         <holder><max_sessions_for_user>1</max_sessions_for_user></holder>
         <reader><readonly>2</readonly></reader>
     </profiles>
@@ -215,28 +226,63 @@ class _Engine:
             raise EngineStartError(
                 "The embedded ClickHouse engine is not installed: pip install 'callstream[embedded]'."
             ) from None
-        os.chdir(self._data_dir / "config")  # config.xml is read from the working directory
+        os.chdir(self._start_folder)  # config.xml is read from the working directory
         library: Any = _chdb  # its stub does not name `query`
         listen = "SYSTEM START LISTEN HTTP; " + ("SYSTEM START LISTEN TCP; " if self._tcp_port else "")
+        statements = f"SELECT file({_quoted(str(self._gate))}) FORMAT Null; {listen}{_HOLD}"
         ended = threading.Event()
 
         def hold() -> None:
             try:
-                library.query(listen + _HOLD, "TSV", path=str(self._data_dir / "store"))
+                library.query(statements, "TSV", path=str(self._data_dir / "store"))
             finally:
                 ended.set()
                 stop.set()
 
         # Python's signal handlers run in the main thread only, which therefore must not be inside the engine.
         threading.Thread(target=hold, name="clickhouse", daemon=True).start()
+        self._close_files(stop)
         stop.wait()
         if ended.is_set():
             raise EngineStartError("The ClickHouse engine ended by itself; see the lines above.")
         self._wait_for_queries()
 
+    @property
+    def _start_folder(self) -> Path:
+        return self._data_dir / "config" / "start"
+
+    @property
+    def _gate(self) -> Path:
+        return self._data_dir / "config" / "gate"
+
+    def _close_files(self, stop: threading.Event) -> None:
+        """Take the function `file()` away from everybody before anybody can log in.
+
+        A clickhouse-local lets every user read every file with it, whatever the grants: passwords, recordings, other
+        tenants' columns. It looks for the working directory first and fails where there is none. So the directory in
+        which the engine was started is removed, after it has read its configuration and before it listens: until
+        then its first statement waits at the gate, a pipe.
+        """
+        while not stop.is_set():
+            try:
+                gate = os.open(self._gate, os.O_WRONLY | os.O_NONBLOCK)
+            except OSError as error:
+                if error.errno != errno.ENXIO:  # nobody reads it yet
+                    raise
+                stop.wait(0.01)
+                continue
+            shutil.rmtree(self._start_folder)
+            os.close(gate)
+            return
+
     def _write_config(self) -> None:
         config = self._data_dir / "config"
         config.mkdir(mode=0o700, exist_ok=True)
+        shutil.rmtree(self._start_folder, ignore_errors=True)
+        self._start_folder.mkdir(mode=0o700)
+        (self._start_folder / "config.xml").symlink_to(config / "config.xml")
+        self._gate.unlink(missing_ok=True)
+        os.mkfifo(self._gate, 0o600)
         passwords = {user: password_of(self._data_dir, user) for user in (WRITER, ANALYST)}
         passwords[_WATCHER] = self._watcher_password
         _write_private(config / "config.xml", _config_xml(self._data_dir, self._http_port, self._tcp_port))

@@ -791,14 +791,43 @@ def test_the_analyst_reads_the_tables_with_any_setting(engine: RunningEngine) ->
 def test_the_analyst_may_not(statement: str, engine: RunningEngine) -> None:
     migrate(engine.url())
     analyst = connect(engine.url(user="analyst"))
-    with pytest.raises(DatabaseError, match=r"ACCESS_DENIED|READONLY"):
+    with pytest.raises(DatabaseError, match=r"ACCESS_DENIED|READONLY|getcwd"):
         analyst.query(statement)
     analyst.close()
 
 
+@pytest.mark.parametrize("user", ["callstream", "analyst"])
+@pytest.mark.parametrize(
+    "call",
+    [
+        pytest.param("file('{file}')", id="by its path"),
+        pytest.param("file('{file}', 'none')", id="with a default"),
+        pytest.param("file('../callstream.password')", id="by a path from the working directory"),
+        pytest.param("arrayMap(path -> file(path), ['{file}'])", id="inside another function"),
+    ],
+)
+def test_nobody_reads_a_file_of_the_machine_by_a_function(call: str, user: str, engine: RunningEngine) -> None:
+    migrate(engine.url())
+    client = connect(engine.url(user=user))
+    with pytest.raises(DatabaseError, match="getcwd"):
+        client.query("SELECT " + call.format(file=password_file(engine.data_dir, "callstream")))
+    client.close()
+
+
+@pytest.mark.parametrize("user", ["callstream", "analyst"])
+@pytest.mark.parametrize("settings", ["", " SETTINGS allow_python_table_function = 1"])
+def test_nobody_stops_the_engine_by_asking_python(settings: str, user: str, engine: RunningEngine) -> None:
+    migrate(engine.url())
+    client = connect(engine.url(user=user))
+    with pytest.raises(DatabaseError, match="FUNCTION_NOT_ALLOWED|READONLY|SETTING_CONSTRAINT_VIOLATION"):
+        client.query("SELECT * FROM Python(x)" + settings)
+    assert client.query("SELECT 1").result_rows == [(1,)]
+    client.close()
+
+
 @pytest.mark.parametrize("statement", ["SELECT * FROM file('/etc/passwd', 'LineAsString')", "SYSTEM STOP LISTEN HTTP"])
 def test_the_writer_reaches_neither_files_nor_the_server(statement: str, store: Store) -> None:
-    with pytest.raises(DatabaseError, match="ACCESS_DENIED"):
+    with pytest.raises(DatabaseError, match="ACCESS_DENIED|getcwd"):
         store.client.command(statement)
 
 
