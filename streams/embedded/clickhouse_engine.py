@@ -168,7 +168,6 @@ def _users_xml(passwords: dict[str, str]) -> str:
     <profiles>
         <default>
             <allow_python_table_function>0</allow_python_table_function>
-            <constraints><allow_python_table_function><readonly/></allow_python_table_function></constraints>
         </default>
         <holder><max_sessions_for_user>1</max_sessions_for_user></holder>
         <reader><readonly>2</readonly></reader>
