@@ -20,6 +20,7 @@ from schemas.topics import (
     CALLS_ENDED,
     CALLS_REANALYZED,
     CALLS_TRANSCRIBED,
+    RECORDINGS_ACCESSED,
     RULES_PUBLISHED,
     TOPICS,
     AnyTopic,
@@ -31,7 +32,7 @@ CONTRACTS_FOLDER = "docs/contracts"
 ASYNCAPI_FILE = "asyncapi.json"
 JSON_SCHEMA_DIALECT = "https://json-schema.org/draft/2020-12/schema"
 KAFKA_BINDING_VERSION = "0.5.0"
-CONTRACT_VERSION = "1.1.0"
+CONTRACT_VERSION = "1.2.0"
 """Of the document: the second figure rises with a new topic or optional field, the first with a `.v2` topic."""
 
 Json = dict[str, object]
@@ -41,7 +42,7 @@ Json = dict[str, object]
 class Operation:
     """One stage, what it does with a topic, and why."""
 
-    stage: Literal["ingest", "listen", "judge", "rules", "replay", "store", "watch", "notify"]
+    stage: Literal["ingest", "listen", "judge", "rules", "replay", "store", "watch", "notify", "access_log"]
     action: Literal["send", "receive"]
     topic: AnyTopic
     summary: str
@@ -69,11 +70,13 @@ OPERATIONS: tuple[Operation, ...] = (
     Operation("store", "receive", RULES_PUBLISHED, "rows of rule packs"),
     Operation("store", "receive", ALERTS_RAISED, "rows of alerts"),
     Operation("store", "receive", ALERTS_DELIVERED, "rows of attempts to deliver alerts"),
+    Operation("store", "receive", RECORDINGS_ACCESSED, "rows of the log of access"),
     Operation("store", "receive", CALLS_DEAD_LETTERS, "rows of what was refused"),
     Operation("store", "send", CALLS_DEAD_LETTERS, "a message that only this stage reads and cannot decode"),
     Operation("watch", "send", ALERTS_RAISED, "a surge of calls about a topic, found in ClickHouse"),
     Operation("notify", "receive", ALERTS_RAISED, "deliver each alert to the subscriptions that ask for it"),
     Operation("notify", "send", ALERTS_DELIVERED, "each attempt, and why there was none"),
+    Operation("access_log", "send", RECORDINGS_ACCESSED, "whatever shows recordings to people, before it does"),
 )
 
 
@@ -109,7 +112,7 @@ def asyncapi() -> Json:
             "version": CONTRACT_VERSION,
             "description": "Finished calls as events: heard, judged, stored and alerted of. One topic per step, one "
             "message type per topic; delivery is at least once. All messages about a call carry the same key, but for "
-            "its dead letters and the deliveries of its alerts.",
+            "its dead letters, the deliveries of its alerts and the record of who accessed it.",
             "license": {"name": "Apache-2.0", "url": "https://www.apache.org/licenses/LICENSE-2.0"},
         },
         "defaultContentType": "application/json",
@@ -174,6 +177,8 @@ def _message(topic: AnyTopic) -> Json:
 def _key_schema(topic: AnyTopic) -> Json:
     if topic is CALLS_DEAD_LETTERS:
         return {"type": "string", "format": "uuid", "description": "dead_letter_id"}
+    if topic is RECORDINGS_ACCESSED:
+        return {"type": "string", "format": "uuid", "description": "access_id"}
     if topic is ALERTS_DELIVERED:
         return {"type": "string", "format": "uuid", "description": "alert_id"}
     tenant, call = (TypeAdapter(kind).json_schema()["pattern"][1:-1] for kind in (TenantId, Identifier))

@@ -9,6 +9,7 @@ from schemas.call_analysis import CallAnalysis
 from schemas.call_ended import CallEnded
 from schemas.dead_letter import DeadLetter
 from schemas.message import Message
+from schemas.recording_accessed import RecordingAccessed
 from schemas.rules_published import RulesPublished
 from schemas.transcript import Transcript
 
@@ -28,7 +29,7 @@ class Topic(Generic[M]):
 
     Messages about a call are keyed by `<tenant_id>/<call_id>`; dead letters by their own id, because some know no call;
     rules by pack and version. Alerts of surges are of no one call and have their own id in its place;
-    deliveries have that of their alert.
+    deliveries have that of their alert, accesses their own.
     """
 
     name: str
@@ -77,6 +78,13 @@ RULES_PUBLISHED = Topic(
 ALERTS_DELIVERED = Topic(
     "alerts.delivered.v1", AlertDelivery, "what became of each alert at each subscriber, attempt by attempt"
 )
+RECORDINGS_ACCESSED = Topic(
+    "recordings.accessed.v1",
+    RecordingAccessed,
+    "who looked for, read, heard, exported or deleted what; kept longer than the year that it must be",
+    partitions=1,
+    retention_ms=400 * DAY_MS,
+)
 CALLS_DEAD_LETTERS = Topic(
     "calls.dead_letters.v1",
     DeadLetter,
@@ -92,6 +100,7 @@ AnyTopic = (
     | Topic[Alert]
     | Topic[RulesPublished]
     | Topic[AlertDelivery]
+    | Topic[RecordingAccessed]
     | Topic[DeadLetter]
 )
 
@@ -103,6 +112,7 @@ TOPICS: tuple[AnyTopic, ...] = (
     ALERTS_RAISED,
     RULES_PUBLISHED,
     ALERTS_DELIVERED,
+    RECORDINGS_ACCESSED,
     CALLS_DEAD_LETTERS,
 )
 

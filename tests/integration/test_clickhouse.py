@@ -23,6 +23,7 @@ from clickhouse_connect.driver.client import Client
 from clickhouse_connect.driver.exceptions import DatabaseError
 
 from processors.rows import (
+    ACCESS_LOG,
     ALERT_DELIVERIES,
     ALERTS,
     CALLS,
@@ -36,6 +37,7 @@ from processors.rows import (
     rows_for_analysis,
     rows_for_call_ended,
     rows_for_dead_letter,
+    rows_for_recording_accessed,
     rows_for_rules_published,
     rows_for_transcript,
     rows_for_unreadable,
@@ -66,6 +68,7 @@ from schemas.topics import (
     CALLS_DEAD_LETTERS,
     CALLS_ENDED,
     CALLS_TRANSCRIBED,
+    RECORDINGS_ACCESSED,
 )
 from schemas.transcript import AudioFacts, EngineIdentity, Interval, Segment, Transcript, Word
 from streams.adapters.clickhouse import (
@@ -92,12 +95,14 @@ from tests.clickhouse_engine import RunningEngine, running_engine
 pytestmark = pytest.mark.embedded
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
-STORAGE = (CALLS, TRANSCRIPTS, OUTCOMES, DEAD_LETTERS, ALERTS, ALERT_DELIVERIES, RULE_PACKS)
+STORAGE = (CALLS, TRANSCRIPTS, OUTCOMES, DEAD_LETTERS, ALERTS, ALERT_DELIVERIES, RULE_PACKS, ACCESS_LOG)
 VIEWS = (
     *("calls", "findings", "scores", "topics", "transcripts", "segments", "outcomes", "unaccounted", "dead_letters"),
-    *("alerts", "alert_deliveries", "rule_packs"),
+    *("alerts", "alert_deliveries", "rule_packs", "access_log"),
 )
 EMOTION = ("agitated", "valence", "sound_agitated", "text_agitated", "emotion_source", "emotion_gap")
+LATER = (*EMOTION, "agent_id", "agent_team")
+"""Columns of a transcript that its first table did not have."""
 T0 = datetime(2026, 3, 31, 22, 0, tzinfo=UTC)
 """Close to the end of a month: the calls of the tests lie in two partitions."""
 
@@ -217,7 +222,7 @@ def test_segments_that_were_stored_before_emotion_was_judged_have_none(empty_url
     migrate(empty_url, tuple(each for each in load_migrations() if each.number < 5))
     client = connect(empty_url)
     row = rows_for_transcript(a_transcript(an_event(1), segments=2))[TRANSCRIPTS][0]
-    before = {name: value for name, value in row.items() if name.removeprefix("segments.") not in EMOTION}
+    before = {name: value for name, value in row.items() if name.removeprefix("segments.") not in LATER}
     client.insert(TRANSCRIPTS, [list(before.values())], column_names=list(before))
     migrate(empty_url)
     ClickHouseSink(client).write(rows_for_transcript(an_emotional_transcript()))
@@ -270,6 +275,7 @@ def test_a_view_says_the_same_of_a_column_as_the_table_below_it(store: Store) ->
         "dead_letters": (DEAD_LETTERS, ""),
         "alerts": (ALERTS, ""),
         "alert_deliveries": (ALERT_DELIVERIES, ""),
+        "access_log": (ACCESS_LOG, ""),
     }
     compared = 0
     for (view, column), comment in comments.items():
@@ -515,6 +521,9 @@ def test_every_example_message_can_be_stored(store: Store) -> None:
         store.sink.write(rows_for_alert(ALERTS_RAISED.decode(path.read_bytes())))
     for path in sorted(EXAMPLES.glob("alerts.delivered.v1/*.json")):
         store.sink.write(rows_for_alert_delivery(ALERTS_DELIVERED.decode(path.read_bytes())))
+    for path in sorted(EXAMPLES.glob("recordings.accessed.v1/*.json")):
+        store.sink.write(rows_for_recording_accessed(RECORDINGS_ACCESSED.decode(path.read_bytes())))
+    assert store.count("access_log") == len(list(EXAMPLES.glob("recordings.accessed.v1/*.json")))
     assert store.count("alerts") == len(list(EXAMPLES.glob("alerts.raised.v1/*.json")))
     assert store.count("alert_deliveries") == len(list(EXAMPLES.glob("alerts.delivered.v1/*.json")))
     assert store.count("calls") == len(list(EXAMPLES.glob("calls.analyzed.v1/*.json")))
@@ -549,6 +558,25 @@ def test_an_alert_and_what_became_of_it_are_counted_once_however_often_they_come
         (2, "failed", 503),
         (3, "delivered", 200),
     ]
+
+
+def test_an_access_is_one_line_however_often_it_is_delivered(store: Store) -> None:
+    rows = [
+        rows_for_recording_accessed(RECORDINGS_ACCESSED.decode(path.read_bytes()))
+        for path in sorted(EXAMPLES.glob("recordings.accessed.v1/*.json"))
+    ]
+    for _ in range(2):
+        store.sink.write(_as_one_batch(rows))
+    store.client.command("OPTIMIZE TABLE access_log_versions FINAL")
+    read = sorted(store.all(ACCESS_LOG), key=lambda row: str(row["access_id"]))
+    assert read == sorted((row for each in rows for row in each[ACCESS_LOG]), key=lambda row: str(row["access_id"]))
+
+
+def test_the_log_of_access_is_kept_for_longer_than_a_year(store: Store) -> None:
+    ((ttl,),) = store.rows(f"SHOW CREATE TABLE {ACCESS_LOG}")
+    days = re.search(r"TTL toDateTime\(accessed_at\) \+ toIntervalDay\((\d+)\)", ttl)
+    assert days is not None
+    assert int(days[1]) > 366
 
 
 def test_times_are_kept_to_the_millisecond_and_come_back_in_utc(store: Store) -> None:
@@ -708,6 +736,8 @@ def _deliveries(chance: random.Random) -> list[TableRows]:
         pack = RulePack(pack="own", version=version, industry="general", owner="tests")
         published = RulesPublished(pack=pack, published_at=NOW + timedelta(minutes=version), published_by="tests")
         deliveries.append(rows_for_rules_published(published))
+    for path in sorted(EXAMPLES.glob("recordings.accessed.v1/*.json")):
+        deliveries.append(rows_for_recording_accessed(RECORDINGS_ACCESSED.decode(path.read_bytes())))
     return deliveries
 
 
