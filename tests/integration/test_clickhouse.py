@@ -801,7 +801,7 @@ def test_the_numbers_of_status(store: Store) -> None:
 # --- who may do what
 
 
-def test_the_analyst_reads_the_tables_with_any_setting(engine: RunningEngine) -> None:
+def test_the_analyst_reads_the_views_with_the_settings_of_clients(engine: RunningEngine) -> None:
     migrate(engine.url())
     analyst = connect(engine.url(user="analyst"))
     assert analyst.query("SELECT count() FROM calls SETTINGS final = 1").result_rows == [(0,)]
