@@ -34,7 +34,7 @@ def test_every_statement_can_be_run_again(migration: Migration) -> None:
         r"CREATE (TABLE|MATERIALIZED VIEW) IF NOT EXISTS|CREATE OR REPLACE VIEW|DROP (TABLE|VIEW) IF EXISTS"
         r"|INSERT INTO \w+_versions "
         r"|ALTER TABLE \w+ (ADD|DROP) (COLUMN|INDEX) IF (NOT )?EXISTS"
-        r"|ALTER TABLE \w+ (MATERIALIZE|MODIFY) COLUMN"
+        r"|ALTER TABLE \w+ (MATERIALIZE|MODIFY) (COLUMN|SQL SECURITY)"
     )
     assert migration.statements
     for statement in migration.statements:
