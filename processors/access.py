@@ -91,8 +91,8 @@ def _filter(user: User, roles: RolesFile, view: str) -> str:
     columns = roles.views[view].rows
     rows = roles.rows_for(view, user.role)
     parts = []
-    if ALL_TENANTS not in user.tenants:
-        parts.append(_is_one_of(columns.tenant, user.tenants))
+    if rows != "all" and ALL_TENANTS not in user.tenants:
+        parts.append(_is_one_of(str(columns.tenant), user.tenants))
     if rows == "team":
         parts.append(_is_one_of(str(columns.team), user.teams))
     if rows == "agent":

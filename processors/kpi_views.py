@@ -214,7 +214,7 @@ def _between_view(registry: KpiRegistry, *, by_industry: bool) -> str:
     groups = ", ".join(("tenant_id", *keys, "kpi"))
     sums = ",\n        ".join(f"sum({name}) AS {name}" for name in SUMS)
     return (
-        f"CREATE OR REPLACE VIEW kpi_between AS {_names(registry.ratios, by_industry=by_industry)}"
+        f"CREATE OR REPLACE VIEW kpi_between SQL SECURITY DEFINER AS {_names(registry.ratios, by_industry=by_industry)}"
         f"SELECT\n    tenant_id, {', '.join(keys)},\n    {_selected(_VALUE_COLUMNS)}\n"
         f"FROM\n(\n    SELECT\n        {groups},\n        {_renamed(sums)}\n"
         "    FROM kpi_rollup AS daily\n"
@@ -235,7 +235,7 @@ def _renamed(sums: str) -> str:
 def _query_view(kpi: Kpi, window_days: int, *, by_industry: bool) -> str:
     comment = quoted(f"{kpi.name.en} ({kpi.name.zh}) by tenant: kpi_{kpi.id}(start = ..., end = ...), end excluded.")
     return (
-        f"CREATE OR REPLACE VIEW kpi_{kpi.id} AS {_names((kpi,), by_industry=by_industry)}"
+        f"CREATE OR REPLACE VIEW kpi_{kpi.id} SQL SECURITY DEFINER AS {_names((kpi,), by_industry=by_industry)}"
         f"SELECT\n    tenant_id,\n    {_selected(_VALUE_COLUMNS)}\n"
         f"FROM\n(\n{query_sums(kpi, 'tenant', window_days)}\n) AS together{_industries(by_industry)}\nCOMMENT {comment}"
     )
@@ -368,7 +368,9 @@ def _selected(columns: Iterable[Column]) -> str:
 
 def _view(name: str, columns: Sequence[Column], body: str, comment: str) -> str:
     listed = ",\n    ".join(f"{column.name} {column.type} COMMENT {quoted(column.comment)}" for column in columns)
-    return f"CREATE OR REPLACE VIEW {name}\n(\n    {listed}\n)\nAS {body}\nCOMMENT {quoted(comment)}"
+    return (
+        f"CREATE OR REPLACE VIEW {name}\n(\n    {listed}\n)\nSQL SECURITY DEFINER\nAS {body}\nCOMMENT {quoted(comment)}"
+    )
 
 
 _MENTIONS = """
@@ -386,7 +388,7 @@ _MENTIONS = """
 def _demands_view(calls: str) -> str:
     """R61, R62: demands by how many calls are about them, with the words that show them."""
     return f"""\
-CREATE OR REPLACE VIEW demands AS
+CREATE OR REPLACE VIEW demands SQL SECURITY DEFINER AS
 SELECT
     tenant_id,
     inquiry_type,
@@ -420,7 +422,7 @@ end = ...), end excluded.'"""  # noqa: S608 - no value of anybody is in it
 def _customer_demands_view(calls: str) -> str:
     """R63: topics by who the customer is."""
     return f"""\
-CREATE OR REPLACE VIEW customer_demands AS
+CREATE OR REPLACE VIEW customer_demands SQL SECURITY DEFINER AS
 SELECT
     tenant_id,
     attribute,

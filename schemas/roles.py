@@ -76,9 +76,9 @@ class Role(Record):
 
 
 class RowColumns(Record):
-    """The columns of a view that say whose a row is."""
+    """The columns of a view that say whose a row is; none where its rows are nobody's."""
 
-    tenant: Column
+    tenant: Column | None = None
     team: Column | None = None
     agent: Column | None = None
     also: str | None = Field(default=None, description="SQL: rows that everybody sees who may read the view")
@@ -98,7 +98,7 @@ class Permission(Record):
 class View(Record):
     """Who may read a view, and who may not."""
 
-    rows: RowColumns
+    rows: RowColumns = RowColumns()
     columns: dict[Slug, tuple[Column, ...]] = Field(default_factory=dict)
     may: dict[Slug, Permission] = Field(default_factory=dict)
     withheld: tuple[Slug, ...] = ()

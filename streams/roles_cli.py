@@ -82,6 +82,7 @@ def show(
         console.print(f"{role}: {definition.purpose}{own}", markup=False, highlight=False)
     for user in people:
         filters = sorted(set(access_of(user, roles, name).filters.values()), key=len)
+        filters = [each for each in filters if each != "1"] or filters  # views whose rows are nobody's say nothing
         console.print(f"{user.name}, {user.role}: {' | '.join(filters)}", markup=False, highlight=False, soft_wrap=True)
 
 

@@ -35,6 +35,7 @@ CREATE OR REPLACE VIEW ratings
     customer_tags Array(LowCardinality(String)) COMMENT 'newest tags of the customer; see customer_tags_told',
     customer_tags_told Bool COMMENT 'a statement has tags; without it an empty list says nothing'
 )
+SQL SECURITY DEFINER
 AS SELECT
     tenant_id,
     call_id,

@@ -11,8 +11,9 @@ ALTER TABLE call_versions ADD INDEX IF NOT EXISTS stored_at_index stored_at TYPE
 --
 -- A later call of the customer within the window is a repeat when both share a topic, or, where one of the two has none,
 -- when both have the same inquiry type. Where a call has neither, nobody can tell, and resolution is null; so it is for
--- outbound calls, unknown customers and misdials.
+-- outbound calls, unknown customers and misdials. The key of the customer is not shown: analysts may read this view.
 CREATE OR REPLACE VIEW kpi_calls
+SQL SECURITY DEFINER
 AS WITH
     contacts AS
     (
@@ -100,12 +101,10 @@ SELECT
     judged.agent_team AS agent_team,
     judged.agent_hired_on AS agent_hired_on,
     judged.agent_seniority AS agent_seniority,
-    judged.customer_key AS customer_key,
     judged.queue AS queue,
     judged.inquiry_type AS inquiry_type,
     judged.industry AS industry,
     judged.course_type AS course_type,
-    judged.order_id AS order_id,
     judged.outcome AS outcome,
     judged.outcome_reason AS outcome_reason,
     judged.language AS language,

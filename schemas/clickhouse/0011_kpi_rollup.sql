@@ -65,6 +65,7 @@ CREATE OR REPLACE VIEW kpi_rollup
     products Float64 COMMENT 'sum of numerator times denominator, for intervals',
     denominator_squares Float64 COMMENT 'sum of squares of the denominator, for intervals'
 )
+SQL SECURITY DEFINER
 AS SELECT
     tenant_id,
     day,

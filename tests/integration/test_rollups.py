@@ -37,6 +37,7 @@ def a_registry() -> KpiRegistry:
     common: dict[str, Any] = {
         "name": text,
         "definition": text,
+        "kind": "mean",
         "unit": "share",
         "direction": "higher",
         "minimum_n": 1,
