@@ -74,6 +74,7 @@ class CallRatio(Record):
 
     Both are SQL expressions over one row of the view `kpi_calls`. A call counts where neither is null and the
     denominator is more than 0. A share has 0 or 1 over 1, a mean a value over 1. Only such KPIs can be rolled up.
+    Read many measures in one pass over `mapKeys` and `mapValues`: to look each of them up takes many times as long.
     """
 
     numerator: str = Field(min_length=1)

@@ -48,15 +48,17 @@ def a_registry() -> KpiRegistry:
         {
             "version": 1,
             "kpis": (
-                {"id": "in_band", "ratio": {"numerator": "measures['duration_in_band']"}, **common},
+                {"id": "in_band", "kind": "share", "ratio": {"numerator": "measures['duration_in_band']"}, **common},
                 {
                     "id": "words",
+                    "kind": "events",
                     "ratio": {"numerator": "measures['hits']", "denominator": "measures['words']"},
                     **common,
                 },
-                {"id": "rating", "ratio": {"numerator": "rating"}, **common},
+                {"id": "rating", "kind": "mean", "ratio": {"numerator": "rating"}, **common},
                 {
                     "id": "settled",
+                    "kind": "mean",
                     "ratio": {
                         "numerator": "resolution = 'resolved'",
                         "denominator": "resolution IN ('resolved', 'unresolved')",
