@@ -3,6 +3,7 @@
 # ruff: noqa: S608 - queries are put together here, of names in our own files
 
 import http.client
+import subprocess
 from base64 import b64encode
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -35,7 +36,7 @@ from schemas.call_ended import Agent, CallEnded, Csat, Customer
 from schemas.call_rated import CallRated
 from schemas.kpi import read_kpis
 from schemas.recording_accessed import ALL_TENANTS, RecordingAccessed
-from schemas.roles import load_roles, load_users
+from schemas.roles import UsersFileError, load_roles, load_users
 from schemas.rule_pack import RulePack
 from schemas.rules_published import RulesPublished
 from schemas.topics import (
@@ -49,7 +50,11 @@ from schemas.topics import (
 from streams.adapters.clickhouse import ClickHouseSink, connect, migrate
 from streams.adapters.clickhouse_kpis import make_kpi_views
 from streams.adapters.clickhouse_rollups import ClickHouseRollups
+from streams.embedded.clickhouse_engine import start_command
+from streams.embedded.ports import free_port
 from streams.rollups import Rollups
+from streams.settings import Settings
+from streams.stack import Stack, StackPlan
 from tests.clickhouse_engine import RunningEngine, running_engine
 
 pytestmark = pytest.mark.embedded
@@ -582,3 +587,19 @@ def fill_in_statement() -> str:
     page = (Path(__file__).parents[2] / "docs" / "roles.md").read_text(encoding="utf-8")
     (statement,) = (block for block in page.split("```") if block.startswith("sql\nINSERT INTO transcript_versions"))
     return statement.removeprefix("sql\n")
+
+
+def test_an_engine_and_a_stack_with_a_file_of_users_that_does_not_fit_start_nothing(tmp_path: Path) -> None:
+    users = tmp_path / "users.yaml"
+    users.write_text("users:\n- {name: ana, role: king, password_sha256: " + "a" * 64 + "}\n")
+    command = start_command(tmp_path / "engine", free_port(), users_file=users)
+    ended = subprocess.run(command, capture_output=True, timeout=60, check=False)
+    assert (ended.returncode, ended.stdout) == (3, b"")
+    assert "users.yaml:2: user ana: there is no role king" in ended.stderr.decode()
+    settings = Settings(data_dir=tmp_path / "stack", clickhouse_users_file=users)
+    with (
+        Stack(StackPlan("tansu", tmp_path / "stack"), settings) as stack,
+        pytest.raises(UsersFileError, match="no role king"),
+    ):
+        stack.start()
+    assert not (tmp_path / "stack" / "logs").exists()
