@@ -21,7 +21,7 @@ from processors.rows import OUTCOMES
 from schemas.errors import OperatorError, RetryableError
 from schemas.migrations import AppliedMigration, Migration, load_migrations, pending_migrations
 from schemas.transcript import Transcript
-from streams.ports import Rows
+from streams.ports import Rows, RowsRefusedError
 from streams.replay import RiskLevel
 
 CONNECT_TIMEOUT_S = 5
@@ -67,6 +67,34 @@ _RETRYABLE_CODES = frozenset(
         999,  # KEEPER_EXCEPTION
     }
 )
+
+_READONLY = 164
+"""To whoever reads or migrates it means: ask for rights. To `store` it is a state of the database that passes."""
+
+_DATA_CODES = frozenset(
+    {
+        6,  # CANNOT_PARSE_TEXT
+        26,  # CANNOT_PARSE_QUOTED_STRING
+        27,  # CANNOT_PARSE_INPUT_ASSERTION_FAILED
+        33,  # CANNOT_READ_ALL_DATA
+        38,  # CANNOT_PARSE_DATE
+        41,  # CANNOT_PARSE_DATETIME
+        53,  # TYPE_MISMATCH
+        69,  # ARGUMENT_OUT_OF_BOUND
+        70,  # CANNOT_CONVERT_TYPE
+        72,  # CANNOT_PARSE_NUMBER
+        117,  # INCORRECT_DATA
+        128,  # TOO_LARGE_ARRAY_SIZE
+        131,  # TOO_LARGE_STRING_SIZE
+        190,  # SIZES_OF_ARRAYS_DONT_MATCH
+        321,  # VALUE_IS_OUT_OF_RANGE_OF_DATA_TYPE
+        349,  # CANNOT_INSERT_NULL_IN_ORDINARY_COLUMN
+        407,  # DECIMAL_OVERFLOW
+        469,  # VIOLATED_CONSTRAINT
+        691,  # UNKNOWN_ELEMENT_OF_ENUM
+    }
+)
+"""What is wrong lies in the rows. Refusals of any other kind would meet every row, and stop the stage."""
 
 _INSERT_SETTINGS = {
     "async_insert": 0,  # the rows are in the table when the insert returns: offsets are committed after it
@@ -188,20 +216,33 @@ def _errors(operation: str, *, quotable: bool = False) -> Iterator[None]:
 
 
 @contextmanager
-def _unwritable(table: str) -> Iterator[None]:
-    """A value of the wrong type is a bug, and Python's sentence about it would quote the value."""
+def _refused_rows(table: str) -> Iterator[None]:
+    """An insert: what is wrong with the rows is told from what is wrong with the database.
+
+    Python's sentence about a value of the wrong type would quote the value.
+    """
     try:
         yield
-    except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
-        raise ClickHouseRefusedError(
-            f"A row for {table} holds a value that its column cannot: {type(error).__name__}"
-        ) from None
+    except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError, DataError) as error:
+        raise RowsRefusedError(table, type(error).__name__) from None
+    except DriverError as error:
+        if error.code == _READONLY:
+            raise RetryableError(f"ClickHouse could not do insert into {table}: {_named(error)}") from None
+        if error.code in _DATA_CODES:
+            raise RowsRefusedError(table, _named(error)) from None
+        raise
+
+
+def _named(error: ClickHouseError) -> str:
+    """ClickHouse's name and number of the error."""
+    code = error.code if isinstance(error, DriverError) else None
+    name = error.name if isinstance(error, DriverError) else None
+    return f"{name or type(error).__name__}{'' if code is None else f' ({code})'}"
 
 
 def _translated(error: ClickHouseError, operation: str, *, quotable: bool) -> Exception:
     code = error.code if isinstance(error, DriverError) else None
-    name = error.name if isinstance(error, DriverError) else None
-    reason = f"{name or type(error).__name__}{'' if code is None else f' ({code})'}"
+    reason = _named(error)
     if code in _ACCESS_CODES:
         return ClickHouseAccessError(
             f"ClickHouse refuses {operation}: {reason}; check the user, the password and the rights in clickhouse_url."
@@ -311,7 +352,7 @@ class ClickHouseSink:
         self._column_types: dict[str, dict[str, str]] = {}
 
     def write(self, rows: Rows) -> None:
-        """Raises `RetryableError` when ClickHouse does not answer; after any error the whole batch may be repeated."""
+        """Raises `RetryableError`, `RowsRefusedError`, and `OperatorError` for what would meet every row."""
         for table in sorted(rows, key=lambda name: name == OUTCOMES):
             if rows[table]:
                 self._insert(table, rows[table])
@@ -321,7 +362,7 @@ class ClickHouseSink:
         names = [name for name in types if name in rows[0]]
         if any(row.keys() != set(names) for row in rows):
             raise ClickHouseRefusedError(f"rows for {table} do not fit its columns")
-        with _errors(f"insert into {table}"), _unwritable(table):
+        with _errors(f"insert into {table}"), _refused_rows(table):
             self._client.insert(
                 table,
                 [[row[name] for row in rows] for name in names],
