@@ -90,6 +90,12 @@ class Settings(BaseModel):
         default=SecretStr("http://callstream@127.0.0.1:8123/callstream"),
         description="http(s)://user:password@host:port/database",
     )
+    clickhouse_cluster: str = Field(
+        default="",
+        pattern=r"^[A-Za-z0-9_.-]*$",
+        description="a cluster of `remote_servers` that the tables are spread over (docs/operations.md#a-cluster); "
+        "empty: one server",
+    )
 
     store_kind: Literal["folder", "s3"] = Field(default="folder", description="a folder, or MinIO / any S3")
     store_bucket: str = Field(

@@ -18,6 +18,7 @@ from clickhouse_connect.driver.exceptions import ClickHouseError, DataError, Pro
 from clickhouse_connect.driver.exceptions import Error as DriverError
 
 from processors.rows import OUTCOMES
+from schemas.cluster import Cluster
 from schemas.errors import OperatorError, RetryableError
 from schemas.migrations import AppliedMigration, Migration, load_migrations, pending_migrations
 from schemas.transcript import Transcript
@@ -99,6 +100,7 @@ _DATA_CODES = frozenset(
 _INSERT_SETTINGS = {
     "async_insert": 0,  # the rows are in the table when the insert returns: offsets are committed after it
     "max_partitions_per_insert_block": 0,  # events with strange dates must not block those beside them
+    "distributed_foreground_insert": 1,  # on a cluster: in the tables of the shards, not in a queue of this server
 }
 
 _LEDGER = """
@@ -113,6 +115,7 @@ ENGINE = ReplacingMergeTree
 ORDER BY number
 COMMENT 'Migrations that were applied to this database'
 """
+_LEDGER_NAME = "schema_migrations"
 
 
 class ClickHouseAccessError(OperatorError):
@@ -258,23 +261,28 @@ def _translated(error: ClickHouseError, operation: str, *, quotable: bool) -> Ex
     return ClickHouseRefusedError(f"ClickHouse refused {operation}: {error if quotable else reason}")
 
 
-def migrate(url: str, migrations: tuple[Migration, ...] | None = None) -> list[Migration]:
+def migrate(url: str, migrations: tuple[Migration, ...] | None = None, cluster: str = "") -> list[Migration]:
     """Bring the database up to date; returns what was applied, nothing the second time.
 
-    Creates the database where it is absent. Two at once do no harm: every statement can be run again, and what was
-    applied is remembered by number. Raises as `connect` does, and `MigrationRefusedError` when the files do not fit
-    the database.
+    Creates the database where it is absent. With a cluster the tables are made on every host of it (`schemas.cluster`).
+    Two at once do no harm: every statement can be run again, and what was applied is remembered by number. Raises as
+    `connect` does, `MigrationRefusedError` when the files do not fit the database, and `ClusterError`.
     """
     migrations = load_migrations() if migrations is None else migrations
     address = ClickHouseAddress.parse(url)
-    _create_database(address)
+    said = [(migration, statements_of(migration, address.database, cluster)) for migration in migrations]
+    _create_database(address, cluster)
     client = connect(url)
     try:
+        _check_layout(client, cluster)
         with _errors("creating schema_migrations", quotable=True):
-            client.command(_LEDGER)
+            for statement in _said((_LEDGER,), address.database, cluster):
+                client.command(statement)
         waiting = pending_migrations(migrations, _applied(client))
-        for migration in waiting:
-            for statement in migration.statements:
+        for migration, statements in said:
+            if migration not in waiting:
+                continue
+            for statement in statements:
                 with _errors(f"migration {migration.label}", quotable=True):
                     client.command(statement)
             _remember(client, migration)
@@ -292,19 +300,51 @@ def pending(url: str, migrations: tuple[Migration, ...] | None = None) -> list[M
     client = connect(url)
     try:
         with _errors("looking for schema_migrations"):
-            known = bool(client.command("EXISTS TABLE schema_migrations"))
+            known = bool(client.command(f"EXISTS TABLE {_LEDGER_NAME}"))
         return list(pending_migrations(migrations, _applied(client) if known else ()))
     finally:
         client.close()
 
 
-def _create_database(address: ClickHouseAddress) -> None:
+def statements_of(migration: Migration, database: str, cluster: str) -> tuple[str, ...]:
+    """The statements of a migration as they are run. Raises `ClusterError`."""
+    return _said(migration.statements, database, cluster)
+
+
+def preparing_statements(url: str, cluster: str) -> tuple[str, ...]:
+    """What `migrate` runs on a cluster before the first migration. Raises `ClickHouseUrlError`."""
+    database = ClickHouseAddress.parse(url).database
+    return (Cluster(cluster, database).create_database(), *_said((_LEDGER.strip(),), database, cluster))
+
+
+def _said(statements: tuple[str, ...], database: str, cluster: str) -> tuple[str, ...]:
+    return Cluster(cluster, database).statements(statements) if cluster else statements
+
+
+def _check_layout(client: Client, cluster: str) -> None:
+    """A database that was made for one server is not spread by migrating it again, nor the other way round."""
+    query = (
+        "SELECT engine = 'Distributed' FROM system.tables WHERE database = currentDatabase() AND name = {name:String}"
+    )
+    found = read_rows(client, "looking for schema_migrations", query, name=_LEDGER_NAME)
+    if found and bool(found[0][0]) != bool(cluster):
+        made, wanted = ("one server", "a cluster") if cluster else ("a cluster", "one server")
+        raise ClickHouseSchemaError(
+            f"The database was made for {made}, and clickhouse_cluster says {wanted}; set it as it was, or migrate a "
+            "new database and copy the rows (docs/operations.md#a-cluster)."
+        )
+
+
+def _create_database(address: ClickHouseAddress, cluster: str) -> None:
     """Asks first, because a user that may not create databases may well own an existing one."""
     if _database_exists(address):
         return
     client = _open(address, None)
     try:
         with _errors("creating the database", quotable=True):
+            if cluster:
+                client.command(Cluster(cluster, address.database).create_database())
+                return
             client.command("CREATE DATABASE IF NOT EXISTS {name:Identifier}", parameters={"name": address.database})
     finally:
         client.close()

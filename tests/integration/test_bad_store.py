@@ -184,17 +184,13 @@ def test_an_engine_that_is_killed_during_inserts_leaves_what_an_undisturbed_one_
         assert run.content() == undisturbed
 
 
-DISK_FULL = """<clickhouse><storage_configuration><disks><default>
+DISK_FULL = """<storage_configuration><disks><default>
     <keep_free_space_bytes>1000000000000000</keep_free_space_bytes>
-</default></disks></storage_configuration></clickhouse>"""
-READ_ONLY_USER = """<clickhouse>
-    <profiles><read_only><readonly>2</readonly></read_only></profiles>
-    <users><callstream><profile replace="1">read_only</profile></callstream></users>
-</clickhouse>"""
-WITHOUT_KEEPER = """<clickhouse>
-    <zookeeper><implementation>testkeeper</implementation></zookeeper>
-    <macros><shard>1</shard><replica>1</replica></macros>
-</clickhouse>"""
+</default></disks></storage_configuration>"""
+READ_ONLY_USER = """    <profiles><read_only><readonly>2</readonly></read_only></profiles>
+    <users><callstream><profile replace="1">read_only</profile></callstream></users>"""
+WITHOUT_KEEPER = """    <zookeeper><implementation>testkeeper</implementation></zookeeper>
+    <macros><shard>1</shard><replica>1</replica></macros>"""
 """A replica whose coordination never becomes ready is read-only."""
 
 
@@ -215,10 +211,10 @@ def nothing(_client: Client) -> None:
 
 
 @pytest.mark.parametrize(
-    ("file", "config", "breaks", "mends", "reason"),
+    ("folder", "config", "breaks", "mends", "reason"),
     [
-        pytest.param("config.d", DISK_FULL, nothing, nothing, "NOT_ENOUGH_SPACE (243)", id="out of disk"),
-        pytest.param("users.d", READ_ONLY_USER, nothing, nothing, "READONLY (164)", id="a user that may only read"),
+        pytest.param("config.d", DISK_FULL, nothing, None, "NOT_ENOUGH_SPACE (243)", id="out of disk"),
+        pytest.param("users.d", READ_ONLY_USER, nothing, None, "READONLY (164)", id="a user that may only read"),
         pytest.param(
             *("config.d", WITHOUT_KEEPER, becomes_a_read_only_replica, becomes_a_plain_table_again),
             "TABLE_IS_READ_ONLY (242)",
@@ -227,10 +223,10 @@ def nothing(_client: Client) -> None:
     ],
 )
 def test_a_store_that_takes_no_rows_is_waited_for(
-    file: str,
+    folder: str,
     config: str,
     breaks: Callable[[Client], None],
-    mends: Callable[[Client], None],
+    mends: Callable[[Client], None] | None,
     reason: str,
     tmp_path: Path,
     undisturbed: dict[str, list[str]],
@@ -239,9 +235,7 @@ def test_a_store_that_takes_no_rows_is_waited_for(
     with running_engine(tmp_path) as engine:
         run = Run(engine.url())
         engine.stop()
-        folder = tmp_path / "config" / file
-        folder.mkdir()
-        (folder / "broken.xml").write_text(config)
+        engine.configure(folder, config)
         engine.start()
         broken = connect(engine.url())
         breaks(broken)
@@ -250,11 +244,13 @@ def test_a_store_that_takes_no_rows_is_waited_for(
             assert eventually(lambda: reason in caplog.text)
             assert "message(s) wait, ClickHouse could not do insert into" in caplog.text
             assert not run.is_done
-            mends(broken)
+            if mends is not None:
+                mends(broken)
+            else:
+                engine.stop(signal.SIGKILL)
+                engine.configure(folder, "")
+                engine.start()
             broken.close()
-            engine.stop(signal.SIGKILL)
-            (folder / "broken.xml").unlink()
-            engine.start()
             assert eventually(lambda: run.is_done)
         assert run.content() == undisturbed
 
