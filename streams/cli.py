@@ -22,8 +22,10 @@ from schemas.call_analysis import CallAnalysis
 from schemas.errors import InvalidCallError, OperatorError, RetryableError
 from schemas.migrations import Migration
 from streams.alerts_cli import alerts_app
+from streams.check_cli import check_app
 from streams.command_settings import command_settings, load_command_settings
 from streams.emotion_cli import emotion_app
+from streams.export_cli import export_app
 from streams.logs import configure_logging, describe
 from streams.ports import SystemClock
 from streams.replay_cli import replay
@@ -74,6 +76,8 @@ app.add_typer(rules_app, name="rules")
 app.add_typer(scorecards_app, name="scorecards")
 app.add_typer(alerts_app, name="alerts")
 app.add_typer(emotion_app, name="emotion")
+app.add_typer(check_app, name="check")
+app.add_typer(export_app, name="export")
 
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON for programs instead of a table.")]
 

@@ -8,11 +8,12 @@ When ClickHouse refuses what a row holds, the batch is halved until the message 
 becomes a dead letter, the others are stored.
 """
 
+import gc
 import logging
 import threading
 from collections import Counter, defaultdict
-from collections.abc import Callable, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -70,10 +71,9 @@ class RefusedByDatabaseError(InvalidMessageError):
 
 @dataclass(frozen=True)
 class Part:
-    """A record, and the rows that it comes to."""
+    """A record, and the rows that it comes to. Not the message: a batch of messages is several times as large."""
 
     raw: RawMessage
-    message: Message | None
     rows: TableRows
 
 
@@ -147,9 +147,10 @@ class Store:
 
         Raises `RetryableError` and `TooManyDeadLettersError`; then nothing is committed.
         """
-        batch = self.batch_of(records)
         refusals = self._refusals.copy()
-        self._insert(batch.parts, batch.dead_letters, refusals)
+        with _collector_paused():
+            batch = self.batch_of(records)
+            self._insert(batch.parts, batch.dead_letters, refusals)
         if batch.dead_letters:
             self.publisher.publish(batch.dead_letters)
         (source or self.source).commit(records)
@@ -182,7 +183,10 @@ class Store:
             raise TooManyDeadLettersError(
                 f"ClickHouse refused {refusals[topic]} messages of {topic} in a row; the last time: {error}"
             ) from None
-        return self._dead_letter(part.raw, part.message, RefusedByDatabaseError([f"{error.table}: {error.reason}"]))
+        message = None
+        with suppress(InvalidMessageError):  # of an event that cannot be read there are rows, too
+            message = _ROWS_OF[topic][0].decode(part.raw.value)
+        return self._dead_letter(part.raw, message, RefusedByDatabaseError([f"{error.table}: {error.reason}"]))
 
     def batch_of(self, records: Sequence[RawMessage]) -> Batch:
         """The rows of these records. A record that cannot be decoded becomes rows or a dead letter, too."""
@@ -196,7 +200,7 @@ class Store:
             except InvalidMessageError as error:
                 rows = self._refuse(raw, message, error, batch)
             if rows:
-                batch.parts.append(Part(raw, message, rows))
+                batch.parts.append(Part(raw, rows))
         return batch
 
     def _refuse(self, raw: RawMessage, message: Message | None, error: InvalidMessageError, batch: Batch) -> TableRows:
@@ -213,6 +217,18 @@ class Store:
         letter = dead_letter_for(STORE, raw, message, error, self.clock.now())
         log.warning("store: %s becomes a dead letter: %s", raw.place, "; ".join(error.problems))
         return Output(CALLS_DEAD_LETTERS.name, letter.dead_letter_id.encode(), letter.encode())
+
+
+@contextmanager
+def _collector_paused() -> Iterator[None]:
+    """A batch makes millions of objects without a cycle among them, through which the collector would go in vain."""
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()
 
 
 _ROWS_OF: dict[str, tuple[AnyTopic, Callable[[Any, RawMessage], TableRows]]] = {

@@ -17,6 +17,8 @@ from clickhouse_connect.driver.client import Client
 from clickhouse_connect.driver.exceptions import ClickHouseError, DataError, ProgrammingError
 from clickhouse_connect.driver.exceptions import Error as DriverError
 
+from urllib3.exceptions import HTTPError
+
 from processors.rows import OUTCOMES
 from schemas.cluster import Cluster
 from schemas.errors import OperatorError, RetryableError
@@ -27,6 +29,7 @@ from streams.replay import RiskLevel
 
 CONNECT_TIMEOUT_S = 5
 REQUEST_TIMEOUT_S = 120
+_CHUNK_BYTES = 1024 * 1024
 
 _ACCESS_CODES = frozenset({164, 192, 193, 194, 291, 497, 516})
 """READONLY, UNKNOWN_USER, WRONG_PASSWORD, REQUIRED_PASSWORD, DATABASE_ACCESS_DENIED, ACCESS_DENIED,
@@ -485,6 +488,29 @@ def read_rows(client: Client, operation: str, query: str, **parameters: object) 
     """The rows of a query; its errors name the operation. Raises as `connect` does."""
     with _errors(operation):
         return client.query(query, parameters=parameters).result_rows
+
+
+def stream_of(
+    client: Client,
+    operation: str,
+    query: str,
+    parameters: dict[str, object],
+    form: str,
+    settings: dict[str, Any],
+) -> Iterator[bytes]:
+    """The answer of a query in a format of ClickHouse, piece by piece, as it comes. Raises as `connect` does.
+
+    An error in the middle breaks the answer off, so the reader must know how a whole one ends.
+    """
+    with _errors(operation):
+        stream = client.raw_stream(query, parameters=parameters, fmt=form, settings=settings)
+        try:
+            while chunk := stream.read(_CHUNK_BYTES):
+                yield chunk
+        except HTTPError:
+            raise RetryableError(f"ClickHouse broke off {operation}") from None
+        finally:
+            stream.close()
 
 
 @dataclass(frozen=True)
