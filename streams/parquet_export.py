@@ -108,7 +108,10 @@ def write_days(
 
 
 def _write(client: Client, export: Export, exported: Exported, day: date, file: Path) -> None:
-    query = "SELECT name FROM system.columns WHERE database = currentDatabase() AND table = {table:String} ORDER BY position"
+    query = (
+        "SELECT name FROM system.columns WHERE database = currentDatabase() AND table = {table:String} "
+        "ORDER BY position"
+    )
     every = [row[0] for row in read_rows(client, f"the columns of {exported.view}", query, table=exported.view)]
     first, last = export.bounds(day)
     statement = (

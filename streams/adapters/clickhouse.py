@@ -9,14 +9,14 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from io import BufferedIOBase
+from typing import Any, cast
 from urllib.parse import unquote, urlsplit
 
 import clickhouse_connect
 from clickhouse_connect.driver.client import Client
 from clickhouse_connect.driver.exceptions import ClickHouseError, DataError, ProgrammingError
 from clickhouse_connect.driver.exceptions import Error as DriverError
-
 from urllib3.exceptions import HTTPError
 
 from processors.rows import OUTCOMES
@@ -503,7 +503,8 @@ def stream_of(
     An error in the middle breaks the answer off, so the reader must know how a whole one ends.
     """
     with _errors(operation):
-        stream = client.raw_stream(query, parameters=parameters, fmt=form, settings=settings)
+        answer = client.raw_stream(query, parameters=parameters, fmt=form, settings=settings)
+        stream = cast(BufferedIOBase, answer)  # what it is for a client that does not run in an event loop
         try:
             while chunk := stream.read(_CHUNK_BYTES):
                 yield chunk
