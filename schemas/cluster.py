@@ -44,6 +44,8 @@ _LOCAL_COMMANDS = (
     *(("MODIFY", "ORDER"), ("UPDATE",), ("DELETE",)),
 )
 
+_MANY_ROWS = frozenset({"GROUP", "JOIN", "DISTINCT", "FINAL", "REFRESH", "POPULATE"})
+"""Where one of these stands, a materialised view does more than to write each row that comes in another form."""
 _VIEW_COMMANDS = (("MODIFY", "SQL"), ("MODIFY", "DEFINER"), ("MODIFY", "QUERY"))
 """What only a view can be told, which is one thing on every host."""
 
@@ -80,6 +82,7 @@ class Cluster:
             (("CREATE", "TABLE"), self._create_table),
             (("CREATE", "OR", "REPLACE", "VIEW"), self._same_everywhere),
             (("CREATE", "VIEW"), self._same_everywhere),
+            (("CREATE", "MATERIALIZED", "VIEW"), self._create_materialized_view),
             (("CREATE", "OR", "REPLACE", "DICTIONARY"), self._same_everywhere),
             (("CREATE", "DICTIONARY"), self._same_everywhere),
             (("CREATE", "OR", "REPLACE", "FUNCTION"), self._same_everywhere),
@@ -132,6 +135,32 @@ class Cluster:
             f"ENGINE = Distributed({table}, {_sharding_key(statement)}){said}"
         )
         return local, distributed
+
+    def _create_materialized_view(self, statement: "_Statement") -> tuple[str, ...]:
+        """Rows that come to a table of a shard are written again, in another form, to one of the same shard.
+
+        That is right where both lie by call, and each row is made of one row: what is counted here would be counted
+        again at each delivery.
+        """
+        name = statement.name()
+        to = statement.after(name)
+        words = [token.text.upper() for token in statement.tokens if token.kind in ("word", "name")]
+        plain = to.text.upper() == "TO" and words.count("FROM") == words.count("SELECT") == 1
+        by_call = {"TENANT_ID", "CALL_ID"} <= set(words)
+        if not plain or not by_call or _MANY_ROWS & set(words):
+            raise ClusterError(
+                f"{_beginning(statement.text)} cannot be said to a cluster: there a materialised view must have TO, "
+                "and make each row of one row of one table, tenant_id and call_id included."
+            )
+        target = statement.after(to)
+        source = statement.after(next(token for token in statement.tokens if token.text.upper() == "FROM"))
+        return (
+            statement.replaced(
+                (name.end, name.end, f" {self.on}"),
+                (target.start, target.end, _local(target.text)),
+                (source.start, source.end, _local(source.text)),
+            ),
+        )
 
     def _drop_table(self, statement: "_Statement") -> tuple[str, ...]:
         name = statement.name()

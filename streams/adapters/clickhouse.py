@@ -118,6 +118,8 @@ ENGINE = ReplacingMergeTree
 ORDER BY number
 COMMENT 'Migrations that were applied to this database'
 """
+_MIGRATION_INSERTS = {"distributed_foreground_insert": 1}
+"""A migration that copies rows is over when they are there, also on a cluster."""
 _LEDGER_NAME = "schema_migrations"
 
 
@@ -287,7 +289,7 @@ def migrate(url: str, migrations: tuple[Migration, ...] | None = None, cluster: 
                 continue
             for statement in statements:
                 with _errors(f"migration {migration.label}", quotable=True):
-                    client.command(statement)
+                    client.command(statement, settings=_MIGRATION_INSERTS)
             _remember(client, migration)
         return list(waiting)
     finally:

@@ -55,7 +55,7 @@ def statements(database: str) -> list[str]:
 def on_one_host(statement: str) -> str:
     """The statement as a host gets it, for a table that has one copy."""
     cluster = Cluster(CLUSTER, "callstream")
-    assert cluster.on in statement
+    assert cluster.on in statement or statement.startswith("INSERT")
     replicated, _, rest = statement.replace(f" {cluster.on}", "").partition("Replicated")
     arguments = "'/clickhouse/tables/{shard}/{database}/{table}', '{replica}'"
     return replicated + rest.replace(f"({arguments})", "").replace(f"({arguments}, ", "(")
@@ -101,7 +101,7 @@ def test_every_statement_parses(engines: tuple[RunningEngine, RunningEngine]) ->
     client = connect(engines[0].url("default"))
     for statement in statements("callstream"):
         formatted = client.query("SELECT formatQuery({query:String})", parameters={"query": statement})
-        assert f"ON CLUSTER {CLUSTER}" in formatted.result_rows[0][0]
+        assert f"ON CLUSTER {CLUSTER}" in formatted.result_rows[0][0] or statement.startswith("INSERT")
     client.close()
 
 
@@ -123,8 +123,8 @@ def test_the_replicated_tables_can_be_made(tmp_path: Path) -> None:
         for statement in made:
             client.command(statement.replace(f" ON CLUSTER '{CLUSTER}'", ""))
         engines_of = client.query("SELECT DISTINCT engine FROM system.tables WHERE database = 'callstream'").result_rows
-        assert engines_of == [("ReplicatedReplacingMergeTree",)]
-        assert len(made) == len(KEYS) + 1
+        assert all(name.startswith("Replicated") for (name,) in engines_of)
+        assert len(made) == sum("ENGINE = Distributed(" in statement for statement in statements("callstream"))
         client.close()
     finally:
         if engine.process is not None:
