@@ -7,6 +7,7 @@ import logging
 import random
 import signal
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -16,14 +17,20 @@ from pathlib import Path
 import pytest
 from clickhouse_connect.driver.client import Client
 
+from schemas.errors import RetryableError
 from schemas.message import Message
 from schemas.topics import CALLS_ANALYZED, CALLS_DEAD_LETTERS, CALLS_ENDED, CALLS_TRANSCRIBED, TOPICS
 from schemas.transcript import Segment, Transcript
-from streams.adapters.clickhouse import ClickHouseSink, connect, migrate
+from streams.adapters.clickhouse import CONNECT_TIMEOUT_S, ClickHouseSink, connect, migrate
+from streams.adapters.clickhouse import REQUEST_TIMEOUT_S as REQUEST_TIMEOUT_OF_INSERTS_S
+from streams.adapters.kafka import LONGEST_BATCH_S, BatchConsumer, Publisher, apply_topics
 from streams.adapters.memory_broker import MemoryBroker
 from streams.ports import Rows, SystemClock
 from streams.raw import RawMessage
+from streams.settings import Settings
+from streams.stage import Output
 from streams.store import STORE, Store
+from tests.brokers import running_broker
 from tests.clickhouse_engine import RunningEngine, running_engine
 from tests.contracts.faulty_proxy import faulty_proxy
 from tests.judged_calls import NOW, an_event, judged
@@ -329,3 +336,53 @@ def test_a_row_that_is_refused_goes_to_the_dead_letters_alone(
 def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningEngine]:
     with running_engine(tmp_path_factory.mktemp("clickhouse")) as running:
         yield running
+
+
+def test_a_store_that_waits_for_long_stays_in_its_group(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It reads its batch again after each pause, and so shows the broker that it lives."""
+    limit_s = 7
+    monkeypatch.setattr("streams.adapters.kafka.LONGEST_BATCH_S", limit_s)
+    with running_broker("tansu", tmp_path) as settings:
+        apply_topics(settings)
+        publisher = Publisher(settings)
+        publisher.publish([Output(CALLS_ENDED.name, b"acme/c-1", an_event("c-1", NOW).encode())])
+        consumer = BatchConsumer(settings, "waiting", [CALLS_ENDED.name])
+        down_until_s = time.monotonic() + limit_s + 3
+        sink = DownFor(down_until_s)
+        store = Store(consumer, sink, publisher, SystemClock(), 10, 1, 1)
+        stop = threading.Event()
+        thread = threading.Thread(target=store.run, args=(stop,))
+        thread.start()
+        try:
+            assert eventually(lambda: sink.written == 1)
+        finally:
+            stop.set()
+            thread.join(60)
+            consumer.close()
+            publisher.close()
+    assert time.monotonic() > down_until_s
+    assert "message(s) wait" in caplog.text
+    assert "_MAX_POLL_EXCEEDED" not in caplog.text
+    assert "is not ours now" not in caplog.text
+
+
+class DownFor:
+    """A sink whose database does not answer until then."""
+
+    def __init__(self, until_s: float) -> None:
+        self._until_s = until_s
+        self.written = 0
+
+    def write(self, rows: Rows) -> None:
+        if time.monotonic() < self._until_s:
+            raise RetryableError("ClickHouse does not answer")
+        self.written += len(rows)
+
+
+def test_the_longest_batch_of_a_slow_store_fits_between_two_readings() -> None:
+    """Every table takes as long as an insert may take, and then comes the longest pause."""
+    tables = 7
+    longest_s = tables * (CONNECT_TIMEOUT_S + REQUEST_TIMEOUT_OF_INSERTS_S) + 1.2 * Settings().retry_max_wait_s
+    assert longest_s < LONGEST_BATCH_S

@@ -16,7 +16,7 @@ from clickhouse_connect.driver.exceptions import DatabaseError
 from processors.rows import ALERT_DELIVERIES, ALERTS, CALLS, DEAD_LETTERS, OUTCOMES, RULE_PACKS, TRANSCRIPTS
 from schemas.cluster import Cluster
 from schemas.errors import OperatorError
-from schemas.migrations import load_migrations
+from schemas.migrations import load_migrations, split_statements
 from streams.adapters.clickhouse import (
     ClickHouseRefusedError,
     ClickHouseSchemaError,
@@ -28,6 +28,7 @@ from streams.adapters.clickhouse import (
 )
 from tests.clickhouse_engine import CLUSTER, RunningEngine, running_cluster, running_engine
 from tests.integration.test_clickhouse import VIEWS, Store, _as_one_batch, _deliveries, content
+from tests.streams.terminal import Terminal
 
 pytestmark = pytest.mark.embedded
 
@@ -211,3 +212,43 @@ def test_a_shard_that_is_down_is_waited_for(pair: Pair, engines: tuple[RunningEn
         assert not isinstance(refused.value, OperatorError | DatabaseError)
     finally:
         engines[1].start()
+
+
+class TestPrint:
+    @pytest.fixture
+    def terminal(
+        self,
+        tmp_path: Path,
+        monkeypatch: pytest.MonkeyPatch,
+        capsys: pytest.CaptureFixture[str],
+        engines: tuple[RunningEngine, RunningEngine],
+    ) -> Terminal:
+        terminal = Terminal(tmp_path, monkeypatch, capsys)
+        terminal.set(clickhouse_url=engines[0].url("printed"))
+        return terminal
+
+    def test_it_shows_every_statement_that_would_run_and_runs_none(self, terminal: Terminal) -> None:
+        shown = terminal.run("migrate", "--print", "--cluster", CLUSTER)
+        assert shown.code == 0
+        assert list(split_statements(shown.out)) == statements("printed")
+        assert [line for line in shown.out.splitlines() if line.startswith("-- ")] == [
+            f"-- {migration.name}" for migration in load_migrations()
+        ]
+        assert terminal.run("migrate", "--print", "--cluster", CLUSTER).out == shown.out
+
+    def test_the_setting_says_the_same_as_the_option(self, terminal: Terminal) -> None:
+        shown = terminal.run("migrate", "--print", "--cluster", CLUSTER).out
+        terminal.set(clickhouse_cluster=CLUSTER)
+        assert terminal.run("migrate", "--print").out == shown
+        assert "ON CLUSTER" not in terminal.run("migrate", "--print", "--cluster", "").out
+
+    def test_a_cluster_is_migrated_by_the_setting_alone(self, terminal: Terminal) -> None:
+        ended = terminal.run("migrate", "--cluster", CLUSTER)
+        assert ended.code == 2
+        assert "CALLSTREAM_CLICKHOUSE_CLUSTER" in ended.err
+
+    def test_migrating_with_the_setting_asks_the_servers_for_the_cluster(self, terminal: Terminal) -> None:
+        terminal.set(clickhouse_cluster=CLUSTER)
+        ended = terminal.run("migrate")
+        assert ended.code == 3
+        assert "Replicated DDL queries are disabled" in ended.err
