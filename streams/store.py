@@ -28,7 +28,7 @@ from processors.rows import (
     rows_for_transcript,
     rows_for_unreadable,
 )
-from schemas.errors import InvalidMessageError, RetryableError
+from schemas.errors import InvalidMessageError, RefusedByDatabaseError, RetryableError
 from schemas.message import Message
 from schemas.topics import (
     ALERTS_DELIVERED,
@@ -63,10 +63,6 @@ class RecordSource(Protocol):
     def commit(self, records: Sequence[RawMessage]) -> None: ...
 
     def rewind(self, records: Sequence[RawMessage]) -> None: ...
-
-
-class RefusedByDatabaseError(InvalidMessageError):
-    """The message is right by its schema, but ClickHouse refuses a row of it."""
 
 
 @dataclass(frozen=True)
