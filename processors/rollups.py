@@ -26,14 +26,14 @@ def rollup_query(registry: KpiRegistry) -> str:
 
     Parameters: start, end (times, UTC, end exclusive), timezone, window_days.
     """
-    pairs = ",\n            ".join(
-        f"('{kpi.id}', toFloat64({kpi.ratio.numerator}), toFloat64({kpi.ratio.denominator}))"
-        for kpi in registry.ratios
-        if kpi.ratio is not None
+    ratios = [(kpi.id, kpi.ratio) for kpi in registry.ratios if kpi.ratio is not None]
+    names = [name for name, _ in ratios]
+    pairs = ",\n                    ".join(
+        f"(toNullable(toFloat64({ratio.numerator})), toNullable(toFloat64({ratio.denominator})))" for _, ratio in ratios
     )
     sets = [("day", name) for name in DIMENSIONS] + [("hour", name) for name in HOURLY]
-    keys = ",\n        ".join(
-        f"(tenant_id, day, kpi{', hour' if grain == 'hour' else ''}{''.join(f', {c}' for c in DIMENSIONS[name])})"
+    keys = ",\n    ".join(
+        f"(tenant_id, day{', hour' if grain == 'hour' else ''}{''.join(f', {c}' for c in DIMENSIONS[name])})"
         for grain, name in sets
     )
     numbers = [_grouping(("hour",) * (grain == "hour") + DIMENSIONS[name]) for grain, name in sets]
@@ -41,48 +41,55 @@ def rollup_query(registry: KpiRegistry) -> str:
     columns = ", ".join(COLUMNS)
     # Where a column is not grouped by it is null, if only its type has a null.
     nullable = ", ".join(f"CAST(kpi_calls.{c}, 'LowCardinality(Nullable(String))') AS {c}" for c in COLUMNS)
+    # Sums of whole arrays, one element for each KPI: one pass over the calls for each grouping, not one for each KPI.
     return f"""
 SELECT
     tenant_id, day, splitByChar('/', label)[1] AS grain,
     if(grain = 'hour', hour, toDateTime(toStartOfDay(day, {{timezone:String}}))) AS period,
-    splitByChar('/', label)[2] AS dimension, {columns},
-    sumIf(counted, kpi = '') AS calls,
-    groupArrayIf(kpi, kpi != ''), groupArrayIf(counted, kpi != ''),
-    groupArrayIf(numerators, kpi != ''), groupArrayIf(denominators, kpi != ''),
-    groupArrayIf(numerator_squares, kpi != ''), groupArrayIf(products, kpi != ''),
-    groupArrayIf(denominator_squares, kpi != '')
+    splitByChar('/', label)[2] AS dimension, {columns}, calls,
+    {", ".join(_where_counted(values) for values in (names, *_SUMS))}
 FROM
 (
     SELECT
-        tenant_id, day, hour, kpi, {columns},
+        tenant_id, day, hour, {columns},
         transform(grouping(hour, {columns}), {numbers}, {labels}, '') AS label,
-        count() AS counted, sum(x) AS numerators, sum(y) AS denominators,
-        sum(x * x) AS numerator_squares, sum(x * y) AS products, sum(y * y) AS denominator_squares
+        count() AS calls, sumForEach(counted) AS n, sumForEach(x) AS numerators, sumForEach(y) AS denominators,
+        sumForEach(arrayMap(a -> a * a, x)) AS numerator_squares,
+        sumForEach(arrayMap((a, b) -> a * b, x, y)) AS products,
+        sumForEach(arrayMap(b -> b * b, y)) AS denominator_squares
     FROM
     (
         SELECT
             tenant_id, day, hour, {columns},
-            pair.1 AS kpi, assumeNotNull(pair.2) AS x, assumeNotNull(pair.3) AS y
+            arrayMap(pair -> isNotNull(pair.1) AND ifNull(pair.2 > 0, false), pairs) AS counted,
+            arrayMap((pair, counts) -> if(counts, assumeNotNull(pair.1), 0), pairs, counted) AS x,
+            arrayMap((pair, counts) -> if(counts, assumeNotNull(pair.2), 0), pairs, counted) AS y
         FROM
         (
             SELECT
                 tenant_id, toDate32(ended_at, {{timezone:String}}) AS day,
                 toStartOfHour(toDateTime(ended_at, {{timezone:String}})) AS hour,
                 {nullable},
-                arrayJoin(arrayFilter(each -> isNotNull(each.2) AND ifNull(each.3 > 0, false), [
-            ('', toNullable(toFloat64(1)), toNullable(toFloat64(1))),
-            {pairs}
-                ])) AS pair
+                [
+                    {pairs}
+                ] AS pairs
             FROM kpi_calls(start = {{start:String}}, end = {{end:String}}, window_days = {{window_days:UInt32}})
             AS kpi_calls
         )
     )
     GROUP BY GROUPING SETS (
-        {keys}
+    {keys}
     )
 )
-GROUP BY tenant_id, day, grain, period, dimension, hour, label, {columns}
 """  # noqa: S608 - made of the registry alone
+
+
+_SUMS = ("n", "numerators", "denominators", "numerator_squares", "products", "denominator_squares")
+
+
+def _where_counted(values: str | list[str]) -> str:
+    """The elements of an array that stand at KPIs for which a call counts."""
+    return f"arrayFilter((value, counted_calls) -> counted_calls > 0, {values}, n)"
 
 
 def _grouping(grouped: Sequence[str]) -> int:

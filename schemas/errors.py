@@ -27,6 +27,10 @@ class ConflictingCallError(InvalidMessageError):
     """A second, different event claims the id of a call that was already heard."""
 
 
+class RefusedByDatabaseError(InvalidMessageError):
+    """The message is right by its schema, but the database refuses a row of it."""
+
+
 class RetryableError(Exception):
     """An outside system did not answer as it should; the same message is tried again, its offset stays.
 

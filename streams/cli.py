@@ -20,9 +20,12 @@ from rich.table import Table
 
 from schemas.call_analysis import CallAnalysis
 from schemas.errors import InvalidCallError, OperatorError, RetryableError
+from schemas.migrations import Migration
 from streams.alerts_cli import alerts_app
+from streams.check_cli import check_app
 from streams.command_settings import command_settings, load_command_settings
 from streams.emotion_cli import emotion_app
+from streams.export_cli import export_app
 from streams.kpi_cli import kpi_app
 from streams.logs import configure_logging, describe
 from streams.ports import SystemClock
@@ -79,6 +82,8 @@ app.add_typer(alerts_app, name="alerts")
 app.add_typer(emotion_app, name="emotion")
 app.add_typer(kpi_app, name="kpi")
 app.add_typer(roles_app, name="roles")
+app.add_typer(check_app, name="check")
+app.add_typer(export_app, name="export")
 
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON for programs instead of a table.")]
 
@@ -411,23 +416,42 @@ def store_apply() -> None:
 @app.command()
 def migrate(
     show: Annotated[bool, typer.Option("--print", help="Show the SQL that would run, and run nothing.")] = False,
+    cluster: Annotated[
+        str | None, typer.Option(help="With --print: as it would run on this cluster; by default clickhouse_cluster.")
+    ] = None,
 ) -> None:
     """Bring the ClickHouse tables to this version, and make the views of KPIs anew from their registry."""
     from streams.adapters import clickhouse
     from streams.kpis import make_views, views_of
 
+    if cluster is not None and not show:
+        raise typer.BadParameter("set CALLSTREAM_CLICKHOUSE_CLUSTER to migrate a cluster", param_hint="--cluster")
     settings = command_settings()
     url = settings.clickhouse_url.get_secret_value()
+    name = settings.clickhouse_cluster if cluster is None else cluster
     if show:
-        for migration in clickhouse.pending(url):
-            sys.stdout.write(f"-- {migration.name}\n{migration.sql}\n")
-        for name, statement in views_of(settings).items():
-            sys.stdout.write(f"-- view {name}\n{statement};\n")
+        waiting = clickhouse.pending(url)
+        if name and waiting:
+            sys.stdout.write("".join(f"{statement};\n\n" for statement in clickhouse.preparing_statements(url, name)))
+        for migration in waiting:
+            sys.stdout.write(f"-- {migration.name}\n{_sql(migration, url, name)}\n")
+        for view, statement in views_of(settings, name).items():
+            sys.stdout.write(f"-- view {view}\n{statement};\n")
         return
-    applied = clickhouse.migrate(url)
+    applied = clickhouse.migrate(url, cluster=name)
     for migration in applied:
         sys.stdout.write(f"applied {migration.name}\n")
     sys.stdout.write(f"made {len(make_views(settings))} views of KPIs\n")
+
+
+def _sql(migration: Migration, url: str, cluster: str) -> str:
+    """The file as it is, with its comments, or what becomes of it on a cluster."""
+    from streams.adapters.clickhouse import ClickHouseAddress, statements_of
+
+    if not cluster:
+        return migration.sql
+    database = ClickHouseAddress.parse(url).database
+    return "".join(f"{statement};\n" for statement in statements_of(migration, database, cluster))
 
 
 @app.command()

@@ -4,15 +4,22 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from processors.kpi_views import kpi_views
+from schemas.cluster import Cluster
 from schemas.kpi import read_kpis
-from streams.adapters.clickhouse import connect
+from streams.adapters.clickhouse import ClickHouseAddress, connect
 from streams.adapters.clickhouse_kpis import ClickHouseKpis, make_kpi_views
 from streams.settings import Settings
 
 
-def views_of(settings: Settings) -> dict[str, str]:
-    """Name → statement of the views of KPIs."""
-    return kpi_views(read_kpis(), settings.timezone, settings.first_contact_days)
+def views_of(settings: Settings, cluster: str | None = None) -> dict[str, str]:
+    """Name → statement of the views of KPIs; on every host of a cluster where the settings, or `cluster`, name one."""
+    views = kpi_views(read_kpis(), settings.timezone, settings.first_contact_days)
+    name = settings.clickhouse_cluster if cluster is None else cluster
+    if not name:
+        return views
+    database = ClickHouseAddress.parse(settings.clickhouse_url.get_secret_value()).database
+    on_cluster = Cluster(name, database)
+    return {view: statement for view, one in views.items() for statement in on_cluster.statements((one,))}
 
 
 def make_views(settings: Settings) -> list[str]:

@@ -80,11 +80,27 @@ Rows = Mapping[str, Sequence[Mapping[str, object]]]
 """Table name → rows, each row column name → value."""
 
 
+class RowsRefusedError(OperatorError):
+    """The database refuses what one of these rows holds, at every attempt; those of other tables may be stored.
+
+    `reason` names the kind of refusal, never a value.
+    """
+
+    def __init__(self, table: str, reason: str) -> None:
+        self.table = table
+        self.reason = reason
+        super().__init__(f"A row for {table} holds what its table refuses: {reason}")
+
+
 class Sink(Protocol):
     """Where rows end up. Writing the same rows again changes nothing that can be counted."""
 
     def write(self, rows: Rows) -> None:
-        """Durable when this returns. Raises `RetryableError` when the database does not answer."""
+        """Durable when this returns.
+
+        Raises `RetryableError` when the database does not answer or cannot take rows now, and `RowsRefusedError`; after
+        either, the same rows may be written again, whole or in parts.
+        """
         ...
 
 

@@ -95,6 +95,12 @@ class Settings(BaseModel):
         description="YAML file of people who may query ClickHouse (docs/roles.md): `up` lets them in, `roles` prints "
         "what a server needs",
     )
+    clickhouse_cluster: str = Field(
+        default="",
+        pattern=r"^[A-Za-z0-9_.-]*$",
+        description="a cluster of `remote_servers` that the tables are spread over (docs/operations.md#a-cluster); "
+        "empty: one server",
+    )
 
     store_kind: Literal["folder", "s3"] = Field(default="folder", description="a folder, or MinIO / any S3")
     store_bucket: str = Field(

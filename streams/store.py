@@ -3,13 +3,17 @@
 Offsets are committed after the insert returned, so a crash anywhere means that rows are inserted again, and the
 tables are made so that this changes no count. When ClickHouse does not answer the batch is not kept in memory:
 the consumer goes back to where it began and reads it again later.
+
+When ClickHouse refuses what a row holds, the batch is halved until the message that it came from stands alone; that one
+becomes a dead letter, the others are stored.
 """
 
+import gc
 import logging
 import threading
-from collections import defaultdict
-from collections.abc import Callable, Sequence
-from contextlib import suppress
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -26,7 +30,7 @@ from processors.rows import (
     rows_for_transcript,
     rows_for_unreadable,
 )
-from schemas.errors import InvalidMessageError, RetryableError
+from schemas.errors import InvalidMessageError, RefusedByDatabaseError, RetryableError
 from schemas.message import Message
 from schemas.topics import (
     ALERTS_DELIVERED,
@@ -41,14 +45,18 @@ from schemas.topics import (
     RULES_PUBLISHED,
     AnyTopic,
 )
-from streams.ports import Clock, Sink
+from streams.ports import Clock, RowsRefusedError, Sink
 from streams.raw import RawMessage, call_of_key, dead_letter_for
 from streams.stage import Output
-from streams.work import BackOff, PublisherPort, StoppedError
+from streams.work import BackOff, PublisherPort, StoppedError, TooManyDeadLettersError
 
 log = logging.getLogger(__name__)
 
 STORE = "store"
+
+REFUSALS_LIMIT = 20
+"""So many messages of a topic that ClickHouse refuses, with none between them that it takes: then the table or the code
+is wrong, not the messages. Far below `dead_letter_streak_limit`, because these messages are right by their schema."""
 
 
 class RecordSource(Protocol):
@@ -61,12 +69,33 @@ class RecordSource(Protocol):
     def rewind(self, records: Sequence[RawMessage]) -> None: ...
 
 
+@dataclass(frozen=True)
+class Part:
+    """A record, and the rows that it comes to. Not the message: a batch of messages is several times as large."""
+
+    raw: RawMessage
+    rows: TableRows
+
+
 @dataclass
 class Batch:
     """What a batch of records comes to: rows to insert, and dead letters for what only `store` reads."""
 
-    rows: TableRows = field(default_factory=lambda: defaultdict(list))
+    parts: list[Part] = field(default_factory=list)
     dead_letters: list[Output] = field(default_factory=list)
+
+    @property
+    def rows(self) -> TableRows:
+        """The rows of all records, by table."""
+        return _rows_of(self.parts)
+
+
+def _rows_of(parts: Sequence[Part]) -> TableRows:
+    rows: TableRows = defaultdict(list)
+    for part in parts:
+        for table, table_rows in part.rows.items():
+            rows[table].extend(table_rows)
+    return rows
 
 
 @dataclass(frozen=True)
@@ -82,6 +111,8 @@ class Store:
     retry_max_wait_s: float
     history: RecordSource | None = None
     """The lane of calls that were judged again."""
+    _refusals: Counter[str] = field(default_factory=Counter, init=False, repr=False)
+    """Topic → messages that ClickHouse has refused since it took one of that topic."""
 
     def run(self, stop: threading.Event) -> None:
         """Until asked to stop. Whatever it raises is a bug; offsets then stay where they are.
@@ -112,12 +143,50 @@ class Store:
         return len(records)
 
     def write(self, records: Sequence[RawMessage], source: RecordSource | None = None) -> None:
-        """Insert the rows of these records, then commit. Raises `RetryableError`; then nothing is committed."""
-        batch = self.batch_of(records)
-        self.sink.write(batch.rows)
+        """Insert the rows of these records, then commit.
+
+        Raises `RetryableError` and `TooManyDeadLettersError`; then nothing is committed.
+        """
+        refusals = self._refusals.copy()
+        with _collector_paused():
+            batch = self.batch_of(records)
+            self._insert(batch.parts, batch.dead_letters, refusals)
         if batch.dead_letters:
             self.publisher.publish(batch.dead_letters)
         (source or self.source).commit(records)
+        self._refusals.update({topic: count - self._refusals[topic] for topic, count in refusals.items()})
+
+    def _insert(self, parts: Sequence[Part], dead_letters: list[Output], refusals: Counter[str]) -> None:
+        """The rows of these parts; one that ClickHouse refuses becomes a dead letter, and is counted.
+
+        What is inserted more than once on the way replaces itself.
+        """
+        try:
+            self.sink.write(_rows_of(parts))
+        except RowsRefusedError as error:
+            if len(parts) == 1:
+                dead_letters.append(self._refused_by_database(parts[0], error, refusals))
+            else:
+                middle = len(parts) // 2
+                self._insert(parts[:middle], dead_letters, refusals)
+                self._insert(parts[middle:], dead_letters, refusals)
+        else:
+            for topic in {part.raw.topic for part in parts}:
+                refusals[topic] = 0
+
+    def _refused_by_database(self, part: Part, error: RowsRefusedError, refusals: Counter[str]) -> Output:
+        topic = part.raw.topic
+        if topic == CALLS_DEAD_LETTERS.name:
+            raise error  # a letter about the letter would be refused as well, and so on
+        refusals[topic] += 1
+        if refusals[topic] >= REFUSALS_LIMIT:
+            raise TooManyDeadLettersError(
+                f"ClickHouse refused {refusals[topic]} messages of {topic} in a row; the last time: {error}"
+            ) from None
+        message = None
+        with suppress(InvalidMessageError):  # of an event that cannot be read there are rows, too
+            message = _ROWS_OF[topic][0].decode(part.raw.value)
+        return self._dead_letter(part.raw, message, RefusedByDatabaseError([f"{error.table}: {error.reason}"]))
 
     def batch_of(self, records: Sequence[RawMessage]) -> Batch:
         """The rows of these records. A record that cannot be decoded becomes rows or a dead letter, too."""
@@ -127,11 +196,11 @@ class Store:
             message: Message | None = None
             try:
                 message = topic.decode(raw.value)
-                new_rows = rows_of(message, raw)
+                rows = rows_of(message, raw)
             except InvalidMessageError as error:
-                new_rows = self._refuse(raw, message, error, batch)
-            for table, table_rows in new_rows.items():
-                batch.rows[table].extend(table_rows)
+                rows = self._refuse(raw, message, error, batch)
+            if rows:
+                batch.parts.append(Part(raw, rows))
         return batch
 
     def _refuse(self, raw: RawMessage, message: Message | None, error: InvalidMessageError, batch: Batch) -> TableRows:
@@ -141,10 +210,25 @@ class Store:
             return rows_for_unreadable(raw.topic, raw.partition, raw.offset, call, raw.written_at)
         if message is None and raw.topic == CALLS_TRANSCRIBED.name:
             return {}  # `judge` owns this topic and writes the dead letter
-        letter = dead_letter_for(STORE, raw, message, error, self.clock.now())
-        batch.dead_letters.append(Output(CALLS_DEAD_LETTERS.name, letter.dead_letter_id.encode(), letter.encode()))
-        log.warning("store: %s becomes a dead letter: %s", raw.place, "; ".join(error.problems))
+        batch.dead_letters.append(self._dead_letter(raw, message, error))
         return {}
+
+    def _dead_letter(self, raw: RawMessage, message: Message | None, error: InvalidMessageError) -> Output:
+        letter = dead_letter_for(STORE, raw, message, error, self.clock.now())
+        log.warning("store: %s becomes a dead letter: %s", raw.place, "; ".join(error.problems))
+        return Output(CALLS_DEAD_LETTERS.name, letter.dead_letter_id.encode(), letter.encode())
+
+
+@contextmanager
+def _collector_paused() -> Iterator[None]:
+    """A batch makes millions of objects without a cycle among them, through which the collector would go in vain."""
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()
 
 
 _ROWS_OF: dict[str, tuple[AnyTopic, Callable[[Any, RawMessage], TableRows]]] = {

@@ -3,11 +3,11 @@
 import signal
 import subprocess
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from streams.embedded.clickhouse_engine import engine_url, is_ready, start_command
+from streams.embedded.clickhouse_engine import WRITER, engine_url, is_ready, password_of, start_command
 from streams.embedded.ports import free_port
 from tests.processes import eventually
 
@@ -18,14 +18,22 @@ class RunningEngine:
 
     data_dir: Path
     port: int = field(default_factory=free_port)
+    tcp_port: int | None = None
     process: subprocess.Popen[bytes] | None = None
     users_file: Path | None = None
 
     def url(self, database: str = "callstream", user: str = "callstream") -> str:
         return engine_url(self.data_dir, self.port, database, user)
 
+    def configure(self, folder: str, xml: str) -> None:
+        """Lay a file over the configuration (`config.d`) or the users (`users.d`); it holds from the next start."""
+        files = self.data_dir / "config" / folder
+        files.mkdir(mode=0o700, parents=True, exist_ok=True)
+        (files / "test.xml").write_text(f"<clickhouse>{xml}</clickhouse>")
+
     def start(self) -> None:
-        process = self.process = subprocess.Popen(start_command(self.data_dir, self.port, users_file=self.users_file))
+        command = start_command(self.data_dir, self.port, self.tcp_port, users_file=self.users_file)
+        process = self.process = subprocess.Popen(command)
         assert eventually(lambda: is_ready(self.url()) or process.poll() is not None)
         assert process.poll() is None
 
@@ -38,6 +46,37 @@ class RunningEngine:
         return code
 
 
+CLUSTER = "pair"
+
+
+@contextmanager
+def running_cluster(folder: Path) -> Iterator[tuple[RunningEngine, RunningEngine]]:
+    """Two engines, each a shard of the cluster `pair`."""
+    engines = tuple(RunningEngine(folder / name, tcp_port=free_port()) for name in ("one", "two"))
+    shards = "".join(
+        "<shard><internal_replication>true</internal_replication><replica>"
+        f"<host>127.0.0.1</host><port>{engine.tcp_port}</port>"
+        f"<user>{WRITER}</user><password>{password_of(engine.data_dir, WRITER)}</password></replica></shard>"
+        for engine in engines
+    )
+    with ExitStack() as running:
+        for number, engine in enumerate(engines, start=1):
+            engine.configure(
+                "config.d",
+                f"<remote_servers><{CLUSTER}>{shards}</{CLUSTER}></remote_servers>"
+                f"<macros><shard>{number}</shard><replica>1</replica></macros>",
+            )
+            running.callback(_end, engine)
+            engine.start()
+        yield engines[0], engines[1]
+
+
+def _end(engine: RunningEngine) -> None:
+    if engine.process is not None:
+        engine.process.kill()
+        engine.process.wait()
+
+
 @contextmanager
 def running_engine(data_dir: Path, users_file: Path | None = None) -> Iterator[RunningEngine]:
     """An engine that answers."""
@@ -46,6 +85,4 @@ def running_engine(data_dir: Path, users_file: Path | None = None) -> Iterator[R
         engine.start()
         yield engine
     finally:
-        if engine.process is not None:
-            engine.process.kill()
-            engine.process.wait()
+        _end(engine)

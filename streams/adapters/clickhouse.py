@@ -9,23 +9,27 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from io import BufferedIOBase
+from typing import Any, cast
 from urllib.parse import unquote, urlsplit
 
 import clickhouse_connect
 from clickhouse_connect.driver.client import Client
 from clickhouse_connect.driver.exceptions import ClickHouseError, DataError, ProgrammingError
 from clickhouse_connect.driver.exceptions import Error as DriverError
+from urllib3.exceptions import HTTPError
 
 from processors.rows import OUTCOMES
+from schemas.cluster import Cluster
 from schemas.errors import OperatorError, RetryableError
 from schemas.migrations import AppliedMigration, Migration, load_migrations, pending_migrations
 from schemas.transcript import Transcript
-from streams.ports import Rows
+from streams.ports import Rows, RowsRefusedError
 from streams.replay import RiskLevel
 
 CONNECT_TIMEOUT_S = 5
 REQUEST_TIMEOUT_S = 120
+_CHUNK_BYTES = 1024 * 1024
 
 _ACCESS_CODES = frozenset({164, 192, 193, 194, 291, 497, 516})
 """READONLY, UNKNOWN_USER, WRONG_PASSWORD, REQUIRED_PASSWORD, DATABASE_ACCESS_DENIED, ACCESS_DENIED,
@@ -71,11 +75,40 @@ _RETRYABLE_CODES = frozenset(
     }
 )
 
+_READONLY = 164
+"""To whoever reads or migrates it means: ask for rights. To `store` it is a state of the database that passes."""
+
+_DATA_CODES = frozenset(
+    {
+        6,  # CANNOT_PARSE_TEXT
+        26,  # CANNOT_PARSE_QUOTED_STRING
+        27,  # CANNOT_PARSE_INPUT_ASSERTION_FAILED
+        33,  # CANNOT_READ_ALL_DATA
+        38,  # CANNOT_PARSE_DATE
+        41,  # CANNOT_PARSE_DATETIME
+        53,  # TYPE_MISMATCH
+        69,  # ARGUMENT_OUT_OF_BOUND
+        70,  # CANNOT_CONVERT_TYPE
+        72,  # CANNOT_PARSE_NUMBER
+        117,  # INCORRECT_DATA
+        128,  # TOO_LARGE_ARRAY_SIZE
+        131,  # TOO_LARGE_STRING_SIZE
+        190,  # SIZES_OF_ARRAYS_DONT_MATCH
+        321,  # VALUE_IS_OUT_OF_RANGE_OF_DATA_TYPE
+        349,  # CANNOT_INSERT_NULL_IN_ORDINARY_COLUMN
+        407,  # DECIMAL_OVERFLOW
+        469,  # VIOLATED_CONSTRAINT
+        691,  # UNKNOWN_ELEMENT_OF_ENUM
+    }
+)
+"""What is wrong lies in the rows. Refusals of any other kind would meet every row, and stop the stage."""
+
 _INSERT_SETTINGS = {
     "async_insert": 0,  # the rows are in the table when the insert returns: offsets are committed after it
     "max_partitions_per_insert_block": 0,  # events with strange dates must not block those beside them
     # Made when parts are merged, which makes them anew anyway; a search reads the texts of a part that has none yet.
     "exclude_materialize_skip_indexes_on_insert": "agent_text_index, customer_text_index, unknown_text_index",
+    "distributed_foreground_insert": 1,  # on a cluster: in the tables of the shards, not in a queue of this server
 }
 
 _LEDGER = """
@@ -90,6 +123,9 @@ ENGINE = ReplacingMergeTree
 ORDER BY number
 COMMENT 'Migrations that were applied to this database'
 """
+_MIGRATION_INSERTS = {"distributed_foreground_insert": 1}
+"""A migration that copies rows is over when they are there, also on a cluster."""
+_LEDGER_NAME = "schema_migrations"
 
 
 class ClickHouseAccessError(OperatorError):
@@ -197,20 +233,33 @@ def _errors(operation: str, *, quotable: bool = False) -> Iterator[None]:
 
 
 @contextmanager
-def _unwritable(table: str) -> Iterator[None]:
-    """A value of the wrong type is a bug, and Python's sentence about it would quote the value."""
+def _refused_rows(table: str) -> Iterator[None]:
+    """An insert: what is wrong with the rows is told from what is wrong with the database.
+
+    Python's sentence about a value of the wrong type would quote the value.
+    """
     try:
         yield
-    except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
-        raise ClickHouseRefusedError(
-            f"A row for {table} holds a value that its column cannot: {type(error).__name__}"
-        ) from None
+    except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError, DataError) as error:
+        raise RowsRefusedError(table, type(error).__name__) from None
+    except DriverError as error:
+        if error.code == _READONLY:
+            raise RetryableError(f"ClickHouse could not do insert into {table}: {_named(error)}") from None
+        if error.code in _DATA_CODES:
+            raise RowsRefusedError(table, _named(error)) from None
+        raise
+
+
+def _named(error: ClickHouseError) -> str:
+    """ClickHouse's name and number of the error."""
+    code = error.code if isinstance(error, DriverError) else None
+    name = error.name if isinstance(error, DriverError) else None
+    return f"{name or type(error).__name__}{'' if code is None else f' ({code})'}"
 
 
 def _translated(error: ClickHouseError, operation: str, *, quotable: bool) -> Exception:
     code = error.code if isinstance(error, DriverError) else None
-    name = error.name if isinstance(error, DriverError) else None
-    reason = f"{name or type(error).__name__}{'' if code is None else f' ({code})'}"
+    reason = _named(error)
     if code in _ACCESS_CODES:
         return ClickHouseAccessError(
             f"ClickHouse refuses {operation}: {reason}; check the user, the password and the rights in clickhouse_url."
@@ -228,25 +277,30 @@ def _translated(error: ClickHouseError, operation: str, *, quotable: bool) -> Ex
     return ClickHouseRefusedError(f"ClickHouse refused {operation}: {error if quotable else reason}")
 
 
-def migrate(url: str, migrations: tuple[Migration, ...] | None = None) -> list[Migration]:
+def migrate(url: str, migrations: tuple[Migration, ...] | None = None, cluster: str = "") -> list[Migration]:
     """Bring the database up to date; returns what was applied, nothing the second time.
 
-    Creates the database where it is absent. Two at once do no harm: every statement can be run again, and what was
-    applied is remembered by number. Raises as `connect` does, and `MigrationRefusedError` when the files do not fit
-    the database.
+    Creates the database where it is absent. With a cluster the tables are made on every host of it (`schemas.cluster`).
+    Two at once do no harm: every statement can be run again, and what was applied is remembered by number. Raises as
+    `connect` does, `MigrationRefusedError` when the files do not fit the database, and `ClusterError`.
     """
     migrations = load_migrations() if migrations is None else migrations
     address = ClickHouseAddress.parse(url)
-    _create_database(address)
+    said = [(migration, statements_of(migration, address.database, cluster)) for migration in migrations]
+    _create_database(address, cluster)
     client = connect(url)
     try:
+        _check_layout(client, cluster)
         with _errors("creating schema_migrations", quotable=True):
-            client.command(_LEDGER)
+            for statement in _said((_LEDGER,), address.database, cluster):
+                client.command(statement)
         waiting = pending_migrations(migrations, _applied(client))
-        for migration in waiting:
-            for statement in migration.statements:
+        for migration, statements in said:
+            if migration not in waiting:
+                continue
+            for statement in statements:
                 with _errors(f"migration {migration.label}", quotable=True):
-                    client.command(statement)
+                    client.command(statement, settings=_MIGRATION_INSERTS)
             _remember(client, migration)
         return list(waiting)
     finally:
@@ -262,19 +316,51 @@ def pending(url: str, migrations: tuple[Migration, ...] | None = None) -> list[M
     client = connect(url)
     try:
         with _errors("looking for schema_migrations"):
-            known = bool(client.command("EXISTS TABLE schema_migrations"))
+            known = bool(client.command(f"EXISTS TABLE {_LEDGER_NAME}"))
         return list(pending_migrations(migrations, _applied(client) if known else ()))
     finally:
         client.close()
 
 
-def _create_database(address: ClickHouseAddress) -> None:
+def statements_of(migration: Migration, database: str, cluster: str) -> tuple[str, ...]:
+    """The statements of a migration as they are run. Raises `ClusterError`."""
+    return _said(migration.statements, database, cluster)
+
+
+def preparing_statements(url: str, cluster: str) -> tuple[str, ...]:
+    """What `migrate` runs on a cluster before the first migration. Raises `ClickHouseUrlError`."""
+    database = ClickHouseAddress.parse(url).database
+    return (Cluster(cluster, database).create_database(), *_said((_LEDGER.strip(),), database, cluster))
+
+
+def _said(statements: tuple[str, ...], database: str, cluster: str) -> tuple[str, ...]:
+    return Cluster(cluster, database).statements(statements) if cluster else statements
+
+
+def _check_layout(client: Client, cluster: str) -> None:
+    """A database that was made for one server is not spread by migrating it again, nor the other way round."""
+    query = (
+        "SELECT engine = 'Distributed' FROM system.tables WHERE database = currentDatabase() AND name = {name:String}"
+    )
+    found = read_rows(client, "looking for schema_migrations", query, name=_LEDGER_NAME)
+    if found and bool(found[0][0]) != bool(cluster):
+        made, wanted = ("one server", "a cluster") if cluster else ("a cluster", "one server")
+        raise ClickHouseSchemaError(
+            f"The database was made for {made}, and clickhouse_cluster says {wanted}; set it as it was, or migrate a "
+            "new database and copy the rows (docs/operations.md#a-cluster)."
+        )
+
+
+def _create_database(address: ClickHouseAddress, cluster: str) -> None:
     """Asks first, because a user that may not create databases may well own an existing one."""
     if _database_exists(address):
         return
     client = _open(address, None)
     try:
         with _errors("creating the database", quotable=True):
+            if cluster:
+                client.command(Cluster(cluster, address.database).create_database())
+                return
             client.command("CREATE DATABASE IF NOT EXISTS {name:Identifier}", parameters={"name": address.database})
     finally:
         client.close()
@@ -322,7 +408,7 @@ class ClickHouseSink:
         self._column_types: dict[str, dict[str, str]] = {}
 
     def write(self, rows: Rows) -> None:
-        """Raises `RetryableError` when ClickHouse does not answer; after any error the whole batch may be repeated."""
+        """Raises `RetryableError`, `RowsRefusedError`, and `OperatorError` for what would meet every row."""
         for table in sorted(rows, key=lambda name: name == OUTCOMES):
             if rows[table]:
                 self._insert(table, rows[table])
@@ -332,7 +418,7 @@ class ClickHouseSink:
         names = [name for name in types if name in rows[0]]
         if any(row.keys() != set(names) for row in rows):
             raise ClickHouseRefusedError(f"rows for {table} do not fit its columns")
-        with _errors(f"insert into {table}"), _unwritable(table):
+        with _errors(f"insert into {table}"), _refused_rows(table):
             self._client.insert(
                 table,
                 [[row[name] for row in rows] for name in names],
@@ -427,6 +513,30 @@ def execute(client: Client, operation: str, statement: str, **parameters: object
     """A statement without rows; its errors name the operation. Raises as `connect` does."""
     with _errors(operation):
         client.command(statement, parameters=parameters)
+
+
+def stream_of(
+    client: Client,
+    operation: str,
+    query: str,
+    parameters: dict[str, object],
+    form: str,
+    settings: dict[str, Any],
+) -> Iterator[bytes]:
+    """The answer of a query in a format of ClickHouse, piece by piece, as it comes. Raises as `connect` does.
+
+    An error in the middle breaks the answer off, so the reader must know how a whole one ends.
+    """
+    with _errors(operation):
+        answer = client.raw_stream(query, parameters=parameters, fmt=form, settings=settings)
+        stream = cast(BufferedIOBase, answer)  # what it is for a client that does not run in an event loop
+        try:
+            while chunk := stream.read(_CHUNK_BYTES):
+                yield chunk
+        except HTTPError:
+            raise RetryableError(f"ClickHouse broke off {operation}") from None
+        finally:
+            stream.close()
 
 
 @dataclass(frozen=True)

@@ -38,6 +38,13 @@ INNER JOIN
 GROUP BY day
 """
 
+# Not the engine of the table: on a cluster that one is replicated, and a staging table is of this host alone.
+_CREATE = """
+CREATE TABLE {} AS kpi_rollup_rows ENGINE = MergeTree PARTITION BY day ORDER BY (grain, dimension, tenant_id, period)
+SETTINGS index_granularity = 1024
+COMMENT 'Days that are being rolled up.'
+"""
+
 _DAYS_IN = "SELECT DISTINCT day FROM {}"
 
 _MADE = "SELECT day, as_of, definition FROM kpi_rollup_days FINAL"
@@ -78,7 +85,7 @@ class ClickHouseRollups:
         then some of the days may be done, and all may be made again."""
         days = [first + timedelta(days=n) for n in range((last - first).days + 1)]
         staging = f"{_STAGING}{token_hex(8)}"
-        self._command(f"CREATE TABLE {staging} AS kpi_rollup_rows COMMENT 'Days that are being rolled up.'")
+        self._command(_CREATE.format(staging))
         try:
             self._command(
                 f"INSERT INTO {staging} ({_COLUMNS}) {rollup_query(definition.registry)}",

@@ -40,6 +40,9 @@ DELIVERY_TIMEOUT_S = 30.0
 BATCH_BYTES = 64 * 1024 * 1024
 """A batch holds little more than this: five hundred transcripts of two hours would be over a gigabyte."""
 STEP_MESSAGES = 16
+LONGEST_BATCH_S = 30 * 60
+"""So long a batch may take before its partitions go to another member of the group, which would read it again and be no
+faster. A member that died is noticed by its heartbeats, within seconds."""
 GROUP_PREFIX = "callstream."
 
 
@@ -127,7 +130,8 @@ class BatchConsumer:
 
     def __init__(self, settings: Settings, group: str, topics: Sequence[str]) -> None:
         self._consumer = Consumer(
-            consumer_config(settings, group) | {"queued.max.messages.kbytes": 4 * FETCH_BYTES // 1024}
+            consumer_config(settings, group)
+            | {"queued.max.messages.kbytes": 4 * FETCH_BYTES // 1024, "max.poll.interval.ms": LONGEST_BATCH_S * 1000}
         )
         self._consumer.subscribe(list(topics))
 

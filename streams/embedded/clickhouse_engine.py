@@ -292,7 +292,8 @@ class _Engine:
         config.mkdir(mode=0o700, exist_ok=True)
         shutil.rmtree(self._start_folder, ignore_errors=True)
         self._start_folder.mkdir(mode=0o700)
-        (self._start_folder / "config.xml").symlink_to(config / "config.xml")
+        for name in ("config.xml", "config.d"):  # the second where an operator has made it
+            (self._start_folder / name).symlink_to(config / name)
         self._gate.unlink(missing_ok=True)
         os.mkfifo(self._gate, 0o600)
         passwords = {user: password_of(self._data_dir, user) for user in (WRITER, ANALYST)}

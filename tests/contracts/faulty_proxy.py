@@ -44,6 +44,8 @@ class FaultyProxy(ThreadingTCPServer):
         host, _, port = target.partition(":")
         self.target = (host, int(port or 0))
         self.stopping = Event()
+        self.holds_answers = Event()
+        """While it is set, requests reach the target, but its answers go nowhere."""
         self._faults = list(faults)
         self._afterwards = afterwards
         self._lock = Lock()
@@ -126,6 +128,9 @@ class _Connection(StreamRequestHandler):
             while not self.server.stopping.is_set():
                 for ready, _ in selector.select(timeout=0.01):
                     source, sink = ready.fileobj, ready.data
+                    if source is target and self.server.holds_answers.is_set():
+                        self.server.stopping.wait(0.01)
+                        continue
                     assert isinstance(source, socket.socket)
                     data = source.recv(65536)
                     if not data:

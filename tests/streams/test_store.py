@@ -27,11 +27,12 @@ from schemas.topics import (
 )
 from schemas.transcript import Transcript
 from streams.adapters.memory_broker import MemoryBroker, MemoryConsumer
-from streams.ports import Rows
+from streams.ports import Rows, RowsRefusedError
 from streams.raw import RawMessage
 from streams.stage import Output
-from streams.store import STORE, Store
+from streams.store import REFUSALS_LIMIT, STORE, Store
 from streams.topology import HISTORY_GROUP, consumer_groups
+from streams.work import TooManyDeadLettersError
 from tests.processes import eventually
 from tests.processors.transcripts import said
 
@@ -232,11 +233,11 @@ class FailsOnce:
 
     def __init__(self, broker: MemoryBroker) -> None:
         self._broker = broker
-        self._failures = 1
+        self.failures = 1
 
     def publish(self, outputs: Iterable[Output]) -> None:
-        if self._failures:
-            self._failures -= 1
+        if self.failures:
+            self.failures -= 1
             raise RetryableError("Kafka did not take 1 message(s)")
         self._broker.publish(outputs)
 
@@ -349,6 +350,137 @@ class TestRowsThatNoColumnCanHold:
         assert (letter.step, letter.tenant_id, letter.call_id) == (STORE, "acme", "c-1")
         assert letter.problems == (problem,)
         assert pipeline.sink.rows(CALLS) == pipeline.sink.rows(TRANSCRIPTS) == []
+
+
+class RefusingSink(RecordingSink):
+    """Takes no row of certain calls into a table, and nothing else of their insert; counts the inserts."""
+
+    def __init__(self, *calls: str) -> None:
+        super().__init__()
+        self.refused = set(calls)
+        self.table = CALLS
+        self.inserts = 0
+
+    def write(self, rows: Rows) -> None:
+        self.inserts += 1
+        if any(row["call_id"] in self.refused for row in rows.get(self.table, ())):
+            raise RowsRefusedError(self.table, "VIOLATED_CONSTRAINT (469)")
+        super().write(rows)
+
+
+class TestRowsThatClickHouseRefuses:
+    def pipeline(self, *refused: str) -> tuple[Pipeline, RefusingSink]:
+        pipeline = Pipeline()
+        sink = RefusingSink(*refused)
+        pipeline.sink = sink
+        pipeline.store = replace(pipeline.store, sink=sink)
+        return pipeline, sink
+
+    def send_analyses(self, pipeline: Pipeline, *calls: str) -> None:
+        for call_id in calls:
+            call = ANALYSIS.call.model_copy(update={"call_id": call_id})
+            analysis = ANALYSIS.model_copy(update={"call": call, "call_id": call_id})
+            pipeline.send(CALLS_ANALYZED.name, analysis.encode(), message_key("acme", call_id))
+
+    def take_all(self, pipeline: Pipeline) -> None:
+        """One batch of whatever lies there, dead letters not included."""
+        pipeline.store.write(pipeline.consumer.consume(1_000, 0))
+
+    @pytest.mark.parametrize(
+        "bad",
+        [
+            pytest.param((0,), id="the first of the batch"),
+            pytest.param((6,), id="the last of the batch"),
+            pytest.param((2, 3, 5), id="several"),
+            pytest.param((), id="none"),
+        ],
+    )
+    def test_they_alone_become_dead_letters(self, bad: tuple[int, ...]) -> None:
+        calls = [f"c-{number}" for number in range(7)]
+        refused = [calls[number] for number in bad]
+        pipeline, sink = self.pipeline(*refused)
+        self.send_analyses(pipeline, *calls)
+        self.take_all(pipeline)
+        assert {row["call_id"] for row in sink.rows(CALLS)} == set(calls) - set(refused)
+        letters = pipeline.dead_letters()
+        assert [letter.call_id for letter in letters] == refused
+        assert {(letter.exception_class, letter.problems) for letter in letters} <= {
+            ("RefusedByDatabaseError", (f"{CALLS}: VIOLATED_CONSTRAINT (469)",))
+        }
+        assert [letter.source_offset for letter in letters] == list(bad)
+        assert pipeline.committed()[CALLS_ANALYZED.name] == 7
+
+    def test_a_batch_without_them_is_one_insert(self) -> None:
+        pipeline, sink = self.pipeline()
+        self.send_analyses(pipeline, "c-1", "c-2", "c-3")
+        self.take_all(pipeline)
+        assert sink.inserts == 1
+
+    def test_one_among_many_is_found_by_halving(self) -> None:
+        pipeline, sink = self.pipeline("c-77")
+        self.send_analyses(pipeline, *(f"c-{number}" for number in range(128)))
+        self.take_all(pipeline)
+        assert sink.inserts == 1 + 2 * 7
+
+    def test_where_all_are_refused_the_stage_stops_and_nothing_is_given_up(self) -> None:
+        calls = [f"c-{number}" for number in range(REFUSALS_LIMIT)]
+        pipeline, _sink = self.pipeline(*calls)
+        self.send_analyses(pipeline, *calls)
+        with pytest.raises(TooManyDeadLettersError, match=r"20 messages of calls\.analyzed\.v1 in a row.*469"):
+            self.take_all(pipeline)
+        assert (pipeline.committed(), pipeline.dead_letters()) == ({}, [])
+
+    def test_one_after_the_other_they_stop_the_stage_too_though_other_topics_are_taken(self) -> None:
+        calls = [f"c-{number}" for number in range(REFUSALS_LIMIT)]
+        pipeline, _sink = self.pipeline(*calls)
+        for call_id in calls[:-1]:
+            self.send_analyses(pipeline, call_id)
+            pipeline.send_message(CALLS_TRANSCRIBED.name, TRANSCRIPT)
+            self.take_all(pipeline)
+        self.send_analyses(pipeline, calls[-1])
+        with pytest.raises(TooManyDeadLettersError):
+            self.take_all(pipeline)
+
+    def test_one_that_is_taken_between_them_shows_that_the_messages_are_wrong(self) -> None:
+        refused = [f"c-{number}" for number in range(2 * REFUSALS_LIMIT)]
+        pipeline, _sink = self.pipeline(*refused)
+        for call_id in refused:
+            self.send_analyses(pipeline, call_id, "good")
+            self.take_all(pipeline)
+        assert len({letter.call_id for letter in pipeline.dead_letters()}) == len(refused)
+
+    def test_the_same_one_counts_once_however_often_its_batch_is_read_again(self) -> None:
+        pipeline, sink = self.pipeline("c-1")
+        self.send_analyses(pipeline, "c-1")
+        records = pipeline.consumer.consume(10, 0)
+        refusing = FailsOnce(pipeline.broker)
+        pipeline.store = replace(pipeline.store, sink=sink, publisher=refusing)
+        for _ in range(2 * REFUSALS_LIMIT):
+            refusing.failures = 1
+            with pytest.raises(RetryableError):
+                pipeline.store.write(records)
+        pipeline.store.write(records)
+        assert [letter.call_id for letter in pipeline.dead_letters()] == ["c-1"]
+
+    def test_a_dead_letter_that_is_refused_makes_no_other_one(self) -> None:
+        pipeline, sink = self.pipeline("c-1")
+        sink.table = DEAD_LETTERS
+        pipeline.send(CALLS_ANALYZED.name, b"{}", message_key("acme", "c-1"))
+        self.take_all(pipeline)
+        with pytest.raises(RowsRefusedError, match="dead_letter_versions"):
+            self.take_all(pipeline)
+        assert len(pipeline.dead_letters()) == 1
+
+    def test_a_dead_letter_is_neither_lost_nor_written_before_the_others_are_stored(self) -> None:
+        pipeline, sink = self.pipeline("c-1")
+        self.send_analyses(pipeline, "c-1", "c-2")
+        records = pipeline.consumer.consume(10, 0)
+        sink.failures = 1
+        with pytest.raises(RetryableError):
+            pipeline.store.write(records)
+        assert (pipeline.committed(), pipeline.dead_letters()) == ({}, [])
+        pipeline.store.write(records)
+        assert [letter.call_id for letter in pipeline.dead_letters()] == ["c-1"]
 
 
 class TestTheLoop:
