@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, Self, get_args
 
 from pydantic import AfterValidator, Field, StringConstraints, model_validator
 from pydantic_core import PydanticCustomError
@@ -30,12 +30,8 @@ What is frequent is found in the first; what is rare costs a look into each.
 MOST_QUOTES = 5
 """Quotes of one kind that a found call shows."""
 
-_TEXT_COLUMNS: dict[str, tuple[str, ...]] = {
-    "agent": ("agent_text",),
-    "customer": ("customer_text",),
-    "unknown": ("unknown_text",),
-    "": ("agent_text", "customer_text", "unknown_text"),
-}
+ROLES: tuple[Role, ...] = get_args(Role)
+_TEXT_COLUMNS = {role: (f"{role}_text",) for role in ROLES} | {None: tuple(f"{role}_text" for role in ROLES)}
 
 
 class CursorError(ValueError):
@@ -264,7 +260,7 @@ def _of_text(query: SearchQuery, test: Callable[[int, Phrase], Condition]) -> Co
     parts = []
     for number, phrase in enumerate(query.phrases):
         one = test(number, phrase)
-        either = " OR ".join(f"({one.sql.format(column=column)})" for column in _TEXT_COLUMNS[phrase.role or ""])
+        either = " OR ".join(f"({one.sql.format(column=column)})" for column in _TEXT_COLUMNS[phrase.role])
         parts.append(Condition(f"({either})", one.parameters))
     return _all_of(parts)
 
@@ -364,6 +360,19 @@ class Page:
 
     hits: tuple[Hit, ...]
     next_cursor: str | None
+
+
+def lines_of(roles: Sequence[Role], said: Mapping[Role, str]) -> list[str] | None:
+    """The text of each segment, by its role and by what each role said, one line a segment.
+
+    Null where that cannot be told, because a segment has several lines.
+    """
+    lines = {role: iter(text.split("\n")) for role, text in said.items()}
+    if any(role not in said for role in roles):
+        return None
+    if any(text.count("\n") != max(0, list(roles).count(role) - 1) for role, text in said.items()):
+        return None
+    return [next(lines[role]) for role in roles]
 
 
 def phrase_quotes(query: SearchQuery, segments: Sequence[tuple[int, str, int, int, str]]) -> tuple[Quote, ...]:

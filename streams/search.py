@@ -16,15 +16,18 @@ from typing import Any
 from clickhouse_connect.driver.client import Client
 
 from processors.search import (
+    ROLES,
     Condition,
     CursorError,
     Hit,
     Page,
     Place,
+    Quote,
     SearchQuery,
     decode_cursor,
     encode_cursor,
     finding_quotes,
+    lines_of,
     of_call,
     of_index,
     of_keys,
@@ -229,7 +232,11 @@ _QUOTE_COLUMNS = (
     *("findings.detector", "findings.rule_id", "findings.role", "findings.start_ms", "findings.end_ms"),
     *("findings.quote", "findings.matched", "topics.role", "topics.quote"),
 )
-_SEGMENT_COLUMNS = ("segment_id", "role", "start_ms", "end_ms", "text")
+_TEXT_COLUMNS = ("ended_at", "call_id", "version", *(f"{role}_text" for role in ROLES))
+_SEGMENT_COLUMNS = (
+    *("ended_at", "call_id", "version"),
+    *("segments.segment_id", "segments.role", "segments.start_ms", "segments.end_ms"),
+)
 
 
 def _hits(client: Client, query: SearchQuery, places: Sequence[Place]) -> tuple[Hit, ...]:
@@ -249,9 +256,24 @@ def _hits(client: Client, query: SearchQuery, places: Sequence[Place]) -> tuple[
     return tuple(hits[place] for place in places if place in hits)
 
 
-def _spoken(client: Client, query: SearchQuery, tenant_id: str, keys: Condition) -> dict[Place, tuple[Any, ...]]:
-    columns = ("ended_at", "call_id", *(f"segments.{name}" for name in _SEGMENT_COLUMNS))
-    return {
-        Place(ended_at, tenant_id, call_id): phrase_quotes(query, list(zip(*segments, strict=True)))
-        for ended_at, call_id, *segments in _read(client, columns, f"{TRANSCRIPTS} FINAL", keys)
+def _spoken(client: Client, query: SearchQuery, tenant_id: str, keys: Condition) -> dict[Place, tuple[Quote, ...]]:
+    """The quotes of each call. Its texts come from the narrow table, because reading them among transcripts is slow."""
+    texts = {
+        Place(ended_at, tenant_id, call_id): (version, dict(zip(ROLES, said, strict=True)))
+        for ended_at, call_id, version, *said in _read(client, _TEXT_COLUMNS, f"{TEXTS} FINAL", keys)
     }
+    quotes: dict[Place, tuple[Quote, ...]] = {}
+    unlike: list[Place] = []
+    for ended_at, call_id, version, *told in _read(client, _SEGMENT_COLUMNS, f"{TRANSCRIPTS} FINAL", keys):
+        place = Place(ended_at, tenant_id, call_id)
+        text_version, said = texts.get(place, (None, {}))
+        lines = lines_of(told[1], said) if version == text_version else None
+        if lines is None:
+            unlike.append(place)
+        else:
+            quotes[place] = phrase_quotes(query, list(zip(*told, lines, strict=True)))
+    if unlike:  # a segment of several lines, or a transcript that was stored in this moment
+        columns = (*_SEGMENT_COLUMNS, "segments.text")
+        for ended_at, call_id, _, *told in _read(client, columns, f"{TRANSCRIPTS} FINAL", of_keys(unlike)):
+            quotes[Place(ended_at, tenant_id, call_id)] = phrase_quotes(query, list(zip(*told, strict=True)))
+    return quotes

@@ -150,6 +150,12 @@ def test_a_quote_says_where_it_is(store: Store) -> None:
     assert {quote.text[span.start : span.end] for span in quote.spans} == {"退款"}
 
 
+def test_a_quote_of_a_segment_of_several_lines_is_whole(store: Store) -> None:
+    store.write(Call("c1", (("customer", "好\n我要退款"), ("customer", "退款"), ("unknown", "退"))))
+    (hit,) = store.all(phrases=[{"text": "退款"}])
+    assert [(quote.segment_id, quote.text) for quote in hit.quotes] == [(0, "好\n我要退款"), (1, "退款")]
+
+
 def test_a_transcript_that_was_replaced_is_not_found_by_what_it_said(store: Store) -> None:
     store.write(Call("c1", (("customer", "我要退款"),)))
     store.write(Call("c1", (("customer", "我要退货"),)), after_s=120)

@@ -9,6 +9,7 @@ import pytest
 from pydantic import ValidationError
 
 from processors.search import (
+    ROLES,
     CursorError,
     Phrase,
     Place,
@@ -17,12 +18,14 @@ from processors.search import (
     decode_cursor,
     encode_cursor,
     finding_quotes,
+    lines_of,
     milliseconds,
     pairs_of,
     phrase_quotes,
     spans_of,
     windows,
 )
+from schemas.call_ended import Role
 
 NOON = datetime(2026, 3, 2, 12, tzinfo=UTC)
 DAY = timedelta(days=1)
@@ -114,6 +117,21 @@ def test_pairs_of_characters(text: str, pairs: list[str]) -> None:
 )
 def test_places_of_phrases_in_a_text(text: str, phrases: list[str], spans: list[tuple[int, int]]) -> None:
     assert spans_of(text, phrases) == tuple(Span(start=start, end=end) for start, end in spans)
+
+
+@pytest.mark.parametrize(
+    ("roles", "said", "lines"),
+    [
+        pytest.param(["agent", "customer", "agent"], ["a\nb", "c", ""], ["a", "c", "b"], id="in the order of segments"),
+        pytest.param([], ["", "", ""], [], id="nobody said anything"),
+        pytest.param(["agent", "agent"], ["\n", "", ""], ["", ""], id="empty segments"),
+        pytest.param(["agent"], ["a\nb", "", ""], None, id="a segment of two lines"),
+        pytest.param(["agent"], ["a", "b", ""], ["a"], id="a text without a segment is left out"),
+        pytest.param(["agent", "unknown"], ["a\nb", "", "c"], None, id="lines of another transcript"),
+    ],
+)
+def test_lines_are_the_texts_of_segments(roles: list[Role], said: list[str], lines: list[str] | None) -> None:
+    assert lines_of(roles, dict(zip(ROLES, said, strict=True))) == lines
 
 
 def test_a_quote_shows_only_what_the_role_said() -> None:
