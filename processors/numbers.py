@@ -47,6 +47,8 @@ class NormalizedText:
 
 _NUMERAL = re.compile(f"[{''.join(DIGIT_OF)}{''.join(_UNIT_OF)}{''.join(_GROUP_OF)}半点毛块角厘折成]")
 """Without any of these there is no number in a text."""
+_MOST_BEFORE_A_NUMERAL = 2
+"""A number, or what only looks like one, begins at most so many letters before its first numeral: 下午三点, 星期三."""
 
 
 def normalize(text: str) -> NormalizedText:
@@ -227,11 +229,23 @@ _AFTER_AMOUNT = re.compile(r"[,，。.、;；!！?？的吧吗呢啊了左上]|�
 
 def _rewritten(text: str) -> Iterator[tuple[re.Match[str], str]]:
     """Every number that reads otherwise in digits, in order, with how it reads."""
-    for match in _NUMBER.finditer(text):
-        kind = next(name for name in _WRITERS if match[name] is not None)
-        written = _WRITERS[kind](match)
+    for match in _numbers(text):
+        assert match.lastgroup is not None, "each way to write a number is a group of its own"  # noqa: S101
+        written = _WRITERS[match.lastgroup](match)
         if written is not None and written != match[0]:
             yield match, written
+
+
+def _numbers(text: str) -> Iterator[re.Match[str]]:
+    """What `_NUMBER.finditer` finds, looked for around numerals only: most letters of a call are far from any."""
+    position = 0
+    while (numeral := _NUMERAL.search(text, position)) is not None:
+        at = numeral.start()
+        starts = range(max(position, at - _MOST_BEFORE_A_NUMERAL), at + 1)
+        match = next(filter(None, (_NUMBER.match(text, start) for start in starts)), None)
+        position = at + 1 if match is None else match.end()
+        if match is not None:
+            yield match
 
 
 def _plain(spoken: str) -> str | None:
