@@ -3,7 +3,7 @@
 import re
 import unicodedata
 from bisect import bisect_left
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache, cached_property
 
@@ -32,19 +32,26 @@ class NormalizedText:
     marked: str
 
     @cached_property
-    def source(self) -> tuple[int, ...]:
+    def source(self) -> Sequence[int]:
         """`source[i]` is the offset in `text` of `marked[i]`; only found out for texts in which something was hit."""
-        return tuple([offset for offset, folded in _folded(self.text) for _ in folded])
+        if len(self.text) == len(self.marked) and _FOLDED.not_one_for_one.isdisjoint(self.text):
+            return range(len(self.text))
+        return [offset for offset, folded in _folded(self.text) for _ in folded]
 
     @cached_property
     def letters(self) -> str:
         """`marked` without its marks."""
-        return self.marked.translate(_WITHOUT_MARKS)
+        letters = self.marked
+        for mark in MARKS:
+            letters = letters.replace(mark, "")
+        return letters
 
     @cached_property
-    def _place(self) -> tuple[int, ...]:
+    def _place(self) -> Sequence[int]:
         """Offset in `letters` → offset in `marked`."""
-        return tuple(place for place, character in enumerate(self.marked) if character not in MARKS)
+        if len(self.letters) == len(self.marked):
+            return range(len(self.marked))
+        return [place for place, character in enumerate(self.marked) if character not in _MARKS]
 
     def before(self, start: int, limit: int) -> str:
         """At most `limit` letters and marks before letter `start`."""
@@ -94,15 +101,25 @@ def _is_decimal_point(text: str, offset: int) -> bool:
 
 
 class _Folding(dict[int, str]):
-    """Code point → what it stands for, filled while it is used: Unicode is finite."""
+    """Code point → what it stands for, filled while it is used: Unicode is finite.
+
+    `not_one_for_one` are the characters met so far that stand for none or for several.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.not_one_for_one: set[str] = set()
 
     def __missing__(self, code: int) -> str:
-        self[code] = folded = _fold(chr(code))
+        folded = _fold(chr(code))
+        if len(folded) != 1:
+            self.not_one_for_one.add(chr(code))  # before it is known, or another thread would miss it
+        self[code] = folded
         return folded
 
 
 _FOLDED = _Folding()
-_WITHOUT_MARKS = dict.fromkeys(map(ord, MARKS))
+_MARKS = frozenset(MARKS)
 _DECIMAL = re.compile(r"\d[.．]\d")
 
 

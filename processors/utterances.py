@@ -1,9 +1,11 @@
 """Stretches of speech of one speaker, put together again where the recogniser cut them, with the way back to time."""
 
+import re
 from bisect import bisect_right
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import accumulate
 from typing import NamedTuple
 
 from processors.normalized_text import NormalizedText, normalize
@@ -18,6 +20,7 @@ MAX_QUOTE_LETTERS = 60
 
 _SENTENCE_ENDS = "。．｡！!？?；;…\n"
 _CLAUSE_ENDS = "，,、：: "
+_SPACE = re.compile(r"\s")
 
 
 @dataclass(frozen=True)
@@ -32,12 +35,12 @@ class Place:
     last_end: int
 
 
-class _WordAt(NamedTuple):
-    """A word at characters `start` to `end` of the text of its segment."""
+class _AlignedWords(NamedTuple):
+    """Words with the characters `starts[i]` to `ends[i]` of the text of their segment."""
 
-    word: Word
-    start: int
-    end: int
+    words: Sequence[Word]
+    starts: Sequence[int]
+    ends: Sequence[int]
 
 
 @dataclass(frozen=True)
@@ -86,19 +89,19 @@ class Utterance:
         return begin_ms, max(begin_ms, end_ms)
 
     @cached_property
-    def _words(self) -> dict[int, list[_WordAt]]:
+    def _words(self) -> dict[int, _AlignedWords]:
         """Position of a segment → its words with their places, once somebody asks for the time of one."""
         return {}
 
     def _time_of(self, number: int, offset: int) -> tuple[int, int]:
         """Start and end of one character of a segment."""
         segment = self.segments[number]
-        words = self._words.get(number)
-        if words is None:
-            words = self._words[number] = list(_aligned_words(segment))
-        place = bisect_right(words, offset, key=lambda word: word.start) - 1
-        if place >= 0 and offset < words[place].end:
-            return words[place].word.start_ms, words[place].word.end_ms
+        aligned = self._words.get(number)
+        if aligned is None:
+            aligned = self._words[number] = _aligned_words(segment)
+        place = bisect_right(aligned.starts, offset) - 1
+        if place >= 0 and offset < aligned.ends[place]:
+            return aligned.words[place].start_ms, aligned.words[place].end_ms
         length_ms = segment.end_ms - segment.start_ms
         letters = max(1, len(segment.text))
         return (
@@ -150,12 +153,18 @@ def utterances(segments: Iterable[Segment], role: Role) -> Iterator[Utterance]:
         yield Utterance(role, tuple(joined))
 
 
-def _aligned_words(segment: Segment) -> Iterator[_WordAt]:
+def _aligned_words(segment: Segment) -> _AlignedWords:
     """Words with their place in the text; one that is not found where it should be is passed over."""
+    texts = [word.text for word in segment.words]
+    if "".join(texts) == segment.text and all(texts) and not _SPACE.search(segment.text):
+        *starts, _ = bounds = list(accumulate(map(len, texts), initial=0))
+        return _AlignedWords(segment.words, starts, bounds[1:])
+    found: list[tuple[Word, int, int]] = []
     offset = 0
-    for word in segment.words:
-        text = word.text.strip()
+    for word, text in zip(segment.words, map(str.strip, texts), strict=True):
         start = segment.text.find(text, offset, offset + 2 * len(text) + 8) if text else -1
         if start >= 0:
             offset = start + len(text)
-            yield _WordAt(word, start, offset)
+            found.append((word, start, offset))
+    words, starts, ends = zip(*found, strict=True) if found else ((), (), ())
+    return _AlignedWords(words, starts, ends)
