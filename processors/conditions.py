@@ -7,12 +7,12 @@ so that thousands of rules that have nothing to do with the call cost next to no
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import TYPE_CHECKING, Literal, Protocol
+from typing import TYPE_CHECKING, Literal, NamedTuple, Protocol
 
 from processors.negation import CONTEXT_LETTERS, stance
 from processors.negation import Stance as SpeakerStance
 from processors.normalized_text import normalize
-from processors.phrases import LOOSE, STRICT, BySound, Phrase, PhraseIndex, hits, lies_in_one
+from processors.phrases import LOOSE, STRICT, BySound, Phrase, PhraseHit, PhraseIndex, Places, hits, is_in_one_piece, lies_in_one
 from processors.spoken_text import Passage, SpokenText
 from schemas.call_analysis import MeasureValue
 from schemas.call_ended import CallEnded, Role
@@ -28,8 +28,7 @@ class ConditionError(Exception):
     """A condition refers to one that is not there, or to itself; the text says which."""
 
 
-@dataclass(frozen=True)
-class Hit:
+class Hit(NamedTuple):
     """Letters `start` to `end` of a turn, the phrase or pattern that they match, and how surely."""
 
     passage: Passage
@@ -38,12 +37,12 @@ class Hit:
     matched: str
     confidence: float = 1.0
 
-    @cached_property
+    @property
     def span(self) -> tuple[int, int]:
         """As characters of the text of the turn."""
         return self.passage.utterance.normalized.source_span(self.start, self.end)
 
-    @cached_property
+    @property
     def time_ms(self) -> tuple[int, int]:
         """When it was said."""
         return self.passage.utterance.time_ms(*self.span)
@@ -106,9 +105,10 @@ class Hearing:
     @cached_property
     def _candidates(self) -> dict[int, list[tuple[Passage, Phrase]]]:
         found: dict[int, list[tuple[Passage, Phrase]]] = {}
+        waiting = self.watchers.by_first_part
         for passage, places in zip(self.spoken.passages, self.spoken.places(self.index), strict=True):
             for part in places:
-                for leaf, phrase in self.watchers.of(part):
+                for leaf, phrase in waiting.get(part, ()):
                     if phrase.may_stand_in(places):
                         found.setdefault(leaf, []).append((passage, phrase))
         return found
@@ -119,7 +119,8 @@ class Watchers:
 
     def __init__(self) -> None:
         self.phrases: list[Phrase] = []
-        self._by_first_part: dict[str, list[tuple[int, Phrase]]] = {}
+        self.by_first_part: dict[str, list[tuple[int, Phrase]]] = {}
+        """First part → leaves, by identity, with the phrase that begins with it."""
         self._leaves: dict[object, Node] = {}
 
     def shared(self, key: object, leaf: Node, phrases: Iterable[Phrase] = ()) -> Node:
@@ -131,12 +132,8 @@ class Watchers:
         self._leaves[key] = leaf
         for phrase in phrases:
             self.phrases.append(phrase)
-            self._by_first_part.setdefault(phrase.parts[0], []).append((id(leaf), phrase))
+            self.by_first_part.setdefault(phrase.parts[0], []).append((id(leaf), phrase))
         return leaf
-
-    def of(self, part: str) -> Sequence[tuple[int, Phrase]]:
-        """Leaves, by identity, with the phrase that begins with a part."""
-        return self._by_first_part.get(part, ())
 
 
 @dataclass(frozen=True)
@@ -227,39 +224,50 @@ class _Say:
         candidates = hearing.candidates(self)
         if not candidates:
             return NOT_FOUND
-        found = self.scope.keep(_longest(self._hits(candidates, hearing)), hearing)
+        found = self.scope.keep(self._longest(candidates, hearing), hearing)
         return Found(bool(found), found)
 
-    def _hits(self, candidates: Sequence[tuple[Passage, Phrase]], hearing: Hearing) -> Iterator[Hit]:
-        scope = self.scope
+    def _longest(self, candidates: Sequence[tuple[Passage, Phrase]], hearing: Hearing) -> list[Hit]:
+        """Of overlapping hits the surest, then the longest: 退款 in 退款申请 is one hit.
+
+        Whether a hit counts at all is only asked where none that counts lies over it.
+        """
         all_places = hearing.spoken.places(hearing.index)
-        for passage, phrase in candidates:
-            if not scope.wants(passage.role):
-                continue
-            text, places = passage.utterance.normalized, all_places[passage.number]
-            for hit in hits(phrase, places, text, negation_in_gap=scope.stance == "any"):
-                if lies_in_one(hit, self.unless, places, by_sound=False):
-                    continue
-                if scope.stance == "any" or _stands(scope.stance, hearing.stance(passage, hit.start, hit.end)):
-                    yield Hit(passage, hit.start, hit.end, phrase.text, hit.confidence)
+        possible = [
+            (passage, hit)
+            for passage, phrase in candidates
+            if self.scope.wants(passage.role)
+            for hit in hits(phrase, all_places[passage.number])
+        ]
+        if len(possible) > 1:
+            possible.sort(key=_precedence)
+        taken: list[Hit] = []
+        occupied: dict[int, set[int]] = {}
+        for passage, hit in possible:
+            letters = occupied.setdefault(passage.number, set())
+            span = range(hit.start, hit.end)
+            if letters.isdisjoint(span) and self._counts(passage, hit, all_places[passage.number], hearing):
+                letters.update(span)
+                taken.append(Hit(passage, hit.start, hit.end, hit.phrase.text, hit.confidence))
+        return taken
+
+    def _counts(self, passage: Passage, hit: PhraseHit, places: Places, hearing: Hearing) -> bool:
+        wanted = self.scope.stance
+        return (
+            is_in_one_piece(hit, passage.utterance.normalized, negation_in_gap=wanted == "any")
+            and not lies_in_one(hit, self.unless, places, by_sound=False)
+            and (wanted == "any" or _stands(wanted, hearing.stance(passage, hit.start, hit.end)))
+        )
+
+
+def _precedence(possible: tuple[Passage, PhraseHit]) -> tuple[float, int, int, int]:
+    passage, hit = possible
+    return (-hit.confidence, hit.start - hit.end, passage.number, hit.start)
 
 
 def _stands(wanted: Stance, taken: SpeakerStance) -> bool:
     """Whether the speaker stands to the words as wanted."""
     return taken == "claimed" or (wanted == "not_negated" and taken != "negated")
-
-
-def _longest(found: Iterable[Hit]) -> list[Hit]:
-    """Of overlapping hits the surest, then the longest: 退款 in 退款申请 is one hit."""
-    taken: list[Hit] = []
-    occupied: dict[int, set[int]] = {}
-    for hit in sorted(found, key=lambda hit: (-hit.confidence, hit.start - hit.end, hit.passage.number, hit.start)):
-        letters = occupied.setdefault(hit.passage.number, set())
-        span = range(hit.start, hit.end)
-        if letters.isdisjoint(span):
-            letters.update(span)
-            taken.append(hit)
-    return taken
 
 
 @dataclass(frozen=True, eq=False)

@@ -49,7 +49,7 @@ class Phrase:
 
     def may_stand_in(self, places: "Places") -> bool:
         """Whether all parts behind the first stand somewhere: most phrases with gaps are ruled out by this."""
-        return len(self.parts) == 1 or all(part in places for part in self.parts[1:])
+        return len(self.parts) == 1 or all(map(places.__contains__, self.parts[1:]))
 
     @staticmethod
     def of(text: str, by_sound: BySound | None) -> "tuple[Phrase, ...]":
@@ -98,32 +98,26 @@ Places = Mapping[str, Sequence[Place]]
 """Part of a phrase → where it stands, in the order of the text."""
 
 
-@dataclass(frozen=True)
-class PhraseHit:
-    """A phrase at letters `start` to `end`; `confidence` is the share of its letters that stand as written."""
+class PhraseHit(NamedTuple):
+    """A phrase at letters `start` to `end`, of which `as_written` stand as in the phrase; `confidence` is their share,
+    1 where all do."""
 
     phrase: Phrase
     parts: tuple[Place, ...]
+    start: int
+    end: int
+    as_written: int
+    confidence: float
 
-    @property
-    def start(self) -> int:
-        """First letter."""
-        return self.parts[0].start
-
-    @property
-    def end(self) -> int:
-        """Behind the last letter."""
-        return self.parts[-1].end
-
-    @property
-    def as_written(self) -> int:
-        """Letters that stand as in the phrase."""
-        return sum(part.as_written for part in self.parts)
-
-    @property
-    def confidence(self) -> float:
-        """1 where all do."""
-        return self.as_written / sum(part.end - part.start for part in self.parts)
+    @staticmethod
+    def of(phrase: Phrase, parts: tuple[Place, ...]) -> "PhraseHit":
+        """The parts of a phrase put together."""
+        if len(parts) == 1:
+            start, end, as_written = parts[0]
+            return PhraseHit(phrase, parts, start, end, as_written, as_written / (end - start))
+        as_written = sum(part.as_written for part in parts)
+        confidence = as_written / sum(part.end - part.start for part in parts)
+        return PhraseHit(phrase, parts, parts[0].start, parts[-1].end, as_written, confidence)
 
 
 class PhraseIndex:
@@ -218,25 +212,22 @@ def _automaton(values: Mapping[str, object]) -> ahocorasick.Automaton:
     return automaton
 
 
-def hits(phrase: Phrase, places: Places, text: NormalizedText, *, negation_in_gap: bool) -> Iterator[PhraseHit]:
-    """Every place of a phrase that is one piece: not torn by the end of a sentence, by a comma only when it is long, no
-    half of a Latin word. `negation_in_gap` says whether 内部没有名额 is still 内部…名额."""
+def hits(phrase: Phrase, places: Places) -> Iterator[PhraseHit]:
+    """Every place of a phrase; whether it is one piece is asked apart (`is_in_one_piece`)."""
     first, *following = (_usable(places.get(part, ()), phrase) for part in phrase.parts)
-    if not first or not all(following):
+    if not all(following):
         return
     for place in first:
         chain = _chain(place, following) if following else (place,)
         if chain is None:
             continue
-        hit = PhraseHit(phrase, chain)
-        if phrase.by_sound and hit.confidence < phrase.by_sound.min_share_as_written:
-            continue
-        if _is_in_one_piece(hit, text, negation_in_gap):
+        hit = PhraseHit.of(phrase, chain)
+        if phrase.by_sound is None or hit.confidence >= phrase.by_sound.min_share_as_written:
             yield hit
 
 
 def _usable(places: Sequence[Place], phrase: Phrase) -> Sequence[Place]:
-    if phrase.by_sound is not None:
+    if phrase.by_sound is not None or not places:
         return places
     return [place for place in places if place.as_written == place.end - place.start]
 
@@ -255,9 +246,10 @@ def _chain(first: Place, following: Sequence[Sequence[Place]]) -> tuple[Place, .
 
 def lies_in_one(hit: PhraseHit, longer: Sequence[str], places: Places, *, by_sound: bool) -> bool:
     """Whether a part of a hit is a part of a longer phrase; `by_sound`: also of one that only sounds like it."""
-    return any(
-        _lies_in(part, phrase, places, by_sound=by_sound) for phrase in longer if phrase in places for part in hit.parts
-    )
+    for phrase in longer:
+        if phrase in places and any(_lies_in(part, phrase, places, by_sound=by_sound) for part in hit.parts):
+            return True
+    return False
 
 
 def _lies_in(part: Place, longer: str, places: Places, *, by_sound: bool) -> bool:
@@ -270,7 +262,11 @@ def _lies_in(part: Place, longer: str, places: Places, *, by_sound: bool) -> boo
     return False
 
 
-def _is_in_one_piece(hit: PhraseHit, text: NormalizedText, negation_in_gap: bool) -> bool:
+def is_in_one_piece(hit: PhraseHit, text: NormalizedText, *, negation_in_gap: bool) -> bool:
+    """Whether a hit is not torn by the end of a sentence, by a comma only when it is long, and no half of a Latin word.
+
+    `negation_in_gap` says whether 内部没有名额 is still 内部…名额.
+    """
     letters = text.letters
     if len(letters) != len(text.marked):
         marked = text.between(hit.start, hit.end)
@@ -278,12 +274,21 @@ def _is_in_one_piece(hit: PhraseHit, text: NormalizedText, negation_in_gap: bool
             return False
         if CLAUSE_END in marked and (len(hit.parts) > 1 or hit.end - hit.start < MIN_LETTERS_OVER_A_COMMA):
             return False
-    if any(_is_one_latin_word(letters[edge - 1 : edge + 1]) for edge in (hit.start, hit.end) if edge):
+    if _is_inside_a_latin_word(letters, hit.start) or _is_inside_a_latin_word(letters, hit.end):
         return False
-    return negation_in_gap or not any(
-        holds_negation(letters[left.end : right.start]) for left, right in pairwise(hit.parts)
+    return (
+        negation_in_gap
+        or len(hit.parts) == 1
+        or not any(holds_negation(letters[left.end : right.start]) for left, right in pairwise(hit.parts))
     )
 
 
-def _is_one_latin_word(pair: str) -> bool:
-    return len(pair) == 2 and pair.isascii() and (pair.isalpha() or pair.isdigit())
+def _is_inside_a_latin_word(letters: str, at: int) -> bool:
+    """Whether the letters on both sides of a place are of one Latin word or one number."""
+    if not 0 < at < len(letters) or letters[at] > _LAST_ASCII:
+        return False
+    pair = letters[at - 1 : at + 1]
+    return pair.isascii() and (pair.isalpha() or pair.isdigit())
+
+
+_LAST_ASCII = "\x7f"
