@@ -63,6 +63,10 @@ class NormalizedText:
         place = self._place[end - 1] + 1
         return self.marked[place : place + limit]
 
+    def has_marks_between(self, start: int, end: int) -> bool:
+        """Whether a mark stands between letters `start` to `end`."""
+        return self._place[end - 1] - self._place[start] != end - 1 - start
+
     def between(self, start: int, end: int) -> str:
         """Letters `start` to `end` with the marks between them."""
         return self.marked[self._place[start] : self._place[end - 1] + 1] if end > start else ""

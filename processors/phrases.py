@@ -6,13 +6,16 @@ over their sounds. What is found is put together here: phrases with gaps, one-pi
 
 import re
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
+from copy import copy
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import accumulate, pairwise
 from typing import NamedTuple
 
 import ahocorasick  # type: ignore[import-not-found]  # a C module without stubs
+import numpy as np
+from numpy.typing import NDArray
 
 from processors.negation import holds_negation
 from processors.normalized_text import CLAUSE_END, QUESTION_END, SENTENCE_END, NormalizedText, normalize
@@ -124,7 +127,7 @@ class PhraseIndex:
     """All phrases of some rulebooks. Built once; finding changes nothing in it."""
 
     def __init__(self, phrases: Iterable[Phrase], sounds: Sounds) -> None:
-        self._tables = tuple(_Pieces(table) for table in sounds.tables())
+        self._readings = tuple(map(_table, sounds.tables()))
         written: set[str] = set()
         heard: dict[str, set[str]] = {}
         for phrase in phrases:
@@ -135,6 +138,13 @@ class PhraseIndex:
                         heard.setdefault(sound, set()).add(part)
         self._written = _automaton({part: part for part in written})
         self._heard = _automaton({sound: tuple(sorted(parts)) for sound, parts in heard.items()})
+        self._asked: Container[str] = written
+
+    def for_phrases(self, phrases: Iterable[Phrase]) -> "PhraseIndex":
+        """The same index, asked for some of its phrases only."""
+        part_of_it = copy(self)
+        part_of_it._asked = frozenset(part for phrase in phrases for part in phrase.parts)
+        return part_of_it
 
     def places(self, letters: str) -> Places:
         """Where each part of a phrase stands in normalised letters."""
@@ -145,8 +155,11 @@ class PhraseIndex:
         found: list[dict[str, list[Place]]] = [{} for _ in texts]
         starts = list(accumulate((len(text) + 1 for text in texts), initial=0))
         letters = _SEPARATOR.join(texts)
+        codes = _codes(letters)
         number, start_of_text, end_of_text = 0, 0, starts[1] if texts else 0
-        for last, part in self._written.iter(letters.translate(_PIECES)):
+        for last, part in self._written.iter(_in_pieces(codes)):
+            if part not in self._asked:
+                continue
             end = last // 2 + 1
             while end >= end_of_text:
                 number += 1
@@ -154,18 +167,20 @@ class PhraseIndex:
             end -= start_of_text
             found[number].setdefault(part, []).append(Place(end - len(part), end, len(part)))
         if len(self._heard):
-            self._add_by_sound(letters, starts, found)
+            self._add_by_sound(letters, codes, starts, found)
         return found
 
-    def _add_by_sound(self, letters: str, starts: Sequence[int], found: Sequence[dict[str, list[Place]]]) -> None:
+    def _add_by_sound(
+        self, letters: str, codes: "_Codes", starts: Sequence[int], found: Sequence[dict[str, list[Place]]]
+    ) -> None:
         seen: set[tuple[str, int]] = set()
         unordered: set[tuple[int, str]] = set()
-        for text in dict.fromkeys(letters.translate(table) for table in self._tables):
+        for text in dict.fromkeys(_in_pieces(_read(codes, reading)) for reading in self._readings):
             for last, parts in self._heard.iter(text):
                 end = last // 2 + 1
                 for part in parts:
                     start = end - len(part)
-                    if letters.startswith(part, start) or (part, start) in seen:
+                    if part not in self._asked or letters.startswith(part, start) or (part, start) in seen:
                         continue
                     seen.add((part, start))
                     number = bisect_right(starts, start) - 1
@@ -180,34 +195,48 @@ class PhraseIndex:
 _SEPARATOR = "\n"
 """Between texts; no letter, so that no phrase reaches over it."""
 
+_Codes = NDArray[np.uint32]
+"""Letters as code points, shape (letters,)."""
 
-class _Pieces(dict[int, str]):
-    """A letter, or its sound, as two.
+
+def _codes(letters: str) -> _Codes:
+    return np.frombuffer(letters.encode("utf-32-le"), dtype="<u4")
+
+
+def _table(of: Mapping[int, str]) -> _Codes:
+    """Code point → the code point that stands for it, up to the last one for which another stands."""
+    table = np.arange(max(of, default=0) + 1, dtype="<u4")
+    table[list(of)] = [ord(letter) for letter in of.values()]
+    return table
+
+
+def _read(codes: _Codes, table: _Codes) -> _Codes:
+    """Each letter as the table reads it."""
+    return np.where(codes < len(table), table[np.minimum(codes, len(table) - 1)], codes)
+
+
+def _in_pieces(codes: _Codes) -> str:
+    """Each letter as two.
 
     The automaton looks through the children of a node one by one, and of a root over Chinese letters there would be
     thousands; of the first pieces there are few, and of the second 256.
     """
-
-    def __init__(self, of: Mapping[int, str] | None = None) -> None:
-        """`of`: what stands for a letter in its place."""
-        super().__init__()
-        self._of = of or {}
-
-    def __missing__(self, code: int) -> str:
-        letter = ord(self._of.get(code, chr(code)))
-        self[code] = pieces = chr(letter >> 8) + chr(_SECOND_PIECE + (letter & 0xFF))
-        return pieces
+    pieces = np.empty((len(codes), 2), dtype="<u4")
+    pieces[:, 0] = codes >> 8
+    pieces[:, 1] = _SECOND_PIECE + (codes & 0xFF)
+    return pieces.tobytes().decode("utf-32-le")
 
 
 _SECOND_PIECE = 0x2000
 """Beyond every first piece, so that nothing begins in the middle of a letter."""
-_PIECES = _Pieces()
 
 
 def _automaton(values: Mapping[str, object]) -> ahocorasick.Automaton:
     automaton = ahocorasick.Automaton()
-    for key in sorted(values):
-        automaton.add_word(key.translate(_PIECES), values[key])
+    keys = sorted(values)
+    all_in_pieces = _in_pieces(_codes(_SEPARATOR.join(keys)))
+    for key, in_pieces in zip(keys, all_in_pieces.split(_in_pieces(_codes(_SEPARATOR))), strict=False):
+        automaton.add_word(in_pieces, values[key])
     automaton.make_automaton()
     return automaton
 
@@ -268,7 +297,7 @@ def is_in_one_piece(hit: PhraseHit, text: NormalizedText, *, negation_in_gap: bo
     `negation_in_gap` says whether 内部没有名额 is still 内部…名额.
     """
     letters = text.letters
-    if len(letters) != len(text.marked):
+    if text.has_marks_between(hit.start, hit.end):
         marked = text.between(hit.start, hit.end)
         if SENTENCE_END in marked or QUESTION_END in marked:
             return False

@@ -245,7 +245,7 @@ class Rulebooks:
             raise RulePackError(dict.fromkeys(problems))
         index = PhraseIndex({p for book in self._books.values() for p in book.phrases()}, sounds or Sounds())
         for book in self._books.values():
-            book.index = index
+            book.index = index.for_phrases(book.phrases())
 
     def _packs_of(self, tenant: str | None) -> list[RulePack]:
         named = {pack.pack: pack for pack in self.packs if pack.tenant is None}
