@@ -1,6 +1,6 @@
 """Stretches of time put together and laid over each other."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from schemas.interval import Interval
 
@@ -12,18 +12,26 @@ def length_ms(intervals: Sequence[Interval]) -> int:
 
 def common(first: Sequence[Interval], second: Sequence[Interval]) -> tuple[Interval, ...]:
     """Where an interval of one lies over an interval of the other; both are in order and do not overlap themselves."""
-    found: list[Interval] = []
+    return tuple(Interval(start_ms=start_ms, end_ms=end_ms) for start_ms, end_ms in _common(first, second))
+
+
+def common_ms(first: Sequence[Interval], second: Sequence[Interval]) -> int:
+    """How long that is together."""
+    return sum(end_ms - start_ms for start_ms, end_ms in _common(first, second))
+
+
+def _common(first: Sequence[Interval], second: Sequence[Interval]) -> Iterator[tuple[int, int]]:
     i = j = 0
     while i < len(first) and j < len(second):
-        start_ms = max(first[i].start_ms, second[j].start_ms)
-        end_ms = min(first[i].end_ms, second[j].end_ms)
+        one, other = first[i], second[j]
+        start_ms = max(one.start_ms, other.start_ms)
+        end_ms = min(one.end_ms, other.end_ms)
         if start_ms < end_ms:
-            found.append(Interval(start_ms=start_ms, end_ms=end_ms))
-        if first[i].end_ms <= second[j].end_ms:
+            yield start_ms, end_ms
+        if one.end_ms <= other.end_ms:
             i += 1
         else:
             j += 1
-    return tuple(found)
 
 
 def union(intervals: Sequence[Interval]) -> tuple[Interval, ...]:
