@@ -43,6 +43,11 @@ class Hit(NamedTuple):
         return self.passage.utterance.normalized.source_span(self.start, self.end)
 
     @property
+    def start_ms(self) -> int:
+        """When it begins."""
+        return self.passage.utterance.start_ms(self.span[0])
+
+    @property
     def time_ms(self) -> tuple[int, int]:
         """When it was said."""
         return self.passage.utterance.time_ms(*self.span)
@@ -157,20 +162,24 @@ class Scope:
 
     def keep(self, found: Iterable[Hit], hearing: Hearing) -> tuple[Hit, ...]:
         """The hits that lie where they must, in order of time."""
-        kept = [hit for hit in found if self._is_in_window(hit, hearing.spoken.duration_ms)]
+        kept = list(found)
+        duration_ms = hearing.spoken.duration_ms
+        if self.first_s is not None or self.first_percent is not None:
+            kept = [hit for hit in kept if self._begins_early_enough(hit.start_ms, duration_ms)]
+        if self.last_s is not None or self.last_percent is not None:
+            kept = [hit for hit in kept if self._ends_late_enough(hit.time_ms[1], duration_ms)]
         for anchor in self.anchors:
             kept = anchor.keep(kept, hearing)
         return tuple(sorted(kept, key=order))
 
-    def _is_in_window(self, hit: Hit, duration_ms: int) -> bool:
-        if self.first_s is None and self.last_s is None and self.first_percent is None and self.last_percent is None:
-            return True
-        start_ms, end_ms = hit.time_ms
-        return (
-            (self.first_s is None or start_ms <= self.first_s * 1000)
-            and (self.last_s is None or end_ms >= duration_ms - self.last_s * 1000)
-            and (self.first_percent is None or start_ms <= self.first_percent / 100 * duration_ms)
-            and (self.last_percent is None or end_ms >= (1 - self.last_percent / 100) * duration_ms)
+    def _begins_early_enough(self, start_ms: int, duration_ms: int) -> bool:
+        return (self.first_s is None or start_ms <= self.first_s * 1000) and (
+            self.first_percent is None or start_ms <= self.first_percent / 100 * duration_ms
+        )
+
+    def _ends_late_enough(self, end_ms: int, duration_ms: int) -> bool:
+        return (self.last_s is None or end_ms >= duration_ms - self.last_s * 1000) and (
+            self.last_percent is None or end_ms >= (1 - self.last_percent / 100) * duration_ms
         )
 
 

@@ -9,7 +9,7 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from copy import copy
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from itertools import accumulate, pairwise
 from typing import NamedTuple
 
@@ -49,6 +49,11 @@ class Phrase:
     text: str
     parts: tuple[str, ...]
     by_sound: BySound | None
+
+    @cached_property
+    def may_be_half_a_word(self) -> bool:
+        """Whether it begins or ends with a letter or digit that a Latin word or number around it could go on with."""
+        return self.parts[0][:1].isascii() or self.parts[-1][-1:].isascii()
 
     def may_stand_in(self, places: "Places") -> bool:
         """Whether all parts behind the first stand somewhere: most phrases with gaps are ruled out by this."""
@@ -111,16 +116,6 @@ class PhraseHit(NamedTuple):
     end: int
     as_written: int
     confidence: float
-
-    @staticmethod
-    def of(phrase: Phrase, parts: tuple[Place, ...]) -> "PhraseHit":
-        """The parts of a phrase put together."""
-        if len(parts) == 1:
-            start, end, as_written = parts[0]
-            return PhraseHit(phrase, parts, start, end, as_written, as_written / (end - start))
-        as_written = sum(part.as_written for part in parts)
-        confidence = as_written / sum(part.end - part.start for part in parts)
-        return PhraseHit(phrase, parts, parts[0].start, parts[-1].end, as_written, confidence)
 
 
 class PhraseIndex:
@@ -243,20 +238,25 @@ def _automaton(values: Mapping[str, object]) -> ahocorasick.Automaton:
 
 def hits(phrase: Phrase, places: Places) -> Iterator[PhraseHit]:
     """Every place of a phrase; whether it is one piece is asked apart (`is_in_one_piece`)."""
-    first, *following = (_usable(places.get(part, ()), phrase) for part in phrase.parts)
-    if not all(following):
+    min_share = 1.0 if phrase.by_sound is None else phrase.by_sound.min_share_as_written
+    if len(phrase.parts) == 1:
+        for place in places.get(phrase.parts[0], ()):
+            share = place.as_written / (place.end - place.start)
+            if share >= min_share:
+                yield PhraseHit(phrase, (place,), place.start, place.end, place.as_written, share)
         return
-    for place in first:
-        chain = _chain(place, following) if following else (place,)
-        if chain is None:
-            continue
-        hit = PhraseHit.of(phrase, chain)
-        if phrase.by_sound is None or hit.confidence >= phrase.by_sound.min_share_as_written:
-            yield hit
+    first, *following = (_usable(places.get(part, ()), phrase) for part in phrase.parts)
+    for place in first if all(following) else ():
+        parts = _chain(place, following)
+        if parts is not None:
+            as_written = sum(part.as_written for part in parts)
+            share = as_written / sum(part.end - part.start for part in parts)
+            if share >= min_share:
+                yield PhraseHit(phrase, parts, place.start, parts[-1].end, as_written, share)
 
 
 def _usable(places: Sequence[Place], phrase: Phrase) -> Sequence[Place]:
-    if phrase.by_sound is not None or not places:
+    if phrase.by_sound is not None:
         return places
     return [place for place in places if place.as_written == place.end - place.start]
 
@@ -303,7 +303,7 @@ def is_in_one_piece(hit: PhraseHit, text: NormalizedText, *, negation_in_gap: bo
             return False
         if CLAUSE_END in marked and (len(hit.parts) > 1 or hit.end - hit.start < MIN_LETTERS_OVER_A_COMMA):
             return False
-    if _is_inside_a_latin_word(letters, hit.start) or _is_inside_a_latin_word(letters, hit.end):
+    if hit.phrase.may_be_half_a_word and any(_is_inside_a_latin_word(letters, edge) for edge in (hit.start, hit.end)):
         return False
     return (
         negation_in_gap
@@ -314,10 +314,5 @@ def is_in_one_piece(hit: PhraseHit, text: NormalizedText, *, negation_in_gap: bo
 
 def _is_inside_a_latin_word(letters: str, at: int) -> bool:
     """Whether the letters on both sides of a place are of one Latin word or one number."""
-    if not 0 < at < len(letters) or letters[at] > _LAST_ASCII:
-        return False
-    pair = letters[at - 1 : at + 1]
-    return pair.isascii() and (pair.isalpha() or pair.isdigit())
-
-
-_LAST_ASCII = "\x7f"
+    pair = letters[at - 1 : at + 1] if at else ""
+    return len(pair) == 2 and pair.isascii() and (pair.isalpha() or pair.isdigit())

@@ -3,7 +3,7 @@
 import re
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import accumulate
 from typing import NamedTuple
@@ -49,6 +49,8 @@ class Utterance:
 
     role: Role
     segments: tuple[Segment, ...]
+    _words: dict[int, _AlignedWords] = field(default_factory=dict, compare=False, repr=False)
+    """Position of a segment → its words with their places, once somebody asked for the time of one."""
 
     @cached_property
     def text(self) -> str:
@@ -83,19 +85,19 @@ class Utterance:
 
     def time_ms(self, start: int, end: int) -> tuple[int, int]:
         """When characters `start` to `end` were said: by the words that hold them, else by their share of the text."""
-        first, last = self._segment_at(start), self._segment_at(end - 1)
-        begin_ms, _ = self._time_of(first, start - self._starts[first])
-        _, end_ms = self._time_of(last, end - 1 - self._starts[last])
+        begin_ms = self.start_ms(start)
+        _, end_ms = self._time_of(end - 1)
         return begin_ms, max(begin_ms, end_ms)
 
-    @cached_property
-    def _words(self) -> dict[int, _AlignedWords]:
-        """Position of a segment → its words with their places, once somebody asks for the time of one."""
-        return {}
+    def start_ms(self, offset: int) -> int:
+        """When the character at an offset begins."""
+        return self._time_of(offset)[0]
 
-    def _time_of(self, number: int, offset: int) -> tuple[int, int]:
-        """Start and end of one character of a segment."""
+    def _time_of(self, offset: int) -> tuple[int, int]:
+        """Start and end of one character."""
+        number = self._segment_at(offset)
         segment = self.segments[number]
+        offset -= self._starts[number]
         aligned = self._words.get(number)
         if aligned is None:
             aligned = self._words[number] = _aligned_words(segment)
