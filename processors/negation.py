@@ -167,6 +167,8 @@ def _is_negated_after(clause_after: str) -> bool:
 
 def holds_negation(between: str) -> bool:
     """Whether the letters between the parts of one word negate it: 内部 没有 名额."""
+    if _TO_BE_READ.search(between) is None:
+        return False
     read = _reading(between)
     return any(negator in read for negator in _NEGATORS)
 
