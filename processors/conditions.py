@@ -43,11 +43,6 @@ class Hit(NamedTuple):
         return self.passage.utterance.normalized.source_span(self.start, self.end)
 
     @property
-    def start_ms(self) -> int:
-        """When it begins."""
-        return self.passage.utterance.start_ms(self.span[0])
-
-    @property
     def time_ms(self) -> tuple[int, int]:
         """When it was said."""
         return self.passage.utterance.time_ms(*self.span)
@@ -156,21 +151,31 @@ class Scope:
     last_percent: float | None = None
     anchors: tuple["_CompiledAnchor", ...] = ()
 
-    def wants(self, role: Role) -> bool:
-        """Whether what that role says is looked at."""
-        return self.by == "anyone" or role == self.by or (role == "unknown" and self.unknown_counts)
+    def may_hold(self, passage: Passage, duration_ms: int) -> bool:
+        """Whether anything in a passage can lie where it must and is said by who must say it."""
+        role = passage.role
+        if self.by != "anyone" and role != self.by and not (role == "unknown" and self.unknown_counts):
+            return False
+        if not self._has_window:
+            return True
+        return self._is_in_window(*passage.utterance.bounds_ms, duration_ms)
+
+    @cached_property
+    def _has_window(self) -> bool:
+        return any(side is not None for side in (self.first_s, self.last_s, self.first_percent, self.last_percent))
 
     def keep(self, found: Iterable[Hit], hearing: Hearing) -> tuple[Hit, ...]:
         """The hits that lie where they must, in order of time."""
         kept = list(found)
-        duration_ms = hearing.spoken.duration_ms
-        if self.first_s is not None or self.first_percent is not None:
-            kept = [hit for hit in kept if self._begins_early_enough(hit.start_ms, duration_ms)]
-        if self.last_s is not None or self.last_percent is not None:
-            kept = [hit for hit in kept if self._ends_late_enough(hit.time_ms[1], duration_ms)]
+        if self._has_window:
+            duration_ms = hearing.spoken.duration_ms
+            kept = [hit for hit in kept if self._is_in_window(*hit.time_ms, duration_ms)]
         for anchor in self.anchors:
             kept = anchor.keep(kept, hearing)
         return tuple(sorted(kept, key=order))
+
+    def _is_in_window(self, start_ms: int, end_ms: int, duration_ms: int) -> bool:
+        return self._begins_early_enough(start_ms, duration_ms) and self._ends_late_enough(end_ms, duration_ms)
 
     def _begins_early_enough(self, start_ms: int, duration_ms: int) -> bool:
         return (self.first_s is None or start_ms <= self.first_s * 1000) and (
@@ -245,7 +250,7 @@ class _Say:
         possible = [
             (passage, hit)
             for passage, phrase in candidates
-            if self.scope.wants(passage.role)
+            if self.scope.may_hold(passage, hearing.spoken.duration_ms)
             for hit in hits(phrase, all_places[passage.number])
         ]
         if len(possible) > 1:
@@ -294,7 +299,7 @@ class _Regex:
         for match in self.pattern.finditer(spoken.in_digits):  # type: ignore[no-untyped-call]
             passage, at = spoken.passage_in_digits(match.start())
             digits = passage.in_digits
-            if not self.scope.wants(passage.role) or match.end() - at > len(digits.text):
+            if match.end() - at > len(digits.text) or not self.scope.may_hold(passage, spoken.duration_ms):
                 continue
             source = digits.source_span(match.start() - at, match.end() - at)
             start, end = passage.utterance.normalized.letters_of(*source)

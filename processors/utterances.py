@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import accumulate
+from operator import attrgetter
 from typing import NamedTuple
 
 from processors.normalized_text import NormalizedText, normalize
@@ -21,6 +22,7 @@ MAX_QUOTE_LETTERS = 60
 _SENTENCE_ENDS = "。．｡！!？?；;…\n"
 _CLAUSE_ENDS = "，,、：: "
 _SPACE = re.compile(r"\s")
+_START_MS, _END_MS = attrgetter("start_ms"), attrgetter("end_ms")
 
 
 @dataclass(frozen=True)
@@ -85,13 +87,15 @@ class Utterance:
 
     def time_ms(self, start: int, end: int) -> tuple[int, int]:
         """When characters `start` to `end` were said: by the words that hold them, else by their share of the text."""
-        begin_ms = self.start_ms(start)
+        begin_ms, _ = self._time_of(start)
         _, end_ms = self._time_of(end - 1)
         return begin_ms, max(begin_ms, end_ms)
 
-    def start_ms(self, offset: int) -> int:
-        """When the character at an offset begins."""
-        return self._time_of(offset)[0]
+    @cached_property
+    def bounds_ms(self) -> tuple[int, int]:
+        """Nothing in it is said before the one or after the other."""
+        times = [time for segment in self.segments for time in (segment, *segment.words)]
+        return min(map(_START_MS, times)), max(map(_END_MS, times))
 
     def _time_of(self, offset: int) -> tuple[int, int]:
         """Start and end of one character."""
