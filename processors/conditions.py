@@ -6,16 +6,27 @@ so that thousands of rules that have nothing to do with the call cost next to no
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import cached_property
 from typing import TYPE_CHECKING, Literal, NamedTuple, Protocol
 
 from processors.negation import CONTEXT_LETTERS, stance
 from processors.negation import Stance as SpeakerStance
 from processors.normalized_text import normalize
-from processors.phrases import LOOSE, STRICT, BySound, Phrase, PhraseHit, PhraseIndex, Places, hits, is_in_one_piece, lies_in_one
+from processors.phrases import (
+    LOOSE,
+    STRICT,
+    BySound,
+    Phrase,
+    PhraseHit,
+    PhraseIndex,
+    Places,
+    hits,
+    is_in_one_piece,
+    lies_in_one,
+)
+from processors.remembered import remembered
 from processors.spoken_text import Passage, SpokenText
 from schemas.call_analysis import MeasureValue
-from schemas.call_ended import CallEnded, Role
+from schemas.call_ended import CallEnded
 from schemas.condition import Anchor, Condition, EventTest, MeasureTest, Sound, Speaker, Stance, compile_regex
 
 if TYPE_CHECKING:
@@ -102,7 +113,7 @@ class Hearing:
         """Turns in which the first part of a phrase of a leaf stands."""
         return self._candidates.get(id(leaf), ())
 
-    @cached_property
+    @remembered
     def _candidates(self) -> dict[int, list[tuple[Passage, Phrase]]]:
         found: dict[int, list[tuple[Passage, Phrase]]] = {}
         waiting = self.watchers.by_first_part
@@ -160,7 +171,7 @@ class Scope:
             return True
         return self._is_in_window(*passage.utterance.bounds_ms, duration_ms)
 
-    @cached_property
+    @remembered
     def _has_window(self) -> bool:
         return any(side is not None for side in (self.first_s, self.last_s, self.first_percent, self.last_percent))
 

@@ -5,9 +5,11 @@ import unicodedata
 from bisect import bisect_left
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import cache, cached_property
+from functools import cache
 
 import opencc
+
+from processors.remembered import remembered
 
 CLAUSE_END = "，"
 LIST_MARK = "、"
@@ -26,27 +28,20 @@ _MARK_OF = {
 
 @dataclass(frozen=True)
 class NormalizedText:
-    """`marked` holds letters and marks of `text`."""
+    """`marked` holds letters and marks of `text`, `letters` its letters alone."""
 
     text: str
     marked: str
+    letters: str
 
-    @cached_property
+    @remembered
     def source(self) -> Sequence[int]:
         """`source[i]` is the offset in `text` of `marked[i]`; only found out for texts in which something was hit."""
         if len(self.text) == len(self.marked) and _FOLDED.not_one_for_one.isdisjoint(self.text):
             return range(len(self.text))
         return [offset for offset, folded in _folded(self.text) for _ in folded]
 
-    @cached_property
-    def letters(self) -> str:
-        """`marked` without its marks."""
-        letters = self.marked
-        for mark in MARKS:
-            letters = letters.replace(mark, "")
-        return letters
-
-    @cached_property
+    @remembered
     def _place(self) -> Sequence[int]:
         """Offset in `letters` → offset in `marked`."""
         if len(self.letters) == len(self.marked):
@@ -90,7 +85,10 @@ class NormalizedText:
 def normalize(text: str) -> NormalizedText:
     """Fold width, case and script character by character, so that every letter knows where it came from."""
     marked = text.translate(_FOLDED) if _DECIMAL.search(text) is None else "".join(part for _, part in _folded(text))
-    return NormalizedText(text, marked)
+    letters = marked
+    for mark in MARKS:
+        letters = letters.replace(mark, "")
+    return NormalizedText(text, marked, letters)
 
 
 def _folded(text: str) -> Iterator[tuple[int, str]]:

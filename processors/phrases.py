@@ -9,7 +9,7 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from copy import copy
 from dataclasses import dataclass
-from functools import cached_property, lru_cache
+from functools import lru_cache
 from itertools import accumulate, pairwise
 from typing import NamedTuple
 
@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from processors.negation import holds_negation
 from processors.normalized_text import CLAUSE_END, QUESTION_END, SENTENCE_END, NormalizedText, normalize
+from processors.remembered import remembered
 from processors.sounds import Sounds
 from schemas.condition import GAP, MAX_GAP_LETTERS
 
@@ -50,7 +51,7 @@ class Phrase:
     parts: tuple[str, ...]
     by_sound: BySound | None
 
-    @cached_property
+    @remembered
     def may_be_half_a_word(self) -> bool:
         """Whether it begins or ends with a letter or digit that a Latin word or number around it could go on with."""
         return self.parts[0][:1].isascii() or self.parts[-1][-1:].isascii()
@@ -151,9 +152,10 @@ class PhraseIndex:
         starts = list(accumulate((len(text) + 1 for text in texts), initial=0))
         letters = _SEPARATOR.join(texts)
         codes = _codes(letters)
+        asked = self._asked
         number, start_of_text, end_of_text = 0, 0, starts[1] if texts else 0
         for last, part in self._written.iter(_in_pieces(codes)):
-            if part not in self._asked:
+            if part not in asked:
                 continue
             end = last // 2 + 1
             while end >= end_of_text:
@@ -168,6 +170,7 @@ class PhraseIndex:
     def _add_by_sound(
         self, letters: str, codes: "_Codes", starts: Sequence[int], found: Sequence[dict[str, list[Place]]]
     ) -> None:
+        asked = self._asked
         seen: set[tuple[str, int]] = set()
         unordered: set[tuple[int, str]] = set()
         for text in dict.fromkeys(_in_pieces(_read(codes, reading)) for reading in self._readings):
@@ -175,7 +178,7 @@ class PhraseIndex:
                 end = last // 2 + 1
                 for part in parts:
                     start = end - len(part)
-                    if part not in self._asked or letters.startswith(part, start) or (part, start) in seen:
+                    if part not in asked or letters.startswith(part, start) or (part, start) in seen:
                         continue
                     seen.add((part, start))
                     number = bisect_right(starts, start) - 1

@@ -3,13 +3,13 @@
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC
-from functools import cached_property
 from hashlib import sha256
 from typing import Any, Generic, TypeVar
 
 from processors.case import Case
 from processors.conditions import Compiler, ConditionError, Hearing, Node, Scope, Watchers
 from processors.phrases import Phrase, PhraseIndex
+from processors.remembered import remembered
 from processors.sounds import Sounds
 from processors.spoken_text import SpokenText
 from processors.words import Words
@@ -70,7 +70,7 @@ class Compiled(Generic[E]):
         """The version of the pack."""
         return str(self.pack.version)
 
-    @cached_property
+    @remembered
     def _is_for_all(self) -> bool:
         entry = self.entry
         return entry.applies == Applies() and entry.valid_from is None and entry.valid_to is None

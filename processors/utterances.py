@@ -1,15 +1,15 @@
 """Stretches of speech of one speaker, put together again where the recogniser cut them, with the way back to time."""
 
 import re
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
 from itertools import accumulate
 from operator import attrgetter
 from typing import NamedTuple
 
 from processors.normalized_text import NormalizedText, normalize
+from processors.remembered import remembered
 from schemas.call_ended import Role
 from schemas.transcript import Segment, Word
 
@@ -19,7 +19,7 @@ SHORT_GAP_MS = 1_000
 MAX_QUOTE_LETTERS = 60
 """A sentence reaches at most this far to either side of what is quoted: recognisers forget full stops."""
 
-_SENTENCE_ENDS = "。．｡！!？?；;…\n"
+_SENTENCE_END = re.compile(r"[。．｡！!？?；;…\n]")
 _CLAUSE_ENDS = "，,、：: "
 _SPACE = re.compile(r"\s")
 _START_MS, _END_MS = attrgetter("start_ms"), attrgetter("end_ms")
@@ -54,17 +54,17 @@ class Utterance:
     _words: dict[int, _AlignedWords] = field(default_factory=dict, compare=False, repr=False)
     """Position of a segment → its words with their places, once somebody asked for the time of one."""
 
-    @cached_property
+    @remembered
     def text(self) -> str:
         """The texts of the segments, one after the other."""
         return "".join(segment.text for segment in self.segments)
 
-    @cached_property
+    @remembered
     def normalized(self) -> NormalizedText:
         """The text as the matchers read it."""
         return normalize(self.text)
 
-    @cached_property
+    @remembered
     def _starts(self) -> list[int]:
         starts, offset = [], 0
         for segment in self.segments:
@@ -91,7 +91,7 @@ class Utterance:
         _, end_ms = self._time_of(end - 1)
         return begin_ms, max(begin_ms, end_ms)
 
-    @cached_property
+    @remembered
     def bounds_ms(self) -> tuple[int, int]:
         """Nothing in it is said before the one or after the other."""
         times = [time for segment in self.segments for time in (segment, *segment.words)]
@@ -119,19 +119,27 @@ class Utterance:
         """The sentence around characters `start` to `end`; of a very long one its nearest clauses."""
         return self.text[self._quote_start(start) : self._quote_end(end)].strip()
 
+    @remembered
+    def _sentence_ends(self) -> list[int]:
+        return [mark.start() for mark in _SENTENCE_END.finditer(self.text)]
+
     def _quote_start(self, start: int) -> int:
         earliest = max(0, start - MAX_QUOTE_LETTERS)
-        sentence = max(self.text.rfind(mark, earliest, start) for mark in _SENTENCE_ENDS) + 1
-        if sentence or earliest == 0:
-            return sentence
+        ends = self._sentence_ends
+        before = bisect_left(ends, start)
+        if before and ends[before - 1] >= earliest:
+            return ends[before - 1] + 1
+        if earliest == 0:
+            return 0
         clauses = [place for mark in _CLAUSE_ENDS if (place := self.text.find(mark, earliest, start)) >= 0]
         return min(clauses) + 1 if clauses else earliest
 
     def _quote_end(self, end: int) -> int:
         latest = min(len(self.text), end + MAX_QUOTE_LETTERS)
-        sentences = [place for mark in _SENTENCE_ENDS if (place := self.text.find(mark, end, latest)) >= 0]
-        if sentences:
-            return min(sentences) + 1
+        ends = self._sentence_ends
+        behind = bisect_left(ends, end)
+        if behind < len(ends) and ends[behind] < latest:
+            return ends[behind] + 1
         if latest == len(self.text):
             return latest
         return max(self.text.rfind(mark, end, latest) for mark in _CLAUSE_ENDS) + 1 or latest
