@@ -109,20 +109,23 @@ class Hearing:
             self._stances[place] = taken
         return taken
 
-    def candidates(self, leaf: object) -> Sequence[tuple[Passage, Phrase]]:
-        """Turns in which the first part of a phrase of a leaf stands."""
-        return self._candidates.get(id(leaf), ())
+    def candidates(self, leaf: object) -> Mapping[int, Sequence[Phrase]]:
+        """Passages, by number, in which phrases of a leaf may stand: the first part does, and so do all others."""
+        return self._candidates.get(id(leaf), _NONE)
 
     @remembered
-    def _candidates(self) -> dict[int, list[tuple[Passage, Phrase]]]:
-        found: dict[int, list[tuple[Passage, Phrase]]] = {}
+    def _candidates(self) -> dict[int, dict[int, list[Phrase]]]:
+        found: dict[int, dict[int, list[Phrase]]] = {}
         waiting = self.watchers.by_first_part
-        for passage, places in zip(self.spoken.passages, self.spoken.places(self.index), strict=True):
+        for number, places in enumerate(self.spoken.places(self.index)):
             for part in places:
                 for leaf, phrase in waiting.get(part, ()):
                     if phrase.may_stand_in(places):
-                        found.setdefault(leaf, []).append((passage, phrase))
+                        found.setdefault(leaf, {}).setdefault(number, []).append(phrase)
         return found
+
+
+_NONE: Mapping[int, Sequence[Phrase]] = {}
 
 
 class Watchers:
@@ -249,31 +252,32 @@ class _Say:
         candidates = hearing.candidates(self)
         if not candidates:
             return NOT_FOUND
-        found = self.scope.keep(self._longest(candidates, hearing), hearing)
+        found = self.scope.keep(self._hits(candidates, hearing), hearing)
         return Found(bool(found), found)
 
-    def _longest(self, candidates: Sequence[tuple[Passage, Phrase]], hearing: Hearing) -> list[Hit]:
-        """Of overlapping hits the surest, then the longest: 退款 in 退款申请 is one hit.
+    def _hits(self, candidates: Mapping[int, Sequence[Phrase]], hearing: Hearing) -> Iterator[Hit]:
+        passages, all_places = hearing.spoken.passages, hearing.spoken.places(hearing.index)
+        for number, phrases in candidates.items():
+            passage = passages[number]
+            if self.scope.may_hold(passage, hearing.spoken.duration_ms):
+                for hit in self._longest(phrases, passage, all_places[number], hearing):
+                    yield Hit(passage, hit.start, hit.end, hit.phrase.text, hit.confidence)
+
+    def _longest(
+        self, phrases: Sequence[Phrase], passage: Passage, places: Places, hearing: Hearing
+    ) -> Sequence[PhraseHit]:
+        """Of overlapping hits in a passage the surest, then the longest: 退款 in 退款申请 is one hit.
 
         Whether a hit counts at all is only asked where none that counts lies over it.
         """
-        all_places = hearing.spoken.places(hearing.index)
-        possible = [
-            (passage, hit)
-            for passage, phrase in candidates
-            if self.scope.may_hold(passage, hearing.spoken.duration_ms)
-            for hit in hits(phrase, all_places[passage.number])
-        ]
+        possible = [hit for phrase in phrases for hit in hits(phrase, places)]
         if len(possible) > 1:
             possible.sort(key=_precedence)
-        taken: list[Hit] = []
-        occupied: dict[int, set[int]] = {}
-        for passage, hit in possible:
-            letters = occupied.setdefault(passage.number, set())
-            span = range(hit.start, hit.end)
-            if letters.isdisjoint(span) and self._counts(passage, hit, all_places[passage.number], hearing):
-                letters.update(span)
-                taken.append(Hit(passage, hit.start, hit.end, hit.phrase.text, hit.confidence))
+        taken: list[PhraseHit] = []
+        for hit in possible:
+            lies_apart = all(hit.end <= other.start or other.end <= hit.start for other in taken)
+            if lies_apart and self._counts(passage, hit, places, hearing):
+                taken.append(hit)
         return taken
 
     def _counts(self, passage: Passage, hit: PhraseHit, places: Places, hearing: Hearing) -> bool:
@@ -285,9 +289,8 @@ class _Say:
         )
 
 
-def _precedence(possible: tuple[Passage, PhraseHit]) -> tuple[float, int, int, int]:
-    passage, hit = possible
-    return (-hit.confidence, hit.start - hit.end, passage.number, hit.start)
+def _precedence(hit: PhraseHit) -> tuple[float, int, int]:
+    return (-hit.confidence, hit.start - hit.end, hit.start)
 
 
 def _stands(wanted: Stance, taken: SpeakerStance) -> bool:
