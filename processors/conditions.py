@@ -120,7 +120,7 @@ class Hearing:
         for number, places in enumerate(self.spoken.places(self.index)):
             for part in places:
                 for leaf, phrase in waiting.get(part, ()):
-                    if phrase.may_stand_in(places):
+                    if len(phrase.parts) == 1 or phrase.may_stand_in(places):
                         found.setdefault(leaf, {}).setdefault(number, []).append(phrase)
         return found
 

@@ -1,6 +1,7 @@
 """Stretches of time put together and laid over each other."""
 
 from collections.abc import Iterator, Sequence
+from operator import attrgetter
 
 from schemas.interval import Interval
 
@@ -37,10 +38,13 @@ def _common(first: Sequence[Interval], second: Sequence[Interval]) -> Iterator[t
 def union(intervals: Sequence[Interval]) -> tuple[Interval, ...]:
     """The same stretches in order, overlapping ones joined."""
     joined: list[Interval] = []
-    for interval in sorted(intervals, key=lambda item: (item.start_ms, item.end_ms)):
+    for interval in sorted(intervals, key=_BOUNDS):
         if joined and interval.start_ms <= joined[-1].end_ms:
             end_ms = max(joined[-1].end_ms, interval.end_ms)
             joined[-1] = Interval(start_ms=joined[-1].start_ms, end_ms=end_ms)
         else:
             joined.append(interval)
     return tuple(joined)
+
+
+_BOUNDS = attrgetter("start_ms", "end_ms")

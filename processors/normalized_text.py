@@ -1,6 +1,5 @@
 """Text as the matchers read it: letters and digits only, one width, one script — and the way back to the source."""
 
-import re
 import unicodedata
 from bisect import bisect_left
 from collections.abc import Iterator, Sequence
@@ -84,7 +83,7 @@ class NormalizedText:
 
 def normalize(text: str) -> NormalizedText:
     """Fold width, case and script character by character, so that every letter knows where it came from."""
-    marked = text.translate(_FOLDED) if _DECIMAL.search(text) is None else "".join(part for _, part in _folded(text))
+    marked = "".join(part for _, part in _folded(text)) if _holds_a_point(text) else text.translate(_FOLDED)
     letters = marked
     for mark in MARKS:
         letters = letters.replace(mark, "")
@@ -95,7 +94,11 @@ def _folded(text: str) -> Iterator[tuple[int, str]]:
     """Each character's offset with what it stands for; the point of a decimal number stands for nothing."""
     for offset, character in enumerate(text):
         folded = _FOLDED[ord(character)]
-        yield offset, "" if character in ".．" and _is_decimal_point(text, offset) else folded
+        yield offset, "" if character in _POINTS and _is_decimal_point(text, offset) else folded
+
+
+def _holds_a_point(text: str) -> bool:
+    return any(point in text for point in _POINTS)
 
 
 def _is_decimal_point(text: str, offset: int) -> bool:
@@ -122,7 +125,7 @@ class _Folding(dict[int, str]):
 
 _FOLDED = _Folding()
 _MARKS = frozenset(MARKS)
-_DECIMAL = re.compile(r"\d[.．]\d")
+_POINTS = ".．"
 
 
 def _fold(character: str) -> str:

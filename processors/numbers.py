@@ -5,9 +5,9 @@ What is no number stays: 一下, 万一, 十分满意, 三番五次; so do ordin
 
 import re
 from bisect import bisect_right
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
 from decimal import Decimal
+from typing import NamedTuple
 
 DIGIT_OF: dict[str, str] = {
     **{digit: digit for digit in "0123456789"},
@@ -27,8 +27,7 @@ _MOST_DIGITS = 18
 _GROUP_OF = {"万": 10_000, "亿": 100_000_000}
 
 
-@dataclass(frozen=True)
-class NormalizedText:
+class NormalizedText(NamedTuple):
     """`text` with numbers in digits; `offsets[i]` is where in the spoken text the character `text[i]` comes from.
 
     All characters of a rewritten number come from where it begins. `offsets` has one element more than `text`: the
@@ -36,7 +35,7 @@ class NormalizedText:
     """
 
     text: str
-    offsets: tuple[int, ...]
+    offsets: Sequence[int]
 
     def source_span(self, start: int, end: int) -> tuple[int, int]:
         """Where characters `start` to `end` (exclusive) were spoken; a number that is cut is taken whole."""
@@ -59,7 +58,7 @@ def normalize(text: str) -> NormalizedText:
     Amounts in 块 become 元.
     """
     if _NUMERAL.search(text) is None:
-        return NormalizedText(text, tuple(range(len(text) + 1)))
+        return NormalizedText(text, range(len(text) + 1))
     written: list[str] = []
     offsets: list[int] = []
     position = 0

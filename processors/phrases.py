@@ -58,7 +58,7 @@ class Phrase:
 
     def may_stand_in(self, places: "Places") -> bool:
         """Whether all parts behind the first stand somewhere: most phrases with gaps are ruled out by this."""
-        return len(self.parts) == 1 or all(map(places.__contains__, self.parts[1:]))
+        return all(part in places for part in self.parts[1:])
 
     @staticmethod
     def of(text: str, by_sound: BySound | None) -> "tuple[Phrase, ...]":

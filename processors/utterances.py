@@ -3,7 +3,7 @@
 import re
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from itertools import accumulate
 from operator import attrgetter
 from typing import NamedTuple
@@ -51,8 +51,6 @@ class Utterance:
 
     role: Role
     segments: tuple[Segment, ...]
-    _words: dict[int, _AlignedWords] = field(default_factory=dict, compare=False, repr=False)
-    """Position of a segment → its words with their places, once somebody asked for the time of one."""
 
     @remembered
     def text(self) -> str:
@@ -96,6 +94,11 @@ class Utterance:
         """Nothing in it is said before the one or after the other."""
         times = [time for segment in self.segments for time in (segment, *segment.words)]
         return min(map(_START_MS, times)), max(map(_END_MS, times))
+
+    @remembered
+    def _words(self) -> dict[int, _AlignedWords]:
+        """Position of a segment → its words with their places, once somebody asks for the time of one."""
+        return {}
 
     def _time_of(self, offset: int) -> tuple[int, int]:
         """Start and end of one character."""
