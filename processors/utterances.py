@@ -173,9 +173,9 @@ def utterances(segments: Iterable[Segment], role: Role) -> Iterator[Utterance]:
 def _aligned_words(segment: Segment) -> _AlignedWords:
     """Words with their place in the text; one that is not found where it should be is passed over."""
     texts = [word.text for word in segment.words]
-    if "".join(texts) == segment.text and all(texts) and not _SPACE.search(segment.text):
-        *starts, _ = bounds = list(accumulate(map(len, texts), initial=0))
-        return _AlignedWords(segment.words, starts, bounds[1:])
+    if texts and "".join(texts) == segment.text and all(texts) and not _SPACE.search(segment.text):
+        ends = list(accumulate(map(len, texts)))
+        return _AlignedWords(segment.words, [0, *ends[:-1]], ends)
     found: list[tuple[Word, int, int]] = []
     offset = 0
     for word, text in zip(segment.words, map(str.strip, texts), strict=True):
@@ -183,5 +183,4 @@ def _aligned_words(segment: Segment) -> _AlignedWords:
         if start >= 0:
             offset = start + len(text)
             found.append((word, start, offset))
-    words, starts, ends = zip(*found, strict=True) if found else ((), (), ())
-    return _AlignedWords(words, starts, ends)
+    return _AlignedWords([word for word, _, _ in found], [start for _, start, _ in found], [end for _, _, end in found])
