@@ -3,10 +3,10 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from functools import cached_property
 from typing import Any, Literal
 
 from processors.conversation import Conversation, conversation, why_not_told_apart
+from processors.remembered import remembered
 from processors.spoken_text import SpokenText
 from schemas.call_analysis import MeasureValue
 from schemas.transcript import Transcript
@@ -60,18 +60,18 @@ class Case:
     hearings: dict[int, Any] = field(default_factory=dict, compare=False, repr=False)
     """What rulebooks have heard in the call so far; theirs alone (`processors.rulebook`)."""
 
-    @cached_property
+    @remembered
     def spoken(self) -> SpokenText:
         """What was said, ready to be searched."""
         audio = self.transcript.audio
         return SpokenText.of(self.transcript.segments, audio.duration_ms if audio else None)
 
-    @cached_property
+    @remembered
     def conversation(self) -> Conversation:
         """The turns of both sides, read once for all detectors."""
         return conversation(self.transcript)
 
-    @cached_property
+    @remembered
     def why_not_told_apart(self) -> str | None:
         """Why nothing can be said of agent and customer apart (`processors.conversation`); None where it can."""
         return why_not_told_apart(self.transcript)

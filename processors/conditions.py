@@ -6,16 +6,27 @@ so that thousands of rules that have nothing to do with the call cost next to no
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import cached_property
-from typing import TYPE_CHECKING, Literal, Protocol
+from typing import TYPE_CHECKING, Literal, NamedTuple, Protocol
 
 from processors.negation import CONTEXT_LETTERS, stance
 from processors.negation import Stance as SpeakerStance
 from processors.normalized_text import normalize
-from processors.phrases import LOOSE, STRICT, BySound, Phrase, PhraseIndex, hits, lies_in_one
+from processors.phrases import (
+    LOOSE,
+    STRICT,
+    BySound,
+    Phrase,
+    PhraseHit,
+    PhraseIndex,
+    Places,
+    hits,
+    is_in_one_piece,
+    lies_in_one,
+)
+from processors.remembered import remembered
 from processors.spoken_text import Passage, SpokenText
 from schemas.call_analysis import MeasureValue
-from schemas.call_ended import CallEnded, Role
+from schemas.call_ended import CallEnded
 from schemas.condition import Anchor, Condition, EventTest, MeasureTest, Sound, Speaker, Stance, compile_regex
 
 if TYPE_CHECKING:
@@ -28,8 +39,7 @@ class ConditionError(Exception):
     """A condition refers to one that is not there, or to itself; the text says which."""
 
 
-@dataclass(frozen=True)
-class Hit:
+class Hit(NamedTuple):
     """Letters `start` to `end` of a turn, the phrase or pattern that they match, and how surely."""
 
     passage: Passage
@@ -38,12 +48,12 @@ class Hit:
     matched: str
     confidence: float = 1.0
 
-    @cached_property
+    @property
     def span(self) -> tuple[int, int]:
         """As characters of the text of the turn."""
         return self.passage.utterance.normalized.source_span(self.start, self.end)
 
-    @cached_property
+    @property
     def time_ms(self) -> tuple[int, int]:
         """When it was said."""
         return self.passage.utterance.time_ms(*self.span)
@@ -99,19 +109,23 @@ class Hearing:
             self._stances[place] = taken
         return taken
 
-    def candidates(self, leaf: object) -> Sequence[tuple[Passage, Phrase]]:
-        """Turns in which the first part of a phrase of a leaf stands."""
-        return self._candidates.get(id(leaf), ())
+    def candidates(self, leaf: object) -> Mapping[int, Sequence[Phrase]]:
+        """Passages, by number, in which phrases of a leaf may stand: the first part does, and so do all others."""
+        return self._candidates.get(id(leaf), _NONE)
 
-    @cached_property
-    def _candidates(self) -> dict[int, list[tuple[Passage, Phrase]]]:
-        found: dict[int, list[tuple[Passage, Phrase]]] = {}
-        for passage, places in zip(self.spoken.passages, self.spoken.places(self.index), strict=True):
+    @remembered
+    def _candidates(self) -> dict[int, dict[int, list[Phrase]]]:
+        found: dict[int, dict[int, list[Phrase]]] = {}
+        waiting = self.watchers.by_first_part
+        for number, places in enumerate(self.spoken.places(self.index)):
             for part in places:
-                for leaf, phrase in self.watchers.of(part):
-                    if phrase.may_stand_in(places):
-                        found.setdefault(leaf, []).append((passage, phrase))
+                for leaf, phrase in waiting.get(part, ()):
+                    if len(phrase.parts) == 1 or phrase.may_stand_in(places):
+                        found.setdefault(leaf, {}).setdefault(number, []).append(phrase)
         return found
+
+
+_NONE: Mapping[int, Sequence[Phrase]] = {}
 
 
 class Watchers:
@@ -119,7 +133,8 @@ class Watchers:
 
     def __init__(self) -> None:
         self.phrases: list[Phrase] = []
-        self._by_first_part: dict[str, list[tuple[int, Phrase]]] = {}
+        self.by_first_part: dict[str, list[tuple[int, Phrase]]] = {}
+        """First part → leaves, by identity, with the phrase that begins with it."""
         self._leaves: dict[object, Node] = {}
 
     def shared(self, key: object, leaf: Node, phrases: Iterable[Phrase] = ()) -> Node:
@@ -131,12 +146,8 @@ class Watchers:
         self._leaves[key] = leaf
         for phrase in phrases:
             self.phrases.append(phrase)
-            self._by_first_part.setdefault(phrase.parts[0], []).append((id(leaf), phrase))
+            self.by_first_part.setdefault(phrase.parts[0], []).append((id(leaf), phrase))
         return leaf
-
-    def of(self, part: str) -> Sequence[tuple[int, Phrase]]:
-        """Leaves, by identity, with the phrase that begins with a part."""
-        return self._by_first_part.get(part, ())
 
 
 @dataclass(frozen=True)
@@ -154,26 +165,40 @@ class Scope:
     last_percent: float | None = None
     anchors: tuple["_CompiledAnchor", ...] = ()
 
-    def wants(self, role: Role) -> bool:
-        """Whether what that role says is looked at."""
-        return self.by == "anyone" or role == self.by or (role == "unknown" and self.unknown_counts)
+    def may_hold(self, passage: Passage, duration_ms: int) -> bool:
+        """Whether anything in a passage can lie where it must and is said by who must say it."""
+        role = passage.role
+        if self.by != "anyone" and role != self.by and not (role == "unknown" and self.unknown_counts):
+            return False
+        if not self._has_window:
+            return True
+        return self._is_in_window(*passage.utterance.bounds_ms, duration_ms)
+
+    @remembered
+    def _has_window(self) -> bool:
+        return any(side is not None for side in (self.first_s, self.last_s, self.first_percent, self.last_percent))
 
     def keep(self, found: Iterable[Hit], hearing: Hearing) -> tuple[Hit, ...]:
         """The hits that lie where they must, in order of time."""
-        kept = [hit for hit in found if self._is_in_window(hit, hearing.spoken.duration_ms)]
+        kept = list(found)
+        if self._has_window:
+            duration_ms = hearing.spoken.duration_ms
+            kept = [hit for hit in kept if self._is_in_window(*hit.time_ms, duration_ms)]
         for anchor in self.anchors:
             kept = anchor.keep(kept, hearing)
         return tuple(sorted(kept, key=order))
 
-    def _is_in_window(self, hit: Hit, duration_ms: int) -> bool:
-        if self.first_s is None and self.last_s is None and self.first_percent is None and self.last_percent is None:
-            return True
-        start_ms, end_ms = hit.time_ms
-        return (
-            (self.first_s is None or start_ms <= self.first_s * 1000)
-            and (self.last_s is None or end_ms >= duration_ms - self.last_s * 1000)
-            and (self.first_percent is None or start_ms <= self.first_percent / 100 * duration_ms)
-            and (self.last_percent is None or end_ms >= (1 - self.last_percent / 100) * duration_ms)
+    def _is_in_window(self, start_ms: int, end_ms: int, duration_ms: int) -> bool:
+        return self._begins_early_enough(start_ms, duration_ms) and self._ends_late_enough(end_ms, duration_ms)
+
+    def _begins_early_enough(self, start_ms: int, duration_ms: int) -> bool:
+        return (self.first_s is None or start_ms <= self.first_s * 1000) and (
+            self.first_percent is None or start_ms <= self.first_percent / 100 * duration_ms
+        )
+
+    def _ends_late_enough(self, end_ms: int, duration_ms: int) -> bool:
+        return (self.last_s is None or end_ms >= duration_ms - self.last_s * 1000) and (
+            self.last_percent is None or end_ms >= (1 - self.last_percent / 100) * duration_ms
         )
 
 
@@ -227,39 +252,50 @@ class _Say:
         candidates = hearing.candidates(self)
         if not candidates:
             return NOT_FOUND
-        found = self.scope.keep(_longest(self._hits(candidates, hearing)), hearing)
+        found = self.scope.keep(self._hits(candidates, hearing), hearing)
         return Found(bool(found), found)
 
-    def _hits(self, candidates: Sequence[tuple[Passage, Phrase]], hearing: Hearing) -> Iterator[Hit]:
-        scope = self.scope
-        all_places = hearing.spoken.places(hearing.index)
-        for passage, phrase in candidates:
-            if not scope.wants(passage.role):
-                continue
-            text, places = passage.utterance.normalized, all_places[passage.number]
-            for hit in hits(phrase, places, text, negation_in_gap=scope.stance == "any"):
-                if lies_in_one(hit, self.unless, places, by_sound=False):
-                    continue
-                if scope.stance == "any" or _stands(scope.stance, hearing.stance(passage, hit.start, hit.end)):
-                    yield Hit(passage, hit.start, hit.end, phrase.text, hit.confidence)
+    def _hits(self, candidates: Mapping[int, Sequence[Phrase]], hearing: Hearing) -> Iterator[Hit]:
+        passages, all_places = hearing.spoken.passages, hearing.spoken.places(hearing.index)
+        for number, phrases in candidates.items():
+            passage = passages[number]
+            if self.scope.may_hold(passage, hearing.spoken.duration_ms):
+                for hit in self._longest(phrases, passage, all_places[number], hearing):
+                    yield Hit(passage, hit.start, hit.end, hit.phrase.text, hit.confidence)
+
+    def _longest(
+        self, phrases: Sequence[Phrase], passage: Passage, places: Places, hearing: Hearing
+    ) -> Sequence[PhraseHit]:
+        """Of overlapping hits in a passage the surest, then the longest: 退款 in 退款申请 is one hit.
+
+        Whether a hit counts at all is only asked where none that counts lies over it.
+        """
+        possible = [hit for phrase in phrases for hit in hits(phrase, places)]
+        if len(possible) > 1:
+            possible.sort(key=_precedence)
+        taken: list[PhraseHit] = []
+        for hit in possible:
+            lies_apart = all(hit.end <= other.start or other.end <= hit.start for other in taken)
+            if lies_apart and self._counts(passage, hit, places, hearing):
+                taken.append(hit)
+        return taken
+
+    def _counts(self, passage: Passage, hit: PhraseHit, places: Places, hearing: Hearing) -> bool:
+        wanted = self.scope.stance
+        return (
+            is_in_one_piece(hit, passage.utterance.normalized, negation_in_gap=wanted == "any")
+            and not lies_in_one(hit, self.unless, places, by_sound=False)
+            and (wanted == "any" or _stands(wanted, hearing.stance(passage, hit.start, hit.end)))
+        )
+
+
+def _precedence(hit: PhraseHit) -> tuple[float, int, int]:
+    return (-hit.confidence, hit.start - hit.end, hit.start)
 
 
 def _stands(wanted: Stance, taken: SpeakerStance) -> bool:
     """Whether the speaker stands to the words as wanted."""
     return taken == "claimed" or (wanted == "not_negated" and taken != "negated")
-
-
-def _longest(found: Iterable[Hit]) -> list[Hit]:
-    """Of overlapping hits the surest, then the longest: 退款 in 退款申请 is one hit."""
-    taken: list[Hit] = []
-    occupied: dict[int, set[int]] = {}
-    for hit in sorted(found, key=lambda hit: (-hit.confidence, hit.start - hit.end, hit.passage.number, hit.start)):
-        letters = occupied.setdefault(hit.passage.number, set())
-        span = range(hit.start, hit.end)
-        if letters.isdisjoint(span):
-            letters.update(span)
-            taken.append(hit)
-    return taken
 
 
 @dataclass(frozen=True, eq=False)
@@ -277,7 +313,7 @@ class _Regex:
         for match in self.pattern.finditer(spoken.in_digits):  # type: ignore[no-untyped-call]
             passage, at = spoken.passage_in_digits(match.start())
             digits = passage.in_digits
-            if not self.scope.wants(passage.role) or match.end() - at > len(digits.text):
+            if match.end() - at > len(digits.text) or not self.scope.may_hold(passage, spoken.duration_ms):
                 continue
             source = digits.source_span(match.start() - at, match.end() - at)
             start, end = passage.utterance.normalized.letters_of(*source)

@@ -1,6 +1,7 @@
 """Stretches of time put together and laid over each other."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from operator import attrgetter
 
 from schemas.interval import Interval
 
@@ -12,27 +13,38 @@ def length_ms(intervals: Sequence[Interval]) -> int:
 
 def common(first: Sequence[Interval], second: Sequence[Interval]) -> tuple[Interval, ...]:
     """Where an interval of one lies over an interval of the other; both are in order and do not overlap themselves."""
-    found: list[Interval] = []
+    return tuple(Interval(start_ms=start_ms, end_ms=end_ms) for start_ms, end_ms in _common(first, second))
+
+
+def common_ms(first: Sequence[Interval], second: Sequence[Interval]) -> int:
+    """How long that is together."""
+    return sum(end_ms - start_ms for start_ms, end_ms in _common(first, second))
+
+
+def _common(first: Sequence[Interval], second: Sequence[Interval]) -> Iterator[tuple[int, int]]:
     i = j = 0
     while i < len(first) and j < len(second):
-        start_ms = max(first[i].start_ms, second[j].start_ms)
-        end_ms = min(first[i].end_ms, second[j].end_ms)
+        one, other = first[i], second[j]
+        start_ms = max(one.start_ms, other.start_ms)
+        end_ms = min(one.end_ms, other.end_ms)
         if start_ms < end_ms:
-            found.append(Interval(start_ms=start_ms, end_ms=end_ms))
-        if first[i].end_ms <= second[j].end_ms:
+            yield start_ms, end_ms
+        if one.end_ms <= other.end_ms:
             i += 1
         else:
             j += 1
-    return tuple(found)
 
 
 def union(intervals: Sequence[Interval]) -> tuple[Interval, ...]:
     """The same stretches in order, overlapping ones joined."""
     joined: list[Interval] = []
-    for interval in sorted(intervals, key=lambda item: (item.start_ms, item.end_ms)):
+    for interval in sorted(intervals, key=_BOUNDS):
         if joined and interval.start_ms <= joined[-1].end_ms:
             end_ms = max(joined[-1].end_ms, interval.end_ms)
             joined[-1] = Interval(start_ms=joined[-1].start_ms, end_ms=end_ms)
         else:
             joined.append(interval)
     return tuple(joined)
+
+
+_BOUNDS = attrgetter("start_ms", "end_ms")

@@ -4,6 +4,7 @@ import logging
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import lru_cache
 from math import isfinite
 from pathlib import Path
 
@@ -200,28 +201,34 @@ def _account(detector: Detector, case: Case) -> _Account:
 def _skipped(detector: Detector, reason: str) -> _Account:
     return _Account(
         dict.fromkeys(detector.measures),
-        tuple(SkippedAnalysis(measure=measure, reason=reason) for measure in detector.measures),
+        tuple(_skipped_analysis(measure, reason) for measure in detector.measures),
     )
 
 
 def _booked(detector: Detector, results: Sequence[Result]) -> _Account:
     """Raises `InvalidResultsError`, and `ValidationError` for a reason that is no slug."""
-    measured = [result for result in results if isinstance(result, Measure)]
-    skipped = tuple(
-        SkippedAnalysis(measure=result.measure, reason=result.reason)
-        for result in results
-        if isinstance(result, NotMeasured)
-    )
-    names = [result.name for result in measured] + [result.measure for result in skipped]
-    if sorted(names) != sorted(detector.measures):
+    measured: dict[str, MeasureValue] = {}
+    skipped: dict[str, SkippedAnalysis] = {}
+    findings: list[Finding] = []
+    topics: list[TopicMention] = []
+    for result in results:
+        if isinstance(result, Measure):
+            measured[result.name] = result.value
+        elif isinstance(result, NotMeasured):
+            skipped[result.measure] = _skipped_analysis(result.measure, result.reason)
+        elif isinstance(result, Finding):
+            findings.append(result)
+        else:
+            topics.append(result)
+    accounted = len(results) - len(findings) - len(topics)
+    if accounted != len(detector.measures) or measured.keys() | skipped.keys() != set(detector.measures):
         raise InvalidResultsError("not every measure is accounted for exactly once")
-    if any(isinstance(result.value, float) and not isfinite(result.value) for result in measured):
+    if any(isinstance(value, float) and not isfinite(value) for value in measured.values()):
         raise InvalidResultsError("a measure is not a finite number")
-    values: dict[str, MeasureValue] = dict.fromkeys(names)
-    values.update((result.name, result.value) for result in measured)
-    return _Account(
-        values,
-        skipped,
-        tuple(result for result in results if isinstance(result, Finding)),
-        tuple(result for result in results if isinstance(result, TopicMention)),
-    )
+    return _Account(measured | dict.fromkeys(skipped), tuple(skipped.values()), tuple(findings), tuple(topics))
+
+
+@lru_cache(maxsize=4_096)
+def _skipped_analysis(measure: str, reason: str) -> SkippedAnalysis:
+    """Remembered: there are few, and each call has dozens of them. Raises `ValidationError`."""
+    return SkippedAnalysis(measure=measure, reason=reason)

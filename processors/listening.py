@@ -9,7 +9,7 @@ from processors.chinese_script import ChineseScript, to_script
 from processors.emotion.segments import EmotionModel, HeardSegment
 from processors.emotion.sound_head import pool_clip
 from processors.hallucination import RejectedText, sift
-from processors.intervals import common, length_ms, union
+from processors.intervals import common_ms, length_ms, union
 from processors.numbers import normalize
 from processors.pace import characters_per_minute
 from processors.pii.masking import MaskSettings, mask
@@ -395,8 +395,7 @@ def _measures(
     own = [segment for segment in segments if segment.channel == channel.index]
     roles = {speaker.role for speaker in speakers if speaker.channel is channel}
     one_speaker = any(speaker.channel is not channel for speaker in speakers)
-    understood = common(channel.speech, [Interval(start_ms=each.start_ms, end_ms=each.end_ms) for each in own])
-    pace = characters_per_minute([each.text for each in own], length_ms(understood))
+    pace = characters_per_minute([each.text for each in own], common_ms(channel.speech, own))
     return ChannelMeasures(
         channel=channel.index,
         role=roles.pop() if len(roles) == 1 else "unknown",

@@ -16,7 +16,8 @@ Stance = Literal["claimed", "negated", "asked", "quoted"]
 CONTEXT_LETTERS = 40
 """As much text before and after a word is looked at."""
 
-_CLAUSE_ENDS = f"[{CLAUSE_END}{SENTENCE_END}{QUESTION_END}]"
+_CLAUSE_MARKS = CLAUSE_END + SENTENCE_END + QUESTION_END
+_CLAUSE_ENDS = f"[{_CLAUSE_MARKS}]"
 _SET_ASIDE = "■"
 _ASKING = "◇"
 
@@ -100,6 +101,8 @@ _REFUSAL = (
     "|不会有的|不会存在|不会承诺|不会保证|做不到|办不到|没办法|没法|无法(?!拒绝)|没有(?:的|了|这|那|$)|违规|违法"
     "|违反|禁止|被禁|严禁|骗(?!您|你)|假的|虚假|谣言|误导|陷阱|忽悠|不靠谱"
 )
+_REFUSES = re.compile(_REFUSAL)
+"""Without any of these nothing is negated from behind."""
 _NEGATED_AFTER = re.compile(rf"^(?:{_TOPIC}){{0,8}}?(?:{_REFUSAL})")
 _NEGATED_AFTER_THE_PAUSE = re.compile(
     rf"^{CLAUSE_END}(?:那|这)(?:个|种|样|些|话|事|都|肯定|绝对|可|是)*"
@@ -116,10 +119,13 @@ _LINK = (
     "|他们|她们|他|她|人家|别家"
     f"|{_SET_ASIDE})*"
 )
-_SAYING = rf"[^我咱]{{0,5}}(?:说|讲|提|问|认为|以为|听说|理解|想要|希望|咨询|宣传|承诺|保证|想买|想找){_LINK}$"
+_SAYS = "说|讲|提|问|认为|以为|听说|理解|想要|希望|咨询|宣传|承诺|保证|想买|想找"
+_SAYING = rf"[^我咱]{{0,5}}(?:{_SAYS}){_LINK}$"
 _QUOTED = re.compile(_SPEAKERS + _SAYING)
 _QUOTED_OF_OTHERS = re.compile(r"别(?:人|家|处|的)" + _SAYING)
 """On the clause as it stands: 别家 is set aside in a reading, because 别 in it forbids nothing."""
+_SAYS_SOMETHING = re.compile(_SAYS)
+"""Without any of these nobody is quoted."""
 _WARNING = re.compile(
     r"(?:如果|假如|倘若|若|如|要是|凡是|凡|一旦|遇到|碰到|接到).{0,4}"
     r"(?:有人|人|谁|对方|他人|电话|短信|骗子|称|承诺|声称|宣称|以).{0,10}$"
@@ -128,34 +134,41 @@ _ASKED_OF = re.compile(
     r"(?:有人|人员|经理|销售|顾问|老师|谁|客服|对方|您|你|请问|哪).{0,8}"
     r"(?:承诺|说|讲|保证|许诺|答应|推荐|提供|问|要|想|需要|了解|找|买|是).{0,6}$"
 )
-_ASKS_AFTER = re.compile(rf"(?:吗|么|嘛){_CLAUSE_ENDS}?$|{QUESTION_END}$")
+_ASKS_AT_THE_END = re.compile(rf"(?:吗|么|嘛){_CLAUSE_ENDS}?$|{QUESTION_END}$")
 _ONLY_A_QUESTION_AFTER = re.compile(rf"^(?:的|了|产品|理财|这个|这种|是)*(?:(?:吗|么){_CLAUSE_ENDS}?|{QUESTION_END})$")
 
 
 def stance(before: str, after: str) -> Stance:
     """How the speaker stands to a word, from the normalised text before and after it."""
-    clause_before = re.split(_CLAUSE_ENDS, before)[-1]
+    clause_before = before[max(map(before.rfind, _CLAUSE_MARKS)) + 1 :]
     clause_after = _to_clause_end(after)
     if _WARNING.search(clause_before):
         return "quoted"
-    asks = _ASKS_AFTER.search(clause_after) is not None
-    read = _reading(clause_before)
-    negations, asked = _carried(read)
+    asks = _ASKS_AT_THE_END.search(clause_after[-2:]) is not None
+    read, negations, asked = _read_and_carried(clause_before)
     if negations % 2 == 1:
         return "claimed" if asks and _RHETORICAL.search(clause_before) else "negated"
     if asked:
         return "asked"
-    if _ONLY_A_QUESTION_AFTER.match(clause_after) or (asks and _ASKED_OF.search(clause_before)):
+    if asks and (_ONLY_A_QUESTION_AFTER.match(clause_after) or _ASKED_OF.search(clause_before)):
         return "asked"
-    if _NEGATED_AFTER.match(clause_after.translate(_WITHOUT_LIST_MARKS)) or _NEGATED_AFTER_THE_PAUSE.match(after):
+    if _is_negated_after(clause_after) or _NEGATED_AFTER_THE_PAUSE.match(after):
         return "negated"
-    if _QUOTED.search(read) or _QUOTED_OF_OTHERS.search(clause_before):
+    if _SAYS_SOMETHING.search(clause_before) and (_QUOTED.search(read) or _QUOTED_OF_OTHERS.search(clause_before)):
         return "quoted"
     return "claimed"
 
 
+def _is_negated_after(clause_after: str) -> bool:
+    """Whether what follows in the clause takes the word back: 保本 是不可能的."""
+    following = clause_after.replace(LIST_MARK, "")
+    return _REFUSES.search(following) is not None and _NEGATED_AFTER.match(following) is not None
+
+
 def holds_negation(between: str) -> bool:
     """Whether the letters between the parts of one word negate it: 内部 没有 名额."""
+    if _TO_BE_READ.search(between) is None:
+        return False
     read = _reading(between)
     return any(negator in read for negator in _NEGATORS)
 
@@ -166,12 +179,14 @@ def continues_list(between: str) -> bool:
 
 
 _LIST = re.compile(rf"[{LIST_MARK}{CLAUSE_END}]?(?:和|或|或者|与|及|以及|也|还有|更)?")
-_WITHOUT_LIST_MARKS = {ord(LIST_MARK): None}
 _STUTTER = re.compile(r"(不|没有|没|别)\1+")
 
 
+_CLAUSE_END = re.compile(_CLAUSE_ENDS)
+
+
 def _to_clause_end(after: str) -> str:
-    end = re.search(_CLAUSE_ENDS, after)
+    end = _CLAUSE_END.search(after)
     return after[: end.end()] if end else after
 
 
@@ -187,6 +202,8 @@ _CARRIERS_BY_END = _by_last_letter(_CARRIERS)
 _NEGATORS_BY_END = _by_last_letter(_NEGATORS)
 _NOT_NEGATING_PATTERN = _alternatives(_NOT_NEGATING)
 _QUESTIONS_PATTERN = _alternatives(_QUESTIONS)
+_TO_BE_READ = _alternatives((*_NEGATORS, *_NOT_NEGATING, *_QUESTIONS))
+"""A clause without any of these reads as it stands: nothing in it negates or asks."""
 
 
 def _reading(clause: str) -> str:
@@ -196,12 +213,15 @@ def _reading(clause: str) -> str:
     return _NOT_NEGATING_PATTERN.sub(_SET_ASIDE, clause)
 
 
-def _carried(clause: str) -> tuple[int, bool]:
-    """Negations that have the end of the clause in their scope, and whether a question word has."""
-    negations, asked = _walk(clause)
-    if negations == 0 and _promise_denied(clause):
+def _read_and_carried(clause: str) -> tuple[str, int, bool]:
+    """The reading of a clause, the negations that have its end in their scope, and whether a question word has."""
+    if _TO_BE_READ.search(clause) is None:
+        return clause, 0, False
+    read = _reading(clause)
+    negations, asked = _walk(read)
+    if negations == 0 and _promise_denied(read):
         negations = 1
-    return negations, asked
+    return read, negations, asked
 
 
 def _walk(clause: str) -> tuple[int, bool]:

@@ -1,13 +1,14 @@
 """Text as the matchers read it: letters and digits only, one width, one script — and the way back to the source."""
 
-import re
 import unicodedata
 from bisect import bisect_left
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import cache, cached_property
+from functools import cache
 
 import opencc
+
+from processors.remembered import remembered
 
 CLAUSE_END = "，"
 LIST_MARK = "、"
@@ -26,25 +27,25 @@ _MARK_OF = {
 
 @dataclass(frozen=True)
 class NormalizedText:
-    """`marked` holds letters and marks of `text`."""
+    """`marked` holds letters and marks of `text`, `letters` its letters alone."""
 
     text: str
     marked: str
+    letters: str
 
-    @cached_property
-    def source(self) -> tuple[int, ...]:
+    @remembered
+    def source(self) -> Sequence[int]:
         """`source[i]` is the offset in `text` of `marked[i]`; only found out for texts in which something was hit."""
-        return tuple([offset for offset, folded in _folded(self.text) for _ in folded])
+        if len(self.text) == len(self.marked) and _FOLDED.not_one_for_one.isdisjoint(self.text):
+            return range(len(self.text))
+        return [offset for offset, folded in _folded(self.text) for _ in folded]
 
-    @cached_property
-    def letters(self) -> str:
-        """`marked` without its marks."""
-        return self.marked.translate(_WITHOUT_MARKS)
-
-    @cached_property
-    def _place(self) -> tuple[int, ...]:
+    @remembered
+    def _place(self) -> Sequence[int]:
         """Offset in `letters` → offset in `marked`."""
-        return tuple(place for place, character in enumerate(self.marked) if character not in MARKS)
+        if len(self.letters) == len(self.marked):
+            return range(len(self.marked))
+        return [place for place, character in enumerate(self.marked) if character not in _MARKS]
 
     def before(self, start: int, limit: int) -> str:
         """At most `limit` letters and marks before letter `start`."""
@@ -55,6 +56,10 @@ class NormalizedText:
         """At most `limit` letters and marks from letter `end` on."""
         place = self._place[end - 1] + 1
         return self.marked[place : place + limit]
+
+    def has_marks_between(self, start: int, end: int) -> bool:
+        """Whether a mark stands between letters `start` to `end`."""
+        return self._place[end - 1] - self._place[start] != end - 1 - start
 
     def between(self, start: int, end: int) -> str:
         """Letters `start` to `end` with the marks between them."""
@@ -78,15 +83,22 @@ class NormalizedText:
 
 def normalize(text: str) -> NormalizedText:
     """Fold width, case and script character by character, so that every letter knows where it came from."""
-    marked = text.translate(_FOLDED) if _DECIMAL.search(text) is None else "".join(part for _, part in _folded(text))
-    return NormalizedText(text, marked)
+    marked = "".join(part for _, part in _folded(text)) if _holds_a_point(text) else text.translate(_FOLDED)
+    letters = marked
+    for mark in MARKS:
+        letters = letters.replace(mark, "")
+    return NormalizedText(text, marked, letters)
 
 
 def _folded(text: str) -> Iterator[tuple[int, str]]:
     """Each character's offset with what it stands for; the point of a decimal number stands for nothing."""
     for offset, character in enumerate(text):
         folded = _FOLDED[ord(character)]
-        yield offset, "" if character in ".．" and _is_decimal_point(text, offset) else folded
+        yield offset, "" if character in _POINTS and _is_decimal_point(text, offset) else folded
+
+
+def _holds_a_point(text: str) -> bool:
+    return any(point in text for point in _POINTS)
 
 
 def _is_decimal_point(text: str, offset: int) -> bool:
@@ -94,16 +106,26 @@ def _is_decimal_point(text: str, offset: int) -> bool:
 
 
 class _Folding(dict[int, str]):
-    """Code point → what it stands for, filled while it is used: Unicode is finite."""
+    """Code point → what it stands for, filled while it is used: Unicode is finite.
+
+    `not_one_for_one` are the characters met so far that stand for none or for several.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.not_one_for_one: set[str] = set()
 
     def __missing__(self, code: int) -> str:
-        self[code] = folded = _fold(chr(code))
+        folded = _fold(chr(code))
+        if len(folded) != 1:
+            self.not_one_for_one.add(chr(code))  # before it is known, or another thread would miss it
+        self[code] = folded
         return folded
 
 
 _FOLDED = _Folding()
-_WITHOUT_MARKS = dict.fromkeys(map(ord, MARKS))
-_DECIMAL = re.compile(r"\d[.．]\d")
+_MARKS = frozenset(MARKS)
+_POINTS = ".．"
 
 
 def _fold(character: str) -> str:

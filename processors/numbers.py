@@ -5,9 +5,9 @@ What is no number stays: 一下, 万一, 十分满意, 三番五次; so do ordin
 
 import re
 from bisect import bisect_right
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
 from decimal import Decimal
+from typing import NamedTuple
 
 DIGIT_OF: dict[str, str] = {
     **{digit: digit for digit in "0123456789"},
@@ -27,8 +27,7 @@ _MOST_DIGITS = 18
 _GROUP_OF = {"万": 10_000, "亿": 100_000_000}
 
 
-@dataclass(frozen=True)
-class NormalizedText:
+class NormalizedText(NamedTuple):
     """`text` with numbers in digits; `offsets[i]` is where in the spoken text the character `text[i]` comes from.
 
     All characters of a rewritten number come from where it begins. `offsets` has one element more than `text`: the
@@ -36,7 +35,7 @@ class NormalizedText:
     """
 
     text: str
-    offsets: tuple[int, ...]
+    offsets: Sequence[int]
 
     def source_span(self, start: int, end: int) -> tuple[int, int]:
         """Where characters `start` to `end` (exclusive) were spoken; a number that is cut is taken whole."""
@@ -47,6 +46,8 @@ class NormalizedText:
 
 _NUMERAL = re.compile(f"[{''.join(DIGIT_OF)}{''.join(_UNIT_OF)}{''.join(_GROUP_OF)}半点毛块角厘折成]")
 """Without any of these there is no number in a text."""
+_MOST_BEFORE_A_NUMERAL = 2
+"""A number, or what only looks like one, begins at most so many letters before its first numeral: 下午三点, 星期三."""
 
 
 def normalize(text: str) -> NormalizedText:
@@ -57,7 +58,7 @@ def normalize(text: str) -> NormalizedText:
     Amounts in 块 become 元.
     """
     if _NUMERAL.search(text) is None:
-        return NormalizedText(text, tuple(range(len(text) + 1)))
+        return NormalizedText(text, range(len(text) + 1))
     written: list[str] = []
     offsets: list[int] = []
     position = 0
@@ -227,11 +228,23 @@ _AFTER_AMOUNT = re.compile(r"[,，。.、;；!！?？的吧吗呢啊了左上]|�
 
 def _rewritten(text: str) -> Iterator[tuple[re.Match[str], str]]:
     """Every number that reads otherwise in digits, in order, with how it reads."""
-    for match in _NUMBER.finditer(text):
-        kind = next(name for name in _WRITERS if match[name] is not None)
-        written = _WRITERS[kind](match)
+    for match in _numbers(text):
+        assert match.lastgroup is not None, "each way to write a number is a group of its own"  # noqa: S101
+        written = _WRITERS[match.lastgroup](match)
         if written is not None and written != match[0]:
             yield match, written
+
+
+def _numbers(text: str) -> Iterator[re.Match[str]]:
+    """What `_NUMBER.finditer` finds, looked for around numerals only: most letters of a call are far from any."""
+    position = 0
+    while (numeral := _NUMERAL.search(text, position)) is not None:
+        at = numeral.start()
+        starts = range(max(position, at - _MOST_BEFORE_A_NUMERAL), at + 1)
+        match = next(filter(None, (_NUMBER.match(text, start) for start in starts)), None)
+        position = at + 1 if match is None else match.end()
+        if match is not None:
+            yield match
 
 
 def _plain(spoken: str) -> str | None:

@@ -6,16 +6,20 @@ over their sounds. What is found is put together here: phrases with gaps, one-pi
 
 import re
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
+from copy import copy
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import accumulate, pairwise
 from typing import NamedTuple
 
 import ahocorasick  # type: ignore[import-not-found]  # a C module without stubs
+import numpy as np
+from numpy.typing import NDArray
 
 from processors.negation import holds_negation
 from processors.normalized_text import CLAUSE_END, QUESTION_END, SENTENCE_END, NormalizedText, normalize
+from processors.remembered import remembered
 from processors.sounds import Sounds
 from schemas.condition import GAP, MAX_GAP_LETTERS
 
@@ -47,9 +51,14 @@ class Phrase:
     parts: tuple[str, ...]
     by_sound: BySound | None
 
+    @remembered
+    def may_be_half_a_word(self) -> bool:
+        """Whether it begins or ends with a letter or digit that a Latin word or number around it could go on with."""
+        return self.parts[0][:1].isascii() or self.parts[-1][-1:].isascii()
+
     def may_stand_in(self, places: "Places") -> bool:
         """Whether all parts behind the first stand somewhere: most phrases with gaps are ruled out by this."""
-        return len(self.parts) == 1 or all(part in places for part in self.parts[1:])
+        return all(part in places for part in self.parts[1:])
 
     @staticmethod
     def of(text: str, by_sound: BySound | None) -> "tuple[Phrase, ...]":
@@ -98,39 +107,23 @@ Places = Mapping[str, Sequence[Place]]
 """Part of a phrase → where it stands, in the order of the text."""
 
 
-@dataclass(frozen=True)
-class PhraseHit:
-    """A phrase at letters `start` to `end`; `confidence` is the share of its letters that stand as written."""
+class PhraseHit(NamedTuple):
+    """A phrase at letters `start` to `end`, of which `as_written` stand as in the phrase; `confidence` is their share,
+    1 where all do."""
 
     phrase: Phrase
     parts: tuple[Place, ...]
-
-    @property
-    def start(self) -> int:
-        """First letter."""
-        return self.parts[0].start
-
-    @property
-    def end(self) -> int:
-        """Behind the last letter."""
-        return self.parts[-1].end
-
-    @property
-    def as_written(self) -> int:
-        """Letters that stand as in the phrase."""
-        return sum(part.as_written for part in self.parts)
-
-    @property
-    def confidence(self) -> float:
-        """1 where all do."""
-        return self.as_written / sum(part.end - part.start for part in self.parts)
+    start: int
+    end: int
+    as_written: int
+    confidence: float
 
 
 class PhraseIndex:
     """All phrases of some rulebooks. Built once; finding changes nothing in it."""
 
     def __init__(self, phrases: Iterable[Phrase], sounds: Sounds) -> None:
-        self._tables = tuple(_Pieces(table) for table in sounds.tables())
+        self._readings = tuple(map(_table, sounds.tables()))
         written: set[str] = set()
         heard: dict[str, set[str]] = {}
         for phrase in phrases:
@@ -141,6 +134,13 @@ class PhraseIndex:
                         heard.setdefault(sound, set()).add(part)
         self._written = _automaton({part: part for part in written})
         self._heard = _automaton({sound: tuple(sorted(parts)) for sound, parts in heard.items()})
+        self._asked: Container[str] = written
+
+    def for_phrases(self, phrases: Iterable[Phrase]) -> "PhraseIndex":
+        """The same index, asked for some of its phrases only."""
+        part_of_it = copy(self)
+        part_of_it._asked = frozenset(part for phrase in phrases for part in phrase.parts)
+        return part_of_it
 
     def places(self, letters: str) -> Places:
         """Where each part of a phrase stands in normalised letters."""
@@ -151,8 +151,12 @@ class PhraseIndex:
         found: list[dict[str, list[Place]]] = [{} for _ in texts]
         starts = list(accumulate((len(text) + 1 for text in texts), initial=0))
         letters = _SEPARATOR.join(texts)
+        codes = _codes(letters)
+        asked = self._asked
         number, start_of_text, end_of_text = 0, 0, starts[1] if texts else 0
-        for last, part in self._written.iter(letters.translate(_PIECES)):
+        for last, part in self._written.iter(_in_pieces(codes)):
+            if part not in asked:
+                continue
             end = last // 2 + 1
             while end >= end_of_text:
                 number += 1
@@ -160,18 +164,21 @@ class PhraseIndex:
             end -= start_of_text
             found[number].setdefault(part, []).append(Place(end - len(part), end, len(part)))
         if len(self._heard):
-            self._add_by_sound(letters, starts, found)
+            self._add_by_sound(letters, codes, starts, found)
         return found
 
-    def _add_by_sound(self, letters: str, starts: Sequence[int], found: Sequence[dict[str, list[Place]]]) -> None:
+    def _add_by_sound(
+        self, letters: str, codes: "_Codes", starts: Sequence[int], found: Sequence[dict[str, list[Place]]]
+    ) -> None:
+        asked = self._asked
         seen: set[tuple[str, int]] = set()
         unordered: set[tuple[int, str]] = set()
-        for text in dict.fromkeys(letters.translate(table) for table in self._tables):
+        for text in dict.fromkeys(_in_pieces(_read(codes, reading)) for reading in self._readings):
             for last, parts in self._heard.iter(text):
                 end = last // 2 + 1
                 for part in parts:
                     start = end - len(part)
-                    if letters.startswith(part, start) or (part, start) in seen:
+                    if part not in asked or letters.startswith(part, start) or (part, start) in seen:
                         continue
                     seen.add((part, start))
                     number = bisect_right(starts, start) - 1
@@ -186,53 +193,69 @@ class PhraseIndex:
 _SEPARATOR = "\n"
 """Between texts; no letter, so that no phrase reaches over it."""
 
+_Codes = NDArray[np.uint32]
+"""Letters as code points, shape (letters,)."""
 
-class _Pieces(dict[int, str]):
-    """A letter, or its sound, as two.
+
+def _codes(letters: str) -> _Codes:
+    return np.frombuffer(letters.encode("utf-32-le"), dtype="<u4")
+
+
+def _table(of: Mapping[int, str]) -> _Codes:
+    """Code point → the code point that stands for it, up to the last one for which another stands."""
+    table = np.arange(max(of, default=0) + 1, dtype="<u4")
+    table[list(of)] = [ord(letter) for letter in of.values()]
+    return table
+
+
+def _read(codes: _Codes, table: _Codes) -> _Codes:
+    """Each letter as the table reads it."""
+    return np.where(codes < len(table), table[np.minimum(codes, len(table) - 1)], codes)
+
+
+def _in_pieces(codes: _Codes) -> str:
+    """Each letter as two.
 
     The automaton looks through the children of a node one by one, and of a root over Chinese letters there would be
     thousands; of the first pieces there are few, and of the second 256.
     """
-
-    def __init__(self, of: Mapping[int, str] | None = None) -> None:
-        """`of`: what stands for a letter in its place."""
-        super().__init__()
-        self._of = of or {}
-
-    def __missing__(self, code: int) -> str:
-        letter = ord(self._of.get(code, chr(code)))
-        self[code] = pieces = chr(letter >> 8) + chr(_SECOND_PIECE + (letter & 0xFF))
-        return pieces
+    pieces = np.empty((len(codes), 2), dtype="<u4")
+    pieces[:, 0] = codes >> 8
+    pieces[:, 1] = _SECOND_PIECE + (codes & 0xFF)
+    return pieces.tobytes().decode("utf-32-le")
 
 
 _SECOND_PIECE = 0x2000
 """Beyond every first piece, so that nothing begins in the middle of a letter."""
-_PIECES = _Pieces()
 
 
 def _automaton(values: Mapping[str, object]) -> ahocorasick.Automaton:
     automaton = ahocorasick.Automaton()
-    for key in sorted(values):
-        automaton.add_word(key.translate(_PIECES), values[key])
+    keys = sorted(values)
+    all_in_pieces = _in_pieces(_codes(_SEPARATOR.join(keys)))
+    for key, in_pieces in zip(keys, all_in_pieces.split(_in_pieces(_codes(_SEPARATOR))), strict=False):
+        automaton.add_word(in_pieces, values[key])
     automaton.make_automaton()
     return automaton
 
 
-def hits(phrase: Phrase, places: Places, text: NormalizedText, *, negation_in_gap: bool) -> Iterator[PhraseHit]:
-    """Every place of a phrase that is one piece: not torn by the end of a sentence, by a comma only when it is long, no
-    half of a Latin word. `negation_in_gap` says whether 内部没有名额 is still 内部…名额."""
-    first, *following = (_usable(places.get(part, ()), phrase) for part in phrase.parts)
-    if not first or not all(following):
+def hits(phrase: Phrase, places: Places) -> Iterator[PhraseHit]:
+    """Every place of a phrase; whether it is one piece is asked apart (`is_in_one_piece`)."""
+    min_share = 1.0 if phrase.by_sound is None else phrase.by_sound.min_share_as_written
+    if len(phrase.parts) == 1:
+        for place in places.get(phrase.parts[0], ()):
+            share = place.as_written / (place.end - place.start)
+            if share >= min_share:
+                yield PhraseHit(phrase, (place,), place.start, place.end, place.as_written, share)
         return
-    for place in first:
-        chain = _chain(place, following) if following else (place,)
-        if chain is None:
-            continue
-        hit = PhraseHit(phrase, chain)
-        if phrase.by_sound and hit.confidence < phrase.by_sound.min_share_as_written:
-            continue
-        if _is_in_one_piece(hit, text, negation_in_gap):
-            yield hit
+    first, *following = (_usable(places.get(part, ()), phrase) for part in phrase.parts)
+    for place in first if all(following) else ():
+        parts = _chain(place, following)
+        if parts is not None:
+            as_written = sum(part.as_written for part in parts)
+            share = as_written / sum(part.end - part.start for part in parts)
+            if share >= min_share:
+                yield PhraseHit(phrase, parts, place.start, parts[-1].end, as_written, share)
 
 
 def _usable(places: Sequence[Place], phrase: Phrase) -> Sequence[Place]:
@@ -255,9 +278,10 @@ def _chain(first: Place, following: Sequence[Sequence[Place]]) -> tuple[Place, .
 
 def lies_in_one(hit: PhraseHit, longer: Sequence[str], places: Places, *, by_sound: bool) -> bool:
     """Whether a part of a hit is a part of a longer phrase; `by_sound`: also of one that only sounds like it."""
-    return any(
-        _lies_in(part, phrase, places, by_sound=by_sound) for phrase in longer if phrase in places for part in hit.parts
-    )
+    for phrase in longer:
+        if phrase in places and any(_lies_in(part, phrase, places, by_sound=by_sound) for part in hit.parts):
+            return True
+    return False
 
 
 def _lies_in(part: Place, longer: str, places: Places, *, by_sound: bool) -> bool:
@@ -270,20 +294,28 @@ def _lies_in(part: Place, longer: str, places: Places, *, by_sound: bool) -> boo
     return False
 
 
-def _is_in_one_piece(hit: PhraseHit, text: NormalizedText, negation_in_gap: bool) -> bool:
+def is_in_one_piece(hit: PhraseHit, text: NormalizedText, *, negation_in_gap: bool) -> bool:
+    """Whether a hit is not torn by the end of a sentence, by a comma only when it is long, and no half of a Latin word.
+
+    `negation_in_gap` says whether 内部没有名额 is still 内部…名额.
+    """
     letters = text.letters
-    if len(letters) != len(text.marked):
+    if text.has_marks_between(hit.start, hit.end):
         marked = text.between(hit.start, hit.end)
         if SENTENCE_END in marked or QUESTION_END in marked:
             return False
         if CLAUSE_END in marked and (len(hit.parts) > 1 or hit.end - hit.start < MIN_LETTERS_OVER_A_COMMA):
             return False
-    if any(_is_one_latin_word(letters[edge - 1 : edge + 1]) for edge in (hit.start, hit.end) if edge):
+    if hit.phrase.may_be_half_a_word and any(_is_inside_a_latin_word(letters, edge) for edge in (hit.start, hit.end)):
         return False
-    return negation_in_gap or not any(
-        holds_negation(letters[left.end : right.start]) for left, right in pairwise(hit.parts)
+    return (
+        negation_in_gap
+        or len(hit.parts) == 1
+        or not any(holds_negation(letters[left.end : right.start]) for left, right in pairwise(hit.parts))
     )
 
 
-def _is_one_latin_word(pair: str) -> bool:
+def _is_inside_a_latin_word(letters: str, at: int) -> bool:
+    """Whether the letters on both sides of a place are of one Latin word or one number."""
+    pair = letters[at - 1 : at + 1] if at else ""
     return len(pair) == 2 and pair.isascii() and (pair.isalpha() or pair.isdigit())

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Any, ClassVar, Literal
 
 from processors.case import Case
@@ -10,6 +9,7 @@ from processors.conditions import Found, Hearing, Hit
 from processors.conversation import NO_SPEECH
 from processors.detectors import Measure, NotMeasured, Result
 from processors.findings import Attributes, finding_in_words, finding_of_call
+from processors.remembered import remembered
 from processors.rulebook import Compiled, Rulebook, Rulebooks
 from schemas.call_ended import Role
 from schemas.finding import Finding, Severity
@@ -65,7 +65,7 @@ class RuleDetector:
     needs_speech: ClassVar[bool] = True
     reads_measures: ClassVar[bool] = True
 
-    @cached_property
+    @remembered
     def measures(self) -> tuple[str, ...]:
         return self.rulebooks.measures(self.name)
 

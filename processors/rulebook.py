@@ -3,13 +3,13 @@
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC
-from functools import cached_property
 from hashlib import sha256
 from typing import Any, Generic, TypeVar
 
 from processors.case import Case
 from processors.conditions import Compiler, ConditionError, Hearing, Node, Scope, Watchers
 from processors.phrases import Phrase, PhraseIndex
+from processors.remembered import remembered
 from processors.sounds import Sounds
 from processors.spoken_text import SpokenText
 from processors.words import Words
@@ -70,7 +70,7 @@ class Compiled(Generic[E]):
         """The version of the pack."""
         return str(self.pack.version)
 
-    @cached_property
+    @remembered
     def _is_for_all(self) -> bool:
         entry = self.entry
         return entry.applies == Applies() and entry.valid_from is None and entry.valid_to is None
@@ -245,7 +245,7 @@ class Rulebooks:
             raise RulePackError(dict.fromkeys(problems))
         index = PhraseIndex({p for book in self._books.values() for p in book.phrases()}, sounds or Sounds())
         for book in self._books.values():
-            book.index = index
+            book.index = index.for_phrases(book.phrases())
 
     def _packs_of(self, tenant: str | None) -> list[RulePack]:
         named = {pack.pack: pack for pack in self.packs if pack.tenant is None}

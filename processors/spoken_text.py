@@ -7,12 +7,12 @@ measures, which set back-channels apart and end where the other side takes over.
 from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
 from itertools import accumulate
 
 from processors.numbers import NormalizedText as TextInDigits
 from processors.numbers import normalize as in_digits
 from processors.phrases import PhraseIndex, Places
+from processors.remembered import remembered
 from processors.utterances import Utterance, utterances
 from schemas.call_ended import Role
 from schemas.transcript import Segment
@@ -37,7 +37,7 @@ class Passage:
         """When the first segment begins."""
         return self.utterance.segments[0].start_ms
 
-    @cached_property
+    @remembered
     def in_digits(self) -> TextInDigits:
         """The text with its numbers in digits, and the way back."""
         return in_digits(self.utterance.text)
@@ -64,22 +64,22 @@ class SpokenText:
         last_ms = max((segment.end_ms for segment in segments), default=0)
         return SpokenText(passages, last_ms if duration_ms is None else max(duration_ms, last_ms))
 
-    @cached_property
+    @remembered
     def is_silent(self) -> bool:
         """Whether nobody says anything."""
         return not any(passage.utterance.text.strip() for passage in self.passages)
 
-    @cached_property
+    @remembered
     def roles(self) -> frozenset[Role]:
         """Who says something."""
         return frozenset(passage.role for passage in self.passages if passage.utterance.text.strip())
 
-    @cached_property
+    @remembered
     def in_digits(self) -> str:
         """All passages with their numbers in digits, one on each line."""
         return "\n".join(passage.in_digits.text for passage in self.passages)
 
-    @cached_property
+    @remembered
     def _starts_in_digits(self) -> list[int]:
         return list(accumulate((len(passage.in_digits.text) + 1 for passage in self.passages), initial=0))
 

@@ -1,12 +1,15 @@
 """Stretches of speech of one speaker, put together again where the recogniser cut them, with the way back to time."""
 
-from bisect import bisect_right
-from collections.abc import Iterable, Iterator
+import re
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from itertools import accumulate
+from operator import attrgetter
 from typing import NamedTuple
 
 from processors.normalized_text import NormalizedText, normalize
+from processors.remembered import remembered
 from schemas.call_ended import Role
 from schemas.transcript import Segment, Word
 
@@ -16,8 +19,10 @@ SHORT_GAP_MS = 1_000
 MAX_QUOTE_LETTERS = 60
 """A sentence reaches at most this far to either side of what is quoted: recognisers forget full stops."""
 
-_SENTENCE_ENDS = "。．｡！!？?；;…\n"
+_SENTENCE_END = re.compile(r"[。．｡！!？?；;…\n]")
 _CLAUSE_ENDS = "，,、：: "
+_SPACE = re.compile(r"\s")
+_START_MS, _END_MS = attrgetter("start_ms"), attrgetter("end_ms")
 
 
 @dataclass(frozen=True)
@@ -32,12 +37,12 @@ class Place:
     last_end: int
 
 
-class _WordAt(NamedTuple):
-    """A word at characters `start` to `end` of the text of its segment."""
+class _AlignedWords(NamedTuple):
+    """Words with the characters `starts[i]` to `ends[i]` of the text of their segment."""
 
-    word: Word
-    start: int
-    end: int
+    words: Sequence[Word]
+    starts: Sequence[int]
+    ends: Sequence[int]
 
 
 @dataclass(frozen=True)
@@ -47,17 +52,17 @@ class Utterance:
     role: Role
     segments: tuple[Segment, ...]
 
-    @cached_property
+    @remembered
     def text(self) -> str:
         """The texts of the segments, one after the other."""
         return "".join(segment.text for segment in self.segments)
 
-    @cached_property
+    @remembered
     def normalized(self) -> NormalizedText:
         """The text as the matchers read it."""
         return normalize(self.text)
 
-    @cached_property
+    @remembered
     def _starts(self) -> list[int]:
         starts, offset = [], 0
         for segment in self.segments:
@@ -80,25 +85,32 @@ class Utterance:
 
     def time_ms(self, start: int, end: int) -> tuple[int, int]:
         """When characters `start` to `end` were said: by the words that hold them, else by their share of the text."""
-        first, last = self._segment_at(start), self._segment_at(end - 1)
-        begin_ms, _ = self._time_of(first, start - self._starts[first])
-        _, end_ms = self._time_of(last, end - 1 - self._starts[last])
+        begin_ms, _ = self._time_of(start)
+        _, end_ms = self._time_of(end - 1)
         return begin_ms, max(begin_ms, end_ms)
 
-    @cached_property
-    def _words(self) -> dict[int, list[_WordAt]]:
+    @remembered
+    def bounds_ms(self) -> tuple[int, int]:
+        """Nothing in it is said before the one or after the other."""
+        times = [time for segment in self.segments for time in (segment, *segment.words)]
+        return min(map(_START_MS, times)), max(map(_END_MS, times))
+
+    @remembered
+    def _words(self) -> dict[int, _AlignedWords]:
         """Position of a segment → its words with their places, once somebody asks for the time of one."""
         return {}
 
-    def _time_of(self, number: int, offset: int) -> tuple[int, int]:
-        """Start and end of one character of a segment."""
+    def _time_of(self, offset: int) -> tuple[int, int]:
+        """Start and end of one character."""
+        number = self._segment_at(offset)
         segment = self.segments[number]
-        words = self._words.get(number)
-        if words is None:
-            words = self._words[number] = list(_aligned_words(segment))
-        place = bisect_right(words, offset, key=lambda word: word.start) - 1
-        if place >= 0 and offset < words[place].end:
-            return words[place].word.start_ms, words[place].word.end_ms
+        offset -= self._starts[number]
+        aligned = self._words.get(number)
+        if aligned is None:
+            aligned = self._words[number] = _aligned_words(segment)
+        place = bisect_right(aligned.starts, offset) - 1
+        if place >= 0 and offset < aligned.ends[place]:
+            return aligned.words[place].start_ms, aligned.words[place].end_ms
         length_ms = segment.end_ms - segment.start_ms
         letters = max(1, len(segment.text))
         return (
@@ -110,19 +122,27 @@ class Utterance:
         """The sentence around characters `start` to `end`; of a very long one its nearest clauses."""
         return self.text[self._quote_start(start) : self._quote_end(end)].strip()
 
+    @remembered
+    def _sentence_ends(self) -> list[int]:
+        return [mark.start() for mark in _SENTENCE_END.finditer(self.text)]
+
     def _quote_start(self, start: int) -> int:
         earliest = max(0, start - MAX_QUOTE_LETTERS)
-        sentence = max(self.text.rfind(mark, earliest, start) for mark in _SENTENCE_ENDS) + 1
-        if sentence or earliest == 0:
-            return sentence
+        ends = self._sentence_ends
+        before = bisect_left(ends, start)
+        if before and ends[before - 1] >= earliest:
+            return ends[before - 1] + 1
+        if earliest == 0:
+            return 0
         clauses = [place for mark in _CLAUSE_ENDS if (place := self.text.find(mark, earliest, start)) >= 0]
         return min(clauses) + 1 if clauses else earliest
 
     def _quote_end(self, end: int) -> int:
         latest = min(len(self.text), end + MAX_QUOTE_LETTERS)
-        sentences = [place for mark in _SENTENCE_ENDS if (place := self.text.find(mark, end, latest)) >= 0]
-        if sentences:
-            return min(sentences) + 1
+        ends = self._sentence_ends
+        behind = bisect_left(ends, end)
+        if behind < len(ends) and ends[behind] < latest:
+            return ends[behind] + 1
         if latest == len(self.text):
             return latest
         return max(self.text.rfind(mark, end, latest) for mark in _CLAUSE_ENDS) + 1 or latest
@@ -150,12 +170,17 @@ def utterances(segments: Iterable[Segment], role: Role) -> Iterator[Utterance]:
         yield Utterance(role, tuple(joined))
 
 
-def _aligned_words(segment: Segment) -> Iterator[_WordAt]:
+def _aligned_words(segment: Segment) -> _AlignedWords:
     """Words with their place in the text; one that is not found where it should be is passed over."""
+    texts = [word.text for word in segment.words]
+    if texts and "".join(texts) == segment.text and all(texts) and not _SPACE.search(segment.text):
+        ends = list(accumulate(map(len, texts)))
+        return _AlignedWords(segment.words, [0, *ends[:-1]], ends)
+    found: list[tuple[Word, int, int]] = []
     offset = 0
-    for word in segment.words:
-        text = word.text.strip()
+    for word, text in zip(segment.words, map(str.strip, texts), strict=True):
         start = segment.text.find(text, offset, offset + 2 * len(text) + 8) if text else -1
         if start >= 0:
             offset = start + len(text)
-            yield _WordAt(word, start, offset)
+            found.append((word, start, offset))
+    return _AlignedWords([word for word, _, _ in found], [start for _, start, _ in found], [end for _, _, end in found])

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from processors.negation import CONTEXT_LETTERS, Stance, continues_list, stance
 from processors.normalized_text import NormalizedText, normalize
-from processors.phrases import SHORT, STRICT, BySound, Phrase, PhraseHit, Places, hits, lies_in_one
+from processors.phrases import SHORT, STRICT, BySound, Phrase, PhraseHit, Places, hits, is_in_one_piece, lies_in_one
 from schemas.finding import Severity
 from schemas.rule_pack import RulePack, WordRule
 
@@ -71,8 +71,9 @@ class Words:
             for term in self._terms.get(part, ())
             if (not term.rule.course_types or course_type in term.rule.course_types)
             and term.phrase.may_stand_in(places)
-            for hit in hits(term.phrase, places, text, negation_in_gap=not term.rule.negatable)
-            if not _is_innocent(term, hit, places)
+            for hit in hits(term.phrase, places)
+            if is_in_one_piece(hit, text, negation_in_gap=not term.rule.negatable)
+            and not _is_innocent(term, hit, places)
         ]
         return _with_stance(_longest(candidates), text)
 

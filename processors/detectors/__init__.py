@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from importlib import import_module
 from pkgutil import iter_modules
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from processors.case import Case
 from processors.rulebook import Rulebooks
@@ -17,16 +17,14 @@ from schemas.errors import OperatorError
 from schemas.finding import Finding
 
 
-@dataclass(frozen=True)
-class Measure:
+class Measure(NamedTuple):
     """What was measured on a call."""
 
     name: str
     value: MeasureValue
 
 
-@dataclass(frozen=True)
-class NotMeasured:
+class NotMeasured(NamedTuple):
     """A measure that could not be taken, and why: null with a reason, never 0."""
 
     measure: str

@@ -1,6 +1,7 @@
 """What an agent says of a product against the catalogue of what is true (R76, R83)."""
 
 import re
+from bisect import bisect_left
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import ClassVar, Literal
@@ -89,7 +90,7 @@ def _said(claim: Claim, hit: Hit) -> Said | None:
     if claim.unit is None:
         return Said((), "")
     digits = hit.passage.in_digits
-    behind = next((place for place, offset in enumerate(digits.offsets) if offset >= hit.span[1]), len(digits.text))
+    behind = bisect_left(digits.offsets, hit.span[1])
     rest = digits.text[behind : behind + claim.within_letters + _LONGEST_NUMBER]
     rest = re.split(f"[{_CLAUSE_ENDS}]", rest, maxsplit=1)[0]
     match = _PATTERNS[claim.unit].search(rest)

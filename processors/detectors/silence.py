@@ -84,8 +84,8 @@ class SilenceDetector:
         if reason == NO_SPEECH:
             return [NotMeasured(measure, reason) for measure in self.measures]
         gaps = _gaps(transcript)
-        silences = [gap for gap in gaps if gap.end_ms - gap.start_ms >= SILENCE_MS]
-        longest_ms = max((gap.end_ms - gap.start_ms for gap in gaps), default=0)
+        silences = [Interval(start_ms=start, end_ms=end) for start, end in gaps if end - start >= SILENCE_MS]
+        longest_ms = max((end - start for start, end in gaps), default=0)
         measured = [Measure("non_talk_ms", length_ms(silences)), Measure("longest_silence_ms", longest_ms)]
         if reason is None and transcript.language not in LANGUAGES:
             reason = LANGUAGE_NOT_SUPPORTED
@@ -94,11 +94,11 @@ class SilenceDetector:
         return [*measured, *_judged(transcript, silences)]
 
 
-def _gaps(transcript: Transcript) -> list[Interval]:
-    """Where nobody speaks, between the first and the last speech."""
+def _gaps(transcript: Transcript) -> list[tuple[int, int]]:
+    """Start and end in ms of where nobody speaks, between the first and the last speech."""
     spoken = [interval for speech in transcript.speech.values() for interval in speech]
     speech = union(spoken or transcript.segments)
-    return [Interval(start_ms=one.end_ms, end_ms=other.start_ms) for one, other in pairwise(speech)]
+    return [(one.end_ms, other.start_ms) for one, other in pairwise(speech)]
 
 
 def _judged(transcript: Transcript, silences: Sequence[Interval]) -> Iterator[Result]:

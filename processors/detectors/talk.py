@@ -8,7 +8,7 @@ from typing import ClassVar
 from processors.case import Case
 from processors.conversation import Conversation, speech_of
 from processors.detectors import DetectorContext, Measure, NotMeasured, Result
-from processors.intervals import common, length_ms
+from processors.intervals import common_ms, length_ms
 from processors.pace import characters_per_minute
 from schemas.call_ended import Role
 from schemas.interval import Interval
@@ -77,7 +77,7 @@ def _rate_as_written(transcript: Transcript, role: Role, speech: Sequence[Interv
     """From the segments, those left out in which a placeholder stands for more than it says."""
     masked = {span.segment_id for span in transcript.pii}
     own = [each for each in transcript.segments if each.role == role and each.segment_id not in masked]
-    return characters_per_minute([each.text for each in own], length_ms(common(speech, own)))
+    return characters_per_minute([each.text for each in own], common_ms(speech, own))
 
 
 def _response_delays(found: Conversation) -> Iterator[Measure | NotMeasured]:

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import ClassVar
 
 from processors.case import Case
@@ -57,7 +57,7 @@ class TopicsDetector:
         hits = [hit for passage in hearing.spoken.passages if passage.role != "agent" for hit in _sentences(passage)]
         for alike in meanings.alike([hit.matched for hit in hits]):
             if alike.topic.entry.by != "agent" and applies(alike.topic, hearing):
-                yield alike.topic, replace(hits[alike.sentence], confidence=min(1.0, alike.cosine))
+                yield alike.topic, hits[alike.sentence]._replace(confidence=min(1.0, alike.cosine))
 
 
 def _sentences(passage: Passage) -> Iterator[Hit]:

@@ -1,6 +1,6 @@
 import pytest
 
-from processors.intervals import common, length_ms, union
+from processors.intervals import common, common_ms, length_ms, union
 from schemas.interval import Interval
 
 Span = tuple[int, int]
@@ -22,6 +22,7 @@ def intervals(*spans: Span) -> tuple[Interval, ...]:
 def test_what_two_speakers_have_in_common(first: list[Span], second: list[Span], expected: list[Span]) -> None:
     assert common(intervals(*first), intervals(*second)) == intervals(*expected)
     assert common(intervals(*second), intervals(*first)) == intervals(*expected)
+    assert common_ms(intervals(*first), intervals(*second)) == length_ms(intervals(*expected))
 
 
 def test_overlapping_stretches_are_joined() -> None:

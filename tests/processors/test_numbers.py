@@ -103,7 +103,7 @@ def test_every_written_character_knows_where_it_was_spoken() -> None:
 
 
 def test_the_way_back_is_the_identity_where_nothing_changed() -> None:
-    assert normalize("您好").offsets == (0, 1, 2)
+    assert tuple(normalize("您好").offsets) == (0, 1, 2)
     assert normalize("您好").source_span(1, 1) == (1, 1)
 
 
@@ -120,3 +120,17 @@ def test_the_way_back_is_the_identity_where_nothing_changed() -> None:
 )
 def test_a_cardinal_is_a_grammatical_number_or_none(spoken: str, value: int | None) -> None:
     assert cardinal(spoken) == value
+
+
+@pytest.mark.parametrize(
+    ("spoken", "expected"),
+    [
+        pytest.param(
+            "不管三七二十一都要", "不管三七二十一都要", id="a_set_phrase_begins_two_letters_before_its_numerals"
+        ),
+        pytest.param("礼拜三下午三点半", "礼拜三下午3点半", id="so_do_days_and_times_of_day"),
+        pytest.param("他说一不二，给我三十块", "他说一不二，给我30元", id="what_follows_a_set_phrase_is_looked_for"),
+    ],
+)
+def test_what_begins_before_its_first_numeral_is_found(spoken: str, expected: str) -> None:
+    assert normalize(spoken).text == expected
