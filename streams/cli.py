@@ -27,6 +27,7 @@ from streams.logs import configure_logging, describe
 from streams.ports import SystemClock
 from streams.replay_cli import replay
 from streams.rules_cli import rules_app
+from streams.sample_cli import sample_data
 from streams.scorecards_cli import scorecards_app
 from streams.settings import PREFIX, Settings, load_settings
 
@@ -374,6 +375,7 @@ def _verdict_lines(analysis: CallAnalysis) -> Iterator[str]:
 
 
 app.command()(replay)
+app.command()(sample_data)
 
 
 @topics_app.command("apply")
