@@ -13,6 +13,7 @@ from schemas.alert import Alert
 from schemas.alert_delivery import AlertDelivery
 from schemas.call_analysis import CallAnalysis, MeasureValue
 from schemas.call_ended import CallEnded
+from schemas.call_rated import CallRated
 from schemas.dead_letter import DeadLetter
 from schemas.errors import InvalidMessageError
 from schemas.rules_published import RulesPublished
@@ -24,6 +25,7 @@ TRANSCRIPTS = "transcript_versions"
 OUTCOMES = "outcome_versions"
 DEAD_LETTERS = "dead_letter_versions"
 RULE_PACKS = "rule_pack_versions"
+RATINGS = "rating_versions"
 ALERTS = "alert_versions"
 ALERT_DELIVERIES = "alert_delivery_versions"
 
@@ -124,6 +126,27 @@ def rows_for_transcript(transcript: Transcript) -> TableRows:
         "version": _milliseconds("transcribed_at", transcript.transcribed_at),
     }
     return {TRANSCRIPTS: [row]}
+
+
+def rows_for_call_rated(rated: CallRated) -> TableRows:
+    """One statement about a call; the same statement gives the same row, whenever it comes."""
+    csat = rated.csat
+    row: Row = {
+        "tenant_id": rated.tenant_id,
+        "call_id": rated.call_id,
+        "rated_at": rated.rated_at,
+        "rating_id": rated.fingerprint()[:32],
+        "source": rated.source,
+        "csat_score": csat.score if csat else None,
+        "csat_scale_min": csat.scale_min if csat else None,
+        "csat_scale_max": csat.scale_max if csat else None,
+        "resolved": rated.resolved,
+        "order_status": rated.order_status,
+        "customer_value_tier": rated.customer_value_tier,
+        "customer_tags": list(rated.customer_tags or ()),
+        "customer_tags_told": rated.customer_tags is not None,
+    }
+    return {RATINGS: [row]}
 
 
 def rows_for_analysis(analysis: CallAnalysis) -> TableRows:

@@ -18,6 +18,7 @@ from schemas.topics import (
     CALLS_ANALYZED,
     CALLS_DEAD_LETTERS,
     CALLS_ENDED,
+    CALLS_RATED,
     CALLS_REANALYZED,
     CALLS_TRANSCRIBED,
     RULES_PUBLISHED,
@@ -31,7 +32,7 @@ CONTRACTS_FOLDER = "docs/contracts"
 ASYNCAPI_FILE = "asyncapi.json"
 JSON_SCHEMA_DIALECT = "https://json-schema.org/draft/2020-12/schema"
 KAFKA_BINDING_VERSION = "0.5.0"
-CONTRACT_VERSION = "1.1.0"
+CONTRACT_VERSION = "1.2.0"
 """Of the document: the second figure rises with a new topic or optional field, the first with a `.v2` topic."""
 
 Json = dict[str, object]
@@ -41,7 +42,7 @@ Json = dict[str, object]
 class Operation:
     """One stage, what it does with a topic, and why."""
 
-    stage: Literal["ingest", "listen", "judge", "rules", "replay", "store", "watch", "notify"]
+    stage: Literal["ingest", "listen", "judge", "rules", "replay", "store", "watch", "rollup", "notify", "rate"]
     action: Literal["send", "receive"]
     topic: AnyTopic
     summary: str
@@ -49,6 +50,7 @@ class Operation:
 
 OPERATIONS: tuple[Operation, ...] = (
     Operation("ingest", "send", CALLS_ENDED, "announce a recording that is durable in the object store"),
+    Operation("rate", "send", CALLS_RATED, "what became known of a call after it"),
     Operation("listen", "receive", CALLS_ENDED, "fetch the recording and recognise it"),
     Operation("listen", "send", CALLS_TRANSCRIBED, "what was said, or why the recording could not be heard"),
     Operation("listen", "send", CALLS_DEAD_LETTERS, "an event that can never be processed"),
@@ -66,6 +68,7 @@ OPERATIONS: tuple[Operation, ...] = (
     Operation("store", "receive", CALLS_TRANSCRIBED, "rows of what was said"),
     Operation("store", "receive", CALLS_ANALYZED, "rows of calls, findings and outcomes"),
     Operation("store", "receive", CALLS_REANALYZED, "rows of calls and findings that were judged again"),
+    Operation("store", "receive", CALLS_RATED, "rows of what became known of calls later"),
     Operation("store", "receive", RULES_PUBLISHED, "rows of rule packs"),
     Operation("store", "receive", ALERTS_RAISED, "rows of alerts"),
     Operation("store", "receive", ALERTS_DELIVERED, "rows of attempts to deliver alerts"),

@@ -9,7 +9,7 @@ from typing import Any, Literal, Self
 
 from pydantic import Field, model_validator
 
-from schemas.message import Record, ShortText, Slug
+from schemas.message import Record, Slug
 from schemas.yaml_files import Location, YamlFileError, entry_named_by_id, read_yaml_file, repeated
 
 KPI_FILE = Path(__file__).parent / "kpis.yaml"

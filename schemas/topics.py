@@ -7,6 +7,7 @@ from schemas.alert import Alert
 from schemas.alert_delivery import AlertDelivery
 from schemas.call_analysis import CallAnalysis
 from schemas.call_ended import CallEnded
+from schemas.call_rated import CallRated
 from schemas.dead_letter import DeadLetter
 from schemas.message import Message
 from schemas.rules_published import RulesPublished
@@ -65,6 +66,12 @@ CALLS_REANALYZED = Topic(
     "history judged again by `callstream replay`: the lane beside calls.analyzed.v1 that live traffic never waits for",
     retention_ms=7 * DAY_MS,
 )
+CALLS_RATED = Topic(
+    "calls.rated.v1",
+    CallRated,
+    "what is known of a call only after it: satisfaction, whether it was settled, state of the order, CRM data",
+    retention_ms=400 * DAY_MS,
+)
 ALERTS_RAISED = Topic("alerts.raised.v1", Alert, "what subscribers must hear of, with its evidence")
 RULES_PUBLISHED = Topic(
     "rules.published.v1",
@@ -89,6 +96,7 @@ AnyTopic = (
     Topic[CallEnded]
     | Topic[Transcript]
     | Topic[CallAnalysis]
+    | Topic[CallRated]
     | Topic[Alert]
     | Topic[RulesPublished]
     | Topic[AlertDelivery]
@@ -100,6 +108,7 @@ TOPICS: tuple[AnyTopic, ...] = (
     CALLS_TRANSCRIBED,
     CALLS_ANALYZED,
     CALLS_REANALYZED,
+    CALLS_RATED,
     ALERTS_RAISED,
     RULES_PUBLISHED,
     ALERTS_DELIVERED,

@@ -25,6 +25,7 @@ from streams.command_settings import command_settings, load_command_settings
 from streams.emotion_cli import emotion_app
 from streams.logs import configure_logging, describe
 from streams.ports import SystemClock
+from streams.rate_cli import rate, rollup
 from streams.replay_cli import replay
 from streams.rules_cli import rules_app
 from streams.sample_cli import sample_data
@@ -210,7 +211,7 @@ def up(
 
 @app.command()
 def worker(
-    stages: Annotated[list[str], typer.Argument(help="listen, judge, store, watch, notify: one or several.")],
+    stages: Annotated[list[str], typer.Argument(help="listen, judge, store, watch, rollup, notify: one or several.")],
 ) -> None:
     """Run one stage in this process, or several stages in a child process each, until SIGTERM or Ctrl-C."""
     from streams.worker import STAGE_NAMES, run_worker
@@ -375,6 +376,8 @@ def _verdict_lines(analysis: CallAnalysis) -> Iterator[str]:
 
 
 app.command()(replay)
+app.command()(rate)
+app.command()(rollup)
 app.command()(sample_data)
 
 

@@ -214,6 +214,14 @@ class Settings(BaseModel):
     )
     surge_every_s: float = Field(default=60, gt=0, description="watch: pause between two looks")
 
+    rollup_every_s: float = Field(default=60, gt=0, description="rollup: pause between two looks at what was stored")
+    first_contact_days: int = Field(
+        default=7,
+        ge=1,
+        le=90,
+        description="rollup: a matter is settled when no call follows within so many days (R44)",
+    )
+
     rules_folder: OptionalPath = Field(
         default=None,
         description="a folder of YAML rule packs of your own, read besides those that come with callstream (R54)",

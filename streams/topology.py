@@ -10,11 +10,13 @@
                                                                             │
                 calls.dead_letters.v1 (whatever can never be processed) ────┘──► ClickHouse
                                                                                      │
-                judge, for what it is told of other calls ◄──────────────────────────┴──► watch ──► alerts.raised.v1
+                judge, for what it is told of other calls ◄──────────────────────────┼──► watch ──► alerts.raised.v1
+                                                                                     └──► rollup ──► kpi_rollup
 
 `ingest` is `streams/ingest.py`, `replay` is `streams/replay.py`, `store` is `streams/store.py`, `watch` is
-`streams/surges.py`, `notify` is `streams/notify.py`; `listen` and `judge` are built here. Rules are published by
-`callstream rules publish` and followed by `streams/rules_feed.py`.
+`streams/surges.py`, `rollup` is `streams/rollups.py`, `notify` is `streams/notify.py`; `listen` and `judge` are built
+here. Rules are published by `callstream rules publish` and followed by `streams/rules_feed.py`. What becomes known of a
+call after it (satisfaction, orders) comes in calls.rated.v1, which `store` reads, too.
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -52,8 +54,9 @@ STAGE_TOPICS: Mapping[str, tuple[str, ...]] = {
     "store": tuple(topic.name for topic in TOPICS),
     "notify": (ALERTS_RAISED.name,),
     "watch": (),
+    "rollup": (),
 }
-"""Stage → the topics that it reads. `watch` asks ClickHouse instead."""
+"""Stage → the topics that it reads. `watch` and `rollup` ask ClickHouse instead."""
 
 NOTIFY_GROUP = "notify."
 """`notify` reads with one consumer group for each subscription: this and its name."""

@@ -14,11 +14,13 @@ from processors.emotion.segments import EmotionModel, LinearSound, SoundJudge, T
 from processors.judging import Judge, JudgeSettings
 from processors.listening import ListenSettings
 from processors.mailbox import RetrySchedule
+from processors.rollups import RollupDefinition
 from processors.sentences import SentenceModel, universal_sentence_encoder
 from processors.speakers import SpeakerSeparation
 from processors.speech import SpeechEngine
 from processors.surges import SurgeSettings
 from schemas.errors import OperatorError, RetryableError
+from schemas.kpi import read_kpis
 from schemas.retention import RETENTION_FILE
 from schemas.risk import RISK_FILE
 from schemas.topics import ALERTS_RAISED, RULES_PUBLISHED
@@ -27,12 +29,14 @@ from streams.adapters import clickhouse
 from streams.adapters.alert_source import KafkaAlertSource
 from streams.adapters.channels import channel_of
 from streams.adapters.clickhouse_background import ClickHouseHistory
+from streams.adapters.clickhouse_rollups import ClickHouseRollups
 from streams.adapters.clickhouse_topics import ClickHouseTopicCounts
 from streams.adapters.kafka import BatchConsumer, Publisher, TopicReader, missing_topics
 from streams.notify import AlertSource, Commits, Notify, Outside
 from streams.object_store import object_store_from
 from streams.ports import SystemClock
 from streams.recordings import RecordingStore
+from streams.rollups import Rollups
 from streams.rules_feed import LiveJudge, follow, packs_at_hand
 from streams.settings import Settings
 from streams.stage import Stage
@@ -43,7 +47,7 @@ from streams.work import BackOff, StoppedError, Work
 
 log = logging.getLogger(__name__)
 
-StageName = Literal["listen", "judge", "store", "watch", "notify"]
+StageName = Literal["listen", "judge", "store", "watch", "rollup", "notify"]
 STAGE_NAMES: tuple[StageName, ...] = get_args(StageName)
 T = TypeVar("T")
 
@@ -66,6 +70,8 @@ def run_worker(name: StageName, settings: Settings) -> int:
         return _run_store(settings, stop)
     if name == "watch":
         return _run_watch(settings, stop)
+    if name == "rollup":
+        return _run_rollup(settings, stop)
     if name == "notify":
         return _run_notify(settings, stop)
     clock = SystemClock()
@@ -139,6 +145,18 @@ def _run_watch(settings: Settings, stop: threading.Event) -> int:
     log.info("watch is ready")
     watch = Watch(build_surges(settings), Publisher(settings), SystemClock())
     watch.run(stop, settings.surge_every_s, settings.retry_max_wait_s)
+    return 0
+
+
+def _run_rollup(settings: Settings, stop: threading.Event) -> int:
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+    try:
+        _until_it_answers(lambda: _check_migrations(settings.clickhouse_url.get_secret_value()), settings, stop)
+    except StoppedError:
+        return 0
+    log.info("rollup is ready")
+    build_rollups(settings).run(stop, settings.rollup_every_s, settings.retry_max_wait_s)
     return 0
 
 
@@ -303,6 +321,14 @@ def build_emotion(settings: Settings, engine: SpeechEngine) -> EmotionModel | No
 def build_judge(settings: Settings) -> Judge:
     """The detectors with rules, score forms, risk and retention. Raises `OperatorError` with file, entry, field."""
     return Judge(judge_settings(settings))
+
+
+def build_rollups(settings: Settings) -> Rollups:
+    """The roll-ups of these settings."""
+    return Rollups(
+        ClickHouseRollups(settings.clickhouse_url.get_secret_value()),
+        RollupDefinition(read_kpis(), settings.timezone, settings.first_contact_days),
+    )
 
 
 def build_surges(settings: Settings) -> Surges:

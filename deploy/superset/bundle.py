@@ -38,7 +38,7 @@ def connection(url: str, password: str | None) -> str:
     try:
         port = parts.port
     except ValueError:
-        port = None
+        raise BundleError("--url must be clickhousedb://user@host:port/database: its port is no number") from None
     if parts.scheme != "clickhousedb" or not parts.hostname or not parts.username or not parts.path.strip("/"):
         raise BundleError("--url must be clickhousedb://user@host:port/database")
     if parts.password is not None:

@@ -406,6 +406,12 @@ def read_rows(client: Client, operation: str, query: str, **parameters: object) 
         return client.query(query, parameters=parameters).result_rows
 
 
+def execute(client: Client, operation: str, statement: str, **parameters: object) -> None:
+    """A statement without rows; its errors name the operation. Raises as `connect` does."""
+    with _errors(operation):
+        client.command(statement, parameters=parameters)
+
+
 @dataclass(frozen=True)
 class StoredRisks:
     """The risk levels that are stored (`streams.replay.FormerJudgements`)."""

@@ -15,16 +15,20 @@ import pytest
 from rich.console import Console
 
 from processors.pii.masking import PLACEHOLDER_OF
-from schemas.call_ended import CallEnded
+from schemas.call_ended import CallEnded, Csat
+from schemas.call_rated import CallRated
+from schemas.topics import CALLS_RATED, message_key
 from streams import demo
 from streams.adapters import clickhouse
-from streams.adapters.kafka import lags
+from streams.adapters.kafka import Publisher, lags
 from streams.analyzing import analyze_file
 from streams.examples import EXAMPLE_TENANT, example_recordings
 from streams.ports import SystemClock
 from streams.settings import CONFIG_VARIABLE, PREFIX, load_settings
 from streams.stack import Stack
+from streams.stage import Output
 from streams.topology import consumer_groups
+from streams.worker import build_rollups
 from tests.e2e.expectations import READ, Judged, expected_value
 from tests.processors.character_error import edits, spoken
 from tests.processors.recordings import example_calls
@@ -130,6 +134,33 @@ class TestExampleCalls:
     @pytest.mark.parametrize("call_id", CALLS)
     def test_its_length_is_that_of_the_recording(self, pipeline: Pipeline, call_id: str) -> None:
         assert abs(pipeline.calls[call_id]["duration_ms"] - example_calls()[call_id].duration_ms) <= 1
+
+
+class TestWhatBecomesKnownLater:
+    def test_an_answer_of_the_customer_reaches_ratings_and_the_kpis_of_the_day(self, pipeline: Pipeline) -> None:
+        call = pipeline.published["s05_ecommerce_refund_silence"]
+        rated = CallRated(
+            tenant_id=call.tenant_id,
+            call_id=call.call_id,
+            rated_at=call.ended_at,
+            source="sms_survey",
+            csat=Csat(score=2),
+            resolved=False,
+        )
+        publisher = Publisher(pipeline.stack.settings)
+        publisher.publish([Output(CALLS_RATED.name, message_key(call.tenant_id, call.call_id), rated.encode())])
+        publisher.close()
+        stored = "SELECT rating, resolved FROM ratings"
+        wait_until(
+            pipeline.stack,
+            lambda: pipeline.rows(stored) == [{"rating": 25, "resolved": False}],
+            lambda: "the answer of the customer in ratings",
+        )
+        build_rollups(pipeline.stack.settings).refresh()
+        (day,) = pipeline.rows(
+            "SELECT sum(calls) AS calls FROM kpi_rollup_rows WHERE grain = 'day' AND dimension = 'tenant'"
+        )
+        assert day["calls"] == len(CALLS)
 
 
 class TestWords:

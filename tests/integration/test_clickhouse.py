@@ -28,6 +28,7 @@ from processors.rows import (
     CALLS,
     DEAD_LETTERS,
     OUTCOMES,
+    RATINGS,
     RULE_PACKS,
     TRANSCRIPTS,
     TableRows,
@@ -35,6 +36,7 @@ from processors.rows import (
     rows_for_alert_delivery,
     rows_for_analysis,
     rows_for_call_ended,
+    rows_for_call_rated,
     rows_for_dead_letter,
     rows_for_rules_published,
     rows_for_transcript,
@@ -52,7 +54,8 @@ from schemas.call_analysis import (
     SkippedAnalysis,
     TopicMention,
 )
-from schemas.call_ended import Agent, Audio, CallEnded, Customer
+from schemas.call_ended import Agent, Audio, CallEnded, Csat, Customer
+from schemas.call_rated import CallRated
 from schemas.dead_letter import DeadLetter
 from schemas.errors import OperatorError, RetryableError
 from schemas.finding import Finding
@@ -65,6 +68,7 @@ from schemas.topics import (
     CALLS_ANALYZED,
     CALLS_DEAD_LETTERS,
     CALLS_ENDED,
+    CALLS_RATED,
     CALLS_TRANSCRIBED,
 )
 from schemas.transcript import AudioFacts, EngineIdentity, Interval, Segment, Transcript, Word
@@ -92,11 +96,16 @@ from tests.clickhouse_engine import RunningEngine, running_engine
 pytestmark = pytest.mark.embedded
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
-STORAGE = (CALLS, TRANSCRIPTS, OUTCOMES, DEAD_LETTERS, ALERTS, ALERT_DELIVERIES, RULE_PACKS)
+STORAGE = (
+    *(CALLS, TRANSCRIPTS, OUTCOMES, DEAD_LETTERS, ALERTS, ALERT_DELIVERIES, RULE_PACKS, RATINGS),
+    *("kpi_rollup_rows", "kpi_rollup_days"),
+)
 VIEWS = (
     *("calls", "findings", "scores", "topics", "transcripts", "segments", "outcomes", "unaccounted", "dead_letters"),
-    *("alerts", "alert_deliveries", "rule_packs"),
+    *("alerts", "alert_deliveries", "rule_packs", "ratings"),
 )
+OF_ROLLUPS = ("kpi_calls", "kpi_rollup")
+"""One needs parameters, one its worker: tests/integration/test_rollups.py is about them."""
 EMOTION = ("agitated", "valence", "sound_agitated", "text_agitated", "emotion_source", "emotion_gap")
 T0 = datetime(2026, 3, 31, 22, 0, tzinfo=UTC)
 """Close to the end of a month: the calls of the tests lie in two partitions."""
@@ -198,7 +207,10 @@ def test_two_migrators_at_once_do_no_harm(empty_url: str) -> None:
         thread.join()
     assert failures == []
     client = connect(empty_url)
-    assert {row[0] for row in client.query("SHOW TABLES").result_rows} == {*STORAGE, *VIEWS, "schema_migrations"}
+    assert {row[0] for row in client.query("SHOW TABLES").result_rows} == {
+        *(*STORAGE, *VIEWS, *OF_ROLLUPS),
+        "schema_migrations",
+    }
     assert client.query("SELECT count() FROM schema_migrations FINAL").result_rows[0][0] == len(load_migrations())
     client.close()
 
@@ -270,6 +282,7 @@ def test_a_view_says_the_same_of_a_column_as_the_table_below_it(store: Store) ->
         "dead_letters": (DEAD_LETTERS, ""),
         "alerts": (ALERTS, ""),
         "alert_deliveries": (ALERT_DELIVERIES, ""),
+        "kpi_rollup": ("kpi_rollup_rows", "kpis."),
     }
     compared = 0
     for (view, column), comment in comments.items():
@@ -497,6 +510,18 @@ def a_delivery(alert: Alert, *, attempt: int) -> AlertDelivery:
     )
 
 
+def a_rating(event: CallEnded, said_at: datetime, score: int) -> CallRated:
+    """What the customer said; some say two things at the same moment."""
+    return CallRated(
+        tenant_id=event.tenant_id,
+        call_id=event.call_id,
+        rated_at=said_at,
+        source="sms_survey",
+        csat=Csat(score=score),
+        customer_tags=("会员",) if score == 2 else None,
+    )
+
+
 def content(store: Store) -> dict[str, list[str]]:
     """Everything that the views show, in an order that does not depend on storage."""
     return {view: sorted(str(row) for row in store.all(view)) for view in VIEWS}
@@ -515,6 +540,9 @@ def test_every_example_message_can_be_stored(store: Store) -> None:
         store.sink.write(rows_for_alert(ALERTS_RAISED.decode(path.read_bytes())))
     for path in sorted(EXAMPLES.glob("alerts.delivered.v1/*.json")):
         store.sink.write(rows_for_alert_delivery(ALERTS_DELIVERED.decode(path.read_bytes())))
+    for path in sorted(EXAMPLES.glob("calls.rated.v1/*.json")):
+        store.sink.write(rows_for_call_rated(CALLS_RATED.decode(path.read_bytes())))
+    assert store.count("ratings") == len(list(EXAMPLES.glob("calls.rated.v1/*.json")))
     assert store.count("alerts") == len(list(EXAMPLES.glob("alerts.raised.v1/*.json")))
     assert store.count("alert_deliveries") == len(list(EXAMPLES.glob("alerts.delivered.v1/*.json")))
     assert store.count("calls") == len(list(EXAMPLES.glob("calls.analyzed.v1/*.json")))
@@ -526,6 +554,7 @@ def test_what_is_read_back_is_what_was_written(store: Store) -> None:
     rows = rows_for_analysis(analysis)
     store.sink.write(rows)
     (read,) = store.all(CALLS)
+    assert read.pop("stored_at") > read["analyzed_at"]
     assert read == rows[CALLS][0]
     transcript = a_transcript(an_event(1), segments=2)
     transcript_rows = rows_for_transcript(transcript)
@@ -693,6 +722,9 @@ def _deliveries(chance: random.Random) -> list[TableRows]:
         for version in range(1, 1 + chance.randint(0, 3)):
             findings = chance.randint(0, 4)
             deliveries.append(rows_for_analysis(an_analysis(event, version=version, findings=findings)))
+            for score in range(1, 1 + findings):
+                said_at = NOW + timedelta(hours=score % 2)
+                deliveries.append(rows_for_call_rated(a_rating(event, said_at, score)))
             raised_at = NOW + timedelta(minutes=number, seconds=version)
             alert = an_alert(number, raised_at=raised_at, hits=version)
             deliveries.append(rows_for_alert(alert))

@@ -10,10 +10,12 @@ from processors.rows import (
     CALLS,
     DEAD_LETTERS,
     OUTCOMES,
+    RATINGS,
     TRANSCRIPTS,
     Row,
     rows_for_analysis,
     rows_for_call_ended,
+    rows_for_call_rated,
     rows_for_dead_letter,
     rows_for_transcript,
     rows_for_unreadable,
@@ -21,10 +23,11 @@ from processors.rows import (
 )
 from schemas.call_analysis import CallAnalysis
 from schemas.call_ended import CallEnded
+from schemas.call_rated import CallRated
 from schemas.dead_letter import DeadLetter
 from schemas.errors import InvalidMessageError
 from schemas.migrations import load_migrations
-from schemas.topics import CALLS_ANALYZED, CALLS_DEAD_LETTERS, CALLS_ENDED, CALLS_TRANSCRIBED
+from schemas.topics import CALLS_ANALYZED, CALLS_DEAD_LETTERS, CALLS_ENDED, CALLS_RATED, CALLS_TRANSCRIBED
 from schemas.transcript import Transcript
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
@@ -47,6 +50,10 @@ def an_analysis(name: str = "with_findings") -> CallAnalysis:
     return CALLS_ANALYZED.decode(example("calls.analyzed.v1", name))
 
 
+def a_rating() -> CallRated:
+    return CALLS_RATED.decode(example(CALLS_RATED.name, "answer_of_the_customer"))
+
+
 def a_letter(name: str = "conflicting_call") -> DeadLetter:
     return CALLS_DEAD_LETTERS.decode(example("calls.dead_letters.v1", name))
 
@@ -55,13 +62,18 @@ _ADDED = r"ADD COLUMN IF NOT EXISTS `?([a-z0-9_.]+)`?(?:.* AFTER `?([a-z0-9_.]+)
 
 
 def columns_of(table: str) -> list[str]:
-    """The columns that the migrations give a table, those that are added later where they were put, or at its end."""
+    """The columns that the migrations give a table, those that are added later where they were put, or at its end.
+
+    Without those that the database fills by itself.
+    """
     columns: list[str] = []
     for statement in (statement for migration in load_migrations() for statement in migration.statements):
         if re.match(rf"CREATE TABLE IF NOT EXISTS {table}\s", statement):
-            columns += re.findall(r"^ {4}`?([a-z][a-z0-9_.]*)`? [A-Z]", statement, flags=re.MULTILINE)
+            columns += re.findall(
+                r"^ {4}`?([a-z][a-z0-9_.]*)`? [A-Z](?!.* (?:DEFAULT|MATERIALIZED) )", statement, flags=re.MULTILINE
+            )
         elif re.match(rf"ALTER TABLE {table}\s", statement):
-            for line in statement.splitlines():
+            for line in (line for line in statement.splitlines() if not re.search(" (DEFAULT|MATERIALIZED) ", line)):
                 for name, before in re.findall(_ADDED, line):
                     columns.insert(columns.index(before) + 1 if before else len(columns), name)
     assert columns, f"no migration creates {table}"
@@ -77,6 +89,7 @@ def columns_of(table: str) -> list[str]:
         pytest.param(OUTCOMES, rows_for_call_ended(an_event(), READ_AT)[OUTCOMES][0], id="a pending call"),
         pytest.param(OUTCOMES, rows_for_dead_letter(a_letter())[OUTCOMES][0], id="a refused call"),
         pytest.param(DEAD_LETTERS, rows_for_dead_letter(a_letter())[DEAD_LETTERS][0], id="a dead letter"),
+        pytest.param(RATINGS, rows_for_call_rated(a_rating())[RATINGS][0], id="what a customer said later"),
     ],
 )
 def test_a_row_has_exactly_the_columns_of_its_table(table: str, row: Row) -> None:

@@ -33,6 +33,7 @@ def test_every_statement_can_be_run_again(migration: Migration) -> None:
     repeatable = re.compile(
         r"CREATE TABLE IF NOT EXISTS|CREATE OR REPLACE VIEW|DROP (TABLE|VIEW) IF EXISTS"
         r"|ALTER TABLE \w+ (ADD|DROP) (COLUMN|INDEX) IF (NOT )?EXISTS"
+        r"|ALTER TABLE \w+ (MATERIALIZE|MODIFY) COLUMN"
     )
     assert migration.statements
     for statement in migration.statements:

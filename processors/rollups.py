@@ -1,0 +1,183 @@
+"""Roll-ups of KPIs: the query that makes a day of them, and which days have to be made. Pure; no database in sight."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime, time, timedelta
+from hashlib import sha256
+from zoneinfo import ZoneInfo
+
+from schemas.kpi import KpiRegistry
+
+DIMENSIONS: Mapping[str, tuple[str, ...]] = {
+    "tenant": (),
+    "industry": ("industry",),
+    "team": ("agent_team",),
+    "agent": ("agent_team", "agent_id"),
+    "queue": ("queue",),
+    "inquiry_type": ("inquiry_type",),
+    "course_type": ("course_type",),
+    "order_status": ("order_status",),
+    "customer_value_tier": ("customer_value_tier",),
+    "team_inquiry_type": ("agent_team", "inquiry_type"),
+    "queue_inquiry_type": ("queue", "inquiry_type"),
+    "agent_inquiry_type": ("agent_team", "agent_id", "inquiry_type"),
+}
+"""What calls are grouped by, within tenant and period → the columns that it names."""
+
+HOURLY = tuple(name for name in DIMENSIONS if name != "agent_inquiry_type")
+"""Dimensions that are also kept by hour. An agent has a handful of calls in an hour: by inquiry type, too, there would
+be a row for nearly every call."""
+
+COLUMNS = tuple(dict.fromkeys(column for columns in DIMENSIONS.values() for column in columns))
+
+SETTLING = timedelta(seconds=60)
+"""A row may become visible so long after the moment that it bears: until then its day is made again."""
+
+RELATED_EVERY = timedelta(hours=1)
+"""How often a day is made again for the sake of later days alone: a repeat of a call, or a window that has passed."""
+
+
+def rollup_query(registry: KpiRegistry) -> str:
+    """The SELECT whose rows are those of `kpi_rollup_rows`, for the days first ≤ day < end.
+
+    Parameters: start, end (times, UTC, end exclusive), timezone, window_days.
+    """
+    pairs = ",\n            ".join(
+        f"('{kpi.id}', toFloat64({kpi.ratio.numerator}), toFloat64({kpi.ratio.denominator}))"
+        for kpi in registry.ratios
+        if kpi.ratio is not None
+    )
+    sets = [("day", name) for name in DIMENSIONS] + [("hour", name) for name in HOURLY]
+    keys = ",\n        ".join(
+        f"(tenant_id, day, kpi{', hour' if grain == 'hour' else ''}{''.join(f', {c}' for c in DIMENSIONS[name])})"
+        for grain, name in sets
+    )
+    numbers = [_grouping(("hour",) * (grain == "hour") + DIMENSIONS[name]) for grain, name in sets]
+    labels = [f"{grain}/{name}" for grain, name in sets]
+    columns = ", ".join(COLUMNS)
+    # Where a column is not grouped by it is null, if only its type has a null.
+    nullable = ", ".join(f"CAST(kpi_calls.{c}, 'LowCardinality(Nullable(String))') AS {c}" for c in COLUMNS)
+    return f"""
+SELECT
+    tenant_id, day, splitByChar('/', label)[1] AS grain,
+    if(grain = 'hour', hour, toDateTime(toStartOfDay(day, {{timezone:String}}))) AS period,
+    splitByChar('/', label)[2] AS dimension, {columns},
+    sumIf(counted, kpi = '') AS calls,
+    groupArrayIf(kpi, kpi != ''), groupArrayIf(counted, kpi != ''),
+    groupArrayIf(numerators, kpi != ''), groupArrayIf(denominators, kpi != ''),
+    groupArrayIf(numerator_squares, kpi != ''), groupArrayIf(products, kpi != ''),
+    groupArrayIf(denominator_squares, kpi != '')
+FROM
+(
+    SELECT
+        tenant_id, day, hour, kpi, {columns},
+        transform(grouping(hour, {columns}), {numbers}, {labels}, '') AS label,
+        count() AS counted, sum(x) AS numerators, sum(y) AS denominators,
+        sum(x * x) AS numerator_squares, sum(x * y) AS products, sum(y * y) AS denominator_squares
+    FROM
+    (
+        SELECT
+            tenant_id, day, hour, {columns},
+            pair.1 AS kpi, assumeNotNull(pair.2) AS x, assumeNotNull(pair.3) AS y
+        FROM
+        (
+            SELECT
+                tenant_id, toDate32(ended_at, {{timezone:String}}) AS day,
+                toStartOfHour(toDateTime(ended_at, {{timezone:String}})) AS hour,
+                {nullable},
+                arrayJoin(arrayFilter(each -> isNotNull(each.2) AND ifNull(each.3 > 0, false), [
+            ('', toNullable(toFloat64(1)), toNullable(toFloat64(1))),
+            {pairs}
+                ])) AS pair
+            FROM kpi_calls(start = {{start:String}}, end = {{end:String}}, window_days = {{window_days:UInt32}})
+            AS kpi_calls
+        )
+    )
+    GROUP BY GROUPING SETS (
+        {keys}
+    )
+)
+GROUP BY tenant_id, day, grain, period, dimension, hour, label, {columns}
+"""  # noqa: S608 - made of the registry alone
+
+
+def _grouping(grouped: Sequence[str]) -> int:
+    """What `grouping(hour, COLUMNS…)` gives: a bit for each, the first the highest, 1 where it is not grouped by."""
+    number = 0
+    for column in ("hour", *COLUMNS):
+        number = 2 * number + (column not in grouped)
+    return number
+
+
+@dataclass(frozen=True)
+class RollupDefinition:
+    """What a roll-up is made by; days that were made by another definition are made again."""
+
+    registry: KpiRegistry
+    timezone: str
+    window_days: int
+
+    @property
+    def digest(self) -> str:
+        """16 hexadecimal digits."""
+        text = f"{rollup_query(self.registry)}\n{self.timezone}\n{self.window_days}"
+        return sha256(text.encode()).hexdigest()[:16]
+
+    def start_of(self, day: date) -> datetime:
+        """When the day begins in the time zone."""
+        return datetime.combine(day, time(), ZoneInfo(self.timezone))
+
+
+@dataclass(frozen=True)
+class MadeDay:
+    """When a day was rolled up, and by which definition."""
+
+    as_of: datetime
+    definition: str
+
+
+def due_days(
+    touched: Mapping[date, datetime],
+    made: Mapping[date, MadeDay],
+    definition: RollupDefinition,
+    now: datetime,
+    related_every: timedelta = RELATED_EVERY,
+) -> list[date]:
+    """The days that have to be made, the newest first.
+
+    `touched` holds every day with calls, and when the newest of its rows, or a rating of its calls, was stored. A day
+    is due at once when it was never made, was made by another definition, or was touched since. It is due once in
+    `related_every` when a day within the window after it was touched since, because a call there may be a repeat, and
+    while calls of it may have been pending when it was made.
+    """
+    digest = definition.digest
+    window = timedelta(days=definition.window_days)
+    due = []
+    for day, stored_at in touched.items():
+        last = made.get(day)
+        if last is None or last.definition != digest or stored_at + SETTLING >= last.as_of:
+            due.append(day)
+            continue
+        closes_at = definition.start_of(day + timedelta(days=1)) + window
+        repeats_may_have_come = _latest(touched, day, definition.window_days + 1) + SETTLING >= last.as_of
+        if now - last.as_of >= related_every and (repeats_may_have_come or last.as_of < closes_at):
+            due.append(day)
+    return sorted(due, reverse=True)
+
+
+def _latest(touched: Mapping[date, datetime], day: date, days_after: int) -> datetime:
+    return max(touched[later] for later in (day + timedelta(days=n) for n in range(days_after + 1)) if later in touched)
+
+
+def runs_of(days: Iterable[date], most: int) -> list[tuple[date, date]]:
+    """Days as stretches (first, last) of days that follow each other, at most `most` long, in the order of `days`
+    from the newest."""
+    stretches: list[tuple[date, date]] = []
+    for day in days:
+        if stretches:
+            first, last = stretches[-1]
+            if day == first - timedelta(days=1) and (last - day).days < most:
+                stretches[-1] = (day, last)
+                continue
+        stretches.append((day, day))
+    return stretches

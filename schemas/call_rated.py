@@ -1,0 +1,41 @@
+"""`CallRated` v1: what is known of a call only after it: answer of the customer, state of an order, CRM data."""
+
+from typing import Literal, Self
+
+from pydantic import Field, model_validator
+from pydantic_core import PydanticCustomError
+
+from schemas.call_ended import Csat
+from schemas.message import Identifier, Message, ShortText, Slug, TenantId, UtcDatetime
+
+
+class CallRated(Message):
+    """One statement about a call, by one source at one moment (R44, R45, R63, R80).
+
+    A call may have any number of them, in any order, before its own event or long after it. Of each field the newest
+    statement that has it counts, by `rated_at`.
+    """
+
+    schema_version: Literal[1] = 1
+    tenant_id: TenantId
+    call_id: Identifier
+    rated_at: UtcDatetime = Field(description="when the customer answered, or when the other system knew it")
+    source: Slug = Field(description="who says so, such as sms_survey, ivr_survey, crm, orders")
+    csat: Csat | None = None
+    resolved: bool | None = Field(
+        default=None, description="explicit answer whether the matter is settled; it wins over what later calls show"
+    )
+    order_status: ShortText | None = None
+    customer_value_tier: ShortText | None = None
+    customer_tags: tuple[ShortText, ...] | None = Field(
+        default=None, max_length=64, description="all tags of the customer, in place of those before"
+    )
+
+    @model_validator(mode="after")
+    def _says_something(self) -> Self:
+        told = (self.csat, self.resolved, self.order_status, self.customer_value_tier, self.customer_tags)
+        if all(value is None for value in told):
+            raise PydanticCustomError(
+                "says_nothing", "one of csat, resolved, order_status, customer_value_tier, customer_tags must be there"
+            )
+        return self

@@ -1,0 +1,104 @@
+"""Which days are rolled up when."""
+
+from datetime import UTC, date, datetime, timedelta
+
+import pytest
+
+from processors.rollups import MadeDay, RollupDefinition, due_days, rollup_query, runs_of
+from schemas.kpi import read_kpis
+
+DEFINITION = RollupDefinition(read_kpis(), "Asia/Shanghai", 7)
+DIGEST = DEFINITION.digest
+DAY = date(2026, 3, 2)
+NOW = datetime(2026, 6, 1, tzinfo=UTC)
+"""Long after the window of the day has passed."""
+STORED = NOW - timedelta(days=30)
+
+
+def made(hours_ago: float, digest: str = DIGEST) -> MadeDay:
+    return MadeDay(NOW - timedelta(hours=hours_ago), digest)
+
+
+@pytest.mark.parametrize(
+    ("touched", "last", "due"),
+    [
+        pytest.param({DAY: STORED}, None, True, id="never made"),
+        pytest.param({DAY: STORED}, made(2), False, id="made, and nothing was stored since"),
+        pytest.param({DAY: STORED}, made(2, "other"), True, id="made by another definition"),
+        pytest.param({DAY: NOW - timedelta(hours=1)}, made(2), True, id="touched since"),
+        pytest.param(
+            {DAY: NOW - timedelta(hours=2, seconds=30)},
+            made(2),
+            True,
+            id="touched just before it was made",
+        ),
+        pytest.param(
+            {DAY: STORED, DAY + timedelta(days=3): NOW - timedelta(hours=1)}, made(2), True, id="a repeat may have come"
+        ),
+        pytest.param(
+            {DAY: STORED, DAY + timedelta(days=3): NOW - timedelta(minutes=10)},
+            made(0.5),
+            False,
+            id="a repeat may have come, but the day was made within the hour",
+        ),
+        pytest.param(
+            {DAY: STORED, DAY + timedelta(days=9): NOW - timedelta(hours=1)},
+            made(2),
+            False,
+            id="touched later",
+        ),
+        pytest.param(
+            {DAY: STORED, DAY - timedelta(days=1): NOW - timedelta(hours=1)},
+            made(2),
+            False,
+            id="touched before",
+        ),
+    ],
+)
+def test_a_day_is_due(touched: dict[date, datetime], last: MadeDay | None, due: bool) -> None:
+    every = {day: made(2) for day in touched} | ({DAY: last} if last else {})
+    if last is None:
+        del every[DAY]
+    assert (DAY in due_days(touched, every, DEFINITION, NOW)) == due
+
+
+@pytest.mark.parametrize(
+    ("days_later", "due"),
+    [pytest.param(3, True, id="its calls are pending"), pytest.param(9, False, id="all its calls are decided")],
+)
+def test_a_day_is_made_again_once_an_hour_until_its_window_has_passed(days_later: int, due: bool) -> None:
+    as_of = DEFINITION.start_of(DAY) + timedelta(days=days_later)
+    touched = {DAY: as_of - timedelta(hours=5)}
+    found = due_days(touched, {DAY: MadeDay(as_of, DIGEST)}, DEFINITION, as_of + timedelta(hours=1))
+    assert found == ([DAY] if due else [])
+
+
+def test_the_newest_days_come_first() -> None:
+    days = [DAY + timedelta(days=n) for n in range(5)]
+    assert due_days(dict.fromkeys(days, STORED), {}, DEFINITION, NOW) == days[::-1]
+
+
+def test_a_digest_is_that_of_formulas_zone_and_window() -> None:
+    others = [RollupDefinition(read_kpis(), "UTC", 7), RollupDefinition(read_kpis(), "Asia/Shanghai", 14)]
+    assert len({DIGEST, *(other.digest for other in others)}) == 3
+    assert RollupDefinition(read_kpis(), "Asia/Shanghai", 7).digest == DIGEST
+
+
+def test_a_day_begins_in_its_time_zone() -> None:
+    assert DEFINITION.start_of(DAY).astimezone(UTC) == datetime(2026, 3, 1, 16, tzinfo=UTC)
+
+
+def test_days_that_follow_each_other_are_one_stretch_up_to_a_length() -> None:
+    days = [DAY - timedelta(days=n) for n in (0, 1, 2, 3, 7, 9, 10)]
+    assert runs_of(days, 3) == [
+        (DAY - timedelta(days=2), DAY),
+        (DAY - timedelta(days=3), DAY - timedelta(days=3)),
+        (DAY - timedelta(days=7), DAY - timedelta(days=7)),
+        (DAY - timedelta(days=10), DAY - timedelta(days=9)),
+    ]
+
+
+def test_the_query_has_every_ratio_of_the_registry() -> None:
+    query = rollup_query(read_kpis())
+    for kpi in read_kpis().ratios:
+        assert f"'{kpi.id}'" in query
