@@ -9,8 +9,10 @@ browser sends, so what is checked is what people see. Ends with 1 when a chart s
 import argparse
 import json
 import sys
+from io import BytesIO
 from pathlib import Path
 
+from PIL import Image
 from playwright.sync_api import Page, Response, sync_playwright
 
 DASHBOARDS = ("overview", "agent", "compliance", "demands", "operations")
@@ -60,7 +62,9 @@ def picture(page: Page, url: str, name: str, out: Path) -> Answers:
     for text in page.locator(".ant-alert-error, [data-test='chart-error']").all_inner_texts():
         answers.problems.append(f"shown: {text[:200]}")
     height = page.evaluate("document.querySelector('[data-test=\"grid-content\"]').getBoundingClientRect().bottom")
-    page.screenshot(path=out / f"{name}.png", clip={"x": 0, "y": 0, "width": WIDTH, "height": min(HEIGHT, height)})
+    clip = {"x": 0, "y": 0, "width": WIDTH, "height": min(HEIGHT, height)}
+    with Image.open(BytesIO(page.screenshot(clip=clip))) as picture_of_page:
+        picture_of_page.convert("RGB").quantize(128).save(out / f"{name}.png", optimize=True)
     page.remove_listener("response", answers.take)
     return answers
 
