@@ -6,25 +6,9 @@ from datetime import date, datetime, time, timedelta
 from hashlib import sha256
 from zoneinfo import ZoneInfo
 
-from schemas.kpi import KpiRegistry
+from schemas.kpi import DIMENSIONS, Dimension, KpiRegistry
 
-DIMENSIONS: Mapping[str, tuple[str, ...]] = {
-    "tenant": (),
-    "industry": ("industry",),
-    "team": ("agent_team",),
-    "agent": ("agent_team", "agent_id"),
-    "queue": ("queue",),
-    "inquiry_type": ("inquiry_type",),
-    "course_type": ("course_type",),
-    "order_status": ("order_status",),
-    "customer_value_tier": ("customer_value_tier",),
-    "team_inquiry_type": ("agent_team", "inquiry_type"),
-    "queue_inquiry_type": ("queue", "inquiry_type"),
-    "agent_inquiry_type": ("agent_team", "agent_id", "inquiry_type"),
-}
-"""What calls are grouped by, within tenant and period → the columns that it names."""
-
-HOURLY = tuple(name for name in DIMENSIONS if name != "agent_inquiry_type")
+HOURLY: tuple[Dimension, ...] = tuple(name for name in DIMENSIONS if name != "agent_inquiry_type")
 """Dimensions that are also kept by hour. An agent has a handful of calls in an hour: by inquiry type, too, there would
 be a row for nearly every call."""
 

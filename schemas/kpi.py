@@ -15,8 +15,47 @@ from schemas.yaml_files import Location, YamlFileError, entry_named_by_id, read_
 KPI_FILE = Path(__file__).parent / "kpis.yaml"
 """The file that is shipped."""
 
-Unit = Literal["share", "per_100_calls", "score", "ratio", "ms", "per_minute", "count", "points"]
+Unit = Literal["share", "per_100_calls", "score", "ms", "per_minute", "correlation"]
 Direction = Literal["higher", "lower", "neutral"]
+
+Kind = Literal["share", "events", "mean", "correlation"]
+"""What the sums mean, and so how their interval is made (`processors/kpi_statistics.py`).
+
+`share`: of each call only whether it is one (numerator 0 or 1, denominator 1). `events`: how many of how many, both
+whole numbers, several of a call. `mean`: anything else. `correlation`: numerator and denominator are ranks of two
+values of one call.
+"""
+
+Dimension = Literal[
+    "tenant",
+    "industry",
+    "team",
+    "agent",
+    "queue",
+    "inquiry_type",
+    "course_type",
+    "order_status",
+    "customer_value_tier",
+    "team_inquiry_type",
+    "queue_inquiry_type",
+    "agent_inquiry_type",
+]
+
+DIMENSIONS: Mapping[Dimension, tuple[str, ...]] = {
+    "tenant": (),
+    "industry": ("industry",),
+    "team": ("agent_team",),
+    "agent": ("agent_team", "agent_id"),
+    "queue": ("queue",),
+    "inquiry_type": ("inquiry_type",),
+    "course_type": ("course_type",),
+    "order_status": ("order_status",),
+    "customer_value_tier": ("customer_value_tier",),
+    "team_inquiry_type": ("agent_team", "inquiry_type"),
+    "queue_inquiry_type": ("queue", "inquiry_type"),
+    "agent_inquiry_type": ("agent_team", "agent_id", "inquiry_type"),
+}
+"""By what KPIs are told apart within a tenant: name → columns of `kpi_calls` and `kpi_rollup`."""
 
 
 class KpiRegistryError(YamlFileError):
@@ -42,6 +81,22 @@ class CallRatio(Record):
     scale: float = Field(default=1, gt=0)
 
 
+class CallQuery(Record):
+    """A KPI that needs more than one row of `kpi_calls`: a rank, other tables.
+
+    `rows` is a SELECT with a row for everything that counts, and the columns tenant_id, those of the dimension,
+    numerator and denominator, which are summed as those of a ratio are. In it `$calls` stands for the rows of
+    `kpi_calls` of the time, `$start` and `$end` (exclusive) for its bounds, and `$keys` for the columns of the
+    dimension, each after a comma.
+    """
+
+    rows: str = Field(min_length=1)
+    by: tuple[Dimension, ...] = Field(
+        default=tuple(DIMENSIONS), min_length=1, description="dimensions that it can be told apart by; all unless said"
+    )
+    scale: float = Field(default=1, gt=0)
+
+
 class Kpi(Record):
     """One KPI. Either `ratio`, or `query` for what is no ratio of sums over calls."""
 
@@ -49,25 +104,44 @@ class Kpi(Record):
     name: Bilingual
     definition: Bilingual
     requirements: tuple[str, ...] = ()
+    kind: Kind
     ratio: CallRatio | None = None
-    query: str | None = Field(
-        default=None,
-        description="SELECT over views with the parameters first and last (DateTime64(3, 'UTC'), end exclusive) that "
-        "gives the columns tenant_id, by, n, value, low, high",
-    )
+    query: CallQuery | None = None
     unit: Unit
     direction: Direction
     target: float | None = Field(default=None, description="what to reach; null: no number is set")
-    targets_by_industry: dict[Slug, float] = Field(default_factory=dict)
+    targets_by_industry: dict[Slug, float] = Field(
+        default_factory=dict, description="industry → its own target, for tenants most of whose calls are of it"
+    )
+    headline: bool = Field(default=False, description="shown where nobody says which")
     minimum_n: int = Field(ge=1, description="below so many calls the value is shown as too few to judge")
     null_rule: str = Field(min_length=1, description="which calls do not count, and why")
     source: str = Field(min_length=1, description="what the telephony side or other systems must deliver")
 
     @model_validator(mode="after")
-    def _is_computed_in_one_way(self) -> Self:
+    def _is_whole(self) -> Self:
         if (self.ratio is None) == (self.query is None):
             raise ValueError("a KPI needs either ratio or query")
+        if self.kind == "share" and self.ratio is not None and self.ratio.denominator != "1":
+            raise ValueError("a share counts calls: its denominator is 1; write kind: events or mean")
+        if self.direction == "neutral" and (self.target is not None or self.targets_by_industry):
+            raise ValueError("a neutral KPI has no target")
         return self
+
+    @property
+    def scale(self) -> float:
+        """What the ratio of the sums is multiplied with to be shown."""
+        found = self.ratio or self.query
+        return found.scale if found is not None else 1.0
+
+    @property
+    def dimensions(self) -> tuple[Dimension, ...]:
+        """By what it can be told apart."""
+        return self.query.by if self.query is not None else tuple(DIMENSIONS)
+
+    def target_of(self, industry: str | None) -> float | None:
+        """What a tenant of that industry is to reach."""
+        return self.targets_by_industry.get(industry or "", self.target)
 
 
 class KpiRegistry(Record):
@@ -87,6 +161,20 @@ class KpiRegistry(Record):
     def ratios(self) -> tuple[Kpi, ...]:
         """The KPIs that can be rolled up."""
         return tuple(kpi for kpi in self.kpis if kpi.ratio is not None)
+
+    @property
+    def headlines(self) -> tuple[Kpi, ...]:
+        """The KPIs that are shown where nobody says which."""
+        return tuple(kpi for kpi in self.kpis if kpi.headline)
+
+    @property
+    def queries(self) -> tuple[Kpi, ...]:
+        """The KPIs that cannot."""
+        return tuple(kpi for kpi in self.kpis if kpi.query is not None)
+
+    def kpi(self, kpi_id: str) -> Kpi | None:
+        """The KPI of that id."""
+        return next((kpi for kpi in self.kpis if kpi.id == kpi_id), None)
 
 
 def read_kpis(file: Path = KPI_FILE) -> KpiRegistry:

@@ -23,6 +23,7 @@ from schemas.errors import InvalidCallError, OperatorError, RetryableError
 from streams.alerts_cli import alerts_app
 from streams.command_settings import command_settings, load_command_settings
 from streams.emotion_cli import emotion_app
+from streams.kpi_cli import kpi_app
 from streams.logs import configure_logging, describe
 from streams.ports import SystemClock
 from streams.rate_cli import rate, rollup
@@ -75,6 +76,7 @@ app.add_typer(rules_app, name="rules")
 app.add_typer(scorecards_app, name="scorecards")
 app.add_typer(alerts_app, name="alerts")
 app.add_typer(emotion_app, name="emotion")
+app.add_typer(kpi_app, name="kpi")
 
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON for programs instead of a table.")]
 
@@ -406,19 +408,22 @@ def store_apply() -> None:
 def migrate(
     show: Annotated[bool, typer.Option("--print", help="Show the SQL that would run, and run nothing.")] = False,
 ) -> None:
-    """Bring the ClickHouse tables to this version; does nothing where they are."""
+    """Bring the ClickHouse tables to this version, and make the views of KPIs anew from their registry."""
     from streams.adapters import clickhouse
+    from streams.kpis import make_views, views_of
 
-    url = command_settings().clickhouse_url.get_secret_value()
+    settings = command_settings()
+    url = settings.clickhouse_url.get_secret_value()
     if show:
         for migration in clickhouse.pending(url):
             sys.stdout.write(f"-- {migration.name}\n{migration.sql}\n")
+        for name, statement in views_of(settings).items():
+            sys.stdout.write(f"-- view {name}\n{statement};\n")
         return
     applied = clickhouse.migrate(url)
     for migration in applied:
         sys.stdout.write(f"applied {migration.name}\n")
-    if not applied:
-        sys.stdout.write("nothing to do\n")
+    sys.stdout.write(f"made {len(make_views(settings))} views of KPIs\n")
 
 
 @app.command()

@@ -23,6 +23,7 @@ from streams.embedded.apache_kafka import Progress, apache_kafka_spec, fetch_jar
 from streams.embedded.ports import free_port, require_free
 from streams.embedded.supervisor import ChildSpec, Supervisor
 from streams.embedded.tansu import tansu_spec
+from streams.kpis import make_views
 from streams.object_store import object_store_from
 from streams.settings import CONFIG_VARIABLE, Settings
 from streams.worker import STAGE_NAMES, StageName
@@ -86,6 +87,7 @@ class Stack:
         say("creating topics, tables and bucket")
         apply_topics(self.settings)
         clickhouse.migrate(self.settings.clickhouse_url.get_secret_value())
+        make_views(self.settings)
         object_store_from(self.settings).apply()
         say("starting workers")
         for name in (name for name in stages_of(self.settings) if name in self._plan.stages):

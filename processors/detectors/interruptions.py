@@ -22,10 +22,10 @@ _SEVERITY: dict[Role, Severity] = {"agent": "medium", "customer": "low"}
 class InterruptionsDetector:
     """One finding for each interruption by R43, and what share of a side's turns interrupts.
 
-    Per side: `…_interruptions` counts its turns that interrupt, `…_interruption_rate` divides them by all its turns
-    (null without any: `no_turns`), `…_back_channels` counts its back-channels. `overlap_ms` is how long both speak at
-    once. Nothing is measured where the sides are not told apart, nor on one channel whose speakers the event does not
-    name (`one_channel`).
+    Per side: `…_turns` counts its turns and `…_interruptions` those of them that interrupt, `…_interruption_rate`
+    divides one by the other (null without any: `no_turns`), `…_back_channels` counts its back-channels. `overlap_ms` is
+    how long both speak at once. Nothing is measured where the sides are not told apart, nor on one channel whose
+    speakers the event does not name (`one_channel`).
 
     `role` of a finding is who interrupts, `quote` what is said then. `attributes`: `overlap_ms`; `segment_id`,
     `match_start`, `match_end` of it, with `last_segment_id` where it goes on in later segments.
@@ -33,8 +33,8 @@ class InterruptionsDetector:
 
     name: ClassVar[str] = "interruptions"
     measures: ClassVar[tuple[str, ...]] = (
-        *("agent_interruptions", "agent_interruption_rate", "agent_back_channels"),
-        *("customer_interruptions", "customer_interruption_rate", "customer_back_channels"),
+        *("agent_turns", "agent_interruptions", "agent_interruption_rate", "agent_back_channels"),
+        *("customer_turns", "customer_interruptions", "customer_interruption_rate", "customer_back_channels"),
         "overlap_ms",
     )
     needs_speech: ClassVar[bool] = True
@@ -55,6 +55,7 @@ class InterruptionsDetector:
 def _side(found: Conversation, role: Role) -> Iterator[Measure | NotMeasured]:
     turns = found.turns_of(role)
     interruptions = sum(turn.is_interruption for turn in turns)
+    yield Measure(f"{role}_turns", len(turns))
     yield Measure(f"{role}_interruptions", interruptions)
     if turns:
         yield Measure(f"{role}_interruption_rate", round(interruptions / len(turns), 4))

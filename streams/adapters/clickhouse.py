@@ -406,6 +406,12 @@ def read_rows(client: Client, operation: str, query: str, **parameters: object) 
         return client.query(query, parameters=parameters).result_rows
 
 
+def define(client: Client, what: str, statement: str) -> None:
+    """A statement that holds no value of a call, so that its error may be quoted. Raises as `connect` does."""
+    with _errors(what, quotable=True):
+        client.command(statement)
+
+
 def execute(client: Client, operation: str, statement: str, **parameters: object) -> None:
     """A statement without rows; its errors name the operation. Raises as `connect` does."""
     with _errors(operation):

@@ -12,12 +12,12 @@ from zoneinfo import ZoneInfo
 import pytest
 from clickhouse_connect.driver.client import Client
 
-from processors.rollups import COLUMNS, DIMENSIONS, HOURLY, RollupDefinition
+from processors.rollups import COLUMNS, HOURLY, RollupDefinition
 from processors.rows import CALLS, RATINGS, TableRows, rows_for_analysis, rows_for_call_rated
 from schemas.call_analysis import CallAnalysis
 from schemas.call_ended import Agent, Csat
 from schemas.call_rated import CallRated
-from schemas.kpi import KpiRegistry, read_kpis
+from schemas.kpi import DIMENSIONS, KpiRegistry, read_kpis
 from streams.adapters.clickhouse import ClickHouseSink, connect, migrate
 from streams.adapters.clickhouse_rollups import ClickHouseRollups
 from streams.rollups import Rollups

@@ -125,6 +125,7 @@ def test_the_rate_is_of_the_turns_of_who_interrupts() -> None:
         ),
     )
     assert values["customer_interruption_rate"] == 0.3333
+    assert (values["customer_interruptions"], values["customer_turns"], values["agent_turns"]) == (1, 3, 3)
     assert values["agent_interruption_rate"] == 0
     assert values["overlap_ms"] == 1_400
 
@@ -132,7 +133,8 @@ def test_the_rate_is_of_the_turns_of_who_interrupts() -> None:
 def test_a_side_without_turns_has_no_rate() -> None:
     transcript = heard([AGENT_TALKS])
     assert not_measured(DETECTOR, transcript) == {"customer_interruption_rate": "no_turns"}
-    assert measured(DETECTOR, transcript)["customer_interruptions"] == 0
+    values = measured(DETECTOR, transcript)
+    assert (values["customer_turns"], values["customer_interruptions"], values["agent_turns"]) == (0, 0, 1)
 
 
 INTERRUPTED = heard([AGENT_TALKS, ("customer", 5_000, 7_000, "你先听我说")])

@@ -1,0 +1,158 @@
+"""`docs/kpis.md`, made from the registry: `callstream kpi --markdown` writes it, a test keeps it."""
+
+from processors.kpi_views import VIEW_OF_DIMENSION, WIDE
+from schemas.kpi import Kpi, KpiRegistry, read_kpis
+
+KPIS_FILE = "docs/kpis.md"
+"""Where the page stands in the repository."""
+
+_INTRODUCTION = """\
+# KPIs
+
+Every KPI is defined once, in `schemas/kpis.yaml`; the views, `callstream kpi` and this page are made from it.
+
+* **What counts.** A KPI is Σ numerator ÷ Σ denominator over the calls that count. A call of which something was not
+  measured does not count: null is never 0. `n` is the number of calls that count.
+* **Interval.** Each value has a 95 % interval. Shares of calls: Wilson. Everything else: the delta method with the
+  call as the unit, so that several events of one call are not taken for independent. Where no event was seen at all
+  the upper limit is that of a Poisson count (3.69 ÷ Σ denominator): 0 sensitive words in 100 calls may still be 3.7
+  in a hundred. Sources stand in `processors/kpi_statistics.py`.
+* **Target.** `reached` and `missed` go by the value. Below the minimum n the verdict is `too_few`, and nothing is
+  said.
+* **Trend.** Against the stretch of the same length before: only a difference whose own 95 % interval leaves out 0 is
+  a change. Of twenty KPIs that stay the same one looks changed.
+* **Later knowledge.** Ratings and order states come after days, and a call may be judged again. The worker `rollup`
+  makes the days anew that this concerns; values of past days may change.
+* **Not there:** the share of calls that people review, and how well reviewers agree, need reviews by people, which
+  callstream does not have yet.
+
+## Command line
+
+```console
+$ callstream kpi --by team --last 30d                 # the headline KPIs of each team, with targets and trends
+$ callstream kpi --kpi sensitive_words --by agent --from 2026-03-01 --to 2026-03-31 --tenant acme --json
+$ callstream kpi problems --last 30d                  # what is bad for everybody, for a team, for an agent (R64)
+$ callstream kpi demands --last 7d --by-inquiry-type  # what customers call for, with quotes (R61, R62)
+$ callstream kpi customers --last 30d                 # what customers of a value tier or tag call for (R63)
+$ callstream kpi training --on 2026-03-15 --agent A1 --agent A2   # before and after (R67)
+```
+
+`--lang zh` prints Chinese; without it the language of the terminal decides. `--last 30d` is the last 30 days with
+today, `--last 24h` hours; days are those of the setting `timezone`.
+
+## Views
+
+| view | one row per |
+|---|---|
+{views}
+| `kpi_hourly` | hour, tenant, KPI |
+{wide}
+| `kpi_between(dimension = 'agent', first = '2026-03-01', last = '2026-03-31')` | group and KPI, all days together |
+{queries}
+| `kpis` | KPI: names, definition, unit, target, minimum n |
+| `demands(start = …, end = …)` | tenant, inquiry type, topic: calls, how many agitated and unresolved, examples |
+| `customer_demands(start = …, end = …)` | tenant, value tier or tag of customers, topic: calls, and those of all others |
+
+Columns of the first ones: day, tenant, the group, `kpi`, `n`, `value`, `low`, `high`, `target`, `verdict`,
+`numerator`, `denominator`. To take days together add up numerators and denominators, never values; or use
+`kpi_between`. A KPI without any call that counts has no row. What is made by a query ({query_ids}) is only in its own
+view. `callstream migrate` makes all of these anew.
+
+```sql
+SELECT day, agent_team, value, low, high, verdict FROM kpi_team
+WHERE tenant_id = 'acme' AND kpi = 'sensitive_words' AND day >= today() - 7 ORDER BY day, agent_team
+```
+
+## Common and individual problems
+
+`callstream kpi problems` holds each agent against the team, each team against the tenant, and the tenant against the
+target (R64). **Common** is what the tenant clearly misses, and half of the agents, too: a matter for scripts,
+products, processes. **Of a team** or **individual** is a value beyond the 99.8 % limits of a funnel plot
+(Spiegelhalter 2005): how far a group may lie off by chance depends on how many calls it has. Limits are exact for
+shares, fitted to the spread between calls for counts, and wider where groups vary more than chance explains (from ten
+groups on). One comparison in a thousand is beyond its limit on the bad side by chance; the command says how many were
+made.
+
+## Before and after a training
+
+`callstream kpi training` compares the trained agents in the days from the date on with as many days before (R67), and
+with all other agents of the tenant in the same time. Agents who are chosen because of a bad month are mostly better
+in the next one without any training; the others show how much changed anyway, but not that. Sensitive words are to
+reach 0: see the upper limit for how sure 0 is.
+
+"""
+
+
+def kpi_markdown(registry: KpiRegistry | None = None) -> str:
+    """The whole page."""
+    registry = registry or read_kpis()
+    views = "\n".join(
+        f"| `{view}` | day, tenant{'' if dimension == 'tenant' else ', ' + dimension.replace('_', ' ')}, KPI |"
+        for dimension, view in VIEW_OF_DIMENSION.items()
+    )
+    wide = "\n".join(
+        f"| `{view}` | day, tenant{'' if dimension == 'tenant' else ', ' + dimension}; one column per KPI |"
+        for view, dimension in WIDE.items()
+    )
+    queries = "\n".join(f"| `kpi_{kpi.id}(start = …, end = …)` | tenant |" for kpi in registry.queries)
+    text = _INTRODUCTION.format(
+        views=views, wide=wide, queries=queries, query_ids=", ".join(f"`{kpi.id}`" for kpi in registry.queries)
+    )
+    rows = [("KPI", "name", "in Chinese", "better", "target", "source"), ("---",) * 6]
+    rows += [
+        (
+            f"[`{kpi.id}`](#{kpi.id})",
+            f"**{kpi.name.en}**" if kpi.headline else kpi.name.en,
+            kpi.name.zh,
+            kpi.direction,
+            target_in_words(kpi),
+            ", ".join(kpi.requirements) or "–",
+        )
+        for kpi in registry.kpis
+    ]
+    text += "## All KPIs\n\nThose in bold are shown where nobody says which.\n\n"
+    text += "".join(f"| {' | '.join(row)} |\n" for row in rows)
+    return text + "\n## Definitions\n" + "".join(_entry(kpi) for kpi in registry.kpis)
+
+
+def target_in_words(kpi: Kpi) -> str:
+    """`≥ 70 %`; – where no number is set."""
+    sign = "≥" if kpi.direction == "higher" else "≤"
+    targets = [] if kpi.target is None else [f"{sign} {in_unit(kpi, kpi.target)}"]
+    targets += [f"{industry} {sign} {in_unit(kpi, value)}" for industry, value in kpi.targets_by_industry.items()]
+    return ", ".join(targets) or "–"
+
+
+def in_unit(kpi: Kpi, value: float) -> str:
+    """A value as people read it."""
+    match kpi.unit:
+        case "share":
+            return f"{100 * value:.1f} %".replace(".0 %", " %")
+        case "ms":
+            return f"{value / 1000:.1f} s"
+        case "per_minute":
+            return f"{value:.0f}"
+        case "score":
+            return f"{value:.1f}"
+        case _:
+            return f"{value:.2f}"
+
+
+def _entry(kpi: Kpi) -> str:
+    scale = "" if kpi.scale == 1 else f", times {kpi.scale:g}"
+    if kpi.ratio is not None:
+        above, below = (" ".join(part.split()) for part in (kpi.ratio.numerator, kpi.ratio.denominator))
+        formula = f"* formula: Σ `{above}` ÷ {'n' if below == '1' else f'Σ `{below}`'}{scale}\n"
+    else:
+        rows = kpi.query.rows.strip() if kpi.query else ""
+        what = (
+            "correlation of numerator and denominator" if kpi.kind == "correlation" else "Σ numerator ÷ Σ denominator"
+        )
+        formula = f"* formula: {what}{scale}, over the rows of\n\n```sql\n{rows}\n```\n\n"
+        if len(kpi.dimensions) == 1:
+            formula += f"* by: {kpi.dimensions[0]} only\n"
+    return (
+        f"\n### {kpi.id}\n\n{kpi.definition.en}\n\n{kpi.name.zh}：{kpi.definition.zh}\n\n"
+        f"{formula}* unit: {kpi.unit}; better: {kpi.direction}; target: {target_in_words(kpi)}; "
+        f"minimum n: {kpi.minimum_n}\n* does not count: {kpi.null_rule}\n* needs: {kpi.source}\n"
+    )

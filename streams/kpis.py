@@ -1,0 +1,32 @@
+"""KPIs as settings say: the registry, the views that `migrate` makes of it, and where to ask for sums."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from processors.kpi_views import kpi_views
+from schemas.kpi import read_kpis
+from streams.adapters.clickhouse import connect
+from streams.adapters.clickhouse_kpis import ClickHouseKpis, make_kpi_views
+from streams.settings import Settings
+
+
+def views_of(settings: Settings) -> dict[str, str]:
+    """Name → statement of the views of KPIs."""
+    return kpi_views(read_kpis(), settings.timezone, settings.first_contact_days)
+
+
+def make_views(settings: Settings) -> list[str]:
+    """Make the views again, also where nothing changed; returns their names. Raises as `clickhouse.connect` does."""
+    views = views_of(settings)
+    make_kpi_views(settings.clickhouse_url.get_secret_value(), views)
+    return list(views)
+
+
+@contextmanager
+def open_kpis(settings: Settings) -> Iterator[ClickHouseKpis]:
+    """Where to ask. Raises as `clickhouse.connect` does."""
+    kpis = ClickHouseKpis(connect(settings.clickhouse_url.get_secret_value()), settings.first_contact_days)
+    try:
+        yield kpis
+    finally:
+        kpis.close()

@@ -1,0 +1,419 @@
+"""Every KPI on the real engine against a reference that is written from the messages."""
+
+from collections import defaultdict
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from math import isclose
+from random import Random
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import pytest
+from clickhouse_connect.driver.client import Client
+
+from processors.funnel import Key
+from processors.kpi_reports import SumsOf
+from processors.kpi_statistics import Sums, estimate, verdict
+from processors.kpi_views import VIEW_OF_DIMENSION, WIDE, kpi_views
+from processors.rollups import RollupDefinition
+from processors.rows import OUTCOMES, rows_for_alert, rows_for_analysis, rows_for_call_ended, rows_for_call_rated
+from schemas.call_analysis import CallAnalysis
+from schemas.kpi import DIMENSIONS, Dimension, Kpi, KpiRegistry, read_kpis
+from streams.adapters.clickhouse import ClickHouseSink, connect, migrate
+from streams.adapters.clickhouse_kpis import ClickHouseKpis, make_kpi_views
+from streams.adapters.clickhouse_rollups import ClickHouseRollups
+from streams.rollups import Rollups
+from tests.clickhouse_engine import running_engine
+from tests.kpi_calls import Reference, World, a_world
+
+pytestmark = pytest.mark.embedded
+
+CALLS = 400
+ZONE = ZoneInfo("Asia/Shanghai")
+REGISTRY = read_kpis()
+WINDOW_DAYS = 7
+
+
+@dataclass(frozen=True)
+class Filled:
+    """A database with a world in it, delivered twice and out of order, and rolled up."""
+
+    url: str
+    client: Client
+    kpis: ClickHouseKpis
+    world: World
+    reference: Reference
+
+    @property
+    def start(self) -> datetime:
+        return self.world.now - timedelta(days=14)
+
+    @property
+    def end(self) -> datetime:
+        return self.world.now + timedelta(days=1)
+
+    def rows(self, query: str, **parameters: object) -> list[dict[str, Any]]:
+        return [dict(row) for row in self.client.query(query, parameters=parameters).named_results()]
+
+
+@pytest.fixture(scope="module")
+def filled(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Filled]:
+    with running_engine(tmp_path_factory.mktemp("clickhouse")) as engine:
+        url = engine.url("kpis")
+        migrate(url)
+        make_kpi_views(url, kpi_views(REGISTRY, ZONE.key, WINDOW_DAYS))
+        client = connect(url)
+        world = a_world(datetime.now(UTC), CALLS)
+        deliver(client, world)
+        Rollups(ClickHouseRollups(url), RollupDefinition(REGISTRY, ZONE.key, WINDOW_DAYS)).refresh()
+        yield Filled(url, client, ClickHouseKpis(client, WINDOW_DAYS), world, Reference(world))
+        client.close()
+
+
+def deliver(client: Client, world: World) -> None:
+    """Everything in a random order, a part of it twice."""
+    random = Random(3)  # noqa: S311 - an order, not a secret
+    deliveries = [
+        *(rows_for_call_ended(analysis.call, analysis.call.ended_at) for analysis in world.analyses),
+        *(rows_for_analysis(analysis) for analysis in (*world.analyses, *world.older)),
+        *(rows_for_call_rated(rated) for rated in world.ratings),
+        *(rows_for_alert(alert) for alert in world.alerts),
+    ]
+    deliveries += random.sample(deliveries, len(deliveries) // 3)
+    random.shuffle(deliveries)
+    sink = ClickHouseSink(client)
+    for first in range(0, len(deliveries), 200):
+        rows: dict[str, list[Any]] = defaultdict(list)
+        for delivery in deliveries[first : first + 200]:
+            for table, table_rows in delivery.items():
+                rows[table] += table_rows
+        sink.write(rows)
+
+
+def grouped(filled: Filled, dimension: Dimension) -> dict[tuple[str, Key], list[CallAnalysis]]:
+    groups: dict[tuple[str, Key], list[CallAnalysis]] = defaultdict(list)
+    for analysis in filled.world.analyses:
+        groups[analysis.tenant_id, filled.reference.keys(analysis, DIMENSIONS[dimension])].append(analysis)
+    return groups
+
+
+def expected_sums(filled: Filled, kpi: Kpi, dimension: Dimension) -> dict[tuple[str, Key], Sums]:
+    found = {
+        group: Sums.of(filled.reference.pairs(kpi.id, analyses))
+        for group, analyses in grouped(filled, dimension).items()
+    }
+    return {group: sums for group, sums in found.items() if sums.n}
+
+
+def alike(one: float | None, other: float | None) -> bool:
+    if one is None or other is None:
+        return one is other
+    return isclose(one, other, rel_tol=1e-9, abs_tol=1e-9)
+
+
+def same_sums(one: Sums, other: Sums) -> bool:
+    return one.n == other.n and all(
+        alike(getattr(one, name), getattr(other, name))
+        for name in ("numerator", "denominator", "numerator_squares", "products", "denominator_squares")
+    )
+
+
+KPIS_OF_CALLS = [kpi for kpi in REGISTRY.kpis if kpi.id != "recording_completeness"]
+SOME: tuple[Dimension, ...] = ("tenant", "agent", "order_status", "team_inquiry_type")
+"""Dimensions in which KPIs with a query are computed; they read all calls for each."""
+
+
+@pytest.fixture(scope="module")
+def rolled_up(filled: Filled) -> dict[Dimension, SumsOf]:
+    """The sums of every ratio in every dimension."""
+    return {
+        dimension: filled.kpis.sums(REGISTRY.ratios, dimension, "day", filled.start, filled.end)
+        for dimension in DIMENSIONS
+    }
+
+
+@pytest.mark.parametrize("kpi", KPIS_OF_CALLS, ids=lambda kpi: kpi.id)
+def test_the_sql_of_a_kpi_counts_what_the_messages_say(
+    kpi: Kpi, filled: Filled, rolled_up: dict[Dimension, SumsOf]
+) -> None:
+    for dimension in kpi.dimensions if kpi.ratio else SOME:
+        sums = (
+            rolled_up[dimension] if kpi.ratio else filled.kpis.sums([kpi], dimension, "day", filled.start, filled.end)
+        )
+        found = {(tenant, key): each for (tenant, key, name), each in sums.items() if name == kpi.id}
+        expected = expected_sums(filled, kpi, dimension)
+        assert set(found) == set(expected), dimension
+        for group, each in found.items():
+            assert same_sums(each, expected[group]), (dimension, group)
+    tenants = expected_sums(filled, kpi, "tenant")
+    assert len(tenants) == 3
+    assert any(sums.numerator > 0 for sums in tenants.values())
+
+
+def test_calls_without_an_outcome_and_without_a_recording_are_missing_from_completeness(filled: Filled) -> None:
+    """Also one that is pending for long; one that is young does not count yet, and one of another time neither."""
+    young, old = (
+        filled.world.analyses[0].call.model_copy(
+            update={"tenant_id": "dawn", "call_id": name, "ended_at": filled.world.now - timedelta(hours=2)}
+        )
+        for name in ("young", "old")
+    )
+    rows = [
+        *rows_for_call_ended(young, filled.world.now - timedelta(minutes=10))[OUTCOMES],
+        *rows_for_call_ended(old, filled.world.now - timedelta(hours=2))[OUTCOMES],
+    ]
+    ClickHouseSink(filled.client).write({OUTCOMES: rows})
+    kpi = a_kpi("recording_completeness")
+    found = filled.kpis.sums([kpi], "tenant", "day", filled.start, filled.end)
+    assert found["dawn", (), kpi.id] == Sums.of([(0, 1)])
+    for tenant in ("acme", "bolt", "cord"):
+        there = [
+            float(analysis.outcome in ("analyzed", "too_short", "unsupported", "purged"))
+            for analysis in filled.world.analyses
+            if analysis.tenant_id == tenant
+        ]
+        assert 0 in there
+        assert found[tenant, (), kpi.id] == Sums.of((each, 1) for each in there)
+    shown = filled.rows(
+        "SELECT * FROM kpi_recording_completeness(start = {start:String}, end = {end:String}) ORDER BY tenant_id",
+        start=moment(filled.start),
+        end=moment(filled.end),
+    )
+    assert [row["tenant_id"] for row in shown] == ["acme", "bolt", "cord", "dawn"]
+    assert shown[0]["value"] == pytest.approx(estimate(kpi, found["acme", (), kpi.id]).value)
+    before = filled.kpis.sums([kpi], "tenant", "day", filled.start - timedelta(days=9), filled.start)
+    assert before == {}
+
+
+def test_one_tenant_can_be_asked_for(filled: Filled) -> None:
+    kpis = [a_kpi("score"), a_kpi("alerts")]
+    found = filled.kpis.sums(kpis, "tenant", "day", filled.start, filled.end, "bolt")
+    assert set(found) == {("bolt", (), "score"), ("bolt", (), "alerts")}
+
+
+# --- views
+
+
+@pytest.mark.parametrize("dimension", list(VIEW_OF_DIMENSION))
+def test_a_view_shows_value_interval_and_verdict_of_each_day(dimension: Dimension, filled: Filled) -> None:
+    keys = DIMENSIONS[dimension]
+    days: dict[tuple[Any, str, Key], list[CallAnalysis]] = defaultdict(list)
+    for (tenant, key), analyses in grouped(filled, dimension).items():
+        for analysis in analyses:
+            days[analysis.call.ended_at.astimezone(ZONE).date(), tenant, key].append(analysis)
+    shown = filled.rows("SELECT * FROM {view:Identifier}", view=VIEW_OF_DIMENSION[dimension])
+    chosen = {"first_contact_resolution", "sensitive_words", "mandatory_scripts", "duration", "score", "satisfaction"}
+    compared = 0
+    for row in shown:
+        if row["kpi"] not in chosen:
+            continue
+        kpi = a_kpi(row["kpi"])
+        group = (row["day"], row["tenant_id"], tuple(row[key] for key in keys))
+        sums = Sums.of(filled.reference.pairs(kpi.id, days[group]))
+        same_as_shown(kpi, sums, row)
+        compared += 1
+    expected = sum(bool(filled.reference.pairs(kpi_id, analyses)) for analyses in days.values() for kpi_id in chosen)
+    assert compared == expected
+
+
+def same_as_shown(kpi: Kpi, sums: Sums, row: dict[str, Any]) -> None:
+    found = estimate(kpi, sums)
+    assert row["n"] == found.n
+    assert alike(row["value"], found.value), row
+    assert alike(row["low"], found.low), row
+    assert alike(row["high"], found.high), row
+    assert row["target"] == kpi.target
+    assert row["verdict"] == verdict(kpi, found)
+    assert alike(row["numerator"], sums.numerator)
+    assert alike(row["denominator"], sums.denominator)
+
+
+def test_hours_are_counted_too(filled: Filled) -> None:
+    hours: dict[tuple[datetime, str], list[CallAnalysis]] = defaultdict(list)
+    for analysis in filled.world.analyses:
+        hour = analysis.call.ended_at.replace(minute=0, second=0, microsecond=0)
+        hours[hour, analysis.tenant_id].append(analysis)
+    rows = filled.rows("SELECT * FROM kpi_hourly WHERE kpi = 'ai_coverage'")
+    assert {(row["hour"], row["tenant_id"]): row["n"] for row in rows} == {
+        group: len(analyses) for group, analyses in hours.items()
+    }
+    for row in rows:
+        pairs = filled.reference.pairs("ai_coverage", hours[row["hour"], row["tenant_id"]])
+        same_as_shown(a_kpi("ai_coverage"), Sums.of(pairs), row)
+
+
+@pytest.mark.parametrize("view", list(WIDE))
+def test_a_wide_view_has_a_column_for_every_ratio(view: str, filled: Filled) -> None:
+    dimension = WIDE[view]
+    keys = DIMENSIONS[dimension]
+    long = {
+        (row["day"], row["tenant_id"], *(row[key] for key in keys), row["kpi"]): row["value"]
+        for row in filled.rows("SELECT * FROM {view:Identifier}", view=VIEW_OF_DIMENSION[dimension])
+    }
+    wide = {
+        (row["day"], row["tenant_id"], *(row[key] for key in keys), kpi.id): row[kpi.id]
+        for row in filled.rows("SELECT * FROM {view:Identifier}", view=view)
+        for kpi in REGISTRY.ratios
+        if row[kpi.id] is not None
+    }
+    assert wide == pytest.approx(long)
+
+
+def test_days_can_be_taken_together(filled: Filled) -> None:
+    first = (filled.world.now - timedelta(days=6)).astimezone(ZONE).date()
+    last = (filled.world.now - timedelta(days=3)).astimezone(ZONE).date()
+    rows = filled.rows(
+        "SELECT * FROM kpi_between(dimension = 'agent', first = {first:String}, last = {last:String})",
+        first=str(first),
+        last=str(last),
+    )
+    expected = {
+        (tenant, key): [
+            analysis for analysis in analyses if first <= analysis.call.ended_at.astimezone(ZONE).date() <= last
+        ]
+        for (tenant, key), analyses in grouped(filled, "agent").items()
+    }
+    compared = 0
+    for row in rows:
+        pairs = filled.reference.pairs(row["kpi"], expected[row["tenant_id"], (row["agent_team"], row["agent_id"])])
+        same_as_shown(a_kpi(row["kpi"]), Sums.of(pairs), row)
+        compared += 1
+    assert compared > 500
+
+
+@pytest.mark.parametrize("kpi", [kpi for kpi in REGISTRY.queries if kpi in KPIS_OF_CALLS], ids=lambda kpi: kpi.id)
+def test_a_kpi_with_a_query_has_a_view_of_its_own(kpi: Kpi, filled: Filled) -> None:
+    rows = filled.rows(
+        "SELECT * FROM {view:Identifier}(start = {start:String}, end = {end:String})".replace(
+            "{view:Identifier}", f"kpi_{kpi.id}"
+        ),
+        start=moment(filled.start),
+        end=moment(filled.end),
+    )
+    expected = expected_sums(filled, kpi, "tenant")
+    assert {row["tenant_id"] for row in rows} == {tenant for tenant, _ in expected}
+    for row in rows:
+        same_as_shown(kpi, expected[row["tenant_id"], ()], row)
+
+
+def test_the_registry_can_be_queried(filled: Filled) -> None:
+    rows = {row["kpi"]: row for row in filled.rows("SELECT * FROM kpis")}
+    assert list(rows) == [kpi.id for kpi in REGISTRY.kpis]
+    for kpi in REGISTRY.kpis:
+        row = rows[kpi.id]
+        assert (row["name_zh"], row["name_en"], row["target"]) == (kpi.name.zh, kpi.name.en, kpi.target)
+        assert (row["requirements"], row["null_rule"]) == (list(kpi.requirements), kpi.null_rule)
+
+
+def test_every_view_and_column_says_what_it_holds(filled: Filled) -> None:
+    views = kpi_views(REGISTRY, ZONE.key, WINDOW_DAYS)
+    tables = {
+        row["name"]: row["comment"]
+        for row in filled.rows("SELECT name, comment FROM system.tables WHERE database = currentDatabase()")
+    }
+    assert [view for view in views if not tables.get(view)] == []
+    silent = filled.rows("SELECT table, name FROM system.columns WHERE database = currentDatabase() AND comment = ''")
+    assert silent == []
+
+
+def test_views_are_made_again_from_another_registry(filled: Filled) -> None:
+    """And a tenant has the target of the industry that most of its calls are of."""
+    kpi = a_kpi("first_contact_resolution").model_copy(update={"targets_by_industry": {"finance": 0.01}})
+    registry = KpiRegistry(version=2, kpis=(kpi,))
+    try:
+        make_kpi_views(filled.url, kpi_views(registry, ZONE.key, WINDOW_DAYS))
+        rows = filled.rows("SELECT * FROM kpi_daily WHERE kpi = 'first_contact_resolution'")
+        assert {(row["tenant_id"], row["target"]) for row in rows} == {("acme", 0.7), ("bolt", 0.01), ("cord", 0.7)}
+        between = filled.rows(
+            "SELECT * FROM kpi_between(dimension = 'tenant', first = {first:String}, last = {last:String}) "
+            "WHERE kpi = 'first_contact_resolution'",
+            first=f"{filled.start:%Y-%m-%d}",
+            last=f"{filled.end:%Y-%m-%d}",
+        )
+        assert {row["tenant_id"]: row["verdict"] for row in between} == {
+            tenant: verdict(
+                kpi, estimate(kpi, sums), {"acme": "ecommerce", "bolt": "finance", "cord": "education"}[tenant]
+            )
+            for (tenant, _), sums in expected_sums(filled, kpi, "tenant").items()
+        }
+        assert filled.kpis.industries() == {"acme": "ecommerce", "bolt": "finance", "cord": "education"}
+    finally:
+        make_kpi_views(filled.url, kpi_views(REGISTRY, ZONE.key, WINDOW_DAYS))
+
+
+# --- demands
+
+
+def test_demands_are_counted_with_their_best_examples(filled: Filled) -> None:
+    expected: dict[tuple[str, str | None, str], list[CallAnalysis]] = defaultdict(list)
+    for analysis in filled.world.analyses:
+        for topic in {topic.topic_id for topic in analysis.topics}:
+            expected[analysis.tenant_id, analysis.call.inquiry_type, topic].append(analysis)
+    found = filled.kpis.demands(filled.start, filled.end)
+    assert {(each.tenant_id, each.inquiry_type, each.topic_id): each.calls for each in found} == {
+        key: len(analyses) for key, analyses in expected.items()
+    }
+    for each in found:
+        analyses = expected[each.tenant_id, each.inquiry_type, each.topic_id]
+        agitated = [
+            value > 0
+            for analysis in analyses
+            if (value := analysis.measures.get("customer_agitated_segments")) is not None
+        ]
+        assert (each.agitated, each.agitation_known) == (sum(agitated), len(agitated))
+        known = [what for a in analyses if (what := filled.reference.resolution(a)) in ("resolved", "unresolved")]
+        assert (each.unresolved, each.resolution_known) == (known.count("unresolved"), len(known))
+        mentions = {
+            analysis.call_id: max(
+                (topic.confidence, topic.quote) for topic in analysis.topics if topic.topic_id == each.topic_id
+            )
+            for analysis in analyses
+        }
+        best = sorted(((-confidence, call_id, quote) for call_id, (confidence, quote) in mentions.items()))[:5]
+        assert each.examples == tuple((call_id, quote) for _, call_id, quote in best)
+
+
+def test_demands_of_customers_are_told_from_those_of_all_others(filled: Filled) -> None:
+    found = filled.kpis.customer_demands(filled.start, filled.end, "acme")
+    analyzed = [
+        analysis
+        for analysis in filled.world.analyses
+        if analysis.tenant_id == "acme" and analysis.outcome == "analyzed"
+    ]
+    seen = set()
+    for each in found:
+        theirs = [
+            analysis
+            for analysis in analyzed
+            if (
+                each.customers in analysis.call.customer.tags
+                if each.attribute == "tag"
+                else filled.reference.value_tier(analysis) == each.customers
+            )
+        ]
+        about = [a for a in analyzed if each.topic_id in {topic.topic_id for topic in a.topics}]
+        both = [analysis for analysis in about if analysis in theirs]
+        assert (each.calls, each.calls_of_customers) == (len(both), len(theirs))
+        assert each.calls_of_others_about_it == len(about) - len(both)
+        assert each.calls_of_others == len(analyzed) - len(theirs)
+        seen.add((each.attribute, each.customers))
+    assert seen == {("tag", "vip"), ("tag", "new"), ("tag", "late"), ("value_tier", "gold"), ("value_tier", "basic")}
+
+
+def test_analysed_calls_are_counted_by_inquiry_type(filled: Filled) -> None:
+    expected: dict[tuple[str, str | None], int] = defaultdict(int)
+    for analysis in filled.world.analyses:
+        if analysis.outcome == "analyzed":
+            expected[analysis.tenant_id, analysis.call.inquiry_type] += 1
+    assert filled.kpis.analyzed_calls(filled.start, filled.end) == expected
+
+
+def a_kpi(kpi_id: str) -> Kpi:
+    found = REGISTRY.kpi(kpi_id)
+    assert found is not None
+    return found
+
+
+def moment(time: datetime) -> str:
+    return f"{time:%Y-%m-%d %H:%M:%S}"
