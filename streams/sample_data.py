@@ -1,7 +1,7 @@
 """Invented calls to try dashboards and queries on: `callstream sample-data`.
 
-Only what was said is invented. Everything else comes about as with a real call: the shipped rules judge the transcripts,
-and rows are made and written by what `store` uses.
+Only events and what was said are invented. The rest comes about as with a real call: the shipped rules judge the
+transcripts, and rows are made and written by what `store` uses.
 """
 
 from bisect import bisect_left
@@ -137,9 +137,7 @@ class _Past:
         if call.customer.key is None:
             return Background(self._baseline(call), None)
         found = [
-            EarlierContact(
-                a.call_id, a.call.ended_at, tuple(sorted({t.topic_id for t in a.topics})), a.call.direction
-            )
+            EarlierContact(a.call_id, a.call.ended_at, tuple(sorted({t.topic_id for t in a.topics})), a.call.direction)
             for a in reversed(self.contacts[call.customer.key])
             if call.ended_at - WINDOW <= a.call.ended_at < call.ended_at
         ]
@@ -438,7 +436,7 @@ def _dead_letter(event: CallEnded, random: Random, failed_at: datetime) -> DeadL
 def _transcript(
     call: _SampleCall, random: Random, unheard: tuple[Outcome, str] | None, written_at: datetime
 ) -> Transcript:
-    """As `listen` would have made it. A call in about three hundred waits long, as behind a worker that was restarted."""
+    """As `listen` would have made it. A call in about three hundred waits long, as behind a worker that restarts."""
     factor = min(0.6, max(0.08, random.lognormvariate(-1.6, 0.25)))
     waited_s = random.lognormvariate(1.6, 0.8) * (40 if random.random() < 0.003 else 1)
     known_length = unheard is None or unheard[0] == "too_short"
@@ -471,7 +469,9 @@ def _segments(call: _SampleCall, random: Random) -> tuple[Segment, ...]:
     angry, soothed = "angry" in call.traits, "soothes" in call.traits
     # Anger begins with the second thing that the customer says, and ends after soothing words, or does not.
     customer_turns = sum(role == "customer" for role, *_ in call.turns)
-    angry_turns = range(1, min(4, customer_turns) if soothed else max(2, customer_turns * 2 // 3)) if angry else range(0)
+    angry_turns = (
+        range(1, min(4, customer_turns) if soothed else max(2, customer_turns * 2 // 3)) if angry else range(0)
+    )
     heard = 0
     segments: list[Segment] = []
     for place, (role, start_ms, end_ms, text) in enumerate(sorted(call.turns, key=lambda turn: turn[1])):
@@ -489,7 +489,10 @@ def _segments(call: _SampleCall, random: Random) -> tuple[Segment, ...]:
                 text=text,
                 confidence=round(random.uniform(0.82, 0.98), 3),
                 emotion=SegmentEmotion(
-                    agitated=round(agitated, 3), valence=round(valence, 3), sound_agitated=round(agitated, 3), source="sound"
+                    agitated=round(agitated, 3),
+                    valence=round(valence, 3),
+                    sound_agitated=round(agitated, 3),
+                    source="sound",
                 ),
             )
         )

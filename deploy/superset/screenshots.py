@@ -64,7 +64,7 @@ def picture(page: Page, url: str, name: str, out: Path) -> Answers:
     height = page.evaluate("document.querySelector('[data-test=\"grid-content\"]').getBoundingClientRect().bottom")
     clip = {"x": 0, "y": 0, "width": WIDTH, "height": min(HEIGHT, height)}
     with Image.open(BytesIO(page.screenshot(clip=clip))) as picture_of_page:
-        picture_of_page.convert("RGB").quantize(128).save(out / f"{name}.png", optimize=True)
+        picture_of_page.convert("RGB").quantize(256).save(out / f"{name}.png", optimize=True)
     page.remove_listener("response", answers.take)
     return answers
 
@@ -82,7 +82,9 @@ def main() -> int:
     failed = False
     with sync_playwright() as playwright:
         flags = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update"]
-        browser = playwright.chromium.launch(executable_path=options.chromium, args=[*flags, "--disable-sync", "--disable-quic"])
+        browser = playwright.chromium.launch(
+            executable_path=options.chromium, args=[*flags, "--disable-sync", "--disable-quic"]
+        )
         page = browser.new_page(viewport={"width": WIDTH, "height": HEIGHT})
         page.goto(f"{options.url}/login/")
         page.fill("input[name='username'], [data-test='username-input']", options.user)

@@ -3,8 +3,8 @@
     python3 upgrade.py --superset https://superset.example.com --user admin --superset-password-file FILE \\
         --url clickhousedb://analyst@clickhouse.example.com:8123/callstream [--password-file FILE]
 
-`superset import-dashboards` keeps datasets and charts that exist, so a newer version of a chart would not arrive. Without
---password-file the connection keeps the password that Superset has. Needs nothing but Python, and an admin.
+`superset import-dashboards` keeps datasets and charts that exist, so a newer version of a chart would not arrive.
+Without --password-file the connection keeps the password that Superset has. Needs nothing but Python, and an admin.
 """
 
 import argparse

@@ -8,7 +8,8 @@ import pytest
 from clickhouse_connect.driver.client import Client
 
 from streams.adapters import clickhouse
-from streams.sample_data import SampleSpan, write_sample
+from streams.sample_data import SampleSpan
+from tests.analysts.analysts_page import fill
 from tests.clickhouse_engine import RunningEngine, running_engine
 
 UNTIL = datetime(2026, 3, 31, 16, tzinfo=UTC)
@@ -22,11 +23,7 @@ def sample_engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningE
     """An engine that holds `SPAN`."""
     folder: Path = tmp_path_factory.mktemp("sample") / "data"
     with running_engine(folder) as engine:
-        clickhouse.migrate(engine.url())
-        client = clickhouse.connect(engine.url())
-        for _ in write_sample(SPAN, clickhouse.ClickHouseSink(client), ()):
-            pass
-        client.close()
+        fill(engine, SPAN)
         yield engine
 
 

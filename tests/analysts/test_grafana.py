@@ -99,9 +99,7 @@ def test_the_query_of_a_panel_runs_for_one_tenant(board: str, panel: dict[str, A
 
 
 @every_panel
-def test_the_health_of_the_stream_can_be_read_by_an_analyst(
-    board: str, panel: dict[str, Any], analyst: Client
-) -> None:
+def test_the_health_of_the_stream_can_be_read_by_an_analyst(board: str, panel: dict[str, Any], analyst: Client) -> None:
     if board == "callstream-health":
         analyst.query(expanded(sql_of(panel)))
 
@@ -209,7 +207,7 @@ def test_what_a_rule_tells_keeps_its_variables(rule: dict[str, Any]) -> None:
 def fires(rule: dict[str, Any], client: Client) -> bool:
     ((value,),) = client.query(rule_sql(rule)).result_rows
     kind, limit = threshold(rule)
-    return value > limit if kind == "gt" else value < limit
+    return bool(value > limit if kind == "gt" else value < limit)
 
 
 def test_rules_fire_when_they_should_and_not_before(sample_engine: Any) -> None:

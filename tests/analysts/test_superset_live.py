@@ -97,7 +97,9 @@ def superset(trial: Trial) -> Any:
 
 def test_everything_was_imported(superset: Any) -> None:
     everything = "(page_size:100)"
-    found = {kind: superset.get(f"/api/v1/{kind}/?q={everything}")["result"] for kind in ("dashboard", "chart", "dataset")}
+    found = {
+        kind: superset.get(f"/api/v1/{kind}/?q={everything}")["result"] for kind in ("dashboard", "chart", "dataset")
+    }
     titles = {content["dashboard_title"] for content in read("dashboards").values()}
     assert {one["dashboard_title"] for one in found["dashboard"]} == titles
     assert sorted(one["slice_name"] for one in found["chart"]) == sorted(c.content["slice_name"] for c in CHARTS)
