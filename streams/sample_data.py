@@ -51,11 +51,18 @@ DIALOGUES_FILE = Path(__file__).parent / "sample_dialogues.yaml"
 ZONE = ZoneInfo("Asia/Shanghai")
 BATCH_CALLS = 500
 
+Seniority = Literal["new", "regular", "senior"]
 Trait = Literal["notice", "angry", "soothes", "explains", "lapse", "resolved", "holds", "polite"]
 
 _ENGINE = EngineIdentity(name="invented", version="1", model="sample-data")
 _BAND_AIM_MS = 250_000
 """Calls are filled up to about this length, give or take."""
+_SENIORITIES: tuple[tuple[Seniority, int, float], ...] = (
+    ("new", 45, 0.4),
+    ("regular", 500, 0.7),
+    ("senior", 1_500, 0.82),
+)
+"""With days of work at least, and usual care."""
 _DAILY_WEIGHTS = (1.15, 1.1, 1.0, 1.0, 1.05, 0.75, 0.6)
 _HOURLY_WEIGHTS = {9: 6, 10: 10, 11: 9, 12: 4, 13: 5, 14: 8, 15: 9, 16: 8, 17: 6, 18: 4, 19: 5, 20: 6, 21: 3}
 
@@ -108,7 +115,7 @@ class SampleAgent:
     queues: tuple[str, ...]
     desk: str
     hired_on: date
-    seniority: Literal["new", "regular", "senior"]
+    seniority: Seniority
     care: float
     """0 to 1; the higher, the more is said that must be, and the less that must not."""
     haste: float
@@ -365,9 +372,9 @@ def _agents(random: Random, today: date) -> list[SampleAgent]:
     for number, (team, queues, desk, size) in enumerate(teams, start=1):
         lean = (0.08, -0.1, 0.0, -0.05, 0.1, -0.02)[number - 1]
         for place in range(size):
-            seniority: Literal["new", "regular", "senior"] = ("new", "regular", "senior")[min(place, 2)]  # type: ignore[assignment]
-            worked_days = {"new": 45, "regular": 500, "senior": 1_500}[seniority] + random.randrange(60)
-            care = {"new": 0.4, "regular": 0.7, "senior": 0.82}[seniority] + lean + random.uniform(-0.12, 0.12)
+            seniority, least_days, usual_care = _SENIORITIES[min(place, len(_SENIORITIES) - 1)]
+            worked_days = least_days + random.randrange(60)
+            care = usual_care + lean + random.uniform(-0.12, 0.12)
             agents.append(
                 SampleAgent(
                     id=f"A{number}{place + 1:03d}",

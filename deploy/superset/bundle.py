@@ -3,7 +3,7 @@
     python3 bundle.py --out callstream.zip --url clickhousedb://analyst@clickhouse.example.com:8123/callstream
 
 Needs nothing but Python. The address goes into the bundle. The password does only with --password-file or the variable
-SUPERSET_CLICKHOUSE_PASSWORD: then the file is a secret, readable for its owner alone, and to be deleted after the import.
+SUPERSET_CLICKHOUSE_PASSWORD: then the file is a secret, readable for its owner alone, to be deleted after the import.
 Without one the web page of Superset asks for the password; `superset import-dashboards` cannot ask, and refuses.
 """
 
