@@ -10,6 +10,15 @@ EXAMPLES = 3
 
 
 @dataclass(frozen=True)
+class Example:
+    """The words that show a demand in a call, and how sure that is."""
+
+    call_id: str
+    quote: str
+    confidence: float
+
+
+@dataclass(frozen=True)
 class DemandCount:
     """Calls about a topic within one inquiry type, as the view `demands` counts them."""
 
@@ -22,8 +31,7 @@ class DemandCount:
     agitation_known: int
     unresolved: int
     resolution_known: int
-    examples: tuple[tuple[str, str], ...]
-    """Call and quote, the surest first."""
+    examples: tuple[Example, ...]
 
 
 @dataclass(frozen=True)
@@ -39,7 +47,7 @@ class Demand:
     change: Difference | None
     agitated: Estimate
     unresolved: Estimate
-    examples: tuple[tuple[str, str], ...]
+    examples: tuple[Example, ...]
 
 
 @dataclass(frozen=True)
@@ -137,17 +145,13 @@ def _merged(counts: Iterable[DemandCount], *, by_inquiry_type: bool) -> dict[tup
             other.agitation_known + count.agitation_known,
             other.unresolved + count.unresolved,
             other.resolution_known + count.resolution_known,
-            _in_turn(other.examples, count.examples),
+            _surest_first((*other.examples, *count.examples)),
         )
     return merged
 
 
-def _in_turn(these: tuple[tuple[str, str], ...], those: tuple[tuple[str, str], ...]) -> tuple[tuple[str, str], ...]:
-    """Examples of several inquiry types, in turn from each."""
-    taken = []
-    for place in range(max(len(these), len(those))):
-        taken += [each[place] for each in (these, those) if place < len(each)]
-    return tuple(taken)
+def _surest_first(examples: Iterable[Example]) -> tuple[Example, ...]:
+    return tuple(sorted(examples, key=lambda each: (-each.confidence, each.call_id)))
 
 
 def _totals(totals: Totals, *, by_inquiry_type: bool) -> dict[tuple[str, str | None], int]:

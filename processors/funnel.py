@@ -60,7 +60,7 @@ class Problem:
     high: float | None = None
     distance: float = 0.0
     missing_share: float | None = None
-    """Of a common problem: the share of agents with enough calls who miss the target."""
+    """Of a common problem: the share of agents with enough calls who miss the target; null where nobody has enough."""
 
 
 @dataclass(frozen=True)
@@ -177,9 +177,9 @@ def problems(kpi: Kpi, agents: Mapping[Key, Sums], industry: str | None = None) 
     """Whether a KPI is bad for everybody, for a team, or for an agent. `agents` are keyed by team and agent.
 
     A common problem is a target that the tenant clearly misses (it lies outside of the interval, or is the end of the
-    scale) and that half of the agents with enough calls miss, too. A problem of a team lies beyond its limits in the
-    funnel of the tenant; an individual one beyond those of its team, or of the tenant where the team has nobody to
-    compare with. What is neither good nor bad, and correlations, have no problems.
+    scale) and that half of the agents with enough calls miss, too. An individual one lies beyond the limits in the
+    funnel of its team, or of the tenant where the team has nobody to compare with. One of a team lies beyond those of
+    the tenant also without its individual ones. What is neither good nor bad, and correlations, have no problems.
     """
     if kpi.direction == "neutral" or kpi.kind == "correlation":
         return Problems((), 0)
@@ -191,23 +191,26 @@ def problems(kpi: Kpi, agents: Mapping[Key, Sums], industry: str | None = None) 
     common = _common(kpi, tenant, agents, industry)
     if common is not None:
         found.append(common)
-    benchmark = estimate(kpi, tenant).value
-    by_team: dict[Key, Sums] = {
-        (team,): _total(members.values()) for team, members in teams.items() if team is not None
-    }
+    individual: list[Problem] = []
     comparisons = 0
-    if len(by_team) > 1:
-        placements = funnel(kpi, tenant, by_team)
-        comparisons += _compared(placements)
-        found += _worse(kpi, "team", placements, benchmark)
     for team, members in teams.items():
-        others = sum(sums.n >= kpi.minimum_n for sums in members.values())
-        own = team is not None and others > 1
+        own = team is not None and sum(sums.n >= kpi.minimum_n for sums in members.values()) > 1
         whole = _total(members.values()) if own else tenant
         placements = funnel(kpi, whole, members)
         comparisons += _compared(placements)
-        found += _worse(kpi, "individual", placements, estimate(kpi, whole).value)
-    return Problems(tuple(found), comparisons)
+        individual += _worse(kpi, "individual", placements, estimate(kpi, whole).value)
+    # One agent who is far off must not make a problem of the team.
+    off = {each.key for each in individual}
+    rest: dict[Key, Sums] = {
+        (team,): _total(sums for key, sums in members.items() if key not in off)
+        for team, members in teams.items()
+        if team is not None
+    }
+    if len(rest) > 1:
+        placements = funnel(kpi, tenant, rest)
+        comparisons += _compared(placements)
+        found += _worse(kpi, "team", placements, estimate(kpi, tenant).value)
+    return Problems((*found, *individual), comparisons)
 
 
 def _common(kpi: Kpi, tenant: Sums, agents: Mapping[Key, Sums], industry: str | None) -> Problem | None:
@@ -221,9 +224,9 @@ def _common(kpi: Kpi, tenant: Sums, agents: Mapping[Key, Sums], industry: str | 
     verdicts = [verdict(kpi, estimate(kpi, sums), industry) for sums in agents.values()]
     judged = [each for each in verdicts if each != "too_few"]
     missing = sum(each == "missed" for each in judged)
-    if not judged or 2 * missing < len(judged):
+    if 2 * missing < len(judged):
         return None
-    return Problem(kpi.id, "common", (), whole, target, missing_share=missing / len(judged))
+    return Problem(kpi.id, "common", (), whole, target, missing_share=missing / len(judged) if judged else None)
 
 
 def _worse(kpi: Kpi, scope: Scope, placements: Iterable[Placement], benchmark: float | None) -> Iterable[Problem]:

@@ -4,6 +4,7 @@ Pure: text in, text out. The views stand on `kpi_rollup`, which holds the sums o
 `kpi_calls`. Value and interval are those of `processors/kpi_statistics.py`, as SQL; a test compares both.
 """
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from string import Template
@@ -59,7 +60,7 @@ def kpi_views(registry: KpiRegistry, timezone: str, window_days: int) -> dict[st
     views["kpi_hourly"] = _long_view(registry, "kpi_hourly", "tenant", "hour", timezone, by_industry=industries)
     for name, dimension in WIDE.items():
         views[name] = _wide_view(registry, name, dimension, timezone)
-    views["kpi_between"] = _between_view(registry, timezone, by_industry=industries)
+    views["kpi_between"] = _between_view(registry, by_industry=industries)
     for kpi in registry.queries:
         views[f"kpi_{kpi.id}"] = _query_view(kpi, window_days, by_industry=industries)
     views["demands"] = _demands_view(calls_between(window_days))
@@ -76,6 +77,7 @@ def rollup_sums(dimension: Dimension, grain: str, kpis: Sequence[str]) -> str:
     return (
         f"SELECT {columns}, {sums} FROM kpi_rollup AS rolled\n"  # noqa: S608 - made of the registry alone
         f"WHERE grain = {quoted(grain)} AND dimension = {quoted(dimension)} AND kpi IN ({chosen})\n"
+        f"    AND day BETWEEN toDate32({START}) - 1 AND toDate32({END}) + 1\n"
         f"    AND period >= {START} AND period < {END} AND ({{tenant:String}} = '' OR tenant_id = {{tenant:String}})\n"
         f"GROUP BY {columns} ORDER BY {columns}"
     )
@@ -166,18 +168,15 @@ def _registry_view(registry: KpiRegistry) -> str:
 def _long_view(
     registry: KpiRegistry, name: str, dimension: Dimension, grain: str, timezone: str, *, by_industry: bool
 ) -> str:
-    period = (
-        Column("day", "Date", _DAY.format(timezone=timezone), f"toDate(period, {quoted(timezone)})")
-        if grain == "day"
-        else Column("hour", "DateTime('UTC')", _HOUR, "period")
-    )
     columns = [
-        period,
+        *([Column("hour", "DateTime('UTC')", _HOUR, "period")] if grain == "hour" else []),
+        Column("day", "Date32", _DAY.format(timezone=timezone), "day"),
         Column("tenant_id", "LowCardinality(String)", _TENANT, "tenant_id"),
         *(_key(key) for key in DIMENSIONS[dimension]),
-        *_value_columns(registry.kpis, by_industry=by_industry),
+        *_VALUE_COLUMNS,
     ]
     body = (
+        f"{_names(registry.ratios, by_industry=by_industry)}"
         f"SELECT\n    {_selected(columns)}\nFROM kpi_rollup{_industries(by_industry)}\n"
         f"WHERE grain = {quoted(grain)} AND dimension = {quoted(dimension)}"
     )
@@ -188,7 +187,7 @@ def _long_view(
 def _wide_view(registry: KpiRegistry, name: str, dimension: Dimension, timezone: str) -> str:
     keys = DIMENSIONS[dimension]
     columns = [
-        Column("day", "Date", _DAY.format(timezone=timezone), f"toDate(period, {quoted(timezone)})"),
+        Column("day", "Date32", _DAY.format(timezone=timezone), "day"),
         Column("tenant_id", "LowCardinality(String)", _TENANT, "tenant_id"),
         *(_key(key) for key in keys),
         *(
@@ -204,24 +203,23 @@ def _wide_view(registry: KpiRegistry, name: str, dimension: Dimension, timezone:
     body = (
         f"SELECT\n    {_selected(columns)}\nFROM kpi_rollup\n"
         f"WHERE grain = 'day' AND dimension = {quoted(dimension)}\n"
-        f"GROUP BY {', '.join(('period', 'tenant_id', *keys))}"
+        f"GROUP BY {', '.join(('day', 'tenant_id', *keys))}"
     )
     return _view(name, columns, body, "One row per day and key, one column per KPI; how many calls count is not shown.")
 
 
-def _between_view(registry: KpiRegistry, timezone: str, *, by_industry: bool) -> str:
+def _between_view(registry: KpiRegistry, *, by_industry: bool) -> str:
     """A view with parameters has no list of columns."""
     keys = tuple(dict.fromkeys(key for columns in DIMENSIONS.values() for key in columns))
     groups = ", ".join(("tenant_id", *keys, "kpi"))
     sums = ",\n        ".join(f"sum({name}) AS {name}" for name in SUMS)
-    values = _selected(_value_columns(registry.kpis, by_industry=by_industry))
     return (
-        f"CREATE OR REPLACE VIEW kpi_between AS\nSELECT\n    tenant_id, {', '.join(keys)},\n    {values}\n"
+        f"CREATE OR REPLACE VIEW kpi_between AS {_names(registry.ratios, by_industry=by_industry)}"
+        f"SELECT\n    tenant_id, {', '.join(keys)},\n    {_selected(_VALUE_COLUMNS)}\n"
         f"FROM\n(\n    SELECT\n        {groups},\n        {_renamed(sums)}\n"
         "    FROM kpi_rollup AS daily\n"
         f"    WHERE grain = 'day' AND dimension = {{dimension:String}}\n"
-        f"        AND period >= toDateTime({{first:Date}}, {quoted(timezone)})\n"
-        f"        AND period < toDateTime({{last:Date}} + 1, {quoted(timezone)})\n"
+        "        AND day BETWEEN {first:Date32} AND {last:Date32}\n"
         f"    GROUP BY {groups}\n) AS together"
         f"{_industries(by_industry)}\n"
         "COMMENT 'KPIs of all days from first to last (both included) together, by a dimension such as agent: "
@@ -235,10 +233,10 @@ def _renamed(sums: str) -> str:
 
 
 def _query_view(kpi: Kpi, window_days: int, *, by_industry: bool) -> str:
-    values = _selected(_value_columns((kpi,), by_industry=by_industry))
     comment = quoted(f"{kpi.name.en} ({kpi.name.zh}) by tenant: kpi_{kpi.id}(start = ..., end = ...), end excluded.")
     return (
-        f"CREATE OR REPLACE VIEW kpi_{kpi.id} AS\nSELECT\n    tenant_id,\n    {values}\n"
+        f"CREATE OR REPLACE VIEW kpi_{kpi.id} AS {_names((kpi,), by_industry=by_industry)}"
+        f"SELECT\n    tenant_id,\n    {_selected(_VALUE_COLUMNS)}\n"
         f"FROM\n(\n{query_sums(kpi, 'tenant', window_days)}\n) AS together{_industries(by_industry)}\nCOMMENT {comment}"
     )
 
@@ -247,88 +245,87 @@ def _key(name: str) -> Column:
     return Column(name, "Nullable(String)", _KEY_COMMENTS[name], name)
 
 
-def _value_columns(kpis: Sequence[Kpi], *, by_industry: bool) -> list[Column]:
-    """Number of calls, value, interval, target and verdict; the interval as in `kpi_statistics.estimate`."""
-    kind = _of_kpi(kpis, [quoted(kpi.kind) for kpi in kpis], "'mean'")
-    scale = _of_kpi(kpis, [_number(kpi.scale) for kpi in kpis], "1.")
-    lowest = _of_kpi(kpis, [_number(bounds(kpi.unit)[0]) for kpi in kpis], "0.")
-    highest = _of_kpi(kpis, [_number(bounds(kpi.unit)[1]) for kpi in kpis], "inf")
-    is_share = _of_kpi(kpis, [str(int(kpi.unit == "share")) for kpi in kpis], "0")
-    minimum_n = _of_kpi(kpis, [str(kpi.minimum_n) for kpi in kpis], "0")
-    direction = _of_kpi(kpis, [quoted(kpi.direction) for kpi in kpis], "'neutral'")
-    ratio = "(numerator / denominator)"
-    pearson = (
-        "greatest(-1., least(1., (n * products - numerator * denominator)"
-        " / sqrt((n * numerator_squares - numerator * numerator)"
-        " * (n * denominator_squares - denominator * denominator))))"
-    )
-    varies = (
-        "n >= 2 AND n * numerator_squares - numerator * numerator > 0"
-        " AND n * denominator_squares - denominator * denominator > 0"
-    )
-    square = repr(Z95 * Z95)
-    wilson_middle = f"({ratio} + {square} / (2 * n))"
-    wilson_half = f"({Z95!r} * sqrt(greatest({ratio} * (1 - {ratio}), 0.) / n + {square} / (4. * n * n)))"
-    wilson_below = f"(1 + {square} / n)"
-    half = (
-        f"({Z95!r} * sqrt(n * greatest(numerator_squares - 2 * {ratio} * products"
-        f" + {ratio} * {ratio} * denominator_squares, 0.) / (n - 1)) / denominator)"
-    )
-    fisher_half = f"({Z95!r} * sqrt((1 + {pearson} * {pearson} / 2) / (toFloat64(n) - 3)))"
-    no_events = f"({NO_EVENT_LIMIT!r} / denominator)"
+def _names(kpis: Sequence[Kpi], *, by_industry: bool) -> str:
+    """What the columns of `_value_columns` are written with, as a WITH clause."""
+    names = {
+        "kind_of": _of_kpi(kpis, [quoted(kpi.kind) for kpi in kpis]),
+        "scale_of": _of_kpi(kpis, [_number(kpi.scale) for kpi in kpis]),
+        "lowest_of": _of_kpi(kpis, [_number(bounds(kpi.unit)[0]) for kpi in kpis]),
+        "highest_of": _of_kpi(kpis, [_number(bounds(kpi.unit)[1]) for kpi in kpis]),
+        "is_share_of": _of_kpi(kpis, [str(kpi.unit == "share").lower() for kpi in kpis]),
+        "minimum_of": _of_kpi(kpis, [str(kpi.minimum_n) for kpi in kpis]),
+        "direction_of": _of_kpi(kpis, [quoted(kpi.direction) for kpi in kpis]),
+        "target_of": _target(kpis, by_industry=by_industry),
+        "ratio": "numerator / denominator",
+        "numerator_spread": "n * numerator_squares - numerator * numerator",
+        "denominator_spread": "n * denominator_squares - denominator * denominator",
+        "varies": "n >= 2 AND numerator_spread > 0 AND denominator_spread > 0",
+        "correlation": "greatest(-1., least(1., (n * products - numerator * denominator)"
+        " / sqrt(numerator_spread * denominator_spread)))",
+        "fisher_half": f"{Z95!r} * sqrt((1 + correlation * correlation / 2) / (toFloat64(n) - 3))",
+        "wilson_middle": f"ratio + {Z95 * Z95!r} / (2 * n)",
+        "wilson_half": f"{Z95!r} * sqrt(greatest(ratio * (1 - ratio), 0.) / n + {Z95 * Z95!r} / (4. * n * n))",
+        "wilson_below": f"1 + {Z95 * Z95!r} / n",
+        "delta_half": f"{Z95!r} * sqrt(n * greatest(numerator_squares - 2 * ratio * products"
+        " + ratio * ratio * denominator_squares, 0.) / (toFloat64(n) - 1)) / denominator",
+        "none_seen": f"{NO_EVENT_LIMIT!r} / denominator",
+    }
+    return "WITH\n    " + ",\n    ".join(f"{sql} AS {name}" for name, sql in names.items()) + "\n"
 
-    def limit(sign: str) -> str:
-        low = sign == "-"
-        bound = f"least(greatest({{}}, {lowest}), {highest})"
-        none_seen = "0." if low else no_events
-        all_seen = f"1 - {no_events}" if low else "1."
-        correlated = (
-            f"multiIf(n < 4 OR NOT ({varies}), NULL, abs({pearson}) >= 1, {pearson},"
-            f" tanh(atanh({pearson}) {sign} {fisher_half}))"
-        )
-        return (
-            f"multiIf({kind} = 'correlation', {correlated}, "
-            f"{kind} = 'share', {scale} * {bound.format(f'({wilson_middle} {sign} {wilson_half}) / {wilson_below}')}, "
-            "n < 2, NULL, "
-            f"{kind} = 'events' AND numerator <= 0, {scale} * {bound.format(none_seen)}, "
-            f"{kind} = 'events' AND {is_share} AND {ratio} >= 1, {scale} * {bound.format(all_seen)}, "
-            f"{scale} * {bound.format(f'{ratio} {sign} {half}')})"
-        )
 
-    target = _target(kpis, by_industry=by_industry)
-    value = f"if({kind} = 'correlation', if({varies}, {pearson}, NULL), {scale} * {ratio})"
-    return [
-        Column("kpi", "LowCardinality(String)", "id of the KPI, see the view kpis", "kpi"),
-        Column("n", "UInt64", "calls that count", "n"),
-        Column("value", "Nullable(Float64)", "the KPI, in its unit", value),
-        Column("low", "Nullable(Float64)", "lower limit of its 95 % interval; null for too few calls", limit("-")),
-        Column("high", "Nullable(Float64)", "upper limit of its 95 % interval; null for too few calls", limit("+")),
-        Column("target", "Nullable(Float64)", "what to reach; null: no number is set", target),
-        Column(
-            "verdict",
-            "LowCardinality(String)",
-            "reached or missed; too_few where fewer calls count than minimum_n; no_target",
-            f"multiIf(isNull(value) OR n < {minimum_n}, 'too_few', isNull(target), 'no_target', "
-            f"if({direction} = 'higher', value >= target, value <= target), 'reached', 'missed')",
-        ),
-        Column("numerator", "Float64", "sum over the calls that count; add these up for longer times", "numerator"),
-        Column("denominator", "Float64", "sum over the calls that count; add these up for longer times", "denominator"),
-    ]
+def _limit(sign: str) -> str:
+    """The lower (-) or upper (+) limit, as in `kpi_statistics.estimate`."""
+    low = sign == "-"
+    bounded = "scale_of * least(greatest({}, lowest_of), highest_of)"
+    return (
+        "multiIf("
+        "kind_of = 'correlation' AND (n < 4 OR NOT varies), NULL, "
+        "kind_of = 'correlation' AND abs(correlation) >= 1, correlation, "
+        f"kind_of = 'correlation', tanh(atanh(correlation) {sign} fisher_half), "
+        f"kind_of = 'share', {bounded.format(f'(wilson_middle {sign} wilson_half) / wilson_below')}, "
+        "n < 2, NULL, "
+        f"kind_of = 'events' AND numerator <= 0, {bounded.format('0.' if low else 'none_seen')}, "
+        f"kind_of = 'events' AND is_share_of AND ratio >= 1, {bounded.format('1 - none_seen' if low else '1.')}, "
+        f"{bounded.format(f'ratio {sign} delta_half')})"
+    )
+
+
+_VALUE_COLUMNS = (
+    Column("kpi", "LowCardinality(String)", "id of the KPI, see the view kpis", "kpi"),
+    Column("n", "UInt64", "calls that count", "n"),
+    Column(
+        "value",
+        "Nullable(Float64)",
+        "the KPI, in its unit",
+        "multiIf(kind_of != 'correlation', scale_of * ratio, varies, correlation, NULL)",
+    ),
+    Column("low", "Nullable(Float64)", "lower limit of its 95 % interval; null for too few calls", _limit("-")),
+    Column("high", "Nullable(Float64)", "upper limit of its 95 % interval; null for too few calls", _limit("+")),
+    Column("target", "Nullable(Float64)", "what to reach; null: no number is set", "target_of"),
+    Column(
+        "verdict",
+        "LowCardinality(String)",
+        "reached or missed; too_few where fewer calls count than minimum_n; no_target",
+        "multiIf(isNull(value) OR n < minimum_of, 'too_few', isNull(target), 'no_target', "
+        "if(direction_of = 'higher', value >= target, value <= target), 'reached', 'missed')",
+    ),
+    Column("numerator", "Float64", "sum over the calls that count; add these up for longer times", "numerator"),
+    Column("denominator", "Float64", "sum over the calls that count; add these up for longer times", "denominator"),
+)
 
 
 def _target(kpis: Sequence[Kpi], *, by_industry: bool) -> str:
-    general = [kpi for kpi in kpis if kpi.target is not None]
-    target = _of_kpi(general, [_number(kpi.target or 0.0) for kpi in general], _NO_NUMBER)
+    target = _of_kpi(kpis, [_NO_NUMBER if kpi.target is None else _number(kpi.target) for kpi in kpis])
     if not by_industry:
         return target
-    pairs = [
-        (f"{kpi.id}/{industry}", number) for kpi in kpis for industry, number in sorted(kpi.targets_by_industry.items())
-    ]
-    if not pairs:
-        return target
-    names = ", ".join(quoted(pair) for pair, _ in pairs)
-    numbers = ", ".join(_number(number) for _, number in pairs)
-    own = f"transform(concat(kpi, '/', ifNull(tenant_industry, '')), [{names}], [{numbers}], {_NO_NUMBER})"
+    own = _multi_if(
+        [
+            (f"kpi = {quoted(kpi.id)} AND tenant_industry = {quoted(industry)}", _number(number))
+            for kpi in kpis
+            for industry, number in sorted(kpi.targets_by_industry.items())
+        ],
+        _NO_NUMBER,
+    )
     return f"coalesce({own}, {target})"
 
 
@@ -344,14 +341,19 @@ def _industries(by_industry: bool) -> str:
     )
 
 
-def _of_kpi(kpis: Sequence[Kpi], values: Sequence[str], otherwise: str) -> str:
-    """The value that belongs to the KPI of the row."""
-    if not kpis:
-        return otherwise
-    if len(set(values)) == 1 and otherwise == values[0]:
-        return otherwise
-    names = ", ".join(quoted(kpi.id) for kpi in kpis)
-    return f"transform(kpi, [{names}], [{', '.join(values)}], {otherwise})"
+def _of_kpi(kpis: Sequence[Kpi], values: Sequence[str]) -> str:
+    """The value that belongs to the KPI of the row; the most frequent one is not spelt out."""
+    usual = Counter(values).most_common(1)[0][0]
+    named: dict[str, list[str]] = {}
+    for kpi, value in zip(kpis, values, strict=True):
+        if value != usual:
+            named.setdefault(value, []).append(quoted(kpi.id))
+    return _multi_if([(f"kpi IN ({', '.join(ids)})", value) for value, ids in named.items()], usual)
+
+
+def _multi_if(choices: Sequence[tuple[str, str]], otherwise: str) -> str:
+    parts = [part for choice in choices for part in choice]
+    return f"multiIf({', '.join((*parts, otherwise))})" if parts else otherwise
 
 
 def _number(value: float) -> str:
@@ -397,7 +399,7 @@ SELECT
     countIf(resolution = 'unresolved') AS unresolved,
     countIf(resolution IN ('resolved', 'unresolved')) AS resolution_known,
     arrayMap(
-        example -> (example.2, example.3),
+        example -> (example.2, example.3, -example.1),
         groupArraySorted(5)((-mentions.confidence, call_id, mentions.quote))
     ) AS examples
 FROM

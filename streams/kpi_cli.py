@@ -30,7 +30,7 @@ from processors.kpi_statistics import Difference, Estimate
 from processors.rollups import HOURLY
 from schemas.kpi import DIMENSIONS, Dimension, Kpi, KpiRegistry, read_kpis
 from streams.command_settings import command_settings
-from streams.kpi_docs import in_unit, kpi_markdown, target_in_words
+from streams.kpi_docs import as_target, in_unit, kpi_markdown
 from streams.kpis import open_kpis
 from streams.ports import SystemClock
 from streams.settings import Settings
@@ -175,7 +175,7 @@ def kpi(
     as_json: JsonOption = False,
     markdown: Annotated[bool, typer.Option("--markdown", help="Print docs/kpis.md from the registry.")] = False,
 ) -> None:
-    """Each KPI of each group: value, confidence interval, number of calls, target, and trend against the time before."""
+    """Each KPI of each group: value, confidence interval, number of calls, target, trend against the time before."""
     if context.invoked_subcommand is not None:
         return
     if markdown:
@@ -210,7 +210,7 @@ def kpi(
             _value(line.kpi, line.found),
             _interval(line.kpi, line.found),
             str(line.found.n),
-            target_in_words(line.kpi),
+            "–" if line.target is None else as_target(line.kpi, line.target),
             report.word(line.verdict),
             report.word(line.trend),
         )
@@ -288,7 +288,7 @@ def demands_command(
             _points(each.change),
             _percent(each.agitated),
             _percent(each.unresolved),
-            escape("\n".join(f"「{quote}」 {call_id}" for call_id, quote in each.examples)),
+            escape("\n".join(f"「{example.quote}」 {example.call_id}" for example in each.examples)),
         )
     report.print(table, len(shown))
 
@@ -439,10 +439,14 @@ def _with_n(kpi: Kpi, found: Estimate) -> str:
 
 
 def _change(kpi: Kpi, change: Difference | None) -> str:
+    """Of shares in percentage points."""
     if change is None:
         return "–"
-    signed = (f"{'+' if each > 0 else ''}{in_unit(kpi, each)}" for each in (change.value, change.low, change.high))
-    value, low, high = signed
+    if kpi.unit == "share":
+        return _points(change)
+    value, low, high = (
+        f"{'+' if each > 0 else ''}{in_unit(kpi, each)}" for each in (change.value, change.low, change.high)
+    )
     return f"{value} ({low} – {high})"
 
 
@@ -453,7 +457,7 @@ def _percent(found: Estimate) -> str:
 def _points(change: Difference | None) -> str:
     if change is None:
         return "–"
-    return f"{100 * change.value:+.1f} ({100 * change.low:+.1f} – {100 * change.high:+.1f})"
+    return f"{100 * change.value:+.1f} pp ({100 * change.low:+.1f} – {100 * change.high:+.1f})"
 
 
 def _problem_row(report: Report, each: TenantProblem) -> list[str]:

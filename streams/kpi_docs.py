@@ -1,7 +1,8 @@
 """`docs/kpis.md`, made from the registry: `callstream kpi --markdown` writes it, a test keeps it."""
 
+from processors.kpi_statistics import bounds
 from processors.kpi_views import VIEW_OF_DIMENSION, WIDE
-from schemas.kpi import Kpi, KpiRegistry, read_kpis
+from schemas.kpi import DIMENSIONS, Dimension, Kpi, KpiRegistry, read_kpis
 
 KPIS_FILE = "docs/kpis.md"
 """Where the page stands in the repository."""
@@ -50,13 +51,13 @@ today, `--last 24h` hours; days are those of the setting `timezone`.
 | `kpi_between(dimension = 'agent', first = '2026-03-01', last = '2026-03-31')` | group and KPI, all days together |
 {queries}
 | `kpis` | KPI: names, definition, unit, target, minimum n |
-| `demands(start = …, end = …)` | tenant, inquiry type, topic: calls, how many agitated and unresolved, examples |
-| `customer_demands(start = …, end = …)` | tenant, value tier or tag of customers, topic: calls, and those of all others |
+| `demands(start = …, end = …)` | tenant, inquiry type, topic: calls, agitated, unresolved, examples |
+| `customer_demands(start = …, end = …)` | tenant, value tier or tag, topic: calls, and those of all others |
 
 Columns of the first ones: day, tenant, the group, `kpi`, `n`, `value`, `low`, `high`, `target`, `verdict`,
 `numerator`, `denominator`. To take days together add up numerators and denominators, never values; or use
-`kpi_between`. A KPI without any call that counts has no row. What is made by a query ({query_ids}) is only in its own
-view. `callstream migrate` makes all of these anew.
+`kpi_between`. A KPI without any call that counts has no row. What is made by a query is only in its own view:
+{query_ids}. `callstream migrate` makes all of these anew.
 
 ```sql
 SELECT day, agent_team, value, low, high, verdict FROM kpi_team
@@ -70,8 +71,8 @@ target (R64). **Common** is what the tenant clearly misses, and half of the agen
 products, processes. **Of a team** or **individual** is a value beyond the 99.8 % limits of a funnel plot
 (Spiegelhalter 2005): how far a group may lie off by chance depends on how many calls it has. Limits are exact for
 shares, fitted to the spread between calls for counts, and wider where groups vary more than chance explains (from ten
-groups on). One comparison in a thousand is beyond its limit on the bad side by chance; the command says how many were
-made.
+groups on). A team counts without its individual problems. One comparison in a thousand is beyond its limit on the bad
+side by chance; the command says how many were made.
 
 ## Before and after a training
 
@@ -87,8 +88,7 @@ def kpi_markdown(registry: KpiRegistry | None = None) -> str:
     """The whole page."""
     registry = registry or read_kpis()
     views = "\n".join(
-        f"| `{view}` | day, tenant{'' if dimension == 'tenant' else ', ' + dimension.replace('_', ' ')}, KPI |"
-        for dimension, view in VIEW_OF_DIMENSION.items()
+        f"| `{view}` | day, tenant{_group(dimension)}, KPI |" for dimension, view in VIEW_OF_DIMENSION.items()
     )
     wide = "\n".join(
         f"| `{view}` | day, tenant{'' if dimension == 'tenant' else ', ' + dimension}; one column per KPI |"
@@ -115,19 +115,30 @@ def kpi_markdown(registry: KpiRegistry | None = None) -> str:
     return text + "\n## Definitions\n" + "".join(_entry(kpi) for kpi in registry.kpis)
 
 
+def _group(dimension: Dimension) -> str:
+    return "".join(f", `{column}`" for column in DIMENSIONS[dimension])
+
+
 def target_in_words(kpi: Kpi) -> str:
-    """`≥ 70 %`; – where no number is set."""
-    sign = "≥" if kpi.direction == "higher" else "≤"
-    targets = [] if kpi.target is None else [f"{sign} {in_unit(kpi, kpi.target)}"]
-    targets += [f"{industry} {sign} {in_unit(kpi, value)}" for industry, value in kpi.targets_by_industry.items()]
+    """`≥ 70 %`, and what differs by industry; – where no number is set."""
+    targets = [] if kpi.target is None else [as_target(kpi, kpi.target)]
+    targets += [f"{industry} {as_target(kpi, value)}" for industry, value in kpi.targets_by_industry.items()]
     return ", ".join(targets) or "–"
+
+
+def as_target(kpi: Kpi, target: float) -> str:
+    """`≥ 70 %`; the end of the scale without a sign."""
+    shown = f"{100 * target:g} %" if kpi.unit == "share" else f"{target:g}"
+    if target in (bound * kpi.scale for bound in bounds(kpi.unit)):
+        return shown
+    return f"{'≥' if kpi.direction == 'higher' else '≤'} {shown}"
 
 
 def in_unit(kpi: Kpi, value: float) -> str:
     """A value as people read it."""
     match kpi.unit:
         case "share":
-            return f"{100 * value:.1f} %".replace(".0 %", " %")
+            return f"{100 * value:.1f} %"
         case "ms":
             return f"{value / 1000:.1f} s"
         case "per_minute":

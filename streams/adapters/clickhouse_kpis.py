@@ -6,7 +6,7 @@ from typing import Any
 
 from clickhouse_connect.driver.client import Client
 
-from processors.demands import CustomerDemandCount, DemandCount
+from processors.demands import CustomerDemandCount, DemandCount, Example
 from processors.funnel import Key
 from processors.kpi_reports import SumsOf
 from processors.kpi_statistics import Sums
@@ -90,7 +90,7 @@ class ClickHouseKpis:
     def demands(self, start: datetime, end: datetime, tenant: str | None = None) -> list[DemandCount]:
         """Calls by tenant, inquiry type and topic."""
         return [
-            DemandCount(*[*row[:9], tuple((str(call_id), str(quote)) for call_id, quote in row[9])])
+            DemandCount(*[*row[:9], tuple(Example(*each) for each in row[9])])
             for row in self._rows("demands", _DEMANDS, start, end, tenant)
         ]
 

@@ -2,93 +2,33 @@
 
 from collections import defaultdict
 from collections.abc import Iterator
-from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from math import isclose
-from random import Random
 from typing import Any
-from zoneinfo import ZoneInfo
 
 import pytest
-from clickhouse_connect.driver.client import Client
 
+from processors.demands import Example
 from processors.funnel import Key
 from processors.kpi_reports import SumsOf
 from processors.kpi_statistics import Sums, estimate, verdict
 from processors.kpi_views import VIEW_OF_DIMENSION, WIDE, kpi_views
-from processors.rollups import RollupDefinition
-from processors.rows import OUTCOMES, rows_for_alert, rows_for_analysis, rows_for_call_ended, rows_for_call_rated
+from processors.rows import OUTCOMES, rows_for_call_ended
 from schemas.call_analysis import CallAnalysis
-from schemas.kpi import DIMENSIONS, Dimension, Kpi, KpiRegistry, read_kpis
-from streams.adapters.clickhouse import ClickHouseSink, connect, migrate
-from streams.adapters.clickhouse_kpis import ClickHouseKpis, make_kpi_views
-from streams.adapters.clickhouse_rollups import ClickHouseRollups
-from streams.rollups import Rollups
-from tests.clickhouse_engine import running_engine
-from tests.kpi_calls import Reference, World, a_world
+from schemas.kpi import DIMENSIONS, Dimension, Kpi, KpiRegistry
+from streams.adapters.clickhouse import ClickHouseSink
+from streams.adapters.clickhouse_kpis import make_kpi_views
+from tests.kpi_store import REGISTRY, WINDOW_DAYS, ZONE, Filled, filled_store
 
 pytestmark = pytest.mark.embedded
 
 CALLS = 400
-ZONE = ZoneInfo("Asia/Shanghai")
-REGISTRY = read_kpis()
-WINDOW_DAYS = 7
-
-
-@dataclass(frozen=True)
-class Filled:
-    """A database with a world in it, delivered twice and out of order, and rolled up."""
-
-    url: str
-    client: Client
-    kpis: ClickHouseKpis
-    world: World
-    reference: Reference
-
-    @property
-    def start(self) -> datetime:
-        return self.world.now - timedelta(days=14)
-
-    @property
-    def end(self) -> datetime:
-        return self.world.now + timedelta(days=1)
-
-    def rows(self, query: str, **parameters: object) -> list[dict[str, Any]]:
-        return [dict(row) for row in self.client.query(query, parameters=parameters).named_results()]
 
 
 @pytest.fixture(scope="module")
 def filled(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Filled]:
-    with running_engine(tmp_path_factory.mktemp("clickhouse")) as engine:
-        url = engine.url("kpis")
-        migrate(url)
-        make_kpi_views(url, kpi_views(REGISTRY, ZONE.key, WINDOW_DAYS))
-        client = connect(url)
-        world = a_world(datetime.now(UTC), CALLS)
-        deliver(client, world)
-        Rollups(ClickHouseRollups(url), RollupDefinition(REGISTRY, ZONE.key, WINDOW_DAYS)).refresh()
-        yield Filled(url, client, ClickHouseKpis(client, WINDOW_DAYS), world, Reference(world))
-        client.close()
-
-
-def deliver(client: Client, world: World) -> None:
-    """Everything in a random order, a part of it twice."""
-    random = Random(3)  # noqa: S311 - an order, not a secret
-    deliveries = [
-        *(rows_for_call_ended(analysis.call, analysis.call.ended_at) for analysis in world.analyses),
-        *(rows_for_analysis(analysis) for analysis in (*world.analyses, *world.older)),
-        *(rows_for_call_rated(rated) for rated in world.ratings),
-        *(rows_for_alert(alert) for alert in world.alerts),
-    ]
-    deliveries += random.sample(deliveries, len(deliveries) // 3)
-    random.shuffle(deliveries)
-    sink = ClickHouseSink(client)
-    for first in range(0, len(deliveries), 200):
-        rows: dict[str, list[Any]] = defaultdict(list)
-        for delivery in deliveries[first : first + 200]:
-            for table, table_rows in delivery.items():
-                rows[table] += table_rows
-        sink.write(rows)
+    with filled_store(tmp_path_factory.mktemp("clickhouse"), CALLS) as store:
+        yield store
 
 
 def grouped(filled: Filled, dimension: Dimension) -> dict[tuple[str, Key], list[CallAnalysis]]:
@@ -371,7 +311,7 @@ def test_demands_are_counted_with_their_best_examples(filled: Filled) -> None:
             for analysis in analyses
         }
         best = sorted(((-confidence, call_id, quote) for call_id, (confidence, quote) in mentions.items()))[:5]
-        assert each.examples == tuple((call_id, quote) for _, call_id, quote in best)
+        assert each.examples == tuple(Example(call_id, quote, -negative) for negative, call_id, quote in best)
 
 
 def test_demands_of_customers_are_told_from_those_of_all_others(filled: Filled) -> None:

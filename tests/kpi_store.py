@@ -1,0 +1,85 @@
+"""A database with generated calls in it, delivered twice and out of order, and rolled up: for tests of KPIs."""
+
+from collections import defaultdict
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from random import Random
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from clickhouse_connect.driver.client import Client
+
+from processors.kpi_views import kpi_views
+from processors.rollups import RollupDefinition
+from processors.rows import rows_for_alert, rows_for_analysis, rows_for_call_ended, rows_for_call_rated
+from schemas.kpi import read_kpis
+from streams.adapters.clickhouse import ClickHouseSink, connect, migrate
+from streams.adapters.clickhouse_kpis import ClickHouseKpis, make_kpi_views
+from streams.adapters.clickhouse_rollups import ClickHouseRollups
+from streams.rollups import Rollups
+from tests.clickhouse_engine import running_engine
+from tests.kpi_calls import Reference, World, a_world
+
+ZONE = ZoneInfo("Asia/Shanghai")
+REGISTRY = read_kpis()
+WINDOW_DAYS = 7
+
+
+@dataclass(frozen=True)
+class Filled:
+    """The database, and what should be in it."""
+
+    url: str
+    client: Client
+    kpis: ClickHouseKpis
+    world: World
+    reference: Reference
+
+    @property
+    def start(self) -> datetime:
+        return self.world.now - timedelta(days=14)
+
+    @property
+    def end(self) -> datetime:
+        return self.world.now + timedelta(days=1)
+
+    def rows(self, query: str, **parameters: object) -> list[dict[str, Any]]:
+        return [dict(row) for row in self.client.query(query, parameters=parameters).named_results()]
+
+
+@contextmanager
+def filled_store(data_dir: Path, calls: int) -> Iterator[Filled]:
+    """A database with so many calls."""
+    with running_engine(data_dir) as engine:
+        url = engine.url("kpis")
+        migrate(url)
+        make_kpi_views(url, kpi_views(REGISTRY, ZONE.key, WINDOW_DAYS))
+        client = connect(url)
+        world = a_world(datetime.now(UTC), calls)
+        deliver(client, world)
+        Rollups(ClickHouseRollups(url), RollupDefinition(REGISTRY, ZONE.key, WINDOW_DAYS)).refresh()
+        yield Filled(url, client, ClickHouseKpis(client, WINDOW_DAYS), world, Reference(world))
+        client.close()
+
+
+def deliver(client: Client, world: World) -> None:
+    """Everything in a random order, a part of it twice."""
+    random = Random(3)  # noqa: S311 - an order, not a secret
+    deliveries = [
+        *(rows_for_call_ended(analysis.call, analysis.call.ended_at) for analysis in world.analyses),
+        *(rows_for_analysis(analysis) for analysis in (*world.analyses, *world.older)),
+        *(rows_for_call_rated(rated) for rated in world.ratings),
+        *(rows_for_alert(alert) for alert in world.alerts),
+    ]
+    deliveries += random.sample(deliveries, len(deliveries) // 3)
+    random.shuffle(deliveries)
+    sink = ClickHouseSink(client)
+    for first in range(0, len(deliveries), 200):
+        rows: dict[str, list[Any]] = defaultdict(list)
+        for delivery in deliveries[first : first + 200]:
+            for table, table_rows in delivery.items():
+                rows[table] += table_rows
+        sink.write(rows)

@@ -1,0 +1,190 @@
+"""Values, intervals, verdicts and trends of KPIs, against published and hand-made numbers."""
+
+from math import inf
+from typing import Any
+
+import pytest
+
+from processors.kpi_statistics import (
+    Estimate,
+    Sums,
+    Trend,
+    Verdict,
+    correlation_interval,
+    difference,
+    difference_of_differences,
+    estimate,
+    trend,
+    verdict,
+    wilson,
+)
+from schemas.kpi import Bilingual, CallRatio, Kpi
+
+
+def a_kpi(**fields: Any) -> Kpi:
+    """A share of calls with the target 80 %, or as the fields say."""
+    common = {
+        "id": "kept",
+        "name": Bilingual(zh="达成率", en="Kept"),
+        "definition": Bilingual(zh="占比。", en="Share."),
+        "kind": "share",
+        "ratio": CallRatio(numerator="measures['kept']"),
+        "unit": "share",
+        "direction": "higher",
+        "target": 0.8,
+        "minimum_n": 30,
+        "null_rule": "none",
+        "source": "nothing",
+    }
+    return Kpi.model_validate(common | fields)
+
+
+SHARE = a_kpi()
+MEAN = a_kpi(kind="mean", unit="score", target=None)
+EVENTS = a_kpi(
+    kind="events", unit="per_100_calls", direction="lower", target=0, ratio=CallRatio(numerator="x", scale=100)
+)
+PARTS = a_kpi(kind="events", target=1, ratio=CallRatio(numerator="x", denominator="y"))
+RANKS = a_kpi(kind="correlation", unit="correlation", target=None)
+
+
+@pytest.mark.parametrize(
+    ("successes", "n", "expected"),
+    [
+        pytest.param(81, 263, (0.2553, 0.3662), id="81 of 263 (Newcombe 1998, table I)"),
+        pytest.param(15, 148, (0.0624, 0.1605), id="15 of 148 (Newcombe 1998, table I)"),
+        pytest.param(0, 20, (0.0, 0.1611), id="none of 20 (Newcombe 1998, table I)"),
+        pytest.param(1, 29, (0.0061, 0.1718), id="1 of 29 (Newcombe 1998, table I)"),
+        pytest.param(29, 29, (0.8830, 1.0), id="all of 29: the mirror of none"),
+    ],
+)
+def test_wilson_gives_published_limits(successes: int, n: int, expected: tuple[float, float]) -> None:
+    assert wilson(successes, n) == pytest.approx(expected, abs=5e-5)
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "expected"),
+    [
+        pytest.param((56, 70), (48, 80), (0.0524, 0.3339), id="56 of 70 and 48 of 80 (Newcombe 1998, table II)"),
+        pytest.param((9, 10), (3, 10), (0.1705, 0.8090), id="9 of 10 and 3 of 10 (Newcombe 1998, table II)"),
+        pytest.param((5, 56), (0, 29), (-0.0381, 0.1926), id="5 of 56 and none of 29 (Newcombe 1998, table II)"),
+        pytest.param((10, 10), (0, 10), (0.6075, 1.0), id="all and none (Newcombe 1998, table II)"),
+    ],
+)
+def test_differences_of_shares_have_published_limits(
+    one: tuple[int, int], other: tuple[int, int], expected: tuple[float, float]
+) -> None:
+    after, before = (estimate(SHARE, calls(successes, n)) for successes, n in (one, other))
+    found = difference(after, before)
+    assert found is not None
+    assert (found.low, found.high) == pytest.approx(expected, abs=5e-5)
+
+
+def calls(successes: int, n: int) -> Sums:
+    return Sums.of((float(number < successes), 1) for number in range(n))
+
+
+@pytest.mark.parametrize(
+    ("kpi", "pairs", "expected"),
+    [
+        pytest.param(MEAN, [(1, 1), (2, 1), (3, 1), (4, 1)], (2.5, 1.23485, 3.76515), id="a mean: s ÷ √n"),
+        pytest.param(PARTS, [(1, 2), (3, 4), (2, 6)], (0.5, 0.2171, 0.7829), id="residuals 0, 1 and -1: √3 ÷ 12"),
+        pytest.param(EVENTS, [(3, 1), (0, 1)], (150.0, 0.0, 443.9946), id="a count is not below 0, and shown per 100"),
+        pytest.param(PARTS, [(1, 1), (0, 2), (3, 3)], (0.6667, 0.0, 1.0), id="a share lies between 0 and 1"),
+        pytest.param(EVENTS, [(0, 1)] * 100, (0.0, 0.0, 3.6889), id="no event in 100 calls: at most 3.7 expected"),
+        pytest.param(PARTS, [(4, 4)] * 25, (1.0, 0.9631, 1.0), id="every part of 100: at least 96.3 %"),
+        pytest.param(MEAN, [(7, 1)] * 3, (7.0, 7.0, 7.0), id="a mean without spread"),
+        pytest.param(MEAN, [(0, 1)] * 3, (0.0, 0.0, 0.0), id="a mean of 0 is no count of events"),
+        pytest.param(MEAN, [(7, 1)], (7.0, None, None), id="one call has no spread"),
+        pytest.param(EVENTS, [(0, 1)], (0.0, None, None), id="one call without an event"),
+        pytest.param(MEAN, [], (None, None, None), id="no call"),
+        pytest.param(RANKS, [(1, 1), (2, 2)], (1.0, None, None), id="two pairs have no interval"),
+        pytest.param(RANKS, [(1, 2), (2, 2), (3, 2)], (None, None, None), id="one side does not vary"),
+    ],
+)
+def test_a_value_has_the_interval_of_its_kind(
+    kpi: Kpi, pairs: list[tuple[float, float]], expected: tuple[float | None, ...]
+) -> None:
+    found = estimate(kpi, Sums.of(pairs))
+    assert (found.value, found.low, found.high) == pytest.approx(expected, abs=5e-5)
+    assert found.n == len(pairs)
+
+
+def test_ranks_give_the_correlation_of_spearman() -> None:
+    """1, 2, 3, 4, 5 and 5, 6, 7, 8, 7: the example of scipy.stats.spearmanr, whose sevens share a rank."""
+    found = estimate(RANKS, Sums.of(zip((1, 2, 3, 4, 5), (1, 2, 3.5, 5, 3.5), strict=True)))
+    assert found.value == pytest.approx(0.8207826816681233)
+    assert (found.low, found.high) == pytest.approx((-0.41629, 0.99205), abs=5e-5)
+    assert correlation_interval(1.0, 10) == (1.0, 1.0)
+
+
+def test_sums_can_be_added_and_taken_apart() -> None:
+    one, other = Sums.of([(1, 2), (3, 4)]), Sums.of([(5, 6)])
+    assert one + other == Sums.of([(1, 2), (3, 4), (5, 6)])
+    assert one + other - other == one
+
+
+def test_how_much_more_one_changed_than_the_other_has_both_widths() -> None:
+    one = difference(Estimate(50, 5, 4, 7), Estimate(50, 2, 1, 3))
+    other = difference(Estimate(50, 1, 0, 2), Estimate(50, 1, 0, 2))
+    assert one is not None
+    assert other is not None
+    found = difference_of_differences(one, other)
+    assert found.value == 3
+    assert found.low == pytest.approx(3 - (1 + 1 + 1 + 1) ** 0.5)
+    assert found.high == pytest.approx(3 + (4 + 1 + 1 + 1) ** 0.5)
+
+
+@pytest.mark.parametrize(
+    ("kpi", "found", "expected"),
+    [
+        pytest.param(SHARE, Estimate(30, 0.8, 0.6, 0.9), "reached", id="at the target"),
+        pytest.param(SHARE, Estimate(30, 0.79, 0.6, 0.9), "missed", id="below it, though the interval holds it"),
+        pytest.param(SHARE, Estimate(29, 0.79, 0.6, 0.9), "too_few", id="fewer calls than the minimum"),
+        pytest.param(SHARE, Estimate(0), "too_few", id="no calls"),
+        pytest.param(EVENTS, Estimate(30, 0, 0, 10), "reached", id="nothing where nothing may be"),
+        pytest.param(EVENTS, Estimate(30, 0.1, 0, 10), "missed", id="more than nothing"),
+        pytest.param(MEAN, Estimate(30, 50, 40, 60), "no_target", id="no number is set"),
+    ],
+)
+def test_the_verdict_goes_by_value_and_minimum(kpi: Kpi, found: Estimate, expected: Verdict) -> None:
+    assert verdict(kpi, found) == expected
+
+
+def test_a_tenant_has_the_target_of_its_industry() -> None:
+    kpi = a_kpi(targets_by_industry={"finance": 0.95})
+    found = Estimate(100, 0.9, 0.8, 0.96)
+    assert [verdict(kpi, found, industry) for industry in ("finance", "education", None)] == [
+        "missed",
+        "reached",
+        "reached",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("kpi", "now", "before", "expected"),
+    [
+        pytest.param(SHARE, (90, 100), (70, 100), "better", id="clearly more of what is good"),
+        pytest.param(SHARE, (70, 100), (90, 100), "worse", id="clearly less of it"),
+        pytest.param(SHARE, (80, 100), (75, 100), "no_clear_change", id="as chance has it"),
+        pytest.param(SHARE, (29, 29), (10, 100), "unknown", id="too few now"),
+        pytest.param(SHARE, (90, 100), (5, 29), "unknown", id="too few before"),
+        pytest.param(SHARE, (90, 100), (0, 0), "unknown", id="nothing before"),
+        pytest.param(a_kpi(direction="lower"), (90, 100), (70, 100), "worse", id="clearly more of what is bad"),
+        pytest.param(a_kpi(direction="neutral", target=None), (90, 100), (70, 100), "up", id="neither good nor bad"),
+        pytest.param(a_kpi(direction="neutral", target=None), (70, 100), (90, 100), "down", id="nor is this"),
+    ],
+)
+def test_only_a_clear_difference_is_a_trend(
+    kpi: Kpi, now: tuple[int, int], before: tuple[int, int], expected: Trend
+) -> None:
+    assert trend(kpi, estimate(kpi, calls(*now)), estimate(kpi, calls(*before))) == expected
+
+
+def test_limits_are_as_wide_as_several_events_of_one_call_make_them() -> None:
+    """50 events in 100 calls: ten events each in five calls say far less than one each in fifty."""
+    apart = estimate(EVENTS, Sums.of([(1, 1)] * 50 + [(0, 1)] * 50))
+    together = estimate(EVENTS, Sums.of([(10, 1)] * 5 + [(0, 1)] * 95))
+    assert apart.value == together.value == 50
+    widths = [(found.high or inf) - (found.low or 0) for found in (apart, together)]
+    assert widths[1] > 3 * widths[0]
