@@ -16,6 +16,7 @@ from schemas.call_ended import CallEnded
 from schemas.call_rated import CallRated
 from schemas.dead_letter import DeadLetter
 from schemas.errors import InvalidMessageError
+from schemas.recording_accessed import RecordingAccessed
 from schemas.rules_published import RulesPublished
 from schemas.topics import CALLS_ENDED
 from schemas.transcript import Segment, Transcript
@@ -28,6 +29,7 @@ RULE_PACKS = "rule_pack_versions"
 RATINGS = "rating_versions"
 ALERTS = "alert_versions"
 ALERT_DELIVERIES = "alert_delivery_versions"
+ACCESS_LOG = "access_log_versions"
 
 PENDING_VERSION = 0
 REFUSED_VERSION = 1
@@ -93,6 +95,8 @@ def rows_for_transcript(transcript: Transcript) -> TableRows:
         "tenant_id": transcript.tenant_id,
         "call_id": transcript.call_id,
         "ended_at": transcript.call.ended_at,
+        "agent_id": transcript.call.agent.id,
+        "agent_team": transcript.call.agent.team,
         "outcome": transcript.outcome,
         "outcome_reason": transcript.outcome_reason,
         "language": transcript.language,
@@ -311,6 +315,29 @@ def rows_for_alert_delivery(delivery: AlertDelivery) -> TableRows:
         "version": _milliseconds("at", delivery.at),
     }
     return {ALERT_DELIVERIES: [row]}
+
+
+def rows_for_recording_accessed(access: RecordingAccessed) -> TableRows:
+    """One line of the log of access. Raises `InvalidMessageError` as above."""
+    row: Row = {
+        "access_id": access.access_id,
+        "accessed_at": access.accessed_at,
+        "tenant_id": access.tenant_id,
+        "user_id": access.user_id,
+        "user_role": access.user_role,
+        "action": access.action,
+        "call_id": access.call_id,
+        "filters": list(access.filters),
+        "calls_count": None if access.calls_count is None else _uint64("calls_count", access.calls_count),
+        "reason": access.reason,
+        "ticket": access.ticket,
+        "client": access.client,
+        "address": access.address,
+        "result": access.result,
+        "refusal": access.refusal,
+        "version": _milliseconds("accessed_at", access.accessed_at),
+    }
+    return {ACCESS_LOG: [row]}
 
 
 def version_of_analysis(analysis: CallAnalysis) -> int:

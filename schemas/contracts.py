@@ -21,6 +21,7 @@ from schemas.topics import (
     CALLS_RATED,
     CALLS_REANALYZED,
     CALLS_TRANSCRIBED,
+    RECORDINGS_ACCESSED,
     RULES_PUBLISHED,
     TOPICS,
     AnyTopic,
@@ -42,7 +43,9 @@ Json = dict[str, object]
 class Operation:
     """One stage, what it does with a topic, and why."""
 
-    stage: Literal["ingest", "listen", "judge", "rules", "replay", "store", "watch", "rollup", "notify", "rate"]
+    stage: Literal[
+        "ingest", "listen", "judge", "rules", "replay", "store", "watch", "rollup", "notify", "rate", "access_log"
+    ]
     action: Literal["send", "receive"]
     topic: AnyTopic
     summary: str
@@ -72,11 +75,13 @@ OPERATIONS: tuple[Operation, ...] = (
     Operation("store", "receive", RULES_PUBLISHED, "rows of rule packs"),
     Operation("store", "receive", ALERTS_RAISED, "rows of alerts"),
     Operation("store", "receive", ALERTS_DELIVERED, "rows of attempts to deliver alerts"),
+    Operation("store", "receive", RECORDINGS_ACCESSED, "rows of the log of access"),
     Operation("store", "receive", CALLS_DEAD_LETTERS, "rows of what was refused"),
     Operation("store", "send", CALLS_DEAD_LETTERS, "a message that only this stage reads and cannot decode"),
     Operation("watch", "send", ALERTS_RAISED, "a surge of calls about a topic, found in ClickHouse"),
     Operation("notify", "receive", ALERTS_RAISED, "deliver each alert to the subscriptions that ask for it"),
     Operation("notify", "send", ALERTS_DELIVERED, "each attempt, and why there was none"),
+    Operation("access_log", "send", RECORDINGS_ACCESSED, "whatever shows recordings to people, before it does"),
 )
 
 
@@ -112,7 +117,7 @@ def asyncapi() -> Json:
             "version": CONTRACT_VERSION,
             "description": "Finished calls as events: heard, judged, stored and alerted of. One topic per step, one "
             "message type per topic; delivery is at least once. All messages about a call carry the same key, but for "
-            "its dead letters and the deliveries of its alerts.",
+            "its dead letters, the deliveries of its alerts and the record of who accessed it.",
             "license": {"name": "Apache-2.0", "url": "https://www.apache.org/licenses/LICENSE-2.0"},
         },
         "defaultContentType": "application/json",
@@ -177,6 +182,8 @@ def _message(topic: AnyTopic) -> Json:
 def _key_schema(topic: AnyTopic) -> Json:
     if topic is CALLS_DEAD_LETTERS:
         return {"type": "string", "format": "uuid", "description": "dead_letter_id"}
+    if topic is RECORDINGS_ACCESSED:
+        return {"type": "string", "format": "uuid", "description": "access_id"}
     if topic is ALERTS_DELIVERED:
         return {"type": "string", "format": "uuid", "description": "alert_id"}
     tenant, call = (TypeAdapter(kind).json_schema()["pattern"][1:-1] for kind in (TenantId, Identifier))

@@ -10,6 +10,7 @@ from schemas.call_ended import CallEnded
 from schemas.call_rated import CallRated
 from schemas.dead_letter import DeadLetter
 from schemas.message import Message
+from schemas.recording_accessed import RecordingAccessed
 from schemas.rules_published import RulesPublished
 from schemas.transcript import Transcript
 
@@ -29,7 +30,7 @@ class Topic(Generic[M]):
 
     Messages about a call are keyed by `<tenant_id>/<call_id>`; dead letters by their own id, because some know no call;
     rules by pack and version. Alerts of surges are of no one call and have their own id in its place;
-    deliveries have that of their alert.
+    deliveries have that of their alert, accesses their own.
     """
 
     name: str
@@ -84,6 +85,13 @@ RULES_PUBLISHED = Topic(
 ALERTS_DELIVERED = Topic(
     "alerts.delivered.v1", AlertDelivery, "what became of each alert at each subscriber, attempt by attempt"
 )
+RECORDINGS_ACCESSED = Topic(
+    "recordings.accessed.v1",
+    RecordingAccessed,
+    "who looked for, read, heard, exported or deleted what; kept longer than the year that it must be",
+    partitions=1,
+    retention_ms=400 * DAY_MS,
+)
 CALLS_DEAD_LETTERS = Topic(
     "calls.dead_letters.v1",
     DeadLetter,
@@ -100,6 +108,7 @@ AnyTopic = (
     | Topic[Alert]
     | Topic[RulesPublished]
     | Topic[AlertDelivery]
+    | Topic[RecordingAccessed]
     | Topic[DeadLetter]
 )
 
@@ -112,6 +121,7 @@ TOPICS: tuple[AnyTopic, ...] = (
     ALERTS_RAISED,
     RULES_PUBLISHED,
     ALERTS_DELIVERED,
+    RECORDINGS_ACCESSED,
     CALLS_DEAD_LETTERS,
 )
 

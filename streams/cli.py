@@ -28,9 +28,11 @@ from streams.logs import configure_logging, describe
 from streams.ports import SystemClock
 from streams.rate_cli import rate, rollup
 from streams.replay_cli import replay
+from streams.roles_cli import roles_app
 from streams.rules_cli import rules_app
 from streams.sample_cli import sample_data
 from streams.scorecards_cli import scorecards_app
+from streams.search_cli import search
 from streams.settings import PREFIX, Settings, load_settings
 
 EXIT_PROBLEM = 1
@@ -77,6 +79,7 @@ app.add_typer(scorecards_app, name="scorecards")
 app.add_typer(alerts_app, name="alerts")
 app.add_typer(emotion_app, name="emotion")
 app.add_typer(kpi_app, name="kpi")
+app.add_typer(roles_app, name="roles")
 
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON for programs instead of a table.")]
 
@@ -200,6 +203,8 @@ def up(
         console.print(f"callstream is up. Kafka 127.0.0.1:{kafka_port}, ClickHouse {host} (database callstream)")
         password = password_file(settings.data_dir / "clickhouse", "analyst")
         console.print(f"analysts read as user analyst; the password is in {password}")
+        if settings.clickhouse_users_file is not None:
+            console.print(f"so may the users of {settings.clickhouse_users_file}, each as its role says")
         console.print(f"other commands find this stack by {address_file}; logs lie in {settings.data_dir / 'logs'}")
         if broker == "tansu":
             console.print("tansu keeps messages in memory: what is not in ClickHouse when this stops is lost")
@@ -381,6 +386,7 @@ app.command()(replay)
 app.command()(rate)
 app.command()(rollup)
 app.command()(sample_data)
+app.command()(search)
 
 
 @topics_app.command("apply")

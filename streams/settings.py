@@ -90,6 +90,11 @@ class Settings(BaseModel):
         default=SecretStr("http://callstream@127.0.0.1:8123/callstream"),
         description="http(s)://user:password@host:port/database",
     )
+    clickhouse_users_file: OptionalPath = Field(
+        default=None,
+        description="YAML file of people who may query ClickHouse (docs/roles.md): `up` lets them in, `roles` prints "
+        "what a server needs",
+    )
 
     store_kind: Literal["folder", "s3"] = Field(default="folder", description="a folder, or MinIO / any S3")
     store_bucket: str = Field(

@@ -16,6 +16,7 @@ from typing import Literal, NoReturn, Self
 from pydantic import SecretStr
 
 from schemas.errors import EmbeddedStackError
+from schemas.roles import load_roles, load_users
 from streams.adapters import clickhouse
 from streams.adapters.kafka import apply_topics
 from streams.embedded import clickhouse_engine
@@ -78,8 +79,9 @@ class Stack:
         """Start everything and return when events may be published; `self.settings` then says where.
 
         `say` hears what is being done, `fetched` how much of Kafka's jars is there. Raises `ChildFailedError`,
-        `KafkaJarsError`, `PortTakenError` and the errors of the adapters.
+        `KafkaJarsError`, `PortTakenError`, `UsersFileError` and the errors of the adapters.
         """
+        load_users(self._base.clickhouse_users_file, load_roles())  # what is wrong with it is said before anything runs
         self._start_broker(say, fetched)
         say("starting the ClickHouse engine")
         self.supervisor.start(self._clickhouse_spec())
@@ -113,6 +115,8 @@ class Stack:
         }
         if s.subscriptions_file is not None:
             known["subscriptions_file"] = str(s.subscriptions_file.absolute())
+        if s.clickhouse_users_file is not None:
+            known["clickhouse_users_file"] = str(s.clickhouse_users_file.absolute())
         if s.store_kind == "s3":
             known |= {
                 "s3_endpoint": s.s3_endpoint,
@@ -144,7 +148,11 @@ class Stack:
         url = clickhouse_engine.engine_url(folder, self._clickhouse_port)
         return ChildSpec(
             name="clickhouse",
-            argv=tuple(clickhouse_engine.start_command(folder, self._clickhouse_port, self._clickhouse_tcp_port)),
+            argv=tuple(
+                clickhouse_engine.start_command(
+                    folder, self._clickhouse_port, self._clickhouse_tcp_port, self._base.clickhouse_users_file
+                )
+            ),
             ready=lambda: clickhouse_engine.is_ready(url),
             ready_within_s=60,
             stop_grace_s=20,

@@ -21,6 +21,7 @@ from processors.rows import (
     rows_for_call_ended,
     rows_for_call_rated,
     rows_for_dead_letter,
+    rows_for_recording_accessed,
     rows_for_rules_published,
     rows_for_transcript,
     rows_for_unreadable,
@@ -36,6 +37,7 @@ from schemas.topics import (
     CALLS_RATED,
     CALLS_REANALYZED,
     CALLS_TRANSCRIBED,
+    RECORDINGS_ACCESSED,
     RULES_PUBLISHED,
     AnyTopic,
 )
@@ -154,5 +156,6 @@ _ROWS_OF: dict[str, tuple[AnyTopic, Callable[[Any, RawMessage], TableRows]]] = {
     ALERTS_RAISED.name: (ALERTS_RAISED, lambda alert, _raw: rows_for_alert(alert)),
     RULES_PUBLISHED.name: (RULES_PUBLISHED, lambda published, _raw: rows_for_rules_published(published)),
     ALERTS_DELIVERED.name: (ALERTS_DELIVERED, lambda delivery, _raw: rows_for_alert_delivery(delivery)),
+    RECORDINGS_ACCESSED.name: (RECORDINGS_ACCESSED, lambda access, _raw: rows_for_recording_accessed(access)),
     CALLS_DEAD_LETTERS.name: (CALLS_DEAD_LETTERS, lambda letter, _raw: rows_for_dead_letter(letter)),
 }

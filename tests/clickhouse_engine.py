@@ -19,12 +19,13 @@ class RunningEngine:
     data_dir: Path
     port: int = field(default_factory=free_port)
     process: subprocess.Popen[bytes] | None = None
+    users_file: Path | None = None
 
     def url(self, database: str = "callstream", user: str = "callstream") -> str:
         return engine_url(self.data_dir, self.port, database, user)
 
     def start(self) -> None:
-        process = self.process = subprocess.Popen(start_command(self.data_dir, self.port))
+        process = self.process = subprocess.Popen(start_command(self.data_dir, self.port, users_file=self.users_file))
         assert eventually(lambda: is_ready(self.url()) or process.poll() is not None)
         assert process.poll() is None
 
@@ -38,9 +39,9 @@ class RunningEngine:
 
 
 @contextmanager
-def running_engine(data_dir: Path) -> Iterator[RunningEngine]:
+def running_engine(data_dir: Path, users_file: Path | None = None) -> Iterator[RunningEngine]:
     """An engine that answers."""
-    engine = RunningEngine(data_dir)
+    engine = RunningEngine(data_dir, users_file=users_file)
     try:
         engine.start()
         yield engine

@@ -34,12 +34,15 @@ AUTHENTICATION_FAILED."""
 _MISSING_CODES = frozenset({16, 60, 81})
 """NO_SUCH_COLUMN_IN_TABLE, UNKNOWN_TABLE, UNKNOWN_DATABASE."""
 
+_TIMEOUT_EXCEEDED = 159
+"""Of a query; a connection that is too slow has codes of its own."""
+
 _RETRYABLE_CODES = frozenset(
     {
         3,  # UNEXPECTED_END_OF_FILE: the connection broke in mid-insert
         74,  # CANNOT_READ_FROM_FILE_DESCRIPTOR
         75,  # CANNOT_WRITE_TO_FILE_DESCRIPTOR
-        159,  # TIMEOUT_EXCEEDED
+        _TIMEOUT_EXCEEDED,
         160,  # TOO_SLOW
         173,  # CANNOT_ALLOCATE_MEMORY
         198,  # DNS_ERROR
@@ -71,6 +74,8 @@ _RETRYABLE_CODES = frozenset(
 _INSERT_SETTINGS = {
     "async_insert": 0,  # the rows are in the table when the insert returns: offsets are committed after it
     "max_partitions_per_insert_block": 0,  # events with strange dates must not block those beside them
+    # Made when parts are merged, which makes them anew anyway; a search reads the texts of a part that has none yet.
+    "exclude_materialize_skip_indexes_on_insert": "agent_text_index, customer_text_index, unknown_text_index",
 }
 
 _LEDGER = """
@@ -97,6 +102,10 @@ class ClickHouseSchemaError(OperatorError):
 
 class ClickHouseRefusedError(OperatorError):
     """ClickHouse or its client refused a request that should be right: a bug."""
+
+
+class QueryTimeoutError(RetryableError):
+    """ClickHouse gave a query up because it took longer than it may."""
 
 
 class ClickHouseUrlError(OperatorError):
@@ -206,6 +215,8 @@ def _translated(error: ClickHouseError, operation: str, *, quotable: bool) -> Ex
         return ClickHouseAccessError(
             f"ClickHouse refuses {operation}: {reason}; check the user, the password and the rights in clickhouse_url."
         )
+    if code == _TIMEOUT_EXCEEDED:
+        return QueryTimeoutError(f"ClickHouse could not do {operation} in time: {reason}")
     if code in _RETRYABLE_CODES:
         return RetryableError(f"ClickHouse could not do {operation}: {reason}")
     if code is None and not isinstance(error, ProgrammingError | DataError):

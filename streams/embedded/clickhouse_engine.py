@@ -1,36 +1,42 @@
 """A real ClickHouse server as a child process, out of the engine that `chdb-core` carries.
 
-    python -m streams.embedded.clickhouse_engine --data-dir DIR --http-port PORT [--tcp-port PORT]
+    python -m streams.embedded.clickhouse_engine --data-dir DIR --http-port PORT [--tcp-port PORT] [--users FILE]
 
 `chdb-core` is ClickHouse as a library. One entry point of it, `_chdb.query`, runs a whole clickhouse-local, which can
 open the same ports as a server (`SYSTEM START LISTEN`) for as long as one of its queries runs. That entry point is not
 documented, so the version is pinned exactly, and the tests run every feature that we use through the port.
 
-Only 127.0.0.1 is listened on. Users: `callstream` (reads and writes; no access to files and other hosts) and
-`analyst` (reads the tables of `callstream`, may change settings); each has its password in a file of mode 0600. The
-session that holds the server open must be the user `default` without a password: it may read nothing, and its limit
-of one session is used up by the holder, so that nobody else can log in as `default`.
+Only 127.0.0.1 is listened on. Users: `callstream` (reads and writes; no access to files and other hosts), `analyst`
+(the role `bi_analyst` over all tenants), each with its password in a file of mode 0600, and those of the users file, by
+the roles of `schemas/roles.yaml`. The session that holds the server open must be the user `default` without a password:
+it may read nothing, and its limit of one session is used up by the holder, so that nobody else can log in as `default`.
 """
 
 import argparse
 import base64
 import contextlib
+import errno
 import fcntl
 import http.client
 import os
 import secrets
+import shutil
 import signal
 import socket
 import sys
 import threading
 import time
+from collections.abc import Sequence
 from hashlib import sha256
 from pathlib import Path
 from typing import Any, TextIO
 from urllib.parse import quote, unquote, urlsplit
 from xml.sax.saxutils import escape
 
+from processors.access import quoted, xml_profiles, xml_quotas, xml_users
 from schemas.errors import EmbeddedStackError
+from schemas.roles import ALL_TENANTS, RolesFile, User, load_roles, load_users
+from schemas.yaml_files import YamlFileError
 
 MODULE = "streams.embedded.clickhouse_engine"
 DATABASE = "callstream"
@@ -50,7 +56,6 @@ _WRITER_GRANTS = (
     "GRANT SHOW, SELECT, INSERT, ALTER, CREATE, DROP, TRUNCATE, OPTIMIZE, dictGet, KILL QUERY, SYSTEM VIEWS ON *.*",
     "GRANT TABLE ENGINE ON *",
 )
-_ANALYST_GRANTS = (f"GRANT SHOW, SELECT ON {DATABASE}.*",)
 _WATCHER_GRANTS = ("GRANT SELECT ON system.processes",)
 _HOLDER_GRANTS = ("GRANT SYSTEM LISTEN ON *.*", "GRANT SELECT ON system.numbers")
 
@@ -59,10 +64,14 @@ class EngineStartError(EmbeddedStackError):
     """The engine cannot start, or ended by itself."""
 
 
-def start_command(data_dir: Path, http_port: int, tcp_port: int | None = None) -> list[str]:
+def start_command(
+    data_dir: Path, http_port: int, tcp_port: int | None = None, users_file: Path | None = None
+) -> list[str]:
     """The argv that starts the engine with this Python."""
     command = [sys.executable, "-m", MODULE, "--data-dir", str(data_dir), "--http-port", str(http_port)]
-    return command if tcp_port is None else [*command, "--tcp-port", str(tcp_port)]
+    if tcp_port is not None:
+        command += ["--tcp-port", str(tcp_port)]
+    return command if users_file is None else [*command, "--users", str(users_file.absolute())]
 
 
 def engine_url(data_dir: Path, http_port: int, database: str = DATABASE, user: str = WRITER) -> str:
@@ -143,10 +152,13 @@ def _config_xml(data_dir: Path, http_port: int, tcp_port: int | None) -> str:
 """
 
 
-def _users_xml(passwords: dict[str, str]) -> str:
+def _users_xml(passwords: dict[str, str], roles: RolesFile, people: Sequence[User]) -> str:
+    """The engine's own users, `analyst`, and the people of the operator's file."""
+    analyst = User(name=ANALYST, role="bi_analyst", tenants=(ALL_TENANTS,), password_sha256=_digest(passwords[ANALYST]))
+
     def user(name: str, profile: str, grants: tuple[str, ...]) -> str:
         secret = (
-            f"<password_sha256_hex>{sha256(passwords[name].encode()).hexdigest()}</password_sha256_hex>"
+            f"<password_sha256_hex>{_digest(passwords[name])}</password_sha256_hex>"
             if name in passwords
             else "<no_password/>"
         )
@@ -158,19 +170,26 @@ def _users_xml(passwords: dict[str, str]) -> str:
 
     return f"""<clickhouse>
     <profiles>
-        <default/>
-        <holder><max_sessions_for_user>1</max_sessions_for_user></holder>
-        <reader><readonly>2</readonly></reader>
+        <default>
+            <allow_python_table_function>0</allow_python_table_function>
+        </default>
+        <holder><max_sessions_for_user>1</max_sessions_for_user></holder>{xml_profiles(roles)}
     </profiles>
-    <quotas><default/></quotas>
+    <quotas>
+        <default/>{xml_quotas(roles)}
+    </quotas>
     <users>
         {user("default", "holder", _HOLDER_GRANTS)}
         {user(_WATCHER, "default", _WATCHER_GRANTS)}
         {user(WRITER, "default", _WRITER_GRANTS)}
-        {user(ANALYST, "reader", _ANALYST_GRANTS)}
+        {xml_users(roles, (analyst, *people), DATABASE, (HOST,))}
     </users>
 </clickhouse>
 """
+
+
+def _digest(password: str) -> str:
+    return sha256(password.encode()).hexdigest()
 
 
 def _take_lock(data_dir: Path) -> TextIO:
@@ -199,8 +218,12 @@ def _check_port(port: int) -> None:
 class _Engine:
     """The one clickhouse-local that this process can run."""
 
-    def __init__(self, data_dir: Path, http_port: int, tcp_port: int | None) -> None:
+    def __init__(
+        self, data_dir: Path, http_port: int, tcp_port: int | None, roles: RolesFile, people: Sequence[User]
+    ) -> None:
         self._data_dir = data_dir.absolute()
+        self._roles = roles
+        self._people = people
         self._http_port = http_port
         self._tcp_port = tcp_port
         self._watcher_password = secrets.token_urlsafe(24)
@@ -215,32 +238,67 @@ class _Engine:
             raise EngineStartError(
                 "The embedded ClickHouse engine is not installed: pip install 'callstream[embedded]'."
             ) from None
-        os.chdir(self._data_dir / "config")  # config.xml is read from the working directory
+        os.chdir(self._start_folder)  # config.xml is read from the working directory
         library: Any = _chdb  # its stub does not name `query`
         listen = "SYSTEM START LISTEN HTTP; " + ("SYSTEM START LISTEN TCP; " if self._tcp_port else "")
+        statements = f"SELECT file({quoted(str(self._gate))}) FORMAT Null; {listen}{_HOLD}"
         ended = threading.Event()
 
         def hold() -> None:
             try:
-                library.query(listen + _HOLD, "TSV", path=str(self._data_dir / "store"))
+                library.query(statements, "TSV", path=str(self._data_dir / "store"))
             finally:
                 ended.set()
                 stop.set()
 
         # Python's signal handlers run in the main thread only, which therefore must not be inside the engine.
         threading.Thread(target=hold, name="clickhouse", daemon=True).start()
+        self._close_files(stop)
         stop.wait()
         if ended.is_set():
             raise EngineStartError("The ClickHouse engine ended by itself; see the lines above.")
         self._wait_for_queries()
 
+    @property
+    def _start_folder(self) -> Path:
+        return self._data_dir / "config" / "start"
+
+    @property
+    def _gate(self) -> Path:
+        return self._data_dir / "config" / "gate"
+
+    def _close_files(self, stop: threading.Event) -> None:
+        """Take the function `file()` away from everybody before anybody can log in.
+
+        A clickhouse-local lets every user read every file with it, whatever the grants: passwords, recordings, other
+        tenants' columns. It looks for the working directory first and fails where there is none. So the directory in
+        which the engine was started is removed, after it has read its configuration and before it listens: until
+        then its first statement waits at the gate, a pipe.
+        """
+        while not stop.is_set():
+            try:
+                gate = os.open(self._gate, os.O_WRONLY | os.O_NONBLOCK)
+            except OSError as error:
+                if error.errno != errno.ENXIO:  # nobody reads it yet
+                    raise
+                stop.wait(0.01)
+                continue
+            shutil.rmtree(self._start_folder)
+            os.close(gate)
+            return
+
     def _write_config(self) -> None:
         config = self._data_dir / "config"
         config.mkdir(mode=0o700, exist_ok=True)
+        shutil.rmtree(self._start_folder, ignore_errors=True)
+        self._start_folder.mkdir(mode=0o700)
+        (self._start_folder / "config.xml").symlink_to(config / "config.xml")
+        self._gate.unlink(missing_ok=True)
+        os.mkfifo(self._gate, 0o600)
         passwords = {user: password_of(self._data_dir, user) for user in (WRITER, ANALYST)}
         passwords[_WATCHER] = self._watcher_password
         _write_private(config / "config.xml", _config_xml(self._data_dir, self._http_port, self._tcp_port))
-        _write_private(config / "users.xml", _users_xml(passwords))
+        _write_private(config / "users.xml", _users_xml(passwords, self._roles, self._people))
 
     def _wait_for_queries(self) -> None:
         """Let running queries end, within limits.
@@ -263,17 +321,20 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--data-dir", type=Path, required=True, help="where tables, passwords and configuration lie")
     parser.add_argument("--http-port", type=int, required=True, help="port of the HTTP interface on 127.0.0.1")
     parser.add_argument("--tcp-port", type=int, default=None, help="port of the native interface; none by default")
+    parser.add_argument("--users", type=Path, default=None, help="YAML file of people who may log in: docs/roles.md")
     options = parser.parse_args(arguments)
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
     try:
+        roles = load_roles()
+        people = load_users(options.users, roles)
         with _take_lock(options.data_dir):
             for port in (options.http_port, options.tcp_port):
                 if port is not None:
                     _check_port(port)
-            _Engine(options.data_dir, options.http_port, options.tcp_port).serve(stop)
-    except EngineStartError as error:
+            _Engine(options.data_dir, options.http_port, options.tcp_port, roles, people).serve(stop)
+    except (EngineStartError, YamlFileError) as error:
         sys.stderr.write(f"{error}\n")
         return error.exit_code
     return 0

@@ -23,6 +23,7 @@ from clickhouse_connect.driver.client import Client
 from clickhouse_connect.driver.exceptions import DatabaseError
 
 from processors.rows import (
+    ACCESS_LOG,
     ALERT_DELIVERIES,
     ALERTS,
     CALLS,
@@ -38,6 +39,7 @@ from processors.rows import (
     rows_for_call_ended,
     rows_for_call_rated,
     rows_for_dead_letter,
+    rows_for_recording_accessed,
     rows_for_rules_published,
     rows_for_transcript,
     rows_for_unreadable,
@@ -70,6 +72,7 @@ from schemas.topics import (
     CALLS_ENDED,
     CALLS_RATED,
     CALLS_TRANSCRIBED,
+    RECORDINGS_ACCESSED,
 )
 from schemas.transcript import AudioFacts, EngineIdentity, Interval, Segment, Transcript, Word
 from streams.adapters.clickhouse import (
@@ -96,17 +99,20 @@ from tests.clickhouse_engine import RunningEngine, running_engine
 pytestmark = pytest.mark.embedded
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
+WRITTEN_BY_CLICKHOUSE = ("search_text_versions", "search_text_writer")
 STORAGE = (
-    *(CALLS, TRANSCRIPTS, OUTCOMES, DEAD_LETTERS, ALERTS, ALERT_DELIVERIES, RULE_PACKS, RATINGS),
+    *(CALLS, TRANSCRIPTS, OUTCOMES, DEAD_LETTERS, ALERTS, ALERT_DELIVERIES, RULE_PACKS, RATINGS, ACCESS_LOG),
     *("kpi_rollup_rows", "kpi_rollup_days"),
 )
 VIEWS = (
     *("calls", "findings", "scores", "topics", "transcripts", "segments", "outcomes", "unaccounted", "dead_letters"),
-    *("alerts", "alert_deliveries", "rule_packs", "ratings"),
+    *("alerts", "alert_deliveries", "rule_packs", "ratings", "access_log"),
 )
 OF_ROLLUPS = ("kpi_calls", "kpi_rollup")
 """One needs parameters, one its worker: tests/integration/test_rollups.py is about them."""
 EMOTION = ("agitated", "valence", "sound_agitated", "text_agitated", "emotion_source", "emotion_gap")
+LATER = (*EMOTION, "agent_id", "agent_team")
+"""Columns of a transcript that its first table did not have."""
 T0 = datetime(2026, 3, 31, 22, 0, tzinfo=UTC)
 """Close to the end of a month: the calls of the tests lie in two partitions."""
 
@@ -208,7 +214,7 @@ def test_two_migrators_at_once_do_no_harm(empty_url: str) -> None:
     assert failures == []
     client = connect(empty_url)
     assert {row[0] for row in client.query("SHOW TABLES").result_rows} == {
-        *(*STORAGE, *VIEWS, *OF_ROLLUPS),
+        *(*STORAGE, *WRITTEN_BY_CLICKHOUSE, *VIEWS, *OF_ROLLUPS),
         "schema_migrations",
     }
     assert client.query("SELECT count() FROM schema_migrations FINAL").result_rows[0][0] == len(load_migrations())
@@ -229,7 +235,7 @@ def test_segments_that_were_stored_before_emotion_was_judged_have_none(empty_url
     migrate(empty_url, tuple(each for each in load_migrations() if each.number < 5))
     client = connect(empty_url)
     row = rows_for_transcript(a_transcript(an_event(1), segments=2))[TRANSCRIPTS][0]
-    before = {name: value for name, value in row.items() if name.removeprefix("segments.") not in EMOTION}
+    before = {name: value for name, value in row.items() if name.removeprefix("segments.") not in LATER}
     client.insert(TRANSCRIPTS, [list(before.values())], column_names=list(before))
     migrate(empty_url)
     ClickHouseSink(client).write(rows_for_transcript(an_emotional_transcript()))
@@ -283,6 +289,7 @@ def test_a_view_says_the_same_of_a_column_as_the_table_below_it(store: Store) ->
         "alerts": (ALERTS, ""),
         "alert_deliveries": (ALERT_DELIVERIES, ""),
         "kpi_rollup": ("kpi_rollup_rows", "kpis."),
+        "access_log": (ACCESS_LOG, ""),
     }
     compared = 0
     for (view, column), comment in comments.items():
@@ -543,6 +550,9 @@ def test_every_example_message_can_be_stored(store: Store) -> None:
     for path in sorted(EXAMPLES.glob("calls.rated.v1/*.json")):
         store.sink.write(rows_for_call_rated(CALLS_RATED.decode(path.read_bytes())))
     assert store.count("ratings") == len(list(EXAMPLES.glob("calls.rated.v1/*.json")))
+    for path in sorted(EXAMPLES.glob("recordings.accessed.v1/*.json")):
+        store.sink.write(rows_for_recording_accessed(RECORDINGS_ACCESSED.decode(path.read_bytes())))
+    assert store.count("access_log") == len(list(EXAMPLES.glob("recordings.accessed.v1/*.json")))
     assert store.count("alerts") == len(list(EXAMPLES.glob("alerts.raised.v1/*.json")))
     assert store.count("alert_deliveries") == len(list(EXAMPLES.glob("alerts.delivered.v1/*.json")))
     assert store.count("calls") == len(list(EXAMPLES.glob("calls.analyzed.v1/*.json")))
@@ -578,6 +588,25 @@ def test_an_alert_and_what_became_of_it_are_counted_once_however_often_they_come
         (2, "failed", 503),
         (3, "delivered", 200),
     ]
+
+
+def test_an_access_is_one_line_however_often_it_is_delivered(store: Store) -> None:
+    rows = [
+        rows_for_recording_accessed(RECORDINGS_ACCESSED.decode(path.read_bytes()))
+        for path in sorted(EXAMPLES.glob("recordings.accessed.v1/*.json"))
+    ]
+    for _ in range(2):
+        store.sink.write(_as_one_batch(rows))
+    store.client.command("OPTIMIZE TABLE access_log_versions FINAL")
+    read = sorted(store.all(ACCESS_LOG), key=lambda row: str(row["access_id"]))
+    assert read == sorted((row for each in rows for row in each[ACCESS_LOG]), key=lambda row: str(row["access_id"]))
+
+
+def test_the_log_of_access_is_kept_for_longer_than_a_year(store: Store) -> None:
+    ((ttl,),) = store.rows(f"SHOW CREATE TABLE {ACCESS_LOG}")
+    days = re.search(r"TTL toDateTime\(accessed_at\) \+ toIntervalDay\((\d+)\)", ttl)
+    assert days is not None
+    assert int(days[1]) > 366
 
 
 def test_times_are_kept_to_the_millisecond_and_come_back_in_utc(store: Store) -> None:
@@ -740,6 +769,8 @@ def _deliveries(chance: random.Random) -> list[TableRows]:
         pack = RulePack(pack="own", version=version, industry="general", owner="tests")
         published = RulesPublished(pack=pack, published_at=NOW + timedelta(minutes=version), published_by="tests")
         deliveries.append(rows_for_rules_published(published))
+    for path in sorted(EXAMPLES.glob("recordings.accessed.v1/*.json")):
+        deliveries.append(rows_for_recording_accessed(RECORDINGS_ACCESSED.decode(path.read_bytes())))
     return deliveries
 
 
@@ -803,7 +834,7 @@ def test_the_numbers_of_status(store: Store) -> None:
 # --- who may do what
 
 
-def test_the_analyst_reads_the_tables_with_any_setting(engine: RunningEngine) -> None:
+def test_the_analyst_reads_the_views_with_the_settings_of_clients(engine: RunningEngine) -> None:
     migrate(engine.url())
     analyst = connect(engine.url(user="analyst"))
     assert analyst.query("SELECT count() FROM calls SETTINGS final = 1").result_rows == [(0,)]
@@ -823,14 +854,45 @@ def test_the_analyst_reads_the_tables_with_any_setting(engine: RunningEngine) ->
 def test_the_analyst_may_not(statement: str, engine: RunningEngine) -> None:
     migrate(engine.url())
     analyst = connect(engine.url(user="analyst"))
-    with pytest.raises(DatabaseError, match=r"ACCESS_DENIED|READONLY"):
+    with pytest.raises(DatabaseError, match=r"ACCESS_DENIED|READONLY|getcwd"):
         analyst.query(statement)
     analyst.close()
 
 
+@pytest.mark.parametrize("user", ["callstream", "analyst"])
+@pytest.mark.parametrize(
+    "call",
+    [
+        pytest.param("file('{file}')", id="by its path"),
+        pytest.param("file('{file}', 'none')", id="with a default"),
+        pytest.param("file('../callstream.password')", id="by a path from the working directory"),
+        pytest.param("arrayMap(path -> file(path), ['{file}'])", id="inside another function"),
+    ],
+)
+def test_nobody_reads_a_file_of_the_machine_by_a_function(call: str, user: str, engine: RunningEngine) -> None:
+    migrate(engine.url())
+    client = connect(engine.url(user=user))
+    with pytest.raises(DatabaseError, match="getcwd"):
+        client.query("SELECT " + call.format(file=password_file(engine.data_dir, "callstream")))
+    client.close()
+
+
+@pytest.mark.parametrize("user", ["callstream", "analyst"])
+@pytest.mark.parametrize(
+    "query", ["SELECT * FROM Python(x)", "SELECT * FROM Python(x) SETTINGS allow_python_table_function = 1"]
+)
+def test_nobody_stops_the_engine_by_asking_python(query: str, user: str, engine: RunningEngine) -> None:
+    migrate(engine.url())
+    client = connect(engine.url(user=user))
+    with pytest.raises(DatabaseError, match=r"FUNCTION_NOT_ALLOWED|READONLY|PROHIBITED"):
+        client.query(query)
+    assert client.query("SELECT 1").result_rows == [(1,)]
+    client.close()
+
+
 @pytest.mark.parametrize("statement", ["SELECT * FROM file('/etc/passwd', 'LineAsString')", "SYSTEM STOP LISTEN HTTP"])
 def test_the_writer_reaches_neither_files_nor_the_server(statement: str, store: Store) -> None:
-    with pytest.raises(DatabaseError, match="ACCESS_DENIED"):
+    with pytest.raises(DatabaseError, match=r"ACCESS_DENIED|getcwd"):
         store.client.command(statement)
 
 

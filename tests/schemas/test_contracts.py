@@ -17,7 +17,7 @@ from schemas.contracts import (
 )
 from schemas.dead_letter import DeadLetter
 from schemas.finding import Finding
-from schemas.topics import ALERTS_DELIVERED, CALLS_DEAD_LETTERS, TOPICS, AnyTopic, message_key
+from schemas.topics import ALERTS_DELIVERED, CALLS_DEAD_LETTERS, RECORDINGS_ACCESSED, TOPICS, AnyTopic, message_key
 from streams.topology import STAGE_TOPICS
 
 REPOSITORY = Path(__file__).parents[2]
@@ -123,7 +123,7 @@ def test_the_key_schema_accepts_the_keys_that_the_stages_write(topic: AnyTopic) 
     key = message_key("demo", "ivr2:9021").decode()
     if topic is CALLS_DEAD_LETTERS:
         key = DeadLetter.id_of("listen", "calls.ended.v1", 0, 7)
-    if topic is ALERTS_DELIVERED:
+    if topic in (ALERTS_DELIVERED, RECORDINGS_ACCESSED):
         key = Alert.id_of("demo", "ivr2:9021", "finance.no_loss", "1")
     validator = Draft202012Validator(schema, format_checker=FormatChecker(["uuid"]))
     assert validator.is_valid(key)

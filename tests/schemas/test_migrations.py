@@ -31,9 +31,10 @@ def test_the_packaged_migrations_are_a_sequence_from_one() -> None:
 @pytest.mark.parametrize("migration", load_migrations(), ids=lambda migration: migration.label)
 def test_every_statement_can_be_run_again(migration: Migration) -> None:
     repeatable = re.compile(
-        r"CREATE TABLE IF NOT EXISTS|CREATE OR REPLACE VIEW|DROP (TABLE|VIEW) IF EXISTS"
+        r"CREATE (TABLE|MATERIALIZED VIEW) IF NOT EXISTS|CREATE OR REPLACE VIEW|DROP (TABLE|VIEW) IF EXISTS"
+        r"|INSERT INTO \w+_versions "
         r"|ALTER TABLE \w+ (ADD|DROP) (COLUMN|INDEX) IF (NOT )?EXISTS"
-        r"|ALTER TABLE \w+ (MATERIALIZE|MODIFY) COLUMN"
+        r"|ALTER TABLE \w+ (MATERIALIZE|MODIFY) (COLUMN|SQL SECURITY)"
     )
     assert migration.statements
     for statement in migration.statements:

@@ -1,0 +1,270 @@
+"""What ClickHouse is told of roles and users: grants, row policies, settings and quotas, as SQL and as users.xml.
+
+Both forms are written from the same `Access`, and a test reads them back and compares. Pure: text in, text out.
+"""
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from xml.sax.saxutils import escape
+
+from schemas.errors import OperatorError
+from schemas.roles import ALL_TENANTS, Limits, RolesFile, User
+
+PREFIX = "callstream_"
+"""Of what is made on a server besides roles and users: profiles, quotas, row policies."""
+
+QUOTA_S = 3600
+
+FREE_SETTINGS = (
+    "cast_string_to_dynamic_use_inference",
+    "date_time_input_format",
+    "date_time_output_format",
+    "extremes",
+    "final",
+    "join_use_nulls",
+    "output_format_json_quote_64bit_integers",
+    "prefer_column_name_to_alias",
+    "result_overflow_mode",
+    "session_timezone",
+)
+"""What people may change, because clients do: how answers look, never what is read or how much it may cost.
+
+Not among them, on purpose: `additional_table_filters` and `optimize_move_to_prewhere_if_final`, with which a condition
+of the user's own is asked of rows that the user may not see (docs/adr/0023-roles.md).
+"""
+
+_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,63}")
+
+
+class AccessNameError(OperatorError):
+    """A name cannot be used in the statements."""
+
+
+@dataclass(frozen=True)
+class Setting:
+    """A setting of a role. Those with `least` may be lowered by its users, down to that; zero often means no limit."""
+
+    name: str
+    value: int
+    least: int | None = None
+
+
+@dataclass(frozen=True)
+class Access:
+    """What one role or user is given."""
+
+    grants: tuple[str, ...]
+    """What stands between GRANT and TO."""
+    filters: Mapping[str, str]
+    """View → SQL that is true for the rows that may be seen."""
+
+
+def grants_of(role: str, roles: RolesFile, database: str) -> tuple[str, ...]:
+    """What the role may do, on the tables and views of this database."""
+    if not roles.roles[role].of_people:
+        return tuple(grant.format(database=database) for grant in roles.roles[role].grants)
+    grants = []
+    for name, view in roles.views.items():
+        if role not in view.may:
+            continue
+        columns = view.columns_for(role)
+        # Names of columns are no secret, and clients need DESCRIBE, which asks for those of the whole view.
+        what = "SELECT" if columns is None else f"SHOW COLUMNS, SELECT({', '.join(columns)})"
+        grants.append(f"{what} ON {database}.{name}")
+    return tuple(grants)
+
+
+def access_of(user: User, roles: RolesFile, database: str) -> Access:
+    """What the user may do, and which rows of each view are for it."""
+    filters = {
+        name: _filter(user, roles, name)
+        for name, view in roles.views.items()
+        if user.role in view.may or not roles.roles[user.role].of_people
+    }
+    return Access(grants_of(user.role, roles, database), filters)
+
+
+def _filter(user: User, roles: RolesFile, view: str) -> str:
+    if not roles.roles[user.role].of_people:
+        return "1"
+    columns = roles.views[view].rows
+    rows = roles.rows_for(view, user.role)
+    parts = []
+    if ALL_TENANTS not in user.tenants:
+        parts.append(_is_one_of(columns.tenant, user.tenants))
+    if rows == "team":
+        parts.append(_is_one_of(str(columns.team), user.teams))
+    if rows == "agent":
+        parts.append(_is_one_of(str(columns.agent), [user.agent or ""]))
+    if not parts:
+        return "1"
+    condition = " AND ".join(parts)
+    return f"({condition}) OR {columns.also}" if columns.also else condition
+
+
+def _is_one_of(column: str, values: Sequence[str]) -> str:
+    return f"{column} IN ({', '.join(quoted(value) for value in values)})"
+
+
+def settings_of(limits: Limits) -> tuple[Setting, ...]:
+    """The settings of a role of people: what it may not exceed, and that it changes nothing."""
+    return (
+        Setting("readonly", 1),
+        Setting("max_execution_time", limits.execution_s, least=1),
+        Setting("max_result_rows", limits.result_rows, least=1),
+        Setting("max_memory_usage", limits.memory_mb * 1_000_000),
+        Setting("max_bytes_to_read", limits.read_gb * 1_000_000_000),
+        Setting("max_concurrent_queries_for_user", limits.concurrent_queries),
+    )
+
+
+def quoted(text: str) -> str:
+    """A text in SQL."""
+    escaped = text.replace("\\", "\\\\").replace("'", "\\'")
+    return f"'{escaped}'"
+
+
+def _people(roles: RolesFile) -> list[tuple[str, Limits]]:
+    return [(name, role.limits) for name, role in roles.roles.items() if role.limits is not None]
+
+
+def sql_statements(
+    roles: RolesFile, users: Iterable[User], database: str, cluster: str | None = None
+) -> tuple[str, ...]:
+    """The statements that bring a ClickHouse server to what the files say; they can be run again.
+
+    In an order that leaves nothing open in between: a role has its policy, which shows no row, before it has a grant,
+    and a user has rows last. Users that left the file stay on the server. Raises `AccessNameError`.
+    """
+    _check_name("database", database)
+    if cluster is not None:
+        _check_name("cluster", cluster)
+    on = f" ON CLUSTER {cluster}" if cluster else ""
+    users = tuple(users)
+    statements = []
+    for role, limits in _people(roles):
+        settings = [_sql_setting(setting) for setting in settings_of(limits)]
+        settings += [f"{name} CHANGEABLE_IN_READONLY" for name in FREE_SETTINGS]
+        statements.append(f"CREATE SETTINGS PROFILE OR REPLACE {PREFIX}{role}{on} SETTINGS {', '.join(settings)}")
+    for role in roles.roles:
+        statements.append(f"CREATE ROLE IF NOT EXISTS {role}{on}")
+        statements.append(f"REVOKE{on} ALL ON *.* FROM {role}")
+    for role, limits in _people(roles):
+        statements.append(f"ALTER ROLE {role}{on} SETTINGS PROFILE '{PREFIX}{role}'")
+        statements.append(
+            f"CREATE QUOTA OR REPLACE {PREFIX}{role}{on} KEYED BY user_name "
+            f"FOR INTERVAL {QUOTA_S} second MAX queries = {limits.queries_per_hour} TO {role}"
+        )
+    for role, definition in roles.roles.items():
+        for view in roles.views:
+            if not definition.of_people:
+                statements.append(_policy(role, view, "1", database, on))
+            elif role in roles.views[view].may:
+                statements.append(_policy(role, view, "0", database, on))
+    for role in roles.roles:
+        statements += [f"GRANT{on} {grant} TO {role}" for grant in grants_of(role, roles, database)]
+    for user in users:
+        hosts = f"IP {', '.join(quoted(network) for network in user.networks)}" if user.networks else "ANY"
+        profile = f" SETTINGS PROFILE '{PREFIX}{user.role}'" if roles.roles[user.role].of_people else ""
+        statements.append(
+            f"CREATE USER OR REPLACE {user.name}{on} IDENTIFIED WITH sha256_hash BY {quoted(user.password_sha256)} "
+            f"HOST {hosts}{profile}"
+        )
+        statements.append(f"GRANT{on} {user.role} TO {user.name}")
+        if roles.roles[user.role].of_people:
+            filters = access_of(user, roles, database).filters
+            statements += [_policy(user.name, view, condition, database, on) for view, condition in filters.items()]
+    return tuple(statements)
+
+
+def _sql_setting(setting: Setting) -> str:
+    text = f"{setting.name} = {setting.value}"
+    if setting.least is None:
+        return text
+    return f"{text} MIN {setting.least} MAX {setting.value} CHANGEABLE_IN_READONLY"
+
+
+def _policy(who: str, view: str, condition: str, database: str, on: str) -> str:
+    return (
+        f"CREATE ROW POLICY OR REPLACE {PREFIX}{who}{on} ON {database}.{view} FOR SELECT USING {condition} "
+        f"AS PERMISSIVE TO {who}"
+    )
+
+
+def _check_name(what: str, name: str) -> None:
+    if not _NAME.fullmatch(name):
+        raise AccessNameError(f"the {what} must have a name of letters, digits and _, as callstream")
+
+
+def users_xml(roles: RolesFile, users: Iterable[User], database: str) -> str:
+    """A file for `users.d` of a server whose users stand in files. Raises `AccessNameError`."""
+    return f"""<clickhouse>
+    <profiles>{xml_profiles(roles)}
+    </profiles>
+    <quotas>{xml_quotas(roles)}
+    </quotas>
+    <users>{xml_users(roles, users, database)}
+    </users>
+</clickhouse>
+"""
+
+
+def xml_profiles(roles: RolesFile) -> str:
+    """The elements within `<profiles>`, one for each role of people."""
+    return "".join(_xml_profile(role, limits) for role, limits in _people(roles))
+
+
+def _xml_profile(role: str, limits: Limits) -> str:
+    settings = settings_of(limits)
+    values = "".join(f"\n            <{s.name}>{s.value}</{s.name}>" for s in settings)
+    constraints = "".join(
+        f"\n                <{s.name}><min>{s.least}</min><max>{s.value}</max><changeable_in_readonly/></{s.name}>"
+        for s in settings
+        if s.least is not None
+    )
+    constraints += "".join(f"\n                <{name}><changeable_in_readonly/></{name}>" for name in FREE_SETTINGS)
+    return f"""
+        <{PREFIX}{role}>{values}
+            <constraints>{constraints}
+            </constraints>
+        </{PREFIX}{role}>"""
+
+
+def xml_quotas(roles: RolesFile) -> str:
+    """The elements within `<quotas>`, one for each role of people."""
+    return "".join(
+        f"""
+        <{PREFIX}{role}><interval><duration>{QUOTA_S}</duration><queries>{limits.queries_per_hour}</queries></interval></{PREFIX}{role}>"""
+        for role, limits in _people(roles)
+    )
+
+
+def xml_users(roles: RolesFile, users: Iterable[User], database: str, networks: Sequence[str] = ("::/0",)) -> str:
+    """The elements within `<users>`. `networks` are for users who have none of their own. Raises `AccessNameError`."""
+    _check_name("database", database)
+    return "".join(_xml_user(user, roles, database, user.networks or networks) for user in users)
+
+
+def _xml_user(user: User, roles: RolesFile, database: str, networks: Sequence[str]) -> str:
+    access = access_of(user, roles, database)
+    profile = f"{PREFIX}{user.role}" if roles.roles[user.role].of_people else "default"
+    ips = "".join(f"<ip>{escape(network)}</ip>" for network in networks)
+    filters = "".join(
+        f"\n                    <{view}><filter>{escape(condition)}</filter></{view}>"
+        for view, condition in access.filters.items()
+    )
+    grants = "".join(f"\n                <query>GRANT {escape(grant)}</query>" for grant in access.grants)
+    return f"""
+        <{user.name}>
+            <password_sha256_hex>{user.password_sha256}</password_sha256_hex>
+            <networks>{ips}</networks>
+            <profile>{profile}</profile>
+            <quota>{profile}</quota>
+            <databases>
+                <{database}>{filters}
+                </{database}>
+            </databases>
+            <grants>{grants}
+            </grants>
+        </{user.name}>"""

@@ -1,0 +1,443 @@
+"""What is searched for, as SQL conditions, places in the list of calls, and the quotes that show why a call was found.
+
+Pure; `streams/search.py` asks ClickHouse. A phrase is found where it stands within one segment, character by
+character: no case folding, no other script, no normalisation. `docs/adr/0022-search.md` has the reasons.
+"""
+
+import base64
+import json
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from hashlib import sha256
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import AfterValidator, Field, StringConstraints, model_validator
+from pydantic_core import PydanticCustomError
+
+from schemas.call_analysis import RiskLevel
+from schemas.call_ended import Role
+from schemas.message import Identifier, Record, Sha256, ShortText, TenantId, UtcDatetime
+from schemas.outcome import Outcome
+
+PAIR = 2
+"""Characters of a token of the text index."""
+WINDOWS = (timedelta(days=7), timedelta(days=30), timedelta(days=90), timedelta(days=365))
+"""How far back the first looks reach, each from the end of the one before it; the last one takes all that is left.
+
+What is frequent is found in the first; what is rare costs a look into each.
+"""
+MOST_QUOTES = 5
+"""Quotes of one kind that a found call shows."""
+
+_TEXT_COLUMNS: dict[str, tuple[str, ...]] = {
+    "agent": ("agent_text",),
+    "customer": ("customer_text",),
+    "unknown": ("unknown_text",),
+    "": ("agent_text", "customer_text", "unknown_text"),
+}
+
+
+class CursorError(ValueError):
+    """The cursor was not given out by this search; the text says what to do."""
+
+
+def _says_something(text: str) -> str:
+    if not text.strip():
+        raise PydanticCustomError("empty_phrase", "a phrase needs at least one character that is no space")
+    return text
+
+
+PhraseText = Annotated[str, StringConstraints(max_length=200), AfterValidator(_says_something)]
+Share = Annotated[float, Field(ge=0, le=1)]
+Points = Annotated[float, Field(ge=0, le=100)]
+
+
+class Phrase(Record):
+    """A keyword or phrase, and who said it; null: anybody."""
+
+    text: PhraseText
+    role: Role | None = None
+
+
+class SearchQuery(Record):
+    """Every condition holds for a call that is found; of several values of one condition, any.
+
+    `since` is inclusive, `until` exclusive, both of the end of the call; the ends of a range belong to it, and a call
+    for which the value is not known lies in no range.
+    """
+
+    tenants: tuple[TenantId, ...] = Field(min_length=1, max_length=64)
+    since: UtcDatetime | None = None
+    until: UtcDatetime | None = None
+    call_ids: tuple[Identifier, ...] = ()
+    agents: tuple[Identifier, ...] = ()
+    teams: tuple[ShortText, ...] = ()
+    customer_key: Sha256 | None = None
+    queues: tuple[ShortText, ...] = ()
+    inquiry_types: tuple[ShortText, ...] = ()
+    order_ids: tuple[ShortText, ...] = ()
+    topics: tuple[ShortText, ...] = ()
+    risks: tuple[RiskLevel, ...] = ()
+    rules: tuple[ShortText, ...] = ()
+    words: tuple[ShortText, ...] = Field(default=(), description="sensitive words, as they were heard")
+    sensitive: bool = Field(default=False, description="only calls with a sensitive word, whichever")
+    outcomes: tuple[Outcome, ...] = ()
+    score_min: Points | None = None
+    score_max: Points | None = None
+    agitation_min: Share | None = None
+    agitation_max: Share | None = None
+    duration_min_ms: int | None = Field(default=None, ge=0, lt=2**63)
+    duration_max_ms: int | None = Field(default=None, ge=0, lt=2**63)
+    phrases: tuple[Phrase, ...] = Field(default=(), max_length=8)
+
+    @model_validator(mode="after")
+    def _ranges_are_not_empty(self) -> Self:
+        if self.since is not None and self.until is not None and self.since >= self.until:
+            raise PydanticCustomError("no_time", "no call ends in this stretch of time: since must lie before until")
+        for name in ("score", "agitation", "duration"):
+            unit = "_ms" if name == "duration" else ""
+            least, most = getattr(self, f"{name}_min{unit}"), getattr(self, f"{name}_max{unit}")
+            if least is not None and most is not None and least > most:
+                raise PydanticCustomError("empty_range", "the range of {name} is empty", {"name": name})
+        return self
+
+    def digest(self) -> str:
+        """Tells this query from others."""
+        return sha256(self.model_dump_json().encode()).hexdigest()[:16]
+
+
+@dataclass(frozen=True, order=True)
+class Place:
+    """Where a call stands in the list of all calls, which runs from the greatest to the least."""
+
+    ended_at: datetime
+    tenant_id: str
+    call_id: str
+
+
+@dataclass(frozen=True)
+class Condition:
+    """SQL that is true or false of a row, and its parameters."""
+
+    sql: str
+    parameters: Mapping[str, object]
+
+    def __and__(self, other: "Condition") -> "Condition":
+        if not (self.sql and other.sql):
+            return self if self.sql else other
+        return Condition(f"{self.sql} AND {other.sql}", {**self.parameters, **other.parameters})
+
+
+NO_CONDITION = Condition("", {})
+
+
+def encode_cursor(query: SearchQuery, last: Place) -> str:
+    """What gives the calls that follow `last` in the same search."""
+    content = [query.digest(), milliseconds(last.ended_at), last.tenant_id, last.call_id]
+    return base64.urlsafe_b64encode(json.dumps(content).encode()).decode().rstrip("=")
+
+
+def decode_cursor(query: SearchQuery, cursor: str) -> Place:
+    """The inverse. Raises `CursorError` for what is no cursor, and for the cursor of another search."""
+    try:
+        raw = base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True)
+        digest, ended_at_ms, tenant_id, call_id = json.loads(raw)
+        place = Place(EPOCH + timedelta(milliseconds=ended_at_ms), tenant_id, call_id)
+        if not isinstance(tenant_id, str) or not isinstance(call_id, str):
+            raise TypeError
+    except (ValueError, TypeError, OverflowError, RecursionError):
+        raise CursorError("this is no cursor: use the next_cursor of the page before, unchanged") from None
+    if digest != query.digest() or tenant_id not in query.tenants:
+        raise CursorError("this cursor belongs to another search: repeat the search that gave it, unchanged")
+    return place
+
+
+def windows(start: datetime, end: datetime) -> Iterator[tuple[datetime, datetime]]:
+    """[start, end) in stretches, the latest first, as `WINDOWS` says."""
+    for length in WINDOWS:
+        if end <= start:
+            return
+        begin = max(start, end - length)
+        yield begin, end
+        end = begin
+    if end > start:
+        yield start, end
+
+
+def stretch(tenant_id: str, start: datetime, end: datetime, after: Place | None) -> Condition:
+    """Calls of the tenant that ended in [start, end) and follow `after` in the list."""
+    sql = (
+        "tenant_id = {tenant_id:String} AND ended_at >= fromUnixTimestamp64Milli({start:Int64}, 'UTC') "
+        "AND ended_at < fromUnixTimestamp64Milli({end:Int64}, 'UTC')"
+    )
+    condition = Condition(sql, {"tenant_id": tenant_id, "start": milliseconds(start), "end": milliseconds(end)})
+    if after is None:
+        return condition
+    at = "fromUnixTimestamp64Milli({after:Int64}, 'UTC')"
+    parameters: dict[str, object] = {"after": milliseconds(after.ended_at)}
+    if tenant_id < after.tenant_id:
+        return condition & Condition(f"ended_at <= {at}", parameters)
+    if tenant_id > after.tenant_id:
+        return condition & Condition(f"ended_at < {at}", parameters)
+    sql = f"ended_at <= {at} AND (ended_at < {at} OR call_id < {{after_call:String}})"
+    return condition & Condition(sql, {**parameters, "after_call": after.call_id})
+
+
+def of_keys(places: Iterable[Place]) -> Condition:
+    """Calls of one tenant with one of these keys."""
+    found = list(places)
+    keys = [(f"{place.ended_at.astimezone(UTC):%Y-%m-%d %H:%M:%S.%f}"[:-3], place.call_id) for place in found]
+    sql = "tenant_id = {key_tenant:String} AND (ended_at, call_id) IN {keys:Array(Tuple(DateTime64(3, 'UTC'), String))}"
+    return Condition(sql, {"key_tenant": found[0].tenant_id, "keys": keys})
+
+
+_ONE_OF = {
+    "call_ids": ("call_id", "String"),
+    "agents": ("agent_id", "String"),
+    "teams": ("agent_team", "String"),
+    "queues": ("queue", "String"),
+    "inquiry_types": ("inquiry_type", "String"),
+    "order_ids": ("order_id", "String"),
+    "risks": ("risk_level", "String"),
+    "outcomes": ("outcome", "String"),
+}
+_ANY_OF = {"topics": "topics.topic_id", "rules": "findings.rule_id"}
+_RANGES = {
+    "score": ("score", "Float64", ""),
+    "agitation": ("agitation", "Float64", ""),
+    "duration": ("duration_ms", "UInt64", "_ms"),
+}
+
+
+def of_call(query: SearchQuery) -> Condition:
+    """What a row of `call_versions` must fulfil, time and tenant aside."""
+    parts = [
+        Condition(f"{column} IN {{{name}:Array({kind})}}", {name: list(getattr(query, name))})
+        for name, (column, kind) in _ONE_OF.items()
+        if getattr(query, name)
+    ]
+    parts += [
+        Condition(f"hasAny({column}, {{{name}:Array(String)}})", {name: list(getattr(query, name))})
+        for name, column in _ANY_OF.items()
+        if getattr(query, name)
+    ]
+    if query.customer_key is not None:
+        parts.append(Condition("customer_key = {customer_key:String}", {"customer_key": query.customer_key}))
+    if query.words:
+        parts.append(
+            Condition(
+                "hasAny(findings.matched, {words:Array(String)}) AND arrayExists((detector, matched) -> "
+                "detector = 'sensitive_words' AND has({words:Array(String)}, matched), "
+                "findings.detector, findings.matched)",
+                {"words": list(query.words)},
+            )
+        )
+    if query.sensitive:
+        parts.append(Condition("has(findings.detector, 'sensitive_words')", {}))
+    for name, (column, kind, unit) in _RANGES.items():
+        for bound, sign in (("min", ">="), ("max", "<=")):
+            field = f"{name}_{bound}{unit}"
+            if (value := getattr(query, field)) is not None:
+                parts.append(Condition(f"{column} {sign} {{{field}:{kind}}}", {field: value}))
+    return _all_of(parts)
+
+
+def of_index(query: SearchQuery) -> Condition:
+    """What a row of `search_text_versions` fulfils if it holds the phrases, by its text index alone as far as possible.
+
+    Two characters are in the index. Of a longer phrase all pairs must be there, which need not stand side by side. For
+    a single character there is no index: the text of each call is read.
+    """
+    return _of_text(query, _by_index)
+
+
+def of_text(query: SearchQuery) -> Condition:
+    """What a row of `search_text_versions` must fulfil: each phrase stands in the text of that role.
+
+    Exact for phrases of one line, because a line is a segment or a part of one.
+    """
+    return _of_text(query, _by_text)
+
+
+def _of_text(query: SearchQuery, test: Callable[[int, Phrase], Condition]) -> Condition:
+    parts = []
+    for number, phrase in enumerate(query.phrases):
+        one = test(number, phrase)
+        either = " OR ".join(f"({one.sql.format(column=column)})" for column in _TEXT_COLUMNS[phrase.role or ""])
+        parts.append(Condition(f"({either})", one.parameters))
+    return _all_of(parts)
+
+
+def _by_index(number: int, phrase: Phrase) -> Condition:
+    if len(phrase.text) < PAIR:
+        return _by_text(number, phrase)
+    parameters = {f"pairs_{number}": pairs_of(phrase.text)}
+    return Condition(f"hasAllTokens({{column}}, {{{{pairs_{number}:Array(String)}}}})", parameters)
+
+
+def _by_text(number: int, phrase: Phrase) -> Condition:
+    if len(phrase.text) == PAIR:
+        return _by_index(number, phrase)
+    stands = Condition(f"position({{column}}, {{{{phrase_{number}:String}}}}) > 0", {f"phrase_{number}": phrase.text})
+    return stands if len(phrase.text) < PAIR else _by_index(number, phrase) & stands
+
+
+def pairs_of(text: str) -> list[str]:
+    """Each pair of neighbouring characters, once, in order."""
+    return list(dict.fromkeys(text[start : start + PAIR] for start in range(len(text) - PAIR + 1)))
+
+
+def of_segments(query: SearchQuery) -> Condition:
+    """What a row of `transcript_versions` must fulfil: phrases of several lines stand in a segment of that role."""
+    parts = []
+    for number, phrase in enumerate(query.phrases):
+        if "\n" not in phrase.text:
+            continue
+        parameters: dict[str, object] = {f"phrase_{number}": phrase.text}
+        test = f"position(text, {{phrase_{number}:String}}) > 0"
+        if phrase.role is None:
+            parts.append(Condition(f"arrayExists(text -> {test}, segments.text)", parameters))
+        else:
+            parameters[f"role_{number}"] = phrase.role
+            test += f" AND role = {{role_{number}:String}}"
+            parts.append(Condition(f"arrayExists((text, role) -> {test}, segments.text, segments.role)", parameters))
+    return _all_of(parts)
+
+
+def _all_of(parts: Iterable[Condition]) -> Condition:
+    whole = NO_CONDITION
+    for part in parts:
+        whole &= part
+    return whole
+
+
+class Span(Record):
+    """A stretch of a quote, in characters from its beginning; `end` is exclusive."""
+
+    start: int
+    end: int
+
+
+class Quote(Record):
+    """Words that show why a call was found: a segment with the phrase, or the sentence of a finding or topic.
+
+    `start_ms` and `end_ms` are those of the segment or finding in the recording; a topic has none.
+    """
+
+    kind: Literal["phrase", "finding", "topic"]
+    role: str
+    start_ms: int | None = None
+    end_ms: int | None = None
+    text: str
+    spans: tuple[Span, ...] = ()
+    segment_id: int | None = None
+    rule_id: str | None = None
+    topic_id: str | None = None
+
+
+class Hit(Record):
+    """A call that was found."""
+
+    tenant_id: str
+    call_id: str
+    ended_at: datetime
+    started_at: datetime
+    direction: str
+    agent_id: str
+    agent_team: str | None
+    queue: str | None
+    inquiry_type: str | None
+    order_id: str | None
+    outcome: str
+    duration_ms: int | None
+    risk_level: str | None
+    score: float | None
+    agitation: float | None
+    topics: tuple[str, ...]
+    quotes: tuple[Quote, ...] = ()
+
+
+@dataclass(frozen=True)
+class Page:
+    """Calls, newest first, and the cursor of those that follow; null where none follow."""
+
+    hits: tuple[Hit, ...]
+    next_cursor: str | None
+
+
+def phrase_quotes(query: SearchQuery, segments: Sequence[tuple[int, str, int, int, str]]) -> tuple[Quote, ...]:
+    """The segments (id, role, start, end, text) that hold a phrase, with every place of it: `MOST_QUOTES` at most."""
+    quotes = []
+    for segment_id, role, start_ms, end_ms, text in segments:
+        wanted = [phrase.text for phrase in query.phrases if phrase.role in (None, role)]
+        spans = spans_of(text, wanted)
+        if spans:
+            quotes.append(
+                Quote(
+                    kind="phrase",
+                    role=role,
+                    start_ms=start_ms,
+                    end_ms=end_ms,
+                    text=text,
+                    spans=spans,
+                    segment_id=segment_id,
+                )
+            )
+    return tuple(quotes[:MOST_QUOTES])
+
+
+def spans_of(text: str, phrases: Iterable[str]) -> tuple[Span, ...]:
+    """Where the phrases stand in a text; stretches that touch or overlap are one."""
+    found = sorted((start, start + len(phrase)) for phrase in phrases for start in _starts(text, phrase))
+    merged: list[tuple[int, int]] = []
+    for start, end in found:
+        if merged and start <= merged[-1][1]:
+            merged[-1] = (merged[-1][0], max(end, merged[-1][1]))
+        else:
+            merged.append((start, end))
+    return tuple(Span(start=start, end=end) for start, end in merged)
+
+
+def _starts(text: str, phrase: str) -> Iterator[int]:
+    start = text.find(phrase)
+    while start >= 0:
+        yield start
+        start = text.find(phrase, start + 1)
+
+
+def finding_quotes(query: SearchQuery, row: Mapping[str, Sequence[Any]]) -> tuple[Quote, ...]:
+    """Findings and topics that were asked for, by the columns of `call_versions`."""
+    quotes = []
+    names = ("detector", "rule_id", "role", "start_ms", "end_ms", "quote", "matched")
+    for detector, rule_id, role, start_ms, end_ms, text, matched in zip(
+        *(row[f"findings.{name}"] for name in names), strict=True
+    ):
+        is_sensitive = detector == "sensitive_words"
+        if rule_id in query.rules or (is_sensitive and (query.sensitive or matched in query.words)):
+            spans = spans_of(text, [matched]) if matched else ()
+            quotes.append(
+                Quote(
+                    kind="finding",
+                    role=role,
+                    start_ms=start_ms,
+                    end_ms=end_ms,
+                    text=text,
+                    spans=spans,
+                    rule_id=rule_id,
+                )
+            )
+    told = [
+        Quote(kind="topic", role=role, text=text, topic_id=topic_id)
+        for topic_id, role, text in zip(*(row[f"topics.{name}"] for name in ("topic_id", "role", "quote")), strict=True)
+        if topic_id in query.topics
+    ]
+    return (*quotes[:MOST_QUOTES], *told[:MOST_QUOTES])
+
+
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+def milliseconds(moment: datetime) -> int:
+    """Since 1970, rounded up: a call that ended at a whole millisecond is before or after both alike."""
+    return -((EPOCH - moment) // timedelta(milliseconds=1))

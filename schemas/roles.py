@@ -1,0 +1,282 @@
+"""Who may see what in ClickHouse, as YAML: roles and views in `roles.yaml` beside this file, users in one's own.
+
+`docs/roles.md` explains both files. What a server makes of them is in `processors/access.py`.
+"""
+
+from collections.abc import Mapping
+from hashlib import sha256
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import Field, StringConstraints, model_validator
+
+from schemas.message import Identifier, Record, Sha256, ShortText, Slug, TenantId
+from schemas.yaml_files import Location, YamlFileError, read_yaml_file, repeated
+
+ROLES_FILE = Path(__file__).parent / "roles.yaml"
+"""The file that is shipped."""
+
+ALL_TENANTS = "*"
+RESERVED_USERS = frozenset({"default", "callstream", "analyst", "watcher"})
+"""Accounts of the embedded engine, and of every server."""
+
+Rows = Literal["agent", "team", "tenant", "all"]
+"""How far a role sees: the calls of one agent, of teams, of tenants, everything."""
+
+_LEVELS: Mapping[Rows, tuple[Literal["tenant", "team", "agent"], ...]] = {
+    "agent": ("tenant", "agent"),
+    "team": ("tenant", "team"),
+    "tenant": ("tenant",),
+    "all": (),
+}
+
+Column = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,63}$")]
+UserName = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,62}$")]
+Network = Annotated[str, StringConstraints(pattern=r"^[0-9A-Fa-f.:]{2,45}(/\d{1,3})?$")]
+
+
+class RolesFileError(YamlFileError):
+    """The file cannot be used; `problems` are sentences that name file, line, role or view and field."""
+
+
+class UsersFileError(YamlFileError):
+    """The file cannot be used; `problems` are sentences that name file, line, user and field, never a password."""
+
+
+class Limits(Record):
+    """How much one query, one user at a time, and one user in an hour may take."""
+
+    execution_s: int = Field(ge=1)
+    memory_mb: int = Field(ge=64)
+    read_gb: int = Field(ge=1)
+    result_rows: int = Field(ge=1)
+    concurrent_queries: int = Field(ge=1)
+    queries_per_hour: int = Field(ge=1)
+
+
+class Role(Record):
+    """Either a role of people, who read views within limits, or one with `grants` of its own, for accounts at work."""
+
+    purpose: str
+    purpose_zh: str
+    rows: Rows
+    limits: Limits | None = None
+    grants: tuple[str, ...] = ()
+
+    @model_validator(mode="after")
+    def _is_of_one_kind(self) -> Self:
+        if bool(self.grants) != (self.rows == "all") or bool(self.grants) == (self.limits is not None):
+            raise ValueError("a role has either limits, or grants of its own and rows: all")
+        return self
+
+    @property
+    def of_people(self) -> bool:
+        """Whether the views say what it may read."""
+        return not self.grants
+
+
+class RowColumns(Record):
+    """The columns of a view that say whose a row is."""
+
+    tenant: Column
+    team: Column | None = None
+    agent: Column | None = None
+    also: str | None = Field(default=None, description="SQL: rows that everybody sees who may read the view")
+
+    def of_level(self, rows: Rows) -> tuple[str | None, ...]:
+        """The columns that this level needs, in order; None where the view lacks one."""
+        return tuple(getattr(self, level) for level in _LEVELS[rows])
+
+
+class Permission(Record):
+    """What a role may read of a view."""
+
+    columns: tuple[Slug, ...] = ()
+    rows: Rows | None = Field(default=None, description="where it is not what the role usually sees")
+
+
+class View(Record):
+    """Who may read a view, and who may not."""
+
+    rows: RowColumns
+    columns: dict[Slug, tuple[Column, ...]] = Field(default_factory=dict)
+    may: dict[Slug, Permission] = Field(default_factory=dict)
+    withheld: tuple[Slug, ...] = ()
+
+    def columns_for(self, role: str) -> tuple[str, ...] | None:
+        """The columns that the role may read, None for all of them. `role` must be one that may."""
+        groups = self.may[role].columns
+        if not self.columns or set(groups) == set(self.columns):
+            return None
+        return tuple(column for group in groups for column in self.columns[group])
+
+
+class RolesFile(Record):
+    """The whole file."""
+
+    version: int = Field(ge=1)
+    roles: dict[Slug, Role]
+    views: dict[Column, View]
+    storage: tuple[Column, ...]
+
+    @model_validator(mode="after")
+    def _leaves_nothing_open(self) -> Self:
+        problems = [f"{name} is a view and storage" for name in self.storage if name in self.views]
+        people = {name for name, role in self.roles.items() if role.of_people}
+        for name, view in self.views.items():
+            named = [*view.may, *view.withheld]
+            problems += [f"view {name} says twice what {role} may" for role in repeated(named)]
+            problems += [f"view {name} does not say whether {role} may read it" for role in sorted(people - set(named))]
+            problems += [
+                f"view {name} names {role}, which no role of people is" for role in sorted(set(named) - people)
+            ]
+            problems += [
+                f"view {name} has column {c} twice" for c in repeated(c for g in view.columns.values() for c in g)
+            ]
+            for role in people & set(view.may):
+                problems += self._problems_of(name, view, role)
+        if problems:
+            raise ValueError("; ".join(problems))
+        return self
+
+    def _problems_of(self, name: str, view: View, role: str) -> list[str]:
+        permission = view.may[role]
+        unknown = [group for group in permission.columns if group not in view.columns]
+        problems = [f"view {name} has no group of columns {group}" for group in unknown]
+        if view.columns and not permission.columns:
+            problems.append(f"view {name} does not say which columns {role} may read")
+        if None in view.rows.of_level(permission.rows or self.roles[role].rows):
+            problems.append(f"view {name} has no column by which {role} could be given its rows")
+        return problems
+
+    def rows_for(self, view: str, role: str) -> Rows:
+        """How far the role sees in that view."""
+        return self.views[view].may[role].rows or self.roles[role].rows
+
+
+class User(Record):
+    """A person, or a program of one, who may log in."""
+
+    name: UserName
+    role: Slug
+    tenants: tuple[TenantId | Literal["*"], ...] = ()
+    teams: tuple[ShortText, ...] = ()
+    agent: Identifier | None = None
+    password_sha256: Sha256
+    networks: tuple[Network, ...] = Field(default=(), description="addresses that a server lets in; any without")
+
+
+class UserEntry(Record):
+    """A user as the file has it."""
+
+    name: UserName
+    role: Slug
+    tenants: tuple[TenantId | Literal["*"], ...] = ()
+    teams: tuple[ShortText, ...] = ()
+    agent: Identifier | None = None
+    password_sha256: Sha256 | None = None
+    password_file: Path | None = None
+    networks: tuple[Network, ...] = ()
+
+    @model_validator(mode="after")
+    def _has_one_password_and_a_free_name(self) -> Self:
+        if (self.password_sha256 is None) == (self.password_file is None):
+            raise ValueError("give password_sha256 or password_file")
+        if self.name in RESERVED_USERS:
+            raise ValueError(f"the name {self.name} belongs to callstream itself: choose another")
+        if ALL_TENANTS in self.tenants and len(self.tenants) > 1:
+            raise ValueError('tenants is either a list of tenants or ["*"]')
+        return self
+
+
+class UsersFile(Record):
+    """The whole file."""
+
+    users: tuple[UserEntry, ...] = Field(max_length=10_000)
+
+    @model_validator(mode="after")
+    def _names_are_unique(self) -> Self:
+        if twice := repeated(user.name for user in self.users):
+            raise ValueError("; ".join(f"user {name} occurs twice" for name in twice))
+        return self
+
+
+def load_roles(file: Path = ROLES_FILE) -> RolesFile:
+    """The roles and views. Raises `RolesFileError`."""
+    try:
+        return read_yaml_file(file, RolesFile, _entry_of).content
+    except YamlFileError as error:
+        raise RolesFileError(error.problems) from None
+
+
+def load_users(file: Path | None, roles: RolesFile) -> tuple[User, ...]:
+    """The users of a file, their passwords hashed; none where no file is named. Files of passwords are looked for
+    beside it. Raises `UsersFileError`.
+    """
+    if file is None:
+        return ()
+    try:
+        document = read_yaml_file(file, UsersFile, _entry_of)
+    except YamlFileError as error:
+        raise UsersFileError(error.problems) from None
+    users, problems = [], []
+    for number, entry in enumerate(document.content.users):
+        try:
+            _check_scope(entry, roles)
+            users.append(_user_of(entry, file.parent))
+        except ValueError as error:
+            problems.append(f"{file}:{document.line(('users', number))}: user {entry.name}: {error}")
+    if problems:
+        raise UsersFileError(problems)
+    return tuple(users)
+
+
+def _check_scope(entry: UserEntry, roles: RolesFile) -> None:
+    """Raises `ValueError` unless the user has what its role asks for, and nothing that it does not look at."""
+    if entry.name in roles.roles:
+        raise ValueError("the name of a role cannot be that of a user: choose another")
+    role = roles.roles.get(entry.role)
+    if role is None:
+        raise ValueError(f"there is no role {entry.role}: {', '.join(roles.roles)}")
+    needed = _LEVELS[role.rows]
+    given = {"tenant": bool(entry.tenants), "team": bool(entry.teams), "agent": entry.agent is not None}
+    names = {"tenant": "tenants", "team": "teams", "agent": "agent"}
+    if missing := [names[level] for level in needed if not given[level]]:
+        raise ValueError(f"role {entry.role} needs {' and '.join(missing)}")
+    if useless := [names[level] for level, is_given in given.items() if is_given and level not in needed]:
+        raise ValueError(f"role {entry.role} does not look at {' and '.join(useless)}: leave it out")
+    if role.rows == "agent" and (len(entry.tenants) != 1 or ALL_TENANTS in entry.tenants):
+        raise ValueError(f"role {entry.role} needs exactly one tenant: numbers of agents are theirs alone in it")
+
+
+def _user_of(entry: UserEntry, folder: Path) -> User:
+    """Raises `ValueError` when the password cannot be read."""
+    digest = entry.password_sha256
+    if entry.password_file is not None:
+        path = folder / entry.password_file
+        try:
+            password = path.read_text(encoding="utf-8").strip("\r\n")
+        except (OSError, UnicodeDecodeError) as error:
+            raise ValueError(f"password_file {path} cannot be read: {type(error).__name__}") from None
+        if not password:
+            raise ValueError(f"password_file {path} is empty")
+        digest = sha256(password.encode()).hexdigest()
+    return User(
+        **entry.model_dump(exclude={"password_sha256", "password_file"}),
+        password_sha256=digest or "",
+    )
+
+
+def _entry_of(content: Any, location: Location) -> str:
+    """`user li_na`, `view calls`, `role agent`."""
+    match location:
+        case ("users", int(number), *_):
+            try:
+                return f"user {content['users'][number]['name']}"
+            except (LookupError, TypeError):
+                return f"user {number + 1}"
+        case ("views", str(name), *_):
+            return f"view {name}"
+        case ("roles", str(name), *_):
+            return f"role {name}"
+    return ""

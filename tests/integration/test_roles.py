@@ -1,0 +1,548 @@
+"""Who may see what, tried: each role logs in to a real engine and asks for what it may and for what it must not."""
+
+# ruff: noqa: S608 - queries are put together here, of names in our own files
+
+import http.client
+from base64 import b64encode
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from clickhouse_connect.driver.client import Client
+
+from processors.access import FREE_SETTINGS, sql_statements
+from processors.rows import (
+    CALLS,
+    TRANSCRIPTS,
+    rows_for_alert,
+    rows_for_alert_delivery,
+    rows_for_analysis,
+    rows_for_call_ended,
+    rows_for_dead_letter,
+    rows_for_recording_accessed,
+    rows_for_rules_published,
+    rows_for_transcript,
+)
+from schemas.call_ended import Agent, CallEnded, Customer
+from schemas.recording_accessed import ALL_TENANTS, RecordingAccessed
+from schemas.roles import load_roles, load_users
+from schemas.rule_pack import RulePack
+from schemas.rules_published import RulesPublished
+from schemas.topics import (
+    ALERTS_DELIVERED,
+    ALERTS_RAISED,
+    CALLS_ANALYZED,
+    CALLS_DEAD_LETTERS,
+    CALLS_ENDED,
+    CALLS_TRANSCRIBED,
+)
+from streams.adapters.clickhouse import ClickHouseSink, connect, migrate
+from tests.clickhouse_engine import RunningEngine, running_engine
+
+pytestmark = pytest.mark.embedded
+
+EXAMPLES = Path(__file__).parents[1] / "examples"
+ROLES = load_roles()
+PASSWORD = "a password of the tests"
+NOW = datetime(2026, 3, 2, 9, 0, tzinfo=UTC)
+
+USERS: list[dict[str, Any]] = [
+    {"name": "ana", "role": "bi_analyst", "tenants": ["acme"]},
+    {"name": "ines", "role": "inspector", "tenants": ["acme"], "teams": ["north", "o'neil"]},
+    {"name": "agent_1001", "role": "agent", "tenants": ["acme"], "agent": "1001"},
+    {"name": "audrey", "role": "auditor", "tenants": ["acme"]},
+    {"name": "worker", "role": "pipeline_writer"},
+    {"name": "boss", "role": "admin"},
+]
+PEOPLE = ("ana", "ines", "agent_1001", "audrey")
+ROLE_OF = {str(user["name"]): str(user["role"]) for user in USERS}
+
+CALLS_OF: dict[str, tuple[str, str, str | None]] = {
+    "a1": ("acme", "1001", "north"),
+    "a2": ("acme", "1002", "north"),
+    "a3": ("acme", "2001", "south"),
+    "a4": ("acme", "3001", None),
+    "o1": ("other", "1001", "north"),
+}
+"""Call → tenant, agent, team. The other tenant has an agent and a team of the same name."""
+MOVED = "moved"
+"""First judged as a call of agent 1001 of team north, then as one of 2001 of team south: rows of both are stored."""
+OF_ONE_CALL = ("calls", "findings", "scores", "topics", "transcripts", "segments")
+SEEN = {
+    "ana": {"a1", "a2", "a3", "a4", MOVED},
+    "ines": {"a1", "a2"},
+    "agent_1001": {"a1"},
+    "analyst": {*CALLS_OF, MOVED},
+}
+
+
+@pytest.fixture(scope="module")
+def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningEngine]:
+    folder = tmp_path_factory.mktemp("roles")
+    users = folder / "users.yaml"
+    digest = sha256(PASSWORD.encode()).hexdigest()
+    users.write_text(yaml.safe_dump({"users": [user | {"password_sha256": digest} for user in USERS]}))
+    with running_engine(folder / "engine", users) as running:
+        migrate(running.url())
+        client = connect(running.url())
+        for table in (CALLS, TRANSCRIPTS):
+            # What was replaced stays beside what replaced it.
+            client.command(f"ALTER TABLE {table} MODIFY SETTING max_bytes_to_merge_at_max_space_in_pool = 1")
+        fill(ClickHouseSink(client))
+        client.close()
+        yield running
+
+
+def event_of(call_id: str, tenant: str, agent: str, team: str | None) -> CallEnded:
+    example = CALLS_ENDED.decode((EXAMPLES / CALLS_ENDED.name / "human_inbound_with_everything.json").read_bytes())
+    key = sha256(call_id.encode()).hexdigest()
+    return example.model_copy(
+        update={
+            "tenant_id": tenant,
+            "call_id": call_id,
+            "agent": Agent(id=agent, team=team),
+            "customer": Customer(key=key),
+        }
+    )
+
+
+def fill(sink: ClickHouseSink) -> None:
+    """Rows of every kind, each from the messages as they would come."""
+    transcript = CALLS_TRANSCRIBED.decode((EXAMPLES / CALLS_TRANSCRIBED.name / "heard.json").read_bytes())
+    analysis = CALLS_ANALYZED.decode((EXAMPLES / CALLS_ANALYZED.name / "with_findings.json").read_bytes())
+    alert = ALERTS_RAISED.decode((EXAMPLES / ALERTS_RAISED.name / "call_with_evidence.json").read_bytes())
+    delivery = ALERTS_DELIVERED.decode((EXAMPLES / ALERTS_DELIVERED.name / "delivered.json").read_bytes())
+    events = [event_of(call_id, *of) for call_id, of in CALLS_OF.items()]
+    events += [event_of(MOVED, "acme", "1001", "north"), event_of(MOVED, "acme", "2001", "south")]
+    for number, event in enumerate(events):
+        own = {"tenant_id": event.tenant_id, "call_id": event.call_id}
+        later = {"analysis_version": number + 1}
+        sink.write(rows_for_call_ended(event, NOW))
+        heard = transcript.model_copy(update=own | {"call": event, "transcribed_at": NOW.replace(second=number)})
+        sink.write(rows_for_transcript(heard))
+        sink.write(rows_for_analysis(analysis.model_copy(update=own | later | {"call": event})))
+        about = {"agent_id": event.agent.id, "agent_team": event.agent.team, "alert_id": f"alert-{event.call_id}"}
+        raised = {"happened_at": event.ended_at, "raised_at": NOW.replace(second=number)}
+        sink.write(rows_for_alert(alert.model_copy(update=own | about | raised)))
+        sent = {"tenant_id": event.tenant_id, "alert_id": f"alert-{event.call_id}"}
+        sink.write(rows_for_alert_delivery(delivery.model_copy(update=sent)))
+    letter = CALLS_DEAD_LETTERS.decode(next((EXAMPLES / CALLS_DEAD_LETTERS.name).glob("*.json")).read_bytes())
+    for tenant in ("acme", "other", None):
+        named = {"tenant_id": tenant, "call_id": tenant and "d1", "dead_letter_id": f"letter-{tenant}"}
+        sink.write(rows_for_dead_letter(letter.model_copy(update=named)))
+        pack = RulePack(pack=f"pack_of_{tenant or 'all'}", version=1, tenant=tenant, industry="general", owner="tests")
+        sink.write(rows_for_rules_published(RulesPublished(pack=pack, published_at=NOW, published_by="tests")))
+    for owner in ("acme", "other", ALL_TENANTS):
+        access = RecordingAccessed.of(
+            tenant_id=owner,
+            user_id="ines",
+            user_role="inspector",
+            action="searched",
+            client="cli",
+            accessed_at=NOW.replace(year=datetime.now(UTC).year),
+        )
+        sink.write(rows_for_recording_accessed(access))
+
+
+def ask(engine: RunningEngine, user: str, query: str) -> tuple[bool, str]:
+    """Whether the engine answered, and what. In the database of callstream, over HTTP as any client would."""
+    password = PASSWORD if user in ROLE_OF else engine.url(user=user).split(":")[2].split("@")[0]
+    connection = http.client.HTTPConnection("127.0.0.1", engine.port, timeout=60)
+    credentials = b64encode(f"{user}:{password}".encode()).decode()
+    try:
+        connection.request("POST", "/?database=callstream", query.encode(), {"Authorization": f"Basic {credentials}"})
+        response = connection.getresponse()
+        return response.status == http.client.OK, response.read().decode().strip()
+    finally:
+        connection.close()
+
+
+def answer(engine: RunningEngine, user: str, query: str) -> set[str]:
+    """The lines of an answer that must be given."""
+    answered, text = ask(engine, user, query)
+    assert answered, text
+    return set(text.splitlines())
+
+
+def refusal(engine: RunningEngine, user: str, query: str) -> str:
+    """Why a query is refused that must be refused."""
+    answered, text = ask(engine, user, query)
+    assert not answered, f"{user}: {query} was answered"
+    return text
+
+
+@pytest.fixture(scope="module")
+def owner(engine: RunningEngine) -> Iterator[Client]:
+    """Who sees everything."""
+    client = connect(engine.url())
+    yield client
+    client.close()
+
+
+# --- nothing is left undecided
+
+
+def test_every_table_and_view_is_given_to_a_role_or_withheld_from_it(owner: Client) -> None:
+    stored = {row[0] for row in owner.query("SHOW TABLES").result_rows}
+    decided = {*ROLES.views, *ROLES.storage}
+    assert stored - decided == set(), "say in schemas/roles.yaml who may read these"
+    assert decided - stored == set(), "schemas/roles.yaml names these, but no migration makes them"
+
+
+def test_every_view_reads_with_the_rights_of_who_made_it(owner: Client) -> None:
+    views = owner.query(
+        "SELECT name, create_table_query FROM system.tables WHERE database = currentDatabase() AND engine = 'View'"
+    ).result_rows
+    assert len(views) == len(ROLES.views)
+    assert [name for name, statement in views if "SQL SECURITY DEFINER" not in statement] == []
+
+
+@pytest.mark.parametrize("view", [name for name, view in ROLES.views.items() if view.columns])
+def test_every_column_of_a_view_with_groups_stands_in_one_of_them(view: str, owner: Client) -> None:
+    stored = {row[0] for row in owner.query("DESCRIBE TABLE {view:Identifier}", parameters={"view": view}).result_rows}
+    assert stored == {column for group in ROLES.views[view].columns.values() for column in group}
+
+
+@pytest.mark.parametrize("view", ROLES.views)
+def test_no_column_that_tells_a_customer_apart_is_given_with_a_whole_view(view: str, owner: Client) -> None:
+    stored = {row[0] for row in owner.query("DESCRIBE TABLE {view:Identifier}", parameters={"view": view}).result_rows}
+    rows = ROLES.views[view].rows
+    assert {rows.tenant, rows.team, rows.agent} - {None} <= stored
+    if not ROLES.views[view].columns:
+        assert {
+            name for name in stored for word in ("customer", "phone", "order_id", "crm", "uri") if word in name
+        } == set()
+
+
+def test_every_view_holds_something_to_be_hidden(owner: Client) -> None:
+    counts = {
+        view: owner.query("SELECT count() FROM {v:Identifier}", parameters={"v": view}).result_rows[0][0]
+        for view in ROLES.views
+    }
+    assert [view for view, rows in counts.items() if view != "unaccounted" and rows < 2] == []
+
+
+# --- what each may
+
+
+@pytest.mark.parametrize("user", [*PEOPLE, "analyst"])
+def test_every_view_that_is_given_can_be_read_column_by_column(user: str, engine: RunningEngine) -> None:
+    role = ROLE_OF.get(user, "bi_analyst")
+    for name, view in ROLES.views.items():
+        if role in view.may:
+            columns = view.columns_for(role)
+            answer(engine, user, f"SELECT {', '.join(columns) if columns else '*'} FROM {name}")
+            answer(engine, user, f"SELECT count() FROM {name}")
+            answer(engine, user, f"DESCRIBE TABLE {name}")
+
+
+@pytest.mark.parametrize("user", SEEN)
+@pytest.mark.parametrize("view", OF_ONE_CALL)
+def test_calls_are_seen_as_far_as_the_role_goes(view: str, user: str, engine: RunningEngine) -> None:
+    assert answer(engine, user, f"SELECT DISTINCT call_id FROM {view}") == SEEN[user]
+
+
+@pytest.mark.parametrize("user", ["ana", "ines", "analyst"])
+def test_alerts_are_seen_as_far_as_the_role_goes(user: str, engine: RunningEngine) -> None:
+    assert answer(engine, user, "SELECT DISTINCT call_id FROM alerts") == SEEN[user]
+
+
+@pytest.mark.parametrize(
+    ("user", "view", "tenants"),
+    [
+        pytest.param("ana", "alert_deliveries", {"acme"}, id="deliveries of the tenant"),
+        pytest.param("ana", "outcomes", {"acme"}, id="outcomes of the tenant"),
+        pytest.param("ana", "dead_letters", {"acme"}, id="no dead letter that tells no tenant"),
+        pytest.param("ana", "rule_packs", {"acme", r"\N"}, id="rules of the tenant and of everybody"),
+        pytest.param("ines", "rule_packs", {"acme", r"\N"}, id="the same for an inspector, whatever the team"),
+        pytest.param("audrey", "access_log", {"acme", "*"}, id="accesses to the tenant, and to no one in particular"),
+        pytest.param("analyst", "dead_letters", {"acme", "other", r"\N"}, id="everything where no tenant is asked for"),
+    ],
+)
+def test_rows_are_seen_by_tenant(user: str, view: str, tenants: set[str], engine: RunningEngine) -> None:
+    assert answer(engine, user, f"SELECT DISTINCT tenant_id FROM {view}") == tenants
+
+
+def test_an_inspector_finds_the_calls_of_a_customer(engine: RunningEngine) -> None:
+    key = sha256(b"a1").hexdigest()
+    assert answer(engine, "ines", f"SELECT call_id FROM calls WHERE customer_key = '{key}'") == {"a1"}
+
+
+@pytest.mark.parametrize("user", [*PEOPLE, "analyst"])
+def test_the_usual_client_works_for_everybody(user: str, engine: RunningEngine) -> None:
+    password = PASSWORD if user in ROLE_OF else ""
+    url = (
+        f"http://{user}:{password.replace(' ', '%20')}@127.0.0.1:{engine.port}/callstream"
+        if password
+        else engine.url(user=user)
+    )
+    client = connect(url)
+    (view, *_) = [name for name, view in ROLES.views.items() if ROLE_OF.get(user, "bi_analyst") in view.may]
+    settings = {"session_timezone": "Asia/Shanghai", "max_execution_time": 5}
+    assert client.query(f"SELECT count() FROM {view}", settings=settings).result_rows[0][0] > 0
+    client.close()
+
+
+# --- what nobody may
+
+
+@pytest.mark.parametrize("user", [*PEOPLE, "analyst"])
+def test_what_is_withheld_is_refused(user: str, engine: RunningEngine, owner: Client) -> None:
+    role = ROLE_OF.get(user, "bi_analyst")
+    stored = {row[0] for row in owner.query("SHOW TABLES").result_rows}
+    withheld = stored - {name for name, view in ROLES.views.items() if role in view.may}
+    assert withheld >= set(ROLES.storage)
+    for table in withheld:
+        assert "ACCESS_DENIED" in refusal(engine, user, f"SELECT count() FROM {table}"), table
+        assert "ACCESS_DENIED" in refusal(engine, user, f"SELECT 1 IN (SELECT 1 FROM {table})"), table
+    assert answer(engine, user, "SHOW TABLES") == stored - withheld
+
+
+@pytest.mark.parametrize("user", PEOPLE[:3])
+def test_a_column_that_is_withheld_can_be_neither_read_nor_asked_for(user: str, engine: RunningEngine) -> None:
+    granted = ROLES.views["calls"].columns_for(ROLE_OF[user]) or ()
+    withheld = {c for group in ROLES.views["calls"].columns.values() for c in group} - set(granted)
+    assert withheld
+    for column in withheld:
+        for query in (
+            f"SELECT {column} FROM calls",
+            f"SELECT count() FROM calls WHERE empty({column})",
+            f"SELECT call_id FROM calls ORDER BY {column}",
+            f"SELECT uniq({column}) FROM (SELECT * FROM calls)",
+            f"SELECT COLUMNS('{column}') FROM calls",
+            f"SELECT 1 FROM topics JOIN calls ON toString(calls.{column}) = topics.call_id",
+        ):
+            assert "ACCESS_DENIED" in refusal(engine, user, query), query
+    assert "ACCESS_DENIED" in refusal(engine, user, "SELECT * FROM calls")
+    assert answer(engine, user, f"SELECT * EXCEPT ({', '.join(withheld)}) FROM calls LIMIT 1 FORMAT TSVRaw")
+
+
+HIDDEN = {"ana": "o1", "ines": "a3", "agent_1001": "a2"}
+"""User → a call that lies in the same tables and is not for the user."""
+
+
+@pytest.mark.parametrize("user", HIDDEN)
+@pytest.mark.parametrize("view", OF_ONE_CALL)
+@pytest.mark.parametrize(
+    "condition",
+    [
+        pytest.param("throwIf(call_id = '{hidden}') = 0", id="an error that tells"),
+        pytest.param("throwIf(call_id = '{hidden}') = 0 AND tenant_id != ''", id="an error beside a cheap condition"),
+        pytest.param("if(call_id = '{hidden}', throwIf(1), 0) = 0 AND ended_at > '2000-01-01'", id="behind a branch"),
+        pytest.param("intDiv(1, toUInt8(call_id != '{hidden}')) = 1", id="a division by zero"),
+        pytest.param("throwIf(tenant_id = 'other') = 0", id="by a column of the key"),
+    ],
+)
+def test_no_condition_is_asked_of_a_row_that_is_hidden(
+    condition: str, view: str, user: str, engine: RunningEngine
+) -> None:
+    query = f"SELECT DISTINCT call_id FROM {view} WHERE {condition.format(hidden=HIDDEN[user])}"
+    assert answer(engine, user, query) == SEEN[user]
+
+
+@pytest.mark.parametrize("user", HIDDEN)
+@pytest.mark.parametrize(
+    "source",
+    [
+        "merge('callstream', '^findings$')",
+        "merge('callstream', '^(findings|segments|call_versions)$')",
+        "view(SELECT call_id FROM segments)",
+        "(SELECT s.call_id FROM segments AS s JOIN findings AS f USING (tenant_id))",
+        "(SELECT call_id FROM segments UNION ALL SELECT call_id FROM findings)",
+        "calls FINAL",
+    ],
+)
+def test_rows_stay_hidden_on_a_way_round(source: str, user: str, engine: RunningEngine) -> None:
+    assert answer(engine, user, f"SELECT DISTINCT call_id FROM {source}") == SEEN[user]
+
+
+@pytest.mark.parametrize("view", OF_ONE_CALL)
+@pytest.mark.parametrize("user", ["ines", "agent_1001"])
+def test_a_version_that_was_replaced_is_not_seen_by_whom_it_was_for(
+    view: str, user: str, engine: RunningEngine, owner: Client
+) -> None:
+    stored = owner.query("SELECT DISTINCT agent_team FROM transcript_versions WHERE call_id = 'moved'").result_rows
+    assert {team for (team,) in stored} == {"north", "south"}
+    for settings in ("", " SETTINGS final = 0", " SETTINGS final = 1"):
+        assert MOVED not in answer(engine, user, f"SELECT DISTINCT call_id FROM {view}{settings}")
+
+
+REFUSED = {
+    "insert a row": "INSERT INTO outcome_versions (call_id) VALUES ('x')",
+    "insert into a view": "INSERT INTO calls (call_id) VALUES ('x')",
+    "insert what is read": "INSERT INTO call_versions SELECT * FROM call_versions",
+    "delete": "DELETE FROM call_versions WHERE 1",
+    "update": "ALTER TABLE call_versions UPDATE agent_id = '1001' WHERE 1",
+    "drop": "DROP VIEW calls",
+    "change a view": "ALTER TABLE calls MODIFY SQL SECURITY INVOKER",
+    "make a table": "CREATE TABLE mine (x Int8) ENGINE = Memory",
+    "make a view": "CREATE VIEW mine AS SELECT 1",
+    "make a temporary table": "CREATE TEMPORARY TABLE mine (x Int8)",
+    "make a function": "CREATE FUNCTION mine AS x -> x",
+    "make a user": "CREATE USER mine",
+    "give a right": "GRANT SELECT ON callstream.* TO ana",
+    "the index of a table": "SELECT * FROM mergeTreeIndex('callstream', 'call_versions')",
+    "the index of its columns": "SELECT * FROM mergeTreeAnalyzeIndexes('callstream', 'call_versions')",
+    "the same host as another": "SELECT * FROM remote('127.0.0.1', 'callstream', 'call_versions')",
+    "another host": "SELECT * FROM url('http://127.0.0.1:1/', 'LineAsString')",
+    "an object store": "SELECT * FROM s3('http://127.0.0.1:1/bucket/key', 'LineAsString', 'line String')",
+    "another database": "SELECT * FROM mysql('127.0.0.1:1', 'a', 'b', 'c', 'd')",
+    "a file": "SELECT * FROM file('/etc/passwd', 'LineAsString', 'line String')",
+    "a file, by the function": "SELECT file('/etc/passwd')",
+    "a program": "SELECT * FROM executable('x', 'TSV', 'a String')",
+    "write to another host": "INSERT INTO FUNCTION url('http://127.0.0.1:1/', 'TSV', 'a String') VALUES ('x')",
+    "queries of others": "SELECT * FROM system.processes",
+    "stop them": "KILL QUERY WHERE 1 = 1",
+    "users": "SELECT * FROM system.users",
+    "rights of others": "SELECT * FROM system.grants",
+    "row policies": "SELECT * FROM system.row_policies",
+    "parts of tables": "SELECT * FROM system.parts",
+    "memory of the server": "SELECT addressToSymbol(1)",
+    "backup": "BACKUP DATABASE callstream TO File('/tmp/x')",
+    "stop the server": "SYSTEM SHUTDOWN",
+    "close its ports": "SYSTEM STOP LISTEN HTTP",
+    "another role": "SET ROLE admin",
+}
+
+
+@pytest.mark.parametrize("user", [*PEOPLE, "analyst"])
+@pytest.mark.parametrize("query", REFUSED.values(), ids=REFUSED)
+def test_nobody_writes_or_looks_beyond_the_views(query: str, user: str, engine: RunningEngine) -> None:
+    reason = refusal(engine, user, query)
+    known = ("ACCESS_DENIED", "READONLY", "getcwd", "UNKNOWN_ROLE", "SUPPORT_IS_DISABLED", "SYNTAX_ERROR")
+    assert any(word in reason for word in known), reason
+
+
+@pytest.mark.parametrize("user", [*PEOPLE, "analyst"])
+@pytest.mark.parametrize(
+    "setting",
+    [
+        "readonly = 0",
+        "max_execution_time = 0",
+        "max_execution_time = 100000",
+        "max_result_rows = 0",
+        "max_result_rows = 100000000",
+        "max_memory_usage = 0",
+        "max_bytes_to_read = 0",
+        "max_concurrent_queries_for_user = 0",
+        "read_overflow_mode = 'break'",
+        "apply_row_policy_after_final = 0",
+        "optimize_move_to_prewhere_if_final = 1",
+        "additional_table_filters = {'callstream.call_versions': 'throwIf(1) = 0'}",
+        "use_query_cache = 1",
+        "allow_ddl = 1, allow_python_table_function = 1",
+    ],
+)
+def test_nobody_changes_a_setting_that_decides_what_is_read(setting: str, user: str, engine: RunningEngine) -> None:
+    reason = refusal(engine, user, f"SELECT 1 SETTINGS {setting}")
+    assert any(word in reason for word in ("READONLY", "CONSTRAINT_VIOLATION", "PROHIBITED")), reason
+
+
+def test_settings_that_clients_send_may_be_changed(engine: RunningEngine, owner: Client) -> None:
+    values = {row[0]: row[1] for row in owner.query("SELECT name, default FROM system.settings").result_rows}
+    for name in FREE_SETTINGS:
+        value = values[name]
+        text = value if value.isdigit() else f"'{value}'"
+        answer(engine, "agent_1001", f"SELECT 1 SETTINGS {name} = {text}")
+
+
+@pytest.mark.parametrize(
+    ("query", "reason"),
+    [
+        pytest.param("SELECT number FROM numbers(20000)", "TOO_MANY_ROWS_OR_BYTES", id="too large an answer"),
+        pytest.param(
+            "SELECT sum(sleepEachRow(0.1)) FROM numbers(25) SETTINGS max_execution_time = 1", "TIMEOUT", id="too long"
+        ),
+        pytest.param("SELECT groupArray(number) FROM numbers(400000000)", "MEMORY_LIMIT", id="too much memory"),
+    ],
+)
+def test_a_query_that_takes_too_much_is_stopped(query: str, reason: str, engine: RunningEngine) -> None:
+    assert reason in refusal(engine, "agent_1001", query)
+
+
+def test_an_agent_runs_two_queries_at_a_time(engine: RunningEngine) -> None:
+    with ThreadPoolExecutor(3) as threads:
+        asked = [threads.submit(ask, engine, "agent_1001", "SELECT sleep(2)") for _ in range(3)]
+    refused = [text for answered, text in (each.result() for each in asked) if not answered]
+    assert len(refused) == 1
+    assert "TOO_MANY_SIMULTANEOUS_QUERIES" in refused[0]
+
+
+# --- accounts that work
+
+
+def test_the_writer_reads_and_inserts_and_changes_no_table(engine: RunningEngine) -> None:
+    assert answer(engine, "worker", "SELECT DISTINCT call_id FROM calls") == {*CALLS_OF, MOVED}
+    answer(engine, "worker", "INSERT INTO schema_migrations SELECT * FROM schema_migrations WHERE 0")
+    for query in (
+        "DROP TABLE call_versions",
+        "ALTER TABLE calls MODIFY SQL SECURITY INVOKER",
+        "CREATE TABLE mine (x Int8) ENGINE = MergeTree ORDER BY x",
+        "DELETE FROM call_versions WHERE 1",
+        "SELECT * FROM system.processes",
+        "SELECT * FROM url('http://127.0.0.1:1/', 'TSV', 'a String')",
+    ):
+        assert "ACCESS_DENIED" in refusal(engine, "worker", query)
+
+
+def test_the_admin_makes_and_drops_tables_and_reads_everything(engine: RunningEngine) -> None:
+    assert answer(engine, "boss", "SELECT DISTINCT call_id FROM calls") == {*CALLS_OF, MOVED}
+    for query in ("CREATE TABLE mine (x Int8) ENGINE = MergeTree ORDER BY x", "DROP TABLE mine"):
+        assert ask(engine, "boss", query) == (True, "")
+    assert "ACCESS_DENIED" in refusal(engine, "boss", "SELECT * FROM url('http://127.0.0.1:1/', 'TSV', 'a String')")
+
+
+# --- the same for a server
+
+
+def test_the_statements_for_a_server_are_understood(engine: RunningEngine, owner: Client) -> None:
+    assert engine.users_file is not None
+    users = load_users(engine.users_file, ROLES)
+    for cluster in (None, "analytics"):
+        statements = sql_statements(ROLES, users, "callstream", cluster)
+        assert len(statements) > 100
+        for statement in statements:
+            owner.query(f"EXPLAIN AST {statement}")
+
+
+# --- rows from before
+
+
+def test_transcripts_from_before_are_hidden_until_their_agents_are_filled_in(
+    engine: RunningEngine, owner: Client
+) -> None:
+    event = event_of("old", "acme", "1001", "north")
+    sink = ClickHouseSink(owner)
+    analysis = CALLS_ANALYZED.decode((EXAMPLES / CALLS_ANALYZED.name / "with_findings.json").read_bytes())
+    transcript = CALLS_TRANSCRIBED.decode((EXAMPLES / CALLS_TRANSCRIBED.name / "heard.json").read_bytes())
+    own = {"tenant_id": "acme", "call_id": "old", "call": event}
+    sink.write(rows_for_analysis(analysis.model_copy(update=own)))
+    (row,) = rows_for_transcript(transcript.model_copy(update=own))[TRANSCRIPTS]
+    row = {name: value for name, value in row.items() if name not in ("agent_id", "agent_team")}
+    owner.insert(TRANSCRIPTS, [list(row.values())], column_names=list(row))
+    try:
+        query = "SELECT count() FROM segments WHERE call_id = 'old'"
+        assert answer(engine, "agent_1001", query) == {"0"}
+        assert answer(engine, "ines", query) == {"0"}
+        assert answer(engine, "ana", query) != {"0"}
+        before = owner.query("SELECT * EXCEPT (agent_id, agent_team) FROM transcripts ORDER BY ALL").result_rows
+        owner.command(fill_in_statement())
+        assert answer(engine, "agent_1001", query) != {"0"}
+        assert answer(engine, "ines", query) != {"0"}
+        after = owner.query("SELECT * EXCEPT (agent_id, agent_team) FROM transcripts ORDER BY ALL").result_rows
+        assert after == before
+    finally:
+        owner.command("DELETE FROM call_versions WHERE call_id = 'old'")
+        owner.command("DELETE FROM transcript_versions WHERE call_id = 'old'")
+
+
+def fill_in_statement() -> str:
+    """As the page for operators has it."""
+    page = (Path(__file__).parents[2] / "docs" / "roles.md").read_text(encoding="utf-8")
+    (statement,) = (block for block in page.split("```") if block.startswith("sql\nINSERT INTO transcript_versions"))
+    return statement.removeprefix("sql\n")

@@ -1,0 +1,419 @@
+"""Search on a real engine: nothing is found that is not there, nothing is missed, pages join, tenants stay apart."""
+
+import random
+from collections.abc import Callable, Iterator, Sequence
+from datetime import timedelta
+from uuid import uuid4
+
+import pytest
+from clickhouse_connect.driver.client import Client
+
+from processors.search import SearchQuery, Span
+from schemas.call_ended import Role
+from schemas.migrations import load_migrations
+from streams.adapters.clickhouse import connect, migrate
+from streams.search import SearchError, search
+from tests.clickhouse_engine import RunningEngine, running_engine
+from tests.stored_calls import KEY, LONELY, RICH, T0, Call, Store
+
+pytestmark = pytest.mark.embedded
+
+
+@pytest.fixture(scope="module")
+def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningEngine]:
+    with running_engine(tmp_path_factory.mktemp("clickhouse")) as running:
+        yield running
+
+
+@pytest.fixture
+def open_store(engine: RunningEngine) -> Iterator[Callable[[], Store]]:
+    opened: list[Client] = []
+
+    def new() -> Store:
+        url = engine.url(f"test_{uuid4().hex}")
+        migrate(url)
+        opened.append(connect(url))
+        return Store(url, opened[-1])
+
+    yield new
+    for client in opened:
+        client.close()
+
+
+@pytest.fixture
+def store(open_store: Callable[[], Store]) -> Store:
+    return open_store()
+
+
+# --- phrases
+
+ALPHABET = (*"退款保本的我", *"ab1A", *"，。？“”'\"%_\\`{}:-\t\n\r 　", "😀", "é", "e\u0301", "\u2028", "Ω")
+ROLES: tuple[Role, ...] = ("agent", "customer", "unknown")
+
+
+def said_at_random(chance: random.Random) -> tuple[tuple[Role, str], ...]:
+    return tuple(
+        (chance.choice(ROLES), "".join(chance.choices(ALPHABET, k=chance.randint(1, 8))))
+        for _ in range(chance.randint(0, 5))
+    )
+
+
+def phrase_at_random(chance: random.Random, calls: Sequence[Call]) -> str:
+    """Of a segment, across the border of two, or of no call at all."""
+    said = [text for _, text in chance.choice([call for call in calls if call.said]).said]
+    kind = chance.random()
+    if kind < 0.6:
+        text = chance.choice(said)
+    elif kind < 0.8:
+        text = "".join(chance.sample(said, k=min(2, len(said))))
+    else:
+        text = "".join(chance.choices(ALPHABET, k=4))
+    start = chance.randrange(len(text))
+    return text[start : start + chance.randint(1, 5)]
+
+
+@pytest.mark.parametrize("seed", [1, 2, 3])
+def test_a_phrase_is_found_exactly_where_it_stands_in_a_segment(seed: int, store: Store) -> None:
+    chance = random.Random(seed)  # noqa: S311
+    calls = [Call(f"c{number}", said_at_random(chance), ended_at=T0 - timedelta(hours=number)) for number in range(150)]
+    for start in range(0, len(calls), 50):
+        store.write(*calls[start : start + 50])
+        if start == 50:
+            store.merge_texts()
+    phrases = [
+        (text, chance.choice([None, "agent", "customer", "unknown"]))
+        for text in (phrase_at_random(chance, calls) for _ in range(50))
+        if text.strip()
+    ]
+    found_any = 0
+    for text, role in phrases:
+        there = [call.call_id for call in calls if any(text in said and role in (None, who) for who, said in call.said)]
+        assert store.ids(phrases=[{"text": text, "role": role}]) == there, (text, role)
+        assert there == like(store, text, role)
+        found_any += bool(there)
+    assert found_any > len(phrases) // 3
+
+
+def like(store: Store, text: str, role: str | None) -> list[str]:
+    """What LIKE finds in the view of segments."""
+    pattern = text.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
+    query = """SELECT DISTINCT ended_at, call_id FROM segments
+        WHERE text LIKE {pattern:String} AND ({role:String} = '' OR role = {role:String}) ORDER BY ended_at DESC"""
+    rows = store.client.query(query, parameters={"pattern": f"%{pattern}%", "role": role or ""}).result_rows
+    return [call_id for _, call_id in rows]
+
+
+@pytest.mark.parametrize(
+    ("text", "role", "found"),
+    [
+        pytest.param("退款", "customer", ["one"], id="who said it"),
+        pytest.param("退款", "agent", ["two"], id="the other one"),
+        pytest.param("退款", None, ["one", "two"], id="anybody"),
+        pytest.param("退", None, ["one", "two"], id="one character"),
+        pytest.param("我要退款", None, ["one"], id="a phrase"),
+        pytest.param("要款", None, [], id="characters of it that do not touch"),
+        pytest.param("退款好的", None, [], id="across the border of two segments of one role"),
+        pytest.param("WiFi 6E", None, ["two"], id="Latin letters, a space and a digit"),
+        pytest.param("wifi", None, [], id="another case"),
+        pytest.param("6", None, ["two"], id="one digit"),
+        pytest.param("100%", None, ["three"], id="a percent sign is no pattern"),
+        pytest.param("1_0", None, [], id="nor is an underscore"),
+        pytest.param("C:\\new", None, ["three"], id="a backslash"),
+        pytest.param("'); --", None, ["three"], id="a quote"),
+        pytest.param("款\n好", None, [], id="a line break that is the border"),
+    ],
+)
+def test_phrases(text: str, role: str | None, found: list[str], store: Store) -> None:
+    store.write(
+        Call("one", (("customer", "我要退款"), ("customer", "好的")), ended_at=T0),
+        Call("two", (("agent", "退款要WiFi 6E"),), ended_at=T0 - timedelta(hours=1)),
+        Call("three", (("unknown", "100% C:\\new"), ("unknown", "'); --")), ended_at=T0 - timedelta(hours=2)),
+    )
+    assert store.ids(phrases=[{"text": text, "role": role}]) == found
+
+
+def test_several_phrases_must_all_be_said(store: Store) -> None:
+    store.write(
+        Call("both", (("customer", "我要退款"), ("agent", "不行"))),
+        Call("one", (("customer", "我要退款，不行"),)),
+    )
+    phrases = [{"text": "退款", "role": "customer"}, {"text": "不行", "role": "agent"}]
+    assert store.ids(phrases=phrases) == ["both"]
+
+
+def test_a_quote_says_where_it_is(store: Store) -> None:
+    store.write(Call("c1", (("agent", "您好"), ("customer", "退款😀退款，我要退款"), ("agent", "退款"))))
+    (hit,) = store.all(phrases=[{"text": "退款", "role": "customer"}])
+    (quote,) = hit.quotes
+    assert (quote.segment_id, quote.role, quote.start_ms, quote.end_ms) == (1, "customer", 1_000, 1_900)
+    assert quote.spans == (Span(start=0, end=2), Span(start=3, end=5), Span(start=8, end=10))
+    assert {quote.text[span.start : span.end] for span in quote.spans} == {"退款"}
+
+
+def test_a_transcript_that_was_replaced_is_not_found_by_what_it_said(store: Store) -> None:
+    store.write(Call("c1", (("customer", "我要退款"),)))
+    store.write(Call("c1", (("customer", "我要退货"),)), after_s=120)
+    store.write(Call("c1", (("customer", "我要退款"),)))
+    assert store.ids(phrases=[{"text": "退款"}]) == []
+    assert store.ids(phrases=[{"text": "要退款"}]) == []
+    assert store.ids(phrases=[{"text": "退货"}]) == ["c1"]
+
+
+def test_transcripts_from_before_search_was_there_are_found(engine: RunningEngine) -> None:
+    url = engine.url(f"test_{uuid4().hex}")
+    files = load_migrations()
+    before = next(each.number for each in files if each.name == "search") - 1
+    migrate(url, files[:before])
+    client = connect(url)
+    old = Store(url, client)
+    old.write(Call("c1", (("customer", "我要退款"),), agitation=0.9, rules=(("rules", "r1", "x"),)))
+    migrate(url)
+    Store(url, client).write(Call("c2", (("customer", "我要退款"),), ended_at=T0 - timedelta(days=200)))
+    store = Store(url, client)
+    assert store.ids(phrases=[{"text": "退款", "role": "customer"}]) == ["c1", "c2"]
+    assert store.ids(agitation_min=0.8) == ["c1"]
+    assert store.ids(rules=["r1"]) == ["c1"]
+    client.close()
+
+
+def test_the_index_is_built_by_merges_and_hides_nothing_before_and_after(store: Store) -> None:
+    for number in range(3):
+        store.write(Call(f"c{number}", ended_at=T0 - timedelta(minutes=number)))
+    for is_built in (False, True):
+        query = """SELECT sum(secondary_indices_compressed_bytes) > 0 FROM system.parts
+            WHERE active AND database = currentDatabase() AND table = 'search_text_versions'"""
+        assert bool(store.client.command(query)) == is_built
+        assert store.ids(phrases=[{"text": "退款"}]) == ["c0", "c1", "c2"]
+        assert store.ids(phrases=[{"text": "退我"}]) == []
+        store.merge_texts()
+
+
+# --- conditions
+
+
+@pytest.mark.parametrize(
+    ("matching", "other"),
+    [
+        pytest.param({"call_ids": ["rich", "x"]}, {"call_ids": ["ric"]}, id="call"),
+        pytest.param({"agents": ["A1"]}, {"agents": ["A"]}, id="agent"),
+        pytest.param({"teams": ["north", "south"]}, {"teams": ["south"]}, id="team"),
+        pytest.param({"customer_key": KEY}, {"customer_key": "0" * 64}, id="customer"),
+        pytest.param({"queues": ["售后"]}, {"queues": ["售"]}, id="queue"),
+        pytest.param({"inquiry_types": ["退款"]}, {"inquiry_types": ["退货"]}, id="inquiry type"),
+        pytest.param({"order_ids": ["O-1"]}, {"order_ids": ["O-2"]}, id="order"),
+        pytest.param({"topics": ["delay"]}, {"topics": ["invoice"]}, id="topic"),
+        pytest.param({"risks": ["high", "medium"]}, {"risks": ["low"]}, id="risk"),
+        pytest.param({"rules": ["finance.notice"]}, {"rules": ["finance"]}, id="rule"),
+        pytest.param({"words": ["保本"]}, {"words": ["录音"]}, id="sensitive word, not what another detector matched"),
+        pytest.param({"score_min": 59.5, "score_max": 59.5}, {"score_min": 60}, id="score, its ends included"),
+        pytest.param({"score_max": 60}, {"score_max": 59}, id="score from below"),
+        pytest.param({"agitation_min": 0.8}, {"agitation_min": 0.81}, id="emotion"),
+        pytest.param({"agitation_max": 0.8}, {"agitation_max": 0.79}, id="emotion from below"),
+        pytest.param({"duration_min_ms": 200_000}, {"duration_min_ms": 200_001}, id="duration"),
+        pytest.param({"duration_max_ms": 200_000}, {"duration_max_ms": 199_999}, id="duration from below"),
+        pytest.param(
+            {"outcomes": ["no_audio", "analyzed"], "agents": ["A1"]}, {"outcomes": ["no_audio"]}, id="outcome"
+        ),
+        pytest.param(
+            {"since": RICH.ended_at, "until": RICH.ended_at + timedelta(milliseconds=1)},
+            {"since": RICH.ended_at + timedelta(milliseconds=1), "until": T0},
+            id="time, its beginning included",
+        ),
+        pytest.param(
+            {"since": RICH.ended_at - timedelta(days=1)},
+            {"since": RICH.ended_at - timedelta(days=1), "until": RICH.ended_at},
+            id="time, its end excluded",
+        ),
+    ],
+)
+def test_each_condition_holds_for_one_call_and_not_for_the_other(
+    matching: dict[str, object], other: dict[str, object], store: Store
+) -> None:
+    store.write(RICH, LONELY)
+    assert store.ids(**matching) == ["rich"]
+    assert store.ids(**other) == []
+    assert store.ids(**matching, phrases=[{"text": "退款", "role": "customer"}]) == ["rich"]
+    assert store.ids(**other, phrases=[{"text": "退款"}]) == []
+
+
+def test_any_sensitive_word(store: Store) -> None:
+    store.write(RICH, LONELY)
+    assert store.ids(sensitive=True) == ["rich"]
+    (hit,) = store.all(sensitive=True, rules=["finance.notice"], topics=["delay"])
+    assert [(quote.kind, quote.rule_id, quote.topic_id) for quote in hit.quotes] == [
+        ("finding", "finance.promise", None),
+        ("finding", "finance.notice", None),
+        ("topic", None, "delay"),
+    ]
+    assert [hit.quotes[0].text[span.start : span.end] for span in hit.quotes[0].spans] == ["保本"]
+    assert (hit.quotes[0].start_ms, hit.quotes[0].end_ms) == (2_000, 2_900)
+
+
+def test_a_hit_shows_the_call(store: Store) -> None:
+    store.write(RICH)
+    (hit,) = store.all()
+    assert hit.model_dump(exclude={"quotes"}) == {
+        **{"tenant_id": "acme", "call_id": "rich", "direction": "inbound", "outcome": "analyzed"},
+        **{"started_at": RICH.ended_at - timedelta(minutes=3), "ended_at": RICH.ended_at},
+        **{"agent_id": "A1", "agent_team": "north", "queue": "售后", "inquiry_type": "退款", "order_id": "O-1"},
+        **{"duration_ms": 200_000, "risk_level": "high", "score": 59.5, "agitation": 0.8},
+        "topics": ("refund", "delay"),
+    }
+
+
+def test_a_judgement_that_was_replaced_is_not_found_by_what_it_found(store: Store) -> None:
+    store.write(Call("c1", risk="high", topics=("refund",), rules=(("rules", "r1", "x"),), agitation=0.9))
+    store.write(Call("c1", risk="low"), version=2)
+    store.write(Call("c1", risk="high", topics=("refund",), rules=(("rules", "r1", "x"),), agitation=0.9))
+    for former in ({"risks": ["high"]}, {"topics": ["refund"]}, {"rules": ["r1"]}, {"agitation_min": 0.5}):
+        assert store.ids(**former) == [], former
+        assert store.ids(**former, phrases=[{"text": "退款"}]) == [], former
+    assert store.ids(risks=["low"]) == ["c1"]
+
+
+@pytest.mark.parametrize("seed", [4, 5])
+def test_any_combination_finds_what_a_reference_in_python_finds(seed: int, store: Store) -> None:
+    chance = random.Random(seed)  # noqa: S311
+    calls = [
+        Call(
+            f"c{number:03d}",
+            tuple(
+                (chance.choice(ROLES), chance.choice(["我要退款", "您好", "不行", "好的退款"]))
+                for _ in range(chance.randint(0, 4))
+            ),
+            tenant=chance.choice(["acme", "bright"]),
+            ended_at=T0 - timedelta(days=chance.randint(0, 500)),
+            agent=chance.choice(["A1", "A2"]),
+            queue=chance.choice(["x", "y", None]),
+            risk=chance.choice([None, "low", "high"]),
+            topics=tuple(chance.sample(["refund", "delay"], k=chance.randint(0, 2))),
+            score=chance.choice([None, 10, 50, 90]),
+        )
+        for number in range(200)
+    ]
+    for start in range(0, 200, 40):
+        store.write(*calls[start : start + 40])
+    for _ in range(25):
+        options = {
+            "tenants": chance.choice([["acme"], ["bright", "acme"]]),
+            "agents": ["A1"],
+            "queues": ["x"],
+            "risks": ["high"],
+            "topics": ["refund"],
+            "score_min": 50,
+            "since": T0 - timedelta(days=300),
+            "phrases": [{"text": chance.choice(["退款", "要退款", "您"]), "role": chance.choice([None, "customer"])}],
+        }
+        names = ["tenants", *chance.sample([name for name in options if name != "tenants"], k=chance.randint(0, 4))]
+        query = SearchQuery.model_validate({name: options[name] for name in names})
+        expected = sorted(
+            (call for call in calls if matches(call, query)),
+            key=lambda call: (call.ended_at, call.tenant, call.call_id),
+            reverse=True,
+        )
+        found = store.all(limit=chance.choice([3, 50]), **query.model_dump())
+        assert [(hit.tenant_id, hit.call_id) for hit in found] == [(each.tenant, each.call_id) for each in expected]
+
+
+def matches(call: Call, query: SearchQuery) -> bool:
+    return (
+        call.tenant in query.tenants
+        and (not query.agents or call.agent in query.agents)
+        and (not query.queues or call.queue in query.queues)
+        and (not query.risks or call.risk in query.risks)
+        and (not query.topics or bool({*call.topics} & {*query.topics}))
+        and (query.score_min is None or (call.score is not None and call.score >= query.score_min))
+        and (query.since is None or call.ended_at >= query.since)
+        and all(
+            any(phrase.text in text and phrase.role in (None, role) for role, text in call.said)
+            for phrase in query.phrases
+        )
+    )
+
+
+def test_a_phrase_that_is_in_more_calls_than_are_tried_one_by_one(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("streams.search.FEW_CANDIDATES", 10)
+    calls = [
+        Call(f"c{number:03d}", ended_at=T0 - timedelta(minutes=number), queue="x" if number % 60 == 59 else "y")
+        for number in range(200)
+    ]
+    store.write(*calls)
+    for limit in (1, 2):
+        hits = store.all(limit=limit, queues=["x"], phrases=[{"text": "退款"}])
+        assert [hit.call_id for hit in hits] == ["c059", "c119", "c179"]
+
+
+# --- pages
+
+
+@pytest.mark.parametrize(
+    "conditions", [{}, {"phrases": [{"text": "退款"}]}, {"agents": ["A1"], "phrases": [{"text": "退"}]}]
+)
+def test_pages_join_while_calls_arrive_come_again_and_are_judged_again(
+    conditions: dict[str, object], store: Store
+) -> None:
+    calls = [Call(f"c{number:02d}", ended_at=T0 - timedelta(days=3 * (number // 2))) for number in range(40)]
+    store.write(*calls)
+    seen: list[str] = []
+    cursor: str | None = None
+    for number in range(100):
+        page = store.page(limit=7, cursor=cursor, **conditions)
+        seen += [hit.call_id for hit in page.hits]
+        cursor = page.next_cursor
+        if cursor is None:
+            break
+        assert len(page.hits) == 7
+        store.write(Call(f"new{number}", ended_at=T0 + timedelta(hours=number + 1)))
+        store.write(*calls, version=number % 3 + 1, after_s=60 + number)
+        store.write(*calls[::3])
+    assert seen == [
+        call.call_id for call in sorted(calls, key=lambda call: (call.ended_at, call.call_id), reverse=True)
+    ]
+
+
+def test_many_calls_that_ended_at_once_are_told_apart(store: Store) -> None:
+    store.write(*(Call(f"c{number:02d}", tenant=tenant) for number in range(30) for tenant in ("acme", "bright")))
+    hits = store.all(limit=7, tenants=["bright", "acme"])
+    expected = [(tenant, f"c{number:02d}") for tenant in ("bright", "acme") for number in reversed(range(30))]
+    assert [(hit.tenant_id, hit.call_id) for hit in hits] == expected
+
+
+def test_repeats_beyond_a_page_of_candidates_end(store: Store) -> None:
+    for version in range(1, 30):
+        store.write(Call("again", risk="high"), version=version)
+    store.write(Call("older", risk="high", ended_at=T0 - timedelta(minutes=1)))
+    assert [hit.call_id for hit in store.all(limit=1, risks=["high"])] == ["again", "older"]
+
+
+def test_the_last_page_has_no_cursor(store: Store) -> None:
+    store.write(*(Call(f"c{number}") for number in range(4)))
+    assert store.page(limit=4).next_cursor is None
+    assert store.page(limit=3).next_cursor is not None
+
+
+# --- tenants and errors
+
+
+def test_nothing_of_another_tenant_is_found(store: Store) -> None:
+    twin = RICH.__dict__ | {"tenant": "bright"}
+    store.write(RICH, Call(**twin))
+    for conditions in ({}, {"phrases": [{"text": "退款"}]}, {"customer_key": KEY}, {"call_ids": ["rich"]}):
+        assert [hit.tenant_id for hit in store.all(tenants=["acme"], **conditions)] == ["acme"]
+        both = [hit.tenant_id for hit in store.all(tenants=["acme", "bright"], **conditions)]
+        assert both == ["bright", "acme"]
+
+
+def test_a_tenant_without_calls_is_named(store: Store) -> None:
+    store.write(RICH)
+    with pytest.raises(SearchError, match="no call of tenant nobody"):
+        store.page(tenants=["acme", "nobody"])
+
+
+def test_a_search_that_takes_too_long_says_what_to_do(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    store.write(RICH)
+    monkeypatch.setattr("streams.search.MOST_SECONDS", 1)
+    monkeypatch.setattr("streams.search._select", lambda *_: "SELECT sleepEachRow(0.3) AS ended_at FROM numbers(9)")
+    with pytest.raises(SearchError, match="narrow it in time"):
+        search(store.client, SearchQuery(tenants=("acme",)))

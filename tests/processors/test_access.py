@@ -1,0 +1,198 @@
+"""The two forms of one definition: what a server gets as SQL and what it gets as users.xml is the same."""
+
+import re
+from dataclasses import dataclass, field
+from xml.etree import ElementTree
+
+import pytest
+
+from processors.access import (
+    FREE_SETTINGS,
+    PREFIX,
+    AccessNameError,
+    access_of,
+    grants_of,
+    settings_of,
+    sql_statements,
+    users_xml,
+)
+from schemas.roles import User, load_roles
+
+ROLES = load_roles()
+PEOPLE = [name for name, role in ROLES.roles.items() if role.of_people]
+USERS = (
+    User(name="ana", role="bi_analyst", tenants=("acme", "beta"), password_sha256="a" * 64, networks=("10.0.0.0/8",)),
+    User(name="ines", role="inspector", tenants=("acme",), teams=("north", "o'neil \\ <b>"), password_sha256="b" * 64),
+    User(name="paul", role="agent", tenants=("acme",), agent="1001", password_sha256="c" * 64),
+    User(name="audrey", role="auditor", tenants=("*",), password_sha256="d" * 64),
+    User(name="worker", role="pipeline_writer", password_sha256="e" * 64),
+    User(name="boss", role="admin", password_sha256="f" * 64),
+)
+
+
+@dataclass
+class Told:
+    """What a server is told of one user."""
+
+    password: str = ""
+    hosts: set[str] = field(default_factory=set)
+    grants: set[str] = field(default_factory=set)
+    filters: dict[str, str] = field(default_factory=dict)
+    settings: dict[str, str] = field(default_factory=dict)
+    queries_per_hour: str = ""
+
+
+def only(pattern: str, statements: tuple[str, ...]) -> list[re.Match[str]]:
+    return [match for statement in statements if (match := re.fullmatch(pattern, statement))]
+
+
+def told_by_sql() -> dict[str, Told]:
+    statements = sql_statements(ROLES, USERS, "callstream")
+    told = {}
+    role_of = {user: role for role, user in (m.groups() for m in only(r"GRANT (\w+) TO (\w+)", statements))}
+    profiles = {m[1]: m[2] for m in only(r"CREATE SETTINGS PROFILE OR REPLACE (\w+) SETTINGS (.*)", statements)}
+    profile_of = {m[1]: m[2] for m in only(r"ALTER ROLE (\w+) SETTINGS PROFILE '(\w+)'", statements)}
+    quotas = {
+        m[2]: m[1] for m in only(r"CREATE QUOTA .* INTERVAL 3600 second MAX queries = (\d+) TO (\w+)", statements)
+    }
+    policies = r"CREATE ROW POLICY OR REPLACE (\w+) ON callstream\.(\w+) FOR SELECT USING (.*) AS PERMISSIVE TO (\w+)"
+    for match in only(r"CREATE USER OR REPLACE (\w+) IDENTIFIED WITH sha256_hash BY '(\w+)' HOST (.*)", statements):
+        name, password, rest = match.groups()
+        role = role_of[name]
+        hosts = set(re.findall(r"'([0-9./:]+)'", rest.split(" SETTINGS")[0])) or {"::/0"}
+        shown = Told(password, hosts, queries_per_hour=quotas.get(role, ""))
+        shown.grants = {m[1] for m in only(rf"GRANT (.* ON .*) TO {role}", statements)}
+        who = name if ROLES.roles[role].of_people else role
+        shown.filters = {m[2]: m[3] for m in only(policies, statements) if m[4] == who}
+        if role in profile_of:
+            assert f"SETTINGS PROFILE '{profile_of[role]}'" in rest
+            for part in profiles[profile_of[role]].split(", "):
+                setting = re.fullmatch(r"(\w+)(?: = (\d+))?(?: MIN (\d+) MAX (\d+))?( CHANGEABLE_IN_READONLY)?", part)
+                assert setting, part
+                shown.settings[setting[1]] = f"{setting[2]} {setting[3]}-{setting[4]} {bool(setting[5])}"
+        told[name] = shown
+    return told
+
+
+def told_by_xml() -> dict[str, Told]:
+    root = ElementTree.fromstring(users_xml(ROLES, USERS, "callstream"))  # noqa: S314 - our own text
+    told = {}
+    for user in root.iterfind("users/*"):
+        shown = Told(user.findtext("password_sha256_hex") or "")
+        shown.hosts = {ip.text or "" for ip in user.iterfind("networks/ip")}
+        shown.grants = {(query.text or "").removeprefix("GRANT ") for query in user.iterfind("grants/query")}
+        shown.filters = {view.tag: view.findtext("filter") or "" for view in user.iterfind("databases/callstream/*")}
+        profile = root.find(f"profiles/{user.findtext('profile')}")
+        if profile is not None:
+            names = {each.tag for each in [*profile, *profile.iterfind("constraints/*")]} - {"constraints"}
+            for name in names:
+                limits = profile.find(f"constraints/{name}")
+                least, most = (None, None) if limits is None else (limits.findtext("min"), limits.findtext("max"))
+                changeable = limits is not None and limits.find("changeable_in_readonly") is not None
+                shown.settings[name] = f"{profile.findtext(name)} {least}-{most} {changeable}"
+            shown.queries_per_hour = root.findtext(f"quotas/{user.findtext('quota')}/interval/queries") or ""
+        told[user.tag] = shown
+    return told
+
+
+def test_a_server_is_told_the_same_by_sql_and_by_xml() -> None:
+    by_sql, by_xml = told_by_sql(), told_by_xml()
+    assert set(by_sql) == set(by_xml) == {user.name for user in USERS}
+    for name, shown in by_sql.items():
+        assert shown == by_xml[name], name
+        assert shown.grants
+        assert shown.filters
+
+
+def test_what_is_told_is_what_the_definition_says() -> None:
+    for user in USERS:
+        shown = told_by_xml()[user.name]
+        access = access_of(user, ROLES, "callstream")
+        assert shown.grants == set(access.grants)
+        assert shown.filters == access.filters
+
+
+@pytest.mark.parametrize("role", PEOPLE)
+def test_a_role_of_people_is_given_views_and_no_table(role: str) -> None:
+    given = {
+        re.fullmatch(r"(?:SHOW COLUMNS, )?SELECT.* ON callstream\.(\w+)", g)
+        for g in grants_of(role, ROLES, "callstream")
+    }
+    assert None not in given
+    assert {match[1] for match in given if match} == {name for name, view in ROLES.views.items() if role in view.may}
+
+
+@pytest.mark.parametrize("role", PEOPLE)
+def test_every_view_that_a_user_may_read_has_a_filter(role: str) -> None:
+    user = next(user for user in USERS if user.role == role)
+    assert set(access_of(user, ROLES, "x").filters) == {name for name, view in ROLES.views.items() if role in view.may}
+
+
+@pytest.mark.parametrize(
+    ("name", "view", "condition"),
+    [
+        pytest.param("ana", "calls", "tenant_id IN ('acme', 'beta')", id="tenants"),
+        pytest.param("ana", "rule_packs", "(tenant_id IN ('acme', 'beta')) OR tenant_id IS NULL", id="and everybody's"),
+        pytest.param(
+            "ines",
+            "segments",
+            r"tenant_id IN ('acme') AND agent_team IN ('north', 'o\'neil \\ <b>')",
+            id="teams, whatever their names",
+        ),
+        pytest.param("ines", "rule_packs", "(tenant_id IN ('acme')) OR tenant_id IS NULL", id="no team where none is"),
+        pytest.param("paul", "findings", "tenant_id IN ('acme') AND agent_id IN ('1001')", id="one agent"),
+        pytest.param("audrey", "access_log", "1", id="all tenants"),
+        pytest.param("worker", "calls", "1", id="an account at work"),
+    ],
+)
+def test_a_filter_says_whose_rows_a_user_sees(name: str, view: str, condition: str) -> None:
+    user = next(user for user in USERS if user.name == name)
+    assert access_of(user, ROLES, "callstream").filters[view] == condition
+
+
+def test_nobody_has_rows_before_a_policy_and_rights_only_after_it() -> None:
+    """Run from the top, with an end at any place, the statements never leave a grant without a policy."""
+    statements = sql_statements(ROLES, USERS, "callstream")
+    for role in PEOPLE:
+        closed = {
+            m[1] for m in only(rf"CREATE ROW POLICY OR REPLACE {PREFIX}{role} ON (\S+) .* USING 0 .*", statements)
+        }
+        first_grant = min(i for i, s in enumerate(statements) if s.startswith("GRANT ") and s.endswith(f"TO {role}"))
+        last_policy = max(
+            i for i, s in enumerate(statements) if s.startswith(f"CREATE ROW POLICY OR REPLACE {PREFIX}{role} ")
+        )
+        assert last_policy < first_grant
+        assert closed == {grant.split(" ON ")[1] for grant in grants_of(role, ROLES, "callstream")}
+    first_user = next(i for i, s in enumerate(statements) if s.startswith("CREATE USER"))
+    assert all(" TO " not in s or s.split(" TO ")[-1] not in ROLES.roles for s in statements[first_user:])
+
+
+@pytest.mark.parametrize("role", PEOPLE)
+def test_no_limit_can_be_lifted_by_zero(role: str) -> None:
+    limits = ROLES.roles[role].limits
+    assert limits is not None
+    settings = settings_of(limits)
+    assert {setting.name: setting.value for setting in settings}["readonly"] == 1
+    assert all(setting.value > 0 and (setting.least is None or setting.least > 0) for setting in settings)
+    assert not {setting.name for setting in settings} & set(FREE_SETTINGS)
+
+
+@pytest.mark.parametrize(
+    ("database", "cluster"),
+    [
+        pytest.param("a b", None, id="a blank"),
+        pytest.param("callstream; DROP", None, id="a statement"),
+        pytest.param("", None, id="nothing"),
+        pytest.param("callstream", "c'", id="a quote in the name of a cluster"),
+    ],
+)
+def test_a_name_that_could_be_more_than_a_name_is_refused(database: str, cluster: str | None) -> None:
+    with pytest.raises(AccessNameError, match="letters, digits"):
+        sql_statements(ROLES, USERS, database, cluster)
+    if cluster is None:
+        with pytest.raises(AccessNameError, match="letters, digits"):
+            users_xml(ROLES, USERS, database)
+
+
+def test_every_statement_names_the_cluster_where_one_is_given() -> None:
+    assert all(" ON CLUSTER analytics" in statement for statement in sql_statements(ROLES, USERS, "x", "analytics"))

@@ -1,0 +1,179 @@
+"""What is searched for: windows of time, places and cursors, pairs of characters, quotes."""
+
+import base64
+import json
+from datetime import UTC, datetime, timedelta, timezone
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+
+from processors.search import (
+    CursorError,
+    Phrase,
+    Place,
+    SearchQuery,
+    Span,
+    decode_cursor,
+    encode_cursor,
+    finding_quotes,
+    milliseconds,
+    pairs_of,
+    phrase_quotes,
+    spans_of,
+    windows,
+)
+
+NOON = datetime(2026, 3, 2, 12, tzinfo=UTC)
+DAY = timedelta(days=1)
+ACME = SearchQuery(tenants=("acme",))
+
+
+@pytest.mark.parametrize(
+    ("days", "lengths"),
+    [
+        pytest.param(0, [], id="nothing"),
+        pytest.param(3, [3], id="less than the first"),
+        pytest.param(7, [7], id="exactly the first"),
+        pytest.param(40, [7, 30, 3], id="the last one is cut off"),
+        pytest.param(1000, [7, 30, 90, 365, 508], id="the rest is one"),
+    ],
+)
+def test_windows_grow_and_join_without_gap(days: int, lengths: list[int]) -> None:
+    found = list(windows(NOON - days * DAY, NOON))
+    assert [(end - start) // DAY for start, end in found] == lengths
+    assert [start for start, _ in found[:-1]] == [end for _, end in found[1:]]
+    assert not found or (found[0][1], found[-1][0]) == (NOON, NOON - days * DAY)
+
+
+def test_a_cursor_leads_to_where_it_was_made() -> None:
+    last = Place(NOON + timedelta(milliseconds=7), "acme", "ivr2:9022")
+    assert decode_cursor(ACME, encode_cursor(ACME, last)) == last
+
+
+@pytest.mark.parametrize(
+    "cursor",
+    [
+        pytest.param("hello", id="a word"),
+        pytest.param("💥", id="no ASCII"),
+        pytest.param(base64.urlsafe_b64encode(b"[1, 2]").decode(), id="too short a list"),
+        pytest.param(base64.urlsafe_b64encode(b'["x", "y", "acme", "c"]').decode(), id="a time that is none"),
+        pytest.param(base64.urlsafe_b64encode(b'["x", 1e400, "acme", "c"]').decode(), id="an infinite time"),
+        pytest.param(base64.urlsafe_b64encode(b'["x", 9e30, "acme", "c"]').decode(), id="a time beyond all years"),
+        pytest.param(base64.urlsafe_b64encode(b'["x", 1, "acme", 5]').decode(), id="a call id that is none"),
+        pytest.param(base64.urlsafe_b64encode(b"[" * 5000).decode(), id="too deep"),
+    ],
+)
+def test_what_is_no_cursor_is_refused(cursor: str) -> None:
+    with pytest.raises(CursorError, match="this is no cursor"):
+        decode_cursor(ACME, cursor)
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        pytest.param(SearchQuery(tenants=("bright",)), id="of another tenant"),
+        pytest.param(SearchQuery(tenants=("acme",), risks=("high",)), id="of another condition"),
+        pytest.param(SearchQuery(tenants=("acme",), phrases=(Phrase(text="退款"),)), id="of another phrase"),
+    ],
+)
+def test_a_cursor_of_another_search_is_refused(other: SearchQuery) -> None:
+    cursor = encode_cursor(ACME, Place(NOON, "acme", "c1"))
+    with pytest.raises(CursorError, match="another search"):
+        decode_cursor(other, cursor)
+
+
+def test_a_cursor_cannot_point_to_a_tenant_that_was_not_asked_for() -> None:
+    content = json.dumps([ACME.digest(), milliseconds(NOON), "bright", "c1"])
+    with pytest.raises(CursorError, match="another search"):
+        decode_cursor(ACME, base64.urlsafe_b64encode(content.encode()).decode())
+
+
+@pytest.mark.parametrize(
+    ("text", "pairs"),
+    [
+        pytest.param("退", [], id="one character has none"),
+        pytest.param("退款", ["退款"], id="two are one"),
+        pytest.param("好好好的", ["好好", "好的"], id="one that comes twice stands once"),
+        pytest.param("a😀b", ["a😀", "😀b"], id="characters, not bytes or surrogates"),
+    ],
+)
+def test_pairs_of_characters(text: str, pairs: list[str]) -> None:
+    assert pairs_of(text) == pairs
+
+
+@pytest.mark.parametrize(
+    ("text", "phrases", "spans"),
+    [
+        pytest.param("我要退款，退款", ["退款"], [(2, 4), (5, 7)], id="each place"),
+        pytest.param("好好好", ["好好"], [(0, 3)], id="places that overlap are one"),
+        pytest.param("我要退款", ["我要", "退款"], [(0, 4)], id="places that touch are one"),
+        pytest.param("我要退款", ["退货"], [], id="none"),
+        pytest.param("a.b", ["."], [(1, 2)], id="no pattern"),
+    ],
+)
+def test_places_of_phrases_in_a_text(text: str, phrases: list[str], spans: list[tuple[int, int]]) -> None:
+    assert spans_of(text, phrases) == tuple(Span(start=start, end=end) for start, end in spans)
+
+
+def test_a_quote_shows_only_what_the_role_said() -> None:
+    query = SearchQuery(tenants=("acme",), phrases=(Phrase(text="退款", role="customer"),))
+    segments = [(0, "agent", 0, 900, "退款吗"), (1, "customer", 1000, 1900, "我要退款")]
+    quotes = phrase_quotes(query, segments)
+    assert [(q.segment_id, q.role, q.start_ms, q.end_ms, q.spans) for q in quotes] == [
+        (1, "customer", 1000, 1900, (Span(start=2, end=4),))
+    ]
+
+
+def test_quotes_of_findings_are_those_that_were_asked_for() -> None:
+    row: dict[str, list[Any]] = {
+        "findings.detector": ["sensitive_words", "rules", "rules"],
+        "findings.rule_id": ["r1", "r2", "r3"],
+        "findings.role": ["agent"] * 3,
+        "findings.start_ms": [1, 2, 3],
+        "findings.end_ms": [4, 5, 6],
+        "findings.quote": ["我们保本", "保本的事", "别的"],
+        "findings.matched": ["保本", "保本", ""],
+        "topics.topic_id": ["refund", "invoice"],
+        "topics.role": ["customer"] * 2,
+        "topics.quote": ["退钱", "开票"],
+    }
+
+    def told(**conditions: object) -> list[str | None]:
+        query = SearchQuery.model_validate({"tenants": ["acme"], **conditions})
+        return [quote.rule_id or quote.topic_id for quote in finding_quotes(query, row)]
+
+    assert told() == []
+    assert told(words=["保本"]) == ["r1"]
+    assert told(sensitive=True) == ["r1"]
+    assert told(rules=["r3"]) == ["r3"]
+    assert told(topics=["invoice"]) == ["invoice"]
+
+
+@pytest.mark.parametrize(
+    ("conditions", "sentence"),
+    [
+        pytest.param({"tenants": []}, "tenants", id="no tenant"),
+        pytest.param({"tenants": ["138 0013 8000"]}, "tenants", id="a tenant that cannot be one"),
+        pytest.param({"phrases": [{"text": " \t"}]}, "no space", id="a phrase of spaces"),
+        pytest.param({"phrases": [{"text": ""}]}, "no space", id="an empty phrase"),
+        pytest.param({"phrases": [{"text": "退款", "role": "boss"}]}, "role", id="an unknown role"),
+        pytest.param({"since": NOON, "until": NOON}, "no call ends", id="no time"),
+        pytest.param({"since": NOON.replace(tzinfo=None)}, "timezone", id="a time without a zone"),
+        pytest.param({"score_min": 80, "score_max": 20}, "range of score", id="an empty range of the score"),
+        pytest.param({"duration_min_ms": 2, "duration_max_ms": 1}, "range of duration", id="an empty range of length"),
+        pytest.param({"agitation_min": 1.5}, "agitation_min", id="an agitation above 1"),
+        pytest.param({"risks": ["awful"]}, "risks", id="an unknown risk"),
+        pytest.param({"mood": "bad"}, "mood", id="an unknown condition"),
+    ],
+)
+def test_a_search_that_makes_no_sense_is_refused(conditions: dict[str, object], sentence: str) -> None:
+    with pytest.raises(ValidationError, match=sentence):
+        SearchQuery.model_validate({"tenants": ["acme"], **conditions})
+
+
+def test_times_between_two_milliseconds_are_those_after_them() -> None:
+    at = NOON.astimezone(timezone(timedelta(hours=8)))
+    assert milliseconds(at) == milliseconds(NOON)
+    assert milliseconds(at + timedelta(microseconds=1)) == milliseconds(NOON) + 1
+    assert milliseconds(at + timedelta(microseconds=999)) == milliseconds(NOON) + 1

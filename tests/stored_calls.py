@@ -1,0 +1,194 @@
+"""Calls in a database, as tests of search tell them."""
+
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from clickhouse_connect.driver.client import Client
+
+from processors.rows import rows_for_analysis, rows_for_transcript
+from processors.search import Hit, Page, SearchQuery
+from schemas.call_analysis import CallAnalysis, Risk, RiskLevel, RiskPart, Scorecard, TopicMention
+from schemas.call_ended import Agent, Audio, CallEnded, Customer, Role
+from schemas.finding import Finding
+from schemas.outcome import Outcome
+from schemas.transcript import EngineIdentity, Segment, Transcript
+from streams.adapters.clickhouse import ClickHouseSink
+from streams.ingest import customer_key
+from streams.search import search
+
+T0 = datetime(2026, 3, 31, 12, 0, tzinfo=UTC)
+"""The calls of the tests lie in several months before it."""
+ENGINE = EngineIdentity(name="written", version="1", model="none")
+SECRET = "a secret of the tests"
+PHONE = "138 0013 8000"
+
+
+@dataclass(frozen=True)
+class Call:
+    """A call as a test tells it: what was said, and what was found in it."""
+
+    call_id: str
+    said: tuple[tuple[Role, str], ...] = (("agent", "您好"), ("customer", "我要退款"))
+    tenant: str = "acme"
+    ended_at: datetime = T0
+    agent: str = "A1"
+    team: str | None = None
+    customer: str | None = None
+    queue: str | None = None
+    inquiry_type: str | None = None
+    order_id: str | None = None
+    topics: tuple[str, ...] = ()
+    risk: RiskLevel | None = None
+    rules: tuple[tuple[str, str, str], ...] = ()
+    """Detector, rule and what was matched."""
+    score: float | None = None
+    agitation: float | None = None
+    duration_ms: int | None = None
+    outcome: Outcome = "analyzed"
+
+    @property
+    def event(self) -> CallEnded:
+        return CallEnded(
+            tenant_id=self.tenant,
+            call_id=self.call_id,
+            direction="inbound",
+            started_at=self.ended_at - timedelta(minutes=3),
+            ended_at=self.ended_at,
+            agent=Agent(id=self.agent, team=self.team),
+            customer=Customer(key=self.customer),
+            queue=self.queue,
+            inquiry_type=self.inquiry_type,
+            order_id=self.order_id,
+            audio=Audio(uri=f"s3://callstream/{self.call_id}.wav", sha256="0" * 64, bytes=44),
+        )
+
+    def transcript(self, *, after_s: float = 60) -> Transcript:
+        return Transcript(
+            tenant_id=self.tenant,
+            call_id=self.call_id,
+            call=self.event,
+            engine=ENGINE,
+            segments=tuple(
+                Segment(
+                    segment_id=number,
+                    channel=number % 2,
+                    role=role,
+                    start_ms=number * 1_000,
+                    end_ms=number * 1_000 + 900,
+                    text=text,
+                    confidence=0.5,
+                )
+                for number, (role, text) in enumerate(self.said)
+            ),
+            transcribed_at=self.ended_at + timedelta(seconds=after_s),
+        )
+
+    def analysis(self, *, version: int = 1) -> CallAnalysis:
+        scorecard = None
+        if self.score is not None:
+            scorecard = Scorecard(form_id="general", form_version=1, score=self.score, groups={}, items=())
+        return CallAnalysis(
+            tenant_id=self.tenant,
+            call_id=self.call_id,
+            call=self.event,
+            analysis_version=version,
+            lexicon_version="1",
+            outcome=self.outcome,
+            outcome_reason="told",
+            engine=ENGINE,
+            measures={"duration_ms": self.duration_ms, "customer_agitation_max": self.agitation},
+            findings=tuple(
+                Finding(
+                    finding_id=f"{self.call_id}/{number}",
+                    detector=detector,
+                    rule_id=rule_id,
+                    rule_version="1",
+                    category="promise",
+                    role="agent",
+                    start_ms=2_000,
+                    end_ms=2_900,
+                    quote=f"我们{matched}的",
+                    matched=matched,
+                    severity="high",
+                )
+                for number, (detector, rule_id, matched) in enumerate(self.rules)
+            ),
+            topics=tuple(
+                TopicMention(topic_id=topic, name=topic, role="customer", quote="我要退款", confidence=0.5)
+                for topic in self.topics
+            ),
+            scorecard=scorecard,
+            risk=Risk(
+                level=self.risk, score=1, reasons=("told",), parts=(RiskPart(part="told", points=1, reason="told"),)
+            )
+            if self.risk
+            else None,
+            transcribed_at=self.ended_at,
+            analyzed_at=self.ended_at + timedelta(seconds=90),
+        )
+
+
+@dataclass
+class Store:
+    """A migrated database with calls in it."""
+
+    url: str
+    client: Client
+    sink: ClickHouseSink = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.sink = ClickHouseSink(self.client)
+
+    def write(self, *calls: Call, version: int = 1, after_s: float = 60) -> None:
+        """One delivery of each call."""
+        rows: dict[str, list[Any]] = {}
+        for call in calls:
+            transcript, analysis = call.transcript(after_s=after_s), call.analysis(version=version)
+            for made in (rows_for_transcript(transcript), rows_for_analysis(analysis)):
+                for table, more in made.items():
+                    rows.setdefault(table, []).extend(more)
+        self.sink.write(rows)
+
+    def merge_texts(self) -> None:
+        """What ClickHouse does by itself after a while: the text index exists from then on."""
+        self.client.command("OPTIMIZE TABLE search_text_versions FINAL")
+
+    def page(self, *, limit: int = 20, cursor: str | None = None, **conditions: object) -> Page:
+        query = SearchQuery.model_validate({"tenants": ("acme",), **conditions})
+        return search(self.client, query, limit=limit, cursor=cursor)
+
+    def ids(self, **conditions: Any) -> list[str]:
+        return [hit.call_id for hit in self.all(**conditions)]
+
+    def all(self, *, limit: int = 50, **conditions: object) -> list[Hit]:
+        """Every page."""
+        hits: list[Hit] = []
+        cursor: str | None = None
+        while True:
+            page = self.page(limit=limit, cursor=cursor, **conditions)
+            hits += page.hits
+            cursor = page.next_cursor
+            if cursor is None:
+                return hits
+
+
+KEY = customer_key(PHONE, SECRET)
+LONELY = Call("plain", (), agent="A2", ended_at=T0 - timedelta(days=100))
+RICH = Call(
+    "rich",
+    (("customer", "我要退款"),),
+    ended_at=T0 - timedelta(days=40),
+    agent="A1",
+    team="north",
+    customer=KEY,
+    queue="售后",
+    inquiry_type="退款",
+    order_id="O-1",
+    topics=("refund", "delay"),
+    risk="high",
+    rules=(("sensitive_words", "finance.promise", "保本"), ("rules", "finance.notice", "录音")),
+    score=59.5,
+    agitation=0.8,
+    duration_ms=200_000,
+)
