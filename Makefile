@@ -7,7 +7,7 @@ STAMP  := $(VENV)/.installed
 PARALLEL := -n 2 --dist loadfile
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo up test test-kafka test-minio test-transformers lint format bench contracts clean
+.PHONY: help install demo up test test-kafka test-minio test-transformers superset lint format bench contracts clean
 
 help: ## show this list
 	@awk -F':.*## ' '/^[a-z-]+:.*## / { printf "  make %-17s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -28,7 +28,7 @@ up: $(STAMP) ## the same stack, kept: Apache Kafka on disk, ClickHouse, workers
 	@$(BIN)/callstream up
 
 test: $(STAMP) ## every test that needs no outside server
-	@$(BIN)/pytest $(PARALLEL) -m "not kafka and not minio and not transformers"
+	@$(BIN)/pytest $(PARALLEL) -m "not kafka and not minio and not transformers and not superset"
 
 test-kafka: $(STAMP) ## the broker-facing tests and the end-to-end run on Apache Kafka
 	@$(BIN)/pytest $(PARALLEL) -m kafka
@@ -43,6 +43,15 @@ test-transformers: .venv-transformers/.installed ## a Hugging Face checkpoint as
 	@echo "installing callstream with torch and transformers into .venv-transformers (once; some minutes, 5.6 GB)"
 	@$(PYTHON) -m venv .venv-transformers
 	@.venv-transformers/bin/pip install --quiet --disable-pip-version-check --editable '.[transformers]' pytest
+	@touch $@
+
+superset: $(STAMP) .venv-superset/.installed ## the dashboards in a real Superset: imported, every chart asked, drawn in Chromium
+	@$(BIN)/pytest -m superset tests/analysts/test_superset_live.py
+
+.venv-superset/.installed: deploy/superset/requirements.txt deploy/superset/constraints.txt
+	@echo "installing Apache Superset into .venv-superset (once; some minutes, 1 GB)"
+	@$(PYTHON) -m venv .venv-superset
+	@.venv-superset/bin/pip install --quiet --disable-pip-version-check -r deploy/superset/requirements.txt -c deploy/superset/constraints.txt
 	@touch $@
 
 lint: $(STAMP) ## ruff, mypy --strict and the import contracts
@@ -62,4 +71,4 @@ contracts: $(STAMP) ## write the JSON Schemas and the AsyncAPI document again
 	@$(BIN)/callstream contracts
 
 clean: ## remove the virtual environment and caches
-	rm -rf $(VENV) .venv-transformers .mypy_cache .ruff_cache .pytest_cache
+	rm -rf $(VENV) .venv-transformers .venv-superset .mypy_cache .ruff_cache .pytest_cache

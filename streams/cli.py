@@ -33,6 +33,7 @@ from streams.rate_cli import rate, rollup
 from streams.replay_cli import replay
 from streams.roles_cli import roles_app
 from streams.rules_cli import rules_app
+from streams.sample_cli import sample_data
 from streams.scorecards_cli import scorecards_app
 from streams.search_cli import search
 from streams.settings import PREFIX, Settings, load_settings
@@ -389,6 +390,7 @@ def _verdict_lines(analysis: CallAnalysis) -> Iterator[str]:
 app.command()(replay)
 app.command()(rate)
 app.command()(rollup)
+app.command()(sample_data)
 app.command()(search)
 
 

@@ -1,0 +1,43 @@
+"""A database with invented calls, for everything that analysts look at; made once for each process that tests."""
+
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from clickhouse_connect.driver.client import Client
+
+from streams.adapters import clickhouse
+from streams.sample_data import SampleSpan
+from tests.analysts.analysts_page import fill
+from tests.clickhouse_engine import RunningEngine, running_engine
+
+UNTIL = datetime(2026, 3, 31, 16, tzinfo=UTC)
+"""The end of March in Shanghai, as on docs/analysts.md."""
+SPAN = SampleSpan(calls=700, days=60, until=UNTIL)
+FROM = UNTIL - timedelta(days=SPAN.days)
+
+
+@pytest.fixture(scope="session")
+def sample_engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningEngine]:
+    """An engine that holds `SPAN`."""
+    folder: Path = tmp_path_factory.mktemp("sample") / "data"
+    with running_engine(folder) as engine:
+        fill(engine, SPAN)
+        yield engine
+
+
+@pytest.fixture
+def analyst(sample_engine: RunningEngine) -> Iterator[Client]:
+    """Logged in as analysts are."""
+    client = clickhouse.connect(sample_engine.url(user="analyst"))
+    yield client
+    client.close()
+
+
+@pytest.fixture
+def writer(sample_engine: RunningEngine) -> Iterator[Client]:
+    """The user that may also read what ClickHouse says of its disks."""
+    client = clickhouse.connect(sample_engine.url())
+    yield client
+    client.close()

@@ -1,0 +1,170 @@
+"""The dashboards for Superset: whole, without a secret, every query gives rows. `make superset` tries a real one."""
+
+import re
+import stat
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+from zipfile import ZipFile
+
+import pytest
+import yaml
+from clickhouse_connect.driver.client import Client
+
+from tests.analysts.superset_bundle import BUNDLE, Chart, charts, read, script
+
+pytestmark = pytest.mark.embedded
+
+CHARTS = charts()
+DATASETS = read("datasets")
+DASHBOARDS = read("dashboards")
+URL = "clickhousedb://analyst@clickhouse.example.com:8123/callstream"
+bundle = script("bundle")
+every_chart = pytest.mark.parametrize("chart", CHARTS, ids=lambda chart: chart.name)
+every_dataset = pytest.mark.parametrize("name", DATASETS)
+every_dashboard = pytest.mark.parametrize("name", DASHBOARDS)
+
+
+def test_there_are_the_five_dashboards() -> None:
+    assert set(DASHBOARDS) == {"overview", "agent", "compliance", "demands", "operations"}
+
+
+def test_every_file_has_an_id_of_its_own() -> None:
+    ids = [
+        content["uuid"] for kind in ("databases", "datasets", "charts", "dashboards") for content in read(kind).values()
+    ]
+    assert len(ids) == len(set(ids))
+
+
+def test_every_chart_is_on_one_dashboard() -> None:
+    placed = sorted(uuid for content in DASHBOARDS.values() for uuid in charts_on(content))
+    assert placed == sorted(chart.content["uuid"] for chart in CHARTS)
+
+
+def charts_on(dashboard: dict[str, Any]) -> list[str]:
+    parts = [part for part in dashboard["position"].values() if isinstance(part, dict)]
+    return [part["meta"]["uuid"] for part in parts if part["type"] == "CHART"]
+
+
+@every_dashboard
+def test_a_row_is_as_wide_as_the_page(name: str) -> None:
+    position = DASHBOARDS[name]["position"]
+    for part in position.values():
+        if isinstance(part, dict) and part["type"] == "ROW":
+            assert sum(position[child]["meta"]["width"] for child in part["children"]) == 12, part["id"]
+
+
+@every_dashboard
+def test_a_filter_names_a_column_that_its_dataset_has(name: str) -> None:
+    datasets = {content["uuid"]: content for content in DATASETS.values()}
+    for chosen in DASHBOARDS[name]["metadata"]["native_filter_configuration"]:
+        for target in chosen["targets"]:
+            if target:
+                columns = {column["column_name"] for column in datasets[target["datasetUuid"]]["columns"]}
+                assert target["column"]["name"] in columns
+
+
+@every_dataset
+def test_labels_are_in_both_languages(name: str) -> None:
+    labels = [one["verbose_name"] for kind in ("columns", "metrics") for one in DATASETS[name][kind]]
+    assert [label for label in labels if not re.match(r"[\u4e00-\u9fff].* [A-Za-z]", label)] == []
+
+
+@every_dataset
+def test_the_columns_of_a_dataset_are_those_that_its_sql_gives(name: str, analyst: Client) -> None:
+    found = analyst.query(f"DESCRIBE ({DATASETS[name]['sql']})").result_rows
+    assert {row[0] for row in found} == {column["column_name"] for column in DATASETS[name]["columns"]}
+
+
+@every_dataset
+def test_a_dataset_has_what_the_filters_of_time_and_tenant_need(name: str) -> None:
+    columns = {column["column_name"]: column for column in DATASETS[name]["columns"]}
+    assert DATASETS[name]["main_dttm_col"] == "day"
+    assert columns["day"]["is_dttm"]
+    assert "tenant_id" in columns
+
+
+@every_dataset
+def test_every_metric_of_a_dataset_can_be_counted(name: str, analyst: Client) -> None:
+    metrics = ", ".join(f"{one['expression']} AS m{n}" for n, one in enumerate(DATASETS[name]["metrics"]))
+    (row,) = analyst.query(f"SELECT {metrics} FROM ({DATASETS[name]['sql']}) AS dataset").result_rows  # noqa: S608
+    empty = [one["metric_name"] for one, value in zip(DATASETS[name]["metrics"], row, strict=True) if value is None]
+    assert empty == []
+
+
+@every_chart
+def test_a_chart_finds_something(chart: Chart, analyst: Client) -> None:
+    rows = analyst.query(chart.sql).result_rows
+    assert rows
+    assert any(value not in (None, "") for row in rows for value in row[len(chart.columns) :] or row)
+
+
+@every_chart
+def test_the_type_of_a_chart_is_told_once_in_two_places(chart: Chart) -> None:
+    assert chart.content["viz_type"] == chart.params["viz_type"]
+
+
+def test_no_password_stands_in_the_files() -> None:
+    (database,) = read("databases").values()
+    assert database["sqlalchemy_uri"] == "clickhousedb://analyst:XXXXXXXXXX@localhost:8123/callstream"
+
+
+def test_the_bundle_holds_every_file_under_one_folder_with_the_address_put_in() -> None:
+    files = bundle.bundle(URL)
+    expected = {f"callstream/{path.relative_to(BUNDLE).as_posix()}" for path in BUNDLE.rglob("*.yaml")}
+    assert set(files) == expected | {"callstream/metadata.yaml"}
+    database = yaml.safe_load(files["callstream/databases/callstream.yaml"])
+    assert database["sqlalchemy_uri"] == "clickhousedb://analyst:XXXXXXXXXX@clickhouse.example.com:8123/callstream"
+    assert yaml.safe_load(files["callstream/metadata.yaml"])["type"] == "Dashboard"
+
+
+def test_another_time_zone_is_put_into_every_dataset() -> None:
+    texts = "".join(bundle.bundle(URL, zone="Asia/Hong_Kong").values())
+    assert "Asia/Hong_Kong" in texts
+    assert "Asia/Shanghai" not in texts
+
+
+@pytest.mark.parametrize("given", ["file", "variable"])
+def test_a_password_is_put_in_where_it_is_given_and_the_zip_is_private(
+    given: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    secret, out = tmp_path / "password", tmp_path / "out.zip"
+    secret.write_text("p@ss/wörd'\n", encoding="utf-8")
+    out.write_bytes(b"from before")
+    out.chmod(0o644)
+    arguments = ["--out", str(out), "--url", URL]
+    if given == "file":
+        arguments += ["--password-file", str(secret)]
+    else:
+        monkeypatch.setenv("SUPERSET_CLICKHOUSE_PASSWORD", "p@ss/wörd'")
+    assert bundle.main(arguments) == 0
+    assert stat.S_IMODE(out.stat().st_mode) == 0o600
+    with ZipFile(BytesIO(out.read_bytes())) as archive:
+        database = yaml.safe_load(archive.read("callstream/databases/callstream.yaml"))
+    password = "p%40ss%2Fw%C3%B6rd%27"
+    assert database["sqlalchemy_uri"] == f"clickhousedb://analyst:{password}@clickhouse.example.com:8123/callstream"
+    assert "p@ss" not in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "problem"),
+    [
+        pytest.param(
+            ["--url", "clickhousedb://analyst:secret@h/d"], "write no password into --url", id="secret in a URL"
+        ),
+        pytest.param(["--url", "http://analyst@h/d"], "--url must be", id="the URL of the workers"),
+        pytest.param(["--url", "clickhousedb://h/d"], "--url must be", id="no user"),
+        pytest.param(["--url", "clickhousedb://analyst@h:x/d"], "--url must be", id="a port that is none"),
+        pytest.param(["--url", "clickhousedb://analyst@h"], "--url must be", id="no database"),
+        pytest.param(["--url", URL, "--zone", "'; DROP"], "--zone must be", id="no time zone"),
+        pytest.param(["--url", URL, "--password-file", "/nowhere"], "No such file", id="no such file"),
+    ],
+)
+def test_what_cannot_be_done_is_a_sentence_without_a_secret(
+    arguments: list[str], problem: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert bundle.main(["--out", str(tmp_path / "out.zip"), *arguments]) == 2
+    told = capsys.readouterr().err
+    assert problem in told
+    assert "secret" not in told
+    assert not (tmp_path / "out.zip").exists()
