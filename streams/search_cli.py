@@ -1,6 +1,8 @@
 """`callstream search`: calls by any combination of conditions, newest first."""
 
+import getpass
 import json
+import re
 import sys
 from datetime import datetime, timedelta
 from typing import Annotated, Any, get_args
@@ -14,6 +16,7 @@ from rich.text import Text
 
 from processors.search import Hit, Page, Quote, SearchQuery
 from schemas.call_ended import Role
+from schemas.recording_accessed import RecordingAccessed
 from streams.command_settings import command_settings
 from streams.ports import SystemClock
 from streams.search import DEFAULT_LIMIT, MOST_HITS, SearchError
@@ -66,14 +69,22 @@ def search(
     outcome: Annotated[list[str] | None, typer.Option(help="analyzed, too_short, no_audio, …")] = None,
     limit: Annotated[int, typer.Option(min=1, max=MOST_HITS, help="Calls of one page.")] = DEFAULT_LIMIT,
     cursor: Annotated[str | None, typer.Option(help="The next_cursor of the page before.")] = None,
+    reason: Annotated[
+        str | None, typer.Option(help="Why, as a word for the log of access: complaint, sampling, training, audit …")
+    ] = None,
+    ticket: Annotated[str | None, typer.Option(help="The case that it is done for, for the log of access.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON for programs instead of a table.")] = False,
 ) -> None:
     """Find calls by who, when, what about, how it went, and what was said: any combination, newest first.
 
     Of several values of one option any will do; different options must hold together. A phrase is found where it
     stands within one segment, character by character; 客户说过“退款” is --customer-said 退款.
+
+    Every search is written to the log of access before anything is shown: who, when, by what and how many; no words.
     """
+    from streams.access_log import log_access
     from streams.adapters import clickhouse
+    from streams.adapters.kafka import Publisher
     from streams.ingest import customer_key
     from streams.search import search as find
 
@@ -117,15 +128,52 @@ def search(
     }
     query = _query({name: value for name, value in wanted.items() if value not in (None, [], ())})
     client = clickhouse.connect(settings.clickhouse_url.get_secret_value())
+    who = _account()
     try:
         page = find(client, query, limit=limit, cursor=cursor)
     finally:
         client.close()
+    publisher = Publisher(settings)
+    try:
+        log_access(publisher, *_accesses(query, page, who, reason, ticket))
+    finally:
+        publisher.close()
     if as_json:
         found = {"calls": [hit.model_dump(mode="json") for hit in page.hits], "next_cursor": page.next_cursor}
         sys.stdout.write(json.dumps(found, ensure_ascii=False, indent=2) + "\n")
         return
     _print(page, zone)
+
+
+def _account() -> str:
+    """The account that asks, as the operating system has it; in a form that the log takes."""
+    return re.sub(r"[^A-Za-z0-9._:@-]", "_", getpass.getuser())[:128]
+
+
+def _accesses(
+    query: SearchQuery, page: Page, who: str, reason: str | None, ticket: str | None
+) -> list[RecordingAccessed]:
+    """A line for each tenant that was asked for. Raises `SearchError`."""
+    asked = query.model_dump(exclude_defaults=True)
+    filters = tuple(name for name in asked if name != "tenants")
+    try:
+        return [
+            RecordingAccessed.of(
+                tenant_id=tenant,
+                user_id=who,
+                user_role="pipeline_writer",
+                action="searched",
+                filters=filters,
+                calls_count=sum(hit.tenant_id == tenant for hit in page.hits),
+                reason=reason,
+                ticket=ticket,
+                client="cli",
+                accessed_at=SystemClock().now(),
+            )
+            for tenant in query.tenants
+        ]
+    except ValidationError:
+        raise SearchError("--reason is a word of a to z and _, --ticket an id without spaces") from None
 
 
 _OPTIONS = {

@@ -8,7 +8,13 @@ from uuid import uuid4
 import pytest
 from clickhouse_connect.driver.client import Client
 
+from schemas.recording_accessed import RecordingAccessed
+from schemas.topics import RECORDINGS_ACCESSED
+from streams.adapters import kafka
 from streams.adapters.clickhouse import connect, migrate
+from streams.adapters.kafka import TopicReader, apply_topics
+from streams.settings import Settings
+from tests.brokers import running_broker
 from tests.clickhouse_engine import running_engine
 from tests.stored_calls import KEY, PHONE, RICH, SECRET, T0, Call, Store
 from tests.streams.terminal import Terminal
@@ -28,10 +34,34 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
         client.close()
 
 
+@pytest.fixture(scope="module")
+def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
+    with running_broker("tansu", tmp_path_factory.mktemp("broker")) as settings:
+        apply_topics(settings)
+        yield settings
+
+
+def accesses(broker: Settings) -> list[RecordingAccessed]:
+    """The log of access."""
+    reader = TopicReader(broker, RECORDINGS_ACCESSED.name)
+    found = []
+    try:
+        while not reader.is_at_end:
+            found += [RECORDINGS_ACCESSED.decode(record.value) for record in reader.read(1_000, 1)]
+    finally:
+        reader.close()
+    return found
+
+
 class TestCommand:
     @pytest.fixture
-    def there(self, store: Store, terminal: Terminal) -> Terminal:
-        terminal.set(clickhouse_url=store.url, customer_key_secret=SECRET)
+    def there(self, store: Store, broker: Settings, terminal: Terminal) -> Terminal:
+        terminal.set(
+            clickhouse_url=store.url,
+            customer_key_secret=SECRET,
+            kafka_bootstrap=broker.kafka_bootstrap,
+            kafka_flavour=broker.kafka_flavour,
+        )
         return terminal
 
     def test_it_finds_a_phrase_of_the_customer(self, there: Terminal) -> None:
@@ -102,6 +132,33 @@ class TestCommand:
         assert sentence in done.err
         assert "Traceback" not in done.err
 
+    def test_a_search_is_logged_by_what_it_asked_and_not_with_the_words(
+        self, there: Terminal, broker: Settings
+    ) -> None:
+        before = accesses(broker)
+        asked = ("--customer-said", "退款", "--phone", PHONE, "--reason", "complaint", "--ticket", "T-7")
+        assert there.run("search", "--tenant", "acme", *asked).code == 0
+        (line,) = [line for line in accesses(broker) if line not in before]
+        assert (line.tenant_id, line.calls_count) == ("acme", 1)
+        assert (line.action, line.client, line.result, line.call_id) == ("searched", "cli", "allowed", None)
+        assert (line.filters, line.reason, line.ticket) == (("customer_key", "phrases"), "complaint", "T-7")
+        said = line.encode().decode()
+        assert "退款" not in said
+        assert KEY not in said
+
+    def test_what_cannot_be_logged_is_not_shown(self, there: Terminal, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(kafka, "DELIVERY_TIMEOUT_S", 2)
+        there.set(kafka_bootstrap="127.0.0.1:1")
+        done = there.run("search", "--tenant", "acme")
+        assert done.code == 4
+        assert done.out == ""
+
+    def test_a_reason_that_is_a_sentence_is_refused(self, there: Terminal) -> None:
+        done = there.run("search", "--tenant", "acme", "--reason", "王先生投诉")
+        assert done.code == 2
+        assert "--reason is a word" in done.err
+        assert (done.out, "王先生" in done.err) == ("", False)
+
     def test_a_phone_number_without_a_key_is_refused(self, there: Terminal) -> None:
         there.set(customer_key_secret="")
         done = there.run("search", "--tenant", "acme", "--phone", PHONE)
@@ -109,7 +166,7 @@ class TestCommand:
         assert "customer_key_secret is not set" in done.err
 
 
-def test_only_the_hash_of_a_phone_number_reaches_clickhouse(store: Store, terminal: Terminal) -> None:
+def test_only_the_hash_of_a_phone_number_reaches_clickhouse(store: Store, broker: Settings, terminal: Terminal) -> None:
     asked: list[str] = []
     query = Client.query
 
@@ -120,6 +177,7 @@ def test_only_the_hash_of_a_phone_number_reaches_clickhouse(store: Store, termin
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(type(store.client), "query", listening)
         terminal.set(clickhouse_url=store.url, customer_key_secret=SECRET)
+        terminal.set(kafka_bootstrap=broker.kafka_bootstrap, kafka_flavour=broker.kafka_flavour)
         terminal.run("search", "--tenant", "acme", "--phone", PHONE)
     said = " ".join(asked)
     assert KEY in said
