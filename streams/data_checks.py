@@ -301,8 +301,8 @@ DATA_CHECKS: tuple[DataCheck, ...] = (
     DataCheck(
         "null_share",
         "a column or measure that is null in more than --null-share of the analysed calls that it is about",
-        "columns: the telephony side does not send the field; measures: behind the colon stands the reason that most of "
-        "these calls have, see docs/measures.md",
+        "columns: the telephony side does not send the field; measures: behind the colon stands the reason that most "
+        "of these calls have, see docs/measures.md",
         _NULLS,
     ),
     DataCheck(
