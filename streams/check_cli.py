@@ -13,6 +13,8 @@ from streams.command_settings import command_settings
 from streams.ports import SystemClock
 
 EXIT_PROBLEM = 1
+PLAIN_WIDTH = 180
+"""Columns of a table that is not printed to a terminal."""
 _SPAN = re.compile(r"(?P<count>[1-9]\d{0,4})(?P<unit>[hdw])")
 
 check_app = typer.Typer(help="Whether what is stored is in order.", no_args_is_help=True)
@@ -51,7 +53,7 @@ def data(
     if as_json:
         sys.stdout.write(json.dumps(hits_json(found), ensure_ascii=False, indent=2) + "\n")
     elif found:
-        console = Console(soft_wrap=True)
+        console = Console(soft_wrap=True) if sys.stdout.isatty() else Console(soft_wrap=True, width=PLAIN_WIDTH)
         console.print(hits_table(found))
         for check in DATA_CHECKS:
             if any(hit.check is check for hit in found):

@@ -15,6 +15,9 @@ from typing import Any
 from clickhouse_connect.driver.client import Client
 from rich.table import Table
 
+from processors.detectors.emotion_coping import NO_NEGATIVE_RUN
+from processors.detectors.repeated_contact import OUTBOUND_CALL
+from processors.scoring import NOT_APPLICABLE
 from streams.adapters.clickhouse import read_rows
 
 FUTURE_ALLOWED_S = 300
@@ -106,21 +109,33 @@ _NEEDED_COLUMNS = (
 )
 """Columns that KPIs, search and baselines group by or are made of."""
 
-_NEEDED = ", ".join(f"('{name}', if(isNull({name}), NULL, toFloat64(1)))" for name in _NEEDED_COLUMNS)
+NOTHING_TO_MEASURE = (NOT_APPLICABLE, NO_NEGATIVE_RUN, OUTBOUND_CALL)
+"""With these reasons a call is none of those that the measure is about (docs/measures.md), so nothing is missing."""
+
+_NEEDED = ", ".join(f"('{name}', if(isNull({name}), NULL, toFloat64(1)), '')" for name in _NEEDED_COLUMNS)
 _NULLS = f"""
-    SELECT tenant_id, subject, countIf(isNull(value)) AS count, count() AS total,
-        anyIf(call_id, isNull(value)) AS example
+    SELECT
+        tenant_id,
+        concat(name, arrayStringConcat(arrayMap(
+            most -> concat(': ', most), topKIf(1)(reason, isNull(value) AND reason != '')
+        ))) AS subject,
+        countIf(isNull(value)) AS count, count() AS total, anyIf(call_id, isNull(value)) AS example
     FROM
     (
-        SELECT tenant_id, call_id, pair.1 AS subject, pair.2 AS value
+        SELECT tenant_id, call_id, part.1 AS name, part.2 AS value, part.3 AS reason
         FROM calls
         ARRAY JOIN arrayConcat(
             [{_NEEDED}],
-            arrayMap((name, value) -> (concat('measures.', name), value), mapKeys(measures), mapValues(measures))
-        ) AS pair
-        WHERE {_IN_TIME} AND outcome = 'analyzed'
+            arrayMap(
+                (name, value) ->
+                    (concat('measures.', name), value, toString(skipped_reasons[indexOf(skipped_measures, name)])),
+                mapKeys(measures),
+                mapValues(measures)
+            )
+        ) AS part
+        WHERE {_IN_TIME} AND outcome = 'analyzed' AND reason NOT IN {NOTHING_TO_MEASURE}
     )
-    GROUP BY tenant_id, subject
+    GROUP BY tenant_id, name
     HAVING total >= {{minimum:UInt32}} AND count > {{null_share:Float64}} * total"""  # noqa: S608 - names of columns
 
 _STALE = f"""
@@ -285,8 +300,9 @@ DATA_CHECKS: tuple[DataCheck, ...] = (
     ),
     DataCheck(
         "null_share",
-        "a column or measure that is null in more than --null-share of the analysed calls",
-        "columns: the telephony side does not send the field; measures: `skipped_reasons` of these calls say why",
+        "a column or measure that is null in more than --null-share of the analysed calls that it is about",
+        "columns: the telephony side does not send the field; measures: behind the colon stands the reason that most "
+        "of these calls have, see docs/measures.md",
         _NULLS,
     ),
     DataCheck(
@@ -367,7 +383,9 @@ def as_json(found: Sequence[Hit]) -> list[dict[str, Any]]:
 
 def hits_table(found: Sequence[Hit]) -> Table:
     """One line for each hit."""
-    table = Table("check", "tenant", "what", "count", "of", "example")
+    table = Table()
+    for name in ("check", "tenant", "what", "count", "of", "example"):
+        table.add_column(name, overflow="fold")
     for hit in found:
         total = str(hit.total) if hit.total else ""
         table.add_row(hit.check.id, hit.tenant_id, hit.subject, str(hit.count), total, hit.example)

@@ -295,6 +295,8 @@ class Reference:
         call, topics = analysis.call, {topic.topic_id for topic in analysis.topics}
         if call.customer.key is None or not _is_contact(analysis) or not (topics or call.inquiry_type):
             return None
+        if self._world.now < call.ended_at + WINDOW:
+            return "pending"
         for other in self._contacts[analysis.tenant_id, call.customer.key]:
             if not call.started_at < other.call.started_at <= call.ended_at + WINDOW:
                 continue
@@ -305,7 +307,7 @@ class Reference:
                 same = call.inquiry_type is not None and call.inquiry_type == other.call.inquiry_type
             if same:
                 return "unresolved"
-        return "pending" if self._world.now < call.ended_at + WINDOW else "resolved"
+        return "resolved"
 
     def alerts(self, analysis: CallAnalysis) -> int:
         return self._alerts[analysis.tenant_id, analysis.call_id]

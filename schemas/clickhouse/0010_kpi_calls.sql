@@ -11,7 +11,8 @@ ALTER TABLE call_versions ADD INDEX IF NOT EXISTS stored_at_index stored_at TYPE
 --
 -- A later call of the customer within the window is a repeat when both share a topic, or, where one of the two has none,
 -- when both have the same inquiry type. Where a call has neither, nobody can tell, and resolution is null; so it is for
--- outbound calls, unknown customers and misdials. The key of the customer is not shown: analysts may read this view.
+-- outbound calls, unknown customers and misdials. Until the window has passed a call is pending, also where the customer has
+-- called again already: else the newest days would know of repeats alone, and nothing of them would be resolved. The key of the customer is not shown: analysts may read this view.
 CREATE OR REPLACE VIEW kpi_calls
 SQL SECURITY DEFINER
 AS WITH
@@ -140,8 +141,8 @@ SELECT
     multiIf(
         isNotNull(resolved_answer), if(resolved_answer, 'resolved', 'unresolved'),
         isNull(customer_called_again), NULL,
-        customer_called_again, 'unresolved',
         now64(3, 'UTC') < judged.ended_at + toIntervalDay({window_days:UInt32}), 'pending',
+        customer_called_again, 'unresolved',
         'resolved'
     ) AS resolution
 FROM judged

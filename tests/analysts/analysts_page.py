@@ -70,8 +70,7 @@ def fill(engine: RunningEngine, calls: SampleSpan) -> None:
 
 def output_of(client: Client, query: Query) -> str:
     """As `analyst` on the page prints it."""
-    settings = {"output_format_pretty_color": 0, "output_format_pretty_max_rows": 100}
-    return client.raw_query(query.sql, fmt="PrettyCompactMonoBlock", settings=settings).decode()
+    return client.raw_query(query.sql, fmt="PrettyCompactMonoBlock").decode()
 
 
 def main() -> None:

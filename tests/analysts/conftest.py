@@ -1,5 +1,6 @@
 """A database with invented calls, for everything that analysts look at; made once for each process that tests."""
 
+import os
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -14,7 +15,7 @@ from tests.clickhouse_engine import RunningEngine, running_engine
 
 UNTIL = datetime(2026, 3, 31, 16, tzinfo=UTC)
 """The end of March in Shanghai, as on docs/analysts.md."""
-SPAN = SampleSpan(calls=700, days=60, until=UNTIL)
+SPAN = SampleSpan(calls=int(os.environ.get("SAMPLE_CALLS", "700")), days=60, until=UNTIL)
 FROM = UNTIL - timedelta(days=SPAN.days)
 
 

@@ -14,7 +14,9 @@ from typing import Any
 import pytest
 import yaml
 from clickhouse_connect.driver.client import Client
+from clickhouse_connect.driver.exceptions import DatabaseError
 
+from schemas.roles import load_roles
 from streams.adapters import clickhouse
 from streams.settings import Settings
 from tests.analysts.conftest import FROM, UNTIL
@@ -159,6 +161,15 @@ def test_everything_asks_the_data_source_that_is_provisioned() -> None:
     assert set(data_sources([*BOARDS.values(), *RULES])) == {source["uid"], "__expr__"}
 
 
+def test_its_time_for_a_query_is_within_what_an_analyst_may_ask_for() -> None:
+    """clickhouse-go sets `max_execution_time` to the time left until its deadline and 5 s, and more than the most is
+    refused (tried with 2.51.0)."""
+    (source,) = PROVISIONED["datasources"]["datasources"]
+    limits = load_roles().roles["bi_analyst"].limits
+    assert limits is not None
+    assert source["jsonData"]["queryTimeout"] + 5 <= limits.execution_s
+
+
 def test_no_secret_stands_in_the_files() -> None:
     (source,) = PROVISIONED["datasources"]["datasources"]
     assert source["secureJsonData"] == {"password": "$CLICKHOUSE_PASSWORD"}
@@ -193,6 +204,15 @@ def test_a_rule_asks_for_one_number_and_holds_it_against_a_threshold(rule: dict[
     ((value,),) = writer.query(rule_sql(rule)).result_rows
     assert isinstance(value, int | float)
     assert threshold(rule)[0] in ("gt", "lt")
+
+
+@every_rule
+def test_a_rule_can_be_asked_by_an_analyst_but_for_that_of_the_disks(rule: dict[str, Any], analyst: Client) -> None:
+    if rule["uid"] == "callstream-disk":
+        with pytest.raises(DatabaseError, match="ACCESS_DENIED"):
+            analyst.query(rule_sql(rule))
+    else:
+        assert analyst.query(rule_sql(rule)).result_rows
 
 
 @every_rule

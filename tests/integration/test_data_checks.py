@@ -92,6 +92,12 @@ class Data:
         return result
 
 
+def unmeasured(reason: str) -> dict[str, object]:
+    """Columns of a call, one measure of which could not be taken."""
+    skipped = {"skipped.measure": ["recording_doubts"], "skipped.reason": [reason]}
+    return IN_ORDER | {"measures": {"recording_doubts": None}, "version": 2**63} | skipped
+
+
 def a_call(number: int) -> CallEnded:
     return an_event(
         f"c-{number}",
@@ -260,6 +266,15 @@ IN_ORDER = {"risk_level": "low", "score": 90.0, "retention_class": "general"}
             ("measures.interruptions", 2, 3, "c-0"),
             id="a measure that most calls lack",
         ),
+        pytest.param(
+            "null_share",
+            lambda data: [
+                data.put(CALLS, n, **unmeasured(reason))
+                for n, reason in enumerate(("no_speech", "no_speech", "no_sound"))
+            ],
+            ("measures.recording_doubts: no_speech", 3, 3, "c-0"),
+            id="a measure that most calls lack, with the reason that most have",
+        ),
     ],
 )
 def test_a_check_fires_on_what_it_is_about_alone(
@@ -315,6 +330,13 @@ def test_nulls_count_from_a_share_and_a_number_on(limits: Limits, fires: bool, d
     assert ("null_share" in data.found(limits)) is fires
 
 
+@pytest.mark.parametrize("reason", ["not_applicable", "no_negative_run", "outbound_call"])
+def test_what_could_not_be_measured_because_there_was_nothing_is_no_hole(reason: str, data: Data) -> None:
+    for number in range(3):
+        data.put(CALLS, number, **unmeasured(reason))
+    assert data.found() == {}
+
+
 def test_what_has_just_come_is_given_its_time(data: Data) -> None:
     fresh = a_call(9).model_copy(update={"ended_at": NOW})
     data.sink.write(rows_for_call_ended(fresh, NOW - timedelta(minutes=14)))
@@ -359,6 +381,14 @@ class TestCommand:
     def test_it_ends_with_0_where_nothing_is_wrong(self, terminal: Terminal) -> None:
         ended = terminal.run("check", "data", "--stale-after", "9999w", "--tenant", "acme")
         assert (ended.code, ended.out) == (0, f"{len(IDS)} checks found nothing wrong\n")
+
+    def test_what_is_not_printed_to_a_terminal_is_not_cut(self, terminal: Terminal, data: Data) -> None:
+        call_id = "a-call-with-an-id-that-is-wider-than-a-table-of-eighty-columns"
+        for table in (CALLS, OUTCOMES, TRANSCRIPTS):
+            data.client.command(f"TRUNCATE TABLE {table}")
+        data.sink.write(rows_for_transcript(a_transcript(a_call(4).model_copy(update={"call_id": call_id}))))
+        ended = terminal.run("check", "data", "--last", "9999w")
+        assert call_id in ended.out
 
     def test_json_is_for_programs(self, terminal: Terminal) -> None:
         ended = terminal.run("check", "data", "--json")

@@ -201,6 +201,8 @@ def resolution(
     topics = {topic.topic_id for topic in analysis.topics}
     if not is_contact(analysis) or not (topics or analysis.call.inquiry_type):
         return None
+    if now < analysis.call.ended_at + WINDOW:
+        return "pending"
     for other in calls:
         same = {topic.topic_id for topic in other.topics}
         by_type = analysis.call.inquiry_type is not None and analysis.call.inquiry_type == other.call.inquiry_type
@@ -212,7 +214,7 @@ def resolution(
             and (topics & same if topics and same else by_type)
         ):
             return "unresolved"
-    return "pending" if now < analysis.call.ended_at + WINDOW else "resolved"
+    return "resolved"
 
 
 def reference(
@@ -438,9 +440,21 @@ def test_first_contact_resolution(
     assert database.resolutions()["first"] == expected
 
 
-def test_a_young_call_is_pending(database: Database) -> None:
-    database.deliver(a_call("young", datetime.now(UTC) - timedelta(days=6, hours=23), customer="c" * 64))
-    assert database.resolutions() == {"young": "pending"}
+def test_a_young_call_is_pending_also_when_the_customer_has_called_again_already(database: Database) -> None:
+    """Else the newest days would count what is unresolved, and never what is resolved."""
+    ended_at = datetime.now(UTC) - timedelta(days=6, hours=23)
+    database.deliver(a_call("young", ended_at, customer="c" * 64))
+    database.deliver(a_call("again", ended_at + timedelta(hours=1), customer="c" * 64))
+    assert database.resolutions() == {"young": "pending", "again": "pending"}
+
+
+def test_a_young_call_counts_when_the_customer_has_answered(database: Database) -> None:
+    ended_at = datetime.now(UTC) - timedelta(days=1)
+    database.deliver(a_call("young", ended_at, customer="c" * 64))
+    database.deliver(
+        CallRated(tenant_id="acme", call_id="young", rated_at=ended_at, source="sms_survey", resolved=True)
+    )
+    assert database.resolutions() == {"young": "resolved"}
 
 
 def test_calls_that_were_stored_before_there_were_rollups_are_rolled_up(engine: RunningEngine) -> None:
