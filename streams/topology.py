@@ -16,7 +16,8 @@
 `ingest` is `streams/ingest.py`, `replay` is `streams/replay.py`, `store` is `streams/store.py`, `watch` is
 `streams/surges.py`, `rollup` is `streams/rollups.py`, `notify` is `streams/notify.py`; `listen` and `judge` are built
 here. Rules are published by `callstream rules publish` and followed by `streams/rules_feed.py`. What becomes known of a
-call after it (satisfaction, orders) comes in calls.rated.v1, which `store` reads, too.
+call after it (satisfaction, orders) comes in calls.rated.v1, and who looked for or heard what in
+recordings.accessed.v1 (`streams/access_log.py`); `store` reads both, too.
 """
 
 from collections.abc import Callable, Iterable, Mapping

@@ -312,7 +312,7 @@ class TestWhoReadsAndWritesWhat:
     def test_workers_topology_and_contracts_know_the_same_stages(self) -> None:
         assert set(STAGE_NAMES) == set(STAGE_TOPICS)
         assert {operation.stage for operation in OPERATIONS} == {
-            *("ingest", "rules", "replay", "rate"),
+            *("ingest", "rules", "replay", "rate", "access_log"),
             *(set(STAGE_TOPICS) - {"rollup"}),  # it has no topic at all
         }
 
