@@ -6,7 +6,7 @@ from typing import Any
 
 from clickhouse_connect.driver.client import Client
 
-from processors.rows import rows_for_analysis, rows_for_transcript
+from processors.rows import TRANSCRIPTS, rows_for_analysis, rows_for_transcript
 from processors.search import Hit, Page, SearchQuery
 from schemas.call_analysis import CallAnalysis, Risk, RiskLevel, RiskPart, Scorecard, TopicMention
 from schemas.call_ended import Agent, Audio, CallEnded, Customer, Role
@@ -140,14 +140,17 @@ class Store:
     def __post_init__(self) -> None:
         self.sink = ClickHouseSink(self.client)
 
-    def write(self, *calls: Call, version: int = 1, after_s: float = 60) -> None:
-        """One delivery of each call."""
+    def write(self, *calls: Call, version: int = 1, after_s: float = 60, without: tuple[str, ...] = ()) -> None:
+        """One delivery of each call; a `store` of earlier did not know the columns `without`, of transcripts."""
         rows: dict[str, list[Any]] = {}
         for call in calls:
             transcript, analysis = call.transcript(after_s=after_s), call.analysis(version=version)
             for made in (rows_for_transcript(transcript), rows_for_analysis(analysis)):
                 for table, more in made.items():
                     rows.setdefault(table, []).extend(more)
+        for row in rows.get(TRANSCRIPTS, []):
+            for column in without:
+                del row[column]
         self.sink.write(rows)
 
     def merge_texts(self) -> None:

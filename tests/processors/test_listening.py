@@ -31,7 +31,7 @@ from tests.processors.scripted_engine import ScriptedEngine
 from tests.processors.scripted_separation import ScriptedSeparation
 
 AGENT_FIRST: tuple[Role, ...] = ("agent", "customer")
-MEMORY_LIMIT_MB = 1_200
+MEMORY_LIMIT_MB = 1_300
 
 
 def settings(
