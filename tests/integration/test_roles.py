@@ -4,6 +4,7 @@
 
 import http.client
 import subprocess
+import time
 from base64 import b64encode
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -205,8 +206,15 @@ def ask(engine: RunningEngine, user: str, query: str) -> tuple[bool, str]:
 
 
 def answer(engine: RunningEngine, user: str, query: str) -> set[str]:
-    """The lines of an answer that must be given."""
-    answered, text = ask(engine, user, query)
+    """The lines of an answer that must be given.
+
+    For a moment after its answer the engine still counts a query as running, and a role may run few at a time.
+    """
+    for pause_s in (0.1, 0.5, 2, 0):
+        answered, text = ask(engine, user, query)
+        if answered or "TOO_MANY_SIMULTANEOUS_QUERIES" not in text:
+            break
+        time.sleep(pause_s)
     assert answered, text
     return set(text.splitlines())
 
