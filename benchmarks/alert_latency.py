@@ -26,9 +26,9 @@ from typing import Any
 import yaml
 
 from benchmarks.judge import SEED, dialogues, five_minutes
-from schemas.call_ended import Customer
-from schemas.topics import ALERTS_RAISED, CALLS_TRANSCRIBED, message_key
-from schemas.transcript import Transcript
+from schemas.messages.call_ended import Customer
+from schemas.messages.topics import ALERTS_RAISED, CALLS_TRANSCRIBED, message_key
+from schemas.messages.transcript import Transcript
 from streams.adapters.kafka import Publisher, TopicReader, lags
 from streams.settings import Settings, load_settings
 from streams.stack import Stack, StackPlan, worker_spec

@@ -27,8 +27,8 @@ from processors.emotion.heads import load_heads
 from processors.emotion.segments import EmotionModel, HeardSegment
 from processors.engines.faster_whisper import FasterWhisperEngine
 from processors.speech import Recognition, SpeechClip, SpeechEngine, StatesPool
-from schemas.emotion import SegmentEmotion, SoundGap
-from schemas.transcript import EngineIdentity
+from schemas.messages.emotion import SegmentEmotion, SoundGap
+from schemas.messages.transcript import EngineIdentity
 
 MEASURES = ("frames_of", "audio_quality", "characters_per_minute", "loudness_dbfs", "overlapping_turns")
 PARTS = ("recognition", "emotion", "sound")

@@ -26,10 +26,10 @@ from processors.phrases import STRICT, Phrase, PhraseIndex
 from processors.rule_examples import check_examples, imagined_call
 from processors.rulebook import Rulebooks
 from processors.sounds import Sounds
-from schemas.call_ended import Role
-from schemas.rule_pack import RulePack, load_rule_packs
-from schemas.syllables import syllables
-from schemas.transcript import AudioFacts, EngineIdentity, Interval, Segment, Transcript, Word
+from processors.text.syllables import syllables
+from schemas.config.rule_pack import RulePack, load_rule_packs
+from schemas.messages.call_ended import Role
+from schemas.messages.transcript import AudioFacts, EngineIdentity, Interval, Segment, Transcript, Word
 
 ROOT = Path(__file__).parents[1]
 SEED = 7

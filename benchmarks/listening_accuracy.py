@@ -32,8 +32,8 @@ from processors.engines.faster_whisper import FasterWhisperEngine
 from processors.hallucination import sift
 from processors.listening import ListenSettings, listen
 from processors.speech import Recognition, SpeechClip, SpeechEngine, StatesPool
-from schemas.call_ended import Agent, Audio, CallEnded, Role
-from schemas.transcript import EngineIdentity, Transcript
+from schemas.messages.call_ended import Agent, Audio, CallEnded, Role
+from schemas.messages.transcript import EngineIdentity, Transcript
 
 TOLERANCE_MS = 300
 NOW = datetime(2026, 1, 1, tzinfo=UTC)

@@ -25,10 +25,10 @@ from pathlib import Path
 from benchmarks.judge import NOW, SEED, dialogues, five_minutes
 from processors.judging import Judge, JudgeSettings
 from processors.rulebook import Rulebooks
-from schemas.call_analysis import CallAnalysis
-from schemas.rule_pack import load_rule_packs
-from schemas.topics import CALLS_ANALYZED, CALLS_TRANSCRIBED
-from schemas.transcript import Transcript
+from schemas.config.rule_pack import load_rule_packs
+from schemas.messages.call_analysis import CallAnalysis
+from schemas.messages.topics import CALLS_ANALYZED, CALLS_TRANSCRIBED
+from schemas.messages.transcript import Transcript
 from streams.adapters.clickhouse import ClickHouseSink, connect, migrate
 from streams.adapters.memory_broker import MemoryBroker
 from streams.embedded.clickhouse_engine import engine_url, is_ready, start_command

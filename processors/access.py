@@ -8,8 +8,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from xml.sax.saxutils import escape
 
+from schemas.config.roles import ALL_TENANTS, Limits, RolesFile, User
 from schemas.errors import OperatorError
-from schemas.roles import ALL_TENANTS, Limits, RolesFile, User
 
 PREFIX = "callstream_"
 """Of what is made on a server besides roles and users: profiles, quotas, row policies."""

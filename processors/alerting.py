@@ -3,10 +3,10 @@
 from collections.abc import Iterable, Mapping
 from typing import get_args
 
-from schemas.alert import Alert
-from schemas.call_analysis import CallAnalysis
-from schemas.call_ended import Role
-from schemas.finding import Finding, Severity
+from schemas.messages.alert import Alert
+from schemas.messages.call_analysis import CallAnalysis
+from schemas.messages.call_ended import Role
+from schemas.messages.finding import Finding, Severity
 
 SEVERITIES: tuple[Severity, ...] = get_args(Severity)
 """From the mildest to the gravest."""

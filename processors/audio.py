@@ -12,8 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from processors.speech import ENGINE_SAMPLE_RATE_HZ, SAMPLES_PER_MS, Samples
-from schemas.outcome import Outcome
-from schemas.transcript import AudioFacts
+from schemas.messages.outcome import Outcome
+from schemas.messages.transcript import AudioFacts
 
 Pcm = NDArray[np.int16]
 """Samples of one channel, shape (n,)."""

@@ -6,7 +6,7 @@ from math import log
 from statistics import median
 
 from processors.case import DurationBaseline
-from schemas.call_ended import CallEnded
+from schemas.messages.call_ended import CallEnded
 
 Group = tuple[str, str | None, str | None]
 """Tenant, queue, inquiry type. Calls without a queue or inquiry type are a group of their own."""

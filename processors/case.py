@@ -8,8 +8,8 @@ from typing import Any, Literal
 from processors.conversation import Conversation, conversation, why_not_told_apart
 from processors.remembered import remembered
 from processors.spoken_text import SpokenText
-from schemas.call_analysis import MeasureValue
-from schemas.transcript import Transcript
+from schemas.messages.call_analysis import MeasureValue
+from schemas.messages.transcript import Transcript
 
 
 @dataclass(frozen=True)

@@ -25,9 +25,9 @@ from processors.phrases import (
 )
 from processors.remembered import remembered
 from processors.spoken_text import Passage, SpokenText
-from schemas.call_analysis import MeasureValue
-from schemas.call_ended import CallEnded
-from schemas.condition import Anchor, Condition, EventTest, MeasureTest, Sound, Speaker, Stance, compile_regex
+from schemas.config.condition import Anchor, Condition, EventTest, MeasureTest, Sound, Speaker, Stance, compile_regex
+from schemas.messages.call_analysis import MeasureValue
+from schemas.messages.call_ended import CallEnded
 
 if TYPE_CHECKING:
     import re2

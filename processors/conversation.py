@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from processors.intervals import common, length_ms, union
 from processors.pace import length_in_characters
 from processors.utterances import Utterance
-from schemas.call_ended import Role
-from schemas.interval import Interval
-from schemas.transcript import Segment, Transcript
+from schemas.messages.call_ended import Role
+from schemas.messages.interval import Interval
+from schemas.messages.transcript import Segment, Transcript
 
 NO_SPEECH = "no_speech"
 SPEAKER_UNKNOWN = "speaker_unknown"

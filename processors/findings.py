@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from uuid import NAMESPACE_URL, uuid5
 
 from processors.spoken_text import Passage
-from schemas.call_ended import Role
-from schemas.finding import Finding, Severity
-from schemas.transcript import Transcript
+from schemas.messages.call_ended import Role
+from schemas.messages.finding import Finding, Severity
+from schemas.messages.transcript import Transcript
 
 Attributes = dict[str, str | int | float | bool]
 

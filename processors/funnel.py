@@ -13,7 +13,7 @@ from math import exp, lgamma, log, sqrt
 from typing import Literal
 
 from processors.kpi_statistics import Estimate, Sums, bounds, estimate, verdict
-from schemas.kpi import Kpi
+from schemas.config.kpi import Kpi
 
 Z998 = 3.090232306167813
 """The 99.9th percentile of the normal distribution: limits that one group of 500 leaves by chance."""

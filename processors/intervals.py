@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 from operator import attrgetter
 
-from schemas.interval import Interval
+from schemas.messages.interval import Interval
 
 
 def length_ms(intervals: Sequence[Interval]) -> int:

@@ -16,13 +16,13 @@ from processors.rulebook import Rulebooks
 from processors.sentences import SentenceModel
 from processors.sounds import USUAL_MERGERS, Merger, Sounds
 from processors.verdict import Verdicts
-from schemas.call_analysis import CallAnalysis, MeasureValue, SkippedAnalysis, TopicMention
-from schemas.finding import Finding
-from schemas.outcome import Outcome
-from schemas.retention import RETENTION_FILE
-from schemas.risk import RISK_FILE
-from schemas.rule_pack import RULE_PACK_FOLDER, RulePackError, load_rule_packs
-from schemas.transcript import Transcript
+from schemas.config.retention import RETENTION_FILE
+from schemas.config.risk import RISK_FILE
+from schemas.config.rule_pack import RULE_PACK_FOLDER, RulePackError, load_rule_packs
+from schemas.messages.call_analysis import CallAnalysis, MeasureValue, SkippedAnalysis, TopicMention
+from schemas.messages.finding import Finding
+from schemas.messages.outcome import Outcome
+from schemas.messages.transcript import Transcript
 
 ANALYSIS_VERSION = 2
 """Rises with every change of code that can alter a judgement; changes of rules show in `lexicon_version`."""

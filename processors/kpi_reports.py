@@ -21,7 +21,7 @@ from processors.kpi_statistics import (
     trend,
     verdict,
 )
-from schemas.kpi import Kpi
+from schemas.config.kpi import Kpi
 
 SumsOf = Mapping[tuple[str, Key, str], Sums]
 """Tenant, key of the dimension, KPI → sums."""

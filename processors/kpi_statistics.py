@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from math import atanh, log, sqrt, tanh
 from typing import Literal, Self
 
-from schemas.kpi import Direction, Kpi, Unit
+from schemas.config.kpi import Direction, Kpi, Unit
 
 Z95 = 1.959963984540054
 """The 97.5th percentile of the normal distribution."""

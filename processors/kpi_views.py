@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from string import Template
 
 from processors.kpi_statistics import NO_EVENT_LIMIT, Z95, bounds
-from schemas.kpi import DIMENSIONS, Dimension, Kpi, KpiRegistry
+from schemas.config.kpi import DIMENSIONS, Dimension, Kpi, KpiRegistry
 
 SUMS = ("n", "numerator", "denominator", "numerator_squares", "products", "denominator_squares")
 """The columns of `kpi_rollup` that can be added up, as in `kpi_statistics.Sums`."""

@@ -30,11 +30,11 @@ from processors.voice_activity import (
     speech_by_role,
     stretches,
 )
-from schemas.call_ended import CallEnded, Role
-from schemas.outcome import Outcome
-from schemas.pii import PiiKind
-from schemas.sound import ChannelMeasures, Overlap, Sound
-from schemas.transcript import AudioFacts, EngineIdentity, Interval, Rejected, Segment, Transcript, Word
+from schemas.messages.call_ended import CallEnded, Role
+from schemas.messages.outcome import Outcome
+from schemas.messages.pii import PiiKind
+from schemas.messages.sound import ChannelMeasures, Overlap, Sound
+from schemas.messages.transcript import AudioFacts, EngineIdentity, Interval, Rejected, Segment, Transcript, Word
 
 Stopwatch = Callable[[], float]
 """Seconds since some fixed point, never going back."""

@@ -17,9 +17,9 @@ from typing import Literal
 
 from processors.alerting import at_least
 from processors.notices import MAX_GROUPED, Notice
-from schemas.alert import Alert
-from schemas.alert_delivery import AlertDelivery, DeliveryOutcome
-from schemas.subscription import Subscription
+from schemas.config.subscription import Subscription
+from schemas.messages.alert import Alert
+from schemas.messages.alert_delivery import AlertDelivery, DeliveryOutcome
 
 MAX_REMEMBERED = 10_000
 """Ids of sent alerts by which a repeat is known."""

@@ -7,8 +7,8 @@ from typing import Any
 from uuid import NAMESPACE_URL, uuid5
 
 from processors.alerting import SEVERITIES
-from schemas.alert import Alert
-from schemas.finding import Severity
+from schemas.messages.alert import Alert
+from schemas.messages.finding import Severity
 
 MAX_GROUPED = 200
 """As many alerts one grouped message stands for; all their ids are in it."""

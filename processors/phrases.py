@@ -21,7 +21,7 @@ from processors.negation import holds_negation
 from processors.normalized_text import CLAUSE_END, QUESTION_END, SENTENCE_END, NormalizedText, normalize
 from processors.remembered import remembered
 from processors.sounds import Sounds
-from schemas.condition import GAP, MAX_GAP_LETTERS
+from schemas.config.condition import GAP, MAX_GAP_LETTERS
 
 MIN_LETTERS_OVER_A_COMMA = 4
 """Shorter phrases do not reach over a comma: 需要担保，本次… is not 保本."""

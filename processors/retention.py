@@ -8,9 +8,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cache
 
-from schemas.call_analysis import TopicMention
-from schemas.call_ended import CallEnded
-from schemas.retention import RetentionAbout, RetentionClass, RetentionPolicy, RetentionWhen
+from schemas.config.retention import RetentionAbout, RetentionClass, RetentionPolicy, RetentionWhen
+from schemas.messages.call_analysis import TopicMention
+from schemas.messages.call_ended import CallEnded
 
 
 @dataclass(frozen=True)

@@ -4,10 +4,18 @@ from collections.abc import Iterable, Mapping, Sequence
 from math import prod
 
 from processors.scoring import NOT_APPLICABLE
-from schemas.call_analysis import MeasureValue, Risk, RiskLevel, RiskPart, SkippedAnalysis
-from schemas.call_ended import CallEnded
-from schemas.finding import Finding
-from schemas.risk import VALUE, PointsOfFindings, PointsOfMeasure, RiskOverride, RiskPartRule, RiskRules, Thresholds
+from schemas.config.risk import (
+    VALUE,
+    PointsOfFindings,
+    PointsOfMeasure,
+    RiskOverride,
+    RiskPartRule,
+    RiskRules,
+    Thresholds,
+)
+from schemas.messages.call_analysis import MeasureValue, Risk, RiskLevel, RiskPart, SkippedAnalysis
+from schemas.messages.call_ended import CallEnded
+from schemas.messages.finding import Finding
 
 MAX_NAMES = 5
 """As many rules of one category are named in a reason."""

@@ -4,7 +4,7 @@ import re
 from collections.abc import Sequence
 from typing import Literal
 
-from schemas.call_ended import Role
+from schemas.messages.call_ended import Role
 
 Direction = Literal["inbound", "outbound"]
 

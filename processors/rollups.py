@@ -6,7 +6,7 @@ from datetime import date, datetime, time, timedelta
 from hashlib import sha256
 from zoneinfo import ZoneInfo
 
-from schemas.kpi import DIMENSIONS, Dimension, KpiRegistry
+from schemas.config.kpi import DIMENSIONS, Dimension, KpiRegistry
 
 HOURLY: tuple[Dimension, ...] = tuple(name for name in DIMENSIONS if name != "agent_inquiry_type")
 """Dimensions that are also kept by hour. An agent has a handful of calls in an hour: by inquiry type, too, there would

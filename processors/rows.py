@@ -9,17 +9,17 @@ stands.
 from collections.abc import Sequence
 from datetime import datetime
 
-from schemas.alert import Alert
-from schemas.alert_delivery import AlertDelivery
-from schemas.call_analysis import CallAnalysis, MeasureValue
-from schemas.call_ended import CallEnded
-from schemas.call_rated import CallRated
-from schemas.dead_letter import DeadLetter
 from schemas.errors import InvalidMessageError
-from schemas.recording_accessed import RecordingAccessed
-from schemas.rules_published import RulesPublished
-from schemas.topics import CALLS_ENDED
-from schemas.transcript import Segment, Transcript
+from schemas.messages.alert import Alert
+from schemas.messages.alert_delivery import AlertDelivery
+from schemas.messages.call_analysis import CallAnalysis, MeasureValue
+from schemas.messages.call_ended import CallEnded
+from schemas.messages.call_rated import CallRated
+from schemas.messages.dead_letter import DeadLetter
+from schemas.messages.recording_accessed import RecordingAccessed
+from schemas.messages.rules_published import RulesPublished
+from schemas.messages.topics import CALLS_ENDED
+from schemas.messages.transcript import Segment, Transcript
 
 CALLS = "call_versions"
 TRANSCRIPTS = "transcript_versions"

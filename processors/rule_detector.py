@@ -11,9 +11,9 @@ from processors.detectors import Measure, NotMeasured, Result
 from processors.findings import Attributes, finding_in_words, finding_of_call
 from processors.remembered import remembered
 from processors.rulebook import Compiled, Rulebook, Rulebooks
-from schemas.call_ended import Role
-from schemas.finding import Finding, Severity
-from schemas.rule_pack import ConversationRule
+from schemas.config.rule_pack import ConversationRule
+from schemas.messages.call_ended import Role
+from schemas.messages.finding import Finding, Severity
 
 LANGUAGE_NOT_SUPPORTED = "language_not_supported"
 NOT_APPLICABLE = "not_applicable"

@@ -13,9 +13,9 @@ from processors.detectors.topics import topics_by_phrase
 from processors.rulebook import Compiled, Rulebook, Rulebooks, scope_of
 from processors.spoken_text import SpokenText
 from processors.words import claimed
-from schemas.call_ended import Agent, Audio, CallEnded, Role
-from schemas.rule_pack import Example, RulePack, Topic
-from schemas.transcript import EngineIdentity, Interval, Segment, Transcript
+from schemas.config.rule_pack import Example, RulePack, Topic
+from schemas.messages.call_ended import Agent, Audio, CallEnded, Role
+from schemas.messages.transcript import EngineIdentity, Interval, Segment, Transcript
 
 MS_PER_LETTER = 200
 PAUSE_MS = 1_500

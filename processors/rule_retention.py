@@ -6,7 +6,7 @@ from processors.case import Case
 from processors.retention import Kept
 from processors.rule_detector import applies
 from processors.rulebook import Rulebook
-from schemas.call_analysis import TopicMention
+from schemas.messages.call_analysis import TopicMention
 
 
 def kept_by_rules(book: Rulebook | None, case: Case, topics: Iterable[TopicMention]) -> Kept | None:

@@ -13,10 +13,8 @@ from processors.remembered import remembered
 from processors.sounds import Sounds
 from processors.spoken_text import SpokenText
 from processors.words import Words
-from schemas.call_analysis import MeasureValue
-from schemas.call_ended import CallEnded
-from schemas.condition import Condition
-from schemas.rule_pack import (
+from schemas.config.condition import Condition
+from schemas.config.rule_pack import (
     GENERAL,
     Applies,
     Checklist,
@@ -29,6 +27,8 @@ from schemas.rule_pack import (
     RulePackError,
     Topic,
 )
+from schemas.messages.call_analysis import MeasureValue
+from schemas.messages.call_ended import CallEnded
 
 E = TypeVar("E", bound=Entry)
 

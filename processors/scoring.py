@@ -2,10 +2,18 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 
-from schemas.call_analysis import Evidence, MeasureValue, Scorecard, ScoreGroup, ScoreItem, SkippedAnalysis
-from schemas.call_ended import CallEnded
-from schemas.finding import Finding
-from schemas.score_form import GENERAL, GROUP_WEIGHTS, Deduction, FormItem, ItemApplies, PointsOfMeasure, ScoreForm
+from schemas.config.score_form import (
+    GENERAL,
+    GROUP_WEIGHTS,
+    Deduction,
+    FormItem,
+    ItemApplies,
+    PointsOfMeasure,
+    ScoreForm,
+)
+from schemas.messages.call_analysis import Evidence, MeasureValue, Scorecard, ScoreGroup, ScoreItem, SkippedAnalysis
+from schemas.messages.call_ended import CallEnded
+from schemas.messages.finding import Finding
 
 NOT_APPLICABLE = "not_applicable"
 """The form does not ask this of such a call; also the reason of a measure that is not asked of it."""

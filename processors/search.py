@@ -15,10 +15,10 @@ from typing import Annotated, Any, Literal, Self, get_args
 from pydantic import AfterValidator, Field, StringConstraints, model_validator
 from pydantic_core import PydanticCustomError
 
-from schemas.call_analysis import RiskLevel
-from schemas.call_ended import Role
-from schemas.message import Identifier, Record, Sha256, ShortText, TenantId, UtcDatetime
-from schemas.outcome import Outcome
+from schemas.messages.call_analysis import RiskLevel
+from schemas.messages.call_ended import Role
+from schemas.messages.message import Identifier, Record, Sha256, ShortText, TenantId, UtcDatetime
+from schemas.messages.outcome import Outcome
 
 PAIR = 2
 """Characters of a token of the text index."""

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from processors.rulebook import Compiled
-from schemas.rule_pack import Topic
+from schemas.config.rule_pack import Topic
 
 Vectors = NDArray[np.float32]
 """One row for each sentence, shape (n, d), of length 1: the product of two rows is the cosine between them."""

@@ -4,9 +4,9 @@ from dataclasses import dataclass
 
 from processors.case import Case
 from processors.findings import Attributes
-from schemas.call_ended import Role
-from schemas.emotion import SegmentEmotion
-from schemas.transcript import Segment, Transcript
+from schemas.messages.call_ended import Role
+from schemas.messages.emotion import SegmentEmotion
+from schemas.messages.transcript import Segment, Transcript
 
 NO_EMOTION = "no_emotion"
 

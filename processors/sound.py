@@ -8,8 +8,8 @@ from numpy.typing import NDArray
 
 from processors.audio import Pcm
 from processors.intervals import common, length_ms
-from schemas.sound import LEAST_DBFS, AudioQuality, QualityDoubt
-from schemas.transcript import Interval
+from schemas.messages.sound import LEAST_DBFS, AudioQuality, QualityDoubt
+from schemas.messages.transcript import Interval
 
 # The shortest of which every common sample rate, 11,025 Hz included, has a whole number of samples.
 FRAME_MS = 40

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator
 from itertools import islice, product
 from typing import Literal, get_args
 
-from schemas.syllables import syllables
+from processors.text.syllables import syllables
 
 Merger = Literal["z_zh", "c_ch", "s_sh", "n_l", "f_h", "r_l", "an_ang", "en_eng", "in_ing"]
 MERGERS: tuple[Merger, ...] = get_args(Merger)

@@ -7,7 +7,7 @@ from typing import Protocol
 from processors.intervals import length_ms, union
 from processors.speech import Sound
 from processors.voice_activity import shared_out
-from schemas.interval import Interval
+from schemas.messages.interval import Interval
 
 _NOBODY = -1
 

@@ -7,7 +7,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from schemas.transcript import EngineIdentity
+from schemas.messages.transcript import EngineIdentity
 
 ENGINE_SAMPLE_RATE_HZ = 16_000
 SAMPLES_PER_MS = ENGINE_SAMPLE_RATE_HZ // 1000

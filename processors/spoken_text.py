@@ -14,8 +14,8 @@ from processors.numbers import normalize as in_digits
 from processors.phrases import PhraseIndex, Places
 from processors.remembered import remembered
 from processors.utterances import Utterance, utterances
-from schemas.call_ended import Role
-from schemas.transcript import Segment
+from schemas.messages.call_ended import Role
+from schemas.messages.transcript import Segment
 
 ROLES: Sequence[Role] = ("agent", "customer", "unknown")
 

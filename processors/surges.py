@@ -16,7 +16,7 @@ from math import exp, lgamma, log
 from statistics import median
 from typing import Literal
 
-from schemas.alert import MAX_CALLS_OF_SURGE, Alert
+from schemas.messages.alert import MAX_CALLS_OF_SURGE, Alert
 
 WINDOW = timedelta(hours=1)
 STEP = timedelta(minutes=10)

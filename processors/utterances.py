@@ -10,8 +10,8 @@ from typing import NamedTuple
 
 from processors.normalized_text import NormalizedText, normalize
 from processors.remembered import remembered
-from schemas.call_ended import Role
-from schemas.transcript import Segment, Word
+from schemas.messages.call_ended import Role
+from schemas.messages.transcript import Segment, Word
 
 SHORT_GAP_MS = 1_000
 """Segments of one speaker with at most this much between them are read as one text."""

@@ -6,11 +6,11 @@ from pathlib import Path
 from processors.retention import Kept, kept_by_content, kept_by_event
 from processors.risk import assess
 from processors.scoring import ScoreForms, score
-from schemas.call_analysis import CallAnalysis
-from schemas.retention import RETENTION_FILE, read_retention_policy
-from schemas.risk import RISK_FILE, read_risk_rules
-from schemas.score_form import SCORE_FORM_FOLDER, load_score_forms
-from schemas.transcript import Transcript
+from schemas.config.retention import RETENTION_FILE, read_retention_policy
+from schemas.config.risk import RISK_FILE, read_risk_rules
+from schemas.config.score_form import SCORE_FORM_FOLDER, load_score_forms
+from schemas.messages.call_analysis import CallAnalysis
+from schemas.messages.transcript import Transcript
 
 
 class Verdicts:

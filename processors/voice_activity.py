@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 
 from processors.audio import ChannelSound, Pcm
 from processors.speech import MAX_CLIP_MS, Sound
-from schemas.call_ended import Role, SpeakerSegment
-from schemas.transcript import Interval
+from schemas.messages.call_ended import Role, SpeakerSegment
+from schemas.messages.transcript import Interval
 
 GATE_FRAME_MS = 30
 _GATE_SMOOTHING_FRAMES = 3

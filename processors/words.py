@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from processors.negation import CONTEXT_LETTERS, Stance, continues_list, stance
 from processors.normalized_text import NormalizedText, normalize
 from processors.phrases import SHORT, STRICT, BySound, Phrase, PhraseHit, Places, hits, is_in_one_piece, lies_in_one
-from schemas.finding import Severity
-from schemas.rule_pack import RulePack, WordRule
+from schemas.config.rule_pack import RulePack, WordRule
+from schemas.messages.finding import Severity
 
 _RANK: dict[Severity, int] = {"info": 0, "low": 1, "medium": 2, "high": 3, "critical": 4}
 _BY_SOUND: Mapping[str, BySound | None] = {"off": None, "strict": STRICT, "short": SHORT}

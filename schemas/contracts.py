@@ -10,9 +10,9 @@ from typing import Literal
 
 from pydantic import BaseModel, TypeAdapter
 
-from schemas.finding import Finding
-from schemas.message import Identifier, TenantId
-from schemas.topics import (
+from schemas.messages.finding import Finding
+from schemas.messages.message import Identifier, TenantId
+from schemas.messages.topics import (
     ALERTS_DELIVERED,
     ALERTS_RAISED,
     CALLS_ANALYZED,

@@ -6,8 +6,8 @@
 the auditor of each sees it, and one with `ALL_TENANTS` where no tenant was asked for.
 """
 
-from schemas.recording_accessed import RecordingAccessed
-from schemas.topics import RECORDINGS_ACCESSED
+from schemas.messages.recording_accessed import RecordingAccessed
+from schemas.messages.topics import RECORDINGS_ACCESSED
 from streams.stage import Output
 from streams.work import PublisherPort
 

@@ -15,9 +15,9 @@ from rich.table import Table
 
 from processors.mailbox import Answer
 from processors.notices import Notice
-from schemas.alert import Alert
+from schemas.config.subscription import EmailChannel, HttpTarget, KafkaChannel, Subscription, load_subscriptions
 from schemas.errors import OperatorError
-from schemas.subscription import EmailChannel, HttpTarget, KafkaChannel, Subscription, load_subscriptions
+from schemas.messages.alert import Alert
 from streams.ports import Clock, SystemClock
 from streams.settings import Settings, load_settings
 

@@ -5,8 +5,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from processors.listening import listen
-from schemas.call_analysis import CallAnalysis
-from schemas.transcript import Transcript
+from schemas.messages.call_analysis import CallAnalysis
+from schemas.messages.transcript import Transcript
 from streams.ingest import call_of_file, read_facts
 from streams.ports import Clock
 from streams.settings import Settings

@@ -18,9 +18,9 @@ from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn
 from rich.table import Table
 
-from schemas.call_analysis import CallAnalysis
+from schemas.clickhouse.migrations import Migration
 from schemas.errors import InvalidCallError, OperatorError, RetryableError
-from schemas.migrations import Migration
+from schemas.messages.call_analysis import CallAnalysis
 from streams.alerts_cli import alerts_app
 from streams.check_cli import check_app
 from streams.command_settings import command_settings, load_command_settings

@@ -12,11 +12,11 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn
 from rich.table import Table
 from rich.text import Text
 
-from schemas.call_analysis import CallAnalysis
 from schemas.errors import EmbeddedStackError
-from schemas.message import Message
-from schemas.topics import CALLS_ANALYZED, CALLS_DEAD_LETTERS, CALLS_TRANSCRIBED
-from schemas.transcript import Transcript
+from schemas.messages.call_analysis import CallAnalysis
+from schemas.messages.message import Message
+from schemas.messages.topics import CALLS_ANALYZED, CALLS_DEAD_LETTERS, CALLS_TRANSCRIBED
+from schemas.messages.transcript import Transcript
 from streams.adapters import clickhouse
 from streams.adapters.kafka import BatchConsumer, Publisher
 from streams.embedded.supervisor import ChildFailedError

@@ -17,11 +17,11 @@ from typing import Any
 from pydantic import TypeAdapter, ValidationError
 
 from processors.audio import UnhearableError, probe
-from schemas.call_ended import CallEnded
 from schemas.errors import InvalidCallError, InvalidMessageError
-from schemas.message import UtcDatetime
-from schemas.topics import CALLS_ENDED, message_key
-from schemas.transcript import AudioFacts
+from schemas.messages.call_ended import CallEnded
+from schemas.messages.message import UtcDatetime
+from schemas.messages.topics import CALLS_ENDED, message_key
+from schemas.messages.transcript import AudioFacts
 from streams.recordings import RecordingStore
 from streams.stage import Output
 from streams.work import PublisherPort

@@ -28,7 +28,7 @@ from processors.kpi_reports import (
 )
 from processors.kpi_statistics import Difference, Estimate
 from processors.rollups import HOURLY
-from schemas.kpi import DIMENSIONS, Dimension, Kpi, KpiRegistry, read_kpis
+from schemas.config.kpi import DIMENSIONS, Dimension, Kpi, KpiRegistry, read_kpis
 from streams.command_settings import command_settings
 from streams.kpi_docs import as_target, in_unit, kpi_markdown
 from streams.kpis import open_kpis

@@ -4,8 +4,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from processors.kpi_views import kpi_views
-from schemas.cluster import Cluster
-from schemas.kpi import read_kpis
+from schemas.clickhouse.cluster import Cluster
+from schemas.config.kpi import read_kpis
 from streams.adapters.clickhouse import ClickHouseAddress, connect
 from streams.adapters.clickhouse_kpis import ClickHouseKpis, make_kpi_views
 from streams.settings import Settings

@@ -15,10 +15,10 @@ from pathlib import Path
 from typing import Protocol
 
 from processors.mailbox import Answer, Mailbox, Parcel, RetrySchedule
-from schemas.alert_delivery import AlertDelivery
+from schemas.config.subscription import Subscription, SubscriptionsError, content_digest, load_subscriptions
 from schemas.errors import InvalidMessageError, RetryableError
-from schemas.subscription import Subscription, SubscriptionsError, content_digest, load_subscriptions
-from schemas.topics import ALERTS_DELIVERED, ALERTS_RAISED
+from schemas.messages.alert_delivery import AlertDelivery
+from schemas.messages.topics import ALERTS_DELIVERED, ALERTS_RAISED
 from streams.adapters.channels import Channel
 from streams.adapters.http_sender import allows_host
 from streams.logs import describe

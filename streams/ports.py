@@ -6,8 +6,8 @@ from typing import Protocol
 
 from processors.case import NO_BACKGROUND, Background
 from processors.surges import BucketCount
-from schemas.call_ended import CallEnded
 from schemas.errors import OperatorError
+from schemas.messages.call_ended import CallEnded
 
 
 class Clock(Protocol):

@@ -9,9 +9,9 @@ from typing import Annotated, Any
 
 import typer
 
-from schemas.call_rated import CallRated
 from schemas.errors import InvalidMessageError, OperatorError
-from schemas.topics import CALLS_RATED, message_key
+from schemas.messages.call_rated import CallRated
+from schemas.messages.topics import CALLS_RATED, message_key
 from streams.command_settings import command_settings
 from streams.stage import Output
 

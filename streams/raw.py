@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from hashlib import sha256
 
-from schemas.dead_letter import DeadLetter
 from schemas.errors import InvalidMessageError
-from schemas.message import Message
+from schemas.messages.dead_letter import DeadLetter
+from schemas.messages.message import Message
 
 _KEY = re.compile(rb"(?P<tenant>[a-z][a-z0-9_-]{0,63})/(?P<call>[A-Za-z0-9][A-Za-z0-9._:@-]{0,127})")
 

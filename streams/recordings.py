@@ -7,11 +7,11 @@ from hashlib import sha256
 
 from pydantic import TypeAdapter, ValidationError
 
-from schemas.call_ended import Audio
 from schemas.errors import InvalidMessageError
-from schemas.message import Identifier, TenantId
-from schemas.outcome import Outcome
-from schemas.transcript import Transcript
+from schemas.messages.call_ended import Audio
+from schemas.messages.message import Identifier, TenantId
+from schemas.messages.outcome import Outcome
+from schemas.messages.transcript import Transcript
 from streams.ports import ForeignUriError, ObjectMissingError, ObjectStore
 
 logger = logging.getLogger(__name__)

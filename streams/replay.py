@@ -14,11 +14,11 @@ from pathlib import Path
 from typing import Literal, Protocol
 
 from processors.judging import Judge
-from schemas.call_analysis import CallAnalysis
+from schemas.config.rule_pack import RulePack, read_rule_pack
 from schemas.errors import InvalidMessageError, OperatorError
-from schemas.rule_pack import RulePack, read_rule_pack
-from schemas.topics import CALLS_REANALYZED, CALLS_TRANSCRIBED, message_key
-from schemas.transcript import Transcript
+from schemas.messages.call_analysis import CallAnalysis
+from schemas.messages.topics import CALLS_REANALYZED, CALLS_TRANSCRIBED, message_key
+from schemas.messages.transcript import Transcript
 from streams.ports import Clock, History, NoHistory
 from streams.raw import RawMessage
 from streams.rules_feed import Shelf

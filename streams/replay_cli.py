@@ -12,8 +12,8 @@ import typer
 
 from processors.judging import Judge
 from processors.sounds import Sounds
-from schemas.rule_pack import RulePackError
-from schemas.topics import CALLS_TRANSCRIBED, RULES_PUBLISHED
+from schemas.config.rule_pack import RulePackError
+from schemas.messages.topics import CALLS_TRANSCRIBED, RULES_PUBLISHED
 from streams.command_settings import command_settings
 from streams.ports import SystemClock
 from streams.replay import Replay, Report, Window, chosen_packs, step_aside

@@ -12,7 +12,7 @@ from rich.table import Table
 
 from processors.access import access_of, sql_statements
 from processors.access import users_xml as users_xml_of
-from schemas.roles import RolesFile, Rows, User, load_roles, load_users
+from schemas.config.roles import RolesFile, Rows, User, load_roles, load_users
 from streams.command_settings import command_settings
 
 PLAIN_WIDTH = 160

@@ -14,10 +14,10 @@ from rich.table import Table
 from processors.judging import Judge, JudgeSettings
 from processors.rule_examples import imagined_transcript, lines_of
 from processors.sounds import Sounds
-from schemas.call_ended import Role
-from schemas.rule_pack import SECTIONS, RulePack, RulePackError, read_rule_pack
-from schemas.rules_published import RulesPublished
-from schemas.topics import RULES_PUBLISHED
+from schemas.config.rule_pack import SECTIONS, RulePack, RulePackError, read_rule_pack
+from schemas.messages.call_ended import Role
+from schemas.messages.rules_published import RulesPublished
+from schemas.messages.topics import RULES_PUBLISHED
 from streams.command_settings import command_settings
 from streams.ports import SystemClock
 from streams.rules_feed import RulesInForce, Shelf, checked_rulebooks, packs_at_hand, published, rules_in_force

@@ -11,10 +11,10 @@ from processors.judging import Judge, JudgeSettings, check_measures
 from processors.rule_examples import check_examples
 from processors.rulebook import Rulebooks
 from processors.sounds import Sounds
+from schemas.config.rule_pack import RULE_PACK_FOLDER, RulePack, RulePackError, load_rule_packs
 from schemas.errors import InvalidMessageError, RetryableError
-from schemas.rule_pack import RULE_PACK_FOLDER, RulePack, RulePackError, load_rule_packs
-from schemas.rules_published import RulesPublished
-from schemas.topics import RULES_PUBLISHED
+from schemas.messages.rules_published import RulesPublished
+from schemas.messages.topics import RULES_PUBLISHED
 from streams.logs import describe
 from streams.raw import RawMessage
 from streams.settings import Settings

@@ -31,19 +31,19 @@ from processors.rows import (
     rows_for_dead_letter,
     rows_for_transcript,
 )
-from schemas.alert import Alert
-from schemas.alert_delivery import AlertDelivery, DeliveryOutcome
-from schemas.call_analysis import CallAnalysis
-from schemas.call_ended import Agent, Audio, CallEnded, Csat, Customer, Role
-from schemas.dead_letter import DeadLetter
-from schemas.emotion import SegmentEmotion
+from schemas.config.yaml_files import read_yaml_file
 from schemas.errors import OperatorError
-from schemas.interval import Interval
-from schemas.message import Record, Slug
-from schemas.outcome import Outcome
-from schemas.topics import CALLS_ENDED
-from schemas.transcript import AudioFacts, EngineIdentity, Segment, Transcript
-from schemas.yaml_files import read_yaml_file
+from schemas.messages.alert import Alert
+from schemas.messages.alert_delivery import AlertDelivery, DeliveryOutcome
+from schemas.messages.call_analysis import CallAnalysis
+from schemas.messages.call_ended import Agent, Audio, CallEnded, Csat, Customer, Role
+from schemas.messages.dead_letter import DeadLetter
+from schemas.messages.emotion import SegmentEmotion
+from schemas.messages.interval import Interval
+from schemas.messages.message import Record, Slug
+from schemas.messages.outcome import Outcome
+from schemas.messages.topics import CALLS_ENDED
+from schemas.messages.transcript import AudioFacts, EngineIdentity, Segment, Transcript
 from streams.ports import Sink
 
 SAMPLE_TENANT = "sample"

@@ -11,10 +11,10 @@ import yaml
 from rich.console import Console
 from rich.table import Table
 
-from schemas.retention import RETENTION_FILE, read_retention_policy
-from schemas.risk import RISK_FILE, RiskRules, read_risk_rules
-from schemas.score_form import SCORE_FORM_FOLDER, FormItem, ScoreForm, load_score_forms, read_score_form
-from schemas.yaml_files import YamlFileError
+from schemas.config.retention import RETENTION_FILE, read_retention_policy
+from schemas.config.risk import RISK_FILE, RiskRules, read_risk_rules
+from schemas.config.score_form import SCORE_FORM_FOLDER, FormItem, ScoreForm, load_score_forms, read_score_form
+from schemas.config.yaml_files import YamlFileError
 from streams.settings import Settings, load_settings
 
 EXIT_PROBLEM = 1

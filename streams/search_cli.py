@@ -15,8 +15,8 @@ from rich.table import Table
 from rich.text import Text
 
 from processors.search import Hit, Page, Quote, SearchQuery
-from schemas.call_ended import Role
-from schemas.recording_accessed import RecordingAccessed
+from schemas.messages.call_ended import Role
+from schemas.messages.recording_accessed import RecordingAccessed
 from streams.command_settings import command_settings
 from streams.ports import SystemClock
 from streams.search import DEFAULT_LIMIT, MOST_HITS, SearchError

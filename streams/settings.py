@@ -28,7 +28,7 @@ from pydantic_core import ErrorDetails, PydanticCustomError
 from processors.pii.digit_kinds import DIGIT_KINDS
 from processors.sounds import MERGERS, Merger
 from schemas.errors import OperatorError
-from schemas.pii import PiiKind
+from schemas.messages.pii import PiiKind
 
 PREFIX = "CALLSTREAM_"
 CONFIG_VARIABLE = "CALLSTREAM_CONFIG"

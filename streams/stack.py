@@ -15,8 +15,8 @@ from typing import Literal, NoReturn, Self
 
 from pydantic import SecretStr
 
+from schemas.config.roles import load_roles, load_users
 from schemas.errors import EmbeddedStackError
-from schemas.roles import load_roles, load_users
 from streams.adapters import clickhouse
 from streams.adapters.kafka import apply_topics
 from streams.embedded import clickhouse_engine

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 from schemas.errors import InvalidMessageError
-from schemas.message import Message
-from schemas.topics import CALLS_DEAD_LETTERS, Topic
+from schemas.messages.message import Message
+from schemas.messages.topics import CALLS_DEAD_LETTERS, Topic
 from streams.ports import Clock
 from streams.raw import RawMessage, dead_letter_for
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from rich.table import Table
 
-from schemas.subscription import subscriber_names
+from schemas.config.subscription import subscriber_names
 from streams.adapters import clickhouse
 from streams.adapters.kafka import Lag, lags
 from streams.ports import Clock

@@ -31,8 +31,8 @@ from processors.rows import (
     rows_for_unreadable,
 )
 from schemas.errors import InvalidMessageError, RefusedByDatabaseError, RetryableError
-from schemas.message import Message
-from schemas.topics import (
+from schemas.messages.message import Message
+from schemas.messages.topics import (
     ALERTS_DELIVERED,
     ALERTS_RAISED,
     CALLS_ANALYZED,

@@ -26,9 +26,9 @@ from processors.surges import (
     same_hours,
     topic_windows,
 )
-from schemas.alert import MAX_CALLS_OF_SURGE, Alert
 from schemas.errors import RetryableError
-from schemas.topics import ALERTS_RAISED, message_key
+from schemas.messages.alert import MAX_CALLS_OF_SURGE, Alert
+from schemas.messages.topics import ALERTS_RAISED, message_key
 from streams.ports import Clock, TopicCounts
 from streams.stage import Output
 from streams.work import BackOff, PublisherPort, StoppedError

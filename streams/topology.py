@@ -29,11 +29,11 @@ from processors.emotion.segments import EmotionModel
 from processors.judging import Judge
 from processors.listening import ListenSettings, Stopwatch, listen, listener_of, unheard
 from processors.speech import SpeechEngine
-from schemas.call_analysis import CallAnalysis
-from schemas.call_ended import CallEnded
 from schemas.errors import ConflictingCallError
-from schemas.finding import Severity
-from schemas.topics import (
+from schemas.messages.call_analysis import CallAnalysis
+from schemas.messages.call_ended import CallEnded
+from schemas.messages.finding import Severity
+from schemas.messages.topics import (
     ALERTS_RAISED,
     CALLS_ANALYZED,
     CALLS_ENDED,
@@ -44,7 +44,7 @@ from schemas.topics import (
     alert_key,
     message_key,
 )
-from schemas.transcript import Transcript
+from schemas.messages.transcript import Transcript
 from streams.ports import Clock, History, NoHistory
 from streams.recordings import RecordingStore, UnreadableRecordingError
 from streams.stage import Output, Stage

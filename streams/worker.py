@@ -19,11 +19,11 @@ from processors.sentences import SentenceModel, universal_sentence_encoder
 from processors.speakers import SpeakerSeparation
 from processors.speech import SpeechEngine
 from processors.surges import SurgeSettings
+from schemas.config.kpi import read_kpis
+from schemas.config.retention import RETENTION_FILE
+from schemas.config.risk import RISK_FILE
 from schemas.errors import OperatorError, RetryableError
-from schemas.kpi import read_kpis
-from schemas.retention import RETENTION_FILE
-from schemas.risk import RISK_FILE
-from schemas.topics import ALERTS_RAISED, RULES_PUBLISHED
+from schemas.messages.topics import ALERTS_RAISED, RULES_PUBLISHED
 from streams import faust_app
 from streams.adapters import clickhouse
 from streams.adapters.alert_source import KafkaAlertSource

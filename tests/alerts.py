@@ -3,8 +3,8 @@
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from schemas.alert import Alert
-from schemas.subscription import Subscription
+from schemas.config.subscription import Subscription
+from schemas.messages.alert import Alert
 
 NOW = datetime(2026, 3, 2, 10, 15, tzinfo=UTC)
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"

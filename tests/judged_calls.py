@@ -9,10 +9,10 @@ from typing import Any
 from clickhouse_connect.driver.client import Client
 
 from processors.rows import rows_for_analysis
-from schemas.call_analysis import CallAnalysis, TopicMention
-from schemas.call_ended import Agent, Audio, CallEnded, Customer
-from schemas.outcome import Outcome
-from schemas.transcript import EngineIdentity
+from schemas.messages.call_analysis import CallAnalysis, TopicMention
+from schemas.messages.call_ended import Agent, Audio, CallEnded, Customer
+from schemas.messages.outcome import Outcome
+from schemas.messages.transcript import EngineIdentity
 from streams.adapters.clickhouse import ClickHouseSink
 
 NOW = datetime(2026, 3, 31, 22, 37, 11, tzinfo=UTC)

@@ -8,8 +8,9 @@ from random import Random
 from typing import Any, get_args
 from uuid import NAMESPACE_OID, uuid5
 
-from schemas.alert import Alert
-from schemas.call_analysis import (
+from schemas.config.rule_pack import Checklist, Procedure, load_rule_packs
+from schemas.messages.alert import Alert
+from schemas.messages.call_analysis import (
     CallAnalysis,
     MeasureValue,
     Risk,
@@ -19,11 +20,10 @@ from schemas.call_analysis import (
     ScoreGroup,
     TopicMention,
 )
-from schemas.call_ended import Agent, Audio, CallEnded, Csat, Customer
-from schemas.call_rated import CallRated
-from schemas.outcome import OUTCOMES
-from schemas.rule_pack import Checklist, Procedure, load_rule_packs
-from schemas.transcript import EngineIdentity
+from schemas.messages.call_ended import Agent, Audio, CallEnded, Csat, Customer
+from schemas.messages.call_rated import CallRated
+from schemas.messages.outcome import OUTCOMES
+from schemas.messages.transcript import EngineIdentity
 
 Pair = tuple[float, float]
 """Numerator and denominator of a call that counts."""

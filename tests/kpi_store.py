@@ -15,7 +15,7 @@ from clickhouse_connect.driver.client import Client
 from processors.kpi_views import kpi_views
 from processors.rollups import RollupDefinition
 from processors.rows import rows_for_alert, rows_for_analysis, rows_for_call_ended, rows_for_call_rated
-from schemas.kpi import read_kpis
+from schemas.config.kpi import read_kpis
 from streams.adapters.clickhouse import ClickHouseSink, connect, migrate
 from streams.adapters.clickhouse_kpis import ClickHouseKpis, make_kpi_views
 from streams.adapters.clickhouse_rollups import ClickHouseRollups

@@ -9,8 +9,8 @@ from typing import Any
 
 from clickhouse_connect.driver.exceptions import ClickHouseError
 
-from schemas.call_ended import CallEnded
 from schemas.errors import EmbeddedStackError, RetryableError
+from schemas.messages.call_ended import CallEnded
 from streams.adapters import clickhouse
 from streams.adapters.kafka import Publisher
 from streams.examples import EXAMPLE_TENANT, example_recordings

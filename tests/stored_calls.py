@@ -8,11 +8,11 @@ from clickhouse_connect.driver.client import Client
 
 from processors.rows import TRANSCRIPTS, rows_for_analysis, rows_for_transcript
 from processors.search import Hit, Page, SearchQuery
-from schemas.call_analysis import CallAnalysis, Risk, RiskLevel, RiskPart, Scorecard, TopicMention
-from schemas.call_ended import Agent, Audio, CallEnded, Customer, Role
-from schemas.finding import Finding
-from schemas.outcome import Outcome
-from schemas.transcript import EngineIdentity, Segment, Transcript
+from schemas.messages.call_analysis import CallAnalysis, Risk, RiskLevel, RiskPart, Scorecard, TopicMention
+from schemas.messages.call_ended import Agent, Audio, CallEnded, Customer, Role
+from schemas.messages.finding import Finding
+from schemas.messages.outcome import Outcome
+from schemas.messages.transcript import EngineIdentity, Segment, Transcript
 from streams.adapters.clickhouse import ClickHouseSink
 from streams.ingest import customer_key
 from streams.search import search

@@ -12,9 +12,9 @@ import yaml
 from processors.mailbox import RetrySchedule
 from processors.notices import Notice
 from processors.signatures import standard_webhooks_signature
-from schemas.alert import Alert
-from schemas.alert_delivery import DeliveryOutcome
-from schemas.subscription import Subscription, load_subscriptions, standard_webhooks_key
+from schemas.config.subscription import Subscription, load_subscriptions, standard_webhooks_key
+from schemas.messages.alert import Alert
+from schemas.messages.alert_delivery import DeliveryOutcome
 from streams.adapters.channels import channel_of
 from streams.adapters.memory_broker import MemoryBroker
 from streams.ports import SystemClock

@@ -11,7 +11,7 @@ import yaml
 from click import Group
 
 from schemas.errors import InvalidMessageError
-from schemas.outcome import OUTCOMES
+from schemas.messages.outcome import OUTCOMES
 from streams.cli import app
 from streams.settings import CONFIG_VARIABLE, Settings, variable_of
 

@@ -6,8 +6,8 @@ import pytest
 
 from processors.rulebook import scope_of
 from processors.sounds import MERGERS
-from schemas.condition import KINDS, Anchor, Condition
-from schemas.rule_pack import SECTIONS, Applies
+from schemas.config.condition import KINDS, Anchor, Condition
+from schemas.config.rule_pack import SECTIONS, Applies
 
 GUIDE = (Path(__file__).parents[1] / "docs" / "rules.md").read_text(encoding="utf-8")
 

@@ -3,10 +3,10 @@
 import re
 from pathlib import Path
 
-from schemas.retention import RETENTION_FILE, read_retention_policy
-from schemas.risk import read_risk_rules
-from schemas.rule_pack import load_rule_packs
-from schemas.score_form import GROUP_WEIGHTS, load_score_forms, read_score_form
+from schemas.config.retention import RETENTION_FILE, read_retention_policy
+from schemas.config.risk import read_risk_rules
+from schemas.config.rule_pack import load_rule_packs
+from schemas.config.score_form import GROUP_WEIGHTS, load_score_forms, read_score_form
 
 PAGE = (Path(__file__).parents[1] / "docs" / "scoring.md").read_text(encoding="utf-8")
 

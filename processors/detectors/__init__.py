@@ -12,9 +12,9 @@ from typing import NamedTuple, Protocol
 from processors.case import Case
 from processors.rulebook import Rulebooks
 from processors.sentences import SentenceModel
-from schemas.call_analysis import MeasureValue, TopicMention
 from schemas.errors import OperatorError
-from schemas.finding import Finding
+from schemas.messages.call_analysis import MeasureValue, TopicMention
+from schemas.messages.finding import Finding
 
 
 class Measure(NamedTuple):

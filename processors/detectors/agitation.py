@@ -8,8 +8,8 @@ from processors.case import Case
 from processors.detectors import DetectorContext, Measure, NotMeasured, Result
 from processors.findings import Attributes, CodeRule
 from processors.sentiment import Felt, felt_by, place_of, why_no_emotion
-from schemas.finding import Finding, Severity
-from schemas.transcript import Transcript
+from schemas.messages.finding import Finding, Severity
+from schemas.messages.transcript import Transcript
 
 AGITATED_CUSTOMER = CodeRule("agitation", "customer_agitated", version="1")
 ESCALATION = CodeRule("agitation", "escalation", version="1")

@@ -8,8 +8,8 @@ from processors.conditions import Found, Hearing
 from processors.detectors import DetectorContext
 from processors.rule_detector import RuleDetector, finding_of_rule, named
 from processors.rulebook import Compiled
-from schemas.finding import Finding
-from schemas.rule_pack import Checklist, ChecklistItem
+from schemas.config.rule_pack import Checklist, ChecklistItem
+from schemas.messages.finding import Finding
 
 NAME: Final = "checklists"
 

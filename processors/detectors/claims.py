@@ -11,8 +11,8 @@ from processors.conditions import Hearing, Hit
 from processors.detectors import DetectorContext, Measure, NotMeasured, Result
 from processors.rule_detector import Weight, applies, asked, finding_of_rule, named
 from processors.rulebook import Compiled, Rulebooks
-from schemas.finding import Finding
-from schemas.rule_pack import Allowed, Claim, Unit
+from schemas.config.rule_pack import Allowed, Claim, Unit
+from schemas.messages.finding import Finding
 
 _NUMBER = r"(?P<low>\d+(?:\.\d+)?)(?:(?:到|至|-|~|—)(?P<high>\d+(?:\.\d+)?))?"
 _UNITS: dict[Unit, str] = {

@@ -8,7 +8,7 @@ from uuid import NAMESPACE_URL, uuid5
 
 from processors.case import Case, DurationBaseline
 from processors.detectors import DetectorContext, Measure, NotMeasured, Result
-from schemas.finding import Finding
+from schemas.messages.finding import Finding
 
 SIGMA_OF_MAD = 0.6745
 """Of a normal distribution, MAD / standard deviation: the third quartile of the standard normal."""

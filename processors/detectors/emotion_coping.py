@@ -10,8 +10,8 @@ from processors.conversation import says_something
 from processors.detectors import DetectorContext, Measure, NotMeasured, Result
 from processors.findings import CodeRule
 from processors.sentiment import Felt, felt_by, place_of, why_no_emotion
-from schemas.finding import Finding
-from schemas.transcript import Segment, Transcript
+from schemas.messages.finding import Finding
+from schemas.messages.transcript import Segment, Transcript
 
 NEGATIVE_RUN = CodeRule("emotion_coping", "negative_run", version="1")
 

@@ -7,9 +7,9 @@ from processors.case import Case
 from processors.conversation import ONE_CHANNEL, Conversation, Turn
 from processors.detectors import DetectorContext, Measure, NotMeasured, Result
 from processors.findings import Attributes, CodeRule
-from schemas.call_ended import Role
-from schemas.finding import Finding, Severity
-from schemas.transcript import Transcript
+from schemas.messages.call_ended import Role
+from schemas.messages.finding import Finding, Severity
+from schemas.messages.transcript import Transcript
 
 INTERRUPTION = CodeRule("interruptions", "interruption", version="1")
 

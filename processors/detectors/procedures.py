@@ -9,8 +9,8 @@ from processors.conditions import Hearing, Hit, order
 from processors.detectors import DetectorContext
 from processors.rule_detector import RuleDetector, finding_of_rule, named
 from processors.rulebook import Compiled
-from schemas.finding import Finding
-from schemas.rule_pack import Procedure
+from schemas.config.rule_pack import Procedure
+from schemas.messages.finding import Finding
 
 NAME: Final = "procedures"
 

@@ -7,9 +7,9 @@ from processors.case import Case
 from processors.conversation import NO_SPEECH
 from processors.detectors import DetectorContext, Measure, NotMeasured, Result
 from processors.findings import Attributes, CodeRule
-from schemas.call_ended import Role
-from schemas.finding import Finding
-from schemas.transcript import Transcript
+from schemas.messages.call_ended import Role
+from schemas.messages.finding import Finding
+from schemas.messages.transcript import Transcript
 
 DOUBT = CodeRule("recording_quality", "recording_quality", version="1")
 
@@ -17,7 +17,7 @@ DOUBT = CodeRule("recording_quality", "recording_quality", version="1")
 class RecordingQualityDetector:
     """One finding for each doubt, and `recording_doubts`, how many there are.
 
-    Of each channel: the doubts that `listen` noted (`schemas.sound.QualityDoubt`: `clipped`, `noisy`, `quiet`,
+    Of each channel: the doubts that `listen` noted (`schemas.messages.sound.QualityDoubt`: `clipped`, `noisy`, `quiet`,
     `little_speech`). Of the file: `truncated`, and `identical_channels` where two channels hold the same sound.
     Not measured where the transcript says nothing of the sound (`no_sound`), nor where no words were heard
     (`no_speech`): nothing else is measured there that could be wrong.

@@ -8,8 +8,8 @@ from uuid import NAMESPACE_URL, uuid5
 
 from processors.case import Case, EarlierContact
 from processors.detectors import DetectorContext, Measure, NotMeasured, Result
-from schemas.call_ended import CallEnded
-from schemas.finding import Finding
+from schemas.messages.call_ended import CallEnded
+from schemas.messages.finding import Finding
 
 WINDOW = timedelta(days=7)
 

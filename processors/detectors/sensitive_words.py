@@ -12,7 +12,7 @@ from processors.rule_detector import LANGUAGE_NOT_SUPPORTED
 from processors.rulebook import Rulebook, Rulebooks
 from processors.spoken_text import Passage
 from processors.words import WordHit, claimed
-from schemas.finding import Finding
+from schemas.messages.finding import Finding
 
 
 @dataclass(frozen=True)

@@ -12,9 +12,9 @@ from processors.conversation import NO_SPEECH, says_something
 from processors.detectors import DetectorContext, Measure, NotMeasured, Result
 from processors.findings import Attributes, CodeRule
 from processors.intervals import length_ms, union
-from schemas.finding import Finding
-from schemas.interval import Interval
-from schemas.transcript import Segment, Transcript
+from schemas.messages.finding import Finding
+from schemas.messages.interval import Interval
+from schemas.messages.transcript import Segment, Transcript
 
 EXCUSED = CodeRule("silence", "excused_silence", version="1")
 UNEXCUSED = CodeRule("silence", "unexcused_silence", version="1")

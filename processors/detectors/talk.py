@@ -10,9 +10,9 @@ from processors.conversation import Conversation, speech_of
 from processors.detectors import DetectorContext, Measure, NotMeasured, Result
 from processors.intervals import common_ms, length_ms
 from processors.pace import characters_per_minute
-from schemas.call_ended import Role
-from schemas.interval import Interval
-from schemas.transcript import Transcript
+from schemas.messages.call_ended import Role
+from schemas.messages.interval import Interval
+from schemas.messages.transcript import Transcript
 
 NO_RESPONSES = "no_responses"
 

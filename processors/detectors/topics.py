@@ -12,8 +12,8 @@ from processors.rule_detector import applies, asked
 from processors.rulebook import Compiled, Rulebook, Rulebooks
 from processors.sentences import Meanings, SentenceModel
 from processors.spoken_text import Passage
-from schemas.call_analysis import TopicMention
-from schemas.rule_pack import Topic
+from schemas.config.rule_pack import Topic
+from schemas.messages.call_analysis import TopicMention
 
 Found = tuple[Compiled[Topic], Hit]
 """A topic with the place that shows it first."""

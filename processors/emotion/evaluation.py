@@ -15,7 +15,7 @@ from processors.emotion.reading import HeadReading
 from processors.emotion.sound_head import SoundHeads
 from processors.emotion.text_head import TextHead
 from processors.emotion.training import Say, Varied, class_of, fit_sounds, fit_text, split_texts
-from schemas.emotion import SegmentEmotion
+from schemas.messages.emotion import SegmentEmotion
 
 ORDERS = 5
 RESAMPLES = 2_000

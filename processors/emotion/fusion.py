@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from processors.emotion.digest import digest_of
 from processors.emotion.reading import HeadReading, log_odds, probability_of
-from schemas.emotion import SegmentEmotion, SoundGap
+from schemas.messages.emotion import SegmentEmotion, SoundGap
 
 MOST_EVIDENCE = 50.0
 

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from processors.speech import ENGINE_SAMPLE_RATE_HZ, Samples
-from schemas.emotion import SoundGap
+from schemas.messages.emotion import SoundGap
 
 FRAME_MS = 40
 HOP_MS = 20

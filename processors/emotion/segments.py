@@ -9,7 +9,7 @@ from processors.emotion.heads import Heads
 from processors.emotion.reading import HeadReading
 from processors.emotion.sound_head import SoundHeads, SpeakerEars, sound_features
 from processors.speech import PooledStates, Samples, SpeechClip
-from schemas.emotion import SegmentEmotion, SoundGap
+from schemas.messages.emotion import SegmentEmotion, SoundGap
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from processors.emotion.digest import digest_of
 from processors.emotion.prosody import PROSODY_FEATURES, prosody_of
 from processors.emotion.reading import HeadReading, mean_of, probability_of, reading_of
 from processors.speech import EncoderStates, PooledStates, Samples, SpeechClip
-from schemas.emotion import SoundGap
+from schemas.messages.emotion import SoundGap
 
 PROSODY_SIZE = len(PROSODY_FEATURES)
 

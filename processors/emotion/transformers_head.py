@@ -14,8 +14,8 @@ from processors.emotion.digest import digest_of
 from processors.emotion.prosody import MIN_SOUND_MS, SILENCE_DBFS
 from processors.emotion.reading import AGITATED_CLASS, VALENCE_OF_CLASS, HeadReading, log_odds
 from processors.speech import ENGINE_SAMPLE_RATE_HZ, PooledStates, Samples
-from schemas.emotion import SoundGap
 from schemas.errors import OperatorError
+from schemas.messages.emotion import SoundGap
 
 CLASS_OF_LABEL: Final[Mapping[str, str]] = {
     name: emotion

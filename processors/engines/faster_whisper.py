@@ -23,7 +23,7 @@ from processors.speech import (
     SpeechClip,
     StatesPool,
 )
-from schemas.transcript import EngineIdentity
+from schemas.messages.transcript import EngineIdentity
 
 # Rises when the same model with the same settings would write something else than before.
 _RECIPE = 2

@@ -23,7 +23,7 @@ from processors.speech import (
     SpeechClip,
     StatesPool,
 )
-from schemas.transcript import EngineIdentity
+from schemas.messages.transcript import EngineIdentity
 
 Kind = Literal["sense_voice", "paraformer", "zipformer_ctc", "transducer"]
 

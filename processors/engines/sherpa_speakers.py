@@ -11,7 +11,7 @@ from processors.engines.sherpa_onnx import sherpa_library
 from processors.engines.weights import WeightsError, digest_of
 from processors.speakers import VoiceStretch
 from processors.speech import ENGINE_SAMPLE_RATE_HZ, Sound
-from schemas.interval import Interval
+from schemas.messages.interval import Interval
 
 # Rises when the same models would tell voices apart otherwise than before.
 _RECIPE = 1

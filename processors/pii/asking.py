@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
-from schemas.pii import PiiKind
+from schemas.messages.pii import PiiKind
 
 OTHER_NUMBER: Literal["other_number"] = "other_number"
 """A number that is no personal one: an order, a parcel, an employee, a policy, a product."""

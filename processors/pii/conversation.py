@@ -15,8 +15,8 @@ from processors.pii.digit_kinds import (
     kind_unasked,
 )
 from processors.pii.digit_runs import GAP, DigitRun, digit_runs, expected_digit_runs
-from schemas.call_ended import Role
-from schemas.pii import PiiKind
+from schemas.messages.call_ended import Role
+from schemas.messages.pii import PiiKind
 
 PATIENCE_MS = 120_000
 """So long after it was asked for, or after its last digit, a number is still expected."""

@@ -7,7 +7,7 @@ import re
 from collections.abc import Collection
 from dataclasses import dataclass
 
-from schemas.pii import PiiKind
+from schemas.messages.pii import PiiKind
 
 DIGIT_KINDS: frozenset[PiiKind] = frozenset({"bank_card", "resident_id", "mobile", "fixed_phone"})
 

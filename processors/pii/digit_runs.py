@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from functools import cache
 
 from processors.numbers import DIGIT_OF, cardinal
-from schemas.syllables import syllables
+from processors.text.syllables import syllables
 
 _D = "0-9零〇○一二三四五六七八九幺壹贰叁肆伍陆柒捌玖"
 _SOFT = "两洞拐勾要妖腰夭吆"

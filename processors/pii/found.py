@@ -6,7 +6,7 @@ from functools import cache
 
 import opencc
 
-from schemas.pii import PiiKind
+from schemas.messages.pii import PiiKind
 
 
 @dataclass(frozen=True)

@@ -13,9 +13,9 @@ from processors.pii.found import Found, fold
 from processors.pii.name import KnownNames, find_names
 from processors.pii.passport import find_passports
 from processors.pii.plate import find_plates
-from schemas.call_ended import Role
-from schemas.pii import PiiKind, PiiSpan
-from schemas.transcript import Rejected, Segment, Word
+from schemas.messages.call_ended import Role
+from schemas.messages.pii import PiiKind, PiiSpan
+from schemas.messages.transcript import Rejected, Segment, Word
 
 PLACEHOLDER_OF: dict[PiiKind, str] = {
     "bank_card": "银行卡",

@@ -20,10 +20,10 @@ from clickhouse_connect.driver.exceptions import Error as DriverError
 from urllib3.exceptions import HTTPError
 
 from processors.rows import OUTCOMES
-from schemas.cluster import Cluster
+from schemas.clickhouse.cluster import Cluster
+from schemas.clickhouse.migrations import AppliedMigration, Migration, load_migrations, pending_migrations
 from schemas.errors import OperatorError, RetryableError
-from schemas.migrations import AppliedMigration, Migration, load_migrations, pending_migrations
-from schemas.transcript import Transcript
+from schemas.messages.transcript import Transcript
 from streams.ports import Rows, RowsRefusedError
 from streams.replay import RiskLevel
 
@@ -280,7 +280,8 @@ def _translated(error: ClickHouseError, operation: str, *, quotable: bool) -> Ex
 def migrate(url: str, migrations: tuple[Migration, ...] | None = None, cluster: str = "") -> list[Migration]:
     """Bring the database up to date; returns what was applied, nothing the second time.
 
-    Creates the database where it is absent. With a cluster the tables are made on every host of it (`schemas.cluster`).
+    Creates the database where it is absent. With a cluster the tables are made on every host of it
+    (`schemas.clickhouse.cluster`).
     Two at once do no harm: every statement can be run again, and what was applied is remembered by number. Raises as
     `connect` does, `MigrationRefusedError` when the files do not fit the database, and `ClusterError`.
     """

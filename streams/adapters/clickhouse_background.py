@@ -18,8 +18,8 @@ from clickhouse_connect.driver.client import Client
 from processors.baselines import Group, group_of, moment_of
 from processors.case import Background, DurationBaseline, EarlierContact
 from processors.detectors.repeated_contact import WINDOW
-from schemas.call_ended import CallEnded
 from schemas.errors import OperatorError, RetryableError
+from schemas.messages.call_ended import CallEnded
 from streams.adapters.clickhouse import connect, read_rows
 from streams.logs import describe
 from streams.settings import Settings

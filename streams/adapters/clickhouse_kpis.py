@@ -11,7 +11,7 @@ from processors.funnel import Key
 from processors.kpi_reports import SumsOf
 from processors.kpi_statistics import Sums
 from processors.kpi_views import calls_between, query_sums, rollup_sums
-from schemas.kpi import DIMENSIONS, Dimension, Kpi
+from schemas.config.kpi import DIMENSIONS, Dimension, Kpi
 from streams.adapters.clickhouse import connect, define, read_rows
 
 _INDUSTRIES = """

@@ -21,7 +21,7 @@ from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.exceptions import HTTPError
 from urllib3.util import parse_url
 
-from schemas.subscription import HttpTarget
+from schemas.config.subscription import HttpTarget
 
 MAX_ANSWER_BYTES = 64 * 1024
 

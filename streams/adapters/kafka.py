@@ -27,7 +27,7 @@ from confluent_kafka.admin import (
 )
 
 from schemas.errors import RetryableError
-from schemas.topics import MAX_MESSAGE_BYTES, RECORD_OVERHEAD_BYTES, TOPICS, AnyTopic
+from schemas.messages.topics import MAX_MESSAGE_BYTES, RECORD_OVERHEAD_BYTES, TOPICS, AnyTopic
 from streams.raw import RawMessage
 from streams.settings import Settings
 from streams.stage import Output

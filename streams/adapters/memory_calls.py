@@ -9,8 +9,8 @@ from processors.case import Background, DurationBaseline, EarlierContact
 from processors.detectors.repeated_contact import WINDOW
 from processors.rows import version_of_analysis
 from processors.surges import BucketCount
-from schemas.call_analysis import CallAnalysis
-from schemas.call_ended import CallEnded
+from schemas.messages.call_analysis import CallAnalysis
+from schemas.messages.call_ended import CallEnded
 
 
 class MemoryCalls:

@@ -27,7 +27,7 @@ from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
 
 from schemas.errors import EmbeddedStackError
-from schemas.topics import DAY_MS, MAX_MESSAGE_BYTES, RECORD_OVERHEAD_BYTES
+from schemas.messages.topics import DAY_MS, MAX_MESSAGE_BYTES, RECORD_OVERHEAD_BYTES
 from streams.embedded.child import launcher_argv
 from streams.embedded.ports import LOOPBACK, kafka_answers, require_free
 from streams.embedded.supervisor import ChildSpec

@@ -8,7 +8,8 @@ documented, so the version is pinned exactly, and the tests run every feature th
 
 Only 127.0.0.1 is listened on. Users: `callstream` (reads and writes; no access to files and other hosts), `analyst`
 (the role `bi_analyst` over all tenants), each with its password in a file of mode 0600, and those of the users file, by
-the roles of `schemas/roles.yaml`. The session that holds the server open must be the user `default` without a password:
+the roles of `schemas/config/roles.yaml`. The session that holds the server open must be the user `default` without a
+password:
 it may read nothing, and its limit of one session is used up by the holder, so that nobody else can log in as `default`.
 """
 
@@ -34,9 +35,9 @@ from urllib.parse import quote, unquote, urlsplit
 from xml.sax.saxutils import escape
 
 from processors.access import quoted, xml_profiles, xml_quotas, xml_users
+from schemas.config.roles import ALL_TENANTS, RolesFile, User, load_roles, load_users
+from schemas.config.yaml_files import YamlFileError
 from schemas.errors import EmbeddedStackError
-from schemas.roles import ALL_TENANTS, RolesFile, User, load_roles, load_users
-from schemas.yaml_files import YamlFileError
 
 MODULE = "streams.embedded.clickhouse_engine"
 DATABASE = "callstream"

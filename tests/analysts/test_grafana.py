@@ -16,7 +16,7 @@ import yaml
 from clickhouse_connect.driver.client import Client
 from clickhouse_connect.driver.exceptions import DatabaseError
 
-from schemas.roles import load_roles
+from schemas.config.roles import load_roles
 from streams.adapters import clickhouse
 from streams.settings import Settings
 from tests.analysts.conftest import FROM, UNTIL

@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 
 from processors.judging import Judge, JudgeSettings
 from processors.rows import TableRows
-from schemas.outcome import OUTCOMES
+from schemas.messages.outcome import OUTCOMES
 from streams.cli import app
 from streams.sample_data import BATCH_CALLS, SAMPLE_TENANT, DatabaseInUseError, SampleSpan, sample_rows, write_sample
 from tests.analysts.conftest import FROM, SPAN, UNTIL

@@ -8,7 +8,7 @@ from uuid import uuid4
 
 import pytest
 
-from schemas.topics import ALERTS_RAISED
+from schemas.messages.topics import ALERTS_RAISED
 from streams.adapters.alert_source import KafkaAlertSource
 from streams.adapters.kafka import Publisher, apply_topics
 from streams.adapters.memory_broker import MemoryAlertSource, MemoryBroker

@@ -9,7 +9,7 @@ from uuid import uuid4
 
 import pytest
 
-from schemas.topics import CALLS_ANALYZED, CALLS_ENDED
+from schemas.messages.topics import CALLS_ANALYZED, CALLS_ENDED
 from streams.adapters.kafka import BatchConsumer, Publisher, TopicReader, apply_topics, lags
 from streams.adapters.memory_broker import MemoryBroker, MemoryConsumer, MemoryReader
 from streams.raw import RawMessage

@@ -14,8 +14,8 @@ import pytest
 from processors.baselines import Group, baseline_of, group_of, moment_of
 from processors.case import DurationBaseline, EarlierContact
 from processors.surges import STEP, BucketCount
-from schemas.call_analysis import CallAnalysis
-from schemas.call_ended import CallEnded
+from schemas.messages.call_analysis import CallAnalysis
+from schemas.messages.call_ended import CallEnded
 from streams.adapters.clickhouse import connect, migrate
 from streams.adapters.clickhouse_background import BaselineReader, ClickHouseHistory, ContactReader
 from streams.adapters.clickhouse_topics import ClickHouseTopicCounts

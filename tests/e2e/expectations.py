@@ -3,8 +3,8 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from schemas.call_analysis import CallAnalysis
-from schemas.transcript import Transcript
+from schemas.messages.call_analysis import CallAnalysis
+from schemas.messages.transcript import Transcript
 
 
 @dataclass(frozen=True)

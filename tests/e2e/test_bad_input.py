@@ -13,9 +13,9 @@ import pytest
 from confluent_kafka import KafkaError, Message, Producer
 
 from processors.audio import UnhearableError, probe
-from schemas.call_ended import CallEnded
-from schemas.message import MAX_PROBLEMS
-from schemas.topics import CALLS_ANALYZED, CALLS_ENDED, CALLS_TRANSCRIBED, message_key
+from schemas.messages.call_ended import CallEnded
+from schemas.messages.message import MAX_PROBLEMS
+from schemas.messages.topics import CALLS_ANALYZED, CALLS_ENDED, CALLS_TRANSCRIBED, message_key
 from streams.adapters.kafka import client_config, lags
 from streams.ingest import Ingest, event_for
 from streams.object_store import object_store_from

@@ -19,8 +19,8 @@ from processors.case import Case
 from processors.detectors import Result
 from processors.judging import Judge, JudgeSettings
 from schemas.errors import InvalidMessageError
-from schemas.topics import CALLS_ANALYZED, CALLS_ENDED, CALLS_TRANSCRIBED, TOPICS, message_key
-from schemas.transcript import Transcript
+from schemas.messages.topics import CALLS_ANALYZED, CALLS_ENDED, CALLS_TRANSCRIBED, TOPICS, message_key
+from schemas.messages.transcript import Transcript
 from streams.adapters.kafka import Publisher, lags
 from streams.examples import EXAMPLE_TENANT
 from streams.object_store import object_store_from

@@ -15,9 +15,9 @@ import pytest
 from rich.console import Console
 
 from processors.pii.masking import PLACEHOLDER_OF
-from schemas.call_ended import CallEnded, Csat
-from schemas.call_rated import CallRated
-from schemas.topics import CALLS_RATED, message_key
+from schemas.messages.call_ended import CallEnded, Csat
+from schemas.messages.call_rated import CallRated
+from schemas.messages.topics import CALLS_RATED, message_key
 from streams import demo
 from streams.adapters import clickhouse
 from streams.adapters.kafka import Publisher, lags

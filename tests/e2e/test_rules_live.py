@@ -14,11 +14,11 @@ from typing import Any
 import pytest
 
 from processors.rule_examples import imagined_transcript
-from schemas.alert import Alert
-from schemas.rule_pack import RulePack, parse_rule_pack
-from schemas.rules_published import RulesPublished
-from schemas.topics import CALLS_ENDED, CALLS_TRANSCRIBED, RULES_PUBLISHED, message_key
-from schemas.transcript import Transcript
+from schemas.config.rule_pack import RulePack, parse_rule_pack
+from schemas.messages.alert import Alert
+from schemas.messages.rules_published import RulesPublished
+from schemas.messages.topics import CALLS_ENDED, CALLS_TRANSCRIBED, RULES_PUBLISHED, message_key
+from schemas.messages.transcript import Transcript
 from streams.adapters.kafka import Publisher
 from streams.settings import CONFIG_VARIABLE, PREFIX
 from streams.stack import Stack

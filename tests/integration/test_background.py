@@ -13,10 +13,10 @@ import pytest
 
 from processors.case import NO_BACKGROUND, Background, EarlierContact
 from processors.judging import Judge, JudgeSettings
-from schemas.call_analysis import CallAnalysis
-from schemas.call_ended import CallEnded
-from schemas.topics import CALLS_TRANSCRIBED
-from schemas.transcript import Transcript
+from schemas.messages.call_analysis import CallAnalysis
+from schemas.messages.call_ended import CallEnded
+from schemas.messages.topics import CALLS_TRANSCRIBED
+from schemas.messages.transcript import Transcript
 from streams.adapters import clickhouse_background
 from streams.adapters.clickhouse import connect, migrate
 from streams.adapters.clickhouse_background import SNAPSHOTS, BaselineReader, ClickHouseHistory, ContactReader

@@ -18,9 +18,9 @@ import pytest
 from clickhouse_connect.driver.client import Client
 
 from schemas.errors import RetryableError
-from schemas.message import Message
-from schemas.topics import CALLS_ANALYZED, CALLS_DEAD_LETTERS, CALLS_ENDED, CALLS_TRANSCRIBED, TOPICS
-from schemas.transcript import Segment, Transcript
+from schemas.messages.message import Message
+from schemas.messages.topics import CALLS_ANALYZED, CALLS_DEAD_LETTERS, CALLS_ENDED, CALLS_TRANSCRIBED, TOPICS
+from schemas.messages.transcript import Segment, Transcript
 from streams.adapters.clickhouse import CONNECT_TIMEOUT_S, ClickHouseSink, connect, migrate
 from streams.adapters.clickhouse import REQUEST_TIMEOUT_S as REQUEST_TIMEOUT_OF_INSERTS_S
 from streams.adapters.kafka import LONGEST_BATCH_S, BatchConsumer, Publisher, apply_topics

@@ -15,8 +15,8 @@ from uuid import uuid4
 import pytest
 from confluent_kafka.admin import AdminClient, NewTopic
 
-from schemas.rules_published import RulesPublished
-from schemas.topics import CALLS_ENDED, CALLS_TRANSCRIBED, RULES_PUBLISHED, TOPICS
+from schemas.messages.rules_published import RulesPublished
+from schemas.messages.topics import CALLS_ENDED, CALLS_TRANSCRIBED, RULES_PUBLISHED, TOPICS
 from streams.adapters.kafka import BatchConsumer, Publisher, TopicReader, apply_topics, client_config
 from streams.embedded.apache_kafka import apache_kafka_spec, fetch_jars
 from streams.embedded.ports import PortTakenError, free_port, kafka_answers, require_free

@@ -44,9 +44,12 @@ from processors.rows import (
     rows_for_transcript,
     rows_for_unreadable,
 )
-from schemas.alert import Alert
-from schemas.alert_delivery import AlertDelivery
-from schemas.call_analysis import (
+from schemas.clickhouse.migrations import Migration, MigrationRefusedError, load_migrations
+from schemas.config.rule_pack import RulePack
+from schemas.errors import OperatorError, RetryableError
+from schemas.messages.alert import Alert
+from schemas.messages.alert_delivery import AlertDelivery
+from schemas.messages.call_analysis import (
     CallAnalysis,
     Evidence,
     Risk,
@@ -56,15 +59,12 @@ from schemas.call_analysis import (
     SkippedAnalysis,
     TopicMention,
 )
-from schemas.call_ended import Agent, Audio, CallEnded, Csat, Customer
-from schemas.call_rated import CallRated
-from schemas.dead_letter import DeadLetter
-from schemas.errors import OperatorError, RetryableError
-from schemas.finding import Finding
-from schemas.migrations import Migration, MigrationRefusedError, load_migrations
-from schemas.rule_pack import RulePack
-from schemas.rules_published import RulesPublished
-from schemas.topics import (
+from schemas.messages.call_ended import Agent, Audio, CallEnded, Csat, Customer
+from schemas.messages.call_rated import CallRated
+from schemas.messages.dead_letter import DeadLetter
+from schemas.messages.finding import Finding
+from schemas.messages.rules_published import RulesPublished
+from schemas.messages.topics import (
     ALERTS_DELIVERED,
     ALERTS_RAISED,
     CALLS_ANALYZED,
@@ -74,7 +74,7 @@ from schemas.topics import (
     CALLS_TRANSCRIBED,
     RECORDINGS_ACCESSED,
 )
-from schemas.transcript import AudioFacts, EngineIdentity, Interval, Segment, Transcript, Word
+from schemas.messages.transcript import AudioFacts, EngineIdentity, Interval, Segment, Transcript, Word
 from streams.adapters.clickhouse import (
     ClickHouseAccessError,
     ClickHouseRefusedError,

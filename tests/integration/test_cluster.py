@@ -15,9 +15,9 @@ from clickhouse_connect.driver.client import Client
 from clickhouse_connect.driver.exceptions import DatabaseError
 
 from processors.rows import ALERT_DELIVERIES, ALERTS, CALLS, DEAD_LETTERS, OUTCOMES, RULE_PACKS, TRANSCRIPTS
-from schemas.cluster import EVERYWHERE, Cluster
+from schemas.clickhouse.cluster import EVERYWHERE, Cluster
+from schemas.clickhouse.migrations import load_migrations, split_statements
 from schemas.errors import OperatorError
-from schemas.migrations import load_migrations, split_statements
 from streams.adapters.clickhouse import (
     ClickHouseRefusedError,
     ClickHouseSchemaError,

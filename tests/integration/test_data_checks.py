@@ -21,10 +21,10 @@ from processors.rows import (
     rows_for_call_ended,
     rows_for_transcript,
 )
-from schemas.alert_delivery import AlertDelivery
-from schemas.call_analysis import CallAnalysis
-from schemas.call_ended import Agent, CallEnded
-from schemas.transcript import Segment, Transcript
+from schemas.messages.alert_delivery import AlertDelivery
+from schemas.messages.call_analysis import CallAnalysis
+from schemas.messages.call_ended import Agent, CallEnded
+from schemas.messages.transcript import Segment, Transcript
 from streams.adapters.clickhouse import ClickHouseSink, connect, migrate
 from streams.data_checks import DATA_CHECKS, Limits, as_json, hits, hits_table
 from tests.alerts import an_alert

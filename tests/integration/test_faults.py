@@ -19,9 +19,9 @@ from typing import Any
 
 import pytest
 
-from schemas.call_ended import CallEnded
-from schemas.topics import CALLS_ENDED, CALLS_TRANSCRIBED, message_key
-from schemas.transcript import Transcript
+from schemas.messages.call_ended import CallEnded
+from schemas.messages.topics import CALLS_ENDED, CALLS_TRANSCRIBED, message_key
+from schemas.messages.transcript import Transcript
 from streams.adapters.kafka import BatchConsumer, Publisher, lags
 from streams.examples import example_recordings
 from streams.object_store import object_store_from

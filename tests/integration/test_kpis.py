@@ -14,8 +14,8 @@ from processors.kpi_reports import SumsOf
 from processors.kpi_statistics import Sums, estimate, verdict
 from processors.kpi_views import VIEW_OF_DIMENSION, WIDE, kpi_views
 from processors.rows import OUTCOMES, rows_for_call_ended
-from schemas.call_analysis import CallAnalysis
-from schemas.kpi import DIMENSIONS, Dimension, Kpi, KpiRegistry
+from schemas.config.kpi import DIMENSIONS, Dimension, Kpi, KpiRegistry
+from schemas.messages.call_analysis import CallAnalysis
 from streams.adapters.clickhouse import ClickHouseSink
 from streams.adapters.clickhouse_kpis import make_kpi_views
 from tests.kpi_store import REGISTRY, WINDOW_DAYS, ZONE, Filled, filled_store

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 import yaml
 
-from schemas.alert import Alert
-from schemas.alert_delivery import AlertDelivery
-from schemas.topics import ALERTS_DELIVERED, ALERTS_RAISED, alert_key
+from schemas.messages.alert import Alert
+from schemas.messages.alert_delivery import AlertDelivery
+from schemas.messages.topics import ALERTS_DELIVERED, ALERTS_RAISED, alert_key
 from streams.adapters.kafka import BatchConsumer, Publisher, apply_topics, lags
 from streams.embedded.supervisor import Backoff, Supervisor
 from streams.ports import SystemClock

@@ -13,8 +13,8 @@ from pyarrow import parquet
 
 from processors.rows import rows_for_alert, rows_for_analysis, rows_for_transcript
 from schemas.errors import RetryableError
-from schemas.finding import Finding
-from schemas.transcript import Segment, Transcript
+from schemas.messages.finding import Finding
+from schemas.messages.transcript import Segment, Transcript
 from streams.adapters.clickhouse import ClickHouseSink, connect, migrate
 from streams.parquet_export import (
     CUSTOMER_COLUMNS,

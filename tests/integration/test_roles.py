@@ -33,14 +33,14 @@ from processors.rows import (
     rows_for_rules_published,
     rows_for_transcript,
 )
-from schemas.call_ended import Agent, CallEnded, Csat, Customer
-from schemas.call_rated import CallRated
-from schemas.kpi import read_kpis
-from schemas.recording_accessed import ALL_TENANTS, RecordingAccessed
-from schemas.roles import UsersFileError, load_roles, load_users
-from schemas.rule_pack import RulePack
-from schemas.rules_published import RulesPublished
-from schemas.topics import (
+from schemas.config.kpi import read_kpis
+from schemas.config.roles import UsersFileError, load_roles, load_users
+from schemas.config.rule_pack import RulePack
+from schemas.messages.call_ended import Agent, CallEnded, Csat, Customer
+from schemas.messages.call_rated import CallRated
+from schemas.messages.recording_accessed import ALL_TENANTS, RecordingAccessed
+from schemas.messages.rules_published import RulesPublished
+from schemas.messages.topics import (
     ALERTS_DELIVERED,
     ALERTS_RAISED,
     CALLS_ANALYZED,
@@ -240,8 +240,8 @@ def owner(engine: RunningEngine) -> Iterator[Client]:
 def test_every_table_and_view_is_given_to_a_role_or_withheld_from_it(owner: Client) -> None:
     stored = {row[0] for row in owner.query("SHOW TABLES").result_rows}
     decided = {*ROLES.views, *ROLES.storage}
-    assert stored - decided == set(), "say in schemas/roles.yaml who may read these"
-    assert decided - stored == set(), "schemas/roles.yaml names these, but no migration makes them"
+    assert stored - decided == set(), "say in schemas/config/roles.yaml who may read these"
+    assert decided - stored == set(), "schemas/config/roles.yaml names these, but no migration makes them"
 
 
 def test_every_view_reads_with_the_rights_of_who_made_it(owner: Client) -> None:

@@ -14,10 +14,10 @@ from clickhouse_connect.driver.client import Client
 
 from processors.rollups import COLUMNS, HOURLY, RollupDefinition
 from processors.rows import CALLS, RATINGS, TableRows, rows_for_analysis, rows_for_call_rated
-from schemas.call_analysis import CallAnalysis
-from schemas.call_ended import Agent, Csat
-from schemas.call_rated import CallRated
-from schemas.kpi import DIMENSIONS, KpiRegistry, read_kpis
+from schemas.config.kpi import DIMENSIONS, KpiRegistry, read_kpis
+from schemas.messages.call_analysis import CallAnalysis
+from schemas.messages.call_ended import Agent, Csat
+from schemas.messages.call_rated import CallRated
 from streams.adapters.clickhouse import ClickHouseSink, connect, migrate
 from streams.adapters.clickhouse_rollups import ClickHouseRollups
 from streams.rollups import Rollups
@@ -458,7 +458,7 @@ def test_a_young_call_counts_when_the_customer_has_answered(database: Database) 
 
 
 def test_calls_that_were_stored_before_there_were_rollups_are_rolled_up(engine: RunningEngine) -> None:
-    from schemas.migrations import load_migrations
+    from schemas.clickhouse.migrations import load_migrations
 
     url = engine.url(f"test_{uuid4().hex}")
     migrate(url, tuple(each for each in load_migrations() if each.number <= 8))

@@ -9,8 +9,8 @@ import pytest
 from clickhouse_connect.driver.client import Client
 
 from processors.search import SearchQuery, Span
-from schemas.call_ended import Role
-from schemas.migrations import load_migrations
+from schemas.clickhouse.migrations import load_migrations
+from schemas.messages.call_ended import Role
 from streams.adapters.clickhouse import connect, migrate
 from streams.search import SearchError, search
 from tests.clickhouse_engine import RunningEngine, running_engine

@@ -2,9 +2,9 @@
 
 from itertools import count
 
-from schemas.call_analysis import SkippedAnalysis
-from schemas.call_ended import Role
-from schemas.finding import Finding, Severity
+from schemas.messages.call_analysis import SkippedAnalysis
+from schemas.messages.call_ended import Role
+from schemas.messages.finding import Finding, Severity
 
 _NUMBERS = count()
 

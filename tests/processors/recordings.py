@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from processors.audio import DecodeLimits, Recording, decode
-from schemas.call_ended import Agent, Audio, CallEnded, Role
+from schemas.messages.call_ended import Agent, Audio, CallEnded, Role
 
 ROOT = Path(__file__).parents[2]
 EXAMPLES = ROOT / "examples" / "calls"

@@ -6,10 +6,10 @@ from processors.case import Case
 from processors.conditions import Found
 from processors.rule_examples import imagined_transcript
 from processors.rulebook import Rulebook, Rulebooks
-from schemas.call_analysis import MeasureValue
-from schemas.call_ended import Role
-from schemas.rule_pack import RulePack
-from schemas.transcript import Transcript
+from schemas.config.rule_pack import RulePack
+from schemas.messages.call_analysis import MeasureValue
+from schemas.messages.call_ended import Role
+from schemas.messages.transcript import Transcript
 
 Line = tuple[Role, str]
 

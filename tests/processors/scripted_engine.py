@@ -17,7 +17,7 @@ from processors.speech import (
     SpeechClip,
     StatesPool,
 )
-from schemas.transcript import EngineIdentity
+from schemas.messages.transcript import EngineIdentity
 
 KNOWN_LANGUAGES = ("zh", "en")
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from processors.speakers import VoiceStretch
 from processors.speech import Sound
-from schemas.interval import Interval
+from schemas.messages.interval import Interval
 
 
 class ScriptedSeparation:

@@ -16,7 +16,7 @@ from processors.access import (
     sql_statements,
     users_xml,
 )
-from schemas.roles import User, load_roles
+from schemas.config.roles import User, load_roles
 
 ROLES = load_roles()
 PEOPLE = [name for name, role in ROLES.roles.items() if role.of_people]

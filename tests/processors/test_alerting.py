@@ -8,10 +8,10 @@ import pytest
 
 from processors.alerting import CATEGORY_NAMES, RISK_RULE, SEVERITIES, alerts_of, at_least
 from processors.judging import Judge, JudgeSettings
-from schemas.alert import Alert
-from schemas.call_analysis import CallAnalysis, Risk
-from schemas.finding import Finding, Severity
-from schemas.rule_pack import load_rule_packs
+from schemas.config.rule_pack import load_rule_packs
+from schemas.messages.alert import Alert
+from schemas.messages.call_analysis import CallAnalysis, Risk
+from schemas.messages.finding import Finding, Severity
 from tests.processors.transcripts import said
 
 NOW = datetime(2026, 3, 2, 10, 15, tzinfo=UTC)

@@ -10,8 +10,8 @@ from processors.character_error import edits, spoken
 from processors.engines.faster_whisper import FasterWhisperEngine
 from processors.listening import ListenSettings, listen
 from processors.speech import SpeechEngine
-from schemas.call_ended import Role
-from schemas.transcript import Transcript
+from schemas.messages.call_ended import Role
+from schemas.messages.transcript import Transcript
 from tests.processors.bad_sound import RATE_HZ, Pcm, added, clipped, hold_music, keys, level_dbfs, noise, silence
 from tests.processors.recordings import SOME_TIME, call_with, decoded, example_calls, wav
 from tests.processors.scripted_engine import ScriptedEngine

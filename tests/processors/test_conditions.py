@@ -2,7 +2,7 @@ from typing import Any
 
 import pytest
 
-from schemas.rule_pack import RulePackError
+from schemas.config.rule_pack import RulePackError
 from tests.processors.rule_packs import Line, book_of, looked_for, pack_of, rule
 
 GREETING: Line = ("agent", "您好，请问有什么可以帮您")

@@ -3,7 +3,7 @@ import pytest
 from processors.case import Case
 from processors.detectors import Measure, NotMeasured
 from processors.detectors.duration import DurationDetector
-from schemas.outcome import Outcome
+from schemas.messages.outcome import Outcome
 from tests.processors.transcripts import heard, not_heard
 
 MINUTE_MS = 60_000

@@ -7,9 +7,9 @@ from processors.case import NO_BACKGROUND, Background, Case, DurationBaseline
 from processors.detectors import Measure, NotMeasured
 from processors.detectors.duration_anomaly import DurationAnomalyDetector, deviation_of, expected_range_ms
 from processors.judging import Judge, JudgeSettings
-from schemas.finding import Finding
-from schemas.outcome import Outcome
-from schemas.transcript import Transcript
+from schemas.messages.finding import Finding
+from schemas.messages.outcome import Outcome
+from schemas.messages.transcript import Transcript
 from tests.processors.recordings import example_calls
 from tests.processors.transcripts import NOW, heard, not_heard
 

@@ -11,7 +11,7 @@ from processors.engines.faster_whisper import FasterWhisperEngine
 from processors.listening import ListenSettings, listen
 from processors.roles import infer_roles
 from processors.speech import ENCODER_FRAMES_PER_SECOND, EncoderStates, PooledStates, SpeechClip, SpeechEngine
-from schemas.transcript import Transcript
+from schemas.messages.transcript import Transcript
 from tests.processors.recordings import SOME_TIME, call_with, decoded, example_calls
 from tests.processors.scripted_engine import ScriptedEngine
 

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from processors.funnel import CHANCE, Key, funnel, funnel_limits, over_dispersion, problems
 from processors.kpi_statistics import Sums
-from schemas.kpi import CallRatio, Kpi
+from schemas.config.kpi import CallRatio, Kpi
 from tests.processors.test_kpi_statistics import EVENTS, MEAN, PARTS, RANKS, SHARE, a_kpi, calls
 
 COUNTS = a_kpi(kind="events", unit="per_100_calls", direction="lower", target=None, ratio=CallRatio(numerator="x"))

@@ -1,7 +1,7 @@
 import pytest
 
 from processors.intervals import common, common_ms, length_ms, union
-from schemas.interval import Interval
+from schemas.messages.interval import Interval
 
 Span = tuple[int, int]
 

@@ -11,11 +11,11 @@ from processors.detectors import Detector, Measure, NotMeasured, Result
 from processors.detectors.sensitive_words import SensitiveWordsDetector
 from processors.judging import ANALYSIS_VERSION, Judge, JudgeSettings
 from processors.rulebook import Rulebooks
-from schemas.call_analysis import CallAnalysis, SkippedAnalysis
-from schemas.finding import Finding
-from schemas.outcome import Outcome
-from schemas.rule_pack import RulePackError, load_rule_packs
-from schemas.transcript import Transcript
+from schemas.config.rule_pack import RulePackError, load_rule_packs
+from schemas.messages.call_analysis import CallAnalysis, SkippedAnalysis
+from schemas.messages.finding import Finding
+from schemas.messages.outcome import Outcome
+from schemas.messages.transcript import Transcript
 from tests.processors.transcripts import NOW, heard, not_heard, said
 
 JUDGE = Judge(JudgeSettings())

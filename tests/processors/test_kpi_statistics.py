@@ -18,7 +18,7 @@ from processors.kpi_statistics import (
     verdict,
     wilson,
 )
-from schemas.kpi import Bilingual, CallRatio, Kpi
+from schemas.config.kpi import Bilingual, CallRatio, Kpi
 
 
 def a_kpi(**fields: Any) -> Kpi:

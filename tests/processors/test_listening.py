@@ -13,9 +13,9 @@ from processors.chinese_script import ChineseScript
 from processors.engines.faster_whisper import FasterWhisperEngine
 from processors.listening import ListenSettings, listen, listener_of, unheard
 from processors.speech import SpeechClip, SpeechEngine
-from schemas.call_ended import Role, SpeakerSegment
-from schemas.outcome import Outcome
-from schemas.transcript import Transcript
+from schemas.messages.call_ended import Role, SpeakerSegment
+from schemas.messages.outcome import Outcome
+from schemas.messages.transcript import Transcript
 from tests.processors.recordings import (
     ROOT,
     SOME_TIME,

@@ -11,9 +11,9 @@ from processors.emotion.segments import EmotionModel, LinearSound
 from processors.engines.faster_whisper import FasterWhisperEngine
 from processors.listening import ListenSettings, listen, listener_of
 from processors.speech import Recognition, SpeechClip, SpeechEngine, StatesPool
-from schemas.call_ended import SpeakerSegment
-from schemas.emotion import SegmentEmotion
-from schemas.transcript import EngineIdentity, Transcript
+from schemas.messages.call_ended import SpeakerSegment
+from schemas.messages.emotion import SegmentEmotion
+from schemas.messages.transcript import EngineIdentity, Transcript
 from tests.processors.recordings import SOME_TIME, call_with, example_calls
 from tests.processors.scripted_engine import ScriptedEngine
 

@@ -9,8 +9,8 @@ import pytest
 
 from processors.mailbox import Answer, Mailbox, RetrySchedule, wants
 from processors.notices import MAX_GROUPED
-from schemas.alert import Alert
-from schemas.alert_delivery import FINAL_OUTCOMES, AlertDelivery
+from schemas.messages.alert import Alert
+from schemas.messages.alert_delivery import FINAL_OUTCOMES, AlertDelivery
 from tests.alerts import NOW, a_subscription, an_alert
 
 TAKEN = Answer("accepted", status_code=200)

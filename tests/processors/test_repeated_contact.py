@@ -7,10 +7,10 @@ from processors.case import Background, Case, EarlierContact
 from processors.detectors import Measure, NotMeasured
 from processors.detectors.repeated_contact import RepeatedContactDetector
 from processors.judging import Judge, JudgeSettings
-from schemas.call_ended import Customer
-from schemas.finding import Finding
-from schemas.outcome import Outcome
-from schemas.transcript import Transcript
+from schemas.messages.call_ended import Customer
+from schemas.messages.finding import Finding
+from schemas.messages.outcome import Outcome
+from schemas.messages.transcript import Transcript
 from tests.processors.transcripts import NOW, not_heard, said
 
 DETECTOR = RepeatedContactDetector()

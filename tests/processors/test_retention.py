@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 
 from processors.retention import Kept, kept_by_content, kept_by_event
-from schemas.call_analysis import TopicMention
-from schemas.call_ended import CallEnded
-from schemas.retention import RetentionPolicy, read_retention_policy
+from schemas.config.retention import RetentionPolicy, read_retention_policy
+from schemas.messages.call_analysis import TopicMention
+from schemas.messages.call_ended import CallEnded
 from tests.processors.transcripts import call
 
 POLICY = read_retention_policy()

@@ -10,10 +10,10 @@ import pytest
 
 from processors.judging import Judge, JudgeSettings
 from processors.risk import assess
-from schemas.call_analysis import MeasureValue, Risk
-from schemas.call_ended import CallEnded, Role
-from schemas.finding import Finding
-from schemas.risk import RiskRules, read_risk_rules
+from schemas.config.risk import RiskRules, read_risk_rules
+from schemas.messages.call_analysis import MeasureValue, Risk
+from schemas.messages.call_ended import CallEnded, Role
+from schemas.messages.finding import Finding
 from tests.processors.judged import finding, skipped
 from tests.processors.transcripts import NOW, Turn, call, heard
 

@@ -3,7 +3,7 @@
 import pytest
 
 from processors.roles import Direction, infer_roles
-from schemas.call_ended import Role
+from schemas.messages.call_ended import Role
 from tests.processors.recordings import example_calls
 
 AGENT_FIRST: tuple[Role, Role] = ("agent", "customer")

@@ -21,14 +21,14 @@ from processors.rows import (
     rows_for_unreadable,
     version_of_analysis,
 )
-from schemas.call_analysis import CallAnalysis
-from schemas.call_ended import CallEnded
-from schemas.call_rated import CallRated
-from schemas.dead_letter import DeadLetter
+from schemas.clickhouse.migrations import load_migrations
 from schemas.errors import InvalidMessageError
-from schemas.migrations import load_migrations
-from schemas.topics import CALLS_ANALYZED, CALLS_DEAD_LETTERS, CALLS_ENDED, CALLS_RATED, CALLS_TRANSCRIBED
-from schemas.transcript import Transcript
+from schemas.messages.call_analysis import CallAnalysis
+from schemas.messages.call_ended import CallEnded
+from schemas.messages.call_rated import CallRated
+from schemas.messages.dead_letter import DeadLetter
+from schemas.messages.topics import CALLS_ANALYZED, CALLS_DEAD_LETTERS, CALLS_ENDED, CALLS_RATED, CALLS_TRANSCRIBED
+from schemas.messages.transcript import Transcript
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
 READ_AT = datetime(2026, 3, 12, 4, 0, tzinfo=UTC)

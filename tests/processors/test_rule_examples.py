@@ -6,7 +6,7 @@ import pytest
 
 from processors.rule_examples import check_examples
 from processors.rulebook import Rulebooks
-from schemas.rule_pack import RulePack
+from schemas.config.rule_pack import RulePack
 from tests.processors.rule_packs import pack_of
 
 

@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 
 from processors.scoring import ScoreForms, score
-from schemas.call_analysis import Evidence, MeasureValue, Scorecard, ScoreItem
-from schemas.call_ended import CallEnded
-from schemas.finding import Finding
-from schemas.score_form import GROUP_WEIGHTS, ScoreForm, load_score_forms
+from schemas.config.score_form import GROUP_WEIGHTS, ScoreForm, load_score_forms
+from schemas.messages.call_analysis import Evidence, MeasureValue, Scorecard, ScoreItem
+from schemas.messages.call_ended import CallEnded
+from schemas.messages.finding import Finding
 from tests.processors.judged import finding, skipped
 from tests.processors.transcripts import call
 

@@ -25,7 +25,7 @@ from processors.search import (
     spans_of,
     windows,
 )
-from schemas.call_ended import Role
+from schemas.messages.call_ended import Role
 
 NOON = datetime(2026, 3, 2, 12, tzinfo=UTC)
 DAY = timedelta(days=1)

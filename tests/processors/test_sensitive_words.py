@@ -6,9 +6,9 @@ from processors.case import Case
 from processors.detectors import Measure, NotMeasured, Result
 from processors.detectors.sensitive_words import SensitiveWordsDetector
 from processors.rulebook import Rulebooks
-from schemas.finding import Finding
-from schemas.rule_pack import load_rule_packs
-from schemas.transcript import Transcript
+from schemas.config.rule_pack import load_rule_packs
+from schemas.messages.finding import Finding
+from schemas.messages.transcript import Transcript
 from tests.processors.transcripts import Turn, heard, said, segment, words
 
 DETECTOR = SensitiveWordsDetector(Rulebooks(load_rule_packs()))

@@ -8,7 +8,7 @@ from processors.detectors.topics import TopicsDetector
 from processors.judging import Judge, JudgeSettings
 from processors.rulebook import Rulebooks
 from processors.sentences import SentenceModel, Vectors, universal_sentence_encoder
-from schemas.call_analysis import TopicMention
+from schemas.messages.call_analysis import TopicMention
 from tests.processors.rule_packs import Line, called, pack_of
 from tests.processors.transcripts import NOW
 

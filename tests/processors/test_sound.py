@@ -9,8 +9,8 @@ from processors.sound import (
     loudness_dbfs,
     overlapping_turns,
 )
-from schemas.sound import LEAST_DBFS, AudioQuality, QualityDoubt
-from schemas.transcript import Interval
+from schemas.messages.sound import LEAST_DBFS, AudioQuality, QualityDoubt
+from schemas.messages.transcript import Interval
 from tests.processors.bad_sound import RATE_HZ, Pcm, added, clipped, noise, silence
 from tests.processors.recordings import decoded, example_calls, tone
 

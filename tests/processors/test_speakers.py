@@ -15,7 +15,7 @@ from processors.engines.sherpa_speakers import SherpaSpeakerSeparation, find_mod
 from processors.engines.weights import WeightsError
 from processors.speakers import SpeakerSeparation, VoiceStretch, speech_by_voice
 from processors.speech import SAMPLES_PER_MS, Samples
-from schemas.interval import Interval
+from schemas.messages.interval import Interval
 from tests.processors import tiny_speakers
 from tests.processors.scripted_separation import ScriptedSeparation
 from tests.processors.test_sherpa_onnx import LFS_POINTER, onnx_bytes

@@ -24,7 +24,7 @@ from processors.surges import (
     same_hours,
     topic_windows,
 )
-from schemas.alert import MAX_CALLS_OF_SURGE, Alert
+from schemas.messages.alert import MAX_CALLS_OF_SURGE, Alert
 
 SHANGHAI = SurgeSettings(ZoneInfo("Asia/Shanghai"))
 START = datetime(2026, 3, 23, 2, 0, tzinfo=UTC)

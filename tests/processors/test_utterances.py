@@ -3,7 +3,7 @@
 import pytest
 
 from processors.utterances import Utterance
-from schemas.transcript import Segment, Word
+from schemas.messages.transcript import Segment, Word
 
 Timed = tuple[int, int, str]
 

@@ -8,12 +8,12 @@ import pytest
 
 from processors.detectors.sensitive_words import SensitiveWordsDetector
 from processors.judging import Judge, JudgeSettings
-from schemas.call_analysis import CallAnalysis
-from schemas.outcome import Outcome
-from schemas.retention import RETENTION_FILE, RetentionPolicyError
-from schemas.risk import RISK_FILE, RiskRulesError
-from schemas.score_form import SCORE_FORM_FOLDER, ScoreFormError
-from schemas.transcript import Transcript
+from schemas.config.retention import RETENTION_FILE, RetentionPolicyError
+from schemas.config.risk import RISK_FILE, RiskRulesError
+from schemas.config.score_form import SCORE_FORM_FOLDER, ScoreFormError
+from schemas.messages.call_analysis import CallAnalysis
+from schemas.messages.outcome import Outcome
+from schemas.messages.transcript import Transcript
 from tests.processors.transcripts import NOW, heard, not_heard, said
 from tests.schemas.yaml_change import changed
 

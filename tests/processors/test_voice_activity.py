@@ -14,8 +14,8 @@ from processors.voice_activity import (
     speech_by_role,
     stretches,
 )
-from schemas.call_ended import Role, SpeakerSegment
-from schemas.transcript import Interval
+from schemas.messages.call_ended import Role, SpeakerSegment
+from schemas.messages.transcript import Interval
 from tests.processors.recordings import decoded, example_calls, tone
 
 TOLERANCE_MS = 300

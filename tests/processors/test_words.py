@@ -6,7 +6,7 @@ from processors.normalized_text import normalize
 from processors.rulebook import Rulebooks
 from processors.sounds import Merger, Sounds
 from processors.words import WordHit, claimed
-from schemas.rule_pack import RulePack
+from schemas.config.rule_pack import RulePack
 
 
 def pack_of(*rules: dict[str, Any], **fields: Any) -> RulePack:

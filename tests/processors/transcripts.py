@@ -3,10 +3,10 @@
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 
-from schemas.call_ended import Agent, Audio, CallEnded, Role, SpeakerSegment
-from schemas.emotion import SegmentEmotion
-from schemas.outcome import Outcome
-from schemas.transcript import AudioFacts, EngineIdentity, Interval, Segment, Transcript, Word
+from schemas.messages.call_ended import Agent, Audio, CallEnded, Role, SpeakerSegment
+from schemas.messages.emotion import SegmentEmotion
+from schemas.messages.outcome import Outcome
+from schemas.messages.transcript import AudioFacts, EngineIdentity, Interval, Segment, Transcript, Word
 
 STARTED_AT = datetime(2026, 1, 5, 9, 0, tzinfo=UTC)
 NOW = datetime(2026, 1, 5, 10, 0, tzinfo=UTC)

@@ -2,8 +2,8 @@
 
 import pytest
 
-from schemas.cluster import EVERYWHERE, Cluster, ClusterError
-from schemas.migrations import load_migrations
+from schemas.clickhouse.cluster import EVERYWHERE, Cluster, ClusterError
+from schemas.clickhouse.migrations import load_migrations
 
 CLUSTER = Cluster("analytics", "calls_db")
 ON = "ON CLUSTER 'analytics'"

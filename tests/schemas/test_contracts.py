@@ -6,7 +6,6 @@ from pathlib import Path
 import pytest
 from jsonschema import Draft202012Validator, FormatChecker
 
-from schemas.alert import Alert
 from schemas.contracts import (
     ASYNCAPI_FILE,
     CONTRACTS_FOLDER,
@@ -15,9 +14,17 @@ from schemas.contracts import (
     contracts_text,
     schema_file,
 )
-from schemas.dead_letter import DeadLetter
-from schemas.finding import Finding
-from schemas.topics import ALERTS_DELIVERED, CALLS_DEAD_LETTERS, RECORDINGS_ACCESSED, TOPICS, AnyTopic, message_key
+from schemas.messages.alert import Alert
+from schemas.messages.dead_letter import DeadLetter
+from schemas.messages.finding import Finding
+from schemas.messages.topics import (
+    ALERTS_DELIVERED,
+    CALLS_DEAD_LETTERS,
+    RECORDINGS_ACCESSED,
+    TOPICS,
+    AnyTopic,
+    message_key,
+)
 from streams.topology import STAGE_TOPICS
 
 REPOSITORY = Path(__file__).parents[2]

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from schemas.finding import Finding
-from schemas.message import Record
-from schemas.outcome import OUTCOMES, Outcome
-from schemas.topics import CALLS_ANALYZED, CALLS_TRANSCRIBED, TOPICS
+from schemas.messages.finding import Finding
+from schemas.messages.message import Record
+from schemas.messages.outcome import OUTCOMES, Outcome
+from schemas.messages.topics import CALLS_ANALYZED, CALLS_TRANSCRIBED, TOPICS
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
 DECODERS: dict[str, Callable[[bytes], Record]] = {

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from schemas.kpi import KPI_FILE, KpiRegistryError, read_kpis
+from schemas.config.kpi import KPI_FILE, KpiRegistryError, read_kpis
 from streams.settings import Settings
 from streams.worker import build_judge
 from tests.kpi_calls import COMPLETE, SCRIPTS

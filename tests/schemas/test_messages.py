@@ -6,11 +6,11 @@ from collections.abc import Callable
 
 import pytest
 
-from schemas.call_ended import CallEnded
 from schemas.errors import InvalidMessageError
-from schemas.message import MAX_PROBLEMS
-from schemas.topics import CALLS_ENDED, CALLS_TRANSCRIBED, MAX_MESSAGE_BYTES, TOPICS
-from schemas.transcript import Transcript
+from schemas.messages.call_ended import CallEnded
+from schemas.messages.message import MAX_PROBLEMS
+from schemas.messages.topics import CALLS_ENDED, CALLS_TRANSCRIBED, MAX_MESSAGE_BYTES, TOPICS
+from schemas.messages.transcript import Transcript
 
 PHONE = "13800001234"
 AUDIO: dict[str, object] = {"uri": "s3://callstream/recordings/demo/c1.wav", "sha256": "0" * 64, "bytes": 1}

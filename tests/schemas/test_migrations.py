@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from schemas.migrations import (
+from schemas.clickhouse.migrations import (
     AppliedMigration,
     Migration,
     MigrationFilesError,

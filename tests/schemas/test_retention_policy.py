@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from schemas.retention import RETENTION_FILE, RetentionPolicyError, read_retention_policy
+from schemas.config.retention import RETENTION_FILE, RetentionPolicyError, read_retention_policy
 from tests.schemas.yaml_change import changed, line_of, problems_of
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from schemas.risk import RISK_FILE, RiskRulesError, read_risk_rules
+from schemas.config.risk import RISK_FILE, RiskRulesError, read_risk_rules
 from tests.schemas.test_score_form import categories_of_words
 from tests.schemas.yaml_change import changed, line_of, problems_of
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from schemas.roles import (
+from schemas.config.roles import (
     RESERVED_USERS,
     ROLES_FILE,
     RolesFile,

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 import yaml
 
-from schemas.rule_pack import RULE_PACK_FOLDER, RulePackError, load_rule_packs
+from schemas.config.rule_pack import RULE_PACK_FOLDER, RulePackError, load_rule_packs
 
 FIELD = "sensitive_words house_word, field sensitive_words.0."
 

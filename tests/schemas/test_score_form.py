@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import yaml
 
-from schemas.score_form import (
+from schemas.config.score_form import (
     GROUP_WEIGHTS,
     SCORE_FORM_FOLDER,
     ScoreForm,

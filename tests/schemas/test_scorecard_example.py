@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from schemas.score_form import GROUP_WEIGHTS
-from schemas.topics import CALLS_ANALYZED
+from schemas.config.score_form import GROUP_WEIGHTS
+from schemas.messages.topics import CALLS_ANALYZED
 
 EXAMPLE = Path(__file__).parents[1] / "examples" / CALLS_ANALYZED.name / "with_findings.json"
 

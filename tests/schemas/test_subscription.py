@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from schemas.subscription import (
+from schemas.config.subscription import (
     MAX_SUBSCRIPTIONS,
     EmailChannel,
     Subscription,

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from schemas.yaml_files import YamlFileError
+from schemas.config.yaml_files import YamlFileError
 
 
 def changed(source: Path, folder: Path, old: str, new: str) -> Path:

@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from schemas.rule_pack import RulePack, parse_rule_pack
-from schemas.rules_published import RulesPublished
-from schemas.topics import CALLS_TRANSCRIBED, RULES_PUBLISHED, message_key
-from schemas.transcript import Transcript
+from schemas.config.rule_pack import RulePack, parse_rule_pack
+from schemas.messages.rules_published import RulesPublished
+from schemas.messages.topics import CALLS_TRANSCRIBED, RULES_PUBLISHED, message_key
+from schemas.messages.transcript import Transcript
 from streams.adapters.memory_broker import MemoryBroker, MemoryReader
 from streams.settings import Settings
 from streams.stage import Output

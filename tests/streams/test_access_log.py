@@ -8,8 +8,8 @@ import pytest
 from pydantic import ValidationError
 
 from schemas.errors import RetryableError
-from schemas.recording_accessed import RecordingAccessed
-from schemas.topics import RECORDINGS_ACCESSED
+from schemas.messages.recording_accessed import RecordingAccessed
+from schemas.messages.topics import RECORDINGS_ACCESSED
 from streams.access_log import log_access
 from streams.stage import Output
 

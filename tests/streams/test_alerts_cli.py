@@ -11,8 +11,8 @@ from standardwebhooks import Webhook
 from typer.testing import CliRunner, Result
 
 from processors.mailbox import Answer
+from schemas.config.subscription import SubscriptionsError
 from schemas.errors import OperatorError
-from schemas.subscription import SubscriptionsError
 from streams.alerts_cli import NoSubscriptionError, alerts_app, sentence_of
 from tests.alerts import SECRET
 from tests.receiver import DROP, Receiver, Reply, running_receiver

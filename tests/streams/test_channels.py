@@ -21,8 +21,8 @@ from standardwebhooks import Webhook
 
 from processors.mailbox import Answer
 from processors.notices import Notice
+from schemas.config.subscription import Subscription
 from schemas.errors import RetryableError
-from schemas.subscription import Subscription
 from streams.adapters.channels import Channel, channel_of
 from streams.adapters.channels.robots import ROBOT_MESSAGES_PER_MINUTE
 from streams.adapters.channels.webhook import retry_after_s

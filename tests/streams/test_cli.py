@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 import typer
 
-from schemas.call_analysis import CallAnalysis
 from schemas.contracts import contracts_text
-from schemas.transcript import Transcript
+from schemas.messages.call_analysis import CallAnalysis
+from schemas.messages.transcript import Transcript
 from streams.cli import app
 from streams.embedded.ports import free_port
 from streams.settings import CONFIG_VARIABLE, Settings

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from schemas.subscription import HttpTarget
+from schemas.config.subscription import HttpTarget
 from streams.adapters.http_sender import (
     HttpLimits,
     HttpSender,

@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 
 from processors.audio import probe
-from schemas.call_ended import CallEnded
 from schemas.errors import InvalidCallError
-from schemas.topics import CALLS_ENDED
-from schemas.transcript import AudioFacts
+from schemas.messages.call_ended import CallEnded
+from schemas.messages.topics import CALLS_ENDED
+from schemas.messages.transcript import AudioFacts
 from streams.adapters.folder_store import FolderStore
 from streams.adapters.memory_broker import MemoryBroker
 from streams.ingest import PENDING_URI, Ingest, call_of_file, customer_key, event_for, extension_of, read_facts

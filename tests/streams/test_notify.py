@@ -14,11 +14,11 @@ import yaml
 
 from processors.mailbox import Answer, RetrySchedule
 from processors.notices import Notice
-from schemas.alert import Alert
-from schemas.alert_delivery import AlertDelivery
+from schemas.config.subscription import Subscription, SubscriptionsError
 from schemas.errors import RetryableError
-from schemas.subscription import Subscription, SubscriptionsError
-from schemas.topics import ALERTS_DELIVERED, ALERTS_RAISED, alert_key
+from schemas.messages.alert import Alert
+from schemas.messages.alert_delivery import AlertDelivery
+from schemas.messages.topics import ALERTS_DELIVERED, ALERTS_RAISED, alert_key
 from streams.adapters.channels import Channel, channel_of
 from streams.adapters.http_sender import HttpLimits
 from streams.adapters.memory_broker import MemoryAlertSource, MemoryBroker

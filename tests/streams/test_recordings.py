@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from schemas.call_ended import Agent, Audio, AudioEncryption, CallEnded
-from schemas.outcome import Outcome
-from schemas.transcript import EngineIdentity, Segment, Transcript
+from schemas.messages.call_ended import Agent, Audio, AudioEncryption, CallEnded
+from schemas.messages.outcome import Outcome
+from schemas.messages.transcript import EngineIdentity, Segment, Transcript
 from streams.adapters.folder_store import FolderStore
 from streams.ports import StoreAccessError
 from streams.recordings import RecordingStore, UnreadableRecordingError

@@ -10,10 +10,10 @@ import pytest
 from processors.case import NO_BACKGROUND, Background
 from processors.judging import Judge, JudgeSettings
 from processors.rulebook import Rulebooks
-from schemas.call_analysis import CallAnalysis, Risk
-from schemas.rule_pack import RulePack
-from schemas.topics import CALLS_ANALYZED, CALLS_REANALYZED, CALLS_TRANSCRIBED, message_key
-from schemas.transcript import Transcript
+from schemas.config.rule_pack import RulePack
+from schemas.messages.call_analysis import CallAnalysis, Risk
+from schemas.messages.topics import CALLS_ANALYZED, CALLS_REANALYZED, CALLS_TRANSCRIBED, message_key
+from schemas.messages.transcript import Transcript
 from streams.adapters.memory_broker import MemoryBroker, MemoryReader
 from streams.replay import CallKey, Change, Replay, ReplayError, Report, RiskLevel, Window, chosen_packs
 from streams.rules_feed import Shelf

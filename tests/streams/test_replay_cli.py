@@ -6,9 +6,9 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from processors.case import NO_BACKGROUND, Background
-from schemas.call_ended import CallEnded
-from schemas.topics import ALERTS_RAISED, CALLS_REANALYZED, CALLS_TRANSCRIBED
-from schemas.transcript import Transcript
+from schemas.messages.call_ended import CallEnded
+from schemas.messages.topics import ALERTS_RAISED, CALLS_REANALYZED, CALLS_TRANSCRIBED
+from schemas.messages.transcript import Transcript
 from streams.adapters.kafka import Lag
 from streams.embedded.ports import free_port
 from streams.replay import CallKey, RiskLevel

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from processors.access import sql_statements, users_xml
-from schemas.roles import load_roles, load_users
+from schemas.config.roles import load_roles, load_users
 from tests.streams.terminal import Terminal
 
 REPOSITORY = Path(__file__).parents[2]

@@ -4,8 +4,8 @@ import json
 
 import pytest
 
-from schemas.rule_pack import RULE_PACK_FOLDER, load_rule_packs
-from schemas.topics import RULES_PUBLISHED
+from schemas.config.rule_pack import RULE_PACK_FOLDER, load_rule_packs
+from schemas.messages.topics import RULES_PUBLISHED
 from streams.embedded.ports import free_port
 from tests.processors.rule_packs import pack_of, rule
 from tests.schemas.yaml_change import line_of

@@ -11,10 +11,10 @@ import pytest
 from processors.judging import JudgeSettings
 from processors.rule_examples import imagined_transcript
 from processors.rulebook import Rulebooks
+from schemas.config.rule_pack import RulePack
 from schemas.errors import RetryableError
-from schemas.rule_pack import RulePack
-from schemas.rules_published import RulesPublished
-from schemas.topics import RULES_PUBLISHED
+from schemas.messages.rules_published import RulesPublished
+from schemas.messages.topics import RULES_PUBLISHED
 from streams.raw import RawMessage
 from streams.rules_feed import LiveJudge, Shelf, VersionConflictError, checked_rulebooks, follow
 from tests.processors.rule_packs import pack_of, rule

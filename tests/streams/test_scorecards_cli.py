@@ -6,10 +6,10 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner, Result
 
-from schemas.retention import RETENTION_FILE
-from schemas.risk import RISK_FILE
-from schemas.score_form import SCORE_FORM_FOLDER, FormItem, load_score_forms
-from schemas.yaml_files import YamlFileError
+from schemas.config.retention import RETENTION_FILE
+from schemas.config.risk import RISK_FILE
+from schemas.config.score_form import SCORE_FORM_FOLDER, FormItem, load_score_forms
+from schemas.config.yaml_files import YamlFileError
 from streams.cli import app
 from streams.scorecards_cli import in_words
 from streams.settings import PREFIX

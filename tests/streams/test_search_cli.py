@@ -8,8 +8,8 @@ from uuid import uuid4
 import pytest
 from clickhouse_connect.driver.client import Client
 
-from schemas.recording_accessed import RecordingAccessed
-from schemas.topics import RECORDINGS_ACCESSED
+from schemas.messages.recording_accessed import RecordingAccessed
+from schemas.messages.topics import RECORDINGS_ACCESSED
 from streams.adapters import kafka
 from streams.adapters.clickhouse import connect, migrate
 from streams.adapters.kafka import TopicReader, apply_topics

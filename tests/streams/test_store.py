@@ -12,11 +12,11 @@ import pytest
 
 from processors.judging import Judge, JudgeSettings
 from processors.rows import CALLS, DEAD_LETTERS, OUTCOMES, TRANSCRIPTS
-from schemas.call_analysis import CallAnalysis
-from schemas.dead_letter import DeadLetter
 from schemas.errors import RetryableError
-from schemas.message import Message
-from schemas.topics import (
+from schemas.messages.call_analysis import CallAnalysis
+from schemas.messages.dead_letter import DeadLetter
+from schemas.messages.message import Message
+from schemas.messages.topics import (
     CALLS_ANALYZED,
     CALLS_DEAD_LETTERS,
     CALLS_ENDED,
@@ -25,7 +25,7 @@ from schemas.topics import (
     TOPICS,
     message_key,
 )
-from schemas.transcript import Transcript
+from schemas.messages.transcript import Transcript
 from streams.adapters.memory_broker import MemoryBroker, MemoryConsumer
 from streams.ports import Rows, RowsRefusedError
 from streams.raw import RawMessage

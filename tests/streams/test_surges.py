@@ -14,10 +14,10 @@ import pytest
 from pydantic import SecretStr
 
 from processors.surges import SurgeSettings, last_step
-from schemas.alert import Alert
 from schemas.contracts import OPERATIONS
 from schemas.errors import RetryableError
-from schemas.topics import ALERTS_RAISED
+from schemas.messages.alert import Alert
+from schemas.messages.topics import ALERTS_RAISED
 from streams.adapters.clickhouse import connect, migrate
 from streams.adapters.clickhouse_topics import ClickHouseTopicCounts
 from streams.adapters.kafka import BatchConsumer, apply_topics

@@ -13,13 +13,13 @@ import pytest
 from processors.judging import Judge, JudgeSettings
 from processors.listening import ListenSettings, listener_of
 from processors.speech import SpeechEngine
-from schemas.alert import Alert
-from schemas.call_analysis import CallAnalysis
-from schemas.call_ended import Agent, Audio, CallEnded, Customer
 from schemas.contracts import OPERATIONS
-from schemas.dead_letter import DeadLetter
-from schemas.finding import Severity
-from schemas.topics import (
+from schemas.messages.alert import Alert
+from schemas.messages.call_analysis import CallAnalysis
+from schemas.messages.call_ended import Agent, Audio, CallEnded, Customer
+from schemas.messages.dead_letter import DeadLetter
+from schemas.messages.finding import Severity
+from schemas.messages.topics import (
     ALERTS_RAISED,
     CALLS_ANALYZED,
     CALLS_DEAD_LETTERS,
@@ -30,7 +30,7 @@ from schemas.topics import (
     alert_key,
     message_key,
 )
-from schemas.transcript import EngineIdentity, Transcript
+from schemas.messages.transcript import EngineIdentity, Transcript
 from streams import topology
 from streams.adapters.folder_store import FolderStore
 from streams.raw import RawMessage

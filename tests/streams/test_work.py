@@ -6,10 +6,10 @@ from datetime import UTC, datetime
 
 import pytest
 
-from schemas.dead_letter import DeadLetter
 from schemas.errors import InvalidMessageError, RetryableError
-from schemas.message import Message
-from schemas.topics import CALLS_DEAD_LETTERS, MAX_MESSAGE_BYTES, Topic
+from schemas.messages.dead_letter import DeadLetter
+from schemas.messages.message import Message
+from schemas.messages.topics import CALLS_DEAD_LETTERS, MAX_MESSAGE_BYTES, Topic
 from streams.raw import RawMessage
 from streams.stage import Output, Stage
 from streams.work import StoppedError, TooManyDeadLettersError, Work

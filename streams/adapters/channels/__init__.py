@@ -5,7 +5,7 @@ from typing import Protocol
 
 from processors.mailbox import Answer
 from processors.notices import Notice
-from schemas.subscription import (
+from schemas.config.subscription import (
     DingTalkChannel,
     EmailChannel,
     FeishuChannel,

@@ -12,7 +12,7 @@ import certifi
 
 from processors.mailbox import Answer, Verdict
 from processors.notices import Notice, subject_of, text_of
-from schemas.subscription import EmailChannel, SmtpServer
+from schemas.config.subscription import EmailChannel, SmtpServer
 from streams.ports import Clock
 
 SMTP_TIMEOUT_S = 20.0

@@ -4,9 +4,9 @@ from collections.abc import Callable
 
 from processors.mailbox import Answer
 from processors.notices import Notice, body_of
+from schemas.config.subscription import KafkaChannel
 from schemas.errors import RetryableError
-from schemas.subscription import KafkaChannel
-from schemas.topics import alert_key
+from schemas.messages.topics import alert_key
 from streams.stage import Output
 from streams.work import PublisherPort
 

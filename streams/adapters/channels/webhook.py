@@ -6,7 +6,7 @@ from email.utils import parsedate_to_datetime
 from processors.mailbox import Answer, Verdict
 from processors.notices import Notice, body_of
 from processors.signatures import standard_webhooks_signature
-from schemas.subscription import WebhookChannel, standard_webhooks_key
+from schemas.config.subscription import WebhookChannel, standard_webhooks_key
 from streams.adapters.http_sender import HttpLimits, HttpSender, Resolve, SendError
 from streams.ports import Clock
 

@@ -2,9 +2,9 @@
 
 from processors.case import Case
 from processors.detectors import Detector, Measure, NotMeasured
-from schemas.call_analysis import MeasureValue
-from schemas.finding import Finding
-from schemas.transcript import Transcript
+from schemas.messages.call_analysis import MeasureValue
+from schemas.messages.finding import Finding
+from schemas.messages.transcript import Transcript
 
 
 def measured(detector: Detector, transcript: Transcript) -> dict[str, MeasureValue]:

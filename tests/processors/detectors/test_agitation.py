@@ -1,7 +1,7 @@
 import pytest
 
 from processors.detectors.agitation import AgitationDetector
-from schemas.transcript import Transcript
+from schemas.messages.transcript import Transcript
 from tests.processors.detectors.results import found, measured, not_measured
 from tests.processors.transcripts import Line, felt, heard, on_one_channel, said
 

@@ -1,8 +1,8 @@
 import pytest
 
 from processors.detectors.emotion_coping import CopingParameters, EmotionCopingDetector
-from schemas.call_analysis import MeasureValue
-from schemas.transcript import Transcript
+from schemas.messages.call_analysis import MeasureValue
+from schemas.messages.transcript import Transcript
 from tests.processors.detectors.results import found, measured, not_measured
 from tests.processors.transcripts import Line, felt, heard, said
 

@@ -9,9 +9,9 @@ from processors.case import Case
 from processors.detectors import Detector, DetectorContext, Measure, NotMeasured, find_detectors
 from processors.judging import DETECTOR_FAILED, Judge, JudgeSettings
 from processors.rulebook import Rulebooks
-from schemas.finding import Finding
-from schemas.rule_pack import load_rule_packs
-from schemas.transcript import Segment, Transcript
+from schemas.config.rule_pack import load_rule_packs
+from schemas.messages.finding import Finding
+from schemas.messages.transcript import Segment, Transcript
 from tests.processors.transcripts import NOW, felt, heard, not_heard, on_one_channel, said
 
 CONTEXT = DetectorContext(Rulebooks(load_rule_packs()), 180_000, 480_000)

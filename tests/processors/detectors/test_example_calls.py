@@ -4,8 +4,8 @@ import pytest
 
 from processors.detectors.interruptions import InterruptionsDetector
 from processors.detectors.silence import SilenceDetector
-from schemas.call_ended import Role
-from schemas.transcript import Transcript
+from schemas.messages.call_ended import Role
+from schemas.messages.transcript import Transcript
 from tests.processors.detectors.results import measured, not_measured
 from tests.processors.recordings import example_calls
 from tests.processors.transcripts import Turn, heard

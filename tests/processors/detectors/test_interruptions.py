@@ -2,9 +2,9 @@ import pytest
 
 from processors.case import Case
 from processors.detectors.interruptions import InterruptionsDetector
-from schemas.call_analysis import MeasureValue
-from schemas.call_ended import Role
-from schemas.transcript import Interval, Transcript
+from schemas.messages.call_analysis import MeasureValue
+from schemas.messages.call_ended import Role
+from schemas.messages.transcript import Interval, Transcript
 from tests.processors.detectors.results import found, measured, not_measured
 from tests.processors.transcripts import Turn, heard, on_one_channel, said
 

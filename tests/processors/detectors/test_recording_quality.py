@@ -1,9 +1,9 @@
 import pytest
 
 from processors.detectors.recording_quality import RecordingQualityDetector
-from schemas.call_ended import Role
-from schemas.sound import AudioQuality, ChannelMeasures, QualityDoubt, Sound
-from schemas.transcript import Transcript
+from schemas.messages.call_ended import Role
+from schemas.messages.sound import AudioQuality, ChannelMeasures, QualityDoubt, Sound
+from schemas.messages.transcript import Transcript
 from tests.processors.detectors.results import found, measured, not_measured
 from tests.processors.transcripts import said
 

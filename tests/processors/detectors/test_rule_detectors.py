@@ -8,10 +8,10 @@ import pytest
 from processors.case import Case
 from processors.detectors import Detector, DetectorContext, Measure, NotMeasured, Result, find_detectors
 from processors.rulebook import Rulebooks
-from schemas.call_analysis import TopicMention
-from schemas.finding import Finding
-from schemas.rule_pack import RulePack
-from schemas.transcript import Transcript
+from schemas.config.rule_pack import RulePack
+from schemas.messages.call_analysis import TopicMention
+from schemas.messages.finding import Finding
+from schemas.messages.transcript import Transcript
 from tests.processors.rule_packs import Line, called, pack_of, rule
 from tests.processors.transcripts import heard
 

@@ -1,7 +1,7 @@
 import pytest
 
 from processors.detectors.silence import SilenceDetector
-from schemas.transcript import Interval, Transcript
+from schemas.messages.transcript import Interval, Transcript
 from tests.processors.detectors.results import found, measured, not_measured
 from tests.processors.transcripts import Turn, heard, on_one_channel, said
 

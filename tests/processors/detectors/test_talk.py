@@ -1,9 +1,9 @@
 import pytest
 
 from processors.detectors.talk import TalkDetector
-from schemas.pii import PiiSpan
-from schemas.sound import AudioQuality, ChannelMeasures, Sound
-from schemas.transcript import Transcript
+from schemas.messages.pii import PiiSpan
+from schemas.messages.sound import AudioQuality, ChannelMeasures, Sound
+from schemas.messages.transcript import Transcript
 from tests.processors.detectors.results import found, measured, not_measured
 from tests.processors.transcripts import Turn, heard, on_one_channel, said
 

@@ -7,7 +7,7 @@ import pytest
 
 from processors.emotion.fusion import Fusion, Witness
 from processors.emotion.reading import HeadReading, log_odds, probability_of
-from schemas.emotion import SegmentEmotion, SoundGap
+from schemas.messages.emotion import SegmentEmotion, SoundGap
 
 CERTAIN = Witness(found=1.0, mistaken=0.0)
 FUSION = Fusion(sound=CERTAIN, text=replace(CERTAIN, weight=0.5), base_rate=0.25, sound_share_of_valence=0.25)

@@ -11,7 +11,7 @@ from processors.emotion.heads import load_heads
 from processors.emotion.prosody import Prosody, prosody_of
 from processors.emotion.segments import EmotionModel, HeardSegment, LinearSound
 from processors.speech import PooledStates, Samples, SpeechClip
-from schemas.emotion import SegmentEmotion, SoundGap
+from schemas.messages.emotion import SegmentEmotion, SoundGap
 from tests.processors.emotion.voices import RATE_HZ, agitated, calm, samples_of
 
 STATES = 1_024

@@ -18,7 +18,7 @@ from processors.emotion.transformers_head import (
     classes_of,
 )
 from processors.speech import SpeechClip
-from schemas.emotion import SegmentEmotion
+from schemas.messages.emotion import SegmentEmotion
 from tests.processors.emotion.tiny_checkpoints import build_sound_checkpoint, build_text_checkpoint
 from tests.processors.emotion.voices import RATE_HZ, calm, samples_of
 

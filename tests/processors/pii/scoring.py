@@ -5,8 +5,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from processors.pii.masking import MaskSettings, mask
-from schemas.pii import PiiKind, PiiSpan
-from schemas.transcript import Segment, Word
+from schemas.messages.pii import PiiKind, PiiSpan
+from schemas.messages.transcript import Segment, Word
 from tests.processors.pii.spoken_variants import Variant
 from tests.processors.transcripts import segment
 

@@ -13,8 +13,8 @@ from random import Random
 from typing import Literal
 
 from processors.pii.digit_kinds import passes_luhn
-from schemas.call_ended import Role
-from schemas.pii import PiiKind
+from schemas.messages.call_ended import Role
+from schemas.messages.pii import PiiKind
 
 Split = Literal["development", "held_out", "unseen"]
 Turn = tuple[Role, str]

@@ -9,7 +9,7 @@ from processors.pii.digit_kinds import (
     passes_luhn,
     passes_resident_checksum,
 )
-from schemas.pii import PiiKind
+from schemas.messages.pii import PiiKind
 
 
 def test_the_card_checksum_is_that_of_the_standard() -> None:

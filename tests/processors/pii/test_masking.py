@@ -4,8 +4,8 @@ import pytest
 from pydantic import ValidationError
 
 from processors.pii.masking import Masked, MaskSettings, mask, mask_text
-from schemas.pii import PiiSpan
-from schemas.transcript import Rejected, Segment, Word
+from schemas.messages.pii import PiiSpan
+from schemas.messages.transcript import Rejected, Segment, Word
 from tests.processors.transcripts import Line, said, segment
 
 NOTHING_KEPT = MaskSettings()

@@ -4,8 +4,8 @@ from typing import ClassVar, Literal
 
 from pydantic import Field
 
-from schemas.message import Message, ShortText, UtcDatetime
-from schemas.rule_pack import RulePack
+from schemas.config.rule_pack import RulePack
+from schemas.messages.message import Message, ShortText, UtcDatetime
 
 
 class RulesPublished(Message):

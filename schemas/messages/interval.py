@@ -5,7 +5,7 @@ from typing import Self
 from pydantic import Field, model_validator
 from pydantic_core import PydanticCustomError
 
-from schemas.message import Record
+from schemas.messages.message import Record
 
 
 class Interval(Record):

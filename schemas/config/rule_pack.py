@@ -13,10 +13,18 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, PrivateAttr, StringConstraints, model_validator
 
-from schemas.condition import AnyCondition, Phrase, PlainPhrase
-from schemas.finding import Severity
-from schemas.message import Record, Slug, TenantId
-from schemas.yaml_files import Document, Location, YamlFileError, entry_named_by_id, read_yaml, read_yaml_file, repeated
+from schemas.config.condition import AnyCondition, Phrase, PlainPhrase
+from schemas.config.yaml_files import (
+    Document,
+    Location,
+    YamlFileError,
+    entry_named_by_id,
+    read_yaml,
+    read_yaml_file,
+    repeated,
+)
+from schemas.messages.finding import Severity
+from schemas.messages.message import Record, Slug, TenantId
 
 RULE_PACK_FOLDER = Path(__file__).parent / "rule_packs"
 """The packs that are shipped."""

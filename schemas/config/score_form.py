@@ -10,10 +10,10 @@ from typing import Any, Literal, Self
 
 from pydantic import Field, model_validator
 
-from schemas.call_analysis import ScoreGroup
-from schemas.call_ended import Role
-from schemas.message import Record, ShortText, Slug, TenantId
-from schemas.yaml_files import Location, YamlFileError, entry_named_by_id, read_yaml_file, repeated
+from schemas.config.yaml_files import Location, YamlFileError, entry_named_by_id, read_yaml_file, repeated
+from schemas.messages.call_analysis import ScoreGroup
+from schemas.messages.call_ended import Role
+from schemas.messages.message import Record, ShortText, Slug, TenantId
 
 SCORE_FORM_FOLDER = Path(__file__).parent / "score_forms"
 """The forms that are shipped."""

@@ -55,7 +55,7 @@ class Migration:
 
 def load_migrations(folder: Traversable | None = None) -> tuple[Migration, ...]:
     """Every migration in order of number. Raises `MigrationFilesError`."""
-    folder = resources.files("schemas") / "clickhouse" if folder is None else folder
+    folder = resources.files("schemas.clickhouse") / "migrations" if folder is None else folder
     migrations = []
     for file in folder.iterdir():
         if not file.name.endswith(".sql"):

@@ -5,7 +5,7 @@ from uuid import NAMESPACE_URL, uuid5
 
 from pydantic import Field
 
-from schemas.message import Identifier, Message, Sha256, Slug, TenantId, UtcDatetime
+from schemas.messages.message import Identifier, Message, Sha256, Slug, TenantId, UtcDatetime
 
 
 class DeadLetter(Message):

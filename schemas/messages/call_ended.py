@@ -6,8 +6,8 @@ from typing import Annotated, ClassVar, Literal, Self
 from pydantic import Field, StringConstraints, model_validator
 from pydantic_core import PydanticCustomError
 
-from schemas.interval import Interval
-from schemas.message import Identifier, Message, Record, Sha256, ShortText, Slug, TenantId, UtcDatetime
+from schemas.messages.interval import Interval
+from schemas.messages.message import Identifier, Message, Record, Sha256, ShortText, Slug, TenantId, UtcDatetime
 
 Role = Literal["agent", "customer", "unknown"]
 """Who speaks. A voice bot speaks as `agent` (`handled_by` says that it is one)."""

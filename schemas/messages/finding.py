@@ -4,8 +4,8 @@ from typing import Literal
 
 from pydantic import Field
 
-from schemas.call_ended import Role
-from schemas.message import Record, Slug
+from schemas.messages.call_ended import Role
+from schemas.messages.message import Record, Slug
 
 Severity = Literal["info", "low", "medium", "high", "critical"]
 

@@ -4,9 +4,9 @@ from typing import Literal
 
 from pydantic import Field
 
-from schemas.call_ended import Role
-from schemas.interval import Interval
-from schemas.message import Record
+from schemas.messages.call_ended import Role
+from schemas.messages.interval import Interval
+from schemas.messages.message import Record
 
 QualityDoubt = Literal["clipped", "noisy", "quiet", "little_speech"]
 """Why measures of a channel may be wrong: cut-off peaks, speech less than 10 dB above the noise, speech below

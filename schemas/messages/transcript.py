@@ -5,13 +5,13 @@ from typing import Literal, Self
 from pydantic import Field, model_validator
 from pydantic_core import PydanticCustomError
 
-from schemas.call_ended import CallEnded, Role
-from schemas.emotion import EmotionGap, SegmentEmotion
-from schemas.interval import Interval as Interval
-from schemas.message import Identifier, Message, Record, ShortText, TenantId, UtcDatetime
-from schemas.outcome import Outcome
-from schemas.pii import PiiSpan
-from schemas.sound import Sound
+from schemas.messages.call_ended import CallEnded, Role
+from schemas.messages.emotion import EmotionGap, SegmentEmotion
+from schemas.messages.interval import Interval as Interval
+from schemas.messages.message import Identifier, Message, Record, ShortText, TenantId, UtcDatetime
+from schemas.messages.outcome import Outcome
+from schemas.messages.pii import PiiSpan
+from schemas.messages.sound import Sound
 
 
 class Word(Interval):

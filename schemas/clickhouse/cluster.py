@@ -104,7 +104,7 @@ class Cluster:
             return (statement,)  # through the distributed table, to the shard of each row
         raise ClusterError(
             f"{_beginning(statement)} cannot be said to a cluster: callstream does not know this kind of statement "
-            "there; write it as tables, views, dictionaries and ALTER TABLE, or teach schemas/cluster.py."
+            "there; write it as tables, views, dictionaries and ALTER TABLE, or teach schemas/clickhouse/cluster.py."
         )
 
     def _same_everywhere(self, statement: "_Statement") -> tuple[str, ...]:
@@ -198,7 +198,7 @@ class Cluster:
             elif words not in _LOCAL_COMMANDS and words[:1] not in _LOCAL_COMMANDS:
                 raise ClusterError(
                     f"ALTER TABLE {name.text} {_beginning(command)} cannot be said to a cluster: callstream does not "
-                    "know this command there; teach schemas/cluster.py."
+                    "know this command there; teach schemas/clickhouse/cluster.py."
                 )
         local = statement.replaced((name.start, name.end, f"{_local(name.text)} {self.on}"))
         if not seen:

@@ -7,7 +7,7 @@ from uuid import NAMESPACE_URL, uuid5
 from pydantic import Field, StringConstraints, model_validator
 from pydantic_core import PydanticCustomError
 
-from schemas.message import Identifier, Message, Slug, TenantId, UtcDatetime
+from schemas.messages.message import Identifier, Message, Slug, TenantId, UtcDatetime
 
 AccessAction = Literal[
     "searched", "viewed_call", "viewed_transcript", "listened", "reviewed", "exported", "approved", "deleted"

@@ -5,7 +5,7 @@ from typing import Literal, Self
 from pydantic import Field, model_validator
 from pydantic_core import PydanticCustomError
 
-from schemas.message import Record
+from schemas.messages.message import Record
 
 EmotionSource = Literal["sound", "text", "fused"]
 SoundGap = Literal["too_short", "silent", "no_voice"]

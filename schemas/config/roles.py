@@ -10,8 +10,8 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, StringConstraints, model_validator
 
-from schemas.message import Identifier, Record, Sha256, ShortText, Slug, TenantId
-from schemas.yaml_files import Location, YamlFileError, read_yaml_file, repeated
+from schemas.config.yaml_files import Location, YamlFileError, read_yaml_file, repeated
+from schemas.messages.message import Identifier, Record, Sha256, ShortText, Slug, TenantId
 
 ROLES_FILE = Path(__file__).parent / "roles.yaml"
 """The file that is shipped."""

@@ -5,8 +5,8 @@ from typing import Literal, Self
 from pydantic import Field, model_validator
 from pydantic_core import PydanticCustomError
 
-from schemas.call_ended import Csat
-from schemas.message import Identifier, Message, ShortText, Slug, TenantId, UtcDatetime
+from schemas.messages.call_ended import Csat
+from schemas.messages.message import Identifier, Message, ShortText, Slug, TenantId, UtcDatetime
 
 
 class CallRated(Message):

@@ -3,16 +3,16 @@
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
-from schemas.alert import Alert
-from schemas.alert_delivery import AlertDelivery
-from schemas.call_analysis import CallAnalysis
-from schemas.call_ended import CallEnded
-from schemas.call_rated import CallRated
-from schemas.dead_letter import DeadLetter
-from schemas.message import Message
-from schemas.recording_accessed import RecordingAccessed
-from schemas.rules_published import RulesPublished
-from schemas.transcript import Transcript
+from schemas.messages.alert import Alert
+from schemas.messages.alert_delivery import AlertDelivery
+from schemas.messages.call_analysis import CallAnalysis
+from schemas.messages.call_ended import CallEnded
+from schemas.messages.call_rated import CallRated
+from schemas.messages.dead_letter import DeadLetter
+from schemas.messages.message import Message
+from schemas.messages.recording_accessed import RecordingAccessed
+from schemas.messages.rules_published import RulesPublished
+from schemas.messages.transcript import Transcript
 
 M = TypeVar("M", bound=Message)
 

@@ -30,11 +30,11 @@ from pydantic import (
 )
 from pydantic_core import PydanticCustomError
 
-from schemas.alert_delivery import NAME_PATTERN, ChannelKind, SubscriberName
 from schemas.errors import OperatorError
-from schemas.finding import Severity
-from schemas.message import Record, Slug
-from schemas.topics import TOPICS
+from schemas.messages.alert_delivery import NAME_PATTERN, ChannelKind, SubscriberName
+from schemas.messages.finding import Severity
+from schemas.messages.message import Record, Slug
+from schemas.messages.topics import TOPICS
 
 MIN_SECRET_BYTES = 24
 MAX_SECRET_BYTES = 64

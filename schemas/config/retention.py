@@ -9,8 +9,8 @@ from typing import Any, Self
 
 from pydantic import Field, model_validator
 
-from schemas.message import Record, ShortText, Slug, TenantId
-from schemas.yaml_files import Location, YamlFileError, entry_named_by_id, read_yaml_file, repeated
+from schemas.config.yaml_files import Location, YamlFileError, entry_named_by_id, read_yaml_file, repeated
+from schemas.messages.message import Record, ShortText, Slug, TenantId
 
 RETENTION_FILE = Path(__file__).parent / "retention.yaml"
 """The file that is shipped."""

@@ -5,11 +5,11 @@ from typing import Literal, Self
 from pydantic import Field, model_validator
 from pydantic_core import PydanticCustomError
 
-from schemas.call_ended import CallEnded, Role
-from schemas.finding import Finding
-from schemas.message import Identifier, Message, Record, ShortText, Slug, TenantId, UtcDatetime
-from schemas.outcome import Outcome
-from schemas.transcript import AudioFacts, EngineIdentity
+from schemas.messages.call_ended import CallEnded, Role
+from schemas.messages.finding import Finding
+from schemas.messages.message import Identifier, Message, Record, ShortText, Slug, TenantId, UtcDatetime
+from schemas.messages.outcome import Outcome
+from schemas.messages.transcript import AudioFacts, EngineIdentity
 
 MeasureValue = int | float | bool | None
 

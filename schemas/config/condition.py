@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal, Self
 import re2
 from pydantic import AfterValidator, BeforeValidator, Field, StringConstraints, field_validator, model_validator
 
-from schemas.message import Record, Slug
+from schemas.messages.message import Record, Slug
 
 GAP = "…"
 """Between two parts of a phrase: at most `MAX_GAP_LETTERS` letters of the same clause."""

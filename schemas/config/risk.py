@@ -9,10 +9,10 @@ from typing import Annotated, Any, Self, get_args
 
 from pydantic import BeforeValidator, Field, model_validator
 
-from schemas.call_ended import Role
-from schemas.finding import Severity
-from schemas.message import Record, ShortText, Slug, TenantId
-from schemas.yaml_files import Location, YamlFileError, entry_named_by_id, read_yaml_file, repeated
+from schemas.config.yaml_files import Location, YamlFileError, entry_named_by_id, read_yaml_file, repeated
+from schemas.messages.call_ended import Role
+from schemas.messages.finding import Severity
+from schemas.messages.message import Record, ShortText, Slug, TenantId
 
 RISK_FILE = Path(__file__).parent / "risk.yaml"
 """The file that is shipped."""

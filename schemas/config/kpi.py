@@ -9,8 +9,8 @@ from typing import Any, Literal, Self
 
 from pydantic import Field, model_validator
 
-from schemas.message import Record, Slug
-from schemas.yaml_files import Location, YamlFileError, entry_named_by_id, read_yaml_file, repeated
+from schemas.config.yaml_files import Location, YamlFileError, entry_named_by_id, read_yaml_file, repeated
+from schemas.messages.message import Record, Slug
 
 KPI_FILE = Path(__file__).parent / "kpis.yaml"
 """The file that is shipped."""

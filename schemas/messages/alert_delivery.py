@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, StringConstraints
 
-from schemas.message import Message, ShortText, Slug, TenantId, UtcDatetime
+from schemas.messages.message import Message, ShortText, Slug, TenantId, UtcDatetime
 
 NAME_PATTERN = r"[a-z][a-z0-9_-]{0,63}"
 SubscriberName = Annotated[str, StringConstraints(pattern=rf"^{NAME_PATTERN}$")]

@@ -5,8 +5,8 @@ from typing import Literal, Self
 from pydantic import Field, model_validator
 from pydantic_core import PydanticCustomError
 
-from schemas.call_ended import Role
-from schemas.message import Record
+from schemas.messages.call_ended import Role
+from schemas.messages.message import Record
 
 PiiKind = Literal["bank_card", "resident_id", "mobile", "fixed_phone", "email", "plate", "passport", "address", "name"]
 

@@ -6,9 +6,9 @@ from uuid import NAMESPACE_URL, uuid5
 from pydantic import Field, model_validator
 from pydantic_core import PydanticCustomError
 
-from schemas.call_ended import Role
-from schemas.finding import Severity
-from schemas.message import Identifier, Message, ShortText, Slug, TenantId, UtcDatetime
+from schemas.messages.call_ended import Role
+from schemas.messages.finding import Severity
+from schemas.messages.message import Identifier, Message, ShortText, Slug, TenantId, UtcDatetime
 
 MAX_CALLS_OF_SURGE = 50
 """As many calls behind a surge are named; `calls_count` says how many there are."""
