@@ -6,7 +6,7 @@
 side gets the same processes of one thread each, the same weights, compute type and recordings, and takes the next
 recording when it is done with one. The sides take turns in each repeat, with models loaded and warm:
 
-* **callstream**: `processors.listening.listen`, from the bytes to the finished transcript, with word times;
+* **callstream**: `processors.listening.pipeline.listen`, from the bytes to the finished transcript, with word times;
 * **sequential**: `WhisperModel.transcribe` of each channel after the other, VAD on, beam 5; by default it tries again
   with other temperatures what looks like a loop, which can cost many times the call, so it is measured without as well;
 * **batched**: `BatchedInferencePipeline.transcribe` of each channel, batch of 8, VAD on, beam 5; with word times and
@@ -39,11 +39,11 @@ from typing import Any
 import numpy as np
 
 from benchmarks.listening_accuracy import LONGEST_MS, SIDES, Notes, heard
-from processors.audio import DecodeLimits, decode
 from processors.character_error import edits, spoken
-from processors.chinese_script import to_script
-from processors.engines.faster_whisper import FasterWhisperEngine
-from processors.engines.weights import find_weights
+from processors.listening.audio import DecodeLimits, decode
+from processors.listening.engines.faster_whisper import FasterWhisperEngine
+from processors.listening.engines.weights import find_weights
+from processors.text.chinese_script import to_script
 
 BATCH = 8
 MODEL = "packaged"

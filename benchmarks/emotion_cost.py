@@ -2,11 +2,12 @@
 
     python benchmarks/emotion_cost.py [--data examples/calls] [--repeats 3]
 
-Hears every recording of a folder with `processors.listening.listen`, one thread, and clocks the processor's time of
+Hears every recording of a folder with `processors.listening.pipeline.listen`, one thread, and clocks the
+processor's time of
 
 * **recognition**: `SpeechEngine.recognize`, without the pooling that happens in it;
 * **emotion**: pooling the encoder's states, prosody, both sound heads, the text head, the fusion;
-* **sound**: frames, loudness, quality, pace and overlaps (`processors.sound`).
+* **sound**: frames, loudness, quality, pace and overlaps (`processors.listening.quality`).
 
 All three fall into the same run, so other work on the machine falls on them alike. The goal is 5 % for emotion and
 sound together.
@@ -21,12 +22,12 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.listening_accuracy import LONGEST_MS, SIDES, heard
-from processors import listening
-from processors.audio import DecodeLimits, decode
 from processors.emotion.heads import load_heads
 from processors.emotion.segments import EmotionModel, HeardSegment
-from processors.engines.faster_whisper import FasterWhisperEngine
-from processors.speech import Recognition, SpeechClip, SpeechEngine, StatesPool
+from processors.listening.audio import DecodeLimits, decode
+from processors.listening.engine_port import Recognition, SpeechClip, SpeechEngine, StatesPool
+from processors.listening.engines.faster_whisper import FasterWhisperEngine
+from processors.listening.pipeline import pipeline as listening
 from schemas.messages.emotion import SegmentEmotion, SoundGap
 from schemas.messages.transcript import EngineIdentity
 

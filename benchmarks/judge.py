@@ -20,12 +20,12 @@ from pathlib import Path
 
 from flashtext import KeywordProcessor
 
-from processors.judging import Judge, JudgeSettings
-from processors.normalized_text import normalize
-from processors.phrases import STRICT, Phrase, PhraseIndex
-from processors.rule_examples import check_examples, imagined_call
-from processors.rulebook import Rulebooks
-from processors.sounds import Sounds
+from processors.judging.pipeline import Judge, JudgeSettings
+from processors.rules.examples import check_examples, imagined_call
+from processors.rules.rulebook import Rulebooks
+from processors.text.normalized_text import normalize
+from processors.text.phonetic import Sounds
+from processors.text.phrases import STRICT, Phrase, PhraseIndex
 from processors.text.syllables import syllables
 from schemas.config.rule_pack import RulePack, load_rule_packs
 from schemas.messages.call_ended import Role

@@ -24,14 +24,14 @@ from typing import Any
 
 import numpy as np
 
-from processors.audio import DecodeLimits, decode
 from processors.character_error import edits, spoken
-from processors.chinese_script import to_script
 from processors.emotion.segments import EmotionModel
-from processors.engines.faster_whisper import FasterWhisperEngine
-from processors.hallucination import sift
-from processors.listening import ListenSettings, listen
-from processors.speech import Recognition, SpeechClip, SpeechEngine, StatesPool
+from processors.listening.audio import DecodeLimits, decode
+from processors.listening.engine_port import Recognition, SpeechClip, SpeechEngine, StatesPool
+from processors.listening.engines.faster_whisper import FasterWhisperEngine
+from processors.listening.hallucination import sift
+from processors.listening.pipeline import ListenSettings, listen
+from processors.text.chinese_script import to_script
 from schemas.messages.call_ended import Agent, Audio, CallEnded, Role
 from schemas.messages.transcript import EngineIdentity, Transcript
 

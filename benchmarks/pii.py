@@ -17,8 +17,8 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))  # the spoken variants belong to the tests, which are not installed
 
-from processors.numbers import normalize  # noqa: E402  # after the path is set
 from processors.pii.masking import MaskSettings, mask  # noqa: E402
+from processors.text.numbers import normalize  # noqa: E402  # after the path is set
 from schemas.messages.transcript import Segment  # noqa: E402
 from tests.processors.pii.scoring import Score, score  # noqa: E402
 from tests.processors.pii.spoken_variants import Split, spoken_variants  # noqa: E402

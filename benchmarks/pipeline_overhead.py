@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
-from processors.engines.weights import find_weights
+from processors.listening.engines.weights import find_weights
 from streams.adapters import clickhouse
 from streams.adapters.kafka import Publisher
 from streams.examples import example_recordings

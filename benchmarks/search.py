@@ -49,8 +49,8 @@ from benchmarks.realistic_calls import (
     transcripts_sql,
     vocabulary,
 )
-from processors.rows import CALLS, OUTCOMES, TRANSCRIPTS
-from processors.search import SearchQuery
+from processors.clickhouse.rows import CALLS, OUTCOMES, TRANSCRIPTS
+from processors.clickhouse.search_sql import SearchQuery
 from streams.adapters.clickhouse import ClickHouseSink, connect, migrate
 from streams.embedded.clickhouse_engine import engine_url, is_ready, start_command
 from streams.embedded.ports import free_port

@@ -23,8 +23,8 @@ from datetime import timedelta
 from pathlib import Path
 
 from benchmarks.judge import NOW, SEED, dialogues, five_minutes
-from processors.judging import Judge, JudgeSettings
-from processors.rulebook import Rulebooks
+from processors.judging.pipeline import Judge, JudgeSettings
+from processors.rules.rulebook import Rulebooks
 from schemas.config.rule_pack import load_rule_packs
 from schemas.messages.call_analysis import CallAnalysis
 from schemas.messages.topics import CALLS_ANALYZED, CALLS_TRANSCRIBED

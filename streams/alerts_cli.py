@@ -13,8 +13,8 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from processors.mailbox import Answer
-from processors.notices import Notice
+from processors.alerts.delivery_queue import Answer
+from processors.alerts.rendering import Notice
 from schemas.config.subscription import EmailChannel, HttpTarget, KafkaChannel, Subscription, load_subscriptions
 from schemas.errors import OperatorError
 from schemas.messages.alert import Alert

@@ -4,7 +4,7 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
-from processors.listening import listen
+from processors.listening.pipeline import listen
 from schemas.messages.call_analysis import CallAnalysis
 from schemas.messages.transcript import Transcript
 from streams.ingest import call_of_file, read_facts

@@ -486,7 +486,7 @@ def surges(
 
     Ends with 1 when there is a surge.
     """
-    from processors.surges import last_step
+    from processors.kpi.surges import last_step
     from streams.surges import as_json as surges_json
     from streams.surges import surges_table
     from streams.worker import build_surges

@@ -17,7 +17,7 @@ from rich.table import Table
 
 from processors.detectors.emotion_coping import NO_NEGATIVE_RUN
 from processors.detectors.repeated_contact import OUTBOUND_CALL
-from processors.scoring import NOT_APPLICABLE
+from processors.judging.scoring import NOT_APPLICABLE
 from streams.adapters.clickhouse import read_rows
 
 FUTURE_ALLOWED_S = 300

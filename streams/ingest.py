@@ -16,7 +16,7 @@ from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
-from processors.audio import UnhearableError, probe
+from processors.listening.audio import UnhearableError, probe
 from schemas.errors import InvalidCallError, InvalidMessageError
 from schemas.messages.call_ended import CallEnded
 from schemas.messages.message import UtcDatetime

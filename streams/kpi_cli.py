@@ -14,9 +14,9 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from processors.demands import CustomerDemand, Demand, by_customers, ranking
-from processors.funnel import Key
-from processors.kpi_reports import (
+from processors.kpi.demands import CustomerDemand, Demand, by_customers, ranking
+from processors.kpi.funnel import Key
+from processors.kpi.reports import (
     KpiLine,
     Period,
     ProblemReport,
@@ -26,8 +26,8 @@ from processors.kpi_reports import (
     problem_report,
     training_lines,
 )
-from processors.kpi_statistics import Difference, Estimate
-from processors.rollups import HOURLY
+from processors.kpi.rollups import HOURLY
+from processors.kpi.statistics import Difference, Estimate
 from schemas.config.kpi import DIMENSIONS, Dimension, Kpi, KpiRegistry, read_kpis
 from streams.command_settings import command_settings
 from streams.kpi_docs import as_target, in_unit, kpi_markdown

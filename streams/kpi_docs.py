@@ -1,7 +1,7 @@
 """`docs/kpis.md`, made from the registry: `callstream kpi --markdown` writes it, a test keeps it."""
 
-from processors.kpi_statistics import bounds
-from processors.kpi_views import VIEW_OF_DIMENSION, WIDE
+from processors.kpi.sql import VIEW_OF_DIMENSION, WIDE
+from processors.kpi.statistics import bounds
 from schemas.config.kpi import DIMENSIONS, Dimension, Kpi, KpiRegistry, read_kpis
 
 KPIS_FILE = "docs/kpis.md"
@@ -17,7 +17,7 @@ Every KPI is defined once, in `schemas/config/kpis.yaml`; the views, `callstream
 * **Interval.** Each value has a 95 % interval. Shares of calls: Wilson. Everything else: the delta method with the
   call as the unit, so that several events of one call are not taken for independent. Where no event was seen at all
   the upper limit is that of a Poisson count (3.69 ÷ Σ denominator): 0 sensitive words in 100 calls may still be 3.7
-  in a hundred. Sources stand in `processors/kpi_statistics.py`.
+  in a hundred. Sources stand in `processors/kpi/statistics.py`.
 * **Target.** `reached` and `missed` go by the value. Below the minimum n the verdict is `too_few`, and nothing is
   said.
 * **Trend.** Against the stretch of the same length before: only a difference whose own 95 % interval leaves out 0 is

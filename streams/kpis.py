@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from processors.kpi_views import kpi_views
+from processors.kpi.sql import kpi_views
 from schemas.clickhouse.cluster import Cluster
 from schemas.config.kpi import read_kpis
 from streams.adapters.clickhouse import ClickHouseAddress, connect

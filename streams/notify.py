@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
 
-from processors.mailbox import Answer, Mailbox, Parcel, RetrySchedule
+from processors.alerts.delivery_queue import Answer, Mailbox, Parcel, RetrySchedule
 from schemas.config.subscription import Subscription, SubscriptionsError, content_digest, load_subscriptions
 from schemas.errors import InvalidMessageError, RetryableError
 from schemas.messages.alert_delivery import AlertDelivery

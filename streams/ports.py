@@ -4,8 +4,8 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Protocol
 
-from processors.case import NO_BACKGROUND, Background
-from processors.surges import BucketCount
+from processors.judging.call_context import NO_BACKGROUND, Background
+from processors.kpi.surges import BucketCount
 from schemas.errors import OperatorError
 from schemas.messages.call_ended import CallEnded
 
@@ -127,7 +127,7 @@ class TopicCounts(Protocol):
     """How many calls were about what, and when. Raises `RetryableError` when the database does not answer."""
 
     def buckets(self, start: datetime, end: datetime) -> Sequence[BucketCount]:
-        """Counts of analysed calls that ended in [start, end), by tenant and stretch of `processors.surges.STEP`.
+        """Counts of analysed calls that ended in [start, end), by tenant and stretch of `processors.kpi.surges.STEP`.
 
         Both ends are multiples of it since 1970. Stretches in which a tenant had no call are left out.
         """

@@ -13,7 +13,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Literal, Protocol
 
-from processors.judging import Judge
+from processors.judging.pipeline import Judge
 from schemas.config.rule_pack import RulePack, read_rule_pack
 from schemas.errors import InvalidMessageError, OperatorError
 from schemas.messages.call_analysis import CallAnalysis

@@ -10,8 +10,8 @@ from typing import Annotated
 
 import typer
 
-from processors.judging import Judge
-from processors.sounds import Sounds
+from processors.judging.pipeline import Judge
+from processors.text.phonetic import Sounds
 from schemas.config.rule_pack import RulePackError
 from schemas.messages.topics import CALLS_TRANSCRIBED, RULES_PUBLISHED
 from streams.command_settings import command_settings

@@ -10,8 +10,8 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from processors.access import access_of, sql_statements
-from processors.access import users_xml as users_xml_of
+from processors.clickhouse.grants import access_of, sql_statements
+from processors.clickhouse.grants import users_xml as users_xml_of
 from schemas.config.roles import RolesFile, Rows, User, load_roles, load_users
 from streams.command_settings import command_settings
 

@@ -9,7 +9,7 @@ import threading
 from datetime import UTC, date, datetime, timedelta
 from typing import Protocol
 
-from processors.rollups import RELATED_EVERY, SETTLING, MadeDay, RollupDefinition, due_days, runs_of
+from processors.kpi.rollups import RELATED_EVERY, SETTLING, MadeDay, RollupDefinition, due_days, runs_of
 from schemas.errors import RetryableError
 from streams.work import BackOff, StoppedError
 

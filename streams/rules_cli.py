@@ -11,9 +11,9 @@ from pydantic import ValidationError
 from rich.console import Console
 from rich.table import Table
 
-from processors.judging import Judge, JudgeSettings
-from processors.rule_examples import imagined_transcript, lines_of
-from processors.sounds import Sounds
+from processors.judging.pipeline import Judge, JudgeSettings
+from processors.rules.examples import imagined_transcript, lines_of
+from processors.text.phonetic import Sounds
 from schemas.config.rule_pack import SECTIONS, RulePack, RulePackError, read_rule_pack
 from schemas.messages.call_ended import Role
 from schemas.messages.rules_published import RulesPublished

@@ -7,10 +7,10 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Protocol
 
-from processors.judging import Judge, JudgeSettings, check_measures
-from processors.rule_examples import check_examples
-from processors.rulebook import Rulebooks
-from processors.sounds import Sounds
+from processors.judging.pipeline import Judge, JudgeSettings, check_measures
+from processors.rules.examples import check_examples
+from processors.rules.rulebook import Rulebooks
+from processors.text.phonetic import Sounds
 from schemas.config.rule_pack import RULE_PACK_FOLDER, RulePack, RulePackError, load_rule_packs
 from schemas.errors import InvalidMessageError, RetryableError
 from schemas.messages.rules_published import RulesPublished

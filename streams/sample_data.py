@@ -17,12 +17,8 @@ from zoneinfo import ZoneInfo
 
 from pydantic import Field
 
-from processors.alerting import alerts_of
-from processors.baselines import Group, baseline_of, group_of, moment_of
-from processors.case import Background, DurationBaseline, EarlierContact
-from processors.detectors.repeated_contact import WINDOW
-from processors.judging import Judge, JudgeSettings
-from processors.rows import (
+from processors.alerts.raising import alerts_of
+from processors.clickhouse.rows import (
     TableRows,
     rows_for_alert,
     rows_for_alert_delivery,
@@ -31,6 +27,10 @@ from processors.rows import (
     rows_for_dead_letter,
     rows_for_transcript,
 )
+from processors.detectors.repeated_contact import WINDOW
+from processors.judging.baselines import Group, baseline_of, group_of, moment_of
+from processors.judging.call_context import Background, DurationBaseline, EarlierContact
+from processors.judging.pipeline import Judge, JudgeSettings
 from schemas.config.yaml_files import read_yaml_file
 from schemas.errors import OperatorError
 from schemas.messages.alert import Alert

@@ -15,7 +15,7 @@ from typing import Any
 
 from clickhouse_connect.driver.client import Client
 
-from processors.search import (
+from processors.clickhouse.search_sql import (
     ROLES,
     Condition,
     CursorError,

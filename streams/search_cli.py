@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from processors.search import Hit, Page, Quote, SearchQuery
+from processors.clickhouse.search_sql import Hit, Page, Quote, SearchQuery
 from schemas.messages.call_ended import Role
 from schemas.messages.recording_accessed import RecordingAccessed
 from streams.command_settings import command_settings

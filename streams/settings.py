@@ -26,7 +26,7 @@ from pydantic import (
 from pydantic_core import ErrorDetails, PydanticCustomError
 
 from processors.pii.digit_kinds import DIGIT_KINDS
-from processors.sounds import MERGERS, Merger
+from processors.text.phonetic import MERGERS, Merger
 from schemas.errors import OperatorError
 from schemas.messages.pii import PiiKind
 

@@ -17,7 +17,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from processors.rows import (
+from processors.clickhouse.rows import (
     TableRows,
     rows_for_alert,
     rows_for_alert_delivery,

@@ -14,7 +14,7 @@ from typing import Any
 from rich.table import Table
 from rich.text import Text
 
-from processors.surges import (
+from processors.kpi.surges import (
     STEP,
     WINDOW,
     Assessment,

@@ -23,12 +23,12 @@ recordings.accessed.v1 (`streams/access_log.py`); `store` reads both, too.
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
-from processors.alerting import alerts_of
-from processors.case import Case
+from processors.alerts.raising import alerts_of
 from processors.emotion.segments import EmotionModel
-from processors.judging import Judge
-from processors.listening import ListenSettings, Stopwatch, listen, listener_of, unheard
-from processors.speech import SpeechEngine
+from processors.judging.call_context import Case
+from processors.judging.pipeline import Judge
+from processors.listening.engine_port import SpeechEngine
+from processors.listening.pipeline import ListenSettings, Stopwatch, listen, listener_of, unheard
 from schemas.errors import ConflictingCallError
 from schemas.messages.call_analysis import CallAnalysis
 from schemas.messages.call_ended import CallEnded

@@ -9,16 +9,16 @@ from collections.abc import Callable, Collection
 from typing import Any, Literal, TypeVar, get_args
 from zoneinfo import ZoneInfo
 
+from processors.alerts.delivery_queue import RetrySchedule
 from processors.emotion.heads import load_heads
 from processors.emotion.segments import EmotionModel, LinearSound, SoundJudge, TextJudge
-from processors.judging import Judge, JudgeSettings
-from processors.listening import ListenSettings
-from processors.mailbox import RetrySchedule
-from processors.rollups import RollupDefinition
-from processors.sentences import SentenceModel, universal_sentence_encoder
-from processors.speakers import SpeakerSeparation
-from processors.speech import SpeechEngine
-from processors.surges import SurgeSettings
+from processors.judging.pipeline import Judge, JudgeSettings
+from processors.kpi.rollups import RollupDefinition
+from processors.kpi.surges import SurgeSettings
+from processors.listening.diarization import SpeakerSeparation
+from processors.listening.engine_port import SpeechEngine
+from processors.listening.pipeline import ListenSettings
+from processors.text.sentences import SentenceModel, universal_sentence_encoder
 from schemas.config.kpi import read_kpis
 from schemas.config.retention import RETENTION_FILE
 from schemas.config.risk import RISK_FILE
@@ -230,7 +230,7 @@ def listen_settings(settings: Settings) -> ListenSettings:
 def _build_separation(settings: Settings) -> SpeakerSeparation | None:
     if settings.speaker_models is None:
         return None
-    from processors.engines.sherpa_speakers import SherpaSpeakerSeparation
+    from processors.listening.engines.sherpa_speakers import SherpaSpeakerSeparation
 
     return SherpaSpeakerSeparation(
         folder=settings.speaker_models, device=settings.sherpa_device, threads=settings.sherpa_threads
@@ -240,7 +240,7 @@ def _build_separation(settings: Settings) -> SpeakerSeparation | None:
 def build_engine(settings: Settings) -> SpeechEngine:
     """The recogniser that the settings name; loads the model. Raises `WeightsError` and `DeviceError`."""
     if settings.speech_engine == "sherpa-onnx":
-        from processors.engines.sherpa_onnx import SherpaOnnxEngine
+        from processors.listening.engines.sherpa_onnx import SherpaOnnxEngine
 
         assert settings.sherpa_model is not None, "the settings fit each other"  # noqa: S101
         return SherpaOnnxEngine(
@@ -249,7 +249,7 @@ def build_engine(settings: Settings) -> SpeechEngine:
             threads=settings.sherpa_threads,
             batch_size=settings.sherpa_batch_size,
         )
-    from processors.engines.faster_whisper import FasterWhisperEngine
+    from processors.listening.engines.faster_whisper import FasterWhisperEngine
 
     return FasterWhisperEngine(
         model=settings.whisper_model,

@@ -8,7 +8,7 @@ from typing import Any
 
 from clickhouse_connect.driver.client import Client
 
-from processors.rows import rows_for_analysis
+from processors.clickhouse.rows import rows_for_analysis
 from schemas.messages.call_analysis import CallAnalysis, TopicMention
 from schemas.messages.call_ended import Agent, Audio, CallEnded, Customer
 from schemas.messages.outcome import Outcome

@@ -12,9 +12,9 @@ from zoneinfo import ZoneInfo
 
 from clickhouse_connect.driver.client import Client
 
-from processors.kpi_views import kpi_views
-from processors.rollups import RollupDefinition
-from processors.rows import rows_for_alert, rows_for_analysis, rows_for_call_ended, rows_for_call_rated
+from processors.clickhouse.rows import rows_for_alert, rows_for_analysis, rows_for_call_ended, rows_for_call_rated
+from processors.kpi.rollups import RollupDefinition
+from processors.kpi.sql import kpi_views
 from schemas.config.kpi import read_kpis
 from streams.adapters.clickhouse import ClickHouseSink, connect, migrate
 from streams.adapters.clickhouse_kpis import ClickHouseKpis, make_kpi_views

@@ -6,8 +6,8 @@ from typing import Any
 
 from clickhouse_connect.driver.client import Client
 
-from processors.rows import TRANSCRIPTS, rows_for_analysis, rows_for_transcript
-from processors.search import Hit, Page, SearchQuery
+from processors.clickhouse.rows import TRANSCRIPTS, rows_for_analysis, rows_for_transcript
+from processors.clickhouse.search_sql import Hit, Page, SearchQuery
 from schemas.messages.call_analysis import CallAnalysis, Risk, RiskLevel, RiskPart, Scorecard, TopicMention
 from schemas.messages.call_ended import Agent, Audio, CallEnded, Customer, Role
 from schemas.messages.finding import Finding

@@ -9,9 +9,9 @@ from typing import Any, get_args
 import pytest
 import yaml
 
-from processors.mailbox import RetrySchedule
-from processors.notices import Notice
-from processors.signatures import standard_webhooks_signature
+from processors.alerts.delivery_queue import RetrySchedule
+from processors.alerts.rendering import Notice
+from processors.alerts.signatures import standard_webhooks_signature
 from schemas.config.subscription import Subscription, load_subscriptions, standard_webhooks_key
 from schemas.messages.alert import Alert
 from schemas.messages.alert_delivery import DeliveryOutcome

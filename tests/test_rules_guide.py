@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from processors.rulebook import scope_of
-from processors.sounds import MERGERS
+from processors.rules.rulebook import scope_of
+from processors.text.phonetic import MERGERS
 from schemas.config.condition import KINDS, Anchor, Condition
 from schemas.config.rule_pack import SECTIONS, Applies
 

@@ -4,10 +4,10 @@ from collections.abc import Iterable, Iterator, Sequence
 from statistics import fmean
 from typing import ClassVar
 
-from processors.case import Case
-from processors.detectors import DetectorContext, Measure, NotMeasured, Result
-from processors.findings import Attributes, CodeRule
-from processors.sentiment import Felt, felt_by, place_of, why_no_emotion
+from processors.detectors.base.contract import DetectorContext, Measure, NotMeasured, Result
+from processors.detectors.base.findings import Attributes, CodeRule
+from processors.detectors.base.sentiment import Felt, felt_by, place_of, why_no_emotion
+from processors.judging.call_context import Case
 from schemas.messages.finding import Finding, Severity
 from schemas.messages.transcript import Transcript
 

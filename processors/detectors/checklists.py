@@ -3,11 +3,11 @@
 from collections.abc import Iterable
 from typing import Final
 
-from processors.case import Case
-from processors.conditions import Found, Hearing
-from processors.detectors import DetectorContext
-from processors.rule_detector import RuleDetector, finding_of_rule, named
-from processors.rulebook import Compiled
+from processors.detectors.base.contract import DetectorContext
+from processors.detectors.base.rule_detector import RuleDetector, finding_of_rule, named
+from processors.judging.call_context import Case
+from processors.rules.conditions import Found, Hearing
+from processors.rules.rulebook import Compiled
 from schemas.config.rule_pack import Checklist, ChecklistItem
 from schemas.messages.finding import Finding
 

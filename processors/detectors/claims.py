@@ -6,11 +6,11 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
-from processors.case import Case
-from processors.conditions import Hearing, Hit
-from processors.detectors import DetectorContext, Measure, NotMeasured, Result
-from processors.rule_detector import Weight, applies, asked, finding_of_rule, named
-from processors.rulebook import Compiled, Rulebooks
+from processors.detectors.base.contract import DetectorContext, Measure, NotMeasured, Result
+from processors.detectors.base.rule_detector import Weight, applies, asked, finding_of_rule, named
+from processors.judging.call_context import Case
+from processors.rules.conditions import Hearing, Hit
+from processors.rules.rulebook import Compiled, Rulebooks
 from schemas.config.rule_pack import Allowed, Claim, Unit
 from schemas.messages.finding import Finding
 

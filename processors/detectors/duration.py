@@ -4,8 +4,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import ClassVar
 
-from processors.case import Case
-from processors.detectors import DetectorContext, Measure, NotMeasured
+from processors.detectors.base.contract import DetectorContext, Measure, NotMeasured
+from processors.judging.call_context import Case
 
 
 @dataclass(frozen=True)

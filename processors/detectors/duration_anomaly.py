@@ -6,8 +6,8 @@ from math import exp, log
 from typing import ClassVar
 from uuid import NAMESPACE_URL, uuid5
 
-from processors.case import Case, DurationBaseline
-from processors.detectors import DetectorContext, Measure, NotMeasured, Result
+from processors.detectors.base.contract import DetectorContext, Measure, NotMeasured, Result
+from processors.judging.call_context import Case, DurationBaseline
 from schemas.messages.finding import Finding
 
 SIGMA_OF_MAD = 0.6745

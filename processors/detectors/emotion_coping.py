@@ -5,11 +5,11 @@ from dataclasses import dataclass
 from statistics import fmean
 from typing import ClassVar
 
-from processors.case import Case
-from processors.conversation import says_something
-from processors.detectors import DetectorContext, Measure, NotMeasured, Result
-from processors.findings import CodeRule
-from processors.sentiment import Felt, felt_by, place_of, why_no_emotion
+from processors.detectors.base.contract import DetectorContext, Measure, NotMeasured, Result
+from processors.detectors.base.findings import CodeRule
+from processors.detectors.base.sentiment import Felt, felt_by, place_of, why_no_emotion
+from processors.judging.call_context import Case
+from processors.text.conversation import says_something
 from schemas.messages.finding import Finding
 from schemas.messages.transcript import Segment, Transcript
 

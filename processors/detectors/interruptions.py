@@ -3,10 +3,10 @@
 from collections.abc import Iterable, Iterator
 from typing import ClassVar
 
-from processors.case import Case
-from processors.conversation import ONE_CHANNEL, Conversation, Turn
-from processors.detectors import DetectorContext, Measure, NotMeasured, Result
-from processors.findings import Attributes, CodeRule
+from processors.detectors.base.contract import DetectorContext, Measure, NotMeasured, Result
+from processors.detectors.base.findings import Attributes, CodeRule
+from processors.judging.call_context import Case
+from processors.text.conversation import ONE_CHANNEL, Conversation, Turn
 from schemas.messages.call_ended import Role
 from schemas.messages.finding import Finding, Severity
 from schemas.messages.transcript import Transcript

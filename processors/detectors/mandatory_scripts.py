@@ -1,7 +1,7 @@
 """What must be said: the recording notice, risk warnings, how to unsubscribe (R15, R40, R70)."""
 
-from processors.detectors import DetectorContext
-from processors.rule_detector import RuleDetector, conversation_rules
+from processors.detectors.base.contract import DetectorContext
+from processors.detectors.base.rule_detector import RuleDetector, conversation_rules
 
 
 def detector(context: DetectorContext) -> RuleDetector:

@@ -6,8 +6,8 @@ from datetime import timedelta
 from typing import ClassVar
 from uuid import NAMESPACE_URL, uuid5
 
-from processors.case import Case, EarlierContact
-from processors.detectors import DetectorContext, Measure, NotMeasured, Result
+from processors.detectors.base.contract import DetectorContext, Measure, NotMeasured, Result
+from processors.judging.call_context import Case, EarlierContact
 from schemas.messages.call_ended import CallEnded
 from schemas.messages.finding import Finding
 

@@ -1,7 +1,7 @@
 """Rules that fit none of the other sections of a pack."""
 
-from processors.detectors import DetectorContext
-from processors.rule_detector import RuleDetector, conversation_rules
+from processors.detectors.base.contract import DetectorContext
+from processors.detectors.base.rule_detector import RuleDetector, conversation_rules
 
 
 def detector(context: DetectorContext) -> RuleDetector:

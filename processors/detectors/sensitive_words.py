@@ -4,14 +4,14 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import ClassVar
 
-from processors.case import Case
-from processors.conversation import NO_SPEECH, SPEAKER_UNKNOWN
-from processors.detectors import DetectorContext, Measure, NotMeasured, Result
-from processors.findings import finding_in_words
-from processors.rule_detector import LANGUAGE_NOT_SUPPORTED
-from processors.rulebook import Rulebook, Rulebooks
-from processors.spoken_text import Passage
-from processors.words import WordHit, claimed
+from processors.detectors.base.contract import DetectorContext, Measure, NotMeasured, Result
+from processors.detectors.base.findings import finding_in_words
+from processors.detectors.base.rule_detector import LANGUAGE_NOT_SUPPORTED
+from processors.judging.call_context import Case
+from processors.rules.rulebook import Rulebook, Rulebooks
+from processors.rules.word_matcher import WordHit, claimed
+from processors.text.conversation import NO_SPEECH, SPEAKER_UNKNOWN
+from processors.text.passages import Passage
 from schemas.messages.finding import Finding
 
 

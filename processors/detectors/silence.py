@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import ClassVar
 
-from processors.case import Case
-from processors.conversation import NO_SPEECH, says_something
-from processors.detectors import DetectorContext, Measure, NotMeasured, Result
-from processors.findings import Attributes, CodeRule
-from processors.intervals import length_ms, union
+from processors.detectors.base.contract import DetectorContext, Measure, NotMeasured, Result
+from processors.detectors.base.findings import Attributes, CodeRule
+from processors.judging.call_context import Case
+from processors.listening.intervals import length_ms, union
+from processors.text.conversation import NO_SPEECH, says_something
 from schemas.messages.finding import Finding
 from schemas.messages.interval import Interval
 from schemas.messages.transcript import Segment, Transcript

@@ -5,11 +5,11 @@ from math import ceil
 from statistics import median
 from typing import ClassVar
 
-from processors.case import Case
-from processors.conversation import Conversation, speech_of
-from processors.detectors import DetectorContext, Measure, NotMeasured, Result
-from processors.intervals import common_ms, length_ms
-from processors.pace import characters_per_minute
+from processors.detectors.base.contract import DetectorContext, Measure, NotMeasured, Result
+from processors.judging.call_context import Case
+from processors.listening.intervals import common_ms, length_ms
+from processors.text.conversation import Conversation, speech_of
+from processors.text.speech_rate import characters_per_minute
 from schemas.messages.call_ended import Role
 from schemas.messages.interval import Interval
 from schemas.messages.transcript import Transcript

@@ -1,7 +1,7 @@
 """What customers threaten with: a complaint, a regulator, a court, the press."""
 
-from processors.detectors import DetectorContext
-from processors.rule_detector import RuleDetector, conversation_rules
+from processors.detectors.base.contract import DetectorContext
+from processors.detectors.base.rule_detector import RuleDetector, conversation_rules
 
 
 def detector(context: DetectorContext) -> RuleDetector:

@@ -5,13 +5,13 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import ClassVar
 
-from processors.case import Case
-from processors.conditions import Hearing, Hit, order
-from processors.detectors import DetectorContext, Measure, Result
-from processors.rule_detector import applies, asked
-from processors.rulebook import Compiled, Rulebook, Rulebooks
-from processors.sentences import Meanings, SentenceModel
-from processors.spoken_text import Passage
+from processors.detectors.base.contract import DetectorContext, Measure, Result
+from processors.detectors.base.rule_detector import applies, asked
+from processors.judging.call_context import Case
+from processors.rules.conditions import Hearing, Hit, order
+from processors.rules.rulebook import Compiled, Rulebook, Rulebooks
+from processors.text.passages import Passage
+from processors.text.sentences import Meanings, SentenceModel
 from schemas.config.rule_pack import Topic
 from schemas.messages.call_analysis import TopicMention
 

@@ -7,11 +7,11 @@ from typing import Protocol
 import numpy as np
 
 from processors.emotion.sound_head import pool
-from processors.engines.weights import PACKAGED, find_weights
-from processors.packing import Window
-from processors.speech import ENCODER_FRAMES_PER_SECOND, PooledStates
+from processors.listening.engine_port import ENCODER_FRAMES_PER_SECOND, PooledStates
+from processors.listening.engines.weights import PACKAGED, find_weights
+from processors.listening.packing import Window
 
-# As the recogniser prepares its windows (`processors.engines.faster_whisper`); a test compares the outcome.
+# As the recogniser prepares its windows (`processors.listening.engines.faster_whisper`); a test compares the outcome.
 _MS_PER_FRAME = 10
 _FRAMES_FULL = 3_000
 _FRAMES_LEAST = 1_000

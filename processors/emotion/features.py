@@ -8,14 +8,14 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from processors.audio import ChannelSound, DecodeLimits, UnhearableError, decode
 from processors.emotion.corpora import DataError, LabelledSound
 from processors.emotion.encoder import StatesEncoder
 from processors.emotion.sound_head import RECIPE, sound_features
 from processors.emotion.telephone import amplified, at_speed, through_telephone, with_noise
-from processors.packing import Window, alone, pack
-from processors.speech import SpeechClip
-from processors.voice_activity import detect_speech
+from processors.listening.audio import ChannelSound, DecodeLimits, UnhearableError, decode
+from processors.listening.engine_port import SpeechClip
+from processors.listening.packing import Window, alone, pack
+from processors.listening.voice_activity import detect_speech
 
 LONGEST_FILE_MS = 4 * 3_600_000
 

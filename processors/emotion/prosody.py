@@ -11,7 +11,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from processors.speech import ENGINE_SAMPLE_RATE_HZ, Samples
+from processors.listening.engine_port import ENGINE_SAMPLE_RATE_HZ, Samples
 from schemas.messages.emotion import SoundGap
 
 FRAME_MS = 40

@@ -8,7 +8,7 @@ from processors.emotion.fusion import Fusion
 from processors.emotion.heads import Heads
 from processors.emotion.reading import HeadReading
 from processors.emotion.sound_head import SoundHeads, SpeakerEars, sound_features
-from processors.speech import PooledStates, Samples, SpeechClip
+from processors.listening.engine_port import PooledStates, Samples, SpeechClip
 from schemas.messages.emotion import SegmentEmotion, SoundGap
 
 

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from processors.emotion.digest import digest_of
 from processors.emotion.prosody import PROSODY_FEATURES, prosody_of
 from processors.emotion.reading import HeadReading, mean_of, probability_of, reading_of
-from processors.speech import EncoderStates, PooledStates, Samples, SpeechClip
+from processors.listening.engine_port import EncoderStates, PooledStates, Samples, SpeechClip
 from schemas.messages.emotion import SoundGap
 
 PROSODY_SIZE = len(PROSODY_FEATURES)
@@ -33,7 +33,7 @@ def pool(states: EncoderStates, frames: slice = slice(None)) -> PooledStates:
 
 
 def pool_clip(clip: SpeechClip, states: EncoderStates) -> PooledStates:
-    """`pool` in the form in which a recogniser takes it (`processors.speech.StatesPool`).
+    """`pool` in the form in which a recogniser takes it (`processors.listening.engine_port.StatesPool`).
 
     A clip shorter than a frame has zeros, which nobody looks at: it has no prosody either.
     """

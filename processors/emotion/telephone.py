@@ -7,7 +7,7 @@ import av.filter
 import numpy as np
 from numpy.typing import NDArray
 
-from processors.audio import ChannelSound, Pcm
+from processors.listening.audio import ChannelSound, Pcm
 
 TELEPHONE_RATE_HZ = 8_000
 

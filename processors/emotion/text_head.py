@@ -9,10 +9,10 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from processors.chinese_script import to_script
 from processors.emotion.digest import digest_of
 from processors.emotion.labels import POLARITIES
 from processors.emotion.reading import HeadReading, probability_of, reading_of
+from processors.text.chinese_script import to_script
 
 GRAM_LENGTHS = (1, 2, 3)
 MIN_CHARACTERS = 2

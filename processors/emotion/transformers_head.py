@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from processors.emotion.digest import digest_of
 from processors.emotion.prosody import MIN_SOUND_MS, SILENCE_DBFS
 from processors.emotion.reading import AGITATED_CLASS, VALENCE_OF_CLASS, HeadReading, log_odds
-from processors.speech import ENGINE_SAMPLE_RATE_HZ, PooledStates, Samples
+from processors.listening.engine_port import ENGINE_SAMPLE_RATE_HZ, PooledStates, Samples
 from schemas.errors import OperatorError
 from schemas.messages.emotion import SoundGap
 

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
 
-from processors.numbers import DIGIT_OF, cardinal
+from processors.text.numbers import DIGIT_OF, cardinal
 from processors.text.syllables import syllables
 
 _D = "0-9零〇○一二三四五六七八九幺壹贰叁肆伍陆柒捌玖"

@@ -19,7 +19,7 @@ Unit = Literal["share", "per_100_calls", "score", "ms", "per_minute", "correlati
 Direction = Literal["higher", "lower", "neutral"]
 
 Kind = Literal["share", "events", "mean", "correlation"]
-"""What the sums mean, and so how their interval is made (`processors/kpi_statistics.py`).
+"""What the sums mean, and so how their interval is made (`processors/kpi/statistics.py`).
 
 `share`: of each call only whether it is one (numerator 0 or 1, denominator 1). `events`: how many of how many, both
 whole numbers, several of a call. `mean`: anything else. `correlation`: numerator and denominator are ranks of two

@@ -1,6 +1,6 @@
 """Who may see what in ClickHouse, as YAML: roles and views in `roles.yaml` beside this file, users in one's own.
 
-`docs/roles.md` explains both files. What a server makes of them is in `processors/access.py`.
+`docs/roles.md` explains both files. What a server makes of them is in `processors/clickhouse/grants.py`.
 """
 
 from collections.abc import Mapping

@@ -19,7 +19,7 @@ from clickhouse_connect.driver.exceptions import ClickHouseError, DataError, Pro
 from clickhouse_connect.driver.exceptions import Error as DriverError
 from urllib3.exceptions import HTTPError
 
-from processors.rows import OUTCOMES
+from processors.clickhouse.rows import OUTCOMES
 from schemas.clickhouse.cluster import Cluster
 from schemas.clickhouse.migrations import AppliedMigration, Migration, load_migrations, pending_migrations
 from schemas.errors import OperatorError, RetryableError

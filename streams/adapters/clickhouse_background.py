@@ -15,9 +15,9 @@ from typing import Self
 
 from clickhouse_connect.driver.client import Client
 
-from processors.baselines import Group, group_of, moment_of
-from processors.case import Background, DurationBaseline, EarlierContact
 from processors.detectors.repeated_contact import WINDOW
+from processors.judging.baselines import Group, group_of, moment_of
+from processors.judging.call_context import Background, DurationBaseline, EarlierContact
 from schemas.errors import OperatorError, RetryableError
 from schemas.messages.call_ended import CallEnded
 from streams.adapters.clickhouse import connect, read_rows

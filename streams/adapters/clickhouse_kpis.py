@@ -6,11 +6,11 @@ from typing import Any
 
 from clickhouse_connect.driver.client import Client
 
-from processors.demands import CustomerDemandCount, DemandCount, Example
-from processors.funnel import Key
-from processors.kpi_reports import SumsOf
-from processors.kpi_statistics import Sums
-from processors.kpi_views import calls_between, query_sums, rollup_sums
+from processors.kpi.demands import CustomerDemandCount, DemandCount, Example
+from processors.kpi.funnel import Key
+from processors.kpi.reports import SumsOf
+from processors.kpi.sql import calls_between, query_sums, rollup_sums
+from processors.kpi.statistics import Sums
 from schemas.config.kpi import DIMENSIONS, Dimension, Kpi
 from streams.adapters.clickhouse import connect, define, read_rows
 

@@ -8,7 +8,7 @@ from typing import Any, cast
 
 from clickhouse_connect.driver.client import Client
 
-from processors.rollups import MadeDay, RollupDefinition, rollup_query
+from processors.kpi.rollups import MadeDay, RollupDefinition, rollup_query
 from streams.adapters.clickhouse import ClickHouseSink, connect, execute, read_rows
 
 TIMEOUT_S = 600

@@ -7,7 +7,7 @@ from typing import Any
 
 from clickhouse_connect.driver.client import Client
 
-from processors.surges import STEP, BucketCount
+from processors.kpi.surges import STEP, BucketCount
 from streams.adapters.clickhouse import connect, read_rows
 
 TIMEOUT_S = 60

@@ -3,12 +3,12 @@
 from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
 
-from processors import surges
-from processors.baselines import baseline_of, group_of, moment_of
-from processors.case import Background, DurationBaseline, EarlierContact
+from processors.clickhouse.rows import version_of_analysis
 from processors.detectors.repeated_contact import WINDOW
-from processors.rows import version_of_analysis
-from processors.surges import BucketCount
+from processors.judging.baselines import baseline_of, group_of, moment_of
+from processors.judging.call_context import Background, DurationBaseline, EarlierContact
+from processors.kpi import surges
+from processors.kpi.surges import BucketCount
 from schemas.messages.call_analysis import CallAnalysis
 from schemas.messages.call_ended import CallEnded
 

@@ -34,7 +34,7 @@ from typing import Any, TextIO
 from urllib.parse import quote, unquote, urlsplit
 from xml.sax.saxutils import escape
 
-from processors.access import quoted, xml_profiles, xml_quotas, xml_users
+from processors.clickhouse.grants import quoted, xml_profiles, xml_quotas, xml_users
 from schemas.config.roles import ALL_TENANTS, RolesFile, User, load_roles, load_users
 from schemas.config.yaml_files import YamlFileError
 from schemas.errors import EmbeddedStackError

@@ -8,8 +8,8 @@ import pytest
 from clickhouse_connect.driver.client import Client
 from typer.testing import CliRunner
 
-from processors.judging import Judge, JudgeSettings
-from processors.rows import TableRows
+from processors.clickhouse.rows import TableRows
+from processors.judging.pipeline import Judge, JudgeSettings
 from schemas.messages.outcome import OUTCOMES
 from streams.cli import app
 from streams.sample_data import BATCH_CALLS, SAMPLE_TENANT, DatabaseInUseError, SampleSpan, sample_rows, write_sample

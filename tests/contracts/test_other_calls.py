@@ -11,9 +11,9 @@ from uuid import uuid4
 import numpy as np
 import pytest
 
-from processors.baselines import Group, baseline_of, group_of, moment_of
-from processors.case import DurationBaseline, EarlierContact
-from processors.surges import STEP, BucketCount
+from processors.judging.baselines import Group, baseline_of, group_of, moment_of
+from processors.judging.call_context import DurationBaseline, EarlierContact
+from processors.kpi.surges import STEP, BucketCount
 from schemas.messages.call_analysis import CallAnalysis
 from schemas.messages.call_ended import CallEnded
 from streams.adapters.clickhouse import connect, migrate

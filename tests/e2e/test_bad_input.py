@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from confluent_kafka import KafkaError, Message, Producer
 
-from processors.audio import UnhearableError, probe
+from processors.listening.audio import UnhearableError, probe
 from schemas.messages.call_ended import CallEnded
 from schemas.messages.message import MAX_PROBLEMS
 from schemas.messages.topics import CALLS_ANALYZED, CALLS_ENDED, CALLS_TRANSCRIBED, message_key

@@ -15,9 +15,9 @@ from urllib.parse import quote
 
 import pytest
 
-from processors.case import Case
-from processors.detectors import Result
-from processors.judging import Judge, JudgeSettings
+from processors.detectors.base.contract import Result
+from processors.judging.call_context import Case
+from processors.judging.pipeline import Judge, JudgeSettings
 from schemas.errors import InvalidMessageError
 from schemas.messages.topics import CALLS_ANALYZED, CALLS_ENDED, CALLS_TRANSCRIBED, TOPICS, message_key
 from schemas.messages.transcript import Transcript

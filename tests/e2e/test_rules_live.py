@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from processors.rule_examples import imagined_transcript
+from processors.rules.examples import imagined_transcript
 from schemas.config.rule_pack import RulePack, parse_rule_pack
 from schemas.messages.alert import Alert
 from schemas.messages.rules_published import RulesPublished

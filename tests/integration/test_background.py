@@ -11,8 +11,8 @@ from uuid import uuid4
 
 import pytest
 
-from processors.case import NO_BACKGROUND, Background, EarlierContact
-from processors.judging import Judge, JudgeSettings
+from processors.judging.call_context import NO_BACKGROUND, Background, EarlierContact
+from processors.judging.pipeline import Judge, JudgeSettings
 from schemas.messages.call_analysis import CallAnalysis
 from schemas.messages.call_ended import CallEnded
 from schemas.messages.topics import CALLS_TRANSCRIBED

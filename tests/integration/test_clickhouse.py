@@ -22,7 +22,7 @@ import pytest
 from clickhouse_connect.driver.client import Client
 from clickhouse_connect.driver.exceptions import DatabaseError
 
-from processors.rows import (
+from processors.clickhouse.rows import (
     ACCESS_LOG,
     ALERT_DELIVERIES,
     ALERTS,

@@ -14,7 +14,7 @@ import pytest
 from clickhouse_connect.driver.client import Client
 from clickhouse_connect.driver.exceptions import DatabaseError
 
-from processors.rows import ALERT_DELIVERIES, ALERTS, CALLS, DEAD_LETTERS, OUTCOMES, RULE_PACKS, TRANSCRIPTS
+from processors.clickhouse.rows import ALERT_DELIVERIES, ALERTS, CALLS, DEAD_LETTERS, OUTCOMES, RULE_PACKS, TRANSCRIPTS
 from schemas.clickhouse.cluster import EVERYWHERE, Cluster
 from schemas.clickhouse.migrations import load_migrations, split_statements
 from schemas.errors import OperatorError

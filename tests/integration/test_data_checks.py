@@ -10,7 +10,7 @@ from uuid import uuid4
 import pytest
 from clickhouse_connect.driver.client import Client
 
-from processors.rows import (
+from processors.clickhouse.rows import (
     ALERTS,
     CALLS,
     OUTCOMES,

@@ -8,12 +8,12 @@ from typing import Any
 
 import pytest
 
-from processors.demands import Example
-from processors.funnel import Key
-from processors.kpi_reports import SumsOf
-from processors.kpi_statistics import Sums, estimate, verdict
-from processors.kpi_views import VIEW_OF_DIMENSION, WIDE, kpi_views
-from processors.rows import OUTCOMES, rows_for_call_ended
+from processors.clickhouse.rows import OUTCOMES, rows_for_call_ended
+from processors.kpi.demands import Example
+from processors.kpi.funnel import Key
+from processors.kpi.reports import SumsOf
+from processors.kpi.sql import VIEW_OF_DIMENSION, WIDE, kpi_views
+from processors.kpi.statistics import Sums, estimate, verdict
 from schemas.config.kpi import DIMENSIONS, Dimension, Kpi, KpiRegistry
 from schemas.messages.call_analysis import CallAnalysis
 from streams.adapters.clickhouse import ClickHouseSink

@@ -11,7 +11,7 @@ import pytest
 from clickhouse_connect.driver.client import Client
 from pyarrow import parquet
 
-from processors.rows import rows_for_alert, rows_for_analysis, rows_for_transcript
+from processors.clickhouse.rows import rows_for_alert, rows_for_analysis, rows_for_transcript
 from schemas.errors import RetryableError
 from schemas.messages.finding import Finding
 from schemas.messages.transcript import Segment, Transcript

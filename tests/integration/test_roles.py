@@ -17,10 +17,8 @@ import pytest
 import yaml
 from clickhouse_connect.driver.client import Client
 
-from processors.access import FREE_SETTINGS, sql_statements
-from processors.kpi_views import kpi_views
-from processors.rollups import RollupDefinition
-from processors.rows import (
+from processors.clickhouse.grants import FREE_SETTINGS, sql_statements
+from processors.clickhouse.rows import (
     CALLS,
     TRANSCRIPTS,
     rows_for_alert,
@@ -33,6 +31,8 @@ from processors.rows import (
     rows_for_rules_published,
     rows_for_transcript,
 )
+from processors.kpi.rollups import RollupDefinition
+from processors.kpi.sql import kpi_views
 from schemas.config.kpi import read_kpis
 from schemas.config.roles import UsersFileError, load_roles, load_users
 from schemas.config.rule_pack import RulePack

@@ -12,8 +12,8 @@ from zoneinfo import ZoneInfo
 import pytest
 from clickhouse_connect.driver.client import Client
 
-from processors.rollups import COLUMNS, HOURLY, RollupDefinition
-from processors.rows import CALLS, RATINGS, TableRows, rows_for_analysis, rows_for_call_rated
+from processors.clickhouse.rows import CALLS, RATINGS, TableRows, rows_for_analysis, rows_for_call_rated
+from processors.kpi.rollups import COLUMNS, HOURLY, RollupDefinition
 from schemas.config.kpi import DIMENSIONS, KpiRegistry, read_kpis
 from schemas.messages.call_analysis import CallAnalysis
 from schemas.messages.call_ended import Agent, Csat

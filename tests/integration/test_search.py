@@ -8,7 +8,7 @@ from uuid import uuid4
 import pytest
 from clickhouse_connect.driver.client import Client
 
-from processors.search import SearchQuery, Span
+from processors.clickhouse.search_sql import SearchQuery, Span
 from schemas.clickhouse.migrations import load_migrations
 from schemas.messages.call_ended import Role
 from streams.adapters.clickhouse import connect, migrate

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from processors.engines.faster_whisper import FasterWhisperEngine
+from processors.listening.engines.faster_whisper import FasterWhisperEngine
 
 
 @pytest.fixture(scope="session")

@@ -14,7 +14,7 @@ import av
 import numpy as np
 from numpy.typing import NDArray
 
-from processors.audio import DecodeLimits, Recording, decode
+from processors.listening.audio import DecodeLimits, Recording, decode
 from schemas.messages.call_ended import Agent, Audio, CallEnded, Role
 
 ROOT = Path(__file__).parents[2]

@@ -2,10 +2,10 @@
 
 from typing import Any
 
-from processors.case import Case
-from processors.conditions import Found
-from processors.rule_examples import imagined_transcript
-from processors.rulebook import Rulebook, Rulebooks
+from processors.judging.call_context import Case
+from processors.rules.conditions import Found
+from processors.rules.examples import imagined_transcript
+from processors.rules.rulebook import Rulebook, Rulebooks
 from schemas.config.rule_pack import RulePack
 from schemas.messages.call_analysis import MeasureValue
 from schemas.messages.call_ended import Role

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from processors.speech import (
+from processors.listening.engine_port import (
     ENCODER_FRAMES_PER_SECOND,
     ENGINE_SAMPLE_RATE_HZ,
     EncoderStates,

@@ -5,8 +5,8 @@ It passes the contract test that the real one passes (`test_speakers.py`).
 
 from collections.abc import Sequence
 
-from processors.speakers import VoiceStretch
-from processors.speech import Sound
+from processors.listening.diarization import VoiceStretch
+from processors.listening.engine_port import Sound
 from schemas.messages.interval import Interval
 
 

@@ -6,7 +6,7 @@ from xml.etree import ElementTree
 
 import pytest
 
-from processors.access import (
+from processors.clickhouse.grants import (
     FREE_SETTINGS,
     PREFIX,
     AccessNameError,

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from processors.alerting import CATEGORY_NAMES, RISK_RULE, SEVERITIES, alerts_of, at_least
-from processors.judging import Judge, JudgeSettings
+from processors.alerts.raising import CATEGORY_NAMES, RISK_RULE, SEVERITIES, alerts_of, at_least
+from processors.judging.pipeline import Judge, JudgeSettings
 from schemas.config.rule_pack import load_rule_packs
 from schemas.messages.alert import Alert
 from schemas.messages.call_analysis import CallAnalysis, Risk

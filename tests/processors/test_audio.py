@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from processors.audio import ChannelSound, DecodeLimits, UnhearableError, decode, probe
+from processors.listening.audio import ChannelSound, DecodeLimits, UnhearableError, decode, probe
 from tests.processors.recordings import NO_LIMIT, decoded, encoded, tone, wav, wav_header
 
 LOW_HZ, HIGH_HZ = 300.0, 900.0
@@ -155,7 +155,7 @@ def test_decoding_broken_files_writes_nothing_to_standard_error(tmp_path: Path) 
     (tmp_path / "half.mp3").write_bytes(half)
     (tmp_path / "text").write_bytes(b"not a recording\n" * 40)
     code = (
-        "import sys; from pathlib import Path; from processors.audio import *\n"
+        "import sys; from pathlib import Path; from processors.listening.audio import *\n"
         "for name in sys.argv[1:]:\n"
         "    try: decode(Path(name).read_bytes(), DecodeLimits(10**8))\n"
         "    except UnhearableError: pass\n"

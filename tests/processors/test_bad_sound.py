@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 
 from processors.character_error import edits, spoken
-from processors.engines.faster_whisper import FasterWhisperEngine
-from processors.listening import ListenSettings, listen
-from processors.speech import SpeechEngine
+from processors.listening.engine_port import SpeechEngine
+from processors.listening.engines.faster_whisper import FasterWhisperEngine
+from processors.listening.pipeline import ListenSettings, listen
 from schemas.messages.call_ended import Role
 from schemas.messages.transcript import Transcript
 from tests.processors.bad_sound import RATE_HZ, Pcm, added, clipped, hold_music, keys, level_dbfs, noise, silence

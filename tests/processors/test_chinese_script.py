@@ -2,7 +2,7 @@
 
 import pytest
 
-from processors.chinese_script import ChineseScript, to_script
+from processors.text.chinese_script import ChineseScript, to_script
 
 
 @pytest.mark.parametrize(

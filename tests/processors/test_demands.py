@@ -4,8 +4,8 @@ from dataclasses import replace
 
 import pytest
 
-from processors.demands import CustomerDemandCount, DemandCount, Example, by_customers, ranking
-from processors.kpi_statistics import wilson
+from processors.kpi.demands import CustomerDemandCount, DemandCount, Example, by_customers, ranking
+from processors.kpi.statistics import wilson
 
 REFUND = DemandCount(
     "acme",

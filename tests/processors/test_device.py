@@ -5,10 +5,10 @@ from pathlib import Path
 import ctranslate2  # type: ignore[import-untyped] # ships without types
 import pytest
 
-from processors.engines import device
-from processors.engines.device import Device, DeviceError, check_sherpa_device, check_whisper_device
-from processors.engines.faster_whisper import FasterWhisperEngine
-from processors.engines.weights import WeightsError
+from processors.listening.engines import device
+from processors.listening.engines.device import Device, DeviceError, check_sherpa_device, check_whisper_device
+from processors.listening.engines.faster_whisper import FasterWhisperEngine
+from processors.listening.engines.weights import WeightsError
 
 ON_GPU = {"float16", "int8_float16", "float32"}
 

@@ -1,8 +1,8 @@
 import pytest
 
-from processors.case import Case
-from processors.detectors import Measure, NotMeasured
+from processors.detectors.base.contract import Measure, NotMeasured
 from processors.detectors.duration import DurationDetector
+from processors.judging.call_context import Case
 from schemas.messages.outcome import Outcome
 from tests.processors.transcripts import heard, not_heard
 

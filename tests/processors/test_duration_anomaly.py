@@ -2,11 +2,11 @@ from math import exp, log
 
 import pytest
 
-from processors.baselines import baseline_of
-from processors.case import NO_BACKGROUND, Background, Case, DurationBaseline
-from processors.detectors import Measure, NotMeasured
+from processors.detectors.base.contract import Measure, NotMeasured
 from processors.detectors.duration_anomaly import DurationAnomalyDetector, deviation_of, expected_range_ms
-from processors.judging import Judge, JudgeSettings
+from processors.judging.baselines import baseline_of
+from processors.judging.call_context import NO_BACKGROUND, Background, Case, DurationBaseline
+from processors.judging.pipeline import Judge, JudgeSettings
 from schemas.messages.finding import Finding
 from schemas.messages.outcome import Outcome
 from schemas.messages.transcript import Transcript

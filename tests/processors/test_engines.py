@@ -7,10 +7,16 @@ import numpy as np
 import pytest
 
 from processors.character_error import edits, spoken
-from processors.engines.faster_whisper import FasterWhisperEngine
-from processors.listening import ListenSettings, listen
-from processors.roles import infer_roles
-from processors.speech import ENCODER_FRAMES_PER_SECOND, EncoderStates, PooledStates, SpeechClip, SpeechEngine
+from processors.listening.engine_port import (
+    ENCODER_FRAMES_PER_SECOND,
+    EncoderStates,
+    PooledStates,
+    SpeechClip,
+    SpeechEngine,
+)
+from processors.listening.engines.faster_whisper import FasterWhisperEngine
+from processors.listening.pipeline import ListenSettings, listen
+from processors.listening.role_inference import infer_roles
 from schemas.messages.transcript import Transcript
 from tests.processors.recordings import SOME_TIME, call_with, decoded, example_calls
 from tests.processors.scripted_engine import ScriptedEngine

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from processors.funnel import CHANCE, Key, funnel, funnel_limits, over_dispersion, problems
-from processors.kpi_statistics import Sums
+from processors.kpi.funnel import CHANCE, Key, funnel, funnel_limits, over_dispersion, problems
+from processors.kpi.statistics import Sums
 from schemas.config.kpi import CallRatio, Kpi
 from tests.processors.test_kpi_statistics import EVENTS, MEAN, PARTS, RANKS, SHARE, a_kpi, calls
 

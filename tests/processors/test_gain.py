@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from processors.gain import TARGET_DBFS, levelled
-from processors.speech import Samples
+from processors.listening.engine_port import Samples
+from processors.listening.gain import TARGET_DBFS, levelled
 
 
 def voice(level_dbfs: float, duration_s: float = 4) -> Samples:

@@ -2,8 +2,8 @@
 
 import pytest
 
-from processors.hallucination import sift
-from processors.speech import RecognizedSpeech, RecognizedWord
+from processors.listening.engine_port import RecognizedSpeech, RecognizedWord
+from processors.listening.hallucination import sift
 
 
 def speech(

@@ -1,6 +1,6 @@
 import pytest
 
-from processors.intervals import common, common_ms, length_ms, union
+from processors.listening.intervals import common, common_ms, length_ms, union
 from schemas.messages.interval import Interval
 
 Span = tuple[int, int]

@@ -6,11 +6,11 @@ from typing import ClassVar
 
 import pytest
 
-from processors.case import Case
-from processors.detectors import Detector, Measure, NotMeasured, Result
+from processors.detectors.base.contract import Detector, Measure, NotMeasured, Result
 from processors.detectors.sensitive_words import SensitiveWordsDetector
-from processors.judging import ANALYSIS_VERSION, Judge, JudgeSettings
-from processors.rulebook import Rulebooks
+from processors.judging.call_context import Case
+from processors.judging.pipeline import ANALYSIS_VERSION, Judge, JudgeSettings
+from processors.rules.rulebook import Rulebooks
 from schemas.config.rule_pack import RulePackError, load_rule_packs
 from schemas.messages.call_analysis import CallAnalysis, SkippedAnalysis
 from schemas.messages.finding import Finding

@@ -5,9 +5,9 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from processors.funnel import Key
-from processors.kpi_reports import Period, SumsOf, kpi_lines, problem_report, training_lines
-from processors.kpi_statistics import Sums
+from processors.kpi.funnel import Key
+from processors.kpi.reports import Period, SumsOf, kpi_lines, problem_report, training_lines
+from processors.kpi.statistics import Sums
 from tests.processors.test_kpi_statistics import EVENTS, SHARE, a_kpi, calls
 
 SHANGHAI = ZoneInfo("Asia/Shanghai")

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from processors.kpi_statistics import (
+from processors.kpi.statistics import (
     Estimate,
     Sums,
     Trend,

@@ -9,10 +9,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from processors.chinese_script import ChineseScript
-from processors.engines.faster_whisper import FasterWhisperEngine
-from processors.listening import ListenSettings, listen, listener_of, unheard
-from processors.speech import SpeechClip, SpeechEngine
+from processors.listening.engine_port import SpeechClip, SpeechEngine
+from processors.listening.engines.faster_whisper import FasterWhisperEngine
+from processors.listening.pipeline import ListenSettings, listen, listener_of, unheard
+from processors.text.chinese_script import ChineseScript
 from schemas.messages.call_ended import Role, SpeakerSegment
 from schemas.messages.outcome import Outcome
 from schemas.messages.transcript import Transcript
@@ -501,8 +501,8 @@ def test_a_call_of_two_hours_is_heard_in_bounded_memory(tmp_path: Path, whisper_
 _TWO_HOURS = """
 import json, re, sys
 from pathlib import Path
-from processors.engines.faster_whisper import FasterWhisperEngine
-from processors.listening import ListenSettings, listen
+from processors.listening.engines.faster_whisper import FasterWhisperEngine
+from processors.listening.pipeline import ListenSettings, listen
 from tests.processors.recordings import SOME_TIME, call_with
 
 engine = FasterWhisperEngine(

@@ -8,9 +8,9 @@ import pytest
 from processors.emotion.heads import load_heads
 from processors.emotion.reading import HeadReading
 from processors.emotion.segments import EmotionModel, LinearSound
-from processors.engines.faster_whisper import FasterWhisperEngine
-from processors.listening import ListenSettings, listen, listener_of
-from processors.speech import Recognition, SpeechClip, SpeechEngine, StatesPool
+from processors.listening.engine_port import Recognition, SpeechClip, SpeechEngine, StatesPool
+from processors.listening.engines.faster_whisper import FasterWhisperEngine
+from processors.listening.pipeline import ListenSettings, listen, listener_of
 from schemas.messages.call_ended import SpeakerSegment
 from schemas.messages.emotion import SegmentEmotion
 from schemas.messages.transcript import EngineIdentity, Transcript

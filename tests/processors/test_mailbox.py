@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from processors.mailbox import Answer, Mailbox, RetrySchedule, wants
-from processors.notices import MAX_GROUPED
+from processors.alerts.delivery_queue import Answer, Mailbox, RetrySchedule, wants
+from processors.alerts.rendering import MAX_GROUPED
 from schemas.messages.alert import Alert
 from schemas.messages.alert_delivery import FINAL_OUTCOMES, AlertDelivery
 from tests.alerts import NOW, a_subscription, an_alert

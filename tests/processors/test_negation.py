@@ -1,7 +1,7 @@
 import pytest
 
-from processors.negation import CONTEXT_LETTERS, Stance, continues_list, holds_negation, stance
-from processors.normalized_text import normalize
+from processors.text.negation import CONTEXT_LETTERS, Stance, continues_list, holds_negation, stance
+from processors.text.normalized_text import normalize
 
 CASES: list[tuple[str, str, Stance]] = [
     # plain claims

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from processors.notices import Notice, body_of, cut, lines_of, link_of, markdown_of, subject_of, text_of
+from processors.alerts.rendering import Notice, body_of, cut, lines_of, link_of, markdown_of, subject_of, text_of
 from schemas.messages.alert import Alert
 from tests.alerts import QUOTE, an_alert
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from processors.numbers import cardinal, normalize
+from processors.text.numbers import cardinal, normalize
 
 
 @pytest.mark.parametrize(

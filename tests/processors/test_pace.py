@@ -1,6 +1,6 @@
 import pytest
 
-from processors.pace import characters_per_minute, length_in_characters
+from processors.text.speech_rate import characters_per_minute, length_in_characters
 
 
 @pytest.mark.parametrize(

@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from processors.gain import levelled
-from processors.packing import LEAD_MS, WINDOW_MS, Window, pack
-from processors.speech import ENGINE_SAMPLE_RATE_HZ, MAX_CLIP_MS, Samples, SpeechClip
+from processors.listening.engine_port import ENGINE_SAMPLE_RATE_HZ, MAX_CLIP_MS, Samples, SpeechClip
+from processors.listening.gain import levelled
+from processors.listening.packing import LEAD_MS, WINDOW_MS, Window, pack
 
 
 class Ramp:

@@ -1,7 +1,7 @@
 """Phrases found in text."""
 
-from processors.phrases import LOOSE, Phrase, PhraseIndex, Place
-from processors.sounds import Sounds
+from processors.text.phonetic import Sounds
+from processors.text.phrases import LOOSE, Phrase, PhraseIndex, Place
 
 
 def phrase(text: str) -> Phrase:

@@ -1,6 +1,6 @@
 """Attributes that are worked out once."""
 
-from processors.remembered import remembered
+from processors.text.remembered import remembered
 
 
 class Text:

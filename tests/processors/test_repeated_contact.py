@@ -3,10 +3,10 @@ from typing import Any
 
 import pytest
 
-from processors.case import Background, Case, EarlierContact
-from processors.detectors import Measure, NotMeasured
+from processors.detectors.base.contract import Measure, NotMeasured
 from processors.detectors.repeated_contact import RepeatedContactDetector
-from processors.judging import Judge, JudgeSettings
+from processors.judging.call_context import Background, Case, EarlierContact
+from processors.judging.pipeline import Judge, JudgeSettings
 from schemas.messages.call_ended import Customer
 from schemas.messages.finding import Finding
 from schemas.messages.outcome import Outcome

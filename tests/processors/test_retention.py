@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from processors.retention import Kept, kept_by_content, kept_by_event
+from processors.judging.retention import Kept, kept_by_content, kept_by_event
 from schemas.config.retention import RetentionPolicy, read_retention_policy
 from schemas.messages.call_analysis import TopicMention
 from schemas.messages.call_ended import CallEnded

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from processors.judging import Judge, JudgeSettings
-from processors.risk import assess
+from processors.judging.pipeline import Judge, JudgeSettings
+from processors.judging.risk import assess
 from schemas.config.risk import RiskRules, read_risk_rules
 from schemas.messages.call_analysis import MeasureValue, Risk
 from schemas.messages.call_ended import CallEnded, Role

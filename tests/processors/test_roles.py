@@ -2,7 +2,7 @@
 
 import pytest
 
-from processors.roles import Direction, infer_roles
+from processors.listening.role_inference import Direction, infer_roles
 from schemas.messages.call_ended import Role
 from tests.processors.recordings import example_calls
 

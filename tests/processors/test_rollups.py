@@ -4,7 +4,7 @@ from datetime import UTC, date, datetime, timedelta
 
 import pytest
 
-from processors.rollups import MadeDay, RollupDefinition, due_days, rollup_query, runs_of
+from processors.kpi.rollups import MadeDay, RollupDefinition, due_days, rollup_query, runs_of
 from schemas.config.kpi import read_kpis
 
 DEFINITION = RollupDefinition(read_kpis(), "Asia/Shanghai", 7)

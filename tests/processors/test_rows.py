@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from processors.rows import (
+from processors.clickhouse.rows import (
     CALLS,
     DEAD_LETTERS,
     OUTCOMES,

@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
-from processors.rule_examples import check_examples
-from processors.rulebook import Rulebooks
+from processors.rules.examples import check_examples
+from processors.rules.rulebook import Rulebooks
 from schemas.config.rule_pack import RulePack
 from tests.processors.rule_packs import pack_of
 

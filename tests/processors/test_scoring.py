@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from processors.scoring import ScoreForms, score
+from processors.judging.scoring import ScoreForms, score
 from schemas.config.score_form import GROUP_WEIGHTS, ScoreForm, load_score_forms
 from schemas.messages.call_analysis import Evidence, MeasureValue, Scorecard, ScoreItem
 from schemas.messages.call_ended import CallEnded

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from processors.search import (
+from processors.clickhouse.search_sql import (
     ROLES,
     CursorError,
     Phrase,

@@ -2,10 +2,10 @@ from collections.abc import Sequence
 
 import pytest
 
-from processors.case import Case
-from processors.detectors import Measure, NotMeasured, Result
+from processors.detectors.base.contract import Measure, NotMeasured, Result
 from processors.detectors.sensitive_words import SensitiveWordsDetector
-from processors.rulebook import Rulebooks
+from processors.judging.call_context import Case
+from processors.rules.rulebook import Rulebooks
 from schemas.config.rule_pack import load_rule_packs
 from schemas.messages.finding import Finding
 from schemas.messages.transcript import Transcript

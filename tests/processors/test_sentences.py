@@ -3,11 +3,11 @@ from collections.abc import Sequence
 import numpy as np
 import pytest
 
-from processors.case import Case
 from processors.detectors.topics import TopicsDetector
-from processors.judging import Judge, JudgeSettings
-from processors.rulebook import Rulebooks
-from processors.sentences import SentenceModel, Vectors, universal_sentence_encoder
+from processors.judging.call_context import Case
+from processors.judging.pipeline import Judge, JudgeSettings
+from processors.rules.rulebook import Rulebooks
+from processors.text.sentences import SentenceModel, Vectors, universal_sentence_encoder
 from schemas.messages.call_analysis import TopicMention
 from tests.processors.rule_packs import Line, called, pack_of
 from tests.processors.transcripts import NOW

@@ -13,17 +13,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from processors.engines.onnx_metadata import read_metadata
-from processors.engines.sherpa_onnx import (
+from processors.listening.engine_port import Samples, SpeechClip
+from processors.listening.engines.onnx_metadata import read_metadata
+from processors.listening.engines.sherpa_onnx import (
     SherpaOnnxEngine,
     find_model,
     language_of,
     speech_of,
     words_of,
 )
-from processors.engines.weights import WeightsError
-from processors.packing import LEAD_MS
-from processors.speech import Samples, SpeechClip
+from processors.listening.engines.weights import WeightsError
+from processors.listening.packing import LEAD_MS
 from tests.processors import tiny_recognisers, tiny_sense_voice
 
 SENSE_VOICE = {"model_type": "sense_voice_ctc"}

@@ -10,7 +10,7 @@ from pydantic import SecretStr
 from standardwebhooks import Webhook
 from standardwebhooks.webhooks import WebhookVerificationError
 
-from processors.signatures import dingtalk_signature, feishu_signature, standard_webhooks_signature
+from processors.alerts.signatures import dingtalk_signature, feishu_signature, standard_webhooks_signature
 from schemas.config.subscription import standard_webhooks_key
 from tests.alerts import OTHER_SECRET, SECRET
 

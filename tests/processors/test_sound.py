@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from processors.sound import (
+from processors.listening.quality import (
     audio_quality,
     frames_of,
     loudness_dbfs,

@@ -9,12 +9,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from processors.engines import device
-from processors.engines.device import DeviceError
-from processors.engines.sherpa_speakers import SherpaSpeakerSeparation, find_models, stretches_of
-from processors.engines.weights import WeightsError
-from processors.speakers import SpeakerSeparation, VoiceStretch, speech_by_voice
-from processors.speech import SAMPLES_PER_MS, Samples
+from processors.listening.diarization import SpeakerSeparation, VoiceStretch, speech_by_voice
+from processors.listening.engine_port import SAMPLES_PER_MS, Samples
+from processors.listening.engines import device
+from processors.listening.engines.device import DeviceError
+from processors.listening.engines.sherpa_speakers import SherpaSpeakerSeparation, find_models, stretches_of
+from processors.listening.engines.weights import WeightsError
 from schemas.messages.interval import Interval
 from tests.processors import tiny_speakers
 from tests.processors.scripted_separation import ScriptedSeparation

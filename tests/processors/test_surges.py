@@ -7,7 +7,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from processors.surges import (
+from processors.kpi.surges import (
     QUIET,
     STEP,
     WINDOW,

@@ -2,7 +2,7 @@
 
 import pytest
 
-from processors.utterances import Utterance
+from processors.text.utterances import Utterance
 from schemas.messages.transcript import Segment, Word
 
 Timed = tuple[int, int, str]

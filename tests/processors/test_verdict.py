@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from processors.detectors.sensitive_words import SensitiveWordsDetector
-from processors.judging import Judge, JudgeSettings
+from processors.judging.pipeline import Judge, JudgeSettings
 from schemas.config.retention import RETENTION_FILE, RetentionPolicyError
 from schemas.config.risk import RISK_FILE, RiskRulesError
 from schemas.config.score_form import SCORE_FORM_FOLDER, ScoreFormError

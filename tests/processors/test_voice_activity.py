@@ -5,9 +5,9 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from processors.audio import ChannelSound
-from processors.speech import MAX_CLIP_MS
-from processors.voice_activity import (
+from processors.listening.audio import ChannelSound
+from processors.listening.engine_port import MAX_CLIP_MS
+from processors.listening.voice_activity import (
     are_identical,
     detect_speech,
     mute_crosstalk,

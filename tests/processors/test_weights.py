@@ -13,8 +13,8 @@ from typing import Self
 
 import pytest
 
-from processors.engines import weights
-from processors.engines.weights import WeightsError, find_weights
+from processors.listening.engines import weights
+from processors.listening.engines.weights import WeightsError, find_weights
 
 NAME = "whisper-base-d01c3014881c"
 FILES = {"model.bin", "config.json", "tokenizer.json", "vocabulary.txt"}
@@ -47,7 +47,7 @@ def test_the_packaged_model_is_joined_once(joined: Path) -> None:
 
 
 def test_workers_that_join_at_once_leave_one_whole_model(tmp_path: Path) -> None:
-    code = "import sys, pathlib; from processors.engines.weights import *; "
+    code = "import sys, pathlib; from processors.listening.engines.weights import *; "
     code += "print(find_weights('packaged', pathlib.Path(sys.argv[1])).folder)"
     workers = [
         subprocess.Popen([sys.executable, "-c", code, str(tmp_path)], stdout=subprocess.PIPE, text=True)
@@ -130,7 +130,7 @@ def test_a_cache_that_cannot_be_written_is_named(tmp_path: Path) -> None:
 
 
 _FIND = """
-import pathlib; from processors.engines import weights
+import pathlib; from processors.listening.engines import weights
 weights._HUB_ANSWER_S = 0.5
 for model in ("Systran/faster-whisper-tiny", "tiny"):
     try: weights.find_weights(model, pathlib.Path("."))
@@ -225,7 +225,7 @@ def test_a_hub_that_falls_silent_does_not_hold_up_the_start(tmp_path: Path) -> N
 
 
 def test_what_the_hub_gives_is_kept_and_found_when_it_is_gone(tmp_path: Path) -> None:
-    code = "import pathlib; from processors.engines.weights import *\n"
+    code = "import pathlib; from processors.listening.engines.weights import *\n"
     code += "found = find_weights('Systran/faster-whisper-tiny', pathlib.Path('.'))\n"
     code += "print(found.name, *sorted(file.name for file in found.folder.iterdir()))"
     environment = os.environ | {"HF_HOME": str(tmp_path), "HF_HUB_OFFLINE": "0", "HF_HUB_DISABLE_XET": "1"}
@@ -246,7 +246,7 @@ def test_what_the_hub_gives_is_kept_and_found_when_it_is_gone(tmp_path: Path) ->
 def test_an_id_is_not_asked_for_when_the_hub_is_switched_off(tmp_path: Path) -> None:
     """In a process of its own: the hub's client reads its variables when it is imported."""
     code = (
-        "import pathlib; from processors.engines.weights import *\n"
+        "import pathlib; from processors.listening.engines.weights import *\n"
         "try: find_weights('Systran/faster-whisper-tiny', pathlib.Path('.'))\n"
         "except WeightsError as error: print(error)\n"
     )

@@ -2,10 +2,10 @@ from typing import Any
 
 import pytest
 
-from processors.normalized_text import normalize
-from processors.rulebook import Rulebooks
-from processors.sounds import Merger, Sounds
-from processors.words import WordHit, claimed
+from processors.rules.rulebook import Rulebooks
+from processors.rules.word_matcher import WordHit, claimed
+from processors.text.normalized_text import normalize
+from processors.text.phonetic import Merger, Sounds
 from schemas.config.rule_pack import RulePack
 
 

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import onnx
 
-from processors.speech import ENGINE_SAMPLE_RATE_HZ, Samples
+from processors.listening.engine_port import ENGINE_SAMPLE_RATE_HZ, Samples
 
 Shape = Sequence[str | int | None]
 

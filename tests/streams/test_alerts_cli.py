@@ -10,7 +10,7 @@ import yaml
 from standardwebhooks import Webhook
 from typer.testing import CliRunner, Result
 
-from processors.mailbox import Answer
+from processors.alerts.delivery_queue import Answer
 from schemas.config.subscription import SubscriptionsError
 from schemas.errors import OperatorError
 from streams.alerts_cli import NoSubscriptionError, alerts_app, sentence_of

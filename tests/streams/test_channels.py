@@ -19,8 +19,8 @@ from aiosmtpd.controller import Controller
 from aiosmtpd.smtp import SMTP, AuthResult, Envelope, LoginPassword, Session
 from standardwebhooks import Webhook
 
-from processors.mailbox import Answer
-from processors.notices import Notice
+from processors.alerts.delivery_queue import Answer
+from processors.alerts.rendering import Notice
 from schemas.config.subscription import Subscription
 from schemas.errors import RetryableError
 from streams.adapters.channels import Channel, channel_of

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from processors.audio import probe
+from processors.listening.audio import probe
 from schemas.errors import InvalidCallError
 from schemas.messages.call_ended import CallEnded
 from schemas.messages.topics import CALLS_ENDED

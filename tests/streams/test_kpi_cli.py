@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner, Result
 
-from processors.kpi_statistics import Sums, estimate
+from processors.kpi.statistics import Sums, estimate
 from streams.cli import app
 from streams.kpi_docs import KPIS_FILE, kpi_markdown
 from streams.settings import PREFIX

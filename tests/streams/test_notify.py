@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 import yaml
 
-from processors.mailbox import Answer, RetrySchedule
-from processors.notices import Notice
+from processors.alerts.delivery_queue import Answer, RetrySchedule
+from processors.alerts.rendering import Notice
 from schemas.config.subscription import Subscription, SubscriptionsError
 from schemas.errors import RetryableError
 from schemas.messages.alert import Alert

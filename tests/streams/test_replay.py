@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from processors.case import NO_BACKGROUND, Background
-from processors.judging import Judge, JudgeSettings
-from processors.rulebook import Rulebooks
+from processors.judging.call_context import NO_BACKGROUND, Background
+from processors.judging.pipeline import Judge, JudgeSettings
+from processors.rules.rulebook import Rulebooks
 from schemas.config.rule_pack import RulePack
 from schemas.messages.call_analysis import CallAnalysis, Risk
 from schemas.messages.topics import CALLS_ANALYZED, CALLS_REANALYZED, CALLS_TRANSCRIBED, message_key

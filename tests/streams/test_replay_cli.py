@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from processors.case import NO_BACKGROUND, Background
+from processors.judging.call_context import NO_BACKGROUND, Background
 from schemas.messages.call_ended import CallEnded
 from schemas.messages.topics import ALERTS_RAISED, CALLS_REANALYZED, CALLS_TRANSCRIBED
 from schemas.messages.transcript import Transcript

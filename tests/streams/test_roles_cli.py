@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from processors.access import sql_statements, users_xml
+from processors.clickhouse.grants import sql_statements, users_xml
 from schemas.config.roles import load_roles, load_users
 from tests.streams.terminal import Terminal
 

@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from processors.judging import JudgeSettings
-from processors.rule_examples import imagined_transcript
-from processors.rulebook import Rulebooks
+from processors.judging.pipeline import JudgeSettings
+from processors.rules.examples import imagined_transcript
+from processors.rules.rulebook import Rulebooks
 from schemas.config.rule_pack import RulePack
 from schemas.errors import RetryableError
 from schemas.messages.rules_published import RulesPublished

@@ -10,8 +10,8 @@ from datetime import UTC, datetime
 
 import pytest
 
-from processors.judging import Judge, JudgeSettings
-from processors.rows import CALLS, DEAD_LETTERS, OUTCOMES, TRANSCRIPTS
+from processors.clickhouse.rows import CALLS, DEAD_LETTERS, OUTCOMES, TRANSCRIPTS
+from processors.judging.pipeline import Judge, JudgeSettings
 from schemas.errors import RetryableError
 from schemas.messages.call_analysis import CallAnalysis
 from schemas.messages.dead_letter import DeadLetter

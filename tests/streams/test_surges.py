@@ -13,7 +13,7 @@ from zoneinfo import ZoneInfo
 import pytest
 from pydantic import SecretStr
 
-from processors.surges import SurgeSettings, last_step
+from processors.kpi.surges import SurgeSettings, last_step
 from schemas.contracts import OPERATIONS
 from schemas.errors import RetryableError
 from schemas.messages.alert import Alert

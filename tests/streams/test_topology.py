@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
-from processors.judging import Judge, JudgeSettings
-from processors.listening import ListenSettings, listener_of
-from processors.speech import SpeechEngine
+from processors.judging.pipeline import Judge, JudgeSettings
+from processors.listening.engine_port import SpeechEngine
+from processors.listening.pipeline import ListenSettings, listener_of
 from schemas.contracts import OPERATIONS
 from schemas.messages.alert import Alert
 from schemas.messages.call_analysis import CallAnalysis

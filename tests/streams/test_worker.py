@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from processors.engines import device
-from processors.engines.device import DeviceError
-from processors.engines.weights import WeightsError
+from processors.listening.engines import device
+from processors.listening.engines.device import DeviceError
+from processors.listening.engines.weights import WeightsError
 from streams.settings import Settings, load_settings
 from streams.worker import build_engine, listen_settings
 from tests.processors import tiny_sense_voice, tiny_speakers

@@ -3,8 +3,8 @@
 from collections.abc import Callable
 from typing import Protocol
 
-from processors.mailbox import Answer
-from processors.notices import Notice
+from processors.alerts.delivery_queue import Answer
+from processors.alerts.rendering import Notice
 from schemas.config.subscription import (
     DingTalkChannel,
     EmailChannel,

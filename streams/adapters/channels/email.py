@@ -10,8 +10,8 @@ from email.utils import format_datetime
 
 import certifi
 
-from processors.mailbox import Answer, Verdict
-from processors.notices import Notice, subject_of, text_of
+from processors.alerts.delivery_queue import Answer, Verdict
+from processors.alerts.rendering import Notice, subject_of, text_of
 from schemas.config.subscription import EmailChannel, SmtpServer
 from streams.ports import Clock
 

@@ -2,8 +2,8 @@
 
 from collections.abc import Callable
 
-from processors.mailbox import Answer
-from processors.notices import Notice, body_of
+from processors.alerts.delivery_queue import Answer
+from processors.alerts.rendering import Notice, body_of
 from schemas.config.subscription import KafkaChannel
 from schemas.errors import RetryableError
 from schemas.messages.topics import alert_key

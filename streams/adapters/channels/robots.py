@@ -9,9 +9,9 @@ from collections.abc import Mapping
 from typing import Any
 from urllib.parse import quote, urlencode
 
-from processors.mailbox import Answer
-from processors.notices import Notice, cut, lines_of, link_of, markdown_of, subject_of
-from processors.signatures import dingtalk_signature, feishu_signature
+from processors.alerts.delivery_queue import Answer
+from processors.alerts.rendering import Notice, cut, lines_of, link_of, markdown_of, subject_of
+from processors.alerts.signatures import dingtalk_signature, feishu_signature
 from schemas.config.subscription import DingTalkChannel, FeishuChannel, WeComChannel
 from streams.adapters.channels.webhook import retry_after_s, verdict_of
 from streams.adapters.http_sender import HttpLimits, HttpSender, Resolve, SendError

@@ -3,9 +3,9 @@
 from datetime import datetime
 from email.utils import parsedate_to_datetime
 
-from processors.mailbox import Answer, Verdict
-from processors.notices import Notice, body_of
-from processors.signatures import standard_webhooks_signature
+from processors.alerts.delivery_queue import Answer, Verdict
+from processors.alerts.rendering import Notice, body_of
+from processors.alerts.signatures import standard_webhooks_signature
 from schemas.config.subscription import WebhookChannel, standard_webhooks_key
 from streams.adapters.http_sender import HttpLimits, HttpSender, Resolve, SendError
 from streams.ports import Clock

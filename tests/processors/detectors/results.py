@@ -1,7 +1,7 @@
 """What a detector says of a call, as tests read it."""
 
-from processors.case import Case
-from processors.detectors import Detector, Measure, NotMeasured
+from processors.detectors.base.contract import Detector, Measure, NotMeasured
+from processors.judging.call_context import Case
 from schemas.messages.call_analysis import MeasureValue
 from schemas.messages.finding import Finding
 from schemas.messages.transcript import Transcript

@@ -5,10 +5,11 @@ from pathlib import Path
 import pytest
 
 import processors.detectors
-from processors.case import Case
-from processors.detectors import Detector, DetectorContext, Measure, NotMeasured, find_detectors
-from processors.judging import DETECTOR_FAILED, Judge, JudgeSettings
-from processors.rulebook import Rulebooks
+from processors.detectors import find_detectors
+from processors.detectors.base.contract import Detector, DetectorContext, Measure, NotMeasured
+from processors.judging.call_context import Case
+from processors.judging.pipeline import DETECTOR_FAILED, Judge, JudgeSettings
+from processors.rules.rulebook import Rulebooks
 from schemas.config.rule_pack import load_rule_packs
 from schemas.messages.finding import Finding
 from schemas.messages.transcript import Segment, Transcript

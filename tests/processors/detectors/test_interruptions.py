@@ -1,7 +1,7 @@
 import pytest
 
-from processors.case import Case
 from processors.detectors.interruptions import InterruptionsDetector
+from processors.judging.call_context import Case
 from schemas.messages.call_analysis import MeasureValue
 from schemas.messages.call_ended import Role
 from schemas.messages.transcript import Interval, Transcript

@@ -5,10 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from processors.detectors import DetectorContext, find_detectors
+from processors.detectors import find_detectors
 from processors.detectors.agitation import AGITATED, VERY_AGITATED
+from processors.detectors.base.contract import DetectorContext
 from processors.detectors.emotion_coping import CopingParameters
-from processors.rulebook import Rulebooks
+from processors.rules.rulebook import Rulebooks
 from schemas.config.rule_pack import load_rule_packs
 
 PAGE = (Path(__file__).parents[3] / "docs" / "measures.md").read_text(encoding="utf-8")

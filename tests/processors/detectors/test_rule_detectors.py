@@ -5,9 +5,10 @@ from typing import Any
 
 import pytest
 
-from processors.case import Case
-from processors.detectors import Detector, DetectorContext, Measure, NotMeasured, Result, find_detectors
-from processors.rulebook import Rulebooks
+from processors.detectors import find_detectors
+from processors.detectors.base.contract import Detector, DetectorContext, Measure, NotMeasured, Result
+from processors.judging.call_context import Case
+from processors.rules.rulebook import Rulebooks
 from schemas.config.rule_pack import RulePack
 from schemas.messages.call_analysis import TopicMention
 from schemas.messages.finding import Finding

@@ -5,15 +5,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from processors.audio import ChannelSound
 from processors.emotion.corpora import DataError, LabelledSound, read_labelled
 from processors.emotion.encoder import StatesEncoder, WhisperEncoder
 from processors.emotion.features import PLAIN, Variation, features_of
 from processors.emotion.prosody import PROSODY_FEATURES
 from processors.emotion.sound_head import pool_clip
-from processors.engines.faster_whisper import FasterWhisperEngine
-from processors.packing import alone, pack
-from processors.speech import SpeechClip
+from processors.listening.audio import ChannelSound
+from processors.listening.engine_port import SpeechClip
+from processors.listening.engines.faster_whisper import FasterWhisperEngine
+from processors.listening.packing import alone, pack
 from tests.processors.emotion.voices import SpectrumEncoder, calm, write_labelled_calls, write_wav
 from tests.processors.recordings import decoded, example_calls
 

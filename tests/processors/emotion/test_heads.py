@@ -24,7 +24,7 @@ from processors.emotion.heads import (
 )
 from processors.emotion.prosody import PROSODY_FEATURES
 from processors.emotion.reading import VALENCE_OF_CLASS
-from processors.engines.weights import find_weights
+from processors.listening.engines.weights import find_weights
 
 SHIPPED = resources.files("processors.emotion") / "weights"
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from processors.emotion.prosody import PROSODY_FEATURES, prosody_of
-from processors.speech import Samples
+from processors.listening.engine_port import Samples
 from tests.processors.emotion.voices import agitated, calm, samples_of, voice
 
 

@@ -6,11 +6,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from processors.audio import ChannelSound
 from processors.emotion.heads import load_heads
 from processors.emotion.prosody import Prosody, prosody_of
 from processors.emotion.segments import EmotionModel, HeardSegment, LinearSound
-from processors.speech import PooledStates, Samples, SpeechClip
+from processors.listening.audio import ChannelSound
+from processors.listening.engine_port import PooledStates, Samples, SpeechClip
 from schemas.messages.emotion import SegmentEmotion, SoundGap
 from tests.processors.emotion.voices import RATE_HZ, agitated, calm, samples_of
 

@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from processors.audio import ChannelSound
 from processors.emotion.heads import load_heads
 from processors.emotion.prosody import PROSODY_FEATURES
 from processors.emotion.sound_head import (
@@ -17,7 +16,8 @@ from processors.emotion.sound_head import (
     pool_clip,
     sound_features,
 )
-from processors.speech import SpeechClip
+from processors.listening.audio import ChannelSound
+from processors.listening.engine_port import SpeechClip
 from tests.processors.emotion.voices import samples_of, voice
 
 PRIOR = SpeakerPrior(

@@ -3,7 +3,6 @@
 import numpy as np
 import pytest
 
-from processors.audio import ChannelSound
 from processors.emotion.telephone import (
     amplified,
     at_speed,
@@ -11,6 +10,7 @@ from processors.emotion.telephone import (
     through_telephone,
     with_noise,
 )
+from processors.listening.audio import ChannelSound
 from tests.processors.emotion.voices import voice
 
 

@@ -6,7 +6,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from processors.audio import ChannelSound
 from processors.emotion.fusion import Fusion, Witness
 from processors.emotion.reading import VALENCE_OF_CLASS, HeadReading
 from processors.emotion.segments import EmotionModel, HeardSegment
@@ -17,7 +16,8 @@ from processors.emotion.transformers_head import (
     TransformersTextHead,
     classes_of,
 )
-from processors.speech import SpeechClip
+from processors.listening.audio import ChannelSound
+from processors.listening.engine_port import SpeechClip
 from schemas.messages.emotion import SegmentEmotion
 from tests.processors.emotion.tiny_checkpoints import build_sound_checkpoint, build_text_checkpoint
 from tests.processors.emotion.voices import RATE_HZ, calm, samples_of

@@ -8,10 +8,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from processors.audio import ChannelSound, Pcm
 from processors.emotion.sound_head import pool
-from processors.packing import Window
-from processors.speech import ENCODER_FRAMES_PER_SECOND, ENGINE_SAMPLE_RATE_HZ, PooledStates, Samples
+from processors.listening.audio import ChannelSound, Pcm
+from processors.listening.engine_port import ENCODER_FRAMES_PER_SECOND, ENGINE_SAMPLE_RATE_HZ, PooledStates, Samples
+from processors.listening.packing import Window
 
 RATE_HZ = 8_000
 

@@ -1,0 +1,332 @@
+"""What one subscriber still has to be sent: filters, quiet hours, grouping, retries. Pure; time is an argument.
+
+    arrive ──► waiting ──► next_parcel ──► (somebody sends it) ──► settle ──► finished
+                  ▲  due, no hold                                     │
+                  └───────────────── later ───────────────────────────┘
+
+Nothing is forgotten: what has arrived is waiting or finished, and every end of an alert that the subscription asks for
+is a line in the record.
+"""
+
+import random
+from collections import OrderedDict, deque
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Literal
+
+from processors.alerts.raising import at_least
+from processors.alerts.rendering import MAX_GROUPED, Notice
+from schemas.config.subscription import Subscription
+from schemas.messages.alert import Alert
+from schemas.messages.alert_delivery import AlertDelivery, DeliveryOutcome
+
+MAX_REMEMBERED = 10_000
+"""Ids of sent alerts by which a repeat is known."""
+
+MINUTE = timedelta(minutes=1)
+
+LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
+
+Place = tuple[int, int]
+"""Partition and offset of an alert in its topic."""
+
+Cause = tuple[str, str]
+"""Tenant and rule."""
+
+Verdict = Literal["accepted", "later", "refused", "gone"]
+
+
+@dataclass(frozen=True)
+class Answer:
+    """How an attempt ended. `later`: it may be tried again; `refused`: this alert never will be taken; `gone`: none."""
+
+    verdict: Verdict
+    status_code: int | None = None
+    error_class: str | None = None
+    retry_after_s: float | None = None
+    latency_ms: int = 0
+
+
+@dataclass(frozen=True)
+class RetrySchedule:
+    """Exponential back-off with full jitter: the nth pause is anything up to `first_s` doubled n-1 times, at most
+    `longest_s`. An alert that is older than `give_up_s` is given up.
+    """
+
+    first_s: float = 2
+    longest_s: float = 900
+    give_up_s: float = 24 * 3_600
+
+    def pause(self, failures: int, rng: random.Random) -> timedelta:
+        """The pause after so many failures in a row."""
+        most_s = min(self.first_s * 2.0 ** min(failures - 1, 60), self.longest_s)
+        return timedelta(seconds=rng.uniform(0, most_s))
+
+
+@dataclass(eq=False)
+class Parcel:
+    """What will be sent in one go: one alert, or the storm that is being collected."""
+
+    entries: list[tuple[Alert, Place]]
+    due_at: datetime
+    is_storm: bool = False
+    attempts: int = 0
+
+    @property
+    def cause(self) -> Cause:
+        """All alerts of a parcel have the same."""
+        alert = self.entries[0][0]
+        return alert.tenant_id, alert.rule_id
+
+    def notice(self, subscriber: str) -> Notice:
+        """As it is sent."""
+        alerts = tuple(alert for alert, _place in self.entries)
+        return Notice.of_storm(subscriber, alerts) if self.is_group else Notice.of_one(alerts[0])
+
+    @property
+    def is_group(self) -> bool:
+        """A storm in which nothing but its first alert came is none."""
+        return self.is_storm and len(self.entries) > 1
+
+
+@dataclass
+class Mailbox:
+    """The state of one subscriber. Every method that decides something returns the lines that record it; they are to be
+    written before the places of `take_finished` are taken for done.
+    """
+
+    subscription: Subscription
+    schedule: RetrySchedule = RetrySchedule()
+    per_minute: int | None = None
+    """At most so many messages a minute, because the channel limits them."""
+
+    rng: random.Random = field(default_factory=random.Random)
+    max_remembered: int = MAX_REMEMBERED
+    gone: bool = False
+    """The subscriber has said that it wants nothing any more."""
+
+    _waiting: list[Parcel] = field(default_factory=list)
+    _storms: dict[Cause, Parcel] = field(default_factory=dict)
+    _waiting_ids: set[str] = field(default_factory=set)
+    _finished: list[Place] = field(default_factory=list)
+    _sent_ids: OrderedDict[str, None] = field(default_factory=OrderedDict)
+    _sent_at: dict[Cause, deque[datetime]] = field(default_factory=dict)
+    _recent: deque[datetime] = field(default_factory=deque)
+    _failures: int = 0
+    _hold_until: datetime = LONG_AGO
+
+    def arrive(self, alert: Alert, place: Place, now: datetime) -> list[AlertDelivery]:
+        """An alert was read. It waits, or is finished where it is not for this subscriber, or was sent before."""
+        if not wants(self.subscription, alert):
+            self._finished.append(place)
+            return []
+        if alert.alert_id in self._sent_ids or alert.alert_id in self._waiting_ids:
+            self._finished.append(place)
+            return self._lines(Parcel([(alert, place)], now), now, "suppressed", reason="repeat")
+        self._waiting.append(Parcel([(alert, place)], now))
+        self._waiting_ids.add(alert.alert_id)
+        return []
+
+    def skip(self, place: Place) -> None:
+        """What was read there is no alert, or was done before."""
+        self._finished.append(place)
+
+    def next_parcel(self, now: datetime) -> tuple[Parcel | None, list[AlertDelivery]]:
+        """What is to be sent now, if anything. On the way there, what needs no sending is decided."""
+        lines: list[AlertDelivery] = []
+        if now < self._free_at():
+            return None, lines
+        due = [parcel for parcel in self._waiting if parcel.due_at <= now]
+        # Those with the fewest attempts first: an alert that always fails must not hold up those behind it.
+        for parcel in sorted(due, key=lambda each: (each.attempts, each.entries[0][0].raised_at)):
+            decided = self._decided_without_sending(parcel, now)
+            if decided is None:
+                return parcel, lines
+            lines.extend(decided)
+        return None, lines
+
+    def settle(self, parcel: Parcel, answer: Answer, now: datetime) -> list[AlertDelivery]:
+        """An attempt has ended: the parcel is finished, or waits for the next one."""
+        parcel.attempts += 1
+        self._close(parcel)
+        if self.per_minute is not None:
+            self._recent.append(now)
+        if answer.verdict == "later":
+            return self._later(parcel, answer, now)
+        self._failures = 0
+        if answer.verdict == "accepted":
+            self._sent_at.setdefault(parcel.cause, deque()).append(now)
+            return self._end(parcel, now, "grouped" if parcel.is_group else "delivered", answer=answer)
+        self.gone = self.gone or answer.verdict == "gone"
+        return self._end(parcel, now, "gave_up", reason=answer.verdict, answer=answer)
+
+    def wake_at(self) -> datetime | None:
+        """When there is something to do again; None: not before something arrives."""
+        if not self._waiting:
+            return None
+        return max(min(parcel.due_at for parcel in self._waiting), self._free_at())
+
+    def take_finished(self) -> list[Place]:
+        """Places that have been finished since the last time."""
+        finished, self._finished = self._finished, []
+        return finished
+
+    def drop(self, partitions: Collection[int]) -> None:
+        """Another worker has these partitions now, and will read again what was not finished."""
+        for parcel in list(self._waiting):
+            self._waiting_ids -= {alert.alert_id for alert, place in parcel.entries if place[0] in partitions}
+            parcel.entries = [entry for entry in parcel.entries if entry[1][0] not in partitions]
+            if not parcel.entries:
+                self._waiting.remove(parcel)
+                self._storms = {cause: storm for cause, storm in self._storms.items() if storm is not parcel}
+        self._finished = [place for place in self._finished if place[0] not in partitions]
+
+    def __len__(self) -> int:
+        return sum(len(parcel.entries) for parcel in self._waiting)
+
+    def _free_at(self) -> datetime:
+        """Since when, or from when on, anything may be sent at all."""
+        if self.per_minute is None or len(self._recent) < self.per_minute:
+            return self._hold_until
+        while len(self._recent) > self.per_minute:
+            self._recent.popleft()
+        return max(self._hold_until, self._recent[0] + MINUTE)
+
+    def _decided_without_sending(self, parcel: Parcel, now: datetime) -> list[AlertDelivery] | None:
+        """The lines where the parcel is not to be sent now; None where it is."""
+        if self.gone:
+            return self._end(parcel, now, "gave_up", reason="subscriber_gone")
+        if now >= self._deadline(parcel):
+            return self._end(parcel, now, "gave_up", reason="too_old")
+        quiet = self.subscription.quiet_hours
+        ends_at = quiet.end_after(now, parcel.notice(self.subscription.name).severity) if quiet else None
+        if ends_at is not None:
+            parcel.due_at = ends_at
+            return self._lines(parcel, now, "deferred", reason="quiet_hours", next_try_at=ends_at)
+        if parcel.is_storm or parcel.attempts:
+            return None
+        sent_at = self._sent_within(parcel.cause, now)
+        if sent_at and (now - sent_at[-1]).total_seconds() < self.subscription.min_interval_s:
+            return self._end(parcel, now, "suppressed", reason="min_interval")
+        grouping = self.subscription.grouping
+        if grouping is not None:
+            begin = now - timedelta(seconds=grouping.within_s)
+            if parcel.cause in self._storms or sum(at > begin for at in sent_at) >= grouping.more_than:
+                self._collect(parcel, now + timedelta(seconds=grouping.within_s))
+                return []
+        return None
+
+    def _collect(self, parcel: Parcel, due_at: datetime) -> None:
+        """Put a single alert into the storm of its cause; the first one begins it."""
+        self._waiting.remove(parcel)
+        storm = self._storms.get(parcel.cause)
+        if storm is None:
+            storm = Parcel([], due_at, is_storm=True)
+            self._storms[parcel.cause] = storm
+            self._waiting.append(storm)
+        storm.entries.extend(parcel.entries)
+        if len(storm.entries) >= MAX_GROUPED:
+            storm.due_at = min(storm.due_at, parcel.due_at)
+            self._close(storm)
+
+    def _close(self, parcel: Parcel) -> None:
+        """A storm that was sent once stays as it is: its id is made of the ids in it."""
+        if self._storms.get(parcel.cause) is parcel:
+            del self._storms[parcel.cause]
+
+    def _later(self, parcel: Parcel, answer: Answer, now: datetime) -> list[AlertDelivery]:
+        self._failures += 1
+        hold = self.schedule.pause(self._failures, self.rng)
+        if answer.retry_after_s is not None:
+            hold = max(hold, timedelta(seconds=min(answer.retry_after_s, self.schedule.give_up_s)))
+        self._hold_until = max(self._hold_until, now + hold)
+        parcel.due_at = max(now + self.schedule.pause(parcel.attempts, self.rng), self._hold_until)
+        if parcel.due_at >= self._deadline(parcel):
+            return self._end(parcel, now, "gave_up", reason="too_old", answer=answer)
+        return self._lines(parcel, now, "failed", answer=answer, next_try_at=parcel.due_at)
+
+    def _deadline(self, parcel: Parcel) -> datetime:
+        return max(alert.raised_at for alert, _place in parcel.entries) + timedelta(seconds=self.schedule.give_up_s)
+
+    def _sent_within(self, cause: Cause, now: datetime) -> Sequence[datetime]:
+        """When something of this cause was sent, as far back as it matters."""
+        grouping = self.subscription.grouping
+        matters_s = max(self.subscription.min_interval_s, grouping.within_s if grouping else 0)
+        sent_at = self._sent_at.get(cause, deque())
+        while sent_at and (now - sent_at[0]).total_seconds() >= matters_s:
+            sent_at.popleft()
+        if not sent_at:
+            self._sent_at.pop(cause, None)
+        return sent_at
+
+    def _end(
+        self,
+        parcel: Parcel,
+        now: datetime,
+        outcome: DeliveryOutcome,
+        *,
+        reason: str | None = None,
+        answer: Answer | None = None,
+    ) -> list[AlertDelivery]:
+        """The parcel is finished."""
+        lines = self._lines(parcel, now, outcome, reason=reason, answer=answer)
+        if parcel in self._waiting:
+            self._waiting.remove(parcel)
+        self._close(parcel)
+        self._waiting_ids -= {alert.alert_id for alert, _place in parcel.entries}
+        self._finished.extend(place for _alert, place in parcel.entries)
+        if outcome != "gave_up":
+            self._sent_ids.update((alert.alert_id, None) for alert, _place in parcel.entries)
+            while len(self._sent_ids) > self.max_remembered:
+                self._sent_ids.popitem(last=False)
+        return lines
+
+    def _lines(
+        self,
+        parcel: Parcel,
+        now: datetime,
+        outcome: DeliveryOutcome,
+        *,
+        reason: str | None = None,
+        answer: Answer | None = None,
+        next_try_at: datetime | None = None,
+    ) -> list[AlertDelivery]:
+        """One line for each alert of the parcel."""
+        group_id = parcel.notice(self.subscription.name).notice_id if parcel.is_group and parcel.attempts else None
+        return [
+            AlertDelivery(
+                alert_id=alert.alert_id,
+                tenant_id=alert.tenant_id,
+                rule_id=alert.rule_id,
+                subscriber=self.subscription.name,
+                channel=self.subscription.channel.kind,
+                attempt=parcel.attempts if answer else 0,
+                outcome=outcome,
+                reason=reason,
+                status_code=answer.status_code if answer else None,
+                error_class=answer.error_class if answer else None,
+                group_id=group_id,
+                at=now,
+                next_try_at=next_try_at,
+                latency_ms=answer.latency_ms if answer else None,
+            )
+            for alert, _place in parcel.entries
+        ]
+
+
+def wants(subscription: Subscription, alert: Alert) -> bool:
+    """Whether the subscription asks for this alert."""
+    return (
+        subscription.tenant in ("*", alert.tenant_id)
+        and at_least(alert.severity, subscription.min_severity)
+        and (not subscription.categories or alert.category in subscription.categories)
+        and (not subscription.teams or alert.agent_team in subscription.teams)
+        and (not subscription.rules or any(_names(rule, alert.rule_id) for rule in subscription.rules))
+        and (not subscription.kinds or alert.kind in subscription.kinds)
+    )
+
+
+def _names(rule: str, rule_id: str) -> bool:
+    """`finance.*` names every rule that begins with `finance.`; anything else itself alone."""
+    return rule_id.startswith(rule[:-1]) if rule.endswith("*") else rule_id == rule

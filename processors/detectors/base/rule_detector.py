@@ -1,0 +1,172 @@
+"""What detectors that read rules have in common: which rules are asked of a call, how a measure comes of several."""
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal
+
+from processors.detectors.base.contract import Measure, NotMeasured, Result
+from processors.detectors.base.findings import Attributes, finding_in_words, finding_of_call
+from processors.judging.call_context import Case
+from processors.rules.conditions import Found, Hearing, Hit
+from processors.rules.rulebook import Compiled, Rulebook, Rulebooks
+from processors.text.conversation import NO_SPEECH
+from processors.text.remembered import remembered
+from schemas.config.rule_pack import ConversationRule
+from schemas.messages.call_ended import Role
+from schemas.messages.finding import Finding, Severity
+
+LANGUAGE_NOT_SUPPORTED = "language_not_supported"
+NOT_APPLICABLE = "not_applicable"
+
+Verdict = tuple[str | None, bool | None]
+"""The measure of a rule and its value; null where the rule does not apply."""
+
+
+def asked(case: Case, rulebooks: Rulebooks, measures: Iterable[str]) -> tuple[Rulebook, Hearing] | list[Result]:
+    """The rules for a call, and the call ready to be asked; or every measure skipped, and why."""
+    if case.spoken.is_silent:
+        return [NotMeasured(measure, NO_SPEECH) for measure in measures]
+    book = rulebooks.of(case)
+    if book is None:
+        return [NotMeasured(measure, LANGUAGE_NOT_SUPPORTED) for measure in measures]
+    return book, book.hearing(case)
+
+
+def measured(measures: Iterable[str], verdicts: Iterable[Verdict]) -> Iterator[Result]:
+    """Each measure once. Of several rules with one measure those count that apply; one that holds is enough."""
+    values: dict[str, bool] = {}
+    for measure, value in verdicts:
+        if measure is not None and value is not None:
+            values[measure] = values.get(measure, False) or value
+    for measure in measures:
+        yield Measure(measure, values[measure]) if measure in values else NotMeasured(measure, NOT_APPLICABLE)
+
+
+def named(compiled: Compiled[Any], **more: str | int | float | bool) -> Attributes:
+    """The attributes that every finding of a rule has, and more."""
+    return {"name": compiled.entry.name, "pack": compiled.pack.pack, **more}
+
+
+def applies(compiled: Compiled[Any], hearing: Hearing) -> bool:
+    """Whether a rule is asked of the call: by what is known of it, and by what `when` looks for."""
+    assert hearing.call is not None, "a call that is judged has an event"  # noqa: S101
+    when = compiled.nodes.get("when")
+    return compiled.applies_to(hearing.call) and (when is None or hearing.look(when).holds)
+
+
+@dataclass(frozen=True)
+class RuleDetector:
+    """Asks every rule of one section that applies to the call. `judge` gives what comes of one: its findings, and
+    whether it holds."""
+
+    name: Literal["mandatory_scripts", "procedures", "checklists", "threats", "rules"]
+    rulebooks: Rulebooks
+    judge: Callable[[Compiled[Any], Hearing, Case], tuple[Iterable[Finding], bool]]
+    needs_speech: ClassVar[bool] = True
+    reads_measures: ClassVar[bool] = True
+
+    @remembered
+    def measures(self) -> tuple[str, ...]:
+        return self.rulebooks.measures(self.name)
+
+    def process(self, case: Case) -> Iterable[Result]:
+        ready = asked(case, self.rulebooks, self.measures)
+        if isinstance(ready, list):
+            return ready
+        book, hearing = ready
+        results: list[Result] = []
+        verdicts: list[Verdict] = []
+        for rule in getattr(book, self.name):
+            if applies(rule, hearing):
+                findings, holds = self.judge(rule, hearing, case)
+                results.extend(findings)
+                verdicts.append((rule.entry.measure, holds))
+        return [*results, *measured(self.measures, verdicts)]
+
+
+def conversation_rules(name: Literal["mandatory_scripts", "threats", "rules"], rulebooks: Rulebooks) -> RuleDetector:
+    """For rules that are found in a call, or missing.
+
+    Of a mandatory script the finding that counts is that it is missing; where it was said is shown by an `info` one
+    (`script_found`), with the `source` `speech` or `telephony` (the telephony side played it). What nobody said is
+    missing also on a recording where it is unknown who speaks.
+    """
+
+    def judge(rule: Compiled[ConversationRule], hearing: Hearing, case: Case) -> tuple[Iterable[Finding], bool]:
+        found = hearing.look(rule.nodes["find"])
+        return _findings(name, rule, found, case), found.holds
+
+    return RuleDetector(name, rulebooks, judge)
+
+
+def _findings(name: str, rule: Compiled[ConversationRule], found: Found, case: Case) -> Iterator[Finding]:
+    entry = rule.entry
+    if not found.holds:
+        if entry.finding in ("missing", "both"):
+            yield finding_of_rule(name, rule, None, case, named(rule, advice=entry.advice, state="missing"))
+        return
+    if entry.finding not in ("found", "both"):
+        return
+    attributes = named(rule, state="found", source="telephony" if found.by_event and not found.hits else "speech")
+    # Of a mandatory script the finding that counts is that it is missing; that it is there is only shown.
+    shown = _SHOWN if entry.finding == "both" else None
+    if not found.hits:
+        yield finding_of_rule(name, rule, None, case, attributes, weight=shown, role="unknown")
+        return
+    for hit in found.hits if entry.each_hit else found.hits[:1]:
+        of_hit = attributes | {"hits": len(found.hits), "word": hit.matched}
+        yield finding_of_rule(name, rule, hit, case, of_hit if shown else of_hit | {"advice": entry.advice}, shown)
+
+
+@dataclass(frozen=True)
+class Weight:
+    """What a finding is of, and how bad it is."""
+
+    category: str
+    severity: Severity
+    score_delta: float = 0
+
+
+_SHOWN = Weight("script_found", "info")
+
+
+def finding_of_rule(
+    name: str,
+    rule: Compiled[Any],
+    hit: Hit | None,
+    case: Case,
+    attributes: Attributes,
+    weight: Weight | None = None,
+    role: Role = "agent",
+) -> Finding:
+    """A finding of a rule at a place in the call, or without one of the call as a whole, where it lies with `role`.
+
+    It weighs what the rule says, unless it is told otherwise.
+    """
+    entry = rule.entry
+    weight = weight or Weight(entry.category, entry.severity, entry.score_delta)
+    if hit is None:
+        return finding_of_call(
+            case.transcript,
+            detector=name,
+            rule_id=rule.rule_id,
+            rule_version=rule.rule_version,
+            category=weight.category,
+            severity=weight.severity,
+            role=role,
+            score_delta=weight.score_delta,
+            attributes=attributes,
+        )
+    return finding_in_words(
+        case.transcript,
+        hit.passage,
+        hit.span,
+        detector=name,
+        rule_id=rule.rule_id,
+        rule_version=rule.rule_version,
+        category=weight.category,
+        severity=weight.severity,
+        score_delta=weight.score_delta,
+        confidence=hit.confidence,
+        attributes=attributes,
+    )

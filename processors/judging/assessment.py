@@ -1,0 +1,50 @@
+"""What follows from the measures and findings of a call: its score, its risk, and how long it is kept."""
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from processors.judging.retention import Kept, kept_by_content, kept_by_event
+from processors.judging.risk import assess
+from processors.judging.scoring import ScoreForms, score
+from schemas.config.retention import RETENTION_FILE, read_retention_policy
+from schemas.config.risk import RISK_FILE, read_risk_rules
+from schemas.config.score_form import SCORE_FORM_FOLDER, load_score_forms
+from schemas.messages.call_analysis import CallAnalysis
+from schemas.messages.transcript import Transcript
+
+
+class Verdicts:
+    """Built once per judge, from files. Raises `ScoreFormError`, `RiskRulesError` and `RetentionPolicyError`."""
+
+    def __init__(
+        self,
+        score_form_folders: Iterable[Path] = (),
+        risk_file: Path = RISK_FILE,
+        retention_file: Path = RETENTION_FILE,
+    ) -> None:
+        self._forms = ScoreForms(load_score_forms((SCORE_FORM_FOLDER, *score_form_folders)))
+        self._risk = read_risk_rules(risk_file)
+        self._retention = read_retention_policy(retention_file)
+
+    def added_to(self, analysis: CallAnalysis, transcript: Transcript, by_rules: Kept | None) -> CallAnalysis:
+        """The analysis with scorecard, risk and retention. A call that was not heard has a retention class alone.
+
+        `by_rules` is how long the rule packs keep it: they can lengthen what the policy says, never shorten it.
+        """
+        call = analysis.call
+        kept = kept_by_event(self._retention, call)
+        if by_rules is not None and by_rules.days > kept.days:
+            kept = by_rules
+        if analysis.outcome != "analyzed":
+            return analysis.model_copy(update={"retention_class": kept.retention_class, "retention_days": kept.days})
+        texts = [segment.text for segment in transcript.segments]
+        kept = kept_by_content(self._retention, kept, call, analysis.topics, texts)
+        facts = (call, analysis.measures, analysis.findings, analysis.skipped_analysis)
+        return analysis.model_copy(
+            update={
+                "scorecard": score(self._forms.of(call), *facts),
+                "risk": assess(self._risk, *facts),
+                "retention_class": kept.retention_class,
+                "retention_days": kept.days,
+            }
+        )

@@ -1,0 +1,77 @@
+"""A call as it comes before the detectors: what was said, and what is known from outside of it."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Literal
+
+from processors.text.conversation import Conversation, conversation, why_not_told_apart
+from processors.text.passages import SpokenText
+from processors.text.remembered import remembered
+from schemas.messages.call_analysis import MeasureValue
+from schemas.messages.transcript import Transcript
+
+
+@dataclass(frozen=True)
+class DurationBaseline:
+    """How long calls of the same tenant, queue and inquiry type last: of ln(duration in ms) over a sliding window.
+
+    `mad` is the median absolute deviation from `median`, not scaled; `calls` is how many calls stand behind both.
+    """
+
+    median: float
+    mad: float
+    calls: int
+
+
+@dataclass(frozen=True)
+class EarlierContact:
+    """A call with the same customer before this one; misdials are none."""
+
+    call_id: str
+    ended_at: datetime
+    topic_ids: tuple[str, ...] = ()
+    direction: Literal["inbound", "outbound"] = "inbound"
+
+
+@dataclass(frozen=True)
+class Background:
+    """What is known of a call from other calls, as of when it is judged.
+
+    `baseline` is null until there is one; `contacts` is null where earlier calls could not be looked up, and empty
+    where there were none. Neither is an error: detectors say what they could not measure.
+    """
+
+    baseline: DurationBaseline | None = None
+    contacts: tuple[EarlierContact, ...] | None = None
+
+
+NO_BACKGROUND = Background()
+
+
+@dataclass(frozen=True)
+class Case:
+    """What a detector is shown. `measures` are those of the detectors that went before, for those that
+    read them; the judge fills them in."""
+
+    transcript: Transcript
+    background: Background = NO_BACKGROUND
+    measures: Mapping[str, MeasureValue] = field(default_factory=dict)
+    hearings: dict[int, Any] = field(default_factory=dict, compare=False, repr=False)
+    """What rulebooks have heard in the call so far; theirs alone (`processors.rules.rulebook`)."""
+
+    @remembered
+    def spoken(self) -> SpokenText:
+        """What was said, ready to be searched."""
+        audio = self.transcript.audio
+        return SpokenText.of(self.transcript.segments, audio.duration_ms if audio else None)
+
+    @remembered
+    def conversation(self) -> Conversation:
+        """The turns of both sides, read once for all detectors."""
+        return conversation(self.transcript)
+
+    @remembered
+    def why_not_told_apart(self) -> str | None:
+        """Why nothing can be said of agent and customer apart (`processors.text.conversation`); None where it can."""
+        return why_not_told_apart(self.transcript)

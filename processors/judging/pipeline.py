@@ -1,0 +1,235 @@
+"""From a transcript to the judgement of the call."""
+
+import logging
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from functools import lru_cache
+from math import isfinite
+from pathlib import Path
+
+from processors.detectors import find_detectors
+from processors.detectors.base.contract import Detector, DetectorContext, Measure, NotMeasured, Result
+from processors.judging.assessment import Verdicts
+from processors.judging.call_context import NO_BACKGROUND, Background, Case
+from processors.judging.retention import kept_by_rules
+from processors.rules.examples import check_examples
+from processors.rules.rulebook import Rulebooks
+from processors.text.phonetic import USUAL_MERGERS, Merger, Sounds
+from processors.text.sentences import SentenceModel
+from schemas.config.retention import RETENTION_FILE
+from schemas.config.risk import RISK_FILE
+from schemas.config.rule_pack import RULE_PACK_FOLDER, RulePackError, load_rule_packs
+from schemas.messages.call_analysis import CallAnalysis, MeasureValue, SkippedAnalysis, TopicMention
+from schemas.messages.finding import Finding
+from schemas.messages.outcome import Outcome
+from schemas.messages.transcript import Transcript
+
+ANALYSIS_VERSION = 2
+"""Rises with every change of code that can alter a judgement; changes of rules show in `lexicon_version`."""
+
+DETECTOR_FAILED = "detector_failed"
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class JudgeSettings:
+    """What can be configured. `rule_folders` are read besides the packs that are shipped (R54).
+
+    A duration is an anomaly by its baseline where that rests on `baseline_min_calls` or more, else where it lies
+    outside of the fallback range.
+    """
+
+    duration_band_min_ms: int = 180_000
+    duration_band_max_ms: int = 480_000
+    duration_fallback_min_ms: int = 10_000
+    duration_fallback_max_ms: int = 3_600_000
+    baseline_min_calls: int = 50
+    rule_folders: tuple[Path, ...] = ()
+    merged_sounds: frozenset[Merger] = USUAL_MERGERS
+    sentence_model: SentenceModel | None = None
+    sentence_min_cosine: float = 0.6
+    score_form_folders: tuple[Path, ...] = ()
+    risk_file: Path = RISK_FILE
+    retention_file: Path = RETENTION_FILE
+
+    def __post_init__(self) -> None:
+        if self.duration_band_min_ms > self.duration_band_max_ms:
+            raise ValueError("the duration band ends before it starts")
+        if self.duration_fallback_min_ms > self.duration_fallback_max_ms:
+            raise ValueError("the fallback range of durations ends before it starts")
+
+
+class InvalidResultsError(Exception):
+    """A detector did not account for each of its measures exactly once, or with something that is no value."""
+
+
+@dataclass(frozen=True)
+class _Account:
+    """What came of one detector: every measure that it owns has a value, or null and a reason."""
+
+    measures: Mapping[str, MeasureValue]
+    skipped: tuple[SkippedAnalysis, ...]
+    findings: tuple[Finding, ...] = ()
+    topics: tuple[TopicMention, ...] = ()
+
+
+def shipped_rulebooks(settings: JudgeSettings) -> Rulebooks:
+    """The packs that are shipped and those of the folders, checked. Raises `RulePackError`."""
+    packs = load_rule_packs((RULE_PACK_FOLDER, *settings.rule_folders))
+    rulebooks = Rulebooks(packs, Sounds(settings.merged_sounds))
+    if problems := check_examples(rulebooks):
+        raise RulePackError(problems)
+    return rulebooks
+
+
+def check_measures(rulebooks: Rulebooks) -> tuple[str, ...]:
+    """Sentences about rules whose measure another section or the code takes already; none is good."""
+    owner: dict[str, str] = {}
+    problems: list[str] = []
+    for found in find_detectors(DetectorContext(Rulebooks(()), 0, 0)):
+        owner |= dict.fromkeys(found.measures, found.name)
+    for pack in rulebooks.packs:
+        for section, entry in pack.entries():
+            measure = getattr(entry, "measure", None)
+            if measure and owner.setdefault(measure, section) != section:
+                place = pack.place(section, entry.id)
+                problems.append(f"{place}, field measure: {measure} is already measured by {owner[measure]}")
+    return tuple(problems)
+
+
+class Judge:
+    """Built once for each set of rules: finds the detectors. Judging is pure.
+
+    Without `rulebooks` the packs are read as the settings say. Raises `RulePackError`, `DetectorError` and what
+    `Verdicts` raises when built.
+    """
+
+    def __init__(
+        self,
+        settings: JudgeSettings,
+        detectors: Iterable[Detector] | None = None,
+        *,
+        rulebooks: Rulebooks | None = None,
+        verdicts: Verdicts | None = None,
+    ) -> None:
+        self._settings = settings
+        self.rulebooks = shipped_rulebooks(settings) if rulebooks is None else rulebooks
+        self._model_name = f"+{settings.sentence_model.name}" if settings.sentence_model else ""
+        context = DetectorContext(
+            self.rulebooks,
+            settings.duration_band_min_ms,
+            settings.duration_band_max_ms,
+            duration_fallback_min_ms=settings.duration_fallback_min_ms,
+            duration_fallback_max_ms=settings.duration_fallback_max_ms,
+            baseline_min_calls=settings.baseline_min_calls,
+            sentence_model=settings.sentence_model,
+            sentence_min_cosine=settings.sentence_min_cosine,
+        )
+        self._detectors = find_detectors(context) if detectors is None else tuple(detectors)
+        self._verdicts = verdicts or Verdicts(settings.score_form_folders, settings.risk_file, settings.retention_file)
+
+    def under(self, rulebooks: Rulebooks) -> "Judge":
+        """The same judge under other rules; no file is read again. Raises `DetectorError`."""
+        return Judge(self._settings, rulebooks=rulebooks, verdicts=self._verdicts)
+
+    @property
+    def measures(self) -> frozenset[str]:
+        """The names of all measures that are taken."""
+        return frozenset(measure for detector in self._detectors for measure in detector.measures)
+
+    def judge(self, transcript: Transcript, now: datetime, background: Background = NO_BACKGROUND) -> CallAnalysis:
+        """The analysis of one call. A detector that fails costs its own measures only."""
+        outcome, reason = _outcome(transcript)
+        case, accounts = self._heard(transcript, background)
+        findings = {finding.finding_id: finding for account in accounts for finding in account.findings}
+        analysis = CallAnalysis(
+            tenant_id=transcript.tenant_id,
+            call_id=transcript.call_id,
+            call=transcript.call,
+            analysis_version=ANALYSIS_VERSION,
+            lexicon_version=self.rulebooks.version(case) + self._model_name,
+            outcome=outcome,
+            outcome_reason=reason,
+            language=transcript.language,
+            engine=transcript.engine,
+            audio=transcript.audio,
+            real_time_factor=transcript.real_time_factor,
+            measures={name: value for account in accounts for name, value in account.measures.items()},
+            skipped_analysis=tuple(skipped for account in accounts for skipped in account.skipped),
+            findings=tuple(sorted(findings.values(), key=lambda f: (f.start_ms, f.end_ms, f.rule_id, f.finding_id))),
+            topics=tuple(topic for account in accounts for topic in account.topics),
+            transcribed_at=transcript.transcribed_at,
+            analyzed_at=now,
+        )
+        book = self.rulebooks.of(case) or self.rulebooks.book(transcript.tenant_id, "zh", transcript.call.industry)
+        return self._verdicts.added_to(analysis, transcript, kept_by_rules(book, case, analysis.topics))
+
+    def _heard(self, transcript: Transcript, background: Background) -> tuple[Case, list[_Account]]:
+        """The accounts of all detectors; those that read measures come after those that only take them."""
+        measures: dict[str, MeasureValue] = {}
+        case = Case(transcript, background, measures)
+        accounts: list[_Account] = []
+        for reads_measures in (False, True):
+            accounts.extend(_account(one, case) for one in self._detectors if one.reads_measures == reads_measures)
+            if not reads_measures:
+                measures.update((name, value) for account in accounts for name, value in account.measures.items())
+        return case, accounts
+
+
+def _outcome(transcript: Transcript) -> tuple[Outcome, str]:
+    """The outcome that `listen` gave, or `analyzed`."""
+    if transcript.outcome is not None:
+        return transcript.outcome, transcript.outcome_reason or transcript.outcome
+    was_heard = any(segment.text.strip() for segment in transcript.segments)
+    return "analyzed", "complete" if was_heard else "no_speech"
+
+
+def _account(detector: Detector, case: Case) -> _Account:
+    """The detector's results; its measures as skipped where the call was not heard or the detector failed."""
+    outcome = case.transcript.outcome
+    if outcome is not None and detector.needs_speech:
+        return _skipped(detector, outcome)
+    try:
+        return _booked(detector, list(detector.process(case)))
+    except Exception as error:
+        # Class names only: the text of an exception may hold the words of a caller.
+        logger.error("detector %s failed: %s", detector.name, type(error).__name__)
+        return _skipped(detector, DETECTOR_FAILED)
+
+
+def _skipped(detector: Detector, reason: str) -> _Account:
+    return _Account(
+        dict.fromkeys(detector.measures),
+        tuple(_skipped_analysis(measure, reason) for measure in detector.measures),
+    )
+
+
+def _booked(detector: Detector, results: Sequence[Result]) -> _Account:
+    """Raises `InvalidResultsError`, and `ValidationError` for a reason that is no slug."""
+    measured: dict[str, MeasureValue] = {}
+    skipped: dict[str, SkippedAnalysis] = {}
+    findings: list[Finding] = []
+    topics: list[TopicMention] = []
+    for result in results:
+        if isinstance(result, Measure):
+            measured[result.name] = result.value
+        elif isinstance(result, NotMeasured):
+            skipped[result.measure] = _skipped_analysis(result.measure, result.reason)
+        elif isinstance(result, Finding):
+            findings.append(result)
+        else:
+            topics.append(result)
+    accounted = len(results) - len(findings) - len(topics)
+    if accounted != len(detector.measures) or measured.keys() | skipped.keys() != set(detector.measures):
+        raise InvalidResultsError("not every measure is accounted for exactly once")
+    if any(isinstance(value, float) and not isfinite(value) for value in measured.values()):
+        raise InvalidResultsError("a measure is not a finite number")
+    return _Account(measured | dict.fromkeys(skipped), tuple(skipped.values()), tuple(findings), tuple(topics))
+
+
+@lru_cache(maxsize=4_096)
+def _skipped_analysis(measure: str, reason: str) -> SkippedAnalysis:
+    """Remembered: there are few, and each call has dozens of them. Raises `ValidationError`."""
+    return SkippedAnalysis(measure=measure, reason=reason)

@@ -1,0 +1,104 @@
+"""How long a recording must be kept: by the event, and again by what was said, never shorter (R16–R18, R81, R82). Pure.
+
+A legal hold is no class: it stands on the event and stops every deletion by itself.
+"""
+
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import cache
+
+from processors.detectors.base.rule_detector import applies
+from processors.judging.call_context import Case
+from processors.rules.rulebook import Rulebook
+from schemas.config.retention import RetentionAbout, RetentionClass, RetentionPolicy, RetentionWhen
+from schemas.messages.call_analysis import TopicMention
+from schemas.messages.call_ended import CallEnded
+
+
+@dataclass(frozen=True)
+class Kept:
+    """The class of a recording, and for how many days it is kept at least."""
+
+    retention_class: str
+    days: int
+
+
+def kept_by_event(policy: RetentionPolicy, call: CallEnded) -> Kept:
+    """The longest class that fits the event alone."""
+    return _longest(
+        one
+        for one in policy.classes
+        if _fits(one.when, call) and (one.about is None or _names_one(one.about.inquiry_types, (call.inquiry_type,)))
+    )
+
+
+def kept_by_content(
+    policy: RetentionPolicy, known: Kept, call: CallEnded, topics: Sequence[TopicMention], texts: Sequence[str]
+) -> Kept:
+    """The class after the call was heard: the longest that fits, or `known` where none is longer (R82).
+
+    `texts` are what was said, one for each segment.
+    """
+    longer = [
+        one
+        for one in policy.classes
+        if one.days > known.days
+        and _fits(one.when, call)
+        and (one.about is None or _is_about(one.about, call, topics, texts))
+    ]
+    return _longest(longer) if longer else known
+
+
+def kept_by_rules(book: Rulebook | None, case: Case, topics: Iterable[TopicMention]) -> Kept | None:
+    """The longest class that applies; None where there is none.
+
+    A class with neither `when` nor `when_topics` is for every call of its industry, with both for calls of which one
+    holds. Nothing was said in a call that was not heard, so there only what stands in the event can hold.
+    """
+    if book is None:
+        return None
+    hearing = book.hearing(case)
+    found_topics = {topic.topic_id.partition(".")[2] for topic in topics}
+    kept: Kept | None = None
+    for rule in book.retention:
+        entry = rule.entry
+        fits = applies(rule, hearing) if entry.when is not None or not entry.when_topics else False
+        if not fits and rule.applies_to(case.transcript.call):
+            fits = not found_topics.isdisjoint(entry.when_topics)
+        if fits and (kept is None or entry.days > kept.days):
+            kept = Kept(entry.id, entry.days)
+    return kept
+
+
+def _longest(classes: Iterable[RetentionClass]) -> Kept:
+    """The first of those that are kept longest."""
+    found = max(classes, key=lambda one: one.days)
+    return Kept(found.id, found.days)
+
+
+def _fits(when: RetentionWhen, call: CallEnded) -> bool:
+    return (
+        (not when.tenants or call.tenant_id in when.tenants)
+        and (not when.industries or call.industry in when.industries)
+        and (not when.course_types or call.course_type in when.course_types)
+        and (not when.order_statuses or call.order_status in when.order_statuses)
+    )
+
+
+def _is_about(about: RetentionAbout, call: CallEnded, topics: Iterable[TopicMention], texts: Sequence[str]) -> bool:
+    return (
+        _names_one(about.inquiry_types, (call.inquiry_type,))
+        or _names_one(about.topics, (text for topic in topics for text in (topic.topic_id, topic.name)))
+        or _names_one(about.phrases, ("\n".join(texts),))
+    )
+
+
+def _names_one(wanted: tuple[str, ...], texts: Iterable[str | None]) -> bool:
+    return bool(wanted) and any(text is not None and _any_of(wanted).search(text) for text in texts)
+
+
+@cache
+def _any_of(texts: tuple[str, ...]) -> re.Pattern[str]:
+    """One pass over a long call instead of one for each phrase."""
+    return re.compile("|".join(map(re.escape, texts)))

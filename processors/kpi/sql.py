@@ -1,0 +1,471 @@
+"""SQL of the KPIs, made from the registry: the views that people query, and the sums that the command line asks for.
+
+Pure: text in, text out. The views stand on `kpi_rollup`, which holds the sums of every KPI that is a ratio, and on
+`kpi_calls`. Value and interval are those of `processors/kpi/statistics.py`, as SQL; a test compares both.
+"""
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from string import Template
+
+from processors.kpi.statistics import NO_EVENT_LIMIT, Z95, bounds
+from schemas.config.kpi import DIMENSIONS, Dimension, Kpi, KpiRegistry
+
+SUMS = ("n", "numerator", "denominator", "numerator_squares", "products", "denominator_squares")
+"""The columns of `kpi_rollup` that can be added up, as in `kpi_statistics.Sums`."""
+
+START = "{start:DateTime64(3, 'UTC')}"
+END = "{end:DateTime64(3, 'UTC')}"
+
+VIEW_OF_DIMENSION: Mapping[Dimension, str] = {
+    dimension: "kpi_daily" if dimension == "tenant" else f"kpi_{dimension}" for dimension in DIMENSIONS
+}
+"""Views with a row per day and KPI."""
+
+WIDE: Mapping[str, Dimension] = {"kpi_daily_wide": "tenant", "kpi_team_wide": "team", "kpi_agent_wide": "agent"}
+"""Views with a row per day and a column per KPI."""
+
+_KEY_COMMENTS = {
+    "industry": "industry profile",
+    "agent_team": "team of the agent at the time of the call",
+    "agent_id": "number of the agent",
+    "queue": "queue that the call came through",
+    "inquiry_type": "inquiry type as the telephony side knows it",
+    "course_type": "course type (education)",
+    "order_status": "newest known status of the order",
+    "customer_value_tier": "newest known value tier of the customer",
+}
+_DAY = "day in the time zone {timezone}"
+_HOUR = "start of the hour, UTC"
+_TENANT = "whose calls these are"
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column of a view: what it is called, what it is, and where it comes from."""
+
+    name: str
+    type: str
+    comment: str
+    sql: str
+
+
+def kpi_views(registry: KpiRegistry, timezone: str, window_days: int) -> dict[str, str]:
+    """Name → statement of every view, in an order in which they can be made; each can be repeated."""
+    views = {"kpis": _registry_view(registry)}
+    industries = any(kpi.targets_by_industry for kpi in registry.kpis)
+    for dimension, name in VIEW_OF_DIMENSION.items():
+        views[name] = _long_view(registry, name, dimension, "day", timezone, by_industry=industries)
+    views["kpi_hourly"] = _long_view(registry, "kpi_hourly", "tenant", "hour", timezone, by_industry=industries)
+    for name, dimension in WIDE.items():
+        views[name] = _wide_view(registry, name, dimension, timezone)
+    views["kpi_between"] = _between_view(registry, by_industry=industries)
+    for kpi in registry.queries:
+        views[f"kpi_{kpi.id}"] = _query_view(kpi, window_days, by_industry=industries)
+    views["demands"] = _demands_view(calls_between(window_days))
+    views["customer_demands"] = _customer_demands_view(calls_between(window_days))
+    return views
+
+
+def rollup_sums(dimension: Dimension, grain: str, kpis: Sequence[str]) -> str:
+    """Sums of the ratios over the periods that start in [start, end), by the dimension; one row per KPI and key."""
+    keys = DIMENSIONS[dimension]
+    columns = ", ".join(("tenant_id", *keys, "kpi"))
+    sums = ", ".join(f"sum(rolled.{name}) AS {name}" for name in SUMS)
+    chosen = ", ".join(quoted(kpi) for kpi in kpis)
+    return (
+        f"SELECT {columns}, {sums} FROM kpi_rollup AS rolled\n"  # noqa: S608 - made of the registry alone
+        f"WHERE grain = {quoted(grain)} AND dimension = {quoted(dimension)} AND kpi IN ({chosen})\n"
+        f"    AND day BETWEEN toDate32({START}) - 1 AND toDate32({END}) + 1\n"
+        f"    AND period >= {START} AND period < {END} AND ({{tenant:String}} = '' OR tenant_id = {{tenant:String}})\n"
+        f"GROUP BY {columns} ORDER BY {columns}"
+    )
+
+
+def query_sums(kpi: Kpi, dimension: Dimension, window_days: int) -> str:
+    """The same of a KPI that has a query. It is an error to ask for a dimension that the KPI does not know."""
+    if kpi.query is None or dimension not in kpi.query.by:
+        raise ValueError(f"{kpi.id} cannot be told apart by {dimension}")
+    keys = DIMENSIONS[dimension]
+    columns = ", ".join(("tenant_id", *keys))
+    rows = Template(kpi.query.rows).substitute(
+        keys="".join(f", {key}" for key in keys),
+        calls=calls_between(window_days),
+        start=START,
+        end=END,
+    )
+    sums = ", ".join(f"{sql} AS {name}" for name, sql in zip(SUMS, _SUMS_OF_ROWS, strict=True))
+    return (
+        f"SELECT {columns}, {quoted(kpi.id)} AS kpi, {sums}\n"
+        "FROM\n(\n"
+        f"SELECT {columns}, toFloat64(numerator) AS y, toFloat64(denominator) AS x\nFROM\n(\n{rows.strip()}\n)\n"
+        "WHERE isNotNull(y) AND isNotNull(x) AND x > 0\n)\n"
+        f"GROUP BY {columns} ORDER BY {columns}"
+    )
+
+
+def calls_between(window_days: int) -> str:
+    """The rows of `kpi_calls` that ended in [start, end)."""
+    return f"kpi_calls(start = {START}, end = {END}, window_days = {window_days})"
+
+
+_NO_NUMBER = "CAST(NULL, 'Nullable(Float64)')"
+_SUMS_OF_ROWS = ("count()", "sum(y)", "sum(x)", "sum(y * y)", "sum(x * y)", "sum(x * x)")
+
+
+def quoted(text: str) -> str:
+    """A text as a literal of SQL."""
+    return "'" + text.replace("\\", "\\\\").replace("'", "\\'") + "'"
+
+
+def _registry_view(registry: KpiRegistry) -> str:
+    columns = (
+        ("kpi", "LowCardinality(String)", "id of the KPI"),
+        ("name_zh", "String", "its name in Chinese"),
+        ("name_en", "String", "its name in English"),
+        ("definition_zh", "String", "what it is, in Chinese"),
+        ("definition_en", "String", "what it is, in English"),
+        ("unit", "LowCardinality(String)", "share, per_100_calls, score, ms, per_minute or correlation"),
+        ("direction", "LowCardinality(String)", "higher or lower: what is better; neutral: neither"),
+        ("target", "Nullable(Float64)", "what to reach; null: no number is set"),
+        ("minimum_n", "UInt32", "fewer calls are too few to judge"),
+        ("null_rule", "String", "which calls do not count"),
+        ("source", "String", "what other systems must deliver for it"),
+        ("requirements", "Array(String)", "requirements that it answers to"),
+    )
+    rows = ",\n    ".join(
+        "("
+        + ", ".join(
+            (
+                *(
+                    quoted(text)
+                    for text in (
+                        *(kpi.id, kpi.name.zh, kpi.name.en, kpi.definition.zh, kpi.definition.en),
+                        *(kpi.unit, kpi.direction),
+                    )
+                ),
+                f"CAST({'NULL' if kpi.target is None else repr(float(kpi.target))}, 'Nullable(Float64)')",
+                f"toUInt32({kpi.minimum_n})",
+                quoted(kpi.null_rule),
+                quoted(kpi.source),
+                f"CAST([{', '.join(quoted(name) for name in kpi.requirements)}], 'Array(String)')",
+            )
+        )
+        + ")"
+        for kpi in registry.kpis
+    )
+    chosen = ", ".join(f"entry.{position} AS {name}" for position, (name, _, _) in enumerate(columns, start=1))
+    body = f"SELECT {chosen}\nFROM (SELECT arrayJoin([\n    {rows}\n]) AS entry)"
+    return _view(
+        "kpis",
+        [Column(name, kind, comment, "") for name, kind, comment in columns],
+        body,
+        "The registry of KPIs: one row per KPI.",
+    )
+
+
+def _long_view(
+    registry: KpiRegistry, name: str, dimension: Dimension, grain: str, timezone: str, *, by_industry: bool
+) -> str:
+    columns = [
+        *([Column("hour", "DateTime('UTC')", _HOUR, "period")] if grain == "hour" else []),
+        Column("day", "Date32", _DAY.format(timezone=timezone), "day"),
+        Column("tenant_id", "LowCardinality(String)", _TENANT, "tenant_id"),
+        *(_key(key) for key in DIMENSIONS[dimension]),
+        *_VALUE_COLUMNS,
+    ]
+    body = (
+        f"{_names(registry.ratios, by_industry=by_industry)}"
+        f"SELECT\n    {_selected(columns)}\nFROM kpi_rollup{_industries(by_industry)}\n"
+        f"WHERE grain = {quoted(grain)} AND dimension = {quoted(dimension)}"
+    )
+    group = "" if dimension == "tenant" else f", {dimension.replace('_', ' ')}"
+    return _view(name, columns, body, f"One row per {grain}, tenant{group} and KPI for which a call counts.")
+
+
+def _wide_view(registry: KpiRegistry, name: str, dimension: Dimension, timezone: str) -> str:
+    keys = DIMENSIONS[dimension]
+    columns = [
+        Column("day", "Date32", _DAY.format(timezone=timezone), "day"),
+        Column("tenant_id", "LowCardinality(String)", _TENANT, "tenant_id"),
+        *(_key(key) for key in keys),
+        *(
+            Column(
+                kpi.id,
+                "Nullable(Float64)",
+                f"{kpi.name.en} ({kpi.name.zh}), {kpi.unit}; null where no call counts",
+                f"{_number(kpi.scale)} * anyOrNullIf(numerator / denominator, kpi = {quoted(kpi.id)})",
+            )
+            for kpi in registry.ratios
+        ),
+    ]
+    body = (
+        f"SELECT\n    {_selected(columns)}\nFROM kpi_rollup\n"
+        f"WHERE grain = 'day' AND dimension = {quoted(dimension)}\n"
+        f"GROUP BY {', '.join(('day', 'tenant_id', *keys))}"
+    )
+    return _view(name, columns, body, "One row per day and key, one column per KPI; how many calls count is not shown.")
+
+
+def _between_view(registry: KpiRegistry, *, by_industry: bool) -> str:
+    """A view with parameters has no list of columns."""
+    keys = tuple(dict.fromkeys(key for columns in DIMENSIONS.values() for key in columns))
+    groups = ", ".join(("tenant_id", *keys, "kpi"))
+    sums = ",\n        ".join(f"sum({name}) AS {name}" for name in SUMS)
+    return (
+        f"CREATE OR REPLACE VIEW kpi_between SQL SECURITY DEFINER AS {_names(registry.ratios, by_industry=by_industry)}"
+        f"SELECT\n    tenant_id, {', '.join(keys)},\n    {_selected(_VALUE_COLUMNS)}\n"
+        f"FROM\n(\n    SELECT\n        {groups},\n        {_renamed(sums)}\n"
+        "    FROM kpi_rollup AS daily\n"
+        f"    WHERE grain = 'day' AND dimension = {{dimension:String}}\n"
+        "        AND day BETWEEN {first:Date32} AND {last:Date32}\n"
+        f"    GROUP BY {groups}\n) AS together"
+        f"{_industries(by_industry)}\n"
+        "COMMENT 'KPIs of all days from first to last (both included) together, by a dimension such as agent: "
+        "kpi_between(dimension = ..., first = ..., last = ...).'"
+    )
+
+
+def _renamed(sums: str) -> str:
+    """An alias must not stand for the column that it is summed from."""
+    return sums.replace("sum(", "sum(daily.")
+
+
+def _query_view(kpi: Kpi, window_days: int, *, by_industry: bool) -> str:
+    comment = quoted(f"{kpi.name.en} ({kpi.name.zh}) by tenant: kpi_{kpi.id}(start = ..., end = ...), end excluded.")
+    return (
+        f"CREATE OR REPLACE VIEW kpi_{kpi.id} SQL SECURITY DEFINER AS {_names((kpi,), by_industry=by_industry)}"
+        f"SELECT\n    tenant_id,\n    {_selected(_VALUE_COLUMNS)}\n"
+        f"FROM\n(\n{query_sums(kpi, 'tenant', window_days)}\n) AS together{_industries(by_industry)}\nCOMMENT {comment}"
+    )
+
+
+def _key(name: str) -> Column:
+    return Column(name, "Nullable(String)", _KEY_COMMENTS[name], name)
+
+
+def _names(kpis: Sequence[Kpi], *, by_industry: bool) -> str:
+    """What the columns of `_value_columns` are written with, as a WITH clause."""
+    names = {
+        "kind_of": _of_kpi(kpis, [quoted(kpi.kind) for kpi in kpis]),
+        "scale_of": _of_kpi(kpis, [_number(kpi.scale) for kpi in kpis]),
+        "lowest_of": _of_kpi(kpis, [_number(bounds(kpi.unit)[0]) for kpi in kpis]),
+        "highest_of": _of_kpi(kpis, [_number(bounds(kpi.unit)[1]) for kpi in kpis]),
+        "is_share_of": _of_kpi(kpis, [str(kpi.unit == "share").lower() for kpi in kpis]),
+        "minimum_of": _of_kpi(kpis, [str(kpi.minimum_n) for kpi in kpis]),
+        "direction_of": _of_kpi(kpis, [quoted(kpi.direction) for kpi in kpis]),
+        "target_of": _target(kpis, by_industry=by_industry),
+        "ratio": "numerator / denominator",
+        "numerator_spread": "n * numerator_squares - numerator * numerator",
+        "denominator_spread": "n * denominator_squares - denominator * denominator",
+        "varies": "n >= 2 AND numerator_spread > 0 AND denominator_spread > 0",
+        "correlation": "greatest(-1., least(1., (n * products - numerator * denominator)"
+        " / sqrt(numerator_spread * denominator_spread)))",
+        "fisher_half": f"{Z95!r} * sqrt((1 + correlation * correlation / 2) / (toFloat64(n) - 3))",
+        "wilson_middle": f"ratio + {Z95 * Z95!r} / (2 * n)",
+        "wilson_half": f"{Z95!r} * sqrt(greatest(ratio * (1 - ratio), 0.) / n + {Z95 * Z95!r} / (4. * n * n))",
+        "wilson_below": f"1 + {Z95 * Z95!r} / n",
+        "delta_half": f"{Z95!r} * sqrt(n * greatest(numerator_squares - 2 * ratio * products"
+        " + ratio * ratio * denominator_squares, 0.) / (toFloat64(n) - 1)) / denominator",
+        "none_seen": f"{NO_EVENT_LIMIT!r} / denominator",
+    }
+    return "WITH\n    " + ",\n    ".join(f"{sql} AS {name}" for name, sql in names.items()) + "\n"
+
+
+def _limit(sign: str) -> str:
+    """The lower (-) or upper (+) limit, as in `kpi_statistics.estimate`."""
+    low = sign == "-"
+    bounded = "scale_of * least(greatest({}, lowest_of), highest_of)"
+    return (
+        "multiIf("
+        "kind_of = 'correlation' AND (n < 4 OR NOT varies), NULL, "
+        "kind_of = 'correlation' AND abs(correlation) >= 1, correlation, "
+        f"kind_of = 'correlation', tanh(atanh(correlation) {sign} fisher_half), "
+        f"kind_of = 'share', {bounded.format(f'(wilson_middle {sign} wilson_half) / wilson_below')}, "
+        "n < 2, NULL, "
+        f"kind_of = 'events' AND numerator <= 0, {bounded.format('0.' if low else 'none_seen')}, "
+        f"kind_of = 'events' AND is_share_of AND ratio >= 1, {bounded.format('1 - none_seen' if low else '1.')}, "
+        f"{bounded.format(f'ratio {sign} delta_half')})"
+    )
+
+
+_VALUE_COLUMNS = (
+    Column("kpi", "LowCardinality(String)", "id of the KPI, see the view kpis", "kpi"),
+    Column("n", "UInt64", "calls that count", "n"),
+    Column(
+        "value",
+        "Nullable(Float64)",
+        "the KPI, in its unit",
+        "multiIf(kind_of != 'correlation', scale_of * ratio, varies, correlation, NULL)",
+    ),
+    Column("low", "Nullable(Float64)", "lower limit of its 95 % interval; null for too few calls", _limit("-")),
+    Column("high", "Nullable(Float64)", "upper limit of its 95 % interval; null for too few calls", _limit("+")),
+    Column("target", "Nullable(Float64)", "what to reach; null: no number is set", "target_of"),
+    Column(
+        "verdict",
+        "LowCardinality(String)",
+        "reached or missed; too_few where fewer calls count than minimum_n; no_target",
+        "multiIf(isNull(value) OR n < minimum_of, 'too_few', isNull(target), 'no_target', "
+        "if(direction_of = 'higher', value >= target, value <= target), 'reached', 'missed')",
+    ),
+    Column("numerator", "Float64", "sum over the calls that count; add these up for longer times", "numerator"),
+    Column("denominator", "Float64", "sum over the calls that count; add these up for longer times", "denominator"),
+)
+
+
+def _target(kpis: Sequence[Kpi], *, by_industry: bool) -> str:
+    target = _of_kpi(kpis, [_NO_NUMBER if kpi.target is None else _number(kpi.target) for kpi in kpis])
+    if not by_industry:
+        return target
+    own = _multi_if(
+        [
+            (f"kpi = {quoted(kpi.id)} AND tenant_industry = {quoted(industry)}", _number(number))
+            for kpi in kpis
+            for industry, number in sorted(kpi.targets_by_industry.items())
+        ],
+        _NO_NUMBER,
+    )
+    return f"coalesce({own}, {target})"
+
+
+def _industries(by_industry: bool) -> str:
+    """The industry of most calls of each tenant; read only where a target depends on it."""
+    if not by_industry:
+        return ""
+    return (
+        "\nLEFT JOIN\n(\n    SELECT tenant_id, argMax(industry, calls) AS tenant_industry\n"
+        "    FROM (SELECT tenant_id, industry, sum(calls) AS calls FROM kpi_rollup\n"
+        "        WHERE grain = 'day' AND dimension = 'industry' GROUP BY tenant_id, industry)\n"
+        "    GROUP BY tenant_id\n) AS of_tenant USING (tenant_id)"
+    )
+
+
+def _of_kpi(kpis: Sequence[Kpi], values: Sequence[str]) -> str:
+    """The value that belongs to the KPI of the row; the most frequent one is not spelt out."""
+    usual = Counter(values).most_common(1)[0][0]
+    named: dict[str, list[str]] = {}
+    for kpi, value in zip(kpis, values, strict=True):
+        if value != usual:
+            named.setdefault(value, []).append(quoted(kpi.id))
+    return _multi_if([(f"kpi IN ({', '.join(ids)})", value) for value, ids in named.items()], usual)
+
+
+def _multi_if(choices: Sequence[tuple[str, str]], otherwise: str) -> str:
+    parts = [part for choice in choices for part in choice]
+    return f"multiIf({', '.join((*parts, otherwise))})" if parts else otherwise
+
+
+def _number(value: float) -> str:
+    return "inf" if value == float("inf") else repr(float(value))
+
+
+def _selected(columns: Iterable[Column]) -> str:
+    return ",\n    ".join(
+        column.sql if column.sql == column.name else f"{column.sql} AS {column.name}" for column in columns
+    )
+
+
+def _view(name: str, columns: Sequence[Column], body: str, comment: str) -> str:
+    listed = ",\n    ".join(f"{column.name} {column.type} COMMENT {quoted(column.comment)}" for column in columns)
+    return (
+        f"CREATE OR REPLACE VIEW {name}\n(\n    {listed}\n)\nSQL SECURITY DEFINER\nAS {body}\nCOMMENT {quoted(comment)}"
+    )
+
+
+_MENTIONS = """
+    SELECT
+        tenant_id, call_id, topic_id,
+        argMax(topics.name, topics.confidence) AS name,
+        argMax(topics.quote, topics.confidence) AS quote,
+        max(topics.confidence) AS confidence
+    FROM topics
+    WHERE ended_at >= {start:DateTime64(3, 'UTC')} AND ended_at < {end:DateTime64(3, 'UTC')}
+    GROUP BY tenant_id, call_id, topic_id
+"""
+
+
+def _demands_view(calls: str) -> str:
+    """R61, R62: demands by how many calls are about them, with the words that show them."""
+    return f"""\
+CREATE OR REPLACE VIEW demands SQL SECURITY DEFINER AS
+SELECT
+    tenant_id,
+    inquiry_type,
+    topic_id,
+    any(mentions.name) AS name,
+    count() AS calls,
+    any(called.calls_of_type) AS calls_of_inquiry_type,
+    countIf(measures['customer_agitated_segments'] > 0) AS agitated,
+    countIf(isNotNull(measures['customer_agitated_segments'])) AS agitation_known,
+    countIf(resolution = 'unresolved') AS unresolved,
+    countIf(resolution IN ('resolved', 'unresolved')) AS resolution_known,
+    arrayMap(
+        example -> (example.2, example.3, -example.1),
+        groupArraySorted(5)((-mentions.confidence, call_id, mentions.quote))
+    ) AS examples
+FROM
+({_MENTIONS}) AS mentions
+INNER JOIN
+(
+    SELECT
+        tenant_id, call_id, inquiry_type, measures, resolution,
+        count() OVER (PARTITION BY tenant_id, inquiry_type) AS calls_of_type
+    FROM {calls}
+    WHERE outcome = 'analyzed'
+) AS called USING (tenant_id, call_id)
+GROUP BY tenant_id, inquiry_type, topic_id
+COMMENT 'What customers call for, with examples: one row per tenant, inquiry type and topic; demands(start = ..., \
+end = ...), end excluded.'"""  # noqa: S608 - no value of anybody is in it
+
+
+def _customer_demands_view(calls: str) -> str:
+    """R63: topics by who the customer is."""
+    return f"""\
+CREATE OR REPLACE VIEW customer_demands SQL SECURITY DEFINER AS
+SELECT
+    tenant_id,
+    attribute,
+    customers,
+    topic_id,
+    any(about.name) AS name,
+    count() AS calls,
+    any(known.group_calls) AS calls_of_customers,
+    any(about.calls_of_topic) - count() AS calls_of_others_about_it,
+    any(known.calls_of_tenant) - any(known.group_calls) AS calls_of_others
+FROM
+(
+    SELECT tenant_id, call_id, topic_id, name, count() OVER (PARTITION BY tenant_id, topic_id) AS calls_of_topic
+    FROM
+    ({_MENTIONS}) AS mentions
+    INNER JOIN
+    (
+        SELECT tenant_id, call_id
+        FROM {calls}
+        WHERE outcome = 'analyzed'
+    ) AS called USING (tenant_id, call_id)
+) AS about
+INNER JOIN
+(
+    SELECT
+        tenant_id, call_id, calls_of_tenant,
+        belongs.1 AS attribute,
+        belongs.2 AS customers,
+        count() OVER (PARTITION BY tenant_id, attribute, customers) AS group_calls
+    FROM
+    (
+        SELECT
+            tenant_id, call_id,
+            count() OVER (PARTITION BY tenant_id) AS calls_of_tenant,
+            arrayDistinct(arrayConcat(
+                arrayMap(tag -> ('tag', toString(tag)), customer_tags),
+                if(isNull(customer_value_tier), [], [('value_tier', toString(assumeNotNull(customer_value_tier)))])
+            )) AS groups
+        FROM {calls}
+        WHERE outcome = 'analyzed'
+    )
+    ARRAY JOIN groups AS belongs
+) AS known USING (tenant_id, call_id)
+GROUP BY tenant_id, attribute, customers, topic_id
+COMMENT 'What customers of a value tier or tag call for, against all other calls of the tenant; \
+customer_demands(start = ..., end = ...), end excluded.'"""  # noqa: S608 - no value of anybody is in it

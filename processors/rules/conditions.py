@@ -1,0 +1,434 @@
+"""Conditions made ready, and looked for in a call.
+
+A condition is compiled once into a tree. In a call only those leaves are looked at of which a phrase was found at all,
+so that thousands of rules that have nothing to do with the call cost next to nothing.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Literal, NamedTuple, Protocol
+
+from processors.text.negation import CONTEXT_LETTERS, stance
+from processors.text.negation import Stance as SpeakerStance
+from processors.text.normalized_text import normalize
+from processors.text.passages import Passage, SpokenText
+from processors.text.phrases import (
+    LOOSE,
+    STRICT,
+    BySound,
+    Phrase,
+    PhraseHit,
+    PhraseIndex,
+    Places,
+    hits,
+    is_in_one_piece,
+    lies_in_one,
+)
+from processors.text.remembered import remembered
+from schemas.config.condition import Anchor, Condition, EventTest, MeasureTest, Sound, Speaker, Stance, compile_regex
+from schemas.messages.call_analysis import MeasureValue
+from schemas.messages.call_ended import CallEnded
+
+if TYPE_CHECKING:
+    import re2
+
+_BY_SOUND: Mapping[Sound, BySound | None] = {"off": None, "strict": STRICT, "loose": LOOSE}
+
+
+class ConditionError(Exception):
+    """A condition refers to one that is not there, or to itself; the text says which."""
+
+
+class Hit(NamedTuple):
+    """Letters `start` to `end` of a turn, the phrase or pattern that they match, and how surely."""
+
+    passage: Passage
+    start: int
+    end: int
+    matched: str
+    confidence: float = 1.0
+
+    @property
+    def span(self) -> tuple[int, int]:
+        """As characters of the text of the turn."""
+        return self.passage.utterance.normalized.source_span(self.start, self.end)
+
+    @property
+    def time_ms(self) -> tuple[int, int]:
+        """When it was said."""
+        return self.passage.utterance.time_ms(*self.span)
+
+
+@dataclass(frozen=True)
+class Found:
+    """Whether a condition holds, and the places that show it, in order of time; none where its absence does.
+
+    `by_event` where a field of the event shows it.
+    """
+
+    holds: bool
+    hits: tuple[Hit, ...] = ()
+    by_event: bool = False
+
+
+NOT_FOUND = Found(False)
+
+
+class Node(Protocol):
+    """A compiled condition."""
+
+    def look(self, hearing: "Hearing") -> Found: ...
+
+
+@dataclass(frozen=True, eq=False)
+class Hearing:
+    """One call as conditions look at it: what was said, the event where there is one, the measures."""
+
+    spoken: SpokenText
+    index: PhraseIndex
+    watchers: "Watchers"
+    call: CallEnded | None = None
+    measures: Mapping[str, MeasureValue] = field(default_factory=dict)
+    _known: dict[int, Found] = field(default_factory=dict)
+    _stances: dict[tuple[int, int, int], SpeakerStance] = field(default_factory=dict)
+
+    def look(self, node: Node) -> Found:
+        """What comes of a condition; asked again, it is remembered."""
+        known = self._known.get(id(node))
+        if known is None:
+            known = self._known[id(node)] = node.look(self)
+        return known
+
+    def stance(self, passage: Passage, start: int, end: int) -> SpeakerStance:
+        """How the speaker stands to letters of a passage; many rules ask for the same."""
+        place = (passage.number, start, end)
+        taken = self._stances.get(place)
+        if taken is None:
+            text = passage.utterance.normalized
+            taken = stance(text.before(start, CONTEXT_LETTERS), text.after(end, CONTEXT_LETTERS))
+            self._stances[place] = taken
+        return taken
+
+    def candidates(self, leaf: object) -> Mapping[int, Sequence[Phrase]]:
+        """Passages, by number, in which phrases of a leaf may stand: the first part does, and so do all others."""
+        return self._candidates.get(id(leaf), _NONE)
+
+    @remembered
+    def _candidates(self) -> dict[int, dict[int, list[Phrase]]]:
+        found: dict[int, dict[int, list[Phrase]]] = {}
+        waiting = self.watchers.by_first_part
+        for number, places in enumerate(self.spoken.places(self.index)):
+            for part in places:
+                for leaf, phrase in waiting.get(part, ()):
+                    if len(phrase.parts) == 1 or phrase.may_stand_in(places):
+                        found.setdefault(leaf, {}).setdefault(number, []).append(phrase)
+        return found
+
+
+_NONE: Mapping[int, Sequence[Phrase]] = {}
+
+
+class Watchers:
+    """Which leaves wait for which phrases; filled while conditions are compiled."""
+
+    def __init__(self) -> None:
+        self.phrases: list[Phrase] = []
+        self.by_first_part: dict[str, list[tuple[int, Phrase]]] = {}
+        """First part → leaves, by identity, with the phrase that begins with it."""
+        self._leaves: dict[object, Node] = {}
+
+    def shared(self, key: object, leaf: Node, phrases: Iterable[Phrase] = ()) -> Node:
+        """The leaf, or the one that was made before for the same key: a named condition that ten rules use is looked
+        for once. Leaves are kept, so that their identities stay their own."""
+        known = self._leaves.get(key)
+        if known is not None:
+            return known
+        self._leaves[key] = leaf
+        for phrase in phrases:
+            self.phrases.append(phrase)
+            self.by_first_part.setdefault(phrase.parts[0], []).append((id(leaf), phrase))
+        return leaf
+
+
+@dataclass(frozen=True)
+class Scope:
+    """What leaves inherit: who speaks, how, and where in the call."""
+
+    by: Speaker
+    stance: Stance
+    sound: Sound
+    unknown_counts: bool
+    """An unknown speaker is taken for the wanted one."""
+    first_s: float | None = None
+    last_s: float | None = None
+    first_percent: float | None = None
+    last_percent: float | None = None
+    anchors: tuple["_CompiledAnchor", ...] = ()
+
+    def may_hold(self, passage: Passage, duration_ms: int) -> bool:
+        """Whether anything in a passage can lie where it must and is said by who must say it."""
+        role = passage.role
+        if self.by != "anyone" and role != self.by and not (role == "unknown" and self.unknown_counts):
+            return False
+        if not self._has_window:
+            return True
+        return self._is_in_window(*passage.utterance.bounds_ms, duration_ms)
+
+    @remembered
+    def _has_window(self) -> bool:
+        return any(side is not None for side in (self.first_s, self.last_s, self.first_percent, self.last_percent))
+
+    def keep(self, found: Iterable[Hit], hearing: Hearing) -> tuple[Hit, ...]:
+        """The hits that lie where they must, in order of time."""
+        kept = list(found)
+        if self._has_window:
+            duration_ms = hearing.spoken.duration_ms
+            kept = [hit for hit in kept if self._is_in_window(*hit.time_ms, duration_ms)]
+        for anchor in self.anchors:
+            kept = anchor.keep(kept, hearing)
+        return tuple(sorted(kept, key=order))
+
+    def _is_in_window(self, start_ms: int, end_ms: int, duration_ms: int) -> bool:
+        return self._begins_early_enough(start_ms, duration_ms) and self._ends_late_enough(end_ms, duration_ms)
+
+    def _begins_early_enough(self, start_ms: int, duration_ms: int) -> bool:
+        return (self.first_s is None or start_ms <= self.first_s * 1000) and (
+            self.first_percent is None or start_ms <= self.first_percent / 100 * duration_ms
+        )
+
+    def _ends_late_enough(self, end_ms: int, duration_ms: int) -> bool:
+        return (self.last_s is None or end_ms >= duration_ms - self.last_s * 1000) and (
+            self.last_percent is None or end_ms >= (1 - self.last_percent / 100) * duration_ms
+        )
+
+
+def order(hit: Hit) -> tuple[int, int]:
+    """The order in which hits were said: by the beginning of their passage, and inside it by their letters."""
+    return (hit.passage.number, hit.start)
+
+
+Side = Literal["before", "after", "near"]
+
+
+@dataclass(frozen=True)
+class _CompiledAnchor:
+    side: Side
+    anchor: Anchor
+    of: Node
+
+    def keep(self, found: Sequence[Hit], hearing: Hearing) -> list[Hit]:
+        if not found:
+            return []
+        there = hearing.look(self.of).hits
+        if self.anchor.nth is not None:
+            place = self.anchor.nth - 1 if self.anchor.nth > 0 else self.anchor.nth
+            there = there[place : place + 1 or None] if -len(there) <= place < len(there) else ()
+        if not there:
+            return list(found) if self.anchor.if_absent == "holds" else []
+        return [hit for hit in found if any(self._fits(hit, other) for other in there)]
+
+    def _fits(self, hit: Hit, other: Hit) -> bool:
+        ahead = order(hit) < order(other)
+        if order(hit) == order(other) or (self.side == "before" and not ahead) or (self.side == "after" and ahead):
+            return False
+        first, second = (hit, other) if ahead else (other, hit)
+        anchor = self.anchor
+        return (
+            (anchor.within_s is None or second.time_ms[0] - first.time_ms[1] <= anchor.within_s * 1000)
+            and (anchor.within_turns is None or second.passage.number - first.passage.number <= anchor.within_turns)
+            and (
+                anchor.within_letters is None
+                or (second.passage is first.passage and second.start - first.end <= anchor.within_letters)
+            )
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class _Say:
+    scope: Scope
+    unless: tuple[str, ...]
+
+    def look(self, hearing: Hearing) -> Found:
+        candidates = hearing.candidates(self)
+        if not candidates:
+            return NOT_FOUND
+        found = self.scope.keep(self._hits(candidates, hearing), hearing)
+        return Found(bool(found), found)
+
+    def _hits(self, candidates: Mapping[int, Sequence[Phrase]], hearing: Hearing) -> Iterator[Hit]:
+        passages, all_places = hearing.spoken.passages, hearing.spoken.places(hearing.index)
+        for number, phrases in candidates.items():
+            passage = passages[number]
+            if self.scope.may_hold(passage, hearing.spoken.duration_ms):
+                for hit in self._longest(phrases, passage, all_places[number], hearing):
+                    yield Hit(passage, hit.start, hit.end, hit.phrase.text, hit.confidence)
+
+    def _longest(
+        self, phrases: Sequence[Phrase], passage: Passage, places: Places, hearing: Hearing
+    ) -> Sequence[PhraseHit]:
+        """Of overlapping hits in a passage the surest, then the longest: 退款 in 退款申请 is one hit.
+
+        Whether a hit counts at all is only asked where none that counts lies over it.
+        """
+        possible = [hit for phrase in phrases for hit in hits(phrase, places)]
+        if len(possible) > 1:
+            possible.sort(key=_precedence)
+        taken: list[PhraseHit] = []
+        for hit in possible:
+            lies_apart = all(hit.end <= other.start or other.end <= hit.start for other in taken)
+            if lies_apart and self._counts(passage, hit, places, hearing):
+                taken.append(hit)
+        return taken
+
+    def _counts(self, passage: Passage, hit: PhraseHit, places: Places, hearing: Hearing) -> bool:
+        wanted = self.scope.stance
+        return (
+            is_in_one_piece(hit, passage.utterance.normalized, negation_in_gap=wanted == "any")
+            and not lies_in_one(hit, self.unless, places, by_sound=False)
+            and (wanted == "any" or _stands(wanted, hearing.stance(passage, hit.start, hit.end)))
+        )
+
+
+def _precedence(hit: PhraseHit) -> tuple[float, int, int]:
+    return (-hit.confidence, hit.start - hit.end, hit.start)
+
+
+def _stands(wanted: Stance, taken: SpeakerStance) -> bool:
+    """Whether the speaker stands to the words as wanted."""
+    return taken == "claimed" or (wanted == "not_negated" and taken != "negated")
+
+
+@dataclass(frozen=True, eq=False)
+class _Regex:
+    scope: Scope
+    pattern: "re2._Regexp"
+
+    def look(self, hearing: Hearing) -> Found:
+        found = self.scope.keep(self._hits(hearing), hearing)
+        return Found(bool(found), found)
+
+    def _hits(self, hearing: Hearing) -> Iterator[Hit]:
+        """All passages in one go; a match that reaches over the end of one is none."""
+        spoken = hearing.spoken
+        for match in self.pattern.finditer(spoken.in_digits):  # type: ignore[no-untyped-call]
+            passage, at = spoken.passage_in_digits(match.start())
+            digits = passage.in_digits
+            if match.end() - at > len(digits.text) or not self.scope.may_hold(passage, spoken.duration_ms):
+                continue
+            source = digits.source_span(match.start() - at, match.end() - at)
+            start, end = passage.utterance.normalized.letters_of(*source)
+            if start < end:
+                yield Hit(passage, start, end, match.group())
+
+
+@dataclass(frozen=True, eq=False)
+class _Event:
+    test: EventTest
+
+    def look(self, hearing: Hearing) -> Found:
+        if hearing.call is None:
+            return NOT_FOUND
+        if self.test.field == "customer_value_tier":
+            value: object = hearing.call.customer.value_tier
+        else:
+            value = getattr(hearing.call, self.test.field)
+        holds = value is self.test.equals if self.test.equals is not None else value in self.test.one_of
+        return Found(holds, by_event=holds)
+
+
+@dataclass(frozen=True, eq=False)
+class _Measure:
+    test: MeasureTest
+
+    def look(self, hearing: Hearing) -> Found:
+        value = hearing.measures.get(self.test.name)
+        if value is None:
+            return NOT_FOUND
+        return Found(
+            (self.test.equals is None or bool(value) is self.test.equals)
+            and (self.test.above is None or value > self.test.above)
+            and (self.test.below is None or value < self.test.below)
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class _Group:
+    parts: tuple[Node, ...]
+    wanted: int
+    """As many must hold; 0: none may."""
+
+    def look(self, hearing: Hearing) -> Found:
+        holding = [found for found in (hearing.look(part) for part in self.parts) if found.holds]
+        if self.wanted == 0:
+            return Found(not holding)
+        if len(holding) < self.wanted:
+            return NOT_FOUND
+        together = {(hit.passage.number, hit.start, hit.end): hit for found in holding for hit in found.hits}
+        return Found(True, tuple(sorted(together.values(), key=order)), any(found.by_event for found in holding))
+
+
+@dataclass(frozen=True, eq=False)
+class _AtLeast:
+    of: Node
+    wanted: int
+
+    def look(self, hearing: Hearing) -> Found:
+        found = hearing.look(self.of)
+        return found if len(found.hits) >= self.wanted else NOT_FOUND
+
+
+class Compiler:
+    """Makes conditions ready. `named` gives the condition of a name, or raises `ConditionError`."""
+
+    def __init__(self, named: Callable[[str], Condition], watchers: Watchers) -> None:
+        self._named = named
+        self._watchers = watchers
+
+    def compile(self, condition: Condition, scope: Scope, inside: tuple[str, ...] = ()) -> Node:
+        """A condition in a scope. Raises `ConditionError`; `inside` are the names that lead here."""
+        scope = self._narrowed(condition, scope, inside)
+        node = self._node(condition, scope, inside)
+        return node if condition.at_least == 1 else _AtLeast(node, condition.at_least)
+
+    def _node(self, condition: Condition, scope: Scope, inside: tuple[str, ...]) -> Node:
+        if condition.say:
+            say = _Say(scope, tuple(normalize(phrase).letters for phrase in condition.unless))
+            by_sound = _BY_SOUND[scope.sound]
+            self._watchers.phrases.extend(one for phrase in condition.unless for one in Phrase.of(phrase, None))
+            phrases = [one for phrase in condition.say for one in Phrase.of(phrase, by_sound)]
+            return self._watchers.shared((condition.say, condition.unless, scope), say, phrases)
+        if condition.regex is not None:
+            regex = _Regex(scope, compile_regex(condition.regex))
+            return self._watchers.shared((condition.regex, scope), regex)
+        if condition.event is not None:
+            return _Event(condition.event)
+        if condition.measure is not None:
+            return _Measure(condition.measure)
+        if condition.ref is not None:
+            if condition.ref in inside:
+                raise ConditionError(f"condition {' → '.join((*inside, condition.ref))} refers to itself")
+            return self.compile(self._named(condition.ref), scope, (*inside, condition.ref))
+        parts = tuple(self.compile(part, scope, inside) for part in condition.parts())
+        wanted = 1 if condition.any_of else 0 if condition.none_of else condition.n or len(parts)
+        return _Group(parts, wanted)
+
+    def _narrowed(self, condition: Condition, scope: Scope, inside: tuple[str, ...]) -> Scope:
+        told = {
+            name: value
+            for name in ("by", "stance", "sound", "first_s", "last_s", "first_percent", "last_percent")
+            if (value := getattr(condition, name)) is not None
+        }
+        outer = replace(scope, **told)
+        sides: tuple[tuple[Side, Anchor | None], ...] = (
+            ("before", condition.before),
+            ("after", condition.after),
+            ("near", condition.near),
+        )
+        # Who speaks at the anchor is not inherited: what the agent says comes after what the customer asked.
+        beside = replace(
+            scope, first_s=None, last_s=None, first_percent=None, last_percent=None, anchors=(), by="anyone"
+        )
+        anchors = tuple(
+            _CompiledAnchor(side, anchor, self.compile(anchor.of, beside, inside)) for side, anchor in sides if anchor
+        )
+        return replace(outer, anchors=(*outer.anchors, *anchors))

@@ -1,0 +1,218 @@
+"""Who speaks when: the turns of agent and customer, where they overlap, and what is no turn but a sign of attention."""
+
+import re
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from processors.listening.intervals import common, length_ms, union
+from processors.text.speech_rate import length_in_characters
+from processors.text.utterances import Utterance
+from schemas.messages.call_ended import Role
+from schemas.messages.interval import Interval
+from schemas.messages.transcript import Segment, Transcript
+
+NO_SPEECH = "no_speech"
+SPEAKER_UNKNOWN = "speaker_unknown"
+ONE_CHANNEL = "one_channel"
+
+PAUSE_MS = 800
+"""A shorter pause is part of an utterance, unless the other side begins to speak in it; `listen` cuts turns alike."""
+
+LEAST_OVERLAP_MS = 150
+"""Speakers who follow each other closely overlap by what voice activity adds on both sides, which says nothing."""
+
+INTERRUPTION_OVERLAP_MS = 500
+INTERRUPTION_CHARACTERS = 4
+"""From how much overlap, and from how many Chinese characters on, speaking in is an interruption (R43)."""
+
+_MISHEARD_CHARACTERS = 2
+_MISHEARD_CONFIDENCE = 0.5
+"""As short and as unsure, a text is taken for the 嗯 that recognisers write as any word of its length."""
+
+# In both scripts. Each word is reached in one way only (no 对啊 beside 对 and 啊), so that each text is soon refused.
+# 直到了 is how recognisers write 知道了.
+_BACK_CHANNEL = re.compile(
+    r"[\W_]*(?:(?:"
+    r"[嗯恩唔呃额額哦噢喔啊呀诶誒哎欸哈呵]"
+    r"|[对對]的?|是的?|好[的吧嘞]?|行的?|可以的?|[没沒][错錯事]|[没沒][问問][题題]|收到|[这這][样樣]|原[来來]如此"
+    r"|我?(?:知道了?|直到了|明白了?|了解了?|懂了?|清楚了?)"
+    r"|yeah|yes|yep|okay|ok|hm|m|uh|huh|right|sure|i see|oh|ah|got it"
+    r")[\W_]*)+",
+    re.IGNORECASE,
+)
+
+
+@dataclass(frozen=True)
+class Turn:
+    """What one side says until it is the other's turn: its utterances in order.
+
+    `overlap_ms` is how long the other side, who was speaking when the turn began, went on; 0 where nobody was.
+    `gap_ms` is from the end of all that the other side had begun to say before to the start of the turn: negative
+    where the turn began earlier, null where the other side had said nothing. `is_interruption` is by R43: the first
+    utterance began while the other side spoke, overlaps it long enough, says something and is no back-channel.
+    """
+
+    role: Role
+    utterances: tuple[Utterance, ...]
+    overlap_ms: int
+    gap_ms: int | None
+    is_interruption: bool
+
+
+@dataclass(frozen=True)
+class Conversation:
+    """The turns of both sides in the order of their starts, and apart from them their back-channels.
+
+    `overlap_ms` is how long both sides speak at once in all; null where that cannot be known, and then neither
+    back-channels nor interruptions can.
+    """
+
+    turns: tuple[Turn, ...]
+    back_channels: tuple[Utterance, ...]
+    overlap_ms: int | None
+
+    def turns_of(self, role: Role) -> list[Turn]:
+        """The turns of one side."""
+        return [turn for turn in self.turns if turn.role == role]
+
+
+def why_not_told_apart(transcript: Transcript) -> str | None:
+    """Why nothing can be said of agent and customer apart; None where it can.
+
+    `no_speech` where no words were heard, `speaker_unknown` where some are of a speaker whom nobody names, and
+    `one_channel` where a recording with one channel has the words of one side only: the other is then more likely
+    unnamed than silent.
+    """
+    said = {segment.role for segment in transcript.segments if segment.text.strip()}
+    if not said:
+        return NO_SPEECH
+    if "unknown" in said:
+        return SPEAKER_UNKNOWN
+    if is_one_channel(transcript) and len(said) == 1:
+        return ONE_CHANNEL
+    return None
+
+
+def is_one_channel(transcript: Transcript) -> bool:
+    """Whether both sides were recorded on one channel, or on two that hold the same sound."""
+    return transcript.audio is not None and (transcript.audio.channels == 1 or transcript.audio.identical_channels)
+
+
+def speech_of(transcript: Transcript, role: Role) -> tuple[Interval, ...]:
+    """Where that role speaks, in order; by its segments where the transcript has no speech intervals at all."""
+    if transcript.speech:
+        return union(transcript.speech.get(role, ()))
+    return union([segment for segment in transcript.segments if segment.role == role])
+
+
+def is_back_channel(text: str) -> bool:
+    """Whether a text is made only of words by which listeners show attention, such as 嗯, 对, 好的, 知道了."""
+    return _BACK_CHANNEL.fullmatch(text) is not None
+
+
+def says_something(segment: Segment) -> bool:
+    """Whether there are words that are more than a back-channel."""
+    return length_in_characters(segment.text) > 0 and not is_back_channel(segment.text)
+
+
+def conversation(transcript: Transcript) -> Conversation:
+    """The call as turns. Segments of unknown speakers and without words are left out.
+
+    A turn ends where the other side speaks on after it, and where its own speaker interrupts. A back-channel is no
+    turn and ends none: an utterance that begins while the other side speaks, overlaps it, and is made of back-channel
+    words or too short and unsure to be words at all.
+
+    On one channel the speech that was found there is shared out, so nobody speaks at once with another: only what the
+    event says of its speakers (`speaker_segments`) can overlap, and without it nothing is known of overlaps (R43).
+    """
+    told = transcript.call.audio.speaker_segments or () if is_one_channel(transcript) else ()
+    agent_speech = union([each for each in told if each.role == "agent"]) or speech_of(transcript, "agent")
+    customer_speech = union([each for each in told if each.role == "customer"]) or speech_of(transcript, "customer")
+    both = common(agent_speech, customer_speech)
+    spoken: list[tuple[Utterance, int]] = []
+    back_channels: list[Utterance] = []
+    sides: tuple[tuple[Role, Sequence[Interval]], ...] = (("agent", customer_speech), ("customer", agent_speech))
+    for role, other_speech in sides:
+        for utterance in _utterances(transcript, role, other_speech):
+            overlap_ms = _overlap_ms(utterance, other_speech, both)
+            if overlap_ms >= LEAST_OVERLAP_MS and _only_listens(utterance):
+                back_channels.append(utterance)
+            else:
+                spoken.append((utterance, overlap_ms))
+    spoken.sort(key=lambda item: (item[0].segments[0].start_ms, item[0].segments[0].segment_id))
+    back_channels.sort(key=lambda utterance: utterance.segments[0].segment_id)
+    knows_overlaps = bool(told) or not is_one_channel(transcript)
+    return Conversation(tuple(_turns(spoken)), tuple(back_channels), length_ms(both) if knows_overlaps else None)
+
+
+def _turns(spoken: Sequence[tuple[Utterance, int]]) -> Iterator[Turn]:
+    """In the order in which they begin. Of each side the last turn is open: what its speaker says may belong to it."""
+    turns: list[tuple[list[Utterance], int, int | None, bool]] = []
+    open_turn: dict[Role, list[Utterance]] = {}
+    said_until_ms: dict[Role, int] = {}
+    for utterance, overlap_ms in spoken:
+        role = utterance.role
+        start_ms, end_ms = utterance.segments[0].start_ms, utterance.segments[-1].end_ms
+        own_until_ms, other_until_ms = said_until_ms.get(role, 0), said_until_ms.get(_OTHER[role])
+        interrupts = _interrupts(utterance, overlap_ms)
+        other_spoke_on = other_until_ms is not None and other_until_ms > own_until_ms
+        if interrupts or other_spoke_on or role not in open_turn:
+            gap_ms = None if other_until_ms is None else start_ms - other_until_ms
+            open_turn[role] = []
+            turns.append((open_turn[role], overlap_ms, gap_ms, interrupts))
+        open_turn[role].append(utterance)
+        said_until_ms[role] = end_ms
+    for utterances, overlap_ms, gap_ms, interrupts in turns:
+        yield Turn(utterances[0].role, tuple(utterances), overlap_ms, gap_ms, interrupts)
+
+
+_OTHER: dict[Role, Role] = {"agent": "customer", "customer": "agent"}
+
+
+def _utterances(transcript: Transcript, role: Role, other_speech: Sequence[Interval]) -> Iterator[Utterance]:
+    """The segments of one side with words, joined over short pauses in which the other side does not begin to speak."""
+    starts_ms = [interval.start_ms for interval in other_speech]
+    joined: list[Segment] = []
+    for segment in transcript.segments:
+        if segment.role != role or not segment.text.strip():
+            continue
+        if joined:
+            ended_ms, starts = joined[-1].end_ms, segment.start_ms
+            begun = bisect_left(starts_ms, starts) > bisect_left(starts_ms, ended_ms)
+            if starts - ended_ms > PAUSE_MS or begun:
+                yield Utterance(role, tuple(joined))
+                joined = []
+        joined.append(segment)
+    if joined:
+        yield Utterance(role, tuple(joined))
+
+
+def _overlap_ms(utterance: Utterance, other_speech: Sequence[Interval], both: Sequence[Interval]) -> int:
+    """How long the other side speaks on, short pauses left out, from the start of the utterance; 0 if it did not."""
+    start_ms, end_ms = utterance.segments[0].start_ms, utterance.segments[-1].end_ms
+    place = bisect_left(other_speech, start_ms, key=lambda interval: interval.start_ms) - 1
+    if place < 0 or other_speech[place].end_ms <= start_ms:
+        return 0
+    overlap_ms = 0
+    until_ms = start_ms
+    for place in range(bisect_right(both, start_ms, key=lambda interval: interval.end_ms), len(both)):
+        piece = both[place]
+        if piece.start_ms >= end_ms or piece.start_ms - until_ms > PAUSE_MS:
+            break
+        until_ms = piece.end_ms
+        overlap_ms += until_ms - max(piece.start_ms, start_ms)
+    return overlap_ms
+
+
+def _only_listens(utterance: Utterance) -> bool:
+    if is_back_channel(utterance.text):
+        return True
+    confidence = max(segment.confidence for segment in utterance.segments)
+    return confidence < _MISHEARD_CONFIDENCE and length_in_characters(utterance.text) <= _MISHEARD_CHARACTERS
+
+
+def _interrupts(utterance: Utterance, overlap_ms: int) -> bool:
+    """Of an utterance that is no back-channel."""
+    is_long_enough = overlap_ms >= INTERRUPTION_OVERLAP_MS
+    return is_long_enough and length_in_characters(utterance.text) >= INTERRUPTION_CHARACTERS
