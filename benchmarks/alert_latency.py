@@ -29,10 +29,10 @@ from benchmarks.judge import SEED, dialogues, five_minutes
 from schemas.messages.call_ended import Customer
 from schemas.messages.topics import ALERTS_RAISED, CALLS_TRANSCRIBED, message_key
 from schemas.messages.transcript import Transcript
-from streams.adapters.kafka import Publisher, TopicReader, lags
+from streams.adapters.kafka.client import Publisher, TopicReader, lags
+from streams.embedded.stack import Stack, StackPlan, worker_spec
+from streams.runtime.stage import Output
 from streams.settings import Settings, load_settings
-from streams.stack import Stack, StackPlan, worker_spec
-from streams.stage import Output
 from streams.topology import consumer_groups
 
 WARM_UP_CALLS = 24

@@ -20,14 +20,14 @@ from typing import Any
 from uuid import uuid4
 
 from processors.listening.engines.weights import find_weights
-from streams.adapters import clickhouse
-from streams.adapters.kafka import Publisher
-from streams.examples import example_recordings
-from streams.ingest import Ingest, call_of_file, extension_of, read_facts
-from streams.object_store import object_store_from
-from streams.recordings import RecordingStore
+from streams.adapters.clickhouse.connection import connection as clickhouse
+from streams.adapters.kafka.client import Publisher
+from streams.adapters.object_store.from_settings import object_store_from
+from streams.adapters.object_store.recordings import RecordingStore
+from streams.demo.examples import example_recordings
+from streams.embedded.stack import Stack, StackPlan, stages_of
 from streams.settings import Settings, load_settings
-from streams.stack import Stack, StackPlan, stages_of
+from streams.stages.capture import Ingest, call_of_file, extension_of, read_facts
 
 TENANT = "benchmark"
 

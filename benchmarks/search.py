@@ -4,7 +4,7 @@
 
 Starts the embedded engine on the data directory, fills its tables with calls of `benchmarks/realistic_calls.py` where
 they are not there yet (a year of them, month by month; what is there is kept), and searches through
-`streams.search.search`, as `callstream search` does. Prints for each dimension
+`streams.queries.search.search`, as `callstream search` does. Prints for each dimension
 
 * **cold**: the first search after the engine was started again, with every file of the data directory dropped from the
   page cache (`posix_fadvise(POSIX_FADV_DONTNEED)`, which needs no rights; what another process maps stays);
@@ -51,10 +51,10 @@ from benchmarks.realistic_calls import (
 )
 from processors.clickhouse.rows import CALLS, OUTCOMES, TRANSCRIPTS
 from processors.clickhouse.search_sql import SearchQuery
-from streams.adapters.clickhouse import ClickHouseSink, connect, migrate
+from streams.adapters.clickhouse.connection import ClickHouseSink, connect, migrate
 from streams.embedded.clickhouse_engine import engine_url, is_ready, start_command
 from streams.embedded.ports import free_port
-from streams.search import search
+from streams.queries.search import search
 
 START = datetime(2025, 7, 1, tzinfo=UTC)
 TEXTS = "search_text_versions"

@@ -29,13 +29,13 @@ from schemas.config.rule_pack import load_rule_packs
 from schemas.messages.call_analysis import CallAnalysis
 from schemas.messages.topics import CALLS_ANALYZED, CALLS_TRANSCRIBED
 from schemas.messages.transcript import Transcript
-from streams.adapters.clickhouse import ClickHouseSink, connect, migrate
-from streams.adapters.memory_broker import MemoryBroker
+from streams.adapters.clickhouse.connection import ClickHouseSink, connect, migrate
+from streams.adapters.memory.broker import MemoryBroker
 from streams.embedded.clickhouse_engine import engine_url, is_ready, start_command
 from streams.embedded.ports import free_port
 from streams.ports import Rows, SystemClock
-from streams.raw import RawMessage
-from streams.store import STORE, Store
+from streams.runtime.record import RawMessage
+from streams.stages.store import STORE, Store
 
 DIFFERENT_CALLS = 40
 AGENTS = 200

@@ -13,11 +13,9 @@
                 judge, for what it is told of other calls ◄──────────────────────────┼──► watch ──► alerts.raised.v1
                                                                                      └──► rollup ──► kpi_rollup
 
-`ingest` is `streams/ingest.py`, `replay` is `streams/replay.py`, `store` is `streams/store.py`, `watch` is
-`streams/surges.py`, `rollup` is `streams/rollups.py`, `notify` is `streams/notify.py`; `listen` and `judge` are built
-here. Rules are published by `callstream rules publish` and followed by `streams/rules_feed.py`. What becomes known of a
-call after it (satisfaction, orders) comes in calls.rated.v1, and who looked for or heard what in
-recordings.accessed.v1 (`streams/access_log.py`); `store` reads both, too.
+Each stage is the file of its name in `streams/stages/`. Rules are published by `callstream rules publish` and followed
+by `streams/runtime/rules_feed.py`. What becomes known of a call after it (satisfaction, orders) comes in
+calls.rated.v1, and who looked for or heard what in recordings.accessed.v1; `store` reads both, too.
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -45,9 +43,9 @@ from schemas.messages.topics import (
     message_key,
 )
 from schemas.messages.transcript import Transcript
+from streams.adapters.object_store.recordings import RecordingStore, UnreadableRecordingError
 from streams.ports import Clock, History, NoHistory
-from streams.recordings import RecordingStore, UnreadableRecordingError
-from streams.stage import Output, Stage
+from streams.runtime.stage import Output, Stage
 
 STAGE_TOPICS: Mapping[str, tuple[str, ...]] = {
     "listen": (CALLS_ENDED.name,),

@@ -24,26 +24,26 @@ from schemas.config.retention import RETENTION_FILE
 from schemas.config.risk import RISK_FILE
 from schemas.errors import OperatorError, RetryableError
 from schemas.messages.topics import ALERTS_RAISED, RULES_PUBLISHED
-from streams import faust_app
-from streams.adapters import clickhouse
-from streams.adapters.alert_source import KafkaAlertSource
 from streams.adapters.channels import channel_of
-from streams.adapters.clickhouse_background import ClickHouseHistory
-from streams.adapters.clickhouse_rollups import ClickHouseRollups
-from streams.adapters.clickhouse_topics import ClickHouseTopicCounts
-from streams.adapters.kafka import BatchConsumer, Publisher, TopicReader, missing_topics
-from streams.notify import AlertSource, Commits, Notify, Outside
-from streams.object_store import object_store_from
+from streams.adapters.clickhouse.connection import connection as clickhouse
+from streams.adapters.clickhouse.history import ClickHouseHistory
+from streams.adapters.clickhouse.rollups import ClickHouseRollups
+from streams.adapters.clickhouse.topic_counts import ClickHouseTopicCounts
+from streams.adapters.kafka.alert_source import KafkaAlertSource
+from streams.adapters.kafka.client import BatchConsumer, Publisher, TopicReader, missing_topics
+from streams.adapters.object_store.from_settings import object_store_from
+from streams.adapters.object_store.recordings import RecordingStore
 from streams.ports import SystemClock
-from streams.recordings import RecordingStore
-from streams.rollups import Rollups
-from streams.rules_feed import LiveJudge, follow, packs_at_hand
+from streams.runtime import faust_app
+from streams.runtime.rules_feed import LiveJudge, follow, packs_at_hand
+from streams.runtime.runner import BackOff, StoppedError, Work
+from streams.runtime.stage import Stage
 from streams.settings import Settings
-from streams.stage import Stage
-from streams.store import Store
-from streams.surges import Surges, Watch
+from streams.stages.notify import AlertSource, Commits, Notify, Outside
+from streams.stages.rollup import Rollups
+from streams.stages.store import Store
+from streams.stages.watch import Surges, Watch
 from streams.topology import HISTORY_GROUP, NOTIFY_GROUP, consumer_groups, judge_stage, listen_stage
-from streams.work import BackOff, StoppedError, Work
 
 log = logging.getLogger(__name__)
 

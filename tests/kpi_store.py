@@ -16,10 +16,10 @@ from processors.clickhouse.rows import rows_for_alert, rows_for_analysis, rows_f
 from processors.kpi.rollups import RollupDefinition
 from processors.kpi.sql import kpi_views
 from schemas.config.kpi import read_kpis
-from streams.adapters.clickhouse import ClickHouseSink, connect, migrate
-from streams.adapters.clickhouse_kpis import ClickHouseKpis, make_kpi_views
-from streams.adapters.clickhouse_rollups import ClickHouseRollups
-from streams.rollups import Rollups
+from streams.adapters.clickhouse.connection import ClickHouseSink, connect, migrate
+from streams.adapters.clickhouse.kpis import ClickHouseKpis, make_kpi_views
+from streams.adapters.clickhouse.rollups import ClickHouseRollups
+from streams.stages.rollup import Rollups
 from tests.clickhouse_engine import running_engine
 from tests.kpi_calls import Reference, World, a_world
 

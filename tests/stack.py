@@ -11,14 +11,14 @@ from clickhouse_connect.driver.exceptions import ClickHouseError
 
 from schemas.errors import EmbeddedStackError, RetryableError
 from schemas.messages.call_ended import CallEnded
-from streams.adapters import clickhouse
-from streams.adapters.kafka import Publisher
-from streams.examples import EXAMPLE_TENANT, example_recordings
-from streams.ingest import Ingest, call_of_file, extension_of, read_facts
-from streams.object_store import object_store_from
-from streams.recordings import RecordingStore
+from streams.adapters.clickhouse.connection import connection as clickhouse
+from streams.adapters.kafka.client import Publisher
+from streams.adapters.object_store.from_settings import object_store_from
+from streams.adapters.object_store.recordings import RecordingStore
+from streams.demo.examples import EXAMPLE_TENANT, example_recordings
+from streams.embedded.stack import Broker, Stack, StackPlan
 from streams.settings import Settings, load_settings
-from streams.stack import Broker, Stack, StackPlan
+from streams.stages.capture import Ingest, call_of_file, extension_of, read_facts
 
 LOG_LINES = 25
 ASK_EVERY_S = 0.3

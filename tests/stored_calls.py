@@ -13,9 +13,9 @@ from schemas.messages.call_ended import Agent, Audio, CallEnded, Customer, Role
 from schemas.messages.finding import Finding
 from schemas.messages.outcome import Outcome
 from schemas.messages.transcript import EngineIdentity, Segment, Transcript
-from streams.adapters.clickhouse import ClickHouseSink
-from streams.ingest import customer_key
-from streams.search import search
+from streams.adapters.clickhouse.connection import ClickHouseSink
+from streams.queries.search import search
+from streams.stages.capture import customer_key
 
 T0 = datetime(2026, 3, 31, 12, 0, tzinfo=UTC)
 """The calls of the tests lie in several months before it."""

@@ -16,7 +16,7 @@ from schemas.config.subscription import Subscription, load_subscriptions, standa
 from schemas.messages.alert import Alert
 from schemas.messages.alert_delivery import DeliveryOutcome
 from streams.adapters.channels import channel_of
-from streams.adapters.memory_broker import MemoryBroker
+from streams.adapters.memory.broker import MemoryBroker
 from streams.ports import SystemClock
 from tests.alerts import SECRET, a_subscription, an_alert
 from tests.receiver import running_receiver

@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 import typer.main
 
-from streams.cli import app
+from streams.cli.main import app
+from streams.embedded.stack import worker_spec
 from streams.settings import load_settings
-from streams.stack import worker_spec
 from streams.worker import STAGE_NAMES
 
 REPOSITORY = Path(__file__).parents[1]

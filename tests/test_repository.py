@@ -12,7 +12,7 @@ from click import Group
 
 from schemas.errors import InvalidMessageError
 from schemas.messages.outcome import OUTCOMES
-from streams.cli import app
+from streams.cli.main import app
 from streams.settings import CONFIG_VARIABLE, Settings, variable_of
 
 REPOSITORY = Path(__file__).parents[1]

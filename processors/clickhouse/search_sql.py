@@ -1,6 +1,6 @@
 """What is searched for, as SQL conditions, places in the list of calls, and the quotes that show why a call was found.
 
-Pure; `streams/search.py` asks ClickHouse. A phrase is found where it stands within one segment, character by
+Pure; `streams/queries/search.py` asks ClickHouse. A phrase is found where it stands within one segment, character by
 character: no case folding, no other script, no normalisation. `docs/adr/0022-search.md` has the reasons.
 """
 

@@ -14,9 +14,9 @@ from pathlib import Path
 
 from clickhouse_connect.driver.client import Client
 
-from streams.adapters import clickhouse
-from streams.kpis import make_views
-from streams.sample_data import SampleSpan, write_sample
+from streams.adapters.clickhouse.connection import connection as clickhouse
+from streams.demo.sample_data import SampleSpan, write_sample
+from streams.queries.kpis import make_views
 from streams.settings import Settings, load_settings
 from streams.worker import build_rollups
 from tests.clickhouse_engine import RunningEngine, running_engine

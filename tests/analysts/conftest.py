@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from clickhouse_connect.driver.client import Client
 
-from streams.adapters import clickhouse
-from streams.sample_data import SampleSpan
+from streams.adapters.clickhouse.connection import connection as clickhouse
+from streams.demo.sample_data import SampleSpan
 from tests.analysts.analysts_page import fill
 from tests.clickhouse_engine import RunningEngine, running_engine
 

@@ -11,8 +11,15 @@ from typer.testing import CliRunner
 from processors.clickhouse.rows import TableRows
 from processors.judging.pipeline import Judge, JudgeSettings
 from schemas.messages.outcome import OUTCOMES
-from streams.cli import app
-from streams.sample_data import BATCH_CALLS, SAMPLE_TENANT, DatabaseInUseError, SampleSpan, sample_rows, write_sample
+from streams.cli.main import app
+from streams.demo.sample_data import (
+    BATCH_CALLS,
+    SAMPLE_TENANT,
+    DatabaseInUseError,
+    SampleSpan,
+    sample_rows,
+    write_sample,
+)
 from tests.analysts.conftest import FROM, SPAN, UNTIL
 from tests.clickhouse_engine import RunningEngine
 

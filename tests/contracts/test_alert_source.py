@@ -9,13 +9,13 @@ from uuid import uuid4
 import pytest
 
 from schemas.messages.topics import ALERTS_RAISED
-from streams.adapters.alert_source import KafkaAlertSource
-from streams.adapters.kafka import Publisher, apply_topics
-from streams.adapters.memory_broker import MemoryAlertSource, MemoryBroker
-from streams.notify import AlertSource
-from streams.raw import RawMessage
-from streams.stage import Output
-from streams.work import PublisherPort
+from streams.adapters.kafka.alert_source import KafkaAlertSource
+from streams.adapters.kafka.client import Publisher, apply_topics
+from streams.adapters.memory.broker import MemoryAlertSource, MemoryBroker
+from streams.runtime.record import RawMessage
+from streams.runtime.runner import PublisherPort
+from streams.runtime.stage import Output
+from streams.stages.notify import AlertSource
 from tests.brokers import running_broker
 
 LONG_ENOUGH_S = 30

@@ -10,12 +10,12 @@ from uuid import uuid4
 import pytest
 
 from schemas.messages.topics import CALLS_ANALYZED, CALLS_ENDED
-from streams.adapters.kafka import BatchConsumer, Publisher, TopicReader, apply_topics, lags
-from streams.adapters.memory_broker import MemoryBroker, MemoryConsumer, MemoryReader
-from streams.raw import RawMessage
+from streams.adapters.kafka.client import BatchConsumer, Publisher, TopicReader, apply_topics, lags
+from streams.adapters.memory.broker import MemoryBroker, MemoryConsumer, MemoryReader
+from streams.runtime.record import RawMessage
+from streams.runtime.runner import PublisherPort
+from streams.runtime.stage import Output
 from streams.settings import Settings
-from streams.stage import Output
-from streams.work import PublisherPort
 from tests.brokers import running_broker
 
 Consumer = BatchConsumer | MemoryConsumer

@@ -22,10 +22,10 @@ from minio.credentials.providers import StaticProvider
 from pydantic import SecretStr
 
 from schemas.errors import RetryableError
-from streams.adapters.folder_store import FolderStore
-from streams.adapters.s3_store import Patience, S3Store
+from streams.adapters.object_store.folder import FolderStore
+from streams.adapters.object_store.from_settings import object_store_from
+from streams.adapters.object_store.s3 import Patience, S3Store
 from streams.embedded.ports import LOOPBACK, free_port
-from streams.object_store import object_store_from
 from streams.ports import ForeignUriError, ObjectMissingError, ObjectStore, StoreAccessError
 from streams.settings import Settings, SettingsError
 from tests.contracts.faulty_proxy import Fault, faulty_proxy

@@ -16,10 +16,10 @@ from processors.judging.call_context import DurationBaseline, EarlierContact
 from processors.kpi.surges import STEP, BucketCount
 from schemas.messages.call_analysis import CallAnalysis
 from schemas.messages.call_ended import CallEnded
-from streams.adapters.clickhouse import connect, migrate
-from streams.adapters.clickhouse_background import BaselineReader, ClickHouseHistory, ContactReader
-from streams.adapters.clickhouse_topics import ClickHouseTopicCounts
-from streams.adapters.memory_calls import MemoryCalls
+from streams.adapters.clickhouse.connection import connect, migrate
+from streams.adapters.clickhouse.history import BaselineReader, ClickHouseHistory, ContactReader
+from streams.adapters.clickhouse.topic_counts import ClickHouseTopicCounts
+from streams.adapters.memory.calls import MemoryCalls
 from streams.ports import History, TopicCounts
 from tests.clickhouse_engine import RunningEngine, running_engine
 from tests.judged_calls import CUSTOMER, NAMES, NOW, ClickHouseCalls, an_event, judged

@@ -16,13 +16,13 @@ from processors.listening.audio import UnhearableError, probe
 from schemas.messages.call_ended import CallEnded
 from schemas.messages.message import MAX_PROBLEMS
 from schemas.messages.topics import CALLS_ANALYZED, CALLS_ENDED, CALLS_TRANSCRIBED, message_key
-from streams.adapters.kafka import client_config, lags
-from streams.ingest import Ingest, event_for
-from streams.object_store import object_store_from
-from streams.recordings import RecordingStore
+from streams.adapters.kafka.client import client_config, lags
+from streams.adapters.object_store.from_settings import object_store_from
+from streams.adapters.object_store.recordings import RecordingStore
+from streams.embedded.stack import Stack
+from streams.runtime.stage import Output
 from streams.settings import Settings
-from streams.stack import Stack
-from streams.stage import Output
+from streams.stages.capture import Ingest, event_for
 from streams.topology import consumer_groups
 from tests.processors.recordings import Pcm, decoded, encoded, example_calls, tone, wav, wav_header
 from tests.stack import rows, running_stack, wait_for_outcomes, wait_until

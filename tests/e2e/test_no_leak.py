@@ -21,13 +21,13 @@ from processors.judging.pipeline import Judge, JudgeSettings
 from schemas.errors import InvalidMessageError
 from schemas.messages.topics import CALLS_ANALYZED, CALLS_ENDED, CALLS_TRANSCRIBED, TOPICS, message_key
 from schemas.messages.transcript import Transcript
-from streams.adapters.kafka import Publisher, lags
-from streams.examples import EXAMPLE_TENANT
-from streams.object_store import object_store_from
-from streams.recordings import RecordingStore
+from streams.adapters.kafka.client import Publisher, lags
+from streams.adapters.object_store.from_settings import object_store_from
+from streams.adapters.object_store.recordings import RecordingStore
+from streams.demo.examples import EXAMPLE_TENANT
+from streams.embedded.stack import Stack
+from streams.runtime.stage import Output
 from streams.settings import CONFIG_VARIABLE, PREFIX
-from streams.stack import Stack
-from streams.stage import Output
 from streams.topology import consumer_groups
 from tests.processors.recordings import EXAMPLES, example_calls
 from tests.processors.transcripts import said
@@ -93,7 +93,7 @@ class TestTheScanner:
         assert leaks("customer …12345678", windows(CUSTOMER_NUMBER))
 
     def test_it_is_quiet_where_nothing_leaks(self) -> None:
-        line = "2026-11-22 13:37:13.580Z WARNING streams.stage: listen: calls.ended.v1/0/2 becomes a dead letter"
+        line = "2026-11-22 13:37:13.580Z WARNING streams.runtime.stage: listen: calls.ended.v1/0/2 is a dead letter"
         assert leaks(line, windows("您好,我的卡号是六二二五七。") | windows(CUSTOMER_NUMBER) | set(NAMES)) == set()
 
 
@@ -130,7 +130,7 @@ class Flow:
         environment = {name: value for name, value in os.environ.items() if not name.startswith(PREFIX)}
         address_file = self.stack.settings.data_dir / "stack.toml"
         return subprocess.run(
-            [sys.executable, "-m", "streams.cli", *map(str, arguments)],
+            [sys.executable, "-m", "streams.cli.main", *map(str, arguments)],
             env=environment | {CONFIG_VARIABLE: str(address_file), f"{PREFIX}LOG_LEVEL": "DEBUG"},
             capture_output=True,
             text=True,

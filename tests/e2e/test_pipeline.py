@@ -18,15 +18,15 @@ from processors.pii.masking import PLACEHOLDER_OF
 from schemas.messages.call_ended import CallEnded, Csat
 from schemas.messages.call_rated import CallRated
 from schemas.messages.topics import CALLS_RATED, message_key
-from streams import demo
-from streams.adapters import clickhouse
-from streams.adapters.kafka import Publisher, lags
-from streams.analyzing import analyze_file
-from streams.examples import EXAMPLE_TENANT, example_recordings
+from streams.adapters.clickhouse.connection import connection as clickhouse
+from streams.adapters.kafka.client import Publisher, lags
+from streams.cli.analyzing import analyze_file
+from streams.demo.demo import demo
+from streams.demo.examples import EXAMPLE_TENANT, example_recordings
+from streams.embedded.stack import Stack
 from streams.ports import SystemClock
+from streams.runtime.stage import Output
 from streams.settings import CONFIG_VARIABLE, PREFIX, load_settings
-from streams.stack import Stack
-from streams.stage import Output
 from streams.topology import consumer_groups
 from streams.worker import build_rollups
 from tests.e2e.expectations import READ, Judged, expected_value
@@ -319,7 +319,7 @@ class TestReading:
         address_file = pipeline.stack.announce()
         environment = {name: value for name, value in os.environ.items() if not name.startswith(PREFIX)}
         done = subprocess.run(
-            [sys.executable, "-m", "streams.cli", "status", "--json"],
+            [sys.executable, "-m", "streams.cli.main", "status", "--json"],
             env=environment | {CONFIG_VARIABLE: str(address_file)},
             capture_output=True,
             text=True,

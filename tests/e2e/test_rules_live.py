@@ -19,10 +19,10 @@ from schemas.messages.alert import Alert
 from schemas.messages.rules_published import RulesPublished
 from schemas.messages.topics import CALLS_ENDED, CALLS_TRANSCRIBED, RULES_PUBLISHED, message_key
 from schemas.messages.transcript import Transcript
-from streams.adapters.kafka import Publisher
+from streams.adapters.kafka.client import Publisher
+from streams.embedded.stack import Stack
+from streams.runtime.stage import Output
 from streams.settings import CONFIG_VARIABLE, PREFIX
-from streams.stack import Stack
-from streams.stage import Output
 from tests.schemas.yaml_change import line_of
 from tests.stack import rows, running_stack, wait_for_outcomes, wait_until
 
@@ -94,7 +94,7 @@ class Story:
         """A command as a person gives it, with nothing but the address file of the stack."""
         environment = {name: value for name, value in os.environ.items() if not name.startswith(PREFIX)}
         done = subprocess.run(
-            [sys.executable, "-m", "streams.cli", *map(str, arguments)],
+            [sys.executable, "-m", "streams.cli.main", *map(str, arguments)],
             env=environment | {CONFIG_VARIABLE: str(self.seen["address_file"])},
             capture_output=True,
             text=True,

@@ -17,12 +17,12 @@ from schemas.messages.call_analysis import CallAnalysis
 from schemas.messages.call_ended import CallEnded
 from schemas.messages.topics import CALLS_TRANSCRIBED
 from schemas.messages.transcript import Transcript
-from streams.adapters import clickhouse_background
-from streams.adapters.clickhouse import connect, migrate
-from streams.adapters.clickhouse_background import SNAPSHOTS, BaselineReader, ClickHouseHistory, ContactReader
+from streams.adapters.clickhouse.connection import connect, migrate
+from streams.adapters.clickhouse.connection import history as clickhouse_background
+from streams.adapters.clickhouse.history import SNAPSHOTS, BaselineReader, ClickHouseHistory, ContactReader
 from streams.embedded.ports import free_port
 from streams.ports import History
-from streams.raw import RawMessage
+from streams.runtime.record import RawMessage
 from streams.settings import Settings
 from streams.topology import judge_stage
 from tests.clickhouse_engine import RunningEngine, running_engine

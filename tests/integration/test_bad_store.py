@@ -21,15 +21,15 @@ from schemas.errors import RetryableError
 from schemas.messages.message import Message
 from schemas.messages.topics import CALLS_ANALYZED, CALLS_DEAD_LETTERS, CALLS_ENDED, CALLS_TRANSCRIBED, TOPICS
 from schemas.messages.transcript import Segment, Transcript
-from streams.adapters.clickhouse import CONNECT_TIMEOUT_S, ClickHouseSink, connect, migrate
-from streams.adapters.clickhouse import REQUEST_TIMEOUT_S as REQUEST_TIMEOUT_OF_INSERTS_S
-from streams.adapters.kafka import LONGEST_BATCH_S, BatchConsumer, Publisher, apply_topics
-from streams.adapters.memory_broker import MemoryBroker
+from streams.adapters.clickhouse.connection import CONNECT_TIMEOUT_S, ClickHouseSink, connect, migrate
+from streams.adapters.clickhouse.connection import REQUEST_TIMEOUT_S as REQUEST_TIMEOUT_OF_INSERTS_S
+from streams.adapters.kafka.client import LONGEST_BATCH_S, BatchConsumer, Publisher, apply_topics
+from streams.adapters.memory.broker import MemoryBroker
 from streams.ports import Rows, SystemClock
-from streams.raw import RawMessage
+from streams.runtime.record import RawMessage
+from streams.runtime.stage import Output
 from streams.settings import Settings
-from streams.stage import Output
-from streams.store import STORE, Store
+from streams.stages.store import STORE, Store
 from tests.brokers import running_broker
 from tests.clickhouse_engine import RunningEngine, running_engine
 from tests.contracts.faulty_proxy import faulty_proxy
@@ -343,7 +343,7 @@ def test_a_store_that_waits_for_long_stays_in_its_group(
 ) -> None:
     """It reads its batch again after each pause, and so shows the broker that it lives."""
     limit_s = 7
-    monkeypatch.setattr("streams.adapters.kafka.LONGEST_BATCH_S", limit_s)
+    monkeypatch.setattr("streams.adapters.kafka.client.LONGEST_BATCH_S", limit_s)
     with running_broker("tansu", tmp_path) as settings:
         apply_topics(settings)
         publisher = Publisher(settings)

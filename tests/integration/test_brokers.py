@@ -17,14 +17,14 @@ from confluent_kafka.admin import AdminClient, NewTopic
 
 from schemas.messages.rules_published import RulesPublished
 from schemas.messages.topics import CALLS_ENDED, CALLS_TRANSCRIBED, RULES_PUBLISHED, TOPICS
-from streams.adapters.kafka import BatchConsumer, Publisher, TopicReader, apply_topics, client_config
+from streams.adapters.kafka.client import BatchConsumer, Publisher, TopicReader, apply_topics, client_config
 from streams.embedded.apache_kafka import apache_kafka_spec, fetch_jars
 from streams.embedded.ports import PortTakenError, free_port, kafka_answers, require_free
 from streams.embedded.supervisor import Backoff, ChildFailedError, ChildSpec, Supervisor
 from streams.embedded.tansu import tansu_spec
-from streams.raw import RawMessage
+from streams.runtime.record import RawMessage
+from streams.runtime.stage import Output
 from streams.settings import Settings, load_settings
-from streams.stage import Output
 from tests.processes import eventually, runs
 from tests.processors.rule_packs import pack_of
 
@@ -117,7 +117,7 @@ def values(records: list[RawMessage] | list[Output]) -> list[bytes | None]:
 
 CONSUMER_THAT_HANGS = """
 import sys, time
-from streams.adapters.kafka import BatchConsumer
+from streams.adapters.kafka.client import BatchConsumer
 from streams.settings import Settings
 bootstrap, flavour, group, topic, key, commit_after, read = sys.argv[1:]
 settings = Settings.model_validate({"kafka_bootstrap": bootstrap, "kafka_flavour": flavour})

@@ -75,7 +75,7 @@ from schemas.messages.topics import (
     RECORDINGS_ACCESSED,
 )
 from schemas.messages.transcript import AudioFacts, EngineIdentity, Interval, Segment, Transcript, Word
-from streams.adapters.clickhouse import (
+from streams.adapters.clickhouse.connection import (
     ClickHouseAccessError,
     ClickHouseRefusedError,
     ClickHouseSchemaError,

@@ -18,7 +18,7 @@ from processors.clickhouse.rows import ALERT_DELIVERIES, ALERTS, CALLS, DEAD_LET
 from schemas.clickhouse.cluster import EVERYWHERE, Cluster
 from schemas.clickhouse.migrations import load_migrations, split_statements
 from schemas.errors import OperatorError
-from streams.adapters.clickhouse import (
+from streams.adapters.clickhouse.connection import (
     ClickHouseRefusedError,
     ClickHouseSchemaError,
     ClickHouseSink,
@@ -27,7 +27,7 @@ from streams.adapters.clickhouse import (
     preparing_statements,
     statements_of,
 )
-from streams.kpis import views_of
+from streams.queries.kpis import views_of
 from streams.settings import Settings
 from tests.clickhouse_engine import CLUSTER, RunningEngine, running_cluster, running_engine
 from tests.integration.test_clickhouse import VIEWS, Store, _as_one_batch, _deliveries, content

@@ -25,8 +25,8 @@ from schemas.messages.alert_delivery import AlertDelivery
 from schemas.messages.call_analysis import CallAnalysis
 from schemas.messages.call_ended import Agent, CallEnded
 from schemas.messages.transcript import Segment, Transcript
-from streams.adapters.clickhouse import ClickHouseSink, connect, migrate
-from streams.data_checks import DATA_CHECKS, Limits, as_json, hits, hits_table
+from streams.adapters.clickhouse.connection import ClickHouseSink, connect, migrate
+from streams.queries.data_checks import DATA_CHECKS, Limits, as_json, hits, hits_table
 from tests.alerts import an_alert
 from tests.clickhouse_engine import RunningEngine, running_engine
 from tests.judged_calls import NOW, an_event, judged

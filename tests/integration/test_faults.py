@@ -22,12 +22,12 @@ import pytest
 from schemas.messages.call_ended import CallEnded
 from schemas.messages.topics import CALLS_ENDED, CALLS_TRANSCRIBED, message_key
 from schemas.messages.transcript import Transcript
-from streams.adapters.kafka import BatchConsumer, Publisher, lags
-from streams.examples import example_recordings
-from streams.object_store import object_store_from
-from streams.recordings import RecordingStore
-from streams.stack import Broker
-from streams.stage import Output
+from streams.adapters.kafka.client import BatchConsumer, Publisher, lags
+from streams.adapters.object_store.from_settings import object_store_from
+from streams.adapters.object_store.recordings import RecordingStore
+from streams.demo.examples import example_recordings
+from streams.embedded.stack import Broker
+from streams.runtime.stage import Output
 from streams.topology import consumer_groups
 from streams.worker import build_judge
 from tests.processes import eventually, runs
@@ -323,7 +323,7 @@ def test_a_stack_that_is_stopped_in_mid_flow_goes_on_when_it_is_started_again(pi
 
 DEMO = """
 import signal, sys
-from streams.cli import main
+from streams.cli.main import main
 # A shell that runs the tests in the background lets its children ignore Ctrl-C.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 main()

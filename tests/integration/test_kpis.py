@@ -16,8 +16,8 @@ from processors.kpi.sql import VIEW_OF_DIMENSION, WIDE, kpi_views
 from processors.kpi.statistics import Sums, estimate, verdict
 from schemas.config.kpi import DIMENSIONS, Dimension, Kpi, KpiRegistry
 from schemas.messages.call_analysis import CallAnalysis
-from streams.adapters.clickhouse import ClickHouseSink
-from streams.adapters.clickhouse_kpis import make_kpi_views
+from streams.adapters.clickhouse.connection import ClickHouseSink
+from streams.adapters.clickhouse.kpis import make_kpi_views
 from tests.kpi_store import REGISTRY, WINDOW_DAYS, ZONE, Filled, filled_store
 
 pytestmark = pytest.mark.embedded

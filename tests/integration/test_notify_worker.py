@@ -12,12 +12,12 @@ import yaml
 from schemas.messages.alert import Alert
 from schemas.messages.alert_delivery import AlertDelivery
 from schemas.messages.topics import ALERTS_DELIVERED, ALERTS_RAISED, alert_key
-from streams.adapters.kafka import BatchConsumer, Publisher, apply_topics, lags
+from streams.adapters.kafka.client import BatchConsumer, Publisher, apply_topics, lags
+from streams.embedded.stack import worker_spec
 from streams.embedded.supervisor import Backoff, Supervisor
 from streams.ports import SystemClock
+from streams.runtime.stage import Output
 from streams.settings import Settings
-from streams.stack import worker_spec
-from streams.stage import Output
 from streams.topology import consumer_groups
 from tests.alerts import QUOTE, SECRET, an_alert
 from tests.brokers import running_broker

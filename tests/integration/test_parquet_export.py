@@ -15,8 +15,8 @@ from processors.clickhouse.rows import rows_for_alert, rows_for_analysis, rows_f
 from schemas.errors import RetryableError
 from schemas.messages.finding import Finding
 from schemas.messages.transcript import Segment, Transcript
-from streams.adapters.clickhouse import ClickHouseSink, connect, migrate
-from streams.parquet_export import (
+from streams.adapters.clickhouse.connection import ClickHouseSink, connect, migrate
+from streams.queries.parquet_export import (
     CUSTOMER_COLUMNS,
     EXPORTS,
     TEXT_COLUMNS,
@@ -212,7 +212,7 @@ def test_a_file_that_exists_stops_the_export_before_anything_is_written(data: Da
 
 
 def test_an_answer_that_breaks_off_leaves_no_file(data: Data, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("streams.parquet_export.stream_of", lambda *_: iter([b"PAR1 half of a fi"]))
+    monkeypatch.setattr("streams.queries.parquet_export.stream_of", lambda *_: iter([b"PAR1 half of a fi"]))
     with pytest.raises(RetryableError, match="broke off the export of calls"):
         data.write(Export(tmp_path, SHANGHAI), "calls")
     assert list(tmp_path.iterdir()) == []

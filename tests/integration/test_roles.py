@@ -48,14 +48,14 @@ from schemas.messages.topics import (
     CALLS_ENDED,
     CALLS_TRANSCRIBED,
 )
-from streams.adapters.clickhouse import ClickHouseSink, connect, migrate
-from streams.adapters.clickhouse_kpis import make_kpi_views
-from streams.adapters.clickhouse_rollups import ClickHouseRollups
+from streams.adapters.clickhouse.connection import ClickHouseSink, connect, migrate
+from streams.adapters.clickhouse.kpis import make_kpi_views
+from streams.adapters.clickhouse.rollups import ClickHouseRollups
 from streams.embedded.clickhouse_engine import start_command
 from streams.embedded.ports import free_port
-from streams.rollups import Rollups
+from streams.embedded.stack import Stack, StackPlan
 from streams.settings import Settings
-from streams.stack import Stack, StackPlan
+from streams.stages.rollup import Rollups
 from tests.clickhouse_engine import RunningEngine, running_engine
 
 pytestmark = pytest.mark.embedded

@@ -18,9 +18,9 @@ from schemas.config.kpi import DIMENSIONS, KpiRegistry, read_kpis
 from schemas.messages.call_analysis import CallAnalysis
 from schemas.messages.call_ended import Agent, Csat
 from schemas.messages.call_rated import CallRated
-from streams.adapters.clickhouse import ClickHouseSink, connect, migrate
-from streams.adapters.clickhouse_rollups import ClickHouseRollups
-from streams.rollups import Rollups
+from streams.adapters.clickhouse.connection import ClickHouseSink, connect, migrate
+from streams.adapters.clickhouse.rollups import ClickHouseRollups
+from streams.stages.rollup import Rollups
 from tests.clickhouse_engine import RunningEngine, running_engine
 from tests.judged_calls import NAMES, an_event, judged
 

@@ -11,8 +11,8 @@ from clickhouse_connect.driver.client import Client
 from processors.clickhouse.search_sql import SearchQuery, Span
 from schemas.clickhouse.migrations import load_migrations
 from schemas.messages.call_ended import Role
-from streams.adapters.clickhouse import connect, migrate
-from streams.search import SearchError, search
+from streams.adapters.clickhouse.connection import connect, migrate
+from streams.queries.search import SearchError, search
 from tests.clickhouse_engine import RunningEngine, running_engine
 from tests.stored_calls import KEY, LONELY, RICH, T0, Call, Store
 
@@ -341,7 +341,7 @@ def matches(call: Call, query: SearchQuery) -> bool:
 def test_a_phrase_that_is_in_more_calls_than_are_tried_one_by_one(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("streams.search.FEW_CANDIDATES", 10)
+    monkeypatch.setattr("streams.queries.search.FEW_CANDIDATES", 10)
     calls = [
         Call(f"c{number:03d}", ended_at=T0 - timedelta(minutes=number), queue="x" if number % 60 == 59 else "y")
         for number in range(200)
@@ -420,7 +420,8 @@ def test_a_tenant_without_calls_is_named(store: Store) -> None:
 
 def test_a_search_that_takes_too_long_says_what_to_do(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     store.write(RICH)
-    monkeypatch.setattr("streams.search.MOST_SECONDS", 1)
-    monkeypatch.setattr("streams.search._select", lambda *_: "SELECT sleepEachRow(0.3) AS ended_at FROM numbers(9)")
+    monkeypatch.setattr("streams.queries.search.MOST_SECONDS", 1)
+    slow = "SELECT sleepEachRow(0.3) AS ended_at FROM numbers(9)"
+    monkeypatch.setattr("streams.queries.search._select", lambda *_: slow)
     with pytest.raises(SearchError, match="narrow it in time"):
         search(store.client, SearchQuery(tenants=("acme",)))

@@ -15,7 +15,7 @@ from schemas.config.subscription import (
     load_subscriptions,
     subscriber_names,
 )
-from streams.adapters.http_sender import allows_host
+from streams.adapters.channels.http_sender import allows_host
 from tests.alerts import OTHER_SECRET, SECRET
 
 REPOSITORY = Path(__file__).parents[2]

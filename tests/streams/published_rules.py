@@ -10,9 +10,9 @@ from schemas.config.rule_pack import RulePack, parse_rule_pack
 from schemas.messages.rules_published import RulesPublished
 from schemas.messages.topics import CALLS_TRANSCRIBED, RULES_PUBLISHED, message_key
 from schemas.messages.transcript import Transcript
-from streams.adapters.memory_broker import MemoryBroker, MemoryReader
+from streams.adapters.memory.broker import MemoryBroker, MemoryReader
+from streams.runtime.stage import Output
 from streams.settings import Settings
-from streams.stage import Output
 
 PUBLISHED_AT = datetime(2026, 3, 2, 10, 15, tzinfo=UTC)
 
@@ -61,8 +61,8 @@ class Broker(MemoryBroker):
         def reader(_settings: Settings, topic: str, since: datetime | None = None) -> MemoryReader:
             return MemoryReader(broker, topic, since)
 
-        monkeypatch.setattr("streams.adapters.kafka.Publisher", Publisher)
-        monkeypatch.setattr("streams.adapters.kafka.TopicReader", reader)
+        monkeypatch.setattr("streams.adapters.kafka.client.Publisher", Publisher)
+        monkeypatch.setattr("streams.adapters.kafka.client.TopicReader", reader)
 
     def publish_rules(self, *packs: RulePack | bytes, by: str = "tests") -> None:
         """Past the command, as anybody may who reaches the topic."""

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from streams.cli import main
+from streams.cli.main import main
 from streams.settings import PREFIX
 
 

@@ -10,8 +10,8 @@ from pydantic import ValidationError
 from schemas.errors import RetryableError
 from schemas.messages.recording_accessed import RecordingAccessed
 from schemas.messages.topics import RECORDINGS_ACCESSED
-from streams.access_log import log_access
-from streams.stage import Output
+from streams.queries.access_log import log_access
+from streams.runtime.stage import Output
 
 NOW = datetime(2026, 3, 2, 9, 0, 0, 123456, tzinfo=UTC)
 SEARCH: dict[str, Any] = {

@@ -13,7 +13,7 @@ from typer.testing import CliRunner, Result
 from processors.alerts.delivery_queue import Answer
 from schemas.config.subscription import SubscriptionsError
 from schemas.errors import OperatorError
-from streams.alerts_cli import NoSubscriptionError, alerts_app, sentence_of
+from streams.cli.alerts import NoSubscriptionError, alerts_app, sentence_of
 from tests.alerts import SECRET
 from tests.receiver import DROP, Receiver, Reply, running_receiver
 

@@ -24,13 +24,13 @@ from processors.alerts.rendering import Notice
 from schemas.config.subscription import Subscription
 from schemas.errors import RetryableError
 from streams.adapters.channels import Channel, channel_of
+from streams.adapters.channels.http_sender import HttpLimits
 from streams.adapters.channels.robots import ROBOT_MESSAGES_PER_MINUTE
 from streams.adapters.channels.webhook import retry_after_s
-from streams.adapters.http_sender import HttpLimits
-from streams.adapters.memory_broker import MemoryBroker
+from streams.adapters.memory.broker import MemoryBroker
 from streams.embedded.ports import free_port
 from streams.ports import SystemClock
-from streams.stage import Output
+from streams.runtime.stage import Output
 from tests.alerts import OTHER_SECRET, QUOTE, SECRET, HandClock, a_subscription, an_alert
 from tests.receiver import DROP, HANG, Receiver, Reply, running_receiver, self_signed
 

@@ -14,7 +14,7 @@ import typer
 from schemas.contracts import contracts_text
 from schemas.messages.call_analysis import CallAnalysis
 from schemas.messages.transcript import Transcript
-from streams.cli import app
+from streams.cli.main import app
 from streams.embedded.ports import free_port
 from streams.settings import CONFIG_VARIABLE, Settings
 from tests.processors.recordings import EXAMPLES, tone, wav

@@ -9,7 +9,7 @@ from typer.testing import CliRunner
 from processors.emotion.corpora import DataError
 from processors.emotion.labels import LABEL_COLUMNS, LABELS
 from processors.emotion.training import TrainingError
-from streams.emotion_cli import emotion_app
+from streams.cli.emotion import emotion_app
 from tests.processors.emotion.voices import write_labelled_calls
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from schemas.config.subscription import HttpTarget
-from streams.adapters.http_sender import (
+from streams.adapters.channels.http_sender import (
     HttpLimits,
     HttpSender,
     RefusedAddressError,
@@ -132,7 +132,7 @@ class TestAddresses:
 
         monkeypatch.setattr("urllib3.util.connection.create_connection", no_network)
         # 203.0.113.0/24 is for documentation and not public, so the check has to be told.
-        monkeypatch.setattr("streams.adapters.http_sender.is_allowed", lambda ip, **_how: ip == "203.0.113.7")
+        monkeypatch.setattr("streams.adapters.channels.http_sender.is_allowed", lambda ip, **_how: ip == "203.0.113.7")
         sender = senders(HttpTarget.model_validate({"url": "https://alerts.example.com/"}), rebinding)
         with pytest.raises(SendError, match="ConnectionRefusedError"):
             sender.post(b"{}", {})

@@ -14,11 +14,11 @@ from schemas.errors import InvalidCallError
 from schemas.messages.call_ended import CallEnded
 from schemas.messages.topics import CALLS_ENDED
 from schemas.messages.transcript import AudioFacts
-from streams.adapters.folder_store import FolderStore
-from streams.adapters.memory_broker import MemoryBroker
-from streams.ingest import PENDING_URI, Ingest, call_of_file, customer_key, event_for, extension_of, read_facts
+from streams.adapters.memory.broker import MemoryBroker
+from streams.adapters.object_store.folder import FolderStore
+from streams.adapters.object_store.recordings import RecordingStore
 from streams.ports import StoreAccessError
-from streams.recordings import RecordingStore
+from streams.stages.capture import PENDING_URI, Ingest, call_of_file, customer_key, event_for, extension_of, read_facts
 from tests.processors.recordings import tone, wav
 
 SECRET = "a key that never leaves this house"

@@ -10,8 +10,8 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from processors.kpi.statistics import Sums, estimate
-from streams.cli import app
-from streams.kpi_docs import KPIS_FILE, kpi_markdown
+from streams.cli.kpi_docs import KPIS_FILE, kpi_markdown
+from streams.cli.main import app
 from streams.settings import PREFIX
 from tests.kpi_store import REGISTRY, ZONE, Filled, filled_store
 

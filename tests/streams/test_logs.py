@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from streams.logs import NotAgainAndAgain, WithoutExceptionText, describe
+from streams.runtime.logs import NotAgainAndAgain, WithoutExceptionText, describe
 
 CALLERS_WORDS = "我的卡号是六二二二零二"
 
@@ -68,7 +68,7 @@ def test_the_cause_of_an_exception_is_not_quoted_either() -> None:
 
 DYING_THREAD = """
 import threading
-from streams.logs import configure_logging
+from streams.runtime.logs import configure_logging
 def fail():
     raise ValueError({words!r})
 configure_logging("INFO")
@@ -109,4 +109,4 @@ def test_a_library_says_the_same_once_a_minute(second: tuple[str, str, int, floa
 
 def test_our_own_lines_are_all_logged() -> None:
     once = NotAgainAndAgain("aiokafka")
-    assert all(once.filter(record("streams.stage", "%s becomes a dead letter", 1, 1000.0)) for _ in range(3))
+    assert all(once.filter(record("streams.runtime.stage", "%s becomes a dead letter", 1, 1000.0)) for _ in range(3))

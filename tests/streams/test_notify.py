@@ -20,11 +20,11 @@ from schemas.messages.alert import Alert
 from schemas.messages.alert_delivery import AlertDelivery
 from schemas.messages.topics import ALERTS_DELIVERED, ALERTS_RAISED, alert_key
 from streams.adapters.channels import Channel, channel_of
-from streams.adapters.http_sender import HttpLimits
-from streams.adapters.memory_broker import MemoryAlertSource, MemoryBroker
-from streams.notify import Notify, Outside
+from streams.adapters.channels.http_sender import HttpLimits
+from streams.adapters.memory.broker import MemoryAlertSource, MemoryBroker
 from streams.ports import SystemClock
-from streams.stage import Output
+from streams.runtime.stage import Output
+from streams.stages.notify import Notify, Outside
 from tests.alerts import QUOTE, SECRET, an_alert
 from tests.processes import eventually
 from tests.receiver import DRIP, DROP, HANG, Receiver, Reply, Request, running_receiver

@@ -4,7 +4,7 @@ import random
 
 import pytest
 
-from streams.offsets import MAX_AHEAD, Progress
+from streams.runtime.offsets import MAX_AHEAD, Progress
 
 
 def test_in_order_it_is_one_number() -> None:

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from streams.cli import app
-from streams.rate_cli import RatingsError, statements_of
+from streams.cli.main import app
+from streams.cli.rate import RatingsError, statements_of
 
 LINE = {
     "tenant_id": "acme",

@@ -10,9 +10,9 @@ import pytest
 from schemas.messages.call_ended import Agent, Audio, AudioEncryption, CallEnded
 from schemas.messages.outcome import Outcome
 from schemas.messages.transcript import EngineIdentity, Segment, Transcript
-from streams.adapters.folder_store import FolderStore
+from streams.adapters.object_store.folder import FolderStore
+from streams.adapters.object_store.recordings import RecordingStore, UnreadableRecordingError
 from streams.ports import StoreAccessError
-from streams.recordings import RecordingStore, UnreadableRecordingError
 
 BUCKET = "the-bucket"
 LIMIT_BYTES = 100_000

@@ -14,10 +14,10 @@ from schemas.config.rule_pack import RulePack
 from schemas.messages.call_analysis import CallAnalysis, Risk
 from schemas.messages.topics import CALLS_ANALYZED, CALLS_REANALYZED, CALLS_TRANSCRIBED, message_key
 from schemas.messages.transcript import Transcript
-from streams.adapters.memory_broker import MemoryBroker, MemoryReader
-from streams.replay import CallKey, Change, Replay, ReplayError, Report, RiskLevel, Window, chosen_packs
-from streams.rules_feed import Shelf
-from streams.stage import Output
+from streams.adapters.memory.broker import MemoryBroker, MemoryReader
+from streams.runtime.rules_feed import Shelf
+from streams.runtime.stage import Output
+from streams.stages.replay import CallKey, Change, Replay, ReplayError, Report, RiskLevel, Window, chosen_packs
 from tests.processors.rule_packs import called, pack_of, rule
 
 NOW = datetime(2026, 3, 2, tzinfo=UTC)

@@ -9,10 +9,10 @@ from processors.judging.call_context import NO_BACKGROUND, Background
 from schemas.messages.call_ended import CallEnded
 from schemas.messages.topics import ALERTS_RAISED, CALLS_REANALYZED, CALLS_TRANSCRIBED
 from schemas.messages.transcript import Transcript
-from streams.adapters.kafka import Lag
+from streams.adapters.kafka.client import Lag
 from streams.embedded.ports import free_port
-from streams.replay import CallKey, RiskLevel
-from streams.stage import Output
+from streams.runtime.stage import Output
+from streams.stages.replay import CallKey, RiskLevel
 from tests.processors.rule_packs import called
 from tests.streams.published_rules import Broker, pack, pack_text
 from tests.streams.terminal import Terminal
@@ -49,11 +49,11 @@ class NothingKnown:
 @pytest.fixture
 def broker(monkeypatch: pytest.MonkeyPatch) -> Broker:
     """Four calls of two tenants, on two days, of which one says nothing remarkable."""
-    monkeypatch.setattr("streams.adapters.clickhouse.connect", lambda _url: object())
-    monkeypatch.setattr("streams.adapters.clickhouse.StoredRisks", NoStoredRisks)
-    monkeypatch.setattr("streams.adapters.clickhouse_background.ClickHouseHistory", NothingKnown)
-    monkeypatch.setattr("streams.adapters.kafka.lags", lambda _settings, _groups: [])
-    monkeypatch.setattr("streams.replay_cli.step_aside", lambda: None)
+    monkeypatch.setattr("streams.adapters.clickhouse.connection.connect", lambda _url: object())
+    monkeypatch.setattr("streams.adapters.clickhouse.connection.StoredRisks", NoStoredRisks)
+    monkeypatch.setattr("streams.adapters.clickhouse.history.ClickHouseHistory", NothingKnown)
+    monkeypatch.setattr("streams.adapters.kafka.client.lags", lambda _settings, _groups: [])
+    monkeypatch.setattr("streams.cli.replay.step_aside", lambda: None)
     broker = Broker(monkeypatch)
     broker.hear([call("c1", 5), call("c2", 5, text="您好"), call("c3", 20), call("c4", 20, tenant_id="other")])
     return broker
@@ -185,7 +185,7 @@ def test_it_waits_while_live_stages_are_behind(
         asked.append(set(groups))
         return [Lag("judge", CALLS_TRANSCRIBED.name, behind.pop(0)), Lag("store", ALERTS_RAISED.name, 0)]
 
-    monkeypatch.setattr("streams.adapters.kafka.lags", lags)
+    monkeypatch.setattr("streams.adapters.kafka.client.lags", lags)
     monkeypatch.setattr("time.sleep", pauses.append)
     assert terminal.run("replay", "--from", "2026-01-01", "--max-live-lag", "650").code == 0
     assert asked == [{"judge", "store"}] * 3

@@ -15,8 +15,8 @@ from schemas.config.rule_pack import RulePack
 from schemas.errors import RetryableError
 from schemas.messages.rules_published import RulesPublished
 from schemas.messages.topics import RULES_PUBLISHED
-from streams.raw import RawMessage
-from streams.rules_feed import LiveJudge, Shelf, VersionConflictError, checked_rulebooks, follow
+from streams.runtime.record import RawMessage
+from streams.runtime.rules_feed import LiveJudge, Shelf, VersionConflictError, checked_rulebooks, follow
 from tests.processors.rule_packs import pack_of, rule
 
 NOW = datetime(2026, 3, 2, tzinfo=UTC)
@@ -254,7 +254,7 @@ def test_a_bug_in_making_rules_ready_refuses_the_pack_and_quotes_nothing(
     def bug(*_arguments: object) -> None:
         raise KeyError("王小明")
 
-    monkeypatch.setattr("streams.rules_feed.check_examples", bug)
+    monkeypatch.setattr("streams.runtime.rules_feed.check_examples", bug)
     live.take([record(pack("香蕉", 2))])
     monkeypatch.undo()
     assert words_found(live) == [("1", "苹果")]
@@ -270,7 +270,7 @@ def test_what_was_published_before_is_made_ready_once(monkeypatch: pytest.Monkey
         made.append(1)
         return checked_rulebooks(*arguments)
 
-    monkeypatch.setattr("streams.rules_feed.checked_rulebooks", counted)
+    monkeypatch.setattr("streams.runtime.rules_feed.checked_rulebooks", counted)
     source = Drip([record(pack("香蕉", version), version) for version in range(2, 102)])
     thread = follow(live, lambda: source, stop, 0.01)
     stop.set()
@@ -287,7 +287,7 @@ def test_a_bad_pack_among_many_is_found_in_few_steps(monkeypatch: pytest.MonkeyP
         made.append(1)
         return checked_rulebooks(*arguments)
 
-    monkeypatch.setattr("streams.rules_feed.checked_rulebooks", counted)
+    monkeypatch.setattr("streams.runtime.rules_feed.checked_rulebooks", counted)
     good = [record(pack("香蕉", version), version) for version in range(2, 101)]
     live.take([*good, record(pack_of(version=101, rules=[rule({"ref": "nowhere"})]), 101)])
     assert words_found(live) == [("100", "香蕉")]

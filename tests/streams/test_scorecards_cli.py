@@ -10,8 +10,8 @@ from schemas.config.retention import RETENTION_FILE
 from schemas.config.risk import RISK_FILE
 from schemas.config.score_form import SCORE_FORM_FOLDER, FormItem, load_score_forms
 from schemas.config.yaml_files import YamlFileError
-from streams.cli import app
-from streams.scorecards_cli import in_words
+from streams.cli.main import app
+from streams.cli.scorecards import in_words
 from streams.settings import PREFIX
 from tests.schemas.yaml_change import changed
 

@@ -10,9 +10,9 @@ from clickhouse_connect.driver.client import Client
 
 from schemas.messages.recording_accessed import RecordingAccessed
 from schemas.messages.topics import RECORDINGS_ACCESSED
-from streams.adapters import kafka
-from streams.adapters.clickhouse import connect, migrate
-from streams.adapters.kafka import TopicReader, apply_topics
+from streams.adapters.clickhouse.connection import connect, migrate
+from streams.adapters.kafka.client import TopicReader, apply_topics
+from streams.adapters.kafka.client import client as kafka
 from streams.settings import Settings
 from tests.brokers import running_broker
 from tests.clickhouse_engine import running_engine

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 from pydantic import SecretStr
 
+from streams.cli.settings_docs import SETTINGS_FILE, settings_markdown
 from streams.settings import CONFIG_VARIABLE, PREFIX, Settings, SettingsError, load_settings, variable_of
-from streams.settings_docs import SETTINGS_FILE, settings_markdown
 
 REPOSITORY = Path(__file__).parents[2]
 PASSWORD = "tiger-lily-7"

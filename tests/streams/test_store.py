@@ -26,13 +26,13 @@ from schemas.messages.topics import (
     message_key,
 )
 from schemas.messages.transcript import Transcript
-from streams.adapters.memory_broker import MemoryBroker, MemoryConsumer
+from streams.adapters.memory.broker import MemoryBroker, MemoryConsumer
 from streams.ports import Rows, RowsRefusedError
-from streams.raw import RawMessage
-from streams.stage import Output
-from streams.store import REFUSALS_LIMIT, STORE, Store
+from streams.runtime.record import RawMessage
+from streams.runtime.runner import TooManyDeadLettersError
+from streams.runtime.stage import Output
+from streams.stages.store import REFUSALS_LIMIT, STORE, Store
 from streams.topology import HISTORY_GROUP, consumer_groups
-from streams.work import TooManyDeadLettersError
 from tests.processes import eventually
 from tests.processors.transcripts import said
 

@@ -18,17 +18,17 @@ from schemas.contracts import OPERATIONS
 from schemas.errors import RetryableError
 from schemas.messages.alert import Alert
 from schemas.messages.topics import ALERTS_RAISED
-from streams.adapters.clickhouse import connect, migrate
-from streams.adapters.clickhouse_topics import ClickHouseTopicCounts
-from streams.adapters.kafka import BatchConsumer, apply_topics
-from streams.adapters.memory_broker import MemoryBroker
-from streams.adapters.memory_calls import MemoryCalls
+from streams.adapters.clickhouse.connection import connect, migrate
+from streams.adapters.clickhouse.topic_counts import ClickHouseTopicCounts
+from streams.adapters.kafka.client import BatchConsumer, apply_topics
+from streams.adapters.memory.broker import MemoryBroker
+from streams.adapters.memory.calls import MemoryCalls
+from streams.embedded.stack import worker_spec
 from streams.ports import TopicCounts
-from streams.raw import RawMessage
+from streams.runtime.record import RawMessage
+from streams.runtime.stage import Output
 from streams.settings import Settings
-from streams.stack import worker_spec
-from streams.stage import Output
-from streams.surges import Surges, Watch
+from streams.stages.watch import Surges, Watch
 from streams.worker import build_surges
 from tests.brokers import running_broker
 from tests.clickhouse_engine import running_engine

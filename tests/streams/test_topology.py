@@ -32,12 +32,12 @@ from schemas.messages.topics import (
 )
 from schemas.messages.transcript import EngineIdentity, Transcript
 from streams import topology
-from streams.adapters.folder_store import FolderStore
-from streams.raw import RawMessage
-from streams.recordings import RecordingStore
+from streams.adapters.object_store.folder import FolderStore
+from streams.adapters.object_store.recordings import RecordingStore
+from streams.embedded.stack import stages_of
+from streams.runtime.record import RawMessage
+from streams.runtime.stage import Output, Stage
 from streams.settings import load_settings
-from streams.stack import stages_of
-from streams.stage import Output, Stage
 from streams.topology import STAGE_TOPICS, Recorded, consumer_groups, judge_stage, listen_stage
 from streams.worker import STAGE_NAMES
 from tests.alerts import an_alert

@@ -10,9 +10,9 @@ from schemas.errors import InvalidMessageError, RetryableError
 from schemas.messages.dead_letter import DeadLetter
 from schemas.messages.message import Message
 from schemas.messages.topics import CALLS_DEAD_LETTERS, MAX_MESSAGE_BYTES, Topic
-from streams.raw import RawMessage
-from streams.stage import Output, Stage
-from streams.work import StoppedError, TooManyDeadLettersError, Work
+from streams.runtime.record import RawMessage
+from streams.runtime.runner import StoppedError, TooManyDeadLettersError, Work
+from streams.runtime.stage import Output, Stage
 
 NOW = datetime(2026, 3, 2, 10, 15, tzinfo=UTC)
 

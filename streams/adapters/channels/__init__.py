@@ -14,12 +14,12 @@ from schemas.config.subscription import (
     WebhookChannel,
 )
 from streams.adapters.channels.email import EmailSender
+from streams.adapters.channels.http_sender import HttpLimits, Resolve
 from streams.adapters.channels.kafka_topic import KafkaSender
 from streams.adapters.channels.robots import DingTalkRobot, FeishuRobot, WeComRobot
 from streams.adapters.channels.webhook import WebhookSender
-from streams.adapters.http_sender import HttpLimits, Resolve
 from streams.ports import Clock
-from streams.work import PublisherPort
+from streams.runtime.runner import PublisherPort
 
 
 class Channel(Protocol):

@@ -7,8 +7,8 @@ from processors.alerts.rendering import Notice, body_of
 from schemas.config.subscription import KafkaChannel
 from schemas.errors import RetryableError
 from schemas.messages.topics import alert_key
-from streams.stage import Output
-from streams.work import PublisherPort
+from streams.runtime.runner import PublisherPort
+from streams.runtime.stage import Output
 
 
 class KafkaSender:

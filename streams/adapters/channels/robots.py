@@ -13,8 +13,8 @@ from processors.alerts.delivery_queue import Answer
 from processors.alerts.rendering import Notice, cut, lines_of, link_of, markdown_of, subject_of
 from processors.alerts.signatures import dingtalk_signature, feishu_signature
 from schemas.config.subscription import DingTalkChannel, FeishuChannel, WeComChannel
+from streams.adapters.channels.http_sender import HttpLimits, HttpSender, Resolve, SendError
 from streams.adapters.channels.webhook import retry_after_s, verdict_of
-from streams.adapters.http_sender import HttpLimits, HttpSender, Resolve, SendError
 from streams.ports import Clock
 
 ROBOT_MESSAGES_PER_MINUTE = 20

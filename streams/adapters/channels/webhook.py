@@ -7,7 +7,7 @@ from processors.alerts.delivery_queue import Answer, Verdict
 from processors.alerts.rendering import Notice, body_of
 from processors.alerts.signatures import standard_webhooks_signature
 from schemas.config.subscription import WebhookChannel, standard_webhooks_key
-from streams.adapters.http_sender import HttpLimits, HttpSender, Resolve, SendError
+from streams.adapters.channels.http_sender import HttpLimits, HttpSender, Resolve, SendError
 from streams.ports import Clock
 
 GONE = 410

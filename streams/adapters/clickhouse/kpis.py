@@ -1,0 +1,125 @@
+"""KPIs from ClickHouse: the views, made again from the registry, and the sums and counts that commands ask for."""
+
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+from clickhouse_connect.driver.client import Client
+
+from processors.kpi.demands import CustomerDemandCount, DemandCount, Example
+from processors.kpi.funnel import Key
+from processors.kpi.reports import SumsOf
+from processors.kpi.sql import calls_between, query_sums, rollup_sums
+from processors.kpi.statistics import Sums
+from schemas.config.kpi import DIMENSIONS, Dimension, Kpi
+from streams.adapters.clickhouse.connection import connect, define, read_rows
+
+_INDUSTRIES = """
+SELECT tenant_id, argMax(industry, calls)
+FROM
+(
+    SELECT tenant_id, industry, sum(rolled.calls) AS calls FROM kpi_rollup AS rolled
+    WHERE grain = 'day' AND dimension = 'industry' GROUP BY tenant_id, industry
+)
+GROUP BY tenant_id
+"""
+
+_DEMANDS = """
+SELECT
+    tenant_id, inquiry_type, topic_id, name, calls, agitated, agitation_known, unresolved, resolution_known, examples
+FROM demands(start = {start:DateTime64(3, 'UTC')}, end = {end:DateTime64(3, 'UTC')})
+WHERE {tenant:String} = '' OR tenant_id = {tenant:String}
+"""
+
+_CUSTOMER_DEMANDS = """
+SELECT
+    tenant_id, attribute, customers, topic_id, name, calls, calls_of_customers, calls_of_others_about_it,
+    calls_of_others
+FROM customer_demands(start = {start:DateTime64(3, 'UTC')}, end = {end:DateTime64(3, 'UTC')})
+WHERE {tenant:String} = '' OR tenant_id = {tenant:String}
+"""
+
+
+def make_kpi_views(url: str, views: Mapping[str, str]) -> None:
+    """Create or replace the views, in their order. Raises as `clickhouse.connect` does."""
+    client = connect(url)
+    try:
+        for name, statement in views.items():
+            define(client, f"view {name}", statement)
+    finally:
+        client.close()
+
+
+class ClickHouseKpis:
+    """Answers about a stretch of time, end exclusive, of one tenant or (None) of all. All raise as `connect` does."""
+
+    def __init__(self, client: Client, window_days: int) -> None:
+        self._client = client
+        self._window_days = window_days
+
+    def sums(
+        self,
+        kpis: Sequence[Kpi],
+        dimension: Dimension,
+        grain: str,
+        start: datetime,
+        end: datetime,
+        tenant: str | None = None,
+    ) -> SumsOf:
+        """The sums of those KPIs that can be told apart by the dimension, of every group that has any."""
+        found: dict[tuple[str, Key, str], Sums] = {}
+        rolled_up = [kpi.id for kpi in kpis if kpi.ratio is not None]
+        queries = [rollup_sums(dimension, grain, rolled_up)] if rolled_up else []
+        queries += [
+            f"SELECT * FROM ({query_sums(kpi, dimension, self._window_days)})\n"  # noqa: S608 - made of the registry
+            "WHERE {tenant:String} = '' OR tenant_id = {tenant:String}"
+            for kpi in kpis
+            if kpi.query is not None and dimension in kpi.query.by
+        ]
+        width = len(DIMENSIONS[dimension])
+        for query in queries:
+            for tenant_id, *rest in self._rows("sums of KPIs", query, start, end, tenant):
+                key, kpi, numbers = tuple(rest[:width]), rest[width], rest[width + 1 :]
+                found[tenant_id, key, kpi] = Sums(*numbers)
+        return found
+
+    def industries(self) -> dict[str, str]:
+        """Tenant → industry of most of its calls."""
+        return {str(tenant): str(industry) for tenant, industry in read_rows(self._client, "industries", _INDUSTRIES)}
+
+    def demands(self, start: datetime, end: datetime, tenant: str | None = None) -> list[DemandCount]:
+        """Calls by tenant, inquiry type and topic."""
+        return [
+            DemandCount(*[*row[:9], tuple(Example(*each) for each in row[9])])
+            for row in self._rows("demands", _DEMANDS, start, end, tenant)
+        ]
+
+    def analyzed_calls(
+        self, start: datetime, end: datetime, tenant: str | None = None
+    ) -> dict[tuple[str, str | None], int]:
+        """Analysed calls by tenant and inquiry type."""
+        query = (
+            f"SELECT tenant_id, inquiry_type, count() FROM {calls_between(self._window_days)}\n"  # noqa: S608 - no value
+            "WHERE outcome = 'analyzed' AND ({tenant:String} = '' OR tenant_id = {tenant:String})\n"
+            "GROUP BY tenant_id, inquiry_type"
+        )
+        return {(tenant_id, kind): calls for tenant_id, kind, calls in self._rows("calls", query, start, end, tenant)}
+
+    def customer_demands(self, start: datetime, end: datetime, tenant: str | None = None) -> list[CustomerDemandCount]:
+        """Calls by tenant, kind of customers and topic."""
+        rows = self._rows("demands of customers", _CUSTOMER_DEMANDS, start, end, tenant)
+        return [CustomerDemandCount(*row) for row in rows]
+
+    def close(self) -> None:
+        """Lets go of the connection."""
+        self._client.close()
+
+    def _rows(
+        self, operation: str, query: str, start: datetime, end: datetime, tenant: str | None
+    ) -> Sequence[Sequence[Any]]:
+        return read_rows(self._client, operation, query, start=_moment(start), end=_moment(end), tenant=tenant or "")
+
+
+def _moment(moment: datetime) -> str:
+    moment = moment.astimezone(UTC)
+    return f"{moment:%Y-%m-%d %H:%M:%S}.{moment.microsecond // 1000:03d}"

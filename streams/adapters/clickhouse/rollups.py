@@ -1,0 +1,138 @@
+"""`streams.stages.rollup.RollupStore` on ClickHouse: what was stored when, and days put in place of days."""
+
+import re
+from collections.abc import Sequence
+from datetime import UTC, date, datetime, timedelta
+from secrets import token_hex
+from typing import Any, cast
+
+from clickhouse_connect.driver.client import Client
+
+from processors.kpi.rollups import MadeDay, RollupDefinition, rollup_query
+from streams.adapters.clickhouse.connection import ClickHouseSink, connect, execute, read_rows
+
+TIMEOUT_S = 600
+_STAGING = "kpi_rollup_staging_"
+_LEFT_BEHIND = timedelta(hours=6)
+"""No roll-up takes so long: a staging table of that age was left by a process that was killed."""
+
+_COLUMNS = (
+    "tenant_id, day, grain, period, dimension, industry, agent_team, agent_id, queue, inquiry_type, course_type, "
+    "order_status, customer_value_tier, calls, kpis.kpi, kpis.n, kpis.numerator, kpis.denominator, "
+    "kpis.numerator_squares, kpis.products, kpis.denominator_squares"
+)
+
+_CALLS_TOUCHED = """
+SELECT toDate32(ended_at, {timezone:String}) AS day, max(stored_at)
+FROM call_versions WHERE stored_at >= {since:DateTime64(3, 'UTC')} GROUP BY day
+"""
+
+_RATINGS_TOUCHED = """
+SELECT toDate32(ended_at, {timezone:String}) AS day, max(rated.last_stored_at)
+FROM call_versions
+INNER JOIN
+(
+    SELECT tenant_id, call_id, max(stored_at) AS last_stored_at FROM rating_versions
+    WHERE stored_at >= {since:DateTime64(3, 'UTC')} GROUP BY tenant_id, call_id
+) AS rated USING (tenant_id, call_id)
+GROUP BY day
+"""
+
+# Not the engine of the table: on a cluster that one is replicated, and a staging table is of this host alone.
+_CREATE = """
+CREATE TABLE {} AS kpi_rollup_rows ENGINE = MergeTree PARTITION BY day ORDER BY (grain, dimension, tenant_id, period)
+SETTINGS index_granularity = 1024
+COMMENT 'Days that are being rolled up.'
+"""
+
+_DAYS_IN = "SELECT DISTINCT day FROM {}"
+
+_MADE = "SELECT day, as_of, definition FROM kpi_rollup_days FINAL"
+
+
+class ClickHouseRollups:
+    """Connects at the first question, and again after an error. For one thread."""
+
+    def __init__(self, url: str) -> None:
+        self._url = url
+        self._client: Client | None = None
+
+    def now(self) -> datetime:
+        """The time of the database. Raises as `clickhouse.connect` does."""
+        ((moment,),) = self._rows("the time", "SELECT now64(3, 'UTC')")
+        return cast(datetime, moment)
+
+    def touched(self, timezone: str, since: datetime) -> dict[date, datetime]:
+        """Day → when the newest of its calls, or of their ratings, was stored, of what was stored since then.
+
+        Raises as `clickhouse.connect` does.
+        """
+        newest: dict[date, datetime] = {}
+        for query in (_CALLS_TOUCHED, _RATINGS_TOUCHED):
+            for day, stored_at in self._rows("what was stored", query, timezone=timezone, since=since):
+                newest[day] = max(stored_at, newest.get(day, stored_at))
+        return newest
+
+    def made(self) -> dict[date, MadeDay]:
+        """What was rolled up so far. Raises as `clickhouse.connect` does."""
+        return {
+            day: MadeDay(as_of, definition)
+            for day, as_of, definition in self._rows("the days that were rolled up", _MADE)
+        }
+
+    def make(self, first: date, last: date, definition: RollupDefinition, as_of: datetime) -> None:
+        """Roll up the days first to last, and put each in place of what was there. Raises as `clickhouse.connect` does;
+        then some of the days may be done, and all may be made again."""
+        days = [first + timedelta(days=n) for n in range((last - first).days + 1)]
+        staging = f"{_STAGING}{token_hex(8)}"
+        self._command(_CREATE.format(staging))
+        try:
+            self._command(
+                f"INSERT INTO {staging} ({_COLUMNS}) {rollup_query(definition.registry)}",
+                start=_moment(definition.start_of(first)),
+                end=_moment(definition.start_of(last + timedelta(days=1))),
+                timezone=definition.timezone,
+                window_days=definition.window_days,
+            )
+            filled = {day for (day,) in self._rows("rolling up KPIs", _DAYS_IN.format(staging))}
+            for day in days:
+                source = f"REPLACE PARTITION '{day}' FROM {staging}" if day in filled else f"DROP PARTITION '{day}'"
+                self._command(f"ALTER TABLE kpi_rollup_rows {source}")
+        finally:
+            self._command(f"DROP TABLE IF EXISTS {staging} SYNC")
+        self._remember(days, as_of, definition.digest)
+
+    def tidy(self, now: datetime) -> None:
+        """Drop what a killed process left behind. Raises as `clickhouse.connect` does."""
+        query = (
+            "SELECT name FROM system.tables WHERE database = currentDatabase() AND startsWith(name, {prefix:String}) "
+            "AND metadata_modification_time < {before:DateTime('UTC')}"
+        )
+        for (name,) in self._rows("staging tables", query, prefix=_STAGING, before=now - _LEFT_BEHIND):
+            if re.fullmatch(rf"{_STAGING}[0-9a-f]+", name):
+                self._command(f"DROP TABLE IF EXISTS {name} SYNC")
+
+    def close(self) -> None:
+        """Lets go of the connection."""
+        if self._client is not None:
+            self._client.close()
+            self._client = None
+
+    def _remember(self, days: Sequence[date], as_of: datetime, digest: str) -> None:
+        rows = [{"day": day, "as_of": as_of, "definition": digest} for day in days]
+        ClickHouseSink(self._connected()).write({"kpi_rollup_days": rows})
+
+    def _command(self, statement: str, **parameters: object) -> None:
+        execute(self._connected(), "rolling up KPIs", statement, **parameters)
+
+    def _rows(self, operation: str, query: str, **parameters: object) -> Sequence[Sequence[Any]]:
+        return read_rows(self._connected(), operation, query, **parameters)
+
+    def _connected(self) -> Client:
+        if self._client is None:
+            self._client = connect(self._url, timeout_s=TIMEOUT_S)
+        return self._client
+
+
+def _moment(moment: datetime) -> str:
+    return moment.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S")

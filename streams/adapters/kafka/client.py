@@ -1,0 +1,402 @@
+"""Kafka through confluent-kafka: producing, consuming in batches, creating topics, measuring lag."""
+
+import logging
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Literal
+
+from confluent_kafka import (
+    OFFSET_BEGINNING,
+    Consumer,
+    ConsumerGroupTopicPartitions,
+    KafkaError,
+    KafkaException,
+    Message,
+    Producer,
+    TopicPartition,
+)
+from confluent_kafka.admin import (
+    AdminClient,
+    AlterConfigOpType,
+    ConfigEntry,
+    ConfigResource,
+    NewPartitions,
+    NewTopic,
+)
+
+from schemas.errors import RetryableError
+from schemas.messages.topics import MAX_MESSAGE_BYTES, RECORD_OVERHEAD_BYTES, TOPICS, AnyTopic
+from streams.runtime.record import RawMessage
+from streams.runtime.stage import Output
+from streams.settings import Settings
+
+log = logging.getLogger(__name__)
+
+FETCH_BYTES = MAX_MESSAGE_BYTES + RECORD_OVERHEAD_BYTES
+"""Room for one message of the largest size with its protocol overhead."""
+DELIVERY_TIMEOUT_S = 30.0
+BATCH_BYTES = 64 * 1024 * 1024
+"""A batch holds little more than this: five hundred transcripts of two hours would be over a gigabyte."""
+STEP_MESSAGES = 16
+LONGEST_BATCH_S = 30 * 60
+"""So long a batch may take before its partitions go to another member of the group, which would read it again and be no
+faster. A member that died is noticed by its heartbeats, within seconds."""
+GROUP_PREFIX = "callstream."
+
+
+class KafkaUnreachableError(RetryableError):
+    """No broker answered."""
+
+
+def client_config(settings: Settings) -> dict[str, str | int | float | bool]:
+    """What every librdkafka client of ours needs: address and security."""
+    config: dict[str, str | int | float | bool] = {
+        "bootstrap.servers": settings.kafka_bootstrap,
+        "client.id": "callstream",
+        "security.protocol": settings.kafka_security_protocol,
+        # librdkafka writes to stderr by itself otherwise; errors reach us through the calls that fail.
+        "log_level": 2,
+    }
+    if settings.kafka_security_protocol.startswith("SASL"):
+        config["sasl.mechanism"] = settings.kafka_sasl_mechanism
+        config["sasl.username"] = settings.kafka_sasl_username
+        config["sasl.password"] = settings.kafka_sasl_password.get_secret_value()
+    if settings.kafka_ca_file is not None:
+        config["ssl.ca.location"] = str(settings.kafka_ca_file)
+    return config
+
+
+def consumer_config(settings: Settings, group: str) -> dict[str, str | int | float | bool]:
+    """Of a member of a consumer group that moves its offsets itself and begins with the oldest record."""
+    return client_config(settings) | {
+        "group.id": GROUP_PREFIX + group,
+        "enable.auto.commit": False,
+        "enable.auto.offset.store": False,
+        "auto.offset.reset": "earliest",
+        "session.timeout.ms": 6_000 if settings.kafka_flavour == "tansu" else 10_000,
+        "heartbeat.interval.ms": 2_000,
+        "fetch.message.max.bytes": FETCH_BYTES,
+    }
+
+
+class Publisher:
+    """Writes messages and returns when the broker has them (idempotent, acks=all)."""
+
+    def __init__(self, settings: Settings) -> None:
+        config = client_config(settings) | {
+            "enable.idempotence": True,
+            "acks": "all",
+            "compression.type": "zstd",
+            "message.max.bytes": FETCH_BYTES,
+            "linger.ms": 5,
+            "delivery.timeout.ms": int(DELIVERY_TIMEOUT_S * 1000),
+        }
+        if settings.kafka_flavour == "tansu":
+            # Its "latest" offset is the base of the last batch + 1: right only if every record is its own batch.
+            config["batch.num.messages"] = 1
+        self._producer = Producer(config)
+
+    def publish(self, outputs: Iterable[Output]) -> None:
+        """Durable when this returns.
+
+        Raises `RetryableError` when the broker did not acknowledge; publishing again is then right, because
+        every consumer drops repeats by key.
+        """
+        failed: list[str] = []
+
+        def delivered(error: KafkaError | None, _message: Message) -> None:
+            if error is not None:
+                failed.append(error.name())
+
+        try:
+            for output in outputs:
+                self._producer.produce(output.topic, key=output.key, value=output.value, on_delivery=delivered)
+            left = self._producer.flush(DELIVERY_TIMEOUT_S + 5)
+        except (KafkaException, BufferError) as error:
+            raise RetryableError(f"Kafka refused a message: {name_of_error(error)}") from None
+        if left or failed:
+            reason = failed[0] if failed else "no acknowledgement in time"
+            raise RetryableError(f"Kafka did not take {left + len(failed)} message(s): {reason}")
+
+    def close(self) -> None:
+        """Wait for what is still under way."""
+        self._producer.flush(5)
+
+
+class BatchConsumer:
+    """Consumes several topics in batches; offsets move only by `commit`."""
+
+    def __init__(self, settings: Settings, group: str, topics: Sequence[str]) -> None:
+        self._consumer = Consumer(
+            consumer_config(settings, group)
+            | {"queued.max.messages.kbytes": 4 * FETCH_BYTES // 1024, "max.poll.interval.ms": LONGEST_BATCH_S * 1000}
+        )
+        self._consumer.subscribe(list(topics))
+
+    def consume(self, most: int, wait_s: float) -> list[RawMessage]:
+        """Up to `most` records, or what came within `wait_s`, or about `BATCH_BYTES`. Raises `RetryableError`."""
+        records: list[RawMessage] = []
+        left_bytes = BATCH_BYTES
+        deadline_s = time.monotonic() + wait_s
+        while len(records) < most and left_bytes > 0:
+            step = self._consume(min(most - len(records), STEP_MESSAGES), max(deadline_s - time.monotonic(), 0))
+            if not step:
+                break
+            records += step
+            left_bytes -= sum(len(record.value or b"") for record in step)
+        return records
+
+    def _consume(self, most: int, wait_s: float) -> list[RawMessage]:
+        try:
+            messages = self._consumer.consume(most, wait_s)
+        except KafkaException as error:
+            raise RetryableError(f"Kafka cannot be read: {name_of_error(error)}") from None
+        records = []
+        for message in messages:
+            problem = message.error()
+            if problem is None:
+                records.append(raw_message(message))
+            elif problem.fatal():
+                raise RetryableError(f"Kafka consumer failed: {problem.name()}")
+            else:
+                log.warning("Kafka consumer: %s", problem.name())
+        return records
+
+    def commit(self, records: Sequence[RawMessage]) -> None:
+        """Everything up to and including these records is done. Raises `RetryableError`.
+
+        When the partitions have meanwhile gone to another member, that member reads the records again.
+        """
+        offsets = [TopicPartition(t, p, o + 1) for (t, p), o in _last_offsets(records).items()]
+        try:
+            self._consumer.commit(offsets=offsets, asynchronous=False)
+        except KafkaException as error:
+            raise RetryableError(f"Kafka did not take the offsets: {name_of_error(error)}") from None
+
+    def rewind(self, records: Sequence[RawMessage]) -> None:
+        """The next `consume` returns these records again; partitions that are no longer ours are left alone."""
+        first: dict[tuple[str, int], int] = {}
+        for record in records:
+            place = (record.topic, record.partition)
+            first[place] = min(record.offset, first.get(place, record.offset))
+        for (topic, partition), offset in first.items():
+            try:
+                self._consumer.seek(TopicPartition(topic, partition, offset))
+            except KafkaException as error:
+                log.warning("not rewound, %s/%d is not ours now: %s", topic, partition, name_of_error(error))
+
+    def close(self) -> None:
+        """Leave the group."""
+        self._consumer.close()
+
+
+class TopicReader:
+    """Reads a whole topic, from its beginning or from a point in time, without being a member of a group."""
+
+    def __init__(self, settings: Settings, topic: str, since: datetime | None = None) -> None:
+        """Raises `RetryableError` when no broker answers."""
+        self._consumer = Consumer(
+            client_config(settings)
+            | {
+                "group.id": GROUP_PREFIX + "reader",
+                "enable.auto.commit": False,
+                "enable.auto.offset.store": False,
+                "enable.partition.eof": True,
+                "fetch.message.max.bytes": FETCH_BYTES,
+                "queued.max.messages.kbytes": 4 * FETCH_BYTES // 1024,
+            }
+        )
+        try:
+            metadata = self._consumer.list_topics(topic, timeout=10).topics[topic]
+            start = OFFSET_BEGINNING if since is None else int(since.timestamp() * 1000)
+            places = [TopicPartition(topic, partition, start) for partition in metadata.partitions]
+            if since is not None:
+                places = self._consumer.offsets_for_times(places, timeout=10)
+            self._consumer.assign(places)
+        except KafkaException as error:
+            self._consumer.close()
+            raise RetryableError(f"Kafka cannot be read: {name_of_error(error)}") from None
+        self._ahead = {place.partition for place in places}
+        self._since = since
+
+    @property
+    def is_at_end(self) -> bool:
+        """Whether everything that stood in the topic has been read."""
+        return not self._ahead
+
+    def read(self, most: int, wait_s: float) -> list[RawMessage]:
+        """Up to `most` records that come within `wait_s`. Raises `RetryableError`."""
+        try:
+            messages = self._consumer.consume(most, wait_s)
+        except KafkaException as error:
+            raise RetryableError(f"Kafka cannot be read: {name_of_error(error)}") from None
+        records: list[RawMessage] = []
+        for message in messages:
+            problem = message.error()
+            if problem is None:
+                record = raw_message(message)
+                # tansu answers 0 to every question for the offset of a time.
+                if self._since is None or record.written_at >= self._since:
+                    records.append(record)
+            elif problem.code() == KafkaError._PARTITION_EOF:
+                self._ahead.discard(message.partition())
+            elif problem.fatal():
+                raise RetryableError(f"Kafka consumer failed: {problem.name()}")
+            else:
+                log.warning("Kafka consumer: %s", problem.name())
+        return records
+
+    def read_to_end(self, within_s: float = 60) -> list[RawMessage]:
+        """Everything that stands in the topic. Raises `RetryableError`, also when it takes too long."""
+        records: list[RawMessage] = []
+        deadline_s = time.monotonic() + within_s
+        while not self.is_at_end:
+            if time.monotonic() > deadline_s:
+                raise RetryableError("Kafka did not reach the end of a topic in time")
+            records += self.read(1_000, 0.2)
+        return records
+
+    def close(self) -> None:
+        """Let go of the topic."""
+        self._consumer.close()
+
+
+def raw_message(message: Message) -> RawMessage:
+    """A record of confluent-kafka as ours."""
+    topic, partition, offset = message.topic(), message.partition(), message.offset()
+    if topic is None or partition is None or offset is None:
+        raise RetryableError("Kafka returned a record without a place")
+    _, written_ms = message.timestamp()
+    written_at = datetime.fromtimestamp(max(written_ms, 0) / 1000, UTC)
+    return RawMessage(topic, partition, offset, _as_bytes(message.key()), _as_bytes(message.value()), written_at)
+
+
+def _as_bytes(value: str | bytes | None) -> bytes | None:
+    return value.encode() if isinstance(value, str) else value
+
+
+def _last_offsets(records: Sequence[RawMessage]) -> dict[tuple[str, int], int]:
+    last: dict[tuple[str, int], int] = {}
+    for record in records:
+        place = (record.topic, record.partition)
+        last[place] = max(record.offset, last.get(place, record.offset))
+    return last
+
+
+def name_of_error(error: BaseException) -> str:
+    """The name that librdkafka gives to an error, without its text."""
+    first = error.args[0] if error.args else None
+    return first.name() if isinstance(first, KafkaError) else type(error).__name__
+
+
+TopicChange = Literal["created", "unchanged", "settings changed", "partitions added", "has more partitions"]
+
+
+def apply_topics(settings: Settings, topics: Sequence[AnyTopic] = TOPICS) -> dict[str, TopicChange]:
+    """Create the declared topics, and bring settings of existing ones to what is declared.
+
+    Partitions are added where there are too few, and never taken away. Raises `KafkaUnreachableError`.
+    """
+    admin = AdminClient(client_config(settings))
+    existing = _partition_counts(admin)
+    changes: dict[str, TopicChange] = {}
+    missing = [topic for topic in topics if topic.name not in existing]
+    requests = [NewTopic(t.name, t.partitions, settings.kafka_replication_factor, config=t.config()) for t in missing]
+    for name, future in (admin.create_topics(requests, operation_timeout=20.0) if requests else {}).items():
+        try:
+            future.result(timeout=30)
+            changes[name] = "created"
+        except KafkaException as error:
+            if name_of_error(error) != "TOPIC_ALREADY_EXISTS":
+                raise RetryableError(f"Kafka did not create {name}: {name_of_error(error)}") from None
+            changes[name] = "unchanged"
+    for topic in topics:
+        if topic.name not in changes:
+            changes[topic.name] = _bring_up_to_date(admin, settings, topic, existing[topic.name])
+    return {topic.name: changes[topic.name] for topic in topics}
+
+
+def _bring_up_to_date(admin: AdminClient, settings: Settings, topic: AnyTopic, partitions: int) -> TopicChange:
+    if settings.kafka_flavour == "tansu":
+        return "unchanged"  # it cannot change a topic, and forgets it at its end
+    if partitions > topic.partitions:
+        return "has more partitions"
+    try:
+        if partitions < topic.partitions:
+            admin.create_partitions([NewPartitions(topic.name, topic.partitions)])[topic.name].result(timeout=30)
+            return "partitions added"
+        resource = ConfigResource(ConfigResource.Type.TOPIC, topic.name)
+        now = next(iter(admin.describe_configs([resource]).values())).result(timeout=30)
+        entries = [
+            ConfigEntry(name, value, incremental_operation=AlterConfigOpType.SET)
+            for name, value in topic.config().items()
+            if name not in now or now[name].value != value
+        ]
+        if not entries:
+            return "unchanged"
+        change = ConfigResource(ConfigResource.Type.TOPIC, topic.name, incremental_configs=entries)
+        next(iter(admin.incremental_alter_configs([change]).values())).result(timeout=30)
+    except KafkaException as error:
+        raise RetryableError(f"Kafka did not change {topic.name}: {name_of_error(error)}") from None
+    return "settings changed"
+
+
+def missing_topics(settings: Settings, topics: Sequence[AnyTopic] = TOPICS) -> list[str]:
+    """Names of declared topics that the broker does not have. Raises `KafkaUnreachableError`."""
+    existing = _partition_counts(AdminClient(client_config(settings)))
+    return [topic.name for topic in topics if topic.name not in existing]
+
+
+def _partition_counts(admin: AdminClient) -> Mapping[str, int]:
+    try:
+        metadata = admin.list_topics(timeout=10)
+    except KafkaException as error:
+        raise KafkaUnreachableError(f"no Kafka broker answers: {name_of_error(error)}") from None
+    return {name: len(topic.partitions) for name, topic in metadata.topics.items()}
+
+
+@dataclass(frozen=True)
+class Lag:
+    """How far a consumer group is behind on a topic, in messages, over all partitions."""
+
+    stage: str
+    topic: str
+    messages: int
+
+
+def lags(settings: Settings, groups: Mapping[str, Sequence[str]]) -> list[Lag]:
+    """The lag of each stage on each of its topics; `groups` maps stage to topics. Raises `RetryableError`."""
+    admin = AdminClient(client_config(settings))
+    counts = _partition_counts(admin)
+    probe = Consumer(client_config(settings) | {"group.id": GROUP_PREFIX + "status", "enable.auto.commit": False})
+    try:
+        ends: dict[tuple[str, int], tuple[int, int]] = {
+            (topic.name, partition): probe.get_watermark_offsets(TopicPartition(topic.name, partition), timeout=10)
+            for topic in TOPICS
+            for partition in range(counts.get(topic.name, 0))
+        }
+        result: list[Lag] = []
+        for stage, names in groups.items():
+            committed = _committed(admin, stage, [place for place in ends if place[0] in names])
+            for name in names:
+                behind = sum(
+                    high - max(committed.get(place, low), low)
+                    for place, (low, high) in ends.items()
+                    if place[0] == name
+                )
+                result.append(Lag(stage, name, max(behind, 0)))
+    except KafkaException as error:
+        raise RetryableError(f"Kafka does not tell its offsets: {name_of_error(error)}") from None
+    finally:
+        probe.close()
+    return result
+
+
+def _committed(admin: AdminClient, stage: str, places: Sequence[tuple[str, int]]) -> dict[tuple[str, int], int]:
+    if not places:
+        return {}
+    request = ConsumerGroupTopicPartitions(GROUP_PREFIX + stage, [TopicPartition(t, p) for t, p in places])
+    answer = next(iter(admin.list_consumer_group_offsets([request]).values())).result(timeout=20)
+    return {(tp.topic, tp.partition): tp.offset for tp in answer.topic_partitions or [] if tp.offset >= 0}

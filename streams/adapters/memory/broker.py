@@ -1,0 +1,134 @@
+"""A broker in memory, for tests: one partition per topic, the same contract as Kafka (`tests/contracts/`)."""
+
+import time
+from collections import defaultdict
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from datetime import UTC, datetime
+
+from streams.runtime.record import RawMessage
+from streams.runtime.stage import Output
+
+
+class MemoryBroker:
+    """Keeps every record, and for each group the offset from which it goes on."""
+
+    def __init__(self) -> None:
+        self.records: dict[str, list[RawMessage]] = defaultdict(list)
+        self.committed: dict[tuple[str, str], int] = {}
+        self.metadata: dict[tuple[str, str], str] = {}
+
+    def publish(self, outputs: Iterable[Output]) -> None:
+        """As `Publisher.publish`."""
+        for output in outputs:
+            log = self.records[output.topic]
+            log.append(RawMessage(output.topic, 0, len(log), output.key, output.value, datetime.now(UTC)))
+
+    def consumer(self, group: str, topics: Sequence[str]) -> "MemoryConsumer":
+        """A member of the group that starts where the group has committed."""
+        return MemoryConsumer(self, group, topics)
+
+
+class MemoryConsumer:
+    """As `BatchConsumer`."""
+
+    def __init__(self, broker: MemoryBroker, group: str, topics: Sequence[str]) -> None:
+        self._broker = broker
+        self._group = group
+        self._next = {topic: broker.committed.get((group, topic), 0) for topic in topics}
+
+    def consume(self, most: int, wait_s: float) -> list[RawMessage]:  # noqa: ARG002 - memory has nothing to wait for
+        """Up to `most` records that this member has not had yet."""
+        batch: list[RawMessage] = []
+        for topic, start in self._next.items():
+            new = self._broker.records[topic][start : start + most - len(batch)]
+            self._next[topic] += len(new)
+            batch.extend(new)
+        return batch
+
+    def commit(self, records: Sequence[RawMessage]) -> None:
+        """Everything up to and including these records is done."""
+        for record in records:
+            place = (self._group, record.topic)
+            self._broker.committed[place] = max(self._broker.committed.get(place, 0), record.offset + 1)
+
+    def rewind(self, records: Sequence[RawMessage]) -> None:
+        """The next `consume` returns these records again."""
+        for record in records:
+            self._next[record.topic] = min(self._next[record.topic], record.offset)
+
+    def close(self) -> None:
+        """Leave the group."""
+
+
+class MemoryReader:
+    """As `TopicReader`."""
+
+    def __init__(self, broker: MemoryBroker, topic: str, since: datetime | None = None) -> None:
+        self._records = broker.records[topic]
+        self._next = next(
+            (place for place, one in enumerate(self._records) if since is None or one.written_at >= since),
+            len(self._records),
+        )
+        self.is_at_end = False
+
+    def read(self, most: int, wait_s: float) -> list[RawMessage]:  # noqa: ARG002 - memory has nothing to wait for
+        """Up to `most` records that follow."""
+        batch = self._records[self._next : self._next + most]
+        self._next += len(batch)
+        self.is_at_end = self.is_at_end or self._next == len(self._records)
+        return batch
+
+    def read_to_end(self) -> list[RawMessage]:
+        """Everything that follows."""
+        return self.read(len(self._records), 0)
+
+    def close(self) -> None:
+        """Let go of the topic."""
+
+
+class MemoryAlertSource:
+    """As `KafkaAlertSource`, the only member of its group."""
+
+    def __init__(
+        self,
+        broker: MemoryBroker,
+        group: str,
+        topic: str,
+        *,
+        assigned: Callable[[Mapping[int, tuple[int, str]]], None],
+        revoked: Callable[[Collection[int]], None],
+    ) -> None:
+        self._broker = broker
+        self._place = (group, topic)
+        self._assigned = assigned
+        self._revoked = revoked
+        self._next: int | None = None
+        self._held = False
+
+    def read(self, most: int, wait_s: float) -> list[RawMessage]:
+        """What is there; the group begins at the end of the topic."""
+        log = self._broker.records[self._place[1]]
+        if self._next is None:
+            self._next = self._broker.committed.setdefault(self._place, len(log))
+            self._assigned({0: (self._next, self._broker.metadata.get(self._place, ""))})
+        if self._held or self._next >= len(log):
+            time.sleep(min(wait_s, 0.01))
+            return []
+        found = log[self._next : self._next + most]
+        self._next += len(found)
+        return found
+
+    def hold(self, held: bool) -> None:
+        """Read nothing more, or go on."""
+        self._held = held
+
+    def commit(self, commits: Mapping[int, tuple[int, str]]) -> None:
+        """Everything before the offset is done, and what the metadata say."""
+        for offset, metadata in commits.values():
+            self._broker.committed[self._place] = offset
+            self._broker.metadata[self._place] = metadata
+
+    def close(self) -> None:
+        """Leave the group."""
+        if self._next is not None:
+            self._revoked({0})

@@ -1,0 +1,27 @@
+"""The settings of a command: those of the stack that runs here, where nothing else names a file."""
+
+import os
+from pathlib import Path
+
+from streams.runtime.logs import configure_logging
+from streams.settings import CONFIG_VARIABLE, LoadedSettings, Settings, load_settings
+
+
+def load_command_settings() -> LoadedSettings:
+    """The settings; of the running stack where nothing else names a file. Raises `SettingsError`."""
+    loaded = load_settings()
+    running = running_stack(loaded.settings)
+    return load_settings(file=running) if running and not os.environ.get(CONFIG_VARIABLE) else loaded
+
+
+def running_stack(settings: Settings) -> Path | None:
+    """The address file of `callstream up`, while it runs."""
+    path = settings.data_dir / "stack.toml"
+    return path if path.is_file() else None
+
+
+def command_settings() -> Settings:
+    """The settings, with logging as they say."""
+    settings = load_command_settings().settings
+    configure_logging(settings.log_level)
+    return settings

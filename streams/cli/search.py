@@ -1,0 +1,284 @@
+"""`callstream search`: calls by any combination of conditions, newest first."""
+
+import getpass
+import json
+import re
+import sys
+from datetime import datetime, timedelta
+from typing import Annotated, Any, get_args
+from zoneinfo import ZoneInfo
+
+import typer
+from pydantic import ValidationError
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from processors.clickhouse.search_sql import Hit, Page, Quote, SearchQuery
+from schemas.messages.call_ended import Role
+from schemas.messages.recording_accessed import RecordingAccessed
+from streams.cli.command_settings import command_settings
+from streams.ports import SystemClock
+from streams.queries.search import DEFAULT_LIMIT, MOST_HITS, SearchError
+
+PLAIN_WIDTH = 140
+"""Columns of a table that is not printed to a terminal."""
+CONTEXT = 18
+"""Characters of a quote that the table shows on each side of what was found."""
+LAST_YEAR = 2105
+
+
+def search(
+    tenant: Annotated[list[str], typer.Option(help="Tenant; may be repeated. Nothing of others is shown.")],
+    phrase: Annotated[
+        list[str] | None,
+        typer.Argument(help="Keywords or phrases, exactly as they stand in one segment of the transcript."),
+    ] = None,
+    role: Annotated[str | None, typer.Option(help="agent or customer: who said every PHRASE.")] = None,
+    said_by_customer: Annotated[
+        list[str] | None, typer.Option("--customer-said", help="A phrase of the customer; may be repeated.")
+    ] = None,
+    said_by_agent: Annotated[
+        list[str] | None, typer.Option("--agent-said", help="A phrase of the agent; may be repeated.")
+    ] = None,
+    since: Annotated[
+        str | None, typer.Option("--from", help="Calls that ended then or later: 2026-01-01, 2026-01-01T08:00+08:00.")
+    ] = None,
+    until: Annotated[str | None, typer.Option("--to", help="Calls that ended before.")] = None,
+    last: Annotated[str | None, typer.Option(help="Calls of the last 12h, 30d, 8w; in place of --from.")] = None,
+    call: Annotated[list[str] | None, typer.Option(help="Call id; may be repeated, as most options here.")] = None,
+    agent: Annotated[list[str] | None, typer.Option(help="Agent id.")] = None,
+    team: Annotated[list[str] | None, typer.Option(help="Team.")] = None,
+    phone: Annotated[
+        str | None,
+        typer.Option(help="The customer's number, or - to read it from standard input; only its keyed hash is sent."),
+    ] = None,
+    queue: Annotated[list[str] | None, typer.Option(help="Queue.")] = None,
+    inquiry_type: Annotated[list[str] | None, typer.Option(help="Inquiry type.")] = None,
+    order: Annotated[list[str] | None, typer.Option(help="Order id.")] = None,
+    topic: Annotated[list[str] | None, typer.Option(help="Id of a topic.")] = None,
+    risk: Annotated[list[str] | None, typer.Option(help="low, medium or high.")] = None,
+    rule: Annotated[list[str] | None, typer.Option(help="Id of a rule that was hit, of any detector.")] = None,
+    word: Annotated[list[str] | None, typer.Option(help="A sensitive word that was found, as it was heard.")] = None,
+    sensitive: Annotated[bool, typer.Option("--sensitive", help="Only calls with a sensitive word.")] = False,
+    score: Annotated[str | None, typer.Option(help="Score of the call: 80..100, 80.., ..59.5.")] = None,
+    agitation: Annotated[
+        str | None, typer.Option(help="Highest agitation of the customer, 0 to 1: 0.8.. for agitated ones.")
+    ] = None,
+    duration: Annotated[str | None, typer.Option(help="Length of the recording in seconds: 180..480.")] = None,
+    outcome: Annotated[list[str] | None, typer.Option(help="analyzed, too_short, no_audio, …")] = None,
+    limit: Annotated[int, typer.Option(min=1, max=MOST_HITS, help="Calls of one page.")] = DEFAULT_LIMIT,
+    cursor: Annotated[str | None, typer.Option(help="The next_cursor of the page before.")] = None,
+    reason: Annotated[
+        str | None, typer.Option(help="Why, as a word for the log of access: complaint, sampling, training, audit …")
+    ] = None,
+    ticket: Annotated[str | None, typer.Option(help="The case that it is done for, for the log of access.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON for programs instead of a table.")] = False,
+) -> None:
+    """Find calls by who, when, what about, how it went, and what was said: any combination, newest first.
+
+    Of several values of one option any will do; different options must hold together. A phrase is found where it
+    stands within one segment, character by character; 客户说过“退款” is --customer-said 退款.
+
+    Every search is written to the log of access before anything is shown: who, when, by what and how many; no words.
+    """
+    from streams.adapters.clickhouse.connection import connection as clickhouse
+    from streams.adapters.kafka.client import Publisher
+    from streams.queries.access_log import log_access
+    from streams.queries.search import search as find
+    from streams.stages.capture import customer_key
+
+    settings = command_settings()
+    if phone is not None:
+        number = sys.stdin.readline().strip() if phone == "-" else phone
+        key = customer_key(number, settings.customer_key_secret.get_secret_value())
+    else:
+        key = None
+    if role is not None and role not in get_args(Role):
+        raise SearchError(f"--role: {' or '.join(get_args(Role))}")
+    if since and last:
+        raise SearchError("--from and --last say the same: give one of them")
+    zone = ZoneInfo(settings.timezone)
+    phrases = [
+        *({"text": text, "role": role} for text in phrase or ()),
+        *({"text": text, "role": "customer"} for text in said_by_customer or ()),
+        *({"text": text, "role": "agent"} for text in said_by_agent or ()),
+    ]
+    wanted: dict[str, Any] = {
+        "tenants": tenant,
+        "since": SystemClock().now() - _length(last) if last else since and _moment(since, "--from", zone),
+        "until": until and _moment(until, "--to", zone),
+        "call_ids": call,
+        "agents": agent,
+        "teams": team,
+        "customer_key": key,
+        "queues": queue,
+        "inquiry_types": inquiry_type,
+        "order_ids": order,
+        "topics": topic,
+        "risks": risk,
+        "rules": rule,
+        "words": word,
+        "sensitive": sensitive,
+        "outcomes": outcome,
+        "phrases": phrases,
+        **_range("score", score),
+        **_range("agitation", agitation),
+        **{f"{name}_ms": round(value * 1000) for name, value in _range("duration", duration).items()},
+    }
+    query = _query({name: value for name, value in wanted.items() if value not in (None, [], ())})
+    client = clickhouse.connect(settings.clickhouse_url.get_secret_value())
+    who = _account()
+    try:
+        page = find(client, query, limit=limit, cursor=cursor)
+    finally:
+        client.close()
+    publisher = Publisher(settings)
+    try:
+        log_access(publisher, *_accesses(query, page, who, reason, ticket))
+    finally:
+        publisher.close()
+    if as_json:
+        found = {"calls": [hit.model_dump(mode="json") for hit in page.hits], "next_cursor": page.next_cursor}
+        sys.stdout.write(json.dumps(found, ensure_ascii=False, indent=2) + "\n")
+        return
+    _print(page, zone)
+
+
+def _account() -> str:
+    """The account that asks, as the operating system has it; in a form that the log takes."""
+    return re.sub(r"[^A-Za-z0-9._:@-]", "_", getpass.getuser())[:128]
+
+
+def _accesses(
+    query: SearchQuery, page: Page, who: str, reason: str | None, ticket: str | None
+) -> list[RecordingAccessed]:
+    """A line for each tenant that was asked for. Raises `SearchError`."""
+    asked = query.model_dump(exclude_defaults=True)
+    filters = tuple(name for name in asked if name != "tenants")
+    try:
+        return [
+            RecordingAccessed.of(
+                tenant_id=tenant,
+                user_id=who,
+                user_role="pipeline_writer",
+                action="searched",
+                filters=filters,
+                calls_count=sum(hit.tenant_id == tenant for hit in page.hits),
+                reason=reason,
+                ticket=ticket,
+                client="cli",
+                accessed_at=SystemClock().now(),
+            )
+            for tenant in query.tenants
+        ]
+    except ValidationError:
+        raise SearchError("--reason is a word of a to z and _, --ticket an id without spaces") from None
+
+
+_OPTIONS = {
+    "tenants": "--tenant",
+    "call_ids": "--call",
+    "agents": "--agent",
+    "teams": "--team",
+    "queues": "--queue",
+    "inquiry_types": "--inquiry-type",
+    "order_ids": "--order",
+    "topics": "--topic",
+    "risks": "--risk",
+    "rules": "--rule",
+    "words": "--word",
+    "outcomes": "--outcome",
+    "phrases": "a phrase",
+    "score_min": "--score",
+    "score_max": "--score",
+    "agitation_min": "--agitation",
+    "agitation_max": "--agitation",
+    "duration_min_ms": "--duration",
+    "duration_max_ms": "--duration",
+    "since": "--from",
+    "until": "--to",
+}
+
+
+def _query(wanted: dict[str, Any]) -> SearchQuery:
+    """Raises `SearchError`, by the names of the options and without their values."""
+    problems = []
+    try:
+        return SearchQuery.model_validate(wanted)
+    except ValidationError as error:
+        for problem in error.errors(include_url=False, include_context=False, include_input=False):
+            name = str(problem["loc"][0]) if problem["loc"] else ""
+            problems.append(f"{_OPTIONS.get(name, name)}: {problem['msg']}".removeprefix(": "))
+    raise SearchError("; ".join(dict.fromkeys(problems)))
+
+
+def _moment(text: str, option: str, zone: ZoneInfo) -> datetime:
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        raise SearchError(f"{option} is no time: write 2026-01-31, or 2026-01-31T08:00:00+08:00") from None
+    if not 1970 < moment.year <= LAST_YEAR:
+        raise SearchError(f"{option} must lie in the years 1971 to {LAST_YEAR}")
+    return moment if moment.tzinfo else moment.replace(tzinfo=zone)
+
+
+def _length(text: str) -> timedelta:
+    units = {"h": timedelta(hours=1), "d": timedelta(days=1), "w": timedelta(weeks=1)}
+    if text[-1:] not in units or not text[:-1].isascii() or not text[:-1].isdigit() or not 0 < int(text[:-1]) < 10_000:
+        raise SearchError("--last is no length of time: write 12h, 30d or 8w")
+    return units[text[-1]] * int(text[:-1])
+
+
+def _range(name: str, text: str | None) -> dict[str, float]:
+    """`80..100`, `80..`, `..100` or `80` as lower and upper bound."""
+    if text is None:
+        return {}
+    least, dots, most = text.partition("..")
+    bounds = {f"{name}_min": least, f"{name}_max": most if dots else least}
+    try:
+        found = {bound: float(value) for bound, value in bounds.items() if value.strip()}
+    except ValueError:
+        found = {}
+    if not found or any(not abs(value) <= 1e15 for value in found.values()):
+        raise SearchError(f"--{name} is no range: write 10..20, 10.. or ..20")
+    return found
+
+
+def _print(page: Page, zone: ZoneInfo) -> None:
+    console = Console() if sys.stdout.isatty() else Console(width=PLAIN_WIDTH)
+    if not page.hits:
+        console.print("no call is like this" if page.next_cursor is None else "no more calls on this page")
+        return
+    table = Table("ended", "call", "agent", "seconds", "risk", "score", "found")
+    for hit in page.hits:
+        table.add_row(
+            f"{hit.ended_at.astimezone(zone):%Y-%m-%d %H:%M:%S}",
+            f"{hit.tenant_id}/{hit.call_id}",
+            hit.agent_id if hit.agent_team is None else f"{hit.agent_id} ({hit.agent_team})",
+            "" if hit.duration_ms is None else f"{hit.duration_ms / 1000:.0f}",
+            hit.risk_level or "",
+            "" if hit.score is None else f"{hit.score:.0f}",
+            _found(hit),
+        )
+    console.print(table)
+    if page.next_cursor is not None:
+        console.print(f"more: the same command with --cursor {page.next_cursor}", soft_wrap=True, markup=False)
+
+
+def _found(hit: Hit) -> Text:
+    """The first two quotes, or what the call was about."""
+    if not hit.quotes:
+        return Text(hit.outcome if hit.outcome != "analyzed" else ", ".join(hit.topics))
+    return Text("\n").join(_shown(quote) for quote in hit.quotes[:2])
+
+
+def _shown(quote: Quote) -> Text:
+    at = "" if quote.start_ms is None else f"{quote.start_ms // 60_000}:{quote.start_ms // 1000 % 60:02d} "
+    shown = Text(f"{at}{quote.role}: ")
+    start = max(0, quote.spans[0].start - CONTEXT) if quote.spans else 0
+    end = min(len(quote.text), quote.spans[-1].end + CONTEXT) if quote.spans else len(quote.text)
+    words = Text(quote.text)
+    for span in quote.spans:
+        words.stylize("bold reverse", span.start, span.end)
+    return shown + Text("…" if start else "") + words[start:end] + Text("…" if end < len(quote.text) else "")

@@ -1,0 +1,238 @@
+"""The whole pipeline on one machine: broker, ClickHouse engine and workers as children of one process."""
+
+import fcntl
+import json
+import os
+import secrets
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Literal, NoReturn, Self
+
+from pydantic import SecretStr
+
+from schemas.config.roles import load_roles, load_users
+from schemas.errors import EmbeddedStackError
+from streams.adapters.clickhouse.connection import connection as clickhouse
+from streams.adapters.kafka.client import apply_topics
+from streams.adapters.object_store.from_settings import object_store_from
+from streams.embedded import clickhouse_engine
+from streams.embedded.apache_kafka import Progress, apache_kafka_spec, fetch_jars
+from streams.embedded.ports import free_port, require_free
+from streams.embedded.supervisor import ChildSpec, Supervisor
+from streams.embedded.tansu import tansu_spec
+from streams.queries.kpis import make_views
+from streams.settings import CONFIG_VARIABLE, Settings
+from streams.worker import STAGE_NAMES, StageName
+
+Broker = Literal["kafka", "tansu"]
+Say = Callable[[str], None]
+
+STACK_FILE = "stack.toml"
+"""In the data folder while the stack runs: how to reach it. The command line reads it where nothing else is set."""
+
+
+@dataclass(frozen=True)
+class StackPlan:
+    """What to start, and where. Ports of 0 are chosen freely."""
+
+    broker: Broker
+    data_dir: Path
+    kafka_port: int = 0
+    clickhouse_port: int = 0
+    clickhouse_tcp_port: int = 0
+    listen_workers: int = 1
+    restart_workers: bool = True
+    stages: tuple[StageName, ...] = STAGE_NAMES
+    """Of those that the settings ask for."""
+
+
+class Stack:
+    """A running stack. Everything that it started is gone when the context is left, in whatever way."""
+
+    def __init__(self, plan: StackPlan, base: Settings) -> None:
+        self._plan = plan
+        self._base = base
+        self._kafka_port = plan.kafka_port or free_port()
+        self._clickhouse_port = plan.clickhouse_port or free_port()
+        self._clickhouse_tcp_port = plan.clickhouse_tcp_port or free_port()
+        self.supervisor = Supervisor(plan.data_dir / "logs")
+        self._cleanup = ExitStack()
+        self.settings = base
+
+    def __enter__(self) -> Self:
+        self._plan.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._cleanup.enter_context(_only_stack_in(self._plan.data_dir))
+        self._cleanup.enter_context(self.supervisor)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._cleanup.close()
+
+    def start(self, say: Say = lambda _sentence: None, fetched: Progress = lambda _done, _total, _name: None) -> None:
+        """Start everything and return when events may be published; `self.settings` then says where.
+
+        `say` hears what is being done, `fetched` how much of Kafka's jars is there. Raises `ChildFailedError`,
+        `KafkaJarsError`, `PortTakenError`, `UsersFileError` and the errors of the adapters.
+        """
+        load_users(self._base.clickhouse_users_file, load_roles())  # what is wrong with it is said before anything runs
+        self._start_broker(say, fetched)
+        say("starting the ClickHouse engine")
+        self.supervisor.start(self._clickhouse_spec())
+        self.settings = self._reachable_settings()
+        say("creating topics, tables and bucket")
+        apply_topics(self.settings)
+        clickhouse.migrate(self.settings.clickhouse_url.get_secret_value())
+        make_views(self.settings)
+        object_store_from(self.settings).apply()
+        say("starting workers")
+        for name in (name for name in stages_of(self.settings) if name in self._plan.stages):
+            for number in range(self._plan.listen_workers if name == "listen" else 1):
+                self.supervisor.start(worker_spec(name, number, self.settings, restart=self._plan.restart_workers))
+
+    def check(self) -> None:
+        """Look after the children; call it every second or so. Raises `ChildFailedError`."""
+        self.supervisor.check()
+
+    def announce(self) -> Path:
+        """Write how to reach this stack, for other commands of the same user; removed when the stack stops."""
+        s = self.settings
+        known = {
+            "kafka_bootstrap": s.kafka_bootstrap,
+            "kafka_flavour": s.kafka_flavour,
+            "clickhouse_url": s.clickhouse_url.get_secret_value(),
+            "store_kind": s.store_kind,
+            "store_bucket": s.store_bucket,
+            "store_folder": str(s.folder_root),
+            "customer_key_secret": s.customer_key_secret.get_secret_value(),
+            "data_dir": str(s.data_dir),
+        }
+        if s.subscriptions_file is not None:
+            known["subscriptions_file"] = str(s.subscriptions_file.absolute())
+        if s.clickhouse_users_file is not None:
+            known["clickhouse_users_file"] = str(s.clickhouse_users_file.absolute())
+        if s.store_kind == "s3":
+            known |= {
+                "s3_endpoint": s.s3_endpoint,
+                "s3_region": s.s3_region,
+                "s3_access_key": s.s3_access_key,
+                "s3_secret_key": s.s3_secret_key.get_secret_value(),
+            }
+        lines = [f"{name} = {json.dumps(value)}" for name, value in known.items()]
+        if s.store_kind == "s3":
+            lines.append(f"s3_secure = {json.dumps(s.s3_secure)}")
+        path = self._plan.data_dir / STACK_FILE
+        _write_secret(path, "\n".join(lines) + "\n")
+        self._cleanup.callback(path.unlink, missing_ok=True)
+        return path
+
+    def _start_broker(self, say: Say, fetched: Progress) -> None:
+        if self._plan.broker == "tansu":
+            say("starting the broker tansu, which forgets everything when it stops")
+            self.supervisor.start(tansu_spec(self._kafka_port))
+            return
+        say("fetching or checking Apache Kafka")
+        libs = fetch_jars(self._base.cache_dir, self._base.maven_url, fetched)
+        say("starting Apache Kafka")
+        self.supervisor.start(apache_kafka_spec(self._plan.data_dir / "kafka", libs, self._kafka_port, free_port()))
+
+    def _clickhouse_spec(self) -> ChildSpec:
+        require_free(self._clickhouse_port, "ClickHouse")
+        folder = self._plan.data_dir / "clickhouse"
+        url = clickhouse_engine.engine_url(folder, self._clickhouse_port)
+        return ChildSpec(
+            name="clickhouse",
+            argv=tuple(
+                clickhouse_engine.start_command(
+                    folder, self._clickhouse_port, self._clickhouse_tcp_port, self._base.clickhouse_users_file
+                )
+            ),
+            ready=lambda: clickhouse_engine.is_ready(url),
+            ready_within_s=60,
+            stop_grace_s=20,
+            restart=self._plan.restart_workers,
+        )
+
+    def _reachable_settings(self) -> Settings:
+        folder = self._plan.data_dir / "clickhouse"
+        update: dict[str, object] = {
+            "kafka_bootstrap": f"127.0.0.1:{self._kafka_port}",
+            "kafka_flavour": "tansu" if self._plan.broker == "tansu" else "apache",
+            "kafka_security_protocol": "PLAINTEXT",
+            "kafka_replication_factor": 1,
+            "clickhouse_url": SecretStr(clickhouse_engine.engine_url(folder, self._clickhouse_port)),
+            "data_dir": self._plan.data_dir,
+        }
+        if not self._base.customer_key_secret.get_secret_value():
+            update["customer_key_secret"] = SecretStr(_kept_secret(self._plan.data_dir / "customer_key"))
+        return self._base.model_copy(update=update)
+
+
+def stages_of(settings: Settings) -> tuple[StageName, ...]:
+    """The stages that a stack runs: `notify` only where there is a subscription file."""
+    return tuple(name for name in STAGE_NAMES if name != "notify" or settings.subscriptions_file is not None)
+
+
+class StackRunsAlreadyError(EmbeddedStackError):
+    """Another stack uses the data folder."""
+
+
+@contextmanager
+def _only_stack_in(data_dir: Path) -> Iterator[None]:
+    """Held while the stack runs; the kernel lets go of it when this process ends in any way."""
+    with (data_dir / "stack.lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            raise StackRunsAlreadyError(
+                f"another stack runs on {data_dir}: stop it, or set CALLSTREAM_DATA_DIR to another folder"
+            ) from None
+        yield
+
+
+def worker_spec(stage: StageName, number: int, settings: Settings, *, restart: bool) -> ChildSpec:
+    """A worker of that stage as a child process with these settings."""
+    return ChildSpec(
+        name=f"{stage}-{number}" if stage == "listen" else stage,
+        argv=(sys.executable, "-P", "-m", "streams.cli.main", "worker", stage),
+        # Whether a worker has joined its group shows in what it does; waiting for it would only cost time.
+        ready=lambda: True,
+        ready_within_s=5,
+        stop_grace_s=10,
+        restart=restart,
+        stops_with_neighbours=True,
+        # A settings file named by our own environment does not reach the child: it gets every value.
+        env={CONFIG_VARIABLE: ""} | settings.environment(),
+    )
+
+
+def run_workers(stages: Sequence[StageName], settings: Settings) -> NoReturn:
+    """Several stages, each in a child process that is started again when it dies; until interrupted."""
+    with Supervisor(settings.data_dir / "logs") as supervisor:
+        for stage in stages:
+            supervisor.start(worker_spec(stage, 0, settings, restart=True))
+        while True:
+            supervisor.check()
+            time.sleep(0.5)
+
+
+def _kept_secret(path: Path) -> str:
+    """The secret in that file; made at first use. Losing it makes old customer keys unfindable."""
+    if not path.exists():
+        _write_secret(path, secrets.token_hex(32))
+    return path.read_text(encoding="utf-8").strip()
+
+
+def _write_secret(path: Path, text: str) -> None:
+    """Written whole and readable by the owner alone."""
+    part = path.with_name(path.name + ".part")
+    part.unlink(missing_ok=True)
+    with os.fdopen(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as file:
+        file.write(text)
+    part.replace(path)

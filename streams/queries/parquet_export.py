@@ -1,0 +1,161 @@
+"""Days of the views as Parquet files, for other tools (`callstream export parquet`).
+
+ClickHouse writes the Parquet; here it is streamed to a file that gets its name when it is whole.
+"""
+
+import os
+import secrets
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, time, timedelta
+from pathlib import Path
+from zoneinfo import ZoneInfo
+
+from clickhouse_connect.driver.client import Client
+
+from schemas.errors import OperatorError, RetryableError
+from streams.adapters.clickhouse.connection import read_rows, stream_of
+
+_MAGIC = b"PAR1"
+"""The last bytes of a Parquet file: what breaks off in between lacks them."""
+
+_SETTINGS = {
+    "output_format_parquet_compression_method": "zstd",
+    "output_format_parquet_parallel_encoding": 0,  # equal rows make equal files
+    "output_format_parquet_string_as_string": 1,
+}
+
+
+class ExportRefusedError(OperatorError):
+    """The export would do what was not asked for; the text says what."""
+
+    exit_code = 1
+
+
+@dataclass(frozen=True)
+class Exported:
+    """A view that can be exported: by what its rows belong to a day, and the order that makes them a sequence."""
+
+    view: str
+    moment: str
+    order: tuple[str, ...]
+
+
+EXPORTS: tuple[Exported, ...] = (
+    Exported("calls", "ended_at", ("tenant_id", "ended_at", "call_id")),
+    Exported("findings", "ended_at", ("tenant_id", "ended_at", "call_id", "start_ms", "finding_id")),
+    Exported("scores", "ended_at", ("tenant_id", "ended_at", "call_id", "item_id")),
+    Exported("topics", "ended_at", ("tenant_id", "ended_at", "call_id", "topic_id", "role")),
+    Exported("transcripts", "ended_at", ("tenant_id", "ended_at", "call_id")),
+    Exported("segments", "ended_at", ("tenant_id", "ended_at", "call_id", "segment_id")),
+    Exported("outcomes", "since", ("tenant_id", "since", "call_id")),
+    Exported("alerts", "happened_at", ("tenant_id", "happened_at", "alert_id")),
+    Exported("alert_deliveries", "at", ("tenant_id", "at", "alert_id", "subscriber", "attempt", "outcome")),
+)
+
+CUSTOMER_COLUMNS = frozenset({"customer_key", "order_id", "crm"})
+"""By these a person can be found in other systems."""
+TEXT_COLUMNS = frozenset({"text", "word_text", "quote", "matched", "attributes"})
+"""What somebody said, or words out of it."""
+
+
+@dataclass(frozen=True)
+class Export:
+    """What is to be written where."""
+
+    folder: Path
+    zone: ZoneInfo
+    tenant: str = ""
+    with_customers: bool = False
+    with_text: bool = False
+
+    def file(self, exported: Exported, day: date) -> Path:
+        """`calls-2026-03-01.parquet`, of one tenant `calls-2026-03-01-acme.parquet`."""
+        tenant = f"-{self.tenant}" if self.tenant else ""
+        return self.folder / f"{exported.view}-{day.isoformat()}{tenant}.parquet"
+
+    def bounds(self, day: date) -> tuple[datetime, datetime]:
+        """When the day begins and ends in that zone; not always 24 hours later."""
+        first, last = (datetime.combine(each, time(), self.zone) for each in (day, day + timedelta(days=1)))
+        return first.astimezone(UTC), last.astimezone(UTC)
+
+    def columns(self, every: Sequence[str]) -> list[str]:
+        """Those that may leave."""
+        left_out = (frozenset() if self.with_customers else CUSTOMER_COLUMNS) | (
+            frozenset() if self.with_text else TEXT_COLUMNS
+        )
+        return [name for name in every if name not in left_out]
+
+
+def write_days(
+    client: Client, export: Export, tables: Sequence[Exported], days: Sequence[date], *, overwrite: bool
+) -> Iterator[Path]:
+    """Write each table and day; gives each file when it is whole.
+
+    Raises `ExportRefusedError` before the first when one exists and is not to be overwritten, and as
+    `streams.adapters.clickhouse.connection.connect` does.
+    """
+    places = [(exported, day, export.file(exported, day)) for exported in tables for day in days]
+    existing = [file for _, _, file in places if file.exists()]
+    if existing and not overwrite:
+        more = f" and {len(existing) - 1} more" if len(existing) > 1 else ""
+        raise ExportRefusedError(f"{existing[0]}{more} exists: choose another folder, or say --overwrite.")
+    export.folder.mkdir(parents=True, exist_ok=True)
+    for exported, day, file in places:
+        _write(client, export, exported, day, file)
+        yield file
+
+
+def _write(client: Client, export: Export, exported: Exported, day: date, file: Path) -> None:
+    query = (
+        "SELECT name FROM system.columns WHERE database = currentDatabase() AND table = {table:String} "
+        "ORDER BY position"
+    )
+    every = [row[0] for row in read_rows(client, f"the columns of {exported.view}", query, table=exported.view)]
+    first, last = export.bounds(day)
+    statement = (
+        f"SELECT {', '.join(f'`{name}`' for name in export.columns(every))} FROM {exported.view} "  # noqa: S608 - names
+        f"WHERE {exported.moment} >= fromUnixTimestamp64Milli({{first:Int64}}, 'UTC') "
+        f"AND {exported.moment} < fromUnixTimestamp64Milli({{last:Int64}}, 'UTC') "
+        "AND ({tenant:String} = '' OR tenant_id = {tenant:String}) "
+        f"ORDER BY {', '.join(exported.order)}"
+    )
+    parameters = {
+        "first": int(first.timestamp() * 1000),
+        "last": int(last.timestamp() * 1000),
+        "tenant": export.tenant,
+    }
+    draft = file.with_name(f".{file.name}.{secrets.token_hex(8)}")
+    try:
+        descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        tail = b""
+        with os.fdopen(descriptor, "wb") as written:
+            for chunk in stream_of(
+                client, f"the export of {exported.view}", statement, parameters, "Parquet", _SETTINGS
+            ):
+                written.write(chunk)
+                tail = (tail + chunk)[-len(_MAGIC) :]
+            written.flush()
+            os.fsync(written.fileno())
+        if tail != _MAGIC:
+            raise RetryableError(f"ClickHouse broke off the export of {exported.view}")
+        draft.replace(file)
+    finally:
+        with suppress(FileNotFoundError):
+            draft.unlink()
+
+
+def chosen(names: Collection[str]) -> list[Exported]:
+    """The tables of those names, in the order of `EXPORTS`; all where none is named. Raises `ExportRefusedError`."""
+    known = {exported.view for exported in EXPORTS}
+    if unknown := sorted(set(names) - known):
+        raise ExportRefusedError(f"{unknown[0]} cannot be exported; there are {', '.join(sorted(known))}.")
+    return [exported for exported in EXPORTS if not names or exported.view in names]
+
+
+def days_between(first: date, last: date) -> list[date]:
+    """Both included. Raises `ExportRefusedError` when they are in the wrong order."""
+    if last < first:
+        raise ExportRefusedError(f"{last} is before {first}: --to is the last day.")
+    return [first + timedelta(days=number) for number in range((last - first).days + 1)]

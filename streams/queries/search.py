@@ -1,0 +1,281 @@
+"""Search: calls by any combination of conditions, newest first, page by page, out of ClickHouse.
+
+Candidates come from the raw tables without `FINAL`, by their indexes and in the order of their key; each is then read
+with `FINAL` and checked again. So versions that were replaced give no hit, repeats give one, and only what is on the
+page is read whole. Time is looked at in stretches that grow, the latest first: what is frequent is found in the first.
+`docs/adr/0022-search.md` has the reasons and measurements.
+"""
+
+import heapq
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from itertools import groupby
+from typing import Any
+
+from clickhouse_connect.driver.client import Client
+
+from processors.clickhouse.search_sql import (
+    ROLES,
+    Condition,
+    CursorError,
+    Hit,
+    Page,
+    Place,
+    Quote,
+    SearchQuery,
+    decode_cursor,
+    encode_cursor,
+    finding_quotes,
+    lines_of,
+    of_call,
+    of_index,
+    of_keys,
+    of_segments,
+    of_text,
+    phrase_quotes,
+    stretch,
+    windows,
+)
+from schemas.errors import OperatorError
+from streams.adapters.clickhouse.connection import QueryTimeoutError, read_rows
+
+DEFAULT_LIMIT = 20
+MOST_HITS = 200
+"""Calls of one page."""
+SPARE_CANDIDATES = 9
+"""More than are wanted: some candidates are repeats or were replaced."""
+MOST_CANDIDATES = 2_000
+"""Candidates that are checked at once."""
+FEW_CANDIDATES = 200
+"""So many calls with the phrase are tried for the other conditions one by one; if there are more, the tables are
+joined."""
+MOST_SECONDS = 60
+"""No query of a search runs longer."""
+
+CALLS = "call_versions"
+TEXTS = "search_text_versions"
+TRANSCRIPTS = "transcript_versions"
+
+
+class SearchError(OperatorError):
+    """The search cannot be done as it was asked for; the text says what to change, and quotes nothing that was said."""
+
+    exit_code = 2
+
+
+def search(client: Client, query: SearchQuery, *, limit: int = DEFAULT_LIMIT, cursor: str | None = None) -> Page:
+    """One page of the calls that the views `calls` and `segments` show and the query describes, newest first.
+
+    `cursor` is the `next_cursor` of the page before. A call that ends, arrives or is judged again in the meantime
+    changes no later page, but by what is true of it now. Raises `SearchError` for a tenant without calls, a cursor
+    that does not fit, and a search that takes too long; and as `clickhouse.connect`.
+    """
+    if not 1 <= limit <= MOST_HITS:
+        raise SearchError(f"a page has 1 to {MOST_HITS} calls")
+    try:
+        after = decode_cursor(query, cursor) if cursor else None
+    except CursorError as error:
+        raise SearchError(str(error)) from None
+    try:
+        places = _Search(client, query).places(after, limit + 1)
+        last = places[limit - 1] if len(places) > limit else None
+        hits = _hits(client, query, places[:limit])
+    except QueryTimeoutError:
+        raise SearchError(
+            f"the search took more than {MOST_SECONDS} s: narrow it in time, or give a phrase of two characters or more"
+        ) from None
+    return Page(hits, encode_cursor(query, last) if last else None)
+
+
+@dataclass
+class _Search:
+    """Finds places in the list of calls."""
+
+    client: Client
+    query: SearchQuery
+
+    def __post_init__(self) -> None:
+        self._rest_is_rare = False
+        self._tenants = sorted(set(self.query.tenants))
+        self._of_call = of_call(self.query)
+        self._of_index = of_index(self.query)
+        self._of_text = of_text(self.query)
+        self._of_segments = of_segments(self.query)
+
+    def places(self, after: Place | None, wanted: int) -> list[Place]:
+        """The first calls that follow `after`, at most `wanted`."""
+        found: list[Place] = []
+        for start, end in windows(*self._ends(after)):
+            at = after
+            most = wanted + SPARE_CANDIDATES
+            spoken = self._of_index
+            while len(found) < wanted:
+                candidates, at = self._candidates(start, end, at, spoken, most)
+                found += self._confirmed(candidates)
+                if at is None:
+                    break
+                # Too few of them are meant: read more at once, and the texts with them.
+                most = min(4 * most, MOST_CANDIDATES)
+                spoken = self._of_text
+            if len(found) >= wanted:
+                return found[:wanted]
+        return found
+
+    def _ends(self, after: Place | None) -> tuple[datetime, datetime]:
+        """Where the calls of these tenants begin and end, as far as they are asked for. Raises `SearchError`."""
+        ends: list[datetime] = []
+        for tenant_id in self._tenants:
+            of_tenant = Condition("tenant_id = {tenant_id:String}", {"tenant_id": tenant_id})
+            mine = [
+                row[0]
+                for order in ("ASC", "DESC")
+                for row in self._select(("ended_at",), CALLS, of_tenant, f"ORDER BY ended_at {order} LIMIT 1")
+            ]
+            if not mine:
+                raise SearchError(f"there is no call of tenant {tenant_id}: is its name right?")
+            ends += mine
+        first, last = min(ends), max(ends)
+        until = last + timedelta(milliseconds=1)
+        if after is not None:
+            until = min(until, after.ended_at + timedelta(milliseconds=1))
+        return max(first, self.query.since or first), min(until, self.query.until or until)
+
+    def _candidates(
+        self, start: datetime, end: datetime, after: Place | None, spoken: Condition, most: int
+    ) -> tuple[list[Place], Place | None]:
+        """Calls of all tenants that may be meant, in order, and after which of them to go on: null if these are all."""
+        lists = [
+            self._of_tenant(tenant_id, stretch(tenant_id, start, end, after), spoken, most)
+            for tenant_id in self._tenants
+        ]
+        merged = heapq.merge(*lists, reverse=True)
+        cut_off = [each[-1] for each in lists if len(each) >= most]
+        if not cut_off:
+            return _without_repeats(merged), None
+        # Beyond the last of a list that was cut off, nothing is known of its tenant.
+        last = max(cut_off)
+        return _without_repeats(place for place in merged if place >= last), last
+
+    def _of_tenant(self, tenant_id: str, where: Condition, spoken: Condition, most: int) -> list[Place]:
+        """A list shorter than `most` is whole."""
+        if not self.query.phrases:
+            return self._places(CALLS, tenant_id, where & self._of_call, most)
+        if not self._of_call.sql:
+            return self._places(TEXTS, tenant_id, where & spoken, most)
+        if not self._rest_is_rare:
+            few = max(FEW_CANDIDATES, most)
+            said = self._places(TEXTS, tenant_id, where & spoken, few)
+            if not said:
+                return []
+            both = self._places(CALLS, tenant_id, of_keys(said) & self._of_call, most)
+            if len(said) < few or len(both) >= most:
+                return both
+            # What was said is frequent, the rest is not: begin with the rest, in later stretches, too.
+            self._rest_is_rare = True
+        calls = where & self._of_call
+        inner = f"(ended_at, call_id) IN ({_select(('ended_at', 'call_id'), CALLS, calls.sql)})"
+        return self._places(TEXTS, tenant_id, where & spoken & Condition(inner, calls.parameters), most)
+
+    def _places(self, table: str, tenant_id: str, where: Condition, most: int) -> list[Place]:
+        """At most so many keys, in order; a key that was stored twice may come twice."""
+        rest = f"ORDER BY ended_at DESC, call_id DESC LIMIT {most}"
+        rows = self._select(("ended_at", "call_id"), table, where, rest)
+        return [Place(ended_at, tenant_id, call_id) for ended_at, call_id in rows]
+
+    def _confirmed(self, candidates: Sequence[Place]) -> list[Place]:
+        """Those whose current versions fulfil every condition."""
+        confirmed: set[Place] = set()
+        for tenant_id, group in groupby(sorted(candidates, key=_tenant_of), key=_tenant_of):
+            keys = of_keys(list(group))
+            there = self._current(CALLS, tenant_id, keys & self._of_call)
+            if there and self._of_text.sql:
+                there &= self._current(TEXTS, tenant_id, of_keys(there) & self._of_text)
+            if there and self._of_segments.sql:
+                there &= self._current(TRANSCRIPTS, tenant_id, of_keys(there) & self._of_segments)
+            confirmed |= there
+        return [place for place in candidates if place in confirmed]
+
+    def _current(self, table: str, tenant_id: str, where: Condition) -> set[Place]:
+        rows = self._select(("ended_at", "call_id"), f"{table} FINAL", where)
+        return {Place(ended_at, tenant_id, call_id) for ended_at, call_id in rows}
+
+    def _select(self, columns: Sequence[str], source: str, where: Condition, rest: str = "") -> Sequence[Sequence[Any]]:
+        return _read(self.client, columns, source, where, rest)
+
+
+def _select(columns: Sequence[str], source: str, where: str) -> str:
+    """Names of ours, and conditions whose values are parameters."""
+    return f"SELECT {', '.join(columns)} FROM {source} WHERE {where}"  # noqa: S608
+
+
+def _read(
+    client: Client, columns: Sequence[str], source: str, where: Condition, rest: str = ""
+) -> Sequence[Sequence[Any]]:
+    # Ranges of the key for the thousands of calls of a subquery take longer to work out than they save.
+    settings = f"max_execution_time = {MOST_SECONDS}, use_index_for_in_with_subqueries = 0"
+    sql = f"{_select(columns, source, where.sql)} {rest} SETTINGS {settings}"
+    return read_rows(client, "a search", sql, **where.parameters)
+
+
+def _tenant_of(place: Place) -> str:
+    return place.tenant_id
+
+
+def _without_repeats(places: Iterable[Place]) -> list[Place]:
+    return list(dict.fromkeys(places))
+
+
+_HIT_COLUMNS = (
+    *("tenant_id", "call_id", "ended_at", "started_at", "direction", "agent_id", "agent_team", "queue"),
+    *("inquiry_type", "order_id", "outcome", "duration_ms", "risk_level", "score", "agitation"),
+)
+_QUOTE_COLUMNS = (
+    *("findings.detector", "findings.rule_id", "findings.role", "findings.start_ms", "findings.end_ms"),
+    *("findings.quote", "findings.matched", "topics.role", "topics.quote"),
+)
+_TEXT_COLUMNS = ("ended_at", "call_id", "version", *(f"{role}_text" for role in ROLES))
+_SEGMENT_COLUMNS = (
+    *("ended_at", "call_id", "version"),
+    *("segments.segment_id", "segments.role", "segments.start_ms", "segments.end_ms"),
+)
+
+
+def _hits(client: Client, query: SearchQuery, places: Sequence[Place]) -> tuple[Hit, ...]:
+    """The calls as they are now; one that was deleted since it was found is left out."""
+    hits: dict[Place, Hit] = {}
+    is_quoted = bool(query.rules or query.words or query.sensitive or query.topics)
+    columns = (*_HIT_COLUMNS, "topics.topic_id", *(_QUOTE_COLUMNS if is_quoted else ()))
+    for tenant_id, group in groupby(sorted(places, key=_tenant_of), key=_tenant_of):
+        keys = of_keys(list(group))
+        spoken = _spoken(client, query, tenant_id, keys) if query.phrases else {}
+        for values in _read(client, columns, f"{CALLS} FINAL", keys):
+            row = dict(zip(columns, values, strict=True))
+            place = Place(row["ended_at"], row["tenant_id"], row["call_id"])
+            quotes = (*spoken.get(place, ()), *(finding_quotes(query, row) if is_quoted else ()))
+            facts = {name: row[name] for name in _HIT_COLUMNS}
+            hits[place] = Hit(**facts, topics=tuple(dict.fromkeys(row["topics.topic_id"])), quotes=quotes)
+    return tuple(hits[place] for place in places if place in hits)
+
+
+def _spoken(client: Client, query: SearchQuery, tenant_id: str, keys: Condition) -> dict[Place, tuple[Quote, ...]]:
+    """The quotes of each call. Its texts come from the narrow table, because reading them among transcripts is slow."""
+    texts = {
+        Place(ended_at, tenant_id, call_id): (version, dict(zip(ROLES, said, strict=True)))
+        for ended_at, call_id, version, *said in _read(client, _TEXT_COLUMNS, f"{TEXTS} FINAL", keys)
+    }
+    quotes: dict[Place, tuple[Quote, ...]] = {}
+    unlike: list[Place] = []
+    for ended_at, call_id, version, *told in _read(client, _SEGMENT_COLUMNS, f"{TRANSCRIPTS} FINAL", keys):
+        place = Place(ended_at, tenant_id, call_id)
+        text_version, said = texts.get(place, (None, {}))
+        lines = lines_of(told[1], said) if version == text_version else None
+        if lines is None:
+            unlike.append(place)
+        else:
+            quotes[place] = phrase_quotes(query, list(zip(*told, lines, strict=True)))
+    if unlike:  # a segment of several lines, or a transcript that was stored in this moment
+        columns = (*_SEGMENT_COLUMNS, "segments.text")
+        for ended_at, call_id, _, *told in _read(client, columns, f"{TRANSCRIPTS} FINAL", of_keys(unlike)):
+            quotes[Place(ended_at, tenant_id, call_id)] = phrase_quotes(query, list(zip(*told, strict=True)))
+    return quotes

@@ -1,0 +1,93 @@
+"""The stage `rollup`: makes the roll-ups of KPIs, and makes a day anew when something of it was stored.
+
+It reads no topic and keeps nothing that a restart would lose: what was stored when, and which day was made when, is in
+ClickHouse. A second `rollup` does the same work again, and no harm.
+"""
+
+import logging
+import threading
+from datetime import UTC, date, datetime, timedelta
+from typing import Protocol
+
+from processors.kpi.rollups import RELATED_EVERY, SETTLING, MadeDay, RollupDefinition, due_days, runs_of
+from schemas.errors import RetryableError
+from streams.runtime.runner import BackOff, StoppedError
+
+log = logging.getLogger(__name__)
+
+DAYS_AT_ONCE = 7
+"""As many days are read in one go: what bounds the memory of the database."""
+
+EVER = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+class RollupStore(Protocol):
+    """Where calls are stored and roll-ups are kept. All raise `RetryableError` when the database does not answer."""
+
+    def now(self) -> datetime:
+        """The time of the database, by whose clock rows are stored."""
+        ...
+
+    def touched(self, timezone: str, since: datetime) -> dict[date, datetime]: ...
+
+    def made(self) -> dict[date, MadeDay]: ...
+
+    def make(self, first: date, last: date, definition: RollupDefinition, as_of: datetime) -> None: ...
+
+    def tidy(self, now: datetime) -> None: ...
+
+    def close(self) -> None: ...
+
+
+class Rollups:
+    """Makes the days that are due."""
+
+    def __init__(
+        self,
+        store: RollupStore,
+        definition: RollupDefinition,
+        related_every: timedelta = RELATED_EVERY,
+    ) -> None:
+        self._store = store
+        self._definition = definition
+        self._related_every = related_every
+        self._touched: dict[date, datetime] = {}
+        self._looked_at = EVER
+
+    def refresh(self, stop: threading.Event | None = None) -> list[date]:
+        """Make what is due, the newest days first; returns the days. Raises `RetryableError`: then the next call does
+        what is left."""
+        now = self._store.now()
+        since = self._looked_at - SETTLING if self._looked_at > EVER else EVER
+        for day, stored_at in self._store.touched(self._definition.timezone, since).items():
+            self._touched[day] = max(stored_at, self._touched.get(day, stored_at))
+        self._looked_at = now
+        due = due_days(self._touched, self._store.made(), self._definition, now, self._related_every)
+        done: list[date] = []
+        for first, last in runs_of(due, DAYS_AT_ONCE):
+            if stop is not None and stop.is_set():
+                break
+            self._store.make(first, last, self._definition, self._store.now())
+            done += [day for day in due if first <= day <= last]
+        return done
+
+    def run(self, stop: threading.Event, every_s: float, retry_max_wait_s: float) -> None:
+        """Until asked to stop; what does not answer is asked again after growing pauses."""
+        back_off = BackOff(retry_max_wait_s, stop)
+        while not stop.is_set():
+            try:
+                self._store.tidy(self._store.now())
+                days = self.refresh(stop)
+            except RetryableError as error:
+                self._store.close()
+                log.warning("rollup: waits, %s", str(error))
+                try:
+                    back_off.wait()
+                except StoppedError:
+                    return
+            else:
+                if days:
+                    log.info("rollup: made %d day(s), the newest %s", len(days), days[0].isoformat())
+                back_off.reset()
+                stop.wait(every_s)
+        self._store.close()

@@ -1,0 +1,155 @@
+"""The stage `watch`: looks for topic surges once a minute, and raises an alert of each.
+
+It reads no topic: what it needs of calls is in ClickHouse, where each counts once. It keeps nothing: an alert that is
+raised again, by another process or after a restart, has the same id.
+"""
+
+import logging
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from rich.table import Table
+from rich.text import Text
+
+from processors.kpi.surges import (
+    STEP,
+    WINDOW,
+    Assessment,
+    RaisedSurges,
+    SurgeSettings,
+    alert_of,
+    assess,
+    last_step,
+    same_hours,
+    topic_windows,
+)
+from schemas.errors import RetryableError
+from schemas.messages.alert import MAX_CALLS_OF_SURGE, Alert
+from schemas.messages.topics import ALERTS_RAISED, message_key
+from streams.ports import Clock, TopicCounts
+from streams.runtime.runner import BackOff, PublisherPort, StoppedError
+from streams.runtime.stage import Output
+
+log = logging.getLogger(__name__)
+
+LOOK_BACK = timedelta(hours=6)
+"""Windows that ended so long ago are still looked at: calls are judged late, and the watch may have been down."""
+
+
+@dataclass(frozen=True)
+class Surges:
+    """Assesses windows."""
+
+    counts: TopicCounts
+    settings: SurgeSettings
+
+    def assessments(self, first_end: datetime, last_end: datetime) -> list[Assessment]:
+        """Of every topic in every window that ends at a step in [first_end, last_end], in the order of time.
+
+        Raises `RetryableError` when the database does not answer.
+        """
+        ends = [first_end + step * STEP for step in range((last_end - first_end) // STEP + 1)]
+        starts = [end - WINDOW for end in ends]
+        ranges = [(starts[0], ends[-1])]
+        for week in zip(*(same_hours(start, self.settings) for start in starts), strict=True):
+            ranges.append((min(week), max(week) + WINDOW))
+        # Each bucket once, also where two ranges touch.
+        buckets = {(b.tenant_id, b.start): b for start, end in ranges for b in self.counts.buckets(start, end)}
+        return [assess(window, self.settings) for window in topic_windows(buckets.values(), starts, self.settings)]
+
+    def alert(self, surge: Assessment, now: datetime) -> Alert:
+        """With the calls behind it. Raises `RetryableError`."""
+        window = surge.window
+        calls = self.counts.calls_about(window.tenant_id, window.topic_id, window.start, window.end, MAX_CALLS_OF_SURGE)
+        return alert_of(surge, calls, now)
+
+
+class Watch:
+    """Raises an alert of every surge that is news."""
+
+    def __init__(self, surges: Surges, publisher: PublisherPort, clock: Clock) -> None:
+        self._surges = surges
+        self._publisher = publisher
+        self._clock = clock
+        self._raised = RaisedSurges(surges.settings.ratio)
+
+    def look(self) -> list[Alert]:
+        """Raise what is news; returns it. Raises `RetryableError`; then the next look finds the same again."""
+        now = self._clock.now()
+        end = last_step(now)
+        alerts = []
+        for assessment in self._surges.assessments(end - LOOK_BACK, end):
+            if assessment.verdict == "surge" and self._raised.is_news(assessment.window):
+                alert = self._surges.alert(assessment, now)
+                self._publisher.publish([output_of(alert)])
+                self._raised.remember(assessment.window)
+                log.warning(
+                    "watch: surge of %s/%s, %d calls in the hour to %s",
+                    alert.tenant_id,
+                    alert.topic_id,
+                    assessment.window.count,
+                    alert.happened_at.isoformat(),
+                )
+                alerts.append(alert)
+        return alerts
+
+    def run(self, stop: threading.Event, every_s: float, retry_max_wait_s: float) -> None:
+        """Until asked to stop; what does not answer is asked again after growing pauses."""
+        back_off = BackOff(retry_max_wait_s, stop)
+        while not stop.is_set():
+            try:
+                self.look()
+            except RetryableError as error:
+                log.warning("watch: waits, %s", str(error))
+                try:
+                    back_off.wait()
+                except StoppedError:
+                    return
+            else:
+                back_off.reset()
+                stop.wait(every_s)
+
+
+def output_of(alert: Alert) -> Output:
+    """Its own id stands for the call in the key: there is no one call."""
+    return Output(ALERTS_RAISED.name, message_key(alert.tenant_id, alert.alert_id), alert.encode())
+
+
+def surges_table(assessments: Sequence[Assessment], end: datetime) -> Table:
+    """For people: the most unlikely first."""
+    title = f"topics of the hour to {end:%Y-%m-%d %H:%M} UTC"
+    table = Table("tenant", "topic", "name", "calls", "past weeks", "expected", "chance", "verdict", title=title)
+    for one in sorted(assessments, key=lambda one: (1.0 if one.chance is None else one.chance, -one.window.count)):
+        table.add_row(
+            one.window.tenant_id,
+            Text(one.window.topic_id),
+            Text(one.window.name),
+            str(one.window.count),
+            " ".join(map(str, one.window.past)),
+            "" if one.expected is None else f"{one.expected:g}",
+            "" if one.chance is None else f"{one.chance:.2g}",
+            one.verdict,
+        )
+    return table
+
+
+def as_json(assessments: Sequence[Assessment]) -> list[dict[str, Any]]:
+    """For programs; times in ISO 8601."""
+    return [
+        {
+            "tenant_id": assessment.window.tenant_id,
+            "topic_id": assessment.window.topic_id,
+            "name": assessment.window.name,
+            "window_start": assessment.window.start.isoformat(),
+            "window_end": assessment.window.end.isoformat(),
+            "calls": assessment.window.count,
+            "past_weeks": list(assessment.window.past),
+            "expected": assessment.expected,
+            "chance": assessment.chance,
+            "verdict": assessment.verdict,
+        }
+        for assessment in assessments
+    ]
