@@ -24,10 +24,10 @@ from typing import Any
 from benchmarks.listening_accuracy import LONGEST_MS, SIDES, heard
 from processors.emotion.heads import load_heads
 from processors.emotion.segments import EmotionModel, HeardSegment
+from processors.listening import pipeline as listening
 from processors.listening.audio import DecodeLimits, decode
 from processors.listening.engine_port import Recognition, SpeechClip, SpeechEngine, StatesPool
 from processors.listening.engines.faster_whisper import FasterWhisperEngine
-from processors.listening.pipeline import pipeline as listening
 from schemas.messages.emotion import SegmentEmotion, SoundGap
 from schemas.messages.transcript import EngineIdentity
 

@@ -20,7 +20,7 @@ from typing import Any
 from uuid import uuid4
 
 from processors.listening.engines.weights import find_weights
-from streams.adapters.clickhouse.connection import connection as clickhouse
+from streams.adapters.clickhouse import connection as clickhouse
 from streams.adapters.kafka.client import Publisher
 from streams.adapters.object_store.from_settings import object_store_from
 from streams.adapters.object_store.recordings import RecordingStore

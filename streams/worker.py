@@ -25,7 +25,7 @@ from schemas.config.risk import RISK_FILE
 from schemas.errors import OperatorError, RetryableError
 from schemas.messages.topics import ALERTS_RAISED, RULES_PUBLISHED
 from streams.adapters.channels import channel_of
-from streams.adapters.clickhouse.connection import connection as clickhouse
+from streams.adapters.clickhouse import connection as clickhouse
 from streams.adapters.clickhouse.history import ClickHouseHistory
 from streams.adapters.clickhouse.rollups import ClickHouseRollups
 from streams.adapters.clickhouse.topic_counts import ClickHouseTopicCounts

@@ -11,7 +11,7 @@ from clickhouse_connect.driver.exceptions import ClickHouseError
 
 from schemas.errors import EmbeddedStackError, RetryableError
 from schemas.messages.call_ended import CallEnded
-from streams.adapters.clickhouse.connection import connection as clickhouse
+from streams.adapters.clickhouse import connection as clickhouse
 from streams.adapters.kafka.client import Publisher
 from streams.adapters.object_store.from_settings import object_store_from
 from streams.adapters.object_store.recordings import RecordingStore

@@ -423,7 +423,7 @@ def migrate(
     ] = None,
 ) -> None:
     """Bring the ClickHouse tables to this version, and make the views of KPIs anew from their registry."""
-    from streams.adapters.clickhouse.connection import connection as clickhouse
+    from streams.adapters.clickhouse import connection as clickhouse
     from streams.queries.kpis import make_views, views_of
 
     if cluster is not None and not show:

@@ -52,7 +52,7 @@ def replay(
     live stages are behind. No alert is raised unless --alerts says so. Transcripts are kept as long as the topic
     calls.transcribed.v1 keeps them.
     """
-    from streams.adapters.clickhouse.connection import connection as clickhouse
+    from streams.adapters.clickhouse import connection as clickhouse
     from streams.adapters.clickhouse.history import ClickHouseHistory
     from streams.adapters.kafka.client import Publisher, TopicReader
 

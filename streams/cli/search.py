@@ -82,7 +82,7 @@ def search(
 
     Every search is written to the log of access before anything is shown: who, when, by what and how many; no words.
     """
-    from streams.adapters.clickhouse.connection import connection as clickhouse
+    from streams.adapters.clickhouse import connection as clickhouse
     from streams.adapters.kafka.client import Publisher
     from streams.queries.access_log import log_access
     from streams.queries.search import search as find

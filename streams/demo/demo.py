@@ -17,7 +17,7 @@ from schemas.messages.call_analysis import CallAnalysis
 from schemas.messages.message import Message
 from schemas.messages.topics import CALLS_ANALYZED, CALLS_DEAD_LETTERS, CALLS_TRANSCRIBED
 from schemas.messages.transcript import Transcript
-from streams.adapters.clickhouse.connection import connection as clickhouse
+from streams.adapters.clickhouse import connection as clickhouse
 from streams.adapters.kafka.client import BatchConsumer, Publisher
 from streams.adapters.object_store.from_settings import object_store_from
 from streams.adapters.object_store.recordings import RecordingStore

@@ -17,7 +17,7 @@ from pydantic import SecretStr
 
 from schemas.config.roles import load_roles, load_users
 from schemas.errors import EmbeddedStackError
-from streams.adapters.clickhouse.connection import connection as clickhouse
+from streams.adapters.clickhouse import connection as clickhouse
 from streams.adapters.kafka.client import apply_topics
 from streams.adapters.object_store.from_settings import object_store_from
 from streams.embedded import clickhouse_engine

@@ -8,7 +8,7 @@ from typing import Any
 from rich.table import Table
 
 from schemas.config.subscription import subscriber_names
-from streams.adapters.clickhouse.connection import connection as clickhouse
+from streams.adapters.clickhouse import connection as clickhouse
 from streams.adapters.kafka.client import Lag, lags
 from streams.ports import Clock
 from streams.settings import Settings

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from clickhouse_connect.driver.client import Client
 
-from streams.adapters.clickhouse.connection import connection as clickhouse
+from streams.adapters.clickhouse import connection as clickhouse
 from streams.demo.sample_data import SampleSpan, write_sample
 from streams.queries.kpis import make_views
 from streams.settings import Settings, load_settings

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from clickhouse_connect.driver.client import Client
 
-from streams.adapters.clickhouse.connection import connection as clickhouse
+from streams.adapters.clickhouse import connection as clickhouse
 from streams.demo.sample_data import SampleSpan
 from tests.analysts.analysts_page import fill
 from tests.clickhouse_engine import RunningEngine, running_engine

@@ -17,7 +17,7 @@ from clickhouse_connect.driver.client import Client
 from clickhouse_connect.driver.exceptions import DatabaseError
 
 from schemas.config.roles import load_roles
-from streams.adapters.clickhouse.connection import connection as clickhouse
+from streams.adapters.clickhouse import connection as clickhouse
 from streams.settings import Settings
 from tests.analysts.conftest import FROM, UNTIL
 

@@ -18,10 +18,10 @@ from processors.pii.masking import PLACEHOLDER_OF
 from schemas.messages.call_ended import CallEnded, Csat
 from schemas.messages.call_rated import CallRated
 from schemas.messages.topics import CALLS_RATED, message_key
-from streams.adapters.clickhouse.connection import connection as clickhouse
+from streams.adapters.clickhouse import connection as clickhouse
 from streams.adapters.kafka.client import Publisher, lags
 from streams.cli.analyzing import analyze_file
-from streams.demo.demo import demo
+from streams.demo import demo
 from streams.demo.examples import EXAMPLE_TENANT, example_recordings
 from streams.embedded.stack import Stack
 from streams.ports import SystemClock

@@ -23,7 +23,7 @@ from streams.adapters.kafka.client import Publisher
 from streams.embedded.stack import Stack
 from streams.runtime.stage import Output
 from streams.settings import CONFIG_VARIABLE, PREFIX
-from tests.schemas.yaml_change import line_of
+from tests.schemas.config.yaml_change import line_of
 from tests.stack import rows, running_stack, wait_for_outcomes, wait_until
 
 TENANT = "acme"

@@ -17,8 +17,8 @@ from schemas.messages.call_analysis import CallAnalysis
 from schemas.messages.call_ended import CallEnded
 from schemas.messages.topics import CALLS_TRANSCRIBED
 from schemas.messages.transcript import Transcript
+from streams.adapters.clickhouse import history as clickhouse_background
 from streams.adapters.clickhouse.connection import connect, migrate
-from streams.adapters.clickhouse.connection import history as clickhouse_background
 from streams.adapters.clickhouse.history import SNAPSHOTS, BaselineReader, ClickHouseHistory, ContactReader
 from streams.embedded.ports import free_port
 from streams.ports import History

@@ -26,7 +26,7 @@ from streams.runtime.record import RawMessage
 from streams.runtime.stage import Output
 from streams.settings import Settings, load_settings
 from tests.processes import eventually, runs
-from tests.processors.rule_packs import pack_of
+from tests.processors.rules.rule_packs import pack_of
 
 GIVE_UP_AFTER_S = 60
 TWELVE_MB = 12 * 1024 * 1024

@@ -31,7 +31,7 @@ from streams.queries.kpis import views_of
 from streams.settings import Settings
 from tests.clickhouse_engine import CLUSTER, RunningEngine, running_cluster, running_engine
 from tests.integration.test_clickhouse import VIEWS, Store, _as_one_batch, _deliveries, content
-from tests.streams.terminal import Terminal
+from tests.streams.cli.terminal import Terminal
 
 pytestmark = pytest.mark.embedded
 

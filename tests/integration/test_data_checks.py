@@ -30,7 +30,7 @@ from streams.queries.data_checks import DATA_CHECKS, Limits, as_json, hits, hits
 from tests.alerts import an_alert
 from tests.clickhouse_engine import RunningEngine, running_engine
 from tests.judged_calls import NOW, an_event, judged
-from tests.streams.terminal import Terminal
+from tests.streams.cli.terminal import Terminal
 
 pytestmark = pytest.mark.embedded
 

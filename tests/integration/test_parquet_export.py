@@ -29,7 +29,7 @@ from streams.queries.parquet_export import (
 from tests.alerts import an_alert
 from tests.clickhouse_engine import RunningEngine, running_engine
 from tests.judged_calls import CUSTOMER, an_event, judged
-from tests.streams.terminal import Terminal
+from tests.streams.cli.terminal import Terminal
 
 pytestmark = pytest.mark.embedded
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.streams.terminal import Terminal
+from tests.streams.cli.terminal import Terminal
 
 
 @pytest.fixture

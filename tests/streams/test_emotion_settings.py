@@ -10,7 +10,7 @@ from processors.emotion.transformers_head import CheckpointError
 from streams.settings import load_settings
 from streams.worker import build_emotion
 from tests.processors.emotion.tiny_checkpoints import build_sound_checkpoint, build_text_checkpoint
-from tests.processors.scripted_engine import ScriptedEngine
+from tests.processors.listening.scripted_engine import ScriptedEngine
 
 SHIPPED = EmotionModel.of_heads(load_heads(), ScriptedEngine().identity.model).settings
 

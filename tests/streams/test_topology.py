@@ -41,8 +41,8 @@ from streams.settings import load_settings
 from streams.topology import STAGE_TOPICS, Recorded, consumer_groups, judge_stage, listen_stage
 from streams.worker import STAGE_NAMES
 from tests.alerts import an_alert
+from tests.processors.listening.scripted_engine import ScriptedEngine
 from tests.processors.recordings import example_calls, tone, wav
-from tests.processors.scripted_engine import ScriptedEngine
 from tests.processors.transcripts import said
 
 NOW = datetime(2026, 3, 2, 10, 15, tzinfo=UTC)

@@ -13,7 +13,7 @@ from schemas.config.rule_pack import RulePack
 from schemas.messages.call_analysis import TopicMention
 from schemas.messages.finding import Finding
 from schemas.messages.transcript import Transcript
-from tests.processors.rule_packs import Line, called, pack_of, rule
+from tests.processors.rules.rule_packs import Line, called, pack_of, rule
 from tests.processors.transcripts import heard
 
 ADVICE = {"advice": "请说明", "match": ["甲"], "no_match": ["乙"]}

@@ -1,0 +1,253 @@
+"""Messages to rows, without a database."""
+
+import re
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from processors.clickhouse.rows import (
+    CALLS,
+    DEAD_LETTERS,
+    OUTCOMES,
+    RATINGS,
+    TRANSCRIPTS,
+    Row,
+    rows_for_analysis,
+    rows_for_call_ended,
+    rows_for_call_rated,
+    rows_for_dead_letter,
+    rows_for_transcript,
+    rows_for_unreadable,
+    version_of_analysis,
+)
+from schemas.clickhouse.migrations import load_migrations
+from schemas.errors import InvalidMessageError
+from schemas.messages.call_analysis import CallAnalysis
+from schemas.messages.call_ended import CallEnded
+from schemas.messages.call_rated import CallRated
+from schemas.messages.dead_letter import DeadLetter
+from schemas.messages.topics import CALLS_ANALYZED, CALLS_DEAD_LETTERS, CALLS_ENDED, CALLS_RATED, CALLS_TRANSCRIBED
+from schemas.messages.transcript import Transcript
+
+EXAMPLES = Path(__file__).parents[2] / "examples"
+READ_AT = datetime(2026, 3, 12, 4, 0, tzinfo=UTC)
+
+
+def example(topic: str, name: str) -> bytes:
+    return (EXAMPLES / topic / f"{name}.json").read_bytes()
+
+
+def an_event() -> CallEnded:
+    return CALLS_ENDED.decode(example("calls.ended.v1", "human_inbound_with_everything"))
+
+
+def a_transcript(name: str = "heard") -> Transcript:
+    return CALLS_TRANSCRIBED.decode(example("calls.transcribed.v1", name))
+
+
+def an_analysis(name: str = "with_findings") -> CallAnalysis:
+    return CALLS_ANALYZED.decode(example("calls.analyzed.v1", name))
+
+
+def a_rating() -> CallRated:
+    return CALLS_RATED.decode(example(CALLS_RATED.name, "answer_of_the_customer"))
+
+
+def a_letter(name: str = "conflicting_call") -> DeadLetter:
+    return CALLS_DEAD_LETTERS.decode(example("calls.dead_letters.v1", name))
+
+
+_ADDED = r"ADD COLUMN IF NOT EXISTS `?([a-z0-9_.]+)`?(?:.* AFTER `?([a-z0-9_.]+)`?)?"
+
+
+def columns_of(table: str) -> list[str]:
+    """The columns that the migrations give a table, those that are added later where they were put, or at its end.
+
+    Without those that the database fills by itself.
+    """
+    columns: list[str] = []
+    for statement in (statement for migration in load_migrations() for statement in migration.statements):
+        if re.match(rf"CREATE TABLE IF NOT EXISTS {table}\s", statement):
+            columns += re.findall(
+                r"^ {4}`?([a-z][a-z0-9_.]*)`? [A-Z](?!.* (?:DEFAULT|MATERIALIZED) )", statement, flags=re.MULTILINE
+            )
+        elif re.match(rf"ALTER TABLE {table}\s", statement):
+            for line in (line for line in statement.splitlines() if not re.search(" (DEFAULT|MATERIALIZED) ", line)):
+                for name, before in re.findall(_ADDED, line):
+                    columns.insert(columns.index(before) + 1 if before else len(columns), name)
+    assert columns, f"no migration creates {table}"
+    return columns
+
+
+@pytest.mark.parametrize(
+    ("table", "row"),
+    [
+        pytest.param(CALLS, rows_for_analysis(an_analysis())[CALLS][0], id="a judged call"),
+        pytest.param(TRANSCRIPTS, rows_for_transcript(a_transcript())[TRANSCRIPTS][0], id="a transcript"),
+        pytest.param(OUTCOMES, rows_for_analysis(an_analysis())[OUTCOMES][0], id="the outcome of an analysis"),
+        pytest.param(OUTCOMES, rows_for_call_ended(an_event(), READ_AT)[OUTCOMES][0], id="a pending call"),
+        pytest.param(OUTCOMES, rows_for_dead_letter(a_letter())[OUTCOMES][0], id="a refused call"),
+        pytest.param(DEAD_LETTERS, rows_for_dead_letter(a_letter())[DEAD_LETTERS][0], id="a dead letter"),
+        pytest.param(RATINGS, rows_for_call_rated(a_rating())[RATINGS][0], id="what a customer said later"),
+    ],
+)
+def test_a_row_has_exactly_the_columns_of_its_table(table: str, row: Row) -> None:
+    assert list(row) == columns_of(table)
+
+
+def test_a_call_is_pending_since_its_event_was_written() -> None:
+    event = an_event()
+    assert rows_for_call_ended(event, READ_AT) == {
+        OUTCOMES: [
+            {
+                "tenant_id": event.tenant_id,
+                "call_id": event.call_id,
+                "outcome": "pending",
+                "reason": "",
+                "ended_at": event.ended_at,
+                "since": READ_AT,
+                "version": 0,
+            }
+        ]
+    }
+
+
+def test_an_unreadable_event_whose_key_tells_the_call_leaves_that_call_pending() -> None:
+    row = rows_for_unreadable(CALLS_ENDED.name, 3, 1204, ("demo", "c-1"), READ_AT)[OUTCOMES][0]
+    assert (row["tenant_id"], row["call_id"], row["outcome"]) == ("demo", "c-1", "pending")
+    assert (row["ended_at"], row["since"], row["version"]) == (None, READ_AT, 0)
+
+
+def test_an_unreadable_event_of_an_unknown_call_and_its_dead_letter_are_the_same_call() -> None:
+    letter = a_letter("undecodable")
+    pending = rows_for_unreadable(letter.source_topic, letter.source_partition, letter.source_offset, None, READ_AT)
+    refused = rows_for_dead_letter(letter)[OUTCOMES][0]
+    key = ("unknown", "calls.ended.v1/7/90412")
+    assert (pending[OUTCOMES][0]["tenant_id"], pending[OUTCOMES][0]["call_id"]) == key
+    assert (refused["tenant_id"], refused["call_id"]) == key
+    assert refused["outcome"] == "refused"
+
+
+def test_an_unreadable_message_of_another_topic_needs_no_outcome() -> None:
+    assert rows_for_unreadable(CALLS_TRANSCRIBED.name, 0, 0, ("demo", "c-1"), READ_AT) == {}
+
+
+def test_a_dead_letter_that_knows_its_call_refuses_it_with_the_class_of_the_error() -> None:
+    letter = a_letter("conflicting_call")
+    rows = rows_for_dead_letter(letter)
+    assert rows[OUTCOMES] == [
+        {
+            "tenant_id": "demo",
+            "call_id": "out-7f3a91",
+            "outcome": "refused",
+            "reason": "ConflictingCallError",
+            "ended_at": None,
+            "since": letter.failed_at,
+            "version": 1,
+        }
+    ]
+    assert rows[DEAD_LETTERS][0]["problems"] == list(letter.problems)
+
+
+def test_a_dead_letter_of_a_later_topic_that_knows_no_call_refuses_none() -> None:
+    letter = a_letter("undecodable").model_copy(update={"source_topic": CALLS_TRANSCRIBED.name})
+    assert set(rows_for_dead_letter(letter)) == {DEAD_LETTERS}
+
+
+def test_a_higher_analysis_version_wins_even_when_it_was_made_earlier() -> None:
+    newer_rules = an_analysis().model_copy(
+        update={"analysis_version": 2, "analyzed_at": datetime(2026, 1, 1, tzinfo=UTC)}
+    )
+    older_rules = an_analysis().model_copy(
+        update={"analysis_version": 1, "analyzed_at": datetime(2026, 6, 1, tzinfo=UTC)}
+    )
+    assert version_of_analysis(newer_rules) > version_of_analysis(older_rules)
+
+
+def test_within_one_analysis_version_the_later_analysis_wins_by_the_millisecond() -> None:
+    first = an_analysis().model_copy(update={"analyzed_at": datetime(2026, 1, 1, 0, 0, 0, 1_000, tzinfo=UTC)})
+    second = an_analysis().model_copy(update={"analyzed_at": datetime(2026, 1, 1, 0, 0, 0, 2_000, tzinfo=UTC)})
+    assert version_of_analysis(second) - version_of_analysis(first) == 1
+
+
+def test_an_analysis_outranks_a_refusal_of_the_same_call() -> None:
+    refused = rows_for_dead_letter(a_letter())[OUTCOMES][0]["version"]
+    assert isinstance(refused, int)
+    assert version_of_analysis(an_analysis()) > refused
+
+
+def test_a_measure_that_could_not_be_taken_is_null_and_never_zero() -> None:
+    row = rows_for_analysis(an_analysis("too_short"))[CALLS][0]
+    measures = row["measures"]
+    assert isinstance(measures, dict)
+    assert row["duration_in_band"] is None
+    assert measures["duration_in_band"] is None
+
+
+def test_booleans_are_numbers_among_the_measures_and_truth_values_in_their_own_column() -> None:
+    row = rows_for_analysis(an_analysis())[CALLS][0]
+    measures = row["measures"]
+    assert isinstance(measures, dict)
+    assert (row["duration_in_band"], measures["duration_in_band"]) == (True, 1.0)
+
+
+def test_the_findings_of_a_call_lie_in_its_row_with_every_attribute_as_text() -> None:
+    analysis = an_analysis()
+    row = rows_for_analysis(analysis)[CALLS][0]
+    finding = analysis.findings[0]
+    assert row["findings.finding_id"] == [finding.finding_id]
+    assert row["findings.quote"] == [finding.quote]
+    attributes = row["findings.attributes"]
+    assert isinstance(attributes, list)
+    assert all(isinstance(value, str) for value in attributes[0].values())
+    assert attributes[0].keys() == finding.attributes.keys()
+
+
+def test_a_transcript_keeps_each_word_with_its_segment() -> None:
+    transcript = a_transcript()
+    row = rows_for_transcript(transcript)[TRANSCRIPTS][0]
+    assert row["segments.text"] == [segment.text for segment in transcript.segments]
+    assert row["segments.word_text"] == [[word.text for word in segment.words] for segment in transcript.segments]
+    assert row["segments.word_end_ms"] == [[word.end_ms for word in segment.words] for segment in transcript.segments]
+
+
+def test_a_recording_that_was_not_heard_has_an_outcome_and_no_segments() -> None:
+    row = rows_for_transcript(a_transcript("not_heard_bad_audio"))[TRANSCRIPTS][0]
+    assert (row["outcome"], row["outcome_reason"]) == ("bad_audio", "checksum_mismatch")
+    assert row["segments.text"] == []
+
+
+HUGE = 10**30
+
+
+@pytest.mark.parametrize(
+    ("change", "problem"),
+    [
+        pytest.param({"analysis_version": HUGE}, "analysis_version: too large", id="no column holds that version"),
+        pytest.param({"measures": {"duration_ms": HUGE}}, "duration_ms: too large", id="a length beyond 64 bits"),
+        pytest.param({"measures": {"duration_ms": -1}}, "duration_ms: negative", id="a negative length"),
+        pytest.param({"measures": {"x": 10**400}}, "x: too large", id="a measure that no float can hold"),
+        pytest.param({"measures": {"duration_in_band": 1}}, "duration_in_band: not a truth value", id="a number"),
+        pytest.param({"analyzed_at": datetime(9999, 1, 1, tzinfo=UTC)}, "analyzed_at: too late", id="the year 9999"),
+        pytest.param({"analyzed_at": datetime(1900, 1, 1, tzinfo=UTC)}, "analyzed_at: negative", id="before 1970"),
+    ],
+)
+def test_an_analysis_that_no_column_can_hold_is_refused_alone(change: dict[str, object], problem: str) -> None:
+    with pytest.raises(InvalidMessageError) as refused:
+        rows_for_analysis(an_analysis().model_copy(update=change))
+    assert refused.value.problems == (problem,)
+
+
+def test_a_recording_size_that_no_column_can_hold_is_refused() -> None:
+    analysis = an_analysis()
+    call = analysis.call.model_copy(update={"audio": analysis.call.audio.model_copy(update={"bytes": HUGE})})
+    with pytest.raises(InvalidMessageError, match=r"audio\.bytes: too large"):
+        rows_for_analysis(analysis.model_copy(update={"call": call}))
+
+
+def test_a_time_that_no_column_can_hold_is_refused() -> None:
+    transcript = a_transcript()
+    segment = transcript.segments[0].model_copy(update={"end_ms": HUGE})
+    with pytest.raises(InvalidMessageError, match="end_ms: too large"):
+        rows_for_transcript(transcript.model_copy(update={"segments": (segment,)}))

@@ -1,0 +1,224 @@
+"""`callstream kpi` as a person or a program meets it, on the real engine."""
+
+import json
+from collections.abc import Iterator
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from processors.kpi.statistics import Sums, estimate
+from streams.cli.kpi_docs import KPIS_FILE, kpi_markdown
+from streams.cli.main import app
+from streams.settings import PREFIX
+from tests.kpi_store import REGISTRY, ZONE, Filled, filled_store
+
+ROOT = Path(__file__).parents[3]
+
+
+@pytest.fixture(scope="module")
+def filled(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Filled]:
+    with filled_store(tmp_path_factory.mktemp("clickhouse"), 300) as store:
+        yield store
+
+
+def run(filled: Filled | None, *arguments: str, lang: str = "en_US.UTF-8") -> Result:
+    env: dict[str, str | None] = {"LC_ALL": lang}
+    if filled is not None:
+        env[f"{PREFIX}CLICKHOUSE_URL"] = filled.url
+    return CliRunner().invoke(app, ["kpi", *arguments], env=env)
+
+
+def answered(filled: Filled, *arguments: str) -> Any:
+    done = run(filled, *arguments, "--json")
+    assert done.exit_code == 0, done.output
+    return json.loads(done.stdout)
+
+
+def test_the_page_is_what_the_registry_says() -> None:
+    on_disk = (ROOT / KPIS_FILE).read_text(encoding="utf-8")
+    assert on_disk == kpi_markdown(), f"run `callstream kpi --markdown > {KPIS_FILE}`"
+    assert run(None, "--markdown").stdout == on_disk
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        pytest.param(["--by", "moon"], "moon is none of tenant", id="an unknown dimension"),
+        pytest.param(["--kpi", "luck"], "luck is no KPI", id="an unknown KPI"),
+        pytest.param(["--last", "30"], "as 30d or 24h", id="a number without its unit"),
+        pytest.param(["--last", "0d"], "as 30d or 24h", id="no days"),
+        pytest.param(["--from", "yesterday"], "as 2026-03-01", id="no day"),
+        pytest.param(["--to", "2026-03-01"], "--to needs --from", id="half a stretch"),
+        pytest.param(["--from", "2026-03-02", "--to", "2026-03-01"], "before the first", id="the end before the start"),
+        pytest.param(["--lang", "fr"], "zh or en", id="another language"),
+        pytest.param(
+            ["--by", "agent", "--kpi", "recording_completeness"], "cannot be told apart by agent", id="not by agent"
+        ),
+        pytest.param(["--last", "3h", "--by", "agent_inquiry_type"], "kept by day only", id="not by hour"),
+        pytest.param(["problems", "--kpi", "lift"], "cannot be added up", id="no sums of agents"),
+        pytest.param(["training", "--on", "x", "--agent", "A"], "as 2026-03-01", id="no day of a training"),
+    ],
+)
+def test_a_command_line_that_is_wrong_says_how_to_write_it(arguments: list[str], sentence: str) -> None:
+    done = run(None, *arguments)
+    assert done.exit_code == 2
+    assert sentence in done.output
+
+
+@pytest.mark.embedded
+def test_headline_kpis_of_teams_are_shown_with_target_verdict_and_trend(filled: Filled) -> None:
+    found = answered(filled, "--by", "team", "--last", "14d", "--tenant", "acme")
+    assert {line["tenant_id"] for line in found["kpis"]} == {"acme"}
+    assert {line["agent_team"] for line in found["kpis"]} == {"north", "south", None}
+    shown = {line["kpi"] for line in found["kpis"]}
+    assert shown == {kpi.id for kpi in REGISTRY.headlines} - {"recording_completeness"}
+    line = next(each for each in found["kpis"] if (each["kpi"], each["agent_team"]) == ("mandatory_scripts", "north"))
+    pairs = filled.reference.pairs(
+        "mandatory_scripts",
+        [each for each in filled.world.analyses if (each.tenant_id, each.call.agent.team) == ("acme", "north")],
+    )
+    kpi = REGISTRY.kpi("mandatory_scripts")
+    assert kpi is not None
+    expected = estimate(kpi, Sums.of(pairs))
+    assert (line["n"], line["value"], line["low"]) == (
+        expected.n,
+        pytest.approx(expected.value),
+        pytest.approx(expected.low),
+    )
+    assert (line["target"], line["trend"], line["before"]["n"]) == (1, "unknown", 0)
+    assert line["verdict"] == ("missed" if expected.n >= kpi.minimum_n else "too_few")
+
+
+@pytest.mark.embedded
+def test_a_stretch_of_days_is_compared_with_the_one_before(filled: Filled) -> None:
+    first, last = ((filled.world.now - timedelta(days=days)).astimezone(ZONE).date() for days in (4, 2))
+    found = answered(filled, "--from", str(first), "--to", str(last), "--kpi", "ai_coverage", "--tenant", "bolt")
+    (line,) = found["kpis"]
+
+    def calls_of(start: Any, end: Any) -> int:
+        return sum(
+            each.tenant_id == "bolt" and start <= each.call.ended_at.astimezone(ZONE).date() <= end
+            for each in filled.world.analyses
+        )
+
+    assert line["n"] == calls_of(first, last)
+    assert line["before"]["n"] == calls_of(first - timedelta(days=3), first - timedelta(days=1))
+    assert found["start"].startswith(str(first))
+
+
+@pytest.mark.embedded
+def test_hours_are_asked_for_too(filled: Filled) -> None:
+    found = answered(filled, "--last", "48h", "--kpi", "ai_coverage")
+    start = filled.world.now.replace(minute=0, second=0, microsecond=0) - timedelta(hours=47)
+    recent = [each for each in filled.world.analyses if each.call.ended_at >= start]
+    assert abs(sum(line["n"] for line in found["kpis"]) - len(recent)) <= sum(
+        each.call.ended_at < start + timedelta(hours=1) for each in recent
+    )
+
+
+@pytest.mark.embedded
+@pytest.mark.parametrize(
+    ("arguments", "lang", "words"),
+    [
+        pytest.param([], "en_US.UTF-8", ["Mandatory scripts", "100 %", "missed", "too few"], id="English"),
+        pytest.param([], "zh_CN.UTF-8", ["合规话术播放率", "未达标", "样本不足", "样本量"], id="that of the terminal"),
+        pytest.param(["--lang", "zh"], "C", ["敏感词频次", "目标"], id="Chinese where asked for"),
+    ],
+)
+def test_a_table_speaks_the_language_of_its_reader(
+    arguments: list[str], lang: str, words: list[str], filled: Filled
+) -> None:
+    done = run(filled, "--last", "3d", *arguments, lang=lang)
+    assert done.exit_code == 0
+    for word in words:
+        assert word in done.stdout
+
+
+@pytest.mark.embedded
+@pytest.mark.parametrize(
+    "command", [[], ["problems"], ["demands"], ["customers"]], ids=["KPIs", "problems", "demands", "customers"]
+)
+def test_a_time_without_calls_says_what_to_look_after(command: list[str], filled: Filled) -> None:
+    done = run(filled, *command, "--from", "2020-01-01", "--to", "2020-01-31")
+    assert done.exit_code == 0
+    assert "callstream rollup" in done.stdout
+
+
+@pytest.mark.embedded
+def test_problems_are_of_everybody_teams_and_agents_and_comparisons_are_counted(filled: Filled) -> None:
+    found = answered(filled, "problems", "--last", "14d", "--all")
+    common = {(each["tenant_id"], each["kpi"]) for each in found["problems"] if each["scope"] == "common"}
+    assert ("acme", "mandatory_scripts") in common
+    assert found["comparisons"] > 20
+    assert found["by_chance"] == pytest.approx(found["comparisons"] / 1_000)
+    done = run(filled, "problems", "--last", "14d")
+    assert "everybody" in done.stdout
+    assert "may be due to chance" in done.stdout
+
+
+@pytest.mark.embedded
+def test_demands_are_ranked_with_quotes(filled: Filled) -> None:
+    found = answered(filled, "demands", "--last", "14d", "--tenant", "acme")
+    counts = [each["calls"] for each in found["demands"]]
+    assert counts == sorted(counts, reverse=True)
+    assert len(counts) == 3
+    best = max(
+        (topic.confidence, topic.quote)
+        for each in filled.world.analyses
+        for topic in each.topics
+        if each.tenant_id == "acme" and topic.topic_id == found["demands"][0]["topic_id"]
+    )
+    assert found["demands"][0]["examples"][0]["quote"] == best[1]
+    assert best[1] in run(filled, "demands", "--last", "14d", "--tenant", "acme").stdout
+    typed = answered(filled, "demands", "--last", "14d", "--tenant", "acme", "--by-inquiry-type", "--most", "1")
+    assert [each["inquiry_type"] for each in typed["demands"]] == [None, "bills", "orders"]
+
+
+@pytest.mark.embedded
+def test_demands_of_some_customers_are_shown_against_all_others(filled: Filled) -> None:
+    found = answered(filled, "customers", "--last", "14d", "--tenant", "acme", "--customers", "gold")
+    assert {each["count"]["customers"] for each in found["customer_demands"]} == {"gold"}
+    assert len(found["customer_demands"]) == 3
+    table = run(filled, "customers", "--last", "14d", "--tenant", "acme", "--customers", "gold").stdout
+    assert "tier gold" in table
+    assert "tag" not in table.replace("percentage", "")
+
+
+@pytest.mark.embedded
+def test_a_training_is_judged_by_before_and_after(filled: Filled) -> None:
+    on = (filled.world.now - timedelta(days=6)).astimezone(ZONE).date()
+    arguments = ("training", "--on", str(on), "--days", "6", "--agent", "north-0", "--kpi", "sensitive_words")
+    found = answered(filled, *arguments, "--tenant", "cord")
+    (line,) = found["kpis"]
+
+    def counted(start: Any, end: Any) -> int:
+        return len(
+            filled.reference.pairs(
+                "sensitive_words",
+                [
+                    each
+                    for each in filled.world.analyses
+                    if (each.tenant_id, each.call.agent.id) == ("cord", "north-0")
+                    and start <= each.call.ended_at.astimezone(ZONE).date() < end
+                ],
+            )
+        )
+
+    assert line["after"]["n"] == counted(on, on + timedelta(days=6))
+    assert line["before"]["n"] == counted(on - timedelta(days=6), on)
+    assert line["others_after"]["n"] > line["after"]["n"]
+    table = run(filled, *arguments).stdout
+    assert "beyond others" in table
+    assert "Sensitive words" in table
+
+
+@pytest.mark.embedded
+def test_migrating_makes_the_views_and_shows_their_sql(filled: Filled) -> None:
+    env = {f"{PREFIX}CLICKHOUSE_URL": filled.url}
+    done = CliRunner().invoke(app, ["migrate"], env=env)
+    assert done.stdout == "made 24 views of KPIs\n"
+    shown = CliRunner().invoke(app, ["migrate", "--print"], env=env)
+    assert "CREATE OR REPLACE VIEW kpi_team" in shown.stdout

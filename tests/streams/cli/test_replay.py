@@ -1,0 +1,256 @@
+"""`callstream replay` as a person meets it, on a broker in memory and without a database."""
+
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from processors.judging.call_context import NO_BACKGROUND, Background
+from schemas.messages.call_ended import CallEnded
+from schemas.messages.topics import ALERTS_RAISED, CALLS_REANALYZED, CALLS_TRANSCRIBED
+from schemas.messages.transcript import Transcript
+from streams.adapters.kafka.client import Lag
+from streams.embedded.ports import free_port
+from streams.runtime.stage import Output
+from streams.stages.replay import CallKey, RiskLevel
+from tests.processors.rules.rule_packs import called
+from tests.streams.cli.terminal import Terminal
+from tests.streams.runtime.published_rules import Broker, pack, pack_text
+
+RULE = "desk.golden_key"
+HIT = "我帮您进金钥匙名单"
+
+
+class NoStoredRisks:
+    """Nothing was judged before."""
+
+    def __init__(self, _client: object) -> None: ...
+
+    def risks(self, _calls: Sequence[Transcript]) -> Mapping[CallKey, RiskLevel]:
+        return {}
+
+
+class NothingKnown:
+    """Knows of no other call."""
+
+    @classmethod
+    def of(cls, _settings: object) -> "NothingKnown":
+        return cls()
+
+    def __enter__(self) -> "NothingKnown":
+        return self
+
+    def __exit__(self, *_error: object) -> None: ...
+
+    def background(self, _call: CallEnded) -> Background:
+        return NO_BACKGROUND
+
+
+@pytest.fixture
+def broker(monkeypatch: pytest.MonkeyPatch) -> Broker:
+    """Four calls of two tenants, on two days, of which one says nothing remarkable."""
+    monkeypatch.setattr("streams.adapters.clickhouse.connection.connect", lambda _url: object())
+    monkeypatch.setattr("streams.adapters.clickhouse.connection.StoredRisks", NoStoredRisks)
+    monkeypatch.setattr("streams.adapters.clickhouse.history.ClickHouseHistory", NothingKnown)
+    monkeypatch.setattr("streams.adapters.kafka.client.lags", lambda _settings, _groups: [])
+    monkeypatch.setattr("streams.cli.replay.step_aside", lambda: None)
+    broker = Broker(monkeypatch)
+    broker.hear([call("c1", 5), call("c2", 5, text="您好"), call("c3", 20), call("c4", 20, tenant_id="other")])
+    return broker
+
+
+def call(call_id: str, day: int, text: str = HIT, tenant_id: str = "acme") -> Transcript:
+    ended_at = datetime(2026, 1, day, 9, 5, tzinfo=UTC)
+    return called(
+        ("agent", text),
+        industry="finance",
+        call_id=call_id,
+        tenant_id=tenant_id,
+        started_at=ended_at - timedelta(minutes=5),
+        ended_at=ended_at,
+    )
+
+
+def judged(broker: Broker) -> dict[str, list[str]]:
+    """Call id → versions of the rule that was found in it, of what was written."""
+    return {
+        analysis.call_id: [finding.rule_version for finding in analysis.findings if finding.rule_id == RULE]
+        for analysis in broker.messages(CALLS_REANALYZED)
+    }
+
+
+def test_calls_are_judged_by_the_rules_in_force(terminal: Terminal, broker: Broker) -> None:
+    broker.publish_rules(pack(1), pack(2))
+    ended = terminal.run("replay", "--from", "2026-01-01")
+    assert (ended.code, ended.err) == (0, "")
+    assert "4 transcripts read, 4 calls judged again; the risk of 4 changes" in ended.out
+    assert judged(broker) == {"c1": ["2"], "c2": [], "c3": ["2"], "c4": ["2"]}
+    assert broker.messages(ALERTS_RAISED) == []
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        pytest.param(["--rules", "desk@1"], "1", id="an older version"),
+        pytest.param(["--rules", "desk@2"], "2", id="the one in force"),
+        pytest.param(["--rules", "desk"], "2", id="by its name"),
+        pytest.param(["--rules", "own.yaml"], "7", id="a file that nobody published"),
+        pytest.param(["--rules", "desk@1", "--rules", "finance"], "1", id="several"),
+    ],
+)
+def test_they_are_judged_by_the_rules_that_are_named(
+    terminal: Terminal, broker: Broker, options: list[str], expected: str
+) -> None:
+    terminal.file("own.yaml", pack_text(7))
+    broker.publish_rules(pack(1), pack(2))
+    assert terminal.run("replay", "--from", "2026-01-01", *options).code == 0
+    assert judged(broker)["c1"] == [expected]
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        pytest.param(["--from", "2026-01-10"], {"c3", "c4"}, id="from a day"),
+        pytest.param(["--from", "2026-01-05T17:05:00+08:00"], {"c1", "c2", "c3", "c4"}, id="from a moment"),
+        pytest.param(["--from", "2026-01-05T17:05:01+08:00"], {"c3", "c4"}, id="from a moment later"),
+        pytest.param(["--from", "2026-01-01", "--to", "2026-01-10"], {"c1", "c2"}, id="to a day"),
+        pytest.param(["--from", "2026-01-01", "--tenant", "other"], {"c4"}, id="of a tenant"),
+        pytest.param(["--from", "2026-02-01"], set(), id="none"),
+    ],
+)
+def test_only_calls_that_were_asked_for_are_judged(
+    terminal: Terminal, broker: Broker, options: list[str], expected: set[str]
+) -> None:
+    assert terminal.run("replay", *options).code == 0
+    assert judged(broker).keys() == expected
+
+
+def test_a_dry_run_writes_nothing(terminal: Terminal, broker: Broker) -> None:
+    broker.publish_rules(pack())
+    before = {topic: list(records) for topic, records in broker.records.items()}
+    ended = terminal.run("replay", "--from", "2026-01-01", "--dry-run", "--alerts")
+    assert ended.code == 0
+    assert "the risk of 4 would change" in ended.out
+    assert {topic: list(records) for topic, records in broker.records.items()} == before
+
+
+def test_json_tells_all_of_it(terminal: Terminal, broker: Broker) -> None:
+    broker.publish_rules(pack())
+    broker.publish([Output(CALLS_TRANSCRIBED.name, b"x", b"{}")])
+    told = terminal.run("replay", "--from", "2026-01-01", "--tenant", "acme", "--json").json
+    assert (told["dry_run"], told["transcripts"], told["unreadable"], told["judged"]) == (False, 5, 1, 3)
+    assert told["findings"][RULE] == 2
+    assert told["changed"] == 3 == sum(told["moves"].values())
+    assert {(one["tenant_id"], one["call_id"], one["before"]) for one in told["changes"]} == {
+        ("acme", "c1", "none"),
+        ("acme", "c2", "none"),
+        ("acme", "c3", "none"),
+    }
+
+
+def test_alerts_are_raised_when_asked(terminal: Terminal, broker: Broker) -> None:
+    broker.publish_rules(pack())
+    assert terminal.run("replay", "--from", "2026-01-01", "--alerts").code == 0
+    assert {(alert.call_id, alert.rule_id) for alert in broker.messages(ALERTS_RAISED)} == {
+        ("c1", RULE),
+        ("c3", RULE),
+        ("c4", RULE),
+    }
+
+
+def test_what_cannot_be_heard_is_judged_too(terminal: Terminal, broker: Broker) -> None:
+    many = [("agent", HIT), *[("customer", "好")] * 9_999]
+    broker.hear(
+        [
+            called(industry="finance", call_id="empty"),
+            called(("agent", "😀\x07\u202e\u200b" * 200), industry="finance", call_id="emoji"),
+            called(*many, industry="finance", call_id="long"),  # type: ignore[arg-type]
+        ]
+    )
+    broker.publish_rules(pack())
+    assert terminal.run("replay", "--from", "2026-01-01").code == 0
+    found = judged(broker)
+    assert (found["empty"], found["emoji"], found["long"]) == ([], [], ["1"])
+
+
+def test_it_waits_while_live_stages_are_behind(
+    terminal: Terminal, broker: Broker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    behind = [701, 700, 3]
+    asked: list[set[str]] = []
+    pauses: list[float] = []
+
+    def lags(_settings: object, groups: Mapping[str, Sequence[str]]) -> list[Lag]:
+        assert judged(broker) == {}
+        asked.append(set(groups))
+        return [Lag("judge", CALLS_TRANSCRIBED.name, behind.pop(0)), Lag("store", ALERTS_RAISED.name, 0)]
+
+    monkeypatch.setattr("streams.adapters.kafka.client.lags", lags)
+    monkeypatch.setattr("time.sleep", pauses.append)
+    assert terminal.run("replay", "--from", "2026-01-01", "--max-live-lag", "650").code == 0
+    assert asked == [{"judge", "store"}] * 3
+    assert len(pauses) == 2
+    assert len(judged(broker)) == 4
+
+
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        pytest.param([], "Missing option '--from'", id="from when"),
+        pytest.param(["--from", "yesterday"], "yesterday is no date: write 2026-01-01", id="no date"),
+        pytest.param(["--from", "2026-01-01", "--to", "soon"], "soon is no date: write 2026-01-01", id="no end"),
+        pytest.param(
+            ["--from", "2026-02-01", "--to", "2026-01-01"],
+            "no call ends from 2026-02-01 to 2026-01-01",
+            id="turned round",
+        ),
+        pytest.param(["--from", "0001-01-01"], "0001-01-01 is no date", id="long before any call"),
+        pytest.param(["--from", "9999-12-31"], "9999-12-31 is no date", id="long after any call"),
+        pytest.param(["--from", "2026-01-01", "--rate", "-1"], "--rate", id="pace"),
+        pytest.param(["--from", "2026-01-01", "--max-live-lag", "-1"], "--max-live-lag", id="lag"),
+        pytest.param(["--from", "2026-01-01", "--rules", "desk@9"], "there is no desk@9; of desk there", id="version"),
+        pytest.param(["--from", "2026-01-01", "--rules", "nothing"], "there are no rules nothing", id="no such pack"),
+        pytest.param(["--from", "2026-01-01", "--rules", "a/b/desk@1"], "there are no rules a/b/desk@1", id="tenants"),
+        pytest.param(["--from", "2026-01-01", "--rules", ""], "there are no rules", id="no name"),
+    ],
+)
+def test_a_wrong_command_line_ends_with_2_and_writes_nothing(
+    terminal: Terminal, broker: Broker, options: list[str], sentence: str
+) -> None:
+    broker.publish_rules(pack())
+    ended = terminal.run("replay", *options)
+    assert ended.code == 2
+    assert sentence in ended.err
+    assert judged(broker) == {}
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        pytest.param(pack_text(7, match="请您走官方渠道"), "must be found, and is not", id="an example does not hold"),
+        pytest.param("pack: 1", "own.yaml", id="no pack"),
+    ],
+)
+def test_rules_that_cannot_be_used_end_with_1_and_write_nothing(
+    terminal: Terminal, broker: Broker, text: str, sentence: str
+) -> None:
+    ended = terminal.run("replay", "--from", "2026-01-01", "--rules", terminal.file("own.yaml", text))
+    assert ended.code == 1
+    assert sentence in ended.err
+    assert judged(broker) == {}
+
+
+def test_published_rules_that_workers_refuse_are_not_used(terminal: Terminal, broker: Broker) -> None:
+    broker.publish_rules(pack(1), pack(2, match="请您走官方渠道"))
+    assert terminal.run("replay", "--from", "2026-01-01").code == 0
+    assert judged(broker)["c1"] == ["1"]
+    named = terminal.run("replay", "--from", "2026-01-01", "--rules", "desk@2")
+    assert named.code == 1
+    assert "must be found, and is not" in named.err
+
+
+def test_kafka_that_does_not_answer_ends_with_4(terminal: Terminal) -> None:
+    terminal.set(kafka_bootstrap=f"127.0.0.1:{free_port()}")
+    ended = terminal.run("replay", "--from", "2026-01-01")
+    assert ended.code == 4
+    assert ended.err.startswith("callstream: Kafka cannot be read")

@@ -1,0 +1,185 @@
+"""`callstream search`: options, errors, table, JSON; and a phone number that never reaches ClickHouse."""
+
+from collections.abc import Iterator
+from datetime import timedelta
+from typing import Any
+from uuid import uuid4
+
+import pytest
+from clickhouse_connect.driver.client import Client
+
+from schemas.messages.recording_accessed import RecordingAccessed
+from schemas.messages.topics import RECORDINGS_ACCESSED
+from streams.adapters.clickhouse.connection import connect, migrate
+from streams.adapters.kafka import client as kafka
+from streams.adapters.kafka.client import TopicReader, apply_topics
+from streams.settings import Settings
+from tests.brokers import running_broker
+from tests.clickhouse_engine import running_engine
+from tests.stored_calls import KEY, PHONE, RICH, SECRET, T0, Call, Store
+from tests.streams.cli.terminal import Terminal
+
+pytestmark = pytest.mark.embedded
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
+    with running_engine(tmp_path_factory.mktemp("clickhouse")) as running:
+        url = running.url(f"test_{uuid4().hex}")
+        migrate(url)
+        client = connect(url)
+        stored = Store(url, client)
+        stored.write(RICH, Call("c2", (("agent", "退款"),), ended_at=T0 - timedelta(days=1)))
+        yield stored
+        client.close()
+
+
+@pytest.fixture(scope="module")
+def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
+    with running_broker("tansu", tmp_path_factory.mktemp("broker")) as settings:
+        apply_topics(settings)
+        yield settings
+
+
+def accesses(broker: Settings) -> list[RecordingAccessed]:
+    """The log of access."""
+    reader = TopicReader(broker, RECORDINGS_ACCESSED.name)
+    found = []
+    try:
+        while not reader.is_at_end:
+            found += [RECORDINGS_ACCESSED.decode(record.value) for record in reader.read(1_000, 1)]
+    finally:
+        reader.close()
+    return found
+
+
+class TestCommand:
+    @pytest.fixture
+    def there(self, store: Store, broker: Settings, terminal: Terminal) -> Terminal:
+        terminal.set(
+            clickhouse_url=store.url,
+            customer_key_secret=SECRET,
+            kafka_bootstrap=broker.kafka_bootstrap,
+            kafka_flavour=broker.kafka_flavour,
+        )
+        return terminal
+
+    def test_it_finds_a_phrase_of_the_customer(self, there: Terminal) -> None:
+        done = there.run("search", "--tenant", "acme", "--customer-said", "退款", "--json")
+        assert (done.code, done.err) == (0, "")
+        (call,) = done.json["calls"]
+        assert (call["call_id"], call["quotes"][0]["spans"]) == ("rich", [{"start": 2, "end": 4}])
+        assert done.json["next_cursor"] is None
+
+    def test_the_table_shows_the_quote_and_how_to_go_on(self, there: Terminal) -> None:
+        done = there.run("search", "退款", "--tenant", "acme", "--limit", "1")
+        assert "acme/c2" in done.out
+        assert "agent: 退款" in done.out
+        cursor = done.out.split("--cursor ")[1].strip()
+        more = there.run("search", "退款", "--tenant", "acme", "--limit", "1", "--cursor", cursor)
+        assert "acme/rich" in more.out
+        assert "cursor" not in more.out
+
+    @pytest.mark.parametrize(
+        "options",
+        [
+            pytest.param(["--phone", "+86 138-0013-8000"], id="phone, written in another way"),
+            pytest.param(["--role", "customer", "退款"], id="role of the phrase"),
+            pytest.param(["--score", "50..60"], id="score"),
+            pytest.param(["--agitation", "0.5.."], id="agitation"),
+            pytest.param(["--duration", "180..480"], id="duration in seconds"),
+            pytest.param(["--duration", "200"], id="exactly so many seconds"),
+            pytest.param(
+                ["--from", "2026-02-19T20:00+08:00", "--to", "2026-02-19T20:00:01+08:00"], id="times with a zone"
+            ),
+            pytest.param(["--from", "2026-02-19T20:00", "--to", "2026-02-20"], id="times of the zone in the settings"),
+            pytest.param(["--team", "north", "--risk", "high", "--topic", "delay", "--word", "保本"], id="several"),
+        ],
+    )
+    def test_options(self, options: list[str], there: Terminal) -> None:
+        done = there.run("search", "--tenant", "acme", "--json", *options)
+        assert (done.code, done.err) == (0, "")
+        assert [call["call_id"] for call in done.json["calls"]] == ["rich"]
+
+    def test_a_length_of_time_reaches_back_from_now(self, there: Terminal) -> None:
+        assert there.run("search", "--tenant", "acme", "--last", "1000w", "--json").json["calls"]
+
+    @pytest.mark.parametrize(
+        ("options", "sentence"),
+        [
+            pytest.param(["--cursor", "xyz"], "no cursor", id="a cursor that is none"),
+            pytest.param(["--tenant", "Nobody!"], "--tenant", id="a name that is no tenant"),
+            pytest.param(["--tenant", "nobody"], "no call of tenant nobody", id="a tenant without calls"),
+            pytest.param(["--from", "gestern"], "--from is no time", id="a time that is none"),
+            pytest.param(["--to", "9999-01-01"], "--to must lie in the years", id="a time too far away"),
+            pytest.param(["--from", "2026-02-02", "--to", "2026-02-01"], "since must lie before until", id="no time"),
+            pytest.param(["--from", "2026-02-02", "--last", "3d"], "one of them", id="two beginnings"),
+            pytest.param(["--last", "3 days"], "write 12h", id="a length that is none"),
+            pytest.param(["--score", "good"], "--score is no range", id="a range that is none"),
+            pytest.param(["--score", ".."], "--score is no range", id="a range without ends"),
+            pytest.param(["--score", "nan"], "--score is no range", id="not a number"),
+            pytest.param(["--score", "90..10"], "range of score is empty", id="an empty range"),
+            pytest.param(["--duration", "-5.."], "--duration", id="a negative length"),
+            pytest.param(["--risk", "awful"], "--risk", id="an unknown risk"),
+            pytest.param(["--role", "boss", "退款"], "--role", id="an unknown role"),
+            pytest.param(["--phone", "退款"], "not a phone number", id="a phone number that is none"),
+            pytest.param([" "], "at least one character", id="a phrase of spaces"),
+        ],
+    )
+    def test_what_is_wrong_is_said(self, options: list[str], sentence: str, there: Terminal) -> None:
+        done = there.run("search", *options, "--tenant", "acme")
+        assert done.code in (1, 2)
+        assert sentence in done.err
+        assert "Traceback" not in done.err
+
+    def test_a_search_is_logged_by_what_it_asked_and_not_with_the_words(
+        self, there: Terminal, broker: Settings
+    ) -> None:
+        before = accesses(broker)
+        asked = ("--customer-said", "退款", "--phone", PHONE, "--reason", "complaint", "--ticket", "T-7")
+        assert there.run("search", "--tenant", "acme", *asked).code == 0
+        (line,) = [line for line in accesses(broker) if line not in before]
+        assert (line.tenant_id, line.calls_count) == ("acme", 1)
+        assert (line.action, line.client, line.result, line.call_id) == ("searched", "cli", "allowed", None)
+        assert (line.filters, line.reason, line.ticket) == (("customer_key", "phrases"), "complaint", "T-7")
+        said = line.encode().decode()
+        assert "退款" not in said
+        assert KEY not in said
+
+    def test_what_cannot_be_logged_is_not_shown(self, there: Terminal, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(kafka, "DELIVERY_TIMEOUT_S", 2)
+        there.set(kafka_bootstrap="127.0.0.1:1")
+        done = there.run("search", "--tenant", "acme")
+        assert done.code == 4
+        assert done.out == ""
+
+    def test_a_reason_that_is_a_sentence_is_refused(self, there: Terminal) -> None:
+        done = there.run("search", "--tenant", "acme", "--reason", "王先生投诉")
+        assert done.code == 2
+        assert "--reason is a word" in done.err
+        assert (done.out, "王先生" in done.err) == ("", False)
+
+    def test_a_phone_number_without_a_key_is_refused(self, there: Terminal) -> None:
+        there.set(customer_key_secret="")
+        done = there.run("search", "--tenant", "acme", "--phone", PHONE)
+        assert done.code == 1
+        assert "customer_key_secret is not set" in done.err
+
+
+def test_only_the_hash_of_a_phone_number_reaches_clickhouse(store: Store, broker: Settings, terminal: Terminal) -> None:
+    asked: list[str] = []
+    query = Client.query
+
+    def listening(self: Client, *arguments: Any, **options: Any) -> Any:
+        asked.append(f"{arguments} {options}")
+        return query(self, *arguments, **options)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(type(store.client), "query", listening)
+        terminal.set(clickhouse_url=store.url, customer_key_secret=SECRET)
+        terminal.set(kafka_bootstrap=broker.kafka_bootstrap, kafka_flavour=broker.kafka_flavour)
+        terminal.run("search", "--tenant", "acme", "--phone", PHONE)
+    said = " ".join(asked)
+    assert KEY in said
+    assert "13800138000" not in said
+    assert PHONE not in said
