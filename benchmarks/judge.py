@@ -21,11 +21,11 @@ from pathlib import Path
 from flashtext import KeywordProcessor
 
 from processors.judging.pipeline import Judge, JudgeSettings
-from processors.rules.examples import check_examples, imagined_call
+from processors.rules.examples import check_examples, imagine_call
 from processors.rules.rulebook import Rulebooks
 from processors.text.normalized_text import normalize
 from processors.text.phonetic import Sounds
-from processors.text.phrases import STRICT, Phrase, PhraseIndex
+from processors.text.phrases import STRICT, CompiledPhrase, PhraseIndex
 from processors.text.syllables import syllables
 from schemas.config.rule_pack import RulePack, load_rule_packs
 from schemas.messages.call_ended import Role
@@ -72,7 +72,7 @@ def five_minutes(source: Sequence[Sequence[Line]], chance: random.Random, number
         for role, text in chance.choice(source):
             segments.append(spoken_segment(len(segments), role, at_ms, text))
             at_ms = segments[-1].end_ms + PAUSE_MS
-    call = imagined_call(INDUSTRY, segments, call_id=f"c{number}", tenant_id="bench")
+    call = imagine_call(INDUSTRY, segments, call_id=f"c{number}", tenant_id="bench")
     speech: dict[Role, tuple[Interval, ...]] = {
         who: tuple(Interval(start_ms=s.start_ms, end_ms=s.end_ms) for s in segments if s.role == who)
         for who in ("agent", "customer")
@@ -217,8 +217,8 @@ def other_means(repeats: int) -> None:
     # One word in twenty is really said.
     said = [text[2:6] for text in texts if len(text) > 6][: WORDS_IN_LEXICON // 20]
     words = sorted({*said, *invented_words(WORDS_IN_LEXICON - len(said), chance)})
-    index = PhraseIndex([one for word in words for one in Phrase.of(word, None)], Sounds())
-    by_sound = PhraseIndex([one for word in words for one in Phrase.of(word, STRICT)], Sounds())
+    index = PhraseIndex([one for word in words for one in CompiledPhrase.of(word, None)], Sounds())
+    by_sound = PhraseIndex([one for word in words for one in CompiledPhrase.of(word, STRICT)], Sounds())
     pattern = re.compile("|".join(map(re.escape, sorted(words, key=len, reverse=True))))
     flash = KeywordProcessor()
     flash.non_word_boundaries = set()

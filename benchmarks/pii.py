@@ -18,7 +18,7 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))  # the spoken variants belong to the tests, which are not installed
 
 from processors.pii.masking import MaskSettings, mask  # noqa: E402
-from processors.text.numbers import normalize  # noqa: E402  # after the path is set
+from processors.text.numbers import in_digits  # noqa: E402  # after the path is set
 from schemas.messages.transcript import Segment  # noqa: E402
 from tests.processors.pii.scoring import Score, score  # noqa: E402
 from tests.processors.pii.spoken_variants import Split, spoken_variants  # noqa: E402
@@ -54,7 +54,7 @@ def row(name: str, one: Score) -> str:
 def print_cost(repeats: int = 20) -> None:
     calls, minutes = example_calls()
     masking_ms = [timed_ms(lambda: [mask(call, MaskSettings()) for call in calls]) for _ in range(repeats)]
-    numbers_ms = [timed_ms(lambda: [normalize(s.text) for call in calls for s in call]) for _ in range(repeats)]
+    numbers_ms = [timed_ms(lambda: [in_digits(s.text) for call in calls for s in call]) for _ in range(repeats)]
     print(f"\n{len(calls)} example calls, {minutes:.1f} minutes, median of {repeats} (goal: at most 5 ms together):")
     print(f"masking {statistics.median(masking_ms) / minutes:.2f} ms per minute of call")
     print(f"numbers {statistics.median(numbers_ms) / minutes:.2f} ms per minute of call")

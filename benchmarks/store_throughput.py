@@ -34,7 +34,7 @@ from streams.adapters.memory.broker import MemoryBroker
 from streams.embedded.clickhouse_engine import engine_url, is_ready, start_command
 from streams.embedded.ports import free_port
 from streams.ports import Rows, SystemClock
-from streams.runtime.record import RawMessage
+from streams.runtime.record import ConsumerRecord
 from streams.stages.store import STORE, Store
 
 DIFFERENT_CALLS = 40
@@ -106,7 +106,7 @@ def originals() -> list[tuple[Transcript, CallAnalysis]]:
 
 def messages(
     source: Sequence[tuple[Transcript, CallAnalysis]], numbers: range, *, transcripts: bool
-) -> Iterator[RawMessage]:
+) -> Iterator[ConsumerRecord]:
     """The messages of those calls, as they lie in the topics."""
     for number in numbers:
         transcript, analysis = source[number % len(source)]
@@ -124,9 +124,9 @@ def messages(
         same = {"call_id": call.call_id, "call": call, "transcribed_at": ended_at}
         if transcripts:
             value = transcript.model_copy(update=same).encode()
-            yield RawMessage(CALLS_TRANSCRIBED.name, 0, number, None, value)
+            yield ConsumerRecord(CALLS_TRANSCRIBED.name, 0, number, None, value)
         value = analysis.model_copy(update=same | {"analyzed_at": ended_at}).encode()
-        yield RawMessage(CALLS_ANALYZED.name, 0, number, None, value)
+        yield ConsumerRecord(CALLS_ANALYZED.name, 0, number, None, value)
 
 
 def seconds(work: Callable[[], object]) -> tuple[float, float]:
@@ -162,7 +162,7 @@ def measured(
     return parts
 
 
-def decoded(records: Sequence[RawMessage]) -> None:
+def decoded(records: Sequence[ConsumerRecord]) -> None:
     """Each message, and none kept, as `store` does it."""
     topics = {topic.name: topic for topic in (CALLS_ANALYZED, CALLS_TRANSCRIBED)}
     gc.disable()

@@ -7,7 +7,7 @@ from typing import Any
 from clickhouse_connect.driver.client import Client
 
 from processors.clickhouse.rows import TRANSCRIPTS, rows_for_analysis, rows_for_transcript
-from processors.clickhouse.search_sql import Hit, Page, SearchQuery
+from processors.clickhouse.search_sql import FoundCall, Page, SearchQuery
 from schemas.messages.call_analysis import CallAnalysis, Risk, RiskLevel, RiskPart, Scorecard, TopicMention
 from schemas.messages.call_ended import Agent, Audio, CallEnded, Customer, Role
 from schemas.messages.finding import Finding
@@ -164,9 +164,9 @@ class Store:
     def ids(self, **conditions: Any) -> list[str]:
         return [hit.call_id for hit in self.all(**conditions)]
 
-    def all(self, *, limit: int = 50, **conditions: object) -> list[Hit]:
+    def all(self, *, limit: int = 50, **conditions: object) -> list[FoundCall]:
         """Every page."""
-        hits: list[Hit] = []
+        hits: list[FoundCall] = []
         cursor: str | None = None
         while True:
             page = self.page(limit=limit, cursor=cursor, **conditions)

@@ -28,20 +28,20 @@ MINUTE = timedelta(minutes=1)
 
 LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
 
-Place = tuple[int, int]
+RecordPosition = tuple[int, int]
 """Partition and offset of an alert in its topic."""
 
 Cause = tuple[str, str]
 """Tenant and rule."""
 
-Verdict = Literal["accepted", "later", "refused", "gone"]
+AttemptResult = Literal["accepted", "later", "refused", "gone"]
 
 
 @dataclass(frozen=True)
 class Answer:
     """How an attempt ended. `later`: it may be tried again; `refused`: this alert never will be taken; `gone`: none."""
 
-    verdict: Verdict
+    verdict: AttemptResult
     status_code: int | None = None
     error_class: str | None = None
     retry_after_s: float | None = None
@@ -65,10 +65,10 @@ class RetrySchedule:
 
 
 @dataclass(eq=False)
-class Parcel:
+class Delivery:
     """What will be sent in one go: one alert, or the storm that is being collected."""
 
-    entries: list[tuple[Alert, Place]]
+    entries: list[tuple[Alert, RecordPosition]]
     due_at: datetime
     is_storm: bool = False
     attempts: int = 0
@@ -91,7 +91,7 @@ class Parcel:
 
 
 @dataclass
-class Mailbox:
+class DeliveryQueue:
     """The state of one subscriber. Every method that decides something returns the lines that record it; they are to be
     written before the places of `take_finished` are taken for done.
     """
@@ -106,84 +106,84 @@ class Mailbox:
     gone: bool = False
     """The subscriber has said that it wants nothing any more."""
 
-    _waiting: list[Parcel] = field(default_factory=list)
-    _storms: dict[Cause, Parcel] = field(default_factory=dict)
+    _waiting: list[Delivery] = field(default_factory=list)
+    _storms: dict[Cause, Delivery] = field(default_factory=dict)
     _waiting_ids: set[str] = field(default_factory=set)
-    _finished: list[Place] = field(default_factory=list)
+    _finished: list[RecordPosition] = field(default_factory=list)
     _sent_ids: OrderedDict[str, None] = field(default_factory=OrderedDict)
     _sent_at: dict[Cause, deque[datetime]] = field(default_factory=dict)
     _recent: deque[datetime] = field(default_factory=deque)
     _failures: int = 0
     _hold_until: datetime = LONG_AGO
 
-    def arrive(self, alert: Alert, place: Place, now: datetime) -> list[AlertDelivery]:
+    def arrive(self, alert: Alert, place: RecordPosition, now: datetime) -> list[AlertDelivery]:
         """An alert was read. It waits, or is finished where it is not for this subscriber, or was sent before."""
         if not wants(self.subscription, alert):
             self._finished.append(place)
             return []
         if alert.alert_id in self._sent_ids or alert.alert_id in self._waiting_ids:
             self._finished.append(place)
-            return self._lines(Parcel([(alert, place)], now), now, "suppressed", reason="repeat")
-        self._waiting.append(Parcel([(alert, place)], now))
+            return self._lines(Delivery([(alert, place)], now), now, "suppressed", reason="repeat")
+        self._waiting.append(Delivery([(alert, place)], now))
         self._waiting_ids.add(alert.alert_id)
         return []
 
-    def skip(self, place: Place) -> None:
+    def skip(self, place: RecordPosition) -> None:
         """What was read there is no alert, or was done before."""
         self._finished.append(place)
 
-    def next_parcel(self, now: datetime) -> tuple[Parcel | None, list[AlertDelivery]]:
+    def next_delivery(self, now: datetime) -> tuple[Delivery | None, list[AlertDelivery]]:
         """What is to be sent now, if anything. On the way there, what needs no sending is decided."""
         lines: list[AlertDelivery] = []
         if now < self._free_at():
             return None, lines
-        due = [parcel for parcel in self._waiting if parcel.due_at <= now]
+        due = [delivery for delivery in self._waiting if delivery.due_at <= now]
         # Those with the fewest attempts first: an alert that always fails must not hold up those behind it.
-        for parcel in sorted(due, key=lambda each: (each.attempts, each.entries[0][0].raised_at)):
-            decided = self._decided_without_sending(parcel, now)
+        for delivery in sorted(due, key=lambda each: (each.attempts, each.entries[0][0].raised_at)):
+            decided = self._decided_without_sending(delivery, now)
             if decided is None:
-                return parcel, lines
+                return delivery, lines
             lines.extend(decided)
         return None, lines
 
-    def settle(self, parcel: Parcel, answer: Answer, now: datetime) -> list[AlertDelivery]:
+    def settle(self, delivery: Delivery, answer: Answer, now: datetime) -> list[AlertDelivery]:
         """An attempt has ended: the parcel is finished, or waits for the next one."""
-        parcel.attempts += 1
-        self._close(parcel)
+        delivery.attempts += 1
+        self._close(delivery)
         if self.per_minute is not None:
             self._recent.append(now)
         if answer.verdict == "later":
-            return self._later(parcel, answer, now)
+            return self._later(delivery, answer, now)
         self._failures = 0
         if answer.verdict == "accepted":
-            self._sent_at.setdefault(parcel.cause, deque()).append(now)
-            return self._end(parcel, now, "grouped" if parcel.is_group else "delivered", answer=answer)
+            self._sent_at.setdefault(delivery.cause, deque()).append(now)
+            return self._end(delivery, now, "grouped" if delivery.is_group else "delivered", answer=answer)
         self.gone = self.gone or answer.verdict == "gone"
-        return self._end(parcel, now, "gave_up", reason=answer.verdict, answer=answer)
+        return self._end(delivery, now, "gave_up", reason=answer.verdict, answer=answer)
 
     def wake_at(self) -> datetime | None:
         """When there is something to do again; None: not before something arrives."""
         if not self._waiting:
             return None
-        return max(min(parcel.due_at for parcel in self._waiting), self._free_at())
+        return max(min(delivery.due_at for delivery in self._waiting), self._free_at())
 
-    def take_finished(self) -> list[Place]:
+    def take_finished(self) -> list[RecordPosition]:
         """Places that have been finished since the last time."""
         finished, self._finished = self._finished, []
         return finished
 
     def drop(self, partitions: Collection[int]) -> None:
         """Another worker has these partitions now, and will read again what was not finished."""
-        for parcel in list(self._waiting):
-            self._waiting_ids -= {alert.alert_id for alert, place in parcel.entries if place[0] in partitions}
-            parcel.entries = [entry for entry in parcel.entries if entry[1][0] not in partitions]
-            if not parcel.entries:
-                self._waiting.remove(parcel)
-                self._storms = {cause: storm for cause, storm in self._storms.items() if storm is not parcel}
+        for delivery in list(self._waiting):
+            self._waiting_ids -= {alert.alert_id for alert, place in delivery.entries if place[0] in partitions}
+            delivery.entries = [entry for entry in delivery.entries if entry[1][0] not in partitions]
+            if not delivery.entries:
+                self._waiting.remove(delivery)
+                self._storms = {cause: storm for cause, storm in self._storms.items() if storm is not delivery}
         self._finished = [place for place in self._finished if place[0] not in partitions]
 
     def __len__(self) -> int:
-        return sum(len(parcel.entries) for parcel in self._waiting)
+        return sum(len(delivery.entries) for delivery in self._waiting)
 
     def _free_at(self) -> datetime:
         """Since when, or from when on, anything may be sent at all."""
@@ -193,61 +193,61 @@ class Mailbox:
             self._recent.popleft()
         return max(self._hold_until, self._recent[0] + MINUTE)
 
-    def _decided_without_sending(self, parcel: Parcel, now: datetime) -> list[AlertDelivery] | None:
+    def _decided_without_sending(self, delivery: Delivery, now: datetime) -> list[AlertDelivery] | None:
         """The lines where the parcel is not to be sent now; None where it is."""
         if self.gone:
-            return self._end(parcel, now, "gave_up", reason="subscriber_gone")
-        if now >= self._deadline(parcel):
-            return self._end(parcel, now, "gave_up", reason="too_old")
+            return self._end(delivery, now, "gave_up", reason="subscriber_gone")
+        if now >= self._deadline(delivery):
+            return self._end(delivery, now, "gave_up", reason="too_old")
         quiet = self.subscription.quiet_hours
-        ends_at = quiet.end_after(now, parcel.notice(self.subscription.name).severity) if quiet else None
+        ends_at = quiet.end_after(now, delivery.notice(self.subscription.name).severity) if quiet else None
         if ends_at is not None:
-            parcel.due_at = ends_at
-            return self._lines(parcel, now, "deferred", reason="quiet_hours", next_try_at=ends_at)
-        if parcel.is_storm or parcel.attempts:
+            delivery.due_at = ends_at
+            return self._lines(delivery, now, "deferred", reason="quiet_hours", next_try_at=ends_at)
+        if delivery.is_storm or delivery.attempts:
             return None
-        sent_at = self._sent_within(parcel.cause, now)
+        sent_at = self._sent_within(delivery.cause, now)
         if sent_at and (now - sent_at[-1]).total_seconds() < self.subscription.min_interval_s:
-            return self._end(parcel, now, "suppressed", reason="min_interval")
+            return self._end(delivery, now, "suppressed", reason="min_interval")
         grouping = self.subscription.grouping
         if grouping is not None:
             begin = now - timedelta(seconds=grouping.within_s)
-            if parcel.cause in self._storms or sum(at > begin for at in sent_at) >= grouping.more_than:
-                self._collect(parcel, now + timedelta(seconds=grouping.within_s))
+            if delivery.cause in self._storms or sum(at > begin for at in sent_at) >= grouping.more_than:
+                self._collect(delivery, now + timedelta(seconds=grouping.within_s))
                 return []
         return None
 
-    def _collect(self, parcel: Parcel, due_at: datetime) -> None:
+    def _collect(self, delivery: Delivery, due_at: datetime) -> None:
         """Put a single alert into the storm of its cause; the first one begins it."""
-        self._waiting.remove(parcel)
-        storm = self._storms.get(parcel.cause)
+        self._waiting.remove(delivery)
+        storm = self._storms.get(delivery.cause)
         if storm is None:
-            storm = Parcel([], due_at, is_storm=True)
-            self._storms[parcel.cause] = storm
+            storm = Delivery([], due_at, is_storm=True)
+            self._storms[delivery.cause] = storm
             self._waiting.append(storm)
-        storm.entries.extend(parcel.entries)
+        storm.entries.extend(delivery.entries)
         if len(storm.entries) >= MAX_GROUPED:
-            storm.due_at = min(storm.due_at, parcel.due_at)
+            storm.due_at = min(storm.due_at, delivery.due_at)
             self._close(storm)
 
-    def _close(self, parcel: Parcel) -> None:
+    def _close(self, delivery: Delivery) -> None:
         """A storm that was sent once stays as it is: its id is made of the ids in it."""
-        if self._storms.get(parcel.cause) is parcel:
-            del self._storms[parcel.cause]
+        if self._storms.get(delivery.cause) is delivery:
+            del self._storms[delivery.cause]
 
-    def _later(self, parcel: Parcel, answer: Answer, now: datetime) -> list[AlertDelivery]:
+    def _later(self, delivery: Delivery, answer: Answer, now: datetime) -> list[AlertDelivery]:
         self._failures += 1
         hold = self.schedule.pause(self._failures, self.rng)
         if answer.retry_after_s is not None:
             hold = max(hold, timedelta(seconds=min(answer.retry_after_s, self.schedule.give_up_s)))
         self._hold_until = max(self._hold_until, now + hold)
-        parcel.due_at = max(now + self.schedule.pause(parcel.attempts, self.rng), self._hold_until)
-        if parcel.due_at >= self._deadline(parcel):
-            return self._end(parcel, now, "gave_up", reason="too_old", answer=answer)
-        return self._lines(parcel, now, "failed", answer=answer, next_try_at=parcel.due_at)
+        delivery.due_at = max(now + self.schedule.pause(delivery.attempts, self.rng), self._hold_until)
+        if delivery.due_at >= self._deadline(delivery):
+            return self._end(delivery, now, "gave_up", reason="too_old", answer=answer)
+        return self._lines(delivery, now, "failed", answer=answer, next_try_at=delivery.due_at)
 
-    def _deadline(self, parcel: Parcel) -> datetime:
-        return max(alert.raised_at for alert, _place in parcel.entries) + timedelta(seconds=self.schedule.give_up_s)
+    def _deadline(self, delivery: Delivery) -> datetime:
+        return max(alert.raised_at for alert, _place in delivery.entries) + timedelta(seconds=self.schedule.give_up_s)
 
     def _sent_within(self, cause: Cause, now: datetime) -> Sequence[datetime]:
         """When something of this cause was sent, as far back as it matters."""
@@ -262,7 +262,7 @@ class Mailbox:
 
     def _end(
         self,
-        parcel: Parcel,
+        delivery: Delivery,
         now: datetime,
         outcome: DeliveryOutcome,
         *,
@@ -270,21 +270,21 @@ class Mailbox:
         answer: Answer | None = None,
     ) -> list[AlertDelivery]:
         """The parcel is finished."""
-        lines = self._lines(parcel, now, outcome, reason=reason, answer=answer)
-        if parcel in self._waiting:
-            self._waiting.remove(parcel)
-        self._close(parcel)
-        self._waiting_ids -= {alert.alert_id for alert, _place in parcel.entries}
-        self._finished.extend(place for _alert, place in parcel.entries)
+        lines = self._lines(delivery, now, outcome, reason=reason, answer=answer)
+        if delivery in self._waiting:
+            self._waiting.remove(delivery)
+        self._close(delivery)
+        self._waiting_ids -= {alert.alert_id for alert, _place in delivery.entries}
+        self._finished.extend(place for _alert, place in delivery.entries)
         if outcome != "gave_up":
-            self._sent_ids.update((alert.alert_id, None) for alert, _place in parcel.entries)
+            self._sent_ids.update((alert.alert_id, None) for alert, _place in delivery.entries)
             while len(self._sent_ids) > self.max_remembered:
                 self._sent_ids.popitem(last=False)
         return lines
 
     def _lines(
         self,
-        parcel: Parcel,
+        delivery: Delivery,
         now: datetime,
         outcome: DeliveryOutcome,
         *,
@@ -293,7 +293,9 @@ class Mailbox:
         next_try_at: datetime | None = None,
     ) -> list[AlertDelivery]:
         """One line for each alert of the parcel."""
-        group_id = parcel.notice(self.subscription.name).notice_id if parcel.is_group and parcel.attempts else None
+        group_id = (
+            delivery.notice(self.subscription.name).notice_id if delivery.is_group and delivery.attempts else None
+        )
         return [
             AlertDelivery(
                 alert_id=alert.alert_id,
@@ -301,7 +303,7 @@ class Mailbox:
                 rule_id=alert.rule_id,
                 subscriber=self.subscription.name,
                 channel=self.subscription.channel.kind,
-                attempt=parcel.attempts if answer else 0,
+                attempt=delivery.attempts if answer else 0,
                 outcome=outcome,
                 reason=reason,
                 status_code=answer.status_code if answer else None,
@@ -311,7 +313,7 @@ class Mailbox:
                 next_try_at=next_try_at,
                 latency_ms=answer.latency_ms if answer else None,
             )
-            for alert, _place in parcel.entries
+            for alert, _place in delivery.entries
         ]
 
 

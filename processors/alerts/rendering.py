@@ -140,10 +140,10 @@ def markdown_of(notice: Notice, console_url: str = "", max_bytes: int = 4_000) -
     end = f"\n\n[打开录音]({link})" if link else ""
     head = f"### {subject_of(notice).translate(_AS_TEXT)}\n\n"
     room = max_bytes - len((head + end).encode())
-    return head + cut("\n\n".join(lines), room) + end
+    return head + shorten("\n\n".join(lines), room) + end
 
 
-def cut(text: str, max_bytes: int) -> str:
+def shorten(text: str, max_bytes: int) -> str:
     """At most so many bytes of UTF-8, no character in half."""
     return text.encode()[: max(max_bytes, 0)].decode(errors="ignore")
 

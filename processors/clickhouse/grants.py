@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from xml.sax.saxutils import escape
 
-from schemas.config.roles import ALL_TENANTS, Limits, RolesFile, User
+from schemas.config.roles import ALL_TENANTS, QueryLimits, RolesFile, User
 from schemas.errors import OperatorError
 
 PREFIX = "callstream_"
@@ -104,10 +104,10 @@ def _filter(user: User, roles: RolesFile, view: str) -> str:
 
 
 def _is_one_of(column: str, values: Sequence[str]) -> str:
-    return f"{column} IN ({', '.join(quoted(value) for value in values)})"
+    return f"{column} IN ({', '.join(quote_identifier(value) for value in values)})"
 
 
-def settings_of(limits: Limits) -> tuple[Setting, ...]:
+def settings_of(limits: QueryLimits) -> tuple[Setting, ...]:
     """The settings of a role of people: what it may not exceed, and that it changes nothing."""
     return (
         Setting("readonly", 1),
@@ -119,13 +119,13 @@ def settings_of(limits: Limits) -> tuple[Setting, ...]:
     )
 
 
-def quoted(text: str) -> str:
+def quote_identifier(text: str) -> str:
     """A text in SQL."""
     escaped = text.replace("\\", "\\\\").replace("'", "\\'")
     return f"'{escaped}'"
 
 
-def _people(roles: RolesFile) -> list[tuple[str, Limits]]:
+def _people(roles: RolesFile) -> list[tuple[str, QueryLimits]]:
     return [(name, role.limits) for name, role in roles.roles.items() if role.limits is not None]
 
 
@@ -165,11 +165,11 @@ def sql_statements(
     for role in roles.roles:
         statements += [f"GRANT{on} {grant} TO {role}" for grant in grants_of(role, roles, database)]
     for user in users:
-        hosts = f"IP {', '.join(quoted(network) for network in user.networks)}" if user.networks else "ANY"
+        hosts = f"IP {', '.join(quote_identifier(network) for network in user.networks)}" if user.networks else "ANY"
         profile = f" SETTINGS PROFILE '{PREFIX}{user.role}'" if roles.roles[user.role].of_people else ""
         statements.append(
-            f"CREATE USER OR REPLACE {user.name}{on} IDENTIFIED WITH sha256_hash BY {quoted(user.password_sha256)} "
-            f"HOST {hosts}{profile}"
+            f"CREATE USER OR REPLACE {user.name}{on} IDENTIFIED WITH sha256_hash "
+            f"BY {quote_identifier(user.password_sha256)} HOST {hosts}{profile}"
         )
         statements.append(f"GRANT{on} {user.role} TO {user.name}")
         if roles.roles[user.role].of_people:
@@ -215,7 +215,7 @@ def xml_profiles(roles: RolesFile) -> str:
     return "".join(_xml_profile(role, limits) for role, limits in _people(roles))
 
 
-def _xml_profile(role: str, limits: Limits) -> str:
+def _xml_profile(role: str, limits: QueryLimits) -> str:
     settings = settings_of(limits)
     values = "".join(f"\n            <{s.name}>{s.value}</{s.name}>" for s in settings)
     constraints = "".join(

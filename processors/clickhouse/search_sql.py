@@ -45,11 +45,11 @@ def _says_something(text: str) -> str:
 
 
 PhraseText = Annotated[str, StringConstraints(max_length=200), AfterValidator(_says_something)]
-Share = Annotated[float, Field(ge=0, le=1)]
+ShareValue = Annotated[float, Field(ge=0, le=1)]
 Points = Annotated[float, Field(ge=0, le=100)]
 
 
-class Phrase(Record):
+class SearchPhrase(Record):
     """A keyword or phrase, and who said it; null: anybody."""
 
     text: PhraseText
@@ -81,11 +81,11 @@ class SearchQuery(Record):
     outcomes: tuple[Outcome, ...] = ()
     score_min: Points | None = None
     score_max: Points | None = None
-    agitation_min: Share | None = None
-    agitation_max: Share | None = None
+    agitation_min: ShareValue | None = None
+    agitation_max: ShareValue | None = None
     duration_min_ms: int | None = Field(default=None, ge=0, lt=2**63)
     duration_max_ms: int | None = Field(default=None, ge=0, lt=2**63)
-    phrases: tuple[Phrase, ...] = Field(default=(), max_length=8)
+    phrases: tuple[SearchPhrase, ...] = Field(default=(), max_length=8)
 
     @model_validator(mode="after")
     def _ranges_are_not_empty(self) -> Self:
@@ -104,7 +104,7 @@ class SearchQuery(Record):
 
 
 @dataclass(frozen=True, order=True)
-class Place:
+class PagePosition:
     """Where a call stands in the list of all calls, which runs from the greatest to the least."""
 
     ended_at: datetime
@@ -113,33 +113,33 @@ class Place:
 
 
 @dataclass(frozen=True)
-class Condition:
+class SqlCondition:
     """SQL that is true or false of a row, and its parameters."""
 
     sql: str
     parameters: Mapping[str, object]
 
-    def __and__(self, other: "Condition") -> "Condition":
+    def __and__(self, other: "SqlCondition") -> "SqlCondition":
         if not (self.sql and other.sql):
             return self if self.sql else other
-        return Condition(f"{self.sql} AND {other.sql}", {**self.parameters, **other.parameters})
+        return SqlCondition(f"{self.sql} AND {other.sql}", {**self.parameters, **other.parameters})
 
 
-NO_CONDITION = Condition("", {})
+NO_CONDITION = SqlCondition("", {})
 
 
-def encode_cursor(query: SearchQuery, last: Place) -> str:
+def encode_cursor(query: SearchQuery, last: PagePosition) -> str:
     """What gives the calls that follow `last` in the same search."""
     content = [query.digest(), milliseconds(last.ended_at), last.tenant_id, last.call_id]
     return base64.urlsafe_b64encode(json.dumps(content).encode()).decode().rstrip("=")
 
 
-def decode_cursor(query: SearchQuery, cursor: str) -> Place:
+def decode_cursor(query: SearchQuery, cursor: str) -> PagePosition:
     """The inverse. Raises `CursorError` for what is no cursor, and for the cursor of another search."""
     try:
         raw = base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True)
         digest, ended_at_ms, tenant_id, call_id = json.loads(raw)
-        place = Place(EPOCH + timedelta(milliseconds=ended_at_ms), tenant_id, call_id)
+        place = PagePosition(EPOCH + timedelta(milliseconds=ended_at_ms), tenant_id, call_id)
         if not isinstance(tenant_id, str) or not isinstance(call_id, str):
             raise TypeError
     except (ValueError, TypeError, OverflowError, RecursionError):
@@ -161,31 +161,31 @@ def windows(start: datetime, end: datetime) -> Iterator[tuple[datetime, datetime
         yield start, end
 
 
-def stretch(tenant_id: str, start: datetime, end: datetime, after: Place | None) -> Condition:
+def stretch(tenant_id: str, start: datetime, end: datetime, after: PagePosition | None) -> SqlCondition:
     """Calls of the tenant that ended in [start, end) and follow `after` in the list."""
     sql = (
         "tenant_id = {tenant_id:String} AND ended_at >= fromUnixTimestamp64Milli({start:Int64}, 'UTC') "
         "AND ended_at < fromUnixTimestamp64Milli({end:Int64}, 'UTC')"
     )
-    condition = Condition(sql, {"tenant_id": tenant_id, "start": milliseconds(start), "end": milliseconds(end)})
+    condition = SqlCondition(sql, {"tenant_id": tenant_id, "start": milliseconds(start), "end": milliseconds(end)})
     if after is None:
         return condition
     at = "fromUnixTimestamp64Milli({after:Int64}, 'UTC')"
     parameters: dict[str, object] = {"after": milliseconds(after.ended_at)}
     if tenant_id < after.tenant_id:
-        return condition & Condition(f"ended_at <= {at}", parameters)
+        return condition & SqlCondition(f"ended_at <= {at}", parameters)
     if tenant_id > after.tenant_id:
-        return condition & Condition(f"ended_at < {at}", parameters)
+        return condition & SqlCondition(f"ended_at < {at}", parameters)
     sql = f"ended_at <= {at} AND (ended_at < {at} OR call_id < {{after_call:String}})"
-    return condition & Condition(sql, {**parameters, "after_call": after.call_id})
+    return condition & SqlCondition(sql, {**parameters, "after_call": after.call_id})
 
 
-def of_keys(places: Iterable[Place]) -> Condition:
+def of_keys(places: Iterable[PagePosition]) -> SqlCondition:
     """Calls of one tenant with one of these keys."""
     found = list(places)
     keys = [(f"{place.ended_at.astimezone(UTC):%Y-%m-%d %H:%M:%S.%f}"[:-3], place.call_id) for place in found]
     sql = "tenant_id = {key_tenant:String} AND (ended_at, call_id) IN {keys:Array(Tuple(DateTime64(3, 'UTC'), String))}"
-    return Condition(sql, {"key_tenant": found[0].tenant_id, "keys": keys})
+    return SqlCondition(sql, {"key_tenant": found[0].tenant_id, "keys": keys})
 
 
 _ONE_OF = {
@@ -206,23 +206,23 @@ _RANGES = {
 }
 
 
-def of_call(query: SearchQuery) -> Condition:
+def of_call(query: SearchQuery) -> SqlCondition:
     """What a row of `call_versions` must fulfil, time and tenant aside."""
     parts = [
-        Condition(f"{column} IN {{{name}:Array({kind})}}", {name: list(getattr(query, name))})
+        SqlCondition(f"{column} IN {{{name}:Array({kind})}}", {name: list(getattr(query, name))})
         for name, (column, kind) in _ONE_OF.items()
         if getattr(query, name)
     ]
     parts += [
-        Condition(f"hasAny({column}, {{{name}:Array(String)}})", {name: list(getattr(query, name))})
+        SqlCondition(f"hasAny({column}, {{{name}:Array(String)}})", {name: list(getattr(query, name))})
         for name, column in _ANY_OF.items()
         if getattr(query, name)
     ]
     if query.customer_key is not None:
-        parts.append(Condition("customer_key = {customer_key:String}", {"customer_key": query.customer_key}))
+        parts.append(SqlCondition("customer_key = {customer_key:String}", {"customer_key": query.customer_key}))
     if query.words:
         parts.append(
-            Condition(
+            SqlCondition(
                 "hasAny(findings.matched, {words:Array(String)}) AND arrayExists((detector, matched) -> "
                 "detector = 'sensitive_words' AND has({words:Array(String)}, matched), "
                 "findings.detector, findings.matched)",
@@ -230,16 +230,16 @@ def of_call(query: SearchQuery) -> Condition:
             )
         )
     if query.sensitive:
-        parts.append(Condition("has(findings.detector, 'sensitive_words')", {}))
+        parts.append(SqlCondition("has(findings.detector, 'sensitive_words')", {}))
     for name, (column, kind, unit) in _RANGES.items():
         for bound, sign in (("min", ">="), ("max", "<=")):
             field = f"{name}_{bound}{unit}"
             if (value := getattr(query, field)) is not None:
-                parts.append(Condition(f"{column} {sign} {{{field}:{kind}}}", {field: value}))
+                parts.append(SqlCondition(f"{column} {sign} {{{field}:{kind}}}", {field: value}))
     return _all_of(parts)
 
 
-def of_index(query: SearchQuery) -> Condition:
+def of_index(query: SearchQuery) -> SqlCondition:
     """What a row of `search_text_versions` fulfils if it holds the phrases, by its text index alone as far as possible.
 
     Two characters are in the index. Of a longer phrase all pairs must be there, which need not stand side by side. For
@@ -248,7 +248,7 @@ def of_index(query: SearchQuery) -> Condition:
     return _of_text(query, _by_index)
 
 
-def of_text(query: SearchQuery) -> Condition:
+def of_text(query: SearchQuery) -> SqlCondition:
     """What a row of `search_text_versions` must fulfil: each phrase stands in the text of that role.
 
     Exact for phrases of one line, because a line is a segment or a part of one.
@@ -256,26 +256,28 @@ def of_text(query: SearchQuery) -> Condition:
     return _of_text(query, _by_text)
 
 
-def _of_text(query: SearchQuery, test: Callable[[int, Phrase], Condition]) -> Condition:
+def _of_text(query: SearchQuery, test: Callable[[int, SearchPhrase], SqlCondition]) -> SqlCondition:
     parts = []
     for number, phrase in enumerate(query.phrases):
         one = test(number, phrase)
         either = " OR ".join(f"({one.sql.format(column=column)})" for column in _TEXT_COLUMNS[phrase.role])
-        parts.append(Condition(f"({either})", one.parameters))
+        parts.append(SqlCondition(f"({either})", one.parameters))
     return _all_of(parts)
 
 
-def _by_index(number: int, phrase: Phrase) -> Condition:
+def _by_index(number: int, phrase: SearchPhrase) -> SqlCondition:
     if len(phrase.text) < PAIR:
         return _by_text(number, phrase)
     parameters = {f"pairs_{number}": pairs_of(phrase.text)}
-    return Condition(f"hasAllTokens({{column}}, {{{{pairs_{number}:Array(String)}}}})", parameters)
+    return SqlCondition(f"hasAllTokens({{column}}, {{{{pairs_{number}:Array(String)}}}})", parameters)
 
 
-def _by_text(number: int, phrase: Phrase) -> Condition:
+def _by_text(number: int, phrase: SearchPhrase) -> SqlCondition:
     if len(phrase.text) == PAIR:
         return _by_index(number, phrase)
-    stands = Condition(f"position({{column}}, {{{{phrase_{number}:String}}}}) > 0", {f"phrase_{number}": phrase.text})
+    stands = SqlCondition(
+        f"position({{column}}, {{{{phrase_{number}:String}}}}) > 0", {f"phrase_{number}": phrase.text}
+    )
     return stands if len(phrase.text) < PAIR else _by_index(number, phrase) & stands
 
 
@@ -284,7 +286,7 @@ def pairs_of(text: str) -> list[str]:
     return list(dict.fromkeys(text[start : start + PAIR] for start in range(len(text) - PAIR + 1)))
 
 
-def of_segments(query: SearchQuery) -> Condition:
+def of_segments(query: SearchQuery) -> SqlCondition:
     """What a row of `transcript_versions` must fulfil: phrases of several lines stand in a segment of that role."""
     parts = []
     for number, phrase in enumerate(query.phrases):
@@ -293,15 +295,15 @@ def of_segments(query: SearchQuery) -> Condition:
         parameters: dict[str, object] = {f"phrase_{number}": phrase.text}
         test = f"position(text, {{phrase_{number}:String}}) > 0"
         if phrase.role is None:
-            parts.append(Condition(f"arrayExists(text -> {test}, segments.text)", parameters))
+            parts.append(SqlCondition(f"arrayExists(text -> {test}, segments.text)", parameters))
         else:
             parameters[f"role_{number}"] = phrase.role
             test += f" AND role = {{role_{number}:String}}"
-            parts.append(Condition(f"arrayExists((text, role) -> {test}, segments.text, segments.role)", parameters))
+            parts.append(SqlCondition(f"arrayExists((text, role) -> {test}, segments.text, segments.role)", parameters))
     return _all_of(parts)
 
 
-def _all_of(parts: Iterable[Condition]) -> Condition:
+def _all_of(parts: Iterable[SqlCondition]) -> SqlCondition:
     whole = NO_CONDITION
     for part in parts:
         whole &= part
@@ -332,7 +334,7 @@ class Quote(Record):
     topic_id: str | None = None
 
 
-class Hit(Record):
+class FoundCall(Record):
     """A call that was found."""
 
     tenant_id: str
@@ -358,7 +360,7 @@ class Hit(Record):
 class Page:
     """Calls, newest first, and the cursor of those that follow; null where none follow."""
 
-    hits: tuple[Hit, ...]
+    hits: tuple[FoundCall, ...]
     next_cursor: str | None
 
 

@@ -6,8 +6,8 @@ from typing import ClassVar
 
 from processors.detectors.base.contract import DetectorContext, Measure, NotMeasured, Result
 from processors.detectors.base.findings import Attributes, CodeRule
-from processors.detectors.base.sentiment import Felt, felt_by, place_of, why_no_emotion
-from processors.judging.call_context import Case
+from processors.detectors.base.sentiment import SegmentWithEmotion, place_of, segments_with_emotion, why_no_emotion
+from processors.judging.call_context import CallContext
 from schemas.messages.finding import Finding, Severity
 from schemas.messages.transcript import Transcript
 
@@ -51,14 +51,14 @@ class AgitationDetector:
     needs_speech: ClassVar[bool] = True
     reads_measures: ClassVar[bool] = False
 
-    def process(self, case: Case) -> Iterable[Result]:
-        return [*_of_the_customer(case), _agent_maximum(case)]
+    def process(self, context: CallContext) -> Iterable[Result]:
+        return [*_of_the_customer(context), _agent_maximum(context)]
 
 
-def _of_the_customer(case: Case) -> Iterator[Result]:
-    transcript = case.transcript
-    felt = felt_by(transcript, "customer")
-    reason = why_no_emotion(case, felt)
+def _of_the_customer(context: CallContext) -> Iterator[Result]:
+    transcript = context.transcript
+    felt = segments_with_emotion(transcript, "customer")
+    reason = why_no_emotion(context, felt)
     if reason is not None:
         yield from (NotMeasured(measure, reason) for measure in AgitationDetector.measures[:3])
         return
@@ -70,15 +70,15 @@ def _of_the_customer(case: Case) -> Iterator[Result]:
     yield _trend(felt)
 
 
-def _agent_maximum(case: Case) -> Measure | NotMeasured:
-    felt = felt_by(case.transcript, "agent")
-    reason = why_no_emotion(case, felt)
+def _agent_maximum(context: CallContext) -> Measure | NotMeasured:
+    felt = segments_with_emotion(context.transcript, "agent")
+    reason = why_no_emotion(context, felt)
     if reason is not None:
         return NotMeasured("agent_agitation_max", reason)
     return Measure("agent_agitation_max", max(each.emotion.agitated for each in felt))
 
 
-def _trend(felt: Sequence[Felt]) -> Measure | NotMeasured:
+def _trend(felt: Sequence[SegmentWithEmotion]) -> Measure | NotMeasured:
     if len(felt) < TREND_SEGMENTS:
         return NotMeasured("customer_sentiment_trend", "too_few_segments")
     quarter = len(felt) // 4
@@ -87,8 +87,8 @@ def _trend(felt: Sequence[Felt]) -> Measure | NotMeasured:
     return Measure("customer_sentiment_trend", round(last - first, 4))
 
 
-def _escalations(transcript: Transcript, felt: Sequence[Felt]) -> Iterator[Finding]:
-    run: list[Felt] = []
+def _escalations(transcript: Transcript, felt: Sequence[SegmentWithEmotion]) -> Iterator[Finding]:
+    run: list[SegmentWithEmotion] = []
     before_sum = 0.0
     before_count = 0
     for each in (*felt, None):
@@ -105,19 +105,23 @@ def _escalations(transcript: Transcript, felt: Sequence[Felt]) -> Iterator[Findi
         run = []
 
 
-def _agitated(transcript: Transcript, felt: Felt) -> Finding:
+def _agitated(transcript: Transcript, felt: SegmentWithEmotion) -> Finding:
     agitated = felt.emotion.agitated
     severity: Severity = "high" if agitated >= VERY_AGITATED else "medium"
     return _finding(transcript, AGITATED_CUSTOMER, [felt], severity, {"source": felt.emotion.source})
 
 
-def _escalation(transcript: Transcript, run: Sequence[Felt], rise: float) -> Finding:
+def _escalation(transcript: Transcript, run: Sequence[SegmentWithEmotion], rise: float) -> Finding:
     attributes: Attributes = {"rise": round(rise, 4), "last_segment_id": run[-1].segment.segment_id}
     return _finding(transcript, ESCALATION, run, "high", attributes)
 
 
 def _finding(
-    transcript: Transcript, rule: CodeRule, run: Sequence[Felt], severity: Severity, attributes: Attributes
+    transcript: Transcript,
+    rule: CodeRule,
+    run: Sequence[SegmentWithEmotion],
+    severity: Severity,
+    attributes: Attributes,
 ) -> Finding:
     first, last = run[0].segment, run[-1].segment
     return rule.finding(
@@ -133,7 +137,7 @@ def _finding(
     )
 
 
-def _mean_agitated(felt: Sequence[Felt]) -> float:
+def _mean_agitated(felt: Sequence[SegmentWithEmotion]) -> float:
     return fmean(each.emotion.agitated for each in felt)
 
 

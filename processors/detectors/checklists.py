@@ -4,9 +4,9 @@ from collections.abc import Iterable
 from typing import Final
 
 from processors.detectors.base.contract import DetectorContext
-from processors.detectors.base.rule_detector import RuleDetector, finding_of_rule, named
-from processors.judging.call_context import Case
-from processors.rules.conditions import Found, Hearing
+from processors.detectors.base.rule_detector import RuleDetector, finding_of_rule, rule_attributes
+from processors.judging.call_context import CallContext
+from processors.rules.conditions import ConditionResult, Hearing
 from processors.rules.rulebook import Compiled
 from schemas.config.rule_pack import Checklist, ChecklistItem
 from schemas.messages.finding import Finding
@@ -23,21 +23,23 @@ def missing_items(checklist: Compiled[Checklist], hearing: Hearing) -> list[Chec
     ]
 
 
-def _judge(checklist: Compiled[Checklist], hearing: Hearing, case: Case) -> tuple[Iterable[Finding], bool]:
+def _judge(checklist: Compiled[Checklist], hearing: Hearing, context: CallContext) -> tuple[Iterable[Finding], bool]:
     missing = missing_items(checklist, hearing)
     if not missing:
         return (), True
-    return [_finding(checklist, missing, hearing.look(checklist.nodes["when"]), case)], False
+    return [_finding(checklist, missing, hearing.look(checklist.nodes["when"]), context)], False
 
 
-def _finding(checklist: Compiled[Checklist], missing: list[ChecklistItem], when: Found, case: Case) -> Finding:
+def _finding(
+    checklist: Compiled[Checklist], missing: list[ChecklistItem], when: ConditionResult, context: CallContext
+) -> Finding:
     """At what made it apply.
 
     `attributes`: `missing` (ids, separated by commas), `missing_names`, `told` and `items` (how many), `advice`.
     """
     entry = checklist.entry
     needed = sum(not item.optional for item in entry.items)
-    attributes = named(
+    attributes = rule_attributes(
         checklist,
         missing=",".join(item.id for item in missing),
         missing_names="、".join(item.name for item in missing),
@@ -45,7 +47,7 @@ def _finding(checklist: Compiled[Checklist], missing: list[ChecklistItem], when:
         items=needed,
         advice=entry.advice,
     )
-    return finding_of_rule(NAME, checklist, when.hits[0] if when.hits else None, case, attributes)
+    return finding_of_rule(NAME, checklist, when.hits[0] if when.hits else None, context, attributes)
 
 
 def detector(context: DetectorContext) -> RuleDetector:

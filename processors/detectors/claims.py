@@ -7,15 +7,15 @@ from dataclasses import dataclass
 from typing import ClassVar, Literal
 
 from processors.detectors.base.contract import DetectorContext, Measure, NotMeasured, Result
-from processors.detectors.base.rule_detector import Weight, applies, asked, finding_of_rule, named
-from processors.judging.call_context import Case
-from processors.rules.conditions import Hearing, Hit
+from processors.detectors.base.rule_detector import Weight, applies, ask_rules, finding_of_rule, rule_attributes
+from processors.judging.call_context import CallContext
+from processors.rules.conditions import Hearing, RuleHit
 from processors.rules.rulebook import Compiled, Rulebooks
-from schemas.config.rule_pack import Allowed, Claim, Unit
+from schemas.config.rule_pack import Allowed, Claim, ClaimUnit
 from schemas.messages.finding import Finding
 
 _NUMBER = r"(?P<low>\d+(?:\.\d+)?)(?:(?:到|至|-|~|—)(?P<high>\d+(?:\.\d+)?))?"
-_UNITS: dict[Unit, str] = {
+_UNITS: dict[ClaimUnit, str] = {
     "percent": r"(?:%|％|个点|个百分点|分的?年化)",
     "yuan": r"(?:元|块|块钱)",
     "day": r"(?:个)?(?:自然|工作)?(?:天|日)",
@@ -29,11 +29,11 @@ _UNITS: dict[Unit, str] = {
 _PATTERNS = {unit: re.compile(_NUMBER + r"\s*" + written) for unit, written in _UNITS.items()}
 _CLAUSE_ENDS = "。！？!?；;"
 
-Verdict = Literal["true", "claim_contradicted", "claim_without_entry"]
+ClaimStatus = Literal["true", "claim_contradicted", "claim_without_entry"]
 
 
 @dataclass(frozen=True)
-class Said:
+class SpokenAmount:
     """The number that goes with a claim: one value, or a range from one to the other; none where it needs none."""
 
     values: tuple[float, ...]
@@ -55,19 +55,19 @@ class ClaimsDetector:
 
     rulebooks: Rulebooks
 
-    def process(self, case: Case) -> Iterable[Result]:
-        ready = asked(case, self.rulebooks, self.measures)
+    def process(self, context: CallContext) -> Iterable[Result]:
+        ready = ask_rules(context, self.rulebooks, self.measures)
         if isinstance(ready, list):
             return ready
         book, hearing = ready
-        verdicts: list[Verdict] = []
+        verdicts: list[ClaimStatus] = []
         findings: list[Finding] = []
         for claim in book.claims:
             if applies(claim, hearing):
-                for hit, said, verdict in checked(claim, hearing):
+                for hit, said, verdict in check_claim(claim, hearing):
                     verdicts.append(verdict)
-                    findings.extend(_finding(claim, hit, said, verdict, case))
-        if "agent" not in case.spoken.roles and "unknown" in case.spoken.roles:
+                    findings.extend(_finding(claim, hit, said, verdict, context))
+        if "agent" not in context.spoken.roles and "unknown" in context.spoken.roles:
             return [*findings, *(NotMeasured(measure, "speaker_unknown") for measure in self.measures)]
         contradicted = verdicts.count("claim_contradicted")
         return [
@@ -77,7 +77,7 @@ class ClaimsDetector:
         ]
 
 
-def checked(claim: Compiled[Claim], hearing: Hearing) -> Iterator[tuple[Hit, Said, Verdict]]:
+def check_claim(claim: Compiled[Claim], hearing: Hearing) -> Iterator[tuple[RuleHit, SpokenAmount, ClaimStatus]]:
     """Every claim of this kind, with the number that was said and what comes of it."""
     for hit in hearing.look(claim.nodes["subject"]).hits:
         said = _said(claim.entry, hit)
@@ -85,10 +85,10 @@ def checked(claim: Compiled[Claim], hearing: Hearing) -> Iterator[tuple[Hit, Sai
             yield hit, said, _verdict(claim, hit, said, hearing)
 
 
-def _said(claim: Claim, hit: Hit) -> Said | None:
+def _said(claim: Claim, hit: RuleHit) -> SpokenAmount | None:
     """The number with the unit that follows the subject in the same sentence; None: no claim was made."""
     if claim.unit is None:
-        return Said((), "")
+        return SpokenAmount((), "")
     digits = hit.passage.in_digits
     behind = bisect_left(digits.offsets, hit.span[1])
     rest = digits.text[behind : behind + claim.within_letters + _LONGEST_NUMBER]
@@ -96,13 +96,13 @@ def _said(claim: Claim, hit: Hit) -> Said | None:
     match = _PATTERNS[claim.unit].search(rest)
     if match is None or match.start() > claim.within_letters:
         return None
-    return Said(tuple(float(value) for value in match.groups() if value), match.group())
+    return SpokenAmount(tuple(float(value) for value in match.groups() if value), match.group())
 
 
 _LONGEST_NUMBER = 24
 
 
-def _verdict(claim: Compiled[Claim], hit: Hit, said: Said, hearing: Hearing) -> Verdict:
+def _verdict(claim: Compiled[Claim], hit: RuleHit, said: SpokenAmount, hearing: Hearing) -> ClaimStatus:
     entries = [
         (number, allowed)
         for number, allowed in enumerate(claim.entry.allowed)
@@ -115,13 +115,13 @@ def _verdict(claim: Compiled[Claim], hit: Hit, said: Said, hearing: Hearing) -> 
     return "claim_contradicted"
 
 
-def _is_about(claim: Compiled[Claim], number: int, hit: Hit, hearing: Hearing) -> bool:
+def _is_about(claim: Compiled[Claim], number: int, hit: RuleHit, hearing: Hearing) -> bool:
     """Whether the product of an entry was named in this turn or before; an entry without product is about any."""
     about = claim.nodes.get(f"about.{number}")
     return about is None or any(other.passage.number <= hit.passage.number for other in hearing.look(about).hits)
 
 
-def _allows(allowed: Allowed, said: Said) -> bool:
+def _allows(allowed: Allowed, said: SpokenAmount) -> bool:
     return all(
         (allowed.min is None or value >= allowed.min)
         and (allowed.max is None or value <= allowed.max)
@@ -135,17 +135,21 @@ def _has_required(claim: Compiled[Claim], number: int, hearing: Hearing) -> bool
     return required is None or hearing.look(required).holds
 
 
-def _finding(claim: Compiled[Claim], hit: Hit, said: Said, verdict: Verdict, case: Case) -> Iterator[Finding]:
+def _finding(
+    claim: Compiled[Claim], hit: RuleHit, said: SpokenAmount, verdict: ClaimStatus, context: CallContext
+) -> Iterator[Finding]:
     if verdict == "true":
         return
     entry = claim.entry
     weight = Weight(verdict, entry.severity, entry.score_delta)
-    attributes = named(claim, said=said.as_heard, allowed="；".join(map(_in_words, entry.allowed)), advice=entry.advice)
+    attributes = rule_attributes(
+        claim, said=said.as_heard, allowed="；".join(map(_in_words, entry.allowed)), advice=entry.advice
+    )
     yield finding_of_rule(
         ClaimsDetector.name,
         claim,
         hit,
-        case,
+        context,
         attributes,
         weight if verdict == "claim_contradicted" else Weight(verdict, "low"),
     )

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from processors.detectors.base.contract import DetectorContext, Measure, NotMeasured
-from processors.judging.call_context import Case
+from processors.judging.call_context import CallContext
 
 
 @dataclass(frozen=True)
@@ -24,8 +24,8 @@ class DurationDetector:
     band_min_ms: int
     band_max_ms: int
 
-    def process(self, case: Case) -> Iterator[Measure | NotMeasured]:
-        transcript = case.transcript
+    def process(self, context: CallContext) -> Iterator[Measure | NotMeasured]:
+        transcript = context.transcript
         if transcript.audio is None:
             reason = transcript.outcome or "duration_unknown"
             yield NotMeasured("duration_ms", reason)

@@ -7,7 +7,7 @@ from typing import ClassVar
 from uuid import NAMESPACE_URL, uuid5
 
 from processors.detectors.base.contract import DetectorContext, Measure, NotMeasured, Result
-from processors.judging.call_context import Case, DurationBaseline
+from processors.judging.call_context import CallContext, DurationBaseline
 from schemas.messages.finding import Finding
 
 SIGMA_OF_MAD = 0.6745
@@ -45,13 +45,13 @@ class DurationAnomalyDetector:
     fallback_max_ms: int
     baseline_min_calls: int
 
-    def process(self, case: Case) -> Iterator[Result]:
-        audio = case.transcript.audio
+    def process(self, context: CallContext) -> Iterator[Result]:
+        audio = context.transcript.audio
         if audio is None:
             yield NotMeasured("duration_anomaly", "duration_unknown")
             yield NotMeasured("duration_deviation", "duration_unknown")
             return
-        baseline = case.background.baseline
+        baseline = context.background.baseline
         attributes: dict[str, str | int | float | bool] = {"duration_ms": audio.duration_ms}
         if baseline is None or baseline.calls < self.baseline_min_calls:
             is_anomaly = not self.fallback_min_ms <= audio.duration_ms <= self.fallback_max_ms
@@ -75,10 +75,12 @@ class DurationAnomalyDetector:
             }
         yield Measure("duration_anomaly", is_anomaly)
         if is_anomaly:
-            yield self._finding(case, audio.duration_ms, attributes)
+            yield self._finding(context, audio.duration_ms, attributes)
 
-    def _finding(self, case: Case, duration_ms: int, attributes: dict[str, str | int | float | bool]) -> Finding:
-        parts = (case.transcript.tenant_id, case.transcript.call_id, self.name, self.name, self.rule_version)
+    def _finding(
+        self, context: CallContext, duration_ms: int, attributes: dict[str, str | int | float | bool]
+    ) -> Finding:
+        parts = (context.transcript.tenant_id, context.transcript.call_id, self.name, self.name, self.rule_version)
         return Finding(
             finding_id=str(uuid5(NAMESPACE_URL, "callstream:finding/" + "/".join(parts))),
             detector=self.name,

@@ -7,8 +7,8 @@ from typing import ClassVar
 
 from processors.detectors.base.contract import DetectorContext, Measure, NotMeasured, Result
 from processors.detectors.base.findings import CodeRule
-from processors.detectors.base.sentiment import Felt, felt_by, place_of, why_no_emotion
-from processors.judging.call_context import Case
+from processors.detectors.base.sentiment import SegmentWithEmotion, place_of, segments_with_emotion, why_no_emotion
+from processors.judging.call_context import CallContext
 from processors.text.conversation import says_something
 from schemas.messages.finding import Finding
 from schemas.messages.transcript import Segment, Transcript
@@ -51,10 +51,10 @@ class EmotionCopingDetector:
 
     parameters: CopingParameters = CopingParameters()
 
-    def process(self, case: Case) -> Iterable[Result]:
-        transcript = case.transcript
-        felt = felt_by(transcript, "customer")
-        reason = why_no_emotion(case, felt)
+    def process(self, context: CallContext) -> Iterable[Result]:
+        transcript = context.transcript
+        felt = segments_with_emotion(transcript, "customer")
+        reason = why_no_emotion(context, felt)
         if reason is not None:
             return [NotMeasured("emotion_coping", reason)]
         run = self._first_run(felt)
@@ -67,8 +67,8 @@ class EmotionCopingDetector:
         coped = bool(after) and _valence(after) - _valence(before) >= self.parameters.least_rise
         return [_finding(transcript, before, reply, after, coped), Measure("emotion_coping", coped)]
 
-    def _first_run(self, felt: Sequence[Felt]) -> list[Felt] | None:
-        run: list[Felt] = []
+    def _first_run(self, felt: Sequence[SegmentWithEmotion]) -> list[SegmentWithEmotion] | None:
+        run: list[SegmentWithEmotion] = []
         for each in felt:
             if each.emotion.valence <= self.parameters.negative_valence:
                 run.append(each)
@@ -86,12 +86,16 @@ def _first_reply(transcript: Transcript, from_ms: int) -> Segment | None:
     return None
 
 
-def _valence(felt: Sequence[Felt]) -> float:
+def _valence(felt: Sequence[SegmentWithEmotion]) -> float:
     return fmean(each.emotion.valence for each in felt)
 
 
 def _finding(
-    transcript: Transcript, before: Sequence[Felt], reply: Segment | None, after: Sequence[Felt], coped: bool
+    transcript: Transcript,
+    before: Sequence[SegmentWithEmotion],
+    reply: Segment | None,
+    after: Sequence[SegmentWithEmotion],
+    coped: bool,
 ) -> Finding:
     first, last = before[0].segment, before[-1].segment
     attributes = place_of(first)

@@ -5,7 +5,7 @@ from typing import ClassVar
 
 from processors.detectors.base.contract import DetectorContext, Measure, NotMeasured, Result
 from processors.detectors.base.findings import Attributes, CodeRule
-from processors.judging.call_context import Case
+from processors.judging.call_context import CallContext
 from processors.text.conversation import ONE_CHANNEL, Conversation, Turn
 from schemas.messages.call_ended import Role
 from schemas.messages.finding import Finding, Severity
@@ -40,13 +40,13 @@ class InterruptionsDetector:
     needs_speech: ClassVar[bool] = True
     reads_measures: ClassVar[bool] = False
 
-    def process(self, case: Case) -> Iterable[Result]:
-        found = case.conversation
-        reason = case.why_not_told_apart or (ONE_CHANNEL if found.overlap_ms is None else None)
+    def process(self, context: CallContext) -> Iterable[Result]:
+        found = context.conversation
+        reason = context.why_not_told_apart or (ONE_CHANNEL if found.overlap_ms is None else None)
         if reason is not None:
             return [NotMeasured(measure, reason) for measure in self.measures]
         return [
-            *(_finding(case.transcript, turn) for turn in found.turns if turn.is_interruption),
+            *(_finding(context.transcript, turn) for turn in found.turns if turn.is_interruption),
             *(result for role in _SIDES for result in _side(found, role)),
             Measure("overlap_ms", found.overlap_ms),
         ]

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from typing import Final
 
 from processors.detectors.base.contract import DetectorContext
-from processors.detectors.base.rule_detector import RuleDetector, finding_of_rule, named
-from processors.judging.call_context import Case
-from processors.rules.conditions import Hearing, Hit, order
+from processors.detectors.base.rule_detector import RuleDetector, finding_of_rule, rule_attributes
+from processors.judging.call_context import CallContext
+from processors.rules.conditions import Hearing, RuleHit, order
 from processors.rules.rulebook import Compiled
 from schemas.config.rule_pack import Procedure
 from schemas.messages.finding import Finding
@@ -16,20 +16,20 @@ NAME: Final = "procedures"
 
 
 @dataclass(frozen=True)
-class Walk:
+class ProcedureWalk:
     """How far a procedure was kept: the hit of each step, and the first step that is missing or late."""
 
-    hits: tuple[Hit | None, ...]
+    hits: tuple[RuleHit | None, ...]
     broken_at: int | None
     reason: str | None
     """`missing`: never done; `out_of_order`: done, but before the step ahead of it; `too_late`: after `before`."""
 
 
-def walk(procedure: Compiled[Procedure], hearing: Hearing) -> Walk:
+def walk(procedure: Compiled[Procedure], hearing: Hearing) -> ProcedureWalk:
     """Each step at its first place after the step ahead of it; all of them before the first hit of `before`."""
     limit = _first_hit_of_before(procedure, hearing)
     at = (-1, -1)
-    taken: list[Hit | None] = []
+    taken: list[RuleHit | None] = []
     for number, step in enumerate(procedure.entry.steps):
         found = hearing.look(procedure.nodes[f"steps.{number}"])
         after = [hit for hit in found.hits if order(hit) > at]
@@ -39,32 +39,36 @@ def walk(procedure: Compiled[Procedure], hearing: Hearing) -> Walk:
             at = order(hit)
         elif not step.optional and not found.by_event:
             reason = "too_late" if hit is not None else "out_of_order" if found.hits else "missing"
-            return Walk(tuple(taken), number, reason)
-    return Walk(tuple(taken), None, None)
+            return ProcedureWalk(tuple(taken), number, reason)
+    return ProcedureWalk(tuple(taken), None, None)
 
 
-def _first_hit_of_before(procedure: Compiled[Procedure], hearing: Hearing) -> Hit | None:
+def _first_hit_of_before(procedure: Compiled[Procedure], hearing: Hearing) -> RuleHit | None:
     before = procedure.nodes.get("before")
     found = hearing.look(before).hits if before else ()
     return found[0] if found else None
 
 
-def _judge(procedure: Compiled[Procedure], hearing: Hearing, case: Case) -> tuple[Iterable[Finding], bool]:
+def _judge(procedure: Compiled[Procedure], hearing: Hearing, context: CallContext) -> tuple[Iterable[Finding], bool]:
     walked = walk(procedure, hearing)
     if walked.broken_at is None:
         return (), True
-    return [_finding(procedure, walked, walked.broken_at, hearing, case)], False
+    return [_finding(procedure, walked, walked.broken_at, hearing, context)], False
 
 
-def _finding(procedure: Compiled[Procedure], walked: Walk, broken_at: int, hearing: Hearing, case: Case) -> Finding:
+def _finding(
+    procedure: Compiled[Procedure], walked: ProcedureWalk, broken_at: int, hearing: Hearing, context: CallContext
+) -> Finding:
     """At what came too early or, where nothing did, for the call as a whole.
 
     `attributes`: `step`, `step_name`, `reason` (`missing`, `out_of_order`, `too_late`), `advice`.
     """
     entry = procedure.entry
     step = entry.steps[broken_at]
-    attributes = named(procedure, step=step.id, step_name=step.name, reason=walked.reason or "", advice=entry.advice)
-    return finding_of_rule(NAME, procedure, _first_hit_of_before(procedure, hearing), case, attributes)
+    attributes = rule_attributes(
+        procedure, step=step.id, step_name=step.name, reason=walked.reason or "", advice=entry.advice
+    )
+    return finding_of_rule(NAME, procedure, _first_hit_of_before(procedure, hearing), context, attributes)
 
 
 def detector(context: DetectorContext) -> RuleDetector:

@@ -5,7 +5,7 @@ from typing import ClassVar
 
 from processors.detectors.base.contract import DetectorContext, Measure, NotMeasured, Result
 from processors.detectors.base.findings import Attributes, CodeRule
-from processors.judging.call_context import Case
+from processors.judging.call_context import CallContext
 from processors.text.conversation import NO_SPEECH
 from schemas.messages.call_ended import Role
 from schemas.messages.finding import Finding
@@ -31,11 +31,11 @@ class RecordingQualityDetector:
     needs_speech: ClassVar[bool] = True
     reads_measures: ClassVar[bool] = False
 
-    def process(self, case: Case) -> Iterable[Result]:
-        if case.why_not_told_apart == NO_SPEECH:
+    def process(self, context: CallContext) -> Iterable[Result]:
+        if context.why_not_told_apart == NO_SPEECH:
             return [NotMeasured("recording_doubts", NO_SPEECH)]
-        findings = [*_of_the_file(case.transcript), *_of_the_channels(case.transcript)]
-        if case.transcript.sound is None:
+        findings = [*_of_the_file(context.transcript), *_of_the_channels(context.transcript)]
+        if context.transcript.sound is None:
             return [*findings, NotMeasured("recording_doubts", "no_sound")]
         return [*findings, Measure("recording_doubts", len(findings))]
 

@@ -7,7 +7,7 @@ from typing import ClassVar
 from uuid import NAMESPACE_URL, uuid5
 
 from processors.detectors.base.contract import DetectorContext, Measure, NotMeasured, Result
-from processors.judging.call_context import Case, EarlierContact
+from processors.judging.call_context import CallContext, EarlierContact
 from schemas.messages.call_ended import CallEnded
 from schemas.messages.finding import Finding
 
@@ -39,14 +39,14 @@ class RepeatedContactDetector:
 
     rule_version: ClassVar[str] = "1"
 
-    def process(self, case: Case) -> Iterator[Result]:
-        reason = _not_measurable(case)
-        if reason is not None or case.background.contacts is None:
+    def process(self, context: CallContext) -> Iterator[Result]:
+        reason = _not_measurable(context)
+        if reason is not None or context.background.contacts is None:
             yield NotMeasured("repeated_contact", reason or HISTORY_UNKNOWN)
             yield NotMeasured("contacts_before_7d", reason or HISTORY_UNKNOWN)
             return
-        call = case.transcript.call
-        contacts = [contact for contact in case.background.contacts if _is_repeated_by(contact, call)]
+        call = context.transcript.call
+        contacts = [contact for contact in context.background.contacts if _is_repeated_by(contact, call)]
         yield Measure("repeated_contact", bool(contacts))
         yield Measure("contacts_before_7d", len(contacts))
         if contacts:
@@ -77,10 +77,10 @@ class RepeatedContactDetector:
         )
 
 
-def _not_measurable(case: Case) -> str | None:
-    call = case.transcript.call
-    if case.transcript.outcome == "too_short":
-        return case.transcript.outcome
+def _not_measurable(context: CallContext) -> str | None:
+    call = context.transcript.call
+    if context.transcript.outcome == "too_short":
+        return context.transcript.outcome
     if call.direction == "outbound":
         return OUTBOUND_CALL
     return CUSTOMER_UNKNOWN if call.customer.key is None else None

@@ -7,9 +7,9 @@ from typing import ClassVar
 from processors.detectors.base.contract import DetectorContext, Measure, NotMeasured, Result
 from processors.detectors.base.findings import finding_in_words
 from processors.detectors.base.rule_detector import LANGUAGE_NOT_SUPPORTED
-from processors.judging.call_context import Case
+from processors.judging.call_context import CallContext
 from processors.rules.rulebook import Rulebook, Rulebooks
-from processors.rules.word_matcher import WordHit, claimed
+from processors.rules.word_matcher import WordHit, keep_claimed
 from processors.text.conversation import NO_SPEECH, SPEAKER_UNKNOWN
 from processors.text.passages import Passage
 from schemas.messages.finding import Finding
@@ -32,32 +32,32 @@ class SensitiveWordsDetector:
 
     rulebooks: Rulebooks
 
-    def process(self, case: Case) -> Iterable[Result]:
-        spoken = case.spoken
+    def process(self, context: CallContext) -> Iterable[Result]:
+        spoken = context.spoken
         if spoken.is_silent:
             return [NotMeasured("sensitive_words", NO_SPEECH)]
-        book = self.rulebooks.of(case)
+        book = self.rulebooks.of(context)
         if book is None:
             return [NotMeasured("sensitive_words", LANGUAGE_NOT_SUPPORTED)]
-        findings = tuple(_findings(case, book))
+        findings = tuple(_findings(context, book))
         if "unknown" in spoken.roles:
             return [*findings, NotMeasured("sensitive_words", SPEAKER_UNKNOWN)]
         return [*findings, Measure("sensitive_words", len(findings))]
 
 
-def _findings(case: Case, book: Rulebook) -> Iterator[Finding]:
-    spoken = case.spoken
+def _findings(context: CallContext, book: Rulebook) -> Iterator[Finding]:
+    spoken = context.spoken
     for passage, places in zip(spoken.passages, spoken.places(book.index), strict=True):
         if passage.role == "agent":
             text = passage.utterance.normalized
-            for hit in claimed(book.words.find(text, places, case.transcript.call.course_type)):
-                yield _finding(case, passage, text.source_span(hit.start, hit.end), hit)
+            for hit in keep_claimed(book.words.find(text, places, context.transcript.call.course_type)):
+                yield _finding(context, passage, text.source_span(hit.start, hit.end), hit)
 
 
-def _finding(case: Case, passage: Passage, span: tuple[int, int], hit: WordHit) -> Finding:
+def _finding(context: CallContext, passage: Passage, span: tuple[int, int], hit: WordHit) -> Finding:
     rule, pack = hit.term.rule, hit.term.pack
     return finding_in_words(
-        case.transcript,
+        context.transcript,
         passage,
         span,
         detector=SensitiveWordsDetector.name,

@@ -9,7 +9,7 @@ from typing import ClassVar
 
 from processors.detectors.base.contract import DetectorContext, Measure, NotMeasured, Result
 from processors.detectors.base.findings import Attributes, CodeRule
-from processors.judging.call_context import Case
+from processors.judging.call_context import CallContext
 from processors.listening.intervals import length_ms, union
 from processors.text.conversation import NO_SPEECH, says_something
 from schemas.messages.finding import Finding
@@ -78,9 +78,9 @@ class SilenceDetector:
     needs_speech: ClassVar[bool] = True
     reads_measures: ClassVar[bool] = False
 
-    def process(self, case: Case) -> Iterable[Result]:
-        transcript = case.transcript
-        reason = case.why_not_told_apart
+    def process(self, context: CallContext) -> Iterable[Result]:
+        transcript = context.transcript
+        reason = context.why_not_told_apart
         if reason == NO_SPEECH:
             return [NotMeasured(measure, reason) for measure in self.measures]
         gaps = _gaps(transcript)

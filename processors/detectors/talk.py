@@ -6,7 +6,7 @@ from statistics import median
 from typing import ClassVar
 
 from processors.detectors.base.contract import DetectorContext, Measure, NotMeasured, Result
-from processors.judging.call_context import Case
+from processors.judging.call_context import CallContext
 from processors.listening.intervals import common_ms, length_ms
 from processors.text.conversation import Conversation, speech_of
 from processors.text.speech_rate import characters_per_minute
@@ -41,16 +41,16 @@ class TalkDetector:
     needs_speech: ClassVar[bool] = True
     reads_measures: ClassVar[bool] = False
 
-    def process(self, case: Case) -> Iterable[Result]:
-        transcript = case.transcript
-        if case.why_not_told_apart is not None:
-            return [NotMeasured(measure, case.why_not_told_apart) for measure in self.measures]
+    def process(self, context: CallContext) -> Iterable[Result]:
+        transcript = context.transcript
+        if context.why_not_told_apart is not None:
+            return [NotMeasured(measure, context.why_not_told_apart) for measure in self.measures]
         agent, customer = speech_of(transcript, "agent"), speech_of(transcript, "customer")
         return [
             _talk_share(length_ms(agent), length_ms(customer)),
             _speech_rate(transcript, "agent", agent),
             _speech_rate(transcript, "customer", customer),
-            *_response_delays(case.conversation),
+            *_response_delays(context.conversation),
         ]
 
 

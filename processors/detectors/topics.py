@@ -6,16 +6,16 @@ from dataclasses import dataclass, field
 from typing import ClassVar
 
 from processors.detectors.base.contract import DetectorContext, Measure, Result
-from processors.detectors.base.rule_detector import applies, asked
-from processors.judging.call_context import Case
-from processors.rules.conditions import Hearing, Hit, order
+from processors.detectors.base.rule_detector import applies, ask_rules
+from processors.judging.call_context import CallContext
+from processors.rules.conditions import Hearing, RuleHit, order
 from processors.rules.rulebook import Compiled, Rulebook, Rulebooks
 from processors.text.passages import Passage
 from processors.text.sentences import Meanings, SentenceModel
-from schemas.config.rule_pack import Topic
+from schemas.config.rule_pack import TopicRule
 from schemas.messages.call_analysis import TopicMention
 
-Found = tuple[Compiled[Topic], Hit]
+TopicHit = tuple[Compiled[TopicRule], RuleHit]
 """A topic with the place that shows it first."""
 
 
@@ -38,8 +38,8 @@ class TopicsDetector:
     sentence_min_cosine: float = 1.0
     _meanings: dict[int, Meanings] = field(default_factory=dict, compare=False, repr=False)
 
-    def process(self, case: Case) -> Iterable[Result]:
-        ready = asked(case, self.rulebooks, self.measures)
+    def process(self, context: CallContext) -> Iterable[Result]:
+        ready = ask_rules(context, self.rulebooks, self.measures)
         if isinstance(ready, list):
             return ready
         book, hearing = ready
@@ -50,7 +50,7 @@ class TopicsDetector:
         mentions = [mention(topic, hit) for topic, hit in most_telling(found)]
         return [*mentions, Measure("topics", len(mentions))]
 
-    def _by_meaning(self, book: Rulebook, hearing: Hearing, model: SentenceModel) -> Iterable[Found]:
+    def _by_meaning(self, book: Rulebook, hearing: Hearing, model: SentenceModel) -> Iterable[TopicHit]:
         meanings = self._meanings.get(id(book))
         if meanings is None:
             meanings = self._meanings[id(book)] = Meanings(book.topics, model, self.sentence_min_cosine)
@@ -60,21 +60,21 @@ class TopicsDetector:
                 yield alike.topic, hits[alike.sentence]._replace(confidence=min(1.0, alike.cosine))
 
 
-def _sentences(passage: Passage) -> Iterator[Hit]:
+def _sentences(passage: Passage) -> Iterator[RuleHit]:
     """The sentences of a turn."""
     normalized = passage.utterance.normalized
     for match in _SENTENCE.finditer(passage.utterance.text):
         start, end = normalized.letters_of(*match.span())
         if start < end:
-            yield Hit(passage, start, end, match.group())
+            yield RuleHit(passage, start, end, match.group())
 
 
 _SENTENCE = re.compile(r"[^。！？!?；;\n]+")
 
 
-def topics_by_phrase(topics: Iterable[Compiled[Topic]], hearing: Hearing) -> dict[str, Found]:
+def topics_by_phrase(topics: Iterable[Compiled[TopicRule]], hearing: Hearing) -> dict[str, TopicHit]:
     """Id → the topics of which a phrase, or what they look for, was said."""
-    found: dict[str, Found] = {}
+    found: dict[str, TopicHit] = {}
     for topic in topics:
         if not applies(topic, hearing):
             continue
@@ -86,7 +86,7 @@ def topics_by_phrase(topics: Iterable[Compiled[Topic]], hearing: Hearing) -> dic
     return found
 
 
-def most_telling(found: Mapping[str, Found]) -> list[Found]:
+def most_telling(found: Mapping[str, TopicHit]) -> list[TopicHit]:
     """Without those of which another says more; in the order in which they come up."""
     outdone = {other for topic, _ in found.values() for other in topic.entry.instead_of}
     return sorted(
@@ -95,7 +95,7 @@ def most_telling(found: Mapping[str, Found]) -> list[Found]:
     )
 
 
-def mention(topic: Compiled[Topic], hit: Hit) -> TopicMention:
+def mention(topic: Compiled[TopicRule], hit: RuleHit) -> TopicMention:
     """A topic with the sentence around the place that shows it."""
     return TopicMention(
         topic_id=topic.rule_id,

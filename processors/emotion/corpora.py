@@ -93,7 +93,7 @@ class LabelledData:
 
 
 @dataclass(frozen=True)
-class History:
+class LabelledHistory:
     """Rows of one speaker that are heard one after the other; `is_ordered` where their order is that of a call."""
 
     rows: tuple[int, ...]
@@ -137,7 +137,7 @@ def read_labelled(folder: Path) -> LabelledData:
     return LabelledData(tuple(sounds), (*texts, *own), tuple(polar))
 
 
-def histories(examples: Sequence[LabelledSound], rows: Iterable[int]) -> list[History]:
+def histories(examples: Sequence[LabelledSound], rows: Iterable[int]) -> list[LabelledHistory]:
     """The rows in groups of one speaker, in the order in which a call would bring them.
 
     Several segments of one speaker in one recording are a call of their own, in order of time. Single utterances in
@@ -152,7 +152,9 @@ def histories(examples: Sequence[LabelledSound], rows: Iterable[int]) -> list[Hi
         key = (is_call, each.corpus, each.speaker, f"{each.file}#{each.channel}" if is_call else "")
         groups.setdefault(key, []).append(row)
     return [
-        History(tuple(sorted(own, key=lambda row: examples[row].extent_ms or (0, 0)) if key[0] else own), key[0])
+        LabelledHistory(
+            tuple(sorted(own, key=lambda row: examples[row].extent_ms or (0, 0)) if key[0] else own), key[0]
+        )
         for key, own in sorted(groups.items())
     ]
 

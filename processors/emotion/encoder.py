@@ -9,7 +9,7 @@ import numpy as np
 from processors.emotion.sound_head import pool
 from processors.listening.engine_port import ENCODER_FRAMES_PER_SECOND, PooledStates
 from processors.listening.engines.weights import PACKAGED, find_weights
-from processors.listening.packing import Window
+from processors.listening.packing import ClipWindow
 
 # As the recogniser prepares its windows (`processors.listening.engines.faster_whisper`); a test compares the outcome.
 _MS_PER_FRAME = 10
@@ -26,7 +26,7 @@ class StatesEncoder(Protocol):
         """The model, by the name that the recogniser's identity gives it."""
         ...
 
-    def pooled(self, windows: Sequence[Window]) -> Iterator[tuple[int, PooledStates]]:
+    def pooled(self, windows: Sequence[ClipWindow]) -> Iterator[tuple[int, PooledStates]]:
         """The pooled states of every clip in the windows, by the index of the clip."""
         ...
 
@@ -49,7 +49,7 @@ class WhisperEncoder:
         """The model, by the name that the recogniser's identity gives it."""
         return self._name
 
-    def pooled(self, windows: Sequence[Window]) -> Iterator[tuple[int, PooledStates]]:
+    def pooled(self, windows: Sequence[ClipWindow]) -> Iterator[tuple[int, PooledStates]]:
         """The pooled states of every clip in the windows, by the index of the clip; longest windows first."""
         ordered = sorted(windows, key=lambda window: window.duration_ms, reverse=True)
         for start in range(0, len(ordered), self._batch_size):
@@ -62,7 +62,7 @@ class WhisperEncoder:
                     spoken = slice(_frame_at(place.offset_ms), _frame_at(place.end_offset_ms))
                     yield place.index, pool(of_window, spoken)
 
-    def _mel(self, window: Window, frames: int) -> np.ndarray[tuple[int, int], np.dtype[np.float32]]:
+    def _mel(self, window: ClipWindow, frames: int) -> np.ndarray[tuple[int, int], np.dtype[np.float32]]:
         mel = self._whisper.feature_extractor(window.samples())[..., :-1][..., :frames]
         return np.pad(mel, ((0, 0), (0, frames - mel.shape[-1]))).astype(np.float32)
 

@@ -14,7 +14,7 @@ from processors.emotion.labels import AGITATED
 from processors.emotion.reading import HeadReading
 from processors.emotion.sound_head import SoundHeads
 from processors.emotion.text_head import TextHead
-from processors.emotion.training import Say, Varied, class_of, fit_sounds, fit_text, split_texts
+from processors.emotion.training import TellStep, Varied, class_of, fit_sounds, fit_text, split_texts
 from schemas.messages.emotion import SegmentEmotion
 
 ORDERS = 5
@@ -28,7 +28,7 @@ angry ones first); or each as if it were the first of its speaker."""
 
 
 @dataclass(frozen=True)
-class Share:
+class ShareWithInterval:
     """A figure between 0 and 1 with its 95 % interval: percentiles of a bootstrap over segments."""
 
     value: float
@@ -53,14 +53,14 @@ class Figures:
     agitated: int
     unheard: int
     majority: float
-    accuracy: Share
-    f1: Share
+    accuracy: ShareWithInterval
+    f1: ShareWithInterval
     precision: float
     recall: float
     mistaken: float
     ranking: float
-    class_accuracy: Share | None
-    class_recall: dict[str, Share]
+    class_accuracy: ShareWithInterval | None
+    class_recall: dict[str, ShareWithInterval]
     by_speaker: dict[str, tuple[float, float]]
 
 
@@ -134,7 +134,7 @@ def leave_one_speaker_out(
     corpora: Sequence[str],
     text: TextHead | None = None,
     order: Order = "shuffled",
-    say: Say = lambda _: None,
+    say: TellStep = lambda _: None,
 ) -> Judgements:
     """Judge every speaker of some corpora by a head that was trained with all the others, nothing of theirs included.
 
@@ -225,14 +225,14 @@ def _ranking(agitated: NDArray[np.float64], is_agitated: NDArray[np.bool_]) -> f
     return float(np.mean(areas))
 
 
-def _mean_share(values: NDArray[np.float64]) -> Share:
+def _mean_share(values: NDArray[np.float64]) -> ShareWithInterval:
     return _share(lambda rows: float(values[rows].mean()), len(values))
 
 
-def _share(figure: Callable[[NDArray[np.int_]], float], segments: int) -> Share:
+def _share(figure: Callable[[NDArray[np.int_]], float], segments: int) -> ShareWithInterval:
     """The figure over all segments, and the percentiles of it over segments drawn with replacement."""
     random = np.random.default_rng(0)
     drawn = [figure(random.integers(0, segments, segments)) for _ in range(RESAMPLES)]
     tail = (1 - CONFIDENCE) / 2 * 100
     low, high = np.percentile(drawn, [tail, 100 - tail])
-    return Share(figure(np.arange(segments)), float(low), float(high))
+    return ShareWithInterval(figure(np.arange(segments)), float(low), float(high))

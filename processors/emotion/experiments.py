@@ -20,7 +20,7 @@ from processors.emotion.sound_head import SoundHeads
 from processors.emotion.text_head import TextHead
 from processors.emotion.training import (
     DEFAULT_FUSION,
-    Say,
+    TellStep,
     TrainingError,
     Varied,
     fit_sounds,
@@ -47,7 +47,7 @@ class Experiment:
 
 
 def run_experiment(
-    experiment: Experiment, encoder: StatesEncoder, *, cache: Path | None = None, say: Say = lambda _: None
+    experiment: Experiment, encoder: StatesEncoder, *, cache: Path | None = None, say: TellStep = lambda _: None
 ) -> list[Figures]:
     """The figures of every head for which there is labelled data.
 
@@ -65,7 +65,7 @@ def run_experiment(
 
 
 def _as_they_are(
-    heads: Heads, data: LabelledData, experiment: Experiment, encoder: StatesEncoder, cache: Path | None, say: Say
+    heads: Heads, data: LabelledData, experiment: Experiment, encoder: StatesEncoder, cache: Path | None, say: TellStep
 ) -> list[Figures]:
     figures: list[Figures] = []
     if data.sounds:
@@ -87,7 +87,7 @@ def _as_they_are(
 
 
 def _left_out(
-    experiment: Experiment, data: LabelledData, encoder: StatesEncoder, cache: Path | None, say: Say
+    experiment: Experiment, data: LabelledData, encoder: StatesEncoder, cache: Path | None, say: TellStep
 ) -> list[Figures]:
     figures: list[Figures] = []
     extra = _read(experiment.train_on) if experiment.train_on else LabelledData((), ())
@@ -119,7 +119,7 @@ def _left_out(
     return figures
 
 
-def _trained(heads: Heads, data: LabelledData, encoder: StatesEncoder, cache: Path | None, say: Say) -> Heads:
+def _trained(heads: Heads, data: LabelledData, encoder: StatesEncoder, cache: Path | None, say: TellStep) -> Heads:
     states, prosody, text = heads.states, heads.prosody, heads.text
     if data.sounds:
         varied = varied_features(data.sounds, encoder, cache, say)

@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 from processors.emotion.corpora import DataError, LabelledSound
 from processors.emotion.encoder import StatesEncoder
 from processors.emotion.sound_head import RECIPE, sound_features
-from processors.emotion.telephone import amplified, at_speed, through_telephone, with_noise
+from processors.emotion.telephone import amplify, at_speed, through_telephone, with_noise
 from processors.listening.audio import ChannelSound, DecodeLimits, UnhearableError, decode
 from processors.listening.engine_port import SpeechClip
-from processors.listening.packing import Window, alone, pack
+from processors.listening.packing import ClipWindow, alone, pack
 from processors.listening.voice_activity import detect_speech
 
 LONGEST_FILE_MS = 4 * 3_600_000
@@ -123,7 +123,7 @@ def _varied(examples: Sequence[LabelledSound], variation: Variation) -> Iterator
         gain_db = gains[example.speaker_key]
         speed, snr_db = _draw(random, variation.speed), _draw(random, variation.snr_db)
         if gain_db is not None:
-            sound = amplified(sound, gain_db)
+            sound = amplify(sound, gain_db)
         if speed is not None:
             sound = at_speed(sound, speed)
         if snr_db is not None:
@@ -179,7 +179,9 @@ def _part(extent_ms: tuple[int, int], length_ms: float | None, random: np.random
     return begin_ms, begin_ms + int(length_ms)
 
 
-def _windows(examples: Sequence[LabelledSound], clips: dict[int, SpeechClip], variation: Variation) -> Iterator[Window]:
+def _windows(
+    examples: Sequence[LabelledSound], clips: dict[int, SpeechClip], variation: Variation
+) -> Iterator[ClipWindow]:
     """The windows in which an encoder hears the clips, with the index of the example in each place."""
     if not variation.packed:
         for index, clip in clips.items():
@@ -190,7 +192,7 @@ def _windows(examples: Sequence[LabelledSound], clips: dict[int, SpeechClip], va
         own = [index for index in clips if examples[index].speaker_key == speaker]
         random.shuffle(own)
         for window in pack([clips[index] for index in own]):
-            yield Window(tuple(replace(place, index=own[place.index]) for place in window.places))
+            yield ClipWindow(tuple(replace(place, index=own[place.index]) for place in window.places))
 
 
 def _key(examples: Sequence[LabelledSound], variation: Variation, encoder: StatesEncoder | None) -> str:

@@ -32,7 +32,7 @@ def mu_law_round_trip(pcm: Pcm) -> Pcm:
     return result
 
 
-def amplified(sound: ChannelSound, gain_db: float) -> ChannelSound:
+def amplify(sound: ChannelSound, gain_db: float) -> ChannelSound:
     """The sound louder or quieter; what becomes too loud is clipped."""
     return ChannelSound(_to_pcm(sound.pcm * 10 ** (gain_db / 20)), sound.sample_rate_hz)
 

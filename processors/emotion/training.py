@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from processors.emotion.corpora import (
     DataError,
-    History,
+    LabelledHistory,
     LabelledSound,
     LabelledText,
     SpeakerKey,
@@ -65,7 +65,7 @@ MIN_PAIRED = 20
 MIN_AGITATED = 5
 MIN_REST = 5
 
-Say = Callable[[str], None]
+TellStep = Callable[[str], None]
 
 
 class TrainingError(OperatorError):
@@ -105,7 +105,7 @@ class Varied:
             rows.setdefault(self.examples[row].speaker_key, []).append(row)
         return [self.table.rows[own] for _key, own in sorted(rows.items())]
 
-    def histories(self) -> list[History]:
+    def histories(self) -> list[LabelledHistory]:
         """The rows that were heard, in groups of one speaker."""
         return histories(self.examples, np.flatnonzero(self.table.heard).tolist())
 
@@ -124,7 +124,12 @@ class Trained:
 
 
 def train(
-    data: Sequence[Path], out: Path, encoder: StatesEncoder, *, cache: Path | None = None, say: Say = lambda _: None
+    data: Sequence[Path],
+    out: Path,
+    encoder: StatesEncoder,
+    *,
+    cache: Path | None = None,
+    say: TellStep = lambda _: None,
 ) -> Trained:
     """Train every head for which there is labelled data in the folders and write it to `out`.
 
@@ -182,7 +187,10 @@ def require_scikit_learn() -> None:
 
 
 def varied_features(
-    sounds: Sequence[LabelledSound], encoder: StatesEncoder | None, cache: Path | None = None, say: Say = lambda _: None
+    sounds: Sequence[LabelledSound],
+    encoder: StatesEncoder | None,
+    cache: Path | None = None,
+    say: TellStep = lambda _: None,
 ) -> list[Varied]:
     """The sounds under every variation that training uses; the first one is `PLAIN`."""
     result = []

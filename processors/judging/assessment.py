@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from pathlib import Path
 
-from processors.judging.retention import Kept, kept_by_content, kept_by_event
+from processors.judging.retention import RetentionPeriod, kept_by_content, kept_by_event
 from processors.judging.risk import assess
 from processors.judging.scoring import ScoreForms, score
 from schemas.config.retention import RETENTION_FILE, read_retention_policy
@@ -13,7 +13,7 @@ from schemas.messages.call_analysis import CallAnalysis
 from schemas.messages.transcript import Transcript
 
 
-class Verdicts:
+class Assessor:
     """Built once per judge, from files. Raises `ScoreFormError`, `RiskRulesError` and `RetentionPolicyError`."""
 
     def __init__(
@@ -26,7 +26,9 @@ class Verdicts:
         self._risk = read_risk_rules(risk_file)
         self._retention = read_retention_policy(retention_file)
 
-    def added_to(self, analysis: CallAnalysis, transcript: Transcript, by_rules: Kept | None) -> CallAnalysis:
+    def added_to(
+        self, analysis: CallAnalysis, transcript: Transcript, by_rules: RetentionPeriod | None
+    ) -> CallAnalysis:
         """The analysis with scorecard, risk and retention. A call that was not heard has a retention class alone.
 
         `by_rules` is how long the rule packs keep it: they can lengthen what the policy says, never shorten it.

@@ -50,7 +50,7 @@ NO_BACKGROUND = Background()
 
 
 @dataclass(frozen=True)
-class Case:
+class CallContext:
     """What a detector is shown. `measures` are those of the detectors that went before, for those that
     read them; the judge fills them in."""
 

@@ -10,8 +10,8 @@ from pathlib import Path
 
 from processors.detectors import find_detectors
 from processors.detectors.base.contract import Detector, DetectorContext, Measure, NotMeasured, Result
-from processors.judging.assessment import Verdicts
-from processors.judging.call_context import NO_BACKGROUND, Background, Case
+from processors.judging.assessment import Assessor
+from processors.judging.call_context import NO_BACKGROUND, Background, CallContext
 from processors.judging.retention import kept_by_rules
 from processors.rules.examples import check_examples
 from processors.rules.rulebook import Rulebooks
@@ -103,7 +103,7 @@ class Judge:
     """Built once for each set of rules: finds the detectors. Judging is pure.
 
     Without `rulebooks` the packs are read as the settings say. Raises `RulePackError`, `DetectorError` and what
-    `Verdicts` raises when built.
+    `Assessor` raises when built.
     """
 
     def __init__(
@@ -112,7 +112,7 @@ class Judge:
         detectors: Iterable[Detector] | None = None,
         *,
         rulebooks: Rulebooks | None = None,
-        verdicts: Verdicts | None = None,
+        verdicts: Assessor | None = None,
     ) -> None:
         self._settings = settings
         self.rulebooks = shipped_rulebooks(settings) if rulebooks is None else rulebooks
@@ -128,7 +128,7 @@ class Judge:
             sentence_min_cosine=settings.sentence_min_cosine,
         )
         self._detectors = find_detectors(context) if detectors is None else tuple(detectors)
-        self._verdicts = verdicts or Verdicts(settings.score_form_folders, settings.risk_file, settings.retention_file)
+        self._verdicts = verdicts or Assessor(settings.score_form_folders, settings.risk_file, settings.retention_file)
 
     def under(self, rulebooks: Rulebooks) -> "Judge":
         """The same judge under other rules; no file is read again. Raises `DetectorError`."""
@@ -142,14 +142,14 @@ class Judge:
     def judge(self, transcript: Transcript, now: datetime, background: Background = NO_BACKGROUND) -> CallAnalysis:
         """The analysis of one call. A detector that fails costs its own measures only."""
         outcome, reason = _outcome(transcript)
-        case, accounts = self._heard(transcript, background)
+        context, accounts = self._heard(transcript, background)
         findings = {finding.finding_id: finding for account in accounts for finding in account.findings}
         analysis = CallAnalysis(
             tenant_id=transcript.tenant_id,
             call_id=transcript.call_id,
             call=transcript.call,
             analysis_version=ANALYSIS_VERSION,
-            lexicon_version=self.rulebooks.version(case) + self._model_name,
+            lexicon_version=self.rulebooks.version(context) + self._model_name,
             outcome=outcome,
             outcome_reason=reason,
             language=transcript.language,
@@ -163,19 +163,19 @@ class Judge:
             transcribed_at=transcript.transcribed_at,
             analyzed_at=now,
         )
-        book = self.rulebooks.of(case) or self.rulebooks.book(transcript.tenant_id, "zh", transcript.call.industry)
-        return self._verdicts.added_to(analysis, transcript, kept_by_rules(book, case, analysis.topics))
+        book = self.rulebooks.of(context) or self.rulebooks.book(transcript.tenant_id, "zh", transcript.call.industry)
+        return self._verdicts.added_to(analysis, transcript, kept_by_rules(book, context, analysis.topics))
 
-    def _heard(self, transcript: Transcript, background: Background) -> tuple[Case, list[_Account]]:
+    def _heard(self, transcript: Transcript, background: Background) -> tuple[CallContext, list[_Account]]:
         """The accounts of all detectors; those that read measures come after those that only take them."""
         measures: dict[str, MeasureValue] = {}
-        case = Case(transcript, background, measures)
+        context = CallContext(transcript, background, measures)
         accounts: list[_Account] = []
         for reads_measures in (False, True):
-            accounts.extend(_account(one, case) for one in self._detectors if one.reads_measures == reads_measures)
+            accounts.extend(_account(one, context) for one in self._detectors if one.reads_measures == reads_measures)
             if not reads_measures:
                 measures.update((name, value) for account in accounts for name, value in account.measures.items())
-        return case, accounts
+        return context, accounts
 
 
 def _outcome(transcript: Transcript) -> tuple[Outcome, str]:
@@ -186,13 +186,13 @@ def _outcome(transcript: Transcript) -> tuple[Outcome, str]:
     return "analyzed", "complete" if was_heard else "no_speech"
 
 
-def _account(detector: Detector, case: Case) -> _Account:
+def _account(detector: Detector, context: CallContext) -> _Account:
     """The detector's results; its measures as skipped where the call was not heard or the detector failed."""
-    outcome = case.transcript.outcome
+    outcome = context.transcript.outcome
     if outcome is not None and detector.needs_speech:
         return _skipped(detector, outcome)
     try:
-        return _booked(detector, list(detector.process(case)))
+        return _booked(detector, list(detector.process(context)))
     except Exception as error:
         # Class names only: the text of an exception may hold the words of a caller.
         logger.error("detector %s failed: %s", detector.name, type(error).__name__)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from functools import cache
 
 from processors.detectors.base.rule_detector import applies
-from processors.judging.call_context import Case
+from processors.judging.call_context import CallContext
 from processors.rules.rulebook import Rulebook
 from schemas.config.retention import RetentionAbout, RetentionClass, RetentionPolicy, RetentionWhen
 from schemas.messages.call_analysis import TopicMention
@@ -17,14 +17,14 @@ from schemas.messages.call_ended import CallEnded
 
 
 @dataclass(frozen=True)
-class Kept:
+class RetentionPeriod:
     """The class of a recording, and for how many days it is kept at least."""
 
     retention_class: str
     days: int
 
 
-def kept_by_event(policy: RetentionPolicy, call: CallEnded) -> Kept:
+def kept_by_event(policy: RetentionPolicy, call: CallEnded) -> RetentionPeriod:
     """The longest class that fits the event alone."""
     return _longest(
         one
@@ -34,8 +34,12 @@ def kept_by_event(policy: RetentionPolicy, call: CallEnded) -> Kept:
 
 
 def kept_by_content(
-    policy: RetentionPolicy, known: Kept, call: CallEnded, topics: Sequence[TopicMention], texts: Sequence[str]
-) -> Kept:
+    policy: RetentionPolicy,
+    known: RetentionPeriod,
+    call: CallEnded,
+    topics: Sequence[TopicMention],
+    texts: Sequence[str],
+) -> RetentionPeriod:
     """The class after the call was heard: the longest that fits, or `known` where none is longer (R82).
 
     `texts` are what was said, one for each segment.
@@ -50,7 +54,9 @@ def kept_by_content(
     return _longest(longer) if longer else known
 
 
-def kept_by_rules(book: Rulebook | None, case: Case, topics: Iterable[TopicMention]) -> Kept | None:
+def kept_by_rules(
+    book: Rulebook | None, context: CallContext, topics: Iterable[TopicMention]
+) -> RetentionPeriod | None:
     """The longest class that applies; None where there is none.
 
     A class with neither `when` nor `when_topics` is for every call of its industry, with both for calls of which one
@@ -58,23 +64,23 @@ def kept_by_rules(book: Rulebook | None, case: Case, topics: Iterable[TopicMenti
     """
     if book is None:
         return None
-    hearing = book.hearing(case)
+    hearing = book.hearing(context)
     found_topics = {topic.topic_id.partition(".")[2] for topic in topics}
-    kept: Kept | None = None
+    kept: RetentionPeriod | None = None
     for rule in book.retention:
         entry = rule.entry
         fits = applies(rule, hearing) if entry.when is not None or not entry.when_topics else False
-        if not fits and rule.applies_to(case.transcript.call):
+        if not fits and rule.applies_to(context.transcript.call):
             fits = not found_topics.isdisjoint(entry.when_topics)
         if fits and (kept is None or entry.days > kept.days):
-            kept = Kept(entry.id, entry.days)
+            kept = RetentionPeriod(entry.id, entry.days)
     return kept
 
 
-def _longest(classes: Iterable[RetentionClass]) -> Kept:
+def _longest(classes: Iterable[RetentionClass]) -> RetentionPeriod:
     """The first of those that are kept longest."""
     found = max(classes, key=lambda one: one.days)
-    return Kept(found.id, found.days)
+    return RetentionPeriod(found.id, found.days)
 
 
 def _fits(when: RetentionWhen, call: CallEnded) -> bool:

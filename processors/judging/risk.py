@@ -7,9 +7,9 @@ from processors.judging.scoring import NOT_APPLICABLE
 from schemas.config.risk import (
     VALUE,
     PointsOfFindings,
-    PointsOfMeasure,
     RiskOverride,
     RiskPartRule,
+    RiskPointsOfMeasure,
     RiskRules,
     Thresholds,
 )
@@ -100,7 +100,7 @@ def _in_brackets(names: Iterable[str]) -> str:
     return f"（{'、'.join(distinct[:MAX_NAMES])}{more}）" if distinct else ""
 
 
-def _of_measure(rule: PointsOfMeasure, measures: Mapping[str, MeasureValue]) -> tuple[float, str]:
+def _of_measure(rule: RiskPointsOfMeasure, measures: Mapping[str, MeasureValue]) -> tuple[float, str]:
     value = measures.get(rule.name)
     if value is None:
         return 0, ""

@@ -10,7 +10,7 @@ EXAMPLES = 3
 
 
 @dataclass(frozen=True)
-class Example:
+class DemandExample:
     """The words that show a demand in a call, and how sure that is."""
 
     call_id: str
@@ -31,7 +31,7 @@ class DemandCount:
     agitation_known: int
     unresolved: int
     resolution_known: int
-    examples: tuple[Example, ...]
+    examples: tuple[DemandExample, ...]
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,7 @@ class Demand:
     change: Difference | None
     agitated: Estimate
     unresolved: Estimate
-    examples: tuple[Example, ...]
+    examples: tuple[DemandExample, ...]
 
 
 @dataclass(frozen=True)
@@ -150,7 +150,7 @@ def _merged(counts: Iterable[DemandCount], *, by_inquiry_type: bool) -> dict[tup
     return merged
 
 
-def _surest_first(examples: Iterable[Example]) -> tuple[Example, ...]:
+def _surest_first(examples: Iterable[DemandExample]) -> tuple[DemandExample, ...]:
     return tuple(sorted(examples, key=lambda each: (-each.confidence, each.call_id)))
 
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from math import exp, lgamma, log, sqrt
 from typing import Literal
 
-from processors.kpi.statistics import Estimate, Sums, bounds, estimate, verdict
+from processors.kpi.statistics import Estimate, Sums, bounds, estimate, target_status
 from schemas.config.kpi import Kpi
 
 Z998 = 3.090232306167813
@@ -30,8 +30,8 @@ DRAWN_IN = 0.1
 EXACT_UP_TO = 5_000
 """Calls or events; above, the normal distribution differs from the exact one by less than anybody reads."""
 
-Place = Literal["better", "worse", "within", "too_few"]
-Scope = Literal["common", "team", "individual"]
+FunnelPosition = Literal["better", "worse", "within", "too_few"]
+ProblemScope = Literal["common", "team", "individual"]
 Key = tuple[str | None, ...]
 
 
@@ -41,7 +41,7 @@ class Placement:
 
     key: Key
     found: Estimate
-    place: Place
+    place: FunnelPosition
     low: float | None = None
     high: float | None = None
     distance: float = 0.0
@@ -52,7 +52,7 @@ class Problem:
     """A KPI that is bad: of everybody, of a team or of an agent. `benchmark` is what it was held against."""
 
     kpi: str
-    scope: Scope
+    scope: ProblemScope
     key: Key
     found: Estimate
     benchmark: float | None
@@ -90,7 +90,7 @@ def funnel(kpi: Kpi, whole: Sums, groups: Mapping[Key, Sums]) -> list[Placement]
         low, high = limits
         distance = (_z(whole, sums) or 0.0) / sqrt(stretch) * (-1 if kpi.direction == "higher" else 1)
         outside = found.value < low or found.value > high
-        place: Place = "within" if not outside else "worse" if distance > 0 else "better"
+        place: FunnelPosition = "within" if not outside else "worse" if distance > 0 else "better"
         placements.append(Placement(key, found, place, low, high, distance))
     return sorted(placements, key=lambda each: (-each.distance, [part or "" for part in each.key]))
 
@@ -216,12 +216,12 @@ def problems(kpi: Kpi, agents: Mapping[Key, Sums], industry: str | None = None) 
 def _common(kpi: Kpi, tenant: Sums, agents: Mapping[Key, Sums], industry: str | None) -> Problem | None:
     whole = estimate(kpi, tenant)
     target = kpi.target_of(industry)
-    if target is None or verdict(kpi, whole, industry) != "missed" or whole.low is None or whole.high is None:
+    if target is None or target_status(kpi, whole, industry) != "missed" or whole.low is None or whole.high is None:
         return None
     lowest, highest = (bound * kpi.scale for bound in bounds(kpi.unit))
     if target not in (lowest, highest) and whole.low <= target <= whole.high:
         return None
-    verdicts = [verdict(kpi, estimate(kpi, sums), industry) for sums in agents.values()]
+    verdicts = [target_status(kpi, estimate(kpi, sums), industry) for sums in agents.values()]
     judged = [each for each in verdicts if each != "too_few"]
     missing = sum(each == "missed" for each in judged)
     if 2 * missing < len(judged):
@@ -229,7 +229,9 @@ def _common(kpi: Kpi, tenant: Sums, agents: Mapping[Key, Sums], industry: str | 
     return Problem(kpi.id, "common", (), whole, target, missing_share=missing / len(judged) if judged else None)
 
 
-def _worse(kpi: Kpi, scope: Scope, placements: Iterable[Placement], benchmark: float | None) -> Iterable[Problem]:
+def _worse(
+    kpi: Kpi, scope: ProblemScope, placements: Iterable[Placement], benchmark: float | None
+) -> Iterable[Problem]:
     return [
         Problem(kpi.id, scope, each.key, each.found, benchmark, each.low, each.high, each.distance)
         for each in placements

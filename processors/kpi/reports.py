@@ -13,13 +13,13 @@ from processors.kpi.statistics import (
     Difference,
     Estimate,
     Sums,
+    TargetStatus,
     Trend,
-    Verdict,
     difference,
     difference_of_differences,
     estimate,
+    target_status,
     trend,
-    verdict,
 )
 from schemas.config.kpi import Kpi
 
@@ -75,7 +75,7 @@ class KpiLine:
     found: Estimate
     before: Estimate
     target: float | None
-    verdict: Verdict
+    target_status: TargetStatus
     trend: Trend
     change: Difference | None
 
@@ -96,7 +96,7 @@ def kpi_lines(kpis: Sequence[Kpi], sums: SumsOf, before: SumsOf, industries: Map
                 found,
                 earlier,
                 kpi.target_of(industry),
-                verdict(kpi, found, industry),
+                target_status(kpi, found, industry),
                 trend(kpi, found, earlier),
                 difference(found, earlier),
             )
@@ -157,7 +157,7 @@ class TrainingLine:
     others_before: Estimate
     others_after: Estimate
     beyond_others: Difference | None
-    verdict: Verdict
+    target_status: TargetStatus
 
 
 def training_lines(
@@ -194,7 +194,7 @@ def training_lines(
                     others_was,
                     others_now,
                     beyond,
-                    verdict(kpi, now, industries.get(tenant)),
+                    target_status(kpi, now, industries.get(tenant)),
                 )
             )
     return lines

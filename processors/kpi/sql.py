@@ -42,7 +42,7 @@ _TENANT = "whose calls these are"
 
 
 @dataclass(frozen=True)
-class Column:
+class KpiColumn:
     """A column of a view: what it is called, what it is, and where it comes from."""
 
     name: str
@@ -73,10 +73,10 @@ def rollup_sums(dimension: Dimension, grain: str, kpis: Sequence[str]) -> str:
     keys = DIMENSIONS[dimension]
     columns = ", ".join(("tenant_id", *keys, "kpi"))
     sums = ", ".join(f"sum(rolled.{name}) AS {name}" for name in SUMS)
-    chosen = ", ".join(quoted(kpi) for kpi in kpis)
+    chosen = ", ".join(quote_string(kpi) for kpi in kpis)
     return (
         f"SELECT {columns}, {sums} FROM kpi_rollup AS rolled\n"  # noqa: S608 - made of the registry alone
-        f"WHERE grain = {quoted(grain)} AND dimension = {quoted(dimension)} AND kpi IN ({chosen})\n"
+        f"WHERE grain = {quote_string(grain)} AND dimension = {quote_string(dimension)} AND kpi IN ({chosen})\n"
         f"    AND day BETWEEN toDate32({START}) - 1 AND toDate32({END}) + 1\n"
         f"    AND period >= {START} AND period < {END} AND ({{tenant:String}} = '' OR tenant_id = {{tenant:String}})\n"
         f"GROUP BY {columns} ORDER BY {columns}"
@@ -97,7 +97,7 @@ def query_sums(kpi: Kpi, dimension: Dimension, window_days: int) -> str:
     )
     sums = ", ".join(f"{sql} AS {name}" for name, sql in zip(SUMS, _SUMS_OF_ROWS, strict=True))
     return (
-        f"SELECT {columns}, {quoted(kpi.id)} AS kpi, {sums}\n"
+        f"SELECT {columns}, {quote_string(kpi.id)} AS kpi, {sums}\n"
         "FROM\n(\n"
         f"SELECT {columns}, toFloat64(numerator) AS y, toFloat64(denominator) AS x\nFROM\n(\n{rows.strip()}\n)\n"
         "WHERE isNotNull(y) AND isNotNull(x) AND x > 0\n)\n"
@@ -114,7 +114,7 @@ _NO_NUMBER = "CAST(NULL, 'Nullable(Float64)')"
 _SUMS_OF_ROWS = ("count()", "sum(y)", "sum(x)", "sum(y * y)", "sum(x * y)", "sum(x * x)")
 
 
-def quoted(text: str) -> str:
+def quote_string(text: str) -> str:
     """A text as a literal of SQL."""
     return "'" + text.replace("\\", "\\\\").replace("'", "\\'") + "'"
 
@@ -139,7 +139,7 @@ def _registry_view(registry: KpiRegistry) -> str:
         + ", ".join(
             (
                 *(
-                    quoted(text)
+                    quote_string(text)
                     for text in (
                         *(kpi.id, kpi.name.zh, kpi.name.en, kpi.definition.zh, kpi.definition.en),
                         *(kpi.unit, kpi.direction),
@@ -147,9 +147,9 @@ def _registry_view(registry: KpiRegistry) -> str:
                 ),
                 f"CAST({'NULL' if kpi.target is None else repr(float(kpi.target))}, 'Nullable(Float64)')",
                 f"toUInt32({kpi.minimum_n})",
-                quoted(kpi.null_rule),
-                quoted(kpi.source),
-                f"CAST([{', '.join(quoted(name) for name in kpi.requirements)}], 'Array(String)')",
+                quote_string(kpi.null_rule),
+                quote_string(kpi.source),
+                f"CAST([{', '.join(quote_string(name) for name in kpi.requirements)}], 'Array(String)')",
             )
         )
         + ")"
@@ -159,7 +159,7 @@ def _registry_view(registry: KpiRegistry) -> str:
     body = f"SELECT {chosen}\nFROM (SELECT arrayJoin([\n    {rows}\n]) AS entry)"
     return _view(
         "kpis",
-        [Column(name, kind, comment, "") for name, kind, comment in columns],
+        [KpiColumn(name, kind, comment, "") for name, kind, comment in columns],
         body,
         "The registry of KPIs: one row per KPI.",
     )
@@ -169,16 +169,16 @@ def _long_view(
     registry: KpiRegistry, name: str, dimension: Dimension, grain: str, timezone: str, *, by_industry: bool
 ) -> str:
     columns = [
-        *([Column("hour", "DateTime('UTC')", _HOUR, "period")] if grain == "hour" else []),
-        Column("day", "Date32", _DAY.format(timezone=timezone), "day"),
-        Column("tenant_id", "LowCardinality(String)", _TENANT, "tenant_id"),
+        *([KpiColumn("hour", "DateTime('UTC')", _HOUR, "period")] if grain == "hour" else []),
+        KpiColumn("day", "Date32", _DAY.format(timezone=timezone), "day"),
+        KpiColumn("tenant_id", "LowCardinality(String)", _TENANT, "tenant_id"),
         *(_key(key) for key in DIMENSIONS[dimension]),
         *_VALUE_COLUMNS,
     ]
     body = (
         f"{_names(registry.ratios, by_industry=by_industry)}"
         f"SELECT\n    {_selected(columns)}\nFROM kpi_rollup{_industries(by_industry)}\n"
-        f"WHERE grain = {quoted(grain)} AND dimension = {quoted(dimension)}"
+        f"WHERE grain = {quote_string(grain)} AND dimension = {quote_string(dimension)}"
     )
     group = "" if dimension == "tenant" else f", {dimension.replace('_', ' ')}"
     return _view(name, columns, body, f"One row per {grain}, tenant{group} and KPI for which a call counts.")
@@ -187,22 +187,22 @@ def _long_view(
 def _wide_view(registry: KpiRegistry, name: str, dimension: Dimension, timezone: str) -> str:
     keys = DIMENSIONS[dimension]
     columns = [
-        Column("day", "Date32", _DAY.format(timezone=timezone), "day"),
-        Column("tenant_id", "LowCardinality(String)", _TENANT, "tenant_id"),
+        KpiColumn("day", "Date32", _DAY.format(timezone=timezone), "day"),
+        KpiColumn("tenant_id", "LowCardinality(String)", _TENANT, "tenant_id"),
         *(_key(key) for key in keys),
         *(
-            Column(
+            KpiColumn(
                 kpi.id,
                 "Nullable(Float64)",
                 f"{kpi.name.en} ({kpi.name.zh}), {kpi.unit}; null where no call counts",
-                f"{_number(kpi.scale)} * anyOrNullIf(numerator / denominator, kpi = {quoted(kpi.id)})",
+                f"{_number(kpi.scale)} * anyOrNullIf(numerator / denominator, kpi = {quote_string(kpi.id)})",
             )
             for kpi in registry.ratios
         ),
     ]
     body = (
         f"SELECT\n    {_selected(columns)}\nFROM kpi_rollup\n"
-        f"WHERE grain = 'day' AND dimension = {quoted(dimension)}\n"
+        f"WHERE grain = 'day' AND dimension = {quote_string(dimension)}\n"
         f"GROUP BY {', '.join(('day', 'tenant_id', *keys))}"
     )
     return _view(name, columns, body, "One row per day and key, one column per KPI; how many calls count is not shown.")
@@ -233,7 +233,9 @@ def _renamed(sums: str) -> str:
 
 
 def _query_view(kpi: Kpi, window_days: int, *, by_industry: bool) -> str:
-    comment = quoted(f"{kpi.name.en} ({kpi.name.zh}) by tenant: kpi_{kpi.id}(start = ..., end = ...), end excluded.")
+    comment = quote_string(
+        f"{kpi.name.en} ({kpi.name.zh}) by tenant: kpi_{kpi.id}(start = ..., end = ...), end excluded."
+    )
     return (
         f"CREATE OR REPLACE VIEW kpi_{kpi.id} SQL SECURITY DEFINER AS {_names((kpi,), by_industry=by_industry)}"
         f"SELECT\n    tenant_id,\n    {_selected(_VALUE_COLUMNS)}\n"
@@ -241,20 +243,20 @@ def _query_view(kpi: Kpi, window_days: int, *, by_industry: bool) -> str:
     )
 
 
-def _key(name: str) -> Column:
-    return Column(name, "Nullable(String)", _KEY_COMMENTS[name], name)
+def _key(name: str) -> KpiColumn:
+    return KpiColumn(name, "Nullable(String)", _KEY_COMMENTS[name], name)
 
 
 def _names(kpis: Sequence[Kpi], *, by_industry: bool) -> str:
     """What the columns of `_value_columns` are written with, as a WITH clause."""
     names = {
-        "kind_of": _of_kpi(kpis, [quoted(kpi.kind) for kpi in kpis]),
+        "kind_of": _of_kpi(kpis, [quote_string(kpi.kind) for kpi in kpis]),
         "scale_of": _of_kpi(kpis, [_number(kpi.scale) for kpi in kpis]),
         "lowest_of": _of_kpi(kpis, [_number(bounds(kpi.unit)[0]) for kpi in kpis]),
         "highest_of": _of_kpi(kpis, [_number(bounds(kpi.unit)[1]) for kpi in kpis]),
         "is_share_of": _of_kpi(kpis, [str(kpi.unit == "share").lower() for kpi in kpis]),
         "minimum_of": _of_kpi(kpis, [str(kpi.minimum_n) for kpi in kpis]),
-        "direction_of": _of_kpi(kpis, [quoted(kpi.direction) for kpi in kpis]),
+        "direction_of": _of_kpi(kpis, [quote_string(kpi.direction) for kpi in kpis]),
         "target_of": _target(kpis, by_industry=by_industry),
         "ratio": "numerator / denominator",
         "numerator_spread": "n * numerator_squares - numerator * numerator",
@@ -291,26 +293,26 @@ def _limit(sign: str) -> str:
 
 
 _VALUE_COLUMNS = (
-    Column("kpi", "LowCardinality(String)", "id of the KPI, see the view kpis", "kpi"),
-    Column("n", "UInt64", "calls that count", "n"),
-    Column(
+    KpiColumn("kpi", "LowCardinality(String)", "id of the KPI, see the view kpis", "kpi"),
+    KpiColumn("n", "UInt64", "calls that count", "n"),
+    KpiColumn(
         "value",
         "Nullable(Float64)",
         "the KPI, in its unit",
         "multiIf(kind_of != 'correlation', scale_of * ratio, varies, correlation, NULL)",
     ),
-    Column("low", "Nullable(Float64)", "lower limit of its 95 % interval; null for too few calls", _limit("-")),
-    Column("high", "Nullable(Float64)", "upper limit of its 95 % interval; null for too few calls", _limit("+")),
-    Column("target", "Nullable(Float64)", "what to reach; null: no number is set", "target_of"),
-    Column(
+    KpiColumn("low", "Nullable(Float64)", "lower limit of its 95 % interval; null for too few calls", _limit("-")),
+    KpiColumn("high", "Nullable(Float64)", "upper limit of its 95 % interval; null for too few calls", _limit("+")),
+    KpiColumn("target", "Nullable(Float64)", "what to reach; null: no number is set", "target_of"),
+    KpiColumn(
         "verdict",
         "LowCardinality(String)",
         "reached or missed; too_few where fewer calls count than minimum_n; no_target",
         "multiIf(isNull(value) OR n < minimum_of, 'too_few', isNull(target), 'no_target', "
         "if(direction_of = 'higher', value >= target, value <= target), 'reached', 'missed')",
     ),
-    Column("numerator", "Float64", "sum over the calls that count; add these up for longer times", "numerator"),
-    Column("denominator", "Float64", "sum over the calls that count; add these up for longer times", "denominator"),
+    KpiColumn("numerator", "Float64", "sum over the calls that count; add these up for longer times", "numerator"),
+    KpiColumn("denominator", "Float64", "sum over the calls that count; add these up for longer times", "denominator"),
 )
 
 
@@ -320,7 +322,7 @@ def _target(kpis: Sequence[Kpi], *, by_industry: bool) -> str:
         return target
     own = _multi_if(
         [
-            (f"kpi = {quoted(kpi.id)} AND tenant_industry = {quoted(industry)}", _number(number))
+            (f"kpi = {quote_string(kpi.id)} AND tenant_industry = {quote_string(industry)}", _number(number))
             for kpi in kpis
             for industry, number in sorted(kpi.targets_by_industry.items())
         ],
@@ -347,7 +349,7 @@ def _of_kpi(kpis: Sequence[Kpi], values: Sequence[str]) -> str:
     named: dict[str, list[str]] = {}
     for kpi, value in zip(kpis, values, strict=True):
         if value != usual:
-            named.setdefault(value, []).append(quoted(kpi.id))
+            named.setdefault(value, []).append(quote_string(kpi.id))
     return _multi_if([(f"kpi IN ({', '.join(ids)})", value) for value, ids in named.items()], usual)
 
 
@@ -360,17 +362,16 @@ def _number(value: float) -> str:
     return "inf" if value == float("inf") else repr(float(value))
 
 
-def _selected(columns: Iterable[Column]) -> str:
+def _selected(columns: Iterable[KpiColumn]) -> str:
     return ",\n    ".join(
         column.sql if column.sql == column.name else f"{column.sql} AS {column.name}" for column in columns
     )
 
 
-def _view(name: str, columns: Sequence[Column], body: str, comment: str) -> str:
-    listed = ",\n    ".join(f"{column.name} {column.type} COMMENT {quoted(column.comment)}" for column in columns)
-    return (
-        f"CREATE OR REPLACE VIEW {name}\n(\n    {listed}\n)\nSQL SECURITY DEFINER\nAS {body}\nCOMMENT {quoted(comment)}"
-    )
+def _view(name: str, columns: Sequence[KpiColumn], body: str, comment: str) -> str:
+    listed = ",\n    ".join(f"{column.name} {column.type} COMMENT {quote_string(column.comment)}" for column in columns)
+    head = f"CREATE OR REPLACE VIEW {name}\n(\n    {listed}\n)\nSQL SECURITY DEFINER"
+    return f"{head}\nAS {body}\nCOMMENT {quote_string(comment)}"
 
 
 _MENTIONS = """

@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from math import atanh, log, sqrt, tanh
 from typing import Literal, Self
 
-from schemas.config.kpi import Direction, Kpi, Unit
+from schemas.config.kpi import BetterWhen, Kpi, KpiUnit
 
 Z95 = 1.959963984540054
 """The 97.5th percentile of the normal distribution."""
@@ -31,7 +31,7 @@ NO_EVENT_LIMIT = -log(0.025)
 LEAST_OF_CORRELATION = 4
 """Fewer pairs have no interval: its variance divides by n - 3."""
 
-Verdict = Literal["reached", "missed", "too_few", "no_target"]
+TargetStatus = Literal["reached", "missed", "too_few", "no_target"]
 Trend = Literal["better", "worse", "up", "down", "no_clear_change", "unknown"]
 
 
@@ -133,7 +133,7 @@ def estimate(kpi: Kpi, sums: Sums) -> Estimate:
     )
 
 
-def bounds(unit: Unit) -> tuple[float, float]:
+def bounds(unit: KpiUnit) -> tuple[float, float]:
     """Between which values a KPI can lie at all, before it is scaled."""
     return {
         "share": (0.0, 1.0),
@@ -161,7 +161,9 @@ def ratio_interval(sums: Sums) -> tuple[float, float] | None:
     return value - half, value + half
 
 
-def _with_exact_ends(limits: tuple[float, float], value: float, denominator: float, unit: Unit) -> tuple[float, float]:
+def _with_exact_ends(
+    limits: tuple[float, float], value: float, denominator: float, unit: KpiUnit
+) -> tuple[float, float]:
     """No event at all, or as a share nothing but events: the exact limit of a count instead of no width."""
     widest = NO_EVENT_LIMIT / denominator
     if value <= 0:
@@ -217,7 +219,7 @@ def _difference(one: tuple[float, float, float], other: tuple[float, float, floa
     )
 
 
-def verdict(kpi: Kpi, found: Estimate, industry: str | None = None) -> Verdict:
+def target_status(kpi: Kpi, found: Estimate, industry: str | None = None) -> TargetStatus:
     """Whether the target is reached, by the value; below the minimum n nothing is said."""
     target = kpi.target_of(industry)
     if found.value is None or found.n < kpi.minimum_n:
@@ -238,7 +240,7 @@ def trend(kpi: Kpi, now: Estimate, before: Estimate) -> Trend:
     return direction_of(change.value, kpi.direction)
 
 
-def direction_of(change: float, direction: Direction) -> Trend:
+def direction_of(change: float, direction: BetterWhen) -> Trend:
     """A clear change as better or worse, where the KPI has a good direction."""
     if direction == "neutral":
         return "up" if change > 0 else "down"

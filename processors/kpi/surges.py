@@ -38,7 +38,7 @@ QUIET = timedelta(hours=6)
 RULE_ID = "topic_surge"
 RULE_VERSION = "1"
 
-Verdict = Literal["surge", "usual", "too_few_calls", "history_unknown"]
+SurgeStatus = Literal["surge", "usual", "too_few_calls", "history_unknown"]
 
 
 @dataclass(frozen=True)
@@ -83,11 +83,11 @@ class TopicWindow:
 
 
 @dataclass(frozen=True)
-class Assessment:
+class SurgeAssessment:
     """What a window comes to. `expected` and `chance` are null where the past is not known."""
 
     window: TopicWindow
-    verdict: Verdict
+    verdict: SurgeStatus
     expected: float | None = None
     chance: float | None = None
 
@@ -142,19 +142,19 @@ def _count(buckets: Iterable[BucketCount], topic_id: str) -> int:
     return sum(bucket.topics.get(topic_id, 0) for bucket in buckets)
 
 
-def assess(window: TopicWindow, settings: SurgeSettings) -> Assessment:
+def assess(window: TopicWindow, settings: SurgeSettings) -> SurgeAssessment:
     """Whether it is a surge: `expected` = max(median of the past weeks, `LEAST_EXPECTED`), and
 
     count ≥ `min_count`, count ≥ `ratio` · expected, P(X ≥ count | Poisson(expected)) < `MAX_CHANCE`.
     """
     if len(window.past) < MIN_WEEKS:
-        return Assessment(window, "history_unknown")
+        return SurgeAssessment(window, "history_unknown")
     expected = max(float(median(window.past)), LEAST_EXPECTED)
     chance = poisson_tail(window.count, expected)
     if window.count < settings.min_count:
-        return Assessment(window, "too_few_calls", expected, chance)
+        return SurgeAssessment(window, "too_few_calls", expected, chance)
     is_surge = window.count >= settings.ratio * expected and chance < MAX_CHANCE
-    return Assessment(window, "surge" if is_surge else "usual", expected, chance)
+    return SurgeAssessment(window, "surge" if is_surge else "usual", expected, chance)
 
 
 def poisson_tail(count: int, mean: float) -> float:
@@ -201,7 +201,7 @@ class RaisedSurges:
             del told[moment]
 
 
-def alert_of(surge: Assessment, call_ids: Sequence[str], now: datetime) -> Alert:
+def alert_of(surge: SurgeAssessment, call_ids: Sequence[str], now: datetime) -> Alert:
     """The alert, with the calls behind it, newest first. Its id is the same for every window of the topic and hour."""
     window = surge.window
     hour = _hour(window.start).strftime("%Y-%m-%dT%H:%MZ")

@@ -4,9 +4,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from processors.listening.engine_port import Sound
+from processors.listening.engine_port import ChannelAudio
 from processors.listening.intervals import length_ms, union
-from processors.listening.voice_activity import shared_out
+from processors.listening.voice_activity import share_out
 from schemas.messages.interval import Interval
 
 _NOBODY = -1
@@ -28,7 +28,7 @@ class SpeakerSeparation(Protocol):
         """What changes its answer: its name, version, models and settings, by keys that no engine has."""
         ...
 
-    def separate(self, sound: Sound) -> tuple[VoiceStretch, ...]:
+    def separate(self, sound: ChannelAudio) -> tuple[VoiceStretch, ...]:
         """Who speaks when, in the order of time, within the sound; stretches of two voices may overlap.
 
         Empty where nobody speaks. The number of voices is the separation's own guess.
@@ -42,7 +42,7 @@ def speech_by_voice(speech: Sequence[Interval], told: Sequence[VoiceStretch]) ->
     A call has two sides, so what further voices say comes third, with what is nobody's. All the speech undivided where
     there are not two voices.
     """
-    shares = shared_out(speech, [(each.voice, each.interval) for each in told], _NOBODY)
+    shares = share_out(speech, [(each.voice, each.interval) for each in told], _NOBODY)
     voices = sorted((voice for voice in shares if voice != _NOBODY), key=lambda voice: -length_ms(shares[voice]))
     if len(voices) < 2:
         return (tuple(speech),)

@@ -18,7 +18,7 @@ Samples = NDArray[np.float32]
 """Mono samples at 16 kHz, float32 in −1…1, shape (n,)."""
 
 
-class Sound(Protocol):
+class ChannelAudio(Protocol):
     """One channel of a recording, held in whatever form takes little memory."""
 
     @property
@@ -38,7 +38,7 @@ class SpeechClip:
     channel: int
     start_ms: int
     end_ms: int
-    sound: Sound
+    sound: ChannelAudio
 
 
 ENCODER_FRAMES_PER_SECOND = 50

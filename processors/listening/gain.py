@@ -12,7 +12,7 @@ _FRAME_SAMPLES = 30 * SAMPLES_PER_MS
 _LOUD_PERCENTILE = 90
 
 
-def levelled(samples: Samples) -> Samples:
+def level(samples: Samples) -> Samples:
     """The samples with one gain for all, so that their loud frames lie at `TARGET_DBFS`; silence stays silence.
 
     The level of the loud frames is the 90th percentile of the mean energies of 30 ms, digital silence left out.

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from processors.listening.engine_port import SAMPLES_PER_MS, Samples, SpeechClip
-from processors.listening.gain import levelled
+from processors.listening.gain import level
 
 # Measured with Whisper base on two-channel calls and read Mandarin: one clip in a full window costs three
 # times as much, windows of both speakers put words into the wrong mouth, no silence in front loses first words.
@@ -19,7 +19,7 @@ NATURAL_PAUSE_MS = 800
 
 
 @dataclass(frozen=True)
-class Place:
+class PackedClip:
     """A clip in a window: the position of the clip among all clips, and where in the window its sound begins.
 
     `before_ms` of the recording in front of the clip are heard as well.
@@ -37,10 +37,10 @@ class Place:
 
 
 @dataclass(frozen=True)
-class Window:
+class ClipWindow:
     """Clips of one channel, one after the other, with silence in front, between and behind."""
 
-    places: tuple[Place, ...]
+    places: tuple[PackedClip, ...]
 
     @property
     def duration_ms(self) -> int:
@@ -49,7 +49,7 @@ class Window:
 
     def samples(self) -> Samples:
         """The sound of the window as a recogniser hears it: its speech at one level (`processors.listening.gain`)."""
-        return levelled(self.recorded())
+        return level(self.recorded())
 
     def recorded(self) -> Samples:
         """The sound of the window; each clip with a little of what lies around it in the recording."""
@@ -60,42 +60,42 @@ class Window:
             window[start : start + len(sound)] = sound
         return window
 
-    def place_of(self, start_ms: int, end_ms: int) -> Place:
+    def place_of(self, start_ms: int, end_ms: int) -> PackedClip:
         """The clip to which a word at this time of the window belongs: the one it overlaps most, else the nearest."""
 
-        def fit(place: Place) -> int:
+        def fit(place: PackedClip) -> int:
             return min(end_ms, place.end_offset_ms) - max(start_ms, place.offset_ms)
 
         return max(self.places, key=fit)
 
 
-def pack(clips: Sequence[SpeechClip]) -> list[Window]:
+def pack(clips: Sequence[SpeechClip]) -> list[ClipWindow]:
     """Windows that hold every clip once, each of one channel, in the order of the recording within a channel.
 
     A window is at most `WINDOW_MS` long unless a single clip is longer.
     """
-    windows: list[Window] = []
+    windows: list[ClipWindow] = []
     for channel in sorted({clip.channel for clip in clips}):
-        places: list[Place] = []
+        places: list[PackedClip] = []
         for index, clip in enumerate(clips):
             if clip.channel != channel:
                 continue
-            place = _follow(places[-1], index, clip) if places else Place(index, clip, LEAD_MS, CONTEXT_MS)
+            place = _follow(places[-1], index, clip) if places else PackedClip(index, clip, LEAD_MS, CONTEXT_MS)
             if places and place.end_offset_ms + GAP_MS > WINDOW_MS:
-                windows.append(Window(tuple(places)))
-                places, place = [], Place(index, clip, LEAD_MS, CONTEXT_MS)
+                windows.append(ClipWindow(tuple(places)))
+                places, place = [], PackedClip(index, clip, LEAD_MS, CONTEXT_MS)
             places.append(place)
-        windows.append(Window(tuple(places)))
+        windows.append(ClipWindow(tuple(places)))
     return windows
 
 
-def alone(index: int, clip: SpeechClip) -> Window:
+def alone(index: int, clip: SpeechClip) -> ClipWindow:
     """A window with nothing but one clip."""
-    return Window((Place(index, clip, LEAD_MS, CONTEXT_MS),))
+    return ClipWindow((PackedClip(index, clip, LEAD_MS, CONTEXT_MS),))
 
 
-def _follow(previous: Place, index: int, clip: SpeechClip) -> Place:
+def _follow(previous: PackedClip, index: int, clip: SpeechClip) -> PackedClip:
     pause_ms = clip.start_ms - previous.clip.end_ms
     if 0 <= pause_ms <= NATURAL_PAUSE_MS:
-        return Place(index, clip, previous.end_offset_ms + pause_ms, pause_ms)
-    return Place(index, clip, previous.end_offset_ms + GAP_MS, CONTEXT_MS)
+        return PackedClip(index, clip, previous.end_offset_ms + pause_ms, pause_ms)
+    return PackedClip(index, clip, previous.end_offset_ms + GAP_MS, CONTEXT_MS)

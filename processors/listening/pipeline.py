@@ -28,12 +28,12 @@ from processors.listening.voice_activity import (
 )
 from processors.pii.masking import MaskSettings, mask
 from processors.text.chinese_script import ChineseScript, to_script
-from processors.text.numbers import normalize
+from processors.text.numbers import in_digits
 from processors.text.speech_rate import characters_per_minute
 from schemas.messages.call_ended import CallEnded, Role
 from schemas.messages.outcome import Outcome
 from schemas.messages.pii import PiiKind
-from schemas.messages.sound import ChannelMeasures, Overlap, Sound
+from schemas.messages.sound import CallSound, ChannelMeasures, Overlap
 from schemas.messages.transcript import AudioFacts, EngineIdentity, Interval, Rejected, Segment, Transcript, Word
 
 Stopwatch = Callable[[], float]
@@ -109,11 +109,11 @@ def listen(
     try:
         recording = decode(data, DecodeLimits(settings.max_call_ms))
     except UnhearableError as error:
-        return unheard(call, error.outcome, error.reason, listener, now)
+        return unheard_transcript(call, error.outcome, error.reason, listener, now)
     facts = recording.facts.model_copy(update={"truncated": recording.truncated})
     too_short = facts.duration_ms < settings.min_call_ms
     if too_short and not settings.hear_too_short:
-        return unheard(call, "too_short", "shorter_than_minimum", listener, now, facts)
+        return unheard_transcript(call, "too_short", "shorter_than_minimum", listener, now, facts)
     facts, channels = _channels(recording, facts, settings)
     speakers = _speakers(call, channels, settings.separation)
     pool = pool_clip if emotion is not None else None
@@ -164,11 +164,11 @@ def listener_of(engine: SpeechEngine, settings: ListenSettings, emotion: Emotion
 
 def _with_numbers(segment: Segment) -> Segment:
     """The segment with its text in digits as well, where that says it otherwise."""
-    in_digits = normalize(segment.text).text
-    return segment if in_digits == segment.text else segment.model_copy(update={"text_in_digits": in_digits})
+    text = in_digits(segment.text).text
+    return segment if text == segment.text else segment.model_copy(update={"text_in_digits": text})
 
 
-def unheard(
+def unheard_transcript(
     call: CallEnded,
     outcome: Outcome,
     reason: str,
@@ -373,7 +373,7 @@ def _speech_per_role(speakers: Iterable[_Speaker]) -> dict[Role, tuple[Interval,
 
 def _sound(
     channels: Sequence[_Channel], speakers: Sequence[_Speaker], segments: Sequence[Segment], duration_ms: int
-) -> Sound:
+) -> CallSound:
     anybody = union([interval for channel in channels for interval in channel.speech])
     overlaps = None
     if len(channels) == 2:
@@ -381,7 +381,7 @@ def _sound(
             Overlap(start_ms=overlap.start_ms, end_ms=overlap.end_ms, started_by=speakers[later].role, channel=later)
             for overlap, later in overlapping_turns(speakers[0].turns, speakers[1].turns)
         )
-    return Sound(
+    return CallSound(
         channels=tuple(_measures(channel, speakers, segments, anybody) for channel in channels),
         overlaps=overlaps,
         leading_silence_ms=anybody[0].start_ms if anybody else None,

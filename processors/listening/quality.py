@@ -31,7 +31,7 @@ _LEAST_PAUSE_FRAMES = 12
 # Two speakers who follow each other closely overlap by what voice activity adds on both sides (50 ms each).
 _LEAST_OVERLAP_MS = 150
 
-Energies = NDArray[np.float32]
+FrameEnergies = NDArray[np.float32]
 Flags = NDArray[np.bool_]
 
 
@@ -39,7 +39,7 @@ Flags = NDArray[np.bool_]
 class Frames:
     """A channel in frames of 40 ms: mean energy of each (1 is full scale), and how many samples lie on a flat top."""
 
-    energies: Energies
+    energies: FrameEnergies
     flat_tops: NDArray[np.uint16]
     samples_per_frame: int
 
@@ -122,10 +122,12 @@ def _dbfs(energy: float) -> float:
     return round(min(0.0, max(LEAST_DBFS, float(10 * np.log10(max(energy, 1e-12))))), 1)
 
 
-Turn = Sequence[Interval]
+TurnIntervals = Sequence[Interval]
 
 
-def overlapping_turns(first: Sequence[Turn], second: Sequence[Turn]) -> Iterator[tuple[Interval, int]]:
+def overlapping_turns(
+    first: Sequence[TurnIntervals], second: Sequence[TurnIntervals]
+) -> Iterator[tuple[Interval, int]]:
     """Where two speakers speak at once, in order, and who of them (0, 1) began to speak later.
 
     Each side is a speaker's turns, a turn being its stretches of speech in order. Of two turns there is one overlap

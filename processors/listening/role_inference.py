@@ -6,7 +6,7 @@ from typing import Literal
 
 from schemas.messages.call_ended import Role
 
-Direction = Literal["inbound", "outbound"]
+CallDirection = Literal["inbound", "outbound"]
 
 # What only one side says. Each pattern counts once for a channel, however often it occurs; politeness weighs less.
 _AGENT = (
@@ -34,7 +34,7 @@ _CUSTOMER = (
 )
 
 
-def infer_roles(texts: Sequence[str], first_speaker: int | None, direction: Direction) -> tuple[Role, Role] | None:
+def infer_roles(texts: Sequence[str], first_speaker: int | None, direction: CallDirection) -> tuple[Role, Role] | None:
     """The roles of two channels; None where nothing tells them apart.
 
     `texts` is all that was said on each, in simplified characters; `first_speaker` the channel that spoke first,

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from processors.listening.audio import ChannelSound, Pcm
-from processors.listening.engine_port import MAX_CLIP_MS, Sound
+from processors.listening.engine_port import MAX_CLIP_MS, ChannelAudio
 from schemas.messages.call_ended import Role, SpeakerSegment
 from schemas.messages.transcript import Interval
 
@@ -32,7 +32,7 @@ _VAD_WARM_UP_MS = VAD_FRAME_MS * 31
 
 Energies = NDArray[np.float64]
 Probabilities = NDArray[np.float32]
-Speaker = TypeVar("Speaker")
+WhoSpeaks = TypeVar("WhoSpeaks")
 
 
 @dataclass(frozen=True)
@@ -93,7 +93,7 @@ def _smoothed_energies(pcm: Pcm, frame: int) -> Energies:
     return smoothed
 
 
-def detect_speech(sound: Sound, options: VadOptions | None = None) -> tuple[Interval, ...]:
+def detect_speech(sound: ChannelAudio, options: VadOptions | None = None) -> tuple[Interval, ...]:
     """Where somebody speaks on one channel, in order, none longer than `MAX_CLIP_MS`."""
     options = options or VadOptions()
     probabilities = _speech_probabilities(sound)
@@ -107,7 +107,7 @@ def detect_speech(sound: Sound, options: VadOptions | None = None) -> tuple[Inte
     return tuple(intervals)
 
 
-def _speech_probabilities(sound: Sound) -> Probabilities:
+def _speech_probabilities(sound: ChannelAudio) -> Probabilities:
     """Silero's probability of speech for each 32 ms, heard window by window."""
     from faster_whisper.vad import get_vad_model  # type: ignore[import-untyped] # ships without types
 
@@ -189,17 +189,17 @@ def speech_by_role(speech: Sequence[Interval], told: Sequence[SpeakerSegment]) -
     if not told:
         return {"unknown": tuple(speech)}
     nobody: Role = "unknown"
-    return shared_out(speech, [(segment.role, segment) for segment in told], nobody)
+    return share_out(speech, [(segment.role, segment) for segment in told], nobody)
 
 
-def shared_out(
-    speech: Sequence[Interval], told: Sequence[tuple[Speaker, Interval]], nobody: Speaker
-) -> dict[Speaker, tuple[Interval, ...]]:
+def share_out(
+    speech: Sequence[Interval], told: Sequence[tuple[WhoSpeaks, Interval]], nobody: WhoSpeaks
+) -> dict[WhoSpeaks, tuple[Interval, ...]]:
     """The speech of one channel, per speaker in order, where `told` says who speaks when; the rest is `nobody`'s.
 
     A stretch of speech is the speaker's whose intervals lie in it; it is cut where the next one's begins.
     """
-    shares: dict[Speaker, list[Interval]] = {}
+    shares: dict[WhoSpeaks, list[Interval]] = {}
     ordered = sorted(told, key=lambda item: (item[1].start_ms, item[1].end_ms))
     for stretch in speech:
         inside = [each for each in ordered if each[1].start_ms < stretch.end_ms and each[1].end_ms > stretch.start_ms]

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterator
 
-from processors.pii.found import Found
+from processors.pii.match import PiiMatch
 
 _N = "[0-9零〇一二三四五六七八九十百两幺a-z]"
 _PLACE_LETTER = r"[^\W\d_你我他她您们什哪吗呢请能想快递订单不了是谢吧么款电话]"
@@ -38,7 +38,7 @@ _NO_PLACE = re.compile(
 )
 
 
-def find_addresses(text: str, *, asked: bool) -> Iterator[Found]:
+def find_addresses(text: str, *, asked: bool) -> Iterator[PiiMatch]:
     """Addresses in a folded text. Unasked: a street with a number, or a home that someone tells of."""
     found = False
     text = _DATE.sub(lambda match: "\0" * len(match[0]), text)
@@ -51,11 +51,11 @@ def find_addresses(text: str, *, asked: bool) -> Iterator[Found]:
         told = _SELF_TOLD.search(text, 0, start) is not None
         if _is_address(chain, asked=asked, told=told):
             found = True
-            yield Found("address", start, match.end(), 0.85 if asked or told else 0.7)
+            yield PiiMatch("address", start, match.end(), 0.85 if asked or told else 0.7)
     number = text.strip(" ,.。、?!")
     if asked and not found and _ONLY_NUMBER.fullmatch(number):
         start = text.index(number)
-        yield Found("address", start, start + len(number), 0.5)
+        yield PiiMatch("address", start, start + len(number), 0.5)
 
 
 def _is_address(chain: str, *, asked: bool, told: bool) -> bool:

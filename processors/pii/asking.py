@@ -10,7 +10,7 @@ from schemas.messages.pii import PiiKind
 OTHER_NUMBER: Literal["other_number"] = "other_number"
 """A number that is no personal one: an order, a parcel, an employee, a policy, a product."""
 
-Topic = PiiKind | Literal["other_number"]
+AskedFor = PiiKind | Literal["other_number"]
 
 _NUMBER_WORD = (
     r"(?:号码?|好码|后[四6六]?[位为维]|[后末尾][四4]|尾号|末[四4]位|后几位|前[几四六]位|多少|报(?![失警销名修案])|念|提供"
@@ -18,7 +18,7 @@ _NUMBER_WORD = (
 )
 _SAID = r"(?:[是:为事]|多少|报(?![失警销名修案])|念|提供|留|说|告诉|填|写|发|给我|核[实对]|输入|[?？]|$)"
 
-_TOPICS: tuple[tuple[Topic, str], ...] = (
+_TOPICS: tuple[tuple[AskedFor, str], ...] = (
     (
         OTHER_NUMBER,
         r"(?:订单|定单|运单|快递单|物流单|包裹单|单据|保单|合同|发票|流水|交易|工单|受理|案件|客诉|投诉|回执|取件|提货|产品|商品|货|型|序列|批|座位"
@@ -62,7 +62,7 @@ _NOT_ASKED = re.compile(
 class Mention:
     """A topic in characters `start` to `end` of one text."""
 
-    topic: Topic
+    topic: AskedFor
     start: int
     end: int
 
@@ -72,7 +72,7 @@ def mentions(text: str) -> Iterator[Mention]:
     for match in _TOPIC.finditer(text):
         if _NOT_ASKED.search(text, max(0, match.start() - 16), match.start()):
             continue
-        topic: Topic = next(name for name, _ in _TOPICS if match[name] is not None)
+        topic: AskedFor = next(name for name, _ in _TOPICS if match[name] is not None)
         yield Mention(topic, match.start(), match.end())
 
 

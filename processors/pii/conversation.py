@@ -4,11 +4,11 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
-from processors.pii.asking import OTHER_NUMBER, Mention, Topic, is_back_channel, mentions, moves_on
+from processors.pii.asking import OTHER_NUMBER, AskedFor, Mention, is_back_channel, mentions, moves_on
 from processors.pii.digit_kinds import (
     COMPLETE_DIGITS,
     DIGIT_KINDS,
-    Kind,
+    NumberKind,
     is_service_number,
     is_shared_service_number,
     kind_asked,
@@ -30,7 +30,7 @@ UNFINISHED_TURNS = 3
 LINKED_PAUSE_MS = 8_000
 """Digits of one speaker with at most this much, and nothing but back-channels, between them are one number."""
 
-_TOLD_IN_WORDS: frozenset[Topic] = frozenset({"name", "address"})
+_TOLD_IN_WORDS: frozenset[AskedFor] = frozenset({"name", "address"})
 _FEWEST_DIGITS = 3
 _FEWEST_REPEATED = 4
 
@@ -64,7 +64,7 @@ class Piece:
     start: int
     end: int
     digits: str
-    topics: frozenset[Topic]
+    topics: frozenset[AskedFor]
     named_here: bool
 
 
@@ -83,10 +83,10 @@ class Number:
 
 
 @dataclass(frozen=True)
-class Reading:
+class NumbersSaid:
     """What was asked for while each line was said, and the personal numbers of the conversation."""
 
-    asked: tuple[frozenset[Topic], ...]
+    asked: tuple[frozenset[AskedFor], ...]
     numbers: tuple[Number, ...]
 
 
@@ -104,9 +104,9 @@ class _Expected:
 class _Listener:
     """Walks through the lines and knows what is expected."""
 
-    expected: dict[Topic, _Expected] = field(default_factory=dict)
+    expected: dict[AskedFor, _Expected] = field(default_factory=dict)
 
-    def open_for(self, line: Line) -> frozenset[Topic]:
+    def open_for(self, line: Line) -> frozenset[AskedFor]:
         for topic in [topic for topic, one in self.expected.items() if line.start_ms - one.touched_ms > PATIENCE_MS]:
             del self.expected[topic]
         return frozenset(self.expected)
@@ -151,7 +151,7 @@ class _Listener:
                 del self.expected[topic]
 
 
-def _patience(topic: Topic, digits: int) -> int:
+def _patience(topic: AskedFor, digits: int) -> int:
     if not digits:
         return PATIENCE_TURNS
     if topic in _TOLD_IN_WORDS:
@@ -159,10 +159,10 @@ def _patience(topic: Topic, digits: int) -> int:
     return 1 if topic == OTHER_NUMBER or digits >= COMPLETE_DIGITS.get(topic, 1) else UNFINISHED_TURNS
 
 
-def read(lines: Sequence[Line]) -> Reading:
+def read_numbers(lines: Sequence[Line]) -> NumbersSaid:
     """Everything that was asked for and every personal number in the lines, which are in order of time."""
     listener = _Listener()
-    asked: list[frozenset[Topic]] = []
+    asked: list[frozenset[AskedFor]] = []
     pieces: list[Piece] = []
     for number, line in enumerate(lines):
         opened = listener.open_for(line)
@@ -173,10 +173,10 @@ def read(lines: Sequence[Line]) -> Reading:
         asked.append(opened)
         pieces.extend(found)
     numbers = [whole for group in _linked(lines, pieces) if (whole := _number(lines, group)) is not None]
-    return Reading(tuple(asked), (*numbers, *_said_again(pieces, numbers)))
+    return NumbersSaid(tuple(asked), (*numbers, *_said_again(pieces, numbers)))
 
 
-def _pieces(number: int, text: str, opened: frozenset[Topic], named: Sequence[Mention]) -> Iterator[Piece]:
+def _pieces(number: int, text: str, opened: frozenset[AskedFor], named: Sequence[Mention]) -> Iterator[Piece]:
     """Digits of one line with what they may be: governed by the topic named before them, else by what is expected."""
     expected = list(expected_digit_runs(text)) if opened or named else []
     plain = list(digit_runs(text))
@@ -188,7 +188,7 @@ def _pieces(number: int, text: str, opened: frozenset[Topic], named: Sequence[Me
                 yield _piece(number, text, run, topics, named_here=region > 0)
 
 
-def _piece(number: int, text: str, run: DigitRun, topics: frozenset[Topic], *, named_here: bool) -> Piece:
+def _piece(number: int, text: str, run: DigitRun, topics: frozenset[AskedFor], *, named_here: bool) -> Piece:
     """The run with the X of a resident ID or the extension of a telephone."""
     end, spelled = run.end, run.digits
     last = _LAST_X.match(text, end) if "resident_id" in topics or len(spelled) == 17 else None
@@ -206,7 +206,7 @@ def _lone_x(number: int, text: str, expected: _Expected | None, found: Sequence[
         yield Piece(number, 0, len(text), "X", frozenset({"resident_id"}), named_here=False)
 
 
-def _is_other(text: str, run: DigitRun, topics: frozenset[Topic]) -> bool:
+def _is_other(text: str, run: DigitRun, topics: frozenset[AskedFor]) -> bool:
     """Whether the digits are a service number, an amount, or part of a name of something."""
     if is_shared_service_number(run.digits) and not topics & {"bank_card", "resident_id"}:
         return True
@@ -258,7 +258,7 @@ def _number(lines: Sequence[Line], group: Sequence[Piece]) -> Number | None:
     return None if kind is None else Number(kind.kind, kind.confidence, tuple(group))
 
 
-def _kind(lines: Sequence[Line], group: Sequence[Piece], spelled: str) -> Kind | None:
+def _kind(lines: Sequence[Line], group: Sequence[Piece], spelled: str) -> NumberKind | None:
     first = group[0]
     kinds: set[PiiKind] = {
         topic for topic in first.topics if topic != OTHER_NUMBER and topic not in ("name", "address")

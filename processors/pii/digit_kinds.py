@@ -30,7 +30,7 @@ _NEAR_MOBILE = re.compile(r"1[3-9]\d{8,10}")
 
 
 @dataclass(frozen=True)
-class Kind:
+class NumberKind:
     """What a row of digits is taken for, and how sure that is."""
 
     kind: PiiKind
@@ -64,50 +64,50 @@ def is_shared_service_number(digits: str) -> bool:
     return _SHARED_SERVICE.fullmatch(digits) is not None
 
 
-def kind_unasked(digits: str, *, other_number_asked: bool) -> Kind | None:
+def kind_unasked(digits: str, *, other_number_asked: bool) -> NumberKind | None:
     """What digits are that nobody asked for; with `other_number_asked` (an order number, say) only if beyond doubt."""
     body = digits.removesuffix("X")
     if _MOBILE.fullmatch(digits):
-        return Kind("mobile", _SHAPE)
+        return NumberKind("mobile", _SHAPE)
     if _RESIDENT_ID.fullmatch(body[:17]) and len(digits) == 18:
         if passes_resident_checksum(digits):
-            return Kind("resident_id", _CERTAIN)
-        return None if other_number_asked else Kind("resident_id", _SHAPE)
+            return NumberKind("resident_id", _CERTAIN)
+        return None if other_number_asked else NumberKind("resident_id", _SHAPE)
     if other_number_asked:
         return None
     if _FIXED.fullmatch(digits):
-        return Kind("fixed_phone", _SHAPE)
+        return NumberKind("fixed_phone", _SHAPE)
     if 16 <= len(digits) <= 19 and not digits.endswith("X"):
         return _card_unasked(digits)
     if _NEAR_MOBILE.fullmatch(digits):
-        return Kind("mobile", _POSSIBLE)
+        return NumberKind("mobile", _POSSIBLE)
     return None
 
 
-def _card_unasked(digits: str) -> Kind | None:
+def _card_unasked(digits: str) -> NumberKind | None:
     if _DATED.match(digits):
         return None
     if passes_luhn(digits):
-        return Kind("bank_card", _SHAPE)
-    return Kind("bank_card", _LIKELY if digits.startswith("62") else _POSSIBLE) if digits[0] in "3456" else None
+        return NumberKind("bank_card", _SHAPE)
+    return NumberKind("bank_card", _LIKELY if digits.startswith("62") else _POSSIBLE) if digits[0] in "3456" else None
 
 
-def kind_asked(digits: str, asked: Collection[PiiKind]) -> Kind:
+def kind_asked(digits: str, asked: Collection[PiiKind]) -> NumberKind:
     """What digits are when one of `asked` was asked for, however many digits were dropped."""
     shape = kind_unasked(digits, other_number_asked=False)
     if shape is not None and shape.kind in asked and shape.confidence >= _LIKELY:
-        return Kind(shape.kind, _CERTAIN if _is_certain(digits, shape.kind) else _SHAPE)
+        return NumberKind(shape.kind, _CERTAIN if _is_certain(digits, shape.kind) else _SHAPE)
     if shape is not None and shape.confidence >= _SHAPE and shape.kind in ("mobile", "resident_id"):
         return shape
     if "mobile" in asked and "fixed_phone" not in asked and shape is not None and shape.kind == "fixed_phone":
         return shape
     if "mobile" in asked and len(digits) in (7, 8) and digits[0] not in "01" and len(asked) == 1:
-        return Kind("fixed_phone", _LIKELY)
+        return NumberKind("fixed_phone", _LIKELY)
     if "resident_id" in asked and (digits.endswith("X") or _OLD_RESIDENT_ID.fullmatch(digits)):
-        return Kind("resident_id", _LIKELY)
+        return NumberKind("resident_id", _LIKELY)
     expected = [kind for kind in COMPLETE_DIGITS if kind in asked] or sorted(asked)
     nearest = min(expected, key=lambda kind: abs(COMPLETE_DIGITS.get(kind, 8) - len(digits)))
-    return Kind(nearest, _LIKELY)
+    return NumberKind(nearest, _LIKELY)
 
 
 def _is_certain(digits: str, kind: PiiKind) -> bool:

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterator
 
-from processors.pii.found import Found
+from processors.pii.match import PiiMatch
 
 _NUMERAL = "零〇一二三四五六七八九幺"
 _LETTERS = rf"[a-z0-9{_NUMERAL}]"
@@ -28,17 +28,17 @@ _PART = re.compile(
 _NO_PART = frozenset({"email", "e-mail", "qq", "app", "ok", "vip", "wifi"})
 
 
-def find_emails(text: str, *, asked: bool) -> Iterator[Found]:
+def find_emails(text: str, *, asked: bool) -> Iterator[PiiMatch]:
     """Addresses in a folded text; where one was asked for, also its parts and what the recogniser left of it."""
     taken: list[tuple[int, int]] = []
     for pattern, confidence in ((_ADDRESS, 0.95), (_WITHOUT_END, 0.8)):
         for match in pattern.finditer(text):
             if all(match.start() >= end or match.end() <= start for start, end in taken):
                 taken.append(match.span())
-                yield Found("email", *match.span(), confidence)
+                yield PiiMatch("email", *match.span(), confidence)
     if not asked:
         return
     for match in _ASKED_PART.finditer(text):
         free = all(match.start() >= end or match.end() <= start for start, end in taken)
         if free and _PART.search(match[0]) and match[0].strip() not in _NO_PART:
-            yield Found("email", match.start(), match.start() + len(match[0].rstrip(" ,")), 0.6)
+            yield PiiMatch("email", match.start(), match.start() + len(match[0].rstrip(" ,")), 0.6)

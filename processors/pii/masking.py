@@ -4,12 +4,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from processors.pii.address import find_addresses
-from processors.pii.asking import Mention, Topic, mentions
-from processors.pii.conversation import Line, Number, Reading, read
+from processors.pii.asking import AskedFor, Mention, mentions
+from processors.pii.conversation import Line, Number, NumbersSaid, read_numbers
 from processors.pii.digit_kinds import COMPLETE_DIGITS, DIGIT_KINDS
 from processors.pii.digit_runs import expected_digit_runs
 from processors.pii.email import find_emails
-from processors.pii.found import Found, fold
+from processors.pii.match import PiiMatch, fold
 from processors.pii.name import KnownNames, find_names
 from processors.pii.passport import find_passports
 from processors.pii.plate import find_plates
@@ -79,7 +79,7 @@ def mask(segments: Sequence[Segment], settings: MaskSettings, rejected: Sequence
     more broadly: every row of digits that is no amount or date, and the names of the call. Never raises.
     """
     lines = [Line(fold(segment.text), segment.role, segment.start_ms, segment.end_ms) for segment in segments]
-    reading = read(lines)
+    reading = read_numbers(lines)
     places, known = _find(lines, reading, settings)
     masked: list[Segment] = []
     spans: list[PiiSpan] = []
@@ -102,7 +102,7 @@ def mask_text(text: str, settings: MaskSettings) -> str:
 def _mask_loosely(text: str, settings: MaskSettings, known: KnownNames) -> str:
     folded = fold(text)
     line = Line(folded, "unknown", 0, 0)
-    (places,), _ = _find([line], read([line]), settings)
+    (places,), _ = _find([line], read_numbers([line]), settings)
     taken = [*places, *(_named(found) for found in known.find(folded))]
     taken.extend(
         _Place("bank_card", run.start, run.end, 0, UNTYPED_PLACEHOLDER)
@@ -117,7 +117,7 @@ def _mask_loosely(text: str, settings: MaskSettings, known: KnownNames) -> str:
 
 
 def _find(
-    lines: Sequence[Line], reading: Reading, settings: MaskSettings
+    lines: Sequence[Line], reading: NumbersSaid, settings: MaskSettings
 ) -> tuple[tuple[tuple[_Place, ...], ...], KnownNames]:
     """What is found in each line, without overlaps, and the names of the call."""
     found: list[list[_Place]] = [[] for _ in lines]
@@ -125,7 +125,7 @@ def _find(
         for line_number, place in _places_of(number, settings):
             found[line_number].append(place)
     names: list[str] = []
-    asked_by: dict[Topic, Role] = {}
+    asked_by: dict[AskedFor, Role] = {}
     for line, places, asked in zip(lines, found, reading.asked, strict=True):
         named = list(mentions(line.text))
         for one in _in_text(line, asked, named, asked_by):
@@ -140,8 +140,8 @@ def _find(
 
 
 def _in_text(
-    line: Line, asked: frozenset[Topic], named: Sequence[Mention], asked_by: Mapping[Topic, Role]
-) -> Iterator[Found]:
+    line: Line, asked: frozenset[AskedFor], named: Sequence[Mention], asked_by: Mapping[AskedFor, Role]
+) -> Iterator[PiiMatch]:
     """What stands in one line by itself, given what was asked for before it and what it names."""
     expects = {
         topic: topic in asked and (line.role == "unknown" or asked_by.get(topic) != line.role)
@@ -164,11 +164,11 @@ def _in_text(
     yield from find_names(line.text, asked=expects["name"])
 
 
-def _moved(found: Found, offset: int) -> Found:
-    return Found(found.kind, found.start + offset, found.end + offset, found.confidence)
+def _moved(found: PiiMatch, offset: int) -> PiiMatch:
+    return PiiMatch(found.kind, found.start + offset, found.end + offset, found.confidence)
 
 
-def _named(found: Found) -> _Place:
+def _named(found: PiiMatch) -> _Place:
     return _Place(found.kind, found.start, found.end, found.confidence, f"[{PLACEHOLDER_OF[found.kind]}]")
 
 

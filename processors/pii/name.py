@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterator, Sequence
 from functools import cache
 
-from processors.pii.found import Found
+from processors.pii.match import PiiMatch
 from processors.text.syllables import syllables
 
 _DOUBLE = "欧阳|司马|上官|诸葛|东方|皇甫|尉迟|公孙|令狐|慕容|司徒|夏侯|端木|南宫|长孙|宇文|独孤"
@@ -58,18 +58,18 @@ _EXPLAINED = r"弓长张|立早章|木子李|耳东陈|双木林|口天吴|草�
 _SPELLED = re.compile(rf"{_EXPLAINED}|{_H}{{1,4}}的(?P<letter>{_H})(?!{_H}*[是有])")
 
 
-def find_names(text: str, *, asked: bool) -> Iterator[Found]:
+def find_names(text: str, *, asked: bool) -> Iterator[PiiMatch]:
     """Names in a folded text: told of oneself or with a title; where one was asked for, also bare."""
     taken = 0
     for pattern, confidence in ((_TOLD, 0.85), (_SURNAME_TOLD, 0.85)):
         for match in pattern.finditer(text):
             if not _NO_NAME.fullmatch(match["name"]):
                 taken = max(taken, match.end())
-                yield Found("name", match.start("name"), match.end("name"), confidence)
+                yield PiiMatch("name", match.start("name"), match.end("name"), confidence)
     for match in _TITLED.finditer(text):
         if not _NO_GIVEN_NAME.search(match["name"][1:]):
             taken = max(taken, match.end())
-            yield Found("name", match.start("name"), match.end("name"), 0.7)
+            yield PiiMatch("name", match.start("name"), match.end("name"), 0.7)
     if not asked:
         return
     if not taken:
@@ -78,10 +78,10 @@ def find_names(text: str, *, asked: bool) -> Iterator[Found]:
         if answered is None or _NO_NAME.fullmatch(answered["name"]):
             return
         taken = answered.end()
-        yield Found("name", answered.start("name"), answered.end("name"), 0.75)
+        yield PiiMatch("name", answered.start("name"), answered.end("name"), 0.75)
     for match in _SPELLED.finditer(text, taken):
         if match["letter"] is None or match["letter"] in text[:taken]:
-            yield Found("name", *match.span(), 0.6)
+            yield PiiMatch("name", *match.span(), 0.6)
 
 
 class KnownNames:
@@ -95,11 +95,11 @@ class KnownNames:
             parts.append(rf"(?:{'|'.join(map(re.escape, surnames))})(?=先生|女士|小姐|老师|总(?!共|是|之|的|额))")
         self._pattern = re.compile("|".join(parts)) if parts else None
 
-    def find(self, text: str) -> Iterator[Found]:
+    def find(self, text: str) -> Iterator[PiiMatch]:
         """Every place in a folded text where one of the names stands."""
         if self._pattern is not None:
             for match in self._pattern.finditer(text):
-                yield Found("name", *match.span(), 0.7)
+                yield PiiMatch("name", *match.span(), 0.7)
 
 
 def _surname(name: str) -> str:

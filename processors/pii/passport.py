@@ -3,15 +3,15 @@
 import re
 from collections.abc import Iterator
 
-from processors.pii.found import Found
+from processors.pii.match import PiiMatch
 
 _DIGIT = "[0-9零〇一二三四五六七八九幺]"
 _GAP = r"[\s,、.-]{0,2}"
 _NUMBER = re.compile(rf"(?<![a-z])[a-z](?:{_GAP}[a-z])?(?:{_GAP}{_DIGIT}){{5,9}}(?!{_DIGIT})")
 
 
-def find_passports(text: str, *, asked: bool) -> Iterator[Found]:
+def find_passports(text: str, *, asked: bool) -> Iterator[PiiMatch]:
     """Numbers of passports in a folded text, if one was asked for or named."""
     if asked:
         for match in _NUMBER.finditer(text):
-            yield Found("passport", *match.span(), 0.85)
+            yield PiiMatch("passport", *match.span(), 0.85)

@@ -16,7 +16,7 @@ from processors.text.phrases import (
     LOOSE,
     STRICT,
     BySound,
-    Phrase,
+    CompiledPhrase,
     PhraseHit,
     PhraseIndex,
     Places,
@@ -25,21 +25,30 @@ from processors.text.phrases import (
     lies_in_one,
 )
 from processors.text.remembered import remembered
-from schemas.config.condition import Anchor, Condition, EventTest, MeasureTest, Sound, Speaker, Stance, compile_regex
+from schemas.config.condition import (
+    Anchor,
+    Condition,
+    EventTest,
+    MeasureTest,
+    RuleSpeaker,
+    SoundTolerance,
+    WantedStance,
+    compile_regex,
+)
 from schemas.messages.call_analysis import MeasureValue
 from schemas.messages.call_ended import CallEnded
 
 if TYPE_CHECKING:
     import re2
 
-_BY_SOUND: Mapping[Sound, BySound | None] = {"off": None, "strict": STRICT, "loose": LOOSE}
+_BY_SOUND: Mapping[SoundTolerance, BySound | None] = {"off": None, "strict": STRICT, "loose": LOOSE}
 
 
 class ConditionError(Exception):
     """A condition refers to one that is not there, or to itself; the text says which."""
 
 
-class Hit(NamedTuple):
+class RuleHit(NamedTuple):
     """Letters `start` to `end` of a turn, the phrase or pattern that they match, and how surely."""
 
     passage: Passage
@@ -60,24 +69,24 @@ class Hit(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Found:
+class ConditionResult:
     """Whether a condition holds, and the places that show it, in order of time; none where its absence does.
 
     `by_event` where a field of the event shows it.
     """
 
     holds: bool
-    hits: tuple[Hit, ...] = ()
+    hits: tuple[RuleHit, ...] = ()
     by_event: bool = False
 
 
-NOT_FOUND = Found(False)
+NOT_FOUND = ConditionResult(False)
 
 
 class Node(Protocol):
     """A compiled condition."""
 
-    def look(self, hearing: "Hearing") -> Found: ...
+    def look(self, hearing: "Hearing") -> ConditionResult: ...
 
 
 @dataclass(frozen=True, eq=False)
@@ -89,10 +98,10 @@ class Hearing:
     watchers: "Watchers"
     call: CallEnded | None = None
     measures: Mapping[str, MeasureValue] = field(default_factory=dict)
-    _known: dict[int, Found] = field(default_factory=dict)
+    _known: dict[int, ConditionResult] = field(default_factory=dict)
     _stances: dict[tuple[int, int, int], SpeakerStance] = field(default_factory=dict)
 
-    def look(self, node: Node) -> Found:
+    def look(self, node: Node) -> ConditionResult:
         """What comes of a condition; asked again, it is remembered."""
         known = self._known.get(id(node))
         if known is None:
@@ -109,13 +118,13 @@ class Hearing:
             self._stances[place] = taken
         return taken
 
-    def candidates(self, leaf: object) -> Mapping[int, Sequence[Phrase]]:
+    def candidates(self, leaf: object) -> Mapping[int, Sequence[CompiledPhrase]]:
         """Passages, by number, in which phrases of a leaf may stand: the first part does, and so do all others."""
         return self._candidates.get(id(leaf), _NONE)
 
     @remembered
-    def _candidates(self) -> dict[int, dict[int, list[Phrase]]]:
-        found: dict[int, dict[int, list[Phrase]]] = {}
+    def _candidates(self) -> dict[int, dict[int, list[CompiledPhrase]]]:
+        found: dict[int, dict[int, list[CompiledPhrase]]] = {}
         waiting = self.watchers.by_first_part
         for number, places in enumerate(self.spoken.places(self.index)):
             for part in places:
@@ -125,19 +134,19 @@ class Hearing:
         return found
 
 
-_NONE: Mapping[int, Sequence[Phrase]] = {}
+_NONE: Mapping[int, Sequence[CompiledPhrase]] = {}
 
 
 class Watchers:
     """Which leaves wait for which phrases; filled while conditions are compiled."""
 
     def __init__(self) -> None:
-        self.phrases: list[Phrase] = []
-        self.by_first_part: dict[str, list[tuple[int, Phrase]]] = {}
+        self.phrases: list[CompiledPhrase] = []
+        self.by_first_part: dict[str, list[tuple[int, CompiledPhrase]]] = {}
         """First part → leaves, by identity, with the phrase that begins with it."""
         self._leaves: dict[object, Node] = {}
 
-    def shared(self, key: object, leaf: Node, phrases: Iterable[Phrase] = ()) -> Node:
+    def shared(self, key: object, leaf: Node, phrases: Iterable[CompiledPhrase] = ()) -> Node:
         """The leaf, or the one that was made before for the same key: a named condition that ten rules use is looked
         for once. Leaves are kept, so that their identities stay their own."""
         known = self._leaves.get(key)
@@ -151,12 +160,12 @@ class Watchers:
 
 
 @dataclass(frozen=True)
-class Scope:
+class LeafScope:
     """What leaves inherit: who speaks, how, and where in the call."""
 
-    by: Speaker
-    stance: Stance
-    sound: Sound
+    by: RuleSpeaker
+    stance: WantedStance
+    sound: SoundTolerance
     unknown_counts: bool
     """An unknown speaker is taken for the wanted one."""
     first_s: float | None = None
@@ -178,7 +187,7 @@ class Scope:
     def _has_window(self) -> bool:
         return any(side is not None for side in (self.first_s, self.last_s, self.first_percent, self.last_percent))
 
-    def keep(self, found: Iterable[Hit], hearing: Hearing) -> tuple[Hit, ...]:
+    def keep(self, found: Iterable[RuleHit], hearing: Hearing) -> tuple[RuleHit, ...]:
         """The hits that lie where they must, in order of time."""
         kept = list(found)
         if self._has_window:
@@ -202,7 +211,7 @@ class Scope:
         )
 
 
-def order(hit: Hit) -> tuple[int, int]:
+def order(hit: RuleHit) -> tuple[int, int]:
     """The order in which hits were said: by the beginning of their passage, and inside it by their letters."""
     return (hit.passage.number, hit.start)
 
@@ -216,7 +225,7 @@ class _CompiledAnchor:
     anchor: Anchor
     of: Node
 
-    def keep(self, found: Sequence[Hit], hearing: Hearing) -> list[Hit]:
+    def keep(self, found: Sequence[RuleHit], hearing: Hearing) -> list[RuleHit]:
         if not found:
             return []
         there = hearing.look(self.of).hits
@@ -227,7 +236,7 @@ class _CompiledAnchor:
             return list(found) if self.anchor.if_absent == "holds" else []
         return [hit for hit in found if any(self._fits(hit, other) for other in there)]
 
-    def _fits(self, hit: Hit, other: Hit) -> bool:
+    def _fits(self, hit: RuleHit, other: RuleHit) -> bool:
         ahead = order(hit) < order(other)
         if order(hit) == order(other) or (self.side == "before" and not ahead) or (self.side == "after" and ahead):
             return False
@@ -245,26 +254,26 @@ class _CompiledAnchor:
 
 @dataclass(frozen=True, eq=False)
 class _Say:
-    scope: Scope
+    scope: LeafScope
     unless: tuple[str, ...]
 
-    def look(self, hearing: Hearing) -> Found:
+    def look(self, hearing: Hearing) -> ConditionResult:
         candidates = hearing.candidates(self)
         if not candidates:
             return NOT_FOUND
         found = self.scope.keep(self._hits(candidates, hearing), hearing)
-        return Found(bool(found), found)
+        return ConditionResult(bool(found), found)
 
-    def _hits(self, candidates: Mapping[int, Sequence[Phrase]], hearing: Hearing) -> Iterator[Hit]:
+    def _hits(self, candidates: Mapping[int, Sequence[CompiledPhrase]], hearing: Hearing) -> Iterator[RuleHit]:
         passages, all_places = hearing.spoken.passages, hearing.spoken.places(hearing.index)
         for number, phrases in candidates.items():
             passage = passages[number]
             if self.scope.may_hold(passage, hearing.spoken.duration_ms):
                 for hit in self._longest(phrases, passage, all_places[number], hearing):
-                    yield Hit(passage, hit.start, hit.end, hit.phrase.text, hit.confidence)
+                    yield RuleHit(passage, hit.start, hit.end, hit.phrase.text, hit.confidence)
 
     def _longest(
-        self, phrases: Sequence[Phrase], passage: Passage, places: Places, hearing: Hearing
+        self, phrases: Sequence[CompiledPhrase], passage: Passage, places: Places, hearing: Hearing
     ) -> Sequence[PhraseHit]:
         """Of overlapping hits in a passage the surest, then the longest: 退款 in 退款申请 is one hit.
 
@@ -293,21 +302,21 @@ def _precedence(hit: PhraseHit) -> tuple[float, int, int]:
     return (-hit.confidence, hit.start - hit.end, hit.start)
 
 
-def _stands(wanted: Stance, taken: SpeakerStance) -> bool:
+def _stands(wanted: WantedStance, taken: SpeakerStance) -> bool:
     """Whether the speaker stands to the words as wanted."""
     return taken == "claimed" or (wanted == "not_negated" and taken != "negated")
 
 
 @dataclass(frozen=True, eq=False)
 class _Regex:
-    scope: Scope
+    scope: LeafScope
     pattern: "re2._Regexp"
 
-    def look(self, hearing: Hearing) -> Found:
+    def look(self, hearing: Hearing) -> ConditionResult:
         found = self.scope.keep(self._hits(hearing), hearing)
-        return Found(bool(found), found)
+        return ConditionResult(bool(found), found)
 
-    def _hits(self, hearing: Hearing) -> Iterator[Hit]:
+    def _hits(self, hearing: Hearing) -> Iterator[RuleHit]:
         """All passages in one go; a match that reaches over the end of one is none."""
         spoken = hearing.spoken
         for match in self.pattern.finditer(spoken.in_digits):  # type: ignore[no-untyped-call]
@@ -318,14 +327,14 @@ class _Regex:
             source = digits.source_span(match.start() - at, match.end() - at)
             start, end = passage.utterance.normalized.letters_of(*source)
             if start < end:
-                yield Hit(passage, start, end, match.group())
+                yield RuleHit(passage, start, end, match.group())
 
 
 @dataclass(frozen=True, eq=False)
 class _Event:
     test: EventTest
 
-    def look(self, hearing: Hearing) -> Found:
+    def look(self, hearing: Hearing) -> ConditionResult:
         if hearing.call is None:
             return NOT_FOUND
         if self.test.field == "customer_value_tier":
@@ -333,18 +342,18 @@ class _Event:
         else:
             value = getattr(hearing.call, self.test.field)
         holds = value is self.test.equals if self.test.equals is not None else value in self.test.one_of
-        return Found(holds, by_event=holds)
+        return ConditionResult(holds, by_event=holds)
 
 
 @dataclass(frozen=True, eq=False)
 class _Measure:
     test: MeasureTest
 
-    def look(self, hearing: Hearing) -> Found:
+    def look(self, hearing: Hearing) -> ConditionResult:
         value = hearing.measures.get(self.test.name)
         if value is None:
             return NOT_FOUND
-        return Found(
+        return ConditionResult(
             (self.test.equals is None or bool(value) is self.test.equals)
             and (self.test.above is None or value > self.test.above)
             and (self.test.below is None or value < self.test.below)
@@ -357,14 +366,16 @@ class _Group:
     wanted: int
     """As many must hold; 0: none may."""
 
-    def look(self, hearing: Hearing) -> Found:
+    def look(self, hearing: Hearing) -> ConditionResult:
         holding = [found for found in (hearing.look(part) for part in self.parts) if found.holds]
         if self.wanted == 0:
-            return Found(not holding)
+            return ConditionResult(not holding)
         if len(holding) < self.wanted:
             return NOT_FOUND
         together = {(hit.passage.number, hit.start, hit.end): hit for found in holding for hit in found.hits}
-        return Found(True, tuple(sorted(together.values(), key=order)), any(found.by_event for found in holding))
+        return ConditionResult(
+            True, tuple(sorted(together.values(), key=order)), any(found.by_event for found in holding)
+        )
 
 
 @dataclass(frozen=True, eq=False)
@@ -372,7 +383,7 @@ class _AtLeast:
     of: Node
     wanted: int
 
-    def look(self, hearing: Hearing) -> Found:
+    def look(self, hearing: Hearing) -> ConditionResult:
         found = hearing.look(self.of)
         return found if len(found.hits) >= self.wanted else NOT_FOUND
 
@@ -384,18 +395,18 @@ class Compiler:
         self._named = named
         self._watchers = watchers
 
-    def compile(self, condition: Condition, scope: Scope, inside: tuple[str, ...] = ()) -> Node:
+    def compile(self, condition: Condition, scope: LeafScope, inside: tuple[str, ...] = ()) -> Node:
         """A condition in a scope. Raises `ConditionError`; `inside` are the names that lead here."""
         scope = self._narrowed(condition, scope, inside)
         node = self._node(condition, scope, inside)
         return node if condition.at_least == 1 else _AtLeast(node, condition.at_least)
 
-    def _node(self, condition: Condition, scope: Scope, inside: tuple[str, ...]) -> Node:
+    def _node(self, condition: Condition, scope: LeafScope, inside: tuple[str, ...]) -> Node:
         if condition.say:
             say = _Say(scope, tuple(normalize(phrase).letters for phrase in condition.unless))
             by_sound = _BY_SOUND[scope.sound]
-            self._watchers.phrases.extend(one for phrase in condition.unless for one in Phrase.of(phrase, None))
-            phrases = [one for phrase in condition.say for one in Phrase.of(phrase, by_sound)]
+            self._watchers.phrases.extend(one for phrase in condition.unless for one in CompiledPhrase.of(phrase, None))
+            phrases = [one for phrase in condition.say for one in CompiledPhrase.of(phrase, by_sound)]
             return self._watchers.shared((condition.say, condition.unless, scope), say, phrases)
         if condition.regex is not None:
             regex = _Regex(scope, compile_regex(condition.regex))
@@ -412,7 +423,7 @@ class Compiler:
         wanted = 1 if condition.any_of else 0 if condition.none_of else condition.n or len(parts)
         return _Group(parts, wanted)
 
-    def _narrowed(self, condition: Condition, scope: Scope, inside: tuple[str, ...]) -> Scope:
+    def _narrowed(self, condition: Condition, scope: LeafScope, inside: tuple[str, ...]) -> LeafScope:
         told = {
             name: value
             for name in ("by", "stance", "sound", "first_s", "last_s", "first_percent", "last_percent")

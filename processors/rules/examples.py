@@ -6,14 +6,14 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from processors.detectors.checklists import missing_items
-from processors.detectors.claims import checked
+from processors.detectors.claims import check_claim
 from processors.detectors.procedures import walk
 from processors.detectors.topics import topics_by_phrase
 from processors.rules.conditions import Hearing
 from processors.rules.rulebook import Compiled, Rulebook, Rulebooks, scope_of
-from processors.rules.word_matcher import claimed
+from processors.rules.word_matcher import keep_claimed
 from processors.text.passages import SpokenText
-from schemas.config.rule_pack import Example, RulePack, Topic
+from schemas.config.rule_pack import RuleExample, RulePack, TopicRule
 from schemas.messages.call_ended import Agent, Audio, CallEnded, Role
 from schemas.messages.transcript import EngineIdentity, Interval, Segment, Transcript
 
@@ -29,7 +29,7 @@ class ExampleError(ValueError):
     """A line of a dialogue does not say who speaks; the text says how it must look."""
 
 
-def lines_of(example: Example, speaker: Role) -> list[tuple[Role, str]]:
+def lines_of(example: RuleExample, speaker: Role) -> list[tuple[Role, str]]:
     """Who says what in an example: a sentence is said by `speaker`. Raises `ExampleError`."""
     if isinstance(example, str):
         return [(speaker, example)]
@@ -42,7 +42,7 @@ def lines_of(example: Example, speaker: Role) -> list[tuple[Role, str]]:
     return lines
 
 
-def spoken(lines: Iterable[tuple[Role, str]]) -> tuple[Segment, ...]:
+def segments_of_lines(lines: Iterable[tuple[Role, str]]) -> tuple[Segment, ...]:
     """The lines as segments, one after the other."""
     segments: list[Segment] = []
     at_ms = 300
@@ -63,7 +63,7 @@ def spoken(lines: Iterable[tuple[Role, str]]) -> tuple[Segment, ...]:
     return tuple(segments)
 
 
-def imagined_call(industry: str, segments: Iterable[Segment] = (), **facts: Any) -> CallEnded:
+def imagine_call(industry: str, segments: Iterable[Segment] = (), **facts: Any) -> CallEnded:
     """An event for text that was never spoken; `facts` are further fields of it."""
     last_ms = max((segment.end_ms for segment in segments), default=0)
     return CallEnded(
@@ -81,14 +81,14 @@ def imagined_call(industry: str, segments: Iterable[Segment] = (), **facts: Any)
     )
 
 
-def imagined_transcript(lines: Iterable[tuple[Role, str]], industry: str, **facts: Any) -> Transcript:
+def imagine_transcript(lines: Iterable[tuple[Role, str]], industry: str, **facts: Any) -> Transcript:
     """A Chinese call in which these lines are said."""
-    segments = spoken(lines)
+    segments = segments_of_lines(lines)
     speech: dict[Role, tuple[Interval, ...]] = {}
     for segment in segments:
         interval = Interval(start_ms=segment.start_ms, end_ms=segment.end_ms)
         speech[segment.role] = (*speech.get(segment.role, ()), interval)
-    call = imagined_call(industry, segments, **facts)
+    call = imagine_call(industry, segments, **facts)
     return Transcript(
         tenant_id=call.tenant_id,
         call_id=call.call_id,
@@ -126,11 +126,11 @@ def _problems_of(rulebooks: Rulebooks, pack: RulePack) -> Iterator[str]:
 
 def _is_claimed(book: Rulebook, rule_id: str, words: Sequence[str], text: str, course_type: str | None) -> bool:
     """Whether an agent who says it claims a word of the rule, or one of these words, whichever rule tells of it."""
-    text_spoken = SpokenText.of(spoken([("agent", text)]), None)
+    text_spoken = SpokenText.of(segments_of_lines([("agent", text)]), None)
     return any(
         hit.term.rule_id == rule_id or hit.term.phrase.text in words
         for passage, places in zip(text_spoken.passages, text_spoken.places(book.index), strict=True)
-        for hit in claimed(book.words.find(passage.utterance.normalized, places, course_type))
+        for hit in keep_claimed(book.words.find(passage.utterance.normalized, places, course_type))
     )
 
 
@@ -159,19 +159,19 @@ class _Heard:
 
 
 def _speaker(section: str, entry: Any) -> Role:
-    by = entry.by if isinstance(entry, Topic) else scope_of(section).by
+    by = entry.by if isinstance(entry, TopicRule) else scope_of(section).by
     find = getattr(entry, "find", None)
     by = (find.by if find is not None else None) or by
     return by if by in ("agent", "customer") else "customer"
 
 
 def _holds(book: Rulebook, section: str, compiled: Compiled[Any], lines: list[tuple[Role, str]]) -> _Heard:
-    segments = spoken(lines)
-    hearing = book.hearing_of(SpokenText.of(segments, None), imagined_call(compiled.pack.industry, segments))
+    segments = segments_of_lines(lines)
+    hearing = book.hearing_of(SpokenText.of(segments, None), imagine_call(compiled.pack.industry, segments))
     if section == "topics":
         return _Heard(bool(topics_by_phrase([_for_any_call(compiled)], hearing)))
     if section == "claims":
-        return _Heard(any(verdict != "true" for _, _, verdict in checked(compiled, hearing)))
+        return _Heard(any(verdict != "true" for _, _, verdict in check_claim(compiled, hearing)))
     if section in ("procedures", "checklists"):
         return _kept(section, compiled, hearing)
     return _Heard(hearing.look(compiled.nodes["find"]).holds)
@@ -191,7 +191,7 @@ def _kept(section: str, compiled: Compiled[Any], hearing: Hearing) -> _Heard:
     return _Heard(not missing, applies, told if applies else "`when` does not hold")
 
 
-def _for_any_call(compiled: Compiled[Topic]) -> Compiled[Topic]:
+def _for_any_call(compiled: Compiled[TopicRule]) -> Compiled[TopicRule]:
     """Examples say nothing of the call, so a topic of some calls only is looked for in them, too."""
     entry = compiled.entry
     return Compiled(

@@ -6,12 +6,12 @@ from datetime import UTC
 from hashlib import sha256
 from typing import Any, Generic, TypeVar
 
-from processors.judging.call_context import Case
-from processors.rules.conditions import Compiler, ConditionError, Hearing, Node, Scope, Watchers
+from processors.judging.call_context import CallContext
+from processors.rules.conditions import Compiler, ConditionError, Hearing, LeafScope, Node, Watchers
 from processors.rules.word_matcher import Words
 from processors.text.passages import SpokenText
 from processors.text.phonetic import Sounds
-from processors.text.phrases import Phrase, PhraseIndex
+from processors.text.phrases import CompiledPhrase, PhraseIndex
 from processors.text.remembered import remembered
 from schemas.config.condition import Condition
 from schemas.config.rule_pack import (
@@ -22,32 +22,32 @@ from schemas.config.rule_pack import (
     ConversationRule,
     Entry,
     Procedure,
-    RetentionClass,
+    RetentionRule,
     RulePack,
     RulePackError,
-    Topic,
+    TopicRule,
 )
 from schemas.messages.call_analysis import MeasureValue
 from schemas.messages.call_ended import CallEnded
 
 E = TypeVar("E", bound=Entry)
 
-_BY_AGENT = Scope("agent", "not_negated", "loose", unknown_counts=True)
-_SCOPES: Mapping[str, Scope] = {
+_BY_AGENT = LeafScope("agent", "not_negated", "loose", unknown_counts=True)
+_SCOPES: Mapping[str, LeafScope] = {
     "mandatory_scripts": _BY_AGENT,
     "procedures": _BY_AGENT,
     "checklists": _BY_AGENT,
-    "threats": Scope("customer", "not_negated", "strict", unknown_counts=True),
-    "claims": Scope("agent", "not_negated", "strict", unknown_counts=False),
-    "topics": Scope("customer", "not_negated", "strict", unknown_counts=True),
-    "retention": Scope("anyone", "not_negated", "strict", unknown_counts=True),
-    "rules": Scope("agent", "not_negated", "strict", unknown_counts=True),
+    "threats": LeafScope("customer", "not_negated", "strict", unknown_counts=True),
+    "claims": LeafScope("agent", "not_negated", "strict", unknown_counts=False),
+    "topics": LeafScope("customer", "not_negated", "strict", unknown_counts=True),
+    "retention": LeafScope("anyone", "not_negated", "strict", unknown_counts=True),
+    "rules": LeafScope("agent", "not_negated", "strict", unknown_counts=True),
 }
 """What conditions of a section inherit. A script that the recogniser wrote badly must not count as missing, so there
 phrases are found by sound more easily; what is held against somebody must stand there."""
 
 
-def scope_of(section: str) -> Scope:
+def scope_of(section: str) -> LeafScope:
     """The scope in which the rules of a section are read."""
     return _SCOPES[section]
 
@@ -120,8 +120,8 @@ class Rulebook:
         self.checklists: list[Compiled[Checklist]] = self._section("checklists")
         self.threats: list[Compiled[ConversationRule]] = self._section("threats")
         self.claims: list[Compiled[Claim]] = self._section("claims")
-        self.topics: list[Compiled[Topic]] = self._section("topics")
-        self.retention: list[Compiled[RetentionClass]] = self._section("retention")
+        self.topics: list[Compiled[TopicRule]] = self._section("topics")
+        self.retention: list[Compiled[RetentionRule]] = self._section("retention")
         self.rules: list[Compiled[ConversationRule]] = self._section("rules")
         if self._problems:
             raise RulePackError(self._problems)
@@ -165,7 +165,7 @@ class Rulebook:
                 compiled.append(Compiled(pack, entry, nodes))
         return compiled
 
-    def phrases(self) -> Iterator[Phrase]:
+    def phrases(self) -> Iterator[CompiledPhrase]:
         """Everything that its rules look for."""
         yield from self.words.phrases
         yield from self._watchers.phrases
@@ -175,11 +175,13 @@ class Rulebook:
         for section in _SCOPES:
             yield section, getattr(self, section)
 
-    def hearing(self, case: Case) -> Hearing:
+    def hearing(self, context: CallContext) -> Hearing:
         """A call, ready to be asked for the conditions of this rulebook: the same for all detectors that read rules."""
-        known: Hearing | None = case.hearings.get(id(self))
+        known: Hearing | None = context.hearings.get(id(self))
         if known is None:
-            known = case.hearings[id(self)] = self.hearing_of(case.spoken, case.transcript.call, case.measures)
+            known = context.hearings[id(self)] = self.hearing_of(
+                context.spoken, context.transcript.call, context.measures
+            )
         return known
 
     def hearing_of(
@@ -193,13 +195,13 @@ def _no_condition(name: str) -> Condition:
     raise ConditionError(f"there is no condition {name}")
 
 
-def _scope(section: str, entry: Entry, path: str) -> Scope:
+def _scope(section: str, entry: Entry, path: str) -> LeafScope:
     scope = scope_of(section)
-    if isinstance(entry, Topic):
-        return Scope(entry.by, scope.stance, scope.sound, scope.unknown_counts)
+    if isinstance(entry, TopicRule):
+        return LeafScope(entry.by, scope.stance, scope.sound, scope.unknown_counts)
     if path == "when" or path == "before" or path.startswith("requires"):
         # What makes a rule apply may be said by either side, unless it says by whom.
-        return Scope("anyone", scope.stance, "strict", scope.unknown_counts)
+        return LeafScope("anyone", scope.stance, "strict", scope.unknown_counts)
     return scope
 
 
@@ -210,7 +212,7 @@ def _conditions(entry: Entry) -> Iterator[tuple[str, Condition]]:
             yield name, condition
     for name in ("steps", "items"):
         yield from ((f"{name}.{number}", part.find) for number, part in enumerate(getattr(entry, name, ())))
-    if isinstance(entry, Topic) and entry.phrases:
+    if isinstance(entry, TopicRule) and entry.phrases:
         yield "phrases", Condition(say=entry.phrases, unless=entry.unless)
     if isinstance(entry, Claim):
         yield "subject", Condition(say=entry.subject, stance="claimed")
@@ -260,14 +262,14 @@ class Rulebooks:
         found = self._books.get((owner, language, industry)) or self._books.get((owner, language, GENERAL))
         return found if found is not None and found.packs else None
 
-    def of(self, case: Case) -> Rulebook | None:
+    def of(self, context: CallContext) -> Rulebook | None:
         """The rules for a call. None: there are none in the language that was heard."""
-        transcript = case.transcript
+        transcript = context.transcript
         return self.book(transcript.tenant_id, transcript.language, transcript.call.industry)
 
-    def version(self, case: Case) -> str:
+    def version(self, context: CallContext) -> str:
         """The version of the rules for a call; `none` where there are none."""
-        book = self.of(case)
+        book = self.of(context)
         return book.version if book else "none"
 
     def measures(self, *sections: str) -> tuple[str, ...]:

@@ -9,7 +9,7 @@ from processors.text.phrases import (
     SHORT,
     STRICT,
     BySound,
-    Phrase,
+    CompiledPhrase,
     PhraseHit,
     Places,
     hits,
@@ -29,7 +29,7 @@ class Term:
 
     pack: RulePack
     rule: WordRule
-    phrase: Phrase
+    phrase: CompiledPhrase
     unless: tuple[str, ...]
 
     @property
@@ -60,16 +60,16 @@ class Words:
 
     def __init__(self, packs: Iterable[RulePack]) -> None:
         self._terms: dict[str, list[Term]] = {}
-        self.phrases: list[Phrase] = []
+        self.phrases: list[CompiledPhrase] = []
         for pack in packs:
             for rule in pack.sensitive_words:
                 unless = tuple(normalize(phrase).letters for phrase in rule.unless)
                 by_sound = _BY_SOUND[rule.sound]
                 # Exceptions are looked for by sound as well: 包本次 is no 保本, because 保本次 is none.
                 self.phrases.extend(
-                    one for phrase in rule.unless for one in Phrase.of(phrase, SHORT if by_sound else None)
+                    one for phrase in rule.unless for one in CompiledPhrase.of(phrase, SHORT if by_sound else None)
                 )
-                for phrase in (one for word in rule.words for one in Phrase.of(word, by_sound)):
+                for phrase in (one for word in rule.words for one in CompiledPhrase.of(word, by_sound)):
                     self.phrases.append(phrase)
                     self._terms.setdefault(phrase.parts[0], []).append(Term(pack, rule, phrase, unless))
 
@@ -137,6 +137,6 @@ def _stance(term: Term, hit: PhraseHit, text: NormalizedText, previous: WordHit 
     return stance(text.before(hit.start, CONTEXT_LETTERS), text.after(hit.end, CONTEXT_LETTERS))
 
 
-def claimed(found: Iterable[WordHit]) -> Iterator[WordHit]:
+def keep_claimed(found: Iterable[WordHit]) -> Iterator[WordHit]:
     """Only what the speaker says himself and means."""
     return (hit for hit in found if hit.stance == "claimed")

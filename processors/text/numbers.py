@@ -27,7 +27,7 @@ _MOST_DIGITS = 18
 _GROUP_OF = {"万": 10_000, "亿": 100_000_000}
 
 
-class NormalizedText(NamedTuple):
+class TextInDigits(NamedTuple):
     """`text` with numbers in digits; `offsets[i]` is where in the spoken text the character `text[i]` comes from.
 
     All characters of a rewritten number come from where it begins. `offsets` has one element more than `text`: the
@@ -50,7 +50,7 @@ _MOST_BEFORE_A_NUMERAL = 2
 """A number, or what only looks like one, begins at most so many letters before its first numeral: 下午三点, 星期三."""
 
 
-def normalize(text: str) -> NormalizedText:
+def in_digits(text: str) -> TextInDigits:
     """The text with its numbers in digits. Never raises; what cannot be read as a number stays as it stands.
 
     一千二百三十四块五 → 1234.5元, 三百五 → 350, 百分之六 → 6%, 二零二六年三月二号 → 2026年3月2日;
@@ -58,7 +58,7 @@ def normalize(text: str) -> NormalizedText:
     Amounts in 块 become 元.
     """
     if _NUMERAL.search(text) is None:
-        return NormalizedText(text, range(len(text) + 1))
+        return TextInDigits(text, range(len(text) + 1))
     written: list[str] = []
     offsets: list[int] = []
     position = 0
@@ -69,7 +69,7 @@ def normalize(text: str) -> NormalizedText:
         position = match.end()
     written.append(text[position:])
     offsets.extend(range(position, len(text) + 1))
-    return NormalizedText("".join(written), tuple(offsets))
+    return TextInDigits("".join(written), tuple(offsets))
 
 
 def cardinal(spoken: str) -> int | None:

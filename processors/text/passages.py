@@ -9,8 +9,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import accumulate
 
-from processors.text.numbers import NormalizedText as TextInDigits
-from processors.text.numbers import normalize as in_digits
+from processors.text.numbers import TextInDigits as TextInDigits
+from processors.text.numbers import in_digits as in_digits
 from processors.text.phrases import PhraseIndex, Places
 from processors.text.remembered import remembered
 from processors.text.utterances import Utterance, utterances

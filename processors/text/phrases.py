@@ -44,7 +44,7 @@ LOOSE = BySound(3, 0.0)
 
 
 @dataclass(frozen=True)
-class Phrase:
+class CompiledPhrase:
     """A phrase as it is looked for: its parts in normalised letters, one unless it has gaps."""
 
     text: str
@@ -61,7 +61,7 @@ class Phrase:
         return all(part in places for part in self.parts[1:])
 
     @staticmethod
-    def of(text: str, by_sound: BySound | None) -> "tuple[Phrase, ...]":
+    def of(text: str, by_sound: BySound | None) -> "tuple[CompiledPhrase, ...]":
         """As it stands in a rule, and with its numbers read out digit by digit (12315, 一二三一五, 幺二三幺五).
 
         It is looked for by sound only where it is long enough for that.
@@ -70,13 +70,13 @@ class Phrase:
 
 
 @lru_cache(maxsize=200_000)
-def _phrases(text: str, by_sound: BySound | None) -> tuple[Phrase, ...]:
+def _phrases(text: str, by_sound: BySound | None) -> tuple[CompiledPhrase, ...]:
     """Remembered, because the rules of general stand in the rulebook of every industry."""
-    phrases: dict[tuple[str, ...], Phrase] = {}
+    phrases: dict[tuple[str, ...], CompiledPhrase] = {}
     for said in (text, *(_read_out(text, digits) for digits in _READ_OUT)):
         parts = tuple(normalize(part).letters for part in said.split(GAP))
         is_long_enough = by_sound is not None and sum(map(len, parts)) >= by_sound.min_letters
-        phrases.setdefault(parts, Phrase(text, parts, by_sound if is_long_enough else None))
+        phrases.setdefault(parts, CompiledPhrase(text, parts, by_sound if is_long_enough else None))
     return tuple(phrases.values())
 
 
@@ -95,7 +95,7 @@ _READ_OUT = tuple(
 )
 
 
-class Place(NamedTuple):
+class LetterSpan(NamedTuple):
     """Letters `start` to `end` of a text; `as_written` of them are those of the phrase, the others sound like it."""
 
     start: int
@@ -103,7 +103,7 @@ class Place(NamedTuple):
     as_written: int
 
 
-Places = Mapping[str, Sequence[Place]]
+Places = Mapping[str, Sequence[LetterSpan]]
 """Part of a phrase → where it stands, in the order of the text."""
 
 
@@ -111,8 +111,8 @@ class PhraseHit(NamedTuple):
     """A phrase at letters `start` to `end`, of which `as_written` stand as in the phrase; `confidence` is their share,
     1 where all do."""
 
-    phrase: Phrase
-    parts: tuple[Place, ...]
+    phrase: CompiledPhrase
+    parts: tuple[LetterSpan, ...]
     start: int
     end: int
     as_written: int
@@ -122,7 +122,7 @@ class PhraseHit(NamedTuple):
 class PhraseIndex:
     """All phrases of some rulebooks. Built once; finding changes nothing in it."""
 
-    def __init__(self, phrases: Iterable[Phrase], sounds: Sounds) -> None:
+    def __init__(self, phrases: Iterable[CompiledPhrase], sounds: Sounds) -> None:
         self._readings = tuple(map(_table, sounds.tables()))
         written: set[str] = set()
         heard: dict[str, set[str]] = {}
@@ -136,7 +136,7 @@ class PhraseIndex:
         self._heard = _automaton({sound: tuple(sorted(parts)) for sound, parts in heard.items()})
         self._asked: Container[str] = written
 
-    def for_phrases(self, phrases: Iterable[Phrase]) -> "PhraseIndex":
+    def for_phrases(self, phrases: Iterable[CompiledPhrase]) -> "PhraseIndex":
         """The same index, asked for some of its phrases only."""
         part_of_it = copy(self)
         part_of_it._asked = frozenset(part for phrase in phrases for part in phrase.parts)
@@ -148,7 +148,7 @@ class PhraseIndex:
 
     def places_of_all(self, texts: Sequence[str]) -> Sequence[Places]:
         """The same for several texts, in one pass over all of them."""
-        found: list[dict[str, list[Place]]] = [{} for _ in texts]
+        found: list[dict[str, list[LetterSpan]]] = [{} for _ in texts]
         starts = list(accumulate((len(text) + 1 for text in texts), initial=0))
         letters = _SEPARATOR.join(texts)
         codes = _codes(letters)
@@ -162,13 +162,13 @@ class PhraseIndex:
                 number += 1
                 start_of_text, end_of_text = end_of_text, starts[number + 1]
             end -= start_of_text
-            found[number].setdefault(part, []).append(Place(end - len(part), end, len(part)))
+            found[number].setdefault(part, []).append(LetterSpan(end - len(part), end, len(part)))
         if len(self._heard):
             self._add_by_sound(letters, codes, starts, found)
         return found
 
     def _add_by_sound(
-        self, letters: str, codes: "_Codes", starts: Sequence[int], found: Sequence[dict[str, list[Place]]]
+        self, letters: str, codes: "_Codes", starts: Sequence[int], found: Sequence[dict[str, list[LetterSpan]]]
     ) -> None:
         asked = self._asked
         seen: set[tuple[str, int]] = set()
@@ -184,7 +184,7 @@ class PhraseIndex:
                     number = bisect_right(starts, start) - 1
                     at = starts[number]
                     as_written = sum(map(str.__eq__, letters[start:end], part))
-                    found[number].setdefault(part, []).append(Place(start - at, end - at, as_written))
+                    found[number].setdefault(part, []).append(LetterSpan(start - at, end - at, as_written))
                     unordered.add((number, part))
         for number, part in unordered:
             found[number][part].sort(key=lambda place: place.start)
@@ -239,7 +239,7 @@ def _automaton(values: Mapping[str, object]) -> ahocorasick.Automaton:
     return automaton
 
 
-def hits(phrase: Phrase, places: Places) -> Iterator[PhraseHit]:
+def hits(phrase: CompiledPhrase, places: Places) -> Iterator[PhraseHit]:
     """Every place of a phrase; whether it is one piece is asked apart (`is_in_one_piece`)."""
     min_share = 1.0 if phrase.by_sound is None else phrase.by_sound.min_share_as_written
     if len(phrase.parts) == 1:
@@ -258,13 +258,13 @@ def hits(phrase: Phrase, places: Places) -> Iterator[PhraseHit]:
                 yield PhraseHit(phrase, parts, place.start, parts[-1].end, as_written, share)
 
 
-def _usable(places: Sequence[Place], phrase: Phrase) -> Sequence[Place]:
+def _usable(places: Sequence[LetterSpan], phrase: CompiledPhrase) -> Sequence[LetterSpan]:
     if phrase.by_sound is not None:
         return places
     return [place for place in places if place.as_written == place.end - place.start]
 
 
-def _chain(first: Place, following: Sequence[Sequence[Place]]) -> tuple[Place, ...] | None:
+def _chain(first: LetterSpan, following: Sequence[Sequence[LetterSpan]]) -> tuple[LetterSpan, ...] | None:
     """The nearest place of each further part within the allowed gap."""
     chain = [first]
     for places in following:
@@ -284,7 +284,7 @@ def lies_in_one(hit: PhraseHit, longer: Sequence[str], places: Places, *, by_sou
     return False
 
 
-def _lies_in(part: Place, longer: str, places: Places, *, by_sound: bool) -> bool:
+def _lies_in(part: LetterSpan, longer: str, places: Places, *, by_sound: bool) -> bool:
     occurrences = places[longer]
     at = bisect_left(occurrences, part.end - len(longer), key=lambda place: place.start)
     while at < len(occurrences) and occurrences[at].start <= part.start:

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from processors.rules.rulebook import Compiled
-from schemas.config.rule_pack import Topic
+from schemas.config.rule_pack import TopicRule
 
 Vectors = NDArray[np.float32]
 """One row for each sentence, shape (n, d), of length 1: the product of two rows is the cosine between them."""
@@ -33,7 +33,7 @@ class SentenceModel(Protocol):
 class Alike:
     """A topic with the number of the sentence that means the same, and the cosine between them."""
 
-    topic: Compiled[Topic]
+    topic: Compiled[TopicRule]
     sentence: int
     cosine: float
 
@@ -41,7 +41,7 @@ class Alike:
 class Meanings:
     """The sentences of some topics as vectors."""
 
-    def __init__(self, topics: Iterable[Compiled[Topic]], model: SentenceModel, min_cosine: float) -> None:
+    def __init__(self, topics: Iterable[Compiled[TopicRule]], model: SentenceModel, min_cosine: float) -> None:
         self._model = model
         self._min_cosine = min_cosine
         pairs = [(topic, sentence) for topic in topics for sentence in topic.entry.sentences]

@@ -26,7 +26,7 @@ _START_MS, _END_MS = attrgetter("start_ms"), attrgetter("end_ms")
 
 
 @dataclass(frozen=True)
-class Place:
+class SegmentSpan:
     """Characters `start` to `end` of the text of one segment. Where more follows in later segments, `last_segment_id`
     and `last_end` say where it ends; otherwise they repeat the segment and its end."""
 
@@ -70,12 +70,12 @@ class Utterance:
             offset += len(segment.text)
         return starts
 
-    def place(self, start: int, end: int) -> Place:
+    def place(self, start: int, end: int) -> SegmentSpan:
         """Where characters `start` to `end` stand."""
         first, last = self._segment_at(start), self._segment_at(end - 1)
         segment, last_segment = self.segments[first], self.segments[last]
         last_end = end - self._starts[last]
-        return Place(
+        return SegmentSpan(
             segment.segment_id,
             start - self._starts[first],
             last_end if first == last else len(segment.text),

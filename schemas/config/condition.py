@@ -20,11 +20,11 @@ MAX_DEPTH = 12
 MAX_REGEX_LETTERS = 500
 MAX_REGEX_BYTES = 4 * 1024 * 1024
 
-Speaker = Literal["agent", "customer", "anyone"]
-Stance = Literal["claimed", "not_negated", "any"]
+RuleSpeaker = Literal["agent", "customer", "anyone"]
+WantedStance = Literal["claimed", "not_negated", "any"]
 """`claimed`: neither negated nor asked nor quoted; `not_negated`: only negation excludes; `any`: as it stands."""
 
-Sound = Literal["off", "strict", "loose"]
+SoundTolerance = Literal["off", "strict", "loose"]
 """How far a phrase may be written with other characters of the same sound. `strict`: phrases of four letters or more,
 half of which stand as written; `loose`: phrases of three letters or more, however they are written."""
 
@@ -136,9 +136,9 @@ class Condition(Record):
     n_of: "tuple[AnyCondition, ...]" = ()
     n: int | None = Field(default=None, ge=1, description="with n_of: as many of them must hold")
 
-    by: Speaker | None = None
-    stance: Stance | None = None
-    sound: Sound | None = None
+    by: RuleSpeaker | None = None
+    stance: WantedStance | None = None
+    sound: SoundTolerance | None = None
     unless: tuple[PlainPhrase, ...] = Field(
         default=(), description="longer phrases in which a hit is none (保本 in 担保本人)"
     )

@@ -9,16 +9,16 @@ from typing import Any, Literal, Self
 
 from pydantic import Field, model_validator
 
-from schemas.config.yaml_files import Location, YamlFileError, entry_named_by_id, read_yaml_file, repeated
+from schemas.config.yaml_files import Location, YamlFileError, entry_named_by_id, find_repeated, read_yaml_file
 from schemas.messages.message import Record, Slug
 
 KPI_FILE = Path(__file__).parent / "kpis.yaml"
 """The file that is shipped."""
 
-Unit = Literal["share", "per_100_calls", "score", "ms", "per_minute", "correlation"]
-Direction = Literal["higher", "lower", "neutral"]
+KpiUnit = Literal["share", "per_100_calls", "score", "ms", "per_minute", "correlation"]
+BetterWhen = Literal["higher", "lower", "neutral"]
 
-Kind = Literal["share", "events", "mean", "correlation"]
+KpiKind = Literal["share", "events", "mean", "correlation"]
 """What the sums mean, and so how their interval is made (`processors/kpi/statistics.py`).
 
 `share`: of each call only whether it is one (numerator 0 or 1, denominator 1). `events`: how many of how many, both
@@ -105,11 +105,11 @@ class Kpi(Record):
     name: Bilingual
     definition: Bilingual
     requirements: tuple[str, ...] = ()
-    kind: Kind
+    kind: KpiKind
     ratio: CallRatio | None = None
     query: CallQuery | None = None
-    unit: Unit
-    direction: Direction
+    unit: KpiUnit
+    direction: BetterWhen
     target: float | None = Field(default=None, description="what to reach; null: no number is set")
     targets_by_industry: dict[Slug, float] = Field(
         default_factory=dict, description="industry → its own target, for tenants most of whose calls are of it"
@@ -153,7 +153,7 @@ class KpiRegistry(Record):
 
     @model_validator(mode="after")
     def _ids_are_unique(self) -> Self:
-        problems = [f"KPI {kpi} occurs twice" for kpi in repeated(kpi.id for kpi in self.kpis)]
+        problems = [f"KPI {kpi} occurs twice" for kpi in find_repeated(kpi.id for kpi in self.kpis)]
         if problems:
             raise ValueError("; ".join(problems))
         return self

@@ -9,7 +9,7 @@ from typing import Any, Self
 
 from pydantic import Field, model_validator
 
-from schemas.config.yaml_files import Location, YamlFileError, entry_named_by_id, read_yaml_file, repeated
+from schemas.config.yaml_files import Location, YamlFileError, entry_named_by_id, find_repeated, read_yaml_file
 from schemas.messages.message import Record, ShortText, Slug, TenantId
 
 RETENTION_FILE = Path(__file__).parent / "retention.yaml"
@@ -69,7 +69,7 @@ class RetentionPolicy(Record):
 
     @model_validator(mode="after")
     def _has_a_class_for_every_call(self) -> Self:
-        problems = [f"class {name} occurs twice" for name in repeated(one.id for one in self.classes)]
+        problems = [f"class {name} occurs twice" for name in find_repeated(one.id for one in self.classes)]
         if not any(one.when == RetentionWhen() and one.about is None for one in self.classes):
             problems.append("one class must be without when and about, for the calls that fit no other")
         if problems:

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Self, get_args
 
 from pydantic import BeforeValidator, Field, model_validator
 
-from schemas.config.yaml_files import Location, YamlFileError, entry_named_by_id, read_yaml_file, repeated
+from schemas.config.yaml_files import Location, YamlFileError, entry_named_by_id, find_repeated, read_yaml_file
 from schemas.messages.call_ended import Role
 from schemas.messages.finding import Severity
 from schemas.messages.message import Record, ShortText, Slug, TenantId
@@ -70,7 +70,7 @@ class PointsOfFindings(Record):
         return self.points.get(severity, 0)
 
 
-class PointsOfMeasure(Record):
+class RiskPointsOfMeasure(Record):
     """When a measure counts: it is `equals`, it is more than `above`, or it is a count, with points for `each`."""
 
     name: Slug
@@ -98,7 +98,7 @@ class RiskPartRule(Record):
     at_most: float = Field(gt=0)
     needs: Slug
     findings: PointsOfFindings | None = None
-    measure: PointsOfMeasure | None = None
+    measure: RiskPointsOfMeasure | None = None
 
     @model_validator(mode="after")
     def _has_points_from_somewhere(self) -> Self:
@@ -137,7 +137,7 @@ class RiskRules(Record):
     @model_validator(mode="after")
     def _names_fit(self) -> Self:
         known = {part.id for part in self.parts}
-        problems = [f"part {part} occurs twice" for part in repeated(part.id for part in self.parts)]
+        problems = [f"part {part} occurs twice" for part in find_repeated(part.id for part in self.parts)]
         named = {part for override in self.overrides for part in override.times}
         problems += [f"an override names the part {part}, which is not there" for part in sorted(named - known)]
         if problems:

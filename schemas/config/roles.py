@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, StringConstraints, model_validator
 
-from schemas.config.yaml_files import Location, YamlFileError, read_yaml_file, repeated
+from schemas.config.yaml_files import Location, YamlFileError, find_repeated, read_yaml_file
 from schemas.messages.message import Identifier, Record, Sha256, ShortText, Slug, TenantId
 
 ROLES_FILE = Path(__file__).parent / "roles.yaml"
@@ -20,17 +20,17 @@ ALL_TENANTS = "*"
 RESERVED_USERS = frozenset({"default", "callstream", "analyst", "watcher"})
 """Accounts of the embedded engine, and of every server."""
 
-Rows = Literal["agent", "team", "tenant", "all"]
+RowScope = Literal["agent", "team", "tenant", "all"]
 """How far a role sees: the calls of one agent, of teams, of tenants, everything."""
 
-_LEVELS: Mapping[Rows, tuple[Literal["tenant", "team", "agent"], ...]] = {
+_LEVELS: Mapping[RowScope, tuple[Literal["tenant", "team", "agent"], ...]] = {
     "agent": ("tenant", "agent"),
     "team": ("tenant", "team"),
     "tenant": ("tenant",),
     "all": (),
 }
 
-Column = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,63}$")]
+ColumnName = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,63}$")]
 UserName = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,62}$")]
 Network = Annotated[str, StringConstraints(pattern=r"^[0-9A-Fa-f.:]{2,45}(/\d{1,3})?$")]
 
@@ -43,7 +43,7 @@ class UsersFileError(YamlFileError):
     """The file cannot be used; `problems` are sentences that name file, line, user and field, never a password."""
 
 
-class Limits(Record):
+class QueryLimits(Record):
     """How much one query, one user at a time, and one user in an hour may take."""
 
     execution_s: int = Field(ge=1)
@@ -54,13 +54,13 @@ class Limits(Record):
     queries_per_hour: int = Field(ge=1)
 
 
-class Role(Record):
+class AccessRole(Record):
     """Either a role of people, who read views within limits, or one with `grants` of its own, for accounts at work."""
 
     purpose: str
     purpose_zh: str
-    rows: Rows
-    limits: Limits | None = None
+    rows: RowScope
+    limits: QueryLimits | None = None
     grants: tuple[str, ...] = ()
 
     @model_validator(mode="after")
@@ -78,12 +78,12 @@ class Role(Record):
 class RowColumns(Record):
     """The columns of a view that say whose a row is; none where its rows are nobody's."""
 
-    tenant: Column | None = None
-    team: Column | None = None
-    agent: Column | None = None
+    tenant: ColumnName | None = None
+    team: ColumnName | None = None
+    agent: ColumnName | None = None
     also: str | None = Field(default=None, description="SQL: rows that everybody sees who may read the view")
 
-    def of_level(self, rows: Rows) -> tuple[str | None, ...]:
+    def of_level(self, rows: RowScope) -> tuple[str | None, ...]:
         """The columns that this level needs, in order; None where the view lacks one."""
         return tuple(getattr(self, level) for level in _LEVELS[rows])
 
@@ -92,14 +92,14 @@ class Permission(Record):
     """What a role may read of a view."""
 
     columns: tuple[Slug, ...] = ()
-    rows: Rows | None = Field(default=None, description="where it is not what the role usually sees")
+    rows: RowScope | None = Field(default=None, description="where it is not what the role usually sees")
 
 
 class View(Record):
     """Who may read a view, and who may not."""
 
     rows: RowColumns = RowColumns()
-    columns: dict[Slug, tuple[Column, ...]] = Field(default_factory=dict)
+    columns: dict[Slug, tuple[ColumnName, ...]] = Field(default_factory=dict)
     may: dict[Slug, Permission] = Field(default_factory=dict)
     withheld: tuple[Slug, ...] = ()
 
@@ -115,9 +115,9 @@ class RolesFile(Record):
     """The whole file."""
 
     version: int = Field(ge=1)
-    roles: dict[Slug, Role]
-    views: dict[Column, View]
-    storage: tuple[Column, ...]
+    roles: dict[Slug, AccessRole]
+    views: dict[ColumnName, View]
+    storage: tuple[ColumnName, ...]
 
     @model_validator(mode="after")
     def _leaves_nothing_open(self) -> Self:
@@ -125,13 +125,13 @@ class RolesFile(Record):
         people = {name for name, role in self.roles.items() if role.of_people}
         for name, view in self.views.items():
             named = [*view.may, *view.withheld]
-            problems += [f"view {name} says twice what {role} may" for role in repeated(named)]
+            problems += [f"view {name} says twice what {role} may" for role in find_repeated(named)]
             problems += [f"view {name} does not say whether {role} may read it" for role in sorted(people - set(named))]
             problems += [
                 f"view {name} names {role}, which no role of people is" for role in sorted(set(named) - people)
             ]
             problems += [
-                f"view {name} has column {c} twice" for c in repeated(c for g in view.columns.values() for c in g)
+                f"view {name} has column {c} twice" for c in find_repeated(c for g in view.columns.values() for c in g)
             ]
             for role in people & set(view.may):
                 problems += self._problems_of(name, view, role)
@@ -149,7 +149,7 @@ class RolesFile(Record):
             problems.append(f"view {name} has no column by which {role} could be given its rows")
         return problems
 
-    def rows_for(self, view: str, role: str) -> Rows:
+    def rows_for(self, view: str, role: str) -> RowScope:
         """How far the role sees in that view."""
         return self.views[view].may[role].rows or self.roles[role].rows
 
@@ -196,7 +196,7 @@ class UsersFile(Record):
 
     @model_validator(mode="after")
     def _names_are_unique(self) -> Self:
-        if twice := repeated(user.name for user in self.users):
+        if twice := find_repeated(user.name for user in self.users):
             raise ValueError("; ".join(f"user {name} occurs twice" for name in twice))
         return self
 

@@ -19,9 +19,9 @@ from schemas.config.yaml_files import (
     Location,
     YamlFileError,
     entry_named_by_id,
+    find_repeated,
     read_yaml,
     read_yaml_file,
-    repeated,
 )
 from schemas.messages.finding import Severity
 from schemas.messages.message import Record, Slug, TenantId
@@ -36,7 +36,7 @@ MAX_VERSION = 1_000_000_000
 
 Sentence = Annotated[str, StringConstraints(min_length=1, max_length=300, strip_whitespace=True)]
 Name = Annotated[str, StringConstraints(min_length=1, max_length=60, strip_whitespace=True)]
-Example = Sentence | tuple[Sentence, ...]
+RuleExample = Sentence | tuple[Sentence, ...]
 """A sentence of the speaker that the rule is about, or a dialogue of lines `坐席：…` and `客户：…`."""
 
 
@@ -117,8 +117,8 @@ class ConversationRule(Entry):
     finding: Literal["found", "missing", "both", "none"] = "found"
     each_hit: bool = False
     measure: Slug | None = None
-    match: tuple[Example, ...] = Field(min_length=1)
-    no_match: tuple[Example, ...] = Field(min_length=1)
+    match: tuple[RuleExample, ...] = Field(min_length=1)
+    no_match: tuple[RuleExample, ...] = Field(min_length=1)
 
 
 class MandatoryScript(ConversationRule):
@@ -160,12 +160,12 @@ class Procedure(Entry):
     steps: tuple[Step, ...] = Field(min_length=1)
     before: AnyCondition | None = None
     measure: Slug | None = None
-    match: tuple[Example, ...] = Field(min_length=1, description="dialogues in which it is kept")
-    no_match: tuple[Example, ...] = Field(min_length=1, description="dialogues in which it applies and is broken")
+    match: tuple[RuleExample, ...] = Field(min_length=1, description="dialogues in which it is kept")
+    no_match: tuple[RuleExample, ...] = Field(min_length=1, description="dialogues in which it applies and is broken")
 
     @model_validator(mode="after")
     def _steps_have_names_of_their_own(self) -> Self:
-        if twice := repeated(step.id for step in self.steps):
+        if twice := find_repeated(step.id for step in self.steps):
             raise ValueError(f"step {', '.join(twice)} occurs twice")
         return self
 
@@ -189,17 +189,19 @@ class Checklist(Entry):
     when: AnyCondition
     items: tuple[ChecklistItem, ...] = Field(min_length=1)
     measure: Slug | None = None
-    match: tuple[Example, ...] = Field(min_length=1, description="dialogues in which it is complete")
-    no_match: tuple[Example, ...] = Field(min_length=1, description="dialogues in which it applies and is not complete")
+    match: tuple[RuleExample, ...] = Field(min_length=1, description="dialogues in which it is complete")
+    no_match: tuple[RuleExample, ...] = Field(
+        min_length=1, description="dialogues in which it applies and is not complete"
+    )
 
     @model_validator(mode="after")
     def _items_have_names_of_their_own(self) -> Self:
-        if twice := repeated(item.id for item in self.items):
+        if twice := find_repeated(item.id for item in self.items):
             raise ValueError(f"item {', '.join(twice)} occurs twice")
         return self
 
 
-Unit = Literal["percent", "yuan", "day", "hour", "month", "year", "times", "fold", "plain"]
+ClaimUnit = Literal["percent", "yuan", "day", "hour", "month", "year", "times", "fold", "plain"]
 """`plain`: a number without unit; `fold`: 折, as 8.5 in 8.5折."""
 
 
@@ -234,15 +236,17 @@ class Claim(Entry):
     score_delta: float = Field(default=0, ge=-100, le=0)
     advice: Sentence
     subject: tuple[Phrase, ...] = Field(min_length=1, description="年化收益, 退款…到账")
-    unit: Unit | None = Field(default=None, description="of the number that follows; null: the claim has no number")
+    unit: ClaimUnit | None = Field(
+        default=None, description="of the number that follows; null: the claim has no number"
+    )
     within_letters: int = Field(default=12, ge=1, le=60, description="between subject and number")
     allowed: tuple[Allowed, ...] = ()
     unlisted: Literal["report", "ignore"] = "report"
-    match: tuple[Example, ...] = Field(min_length=1, description="what becomes a finding")
-    no_match: tuple[Example, ...] = Field(min_length=1)
+    match: tuple[RuleExample, ...] = Field(min_length=1, description="what becomes a finding")
+    no_match: tuple[RuleExample, ...] = Field(min_length=1)
 
 
-class Topic(Entry):
+class TopicRule(Entry):
     """A demand of the taxonomy (R61): the phrases that show it, and whole sentences for the comparison by meaning.
 
     Where a topic of `instead_of` is found as well, it gives way: 退款流程复杂 says more than 退款.
@@ -256,8 +260,8 @@ class Topic(Entry):
     sentences: tuple[Sentence, ...] = Field(
         default=(), max_length=40, description="how customers put it; compared by meaning where a sentence model is set"
     )
-    match: tuple[Example, ...] = Field(min_length=1)
-    no_match: tuple[Example, ...] = Field(min_length=1)
+    match: tuple[RuleExample, ...] = Field(min_length=1)
+    no_match: tuple[RuleExample, ...] = Field(min_length=1)
 
     @model_validator(mode="after")
     def _can_be_found(self) -> Self:
@@ -266,7 +270,7 @@ class Topic(Entry):
         return self
 
 
-class RetentionClass(Entry):
+class RetentionRule(Entry):
     """How long recordings must be kept (R16–R18, R81, R82). Where several apply, the longest wins."""
 
     days: int = Field(ge=1, le=36_500)
@@ -303,17 +307,17 @@ class RulePack(Record):
     checklists: tuple[Checklist, ...] = ()
     threats: tuple[Threat, ...] = ()
     claims: tuple[Claim, ...] = ()
-    topics: tuple[Topic, ...] = ()
-    retention: tuple[RetentionClass, ...] = ()
+    topics: tuple[TopicRule, ...] = ()
+    retention: tuple[RetentionRule, ...] = ()
     rules: tuple[ConversationRule, ...] = Field(default=(), description="whatever fits none of the other sections")
 
     @model_validator(mode="after")
     def _names_are_unique(self) -> Self:
         problems = [
-            *(f"the id {one} stands twice" for one in repeated(entry.id for _, entry in self.entries())),
+            *(f"the id {one} stands twice" for one in find_repeated(entry.id for _, entry in self.entries())),
             *(
                 f"word {word} stands in more than one place"
-                for word in repeated(word for rule in self.sensitive_words for word in rule.words)
+                for word in find_repeated(word for rule in self.sensitive_words for word in rule.words)
             ),
         ]
         if problems:

@@ -10,7 +10,7 @@ from typing import Any, Literal, Self
 
 from pydantic import Field, model_validator
 
-from schemas.config.yaml_files import Location, YamlFileError, entry_named_by_id, read_yaml_file, repeated
+from schemas.config.yaml_files import Location, YamlFileError, entry_named_by_id, find_repeated, read_yaml_file
 from schemas.messages.call_analysis import ScoreGroup
 from schemas.messages.call_ended import Role
 from schemas.messages.message import Record, ShortText, Slug, TenantId
@@ -132,7 +132,7 @@ class ScoreForm(Record):
 
     @model_validator(mode="after")
     def _adds_up(self) -> Self:
-        problems = [f"item {item_id} occurs twice" for item_id in repeated(item.id for item in self.items)]
+        problems = [f"item {item_id} occurs twice" for item_id in find_repeated(item.id for item in self.items)]
         weights = {group: self.weights.get(group, 0) for group in GROUP_WEIGHTS}
         if not self.custom_weights and weights != dict(GROUP_WEIGHTS):
             wanted = ", ".join(f"{group} {weight:g}" for group, weight in GROUP_WEIGHTS.items())

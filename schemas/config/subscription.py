@@ -185,7 +185,7 @@ def _is_mailbox(text: str) -> str:
     return text
 
 
-Mailbox = Annotated[str, AfterValidator(_is_mailbox)]
+MailAddress = Annotated[str, AfterValidator(_is_mailbox)]
 
 
 class SmtpServer(Record):
@@ -209,8 +209,8 @@ class EmailChannel(Record):
     """Mail to people. Every recipient sees the others."""
 
     smtp: SmtpServer
-    sender: Mailbox = Field(alias="from")
-    to: tuple[Mailbox, ...] = Field(min_length=1, max_length=50)
+    sender: MailAddress = Field(alias="from")
+    to: tuple[MailAddress, ...] = Field(min_length=1, max_length=50)
 
 
 def _is_foreign_topic(name: str) -> str:

@@ -149,7 +149,7 @@ def _lower(message: str) -> str:
     return message[:1].lower() + message[1:]
 
 
-def repeated(values: Iterable[str]) -> list[str]:
+def find_repeated(values: Iterable[str]) -> list[str]:
     """Values that occur more than once, in order."""
     seen: set[str] = set()
     twice: set[str] = set()

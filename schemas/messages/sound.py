@@ -57,7 +57,7 @@ class Overlap(Interval):
     channel: int = Field(ge=0, description="the channel of who began to speak later")
 
 
-class Sound(Record):
+class CallSound(Record):
     """The sound of a call that was heard."""
 
     channels: tuple[ChannelMeasures, ...]

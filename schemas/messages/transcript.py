@@ -11,7 +11,7 @@ from schemas.messages.interval import Interval as Interval
 from schemas.messages.message import Identifier, Message, Record, ShortText, TenantId, UtcDatetime
 from schemas.messages.outcome import Outcome
 from schemas.messages.pii import PiiSpan
-from schemas.messages.sound import Sound
+from schemas.messages.sound import CallSound
 
 
 class Word(Interval):
@@ -106,7 +106,7 @@ class Transcript(Message):
     roles_inferred: bool = Field(
         default=False, description="the event did not say who speaks on which channel; told by what was said"
     )
-    sound: Sound | None = None
+    sound: CallSound | None = None
     pii: tuple[PiiSpan, ...] = Field(
         default=(), description="where something personal was said; in texts and words a placeholder stands for it"
     )

@@ -10,7 +10,7 @@ from schemas.messages.transcript import Transcript
 from streams.ports import Clock
 from streams.settings import Settings
 from streams.stages.capture import call_of_file, read_facts
-from streams.worker import build_emotion, build_engine, build_judge, listen_settings
+from streams.wiring import build_emotion, build_engine, build_judge, listen_settings
 
 
 def analyze_file(file: Path, meta: Path | None, settings: Settings, clock: Clock) -> tuple[Transcript, CallAnalysis]:

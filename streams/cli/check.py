@@ -35,11 +35,11 @@ def data(
     Ends with 1 when there is anything to see; docs/operations.md#data-quality explains each check.
     """
     from streams.adapters.clickhouse.connection import connect
-    from streams.queries.data_checks import DATA_CHECKS, Limits, hits, hits_table
+    from streams.queries.data_checks import DATA_CHECKS, CheckLimits, results_table, run_checks
     from streams.queries.data_checks import as_json as hits_json
 
     settings = command_settings()
-    limits = Limits(
+    limits = CheckLimits(
         now=SystemClock().now(),
         last=_span(last, "--last"),
         tenant=tenant,
@@ -48,13 +48,13 @@ def data(
         null_share=null_share,
     )
     client = connect(settings.clickhouse_url.get_secret_value())
-    found = list(hits(client, limits))
+    found = list(run_checks(client, limits))
     client.close()
     if as_json:
         sys.stdout.write(json.dumps(hits_json(found), ensure_ascii=False, indent=2) + "\n")
     elif found:
         console = Console(soft_wrap=True) if sys.stdout.isatty() else Console(soft_wrap=True, width=PLAIN_WIDTH)
-        console.print(hits_table(found))
+        console.print(results_table(found))
         for check in DATA_CHECKS:
             if any(hit.check is check for hit in found):
                 console.print(f"{check.id}: {check.meaning}", markup=False, highlight=False)

@@ -35,7 +35,7 @@ def parquet(
     Ends with 1, and writes nothing, when a file exists.
     """
     from streams.adapters.clickhouse.connection import connect
-    from streams.queries.parquet_export import Export, chosen, days_between, write_days
+    from streams.queries.parquet_export import Export, choose_exports, days_between, write_days
 
     first = _day(day, "--day")
     last = first if to is None else _day(to, "--to")
@@ -43,7 +43,10 @@ def parquet(
         raise typer.BadParameter("no tenant can have this id", param_hint="--tenant")
     settings = command_settings()
     export = Export(out, ZoneInfo(settings.timezone), tenant, with_customers=with_customers, with_text=with_text)
-    which, days = chosen([name.strip() for name in tables.split(",") if name.strip()]), days_between(first, last)
+    which, days = (
+        choose_exports([name.strip() for name in tables.split(",") if name.strip()]),
+        days_between(first, last),
+    )
     client = connect(settings.clickhouse_url.get_secret_value())
     for file in write_days(client, export, which, days, overwrite=overwrite):
         sys.stdout.write(f"{file}\n")

@@ -110,7 +110,7 @@ _NOTHING = {
 }
 
 
-class Report:
+class KpiCommand:
     """What all commands have in common: settings, language, time, and what is printed."""
 
     def __init__(self, lang: str | None, as_json: bool) -> None:
@@ -182,7 +182,7 @@ def kpi(
         sys.stdout.write(kpi_markdown())
         return
     dimension = _dimension(by)
-    report = Report(lang, as_json)
+    report = KpiCommand(lang, as_json)
     period = report.period(last, first, to)
     if period.grain == "hour" and dimension not in HOURLY:
         raise typer.BadParameter(f"{dimension} is kept by day only", param_hint="--by")
@@ -211,7 +211,7 @@ def kpi(
             _interval(line.kpi, line.found),
             str(line.found.n),
             "–" if line.target is None else as_target(line.kpi, line.target),
-            report.word(line.verdict),
+            report.word(line.target_status),
             report.word(line.trend),
         )
     report.print(table, len(lines))
@@ -229,7 +229,7 @@ def problems_command(
     as_json: JsonOption = False,
 ) -> None:
     """What is bad for everybody, for a team, or for an agent: common and individual problems by funnel plots (R64)."""
-    report = Report(lang, as_json)
+    report = KpiCommand(lang, as_json)
     period = report.period(last, first, to)
     chosen = _summable(_chosen(read_kpis(), kpis, every), named=bool(kpis))
     with open_kpis(report.settings) as store:
@@ -260,7 +260,7 @@ def demands_command(
     as_json: JsonOption = False,
 ) -> None:
     """What customers call for, the most frequent first, with their words (R61, R62)."""
-    report = Report(lang, as_json)
+    report = KpiCommand(lang, as_json)
     period = report.period(last, first, to)
     before = period.before
     with open_kpis(report.settings) as store:
@@ -306,7 +306,7 @@ def customers_command(
     as_json: JsonOption = False,
 ) -> None:
     """What customers of a value tier or with a tag call for, against all other calls (R63)."""
-    report = Report(lang, as_json)
+    report = KpiCommand(lang, as_json)
     period = report.period(last, first, to)
     with open_kpis(report.settings) as store:
         found = by_customers(store.customer_demands(period.start, period.end, tenant))
@@ -343,7 +343,7 @@ def training_command(
     as_json: JsonOption = False,
 ) -> None:
     """Trained agents before and after, and against all others in the same time (R67)."""
-    report = Report(lang, as_json)
+    report = KpiCommand(lang, as_json)
     day = _day(on, "--on")
     period = Period.days(day, date.fromordinal(day.toordinal() + days - 1), report.zone)
     before = period.before
@@ -365,7 +365,7 @@ def training_command(
             _change(line.kpi, line.change),
             report.word(line.effect),
             _change(line.kpi, line.beyond_others),
-            report.word(line.verdict),
+            report.word(line.target_status),
         )
     report.print(table, len(lines))
 
@@ -382,7 +382,7 @@ def _language(lang: str | None) -> Language:
     return cast(Language, lang)
 
 
-def _last(text: str, report: Report) -> Period:
+def _last(text: str, report: KpiCommand) -> Period:
     number, unit = text[:-1], text[-1:]
     if unit not in ("d", "h") or not number.isdecimal() or not 1 <= int(number) <= 4_000:
         raise typer.BadParameter("write days or hours, as 30d or 24h", param_hint="--last")
@@ -460,7 +460,7 @@ def _points(change: Difference | None) -> str:
     return f"{100 * change.value:+.1f} pp ({100 * change.low:+.1f} – {100 * change.high:+.1f})"
 
 
-def _problem_row(report: Report, each: TenantProblem) -> list[str]:
+def _problem_row(report: KpiCommand, each: TenantProblem) -> list[str]:
     problem, kpi = each.problem, each.kpi
     team, agent = (*problem.key, None, None)[:2]
     limits = Estimate(problem.found.n, problem.benchmark, problem.low, problem.high)
@@ -512,7 +512,7 @@ def _line_as_json(line: KpiLine, dimension: Dimension) -> dict[str, Any]:
         **asdict(line.found),
         "target": line.target,
         "minimum_n": line.kpi.minimum_n,
-        "verdict": line.verdict,
+        "verdict": line.target_status,
         "trend": line.trend,
         "before": asdict(line.before),
         "change": asdict(line.change) if line.change else None,

@@ -432,7 +432,7 @@ def migrate(
     url = settings.clickhouse_url.get_secret_value()
     name = settings.clickhouse_cluster if cluster is None else cluster
     if show:
-        waiting = clickhouse.pending(url)
+        waiting = clickhouse.missing_migrations(url)
         if name and waiting:
             sys.stdout.write("".join(f"{statement};\n\n" for statement in clickhouse.preparing_statements(url, name)))
         for migration in waiting:
@@ -489,7 +489,7 @@ def surges(
     from processors.kpi.surges import last_step
     from streams.stages.watch import as_json as surges_json
     from streams.stages.watch import surges_table
-    from streams.worker import build_surges
+    from streams.wiring import build_surges
 
     end = last_step(SystemClock().now() if at is None else _moment(at, "--at"))
     assessments = build_surges(command_settings()).assessments(end, end)

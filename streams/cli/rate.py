@@ -88,7 +88,7 @@ def statements_of(lines: Iterator[str] | list[str]) -> Iterator[CallRated]:
 
 def rollup() -> None:
     """Make the roll-ups of KPIs for every day of which something was stored since; `worker rollup` does it for ever."""
-    from streams.worker import build_rollups
+    from streams.wiring import build_rollups
 
     days = build_rollups(command_settings()).refresh()
     for day in days:

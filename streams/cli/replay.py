@@ -16,11 +16,12 @@ from schemas.config.rule_pack import RulePackError
 from schemas.messages.topics import CALLS_TRANSCRIBED, RULES_PUBLISHED
 from streams.cli.command_settings import command_settings
 from streams.ports import SystemClock
-from streams.runtime.rules_feed import checked_rulebooks, published, rules_in_force
+from streams.runtime.rules_feed import check_rulebooks, decode_published, rules_in_force
 from streams.runtime.stage import nothing_more
 from streams.settings import Settings
-from streams.stages.replay import Replay, Report, Window, chosen_packs, step_aside
-from streams.topology import consumer_groups, raised
+from streams.stages.judge import alert_outputs
+from streams.stages.replay import Replay, ReplayReport, ReplayWindow, choose_packs, step_aside
+from streams.topology import consumer_groups
 
 NAMED_CHANGES = 20
 WAIT_FOR_LIVE_S = 2.0
@@ -57,7 +58,7 @@ def replay(
     from streams.adapters.kafka.client import Publisher, TopicReader
 
     settings = command_settings()
-    window = Window(_moment(since, "--from"), _moment(until, "--to") if until else None, tenant)
+    window = ReplayWindow(_moment(since, "--from"), _moment(until, "--to") if until else None, tenant)
     if window.until is not None and window.until <= window.since:
         raise typer.BadParameter(f"no call ends from {since} to {until}", param_hint="--to")
     try:
@@ -79,7 +80,9 @@ def replay(
         give_way=lambda: _give_way(settings, max_live_lag),
         most_per_s=rate,
         history=history,
-        further=(lambda analysis: raised(analysis, settings.alert_min_severity)) if alerts else nothing_more,
+        side_outputs=(lambda analysis: alert_outputs(analysis, settings.alert_min_severity))
+        if alerts
+        else nothing_more,
     )
     try:
         with history:
@@ -94,15 +97,15 @@ def replay(
 def _judge(settings: Settings, names: list[str]) -> Judge:
     """The judge with the rules that are named in place of those in force. Raises `RulePackError`, `ReplayError`."""
     from streams.adapters.kafka.client import TopicReader
-    from streams.worker import judge_settings
+    from streams.wiring import judge_settings
 
     reader = TopicReader(settings, RULES_PUBLISHED.name)
     try:
-        shelf = rules_in_force(settings, published(reader.read_to_end())).shelf
+        registry = rules_in_force(settings, decode_published(reader.read_to_end())).registry
     finally:
         reader.close()
-    chosen = chosen_packs(names, shelf)
-    rulebooks = checked_rulebooks(shelf.in_force(chosen), Sounds(settings.merged_sounds), chosen)
+    chosen = choose_packs(names, registry)
+    rulebooks = check_rulebooks(registry.in_force(chosen), Sounds(settings.merged_sounds), chosen)
     return Judge(judge_settings(settings), rulebooks=rulebooks)
 
 
@@ -124,18 +127,18 @@ def _moment(text: str, option: str) -> datetime:
     raise typer.BadParameter(f"{text} is no date: write 2026-01-01", param_hint=option)
 
 
-def _progress(report: Report) -> None:
+def _progress(report: ReplayReport) -> None:
     if sys.stderr.isatty():
         sys.stderr.write(
             f"\r{report.transcripts} transcripts read, {report.judged} judged, {_changed(report)} changed "
         )
 
 
-def _changed(report: Report) -> int:
+def _changed(report: ReplayReport) -> int:
     return sum(report.moves.values())
 
 
-def _print(report: Report, dry_run: bool, as_json: bool) -> None:
+def _print(report: ReplayReport, dry_run: bool, as_json: bool) -> None:
     if as_json:
         shown = {
             "dry_run": dry_run,

@@ -12,11 +12,11 @@ from rich.table import Table
 
 from processors.clickhouse.grants import access_of, sql_statements
 from processors.clickhouse.grants import users_xml as users_xml_of
-from schemas.config.roles import RolesFile, Rows, User, load_roles, load_users
+from schemas.config.roles import RolesFile, RowScope, User, load_roles, load_users
 from streams.cli.command_settings import command_settings
 
 PLAIN_WIDTH = 160
-ROWS: Mapping[Rows, str] = {"agent": "own calls", "team": "own teams", "tenant": "own tenants", "all": "all"}
+ROWS: Mapping[RowScope, str] = {"agent": "own calls", "team": "own teams", "tenant": "own tenants", "all": "all"}
 
 roles_app = typer.Typer(help="Who may see what in ClickHouse (docs/roles.md).", no_args_is_help=True)
 

@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.table import Table
 
 from processors.judging.pipeline import Judge, JudgeSettings
-from processors.rules.examples import imagined_transcript, lines_of
+from processors.rules.examples import imagine_transcript, lines_of
 from processors.text.phonetic import Sounds
 from schemas.config.rule_pack import SECTIONS, RulePack, RulePackError, read_rule_pack
 from schemas.messages.call_ended import Role
@@ -20,7 +20,14 @@ from schemas.messages.rules_published import RulesPublished
 from schemas.messages.topics import RULES_PUBLISHED
 from streams.cli.command_settings import command_settings
 from streams.ports import SystemClock
-from streams.runtime.rules_feed import RulesInForce, Shelf, checked_rulebooks, packs_at_hand, published, rules_in_force
+from streams.runtime.rules_feed import (
+    PackRegistry,
+    RulesInForce,
+    check_rulebooks,
+    decode_published,
+    packs_at_hand,
+    rules_in_force,
+)
 from streams.runtime.stage import Output
 from streams.settings import Settings, load_settings
 
@@ -47,7 +54,7 @@ def files_of(paths: Iterable[Path]) -> list[Path]:
 
 def in_company(given: Sequence[RulePack], settings: Settings) -> tuple[RulePack, ...]:
     """The packs that are given in the company of all others at hand, of which they replace those of the same name."""
-    return Shelf(packs_at_hand(settings.rules_folder)).in_force(given)
+    return PackRegistry(packs_at_hand(settings.rules_folder)).in_force(given)
 
 
 def _read(paths: list[Path] | None, settings: Settings) -> tuple[RulePack, ...]:
@@ -72,7 +79,7 @@ def lint(files: FilesArgument = None) -> None:
     settings = load_settings().settings
     try:
         packs = _read(files, settings)
-        checked_rulebooks(in_company(packs, settings), Sounds(settings.merged_sounds), ())
+        check_rulebooks(in_company(packs, settings), Sounds(settings.merged_sounds), ())
     except RulePackError as error:
         _fail(error.problems)
     for pack in packs:
@@ -89,7 +96,7 @@ def run_examples(files: FilesArgument = None) -> None:
     try:
         packs = _read(files, settings)
         company = in_company(packs, settings)
-        checked_rulebooks(company, Sounds(settings.merged_sounds), company)
+        check_rulebooks(company, Sounds(settings.merged_sounds), company)
     except RulePackError as error:
         _fail(error.problems)
     for pack in packs:
@@ -194,15 +201,13 @@ def try_(
     settings = load_settings().settings
     try:
         packs = in_company(_read(files, settings) if files else (), settings)
-        judge = Judge(JudgeSettings(), rulebooks=checked_rulebooks(packs, Sounds(settings.merged_sounds), ()))
+        judge = Judge(JudgeSettings(), rulebooks=check_rulebooks(packs, Sounds(settings.merged_sounds), ()))
     except RulePackError as error:
         _fail(error.problems)
     speaker: Role = "agent" if role == "agent" else "customer"
     lines = [line for one in text for line in _lines(one, speaker)]
     try:
-        transcript = imagined_transcript(
-            lines, industry, tenant_id=tenant, course_type=course_type, direction=direction
-        )
+        transcript = imagine_transcript(lines, industry, tenant_id=tenant, course_type=course_type, direction=direction)
     except ValidationError as error:
         options = {"industry": "--industry", "tenant_id": "--tenant", "course_type": "--course-type"}
         raise _bad_options(error, options) from None
@@ -263,18 +268,18 @@ def _published(settings: Settings) -> tuple[RulesPublished, ...]:
 
     reader = TopicReader(settings, RULES_PUBLISHED.name)
     try:
-        return published(reader.read_to_end())
+        return decode_published(reader.read_to_end())
     finally:
         reader.close()
 
 
 def _is_news(pack: RulePack, rules: RulesInForce, before: Sequence[RulesPublished]) -> bool:
     """Whether a pack is to be published. Raises `RulePackError` for a version that cannot come into force."""
-    latest = rules.shelf.latest(pack.tenant, pack.pack)
+    latest = rules.registry.latest(pack.tenant, pack.pack)
     if latest is not None and pack.version < latest.version:
         raise RulePackError([f"{pack.label} is older than {latest.label}, which is in force: give it a higher version"])
-    rules.shelf.put(pack)
-    if rules.shelf.is_refused(pack):
+    rules.registry.put(pack)
+    if rules.registry.is_refused(pack):
         raise RulePackError([f"{pack.label} was published before and is refused: give it a higher version, mended"])
     return pack.label not in {message.pack.label for message in before}
 
@@ -288,7 +293,7 @@ def list_published(as_json: JsonOption = False) -> None:
     rows = [
         {
             "pack": message.pack.label,
-            "state": _state(message.pack, rules.shelf),
+            "state": _state(message.pack, rules.registry),
             "published_at": message.published_at.isoformat(timespec="seconds"),
             "published_by": message.published_by,
             "note": message.note,
@@ -303,11 +308,11 @@ def list_published(as_json: JsonOption = False) -> None:
     sys.stdout.write(f"{len(rows)} published; shipped packs are in force where nothing else is\n")
 
 
-def _state(pack: RulePack, shelf: Shelf) -> str:
-    known = shelf.version(pack.tenant, pack.pack, pack.version)
-    if shelf.is_refused(pack) or known is None or known.digest() != pack.digest():
+def _state(pack: RulePack, registry: PackRegistry) -> str:
+    known = registry.version(pack.tenant, pack.pack, pack.version)
+    if registry.is_refused(pack) or known is None or known.digest() != pack.digest():
         return "refused"
-    return "in force" if shelf.latest(pack.tenant, pack.pack) is known else "superseded"
+    return "in force" if registry.latest(pack.tenant, pack.pack) is known else "superseded"
 
 
 def _lines(text: str, speaker: Role) -> list[tuple[Role, str]]:

@@ -96,7 +96,7 @@ def _forms_in_use(settings: Settings) -> tuple[ScoreForm, ...]:
 
 def _known_measures(settings: Settings) -> frozenset[str]:
     """Of the judge as the settings build it, but with what is shipped in place of the files that are to be checked."""
-    from streams.worker import build_judge
+    from streams.wiring import build_judge
 
     shipped = {"score_forms_folder": None, "risk_file": None, "retention_file": None}
     return build_judge(settings.model_copy(update=shipped)).measures
@@ -144,13 +144,13 @@ def _rows(form: ScoreForm) -> list[dict[str, str | float]]:
             "item": item.id,
             "name": item.name,
             "points": item.max_points,
-            "from": in_words(item),
+            "from": describe_item(item),
         }
         for item in form.items
     ]
 
 
-def in_words(item: FormItem) -> str:
+def describe_item(item: FormItem) -> str:
     """What the points of an item come from: `agent_interruption_rate: full at 0, none at 0.2`."""
     parts: list[str] = []
     measure = item.measure

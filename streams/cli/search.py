@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from processors.clickhouse.search_sql import Hit, Page, Quote, SearchQuery
+from processors.clickhouse.search_sql import FoundCall, Page, Quote, SearchQuery
 from schemas.messages.call_ended import Role
 from schemas.messages.recording_accessed import RecordingAccessed
 from streams.cli.command_settings import command_settings
@@ -266,7 +266,7 @@ def _print(page: Page, zone: ZoneInfo) -> None:
         console.print(f"more: the same command with --cursor {page.next_cursor}", soft_wrap=True, markup=False)
 
 
-def _found(hit: Hit) -> Text:
+def _found(hit: FoundCall) -> Text:
     """The first two quotes, or what the call was about."""
     if not hit.quotes:
         return Text(hit.outcome if hit.outcome != "analyzed" else ", ".join(hit.topics))

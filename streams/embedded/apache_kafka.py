@@ -32,7 +32,7 @@ from streams.embedded.child import launcher_argv
 from streams.embedded.ports import LOOPBACK, kafka_answers, require_free
 from streams.embedded.supervisor import ChildSpec
 
-Progress = Callable[[int, int, str], None]
+TellProgress = Callable[[int, int, str], None]
 """Called with bytes done, bytes in all, and the file name that the news is about; never by two threads at once."""
 
 _CHUNK_BYTES = 64 * 1024
@@ -101,7 +101,9 @@ def jar_folder(cache_dir: Path) -> Path:
     return cache_dir / "apache-kafka-jars"
 
 
-def fetch_jars(cache_dir: Path, maven_url: str, progress: Progress, jars: Sequence[Jar] | None = None) -> list[Path]:
+def fetch_jars(
+    cache_dir: Path, maven_url: str, progress: TellProgress, jars: Sequence[Jar] | None = None
+) -> list[Path]:
     """The jars on this machine, each with the right SHA-256; whatever is missing or wrong is fetched from `maven_url`.
 
     Asks the network for nothing when all are there. A run that was broken off is continued, jar by jar; two runs at
@@ -134,7 +136,7 @@ def _only_one_at_a_time(folder: Path) -> Iterator[None]:
 class _Fetching:
     """One run of `fetch_jars`, shared by its threads."""
 
-    def __init__(self, folder: Path, maven_url: str, progress: Progress, total_bytes: int) -> None:
+    def __init__(self, folder: Path, maven_url: str, progress: TellProgress, total_bytes: int) -> None:
         self.give_up = threading.Event()
         self._folder = folder
         self._maven_url = maven_url.rstrip("/")

@@ -34,7 +34,7 @@ from typing import Any, TextIO
 from urllib.parse import quote, unquote, urlsplit
 from xml.sax.saxutils import escape
 
-from processors.clickhouse.grants import quoted, xml_profiles, xml_quotas, xml_users
+from processors.clickhouse.grants import quote_identifier, xml_profiles, xml_quotas, xml_users
 from schemas.config.roles import ALL_TENANTS, RolesFile, User, load_roles, load_users
 from schemas.config.yaml_files import YamlFileError
 from schemas.errors import EmbeddedStackError
@@ -242,7 +242,7 @@ class _Engine:
         os.chdir(self._start_folder)  # config.xml is read from the working directory
         library: Any = _chdb  # its stub does not name `query`
         listen = "SYSTEM START LISTEN HTTP; " + ("SYSTEM START LISTEN TCP; " if self._tcp_port else "")
-        statements = f"SELECT file({quoted(str(self._gate))}) FORMAT Null; {listen}{_HOLD}"
+        statements = f"SELECT file({quote_identifier(str(self._gate))}) FORMAT Null; {listen}{_HOLD}"
         ended = threading.Event()
 
         def hold() -> None:

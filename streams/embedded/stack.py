@@ -21,7 +21,7 @@ from streams.adapters.clickhouse import connection as clickhouse
 from streams.adapters.kafka.client import apply_topics
 from streams.adapters.object_store.from_settings import object_store_from
 from streams.embedded import clickhouse_engine
-from streams.embedded.apache_kafka import Progress, apache_kafka_spec, fetch_jars
+from streams.embedded.apache_kafka import TellProgress, apache_kafka_spec, fetch_jars
 from streams.embedded.ports import free_port, require_free
 from streams.embedded.supervisor import ChildSpec, Supervisor
 from streams.embedded.tansu import tansu_spec
@@ -30,7 +30,7 @@ from streams.settings import CONFIG_VARIABLE, Settings
 from streams.worker import STAGE_NAMES, StageName
 
 Broker = Literal["kafka", "tansu"]
-Say = Callable[[str], None]
+TellUser = Callable[[str], None]
 
 STACK_FILE = "stack.toml"
 """In the data folder while the stack runs: how to reach it. The command line reads it where nothing else is set."""
@@ -75,7 +75,9 @@ class Stack:
     ) -> None:
         self._cleanup.close()
 
-    def start(self, say: Say = lambda _sentence: None, fetched: Progress = lambda _done, _total, _name: None) -> None:
+    def start(
+        self, say: TellUser = lambda _sentence: None, fetched: TellProgress = lambda _done, _total, _name: None
+    ) -> None:
         """Start everything and return when events may be published; `self.settings` then says where.
 
         `say` hears what is being done, `fetched` how much of Kafka's jars is there. Raises `ChildFailedError`,
@@ -132,7 +134,7 @@ class Stack:
         self._cleanup.callback(path.unlink, missing_ok=True)
         return path
 
-    def _start_broker(self, say: Say, fetched: Progress) -> None:
+    def _start_broker(self, say: TellUser, fetched: TellProgress) -> None:
         if self._plan.broker == "tansu":
             say("starting the broker tansu, which forgets everything when it stops")
             self.supervisor.start(tansu_spec(self._kafka_port))

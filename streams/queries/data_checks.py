@@ -37,7 +37,7 @@ class DataCheck:
 
 
 @dataclass(frozen=True)
-class Limits:
+class CheckLimits:
     """Which calls are looked at, and from where on something is worth a word."""
 
     now: datetime
@@ -64,7 +64,7 @@ class Limits:
 
 
 @dataclass(frozen=True)
-class Hit:
+class CheckResult:
     """What a check found of one tenant and subject: so many out of so many, one of them as an example."""
 
     check: DataCheck
@@ -350,15 +350,15 @@ DATA_CHECKS: tuple[DataCheck, ...] = (
 )
 
 
-def hits(client: Client, limits: Limits) -> Iterator[Hit]:
+def run_checks(client: Client, limits: CheckLimits) -> Iterator[CheckResult]:
     """What is wrong with the data, check by check. Raises as `streams.adapters.clickhouse.connection.connect` does."""
     for check in DATA_CHECKS:
         rows = read_rows(client, f"the check {check.id}", check.query, **limits.parameters)
         for tenant_id, subject, count, total, example in sorted(map(tuple, rows)):
-            yield Hit(check, tenant_id, subject, int(count), int(total), example or "")
+            yield CheckResult(check, tenant_id, subject, int(count), int(total), example or "")
 
 
-def as_json(found: Sequence[Hit]) -> list[dict[str, Any]]:
+def as_json(found: Sequence[CheckResult]) -> list[dict[str, Any]]:
     """Every check with what it found, nothing included."""
     return [
         {
@@ -381,7 +381,7 @@ def as_json(found: Sequence[Hit]) -> list[dict[str, Any]]:
     ]
 
 
-def hits_table(found: Sequence[Hit]) -> Table:
+def results_table(found: Sequence[CheckResult]) -> Table:
     """One line for each hit."""
     table = Table()
     for name in ("check", "tenant", "what", "count", "of", "example"):

@@ -146,7 +146,7 @@ def _write(client: Client, export: Export, exported: Exported, day: date, file: 
             draft.unlink()
 
 
-def chosen(names: Collection[str]) -> list[Exported]:
+def choose_exports(names: Collection[str]) -> list[Exported]:
     """The tables of those names, in the order of `EXPORTS`; all where none is named. Raises `ExportRefusedError`."""
     known = {exported.view for exported in EXPORTS}
     if unknown := sorted(set(names) - known):

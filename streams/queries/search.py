@@ -17,13 +17,13 @@ from clickhouse_connect.driver.client import Client
 
 from processors.clickhouse.search_sql import (
     ROLES,
-    Condition,
     CursorError,
-    Hit,
+    FoundCall,
     Page,
-    Place,
+    PagePosition,
     Quote,
     SearchQuery,
+    SqlCondition,
     decode_cursor,
     encode_cursor,
     finding_quotes,
@@ -103,9 +103,9 @@ class _Search:
         self._of_text = of_text(self.query)
         self._of_segments = of_segments(self.query)
 
-    def places(self, after: Place | None, wanted: int) -> list[Place]:
+    def places(self, after: PagePosition | None, wanted: int) -> list[PagePosition]:
         """The first calls that follow `after`, at most `wanted`."""
-        found: list[Place] = []
+        found: list[PagePosition] = []
         for start, end in windows(*self._ends(after)):
             at = after
             most = wanted + SPARE_CANDIDATES
@@ -122,11 +122,11 @@ class _Search:
                 return found[:wanted]
         return found
 
-    def _ends(self, after: Place | None) -> tuple[datetime, datetime]:
+    def _ends(self, after: PagePosition | None) -> tuple[datetime, datetime]:
         """Where the calls of these tenants begin and end, as far as they are asked for. Raises `SearchError`."""
         ends: list[datetime] = []
         for tenant_id in self._tenants:
-            of_tenant = Condition("tenant_id = {tenant_id:String}", {"tenant_id": tenant_id})
+            of_tenant = SqlCondition("tenant_id = {tenant_id:String}", {"tenant_id": tenant_id})
             mine = [
                 row[0]
                 for order in ("ASC", "DESC")
@@ -142,8 +142,8 @@ class _Search:
         return max(first, self.query.since or first), min(until, self.query.until or until)
 
     def _candidates(
-        self, start: datetime, end: datetime, after: Place | None, spoken: Condition, most: int
-    ) -> tuple[list[Place], Place | None]:
+        self, start: datetime, end: datetime, after: PagePosition | None, spoken: SqlCondition, most: int
+    ) -> tuple[list[PagePosition], PagePosition | None]:
         """Calls of all tenants that may be meant, in order, and after which of them to go on: null if these are all."""
         lists = [
             self._of_tenant(tenant_id, stretch(tenant_id, start, end, after), spoken, most)
@@ -157,7 +157,7 @@ class _Search:
         last = max(cut_off)
         return _without_repeats(place for place in merged if place >= last), last
 
-    def _of_tenant(self, tenant_id: str, where: Condition, spoken: Condition, most: int) -> list[Place]:
+    def _of_tenant(self, tenant_id: str, where: SqlCondition, spoken: SqlCondition, most: int) -> list[PagePosition]:
         """A list shorter than `most` is whole."""
         if not self.query.phrases:
             return self._places(CALLS, tenant_id, where & self._of_call, most)
@@ -175,17 +175,17 @@ class _Search:
             self._rest_is_rare = True
         calls = where & self._of_call
         inner = f"(ended_at, call_id) IN ({_select(('ended_at', 'call_id'), CALLS, calls.sql)})"
-        return self._places(TEXTS, tenant_id, where & spoken & Condition(inner, calls.parameters), most)
+        return self._places(TEXTS, tenant_id, where & spoken & SqlCondition(inner, calls.parameters), most)
 
-    def _places(self, table: str, tenant_id: str, where: Condition, most: int) -> list[Place]:
+    def _places(self, table: str, tenant_id: str, where: SqlCondition, most: int) -> list[PagePosition]:
         """At most so many keys, in order; a key that was stored twice may come twice."""
         rest = f"ORDER BY ended_at DESC, call_id DESC LIMIT {most}"
         rows = self._select(("ended_at", "call_id"), table, where, rest)
-        return [Place(ended_at, tenant_id, call_id) for ended_at, call_id in rows]
+        return [PagePosition(ended_at, tenant_id, call_id) for ended_at, call_id in rows]
 
-    def _confirmed(self, candidates: Sequence[Place]) -> list[Place]:
+    def _confirmed(self, candidates: Sequence[PagePosition]) -> list[PagePosition]:
         """Those whose current versions fulfil every condition."""
-        confirmed: set[Place] = set()
+        confirmed: set[PagePosition] = set()
         for tenant_id, group in groupby(sorted(candidates, key=_tenant_of), key=_tenant_of):
             keys = of_keys(list(group))
             there = self._current(CALLS, tenant_id, keys & self._of_call)
@@ -196,11 +196,13 @@ class _Search:
             confirmed |= there
         return [place for place in candidates if place in confirmed]
 
-    def _current(self, table: str, tenant_id: str, where: Condition) -> set[Place]:
+    def _current(self, table: str, tenant_id: str, where: SqlCondition) -> set[PagePosition]:
         rows = self._select(("ended_at", "call_id"), f"{table} FINAL", where)
-        return {Place(ended_at, tenant_id, call_id) for ended_at, call_id in rows}
+        return {PagePosition(ended_at, tenant_id, call_id) for ended_at, call_id in rows}
 
-    def _select(self, columns: Sequence[str], source: str, where: Condition, rest: str = "") -> Sequence[Sequence[Any]]:
+    def _select(
+        self, columns: Sequence[str], source: str, where: SqlCondition, rest: str = ""
+    ) -> Sequence[Sequence[Any]]:
         return _read(self.client, columns, source, where, rest)
 
 
@@ -210,7 +212,7 @@ def _select(columns: Sequence[str], source: str, where: str) -> str:
 
 
 def _read(
-    client: Client, columns: Sequence[str], source: str, where: Condition, rest: str = ""
+    client: Client, columns: Sequence[str], source: str, where: SqlCondition, rest: str = ""
 ) -> Sequence[Sequence[Any]]:
     # Ranges of the key for the thousands of calls of a subquery take longer to work out than they save.
     settings = f"max_execution_time = {MOST_SECONDS}, use_index_for_in_with_subqueries = 0"
@@ -218,11 +220,11 @@ def _read(
     return read_rows(client, "a search", sql, **where.parameters)
 
 
-def _tenant_of(place: Place) -> str:
+def _tenant_of(place: PagePosition) -> str:
     return place.tenant_id
 
 
-def _without_repeats(places: Iterable[Place]) -> list[Place]:
+def _without_repeats(places: Iterable[PagePosition]) -> list[PagePosition]:
     return list(dict.fromkeys(places))
 
 
@@ -241,9 +243,9 @@ _SEGMENT_COLUMNS = (
 )
 
 
-def _hits(client: Client, query: SearchQuery, places: Sequence[Place]) -> tuple[Hit, ...]:
+def _hits(client: Client, query: SearchQuery, places: Sequence[PagePosition]) -> tuple[FoundCall, ...]:
     """The calls as they are now; one that was deleted since it was found is left out."""
-    hits: dict[Place, Hit] = {}
+    hits: dict[PagePosition, FoundCall] = {}
     is_quoted = bool(query.rules or query.words or query.sensitive or query.topics)
     columns = (*_HIT_COLUMNS, "topics.topic_id", *(_QUOTE_COLUMNS if is_quoted else ()))
     for tenant_id, group in groupby(sorted(places, key=_tenant_of), key=_tenant_of):
@@ -251,23 +253,25 @@ def _hits(client: Client, query: SearchQuery, places: Sequence[Place]) -> tuple[
         spoken = _spoken(client, query, tenant_id, keys) if query.phrases else {}
         for values in _read(client, columns, f"{CALLS} FINAL", keys):
             row = dict(zip(columns, values, strict=True))
-            place = Place(row["ended_at"], row["tenant_id"], row["call_id"])
+            place = PagePosition(row["ended_at"], row["tenant_id"], row["call_id"])
             quotes = (*spoken.get(place, ()), *(finding_quotes(query, row) if is_quoted else ()))
             facts = {name: row[name] for name in _HIT_COLUMNS}
-            hits[place] = Hit(**facts, topics=tuple(dict.fromkeys(row["topics.topic_id"])), quotes=quotes)
+            hits[place] = FoundCall(**facts, topics=tuple(dict.fromkeys(row["topics.topic_id"])), quotes=quotes)
     return tuple(hits[place] for place in places if place in hits)
 
 
-def _spoken(client: Client, query: SearchQuery, tenant_id: str, keys: Condition) -> dict[Place, tuple[Quote, ...]]:
+def _spoken(
+    client: Client, query: SearchQuery, tenant_id: str, keys: SqlCondition
+) -> dict[PagePosition, tuple[Quote, ...]]:
     """The quotes of each call. Its texts come from the narrow table, because reading them among transcripts is slow."""
     texts = {
-        Place(ended_at, tenant_id, call_id): (version, dict(zip(ROLES, said, strict=True)))
+        PagePosition(ended_at, tenant_id, call_id): (version, dict(zip(ROLES, said, strict=True)))
         for ended_at, call_id, version, *said in _read(client, _TEXT_COLUMNS, f"{TEXTS} FINAL", keys)
     }
-    quotes: dict[Place, tuple[Quote, ...]] = {}
-    unlike: list[Place] = []
+    quotes: dict[PagePosition, tuple[Quote, ...]] = {}
+    unlike: list[PagePosition] = []
     for ended_at, call_id, version, *told in _read(client, _SEGMENT_COLUMNS, f"{TRANSCRIPTS} FINAL", keys):
-        place = Place(ended_at, tenant_id, call_id)
+        place = PagePosition(ended_at, tenant_id, call_id)
         text_version, said = texts.get(place, (None, {}))
         lines = lines_of(told[1], said) if version == text_version else None
         if lines is None:
@@ -277,5 +281,5 @@ def _spoken(client: Client, query: SearchQuery, tenant_id: str, keys: Condition)
     if unlike:  # a segment of several lines, or a transcript that was stored in this moment
         columns = (*_SEGMENT_COLUMNS, "segments.text")
         for ended_at, call_id, _, *told in _read(client, columns, f"{TRANSCRIPTS} FINAL", of_keys(unlike)):
-            quotes[Place(ended_at, tenant_id, call_id)] = phrase_quotes(query, list(zip(*told, strict=True)))
+            quotes[PagePosition(ended_at, tenant_id, call_id)] = phrase_quotes(query, list(zip(*told, strict=True)))
     return quotes

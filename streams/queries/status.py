@@ -47,7 +47,7 @@ def pipeline_status(settings: Settings, clock: Clock) -> PipelineStatus:
     """Raises `RetryableError` when Kafka or ClickHouse does not answer, and `ClickHouseAccessError`."""
     client = clickhouse.connect(settings.clickhouse_url.get_secret_value())
     now = clock.now()
-    waiting = clickhouse.unaccounted(client, older_than_s=settings.processing_objective_s, now=now)
+    waiting = clickhouse.count_unaccounted(client, older_than_s=settings.processing_objective_s, now=now)
     return PipelineStatus(
         lags=lags(settings, consumer_groups(subscriber_names(settings.subscriptions_file))),
         outcomes=clickhouse.outcome_counts(client),

@@ -14,8 +14,8 @@ import faust
 from schemas.errors import OperatorError
 from streams.adapters.kafka.client import FETCH_BYTES, GROUP_PREFIX
 from streams.runtime.logs import describe
-from streams.runtime.record import RawMessage
-from streams.runtime.runner import StoppedError, Work
+from streams.runtime.record import ConsumerRecord
+from streams.runtime.runner import StageRunner, StoppedError
 from streams.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -91,7 +91,7 @@ class _Worker(faust.Worker):
         super()._schedule_shutdown(signal)
 
 
-def run(settings: Settings, work: Work, stop: threading.Event) -> int:
+def run(settings: Settings, work: StageRunner, stop: threading.Event) -> int:
     """Consume until SIGTERM or SIGINT; the exit code of the process: 0, 70 when a bug stopped the stage,
     or that of the `OperatorError` that did.
 
@@ -112,7 +112,7 @@ def run(settings: Settings, work: Work, stop: threading.Event) -> int:
         loop = asyncio.get_running_loop()
         async for event in cast(faust.Stream[Any], stream).noack().events():
             message = event.message
-            raw = RawMessage(message.topic, message.partition, message.offset, message.key, message.value)
+            raw = ConsumerRecord(message.topic, message.partition, message.offset, message.key, message.value)
             try:
                 await loop.run_in_executor(executor, work.process, raw)
             except StoppedError:

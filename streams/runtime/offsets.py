@@ -18,7 +18,7 @@ _PREFIX = "done:"
 
 
 @dataclass
-class Progress:
+class PartitionProgress:
     """One partition, from the offset at which reading began."""
 
     position: int | None = None
@@ -29,7 +29,7 @@ class Progress:
     _done_before: frozenset[int] = frozenset()
 
     @classmethod
-    def resumed(cls, position: int, metadata: str | None) -> "Progress":
+    def resumed(cls, position: int, metadata: str | None) -> "PartitionProgress":
         """As it was committed. Metadata that cannot be read mean that nothing behind the position is done."""
         return cls(position, _done_before=frozenset(_decoded(position, metadata or "")))
 

@@ -16,7 +16,7 @@ _EPOCH = datetime.fromtimestamp(0, UTC)
 
 
 @dataclass(frozen=True)
-class RawMessage:
+class ConsumerRecord:
     """One record of a topic, undecoded."""
 
     topic: str
@@ -40,7 +40,7 @@ def call_of_key(key: bytes | None) -> tuple[str, str] | None:
 
 
 def dead_letter_for(
-    step: str, raw: RawMessage, message: Message | None, error: InvalidMessageError, now: datetime
+    step: str, raw: ConsumerRecord, message: Message | None, error: InvalidMessageError, now: datetime
 ) -> DeadLetter:
     """The dead letter of a message: its place and the exception's class, never its text or content."""
     call = call_of_key(raw.key)

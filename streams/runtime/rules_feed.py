@@ -16,7 +16,7 @@ from schemas.errors import InvalidMessageError, RetryableError
 from schemas.messages.rules_published import RulesPublished
 from schemas.messages.topics import RULES_PUBLISHED
 from streams.runtime.logs import describe
-from streams.runtime.record import RawMessage
+from streams.runtime.record import ConsumerRecord
 from streams.runtime.runner import BackOff, StoppedError
 from streams.settings import Settings
 
@@ -31,7 +31,7 @@ class RulesSource(Protocol):
     @property
     def is_at_end(self) -> bool: ...
 
-    def read(self, most: int, wait_s: float) -> list[RawMessage]: ...
+    def read(self, most: int, wait_s: float) -> list[ConsumerRecord]: ...
 
     def close(self) -> None: ...
 
@@ -48,7 +48,7 @@ def _key(pack: RulePack) -> PackKey:
     return (pack.tenant, pack.pack)
 
 
-class Shelf:
+class PackRegistry:
     """Every version of every pack that is known. In force is the highest of each that can be used."""
 
     def __init__(self, packs: Iterable[RulePack] = ()) -> None:
@@ -106,12 +106,12 @@ def packs_at_hand(folder: Path | None) -> tuple[RulePack, ...]:
     return load_rule_packs((RULE_PACK_FOLDER, *([folder] if folder else [])))
 
 
-def published(records: Iterable[RawMessage]) -> tuple[RulesPublished, ...]:
+def decode_published(records: Iterable[ConsumerRecord]) -> tuple[RulesPublished, ...]:
     """What was published; a record that cannot be read is passed over with a line in the log."""
     return tuple(message for message in map(_message_of, records) if message is not None)
 
 
-def _message_of(record: RawMessage) -> RulesPublished | None:
+def _message_of(record: ConsumerRecord) -> RulesPublished | None:
     try:
         return RULES_PUBLISHED.decode(record.value)
     except InvalidMessageError as error:
@@ -119,7 +119,7 @@ def _message_of(record: RawMessage) -> RulesPublished | None:
         return None
 
 
-def checked_rulebooks(packs: Iterable[RulePack], sounds: Sounds, check: Iterable[RulePack]) -> Rulebooks:
+def check_rulebooks(packs: Iterable[RulePack], sounds: Sounds, check: Iterable[RulePack]) -> Rulebooks:
     """Packs made ready, with the examples of some of them run. Raises `RulePackError`."""
     rulebooks = Rulebooks(packs, sounds)
     if problems := (*check_measures(rulebooks), *check_examples(rulebooks, check)):
@@ -136,10 +136,10 @@ class RulesInForce:
 
     def __init__(self, at_hand: Iterable[RulePack], sounds: Sounds) -> None:
         """Raises `RulePackError` when the packs at hand do not fit together."""
-        self.shelf = Shelf(at_hand)
+        self.registry = PackRegistry(at_hand)
         self._sounds = sounds
         self._waiting: list[RulePack] = []
-        self.rulebooks = checked_rulebooks(self.shelf.in_force(), sounds, self.shelf.in_force())
+        self.rulebooks = check_rulebooks(self.registry.in_force(), sounds, self.registry.in_force())
 
     def take(self, packs: Iterable[RulePack]) -> list[RulePack]:
         """Put into force what can be used, and refuse the rest with a line in the log. What came into force."""
@@ -151,19 +151,19 @@ class RulesInForce:
         for pack in new:
             if pack.label in problems:
                 _refused(pack.label, problems[pack.label])
-        self._waiting = [pack for pack in candidates if self.shelf.is_refused(pack)]
+        self._waiting = [pack for pack in candidates if self.registry.is_refused(pack)]
         return self._those_in_force(candidates)
 
     def add(self, packs: Sequence[RulePack]) -> None:
-        """Put packs that lie on the shelf into force. Raises `RulePackError`; then all of them are refused."""
+        """Put packs that lie in the registry into force. Raises `RulePackError`; then all of them are refused."""
         for pack in packs:
-            self.shelf.admit(pack)
+            self.registry.admit(pack)
         try:
             if check := self._those_in_force(packs):
-                self.rulebooks = checked_rulebooks(self.shelf.in_force(), self._sounds, check)
+                self.rulebooks = check_rulebooks(self.registry.in_force(), self._sounds, check)
         except Exception as error:
             for pack in packs:
-                self.shelf.refuse(pack)
+                self.registry.refuse(pack)
             if isinstance(error, RulePackError):
                 raise
             # Whatever it is: a rule must not be able to stop the stream.
@@ -191,11 +191,11 @@ class RulesInForce:
             self._add_by_halves(packs[middle:], problems)
 
     def _those_in_force(self, packs: Iterable[RulePack]) -> list[RulePack]:
-        return [pack for pack in packs if self.shelf.latest(pack.tenant, pack.pack) is pack]
+        return [pack for pack in packs if self.registry.latest(pack.tenant, pack.pack) is pack]
 
     def _is_new(self, pack: RulePack) -> bool:
         try:
-            return self.shelf.put(pack)
+            return self.registry.put(pack)
         except VersionConflictError as error:
             _refused(pack.label, error.problems)
             return False
@@ -216,9 +216,9 @@ class LiveJudge:
         self._rules = RulesInForce(at_hand, Sounds(settings.merged_sounds))
         self.current = Judge(settings, rulebooks=self._rules.rulebooks)
 
-    def take(self, records: Iterable[RawMessage]) -> None:
+    def take(self, records: Iterable[ConsumerRecord]) -> None:
         """Take over what was published. What cannot be used is refused, and the old stays in force."""
-        new = self._rules.take(message.pack for message in published(records))
+        new = self._rules.take(message.pack for message in decode_published(records))
         if not new:
             return
         self.current = self.current.under(self._rules.rulebooks)
@@ -240,7 +240,7 @@ def follow(
     Raises `RetryableError` when Kafka does not answer: a judge must not begin with yesterday's rules.
     """
     source = open_source()
-    records: list[RawMessage] = []
+    records: list[ConsumerRecord] = []
     while not source.is_at_end:
         records += source.read(1_000, 0.2)
     judge.take(records)

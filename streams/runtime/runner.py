@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 from typing import Any, Protocol
 
 from schemas.errors import RetryableError
-from streams.runtime.record import RawMessage
+from streams.runtime.record import ConsumerRecord
 from streams.runtime.stage import Output, Stage
 
 log = logging.getLogger(__name__)
@@ -49,7 +49,7 @@ class BackOff:
         self._next_s = FIRST_WAIT_S
 
 
-class Work:
+class StageRunner:
     """Runs a stage on messages, one after the other, from one thread."""
 
     def __init__(
@@ -68,7 +68,7 @@ class Work:
         self._stop = stop
         self._streak = 0
 
-    def process(self, raw: RawMessage) -> None:
+    def process(self, raw: ConsumerRecord) -> None:
         """Returns when the outputs of this message are durable: only then may its offset move.
 
         Tries again for as long as an outside system does not answer. Raises `StoppedError` when asked to stop,
@@ -83,7 +83,7 @@ class Work:
         if self._streak >= self._limit:
             raise TooManyDeadLettersError(f"{self.stage.name} refused {self._streak} messages in a row")
 
-    def _insist(self, attempt: Callable[[], Any], raw: RawMessage) -> Any:
+    def _insist(self, attempt: Callable[[], Any], raw: ConsumerRecord) -> Any:
         back_off = BackOff(self._retry_max_wait_s, self._stop)
         while True:
             try:

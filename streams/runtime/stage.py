@@ -9,7 +9,7 @@ from schemas.errors import InvalidMessageError
 from schemas.messages.message import Message
 from schemas.messages.topics import CALLS_DEAD_LETTERS, Topic
 from streams.ports import Clock
-from streams.runtime.record import RawMessage, dead_letter_for
+from streams.runtime.record import ConsumerRecord, dead_letter_for
 
 log = logging.getLogger(__name__)
 
@@ -37,7 +37,7 @@ class Stage(Generic[In, Loaded, Out]):
     """`source` → `load` → `step` → `save` → `target`.
 
     `load` and `save` are the only parts that may touch the outside, `step` is pure. `key` gives the Kafka key
-    of the result; `further` the messages for other topics that follow from it (the alerts of a judgement).
+    of the result; `side_outputs` the messages for other topics that follow from it (the alerts of a judgement).
     """
 
     name: str
@@ -48,9 +48,9 @@ class Stage(Generic[In, Loaded, Out]):
     key: Callable[[Out], bytes]
     target: Topic[Out]
     clock: Clock
-    further: Callable[[Out], Sequence[Output]] = nothing_more
+    side_outputs: Callable[[Out], Sequence[Output]] = nothing_more
 
-    def handle(self, raw: RawMessage) -> tuple[Output, ...]:
+    def handle(self, raw: ConsumerRecord) -> tuple[Output, ...]:
         """The outputs of one message: its result and what follows from it, or its one dead letter.
 
         Raises `RetryableError` when an outside system must be asked again; any other exception is a bug.
@@ -64,7 +64,7 @@ class Stage(Generic[In, Loaded, Out]):
             value = result.encode()
             if len(value) > result.max_bytes:
                 raise InvalidMessageError(["the result is larger than a message may be"])
-            outputs = (Output(self.target.name, self.key(result), value), *self.further(result))
+            outputs = (Output(self.target.name, self.key(result), value), *self.side_outputs(result))
             self.save(loaded, result)
         except InvalidMessageError as error:
             log.warning(

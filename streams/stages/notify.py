@@ -1,8 +1,8 @@
 """The `notify` stage: every alert to every subscriber that asks for it.
 
-Each subscription is a lane: a thread, a consumer group and a mailbox of its own, so that a subscriber that hangs delays
-nobody else. What a lane has not finished is not committed; a worker that is killed goes on with exactly that, and what
-had been delivered but not committed is delivered once more, under the same id.
+Each subscription has a thread, a consumer group and a delivery queue of its own, so that a subscriber that hangs delays
+nobody else. What has not been finished for it is not committed; a worker that is killed goes on with exactly that, and
+what had been delivered but not committed is delivered once more, under the same id.
 """
 
 import logging
@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
 
-from processors.alerts.delivery_queue import Answer, Mailbox, Parcel, RetrySchedule
+from processors.alerts.delivery_queue import Answer, Delivery, DeliveryQueue, RetrySchedule
 from schemas.config.subscription import Subscription, SubscriptionsError, content_digest, load_subscriptions
 from schemas.errors import InvalidMessageError, RetryableError
 from schemas.messages.alert_delivery import AlertDelivery
@@ -23,8 +23,8 @@ from streams.adapters.channels import Channel
 from streams.adapters.channels.http_sender import allows_host
 from streams.ports import Clock
 from streams.runtime.logs import describe
-from streams.runtime.offsets import Progress
-from streams.runtime.record import RawMessage
+from streams.runtime.offsets import PartitionProgress
+from streams.runtime.record import ConsumerRecord
 from streams.runtime.runner import BackOff, PublisherPort, StoppedError
 from streams.runtime.stage import Output
 
@@ -34,7 +34,7 @@ MAX_WAITING = 5_000
 """A lane in which so many alerts wait reads no more until some are finished."""
 
 READ_MOST = 100
-BURST_PARCELS = 20
+BURST_DELIVERIES = 20
 BURST_S = 0.5
 """So many messages, or those of so long, are sent before they are recorded; a crash repeats no more than these."""
 
@@ -53,7 +53,7 @@ Commits = Mapping[int, tuple[int, str]]
 class AlertSource(Protocol):
     """Where a lane reads alerts; offsets move only by `commit`."""
 
-    def read(self, most: int, wait_s: float) -> list[RawMessage]: ...
+    def read(self, most: int, wait_s: float) -> list[ConsumerRecord]: ...
 
     def hold(self, held: bool) -> None: ...
 
@@ -78,7 +78,7 @@ class Outside:
     retry_max_wait_s: float
 
 
-class Lane:
+class DeliveryThread:
     """One subscriber, from the topic to its channel. `run` is the whole life of its thread."""
 
     def __init__(self, subscription: Subscription, outside: Outside) -> None:
@@ -104,7 +104,7 @@ class Lane:
         back_off = BackOff(self._outside.retry_max_wait_s, self._stop)
         while not self._stop.is_set():
             try:
-                with closing(_Visit(self.subscription, self._outside)) as visit:
+                with closing(_GroupMembership(self.subscription, self._outside)) as visit:
                     visit.run(self._stop, back_off)
             except RetryableError as error:
                 log.warning("notify %s waits: %s", self.subscription.name, str(error))
@@ -115,15 +115,15 @@ class Lane:
                 back_off.wait()
 
 
-class _Visit:
+class _GroupMembership:
     """One membership of a lane in its consumer group."""
 
     def __init__(self, subscription: Subscription, outside: Outside) -> None:
         self._name = subscription.name
         self._outside = outside
         self._channel = outside.open_channel(subscription)
-        self._mailbox = Mailbox(subscription, outside.schedule, self._channel.per_minute)
-        self._progress: dict[int, Progress] = {}
+        self._queue = DeliveryQueue(subscription, outside.schedule, self._channel.per_minute)
+        self._progress: dict[int, PartitionProgress] = {}
         self._changed: set[int] = set()
         self._source: AlertSource | None = None
 
@@ -131,7 +131,7 @@ class _Visit:
         """Raises `RetryableError` when Kafka does not answer."""
         source = self._source = self._outside.open_source(self._name, self._assigned, self._revoked)
         while not stop.is_set():
-            source.hold(len(self._mailbox) >= MAX_WAITING or any(each.is_full for each in self._progress.values()))
+            source.hold(len(self._queue) >= MAX_WAITING or any(each.is_full for each in self._progress.values()))
             self._take(source.read(READ_MOST, self._pause_s()))
             self._send_due(stop)
             self._commit(source)
@@ -146,15 +146,15 @@ class _Visit:
 
     def _pause_s(self) -> float:
         """How long to wait for new alerts: not at all while something is due."""
-        wake_at = self._mailbox.wake_at()
+        wake_at = self._queue.wake_at()
         if wake_at is None:
             return IDLE_S
         return min(max((wake_at - self._outside.clock.now()).total_seconds(), 0), IDLE_S)
 
-    def _take(self, records: Sequence[RawMessage]) -> None:
+    def _take(self, records: Sequence[ConsumerRecord]) -> None:
         lines: list[AlertDelivery] = []
         for raw in records:
-            progress = self._progress.setdefault(raw.partition, Progress())
+            progress = self._progress.setdefault(raw.partition, PartitionProgress())
             self._changed.add(raw.partition)
             if not progress.take(raw.offset):
                 continue
@@ -164,32 +164,32 @@ class _Visit:
             except InvalidMessageError:
                 # `store` reads the same topic and writes the dead letter.
                 log.warning("notify %s: %s cannot be read", self._name, raw.place)
-                self._mailbox.skip(place)
+                self._queue.skip(place)
             else:
-                lines += self._mailbox.arrive(alert, place, self._outside.clock.now())
+                lines += self._queue.arrive(alert, place, self._outside.clock.now())
         self._record(lines)
 
     def _send_due(self, stop: threading.Event) -> None:
         """A burst of what is due, recorded together: the record costs as much as a message."""
         lines: list[AlertDelivery] = []
         ends_at_s = time.monotonic() + BURST_S
-        for _ in range(BURST_PARCELS):
-            parcel, decided = self._mailbox.next_parcel(self._outside.clock.now())
+        for _ in range(BURST_DELIVERIES):
+            delivery, decided = self._queue.next_delivery(self._outside.clock.now())
             lines += decided
-            if parcel is None:
+            if delivery is None:
                 break
-            settled = self._mailbox.settle(parcel, self._sent(parcel), self._outside.clock.now())
+            settled = self._queue.settle(delivery, self._sent(delivery), self._outside.clock.now())
             _log_attempt(settled[0])
             lines += settled
             if stop.is_set() or time.monotonic() >= ends_at_s:
                 break
         self._record(lines)
 
-    def _sent(self, parcel: Parcel) -> Answer:
+    def _sent(self, delivery: Delivery) -> Answer:
         """How the attempt ended. A bug that one alert brings out is a failed attempt, so that it holds up no other."""
         began_s = time.monotonic()
         try:
-            answer = self._channel.send(parcel.notice(self._name))
+            answer = self._channel.send(delivery.notice(self._name))
         except Exception as error:
             log.critical("notify %s failed by a bug: %s", self._name, describe(error))
             answer = Answer("later", error_class=type(error).__name__)
@@ -202,7 +202,7 @@ class _Visit:
             self._outside.publisher.publish(outputs)
 
     def _commit(self, source: AlertSource) -> None:
-        for partition, offset in self._mailbox.take_finished():
+        for partition, offset in self._queue.take_finished():
             if partition in self._progress:
                 self._progress[partition].finish(offset)
                 self._changed.add(partition)
@@ -212,12 +212,12 @@ class _Visit:
 
     def _assigned(self, commits: Commits) -> None:
         for partition, (offset, metadata) in commits.items():
-            self._progress[partition] = Progress.resumed(offset, metadata)
+            self._progress[partition] = PartitionProgress.resumed(offset, metadata)
         log.info("notify %s reads %d partition(s)", self._name, len(commits))
 
     def _revoked(self, partitions: Collection[int]) -> None:
         """What was not finished there is read again by whoever has the partition now."""
-        self._mailbox.drop(partitions)
+        self._queue.drop(partitions)
         for partition in partitions:
             self._progress.pop(partition, None)
             self._changed.discard(partition)
@@ -237,7 +237,7 @@ class Notify:
     def __init__(self, file: Path | None, outside: Outside) -> None:
         self._file = file
         self._outside = outside
-        self._lanes: dict[str, Lane] = {}
+        self._lanes: dict[str, DeliveryThread] = {}
         self._digest = ""
 
     def start(self) -> None:
@@ -285,6 +285,6 @@ class Notify:
             del self._lanes[lane.subscription.name]
         for name, subscription in new.items():
             if name not in self._lanes:
-                self._lanes[name] = Lane(subscription, self._outside)
+                self._lanes[name] = DeliveryThread(subscription, self._outside)
                 self._lanes[name].start()
         log.info("notify serves %d subscription(s)", len(self._lanes))

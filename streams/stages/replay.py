@@ -20,8 +20,8 @@ from schemas.messages.call_analysis import CallAnalysis
 from schemas.messages.topics import CALLS_REANALYZED, CALLS_TRANSCRIBED, message_key
 from schemas.messages.transcript import Transcript
 from streams.ports import Clock, History, NoHistory
-from streams.runtime.record import RawMessage
-from streams.runtime.rules_feed import Shelf
+from streams.runtime.record import ConsumerRecord
+from streams.runtime.rules_feed import PackRegistry
 from streams.runtime.runner import PublisherPort
 from streams.runtime.stage import Output
 
@@ -31,7 +31,7 @@ MAX_CHANGES_NAMED = 10_000
 NICENESS = 10
 """Live workers on the same machine go first."""
 
-RiskLevel = Literal["low", "medium", "high", "none"]
+RiskOrNone = Literal["low", "medium", "high", "none"]
 CallKey = tuple[str, str]
 
 
@@ -41,13 +41,13 @@ class TranscriptSource(Protocol):
     @property
     def is_at_end(self) -> bool: ...
 
-    def read(self, most: int, wait_s: float) -> list[RawMessage]: ...
+    def read(self, most: int, wait_s: float) -> list[ConsumerRecord]: ...
 
 
 class FormerJudgements(Protocol):
     """What is stored of calls."""
 
-    def risks(self, calls: Sequence[Transcript]) -> Mapping[CallKey, RiskLevel]:
+    def risks(self, calls: Sequence[Transcript]) -> Mapping[CallKey, RiskOrNone]:
         """Tenant and call id → level; calls that were never judged are not in it. Raises `RetryableError`."""
         ...
 
@@ -59,7 +59,7 @@ class ReplayError(OperatorError):
 
 
 @dataclass(frozen=True)
-class Window:
+class ReplayWindow:
     """Which calls: those that ended from `since` to before `until`, of one tenant or of all."""
 
     since: datetime
@@ -82,12 +82,12 @@ class Change:
 
     tenant_id: str
     call_id: str
-    before: RiskLevel
-    after: RiskLevel
+    before: RiskOrNone
+    after: RiskOrNone
 
 
 @dataclass
-class Report:
+class ReplayReport:
     """What came of a replay.
 
     `transcripts` counts what was read, other calls included; `judged` what was judged again: a call whose transcript
@@ -102,11 +102,11 @@ class Report:
     changes: dict[CallKey, Change] = field(default_factory=dict)
     moves: Counter[str] = field(default_factory=Counter)
 
-    def add(self, analysis: CallAnalysis, before: RiskLevel) -> None:
+    def add(self, analysis: CallAnalysis, before: RiskOrNone) -> None:
         """One call, judged again."""
         self.judged += 1
         self.findings.update(finding.rule_id for finding in analysis.findings)
-        after: RiskLevel = analysis.risk.level if analysis.risk else "none"
+        after: RiskOrNone = analysis.risk.level if analysis.risk else "none"
         key = (analysis.tenant_id, analysis.call_id)
         if before == after or key in self.changes:
             return
@@ -116,7 +116,7 @@ class Report:
 
     def gravest(self) -> list[Change]:
         """The changes that are named, those to a high risk first."""
-        rank: dict[RiskLevel, int] = {"high": 0, "medium": 1, "low": 2, "none": 3}
+        rank: dict[RiskOrNone, int] = {"high": 0, "medium": 1, "low": 2, "none": 3}
         return sorted(self.changes.values(), key=lambda one: (rank[one.after], -rank[one.before], one.call_id))
 
 
@@ -125,8 +125,8 @@ class Replay:
     """Judges stored transcripts again.
 
     Without `publisher` nothing is written: the report says what would change. `history` tells of other calls.
-    `further` gives the messages that follow from a judgement (alerts), none unless asked. `give_way` is called before
-    each batch and returns when live traffic leaves room. `most_per_s` bounds the pace; 0: as fast as it goes.
+    `side_outputs` gives the messages that follow from a judgement (alerts), none unless asked. `give_way` is called
+    before each batch and returns when live traffic leaves room. `most_per_s` bounds the pace; 0: as fast as it goes.
     """
 
     source: TranscriptSource
@@ -135,13 +135,15 @@ class Replay:
     clock: Clock
     publisher: PublisherPort | None = None
     history: History = NO_HISTORY
-    further: Callable[[CallAnalysis], Sequence[Output]] = lambda _analysis: ()
+    side_outputs: Callable[[CallAnalysis], Sequence[Output]] = lambda _analysis: ()
     give_way: Callable[[], None] = lambda: None
     most_per_s: float = 0
 
-    def run(self, window: Window, progress: Callable[[Report], None] = lambda _report: None) -> Report:
+    def run(
+        self, window: ReplayWindow, progress: Callable[[ReplayReport], None] = lambda _report: None
+    ) -> ReplayReport:
         """Everything in the window. Raises `RetryableError`; what was written by then stays, and may be done again."""
-        report = Report()
+        report = ReplayReport()
         while not self.source.is_at_end:
             self.give_way()
             started_s = time.monotonic()
@@ -153,7 +155,7 @@ class Replay:
                 time.sleep(max(0.0, len(wanted) / self.most_per_s - (time.monotonic() - started_s)))
         return report
 
-    def _read(self, report: Report) -> list[Transcript]:
+    def _read(self, report: ReplayReport) -> list[Transcript]:
         transcripts: list[Transcript] = []
         for record in self.source.read(BATCH_CALLS, 0.5):
             report.transcripts += 1
@@ -163,7 +165,7 @@ class Replay:
                 report.unreadable += 1  # `judge` made a dead letter of it when it was new
         return transcripts
 
-    def _judge(self, transcripts: Sequence[Transcript], report: Report) -> None:
+    def _judge(self, transcripts: Sequence[Transcript], report: ReplayReport) -> None:
         if not transcripts:
             return
         before = self.former.risks(transcripts)
@@ -173,7 +175,7 @@ class Replay:
             analysis = self.judge.judge(transcript, self.clock.now(), background)
             report.add(analysis, before.get((analysis.tenant_id, analysis.call_id), "none"))
             key = message_key(analysis.tenant_id, analysis.call_id)
-            outputs += [Output(CALLS_REANALYZED.name, key, analysis.encode()), *self.further(analysis)]
+            outputs += [Output(CALLS_REANALYZED.name, key, analysis.encode()), *self.side_outputs(analysis)]
         if self.publisher is not None:
             self.publisher.publish(outputs)
 
@@ -183,27 +185,27 @@ def step_aside() -> None:
     os.nice(NICENESS)
 
 
-def chosen_packs(names: Iterable[str], shelf: Shelf) -> tuple[RulePack, ...]:
+def choose_packs(names: Iterable[str], registry: PackRegistry) -> tuple[RulePack, ...]:
     """The packs that a person names: `finance@12`, `acme/finance@3`, `finance` (the one in force), or a file.
 
     Raises `ReplayError` for one that is not known, and `RulePackError` for a file.
     """
-    return tuple(_chosen(name, shelf) for name in names)
+    return tuple(_chosen(name, registry) for name in names)
 
 
-def _chosen(name: str, shelf: Shelf) -> RulePack:
+def _chosen(name: str, registry: PackRegistry) -> RulePack:
     if name.endswith((".yaml", ".yml")):
         return read_rule_pack(Path(name))
     tenant, _, pack = name.rpartition("/")
     pack, _, version = pack.partition("@")
     if not version:
-        latest = shelf.latest(tenant or None, pack)
+        latest = registry.latest(tenant or None, pack)
         if latest is not None:
             return latest
     elif version.isdigit():
-        found = shelf.version(tenant or None, pack, int(version))
+        found = registry.version(tenant or None, pack, int(version))
         if found is not None:
             return found
-        if versions := shelf.versions(tenant or None, pack):
+        if versions := registry.versions(tenant or None, pack):
             raise ReplayError(f"there is no {name}; of {pack} there are the versions {', '.join(map(str, versions))}")
     raise ReplayError(f"there are no rules {name}: write finance@12, finance, or the path of a .yaml file")

@@ -46,7 +46,7 @@ from schemas.messages.topics import (
     AnyTopic,
 )
 from streams.ports import Clock, RowsRefusedError, Sink
-from streams.runtime.record import RawMessage, call_of_key, dead_letter_for
+from streams.runtime.record import ConsumerRecord, call_of_key, dead_letter_for
 from streams.runtime.runner import BackOff, PublisherPort, StoppedError, TooManyDeadLettersError
 from streams.runtime.stage import Output
 
@@ -62,18 +62,18 @@ is wrong, not the messages. Far below `dead_letter_streak_limit`, because these 
 class RecordSource(Protocol):
     """Where batches come from: a consumer whose offsets move only by `commit`."""
 
-    def consume(self, most: int, wait_s: float) -> list[RawMessage]: ...
+    def consume(self, most: int, wait_s: float) -> list[ConsumerRecord]: ...
 
-    def commit(self, records: Sequence[RawMessage]) -> None: ...
+    def commit(self, records: Sequence[ConsumerRecord]) -> None: ...
 
-    def rewind(self, records: Sequence[RawMessage]) -> None: ...
+    def rewind(self, records: Sequence[ConsumerRecord]) -> None: ...
 
 
 @dataclass(frozen=True)
-class Part:
+class RecordRows:
     """A record, and the rows that it comes to. Not the message: a batch of messages is several times as large."""
 
-    raw: RawMessage
+    raw: ConsumerRecord
     rows: TableRows
 
 
@@ -81,7 +81,7 @@ class Part:
 class Batch:
     """What a batch of records comes to: rows to insert, and dead letters for what only `store` reads."""
 
-    parts: list[Part] = field(default_factory=list)
+    parts: list[RecordRows] = field(default_factory=list)
     dead_letters: list[Output] = field(default_factory=list)
 
     @property
@@ -90,7 +90,7 @@ class Batch:
         return _rows_of(self.parts)
 
 
-def _rows_of(parts: Sequence[Part]) -> TableRows:
+def _rows_of(parts: Sequence[RecordRows]) -> TableRows:
     rows: TableRows = defaultdict(list)
     for part in parts:
         for table, table_rows in part.rows.items():
@@ -128,7 +128,7 @@ class Store:
 
     def _take(self, source: RecordSource, wait_s: float, back_off: BackOff) -> int | None:
         """One batch of a source: how many records, or None where it has to be read again after a pause."""
-        records: list[RawMessage] = []
+        records: list[ConsumerRecord] = []
         try:
             records = source.consume(self.batch_messages, wait_s)
             if records:
@@ -142,7 +142,7 @@ class Store:
             return None
         return len(records)
 
-    def write(self, records: Sequence[RawMessage], source: RecordSource | None = None) -> None:
+    def write(self, records: Sequence[ConsumerRecord], source: RecordSource | None = None) -> None:
         """Insert the rows of these records, then commit.
 
         Raises `RetryableError` and `TooManyDeadLettersError`; then nothing is committed.
@@ -156,7 +156,7 @@ class Store:
         (source or self.source).commit(records)
         self._refusals.update({topic: count - self._refusals[topic] for topic, count in refusals.items()})
 
-    def _insert(self, parts: Sequence[Part], dead_letters: list[Output], refusals: Counter[str]) -> None:
+    def _insert(self, parts: Sequence[RecordRows], dead_letters: list[Output], refusals: Counter[str]) -> None:
         """The rows of these parts; one that ClickHouse refuses becomes a dead letter, and is counted.
 
         What is inserted more than once on the way replaces itself.
@@ -174,7 +174,7 @@ class Store:
             for topic in {part.raw.topic for part in parts}:
                 refusals[topic] = 0
 
-    def _refused_by_database(self, part: Part, error: RowsRefusedError, refusals: Counter[str]) -> Output:
+    def _refused_by_database(self, part: RecordRows, error: RowsRefusedError, refusals: Counter[str]) -> Output:
         topic = part.raw.topic
         if topic == CALLS_DEAD_LETTERS.name:
             raise error  # a letter about the letter would be refused as well, and so on
@@ -188,7 +188,7 @@ class Store:
             message = _ROWS_OF[topic][0].decode(part.raw.value)
         return self._dead_letter(part.raw, message, RefusedByDatabaseError([f"{error.table}: {error.reason}"]))
 
-    def batch_of(self, records: Sequence[RawMessage]) -> Batch:
+    def batch_of(self, records: Sequence[ConsumerRecord]) -> Batch:
         """The rows of these records. A record that cannot be decoded becomes rows or a dead letter, too."""
         batch = Batch()
         for raw in records:
@@ -200,10 +200,12 @@ class Store:
             except InvalidMessageError as error:
                 rows = self._refuse(raw, message, error, batch)
             if rows:
-                batch.parts.append(Part(raw, rows))
+                batch.parts.append(RecordRows(raw, rows))
         return batch
 
-    def _refuse(self, raw: RawMessage, message: Message | None, error: InvalidMessageError, batch: Batch) -> TableRows:
+    def _refuse(
+        self, raw: ConsumerRecord, message: Message | None, error: InvalidMessageError, batch: Batch
+    ) -> TableRows:
         if message is None and raw.topic == CALLS_ENDED.name:
             # `listen` owns this topic and writes the dead letter; here the event only has to be accounted for.
             call = call_of_key(raw.key)
@@ -213,7 +215,7 @@ class Store:
         batch.dead_letters.append(self._dead_letter(raw, message, error))
         return {}
 
-    def _dead_letter(self, raw: RawMessage, message: Message | None, error: InvalidMessageError) -> Output:
+    def _dead_letter(self, raw: ConsumerRecord, message: Message | None, error: InvalidMessageError) -> Output:
         letter = dead_letter_for(STORE, raw, message, error, self.clock.now())
         log.warning("store: %s becomes a dead letter: %s", raw.place, "; ".join(error.problems))
         return Output(CALLS_DEAD_LETTERS.name, letter.dead_letter_id.encode(), letter.encode())
@@ -231,7 +233,7 @@ def _collector_paused() -> Iterator[None]:
             gc.enable()
 
 
-_ROWS_OF: dict[str, tuple[AnyTopic, Callable[[Any, RawMessage], TableRows]]] = {
+_ROWS_OF: dict[str, tuple[AnyTopic, Callable[[Any, ConsumerRecord], TableRows]]] = {
     CALLS_ENDED.name: (CALLS_ENDED, lambda event, raw: rows_for_call_ended(event, raw.written_at)),
     CALLS_TRANSCRIBED.name: (CALLS_TRANSCRIBED, lambda transcript, _raw: rows_for_transcript(transcript)),
     CALLS_ANALYZED.name: (CALLS_ANALYZED, lambda analysis, _raw: rows_for_analysis(analysis)),

@@ -17,8 +17,8 @@ from rich.text import Text
 from processors.kpi.surges import (
     STEP,
     WINDOW,
-    Assessment,
     RaisedSurges,
+    SurgeAssessment,
     SurgeSettings,
     alert_of,
     assess,
@@ -46,7 +46,7 @@ class Surges:
     counts: TopicCounts
     settings: SurgeSettings
 
-    def assessments(self, first_end: datetime, last_end: datetime) -> list[Assessment]:
+    def assessments(self, first_end: datetime, last_end: datetime) -> list[SurgeAssessment]:
         """Of every topic in every window that ends at a step in [first_end, last_end], in the order of time.
 
         Raises `RetryableError` when the database does not answer.
@@ -60,7 +60,7 @@ class Surges:
         buckets = {(b.tenant_id, b.start): b for start, end in ranges for b in self.counts.buckets(start, end)}
         return [assess(window, self.settings) for window in topic_windows(buckets.values(), starts, self.settings)]
 
-    def alert(self, surge: Assessment, now: datetime) -> Alert:
+    def alert(self, surge: SurgeAssessment, now: datetime) -> Alert:
         """With the calls behind it. Raises `RetryableError`."""
         window = surge.window
         calls = self.counts.calls_about(window.tenant_id, window.topic_id, window.start, window.end, MAX_CALLS_OF_SURGE)
@@ -118,7 +118,7 @@ def output_of(alert: Alert) -> Output:
     return Output(ALERTS_RAISED.name, message_key(alert.tenant_id, alert.alert_id), alert.encode())
 
 
-def surges_table(assessments: Sequence[Assessment], end: datetime) -> Table:
+def surges_table(assessments: Sequence[SurgeAssessment], end: datetime) -> Table:
     """For people: the most unlikely first."""
     title = f"topics of the hour to {end:%Y-%m-%d %H:%M} UTC"
     table = Table("tenant", "topic", "name", "calls", "past weeks", "expected", "chance", "verdict", title=title)
@@ -136,7 +136,7 @@ def surges_table(assessments: Sequence[Assessment], end: datetime) -> Table:
     return table
 
 
-def as_json(assessments: Sequence[Assessment]) -> list[dict[str, Any]]:
+def as_json(assessments: Sequence[SurgeAssessment]) -> list[dict[str, Any]]:
     """For programs; times in ISO 8601."""
     return [
         {

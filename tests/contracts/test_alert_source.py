@@ -12,7 +12,7 @@ from schemas.messages.topics import ALERTS_RAISED
 from streams.adapters.kafka.alert_source import KafkaAlertSource
 from streams.adapters.kafka.client import Publisher, apply_topics
 from streams.adapters.memory.broker import MemoryAlertSource, MemoryBroker
-from streams.runtime.record import RawMessage
+from streams.runtime.record import ConsumerRecord
 from streams.runtime.runner import PublisherPort
 from streams.runtime.stage import Output
 from streams.stages.notify import AlertSource
@@ -30,9 +30,9 @@ class Member:
     assigned: dict[int, tuple[int, str]] = field(default_factory=dict)
     revoked: set[int] = field(default_factory=set)
 
-    def read(self, wanted: set[bytes]) -> list[RawMessage]:
+    def read(self, wanted: set[bytes]) -> list[ConsumerRecord]:
         """Until these keys have come."""
-        records: list[RawMessage] = []
+        records: list[ConsumerRecord] = []
         deadline_s = time.monotonic() + LONG_ENOUGH_S
         while not wanted <= {record.key for record in records} and time.monotonic() < deadline_s:
             records += self.source.read(100, 0.2)
@@ -102,7 +102,7 @@ def keys(published: list[Output]) -> set[bytes]:
     return {output.key for output in published}
 
 
-def ends(records: list[RawMessage]) -> dict[int, tuple[int, str]]:
+def ends(records: list[ConsumerRecord]) -> dict[int, tuple[int, str]]:
     """Everything up to these records is done."""
     last: dict[int, int] = {}
     for record in records:

@@ -12,7 +12,7 @@ import pytest
 from schemas.messages.topics import CALLS_ANALYZED, CALLS_ENDED
 from streams.adapters.kafka.client import BatchConsumer, Publisher, TopicReader, apply_topics, lags
 from streams.adapters.memory.broker import MemoryBroker, MemoryConsumer, MemoryReader
-from streams.runtime.record import RawMessage
+from streams.runtime.record import ConsumerRecord
 from streams.runtime.runner import PublisherPort
 from streams.runtime.stage import Output
 from streams.settings import Settings
@@ -69,9 +69,9 @@ def outputs(count: int) -> list[Output]:
     return [Output(CALLS_ENDED.name, f"acme/{run}-{i}".encode(), f"event {i}".encode()) for i in range(count)]
 
 
-def take(consumer: Consumer, wanted: set[bytes]) -> list[RawMessage]:
+def take(consumer: Consumer, wanted: set[bytes]) -> list[ConsumerRecord]:
     """Everything from the start until every wanted key has come."""
-    records: list[RawMessage] = []
+    records: list[ConsumerRecord] = []
     deadline_s = time.monotonic() + LONG_ENOUGH_S
     while not wanted <= {record.key for record in records} and time.monotonic() < deadline_s:
         records += consumer.consume(100, 0.2)

@@ -16,7 +16,7 @@ from urllib.parse import quote
 import pytest
 
 from processors.detectors.base.contract import Result
-from processors.judging.call_context import Case
+from processors.judging.call_context import CallContext
 from processors.judging.pipeline import Judge, JudgeSettings
 from schemas.errors import InvalidMessageError
 from schemas.messages.topics import CALLS_ANALYZED, CALLS_ENDED, CALLS_TRANSCRIBED, TOPICS, message_key
@@ -347,5 +347,5 @@ class QuotingDetector:
     needs_speech: ClassVar[bool] = True
     reads_measures: ClassVar[bool] = False
 
-    def process(self, case: Case) -> Iterable[Result]:
-        raise KeyError(case.transcript.segments[0].text)
+    def process(self, context: CallContext) -> Iterable[Result]:
+        raise KeyError(context.transcript.segments[0].text)

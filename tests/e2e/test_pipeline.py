@@ -28,7 +28,7 @@ from streams.ports import SystemClock
 from streams.runtime.stage import Output
 from streams.settings import CONFIG_VARIABLE, PREFIX, load_settings
 from streams.topology import consumer_groups
-from streams.worker import build_rollups
+from streams.wiring import build_rollups
 from tests.e2e.expectations import READ, Judged, expected_value
 from tests.processors.character_error import edits, spoken
 from tests.processors.recordings import example_calls

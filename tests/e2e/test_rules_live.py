@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from processors.rules.examples import imagined_transcript
+from processors.rules.examples import imagine_transcript
 from schemas.config.rule_pack import RulePack, parse_rule_pack
 from schemas.messages.alert import Alert
 from schemas.messages.rules_published import RulesPublished
@@ -65,7 +65,7 @@ def pack(version: int, severity: str = "info", word: str = "金钥匙名单", ma
 def call(call_id: str, agent: str = "我帮您进金钥匙名单") -> Transcript:
     """Long enough to be judged, and with nothing that a shipped rule is grave about."""
     lines = [("agent", agent), ("customer", "好的谢谢您"), ("agent", "不客气，还有什么可以帮您吗")]
-    return imagined_transcript(lines, "finance", tenant_id=TENANT, call_id=call_id)  # type: ignore[arg-type]
+    return imagine_transcript(lines, "finance", tenant_id=TENANT, call_id=call_id)  # type: ignore[arg-type]
 
 
 @dataclass(frozen=True)

@@ -22,9 +22,9 @@ from streams.adapters.clickhouse.connection import connect, migrate
 from streams.adapters.clickhouse.history import SNAPSHOTS, BaselineReader, ClickHouseHistory, ContactReader
 from streams.embedded.ports import free_port
 from streams.ports import History
-from streams.runtime.record import RawMessage
+from streams.runtime.record import ConsumerRecord
 from streams.settings import Settings
-from streams.topology import judge_stage
+from streams.stages.judge import judge_stage
 from tests.clickhouse_engine import RunningEngine, running_engine
 from tests.contracts.faulty_proxy import Fault, faulty_proxy
 from tests.judged_calls import CUSTOMER, NOW, ClickHouseCalls, FixedClock, an_event, judged
@@ -73,7 +73,7 @@ def judge_with(history: History) -> CallAnalysis:
     """What `judge` makes of the call."""
     judge = Judge(JudgeSettings(baseline_min_calls=2))
     stage = judge_stage(lambda: judge, FixedClock(), history)
-    (output,) = stage.handle(RawMessage(CALLS_TRANSCRIBED.name, 0, 0, b"k", a_transcript(THIS).encode()))
+    (output,) = stage.handle(ConsumerRecord(CALLS_TRANSCRIBED.name, 0, 0, b"k", a_transcript(THIS).encode()))
     return CallAnalysis.decode(output.value)
 
 
@@ -125,7 +125,7 @@ class TestWithoutClickHouse:
     def test_without_a_history_nothing_is_known(self) -> None:
         judge = Judge(JudgeSettings())
         stage = judge_stage(lambda: judge, FixedClock())
-        (output,) = stage.handle(RawMessage(CALLS_TRANSCRIBED.name, 0, 0, b"k", a_transcript(THIS).encode()))
+        (output,) = stage.handle(ConsumerRecord(CALLS_TRANSCRIBED.name, 0, 0, b"k", a_transcript(THIS).encode()))
         assert reasons(CallAnalysis.decode(output.value))["duration_deviation"] == "no_baseline"
 
 

@@ -26,7 +26,7 @@ from streams.adapters.clickhouse.connection import REQUEST_TIMEOUT_S as REQUEST_
 from streams.adapters.kafka.client import LONGEST_BATCH_S, BatchConsumer, Publisher, apply_topics
 from streams.adapters.memory.broker import MemoryBroker
 from streams.ports import Rows, SystemClock
-from streams.runtime.record import RawMessage
+from streams.runtime.record import ConsumerRecord
 from streams.runtime.stage import Output
 from streams.settings import Settings
 from streams.stages.store import STORE, Store
@@ -90,7 +90,7 @@ class Run:
     def send(self, every: Sequence[tuple[str, bytes]]) -> None:
         for topic, value in every:
             log = self.broker.records[topic]
-            log.append(RawMessage(topic, 0, len(log), None, value, NOW))
+            log.append(ConsumerRecord(topic, 0, len(log), None, value, NOW))
 
     @property
     def committed(self) -> Mapping[str, int]:

@@ -22,7 +22,7 @@ from streams.embedded.apache_kafka import apache_kafka_spec, fetch_jars
 from streams.embedded.ports import PortTakenError, free_port, kafka_answers, require_free
 from streams.embedded.supervisor import Backoff, ChildFailedError, ChildSpec, Supervisor
 from streams.embedded.tansu import tansu_spec
-from streams.runtime.record import RawMessage
+from streams.runtime.record import ConsumerRecord
 from streams.runtime.stage import Output
 from streams.settings import Settings, load_settings
 from tests.processes import eventually, runs
@@ -102,16 +102,16 @@ def publish(broker: Broker, outputs: list[Output]) -> None:
     publisher.close()
 
 
-def read(consumer: BatchConsumer, wanted: list[Output], count: int) -> list[RawMessage]:
+def read(consumer: BatchConsumer, wanted: list[Output], count: int) -> list[ConsumerRecord]:
     """The first `count` records that come with the key of `wanted`."""
-    records: list[RawMessage] = []
+    records: list[ConsumerRecord] = []
     deadline_s = time.monotonic() + GIVE_UP_AFTER_S
     while len(records) < count and time.monotonic() < deadline_s:
         records += [record for record in consumer.consume(1, 0.2) if record.key == wanted[0].key]
     return records
 
 
-def values(records: list[RawMessage] | list[Output]) -> list[bytes | None]:
+def values(records: list[ConsumerRecord] | list[Output]) -> list[bytes | None]:
     return [record.value for record in records]
 
 

@@ -85,11 +85,11 @@ from streams.adapters.clickhouse.connection import (
     Unaccounted,
     calls_per_minute,
     connect,
+    count_unaccounted,
     dead_letter_counts,
     migrate,
+    missing_migrations,
     outcome_counts,
-    pending,
-    unaccounted,
 )
 from streams.embedded.clickhouse_engine import password_file, password_of, start_command
 from streams.embedded.ports import free_port
@@ -179,9 +179,9 @@ def an_emotional_transcript() -> Transcript:
 
 def test_migrations_are_applied_once_and_remembered(empty_url: str) -> None:
     files = list(load_migrations())
-    assert pending(empty_url) == files
+    assert missing_migrations(empty_url) == files
     assert migrate(empty_url) == files
-    assert pending(empty_url) == []
+    assert missing_migrations(empty_url) == []
     assert migrate(empty_url) == []
     client = connect(empty_url)
     remembered = client.query("SELECT number, name, sha256 FROM schema_migrations ORDER BY number").result_rows
@@ -190,7 +190,7 @@ def test_migrations_are_applied_once_and_remembered(empty_url: str) -> None:
 
 
 def test_pending_creates_nothing(empty_url: str, engine: RunningEngine) -> None:
-    pending(empty_url)
+    missing_migrations(empty_url)
     client = connect(engine.url("system"))
     databases = client.query("SELECT name FROM databases").result_rows
     client.close()
@@ -825,8 +825,8 @@ def test_the_numbers_of_status(store: Store) -> None:
     store.sink.write(rows_for_dead_letter(a_letter(7)))
     assert outcome_counts(store.client) == {"analyzed": 1, "pending": 3, "refused": 1}
     oldest = an_event(2).ended_at
-    assert unaccounted(store.client, older_than_s=900, now=now) == Unaccounted(calls=2, oldest_since=oldest)
-    assert unaccounted(store.client, older_than_s=86_400, now=now) == Unaccounted(calls=0, oldest_since=None)
+    assert count_unaccounted(store.client, older_than_s=900, now=now) == Unaccounted(calls=2, oldest_since=oldest)
+    assert count_unaccounted(store.client, older_than_s=86_400, now=now) == Unaccounted(calls=0, oldest_since=None)
     assert dead_letter_counts(store.client) == [DeadLetterCount("listen", "InvalidMessageError", 1)]
     assert calls_per_minute(store.client, now=now, minutes=5) == pytest.approx(1 / 5)
 

@@ -26,7 +26,7 @@ from schemas.messages.call_analysis import CallAnalysis
 from schemas.messages.call_ended import Agent, CallEnded
 from schemas.messages.transcript import Segment, Transcript
 from streams.adapters.clickhouse.connection import ClickHouseSink, connect, migrate
-from streams.queries.data_checks import DATA_CHECKS, Limits, as_json, hits, hits_table
+from streams.queries.data_checks import DATA_CHECKS, CheckLimits, as_json, results_table, run_checks
 from tests.alerts import an_alert
 from tests.clickhouse_engine import RunningEngine, running_engine
 from tests.judged_calls import NOW, an_event, judged
@@ -35,7 +35,7 @@ from tests.streams.cli.terminal import Terminal
 pytestmark = pytest.mark.embedded
 
 ENDED_AT = NOW - timedelta(hours=2)
-LIMITS = Limits(now=NOW, minimum_calls=3)
+LIMITS = CheckLimits(now=NOW, minimum_calls=3)
 IDS = [check.id for check in DATA_CHECKS]
 
 
@@ -83,10 +83,10 @@ class Data:
             ),
         }
 
-    def found(self, limits: Limits = LIMITS) -> dict[str, list[tuple[str, int, int, str]]]:
+    def found(self, limits: CheckLimits = LIMITS) -> dict[str, list[tuple[str, int, int, str]]]:
         """Check → subject, count, total and example, of those that found something."""
         result: dict[str, list[tuple[str, int, int, str]]] = {}
-        for hit in hits(self.client, limits):
+        for hit in run_checks(self.client, limits):
             assert hit.tenant_id == "acme"
             result.setdefault(hit.check.id, []).append((hit.subject, hit.count, hit.total, hit.example))
         return result
@@ -154,7 +154,7 @@ def test_nothing_is_found_where_nothing_is(engine: RunningEngine) -> None:
     url = engine.url(f"test_{uuid4().hex}")
     migrate(url)
     client = connect(url)
-    assert list(hits(client, LIMITS)) == []
+    assert list(run_checks(client, LIMITS)) == []
     client.close()
 
 
@@ -311,7 +311,7 @@ def test_what_is_new_to_nobody_is_stale_and_only_then(data: Data) -> None:
         pytest.param(replace(LIMITS, tenant="other"), False, id="of another tenant"),
     ],
 )
-def test_a_check_looks_at_the_calls_that_are_asked_for(limits: Limits, fires: bool, data: Data) -> None:
+def test_a_check_looks_at_the_calls_that_are_asked_for(limits: CheckLimits, fires: bool, data: Data) -> None:
     data.remove(OUTCOMES)
     assert ("call_without_outcome" in data.found(limits)) is fires
 
@@ -324,7 +324,7 @@ def test_a_check_looks_at_the_calls_that_are_asked_for(limits: Limits, fires: bo
         pytest.param(replace(LIMITS, null_share=0.6), True, id="more than is allowed"),
     ],
 )
-def test_nulls_count_from_a_share_and_a_number_on(limits: Limits, fires: bool, data: Data) -> None:
+def test_nulls_count_from_a_share_and_a_number_on(limits: CheckLimits, fires: bool, data: Data) -> None:
     for number in (0, 1):
         data.put(CALLS, number, **IN_ORDER, queue=None, version=2**63)
     assert ("null_share" in data.found(limits)) is fires
@@ -346,14 +346,14 @@ def test_what_has_just_come_is_given_its_time(data: Data) -> None:
 
 def test_json_has_every_check_and_the_table_every_hit(data: Data) -> None:
     data.remove(OUTCOMES)
-    found = list(hits(data.client, LIMITS))
+    found = list(run_checks(data.client, LIMITS))
     by_id: dict[str, Any] = {check["id"]: check for check in as_json(found)}
     assert list(by_id) == IDS
     assert by_id["call_without_outcome"]["hits"] == [
         {"tenant_id": "acme", "subject": "", "count": 1, "total": 3, "example": "c-0"}
     ]
     assert [len(check["hits"]) for check in by_id.values()].count(0) == len(IDS) - 1
-    assert hits_table(found).row_count == 1
+    assert results_table(found).row_count == 1
 
 
 def test_ids_are_unique_and_the_page_says_of_each_what_the_command_says() -> None:

@@ -29,7 +29,7 @@ from streams.demo.examples import example_recordings
 from streams.embedded.stack import Broker
 from streams.runtime.stage import Output
 from streams.topology import consumer_groups
-from streams.worker import build_judge
+from streams.wiring import build_judge
 from tests.processes import eventually, runs
 from tests.stack import publish_examples, rows, running_stack, wait_for_outcomes, wait_until
 

@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 
 from processors.clickhouse.rows import OUTCOMES, rows_for_call_ended
-from processors.kpi.demands import Example
+from processors.kpi.demands import DemandExample
 from processors.kpi.funnel import Key
 from processors.kpi.reports import SumsOf
 from processors.kpi.sql import VIEW_OF_DIMENSION, WIDE, kpi_views
-from processors.kpi.statistics import Sums, estimate, verdict
+from processors.kpi.statistics import Sums, estimate, target_status
 from schemas.config.kpi import DIMENSIONS, Dimension, Kpi, KpiRegistry
 from schemas.messages.call_analysis import CallAnalysis
 from streams.adapters.clickhouse.connection import ClickHouseSink
@@ -164,7 +164,7 @@ def same_as_shown(kpi: Kpi, sums: Sums, row: dict[str, Any]) -> None:
     assert alike(row["low"], found.low), row
     assert alike(row["high"], found.high), row
     assert row["target"] == kpi.target
-    assert row["verdict"] == verdict(kpi, found)
+    assert row["verdict"] == target_status(kpi, found)
     assert alike(row["numerator"], sums.numerator)
     assert alike(row["denominator"], sums.denominator)
 
@@ -272,7 +272,7 @@ def test_views_are_made_again_from_another_registry(filled: Filled) -> None:
             last=f"{filled.end:%Y-%m-%d}",
         )
         assert {row["tenant_id"]: row["verdict"] for row in between} == {
-            tenant: verdict(
+            tenant: target_status(
                 kpi, estimate(kpi, sums), {"acme": "ecommerce", "bolt": "finance", "cord": "education"}[tenant]
             )
             for (tenant, _), sums in expected_sums(filled, kpi, "tenant").items()
@@ -311,7 +311,7 @@ def test_demands_are_counted_with_their_best_examples(filled: Filled) -> None:
             for analysis in analyses
         }
         best = sorted(((-confidence, call_id, quote) for call_id, (confidence, quote) in mentions.items()))[:5]
-        assert each.examples == tuple(Example(call_id, quote, -negative) for negative, call_id, quote in best)
+        assert each.examples == tuple(DemandExample(call_id, quote, -negative) for negative, call_id, quote in best)
 
 
 def test_demands_of_customers_are_told_from_those_of_all_others(filled: Filled) -> None:

@@ -22,7 +22,7 @@ from streams.queries.parquet_export import (
     TEXT_COLUMNS,
     Export,
     ExportRefusedError,
-    chosen,
+    choose_exports,
     days_between,
     write_days,
 )
@@ -53,7 +53,7 @@ class Data:
 
     def write(self, export: Export, *tables: str, days: int = 1, overwrite: bool = False) -> list[Path]:
         last = DAY + timedelta(days=days - 1)
-        every = write_days(self.client, export, chosen(tables), days_between(DAY, last), overwrite=overwrite)
+        every = write_days(self.client, export, choose_exports(tables), days_between(DAY, last), overwrite=overwrite)
         return list(every)
 
 
@@ -184,7 +184,7 @@ def test_each_day_and_tenant_has_a_file_of_its_own(data: Data, tmp_path: Path) -
 
 def test_a_day_without_calls_is_a_file_with_columns_and_no_rows(data: Data, tmp_path: Path) -> None:
     (file,) = write_days(
-        data.client, Export(tmp_path, SHANGHAI), chosen(["calls"]), [date(2025, 1, 1)], overwrite=False
+        data.client, Export(tmp_path, SHANGHAI), choose_exports(["calls"]), [date(2025, 1, 1)], overwrite=False
     )
     assert read(file) == []
     assert "call_id" in parquet.read_schema(file).names

@@ -35,10 +35,12 @@ from streams import topology
 from streams.adapters.object_store.folder import FolderStore
 from streams.adapters.object_store.recordings import RecordingStore
 from streams.embedded.stack import stages_of
-from streams.runtime.record import RawMessage
+from streams.runtime.record import ConsumerRecord
 from streams.runtime.stage import Output, Stage
 from streams.settings import load_settings
-from streams.topology import STAGE_TOPICS, Recorded, consumer_groups, judge_stage, listen_stage
+from streams.stages.judge import judge_stage
+from streams.stages.listen import Recorded, listen_stage
+from streams.topology import STAGE_TOPICS, consumer_groups
 from streams.worker import STAGE_NAMES
 from tests.alerts import an_alert
 from tests.processors.listening.scripted_engine import ScriptedEngine
@@ -102,7 +104,7 @@ class Listening:
         """What `listen` makes of the event, each delivery at an offset of its own."""
         self._offset += 1
         key = message_key(call.tenant_id, call.call_id)
-        (output,) = self.stage(engine).handle(RawMessage(CALLS_ENDED.name, 3, self._offset, key, call.encode()))
+        (output,) = self.stage(engine).handle(ConsumerRecord(CALLS_ENDED.name, 3, self._offset, key, call.encode()))
         return output
 
 
@@ -274,7 +276,7 @@ class TestConflicts:
 def test_judge_makes_an_analysis_of_a_transcript_under_the_key_of_its_call(listening: Listening) -> None:
     heard = transcript_in(listening.hear(ScriptedEngine(), listening.call(SPEECH)))
     stage = judge_stage(lambda: JUDGE, FixedClock())
-    (output,) = stage.handle(RawMessage(CALLS_TRANSCRIBED.name, 0, 0, b"whatever", heard.encode()))
+    (output,) = stage.handle(ConsumerRecord(CALLS_TRANSCRIBED.name, 0, 0, b"whatever", heard.encode()))
     assert (output.topic, output.key) == (CALLS_ANALYZED.name, b"acme/c1")
     analysis = CallAnalysis.decode(output.value)
     assert (analysis.call, analysis.outcome, analysis.analyzed_at) == (heard.call, "analyzed", NOW)
@@ -282,7 +284,7 @@ def test_judge_makes_an_analysis_of_a_transcript_under_the_key_of_its_call(liste
 
 def test_what_judge_finds_grave_enough_is_an_alert_beside_the_analysis_under_the_same_key() -> None:
     transcript = said(("agent", "这款产品绝对不会亏损"), industry="finance")
-    raw = RawMessage(CALLS_TRANSCRIBED.name, 0, 0, b"whatever", transcript.encode())
+    raw = ConsumerRecord(CALLS_TRANSCRIBED.name, 0, 0, b"whatever", transcript.encode())
     analysis, *alerts = judge_stage(lambda: JUDGE, FixedClock()).handle(raw)
     assert analysis.topic == CALLS_ANALYZED.name
     assert {(alert.topic, alert.key) for alert in alerts} == {(ALERTS_RAISED.name, analysis.key)}
@@ -299,7 +301,7 @@ def test_an_alert_of_no_call_has_its_own_id_in_its_key() -> None:
 
 def test_judge_raises_what_the_setting_says() -> None:
     transcript = said(("agent", "只剩最后一个名额了"), industry="finance")
-    raw = RawMessage(CALLS_TRANSCRIBED.name, 0, 0, b"whatever", transcript.encode())
+    raw = ConsumerRecord(CALLS_TRANSCRIBED.name, 0, 0, b"whatever", transcript.encode())
     severities: tuple[Severity, ...] = ("medium", "high")
     counts = {
         severity: len(judge_stage(lambda: JUDGE, FixedClock(), alert_min_severity=severity).handle(raw)) - 1

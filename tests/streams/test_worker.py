@@ -8,7 +8,7 @@ from processors.listening.engines import device
 from processors.listening.engines.device import DeviceError
 from processors.listening.engines.weights import WeightsError
 from streams.settings import Settings, load_settings
-from streams.worker import build_engine, listen_settings
+from streams.wiring import build_engine, listen_settings
 from tests.processors.listening import tiny_sense_voice, tiny_speakers
 
 

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
-from processors.judging.call_context import Case
+from processors.judging.call_context import CallContext
 from processors.rules.rulebook import Rulebooks
 from processors.text.sentences import SentenceModel
 from schemas.errors import OperatorError
@@ -65,7 +65,7 @@ class Detector(Protocol):
     @property
     def measures(self) -> tuple[str, ...]: ...
 
-    def process(self, case: Case) -> Iterable[Result]:
+    def process(self, context: CallContext) -> Iterable[Result]:
         """Findings in any order, and every owned measure."""
         ...
 

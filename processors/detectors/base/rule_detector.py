@@ -6,8 +6,8 @@ from typing import Any, ClassVar, Literal
 
 from processors.detectors.base.contract import Measure, NotMeasured, Result
 from processors.detectors.base.findings import Attributes, finding_in_words, finding_of_call
-from processors.judging.call_context import Case
-from processors.rules.conditions import Found, Hearing, Hit
+from processors.judging.call_context import CallContext
+from processors.rules.conditions import ConditionResult, Hearing, RuleHit
 from processors.rules.rulebook import Compiled, Rulebook, Rulebooks
 from processors.text.conversation import NO_SPEECH
 from processors.text.remembered import remembered
@@ -18,21 +18,23 @@ from schemas.messages.finding import Finding, Severity
 LANGUAGE_NOT_SUPPORTED = "language_not_supported"
 NOT_APPLICABLE = "not_applicable"
 
-Verdict = tuple[str | None, bool | None]
+RuleMeasure = tuple[str | None, bool | None]
 """The measure of a rule and its value; null where the rule does not apply."""
 
 
-def asked(case: Case, rulebooks: Rulebooks, measures: Iterable[str]) -> tuple[Rulebook, Hearing] | list[Result]:
+def ask_rules(
+    context: CallContext, rulebooks: Rulebooks, measures: Iterable[str]
+) -> tuple[Rulebook, Hearing] | list[Result]:
     """The rules for a call, and the call ready to be asked; or every measure skipped, and why."""
-    if case.spoken.is_silent:
+    if context.spoken.is_silent:
         return [NotMeasured(measure, NO_SPEECH) for measure in measures]
-    book = rulebooks.of(case)
+    book = rulebooks.of(context)
     if book is None:
         return [NotMeasured(measure, LANGUAGE_NOT_SUPPORTED) for measure in measures]
-    return book, book.hearing(case)
+    return book, book.hearing(context)
 
 
-def measured(measures: Iterable[str], verdicts: Iterable[Verdict]) -> Iterator[Result]:
+def combine_measures(measures: Iterable[str], verdicts: Iterable[RuleMeasure]) -> Iterator[Result]:
     """Each measure once. Of several rules with one measure those count that apply; one that holds is enough."""
     values: dict[str, bool] = {}
     for measure, value in verdicts:
@@ -42,7 +44,7 @@ def measured(measures: Iterable[str], verdicts: Iterable[Verdict]) -> Iterator[R
         yield Measure(measure, values[measure]) if measure in values else NotMeasured(measure, NOT_APPLICABLE)
 
 
-def named(compiled: Compiled[Any], **more: str | int | float | bool) -> Attributes:
+def rule_attributes(compiled: Compiled[Any], **more: str | int | float | bool) -> Attributes:
     """The attributes that every finding of a rule has, and more."""
     return {"name": compiled.entry.name, "pack": compiled.pack.pack, **more}
 
@@ -61,7 +63,7 @@ class RuleDetector:
 
     name: Literal["mandatory_scripts", "procedures", "checklists", "threats", "rules"]
     rulebooks: Rulebooks
-    judge: Callable[[Compiled[Any], Hearing, Case], tuple[Iterable[Finding], bool]]
+    judge: Callable[[Compiled[Any], Hearing, CallContext], tuple[Iterable[Finding], bool]]
     needs_speech: ClassVar[bool] = True
     reads_measures: ClassVar[bool] = True
 
@@ -69,19 +71,19 @@ class RuleDetector:
     def measures(self) -> tuple[str, ...]:
         return self.rulebooks.measures(self.name)
 
-    def process(self, case: Case) -> Iterable[Result]:
-        ready = asked(case, self.rulebooks, self.measures)
+    def process(self, context: CallContext) -> Iterable[Result]:
+        ready = ask_rules(context, self.rulebooks, self.measures)
         if isinstance(ready, list):
             return ready
         book, hearing = ready
         results: list[Result] = []
-        verdicts: list[Verdict] = []
+        verdicts: list[RuleMeasure] = []
         for rule in getattr(book, self.name):
             if applies(rule, hearing):
-                findings, holds = self.judge(rule, hearing, case)
+                findings, holds = self.judge(rule, hearing, context)
                 results.extend(findings)
                 verdicts.append((rule.entry.measure, holds))
-        return [*results, *measured(self.measures, verdicts)]
+        return [*results, *combine_measures(self.measures, verdicts)]
 
 
 def conversation_rules(name: Literal["mandatory_scripts", "threats", "rules"], rulebooks: Rulebooks) -> RuleDetector:
@@ -92,30 +94,38 @@ def conversation_rules(name: Literal["mandatory_scripts", "threats", "rules"], r
     missing also on a recording where it is unknown who speaks.
     """
 
-    def judge(rule: Compiled[ConversationRule], hearing: Hearing, case: Case) -> tuple[Iterable[Finding], bool]:
+    def judge(
+        rule: Compiled[ConversationRule], hearing: Hearing, context: CallContext
+    ) -> tuple[Iterable[Finding], bool]:
         found = hearing.look(rule.nodes["find"])
-        return _findings(name, rule, found, case), found.holds
+        return _findings(name, rule, found, context), found.holds
 
     return RuleDetector(name, rulebooks, judge)
 
 
-def _findings(name: str, rule: Compiled[ConversationRule], found: Found, case: Case) -> Iterator[Finding]:
+def _findings(
+    name: str, rule: Compiled[ConversationRule], found: ConditionResult, context: CallContext
+) -> Iterator[Finding]:
     entry = rule.entry
     if not found.holds:
         if entry.finding in ("missing", "both"):
-            yield finding_of_rule(name, rule, None, case, named(rule, advice=entry.advice, state="missing"))
+            yield finding_of_rule(
+                name, rule, None, context, rule_attributes(rule, advice=entry.advice, state="missing")
+            )
         return
     if entry.finding not in ("found", "both"):
         return
-    attributes = named(rule, state="found", source="telephony" if found.by_event and not found.hits else "speech")
+    attributes = rule_attributes(
+        rule, state="found", source="telephony" if found.by_event and not found.hits else "speech"
+    )
     # Of a mandatory script the finding that counts is that it is missing; that it is there is only shown.
     shown = _SHOWN if entry.finding == "both" else None
     if not found.hits:
-        yield finding_of_rule(name, rule, None, case, attributes, weight=shown, role="unknown")
+        yield finding_of_rule(name, rule, None, context, attributes, weight=shown, role="unknown")
         return
     for hit in found.hits if entry.each_hit else found.hits[:1]:
         of_hit = attributes | {"hits": len(found.hits), "word": hit.matched}
-        yield finding_of_rule(name, rule, hit, case, of_hit if shown else of_hit | {"advice": entry.advice}, shown)
+        yield finding_of_rule(name, rule, hit, context, of_hit if shown else of_hit | {"advice": entry.advice}, shown)
 
 
 @dataclass(frozen=True)
@@ -133,8 +143,8 @@ _SHOWN = Weight("script_found", "info")
 def finding_of_rule(
     name: str,
     rule: Compiled[Any],
-    hit: Hit | None,
-    case: Case,
+    hit: RuleHit | None,
+    context: CallContext,
     attributes: Attributes,
     weight: Weight | None = None,
     role: Role = "agent",
@@ -147,7 +157,7 @@ def finding_of_rule(
     weight = weight or Weight(entry.category, entry.severity, entry.score_delta)
     if hit is None:
         return finding_of_call(
-            case.transcript,
+            context.transcript,
             detector=name,
             rule_id=rule.rule_id,
             rule_version=rule.rule_version,
@@ -158,7 +168,7 @@ def finding_of_rule(
             attributes=attributes,
         )
     return finding_in_words(
-        case.transcript,
+        context.transcript,
         hit.passage,
         hit.span,
         detector=name,

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from processors.detectors.base.findings import Attributes
-from processors.judging.call_context import Case
+from processors.judging.call_context import CallContext
 from schemas.messages.call_ended import Role
 from schemas.messages.emotion import SegmentEmotion
 from schemas.messages.transcript import Segment, Transcript
@@ -12,24 +12,28 @@ NO_EMOTION = "no_emotion"
 
 
 @dataclass(frozen=True)
-class Felt:
+class SegmentWithEmotion:
     """A segment with its emotion."""
 
     segment: Segment
     emotion: SegmentEmotion
 
 
-def felt_by(transcript: Transcript, role: Role) -> list[Felt]:
+def segments_with_emotion(transcript: Transcript, role: Role) -> list[SegmentWithEmotion]:
     """The segments of one side whose emotion is known, in order. Those without are passed over: they break no run."""
-    return [Felt(each, each.emotion) for each in transcript.segments if each.role == role and each.emotion is not None]
+    return [
+        SegmentWithEmotion(each, each.emotion)
+        for each in transcript.segments
+        if each.role == role and each.emotion is not None
+    ]
 
 
-def why_no_emotion(case: Case, felt: list[Felt]) -> str | None:
+def why_no_emotion(context: CallContext, felt: list[SegmentWithEmotion]) -> str | None:
     """Why nothing can be said of the emotion of a side; None where it can.
 
-    `no_emotion` where none of its segments has one, and what `Case.why_not_told_apart` says.
+    `no_emotion` where none of its segments has one, and what `CallContext.why_not_told_apart` says.
     """
-    return case.why_not_told_apart or (None if felt else NO_EMOTION)
+    return context.why_not_told_apart or (None if felt else NO_EMOTION)
 
 
 def place_of(segment: Segment) -> Attributes:

@@ -22,7 +22,7 @@ from processors.listening.engine_port import (
 from processors.listening.engines.device import Device, check_whisper_device
 from processors.listening.engines.weights import WeightsError, find_weights
 from processors.listening.hallucination import compression_ratio, has_loop
-from processors.listening.packing import Place, Window, alone, pack
+from processors.listening.packing import ClipWindow, PackedClip, alone, pack
 from schemas.messages.transcript import EngineIdentity
 
 # Rises when the same model with the same settings would write something else than before.
@@ -139,7 +139,7 @@ class FasterWhisperEngine:
         speech = (replace(results[index], pooled_states=pooled.get(index)) for index in range(len(clips)))
         return Recognition(language, confidence, tuple(speech))
 
-    def _overheard(self, windows: Sequence[Window], language: str) -> dict[int, RecognizedSpeech]:
+    def _overheard(self, windows: Sequence[ClipWindow], language: str) -> dict[int, RecognizedSpeech]:
         """Clips without a word once more, each alone: among longer turns the model passes over 嗯 and 好的.
 
         What is not plainly speech stays without words, because alone the model finds words in a cough too.
@@ -174,23 +174,23 @@ class FasterWhisperEngine:
         language = hinted or max(sums, key=lambda name: sums[name])
         return language, min(1.0, sums.get(language, 0.0) / len(guesses))
 
-    def _without_loop(self, window: Window, decoded: _Decoded, language: str) -> _Decoded:
+    def _without_loop(self, window: ClipWindow, decoded: _Decoded, language: str) -> _Decoded:
         """A window that came out as a loop once more: often it ends with the 30 s that the model was trained on."""
         if not _is_loop(decoded):
             return decoded
         return self._decode([window], self._encode([window], _FRAMES_FULL), language)[0]
 
-    def _encode(self, windows: Sequence[Window], least_frames: int = _FRAMES_LEAST) -> Any:
+    def _encode(self, windows: Sequence[ClipWindow], least_frames: int = _FRAMES_LEAST) -> Any:
         longest = max(window.duration_ms for window in windows) // _MS_PER_FRAME + _FRAMES_BEHIND
         frames = min(_FRAMES_FULL, max(least_frames, longest + longest % 2))
         return self._whisper.encode(np.stack([self._mel(window, frames) for window in windows]))
 
-    def _mel(self, window: Window, frames: int) -> Mel:
+    def _mel(self, window: ClipWindow, frames: int) -> Mel:
         mel = self._whisper.feature_extractor(window.samples())[..., :-1][..., :frames]
         padded: Mel = np.pad(mel, ((0, 0), (0, frames - mel.shape[-1]))).astype(np.float32)
         return padded
 
-    def _decode(self, windows: Sequence[Window], encoded: Any, language: str) -> list[_Decoded]:
+    def _decode(self, windows: Sequence[ClipWindow], encoded: Any, language: str) -> list[_Decoded]:
         from faster_whisper.tokenizer import Tokenizer  # type: ignore[import-untyped] # ships without types
         from faster_whisper.transcribe import (  # type: ignore[import-untyped] # ships without types
             get_suppressed_tokens,
@@ -229,7 +229,7 @@ def _states(encoded: Any) -> EncoderStates:
     return states
 
 
-def _pooled(windows: Sequence[Window], states: EncoderStates, pool: StatesPool) -> dict[int, PooledStates]:
+def _pooled(windows: Sequence[ClipWindow], states: EncoderStates, pool: StatesPool) -> dict[int, PooledStates]:
     """What the pool makes of each clip of a batch, by the position of the clip."""
     return {
         place.index: pool(place.clip, of_window[_frame_at(place.offset_ms) : _frame_at(place.end_offset_ms)])
@@ -246,7 +246,7 @@ def _is_loop(decoded: _Decoded) -> bool:
     return has_loop(decoded.text) or compression_ratio(decoded.text) > _MAX_COMPRESSION_RATIO
 
 
-def _speech_of(window: Window, decoded: _Decoded) -> dict[int, RecognizedSpeech]:
+def _speech_of(window: ClipWindow, decoded: _Decoded) -> dict[int, RecognizedSpeech]:
     """What was said in each clip of a window, by the position of the clip; words at their times in the recording."""
     words: dict[int, list[RecognizedWord]] = {place.index: [] for place in window.places}
     for word in decoded.words:
@@ -263,7 +263,7 @@ def _speech_of(window: Window, decoded: _Decoded) -> dict[int, RecognizedSpeech]
     return {place.index: _spoken(place, words[place.index], decoded) for place in window.places}
 
 
-def _spoken(place: Place, words: Sequence[RecognizedWord], decoded: _Decoded) -> RecognizedSpeech:
+def _spoken(place: PackedClip, words: Sequence[RecognizedWord], decoded: _Decoded) -> RecognizedSpeech:
     words = _stripped(words)
     return RecognizedSpeech(
         channel=place.clip.channel,
@@ -276,7 +276,7 @@ def _spoken(place: Place, words: Sequence[RecognizedWord], decoded: _Decoded) ->
     )
 
 
-def _within(place: Place, window_ms: int) -> int:
+def _within(place: PackedClip, window_ms: int) -> int:
     """A time of the window as a time of the recording, inside the clip."""
     return min(place.clip.end_ms, max(place.clip.start_ms, place.clip.start_ms + window_ms - place.offset_ms))
 

@@ -25,12 +25,12 @@ from processors.listening.engines.weights import WeightsError, digest_of
 from processors.listening.packing import alone
 from schemas.messages.transcript import EngineIdentity
 
-Kind = Literal["sense_voice", "paraformer", "zipformer_ctc", "transducer"]
+ModelKind = Literal["sense_voice", "paraformer", "zipformer_ctc", "transducer"]
 
 # Rises when the same model with the same settings would write something else than before.
 _RECIPE = 1
 
-_KIND_OF_TYPE: dict[str, Kind] = {
+_KIND_OF_TYPE: dict[str, ModelKind] = {
     "sense_voice_ctc": "sense_voice",
     "paraformer": "paraformer",
     "zipformer2_ctc": "zipformer_ctc",
@@ -54,7 +54,7 @@ class ModelFolder:
     """A folder with a model: of what kind it is, and its files by role (`model`, or `encoder`, `decoder`, `joiner`)."""
 
     folder: Path
-    kind: Kind
+    kind: ModelKind
     files: dict[str, Path]
 
     @property
@@ -111,7 +111,7 @@ class SherpaOnnxEngine:
             self._recognizer.decode_streams(streams)
             results.extend(stream.result for stream in streams)
         speech = tuple(speech_of(clip, result) for clip, result in zip(clips, results, strict=True))
-        language, confidence = language_of(clips, [language_told(result) for result in results], language_hint)
+        language, confidence = language_of(clips, [language_from_result(result) for result in results], language_hint)
         return Recognition(language, confidence, speech)
 
     def _stream(self, clip: SpeechClip) -> Any:
@@ -237,7 +237,7 @@ def speech_of(clip: SpeechClip, result: Any) -> RecognizedSpeech:
         text=text,
         words=words,
         confidence=float(np.mean([word.confidence for word in words])) if words else confidence,
-        no_speech_probability=1.0 if language_told(result) == _NO_SPEECH_LANGUAGE else 0.0,
+        no_speech_probability=1.0 if language_from_result(result) == _NO_SPEECH_LANGUAGE else 0.0,
     )
 
 
@@ -320,7 +320,7 @@ def _within(clip: SpeechClip, at_ms: int) -> int:
     return min(clip.end_ms, max(clip.start_ms, at_ms))
 
 
-def language_told(result: Any) -> str:
+def language_from_result(result: Any) -> str:
     """The language that a model tells of a clip (SenseVoice: <|zh|>), without its marks; empty where it tells none."""
     return str(result.lang).strip("<|>")
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from processors.listening.diarization import VoiceStretch
-from processors.listening.engine_port import ENGINE_SAMPLE_RATE_HZ, Sound
+from processors.listening.engine_port import ENGINE_SAMPLE_RATE_HZ, ChannelAudio
 from processors.listening.engines.device import Device, check_sherpa_device
 from processors.listening.engines.onnx_metadata import read_metadata
 from processors.listening.engines.sherpa_onnx import sherpa_library
@@ -58,7 +58,7 @@ class SherpaSpeakerSeparation:
         """What changes its answer: version, models and device."""
         return self._identity
 
-    def separate(self, sound: Sound) -> tuple[VoiceStretch, ...]:
+    def separate(self, sound: ChannelAudio) -> tuple[VoiceStretch, ...]:
         """Who speaks when, in the order of time. Two voices at most in more than 10 s of sound, else up to three."""
         if not sound.duration_ms:
             return ()

@@ -10,7 +10,7 @@ from email.utils import format_datetime
 
 import certifi
 
-from processors.alerts.delivery_queue import Answer, Verdict
+from processors.alerts.delivery_queue import Answer, AttemptResult
 from processors.alerts.rendering import Notice, subject_of, text_of
 from schemas.config.subscription import EmailChannel, SmtpServer
 from streams.ports import Clock
@@ -45,10 +45,10 @@ class EmailSender:
             return Answer("later", status_code=error.smtp_code, error_class=type(error).__name__)
         except smtplib.SMTPRecipientsRefused as error:
             codes = [code for code, _text in error.recipients.values()]
-            return Answer(_verdict(min(codes)), status_code=min(codes), error_class=type(error).__name__)
+            return Answer(_result_of_code(min(codes)), status_code=min(codes), error_class=type(error).__name__)
         except smtplib.SMTPResponseException as error:
             is_about_this_mail = isinstance(error, smtplib.SMTPDataError)
-            verdict = _verdict(error.smtp_code) if is_about_this_mail else "later"
+            verdict = _result_of_code(error.smtp_code) if is_about_this_mail else "later"
             return Answer(verdict, status_code=error.smtp_code, error_class=type(error).__name__)
         except (OSError, smtplib.SMTPException) as error:
             return Answer("later", error_class=type(error).__name__)
@@ -98,5 +98,5 @@ def _context(server: SmtpServer) -> ssl.SSLContext:
     return ssl.create_default_context(cafile=str(server.ca_file or os.environ.get("SSL_CERT_FILE") or certifi.where()))
 
 
-def _verdict(code: int) -> Verdict:
+def _result_of_code(code: int) -> AttemptResult:
     return "refused" if 500 <= code < 600 else "later"

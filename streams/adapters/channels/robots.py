@@ -10,11 +10,11 @@ from typing import Any
 from urllib.parse import quote, urlencode
 
 from processors.alerts.delivery_queue import Answer
-from processors.alerts.rendering import Notice, cut, lines_of, link_of, markdown_of, subject_of
+from processors.alerts.rendering import Notice, lines_of, link_of, markdown_of, shorten, subject_of
 from processors.alerts.signatures import dingtalk_signature, feishu_signature
 from schemas.config.subscription import DingTalkChannel, FeishuChannel, WeComChannel
 from streams.adapters.channels.http_sender import HttpLimits, HttpSender, Resolve, SendError
-from streams.adapters.channels.webhook import retry_after_s, verdict_of
+from streams.adapters.channels.webhook import result_of_status, retry_after_s
 from streams.ports import Clock
 
 ROBOT_MESSAGES_PER_MINUTE = 20
@@ -65,7 +65,7 @@ class _Robot(ABC):
         except SendError as error:
             return Answer("later", error_class=error.kind)
         if not 200 <= answer.status < 300:
-            verdict = verdict_of(answer.status)
+            verdict = result_of_status(answer.status)
             wait_s = retry_after_s(answer.retry_after, self._clock.now())
             return Answer(verdict, status_code=answer.status, retry_after_s=wait_s)
         code = _code(answer.body, self._code_field)
@@ -128,7 +128,7 @@ class FeishuRobot(_Robot):
     _code_field = "code"
 
     def _message(self, notice: Notice) -> dict[str, Any]:
-        text = cut("\n".join(f"{name}：{text}" for name, text in lines_of(notice)), FEISHU_TEXT_BYTES)
+        text = shorten("\n".join(f"{name}：{text}" for name, text in lines_of(notice)), FEISHU_TEXT_BYTES)
         content: list[list[dict[str, str]]] = [[{"tag": "text", "text": line}] for line in text.split("\n")]
         link = link_of(notice.first, self._console_url)
         if link:

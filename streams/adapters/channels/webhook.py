@@ -3,7 +3,7 @@
 from datetime import datetime
 from email.utils import parsedate_to_datetime
 
-from processors.alerts.delivery_queue import Answer, Verdict
+from processors.alerts.delivery_queue import Answer, AttemptResult
 from processors.alerts.rendering import Notice, body_of
 from processors.alerts.signatures import standard_webhooks_signature
 from schemas.config.subscription import WebhookChannel, standard_webhooks_key
@@ -49,7 +49,7 @@ class WebhookSender:
         except SendError as error:
             return Answer("later", error_class=error.kind)
         return Answer(
-            verdict_of(answer.status),
+            result_of_status(answer.status),
             status_code=answer.status,
             retry_after_s=retry_after_s(answer.retry_after, now),
         )
@@ -58,7 +58,7 @@ class WebhookSender:
         self._sender.close()
 
 
-def verdict_of(status: int) -> Verdict:
+def result_of_status(status: int) -> AttemptResult:
     """What a status of HTTP means for the alert. A redirect is a failure that somebody may mend."""
     if 200 <= status < 300:
         return "accepted"

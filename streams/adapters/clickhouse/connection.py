@@ -25,7 +25,7 @@ from schemas.clickhouse.migrations import AppliedMigration, Migration, load_migr
 from schemas.errors import OperatorError, RetryableError
 from schemas.messages.transcript import Transcript
 from streams.ports import Rows, RowsRefusedError
-from streams.stages.replay import RiskLevel
+from streams.stages.replay import RiskOrNone
 
 CONNECT_TIMEOUT_S = 5
 REQUEST_TIMEOUT_S = 120
@@ -308,7 +308,7 @@ def migrate(url: str, migrations: tuple[Migration, ...] | None = None, cluster: 
         client.close()
 
 
-def pending(url: str, migrations: tuple[Migration, ...] | None = None) -> list[Migration]:
+def missing_migrations(url: str, migrations: tuple[Migration, ...] | None = None) -> list[Migration]:
     """What `migrate` would apply; changes nothing. Raises as `migrate` does."""
     migrations = load_migrations() if migrations is None else migrations
     address = ClickHouseAddress.parse(url)
@@ -456,13 +456,13 @@ class DeadLetterCount:
 
 
 def outcome_counts(client: Client) -> dict[str, int]:
-    """Call events by outcome, `pending` included."""
+    """Call events by outcome, `missing_migrations` included."""
     query = "SELECT outcome, count() FROM outcomes GROUP BY outcome ORDER BY outcome"
     rows = read_rows(client, "outcome counts", query)
     return {str(row[0]): int(row[1]) for row in rows}
 
 
-def unaccounted(client: Client, *, older_than_s: float, now: datetime) -> Unaccounted:
+def count_unaccounted(client: Client, *, older_than_s: float, now: datetime) -> Unaccounted:
     """Call events that wait for their outcome for longer than `older_than_s`."""
     rows = read_rows(
         client,
@@ -546,7 +546,7 @@ class StoredRisks:
 
     client: Client
 
-    def risks(self, calls: Sequence[Transcript]) -> dict[tuple[str, str], RiskLevel]:
+    def risks(self, calls: Sequence[Transcript]) -> dict[tuple[str, str], RiskOrNone]:
         """Tenant and call id → level. Raises `RetryableError` when ClickHouse does not answer."""
         if not calls:
             return {}

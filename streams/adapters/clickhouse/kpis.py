@@ -6,7 +6,7 @@ from typing import Any
 
 from clickhouse_connect.driver.client import Client
 
-from processors.kpi.demands import CustomerDemandCount, DemandCount, Example
+from processors.kpi.demands import CustomerDemandCount, DemandCount, DemandExample
 from processors.kpi.funnel import Key
 from processors.kpi.reports import SumsOf
 from processors.kpi.sql import calls_between, query_sums, rollup_sums
@@ -90,7 +90,7 @@ class ClickHouseKpis:
     def demands(self, start: datetime, end: datetime, tenant: str | None = None) -> list[DemandCount]:
         """Calls by tenant, inquiry type and topic."""
         return [
-            DemandCount(*[*row[:9], tuple(Example(*each) for each in row[9])])
+            DemandCount(*[*row[:9], tuple(DemandExample(*each) for each in row[9])])
             for row in self._rows("demands", _DEMANDS, start, end, tenant)
         ]
 

@@ -6,8 +6,8 @@ from collections.abc import Callable, Collection, Mapping
 from confluent_kafka import Consumer, KafkaException, TopicPartition
 
 from schemas.errors import RetryableError
-from streams.adapters.kafka.client import consumer_config, name_of_error, raw_message
-from streams.runtime.record import RawMessage
+from streams.adapters.kafka.client import consumer_config, consumer_record, name_of_error
+from streams.runtime.record import ConsumerRecord
 from streams.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -42,7 +42,7 @@ class KafkaAlertSource:
         self._consumer = Consumer(consumer_config(settings, group) | {"queued.max.messages.kbytes": 16_384})
         self._consumer.subscribe([topic], on_assign=self._on_assign, on_revoke=self._on_revoke, on_lost=self._on_lost)
 
-    def read(self, most: int, wait_s: float) -> list[RawMessage]:
+    def read(self, most: int, wait_s: float) -> list[ConsumerRecord]:
         """What is there, at most so much; the first of it is not waited for longer than `wait_s`.
 
         Must be called every few minutes, also while reading is held. Raises `RetryableError`.
@@ -59,7 +59,7 @@ class KafkaAlertSource:
         for message in messages:
             problem = message.error()
             if problem is None:
-                records.append(raw_message(message))
+                records.append(consumer_record(message))
             elif problem.fatal():
                 raise RetryableError(f"Kafka consumer failed: {problem.name()}")
             else:

@@ -28,7 +28,7 @@ from confluent_kafka.admin import (
 
 from schemas.errors import RetryableError
 from schemas.messages.topics import MAX_MESSAGE_BYTES, RECORD_OVERHEAD_BYTES, TOPICS, AnyTopic
-from streams.runtime.record import RawMessage
+from streams.runtime.record import ConsumerRecord
 from streams.runtime.stage import Output
 from streams.settings import Settings
 
@@ -135,9 +135,9 @@ class BatchConsumer:
         )
         self._consumer.subscribe(list(topics))
 
-    def consume(self, most: int, wait_s: float) -> list[RawMessage]:
+    def consume(self, most: int, wait_s: float) -> list[ConsumerRecord]:
         """Up to `most` records, or what came within `wait_s`, or about `BATCH_BYTES`. Raises `RetryableError`."""
-        records: list[RawMessage] = []
+        records: list[ConsumerRecord] = []
         left_bytes = BATCH_BYTES
         deadline_s = time.monotonic() + wait_s
         while len(records) < most and left_bytes > 0:
@@ -148,7 +148,7 @@ class BatchConsumer:
             left_bytes -= sum(len(record.value or b"") for record in step)
         return records
 
-    def _consume(self, most: int, wait_s: float) -> list[RawMessage]:
+    def _consume(self, most: int, wait_s: float) -> list[ConsumerRecord]:
         try:
             messages = self._consumer.consume(most, wait_s)
         except KafkaException as error:
@@ -157,14 +157,14 @@ class BatchConsumer:
         for message in messages:
             problem = message.error()
             if problem is None:
-                records.append(raw_message(message))
+                records.append(consumer_record(message))
             elif problem.fatal():
                 raise RetryableError(f"Kafka consumer failed: {problem.name()}")
             else:
                 log.warning("Kafka consumer: %s", problem.name())
         return records
 
-    def commit(self, records: Sequence[RawMessage]) -> None:
+    def commit(self, records: Sequence[ConsumerRecord]) -> None:
         """Everything up to and including these records is done. Raises `RetryableError`.
 
         When the partitions have meanwhile gone to another member, that member reads the records again.
@@ -175,7 +175,7 @@ class BatchConsumer:
         except KafkaException as error:
             raise RetryableError(f"Kafka did not take the offsets: {name_of_error(error)}") from None
 
-    def rewind(self, records: Sequence[RawMessage]) -> None:
+    def rewind(self, records: Sequence[ConsumerRecord]) -> None:
         """The next `consume` returns these records again; partitions that are no longer ours are left alone."""
         first: dict[tuple[str, int], int] = {}
         for record in records:
@@ -226,17 +226,17 @@ class TopicReader:
         """Whether everything that stood in the topic has been read."""
         return not self._ahead
 
-    def read(self, most: int, wait_s: float) -> list[RawMessage]:
+    def read(self, most: int, wait_s: float) -> list[ConsumerRecord]:
         """Up to `most` records that come within `wait_s`. Raises `RetryableError`."""
         try:
             messages = self._consumer.consume(most, wait_s)
         except KafkaException as error:
             raise RetryableError(f"Kafka cannot be read: {name_of_error(error)}") from None
-        records: list[RawMessage] = []
+        records: list[ConsumerRecord] = []
         for message in messages:
             problem = message.error()
             if problem is None:
-                record = raw_message(message)
+                record = consumer_record(message)
                 # tansu answers 0 to every question for the offset of a time.
                 if self._since is None or record.written_at >= self._since:
                     records.append(record)
@@ -248,9 +248,9 @@ class TopicReader:
                 log.warning("Kafka consumer: %s", problem.name())
         return records
 
-    def read_to_end(self, within_s: float = 60) -> list[RawMessage]:
+    def read_to_end(self, within_s: float = 60) -> list[ConsumerRecord]:
         """Everything that stands in the topic. Raises `RetryableError`, also when it takes too long."""
-        records: list[RawMessage] = []
+        records: list[ConsumerRecord] = []
         deadline_s = time.monotonic() + within_s
         while not self.is_at_end:
             if time.monotonic() > deadline_s:
@@ -263,21 +263,21 @@ class TopicReader:
         self._consumer.close()
 
 
-def raw_message(message: Message) -> RawMessage:
+def consumer_record(message: Message) -> ConsumerRecord:
     """A record of confluent-kafka as ours."""
     topic, partition, offset = message.topic(), message.partition(), message.offset()
     if topic is None or partition is None or offset is None:
         raise RetryableError("Kafka returned a record without a place")
     _, written_ms = message.timestamp()
     written_at = datetime.fromtimestamp(max(written_ms, 0) / 1000, UTC)
-    return RawMessage(topic, partition, offset, _as_bytes(message.key()), _as_bytes(message.value()), written_at)
+    return ConsumerRecord(topic, partition, offset, _as_bytes(message.key()), _as_bytes(message.value()), written_at)
 
 
 def _as_bytes(value: str | bytes | None) -> bytes | None:
     return value.encode() if isinstance(value, str) else value
 
 
-def _last_offsets(records: Sequence[RawMessage]) -> dict[tuple[str, int], int]:
+def _last_offsets(records: Sequence[ConsumerRecord]) -> dict[tuple[str, int], int]:
     last: dict[tuple[str, int], int] = {}
     for record in records:
         place = (record.topic, record.partition)

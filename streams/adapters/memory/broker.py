@@ -5,7 +5,7 @@ from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 
-from streams.runtime.record import RawMessage
+from streams.runtime.record import ConsumerRecord
 from streams.runtime.stage import Output
 
 
@@ -13,7 +13,7 @@ class MemoryBroker:
     """Keeps every record, and for each group the offset from which it goes on."""
 
     def __init__(self) -> None:
-        self.records: dict[str, list[RawMessage]] = defaultdict(list)
+        self.records: dict[str, list[ConsumerRecord]] = defaultdict(list)
         self.committed: dict[tuple[str, str], int] = {}
         self.metadata: dict[tuple[str, str], str] = {}
 
@@ -21,7 +21,7 @@ class MemoryBroker:
         """As `Publisher.publish`."""
         for output in outputs:
             log = self.records[output.topic]
-            log.append(RawMessage(output.topic, 0, len(log), output.key, output.value, datetime.now(UTC)))
+            log.append(ConsumerRecord(output.topic, 0, len(log), output.key, output.value, datetime.now(UTC)))
 
     def consumer(self, group: str, topics: Sequence[str]) -> "MemoryConsumer":
         """A member of the group that starts where the group has committed."""
@@ -36,22 +36,22 @@ class MemoryConsumer:
         self._group = group
         self._next = {topic: broker.committed.get((group, topic), 0) for topic in topics}
 
-    def consume(self, most: int, wait_s: float) -> list[RawMessage]:  # noqa: ARG002 - memory has nothing to wait for
+    def consume(self, most: int, wait_s: float) -> list[ConsumerRecord]:  # noqa: ARG002 - memory has nothing to wait for
         """Up to `most` records that this member has not had yet."""
-        batch: list[RawMessage] = []
+        batch: list[ConsumerRecord] = []
         for topic, start in self._next.items():
             new = self._broker.records[topic][start : start + most - len(batch)]
             self._next[topic] += len(new)
             batch.extend(new)
         return batch
 
-    def commit(self, records: Sequence[RawMessage]) -> None:
+    def commit(self, records: Sequence[ConsumerRecord]) -> None:
         """Everything up to and including these records is done."""
         for record in records:
             place = (self._group, record.topic)
             self._broker.committed[place] = max(self._broker.committed.get(place, 0), record.offset + 1)
 
-    def rewind(self, records: Sequence[RawMessage]) -> None:
+    def rewind(self, records: Sequence[ConsumerRecord]) -> None:
         """The next `consume` returns these records again."""
         for record in records:
             self._next[record.topic] = min(self._next[record.topic], record.offset)
@@ -71,14 +71,14 @@ class MemoryReader:
         )
         self.is_at_end = False
 
-    def read(self, most: int, wait_s: float) -> list[RawMessage]:  # noqa: ARG002 - memory has nothing to wait for
+    def read(self, most: int, wait_s: float) -> list[ConsumerRecord]:  # noqa: ARG002 - memory has nothing to wait for
         """Up to `most` records that follow."""
         batch = self._records[self._next : self._next + most]
         self._next += len(batch)
         self.is_at_end = self.is_at_end or self._next == len(self._records)
         return batch
 
-    def read_to_end(self) -> list[RawMessage]:
+    def read_to_end(self) -> list[ConsumerRecord]:
         """Everything that follows."""
         return self.read(len(self._records), 0)
 
@@ -105,7 +105,7 @@ class MemoryAlertSource:
         self._next: int | None = None
         self._held = False
 
-    def read(self, most: int, wait_s: float) -> list[RawMessage]:
+    def read(self, most: int, wait_s: float) -> list[ConsumerRecord]:
         """What is there; the group begins at the end of the topic."""
         log = self._broker.records[self._place[1]]
         if self._next is None:

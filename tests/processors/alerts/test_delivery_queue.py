@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from processors.alerts.delivery_queue import Answer, Mailbox, RetrySchedule, wants
+from processors.alerts.delivery_queue import Answer, DeliveryQueue, RetrySchedule, wants
 from processors.alerts.rendering import MAX_GROUPED
 from schemas.messages.alert import Alert
 from schemas.messages.alert_delivery import FINAL_OUTCOMES, AlertDelivery
@@ -30,7 +30,7 @@ class Desk:
 
     def __init__(self, per_minute: int | None = None, rng: random.Random | None = None, **subscription: Any) -> None:
         self.now = NOW
-        self.mailbox = Mailbox(a_subscription(**subscription), SCHEDULE, per_minute, rng or Longest())
+        self.queue = DeliveryQueue(a_subscription(**subscription), SCHEDULE, per_minute, rng or Longest())
         self.lines: list[AlertDelivery] = []
         self.sent: list[tuple[str, ...]] = []
         self.answer = TAKEN
@@ -38,25 +38,25 @@ class Desk:
 
     def arrive(self, *alerts: Alert) -> None:
         for alert in alerts:
-            self.lines += self.mailbox.arrive(alert, (0, self._offset), self.now)
+            self.lines += self.queue.arrive(alert, (0, self._offset), self.now)
             self._offset += 1
 
     def send_all(self) -> None:
         """Whatever is due now."""
         while True:
-            parcel, lines = self.mailbox.next_parcel(self.now)
+            delivery, lines = self.queue.next_delivery(self.now)
             self.lines += lines
-            if parcel is None:
+            if delivery is None:
                 return
-            self.sent.append(tuple(alert.alert_id for alert, _place in parcel.entries))
-            self.lines += self.mailbox.settle(parcel, self.answer, self.now)
+            self.sent.append(tuple(alert.alert_id for alert, _place in delivery.entries))
+            self.lines += self.queue.settle(delivery, self.answer, self.now)
 
     def wait(self, **by: float) -> None:
         self.now += timedelta(**by)
         self.send_all()
 
     def wait_until_awake(self) -> None:
-        wake_at = self.mailbox.wake_at()
+        wake_at = self.queue.wake_at()
         assert wake_at is not None
         self.now = max(self.now, wake_at)
         self.send_all()
@@ -95,7 +95,7 @@ class TestFilters:
     def test_what_is_not_for_it_is_finished_without_a_line(self) -> None:
         desk = Desk(tenant="other")
         desk.arrive(an_alert())
-        assert (desk.mailbox.take_finished(), desk.lines, len(desk.mailbox)) == ([(0, 0)], [], 0)
+        assert (desk.queue.take_finished(), desk.lines, len(desk.queue)) == ([(0, 0)], [], 0)
 
 
 class TestRepeats:
@@ -107,7 +107,7 @@ class TestRepeats:
         desk.send_all()
         assert len(desk.sent) == 1
         assert desk.outcomes() == [("delivered", None), ("suppressed", "repeat")]
-        assert desk.mailbox.take_finished() == [(0, 0), (0, 1)]
+        assert desk.queue.take_finished() == [(0, 0), (0, 1)]
 
     def test_nor_while_the_first_still_waits(self) -> None:
         desk = Desk()
@@ -127,7 +127,7 @@ class TestRepeats:
 
     def test_it_remembers_no_more_than_it_should(self) -> None:
         desk = Desk()
-        desk.mailbox.max_remembered = 5
+        desk.queue.max_remembered = 5
         desk.arrive(*(an_alert(number) for number in range(6)))
         desk.send_all()
         desk.arrive(an_alert(0), an_alert(5))
@@ -141,7 +141,7 @@ class TestRetries:
         desk.answer = DOWN
         desk.arrive(an_alert())
         desk.send_all()
-        while len(desk.mailbox):
+        while len(desk.queue):
             desk.wait_until_awake()
         pauses = [(line.next_try_at - line.at).total_seconds() for line in desk.lines if line.next_try_at]
         assert pauses[:11] == [2, 4, 8, 16, 32, 64, 128, 256, 512, 900, 900]
@@ -149,7 +149,7 @@ class TestRetries:
         assert {outcome for outcome, _ in desk.outcomes()[:-1]} == {"failed"}
         assert timedelta(hours=23.7) < desk.lines[-1].at - NOW <= timedelta(hours=24)
         assert [line.attempt for line in desk.lines] == list(range(1, len(desk.lines) + 1))
-        assert desk.mailbox.take_finished() == [(0, 0)]
+        assert desk.queue.take_finished() == [(0, 0)]
 
     def test_a_pause_is_anything_up_to_its_longest(self) -> None:
         rng = random.Random(7)  # noqa: S311 - chance, not a secret
@@ -188,7 +188,7 @@ class TestRetries:
         desk.answer = TAKEN
         desk.wait(minutes=15)
         desk.wait(minutes=15)
-        assert len(desk.mailbox) == 0
+        assert len(desk.queue) == 0
         delivered = [line.alert_id for line in desk.lines if line.outcome == "delivered"]
         assert sorted(delivered) == sorted(an_alert(number).alert_id for number in range(50))
 
@@ -200,15 +200,15 @@ class TestRetries:
         for other in others:
             desk.arrive(other)
         for _ in range(40):
-            parcel, lines = desk.mailbox.next_parcel(desk.now)
+            delivery, lines = desk.queue.next_delivery(desk.now)
             desk.lines += lines
-            if parcel is None:
-                wake_at = desk.mailbox.wake_at()
+            if delivery is None:
+                wake_at = desk.queue.wake_at()
                 assert wake_at is not None
                 desk.now = wake_at
                 continue
-            failed = parcel.entries[0][0] == poison
-            desk.lines += desk.mailbox.settle(parcel, Answer("later", 500) if failed else TAKEN, desk.now)
+            failed = delivery.entries[0][0] == poison
+            desk.lines += desk.queue.settle(delivery, Answer("later", 500) if failed else TAKEN, desk.now)
         delivered = {line.alert_id for line in desk.lines if line.outcome == "delivered"}
         assert delivered == {other.alert_id for other in others}
         assert desk.now - NOW < timedelta(minutes=10)
@@ -318,7 +318,7 @@ class TestQuietHours:
         desk.arrive(an_alert(1, raised_at=desk.now), an_alert(2, severity="critical", raised_at=desk.now))
         desk.send_all()
         assert desk.sent == [(an_alert(2).alert_id,)]
-        assert desk.mailbox.take_finished() == [(0, 1)]
+        assert desk.queue.take_finished() == [(0, 1)]
 
     def test_a_retry_that_falls_into_them_waits_too(self) -> None:
         desk = Desk(quiet_hours=QUIET)
@@ -340,7 +340,7 @@ class TestQuietHours:
         desk.arrive(an_alert(raised_at=desk.now))
         for _ in range(5):
             desk.send_all()
-            if not len(desk.mailbox):
+            if not len(desk.queue):
                 break
             desk.wait_until_awake()
         assert len(desk.sent) == 1
@@ -393,7 +393,7 @@ class TestStorms:
         desk.arrive(*storm)
         desk.send_all()
         assert desk.sent == [(alert.alert_id,) for alert in storm[:3]]
-        assert len(desk.mailbox) == 7
+        assert len(desk.queue) == 7
         desk.wait(seconds=299)
         assert len(desk.sent) == 3
         desk.wait(seconds=1)
@@ -402,7 +402,7 @@ class TestStorms:
         assert {line.alert_id for line in grouped} == {alert.alert_id for alert in storm[3:]}
         assert len({line.group_id for line in grouped}) == 1
         assert grouped[0].group_id not in {None, *(alert.alert_id for alert in storm)}
-        assert len(desk.mailbox.take_finished()) == 10
+        assert len(desk.queue.take_finished()) == 10
 
     def test_causes_are_apart(self) -> None:
         desk = Desk(grouping=GROUPING)
@@ -436,7 +436,7 @@ class TestStorms:
                 number += 1
             desk.wait(seconds=60)
         desk.wait(seconds=300)
-        assert len(desk.mailbox) == 0
+        assert len(desk.queue) == 0
         assert Counter(line.alert_id for line in desk.lines) == {an_alert(n).alert_id: 1 for n in range(number)}
         assert 3 < len(desk.sent) < 14
 
@@ -474,15 +474,15 @@ class TestTakenAwayPartitions:
         for partition in (0, 1):
             for offset in range(3):
                 alert = an_alert(partition * 10 + offset)
-                desk.lines += desk.mailbox.arrive(alert, (partition, offset), desk.now)
+                desk.lines += desk.queue.arrive(alert, (partition, offset), desk.now)
         desk.send_all()
-        desk.mailbox.drop({0})
+        desk.queue.drop({0})
         desk.wait(seconds=300)
         assert desk.sent[1:] == [tuple(an_alert(10 + offset).alert_id for offset in range(3))]
-        assert {place[0] for place in desk.mailbox.take_finished()} == {1}
+        assert {place[0] for place in desk.queue.take_finished()} == {1}
         desk.arrive(an_alert(2))
         desk.send_all()
-        assert len(desk.mailbox) + len(desk.mailbox.take_finished()) == 1, "it is known no more"
+        assert len(desk.queue) + len(desk.queue.take_finished()) == 1, "it is known no more"
 
 
 @pytest.mark.parametrize("seed", range(60))
@@ -506,19 +506,19 @@ def test_whatever_happens_every_alert_ends_once_with_a_line_and_every_place_is_f
             )
             place = (rng.randrange(3), step)
             places.add(place)
-            desk.lines += desk.mailbox.arrive(alert, place, desk.now)
-            if wants(desk.mailbox.subscription, alert):
+            desk.lines += desk.queue.arrive(alert, place, desk.now)
+            if wants(desk.queue.subscription, alert):
                 wanted.append(alert)
         desk.answer = rng.choice([TAKEN, TAKEN, DOWN, Answer("refused", 400), Answer("later", 429, None, 900)])
         desk.wait(seconds=rng.choice([0, 1, 60, 3_600]))
     desk.answer = rng.choice([TAKEN, DOWN])
     for _ in range(50_000):
-        if not len(desk.mailbox):
+        if not len(desk.queue):
             break
         desk.wait_until_awake()
     ends = Counter(line.alert_id for line in desk.lines if line.outcome in FINAL_OUTCOMES)
     assert ends == {alert.alert_id: 1 for alert in wanted}
-    finished = desk.mailbox.take_finished()
+    finished = desk.queue.take_finished()
     assert sorted(finished) == sorted(places)
     for line in desk.lines:
         assert (line.next_try_at is None) is (line.outcome in FINAL_OUTCOMES)

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from processors.alerts.rendering import Notice, body_of, cut, lines_of, link_of, markdown_of, subject_of, text_of
+from processors.alerts.rendering import Notice, body_of, lines_of, link_of, markdown_of, shorten, subject_of, text_of
 from schemas.messages.alert import Alert
 from tests.alerts import QUOTE, an_alert
 
@@ -105,4 +105,4 @@ class TestText:
         assert text.endswith("(https://console.example.com/qa/calls/acme/c-1?t=10400)")
 
     def test_cutting_halves_no_character(self) -> None:
-        assert [cut("亏损", most) for most in (0, 2, 3, 5, 6, 9)] == ["", "", "亏", "亏", "亏损", "亏损"]
+        assert [shorten("亏损", most) for most in (0, 2, 3, 5, 6, 9)] == ["", "", "亏", "亏", "亏损", "亏损"]

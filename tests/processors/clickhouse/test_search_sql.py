@@ -11,8 +11,8 @@ from pydantic import ValidationError
 from processors.clickhouse.search_sql import (
     ROLES,
     CursorError,
-    Phrase,
-    Place,
+    PagePosition,
+    SearchPhrase,
     SearchQuery,
     Span,
     decode_cursor,
@@ -50,7 +50,7 @@ def test_windows_grow_and_join_without_gap(days: int, lengths: list[int]) -> Non
 
 
 def test_a_cursor_leads_to_where_it_was_made() -> None:
-    last = Place(NOON + timedelta(milliseconds=7), "acme", "ivr2:9022")
+    last = PagePosition(NOON + timedelta(milliseconds=7), "acme", "ivr2:9022")
     assert decode_cursor(ACME, encode_cursor(ACME, last)) == last
 
 
@@ -77,11 +77,11 @@ def test_what_is_no_cursor_is_refused(cursor: str) -> None:
     [
         pytest.param(SearchQuery(tenants=("bright",)), id="of another tenant"),
         pytest.param(SearchQuery(tenants=("acme",), risks=("high",)), id="of another condition"),
-        pytest.param(SearchQuery(tenants=("acme",), phrases=(Phrase(text="退款"),)), id="of another phrase"),
+        pytest.param(SearchQuery(tenants=("acme",), phrases=(SearchPhrase(text="退款"),)), id="of another phrase"),
     ],
 )
 def test_a_cursor_of_another_search_is_refused(other: SearchQuery) -> None:
-    cursor = encode_cursor(ACME, Place(NOON, "acme", "c1"))
+    cursor = encode_cursor(ACME, PagePosition(NOON, "acme", "c1"))
     with pytest.raises(CursorError, match="another search"):
         decode_cursor(other, cursor)
 
@@ -135,7 +135,7 @@ def test_lines_are_the_texts_of_segments(roles: list[Role], said: list[str], lin
 
 
 def test_a_quote_shows_only_what_the_role_said() -> None:
-    query = SearchQuery(tenants=("acme",), phrases=(Phrase(text="退款", role="customer"),))
+    query = SearchQuery(tenants=("acme",), phrases=(SearchPhrase(text="退款", role="customer"),))
     segments = [(0, "agent", 0, 900, "退款吗"), (1, "customer", 1000, 1900, "我要退款")]
     quotes = phrase_quotes(query, segments)
     assert [(q.segment_id, q.role, q.start_ms, q.end_ms, q.spans) for q in quotes] == [

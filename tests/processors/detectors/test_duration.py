@@ -2,7 +2,7 @@ import pytest
 
 from processors.detectors.base.contract import Measure, NotMeasured
 from processors.detectors.duration import DurationDetector
-from processors.judging.call_context import Case
+from processors.judging.call_context import CallContext
 from schemas.messages.outcome import Outcome
 from tests.processors.transcripts import heard, not_heard
 
@@ -22,7 +22,7 @@ MINUTE_MS = 60_000
 def test_both_ends_belong_to_the_band(duration_ms: int, in_band: bool) -> None:
     detector = DurationDetector(3 * MINUTE_MS, 8 * MINUTE_MS)
     transcript = heard([("agent", 0, 1_000, "您好")], duration_ms=duration_ms)
-    assert list(detector.process(Case(transcript))) == [
+    assert list(detector.process(CallContext(transcript))) == [
         Measure("duration_ms", duration_ms),
         Measure("duration_in_band", in_band),
     ]
@@ -30,14 +30,14 @@ def test_both_ends_belong_to_the_band(duration_ms: int, in_band: bool) -> None:
 
 def test_the_band_is_a_setting() -> None:
     transcript = heard([("agent", 0, 1_000, "您好")], duration_ms=20_000)
-    assert Measure("duration_in_band", True) in list(DurationDetector(10_000, 30_000).process(Case(transcript)))
-    assert Measure("duration_in_band", False) in list(DurationDetector(30_000, 60_000).process(Case(transcript)))
+    assert Measure("duration_in_band", True) in list(DurationDetector(10_000, 30_000).process(CallContext(transcript)))
+    assert Measure("duration_in_band", False) in list(DurationDetector(30_000, 60_000).process(CallContext(transcript)))
 
 
 @pytest.mark.parametrize("outcome", ["too_short", "bad_audio", "unsupported"])
 def test_a_decoded_call_that_was_not_heard_has_a_length_but_is_in_no_band(outcome: Outcome) -> None:
     transcript = not_heard(outcome, duration_ms=2_942)
-    assert list(DurationDetector(1_000, 60_000).process(Case(transcript))) == [
+    assert list(DurationDetector(1_000, 60_000).process(CallContext(transcript))) == [
         Measure("duration_ms", 2_942),
         NotMeasured("duration_in_band", outcome),
     ]
@@ -45,7 +45,7 @@ def test_a_decoded_call_that_was_not_heard_has_a_length_but_is_in_no_band(outcom
 
 def test_a_call_without_audio_has_no_length() -> None:
     transcript = not_heard("no_audio", duration_ms=None)
-    assert list(DurationDetector(1_000, 60_000).process(Case(transcript))) == [
+    assert list(DurationDetector(1_000, 60_000).process(CallContext(transcript))) == [
         NotMeasured("duration_ms", "no_audio"),
         NotMeasured("duration_in_band", "no_audio"),
     ]

@@ -5,7 +5,7 @@ import pytest
 from processors.detectors.base.contract import Measure, NotMeasured
 from processors.detectors.duration_anomaly import DurationAnomalyDetector, deviation_of, expected_range_ms
 from processors.judging.baselines import baseline_of
-from processors.judging.call_context import NO_BACKGROUND, Background, Case, DurationBaseline
+from processors.judging.call_context import NO_BACKGROUND, Background, CallContext, DurationBaseline
 from processors.judging.pipeline import Judge, JudgeSettings
 from schemas.messages.finding import Finding
 from schemas.messages.outcome import Outcome
@@ -25,7 +25,7 @@ def lasting(duration_ms: int) -> Transcript:
 
 
 def results(duration_ms: int, baseline: DurationBaseline | None) -> list[object]:
-    return list(DETECTOR.process(Case(lasting(duration_ms), Background(baseline))))
+    return list(DETECTOR.process(CallContext(lasting(duration_ms), Background(baseline))))
 
 
 def finding_in(found: list[object]) -> Finding:
@@ -121,7 +121,7 @@ def test_the_finding_is_the_same_on_every_delivery_whatever_the_baseline_has_bec
     ids = {finding_in(results(5_000, baseline)).finding_id for baseline in (None, FOUR_MINUTES, CONSTANT)}
     assert len(ids) == 1
     other = lasting(5_000).model_copy(update={"call_id": "c-2"})
-    assert finding_in(list(DETECTOR.process(Case(other)))).finding_id not in ids
+    assert finding_in(list(DETECTOR.process(CallContext(other)))).finding_id not in ids
 
 
 @pytest.mark.parametrize("baseline", [FOUR_MINUTES, CONSTANT])
@@ -151,7 +151,7 @@ def test_it_is_not_asked_of_calls_that_were_not_heard(outcome: Outcome) -> None:
 
 
 def test_without_audio_nothing_is_measured() -> None:
-    assert list(DETECTOR.process(Case(not_heard("no_audio", duration_ms=None)))) == [
+    assert list(DETECTOR.process(CallContext(not_heard("no_audio", duration_ms=None)))) == [
         NotMeasured("duration_anomaly", "duration_unknown"),
         NotMeasured("duration_deviation", "duration_unknown"),
     ]

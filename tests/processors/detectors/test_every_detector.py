@@ -7,7 +7,7 @@ import pytest
 import processors.detectors
 from processors.detectors import find_detectors
 from processors.detectors.base.contract import Detector, DetectorContext, Measure, NotMeasured
-from processors.judging.call_context import Case
+from processors.judging.call_context import CallContext
 from processors.judging.pipeline import DETECTOR_FAILED, Judge, JudgeSettings
 from processors.rules.rulebook import Rulebooks
 from schemas.config.rule_pack import load_rule_packs
@@ -81,7 +81,7 @@ def test_there_are_detectors_for_every_module() -> None:
 @pytest.mark.parametrize("transcript", TRANSCRIPTS)
 @pytest.mark.parametrize("detector", DETECTORS, ids=lambda detector: detector.name)
 def test_every_owned_measure_is_accounted_for_once(detector: Detector, transcript: Transcript) -> None:
-    results = list(detector.process(Case(transcript)))
+    results = list(detector.process(CallContext(transcript)))
     names = [result.name for result in results if isinstance(result, Measure)]
     names += [result.measure for result in results if isinstance(result, NotMeasured)]
     assert sorted(names) == sorted(detector.measures)
@@ -91,8 +91,8 @@ def test_every_owned_measure_is_accounted_for_once(detector: Detector, transcrip
 @pytest.mark.parametrize("detector", DETECTORS, ids=lambda detector: detector.name)
 def test_the_same_transcript_gives_the_same_results(detector: Detector, transcript: Transcript) -> None:
     before = transcript.encode()
-    first = list(detector.process(Case(transcript)))
-    again = list(detector.process(Case(Transcript.decode(before))))
+    first = list(detector.process(CallContext(transcript)))
+    again = list(detector.process(CallContext(Transcript.decode(before))))
     assert first == again
     assert transcript.encode() == before
 
@@ -100,7 +100,7 @@ def test_the_same_transcript_gives_the_same_results(detector: Detector, transcri
 @pytest.mark.parametrize("transcript", TRANSCRIPTS)
 @pytest.mark.parametrize("detector", DETECTORS, ids=lambda detector: detector.name)
 def test_findings_point_into_the_call(detector: Detector, transcript: Transcript) -> None:
-    for finding in detector.process(Case(transcript)):
+    for finding in detector.process(CallContext(transcript)):
         if isinstance(finding, Finding):
             assert finding.detector == detector.name
             assert finding.start_ms <= finding.end_ms
@@ -119,7 +119,7 @@ def _matched_in(segment: Segment, finding: Finding) -> str:
 
 @pytest.mark.parametrize("detector", DETECTORS, ids=lambda detector: detector.name)
 def test_ten_thousand_segments_are_judged(detector: Detector, long_call: Transcript) -> None:
-    results = list(detector.process(Case(long_call)))
+    results = list(detector.process(CallContext(long_call)))
     ids = [result.finding_id for result in results if isinstance(result, Finding)]
     assert len(ids) == len(set(ids))
     measured = [result for result in results if isinstance(result, Measure | NotMeasured)]

@@ -1,7 +1,7 @@
 import pytest
 
 from processors.detectors.interruptions import InterruptionsDetector
-from processors.judging.call_context import Case
+from processors.judging.call_context import CallContext
 from schemas.messages.call_analysis import MeasureValue
 from schemas.messages.call_ended import Role
 from schemas.messages.transcript import Interval, Transcript
@@ -197,5 +197,5 @@ def test_thousands_of_interruptions_are_counted() -> None:
     for at in range(2_000):
         turns.append(("agent", at * 4_000, at * 4_000 + 3_000, "我们这周有活动"))
         turns.append(("customer", at * 4_000 + 1_000, at * 4_000 + 3_500, "你先听我说"))
-    results = list(DETECTOR.process(Case(heard(turns))))
+    results = list(DETECTOR.process(CallContext(heard(turns))))
     assert len(results) == 2_000 + len(DETECTOR.measures)

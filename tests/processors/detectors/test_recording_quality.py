@@ -2,7 +2,7 @@ import pytest
 
 from processors.detectors.recording_quality import RecordingQualityDetector
 from schemas.messages.call_ended import Role
-from schemas.messages.sound import AudioQuality, ChannelMeasures, QualityDoubt, Sound
+from schemas.messages.sound import AudioQuality, CallSound, ChannelMeasures, QualityDoubt
 from schemas.messages.transcript import Transcript
 from tests.processors.detectors.results import found, measured, not_measured
 from tests.processors.transcripts import said
@@ -25,7 +25,7 @@ def doubted(agent: tuple[QualityDoubt, ...], customer: tuple[QualityDoubt, ...],
         for channel, (role, doubts) in enumerate(sides)
     )
     assert CALL.audio is not None
-    return CALL.model_copy(update={"sound": Sound(channels=channels), "audio": CALL.audio.model_copy(update=facts)})
+    return CALL.model_copy(update={"sound": CallSound(channels=channels), "audio": CALL.audio.model_copy(update=facts)})
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ import pytest
 
 from processors.detectors.base.contract import Measure, NotMeasured
 from processors.detectors.repeated_contact import RepeatedContactDetector
-from processors.judging.call_context import Background, Case, EarlierContact
+from processors.judging.call_context import Background, CallContext, EarlierContact
 from processors.judging.pipeline import Judge, JudgeSettings
 from schemas.messages.call_ended import Customer
 from schemas.messages.finding import Finding
@@ -32,7 +32,7 @@ def earlier(before: timedelta, call_id: str = "c-0", **more: Any) -> EarlierCont
 
 
 def results(transcript: Transcript, *contacts: EarlierContact) -> list[object]:
-    return list(DETECTOR.process(Case(transcript, Background(contacts=contacts))))
+    return list(DETECTOR.process(CallContext(transcript, Background(contacts=contacts))))
 
 
 def counted(transcript: Transcript, *contacts: EarlierContact) -> int:
@@ -84,7 +84,7 @@ def test_calls_by_the_same_customer_in_the_seven_days_before_count(
 def test_what_cannot_be_known_is_null_with_a_reason(
     transcript: Transcript, background: Background, reason: str
 ) -> None:
-    assert list(DETECTOR.process(Case(transcript, background))) == [
+    assert list(DETECTOR.process(CallContext(transcript, background))) == [
         NotMeasured("repeated_contact", reason),
         NotMeasured("contacts_before_7d", reason),
     ]

@@ -7,7 +7,7 @@ import pytest
 
 from processors.detectors import find_detectors
 from processors.detectors.base.contract import Detector, DetectorContext, Measure, NotMeasured, Result
-from processors.judging.call_context import Case
+from processors.judging.call_context import CallContext
 from processors.rules.rulebook import Rulebooks
 from schemas.config.rule_pack import RulePack
 from schemas.messages.call_analysis import TopicMention
@@ -27,7 +27,7 @@ def detector_of(name: str, *packs: RulePack) -> Detector:
 
 
 def results(name: str, pack: RulePack, transcript: Transcript, **measures: Any) -> list[Result]:
-    return list(detector_of(name, pack).process(Case(transcript, measures=measures)))
+    return list(detector_of(name, pack).process(CallContext(transcript, measures=measures)))
 
 
 def findings(found: list[Result]) -> list[Finding]:
@@ -423,7 +423,7 @@ def test_a_tenants_own_pack_takes_the_place_of_the_one_for_everybody() -> None:
     lines: tuple[Line, ...] = (("agent", "您好"), ("agent", "再见"))
 
     def words(tenant_id: str) -> list[tuple[str, str]]:
-        found = findings(list(detector.process(Case(called(*lines, tenant_id=tenant_id)))))
+        found = findings(list(detector.process(CallContext(called(*lines, tenant_id=tenant_id)))))
         return [(finding.rule_version, finding.matched) for finding in found]
 
     assert words("acme") == [("7", "再见")]

@@ -4,7 +4,7 @@ import pytest
 
 from processors.detectors.base.contract import Measure, NotMeasured, Result
 from processors.detectors.sensitive_words import SensitiveWordsDetector
-from processors.judging.call_context import Case
+from processors.judging.call_context import CallContext
 from processors.rules.rulebook import Rulebooks
 from schemas.config.rule_pack import load_rule_packs
 from schemas.messages.finding import Finding
@@ -80,7 +80,7 @@ COMPLIANT: Sequence[tuple[str, str]] = (
 
 
 def results(transcript: Transcript) -> list[Result]:
-    return list(DETECTOR.process(Case(transcript)))
+    return list(DETECTOR.process(CallContext(transcript)))
 
 
 def findings(transcript: Transcript) -> list[Finding]:
@@ -255,7 +255,7 @@ def test_ids_differ_by_call_and_by_version_of_the_rule() -> None:
     newer = SensitiveWordsDetector(
         Rulebooks(pack.model_copy(update={"version": pack.version + 1}) for pack in load_rule_packs())
     )
-    (newest,) = [result for result in newer.process(Case(transcript)) if isinstance(result, Finding)]
+    (newest,) = [result for result in newer.process(CallContext(transcript)) if isinstance(result, Finding)]
     assert int(newest.rule_version) == int(findings(transcript)[0].rule_version) + 1
     assert len({findings(transcript)[0].finding_id, findings(other)[0].finding_id, newest.finding_id}) == 3
 

@@ -2,7 +2,7 @@ import pytest
 
 from processors.detectors.talk import TalkDetector
 from schemas.messages.pii import PiiSpan
-from schemas.messages.sound import AudioQuality, ChannelMeasures, Sound
+from schemas.messages.sound import AudioQuality, CallSound, ChannelMeasures
 from schemas.messages.transcript import Transcript
 from tests.processors.detectors.results import found, measured, not_measured
 from tests.processors.transcripts import Turn, heard, on_one_channel, said
@@ -25,7 +25,7 @@ def with_rates(transcript: Transcript, agent_cpm: float | None, customer_cpm: fl
         )
         for channel, (role, rate) in enumerate((("agent", agent_cpm), ("customer", customer_cpm)))
     )
-    return transcript.model_copy(update={"sound": Sound(channels=channels)})
+    return transcript.model_copy(update={"sound": CallSound(channels=channels)})
 
 
 @pytest.mark.parametrize(
@@ -69,7 +69,7 @@ def test_two_channels_of_one_role_have_no_common_rate() -> None:
     transcript = with_rates(CALL, 211.5, 150.0)
     assert transcript.sound is not None
     channels = tuple(each.model_copy(update={"role": "agent"}) for each in transcript.sound.channels)
-    transcript = transcript.model_copy(update={"sound": Sound(channels=channels)})
+    transcript = transcript.model_copy(update={"sound": CallSound(channels=channels)})
     assert measured(DETECTOR, transcript)["agent_speech_rate_cpm"] == 120.0
 
 

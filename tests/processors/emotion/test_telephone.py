@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from processors.emotion.telephone import (
-    amplified,
+    amplify,
     at_speed,
     mu_law_round_trip,
     through_telephone,
@@ -53,7 +53,7 @@ def test_a_telephone_takes_what_is_above_4_khz() -> None:
 def test_gain_and_speed_change_what_they_say() -> None:
     sound = ChannelSound(voice(150, 0.3), 8_000)
 
-    louder = amplified(sound, 6)
+    louder = amplify(sound, 6)
     assert np.std(louder.pcm) / np.std(sound.pcm) == pytest.approx(2, rel=0.02)
     assert at_speed(sound, 1.25).duration_ms == pytest.approx(sound.duration_ms / 1.25, rel=0.1)
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from processors.emotion.sound_head import pool
 from processors.listening.audio import ChannelSound, Pcm
 from processors.listening.engine_port import ENCODER_FRAMES_PER_SECOND, ENGINE_SAMPLE_RATE_HZ, PooledStates, Samples
-from processors.listening.packing import Window
+from processors.listening.packing import ClipWindow
 
 RATE_HZ = 8_000
 
@@ -98,7 +98,7 @@ class SpectrumEncoder:
         """Its name."""
         return "spectrum@1"
 
-    def pooled(self, windows: Sequence[Window]) -> Iterator[tuple[int, PooledStates]]:
+    def pooled(self, windows: Sequence[ClipWindow]) -> Iterator[tuple[int, PooledStates]]:
         """The pooled states of every clip."""
         hop = ENGINE_SAMPLE_RATE_HZ // ENCODER_FRAMES_PER_SECOND
         for window in windows:

@@ -8,7 +8,7 @@ import pytest
 
 from processors.detectors.base.contract import Detector, Measure, NotMeasured, Result
 from processors.detectors.sensitive_words import SensitiveWordsDetector
-from processors.judging.call_context import Case
+from processors.judging.call_context import CallContext
 from processors.judging.pipeline import ANALYSIS_VERSION, Judge, JudgeSettings
 from processors.rules.rulebook import Rulebooks
 from schemas.config.rule_pack import RulePackError, load_rule_packs
@@ -33,8 +33,8 @@ class Scripted:
     results: tuple[Result, ...] = ()
     error: Exception | None = None
 
-    def process(self, case: Case) -> Iterable[Result]:
-        assert case.transcript.outcome is None, "it needs speech"
+    def process(self, context: CallContext) -> Iterable[Result]:
+        assert context.transcript.outcome is None, "it needs speech"
         yield from self.results
         if self.error is not None:
             raise self.error
@@ -133,7 +133,7 @@ def test_a_failing_detector_costs_only_its_own_measures(broken: Scripted, caplog
 def test_findings_are_in_the_order_of_the_call_and_none_is_twice() -> None:
     transcript = said(("agent", "我们内部有名额"), ("agent", "这款保本保息"), industry="finance")
     detector = SensitiveWordsDetector(Rulebooks(load_rule_packs()))
-    found = [result for result in detector.process(Case(transcript)) if isinstance(result, Finding)]
+    found = [result for result in detector.process(CallContext(transcript)) if isinstance(result, Finding)]
     twice = Scripted((*reversed(found), *found, Measure("first", 0), Measure("second", 0)))
     analysis = judged(transcript, twice)
     assert [finding.matched for finding in analysis.findings] == ["内部有名额", "保本保息"]

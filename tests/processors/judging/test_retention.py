@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from processors.judging.retention import Kept, kept_by_content, kept_by_event
+from processors.judging.retention import RetentionPeriod, kept_by_content, kept_by_event
 from schemas.config.retention import RetentionPolicy, read_retention_policy
 from schemas.messages.call_analysis import TopicMention
 from schemas.messages.call_ended import CallEnded
@@ -25,25 +25,31 @@ def topic(topic_id: str, name: str) -> TopicMention:
 @pytest.mark.parametrize(
     ("of", "expected"),
     [
-        pytest.param(event("general"), Kept("general", 180), id="R17: six months"),
-        pytest.param(event("logistics"), Kept("general", 180), id="an industry that has no class"),
-        pytest.param(event("finance"), Kept("finance", 1825), id="R18: up to five years"),
-        pytest.param(event("medical"), Kept("medical", 1825), id="R18 again"),
-        pytest.param(event("education"), Kept("education", 365), id="R81: one year"),
-        pytest.param(event("education", inquiry_type="退费咨询"), Kept("education_refund_3y", 1095), id="R82: refund"),
+        pytest.param(event("general"), RetentionPeriod("general", 180), id="R17: six months"),
+        pytest.param(event("logistics"), RetentionPeriod("general", 180), id="an industry that has no class"),
+        pytest.param(event("finance"), RetentionPeriod("finance", 1825), id="R18: up to five years"),
+        pytest.param(event("medical"), RetentionPeriod("medical", 1825), id="R18 again"),
+        pytest.param(event("education"), RetentionPeriod("education", 365), id="R81: one year"),
         pytest.param(
-            event("education", inquiry_type="课程报名"), Kept("education_refund_3y", 1095), id="R82: enrolment"
+            event("education", inquiry_type="退费咨询"), RetentionPeriod("education_refund_3y", 1095), id="R82: refund"
         ),
-        pytest.param(event("education", inquiry_type="课表"), Kept("education", 365), id="another inquiry"),
-        pytest.param(event("ecommerce", inquiry_type="退费"), Kept("general", 180), id="R82 is about education alone"),
+        pytest.param(
+            event("education", inquiry_type="课程报名"),
+            RetentionPeriod("education_refund_3y", 1095),
+            id="R82: enrolment",
+        ),
+        pytest.param(event("education", inquiry_type="课表"), RetentionPeriod("education", 365), id="another inquiry"),
+        pytest.param(
+            event("ecommerce", inquiry_type="退费"), RetentionPeriod("general", 180), id="R82 is about education alone"
+        ),
     ],
 )
-def test_the_class_by_the_event_alone(of: CallEnded, expected: Kept) -> None:
+def test_the_class_by_the_event_alone(of: CallEnded, expected: RetentionPeriod) -> None:
     assert kept_by_event(POLICY, of) == expected
 
 
-REFUND = Kept("education_refund_3y", 1095)
-EDUCATION = Kept("education", 365)
+REFUND = RetentionPeriod("education_refund_3y", 1095)
+EDUCATION = RetentionPeriod("education", 365)
 
 
 @pytest.mark.parametrize(
@@ -55,14 +61,30 @@ EDUCATION = Kept("education", 365)
         pytest.param(EDUCATION, "education", [topic("x", "退费规则")], [], REFUND, id="the name of a topic"),
         pytest.param(EDUCATION, "education", [topic("education.refund", "")], [], REFUND, id="the id of a topic"),
         pytest.param(EDUCATION, "education", [topic("education.schedule", "课表")], [], EDUCATION, id="another topic"),
-        pytest.param(Kept("general", 180), "ecommerce", [], ["我要退费"], Kept("general", 180), id="another industry"),
+        pytest.param(
+            RetentionPeriod("general", 180),
+            "ecommerce",
+            [],
+            ["我要退费"],
+            RetentionPeriod("general", 180),
+            id="another industry",
+        ),
         pytest.param(REFUND, "education", [], ["课表"], REFUND, id="content never makes it shorter"),
-        pytest.param(Kept("old", 4000), "education", [], ["退费"], Kept("old", 4000), id="nor does a newer policy"),
-        pytest.param(Kept("same", 1095), "education", [], ["退费"], Kept("same", 1095), id="nor rename it"),
+        pytest.param(
+            RetentionPeriod("old", 4000),
+            "education",
+            [],
+            ["退费"],
+            RetentionPeriod("old", 4000),
+            id="nor does a newer policy",
+        ),
+        pytest.param(
+            RetentionPeriod("same", 1095), "education", [], ["退费"], RetentionPeriod("same", 1095), id="nor rename it"
+        ),
     ],
 )
 def test_the_class_after_the_call_was_heard(
-    known: Kept, industry: str, topics: list[TopicMention], texts: list[str], expected: Kept
+    known: RetentionPeriod, industry: str, topics: list[TopicMention], texts: list[str], expected: RetentionPeriod
 ) -> None:
     assert kept_by_content(POLICY, known, event(industry), topics, texts) == expected
 
@@ -91,7 +113,7 @@ def test_what_the_event_must_say(when: dict[str, Any], expected: int) -> None:
 
 def test_of_several_classes_that_fit_the_longest_wins_wherever_it_stands() -> None:
     classes = [{"id": f"c{days}", "name": "n", "days": days} for days in (500, 900, 700)]
-    assert kept_by_event(policy(*classes), event("general")) == Kept("c900", 900)
+    assert kept_by_event(policy(*classes), event("general")) == RetentionPeriod("c900", 900)
 
 
 def test_content_never_shortens() -> None:
@@ -101,7 +123,7 @@ def test_content_never_shortens() -> None:
         of = event(
             chance.choice(["general", "education", "finance"]), inquiry_type=chance.choice([None, "退费", "其他"])
         )
-        known = chance.choice([kept_by_event(POLICY, of), Kept("before", chance.randint(180, 3000))])
+        known = chance.choice([kept_by_event(POLICY, of), RetentionPeriod("before", chance.randint(180, 3000))])
         topics = [topic("t", chance.choice(["退费", "课表"]))] * chance.randint(0, 1)
         kept = kept_by_content(POLICY, known, of, topics, [chance.choice(["我要报名", "你好"])])
         assert kept.days >= known.days

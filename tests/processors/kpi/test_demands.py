@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from processors.kpi.demands import CustomerDemandCount, DemandCount, Example, by_customers, ranking
+from processors.kpi.demands import CustomerDemandCount, DemandCount, DemandExample, by_customers, ranking
 from processors.kpi.statistics import wilson
 
 REFUND = DemandCount(
@@ -17,11 +17,16 @@ REFUND = DemandCount(
     25,
     6,
     12,
-    (Example("c1", "退款太麻烦", 0.9), Example("c2", "不退", 0.5)),
+    (DemandExample("c1", "退款太麻烦", 0.9), DemandExample("c2", "不退", 0.5)),
 )
-DELAY = DemandCount("acme", "orders", "delay", "物流延迟", 12, 0, 0, 0, 0, (Example("c3", "还没到", 0.7),))
+DELAY = DemandCount("acme", "orders", "delay", "物流延迟", 12, 0, 0, 0, 0, (DemandExample("c3", "还没到", 0.7),))
 OF_BILLS = replace(
-    REFUND, inquiry_type="bills", calls=10, agitated=5, agitation_known=5, examples=(Example("c4", "钱没到", 0.8),)
+    REFUND,
+    inquiry_type="bills",
+    calls=10,
+    agitated=5,
+    agitation_known=5,
+    examples=(DemandExample("c4", "钱没到", 0.8),),
 )
 TOTALS = {("acme", "orders"): 100, ("acme", "bills"): 50, ("bolt", None): 7}
 
@@ -42,7 +47,7 @@ def test_demands_of_most_calls_come_first_and_inquiry_types_are_added_up() -> No
 
 def test_the_surest_words_of_all_inquiry_types_are_the_examples() -> None:
     found = ranking(
-        [REFUND, replace(OF_BILLS, examples=(*OF_BILLS.examples, Example("c5", "退费", 0.6)))], TOTALS, [], {}
+        [REFUND, replace(OF_BILLS, examples=(*OF_BILLS.examples, DemandExample("c5", "退费", 0.6)))], TOTALS, [], {}
     )
     assert [each.call_id for each in found[0].examples] == ["c1", "c4", "c5"]
 

@@ -50,7 +50,7 @@ def test_lines_stand_in_the_order_of_tenants_groups_and_registry() -> None:
     }
     before: SumsOf = {("acme", ("south",), "kept"): calls(60, 100)}
     lines = kpi_lines([SHARE, OTHER], sums, before, {})
-    assert [(line.tenant_id, line.key, line.kpi.id, line.verdict, line.trend) for line in lines] == [
+    assert [(line.tenant_id, line.key, line.kpi.id, line.target_status, line.trend) for line in lines] == [
         ("acme", (None,), "kept", "missed", "unknown"),
         ("acme", ("south",), "kept", "reached", "better"),
         ("acme", ("south",), "other", "no_target", "unknown"),
@@ -65,7 +65,7 @@ def test_a_line_has_the_target_of_the_tenants_industry() -> None:
     kpi = a_kpi(targets_by_industry={"finance": 0.95})
     sums: SumsOf = {(tenant, (), "kept"): calls(90, 100) for tenant in ("acme", "bolt")}
     lines = kpi_lines([kpi], sums, {}, {"bolt": "finance"})
-    assert [(line.target, line.verdict) for line in lines] == [(0.8, "reached"), (0.95, "missed")]
+    assert [(line.target, line.target_status) for line in lines] == [(0.8, "reached"), (0.95, "missed")]
 
 
 def test_problems_of_everybody_come_before_those_of_teams_and_agents() -> None:
@@ -100,7 +100,7 @@ def test_the_trained_are_compared_with_themselves_and_with_all_others() -> None:
     assert line.change.value == pytest.approx(0.5)
     assert line.beyond_others.value == pytest.approx(0.4)
     assert line.beyond_others.low < line.change.low - 0.1
-    assert (line.effect, line.verdict) == ("better", "reached")
+    assert (line.effect, line.target_status) == ("better", "reached")
 
 
 def test_an_agent_who_changed_teams_is_the_same_agent() -> None:
@@ -114,7 +114,7 @@ def test_sensitive_words_that_are_gone_say_how_sure_that_is() -> None:
     before: SumsOf = {("acme", ("a", "a0"), "kept"): Sums.of([(1, 1)] * 20 + [(0, 1)] * 80)}
     after: SumsOf = {("acme", ("a", "a0"), "kept"): Sums.of([(0, 1)] * 100)}
     (line,) = training_lines([EVENTS], before, after, ["a0"], {})
-    assert (line.after.value, line.effect, line.verdict) == (0, "better", "reached")
+    assert (line.after.value, line.effect, line.target_status) == (0, "better", "reached")
     assert line.after.high == pytest.approx(3.69, abs=0.01)
 
 

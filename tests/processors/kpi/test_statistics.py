@@ -8,14 +8,14 @@ import pytest
 from processors.kpi.statistics import (
     Estimate,
     Sums,
+    TargetStatus,
     Trend,
-    Verdict,
     correlation_interval,
     difference,
     difference_of_differences,
     estimate,
+    target_status,
     trend,
-    verdict,
     wilson,
 )
 from schemas.config.kpi import Bilingual, CallRatio, Kpi
@@ -147,14 +147,14 @@ def test_how_much_more_one_changed_than_the_other_has_both_widths() -> None:
         pytest.param(MEAN, Estimate(30, 50, 40, 60), "no_target", id="no number is set"),
     ],
 )
-def test_the_verdict_goes_by_value_and_minimum(kpi: Kpi, found: Estimate, expected: Verdict) -> None:
-    assert verdict(kpi, found) == expected
+def test_the_verdict_goes_by_value_and_minimum(kpi: Kpi, found: Estimate, expected: TargetStatus) -> None:
+    assert target_status(kpi, found) == expected
 
 
 def test_a_tenant_has_the_target_of_its_industry() -> None:
     kpi = a_kpi(targets_by_industry={"finance": 0.95})
     found = Estimate(100, 0.9, 0.8, 0.96)
-    assert [verdict(kpi, found, industry) for industry in ("finance", "education", None)] == [
+    assert [target_status(kpi, found, industry) for industry in ("finance", "education", None)] == [
         "missed",
         "reached",
         "reached",

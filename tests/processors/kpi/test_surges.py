@@ -11,12 +11,12 @@ from processors.kpi.surges import (
     QUIET,
     STEP,
     WINDOW,
-    Assessment,
     BucketCount,
     RaisedSurges,
+    SurgeAssessment,
     SurgeSettings,
+    SurgeStatus,
     TopicWindow,
-    Verdict,
     alert_of,
     assess,
     last_step,
@@ -56,7 +56,7 @@ def a_window(
     ],
 )
 def test_a_surge_is_many_and_far_more_than_usual_and_no_chance(
-    count: int, past: tuple[int, ...], verdict: Verdict, expected: float | None
+    count: int, past: tuple[int, ...], verdict: SurgeStatus, expected: float | None
 ) -> None:
     found = assess(a_window(count, past), SHANGHAI)
     assert (found.verdict, found.expected) == (verdict, expected)
@@ -225,7 +225,7 @@ class TestNews:
 
 
 class TestAlert:
-    SURGE = Assessment(a_window(90, (20, 20)), "surge", 20.0, 1e-30)
+    SURGE = SurgeAssessment(a_window(90, (20, 20)), "surge", 20.0, 1e-30)
     NOW = START + timedelta(minutes=61)
 
     def test_it_says_how_many_and_how_many_were_to_be_expected(self) -> None:
@@ -244,7 +244,7 @@ class TestAlert:
 
     def test_its_id_is_that_of_the_topic_and_the_hour(self) -> None:
         def id_of(window: TopicWindow) -> str:
-            return alert_of(Assessment(window, "surge", 20.0, 0.0), [], self.NOW).alert_id
+            return alert_of(SurgeAssessment(window, "surge", 20.0, 0.0), [], self.NOW).alert_id
 
         first = id_of(a_window(90, ()))
         assert id_of(a_window(95, (20,), START + 5 * STEP)) == first
@@ -262,4 +262,4 @@ class TestAlert:
 
     def test_a_name_without_end_does_not_break_it(self) -> None:
         window = TopicWindow("acme", "t", "长" * 1_000, START, 90, ())
-        assert len(alert_of(Assessment(window, "surge", 1.0, 0.0), [], self.NOW).title) < 500
+        assert len(alert_of(SurgeAssessment(window, "surge", 1.0, 0.0), [], self.NOW).title) < 500

@@ -6,7 +6,7 @@ It passes the contract test that the real one passes (`test_speakers.py`).
 from collections.abc import Sequence
 
 from processors.listening.diarization import VoiceStretch
-from processors.listening.engine_port import Sound
+from processors.listening.engine_port import ChannelAudio
 from schemas.messages.interval import Interval
 
 
@@ -22,7 +22,7 @@ class ScriptedSeparation:
     def identity(self) -> dict[str, str | int | float | bool | None]:
         return {"speakers": "scripted 1"}
 
-    def separate(self, sound: Sound) -> tuple[VoiceStretch, ...]:
+    def separate(self, sound: ChannelAudio) -> tuple[VoiceStretch, ...]:
         self.asked += 1
         return tuple(
             VoiceStretch(voice, Interval(start_ms=start_ms, end_ms=min(end_ms, sound.duration_ms)))

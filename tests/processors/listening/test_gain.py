@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from processors.listening.engine_port import Samples
-from processors.listening.gain import TARGET_DBFS, levelled
+from processors.listening.gain import TARGET_DBFS, level
 
 
 def voice(level_dbfs: float, duration_s: float = 4) -> Samples:
@@ -20,23 +20,23 @@ def level_dbfs(samples: Samples) -> float:
 
 @pytest.mark.parametrize("before_dbfs", [-14, -24, -35, -50])
 def test_speech_of_any_level_comes_out_at_the_same(before_dbfs: float) -> None:
-    assert level_dbfs(levelled(voice(before_dbfs))) == pytest.approx(TARGET_DBFS, abs=0.7)
+    assert level_dbfs(level(voice(before_dbfs))) == pytest.approx(TARGET_DBFS, abs=0.7)
 
 
 def test_what_is_hardly_there_is_not_raised_without_end() -> None:
-    assert level_dbfs(levelled(voice(-80))) == pytest.approx(-50, abs=0.7)
+    assert level_dbfs(level(voice(-80))) == pytest.approx(-50, abs=0.7)
 
 
 def test_a_soft_pause_does_not_raise_the_speech_around_it() -> None:
     speech = voice(-30)
     with_hiss = speech + voice(-70)
 
-    assert level_dbfs(levelled(with_hiss)[:16_000]) == pytest.approx(TARGET_DBFS, abs=0.7)
+    assert level_dbfs(level(with_hiss)[:16_000]) == pytest.approx(TARGET_DBFS, abs=0.7)
 
 
 @pytest.mark.parametrize("samples", [0, 10, 16_000], ids=["nothing", "less_than_a_frame", "a_second"])
 def test_silence_stays_silence(samples: int) -> None:
     silence = np.zeros(samples, dtype=np.float32)
 
-    assert np.array_equal(levelled(silence), silence)
-    assert levelled(voice(-20)).dtype == np.float32
+    assert np.array_equal(level(silence), silence)
+    assert level(voice(-20)).dtype == np.float32

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from processors.listening.engine_port import ENGINE_SAMPLE_RATE_HZ, MAX_CLIP_MS, Samples, SpeechClip
-from processors.listening.gain import levelled
-from processors.listening.packing import LEAD_MS, WINDOW_MS, Window, pack
+from processors.listening.gain import level
+from processors.listening.packing import LEAD_MS, WINDOW_MS, ClipWindow, pack
 
 
 class Ramp:
@@ -22,7 +22,7 @@ def clips(*spans: tuple[int, int, int]) -> list[SpeechClip]:
     return [SpeechClip(channel, start, end, Ramp()) for channel, start, end in spans]
 
 
-def value_at(window: Window, window_ms: int) -> float:
+def value_at(window: ClipWindow, window_ms: int) -> float:
     return float(window.recorded()[window_ms * ENGINE_SAMPLE_RATE_HZ // 1000]) * 1e6
 
 
@@ -62,7 +62,7 @@ def test_a_recogniser_hears_the_window_at_one_level() -> None:
 
     heard, recorded = window.samples(), window.recorded()
 
-    assert np.array_equal(heard, levelled(recorded))
+    assert np.array_equal(heard, level(recorded))
     assert heard.max() > 2 * recorded.max()
 
 

@@ -11,7 +11,7 @@ import pytest
 
 from processors.listening.engine_port import SpeechClip, SpeechEngine
 from processors.listening.engines.faster_whisper import FasterWhisperEngine
-from processors.listening.pipeline import ListenSettings, listen, listener_of, unheard
+from processors.listening.pipeline import ListenSettings, listen, listener_of, unheard_transcript
 from processors.text.chinese_script import ChineseScript
 from schemas.messages.call_ended import Role, SpeakerSegment
 from schemas.messages.outcome import Outcome
@@ -386,7 +386,7 @@ def test_too_short_is_judged_by_the_samples_of_the_file(duration_ms: int, outcom
 def test_a_call_that_was_never_fetched_keeps_its_reason() -> None:
     call = call_with(b"")
 
-    transcript = unheard(call, "no_audio", "object_missing", ScriptedEngine().identity, SOME_TIME)
+    transcript = unheard_transcript(call, "no_audio", "object_missing", ScriptedEngine().identity, SOME_TIME)
 
     assert (transcript.call, transcript.outcome, transcript.outcome_reason) == (call, "no_audio", "object_missing")
     assert transcript.audio is None

@@ -2,7 +2,7 @@
 
 import pytest
 
-from processors.listening.role_inference import Direction, infer_roles
+from processors.listening.role_inference import CallDirection, infer_roles
 from schemas.messages.call_ended import Role
 from tests.processors.recordings import example_calls
 
@@ -24,7 +24,7 @@ CUSTOMER_FIRST: tuple[Role, Role] = ("customer", "agent")
     ],
 )
 @pytest.mark.parametrize("direction", ["inbound", "outbound"])
-def test_what_is_said_tells_who_speaks_on_either_channel(agent: str, customer: str, direction: Direction) -> None:
+def test_what_is_said_tells_who_speaks_on_either_channel(agent: str, customer: str, direction: CallDirection) -> None:
     """Against the order of speaking, too: whoever begins, the words decide."""
     for first in (None, 0, 1):
         assert infer_roles([agent, customer], first, direction) == AGENT_FIRST
@@ -42,7 +42,7 @@ def test_what_is_said_tells_who_speaks_on_either_channel(agent: str, customer: s
     ],
 )
 def test_where_words_do_not_tell_who_answers_speaks_first(
-    first: int | None, direction: Direction, roles: tuple[Role, Role] | None
+    first: int | None, direction: CallDirection, roles: tuple[Role, Role] | None
 ) -> None:
     assert infer_roles(["嗯", "嗯"], first, direction) == roles
 

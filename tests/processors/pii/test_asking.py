@@ -2,7 +2,7 @@
 
 import pytest
 
-from processors.pii.asking import Topic, is_back_channel, mentions, moves_on
+from processors.pii.asking import AskedFor, is_back_channel, mentions, moves_on
 
 
 @pytest.mark.parametrize(
@@ -27,7 +27,7 @@ from processors.pii.asking import Topic, is_back_channel, mentions, moves_on
         pytest.param("请勿向任何人透露您的卡号", [], id="a_warning"),
     ],
 )
-def test_what_is_asked_for_is_known(text: str, topics: list[Topic]) -> None:
+def test_what_is_asked_for_is_known(text: str, topics: list[AskedFor]) -> None:
     assert [mention.topic for mention in mentions(text)] == topics
 
 

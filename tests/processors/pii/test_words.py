@@ -6,12 +6,12 @@ import pytest
 
 from processors.pii.address import find_addresses
 from processors.pii.email import find_emails
-from processors.pii.found import Found, fold
+from processors.pii.match import PiiMatch, fold
 from processors.pii.name import KnownNames, find_names
 from processors.pii.passport import find_passports
 from processors.pii.plate import find_plates
 
-Find = Callable[..., Iterator[Found]]
+Find = Callable[..., Iterator[PiiMatch]]
 
 
 @pytest.mark.parametrize(

@@ -2,9 +2,9 @@
 
 from typing import Any
 
-from processors.judging.call_context import Case
-from processors.rules.conditions import Found
-from processors.rules.examples import imagined_transcript
+from processors.judging.call_context import CallContext
+from processors.rules.conditions import ConditionResult
+from processors.rules.examples import imagine_transcript
 from processors.rules.rulebook import Rulebook, Rulebooks
 from schemas.config.rule_pack import RulePack
 from schemas.messages.call_analysis import MeasureValue
@@ -35,7 +35,7 @@ def book_of(*packs: RulePack, industry: str = "general", tenant: str = "example"
 
 def called(*lines: Line, industry: str = "general", **facts: Any) -> Transcript:
     """A call in which these lines are said, each 200 ms a letter with 1.5 s between them; `facts` go into the event."""
-    return imagined_transcript(lines, industry, **facts)
+    return imagine_transcript(lines, industry, **facts)
 
 
 def looked_for(
@@ -44,9 +44,9 @@ def looked_for(
     measures: dict[str, MeasureValue] | None = None,
     conditions: dict[str, Any] | None = None,
     **facts: Any,
-) -> Found:
+) -> ConditionResult:
     """What comes of a condition in a call."""
     book = book_of(pack_of(rules=[rule(find)], conditions=conditions or {}))
     (compiled,) = book.rules
-    case = Case(called(*lines, **facts), measures=measures or {})
-    return book.hearing(case).look(compiled.nodes["find"])
+    context = CallContext(called(*lines, **facts), measures=measures or {})
+    return book.hearing(context).look(compiled.nodes["find"])

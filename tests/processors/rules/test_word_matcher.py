@@ -3,7 +3,7 @@ from typing import Any
 import pytest
 
 from processors.rules.rulebook import Rulebooks
-from processors.rules.word_matcher import WordHit, claimed
+from processors.rules.word_matcher import WordHit, keep_claimed
 from processors.text.normalized_text import normalize
 from processors.text.phonetic import Merger, Sounds
 from schemas.config.rule_pack import RulePack
@@ -34,7 +34,7 @@ def found_in(packs: list[RulePack], text: str, course_type: str | None = None) -
 def hits(pack: RulePack, text: str) -> list[tuple[str, str]]:
     """Word and the letters that it was found as, claimed only."""
     letters = normalize(text).letters
-    return [(hit.term.phrase.text, letters[hit.start : hit.end]) for hit in claimed(found_in([pack], text))]
+    return [(hit.term.phrase.text, letters[hit.start : hit.end]) for hit in keep_claimed(found_in([pack], text))]
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,7 @@
 
 import pytest
 
-from processors.text.numbers import cardinal, normalize
+from processors.text.numbers import cardinal, in_digits
 
 
 @pytest.mark.parametrize(
@@ -58,7 +58,7 @@ from processors.text.numbers import cardinal, normalize
     ],
 )
 def test_a_spoken_number_is_written_in_digits(spoken: str, written: str) -> None:
-    assert normalize(spoken).text == written
+    assert in_digits(spoken).text == written
 
 
 @pytest.mark.parametrize(
@@ -85,12 +85,12 @@ def test_a_spoken_number_is_written_in_digits(spoken: str, written: str) -> None
     ],
 )
 def test_what_is_no_number_stays(text: str) -> None:
-    assert normalize(text).text == text
+    assert in_digits(text).text == text
 
 
 def test_every_written_character_knows_where_it_was_spoken() -> None:
     spoken = "一共一千二百三十四块五，下午三点半"
-    normalized = normalize(spoken)
+    normalized = in_digits(spoken)
 
     assert normalized.text == "一共1234.5元，下午3点半"
     assert len(normalized.offsets) == len(normalized.text) + 1
@@ -103,8 +103,8 @@ def test_every_written_character_knows_where_it_was_spoken() -> None:
 
 
 def test_the_way_back_is_the_identity_where_nothing_changed() -> None:
-    assert tuple(normalize("您好").offsets) == (0, 1, 2)
-    assert normalize("您好").source_span(1, 1) == (1, 1)
+    assert tuple(in_digits("您好").offsets) == (0, 1, 2)
+    assert in_digits("您好").source_span(1, 1) == (1, 1)
 
 
 @pytest.mark.parametrize(
@@ -133,4 +133,4 @@ def test_a_cardinal_is_a_grammatical_number_or_none(spoken: str, value: int | No
     ],
 )
 def test_what_begins_before_its_first_numeral_is_found(spoken: str, expected: str) -> None:
-    assert normalize(spoken).text == expected
+    assert in_digits(spoken).text == expected

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from processors.detectors.topics import TopicsDetector
-from processors.judging.call_context import Case
+from processors.judging.call_context import CallContext
 from processors.judging.pipeline import Judge, JudgeSettings
 from processors.rules.rulebook import Rulebooks
 from processors.text.sentences import SentenceModel, Vectors, universal_sentence_encoder
@@ -73,7 +73,7 @@ PACK = pack_of(
 
 def topics(*lines: Line, min_cosine: float = 0.7) -> list[TopicMention]:
     detector = TopicsDetector(Rulebooks([PACK]), SharedLetters(), min_cosine)
-    return [result for result in detector.process(Case(called(*lines))) if isinstance(result, TopicMention)]
+    return [result for result in detector.process(CallContext(called(*lines))) if isinstance(result, TopicMention)]
 
 
 def test_a_sentence_that_means_the_same_shows_the_topic_with_its_words_and_the_cosine() -> None:

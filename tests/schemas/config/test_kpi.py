@@ -7,7 +7,7 @@ import pytest
 
 from schemas.config.kpi import KPI_FILE, KpiRegistryError, read_kpis
 from streams.settings import Settings
-from streams.worker import build_judge
+from streams.wiring import build_judge
 from tests.kpi_calls import COMPLETE, SCRIPTS
 from tests.schemas.config.yaml_change import changed
 

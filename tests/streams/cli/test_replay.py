@@ -12,7 +12,7 @@ from schemas.messages.transcript import Transcript
 from streams.adapters.kafka.client import Lag
 from streams.embedded.ports import free_port
 from streams.runtime.stage import Output
-from streams.stages.replay import CallKey, RiskLevel
+from streams.stages.replay import CallKey, RiskOrNone
 from tests.processors.rules.rule_packs import called
 from tests.streams.cli.terminal import Terminal
 from tests.streams.runtime.published_rules import Broker, pack, pack_text
@@ -26,7 +26,7 @@ class NoStoredRisks:
 
     def __init__(self, _client: object) -> None: ...
 
-    def risks(self, _calls: Sequence[Transcript]) -> Mapping[CallKey, RiskLevel]:
+    def risks(self, _calls: Sequence[Transcript]) -> Mapping[CallKey, RiskOrNone]:
         return {}
 
 

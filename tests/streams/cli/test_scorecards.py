@@ -11,7 +11,7 @@ from schemas.config.risk import RISK_FILE
 from schemas.config.score_form import SCORE_FORM_FOLDER, FormItem, load_score_forms
 from schemas.config.yaml_files import YamlFileError
 from streams.cli.main import app
-from streams.cli.scorecards import in_words
+from streams.cli.scorecards import describe_item
 from streams.settings import PREFIX
 from tests.schemas.config.yaml_change import changed
 
@@ -90,4 +90,4 @@ def test_an_item_in_words() -> None:
         {"id": "i", "name": "n", "group": "compliance", "max_points": 5, "needs": "m"}
         | {"deduct": [{"rule": "a.b", "points": 2, "at_most": 4}], "applies": {"directions": ["outbound"]}}
     )
-    assert in_words(item) == "less a.b 2 (at most 4) [only outbound]"
+    assert describe_item(item) == "less a.b 2 (at most 4) [only outbound]"

@@ -4,11 +4,11 @@ import random
 
 import pytest
 
-from streams.runtime.offsets import MAX_AHEAD, Progress
+from streams.runtime.offsets import MAX_AHEAD, PartitionProgress
 
 
 def test_in_order_it_is_one_number() -> None:
-    progress = Progress.resumed(7, "")
+    progress = PartitionProgress.resumed(7, "")
     for offset in (7, 8, 9):
         assert progress.take(offset)
         progress.finish(offset)
@@ -16,25 +16,25 @@ def test_in_order_it_is_one_number() -> None:
 
 
 def test_what_is_not_done_holds_the_number_back_and_the_rest_is_remembered() -> None:
-    progress = Progress.resumed(0, "")
+    progress = PartitionProgress.resumed(0, "")
     for offset in range(20):
         progress.take(offset)
     for offset in (0, 1, 3, 4, 9, 19):
         progress.finish(offset)
     position, metadata = progress.commit()
     assert position == 2
-    resumed = Progress.resumed(position, metadata)
+    resumed = PartitionProgress.resumed(position, metadata)
     assert [offset for offset in range(2, 22) if resumed.take(offset)] == [2, *range(5, 9), *range(10, 19), 20, 21]
 
 
 def test_what_was_done_before_the_restart_stays_done_until_the_number_has_passed_it() -> None:
-    first = Progress.resumed(0, "")
+    first = PartitionProgress.resumed(0, "")
     for offset in range(10):
         first.take(offset)
     first.finish(9)
-    second = Progress.resumed(*first.commit())
+    second = PartitionProgress.resumed(*first.commit())
     assert second.take(0)
-    third = Progress.resumed(*second.commit())
+    third = PartitionProgress.resumed(*second.commit())
     assert [third.take(offset) for offset in range(10)] == [True] * 9 + [False]
     for offset in range(9):
         third.finish(offset)
@@ -42,7 +42,7 @@ def test_what_was_done_before_the_restart_stays_done_until_the_number_has_passed
 
 
 def test_a_partition_of_which_nothing_is_known_begins_with_the_first_record() -> None:
-    progress = Progress()
+    progress = PartitionProgress()
     assert progress.take(40)
     assert progress.commit() == (40, "")
     progress.finish(40)
@@ -50,7 +50,7 @@ def test_a_partition_of_which_nothing_is_known_begins_with_the_first_record() ->
 
 
 def test_offsets_that_are_missing_in_the_log_hold_nothing_up() -> None:
-    progress = Progress.resumed(0, "")
+    progress = PartitionProgress.resumed(0, "")
     for offset in (5, 9):
         progress.take(offset)
         progress.finish(offset)
@@ -59,11 +59,11 @@ def test_offsets_that_are_missing_in_the_log_hold_nothing_up() -> None:
 
 @pytest.mark.parametrize("metadata", ["", "something else", "done:***", "done:é"])
 def test_metadata_of_somebody_else_mean_nothing(metadata: str) -> None:
-    assert Progress.resumed(3, metadata).take(4)
+    assert PartitionProgress.resumed(3, metadata).take(4)
 
 
 def test_reading_stops_when_too_much_is_done_ahead_and_the_metadata_still_fit() -> None:
-    progress = Progress.resumed(0, "")
+    progress = PartitionProgress.resumed(0, "")
     for offset in range(MAX_AHEAD + 500):
         progress.take(offset)
         if offset:
@@ -82,7 +82,7 @@ def test_after_any_number_of_restarts_every_offset_was_done_once(seed: int) -> N
     done: list[int] = []
     committed = (0, "")
     while committed != (200, ""):
-        progress = Progress.resumed(*committed)
+        progress = PartitionProgress.resumed(*committed)
         waiting = [offset for offset in range(committed[0], 200) if progress.take(offset)]
         chance.shuffle(waiting)
         for offset in waiting[: chance.randint(1, 60)]:

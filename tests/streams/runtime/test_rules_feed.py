@@ -9,14 +9,14 @@ from typing import Any
 import pytest
 
 from processors.judging.pipeline import JudgeSettings
-from processors.rules.examples import imagined_transcript
+from processors.rules.examples import imagine_transcript
 from processors.rules.rulebook import Rulebooks
 from schemas.config.rule_pack import RulePack
 from schemas.errors import RetryableError
 from schemas.messages.rules_published import RulesPublished
 from schemas.messages.topics import RULES_PUBLISHED
-from streams.runtime.record import RawMessage
-from streams.runtime.rules_feed import LiveJudge, Shelf, VersionConflictError, checked_rulebooks, follow
+from streams.runtime.record import ConsumerRecord
+from streams.runtime.rules_feed import LiveJudge, PackRegistry, VersionConflictError, check_rulebooks, follow
 from tests.processors.rules.rule_packs import pack_of, rule
 
 NOW = datetime(2026, 3, 2, tzinfo=UTC)
@@ -27,15 +27,15 @@ def pack(word: str, version: int = 1, **fields: object) -> RulePack:
     return pack_of(version=version, rules=[rule(word, match=[word], no_match=["别的"])], **fields)
 
 
-def record(content: RulePack | bytes, offset: int = 0) -> RawMessage:
+def record(content: RulePack | bytes, offset: int = 0) -> ConsumerRecord:
     if isinstance(content, bytes):
-        return RawMessage(RULES_PUBLISHED.name, 0, offset, None, content)
+        return ConsumerRecord(RULES_PUBLISHED.name, 0, offset, None, content)
     message = RulesPublished(pack=content, published_at=NOW, published_by="tests")
-    return RawMessage(RULES_PUBLISHED.name, 0, offset, message.key(), message.encode())
+    return ConsumerRecord(RULES_PUBLISHED.name, 0, offset, message.key(), message.encode())
 
 
 def words_found(live: LiveJudge, text: str = "苹果香蕉樱桃") -> list[tuple[str, str]]:
-    analysis = live.current.judge(imagined_transcript([("agent", text)], "general"), NOW)
+    analysis = live.current.judge(imagine_transcript([("agent", text)], "general"), NOW)
     return [(finding.rule_version, finding.matched) for finding in analysis.findings if finding.detector == "rules"]
 
 
@@ -100,25 +100,25 @@ def test_the_same_version_twice_is_no_news() -> None:
 
 class TestShelf:
     def test_in_force_is_the_highest_version_of_each_pack(self) -> None:
-        shelf = Shelf([pack("苹果"), pack("香蕉", 4), pack("樱桃", 2), pack("梨", 9, tenant="acme")])
-        assert [one.label for one in shelf.in_force()] == ["own@4", "acme/own@9"]
-        assert shelf.versions(None, "own") == (1, 2, 4)
+        registry = PackRegistry([pack("苹果"), pack("香蕉", 4), pack("樱桃", 2), pack("梨", 9, tenant="acme")])
+        assert [one.label for one in registry.in_force()] == ["own@4", "acme/own@9"]
+        assert registry.versions(None, "own") == (1, 2, 4)
 
     def test_a_chosen_version_takes_the_place_of_the_highest(self) -> None:
-        shelf = Shelf([pack("苹果"), pack("香蕉", 4)])
-        old = shelf.version(None, "own", 1)
+        registry = PackRegistry([pack("苹果"), pack("香蕉", 4)])
+        old = registry.version(None, "own", 1)
         assert old is not None
-        assert [one.label for one in shelf.in_force([old])] == ["own@1"]
+        assert [one.label for one in registry.in_force([old])] == ["own@1"]
 
     def test_a_version_cannot_be_two_things(self) -> None:
         with pytest.raises(VersionConflictError, match="higher version than 1"):
-            Shelf([pack("苹果"), pack("香蕉")])
+            PackRegistry([pack("苹果"), pack("香蕉")])
 
 
 class Source:
     """What was published before, then what the test puts in; fails as often as it is told."""
 
-    def __init__(self, records: Iterable[RawMessage]) -> None:
+    def __init__(self, records: Iterable[ConsumerRecord]) -> None:
         self.waiting = list(records)
         self.failures = 0
         self.is_at_end = False
@@ -127,7 +127,7 @@ class Source:
     def close(self) -> None:
         self.is_closed = True
 
-    def read(self, most: int, wait_s: float) -> list[RawMessage]:
+    def read(self, most: int, wait_s: float) -> list[ConsumerRecord]:
         assert not self.is_closed
         if self.failures:
             self.failures -= 1
@@ -142,7 +142,7 @@ class Source:
 class Drip(Source):
     """Gives one record at a time."""
 
-    def read(self, most: int, wait_s: float) -> list[RawMessage]:  # noqa: ARG002 - it gives one
+    def read(self, most: int, wait_s: float) -> list[ConsumerRecord]:  # noqa: ARG002 - it gives one
         return super().read(1, wait_s)
 
 
@@ -268,9 +268,9 @@ def test_what_was_published_before_is_made_ready_once(monkeypatch: pytest.Monkey
 
     def counted(*arguments: Any) -> Rulebooks:
         made.append(1)
-        return checked_rulebooks(*arguments)
+        return check_rulebooks(*arguments)
 
-    monkeypatch.setattr("streams.runtime.rules_feed.checked_rulebooks", counted)
+    monkeypatch.setattr("streams.runtime.rules_feed.check_rulebooks", counted)
     source = Drip([record(pack("香蕉", version), version) for version in range(2, 102)])
     thread = follow(live, lambda: source, stop, 0.01)
     stop.set()
@@ -285,9 +285,9 @@ def test_a_bad_pack_among_many_is_found_in_few_steps(monkeypatch: pytest.MonkeyP
 
     def counted(*arguments: Any) -> Rulebooks:
         made.append(1)
-        return checked_rulebooks(*arguments)
+        return check_rulebooks(*arguments)
 
-    monkeypatch.setattr("streams.runtime.rules_feed.checked_rulebooks", counted)
+    monkeypatch.setattr("streams.runtime.rules_feed.check_rulebooks", counted)
     good = [record(pack("香蕉", version), version) for version in range(2, 101)]
     live.take([*good, record(pack_of(version=101, rules=[rule({"ref": "nowhere"})]), 101)])
     assert words_found(live) == [("100", "香蕉")]

@@ -10,8 +10,8 @@ from schemas.errors import InvalidMessageError, RetryableError
 from schemas.messages.dead_letter import DeadLetter
 from schemas.messages.message import Message
 from schemas.messages.topics import CALLS_DEAD_LETTERS, MAX_MESSAGE_BYTES, Topic
-from streams.runtime.record import RawMessage
-from streams.runtime.runner import StoppedError, TooManyDeadLettersError, Work
+from streams.runtime.record import ConsumerRecord
+from streams.runtime.runner import StageRunner, StoppedError, TooManyDeadLettersError
 from streams.runtime.stage import Output, Stage
 
 NOW = datetime(2026, 3, 2, 10, 15, tzinfo=UTC)
@@ -56,12 +56,12 @@ def stage(
     return Stage("double", NUMBERS, load, step, save, lambda _result: b"acme/c1", DOUBLES, FixedClock())
 
 
-def work(of: Stage[Number, Number, Number], written: Written, stop: threading.Event | None = None) -> Work:
-    return Work(of, written, retry_max_wait_s=0.01, dead_letter_streak_limit=3, stop=stop or threading.Event())
+def work(of: Stage[Number, Number, Number], written: Written, stop: threading.Event | None = None) -> StageRunner:
+    return StageRunner(of, written, retry_max_wait_s=0.01, dead_letter_streak_limit=3, stop=stop or threading.Event())
 
 
-def raw(value: bytes | None, offset: int = 7) -> RawMessage:
-    return RawMessage(NUMBERS.name, 2, offset, b"acme/c1", value)
+def raw(value: bytes | None, offset: int = 7) -> ConsumerRecord:
+    return ConsumerRecord(NUMBERS.name, 2, offset, b"acme/c1", value)
 
 
 def test_the_result_is_published_under_the_key_of_the_call() -> None:

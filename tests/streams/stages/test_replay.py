@@ -15,9 +15,18 @@ from schemas.messages.call_analysis import CallAnalysis, Risk
 from schemas.messages.topics import CALLS_ANALYZED, CALLS_REANALYZED, CALLS_TRANSCRIBED, message_key
 from schemas.messages.transcript import Transcript
 from streams.adapters.memory.broker import MemoryBroker, MemoryReader
-from streams.runtime.rules_feed import Shelf
+from streams.runtime.rules_feed import PackRegistry
 from streams.runtime.stage import Output
-from streams.stages.replay import CallKey, Change, Replay, ReplayError, Report, RiskLevel, Window, chosen_packs
+from streams.stages.replay import (
+    CallKey,
+    Change,
+    Replay,
+    ReplayError,
+    ReplayReport,
+    ReplayWindow,
+    RiskOrNone,
+    choose_packs,
+)
 from tests.processors.rules.rule_packs import called, pack_of, rule
 
 NOW = datetime(2026, 3, 2, tzinfo=UTC)
@@ -32,10 +41,10 @@ class FixedClock:
 class Stored:
     """Judgements as they are stored."""
 
-    def __init__(self, levels: Mapping[CallKey, RiskLevel]) -> None:
+    def __init__(self, levels: Mapping[CallKey, RiskOrNone]) -> None:
         self.levels = levels
 
-    def risks(self, calls: Sequence[Transcript]) -> Mapping[CallKey, RiskLevel]:
+    def risks(self, calls: Sequence[Transcript]) -> Mapping[CallKey, RiskOrNone]:
         wanted = {(call.tenant_id, call.call_id) for call in calls}
         return {key: level for key, level in self.levels.items() if key in wanted}
 
@@ -67,14 +76,14 @@ def stored(*calls: Transcript) -> MemoryBroker:
     return broker
 
 
-def replay(broker: MemoryBroker, judge: Judge, levels: Mapping[CallKey, RiskLevel], **fields: object) -> Replay:
+def replay(broker: MemoryBroker, judge: Judge, levels: Mapping[CallKey, RiskOrNone], **fields: object) -> Replay:
     source = MemoryReader(broker, CALLS_TRANSCRIBED.name)
     return Replay(source, judge, Stored(levels), FixedClock(), **fields)  # type: ignore[arg-type]
 
 
 APPLE = pack_of(version=2, rules=[rule("苹果")])
 CALLS = (call("c1", "苹果"), call("c2", "香蕉"), call("c3", "苹果", day=20), call("c4", "苹果", tenant_id="other"))
-LOW: Mapping[CallKey, RiskLevel] = {(one.tenant_id, one.call_id): "low" for one in CALLS}
+LOW: Mapping[CallKey, RiskOrNone] = {(one.tenant_id, one.call_id): "low" for one in CALLS}
 
 
 def written(broker: MemoryBroker) -> list[str]:
@@ -83,7 +92,7 @@ def written(broker: MemoryBroker) -> list[str]:
 
 def test_every_stored_call_is_judged_again_and_goes_to_a_lane_of_its_own() -> None:
     broker = stored(*CALLS)
-    report = replay(broker, judge_of(APPLE), LOW, publisher=broker).run(Window(JANUARY))
+    report = replay(broker, judge_of(APPLE), LOW, publisher=broker).run(ReplayWindow(JANUARY))
     assert written(broker) == ["c1", "c2", "c3", "c4"]
     assert broker.records[CALLS_ANALYZED.name] == []
     assert (report.transcripts, report.judged, dict(report.moves)) == (4, 4, {"low → high": 3})
@@ -96,13 +105,15 @@ def test_every_stored_call_is_judged_again_and_goes_to_a_lane_of_its_own() -> No
 @pytest.mark.parametrize(
     ("window", "expected"),
     [
-        pytest.param(Window(datetime(2026, 1, 10, tzinfo=UTC)), ["c3"], id="from a day on"),
-        pytest.param(Window(JANUARY, datetime(2026, 1, 10, tzinfo=UTC)), ["c1", "c2", "c4"], id="to before a day"),
-        pytest.param(Window(JANUARY, tenant_id="other"), ["c4"], id="of one tenant"),
-        pytest.param(Window(datetime(2026, 2, 1, tzinfo=UTC)), [], id="none"),
+        pytest.param(ReplayWindow(datetime(2026, 1, 10, tzinfo=UTC)), ["c3"], id="from a day on"),
+        pytest.param(
+            ReplayWindow(JANUARY, datetime(2026, 1, 10, tzinfo=UTC)), ["c1", "c2", "c4"], id="to before a day"
+        ),
+        pytest.param(ReplayWindow(JANUARY, tenant_id="other"), ["c4"], id="of one tenant"),
+        pytest.param(ReplayWindow(datetime(2026, 2, 1, tzinfo=UTC)), [], id="none"),
     ],
 )
-def test_only_the_calls_that_were_asked_for_are_judged(window: Window, expected: list[str]) -> None:
+def test_only_the_calls_that_were_asked_for_are_judged(window: ReplayWindow, expected: list[str]) -> None:
     broker = stored(*CALLS)
     replay(broker, judge_of(APPLE), LOW, publisher=broker).run(window)
     assert written(broker) == expected
@@ -110,8 +121,8 @@ def test_only_the_calls_that_were_asked_for_are_judged(window: Window, expected:
 
 def test_a_dry_run_writes_nothing_and_says_what_would_change() -> None:
     broker = stored(*CALLS)
-    levels: Mapping[CallKey, RiskLevel] = {**LOW, ("acme", "c1"): "high", ("acme", "c2"): "high"}
-    report = replay(broker, judge_of(APPLE), levels).run(Window(JANUARY))
+    levels: Mapping[CallKey, RiskOrNone] = {**LOW, ("acme", "c1"): "high", ("acme", "c2"): "high"}
+    report = replay(broker, judge_of(APPLE), levels).run(ReplayWindow(JANUARY))
     assert set(broker.records) == {CALLS_TRANSCRIBED.name}
     assert report.gravest() == [
         Change("acme", "c3", "low", "high"),
@@ -122,7 +133,7 @@ def test_a_dry_run_writes_nothing_and_says_what_would_change() -> None:
 
 def test_a_call_that_was_never_judged_had_no_risk() -> None:
     broker = stored(CALLS[0])
-    report = replay(broker, judge_of(APPLE), {}).run(Window(JANUARY))
+    report = replay(broker, judge_of(APPLE), {}).run(ReplayWindow(JANUARY))
     assert dict(report.moves) == {"none → high": 1}
 
 
@@ -133,15 +144,15 @@ def test_what_follows_from_a_judgement_is_written_only_when_asked() -> None:
         judge_of(APPLE),
         LOW,
         publisher=broker,
-        further=lambda analysis: [Output("alerts", b"k", analysis.call_id.encode())],
-    ).run(Window(JANUARY))
+        side_outputs=lambda analysis: [Output("alerts", b"k", analysis.call_id.encode())],
+    ).run(ReplayWindow(JANUARY))
     assert [record.value for record in broker.records["alerts"]] == [b"c1"]
 
 
 def test_a_message_that_cannot_be_read_is_counted_and_passed_over() -> None:
     broker = stored(CALLS[0])
     broker.publish([Output(CALLS_TRANSCRIBED.name, b"x", b"{}")])
-    report = replay(broker, judge_of(APPLE), LOW, publisher=broker).run(Window(JANUARY))
+    report = replay(broker, judge_of(APPLE), LOW, publisher=broker).run(ReplayWindow(JANUARY))
     assert (report.transcripts, report.judged, report.unreadable) == (2, 1, 1)
 
 
@@ -150,16 +161,16 @@ def test_it_gives_way_before_every_batch_and_tells_how_far_it_is() -> None:
     asked: list[int] = []
     told: list[int] = []
 
-    def progress(report: Report) -> None:
+    def progress(report: ReplayReport) -> None:
         told.append(report.judged)
 
-    replay(broker, judge_of(APPLE), {}, give_way=lambda: asked.append(1)).run(Window(JANUARY), progress)
+    replay(broker, judge_of(APPLE), {}, give_way=lambda: asked.append(1)).run(ReplayWindow(JANUARY), progress)
     assert told == [100, 200, 250]
     assert len(asked) == 3
 
 
 class TestChosenPacks:
-    SHELF = Shelf([APPLE, pack_of(version=12, rules=[rule("香蕉")]), pack_of(tenant="acme", version=3)])
+    SHELF = PackRegistry([APPLE, pack_of(version=12, rules=[rule("香蕉")]), pack_of(tenant="acme", version=3)])
 
     @pytest.mark.parametrize(
         ("name", "label"),
@@ -170,7 +181,7 @@ class TestChosenPacks:
         ],
     )
     def test_a_pack_is_named_by_version_or_is_the_one_in_force(self, name: str, label: str) -> None:
-        assert [pack.label for pack in chosen_packs([name], self.SHELF)] == [label]
+        assert [pack.label for pack in choose_packs([name], self.SHELF)] == [label]
 
     @pytest.mark.parametrize(
         ("name", "says"),
@@ -182,9 +193,9 @@ class TestChosenPacks:
     )
     def test_what_is_not_known_is_said(self, name: str, says: str) -> None:
         with pytest.raises(ReplayError, match=says):
-            chosen_packs([name], self.SHELF)
+            choose_packs([name], self.SHELF)
 
     def test_a_file_is_a_pack_that_nobody_has_published(self, tmp_path: Path) -> None:
         file = tmp_path / "own.yaml"
         file.write_text("{pack: own, version: 13, industry: general, owner: tests}", encoding="utf-8")
-        assert [pack.label for pack in chosen_packs([str(file)], self.SHELF)] == ["own@13"]
+        assert [pack.label for pack in choose_packs([str(file)], self.SHELF)] == ["own@13"]

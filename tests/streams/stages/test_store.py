@@ -28,7 +28,7 @@ from schemas.messages.topics import (
 from schemas.messages.transcript import Transcript
 from streams.adapters.memory.broker import MemoryBroker, MemoryConsumer
 from streams.ports import Rows, RowsRefusedError
-from streams.runtime.record import RawMessage
+from streams.runtime.record import ConsumerRecord
 from streams.runtime.runner import TooManyDeadLettersError
 from streams.runtime.stage import Output
 from streams.stages.store import REFUSALS_LIMIT, STORE, Store
@@ -90,7 +90,7 @@ class Pipeline:
 
     def send(self, topic: str, value: bytes | None, key: bytes | None = KEY) -> None:
         log = self.broker.records[topic]
-        log.append(RawMessage(topic, 0, len(log), key, value))
+        log.append(ConsumerRecord(topic, 0, len(log), key, value))
 
     def send_message(self, topic: str, message: Message) -> None:
         self.send(topic, message.encode())
@@ -249,7 +249,7 @@ class CommitFailsOnce(MemoryConsumer):
         super().__init__(broker, STORE, EVERY_TOPIC)
         self._failures = 1
 
-    def commit(self, records: Sequence[RawMessage]) -> None:
+    def commit(self, records: Sequence[ConsumerRecord]) -> None:
         if self._failures:
             self._failures -= 1
             raise RetryableError("Kafka did not take the offsets")

@@ -25,11 +25,11 @@ from streams.adapters.memory.broker import MemoryBroker
 from streams.adapters.memory.calls import MemoryCalls
 from streams.embedded.stack import worker_spec
 from streams.ports import TopicCounts
-from streams.runtime.record import RawMessage
+from streams.runtime.record import ConsumerRecord
 from streams.runtime.stage import Output
 from streams.settings import Settings
 from streams.stages.watch import Surges, Watch
-from streams.worker import build_surges
+from streams.wiring import build_surges
 from tests.brokers import running_broker
 from tests.clickhouse_engine import running_engine
 from tests.judged_calls import ClickHouseCalls, FixedClock, an_event, judged
@@ -294,7 +294,7 @@ def test_the_worker_raises_it_on_a_broker_and_ends_when_told_to(tmp_path: Path) 
         store.close()
         spec = worker_spec("watch", 0, settings, restart=False)
         consumer = BatchConsumer(settings, "test", [ALERTS_RAISED.name])
-        records: list[RawMessage] = []
+        records: list[ConsumerRecord] = []
 
         def received() -> bool:
             records.extend(consumer.consume(1, 1))

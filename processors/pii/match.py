@@ -10,7 +10,7 @@ from schemas.messages.pii import PiiKind
 
 
 @dataclass(frozen=True)
-class Found:
+class PiiMatch:
     """Something personal in characters `start` to `end` (exclusive) of one text."""
 
     kind: PiiKind

