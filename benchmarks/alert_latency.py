@@ -27,11 +27,10 @@ import yaml
 
 from benchmarks.judge import SEED, dialogues, five_minutes
 from schemas.messages.call_ended import Customer
-from schemas.messages.topics import ALERTS_RAISED, CALLS_TRANSCRIBED, message_key
+from schemas.messages.topics import ALERTS_RAISED, CALLS_TRANSCRIBED
 from schemas.messages.transcript import Transcript
 from streams.adapters.kafka.client import Publisher, TopicReader, lags
 from streams.embedded.stack import Stack, StackPlan, worker_spec
-from streams.runtime.stage import Output
 from streams.settings import Settings, load_settings
 from streams.topology import consumer_groups
 
@@ -90,7 +89,7 @@ class Receiver:
 
 def write(settings: Settings, transcripts: Sequence[Transcript], rate: float) -> float:
     """Seconds that it took; the pace is even."""
-    outputs = [Output(CALLS_TRANSCRIBED.name, message_key(t.tenant_id, t.call_id), t.encode()) for t in transcripts]
+    outputs = [CALLS_TRANSCRIBED.record(t) for t in transcripts]
     publisher = Publisher(settings)
     began_s = time.perf_counter()
     for number, output in enumerate(outputs):

@@ -27,15 +27,14 @@ from processors.judging.pipeline import Judge, JudgeSettings
 from processors.rules.rulebook import Rulebooks
 from schemas.config.rule_pack import load_rule_packs
 from schemas.messages.call_analysis import CallAnalysis
+from schemas.messages.records import ConsumerRecord
 from schemas.messages.topics import CALLS_ANALYZED, CALLS_TRANSCRIBED
 from schemas.messages.transcript import Transcript
 from streams.adapters.clickhouse.connection import ClickHouseSink, connect, migrate
-from streams.adapters.memory.broker import MemoryBroker
 from streams.embedded.clickhouse_engine import engine_url, is_ready, start_command
 from streams.embedded.ports import free_port
 from streams.ports import Rows, SystemClock
-from streams.runtime.record import ConsumerRecord
-from streams.stages.store import STORE, Store
+from streams.stages.store import Store
 
 DIFFERENT_CALLS = 40
 AGENTS = 200
@@ -149,13 +148,11 @@ def measured(
     client = connect(url)
     for warm in (True, False):
         parts = Parts()
-        broker = MemoryBroker()
-        consumer = broker.consumer(STORE, ())
-        store = Store(consumer, TimedSink(ClickHouseSink(client), parts, pid), broker, SystemClock(), batch, 1, 1)
+        store = Store(TimedSink(ClickHouseSink(client), parts, pid), SystemClock())
         for first in range(0, batch if warm else calls, batch):
             records = list(messages(source, range(first, first + batch), transcripts=transcripts))
             parts.decode_s += seconds(lambda: decoded(records))[1]  # noqa: B023 - called at once
-            clock_s, processor_s = seconds(lambda: store.write(records))  # noqa: B023
+            clock_s, processor_s = seconds(lambda: store.work(records))  # noqa: B023
             parts.all_clock_s += clock_s
             parts.process_s += processor_s
     client.close()

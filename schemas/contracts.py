@@ -5,6 +5,7 @@ Pure: nothing is read or written here. `callstream contracts` writes the files, 
 
 import json
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -12,20 +13,7 @@ from pydantic import BaseModel, TypeAdapter
 
 from schemas.messages.finding import Finding
 from schemas.messages.message import Identifier, TenantId
-from schemas.messages.topics import (
-    ALERTS_DELIVERED,
-    ALERTS_RAISED,
-    CALLS_ANALYZED,
-    CALLS_DEAD_LETTERS,
-    CALLS_ENDED,
-    CALLS_RATED,
-    CALLS_REANALYZED,
-    CALLS_TRANSCRIBED,
-    RECORDINGS_ACCESSED,
-    RULES_PUBLISHED,
-    TOPICS,
-    AnyTopic,
-)
+from schemas.messages.topics import TOPICS, AnyTopic, key_of_alert, key_of_call
 
 CONTRACTS_FOLDER = "docs/contracts"
 """Where the files stand in the repository."""
@@ -43,53 +31,20 @@ Json = dict[str, object]
 class Operation:
     """One stage, what it does with a topic, and why."""
 
-    stage: Literal[
-        "ingest", "listen", "judge", "rules", "replay", "store", "watch", "rollup", "notify", "rate", "access_log"
-    ]
+    stage: str
     action: Literal["send", "receive"]
     topic: AnyTopic
     summary: str
 
 
-OPERATIONS: tuple[Operation, ...] = (
-    Operation("ingest", "send", CALLS_ENDED, "announce a recording that is durable in the object store"),
-    Operation("rate", "send", CALLS_RATED, "what became known of a call after it"),
-    Operation("listen", "receive", CALLS_ENDED, "fetch the recording and recognise it"),
-    Operation("listen", "send", CALLS_TRANSCRIBED, "what was said, or why the recording could not be heard"),
-    Operation("listen", "send", CALLS_DEAD_LETTERS, "an event that can never be processed"),
-    Operation("rules", "send", RULES_PUBLISHED, "put a version of a rule pack into force"),
-    Operation("judge", "receive", RULES_PUBLISHED, "take over the rules in force"),
-    Operation("judge", "receive", CALLS_TRANSCRIBED, "apply rules and measures"),
-    Operation("judge", "send", CALLS_ANALYZED, "the judgement of the call"),
-    Operation("judge", "send", ALERTS_RAISED, "what subscribers must hear of"),
-    Operation("judge", "send", CALLS_DEAD_LETTERS, "a transcript that can never be processed"),
-    Operation("replay", "receive", CALLS_TRANSCRIBED, "read history, from a day on"),
-    Operation("replay", "receive", RULES_PUBLISHED, "find the version of the rules that was asked for"),
-    Operation("replay", "send", CALLS_REANALYZED, "the judgement of a past call under the rules of today"),
-    Operation("replay", "send", ALERTS_RAISED, "the same of past calls, only when asked"),
-    Operation("store", "receive", CALLS_ENDED, "account for every call"),
-    Operation("store", "receive", CALLS_TRANSCRIBED, "rows of what was said"),
-    Operation("store", "receive", CALLS_ANALYZED, "rows of calls, findings and outcomes"),
-    Operation("store", "receive", CALLS_REANALYZED, "rows of calls and findings that were judged again"),
-    Operation("store", "receive", CALLS_RATED, "rows of what became known of calls later"),
-    Operation("store", "receive", RULES_PUBLISHED, "rows of rule packs"),
-    Operation("store", "receive", ALERTS_RAISED, "rows of alerts"),
-    Operation("store", "receive", ALERTS_DELIVERED, "rows of attempts to deliver alerts"),
-    Operation("store", "receive", RECORDINGS_ACCESSED, "rows of the log of access"),
-    Operation("store", "receive", CALLS_DEAD_LETTERS, "rows of what was refused"),
-    Operation("store", "send", CALLS_DEAD_LETTERS, "a message that only this stage reads and cannot decode"),
-    Operation("watch", "send", ALERTS_RAISED, "a surge of calls about a topic, found in ClickHouse"),
-    Operation("notify", "receive", ALERTS_RAISED, "deliver each alert to the subscriptions that ask for it"),
-    Operation("notify", "send", ALERTS_DELIVERED, "each attempt, and why there was none"),
-    Operation("access_log", "send", RECORDINGS_ACCESSED, "whatever shows recordings to people, before it does"),
-)
+def contracts_text(operations: Sequence[Operation]) -> dict[str, str]:
+    """Path from the repository's root → content: a JSON Schema for each message and one AsyncAPI document.
 
-
-def contracts_text() -> dict[str, str]:
-    """Path from the repository's root → content: a JSON Schema for each message and one AsyncAPI document."""
+    `operations` say which stage reads and writes which topic.
+    """
     documents: dict[str, Json] = {schema_file(topic.message): schema_of(topic.message) for topic in TOPICS}
     documents[schema_file(Finding)] = schema_of(Finding)
-    documents[ASYNCAPI_FILE] = asyncapi()
+    documents[ASYNCAPI_FILE] = asyncapi(operations)
     return {
         f"{CONTRACTS_FOLDER}/{name}": json.dumps(document, ensure_ascii=False, indent=2) + "\n"
         for name, document in documents.items()
@@ -108,7 +63,7 @@ def schema_of(model: type[BaseModel]) -> Json:
     return {"$schema": JSON_SCHEMA_DIALECT, "$id": f"urn:callstream:{name}", **model.model_json_schema()}
 
 
-def asyncapi() -> Json:
+def asyncapi(operations: Sequence[Operation]) -> Json:
     """The AsyncAPI 3.0 document: every topic as a channel, and which stage sends and receives there."""
     return {
         "asyncapi": "3.0.0",
@@ -122,7 +77,7 @@ def asyncapi() -> Json:
         },
         "defaultContentType": "application/json",
         "channels": {topic.name: _channel(topic) for topic in TOPICS},
-        "operations": {_operation_id(operation): _operation(operation) for operation in OPERATIONS},
+        "operations": {_operation_id(operation): _operation(operation) for operation in operations},
         "components": {"messages": {topic.message.__name__: _message(topic) for topic in TOPICS}},
     }
 
@@ -180,17 +135,15 @@ def _message(topic: AnyTopic) -> Json:
 
 
 def _key_schema(topic: AnyTopic) -> Json:
-    if topic is CALLS_DEAD_LETTERS:
-        return {"type": "string", "format": "uuid", "description": "dead_letter_id"}
-    if topic is RECORDINGS_ACCESSED:
-        return {"type": "string", "format": "uuid", "description": "access_id"}
-    if topic is ALERTS_DELIVERED:
-        return {"type": "string", "format": "uuid", "description": "alert_id"}
+    if topic.key_means in topic.message.model_fields:
+        return {"type": "string", "format": "uuid", "description": topic.key_means}
+    if topic.key is not key_of_call and topic.key is not key_of_alert:
+        return {"type": "string", "description": topic.key_means}
     tenant, call = (TypeAdapter(kind).json_schema()["pattern"][1:-1] for kind in (TenantId, Identifier))
     return {
         "type": "string",
         "pattern": f"^{tenant}/{call}$",
-        "description": "<tenant_id>/<call_id>: everything about one call lies in one partition, in order",
+        "description": f"{topic.key_means}: everything about one call lies in one partition, in order",
     }
 
 

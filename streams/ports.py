@@ -1,6 +1,6 @@
 """What the pipeline needs from the outside. Every implementation passes the contract test of its port."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Protocol
 
@@ -8,6 +8,7 @@ from processors.judging.call_context import NO_BACKGROUND, Background
 from processors.kpi.surges import BucketCount
 from schemas.errors import OperatorError
 from schemas.messages.call_ended import CallEnded
+from schemas.messages.records import ConsumerRecord, ProducerRecord
 
 
 class Clock(Protocol):
@@ -23,6 +24,61 @@ class SystemClock:
 
     def now(self) -> datetime:
         return datetime.now(UTC)
+
+
+class PublisherPort(Protocol):
+    """Writes messages."""
+
+    def publish(self, records: Iterable[ProducerRecord]) -> None:
+        """Durable when it returns. Raises `RetryableError`; writing the same again is then right."""
+        ...
+
+
+class WorkSource(Protocol):
+    """Where a stage reads: the records of its consumer group, whose offsets move only by `commit`.
+
+    Records of one partition come in order. After a rebalance, another member reads what was not committed.
+    """
+
+    def poll(self, most: int, wait_s: float) -> Sequence[ConsumerRecord]:
+        """Up to `most` records, none when nothing came within `wait_s`. Raises `RetryableError`."""
+        ...
+
+    def commit(self, records: Sequence[ConsumerRecord]) -> None:
+        """Everything up to and including these is done. Raises `RetryableError`."""
+        ...
+
+    def rewind(self, records: Sequence[ConsumerRecord]) -> None:
+        """The next `poll` returns these again."""
+        ...
+
+    def close(self) -> None:
+        """Leave the group."""
+        ...
+
+
+PartitionCommits = Mapping[int, tuple[int, str]]
+"""Partition → offset and metadata of a commit."""
+
+
+class AlertSource(Protocol):
+    """Where one subscription reads alerts, whose deliveries end in any order; offsets move only by `commit`."""
+
+    def read(self, most: int, wait_s: float) -> list[ConsumerRecord]:
+        """What is there, at most so much. Raises `RetryableError`."""
+        ...
+
+    def hold(self, held: bool) -> None:
+        """Read nothing more, or go on."""
+        ...
+
+    def commit(self, commits: PartitionCommits) -> None:
+        """Everything before each offset is done, and what its metadata say. Raises `RetryableError`."""
+        ...
+
+    def close(self) -> None:
+        """Leave the group."""
+        ...
 
 
 class ObjectMissingError(Exception):

@@ -1,56 +1,225 @@
-"""The whole pipeline on one screen.
+"""The whole pipeline in one table: which stage reads and writes which topic, who runs it, how it scales.
 
-    telephony ──► ingest ──► calls.ended.v1 ──► listen ──► calls.transcribed.v1 ──► judge ──► calls.analyzed.v1
-                               │                             │         │          ▲   │           │
-                               │                             │      replay        │   └► alerts.raised.v1 ──► notify ──►
-                               │                             │         │          │             │             │
-                               │                             │         │  rules.published.v1    │    alerts.delivered.v1
-                               │                             │         └► calls.reanalyzed.v1   │             │
-                               └─────────────────────────────┴──────────► store ◄──┴────────────┴─────────────┘
-                                                                            │
-                calls.dead_letters.v1 (whatever can never be processed) ────┘──► ClickHouse
-                                                                                     │
-                judge, for what it is told of other calls ◄──────────────────────────┼──► watch ──► alerts.raised.v1
-                                                                                     └──► rollup ──► kpi_rollup
-
-Each stage is the file of its name in `streams/stages/`. Rules are published by `callstream rules publish` and followed
-by `streams/runtime/rules_feed.py`. What becomes known of a call after it (satisfaction, orders) comes in
-calls.rated.v1, and who looked for or heard what in recordings.accessed.v1; `store` reads both, too.
+`callstream topology` prints it. Worker names, consumer groups, the AsyncAPI document, `callstream worker --help` and
+the diagram in README are made from it. To add a stage, add an entry here, a file in `streams/stages/` with a function
+`build(worker)`, its test, and an example of each new message; what is missing, a test names.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
+from dataclasses import dataclass
 
+from schemas.contracts import Operation
 from schemas.messages.topics import (
+    ALERTS_DELIVERED,
     ALERTS_RAISED,
+    CALLS_ANALYZED,
+    CALLS_DEAD_LETTERS,
     CALLS_ENDED,
+    CALLS_RATED,
     CALLS_REANALYZED,
     CALLS_TRANSCRIBED,
+    RECORDINGS_ACCESSED,
     RULES_PUBLISHED,
-    TOPICS,
+    AnyTopic,
 )
 
-STAGE_TOPICS: Mapping[str, tuple[str, ...]] = {
-    "listen": (CALLS_ENDED.name,),
-    "judge": (CALLS_TRANSCRIBED.name, RULES_PUBLISHED.name),
-    "store": tuple(topic.name for topic in TOPICS),
-    "notify": (ALERTS_RAISED.name,),
-    "watch": (),
-    "rollup": (),
-}
-"""Stage → the topics that it reads. `watch` and `rollup` ask ClickHouse instead."""
 
-NOTIFY_GROUP = "notify."
-"""`notify` reads with one consumer group for each subscription: this and its name."""
+@dataclass(frozen=True)
+class Reads:
+    """A topic that a stage reads, and what for.
 
+    By the consumer group of the stage, unless `group` names another of its own; with `whole`, every worker reads the
+    topic from its beginning, without a group.
+    """
 
-HISTORY_GROUP = "store.history"
-"""`store` reads history that was judged again with a group of its own, after live messages."""
+    topic: AnyTopic
+    purpose: str
+    group: str = ""
+    whole: bool = False
 
 
-def consumer_groups(subscribers: Iterable[str] = ()) -> dict[str, tuple[str, ...]]:
-    """Consumer group → the topics that it reads; `subscribers` are the names of the subscriptions."""
-    groups = {stage: topics for stage, topics in STAGE_TOPICS.items() if topics and stage != "notify"}
-    groups["judge"] = (CALLS_TRANSCRIBED.name,)  # every judge reads all rules, without a group
-    groups["store"] = tuple(topic for topic in STAGE_TOPICS["store"] if topic != CALLS_REANALYZED.name)
-    groups[HISTORY_GROUP] = (CALLS_REANALYZED.name,)
-    return groups | {NOTIFY_GROUP + name: STAGE_TOPICS["notify"] for name in subscribers}
+@dataclass(frozen=True)
+class Writes:
+    """A topic that a stage writes, and what."""
+
+    topic: AnyTopic
+    purpose: str
+
+
+@dataclass(frozen=True)
+class StageEntry:
+    """One stage. Those with a `builder` are workers; the others run inside commands, as `scales_by` says."""
+
+    name: str
+    summary: str
+    reads: tuple[Reads, ...] = ()
+    writes: tuple[Writes, ...] = ()
+    scales_by: str = ""
+    builder: str = ""
+    """`module:function`, resolved when the worker starts, so that the table can be read without heavy libraries."""
+    group_per_subscription: bool = False
+    asks: tuple[str, ...] = ()
+    """What it asks besides topics."""
+    needs_setting: str = ""
+    """A stack runs it only where this setting has a value."""
+
+
+STAGES: tuple[StageEntry, ...] = (
+    StageEntry(
+        "capture",
+        "takes in a finished recording, stores it and announces the call",
+        writes=(Writes(CALLS_ENDED, "announce a recording that is durable in the object store"),),
+        scales_by="runs in `callstream publish`",
+    ),
+    StageEntry(
+        "rate",
+        "tells what becomes known of a call after it",
+        writes=(Writes(CALLS_RATED, "satisfaction, orders, CRM data of a call"),),
+        scales_by="runs in `callstream rate`",
+    ),
+    StageEntry(
+        "rules",
+        "puts a version of a rule pack into force",
+        writes=(Writes(RULES_PUBLISHED, "put a version of a rule pack into force"),),
+        scales_by="runs in `callstream rules publish`",
+    ),
+    StageEntry(
+        "listen",
+        "hears a recording: who said what, when and how; the only stage that sees audio",
+        reads=(Reads(CALLS_ENDED, "fetch the recording and recognise it"),),
+        writes=(
+            Writes(CALLS_TRANSCRIBED, "what was said, or why the recording could not be heard"),
+            Writes(CALLS_DEAD_LETTERS, "an event that can never be processed"),
+        ),
+        scales_by="cores and GPUs",
+        builder="streams.stages.listen:build",
+        asks=("object store",),
+    ),
+    StageEntry(
+        "judge",
+        "judges a transcript: findings, measures, score, risk and alerts",
+        reads=(
+            Reads(CALLS_TRANSCRIBED, "apply rules and measures"),
+            Reads(RULES_PUBLISHED, "take over the rules in force", whole=True),
+        ),
+        writes=(
+            Writes(CALLS_ANALYZED, "the judgement of the call"),
+            Writes(ALERTS_RAISED, "what subscribers must hear of"),
+            Writes(CALLS_DEAD_LETTERS, "a transcript that can never be processed"),
+        ),
+        scales_by="partitions",
+        builder="streams.stages.judge:build",
+        asks=("ClickHouse",),
+    ),
+    StageEntry(
+        "replay",
+        "judges past calls again under other rules, from stored transcripts",
+        reads=(
+            Reads(CALLS_TRANSCRIBED, "read history, from a day on", whole=True),
+            Reads(RULES_PUBLISHED, "find the version of the rules that was asked for", whole=True),
+        ),
+        writes=(
+            Writes(CALLS_REANALYZED, "the judgement of a past call under the rules of today"),
+            Writes(ALERTS_RAISED, "the alerts of past calls, only when asked"),
+        ),
+        scales_by="runs in `callstream replay`",
+        asks=("ClickHouse",),
+    ),
+    StageEntry(
+        "store",
+        "writes every topic that people query into ClickHouse",
+        reads=(
+            Reads(CALLS_ENDED, "account for every call"),
+            Reads(CALLS_TRANSCRIBED, "rows of what was said"),
+            Reads(CALLS_ANALYZED, "rows of calls, findings and outcomes"),
+            Reads(CALLS_REANALYZED, "rows of calls that were judged again, after live traffic", group="store.history"),
+            Reads(CALLS_RATED, "rows of what became known of calls later"),
+            Reads(ALERTS_RAISED, "rows of alerts"),
+            Reads(RULES_PUBLISHED, "rows of rule packs"),
+            Reads(ALERTS_DELIVERED, "rows of attempts to deliver alerts"),
+            Reads(RECORDINGS_ACCESSED, "rows of the log of access"),
+            Reads(CALLS_DEAD_LETTERS, "rows of what was refused"),
+        ),
+        writes=(Writes(CALLS_DEAD_LETTERS, "a message that only this stage reads and cannot store"),),
+        scales_by="partitions",
+        builder="streams.stages.store:build",
+        asks=("ClickHouse",),
+    ),
+    StageEntry(
+        "watch",
+        "looks for surges of calls about a topic",
+        writes=(Writes(ALERTS_RAISED, "a surge of calls about a topic, found in ClickHouse"),),
+        scales_by="one is enough",
+        builder="streams.stages.watch:build",
+        asks=("ClickHouse",),
+    ),
+    StageEntry(
+        "rollup",
+        "makes the roll-ups of KPIs for the days that were touched",
+        scales_by="one is enough",
+        builder="streams.stages.rollup:build",
+        asks=("ClickHouse",),
+    ),
+    StageEntry(
+        "notify",
+        "delivers each alert to the subscriptions that ask for it",
+        reads=(Reads(ALERTS_RAISED, "deliver each alert to the subscriptions that ask for it"),),
+        writes=(Writes(ALERTS_DELIVERED, "each attempt, and why there was none"),),
+        scales_by="one is enough",
+        builder="streams.stages.notify:build",
+        group_per_subscription=True,
+        asks=("subscribers",),
+        needs_setting="subscriptions_file",
+    ),
+    StageEntry(
+        "access_log",
+        "logs who looks at recordings, before they see anything",
+        writes=(Writes(RECORDINGS_ACCESSED, "whatever shows recordings to people, before it does"),),
+        scales_by="runs in every command that shows calls",
+    ),
+)
+"""In the order in which a call passes them."""
+
+WORKERS: tuple[StageEntry, ...] = tuple(stage for stage in STAGES if stage.builder)
+WORKER_NAMES: tuple[str, ...] = tuple(stage.name for stage in WORKERS)
+
+
+def worker_stage(name: str) -> StageEntry:
+    """The worker of that name. Raises `KeyError`."""
+    return {stage.name: stage for stage in WORKERS}[name]
+
+
+def group_of_subscription(stage: str, subscription: str) -> str:
+    """The consumer group of one subscription."""
+    return f"{stage}.{subscription}"
+
+
+def groups_of(name: str, subscriptions: Iterable[str] = ()) -> dict[str, tuple[str, ...]]:
+    """Consumer groups of a stage → the topics that each reads; `subscriptions` are the names of those in the file."""
+    stage = worker_stage(name)
+    names = tuple(subscriptions)
+    groups: dict[str, tuple[str, ...]] = {}
+    for read in stage.reads:
+        own = [group_of_subscription(name, each) for each in names] if stage.group_per_subscription else [name]
+        for group in [read.group] if read.group else own:
+            if not read.whole:
+                groups[group] = (*groups.get(group, ()), read.topic.name)
+    return groups
+
+
+def consumer_groups(subscriptions: Iterable[str] = ()) -> dict[str, tuple[str, ...]]:
+    """As `groups_of`, of all stages."""
+    names = tuple(subscriptions)
+    return {group: topics for stage in WORKERS for group, topics in groups_of(stage.name, names).items()}
+
+
+def operations() -> tuple[Operation, ...]:
+    """The table as the AsyncAPI document has it."""
+    return tuple(
+        operation
+        for stage in STAGES
+        for operation in (
+            *(Operation(stage.name, "receive", read.topic, read.purpose) for read in stage.reads),
+            *(Operation(stage.name, "send", write.topic, write.purpose) for write in stage.writes),
+        )
+    )

@@ -1,33 +1,36 @@
-"""Everything that the settings ask for, built: recognisers, emotion, judges, roll-ups."""
-
-import threading
-from zoneinfo import ZoneInfo
+"""What the settings ask for, built: recognisers, emotion, judges. What must be prepared before a stage runs."""
 
 from processors.emotion.heads import load_heads
 from processors.emotion.segments import EmotionModel, LinearSound, SoundJudge, TextJudge
 from processors.judging.pipeline import Judge, JudgeSettings
-from processors.kpi.rollups import RollupDefinition
-from processors.kpi.surges import SurgeSettings
 from processors.listening.diarization import SpeakerSeparation
 from processors.listening.engine_port import SpeechEngine
 from processors.listening.pipeline import ListenSettings
 from processors.text.sentences import SentenceModel, universal_sentence_encoder
-from schemas.config.kpi import read_kpis
 from schemas.config.retention import RETENTION_FILE
 from schemas.config.risk import RISK_FILE
 from schemas.errors import OperatorError
-from schemas.messages.topics import RULES_PUBLISHED
-from streams.adapters.clickhouse.rollups import ClickHouseRollups
-from streams.adapters.clickhouse.topic_counts import ClickHouseTopicCounts
-from streams.adapters.kafka.client import TopicReader
-from streams.runtime.rules_feed import LiveJudge, follow
+from streams.adapters.clickhouse import connection as clickhouse
+from streams.adapters.kafka.client import missing_topics
 from streams.settings import Settings
-from streams.stages.rollup import Rollups
-from streams.stages.watch import Surges
 
 
 class NotPreparedError(OperatorError):
     """Something that is made once is not there yet; the sentence names the command that makes it."""
+
+
+def require_topics(settings: Settings) -> None:
+    """Raises `NotPreparedError` where a declared topic is missing, and `RetryableError`."""
+    missing = missing_topics(settings)
+    if missing:
+        raise NotPreparedError(f"Kafka has no topic {', '.join(missing)}: run `callstream topics apply`")
+
+
+def require_migrations(settings: Settings) -> None:
+    """Raises `NotPreparedError` where ClickHouse is behind, `ClickHouseAccessError` and `RetryableError`."""
+    lacking = clickhouse.missing_migrations(settings.clickhouse_url.get_secret_value())
+    if lacking:
+        raise NotPreparedError(f"ClickHouse lacks {len(lacking)} migration(s): run `callstream migrate`")
 
 
 def listen_settings(settings: Settings) -> ListenSettings:
@@ -107,11 +110,6 @@ def _sentence_model(settings: Settings) -> SentenceModel | None:
         ) from None
 
 
-def follow_rules(live: LiveJudge, settings: Settings, stop: threading.Event) -> None:
-    """Take over what is published, and go on in a thread. Raises `RetryableError`."""
-    follow(live, lambda: TopicReader(settings, RULES_PUBLISHED.name), stop, settings.retry_max_wait_s)
-
-
 def build_emotion(settings: Settings, engine: SpeechEngine) -> EmotionModel | None:
     """What judges emotion beside this recogniser; None where it is switched off.
 
@@ -136,21 +134,3 @@ def build_emotion(settings: Settings, engine: SpeechEngine) -> EmotionModel | No
 def build_judge(settings: Settings) -> Judge:
     """The detectors with rules, score forms, risk and retention. Raises `OperatorError` with file, entry, field."""
     return Judge(judge_settings(settings))
-
-
-def build_rollups(settings: Settings) -> Rollups:
-    """The roll-ups of these settings."""
-    return Rollups(
-        ClickHouseRollups(settings.clickhouse_url.get_secret_value()),
-        RollupDefinition(read_kpis(), settings.timezone, settings.first_contact_days),
-    )
-
-
-def build_surges(settings: Settings) -> Surges:
-    """Surges as the settings define them, counted by ClickHouse."""
-    return Surges(
-        ClickHouseTopicCounts(settings.clickhouse_url.get_secret_value()),
-        SurgeSettings(
-            ZoneInfo(settings.timezone), settings.surge_weeks, settings.surge_min_count, settings.surge_ratio
-        ),
-    )

@@ -13,7 +13,7 @@ import typer.main
 from streams.cli.main import app
 from streams.embedded.stack import worker_spec
 from streams.settings import load_settings
-from streams.worker import STAGE_NAMES
+from streams.topology import WORKER_NAMES
 
 REPOSITORY = Path(__file__).parents[1]
 DEPLOY = REPOSITORY / "deploy"
@@ -75,7 +75,7 @@ def test_the_command_of_a_unit_exists_with_its_options(unit: Path) -> None:
     program, name, *arguments = line.split()
     assert program == COMMAND
     command = typer.main.get_command(app).commands[name]  # type: ignore[attr-defined]  # a group of click
-    for stage in STAGE_NAMES if "%i" in arguments else ("",):
+    for stage in WORKER_NAMES if "%i" in arguments else ("",):
         command.make_context(name, [argument.replace("%i", stage) for argument in arguments])
 
 
@@ -89,13 +89,16 @@ def test_a_unit_sets_variables_that_are_settings(unit: Path) -> None:
 
 def test_the_stack_has_the_time_that_its_children_may_take_to_stop() -> None:
     service = read_unit(DEPLOY / "systemd" / "callstream.service")["Service"]
-    sources = [REPOSITORY / "streams" / "stack.py", REPOSITORY / "streams" / "embedded" / "apache_kafka.py"]
+    sources = [
+        REPOSITORY / "streams" / "embedded" / "stack.py",
+        REPOSITORY / "streams" / "embedded" / "apache_kafka.py",
+    ]
     graces_s = [float(s) for source in sources for s in re.findall(r"stop_grace_s=([\d.]+)", source.read_text("utf-8"))]
     assert len(graces_s) == 3, "Kafka, ClickHouse, and one that all workers have"
     listen_workers = int(service["ExecStart"][0].partition("--listen-workers ")[2])
     worker_s = worker_spec("judge", 0, load_settings({}).settings, restart=True).stop_grace_s
     assert worker_s in graces_s
-    needed_s = sum(graces_s) + worker_s * (listen_workers + len(STAGE_NAMES) - 2)
+    needed_s = sum(graces_s) + worker_s * (listen_workers + len(WORKER_NAMES) - 2)
     assert float(service["TimeoutStopSec"][0]) > needed_s
     assert service["KillMode"] == ["mixed"], "else systemd stops all children at once, the broker among them"
 

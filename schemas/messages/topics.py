@@ -1,8 +1,10 @@
 """Every topic, declared once: name, schema, partitions, retention. `callstream topics apply` creates them."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
+from schemas.errors import InvalidMessageError
 from schemas.messages.alert import Alert
 from schemas.messages.alert_delivery import AlertDelivery
 from schemas.messages.call_analysis import CallAnalysis
@@ -11,6 +13,7 @@ from schemas.messages.call_rated import CallRated
 from schemas.messages.dead_letter import DeadLetter
 from schemas.messages.message import Message
 from schemas.messages.recording_accessed import RecordingAccessed
+from schemas.messages.records import ProducerRecord
 from schemas.messages.rules_published import RulesPublished
 from schemas.messages.transcript import Transcript
 
@@ -24,18 +27,33 @@ RECORD_OVERHEAD_BYTES = 64 * 1024
 """What key, headers and framing add to a message."""
 
 
+def message_key(tenant_id: str, call_id: str) -> bytes:
+    """The Kafka key of everything about one call: all of it goes to one partition, in order."""
+    return f"{tenant_id}/{call_id}".encode()
+
+
+def key_of_call(message: Any) -> bytes:
+    """The key of a message about one call."""
+    return message_key(message.tenant_id, message.call_id)
+
+
+def key_of_alert(alert: Alert) -> bytes:
+    """That of its call; an alert that is about no call has its own id in place of the call's."""
+    return message_key(alert.tenant_id, alert.call_id or alert.alert_id)
+
+
 @dataclass(frozen=True)
 class Topic(Generic[M]):
-    """A Kafka topic and the one message type that flows in it.
+    """A Kafka topic, the one message type that flows in it, and the key under which each message is written.
 
-    Messages about a call are keyed by `<tenant_id>/<call_id>`; dead letters by their own id, because some know no call;
-    rules by pack and version. Alerts of surges are of no one call and have their own id in its place;
-    deliveries have that of their alert, accesses their own.
+    What is about a call is keyed by `<tenant_id>/<call_id>`; `key_means` says what other keys are.
     """
 
     name: str
     message: type[M]
     purpose: str
+    key: Callable[[M], bytes] = key_of_call
+    key_means: str = "<tenant_id>/<call_id>"
     partitions: int = 12
     retention_ms: int = 30 * DAY_MS
     compacted: bool = False
@@ -43,6 +61,16 @@ class Topic(Generic[M]):
     def decode(self, raw: bytes | None) -> M:
         """Raises `InvalidMessageError`."""
         return self.message.decode(raw)
+
+    def record(self, message: M) -> ProducerRecord:
+        """The message as it is written to this topic.
+
+        Raises `InvalidMessageError` for one that is larger than its topic takes.
+        """
+        value = message.encode()
+        if len(value) > self.message.max_bytes:
+            raise InvalidMessageError([f"the message is larger than {self.name} takes"])
+        return ProducerRecord(self.name, self.key(message), value)
 
     def config(self) -> dict[str, str]:
         """Topic-level settings as Kafka names them."""
@@ -73,22 +101,36 @@ CALLS_RATED = Topic(
     "what is known of a call only after it: satisfaction, whether it was settled, state of the order, CRM data",
     retention_ms=400 * DAY_MS,
 )
-ALERTS_RAISED = Topic("alerts.raised.v1", Alert, "what subscribers must hear of, with its evidence")
+ALERTS_RAISED = Topic(
+    "alerts.raised.v1",
+    Alert,
+    "what subscribers must hear of, with its evidence",
+    key=key_of_alert,
+    key_means="<tenant_id>/<call_id>; <tenant_id>/<alert_id> where no single call is meant",
+)
 RULES_PUBLISHED = Topic(
     "rules.published.v1",
     RulesPublished,
     "rule packs, every version under its own key; in force is the highest",
+    key=lambda published: published.key(),
+    key_means="<tenant_id>/<pack>@<version>; * in place of a tenant for all",
     partitions=1,
     retention_ms=-1,
     compacted=True,
 )
 ALERTS_DELIVERED = Topic(
-    "alerts.delivered.v1", AlertDelivery, "what became of each alert at each subscriber, attempt by attempt"
+    "alerts.delivered.v1",
+    AlertDelivery,
+    "what became of each alert at each subscriber, attempt by attempt",
+    key=lambda delivery: delivery.alert_id.encode(),
+    key_means="alert_id",
 )
 RECORDINGS_ACCESSED = Topic(
     "recordings.accessed.v1",
     RecordingAccessed,
     "who looked for, read, heard, exported or deleted what; kept longer than the year that it must be",
+    key=lambda access: access.access_id.encode(),
+    key_means="access_id",
     partitions=1,
     retention_ms=400 * DAY_MS,
 )
@@ -96,41 +138,13 @@ CALLS_DEAD_LETTERS = Topic(
     "calls.dead_letters.v1",
     DeadLetter,
     "messages that can never be processed",
+    key=lambda letter: letter.dead_letter_id.encode(),
+    key_means="dead_letter_id",
     partitions=1,
     retention_ms=400 * DAY_MS,
 )
 
-AnyTopic = (
-    Topic[CallEnded]
-    | Topic[Transcript]
-    | Topic[CallAnalysis]
-    | Topic[CallRated]
-    | Topic[Alert]
-    | Topic[RulesPublished]
-    | Topic[AlertDelivery]
-    | Topic[RecordingAccessed]
-    | Topic[DeadLetter]
-)
+AnyTopic = Topic[Any]
 
-TOPICS: tuple[AnyTopic, ...] = (
-    CALLS_ENDED,
-    CALLS_TRANSCRIBED,
-    CALLS_ANALYZED,
-    CALLS_REANALYZED,
-    CALLS_RATED,
-    ALERTS_RAISED,
-    RULES_PUBLISHED,
-    ALERTS_DELIVERED,
-    RECORDINGS_ACCESSED,
-    CALLS_DEAD_LETTERS,
-)
-
-
-def message_key(tenant_id: str, call_id: str) -> bytes:
-    """The Kafka key of everything about one call: all of it goes to one partition, in order."""
-    return f"{tenant_id}/{call_id}".encode()
-
-
-def alert_key(alert: Alert) -> bytes:
-    """The Kafka key of an alert: that of its call; of one that is about no call, its own id in place of the call's."""
-    return message_key(alert.tenant_id, alert.call_id or alert.alert_id)
+TOPICS: tuple[AnyTopic, ...] = tuple(each for each in globals().values() if isinstance(each, Topic))
+"""Every topic of this file, in its order."""

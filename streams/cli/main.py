@@ -37,6 +37,7 @@ from streams.cli.search import search
 from streams.ports import SystemClock
 from streams.runtime.logs import configure_logging, describe
 from streams.settings import PREFIX, Settings, load_settings
+from streams.topology import WORKER_NAMES
 
 EXIT_PROBLEM = 1
 EXIT_UNREACHABLE = 4
@@ -223,22 +224,23 @@ def up(
 
 @app.command()
 def worker(
-    stages: Annotated[list[str], typer.Argument(help="listen, judge, store, watch, rollup, notify: one or several.")],
+    stages: Annotated[list[str], typer.Argument(help=f"{', '.join(WORKER_NAMES)}: one or several.")],
 ) -> None:
     """Run one stage in this process, or several stages in a child process each, until SIGTERM or Ctrl-C."""
-    from streams.worker import STAGE_NAMES, run_worker
 
-    unknown = [name for name in stages if name not in STAGE_NAMES]
+    unknown = [name for name in stages if name not in WORKER_NAMES]
     if unknown:
-        raise typer.BadParameter(f"{unknown[0]} is not a stage: {', '.join(STAGE_NAMES)}")
+        raise typer.BadParameter(f"{unknown[0]} is not a stage: {', '.join(WORKER_NAMES)}")
     settings = command_settings()
-    chosen = [name for name in STAGE_NAMES if name in stages]
+    chosen = [name for name in WORKER_NAMES if name in stages]
     if len(chosen) > 1:
         from streams.embedded.stack import run_workers
 
         with _sigterm_as_interrupt(), suppress(KeyboardInterrupt):
             run_workers(chosen, settings)
         return
+    from streams.worker import run_worker
+
     code = run_worker(chosen[0], settings)
     # The thread of the stage may still be recognising; its message is not acknowledged, so nothing is lost by going.
     sys.stdout.flush()
@@ -488,8 +490,7 @@ def surges(
     """
     from processors.kpi.surges import last_step
     from streams.stages.watch import as_json as surges_json
-    from streams.stages.watch import surges_table
-    from streams.wiring import build_surges
+    from streams.stages.watch import build_surges, surges_table
 
     end = last_step(SystemClock().now() if at is None else _moment(at, "--at"))
     assessments = build_surges(command_settings()).assessments(end, end)
@@ -518,9 +519,10 @@ def contracts(
 ) -> None:
     """Write the JSON Schemas and the AsyncAPI document of all topics (docs/contracts/)."""
     from schemas.contracts import contracts_text
+    from streams.topology import operations
 
     stale = False
-    for name, text in contracts_text().items():
+    for name, text in contracts_text(operations()).items():
         path = out / name
         current = path.is_file() and path.read_text(encoding="utf-8") == text
         if check:

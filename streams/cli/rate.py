@@ -11,9 +11,8 @@ import typer
 
 from schemas.errors import InvalidMessageError, OperatorError
 from schemas.messages.call_rated import CallRated
-from schemas.messages.topics import CALLS_RATED, message_key
+from schemas.messages.topics import CALLS_RATED
 from streams.cli.command_settings import command_settings
-from streams.runtime.stage import Output
 
 EXIT_PROBLEM = 1
 BATCH = 1_000
@@ -67,7 +66,7 @@ def rate(
         statements = list(statements_of([json.dumps(fields)]))
     publisher = Publisher(command_settings())
     try:
-        outputs = [Output(CALLS_RATED.name, message_key(s.tenant_id, s.call_id), s.encode()) for s in statements]
+        outputs = [CALLS_RATED.record(s) for s in statements]
         for start in range(0, len(outputs), BATCH):
             publisher.publish(outputs[start : start + BATCH])
     finally:
@@ -88,7 +87,7 @@ def statements_of(lines: Iterator[str] | list[str]) -> Iterator[CallRated]:
 
 def rollup() -> None:
     """Make the roll-ups of KPIs for every day of which something was stored since; `worker rollup` does it for ever."""
-    from streams.wiring import build_rollups
+    from streams.stages.rollup import build_rollups
 
     days = build_rollups(command_settings()).refresh()
     for day in days:

@@ -17,7 +17,7 @@ from schemas.messages.topics import CALLS_TRANSCRIBED, RULES_PUBLISHED
 from streams.cli.command_settings import command_settings
 from streams.ports import SystemClock
 from streams.runtime.rules_feed import check_rulebooks, decode_published, rules_in_force
-from streams.runtime.stage import nothing_more
+from streams.runtime.stage import no_side_outputs
 from streams.settings import Settings
 from streams.stages.judge import alert_outputs
 from streams.stages.replay import Replay, ReplayReport, ReplayWindow, choose_packs, step_aside
@@ -82,7 +82,7 @@ def replay(
         history=history,
         side_outputs=(lambda analysis: alert_outputs(analysis, settings.alert_min_severity))
         if alerts
-        else nothing_more,
+        else no_side_outputs,
     )
     try:
         with history:

@@ -28,7 +28,6 @@ from streams.runtime.rules_feed import (
     packs_at_hand,
     rules_in_force,
 )
-from streams.runtime.stage import Output
 from streams.settings import Settings, load_settings
 
 EXIT_PROBLEM = 1
@@ -255,7 +254,7 @@ def publish(
     if large := [message.pack.label for message in messages if len(message.encode()) > RulesPublished.max_bytes]:
         _fail([f"{label} is larger than a message may be: make several packs of it" for label in large])
     publisher = Publisher(settings)
-    publisher.publish(Output(RULES_PUBLISHED.name, message.key(), message.encode()) for message in messages)
+    publisher.publish(RULES_PUBLISHED.record(message) for message in messages)
     publisher.close()
     for pack in packs:
         is_new = any(pack is one for one in new)

@@ -140,7 +140,7 @@ def _follow(
                     raise KeyboardInterrupt
                 if time.monotonic() - began_s > LONGEST_RUN_S:
                     raise DemoTimeoutError(f"{len(call_ids) - stored} calls have no outcome after {LONGEST_RUN_S} s")
-                for raw in consumer.consume(100, 0.5):
+                for raw in consumer.poll(100, 0.5):
                     seen.take(raw.topic, topics[raw.topic].decode(raw.value))
                 counts = clickhouse.outcome_counts(client)
                 stored = sum(calls for outcome, calls in counts.items() if outcome != "pending")

@@ -27,7 +27,7 @@ from streams.embedded.supervisor import ChildSpec, Supervisor
 from streams.embedded.tansu import tansu_spec
 from streams.queries.kpis import make_views
 from streams.settings import CONFIG_VARIABLE, Settings
-from streams.worker import STAGE_NAMES, StageName
+from streams.topology import WORKER_NAMES, WORKERS
 
 Broker = Literal["kafka", "tansu"]
 TellUser = Callable[[str], None]
@@ -47,7 +47,7 @@ class StackPlan:
     clickhouse_tcp_port: int = 0
     listen_workers: int = 1
     restart_workers: bool = True
-    stages: tuple[StageName, ...] = STAGE_NAMES
+    stages: tuple[str, ...] = WORKER_NAMES
     """Of those that the settings ask for."""
 
 
@@ -176,9 +176,11 @@ class Stack:
         return self._base.model_copy(update=update)
 
 
-def stages_of(settings: Settings) -> tuple[StageName, ...]:
-    """The stages that a stack runs: `notify` only where there is a subscription file."""
-    return tuple(name for name in STAGE_NAMES if name != "notify" or settings.subscriptions_file is not None)
+def stages_of(settings: Settings) -> tuple[str, ...]:
+    """The stages that a stack runs: those that need a setting (a subscription file) only where it has a value."""
+    return tuple(
+        stage.name for stage in WORKERS if not stage.needs_setting or getattr(settings, stage.needs_setting) is not None
+    )
 
 
 class StackRunsAlreadyError(EmbeddedStackError):
@@ -198,7 +200,7 @@ def _only_stack_in(data_dir: Path) -> Iterator[None]:
         yield
 
 
-def worker_spec(stage: StageName, number: int, settings: Settings, *, restart: bool) -> ChildSpec:
+def worker_spec(stage: str, number: int, settings: Settings, *, restart: bool) -> ChildSpec:
     """A worker of that stage as a child process with these settings."""
     return ChildSpec(
         name=f"{stage}-{number}" if stage == "listen" else stage,
@@ -214,7 +216,7 @@ def worker_spec(stage: StageName, number: int, settings: Settings, *, restart: b
     )
 
 
-def run_workers(stages: Sequence[StageName], settings: Settings) -> NoReturn:
+def run_workers(stages: Sequence[str], settings: Settings) -> NoReturn:
     """Several stages, each in a child process that is started again when it dies; until interrupted."""
     with Supervisor(settings.data_dir / "logs") as supervisor:
         for stage in stages:

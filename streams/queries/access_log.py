@@ -8,8 +8,7 @@ the auditor of each sees it, and one with `ALL_TENANTS` where no tenant was aske
 
 from schemas.messages.recording_accessed import RecordingAccessed
 from schemas.messages.topics import RECORDINGS_ACCESSED
-from streams.runtime.runner import PublisherPort
-from streams.runtime.stage import Output
+from streams.ports import PublisherPort
 
 
 def log_access(publisher: PublisherPort, *lines: RecordingAccessed) -> None:
@@ -19,5 +18,5 @@ def log_access(publisher: PublisherPort, *lines: RecordingAccessed) -> None:
     accessed.
     """
     publisher.publish(
-        [Output(RECORDINGS_ACCESSED.name, line.access_id.encode(), line.encode()) for line in lines],
+        [RECORDINGS_ACCESSED.record(line) for line in lines],
     )

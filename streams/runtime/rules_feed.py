@@ -3,7 +3,6 @@
 import logging
 import threading
 from collections.abc import Callable, Iterable, Sequence
-from contextlib import suppress
 from pathlib import Path
 from typing import Protocol
 
@@ -12,12 +11,12 @@ from processors.rules.examples import check_examples
 from processors.rules.rulebook import Rulebooks
 from processors.text.phonetic import Sounds
 from schemas.config.rule_pack import RULE_PACK_FOLDER, RulePack, RulePackError, load_rule_packs
-from schemas.errors import InvalidMessageError, RetryableError
+from schemas.errors import InvalidMessageError
+from schemas.messages.records import ConsumerRecord
 from schemas.messages.rules_published import RulesPublished
 from schemas.messages.topics import RULES_PUBLISHED
 from streams.runtime.logs import describe
-from streams.runtime.record import ConsumerRecord
-from streams.runtime.runner import BackOff, StoppedError
+from streams.runtime.loop import Loop, in_own_thread
 from streams.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -115,7 +114,7 @@ def _message_of(record: ConsumerRecord) -> RulesPublished | None:
     try:
         return RULES_PUBLISHED.decode(record.value)
     except InvalidMessageError as error:
-        _refused(record.place, error.problems)
+        _refused(record.position, error.problems)
         return None
 
 
@@ -244,31 +243,28 @@ def follow(
     while not source.is_at_end:
         records += source.read(1_000, 0.2)
     judge.take(records)
-    thread = threading.Thread(target=_follow, args=(judge, source, open_source, stop, max_wait_s), daemon=True)
-    thread.start()
-    return thread
+    return in_own_thread(_Follower(judge, source, open_source).loop(stop, max_wait_s))
 
 
-def _follow(
-    judge: LiveJudge,
-    first: RulesSource,
-    open_source: Callable[[], RulesSource],
-    stop: threading.Event,
-    max_wait_s: float,
-) -> None:
-    back_off = BackOff(max_wait_s, stop)
-    source: RulesSource | None = first
-    while not stop.is_set():
-        try:
-            source = source or open_source()
-            judge.take(source.read(100, 0.5))
-            back_off.reset()
-        except RetryableError as error:
-            log.warning("judge: rules cannot be followed, %s", str(error))
-            if source is not None:
-                source.close()
-                source = None
-            with suppress(StoppedError):
-                back_off.wait()
-    if source is not None:
-        source.close()
+class _Follower:
+    """Takes over what is published from now on. Without Kafka, and after a bug, the rules stay as they are."""
+
+    def __init__(self, judge: LiveJudge, source: RulesSource, open_source: Callable[[], RulesSource]) -> None:
+        self._judge = judge
+        self._source: RulesSource | None = source
+        self._open_source = open_source
+
+    def loop(self, stop: threading.Event, max_wait_s: float) -> Loop:
+        return Loop(
+            "rules of judge", self._step, stop, max_wait_s, recover=self._close, close=self._close, survives_bugs=True
+        )
+
+    def _step(self) -> None:
+        if self._source is None:
+            self._source = self._open_source()
+        self._judge.take(self._source.read(100, 0.5))
+
+    def _close(self) -> None:
+        source, self._source = self._source, None
+        if source is not None:
+            source.close()

@@ -1,4 +1,4 @@
-"""A stage: reads one topic, does one thing, writes one topic. Knows no framework and no broker."""
+"""A stage that makes one message of one message. Knows no framework and no broker."""
 
 import logging
 from collections.abc import Callable, Sequence
@@ -6,10 +6,11 @@ from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 from schemas.errors import InvalidMessageError
+from schemas.messages.dead_letter import dead_letter_for
 from schemas.messages.message import Message
+from schemas.messages.records import ConsumerRecord, ProducerRecord
 from schemas.messages.topics import CALLS_DEAD_LETTERS, Topic
 from streams.ports import Clock
-from streams.runtime.record import ConsumerRecord, dead_letter_for
 
 log = logging.getLogger(__name__)
 
@@ -18,16 +19,7 @@ Loaded = TypeVar("Loaded")
 Out = TypeVar("Out", bound=Message)
 
 
-@dataclass(frozen=True)
-class Output:
-    """A message to be written; the source message is done once all of its outputs are acknowledged."""
-
-    topic: str
-    key: bytes
-    value: bytes
-
-
-def nothing_more(_result: object) -> Sequence[Output]:
+def no_side_outputs(_result: object) -> Sequence[ProducerRecord]:
     """For a stage that writes its result and nothing else."""
     return ()
 
@@ -36,8 +28,8 @@ def nothing_more(_result: object) -> Sequence[Output]:
 class Stage(Generic[In, Loaded, Out]):
     """`source` → `load` → `step` → `save` → `target`.
 
-    `load` and `save` are the only parts that may touch the outside, `step` is pure. `key` gives the Kafka key
-    of the result; `side_outputs` the messages for other topics that follow from it (the alerts of a judgement).
+    `load` and `save` are the only parts that may touch the outside, `step` is pure. `side_outputs` are the messages for
+    other topics that follow from the result (the alerts of a judgement).
     """
 
     name: str
@@ -45,12 +37,15 @@ class Stage(Generic[In, Loaded, Out]):
     load: Callable[[In], Loaded]
     step: Callable[[Loaded], Out]
     save: Callable[[Loaded, Out], None]
-    key: Callable[[Out], bytes]
     target: Topic[Out]
     clock: Clock
-    side_outputs: Callable[[Out], Sequence[Output]] = nothing_more
+    side_outputs: Callable[[Out], Sequence[ProducerRecord]] = no_side_outputs
 
-    def handle(self, raw: ConsumerRecord) -> tuple[Output, ...]:
+    def work(self, records: Sequence[ConsumerRecord]) -> Sequence[ProducerRecord]:
+        """As `handle`, for several records."""
+        return [output for record in records for output in self.handle(record)]
+
+    def handle(self, record: ConsumerRecord) -> tuple[ProducerRecord, ...]:
         """The outputs of one message: its result and what follows from it, or its one dead letter.
 
         Raises `RetryableError` when an outside system must be asked again; any other exception is a bug.
@@ -58,25 +53,18 @@ class Stage(Generic[In, Loaded, Out]):
         """
         event: In | None = None
         try:
-            event = self.source.decode(raw.value)
+            event = self.source.decode(record.value)
             loaded = self.load(event)
             result = self.step(loaded)
-            value = result.encode()
-            if len(value) > result.max_bytes:
-                raise InvalidMessageError(["the result is larger than a message may be"])
-            outputs = (Output(self.target.name, self.key(result), value), *self.side_outputs(result))
+            outputs = (self.target.record(result), *self.side_outputs(result))
             self.save(loaded, result)
         except InvalidMessageError as error:
             log.warning(
                 "%s: %s becomes a dead letter, it can never be processed: %s",
                 self.name,
-                raw.place,
+                record.position,
                 "; ".join(error.problems),
             )
-            letter = dead_letter_for(self.name, raw, event, error, self.clock.now())
-            return (Output(CALLS_DEAD_LETTERS.name, letter.dead_letter_id.encode(), letter.encode()),)
+            letter = dead_letter_for(self.name, record, event, error, self.clock.now())
+            return (CALLS_DEAD_LETTERS.record(letter),)
         return outputs
-
-    def is_dead_letter(self, outputs: Sequence[Output]) -> bool:
-        """Whether `handle` refused the message."""
-        return outputs[0].topic == CALLS_DEAD_LETTERS.name

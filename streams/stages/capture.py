@@ -20,11 +20,11 @@ from processors.listening.audio import UnhearableError, probe
 from schemas.errors import InvalidCallError, InvalidMessageError
 from schemas.messages.call_ended import CallEnded
 from schemas.messages.message import UtcDatetime
+from schemas.messages.records import ProducerRecord
 from schemas.messages.topics import CALLS_ENDED, message_key
 from schemas.messages.transcript import AudioFacts
 from streams.adapters.object_store.recordings import RecordingStore
-from streams.runtime.runner import PublisherPort
-from streams.runtime.stage import Output
+from streams.ports import PublisherPort
 
 _SEPARATORS = re.compile(r"[\s\-().·]")
 _NUMBER = re.compile(r"\+?[0-9]{3,20}")
@@ -73,7 +73,7 @@ class Ingest:
         uri = self.recordings.put_recording(call.tenant_id, call.call_id, call.ended_at, extension, data)
         stored = call.model_copy(update={"audio": call.audio.model_copy(update={"uri": uri})})
         key = message_key(stored.tenant_id, stored.call_id)
-        self.publisher.publish([Output(CALLS_ENDED.name, key, stored.encode())])
+        self.publisher.publish([ProducerRecord(CALLS_ENDED.name, key, stored.encode())])
         return stored
 
 

@@ -3,6 +3,7 @@
 The only stage that sees audio, and it sees each recording once.
 """
 
+import time
 from dataclasses import dataclass
 
 from processors.emotion.segments import EmotionModel
@@ -10,11 +11,34 @@ from processors.listening.engine_port import SpeechEngine
 from processors.listening.pipeline import ListenSettings, Stopwatch, listen, listener_of, unheard_transcript
 from schemas.errors import ConflictingCallError
 from schemas.messages.call_ended import CallEnded
-from schemas.messages.topics import CALLS_ENDED, CALLS_TRANSCRIBED, message_key
+from schemas.messages.topics import CALLS_ENDED, CALLS_TRANSCRIBED
 from schemas.messages.transcript import Transcript
+from streams.adapters.kafka.faust_source import FaustSource
+from streams.adapters.object_store.from_settings import object_store_from
 from streams.adapters.object_store.recordings import RecordingStore, UnreadableRecordingError
 from streams.ports import Clock
+from streams.runtime.loop import Loop
 from streams.runtime.stage import Stage
+from streams.runtime.worker_context import WorkerContext
+from streams.wiring import build_emotion, build_engine, listen_settings, require_topics
+
+
+def build(worker: WorkerContext) -> Loop:
+    """Waits for object store and Kafka; raises `WeightsError`, `DeviceError`, `HeadsError` and `StoreAccessError`."""
+    settings = worker.settings
+    store = object_store_from(settings)
+    worker.wait_for(store.check)
+    engine = build_engine(settings)
+    stage = listen_stage(
+        engine,
+        RecordingStore(store, settings.max_recording_bytes),
+        listen_settings(settings),
+        worker.clock,
+        time.monotonic,
+        build_emotion(settings, engine),
+    )
+    worker.wait_for(lambda: require_topics(settings))
+    return worker.loop_of(stage, FaustSource(settings, stage.name, stage.source.name, worker.stop))
 
 
 @dataclass(frozen=True)
@@ -69,7 +93,7 @@ def listen_stage(
         if recorded.heard_before is None:
             recordings.save_transcript(transcript)
 
-    return Stage("listen", CALLS_ENDED, load, step, save, _key, CALLS_TRANSCRIBED, clock)
+    return Stage("listen", CALLS_ENDED, load, step, save, CALLS_TRANSCRIBED, clock)
 
 
 def _was_heard(transcript: Transcript) -> bool:
@@ -87,7 +111,3 @@ def _refuse_conflict(call: CallEnded, known: Transcript) -> None:
         raise ConflictingCallError(["call_id: another event with this call_id was heard before"])
     if known.call.ended_at != call.ended_at:
         raise ConflictingCallError(["ended_at: another than in the event with this call_id before"])
-
-
-def _key(transcript: Transcript) -> bytes:
-    return message_key(transcript.tenant_id, transcript.call_id)

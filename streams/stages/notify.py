@@ -8,30 +8,32 @@ what had been delivered but not committed is delivered once more, under the same
 import logging
 import threading
 import time
-from collections.abc import Callable, Collection, Mapping, Sequence
-from contextlib import closing, suppress
+from collections.abc import Callable, Collection, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Protocol
 
 from processors.alerts.delivery_queue import Answer, Delivery, DeliveryQueue, RetrySchedule
 from schemas.config.subscription import Subscription, SubscriptionsError, content_digest, load_subscriptions
 from schemas.errors import InvalidMessageError, RetryableError
 from schemas.messages.alert_delivery import AlertDelivery
+from schemas.messages.records import ConsumerRecord
 from schemas.messages.topics import ALERTS_DELIVERED, ALERTS_RAISED
-from streams.adapters.channels import Channel
+from streams.adapters.channels import Channel, channel_of
 from streams.adapters.channels.http_sender import allows_host
-from streams.ports import Clock
+from streams.adapters.kafka.alert_source import KafkaAlertSource
+from streams.ports import AlertSource, Clock, PartitionCommits, PublisherPort
 from streams.runtime.logs import describe
+from streams.runtime.loop import Loop, in_own_thread
 from streams.runtime.offsets import PartitionProgress
-from streams.runtime.record import ConsumerRecord
-from streams.runtime.runner import BackOff, PublisherPort, StoppedError
-from streams.runtime.stage import Output
+from streams.runtime.worker_context import WorkerContext
+from streams.topology import group_of_subscription
+from streams.wiring import require_topics
 
 log = logging.getLogger(__name__)
 
 MAX_WAITING = 5_000
-"""A lane in which so many alerts wait reads no more until some are finished."""
+"""A subscription for which so many alerts wait reads no more until some are finished."""
 
 READ_MOST = 100
 BURST_DELIVERIES = 20
@@ -39,36 +41,50 @@ BURST_S = 0.5
 """So many messages, or those of so long, are sent before they are recorded; a crash repeats no more than these."""
 
 IDLE_S = 0.5
-"""A lane looks up at least this often: whether it is to stop, whether something is due."""
+"""A subscription looks up at least this often: whether it is to stop, whether something is due."""
 
 END_WITHIN_S = 30.0
-"""Of a lane that another one takes the place of: longer than most attempts take."""
+"""For the thread of a subscription that has changed: longer than most attempts take."""
 
 STOP_WITHIN_S = 5.0
-"""Of all lanes when the worker stops: an attempt that is under way then is repeated at the next start."""
+"""For all threads when the worker stops: an attempt that is under way then is repeated at the next start."""
 
-Commits = Mapping[int, tuple[int, str]]
+LOOK_AGAIN_S = 2.0
+"""So often is looked whether the subscriptions have changed."""
 
-
-class AlertSource(Protocol):
-    """Where a lane reads alerts; offsets move only by `commit`."""
-
-    def read(self, most: int, wait_s: float) -> list[ConsumerRecord]: ...
-
-    def hold(self, held: bool) -> None: ...
-
-    def commit(self, commits: Commits) -> None: ...
-
-    def close(self) -> None: ...
+OpenSource = Callable[[str, Callable[[PartitionCommits], None], Callable[[Collection[int]], None]], AlertSource]
+"""Subscription's name, what to call with partitions that were assigned, and with those that were taken away."""
 
 
-OpenSource = Callable[[str, Callable[[Commits], None], Callable[[Collection[int]], None]], AlertSource]
-"""Subscriber's name, what to call with partitions that were assigned, and with those that were taken away."""
+def build(worker: WorkerContext) -> Loop:
+    """Waits for Kafka; raises `SubscriptionsError`."""
+    settings = worker.settings
+
+    def open_source(
+        name: str, assigned: Callable[[PartitionCommits], None], revoked: Callable[[Collection[int]], None]
+    ) -> AlertSource:
+        group = group_of_subscription("notify", name)
+        return KafkaAlertSource(settings, group, ALERTS_RAISED.name, assigned=assigned, revoked=revoked)
+
+    outside = Outside(
+        open_source=open_source,
+        open_channel=lambda subscription: channel_of(
+            subscription, settings.console_url, worker.publisher, worker.clock
+        ),
+        publisher=worker.publisher(),
+        clock=worker.clock,
+        schedule=RetrySchedule(),
+        retry_max_wait_s=settings.retry_max_wait_s,
+    )
+    worker.wait_for(lambda: require_topics(settings))
+    notify = Notify(settings.subscriptions_file, outside)
+    notify.start()
+    return worker.loop(notify.look_again, every_s=LOOK_AGAIN_S, close=notify.stop)
 
 
 @dataclass(frozen=True)
 class Outside:
-    """What lanes need of the outside."""
+    """What deliveries need of the outside."""
 
     open_source: OpenSource
     open_channel: Callable[[Subscription], Channel]
@@ -79,17 +95,30 @@ class Outside:
 
 
 class DeliveryThread:
-    """One subscriber, from the topic to its channel. `run` is the whole life of its thread."""
+    """One subscription, from the topic to its channel, in a thread of its own.
+
+    After an error, a bug included, it begins again where it has committed: the others must not stop with it.
+    """
 
     def __init__(self, subscription: Subscription, outside: Outside) -> None:
         self.subscription = subscription
         self._outside = outside
         self._stop = threading.Event()
-        self._thread = threading.Thread(target=self.run, name=f"notify.{subscription.name}", daemon=True)
+        self._membership: _GroupMembership | None = None
+        self._loop = Loop(
+            f"notify {subscription.name}",
+            self._step,
+            self._stop,
+            outside.retry_max_wait_s,
+            recover=self._leave,
+            close=self._leave,
+            survives_bugs=True,
+        )
+        self._thread: threading.Thread | None = None
 
     def start(self) -> None:
         """Run it."""
-        self._thread.start()
+        self._thread = in_own_thread(self._loop)
 
     def ask_to_stop(self) -> None:
         """It ends after the attempt that is under way."""
@@ -97,26 +126,22 @@ class DeliveryThread:
 
     def join(self, within_s: float) -> None:
         """Wait until it has ended, or so long."""
-        self._thread.join(within_s)
+        if self._thread is not None:
+            self._thread.join(within_s)
 
-    def run(self) -> None:
-        """Until asked to stop. After an error it begins again where it has committed, after a pause."""
-        back_off = BackOff(self._outside.retry_max_wait_s, self._stop)
-        while not self._stop.is_set():
-            try:
-                with closing(_GroupMembership(self.subscription, self._outside)) as visit:
-                    visit.run(self._stop, back_off)
-            except RetryableError as error:
-                log.warning("notify %s waits: %s", self.subscription.name, str(error))
-            except Exception as error:
-                # A bug, in this lane alone: the others must not stop with it.
-                log.critical("notify %s begins again after a bug: %s", self.subscription.name, describe(error))
-            with suppress(StoppedError):
-                back_off.wait()
+    def _step(self) -> None:
+        if self._membership is None:
+            self._membership = _GroupMembership(self.subscription, self._outside)
+        self._membership.step(self._stop)
+
+    def _leave(self) -> None:
+        membership, self._membership = self._membership, None
+        if membership is not None:
+            membership.close()
 
 
 class _GroupMembership:
-    """One membership of a lane in its consumer group."""
+    """One membership of a subscription in its consumer group."""
 
     def __init__(self, subscription: Subscription, outside: Outside) -> None:
         self._name = subscription.name
@@ -127,15 +152,15 @@ class _GroupMembership:
         self._changed: set[int] = set()
         self._source: AlertSource | None = None
 
-    def run(self, stop: threading.Event, back_off: BackOff) -> None:
-        """Raises `RetryableError` when Kafka does not answer."""
-        source = self._source = self._outside.open_source(self._name, self._assigned, self._revoked)
-        while not stop.is_set():
-            source.hold(len(self._queue) >= MAX_WAITING or any(each.is_full for each in self._progress.values()))
-            self._take(source.read(READ_MOST, self._pause_s()))
-            self._send_due(stop)
-            self._commit(source)
-            back_off.reset()
+    def step(self, stop: threading.Event) -> None:
+        """Read, send what is due, commit. Raises `RetryableError` when Kafka does not answer."""
+        if self._source is None:
+            self._source = self._outside.open_source(self._name, self._assigned, self._revoked)
+        source = self._source
+        source.hold(len(self._queue) >= MAX_WAITING or any(each.is_full for each in self._progress.values()))
+        self._take(source.read(READ_MOST, self._pause_s()))
+        self._send_due(stop)
+        self._commit(source)
 
     def close(self) -> None:
         """Leave the group. What is not committed is done again."""
@@ -163,7 +188,7 @@ class _GroupMembership:
                 alert = ALERTS_RAISED.decode(raw.value)
             except InvalidMessageError:
                 # `store` reads the same topic and writes the dead letter.
-                log.warning("notify %s: %s cannot be read", self._name, raw.place)
+                log.warning("notify %s: %s cannot be read", self._name, raw.position)
                 self._queue.skip(place)
             else:
                 lines += self._queue.arrive(alert, place, self._outside.clock.now())
@@ -198,7 +223,7 @@ class _GroupMembership:
     def _record(self, lines: Sequence[AlertDelivery]) -> None:
         """Durable when it returns. Raises `RetryableError`."""
         if lines:
-            outputs = [Output(ALERTS_DELIVERED.name, line.alert_id.encode(), line.encode()) for line in lines]
+            outputs = [ALERTS_DELIVERED.record(line) for line in lines]
             self._outside.publisher.publish(outputs)
 
     def _commit(self, source: AlertSource) -> None:
@@ -210,7 +235,7 @@ class _GroupMembership:
             source.commit({partition: self._progress[partition].commit() for partition in self._changed})
             self._changed.clear()
 
-    def _assigned(self, commits: Commits) -> None:
+    def _assigned(self, commits: PartitionCommits) -> None:
         for partition, (offset, metadata) in commits.items():
             self._progress[partition] = PartitionProgress.resumed(offset, metadata)
         log.info("notify %s reads %d partition(s)", self._name, len(commits))
@@ -232,12 +257,12 @@ def _log_attempt(line: AlertDelivery) -> None:
 
 
 class Notify:
-    """The lanes of a subscription file, which is read again when it changes. One that is wrong changes nothing."""
+    """The threads of a subscription file, which is read again when it changes. One that is wrong changes nothing."""
 
     def __init__(self, file: Path | None, outside: Outside) -> None:
         self._file = file
         self._outside = outside
-        self._lanes: dict[str, DeliveryThread] = {}
+        self._threads: dict[str, DeliveryThread] = {}
         self._digest = ""
 
     def start(self) -> None:
@@ -262,29 +287,29 @@ class Notify:
         self._bring_to(wanted)
 
     def stop(self) -> None:
-        """Every lane ends after the attempt that it is at, if that ends in time."""
+        """Every thread ends after the attempt that it is at, if that ends in time."""
         ends_at_s = time.monotonic() + STOP_WITHIN_S
-        for lane in self._lanes.values():
-            lane.ask_to_stop()
-        for lane in self._lanes.values():
-            lane.join(max(ends_at_s - time.monotonic(), 0))
-        self._lanes.clear()
+        for thread in self._threads.values():
+            thread.ask_to_stop()
+        for thread in self._threads.values():
+            thread.join(max(ends_at_s - time.monotonic(), 0))
+        self._threads.clear()
 
     @property
     def names(self) -> tuple[str, ...]:
         """Of the subscriptions that are served."""
-        return tuple(self._lanes)
+        return tuple(self._threads)
 
     def _bring_to(self, wanted: Sequence[Subscription]) -> None:
         new = {subscription.name: subscription for subscription in wanted}
-        ended = [lane for name, lane in self._lanes.items() if new.get(name) != lane.subscription]
-        for lane in ended:
-            lane.ask_to_stop()
-        for lane in ended:
-            lane.join(END_WITHIN_S)
-            del self._lanes[lane.subscription.name]
+        ended = [thread for name, thread in self._threads.items() if new.get(name) != thread.subscription]
+        for thread in ended:
+            thread.ask_to_stop()
+        for thread in ended:
+            thread.join(END_WITHIN_S)
+            del self._threads[thread.subscription.name]
         for name, subscription in new.items():
-            if name not in self._lanes:
-                self._lanes[name] = DeliveryThread(subscription, self._outside)
-                self._lanes[name].start()
-        log.info("notify serves %d subscription(s)", len(self._lanes))
+            if name not in self._threads:
+                self._threads[name] = DeliveryThread(subscription, self._outside)
+                self._threads[name].start()
+        log.info("notify serves %d subscription(s)", len(self._threads))

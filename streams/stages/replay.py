@@ -17,13 +17,11 @@ from processors.judging.pipeline import Judge
 from schemas.config.rule_pack import RulePack, read_rule_pack
 from schemas.errors import InvalidMessageError, OperatorError
 from schemas.messages.call_analysis import CallAnalysis
+from schemas.messages.records import ConsumerRecord, ProducerRecord
 from schemas.messages.topics import CALLS_REANALYZED, CALLS_TRANSCRIBED, message_key
 from schemas.messages.transcript import Transcript
-from streams.ports import Clock, History, NoHistory
-from streams.runtime.record import ConsumerRecord
+from streams.ports import Clock, History, NoHistory, PublisherPort
 from streams.runtime.rules_feed import PackRegistry
-from streams.runtime.runner import PublisherPort
-from streams.runtime.stage import Output
 
 BATCH_CALLS = 100
 NO_HISTORY = NoHistory()
@@ -135,7 +133,7 @@ class Replay:
     clock: Clock
     publisher: PublisherPort | None = None
     history: History = NO_HISTORY
-    side_outputs: Callable[[CallAnalysis], Sequence[Output]] = lambda _analysis: ()
+    side_outputs: Callable[[CallAnalysis], Sequence[ProducerRecord]] = lambda _analysis: ()
     give_way: Callable[[], None] = lambda: None
     most_per_s: float = 0
 
@@ -169,13 +167,13 @@ class Replay:
         if not transcripts:
             return
         before = self.former.risks(transcripts)
-        outputs: list[Output] = []
+        outputs: list[ProducerRecord] = []
         for transcript in transcripts:
             background = self.history.background(transcript.call)
             analysis = self.judge.judge(transcript, self.clock.now(), background)
             report.add(analysis, before.get((analysis.tenant_id, analysis.call_id), "none"))
             key = message_key(analysis.tenant_id, analysis.call_id)
-            outputs += [Output(CALLS_REANALYZED.name, key, analysis.encode()), *self.side_outputs(analysis)]
+            outputs += [ProducerRecord(CALLS_REANALYZED.name, key, analysis.encode()), *self.side_outputs(analysis)]
         if self.publisher is not None:
             self.publisher.publish(outputs)
 

@@ -10,8 +10,12 @@ from datetime import UTC, date, datetime, timedelta
 from typing import Protocol
 
 from processors.kpi.rollups import RELATED_EVERY, SETTLING, MadeDay, RollupDefinition, due_days, runs_of
-from schemas.errors import RetryableError
-from streams.runtime.runner import BackOff, StoppedError
+from schemas.config.kpi import read_kpis
+from streams.adapters.clickhouse.rollups import ClickHouseRollups
+from streams.runtime.loop import Loop
+from streams.runtime.worker_context import WorkerContext
+from streams.settings import Settings
+from streams.wiring import require_migrations
 
 log = logging.getLogger(__name__)
 
@@ -37,6 +41,27 @@ class RollupStore(Protocol):
     def tidy(self, now: datetime) -> None: ...
 
     def close(self) -> None: ...
+
+
+def build(worker: WorkerContext) -> Loop:
+    """Waits for ClickHouse."""
+    settings = worker.settings
+    worker.wait_for(lambda: require_migrations(settings))
+    rollups = build_rollups(settings)
+    return worker.loop(
+        lambda: rollups.step(worker.stop),
+        every_s=settings.rollup_every_s,
+        recover=rollups.close,
+        close=rollups.close,
+    )
+
+
+def build_rollups(settings: Settings) -> "Rollups":
+    """The roll-ups of these settings."""
+    return Rollups(
+        ClickHouseRollups(settings.clickhouse_url.get_secret_value()),
+        RollupDefinition(read_kpis(), settings.timezone, settings.first_contact_days),
+    )
 
 
 class Rollups:
@@ -71,23 +96,13 @@ class Rollups:
             done += [day for day in due if first <= day <= last]
         return done
 
-    def run(self, stop: threading.Event, every_s: float, retry_max_wait_s: float) -> None:
-        """Until asked to stop; what does not answer is asked again after growing pauses."""
-        back_off = BackOff(retry_max_wait_s, stop)
-        while not stop.is_set():
-            try:
-                self._store.tidy(self._store.now())
-                days = self.refresh(stop)
-            except RetryableError as error:
-                self._store.close()
-                log.warning("rollup: waits, %s", str(error))
-                try:
-                    back_off.wait()
-                except StoppedError:
-                    return
-            else:
-                if days:
-                    log.info("rollup: made %d day(s), the newest %s", len(days), days[0].isoformat())
-                back_off.reset()
-                stop.wait(every_s)
+    def step(self, stop: threading.Event) -> None:
+        """Tidy up, and make what is due. Raises `RetryableError`."""
+        self._store.tidy(self._store.now())
+        days = self.refresh(stop)
+        if days:
+            log.info("rollup: made %d day(s), the newest %s", len(days), days[0].isoformat())
+
+    def close(self) -> None:
+        """Let go of the connection; the next step makes a new one."""
         self._store.close()

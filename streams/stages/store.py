@@ -2,7 +2,8 @@
 
 Offsets are committed after the insert returned, so a crash anywhere means that rows are inserted again, and the
 tables are made so that this changes no count. When ClickHouse does not answer the batch is not kept in memory:
-the consumer goes back to where it began and reads it again later.
+the consumer goes back to where it began and reads it again later. History that was judged again comes after live
+messages, by a consumer group of its own.
 
 When ClickHouse refuses what a row holds, the batch is halved until the message that it came from stands alone; that one
 becomes a dead letter, the others are stored.
@@ -10,12 +11,11 @@ becomes a dead letter, the others are stored.
 
 import gc
 import logging
-import threading
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any
 
 from processors.clickhouse.rows import (
     TableRows,
@@ -30,8 +30,10 @@ from processors.clickhouse.rows import (
     rows_for_transcript,
     rows_for_unreadable,
 )
-from schemas.errors import InvalidMessageError, RefusedByDatabaseError, RetryableError
+from schemas.errors import InvalidMessageError, RefusedByDatabaseError
+from schemas.messages.dead_letter import dead_letter_for
 from schemas.messages.message import Message
+from schemas.messages.records import ConsumerRecord, ProducerRecord, call_of_key
 from schemas.messages.topics import (
     ALERTS_DELIVERED,
     ALERTS_RAISED,
@@ -45,10 +47,14 @@ from schemas.messages.topics import (
     RULES_PUBLISHED,
     AnyTopic,
 )
-from streams.ports import Clock, RowsRefusedError, Sink
-from streams.runtime.record import ConsumerRecord, call_of_key, dead_letter_for
-from streams.runtime.runner import BackOff, PublisherPort, StoppedError, TooManyDeadLettersError
-from streams.runtime.stage import Output
+from streams.adapters.clickhouse import connection as clickhouse
+from streams.adapters.kafka.client import BatchConsumer
+from streams.ports import Clock, RowsRefusedError, Sink, WorkSource
+from streams.runtime.lanes import Lanes
+from streams.runtime.loop import Loop, PollWorkPublishCommit, TooManyDeadLettersError
+from streams.runtime.worker_context import WorkerContext
+from streams.topology import groups_of
+from streams.wiring import require_migrations, require_topics
 
 log = logging.getLogger(__name__)
 
@@ -59,14 +65,34 @@ REFUSALS_LIMIT = 20
 is wrong, not the messages. Far below `dead_letter_streak_limit`, because these messages are right by their schema."""
 
 
-class RecordSource(Protocol):
-    """Where batches come from: a consumer whose offsets move only by `commit`."""
+def build(worker: WorkerContext) -> Loop:
+    """Waits for Kafka and ClickHouse; raises `ClickHouseAccessError`."""
+    settings = worker.settings
+    worker.wait_for(lambda: require_topics(settings))
+    worker.wait_for(lambda: require_migrations(settings))
+    client = worker.wait_for(lambda: clickhouse.connect(settings.clickhouse_url.get_secret_value()))
+    live, history = (BatchConsumer(settings, group, topics) for group, topics in groups_of(STORE).items())
+    return loop_of(
+        Store(clickhouse.ClickHouseSink(client), worker.clock),
+        Lanes(live, history),
+        worker,
+    )
 
-    def consume(self, most: int, wait_s: float) -> list[ConsumerRecord]: ...
 
-    def commit(self, records: Sequence[ConsumerRecord]) -> None: ...
-
-    def rewind(self, records: Sequence[ConsumerRecord]) -> None: ...
+def loop_of(store: "Store", source: WorkSource, worker: WorkerContext) -> Loop:
+    """The store on a source."""
+    settings = worker.settings
+    cycle = PollWorkPublishCommit(
+        STORE,
+        source,
+        store.work,
+        worker.publisher(),
+        worker.stop,
+        settings.retry_max_wait_s,
+        batch=settings.sink_batch_messages,
+        wait_s=settings.sink_batch_ms / 1000,
+    )
+    return worker.loop(cycle.step, recover=cycle.recover, close=source.close)
 
 
 @dataclass(frozen=True)
@@ -82,7 +108,7 @@ class Batch:
     """What a batch of records comes to: rows to insert, and dead letters for what only `store` reads."""
 
     parts: list[RecordRows] = field(default_factory=list)
-    dead_letters: list[Output] = field(default_factory=list)
+    dead_letters: list[ProducerRecord] = field(default_factory=list)
 
     @property
     def rows(self) -> TableRows:
@@ -100,63 +126,24 @@ def _rows_of(parts: Sequence[RecordRows]) -> TableRows:
 
 @dataclass(frozen=True)
 class Store:
-    """Reads batches, writes rows, commits."""
+    """Turns records into rows and inserts them."""
 
-    source: RecordSource
     sink: Sink
-    publisher: PublisherPort
     clock: Clock
-    batch_messages: int
-    batch_wait_s: float
-    retry_max_wait_s: float
-    history: RecordSource | None = None
-    """The lane of calls that were judged again."""
-    _refusals: Counter[str] = field(default_factory=Counter, init=False, repr=False)
-    """Topic → messages that ClickHouse has refused since it took one of that topic."""
+    _refused: dict[str, set[str]] = field(default_factory=lambda: defaultdict(set), init=False, repr=False)
+    """Topic → positions of the messages that ClickHouse has refused since it took one of that topic."""
 
-    def run(self, stop: threading.Event) -> None:
-        """Until asked to stop. Whatever it raises is a bug; offsets then stay where they are.
+    def work(self, records: Sequence[ConsumerRecord]) -> Sequence[ProducerRecord]:
+        """Insert the rows of these records; the dead letters of those that cannot be stored.
 
-        History is taken in after a batch of live messages that was not full: live traffic never waits behind it, and
-        it never waits for ever.
+        Doing it again is right. Raises `RetryableError` and `TooManyDeadLettersError`.
         """
-        back_off = BackOff(self.retry_max_wait_s, stop)
-        while not stop.is_set():
-            taken = self._take(self.source, self.batch_wait_s, back_off)
-            if taken is not None and taken < self.batch_messages and self.history is not None:
-                self._take(self.history, 0, back_off)
-
-    def _take(self, source: RecordSource, wait_s: float, back_off: BackOff) -> int | None:
-        """One batch of a source: how many records, or None where it has to be read again after a pause."""
-        records: list[ConsumerRecord] = []
-        try:
-            records = source.consume(self.batch_messages, wait_s)
-            if records:
-                self.write(records, source)
-            back_off.reset()
-        except RetryableError as error:
-            log.warning("store: %d message(s) wait, %s", len(records), str(error))
-            source.rewind(records)
-            with suppress(StoppedError):
-                back_off.wait()
-            return None
-        return len(records)
-
-    def write(self, records: Sequence[ConsumerRecord], source: RecordSource | None = None) -> None:
-        """Insert the rows of these records, then commit.
-
-        Raises `RetryableError` and `TooManyDeadLettersError`; then nothing is committed.
-        """
-        refusals = self._refusals.copy()
         with _collector_paused():
             batch = self.batch_of(records)
-            self._insert(batch.parts, batch.dead_letters, refusals)
-        if batch.dead_letters:
-            self.publisher.publish(batch.dead_letters)
-        (source or self.source).commit(records)
-        self._refusals.update({topic: count - self._refusals[topic] for topic, count in refusals.items()})
+            self._insert(batch.parts, batch.dead_letters)
+        return batch.dead_letters
 
-    def _insert(self, parts: Sequence[RecordRows], dead_letters: list[Output], refusals: Counter[str]) -> None:
+    def _insert(self, parts: Sequence[RecordRows], dead_letters: list[ProducerRecord]) -> None:
         """The rows of these parts; one that ClickHouse refuses becomes a dead letter, and is counted.
 
         What is inserted more than once on the way replaces itself.
@@ -165,23 +152,24 @@ class Store:
             self.sink.write(_rows_of(parts))
         except RowsRefusedError as error:
             if len(parts) == 1:
-                dead_letters.append(self._refused_by_database(parts[0], error, refusals))
+                dead_letters.append(self._refused_by_database(parts[0], error))
             else:
                 middle = len(parts) // 2
-                self._insert(parts[:middle], dead_letters, refusals)
-                self._insert(parts[middle:], dead_letters, refusals)
+                self._insert(parts[:middle], dead_letters)
+                self._insert(parts[middle:], dead_letters)
         else:
             for topic in {part.raw.topic for part in parts}:
-                refusals[topic] = 0
+                self._refused[topic].clear()
 
-    def _refused_by_database(self, part: RecordRows, error: RowsRefusedError, refusals: Counter[str]) -> Output:
+    def _refused_by_database(self, part: RecordRows, error: RowsRefusedError) -> ProducerRecord:
         topic = part.raw.topic
         if topic == CALLS_DEAD_LETTERS.name:
             raise error  # a letter about the letter would be refused as well, and so on
-        refusals[topic] += 1
-        if refusals[topic] >= REFUSALS_LIMIT:
+        refused = self._refused[topic]
+        refused.add(part.raw.position)
+        if len(refused) >= REFUSALS_LIMIT:
             raise TooManyDeadLettersError(
-                f"ClickHouse refused {refusals[topic]} messages of {topic} in a row; the last time: {error}"
+                f"ClickHouse refused {len(refused)} messages of {topic} in a row; the last time: {error}"
             ) from None
         message = None
         with suppress(InvalidMessageError):  # of an event that cannot be read there are rows, too
@@ -215,10 +203,10 @@ class Store:
         batch.dead_letters.append(self._dead_letter(raw, message, error))
         return {}
 
-    def _dead_letter(self, raw: ConsumerRecord, message: Message | None, error: InvalidMessageError) -> Output:
+    def _dead_letter(self, raw: ConsumerRecord, message: Message | None, error: InvalidMessageError) -> ProducerRecord:
         letter = dead_letter_for(STORE, raw, message, error, self.clock.now())
-        log.warning("store: %s becomes a dead letter: %s", raw.place, "; ".join(error.problems))
-        return Output(CALLS_DEAD_LETTERS.name, letter.dead_letter_id.encode(), letter.encode())
+        log.warning("store: %s becomes a dead letter: %s", raw.position, "; ".join(error.problems))
+        return CALLS_DEAD_LETTERS.record(letter)
 
 
 @contextmanager

@@ -5,11 +5,11 @@ raised again, by another process or after a restart, has the same id.
 """
 
 import logging
-import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
+from zoneinfo import ZoneInfo
 
 from rich.table import Table
 from rich.text import Text
@@ -26,17 +26,38 @@ from processors.kpi.surges import (
     same_hours,
     topic_windows,
 )
-from schemas.errors import RetryableError
 from schemas.messages.alert import MAX_CALLS_OF_SURGE, Alert
-from schemas.messages.topics import ALERTS_RAISED, message_key
-from streams.ports import Clock, TopicCounts
-from streams.runtime.runner import BackOff, PublisherPort, StoppedError
-from streams.runtime.stage import Output
+from schemas.messages.topics import ALERTS_RAISED
+from streams.adapters.clickhouse.topic_counts import ClickHouseTopicCounts
+from streams.ports import Clock, PublisherPort, TopicCounts
+from streams.runtime.loop import Loop
+from streams.runtime.worker_context import WorkerContext
+from streams.settings import Settings
+from streams.wiring import require_migrations, require_topics
 
 log = logging.getLogger(__name__)
 
 LOOK_BACK = timedelta(hours=6)
 """Windows that ended so long ago are still looked at: calls are judged late, and the watch may have been down."""
+
+
+def build(worker: WorkerContext) -> Loop:
+    """Waits for Kafka and ClickHouse."""
+    settings = worker.settings
+    worker.wait_for(lambda: require_topics(settings))
+    worker.wait_for(lambda: require_migrations(settings))
+    watch = Watch(build_surges(settings), worker.publisher(), worker.clock)
+    return worker.loop(watch.look, every_s=settings.surge_every_s)
+
+
+def build_surges(settings: Settings) -> "Surges":
+    """Surges as the settings define them, counted by ClickHouse."""
+    return Surges(
+        ClickHouseTopicCounts(settings.clickhouse_url.get_secret_value()),
+        SurgeSettings(
+            ZoneInfo(settings.timezone), settings.surge_weeks, settings.surge_min_count, settings.surge_ratio
+        ),
+    )
 
 
 @dataclass(frozen=True)
@@ -84,7 +105,7 @@ class Watch:
         for assessment in self._surges.assessments(end - LOOK_BACK, end):
             if assessment.verdict == "surge" and self._raised.is_news(assessment.window):
                 alert = self._surges.alert(assessment, now)
-                self._publisher.publish([output_of(alert)])
+                self._publisher.publish([ALERTS_RAISED.record(alert)])
                 self._raised.remember(assessment.window)
                 log.warning(
                     "watch: surge of %s/%s, %d calls in the hour to %s",
@@ -95,27 +116,6 @@ class Watch:
                 )
                 alerts.append(alert)
         return alerts
-
-    def run(self, stop: threading.Event, every_s: float, retry_max_wait_s: float) -> None:
-        """Until asked to stop; what does not answer is asked again after growing pauses."""
-        back_off = BackOff(retry_max_wait_s, stop)
-        while not stop.is_set():
-            try:
-                self.look()
-            except RetryableError as error:
-                log.warning("watch: waits, %s", str(error))
-                try:
-                    back_off.wait()
-                except StoppedError:
-                    return
-            else:
-                back_off.reset()
-                stop.wait(every_s)
-
-
-def output_of(alert: Alert) -> Output:
-    """Its own id stands for the call in the key: there is no one call."""
-    return Output(ALERTS_RAISED.name, message_key(alert.tenant_id, alert.alert_id), alert.encode())
 
 
 def surges_table(assessments: Sequence[SurgeAssessment], end: datetime) -> Table:

@@ -18,7 +18,7 @@ from streams.adapters.clickhouse import connection as clickhouse
 from streams.demo.sample_data import SampleSpan, write_sample
 from streams.queries.kpis import make_views
 from streams.settings import Settings, load_settings
-from streams.wiring import build_rollups
+from streams.stages.rollup import build_rollups
 from tests.clickhouse_engine import RunningEngine, running_engine
 
 PAGE = Path(__file__).parents[2] / "docs" / "analysts.md"

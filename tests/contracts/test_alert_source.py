@@ -8,14 +8,12 @@ from uuid import uuid4
 
 import pytest
 
+from schemas.messages.records import ConsumerRecord, ProducerRecord
 from schemas.messages.topics import ALERTS_RAISED
 from streams.adapters.kafka.alert_source import KafkaAlertSource
 from streams.adapters.kafka.client import Publisher, apply_topics
 from streams.adapters.memory.broker import MemoryAlertSource, MemoryBroker
-from streams.runtime.record import ConsumerRecord
-from streams.runtime.runner import PublisherPort
-from streams.runtime.stage import Output
-from streams.stages.notify import AlertSource
+from streams.ports import AlertSource, PublisherPort
 from tests.brokers import running_broker
 
 LONG_ENOUGH_S = 30
@@ -93,12 +91,12 @@ def broker(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
         publisher.close()
 
 
-def outputs(count: int) -> list[Output]:
+def outputs(count: int) -> list[ProducerRecord]:
     run = uuid4().hex
-    return [Output(TOPIC, f"acme/{run}-{i}".encode(), f"alert {i}".encode()) for i in range(count)]
+    return [ProducerRecord(TOPIC, f"acme/{run}-{i}".encode(), f"alert {i}".encode()) for i in range(count)]
 
 
-def keys(published: list[Output]) -> set[bytes]:
+def keys(published: list[ProducerRecord]) -> set[bytes]:
     return {output.key for output in published}
 
 

@@ -9,12 +9,11 @@ from uuid import uuid4
 
 import pytest
 
+from schemas.messages.records import ConsumerRecord, ProducerRecord
 from schemas.messages.topics import CALLS_ANALYZED, CALLS_ENDED
 from streams.adapters.kafka.client import BatchConsumer, Publisher, TopicReader, apply_topics, lags
 from streams.adapters.memory.broker import MemoryBroker, MemoryConsumer, MemoryReader
-from streams.runtime.record import ConsumerRecord
-from streams.runtime.runner import PublisherPort
-from streams.runtime.stage import Output
+from streams.ports import PublisherPort
 from streams.settings import Settings
 from tests.brokers import running_broker
 
@@ -63,10 +62,10 @@ def broker(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
         publisher.close()
 
 
-def outputs(count: int) -> list[Output]:
+def outputs(count: int) -> list[ProducerRecord]:
     """Events with keys of their own, so that a test sees only what it has published."""
     run = uuid4().hex
-    return [Output(CALLS_ENDED.name, f"acme/{run}-{i}".encode(), f"event {i}".encode()) for i in range(count)]
+    return [ProducerRecord(CALLS_ENDED.name, f"acme/{run}-{i}".encode(), f"event {i}".encode()) for i in range(count)]
 
 
 def take(consumer: Consumer, wanted: set[bytes]) -> list[ConsumerRecord]:
@@ -74,11 +73,11 @@ def take(consumer: Consumer, wanted: set[bytes]) -> list[ConsumerRecord]:
     records: list[ConsumerRecord] = []
     deadline_s = time.monotonic() + LONG_ENOUGH_S
     while not wanted <= {record.key for record in records} and time.monotonic() < deadline_s:
-        records += consumer.consume(100, 0.2)
+        records += consumer.poll(100, 0.2)
     return records
 
 
-def keys(published: list[Output]) -> set[bytes]:
+def keys(published: list[ProducerRecord]) -> set[bytes]:
     return {output.key for output in published}
 
 

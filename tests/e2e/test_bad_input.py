@@ -15,12 +15,12 @@ from confluent_kafka import KafkaError, Message, Producer
 from processors.listening.audio import UnhearableError, probe
 from schemas.messages.call_ended import CallEnded
 from schemas.messages.message import MAX_PROBLEMS
+from schemas.messages.records import ProducerRecord
 from schemas.messages.topics import CALLS_ANALYZED, CALLS_ENDED, CALLS_TRANSCRIBED, message_key
 from streams.adapters.kafka.client import client_config, lags
 from streams.adapters.object_store.from_settings import object_store_from
 from streams.adapters.object_store.recordings import RecordingStore
 from streams.embedded.stack import Stack
-from streams.runtime.stage import Output
 from streams.settings import Settings
 from streams.stages.capture import Ingest, event_for
 from streams.topology import consumer_groups
@@ -181,7 +181,7 @@ class PlacingPublisher:
         self._producer = Producer(client_config(settings) | {"batch.num.messages": 1})
         self.places: list[Place] = []
 
-    def publish(self, outputs: Iterable[Output]) -> None:
+    def publish(self, outputs: Iterable[ProducerRecord]) -> None:
         for output in outputs:
             self.send(output.topic, output.key, output.value)
 

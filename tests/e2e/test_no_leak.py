@@ -19,6 +19,7 @@ from processors.detectors.base.contract import Result
 from processors.judging.call_context import CallContext
 from processors.judging.pipeline import Judge, JudgeSettings
 from schemas.errors import InvalidMessageError
+from schemas.messages.records import ProducerRecord
 from schemas.messages.topics import CALLS_ANALYZED, CALLS_ENDED, CALLS_TRANSCRIBED, TOPICS, message_key
 from schemas.messages.transcript import Transcript
 from streams.adapters.kafka.client import Publisher, lags
@@ -26,7 +27,6 @@ from streams.adapters.object_store.from_settings import object_store_from
 from streams.adapters.object_store.recordings import RecordingStore
 from streams.demo.examples import EXAMPLE_TENANT
 from streams.embedded.stack import Stack
-from streams.runtime.stage import Output
 from streams.settings import CONFIG_VARIABLE, PREFIX
 from streams.topology import consumer_groups
 from tests.processors.recordings import EXAMPLES, example_calls
@@ -164,9 +164,9 @@ class Flow:
 
     def publish_poison(self) -> None:
         key = message_key(EXAMPLE_TENANT, "poisoned")
-        outputs = [Output(CALLS_ENDED.name, POISON_NUMBER.encode(), value) for value in poison().values()]
-        outputs += [Output(topic.name, key, POISON_WORDS.encode()) for topic in TOPICS]
-        outputs += [Output(CALLS_TRANSCRIBED.name, key, beyond_any_column().encode())]
+        outputs = [ProducerRecord(CALLS_ENDED.name, POISON_NUMBER.encode(), value) for value in poison().values()]
+        outputs += [ProducerRecord(topic.name, key, POISON_WORDS.encode()) for topic in TOPICS]
+        outputs += [ProducerRecord(CALLS_TRANSCRIBED.name, key, beyond_any_column().encode())]
         publisher = Publisher(self.stack.settings)
         publisher.publish(outputs)
         publisher.close()

@@ -17,6 +17,7 @@ from rich.console import Console
 from processors.pii.masking import PLACEHOLDER_OF
 from schemas.messages.call_ended import CallEnded, Csat
 from schemas.messages.call_rated import CallRated
+from schemas.messages.records import ProducerRecord
 from schemas.messages.topics import CALLS_RATED, message_key
 from streams.adapters.clickhouse import connection as clickhouse
 from streams.adapters.kafka.client import Publisher, lags
@@ -25,10 +26,9 @@ from streams.demo import demo
 from streams.demo.examples import EXAMPLE_TENANT, example_recordings
 from streams.embedded.stack import Stack
 from streams.ports import SystemClock
-from streams.runtime.stage import Output
 from streams.settings import CONFIG_VARIABLE, PREFIX, load_settings
+from streams.stages.rollup import build_rollups
 from streams.topology import consumer_groups
-from streams.wiring import build_rollups
 from tests.e2e.expectations import READ, Judged, expected_value
 from tests.processors.character_error import edits, spoken
 from tests.processors.recordings import example_calls
@@ -148,7 +148,7 @@ class TestWhatBecomesKnownLater:
             resolved=False,
         )
         publisher = Publisher(pipeline.stack.settings)
-        publisher.publish([Output(CALLS_RATED.name, message_key(call.tenant_id, call.call_id), rated.encode())])
+        publisher.publish([ProducerRecord(CALLS_RATED.name, message_key(call.tenant_id, call.call_id), rated.encode())])
         publisher.close()
         stored = "SELECT rating, resolved FROM ratings"
         wait_until(

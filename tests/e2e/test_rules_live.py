@@ -16,12 +16,12 @@ import pytest
 from processors.rules.examples import imagine_transcript
 from schemas.config.rule_pack import RulePack, parse_rule_pack
 from schemas.messages.alert import Alert
+from schemas.messages.records import ProducerRecord
 from schemas.messages.rules_published import RulesPublished
 from schemas.messages.topics import CALLS_ENDED, CALLS_TRANSCRIBED, RULES_PUBLISHED, message_key
 from schemas.messages.transcript import Transcript
 from streams.adapters.kafka.client import Publisher
 from streams.embedded.stack import Stack
-from streams.runtime.stage import Output
 from streams.settings import CONFIG_VARIABLE, PREFIX
 from tests.schemas.config.yaml_change import line_of
 from tests.stack import rows, running_stack, wait_for_outcomes, wait_until
@@ -108,7 +108,7 @@ class Story:
         path.write_text(text, encoding="utf-8")
         return path
 
-    def produce(self, outputs: Sequence[Output]) -> None:
+    def produce(self, outputs: Sequence[ProducerRecord]) -> None:
         publisher = Publisher(self.stack.settings)
         publisher.publish(outputs)
         publisher.close()
@@ -116,8 +116,12 @@ class Story:
     def hear(self, *calls: Transcript) -> None:
         """As `ingest` and `listen` would: the event, then the transcript."""
         keys = [message_key(one.tenant_id, one.call_id) for one in calls]
-        self.produce([Output(CALLS_ENDED.name, key, one.call.encode()) for key, one in zip(keys, calls, strict=True)])
-        self.produce([Output(CALLS_TRANSCRIBED.name, key, one.encode()) for key, one in zip(keys, calls, strict=True)])
+        self.produce(
+            [ProducerRecord(CALLS_ENDED.name, key, one.call.encode()) for key, one in zip(keys, calls, strict=True)]
+        )
+        self.produce(
+            [ProducerRecord(CALLS_TRANSCRIBED.name, key, one.encode()) for key, one in zip(keys, calls, strict=True)]
+        )
 
     def judged(self, *calls: Transcript) -> None:
         """These calls, until they are accounted for."""
@@ -126,7 +130,7 @@ class Story:
 
     def published_past_the_command(self, one: RulePack) -> None:
         message = RulesPublished(pack=one, published_at=datetime.now(UTC), published_by="nobody")
-        self.produce([Output(RULES_PUBLISHED.name, message.key(), message.encode())])
+        self.produce([RULES_PUBLISHED.record(message)])
 
     def wait_for_log(self, worker: str, sentence: str, times: int = 1) -> None:
         log = self.stack.supervisor.log_file(worker)

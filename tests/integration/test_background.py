@@ -15,6 +15,7 @@ from processors.judging.call_context import NO_BACKGROUND, Background, EarlierCo
 from processors.judging.pipeline import Judge, JudgeSettings
 from schemas.messages.call_analysis import CallAnalysis
 from schemas.messages.call_ended import CallEnded
+from schemas.messages.records import ConsumerRecord
 from schemas.messages.topics import CALLS_TRANSCRIBED
 from schemas.messages.transcript import Transcript
 from streams.adapters.clickhouse import history as clickhouse_background
@@ -22,7 +23,6 @@ from streams.adapters.clickhouse.connection import connect, migrate
 from streams.adapters.clickhouse.history import SNAPSHOTS, BaselineReader, ClickHouseHistory, ContactReader
 from streams.embedded.ports import free_port
 from streams.ports import History
-from streams.runtime.record import ConsumerRecord
 from streams.settings import Settings
 from streams.stages.judge import judge_stage
 from tests.clickhouse_engine import RunningEngine, running_engine

@@ -19,15 +19,15 @@ from clickhouse_connect.driver.client import Client
 
 from schemas.errors import RetryableError
 from schemas.messages.message import Message
+from schemas.messages.records import ConsumerRecord, ProducerRecord
 from schemas.messages.topics import CALLS_ANALYZED, CALLS_DEAD_LETTERS, CALLS_ENDED, CALLS_TRANSCRIBED, TOPICS
 from schemas.messages.transcript import Segment, Transcript
 from streams.adapters.clickhouse.connection import CONNECT_TIMEOUT_S, ClickHouseSink, connect, migrate
 from streams.adapters.clickhouse.connection import REQUEST_TIMEOUT_S as REQUEST_TIMEOUT_OF_INSERTS_S
 from streams.adapters.kafka.client import LONGEST_BATCH_S, BatchConsumer, Publisher, apply_topics
 from streams.adapters.memory.broker import MemoryBroker
-from streams.ports import Rows, SystemClock
-from streams.runtime.record import ConsumerRecord
-from streams.runtime.stage import Output
+from streams.ports import PublisherPort, Rows, Sink, SystemClock, WorkSource
+from streams.runtime.loop import Loop, PollWorkPublishCommit
 from streams.settings import Settings
 from streams.stages.store import STORE, Store
 from tests.brokers import running_broker
@@ -75,6 +75,23 @@ def messages() -> list[tuple[str, bytes]]:
     return every
 
 
+def store_loop(
+    source: WorkSource,
+    sink: Sink,
+    publisher: PublisherPort,
+    stop: threading.Event,
+    *,
+    batch: int,
+    wait_s: float,
+    max_wait_s: float,
+) -> Loop:
+    """The stage as its worker runs it."""
+    cycle = PollWorkPublishCommit(
+        STORE, source, Store(sink, SystemClock()).work, publisher, stop, max_wait_s, batch=batch, wait_s=wait_s
+    )
+    return Loop(STORE, cycle.step, stop, max_wait_s, recover=cycle.recover)
+
+
 @dataclass
 class Run:
     """A store stage between a broker in memory and a database."""
@@ -113,12 +130,12 @@ class Run:
         client.set_client_setting("insert_keeper_max_retries", 0)  # the server would try again for longer than we wait
         self.sink = ClickHouseSink(client)
         consumer = self.broker.consumer(STORE, [topic.name for topic in TOPICS])
-        store = Store(consumer, self, self.broker, SystemClock(), self.batch_messages, 0.01, 0.2)
         stop, failures = threading.Event(), list[BaseException]()
+        loop = store_loop(consumer, self, self.broker, stop, batch=self.batch_messages, wait_s=0.01, max_wait_s=0.2)
 
         def run() -> None:
             try:
-                store.run(stop)
+                loop.run()
             except Exception as error:
                 failures.append(error)
 
@@ -347,13 +364,13 @@ def test_a_store_that_waits_for_long_stays_in_its_group(
     with running_broker("tansu", tmp_path) as settings:
         apply_topics(settings)
         publisher = Publisher(settings)
-        publisher.publish([Output(CALLS_ENDED.name, b"acme/c-1", an_event("c-1", NOW).encode())])
+        publisher.publish([ProducerRecord(CALLS_ENDED.name, b"acme/c-1", an_event("c-1", NOW).encode())])
         consumer = BatchConsumer(settings, "waiting", [CALLS_ENDED.name])
         down_until_s = time.monotonic() + limit_s + 3
         sink = DownFor(down_until_s)
-        store = Store(consumer, sink, publisher, SystemClock(), 10, 1, 1)
         stop = threading.Event()
-        thread = threading.Thread(target=store.run, args=(stop,))
+        loop = store_loop(consumer, sink, publisher, stop, batch=10, wait_s=1, max_wait_s=1)
+        thread = threading.Thread(target=loop.run)
         thread.start()
         try:
             assert eventually(lambda: sink.written == 1)
@@ -363,7 +380,7 @@ def test_a_store_that_waits_for_long_stays_in_its_group(
             consumer.close()
             publisher.close()
     assert time.monotonic() > down_until_s
-    assert "message(s) wait" in caplog.text
+    assert "store waits" in caplog.text
     assert "_MAX_POLL_EXCEEDED" not in caplog.text
     assert "is not ours now" not in caplog.text
 

@@ -15,6 +15,7 @@ from uuid import uuid4
 import pytest
 from confluent_kafka.admin import AdminClient, NewTopic
 
+from schemas.messages.records import ConsumerRecord, ProducerRecord
 from schemas.messages.rules_published import RulesPublished
 from schemas.messages.topics import CALLS_ENDED, CALLS_TRANSCRIBED, RULES_PUBLISHED, TOPICS
 from streams.adapters.kafka.client import BatchConsumer, Publisher, TopicReader, apply_topics, client_config
@@ -22,8 +23,6 @@ from streams.embedded.apache_kafka import apache_kafka_spec, fetch_jars
 from streams.embedded.ports import PortTakenError, free_port, kafka_answers, require_free
 from streams.embedded.supervisor import Backoff, ChildFailedError, ChildSpec, Supervisor
 from streams.embedded.tansu import tansu_spec
-from streams.runtime.record import ConsumerRecord
-from streams.runtime.stage import Output
 from streams.settings import Settings, load_settings
 from tests.processes import eventually, runs
 from tests.processors.rules.rule_packs import pack_of
@@ -90,28 +89,28 @@ def broker(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
     assert not kafka_answers(port)
 
 
-def of_one_call(count: int) -> list[Output]:
+def of_one_call(count: int) -> list[ProducerRecord]:
     """Records with one key, so that they lie in one partition in this order."""
     key = f"acme/{uuid4().hex}".encode()
-    return [Output(CALLS_ENDED.name, key, f"event {i}".encode()) for i in range(count)]
+    return [ProducerRecord(CALLS_ENDED.name, key, f"event {i}".encode()) for i in range(count)]
 
 
-def publish(broker: Broker, outputs: list[Output]) -> None:
+def publish(broker: Broker, outputs: list[ProducerRecord]) -> None:
     publisher = Publisher(broker.settings)
     publisher.publish(outputs)
     publisher.close()
 
 
-def read(consumer: BatchConsumer, wanted: list[Output], count: int) -> list[ConsumerRecord]:
+def read(consumer: BatchConsumer, wanted: list[ProducerRecord], count: int) -> list[ConsumerRecord]:
     """The first `count` records that come with the key of `wanted`."""
     records: list[ConsumerRecord] = []
     deadline_s = time.monotonic() + GIVE_UP_AFTER_S
     while len(records) < count and time.monotonic() < deadline_s:
-        records += [record for record in consumer.consume(1, 0.2) if record.key == wanted[0].key]
+        records += [record for record in consumer.poll(1, 0.2) if record.key == wanted[0].key]
     return records
 
 
-def values(records: list[ConsumerRecord] | list[Output]) -> list[bytes | None]:
+def values(records: list[ConsumerRecord] | list[ProducerRecord]) -> list[bytes | None]:
     return [record.value for record in records]
 
 
@@ -124,7 +123,7 @@ settings = Settings.model_validate({"kafka_bootstrap": bootstrap, "kafka_flavour
 consumer = BatchConsumer(settings, group, [topic])
 seen = 0
 while seen < int(read):
-    for record in consumer.consume(1, 0.2):
+    for record in consumer.poll(1, 0.2):
         if record.key == key.encode():
             seen += 1
             if seen == int(commit_after):
@@ -168,7 +167,7 @@ class TestBothBrokers:
 
     def test_a_message_of_twelve_megabytes_passes_whole(self, broker: Broker) -> None:
         # Random bytes: a broker that counts compressed ones would let any large text pass.
-        published = [Output(CALLS_TRANSCRIBED.name, uuid4().hex.encode(), os.urandom(TWELVE_MB))]
+        published = [ProducerRecord(CALLS_TRANSCRIBED.name, uuid4().hex.encode(), os.urandom(TWELVE_MB))]
         publish(broker, published)
         consumer = BatchConsumer(broker.settings, uuid4().hex, [CALLS_TRANSCRIBED.name])
         (record,) = read(consumer, published, 1)
@@ -267,7 +266,7 @@ class TestApacheKafka:
         assert folder.stat().st_mode & 0o777 == 0o700
 
 
-def assert_goes_on_with(broker: Broker, group: str, rest: list[Output]) -> None:
+def assert_goes_on_with(broker: Broker, group: str, rest: list[ProducerRecord]) -> None:
     """The next that the group gets of this call are these records; nothing is committed."""
     consumer = BatchConsumer(broker.settings, group, [CALLS_ENDED.name])
     assert values(read(consumer, rest, len(rest))) == values(rest)
@@ -342,7 +341,7 @@ def test_compaction_keeps_every_version_of_the_rules_and_of_each_the_last_record
     ]
 
 
-def rules_published(version: int, note: str) -> Output:
+def rules_published(version: int, note: str) -> ProducerRecord:
     pack = pack_of(version=version)
     message = RulesPublished(pack=pack, published_at=datetime.now(UTC), published_by="tests", note=note)
-    return Output(RULES_PUBLISHED.name, message.key(), message.encode())
+    return RULES_PUBLISHED.record(message)

@@ -20,6 +20,7 @@ from typing import Any
 import pytest
 
 from schemas.messages.call_ended import CallEnded
+from schemas.messages.records import ProducerRecord
 from schemas.messages.topics import CALLS_ENDED, CALLS_TRANSCRIBED, message_key
 from schemas.messages.transcript import Transcript
 from streams.adapters.kafka.client import BatchConsumer, Publisher, lags
@@ -27,7 +28,6 @@ from streams.adapters.object_store.from_settings import object_store_from
 from streams.adapters.object_store.recordings import RecordingStore
 from streams.demo.examples import example_recordings
 from streams.embedded.stack import Broker
-from streams.runtime.stage import Output
 from streams.topology import consumer_groups
 from streams.wiring import build_judge
 from tests.processes import eventually, runs
@@ -87,7 +87,7 @@ class Pipeline:
     def publish(self, tenant_id: str, names: Sequence[str] = CALLS) -> list[CallEnded]:
         """These recordings, and one record that is no event."""
         calls = publish_examples(self.stack, names, tenant_id)
-        self._produce([Output(CALLS_ENDED.name, message_key(tenant_id, NO_EVENT_ID), NO_EVENT)])
+        self._produce([ProducerRecord(CALLS_ENDED.name, message_key(tenant_id, NO_EVENT_ID), NO_EVENT)])
         return calls
 
     def publish_into_mid_flow(self, tenant_id: str) -> list[CallEnded]:
@@ -100,9 +100,9 @@ class Pipeline:
 
     def publish_again(self, calls: Sequence[CallEnded]) -> None:
         """The very same events."""
-        self._produce([Output(CALLS_ENDED.name, message_key(c.tenant_id, c.call_id), c.encode()) for c in calls])
+        self._produce([CALLS_ENDED.record(c) for c in calls])
 
-    def _produce(self, outputs: Sequence[Output]) -> None:
+    def _produce(self, outputs: Sequence[ProducerRecord]) -> None:
         publisher = Publisher(self.stack.settings)
         publisher.publish(outputs)
         publisher.close()
@@ -177,7 +177,7 @@ class Pipeline:
         found: list[bytes | None] = []
 
         def has_read_all() -> bool:
-            records = consumer.consume(100, 1)
+            records = consumer.poll(100, 1)
             found.extend(record.value for record in records if record.key in keys)
             if records:
                 consumer.commit(records)

@@ -11,12 +11,11 @@ import yaml
 
 from schemas.messages.alert import Alert
 from schemas.messages.alert_delivery import AlertDelivery
-from schemas.messages.topics import ALERTS_DELIVERED, ALERTS_RAISED, alert_key
+from schemas.messages.topics import ALERTS_DELIVERED, ALERTS_RAISED
 from streams.adapters.kafka.client import BatchConsumer, Publisher, apply_topics, lags
 from streams.embedded.stack import worker_spec
 from streams.embedded.supervisor import Backoff, Supervisor
 from streams.ports import SystemClock
-from streams.runtime.stage import Output
 from streams.settings import Settings
 from streams.topology import consumer_groups
 from tests.alerts import QUOTE, SECRET, an_alert
@@ -39,7 +38,7 @@ class Running:
 
     def raise_alerts(self, alerts: list[Alert]) -> None:
         publisher = Publisher(self.settings)
-        publisher.publish([Output(ALERTS_RAISED.name, alert_key(alert), alert.encode()) for alert in alerts])
+        publisher.publish([ALERTS_RAISED.record(alert) for alert in alerts])
         publisher.close()
 
     def wait_until(self, comes_true: Callable[[], bool]) -> None:
@@ -64,7 +63,7 @@ class Running:
         lines: list[AlertDelivery] = []
         quiet_since_s = time.monotonic()
         while time.monotonic() - quiet_since_s < 8:
-            records = consumer.consume(500, 0.5)
+            records = consumer.poll(500, 0.5)
             lines += [ALERTS_DELIVERED.decode(raw.value) for raw in records]
             if records:
                 quiet_since_s = time.monotonic()

@@ -18,8 +18,7 @@ from streams.adapters.channels.http_sender import HttpLimits, Resolve
 from streams.adapters.channels.kafka_topic import KafkaSender
 from streams.adapters.channels.robots import DingTalkRobot, FeishuRobot, WeComRobot
 from streams.adapters.channels.webhook import WebhookSender
-from streams.ports import Clock
-from streams.runtime.runner import PublisherPort
+from streams.ports import Clock, PublisherPort
 
 
 class Channel(Protocol):

@@ -6,9 +6,9 @@ from processors.alerts.delivery_queue import Answer
 from processors.alerts.rendering import Notice, body_of
 from schemas.config.subscription import KafkaChannel
 from schemas.errors import RetryableError
-from schemas.messages.topics import alert_key
-from streams.runtime.runner import PublisherPort
-from streams.runtime.stage import Output
+from schemas.messages.records import ProducerRecord
+from schemas.messages.topics import key_of_alert
+from streams.ports import PublisherPort
 
 
 class KafkaSender:
@@ -27,7 +27,9 @@ class KafkaSender:
     def send(self, notice: Notice) -> Answer:
         """Done when the brokers have it."""
         try:
-            self._publisher.publish([Output(self._topic, alert_key(notice.first), body_of(notice, self._console_url))])
+            self._publisher.publish(
+                [ProducerRecord(self._topic, key_of_alert(notice.first), body_of(notice, self._console_url))]
+            )
         except RetryableError as error:
             return Answer("later", error_class=type(error).__name__)
         return Answer("accepted")

@@ -1,21 +1,19 @@
 """Reading alerts for one subscriber: a consumer group of its own, commits with what is done out of order."""
 
 import logging
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection
 
 from confluent_kafka import Consumer, KafkaException, TopicPartition
 
 from schemas.errors import RetryableError
+from schemas.messages.records import ConsumerRecord
 from streams.adapters.kafka.client import consumer_config, consumer_record, name_of_error
-from streams.runtime.record import ConsumerRecord
+from streams.ports import PartitionCommits
 from streams.settings import Settings
 
 log = logging.getLogger(__name__)
 
 ASK_WITHIN_S = 10.0
-
-Commits = Mapping[int, tuple[int, str]]
-"""Partition → offset and metadata."""
 
 
 class KafkaAlertSource:
@@ -31,7 +29,7 @@ class KafkaAlertSource:
         group: str,
         topic: str,
         *,
-        assigned: Callable[[Commits], None],
+        assigned: Callable[[PartitionCommits], None],
         revoked: Callable[[Collection[int]], None],
     ) -> None:
         self._topic = topic
@@ -73,7 +71,7 @@ class KafkaAlertSource:
         self._held = held
         self._apply_hold()
 
-    def commit(self, commits: Commits) -> None:
+    def commit(self, commits: PartitionCommits) -> None:
         """Raises `RetryableError`, also where the partition has gone to another member, who will read it again."""
         try:
             self._consumer.commit(

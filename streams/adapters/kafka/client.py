@@ -27,9 +27,8 @@ from confluent_kafka.admin import (
 )
 
 from schemas.errors import RetryableError
+from schemas.messages.records import ConsumerRecord, ProducerRecord
 from schemas.messages.topics import MAX_MESSAGE_BYTES, RECORD_OVERHEAD_BYTES, TOPICS, AnyTopic
-from streams.runtime.record import ConsumerRecord
-from streams.runtime.stage import Output
 from streams.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -98,7 +97,7 @@ class Publisher:
             config["batch.num.messages"] = 1
         self._producer = Producer(config)
 
-    def publish(self, outputs: Iterable[Output]) -> None:
+    def publish(self, outputs: Iterable[ProducerRecord]) -> None:
         """Durable when this returns.
 
         Raises `RetryableError` when the broker did not acknowledge; publishing again is then right, because
@@ -135,7 +134,7 @@ class BatchConsumer:
         )
         self._consumer.subscribe(list(topics))
 
-    def consume(self, most: int, wait_s: float) -> list[ConsumerRecord]:
+    def poll(self, most: int, wait_s: float) -> list[ConsumerRecord]:
         """Up to `most` records, or what came within `wait_s`, or about `BATCH_BYTES`. Raises `RetryableError`."""
         records: list[ConsumerRecord] = []
         left_bytes = BATCH_BYTES
@@ -176,7 +175,7 @@ class BatchConsumer:
             raise RetryableError(f"Kafka did not take the offsets: {name_of_error(error)}") from None
 
     def rewind(self, records: Sequence[ConsumerRecord]) -> None:
-        """The next `consume` returns these records again; partitions that are no longer ours are left alone."""
+        """The next `poll` returns these records again; partitions that are no longer ours are left alone."""
         first: dict[tuple[str, int], int] = {}
         for record in records:
             place = (record.topic, record.partition)

@@ -5,8 +5,7 @@ from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 
-from streams.runtime.record import ConsumerRecord
-from streams.runtime.stage import Output
+from schemas.messages.records import ConsumerRecord, ProducerRecord
 
 
 class MemoryBroker:
@@ -17,7 +16,7 @@ class MemoryBroker:
         self.committed: dict[tuple[str, str], int] = {}
         self.metadata: dict[tuple[str, str], str] = {}
 
-    def publish(self, outputs: Iterable[Output]) -> None:
+    def publish(self, outputs: Iterable[ProducerRecord]) -> None:
         """As `Publisher.publish`."""
         for output in outputs:
             log = self.records[output.topic]
@@ -36,7 +35,7 @@ class MemoryConsumer:
         self._group = group
         self._next = {topic: broker.committed.get((group, topic), 0) for topic in topics}
 
-    def consume(self, most: int, wait_s: float) -> list[ConsumerRecord]:  # noqa: ARG002 - memory has nothing to wait for
+    def poll(self, most: int, wait_s: float) -> list[ConsumerRecord]:  # noqa: ARG002 - memory has nothing to wait for
         """Up to `most` records that this member has not had yet."""
         batch: list[ConsumerRecord] = []
         for topic, start in self._next.items():
@@ -52,7 +51,7 @@ class MemoryConsumer:
             self._broker.committed[place] = max(self._broker.committed.get(place, 0), record.offset + 1)
 
     def rewind(self, records: Sequence[ConsumerRecord]) -> None:
-        """The next `consume` returns these records again."""
+        """The next `poll` returns these records again."""
         for record in records:
             self._next[record.topic] = min(self._next[record.topic], record.offset)
 

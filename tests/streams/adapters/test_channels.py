@@ -23,6 +23,7 @@ from processors.alerts.delivery_queue import Answer
 from processors.alerts.rendering import Notice
 from schemas.config.subscription import Subscription
 from schemas.errors import RetryableError
+from schemas.messages.records import ProducerRecord
 from streams.adapters.channels import Channel, channel_of
 from streams.adapters.channels.http_sender import HttpLimits
 from streams.adapters.channels.robots import ROBOT_MESSAGES_PER_MINUTE
@@ -30,7 +31,6 @@ from streams.adapters.channels.webhook import retry_after_s
 from streams.adapters.memory.broker import MemoryBroker
 from streams.embedded.ports import free_port
 from streams.ports import SystemClock
-from streams.runtime.stage import Output
 from tests.alerts import OTHER_SECRET, QUOTE, SECRET, HandClock, a_subscription, an_alert
 from tests.receiver import DROP, HANG, Receiver, Reply, running_receiver, self_signed
 
@@ -385,7 +385,7 @@ class TestKafka:
 
     def test_brokers_that_do_not_take_it_are_asked_again(self) -> None:
         class Down:
-            def publish(self, outputs: Iterable[Output]) -> None:
+            def publish(self, outputs: Iterable[ProducerRecord]) -> None:
                 raise RetryableError(f"{len(list(outputs))} not taken")
 
         channel = channel_of(a_subscription({"kafka": {"topic": "risk.alerts"}}), "", Down, SystemClock())

@@ -7,11 +7,11 @@ import pytest
 
 from processors.judging.call_context import NO_BACKGROUND, Background
 from schemas.messages.call_ended import CallEnded
+from schemas.messages.records import ProducerRecord
 from schemas.messages.topics import ALERTS_RAISED, CALLS_REANALYZED, CALLS_TRANSCRIBED
 from schemas.messages.transcript import Transcript
 from streams.adapters.kafka.client import Lag
 from streams.embedded.ports import free_port
-from streams.runtime.stage import Output
 from streams.stages.replay import CallKey, RiskOrNone
 from tests.processors.rules.rule_packs import called
 from tests.streams.cli.terminal import Terminal
@@ -136,7 +136,7 @@ def test_a_dry_run_writes_nothing(terminal: Terminal, broker: Broker) -> None:
 
 def test_json_tells_all_of_it(terminal: Terminal, broker: Broker) -> None:
     broker.publish_rules(pack())
-    broker.publish([Output(CALLS_TRANSCRIBED.name, b"x", b"{}")])
+    broker.publish([ProducerRecord(CALLS_TRANSCRIBED.name, b"x", b"{}")])
     told = terminal.run("replay", "--from", "2026-01-01", "--tenant", "acme", "--json").json
     assert (told["dry_run"], told["transcripts"], told["unreadable"], told["judged"]) == (False, 5, 1, 3)
     assert told["findings"][RULE] == 2

@@ -9,9 +9,9 @@ from pydantic import ValidationError
 
 from schemas.errors import RetryableError
 from schemas.messages.recording_accessed import RecordingAccessed
+from schemas.messages.records import ProducerRecord
 from schemas.messages.topics import RECORDINGS_ACCESSED
 from streams.queries.access_log import log_access
-from streams.runtime.stage import Output
 
 NOW = datetime(2026, 3, 2, 9, 0, 0, 123456, tzinfo=UTC)
 SEARCH: dict[str, Any] = {
@@ -30,9 +30,9 @@ class Published:
 
     def __init__(self, *, answers: bool = True) -> None:
         self.answers = answers
-        self.outputs: list[Output] = []
+        self.outputs: list[ProducerRecord] = []
 
-    def publish(self, outputs: Iterable[Output]) -> None:
+    def publish(self, outputs: Iterable[ProducerRecord]) -> None:
         if not self.answers:
             raise RetryableError("Kafka does not answer")
         self.outputs.extend(outputs)

@@ -7,11 +7,11 @@ from typing import Any
 import pytest
 
 from schemas.config.rule_pack import RulePack, parse_rule_pack
+from schemas.messages.records import ProducerRecord
 from schemas.messages.rules_published import RulesPublished
-from schemas.messages.topics import CALLS_TRANSCRIBED, RULES_PUBLISHED, message_key
+from schemas.messages.topics import CALLS_TRANSCRIBED, RULES_PUBLISHED
 from schemas.messages.transcript import Transcript
 from streams.adapters.memory.broker import MemoryBroker, MemoryReader
-from streams.runtime.stage import Output
 from streams.settings import Settings
 
 PUBLISHED_AT = datetime(2026, 3, 2, 10, 15, tzinfo=UTC)
@@ -53,7 +53,7 @@ class Broker(MemoryBroker):
         class Publisher:
             def __init__(self, _settings: Settings) -> None: ...
 
-            def publish(self, outputs: Iterable[Output]) -> None:
+            def publish(self, outputs: Iterable[ProducerRecord]) -> None:
                 broker.publish(outputs)
 
             def close(self) -> None: ...
@@ -68,16 +68,14 @@ class Broker(MemoryBroker):
         """Past the command, as anybody may who reaches the topic."""
         for one in packs:
             if isinstance(one, bytes):
-                self.publish([Output(RULES_PUBLISHED.name, b"x", one)])
+                self.publish([ProducerRecord(RULES_PUBLISHED.name, b"x", one)])
                 continue
             message = RulesPublished(pack=one, published_at=PUBLISHED_AT, published_by=by)
-            self.publish([Output(RULES_PUBLISHED.name, message.key(), message.encode())])
+            self.publish([RULES_PUBLISHED.record(message)])
 
     def hear(self, calls: Sequence[Transcript]) -> None:
         """Transcripts as `listen` writes them."""
-        self.publish(
-            Output(CALLS_TRANSCRIBED.name, message_key(one.tenant_id, one.call_id), one.encode()) for one in calls
-        )
+        self.publish(CALLS_TRANSCRIBED.record(one) for one in calls)
 
     def messages(self, topic: Any) -> list[Any]:
         """What stands in a topic, decoded."""

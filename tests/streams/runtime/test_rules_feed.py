@@ -13,9 +13,9 @@ from processors.rules.examples import imagine_transcript
 from processors.rules.rulebook import Rulebooks
 from schemas.config.rule_pack import RulePack
 from schemas.errors import RetryableError
+from schemas.messages.records import ConsumerRecord
 from schemas.messages.rules_published import RulesPublished
 from schemas.messages.topics import RULES_PUBLISHED
-from streams.runtime.record import ConsumerRecord
 from streams.runtime.rules_feed import LiveJudge, PackRegistry, VersionConflictError, check_rulebooks, follow
 from tests.processors.rules.rule_packs import pack_of, rule
 

@@ -18,12 +18,12 @@ from schemas.config.subscription import Subscription, SubscriptionsError
 from schemas.errors import RetryableError
 from schemas.messages.alert import Alert
 from schemas.messages.alert_delivery import AlertDelivery
-from schemas.messages.topics import ALERTS_DELIVERED, ALERTS_RAISED, alert_key
+from schemas.messages.records import ProducerRecord
+from schemas.messages.topics import ALERTS_DELIVERED, ALERTS_RAISED
 from streams.adapters.channels import Channel, channel_of
 from streams.adapters.channels.http_sender import HttpLimits
 from streams.adapters.memory.broker import MemoryAlertSource, MemoryBroker
 from streams.ports import SystemClock
-from streams.runtime.stage import Output
 from streams.stages.notify import Notify, Outside
 from tests.alerts import QUOTE, SECRET, an_alert
 from tests.processes import eventually
@@ -62,7 +62,7 @@ class Desk:
         part.replace(self.file)
 
     def raise_alerts(self, *alerts: Alert) -> None:
-        self.broker.publish([Output(ALERTS_RAISED.name, alert_key(alert), alert.encode()) for alert in alerts])
+        self.broker.publish([ALERTS_RAISED.record(alert) for alert in alerts])
 
     @contextmanager
     def running(self) -> Iterator[Notify]:
@@ -96,7 +96,7 @@ class Desk:
 
         return Outside(open_source, open_channel, self, SystemClock(), self.schedule, retry_max_wait_s=0.05)
 
-    def publish(self, outputs: Iterable[Output]) -> None:
+    def publish(self, outputs: Iterable[ProducerRecord]) -> None:
         """The publisher of the record of deliveries."""
         with self._lock:
             if self.publish_failures:
@@ -213,7 +213,7 @@ class TestDelivery:
         with desk.running():
             no_id = fresh(9).model_copy(update={"alert_id": "x" * 99 + "\r\nwebhook-id: 1"})
             for value in (b"\xff", no_id.encode()):
-                desk.broker.publish([Output(ALERTS_RAISED.name, b"acme/c-9", value)])
+                desk.broker.publish([ProducerRecord(ALERTS_RAISED.name, b"acme/c-9", value)])
             desk.raise_alerts(fresh(1))
             assert eventually(lambda: desk.is_done("desk"), 10)
         assert desk.outcomes("desk") == {"delivered": 1}
@@ -392,10 +392,10 @@ class TestChangingTheFile:
     def test_one_that_stays_as_it_is_goes_on_undisturbed(self, desk: Desk, receiver: Receiver) -> None:
         desk.subscribe(webhook("desk", receiver.url()))
         with desk.running() as notify:
-            lane = notify._lanes["desk"]
+            lane = notify._threads["desk"]
             desk.subscribe(webhook("other", receiver.url("/other")), webhook("desk", receiver.url()))
             notify.look_again()
-            assert notify._lanes["desk"] is lane
+            assert notify._threads["desk"] is lane
             assert set(notify.names) == {"desk", "other"}
 
     def test_a_wrong_file_changes_nothing_and_is_said_once(

@@ -12,11 +12,11 @@ from processors.judging.pipeline import Judge, JudgeSettings
 from processors.rules.rulebook import Rulebooks
 from schemas.config.rule_pack import RulePack
 from schemas.messages.call_analysis import CallAnalysis, Risk
-from schemas.messages.topics import CALLS_ANALYZED, CALLS_REANALYZED, CALLS_TRANSCRIBED, message_key
+from schemas.messages.records import ProducerRecord
+from schemas.messages.topics import CALLS_ANALYZED, CALLS_REANALYZED, CALLS_TRANSCRIBED
 from schemas.messages.transcript import Transcript
 from streams.adapters.memory.broker import MemoryBroker, MemoryReader
 from streams.runtime.rules_feed import PackRegistry
-from streams.runtime.stage import Output
 from streams.stages.replay import (
     CallKey,
     Change,
@@ -70,9 +70,7 @@ def call(call_id: str, text: str, day: int = 5, tenant_id: str = "acme") -> Tran
 
 def stored(*calls: Transcript) -> MemoryBroker:
     broker = MemoryBroker()
-    broker.publish(
-        Output(CALLS_TRANSCRIBED.name, message_key(one.tenant_id, one.call_id), one.encode()) for one in calls
-    )
+    broker.publish(CALLS_TRANSCRIBED.record(one) for one in calls)
     return broker
 
 
@@ -144,14 +142,14 @@ def test_what_follows_from_a_judgement_is_written_only_when_asked() -> None:
         judge_of(APPLE),
         LOW,
         publisher=broker,
-        side_outputs=lambda analysis: [Output("alerts", b"k", analysis.call_id.encode())],
+        side_outputs=lambda analysis: [ProducerRecord("alerts", b"k", analysis.call_id.encode())],
     ).run(ReplayWindow(JANUARY))
     assert [record.value for record in broker.records["alerts"]] == [b"c1"]
 
 
 def test_a_message_that_cannot_be_read_is_counted_and_passed_over() -> None:
     broker = stored(CALLS[0])
-    broker.publish([Output(CALLS_TRANSCRIBED.name, b"x", b"{}")])
+    broker.publish([ProducerRecord(CALLS_TRANSCRIBED.name, b"x", b"{}")])
     report = replay(broker, judge_of(APPLE), LOW, publisher=broker).run(ReplayWindow(JANUARY))
     assert (report.transcripts, report.judged, report.unreadable) == (2, 1, 1)
 

@@ -16,6 +16,7 @@ from schemas.errors import RetryableError
 from schemas.messages.call_analysis import CallAnalysis
 from schemas.messages.dead_letter import DeadLetter
 from schemas.messages.message import Message
+from schemas.messages.records import ConsumerRecord, ProducerRecord
 from schemas.messages.topics import (
     CALLS_ANALYZED,
     CALLS_DEAD_LETTERS,
@@ -27,15 +28,15 @@ from schemas.messages.topics import (
 )
 from schemas.messages.transcript import Transcript
 from streams.adapters.memory.broker import MemoryBroker, MemoryConsumer
-from streams.ports import Rows, RowsRefusedError
-from streams.runtime.record import ConsumerRecord
-from streams.runtime.runner import TooManyDeadLettersError
-from streams.runtime.stage import Output
+from streams.ports import PublisherPort, Rows, RowsRefusedError, WorkSource
+from streams.runtime.lanes import Lanes
+from streams.runtime.loop import Loop, PollWorkPublishCommit, TooManyDeadLettersError
 from streams.stages.store import REFUSALS_LIMIT, STORE, Store
-from streams.topology import HISTORY_GROUP, consumer_groups
+from streams.topology import consumer_groups
 from tests.processes import eventually
 from tests.processors.transcripts import said
 
+HISTORY_GROUP = "store.history"
 NOW = datetime(2026, 3, 2, 10, 15, tzinfo=UTC)
 EVERY_TOPIC = tuple(topic.name for topic in TOPICS)
 KEY = b"acme/c-1"
@@ -78,15 +79,30 @@ class Pipeline:
         self.broker = MemoryBroker()
         self.sink = RecordingSink(failures)
         self.consumer = self.broker.consumer(STORE, EVERY_TOPIC)
-        self.store = Store(
-            self.consumer,
-            self.sink,
-            self.broker,
-            FixedClock(),
-            batch_messages=batch_messages,
-            batch_wait_s=0.01,
-            retry_max_wait_s=0.01,
+        self.source: WorkSource = self.consumer
+        self.publisher: PublisherPort = self.broker
+        self.store = Store(self.sink, FixedClock())
+        self.batch_messages = batch_messages
+        self.max_wait_s = 0.01
+
+    def loop(self, stop: threading.Event) -> Loop:
+        """As the worker runs it."""
+        cycle = PollWorkPublishCommit(
+            STORE,
+            self.source,
+            self.store.work,
+            self.publisher,
+            stop,
+            self.max_wait_s,
+            batch=self.batch_messages,
+            wait_s=0.01,
         )
+        return Loop(STORE, cycle.step, stop, self.max_wait_s, recover=cycle.recover)
+
+    def take(self, records: Sequence[ConsumerRecord]) -> None:
+        """One turn of the loop on these records; what fails is raised."""
+        self.publisher.publish(self.store.work(records))
+        self.source.commit(records)
 
     def send(self, topic: str, value: bytes | None, key: bytes | None = KEY) -> None:
         log = self.broker.records[topic]
@@ -112,7 +128,7 @@ class Pipeline:
 
         def run() -> None:
             try:
-                self.store.run(stop)
+                self.loop(stop).run()
             except Exception as error:
                 failures.append(error)
 
@@ -150,7 +166,7 @@ class TestRows:
         pipeline = Pipeline()
         for topic in TOPICS:
             pipeline.send(topic.name, None)
-        batch = pipeline.store.batch_of(pipeline.consumer.consume(100, 0))
+        batch = pipeline.store.batch_of(pipeline.consumer.poll(100, 0))
         refused = {DeadLetter.decode(output.value).source_topic for output in batch.dead_letters}
         assert refused == {topic.name for topic in TOPICS} - {CALLS_ENDED.name, CALLS_TRANSCRIBED.name}
         assert {table: len(rows) for table, rows in batch.rows.items()} == {OUTCOMES: 1}
@@ -199,22 +215,19 @@ class TestOffsets:
 
     def test_they_stay_while_the_dead_letter_is_not_durable(self) -> None:
         pipeline = Pipeline()
-        refusing = FailsOnce(pipeline.broker)
-        store = Store(pipeline.consumer, pipeline.sink, refusing, FixedClock(), 500, 0.01, 0.01)
+        pipeline.publisher = FailsOnce(pipeline.broker)
         pipeline.send(CALLS_ANALYZED.name, b"no JSON")
-        records = pipeline.consumer.consume(10, 0)
+        records = pipeline.consumer.poll(10, 0)
         with pytest.raises(RetryableError):
-            store.write(records)
+            pipeline.take(records)
         assert (pipeline.committed(), pipeline.dead_letters()) == ({}, [])
-        store.write(records)
+        pipeline.take(records)
         assert pipeline.committed() == {CALLS_ANALYZED.name: 1}
         assert len(pipeline.dead_letters()) == 1
 
     def test_a_commit_that_fails_means_that_the_rows_come_again(self) -> None:
         pipeline = Pipeline()
-        consumer = CommitFailsOnce(pipeline.broker)
-        store = Store(consumer, pipeline.sink, pipeline.broker, FixedClock(), 500, 0.01, 0.01)
-        pipeline.store = store
+        pipeline.source = CommitFailsOnce(pipeline.broker)
         pipeline.send_message(CALLS_ENDED.name, TRANSCRIPT.call)
         pipeline.run_until(lambda: pipeline.committed() == {CALLS_ENDED.name: 1})
         assert outcomes(pipeline) == [("acme", "c-1", "pending")] * 2
@@ -225,7 +238,7 @@ class TestOffsets:
         pipeline.run_until(lambda: bool(pipeline.committed()))
         pipeline.send_message(CALLS_ANALYZED.name, ANALYSIS)
         successor = pipeline.broker.consumer(STORE, EVERY_TOPIC)
-        assert [record.topic for record in successor.consume(10, 0)] == [CALLS_ANALYZED.name]
+        assert [record.topic for record in successor.poll(10, 0)] == [CALLS_ANALYZED.name]
 
 
 class FailsOnce:
@@ -235,7 +248,7 @@ class FailsOnce:
         self._broker = broker
         self.failures = 1
 
-    def publish(self, outputs: Iterable[Output]) -> None:
+    def publish(self, outputs: Iterable[ProducerRecord]) -> None:
         if self.failures:
             self.failures -= 1
             raise RetryableError("Kafka did not take 1 message(s)")
@@ -315,7 +328,7 @@ class TestWhatCannotBeRead:
     def test_the_same_record_twice_has_one_dead_letter_id(self) -> None:
         pipeline = Pipeline(failures=1)
         pipeline.send(CALLS_ANALYZED.name, b"{}")
-        records = pipeline.consumer.consume(10, 0)
+        records = pipeline.consumer.poll(10, 0)
         first, second = (pipeline.store.batch_of(records).dead_letters[0].key for _ in range(2))
         assert first == second
 
@@ -384,7 +397,7 @@ class TestRowsThatClickHouseRefuses:
 
     def take_all(self, pipeline: Pipeline) -> None:
         """One batch of whatever lies there, dead letters not included."""
-        pipeline.store.write(pipeline.consumer.consume(1_000, 0))
+        pipeline.take(pipeline.consumer.poll(1_000, 0))
 
     @pytest.mark.parametrize(
         "bad",
@@ -450,16 +463,16 @@ class TestRowsThatClickHouseRefuses:
         assert len({letter.call_id for letter in pipeline.dead_letters()}) == len(refused)
 
     def test_the_same_one_counts_once_however_often_its_batch_is_read_again(self) -> None:
-        pipeline, sink = self.pipeline("c-1")
+        pipeline, _sink = self.pipeline("c-1")
         self.send_analyses(pipeline, "c-1")
-        records = pipeline.consumer.consume(10, 0)
+        records = pipeline.consumer.poll(10, 0)
         refusing = FailsOnce(pipeline.broker)
-        pipeline.store = replace(pipeline.store, sink=sink, publisher=refusing)
+        pipeline.publisher = refusing
         for _ in range(2 * REFUSALS_LIMIT):
             refusing.failures = 1
             with pytest.raises(RetryableError):
-                pipeline.store.write(records)
-        pipeline.store.write(records)
+                pipeline.take(records)
+        pipeline.take(records)
         assert [letter.call_id for letter in pipeline.dead_letters()] == ["c-1"]
 
     def test_a_dead_letter_that_is_refused_makes_no_other_one(self) -> None:
@@ -474,12 +487,12 @@ class TestRowsThatClickHouseRefuses:
     def test_a_dead_letter_is_neither_lost_nor_written_before_the_others_are_stored(self) -> None:
         pipeline, sink = self.pipeline("c-1")
         self.send_analyses(pipeline, "c-1", "c-2")
-        records = pipeline.consumer.consume(10, 0)
+        records = pipeline.consumer.poll(10, 0)
         sink.failures = 1
         with pytest.raises(RetryableError):
-            pipeline.store.write(records)
+            pipeline.take(records)
         assert (pipeline.committed(), pipeline.dead_letters()) == ({}, [])
-        pipeline.store.write(records)
+        pipeline.take(records)
         assert [letter.call_id for letter in pipeline.dead_letters()] == ["c-1"]
 
 
@@ -490,7 +503,7 @@ class TestTheLoop:
 
     def test_it_ends_while_it_waits_for_clickhouse(self) -> None:
         pipeline = Pipeline(failures=1_000_000)
-        pipeline.store = Store(pipeline.consumer, pipeline.sink, pipeline.broker, FixedClock(), 500, 0.01, 3_600)
+        pipeline.max_wait_s = 3_600
         pipeline.send_message(CALLS_ENDED.name, TRANSCRIPT.call)
         tried = threading.Event()
         pipeline.sink.before_write = tried.set
@@ -507,7 +520,7 @@ class TestTheLoop:
 
         pipeline.sink.before_write = bug
         with pytest.raises(ZeroDivisionError):
-            pipeline.store.run(threading.Event())
+            pipeline.loop(threading.Event()).run()
         assert pipeline.committed() == {}
 
     def test_it_never_logs_what_was_said(self, caplog: pytest.LogCaptureFixture) -> None:
@@ -530,7 +543,8 @@ class TwoLanes(Pipeline):
         self.batches: list[list[str]] = []
         self.failures_of: Counter[str] = Counter()
         self.after_batch: Callable[[], None] = lambda: None
-        self.store = replace(self.store, source=self.consumer, history=self.lane, sink=self)
+        self.source = Lanes(self.consumer, self.lane)
+        self.store = replace(self.store, sink=self)
 
     def write(self, rows: Rows) -> None:
         calls = [str(row["call_id"]) for row in rows[OUTCOMES]]

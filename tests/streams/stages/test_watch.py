@@ -14,9 +14,9 @@ import pytest
 from pydantic import SecretStr
 
 from processors.kpi.surges import SurgeSettings, last_step
-from schemas.contracts import OPERATIONS
 from schemas.errors import RetryableError
 from schemas.messages.alert import Alert
+from schemas.messages.records import ConsumerRecord, ProducerRecord
 from schemas.messages.topics import ALERTS_RAISED
 from streams.adapters.clickhouse.connection import connect, migrate
 from streams.adapters.clickhouse.topic_counts import ClickHouseTopicCounts
@@ -25,11 +25,10 @@ from streams.adapters.memory.broker import MemoryBroker
 from streams.adapters.memory.calls import MemoryCalls
 from streams.embedded.stack import worker_spec
 from streams.ports import TopicCounts
-from streams.runtime.record import ConsumerRecord
-from streams.runtime.stage import Output
+from streams.runtime.loop import Loop
 from streams.settings import Settings
-from streams.stages.watch import Surges, Watch
-from streams.wiring import build_surges
+from streams.stages.watch import Surges, Watch, build_surges
+from streams.topology import operations
 from tests.brokers import running_broker
 from tests.clickhouse_engine import running_engine
 from tests.judged_calls import ClickHouseCalls, FixedClock, an_event, judged
@@ -171,7 +170,7 @@ class TestWatch:
 
     def test_what_could_not_be_published_is_raised_by_the_next_look(self, world: World) -> None:
         class Refusing:
-            def publish(self, outputs: Iterable[Output]) -> None:
+            def publish(self, outputs: Iterable[ProducerRecord]) -> None:
                 raise RetryableError(f"{len(list(outputs))} message(s) not taken")
 
         world.calls.add(*usual(), *an_hour(TEN, 60))
@@ -200,13 +199,13 @@ class TestWatch:
         calls = AwayAtFirst()
         calls.add(*usual(), *an_hour(TEN, 60))
         world.surges = Surges(calls, world.surges.settings)
-        world.new_watch().run(stop, every_s=0.01, retry_max_wait_s=0.01)
+        Loop("watch", world.new_watch().look, stop, 0.01, every_s=0.01).run()
         assert len(world.alerts) == 1
-        assert "watch: waits, ClickHouse did not answer" in caplog.text
+        assert "watch waits: ClickHouse did not answer" in caplog.text
         assert "物流" not in caplog.text
 
     def test_the_contract_says_that_it_raises_alerts(self) -> None:
-        assert [(o.action, o.topic.name) for o in OPERATIONS if o.stage == "watch"] == [("send", ALERTS_RAISED.name)]
+        assert [(o.action, o.topic.name) for o in operations() if o.stage == "watch"] == [("send", ALERTS_RAISED.name)]
 
 
 class TestSameHours:
@@ -297,7 +296,7 @@ def test_the_worker_raises_it_on_a_broker_and_ends_when_told_to(tmp_path: Path) 
         records: list[ConsumerRecord] = []
 
         def received() -> bool:
-            records.extend(consumer.consume(1, 1))
+            records.extend(consumer.poll(1, 1))
             return bool(records)
 
         with (

@@ -1,7 +1,7 @@
 """What happens to one message: published, tried again, refused, or left where it is."""
 
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime
 
 import pytest
@@ -9,10 +9,10 @@ import pytest
 from schemas.errors import InvalidMessageError, RetryableError
 from schemas.messages.dead_letter import DeadLetter
 from schemas.messages.message import Message
+from schemas.messages.records import ConsumerRecord, ProducerRecord
 from schemas.messages.topics import CALLS_DEAD_LETTERS, MAX_MESSAGE_BYTES, Topic
-from streams.runtime.record import ConsumerRecord
-from streams.runtime.runner import StageRunner, StoppedError, TooManyDeadLettersError
-from streams.runtime.stage import Output, Stage
+from streams.runtime.loop import DeadLetterBreaker, Loop, PollWorkPublishCommit, TooManyDeadLettersError
+from streams.runtime.stage import Stage
 
 NOW = datetime(2026, 3, 2, 10, 15, tzinfo=UTC)
 
@@ -38,12 +38,14 @@ class Written:
     """Keeps what is published; fails as often as it is told to."""
 
     def __init__(self, failures: int = 0) -> None:
-        self.outputs: list[Output] = []
+        self.outputs: list[ProducerRecord] = []
         self.failures = failures
+        self.before_failure: Callable[[], None] = lambda: None
 
-    def publish(self, outputs: Iterable[Output]) -> None:
+    def publish(self, outputs: Iterable[ProducerRecord]) -> None:
         if self.failures:
             self.failures -= 1
+            self.before_failure()
             raise RetryableError("Kafka does not answer")
         self.outputs.extend(outputs)
 
@@ -53,11 +55,56 @@ def stage(
     step: Callable[[Number], Number] = lambda number: Number(value=number.value * 2),
     save: Callable[[Number, Number], None] = lambda _loaded, _result: None,
 ) -> Stage[Number, Number, Number]:
-    return Stage("double", NUMBERS, load, step, save, lambda _result: b"acme/c1", DOUBLES, FixedClock())
+    return Stage("double", NUMBERS, load, step, save, DOUBLES, FixedClock())
 
 
-def work(of: Stage[Number, Number, Number], written: Written, stop: threading.Event | None = None) -> StageRunner:
-    return StageRunner(of, written, retry_max_wait_s=0.01, dead_letter_streak_limit=3, stop=stop or threading.Event())
+class Given:
+    """A source that holds what it is given; remembers what was committed."""
+
+    def __init__(self) -> None:
+        self.waiting: list[ConsumerRecord] = []
+        self.committed: list[int] = []
+
+    def poll(self, most: int, wait_s: float) -> list[ConsumerRecord]:  # noqa: ARG002 - there is nothing to wait for
+        batch, self.waiting = self.waiting[:most], self.waiting[most:]
+        return batch
+
+    def commit(self, records: Sequence[ConsumerRecord]) -> None:
+        self.committed += [record.offset for record in records]
+
+    def rewind(self, records: Sequence[ConsumerRecord]) -> None:
+        self.waiting[:0] = records
+
+    def close(self) -> None:
+        self.waiting.clear()
+
+
+class Running:
+    """A stage in its loop, one record at a time until each is committed."""
+
+    def __init__(self, of: Stage[Number, Number, Number], written: Written) -> None:
+        self.source = Given()
+        self.stop = threading.Event()
+        self.cycle = PollWorkPublishCommit(
+            of.name, self.source, of.work, written, self.stop, 0.01, breaker=DeadLetterBreaker(of.name, 3)
+        )
+        self.loop = Loop(of.name, self._step, self.stop, 0.01, recover=self.cycle.recover)
+
+    def process(self, record: ConsumerRecord) -> None:
+        """Until the record is done, or the loop has ended otherwise."""
+        self.source.waiting.append(record)
+        self.loop.run()
+        if record.offset in self.source.committed:
+            self.stop.clear()
+
+    def _step(self) -> None:
+        self.cycle.step()
+        if not self.source.waiting:
+            self.stop.set()
+
+
+def work(of: Stage[Number, Number, Number], written: Written) -> Running:
+    return Running(of, written)
 
 
 def raw(value: bytes | None, offset: int = 7) -> ConsumerRecord:
@@ -143,12 +190,11 @@ def test_a_broker_that_does_not_answer_does_not_repeat_the_work() -> None:
 
 
 def test_a_worker_that_is_asked_to_stop_leaves_its_message_undone() -> None:
-    stop = threading.Event()
-    stop.set()
     written = Written(failures=1)
-    with pytest.raises(StoppedError):
-        work(stage(), written, stop).process(raw(Number(value=1).encode()))
-    assert written.outputs == []
+    running = work(stage(), written)
+    written.before_failure = running.stop.set
+    running.process(raw(Number(value=1).encode()))
+    assert (written.outputs, running.source.committed) == ([], [])
 
 
 def test_a_bug_in_a_step_is_neither_a_dead_letter_nor_swallowed() -> None:
@@ -182,7 +228,7 @@ def test_a_result_that_no_broker_would_take_is_a_dead_letter() -> None:
     written = Written()
     work(stage(step=lambda number: Long(value=number.value)), written).process(raw(Number(value=1).encode()))
     letter = DeadLetter.decode(written.outputs[0].value)
-    assert letter.problems == ("the result is larger than a message may be",)
+    assert letter.problems == ("the message is larger than numbers.doubled.v1 takes",)
 
 
 def test_nothing_is_published_before_the_result_is_saved() -> None:

@@ -1,0 +1,42 @@
+"""A Kafka record as bytes: as it was read, and as it is to be written."""
+
+import re
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+_KEY = re.compile(rb"(?P<tenant>[a-z][a-z0-9_-]{0,63})/(?P<call>[A-Za-z0-9][A-Za-z0-9._:@-]{0,127})")
+
+EPOCH = datetime.fromtimestamp(0, UTC)
+
+
+@dataclass(frozen=True)
+class ConsumerRecord:
+    """One record of a topic, undecoded."""
+
+    topic: str
+    partition: int
+    offset: int
+    key: bytes | None
+    value: bytes | None
+    written_at: datetime = EPOCH
+    """When it was written to the topic, as the broker says."""
+
+    @property
+    def position(self) -> str:
+        """`topic/partition/offset`: for logs, and the name of a message that has no readable id."""
+        return f"{self.topic}/{self.partition}/{self.offset}"
+
+
+@dataclass(frozen=True)
+class ProducerRecord:
+    """A message ready to be written: the topic's name, the Kafka key, the JSON."""
+
+    topic: str
+    key: bytes
+    value: bytes
+
+
+def call_of_key(key: bytes | None) -> tuple[str, str] | None:
+    """Tenant and call id out of a message key, where it holds them."""
+    match = _KEY.fullmatch(key or b"")
+    return (match["tenant"].decode(), match["call"].decode()) if match else None

@@ -1,0 +1,54 @@
+"""What the builder of a stage is given: settings, the clock, the request to stop, and the loops that they make."""
+
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+from streams.ports import Clock, PublisherPort, WorkSource
+from streams.runtime.loop import DeadLetterBreaker, Loop, PollWorkPublishCommit, insist, nothing
+from streams.runtime.stage import Stage
+from streams.settings import Settings
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class WorkerContext:
+    """One worker process on its way up."""
+
+    stage: str
+    settings: Settings
+    clock: Clock
+    publisher: Callable[[], PublisherPort]
+    stop: threading.Event = field(default_factory=threading.Event)
+
+    def wait_for(self, attempt: Callable[[], T]) -> T:
+        """Until an outside system answers. Raises `StoppedError`, and what only a person can mend."""
+        return insist(attempt, self.stage, self.stop, self.settings.retry_max_wait_s)
+
+    def loop(
+        self,
+        step: Callable[[], Any],
+        *,
+        every_s: float = 0,
+        recover: Callable[[], None] = nothing,
+        close: Callable[[], None] = nothing,
+    ) -> Loop:
+        """A loop with the pauses of the settings."""
+        return Loop(
+            self.stage, step, self.stop, self.settings.retry_max_wait_s, every_s=every_s, recover=recover, close=close
+        )
+
+    def loop_of(self, stage: Stage[Any, Any, Any], source: WorkSource) -> Loop:
+        """The loop of a stage that makes one message of one message."""
+        cycle = PollWorkPublishCommit(
+            stage.name,
+            source,
+            stage.work,
+            self.publisher(),
+            self.stop,
+            self.settings.retry_max_wait_s,
+            breaker=DeadLetterBreaker(stage.name, self.settings.dead_letter_streak_limit),
+        )
+        return self.loop(cycle.step, recover=cycle.recover, close=source.close)

@@ -1,0 +1,167 @@
+"""One contract for whatever a stage reads from: in memory, confluent-kafka, Faust, and two of them as lanes."""
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from uuid import uuid4
+
+import pytest
+
+from schemas.messages.records import ConsumerRecord, ProducerRecord
+from schemas.messages.topics import CALLS_ENDED, CALLS_REANALYZED
+from streams.adapters.kafka.client import BatchConsumer, Publisher, apply_topics
+from streams.adapters.kafka.faust_source import FaustSource
+from streams.adapters.memory.broker import MemoryBroker
+from streams.ports import PublisherPort, WorkSource
+from streams.runtime.lanes import Lanes
+from streams.settings import Settings
+from tests.brokers import running_broker
+
+LONG_ENOUGH_S = 40
+TOPIC = CALLS_ENDED.name
+
+
+@dataclass(frozen=True)
+class Broker:
+    """A broker, and how a member of a group reads from it."""
+
+    publisher: PublisherPort
+    source: Callable[[str], WorkSource]
+
+
+def on_kafka(settings: Settings, kind: str, publisher: PublisherPort) -> Broker:
+    def source(group: str) -> WorkSource:
+        if kind == "faust":
+            return FaustSource(settings, group, TOPIC, threading.Event())
+        consumer = BatchConsumer(settings, group, [TOPIC])
+        if kind == "lanes":
+            return Lanes(BatchConsumer(settings, f"{group}.first", [CALLS_REANALYZED.name]), consumer)
+        return consumer
+
+    return Broker(publisher, source)
+
+
+def of(broker: str, kind: str) -> object:
+    marks = {"memory": (), "tansu": (pytest.mark.embedded,), "kafka": (pytest.mark.kafka,)}[broker]
+    return pytest.param((broker, kind), marks=marks, id=f"{kind} on {broker}")
+
+
+@pytest.fixture(
+    scope="module",
+    params=[
+        of("memory", "consumer"),
+        of("memory", "lanes"),
+        of("tansu", "consumer"),
+        of("tansu", "faust"),
+        of("tansu", "lanes"),
+        of("kafka", "consumer"),
+        of("kafka", "faust"),
+    ],
+)
+def broker(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Broker]:
+    name, kind = request.param
+    if name == "memory":
+        memory = MemoryBroker()
+
+        def source(group: str) -> WorkSource:
+            consumer = memory.consumer(group, [TOPIC])
+            return consumer if kind == "consumer" else Lanes(memory.consumer(f"{group}.first", ["nothing"]), consumer)
+
+        yield Broker(memory, source)
+        return
+    with running_broker(name, tmp_path_factory.mktemp(f"{name}-{kind}")) as settings:
+        apply_topics(settings)
+        publisher = Publisher(settings)
+        yield on_kafka(settings, kind, publisher)
+        publisher.close()
+
+
+def published(broker: Broker, count: int) -> list[bytes]:
+    """Records of one call, in one partition, with values of their own."""
+    run = uuid4().hex
+    values = [f"{run} {number}".encode() for number in range(count)]
+    broker.publisher.publish(ProducerRecord(TOPIC, f"acme/{run}".encode(), value) for value in values)
+    return values
+
+
+def poll(source: WorkSource, most: int = 1) -> list[ConsumerRecord]:
+    """The next batch that is not empty."""
+    deadline_s = time.monotonic() + LONG_ENOUGH_S
+    while time.monotonic() < deadline_s:
+        if records := source.poll(most, 0.2):
+            return list(records)
+    return []
+
+
+def next_of(source: WorkSource, values: list[bytes]) -> ConsumerRecord:
+    """The next record of these, not committed; those of other tests are committed on the way."""
+    while True:
+        (record,) = poll(source)
+        if record.value in values:
+            return record
+        source.commit([record])
+
+
+def take(source: WorkSource, values: list[bytes]) -> list[bytes]:
+    """As many of these records as there are, each committed."""
+    taken: list[bytes] = []
+    while len(taken) < len(values):
+        record = next_of(source, values)
+        taken.append(record.value or b"")
+        source.commit([record])
+    return taken
+
+
+def test_records_of_a_call_come_in_order_each_once(broker: Broker) -> None:
+    values = published(broker, 5)
+    source = broker.source(uuid4().hex)
+    assert take(source, values) == values
+    source.close()
+
+
+def test_a_group_goes_on_after_what_it_has_committed(broker: Broker) -> None:
+    group = uuid4().hex
+    first = published(broker, 3)
+    source = broker.source(group)
+    take(source, first)
+    source.close()
+    second = published(broker, 2)
+    successor = broker.source(group)
+    assert next_of(successor, first + second).value == second[0]
+    successor.close()
+
+
+def test_what_was_not_committed_comes_again(broker: Broker) -> None:
+    group = uuid4().hex
+    values = published(broker, 3)
+    source = broker.source(group)
+    take(source, values[:2])
+    assert next_of(source, values).value == values[2]
+    source.close()
+    successor = broker.source(group)
+    assert next_of(successor, values).value == values[2]
+    successor.close()
+
+
+def test_rewound_records_come_again_and_then_the_others(broker: Broker) -> None:
+    values = published(broker, 2)
+    source = broker.source(uuid4().hex)
+    for _ in range(2):
+        record = next_of(source, values)
+        assert record.value == values[0]
+        source.rewind([record])
+    assert take(source, values) == values
+    source.close()
+
+
+def test_nothing_comes_where_there_is_nothing_more(broker: Broker) -> None:
+    source = broker.source(uuid4().hex)
+    take(source, published(broker, 1))
+    empty = 0
+    while empty < 3:  # one lane may be empty while the other is not
+        records = source.poll(1, 1.0)
+        empty = 0 if records else empty + 1
+        source.commit(records)
+    assert list(source.poll(1, 0.2)) == []
+    source.close()
