@@ -2,13 +2,14 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
-from typing import Protocol
+from typing import Literal, Protocol
 
 from processors.judging.call_context import NO_BACKGROUND, Background
 from processors.kpi.surges import BucketCount
 from schemas.errors import OperatorError
 from schemas.messages.call_ended import CallEnded
 from schemas.messages.records import ConsumerRecord, ProducerRecord
+from schemas.messages.transcript import Transcript
 
 
 class Clock(Protocol):
@@ -177,6 +178,21 @@ class NoHistory:
 
     def background(self, call: CallEnded) -> Background:  # noqa: ARG002 - it is the same for every call
         return NO_BACKGROUND
+
+
+RiskOrNone = Literal["low", "medium", "high", "none"]
+"""The risk level of a call; `none` where it was never judged."""
+
+CallKey = tuple[str, str]
+"""Tenant and call id."""
+
+
+class FormerJudgements(Protocol):
+    """What is stored of calls."""
+
+    def risks(self, calls: Sequence[Transcript]) -> Mapping[CallKey, RiskOrNone]:
+        """Tenant and call id → level; calls that were never judged are not in it. Raises `RetryableError`."""
+        ...
 
 
 class TopicCounts(Protocol):

@@ -34,6 +34,7 @@ from streams.cli.rules import rules_app
 from streams.cli.sample_data import sample_data
 from streams.cli.scorecards import scorecards_app
 from streams.cli.search import search
+from streams.cli.topology import topology
 from streams.ports import SystemClock
 from streams.runtime.logs import configure_logging, describe
 from streams.settings import PREFIX, Settings, load_settings
@@ -394,6 +395,7 @@ app.command()(rate)
 app.command()(rollup)
 app.command()(sample_data)
 app.command()(search)
+app.command()(topology)
 
 
 @topics_app.command("apply")

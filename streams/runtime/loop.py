@@ -7,7 +7,7 @@ the step is the same `Loop`.
 import logging
 import random
 import threading
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Protocol, TypeVar
@@ -175,7 +175,9 @@ class PollWorkPublishCommit:
             return
         try:
             outputs = self.work(self._records)
-        except (RetryableError, StoppedError):
+        except RetryableError as error:
+            raise RetryableError(f"{_named(self._records)}, {error}") from None
+        except StoppedError:
             raise
         except Exception:
             log.critical("%s: stopped at %s", self.name, self._records[0].position)
@@ -193,15 +195,12 @@ class PollWorkPublishCommit:
         self._records = ()
 
 
+def _named(records: Sequence[ConsumerRecord]) -> str:
+    return records[0].position if len(records) == 1 else f"{len(records)} messages"
+
+
 def in_own_thread(loop: Loop) -> threading.Thread:
     """The loop, started beside the others of its process."""
     thread = threading.Thread(target=loop.run, name=loop.name, daemon=True)
     thread.start()
     return thread
-
-
-def joined_within(threads: Iterable[threading.Thread], within_s: float, now_s: Callable[[], float]) -> None:
-    """Wait until all of them have ended, or so long in all."""
-    ends_at_s = now_s() + within_s
-    for thread in threads:
-        thread.join(max(ends_at_s - now_s(), 0))

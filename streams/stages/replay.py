@@ -7,11 +7,11 @@ in when live traffic leaves it room, and there replaces the former judgement of 
 import os
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import Protocol
 
 from processors.judging.pipeline import Judge
 from schemas.config.rule_pack import RulePack, read_rule_pack
@@ -20,7 +20,7 @@ from schemas.messages.call_analysis import CallAnalysis
 from schemas.messages.records import ConsumerRecord, ProducerRecord
 from schemas.messages.topics import CALLS_REANALYZED, CALLS_TRANSCRIBED, message_key
 from schemas.messages.transcript import Transcript
-from streams.ports import Clock, History, NoHistory, PublisherPort
+from streams.ports import CallKey, Clock, FormerJudgements, History, NoHistory, PublisherPort, RiskOrNone
 from streams.runtime.rules_feed import PackRegistry
 
 BATCH_CALLS = 100
@@ -28,9 +28,6 @@ NO_HISTORY = NoHistory()
 MAX_CHANGES_NAMED = 10_000
 NICENESS = 10
 """Live workers on the same machine go first."""
-
-RiskOrNone = Literal["low", "medium", "high", "none"]
-CallKey = tuple[str, str]
 
 
 class TranscriptSource(Protocol):
@@ -40,14 +37,6 @@ class TranscriptSource(Protocol):
     def is_at_end(self) -> bool: ...
 
     def read(self, most: int, wait_s: float) -> list[ConsumerRecord]: ...
-
-
-class FormerJudgements(Protocol):
-    """What is stored of calls."""
-
-    def risks(self, calls: Sequence[Transcript]) -> Mapping[CallKey, RiskOrNone]:
-        """Tenant and call id → level; calls that were never judged are not in it. Raises `RetryableError`."""
-        ...
 
 
 class ReplayError(OperatorError):

@@ -223,7 +223,7 @@ def flow(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Flow]:
         flow.publish_poison()
         wait_until(
             stack,
-            lambda: "message(s) wait, ClickHouse" in store_log.read_text(encoding="utf-8"),
+            lambda: "store waits: " in store_log.read_text(encoding="utf-8"),
             lambda: "store to notice that ClickHouse is away",
         )
         stack.supervisor.restart_child("clickhouse")
@@ -259,7 +259,7 @@ class TestRunningStack:
         assert "becomes a dead letter" in logs["listen-0.log"]
         assert "becomes a dead letter" in logs["judge.log"]
         assert "becomes a dead letter" in logs["store.log"]
-        assert "message(s) wait, ClickHouse" in logs["store.log"]
+        assert "store waits: " in logs["store.log"]
 
     def test_nothing_of_it_stands_in_any_log(self, flow: Flow) -> None:
         leaking = {name: found for name, text in flow.logs().items() if (found := leaks(text, flow.secrets))}

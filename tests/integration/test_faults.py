@@ -262,7 +262,7 @@ def test_an_undisturbed_run_has_something_of_everything(pipeline: Pipeline) -> N
 def test_listen_is_killed_while_the_object_store_lets_it_wait(pipeline: Pipeline) -> None:
     calls = pipeline.publish_into_mid_flow("listen-killed")
     pipeline.take_the_object_store_from("listen-0")
-    pipeline.wait_until(lambda: "waits, the object store" in pipeline.log("listen-0"), "listen to wait")
+    pipeline.wait_until(lambda: "listen waits: calls.ended.v1/" in pipeline.log("listen-0"), "listen to wait")
     # Time for the offset of the call under way to be committed, which it must not be.
     time.sleep(3 * COMMIT_INTERVAL_S)
     pipeline.kill("listen-0")
@@ -282,7 +282,7 @@ def test_clickhouse_is_killed_and_store_has_rows_for_it_meanwhile(pipeline: Pipe
     calls = pipeline.publish_into_mid_flow("clickhouse-killed")
     pipeline.kill("clickhouse")
     # Nobody looks after the stack here, so that it stays dead until `store` has tried to insert.
-    assert eventually(lambda: "message(s) wait, ClickHouse" in pipeline.log("store"))
+    assert eventually(lambda: "store waits: " in pipeline.log("store"))
     pipeline.wait_until_all_is_done(calls)
     assert_as_if_undisturbed(pipeline, calls)
 
