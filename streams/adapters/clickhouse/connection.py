@@ -24,8 +24,7 @@ from schemas.clickhouse.cluster import Cluster
 from schemas.clickhouse.migrations import AppliedMigration, Migration, load_migrations, pending_migrations
 from schemas.errors import OperatorError, RetryableError
 from schemas.messages.transcript import Transcript
-from streams.ports import Rows, RowsRefusedError
-from streams.stages.replay import RiskOrNone
+from streams.ports import RiskOrNone, Rows, RowsRefusedError
 
 CONNECT_TIMEOUT_S = 5
 REQUEST_TIMEOUT_S = 120

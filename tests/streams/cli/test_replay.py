@@ -12,7 +12,7 @@ from schemas.messages.topics import ALERTS_RAISED, CALLS_REANALYZED, CALLS_TRANS
 from schemas.messages.transcript import Transcript
 from streams.adapters.kafka.client import Lag
 from streams.embedded.ports import free_port
-from streams.stages.replay import CallKey, RiskOrNone
+from streams.ports import CallKey, RiskOrNone
 from tests.processors.rules.rule_packs import called
 from tests.streams.cli.terminal import Terminal
 from tests.streams.runtime.published_rules import Broker, pack, pack_text

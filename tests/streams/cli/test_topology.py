@@ -28,9 +28,8 @@ def test_the_pages_show_the_present_table() -> None:
 
 def test_it_is_written_between_the_markers_and_the_rest_stays(terminal: Terminal, tmp_path: Path) -> None:
     page = tmp_path / "page.md"
-    page.write_text(
-        "before\n<!-- topology-table:begin -->\nold\n<!-- topology-table:end -->\nafter\n", encoding="utf-8"
-    )
+    markers = "<!-- topology-table:begin -->\nold\n<!-- topology-table:end -->"
+    page.write_text(f"before\n{markers}\nafter\n", encoding="utf-8")
     assert terminal.run("topology", "--write", str(page)).code == 0
     text = page.read_text(encoding="utf-8")
     assert text.startswith("before\n")

@@ -16,17 +16,9 @@ from schemas.messages.records import ProducerRecord
 from schemas.messages.topics import CALLS_ANALYZED, CALLS_REANALYZED, CALLS_TRANSCRIBED
 from schemas.messages.transcript import Transcript
 from streams.adapters.memory.broker import MemoryBroker, MemoryReader
+from streams.ports import CallKey, RiskOrNone
 from streams.runtime.rules_feed import PackRegistry
-from streams.stages.replay import (
-    CallKey,
-    Change,
-    Replay,
-    ReplayError,
-    ReplayReport,
-    ReplayWindow,
-    RiskOrNone,
-    choose_packs,
-)
+from streams.stages.replay import Change, Replay, ReplayError, ReplayReport, ReplayWindow, choose_packs
 from tests.processors.rules.rule_packs import called, pack_of, rule
 
 NOW = datetime(2026, 3, 2, tzinfo=UTC)
