@@ -30,6 +30,10 @@ def _files() -> list[Path]:
 
 
 FILES = _files()
+PATHS = {str(path) for file in FILES for path in (file.relative_to(REPOSITORY), *file.relative_to(REPOSITORY).parents)}
+"""Every file of the repository and every folder that holds one."""
+
+PACKAGES = ("schemas", "processors", "streams")
 
 
 def tree_paths(tree: str) -> list[str]:
@@ -65,21 +69,21 @@ def test_a_tree_is_read_as_people_read_it(tree: str, paths: list[str]) -> None:
     assert tree_paths(tree) == paths
 
 
-def _tree_of_the_readme() -> list[str]:
-    blocks = re.findall(r"^```tree\n(.*?)^```", (REPOSITORY / "README.md").read_text(encoding="utf-8"), re.M | re.S)
-    assert len(blocks) == 1, "README.md has one block ```tree with the folders of the repository"
+def _drawn_tree() -> list[str]:
+    blocks = code_blocks(REPOSITORY / "docs" / "development.md", "tree")
+    assert len(blocks) == 1, "docs/development.md has one block ```tree with the folders of the repository"
     return tree_paths(blocks[0])
 
 
-def test_every_path_in_the_tree_of_the_readme_exists() -> None:
-    tracked = {path.relative_to(REPOSITORY) for path in FILES}
-    known = {str(path) for file in tracked for path in (file, *file.parents)}
-    assert [path for path in _tree_of_the_readme() if path not in known] == []
+def test_every_path_in_the_drawn_tree_exists() -> None:
+    assert [path for path in _drawn_tree() if path not in PATHS] == []
 
 
-def test_every_top_level_folder_is_in_the_tree_of_the_readme() -> None:
-    folders = {path.relative_to(REPOSITORY).parts[0] for path in FILES if path.parent != REPOSITORY}
-    assert {name for name in folders if not name.startswith(".")} <= set(_tree_of_the_readme())
+def test_every_top_level_folder_and_every_folder_of_the_packages_is_in_the_drawn_tree() -> None:
+    parts = [path.relative_to(REPOSITORY).parts[:-1] for path in FILES if path.parent != REPOSITORY]
+    folders = {folder[0] for folder in parts if not folder[0].startswith(".")}
+    folders |= {"/".join(folder[:2]) for folder in parts if folder[0] in PACKAGES and len(folder) > 1}
+    assert folders - set(_drawn_tree()) == set()
 
 
 def test_no_module_is_called_by_what_it_is_not() -> None:
@@ -89,7 +93,7 @@ def test_no_module_is_called_by_what_it_is_not() -> None:
 
 
 def test_decisions_are_numbered_without_gaps() -> None:
-    names = sorted(path.name for path in (REPOSITORY / "docs" / "adr").iterdir())
+    names = sorted(path.name for path in (REPOSITORY / "docs" / "adr").iterdir() if path.name != "index.md")
     assert [name for name in names if not re.fullmatch(r"\d{4}-[a-z0-9-]+\.md", name)] == []
     assert [int(name[:4]) for name in names] == list(range(1, len(names) + 1))
 
@@ -127,6 +131,7 @@ def test_pre_commit_runs_the_commands_of_make_lint() -> None:
 
 
 PAGES = [path for path in FILES if path.suffix == ".md"]
+READMES = ("README.md", "README.zh-CN.md")
 every_page = pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(REPOSITORY)))
 _FENCED = re.compile(r"^```(\w+)\n(.*?)^```", re.MULTILINE | re.DOTALL)
 
@@ -142,18 +147,82 @@ def anchors(page: Path) -> set[str]:
     return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
 
 
+def _relative_links(page: Path) -> list[tuple[Path, str]]:
+    """Target and heading of each link of a page that leads into the repository."""
+    links = re.findall(r"\]\(([^)\s]+)\)", _FENCED.sub("", page.read_text(encoding="utf-8")))
+    parts = [link.partition("#") for link in links if not re.match(r"[a-z]+:", link)]
+    return [((page.parent / path).resolve() if path else page, heading) for path, _, heading in parts]
+
+
 @every_page
 def test_every_relative_link_leads_to_a_file_and_a_heading(page: Path) -> None:
-    text = _FENCED.sub("", page.read_text(encoding="utf-8"))
-    broken = []
-    for link in re.findall(r"\]\(([^)\s]+)\)", text):
-        path, _, heading = link.partition("#")
-        if re.match(r"[a-z]+:", link):
-            continue
-        target = (page.parent / path).resolve() if path else page
-        if not target.exists() or (heading and heading not in anchors(target)):
-            broken.append(link)
-    assert broken == []
+    assert [
+        (target, heading)
+        for target, heading in _relative_links(page)
+        if not target.exists() or (heading and heading not in anchors(target))
+    ] == []
+
+
+@pytest.mark.parametrize("start", ["README.md", "README.zh-CN.md", "docs/index.md"])
+def test_every_page_of_the_documentation_is_reached_by_links_from(start: str) -> None:
+    reached: set[Path] = set()
+    ahead = {REPOSITORY / start}
+    while ahead:
+        page = ahead.pop()
+        reached.add(page)
+        ahead |= {target for target, _ in _relative_links(page) if target.suffix == ".md"} - reached
+    assert [page for page in PAGES if "docs" in page.relative_to(REPOSITORY).parts and page not in reached] == []
+
+
+def test_the_index_of_the_documentation_names_every_page_itself() -> None:
+    index = REPOSITORY / "docs" / "index.md"
+    named = {target for target, _ in _relative_links(index)} | {index}
+    assert [page for page in PAGES if page.parent == index.parent and page not in named] == []
+
+
+def test_the_index_of_decisions_names_each_with_its_title() -> None:
+    folder = REPOSITORY / "docs" / "adr"
+    decisions = [path for path in sorted(folder.iterdir()) if path.name != "index.md"]
+    titles = [path.read_text(encoding="utf-8").splitlines()[0].removeprefix("# ").split(" ", 1) for path in decisions]
+    lines = [f"* [{number}]({path.name}) {title}" for path, (number, title) in zip(decisions, titles, strict=True)]
+    assert re.findall(r"^\* \[.*", (folder / "index.md").read_text(encoding="utf-8"), re.M) == lines
+
+
+def _paths_named_on(page: Path) -> set[str]:
+    """What stands on a page as code or in a block and looks like a path of the repository."""
+    top = "|".join(
+        sorted({re.escape(path.relative_to(REPOSITORY).parts[0]) for path in FILES if path.parent != REPOSITORY})
+    )
+    named = re.findall(rf"(?<![\w./<>$-])(?:{top})/[\w./-]+", page.read_text(encoding="utf-8"))
+    return {name.rstrip("./") for name in named}
+
+
+# Decisions and the log of changes speak of their own time.
+PAGES_OF_TODAY = [page for page in PAGES if page.parent.name != "adr" and page.name != "CHANGELOG.md"]
+
+
+@pytest.mark.parametrize("page", PAGES_OF_TODAY, ids=lambda page: str(page.relative_to(REPOSITORY)))
+def test_every_path_of_the_repository_that_a_page_names_exists(page: Path) -> None:
+    assert _paths_named_on(page) - PATHS == set()
+
+
+def test_a_path_that_a_page_names_is_seen_in_code_and_in_blocks(tmp_path: Path) -> None:
+    page = tmp_path / "page.md"
+    page.write_text(
+        "see `streams/gone.py`, or\n```bash\npython benchmarks/gone.py --out DIR/docs/x\n```\n", encoding="utf-8"
+    )
+    assert _paths_named_on(page) == {"streams/gone.py", "benchmarks/gone.py"}
+
+
+def test_the_readme_is_short_enough_to_be_read() -> None:
+    lines = {name: len((REPOSITORY / name).read_text(encoding="utf-8").splitlines()) for name in READMES}
+    assert {name: count for name, count in lines.items() if count > 150} == {}
+
+
+@pytest.mark.parametrize("name", [*READMES, "docs/architecture.md"])
+def test_a_page_has_one_place_for_the_picture_of_the_topology(name: str) -> None:
+    text = (REPOSITORY / name).read_text(encoding="utf-8")
+    assert re.findall(r"<!-- topology:\w+ -->", text) == ["<!-- topology:begin -->", "<!-- topology:end -->"]
 
 
 @every_page
@@ -190,24 +259,20 @@ def test_every_command_that_a_page_names_exists(page: Path) -> None:
 
 
 def test_the_readme_says_the_same_in_both_languages() -> None:
-    english, chinese = (REPOSITORY / name for name in ("README.md", "README.zh-CN.md"))
-    for language in ("bash", "sql"):
+    english, chinese = (REPOSITORY / name for name in READMES)
+    for language in ("bash", "yaml", "text", "mermaid"):
+        assert code_blocks(english, language)
         assert code_blocks(chinese, language) == code_blocks(english, language)
-    # What is printed is the same, too; only the tree is translated.
-    assert code_blocks(chinese, "text")[:-1] == code_blocks(english, "text")
-    assert _named(chinese) == _named(english)
-    assert tree_paths(code_blocks(chinese, "text")[-1]) == tree_paths(code_blocks(english, "tree")[0])
-
-
-def _named(page: Path) -> list[str]:
-    """Tests that a page names, in its order."""
-    return re.findall(r"`(test_\w+)`", page.read_text(encoding="utf-8"))
+    assert {target for target, _ in _relative_links(english)} - {chinese} == {
+        target for target, _ in _relative_links(chinese)
+    } - {english}
 
 
 def test_operations_tell_what_to_do_about_every_outcome_and_reason() -> None:
     page = (REPOSITORY / "docs" / "operations.md").read_text(encoding="utf-8")
     told = set(re.findall(r"^\| `(\w+)` \| `?(\w*)`? ?\|", page, re.MULTILINE))
-    sources = [path.read_text(encoding="utf-8") for path in FILES if path.parts[-2] in ("processors", "streams")]
+    packages = [path for path in FILES if path.relative_to(REPOSITORY).parts[0] in PACKAGES and path.suffix == ".py"]
+    sources = [path.read_text(encoding="utf-8") for path in packages]
     unheard = re.compile(r"(?:Error\(|unheard\(call, )\"(\w+)\", \"(\w+)\"")
     given = {pair for source in sources for pair in unheard.findall(source)}
     refusals: list[type[InvalidMessageError]] = [InvalidMessageError, *InvalidMessageError.__subclasses__()]
