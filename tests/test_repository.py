@@ -273,7 +273,7 @@ def test_operations_tell_what_to_do_about_every_outcome_and_reason() -> None:
     told = set(re.findall(r"^\| `(\w+)` \| `?(\w*)`? ?\|", page, re.MULTILINE))
     packages = [path for path in FILES if path.relative_to(REPOSITORY).parts[0] in PACKAGES and path.suffix == ".py"]
     sources = [path.read_text(encoding="utf-8") for path in packages]
-    unheard = re.compile(r"(?:Error\(|unheard\(call, )\"(\w+)\", \"(\w+)\"")
+    unheard = re.compile(r"(?:Error\(|unheard_transcript\(call, )\"(\w+)\", \"(\w+)\"")
     given = {pair for source in sources for pair in unheard.findall(source)}
     refusals: list[type[InvalidMessageError]] = [InvalidMessageError, *InvalidMessageError.__subclasses__()]
     given |= {("refused", error.__name__) for error in refusals}
