@@ -62,4 +62,4 @@ def test_the_parameters_of_r48_are_those_of_the_code() -> None:
 
 def test_the_thresholds_of_agitation_are_those_of_the_code() -> None:
     assert f"with a probability of at least {AGITATED} " in PAGE
-    assert f"`high` from {VERY_AGITATED} on" in PAGE
+    assert f"`high` from {VERY_AGITATED} |" in PAGE
