@@ -92,22 +92,22 @@ class Settings(BaseModel):
     )
     clickhouse_users_file: OptionalPath = Field(
         default=None,
-        description="YAML file of people who may query ClickHouse (docs/roles.md): `up` lets them in, `roles` prints "
-        "what a server needs",
+        description="YAML file of the people who may query ClickHouse (docs/roles.md): `up` lets them in, `roles` "
+        "prints what a server needs",
     )
     clickhouse_cluster: str = Field(
         default="",
         pattern=r"^[A-Za-z0-9_.-]*$",
-        description="a cluster of `remote_servers` that the tables are spread over (docs/operations.md#a-cluster); "
+        description="a cluster in `remote_servers` to spread the tables over (docs/operations.md#a-cluster); "
         "empty: one server",
     )
 
-    store_kind: Literal["folder", "s3"] = Field(default="folder", description="a folder, or MinIO / any S3")
+    store_kind: Literal["folder", "s3"] = Field(default="folder", description="a folder, or MinIO or any other S3")
     store_bucket: str = Field(
         default="callstream", pattern=r"^[a-z0-9][a-z0-9.-]{1,62}$", description="bucket of recordings and transcripts"
     )
     store_folder: OptionalPath = Field(
-        default=None, description="folder store: where buckets lie; default <data_dir>/objects"
+        default=None, description="folder store: where the buckets are; default <data_dir>/objects"
     )
     s3_endpoint: str = Field(
         default="127.0.0.1:9000", pattern=r"^[^/\s]+$", description="s3 store: host:port, without https://"
@@ -136,7 +136,7 @@ class Settings(BaseModel):
     whisper_hot_words: str = Field(
         default="",
         max_length=500,
-        description="terms that Whisper is told before each window, with spaces between them; they do harm with "
+        description="terms that Whisper is primed with before each window, separated by spaces; harmful with "
         "Whisper base (docs/speech.md); empty: none",
     )
     sherpa_model: OptionalPath = Field(
@@ -149,12 +149,12 @@ class Settings(BaseModel):
     sherpa_batch_size: int = Field(default=8, ge=1, le=128, description="sherpa-onnx: turns decoded together")
     speaker_models: OptionalPath = Field(
         default=None,
-        description="a folder with a segmentation and a speaker embedding model, by which sherpa-onnx guesses who "
-        "speaks when on one channel, on `sherpa_device`; not set: nobody guesses",
+        description="a folder with a segmentation and a speaker embedding model, with which sherpa-onnx guesses "
+        "who speaks when on one channel, on `sherpa_device`; not set: no guessing",
     )
     pii_keep_last: str = Field(
         default="",
-        description="last digits that stay readable, by kind: bank_card:4,mobile:4; none of a kind that is not named",
+        description="how many last digits stay readable, by kind: bank_card:4,mobile:4; none for kinds not listed",
     )
     chinese_script: Literal["simplified", "traditional", "as_heard"] = Field(
         default="simplified", description="the script of every transcript"
@@ -166,7 +166,7 @@ class Settings(BaseModel):
     emotion: bool = Field(default=True, description="judge the emotion of each segment by its sound and its words")
     emotion_heads: OptionalPath = Field(
         default=None,
-        description="a folder that `callstream emotion train` wrote; heads that it lacks are those that ship",
+        description="a folder written by `callstream emotion train`; heads missing there are the shipped ones",
     )
     emotion_sound_checkpoint: str = Field(
         default="",
@@ -192,13 +192,13 @@ class Settings(BaseModel):
     )
 
     duration_fallback_min_s: int = Field(
-        default=10, ge=0, description="shorter calls are anomalies while their group has no baseline"
+        default=10, ge=0, description="shorter calls are anomalies as long as their group has no baseline"
     )
     duration_fallback_max_s: int = Field(
-        default=3_600, ge=1, description="longer calls are anomalies while their group has no baseline"
+        default=3_600, ge=1, description="longer calls are anomalies as long as their group has no baseline"
     )
     baseline_min_calls: int = Field(
-        default=50, ge=2, description="calls of the same tenant, queue and inquiry type that make a baseline"
+        default=50, ge=2, description="calls of the same tenant, queue and inquiry type needed for a baseline"
     )
     baseline_window_days: int = Field(default=28, ge=1, le=366, description="how far back a baseline reaches")
     baseline_refresh_s: float = Field(
@@ -211,73 +211,73 @@ class Settings(BaseModel):
         default=True, description="judge: ask ClickHouse for earlier calls of the same customer, once for each call"
     )
 
-    timezone: str = Field(
-        default="Asia/Shanghai", description="time zone in which days and hours are counted, by its IANA name"
-    )
+    timezone: str = Field(default="Asia/Shanghai", description="time zone for days and hours, by its IANA name")
     surge_weeks: int = Field(
-        default=4, ge=2, le=12, description="watch: past weeks whose same hour says how many calls are to be expected"
+        default=4, ge=2, le=12, description="watch: past weeks whose same hour gives the expected number of calls"
     )
     surge_min_count: int = Field(
-        default=10, ge=2, description="watch: fewer calls about a topic in an hour are no surge"
+        default=10, ge=2, description="watch: fewer calls about a topic in an hour are never a surge"
     )
     surge_ratio: float = Field(
-        default=2, gt=1, description="watch: a surge has this many times the expected calls, and so has a second alert"
+        default=2, gt=1, description="watch: a surge has this many times the expected calls; so does a second alert"
     )
-    surge_every_s: float = Field(default=60, gt=0, description="watch: pause between two looks")
+    surge_every_s: float = Field(default=60, gt=0, description="watch: pause between two checks")
 
-    rollup_every_s: float = Field(default=60, gt=0, description="rollup: pause between two looks at what was stored")
+    rollup_every_s: float = Field(default=60, gt=0, description="rollup: pause between two checks for new rows")
     first_contact_days: int = Field(
         default=7,
         ge=1,
         le=90,
-        description="rollup: a matter is settled when no call follows within so many days (R44)",
+        description="rollup: a matter is settled when no further call follows within this many days (R44)",
     )
 
     rules_folder: OptionalPath = Field(
         default=None,
-        description="a folder of YAML rule packs of your own, read besides those that come with callstream (R54)",
+        description="a folder with your own YAML rule packs, read in addition to the shipped ones (R54)",
     )
     sentence_model: Literal["off", "use"] = Field(
         default="off",
-        description="find topics by meaning, too: `use`, the Universal Sentence Encoder of the extra sentences",
+        description="find topics by meaning as well: `use`, the Universal Sentence Encoder (extra `sentences`)",
     )
     sentence_min_cosine: float = Field(
-        default=0.6, gt=0, le=1, description="how near a sentence must come to one of a topic; see docs/rules.md"
+        default=0.6, gt=0, le=1, description="how close a sentence must be to one of a topic; see docs/rules.md"
     )
     sound_mergers: str = Field(
         default="z_zh,c_ch,s_sh,an_ang,en_eng,in_ing",
-        description="sounds that rules do not tell apart, of z_zh, c_ch, s_sh, n_l, f_h, r_l, an_ang, en_eng, in_ing",
+        description="sounds that rules treat alike, of z_zh, c_ch, s_sh, n_l, f_h, r_l, an_ang, en_eng, in_ing",
     )
     score_forms_folder: OptionalPath = Field(
         default=None,
-        description="a folder of YAML score forms of your own; each takes the place of a shipped one (R57)",
+        description="a folder with your own YAML score forms; each replaces a shipped one (R57)",
     )
     risk_file: OptionalPath = Field(
-        default=None, description="a YAML file with risk parts and thresholds, in place of the shipped one (R49)"
+        default=None, description="a YAML file with risk parts and thresholds, instead of the shipped one (R49)"
     )
     retention_file: OptionalPath = Field(
-        default=None, description="a YAML file with retention classes, in place of the shipped one (R16)"
+        default=None, description="a YAML file with retention classes, instead of the shipped one (R16)"
     )
 
     alert_min_severity: Literal["info", "low", "medium", "high", "critical"] = Field(
-        default="high", description="judge: findings of this severity and graver raise an alert"
+        default="high", description="judge: findings of this severity or above raise an alert"
     )
     subscriptions_file: OptionalPath = Field(
-        default=None, description="YAML file that says who hears of which alerts, and how; without it nobody does"
+        default=None, description="YAML file that says who is notified of which alerts, and how; without it, nobody is"
     )
     console_url: str = Field(
         default="",
         pattern=r"^(https?://[^\s<>\"]+)?$",
-        description="where the console is reached, for links in alerts; no links where it is empty",
+        description="base URL of the console, for links in alerts; empty: no links",
     )
 
     sink_batch_messages: int = Field(default=500, ge=1, description="store: messages per insert at most")
     sink_batch_ms: int = Field(default=1_000, ge=1, description="store: wait at most this long to fill a batch")
-    retry_max_wait_s: float = Field(default=30, gt=0, description="longest pause between two tries of the same message")
+    retry_max_wait_s: float = Field(
+        default=30, gt=0, description="longest pause between two attempts at the same message"
+    )
     dead_letter_streak_limit: int = Field(
         default=1_000,
         ge=1,
-        description="a stage that refuses this many messages in a row stops: then the code is wrong, not the messages",
+        description="a stage that refuses this many messages in a row stops: the code is wrong, not the messages",
     )
     processing_objective_s: int = Field(
         default=900, ge=1, description="a call without outcome for longer than this counts as unaccounted"
@@ -296,11 +296,11 @@ class Settings(BaseModel):
     cache_dir: LocalPath = Field(
         default_factory=lambda: _xdg(*_CACHE_HOME),
         json_schema_extra={"default": _xdg_text(*_CACHE_HOME)},
-        description="what can be fetched again: joined model weights, Kafka's jars",
+        description="what can be downloaded or made again: joined model weights, Kafka's jars",
     )
     maven_url: str = Field(
         default="https://repo1.maven.org/maven2",
-        description="where `callstream up` fetches the jars of Apache Kafka; a mirror of Maven Central will do",
+        description="where `callstream up` fetches the jars of Apache Kafka; or a mirror of Maven Central",
     )
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(default="INFO", description="of every process")
 

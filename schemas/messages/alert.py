@@ -51,7 +51,7 @@ class Alert(Message):
         default=(), max_length=MAX_CALLS_OF_SURGE, description="of a surge: calls behind it, newest first"
     )
     calls_count: int | None = Field(default=None, ge=0, description="of a surge: how many calls in its window")
-    expected_count: float | None = Field(default=None, ge=0, description="of a surge: how many were to be expected")
+    expected_count: float | None = Field(default=None, ge=0, description="of a surge: how many were expected")
     happened_at: UtcDatetime = Field(description="end of the call; of a surge the end of its window")
     raised_at: UtcDatetime
 

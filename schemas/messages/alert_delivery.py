@@ -32,14 +32,14 @@ class AlertDelivery(Message):
     rule_id: str = Field(min_length=1, max_length=256)
     subscriber: SubscriberName
     channel: ChannelKind
-    attempt: int = Field(ge=0, description="counts from 1 since the worker was started; 0: nothing was sent")
+    attempt: int = Field(ge=0, description="counts from 1 since the worker started; 0: nothing was sent")
     outcome: DeliveryOutcome
     reason: Slug | None = Field(default=None, description="why, where it was not simply delivered")
     status_code: int | None = Field(
         default=None, description="what the other side answered: status of HTTP or SMTP, errcode of a robot"
     )
     error_class: ShortText | None = Field(default=None, description="kind of error, never its text")
-    group_id: str | None = Field(default=None, max_length=64, description="id of the message that stood for it")
+    group_id: str | None = Field(default=None, max_length=64, description="id of the message that it was part of")
     at: UtcDatetime
     next_try_at: UtcDatetime | None = None
     latency_ms: int | None = Field(default=None, ge=0, description="how long the attempt took")

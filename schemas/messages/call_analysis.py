@@ -50,9 +50,9 @@ class Risk(Record):
     reasons: tuple[str, ...] = ()
     parts: tuple[RiskPart, ...] = Field(default=(), description="the heaviest first")
     unmeasured: tuple[Slug, ...] = Field(
-        default=(), description="parts that could not be looked for on this call; they are not 0, nobody knows"
+        default=(), description="parts that could not be looked for on this call; unknown, not 0"
     )
-    rules_version: int | None = Field(default=None, ge=1, description="version of the rules that it was counted by")
+    rules_version: int | None = Field(default=None, ge=1, description="version of the rules that it was computed by")
 
 
 ScoreGroup = Literal["compliance", "communication", "resolution", "experience"]

@@ -67,7 +67,7 @@ class Audio(Record):
     speaker_segments: tuple[SpeakerSegment, ...] | None = Field(
         default=None,
         max_length=10_000,
-        description="who speaks when, of a recording with one channel; not read where the channels tell it",
+        description="who speaks when, in a recording with one channel; ignored if the channels tell",
     )
     encryption: AudioEncryption | None = None
 

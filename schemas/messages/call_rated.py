@@ -23,12 +23,12 @@ class CallRated(Message):
     source: Slug = Field(description="who says so, such as sms_survey, ivr_survey, crm, orders")
     csat: Csat | None = None
     resolved: bool | None = Field(
-        default=None, description="explicit answer whether the matter is settled; it wins over what later calls show"
+        default=None, description="explicit answer whether the matter is settled; it overrides what later calls show"
     )
     order_status: ShortText | None = None
     customer_value_tier: ShortText | None = None
     customer_tags: tuple[ShortText, ...] | None = Field(
-        default=None, max_length=64, description="all tags of the customer, in place of those before"
+        default=None, max_length=64, description="all tags of the customer; they replace earlier ones"
     )
 
     @model_validator(mode="after")

@@ -27,7 +27,7 @@ class PiiSpan(Record):
     start_char: int = Field(ge=0)
     end_char: int = Field(ge=0)
     confidence: float = Field(ge=0, le=1, description="1 is certain; a checksum that holds raises it")
-    placeholder: str = Field(description="what stands in the text, such as [银行卡] or, by policy, [银行卡:7890]")
+    placeholder: str = Field(description="what replaces it in the text, such as [银行卡] or, by policy, [银行卡:7890]")
 
     @model_validator(mode="after")
     def _fits(self) -> Self:

@@ -36,21 +36,21 @@ class RecordingAccessed(Message):
         pattern=r"^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$",
         description="uuid5 of everything else: the same on every delivery",
     )
-    tenant_id: TenantId | Literal["*"] = Field(description="whose recordings; * when no tenant was asked for")
+    tenant_id: TenantId | Literal["*"] = Field(description="whose recordings; * if no tenant was given")
     user_id: Identifier = Field(description="who did it: the account, not a name")
     user_role: Slug = Field(description="in which role, see roles.yaml")
     action: AccessAction
     call_id: Identifier | None = Field(default=None, description="null for a search, and an export of many calls")
     filters: tuple[Slug, ...] = Field(
-        default=(), max_length=32, description="of a search or an export: the names of what was asked by, no values"
+        default=(), max_length=32, description="of a search or an export: the names of its conditions, not their values"
     )
     calls_count: int | None = Field(
-        default=None, ge=0, le=2**63 - 1, description="of a search or an export: how many calls it gave"
+        default=None, ge=0, le=2**63 - 1, description="of a search or an export: how many calls it returned"
     )
     reason: Slug | None = Field(default=None, description="why, as a word: complaint, sampling, training, audit …")
-    ticket: Identifier | None = Field(default=None, description="the case that it was done for")
+    ticket: Identifier | None = Field(default=None, description="the case it was done for")
     client: Slug = Field(description="through what: cli, console, api …")
-    address: Address | None = Field(default=None, description="IP address that it was asked from, where one is known")
+    address: Address | None = Field(default=None, description="IP address of the request, if known")
     result: Literal["allowed", "refused"]
     refusal: Slug | None = Field(default=None, description="why it was refused")
     accessed_at: UtcDatetime

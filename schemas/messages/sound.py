@@ -23,7 +23,7 @@ class AudioQuality(Record):
     speech level without speech, the noise floor where nobody pauses or pauses are digital silence.
     """
 
-    clipped_share: float = Field(ge=0, le=1, description="share of the samples of speech on a flat top")
+    clipped_share: float = Field(ge=0, le=1, description="share of the speech samples that lie on a flat top")
     speech_level_dbfs: float | None = Field(default=None, ge=LEAST_DBFS, le=0)
     noise_floor_dbfs: float | None = Field(
         default=None, ge=LEAST_DBFS, le=0, description="level that three quarters of the pauses of the call exceed"

@@ -40,7 +40,7 @@ class Segment(Interval):
         default=None, description="how agitated the speaker is; null: see emotion_gap"
     )
     emotion_gap: EmotionGap | None = Field(
-        default=None, description="why there is no emotion; null in transcripts from before emotion was judged"
+        default=None, description="why there is no emotion; null in transcripts that predate emotion"
     )
 
     @model_validator(mode="after")
@@ -104,11 +104,11 @@ class Transcript(Message):
     rejected: tuple[Rejected, ...] = ()
     speech: dict[Role, tuple[Interval, ...]] = Field(default_factory=dict, description="speech intervals per role")
     roles_inferred: bool = Field(
-        default=False, description="the event did not say who speaks on which channel; told by what was said"
+        default=False, description="the event did not say who speaks on which channel; inferred from what was said"
     )
     sound: CallSound | None = None
     pii: tuple[PiiSpan, ...] = Field(
-        default=(), description="where something personal was said; in texts and words a placeholder stands for it"
+        default=(), description="where personal data was said; texts and words have a placeholder instead"
     )
     real_time_factor: float | None = Field(
         default=None, ge=0, description="seconds of work (decoding, VAD, recognition) per second of recording"
