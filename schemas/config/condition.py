@@ -50,7 +50,7 @@ def _condition(value: Any) -> Any:
 
 
 def _with_tuples(value: Any) -> Any:
-    """What is read strictly behind a validator of our own is no JSON any more, and there a list is no tuple."""
+    """Lists as tuples: behind a validator of our own, strict pydantic takes no list where a tuple is declared."""
     if isinstance(value, dict):
         return {key: _with_tuples(part) for key, part in value.items()}
     return tuple(map(_with_tuples, value)) if isinstance(value, list) else value
@@ -181,7 +181,7 @@ class Condition(Record):
         return self.any_of or self.all_of or self.none_of or self.n_of
 
     def anchors(self) -> tuple[Anchor, ...]:
-        """Those that are there."""
+        """The anchors that are set."""
         return tuple(anchor for anchor in (self.before, self.after, self.near) if anchor is not None)
 
 

@@ -131,22 +131,22 @@ class Kpi(Record):
 
     @property
     def scale(self) -> float:
-        """What the ratio of the sums is multiplied with to be shown."""
+        """The factor between the ratio of the sums and the value that is shown."""
         found = self.ratio or self.query
         return found.scale if found is not None else 1.0
 
     @property
     def dimensions(self) -> tuple[Dimension, ...]:
-        """By what it can be told apart."""
+        """The dimensions that the KPI can be broken down by."""
         return self.query.by if self.query is not None else tuple(DIMENSIONS)
 
     def target_of(self, industry: str | None) -> float | None:
-        """What a tenant of that industry is to reach."""
+        """The target for a tenant of that industry."""
         return self.targets_by_industry.get(industry or "", self.target)
 
 
 class KpiRegistry(Record):
-    """The whole file."""
+    """The registry file: all KPIs, and the version of the file."""
 
     version: int = Field(ge=1, le=1_000_000_000)
     kpis: tuple[Kpi, ...] = Field(min_length=1)
@@ -165,16 +165,16 @@ class KpiRegistry(Record):
 
     @property
     def headlines(self) -> tuple[Kpi, ...]:
-        """The KPIs that are shown where nobody says which."""
+        """The KPIs that are shown by default."""
         return tuple(kpi for kpi in self.kpis if kpi.headline)
 
     @property
     def queries(self) -> tuple[Kpi, ...]:
-        """The KPIs that cannot."""
+        """The KPIs that need a query of their own because they cannot be rolled up."""
         return tuple(kpi for kpi in self.kpis if kpi.query is not None)
 
     def kpi(self, kpi_id: str) -> Kpi | None:
-        """The KPI of that id."""
+        """The KPI with that id."""
         return next((kpi for kpi in self.kpis if kpi.id == kpi_id), None)
 
 

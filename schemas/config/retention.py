@@ -24,7 +24,7 @@ class RetentionPolicyError(YamlFileError):
 
 
 class RetentionWhen(Record):
-    """What the event of a call must say; what is empty is not asked. All that is not empty must fit."""
+    """What the event of a call must say. Empty fields are not checked; all others must match."""
 
     tenants: tuple[TenantId, ...] = ()
     industries: tuple[Slug, ...] = ()
@@ -61,7 +61,7 @@ class RetentionClass(Record):
 
 
 class RetentionPolicy(Record):
-    """The whole file. One class at least fits every call."""
+    """The retention file: classes of which at least one fits every call."""
 
     version: int = Field(ge=1, le=1_000_000_000)
     owner: ShortText

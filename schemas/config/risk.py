@@ -26,7 +26,7 @@ class RiskRulesError(YamlFileError):
 
 
 class Thresholds(Record):
-    """From which score on a call is medium, and high."""
+    """The scores from which a call counts as medium and as high."""
 
     medium: float = Field(gt=0)
     high: float = Field(gt=0)
@@ -126,7 +126,7 @@ class RiskOverride(Record):
 
 
 class RiskRules(Record):
-    """The whole file."""
+    """The risk file: parts with their points, thresholds, and overrides for tenants and industries."""
 
     version: int = Field(ge=1, le=1_000_000_000)
     owner: ShortText

@@ -55,7 +55,7 @@ class QueryLimits(Record):
 
 
 class AccessRole(Record):
-    """Either a role of people, who read views within limits, or one with `grants` of its own, for accounts at work."""
+    """Either a role for people, who read views within limits, or one with its own `grants`, for technical accounts."""
 
     purpose: str
     purpose_zh: str
@@ -71,12 +71,12 @@ class AccessRole(Record):
 
     @property
     def of_people(self) -> bool:
-        """Whether the views say what it may read."""
+        """Whether the role is for people, so that views say what it may read."""
         return not self.grants
 
 
 class RowColumns(Record):
-    """The columns of a view that say whose a row is; none where its rows are nobody's."""
+    """The columns of a view that say whose a row is; none if its rows belong to nobody."""
 
     tenant: ColumnName | None = None
     team: ColumnName | None = None
@@ -84,7 +84,7 @@ class RowColumns(Record):
     also: str | None = Field(default=None, description="SQL: rows that everybody sees who may read the view")
 
     def of_level(self, rows: RowScope) -> tuple[str | None, ...]:
-        """The columns that this level needs, in order; None where the view lacks one."""
+        """The columns that this level needs, in order; None if the view lacks one."""
         return tuple(getattr(self, level) for level in _LEVELS[rows])
 
 
@@ -150,12 +150,12 @@ class RolesFile(Record):
         return problems
 
     def rows_for(self, view: str, role: str) -> RowScope:
-        """How far the role sees in that view."""
+        """Which rows of that view the role may see."""
         return self.views[view].may[role].rows or self.roles[role].rows
 
 
 class User(Record):
-    """A person, or a program of one, who may log in."""
+    """A person, or a person's program, that may log in."""
 
     name: UserName
     role: Slug
@@ -232,7 +232,7 @@ def load_users(file: Path | None, roles: RolesFile) -> tuple[User, ...]:
 
 
 def _check_scope(entry: UserEntry, roles: RolesFile) -> None:
-    """Raises `ValueError` unless the user has what its role asks for, and nothing that it does not look at."""
+    """Raises `ValueError` unless the user has exactly the fields that its role needs."""
     if entry.name in roles.roles:
         raise ValueError("the name of a role cannot be that of a user: choose another")
     role = roles.roles.get(entry.role)

@@ -45,7 +45,7 @@ class RulePackError(YamlFileError):
 
 
 class Applies(Record):
-    """The calls that a rule is for; what is empty is not asked. All that is not empty must fit."""
+    """The calls that a rule is for. Empty fields are not checked; all others must match."""
 
     directions: tuple[Literal["inbound", "outbound"], ...] = ()
     handled_by: tuple[Literal["human", "bot"], ...] = ()
@@ -57,7 +57,7 @@ class Applies(Record):
 
 
 class Entry(Record):
-    """What every rule of every section has."""
+    """The fields that rules of all sections share."""
 
     id: Slug
     name: Name = Field(description="as people read it")
@@ -171,7 +171,7 @@ class Procedure(Entry):
 
 
 class ChecklistItem(Record):
-    """One thing that must be told."""
+    """One thing that the agent must mention."""
 
     id: Slug
     name: Name
@@ -180,7 +180,7 @@ class ChecklistItem(Record):
 
 
 class Checklist(Entry):
-    """Things that must all be told where `when` holds, in any order (R84)."""
+    """Things that must all be mentioned if `when` holds, in any order (R84)."""
 
     category: Slug = "checklist_incomplete"
     severity: Severity = "medium"
@@ -338,7 +338,7 @@ class RulePack(Record):
         return f"{self.pack}.{entry.id}"
 
     def digest(self) -> str:
-        """SHA-256 of the content: changes with every edit, also where `version` was forgotten."""
+        """SHA-256 of the content: changes with every edit, even if `version` was not raised."""
         return sha256(self.model_dump_json().encode()).hexdigest()
 
     def place(self, section: str, entry_id: str) -> str:
@@ -390,7 +390,7 @@ def _with_lines(name: str, document: Document[RulePack]) -> RulePack:
 
 
 def load_rule_packs(folders: Iterable[Path] = (RULE_PACK_FOLDER,)) -> tuple[RulePack, ...]:
-    """Every `*.yaml` of the folders, by tenant and name. Raises `RulePackError` with all that is wrong."""
+    """Every `*.yaml` of the folders, by tenant and name. Raises `RulePackError` with all problems."""
     packs: dict[tuple[str, str], RulePack] = {}
     files: dict[tuple[str, str], Path] = {}
     problems: list[str] = []

@@ -80,7 +80,7 @@ class Deduction(Record):
 
 
 class ItemApplies(Record):
-    """The calls that an item is for; what is empty is not asked. All that is not empty must fit."""
+    """The calls that an item is for. Empty fields are not checked; all others must match."""
 
     directions: tuple[Literal["inbound", "outbound"], ...] = ()
     industries: tuple[Slug, ...] = ()

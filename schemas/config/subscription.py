@@ -1,4 +1,4 @@
-"""Subscriptions: who hears of which alerts, when, and how. One YAML file, read by `notify` and `callstream alerts`.
+"""Subscriptions: who is notified of which alerts, when and how. One file, read by `notify` and `callstream alerts`.
 
 Whatever is wrong with the file is said with its line, subscription and field, and never with a value: a value may be a
 secret, and so may a key that stands in the wrong place.
@@ -64,7 +64,7 @@ def _surroundings(info: ValidationInfo) -> Surroundings:
 
 
 def _looked_up(value: object, info: ValidationInfo) -> object:
-    """The secret itself, or that which `{env: NAME}` or `{file: path}` names."""
+    """The secret itself, or the one that `{env: NAME}` or `{file: path}` refers to."""
     if not isinstance(value, dict):
         return value
     sources = _surroundings(info)
@@ -132,7 +132,7 @@ SigningSecret = Annotated[Secret, AfterValidator(_is_signing_secret)]
 
 
 class HttpTarget(Record):
-    """What every subscriber that is spoken to over HTTP has."""
+    """The fields that all HTTP channels share."""
 
     url: HttpUrl
     allow_private: bool = Field(default=False, description="the address may be a private one, and the URL http://")
@@ -158,7 +158,7 @@ class HttpTarget(Record):
 
 
 class WebhookChannel(HttpTarget):
-    """A signed POST after Standard Webhooks; two secrets while one takes the place of the other."""
+    """A signed POST after Standard Webhooks; two secrets while one is being replaced by the other."""
 
     secrets: tuple[SigningSecret, ...] = Field(min_length=1, max_length=2)
 
@@ -170,7 +170,7 @@ class DingTalkChannel(HttpTarget):
 
 
 class WeComChannel(HttpTarget):
-    """A group robot of WeCom; its key stands in the URL."""
+    """A group robot of WeCom; its key is part of the URL."""
 
 
 class FeishuChannel(HttpTarget):
@@ -189,7 +189,7 @@ MailAddress = Annotated[str, AfterValidator(_is_mailbox)]
 
 
 class SmtpServer(Record):
-    """Who takes the mail."""
+    """The mail server."""
 
     host: str = Field(pattern=r"^[A-Za-z0-9.:-]{1,253}$")
     port: int = Field(default=587, ge=1, le=65_535)
@@ -330,7 +330,7 @@ class Grouping(Record):
 
 
 class Subscription(Record):
-    """One subscriber: what it wants to hear of, when, and how it is reached. An empty list means all."""
+    """One subscriber: which alerts it wants, when, and how it is reached. An empty list means all."""
 
     name: SubscriberName
     tenant: Annotated[str, StringConstraints(pattern=r"^(\*|[a-z][a-z0-9_-]{0,63})$")] = Field(
@@ -348,7 +348,7 @@ class Subscription(Record):
 
 
 class SubscriptionFile(Record):
-    """The whole file."""
+    """The subscriptions file."""
 
     subscriptions: tuple[Subscription, ...] = Field(max_length=MAX_SUBSCRIPTIONS)
 
@@ -398,7 +398,7 @@ def load_subscriptions(
 
 
 def subscriber_names(file: Path | None) -> tuple[str, ...]:
-    """Names in the file, whatever else is wrong with it: for who looks on, and has none of the secrets."""
+    """Names in the file, whatever else is wrong with it; for readers who have none of the secrets."""
     try:
         content = yaml.safe_load(file.read_text(encoding="utf-8")) if file else None
         found = [each["name"] for each in content["subscriptions"]] if content else []
@@ -408,7 +408,7 @@ def subscriber_names(file: Path | None) -> tuple[str, ...]:
 
 
 def content_digest(file: Path) -> str:
-    """Tells whether the file has changed; empty where it cannot be read."""
+    """SHA-256 of the file, to notice changes; empty if it cannot be read."""
     try:
         return sha256(file.read_bytes()).hexdigest()
     except OSError:
@@ -416,7 +416,7 @@ def content_digest(file: Path) -> str:
 
 
 def _composed(file: Path, text: str) -> yaml.Node | None:
-    """The YAML as nodes that know their lines. Raises `SubscriptionsError`, also where a key stands twice."""
+    """The YAML as nodes that know their lines. Raises `SubscriptionsError`, also for a key that occurs twice."""
     try:
         node: yaml.Node | None = yaml.compose(text, Loader=yaml.SafeLoader)
         yaml.safe_load(text)
@@ -468,7 +468,7 @@ def _name_of(content: Any, number: int) -> str:
 
 
 def _line(node: yaml.Node, loc: Sequence[int | str]) -> int:
-    """The line of the deepest part of the place that stands in the file."""
+    """The line of the deepest part of the path that exists in the file."""
     line = node.start_mark.line + 1
     for part in loc:
         if isinstance(node, yaml.MappingNode):

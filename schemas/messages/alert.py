@@ -1,4 +1,4 @@
-"""`Alert` v1: something that a subscriber must hear of — a call, or a surge of calls — with its evidence."""
+"""`Alert` v1: something that a subscriber must know about — a call, or a surge of calls — with its evidence."""
 
 from typing import Literal, Self
 from uuid import NAMESPACE_URL, uuid5

@@ -59,7 +59,7 @@ ScoreGroup = Literal["compliance", "communication", "resolution", "experience"]
 
 
 class Evidence(Record):
-    """What an item of the scorecard rests on: the finding, or the measure with its value, and the words where some."""
+    """What an item of the scorecard is based on: the finding, or the measure with its value, and the words if any."""
 
     finding_id: str | None = None
     measure: Slug | None = None

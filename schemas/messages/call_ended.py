@@ -1,4 +1,4 @@
-"""`CallEnded` v1: a call is over and its recording lies in the object store."""
+"""`CallEnded` v1: a call is over and its recording is in the object store."""
 
 from datetime import date
 from typing import Annotated, ClassVar, Literal, Self

@@ -1,4 +1,4 @@
-"""`CallRated` v1: what is known of a call only after it: answer of the customer, state of an order, CRM data."""
+"""`CallRated` v1: what becomes known only after a call: survey answers, order status, CRM data."""
 
 from typing import Literal, Self
 

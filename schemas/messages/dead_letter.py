@@ -1,4 +1,4 @@
-"""`DeadLetter` v1: a message that can never be processed, and where it still lies."""
+"""`DeadLetter` v1: a message that can never be processed, and where it can be found."""
 
 from datetime import datetime
 from hashlib import sha256

@@ -1,4 +1,4 @@
-"""How a segment sounded and what its words betray: agitation and valence, with where the judgement comes from."""
+"""The emotion of a segment: agitation and valence, and whether sound or words or both say so."""
 
 from typing import Literal, Self
 

@@ -1,4 +1,4 @@
-"""A stretch of time in a recording."""
+"""`Interval`: the base of everything that has a start and an end in a recording."""
 
 from typing import Self
 

@@ -1,4 +1,4 @@
-"""The base of everything that flows, and the field types that messages share."""
+"""The base of all messages, and the field types that they share."""
 
 import json
 from datetime import UTC, datetime
@@ -64,7 +64,7 @@ class Message(Record):
     """A larger message is refused unread: one made of errors costs hundreds of times its size to describe."""
 
     def encode(self) -> bytes:
-        """The message as it stands on the wire."""
+        """The message as UTF-8 JSON, as it goes over the wire."""
         return self.model_dump_json().encode()
 
     @classmethod
@@ -96,7 +96,7 @@ class Message(Record):
 
 
 def _problems(model: type[BaseModel], error: ValidationError) -> tuple[str, ...]:
-    """What is wrong, in alphabetical order, at most `MAX_PROBLEMS` of it and a count of the rest."""
+    """The problems in alphabetical order: at most `MAX_PROBLEMS`, and a count of the rest."""
     details = error.errors(include_input=False, include_context=False, include_url=False)
     problems = sorted({_problem(model, detail) for detail in details})
     unnamed = len(problems) - MAX_PROBLEMS

@@ -1,4 +1,4 @@
-"""`PiiSpan`: where something personal was said. What was said is nowhere in it."""
+"""`PiiSpan`: where personal data was said, without what was said."""
 
 from typing import Literal, Self
 

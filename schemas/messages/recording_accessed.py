@@ -1,4 +1,4 @@
-"""`RecordingAccessed` v1: somebody looked for, read, heard, exported or deleted something of a call, or tried to."""
+"""`RecordingAccessed` v1: somebody searched, read, listened to, exported or deleted calls, or tried to."""
 
 from datetime import datetime
 from typing import Annotated, Literal, Self

@@ -1,4 +1,4 @@
-"""`RulesPublished` v1: a version of a rule pack that workers take over without a restart."""
+"""`RulesPublished` v1: a version of a rule pack that workers adopt without a restart."""
 
 from typing import ClassVar, Literal
 

@@ -51,7 +51,7 @@ class ChannelMeasures(Record):
 
 
 class Overlap(Interval):
-    """Both sides speak at once; `started_by` is who began to speak later."""
+    """Both sides speak at once; `started_by` is the one who started later."""
 
     started_by: Role
     channel: int = Field(ge=0, description="the channel of who began to speak later")

@@ -51,7 +51,7 @@ class Segment(Interval):
 
 
 class Rejected(Interval):
-    """Text that the recogniser produced and that is not believed, with the reason."""
+    """Text that the recogniser produced but that is not trusted, with the reason."""
 
     channel: int = Field(ge=0)
     role: Role
@@ -69,7 +69,7 @@ class EngineIdentity(Record):
 
 
 class AudioFacts(Record):
-    """What the file turned out to be."""
+    """What decoding showed about the file: container, codec, channels, length, damage."""
 
     container: str
     codec: str
