@@ -39,7 +39,7 @@ AttemptResult = Literal["accepted", "later", "refused", "gone"]
 
 @dataclass(frozen=True)
 class Answer:
-    """How an attempt ended. `later`: it may be tried again; `refused`: this alert never will be taken; `gone`: none."""
+    """How an attempt ended. `later`: try again; `refused`: this alert is never accepted; `gone`: none ever is."""
 
     verdict: AttemptResult
     status_code: int | None = None
@@ -66,7 +66,7 @@ class RetrySchedule:
 
 @dataclass(eq=False)
 class Delivery:
-    """What will be sent in one go: one alert, or the storm that is being collected."""
+    """What will be sent as one message: one alert, or the storm that is being collected."""
 
     entries: list[tuple[Alert, RecordPosition]]
     due_at: datetime
@@ -75,18 +75,18 @@ class Delivery:
 
     @property
     def cause(self) -> Cause:
-        """All alerts of a parcel have the same."""
+        """Tenant and rule, which all alerts of one delivery share."""
         alert = self.entries[0][0]
         return alert.tenant_id, alert.rule_id
 
     def notice(self, subscriber: str) -> Notice:
-        """As it is sent."""
+        """What the channel sends."""
         alerts = tuple(alert for alert, _place in self.entries)
         return Notice.of_storm(subscriber, alerts) if self.is_group else Notice.of_one(alerts[0])
 
     @property
     def is_group(self) -> bool:
-        """A storm in which nothing but its first alert came is none."""
+        """Whether it is a storm: one that only ever got its first alert is not."""
         return self.is_storm and len(self.entries) > 1
 
 
@@ -117,7 +117,7 @@ class DeliveryQueue:
     _hold_until: datetime = LONG_AGO
 
     def arrive(self, alert: Alert, place: RecordPosition, now: datetime) -> list[AlertDelivery]:
-        """An alert was read. It waits, or is finished where it is not for this subscriber, or was sent before."""
+        """Take in an alert. It waits, or is finished at once if it is not for this subscriber or was sent before."""
         if not wants(self.subscription, alert):
             self._finished.append(place)
             return []
@@ -129,11 +129,11 @@ class DeliveryQueue:
         return []
 
     def skip(self, place: RecordPosition) -> None:
-        """What was read there is no alert, or was done before."""
+        """Count a position as finished: what was read there is not an alert, or was dealt with before."""
         self._finished.append(place)
 
     def next_delivery(self, now: datetime) -> tuple[Delivery | None, list[AlertDelivery]]:
-        """What is to be sent now, if anything. On the way there, what needs no sending is decided."""
+        """What to send now, if anything; settles on the way what need not be sent."""
         lines: list[AlertDelivery] = []
         if now < self._free_at():
             return None, lines
@@ -147,7 +147,7 @@ class DeliveryQueue:
         return None, lines
 
     def settle(self, delivery: Delivery, answer: Answer, now: datetime) -> list[AlertDelivery]:
-        """An attempt has ended: the parcel is finished, or waits for the next one."""
+        """Record how an attempt ended: the delivery is finished, or waits for the next attempt."""
         delivery.attempts += 1
         self._close(delivery)
         if self.per_minute is not None:
@@ -168,12 +168,12 @@ class DeliveryQueue:
         return max(min(delivery.due_at for delivery in self._waiting), self._free_at())
 
     def take_finished(self) -> list[RecordPosition]:
-        """Places that have been finished since the last time."""
+        """Positions finished since the last call."""
         finished, self._finished = self._finished, []
         return finished
 
     def drop(self, partitions: Collection[int]) -> None:
-        """Another worker has these partitions now, and will read again what was not finished."""
+        """Forget these partitions: another worker has them now and will read again what was not finished."""
         for delivery in list(self._waiting):
             self._waiting_ids -= {alert.alert_id for alert, place in delivery.entries if place[0] in partitions}
             delivery.entries = [entry for entry in delivery.entries if entry[1][0] not in partitions]
@@ -186,7 +186,7 @@ class DeliveryQueue:
         return sum(len(delivery.entries) for delivery in self._waiting)
 
     def _free_at(self) -> datetime:
-        """Since when, or from when on, anything may be sent at all."""
+        """The earliest moment at which anything may be sent at all."""
         if self.per_minute is None or len(self._recent) < self.per_minute:
             return self._hold_until
         while len(self._recent) > self.per_minute:
@@ -194,7 +194,7 @@ class DeliveryQueue:
         return max(self._hold_until, self._recent[0] + MINUTE)
 
     def _decided_without_sending(self, delivery: Delivery, now: datetime) -> list[AlertDelivery] | None:
-        """The lines where the parcel is not to be sent now; None where it is."""
+        """The lines of record if the delivery is not to be sent now; None if it is."""
         if self.gone:
             return self._end(delivery, now, "gave_up", reason="subscriber_gone")
         if now >= self._deadline(delivery):
@@ -218,7 +218,7 @@ class DeliveryQueue:
         return None
 
     def _collect(self, delivery: Delivery, due_at: datetime) -> None:
-        """Put a single alert into the storm of its cause; the first one begins it."""
+        """Add a single alert to the storm of its cause; the first one starts it."""
         self._waiting.remove(delivery)
         storm = self._storms.get(delivery.cause)
         if storm is None:
@@ -231,7 +231,7 @@ class DeliveryQueue:
             self._close(storm)
 
     def _close(self, delivery: Delivery) -> None:
-        """A storm that was sent once stays as it is: its id is made of the ids in it."""
+        """Keep a storm as it is once it was sent: its id is derived from the ids in it."""
         if self._storms.get(delivery.cause) is delivery:
             del self._storms[delivery.cause]
 
@@ -269,7 +269,7 @@ class DeliveryQueue:
         reason: str | None = None,
         answer: Answer | None = None,
     ) -> list[AlertDelivery]:
-        """The parcel is finished."""
+        """Remove a finished delivery and remember its positions."""
         lines = self._lines(delivery, now, outcome, reason=reason, answer=answer)
         if delivery in self._waiting:
             self._waiting.remove(delivery)
@@ -292,7 +292,7 @@ class DeliveryQueue:
         answer: Answer | None = None,
         next_try_at: datetime | None = None,
     ) -> list[AlertDelivery]:
-        """One line for each alert of the parcel."""
+        """One line of record for each alert of the delivery."""
         group_id = (
             delivery.notice(self.subscription.name).notice_id if delivery.is_group and delivery.attempts else None
         )

@@ -1,4 +1,4 @@
-"""From the judgement of a call to its alerts."""
+"""Which alerts the judgement of a call raises."""
 
 from collections.abc import Iterable, Mapping
 from typing import get_args
@@ -63,7 +63,7 @@ _MAX_ID = 256
 
 
 def at_least(severity: Severity, threshold: Severity) -> bool:
-    """Whether a severity is as grave as the threshold, or graver."""
+    """Whether a severity reaches the threshold."""
     return SEVERITIES.index(severity) >= SEVERITIES.index(threshold)
 
 

@@ -28,7 +28,7 @@ _AS_TEXT = str.maketrans({"<": "＜", ">": "＞", "[": "［", "]": "］", "`": "
 
 @dataclass(frozen=True)
 class Notice:
-    """What is sent in one go: one alert, or those of a storm, the oldest first. `notice_id` is that of every try."""
+    """One message: an alert, or those of a storm, oldest first. `notice_id` is the same on every try."""
 
     notice_id: str
     alerts: tuple[Alert, ...]
@@ -51,7 +51,7 @@ class Notice:
 
     @property
     def is_storm(self) -> bool:
-        """Whether it goes under an id of its own."""
+        """Whether it stands for several alerts and has an id of its own."""
         return self.notice_id != self.first.alert_id
 
     @property
@@ -61,7 +61,7 @@ class Notice:
 
     @property
     def type(self) -> str:
-        """As Standard Webhooks has it."""
+        """The event type in the body of a webhook."""
         return "alert.grouped" if self.is_storm else "alert.test" if self.first.kind == "test" else "alert.raised"
 
 
@@ -99,7 +99,7 @@ def body_of(notice: Notice, console_url: str = "") -> bytes:
 
 
 def subject_of(notice: Notice) -> str:
-    """One line without a word that somebody said: it stands in headers and on lock screens."""
+    """One line without anything that was said: it appears in headers and on lock screens."""
     count = f"{len(notice.alerts)} 条：" if notice.is_storm else ""
     return one_line(f"【{_SEVERITY_NAMES[notice.severity]}】{count}{notice.first.title}")
 
@@ -127,14 +127,14 @@ def lines_of(notice: Notice) -> list[tuple[str, str]]:
 
 
 def text_of(notice: Notice, console_url: str = "") -> str:
-    """For mail."""
+    """The notice as plain text, for e-mail."""
     lines = [subject_of(notice), "", *(f"{name}：{text}" for name, text in lines_of(notice))]
     link = link_of(notice.first, console_url)
     return "\n".join([*lines, *([f"录音：{link}"] if link else []), ""])
 
 
 def markdown_of(notice: Notice, console_url: str = "", max_bytes: int = 4_000) -> str:
-    """For group robots; quotes are cut first where it would be longer than `max_bytes`."""
+    """The notice as Markdown, for group robots; quotes are cut first if it would exceed `max_bytes`."""
     lines = [f"**{name}**：{text.translate(_AS_TEXT)}" for name, text in lines_of(notice)]
     link = link_of(notice.first, console_url)
     end = f"\n\n[打开录音]({link})" if link else ""
@@ -144,7 +144,7 @@ def markdown_of(notice: Notice, console_url: str = "", max_bytes: int = 4_000) -
 
 
 def shorten(text: str, max_bytes: int) -> str:
-    """At most so many bytes of UTF-8, no character in half."""
+    """The text cut to at most this many bytes of UTF-8, never inside a character."""
     return text.encode()[: max(max_bytes, 0)].decode(errors="ignore")
 
 
