@@ -1,4 +1,4 @@
-"""Where the speakers are agitated, whether that rises, and how the customer's mood develops."""
+"""Where the speakers are agitated, whether the customer escalates, and how the customer's mood develops."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from statistics import fmean
@@ -142,5 +142,5 @@ def _mean_agitated(felt: Sequence[SegmentWithEmotion]) -> float:
 
 
 def detector(_context: DetectorContext) -> AgitationDetector:
-    """It needs no context."""
+    """The detector; it needs nothing from the context."""
     return AgitationDetector()

@@ -1,4 +1,4 @@
-"""Things that must all be told: the rules of a refund (R84)."""
+"""Things that must all be mentioned, such as the refund rules (R84)."""
 
 from collections.abc import Iterable
 from typing import Final
@@ -15,7 +15,7 @@ NAME: Final = "checklists"
 
 
 def missing_items(checklist: Compiled[Checklist], hearing: Hearing) -> list[ChecklistItem]:
-    """The items that are not optional and were not told."""
+    """The mandatory items that were not mentioned."""
     return [
         item
         for number, item in enumerate(checklist.entry.items)
@@ -51,5 +51,5 @@ def _finding(
 
 
 def detector(context: DetectorContext) -> RuleDetector:
-    """With the rules of the judge: one finding for each checklist that applies and is not complete."""
+    """The detector, with the rules in force: one finding for each checklist that applies and is incomplete."""
     return RuleDetector(NAME, context.rulebooks, _judge)

@@ -1,4 +1,4 @@
-"""What an agent says of a product against the catalogue of what is true (R76, R83)."""
+"""What an agent says about a product, compared with the catalogue of what is true (R76, R83)."""
 
 import re
 from bisect import bisect_left
@@ -34,7 +34,7 @@ ClaimStatus = Literal["true", "claim_contradicted", "claim_without_entry"]
 
 @dataclass(frozen=True)
 class SpokenAmount:
-    """The number that goes with a claim: one value, or a range from one to the other; none where it needs none."""
+    """The number that goes with a claim: one value, or a range; none if the claim needs none."""
 
     values: tuple[float, ...]
     as_heard: str
@@ -78,7 +78,7 @@ class ClaimsDetector:
 
 
 def check_claim(claim: Compiled[Claim], hearing: Hearing) -> Iterator[tuple[RuleHit, SpokenAmount, ClaimStatus]]:
-    """Every claim of this kind, with the number that was said and what comes of it."""
+    """Every claim of this kind, with the number that was said and the verdict on it."""
     for hit in hearing.look(claim.nodes["subject"]).hits:
         said = _said(claim.entry, hit)
         if said is not None:
@@ -167,5 +167,5 @@ def _in_words(allowed: Allowed) -> str:
 
 
 def detector(context: DetectorContext) -> ClaimsDetector:
-    """With the rules of the judge."""
+    """The detector, with the rules in force."""
     return ClaimsDetector(context.rulebooks)

@@ -1,4 +1,4 @@
-"""How long the call was, and whether that lies in the tenant's band (R42)."""
+"""How long the call was, and whether that is within the tenant's band (R42)."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -40,5 +40,5 @@ class DurationDetector:
 
 
 def detector(context: DetectorContext) -> DurationDetector:
-    """With the band of the settings."""
+    """The detector, with the duration band of the settings."""
     return DurationDetector(context.duration_band_min_ms, context.duration_band_max_ms)

@@ -102,13 +102,13 @@ def deviation_of(duration_ms: int, baseline: DurationBaseline) -> float:
 
 
 def expected_range_ms(baseline: DurationBaseline) -> tuple[int, int]:
-    """The durations between which a call is no anomaly, ms."""
+    """The range of durations, in ms, within which a call is not an anomaly."""
     reach = ANOMALY_AT * max(baseline.mad, SMALLEST_MAD) / SIGMA_OF_MAD
     return round(exp(baseline.median - reach)), round(exp(baseline.median + reach))
 
 
 def detector(context: DetectorContext) -> DurationAnomalyDetector:
-    """With the fallback range of the settings."""
+    """The detector, with the fallback range of the settings."""
     return DurationAnomalyDetector(
         context.duration_fallback_min_ms, context.duration_fallback_max_ms, context.baseline_min_calls
     )

@@ -1,4 +1,4 @@
-"""Whether the agent brought a customer who turned negative round (R48)."""
+"""Whether the agent won back a customer who had turned negative (R48)."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -118,5 +118,5 @@ def _finding(
 
 
 def detector(_context: DetectorContext) -> EmotionCopingDetector:
-    """With the defaults of `CopingParameters`."""
+    """The detector, with the defaults of `CopingParameters`."""
     return EmotionCopingDetector()

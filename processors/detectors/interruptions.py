@@ -90,5 +90,5 @@ def _finding(transcript: Transcript, turn: Turn) -> Finding:
 
 
 def detector(_context: DetectorContext) -> InterruptionsDetector:
-    """It needs no context."""
+    """The detector; it needs nothing from the context."""
     return InterruptionsDetector()

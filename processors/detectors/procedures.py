@@ -1,4 +1,4 @@
-"""Steps that must be taken in order: who the customer is, before anything of the account is told (R71)."""
+"""Steps that must be taken in order: verify who the customer is before disclosing anything about the account (R71)."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ NAME: Final = "procedures"
 
 @dataclass(frozen=True)
 class ProcedureWalk:
-    """How far a procedure was kept: the hit of each step, and the first step that is missing or late."""
+    """How far a procedure was followed: the hit of each step, and the first step that is missing or late."""
 
     hits: tuple[RuleHit | None, ...]
     broken_at: int | None
@@ -72,5 +72,5 @@ def _finding(
 
 
 def detector(context: DetectorContext) -> RuleDetector:
-    """With the rules of the judge: one finding for each procedure that applies and is broken."""
+    """The detector, with the rules in force: one finding for each procedure that applies and is broken."""
     return RuleDetector(NAME, context.rulebooks, _judge)

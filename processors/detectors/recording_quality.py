@@ -70,5 +70,5 @@ def _finding(transcript: Transcript, role: Role, attributes: Attributes) -> Find
 
 
 def detector(_context: DetectorContext) -> RecordingQualityDetector:
-    """It needs no context."""
+    """The detector; it needs nothing from the context."""
     return RecordingQualityDetector()

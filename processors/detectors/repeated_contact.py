@@ -1,4 +1,4 @@
-"""Whether the customer had to call again (R44): another call of the same customer within seven days before."""
+"""Whether the customer had to call again (R44): another call by the same customer within the seven days before."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -96,5 +96,5 @@ def _is_repeated_by(contact: EarlierContact, call: CallEnded) -> bool:
 
 
 def detector(_context: DetectorContext) -> RepeatedContactDetector:
-    """Needs nothing of the settings."""
+    """The detector; it needs nothing from the context."""
     return RepeatedContactDetector()

@@ -5,5 +5,5 @@ from processors.detectors.base.rule_detector import RuleDetector, conversation_r
 
 
 def detector(context: DetectorContext) -> RuleDetector:
-    """With the rules of the judge."""
+    """The detector, with the rules in force."""
     return conversation_rules("rules", context.rulebooks)

@@ -73,5 +73,5 @@ def _finding(context: CallContext, passage: Passage, span: tuple[int, int], hit:
 
 
 def detector(context: DetectorContext) -> SensitiveWordsDetector:
-    """With the rules of the judge."""
+    """The detector, with the rules in force."""
     return SensitiveWordsDetector(context.rulebooks)

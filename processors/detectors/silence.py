@@ -1,4 +1,4 @@
-"""Stretches in which nobody speaks, and which of them the agent had asked for."""
+"""Silences, and which of them the agent had asked for."""
 
 import re
 from bisect import bisect_left, bisect_right
@@ -191,5 +191,5 @@ def _finding(
 
 
 def detector(_context: DetectorContext) -> SilenceDetector:
-    """It needs no context."""
+    """The detector; it needs nothing from the context."""
     return SilenceDetector()

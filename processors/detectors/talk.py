@@ -92,5 +92,5 @@ def _response_delays(found: Conversation) -> Iterator[Measure | NotMeasured]:
 
 
 def detector(_context: DetectorContext) -> TalkDetector:
-    """It needs no context."""
+    """The detector; it needs nothing from the context."""
     return TalkDetector()

@@ -87,7 +87,7 @@ def topics_by_phrase(topics: Iterable[Compiled[TopicRule]], hearing: Hearing) ->
 
 
 def most_telling(found: Mapping[str, TopicHit]) -> list[TopicHit]:
-    """Without those of which another says more; in the order in which they come up."""
+    """The topics without those that a more specific one covers, in the order in which they come up."""
     outdone = {other for topic, _ in found.values() for other in topic.entry.instead_of}
     return sorted(
         (one for topic_id, one in found.items() if topic_id not in outdone),
@@ -96,7 +96,7 @@ def most_telling(found: Mapping[str, TopicHit]) -> list[TopicHit]:
 
 
 def mention(topic: Compiled[TopicRule], hit: RuleHit) -> TopicMention:
-    """A topic with the sentence around the place that shows it."""
+    """A topic with the sentence that shows it."""
     return TopicMention(
         topic_id=topic.rule_id,
         name=topic.entry.name,
@@ -107,5 +107,5 @@ def mention(topic: Compiled[TopicRule], hit: RuleHit) -> TopicMention:
 
 
 def detector(context: DetectorContext) -> TopicsDetector:
-    """With the rules and the sentence model of the judge."""
+    """The detector, with the rules in force and the sentence model."""
     return TopicsDetector(context.rulebooks, context.sentence_model, context.sentence_min_cosine)

@@ -31,7 +31,7 @@ Result = Finding | TopicMention | Measure | NotMeasured
 
 @dataclass(frozen=True)
 class DetectorContext:
-    """What detectors are built from."""
+    """What a detector may need when it is built: rules, thresholds, the sentence model."""
 
     rulebooks: Rulebooks
     duration_band_min_ms: int

@@ -1,4 +1,4 @@
-"""Findings put together: the same id on every delivery, quote and time from the words that were hit."""
+"""How findings are built: the same id on every delivery, quote and time from the words that were hit."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -86,7 +86,7 @@ def finding_of_call(
     end_ms: int = 0,
     attributes: Mapping[str, str | int | float | bool],
 ) -> Finding:
-    """A finding without words: something is missing, or lies in the call as a whole or in a stretch of it."""
+    """A finding without words: something is missing, or concerns the call as a whole or a stretch of it."""
     return Finding(
         finding_id=finding_id(transcript, detector, rule_id, rule_version, f"{start_ms}-{end_ms}"),
         detector=detector,

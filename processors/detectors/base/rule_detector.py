@@ -1,4 +1,4 @@
-"""What detectors that read rules have in common: which rules are asked of a call, how a measure comes of several."""
+"""What detectors that read rules share: which rules apply to a call, and how several rules make one measure."""
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
@@ -25,7 +25,7 @@ RuleMeasure = tuple[str | None, bool | None]
 def ask_rules(
     context: CallContext, rulebooks: Rulebooks, measures: Iterable[str]
 ) -> tuple[Rulebook, Hearing] | list[Result]:
-    """The rules for a call, and the call ready to be asked; or every measure skipped, and why."""
+    """The rules for a call and the call prepared for them; or every measure as skipped, with the reason."""
     if context.spoken.is_silent:
         return [NotMeasured(measure, NO_SPEECH) for measure in measures]
     book = rulebooks.of(context)
@@ -35,7 +35,7 @@ def ask_rules(
 
 
 def combine_measures(measures: Iterable[str], verdicts: Iterable[RuleMeasure]) -> Iterator[Result]:
-    """Each measure once. Of several rules with one measure those count that apply; one that holds is enough."""
+    """Each measure once. Of several rules with one measure only those that apply count; one that holds is enough."""
     values: dict[str, bool] = {}
     for measure, value in verdicts:
         if measure is not None and value is not None:
@@ -50,7 +50,7 @@ def rule_attributes(compiled: Compiled[Any], **more: str | int | float | bool) -
 
 
 def applies(compiled: Compiled[Any], hearing: Hearing) -> bool:
-    """Whether a rule is asked of the call: by what is known of it, and by what `when` looks for."""
+    """Whether a rule applies to the call: by what is known about it, and by its `when`."""
     assert hearing.call is not None, "a call that is judged has an event"  # noqa: S101
     when = compiled.nodes.get("when")
     return compiled.applies_to(hearing.call) and (when is None or hearing.look(when).holds)
@@ -130,7 +130,7 @@ def _findings(
 
 @dataclass(frozen=True)
 class Weight:
-    """What a finding is of, and how bad it is."""
+    """Category and severity of a finding."""
 
     category: str
     severity: Severity

@@ -20,7 +20,7 @@ class SegmentWithEmotion:
 
 
 def segments_with_emotion(transcript: Transcript, role: Role) -> list[SegmentWithEmotion]:
-    """The segments of one side whose emotion is known, in order. Those without are passed over: they break no run."""
+    """The segments of one side whose emotion is known, in order. Those without are skipped and do not break a run."""
     return [
         SegmentWithEmotion(each, each.emotion)
         for each in transcript.segments
@@ -37,6 +37,6 @@ def why_no_emotion(context: CallContext, felt: list[SegmentWithEmotion]) -> str 
 
 
 def place_of(segment: Segment) -> Attributes:
-    """Attributes that point to a whole segment: to its words only where there are some."""
+    """Attributes that point to a whole segment, and to its words if it has any."""
     words: Attributes = {"match_start": 0, "match_end": len(segment.text)} if segment.text else {}
     return {"segment_id": segment.segment_id} | words
