@@ -1,4 +1,4 @@
-"""What follows from the measures and findings of a call: its score, its risk, and how long it is kept."""
+"""Score, risk and retention class of a call, from its measures and findings."""
 
 from collections.abc import Iterable
 from pathlib import Path

@@ -15,7 +15,7 @@ MOMENT_STEP = timedelta(minutes=10)
 
 
 def group_of(call: CallEnded) -> Group:
-    """The group whose baseline a call is held against, and becomes part of."""
+    """The group whose baseline a call is compared with, and becomes part of."""
     return call.tenant_id, call.queue, call.inquiry_type
 
 

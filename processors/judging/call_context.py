@@ -1,4 +1,4 @@
-"""A call as it comes before the detectors: what was said, and what is known from outside of it."""
+"""A call as detectors see it: what was said in it, and what is known from outside."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -26,7 +26,7 @@ class DurationBaseline:
 
 @dataclass(frozen=True)
 class EarlierContact:
-    """A call with the same customer before this one; misdials are none."""
+    """An earlier call with the same customer; misdials do not count."""
 
     call_id: str
     ended_at: datetime
@@ -62,7 +62,7 @@ class CallContext:
 
     @remembered
     def spoken(self) -> SpokenText:
-        """What was said, ready to be searched."""
+        """What was said, prepared for searching."""
         audio = self.transcript.audio
         return SpokenText.of(self.transcript.segments, audio.duration_ms if audio else None)
 
@@ -73,5 +73,5 @@ class CallContext:
 
     @remembered
     def why_not_told_apart(self) -> str | None:
-        """Why nothing can be said of agent and customer apart (`processors.text.conversation`); None where it can."""
+        """Why agent and customer cannot be told apart (`processors.text.conversation`); None if they can."""
         return why_not_told_apart(self.transcript)

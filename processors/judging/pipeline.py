@@ -62,12 +62,12 @@ class JudgeSettings:
 
 
 class InvalidResultsError(Exception):
-    """A detector did not account for each of its measures exactly once, or with something that is no value."""
+    """A detector did not account for each of its measures exactly once, or yielded something that is not a value."""
 
 
 @dataclass(frozen=True)
 class _Account:
-    """What came of one detector: every measure that it owns has a value, or null and a reason."""
+    """The results of one detector: every measure that it owns has a value, or null and a reason."""
 
     measures: Mapping[str, MeasureValue]
     skipped: tuple[SkippedAnalysis, ...]
@@ -76,7 +76,7 @@ class _Account:
 
 
 def shipped_rulebooks(settings: JudgeSettings) -> Rulebooks:
-    """The packs that are shipped and those of the folders, checked. Raises `RulePackError`."""
+    """The shipped packs and those in the folders, checked. Raises `RulePackError`."""
     packs = load_rule_packs((RULE_PACK_FOLDER, *settings.rule_folders))
     rulebooks = Rulebooks(packs, Sounds(settings.merged_sounds))
     if problems := check_examples(rulebooks):
@@ -85,7 +85,7 @@ def shipped_rulebooks(settings: JudgeSettings) -> Rulebooks:
 
 
 def check_measures(rulebooks: Rulebooks) -> tuple[str, ...]:
-    """Sentences about rules whose measure another section or the code takes already; none is good."""
+    """A sentence for each rule whose measure another section or the code already takes; empty if all is well."""
     owner: dict[str, str] = {}
     problems: list[str] = []
     for found in find_detectors(DetectorContext(Rulebooks(()), 0, 0)):
@@ -136,7 +136,7 @@ class Judge:
 
     @property
     def measures(self) -> frozenset[str]:
-        """The names of all measures that are taken."""
+        """The names of all measures, over all detectors and rules."""
         return frozenset(measure for detector in self._detectors for measure in detector.measures)
 
     def judge(self, transcript: Transcript, now: datetime, background: Background = NO_BACKGROUND) -> CallAnalysis:
@@ -167,7 +167,7 @@ class Judge:
         return self._verdicts.added_to(analysis, transcript, kept_by_rules(book, context, analysis.topics))
 
     def _heard(self, transcript: Transcript, background: Background) -> tuple[CallContext, list[_Account]]:
-        """The accounts of all detectors; those that read measures come after those that only take them."""
+        """The accounts of all detectors; those that read measures run after those that only take them."""
         measures: dict[str, MeasureValue] = {}
         context = CallContext(transcript, background, measures)
         accounts: list[_Account] = []

@@ -25,7 +25,7 @@ class RetentionPeriod:
 
 
 def kept_by_event(policy: RetentionPolicy, call: CallEnded) -> RetentionPeriod:
-    """The longest class that fits the event alone."""
+    """The longest class that fits by the event alone."""
     return _longest(
         one
         for one in policy.classes
@@ -78,7 +78,7 @@ def kept_by_rules(
 
 
 def _longest(classes: Iterable[RetentionClass]) -> RetentionPeriod:
-    """The first of those that are kept longest."""
+    """The class with the most days; the first of several."""
     found = max(classes, key=lambda one: one.days)
     return RetentionPeriod(found.id, found.days)
 
@@ -106,5 +106,5 @@ def _names_one(wanted: tuple[str, ...], texts: Iterable[str | None]) -> bool:
 
 @cache
 def _any_of(texts: tuple[str, ...]) -> re.Pattern[str]:
-    """One pass over a long call instead of one for each phrase."""
+    """One pattern for all phrases, so that a long call is read once and not once per phrase."""
     return re.compile("|".join(map(re.escape, texts)))

@@ -94,7 +94,7 @@ def _of_findings(rule: PointsOfFindings, findings: Iterable[Finding]) -> tuple[f
 
 
 def _in_brackets(names: Iterable[str]) -> str:
-    """The rules by name, each once, where they have names."""
+    """The names of the rules in brackets, each once; empty if they have none."""
     distinct = [name for name in dict.fromkeys(names) if name]
     more = "等" if len(distinct) > MAX_NAMES else ""
     return f"（{'、'.join(distinct[:MAX_NAMES])}{more}）" if distinct else ""

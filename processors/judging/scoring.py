@@ -1,4 +1,4 @@
-"""A call against its score form: 0–100 in four groups, with the evidence of every item (R57). Pure."""
+"""The score of a call by its form: 0–100 in four groups, with the evidence of every item (R57). Pure."""
 
 from collections.abc import Iterable, Mapping, Sequence
 
@@ -25,7 +25,7 @@ NOT_MEASURED = "not_measured"
 
 
 class ScoreForms:
-    """The forms by the calls that they are for."""
+    """All score forms, looked up by tenant and industry."""
 
     def __init__(self, forms: Iterable[ScoreForm]) -> None:
         """One of the forms must be that of the industry `general`, for every tenant. Raises `ValueError`."""
@@ -34,7 +34,7 @@ class ScoreForms:
             raise ValueError("there is no score form for the industry general")
 
     def of(self, call: CallEnded) -> ScoreForm:
-        """The tenant's own form of the industry, else the form of the industry, else the same of `general`."""
+        """The tenant's own form of the industry, else the form of the industry, else the same for `general`."""
         for industry in (call.industry, GENERAL):
             for tenant in (call.tenant_id, None):
                 if (tenant, industry) in self._forms:
@@ -85,7 +85,7 @@ def _by_category_and_rule(findings: Iterable[Finding]) -> FoundBy:
 
 
 def _of_group(group: ScoreGroup, items: Iterable[ScoreItem]) -> float | None:
-    """0–100, exactly; null where nothing is measurable."""
+    """The exact score of a group, 0–100; null if nothing in it is measurable."""
     measurable = [(item.points, item.max_points) for item in items if item.group == group and item.points is not None]
     possible = sum(max_points for _, max_points in measurable)
     return 100 * sum(points for points, _ in measurable) / possible if measurable else None
@@ -143,7 +143,7 @@ def _applies(applies: ItemApplies, call: CallEnded) -> bool:
 
 
 def _share(measure: PointsOfMeasure | None, measures: Mapping[str, MeasureValue]) -> float:
-    """0–1 of the points of an item."""
+    """The share of the points of an item that was reached, 0–1."""
     if measure is None:
         return 1
     value = measures[measure.name]
