@@ -1,4 +1,4 @@
-"""From the bytes of a recording to the sound of its channels, in bounded memory."""
+"""Decoding: the bytes of a recording into the sound of its channels, in bounded memory."""
 
 import io
 from collections.abc import Iterator
@@ -38,7 +38,7 @@ class UnhearableError(Exception):
 
 @dataclass(frozen=True)
 class DecodeLimits:
-    """How much sound is taken at most."""
+    """How much sound is decoded at most."""
 
     max_duration_ms: int
 

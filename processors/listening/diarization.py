@@ -1,4 +1,4 @@
-"""Who speaks when on a channel that holds both speakers: the port, and what is made of its answer."""
+"""Who speaks when on a channel that holds both speakers: the port, and how its answer is used."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass

@@ -1,6 +1,6 @@
-"""Text that a recogniser invents: over noise, in loops, and out of the subtitles that it was trained on.
+"""Text that a recogniser makes up: over noise, in loops, and from the subtitles that it was trained on.
 
-Nothing is thrown away silently: what is not believed comes back with its reason.
+Nothing is thrown away silently: what is not trusted is returned with the reason.
 """
 
 import re
@@ -46,7 +46,7 @@ _SOUNDLESS = re.compile(r"[\s\W_]+")
 
 @dataclass(frozen=True)
 class RejectedText:
-    """A piece of text that is not believed, with its place in the recording."""
+    """A piece of text that is not trusted, with its position in the recording."""
 
     channel: int
     start_ms: int
@@ -56,7 +56,7 @@ class RejectedText:
 
 
 def sift(speech: RecognizedSpeech) -> tuple[RecognizedSpeech | None, tuple[RejectedText, ...]]:
-    """What of a recognised clip is believed (None for nothing), and what is not."""
+    """Which part of a recognised clip is trusted (None for nothing), and which is not."""
     if not _SOUNDLESS.sub("", speech.text):
         return None, ()
     doubt = _doubt(speech)
@@ -66,7 +66,7 @@ def sift(speech: RecognizedSpeech) -> tuple[RecognizedSpeech | None, tuple[Rejec
 
 
 def _doubt(speech: RecognizedSpeech) -> Reason | None:
-    """Why nothing of a clip can be believed."""
+    """Why nothing in a clip can be trusted; None if something can."""
     doubtful = speech.confidence < _DOUBTFUL_CONFIDENCE
     if (speech.no_speech_probability > _NO_SPEECH_PROBABILITY and doubtful) or _is_faster_than_speech(speech):
         return "no_speech"

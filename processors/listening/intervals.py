@@ -1,4 +1,4 @@
-"""Stretches of time put together and laid over each other."""
+"""Intervals of time: their union, their overlap and their length."""
 
 from collections.abc import Iterator, Sequence
 from operator import attrgetter
@@ -7,7 +7,7 @@ from schemas.messages.interval import Interval
 
 
 def length_ms(intervals: Sequence[Interval]) -> int:
-    """How long the intervals are together."""
+    """The total length of the intervals."""
     return sum(interval.end_ms - interval.start_ms for interval in intervals)
 
 
@@ -17,7 +17,7 @@ def common(first: Sequence[Interval], second: Sequence[Interval]) -> tuple[Inter
 
 
 def common_ms(first: Sequence[Interval], second: Sequence[Interval]) -> int:
-    """How long that is together."""
+    """The total length of what both have in common."""
     return sum(end_ms - start_ms for start_ms, end_ms in _common(first, second))
 
 

@@ -1,4 +1,4 @@
-"""Short stretches of speech put together to windows of the length that a recogniser likes, and the way back."""
+"""Packing short stretches of speech into windows of the length a recogniser works best with, and the way back."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -32,7 +32,7 @@ class PackedClip:
 
     @property
     def end_offset_ms(self) -> int:
-        """Where in the window its sound ends."""
+        """Where the sound of a clip ends within the window."""
         return self.offset_ms + self.clip.end_ms - self.clip.start_ms
 
 

@@ -45,7 +45,7 @@ TURN_PAUSE_MS = 800
 
 @dataclass(frozen=True)
 class ListenSettings:
-    """How recordings are heard."""
+    """Limits and switches for transcribing a recording."""
 
     min_call_ms: int
     max_call_ms: int
@@ -81,7 +81,7 @@ class _Speaker:
 
 @dataclass(frozen=True)
 class _Heard:
-    """What was recognised of whom and is believed, and what is not, in the script wanted; speakers by position."""
+    """What was recognised for each speaker, trusted or not, in the script wanted; speakers by position."""
 
     language: str | None
     language_confidence: float | None
@@ -149,7 +149,7 @@ def listen(
 
 
 def listener_of(engine: SpeechEngine, settings: ListenSettings, emotion: EmotionModel | None = None) -> EngineIdentity:
-    """The engine with every setting that changes a transcript: who is equal here writes the same."""
+    """The engine with every setting that changes a transcript: equal ones write the same transcript."""
     ours: dict[str, str | int | float | bool | None] = {
         **(settings.separation.identity if settings.separation is not None else {}),
         "chinese_script": settings.chinese_script,
@@ -192,7 +192,7 @@ def unheard_transcript(
 def _channels(
     recording: Recording, facts: AudioFacts, settings: ListenSettings
 ) -> tuple[AudioFacts, tuple[_Channel, ...]]:
-    """The channels that are heard; two that hold the same sound are one."""
+    """The channels to transcribe; two with the same sound count as one."""
     sounds = recording.channels
     if len(sounds) == 2 and are_identical(sounds[0].pcm, sounds[1].pcm):
         facts = facts.model_copy(update={"identical_channels": True})

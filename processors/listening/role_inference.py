@@ -1,4 +1,4 @@
-"""Which of two channels is the agent's, by what is said on them."""
+"""Which of two channels is the agent's, judging by what is said on them."""
 
 import re
 from collections.abc import Sequence

@@ -94,7 +94,7 @@ def _smoothed_energies(pcm: Pcm, frame: int) -> Energies:
 
 
 def detect_speech(sound: ChannelAudio, options: VadOptions | None = None) -> tuple[Interval, ...]:
-    """Where somebody speaks on one channel, in order, none longer than `MAX_CLIP_MS`."""
+    """The stretches of speech on one channel, in order, none longer than `MAX_CLIP_MS`."""
     options = options or VadOptions()
     probabilities = _speech_probabilities(sound)
     intervals: list[Interval] = []

@@ -1,4 +1,4 @@
-"""Whether this machine has what a setting asks for, said before a model is loaded."""
+"""Checks that this machine has what a setting asks for, before a model is loaded."""
 
 from importlib.metadata import version
 from typing import Literal

@@ -51,7 +51,7 @@ Mel = NDArray[np.float32]
 
 @dataclass(frozen=True)
 class _Decoded:
-    """What the model says of one window."""
+    """What the model decoded from one window."""
 
     tokens: list[int]
     no_speech_probability: float

@@ -1,4 +1,4 @@
-"""What an ONNX file says of itself, read without loading the model.
+"""The metadata of an ONNX file, read without loading the model.
 
 An ONNX file is one protobuf message, `ModelProto` (onnx.proto): its field 14 is the list of `metadata_props`, each a
 message of a key (1) and a value (2). The graph, field 7 and nearly all of the file, is passed over.
@@ -16,7 +16,7 @@ _MAX_PROPERTY_BYTES = 1 << 20
 
 
 def read_metadata(file: Path) -> dict[str, str]:
-    """The properties of the model in an ONNX file. Raises `ValueError` when it is no such file."""
+    """The properties of the model in an ONNX file. Raises `ValueError` when it is not an ONNX file."""
     with file.open("rb") as source:
         properties = [_fields(value) for number, value in _top_level(source) if number == _METADATA_PROPS]
     return {

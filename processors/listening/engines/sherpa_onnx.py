@@ -64,7 +64,7 @@ class ModelFolder:
 
     @property
     def name(self) -> str:
-        """What tells this model from every other: the folder's name and the digest of its largest file."""
+        """What identifies this model: the folder's name and the digest of its largest file."""
         largest = max(self.files.values(), key=lambda file: file.stat().st_size)
         return f"{self.folder.resolve().name}@{digest_of(largest)[:12]}"
 
@@ -225,7 +225,7 @@ def _load(recognizer: Any, found: ModelFolder, provider: Device, threads: int) -
 
 
 def speech_of(clip: SpeechClip, result: Any) -> RecognizedSpeech:
-    """What sherpa-onnx says of one clip, with times in the recording."""
+    """What sherpa-onnx recognised in one clip, with times in the recording."""
     text = str(result.text).strip()
     lead_ms = alone(0, clip).places[0].offset_ms
     words = words_of(clip, text, list(result.tokens), list(result.timestamps), list(result.ys_log_probs or ()), lead_ms)

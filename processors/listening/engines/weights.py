@@ -34,7 +34,7 @@ class WeightsError(OperatorError):
 
 @dataclass(frozen=True)
 class Weights:
-    """A folder that holds a model, and the name that tells this model from every other."""
+    """A folder with a model, and a name that identifies it."""
 
     folder: Path
     name: str
