@@ -1,4 +1,4 @@
-"""Conditions made ready, and looked for in a call.
+"""Compiled conditions, and looking for them in a call.
 
 A condition is compiled once into a tree. In a call only those leaves are looked at of which a phrase was found at all,
 so that thousands of rules that have nothing to do with the call cost next to nothing.
@@ -45,11 +45,11 @@ _BY_SOUND: Mapping[SoundTolerance, BySound | None] = {"off": None, "strict": STR
 
 
 class ConditionError(Exception):
-    """A condition refers to one that is not there, or to itself; the text says which."""
+    """A condition refers to one that does not exist, or to itself; the text says which."""
 
 
 class RuleHit(NamedTuple):
-    """Letters `start` to `end` of a turn, the phrase or pattern that they match, and how surely."""
+    """Letters `start` to `end` of a turn, the phrase or pattern that they match, and with what confidence."""
 
     passage: Passage
     start: int
@@ -59,7 +59,7 @@ class RuleHit(NamedTuple):
 
     @property
     def span(self) -> tuple[int, int]:
-        """As characters of the text of the turn."""
+        """Start and end in characters of the text of the turn."""
         return self.passage.utterance.normalized.source_span(self.start, self.end)
 
     @property
@@ -91,7 +91,7 @@ class Node(Protocol):
 
 @dataclass(frozen=True, eq=False)
 class Hearing:
-    """One call as conditions look at it: what was said, the event where there is one, the measures."""
+    """One call as conditions see it: what was said, the event if there is one, the measures."""
 
     spoken: SpokenText
     index: PhraseIndex
@@ -102,14 +102,14 @@ class Hearing:
     _stances: dict[tuple[int, int, int], SpeakerStance] = field(default_factory=dict)
 
     def look(self, node: Node) -> ConditionResult:
-        """What comes of a condition; asked again, it is remembered."""
+        """The result of a condition; computed once and remembered."""
         known = self._known.get(id(node))
         if known is None:
             known = self._known[id(node)] = node.look(self)
         return known
 
     def stance(self, passage: Passage, start: int, end: int) -> SpeakerStance:
-        """How the speaker stands to letters of a passage; many rules ask for the same."""
+        """The speaker's stance towards letters of a passage, remembered because many rules ask for the same."""
         place = (passage.number, start, end)
         taken = self._stances.get(place)
         if taken is None:
@@ -188,7 +188,7 @@ class LeafScope:
         return any(side is not None for side in (self.first_s, self.last_s, self.first_percent, self.last_percent))
 
     def keep(self, found: Iterable[RuleHit], hearing: Hearing) -> tuple[RuleHit, ...]:
-        """The hits that lie where they must, in order of time."""
+        """The hits that are where they must be, in order of time."""
         kept = list(found)
         if self._has_window:
             duration_ms = hearing.spoken.duration_ms
@@ -303,7 +303,7 @@ def _precedence(hit: PhraseHit) -> tuple[float, int, int]:
 
 
 def _stands(wanted: WantedStance, taken: SpeakerStance) -> bool:
-    """Whether the speaker stands to the words as wanted."""
+    """Whether the speaker's stance towards the words is the wanted one."""
     return taken == "claimed" or (wanted == "not_negated" and taken != "negated")
 
 
@@ -317,7 +317,7 @@ class _Regex:
         return ConditionResult(bool(found), found)
 
     def _hits(self, hearing: Hearing) -> Iterator[RuleHit]:
-        """All passages in one go; a match that reaches over the end of one is none."""
+        """Searches all passages at once; a match across the end of a passage does not count."""
         spoken = hearing.spoken
         for match in self.pattern.finditer(spoken.in_digits):  # type: ignore[no-untyped-call]
             passage, at = spoken.passage_in_digits(match.start())
@@ -389,7 +389,7 @@ class _AtLeast:
 
 
 class Compiler:
-    """Makes conditions ready. `named` gives the condition of a name, or raises `ConditionError`."""
+    """Compiles conditions. `named` returns the condition with a name, or raises `ConditionError`."""
 
     def __init__(self, named: Callable[[str], Condition], watchers: Watchers) -> None:
         self._named = named

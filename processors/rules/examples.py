@@ -1,4 +1,4 @@
-"""The examples of rules, run as tests in the company of all rules of the industry (`callstream rules test`)."""
+"""The examples of rules, run as tests together with all rules of the industry (`callstream rules test`)."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -26,7 +26,7 @@ _DAY = datetime(2026, 1, 5, 9, 0, tzinfo=UTC)
 
 
 class ExampleError(ValueError):
-    """A line of a dialogue does not say who speaks; the text says how it must look."""
+    """A line of a dialogue does not say who speaks; the text shows what it must look like."""
 
 
 def lines_of(example: RuleExample, speaker: Role) -> list[tuple[Role, str]]:
@@ -102,7 +102,7 @@ def imagine_transcript(lines: Iterable[tuple[Role, str]], industry: str, **facts
 
 
 def check_examples(rulebooks: Rulebooks, only: Iterable[RulePack] | None = None) -> tuple[str, ...]:
-    """Sentences about every example that does not hold, of all packs or of some; none is good."""
+    """A sentence for each example that does not hold, of all packs or of some; empty if all hold."""
     packs = tuple(rulebooks.packs if only is None else only)
     return tuple(problem for pack in packs for problem in _problems_of(rulebooks, pack))
 
@@ -151,7 +151,7 @@ def _wrong(book: Rulebook, section: str, compiled: Compiled[Any]) -> Iterator[st
 
 @dataclass(frozen=True)
 class _Heard:
-    """Whether an example shows what the rule is about, and a hint for who must mend it."""
+    """Whether an example shows what the rule is about, and a hint for whoever has to fix it."""
 
     holds: bool
     applies: bool = True

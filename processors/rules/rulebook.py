@@ -1,4 +1,4 @@
-"""Rule packs made ready: for each tenant, language and industry one rulebook, and one index over the phrases of all."""
+"""Compiled rule packs: for each tenant, language and industry one rulebook, and one index over the phrases of all."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -54,7 +54,7 @@ def scope_of(section: str) -> LeafScope:
 
 @dataclass(frozen=True, eq=False)
 class Compiled(Generic[E]):
-    """A rule with its pack and its conditions made ready, by the path that they have in the rule: `find`, `steps.0`."""
+    """A rule with its pack and its compiled conditions, by their path in the rule: `find`, `steps.0`."""
 
     pack: RulePack
     entry: E
@@ -166,7 +166,7 @@ class Rulebook:
         return compiled
 
     def phrases(self) -> Iterator[CompiledPhrase]:
-        """Everything that its rules look for."""
+        """All phrases that its rules look for."""
         yield from self.words.phrases
         yield from self._watchers.phrases
 
@@ -176,7 +176,7 @@ class Rulebook:
             yield section, getattr(self, section)
 
     def hearing(self, context: CallContext) -> Hearing:
-        """A call, ready to be asked for the conditions of this rulebook: the same for all detectors that read rules."""
+        """A call prepared for the conditions of this rulebook; all detectors that read rules share it."""
         known: Hearing | None = context.hearings.get(id(self))
         if known is None:
             known = context.hearings[id(self)] = self.hearing_of(

@@ -1,4 +1,4 @@
-"""Sensitive words in what an agent says: every hit with the stance that the agent takes to it."""
+"""Sensitive words in what an agent says: every hit with the agent's stance towards it."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -40,7 +40,7 @@ class Term:
 
 @dataclass(frozen=True)
 class WordHit:
-    """A word found at letters `start` to `end` of a normalised text, and how the speaker stands to it."""
+    """A word found at letters `start` to `end` of a normalised text, and the speaker's stance towards it."""
 
     term: Term
     start: int
@@ -138,5 +138,5 @@ def _stance(term: Term, hit: PhraseHit, text: NormalizedText, previous: WordHit 
 
 
 def keep_claimed(found: Iterable[WordHit]) -> Iterator[WordHit]:
-    """Only what the speaker says himself and means."""
+    """The hits that the speaker claims: not negated, asked or quoted."""
     return (hit for hit in found if hit.stance == "claimed")
