@@ -1,4 +1,4 @@
-"""Whether a forbidden word is claimed, or negated, asked or somebody else's.
+"""Stance: whether a word is claimed, negated, asked, or quoted from somebody else.
 
 The word's own clause decides, as `NormalizedText` marks it: a negation in front of it counts when only words lie
 between that can carry it to the word (不 会 向您 承诺 → 保本), so that 没有风险保本 stays a claim although the
@@ -139,7 +139,7 @@ _ONLY_A_QUESTION_AFTER = re.compile(rf"^(?:的|了|产品|理财|这个|这种|�
 
 
 def stance(before: str, after: str) -> Stance:
-    """How the speaker stands to a word, from the normalised text before and after it."""
+    """The speaker's stance towards a word, from the normalised text before and after it."""
     clause_before = before[max(map(before.rfind, _CLAUSE_MARKS)) + 1 :]
     clause_after = _to_clause_end(after)
     if _WARNING.search(clause_before):

@@ -1,4 +1,4 @@
-"""A call as text: passages in the order in which they were said, each ready to be searched.
+"""A call as text: passages in the order in which they were said, each prepared for searching.
 
 Rules say `turn` for a passage: what one speaker says in one go. The turns of `processors.text.conversation` are those
 of the measures, which set back-channels apart and end where the other side takes over.
@@ -29,7 +29,7 @@ class Passage:
 
     @property
     def role(self) -> Role:
-        """Who speaks."""
+        """The role of the speaker."""
         return self.utterance.role
 
     @property
@@ -66,12 +66,12 @@ class SpokenText:
 
     @remembered
     def is_silent(self) -> bool:
-        """Whether nobody says anything."""
+        """Whether no words were heard in the call."""
         return not any(passage.utterance.text.strip() for passage in self.passages)
 
     @remembered
     def roles(self) -> frozenset[Role]:
-        """Who says something."""
+        """The roles that say something."""
         return frozenset(passage.role for passage in self.passages if passage.utterance.text.strip())
 
     @remembered

@@ -1,4 +1,4 @@
-"""Phrases found in text: one pass over the text however many phrases there are, as written and by sound.
+"""Finding phrases in text, literally and by sound, in one pass however many phrases there are.
 
 Aho and Corasick, Efficient string matching, 1975 (pyahocorasick): one automaton over the letters of all phrases, one
 over their sounds. What is found is put together here: phrases with gaps, one-piece checks, how sure a hit is.
@@ -31,7 +31,7 @@ MIN_LETTERS_BY_SOUND = 2
 
 @dataclass(frozen=True)
 class BySound:
-    """How far a phrase may be written with other characters of its sound."""
+    """How far other characters with the same sound count as the phrase."""
 
     min_letters: int
     min_share_as_written: float
@@ -120,7 +120,7 @@ class PhraseHit(NamedTuple):
 
 
 class PhraseIndex:
-    """All phrases of some rulebooks. Built once; finding changes nothing in it."""
+    """All phrases of some rulebooks. Built once and never changed."""
 
     def __init__(self, phrases: Iterable[CompiledPhrase], sounds: Sounds) -> None:
         self._readings = tuple(map(_table, sounds.tables()))
@@ -240,7 +240,7 @@ def _automaton(values: Mapping[str, object]) -> ahocorasick.Automaton:
 
 
 def hits(phrase: CompiledPhrase, places: Places) -> Iterator[PhraseHit]:
-    """Every place of a phrase; whether it is one piece is asked apart (`is_in_one_piece`)."""
+    """Every occurrence of a phrase; whether it is in one piece is a separate question (`is_in_one_piece`)."""
     min_share = 1.0 if phrase.by_sound is None else phrase.by_sound.min_share_as_written
     if len(phrase.parts) == 1:
         for place in places.get(phrase.parts[0], ()):

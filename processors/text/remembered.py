@@ -1,4 +1,4 @@
-"""Attributes that are worked out once, when somebody first asks for them."""
+"""Attributes computed once, on first access."""
 
 from collections.abc import Callable
 from typing import Any, Generic, TypeVar, overload

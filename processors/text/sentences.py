@@ -1,4 +1,4 @@
-"""Topics by meaning: customers' sentences beside sentences that show a demand, as vectors of a sentence model."""
+"""Topics by meaning: customers' sentences compared, as vectors, with sentences that show a demand."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass

@@ -8,7 +8,7 @@ _OTHER_WORD = re.compile(r"[^\W\d_\u3400-\u9fff]+")
 
 
 def characters_per_minute(texts: Sequence[str], speech_ms: int) -> float | None:
-    """How fast was spoken: Chinese characters, digits and words of other scripts; None without speech."""
+    """How fast somebody spoke: Chinese characters, digits and words of other scripts; None without speech."""
     characters, words = _counted("\n".join(texts))
     count = characters + words
     return round(count * 60_000 / speech_ms, 1) if speech_ms and count else None

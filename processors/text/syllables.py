@@ -1,4 +1,4 @@
-"""How Chinese characters are read: the table `syllables.txt`."""
+"""The readings of Chinese characters, from the table `syllables.txt`."""
 
 from collections.abc import Mapping
 from functools import cache

@@ -1,4 +1,4 @@
-"""Stretches of speech of one speaker, put together again where the recogniser cut them, with the way back to time."""
+"""Utterances: speech of one speaker, rejoined where the recogniser cut it, with the way back to times."""
 
 import re
 from bisect import bisect_left, bisect_right
@@ -71,7 +71,7 @@ class Utterance:
         return starts
 
     def place(self, start: int, end: int) -> SegmentSpan:
-        """Where characters `start` to `end` stand."""
+        """The segments that characters `start` to `end` are in."""
         first, last = self._segment_at(start), self._segment_at(end - 1)
         segment, last_segment = self.segments[first], self.segments[last]
         last_end = end - self._starts[last]
@@ -91,7 +91,7 @@ class Utterance:
 
     @remembered
     def bounds_ms(self) -> tuple[int, int]:
-        """Nothing in it is said before the one or after the other."""
+        """Earliest start and latest end of anything in it, in ms."""
         times = [time for segment in self.segments for time in (segment, *segment.words)]
         return min(map(_START_MS, times)), max(map(_END_MS, times))
 
@@ -171,7 +171,7 @@ def utterances(segments: Iterable[Segment], role: Role) -> Iterator[Utterance]:
 
 
 def _aligned_words(segment: Segment) -> _AlignedWords:
-    """Words with their place in the text; one that is not found where it should be is passed over."""
+    """Words with their position in the text; a word that is not where it should be is skipped."""
     texts = [word.text for word in segment.words]
     if texts and "".join(texts) == segment.text and all(texts) and not _SPACE.search(segment.text):
         ends = list(accumulate(map(len, texts)))
