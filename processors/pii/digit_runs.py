@@ -1,4 +1,4 @@
-"""Digits in speech: read one by one, in groups, with pauses and fillers between them, in any way to write them."""
+"""Digits in speech: read one by one or in groups, with pauses and fillers between them, however they are written."""
 
 import re
 from collections.abc import Iterator
@@ -69,7 +69,7 @@ class DigitRun:
 
 
 def digit_runs(text: str) -> Iterator[DigitRun]:
-    """Digits that are no amount, date, time, count or set phrase, in a folded text."""
+    """Digits in a folded text that are not an amount, date, time, count or set phrase."""
     free = _blanked(text, (_QUANTITIES, _IDIOMS, _DECIMAL, _THOUSANDS))
     free = _BARE_CARDINAL.sub(lambda match: _BLANK * len(match[0]) if _is_amount(match[0], 1) else match[0], free)
     yield from _runs(_SPOKEN, free)

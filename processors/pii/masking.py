@@ -63,7 +63,7 @@ class Masked:
 
 @dataclass(frozen=True)
 class _Place:
-    """Something found in the text of one segment, with what will stand there instead."""
+    """Something found in the text of one segment, with what will replace it."""
 
     kind: PiiKind
     start: int
@@ -119,7 +119,7 @@ def _mask_loosely(text: str, settings: MaskSettings, known: KnownNames) -> str:
 def _find(
     lines: Sequence[Line], reading: NumbersSaid, settings: MaskSettings
 ) -> tuple[tuple[tuple[_Place, ...], ...], KnownNames]:
-    """What is found in each line, without overlaps, and the names of the call."""
+    """The matches in each line, without overlaps, and the names known in the call."""
     found: list[list[_Place]] = [[] for _ in lines]
     for number in reading.numbers:
         for line_number, place in _places_of(number, settings):

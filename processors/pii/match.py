@@ -1,4 +1,4 @@
-"""The one result type of all kinds, and the text they read."""
+"""`PiiMatch`: the result type of all kinds of personal data, and the folded text they read."""
 
 import unicodedata
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from schemas.messages.pii import PiiKind
 
 @dataclass(frozen=True)
 class PiiMatch:
-    """Something personal in characters `start` to `end` (exclusive) of one text."""
+    """Personal data in characters `start` to `end` (exclusive) of one text."""
 
     kind: PiiKind
     start: int

@@ -1,4 +1,4 @@
-"""Names of people: after somebody asked for one, said of oneself, or with a title; then wherever they come again."""
+"""Names of people: after a question, in a self-introduction or with a title; then wherever they are repeated."""
 
 import re
 from collections.abc import Iterator, Sequence
