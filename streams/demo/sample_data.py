@@ -68,7 +68,7 @@ _HOURLY_WEIGHTS = {9: 6, 10: 10, 11: 9, 12: 4, 13: 5, 14: 8, 15: 9, 16: 8, 17: 6
 
 
 class DatabaseInUseError(OperatorError):
-    """The database holds calls that are nobody's invention."""
+    """The database contains calls that were not invented by `sample-data`."""
 
 
 class SampleTurn(Record):
@@ -96,7 +96,7 @@ class Scenario(Record):
 
 
 class Dialogues(Record):
-    """The whole file."""
+    """The file of sample dialogues."""
 
     openings: tuple[SampleTurn, ...]
     calling_out: tuple[SampleTurn, ...]
@@ -108,7 +108,7 @@ class Dialogues(Record):
 
 @dataclass(frozen=True)
 class SampleAgent:
-    """An agent and how often they do what is asked of them."""
+    """An invented agent, and how often they do what they should."""
 
     id: str
     team: str
@@ -284,7 +284,7 @@ class _Calls:
         return _SampleCall(event, scenario, agent, traits, turns, duration_ms)
 
     def _customer(self) -> Customer:
-        """Some call again within days; a few withhold their number."""
+        """A customer: some call again within days, a few withhold their number."""
         random = self._random
         if random.random() < 0.04:
             return Customer()

@@ -49,11 +49,11 @@ _DATA_FOLDER = "log"
 
 
 class KafkaJarsError(EmbeddedStackError):
-    """A jar of Apache Kafka cannot be had; the text is one sentence with the jar, its URL and both ways out."""
+    """A jar of Apache Kafka cannot be obtained; the text names the jar, its URL and both ways out."""
 
 
 class KafkaStorageError(EmbeddedStackError):
-    """The folder of the broker cannot be made ready for it."""
+    """The broker's folder cannot be prepared."""
 
 
 class JavaMissingError(EmbeddedStackError):
@@ -62,7 +62,7 @@ class JavaMissingError(EmbeddedStackError):
 
 @dataclass(frozen=True)
 class Jar:
-    """One pinned file."""
+    """One jar, pinned by its SHA-256."""
 
     sha256: str
     size_bytes: int
@@ -97,7 +97,7 @@ def packaged_jars() -> tuple[Jar, ...]:
 
 
 def jar_folder(cache_dir: Path) -> Path:
-    """Where the jars lie, side by side."""
+    """The folder that holds the jars."""
     return cache_dir / "apache-kafka-jars"
 
 
@@ -146,7 +146,7 @@ class _Fetching:
         self._lock = threading.Lock()
 
     def bring(self, jar: Jar) -> None:
-        """Have the right jar in the folder. Raises `KafkaJarsError`."""
+        """Make sure the right jar is in the folder. Raises `KafkaJarsError`."""
         if self.give_up.is_set():
             return
         path = self._folder / jar.file_name

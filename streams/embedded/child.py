@@ -1,4 +1,4 @@
-"""`python -m streams.embedded.child --parent PID -- COMMAND…`: a command that does not outlive who started it.
+"""`python -m streams.embedded.child --parent PID -- COMMAND…`: a command that does not outlive its parent.
 
 Asks the kernel to SIGKILL this process when its parent dies, whatever the parent dies of, and becomes COMMAND. The
 request survives `exec`, but is not inherited by COMMAND's own children.
@@ -27,7 +27,7 @@ def launcher_argv(command: Sequence[str], parent_pid: int) -> list[str]:
 
 
 def die_with_parent() -> None:
-    """Have the kernel SIGKILL this process when the thread that forked it ends. Does nothing beside Linux."""
+    """Have the kernel SIGKILL this process when the thread that forked it ends. Linux only."""
     if sys.platform != "linux":
         return
     if ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0) != 0:

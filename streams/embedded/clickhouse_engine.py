@@ -1,4 +1,4 @@
-"""A real ClickHouse server as a child process, out of the engine that `chdb-core` carries.
+"""A real ClickHouse server as a child process, using the engine inside `chdb-core`.
 
     python -m streams.embedded.clickhouse_engine --data-dir DIR --http-port PORT [--tcp-port PORT] [--users FILE]
 
@@ -62,7 +62,7 @@ _HOLDER_GRANTS = ("GRANT SYSTEM LISTEN ON *.*", "GRANT SELECT ON system.numbers"
 
 
 class EngineStartError(EmbeddedStackError):
-    """The engine cannot start, or ended by itself."""
+    """The engine could not start, or ended by itself."""
 
 
 def start_command(
@@ -96,7 +96,7 @@ def password_of(data_dir: Path, user: str) -> str:
 
 
 def password_file(data_dir: Path, user: str) -> Path:
-    """Where the password of a user lies."""
+    """The file that holds the password of a user."""
     return data_dir / f"{user}.password"
 
 
@@ -194,7 +194,7 @@ def _digest(password: str) -> str:
 
 
 def _take_lock(data_dir: Path) -> TextIO:
-    """Own the data directory for as long as the returned file is open, also after a SIGKILL of an earlier owner."""
+    """Own the data directory for as long as the returned file is open, even if an earlier owner was killed."""
     data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
     lock = (data_dir / "engine.lock").open("a", encoding="ascii")
     try:

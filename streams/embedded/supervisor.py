@@ -122,7 +122,7 @@ class Supervisor:
         self.stop()
 
     def log_file(self, name: str) -> Path:
-        """Where the child of that name writes."""
+        """The log file of the child with that name."""
         return self._log_dir / f"{name}.log"
 
     def start(self, spec: ChildSpec) -> None:
@@ -287,7 +287,7 @@ class Supervisor:
 
 
 def _end(child: _Child) -> None:
-    """Nothing of the child's group runs when this returns."""
+    """End the child's process group; nothing of it runs when this returns."""
     if not _has_ended(child.process):
         _signal_group(child.process, signal.SIGTERM)
         _wait_for_end(child.process, child.spec.stop_grace_s)

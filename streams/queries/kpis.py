@@ -1,4 +1,4 @@
-"""KPIs as settings say: the registry, the views that `migrate` makes of it, and where to ask for sums."""
+"""KPIs by the settings: the registry, the views that `migrate` makes from it, and where to query sums."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager

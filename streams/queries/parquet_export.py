@@ -28,7 +28,7 @@ _SETTINGS = {
 
 
 class ExportRefusedError(OperatorError):
-    """The export would do what was not asked for; the text says what."""
+    """The export would do something that was not asked for; the text says what."""
 
     exit_code = 1
 
@@ -62,7 +62,7 @@ TEXT_COLUMNS = frozenset({"text", "word_text", "quote", "matched", "attributes"}
 
 @dataclass(frozen=True)
 class Export:
-    """What is to be written where."""
+    """Where an export is written, for which tenant, and whether customers and text are included."""
 
     folder: Path
     zone: ZoneInfo
@@ -81,7 +81,7 @@ class Export:
         return first.astimezone(UTC), last.astimezone(UTC)
 
     def columns(self, every: Sequence[str]) -> list[str]:
-        """Those that may leave."""
+        """The columns that may be exported."""
         left_out = (frozenset() if self.with_customers else CUSTOMER_COLUMNS) | (
             frozenset() if self.with_text else TEXT_COLUMNS
         )
@@ -155,7 +155,7 @@ def choose_exports(names: Collection[str]) -> list[Exported]:
 
 
 def days_between(first: date, last: date) -> list[date]:
-    """Both included. Raises `ExportRefusedError` when they are in the wrong order."""
+    """Every day from first to last, both included. Raises `ExportRefusedError` when they are in the wrong order."""
     if last < first:
         raise ExportRefusedError(f"{last} is before {first}: --to is the last day.")
     return [first + timedelta(days=number) for number in range((last - first).days + 1)]

@@ -1,4 +1,4 @@
-"""Search: calls by any combination of conditions, newest first, page by page, out of ClickHouse.
+"""Search: calls by any combination of conditions, newest first, page by page, from ClickHouse.
 
 Candidates come from the raw tables without `FINAL`, by their indexes and in the order of their key; each is then read
 with `FINAL` and checked again. So versions that were replaced give no hit, repeats give one, and only what is on the
@@ -158,7 +158,7 @@ class _Search:
         return _without_repeats(place for place in merged if place >= last), last
 
     def _of_tenant(self, tenant_id: str, where: SqlCondition, spoken: SqlCondition, most: int) -> list[PagePosition]:
-        """A list shorter than `most` is whole."""
+        """Candidates of one tenant; a list shorter than `most` is complete."""
         if not self.query.phrases:
             return self._places(CALLS, tenant_id, where & self._of_call, most)
         if not self._of_call.sql:
@@ -184,7 +184,7 @@ class _Search:
         return [PagePosition(ended_at, tenant_id, call_id) for ended_at, call_id in rows]
 
     def _confirmed(self, candidates: Sequence[PagePosition]) -> list[PagePosition]:
-        """Those whose current versions fulfil every condition."""
+        """The candidates whose current version fulfils every condition."""
         confirmed: set[PagePosition] = set()
         for tenant_id, group in groupby(sorted(candidates, key=_tenant_of), key=_tenant_of):
             keys = of_keys(list(group))
@@ -207,7 +207,7 @@ class _Search:
 
 
 def _select(columns: Sequence[str], source: str, where: str) -> str:
-    """Names of ours, and conditions whose values are parameters."""
+    """A SELECT made of our own names, and conditions whose values are parameters."""
     return f"SELECT {', '.join(columns)} FROM {source} WHERE {where}"  # noqa: S608
 
 

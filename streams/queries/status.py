@@ -1,4 +1,4 @@
-"""How the pipeline is doing, from Kafka and ClickHouse."""
+"""The state of the pipeline, from Kafka and ClickHouse."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
@@ -29,7 +29,7 @@ class PipelineStatus:
     calls_per_minute: float
 
     def as_json(self) -> dict[str, Any]:
-        """For programs; times in ISO 8601."""
+        """The status for programs; times in ISO 8601."""
         plain = asdict(self)
         oldest = self.oldest_unaccounted
         return plain | {"oldest_unaccounted": oldest.isoformat() if oldest else None}
@@ -59,7 +59,7 @@ def pipeline_status(settings: Settings, clock: Clock) -> PipelineStatus:
 
 
 def status_tables(status: PipelineStatus) -> Iterator[Table]:
-    """The same for people."""
+    """The status as tables for people."""
     lag = Table("stage", "reads", "messages behind", title="lag")
     for row in status.lags:
         lag.add_row(row.stage, row.topic, str(row.messages))

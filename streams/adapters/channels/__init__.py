@@ -32,7 +32,7 @@ class Channel(Protocol):
         ...
 
     def close(self) -> None:
-        """Nothing is kept open."""
+        """Close the connection, if one is open."""
         ...
 
 

@@ -35,7 +35,7 @@ class EmailSender:
         self._timeout_s = timeout_s
 
     def send(self, notice: Notice) -> Answer:
-        """Done when the server has taken it for at least one recipient."""
+        """Delivered once the server has accepted it for at least one recipient."""
         message = self.message(notice)
         try:
             with self._connected() as server:

@@ -164,7 +164,7 @@ class HttpSender:
             raise SendError(_kind(error)) from None
 
     def close(self) -> None:
-        """Nothing is kept open."""
+        """Close the connection, if one is open."""
         if self._connection is not None:
             with suppress(OSError):
                 self._connection.close()

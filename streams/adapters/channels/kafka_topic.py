@@ -1,4 +1,4 @@
-"""The body of the webhook on a topic of the same brokers, for who has a consumer anyway."""
+"""The body of the webhook on a topic of the same brokers, for those who have a consumer anyway."""
 
 from collections.abc import Callable
 
@@ -25,7 +25,7 @@ class KafkaSender:
         self._publisher = open_publisher()
 
     def send(self, notice: Notice) -> Answer:
-        """Done when the brokers have it."""
+        """Delivered once the brokers have acknowledged it."""
         try:
             self._publisher.publish(
                 [ProducerRecord(self._topic, key_of_alert(notice.first), body_of(notice, self._console_url))]

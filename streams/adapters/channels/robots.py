@@ -1,4 +1,4 @@
-"""Group robots of DingTalk, WeCom and Feishu. They answer 200 also when they refuse; the truth is in the body.
+"""Group robots of DingTalk, WeCom and Feishu. They answer 200 even when they refuse; the truth is in the body.
 
 Each takes twenty messages a minute (Feishu more); who sends more is shut out for a while, by DingTalk for ten minutes.
 """
@@ -58,7 +58,7 @@ class _Robot(ABC):
         self._secret = None if isinstance(channel, WeComChannel) else channel.secret
 
     def send(self, notice: Notice) -> Answer:
-        """Done when the code in the answer is 0. Any other code is tried again: most are for a person to mend."""
+        """Delivered if the code in the answer is 0. Any other code is retried: most are for a person to fix."""
         body = json.dumps(self._message(notice), ensure_ascii=False).encode()
         try:
             answer = self._sender.post(body, _JSON, self._query())
