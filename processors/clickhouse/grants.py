@@ -1,4 +1,4 @@
-"""What ClickHouse is told of roles and users: grants, row policies, settings and quotas, as SQL and as users.xml.
+"""Roles and users for ClickHouse: grants, row policies, settings and quotas, as SQL and as users.xml.
 
 Both forms are written from the same `Access`, and a test reads them back and compares. Pure: text in, text out.
 """
@@ -120,7 +120,7 @@ def settings_of(limits: QueryLimits) -> tuple[Setting, ...]:
 
 
 def quote_identifier(text: str) -> str:
-    """A text in SQL."""
+    """A text in single quotes, escaped as SQL wants it."""
     escaped = text.replace("\\", "\\\\").replace("'", "\\'")
     return f"'{escaped}'"
 

@@ -133,7 +133,7 @@ def rows_for_transcript(transcript: Transcript) -> TableRows:
 
 
 def rows_for_call_rated(rated: CallRated) -> TableRows:
-    """One statement about a call; the same statement gives the same row, whenever it comes."""
+    """One rating of a call; the same rating gives the same row, whenever it arrives."""
     csat = rated.csat
     row: Row = {
         "tenant_id": rated.tenant_id,
@@ -427,7 +427,7 @@ def _call_columns(call: CallEnded) -> Row:
 
 
 def _audio_columns(analysis: CallAnalysis) -> Row:
-    """What the file turned out to be; null where it could not be read."""
+    """Facts about the file; null if it could not be read."""
     audio = analysis.audio
     return {
         "audio_container": audio.container if audio else None,

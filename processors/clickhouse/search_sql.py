@@ -1,4 +1,4 @@
-"""What is searched for, as SQL conditions, places in the list of calls, and the quotes that show why a call was found.
+"""Searching in SQL: conditions, positions in the list of calls, and the quotes that show why a call was found.
 
 Pure; `streams/queries/search.py` asks ClickHouse. A phrase is found where it stands within one segment, character by
 character: no case folding, no other script, no normalisation. `docs/adr/0022-search.md` has the reasons.
@@ -99,13 +99,13 @@ class SearchQuery(Record):
         return self
 
     def digest(self) -> str:
-        """Tells this query from others."""
+        """A digest that identifies this query."""
         return sha256(self.model_dump_json().encode()).hexdigest()[:16]
 
 
 @dataclass(frozen=True, order=True)
 class PagePosition:
-    """Where a call stands in the list of all calls, which runs from the greatest to the least."""
+    """The position of a call in the list of all calls, which is sorted in descending order."""
 
     ended_at: datetime
     tenant_id: str
@@ -114,7 +114,7 @@ class PagePosition:
 
 @dataclass(frozen=True)
 class SqlCondition:
-    """SQL that is true or false of a row, and its parameters."""
+    """SQL that is true or false for a row, and its parameters."""
 
     sql: str
     parameters: Mapping[str, object]
@@ -129,13 +129,13 @@ NO_CONDITION = SqlCondition("", {})
 
 
 def encode_cursor(query: SearchQuery, last: PagePosition) -> str:
-    """What gives the calls that follow `last` in the same search."""
+    """A cursor to the calls that follow `last` in the same search."""
     content = [query.digest(), milliseconds(last.ended_at), last.tenant_id, last.call_id]
     return base64.urlsafe_b64encode(json.dumps(content).encode()).decode().rstrip("=")
 
 
 def decode_cursor(query: SearchQuery, cursor: str) -> PagePosition:
-    """The inverse. Raises `CursorError` for what is no cursor, and for the cursor of another search."""
+    """The inverse. Raises `CursorError` for anything that is not a cursor, and for the cursor of another search."""
     try:
         raw = base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True)
         digest, ended_at_ms, tenant_id, call_id = json.loads(raw)
@@ -150,7 +150,7 @@ def decode_cursor(query: SearchQuery, cursor: str) -> PagePosition:
 
 
 def windows(start: datetime, end: datetime) -> Iterator[tuple[datetime, datetime]]:
-    """[start, end) in stretches, the latest first, as `WINDOWS` says."""
+    """[start, end) divided into windows, latest first, as `WINDOWS` says."""
     for length in WINDOWS:
         if end <= start:
             return
@@ -335,7 +335,7 @@ class Quote(Record):
 
 
 class FoundCall(Record):
-    """A call that was found."""
+    """A call that was found, with its facts and the quotes that show why."""
 
     tenant_id: str
     call_id: str
@@ -358,7 +358,7 @@ class FoundCall(Record):
 
 @dataclass(frozen=True)
 class Page:
-    """Calls, newest first, and the cursor of those that follow; null where none follow."""
+    """Calls, newest first, and the cursor to those that follow; null if there are none."""
 
     hits: tuple[FoundCall, ...]
     next_cursor: str | None

@@ -70,7 +70,7 @@ class LabelledSound:
 
 @dataclass(frozen=True)
 class LabelledText:
-    """A text with its label."""
+    """A labelled text, for training and evaluating the head of words."""
 
     corpus: str
     text: str = field(repr=False)
@@ -84,7 +84,7 @@ class LabelledText:
 
 @dataclass(frozen=True)
 class LabelledData:
-    """Everything that was found in a folder."""
+    """All labelled sounds and texts that were found in a folder."""
 
     sounds: tuple[LabelledSound, ...]
     texts: tuple[LabelledText, ...]
@@ -189,7 +189,7 @@ def _own_calls(folder: Path) -> Iterator[LabelledSound]:
 
 
 def _own_segment(folder: Path, row: Mapping[str, str | None]) -> tuple[list[str], LabelledSound | None]:
-    """What is wrong with a row, and the segment where nothing is."""
+    """The problem with a row, or its segment if there is none."""
     cells = {name: (row.get(name) or "").strip() for name in (*LABEL_COLUMNS, TEXT_COLUMN)}
     problems: list[str] = []
     whole = {name: _whole_number(cells[name]) for name in ("start_ms", "end_ms", "channel")}

@@ -66,7 +66,7 @@ class Figures:
 
 @dataclass(frozen=True)
 class Judgements:
-    """What was said of each segment, in one or several orders: shape (orders, segments)."""
+    """The judgements of all segments, in one or several orders: shape (orders, segments)."""
 
     truth: tuple[str, ...]
     speakers: tuple[str, ...]
@@ -157,7 +157,7 @@ def held_out_texts(texts: Sequence[LabelledText], polar: Sequence[LabelledText],
 
 
 def figures_of(name: str, judged: Judgements) -> Figures:
-    """The figures of what was said of segments."""
+    """Accuracy, F1 and the other figures of some judgements."""
     truth = np.array(judged.truth)
     is_agitated = np.isin(truth, sorted(AGITATED))
     said = judged.agitated >= DECISION

@@ -1,4 +1,4 @@
-"""Features of labelled sounds, made as at run time, and multiplied by what lines, devices and voices change."""
+"""Features of labelled sounds, made as at run time, and multiplied by variations of line, device and voice."""
 
 import hashlib
 from collections.abc import Iterable, Iterator, Sequence

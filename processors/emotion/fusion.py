@@ -1,4 +1,4 @@
-"""Sound and words put together to one judgement of each segment."""
+"""Fusion: sound and words combined into one judgement of each segment."""
 
 import math
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""The words that labelled data is written in: columns and labels of `labels.csv`, and what they count as."""
+"""The vocabulary of labelled data: columns and labels of `labels.csv`, and what they count as."""
 
 from typing import Final
 

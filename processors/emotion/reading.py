@@ -1,4 +1,4 @@
-"""What one head says of one segment, in a form in which heads can be put together."""
+"""What one head says about one segment, in a form that can be combined with others."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -50,7 +50,7 @@ def reading_of(scores: NDArray[np.float32], classes: tuple[str, ...], slope: flo
 
 
 def mean_of(first: HeadReading, second: HeadReading) -> HeadReading:
-    """What two heads that know the same sound say together."""
+    """The combined reading of two heads that heard the same sound."""
     names = {**first.classes, **second.classes}
     return HeadReading(
         evidence=(first.evidence + second.evidence) / 2,

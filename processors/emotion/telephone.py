@@ -1,4 +1,4 @@
-"""What a telephone line makes of a voice, and the other changes with which training sounds are multiplied."""
+"""What a telephone line does to a voice, and the other variations of training sounds."""
 
 from fractions import Fraction
 

@@ -95,7 +95,7 @@ class Varied:
         return Varied(examples, FeatureTable(self.table.rows[rows], self.table.heard[rows]))
 
     def prosody(self) -> "Varied":
-        """The same without encoder states."""
+        """The same sounds with prosody alone, without encoder states."""
         return replace(self, table=replace(self.table, rows=self.table.rows[:, -len(PROSODY_FEATURES) :]))
 
     def rows_of_speakers(self) -> list[NDArray[np.float32]]:
@@ -112,7 +112,7 @@ class Varied:
 
 @dataclass(frozen=True)
 class Trained:
-    """What training has written, and from how much."""
+    """The files that training has written, and how much data they are based on."""
 
     files: tuple[Path, ...]
     sounds: int
