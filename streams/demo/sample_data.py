@@ -68,7 +68,7 @@ _HOURLY_WEIGHTS = {9: 6, 10: 10, 11: 9, 12: 4, 13: 5, 14: 8, 15: 9, 16: 8, 17: 6
 
 
 class DatabaseInUseError(OperatorError):
-    """The database contains calls that were not invented by `sample-data`."""
+    """The database already contains calls."""
 
 
 class SampleTurn(Record):
