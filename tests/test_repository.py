@@ -219,12 +219,6 @@ def test_the_readme_is_short_enough_to_be_read() -> None:
     assert {name: count for name, count in lines.items() if count > 150} == {}
 
 
-@pytest.mark.parametrize("name", [*READMES, "docs/architecture.md"])
-def test_a_page_has_one_place_for_the_picture_of_the_topology(name: str) -> None:
-    text = (REPOSITORY / name).read_text(encoding="utf-8")
-    assert re.findall(r"<!-- topology:\w+ -->", text) == ["<!-- topology:begin -->", "<!-- topology:end -->"]
-
-
 @every_page
 def test_every_test_that_a_page_names_exists(page: Path) -> None:
     tests = {name for path in FILES if path.name.startswith("test_") for name in (path.stem, *_tests_of(path))}

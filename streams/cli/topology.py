@@ -58,7 +58,7 @@ def _diagram() -> Iterator[str]:
     """
     yield "```mermaid"
     yield "flowchart LR"
-    yield from (f"    {stage.name}" for stage in STAGES)
+    yield from (f"    {stage.name}" for stage in STAGES if not (stage.reads or stage.writes or stage.asks))
     for topic in TOPICS:
         writers = [stage for stage in STAGES if topic in (write.topic for write in stage.writes)]
         readers = [stage for stage in STAGES if topic in (read.topic for read in stage.reads)]
