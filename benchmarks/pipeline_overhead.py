@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
+from processors.listening.engines.faster_whisper import WhisperSettings
 from processors.listening.engines.weights import find_weights
 from streams.adapters.clickhouse import connection as clickhouse
 from streams.adapters.kafka.client import Publisher
@@ -65,10 +66,11 @@ class PlainLoop:
     def __init__(self, settings: Settings) -> None:
         from faster_whisper import WhisperModel  # type: ignore[import-untyped] # ships without types
 
-        folder = find_weights(settings.whisper_model, settings.cache_dir).folder
-        self._beam_size = settings.whisper_beam_size
+        whisper = settings.part(WhisperSettings)
+        folder = find_weights(whisper.whisper_model, settings.cache_dir).folder
+        self._beam_size = whisper.whisper_beam_size
         self._model: Any = WhisperModel(
-            str(folder), device="cpu", compute_type=settings.whisper_compute_type, cpu_threads=settings.whisper_threads
+            str(folder), device="cpu", compute_type=whisper.whisper_compute_type, cpu_threads=whisper.whisper_threads
         )
 
     def run(self, files: Sequence[Path], *, word_times: bool) -> float:

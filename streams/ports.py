@@ -1,11 +1,14 @@
 """What the pipeline needs from the outside. Every implementation passes the contract test of its port."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
-from typing import Literal, Protocol
+from pathlib import Path
+from typing import ClassVar, Literal, Protocol
 
 from processors.judging.call_context import NO_BACKGROUND, Background
 from processors.kpi.surges import BucketCount
+from schemas.config.settings_part import SettingsPart
 from schemas.errors import OperatorError
 from schemas.messages.call_ended import CallEnded
 from schemas.messages.records import ConsumerRecord, ProducerRecord
@@ -131,6 +134,20 @@ class ObjectStore(Protocol):
 
 class StoreAccessError(OperatorError):
     """The object store refuses our credentials, or the bucket does not exist: an operator must act."""
+
+
+class ObjectStoreSettings(SettingsPart, ABC):
+    """The settings of one kind of object store. The file that declares them is found by being there."""
+
+    kind: ClassVar[str]
+    """The value of `store_kind` that chooses it."""
+
+    @abstractmethod
+    def open(self, bucket: str, data_dir: Path) -> ObjectStore:
+        """The store; nothing is read or sent yet. `data_dir` is where this machine keeps what is its own.
+
+        Raises `OperatorError`, which names the setting.
+        """
 
 
 Rows = Mapping[str, Sequence[Mapping[str, object]]]

@@ -5,30 +5,26 @@ A setting that does not exist, or a value that does not fit, stops the start wit
 
 import os
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Annotated, Literal, Self, cast
 from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo
 
-from pydantic import (
-    AfterValidator,
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Field,
-    SecretStr,
-    ValidationError,
-    field_validator,
-    model_validator,
-)
+from pydantic import AfterValidator, Field, PrivateAttr, SecretStr, ValidationError, field_validator, model_validator
+from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails, PydanticCustomError
 
+from processors.listening.engine_port import EngineSettings
 from processors.pii.digit_kinds import DIGIT_KINDS
 from processors.text.phonetic import MERGERS, Merger
+from schemas.config.settings_part import LocalPath, OptionalPath, P, SettingsPart, part_of
 from schemas.errors import OperatorError
+from schemas.found import FoundError, find_classes, find_kinds
 from schemas.messages.pii import PiiKind
+from streams.ports import ObjectStoreSettings
 
 PREFIX = "CALLSTREAM_"
 CONFIG_VARIABLE = "CALLSTREAM_CONFIG"
@@ -47,29 +43,50 @@ def _xdg_text(variable: str, fallback: str) -> str:
     return f"${variable}/callstream, else ~/{fallback}/callstream"
 
 
-def _unset_when_empty(value: object) -> object:
-    """An empty variable is no path: `Path("")` would be the folder that the process happens to run in."""
-    return None if value == "" else value
+DETECTORS = "processors.detectors"
+ENGINES = "processors.listening.engines"
+OBJECT_STORES = "streams.adapters.object_store"
+
+_FOUND_BEHIND = {"store_bucket": OBJECT_STORES, "speech_engine": ENGINES, "max_recording_bytes": DETECTORS}
+"""Setting → the folder whose files declare settings of their own; these are listed behind it."""
 
 
-def _with_home(path: Path) -> Path:
-    try:
-        return path.expanduser()
-    except RuntimeError:
-        raise ValueError("it begins with the home folder of an unknown user") from None
+@cache
+def engines() -> dict[str, type[EngineSettings]]:
+    """Every speech engine that there is, by the word that chooses it. Raises `FoundError`."""
+    return find_kinds(ENGINES, EngineSettings)  # type: ignore[type-abstract] # what is found can be built
 
 
-ComputeType = Literal[
-    "int8", "int8_float16", "int8_bfloat16", "int8_float32", "int16", "float16", "bfloat16", "float32"
-]
-LocalPath = Annotated[Path, BeforeValidator(_unset_when_empty), AfterValidator(_with_home)]
-OptionalPath = Annotated[LocalPath | None, BeforeValidator(_unset_when_empty)]
+@cache
+def object_stores() -> dict[str, type[ObjectStoreSettings]]:
+    """Every kind of object store that there is, by the word that chooses it. Raises `FoundError`."""
+    return find_kinds(OBJECT_STORES, ObjectStoreSettings)  # type: ignore[type-abstract] # what is found can be built
 
 
-class Settings(BaseModel):
-    """The settings of one process. Secrets are `SecretStr` and never printed."""
+def _require_engine(name: str) -> str:
+    return _require_one_of(engines(), name)
 
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+def _require_object_store(name: str) -> str:
+    return _require_one_of(object_stores(), name)
+
+
+def _require_one_of(found: Mapping[str, object], name: str) -> str:
+    if name not in found:
+        *most, last = (f"'{kind}'" for kind in sorted(found))
+        choices = f"{', '.join(most)} or {last}" if most else last
+        raise PydanticCustomError("kind", "input should be {choices}", {"choices": choices})
+    return name
+
+
+class Settings(SettingsPart):
+    """The settings of one process. Secrets are `SecretStr` and never printed.
+
+    Here stand those of the pipeline as a whole. Engines, object stores and detectors declare their own, which `part`
+    gives: `settings.part(WhisperSettings).whisper_model`.
+    """
+
+    _parts: tuple[SettingsPart, ...] = PrivateAttr(default=())
 
     kafka_bootstrap: str = Field(default="127.0.0.1:9092", description="Kafka brokers, host:port[,host:port…]")
     kafka_flavour: Literal["apache", "tansu"] = Field(
@@ -102,55 +119,20 @@ class Settings(BaseModel):
         "empty: one server",
     )
 
-    store_kind: Literal["folder", "s3"] = Field(default="folder", description="a folder, or MinIO or any other S3")
+    store_kind: Annotated[str, AfterValidator(_require_object_store)] = Field(
+        default="folder",
+        description="a folder, or MinIO or any other S3",
+        json_schema_extra=lambda schema: schema.update(enum=[*object_stores()]),
+    )
     store_bucket: str = Field(
         default="callstream", pattern=r"^[a-z0-9][a-z0-9.-]{1,62}$", description="bucket of recordings and transcripts"
     )
-    store_folder: OptionalPath = Field(
-        default=None, description="folder store: where the buckets are; default <data_dir>/objects"
-    )
-    s3_endpoint: str = Field(
-        default="127.0.0.1:9000", pattern=r"^[^/\s]+$", description="s3 store: host:port, without https://"
-    )
-    s3_secure: bool = Field(default=True, description="s3 store: TLS")
-    s3_region: str = Field(default="us-east-1", description="s3 store: region")
-    s3_access_key: str = Field(default="", description="s3 store: access key")
-    s3_secret_key: SecretStr = Field(default=SecretStr(""), description="s3 store: secret key")
 
-    speech_engine: Literal["faster-whisper", "sherpa-onnx"] = Field(
+    speech_engine: Annotated[str, AfterValidator(_require_engine)] = Field(
         default="faster-whisper",
         description="the recogniser: Whisper (settings `whisper_*`), or SenseVoice, Paraformer and Zipformer "
         "(settings `sherpa_*`, extra `sherpa-onnx`)",
-    )
-    whisper_model: str = Field(
-        default="packaged",
-        description="a folder, `packaged` (Whisper base from the embedded extra), or a model id of the hub",
-    )
-    whisper_device: Literal["cpu", "cuda", "auto"] = Field(default="cpu", description="where the model runs")
-    whisper_compute_type: ComputeType = Field(default="int8", description="int8 on CPU; float16 or int8_float16 on GPU")
-    whisper_threads: int = Field(
-        default=1, ge=1, le=64, description="CPU threads of one listen worker; scale by workers"
-    )
-    whisper_beam_size: int = Field(default=5, ge=1, le=20, description="beam of the decoder")
-    whisper_batch_size: int = Field(default=8, ge=1, le=128, description="windows of up to 30 s decoded together")
-    whisper_hot_words: str = Field(
-        default="",
-        max_length=500,
-        description="terms that Whisper is primed with before each window, separated by spaces; harmful with "
-        "Whisper base (docs/speech.md); empty: none",
-    )
-    sherpa_model: OptionalPath = Field(
-        default=None, description="sherpa-onnx: the folder of a non-streaming model, needed with that engine"
-    )
-    sherpa_device: Literal["cpu", "cuda"] = Field(
-        default="cpu", description="sherpa-onnx: where its models run; cuda needs a build of the package for CUDA"
-    )
-    sherpa_threads: int = Field(default=1, ge=1, le=64, description="sherpa-onnx: CPU threads of one listen worker")
-    sherpa_batch_size: int = Field(default=8, ge=1, le=128, description="sherpa-onnx: turns decoded together")
-    speaker_models: OptionalPath = Field(
-        default=None,
-        description="a folder with a segmentation and a speaker embedding model, with which sherpa-onnx guesses "
-        "who speaks when on one channel, on `sherpa_device`; not set: no guessing",
+        json_schema_extra=lambda schema: schema.update(enum=[*engines()]),
     )
     pii_keep_last: str = Field(
         default="",
@@ -183,22 +165,6 @@ class Settings(BaseModel):
     max_call_minutes: int = Field(default=240, ge=1, description="longer recordings end as unsupported")
     max_recording_bytes: int = Field(
         default=512 * 1024 * 1024, ge=1024, description="larger recordings end as unsupported"
-    )
-    duration_band_min_s: int = Field(
-        default=180, ge=0, description="lower end of the quality band of call duration (R42)"
-    )
-    duration_band_max_s: int = Field(
-        default=480, ge=1, description="upper end of the quality band of call duration (R42)"
-    )
-
-    duration_fallback_min_s: int = Field(
-        default=10, ge=0, description="shorter calls are anomalies as long as their group has no baseline"
-    )
-    duration_fallback_max_s: int = Field(
-        default=3_600, ge=1, description="longer calls are anomalies as long as their group has no baseline"
-    )
-    baseline_min_calls: int = Field(
-        default=50, ge=2, description="calls of the same tenant, queue and inquiry type needed for a baseline"
     )
     baseline_window_days: int = Field(default=28, ge=1, le=366, description="how far back a baseline reaches")
     baseline_refresh_s: float = Field(
@@ -319,12 +285,6 @@ class Settings(BaseModel):
 
     @model_validator(mode="after")
     def _settings_fit_each_other(self) -> Self:
-        if self.duration_band_min_s >= self.duration_band_max_s:
-            raise ValueError("duration_band_min_s must be less than duration_band_max_s")
-        if self.duration_fallback_min_s >= self.duration_fallback_max_s:
-            raise ValueError("duration_fallback_min_s must be less than duration_fallback_max_s")
-        if self.speech_engine == "sherpa-onnx" and self.sherpa_model is None:
-            raise ValueError("speech_engine sherpa-onnx needs sherpa_model, the folder of a model")
         if self.kafka_security_protocol.startswith("SASL") and not (
             self.kafka_sasl_username and self.kafka_sasl_password.get_secret_value()
         ):
@@ -371,17 +331,83 @@ class Settings(BaseModel):
         parts = [part.partition(":") for part in filter(None, self.pii_keep_last.split(","))]
         return {cast(PiiKind, kind.strip()): int(kept) for kind, _, kept in parts}
 
+    def part(self, model: type[P]) -> P:
+        """The settings that a component declared; its defaults where none were read."""
+        return part_of(self._parts, model)
+
     @property
-    def folder_root(self) -> Path:
-        """Where the folder store keeps its buckets."""
-        return self.store_folder or self.data_dir / "objects"
+    def parts(self) -> tuple[SettingsPart, ...]:
+        """Those of engines, object stores and detectors that are not all defaults."""
+        return self._parts
+
+    def with_parts(self, *parts: SettingsPart) -> Self:
+        """The same settings, with these in place of those of the same components."""
+        changed = self.model_copy()
+        kept = (part for part in self._parts if type(part) not in {type(each) for each in parts})
+        # Defaults are left out, so that equal settings are equal however they came about.
+        changed._parts = tuple(part for part in (*kept, *parts) if part != type(part)())
+        return changed
+
+    @property
+    def engine(self) -> EngineSettings:
+        """Those of the speech engine that is chosen."""
+        return self.part(engines()[self.speech_engine])
+
+    @property
+    def object_store(self) -> ObjectStoreSettings:
+        """Those of the kind of object store that is chosen."""
+        return self.part(object_stores()[self.store_kind])
+
+    def values(self) -> dict[str, object]:
+        """Every setting with its value, also those of components, in the order of `setting_fields`."""
+        return {
+            name: getattr(self if owner is Settings else self.part(owner), name) for name, owner in _owners().items()
+        }
 
     def environment(self) -> dict[str, str]:
         """These settings as `CALLSTREAM_*` variables, for a child process: all of them, secrets in clear.
 
         A path that is not set is an empty variable, so that a settings file cannot set it in the child.
         """
-        return {variable_of(name): _as_text(getattr(self, name)) for name in type(self).model_fields}
+        return {variable_of(name): _as_text(value) for name, value in self.values().items()}
+
+
+def setting_models() -> list[type[SettingsPart]]:
+    """`Settings`, and the model of every component that declares settings."""
+    found = [model for folder in _FOUND_BEHIND.values() for model in find_classes(folder, SettingsPart)]
+    return [Settings, *found]
+
+
+def setting_fields() -> dict[str, FieldInfo]:
+    """Every setting with its field, also those of components: the latter behind the setting that chooses them.
+
+    Raises `FoundError` where two files declare the same setting.
+    """
+    return {name: owner.model_fields[name] for name, owner in _owners().items()}
+
+
+@cache
+def _owners() -> dict[str, type[SettingsPart]]:
+    """Name of a setting → the model that declares it."""
+    pairs: list[tuple[str, type[SettingsPart]]] = []
+    for name in Settings.model_fields:
+        pairs.append((name, Settings))
+        if name in _FOUND_BEHIND:
+            pairs += (
+                (each, model)
+                for model in find_classes(_FOUND_BEHIND[name], SettingsPart)
+                for each in model.model_fields
+            )
+    return owners_of(pairs)
+
+
+def owners_of(declared: Iterable[tuple[str, type[SettingsPart]]]) -> dict[str, type[SettingsPart]]:
+    """Name of a setting → the model that declares it. Raises `FoundError` where two declare the same."""
+    owners: dict[str, type[SettingsPart]] = {}
+    for name, model in declared:
+        if owners.setdefault(name, model) is not model:
+            raise FoundError(f"the setting {name} is declared in {owners[name].__module__} and in {model.__module__}")
+    return owners
 
 
 def _names(text: str) -> list[str]:
@@ -418,31 +444,43 @@ def load_settings(environ: Mapping[str, str] | None = None, file: Path | None = 
     environ = os.environ if environ is None else environ
     if file is None and environ.get(CONFIG_VARIABLE):
         file = Path(environ[CONFIG_VARIABLE])
-    values: dict[str, object] = {}
-    origin = dict.fromkeys(Settings.model_fields, "default")
+    owners = _owners()
+    values: dict[type[SettingsPart], dict[str, object]] = {model: {} for model in setting_models()}
+    origin = dict.fromkeys(owners, "default")
     problems: list[str] = []
     for name, value in _read_file(file).items() if file else ():
-        if name in Settings.model_fields:
-            values[name], origin[name] = value, "file"
+        if name in owners:
+            values[owners[name]][name], origin[name] = value, "file"
         else:
             problems.append(f"{name} in {file} is not a setting")
     for variable, text in environ.items():
         if not variable.upper().startswith(PREFIX) or variable == CONFIG_VARIABLE:
             continue
         name = variable[len(PREFIX) :].lower()
-        if name in Settings.model_fields and variable == variable_of(name):
-            values[name], origin[name] = text, "environment"
+        if name in owners and variable == variable_of(name):
+            values[owners[name]][name], origin[name] = text, "environment"
         else:
             problems.append(f"{variable} is not a setting")
     if problems:
         raise SettingsError("; ".join(problems) + ". `callstream config` lists every setting.")
-    # Raised after the except block: inside it, the caught error would ride along as __context__, with its input.
-    try:
-        return LoadedSettings(Settings.model_validate(values), origin)
-    except ValidationError as error:
-        details = error.errors(include_input=False, include_context=False, include_url=False)
-        sentences = [_sentence(detail, origin, file) for detail in details]
-    raise SettingsError("; ".join(sentences))
+    read: dict[type[SettingsPart], SettingsPart] = {}
+    for model, given in values.items():
+        try:
+            read[model] = model.model_validate(given)
+        except ValidationError as error:
+            details = error.errors(include_input=False, include_context=False, include_url=False)
+            problems += (_sentence(detail, origin, file) for detail in details)
+    # Raised outside of the except block: inside it, the caught error would ride along as __context__, with its input.
+    if problems:
+        raise SettingsError("; ".join(problems))
+    settings = read.pop(Settings)
+    assert isinstance(settings, Settings)  # noqa: S101 - it was read by that model
+    settings = settings.with_parts(*read.values())
+    if lacking := settings.engine.lacking():
+        raise SettingsError(
+            f"the settings do not fit each other: speech_engine {settings.speech_engine} needs {lacking}"
+        )
+    return LoadedSettings(settings, origin)
 
 
 def _sentence(detail: ErrorDetails, origin: Mapping[str, str], file: Path | None) -> str:

@@ -5,6 +5,8 @@ from processors.emotion.segments import EmotionModel, LinearSound, SoundJudge, T
 from processors.judging.pipeline import Judge, JudgeSettings
 from processors.listening.diarization import SpeakerSeparation
 from processors.listening.engine_port import SpeechEngine
+from processors.listening.engines.sherpa_onnx import SherpaSettings
+from processors.listening.engines.sherpa_speakers import SherpaSpeakerSeparation, SpeakerSettings
 from processors.listening.pipeline import ListenSettings
 from processors.text.sentences import SentenceModel, universal_sentence_encoder
 from schemas.config.retention import RETENTION_FILE
@@ -46,49 +48,21 @@ def listen_settings(settings: Settings) -> ListenSettings:
 
 
 def _build_separation(settings: Settings) -> SpeakerSeparation | None:
-    if settings.speaker_models is None:
+    folder, sherpa = settings.part(SpeakerSettings).speaker_models, settings.part(SherpaSettings)
+    if folder is None:
         return None
-    from processors.listening.engines.sherpa_speakers import SherpaSpeakerSeparation
-
-    return SherpaSpeakerSeparation(
-        folder=settings.speaker_models, device=settings.sherpa_device, threads=settings.sherpa_threads
-    )
+    return SherpaSpeakerSeparation(folder=folder, device=sherpa.sherpa_device, threads=sherpa.sherpa_threads)
 
 
 def build_engine(settings: Settings) -> SpeechEngine:
     """The recogniser that the settings name; loads the model. Raises `WeightsError` and `DeviceError`."""
-    if settings.speech_engine == "sherpa-onnx":
-        from processors.listening.engines.sherpa_onnx import SherpaOnnxEngine
-
-        assert settings.sherpa_model is not None, "the settings fit each other"  # noqa: S101
-        return SherpaOnnxEngine(
-            model=settings.sherpa_model,
-            device=settings.sherpa_device,
-            threads=settings.sherpa_threads,
-            batch_size=settings.sherpa_batch_size,
-        )
-    from processors.listening.engines.faster_whisper import FasterWhisperEngine
-
-    return FasterWhisperEngine(
-        model=settings.whisper_model,
-        cache_dir=settings.cache_dir,
-        device=settings.whisper_device,
-        compute_type=settings.whisper_compute_type,
-        threads=settings.whisper_threads,
-        beam_size=settings.whisper_beam_size,
-        batch_size=settings.whisper_batch_size,
-        hot_words=settings.whisper_hot_words,
-    )
+    return settings.engine.build(settings.cache_dir)
 
 
 def judge_settings(settings: Settings) -> JudgeSettings:
     """What `judge` needs of the settings."""
     return JudgeSettings(
-        duration_band_min_ms=settings.duration_band_min_s * 1000,
-        duration_band_max_ms=settings.duration_band_max_s * 1000,
-        duration_fallback_min_ms=settings.duration_fallback_min_s * 1000,
-        duration_fallback_max_ms=settings.duration_fallback_max_s * 1000,
-        baseline_min_calls=settings.baseline_min_calls,
+        parts=settings.parts,
         rule_folders=(settings.rules_folder,) if settings.rules_folder else (),
         merged_sounds=settings.merged_sounds,
         sentence_model=_sentence_model(settings),

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 import typer.main
 
+from processors.listening.engines.faster_whisper import WhisperSettings
 from streams.cli.main import app
 from streams.embedded.stack import worker_spec
 from streams.settings import load_settings
@@ -66,7 +67,7 @@ def test_what_is_commented_out_is_a_setting_too(tmp_path: Path) -> None:
     everything.write_text(re.sub(r"^# (\w+ = )", r"\1", text, flags=re.M), encoding="utf-8")
     assert everything.read_text(encoding="utf-8") != text
     environ = {"CALLSTREAM_KAFKA_SASL_PASSWORD": "x", "CALLSTREAM_WHISPER_COMPUTE_TYPE": "int8"}
-    assert load_settings(environ, everything).settings.whisper_device == "cuda"
+    assert load_settings(environ, everything).settings.part(WhisperSettings).whisper_device == "cuda"
 
 
 @every_unit

@@ -1,6 +1,7 @@
 """Detectors: each file here is one, found by being there; `base/` holds what they share.
 
-To add one, add a module with a function `detector(context: DetectorContext) -> Detector`.
+To add one, add a module with a function `detector(context: DetectorContext) -> Detector`. Where it has settings, the
+module declares them in a subclass of `SettingsPart`, and `context.part` gives them.
 """
 
 from importlib import import_module

@@ -2,10 +2,30 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, Self
+
+from pydantic import Field, model_validator
 
 from processors.detectors.base.contract import DetectorContext, Measure, NotMeasured
 from processors.judging.call_context import CallContext
+from schemas.config.settings_part import SettingsPart
+
+
+class DurationSettings(SettingsPart):
+    """The quality band of call duration; both ends belong to it."""
+
+    duration_band_min_s: int = Field(
+        default=180, ge=0, description="lower end of the quality band of call duration (R42)"
+    )
+    duration_band_max_s: int = Field(
+        default=480, ge=1, description="upper end of the quality band of call duration (R42)"
+    )
+
+    @model_validator(mode="after")
+    def _has_width(self) -> Self:
+        if self.duration_band_min_s >= self.duration_band_max_s:
+            raise ValueError("duration_band_min_s must be less than duration_band_max_s")
+        return self
 
 
 @dataclass(frozen=True)
@@ -41,4 +61,5 @@ class DurationDetector:
 
 def detector(context: DetectorContext) -> DurationDetector:
     """The detector, with the duration band of the settings."""
-    return DurationDetector(context.duration_band_min_ms, context.duration_band_max_ms)
+    band = context.part(DurationSettings)
+    return DurationDetector(band.duration_band_min_s * 1000, band.duration_band_max_s * 1000)

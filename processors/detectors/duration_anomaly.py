@@ -3,11 +3,14 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 from math import exp, log
-from typing import ClassVar
+from typing import ClassVar, Self
 from uuid import NAMESPACE_URL, uuid5
+
+from pydantic import Field, model_validator
 
 from processors.detectors.base.contract import DetectorContext, Measure, NotMeasured, Result
 from processors.judging.call_context import CallContext, DurationBaseline
+from schemas.config.settings_part import SettingsPart
 from schemas.messages.finding import Finding
 
 SIGMA_OF_MAD = 0.6745
@@ -21,6 +24,28 @@ SMALLEST_MAD = 0.1
 call within a factor of 1.68 of the median never is one."""
 
 NO_BASELINE = "no_baseline"
+
+
+class DurationAnomalySettings(SettingsPart):
+    """A duration is an anomaly by its baseline where that rests on `baseline_min_calls` or more, else where it lies
+    outside of the fallback range.
+    """
+
+    duration_fallback_min_s: int = Field(
+        default=10, ge=0, description="shorter calls are anomalies as long as their group has no baseline"
+    )
+    duration_fallback_max_s: int = Field(
+        default=3_600, ge=1, description="longer calls are anomalies as long as their group has no baseline"
+    )
+    baseline_min_calls: int = Field(
+        default=50, ge=2, description="calls of the same tenant, queue and inquiry type needed for a baseline"
+    )
+
+    @model_validator(mode="after")
+    def _fallback_has_width(self) -> Self:
+        if self.duration_fallback_min_s >= self.duration_fallback_max_s:
+            raise ValueError("duration_fallback_min_s must be less than duration_fallback_max_s")
+        return self
 
 
 @dataclass(frozen=True)
@@ -109,6 +134,7 @@ def expected_range_ms(baseline: DurationBaseline) -> tuple[int, int]:
 
 def detector(context: DetectorContext) -> DurationAnomalyDetector:
     """The detector, with the fallback range of the settings."""
+    how = context.part(DurationAnomalySettings)
     return DurationAnomalyDetector(
-        context.duration_fallback_min_ms, context.duration_fallback_max_ms, context.baseline_min_calls
+        how.duration_fallback_min_s * 1000, how.duration_fallback_max_s * 1000, how.baseline_min_calls
     )

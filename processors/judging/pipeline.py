@@ -20,6 +20,7 @@ from processors.text.sentences import SentenceModel
 from schemas.config.retention import RETENTION_FILE
 from schemas.config.risk import RISK_FILE
 from schemas.config.rule_pack import RULE_PACK_FOLDER, RulePackError, load_rule_packs
+from schemas.config.settings_part import SettingsPart
 from schemas.messages.call_analysis import CallAnalysis, MeasureValue, SkippedAnalysis, TopicMention
 from schemas.messages.finding import Finding
 from schemas.messages.outcome import Outcome
@@ -35,17 +36,11 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class JudgeSettings:
-    """What can be configured. `rule_folders` are read besides the packs that are shipped (R54).
-
-    A duration is an anomaly by its baseline where that rests on `baseline_min_calls` or more, else where it lies
-    outside of the fallback range.
+    """What can be configured. `rule_folders` are read besides the packs that are shipped (R54); `parts` are settings
+    that detectors declare, defaults where there is none.
     """
 
-    duration_band_min_ms: int = 180_000
-    duration_band_max_ms: int = 480_000
-    duration_fallback_min_ms: int = 10_000
-    duration_fallback_max_ms: int = 3_600_000
-    baseline_min_calls: int = 50
+    parts: tuple[SettingsPart, ...] = ()
     rule_folders: tuple[Path, ...] = ()
     merged_sounds: frozenset[Merger] = USUAL_MERGERS
     sentence_model: SentenceModel | None = None
@@ -53,12 +48,6 @@ class JudgeSettings:
     score_form_folders: tuple[Path, ...] = ()
     risk_file: Path = RISK_FILE
     retention_file: Path = RETENTION_FILE
-
-    def __post_init__(self) -> None:
-        if self.duration_band_min_ms > self.duration_band_max_ms:
-            raise ValueError("the duration band ends before it starts")
-        if self.duration_fallback_min_ms > self.duration_fallback_max_ms:
-            raise ValueError("the fallback range of durations ends before it starts")
 
 
 class InvalidResultsError(Exception):
@@ -88,7 +77,7 @@ def check_measures(rulebooks: Rulebooks) -> tuple[str, ...]:
     """A sentence for each rule whose measure another section or the code already takes; empty if all is well."""
     owner: dict[str, str] = {}
     problems: list[str] = []
-    for found in find_detectors(DetectorContext(Rulebooks(()), 0, 0)):
+    for found in find_detectors(DetectorContext(Rulebooks(()))):
         owner |= dict.fromkeys(found.measures, found.name)
     for pack in rulebooks.packs:
         for section, entry in pack.entries():
@@ -119,11 +108,7 @@ class Judge:
         self._model_name = f"+{settings.sentence_model.name}" if settings.sentence_model else ""
         context = DetectorContext(
             self.rulebooks,
-            settings.duration_band_min_ms,
-            settings.duration_band_max_ms,
-            duration_fallback_min_ms=settings.duration_fallback_min_ms,
-            duration_fallback_max_ms=settings.duration_fallback_max_ms,
-            baseline_min_calls=settings.baseline_min_calls,
+            settings.parts,
             sentence_model=settings.sentence_model,
             sentence_min_cosine=settings.sentence_min_cosine,
         )

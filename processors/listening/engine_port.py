@@ -1,12 +1,15 @@
 """The speech engine port: sound in, recognised speech out."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from pathlib import Path
+from typing import ClassVar, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
+from schemas.config.settings_part import SettingsPart
 from schemas.messages.transcript import EngineIdentity
 
 ENGINE_SAMPLE_RATE_HZ = 16_000
@@ -110,3 +113,18 @@ class SpeechEngine(Protocol):
         an encoder hands its states over while it recognises: they are computed once.
         """
         ...
+
+
+class EngineSettings(SettingsPart, ABC):
+    """The settings of one recogniser. The file that declares them is found by being there."""
+
+    kind: ClassVar[str]
+    """The value of `speech_engine` that chooses it."""
+
+    def lacking(self) -> str | None:
+        """What else must be set before this recogniser can be chosen, as it ends a sentence; None where it can be."""
+        return None
+
+    @abstractmethod
+    def build(self, cache_dir: Path) -> SpeechEngine:
+        """Load the model; `cache_dir` keeps what can be fetched again. Raises `WeightsError` and `DeviceError`."""

@@ -33,9 +33,10 @@ PLAIN_WIDTH = 190
 
 def _encoder(model: str | None) -> Any:
     from processors.emotion.encoder import WhisperEncoder
+    from processors.listening.engines.faster_whisper import WhisperSettings
 
     settings = load_settings().settings
-    return WhisperEncoder(cache_dir=settings.cache_dir, model=model or settings.whisper_model)
+    return WhisperEncoder(cache_dir=settings.cache_dir, model=model or settings.part(WhisperSettings).whisper_model)
 
 
 ModelOption = Annotated[

@@ -37,7 +37,7 @@ from streams.cli.search import search
 from streams.cli.topology import topology
 from streams.ports import SystemClock
 from streams.runtime.logs import configure_logging, describe
-from streams.settings import PREFIX, Settings, load_settings
+from streams.settings import PREFIX, load_settings, setting_fields
 from streams.topology import WORKER_NAMES
 
 EXIT_PROBLEM = 1
@@ -550,8 +550,8 @@ def config(
         return
     loaded = load_command_settings()
     rows = [
-        (name, _shown(getattr(loaded.settings, name)), loaded.origin[name], field.description or "")
-        for name, field in Settings.model_fields.items()
+        (name, _shown(value), loaded.origin[name], setting_fields()[name].description or "")
+        for name, value in loaded.settings.values().items()
     ]
     if as_json:
         _print_json({name: {"value": value, "origin": origin} for name, value, origin, _ in rows})

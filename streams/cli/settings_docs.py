@@ -5,7 +5,7 @@ from typing import Any
 
 from pydantic import SecretStr
 
-from streams.settings import CONFIG_VARIABLE, PREFIX, Settings, variable_of
+from streams.settings import CONFIG_VARIABLE, PREFIX, setting_fields, setting_models, variable_of
 
 SETTINGS_FILE = "docs/settings.md"
 """Where the page stands in the repository."""
@@ -30,9 +30,11 @@ _COLUMNS = ("Variable", "TOML key", "Type", "Default", "Meaning")
 
 def settings_markdown() -> str:
     """The whole page; the same text on every machine."""
-    properties = Settings.model_json_schema()["properties"]
+    properties: dict[str, Any] = {}
+    for model in setting_models():
+        properties |= model.model_json_schema().get("properties", {})
     rows = [_COLUMNS, tuple("---" for _ in _COLUMNS)]
-    for name, field in Settings.model_fields.items():
+    for name, field in setting_fields().items():
         rows.append(
             (
                 f"`{variable_of(name)}`",

@@ -19,6 +19,7 @@ from schemas.messages.topics import CALLS_ANALYZED, CALLS_DEAD_LETTERS, CALLS_TR
 from schemas.messages.transcript import Transcript
 from streams.adapters.clickhouse import connection as clickhouse
 from streams.adapters.kafka.client import BatchConsumer, Publisher
+from streams.adapters.object_store.folder import FolderSettings
 from streams.adapters.object_store.from_settings import object_store_from
 from streams.adapters.object_store.recordings import RecordingStore
 from streams.demo.examples import EXAMPLE_TENANT, example_recordings
@@ -72,7 +73,8 @@ def run_demo(base: Settings, console: Console, calls_dir: Path | None, still_wan
     files = example_recordings(calls_dir)
     with tempfile.TemporaryDirectory(prefix="callstream-demo-") as folder:
         plan = StackPlan("tansu", Path(folder), restart_workers=False)
-        with Stack(plan, base.model_copy(update={"store_folder": None, "store_kind": "folder"})) as stack:
+        own_folder = base.model_copy(update={"store_kind": FolderSettings.kind}).with_parts(FolderSettings())
+        with Stack(plan, own_folder) as stack:
             try:
                 _run(stack, files, console, still_wanted)
             except ChildFailedError as failure:

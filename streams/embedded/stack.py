@@ -105,13 +105,12 @@ class Stack:
     def announce(self) -> Path:
         """Write how to reach this stack, for other commands of the same user; removed when the stack stops."""
         s = self.settings
-        known = {
+        known: dict[str, object] = {
             "kafka_bootstrap": s.kafka_bootstrap,
             "kafka_flavour": s.kafka_flavour,
             "clickhouse_url": s.clickhouse_url.get_secret_value(),
             "store_kind": s.store_kind,
             "store_bucket": s.store_bucket,
-            "store_folder": str(s.folder_root),
             "customer_key_secret": s.customer_key_secret.get_secret_value(),
             "data_dir": str(s.data_dir),
         }
@@ -119,16 +118,8 @@ class Stack:
             known["subscriptions_file"] = str(s.subscriptions_file.absolute())
         if s.clickhouse_users_file is not None:
             known["clickhouse_users_file"] = str(s.clickhouse_users_file.absolute())
-        if s.store_kind == "s3":
-            known |= {
-                "s3_endpoint": s.s3_endpoint,
-                "s3_region": s.s3_region,
-                "s3_access_key": s.s3_access_key,
-                "s3_secret_key": s.s3_secret_key.get_secret_value(),
-            }
+        known |= s.object_store.in_clear()
         lines = [f"{name} = {json.dumps(value)}" for name, value in known.items()]
-        if s.store_kind == "s3":
-            lines.append(f"s3_secure = {json.dumps(s.s3_secure)}")
         path = self._plan.data_dir / STACK_FILE
         _write_secret(path, "\n".join(lines) + "\n")
         self._cleanup.callback(path.unlink, missing_ok=True)

@@ -24,10 +24,11 @@ from pydantic import SecretStr
 from schemas.errors import RetryableError
 from streams.adapters.object_store.folder import FolderStore
 from streams.adapters.object_store.from_settings import object_store_from
-from streams.adapters.object_store.s3 import Patience, S3Store
+from streams.adapters.object_store.s3 import S3Settings
+from streams.adapters.object_store.s3.client import Patience, S3Store
 from streams.embedded.ports import LOOPBACK, free_port
 from streams.ports import ForeignUriError, ObjectMissingError, ObjectStore, StoreAccessError
-from streams.settings import Settings, SettingsError
+from streams.settings import Settings, SettingsError, load_settings, variable_of
 from tests.contracts.faulty_proxy import Fault, faulty_proxy
 from tests.contracts.minio_server import MinioServer, MinioUnavailableError, running_minio
 
@@ -656,15 +657,13 @@ class TestObjectStoreFromSettings:
 
     @pytest.mark.minio
     def test_an_s3_bucket_is_reached_with_the_settings_alone(self, minio: MinioServer) -> None:
-        settings = Settings(
-            store_kind="s3",
-            store_bucket="from-settings",
+        how = S3Settings(
             s3_endpoint=minio.endpoint,
             s3_secure=False,
             s3_access_key=minio.access_key,
             s3_secret_key=SecretStr(minio.secret_key),
         )
-        store = object_store_from(settings)
+        store = object_store_from(Settings(store_kind="s3", store_bucket="from-settings").with_parts(how))
         store.apply()
         store.put(KEY, DIGITS)
 
@@ -683,10 +682,11 @@ class TestObjectStoreFromSettings:
         ],
     )
     def test_a_setting_that_does_not_fit_is_named(self, wrong: dict[str, str], named: str) -> None:
-        right = {"store_kind": "s3", "s3_access_key": "somebody", "s3_secret_key": SECRET}
+        given = {"store_kind": "s3", "s3_access_key": "somebody", "s3_secret_key": SECRET} | wrong
+        settings = load_settings({variable_of(name): value for name, value in given.items()}).settings
 
         with pytest.raises(SettingsError, match=named) as raised:
-            object_store_from(Settings.model_validate(right | wrong))
+            object_store_from(settings)
 
         assert_tells_no_secret(raised.value, SECRET)
 

@@ -11,6 +11,7 @@ from uuid import uuid4
 
 import pytest
 
+from processors.detectors.duration_anomaly import DurationAnomalySettings
 from processors.judging.call_context import NO_BACKGROUND, Background, EarlierContact
 from processors.judging.pipeline import Judge, JudgeSettings
 from schemas.messages.call_analysis import CallAnalysis
@@ -71,7 +72,7 @@ def a_transcript(call: CallEnded) -> Transcript:
 
 def judge_with(history: History) -> CallAnalysis:
     """What `judge` makes of the call."""
-    judge = Judge(JudgeSettings(baseline_min_calls=2))
+    judge = Judge(JudgeSettings((DurationAnomalySettings(baseline_min_calls=2),)))
     stage = judge_stage(lambda: judge, FixedClock(), history)
     (output,) = stage.handle(ConsumerRecord(CALLS_TRANSCRIBED.name, 0, 0, b"k", a_transcript(THIS).encode()))
     return CallAnalysis.decode(output.value)

@@ -6,8 +6,22 @@ from pathlib import Path
 import pytest
 from pydantic import SecretStr
 
+from processors.listening.engines.faster_whisper import WhisperSettings
+from schemas.config.settings_part import SettingsPart
+from schemas.found import FoundError
+from streams.adapters.object_store.folder import FolderSettings
+from streams.adapters.object_store.s3 import S3Settings
 from streams.cli.settings_docs import SETTINGS_FILE, settings_markdown
-from streams.settings import CONFIG_VARIABLE, PREFIX, Settings, SettingsError, load_settings, variable_of
+from streams.settings import (
+    CONFIG_VARIABLE,
+    PREFIX,
+    Settings,
+    SettingsError,
+    load_settings,
+    owners_of,
+    setting_fields,
+    variable_of,
+)
 
 REPOSITORY = Path(__file__).parents[2]
 PASSWORD = "tiger-lily-7"
@@ -27,7 +41,7 @@ def refusal(environ: dict[str, str], file: Path | None = None) -> str:
 def test_without_anything_every_setting_has_its_default() -> None:
     loaded = load_settings({})
     assert loaded.settings == Settings()
-    assert set(loaded.origin) == set(Settings.model_fields)
+    assert set(loaded.origin) == set(setting_fields())
     assert set(loaded.origin.values()) == {"default"}
 
 
@@ -36,12 +50,12 @@ def test_a_variable_goes_before_the_file_and_the_file_before_the_default(file: P
     loaded = load_settings({"CALLSTREAM_KAFKA_BOOTSTRAP": "env:9092"}, file)
     assert (loaded.settings.kafka_bootstrap, loaded.origin["kafka_bootstrap"]) == ("env:9092", "environment")
     assert (loaded.settings.min_call_ms, loaded.origin["min_call_ms"]) == (4000, "file")
-    assert (loaded.settings.whisper_threads, loaded.origin["whisper_threads"]) == (1, "default")
+    assert (loaded.settings.part(WhisperSettings).whisper_threads, loaded.origin["whisper_threads"]) == (1, "default")
 
 
 def test_a_variable_names_the_file(file: Path) -> None:
     file.write_text("whisper_threads = 3\n")
-    assert load_settings({CONFIG_VARIABLE: str(file)}).settings.whisper_threads == 3
+    assert load_settings({CONFIG_VARIABLE: str(file)}).settings.part(WhisperSettings).whisper_threads == 3
 
 
 def test_an_empty_name_of_the_file_is_no_file() -> None:
@@ -175,26 +189,25 @@ def test_every_value_that_does_not_fit_is_told_at_once() -> None:
     [("False", False), ("false", False), ("0", False), ("no", False), ("off", False), ("True", True), ("1", True)],
 )
 def test_a_boolean_means_what_it_says(text: str, value: bool) -> None:
-    assert load_settings({"CALLSTREAM_S3_SECURE": text}).settings.s3_secure is value
+    assert load_settings({"CALLSTREAM_S3_SECURE": text}).settings.part(S3Settings).s3_secure is value
 
 
 @pytest.mark.parametrize("name", ["data_dir", "cache_dir", "store_folder", "kafka_ca_file"])
 def test_a_path_may_begin_with_the_home_folder(name: str, file: Path) -> None:
     file.write_text(f'{name} = "~/calls"\n')
-    assert getattr(load_settings({}, file).settings, name) == Path.home() / "calls"
+    assert load_settings({}, file).settings.values()[name] == Path.home() / "calls"
 
 
 def test_an_optional_path_that_is_empty_is_not_set() -> None:
     settings = load_settings({"CALLSTREAM_STORE_FOLDER": "", "CALLSTREAM_DATA_DIR": "/srv/calls"}).settings
-    assert settings.store_folder is None
-    assert settings.folder_root == Path("/srv/calls/objects")
+    assert settings.part(FolderSettings).store_folder is None
 
 
-SECRETS = [name for name, field in Settings.model_fields.items() if field.annotation is SecretStr]
+SECRETS = [name for name, field in setting_fields().items() if field.annotation is SecretStr]
 
 
 def test_what_sounds_like_a_secret_is_one() -> None:
-    sounding = {name for name in Settings.model_fields if {"password", "secret"} & set(name.split("_"))}
+    sounding = {name for name in setting_fields() if {"password", "secret"} & set(name.split("_"))}
     assert {*sounding, "clickhouse_url"} == set(SECRETS)
 
 
@@ -202,8 +215,11 @@ def test_what_sounds_like_a_secret_is_one() -> None:
 def test_a_secret_is_never_printed(name: str) -> None:
     value = f"http://callstream:{PASSWORD}@127.0.0.1/callstream" if name == "clickhouse_url" else PASSWORD
     loaded = load_settings({variable_of(name): value})
-    assert getattr(loaded.settings, name).get_secret_value() == value
+    secret = loaded.settings.values()[name]
+    assert isinstance(secret, SecretStr)
+    assert secret.get_secret_value() == value
     printed = [
+        repr(loaded.settings.parts),
         repr(loaded),
         str(loaded),
         repr(loaded.settings),
@@ -253,21 +269,38 @@ def test_an_error_repeats_no_line_of_a_file_that_is_no_toml(file: Path, line: st
 
 def test_a_child_process_gets_the_same_settings(file: Path) -> None:
     settings = Settings(
-        kafka_sasl_password=SecretStr(PASSWORD),
-        s3_secure=False,
-        crosstalk_gate_db=12.5,
-        store_folder=None,
-        data_dir=Path("/srv/callstream data"),
-    )
+        kafka_sasl_password=SecretStr(PASSWORD), crosstalk_gate_db=12.5, data_dir=Path("/srv/callstream data")
+    ).with_parts(S3Settings(s3_secure=False), FolderSettings(store_folder=None))
     file.write_text('store_folder = "/elsewhere"\ns3_region = "eu-west-1"\n')
     environment = settings.environment()
-    assert set(environment) == {variable_of(name) for name in Settings.model_fields}
+    assert set(environment) == {variable_of(name) for name in setting_fields()}
     assert environment["CALLSTREAM_S3_SECURE"] == "false"
     assert load_settings(environment, file).settings == settings
 
 
+def test_settings_of_components_that_are_defaults_make_no_difference() -> None:
+    assert Settings().with_parts(S3Settings(), WhisperSettings()) == Settings()
+    assert Settings().with_parts(S3Settings(s3_region="eu-west-1")) != Settings()
+    assert Settings().with_parts(S3Settings(s3_region="eu-west-1")).with_parts(S3Settings()) == Settings()
+
+
+def test_a_setting_that_two_files_declare_is_named_with_both() -> None:
+    class Theirs(SettingsPart):
+        s3_region: str = ""
+
+    declared: list[tuple[str, type[SettingsPart]]] = [("s3_region", S3Settings), ("s3_region", Theirs)]
+    with pytest.raises(
+        FoundError, match=r"s3_region is declared in streams\.adapters\.object_store\.s3 and in tests\."
+    ):
+        owners_of(declared)
+
+
+def test_every_setting_has_a_default() -> None:
+    assert [name for name, field in setting_fields().items() if field.is_required()] == []
+
+
 def test_every_setting_says_what_it_means() -> None:
-    assert all(field.description for field in Settings.model_fields.values())
+    assert all(field.description for field in setting_fields().values())
 
 
 def test_the_page_of_settings_is_current() -> None:
@@ -277,7 +310,7 @@ def test_the_page_of_settings_is_current() -> None:
 
 def test_the_page_of_settings_names_each_once() -> None:
     rows = [line for line in settings_markdown().splitlines() if line.startswith(f"| `{PREFIX}")]
-    assert [row.split("`")[1] for row in rows] == [variable_of(name) for name in Settings.model_fields]
+    assert [row.split("`")[1] for row in rows] == [variable_of(name) for name in setting_fields()]
 
 
 def test_the_page_of_settings_is_the_same_on_every_machine(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,6 +7,7 @@ from typing import NamedTuple, Protocol
 from processors.judging.call_context import CallContext
 from processors.rules.rulebook import Rulebooks
 from processors.text.sentences import SentenceModel
+from schemas.config.settings_part import P, SettingsPart, part_of
 from schemas.errors import OperatorError
 from schemas.messages.call_analysis import MeasureValue, TopicMention
 from schemas.messages.finding import Finding
@@ -34,13 +35,13 @@ class DetectorContext:
     """What a detector may need when it is built: rules, thresholds, the sentence model."""
 
     rulebooks: Rulebooks
-    duration_band_min_ms: int
-    duration_band_max_ms: int
+    parts: tuple[SettingsPart, ...] = ()
     sentence_model: SentenceModel | None = None
     sentence_min_cosine: float = 1.0
-    duration_fallback_min_ms: int = 10_000
-    duration_fallback_max_ms: int = 3_600_000
-    baseline_min_calls: int = 50
+
+    def part(self, model: type[P]) -> P:
+        """The settings that a detector declares in its file; their defaults where none were given."""
+        return part_of(self.parts, model)
 
 
 class Detector(Protocol):

@@ -4,14 +4,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import Field
 
 from processors.listening.engine_port import (
     ENCODER_FRAMES_PER_SECOND,
     EncoderStates,
+    EngineSettings,
     PooledStates,
     Recognition,
     RecognizedSpeech,
@@ -47,6 +49,46 @@ _APPENDED = "\"'.。,，!！?？:：”)]}、"
 _LANGUAGES_OF_HINTS = {"cmn": "zh"}
 
 Mel = NDArray[np.float32]
+ComputeType = Literal[
+    "int8", "int8_float16", "int8_bfloat16", "int8_float32", "int16", "float16", "bfloat16", "float32"
+]
+
+
+class WhisperSettings(EngineSettings):
+    """What the operator may say of Whisper."""
+
+    kind: ClassVar[str] = "faster-whisper"
+
+    whisper_model: str = Field(
+        default="packaged",
+        description="a folder, `packaged` (Whisper base from the embedded extra), or a model id of the hub",
+    )
+    whisper_device: Literal["cpu", "cuda", "auto"] = Field(default="cpu", description="where the model runs")
+    whisper_compute_type: ComputeType = Field(default="int8", description="int8 on CPU; float16 or int8_float16 on GPU")
+    whisper_threads: int = Field(
+        default=1, ge=1, le=64, description="CPU threads of one listen worker; scale by workers"
+    )
+    whisper_beam_size: int = Field(default=5, ge=1, le=20, description="beam of the decoder")
+    whisper_batch_size: int = Field(default=8, ge=1, le=128, description="windows of up to 30 s decoded together")
+    whisper_hot_words: str = Field(
+        default="",
+        max_length=500,
+        description="terms that Whisper is primed with before each window, separated by spaces; harmful with "
+        "Whisper base (docs/speech.md); empty: none",
+    )
+
+    def build(self, cache_dir: Path) -> "FasterWhisperEngine":
+        """See `EngineSettings.build`."""
+        return FasterWhisperEngine(
+            model=self.whisper_model,
+            cache_dir=cache_dir,
+            device=self.whisper_device,
+            compute_type=self.whisper_compute_type,
+            threads=self.whisper_threads,
+            beam_size=self.whisper_beam_size,
+            batch_size=self.whisper_batch_size,
+            hot_words=self.whisper_hot_words,
+        )
 
 
 @dataclass(frozen=True)

@@ -7,12 +7,14 @@ from importlib import import_module
 from importlib.metadata import version
 from itertools import pairwise
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
+from pydantic import Field
 
 from processors.listening.engine_port import (
     ENGINE_SAMPLE_RATE_HZ,
+    EngineSettings,
     Recognition,
     RecognizedSpeech,
     RecognizedWord,
@@ -23,6 +25,7 @@ from processors.listening.engines.device import Device, check_sherpa_device
 from processors.listening.engines.onnx_metadata import read_metadata
 from processors.listening.engines.weights import WeightsError, digest_of
 from processors.listening.packing import alone
+from schemas.config.settings_part import OptionalPath
 from schemas.messages.transcript import EngineIdentity
 
 ModelKind = Literal["sense_voice", "paraformer", "zipformer_ctc", "transducer"]
@@ -47,6 +50,36 @@ _UNTOLD_CONFIDENCE = 0.5
 _PIECE_BEGINS_WORD = "▁"
 _PIECE_GOES_ON = "@@"
 _NO_SPEECH_LANGUAGE = "nospeech"
+
+
+class SherpaSettings(EngineSettings):
+    """What the operator may say of the recognisers of sherpa-onnx."""
+
+    kind: ClassVar[str] = "sherpa-onnx"
+
+    sherpa_model: OptionalPath = Field(
+        default=None, description="sherpa-onnx: the folder of a non-streaming model, needed with that engine"
+    )
+    sherpa_device: Literal["cpu", "cuda"] = Field(
+        default="cpu", description="sherpa-onnx: where its models run; cuda needs a build of the package for CUDA"
+    )
+    sherpa_threads: int = Field(default=1, ge=1, le=64, description="sherpa-onnx: CPU threads of one listen worker")
+    sherpa_batch_size: int = Field(default=8, ge=1, le=128, description="sherpa-onnx: turns decoded together")
+
+    def lacking(self) -> str | None:
+        """See `EngineSettings.lacking`."""
+        return None if self.sherpa_model else "sherpa_model, the folder of a model"
+
+    def build(self, cache_dir: Path) -> "SherpaOnnxEngine":  # noqa: ARG002 - its models are not fetched
+        """See `EngineSettings.build`."""
+        if self.sherpa_model is None:
+            raise WeightsError(f"speech_engine {self.kind} needs {self.lacking()}")
+        return SherpaOnnxEngine(
+            model=self.sherpa_model,
+            device=self.sherpa_device,
+            threads=self.sherpa_threads,
+            batch_size=self.sherpa_batch_size,
+        )
 
 
 @dataclass(frozen=True)

@@ -5,12 +5,15 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from pydantic import Field
+
 from processors.listening.diarization import VoiceStretch
 from processors.listening.engine_port import ENGINE_SAMPLE_RATE_HZ, ChannelAudio
 from processors.listening.engines.device import Device, check_sherpa_device
 from processors.listening.engines.onnx_metadata import read_metadata
 from processors.listening.engines.sherpa_onnx import sherpa_library
 from processors.listening.engines.weights import WeightsError, digest_of
+from schemas.config.settings_part import OptionalPath, SettingsPart
 from schemas.messages.interval import Interval
 
 # Rises when the same models would tell voices apart otherwise than before.
@@ -30,6 +33,16 @@ _SEGMENTATION_PROPERTIES = (
 )
 _EMBEDDING_PROPERTIES = ("output_dim", "sample_rate", "normalize_samples")
 _EMBEDDING_FRAMEWORKS = ("wespeaker", "3d-speaker")
+
+
+class SpeakerSettings(SettingsPart):
+    """What tells the voices of one channel apart."""
+
+    speaker_models: OptionalPath = Field(
+        default=None,
+        description="a folder with a segmentation and a speaker embedding model, with which sherpa-onnx guesses "
+        "who speaks when on one channel, on `sherpa_device`; not set: no guessing",
+    )
 
 
 class SherpaSpeakerSeparation:

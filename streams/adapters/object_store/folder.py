@@ -7,10 +7,14 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from secrets import token_hex
+from typing import ClassVar
 
+from pydantic import Field
+
+from schemas.config.settings_part import OptionalPath
 from schemas.errors import RetryableError
 from streams.adapters.object_store.bucket import Bucket, require_range
-from streams.ports import ObjectMissingError, StoreAccessError
+from streams.ports import ObjectMissingError, ObjectStoreSettings, StoreAccessError
 
 _FOLDER_MODE = 0o700
 _FILE_MODE = 0o600
@@ -26,6 +30,20 @@ _ABSENT = {errno.ENOENT, errno.ENOTDIR, errno.ELOOP}
 
 _REFUSED = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EISDIR, errno.ELOOP, errno.ENOENT}
 """What waiting does not mend. Everything else may pass: a full disk, a network file system that is away."""
+
+
+class FolderSettings(ObjectStoreSettings):
+    """Where a folder keeps its buckets."""
+
+    kind: ClassVar[str] = "folder"
+
+    store_folder: OptionalPath = Field(
+        default=None, description="folder store: where the buckets are; default <data_dir>/objects"
+    )
+
+    def open(self, bucket: str, data_dir: Path) -> "FolderStore":
+        """See `ObjectStoreSettings.open`."""
+        return FolderStore(self.store_folder or data_dir / "objects", bucket)
 
 
 class FolderStore:

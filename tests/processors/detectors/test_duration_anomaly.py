@@ -3,7 +3,12 @@ from math import exp, log
 import pytest
 
 from processors.detectors.base.contract import Measure, NotMeasured
-from processors.detectors.duration_anomaly import DurationAnomalyDetector, deviation_of, expected_range_ms
+from processors.detectors.duration_anomaly import (
+    DurationAnomalyDetector,
+    DurationAnomalySettings,
+    deviation_of,
+    expected_range_ms,
+)
 from processors.judging.baselines import baseline_of
 from processors.judging.call_context import NO_BACKGROUND, Background, CallContext, DurationBaseline
 from processors.judging.pipeline import Judge, JudgeSettings
@@ -158,14 +163,14 @@ def test_without_audio_nothing_is_measured() -> None:
 
 
 def test_the_range_and_the_number_of_calls_are_settings() -> None:
-    narrow = Judge(JudgeSettings(duration_fallback_min_ms=30_000, duration_fallback_max_ms=60_000))
+    narrow = Judge(JudgeSettings((DurationAnomalySettings(duration_fallback_min_s=30, duration_fallback_max_s=60),)))
     assert narrow.judge(lasting(20_000), NOW).measures["duration_anomaly"] is True
-    few = Judge(JudgeSettings(baseline_min_calls=3))
+    few = Judge(JudgeSettings((DurationAnomalySettings(baseline_min_calls=3),)))
     baseline = DurationBaseline(median=log(240_000), mad=0.4, calls=3)
     assert few.judge(lasting(240_000), NOW, Background(baseline)).measures["duration_deviation"] == 0
     assert few.judge(lasting(240_000), NOW, NO_BACKGROUND).measures["duration_deviation"] is None
-    with pytest.raises(ValueError, match="fallback range of durations ends before"):
-        JudgeSettings(duration_fallback_min_ms=2, duration_fallback_max_ms=1)
+    with pytest.raises(ValueError, match="duration_fallback_min_s must be less"):
+        DurationAnomalySettings(duration_fallback_min_s=2, duration_fallback_max_s=1)
 
 
 def test_no_example_call_is_an_anomaly_by_the_fixed_range() -> None:

@@ -15,7 +15,7 @@ from schemas.messages.finding import Finding
 from schemas.messages.transcript import Segment, Transcript
 from tests.processors.transcripts import NOW, felt, heard, not_heard, on_one_channel, said
 
-CONTEXT = DetectorContext(Rulebooks(load_rule_packs()), 180_000, 480_000)
+CONTEXT = DetectorContext(Rulebooks(load_rule_packs()))
 DETECTORS = find_detectors(CONTEXT)
 
 CONTROL_CHARACTERS = "".join(map(chr, (*range(32), 0x7F, 0x200B, 0x202E, 0xFEFF, 0xFFFD)))

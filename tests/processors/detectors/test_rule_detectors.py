@@ -21,7 +21,7 @@ ADVICE = {"advice": "请说明", "match": ["甲"], "no_match": ["乙"]}
 
 def detector_of(name: str, *packs: RulePack) -> Detector:
     """The detector of that name with these packs."""
-    context = DetectorContext(Rulebooks(packs), 180_000, 480_000)
+    context = DetectorContext(Rulebooks(packs))
     (found,) = (detector for detector in find_detectors(context) if detector.name == name)
     return found
 
