@@ -3,8 +3,9 @@
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from schemas.config.subscription import Subscription
+from schemas.config.subscription import Subscription, subscription_model
 from schemas.messages.alert import Alert
+from streams.adapters.channels import channel_kinds
 
 NOW = datetime(2026, 3, 2, 10, 15, tzinfo=UTC)
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
@@ -56,4 +57,4 @@ def a_subscription(channel: dict[str, Any] | None = None, **changes: Any) -> Sub
     """A subscription to everything that is high; by default a webhook that nobody serves."""
     webhook = {"webhook": {"url": "https://alerts.example.com/hook", "secrets": [SECRET]}}
     facts = {"name": "desk", "tenant": "*", "channel": channel or webhook}
-    return Subscription.model_validate(facts | changes)
+    return subscription_model(tuple(channel_kinds().values())).model_validate(facts | changes)

@@ -12,10 +12,11 @@ import yaml
 from processors.alerts.delivery_queue import RetrySchedule
 from processors.alerts.rendering import Notice
 from processors.alerts.signatures import standard_webhooks_signature
-from schemas.config.subscription import Subscription, load_subscriptions, standard_webhooks_key
+from schemas.config.subscription import Subscription
 from schemas.messages.alert import Alert
 from schemas.messages.alert_delivery import DeliveryOutcome
-from streams.adapters.channels import channel_of
+from streams.adapters.channels import channel_of, read_subscriptions
+from streams.adapters.channels.webhook import standard_webhooks_key
 from streams.adapters.memory.broker import MemoryBroker
 from streams.ports import SystemClock
 from tests.alerts import SECRET, a_subscription, an_alert
@@ -76,7 +77,7 @@ def test_the_subscription_on_the_page_can_be_used(tmp_path: Path) -> None:
     (text,) = blocks("yaml")
     file = tmp_path / "subscriptions.yaml"
     file.write_text(text, encoding="utf-8")
-    (subscription,) = load_subscriptions(file, {"HOOK_SECRET": SECRET})
+    (subscription,) = read_subscriptions(file, {"HOOK_SECRET": SECRET})
     assert subscription.name == yaml.safe_load(text)["subscriptions"][0]["name"]
 
 

@@ -4,17 +4,16 @@ Whatever is wrong with the file is said with its line, subscription and field, a
 secret, and so may a key that stands in the wrong place.
 """
 
-import base64
-import binascii
 import os
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, time, timedelta
 from functools import cache
 from hashlib import sha256
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, ClassVar, Literal, Self
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import yaml
@@ -26,6 +25,7 @@ from pydantic import (
     StringConstraints,
     ValidationError,
     ValidationInfo,
+    create_model,
     model_validator,
 )
 from pydantic_core import PydanticCustomError
@@ -34,11 +34,6 @@ from schemas.errors import OperatorError
 from schemas.messages.alert_delivery import NAME_PATTERN, ChannelKind, SubscriberName
 from schemas.messages.finding import Severity
 from schemas.messages.message import Record, Slug
-from schemas.messages.topics import TOPICS
-
-MIN_SECRET_BYTES = 24
-MAX_SECRET_BYTES = 64
-"""Of a key of Standard Webhooks."""
 
 MAX_SUBSCRIPTIONS = 200
 """Each has a thread and a consumer of its own."""
@@ -103,35 +98,21 @@ HttpUrl = Annotated[Secret, AfterValidator(_is_http_url)]
 """A URL is a secret as a whole: those of group robots hold their key."""
 
 
-def _is_signing_secret(secret: SecretStr) -> SecretStr:
-    try:
-        standard_webhooks_key(secret)
-    except ValueError:
-        raise PydanticCustomError(
-            "signing_secret",
-            f"must be whsec_ and base64 of {MIN_SECRET_BYTES} to {MAX_SECRET_BYTES} bytes",
-        ) from None
-    return secret
+class ChannelModel(Record, ABC):
+    """What a subscription says of one way to reach a subscriber, under the word `kind` in the file.
+
+    Each way has a file of its own (`streams.adapters.channels`), and whoever reads subscriptions says which there are.
+    """
+
+    kind: ClassVar[ChannelKind]
+
+    @property
+    @abstractmethod
+    def destination(self) -> str:
+        """Where it goes, for people to see: nothing that must stay secret."""
 
 
-def standard_webhooks_key(secret: SecretStr) -> bytes:
-    """The key in a `whsec_…` secret. Raises `ValueError`."""
-    prefix, _, encoded = secret.get_secret_value().partition("_")
-    if prefix != "whsec":
-        raise ValueError("no whsec_ secret")
-    try:
-        key = base64.b64decode(encoded, validate=True)
-    except binascii.Error:
-        raise ValueError("no base64") from None
-    if not MIN_SECRET_BYTES <= len(key) <= MAX_SECRET_BYTES:
-        raise ValueError("not a key of the right length")
-    return key
-
-
-SigningSecret = Annotated[Secret, AfterValidator(_is_signing_secret)]
-
-
-class HttpTarget(Record):
+class HttpTarget(ChannelModel):
     """The fields that all HTTP channels share."""
 
     url: HttpUrl
@@ -156,87 +137,14 @@ class HttpTarget(Record):
         match = _HTTP_URL.fullmatch(self.url.get_secret_value())
         return match["host"].strip("[]").lower() if match else ""
 
-
-class WebhookChannel(HttpTarget):
-    """A signed POST after Standard Webhooks; two secrets while one is being replaced by the other."""
-
-    secrets: tuple[SigningSecret, ...] = Field(min_length=1, max_length=2)
-
-
-class DingTalkChannel(HttpTarget):
-    """A group robot of DingTalk; with `secret` its requests are signed (加签)."""
-
-    secret: Secret | None = None
-
-
-class WeComChannel(HttpTarget):
-    """A group robot of WeCom; its key is part of the URL."""
-
-
-class FeishuChannel(HttpTarget):
-    """A group robot of Feishu; with `secret` its requests are signed (签名校验)."""
-
-    secret: Secret | None = None
-
-
-def _is_mailbox(text: str) -> str:
-    if not re.fullmatch(r"[A-Za-z0-9.!#$%&'*+/=?^_`{|}~-]{1,64}@[A-Za-z0-9](?:[A-Za-z0-9.-]{0,252}[A-Za-z0-9])?", text):
-        raise PydanticCustomError("mailbox", "must be an address such as name@example.com")
-    return text
-
-
-MailAddress = Annotated[str, AfterValidator(_is_mailbox)]
-
-
-class SmtpServer(Record):
-    """The mail server."""
-
-    host: str = Field(pattern=r"^[A-Za-z0-9.:-]{1,253}$")
-    port: int = Field(default=587, ge=1, le=65_535)
-    tls: Literal["starttls", "ssl", "none"] = "starttls"
-    ca_file: Path | None = None
-    user: str = ""
-    password: Secret = SecretStr("")
-
-    @model_validator(mode="after")
-    def _keeps_the_password_private(self) -> Self:
-        if self.tls == "none" and self.password.get_secret_value():
-            raise PydanticCustomError("password_in_clear", "a password needs tls starttls or ssl")
-        return self
-
-
-class EmailChannel(Record):
-    """Mail to people. Every recipient sees the others."""
-
-    smtp: SmtpServer
-    sender: MailAddress = Field(alias="from")
-    to: tuple[MailAddress, ...] = Field(min_length=1, max_length=50)
-
-
-def _is_foreign_topic(name: str) -> str:
-    if name in {topic.name for topic in TOPICS}:
-        raise PydanticCustomError("own_topic", "is a topic of callstream itself")
-    return name
-
-
-class KafkaChannel(Record):
-    """The body of the webhook as a message on a topic of the same brokers, keyed as the alert is."""
-
-    topic: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9._-]{1,249}$"), AfterValidator(_is_foreign_topic)]
-
-
-AnyChannel = WebhookChannel | EmailChannel | DingTalkChannel | WeComChannel | FeishuChannel | KafkaChannel
+    @property
+    def destination(self) -> str:
+        """The host: whoever knows the whole URL of a group robot can write to the group."""
+        return self.host
 
 
 class ChannelChoice(Record):
-    """Exactly one of the ways to reach a subscriber."""
-
-    webhook: WebhookChannel | None = None
-    email: EmailChannel | None = None
-    dingtalk: DingTalkChannel | None = None
-    wecom: WeComChannel | None = None
-    feishu: FeishuChannel | None = None
-    kafka: KafkaChannel | None = None
+    """Exactly one of the ways to reach a subscriber; `subscription_model` adds a field for each."""
 
     @model_validator(mode="after")
     def _is_one(self) -> Self:
@@ -245,8 +153,7 @@ class ChannelChoice(Record):
         return self
 
     def _chosen(self) -> list[ChannelKind]:
-        kinds: tuple[ChannelKind, ...] = ("webhook", "email", "dingtalk", "wecom", "feishu", "kafka")
-        return [kind for kind in kinds if getattr(self, kind) is not None]
+        return [kind for kind in type(self).model_fields if getattr(self, kind) is not None]
 
     @property
     def kind(self) -> ChannelKind:
@@ -254,9 +161,9 @@ class ChannelChoice(Record):
         return self._chosen()[0]
 
     @property
-    def channel(self) -> AnyChannel:
+    def channel(self) -> ChannelModel:
         """The channel itself."""
-        chosen: AnyChannel = getattr(self, self.kind)
+        chosen: ChannelModel = getattr(self, self.kind)
         return chosen
 
 
@@ -360,6 +267,25 @@ class SubscriptionFile(Record):
         return self
 
 
+Channels = tuple[type[ChannelModel], ...]
+"""The ways to reach a subscriber that there are."""
+
+
+@cache
+def subscription_model(channels: Channels) -> type[Subscription]:
+    """A subscription that may choose one of these channels."""
+    kinds: dict[str, Any] = {channel.kind: (channel | None, None) for channel in channels}
+    choice = create_model("ChannelChoice", __base__=ChannelChoice, **kinds)
+    return create_model("Subscription", __base__=Subscription, channel=(choice, ...))
+
+
+@cache
+def _file_model(channels: Channels) -> type[SubscriptionFile]:
+    several = tuple.__class_getitem__((subscription_model(channels), ...))
+    fields: dict[str, Any] = {"subscriptions": (several, Field(max_length=MAX_SUBSCRIPTIONS))}
+    return create_model("SubscriptionFile", __base__=SubscriptionFile, **fields)
+
+
 class SubscriptionsError(OperatorError):
     """The file cannot be used; `problems` are sentences that name file, line, subscription and field, never a value."""
 
@@ -370,10 +296,13 @@ class SubscriptionsError(OperatorError):
 
 def load_subscriptions(
     file: Path | None,
+    channels: Channels,
     environ: Mapping[str, str] | None = None,
     allows: Callable[[str, bool], bool] = _any_host,
 ) -> tuple[Subscription, ...]:
-    """The subscriptions of the file, in its order; none where no file is named. `allows` says whether anything may be
+    """The subscriptions of the file, in its order; none where no file is named. Each may choose one of `channels`.
+
+    `allows` says whether anything may be
     sent to a host, where that can be known without asking anybody; its second argument is `allow_private`.
 
     Raises `SubscriptionsError`.
@@ -391,10 +320,11 @@ def load_subscriptions(
     surroundings = Surroundings(os.environ if environ is None else environ, file.parent, allows)
     # Raised after the except block: inside it, the caught error would ride along as __context__, with its input.
     try:
-        return SubscriptionFile.model_validate(content, context=surroundings).subscriptions
+        return _file_model(channels).model_validate(content, context=surroundings).subscriptions
     except ValidationError as error:
         details = error.errors(include_input=False, include_context=False, include_url=False)
-    raise SubscriptionsError(_sentence(file, node, content, detail["loc"], detail["msg"]) for detail in details)
+    known = _field_names(channels)
+    raise SubscriptionsError(_sentence(file, node, content, known, detail["loc"], detail["msg"]) for detail in details)
 
 
 def subscriber_names(file: Path | None) -> tuple[str, ...]:
@@ -444,7 +374,9 @@ def _lines_of_repeated_keys(node: yaml.Node) -> Iterable[int]:
             yield from _lines_of_repeated_keys(item)
 
 
-def _sentence(file: Path, node: yaml.Node, content: Any, loc: Sequence[int | str], message: str) -> str:
+def _sentence(
+    file: Path, node: yaml.Node, content: Any, known: Collection[str], loc: Sequence[int | str], message: str
+) -> str:
     subscription = ""
     parts = list(loc)
     if parts[:1] == ["subscriptions"]:
@@ -452,7 +384,6 @@ def _sentence(file: Path, node: yaml.Node, content: Any, loc: Sequence[int | str
         if parts and isinstance(parts[0], int):
             subscription = f" subscription {_name_of(content, parts[0])},"
             parts = parts[1:]
-    known = _field_names()
     fields = ".".join(str(part) if isinstance(part, int) or part in known else "<unknown field>" for part in parts)
     where = f"{file}:{_line(node, loc)}:{subscription}{f' field {fields}:' if fields else ''}"
     return f"{where} {message[:1].lower()}{message[1:]}"
@@ -485,9 +416,9 @@ def _line(node: yaml.Node, loc: Sequence[int | str]) -> int:
 
 
 @cache
-def _field_names() -> frozenset[str]:
+def _field_names(channels: Channels) -> frozenset[str]:
     """Every name that a field of the file may have."""
-    schema = SubscriptionFile.model_json_schema()
+    schema = _file_model(channels).model_json_schema()
     names = set(schema["properties"])
     for definition in schema["$defs"].values():
         names.update(definition.get("properties", {}))

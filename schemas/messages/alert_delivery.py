@@ -10,7 +10,9 @@ NAME_PATTERN = r"[a-z][a-z0-9_-]{0,63}"
 SubscriberName = Annotated[str, StringConstraints(pattern=rf"^{NAME_PATTERN}$")]
 """Name of a subscription: it stands in logs, metrics and the name of a consumer group."""
 
-ChannelKind = Literal["webhook", "email", "dingtalk", "wecom", "feishu", "kafka"]
+ChannelKind = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,31}$")]
+"""Way to reach a subscriber, by the word that a subscription chooses it with. An open list: channels are added by files
+of their own, and a reader of today must read what a channel of tomorrow delivers."""
 
 DeliveryOutcome = Literal["delivered", "failed", "gave_up", "suppressed", "grouped", "deferred"]
 

@@ -15,7 +15,7 @@ from rich.table import Table
 
 from processors.alerts.delivery_queue import Answer
 from processors.alerts.rendering import Notice
-from schemas.config.subscription import EmailChannel, HttpTarget, KafkaChannel, Subscription, load_subscriptions
+from schemas.config.subscription import Subscription
 from schemas.errors import OperatorError
 from schemas.messages.alert import Alert
 from streams.ports import Clock, SystemClock
@@ -122,13 +122,7 @@ def sentence_of(answer: Answer) -> str:
 
 def destination_of(subscription: Subscription) -> str:
     """Where it goes, without what must stay secret."""
-    channel = subscription.channel.channel
-    if isinstance(channel, HttpTarget):
-        return channel.host
-    if isinstance(channel, EmailChannel):
-        return f"{channel.smtp.host}, {len(channel.to)} recipient(s)"
-    assert isinstance(channel, KafkaChannel)  # noqa: S101 - there is no other
-    return channel.topic
+    return subscription.channel.channel.destination
 
 
 def _quiet(subscription: Subscription) -> str:
@@ -138,10 +132,10 @@ def _quiet(subscription: Subscription) -> str:
 
 def _subscriptions(file: Path | None) -> tuple[Subscription, ...]:
     """Raises `SubscriptionsError`, and `NoSubscriptionError` where no file is named."""
-    from streams.adapters.channels.http_sender import allows_host
+    from streams.adapters.channels import read_subscriptions
 
     settings: Settings = load_settings().settings
     path = file or settings.subscriptions_file
     if path is None:
         raise NoSubscriptionError("no subscription file: set CALLSTREAM_SUBSCRIPTIONS_FILE, or use --file")
-    return load_subscriptions(path, allows=allows_host)
+    return read_subscriptions(path)

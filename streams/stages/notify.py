@@ -14,13 +14,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from processors.alerts.delivery_queue import Answer, Delivery, DeliveryQueue, RetrySchedule
-from schemas.config.subscription import Subscription, SubscriptionsError, content_digest, load_subscriptions
+from schemas.config.subscription import Subscription, SubscriptionsError, content_digest
 from schemas.errors import InvalidMessageError, RetryableError
 from schemas.messages.alert_delivery import AlertDelivery
 from schemas.messages.records import ConsumerRecord
 from schemas.messages.topics import ALERTS_DELIVERED, ALERTS_RAISED
-from streams.adapters.channels import Channel, channel_of
-from streams.adapters.channels.http_sender import allows_host
+from streams.adapters.channels import channel_of, read_subscriptions
+from streams.adapters.channels.channel import Channel
 from streams.adapters.kafka.alert_source import KafkaAlertSource
 from streams.ports import AlertSource, Clock, PartitionCommits, PublisherPort
 from streams.runtime.logs import describe
@@ -268,7 +268,7 @@ class Notify:
     def start(self) -> None:
         """Raises `SubscriptionsError`."""
         self._digest = content_digest(self._file) if self._file else ""
-        self._bring_to(load_subscriptions(self._file, allows=allows_host))
+        self._bring_to(read_subscriptions(self._file))
 
     def look_again(self) -> None:
         """Take over what has changed in the file since the last time."""
@@ -279,7 +279,7 @@ class Notify:
             return
         self._digest = digest
         try:
-            wanted = load_subscriptions(self._file, allows=allows_host)
+            wanted = read_subscriptions(self._file)
         except SubscriptionsError as error:
             for problem in error.problems:
                 log.error("notify: the subscriptions stay as they were: %s", problem)

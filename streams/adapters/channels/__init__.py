@@ -1,39 +1,29 @@
-"""The ways to reach a subscriber: one file for each kind, all behind `Channel`."""
+"""The ways to reach a subscriber: one file for each kind, all behind `Channel`, each found by being there.
 
-from collections.abc import Callable
-from typing import Protocol
+To add one, add a module with a subclass of `ChannelSettings`: its fields are what a subscription says under its `kind`,
+`open` makes what sends.
+"""
 
-from processors.alerts.delivery_queue import Answer
-from processors.alerts.rendering import Notice
-from schemas.config.subscription import (
-    DingTalkChannel,
-    EmailChannel,
-    FeishuChannel,
-    KafkaChannel,
-    Subscription,
-    WebhookChannel,
-)
-from streams.adapters.channels.email import EmailSender
-from streams.adapters.channels.http_sender import HttpLimits, Resolve
-from streams.adapters.channels.kafka_topic import KafkaSender
-from streams.adapters.channels.robots import DingTalkRobot, FeishuRobot, WeComRobot
-from streams.adapters.channels.webhook import WebhookSender
+from collections.abc import Callable, Mapping
+from functools import cache
+from pathlib import Path
+
+from schemas.config.subscription import Subscription, load_subscriptions
+from schemas.found import find_kinds
+from streams.adapters.channels.channel import Channel, ChannelMeans, ChannelSettings
+from streams.adapters.channels.http_sender import HttpLimits, Resolve, allows_host
 from streams.ports import Clock, PublisherPort
 
 
-class Channel(Protocol):
-    """Sends one notice at a time. For one thread."""
+@cache
+def channel_kinds() -> dict[str, type[ChannelSettings]]:
+    """Every channel that there is, by the word that chooses it. Raises `FoundError`."""
+    return find_kinds(__name__, ChannelSettings)  # type: ignore[type-abstract] # what is found can be opened
 
-    per_minute: int | None
-    """At most so many messages a minute are taken at the other side; None: no limit is known."""
 
-    def send(self, notice: Notice) -> Answer:
-        """Returns how it ended, whatever happens at the other side; raises for bugs only."""
-        ...
-
-    def close(self) -> None:
-        """Close the connection, if one is open."""
-        ...
+def read_subscriptions(file: Path | None, environ: Mapping[str, str] | None = None) -> tuple[Subscription, ...]:
+    """The subscriptions of the file, each with one of the channels that there are. Raises `SubscriptionsError`."""
+    return load_subscriptions(file, tuple(channel_kinds().values()), environ, allows_host)
 
 
 def channel_of(
@@ -44,16 +34,8 @@ def channel_of(
     limits: HttpLimits | None = None,
     resolve_host: Resolve | None = None,
 ) -> Channel:
-    """The channel that the subscription names."""
+    """The channel that the subscription names. Raises `TypeError` for one that nobody can open."""
     chosen = subscription.channel.channel
-    if isinstance(chosen, WebhookChannel):
-        return WebhookSender(chosen, console_url, clock, limits, resolve_host)
-    if isinstance(chosen, EmailChannel):
-        return EmailSender(chosen, console_url, clock)
-    if isinstance(chosen, KafkaChannel):
-        return KafkaSender(chosen, console_url, open_publisher)
-    if isinstance(chosen, DingTalkChannel):
-        return DingTalkRobot(chosen, console_url, clock, limits, resolve_host)
-    if isinstance(chosen, FeishuChannel):
-        return FeishuRobot(chosen, console_url, clock, limits, resolve_host)
-    return WeComRobot(chosen, console_url, clock, limits, resolve_host)
+    if not isinstance(chosen, ChannelSettings):
+        raise TypeError(f"{type(chosen).__name__} is no channel that can be opened")
+    return chosen.open(ChannelMeans(console_url, open_publisher, clock, limits, resolve_host))

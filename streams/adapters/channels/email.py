@@ -1,21 +1,72 @@
 """Mail to people, by SMTP."""
 
 import os
+import re
 import smtplib
 import ssl
 from email.headerregistry import Address
 from email.message import EmailMessage
 from email.policy import SMTP
 from email.utils import format_datetime
+from pathlib import Path
+from typing import Annotated, ClassVar, Literal, Self
 
 import certifi
+from pydantic import AfterValidator, Field, SecretStr, model_validator
+from pydantic_core import PydanticCustomError
 
 from processors.alerts.delivery_queue import Answer, AttemptResult
 from processors.alerts.rendering import Notice, subject_of, text_of
-from schemas.config.subscription import EmailChannel, SmtpServer
-from streams.ports import Clock
+from schemas.config.subscription import Secret
+from schemas.messages.message import Record
+from streams.adapters.channels.channel import ChannelMeans, ChannelSettings
 
 SMTP_TIMEOUT_S = 20.0
+
+
+def _is_mailbox(text: str) -> str:
+    if not re.fullmatch(r"[A-Za-z0-9.!#$%&'*+/=?^_`{|}~-]{1,64}@[A-Za-z0-9](?:[A-Za-z0-9.-]{0,252}[A-Za-z0-9])?", text):
+        raise PydanticCustomError("mailbox", "must be an address such as name@example.com")
+    return text
+
+
+MailAddress = Annotated[str, AfterValidator(_is_mailbox)]
+
+
+class SmtpServer(Record):
+    """The mail server."""
+
+    host: str = Field(pattern=r"^[A-Za-z0-9.:-]{1,253}$")
+    port: int = Field(default=587, ge=1, le=65_535)
+    tls: Literal["starttls", "ssl", "none"] = "starttls"
+    ca_file: Path | None = None
+    user: str = ""
+    password: Secret = SecretStr("")
+
+    @model_validator(mode="after")
+    def _keeps_the_password_private(self) -> Self:
+        if self.tls == "none" and self.password.get_secret_value():
+            raise PydanticCustomError("password_in_clear", "a password needs tls starttls or ssl")
+        return self
+
+
+class EmailChannel(ChannelSettings):
+    """Mail to people. Every recipient sees the others."""
+
+    kind: ClassVar[str] = "email"
+
+    smtp: SmtpServer
+    sender: MailAddress = Field(alias="from")
+    to: tuple[MailAddress, ...] = Field(min_length=1, max_length=50)
+
+    @property
+    def destination(self) -> str:
+        """The server, and to how many."""
+        return f"{self.smtp.host}, {len(self.to)} recipient(s)"
+
+    def open(self, means: ChannelMeans) -> "EmailSender":
+        """See `ChannelSettings.open`."""
+        return EmailSender(self, means)
 
 
 class EmailSender:
@@ -26,12 +77,10 @@ class EmailSender:
 
     per_minute: int | None = None
 
-    def __init__(
-        self, channel: EmailChannel, console_url: str, clock: Clock, timeout_s: float = SMTP_TIMEOUT_S
-    ) -> None:
+    def __init__(self, channel: EmailChannel, means: ChannelMeans, timeout_s: float = SMTP_TIMEOUT_S) -> None:
         self._channel = channel
-        self._console_url = console_url
-        self._clock = clock
+        self._console_url = means.console_url
+        self._clock = means.clock
         self._timeout_s = timeout_s
 
     def send(self, notice: Notice) -> Answer:

@@ -1,18 +1,68 @@
 """Signed webhooks after Standard Webhooks 1.0.0."""
 
+import base64
+import binascii
 from datetime import datetime
 from email.utils import parsedate_to_datetime
+from typing import Annotated, ClassVar
+
+from pydantic import AfterValidator, Field, SecretStr
+from pydantic_core import PydanticCustomError
 
 from processors.alerts.delivery_queue import Answer, AttemptResult
 from processors.alerts.rendering import Notice, body_of
 from processors.alerts.signatures import standard_webhooks_signature
-from schemas.config.subscription import WebhookChannel, standard_webhooks_key
-from streams.adapters.channels.http_sender import HttpLimits, HttpSender, Resolve, SendError
-from streams.ports import Clock
+from schemas.config.subscription import HttpTarget, Secret
+from streams.adapters.channels.channel import ChannelMeans, ChannelSettings
+from streams.adapters.channels.http_sender import HttpSender, SendError
+
+MIN_SECRET_BYTES = 24
+MAX_SECRET_BYTES = 64
+"""Of a key of Standard Webhooks."""
 
 GONE = 410
 _TRIED_AGAIN = frozenset({408, 425, 429})
 """Request Timeout, Too Early, Too Many Requests: of 4xx only these pass by themselves."""
+
+
+def _is_signing_secret(secret: SecretStr) -> SecretStr:
+    try:
+        standard_webhooks_key(secret)
+    except ValueError:
+        raise PydanticCustomError(
+            "signing_secret",
+            f"must be whsec_ and base64 of {MIN_SECRET_BYTES} to {MAX_SECRET_BYTES} bytes",
+        ) from None
+    return secret
+
+
+def standard_webhooks_key(secret: SecretStr) -> bytes:
+    """The key in a `whsec_…` secret. Raises `ValueError`."""
+    prefix, _, encoded = secret.get_secret_value().partition("_")
+    if prefix != "whsec":
+        raise ValueError("no whsec_ secret")
+    try:
+        key = base64.b64decode(encoded, validate=True)
+    except binascii.Error:
+        raise ValueError("no base64") from None
+    if not MIN_SECRET_BYTES <= len(key) <= MAX_SECRET_BYTES:
+        raise ValueError("not a key of the right length")
+    return key
+
+
+SigningSecret = Annotated[Secret, AfterValidator(_is_signing_secret)]
+
+
+class WebhookChannel(ChannelSettings, HttpTarget):
+    """A signed POST after Standard Webhooks; two secrets while one is being replaced by the other."""
+
+    kind: ClassVar[str] = "webhook"
+
+    secrets: tuple[SigningSecret, ...] = Field(min_length=1, max_length=2)
+
+    def open(self, means: ChannelMeans) -> "WebhookSender":
+        """See `ChannelSettings.open`."""
+        return WebhookSender(self, means)
 
 
 class WebhookSender:
@@ -20,18 +70,11 @@ class WebhookSender:
 
     per_minute: int | None = None
 
-    def __init__(
-        self,
-        channel: WebhookChannel,
-        console_url: str,
-        clock: Clock,
-        limits: HttpLimits | None = None,
-        resolve_host: Resolve | None = None,
-    ) -> None:
+    def __init__(self, channel: WebhookChannel, means: ChannelMeans) -> None:
         self._keys = [standard_webhooks_key(secret) for secret in channel.secrets]
-        self._sender = HttpSender(channel, limits, resolve_host)
-        self._console_url = console_url
-        self._clock = clock
+        self._sender = HttpSender(channel, means.limits, means.resolve_host)
+        self._console_url = means.console_url
+        self._clock = means.clock
 
     def send(self, notice: Notice) -> Answer:
         """Done when the subscriber answers 2xx."""

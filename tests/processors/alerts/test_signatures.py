@@ -11,7 +11,7 @@ from standardwebhooks import Webhook
 from standardwebhooks.webhooks import WebhookVerificationError
 
 from processors.alerts.signatures import dingtalk_signature, feishu_signature, standard_webhooks_signature
-from schemas.config.subscription import standard_webhooks_key
+from streams.adapters.channels.webhook import standard_webhooks_key
 from tests.alerts import OTHER_SECRET, SECRET
 
 

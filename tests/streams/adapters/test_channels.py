@@ -24,9 +24,10 @@ from processors.alerts.rendering import Notice
 from schemas.config.subscription import Subscription
 from schemas.errors import RetryableError
 from schemas.messages.records import ProducerRecord
-from streams.adapters.channels import Channel, channel_of
+from streams.adapters.channels import channel_of
+from streams.adapters.channels.channel import Channel
+from streams.adapters.channels.group_robot import ROBOT_MESSAGES_PER_MINUTE
 from streams.adapters.channels.http_sender import HttpLimits
-from streams.adapters.channels.robots import ROBOT_MESSAGES_PER_MINUTE
 from streams.adapters.channels.webhook import retry_after_s
 from streams.adapters.memory.broker import MemoryBroker
 from streams.embedded.ports import free_port

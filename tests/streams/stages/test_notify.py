@@ -20,7 +20,8 @@ from schemas.messages.alert import Alert
 from schemas.messages.alert_delivery import AlertDelivery
 from schemas.messages.records import ProducerRecord
 from schemas.messages.topics import ALERTS_DELIVERED, ALERTS_RAISED
-from streams.adapters.channels import Channel, channel_of
+from streams.adapters.channels import channel_of
+from streams.adapters.channels.channel import Channel
 from streams.adapters.channels.http_sender import HttpLimits
 from streams.adapters.memory.broker import MemoryAlertSource, MemoryBroker
 from streams.ports import SystemClock
