@@ -14,6 +14,7 @@ from io import BytesIO
 from pathlib import Path
 from secrets import token_hex
 from tempfile import TemporaryDirectory
+from typing import ClassVar
 
 import minio.time
 import pytest
@@ -22,13 +23,13 @@ from minio.credentials.providers import StaticProvider
 from pydantic import SecretStr
 
 from schemas.errors import RetryableError
-from streams.adapters.object_store.folder import FolderStore
+from streams.adapters.object_store.folder import FolderSettings, FolderStore
 from streams.adapters.object_store.from_settings import object_store_from
 from streams.adapters.object_store.s3 import S3Settings
 from streams.adapters.object_store.s3.client import Patience, S3Store
 from streams.embedded.ports import LOOPBACK, free_port
 from streams.ports import ForeignUriError, ObjectMissingError, ObjectStore, StoreAccessError
-from streams.settings import Settings, SettingsError, load_settings, variable_of
+from streams.settings import Settings, SettingsError, load_settings, object_stores, variable_of
 from tests.contracts.faulty_proxy import Fault, faulty_proxy
 from tests.contracts.minio_server import MinioServer, MinioUnavailableError, running_minio
 
@@ -40,7 +41,10 @@ IMPATIENT = Patience(connect_timeout_s=5, read_timeout_s=20, tries=3, first_paus
 
 
 class ObjectStoreContract:
-    """Every object store passes this; a subclass gives the fixtures `store` (applied) and `unapplied_store`."""
+    """Every object store passes this; a subclass says its kind and gives the fixtures `store` (applied) and
+    `unapplied_store`."""
+
+    kind: ClassVar[str]
 
     @pytest.mark.parametrize(
         "data",
@@ -251,7 +255,14 @@ class ObjectStoreContract:
         assert unapplied_store.read(KEY) == DIGITS
 
 
+def test_every_object_store_that_there_is_passes_the_contract() -> None:
+    under_contract = {contract.kind for contract in ObjectStoreContract.__subclasses__()}
+    assert set(object_stores()) - under_contract == set(), "add a subclass of ObjectStoreContract to this file"
+
+
 class TestFolderStore(ObjectStoreContract):
+    kind = FolderSettings.kind
+
     @pytest.fixture
     def unapplied_store(self, tmp_path: Path) -> ObjectStore:
         return FolderStore(tmp_path / "data" / "objects", BUCKET)
@@ -386,6 +397,8 @@ class TestFolderStore(ObjectStoreContract):
 
 @pytest.mark.minio
 class TestS3Store(ObjectStoreContract):
+    kind = S3Settings.kind
+
     @pytest.fixture
     def server(self, minio: MinioServer) -> Iterator[MinioServer]:
         """The shared server, with the bucket absent at the start and at the end."""

@@ -7,9 +7,11 @@ import pytest
 from processors.listening.engines import device
 from processors.listening.engines.device import DeviceError
 from processors.listening.engines.weights import WeightsError
+from schemas.messages.call_analysis import MeasureValue
 from streams.settings import Settings, load_settings
-from streams.wiring import build_engine, listen_settings
+from streams.wiring import build_engine, build_judge, listen_settings
 from tests.processors.listening import tiny_sense_voice, tiny_speakers
+from tests.processors.transcripts import NOW, heard
 
 
 def settings_of(**settings: object) -> Settings:
@@ -50,6 +52,18 @@ def test_nobody_tells_voices_apart_unless_a_setting_names_the_models(tmp_path: P
     separation = listen_settings(settings_of(speaker_models=tmp_path)).separation
     assert separation is not None
     assert str(separation.identity["speakers_embedding"]).startswith("embedding.onnx@")
+
+
+def test_what_the_operator_says_of_a_detector_reaches_it() -> None:
+    twenty_seconds = heard([("agent", 0, 1_000, "您好")], duration_ms=20_000)
+
+    def judged(**settings: object) -> dict[str, MeasureValue]:
+        return dict(build_judge(settings_of(**settings)).judge(twenty_seconds, NOW).measures)
+
+    usual = judged()
+    assert (usual["duration_in_band"], usual["duration_anomaly"]) == (False, False)
+    told = judged(duration_band_min_s=10, duration_band_max_s=30, duration_fallback_min_s=30)
+    assert (told["duration_in_band"], told["duration_anomaly"]) == (True, True)
 
 
 @pytest.mark.model

@@ -2,6 +2,7 @@
 
 from itertools import pairwise
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 import pytest
@@ -14,23 +15,17 @@ from processors.listening.engine_port import (
     SpeechClip,
     SpeechEngine,
 )
-from processors.listening.engines.faster_whisper import FasterWhisperEngine
+from processors.listening.engines.faster_whisper import FasterWhisperEngine, WhisperSettings
+from processors.listening.engines.sherpa_onnx import SherpaSettings
 from processors.listening.pipeline import ListenSettings, listen
 from processors.listening.role_inference import infer_roles
 from schemas.messages.transcript import Transcript
+from streams.settings import engines
+from tests.processors.listening import tiny_sense_voice
 from tests.processors.listening.scripted_engine import ScriptedEngine
 from tests.processors.recordings import SOME_TIME, call_with, decoded, example_calls
 
 SETTINGS = ListenSettings(min_call_ms=5_000, max_call_ms=3_600_000, crosstalk_gate_db=18, chinese_script="simplified")
-
-
-@pytest.fixture(params=["scripted", pytest.param("whisper", marks=pytest.mark.model)])
-def engine(request: pytest.FixtureRequest) -> SpeechEngine:
-    """Every engine that passes the contract."""
-    if request.param == "scripted":
-        return ScriptedEngine()
-    whisper: FasterWhisperEngine = request.getfixturevalue("whisper")
-    return whisper
 
 
 def clips_of(call_id: str, count: int) -> list[SpeechClip]:
@@ -43,8 +38,10 @@ def clips_of(call_id: str, count: int) -> list[SpeechClip]:
     ]
 
 
-class TestContract:
-    """What every engine promises."""
+class EngineContract:
+    """What every engine promises; a subclass says its kind and gives the fixture `engine`."""
+
+    kind: ClassVar[str]
 
     def test_there_is_one_result_for_each_clip_in_the_same_order(self, engine: SpeechEngine) -> None:
         clips = clips_of("s02_finance_violation", 5)
@@ -65,6 +62,27 @@ class TestContract:
             assert 0 <= each.confidence <= 1
             assert 0 <= each.no_speech_probability <= 1
 
+    def test_the_same_clips_give_the_same_words(self, engine: SpeechEngine) -> None:
+        clips = clips_of("s02_finance_violation", 2)
+
+        assert engine.recognize(clips, language_hint="zh") == engine.recognize(clips, language_hint="zh")
+
+    def test_a_pool_changes_no_word(self, engine: SpeechEngine) -> None:
+        clips = clips_of("s02_finance_violation", 2)
+
+        plain = engine.recognize(clips, language_hint="zh")
+
+        assert plain == engine.recognize(clips, language_hint="zh", pool=lambda _clip, states: states.mean(axis=0))
+        assert [each.pooled_states for each in plain.speech] == [None, None]
+
+    def test_no_clips_are_no_call(self, engine: SpeechEngine) -> None:
+        with pytest.raises(ValueError, match="no clips"):
+            engine.recognize([], language_hint="zh")
+
+
+class HearingContract(EngineContract):
+    """What an engine promises that understands Chinese, knows more than one language and shows its encoder's states."""
+
     @pytest.mark.parametrize("hint", [None, "xx", "klingon", "nospeech"])
     def test_without_a_hint_that_it_knows_the_language_is_detected(
         self, engine: SpeechEngine, hint: str | None
@@ -80,11 +98,6 @@ class TestContract:
 
     def test_a_hint_that_it_knows_is_taken(self, engine: SpeechEngine) -> None:
         assert engine.recognize(clips_of("s02_finance_violation", 1), language_hint="en").language == "en"
-
-    def test_the_same_clips_give_the_same_words(self, engine: SpeechEngine) -> None:
-        clips = clips_of("s02_finance_violation", 2)
-
-        assert engine.recognize(clips, language_hint="zh") == engine.recognize(clips, language_hint="zh")
 
     def test_a_pool_gets_the_states_of_each_clip_once_and_its_vector_comes_back(self, engine: SpeechEngine) -> None:
         clips = clips_of("s02_finance_violation", 5)
@@ -105,17 +118,39 @@ class TestContract:
             expected = (clip.end_ms - clip.start_ms) / 1000 * ENCODER_FRAMES_PER_SECOND
             assert frames[clip.start_ms] == pytest.approx(expected, abs=1)
 
-    def test_a_pool_changes_no_word(self, engine: SpeechEngine) -> None:
-        clips = clips_of("s02_finance_violation", 2)
 
-        plain = engine.recognize(clips, language_hint="zh")
+class TestScriptedEngine(HearingContract):
+    kind = "scripted"
 
-        assert plain == engine.recognize(clips, language_hint="zh", pool=lambda _clip, states: states.mean(axis=0))
-        assert [each.pooled_states for each in plain.speech] == [None, None]
+    @pytest.fixture
+    def engine(self) -> SpeechEngine:
+        return ScriptedEngine()
 
-    def test_no_clips_are_no_call(self, engine: SpeechEngine) -> None:
-        with pytest.raises(ValueError, match="no clips"):
-            engine.recognize([], language_hint="zh")
+
+@pytest.mark.model
+class TestFasterWhisper(HearingContract):
+    kind = WhisperSettings.kind
+
+    @pytest.fixture
+    def engine(self, whisper: FasterWhisperEngine) -> SpeechEngine:
+        return whisper
+
+
+class TestSherpaOnnx(EngineContract):
+    """By a model of a few characters: what it writes means nothing, and has its place and its order all the same."""
+
+    kind = SherpaSettings.kind
+
+    @pytest.fixture
+    def engine(self, tmp_path: Path) -> SpeechEngine:
+        tiny_sense_voice.write(tmp_path)
+        return SherpaSettings(sherpa_model=tmp_path).build(cache_dir=tmp_path)
+
+
+def test_every_engine_that_there_is_passes_the_contract() -> None:
+    contracts = [*EngineContract.__subclasses__(), *HearingContract.__subclasses__()]
+    under_contract = {contract.kind for contract in contracts if contract is not HearingContract}
+    assert set(engines()) - under_contract == set(), "add a subclass of EngineContract to this file"
 
 
 @pytest.fixture(scope="module")

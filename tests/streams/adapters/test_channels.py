@@ -7,35 +7,43 @@ import hashlib
 import hmac
 import json
 import logging
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from datetime import UTC, datetime
 from email.message import EmailMessage
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
 from aiosmtpd.controller import Controller
 from aiosmtpd.smtp import SMTP, AuthResult, Envelope, LoginPassword, Session
+from pydantic import BaseModel, SecretStr, TypeAdapter
 from standardwebhooks import Webhook
 
 from processors.alerts.delivery_queue import Answer
 from processors.alerts.rendering import Notice
 from schemas.config.subscription import Subscription
 from schemas.errors import RetryableError
+from schemas.messages.alert_delivery import ChannelKind
 from schemas.messages.records import ProducerRecord
-from streams.adapters.channels import channel_of
+from streams.adapters.channels import channel_kinds, channel_of
 from streams.adapters.channels.channel import Channel
+from streams.adapters.channels.dingtalk import DingTalkChannel
+from streams.adapters.channels.email import EmailChannel
+from streams.adapters.channels.feishu import FeishuChannel
 from streams.adapters.channels.group_robot import ROBOT_MESSAGES_PER_MINUTE
 from streams.adapters.channels.http_sender import HttpLimits
-from streams.adapters.channels.webhook import retry_after_s
+from streams.adapters.channels.kafka import KafkaChannel
+from streams.adapters.channels.webhook import WebhookChannel, retry_after_s
+from streams.adapters.channels.wecom import WeComChannel
 from streams.adapters.memory.broker import MemoryBroker
 from streams.embedded.ports import free_port
-from streams.ports import SystemClock
+from streams.ports import PublisherPort, SystemClock
 from tests.alerts import OTHER_SECRET, QUOTE, SECRET, HandClock, a_subscription, an_alert
 from tests.receiver import DROP, HANG, Receiver, Reply, running_receiver, self_signed
 
 CONSOLE = "https://console.example.com"
+HUSH = "hush-hush-key"
 SOON = HttpLimits(connect_s=1, read_s=0.3, total_s=1)
 ALERT = Notice.of_one(an_alert())
 
@@ -52,9 +60,10 @@ class Opened:
     def __init__(self) -> None:
         self._channels: list[Channel] = []
         self.broker = MemoryBroker()
+        self.publisher: PublisherPort = self.broker
 
     def __call__(self, subscription: Subscription) -> Channel:
-        channel = channel_of(subscription, CONSOLE, lambda: self.broker, SystemClock(), SOON)
+        channel = channel_of(subscription, CONSOLE, lambda: self.publisher, SystemClock(), SOON)
         self._channels.append(channel)
         return channel
 
@@ -68,6 +77,157 @@ def opened() -> Iterator[Opened]:
     channels = Opened()
     yield channels
     channels.close()
+
+
+Says = dict[str, Any]
+"""What a subscription says of a channel."""
+
+
+class ChannelContract:
+    """What every channel promises. A subclass says its kind and gives three fixtures.
+
+    `there` and `not_there` are what a subscription says of a subscriber who can be reached, and of one who cannot;
+    `arrived` tells the texts that reached the former.
+    """
+
+    kind: ClassVar[str]
+
+    def test_an_alert_arrives_once(self, opened: Opened, there: Says, arrived: Callable[[], list[str]]) -> None:
+        assert opened(a_subscription({self.kind: there})).send(ALERT).verdict == "accepted"
+        (text,) = arrived()
+        assert QUOTE in text
+
+    def test_a_second_alert_goes_the_same_way(
+        self, opened: Opened, there: Says, arrived: Callable[[], list[str]]
+    ) -> None:
+        channel = opened(a_subscription({self.kind: there}))
+        verdicts = [channel.send(Notice.of_one(an_alert(number))).verdict for number in (1, 2)]
+        assert (verdicts, len(arrived())) == (["accepted", "accepted"], 2)
+
+    def test_nobody_there_is_tried_again_and_known_by_the_class_of_the_error(
+        self, opened: Opened, not_there: Says
+    ) -> None:
+        answer = opened(a_subscription({self.kind: not_there})).send(ALERT)
+        assert (answer.verdict, answer.status_code) == ("later", None)
+        assert answer.error_class
+        assert answer.error_class.isidentifier()
+
+    def test_it_may_be_closed_twice_and_without_a_message(self, opened: Opened, there: Says) -> None:
+        channel = opened(a_subscription({self.kind: there}))
+        channel.close()
+        channel.close()
+
+    def test_what_people_are_shown_holds_no_secret_and_nothing_that_was_said(
+        self, opened: Opened, there: Says, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        subscription = a_subscription({self.kind: there})
+        with caplog.at_level(logging.DEBUG):
+            answer = opened(subscription).send(ALERT)
+        shown = f"{subscription.channel.channel.destination}{subscription!r}{answer!r}{caplog.text}"
+        secrets = list(secrets_of(subscription.channel.channel))
+        assert [each for each in (*secrets, QUOTE[:6]) if each in shown] == []
+
+    def test_its_kind_stands_in_the_record_of_deliveries(self, there: Says) -> None:
+        subscription = a_subscription({self.kind: there})
+        assert TypeAdapter(ChannelKind).validate_python(subscription.channel.kind) == self.kind
+
+
+def secrets_of(model: BaseModel) -> Iterator[str]:
+    """Every secret that is set in a model, also in models and tuples within it."""
+    waiting: list[object] = [model]
+    while waiting:
+        each = waiting.pop()
+        if isinstance(each, SecretStr) and each.get_secret_value():
+            yield each.get_secret_value()
+        elif isinstance(each, BaseModel):
+            waiting += (value for _, value in each)
+        elif isinstance(each, tuple):
+            waiting += each
+
+
+def test_every_channel_that_there_is_passes_the_contract() -> None:
+    contracts = [*ChannelContract.__subclasses__(), *HttpChannelContract.__subclasses__()]
+    under_contract = {contract.kind for contract in contracts if contract is not HttpChannelContract}
+    assert set(channel_kinds()) - under_contract == set(), "add a subclass of ChannelContract to this file"
+
+
+class HttpChannelContract(ChannelContract):
+    """The same over HTTP; `more` is what a subscription says besides the URL."""
+
+    more: ClassVar[Says] = {}
+
+    @pytest.fixture
+    def there(self, receiver: Receiver) -> Says:
+        taken = Reply(body=b'{"errcode":0,"code":0}')
+        receiver.script(taken, taken)
+        return {"url": receiver.url(f"/hook?key={HUSH}"), "allow_private": True, **self.more}
+
+    @pytest.fixture
+    def not_there(self) -> Says:
+        return {"url": f"http://127.0.0.1:{free_port()}/", "allow_private": True, **self.more}
+
+    @pytest.fixture
+    def arrived(self, receiver: Receiver) -> Callable[[], list[str]]:
+        return lambda: [request.body.decode() for request in receiver.requests]
+
+
+class TestWebhookContract(HttpChannelContract):
+    kind = WebhookChannel.kind
+    more: ClassVar[Says] = {"secrets": (SECRET,)}
+
+
+class TestDingTalkContract(HttpChannelContract):
+    kind = DingTalkChannel.kind
+    more: ClassVar[Says] = {"secret": SECRET}
+
+
+class TestFeishuContract(HttpChannelContract):
+    kind = FeishuChannel.kind
+    more: ClassVar[Says] = {"secret": SECRET}
+
+
+class TestWeComContract(HttpChannelContract):
+    kind = WeComChannel.kind
+
+
+class TestEmailContract(ChannelContract):
+    kind = EmailChannel.kind
+
+    @pytest.fixture
+    def there(self, smtp: int) -> Says:
+        return mail_by(smtp)
+
+    @pytest.fixture
+    def not_there(self) -> Says:
+        return mail_by(free_port())
+
+    @pytest.fixture
+    def arrived(self, mailroom: "Mailroom") -> Callable[[], list[str]]:
+        return lambda: [str(message.get_content()) for message, _ in mailroom.mails]
+
+
+class Down:
+    """Brokers that take nothing."""
+
+    def publish(self, outputs: Iterable[ProducerRecord]) -> None:
+        raise RetryableError(f"{len(list(outputs))} not taken")
+
+
+class TestKafkaContract(ChannelContract):
+    kind = KafkaChannel.kind
+
+    @pytest.fixture
+    def there(self) -> Says:
+        return {"topic": "risk.alerts"}
+
+    @pytest.fixture
+    def not_there(self, opened: Opened) -> Says:
+        opened.publisher = Down()
+        return {"topic": "risk.alerts"}
+
+    @pytest.fixture
+    def arrived(self, opened: Opened) -> Callable[[], list[str]]:
+        return lambda: [(record.value or b"").decode() for record in opened.broker.records["risk.alerts"]]
 
 
 def webhook(url: str, *secrets: str) -> Subscription:
@@ -286,9 +446,13 @@ def _served(mailroom: Mailroom, **options: Any) -> Iterator[int]:
         controller.stop()
 
 
-def mail(port: int, to: Iterable[str] = ("boss@example.com", "lead@example.com"), **smtp: Any) -> Subscription:
+def mail_by(port: int, to: Iterable[str] = ("boss@example.com", "lead@example.com"), **smtp: Any) -> Says:
     server = {"host": "127.0.0.1", "port": port, "tls": "none"} | smtp
-    return a_subscription({"email": {"smtp": server, "from": "qa@example.com", "to": tuple(to)}})
+    return {"smtp": server, "from": "qa@example.com", "to": tuple(to)}
+
+
+def mail(port: int, to: Iterable[str] = ("boss@example.com", "lead@example.com"), **smtp: Any) -> Subscription:
+    return a_subscription({"email": mail_by(port, to, **smtp)})
 
 
 class TestEmail:
@@ -385,15 +549,8 @@ class TestKafka:
         assert json.loads(record.value or b"")["data"]["alert_id"] == an_alert().alert_id
 
     def test_brokers_that_do_not_take_it_are_asked_again(self) -> None:
-        class Down:
-            def publish(self, outputs: Iterable[ProducerRecord]) -> None:
-                raise RetryableError(f"{len(list(outputs))} not taken")
-
         channel = channel_of(a_subscription({"kafka": {"topic": "risk.alerts"}}), "", Down, SystemClock())
         assert channel.send(ALERT) == Answer("later", error_class="RetryableError")
-
-
-HUSH = "hush-hush-key"
 
 
 @pytest.mark.parametrize("kind", ["webhook", "dingtalk", "wecom", "feishu"])
