@@ -2,6 +2,7 @@
 
 import json
 import traceback
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
@@ -18,7 +19,9 @@ from streams.settings import (
     PREFIX,
     Settings,
     SettingsError,
+    engines,
     load_settings,
+    object_stores,
     owners_of,
     setting_fields,
     variable_of,
@@ -135,7 +138,7 @@ def test_variables_of_other_programs_are_none_of_our_business() -> None:
         ),
         pytest.param(
             {"CALLSTREAM_SPEECH_ENGINE": "whisper"},
-            "CALLSTREAM_SPEECH_ENGINE does not fit: input should be 'faster-whisper' or 'sherpa-onnx'",
+            "CALLSTREAM_SPEECH_ENGINE does not fit: input should be 'faster-whisper'",
             id="an engine that there is not",
         ),
         pytest.param(
@@ -170,6 +173,17 @@ def test_what_is_wrong_in_the_file_is_named(file: Path, content: bytes, sentence
 
 def test_a_folder_is_no_settings_file(tmp_path: Path) -> None:
     assert f"{tmp_path} cannot be read: IsADirectoryError" in refusal({}, tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("variable", "found"), [("CALLSTREAM_SPEECH_ENGINE", engines()), ("CALLSTREAM_STORE_KIND", object_stores())]
+)
+def test_a_choice_that_there_is_not_is_answered_with_those_that_there_are(
+    variable: str, found: Mapping[str, object]
+) -> None:
+    text = refusal({variable: "no-such"})
+    assert "no-such" not in text
+    assert [kind for kind in found if f"'{kind}'" not in text] == []
 
 
 def test_every_unknown_name_is_told_at_once(file: Path) -> None:
