@@ -38,8 +38,8 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks.character_errors import count_character_errors, read_aloud
 from benchmarks.listening_accuracy import LONGEST_MS, SIDES, Notes, heard
-from processors.character_error import edits, spoken
 from processors.listening.audio import DecodeLimits, decode
 from processors.listening.engines.faster_whisper import FasterWhisperEngine
 from processors.listening.engines.weights import find_weights
@@ -188,8 +188,8 @@ class Team:
         wrong = total = 0
         for number, texts, _ in results:
             for truth, text in zip(self._work[number].truth, texts, strict=True):
-                wrong += edits(spoken(truth), spoken(text))
-                total += len(spoken(truth))
+                wrong += count_character_errors(read_aloud(truth), read_aloud(text))
+                total += len(read_aloud(truth))
         return Run(wall_s, sum(cpu_s for _, _, cpu_s in results), wrong / total)
 
     def close(self) -> None:

@@ -7,7 +7,7 @@ processor's time of
 
 * **recognition**: `SpeechEngine.recognize`, without the pooling that happens in it;
 * **emotion**: pooling the encoder's states, prosody, both sound heads, the text head, the fusion;
-* **sound**: frames, loudness, quality, pace and overlaps (`processors.listening.quality`).
+* **sound**: frames, quality and pace (`processors.listening.quality`).
 
 All three fall into the same run, so other work on the machine falls on them alike. The goal is 5 % for emotion and
 sound together.
@@ -31,7 +31,7 @@ from processors.listening.engines.faster_whisper import FasterWhisperEngine
 from schemas.messages.emotion import SegmentEmotion, SoundGap
 from schemas.messages.transcript import EngineIdentity
 
-MEASURES = ("frames_of", "audio_quality", "characters_per_minute", "loudness_dbfs", "overlapping_turns")
+MEASURES = ("frames_of", "audio_quality", "characters_per_minute")
 PARTS = ("recognition", "emotion", "sound")
 
 

@@ -24,7 +24,7 @@ from typing import Any
 
 import numpy as np
 
-from processors.character_error import edits, spoken
+from benchmarks.character_errors import count_character_errors, read_aloud
 from processors.emotion.segments import EmotionModel
 from processors.listening.audio import DecodeLimits, decode
 from processors.listening.engine_port import Recognition, SpeechClip, SpeechEngine, StatesPool
@@ -32,6 +32,7 @@ from processors.listening.engines.faster_whisper import FasterWhisperEngine
 from processors.listening.hallucination import sift
 from processors.listening.pipeline import ListenSettings, listen
 from processors.text.chinese_script import to_script
+from processors.text.conversation import LEAST_OVERLAP_MS
 from schemas.messages.call_ended import Agent, Audio, CallEnded, Role
 from schemas.messages.transcript import EngineIdentity, Transcript
 
@@ -141,9 +142,9 @@ def score_call(engine: SpeechEngine, truth_file: Path, *, with_roles: bool) -> S
         return None
     wrong = characters = 0
     for side, text in zip((None,) if mono else SIDES, notes.texts(1 if mono else 2), strict=True):
-        said = spoken("".join(turn["text"] for turn in turns if side in (None, turn["channel"])))
-        wrong, characters = wrong + edits(said, spoken(text)), characters + len(said)
-    true_overlaps = list(overlaps_of(turns))
+        said = read_aloud("".join(turn["text"] for turn in turns if side in (None, turn["channel"])))
+        wrong, characters = wrong + count_character_errors(said, read_aloud(text)), characters + len(said)
+    true_overlaps = list(overlaps_of([(turn["channel"], turn["start_ms"], turn["end_ms"]) for turn in turns]))
     roles_right = roles_asked = 0
     if with_roles and not mono:
         for recording, agent_channel in ((data, 0), (swapped(data), 1)):
@@ -175,25 +176,23 @@ def is_found(turn: dict[str, Any], transcript: Transcript, mono: bool) -> bool:
     )
 
 
-def overlaps_of(turns: list[dict[str, Any]]) -> Iterator[tuple[int, int, str]]:
-    """Where two turns overlap, and who began to speak later."""
-    for position, first in enumerate(turns):
-        for second in turns[position + 1 :]:
-            if first["channel"] != second["channel"] and second["start_ms"] < first["end_ms"]:
-                yield second["start_ms"], min(first["end_ms"], second["end_ms"]), second["channel"]
+def overlaps_of(turns: Sequence[tuple[str, int, int]]) -> Iterator[tuple[int, int, str]]:
+    """Where two turns (who, from ms, to ms; in order) of different speakers overlap, and who began to speak later.
+
+    A shorter overlap than `LEAST_OVERLAP_MS` is none, as for the measures: voice activity adds as much to a turn.
+    """
+    for position, (first, _, first_end_ms) in enumerate(turns):
+        for second, start_ms, second_end_ms in turns[position + 1 :]:
+            end_ms = min(first_end_ms, second_end_ms)
+            if first != second and end_ms - start_ms >= LEAST_OVERLAP_MS:
+                yield start_ms, end_ms, second
 
 
 def are_the_same(true: list[tuple[int, int, str]], transcript: Transcript) -> bool:
-    found = transcript.sound.overlaps if transcript.sound is not None else None
-    return (
-        found is not None
-        and len(found) == len(true)
-        and all(
-            abs(overlap.start_ms - start_ms) <= TOLERANCE_MS
-            and abs(overlap.end_ms - end_ms) <= TOLERANCE_MS
-            and overlap.started_by == who
-            for overlap, (start_ms, end_ms, who) in zip(found, true, strict=True)
-        )
+    found = list(overlaps_of([(each.role, each.start_ms, each.end_ms) for each in transcript.segments]))
+    return len(found) == len(true) and all(
+        abs(start_ms - true_start_ms) <= TOLERANCE_MS and abs(end_ms - true_end_ms) <= TOLERANCE_MS and who == true_who
+        for (start_ms, end_ms, who), (true_start_ms, true_end_ms, true_who) in zip(found, true, strict=True)
     )
 
 
@@ -203,7 +202,8 @@ def score_clips(engine: SpeechEngine, folder: Path) -> Iterator[tuple[str, int, 
         notes = Notes(engine)
         heard(notes, (folder / name).read_bytes(), None, "inbound")
         (found,) = notes.texts(1)
-        yield name, edits(spoken(text), spoken(found)), len(spoken(text))
+        said = read_aloud(text)
+        yield name, count_character_errors(said, read_aloud(found)), len(said)
 
 
 class Notes:

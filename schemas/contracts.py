@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 from pydantic import BaseModel, TypeAdapter
+from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue
+from pydantic_core import core_schema
 
 from schemas.messages.finding import Finding
 from schemas.messages.message import Identifier, TenantId
@@ -42,12 +44,18 @@ def contracts_text(operations: Sequence[Operation]) -> dict[str, str]:
 
     `operations` say which stage reads and writes which topic.
     """
-    documents: dict[str, Json] = {schema_file(topic.message): schema_of(topic.message) for topic in TOPICS}
-    documents[schema_file(Finding)] = schema_of(Finding)
-    documents[ASYNCAPI_FILE] = asyncapi(operations)
+    documents = message_schemas() | {ASYNCAPI_FILE: asyncapi(operations)}
     return {
         f"{CONTRACTS_FOLDER}/{name}": json.dumps(document, ensure_ascii=False, indent=2) + "\n"
         for name, document in documents.items()
+    }
+
+
+def message_schemas() -> dict[str, Json]:
+    """File name → JSON Schema: of each message, and of a finding."""
+    return {
+        **{schema_file(topic.message): schema_of_topic(topic) for topic in TOPICS},
+        schema_file(Finding): _schema_of(Finding, _TolerantSchema),
     }
 
 
@@ -57,10 +65,26 @@ def schema_file(model: type[BaseModel]) -> str:
     return f"{_snake(model.__name__)}{f'.v{version.default}' if version else ''}.schema.json"
 
 
-def schema_of(model: type[BaseModel]) -> Json:
-    """JSON Schema (2020-12) of what is accepted on the wire."""
+class _TolerantSchema(GenerateJsonSchema):
+    """Of a message between own stages: what it does not name is no error."""
+
+    def model_schema(self, schema: core_schema.ModelSchema) -> JsonSchemaValue:
+        document = super().model_schema(schema)
+        document.pop("additionalProperties", None)
+        return document
+
+
+def schema_of_topic(topic: AnyTopic) -> Json:
+    """JSON Schema (2020-12) of what is accepted on the wire. Unknown fields are refused where it says
+    `additionalProperties: false`, and ignored elsewhere."""
+    tolerant = not topic.from_outside and topic.message.own_unknown_fields == "ignore"
+    return _schema_of(topic.message, _TolerantSchema if tolerant else GenerateJsonSchema)
+
+
+def _schema_of(model: type[BaseModel], generator: type[GenerateJsonSchema]) -> Json:
     name = schema_file(model).removesuffix(".schema.json")
-    return {"$schema": JSON_SCHEMA_DIALECT, "$id": f"urn:callstream:{name}", **model.model_json_schema()}
+    schema = model.model_json_schema(schema_generator=generator)
+    return {"$schema": JSON_SCHEMA_DIALECT, "$id": f"urn:callstream:{name}", **schema}
 
 
 def asyncapi(operations: Sequence[Operation]) -> Json:
@@ -128,10 +152,17 @@ def _message(topic: AnyTopic) -> Json:
     return {
         "name": topic.message.__name__,
         "title": _first_line(topic.message),
+        "summary": _unknown_fields(topic),
         "contentType": "application/json",
         "payload": {"$ref": f"./{schema_file(topic.message)}"},
         "bindings": {"kafka": {"key": _key_schema(topic), "bindingVersion": KAFKA_BINDING_VERSION}},
     }
+
+
+def _unknown_fields(topic: AnyTopic) -> str:
+    if topic.from_outside:
+        return "Written also by other programs: a message with an unknown field is refused."
+    return "Written by callstream alone. Readers ignore unknown fields, except where the schema refuses them."
 
 
 def _key_schema(topic: AnyTopic) -> Json:

@@ -1,14 +1,12 @@
 """Which alerts the judgement of a call raises."""
 
 from collections.abc import Iterable, Mapping
-from typing import get_args
 
 from schemas.messages.alert import Alert
 from schemas.messages.call_analysis import CallAnalysis
 from schemas.messages.call_ended import Role
-from schemas.messages.finding import Finding, Severity
+from schemas.messages.finding import SEVERITIES, Finding, Severity
 
-SEVERITIES: tuple[Severity, ...] = get_args(Severity)
 """From the mildest to the gravest."""
 
 RISK_RULE = "risk.high"
@@ -94,7 +92,7 @@ def _of_rule(analysis: CallAnalysis, findings: list[Finding]) -> Alert:
         rule_id=first.rule_id[:_MAX_ID],
         rule_version=first.rule_version[:_MAX_ID],
         category=first.category,
-        severity=_gravest(finding.severity for finding in findings),
+        severity=gravest(finding.severity for finding in findings),
         title=f"{_ROLE_NAMES[first.role]}{name}（{first.rule_id}）"[:500],
         advice=str(first.attributes.get("advice", ""))[:_MAX_ADVICE],
         role=first.role,
@@ -140,5 +138,6 @@ def _alert(analysis: CallAnalysis, *, rule_id: str, rule_version: str, **facts: 
     )
 
 
-def _gravest(severities: Iterable[Severity]) -> Severity:
+def gravest(severities: Iterable[Severity]) -> Severity:
+    """The gravest of at least one."""
     return max(severities, key=SEVERITIES.index)

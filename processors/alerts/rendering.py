@@ -6,7 +6,7 @@ from datetime import datetime, timedelta, timezone
 from typing import Any
 from uuid import NAMESPACE_URL, uuid5
 
-from processors.alerts.raising import SEVERITIES
+from processors.alerts.raising import gravest
 from schemas.messages.alert import Alert
 from schemas.messages.finding import Severity
 
@@ -57,7 +57,7 @@ class Notice:
     @property
     def severity(self) -> Severity:
         """The gravest of its alerts."""
-        return max((alert.severity for alert in self.alerts), key=SEVERITIES.index)
+        return gravest(alert.severity for alert in self.alerts)
 
     @property
     def type(self) -> str:

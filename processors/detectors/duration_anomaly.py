@@ -4,11 +4,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from math import exp, log
 from typing import ClassVar, Self
-from uuid import NAMESPACE_URL, uuid5
 
 from pydantic import Field, model_validator
 
 from processors.detectors.base.contract import DetectorContext, Measure, NotMeasured, Result
+from processors.detectors.base.findings import finding_id
 from processors.judging.call_context import CallContext, DurationBaseline
 from schemas.config.settings_part import SettingsPart
 from schemas.messages.finding import Finding
@@ -105,9 +105,8 @@ class DurationAnomalyDetector:
     def _finding(
         self, context: CallContext, duration_ms: int, attributes: dict[str, str | int | float | bool]
     ) -> Finding:
-        parts = (context.transcript.tenant_id, context.transcript.call_id, self.name, self.name, self.rule_version)
         return Finding(
-            finding_id=str(uuid5(NAMESPACE_URL, "callstream:finding/" + "/".join(parts))),
+            finding_id=finding_id(context.transcript, self.name, self.name, self.rule_version, None),
             detector=self.name,
             rule_id=self.name,
             rule_version=self.rule_version,

@@ -2,16 +2,14 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
 from typing import ClassVar
-from uuid import NAMESPACE_URL, uuid5
 
 from processors.detectors.base.contract import DetectorContext, Measure, NotMeasured, Result
-from processors.judging.call_context import CallContext, EarlierContact
-from schemas.messages.call_ended import CallEnded
+from processors.detectors.base.findings import finding_id
+from processors.judging.call_context import CallContext
+from processors.judging.earlier_contacts import EarlierContact, is_contact_before
 from schemas.messages.finding import Finding
-
-WINDOW = timedelta(days=7)
+from schemas.messages.transcript import Transcript
 
 OUTBOUND_CALL = "outbound_call"
 CUSTOMER_UNKNOWN = "customer_unknown"
@@ -46,14 +44,17 @@ class RepeatedContactDetector:
             yield NotMeasured("contacts_before_7d", reason or HISTORY_UNKNOWN)
             return
         call = context.transcript.call
-        contacts = [contact for contact in context.background.contacts if _is_repeated_by(contact, call)]
+        contacts = [
+            contact
+            for contact in context.background.contacts
+            if contact.direction == "inbound" and is_contact_before(call, contact.call_id, contact.ended_at)
+        ]
         yield Measure("repeated_contact", bool(contacts))
         yield Measure("contacts_before_7d", len(contacts))
         if contacts:
-            yield self._finding(call, contacts)
+            yield self._finding(context.transcript, contacts)
 
-    def _finding(self, call: CallEnded, contacts: Sequence[EarlierContact]) -> Finding:
-        parts = (call.tenant_id, call.call_id, self.name, self.name, self.rule_version)
+    def _finding(self, transcript: Transcript, contacts: Sequence[EarlierContact]) -> Finding:
         last = max(contacts, key=lambda contact: (contact.ended_at, contact.call_id))
         attributes: dict[str, str | int | float | bool] = {
             "contacts": len(contacts),
@@ -64,7 +65,7 @@ class RepeatedContactDetector:
         if topic_ids:
             attributes["topic_ids"] = ",".join(topic_ids)
         return Finding(
-            finding_id=str(uuid5(NAMESPACE_URL, "callstream:finding/" + "/".join(parts))),
+            finding_id=finding_id(transcript, self.name, self.name, self.rule_version, None),
             detector=self.name,
             rule_id=self.name,
             rule_version=self.rule_version,
@@ -84,15 +85,6 @@ def _not_measurable(context: CallContext) -> str | None:
     if call.direction == "outbound":
         return OUTBOUND_CALL
     return CUSTOMER_UNKNOWN if call.customer.key is None else None
-
-
-def _is_repeated_by(contact: EarlierContact, call: CallEnded) -> bool:
-    """An inbound call within the window before the end of this one, and not this one itself."""
-    return (
-        contact.direction == "inbound"
-        and contact.call_id != call.call_id
-        and call.ended_at - WINDOW <= contact.ended_at < call.ended_at
-    )
 
 
 def detector(_context: DetectorContext) -> RepeatedContactDetector:

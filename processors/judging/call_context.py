@@ -2,9 +2,9 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
-from typing import Any, Literal
+from typing import Any
 
+from processors.judging.earlier_contacts import EarlierContact
 from processors.text.conversation import Conversation, conversation, why_not_told_apart
 from processors.text.passages import SpokenText
 from processors.text.remembered import remembered
@@ -22,16 +22,6 @@ class DurationBaseline:
     median: float
     mad: float
     calls: int
-
-
-@dataclass(frozen=True)
-class EarlierContact:
-    """An earlier call with the same customer; misdials do not count."""
-
-    call_id: str
-    ended_at: datetime
-    topic_ids: tuple[str, ...] = ()
-    direction: Literal["inbound", "outbound"] = "inbound"
 
 
 @dataclass(frozen=True)

@@ -11,13 +11,7 @@ from processors.listening.diarization import SpeakerSeparation, speech_by_voice
 from processors.listening.engine_port import RecognizedSpeech, RecognizedWord, SpeechClip, SpeechEngine, StatesPool
 from processors.listening.hallucination import RejectedText, sift
 from processors.listening.intervals import common_ms, length_ms, union
-from processors.listening.quality import (
-    Frames,
-    audio_quality,
-    frames_of,
-    loudness_dbfs,
-    overlapping_turns,
-)
+from processors.listening.quality import Frames, audio_quality, frames_of
 from processors.listening.role_inference import infer_roles
 from processors.listening.voice_activity import (
     are_identical,
@@ -28,12 +22,11 @@ from processors.listening.voice_activity import (
 )
 from processors.pii.masking import MaskSettings, mask
 from processors.text.chinese_script import ChineseScript, to_script
-from processors.text.numbers import in_digits
 from processors.text.speech_rate import characters_per_minute
 from schemas.messages.call_ended import CallEnded, Role
 from schemas.messages.outcome import Outcome
 from schemas.messages.pii import PiiKind
-from schemas.messages.sound import CallSound, ChannelMeasures, Overlap
+from schemas.messages.sound import CallSound, ChannelMeasures
 from schemas.messages.transcript import AudioFacts, EngineIdentity, Interval, Rejected, Segment, Transcript, Word
 
 Stopwatch = Callable[[], float]
@@ -137,12 +130,12 @@ def listen(
         language_confidence=heard.language_confidence,
         engine=listener,
         audio=facts,
-        segments=tuple(_with_numbers(segment) for segment in judged),
+        segments=tuple(judged),
         rejected=masked.rejected,
         pii=masked.spans,
         speech=_speech_per_role(speakers),
         roles_inferred=roles is not None,
-        sound=_sound(channels, speakers, segments, facts.duration_ms),
+        sound=_sound(channels, speakers, segments),
         real_time_factor=max(0.0, work_s) / (facts.duration_ms / 1000) if facts.duration_ms else None,
         transcribed_at=now,
     )
@@ -160,12 +153,6 @@ def listener_of(engine: SpeechEngine, settings: ListenSettings, emotion: Emotion
     }
     ours |= emotion.settings if emotion is not None else {"emotion": "switched_off"}
     return engine.identity.model_copy(update={"settings": {**engine.identity.settings, **ours}})
-
-
-def _with_numbers(segment: Segment) -> Segment:
-    """The segment with its text in digits as well, where that says it otherwise."""
-    text = in_digits(segment.text).text
-    return segment if text == segment.text else segment.model_copy(update={"text_in_digits": text})
 
 
 def unheard_transcript(
@@ -371,22 +358,9 @@ def _speech_per_role(speakers: Iterable[_Speaker]) -> dict[Role, tuple[Interval,
     return {role: union(speech) for role, speech in intervals.items()}
 
 
-def _sound(
-    channels: Sequence[_Channel], speakers: Sequence[_Speaker], segments: Sequence[Segment], duration_ms: int
-) -> CallSound:
+def _sound(channels: Sequence[_Channel], speakers: Sequence[_Speaker], segments: Sequence[Segment]) -> CallSound:
     anybody = union([interval for channel in channels for interval in channel.speech])
-    overlaps = None
-    if len(channels) == 2:
-        overlaps = tuple(
-            Overlap(start_ms=overlap.start_ms, end_ms=overlap.end_ms, started_by=speakers[later].role, channel=later)
-            for overlap, later in overlapping_turns(speakers[0].turns, speakers[1].turns)
-        )
-    return CallSound(
-        channels=tuple(_measures(channel, speakers, segments, anybody) for channel in channels),
-        overlaps=overlaps,
-        leading_silence_ms=anybody[0].start_ms if anybody else None,
-        trailing_silence_ms=max(0, duration_ms - anybody[-1].end_ms) if anybody else None,
-    )
+    return CallSound(channels=tuple(_measures(channel, speakers, segments, anybody) for channel in channels))
 
 
 def _measures(
@@ -399,7 +373,6 @@ def _measures(
     return ChannelMeasures(
         channel=channel.index,
         role=roles.pop() if len(roles) == 1 else "unknown",
-        loudness_dbfs=loudness_dbfs(frames_of(channel.sound.pcm, channel.sound.sample_rate_hz)),
         speech_ms=length_ms(channel.speech),
         characters_per_minute=pace if one_speaker else None,
         quality=audio_quality(channel.frames, channel.speech, anybody),

@@ -1,4 +1,4 @@
-"""How a call sounded: levels, pace, overlaps, and how far the recording can be trusted."""
+"""How far the sound of a channel can be trusted: its level, its noise, and whether it was cut off."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -7,13 +7,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from processors.listening.audio import Pcm
-from processors.listening.intervals import common, length_ms
+from processors.listening.intervals import length_ms
 from schemas.messages.sound import LEAST_DBFS, AudioQuality, QualityDoubt
 from schemas.messages.transcript import Interval
 
 # The shortest of which every common sample rate, 11,025 Hz included, has a whole number of samples.
 FRAME_MS = 40
-_FRAMES_PER_SECOND = 1000 // FRAME_MS
 _BLOCK_FRAMES = 2_000
 _FULL_SCALE = 32768.0
 
@@ -27,9 +26,6 @@ _QUIET_DBFS = -45.0
 _LITTLE_SPEECH_MS = 3_000
 _NOISE_PERCENTILE = 25
 _LEAST_PAUSE_FRAMES = 12
-
-# Two speakers who follow each other closely overlap by what voice activity adds on both sides (50 ms each).
-_LEAST_OVERLAP_MS = 150
 
 FrameEnergies = NDArray[np.float32]
 Flags = NDArray[np.bool_]
@@ -61,16 +57,6 @@ def frames_of(pcm: Pcm, sample_rate_hz: int) -> Frames:
         flat[1:-1] = at_top[:-2] & at_top[1:-1] & at_top[2:]
         flat_tops[start : start + len(whole)] = flat.reshape(-1, frame).sum(axis=1)
     return Frames(energies, flat_tops, frame)
-
-
-def loudness_dbfs(frames: Frames) -> tuple[float, ...]:
-    """The mean level of each second, in dB relative to full scale; the last may be shorter."""
-    starts = np.arange(0, len(frames.energies), _FRAMES_PER_SECOND)
-    if not len(starts):
-        return ()
-    sums = np.add.reduceat(frames.energies.astype(np.float64), starts)
-    counts = np.diff(np.append(starts, len(frames.energies)))
-    return tuple(_dbfs(energy) for energy in sums / counts)
 
 
 def audio_quality(frames: Frames, speech: Sequence[Interval], anybody: Sequence[Interval]) -> AudioQuality:
@@ -120,29 +106,3 @@ def _inside(intervals: Sequence[Interval], frames: int) -> Flags:
 
 def _dbfs(energy: float) -> float:
     return round(min(0.0, max(LEAST_DBFS, float(10 * np.log10(max(energy, 1e-12))))), 1)
-
-
-TurnIntervals = Sequence[Interval]
-
-
-def overlapping_turns(
-    first: Sequence[TurnIntervals], second: Sequence[TurnIntervals]
-) -> Iterator[tuple[Interval, int]]:
-    """Where two speakers speak at once, in order, and who of them (0, 1) began to speak later.
-
-    Each side is a speaker's turns, a turn being its stretches of speech in order. Of two turns there is one overlap
-    at most: from where both are first heard at once to where they last are.
-    """
-    found: list[tuple[Interval, int]] = []
-    start = 0
-    for one in first:
-        while start < len(second) and second[start][-1].end_ms <= one[0].start_ms:
-            start += 1
-        for other in second[start:]:
-            if other[0].start_ms >= one[-1].end_ms:
-                break
-            both = common(one, other)
-            if length_ms(both) >= _LEAST_OVERLAP_MS:
-                later = 0 if one[0].start_ms > other[0].start_ms else 1
-                found.append((Interval(start_ms=both[0].start_ms, end_ms=both[-1].end_ms), later))
-    yield from sorted(found, key=lambda item: (item[0].start_ms, item[0].end_ms))

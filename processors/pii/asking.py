@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
+from processors.text.back_channel import BACK_CHANNEL_WORDS
 from schemas.messages.pii import PiiKind
 
 OTHER_NUMBER: Literal["other_number"] = "other_number"
@@ -76,8 +77,9 @@ def mentions(text: str) -> Iterator[Mention]:
         yield Mention(topic, match.start(), match.end())
 
 
-_BACK_CHANNEL = re.compile(
-    r"(?:嗯+|恩+|哦+|噢+|啊+|呃+|对+|好的?|是的?|行|可以|收到|明白|继续|您?请?继续|您说|你说|请说|请讲|然后呢|还有呢|接着|后面呢|没错|ok|[,、.。!?？！~\s])*"
+_SAY_ON = re.compile(
+    rf"[\W_]*(?:(?:{BACK_CHANNEL_WORDS}|您?请?继续|您说|你说|请说|请讲|然后呢|还有呢|接着|后面呢)[\W_]*)*",
+    re.IGNORECASE,
 )
 _CONTINUES = re.compile(
     r"继续|然后呢?|接着|后面|再说|再报|慢[一点些]|没听清|重复|对吗|对吧|是吗|是吧|核对|确认|稍等|等一下|等下|我找|我看|不着急|不急|记下|记一下|几位|少了|多了|听不清"
@@ -87,9 +89,9 @@ _SUBSTANTIAL_LETTERS = 7
 _LETTERS = re.compile(r"[^\W\d_]")
 
 
-def is_back_channel(text: str) -> bool:
-    """Whether a folded text says nothing but that one listens: 嗯, 好的, 您继续."""
-    return _BACK_CHANNEL.fullmatch(text) is not None
+def only_listens(text: str) -> bool:
+    """Whether a folded text says nothing, or only that one listens and wants to hear more: 嗯, 好的, 您继续."""
+    return _SAY_ON.fullmatch(text) is not None
 
 
 def moves_on(text: str) -> bool:

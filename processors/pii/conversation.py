@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
-from processors.pii.asking import OTHER_NUMBER, AskedFor, Mention, is_back_channel, mentions, moves_on
+from processors.pii.asking import OTHER_NUMBER, AskedFor, Mention, mentions, moves_on, only_listens
 from processors.pii.digit_kinds import (
     COMPLETE_DIGITS,
     DIGIT_KINDS,
@@ -248,7 +248,7 @@ _PAUSE = re.compile(GAP)
 
 
 def _is_pause(text: str) -> bool:
-    return is_back_channel(text) or _PAUSE.fullmatch(text) is not None
+    return only_listens(text) or _PAUSE.fullmatch(text) is not None
 
 
 def _number(lines: Sequence[Line], group: Sequence[Piece]) -> Number | None:

@@ -2,10 +2,8 @@
 
 import unicodedata
 from dataclasses import dataclass
-from functools import cache
 
-import opencc
-
+from processors.text.folding import fold_character
 from schemas.messages.pii import PiiKind
 
 
@@ -24,21 +22,10 @@ def fold(text: str) -> str:
     return "".join(map(_fold, text))
 
 
-@cache
 def _fold(character: str) -> str:
-    """Cached: Unicode is finite. A character that folds to several stays as it is."""
+    """Digits of every script are 0 to 9. A character that folds to several stays as it is."""
     decimal = unicodedata.decimal(character, None)
     if decimal is not None:
         return str(decimal)
-    folded = unicodedata.normalize("NFKC", character).casefold()
-    if len(folded) != 1:
-        return character
-    if not "\u3400" <= folded <= "\u9fff":
-        return folded
-    simplified: str = _converter().convert(folded)
-    return simplified if len(simplified) == 1 else folded
-
-
-@cache
-def _converter() -> opencc.OpenCC:
-    return opencc.OpenCC("t2s")
+    folded = fold_character(character)
+    return folded if len(folded) == 1 else character

@@ -17,9 +17,9 @@ from processors.text.phrases import (
     lies_in_one,
 )
 from schemas.config.rule_pack import RulePack, WordRule
-from schemas.messages.finding import Severity
+from schemas.messages.finding import SEVERITIES, Severity
 
-_RANK: dict[Severity, int] = {"info": 0, "low": 1, "medium": 2, "high": 3, "critical": 4}
+_RANK: dict[Severity, int] = {severity: rank for rank, severity in enumerate(SEVERITIES)}
 _BY_SOUND: Mapping[str, BySound | None] = {"off": None, "strict": STRICT, "short": SHORT}
 
 

@@ -1,11 +1,11 @@
 """Who speaks when: the turns of agent and customer, where they overlap, and what is no turn but a sign of attention."""
 
-import re
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from processors.listening.intervals import common, length_ms, union
+from processors.text.back_channel import is_back_channel
 from processors.text.speech_rate import length_in_characters
 from processors.text.utterances import Utterance
 from schemas.messages.call_ended import Role
@@ -29,18 +29,6 @@ INTERRUPTION_CHARACTERS = 4
 _MISHEARD_CHARACTERS = 2
 _MISHEARD_CONFIDENCE = 0.5
 """As short and as unsure, a text is taken for the 嗯 that recognisers write as any word of its length."""
-
-# In both scripts. Each word is reached in one way only (no 对啊 beside 对 and 啊), so that each text is soon refused.
-# 直到了 is how recognisers write 知道了.
-_BACK_CHANNEL = re.compile(
-    r"[\W_]*(?:(?:"
-    r"[嗯恩唔呃额額哦噢喔啊呀诶誒哎欸哈呵]"
-    r"|[对對]的?|是的?|好[的吧嘞]?|行的?|可以的?|[没沒][错錯事]|[没沒][问問][题題]|收到|[这這][样樣]|原[来來]如此"
-    r"|我?(?:知道了?|直到了|明白了?|了解了?|懂了?|清楚了?)"
-    r"|yeah|yes|yep|okay|ok|hm|m|uh|huh|right|sure|i see|oh|ah|got it"
-    r")[\W_]*)+",
-    re.IGNORECASE,
-)
 
 
 @dataclass(frozen=True)
@@ -104,11 +92,6 @@ def speech_of(transcript: Transcript, role: Role) -> tuple[Interval, ...]:
     if transcript.speech:
         return union(transcript.speech.get(role, ()))
     return union([segment for segment in transcript.segments if segment.role == role])
-
-
-def is_back_channel(text: str) -> bool:
-    """Whether a text is made only of words by which listeners show attention, such as 嗯, 对, 好的, 知道了."""
-    return _BACK_CHANNEL.fullmatch(text) is not None
 
 
 def says_something(segment: Segment) -> bool:

@@ -1,13 +1,10 @@
 """Text as the matchers read it: letters and digits only, one width, one script — and the way back to the source."""
 
-import unicodedata
 from bisect import bisect_left
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import cache
 
-import opencc
-
+from processors.text.folding import fold_character
 from processors.text.remembered import remembered
 
 CLAUSE_END = "，"
@@ -132,20 +129,4 @@ def _fold(character: str) -> str:
     """The letters, digits and marks that a character stands for; none for all else."""
     if character in _MARK_OF:
         return _MARK_OF[character]
-    if unicodedata.category(character) == "Cs":
-        return ""
-    folded = unicodedata.normalize("NFKC", character).casefold()
-    if not folded.isascii():
-        folded = "".join(_simplify(part) for part in folded)
-    return "".join(part for part in folded if part.isalnum())
-
-
-def _simplify(character: str) -> str:
-    """One character in simplified script; a phrase is not looked at, so lengths stay."""
-    simplified: str = _converter().convert(character)
-    return simplified if len(simplified) == 1 else character
-
-
-@cache
-def _converter() -> opencc.OpenCC:
-    return opencc.OpenCC("t2s")
+    return "".join(part for part in fold_character(character) if part.isalnum())

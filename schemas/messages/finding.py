@@ -1,6 +1,6 @@
 """`Finding`: the one result type of all detectors."""
 
-from typing import Literal
+from typing import Literal, get_args
 
 from pydantic import Field
 
@@ -8,6 +8,8 @@ from schemas.messages.call_ended import Role
 from schemas.messages.message import Record, Slug
 
 Severity = Literal["info", "low", "medium", "high", "critical"]
+SEVERITIES: tuple[Severity, ...] = get_args(Severity)
+"""The mildest first."""
 
 
 class Finding(Record):

@@ -4,7 +4,7 @@ import json
 from datetime import UTC, datetime
 from functools import cache
 from hashlib import sha256
-from typing import Annotated, ClassVar, Self
+from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import (
     AfterValidator,
@@ -52,7 +52,7 @@ Slug = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,63}$")]
 
 
 class Record(BaseModel):
-    """A frozen value inside a message; unknown fields are refused."""
+    """A frozen value. Unknown fields are refused, except where a message between own stages is read."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
@@ -63,15 +63,20 @@ class Message(Record):
     max_bytes: ClassVar[int] = 16 * 1024 * 1024
     """A larger message is refused unread: one made of errors costs hundreds of times its size to describe."""
 
+    own_unknown_fields: ClassVar[Literal["ignore"] | None] = "ignore"
+    """What becomes of unknown fields, at any depth, when the message comes from one of our own stages. None: each part
+    decides, by the `extra` of its `model_config`."""
+
     def encode(self) -> bytes:
         """The message as UTF-8 JSON, as it goes over the wire."""
         return self.model_dump_json().encode()
 
     @classmethod
-    def decode(cls, raw: bytes | None) -> Self:
+    def decode(cls, raw: bytes | None, *, from_outside: bool = True) -> Self:
         """Read a message from the wire, as strictly as its JSON Schema reads: no "yes" for true, no "12" for 12.
 
-        Of a key that occurs twice the last value counts, as in every common JSON reader.
+        `from_outside` refuses unknown fields; otherwise `own_unknown_fields` holds. `Topic.decode` knows which is
+        right. Of a key that occurs twice the last value counts, as in every common JSON reader.
 
         Raises `InvalidMessageError`, naming schema fields and kinds of error but no value: an event may hold
         anything, also in the names of fields that we do not know.
@@ -82,7 +87,8 @@ class Message(Record):
             raise InvalidMessageError([f"the message is larger than {cls.max_bytes} bytes"])
         # Raised after the except block: inside it, the caught error would ride along as __context__, with its input.
         try:
-            return cls.model_validate_json(raw.decode("utf-8"), strict=True)
+            extra = "forbid" if from_outside else cls.own_unknown_fields
+            return cls.model_validate_json(raw.decode("utf-8"), strict=True, extra=extra)
         except UnicodeDecodeError:
             problems: tuple[str, ...] = ("the message is not UTF-8",)
         except ValidationError as error:

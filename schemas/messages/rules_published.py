@@ -2,7 +2,7 @@
 
 from typing import ClassVar, Literal
 
-from pydantic import Field
+from pydantic import ConfigDict, Field
 
 from schemas.config.rule_pack import RulePack
 from schemas.messages.message import Message, ShortText, UtcDatetime
@@ -13,7 +13,13 @@ class RulesPublished(Message):
 
     Every version has a key of its own, so that the compacted topic keeps them all: history can be judged by any of
     them. In force is the highest version of a pack.
+
+    Unknown fields beside the pack are ignored. Within the pack they are refused: a worker that does not know a field
+    of a rule would apply another rule than the one that was published.
     """
+
+    model_config = ConfigDict(extra="ignore")
+    own_unknown_fields: ClassVar[Literal["ignore"] | None] = None
 
     max_bytes: ClassVar[int] = 8 * 1024 * 1024
 

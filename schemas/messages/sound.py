@@ -1,11 +1,10 @@
-"""How a call sounded: levels, pace, overlaps, and how far the recording can be trusted."""
+"""How a call sounded: pace, and how far the recording can be trusted."""
 
 from typing import Literal
 
 from pydantic import Field
 
 from schemas.messages.call_ended import Role
-from schemas.messages.interval import Interval
 from schemas.messages.message import Record
 
 QualityDoubt = Literal["clipped", "noisy", "quiet", "little_speech"]
@@ -33,13 +32,10 @@ class AudioQuality(Record):
 
 
 class ChannelMeasures(Record):
-    """One channel: its level in each second, its pace, its quality."""
+    """One channel: how long somebody speaks on it, the pace, the quality of the sound."""
 
     channel: int = Field(ge=0)
     role: Role
-    loudness_dbfs: tuple[float, ...] = Field(
-        description="mean level of each second from the start, after crosstalk is muted; the last may be shorter"
-    )
     speech_ms: int = Field(ge=0)
     characters_per_minute: float | None = Field(
         default=None,
@@ -50,23 +46,7 @@ class ChannelMeasures(Record):
     quality: AudioQuality
 
 
-class Overlap(Interval):
-    """Both sides speak at once; `started_by` is the one who started later."""
-
-    started_by: Role
-    channel: int = Field(ge=0, description="the channel of who began to speak later")
-
-
 class CallSound(Record):
     """The sound of a call that was heard."""
 
     channels: tuple[ChannelMeasures, ...]
-    overlaps: tuple[Overlap, ...] | None = Field(
-        default=None, description="in order; null when one channel holds both speakers: not measurable, not none"
-    )
-    leading_silence_ms: int | None = Field(
-        default=None, ge=0, description="before anybody speaks; null when nobody does"
-    )
-    trailing_silence_ms: int | None = Field(
-        default=None, ge=0, description="after the last speech; null when nobody speaks"
-    )

@@ -32,10 +32,6 @@ class Segment(Interval):
     confidence: float = Field(
         ge=0, le=1, description="mean confidence of the words; of the segment where there are none"
     )
-    text_in_digits: str | None = Field(
-        default=None,
-        description="the text with numbers, amounts and dates in digits, where text says them otherwise",
-    )
     emotion: SegmentEmotion | None = Field(
         default=None, description="how agitated the speaker is; null: see emotion_gap"
     )

@@ -27,9 +27,9 @@ from processors.clickhouse.rows import (
     rows_for_dead_letter,
     rows_for_transcript,
 )
-from processors.detectors.repeated_contact import WINDOW
 from processors.judging.baselines import Group, baseline_of, group_of, moment_of
-from processors.judging.call_context import Background, DurationBaseline, EarlierContact
+from processors.judging.call_context import Background, DurationBaseline
+from processors.judging.earlier_contacts import contacts_before
 from processors.judging.pipeline import Judge, JudgeSettings
 from schemas.config.yaml_files import read_yaml_file
 from schemas.errors import OperatorError
@@ -141,14 +141,8 @@ class _Past:
     baselines: dict[tuple[Group, datetime], DurationBaseline | None] = field(default_factory=dict)
 
     def background(self, call: CallEnded) -> Background:
-        if call.customer.key is None:
-            return Background(self._baseline(call), None)
-        found = [
-            EarlierContact(a.call_id, a.call.ended_at, tuple(sorted({t.topic_id for t in a.topics})), a.call.direction)
-            for a in reversed(self.contacts[call.customer.key])
-            if call.ended_at - WINDOW <= a.call.ended_at < call.ended_at
-        ]
-        return Background(self._baseline(call), tuple(found))
+        contacts = self.contacts[call.customer.key] if call.customer.key else ()
+        return Background(self._baseline(call), contacts_before(call, contacts))
 
     def _baseline(self, call: CallEnded) -> DurationBaseline | None:
         group, until = group_of(call), moment_of(call.ended_at)
@@ -162,7 +156,7 @@ class _Past:
     def add(self, analysis: CallAnalysis) -> None:
         if analysis.outcome == "analyzed" and (duration_ms := analysis.measures.get("duration_ms")):
             self.durations[group_of(analysis.call)].append((analysis.call.ended_at, int(duration_ms)))
-        if analysis.call.customer.key and analysis.outcome != "too_short":
+        if analysis.call.customer.key:
             self.contacts[analysis.call.customer.key].append(analysis)
 
 

@@ -12,7 +12,8 @@ import numpy as np
 import pytest
 
 from processors.judging.baselines import Group, baseline_of, group_of, moment_of
-from processors.judging.call_context import DurationBaseline, EarlierContact
+from processors.judging.call_context import DurationBaseline
+from processors.judging.earlier_contacts import EarlierContact
 from processors.kpi.surges import STEP, BucketCount
 from schemas.messages.call_analysis import CallAnalysis
 from schemas.messages.call_ended import CallEnded

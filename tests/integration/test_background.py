@@ -12,7 +12,8 @@ from uuid import uuid4
 import pytest
 
 from processors.detectors.duration_anomaly import DurationAnomalySettings
-from processors.judging.call_context import NO_BACKGROUND, Background, EarlierContact
+from processors.judging.call_context import NO_BACKGROUND, Background
+from processors.judging.earlier_contacts import EarlierContact
 from processors.judging.pipeline import Judge, JudgeSettings
 from schemas.messages.call_analysis import CallAnalysis
 from schemas.messages.call_ended import CallEnded

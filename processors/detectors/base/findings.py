@@ -12,13 +12,13 @@ from schemas.messages.transcript import Transcript
 Attributes = dict[str, str | int | float | bool]
 
 
-def finding_id(transcript: Transcript, detector: str, rule_id: str, rule_version: str, place: str) -> str:
+def finding_id(transcript: Transcript, detector: str, rule_id: str, rule_version: str, place: str | None) -> str:
     """uuid5 of call, detector, rule, rule version and place: the same on every delivery and after every replay.
 
     `place` is whatever tells apart the findings of one rule in one call, such as segment and characters, or a stretch
-    of time.
+    of time; None for a rule that is about the call as a whole and found once in it.
     """
-    parts = (transcript.tenant_id, transcript.call_id, detector, rule_id, rule_version, place)
+    parts = (transcript.tenant_id, transcript.call_id, detector, rule_id, rule_version, *([place] if place else []))
     return str(uuid5(NAMESPACE_URL, "callstream:finding/" + "/".join(parts)))
 
 

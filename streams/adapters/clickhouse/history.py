@@ -15,9 +15,9 @@ from typing import Self
 
 from clickhouse_connect.driver.client import Client
 
-from processors.detectors.repeated_contact import WINDOW
 from processors.judging.baselines import Group, group_of, moment_of
-from processors.judging.call_context import Background, DurationBaseline, EarlierContact
+from processors.judging.call_context import Background, DurationBaseline
+from processors.judging.earlier_contacts import CONTACT_WINDOW, EarlierContact
 from schemas.errors import OperatorError, RetryableError
 from schemas.messages.call_ended import CallEnded
 from streams.adapters.clickhouse.connection import connect, read_rows
@@ -260,7 +260,7 @@ def read_contacts(client: Client, call: CallEnded, timeout_s: int) -> tuple[Earl
         tenant_id=call.tenant_id,
         customer_key=call.customer.key,
         call_id=call.call_id,
-        start=_ms(call.ended_at - WINDOW),
+        start=_ms(call.ended_at - CONTACT_WINDOW),
         end=_ms(call.ended_at),
         most=MOST_CONTACTS,
         timeout_s=timeout_s,

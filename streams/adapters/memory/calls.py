@@ -4,9 +4,9 @@ from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
 
 from processors.clickhouse.rows import version_of_analysis
-from processors.detectors.repeated_contact import WINDOW
 from processors.judging.baselines import baseline_of, group_of, moment_of
-from processors.judging.call_context import Background, DurationBaseline, EarlierContact
+from processors.judging.call_context import Background, DurationBaseline
+from processors.judging.earlier_contacts import contacts_before
 from processors.kpi import surges
 from processors.kpi.surges import BucketCount
 from schemas.messages.call_analysis import CallAnalysis
@@ -30,7 +30,7 @@ class MemoryCalls:
 
     def background(self, call: CallEnded) -> Background:
         """`streams.ports.History`."""
-        return Background(self._baseline(call), self._contacts(call))
+        return Background(self._baseline(call), contacts_before(call, self._analyses.values()))
 
     def _baseline(self, call: CallEnded) -> DurationBaseline | None:
         until = moment_of(call.ended_at)
@@ -42,23 +42,6 @@ class MemoryCalls:
             and (duration_ms := analysis.measures.get("duration_ms"))
         ]
         return baseline_of(durations_ms) if durations_ms else None
-
-    def _contacts(self, call: CallEnded) -> tuple[EarlierContact, ...] | None:
-        if call.customer.key is None:
-            return None
-        found = [
-            analysis
-            for analysis in self._ended(call.ended_at - WINDOW, call.ended_at)
-            if analysis.tenant_id == call.tenant_id
-            and analysis.call.customer.key == call.customer.key
-            and analysis.call_id != call.call_id
-            and analysis.outcome != "too_short"
-        ]
-        found.sort(key=lambda analysis: (analysis.call.ended_at, analysis.call_id), reverse=True)
-        return tuple(
-            EarlierContact(a.call_id, a.call.ended_at, tuple(sorted({t.topic_id for t in a.topics})), a.call.direction)
-            for a in found
-        )
 
     def buckets(self, start: datetime, end: datetime) -> Sequence[BucketCount]:
         """`streams.ports.TopicCounts`."""

@@ -11,6 +11,7 @@ from schemas.errors import InvalidMessageError
 from schemas.messages.call_ended import Audio
 from schemas.messages.message import Identifier, TenantId
 from schemas.messages.outcome import Outcome
+from schemas.messages.topics import CALLS_TRANSCRIBED
 from schemas.messages.transcript import Transcript
 from streams.ports import ForeignUriError, ObjectMissingError, ObjectStore
 
@@ -105,7 +106,7 @@ class RecordingStore:
         except ObjectMissingError:
             return None
         try:
-            transcript = Transcript.decode(raw)
+            transcript = CALLS_TRANSCRIBED.decode(raw)
         except InvalidMessageError as error:
             logger.warning("the stored transcript of %s/%s is unreadable: %s", tenant_id, call_id, type(error).__name__)
             return None

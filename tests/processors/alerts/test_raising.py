@@ -6,12 +6,12 @@ from typing import Any
 
 import pytest
 
-from processors.alerts.raising import CATEGORY_NAMES, RISK_RULE, SEVERITIES, alerts_of, at_least
+from processors.alerts.raising import CATEGORY_NAMES, RISK_RULE, alerts_of, at_least
 from processors.judging.pipeline import Judge, JudgeSettings
 from schemas.config.rule_pack import load_rule_packs
 from schemas.messages.alert import Alert
 from schemas.messages.call_analysis import CallAnalysis, Risk
-from schemas.messages.finding import Finding, Severity
+from schemas.messages.finding import SEVERITIES, Finding, Severity
 from tests.processors.transcripts import said
 
 NOW = datetime(2026, 3, 2, 10, 15, tzinfo=UTC)

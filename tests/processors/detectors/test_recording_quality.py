@@ -18,7 +18,6 @@ def doubted(agent: tuple[QualityDoubt, ...], customer: tuple[QualityDoubt, ...],
         ChannelMeasures(
             channel=channel,
             role=role,
-            loudness_dbfs=(),
             speech_ms=0,
             quality=AudioQuality(clipped_share=0, snr_db=7.5, doubts=doubts),
         )

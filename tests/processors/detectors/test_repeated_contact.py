@@ -5,7 +5,8 @@ import pytest
 
 from processors.detectors.base.contract import Measure, NotMeasured
 from processors.detectors.repeated_contact import RepeatedContactDetector
-from processors.judging.call_context import Background, CallContext, EarlierContact
+from processors.judging.call_context import Background, CallContext
+from processors.judging.earlier_contacts import EarlierContact
 from processors.judging.pipeline import Judge, JudgeSettings
 from schemas.messages.call_ended import Customer
 from schemas.messages.finding import Finding

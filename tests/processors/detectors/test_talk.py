@@ -18,7 +18,6 @@ def with_rates(transcript: Transcript, agent_cpm: float | None, customer_cpm: fl
         ChannelMeasures(
             channel=channel,
             role=role,
-            loudness_dbfs=(),
             speech_ms=0,
             characters_per_minute=rate,
             quality=AudioQuality(clipped_share=0),

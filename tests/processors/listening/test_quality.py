@@ -1,45 +1,19 @@
-"""How a call sounded: levels, pace, overlaps, and what makes a measure doubtful."""
+"""The quality of the sound, and what makes a measure doubtful."""
 
 import numpy as np
 import pytest
 
-from processors.listening.quality import (
-    audio_quality,
-    frames_of,
-    loudness_dbfs,
-    overlapping_turns,
-)
-from schemas.messages.sound import LEAST_DBFS, AudioQuality, QualityDoubt
+from processors.listening.quality import audio_quality, frames_of
+from schemas.messages.sound import AudioQuality, QualityDoubt
 from schemas.messages.transcript import Interval
 from tests.processors.listening.bad_sound import RATE_HZ, Pcm, added, clipped, noise, silence
-from tests.processors.recordings import decoded, example_calls, tone
+from tests.processors.recordings import decoded, example_calls
 
 Span = tuple[int, int]
 
 
 def intervals(*spans: Span) -> tuple[Interval, ...]:
     return tuple(Interval(start_ms=start, end_ms=end) for start, end in spans)
-
-
-def loudness(pcm: Pcm, sample_rate_hz: int = RATE_HZ) -> tuple[float, ...]:
-    return loudness_dbfs(frames_of(pcm, sample_rate_hz))
-
-
-@pytest.mark.parametrize("sample_rate_hz", [8_000, 11_025, 16_000])
-def test_each_second_has_its_level(sample_rate_hz: int) -> None:
-    def sine(amplitude: float) -> Pcm:
-        return tone(440, 1_000, sample_rate_hz, amplitude)
-
-    seconds = [sine(0.5), sine(0.05), 0 * sine(0.5), sine(0.5)[: sample_rate_hz // 2]]
-
-    found = loudness(np.concatenate(seconds), sample_rate_hz)
-
-    # A sine is 3 dB below its amplitude.
-    assert found == pytest.approx((-9.0, -29.0, LEAST_DBFS, -9.0), abs=0.2)
-
-
-def test_nothing_has_no_level() -> None:
-    assert loudness(silence(0)) == ()
 
 
 SPOKEN = [(turn.start_ms, turn.end_ms) for turn in example_calls()["s01_ecommerce_calm"].turns_of("agent")]
@@ -110,32 +84,3 @@ def test_a_channel_without_speech_has_no_level_of_speech() -> None:
     found = quality(silence(5_000), speech=[], anybody=[])
 
     assert found == AudioQuality(clipped_share=0, doubts=("little_speech",))
-
-
-@pytest.mark.parametrize(
-    ("first", "second", "expected"),
-    [
-        pytest.param([[(0, 2_000)]], [[(1_500, 3_000)]], [(1_500, 2_000, 1)], id="the_second_interrupts"),
-        pytest.param([[(1_500, 3_000)]], [[(0, 2_000)]], [(1_500, 2_000, 0)], id="the_first_interrupts"),
-        pytest.param([[(0, 5_000)]], [[(1_000, 1_400)]], [(1_000, 1_400, 1)], id="a_word_in_between"),
-        pytest.param([[(0, 2_000)]], [[(1_900, 3_000)]], [], id="what_voice_activity_adds_is_no_overlap"),
-        pytest.param(
-            [[(0, 2_000), (2_500, 4_000)]],
-            [[(1_000, 3_500)]],
-            [(1_000, 3_500, 1)],
-            id="one_overlap_for_two_turns_though_one_pauses",
-        ),
-        pytest.param(
-            [[(0, 2_000)], [(3_000, 5_000)]],
-            [[(1_500, 3_500)], [(4_500, 6_000)]],
-            [(1_500, 2_000, 1), (3_000, 3_500, 0), (4_500, 5_000, 1)],
-            id="to_and_fro",
-        ),
-    ],
-)
-def test_overlaps_are_found_with_who_began_to_speak_later(
-    first: list[list[Span]], second: list[list[Span]], expected: list[tuple[int, int, int]]
-) -> None:
-    found = overlapping_turns([intervals(*turn) for turn in first], [intervals(*turn) for turn in second])
-
-    assert [(overlap.start_ms, overlap.end_ms, later) for overlap, later in found] == expected

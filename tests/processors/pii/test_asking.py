@@ -2,7 +2,7 @@
 
 import pytest
 
-from processors.pii.asking import AskedFor, is_back_channel, mentions, moves_on
+from processors.pii.asking import AskedFor, mentions, moves_on, only_listens
 
 
 @pytest.mark.parametrize(
@@ -38,7 +38,7 @@ def test_a_mention_tells_where_it_stands() -> None:
 
 @pytest.mark.parametrize("text", ["嗯", "好的。", "嗯,您继续", "对对", ""])
 def test_listening_is_a_back_channel(text: str) -> None:
-    assert is_back_channel(text)
+    assert only_listens(text)
 
 
 @pytest.mark.parametrize(

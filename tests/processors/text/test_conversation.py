@@ -1,6 +1,7 @@
 import pytest
 
-from processors.text.conversation import conversation, is_back_channel, says_something, why_not_told_apart
+from processors.text.back_channel import is_back_channel
+from processors.text.conversation import conversation, says_something, why_not_told_apart
 from schemas.messages.transcript import Transcript
 from tests.processors.transcripts import Turn, heard, on_one_channel, said, segment
 
