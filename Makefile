@@ -7,7 +7,7 @@ STAMP  := $(VENV)/.installed
 PARALLEL := -n 2 --dist loadfile
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo up test test-kafka test-minio test-transformers superset lint format bench contracts clean
+.PHONY: help install demo up test test-kafka test-minio test-transformers superset lint format bench contracts freeze clean
 
 help: ## show this list
 	@awk -F':.*## ' '/^[a-z-]+:.*## / { printf "  make %-17s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -69,6 +69,9 @@ bench: $(STAMP) ## measure against plain faster-whisper in the same run
 
 contracts: $(STAMP) ## write the JSON Schemas and the AsyncAPI document again
 	@$(BIN)/callstream contracts
+
+freeze: $(STAMP) ## VERSION=0.3.0: keep the messages of a release for tests of compatibility
+	@$(BIN)/python -m tests.compatibility.freeze $(VERSION)
 
 clean: ## remove the virtual environment and caches
 	rm -rf $(VENV) .venv-transformers .venv-superset .mypy_cache .ruff_cache .pytest_cache

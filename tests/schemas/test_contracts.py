@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 from jsonschema import Draft202012Validator, FormatChecker
@@ -19,6 +20,8 @@ from schemas.messages.finding import Finding
 from schemas.messages.topics import (
     ALERTS_DELIVERED,
     CALLS_DEAD_LETTERS,
+    CALLS_ENDED,
+    CALLS_RATED,
     RECORDINGS_ACCESSED,
     TOPICS,
     AnyTopic,
@@ -47,10 +50,34 @@ def test_a_schema_is_a_valid_schema_of_its_dialect(name: str) -> None:
     Draft202012Validator.check_schema(schema)
 
 
-@pytest.mark.parametrize("name", SCHEMA_OF_FOLDER.values())
-def test_a_schema_refuses_a_field_that_it_does_not_name(name: str) -> None:
-    errors = Draft202012Validator(json.loads(FILES[name])).iter_errors({"agnet": "A1"})
-    assert "additionalProperties" in {error.validator for error in errors}
+@pytest.mark.parametrize("topic", TOPICS, ids=lambda topic: topic.name)
+def test_a_schema_refuses_a_field_that_it_does_not_name_where_other_programs_write(topic: AnyTopic) -> None:
+    errors = Draft202012Validator(json.loads(FILES[schema_file(topic.message)])).iter_errors({"agnet": "A1"})
+    assert ("additionalProperties" in {error.validator for error in errors}) is topic.from_outside
+
+
+def test_schemas_refuse_unknown_fields_in_exactly_the_parts_that_decoding_does() -> None:
+    """All of an event from outside; of a published pack the pack, not what stands around it; elsewhere nothing."""
+    refusing = {name: set(_refusing_objects(json.loads(FILES[name]))) for name in SCHEMA_OF_FOLDER.values()}
+    named = {name: set(_objects(json.loads(FILES[name]))) for name in SCHEMA_OF_FOLDER.values()}
+    assert {name for name, objects in refusing.items() if objects} == {
+        "call_ended.v1.schema.json",
+        "call_rated.v1.schema.json",
+        "rules_published.v1.schema.json",
+    }
+    for topic in (CALLS_ENDED, CALLS_RATED):
+        assert refusing[schema_file(topic.message)] == named[schema_file(topic.message)]
+    pack = "rules_published.v1.schema.json"
+    assert named[pack] - refusing[pack] == {"RulesPublished"}
+
+
+def _objects(schema: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    """Every model in a schema, by its title."""
+    return {each["title"]: each for each in (schema, *schema.get("$defs", {}).values()) if "properties" in each}
+
+
+def _refusing_objects(schema: dict[str, Any]) -> list[str]:
+    return [name for name, each in _objects(schema).items() if each.get("additionalProperties") is False]
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,9 @@
 """Spoken numbers in digits, and the way back."""
 
+import cn2an
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from processors.text.numbers import cardinal, in_digits
 
@@ -134,3 +137,26 @@ def test_a_cardinal_is_a_grammatical_number_or_none(spoken: str, value: int | No
 )
 def test_what_begins_before_its_first_numeral_is_found(spoken: str, expected: str) -> None:
     assert in_digits(spoken).text == expected
+
+
+whole_numbers = st.integers(0, 10**12 - 1)
+"""As large as speech goes in one breath: below 一万亿."""
+
+
+class TestAgainstCn2an:
+    """Numbers as another library writes them in Chinese are read back."""
+
+    @given(whole_numbers)
+    def test_a_whole_number_is_read_in_everyday_and_in_banking_characters(self, number: int) -> None:
+        assert cardinal(cn2an.an2cn(number, "low")) == number
+        assert cardinal(cn2an.an2cn(number, "up")) == number
+
+    @given(whole_numbers.filter(lambda number: number >= 10))
+    def test_a_whole_number_is_written_in_digits_in_the_middle_of_a_sentence(self, number: int) -> None:
+        assert in_digits(f"一共是{cn2an.an2cn(number, 'low')}元，对吗").text == f"一共是{number}元，对吗"
+
+    @given(whole_numbers, st.from_regex(r"[0-9]{1,4}", fullmatch=True))
+    def test_a_decimal_is_written_digit_by_digit_after_its_point(self, whole: int, decimals: str) -> None:
+        spoken = f"{cn2an.an2cn(whole, 'low')}点{cn2an.an2cn(decimals, 'direct')}"
+
+        assert in_digits(f"百分之{spoken}").text == f"{whole}.{decimals}%"
