@@ -120,7 +120,7 @@ def lines_of(notice: Notice) -> list[tuple[str, str]]:
         ("原话", f"{alert.quote[:_MAX_QUOTE]}{'…' if len(alert.quote) > _MAX_QUOTE else ''}"),
         ("风险原因", "；".join(alert.risk_reasons)),
         ("建议", alert.advice),
-        ("时间", _shown(alert.happened_at)),
+        ("时间", _show_moment(alert.happened_at)),
         ("告警编号", notice.notice_id),
     ]
     return [(name, one_line(text)) for name, text in pairs if text]
@@ -153,5 +153,5 @@ def one_line(text: str) -> str:
     return "".join(character if character.isprintable() else " " for character in text)
 
 
-def _shown(moment: datetime) -> str:
+def _show_moment(moment: datetime) -> str:
     return f"{moment.astimezone(_CHINA):%Y-%m-%d %H:%M:%S}（北京时间）"

@@ -63,7 +63,7 @@ def _of_the_customer(context: CallContext) -> Iterator[Result]:
         yield from (NotMeasured(measure, reason) for measure in AgitationDetector.measures[:3])
         return
     agitated = [each for each in felt if each.emotion.agitated >= AGITATED]
-    yield from (_agitated(transcript, each) for each in agitated)
+    yield from (_find_agitation(transcript, each) for each in agitated)
     yield from _escalations(transcript, felt)
     yield Measure("customer_agitated_segments", len(agitated))
     yield Measure("customer_agitation_max", max(each.emotion.agitated for each in felt))
@@ -105,7 +105,7 @@ def _escalations(transcript: Transcript, felt: Sequence[SegmentWithEmotion]) -> 
         run = []
 
 
-def _agitated(transcript: Transcript, felt: SegmentWithEmotion) -> Finding:
+def _find_agitation(transcript: Transcript, felt: SegmentWithEmotion) -> Finding:
     agitated = felt.emotion.agitated
     severity: Severity = "high" if agitated >= VERY_AGITATED else "medium"
     return _finding(transcript, AGITATED_CUSTOMER, [felt], severity, {"source": felt.emotion.source})

@@ -80,12 +80,12 @@ class ClaimsDetector:
 def check_claim(claim: Compiled[Claim], hearing: Hearing) -> Iterator[tuple[RuleHit, SpokenAmount, ClaimStatus]]:
     """Every claim of this kind, with the number that was said and the verdict on it."""
     for hit in hearing.look(claim.nodes["subject"]).hits:
-        said = _said(claim.entry, hit)
+        said = _read_amount(claim.entry, hit)
         if said is not None:
             yield hit, said, _verdict(claim, hit, said, hearing)
 
 
-def _said(claim: Claim, hit: RuleHit) -> SpokenAmount | None:
+def _read_amount(claim: Claim, hit: RuleHit) -> SpokenAmount | None:
     """The number with the unit that follows the subject in the same sentence; None: no claim was made."""
     if claim.unit is None:
         return SpokenAmount((), "")

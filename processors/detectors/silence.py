@@ -91,7 +91,7 @@ class SilenceDetector:
             reason = LANGUAGE_NOT_SUPPORTED
         if reason is not None:
             return [*measured, *(NotMeasured(measure, reason) for measure in self.measures[2:])]
-        return [*measured, *_judged(transcript, silences)]
+        return [*measured, *_judge(transcript, silences)]
 
 
 def _gaps(transcript: Transcript) -> list[tuple[int, int]]:
@@ -101,7 +101,7 @@ def _gaps(transcript: Transcript) -> list[tuple[int, int]]:
     return [(one.end_ms, other.start_ms) for one, other in pairwise(speech)]
 
 
-def _judged(transcript: Transcript, silences: Sequence[Interval]) -> Iterator[Result]:
+def _judge(transcript: Transcript, silences: Sequence[Interval]) -> Iterator[Result]:
     """A finding for each silence, and how many and how long they are."""
     asks = list(_asks(transcript)) if silences else []
     starts_ms = [segment.start_ms for segment in transcript.segments]

@@ -26,7 +26,7 @@ class StatesEncoder(Protocol):
         """The model, by the name that the recogniser's identity gives it."""
         ...
 
-    def pooled(self, windows: Sequence[ClipWindow]) -> Iterator[tuple[int, PooledStates]]:
+    def pool_clips(self, windows: Sequence[ClipWindow]) -> Iterator[tuple[int, PooledStates]]:
         """The pooled states of every clip in the windows, by the index of the clip."""
         ...
 
@@ -49,7 +49,7 @@ class WhisperEncoder:
         """The model, by the name that the recogniser's identity gives it."""
         return self._name
 
-    def pooled(self, windows: Sequence[ClipWindow]) -> Iterator[tuple[int, PooledStates]]:
+    def pool_clips(self, windows: Sequence[ClipWindow]) -> Iterator[tuple[int, PooledStates]]:
         """The pooled states of every clip in the windows, by the index of the clip; longest windows first."""
         ordered = sorted(windows, key=lambda window: window.duration_ms, reverse=True)
         for start in range(0, len(ordered), self._batch_size):

@@ -57,10 +57,10 @@ def run_experiment(
         raise TrainingError("--heads names heads that exist, the other options train new ones: give one of them")
     data = _read(experiment.data)
     if experiment.leave_one_speaker_out:
-        return _left_out(experiment, data, encoder, cache, say)
+        return _leave_one_out(experiment, data, encoder, cache, say)
     heads = load_heads(experiment.heads)
     if experiment.train_on:
-        heads = _trained(heads, _read(experiment.train_on), encoder, cache, say)
+        heads = _train(heads, _read(experiment.train_on), encoder, cache, say)
     return _as_they_are(heads, data, experiment, encoder, cache, say)
 
 
@@ -86,7 +86,7 @@ def _as_they_are(
     return figures
 
 
-def _left_out(
+def _leave_one_out(
     experiment: Experiment, data: LabelledData, encoder: StatesEncoder, cache: Path | None, say: TellStep
 ) -> list[Figures]:
     figures: list[Figures] = []
@@ -119,7 +119,7 @@ def _left_out(
     return figures
 
 
-def _trained(heads: Heads, data: LabelledData, encoder: StatesEncoder, cache: Path | None, say: TellStep) -> Heads:
+def _train(heads: Heads, data: LabelledData, encoder: StatesEncoder, cache: Path | None, say: TellStep) -> Heads:
     states, prosody, text = heads.states, heads.prosody, heads.text
     if data.sounds:
         varied = varied_features(data.sounds, encoder, cache, say)

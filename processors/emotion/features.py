@@ -82,7 +82,7 @@ def _of_corpus(
     if path is not None and path.is_file():
         with np.load(path, allow_pickle=False) as file:
             return FeatureTable(file["rows"], file["heard"])
-    table = _computed(examples, variation, encoder)
+    table = _compute(examples, variation, encoder)
     if path is not None:
         path.parent.mkdir(parents=True, exist_ok=True)
         unfinished = path.with_suffix(".part")
@@ -92,14 +92,14 @@ def _of_corpus(
     return table
 
 
-def _computed(examples: Sequence[LabelledSound], variation: Variation, encoder: StatesEncoder | None) -> FeatureTable:
+def _compute(examples: Sequence[LabelledSound], variation: Variation, encoder: StatesEncoder | None) -> FeatureTable:
     clips: dict[int, SpeechClip] = {}
     random = np.random.default_rng(variation.seed)
-    for index, sound in enumerate(_varied(examples, variation)):
+    for index, sound in enumerate(_vary(examples, variation)):
         extent_ms = _speech_in(sound, examples[index].extent_ms is not None)
         if extent_ms is not None:
             clips[index] = SpeechClip(0, *_part(extent_ms, _draw(random, variation.length_ms), random), sound)
-    pooled = dict(encoder.pooled(list(_windows(examples, clips, variation)))) if encoder else {}
+    pooled = dict(encoder.pool_clips(list(_windows(examples, clips, variation)))) if encoder else {}
     rows: dict[int, NDArray[np.float32]] = {}
     for index, clip in clips.items():
         features = sound_features(clip.sound.samples(clip.start_ms, clip.end_ms), pooled.get(index))
@@ -114,7 +114,7 @@ def _computed(examples: Sequence[LabelledSound], variation: Variation, encoder: 
     return FeatureTable(table, heard)
 
 
-def _varied(examples: Sequence[LabelledSound], variation: Variation) -> Iterator[ChannelSound]:
+def _vary(examples: Sequence[LabelledSound], variation: Variation) -> Iterator[ChannelSound]:
     """Each example's sound, cut to its extent and changed."""
     random = np.random.default_rng(variation.seed)
     speakers = sorted({each.speaker_key for each in examples})

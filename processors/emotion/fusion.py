@@ -22,7 +22,7 @@ class Witness:
     mistaken: float
     weight: float = 1.0
 
-    def believed(self, evidence: float) -> float:
+    def weigh(self, evidence: float) -> float:
         """Evidence (a log likelihood ratio, L) of this witness as far as it is believed.
 
         weight · ln((found · L + 1 − found) / (mistaken · L + 1 − mistaken)): what the evidence is worth where only
@@ -58,8 +58,8 @@ class Fusion:
         if isinstance(sound, str) and text is None:
             return sound
         heard, gap = (None, sound) if isinstance(sound, str) else (sound, None)
-        sound_odds = self.sound.believed(heard.evidence) if heard else 0.0
-        text_odds = self.text.believed(text.evidence) if text else 0.0
+        sound_odds = self.sound.weigh(heard.evidence) if heard else 0.0
+        text_odds = self.text.weigh(text.evidence) if text else 0.0
         base = log_odds(self.base_rate)
         return SegmentEmotion(
             agitated=probability_of(base + sound_odds + text_odds),

@@ -18,7 +18,7 @@ _CLIP = 32_635
 
 def through_telephone(sound: ChannelSound) -> ChannelSound:
     """The sound as a telephone recording: 8 kHz, coded and decoded with µ-law."""
-    pcm = _filtered(sound, f"aresample={TELEPHONE_RATE_HZ}") if sound.sample_rate_hz != TELEPHONE_RATE_HZ else sound.pcm
+    pcm = _filter(sound, f"aresample={TELEPHONE_RATE_HZ}") if sound.sample_rate_hz != TELEPHONE_RATE_HZ else sound.pcm
     return ChannelSound(mu_law_round_trip(pcm), TELEPHONE_RATE_HZ)
 
 
@@ -45,7 +45,7 @@ def with_noise(sound: ChannelSound, snr_db: float, random: np.random.Generator) 
 
 def at_speed(sound: ChannelSound, speed: float) -> ChannelSound:
     """The sound faster or slower at the same pitch; 0.5–2."""
-    return ChannelSound(_filtered(sound, f"atempo={speed:.4f}"), sound.sample_rate_hz)
+    return ChannelSound(_filter(sound, f"atempo={speed:.4f}"), sound.sample_rate_hz)
 
 
 def _to_pcm(values: NDArray[np.floating]) -> Pcm:
@@ -53,7 +53,7 @@ def _to_pcm(values: NDArray[np.floating]) -> Pcm:
     return pcm
 
 
-def _filtered(sound: ChannelSound, filters: str) -> Pcm:
+def _filter(sound: ChannelSound, filters: str) -> Pcm:
     graph = av.filter.Graph()
     nodes = [graph.add_abuffer(format="s16", sample_rate=sound.sample_rate_hz, layout="mono", time_base=_tick(sound))]
     for each in filters.split(","):

@@ -374,8 +374,8 @@ def fit_fusion(varied: Sequence[Varied], encoder: str | None) -> Fusion:
             ear = sound.of_speaker()
             for row in group.rows:
                 heard, said = ear.read(plain.table.rows[row]), text.read(plain.examples[row].text or "")
-                words = TEXT_WITNESS.believed(said.evidence) if said else 0.0
-                evidence.append((SOUND_WITNESS.believed(heard.evidence), words))
+                words = TEXT_WITNESS.weigh(said.evidence) if said else 0.0
+                evidence.append((SOUND_WITNESS.weigh(heard.evidence), words))
                 labels.append(plain.examples[row].is_agitated)
     model = _logistic_regression(1.0, None).fit(evidence, labels)
     sound_weight, text_weight = (max(0.0, float(weight)) for weight in model.coef_[0])

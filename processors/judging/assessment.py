@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from pathlib import Path
 
-from processors.judging.retention import RetentionPeriod, kept_by_content, kept_by_event
+from processors.judging.retention import RetentionPeriod, retention_by_content, retention_by_event
 from processors.judging.risk import assess
 from processors.judging.scoring import ScoreForms, score
 from schemas.config.retention import RETENTION_FILE, read_retention_policy
@@ -26,7 +26,7 @@ class Assessor:
         self._risk = read_risk_rules(risk_file)
         self._retention = read_retention_policy(retention_file)
 
-    def added_to(
+    def complete(
         self, analysis: CallAnalysis, transcript: Transcript, by_rules: RetentionPeriod | None
     ) -> CallAnalysis:
         """The analysis with scorecard, risk and retention. A call that was not heard has a retention class alone.
@@ -34,13 +34,13 @@ class Assessor:
         `by_rules` is how long the rule packs keep it: they can lengthen what the policy says, never shorten it.
         """
         call = analysis.call
-        kept = kept_by_event(self._retention, call)
+        kept = retention_by_event(self._retention, call)
         if by_rules is not None and by_rules.days > kept.days:
             kept = by_rules
         if analysis.outcome != "analyzed":
             return analysis.model_copy(update={"retention_class": kept.retention_class, "retention_days": kept.days})
         texts = [segment.text for segment in transcript.segments]
-        kept = kept_by_content(self._retention, kept, call, analysis.topics, texts)
+        kept = retention_by_content(self._retention, kept, call, analysis.topics, texts)
         facts = (call, analysis.measures, analysis.findings, analysis.skipped_analysis)
         return analysis.model_copy(
             update={

@@ -12,7 +12,7 @@ from processors.detectors import find_detectors
 from processors.detectors.base.contract import Detector, DetectorContext, Measure, NotMeasured, Result
 from processors.judging.assessment import Assessor
 from processors.judging.call_context import NO_BACKGROUND, Background, CallContext
-from processors.judging.retention import kept_by_rules
+from processors.judging.retention import retention_by_rules
 from processors.rules.examples import check_examples
 from processors.rules.rulebook import Rulebooks
 from processors.text.phonetic import USUAL_MERGERS, Merger, Sounds
@@ -101,7 +101,7 @@ class Judge:
         detectors: Iterable[Detector] | None = None,
         *,
         rulebooks: Rulebooks | None = None,
-        verdicts: Assessor | None = None,
+        assessor: Assessor | None = None,
     ) -> None:
         self._settings = settings
         self.rulebooks = shipped_rulebooks(settings) if rulebooks is None else rulebooks
@@ -113,11 +113,11 @@ class Judge:
             sentence_min_cosine=settings.sentence_min_cosine,
         )
         self._detectors = find_detectors(context) if detectors is None else tuple(detectors)
-        self._verdicts = verdicts or Assessor(settings.score_form_folders, settings.risk_file, settings.retention_file)
+        self._assessor = assessor or Assessor(settings.score_form_folders, settings.risk_file, settings.retention_file)
 
     def under(self, rulebooks: Rulebooks) -> "Judge":
         """The same judge under other rules; no file is read again. Raises `DetectorError`."""
-        return Judge(self._settings, rulebooks=rulebooks, verdicts=self._verdicts)
+        return Judge(self._settings, rulebooks=rulebooks, assessor=self._assessor)
 
     @property
     def measures(self) -> frozenset[str]:
@@ -127,7 +127,7 @@ class Judge:
     def judge(self, transcript: Transcript, now: datetime, background: Background = NO_BACKGROUND) -> CallAnalysis:
         """The analysis of one call. A detector that fails costs its own measures only."""
         outcome, reason = _outcome(transcript)
-        context, accounts = self._heard(transcript, background)
+        context, accounts = self._hear(transcript, background)
         findings = {finding.finding_id: finding for account in accounts for finding in account.findings}
         analysis = CallAnalysis(
             tenant_id=transcript.tenant_id,
@@ -149,9 +149,9 @@ class Judge:
             analyzed_at=now,
         )
         book = self.rulebooks.of(context) or self.rulebooks.book(transcript.tenant_id, "zh", transcript.call.industry)
-        return self._verdicts.added_to(analysis, transcript, kept_by_rules(book, context, analysis.topics))
+        return self._assessor.complete(analysis, transcript, retention_by_rules(book, context, analysis.topics))
 
-    def _heard(self, transcript: Transcript, background: Background) -> tuple[CallContext, list[_Account]]:
+    def _hear(self, transcript: Transcript, background: Background) -> tuple[CallContext, list[_Account]]:
         """The accounts of all detectors; those that read measures run after those that only take them."""
         measures: dict[str, MeasureValue] = {}
         context = CallContext(transcript, background, measures)
@@ -175,23 +175,23 @@ def _account(detector: Detector, context: CallContext) -> _Account:
     """The detector's results; its measures as skipped where the call was not heard or the detector failed."""
     outcome = context.transcript.outcome
     if outcome is not None and detector.needs_speech:
-        return _skipped(detector, outcome)
+        return _skip(detector, outcome)
     try:
-        return _booked(detector, list(detector.process(context)))
+        return _book(detector, list(detector.process(context)))
     except Exception as error:
         # Class names only: the text of an exception may hold the words of a caller.
         logger.error("detector %s failed: %s", detector.name, type(error).__name__)
-        return _skipped(detector, DETECTOR_FAILED)
+        return _skip(detector, DETECTOR_FAILED)
 
 
-def _skipped(detector: Detector, reason: str) -> _Account:
+def _skip(detector: Detector, reason: str) -> _Account:
     return _Account(
         dict.fromkeys(detector.measures),
         tuple(_skipped_analysis(measure, reason) for measure in detector.measures),
     )
 
 
-def _booked(detector: Detector, results: Sequence[Result]) -> _Account:
+def _book(detector: Detector, results: Sequence[Result]) -> _Account:
     """Raises `InvalidResultsError`, and `ValidationError` for a reason that is no slug."""
     measured: dict[str, MeasureValue] = {}
     skipped: dict[str, SkippedAnalysis] = {}

@@ -24,7 +24,7 @@ class RetentionPeriod:
     days: int
 
 
-def kept_by_event(policy: RetentionPolicy, call: CallEnded) -> RetentionPeriod:
+def retention_by_event(policy: RetentionPolicy, call: CallEnded) -> RetentionPeriod:
     """The longest class that fits by the event alone."""
     return _longest(
         one
@@ -33,7 +33,7 @@ def kept_by_event(policy: RetentionPolicy, call: CallEnded) -> RetentionPeriod:
     )
 
 
-def kept_by_content(
+def retention_by_content(
     policy: RetentionPolicy,
     known: RetentionPeriod,
     call: CallEnded,
@@ -54,7 +54,7 @@ def kept_by_content(
     return _longest(longer) if longer else known
 
 
-def kept_by_rules(
+def retention_by_rules(
     book: Rulebook | None, context: CallContext, topics: Iterable[TopicMention]
 ) -> RetentionPeriod | None:
     """The longest class that applies; None where there is none.

@@ -57,7 +57,7 @@ def score(
     """
     reasons = {one.measure: one.reason for one in skipped}
     found = _by_category_and_rule(findings)
-    items = tuple(_scored(item, call, measures, found, reasons) for item in form.items)
+    items = tuple(_score_item(item, call, measures, found, reasons) for item in form.items)
     groups = {group: _of_group(group, items) for group in GROUP_WEIGHTS}
     weighted = [
         (percent, weight)
@@ -91,7 +91,7 @@ def _of_group(group: ScoreGroup, items: Iterable[ScoreItem]) -> float | None:
     return 100 * sum(points for points, _ in measurable) / possible if measurable else None
 
 
-def _scored(
+def _score_item(
     item: FormItem,
     call: CallEnded,
     measures: Mapping[str, MeasureValue],
@@ -102,7 +102,7 @@ def _scored(
     evidence: tuple[Evidence, ...] = ()
     reason = _why_not_measurable(item, call, measures, reasons)
     if reason is None:
-        costly = [(deduction, _asked_for(deduction, found)) for deduction in item.deduct]
+        costly = [(deduction, _findings_of(deduction, found)) for deduction in item.deduct]
         full = _share(item.measure, measures) * item.max_points
         points = max(0.0, round(full - sum(_cost(deduction, those) for deduction, those in costly), 2))
         evidence = (
@@ -154,7 +154,7 @@ def _share(measure: PointsOfMeasure | None, measures: Mapping[str, MeasureValue]
     return min(1.0, max(0.0, (value - zero_at) / (full_at - zero_at)))
 
 
-def _asked_for(deduction: Deduction, found: FoundBy) -> list[Finding]:
+def _findings_of(deduction: Deduction, found: FoundBy) -> list[Finding]:
     key = ("category", deduction.category) if deduction.category else ("rule", deduction.rule or "")
     return [one for one in found.get(key, ()) if deduction.role is None or one.role == deduction.role]
 

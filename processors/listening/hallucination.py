@@ -61,7 +61,7 @@ def sift(speech: RecognizedSpeech) -> tuple[RecognizedSpeech | None, tuple[Rejec
         return None, ()
     doubt = _doubt(speech)
     if doubt is not None:
-        return None, (_rejected(speech, speech.text, doubt),)
+        return None, (_reject(speech, speech.text, doubt),)
     return _without_parts(speech)
 
 
@@ -121,9 +121,9 @@ def _without_parts(speech: RecognizedSpeech) -> tuple[RecognizedSpeech | None, t
         words = dropped.get(i)
         if words:
             piece = replace(speech, start_ms=words[0].start_ms, end_ms=words[-1].end_ms)
-            rejected.append(_rejected(piece, "".join(word.text for word in words), reason))
+            rejected.append(_reject(piece, "".join(word.text for word in words), reason))
         elif not speech.words:
-            rejected.append(_rejected(speech, speech.text[first:last], reason))
+            rejected.append(_reject(speech, speech.text[first:last], reason))
     text = "".join(word.text for word in believed) if speech.words else _cut(speech.text, parts)
     if not _SOUNDLESS.sub("", text):
         return None, tuple(rejected)
@@ -153,5 +153,5 @@ def _cut(text: str, parts: list[tuple[int, int, Reason]]) -> str:
     return kept + text[position:]
 
 
-def _rejected(speech: RecognizedSpeech, text: str, reason: Reason) -> RejectedText:
+def _reject(speech: RecognizedSpeech, text: str, reason: Reason) -> RejectedText:
     return RejectedText(speech.channel, speech.start_ms, speech.end_ms, text.strip(), reason)

@@ -49,9 +49,9 @@ class ClipWindow:
 
     def samples(self) -> Samples:
         """The sound of the window as a recogniser hears it: its speech at one level (`processors.listening.gain`)."""
-        return level(self.recorded())
+        return level(self.recorded_samples())
 
-    def recorded(self) -> Samples:
+    def recorded_samples(self) -> Samples:
         """The sound of the window; each clip with a little of what lies around it in the recording."""
         window = np.zeros(self.duration_ms * SAMPLES_PER_MS, dtype=np.float32)
         for place in self.places:

@@ -111,11 +111,11 @@ def listen(
     speakers = _speakers(call, channels, settings.separation)
     pool = pool_clip if emotion is not None else None
     heard = _recognize(speakers, engine, call.language_hint, settings.chinese_script, pool)
-    roles = _inferred_roles(call, speakers, heard)
+    roles = _roles_by_words(call, speakers, heard)
     if roles is not None:
         speakers = tuple(replace(speaker, role=role) for speaker, role in zip(speakers, roles, strict=True))
     segments = tuple(_segment(number, speech, speakers[who]) for number, (who, speech) in enumerate(heard.believed))
-    rejected = tuple(_rejected(piece, speakers[who]) for who, piece in heard.rejected)
+    rejected = tuple(_rejected_piece(piece, speakers[who]) for who, piece in heard.rejected)
     # From here on nothing holds a number or a name in clear (R72): what leaves this function is masked.
     masked = mask(segments, MaskSettings(settings.pii_keep_last), rejected)
     judged = _with_emotion(masked.segments, heard, speakers, emotion)
@@ -192,7 +192,7 @@ def _channels(
     )
 
 
-def _told_roles(call: CallEnded, channels: Sequence[_Channel]) -> tuple[Role, ...] | None:
+def _roles_by_event(call: CallEnded, channels: Sequence[_Channel]) -> tuple[Role, ...] | None:
     """Who speaks on each channel, by the event; None where it does not know, or describes another file."""
     told = call.audio.channel_roles
     fits = told is not None and len(told) == len(channels) and set(told) != {"unknown"}
@@ -209,7 +209,7 @@ def _speakers(
     """
     named: Sequence[tuple[_Channel, Role, tuple[Interval, ...]]]
     if len(channels) > 1:
-        roles: Sequence[Role] = _told_roles(call, channels) or ["unknown"] * len(channels)
+        roles: Sequence[Role] = _roles_by_event(call, channels) or ["unknown"] * len(channels)
         named = [(channel, role, channel.speech) for channel, role in zip(channels, roles, strict=True)]
     else:
         (channel,) = channels
@@ -230,7 +230,7 @@ def _others(position: int, named: Sequence[tuple[_Channel, Role, tuple[Interval,
     return [interval for other, (_, _, speech) in enumerate(named) if other != position for interval in speech]
 
 
-def _inferred_roles(call: CallEnded, speakers: Sequence[_Speaker], heard: _Heard) -> tuple[Role, ...] | None:
+def _roles_by_words(call: CallEnded, speakers: Sequence[_Speaker], heard: _Heard) -> tuple[Role, ...] | None:
     """The role of each speaker by what is said; None where the event tells roles, or nothing tells the two apart.
 
     Voices that were told apart on one channel are a guess already: there it is not guessed further by who speaks first.
@@ -327,7 +327,7 @@ def _with_emotion(
     ]
 
 
-def _rejected(piece: RejectedText, speaker: _Speaker) -> Rejected:
+def _rejected_piece(piece: RejectedText, speaker: _Speaker) -> Rejected:
     return Rejected(
         start_ms=piece.start_ms,
         end_ms=piece.end_ms,

@@ -111,15 +111,15 @@ class _Listener:
             del self.expected[topic]
         return frozenset(self.expected)
 
-    def heard(self, line: Line, named: Sequence[Mention], pieces: Sequence[Piece]) -> None:
+    def hear(self, line: Line, named: Sequence[Mention], pieces: Sequence[Piece]) -> None:
         for piece in pieces:
-            self._answered(line, piece)
+            self._answer(line, piece)
         if named:
-            self._named(line, named, pieces)
+            self._expect_named(line, named, pieces)
         elif not pieces:
-            self._went_on(line)
+            self._go_on(line)
 
-    def _named(self, line: Line, named: Sequence[Mention], pieces: Sequence[Piece]) -> None:
+    def _expect_named(self, line: Line, named: Sequence[Mention], pieces: Sequence[Piece]) -> None:
         """What was named last replaces what was expected; several things asked for in one turn are all expected."""
         after_digits = [mention for mention in named if all(mention.start >= piece.end for piece in pieces)]
         current = {mention.topic for mention in after_digits or named[-1:]}
@@ -132,7 +132,7 @@ class _Listener:
             if one is None or not digits:
                 self.expected[topic] = _Expected(line.role, line.end_ms, digits)
 
-    def _answered(self, line: Line, piece: Piece) -> None:
+    def _answer(self, line: Line, piece: Piece) -> None:
         for topic in piece.topics:
             one = self.expected.get(topic)
             if one is not None:
@@ -140,7 +140,7 @@ class _Listener:
                 one.touched_ms = line.end_ms
                 one.turns = 0
 
-    def _went_on(self, line: Line) -> None:
+    def _go_on(self, line: Line) -> None:
         if not moves_on(line.text):
             return
         for topic, one in list(self.expected.items()):
@@ -169,11 +169,11 @@ def read_numbers(lines: Sequence[Line]) -> NumbersSaid:
         named = list(mentions(line.text))
         found = list(_pieces(number, line.text, opened, named))
         found.extend(_lone_x(number, line.text, listener.expected.get("resident_id"), found))
-        listener.heard(line, named, found)
+        listener.hear(line, named, found)
         asked.append(opened)
         pieces.extend(found)
-    numbers = [whole for group in _linked(lines, pieces) if (whole := _number(lines, group)) is not None]
-    return NumbersSaid(tuple(asked), (*numbers, *_said_again(pieces, numbers)))
+    numbers = [whole for group in _link(lines, pieces) if (whole := _number(lines, group)) is not None]
+    return NumbersSaid(tuple(asked), (*numbers, *_find_repeats(pieces, numbers)))
 
 
 def _pieces(number: int, text: str, opened: frozenset[AskedFor], named: Sequence[Mention]) -> Iterator[Piece]:
@@ -218,7 +218,7 @@ def _is_other(text: str, run: DigitRun, topics: frozenset[AskedFor]) -> bool:
     return len(run.digits) <= _FEWEST_DIGITS and _OTHER_BEFORE.search(before) is not None
 
 
-def _linked(lines: Sequence[Line], pieces: Sequence[Piece]) -> Iterator[list[Piece]]:
+def _link(lines: Sequence[Line], pieces: Sequence[Piece]) -> Iterator[list[Piece]]:
     """Pieces that one speaker says one after the other, as groups."""
     group: list[Piece] = []
     for piece in pieces:
@@ -279,7 +279,7 @@ def _is_only_digits(text: str, piece: Piece) -> bool:
     return _NUMBER_ONLY.fullmatch(text[: piece.start] + text[piece.end :]) is not None
 
 
-def _said_again(pieces: Sequence[Piece], numbers: Sequence[Number]) -> Iterator[Number]:
+def _find_repeats(pieces: Sequence[Piece], numbers: Sequence[Number]) -> Iterator[Number]:
     """Digits that repeat a part of a number: 尾号七八九零的那张卡."""
     known = {piece for number in numbers for piece in number.pieces}
     for piece in pieces:

@@ -70,14 +70,14 @@ class DigitRun:
 
 def digit_runs(text: str) -> Iterator[DigitRun]:
     """Digits in a folded text that are not an amount, date, time, count or set phrase."""
-    free = _blanked(text, (_QUANTITIES, _IDIOMS, _DECIMAL, _THOUSANDS))
+    free = _blank(text, (_QUANTITIES, _IDIOMS, _DECIMAL, _THOUSANDS))
     free = _BARE_CARDINAL.sub(lambda match: _BLANK * len(match[0]) if _is_amount(match[0], 1) else match[0], free)
     yield from _runs(_SPOKEN, free)
 
 
 def expected_digit_runs(text: str) -> Iterator[DigitRun]:
     """The same where digits were asked for: then what sounds like a digit among digits is one, and 八千 is 8000."""
-    free = _blanked(_digits_by_sound(_blanked(text, (_IDIOMS,))), (_QUANTITIES,))
+    free = _blank(_digits_by_sound(_blank(text, (_IDIOMS,))), (_QUANTITIES,))
     free = _BARE_CARDINAL.sub(lambda match: _BLANK * len(match[0]) if _is_amount(match[0], 2) else match[0], free)
     yield from _runs(_EXPECTED, free)
 
@@ -91,10 +91,10 @@ _EXPECTED = re.compile(
 
 def _runs(pattern: re.Pattern[str], text: str) -> Iterator[DigitRun]:
     for match in pattern.finditer(text):
-        yield DigitRun(match.start(), match.end(), _spelled(match[0]))
+        yield DigitRun(match.start(), match.end(), _spell(match[0]))
 
 
-def _spelled(spoken: str) -> str:
+def _spell(spoken: str) -> str:
     """三个零 → 000, 幺三八 → 138; the zeros of 八千 are not heard one by one and count as three."""
     spelled = ""
     place = 0
@@ -117,7 +117,7 @@ def _is_amount(spoken: str, units: int) -> bool:
     return sum(letter in _UNITS for letter in spoken) >= units and cardinal(spoken) is not None
 
 
-def _blanked(text: str, patterns: tuple[re.Pattern[str], ...]) -> str:
+def _blank(text: str, patterns: tuple[re.Pattern[str], ...]) -> str:
     for pattern in patterns:
         text = pattern.sub(lambda match: _BLANK * len(match[0]), text)
     return text

@@ -103,7 +103,7 @@ def _mask_loosely(text: str, settings: MaskSettings, known: KnownNames) -> str:
     folded = fold(text)
     line = Line(folded, "unknown", 0, 0)
     (places,), _ = _find([line], read_numbers([line]), settings)
-    taken = [*places, *(_named(found) for found in known.find(folded))]
+    taken = [*places, *(_with_placeholder(found) for found in known.find(folded))]
     taken.extend(
         _Place("bank_card", run.start, run.end, 0, UNTYPED_PLACEHOLDER)
         for run in expected_digit_runs(folded)
@@ -129,13 +129,13 @@ def _find(
     for line, places, asked in zip(lines, found, reading.asked, strict=True):
         named = list(mentions(line.text))
         for one in _in_text(line, asked, named, asked_by):
-            places.append(_named(one))
+            places.append(_with_placeholder(one))
             if one.kind == "name" and one.confidence > 0.6:
                 names.append(line.text[one.start : one.end])
         asked_by.update((mention.topic, line.role) for mention in named)
     known = KnownNames(names)
     for line, places in zip(lines, found, strict=True):
-        places.extend(_named(one) for one in known.find(line.text))
+        places.extend(_with_placeholder(one) for one in known.find(line.text))
     return tuple(_without_overlaps(places) for places in found), known
 
 
@@ -160,15 +160,15 @@ def _in_text(
             yield from find(line.text, asked=False)
             continue
         yield from (one for one in find(line.text, asked=False) if one.start < begin)
-        yield from (_moved(one, begin) for one in find(line.text[begin:], asked=True))
+        yield from (_move(one, begin) for one in find(line.text[begin:], asked=True))
     yield from find_names(line.text, asked=expects["name"])
 
 
-def _moved(found: PiiMatch, offset: int) -> PiiMatch:
+def _move(found: PiiMatch, offset: int) -> PiiMatch:
     return PiiMatch(found.kind, found.start + offset, found.end + offset, found.confidence)
 
 
-def _named(found: PiiMatch) -> _Place:
+def _with_placeholder(found: PiiMatch) -> _Place:
     return _Place(found.kind, found.start, found.end, found.confidence, f"[{PLACEHOLDER_OF[found.kind]}]")
 
 

@@ -146,7 +146,7 @@ class Watchers:
         """First part → leaves, by identity, with the phrase that begins with it."""
         self._leaves: dict[object, Node] = {}
 
-    def shared(self, key: object, leaf: Node, phrases: Iterable[CompiledPhrase] = ()) -> Node:
+    def share(self, key: object, leaf: Node, phrases: Iterable[CompiledPhrase] = ()) -> Node:
         """The leaf, or the one that was made before for the same key: a named condition that ten rules use is looked
         for once. Leaves are kept, so that their identities stay their own."""
         known = self._leaves.get(key)
@@ -397,7 +397,7 @@ class Compiler:
 
     def compile(self, condition: Condition, scope: LeafScope, inside: tuple[str, ...] = ()) -> Node:
         """A condition in a scope. Raises `ConditionError`; `inside` are the names that lead here."""
-        scope = self._narrowed(condition, scope, inside)
+        scope = self._narrow(condition, scope, inside)
         node = self._node(condition, scope, inside)
         return node if condition.at_least == 1 else _AtLeast(node, condition.at_least)
 
@@ -407,10 +407,10 @@ class Compiler:
             by_sound = _BY_SOUND[scope.sound]
             self._watchers.phrases.extend(one for phrase in condition.unless for one in CompiledPhrase.of(phrase, None))
             phrases = [one for phrase in condition.say for one in CompiledPhrase.of(phrase, by_sound)]
-            return self._watchers.shared((condition.say, condition.unless, scope), say, phrases)
+            return self._watchers.share((condition.say, condition.unless, scope), say, phrases)
         if condition.regex is not None:
             regex = _Regex(scope, compile_regex(condition.regex))
-            return self._watchers.shared((condition.regex, scope), regex)
+            return self._watchers.share((condition.regex, scope), regex)
         if condition.event is not None:
             return _Event(condition.event)
         if condition.measure is not None:
@@ -423,7 +423,7 @@ class Compiler:
         wanted = 1 if condition.any_of else 0 if condition.none_of else condition.n or len(parts)
         return _Group(parts, wanted)
 
-    def _narrowed(self, condition: Condition, scope: LeafScope, inside: tuple[str, ...]) -> LeafScope:
+    def _narrow(self, condition: Condition, scope: LeafScope, inside: tuple[str, ...]) -> LeafScope:
         told = {
             name: value
             for name in ("by", "stance", "sound", "first_s", "last_s", "first_percent", "last_percent")

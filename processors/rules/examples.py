@@ -118,7 +118,7 @@ def _problems_of(rulebooks: Rulebooks, pack: RulePack) -> Iterator[str]:
                 words = rule.words if expected else ()
                 if _is_claimed(book, pack.rule_id(rule), words, example, course_type) is not expected:
                     yield _problem(pack, "sensitive_words", rule.id, field, example, expected)
-    for section, rules in book.compiled():
+    for section, rules in book.compiled_sections():
         for compiled in rules:
             if compiled.pack is pack:
                 yield from _wrong(book, section, compiled)
@@ -173,11 +173,11 @@ def _holds(book: Rulebook, section: str, compiled: Compiled[Any], lines: list[tu
     if section == "claims":
         return _Heard(any(verdict != "true" for _, _, verdict in check_claim(compiled, hearing)))
     if section in ("procedures", "checklists"):
-        return _kept(section, compiled, hearing)
+        return _hear_rule(section, compiled, hearing)
     return _Heard(hearing.look(compiled.nodes["find"]).holds)
 
 
-def _kept(section: str, compiled: Compiled[Any], hearing: Hearing) -> _Heard:
+def _hear_rule(section: str, compiled: Compiled[Any], hearing: Hearing) -> _Heard:
     when = compiled.nodes.get("when")
     applies = when is None or hearing.look(when).holds
     if section == "procedures":

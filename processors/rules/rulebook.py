@@ -131,14 +131,14 @@ class Rulebook:
 
     def _check_named_conditions(self) -> None:
         for pack in self.packs:
-            compiler = Compiler(self._named(pack), Watchers())
+            compiler = Compiler(self._find_conditions(pack), Watchers())
             for name, condition in pack.conditions.items():
                 try:
                     compiler.compile(condition, _BY_AGENT, (name,))
                 except ConditionError as error:
                     self._problems.append(f"{pack.place('condition', name)}: {error}")
 
-    def _named(self, pack: RulePack) -> Callable[[str], Condition]:
+    def _find_conditions(self, pack: RulePack) -> Callable[[str], Condition]:
         others = [other for other in self.packs if other.industry == GENERAL and other is not pack]
 
         def named(name: str) -> Condition:
@@ -152,7 +152,7 @@ class Rulebook:
     def _section(self, section: str) -> list[Compiled[E]]:
         compiled: list[Compiled[E]] = []
         for pack in self.packs:
-            compiler = Compiler(self._named(pack), self._watchers)
+            compiler = Compiler(self._find_conditions(pack), self._watchers)
             for entry in getattr(pack, section):
                 try:
                     nodes = {
@@ -170,7 +170,7 @@ class Rulebook:
         yield from self.words.phrases
         yield from self._watchers.phrases
 
-    def compiled(self) -> Iterator[tuple[str, Sequence[Compiled[Any]]]]:
+    def compiled_sections(self) -> Iterator[tuple[str, Sequence[Compiled[Any]]]]:
         """Every section of rules that have conditions, with its rules."""
         for section in _SCOPES:
             yield section, getattr(self, section)

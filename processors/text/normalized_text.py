@@ -35,7 +35,7 @@ class NormalizedText:
         """`source[i]` is the offset in `text` of `marked[i]`; only found out for texts in which something was hit."""
         if len(self.text) == len(self.marked) and _FOLDED.not_one_for_one.isdisjoint(self.text):
             return range(len(self.text))
-        return [offset for offset, folded in _folded(self.text) for _ in folded]
+        return [offset for offset, folded in _fold_each(self.text) for _ in folded]
 
     @remembered
     def _place(self) -> Sequence[int]:
@@ -80,14 +80,14 @@ class NormalizedText:
 
 def normalize(text: str) -> NormalizedText:
     """Fold width, case and script character by character, so that every letter knows where it came from."""
-    marked = "".join(part for _, part in _folded(text)) if _holds_a_point(text) else text.translate(_FOLDED)
+    marked = "".join(part for _, part in _fold_each(text)) if _holds_a_point(text) else text.translate(_FOLDED)
     letters = marked
     for mark in MARKS:
         letters = letters.replace(mark, "")
     return NormalizedText(text, marked, letters)
 
 
-def _folded(text: str) -> Iterator[tuple[int, str]]:
+def _fold_each(text: str) -> Iterator[tuple[int, str]]:
     """Each character's offset with what it stands for; the point of a decimal number stands for nothing."""
     for offset, character in enumerate(text):
         folded = _FOLDED[ord(character)]

@@ -350,14 +350,14 @@ def _decimal(match: re.Match[str]) -> str | None:
     if value is None:
         return None
     written = f"{value}.{digits(match['decimals'])}"
-    return _scaled(written, match["scale"]) if match["scale"] else written
+    return _scale(written, match["scale"]) if match["scale"] else written
 
 
-def _written(match: re.Match[str]) -> str:
-    return _scaled(match["written"], match["written_scale"])
+def _write_scaled(match: re.Match[str]) -> str:
+    return _scale(match["written"], match["written_scale"])
 
 
-def _scaled(number: str, scale: str) -> str:
+def _scale(number: str, scale: str) -> str:
     return f"{(Decimal(number) * _GROUP_OF[scale]).normalize():f}"
 
 
@@ -400,7 +400,7 @@ _WRITERS: dict[str, Callable[[re.Match[str]], str | None]] = {
     "as_time": _time,
     "as_time_of_day": _time_of_day,
     "as_decimal": _decimal,
-    "as_written": _written,
+    "as_written": _write_scaled,
     "as_discount": _discount,
     "as_signs": _signs,
     "as_bare": _bare,

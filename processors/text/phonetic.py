@@ -45,12 +45,12 @@ class Sounds:
         self._readings: dict[str, tuple[str, ...]] = {}
         for character, readings in syllables().items():
             if character not in _AS_WRITTEN_ONLY:
-                merged = dict.fromkeys(self._merged(reading) for reading in readings)
+                merged = dict.fromkeys(self._merge(reading) for reading in readings)
                 self._readings[character] = tuple(
                     codes.setdefault(syllable, chr(_FIRST_CODE + len(codes))) for syllable in merged
                 )
 
-    def _merged(self, syllable: str) -> str:
+    def _merge(self, syllable: str) -> str:
         for merger, (written, read) in _INITIALS.items():
             if merger in self.mergers and syllable.startswith(written):
                 syllable = read + syllable.removeprefix(written)

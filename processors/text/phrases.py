@@ -173,7 +173,7 @@ class PhraseIndex:
         asked = self._asked
         seen: set[tuple[str, int]] = set()
         unordered: set[tuple[int, str]] = set()
-        for text in dict.fromkeys(_in_pieces(_read(codes, reading)) for reading in self._readings):
+        for text in dict.fromkeys(_in_pieces(_read_letters(codes, reading)) for reading in self._readings):
             for last, parts in self._heard.iter(text):
                 end = last // 2 + 1
                 for part in parts:
@@ -208,7 +208,7 @@ def _table(of: Mapping[int, str]) -> _Codes:
     return table
 
 
-def _read(codes: _Codes, table: _Codes) -> _Codes:
+def _read_letters(codes: _Codes, table: _Codes) -> _Codes:
     """Each letter as the table reads it."""
     return np.where(codes < len(table), table[np.minimum(codes, len(table) - 1)], codes)
 

@@ -90,7 +90,7 @@ def read_yaml(name: str, text: str, model: type[M], entry_of: Callable[[Any, Loc
         details = error.errors(include_url=False, include_context=False)
     raise YamlFileError(
         dict.fromkeys(
-            f"{name}:{_line(node, detail['loc'])}: {_named(entry_of(content, detail['loc']))}"
+            f"{name}:{_line(node, detail['loc'])}: {_introduce(entry_of(content, detail['loc']))}"
             f"{_field(detail['loc'])}{_lower(detail['msg'])}"
             for detail in details
             if not any(_lies_within(other["loc"], detail["loc"]) for other in details)
@@ -135,7 +135,7 @@ def _line(node: yaml.Node | None, location: Location) -> int:
     return line
 
 
-def _named(entry: str) -> str:
+def _introduce(entry: str) -> str:
     return f"{entry}, " if entry else ""
 
 

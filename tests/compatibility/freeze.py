@@ -50,6 +50,7 @@ def freeze(version: str, target: Path = COMPATIBILITY) -> Path:
 
 if __name__ == "__main__":
     try:
-        print(f"wrote {freeze(*sys.argv[1:2] or [''])}")
-    except ValueError as error:
-        raise SystemExit(f"{error}; say: make freeze VERSION=0.3.0") from None
+        frozen = freeze(sys.argv[1] if len(sys.argv) == 2 else "")
+    except ValueError as problem:
+        raise SystemExit(f"{problem}; say: make freeze VERSION=0.3.0") from None
+    sys.stdout.write(f"wrote {frozen}\n")

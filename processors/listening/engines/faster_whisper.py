@@ -174,7 +174,7 @@ class FasterWhisperEngine:
             batch = windows[start : start + self._batch_size]
             encoded = first if start == 0 else self._encode(batch)
             if pool is not None:
-                pooled |= _pooled(batch, _states(encoded), pool)
+                pooled |= _pool_clips(batch, _states(encoded), pool)
             for window, decoded in zip(batch, self._decode(batch, encoded, language), strict=True):
                 results |= _speech_of(window, self._without_loop(window, decoded, language))
         results |= self._overheard([alone(i, clip) for i, clip in enumerate(clips) if not results[i].text], language)
@@ -271,7 +271,7 @@ def _states(encoded: Any) -> EncoderStates:
     return states
 
 
-def _pooled(windows: Sequence[ClipWindow], states: EncoderStates, pool: StatesPool) -> dict[int, PooledStates]:
+def _pool_clips(windows: Sequence[ClipWindow], states: EncoderStates, pool: StatesPool) -> dict[int, PooledStates]:
     """What the pool makes of each clip of a batch, by the position of the clip."""
     return {
         place.index: pool(place.clip, of_window[_frame_at(place.offset_ms) : _frame_at(place.end_offset_ms)])
@@ -302,11 +302,11 @@ def _speech_of(window: ClipWindow, decoded: _Decoded) -> dict[int, RecognizedSpe
                 confidence=min(1.0, max(0.0, float(word["probability"]))),
             )
         )
-    return {place.index: _spoken(place, words[place.index], decoded) for place in window.places}
+    return {place.index: _build_speech(place, words[place.index], decoded) for place in window.places}
 
 
-def _spoken(place: PackedClip, words: Sequence[RecognizedWord], decoded: _Decoded) -> RecognizedSpeech:
-    words = _stripped(words)
+def _build_speech(place: PackedClip, words: Sequence[RecognizedWord], decoded: _Decoded) -> RecognizedSpeech:
+    words = _strip(words)
     return RecognizedSpeech(
         channel=place.clip.channel,
         start_ms=place.clip.start_ms,
@@ -323,7 +323,7 @@ def _within(place: PackedClip, window_ms: int) -> int:
     return min(place.clip.end_ms, max(place.clip.start_ms, place.clip.start_ms + window_ms - place.offset_ms))
 
 
-def _stripped(words: Sequence[RecognizedWord]) -> tuple[RecognizedWord, ...]:
+def _strip(words: Sequence[RecognizedWord]) -> tuple[RecognizedWord, ...]:
     """The words without the space that Whisper writes in front of a sentence."""
     texts = [word.text for word in words]
     if texts:

@@ -8,6 +8,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
 
+from processors.listening.engines.weights import WeightsError
+
 _METADATA_PROPS = 14
 _KEY, _VALUE = 1, 2
 _VARINT, _FIXED_64, _BYTES, _FIXED_32 = 0, 1, 2, 5
@@ -23,6 +25,16 @@ def read_metadata(file: Path) -> dict[str, str]:
         fields.get(_KEY, b"").decode("utf-8", "replace"): fields.get(_VALUE, b"").decode("utf-8", "replace")
         for fields in properties
     }
+
+
+def metadata_of_weights(file: Path) -> dict[str, str]:
+    """The same of a file that is to be used as weights. Raises `WeightsError`."""
+    try:
+        return read_metadata(file)
+    except ValueError:
+        raise WeightsError(
+            f"{file} is no ONNX file, or not all of it (a pointer of Git LFS, a download that was broken off)"
+        ) from None
 
 
 def _top_level(source: BinaryIO) -> Iterator[tuple[int, bytes]]:

@@ -22,7 +22,7 @@ from processors.listening.engine_port import (
     StatesPool,
 )
 from processors.listening.engines.device import Device, check_sherpa_device
-from processors.listening.engines.onnx_metadata import read_metadata
+from processors.listening.engines.onnx_metadata import metadata_of_weights
 from processors.listening.engines.weights import WeightsError, digest_of
 from processors.listening.packing import alone
 from schemas.config.settings_part import OptionalPath
@@ -174,7 +174,7 @@ def find_model(folder: Path, *, prefer_int8: bool) -> ModelFolder:
             f"the folder {folder} holds neither model*.onnx nor encoder*.onnx, decoder*.onnx and joiner*.onnx: take "
             f"the whole folder of a model from {_FILES}"
         )
-    told = _metadata(single)
+    told = metadata_of_weights(single)
     kind = _KIND_OF_TYPE.get(told.get("model_type", ""))
     if _STREAMING_PROPERTY in told:
         raise _streaming(single)
@@ -197,7 +197,7 @@ def _transducer(folder: Path, files: dict[str, Path]) -> ModelFolder:
     missing = [f"{part}*.onnx" for part in ("encoder", "decoder", "joiner") if part not in files]
     if missing:
         raise WeightsError(f"the folder {folder} lacks {', '.join(missing)}: a transducer has three parts")
-    told = _metadata(files["encoder"])
+    told = metadata_of_weights(files["encoder"])
     if _STREAMING_PROPERTY in told:
         raise _streaming(files["encoder"])
     if told.get("model_type") not in _TRANSDUCER_TYPES:
@@ -208,15 +208,6 @@ def _transducer(folder: Path, files: dict[str, Path]) -> ModelFolder:
 def _precision(folder: Path, part: str, prefer_int8: bool) -> Path | None:
     files = sorted(folder.glob(f"{part}*.onnx"), key=lambda file: (("int8" in file.name) != prefer_int8, file.name))
     return files[0] if files else None
-
-
-def _metadata(file: Path) -> dict[str, str]:
-    try:
-        return read_metadata(file)
-    except ValueError:
-        raise WeightsError(
-            f"{file} is no ONNX file, or not all of it (a pointer of Git LFS, a download that was broken off)"
-        ) from None
 
 
 def _streaming(file: Path) -> WeightsError:
@@ -290,7 +281,7 @@ def words_of(
     if not tokens or len(starts_s) != len(tokens):
         return ()
     groups = _groups(tokens)
-    texts = _spelled(text, ["".join(_letters(tokens[position]) for position in group) for group in groups])
+    texts = _spell(text, ["".join(_letters(tokens[position]) for position in group) for group in groups])
     if not texts:
         return ()
     confidences = [_UNTOLD_CONFIDENCE] * len(tokens)
@@ -336,7 +327,7 @@ def _letters(token: str) -> str:
     return token.replace(_PIECE_GOES_ON, "").replace(_PIECE_BEGINS_WORD, "").strip()
 
 
-def _spelled(text: str, words: Sequence[str]) -> list[str]:
+def _spell(text: str, words: Sequence[str]) -> list[str]:
     """Each word as the text has it, with the space before it; empty when the text is not made of these words."""
     spelled: list[str] = []
     position = 0

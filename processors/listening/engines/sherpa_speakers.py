@@ -10,7 +10,7 @@ from pydantic import Field
 from processors.listening.diarization import VoiceStretch
 from processors.listening.engine_port import ENGINE_SAMPLE_RATE_HZ, ChannelAudio
 from processors.listening.engines.device import Device, check_sherpa_device
-from processors.listening.engines.onnx_metadata import read_metadata
+from processors.listening.engines.onnx_metadata import metadata_of_weights
 from processors.listening.engines.sherpa_onnx import sherpa_library
 from processors.listening.engines.weights import WeightsError, digest_of
 from schemas.config.settings_part import OptionalPath, SettingsPart
@@ -86,7 +86,7 @@ def find_models(folder: Path) -> tuple[Path, Path]:
     """
     if not folder.is_dir():
         raise WeightsError(f"speaker_models names the folder {folder}, which does not exist")
-    told = {file: _metadata(file) for file in sorted(folder.glob("*.onnx"))}
+    told = {file: metadata_of_weights(file) for file in sorted(folder.glob("*.onnx"))}
     segmentation = [file for file, properties in told.items() if _are_numbers(properties, _SEGMENTATION_PROPERTIES)]
     embedding = [
         file
@@ -106,15 +106,6 @@ def find_models(folder: Path) -> tuple[Path, Path]:
 
 def _are_numbers(properties: dict[str, str], names: Iterable[str]) -> bool:
     return all(properties.get(name, "").isdigit() for name in names)
-
-
-def _metadata(file: Path) -> dict[str, str]:
-    try:
-        return read_metadata(file)
-    except ValueError:
-        raise WeightsError(
-            f"{file} is no ONNX file, or not all of it (a pointer of Git LFS, a download that was broken off)"
-        ) from None
 
 
 def _name(file: Path) -> str:

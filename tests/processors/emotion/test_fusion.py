@@ -74,7 +74,7 @@ def test_a_witness_who_may_be_wrong_cannot_drown_the_other() -> None:
     "witness", [CERTAIN, Witness(0.6, 0.1), Witness(0.9, 0.3, weight=2.0)], ids=["certain", "deaf", "weighted"]
 )
 def test_believed_evidence_keeps_its_sign_and_its_order(witness: Witness) -> None:
-    values = [witness.believed(evidence) for evidence in (-8, -2, 0, 2, 8)]
+    values = [witness.weigh(evidence) for evidence in (-8, -2, 0, 2, 8)]
 
     assert values == sorted(values)
     assert len(set(values)) == 5
@@ -84,12 +84,12 @@ def test_believed_evidence_keeps_its_sign_and_its_order(witness: Witness) -> Non
 def test_evidence_is_believed_as_far_as_the_rates_elsewhere_allow() -> None:
     witness = Witness(found=0.5, mistaken=0.05)
 
-    assert witness.believed(-40.0) == pytest.approx(math.log(0.5 / 0.95))
-    assert witness.believed(40.0) == pytest.approx(math.log(10))
+    assert witness.weigh(-40.0) == pytest.approx(math.log(0.5 / 0.95))
+    assert witness.weigh(40.0) == pytest.approx(math.log(10))
 
 
 def test_a_witness_who_is_never_wrong_is_believed_as_it_speaks() -> None:
-    assert CERTAIN.believed(3.0) == pytest.approx(3.0)
+    assert CERTAIN.weigh(3.0) == pytest.approx(3.0)
 
 
 @pytest.mark.parametrize("evidence", [-1e9, 1e9])

@@ -98,7 +98,7 @@ class SpectrumEncoder:
         """Its name."""
         return "spectrum@1"
 
-    def pooled(self, windows: Sequence[ClipWindow]) -> Iterator[tuple[int, PooledStates]]:
+    def pool_clips(self, windows: Sequence[ClipWindow]) -> Iterator[tuple[int, PooledStates]]:
         """The pooled states of every clip."""
         hop = ENGINE_SAMPLE_RATE_HZ // ENCODER_FRAMES_PER_SECOND
         for window in windows:

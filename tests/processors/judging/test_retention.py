@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from processors.judging.retention import RetentionPeriod, kept_by_content, kept_by_event
+from processors.judging.retention import RetentionPeriod, retention_by_content, retention_by_event
 from schemas.config.retention import RetentionPolicy, read_retention_policy
 from schemas.messages.call_analysis import TopicMention
 from schemas.messages.call_ended import CallEnded
@@ -45,7 +45,7 @@ def topic(topic_id: str, name: str) -> TopicMention:
     ],
 )
 def test_the_class_by_the_event_alone(of: CallEnded, expected: RetentionPeriod) -> None:
-    assert kept_by_event(POLICY, of) == expected
+    assert retention_by_event(POLICY, of) == expected
 
 
 REFUND = RetentionPeriod("education_refund_3y", 1095)
@@ -86,7 +86,7 @@ EDUCATION = RetentionPeriod("education", 365)
 def test_the_class_after_the_call_was_heard(
     known: RetentionPeriod, industry: str, topics: list[TopicMention], texts: list[str], expected: RetentionPeriod
 ) -> None:
-    assert kept_by_content(POLICY, known, event(industry), topics, texts) == expected
+    assert retention_by_content(POLICY, known, event(industry), topics, texts) == expected
 
 
 def policy(*classes: dict[str, Any]) -> RetentionPolicy:
@@ -108,12 +108,12 @@ def policy(*classes: dict[str, Any]) -> RetentionPolicy:
 )
 def test_what_the_event_must_say(when: dict[str, Any], expected: int) -> None:
     of = event("education", course_type="k12", order_status="disputed")
-    assert kept_by_event(policy({"id": "long", "name": "n", "days": 900, "when": when}), of).days == expected
+    assert retention_by_event(policy({"id": "long", "name": "n", "days": 900, "when": when}), of).days == expected
 
 
 def test_of_several_classes_that_fit_the_longest_wins_wherever_it_stands() -> None:
     classes = [{"id": f"c{days}", "name": "n", "days": days} for days in (500, 900, 700)]
-    assert kept_by_event(policy(*classes), event("general")) == RetentionPeriod("c900", 900)
+    assert retention_by_event(policy(*classes), event("general")) == RetentionPeriod("c900", 900)
 
 
 def test_content_never_shortens() -> None:
@@ -123,9 +123,9 @@ def test_content_never_shortens() -> None:
         of = event(
             chance.choice(["general", "education", "finance"]), inquiry_type=chance.choice([None, "退费", "其他"])
         )
-        known = chance.choice([kept_by_event(POLICY, of), RetentionPeriod("before", chance.randint(180, 3000))])
+        known = chance.choice([retention_by_event(POLICY, of), RetentionPeriod("before", chance.randint(180, 3000))])
         topics = [topic("t", chance.choice(["退费", "课表"]))] * chance.randint(0, 1)
-        kept = kept_by_content(POLICY, known, of, topics, [chance.choice(["我要报名", "你好"])])
+        kept = retention_by_content(POLICY, known, of, topics, [chance.choice(["我要报名", "你好"])])
         assert kept.days >= known.days
         assert kept == known or kept.days > known.days
         lengthened += kept.days > known.days

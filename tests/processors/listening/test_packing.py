@@ -23,7 +23,7 @@ def clips(*spans: tuple[int, int, int]) -> list[SpeechClip]:
 
 
 def value_at(window: ClipWindow, window_ms: int) -> float:
-    return float(window.recorded()[window_ms * ENGINE_SAMPLE_RATE_HZ // 1000]) * 1e6
+    return float(window.recorded_samples()[window_ms * ENGINE_SAMPLE_RATE_HZ // 1000]) * 1e6
 
 
 MANY = clips(*((i % 2, i * 3_000, i * 3_000 + 2_500) for i in range(30)))
@@ -60,7 +60,7 @@ def test_a_window_holds_the_sound_of_its_clips_at_their_places(pause_ms: int) ->
 def test_a_recogniser_hears_the_window_at_one_level() -> None:
     (window,) = pack(clips((0, 10_000, 11_000), (0, 14_000, 15_000)))
 
-    heard, recorded = window.samples(), window.recorded()
+    heard, recorded = window.samples(), window.recorded_samples()
 
     assert np.array_equal(heard, level(recorded))
     assert heard.max() > 2 * recorded.max()
