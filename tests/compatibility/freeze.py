@@ -7,12 +7,13 @@ Schemas of the messages, and `examples`, the example messages by topic. Run agai
 anew. Folders of earlier releases stay: their messages lie in topics and buckets for more than a year and must be read.
 """
 
+import json
 import re
 import shutil
 import sys
 from pathlib import Path
 
-from schemas.contracts import ASYNCAPI_FILE, contracts_text
+from schemas.contracts import message_schemas
 
 COMPATIBILITY = Path(__file__).parent
 EXAMPLES = COMPATIBILITY.parent / "examples"
@@ -41,9 +42,8 @@ def freeze(version: str, target: Path = COMPATIBILITY) -> Path:
         shutil.rmtree(folder)
     schemas = folder / "schemas"
     schemas.mkdir(parents=True)
-    for name, text in contracts_text().items():
-        if Path(name).name != ASYNCAPI_FILE:
-            (schemas / Path(name).name).write_text(text, encoding="utf-8")
+    for name, schema in message_schemas().items():
+        (schemas / name).write_text(json.dumps(schema, ensure_ascii=False, indent=2) + "\n", encoding="utf-8")
     shutil.copytree(EXAMPLES, folder / "examples")
     return folder
 

@@ -14,7 +14,7 @@ import pytest
 from jsonschema import Draft202012Validator
 from jsonschema.exceptions import ValidationError
 
-from schemas.contracts import contracts_text, schema_file
+from schemas.contracts import message_schemas, schema_file
 from schemas.messages.topics import TOPICS, AnyTopic
 from tests.compatibility.freeze import EXAMPLES, freeze, frozen_releases, version_of
 
@@ -89,7 +89,7 @@ def test_messages_of_today_keep_the_schema_of_the_last_release(topic: AnyTopic) 
 
 @old_topics
 def test_messages_of_the_last_release_keep_the_schema_of_today(topic: AnyTopic) -> None:
-    schemas = {Path(name).name: json.loads(text) for name, text in contracts_text().items()}
+    schemas = message_schemas()
     for message in examples(LAST / "examples", topic):
         assert problems(schemas[schema_file(topic.message)], message, ignore_unknown_fields=False) == []
 
@@ -117,7 +117,7 @@ def test_freezing_again_writes_the_folder_anew(tmp_path: Path) -> None:
     assert freeze("7.1.0", tmp_path) == folder
 
     names = {path.name for path in (folder / "schemas").iterdir()}
-    assert names == {Path(name).name for name in contracts_text()} - {"asyncapi.json"}
+    assert names == set(message_schemas())
     assert {path.name for path in (folder / "examples").iterdir()} == {path.name for path in EXAMPLES.iterdir()}
     with pytest.raises(ValueError, match="no version"):
         freeze("next", tmp_path)
