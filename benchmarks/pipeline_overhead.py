@@ -21,7 +21,7 @@ from uuid import uuid4
 
 from processors.listening.engines.faster_whisper import WhisperSettings
 from processors.listening.engines.weights import find_weights
-from streams.adapters.clickhouse import connection as clickhouse
+from streams.adapters.clickhouse.connection import connect
 from streams.adapters.kafka.client import Publisher
 from streams.adapters.object_store.from_settings import object_store_from
 from streams.adapters.object_store.recordings import RecordingStore
@@ -94,7 +94,7 @@ def through_pipeline(stack: Stack, files: Sequence[Path]) -> float:
     """Seconds from the first publish until every call has its outcome in ClickHouse."""
     settings = stack.settings
     ingest = Ingest(RecordingStore(object_store_from(settings), settings.max_recording_bytes), Publisher(settings))
-    client = clickhouse.connect(settings.clickhouse_url.get_secret_value())
+    client = connect(settings.clickhouse_url.get_secret_value())
     run = uuid4().hex[:8]
     calls = []
     for file in files:

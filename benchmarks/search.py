@@ -51,7 +51,9 @@ from benchmarks.realistic_calls import (
 )
 from processors.clickhouse.rows import CALLS, OUTCOMES, TRANSCRIPTS
 from processors.clickhouse.search_sql import SearchQuery
-from streams.adapters.clickhouse.connection import ClickHouseSink, connect, migrate
+from streams.adapters.clickhouse.connection import connect
+from streams.adapters.clickhouse.migrate import migrate
+from streams.adapters.clickhouse.sink import ClickHouseSink
 from streams.embedded.clickhouse_engine import engine_url, is_ready, start_command
 from streams.embedded.ports import free_port
 from streams.queries.search import search

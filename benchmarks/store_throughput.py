@@ -30,7 +30,9 @@ from schemas.messages.call_analysis import CallAnalysis
 from schemas.messages.records import ConsumerRecord
 from schemas.messages.topics import CALLS_ANALYZED, CALLS_TRANSCRIBED
 from schemas.messages.transcript import Transcript
-from streams.adapters.clickhouse.connection import ClickHouseSink, connect, migrate
+from streams.adapters.clickhouse.connection import connect
+from streams.adapters.clickhouse.migrate import migrate
+from streams.adapters.clickhouse.sink import ClickHouseSink
 from streams.embedded.clickhouse_engine import engine_url, is_ready, start_command
 from streams.embedded.ports import free_port
 from streams.ports import Rows, SystemClock

@@ -12,7 +12,7 @@ from processors.text.sentences import SentenceModel, universal_sentence_encoder
 from schemas.config.retention import RETENTION_FILE
 from schemas.config.risk import RISK_FILE
 from schemas.errors import OperatorError
-from streams.adapters.clickhouse import connection as clickhouse
+from streams.adapters.clickhouse.migrate import missing_migrations
 from streams.adapters.kafka.client import missing_topics
 from streams.settings import Settings
 
@@ -30,7 +30,7 @@ def require_topics(settings: Settings) -> None:
 
 def require_migrations(settings: Settings) -> None:
     """Raises `NotPreparedError` where ClickHouse is behind, `ClickHouseAccessError` and `RetryableError`."""
-    lacking = clickhouse.missing_migrations(settings.clickhouse_url.get_secret_value())
+    lacking = missing_migrations(settings.clickhouse_url.get_secret_value())
     if lacking:
         raise NotPreparedError(f"ClickHouse lacks {len(lacking)} migration(s): run `callstream migrate`")
 

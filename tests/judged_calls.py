@@ -13,7 +13,7 @@ from schemas.messages.call_analysis import CallAnalysis, TopicMention
 from schemas.messages.call_ended import Agent, Audio, CallEnded, Customer
 from schemas.messages.outcome import Outcome
 from schemas.messages.transcript import EngineIdentity
-from streams.adapters.clickhouse.connection import ClickHouseSink
+from streams.adapters.clickhouse.sink import ClickHouseSink
 
 NOW = datetime(2026, 3, 31, 22, 37, 11, tzinfo=UTC)
 """Close to the end of a month, so that a week of calls lies in two partitions with a look a few hours later."""

@@ -16,9 +16,11 @@ from processors.clickhouse.rows import rows_for_alert, rows_for_analysis, rows_f
 from processors.kpi.rollups import RollupDefinition
 from processors.kpi.sql import kpi_views
 from schemas.config.kpi import read_kpis
-from streams.adapters.clickhouse.connection import ClickHouseSink, connect, migrate
-from streams.adapters.clickhouse.kpis import ClickHouseKpis, make_kpi_views
+from streams.adapters.clickhouse.connection import connect
+from streams.adapters.clickhouse.kpis import ClickHouseKpis
+from streams.adapters.clickhouse.migrate import make_views, migrate
 from streams.adapters.clickhouse.rollups import ClickHouseRollups
+from streams.adapters.clickhouse.sink import ClickHouseSink
 from streams.stages.rollup import Rollups
 from tests.clickhouse_engine import running_engine
 from tests.kpi_calls import Reference, World, a_world
@@ -56,7 +58,7 @@ def filled_store(data_dir: Path, calls: int) -> Iterator[Filled]:
     with running_engine(data_dir) as engine:
         url = engine.url("kpis")
         migrate(url)
-        make_kpi_views(url, kpi_views(REGISTRY, ZONE.key, WINDOW_DAYS))
+        make_views(url, kpi_views(REGISTRY, ZONE.key, WINDOW_DAYS))
         client = connect(url)
         world = a_world(datetime.now(UTC), calls)
         deliver(client, world)

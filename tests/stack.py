@@ -11,7 +11,7 @@ from clickhouse_connect.driver.exceptions import ClickHouseError
 
 from schemas.errors import EmbeddedStackError, RetryableError
 from schemas.messages.call_ended import CallEnded
-from streams.adapters.clickhouse import connection as clickhouse
+from streams.adapters.clickhouse.connection import connect
 from streams.adapters.kafka.client import Publisher
 from streams.adapters.object_store.from_settings import object_store_from
 from streams.adapters.object_store.recordings import RecordingStore
@@ -63,7 +63,7 @@ def publish_examples(stack: Stack, names: Sequence[str], tenant_id: str = EXAMPL
 
 def rows(stack: Stack, sql: str) -> list[dict[str, Any]]:
     """What ClickHouse answers, one dict per row. Raises `RetryableError` or `ClickHouseError` when it does not."""
-    client = clickhouse.connect(stack.settings.clickhouse_url.get_secret_value())
+    client = connect(stack.settings.clickhouse_url.get_secret_value())
     try:
         return list(client.query(sql).named_results())
     finally:

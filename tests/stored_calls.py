@@ -13,7 +13,7 @@ from schemas.messages.call_ended import Agent, Audio, CallEnded, Customer, Role
 from schemas.messages.finding import Finding
 from schemas.messages.outcome import Outcome
 from schemas.messages.transcript import EngineIdentity, Segment, Transcript
-from streams.adapters.clickhouse.connection import ClickHouseSink
+from streams.adapters.clickhouse.sink import ClickHouseSink
 from streams.queries.search import search
 from streams.stages.capture import customer_key
 

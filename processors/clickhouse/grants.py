@@ -6,7 +6,7 @@ Both forms are written from the same `Access`, and a test reads them back and co
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from xml.sax.saxutils import escape
+from xml.etree.ElementTree import Element, SubElement, indent, tostring
 
 from schemas.config.roles import ALL_TENANTS, QueryLimits, RolesFile, User
 from schemas.errors import OperatorError
@@ -199,72 +199,94 @@ def _check_name(what: str, name: str) -> None:
 
 def users_xml(roles: RolesFile, users: Iterable[User], database: str) -> str:
     """A file for `users.d` of a server whose users stand in files. Raises `AccessNameError`."""
-    return f"""<clickhouse>
-    <profiles>{xml_profiles(roles)}
-    </profiles>
-    <quotas>{xml_quotas(roles)}
-    </quotas>
-    <users>{xml_users(roles, users, database)}
-    </users>
-</clickhouse>
-"""
+    root = Element("clickhouse")
+    SubElement(root, "profiles").extend(profile_elements(roles))
+    SubElement(root, "quotas").extend(quota_elements(roles))
+    SubElement(root, "users").extend(user_elements(roles, users, database))
+    return xml_text(root)
 
 
-def xml_profiles(roles: RolesFile) -> str:
-    """The elements within `<profiles>`, one for each role of people."""
-    return "".join(_xml_profile(role, limits) for role, limits in _people(roles))
+def xml_text(root: Element) -> str:
+    """An element as a file that people can read."""
+    indent(root, space="    ")
+    return tostring(root, encoding="unicode") + "\n"
 
 
-def _xml_profile(role: str, limits: QueryLimits) -> str:
+def profile_elements(roles: RolesFile) -> list[Element]:
+    """What stands in `<profiles>`, one for each role of people."""
+    return [_profile(role, limits) for role, limits in _people(roles)]
+
+
+def _profile(role: str, limits: QueryLimits) -> Element:
+    profile = Element(f"{PREFIX}{role}")
     settings = settings_of(limits)
-    values = "".join(f"\n            <{s.name}>{s.value}</{s.name}>" for s in settings)
-    constraints = "".join(
-        f"\n                <{s.name}><min>{s.least}</min><max>{s.value}</max><changeable_in_readonly/></{s.name}>"
-        for s in settings
-        if s.least is not None
-    )
-    constraints += "".join(f"\n                <{name}><changeable_in_readonly/></{name}>" for name in FREE_SETTINGS)
-    return f"""
-        <{PREFIX}{role}>{values}
-            <constraints>{constraints}
-            </constraints>
-        </{PREFIX}{role}>"""
+    for setting in settings:
+        _add(profile, setting.name, str(setting.value))
+    constraints = SubElement(profile, "constraints")
+    for setting in settings:
+        if setting.least is not None:
+            limit = SubElement(constraints, setting.name)
+            _add(limit, "min", str(setting.least))
+            _add(limit, "max", str(setting.value))
+            SubElement(limit, "changeable_in_readonly")
+    for name in FREE_SETTINGS:
+        SubElement(SubElement(constraints, name), "changeable_in_readonly")
+    return profile
 
 
-def xml_quotas(roles: RolesFile) -> str:
-    """The elements within `<quotas>`, one for each role of people."""
-    return "".join(
-        f"""
-        <{PREFIX}{role}><interval><duration>{QUOTA_S}</duration><queries>{limits.queries_per_hour}</queries></interval></{PREFIX}{role}>"""
-        for role, limits in _people(roles)
-    )
+def quota_elements(roles: RolesFile) -> list[Element]:
+    """What stands in `<quotas>`, one for each role of people."""
+    return [_quota(role, limits) for role, limits in _people(roles)]
 
 
-def xml_users(roles: RolesFile, users: Iterable[User], database: str, networks: Sequence[str] = ("::/0",)) -> str:
-    """The elements within `<users>`. `networks` are for users who have none of their own. Raises `AccessNameError`."""
+def _quota(role: str, limits: QueryLimits) -> Element:
+    quota = Element(f"{PREFIX}{role}")
+    interval = SubElement(quota, "interval")
+    _add(interval, "duration", str(QUOTA_S))
+    _add(interval, "queries", str(limits.queries_per_hour))
+    return quota
+
+
+def user_elements(
+    roles: RolesFile, users: Iterable[User], database: str, networks: Sequence[str] = ("::/0",)
+) -> list[Element]:
+    """What stands in `<users>`. `networks` are for users who have none of their own. Raises `AccessNameError`."""
     _check_name("database", database)
-    return "".join(_xml_user(user, roles, database, user.networks or networks) for user in users)
+    return [_user(user, roles, database, user.networks or networks) for user in users]
 
 
-def _xml_user(user: User, roles: RolesFile, database: str, networks: Sequence[str]) -> str:
+def _user(user: User, roles: RolesFile, database: str, networks: Sequence[str]) -> Element:
     access = access_of(user, roles, database)
     profile = f"{PREFIX}{user.role}" if roles.roles[user.role].of_people else "default"
-    ips = "".join(f"<ip>{escape(network)}</ip>" for network in networks)
-    filters = "".join(
-        f"\n                    <{view}><filter>{escape(condition)}</filter></{view}>"
-        for view, condition in access.filters.items()
-    )
-    grants = "".join(f"\n                <query>GRANT {escape(grant)}</query>" for grant in access.grants)
-    return f"""
-        <{user.name}>
-            <password_sha256_hex>{user.password_sha256}</password_sha256_hex>
-            <networks>{ips}</networks>
-            <profile>{profile}</profile>
-            <quota>{profile}</quota>
-            <databases>
-                <{database}>{filters}
-                </{database}>
-            </databases>
-            <grants>{grants}
-            </grants>
-        </{user.name}>"""
+    element = user_element(user.name, user.password_sha256, networks, profile, profile)
+    filters = SubElement(SubElement(element, "databases"), database)
+    for view, condition in access.filters.items():
+        _add(SubElement(filters, view), "filter", condition)
+    add_grants(element, access.grants)
+    return element
+
+
+def user_element(name: str, password_sha256: str | None, networks: Sequence[str], profile: str, quota: str) -> Element:
+    """A user who may do nothing yet; no password at all for None."""
+    user = Element(name)
+    if password_sha256 is None:
+        SubElement(user, "no_password")
+    else:
+        _add(user, "password_sha256_hex", password_sha256)
+    hosts = SubElement(user, "networks")
+    for network in networks:
+        _add(hosts, "ip", network)
+    _add(user, "profile", profile)
+    _add(user, "quota", quota)
+    return user
+
+
+def add_grants(user: Element, grants: Iterable[str]) -> None:
+    """Give a user what stands between GRANT and TO."""
+    element = SubElement(user, "grants")
+    for grant in grants:
+        _add(element, "query", f"GRANT {grant}")
+
+
+def _add(parent: Element, name: str, text: str) -> None:
+    SubElement(parent, name).text = text

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from string import Template
 
 from processors.kpi.statistics import NO_EVENT_LIMIT, Z95, bounds
+from schemas.clickhouse.cluster import ON_CLUSTER
 from schemas.config.kpi import DIMENSIONS, Dimension, Kpi, KpiRegistry
 
 SUMS = ("n", "numerator", "denominator", "numerator_squares", "products", "denominator_squares")
@@ -52,7 +53,10 @@ class KpiColumn:
 
 
 def kpi_views(registry: KpiRegistry, timezone: str, window_days: int) -> dict[str, str]:
-    """Name → statement of every view, in an order in which they can be made; each can be repeated."""
+    """Name → statement of every view, with placeholders (`schemas.clickhouse.cluster`); each can be repeated.
+
+    In an order in which they can be made.
+    """
     views = {"kpis": _registry_view(registry)}
     industries = any(kpi.targets_by_industry for kpi in registry.kpis)
     for dimension, name in VIEW_OF_DIMENSION.items():
@@ -214,7 +218,8 @@ def _between_view(registry: KpiRegistry, *, by_industry: bool) -> str:
     groups = ", ".join(("tenant_id", *keys, "kpi"))
     sums = ",\n        ".join(f"sum({name}) AS {name}" for name in SUMS)
     return (
-        f"CREATE OR REPLACE VIEW kpi_between SQL SECURITY DEFINER AS {_names(registry.ratios, by_industry=by_industry)}"
+        f"CREATE OR REPLACE VIEW kpi_between {ON_CLUSTER} SQL SECURITY DEFINER AS "
+        f"{_names(registry.ratios, by_industry=by_industry)}"
         f"SELECT\n    tenant_id, {', '.join(keys)},\n    {_selected(_VALUE_COLUMNS)}\n"
         f"FROM\n(\n    SELECT\n        {groups},\n        {_renamed(sums)}\n"
         "    FROM kpi_rollup AS daily\n"
@@ -237,7 +242,8 @@ def _query_view(kpi: Kpi, window_days: int, *, by_industry: bool) -> str:
         f"{kpi.name.en} ({kpi.name.zh}) by tenant: kpi_{kpi.id}(start = ..., end = ...), end excluded."
     )
     return (
-        f"CREATE OR REPLACE VIEW kpi_{kpi.id} SQL SECURITY DEFINER AS {_names((kpi,), by_industry=by_industry)}"
+        f"CREATE OR REPLACE VIEW kpi_{kpi.id} {ON_CLUSTER} SQL SECURITY DEFINER AS "
+        f"{_names((kpi,), by_industry=by_industry)}"
         f"SELECT\n    tenant_id,\n    {_selected(_VALUE_COLUMNS)}\n"
         f"FROM\n(\n{query_sums(kpi, 'tenant', window_days)}\n) AS together{_industries(by_industry)}\nCOMMENT {comment}"
     )
@@ -370,7 +376,7 @@ def _selected(columns: Iterable[KpiColumn]) -> str:
 
 def _view(name: str, columns: Sequence[KpiColumn], body: str, comment: str) -> str:
     listed = ",\n    ".join(f"{column.name} {column.type} COMMENT {quote_string(column.comment)}" for column in columns)
-    head = f"CREATE OR REPLACE VIEW {name}\n(\n    {listed}\n)\nSQL SECURITY DEFINER"
+    head = f"CREATE OR REPLACE VIEW {name} {ON_CLUSTER}\n(\n    {listed}\n)\nSQL SECURITY DEFINER"
     return f"{head}\nAS {body}\nCOMMENT {quote_string(comment)}"
 
 
@@ -389,7 +395,7 @@ _MENTIONS = """
 def _demands_view(calls: str) -> str:
     """R61, R62: demands by how many calls are about them, with the words that show them."""
     return f"""\
-CREATE OR REPLACE VIEW demands SQL SECURITY DEFINER AS
+CREATE OR REPLACE VIEW demands {ON_CLUSTER} SQL SECURITY DEFINER AS
 SELECT
     tenant_id,
     inquiry_type,
@@ -423,7 +429,7 @@ end = ...), end excluded.'"""  # noqa: S608 - no value of anybody is in it
 def _customer_demands_view(calls: str) -> str:
     """R63: topics by who the customer is."""
     return f"""\
-CREATE OR REPLACE VIEW customer_demands SQL SECURITY DEFINER AS
+CREATE OR REPLACE VIEW customer_demands {ON_CLUSTER} SQL SECURITY DEFINER AS
 SELECT
     tenant_id,
     attribute,

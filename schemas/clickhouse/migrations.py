@@ -1,8 +1,9 @@
-"""The numbered migrations of ClickHouse as data: `schemas/clickhouse/NNNN_name.sql`.
+"""The numbered migrations of ClickHouse as data: `schemas/clickhouse/migrations/NNNN_name.sql`, tables and rows.
 
-Every statement of a migration can be run again without harm (`CREATE … IF NOT EXISTS`, `CREATE OR REPLACE VIEW`,
-`ALTER … IF [NOT] EXISTS`), because ClickHouse has no transaction around it: one that failed half-way, or that two
-processes run at once, is simply run again. A migration that was applied is never edited; a new one follows it.
+Every statement of a migration can be run again without harm (`CREATE … IF NOT EXISTS`, `ALTER … IF [NOT] EXISTS`),
+because ClickHouse has no transaction around it: one that failed half-way, or that two processes run at once, is simply
+run again. A migration that was applied is never edited; a new one follows it. Views are not among them
+(`schemas.clickhouse.views`), so a migration must not read one.
 """
 
 import re
@@ -12,6 +13,9 @@ from importlib import resources
 from importlib.resources.abc import Traversable
 
 from schemas.errors import OperatorError
+
+FORMER_CHECKSUMS = "former.sha256"
+"""Beside the migrations, in the form of `sha256sum`: what files were when they were applied, before views left them."""
 
 _FILE_NAME = re.compile(r"(?P<number>\d{4})_(?P<name>[a-z0-9_]+)\.sql")
 _TOKEN = re.compile(
@@ -36,6 +40,8 @@ class Migration:
     number: int
     name: str
     sql: str
+    former_sha256: str = ""
+    """Of the file as it was once: a database that says it was applied in that form has the same tables."""
 
     @property
     def label(self) -> str:
@@ -49,13 +55,14 @@ class Migration:
 
     @property
     def statements(self) -> tuple[str, ...]:
-        """The statements in order, without comments and semicolons."""
+        """The statements in order, without comments and semicolons; placeholders: `schemas.clickhouse.cluster`."""
         return split_statements(self.sql)
 
 
 def load_migrations(folder: Traversable | None = None) -> tuple[Migration, ...]:
     """Every migration in order of number. Raises `MigrationFilesError`."""
     folder = resources.files("schemas.clickhouse") / "migrations" if folder is None else folder
+    former = _former_checksums(folder)
     migrations = []
     for file in folder.iterdir():
         if not file.name.endswith(".sql"):
@@ -63,10 +70,18 @@ def load_migrations(folder: Traversable | None = None) -> tuple[Migration, ...]:
         match = _FILE_NAME.fullmatch(file.name)
         if not match:
             raise MigrationFilesError(f"{file.name} is not named NNNN_name.sql")
-        migrations.append(Migration(int(match["number"]), match["name"], file.read_text(encoding="utf-8")))
+        sql = file.read_text(encoding="utf-8")
+        migrations.append(Migration(int(match["number"]), match["name"], sql, former.get(file.name, "")))
     migrations.sort(key=lambda migration: migration.number)
     check_sequence(migrations)
     return tuple(migrations)
+
+
+def _former_checksums(folder: Traversable) -> dict[str, str]:
+    """File name → SHA-256."""
+    file = folder / FORMER_CHECKSUMS
+    lines = file.read_text(encoding="ascii").splitlines() if file.is_file() else []
+    return {name: checksum for checksum, name in (line.split() for line in lines)}
 
 
 def check_sequence(migrations: list[Migration] | tuple[Migration, ...]) -> None:
@@ -77,15 +92,15 @@ def check_sequence(migrations: list[Migration] | tuple[Migration, ...]) -> None:
             raise MigrationFilesError(f"migration {migration.label} {problem}")
 
 
-def split_statements(sql: str) -> tuple[str, ...]:
-    """Split at semicolons that stand neither in quotes nor in comments; comments are dropped."""
+def split_statements(sql: str, *, comments: bool = False) -> tuple[str, ...]:
+    """Split at semicolons that stand neither in quotes nor in comments; comments are kept or dropped."""
     statements, current = [], ""
     for token in _TOKEN.finditer(sql):
         if token["end"]:
             statements.append(current.strip())
             current = ""
         else:
-            current += " " if token["comment"] else token.group()
+            current += " " if token["comment"] and not comments else token.group()
     statements.append(current.strip())
     return tuple(statement for statement in statements if statement)
 
@@ -125,7 +140,7 @@ def pending_migrations(
                 f"Migration {migration.label} was never applied although {highest:04d} was: migrations do not run out "
                 "of order; give it a number after the highest one."
             )
-        if entry.sha256 != migration.sha256:
+        if entry.sha256 not in (migration.sha256, migration.former_sha256):
             raise MigrationRefusedError(
                 f"Migration {migration.label} was changed after it was applied (as {entry.name}); undo the change and "
                 "put it into a new migration."

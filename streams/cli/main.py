@@ -18,7 +18,6 @@ from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn
 from rich.table import Table
 
-from schemas.clickhouse.migrations import Migration
 from schemas.errors import InvalidCallError, OperatorError, RetryableError
 from schemas.messages.call_analysis import CallAnalysis
 from streams.cli.alerts import alerts_app
@@ -426,38 +425,21 @@ def migrate(
         str | None, typer.Option(help="With --print: as it would run on this cluster; by default clickhouse_cluster.")
     ] = None,
 ) -> None:
-    """Bring the ClickHouse tables to this version, and make the views of KPIs anew from their registry."""
-    from streams.adapters.clickhouse import connection as clickhouse
-    from streams.queries.kpis import make_views, views_of
+    """Bring the ClickHouse tables to this version, and make every view anew, those of KPIs from their registry."""
+    from streams.adapters.clickhouse import migrate as database
 
     if cluster is not None and not show:
         raise typer.BadParameter("set CALLSTREAM_CLICKHOUSE_CLUSTER to migrate a cluster", param_hint="--cluster")
     settings = command_settings()
     url = settings.clickhouse_url.get_secret_value()
     name = settings.clickhouse_cluster if cluster is None else cluster
+    views = database.views_of(settings)
     if show:
-        waiting = clickhouse.missing_migrations(url)
-        if name and waiting:
-            sys.stdout.write("".join(f"{statement};\n\n" for statement in clickhouse.preparing_statements(url, name)))
-        for migration in waiting:
-            sys.stdout.write(f"-- {migration.name}\n{_sql(migration, url, name)}\n")
-        for view, statement in views_of(settings, name).items():
-            sys.stdout.write(f"-- view {view}\n{statement};\n")
+        sys.stdout.write(database.planned_sql(url, views, name))
         return
-    applied = clickhouse.migrate(url, cluster=name)
-    for migration in applied:
+    for migration in database.migrate(url, cluster=name, views=views):
         sys.stdout.write(f"applied {migration.name}\n")
-    sys.stdout.write(f"made {len(make_views(settings))} views of KPIs\n")
-
-
-def _sql(migration: Migration, url: str, cluster: str) -> str:
-    """The file as it is, with its comments, or what becomes of it on a cluster."""
-    from streams.adapters.clickhouse.connection import ClickHouseAddress, statements_of
-
-    if not cluster:
-        return migration.sql
-    database = ClickHouseAddress.parse(url).database
-    return "".join(f"{statement};\n" for statement in statements_of(migration, database, cluster))
+    sys.stdout.write(f"made {len(views)} views\n")
 
 
 @app.command()

@@ -53,8 +53,9 @@ def replay(
     live stages are behind. No alert is raised unless --alerts says so. Transcripts are kept as long as the topic
     calls.transcribed.v1 keeps them.
     """
-    from streams.adapters.clickhouse import connection as clickhouse
+    from streams.adapters.clickhouse.connection import connect
     from streams.adapters.clickhouse.history import ClickHouseHistory
+    from streams.adapters.clickhouse.risks import StoredRisks
     from streams.adapters.kafka.client import Publisher, TopicReader
 
     settings = command_settings()
@@ -66,7 +67,7 @@ def replay(
     except RulePackError as error:
         sys.stderr.write(f"{error}\n")
         raise typer.Exit(EXIT_PROBLEM) from None
-    client = clickhouse.connect(settings.clickhouse_url.get_secret_value())
+    client = connect(settings.clickhouse_url.get_secret_value())
     step_aside()
     source = TopicReader(settings, CALLS_TRANSCRIBED.name, since=window.since)
     publisher = None if dry_run else Publisher(settings)
@@ -74,7 +75,7 @@ def replay(
     work = Replay(
         source,
         judge,
-        clickhouse.StoredRisks(client),
+        StoredRisks(client),
         SystemClock(),
         publisher,
         give_way=lambda: _give_way(settings, max_live_lag),

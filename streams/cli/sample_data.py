@@ -25,7 +25,9 @@ def sample_data(
     The last three stay pending for ever, so that there is something overdue to see. Run `callstream migrate` first. A
     database that holds calls is refused.
     """
-    from streams.adapters.clickhouse.connection import ClickHouseSink, connect, read_rows
+    from streams.adapters.clickhouse.connection import connect
+    from streams.adapters.clickhouse.sink import ClickHouseSink
+    from streams.adapters.clickhouse.statements import read_rows
     from streams.demo.sample_data import SAMPLE_TENANT, SampleSpan, write_sample
 
     span = SampleSpan(calls, days, datetime.now(UTC) if until is None else _moment(until), seed)

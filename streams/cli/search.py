@@ -82,7 +82,7 @@ def search(
 
     Every search is written to the log of access before anything is shown: who, when, by what and how many; no words.
     """
-    from streams.adapters.clickhouse import connection as clickhouse
+    from streams.adapters.clickhouse.connection import connect
     from streams.adapters.kafka.client import Publisher
     from streams.queries.access_log import log_access
     from streams.queries.search import search as find
@@ -127,7 +127,7 @@ def search(
         **{f"{name}_ms": round(value * 1000) for name, value in _range("duration", duration).items()},
     }
     query = _query({name: value for name, value in wanted.items() if value not in (None, [], ())})
-    client = clickhouse.connect(settings.clickhouse_url.get_secret_value())
+    client = connect(settings.clickhouse_url.get_secret_value())
     who = _account()
     try:
         page = find(client, query, limit=limit, cursor=cursor)

@@ -17,7 +17,8 @@ from schemas.messages.call_analysis import CallAnalysis
 from schemas.messages.message import Message
 from schemas.messages.topics import CALLS_ANALYZED, CALLS_DEAD_LETTERS, CALLS_TRANSCRIBED
 from schemas.messages.transcript import Transcript
-from streams.adapters.clickhouse import connection as clickhouse
+from streams.adapters.clickhouse.connection import connect
+from streams.adapters.clickhouse.status import outcome_counts
 from streams.adapters.kafka.client import BatchConsumer, Publisher
 from streams.adapters.object_store.folder import FolderSettings
 from streams.adapters.object_store.from_settings import object_store_from
@@ -97,7 +98,7 @@ def _run(stack: Stack, files: Sequence[Path], console: Console, still_wanted: Ca
     call_ids = _publish(stack.settings, files)
     console.print(f"published {len(call_ids)} recordings to {stack.settings.kafka_bootstrap} (tansu)")
     _follow(stack, call_ids, console, began_s, still_wanted)
-    console.print(_what_was_found(clickhouse.connect(stack.settings.clickhouse_url.get_secret_value())))
+    console.print(_what_was_found(connect(stack.settings.clickhouse_url.get_secret_value())))
 
 
 def _publish(settings: Settings, files: Sequence[Path]) -> list[str]:
@@ -121,7 +122,7 @@ def _follow(
     """Show progress until every call has its outcome in ClickHouse."""
     topics = {topic.name: topic for topic in (CALLS_TRANSCRIBED, CALLS_ANALYZED, CALLS_DEAD_LETTERS)}
     consumer = BatchConsumer(stack.settings, "demo", list(topics))
-    client = clickhouse.connect(stack.settings.clickhouse_url.get_secret_value())
+    client = connect(stack.settings.clickhouse_url.get_secret_value())
     seen, stored = Seen(), 0
     columns = (
         SpinnerColumn(),
@@ -144,7 +145,7 @@ def _follow(
                     raise DemoTimeoutError(f"{len(call_ids) - stored} calls have no outcome after {LONGEST_RUN_S} s")
                 for raw in consumer.poll(100, 0.5):
                     seen.take(raw.topic, topics[raw.topic].decode(raw.value))
-                counts = clickhouse.outcome_counts(client)
+                counts = outcome_counts(client)
                 stored = sum(calls for outcome, calls in counts.items() if outcome != "pending")
                 elapsed_s = time.monotonic() - began_s
                 factor = (

@@ -32,9 +32,18 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any, TextIO
 from urllib.parse import quote, unquote, urlsplit
+from xml.etree.ElementTree import Element, SubElement
 from xml.sax.saxutils import escape
 
-from processors.clickhouse.grants import quote_identifier, xml_profiles, xml_quotas, xml_users
+from processors.clickhouse.grants import (
+    add_grants,
+    profile_elements,
+    quota_elements,
+    quote_identifier,
+    user_element,
+    user_elements,
+    xml_text,
+)
 from schemas.config.roles import ALL_TENANTS, RolesFile, User, load_roles, load_users
 from schemas.config.yaml_files import YamlFileError
 from schemas.errors import EmbeddedStackError
@@ -54,11 +63,11 @@ _HOLD = (
     "SETTINGS max_block_size = 1, function_sleep_max_microseconds_per_block = 0"
 )
 _WRITER_GRANTS = (
-    "GRANT SHOW, SELECT, INSERT, ALTER, CREATE, DROP, TRUNCATE, OPTIMIZE, dictGet, KILL QUERY, SYSTEM VIEWS ON *.*",
-    "GRANT TABLE ENGINE ON *",
+    "SHOW, SELECT, INSERT, ALTER, CREATE, DROP, TRUNCATE, OPTIMIZE, dictGet, KILL QUERY, SYSTEM VIEWS ON *.*",
+    "TABLE ENGINE ON *",
 )
-_WATCHER_GRANTS = ("GRANT SELECT ON system.processes",)
-_HOLDER_GRANTS = ("GRANT SYSTEM LISTEN ON *.*", "GRANT SELECT ON system.numbers")
+_WATCHER_GRANTS = ("SELECT ON system.processes",)
+_HOLDER_GRANTS = ("SYSTEM LISTEN ON *.*", "SELECT ON system.numbers")
 
 
 class EngineStartError(EmbeddedStackError):
@@ -155,38 +164,27 @@ def _config_xml(data_dir: Path, http_port: int, tcp_port: int | None) -> str:
 
 def _users_xml(passwords: dict[str, str], roles: RolesFile, people: Sequence[User]) -> str:
     """The engine's own users, `analyst`, and the people of the operator's file."""
+    root = Element("clickhouse")
+    profiles = SubElement(root, "profiles")
+    SubElement(SubElement(profiles, "default"), "allow_python_table_function").text = "0"
+    SubElement(SubElement(profiles, "holder"), "max_sessions_for_user").text = "1"
+    profiles.extend(profile_elements(roles))
+    quotas = SubElement(root, "quotas")
+    SubElement(quotas, "default")
+    quotas.extend(quota_elements(roles))
+    users = SubElement(root, "users")
+    for name, profile, grants in (
+        ("default", "holder", _HOLDER_GRANTS),
+        (_WATCHER, "default", _WATCHER_GRANTS),
+        (WRITER, "default", _WRITER_GRANTS),
+    ):
+        digest = _digest(passwords[name]) if name in passwords else None
+        user = user_element(name, digest, (HOST,), profile, "default")
+        add_grants(user, grants)
+        users.append(user)
     analyst = User(name=ANALYST, role="bi_analyst", tenants=(ALL_TENANTS,), password_sha256=_digest(passwords[ANALYST]))
-
-    def user(name: str, profile: str, grants: tuple[str, ...]) -> str:
-        secret = (
-            f"<password_sha256_hex>{_digest(passwords[name])}</password_sha256_hex>"
-            if name in passwords
-            else "<no_password/>"
-        )
-        queries = "".join(f"<query>{grant}</query>" for grant in grants)
-        return (
-            f"<{name}>{secret}<networks><ip>{HOST}</ip></networks><profile>{profile}</profile>"
-            f"<quota>default</quota><grants>{queries}</grants></{name}>"
-        )
-
-    return f"""<clickhouse>
-    <profiles>
-        <default>
-            <allow_python_table_function>0</allow_python_table_function>
-        </default>
-        <holder><max_sessions_for_user>1</max_sessions_for_user></holder>{xml_profiles(roles)}
-    </profiles>
-    <quotas>
-        <default/>{xml_quotas(roles)}
-    </quotas>
-    <users>
-        {user("default", "holder", _HOLDER_GRANTS)}
-        {user(_WATCHER, "default", _WATCHER_GRANTS)}
-        {user(WRITER, "default", _WRITER_GRANTS)}
-        {xml_users(roles, (analyst, *people), DATABASE, (HOST,))}
-    </users>
-</clickhouse>
-"""
+    users.extend(user_elements(roles, (analyst, *people), DATABASE, (HOST,)))
+    return xml_text(root)
 
 
 def _digest(password: str) -> str:

@@ -17,7 +17,7 @@ from pydantic import SecretStr
 
 from schemas.config.roles import load_roles, load_users
 from schemas.errors import EmbeddedStackError
-from streams.adapters.clickhouse import connection as clickhouse
+from streams.adapters.clickhouse.migrate import migrate, views_of
 from streams.adapters.kafka.client import apply_topics
 from streams.adapters.object_store.from_settings import object_store_from
 from streams.embedded import clickhouse_engine
@@ -25,7 +25,6 @@ from streams.embedded.apache_kafka import TellProgress, apache_kafka_spec, fetch
 from streams.embedded.ports import free_port, require_free
 from streams.embedded.supervisor import ChildSpec, Supervisor
 from streams.embedded.tansu import tansu_spec
-from streams.queries.kpis import make_views
 from streams.settings import CONFIG_VARIABLE, Settings
 from streams.topology import WORKER_NAMES, WORKERS
 
@@ -90,8 +89,7 @@ class Stack:
         self.settings = self._reachable_settings()
         say("creating topics, tables and bucket")
         apply_topics(self.settings)
-        clickhouse.migrate(self.settings.clickhouse_url.get_secret_value())
-        make_views(self.settings)
+        migrate(self.settings.clickhouse_url.get_secret_value(), views=views_of(self.settings))
         object_store_from(self.settings).apply()
         say("starting workers")
         for name in (name for name in stages_of(self.settings) if name in self._plan.stages):

@@ -18,7 +18,7 @@ from rich.table import Table
 from processors.detectors.emotion_coping import NO_NEGATIVE_RUN
 from processors.detectors.repeated_contact import OUTBOUND_CALL
 from processors.judging.scoring import NOT_APPLICABLE
-from streams.adapters.clickhouse.connection import read_rows
+from streams.adapters.clickhouse.statements import read_rows
 
 FUTURE_ALLOWED_S = 300
 """Clocks of other machines may be so far ahead."""
@@ -351,7 +351,7 @@ DATA_CHECKS: tuple[DataCheck, ...] = (
 
 
 def run_checks(client: Client, limits: CheckLimits) -> Iterator[CheckResult]:
-    """What is wrong with the data, check by check. Raises as `streams.adapters.clickhouse.connection.connect` does."""
+    """What is wrong with the data, check by check. Raises as `connect` does."""
     for check in DATA_CHECKS:
         rows = read_rows(client, f"the check {check.id}", check.query, **limits.parameters)
         for tenant_id, subject, count, total, example in sorted(map(tuple, rows)):

@@ -15,7 +15,7 @@ from zoneinfo import ZoneInfo
 from clickhouse_connect.driver.client import Client
 
 from schemas.errors import OperatorError, RetryableError
-from streams.adapters.clickhouse.connection import read_rows, stream_of
+from streams.adapters.clickhouse.statements import read_rows, stream_of
 
 _MAGIC = b"PAR1"
 """The last bytes of a Parquet file: what breaks off in between lacks them."""
@@ -94,7 +94,7 @@ def write_days(
     """Write each table and day; gives each file when it is whole.
 
     Raises `ExportRefusedError` before the first when one exists and is not to be overwritten, and as
-    `streams.adapters.clickhouse.connection.connect` does.
+    `connect` does.
     """
     places = [(exported, day, export.file(exported, day)) for exported in tables for day in days]
     existing = [file for _, _, file in places if file.exists()]

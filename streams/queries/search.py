@@ -38,7 +38,8 @@ from processors.clickhouse.search_sql import (
     windows,
 )
 from schemas.errors import OperatorError
-from streams.adapters.clickhouse.connection import QueryTimeoutError, read_rows
+from streams.adapters.clickhouse.errors import QueryTimeoutError
+from streams.adapters.clickhouse.statements import read_rows
 
 DEFAULT_LIMIT = 20
 MOST_HITS = 200
@@ -69,7 +70,7 @@ def search(client: Client, query: SearchQuery, *, limit: int = DEFAULT_LIMIT, cu
 
     `cursor` is the `next_cursor` of the page before. A call that ends, arrives or is judged again in the meantime
     changes no later page, but by what is true of it now. Raises `SearchError` for a tenant without calls, a cursor
-    that does not fit, and a search that takes too long; and as `clickhouse.connect`.
+    that does not fit, and a search that takes too long; and as `connect`.
     """
     if not 1 <= limit <= MOST_HITS:
         raise SearchError(f"a page has 1 to {MOST_HITS} calls")

@@ -8,7 +8,14 @@ from typing import Any
 from rich.table import Table
 
 from schemas.config.subscription import subscriber_names
-from streams.adapters.clickhouse import connection as clickhouse
+from streams.adapters.clickhouse.connection import connect
+from streams.adapters.clickhouse.status import (
+    DeadLetterCount,
+    calls_per_minute,
+    count_unaccounted,
+    dead_letter_counts,
+    outcome_counts,
+)
 from streams.adapters.kafka.client import Lag, lags
 from streams.ports import Clock
 from streams.settings import Settings
@@ -25,7 +32,7 @@ class PipelineStatus:
     outcomes: dict[str, int]
     unaccounted: int
     oldest_unaccounted: datetime | None
-    dead_letters: Sequence[clickhouse.DeadLetterCount]
+    dead_letters: Sequence[DeadLetterCount]
     calls_per_minute: float
 
     def as_json(self) -> dict[str, Any]:
@@ -45,16 +52,16 @@ class PipelineStatus:
 
 def pipeline_status(settings: Settings, clock: Clock) -> PipelineStatus:
     """Raises `RetryableError` when Kafka or ClickHouse does not answer, and `ClickHouseAccessError`."""
-    client = clickhouse.connect(settings.clickhouse_url.get_secret_value())
+    client = connect(settings.clickhouse_url.get_secret_value())
     now = clock.now()
-    waiting = clickhouse.count_unaccounted(client, older_than_s=settings.processing_objective_s, now=now)
+    waiting = count_unaccounted(client, older_than_s=settings.processing_objective_s, now=now)
     return PipelineStatus(
         lags=lags(settings, consumer_groups(subscriber_names(settings.subscriptions_file))),
-        outcomes=clickhouse.outcome_counts(client),
+        outcomes=outcome_counts(client),
         unaccounted=waiting.calls,
         oldest_unaccounted=waiting.oldest_since,
-        dead_letters=clickhouse.dead_letter_counts(client),
-        calls_per_minute=clickhouse.calls_per_minute(client, now=now, minutes=RATE_OVER_MINUTES),
+        dead_letters=dead_letter_counts(client),
+        calls_per_minute=calls_per_minute(client, now=now, minutes=RATE_OVER_MINUTES),
     )
 
 

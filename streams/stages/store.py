@@ -47,7 +47,8 @@ from schemas.messages.topics import (
     RULES_PUBLISHED,
     AnyTopic,
 )
-from streams.adapters.clickhouse import connection as clickhouse
+from streams.adapters.clickhouse.connection import connect
+from streams.adapters.clickhouse.sink import ClickHouseSink
 from streams.adapters.kafka.client import BatchConsumer
 from streams.ports import Clock, RowsRefusedError, Sink, WorkSource
 from streams.runtime.lanes import Lanes
@@ -70,10 +71,10 @@ def build(worker: WorkerContext) -> Loop:
     settings = worker.settings
     worker.wait_for(lambda: require_topics(settings))
     worker.wait_for(lambda: require_migrations(settings))
-    client = worker.wait_for(lambda: clickhouse.connect(settings.clickhouse_url.get_secret_value()))
+    client = worker.wait_for(lambda: connect(settings.clickhouse_url.get_secret_value()))
     live, history = (BatchConsumer(settings, group, topics) for group, topics in groups_of(STORE).items())
     return loop_of(
-        Store(clickhouse.ClickHouseSink(client), worker.clock),
+        Store(ClickHouseSink(client), worker.clock),
         Lanes(live, history),
         worker,
     )

@@ -14,9 +14,10 @@ from pathlib import Path
 
 from clickhouse_connect.driver.client import Client
 
-from streams.adapters.clickhouse import connection as clickhouse
+from streams.adapters.clickhouse.connection import connect
+from streams.adapters.clickhouse.migrate import migrate, views_of
+from streams.adapters.clickhouse.sink import ClickHouseSink
 from streams.demo.sample_data import SampleSpan, write_sample
-from streams.queries.kpis import make_views
 from streams.settings import Settings, load_settings
 from streams.stages.rollup import build_rollups
 from tests.clickhouse_engine import RunningEngine, running_engine
@@ -59,10 +60,9 @@ def span() -> SampleSpan:
 def fill(engine: RunningEngine, calls: SampleSpan) -> None:
     """An empty engine with tables, calls, roll-ups and the views of KPIs."""
     settings: Settings = load_settings({"CALLSTREAM_CLICKHOUSE_URL": engine.url()}).settings
-    clickhouse.migrate(engine.url())
-    make_views(settings)
-    client = clickhouse.connect(engine.url())
-    for _ in write_sample(calls, clickhouse.ClickHouseSink(client), ()):
+    migrate(engine.url(), views=views_of(settings))
+    client = connect(engine.url())
+    for _ in write_sample(calls, ClickHouseSink(client), ()):
         pass
     client.close()
     build_rollups(settings).refresh()
@@ -77,7 +77,7 @@ def main() -> None:
     """Write the page anew."""
     with tempfile.TemporaryDirectory() as folder, running_engine(Path(folder) / "data") as engine:
         fill(engine, span())
-        client = clickhouse.connect(engine.url(user="analyst"))
+        client = connect(engine.url(user="analyst"))
 
         def renewed(found: re.Match[str]) -> str:
             query = Query(found["sql"], found["output"])

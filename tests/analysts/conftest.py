@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from clickhouse_connect.driver.client import Client
 
-from streams.adapters.clickhouse import connection as clickhouse
+from streams.adapters.clickhouse.connection import connect
 from streams.demo.sample_data import SampleSpan
 from tests.analysts.analysts_page import fill
 from tests.clickhouse_engine import RunningEngine, running_engine
@@ -31,7 +31,7 @@ def sample_engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningE
 @pytest.fixture
 def analyst(sample_engine: RunningEngine) -> Iterator[Client]:
     """Logged in as analysts are."""
-    client = clickhouse.connect(sample_engine.url(user="analyst"))
+    client = connect(sample_engine.url(user="analyst"))
     yield client
     client.close()
 
@@ -39,6 +39,6 @@ def analyst(sample_engine: RunningEngine) -> Iterator[Client]:
 @pytest.fixture
 def writer(sample_engine: RunningEngine) -> Iterator[Client]:
     """The user that may also read what ClickHouse says of its disks."""
-    client = clickhouse.connect(sample_engine.url())
+    client = connect(sample_engine.url())
     yield client
     client.close()

@@ -17,7 +17,9 @@ from clickhouse_connect.driver.client import Client
 from clickhouse_connect.driver.exceptions import DatabaseError
 
 from schemas.config.roles import load_roles
-from streams.adapters.clickhouse import connection as clickhouse
+from streams.adapters.clickhouse.connection import connect
+from streams.adapters.clickhouse.migrate import migrate
+from streams.adapters.clickhouse.sink import ClickHouseSink
 from streams.settings import Settings
 from tests.analysts.conftest import FROM, UNTIL
 
@@ -233,13 +235,13 @@ def fires(rule: dict[str, Any], client: Client) -> bool:
 def test_rules_fire_when_they_should_and_not_before(sample_engine: Any) -> None:
     """In a database of its own, which starts empty."""
     url = sample_engine.url("quiet")
-    clickhouse.migrate(url)
-    client = clickhouse.connect(url)
+    migrate(url)
+    client = connect(url)
     rules = {rule["uid"].removeprefix("callstream-"): rule for rule in RULES}
     of_calls = ("overdue", "nothing-finishes", "dead-letters", "deliveries-given-up", "deliveries-failing")
     assert [name for name in of_calls if fires(rules[name], client)] == []
     now = datetime.now(UTC)
-    sink = clickhouse.ClickHouseSink(client)
+    sink = ClickHouseSink(client)
     outcome = {"tenant_id": "a", "reason": "", "ended_at": now}
 
     def event(call_id: str, kind: str, age: timedelta, version: int) -> dict[str, object]:

@@ -17,8 +17,9 @@ from processors.judging.earlier_contacts import EarlierContact
 from processors.kpi.surges import STEP, BucketCount
 from schemas.messages.call_analysis import CallAnalysis
 from schemas.messages.call_ended import CallEnded
-from streams.adapters.clickhouse.connection import connect, migrate
+from streams.adapters.clickhouse.connection import connect
 from streams.adapters.clickhouse.history import BaselineReader, ClickHouseHistory, ContactReader
+from streams.adapters.clickhouse.migrate import migrate
 from streams.adapters.clickhouse.topic_counts import ClickHouseTopicCounts
 from streams.adapters.memory.calls import MemoryCalls
 from streams.ports import History, TopicCounts

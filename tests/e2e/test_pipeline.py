@@ -21,7 +21,7 @@ from schemas.messages.call_ended import CallEnded, Csat
 from schemas.messages.call_rated import CallRated
 from schemas.messages.records import ProducerRecord
 from schemas.messages.topics import CALLS_RATED, message_key
-from streams.adapters.clickhouse import connection as clickhouse
+from streams.adapters.clickhouse.connection import connect
 from streams.adapters.kafka.client import Publisher, lags
 from streams.cli.analyzing import analyze_file
 from streams.demo import demo
@@ -338,7 +338,7 @@ class TestReading:
         assert status["calls_per_minute"] > 0
 
     def test_the_table_of_the_demo_shows_every_call_with_what_was_found(self, pipeline: Pipeline) -> None:
-        client = clickhouse.connect(pipeline.stack.settings.clickhouse_url.get_secret_value())
+        client = connect(pipeline.stack.settings.clickhouse_url.get_secret_value())
         screen = io.StringIO()
         Console(file=screen, width=250).print(demo._what_was_found(client))
         client.close()

@@ -21,8 +21,9 @@ from schemas.messages.records import ConsumerRecord
 from schemas.messages.topics import CALLS_TRANSCRIBED
 from schemas.messages.transcript import Transcript
 from streams.adapters.clickhouse import history as clickhouse_background
-from streams.adapters.clickhouse.connection import connect, migrate
+from streams.adapters.clickhouse.connection import connect
 from streams.adapters.clickhouse.history import SNAPSHOTS, BaselineReader, ClickHouseHistory, ContactReader
+from streams.adapters.clickhouse.migrate import migrate
 from streams.embedded.ports import free_port
 from streams.ports import History
 from streams.settings import Settings

@@ -22,8 +22,10 @@ from schemas.messages.message import Message
 from schemas.messages.records import ConsumerRecord, ProducerRecord
 from schemas.messages.topics import CALLS_ANALYZED, CALLS_DEAD_LETTERS, CALLS_ENDED, CALLS_TRANSCRIBED, TOPICS
 from schemas.messages.transcript import Segment, Transcript
-from streams.adapters.clickhouse.connection import CONNECT_TIMEOUT_S, ClickHouseSink, connect, migrate
+from streams.adapters.clickhouse.connection import CONNECT_TIMEOUT_S, connect
 from streams.adapters.clickhouse.connection import REQUEST_TIMEOUT_S as REQUEST_TIMEOUT_OF_INSERTS_S
+from streams.adapters.clickhouse.migrate import migrate
+from streams.adapters.clickhouse.sink import ClickHouseSink
 from streams.adapters.kafka.client import LONGEST_BATCH_S, BatchConsumer, Publisher, apply_topics
 from streams.adapters.memory.broker import MemoryBroker
 from streams.ports import PublisherPort, Rows, Sink, SystemClock, WorkSource

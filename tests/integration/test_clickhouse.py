@@ -75,20 +75,16 @@ from schemas.messages.topics import (
     RECORDINGS_ACCESSED,
 )
 from schemas.messages.transcript import AudioFacts, EngineIdentity, Interval, Segment, Transcript, Word
-from streams.adapters.clickhouse.connection import (
-    ClickHouseAccessError,
-    ClickHouseRefusedError,
-    ClickHouseSchemaError,
-    ClickHouseSink,
-    ClickHouseUrlError,
+from streams.adapters.clickhouse.connection import ClickHouseUrlError, connect
+from streams.adapters.clickhouse.errors import ClickHouseAccessError, ClickHouseRefusedError, ClickHouseSchemaError
+from streams.adapters.clickhouse.migrate import migrate, missing_migrations
+from streams.adapters.clickhouse.sink import ClickHouseSink
+from streams.adapters.clickhouse.status import (
     DeadLetterCount,
     Unaccounted,
     calls_per_minute,
-    connect,
     count_unaccounted,
     dead_letter_counts,
-    migrate,
-    missing_migrations,
     outcome_counts,
 )
 from streams.embedded.clickhouse_engine import password_file, password_of, start_command
@@ -224,15 +220,15 @@ def test_two_migrators_at_once_do_no_harm(empty_url: str) -> None:
 def test_a_migration_that_failed_half_way_is_run_again_and_whole(empty_url: str) -> None:
     create = "CREATE TABLE IF NOT EXISTS first (a UInt8) ENGINE = MergeTree ORDER BY a;"
     with pytest.raises(ClickHouseRefusedError, match="migration 0001_start"):
-        migrate(empty_url, (Migration(1, "start", create + "CREATE TABLE nonsense;"),))
+        migrate(empty_url, (Migration(1, "start", create + "CREATE TABLE nonsense;"),), views={})
     mended = Migration(
         1, "start", create + "CREATE TABLE IF NOT EXISTS second (a UInt8) ENGINE = MergeTree ORDER BY a;"
     )
-    assert migrate(empty_url, (mended,)) == [mended]
+    assert migrate(empty_url, (mended,), views={}) == [mended]
 
 
 def test_segments_that_were_stored_before_emotion_was_judged_have_none(empty_url: str) -> None:
-    migrate(empty_url, tuple(each for each in load_migrations() if each.number < 5))
+    migrate(empty_url, tuple(each for each in load_migrations() if each.number < 5), views={})
     client = connect(empty_url)
     row = rows_for_transcript(a_transcript(an_event(1), segments=2))[TRANSCRIPTS][0]
     before = {name: value for name, value in row.items() if name.removeprefix("segments.") not in LATER}
@@ -253,9 +249,9 @@ def test_segments_that_were_stored_before_emotion_was_judged_have_none(empty_url
 def test_a_changed_migration_is_refused_and_changes_nothing(empty_url: str) -> None:
     first = Migration(1, "start", "CREATE TABLE IF NOT EXISTS a (a UInt8) ENGINE = MergeTree ORDER BY a;")
     changed = Migration(1, "start", "CREATE TABLE IF NOT EXISTS b (a UInt8) ENGINE = MergeTree ORDER BY a;")
-    migrate(empty_url, (first,))
+    migrate(empty_url, (first,), views={})
     with pytest.raises(MigrationRefusedError, match="was changed after it was applied"):
-        migrate(empty_url, (changed,))
+        migrate(empty_url, (changed,), views={})
     client = connect(empty_url)
     assert not client.command("EXISTS TABLE b")
     client.close()

@@ -15,19 +15,13 @@ from clickhouse_connect.driver.client import Client
 from clickhouse_connect.driver.exceptions import DatabaseError
 
 from processors.clickhouse.rows import ALERT_DELIVERIES, ALERTS, CALLS, DEAD_LETTERS, OUTCOMES, RULE_PACKS, TRANSCRIPTS
-from schemas.clickhouse.cluster import EVERYWHERE, Cluster
+from schemas.clickhouse.cluster import Cluster, to_sql
 from schemas.clickhouse.migrations import load_migrations, split_statements
 from schemas.errors import OperatorError
-from streams.adapters.clickhouse.connection import (
-    ClickHouseRefusedError,
-    ClickHouseSchemaError,
-    ClickHouseSink,
-    connect,
-    migrate,
-    preparing_statements,
-    statements_of,
-)
-from streams.queries.kpis import views_of
+from streams.adapters.clickhouse.connection import ClickHouseAddress, connect
+from streams.adapters.clickhouse.errors import ClickHouseRefusedError, ClickHouseSchemaError
+from streams.adapters.clickhouse.migrate import migrate, preparing_statements, statements_of, views_of
+from streams.adapters.clickhouse.sink import ClickHouseSink
 from streams.settings import Settings
 from tests.clickhouse_engine import CLUSTER, RunningEngine, running_cluster, running_engine
 from tests.integration.test_clickhouse import VIEWS, Store, _as_one_batch, _deliveries, content
@@ -57,8 +51,10 @@ def statements(database: str) -> list[str]:
 
 
 def views(url: str) -> dict[str, str]:
-    """The views of KPIs on the cluster."""
-    return views_of(Settings.model_validate({"clickhouse_url": url}), CLUSTER)
+    """Every view on the cluster."""
+    made = views_of(Settings.model_validate({"clickhouse_url": url}))
+    database = ClickHouseAddress.parse(url).database
+    return {name: to_sql((view,), Cluster(CLUSTER, database))[0] for name, view in made.items()}
 
 
 def on_one_host(statement: str) -> str:
@@ -135,7 +131,7 @@ def test_the_replicated_tables_can_be_made(tmp_path: Path) -> None:
         engines_of = client.query("SELECT DISTINCT engine FROM system.tables WHERE database = 'callstream'").result_rows
         assert all(name.startswith("Replicated") for (name,) in engines_of)
         distributed = sum("ENGINE = Distributed(" in statement for statement in statements("callstream"))
-        assert len(made) == distributed + len(EVERYWHERE)
+        assert len(made) == distributed + 2, "and two that every host has whole"
         client.close()
     finally:
         if engine.process is not None:

@@ -25,7 +25,9 @@ from schemas.messages.alert_delivery import AlertDelivery
 from schemas.messages.call_analysis import CallAnalysis
 from schemas.messages.call_ended import Agent, CallEnded
 from schemas.messages.transcript import Segment, Transcript
-from streams.adapters.clickhouse.connection import ClickHouseSink, connect, migrate
+from streams.adapters.clickhouse.connection import connect
+from streams.adapters.clickhouse.migrate import migrate
+from streams.adapters.clickhouse.sink import ClickHouseSink
 from streams.queries.data_checks import DATA_CHECKS, CheckLimits, as_json, results_table, run_checks
 from tests.alerts import an_alert
 from tests.clickhouse_engine import RunningEngine, running_engine

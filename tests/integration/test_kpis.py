@@ -16,8 +16,8 @@ from processors.kpi.sql import VIEW_OF_DIMENSION, WIDE, kpi_views
 from processors.kpi.statistics import Sums, estimate, target_status
 from schemas.config.kpi import DIMENSIONS, Dimension, Kpi, KpiRegistry
 from schemas.messages.call_analysis import CallAnalysis
-from streams.adapters.clickhouse.connection import ClickHouseSink
-from streams.adapters.clickhouse.kpis import make_kpi_views
+from streams.adapters.clickhouse.migrate import make_views
+from streams.adapters.clickhouse.sink import ClickHouseSink
 from tests.kpi_store import REGISTRY, WINDOW_DAYS, ZONE, Filled, filled_store
 
 pytestmark = pytest.mark.embedded
@@ -262,7 +262,7 @@ def test_views_are_made_again_from_another_registry(filled: Filled) -> None:
     kpi = a_kpi("first_contact_resolution").model_copy(update={"targets_by_industry": {"finance": 0.01}})
     registry = KpiRegistry(version=2, kpis=(kpi,))
     try:
-        make_kpi_views(filled.url, kpi_views(registry, ZONE.key, WINDOW_DAYS))
+        make_views(filled.url, kpi_views(registry, ZONE.key, WINDOW_DAYS))
         rows = filled.rows("SELECT * FROM kpi_daily WHERE kpi = 'first_contact_resolution'")
         assert {(row["tenant_id"], row["target"]) for row in rows} == {("acme", 0.7), ("bolt", 0.01), ("cord", 0.7)}
         between = filled.rows(
@@ -279,7 +279,7 @@ def test_views_are_made_again_from_another_registry(filled: Filled) -> None:
         }
         assert filled.kpis.industries() == {"acme": "ecommerce", "bolt": "finance", "cord": "education"}
     finally:
-        make_kpi_views(filled.url, kpi_views(REGISTRY, ZONE.key, WINDOW_DAYS))
+        make_views(filled.url, kpi_views(REGISTRY, ZONE.key, WINDOW_DAYS))
 
 
 # --- demands

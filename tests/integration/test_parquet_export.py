@@ -15,7 +15,9 @@ from processors.clickhouse.rows import rows_for_alert, rows_for_analysis, rows_f
 from schemas.errors import RetryableError
 from schemas.messages.finding import Finding
 from schemas.messages.transcript import Segment, Transcript
-from streams.adapters.clickhouse.connection import ClickHouseSink, connect, migrate
+from streams.adapters.clickhouse.connection import connect
+from streams.adapters.clickhouse.migrate import migrate
+from streams.adapters.clickhouse.sink import ClickHouseSink
 from streams.queries.parquet_export import (
     CUSTOMER_COLUMNS,
     EXPORTS,

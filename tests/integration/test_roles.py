@@ -48,9 +48,10 @@ from schemas.messages.topics import (
     CALLS_ENDED,
     CALLS_TRANSCRIBED,
 )
-from streams.adapters.clickhouse.connection import ClickHouseSink, connect, migrate
-from streams.adapters.clickhouse.kpis import make_kpi_views
+from streams.adapters.clickhouse.connection import connect
+from streams.adapters.clickhouse.migrate import make_views, migrate
 from streams.adapters.clickhouse.rollups import ClickHouseRollups
+from streams.adapters.clickhouse.sink import ClickHouseSink
 from streams.embedded.clickhouse_engine import start_command
 from streams.embedded.ports import free_port
 from streams.embedded.stack import Stack, StackPlan
@@ -121,7 +122,7 @@ def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningEngine]:
     users.write_text(yaml.safe_dump({"users": [user | {"password_sha256": digest} for user in USERS]}))
     with running_engine(folder / "engine", users) as running:
         migrate(running.url())
-        make_kpi_views(running.url(), kpi_views(read_kpis(), "Asia/Shanghai", 7))
+        make_views(running.url(), kpi_views(read_kpis(), "Asia/Shanghai", 7))
         client = connect(running.url())
         for table in (CALLS, TRANSCRIPTS):
             # What was replaced stays beside what replaced it.

@@ -18,8 +18,10 @@ from schemas.config.kpi import DIMENSIONS, KpiRegistry, read_kpis
 from schemas.messages.call_analysis import CallAnalysis
 from schemas.messages.call_ended import Agent, Csat
 from schemas.messages.call_rated import CallRated
-from streams.adapters.clickhouse.connection import ClickHouseSink, connect, migrate
+from streams.adapters.clickhouse.connection import connect
+from streams.adapters.clickhouse.migrate import migrate
 from streams.adapters.clickhouse.rollups import ClickHouseRollups
+from streams.adapters.clickhouse.sink import ClickHouseSink
 from streams.stages.rollup import Rollups
 from tests.clickhouse_engine import RunningEngine, running_engine
 from tests.judged_calls import NAMES, an_event, judged
@@ -461,7 +463,7 @@ def test_calls_that_were_stored_before_there_were_rollups_are_rolled_up(engine: 
     from schemas.clickhouse.migrations import load_migrations
 
     url = engine.url(f"test_{uuid4().hex}")
-    migrate(url, tuple(each for each in load_migrations() if each.number <= 8))
+    migrate(url, tuple(each for each in load_migrations() if each.number <= 8), views={})
     client = connect(url)
     ClickHouseSink(client).write(rows_for_analysis(a_call("c1", FIRST)))
     migrate(url)

@@ -11,7 +11,8 @@ from clickhouse_connect.driver.client import Client
 from processors.clickhouse.search_sql import SearchQuery, Span
 from schemas.clickhouse.migrations import load_migrations
 from schemas.messages.call_ended import Role
-from streams.adapters.clickhouse.connection import connect, migrate
+from streams.adapters.clickhouse.connection import connect
+from streams.adapters.clickhouse.migrate import migrate
 from streams.queries.search import SearchError, search
 from tests.clickhouse_engine import RunningEngine, running_engine
 from tests.stored_calls import KEY, LONELY, RICH, T0, Call, Store
@@ -169,7 +170,7 @@ def test_transcripts_from_before_search_was_there_are_found(engine: RunningEngin
     url = engine.url(f"test_{uuid4().hex}")
     files = load_migrations()
     before = next(each.number for each in files if each.name == "search") - 1
-    migrate(url, files[:before])
+    migrate(url, files[:before], views={})
     client = connect(url)
     old = Store(url, client)
     first = Call("c1", (("customer", "我要退款"),), agitation=0.9, rules=(("rules", "r1", "x"),))

@@ -1,5 +1,5 @@
 -- A transcript is one row with its segments inside it: a shorter transcript of the same call leaves no segment behind.
-CREATE TABLE IF NOT EXISTS transcript_versions
+CREATE TABLE IF NOT EXISTS {{local transcript_versions}} {{on_cluster}}
 (
     tenant_id LowCardinality(String) COMMENT 'whose call it is',
     call_id String COMMENT 'id of the call in the telephony system' CODEC(ZSTD(1)),
@@ -31,97 +31,11 @@ CREATE TABLE IF NOT EXISTS transcript_versions
     version UInt64 COMMENT 'orders the versions of one call: transcribed_at in ms' CODEC(ZSTD(1)),
     INDEX call_id_index call_id TYPE bloom_filter(0.01) GRANULARITY 1
 )
-ENGINE = ReplacingMergeTree(version)
+ENGINE = {{engine ReplacingMergeTree(version)}}
 PARTITION BY toYYYYMM(ended_at)
 ORDER BY (tenant_id, ended_at, call_id)
 COMMENT 'One row per transcript of a call, segments included. Query transcripts and segments instead.';
 
-CREATE OR REPLACE VIEW transcripts
-(
-    tenant_id LowCardinality(String) COMMENT 'whose call it is',
-    call_id String COMMENT 'id of the call in the telephony system',
-    ended_at DateTime64(3, 'UTC') COMMENT 'end of the call, UTC',
-    outcome LowCardinality(Nullable(String)) COMMENT 'terminal outcome of a call that could not be heard; null when it was heard',
-    outcome_reason LowCardinality(Nullable(String)) COMMENT 'why it could not be heard',
-    language LowCardinality(Nullable(String)) COMMENT 'language that was heard, ISO 639-1 (yue for Cantonese)',
-    language_confidence Nullable(Float64) COMMENT 'confidence of language, 0 to 1',
-    engine_name LowCardinality(String) COMMENT 'recogniser',
-    engine_version LowCardinality(String) COMMENT 'version of the recogniser',
-    engine_model LowCardinality(String) COMMENT 'model of the recogniser',
-    engine_settings Map(LowCardinality(String), String) COMMENT 'settings of the recogniser that change its output',
-    real_time_factor Nullable(Float64) COMMENT 'seconds of work per second of recording',
-    roles_inferred Bool COMMENT 'who spoke was guessed, not told by the telephony side',
-    speech_ms Map(LowCardinality(String), UInt64) COMMENT 'speech of each role, ms',
-    rejected_count UInt32 COMMENT 'stretches of text that were not believed and are not stored',
-    segments_count UInt64 COMMENT 'number of segments',
-    text String COMMENT 'what was said, one line per segment',
-    transcribed_at DateTime64(3, 'UTC') COMMENT 'when the call was transcribed, UTC'
-)
-AS SELECT
-    tenant_id,
-    call_id,
-    ended_at,
-    outcome,
-    outcome_reason,
-    language,
-    language_confidence,
-    engine_name,
-    engine_version,
-    engine_model,
-    engine_settings,
-    real_time_factor,
-    roles_inferred,
-    speech_ms,
-    rejected_count,
-    length(segments.segment_id) AS segments_count,
-    arrayStringConcat(segments.text, '\n') AS text,
-    transcribed_at
-FROM transcript_versions FINAL
-COMMENT 'One row per call that was listened to: what was said in it as one text.';
-
-CREATE OR REPLACE VIEW segments
-(
-    tenant_id LowCardinality(String) COMMENT 'whose call it is',
-    call_id String COMMENT 'id of the call in the telephony system',
-    ended_at DateTime64(3, 'UTC') COMMENT 'end of the call, UTC',
-    segment_id UInt32 COMMENT 'position in the order of start_ms, from 0',
-    channel UInt32 COMMENT 'channel of the recording, from 0',
-    role LowCardinality(String) COMMENT 'who spoke: agent, customer or unknown',
-    start_ms UInt64 COMMENT 'start in the recording, ms',
-    end_ms UInt64 COMMENT 'end in the recording, ms, exclusive',
-    text String COMMENT 'what was said',
-    confidence Float32 COMMENT 'mean confidence of the words, 0 to 1',
-    word_text Array(String) COMMENT 'words in order',
-    word_start_ms Array(UInt64) COMMENT 'start of each word, ms',
-    word_end_ms Array(UInt64) COMMENT 'end of each word, ms, exclusive',
-    word_confidence Array(Float32) COMMENT 'confidence of each word, 0 to 1'
-)
-AS SELECT
-    tenant_id,
-    call_id,
-    ended_at,
-    segment_id,
-    channel,
-    role,
-    start_ms,
-    end_ms,
-    text,
-    confidence,
-    word_text,
-    word_start_ms,
-    word_end_ms,
-    word_confidence
-FROM transcript_versions FINAL
-ARRAY JOIN
-    segments.segment_id AS segment_id,
-    segments.channel AS channel,
-    segments.role AS role,
-    segments.start_ms AS start_ms,
-    segments.end_ms AS end_ms,
-    segments.text AS text,
-    segments.confidence AS confidence,
-    segments.word_text AS word_text,
-    segments.word_start_ms AS word_start_ms,
-    segments.word_end_ms AS word_end_ms,
-    segments.word_confidence AS word_confidence
-COMMENT 'One row per utterance of the newest transcript of each call.';
+CREATE TABLE IF NOT EXISTS transcript_versions {{on_cluster}} AS {{local transcript_versions}}
+ENGINE = {{distributed transcript_versions by tenant_id, call_id}}
+COMMENT 'One row per transcript of a call, segments included. Query transcripts and segments instead.';

@@ -1,5 +1,5 @@
 -- Messages that can never be processed: where each lies, and the kind of error.
-CREATE TABLE IF NOT EXISTS dead_letter_versions
+CREATE TABLE IF NOT EXISTS {{local dead_letter_versions}} {{on_cluster}}
 (
     dead_letter_id String COMMENT 'the same on every delivery of the same refusal',
     step LowCardinality(String) COMMENT 'step that refused the message',
@@ -15,37 +15,10 @@ CREATE TABLE IF NOT EXISTS dead_letter_versions
     failed_at DateTime64(3, 'UTC') COMMENT 'when the message was refused, UTC',
     version UInt64 COMMENT 'orders the deliveries of one dead letter: failed_at in ms'
 )
-ENGINE = ReplacingMergeTree(version)
+ENGINE = {{engine ReplacingMergeTree(version)}}
 ORDER BY (dead_letter_id)
 COMMENT 'Dead letters as delivered. Query dead_letters instead.';
 
-CREATE OR REPLACE VIEW dead_letters
-(
-    dead_letter_id String COMMENT 'the same on every delivery of the same refusal',
-    step LowCardinality(String) COMMENT 'step that refused the message',
-    source_topic LowCardinality(String) COMMENT 'topic in which the message still lies',
-    source_partition UInt32 COMMENT 'partition of that topic',
-    source_offset UInt64 COMMENT 'offset in that partition',
-    exception_class LowCardinality(String) COMMENT 'kind of error',
-    problems Array(String) COMMENT 'schema fields and kinds of error, never a value',
-    tenant_id LowCardinality(Nullable(String)) COMMENT 'whose call it is; null when the message does not tell',
-    call_id Nullable(String) COMMENT 'call that the message is about; null when the message does not tell',
-    value_sha256 Nullable(String) COMMENT 'SHA-256 of the message',
-    value_bytes UInt64 COMMENT 'size of the message, bytes',
-    failed_at DateTime64(3, 'UTC') COMMENT 'when the message was refused, UTC'
-)
-AS SELECT
-    dead_letter_id,
-    step,
-    source_topic,
-    source_partition,
-    source_offset,
-    exception_class,
-    problems,
-    tenant_id,
-    call_id,
-    value_sha256,
-    value_bytes,
-    failed_at
-FROM dead_letter_versions FINAL
-COMMENT 'One row per message that can never be processed.';
+CREATE TABLE IF NOT EXISTS dead_letter_versions {{on_cluster}} AS {{local dead_letter_versions}}
+ENGINE = {{distributed dead_letter_versions by dead_letter_id}}
+COMMENT 'Dead letters as delivered. Query dead_letters instead.';

@@ -20,7 +20,8 @@ from processors.judging.call_context import Background, DurationBaseline
 from processors.judging.earlier_contacts import CONTACT_WINDOW, EarlierContact
 from schemas.errors import OperatorError, RetryableError
 from schemas.messages.call_ended import CallEnded
-from streams.adapters.clickhouse.connection import connect, read_rows
+from streams.adapters.clickhouse.connection import connect
+from streams.adapters.clickhouse.statements import read_rows
 from streams.runtime.logs import describe
 from streams.settings import Settings
 

@@ -1,6 +1,6 @@
-"""KPIs from ClickHouse: the views, made again from the registry, and the sums and counts that commands ask for."""
+"""KPIs from ClickHouse: the sums and counts that commands ask for."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -12,7 +12,7 @@ from processors.kpi.reports import SumsOf
 from processors.kpi.sql import calls_between, query_sums, rollup_sums
 from processors.kpi.statistics import Sums
 from schemas.config.kpi import DIMENSIONS, Dimension, Kpi
-from streams.adapters.clickhouse.connection import connect, define, read_rows
+from streams.adapters.clickhouse.statements import read_rows
 
 _INDUSTRIES = """
 SELECT tenant_id, argMax(industry, calls)
@@ -38,16 +38,6 @@ SELECT
 FROM customer_demands(start = {start:DateTime64(3, 'UTC')}, end = {end:DateTime64(3, 'UTC')})
 WHERE {tenant:String} = '' OR tenant_id = {tenant:String}
 """
-
-
-def make_kpi_views(url: str, views: Mapping[str, str]) -> None:
-    """Create or replace the views, in their order. Raises as `clickhouse.connect` does."""
-    client = connect(url)
-    try:
-        for name, statement in views.items():
-            define(client, f"view {name}", statement)
-    finally:
-        client.close()
 
 
 class ClickHouseKpis:

@@ -9,7 +9,9 @@ from typing import Any, cast
 from clickhouse_connect.driver.client import Client
 
 from processors.kpi.rollups import MadeDay, RollupDefinition, rollup_query
-from streams.adapters.clickhouse.connection import ClickHouseSink, connect, execute, read_rows
+from streams.adapters.clickhouse.connection import connect
+from streams.adapters.clickhouse.sink import ClickHouseSink
+from streams.adapters.clickhouse.statements import execute, read_rows
 
 TIMEOUT_S = 600
 _STAGING = "kpi_rollup_staging_"
@@ -58,14 +60,14 @@ class ClickHouseRollups:
         self._client: Client | None = None
 
     def now(self) -> datetime:
-        """The time of the database. Raises as `clickhouse.connect` does."""
+        """The time of the database. Raises as `connect` does."""
         ((moment,),) = self._rows("the time", "SELECT now64(3, 'UTC')")
         return cast(datetime, moment)
 
     def touched(self, timezone: str, since: datetime) -> dict[date, datetime]:
         """Day → when the newest of its calls, or of their ratings, was stored, of what was stored since then.
 
-        Raises as `clickhouse.connect` does.
+        Raises as `connect` does.
         """
         newest: dict[date, datetime] = {}
         for query in (_CALLS_TOUCHED, _RATINGS_TOUCHED):
@@ -74,14 +76,14 @@ class ClickHouseRollups:
         return newest
 
     def made(self) -> dict[date, MadeDay]:
-        """What was rolled up so far. Raises as `clickhouse.connect` does."""
+        """What was rolled up so far. Raises as `connect` does."""
         return {
             day: MadeDay(as_of, definition)
             for day, as_of, definition in self._rows("the days that were rolled up", _MADE)
         }
 
     def make(self, first: date, last: date, definition: RollupDefinition, as_of: datetime) -> None:
-        """Roll up the days first to last, and put each in place of what was there. Raises as `clickhouse.connect` does;
+        """Roll up the days first to last, and put each in place of what was there. Raises as `connect` does;
         then some of the days may be done, and all may be made again."""
         days = [first + timedelta(days=n) for n in range((last - first).days + 1)]
         staging = f"{_STAGING}{token_hex(8)}"
@@ -103,7 +105,7 @@ class ClickHouseRollups:
         self._remember(days, as_of, definition.digest)
 
     def tidy(self, now: datetime) -> None:
-        """Drop what a killed process left behind. Raises as `clickhouse.connect` does."""
+        """Drop what a killed process left behind. Raises as `connect` does."""
         query = (
             "SELECT name FROM system.tables WHERE database = currentDatabase() AND startsWith(name, {prefix:String}) "
             "AND metadata_modification_time < {before:DateTime('UTC')}"

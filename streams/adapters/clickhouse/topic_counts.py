@@ -8,7 +8,8 @@ from typing import Any
 from clickhouse_connect.driver.client import Client
 
 from processors.kpi.surges import STEP, BucketCount
-from streams.adapters.clickhouse.connection import connect, read_rows
+from streams.adapters.clickhouse.connection import connect
+from streams.adapters.clickhouse.statements import read_rows
 
 TIMEOUT_S = 60
 
@@ -48,7 +49,7 @@ class ClickHouseTopicCounts:
         self._client: Client | None = None
 
     def buckets(self, start: datetime, end: datetime) -> Sequence[BucketCount]:
-        """As the port says; raises as `clickhouse.connect` does."""
+        """As the port says; raises as `connect` does."""
         window = {"start": int(start.timestamp()), "end": int(end.timestamp()), "step_s": _STEP_S}
         topics: dict[tuple[str, int], dict[str, int]] = defaultdict(dict)
         names: dict[tuple[str, int], dict[str, str]] = defaultdict(dict)
@@ -67,7 +68,7 @@ class ClickHouseTopicCounts:
         ]
 
     def calls_about(self, tenant_id: str, topic_id: str, start: datetime, end: datetime, most: int) -> tuple[str, ...]:
-        """As the port says; raises as `clickhouse.connect` does."""
+        """As the port says; raises as `connect` does."""
         rows = self._rows(
             "calls about a topic",
             _CALLS_ABOUT,

@@ -1,229 +1,200 @@
-"""What each kind of statement becomes on a cluster, and what is refused."""
+"""What each placeholder stands for, and that every SQL file says of each statement where it is run."""
+
+import re
+from importlib import resources
 
 import pytest
 
-from schemas.clickhouse.cluster import EVERYWHERE, Cluster, ClusterError
-from schemas.clickhouse.migrations import load_migrations
+from schemas.clickhouse.cluster import ON_CLUSTER, Cluster, PlaceholderError, to_cluster_sql, to_server_sql, to_sql
+from schemas.clickhouse.migrations import load_migrations, split_statements
+from schemas.clickhouse.views import load_views
+from streams.adapters.clickhouse.migrate import views_of
+from streams.settings import Settings
 
 CLUSTER = Cluster("analytics", "calls_db")
 ON = "ON CLUSTER 'analytics'"
 PATH = "'/clickhouse/tables/{shard}/{database}/{table}', '{replica}'"
 
-
-def squeezed(statement: str) -> str:
-    return " ".join(statement.split())
-
-
-def said(statement: str) -> list[str]:
-    return [squeezed(each) for each in CLUSTER.said(statement)]
-
-
-def distributed(table: str, key: str) -> str:
-    return (
-        f"CREATE TABLE IF NOT EXISTS {table} {ON} AS {table}_local "
-        f"ENGINE = Distributed('analytics', 'calls_db', '{table}_local', {key})"
-    )
+LEDGER = (resources.files("schemas.clickhouse") / "schema_migrations.sql").read_text(encoding="utf-8")
+OF_MIGRATIONS = [
+    *split_statements(LEDGER),
+    *(statement for migration in load_migrations() for statement in migration.statements),
+]
+OF_VIEWS = list(views_of(Settings()).values())
 
 
 @pytest.mark.parametrize(
-    ("statement", "local", "key"),
+    ("statement", "on_one_server", "on_a_cluster"),
     [
         pytest.param(
-            "CREATE TABLE IF NOT EXISTS t (tenant_id String, call_id String) ENGINE = ReplacingMergeTree(version) "
-            "ORDER BY (tenant_id, ended_at, call_id)",
-            f"CREATE TABLE IF NOT EXISTS t_local {ON} (tenant_id String, call_id String) "
-            f"ENGINE = ReplicatedReplacingMergeTree({PATH}, version) ORDER BY (tenant_id, ended_at, call_id)",
-            "sipHash64(tenant_id, call_id)",
-            id="a table whose key knows the call lies by call",
+            "CREATE OR REPLACE VIEW v {{on_cluster}}\n(a String) AS SELECT a FROM t WHERE d >= {start:Date}",
+            ["CREATE OR REPLACE VIEW v\n(a String) AS SELECT a FROM t WHERE d >= {start:Date}"],
+            [f"CREATE OR REPLACE VIEW v {ON}\n(a String) AS SELECT a FROM t WHERE d >= {{start:Date}}"],  # noqa: S608
+            id="a view is the same on every host, and its parameters are no placeholders",
         ),
         pytest.param(
-            "create table t (a String) engine=MergeTree order by a settings index_granularity = 8",
-            f"create table t_local {ON} (a String) engine=ReplicatedMergeTree({PATH}) order by a "
-            "settings index_granularity = 8",
-            "sipHash64(a)",
-            id="an engine without arguments, a key without brackets",
+            "CREATE TABLE t {{on_cluster}} AS {{local t}} ENGINE = {{distributed t by ifNull(a, ''), b}}",
+            [],
+            [
+                f"CREATE TABLE t {ON} AS t_local "
+                "ENGINE = Distributed('analytics', 'calls_db', 't_local', sipHash64(ifNull(a, ''), b))"
+            ],
+            id="the table over the shards is for clusters alone",
         ),
         pytest.param(
-            "CREATE TABLE t (a String) ENGINE = AggregatingMergeTree() PARTITION BY toYYYYMM(d) "
-            "ORDER BY toDate(d) TTL d",
-            f"CREATE TABLE t_local {ON} (a String) ENGINE = ReplicatedAggregatingMergeTree({PATH}) "
-            "PARTITION BY toYYYYMM(d) ORDER BY toDate(d) TTL d",
-            "sipHash64(toDate(d))",
-            id="an engine with empty brackets, an expression as key",
+            "CREATE TABLE {{local t}} {{on_cluster}} (a String) ENGINE = {{engine ReplacingMergeTree(v)}} ORDER BY a",
+            ["CREATE TABLE t (a String) ENGINE = ReplacingMergeTree(v) ORDER BY a"],
+            [f"CREATE TABLE t_local {ON} (a String) ENGINE = ReplicatedReplacingMergeTree({PATH}, v) ORDER BY a"],
+            id="the table of a shard is replicated within it",
         ),
         pytest.param(
-            "CREATE TABLE t (a String) ENGINE = MergeTree ORDER BY (ifNull(tenant_id, ''), pack)",
-            f"CREATE TABLE t_local {ON} (a String) ENGINE = ReplicatedMergeTree({PATH}) "
-            "ORDER BY (ifNull(tenant_id, ''), pack)",
-            "sipHash64(ifNull(tenant_id, ''), pack)",
-            id="a key without the call lies by the whole key",
+            "CREATE TABLE {{local t}} {{on_cluster}} (a String) ENGINE = {{engine MergeTree}} ORDER BY a",
+            ["CREATE TABLE t (a String) ENGINE = MergeTree ORDER BY a"],
+            [f"CREATE TABLE t_local {ON} (a String) ENGINE = ReplicatedMergeTree({PATH}) ORDER BY a"],
+            id="an engine without arguments",
         ),
         pytest.param(
-            "CREATE TABLE t (a String COMMENT 'ENGINE = MergeTree ORDER BY (b), it''s -- no; engine', "
-            "INDEX text_index a TYPE text(tokenizer = ngrams(2)) GRANULARITY 1, "
-            "b String MATERIALIZED concat(a, ' AS ')) /* ENGINE = Log */ ENGINE = MergeTree ORDER BY a",
-            f"CREATE TABLE t_local {ON} (a String COMMENT 'ENGINE = MergeTree ORDER BY (b), it''s -- no; engine', "
-            "INDEX text_index a TYPE text(tokenizer = ngrams(2)) GRANULARITY 1, "
-            "b String MATERIALIZED concat(a, ' AS ')) /* ENGINE = Log */ "
-            f"ENGINE = ReplicatedMergeTree({PATH}) ORDER BY a",
-            "sipHash64(a)",
-            id="keywords in texts, comments and brackets are none",
-        ),
-    ],
-)
-def test_a_table_is_replicated_below_and_distributed_above(statement: str, local: str, key: str) -> None:
-    assert said(statement) == [local, distributed("t", key)]
-
-
-def test_a_table_of_sums_over_all_calls_is_whole_on_every_host() -> None:
-    statement = (
-        "CREATE TABLE IF NOT EXISTS kpi_rollup_days (day Date32) ENGINE = ReplacingMergeTree(as_of) ORDER BY day"
-    )
-    assert said(statement) == [
-        f"CREATE TABLE IF NOT EXISTS kpi_rollup_days {ON} (day Date32) ENGINE = "
-        "ReplicatedReplacingMergeTree('/clickhouse/tables/all/{database}/{table}', '{shard}-{replica}', as_of) "
-        "ORDER BY day"
-    ]
-
-
-def test_every_such_table_is_made_by_a_migration() -> None:
-    statements = [statement for migration in load_migrations() for statement in migration.statements]
-    for table in EVERYWHERE:
-        assert any(statement.startswith(f"CREATE TABLE IF NOT EXISTS {table}\n") for statement in statements)
-
-
-def test_the_table_above_says_what_the_table_is_for() -> None:
-    first, second = said("CREATE TABLE t (a String COMMENT 'x') ENGINE = MergeTree ORDER BY a COMMENT 'It''s this'")
-    assert first.endswith("COMMENT 'It''s this'")
-    assert second == distributed("t", "sipHash64(a)") + " COMMENT 'It''s this'"
-
-
-@pytest.mark.parametrize(
-    ("statement", "expected"),
-    [
-        pytest.param(
-            "CREATE OR REPLACE VIEW v (a String COMMENT 'x') AS SELECT a FROM t FINAL",
-            f"CREATE OR REPLACE VIEW v {ON} (a String COMMENT 'x') AS SELECT a FROM t FINAL",  # noqa: S608 - nobody runs it
-            id="a view",
+            "CREATE TABLE {{everywhere t}} {{on_cluster}} (a Date) ENGINE = {{engine MergeTree()}} ORDER BY a",
+            ["CREATE TABLE t (a Date) ENGINE = MergeTree() ORDER BY a"],
+            [
+                f"CREATE TABLE t {ON} (a Date) ENGINE = "
+                "ReplicatedMergeTree('/clickhouse/tables/all/{database}/{table}', '{shard}-{replica}') ORDER BY a"
+            ],
+            id="a table that is whole on every host",
         ),
         pytest.param(
-            "CREATE VIEW IF NOT EXISTS v AS SELECT a FROM t WHERE d >= {start:DateTime64(3, 'UTC')}",
-            f"CREATE VIEW IF NOT EXISTS v {ON} AS SELECT a FROM t WHERE d >= {{start:DateTime64(3, 'UTC')}}",  # noqa: S608
-            id="a view with parameters",
+            "ALTER TABLE {{both t}} {{on_cluster}} ADD COLUMN a String COMMENT 'x' {{stored CODEC(Delta, ZSTD(1))}} "
+            "AFTER b",
+            ["ALTER TABLE t ADD COLUMN a String COMMENT 'x' CODEC(Delta, ZSTD(1)) AFTER b"],
+            [
+                f"ALTER TABLE t_local {ON} ADD COLUMN a String COMMENT 'x' CODEC(Delta, ZSTD(1)) AFTER b",
+                f"ALTER TABLE t {ON} ADD COLUMN a String COMMENT 'x' AFTER b",
+            ],
+            id="a column is added below and then above, without what concerns the disk",
         ),
         pytest.param(
-            "CREATE DICTIONARY IF NOT EXISTS d (a String) PRIMARY KEY a SOURCE(CLICKHOUSE(TABLE 't')) LAYOUT(FLAT())",
-            f"CREATE DICTIONARY IF NOT EXISTS d {ON} (a String) PRIMARY KEY a SOURCE(CLICKHOUSE(TABLE 't')) "
-            "LAYOUT(FLAT())",
-            id="a dictionary",
-        ),
-        pytest.param(
-            "CREATE FUNCTION IF NOT EXISTS f AS (x) -> x + 1",
-            f"CREATE FUNCTION IF NOT EXISTS f {ON} AS (x) -> x + 1",
-            id="a function",
-        ),
-        pytest.param(
-            "CREATE MATERIALIZED VIEW IF NOT EXISTS w TO t (tenant_id String COMMENT 'FROM') "
-            "AS SELECT tenant_id, call_id, length(text) FROM u",
-            f"CREATE MATERIALIZED VIEW IF NOT EXISTS w {ON} TO t_local (tenant_id String COMMENT 'FROM') "  # noqa: S608
-            "AS SELECT tenant_id, call_id, length(text) FROM u_local",
-            id="rows of a call in another form, on its shard",
-        ),
-        pytest.param("DROP VIEW IF EXISTS v", f"DROP VIEW IF EXISTS v {ON}", id="a view that goes"),
-        pytest.param(
-            "ALTER TABLE calls MODIFY SQL SECURITY DEFINER",
-            f"ALTER TABLE calls {ON} MODIFY SQL SECURITY DEFINER",
-            id="whose rights a view has",
-        ),
-        pytest.param(
-            "ALTER TABLE t ADD INDEX IF NOT EXISTS i (a, b) TYPE minmax, MATERIALIZE INDEX i",
-            f"ALTER TABLE t_local {ON} ADD INDEX IF NOT EXISTS i (a, b) TYPE minmax, MATERIALIZE INDEX i",
+            "ALTER TABLE {{local t}} {{on_cluster}} MATERIALIZE COLUMN a SETTINGS mutations_sync = 2",
+            ["ALTER TABLE t MATERIALIZE COLUMN a SETTINGS mutations_sync = 2"],
+            [f"ALTER TABLE t_local {ON} MATERIALIZE COLUMN a SETTINGS mutations_sync = 2"],
             id="what lies on the disk is the business of the table there",
         ),
-        pytest.param(
-            "ALTER TABLE t MATERIALIZE COLUMN a SETTINGS mutations_sync = 2",
-            f"ALTER TABLE t_local {ON} MATERIALIZE COLUMN a SETTINGS mutations_sync = 2",
-            id="settings stay behind the commands",
-        ),
-        pytest.param("INSERT INTO t SELECT 1", "INSERT INTO t SELECT 1", id="rows find their shard by themselves"),
+        pytest.param("INSERT INTO t SELECT 1", ["INSERT INTO t SELECT 1"], ["INSERT INTO t SELECT 1"], id="rows"),
     ],
 )
-def test_what_is_one_statement_there_too(statement: str, expected: str) -> None:
-    assert said(statement) == [expected]
-
-
-def test_a_column_is_added_below_and_then_above_without_what_concerns_the_disk() -> None:
-    statement = (
-        "ALTER TABLE t ADD COLUMN IF NOT EXISTS `a.b` Array(String) DEFAULT [] COMMENT 'x, y' "
-        "CODEC(Delta, ZSTD(1)) AFTER c, ADD INDEX i d TYPE minmax, MODIFY COLUMN e String"
-    )
-    assert said(statement) == [
-        statement.replace("TABLE t ", f"TABLE t_local {ON} "),
-        f"ALTER TABLE t {ON} ADD COLUMN IF NOT EXISTS `a.b` Array(String) DEFAULT [] COMMENT 'x, y' AFTER c, "
-        "MODIFY COLUMN e String",
-    ]
-
-
-def test_a_table_goes_above_first_and_then_below() -> None:
-    assert said("DROP TABLE IF EXISTS `my t` SYNC") == [
-        f"DROP TABLE IF EXISTS `my t` {ON} SYNC",
-        f"DROP TABLE IF EXISTS `my t_local` {ON} SYNC",
-    ]
+def test_a_statement_says_where_it_is_run(statement: str, on_one_server: list[str], on_a_cluster: list[str]) -> None:
+    assert list(to_server_sql(statement)) == on_one_server
+    assert list(to_cluster_sql(statement, CLUSTER)) == on_a_cluster
+    assert to_sql([statement] * 2, None) == tuple(on_one_server * 2)
+    assert to_sql([statement] * 2, CLUSTER) == tuple(on_a_cluster * 2)
 
 
 @pytest.mark.parametrize(
     ("statement", "reason"),
     [
-        pytest.param(
-            "CREATE MATERIALIZED VIEW w TO t AS SELECT tenant_id, call_id, count() FROM u GROUP BY tenant_id, call_id",
-            "must have TO, and make each row of one row",
-            id="a materialised view that counts",
-        ),
-        pytest.param(
-            "CREATE MATERIALIZED VIEW w ENGINE = MergeTree ORDER BY a AS SELECT tenant_id, call_id FROM u",
-            "must have TO",
-            id="a materialised view that keeps its rows itself",
-        ),
-        pytest.param(
-            "CREATE MATERIALIZED VIEW w TO t AS SELECT pack FROM u",
-            "tenant_id and call_id included",
-            id="a materialised view of what is no call",
-        ),
-        pytest.param("RENAME TABLE a TO b", "does not know this kind", id="renaming"),
-        pytest.param("SYSTEM RELOAD DICTIONARIES", "does not know this kind", id="a command to a server"),
-        pytest.param("CREATE TABLE t AS u ENGINE = MergeTree ORDER BY a", "needs its columns", id="a copied table"),
-        pytest.param("CREATE TABLE t (a String)", "needs its columns and its ENGINE", id="no engine"),
-        pytest.param("CREATE TABLE t (a String) ENGINE = MergeTree", "no ORDER BY", id="no sorting key"),
-        pytest.param("CREATE TABLE t (a String) ENGINE = Log", "no replicated form of Log", id="another engine"),
-        pytest.param(
-            "CREATE TABLE t (a String) ENGINE = ReplicatedMergeTree ORDER BY a",
-            "no replicated form of ReplicatedMergeTree",
-            id="replicated by hand",
-        ),
-        pytest.param("CREATE TABLE db.t (a UInt8) ENGINE = MergeTree ORDER BY a", "without a database", id="database"),
-        pytest.param("DROP TABLE t ON CLUSTER c", "without ON CLUSTER", id="a cluster by hand"),
-        pytest.param("ALTER TABLE t ATTACH PARTITION 1", "does not know this command", id="an unknown command"),
-        pytest.param(
-            "ALTER TABLE t ADD COLUMN a String, FREEZE",
-            "does not know this command",
-            id="an unknown command among known",
-        ),
-        pytest.param("ALTER TABLE t ADD COLUMN a String TTL d + 1", "a TTL of a column", id="a column with a TTL"),
-        pytest.param("CREATE TABLE t (a UInt8 ENGINE = MergeTree ORDER BY a", "bracket is left open", id="half a one"),
+        pytest.param("ALTER TABLE {{locl t}} ADD COLUMN a String", "{{locl t}} is no placeholder", id="a typing error"),
+        pytest.param("ALTER TABLE {{local}} ADD COLUMN a String", "{{local}} is no placeholder", id="no table"),
+        pytest.param("DROP VIEW v {{on_cluster x}}", "{{on_cluster x}} is no placeholder", id="a cluster by name"),
+        pytest.param("DROP VIEW v {{on_cluster}", "not closed, .* DROP VIEW v", id="a brace too few"),
+        pytest.param("DROP VIEW v {{ on_cluster }}", "not closed, .* DROP VIEW v", id="spaces within"),
     ],
 )
-def test_what_is_refused_says_why(statement: str, reason: str) -> None:
-    with pytest.raises(ClusterError, match=reason):
-        CLUSTER.said(statement)
+def test_what_is_no_placeholder_is_refused_on_one_server_too(statement: str, reason: str) -> None:
+    for cluster in (None, CLUSTER):
+        with pytest.raises(PlaceholderError, match=reason):
+            to_sql([statement], cluster)
+
+
+@pytest.mark.parametrize(
+    ("statement", "reason"),
+    [
+        pytest.param("{{engine Log}}", "no replicated form", id="an engine that is not replicated"),
+        pytest.param("{{engine ReplicatedMergeTree}}", "no replicated form", id="replicated by hand"),
+        pytest.param("{{distributed t}}", "must be {{distributed TABLE by KEY}}", id="no key"),
+    ],
+)
+def test_what_a_cluster_cannot_have_is_refused_there(statement: str, reason: str) -> None:
+    with pytest.raises(PlaceholderError, match=reason):
+        to_cluster_sql(statement, CLUSTER)
 
 
 def test_a_name_is_quoted_where_it_is_a_text() -> None:
-    table = Cluster("it's", "calls").said("CREATE TABLE t (a String) ENGINE = MergeTree ORDER BY a")[1]
-    assert "Distributed('it\\'s', 'calls', 't_local', sipHash64(a))" in table
+    (table,) = to_cluster_sql("{{distributed t by a}}", Cluster("it's", "calls"))
+    assert table == "Distributed('it\\'s', 'calls', 't_local', sipHash64(a))"
 
 
-def test_every_migration_can_be_said_to_a_cluster() -> None:
-    for migration in load_migrations():
-        statements = CLUSTER.statements(migration.statements)
-        assert len(statements) >= len(migration.statements)
-        assert all(ON in statement or statement.startswith("INSERT") for statement in statements), migration.label
+# --- the files
+
+
+def test_every_statement_but_an_insert_is_run_on_every_host() -> None:
+    for statement in [*OF_MIGRATIONS, *OF_VIEWS]:
+        expected = 0 if statement.startswith("INSERT INTO ") else 1
+        assert statement.count(ON_CLUSTER) == expected, statement[:80]
+        assert "ON CLUSTER" not in statement, statement[:80]
+
+
+def test_every_statement_about_a_table_says_which_table_of_a_cluster_it_means() -> None:
+    """Without that it would be right on one server, and wrong on a cluster only."""
+    one_or_both = r"\{\{(local|both|everywhere) \w+\}\}"
+    above = r"\w+ \{\{on_cluster\}\} AS \{\{local \w+\}\}\nENGINE = \{\{distributed "
+    for statement in OF_MIGRATIONS:
+        match = re.match(r"(CREATE|ALTER|DROP) TABLE (IF (NOT )?EXISTS )?(.*)", statement, re.DOTALL)
+        assert match is None or re.match(f"{one_or_both}|{above}", match[4]), statement[:80]
+        if statement.startswith("CREATE TABLE"):
+            assert re.search(r"^ENGINE = \{\{(engine|distributed) ", statement, re.MULTILINE), statement[:80]
+
+
+@pytest.mark.parametrize("command", ["ADD COLUMN", "DROP COLUMN", "MODIFY COLUMN", "RENAME COLUMN", "COMMENT COLUMN"])
+def test_a_column_that_people_see_changes_in_both_tables(command: str) -> None:
+    for statement in OF_MIGRATIONS:
+        if statement.startswith("ALTER TABLE") and command in statement:
+            assert statement.startswith(("ALTER TABLE {{both ", "ALTER TABLE {{everywhere ")), statement[:80]
+            assert not re.search(r"(?<!stored )CODEC\(", statement), "a codec is for {{stored …}} alone"
+
+
+def tables() -> dict[str, tuple[str, str]]:
+    """Table of a shard → how it is made there, and the statement of the table above it."""
+    below, above = {}, {}
+    for statement in OF_MIGRATIONS:
+        if match := re.match(r"CREATE TABLE IF NOT EXISTS \{\{local (\w+)\}\}", statement):
+            below[match[1]] = statement
+        elif match := re.match(r"CREATE TABLE IF NOT EXISTS (\w+) ", statement):
+            above[match[1]] = statement
+    assert below.keys() == above.keys()
+    assert len(below) > 9
+    return {name: (below[name], above[name]) for name in below}
+
+
+@pytest.mark.parametrize(("name", "below", "above"), [(name, *both) for name, both in tables().items()])
+def test_versions_of_a_row_share_a_shard_and_so_do_the_rows_of_a_call(name: str, below: str, above: str) -> None:
+    match = re.search(r"ENGINE = \{\{distributed (\w+) by (.+)\}\}", above)
+    assert match
+    sorted_by = re.search(r"^ORDER BY \(?(.+?)\)?$", below, re.MULTILINE)
+    assert sorted_by
+    assert match[1] == name
+    assert f" AS {{{{local {name}}}}}\n" in above
+    by_call = {"tenant_id", "call_id"} <= set(sorted_by[1].split(", "))
+    assert match[2] == ("tenant_id, call_id" if by_call else sorted_by[1])
+
+
+@pytest.mark.parametrize(("name", "below", "above"), [(name, *both) for name, both in tables().items()])
+def test_the_table_above_says_what_the_table_is_for(name: str, below: str, above: str) -> None:
+    comments = [re.findall(r"^COMMENT '.+'$", statement, re.MULTILINE) for statement in (below, above)]
+    assert comments[0] == comments[1], name
+    assert len(comments[0]) == 1
+
+
+def test_a_materialised_view_makes_each_row_of_one_row_of_one_table_of_its_shard() -> None:
+    """One that counts would count deliveries, and on each shard for itself."""
+    made = [statement for statement in OF_MIGRATIONS if statement.startswith("CREATE MATERIALIZED VIEW")]
+    assert made
+    for statement in made:
+        assert re.search(r"\{\{on_cluster\}\} TO \{\{local \w+\}\}\n", statement)
+        assert re.findall(r"\bFROM (.+)", statement) == re.findall(r"\bFROM (\{\{local \w+\}\})$", statement, re.M)
+        assert {"tenant_id", "call_id"} <= set(re.findall(r"\w+", statement))
+        assert not re.search(r"\b(GROUP|JOIN|DISTINCT|FINAL|REFRESH|POPULATE)\b", statement)
+
+
+def test_no_migration_reads_a_view_because_views_are_made_after_all_of_them() -> None:
+    views = "|".join(load_views())
+    for statement in OF_MIGRATIONS:
+        assert not re.search(rf"\b(FROM|JOIN|TABLE) ({views})\b", statement), statement[:80]

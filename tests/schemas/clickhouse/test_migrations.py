@@ -15,6 +15,9 @@ from schemas.clickhouse.migrations import (
     split_statements,
 )
 
+FORMER = Path(__file__).parents[2] / "data" / "migrations_with_views"
+"""The migrations 1 to 14 as they were while views stood in them."""
+
 FIRST, SECOND, THIRD = (Migration(number, "step", f"SELECT {number}") for number in (1, 2, 3))
 
 
@@ -31,10 +34,10 @@ def test_the_packaged_migrations_are_a_sequence_from_one() -> None:
 @pytest.mark.parametrize("migration", load_migrations(), ids=lambda migration: migration.label)
 def test_every_statement_can_be_run_again(migration: Migration) -> None:
     repeatable = re.compile(
-        r"CREATE (TABLE|MATERIALIZED VIEW) IF NOT EXISTS|CREATE OR REPLACE VIEW|DROP (TABLE|VIEW) IF EXISTS"
+        r"CREATE (TABLE|MATERIALIZED VIEW) IF NOT EXISTS|DROP (TABLE|VIEW) IF EXISTS"
         r"|INSERT INTO \w+_versions "
-        r"|ALTER TABLE \w+ (ADD|DROP) (COLUMN|INDEX) IF (NOT )?EXISTS"
-        r"|ALTER TABLE \w+ (MATERIALIZE|MODIFY) (COLUMN|SQL SECURITY)"
+        r"|ALTER TABLE \{\{\w+ \w+\}\} \{\{on_cluster\}\} (ADD|DROP) (COLUMN|INDEX) IF (NOT )?EXISTS"
+        r"|ALTER TABLE \{\{\w+ \w+\}\} \{\{on_cluster\}\} (MATERIALIZE|MODIFY) COLUMN"
     )
     assert migration.statements
     for statement in migration.statements:
@@ -78,6 +81,11 @@ def test_files_that_are_no_sequence_are_refused(names: list[str], sentence: str,
         load_migrations(tmp_path)
 
 
+def test_comments_stay_where_people_read_the_statements() -> None:
+    sql = "-- Why; so.\nA /* b */; C;\n"
+    assert split_statements(sql, comments=True) == ("-- Why; so.\nA /* b */", "C")
+
+
 def test_a_file_that_is_no_migration_is_left_alone(tmp_path: Path) -> None:
     (tmp_path / "0001_a.sql").write_text("SELECT 1")
     (tmp_path / "README.md").write_text("text")
@@ -96,6 +104,23 @@ def test_a_file_that_was_changed_after_it_was_applied_is_refused() -> None:
     changed = Migration(1, "step", "SELECT 'something else'")
     with pytest.raises(MigrationRefusedError, match="0001_step was changed after it was applied"):
         pending_migrations((changed, SECOND), applied(FIRST))
+
+
+def test_a_file_that_was_applied_while_views_stood_in_it_is_not_applied_again(tmp_path: Path) -> None:
+    (tmp_path / "0001_step.sql").write_text("CREATE TABLE t")
+    former = Migration(1, "step", "CREATE TABLE t; CREATE VIEW v")
+    (tmp_path / "former.sha256").write_text(f"{former.sha256}  0001_step.sql\n")
+    (now,) = load_migrations(tmp_path)
+    assert now.sha256 != former.sha256
+    assert pending_migrations((now,), applied(former)) == pending_migrations((now,), applied(now)) == ()
+    with pytest.raises(MigrationRefusedError, match="was changed"):
+        pending_migrations((now,), applied(FIRST))
+
+
+def test_every_migration_of_before_is_known_by_its_former_checksum() -> None:
+    before = load_migrations(FORMER)
+    assert [each.label for each in before] == [each.label for each in load_migrations()[: len(before)]]
+    assert pending_migrations(load_migrations()[: len(before)], applied(*before)) == ()
 
 
 def test_a_migration_below_the_highest_applied_one_is_refused() -> None:

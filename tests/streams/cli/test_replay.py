@@ -50,7 +50,7 @@ class NothingKnown:
 def broker(monkeypatch: pytest.MonkeyPatch) -> Broker:
     """Four calls of two tenants, on two days, of which one says nothing remarkable."""
     monkeypatch.setattr("streams.adapters.clickhouse.connection.connect", lambda _url: object())
-    monkeypatch.setattr("streams.adapters.clickhouse.connection.StoredRisks", NoStoredRisks)
+    monkeypatch.setattr("streams.adapters.clickhouse.risks.StoredRisks", NoStoredRisks)
     monkeypatch.setattr("streams.adapters.clickhouse.history.ClickHouseHistory", NothingKnown)
     monkeypatch.setattr("streams.adapters.kafka.client.lags", lambda _settings, _groups: [])
     monkeypatch.setattr("streams.cli.replay.step_aside", lambda: None)

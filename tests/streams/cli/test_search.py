@@ -10,7 +10,8 @@ from clickhouse_connect.driver.client import Client
 
 from schemas.messages.recording_accessed import RecordingAccessed
 from schemas.messages.topics import RECORDINGS_ACCESSED
-from streams.adapters.clickhouse.connection import connect, migrate
+from streams.adapters.clickhouse.connection import connect
+from streams.adapters.clickhouse.migrate import migrate
 from streams.adapters.kafka import client as kafka
 from streams.adapters.kafka.client import TopicReader, apply_topics
 from streams.settings import Settings

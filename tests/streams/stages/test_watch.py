@@ -18,7 +18,8 @@ from schemas.errors import RetryableError
 from schemas.messages.alert import Alert
 from schemas.messages.records import ConsumerRecord, ProducerRecord
 from schemas.messages.topics import ALERTS_RAISED
-from streams.adapters.clickhouse.connection import connect, migrate
+from streams.adapters.clickhouse.connection import connect
+from streams.adapters.clickhouse.migrate import migrate
 from streams.adapters.clickhouse.topic_counts import ClickHouseTopicCounts
 from streams.adapters.kafka.client import BatchConsumer, apply_topics
 from streams.adapters.memory.broker import MemoryBroker

@@ -1,0 +1,44 @@
+"""The views as data: `schemas/clickhouse/views/NAME.sql`, one a file, made anew at each `callstream migrate`.
+
+A view that reads another says so in a comment, `-- made after: NAME, NAME`.
+"""
+
+import re
+from graphlib import CycleError, TopologicalSorter
+from importlib import resources
+from importlib.resources.abc import Traversable
+
+from schemas.clickhouse.migrations import split_statements
+from schemas.errors import OperatorError
+
+_AFTER = re.compile(r"^-- made after: (.+)$", re.MULTILINE)
+
+
+class ViewFilesError(OperatorError):
+    """A file is not the view that its name says, or the views wait for each other; the text says which."""
+
+
+def load_views(folder: Traversable | None = None) -> dict[str, str]:
+    """Name → statement with placeholders (`schemas.clickhouse.cluster`), in an order in which they can be made.
+
+    Raises `ViewFilesError`.
+    """
+    folder = resources.files("schemas.clickhouse") / "views" if folder is None else folder
+    statements, after = {}, {}
+    for file in sorted(folder.iterdir(), key=lambda each: each.name):
+        name, ending, rest = file.name.partition(".sql")
+        if not ending or rest:
+            continue
+        sql = file.read_text(encoding="utf-8")
+        found = split_statements(sql)
+        if len(found) != 1 or not re.match(rf"CREATE OR REPLACE VIEW {name}\s", found[0]):
+            raise ViewFilesError(f"{file.name} must hold one statement: CREATE OR REPLACE VIEW {name}")
+        statements[name] = found[0]
+        after[name] = [other.strip() for line in _AFTER.findall(sql) for other in line.split(",")]
+    unknown = sorted({other for others in after.values() for other in others} - statements.keys())
+    if unknown:
+        raise ViewFilesError(f"views are made after {', '.join(unknown)}, of which there is no file")
+    try:
+        return {name: statements[name] for name in TopologicalSorter(after).static_order()}
+    except CycleError as error:
+        raise ViewFilesError(f"these views wait for each other: {', '.join(error.args[1])}") from None

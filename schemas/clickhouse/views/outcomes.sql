@@ -1,0 +1,19 @@
+CREATE OR REPLACE VIEW outcomes {{on_cluster}}
+(
+    tenant_id LowCardinality(String) COMMENT 'whose call it is',
+    call_id String COMMENT 'id of the call in the telephony system',
+    outcome LowCardinality(String) COMMENT 'pending, or one of analyzed, too_short, no_audio, bad_audio, unsupported, refused, purged',
+    reason LowCardinality(String) COMMENT 'why; empty while pending',
+    ended_at Nullable(DateTime64(3, 'UTC')) COMMENT 'end of the call, UTC; null where the event could not be read',
+    since DateTime64(3, 'UTC') COMMENT 'pending: when the event was written to its topic; else when the outcome was decided, UTC'
+)
+SQL SECURITY DEFINER
+AS SELECT
+    tenant_id,
+    call_id,
+    outcome,
+    reason,
+    ended_at,
+    since
+FROM outcome_versions FINAL
+COMMENT 'One row per call event: where it ended, or that it is still pending.';

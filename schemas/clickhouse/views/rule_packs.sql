@@ -1,0 +1,29 @@
+CREATE OR REPLACE VIEW rule_packs {{on_cluster}}
+(
+    pack LowCardinality(String) COMMENT 'name of the pack',
+    pack_version UInt32 COMMENT 'version of the pack; the rule_version of its findings',
+    tenant_id LowCardinality(Nullable(String)) COMMENT 'whose pack it is; null: for everybody',
+    industry LowCardinality(String) COMMENT 'industry that it applies to; general: every call',
+    language LowCardinality(String) COMMENT 'language of its rules',
+    owner String COMMENT 'who answers for it',
+    rules UInt32 COMMENT 'number of its rules',
+    sha256 String COMMENT 'SHA-256 of its content',
+    published_at DateTime64(3, 'UTC') COMMENT 'when it was published, UTC',
+    published_by LowCardinality(String) COMMENT 'who published it',
+    note String COMMENT 'why'
+)
+SQL SECURITY DEFINER
+AS SELECT
+    pack,
+    pack_version,
+    tenant_id,
+    industry,
+    language,
+    owner,
+    rules,
+    sha256,
+    published_at,
+    published_by,
+    note
+FROM rule_pack_versions FINAL
+COMMENT 'One row per version of a rule pack that was published.';

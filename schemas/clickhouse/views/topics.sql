@@ -1,0 +1,35 @@
+CREATE OR REPLACE VIEW topics {{on_cluster}}
+(
+    tenant_id LowCardinality(String) COMMENT 'whose call it is',
+    call_id String COMMENT 'id of the call in the telephony system',
+    ended_at DateTime64(3, 'UTC') COMMENT 'end of the call, UTC',
+    agent_id String COMMENT 'number of the agent',
+    agent_team LowCardinality(Nullable(String)) COMMENT 'team of the agent at the time of the call',
+    topic_id LowCardinality(String) COMMENT 'demand of the taxonomy',
+    name LowCardinality(String) COMMENT 'name of the demand',
+    role LowCardinality(String) COMMENT 'who spoke: agent, customer or unknown',
+    quote String COMMENT 'words that show the demand',
+    confidence Float64 COMMENT 'confidence, 0 to 1',
+    analysis_version UInt32 COMMENT 'version of the analysis; a higher one replaces a lower one'
+)
+SQL SECURITY DEFINER
+AS SELECT
+    tenant_id,
+    call_id,
+    ended_at,
+    agent_id,
+    agent_team,
+    topic_id,
+    name,
+    role,
+    quote,
+    confidence,
+    analysis_version
+FROM call_versions FINAL
+ARRAY JOIN
+    topics.topic_id AS topic_id,
+    topics.name AS name,
+    topics.role AS role,
+    topics.quote AS quote,
+    topics.confidence AS confidence
+COMMENT 'One row per demand that was heard in a call, by its newest analysis.';

@@ -1,0 +1,98 @@
+"""Databases of before, while views stood in the migrations, become what a new one is, and lose nothing."""
+
+import random
+from collections.abc import Iterator
+from pathlib import Path
+from uuid import uuid4
+
+import pytest
+from clickhouse_connect.driver.client import Client
+
+from schemas.clickhouse.migrations import load_migrations
+from streams.adapters.clickhouse.connection import connect
+from streams.adapters.clickhouse.migrate import migrate, missing_migrations, views_of
+from streams.adapters.clickhouse.sink import ClickHouseSink
+from streams.settings import Settings
+from tests.clickhouse_engine import RunningEngine, running_engine
+from tests.integration.test_clickhouse import Store, _deliveries, content
+
+pytestmark = pytest.mark.embedded
+
+FORMER = load_migrations(Path(__file__).parents[1] / "data" / "migrations_with_views")
+"""As they were applied before views had files of their own."""
+VIEWS = views_of(Settings())
+
+
+@pytest.fixture(scope="module")
+def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningEngine]:
+    with running_engine(tmp_path_factory.mktemp("clickhouse")) as running:
+        yield running
+
+
+def definitions(client: Client) -> dict[str, tuple[object, ...]]:
+    """Name → what the server knows of each table and view, and of its columns (none of a view with parameters)."""
+    tables = client.query(
+        "SELECT name, replaceAll(create_table_query, currentDatabase(), 'database'), comment "
+        "FROM system.tables WHERE database = currentDatabase()"
+    ).result_rows
+    columns = client.query(
+        "SELECT table, groupArray((name, type, comment, default_kind, default_expression, compression_codec)) "
+        "FROM (SELECT * FROM system.columns WHERE database = currentDatabase() ORDER BY table, position) GROUP BY table"
+    ).result_rows
+    columns_of = dict(columns)
+    return {name: (create, comment, columns_of.get(name, ())) for name, create, comment in tables}
+
+
+@pytest.fixture(scope="module")
+def of_a_new_database(engine: RunningEngine) -> dict[str, tuple[object, ...]]:
+    url = engine.url(f"test_{uuid4().hex}")
+    assert migrate(url, views=VIEWS) == list(load_migrations())
+    client = connect(url)
+    made = definitions(client)
+    client.close()
+    assert made.keys() >= VIEWS.keys()
+    return made
+
+
+@pytest.mark.parametrize("applied", [0, 1, 6, 13, 14])
+def test_a_database_of_any_former_migration_becomes_what_a_new_one_is(
+    applied: int, engine: RunningEngine, of_a_new_database: dict[str, tuple[object, ...]]
+) -> None:
+    url = engine.url(f"test_{uuid4().hex}")
+    migrate(url, FORMER[:applied], views={})
+    assert missing_migrations(url) == list(load_migrations()[applied:])
+    assert migrate(url, views=VIEWS) == list(load_migrations()[applied:])
+    assert missing_migrations(url) == []
+    client = connect(url)
+    assert definitions(client) == of_a_new_database
+    remembered = client.query("SELECT sha256 FROM schema_migrations FINAL ORDER BY number").result_rows
+    client.close()
+    expected = [*FORMER[:applied], *load_migrations()[applied:]]
+    assert [sha256 for (sha256,) in remembered] == [migration.sha256 for migration in expected]
+
+
+def test_rows_of_before_show_as_they_did(engine: RunningEngine) -> None:
+    url = engine.url(f"test_{uuid4().hex}")
+    migrate(url, FORMER, views={})
+    client = connect(url)
+    store = Store(url, client, ClickHouseSink(client))
+    for rows in _deliveries(random.Random(11)):  # noqa: S311 - repeatable, not secret
+        store.sink.write(rows)
+    before = content(store)
+    assert sum(map(len, before.values())) > 100
+    assert migrate(url, views=VIEWS) == []
+    assert content(store) == before
+    client.close()
+
+
+def test_a_view_that_somebody_changed_or_dropped_is_made_anew(engine: RunningEngine) -> None:
+    url = engine.url(f"test_{uuid4().hex}")
+    migrate(url, views=VIEWS)
+    client = connect(url)
+    before = definitions(client)
+    client.command("CREATE OR REPLACE VIEW calls AS SELECT 1 AS nothing")
+    client.command("DROP VIEW kpi_daily")
+    assert definitions(client) != before
+    assert migrate(url, views=VIEWS) == []
+    assert definitions(client) == before
+    client.close()
