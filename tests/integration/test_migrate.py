@@ -39,8 +39,8 @@ def definitions(client: Client) -> dict[str, tuple[object, ...]]:
         "SELECT table, groupArray((name, type, comment, default_kind, default_expression, compression_codec)) "
         "FROM (SELECT * FROM system.columns WHERE database = currentDatabase() ORDER BY table, position) GROUP BY table"
     ).result_rows
-    columns_of = dict(columns)
-    return {name: (create, comment, columns_of.get(name, ())) for name, create, comment in tables}
+    columns_of: dict[str, object] = {row[0]: row[1] for row in columns}
+    return {name: (create, comment, columns_of.get(name)) for name, create, comment in tables}
 
 
 @pytest.fixture(scope="module")

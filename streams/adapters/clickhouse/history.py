@@ -20,7 +20,7 @@ from processors.judging.call_context import Background, DurationBaseline
 from processors.judging.earlier_contacts import CONTACT_WINDOW, EarlierContact
 from schemas.errors import OperatorError, RetryableError
 from schemas.messages.call_ended import CallEnded
-from streams.adapters.clickhouse.connection import connect
+from streams.adapters.clickhouse.reconnecting import ReconnectingClient
 from streams.adapters.clickhouse.statements import read_rows
 from streams.runtime.logs import describe
 from streams.settings import Settings
@@ -102,7 +102,7 @@ class BaselineReader:
         self._thread.join(self._timeout_s)
 
     def _serve(self) -> None:
-        client: Client | None = None
+        connection = ReconnectingClient(self._url, timeout_s=SCAN_TIMEOUT_S)
         while not self._closed.is_set():
             with self._changed:
                 self._changed.wait_for(lambda: self._wanted or self._closed.is_set())
@@ -110,13 +110,11 @@ class BaselineReader:
             if moment is None:
                 break
             try:
-                client = client or connect(self._url, timeout_s=SCAN_TIMEOUT_S)
-                baselines = read_baselines(client, moment - self._window, moment)
+                with connection.client() as client:
+                    baselines = read_baselines(client, moment - self._window, moment)
             except Exception as error:
                 # Whatever it is, calls are judged without; a thread that ended would never tell.
                 log.warning("baselines of durations stay as they are: %s", _reason(error))
-                _close(client)
-                client = None
                 with self._changed:
                     # What was wanted meanwhile is asked for again by the next call that wants it.
                     self._wanted.clear()
@@ -132,17 +130,16 @@ class BaselineReader:
                     del self._snapshots[next(iter(self._snapshots))]
                 self._answers = True
                 self._changed.notify_all()
-        _close(client)
+        connection.close()
 
 
 class ContactReader:
     """Looks up the earlier calls of one customer, by one bounded query. For one thread at a time."""
 
     def __init__(self, url: str, *, timeout_s: int, stopwatch: Callable[[], float] = time.monotonic) -> None:
-        self._url = url
         self._timeout_s = timeout_s
         self._stopwatch = stopwatch
-        self._client: Client | None = None
+        self._connection = ReconnectingClient(url, timeout_s=timeout_s)
         self._not_before_s = float("-inf")
         self._lock = threading.Lock()
 
@@ -154,20 +151,17 @@ class ContactReader:
             if self._stopwatch() < self._not_before_s:
                 return None
             try:
-                self._client = self._client or connect(self._url, timeout_s=self._timeout_s)
-                return read_contacts(self._client, call, self._timeout_s)
+                with self._connection.client() as client:
+                    return read_contacts(client, call, self._timeout_s)
             except Exception as error:
                 log.warning("earlier calls of customers are unknown: %s", _reason(error))
-                _close(self._client)
-                self._client = None
                 self._not_before_s = self._stopwatch() + PAUSE_AFTER_FAILURE_S
                 return None
 
     def close(self) -> None:
         """Lets go of the connection."""
         with self._lock:
-            _close(self._client)
-            self._client = None
+            self._connection.close()
 
 
 class ClickHouseHistory:
@@ -274,11 +268,6 @@ def read_contacts(client: Client, call: CallEnded, timeout_s: int) -> tuple[Earl
 
 def _ms(moment: datetime) -> int:
     return round(moment.timestamp() * 1000)
-
-
-def _close(client: Client | None) -> None:
-    if client is not None:
-        client.close()
 
 
 def _reason(error: Exception) -> str:

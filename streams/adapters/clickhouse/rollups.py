@@ -6,10 +6,8 @@ from datetime import UTC, date, datetime, timedelta
 from secrets import token_hex
 from typing import Any, cast
 
-from clickhouse_connect.driver.client import Client
-
 from processors.kpi.rollups import MadeDay, RollupDefinition, rollup_query
-from streams.adapters.clickhouse.connection import connect
+from streams.adapters.clickhouse.reconnecting import ReconnectingClient
 from streams.adapters.clickhouse.sink import ClickHouseSink
 from streams.adapters.clickhouse.statements import execute, read_rows
 
@@ -56,8 +54,7 @@ class ClickHouseRollups:
     """Connects at the first question, and again after an error. For one thread."""
 
     def __init__(self, url: str) -> None:
-        self._url = url
-        self._client: Client | None = None
+        self._connection = ReconnectingClient(url, timeout_s=TIMEOUT_S)
 
     def now(self) -> datetime:
         """The time of the database. Raises as `connect` does."""
@@ -116,24 +113,20 @@ class ClickHouseRollups:
 
     def close(self) -> None:
         """Lets go of the connection."""
-        if self._client is not None:
-            self._client.close()
-            self._client = None
+        self._connection.close()
 
     def _remember(self, days: Sequence[date], as_of: datetime, digest: str) -> None:
         rows = [{"day": day, "as_of": as_of, "definition": digest} for day in days]
-        ClickHouseSink(self._connected()).write({"kpi_rollup_days": rows})
+        with self._connection.client() as client:
+            ClickHouseSink(client).write({"kpi_rollup_days": rows})
 
     def _command(self, statement: str, **parameters: object) -> None:
-        execute(self._connected(), "rolling up KPIs", statement, **parameters)
+        with self._connection.client() as client:
+            execute(client, "rolling up KPIs", statement, **parameters)
 
     def _rows(self, operation: str, query: str, **parameters: object) -> Sequence[Sequence[Any]]:
-        return read_rows(self._connected(), operation, query, **parameters)
-
-    def _connected(self) -> Client:
-        if self._client is None:
-            self._client = connect(self._url, timeout_s=TIMEOUT_S)
-        return self._client
+        with self._connection.client() as client:
+            return read_rows(client, operation, query, **parameters)
 
 
 def _moment(moment: datetime) -> str:

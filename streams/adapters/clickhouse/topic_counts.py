@@ -5,10 +5,8 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from clickhouse_connect.driver.client import Client
-
 from processors.kpi.surges import STEP, BucketCount
-from streams.adapters.clickhouse.connection import connect
+from streams.adapters.clickhouse.reconnecting import ReconnectingClient
 from streams.adapters.clickhouse.statements import read_rows
 
 TIMEOUT_S = 60
@@ -45,8 +43,7 @@ class ClickHouseTopicCounts:
     """Connects at the first question, and again after an error. For one thread."""
 
     def __init__(self, url: str) -> None:
-        self._url = url
-        self._client: Client | None = None
+        self._connection = ReconnectingClient(url, timeout_s=TIMEOUT_S)
 
     def buckets(self, start: datetime, end: datetime) -> Sequence[BucketCount]:
         """As the port says; raises as `connect` does."""
@@ -82,14 +79,8 @@ class ClickHouseTopicCounts:
 
     def close(self) -> None:
         """Lets go of the connection."""
-        if self._client is not None:
-            self._client.close()
-            self._client = None
+        self._connection.close()
 
     def _rows(self, operation: str, query: str, **parameters: object) -> Sequence[Sequence[Any]]:
-        try:
-            self._client = self._client or connect(self._url, timeout_s=TIMEOUT_S)
-            return read_rows(self._client, operation, query, **parameters)
-        except BaseException:
-            self.close()
-            raise
+        with self._connection.client() as client:
+            return read_rows(client, operation, query, **parameters)

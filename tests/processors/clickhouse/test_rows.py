@@ -1,34 +1,51 @@
 """Messages to rows, without a database."""
 
-import re
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
 from processors.clickhouse.rows import (
+    ACCESS_LOG,
+    ALERT_DELIVERIES,
+    ALERTS,
     CALLS,
     DEAD_LETTERS,
     OUTCOMES,
     RATINGS,
+    RULE_PACKS,
     TRANSCRIPTS,
     Row,
+    rows_for_alert,
+    rows_for_alert_delivery,
     rows_for_analysis,
     rows_for_call_ended,
     rows_for_call_rated,
     rows_for_dead_letter,
+    rows_for_recording_accessed,
+    rows_for_rules_published,
     rows_for_transcript,
     rows_for_unreadable,
     version_of_analysis,
 )
-from schemas.clickhouse.migrations import load_migrations
 from schemas.errors import InvalidMessageError
 from schemas.messages.call_analysis import CallAnalysis
 from schemas.messages.call_ended import CallEnded
 from schemas.messages.call_rated import CallRated
 from schemas.messages.dead_letter import DeadLetter
-from schemas.messages.topics import CALLS_ANALYZED, CALLS_DEAD_LETTERS, CALLS_ENDED, CALLS_RATED, CALLS_TRANSCRIBED
+from schemas.messages.topics import (
+    ALERTS_DELIVERED,
+    ALERTS_RAISED,
+    CALLS_ANALYZED,
+    CALLS_DEAD_LETTERS,
+    CALLS_ENDED,
+    CALLS_RATED,
+    CALLS_TRANSCRIBED,
+    RECORDINGS_ACCESSED,
+    RULES_PUBLISHED,
+)
 from schemas.messages.transcript import Transcript
+from tests.clickhouse_columns import columns_of_table
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 READ_AT = datetime(2026, 3, 12, 4, 0, tzinfo=UTC)
@@ -58,28 +75,6 @@ def a_letter(name: str = "conflicting_call") -> DeadLetter:
     return CALLS_DEAD_LETTERS.decode(example("calls.dead_letters.v1", name))
 
 
-_ADDED = r"ADD COLUMN IF NOT EXISTS `?([a-z0-9_.]+)`?(?:.* AFTER `?([a-z0-9_.]+)`?)?"
-
-
-def columns_of(table: str) -> list[str]:
-    """The columns that the migrations give a table, those that are added later where they were put, or at its end.
-
-    Without those that the database fills by itself.
-    """
-    columns: list[str] = []
-    for statement in (statement for migration in load_migrations() for statement in migration.statements):
-        if re.match(rf"CREATE TABLE IF NOT EXISTS {table}\s", statement):
-            columns += re.findall(
-                r"^ {4}`?([a-z][a-z0-9_.]*)`? [A-Z](?!.* (?:DEFAULT|MATERIALIZED) )", statement, flags=re.MULTILINE
-            )
-        elif re.match(rf"ALTER TABLE {table}\s", statement):
-            for line in (line for line in statement.splitlines() if not re.search(" (DEFAULT|MATERIALIZED) ", line)):
-                for name, before in re.findall(_ADDED, line):
-                    columns.insert(columns.index(before) + 1 if before else len(columns), name)
-    assert columns, f"no migration creates {table}"
-    return columns
-
-
 @pytest.mark.parametrize(
     ("table", "row"),
     [
@@ -90,10 +85,37 @@ def columns_of(table: str) -> list[str]:
         pytest.param(OUTCOMES, rows_for_dead_letter(a_letter())[OUTCOMES][0], id="a refused call"),
         pytest.param(DEAD_LETTERS, rows_for_dead_letter(a_letter())[DEAD_LETTERS][0], id="a dead letter"),
         pytest.param(RATINGS, rows_for_call_rated(a_rating())[RATINGS][0], id="what a customer said later"),
+        pytest.param(
+            ALERTS,
+            rows_for_alert(ALERTS_RAISED.decode(example(ALERTS_RAISED.name, "call_with_evidence")))[ALERTS][0],
+            id="an alert",
+        ),
+        pytest.param(
+            ALERT_DELIVERIES,
+            rows_for_alert_delivery(ALERTS_DELIVERED.decode(example(ALERTS_DELIVERED.name, "delivered")))[
+                ALERT_DELIVERIES
+            ][0],
+            id="an attempt to deliver an alert",
+        ),
+        pytest.param(
+            RULE_PACKS,
+            rows_for_rules_published(RULES_PUBLISHED.decode(example(RULES_PUBLISHED.name, "a_tenants_own_version")))[
+                RULE_PACKS
+            ][0],
+            id="a rule pack",
+        ),
+        pytest.param(
+            ACCESS_LOG,
+            rows_for_recording_accessed(RECORDINGS_ACCESSED.decode(example(RECORDINGS_ACCESSED.name, "listened")))[
+                ACCESS_LOG
+            ][0],
+            id="an access",
+        ),
     ],
 )
 def test_a_row_has_exactly_the_columns_of_its_table(table: str, row: Row) -> None:
-    assert list(row) == columns_of(table)
+    columns = columns_of_table(table)
+    assert list(row) == [name for name, column in columns.items() if not column.filled_by_database]
 
 
 def test_a_call_is_pending_since_its_event_was_written() -> None:

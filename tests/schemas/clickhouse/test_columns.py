@@ -1,0 +1,107 @@
+"""A column stands in a table, in the rows that are written, and in a view: the three say the same.
+
+That rows fit their tables is tested in tests/processors/clickhouse/test_rows.py.
+"""
+
+import re
+
+import pytest
+
+from processors.clickhouse.rows import (
+    ACCESS_LOG,
+    ALERT_DELIVERIES,
+    ALERTS,
+    CALLS,
+    DEAD_LETTERS,
+    OUTCOMES,
+    RATINGS,
+    RULE_PACKS,
+    TRANSCRIPTS,
+)
+from schemas.clickhouse.views import load_views
+from tests.clickhouse_columns import Column, columns_of_table, columns_of_view
+
+UNFOLDED = {
+    "findings": (CALLS, "findings"),
+    "topics": (CALLS, "topics"),
+    "scores": (CALLS, "score_items"),
+    "segments": (TRANSCRIPTS, "segments"),
+    "kpi_rollup": ("kpi_rollup_rows", "kpis"),
+}
+"""Views with a row for each element of a nested table."""
+
+WHOLE = {
+    "calls": CALLS,
+    "transcripts": TRANSCRIPTS,
+    "outcomes": OUTCOMES,
+    "unaccounted": OUTCOMES,
+    "dead_letters": DEAD_LETTERS,
+    "alerts": ALERTS,
+    "alert_deliveries": ALERT_DELIVERIES,
+    "rule_packs": RULE_PACKS,
+    "access_log": ACCESS_LOG,
+}
+
+MADE_BY_THE_VIEW = {
+    "calls": {"skipped_measures", "skipped_reasons", "findings_count"},
+    "transcripts": {"segments_count", "text"},
+}
+
+NOT_SHOWN = {
+    CALLS: {"stored_at", "agitation", "skipped.measure", "skipped.reason"},
+}
+"""Table → columns that people are not to see, or see in another form."""
+
+
+def columns_below(view: str) -> dict[str, Column]:
+    """What the columns of the view are in its table."""
+    if view in WHOLE:
+        return columns_of_table(WHOLE[view])
+    table, nested = UNFOLDED[view]
+    columns = columns_of_table(table)
+    elements = {
+        name.removeprefix(f"{nested}."): column.of_element
+        for name, column in columns.items()
+        if name.startswith(f"{nested}.")
+    }
+    return {**columns, **elements}
+
+
+@pytest.mark.parametrize("view", [*WHOLE, *UNFOLDED])
+def test_a_view_says_of_a_column_what_its_table_says(view: str) -> None:
+    below = columns_below(view)
+    made = MADE_BY_THE_VIEW.get(view, set())
+    for name, column in columns_of_view(view).items():
+        if name not in made:
+            assert column == below[name], f"{view}.{name}"
+
+
+@pytest.mark.parametrize("view", [*WHOLE, *UNFOLDED])
+def test_a_view_selects_the_columns_that_it_lists(view: str) -> None:
+    found = re.search(r"^AS SELECT\n(.*?)\nFROM ", load_views()[view], re.MULTILINE | re.DOTALL)
+    assert found
+    selected = [line.strip().rstrip(",").split(" AS ")[-1] for line in found[1].splitlines()]
+    assert selected == list(columns_of_view(view))
+    assert len(selected) > 3
+
+
+@pytest.mark.parametrize("table", sorted({*WHOLE.values(), *(table for table, _ in UNFOLDED.values())}))
+def test_every_column_of_a_table_is_shown_by_a_view_or_withheld_on_purpose(table: str) -> None:
+    shown = {"version"}
+    for view in (view for view, below in WHOLE.items() if below == table):
+        shown |= columns_of_view(view).keys()
+    for view, (below, nested) in UNFOLDED.items():
+        if below == table:
+            names = columns_of_view(view).keys()
+            shown |= names | {f"{nested}.{name}" for name in names}
+    withheld = NOT_SHOWN.get(table, set())
+    lacking = columns_of_table(table).keys() - shown - withheld
+    assert lacking == set(), "show these in a view of schemas/clickhouse/views, or say here that they are withheld"
+    assert withheld <= columns_of_table(table).keys(), "withheld columns that the table does not have"
+
+
+def test_ratings_are_withheld_from_no_view() -> None:
+    """The view takes the newest of each statement, so its columns are not those of the table."""
+    fields = columns_of_table(RATINGS).keys() - {"rating_id", "source", "stored_at", "version"}
+    statement = load_views()["ratings"]
+    assert {name for name in fields if not re.search(rf"\b{name}\b", statement)} == set()
