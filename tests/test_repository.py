@@ -92,6 +92,14 @@ def test_no_module_is_called_by_what_it_is_not() -> None:
     assert [str(path) for path in modules if vague & {*path.parts[:-1], path.stem}] == []
 
 
+def test_the_pure_part_holds_sql_in_two_folders_only() -> None:
+    statement = re.compile(r"\b(SELECT|INSERT INTO|ALTER TABLE|(CREATE|DROP)( OR REPLACE)? (TABLE|VIEW))\b")
+    folder = REPOSITORY / "processors"
+    sources = [path for path in FILES if path.suffix == ".py" and path.is_relative_to(folder)]
+    with_sql = {path.relative_to(folder).parts[0] for path in sources if statement.search(path.read_text("utf-8"))}
+    assert with_sql == {"clickhouse", "kpi"}
+
+
 def test_decisions_are_numbered_without_gaps() -> None:
     names = sorted(path.name for path in (REPOSITORY / "docs" / "adr").iterdir() if path.name != "index.md")
     assert [name for name in names if not re.fullmatch(r"\d{4}-[a-z0-9-]+\.md", name)] == []
