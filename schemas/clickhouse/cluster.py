@@ -112,8 +112,8 @@ def _replace(statement: str, text_for: Callable[[str, str], str]) -> str:
         word, argument = found["word"], found["argument"] or ""
         if bool(argument) != (word in _WITH_ARGUMENT) or (word not in _WITH_ARGUMENT and word != "on_cluster"):
             raise PlaceholderError(f"{found[0].strip()} is no placeholder; schemas/clickhouse/cluster.py lists them.")
-        said = text_for(word, argument)
-        return found["space"] + said if said else ""
+        replacement = text_for(word, argument)
+        return found["space"] + replacement if replacement else ""
 
     sql = _PLACEHOLDER.sub(text, statement)
     if "{{" in sql or "}}" in sql:
