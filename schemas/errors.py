@@ -31,6 +31,10 @@ class RefusedByDatabaseError(InvalidMessageError):
     """The message is right by its schema, but the database refuses a row of it."""
 
 
+class EndedTheWorkerError(InvalidMessageError):
+    """The message ended the process that worked on it, again and again, by what no handler can catch."""
+
+
 class RetryableError(Exception):
     """An outside system did not answer as it should; the same message is tried again, its offset stays.
 

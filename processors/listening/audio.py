@@ -23,6 +23,10 @@ MAX_CHANNELS = 2
 # What call recorders write. A closed list, because some demuxers (playlists) open other files and addresses.
 _CONTAINERS = "wav,w64,mp3,ogg,flac,mov,mp4,m4a,aac,matroska,webm,amr,au,aiff,caf,gsm"
 _NO_PROTOCOL = "none"
+LEAST_SAMPLE_RATE_HZ = 4_000
+MOST_SAMPLE_RATE_HZ = 384_000
+"""What records calls writes nothing beyond these; a header that says so costs a resampler minutes and gigabytes."""
+
 _UNKNOWN_RIFF_SIZES = (0, 0xFFFFFFFF)
 _EDGE_MS = 20
 
@@ -98,6 +102,7 @@ def decode(data: bytes, limits: DecodeLimits) -> Recording:
     | bad_audio   | undecodable       | it is no recording, or nothing of it can be decoded     |
     | bad_audio   | no_audio_stream   | it holds pictures or data only                          |
     | unsupported | too_many_channels | it has more than two channels                           |
+    | unsupported | sample_rate       | it has fewer than 4 or more than 384 kHz                |
     | unsupported | too_long          | it is longer than the limit                             |
     """
     with _Reader(data) as reader:
@@ -155,6 +160,8 @@ class _Reader:
         stream = self._container.streams.audio[0]
         if stream.codec_context is None or not stream.rate:
             raise UnhearableError("bad_audio", "undecodable")
+        if not LEAST_SAMPLE_RATE_HZ <= stream.rate <= MOST_SAMPLE_RATE_HZ:
+            raise UnhearableError("unsupported", "sample_rate")
         if stream.codec_context.layout.nb_channels > MAX_CHANNELS:
             raise UnhearableError("unsupported", "too_many_channels")
         return stream

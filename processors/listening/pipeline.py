@@ -29,6 +29,9 @@ from schemas.messages.pii import PiiKind
 from schemas.messages.sound import CallSound, ChannelMeasures
 from schemas.messages.transcript import AudioFacts, EngineIdentity, Interval, Rejected, Segment, Transcript, Word
 
+Decoder = Callable[[bytes, DecodeLimits], Recording]
+"""`processors.listening.audio.decode`, or the same in a process of its own."""
+
 Stopwatch = Callable[[], float]
 """Seconds since some fixed point, never going back."""
 
@@ -90,6 +93,7 @@ def listen(
     now: datetime,
     stopwatch: Stopwatch,
     emotion: EmotionModel | None = None,
+    decode: Decoder = decode,
 ) -> Transcript:
     """The transcript of a call. A recording that cannot be heard gives one with its outcome; no recording raises.
 
@@ -162,14 +166,19 @@ def unheard_transcript(
     engine: EngineIdentity,
     now: datetime,
     audio: AudioFacts | None = None,
+    error: Exception | None = None,
 ) -> Transcript:
-    """The transcript of a call that could not be heard: its outcome and why, and what is known of the file."""
+    """The transcript of a call that could not be heard: its outcome and why, and what is known of the file.
+
+    Of an `error`, the class alone.
+    """
     return Transcript(
         tenant_id=call.tenant_id,
         call_id=call.call_id,
         call=call,
         outcome=outcome,
         outcome_reason=reason,
+        error_class=type(error).__name__ if error is not None else None,
         engine=engine,
         audio=audio,
         transcribed_at=now,

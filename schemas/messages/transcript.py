@@ -92,6 +92,7 @@ class Transcript(Message):
     call: CallEnded
     outcome: Outcome | None = None
     outcome_reason: ShortText | None = None
+    error_class: ShortText | None = Field(default=None, description="the exception that a recording brought out")
     language: str | None = Field(default=None, description="detected language, ISO 639-1 (yue for Cantonese)")
     language_confidence: float | None = Field(default=None, ge=0, le=1)
     engine: EngineIdentity

@@ -280,6 +280,7 @@ def publish(
     as_json: JsonOption = False,
 ) -> None:
     """Store recordings and publish their call-ended events, with the least metadata or as much as there is."""
+    from streams.adapters.decoder.process import DecoderProcess
     from streams.adapters.kafka.client import Publisher
     from streams.adapters.object_store.from_settings import object_store_from
     from streams.adapters.object_store.recordings import RecordingStore
@@ -304,6 +305,7 @@ def publish(
     recordings = RecordingStore(object_store_from(settings), settings.max_recording_bytes)
     ingest = Ingest(recordings, Publisher(settings))
     published: list[dict[str, str]] = []
+    decoder = DecoderProcess()
     for file in files:
         facts = (read_facts(_meta_of(file, meta)) if meta else {}) | options
         if agent or team:
@@ -315,7 +317,7 @@ def publish(
         if channel_roles:
             facts["audio"] = _part_of(facts, "audio") | {"channel_roles": channel_roles.split(",")}
         try:
-            call, data = call_of_file(file, facts, settings.max_recording_bytes)
+            call, data = call_of_file(file, facts, settings.max_recording_bytes, decoder)
         except InvalidCallError as error:
             raise InvalidCallError(f"{file.name}: {error}") from None
         stored = ingest.publish(call, data, extension_of(file))

@@ -16,8 +16,8 @@ from typing import Literal, NoReturn, Self
 from pydantic import SecretStr
 
 from schemas.config.roles import load_roles, load_users
-from schemas.errors import EmbeddedStackError
 from streams.adapters.clickhouse.migrate import migrate, views_of
+from schemas.errors import EmbeddedStackError, OperatorError
 from streams.adapters.kafka.client import apply_topics
 from streams.adapters.object_store.from_settings import object_store_from
 from streams.embedded import clickhouse_engine
@@ -25,6 +25,7 @@ from streams.embedded.apache_kafka import TellProgress, apache_kafka_spec, fetch
 from streams.embedded.ports import free_port, require_free
 from streams.embedded.supervisor import ChildSpec, Supervisor
 from streams.embedded.tansu import tansu_spec
+from streams.runtime.loop import EXIT_BREAKER
 from streams.settings import CONFIG_VARIABLE, Settings
 from streams.topology import WORKER_NAMES, WORKERS
 
@@ -199,6 +200,8 @@ def worker_spec(stage: str, number: int, settings: Settings, *, restart: bool) -
         ready_within_s=5,
         stop_grace_s=10,
         restart=restart,
+        # A wrong command line, a wrong setting, and a worker that stopped because nothing went right.
+        stays_ended=frozenset({2, OperatorError.exit_code, EXIT_BREAKER}),
         stops_with_neighbours=True,
         # A settings file named by our own environment does not reach the child: it gets every value.
         env={CONFIG_VARIABLE: ""} | settings.environment(),

@@ -46,6 +46,8 @@ class ChildSpec:
     """From SIGTERM to SIGKILL."""
     restart: bool
     """Whether `Supervisor.check` starts it again; otherwise its death is a `ChildFailedError`."""
+    stays_ended: frozenset[int] = frozenset()
+    """Exit codes after which it is not started again, because that would end in the same way."""
     stops_with_neighbours: bool = False
     """Whether it may stop while those that were started just before it stop, too."""
     env: Mapping[str, str] = field(default_factory=dict)
@@ -145,7 +147,8 @@ class Supervisor:
     def check(self) -> None:
         """Look after the children; call this every second or so. Never blocks.
 
-        A dead child whose spec says so is started again after a pause, without waiting until it is ready. Raises
+        A dead child whose spec says so is started again after a pause, without waiting until it is ready; one that
+        ended with a code that `stays_ended` names is not. Raises
         `ChildFailedError` for any other that has ended.
         """
         for child in self._children.values():
@@ -259,9 +262,14 @@ class Supervisor:
             time.sleep(_POLL_EVERY_S)
 
     def _take_note_of_death(self, child: _Child) -> None:
-        failure = self._failure(child, _bury(child.process), "while it was needed")
+        exit_code = _bury(child.process)
+        failure = self._failure(child, exit_code, "while it was needed")
         if not child.spec.restart:
             raise failure
+        if exit_code in child.spec.stays_ended:
+            child.wanted = False
+            logger.error("%s It is not started again: somebody has to look at it.", str(failure))
+            return
         now_s = self._monotonic_s()
         if now_s - child.started_at_s >= self._backoff.stable_after_s:
             child.failures = 0

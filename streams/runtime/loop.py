@@ -10,12 +10,14 @@ import threading
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Protocol, TypeVar
 
-from schemas.errors import RetryableError
-from schemas.messages.records import ConsumerRecord, ProducerRecord
+from schemas.errors import OperatorError, RetryableError
+from schemas.messages.records import ConsumerRecord, ProducerRecord, call_of_key
 from schemas.messages.topics import CALLS_DEAD_LETTERS
 from streams.ports import PublisherPort, WorkSource
+from streams.runtime.crash_guard import CrashGuard
 from streams.runtime.logs import describe
 
 log = logging.getLogger(__name__)
@@ -24,13 +26,21 @@ T = TypeVar("T")
 
 FIRST_WAIT_S = 0.5
 
+EXIT_BREAKER = 6
+"""Of a worker that stopped itself because nothing went right; it is not to be started again by itself."""
+
 
 class StoppedError(Exception):
     """The worker is asked to stop; what it was about to do is not done."""
 
 
-class TooManyDeadLettersError(Exception):
-    """The stage refused every message for too long: then the code is wrong, not the messages."""
+class TooManyFailuresError(OperatorError):
+    """Nothing went right for too long: then the code, the settings or the producer is wrong, not single messages.
+
+    A person must look; starting again would refuse the next ones.
+    """
+
+    exit_code = EXIT_BREAKER
 
 
 class BackOff:
@@ -134,19 +144,41 @@ class Loop:
 
 
 @dataclass
-class DeadLetterBreaker:
-    """Stops a stage that refuses everything. One message that is taken ends the streak."""
+class Streak:
+    """Counts what went wrong in a row, and breaks where nothing goes right any more.
 
-    stage: str
+    With a `file` the count survives the process: one that is started again for ever would refuse a whole topic.
+    """
+
+    what: str
     limit: int
-    _streak: int = field(default=0, init=False)
+    file: Path | None = None
+    _length: int = field(default=0, init=False)
 
-    def count(self, records: Sequence[ConsumerRecord], outputs: Sequence[ProducerRecord]) -> None:
-        """What became of a batch. Raises `TooManyDeadLettersError`."""
-        refused = sum(output.topic == CALLS_DEAD_LETTERS.name for output in outputs)
-        self._streak = self._streak + refused if refused == len(records) else 0
-        if self._streak >= self.limit:
-            raise TooManyDeadLettersError(f"{self.stage} refused {self._streak} messages in a row")
+    def __post_init__(self) -> None:
+        if self.file is not None and self.file.exists():
+            text = self.file.read_text(encoding="utf-8").strip()
+            self._length = int(text) if text.isdecimal() else 0
+
+    def count(self, more: int = 1) -> None:
+        """Once more. Raises `TooManyFailuresError`."""
+        self._set(self._length + more)
+        if self._length >= self.limit:
+            raise TooManyFailuresError(
+                f"{self.what} {self._length} messages in a row: look at `callstream status` and mend what they have in"
+                " common; after that the first message that goes right ends the count"
+            )
+
+    def reset(self) -> None:
+        """Something went right."""
+        if self._length:
+            self._set(0)
+
+    def _set(self, length: int) -> None:
+        self._length = length
+        if self.file is not None:
+            self.file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            self.file.write_text(f"{length}\n", encoding="utf-8")
 
 
 @dataclass
@@ -165,29 +197,53 @@ class PollWorkPublishCommit:
     max_wait_s: float
     batch: int = 1
     wait_s: float = 1.0
-    breaker: DeadLetterBreaker | None = None
+    refusals: Streak | None = None
+    """Counts messages that become dead letters; None: any number may."""
+    guard: CrashGuard | None = None
     _records: Sequence[ConsumerRecord] = field(default=(), init=False, repr=False)
 
     def step(self) -> None:
-        """Raises `RetryableError`, `StoppedError`, `TooManyDeadLettersError`, and whatever bug the stage has."""
+        """Raises `RetryableError`, `StoppedError`, `TooManyFailuresError`, and whatever bug the stage has."""
         self._records = self.source.poll(self.batch, self.wait_s)
         if not self._records:
             return
+        for part in self.guard.parts(self._records) if self.guard is not None else [self._records]:
+            self._finish(part)
+        self.source.commit(self._records)
+        self._records = ()
+
+    def _finish(self, records: Sequence[ConsumerRecord]) -> None:
+        """Everything that comes of them is durable when this returns."""
+        outputs = self._outputs_of(records)
+        if outputs:
+            insist(lambda: self.publisher.publish(outputs), self.name, self.stop, self.max_wait_s)
+        self._count(records, outputs)
+        if self.guard is not None:
+            self.guard.leave()
+
+    def _outputs_of(self, records: Sequence[ConsumerRecord]) -> Sequence[ProducerRecord]:
+        if self.guard is not None and (letters := self.guard.enter(records)):
+            return letters
         try:
-            outputs = self.work(self._records)
+            return self.work(records)
         except RetryableError as error:
-            raise RetryableError(f"{_named(self._records)}, {error}") from None
+            if self.guard is not None:
+                self.guard.leave()
+            raise RetryableError(f"{_named(records)}, {error}") from None
         except StoppedError:
             raise
         except Exception:
-            log.critical("%s: stopped at %s", self.name, self._records[0].position)
+            log.critical("%s: stopped at %s", self.name, _named(records))
             raise
-        if outputs:
-            insist(lambda: self.publisher.publish(outputs), self.name, self.stop, self.max_wait_s)
-        if self.breaker is not None:
-            self.breaker.count(self._records, outputs)
-        self.source.commit(self._records)
-        self._records = ()
+
+    def _count(self, records: Sequence[ConsumerRecord], outputs: Sequence[ProducerRecord]) -> None:
+        if self.refusals is None:
+            return
+        refused = sum(output.topic == CALLS_DEAD_LETTERS.name for output in outputs)
+        if refused == len(records):
+            self.refusals.count(refused)
+        else:
+            self.refusals.reset()
 
     def recover(self) -> None:
         """What was read and not committed is read again."""
@@ -196,7 +252,11 @@ class PollWorkPublishCommit:
 
 
 def _named(records: Sequence[ConsumerRecord]) -> str:
-    return records[0].position if len(records) == 1 else f"{len(records)} messages"
+    """Of one record, its position and call, where its key tells it: whoever reads the log can look at it."""
+    if len(records) > 1:
+        return f"{len(records)} messages"
+    call = call_of_key(records[0].key)
+    return records[0].position + (f" (call {'/'.join(call)})" if call else "")
 
 
 def in_own_thread(loop: Loop) -> threading.Thread:

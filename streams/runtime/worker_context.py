@@ -3,10 +3,12 @@
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, TypeVar
 
 from streams.ports import Clock, PublisherPort, WorkSource
-from streams.runtime.loop import DeadLetterBreaker, Loop, PollWorkPublishCommit, insist, nothing
+from streams.runtime.crash_guard import CrashGuard, Quarantine
+from streams.runtime.loop import Loop, PollWorkPublishCommit, Streak, insist, nothing
 from streams.runtime.stage import Stage
 from streams.settings import Settings
 
@@ -40,6 +42,15 @@ class WorkerContext:
             self.stage, step, self.stop, self.settings.retry_max_wait_s, every_s=every_s, recover=recover, close=close
         )
 
+    @property
+    def folder(self) -> Path:
+        """What this stage remembers on this machine."""
+        return self.settings.data_dir / "workers" / self.stage
+
+    def guard(self) -> CrashGuard:
+        """What finds out records that end the process."""
+        return CrashGuard(self.stage, Quarantine.of_stage(self.settings.data_dir, self.stage), self.clock)
+
     def loop_of(self, stage: Stage[Any, Any, Any], source: WorkSource) -> Loop:
         """The loop of a stage that makes one message of one message."""
         cycle = PollWorkPublishCommit(
@@ -49,6 +60,7 @@ class WorkerContext:
             self.publisher(),
             self.stop,
             self.settings.retry_max_wait_s,
-            breaker=DeadLetterBreaker(stage.name, self.settings.dead_letter_streak_limit),
+            refusals=Streak(f"{stage.name} refused", self.settings.dead_letter_streak_limit, self.folder / "refusals"),
+            guard=self.guard(),
         )
         return self.loop(cycle.step, recover=cycle.recover, close=source.close)

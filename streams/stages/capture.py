@@ -8,6 +8,7 @@ import json
 import re
 import unicodedata
 from collections.abc import Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
@@ -16,13 +17,14 @@ from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
-from processors.listening.audio import UnhearableError, probe
+from processors.listening.audio import UnhearableError
 from schemas.errors import InvalidCallError, InvalidMessageError
 from schemas.messages.call_ended import CallEnded
 from schemas.messages.message import UtcDatetime
 from schemas.messages.records import ProducerRecord
 from schemas.messages.topics import CALLS_ENDED, message_key
 from schemas.messages.transcript import AudioFacts
+from streams.adapters.decoder.process import DecoderProcess
 from streams.adapters.object_store.recordings import RecordingStore
 from streams.ports import PublisherPort
 
@@ -118,10 +120,12 @@ def read_facts(file: Path) -> dict[str, Any]:
     return facts
 
 
-def call_of_file(file: Path, facts: Mapping[str, Any], max_bytes: int) -> tuple[CallEnded, bytes]:
+def call_of_file(
+    file: Path, facts: Mapping[str, Any], max_bytes: int, decoder: DecoderProcess | None = None
+) -> tuple[CallEnded, bytes]:
     """The event of a recording in a file, and its bytes; the call ended when the file was last written.
 
-    Raises `InvalidCallError`.
+    For several files, give the `decoder`: else one is started for each. Raises `InvalidCallError`.
     """
     try:
         size, written_s = file.stat().st_size, file.stat().st_mtime
@@ -130,10 +134,12 @@ def call_of_file(file: Path, facts: Mapping[str, Any], max_bytes: int) -> tuple[
         data = file.read_bytes()
     except OSError as error:
         raise InvalidCallError(f"{file} cannot be read: {error.strerror}") from None
-    try:
-        found = probe(data)
-    except UnhearableError:
-        found = None
+    with ExitStack() as stack:
+        decoder = decoder or stack.enter_context(DecoderProcess())
+        try:
+            found = decoder.probe(data)
+        except UnhearableError:
+            found = None
     return event_for(facts, data, found, ended_at=datetime.fromtimestamp(written_s, UTC)), data
 
 

@@ -3,24 +3,33 @@
 The only stage that sees audio, and it sees each recording once.
 """
 
+import logging
 import time
 from dataclasses import dataclass
 
 from processors.emotion.segments import EmotionModel
+from processors.listening.audio import decode
 from processors.listening.engine_port import SpeechEngine
-from processors.listening.pipeline import ListenSettings, Stopwatch, listen, listener_of, unheard_transcript
-from schemas.errors import ConflictingCallError
+from processors.listening.pipeline import Decoder, ListenSettings, Stopwatch, listen, listener_of, unheard_transcript
+from schemas.errors import ConflictingCallError, OperatorError
 from schemas.messages.call_ended import CallEnded
 from schemas.messages.topics import CALLS_ENDED, CALLS_TRANSCRIBED
 from schemas.messages.transcript import Transcript
+from streams.adapters.decoder.process import DecoderProcess
 from streams.adapters.kafka.faust_source import FaustSource
 from streams.adapters.object_store.from_settings import object_store_from
 from streams.adapters.object_store.recordings import RecordingStore, UnreadableRecordingError
 from streams.ports import Clock
-from streams.runtime.loop import Loop
+from streams.runtime.logs import describe
+from streams.runtime.loop import Loop, Streak
 from streams.runtime.stage import Stage
 from streams.runtime.worker_context import WorkerContext
 from streams.wiring import build_emotion, build_engine, listen_settings, require_topics
+
+log = logging.getLogger(__name__)
+
+FAILURES_IN_A_ROW = 20
+"""So many recordings in a row that raise a bug: then the code is wrong, not the recordings."""
 
 
 def build(worker: WorkerContext) -> Loop:
@@ -36,6 +45,7 @@ def build(worker: WorkerContext) -> Loop:
         worker.clock,
         time.monotonic,
         build_emotion(settings, engine),
+        DecoderProcess().decode,
     )
     worker.wait_for(lambda: require_topics(settings))
     return worker.loop_of(stage, FaustSource(settings, stage.name, stage.source.name, worker.stop))
@@ -58,6 +68,7 @@ def listen_stage(
     clock: Clock,
     stopwatch: Stopwatch,
     emotion: EmotionModel | None = None,
+    decode: Decoder = decode,
 ) -> Stage[CallEnded, Recorded, Transcript]:
     """calls.ended.v1 → fetch, decode, VAD, recognise, judge emotion → calls.transcribed.v1.
 
@@ -66,6 +77,7 @@ def listen_stage(
     """
 
     listener = listener_of(engine, settings, emotion)
+    failures = Streak("listen failed on", FAILURES_IN_A_ROW)
 
     def load(call: CallEnded) -> Recorded:
         known = recordings.load_transcript(call.tenant_id, call.call_id)
@@ -87,7 +99,19 @@ def listen_stage(
             reason = recorded.unreadable
             assert reason is not None, "either audio, or why there is none"  # noqa: S101
             return unheard_transcript(recorded.call, reason.outcome, reason.reason, listener, clock.now())
-        return listen(recorded.call, recorded.audio, engine, settings, clock.now(), stopwatch, emotion)
+        try:
+            transcript = listen(
+                recorded.call, recorded.audio, engine, settings, clock.now(), stopwatch, emotion, decode
+            )
+        except OperatorError:
+            raise  # a device that is gone is nothing that a recording can do
+        except Exception as error:
+            call = recorded.call
+            log.error("listen: call %s/%s ends as bad_audio by %s", call.tenant_id, call.call_id, describe(error))
+            failures.count()
+            return unheard_transcript(call, "bad_audio", "internal_error", listener, clock.now(), error=error)
+        failures.reset()
+        return transcript
 
     def save(recorded: Recorded, transcript: Transcript) -> None:
         if recorded.heard_before is None:

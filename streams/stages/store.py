@@ -52,7 +52,7 @@ from streams.adapters.clickhouse.sink import ClickHouseSink
 from streams.adapters.kafka.client import BatchConsumer
 from streams.ports import Clock, RowsRefusedError, Sink, WorkSource
 from streams.runtime.lanes import Lanes
-from streams.runtime.loop import Loop, PollWorkPublishCommit, TooManyDeadLettersError
+from streams.runtime.loop import Loop, PollWorkPublishCommit, TooManyFailuresError
 from streams.runtime.worker_context import WorkerContext
 from streams.topology import groups_of
 from streams.wiring import require_migrations, require_topics
@@ -137,7 +137,7 @@ class Store:
     def work(self, records: Sequence[ConsumerRecord]) -> Sequence[ProducerRecord]:
         """Insert the rows of these records; the dead letters of those that cannot be stored.
 
-        Doing it again is right. Raises `RetryableError` and `TooManyDeadLettersError`.
+        Doing it again is right. Raises `RetryableError` and `TooManyFailuresError`.
         """
         with _collector_paused():
             batch = self.batch_of(records)
@@ -169,7 +169,7 @@ class Store:
         refused = self._refused[topic]
         refused.add(part.raw.position)
         if len(refused) >= REFUSALS_LIMIT:
-            raise TooManyDeadLettersError(
+            raise TooManyFailuresError(
                 f"ClickHouse refused {len(refused)} messages of {topic} in a row; the last time: {error}"
             ) from None
         message = None

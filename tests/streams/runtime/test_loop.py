@@ -11,7 +11,7 @@ from schemas.messages.dead_letter import DeadLetter
 from schemas.messages.message import Message
 from schemas.messages.records import ConsumerRecord, ProducerRecord
 from schemas.messages.topics import CALLS_DEAD_LETTERS, MAX_MESSAGE_BYTES, Topic
-from streams.runtime.loop import DeadLetterBreaker, Loop, PollWorkPublishCommit, TooManyDeadLettersError
+from streams.runtime.loop import Loop, PollWorkPublishCommit, Streak, TooManyFailuresError
 from streams.runtime.stage import Stage
 
 NOW = datetime(2026, 3, 2, 10, 15, tzinfo=UTC)
@@ -86,7 +86,7 @@ class Running:
         self.source = Given()
         self.stop = threading.Event()
         self.cycle = PollWorkPublishCommit(
-            of.name, self.source, of.work, written, self.stop, 0.01, breaker=DeadLetterBreaker(of.name, 3)
+            of.name, self.source, of.work, written, self.stop, 0.01, refusals=Streak(f"{of.name} refused", 3)
         )
         self.loop = Loop(of.name, self._step, self.stop, 0.01, recover=self.cycle.recover)
 
@@ -211,7 +211,7 @@ def test_a_stage_that_refuses_everything_stops_because_then_the_code_is_wrong() 
     running = work(stage(), Written())
     running.process(raw(b"\xff", 1))
     running.process(raw(b"\xff", 2))
-    with pytest.raises(TooManyDeadLettersError):
+    with pytest.raises(TooManyFailuresError):
         running.process(raw(b"\xff", 3))
 
 

@@ -30,7 +30,7 @@ from schemas.messages.transcript import Transcript
 from streams.adapters.memory.broker import MemoryBroker, MemoryConsumer
 from streams.ports import PublisherPort, Rows, RowsRefusedError, WorkSource
 from streams.runtime.lanes import Lanes
-from streams.runtime.loop import Loop, PollWorkPublishCommit, TooManyDeadLettersError
+from streams.runtime.loop import Loop, PollWorkPublishCommit, TooManyFailuresError
 from streams.stages.store import REFUSALS_LIMIT, STORE, Store
 from streams.topology import consumer_groups
 from tests.processes import eventually
@@ -439,7 +439,7 @@ class TestRowsThatClickHouseRefuses:
         calls = [f"c-{number}" for number in range(REFUSALS_LIMIT)]
         pipeline, _sink = self.pipeline(*calls)
         self.send_analyses(pipeline, *calls)
-        with pytest.raises(TooManyDeadLettersError, match=r"20 messages of calls\.analyzed\.v1 in a row.*469"):
+        with pytest.raises(TooManyFailuresError, match=r"20 messages of calls\.analyzed\.v1 in a row.*469"):
             self.take_all(pipeline)
         assert (pipeline.committed(), pipeline.dead_letters()) == ({}, [])
 
@@ -451,7 +451,7 @@ class TestRowsThatClickHouseRefuses:
             pipeline.send_message(CALLS_TRANSCRIBED.name, TRANSCRIPT)
             self.take_all(pipeline)
         self.send_analyses(pipeline, calls[-1])
-        with pytest.raises(TooManyDeadLettersError):
+        with pytest.raises(TooManyFailuresError):
             self.take_all(pipeline)
 
     def test_one_that_is_taken_between_them_shows_that_the_messages_are_wrong(self) -> None:

@@ -1,0 +1,89 @@
+"""`python -m streams.adapters.decoder.child`: decodes what comes on standard input, under limits, for one parent.
+
+A request is one line of JSON, `{"bytes": n, "max_duration_ms": n, "keep": bool}`, and the recording. The answer is one
+line of JSON, `{"facts": …, "truncated": bool, "rate_hz": n, "samples": n}`, `{"unhearable": [outcome, reason]}` or
+`{"failed": class}`, followed by the samples of each channel (16 bit, native order) where they were asked for.
+"""
+
+import ctypes
+import gc
+import json
+import os
+import resource
+import signal
+import sys
+from typing import Any, BinaryIO
+
+from processors.listening.audio import DecodeLimits, UnhearableError, decode, probe
+
+CPU_S = 120
+"""Processor time for one recording; two hours of two channels take about ten seconds."""
+
+BASE_BYTES = 2 * 1024**3
+"""Address space without any recording: the interpreter, FFmpeg and NumPy."""
+
+SAMPLES_TIMES = 6
+"""So many times the largest sound of a recording may be held: once decoded, once as it grows, and what FFmpeg takes."""
+
+
+def main() -> None:
+    """Until standard input ends."""
+    source, answers = sys.stdin.buffer, os.fdopen(os.dup(1), "wb")
+    _die_with_parent()
+    # Whatever a library prints must not stand between the answers.
+    os.dup2(2, 1)
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
+    while line := source.readline():
+        request = json.loads(line)
+        _limit(request["bytes"], request["max_duration_ms"])
+        data = source.read(request["bytes"])
+        _answer(answers, data, request)
+        answers.flush()
+        del data
+        gc.collect()
+
+
+def _die_with_parent() -> None:
+    """A worker that is killed leaves no decoder behind (Linux; elsewhere the end of standard input ends it)."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(1, signal.SIGKILL, 0, 0, 0)
+
+
+def _limit(recording_bytes: int, max_duration_ms: int) -> None:
+    """Room for this recording, counted from what is used now. The hard limits stay open, for the next one."""
+    largest_bytes = max_duration_ms * 16 * 2 * 2  # 16 samples a millisecond, 2 bytes, 2 channels
+    memory = BASE_BYTES + 2 * recording_bytes + SAMPLES_TIMES * largest_bytes
+    resource.setrlimit(resource.RLIMIT_AS, (memory, resource.RLIM_INFINITY))
+    used = resource.getrusage(resource.RUSAGE_SELF)
+    resource.setrlimit(resource.RLIMIT_CPU, (int(used.ru_utime + used.ru_stime) + CPU_S, resource.RLIM_INFINITY))
+
+
+def _answer(answers: BinaryIO, data: bytes, request: dict[str, Any]) -> None:
+    try:
+        if not request["keep"]:
+            _write(answers, {"facts": probe(data).model_dump(mode="json")})
+            return
+        recording = decode(data, DecodeLimits(request["max_duration_ms"]))
+        first = recording.channels[0]
+        head = {
+            "facts": recording.facts.model_dump(mode="json"),
+            "truncated": recording.truncated,
+            "rate_hz": first.sample_rate_hz,
+            "samples": len(first.pcm),
+        }
+        _write(answers, head)
+        for channel in recording.channels:
+            answers.write(channel.pcm.data)
+    except UnhearableError as error:
+        _write(answers, {"unhearable": [error.outcome, error.reason]})
+    except Exception as error:
+        _write(answers, {"failed": type(error).__name__})
+
+
+def _write(answers: BinaryIO, head: dict[str, Any]) -> None:
+    answers.write(json.dumps(head).encode() + b"\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,129 @@
+"""The decoder as a child process with limits of memory, processor and time, and without our secrets."""
+
+import json
+import logging
+import subprocess
+import sys
+import threading
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import numpy as np
+
+import streams
+from processors.listening.audio import ChannelSound, DecodeLimits, Recording, UnhearableError
+from schemas.messages.transcript import AudioFacts
+
+log = logging.getLogger(__name__)
+
+DECODE_WITHIN_S = 600.0
+"""By the clock, for one recording; then the child is killed."""
+
+FAILED = "decoder_failed"
+"""The reason of a recording that ended the decoder, or took more than it may: `bad_audio`."""
+
+
+class DecoderProcess:
+    """Decodes recordings one at a time. The child is started at first use, and again after a recording that ended it.
+
+    For one thread at a time: another waits.
+    """
+
+    def __init__(self, within_s: float = DECODE_WITHIN_S) -> None:
+        self._within_s = within_s
+        self._child: subprocess.Popen[bytes] | None = None
+        self._lock = threading.Lock()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def decode(self, data: bytes, limits: DecodeLimits) -> Recording:
+        """As `processors.listening.audio.decode`; what ends the child is `bad_audio` with the reason `FAILED`."""
+        with self._lock:
+            head, channels = self._ask(data, limits.max_duration_ms, keep=True)
+        sounds = tuple(ChannelSound(np.frombuffer(pcm, dtype=np.int16), head["rate_hz"]) for pcm in channels)
+        return Recording(AudioFacts.model_validate(head["facts"]), sounds, head["truncated"])
+
+    def probe(self, data: bytes) -> AudioFacts:
+        """As `processors.listening.audio.probe`."""
+        with self._lock:
+            head, _ = self._ask(data, 0, keep=False)
+        return AudioFacts.model_validate(head["facts"])
+
+    def close(self) -> None:
+        """End the child."""
+        child, self._child = self._child, None
+        if child is not None:
+            child.kill()
+            child.communicate()
+
+    def _ask(self, data: bytes, max_duration_ms: int, *, keep: bool) -> tuple[dict[str, Any], list[bytearray]]:
+        child = self._running()
+        watch = threading.Timer(self._within_s, child.kill)
+        watch.daemon = True
+        watch.start()
+        try:
+            return _exchange(child, data, max_duration_ms, keep=keep)
+        except (OSError, EOFError, ValueError):
+            # The child is gone, by a limit, a signal or a crash; only the recording can be the reason.
+            child.kill()
+            child.communicate()
+            self._child = None
+            log.warning("the decoder ended with %s on a recording of %d bytes", child.returncode, len(data))
+            raise UnhearableError("bad_audio", FAILED) from None
+        finally:
+            watch.cancel()
+
+    def _running(self) -> subprocess.Popen[bytes]:
+        if self._child is None or self._child.poll() is not None:
+            self.close()
+            self._child = subprocess.Popen(
+                [sys.executable, "-P", "-m", "streams.adapters.decoder.child"],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                # Nothing of what the worker knows: a file that takes over the decoder finds no password.
+                env={"PATH": "/usr/bin:/bin", "LANG": "C.UTF-8", "PYTHONPATH": str(Path(streams.__file__).parents[1])},
+                cwd="/",
+            )
+        return self._child
+
+
+def _exchange(
+    child: subprocess.Popen[bytes], data: bytes, max_duration_ms: int, *, keep: bool
+) -> tuple[dict[str, Any], list[bytearray]]:
+    """One question and its answer. Raises `OSError`, `EOFError` or `ValueError` where the child does not answer."""
+    assert child.stdin is not None  # noqa: S101 - both are pipes
+    assert child.stdout is not None  # noqa: S101
+    request = {"bytes": len(data), "max_duration_ms": max_duration_ms, "keep": keep}
+    child.stdin.write(json.dumps(request).encode() + b"\n")
+    child.stdin.write(data)
+    child.stdin.flush()
+    line = child.stdout.readline()
+    if not line:
+        raise EOFError
+    head: dict[str, Any] = json.loads(line)
+    if unhearable := head.get("unhearable"):
+        raise UnhearableError(*unhearable)
+    if failed := head.get("failed"):
+        log.warning("the decoder failed by %s on a recording of %d bytes", failed, len(data))
+        raise UnhearableError("bad_audio", FAILED)
+    channels = [bytearray(head["samples"] * 2) for _ in range(head["facts"]["channels"])] if keep else []
+    for pcm in channels:
+        _fill(child, pcm)
+    return head, channels
+
+
+def _fill(child: subprocess.Popen[bytes], buffer: bytearray) -> None:
+    view = memoryview(buffer)
+    while view:
+        assert child.stdout is not None  # noqa: S101
+        count = child.stdout.readinto(view)  # type: ignore[attr-defined]  # a buffered reader
+        if not count:
+            raise EOFError
+        view = view[count:]

@@ -1,0 +1,194 @@
+"""Records that end the process that works on them: found out, tried alone, and given up after a few times.
+
+Before a record is worked on, its position is written to a file, and removed afterwards. A file that a process left
+behind names what it was at when it ended by whatever cannot be caught: a crash in C code, the kernel's lack of memory,
+a hang that the watchdog ended, a bug. Records of a batch are then tried one by one; one that has ended the process
+`ENDS_LIMIT` times becomes a dead letter, and the others go on.
+
+All of it lies in a folder of the data folder, one file for each record, so that `callstream quarantine` can show it.
+"""
+
+import json
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Literal, Self
+
+from schemas.errors import EndedTheWorkerError
+from schemas.messages.dead_letter import dead_letter_for
+from schemas.messages.records import ConsumerRecord, ProducerRecord, call_of_key
+from schemas.messages.topics import CALLS_DEAD_LETTERS
+from streams.ports import Clock
+
+ENDS_LIMIT = 3
+"""So many times may a record end its worker. An innocent one that was under way at a power failure has two left."""
+
+_UNDER_WAY = "under_way."
+
+State = Literal["suspect", "skip", "given_up"]
+
+
+@dataclass(frozen=True)
+class Suspect:
+    """A record that was under way when its worker ended.
+
+    `ends` counts only ends while it was worked on alone. `skip`: a person has decided that it is not tried again;
+    `given_up`: its dead letter is written.
+    """
+
+    stage: str
+    topic: str
+    partition: int
+    offset: int
+    call: str
+    ends: int
+    state: State
+    seen_at: str
+
+    @property
+    def position(self) -> str:
+        """As `ConsumerRecord.position`."""
+        return f"{self.topic}/{self.partition}/{self.offset}"
+
+
+class Quarantine:
+    """The suspects of one stage on this machine."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    @classmethod
+    def of_stage(cls, data_dir: Path, stage: str) -> Self:
+        """In the data folder of a worker."""
+        return cls(data_dir / "workers" / stage)
+
+    @classmethod
+    def all_in(cls, data_dir: Path) -> list["Quarantine"]:
+        """Of every stage that has run with this data folder."""
+        return [Quarantine(folder) for folder in sorted((data_dir / "workers").glob("*")) if folder.is_dir()]
+
+    def suspects(self) -> dict[str, Suspect]:
+        """By position."""
+        found = (_read(path) for path in sorted(self.folder.glob("suspect.*.json")))
+        return {one.position: one for one in found if one is not None}
+
+    def put(self, suspect: Suspect) -> None:
+        """Remember it, in place of what was known of its record."""
+        _write(self._file(suspect.position), asdict(suspect))
+
+    def forget(self, position: str) -> None:
+        """It is done, or is to be tried like any other."""
+        self._file(position).unlink(missing_ok=True)
+
+    def _file(self, position: str) -> Path:
+        return self.folder / f"suspect.{position.replace('/', '.')}.json"
+
+
+class CrashGuard:
+    """For one worker process and one thread."""
+
+    def __init__(self, stage: str, quarantine: Quarantine, clock: Clock, limit: int = ENDS_LIMIT) -> None:
+        self._stage = stage
+        self._quarantine = quarantine
+        self._clock = clock
+        self._limit = limit
+        self._file = quarantine.folder / f"{_UNDER_WAY}{os.getpid()}.json"
+        quarantine.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        for file in quarantine.folder.glob(f"{_UNDER_WAY}*.json"):
+            self._take_over(file)
+        self._suspects = quarantine.suspects()
+        self._records: Sequence[ConsumerRecord] = ()
+
+    def parts(self, records: Sequence[ConsumerRecord]) -> Iterator[Sequence[ConsumerRecord]]:
+        """The records in their order, suspects alone."""
+        together: list[ConsumerRecord] = []
+        for record in records:
+            if record.position not in self._suspects:
+                together.append(record)
+                continue
+            if together:
+                yield together
+            yield (record,)
+            together = []
+        if together:
+            yield together
+
+    def enter(self, records: Sequence[ConsumerRecord]) -> Sequence[ProducerRecord]:
+        """These are worked on from now on. What to write instead where the record is given up: its dead letter."""
+        self._records = records
+        known = self._suspects.get(records[0].position) if len(records) == 1 else None
+        if known is not None and (known.state != "suspect" or known.ends >= self._limit):
+            self._suspects[known.position] = replace(known, state="given_up")
+            error = EndedTheWorkerError([f"the worker ended {known.ends} times while it worked on this message"])
+            letter = dead_letter_for(self._stage, records[0], None, error, self._clock.now())
+            return (CALLS_DEAD_LETTERS.record(letter),)
+        _write(self._file, {"stage": self._stage, "records": [_place(record) for record in records]})
+        return ()
+
+    def leave(self) -> None:
+        """They are done, or will be tried again in good order."""
+        self._file.unlink(missing_ok=True)
+        for record in self._records:
+            known = self._suspects.pop(record.position, None)
+            if known is None:
+                continue
+            if known.state == "given_up":
+                self._quarantine.put(known)
+            else:
+                self._quarantine.forget(known.position)
+        self._records = ()
+
+    def _take_over(self, file: Path) -> None:
+        """What a process has left behind that runs no more."""
+        if _is_alive(int(file.name.removeprefix(_UNDER_WAY).removesuffix(".json"))):
+            return
+        try:
+            places = json.loads(file.read_text(encoding="utf-8"))["records"]
+        except (OSError, ValueError, KeyError):
+            places = []
+        known = self._quarantine.suspects()
+        for place in places:
+            suspect = Suspect(self._stage, **place, ends=0, state="suspect", seen_at=datetime.now(UTC).isoformat())
+            before = known.get(suspect.position, suspect)
+            alone = len(places) == 1
+            self._quarantine.put(replace(before, ends=before.ends + alone, seen_at=suspect.seen_at))
+        file.unlink(missing_ok=True)
+
+
+def _place(record: ConsumerRecord) -> dict[str, str | int]:
+    call = call_of_key(record.key)
+    return {
+        "topic": record.topic,
+        "partition": record.partition,
+        "offset": record.offset,
+        "call": "/".join(call) if call else "",
+    }
+
+
+def _is_alive(pid: int) -> bool:
+    """Whether that process runs; our own number is that of a process that ended."""
+    if pid == os.getpid():
+        return False
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
+
+
+def _read(path: Path) -> Suspect | None:
+    try:
+        return Suspect(**json.loads(path.read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError):
+        return None
+
+
+def _write(path: Path, content: object) -> None:
+    """Whole, or not at all. Not synced: the machine's end is no deed of a record."""
+    part = path.with_suffix(".part")
+    part.write_text(json.dumps(content), encoding="utf-8")
+    part.replace(path)
