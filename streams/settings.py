@@ -245,6 +245,12 @@ class Settings(SettingsPart):
         ge=1,
         description="a stage that refuses this many messages in a row stops: the code is wrong, not the messages",
     )
+    stuck_after_minutes: int = Field(
+        default=120,
+        ge=1,
+        description="a worker that is at one message (store: one batch) for longer than this ends itself; after three "
+        "times the message becomes a dead letter",
+    )
     processing_objective_s: int = Field(
         default=900, ge=1, description="a call without outcome for longer than this counts as unaccounted"
     )

@@ -1,13 +1,14 @@
 """One worker process: one stage of the topology, run until it is asked to stop."""
 
 import logging
+import os
 import signal
 import threading
 from pkgutil import resolve_name
 
 from streams.adapters.kafka.client import Publisher
 from streams.ports import SystemClock
-from streams.runtime.loop import StoppedError
+from streams.runtime.loop import Loop, StoppedError
 from streams.runtime.worker_context import WorkerContext
 from streams.settings import Settings
 from streams.topology import worker_stage
@@ -18,6 +19,10 @@ LOOK_UP_S = 0.2
 FINISH_WITHIN_S = 8.0
 """So long a stage may take to finish what it is at when it is asked to stop; then the process ends without it. What is
 not finished is not committed: another member does it."""
+
+
+EXIT_HANGS = 71
+"""Of a worker that ended itself because a record took longer than `stuck_after_minutes`."""
 
 
 def run_worker(name: str, settings: Settings) -> int:
@@ -32,12 +37,14 @@ def run_worker(name: str, settings: Settings) -> int:
     worker = WorkerContext(name, settings, SystemClock(), lambda: Publisher(settings))
     former = {number: signal.signal(number, lambda *_: worker.stop.set()) for number in (signal.SIGTERM, signal.SIGINT)}
     failures: list[BaseException] = []
+    loops: list[Loop] = []
 
     def live() -> None:
         try:
-            runnable = resolve_name(entry.builder)(worker)
+            loop: Loop = resolve_name(entry.builder)(worker)
+            loops.append(loop)
             log.info("%s is ready", name)
-            runnable.run()
+            loop.run()
         except StoppedError:
             pass
         except BaseException as error:
@@ -48,8 +55,13 @@ def run_worker(name: str, settings: Settings) -> int:
     thread.start()
     try:
         while thread.is_alive() and not worker.stop.wait(LOOK_UP_S):
-            pass
+            for loop in loops:
+                if (record := loop.hangs_on()) is not None:
+                    log.critical("%s hangs on %s: the worker ends itself", name, record)
+                    os._exit(EXIT_HANGS)
         thread.join(FINISH_WITHIN_S)
+        if thread.is_alive():
+            worker.forget_what_is_under_way()
     finally:
         for number, handler in former.items():
             signal.signal(number, handler)

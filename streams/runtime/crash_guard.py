@@ -70,9 +70,29 @@ class Quarantine:
         return [Quarantine(folder) for folder in sorted((data_dir / "workers").glob("*")) if folder.is_dir()]
 
     def suspects(self) -> dict[str, Suspect]:
-        """By position."""
+        """By position; first what processes that run no more have left behind becomes suspect."""
+        for file in self.folder.glob(f"{_UNDER_WAY}*.json"):
+            if not _is_alive(int(file.name.removeprefix(_UNDER_WAY).removesuffix(".json"))):
+                self._take_over(file)
+        return self._known()
+
+    def _known(self) -> dict[str, Suspect]:
         found = (_read(path) for path in sorted(self.folder.glob("suspect.*.json")))
         return {one.position: one for one in found if one is not None}
+
+    def _take_over(self, file: Path) -> None:
+        try:
+            left = json.loads(file.read_text(encoding="utf-8"))
+            stage, places = left["stage"], left["records"]
+        except (OSError, ValueError, KeyError, TypeError):
+            stage, places = "", []
+        known = self._known()
+        for place in places:
+            suspect = Suspect(stage, **place, ends=0, state="suspect", seen_at=datetime.now(UTC).isoformat())
+            before = known.get(suspect.position, suspect)
+            alone = len(places) == 1
+            self.put(replace(before, ends=before.ends + alone, seen_at=suspect.seen_at))
+        file.unlink(missing_ok=True)
 
     def put(self, suspect: Suspect) -> None:
         """Remember it, in place of what was known of its record."""
@@ -96,8 +116,6 @@ class CrashGuard:
         self._limit = limit
         self._file = quarantine.folder / f"{_UNDER_WAY}{os.getpid()}.json"
         quarantine.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        for file in quarantine.folder.glob(f"{_UNDER_WAY}*.json"):
-            self._take_over(file)
         self._suspects = quarantine.suspects()
         self._records: Sequence[ConsumerRecord] = ()
 
@@ -140,21 +158,10 @@ class CrashGuard:
                 self._quarantine.forget(known.position)
         self._records = ()
 
-    def _take_over(self, file: Path) -> None:
-        """What a process has left behind that runs no more."""
-        if _is_alive(int(file.name.removeprefix(_UNDER_WAY).removesuffix(".json"))):
-            return
-        try:
-            places = json.loads(file.read_text(encoding="utf-8"))["records"]
-        except (OSError, ValueError, KeyError):
-            places = []
-        known = self._quarantine.suspects()
-        for place in places:
-            suspect = Suspect(self._stage, **place, ends=0, state="suspect", seen_at=datetime.now(UTC).isoformat())
-            before = known.get(suspect.position, suspect)
-            alone = len(places) == 1
-            self._quarantine.put(replace(before, ends=before.ends + alone, seen_at=suspect.seen_at))
-        file.unlink(missing_ok=True)
+    @staticmethod
+    def forget_own(quarantine: Quarantine) -> None:
+        """What this process was at is no suspect."""
+        (quarantine.folder / f"{_UNDER_WAY}{os.getpid()}.json").unlink(missing_ok=True)
 
 
 def _place(record: ConsumerRecord) -> dict[str, str | int]:

@@ -7,11 +7,12 @@ the step is the same `Loop`.
 import logging
 import random
 import threading
+import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol, TypeVar
+from typing import TypeVar
 
 from schemas.errors import OperatorError, RetryableError
 from schemas.messages.records import ConsumerRecord, ProducerRecord, call_of_key
@@ -77,16 +78,13 @@ def insist(attempt: Callable[[], T], what_waits: str, stop: threading.Event, max
             back_off.wait()
 
 
-class Runnable(Protocol):
-    """What the builder of a stage returns."""
-
-    def run(self) -> None:
-        """Until the worker is asked to stop. Whatever it raises is a bug, or needs a person."""
-        ...
-
-
 def nothing() -> None:
     """Nothing has to be done."""
+
+
+def no_answer() -> str | None:
+    """Nothing hangs."""
+    return None
 
 
 @dataclass
@@ -109,6 +107,8 @@ class Loop:
     """For a loop beside others, which must not stop with it: a bug is logged, and the step is made again."""
     beat: Callable[[], None] = nothing
     """Called before each step: the loop moves."""
+    hangs_on: Callable[[], str | None] = no_answer
+    """What the step has been at for too long, for whoever watches the loop from another thread."""
 
     def run(self) -> None:
         """As `Runnable.run`."""
@@ -200,7 +200,10 @@ class PollWorkPublishCommit:
     refusals: Streak | None = None
     """Counts messages that become dead letters; None: any number may."""
     guard: CrashGuard | None = None
+    longest_work_s: float = float("inf")
+    """What takes longer hangs: the worker ends itself, and `guard` knows on what."""
     _records: Sequence[ConsumerRecord] = field(default=(), init=False, repr=False)
+    _working_since_s: float | None = field(default=None, init=False, repr=False)
 
     def step(self) -> None:
         """Raises `RetryableError`, `StoppedError`, `TooManyFailuresError`, and whatever bug the stage has."""
@@ -214,7 +217,11 @@ class PollWorkPublishCommit:
 
     def _finish(self, records: Sequence[ConsumerRecord]) -> None:
         """Everything that comes of them is durable when this returns."""
-        outputs = self._outputs_of(records)
+        self._working_since_s = time.monotonic()
+        try:
+            outputs = self._outputs_of(records)
+        finally:
+            self._working_since_s = None
         if outputs:
             insist(lambda: self.publisher.publish(outputs), self.name, self.stop, self.max_wait_s)
         self._count(records, outputs)
@@ -244,6 +251,13 @@ class PollWorkPublishCommit:
             self.refusals.count(refused)
         else:
             self.refusals.reset()
+
+    def hangs_on(self) -> str | None:
+        """What is worked on for too long; may be asked from another thread."""
+        since_s = self._working_since_s
+        if since_s is None or time.monotonic() - since_s < self.longest_work_s:
+            return None
+        return _named(self._records)
 
     def recover(self) -> None:
         """What was read and not committed is read again."""

@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 from streams.ports import Clock, PublisherPort, WorkSource
 from streams.runtime.crash_guard import CrashGuard, Quarantine
-from streams.runtime.loop import Loop, PollWorkPublishCommit, Streak, insist, nothing
+from streams.runtime.loop import Loop, PollWorkPublishCommit, Streak, insist, no_answer, nothing
 from streams.runtime.stage import Stage
 from streams.settings import Settings
 
@@ -36,16 +36,28 @@ class WorkerContext:
         every_s: float = 0,
         recover: Callable[[], None] = nothing,
         close: Callable[[], None] = nothing,
+        hangs_on: Callable[[], str | None] = no_answer,
     ) -> Loop:
         """A loop with the pauses of the settings."""
         return Loop(
-            self.stage, step, self.stop, self.settings.retry_max_wait_s, every_s=every_s, recover=recover, close=close
+            self.stage,
+            step,
+            self.stop,
+            self.settings.retry_max_wait_s,
+            every_s=every_s,
+            recover=recover,
+            close=close,
+            hangs_on=hangs_on,
         )
 
     @property
     def folder(self) -> Path:
         """What this stage remembers on this machine."""
         return self.settings.data_dir / "workers" / self.stage
+
+    def forget_what_is_under_way(self) -> None:
+        """The process ends in good order in the middle of a record, which has done nothing wrong."""
+        CrashGuard.forget_own(Quarantine.of_stage(self.settings.data_dir, self.stage))
 
     def guard(self) -> CrashGuard:
         """What finds out records that end the process."""
@@ -62,5 +74,6 @@ class WorkerContext:
             self.settings.retry_max_wait_s,
             refusals=Streak(f"{stage.name} refused", self.settings.dead_letter_streak_limit, self.folder / "refusals"),
             guard=self.guard(),
+            longest_work_s=self.settings.stuck_after_minutes * 60,
         )
-        return self.loop(cycle.step, recover=cycle.recover, close=source.close)
+        return self.loop(cycle.step, recover=cycle.recover, close=source.close, hangs_on=cycle.hangs_on)

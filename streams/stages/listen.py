@@ -87,7 +87,7 @@ def listen_stage(
         if heard is not None and heard.engine == listener:
             return Recorded(call, heard_before=heard)
         try:
-            return Recorded(call, audio=recordings.load_audio(call.audio))
+            return Recorded(call, audio=recordings.load_audio(call.tenant_id, call.audio))
         except UnreadableRecordingError as error:
             # What another recogniser heard is worth more than a recording that has lawfully gone since.
             return Recorded(call, unreadable=error, heard_before=heard)

@@ -92,8 +92,10 @@ def loop_of(store: "Store", source: WorkSource, worker: WorkerContext) -> Loop:
         settings.retry_max_wait_s,
         batch=settings.sink_batch_messages,
         wait_s=settings.sink_batch_ms / 1000,
+        guard=worker.guard(),
+        longest_work_s=settings.stuck_after_minutes * 60,
     )
-    return worker.loop(cycle.step, recover=cycle.recover, close=source.close)
+    return worker.loop(cycle.step, recover=cycle.recover, close=source.close, hangs_on=cycle.hangs_on)
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,7 @@ import logging
 import subprocess
 import sys
 import threading
+from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -20,6 +21,8 @@ log = logging.getLogger(__name__)
 DECODE_WITHIN_S = 600.0
 """By the clock, for one recording; then the child is killed."""
 
+COMMAND = (sys.executable, "-P", "-m", "streams.adapters.decoder.child")
+
 FAILED = "decoder_failed"
 """The reason of a recording that ended the decoder, or took more than it may: `bad_audio`."""
 
@@ -30,8 +33,9 @@ class DecoderProcess:
     For one thread at a time: another waits.
     """
 
-    def __init__(self, within_s: float = DECODE_WITHIN_S) -> None:
+    def __init__(self, within_s: float = DECODE_WITHIN_S, command: Sequence[str] = COMMAND) -> None:
         self._within_s = within_s
+        self._command = command
         self._child: subprocess.Popen[bytes] | None = None
         self._lock = threading.Lock()
 
@@ -55,6 +59,11 @@ class DecoderProcess:
         with self._lock:
             head, _ = self._ask(data, 0, keep=False)
         return AudioFacts.model_validate(head["facts"])
+
+    @property
+    def pid(self) -> int | None:
+        """Of the child, where it runs."""
+        return self._child.pid if self._child is not None and self._child.poll() is None else None
 
     def close(self) -> None:
         """End the child."""
@@ -83,8 +92,8 @@ class DecoderProcess:
     def _running(self) -> subprocess.Popen[bytes]:
         if self._child is None or self._child.poll() is not None:
             self.close()
-            self._child = subprocess.Popen(
-                [sys.executable, "-P", "-m", "streams.adapters.decoder.child"],
+            self._child = subprocess.Popen(  # noqa: S603 - the command is our own
+                self._command,
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 # Nothing of what the worker knows: a file that takes over the decoder finds no password.

@@ -4,7 +4,7 @@ import logging
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Literal
 
 from confluent_kafka import (
@@ -43,6 +43,11 @@ LONGEST_BATCH_S = 30 * 60
 """So long a batch may take before its partitions go to another member of the group, which would read it again and be no
 faster. A member that died is noticed by its heartbeats, within seconds."""
 GROUP_PREFIX = "callstream."
+
+
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+LATEST_MS = 4_102_444_800_000
+"""The year 2100."""
 
 
 class KafkaUnreachableError(RetryableError):
@@ -268,8 +273,14 @@ def consumer_record(message: Message) -> ConsumerRecord:
     if topic is None or partition is None or offset is None:
         raise RetryableError("Kafka returned a record without a place")
     _, written_ms = message.timestamp()
-    written_at = datetime.fromtimestamp(max(written_ms, 0) / 1000, UTC)
-    return ConsumerRecord(topic, partition, offset, _as_bytes(message.key()), _as_bytes(message.value()), written_at)
+    return ConsumerRecord(
+        topic, partition, offset, _as_bytes(message.key()), _as_bytes(message.value()), _moment(written_ms)
+    )
+
+
+def _moment(ms: int) -> datetime:
+    """A time stamp of a record. It may be a producer's, and then anything: one beyond every column is brought near."""
+    return EPOCH + timedelta(milliseconds=min(max(ms, 0), LATEST_MS))
 
 
 def _as_bytes(value: str | bytes | None) -> bytes | None:

@@ -13,7 +13,7 @@ from schemas.messages.message import Identifier, TenantId
 from schemas.messages.outcome import Outcome
 from schemas.messages.topics import CALLS_TRANSCRIBED
 from schemas.messages.transcript import Transcript
-from streams.ports import ForeignUriError, ObjectMissingError, ObjectStore
+from streams.ports import ForeignUriError, ObjectMissingError, ObjectStore, StoreAccessError
 
 logger = logging.getLogger(__name__)
 
@@ -41,7 +41,7 @@ class RecordingStore:
         self._store = store
         self._max_recording_bytes = max_recording_bytes
 
-    def load_audio(self, audio: Audio) -> bytes:
+    def load_audio(self, tenant_id: str, audio: Audio) -> bytes:
         """The recording, exactly as it was when its event was written: size and SHA-256 agree.
 
         Never holds more than `max_recording_bytes` + 1 bytes, whatever lies in the store. Raises
@@ -51,8 +51,10 @@ class RecordingStore:
         |-------------|-------------------|-------------------------------------------|
         | unsupported | encrypted         | the event names an encryption             |
         | unsupported | foreign_uri       | the URI does not point into our bucket    |
+        | unsupported | foreign_key       | the key is not below recordings/<tenant>/ |
         | unsupported | too_large         | the event announces more than the limit   |
         | no_audio    | object_missing    | nothing is stored there                   |
+        | no_audio    | forbidden         | this object is refused to us, others not  |
         | no_audio    | empty_object      | it has no bytes                           |
         | bad_audio   | size_mismatch     | it has more or fewer bytes than announced |
         | bad_audio   | checksum_mismatch | as many bytes, but others                 |
@@ -63,12 +65,19 @@ class RecordingStore:
             key = self._store.key_of(audio.uri)
         except ForeignUriError:
             raise UnreadableRecordingError("unsupported", "foreign_uri") from None
+        if not key.startswith(f"recordings/{_tenant(tenant_id)}/"):
+            raise UnreadableRecordingError("unsupported", "foreign_key")
         if audio.bytes > self._max_recording_bytes:
             raise UnreadableRecordingError("unsupported", "too_large")
         try:
             data = self._store.read(key, length=audio.bytes + 1)  # one more than announced shows that there is more
         except ObjectMissingError:
             raise UnreadableRecordingError("no_audio", "object_missing") from None
+        except StoreAccessError:
+            # One object may be refused alone: by its mode, its key in a KMS, or because it lies in an archive. A bucket
+            # that refuses everything is another matter: a person must look, and no call may get an outcome from it.
+            self._store.check()
+            raise UnreadableRecordingError("no_audio", "forbidden") from None
         if not data:
             raise UnreadableRecordingError("no_audio", "empty_object")
         if len(data) != audio.bytes:
@@ -102,8 +111,12 @@ class RecordingStore:
         an id that an event could not hold.
         """
         try:
-            raw = self._store.read(_transcript_key(tenant_id, call_id))
+            raw = self._store.read(_transcript_key(tenant_id, call_id), length=Transcript.max_bytes + 1)
         except ObjectMissingError:
+            return None
+        except StoreAccessError:
+            self._store.check()
+            logger.warning("the stored transcript of %s/%s is refused to us", tenant_id, call_id)
             return None
         try:
             transcript = CALLS_TRANSCRIBED.decode(raw)

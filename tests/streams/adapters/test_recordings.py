@@ -61,7 +61,7 @@ def transcript_of(tenant_id: str, call_id: str, text: str = WORDS) -> Transcript
 def test_a_recording_is_loaded_as_it_was_put(recordings: RecordingStore) -> None:
     uri = recordings.put_recording("acme", "c1", ENDED_AT, "wav", SOUND)
 
-    assert recordings.load_audio(audio_of(uri)) == SOUND
+    assert recordings.load_audio("acme", audio_of(uri)) == SOUND
 
 
 def test_a_recording_is_kept_under_its_tenant_and_the_utc_day_of_its_end(recordings: RecordingStore) -> None:
@@ -75,15 +75,15 @@ def test_a_second_recording_of_a_call_does_not_take_the_place_of_the_first(recor
     first = recordings.put_recording("acme", "c1", ENDED_AT, "wav", SOUND)
     second = recordings.put_recording("acme", "c1", ENDED_AT, "wav", SOUND[::-1])
 
-    assert recordings.load_audio(audio_of(first)) == SOUND
-    assert recordings.load_audio(audio_of(second, SOUND[::-1])) == SOUND[::-1]
+    assert recordings.load_audio("acme", audio_of(first)) == SOUND
+    assert recordings.load_audio("acme", audio_of(second, SOUND[::-1])) == SOUND[::-1]
 
 
 def test_a_recording_of_exactly_the_limit_is_loaded(recordings: RecordingStore) -> None:
     data = b"x" * LIMIT_BYTES
     uri = recordings.put_recording("acme", "c1", ENDED_AT, "wav", data)
 
-    assert recordings.load_audio(audio_of(uri, data)) == data
+    assert recordings.load_audio("acme", audio_of(uri, data)) == data
 
 
 @pytest.mark.parametrize(
@@ -131,7 +131,7 @@ def test_a_recording_that_cannot_be_read_ends_with_outcome_and_reason(
         uri = recordings.put_recording("acme", "c1", ENDED_AT, "wav", stored)
 
     with pytest.raises(UnreadableRecordingError) as raised:
-        recordings.load_audio(audio_of(uri).model_copy(update=changes))
+        recordings.load_audio("acme", audio_of(uri).model_copy(update=changes))
 
     assert (raised.value.outcome, raised.value.reason) == (outcome, reason)
 
@@ -140,7 +140,7 @@ def test_a_bucket_that_is_away_is_no_property_of_the_recording(tmp_path: Path) -
     recordings = RecordingStore(FolderStore(tmp_path, BUCKET), LIMIT_BYTES)
 
     with pytest.raises(StoreAccessError):
-        recordings.load_audio(audio_of(f"s3://{BUCKET}/c1.wav"))
+        recordings.load_audio("acme", audio_of(f"s3://{BUCKET}/recordings/acme/c1.wav"))
 
 
 @pytest.mark.parametrize(
@@ -228,3 +228,62 @@ def test_an_id_that_is_a_path_reads_no_transcript(recordings: RecordingStore, te
 
     with pytest.raises(ValueError, match="does not fit the schema"):
         recordings.load_transcript(tenant_id, call_id)
+
+
+def test_a_key_of_another_tenant_is_foreign(recordings: RecordingStore) -> None:
+    uri = recordings.put_recording("other", "c1", ENDED_AT, "wav", SOUND)
+    with pytest.raises(UnreadableRecordingError) as refused:
+        recordings.load_audio("acme", audio_of(uri))
+    assert (refused.value.outcome, refused.value.reason) == ("unsupported", "foreign_key")
+
+
+class RefusesObjects(FolderStore):
+    """A bucket that answers, with objects that are refused (mode 000, a KMS, an archive); root may read every file."""
+
+    refused: frozenset[str] = frozenset()
+    bucket_is_refused = False
+
+    def check(self) -> None:
+        if self.bucket_is_refused:
+            raise StoreAccessError("the object store refuses the access key")
+        super().check()
+
+    def read(self, key: str, *, start: int = 0, length: int | None = None) -> bytes:
+        if self.bucket_is_refused or key in self.refused:
+            raise StoreAccessError("the object store refuses: AccessDenied (HTTP 403)")
+        return super().read(key, start=start, length=length)
+
+
+@pytest.fixture
+def refusing(tmp_path: Path) -> RefusesObjects:
+    store = RefusesObjects(tmp_path, BUCKET)
+    store.apply()
+    return store
+
+
+def test_one_object_that_is_refused_is_forbidden_and_the_next_is_loaded(refusing: RefusesObjects) -> None:
+    recordings = RecordingStore(refusing, LIMIT_BYTES)
+    first = recordings.put_recording("acme", "c1", ENDED_AT, "wav", SOUND)
+    second = recordings.put_recording("acme", "c2", ENDED_AT, "wav", SOUND)
+    refusing.refused = frozenset({refusing.key_of(first)})
+    with pytest.raises(UnreadableRecordingError) as refused:
+        recordings.load_audio("acme", audio_of(first))
+    assert (refused.value.outcome, refused.value.reason) == ("no_audio", "forbidden")
+    assert recordings.load_audio("acme", audio_of(second)) == SOUND
+
+
+def test_a_bucket_that_refuses_everything_still_stops(refusing: RefusesObjects) -> None:
+    recordings = RecordingStore(refusing, LIMIT_BYTES)
+    uri = recordings.put_recording("acme", "c1", ENDED_AT, "wav", SOUND)
+    refusing.bucket_is_refused = True
+    with pytest.raises(StoreAccessError, match="refuses the access key"):
+        recordings.load_audio("acme", audio_of(uri))
+    with pytest.raises(StoreAccessError):
+        recordings.load_transcript("acme", "c1")
+
+
+def test_a_stored_transcript_that_is_refused_is_none(refusing: RefusesObjects) -> None:
+    recordings = RecordingStore(refusing, LIMIT_BYTES)
+    recordings.save_transcript(transcript_of("acme", "c1"))
+    refusing.refused = frozenset({"transcripts/acme/c1.json"})
+    assert recordings.load_transcript("acme", "c1") is None

@@ -273,7 +273,7 @@ def test_the_recording_is_stored_before_its_event_is_published(tmp_path: Path) -
     assert record.key == f"acme/{stored.call_id}".encode()
     assert stored.audio.uri.startswith(f"s3://bucket/recordings/acme/2026/03/02/{stored.call_id}.")
     assert stored.audio.uri.endswith(".wav")
-    assert recordings.load_audio(stored.audio) == STEREO
+    assert recordings.load_audio("acme", stored.audio) == STEREO
 
 
 def test_no_event_points_to_a_recording_that_could_not_be_stored(tmp_path: Path) -> None:
