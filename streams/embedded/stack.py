@@ -16,8 +16,8 @@ from typing import Literal, NoReturn, Self
 from pydantic import SecretStr
 
 from schemas.config.roles import load_roles, load_users
-from streams.adapters.clickhouse.migrate import migrate, views_of
 from schemas.errors import EmbeddedStackError, OperatorError
+from streams.adapters.clickhouse.migrate import migrate, views_of
 from streams.adapters.kafka.client import apply_topics
 from streams.adapters.object_store.from_settings import object_store_from
 from streams.embedded import clickhouse_engine
