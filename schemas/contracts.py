@@ -15,7 +15,7 @@ from pydantic_core import core_schema
 
 from schemas.messages.finding import Finding
 from schemas.messages.message import Identifier, TenantId
-from schemas.messages.topics import TOPICS, AnyTopic, key_of_alert, key_of_call
+from schemas.messages.topics import TOPICS, AnyTopic
 
 CONTRACTS_FOLDER = "docs/contracts"
 """Where the files stand in the repository."""
@@ -168,8 +168,8 @@ def _unknown_fields(topic: AnyTopic) -> str:
 def _key_schema(topic: AnyTopic) -> Json:
     if topic.key_means in topic.message.model_fields:
         return {"type": "string", "format": "uuid", "description": topic.key_means}
-    if topic.key is not key_of_call and topic.key is not key_of_alert:
-        return {"type": "string", "description": topic.key_means}
+    if topic.key_pattern is not None:
+        return {"type": "string", "pattern": topic.key_pattern, "description": topic.key_means}
     tenant, call = (TypeAdapter(kind).json_schema()["pattern"][1:-1] for kind in (TenantId, Identifier))
     return {
         "type": "string",

@@ -54,6 +54,8 @@ class Topic(Generic[M]):
     purpose: str
     key: Callable[[M], bytes] = key_of_call
     key_means: str = "<tenant_id>/<call_id>"
+    key_pattern: str | None = None
+    """Of keys that are neither a call's nor an id, as a regular expression."""
     partitions: int = 12
     retention_ms: int = 30 * DAY_MS
     compacted: bool = False
@@ -118,6 +120,7 @@ RULES_PUBLISHED = Topic(
     "rule packs, every version under its own key; in force is the highest",
     key=lambda published: published.key(),
     key_means="<tenant_id>/<pack>@<version>; * in place of a tenant for all",
+    key_pattern=r"^(\*|[a-z][a-z0-9_-]*)/[a-z][a-z0-9_]*@[0-9]+$",
     partitions=1,
     retention_ms=-1,
     compacted=True,

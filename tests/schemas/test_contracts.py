@@ -23,6 +23,7 @@ from schemas.messages.topics import (
     CALLS_ENDED,
     CALLS_RATED,
     RECORDINGS_ACCESSED,
+    RULES_PUBLISHED,
     TOPICS,
     AnyTopic,
     message_key,
@@ -150,6 +151,8 @@ def test_the_key_schema_accepts_the_keys_that_the_stages_write(topic: AnyTopic) 
         key = DeadLetter.id_of("listen", "calls.ended.v1", 0, 7)
     if topic in (ALERTS_DELIVERED, RECORDINGS_ACCESSED):
         key = Alert.id_of("demo", "ivr2:9021", "finance.no_loss", "1")
+    if topic is RULES_PUBLISHED:
+        key = "*/finance@12"
     validator = Draft202012Validator(schema, format_checker=FormatChecker(["uuid"]))
     assert validator.is_valid(key)
     assert not validator.is_valid("demo/../x")

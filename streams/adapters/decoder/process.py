@@ -23,9 +23,6 @@ DECODE_WITHIN_S = 600.0
 
 COMMAND = (sys.executable, "-P", "-m", "streams.adapters.decoder.child")
 
-FAILED = "decoder_failed"
-"""The reason of a recording that ended the decoder, or took more than it may: `bad_audio`."""
-
 
 class DecoderProcess:
     """Decodes recordings one at a time. The child is started at first use, and again after a recording that ended it.
@@ -48,7 +45,7 @@ class DecoderProcess:
         self.close()
 
     def decode(self, data: bytes, limits: DecodeLimits) -> Recording:
-        """As `processors.listening.audio.decode`; what ends the child is `bad_audio` with the reason `FAILED`."""
+        """As `processors.listening.audio.decode`; what ends the child is `bad_audio` (`decoder_failed`)."""
         with self._lock:
             head, channels = self._ask(data, limits.max_duration_ms, keep=True)
         sounds = tuple(ChannelSound(np.frombuffer(pcm, dtype=np.int16), head["rate_hz"]) for pcm in channels)
@@ -85,7 +82,7 @@ class DecoderProcess:
             child.communicate()
             self._child = None
             log.warning("the decoder ended with %s on a recording of %d bytes", child.returncode, len(data))
-            raise UnhearableError("bad_audio", FAILED) from None
+            raise UnhearableError("bad_audio", "decoder_failed") from None
         finally:
             watch.cancel()
 
@@ -121,7 +118,7 @@ def _exchange(
         raise UnhearableError(*unhearable)
     if failed := head.get("failed"):
         log.warning("the decoder failed by %s on a recording of %d bytes", failed, len(data))
-        raise UnhearableError("bad_audio", FAILED)
+        raise UnhearableError("bad_audio", "decoder_failed")
     channels = [bytearray(head["samples"] * 2) for _ in range(head["facts"]["channels"])] if keep else []
     for pcm in channels:
         _fill(child, pcm)

@@ -43,6 +43,7 @@ LONGEST_BATCH_S = 30 * 60
 """So long a batch may take before its partitions go to another member of the group, which would read it again and be no
 faster. A member that died is noticed by its heartbeats, within seconds."""
 GROUP_PREFIX = "callstream."
+READ_WITHIN_S = 20.0
 
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -265,6 +266,32 @@ class TopicReader:
     def close(self) -> None:
         """Let go of the topic."""
         self._consumer.close()
+
+
+def read_record(settings: Settings, topic: str, partition: int, offset: int) -> ConsumerRecord | None:
+    """The record at that position, outside of any group; None where it has gone. Raises `RetryableError`."""
+    consumer = Consumer(
+        client_config(settings)
+        | {
+            "group.id": GROUP_PREFIX + "reader",
+            "enable.auto.commit": False,
+            "auto.offset.reset": "error",
+            "enable.partition.eof": True,
+            "fetch.message.max.bytes": FETCH_BYTES,
+        }
+    )
+    try:
+        consumer.assign([TopicPartition(topic, partition, offset)])
+        message = consumer.poll(READ_WITHIN_S)
+        if message is None:
+            raise RetryableError("Kafka did not answer with the record in time")
+        if message.error() is not None or message.offset() != offset:
+            return None
+        return consumer_record(message)
+    except KafkaException as error:
+        raise RetryableError(f"Kafka cannot be read: {name_of_error(error)}") from None
+    finally:
+        consumer.close()
 
 
 def consumer_record(message: Message) -> ConsumerRecord:

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from processors.listening.audio import DecodeLimits, UnhearableError, decode, probe
-from streams.adapters.decoder.process import FAILED, DecoderProcess
+from streams.adapters.decoder.process import DecoderProcess
 from tests.processes import eventually
 from tests.processors.recordings import example_calls
 
@@ -87,7 +87,7 @@ def test_a_recording_on_which_it_hangs_is_bad_audio_and_the_next_one_is_decoded(
         os.kill(child_of(decoder), signal.SIGSTOP)
         with pytest.raises(UnhearableError) as ended:
             decoder.decode(MONO, LIMITS)
-        assert (ended.value.outcome, ended.value.reason) == ("bad_audio", FAILED)
+        assert (ended.value.outcome, ended.value.reason) == ("bad_audio", "decoder_failed")
         assert decoder.pid is None
     with DecoderProcess() as decoder:
         os.kill(child_of(decoder), signal.SIGKILL)
@@ -102,7 +102,7 @@ def test_a_recording_that_takes_more_memory_than_it_may_ends_alone() -> None:
     with DecoderProcess(command=(sys.executable, "-P", "-c", tight)) as decoder:
         with pytest.raises(UnhearableError) as ended:
             decoder.decode(data, LIMITS)
-        assert (ended.value.outcome, ended.value.reason) == ("bad_audio", FAILED)
+        assert (ended.value.outcome, ended.value.reason) == ("bad_audio", "decoder_failed")
     with DecoderProcess() as decoder:
         assert decoder.decode(data, LIMITS).facts.duration_ms == 3_600_000
 
