@@ -77,14 +77,18 @@ def check_measures(rulebooks: Rulebooks) -> tuple[str, ...]:
     """A sentence for each rule whose measure another section or the code already takes; empty if all is well."""
     owner: dict[str, str] = {}
     problems: list[str] = []
-    for found in find_detectors(DetectorContext(Rulebooks(()))):
-        owner |= dict.fromkeys(found.measures, found.name)
+    detectors = find_detectors(DetectorContext(Rulebooks(())))
+    of_code = {measure: found.name for found in detectors for measure in found.measures}
     for pack in rulebooks.packs:
         for section, entry in pack.entries():
             measure = getattr(entry, "measure", None)
-            if measure and owner.setdefault(measure, section) != section:
+            if not measure:
+                continue
+            # A detector that reads a section of rules has measures of its own, too: no rule may take those.
+            taken_by = of_code.get(measure) or owner.setdefault(measure, section)
+            if measure in of_code or taken_by != section:
                 place = pack.place(section, entry.id)
-                problems.append(f"{place}, field measure: {measure} is already measured by {owner[measure]}")
+                problems.append(f"{place}, field measure: {measure} is already measured by {taken_by}")
     return tuple(problems)
 
 

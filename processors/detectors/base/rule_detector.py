@@ -1,6 +1,6 @@
 """What detectors that read rules share: which rules apply to a call, and how several rules make one measure."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
@@ -17,6 +17,13 @@ from schemas.messages.finding import Finding, Severity
 
 LANGUAGE_NOT_SUPPORTED = "language_not_supported"
 NOT_APPLICABLE = "not_applicable"
+
+COUNTS: Mapping[str, tuple[str, str]] = {
+    "mandatory_scripts": ("mandatory_scripts_asked", "mandatory_scripts_kept"),
+    "procedures": ("procedures_asked", "procedures_kept"),
+    "checklists": ("checklists_asked", "checklists_kept"),
+}
+"""Section of what agents must do → the measures of how many of its rules applied to a call, and how many were kept."""
 
 RuleMeasure = tuple[str | None, bool | None]
 """The measure of a rule and its value; null where the rule does not apply."""
@@ -56,10 +63,24 @@ def applies(compiled: Compiled[Any], hearing: Hearing) -> bool:
     return compiled.applies_to(hearing.call) and (when is None or hearing.look(when).holds)
 
 
+def count_kept(section: str, kept: Iterable[tuple[str, bool]]) -> Iterator[Measure]:
+    """How many rules of a section were asked of the call, and how many of them hold.
+
+    Rules that share a measure are one rule in several wordings: they count once, and one that holds is enough.
+    """
+    holds: dict[str, bool] = {}
+    for counted_as, value in kept:
+        holds[counted_as] = holds.get(counted_as, False) or value
+    asked, held = COUNTS[section]
+    yield Measure(asked, len(holds))
+    yield Measure(held, sum(holds.values()))
+
+
 @dataclass(frozen=True)
 class RuleDetector:
     """Asks every rule of one section that applies to the call. `judge` gives what comes of one: its findings, and
-    whether it holds."""
+    whether it holds. Of the sections in `COUNTS` it also says how many were asked and how many hold, so that KPIs
+    count the rules of every pack without knowing their names."""
 
     name: Literal["mandatory_scripts", "procedures", "checklists", "threats", "rules"]
     rulebooks: Rulebooks
@@ -69,7 +90,7 @@ class RuleDetector:
 
     @remembered
     def measures(self) -> tuple[str, ...]:
-        return self.rulebooks.measures(self.name)
+        return (*self.rulebooks.measures(self.name), *COUNTS.get(self.name, ()))
 
     def process(self, context: CallContext) -> Iterable[Result]:
         ready = ask_rules(context, self.rulebooks, self.measures)
@@ -78,12 +99,17 @@ class RuleDetector:
         book, hearing = ready
         results: list[Result] = []
         verdicts: list[RuleMeasure] = []
+        kept: list[tuple[str, bool]] = []
         for rule in getattr(book, self.name):
             if applies(rule, hearing):
                 findings, holds = self.judge(rule, hearing, context)
                 results.extend(findings)
                 verdicts.append((rule.entry.measure, holds))
-        return [*results, *combine_measures(self.measures, verdicts)]
+                kept.append((rule.entry.measure or rule.rule_id, holds))
+        results.extend(combine_measures(self.rulebooks.measures(self.name), verdicts))
+        if self.name in COUNTS:
+            results.extend(count_kept(self.name, kept))
+        return results
 
 
 def conversation_rules(name: Literal["mandatory_scripts", "threats", "rules"], rulebooks: Rulebooks) -> RuleDetector:

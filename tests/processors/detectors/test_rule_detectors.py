@@ -1,12 +1,13 @@
 """Detectors that read rules: scripts, threats, other rules, procedures, checklists, claims, topics."""
 
 from datetime import UTC, date, datetime
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 
 from processors.detectors import find_detectors
 from processors.detectors.base.contract import Detector, DetectorContext, Measure, NotMeasured, Result
+from processors.detectors.base.rule_detector import COUNTS
 from processors.judging.call_context import CallContext
 from processors.rules.rulebook import Rulebooks
 from schemas.config.rule_pack import RulePack
@@ -34,10 +35,16 @@ def findings(found: list[Result]) -> list[Finding]:
     return [result for result in found if isinstance(result, Finding)]
 
 
-def measures(found: list[Result]) -> dict[str, Any]:
+def every_measure(found: list[Result]) -> dict[str, Any]:
     """Name → value, or the reason why there is none."""
     values: dict[str, Any] = {result.name: result.value for result in found if isinstance(result, Measure)}
     return values | {result.measure: result.reason for result in found if isinstance(result, NotMeasured)}
+
+
+def measures(found: list[Result]) -> dict[str, Any]:
+    """The same of the measures of rules; how many rules were asked and kept has tests of its own."""
+    of_sections = {name for names in COUNTS.values() for name in names}
+    return {name: value for name, value in every_measure(found).items() if name not in of_sections}
 
 
 NOTICE = pack_of(
@@ -142,6 +149,53 @@ class TestMandatoryScripts:
     )
     def test_what_cannot_be_measured_says_why(self, transcript: Transcript, reason: str) -> None:
         assert measures(results("mandatory_scripts", NOTICE, transcript)) == {"recording_notice": reason}
+
+
+class TestRulesAskedAndKept:
+    """What KPIs count of the rules that are in force, whoever wrote them."""
+
+    @staticmethod
+    def counts(section: str, rules: list[dict[str, Any]], transcript: Transcript) -> tuple[Any, ...]:
+        found = every_measure(results(section, pack_of(**{section: rules}), transcript))
+        return tuple(found[name] for name in COUNTS[section])
+
+    SCRIPTS: ClassVar[list[dict[str, Any]]] = [
+        {"id": "hello", "name": "问候", "measure": "hello", "find": "您好", **ADVICE},
+        {"id": "farewell", "name": "道别", "find": "再见", **ADVICE},
+        {"id": "cards", "name": "办卡提示", "measure": "cards", "when": {"say": ["办卡"]}, "find": "年费", **ADVICE},
+    ]
+
+    @pytest.mark.parametrize(
+        ("lines", "expected"),
+        [
+            pytest.param([("agent", "您好")], (2, 1), id="one of two; nobody speaks of cards"),
+            pytest.param([("agent", "您好，再见")], (2, 2), id="one without a measure counts, too"),
+            pytest.param([("agent", "您好，再见"), ("customer", "我要办卡")], (3, 2), id="the occasion arose"),
+        ],
+    )
+    def test_every_script_that_applies_counts(self, lines: list[Line], expected: tuple[int, int]) -> None:
+        assert self.counts("mandatory_scripts", self.SCRIPTS, called(*lines)) == expected
+
+    def test_rules_that_share_a_measure_count_once(self) -> None:
+        scripts = [{"id": name, "name": name, "measure": "told", "find": name, **ADVICE} for name in ("one", "two")]
+        assert self.counts("mandatory_scripts", scripts, called(("agent", "two"))) == (1, 1)
+        assert self.counts("mandatory_scripts", scripts, called(("agent", "three"))) == (1, 0)
+
+    def test_where_no_rule_applies_none_was_asked(self) -> None:
+        scripts = [script for script in self.SCRIPTS if "when" in script]
+        assert self.counts("mandatory_scripts", scripts, called(("agent", "您好"))) == (0, 0)
+
+    def test_a_call_that_cannot_be_asked_has_no_count(self) -> None:
+        silent = self.counts("mandatory_scripts", self.SCRIPTS, heard([]))
+        assert silent == ("no_speech", "no_speech")
+
+    def test_procedures_and_checklists_are_counted_apart(self) -> None:
+        found = every_measure(results("procedures", IDENTITY, called(("customer", "查一下余额"))))
+        assert (found["procedures_asked"], found["procedures_kept"]) == (1, 0)
+        found = every_measure(
+            results("checklists", TestChecklists.PACK, called(("customer", "我要退费"), ("agent", "七天之内，到账")))
+        )
+        assert (found["checklists_asked"], found["checklists_kept"]) == (1, 1)
 
 
 class TestThreats:
