@@ -223,6 +223,11 @@ class Settings(SettingsPart):
         default=None, description="a YAML file with retention classes, instead of the shipped one (R16)"
     )
 
+    kpis_file: OptionalPath = Field(
+        default=None,
+        description="a YAML file with KPIs and targets of your own; see docs/kpis-of-your-own.md",
+    )
+
     alert_min_severity: Literal["info", "low", "medium", "high", "critical"] = Field(
         default="high", description="judge: findings of this severity or above raise an alert"
     )

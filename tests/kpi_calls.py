@@ -41,6 +41,8 @@ CHECKED: tuple[Checklist | Procedure, ...] = (
 COMPLETE = tuple(dict.fromkeys(entry.measure for entry in CHECKED if entry.measure is not None))
 """Measures of checklists and procedures."""
 
+SECTIONS = ("mandatory_scripts", "procedures", "checklists")
+
 YES_OR_NO = (
     *SCRIPTS,
     *COMPLETE,
@@ -164,6 +166,12 @@ def _measures(random: Random) -> dict[str, MeasureValue]:
     for side, count in turns.items():
         values[f"{side}_turns"] = count
         values[f"{side}_interruptions"] = random.randrange(count + 1)
+    counts_what_it_asks = random.random() < 0.7
+    if counts_what_it_asks:
+        # Not what the measures above add up to: a pack of a tenant's own has scripts without a measure here.
+        for section in SECTIONS:
+            asked = random.randrange(6)
+            values[f"{section}_asked"], values[f"{section}_kept"] = asked, random.randrange(asked + 1)
     if not told:
         values |= {
             name: None
@@ -173,7 +181,7 @@ def _measures(random: Random) -> dict[str, MeasureValue]:
     kept = {}
     for name, value in values.items():
         chance = random.random()
-        if name.endswith(("_turns", "_interruptions")) or name.startswith("claims") or chance < 0.6:
+        if name.endswith(("_turns", "_interruptions", "_asked", "_kept")) or name.startswith("claims") or chance < 0.6:
             kept[name] = value
         elif chance < 0.8:
             kept[name] = None
@@ -396,10 +404,17 @@ def _ratio(numerator: str, denominator: str) -> Rule:
     return rule
 
 
-def _scripts(names: Sequence[str]) -> Rule:
+def _scripts(sections: Sequence[str], names_of_old: Sequence[str]) -> Rule:
+    """What `judge` counted; of an analysis from before it did, the measures of the rules that were shipped."""
+
     def rule(_: Reference, analysis: CallAnalysis) -> Pair | None:
-        told = [value for name in names if (value := analysis.measures.get(name)) is not None]
-        return (float(sum(map(bool, told))), float(len(told))) if told else None
+        measures = analysis.measures
+        if "mandatory_scripts_asked" in measures:
+            kept, asked = (sum(measures.get(f"{each}_{what}") or 0 for each in sections) for what in ("kept", "asked"))
+        else:
+            told = [value for name in names_of_old if (value := measures.get(name)) is not None]
+            kept, asked = sum(map(bool, told)), len(told)
+        return (float(kept), float(asked)) if asked else None
 
     return rule
 
@@ -433,8 +448,8 @@ RULES: Mapping[str, Rule] = {
     **{f"score_{group}": _group(group) for group in get_args(ScoreGroup)},
     "ai_coverage": _share(lambda _, analysis: analysis.outcome == "analyzed"),
     "recording_doubts": _at_least("recording_doubts", 1),
-    "mandatory_scripts": _scripts(SCRIPTS),
-    "script_adherence": _scripts((*SCRIPTS, *COMPLETE)),
+    "mandatory_scripts": _scripts(("mandatory_scripts",), SCRIPTS),
+    "script_adherence": _scripts(SECTIONS, (*SCRIPTS, *COMPLETE)),
     "sensitive_words": _mean(_measured("sensitive_words")),
     "sensitive_calls": _at_least("sensitive_words", 1),
     "claims_accuracy": _claims,

@@ -173,8 +173,11 @@ def _z(whole: Sums, group: Sums) -> float | None:
     return (group.numerator - ratio * group.denominator) / sqrt(variance * group.n)
 
 
-def problems(kpi: Kpi, agents: Mapping[Key, Sums], industry: str | None = None) -> Problems:
-    """Whether a KPI is bad for everybody, for a team, or for an agent. `agents` are keyed by team and agent.
+def problems(
+    kpi: Kpi, agents: Mapping[Key, Sums], industry: str | None = None, tenant_id: str | None = None
+) -> Problems:
+    """Whether a KPI is bad for everybody, for a team, or for an agent. `agents` are keyed by team and agent; industry
+    and tenant say which target counts.
 
     A common problem is a target that the tenant clearly misses (it lies outside of the interval, or is the end of the
     scale) and that half of the agents with enough calls miss, too. An individual one lies beyond the limits in the
@@ -188,7 +191,7 @@ def problems(kpi: Kpi, agents: Mapping[Key, Sums], industry: str | None = None) 
     for key, sums in agents.items():
         teams.setdefault(key[0], {})[key] = sums
     found: list[Problem] = []
-    common = _common(kpi, tenant, agents, industry)
+    common = _common(kpi, tenant, agents, industry, tenant_id)
     if common is not None:
         found.append(common)
     individual: list[Problem] = []
@@ -213,15 +216,19 @@ def problems(kpi: Kpi, agents: Mapping[Key, Sums], industry: str | None = None) 
     return Problems((*found, *individual), comparisons)
 
 
-def _common(kpi: Kpi, tenant: Sums, agents: Mapping[Key, Sums], industry: str | None) -> Problem | None:
+def _common(
+    kpi: Kpi, tenant: Sums, agents: Mapping[Key, Sums], industry: str | None, tenant_id: str | None
+) -> Problem | None:
     whole = estimate(kpi, tenant)
-    target = kpi.target_of(industry)
-    if target is None or target_status(kpi, whole, industry) != "missed" or whole.low is None or whole.high is None:
+    target = kpi.target_of(industry, tenant_id)
+    if target is None or whole.low is None or whole.high is None:
+        return None
+    if target_status(kpi, whole, industry, tenant_id) != "missed":
         return None
     lowest, highest = (bound * kpi.scale for bound in bounds(kpi.unit))
     if target not in (lowest, highest) and whole.low <= target <= whole.high:
         return None
-    verdicts = [target_status(kpi, estimate(kpi, sums), industry) for sums in agents.values()]
+    verdicts = [target_status(kpi, estimate(kpi, sums), industry, tenant_id) for sums in agents.values()]
     judged = [each for each in verdicts if each != "too_few"]
     missing = sum(each == "missed" for each in judged)
     if 2 * missing < len(judged):

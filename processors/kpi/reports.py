@@ -95,8 +95,8 @@ def kpi_lines(kpis: Sequence[Kpi], sums: SumsOf, before: SumsOf, industries: Map
                 kpi,
                 found,
                 earlier,
-                kpi.target_of(industry),
-                target_status(kpi, found, industry),
+                kpi.target_of(industry, tenant),
+                target_status(kpi, found, industry, tenant),
                 trend(kpi, found, earlier),
                 difference(found, earlier),
             )
@@ -131,7 +131,7 @@ def problem_report(kpis: Sequence[Kpi], agents: SumsOf, industries: Mapping[str,
     comparisons, by_chance = 0, 0.0
     for kpi in kpis:
         for tenant in sorted({tenant for tenant, kpi_id in grouped if kpi_id == kpi.id}):
-            here = problems(kpi, grouped[tenant, kpi.id], industries.get(tenant))
+            here = problems(kpi, grouped[tenant, kpi.id], industries.get(tenant), tenant)
             comparisons += here.comparisons
             by_chance += here.by_chance
             found += [TenantProblem(tenant, kpi, problem) for problem in here.found]
@@ -194,7 +194,7 @@ def training_lines(
                     others_was,
                     others_now,
                     beyond,
-                    target_status(kpi, now, industries.get(tenant)),
+                    target_status(kpi, now, industries.get(tenant), tenant),
                 )
             )
     return lines

@@ -119,8 +119,9 @@ _SUMS_OF_ROWS = ("count()", "sum(y)", "sum(x)", "sum(y * y)", "sum(x * y)", "sum
 
 
 def quote_string(text: str) -> str:
-    """A text as a literal of SQL."""
-    return "'" + text.replace("\\", "\\\\").replace("'", "\\'") + "'"
+    """A text as a literal of SQL, in which nothing looks like a placeholder (`schemas.clickhouse.cluster`)."""
+    quoted = text.replace("\\", "\\\\").replace("'", "\\'")
+    return "'" + quoted.replace("{{", "{\\x7b").replace("}}", "}\\x7d") + "'"
 
 
 def _registry_view(registry: KpiRegistry) -> str:
@@ -323,18 +324,21 @@ _VALUE_COLUMNS = (
 
 
 def _target(kpis: Sequence[Kpi], *, by_industry: bool) -> str:
-    target = _of_kpi(kpis, [_NO_NUMBER if kpi.target is None else _number(kpi.target) for kpi in kpis])
-    if not by_industry:
-        return target
-    own = _multi_if(
-        [
-            (f"kpi = {quote_string(kpi.id)} AND tenant_industry = {quote_string(industry)}", _number(number))
-            for kpi in kpis
-            for industry, number in sorted(kpi.targets_by_industry.items())
-        ],
-        _NO_NUMBER,
-    )
-    return f"coalesce({own}, {target})"
+    """As `Kpi.target_of`: that of the tenant, of its industry, of all."""
+    own = [
+        (f"kpi = {quote_string(kpi.id)} AND tenant_id = {quote_string(tenant)}", _number(number))
+        for kpi in kpis
+        for tenant, number in sorted(kpi.targets_by_tenant.items())
+    ]
+    of_industry = [
+        (f"kpi = {quote_string(kpi.id)} AND tenant_industry = {quote_string(industry)}", _number(number))
+        for kpi in kpis
+        for industry, number in sorted(kpi.targets_by_industry.items())
+        if by_industry
+    ]
+    targets = [_multi_if(choices, _NO_NUMBER) for choices in (own, of_industry) if choices]
+    targets.append(_of_kpi(kpis, [_NO_NUMBER if kpi.target is None else _number(kpi.target) for kpi in kpis]))
+    return targets[0] if len(targets) == 1 else f"coalesce({', '.join(targets)})"
 
 
 def _industries(by_industry: bool) -> str:
@@ -370,12 +374,15 @@ def _number(value: float) -> str:
 
 def _selected(columns: Iterable[KpiColumn]) -> str:
     return ",\n    ".join(
-        column.sql if column.sql == column.name else f"{column.sql} AS {column.name}" for column in columns
+        column.sql if column.sql == column.name else f"{column.sql} AS `{column.name}`" for column in columns
     )
 
 
 def _view(name: str, columns: Sequence[KpiColumn], body: str, comment: str) -> str:
-    listed = ",\n    ".join(f"{column.name} {column.type} COMMENT {quote_string(column.comment)}" for column in columns)
+    # In back quotes: somebody may call a KPI `index`.
+    listed = ",\n    ".join(
+        f"`{column.name}` {column.type} COMMENT {quote_string(column.comment)}" for column in columns
+    )
     head = f"CREATE OR REPLACE VIEW {name} {ON_CLUSTER}\n(\n    {listed}\n)\nSQL SECURITY DEFINER"
     return f"{head}\nAS {body}\nCOMMENT {quote_string(comment)}"
 

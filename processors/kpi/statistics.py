@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from math import atanh, log, sqrt, tanh
 from typing import Literal, Self
 
-from schemas.config.kpi import BetterWhen, Kpi, KpiUnit
+from schemas.config.kpi import BOUNDS, BetterWhen, Kpi, KpiUnit
 
 Z95 = 1.959963984540054
 """The 97.5th percentile of the normal distribution."""
@@ -135,11 +135,7 @@ def estimate(kpi: Kpi, sums: Sums) -> Estimate:
 
 def bounds(unit: KpiUnit) -> tuple[float, float]:
     """Between which values a KPI can lie at all, before it is scaled."""
-    return {
-        "share": (0.0, 1.0),
-        "score": (0.0, 100.0),
-        "correlation": (-1.0, 1.0),
-    }.get(unit, (0.0, float("inf")))
+    return BOUNDS.get(unit, (0.0, float("inf")))
 
 
 def wilson(successes: float, n: int) -> tuple[float, float]:
@@ -219,9 +215,9 @@ def _difference(one: tuple[float, float, float], other: tuple[float, float, floa
     )
 
 
-def target_status(kpi: Kpi, found: Estimate, industry: str | None = None) -> TargetStatus:
-    """Whether the target is reached, by the value; below the minimum n nothing is said."""
-    target = kpi.target_of(industry)
+def target_status(kpi: Kpi, found: Estimate, industry: str | None = None, tenant: str | None = None) -> TargetStatus:
+    """Whether the target of the tenant is reached, by the value; below the minimum n nothing is said."""
+    target = kpi.target_of(industry, tenant)
     if found.value is None or found.n < kpi.minimum_n:
         return "too_few"
     if target is None:

@@ -10,7 +10,7 @@ from typing import Any, Literal, Self
 from pydantic import Field, model_validator
 
 from schemas.config.yaml_files import Location, YamlFileError, entry_named_by_id, find_repeated, read_yaml_file
-from schemas.messages.message import Record, Slug
+from schemas.messages.message import Record, Slug, TenantId
 
 KPI_FILE = Path(__file__).parent / "kpis.yaml"
 """The file that is shipped."""
@@ -56,6 +56,14 @@ DIMENSIONS: Mapping[Dimension, tuple[str, ...]] = {
     "agent_inquiry_type": ("agent_team", "agent_id", "inquiry_type"),
 }
 """By what KPIs are told apart within a tenant: name → columns of `kpi_calls` and `kpi_rollup`."""
+
+
+BOUNDS: Mapping[KpiUnit, tuple[float, float]] = {
+    "share": (0.0, 1.0),
+    "score": (0.0, 100.0),
+    "correlation": (-1.0, 1.0),
+}
+"""Between which values a KPI of a unit can lie at all, before it is scaled; all others have 0 and no end."""
 
 
 class KpiRegistryError(YamlFileError):
@@ -114,6 +122,9 @@ class Kpi(Record):
     targets_by_industry: dict[Slug, float] = Field(
         default_factory=dict, description="industry → its own target, for tenants most of whose calls are of it"
     )
+    targets_by_tenant: dict[TenantId, float] = Field(
+        default_factory=dict, description="tenant → its own target, whatever its industry"
+    )
     headline: bool = Field(default=False, description="shown where nobody says which")
     minimum_n: int = Field(ge=1, description="below so many calls the value is shown as too few to judge")
     null_rule: str = Field(min_length=1, description="which calls do not count, and why")
@@ -125,7 +136,7 @@ class Kpi(Record):
             raise ValueError("a KPI needs either ratio or query")
         if self.kind == "share" and self.ratio is not None and self.ratio.denominator != "1":
             raise ValueError("a share counts calls: its denominator is 1; write kind: events or mean")
-        if self.direction == "neutral" and (self.target is not None or self.targets_by_industry):
+        if self.direction == "neutral" and self.has_target:
             raise ValueError("a neutral KPI has no target")
         return self
 
@@ -140,9 +151,15 @@ class Kpi(Record):
         """The dimensions that the KPI can be broken down by."""
         return self.query.by if self.query is not None else tuple(DIMENSIONS)
 
-    def target_of(self, industry: str | None) -> float | None:
-        """The target for a tenant of that industry."""
-        return self.targets_by_industry.get(industry or "", self.target)
+    @property
+    def has_target(self) -> bool:
+        """Whether anybody has a target."""
+        return self.target is not None or bool(self.targets_by_industry or self.targets_by_tenant)
+
+    def target_of(self, industry: str | None, tenant: str | None = None) -> float | None:
+        """What that tenant is to reach: its own target, else that of its industry, else that of all."""
+        of_industry = self.targets_by_industry.get(industry or "", self.target)
+        return self.targets_by_tenant.get(tenant or "", of_industry)
 
 
 class KpiRegistry(Record):

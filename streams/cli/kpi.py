@@ -16,6 +16,7 @@ from rich.table import Table
 
 from processors.kpi.demands import CustomerDemand, Demand, by_customers, ranking
 from processors.kpi.funnel import Key
+from processors.kpi.own_kpis import kpis_in_force
 from processors.kpi.reports import (
     KpiLine,
     Period,
@@ -28,7 +29,7 @@ from processors.kpi.reports import (
 )
 from processors.kpi.rollups import HOURLY
 from processors.kpi.statistics import Difference, Estimate
-from schemas.config.kpi import DIMENSIONS, Dimension, Kpi, KpiRegistry, read_kpis
+from schemas.config.kpi import DIMENSIONS, Dimension, Kpi, KpiRegistry
 from streams.cli.command_settings import command_settings
 from streams.cli.kpi_docs import as_target, in_unit, kpi_markdown
 from streams.ports import SystemClock
@@ -186,7 +187,7 @@ def kpi(
     period = report.period(last, first, to)
     if period.grain == "hour" and dimension not in HOURLY:
         raise typer.BadParameter(f"{dimension} is kept by day only", param_hint="--by")
-    chosen = _chosen(read_kpis(), kpis, every)
+    chosen = _chosen(kpis_in_force(report.settings.kpis_file), kpis, every)
     apart = [each for each in chosen if dimension in each.dimensions]
     if kpis and len(apart) < len(chosen):
         missing = next(each for each in chosen if each not in apart)
@@ -231,7 +232,7 @@ def problems_command(
     """What is bad for everybody, for a team, or for an agent: common and individual problems by funnel plots (R64)."""
     report = KpiCommand(lang, as_json)
     period = report.period(last, first, to)
-    chosen = _summable(_chosen(read_kpis(), kpis, every), named=bool(kpis))
+    chosen = _summable(_chosen(kpis_in_force(report.settings.kpis_file), kpis, every), named=bool(kpis))
     with open_kpis(report.settings) as store:
         agents = store.sums(chosen, "agent", period.grain, period.start, period.end, tenant)
         found = problem_report(chosen, agents, store.industries())
@@ -347,7 +348,7 @@ def training_command(
     day = _day(on, "--on")
     period = Period.days(day, date.fromordinal(day.toordinal() + days - 1), report.zone)
     before = period.before
-    chosen = _summable(_chosen(read_kpis(), kpis, every), named=bool(kpis))
+    chosen = _summable(_chosen(kpis_in_force(report.settings.kpis_file), kpis, every), named=bool(kpis))
     with open_kpis(report.settings) as store:
         was, now = (store.sums(chosen, "agent", "day", each.start, each.end, tenant) for each in (before, period))
         lines = training_lines(chosen, was, now, agent, store.industries())

@@ -9,8 +9,8 @@ import threading
 from datetime import UTC, date, datetime, timedelta
 from typing import Protocol
 
+from processors.kpi.own_kpis import kpis_in_force
 from processors.kpi.rollups import RELATED_EVERY, SETTLING, MadeDay, RollupDefinition, due_days, runs_of
-from schemas.config.kpi import read_kpis
 from streams.adapters.clickhouse.rollups import ClickHouseRollups
 from streams.runtime.loop import Loop
 from streams.runtime.worker_context import WorkerContext
@@ -57,10 +57,10 @@ def build(worker: WorkerContext) -> Loop:
 
 
 def build_rollups(settings: Settings) -> "Rollups":
-    """The roll-ups of these settings."""
+    """The roll-ups of these settings. Raises `KpiRegistryError` for KPIs of one's own that cannot be used."""
     return Rollups(
         ClickHouseRollups(settings.clickhouse_url.get_secret_value()),
-        RollupDefinition(read_kpis(), settings.timezone, settings.first_contact_days),
+        RollupDefinition(kpis_in_force(settings.kpis_file), settings.timezone, settings.first_contact_days),
     )
 
 

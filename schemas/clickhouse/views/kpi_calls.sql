@@ -12,6 +12,21 @@
 CREATE OR REPLACE VIEW kpi_calls {{on_cluster}}
 SQL SECURITY DEFINER
 AS WITH
+    -- Rows from before `judge` counted what it asked (mandatory_scripts_asked and the like) have the measures of single
+    -- rules alone. Of them those count that were shipped then: lists of the past, to which nothing is ever added.
+    [
+        'recording_notice', 'greeting', 'closing', 'privacy_notice', 'unsubscribe_notice', 'risk_warning',
+        'insurance_cooling_off_notice', 'loan_cost_notice', 'promotion_terms_told', 'contract_notice',
+        'prepaid_custody_notice', 'result_not_promised', 'guardian_consent', 'instalment_notice',
+        'see_doctor_notice', 'emergency_referral', 'prescription_notice', 'drug_safety_notice',
+        'treatment_risk_notice', 'supplement_notice', 'health_data_notice', 'charge_notice',
+        'effective_notice', 'order_confirmed'
+    ] AS old_scripts,
+    arrayConcat(old_scripts, [
+        'identity_verified_before_disclosure', 'wealth_terms_complete', 'refund_rules_told',
+        'order_problem_handled', 'refund_rules_complete', 'enrolment_terms_told', 'appointment_told',
+        'charge_told', 'portability_rules_complete', 'fault_handling_complete'
+    ]) AS old_script_rules,
     contacts AS
     (
         SELECT
@@ -63,6 +78,7 @@ AS WITH
                 duration_ms,
                 duration_in_band,
                 measures,
+                mapContains(measures, 'mandatory_scripts_asked') AS says_what_was_asked,
                 score,
                 score_groups,
                 risk_level,
@@ -108,6 +124,10 @@ SELECT
     judged.duration_ms AS duration_ms,
     judged.duration_in_band AS duration_in_band,
     judged.measures AS measures,
+    if(judged.says_what_was_asked, judged.measures['mandatory_scripts_asked'], toFloat64(arrayCount((name, value) -> isNotNull(value) AND has(old_scripts, name), mapKeys(judged.measures), mapValues(judged.measures)))) AS scripts_asked,
+    if(judged.says_what_was_asked, judged.measures['mandatory_scripts_kept'], arraySum((name, value) -> if(has(old_scripts, name), ifNull(value, 0), 0), mapKeys(judged.measures), mapValues(judged.measures))) AS scripts_kept,
+    if(judged.says_what_was_asked, ifNull(judged.measures['mandatory_scripts_asked'], 0) + ifNull(judged.measures['procedures_asked'], 0) + ifNull(judged.measures['checklists_asked'], 0), toFloat64(arrayCount((name, value) -> isNotNull(value) AND has(old_script_rules, name), mapKeys(judged.measures), mapValues(judged.measures)))) AS script_rules_asked,
+    if(judged.says_what_was_asked, ifNull(judged.measures['mandatory_scripts_kept'], 0) + ifNull(judged.measures['procedures_kept'], 0) + ifNull(judged.measures['checklists_kept'], 0), arraySum((name, value) -> if(has(old_script_rules, name), ifNull(value, 0), 0), mapKeys(judged.measures), mapValues(judged.measures))) AS script_rules_kept,
     judged.score AS score,
     judged.score_groups AS score_groups,
     judged.risk_level AS risk_level,

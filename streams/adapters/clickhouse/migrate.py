@@ -5,6 +5,7 @@ from importlib import resources
 
 from clickhouse_connect.driver.client import Client
 
+from processors.kpi.own_kpis import kpis_in_force
 from processors.kpi.sql import kpi_views
 from schemas.clickhouse.cluster import Cluster, to_sql
 from schemas.clickhouse.migrations import (
@@ -15,7 +16,6 @@ from schemas.clickhouse.migrations import (
     split_statements,
 )
 from schemas.clickhouse.views import load_views
-from schemas.config.kpi import read_kpis
 from streams.adapters.clickhouse.connection import ClickHouseAddress, connect, open_client
 from streams.adapters.clickhouse.errors import ClickHouseSchemaError, translated_errors
 from streams.adapters.clickhouse.sink import INSERT_SETTINGS
@@ -30,9 +30,10 @@ _MIGRATION_INSERTS = {"distributed_foreground_insert": 1}
 def views_of(settings: Settings) -> dict[str, str]:
     """Name → statement, with placeholders, of every view: those of `schemas/clickhouse/views`, then those of KPIs.
 
-    In an order in which they can be made; each can be repeated.
+    In an order in which they can be made; each can be repeated. Raises `KpiRegistryError`.
     """
-    return {**load_views(), **kpi_views(read_kpis(), settings.timezone, settings.first_contact_days)}
+    registry = kpis_in_force(settings.kpis_file)
+    return {**load_views(), **kpi_views(registry, settings.timezone, settings.first_contact_days)}
 
 
 def migrate(
