@@ -12,48 +12,6 @@ from schemas.messages.finding import SEVERITIES, Finding, Severity
 RISK_RULE = "risk.high"
 """The rule id of the alert that the risk of a call as a whole is high; its version is that of the analysis."""
 
-CATEGORY_NAMES: Mapping[str, str] = {
-    "advertising_law": "违反广告法用语",
-    "checklist_incomplete": "告知不完整",
-    "claim_contradicted": "与事实不符的说法",
-    "claim_without_entry": "未登记的说法",
-    "complaint_handling": "投诉受理不当",
-    "complaint_threat": "扬言投诉",
-    "consumer_rights": "侵害消费者权益",
-    "customer_agitated": "情绪激动",
-    "duration_anomaly": "通话时长异常",
-    "escalation": "情绪升级",
-    "etiquette": "服务礼仪缺失",
-    "fake_reviews": "诱导虚假评价",
-    "forbidden_conduct": "禁止行为",
-    "forbidden_promise": "违规承诺",
-    "illegal_goods": "违禁商品",
-    "improper_inducement": "不当诱导",
-    "incomplete_notice": "告知缺失",
-    "interruption": "抢话",
-    "misleading_statement": "误导性陈述",
-    "missing_script": "必说话术缺失",
-    "over_promise": "过度承诺",
-    "over_retention": "过度挽留",
-    "patient_safety": "危及患者安全",
-    "poor_service": "服务态度问题",
-    "privacy": "侵犯隐私",
-    "private_dealing": "私下交易",
-    "procedure_broken": "流程未按顺序执行",
-    "refund_handling": "退款处理不当",
-    "repeated_contact": "重复来电",
-    "review_threat": "扬言差评",
-    "rude_words": "不文明用语",
-    "safety": "反诈提醒缺失",
-    "slow_response": "响应不及时",
-    "soothing": "安抚不足",
-    "soothing_found": "安抚到位",
-    "suitability": "适当性了解缺失",
-    "threat": "威胁言语",
-    "unexcused_silence": "无故静默",
-}
-"""Category → how a title names it; a category that is not here is named by its rule alone."""
-
 _ROLE_NAMES: Mapping[Role, str] = {"agent": "坐席", "customer": "客户", "unknown": "通话"}
 
 _MAX_ADVICE = 500
@@ -65,26 +23,29 @@ def at_least(severity: Severity, threshold: Severity) -> bool:
     return SEVERITIES.index(severity) >= SEVERITIES.index(threshold)
 
 
-def alerts_of(analysis: CallAnalysis, min_severity: Severity = "high") -> tuple[Alert, ...]:
+def alerts_of(
+    analysis: CallAnalysis, category_names: Mapping[str, str], min_severity: Severity = "high"
+) -> tuple[Alert, ...]:
     """The alerts of a judged call: one for each rule and version that was hit gravely enough, in order of time, and
     `risk.high` where the risk of the call is high.
 
-    Several hits of a rule are one alert with the quote of the first. A call that is judged again gives alerts with the
-    same ids, as long as the rules have the same versions.
+    `category_names` are those of the packs in force (`Rulebooks.category_names`), for titles; a category without a name
+    is named by its rule alone. Several hits of a rule are one alert with the quote of the first. A call that is judged
+    again gives alerts with the same ids, as long as the rules have the same versions.
     """
     by_rule: dict[tuple[str, str], list[Finding]] = {}
     for finding in sorted(analysis.findings, key=lambda f: (f.start_ms, f.end_ms, f.finding_id)):
         if at_least(finding.severity, min_severity):
             by_rule.setdefault((finding.rule_id, finding.rule_version), []).append(finding)
-    alerts = [_of_rule(analysis, findings) for findings in by_rule.values()]
+    alerts = [_of_rule(analysis, findings, category_names) for findings in by_rule.values()]
     if analysis.risk is not None and analysis.risk.level == "high" and at_least("high", min_severity):
         alerts.append(_of_risk(analysis))
     return tuple(alerts)
 
 
-def _of_rule(analysis: CallAnalysis, findings: list[Finding]) -> Alert:
+def _of_rule(analysis: CallAnalysis, findings: list[Finding], category_names: Mapping[str, str]) -> Alert:
     first = findings[0]
-    category = CATEGORY_NAMES.get(first.category, "规则命中")
+    category = category_names.get(first.category, "规则命中")
     rule = first.attributes.get("name")
     name = f"{category}：{rule}" if rule else category
     return _alert(

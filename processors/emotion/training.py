@@ -312,7 +312,7 @@ def fit_text(texts: Sequence[LabelledText], polar: Sequence[LabelledText] = ()) 
 
 
 def _fit_grams(texts: Sequence[LabelledText]) -> GramModel:
-    from scipy.sparse import csr_matrix  # type: ignore[import-untyped] # ships without types
+    from scipy.sparse import csr_matrix
 
     usable = [each for each in texts if spoken_characters(each.text)]
     labels = [class_of(each.label) for each in usable]

@@ -128,6 +128,10 @@ class Judge:
         """The names of all measures, over all detectors and rules."""
         return frozenset(measure for detector in self._detectors for measure in detector.measures)
 
+    def category_names(self, analysis: CallAnalysis) -> Mapping[str, str]:
+        """How the rules in force for that call name the categories of its findings."""
+        return self.rulebooks.category_names(analysis.tenant_id, analysis.language, analysis.call.industry)
+
     def judge(self, transcript: Transcript, now: datetime, background: Background = NO_BACKGROUND) -> CallAnalysis:
         """The analysis of one call. A detector that fails costs its own measures only."""
         outcome, reason = _outcome(transcript)

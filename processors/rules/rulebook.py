@@ -128,6 +128,10 @@ class Rulebook:
         digest = sha256("".join(pack.digest() for pack in self.packs).encode()).hexdigest()
         self.version = f"{','.join(pack.label for pack in self.packs)}#{digest[:12]}"
         """Packs with versions and a digest of their content: `finance@1,general@1#4f1c2a90b7d3`."""
+        self.category_names: dict[str, str] = {}
+        """Category → name for people: that of a tenant's pack, else of an industry's, else of a general one."""
+        for pack in sorted(self.packs, key=lambda one: (one.tenant is not None, one.industry != GENERAL)):
+            self.category_names |= pack.categories
 
     def _check_named_conditions(self) -> None:
         for pack in self.packs:
@@ -271,6 +275,18 @@ class Rulebooks:
         """The version of the rules for a call; `none` where there are none."""
         book = self.of(context)
         return book.version if book else "none"
+
+    def category_names(self, tenant: str, language: str | None, industry: str) -> Mapping[str, str]:
+        """Category → name for people, as the packs for a call have it; the Chinese ones where its language has none.
+
+        A tenant's pack that takes the place of a shared one need not repeat its names.
+        """
+        books = (
+            self._books.get((None, "zh", GENERAL)),
+            self._books.get((None, language or "zh", industry)),
+            self.book(tenant, language, industry) or self.book(tenant, "zh", industry),
+        )
+        return {category: name for book in books if book for category, name in book.category_names.items()}
 
     def measures(self, *sections: str) -> tuple[str, ...]:
         """The names of all measures that rules of these sections take, in any pack."""

@@ -300,6 +300,9 @@ class RulePack(Record):
     language: Annotated[str, StringConstraints(pattern=r"^[a-z]{2,3}$")] = "zh"
     tenant: TenantId | None = Field(default=None, description="only for this tenant, in place of the shipped pack")
     owner: Name
+    categories: dict[Slug, Name] = Field(
+        default_factory=dict, description="category of findings → its name, for people; those of other packs stay"
+    )
     conditions: dict[Slug, AnyCondition] = Field(default_factory=dict, description="named, for `ref`")
     sensitive_words: tuple[WordRule, ...] = ()
     mandatory_scripts: tuple[MandatoryScript, ...] = ()

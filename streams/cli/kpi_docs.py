@@ -24,6 +24,7 @@ Every KPI is defined once, in `schemas/config/kpis.yaml`; the views, `callstream
   a change. Of twenty KPIs that stay the same one looks changed.
 * **Later knowledge.** Ratings and order states come after days, and a call may be judged again. The worker `rollup`
   makes the days anew that this concerns; values of past days may change.
+* **Yours.** KPIs and targets of your own stand in a file ([kpis-of-your-own.md](kpis-of-your-own.md)).
 * **Not there:** the share of calls that people review, and how well reviewers agree, need reviews by people, which
   callstream does not have yet.
 

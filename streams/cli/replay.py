@@ -81,7 +81,9 @@ def replay(
         give_way=lambda: _give_way(settings, max_live_lag),
         most_per_s=rate,
         history=history,
-        side_outputs=(lambda analysis: alert_outputs(analysis, settings.alert_min_severity))
+        side_outputs=(
+            lambda analysis: alert_outputs(analysis, judge.category_names(analysis), settings.alert_min_severity)
+        )
         if alerts
         else no_side_outputs,
     )

@@ -400,7 +400,7 @@ def _rows_of_call(call: _SampleCall, random: Random, judge: Judge, past: _Past, 
     past.add(analysis)
     yield rows_for_transcript(transcript)
     yield rows_for_analysis(analysis)
-    for alert in alerts_of(analysis):
+    for alert in alerts_of(analysis, judge.category_names(analysis)):
         yield rows_for_alert(alert)
         for delivery in _deliveries(alert, random):
             yield rows_for_alert_delivery(delivery)

@@ -1,7 +1,7 @@
 """`judge`: text and intervals to findings, measures, score, risk and alerts."""
 
 import gc
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from processors.alerts.raising import alerts_of
 from processors.judging.call_context import CallContext
@@ -58,10 +58,12 @@ def judge_stage(
         save=lambda _context, _analysis: None,
         target=CALLS_ANALYZED,
         clock=clock,
-        side_outputs=lambda analysis: alert_outputs(analysis, alert_min_severity),
+        side_outputs=lambda analysis: alert_outputs(analysis, judge().category_names(analysis), alert_min_severity),
     )
 
 
-def alert_outputs(analysis: CallAnalysis, min_severity: Severity) -> list[ProducerRecord]:
-    """The alerts that follow from a judgement."""
-    return [ALERTS_RAISED.record(alert) for alert in alerts_of(analysis, min_severity)]
+def alert_outputs(
+    analysis: CallAnalysis, category_names: Mapping[str, str], min_severity: Severity
+) -> list[ProducerRecord]:
+    """The alerts that follow from a judgement; titles name categories as the packs in force do."""
+    return [ALERTS_RAISED.record(alert) for alert in alerts_of(analysis, category_names, min_severity)]

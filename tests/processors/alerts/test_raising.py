@@ -6,16 +6,20 @@ from typing import Any
 
 import pytest
 
-from processors.alerts.raising import CATEGORY_NAMES, RISK_RULE, alerts_of, at_least
+from processors.alerts.raising import RISK_RULE, alerts_of, at_least
 from processors.judging.pipeline import Judge, JudgeSettings
+from processors.rules.rulebook import Rulebooks
 from schemas.config.rule_pack import load_rule_packs
 from schemas.messages.alert import Alert
 from schemas.messages.call_analysis import CallAnalysis, Risk
 from schemas.messages.finding import SEVERITIES, Finding, Severity
+from tests.processors.rules.rule_packs import pack_of
 from tests.processors.transcripts import said
 
 NOW = datetime(2026, 3, 2, 10, 15, tzinfo=UTC)
-JUDGED = Judge(JudgeSettings()).judge(said(("agent", "您好"), industry="finance"), NOW)
+JUDGE = Judge(JudgeSettings())
+JUDGED = JUDGE.judge(said(("agent", "您好"), industry="finance"), NOW)
+NAMES = JUDGE.category_names(JUDGED)
 
 
 def a_finding(rule_id: str = "finance.no_loss", **changes: Any) -> Finding:
@@ -46,7 +50,7 @@ def ids(alerts: Sequence[Alert]) -> list[str]:
 
 def test_an_alert_carries_the_evidence() -> None:
     analysis = with_findings(a_finding())
-    (alert,) = alerts_of(analysis)
+    (alert,) = alerts_of(analysis, NAMES)
     call = analysis.call
     assert (alert.tenant_id, alert.call_id, alert.agent_id, alert.agent_team, alert.queue) == (
         call.tenant_id,
@@ -75,31 +79,31 @@ def test_an_alert_carries_the_evidence() -> None:
 
 def test_several_hits_of_a_rule_are_one_alert_with_the_first_quote_and_the_gravest_severity() -> None:
     later = a_finding(start_ms=9_000, end_ms=9_500, quote="later", severity="critical")
-    (alert,) = alerts_of(with_findings(later, a_finding(start_ms=500, quote="first")))
+    (alert,) = alerts_of(with_findings(later, a_finding(start_ms=500, quote="first")), NAMES)
     assert (alert.hits, alert.quote, alert.start_ms, alert.severity) == (2, "first", 500, "critical")
 
 
 def test_another_rule_or_version_is_another_alert() -> None:
-    alerts = alerts_of(with_findings(a_finding(), a_finding("finance.no_risk"), a_finding(rule_version="2")))
+    alerts = alerts_of(with_findings(a_finding(), a_finding("finance.no_risk"), a_finding(rule_version="2")), NAMES)
     assert len(set(ids(alerts))) == 3
 
 
 @pytest.mark.parametrize("threshold", SEVERITIES)
 @pytest.mark.parametrize("severity", SEVERITIES)
 def test_only_what_is_grave_enough_raises_an_alert(severity: Severity, threshold: Severity) -> None:
-    raised = alerts_of(with_findings(a_finding(severity=severity)), threshold)
+    raised = alerts_of(with_findings(a_finding(severity=severity)), NAMES, threshold)
     assert bool(raised) is (SEVERITIES.index(severity) >= SEVERITIES.index(threshold)) is at_least(severity, threshold)
 
 
 def test_a_milder_hit_of_the_same_rule_is_not_counted() -> None:
-    (alert,) = alerts_of(with_findings(a_finding(), a_finding(start_ms=5_000, end_ms=6_000, severity="low")))
+    (alert,) = alerts_of(with_findings(a_finding(), a_finding(start_ms=5_000, end_ms=6_000, severity="low")), NAMES)
     assert alert.hits == 1
 
 
 @pytest.mark.parametrize(("level", "raised"), [("high", [RISK_RULE]), ("medium", []), ("low", [])])
 def test_a_call_of_high_risk_raises_an_alert_of_its_own(level: str, raised: list[str]) -> None:
     risk = Risk.model_validate({"level": level, "score": 80, "reasons": ("agitated customer",)})
-    alerts = alerts_of(with_findings(risk=risk))
+    alerts = alerts_of(with_findings(risk=risk), NAMES)
     assert [alert.rule_id for alert in alerts] == raised
     for alert in alerts:
         assert (alert.rule_version, alert.severity, alert.category) == (str(JUDGED.analysis_version), "high", "risk")
@@ -110,29 +114,52 @@ def test_a_call_that_is_judged_again_gives_the_same_ids() -> None:
     risk = Risk(level="high", score=80)
     first = with_findings(a_finding(), a_finding("finance.no_risk"), risk=risk)
     again = first.model_copy(update={"analyzed_at": NOW + timedelta(days=3), "findings": first.findings[::-1]})
-    assert sorted(ids(alerts_of(first))) == sorted(ids(alerts_of(again)))
+    assert sorted(ids(alerts_of(first, NAMES))) == sorted(ids(alerts_of(again, NAMES)))
 
 
 def test_the_same_call_id_of_another_tenant_gives_other_ids() -> None:
     other = JUDGED.call.model_copy(update={"tenant_id": "other"})
-    mine = alerts_of(with_findings(a_finding()))
-    theirs = alerts_of(with_findings(a_finding(), tenant_id="other", call=other))
+    mine = alerts_of(with_findings(a_finding()), NAMES)
+    theirs = alerts_of(with_findings(a_finding(), tenant_id="other", call=other), NAMES)
     assert set(ids(mine)).isdisjoint(ids(theirs))
 
 
 def test_what_a_real_judgement_finds_becomes_alerts() -> None:
-    analysis = Judge(JudgeSettings()).judge(said(("agent", "这款产品绝对不会亏损"), industry="finance"), NOW)
-    (alert,) = (alert for alert in alerts_of(analysis) if alert.rule_id == "finance.no_loss")
+    analysis = JUDGE.judge(said(("agent", "这款产品绝对不会亏损"), industry="finance"), NOW)
+    (alert,) = (alert for alert in alerts_of(analysis, NAMES) if alert.rule_id == "finance.no_loss")
     assert alert.hits == 1
     assert alert.advice
 
 
 def test_a_title_names_nothing_that_was_said() -> None:
-    (alert,) = alerts_of(with_findings(a_finding(category="brand_new")))
+    (alert,) = alerts_of(with_findings(a_finding(category="brand_new")), NAMES)
     assert alert.title == "坐席规则命中（finance.no_loss）"
 
 
-def test_every_category_of_the_rule_packs_has_a_name() -> None:
-    entries = [entry for pack in load_rule_packs() for _, entry in pack.entries()]
-    used = {category for entry in entries if (category := getattr(entry, "category", None))}
-    assert used - CATEGORY_NAMES.keys() == set()
+def test_every_category_of_the_shipped_packs_has_a_name_in_them() -> None:
+    for pack in load_rule_packs():
+        names = JUDGE.rulebooks.category_names("example", "zh", pack.industry)
+        used = {category for _, entry in pack.entries() if (category := getattr(entry, "category", None))}
+        assert used - names.keys() == set(), pack.pack
+
+
+def test_a_tenant_names_categories_of_its_own_and_shipped_ones_anew() -> None:
+    own = pack_of(tenant="acme", categories={"slogan": "企业口号", "missing_script": "话术漏说"})
+    rulebooks = Rulebooks((*load_rule_packs(), own))
+    names = rulebooks.category_names("acme", "zh", "finance")
+    assert (names["slogan"], names["missing_script"]) == ("企业口号", "话术漏说")
+    assert names["forbidden_promise"] == "违规承诺"
+    assert "slogan" not in rulebooks.category_names("bolt", "zh", "finance")
+    (alert,) = alerts_of(with_findings(a_finding(category="slogan", attributes={"name": "开场口号"})), names)
+    assert alert.title == "坐席企业口号：开场口号（finance.no_loss）"
+
+
+def test_a_call_in_a_language_without_rules_has_the_chinese_names() -> None:
+    assert JUDGE.rulebooks.category_names("acme", "en", "finance") == NAMES
+    assert JUDGE.rulebooks.category_names("acme", None, "finance") == NAMES
+
+
+def test_a_pack_that_takes_the_place_of_a_shipped_one_need_not_repeat_its_names() -> None:
+    rulebooks = Rulebooks((*load_rule_packs(), pack_of(pack="general", tenant="acme", categories={"privacy": "隐私"})))
+    names = rulebooks.category_names("acme", "zh", "finance")
+    assert (names["privacy"], names["missing_script"]) == ("隐私", "必说话术缺失")

@@ -1,5 +1,6 @@
 """A file of KPIs and targets of one's own: what comes of it, and what is said where it cannot be used."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -7,7 +8,8 @@ import pytest
 from processors.kpi.own_kpis import with_own_kpis
 from processors.kpi.statistics import Estimate, target_status
 from schemas.config.kpi import KpiRegistry, KpiRegistryError, read_kpis
-from schemas.config.own_kpis import read_own_kpis
+from schemas.config.kpi_expression import COLUMNS
+from schemas.config.own_kpis import OwnKpi, read_own_kpis
 
 SHIPPED = read_kpis()
 
@@ -81,6 +83,15 @@ def test_the_target_of_a_tenant_goes_before_that_of_its_industry_and_of_all(tmp_
     assert (holds.target_of(None, "acme"), holds.target) == (0.1, 0.05)
     found = Estimate(100, 80, 75, 85)
     assert [target_status(score, found, None, tenant) for tenant in ("acme", "bolt")] == ["missed", "reached"]
+
+
+def test_the_guide_holds_an_example_that_works_and_every_column(tmp_path: Path) -> None:
+    page = (Path(__file__).parents[3] / "docs" / "kpis-of-your-own.md").read_text(encoding="utf-8")
+    example = re.search(r"```yaml\n(.*?)```", page, re.DOTALL)
+    assert example is not None
+    assert len(read(example[1], tmp_path).kpis) == len(SHIPPED.kpis) + 2
+    assert [column for column in COLUMNS if f"`{column}" not in page] == []
+    assert [name for name in OwnKpi.model_fields if f"`{name}`" not in page] == []
 
 
 def test_an_empty_file_changes_nothing(tmp_path: Path) -> None:

@@ -236,7 +236,11 @@ def test_a_bad_pack_is_told_of_once(caplog: pytest.LogCaptureFixture) -> None:
 
 @pytest.mark.parametrize(
     ("measure", "owner"),
-    [pytest.param("duration_ms", "duration", id="of the code"), pytest.param("thanks", "rules", id="of other rules")],
+    [
+        pytest.param("duration_ms", "duration", id="of the code"),
+        pytest.param("mandatory_scripts_asked", "mandatory_scripts", id="of a detector that reads rules"),
+        pytest.param("thanks", "rules", id="of other rules"),
+    ],
 )
 def test_a_measure_that_is_taken_already_is_refused(measure: str, owner: str, caplog: pytest.LogCaptureFixture) -> None:
     live = live_judge(pack_of(rules=[rule("谢谢", match=["谢谢"], measure="thanks")]))
