@@ -1,13 +1,13 @@
 """KPIs and scripts of somebody's own on the real engine: what an expression says there, and what is counted."""
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import timedelta
 from math import isnan
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -224,10 +224,10 @@ class ExpressionTable:
     filled: Filled = field(repr=False)
     rows: list[Row] = field(repr=False)
 
-    def values(self, sql: list[str]) -> list[tuple[Value, ...]]:
+    def values(self, sql: list[str]) -> Sequence[Sequence[Value]]:
         """What the database makes of expressions, for each row."""
         query = f"SELECT {', '.join(sql)} FROM {TABLE} ORDER BY tenant_id, call_id"  # noqa: S608 - what is tested
-        return list(self.filled.client.query(query).result_rows)
+        return self.filled.client.query(query).result_rows
 
 
 @pytest.fixture(scope="module")
@@ -249,9 +249,10 @@ SETTINGS = settings(
 
 def accepted(text: str) -> str | None:
     """Its SQL, as a number or as true or false."""
-    for wanted in ("number", "boolean"):
+    kinds: tuple[ExpressionType, ...] = ("number", "boolean")
+    for wanted in kinds:
         with suppress(ExpressionError):
-            return expression_sql(parse_expression(text, cast(ExpressionType, wanted)))
+            return expression_sql(parse_expression(text, wanted))
     return None
 
 
@@ -458,7 +459,8 @@ def test_a_script_of_a_tenants_own_counts_also_when_judged_again_and_delivered_t
             if tenant in ("own", "other")
         }
 
-    said, unsaid = ("agent", "您好，客户第一"), ("agent", "您好")
+    said: Line = ("agent", "您好，客户第一")
+    unsaid: Line = ("agent", "您好")
     first = [judged("own", "1", 1, said), judged("own", "2", 1, said), judged("own", "3", 1, unsaid)]
     shipped = judged("other", "1", 1, said)
     for analysis in (*first, shipped, *first):
