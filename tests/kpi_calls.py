@@ -166,12 +166,6 @@ def _measures(random: Random) -> dict[str, MeasureValue]:
     for side, count in turns.items():
         values[f"{side}_turns"] = count
         values[f"{side}_interruptions"] = random.randrange(count + 1)
-    counts_what_it_asks = random.random() < 0.7
-    if counts_what_it_asks:
-        # Not what the measures above add up to: a pack of a tenant's own has scripts without a measure here.
-        for section in SECTIONS:
-            asked = random.randrange(6)
-            values[f"{section}_asked"], values[f"{section}_kept"] = asked, random.randrange(asked + 1)
     if not told:
         values |= {
             name: None
@@ -181,11 +175,22 @@ def _measures(random: Random) -> dict[str, MeasureValue]:
     kept = {}
     for name, value in values.items():
         chance = random.random()
-        if name.endswith(("_turns", "_interruptions", "_asked", "_kept")) or name.startswith("claims") or chance < 0.6:
+        if name.endswith(("_turns", "_interruptions")) or name.startswith("claims") or chance < 0.6:
             kept[name] = value
         elif chance < 0.8:
             kept[name] = None
-    return kept
+    return kept | _counts(Random(repr(kept)))  # noqa: S311 - measures, not secrets
+
+
+def _counts(random: Random) -> dict[str, MeasureValue]:
+    """What was asked and kept, of most calls; not what the measures of single rules add up to, because a pack of a
+    tenant's own has scripts without a measure."""
+    counts: dict[str, MeasureValue] = {}
+    if random.random() < 0.7:
+        for section in SECTIONS:
+            asked = random.randrange(6)
+            counts |= {f"{section}_asked": asked, f"{section}_kept": random.randrange(asked + 1)}
+    return counts
 
 
 def _a_scorecard(random: Random) -> Scorecard:
