@@ -17,16 +17,17 @@ from typer.testing import CliRunner
 from processors.clickhouse.rows import rows_for_analysis
 from processors.judging.pipeline import Judge, JudgeSettings
 from processors.kpi.expression_sql import bounded_sql, expression_sql
+from processors.kpi.own_kpis import kpis_in_force
 from processors.kpi.rollups import RollupDefinition
 from processors.kpi.statistics import Sums, estimate
 from processors.rules.rulebook import Rulebooks
 from schemas.config.kpi_expression import COLUMNS, ExpressionError, ExpressionType, parse_expression
 from schemas.config.rule_pack import load_rule_packs
 from schemas.messages.call_analysis import CallAnalysis
-from streams.adapters.clickhouse.connection import ClickHouseSink
+from streams.adapters.clickhouse.migrate import make_views, views_of
 from streams.adapters.clickhouse.rollups import ClickHouseRollups
+from streams.adapters.clickhouse.sink import ClickHouseSink
 from streams.cli.main import app
-from streams.queries.kpis import make_views, registry_of
 from streams.settings import PREFIX, Settings
 from streams.stages.rollup import Rollups
 from tests.kpi_store import REGISTRY, WINDOW_DAYS, ZONE, Filled, filled_store
@@ -127,7 +128,21 @@ def one_of(value: Written, values: list[Value]) -> Written:
 
 
 WORDS = st.sampled_from(
-    ["sales", "main", "refund", "vip", "high", "", "it's", 'a\\b"c', "售后", "{x:String}", "%s -- ;"]
+    [
+        "sales",
+        "main",
+        "refund",
+        "vip",
+        "high",
+        "",
+        "it's",
+        'a\\b"c',
+        "售后",
+        "{x:String}",
+        "{{on_cluster}}",
+        "}}}",
+        "%s -- ;",
+    ]
 )
 TEXTS = st.sampled_from(of_type("texts"))
 FIGURES = st.one_of(
@@ -309,7 +324,7 @@ FILE = """\
 kpis:
   - id: index
     tenants: [acme, bolt]
-    name: {zh: 高风险率, en: "Risky calls; 'quoted' \\\\"}
+    name: {zh: 高风险率, en: "Risky calls; 'quoted' {{both}} \\\\"}
     definition: {zh: 占比。, en: Share of the inbound calls whose risk is not low.}
     kind: share
     numerator: risk_level != 'low'
@@ -341,8 +356,8 @@ def own_settings(filled: Filled, tmp_path_factory: pytest.TempPathFactory) -> Se
     file = tmp_path_factory.mktemp("own") / "kpis.yaml"
     file.write_text(FILE, encoding="utf-8")
     own = Settings.model_validate({"clickhouse_url": filled.url, "kpis_file": file, "timezone": ZONE.key})
-    make_views(own)
-    definition = RollupDefinition(registry_of(own), ZONE.key, WINDOW_DAYS)
+    make_views(filled.url, views_of(own))
+    definition = RollupDefinition(kpis_in_force(own.kpis_file), ZONE.key, WINDOW_DAYS)
     assert Rollups(ClickHouseRollups(filled.url), definition).refresh() != []
     return own
 
@@ -354,7 +369,7 @@ def risky(analysis: CallAnalysis) -> bool | None:
 
 
 def test_own_kpis_are_rolled_up_and_shown_in_every_view(filled: Filled, own_settings: Settings) -> None:
-    kpi = registry_of(own_settings).kpi("index")
+    kpi = kpis_in_force(own_settings.kpis_file).kpi("index")
     assert kpi is not None
     found = filled.kpis.sums([kpi], "tenant", "day", filled.start, filled.end)
     expected = {
@@ -376,11 +391,11 @@ def test_own_kpis_are_rolled_up_and_shown_in_every_view(filled: Filled, own_sett
     wide = filled.rows("SELECT tenant_id, countIf(isNotNull(`index`)) AS days FROM kpi_daily_wide GROUP BY tenant_id")
     assert {row["tenant_id"] for row in wide if row["days"]} == {"acme", "bolt"}
     (listed,) = filled.rows("SELECT * FROM kpis WHERE kpi = 'index'")
-    assert (listed["name_en"], listed["target"]) == ("Risky calls; 'quoted' \\", 0.2)
+    assert (listed["name_en"], listed["target"]) == ("Risky calls; 'quoted' {{both}} \\", 0.2)
 
 
 def test_events_of_ones_own_are_counted(filled: Filled, own_settings: Settings) -> None:
-    kpi = registry_of(own_settings).kpi("topics_per_call")
+    kpi = kpis_in_force(own_settings.kpis_file).kpi("topics_per_call")
     assert kpi is not None
     found = filled.kpis.sums([kpi], "tenant", "day", filled.start, filled.end)
     for (tenant, _, _), sums in found.items():
@@ -406,7 +421,7 @@ def test_the_command_knows_own_kpis_and_targets(filled: Filled, own_settings: Se
         for each in filled.world.analyses
         if each.tenant_id == "acme" and (value := risky(each)) is not None
     )
-    kpi = registry_of(own_settings).kpi("index")
+    kpi = kpis_in_force(own_settings.kpis_file).kpi("index")
     assert kpi is not None
     assert (line["n"], line["target"], line["verdict"]) == (expected.n, 0.9, "reached")
     assert line["value"] == pytest.approx(estimate(kpi, expected).value)
