@@ -27,6 +27,9 @@ WINDOWS = (timedelta(days=7), timedelta(days=30), timedelta(days=90), timedelta(
 
 What is frequent is found in the first; what is rare costs a look into each.
 """
+DEFAULT_LIMIT = 20
+MOST_HITS = 200
+"""Calls of one page."""
 MOST_QUOTES = 5
 """Quotes of one kind that a found call shows."""
 

@@ -1,4 +1,4 @@
-"""`callstream rate` and `callstream rollup`: what becomes known of calls later, and the roll-ups of KPIs."""
+"""`callstream rate`: what becomes known about calls later."""
 
 import json
 import sys
@@ -14,7 +14,6 @@ from schemas.messages.call_rated import CallRated
 from schemas.messages.topics import CALLS_RATED
 from streams.cli.command_settings import command_settings
 
-EXIT_PROBLEM = 1
 BATCH = 1_000
 
 
@@ -23,35 +22,39 @@ class RatingsError(OperatorError):
 
 
 def rate(
-    call_id: Annotated[str | None, typer.Argument(help="The call; not with --file.")] = None,
+    call_id: Annotated[str | None, typer.Argument(help="Id of the call; leave it out with --file.")] = None,
     tenant: Annotated[str | None, typer.Option(help="Tenant of the call.")] = None,
-    score: Annotated[float | None, typer.Option(help="Answer of the customer.")] = None,
-    scale: Annotated[str, typer.Option(help="Lowest and highest possible answer.")] = "1,5",
+    score: Annotated[float | None, typer.Option(help="The customer's rating.")] = None,
+    scale: Annotated[str, typer.Option(help="Lowest and highest possible rating.")] = "1,5",
     resolved: Annotated[
-        bool | None, typer.Option("--resolved/--unresolved", help="Whether the customer says that it is settled.")
+        bool | None, typer.Option("--resolved/--unresolved", help="Whether the customer considers the matter settled.")
     ] = None,
-    order_status: Annotated[str | None, typer.Option(help="Status of the order.")] = None,
-    value_tier: Annotated[str | None, typer.Option(help="Value tier of the customer.")] = None,
-    tag: Annotated[list[str] | None, typer.Option(help="Tag of the customer; may be repeated.")] = None,
-    source: Annotated[str, typer.Option(help="Who says so, such as sms_survey, crm, orders.")] = "operator",
-    at: Annotated[str | None, typer.Option(help="When it was said; by default now.")] = None,
+    order_status: Annotated[str | None, typer.Option(help="Status of the order the call was about.")] = None,
+    value_tier: Annotated[str | None, typer.Option(help="The customer's value tier.")] = None,
+    tag: Annotated[list[str] | None, typer.Option(help="Tag of the customer; can be repeated.")] = None,
+    source: Annotated[str, typer.Option(help="Where this comes from, such as sms_survey, crm or orders.")] = "operator",
+    at: Annotated[
+        str | None,
+        typer.Option(help="When it became known, with its time zone: 2026-03-02T10:15:00+08:00; by default now."),
+    ] = None,
     file: Annotated[
-        Path | None, typer.Option(help="Statements as JSON lines (fields of CallRated); - is standard input.")
+        Path | None, typer.Option(help="Statements as JSON lines (fields of CallRated); - reads standard input.")
     ] = None,
 ) -> None:
-    """Publish what became known of a call after it: satisfaction, whether it was settled, order, CRM data.
+    """Publish what became known about a call afterwards.
 
-    A file is read through before anything is published; a line that is wrong is named, and nothing is published.
+    This can be the customer's rating, whether the matter was settled, the order status, or CRM data. A file is
+    checked as a whole first: if a line is wrong, it is named and nothing is published.
     """
     from streams.adapters.kafka.client import Publisher
 
     if (file is None) == (call_id is None):
-        raise typer.BadParameter("name either a call or --file", param_hint="CALL_ID")
+        raise typer.BadParameter("name either a call or a --file", param_hint="CALL_ID")
     if file is not None:
         statements = list(statements_of(_lines(file)))
     else:
         if tenant is None:
-            raise typer.BadParameter("say whose call it is", param_hint="--tenant")
+            raise typer.BadParameter("name the tenant of the call", param_hint="--tenant")
         fields: dict[str, Any] = {
             "tenant_id": tenant,
             "call_id": call_id,
@@ -71,7 +74,7 @@ def rate(
             publisher.publish(outputs[start : start + BATCH])
     finally:
         publisher.close()
-    sys.stdout.write(f"published {len(statements)} statement(s)\n")
+    typer.echo(f"published {len(statements)} statement(s)")
 
 
 def statements_of(lines: Iterator[str] | list[str]) -> Iterator[CallRated]:
@@ -83,16 +86,6 @@ def statements_of(lines: Iterator[str] | list[str]) -> Iterator[CallRated]:
             yield CallRated.decode(line.encode("utf-8", errors="surrogateescape"))
         except InvalidMessageError as error:
             raise RatingsError(f"statement {number}: {'; '.join(error.problems)}") from None
-
-
-def rollup() -> None:
-    """Make the roll-ups of KPIs for every day of which something was stored since; `worker rollup` does it for ever."""
-    from streams.stages.rollup import build_rollups
-
-    days = build_rollups(command_settings()).refresh()
-    for day in days:
-        sys.stdout.write(f"{day.isoformat()}\n")
-    sys.stderr.write(f"made {len(days)} day(s)\n")
 
 
 def _lines(file: Path) -> Iterator[str]:
@@ -110,5 +103,5 @@ def _csat(score: float, scale: str) -> dict[str, float]:
     try:
         low, high = (float(end) for end in scale.split(","))
     except ValueError:
-        raise typer.BadParameter("write it as 1,5", param_hint="--scale") from None
+        raise typer.BadParameter("write the lowest and the highest rating, as in 1,5", param_hint="--scale") from None
     return {"score": score, "scale_min": low, "scale_max": high}

@@ -1,52 +1,50 @@
 """`callstream search`: calls by any combination of conditions, newest first."""
 
 import getpass
-import json
 import re
 import sys
-from datetime import datetime, timedelta
 from typing import Annotated, Any, get_args
 from zoneinfo import ZoneInfo
 
 import typer
 from pydantic import ValidationError
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from processors.clickhouse.search_sql import FoundCall, Page, Quote, SearchQuery
+from processors.clickhouse.search_sql import DEFAULT_LIMIT, MOST_HITS, FoundCall, Page, Quote, SearchQuery
 from schemas.messages.call_ended import Role
 from schemas.messages.recording_accessed import RecordingAccessed
 from streams.cli.command_settings import command_settings
-from streams.ports import SystemClock
-from streams.queries.search import DEFAULT_LIMIT, MOST_HITS, SearchError
+from streams.cli.console.options import JsonOption
+from streams.cli.console.output import console, print_json
+from streams.cli.console.times import parse_moment, parse_span
 
-PLAIN_WIDTH = 140
-"""Columns of a table that is not printed to a terminal."""
 CONTEXT = 18
 """Characters of a quote that the table shows on each side of what was found."""
-LAST_YEAR = 2105
 
 
 def search(
-    tenant: Annotated[list[str], typer.Option(help="Tenant; may be repeated. Nothing of others is shown.")],
+    tenant: Annotated[list[str], typer.Option(help="Tenant whose calls are searched; can be repeated.")],
     phrase: Annotated[
         list[str] | None,
-        typer.Argument(help="Keywords or phrases, exactly as they stand in one segment of the transcript."),
+        typer.Argument(help="Keywords or phrases, exactly as they appear within one segment of the transcript."),
     ] = None,
-    role: Annotated[str | None, typer.Option(help="agent or customer: who said every PHRASE.")] = None,
+    role: Annotated[str | None, typer.Option(help="Who said every PHRASE: agent or customer.")] = None,
     said_by_customer: Annotated[
-        list[str] | None, typer.Option("--customer-said", help="A phrase of the customer; may be repeated.")
+        list[str] | None, typer.Option("--customer-said", help="Phrase said by the customer; can be repeated.")
     ] = None,
     said_by_agent: Annotated[
-        list[str] | None, typer.Option("--agent-said", help="A phrase of the agent; may be repeated.")
+        list[str] | None, typer.Option("--agent-said", help="Phrase said by the agent; can be repeated.")
     ] = None,
     since: Annotated[
-        str | None, typer.Option("--from", help="Calls that ended then or later: 2026-01-01, 2026-01-01T08:00+08:00.")
+        str | None,
+        typer.Option("--from", help="Calls that ended at this time or later: 2026-01-01, 2026-01-01T08:00+08:00."),
     ] = None,
-    until: Annotated[str | None, typer.Option("--to", help="Calls that ended before.")] = None,
-    last: Annotated[str | None, typer.Option(help="Calls of the last 12h, 30d, 8w; in place of --from.")] = None,
-    call: Annotated[list[str] | None, typer.Option(help="Call id; may be repeated, as most options here.")] = None,
+    until: Annotated[str | None, typer.Option("--to", help="Calls that ended before this time.")] = None,
+    last: Annotated[
+        str | None, typer.Option(help="Calls that ended in the last 12h, 30d, 8w; instead of --from.")
+    ] = None,
+    call: Annotated[list[str] | None, typer.Option(help="Call id; can be repeated, like most options here.")] = None,
     agent: Annotated[list[str] | None, typer.Option(help="Agent id.")] = None,
     team: Annotated[list[str] | None, typer.Option(help="Team.")] = None,
     phone: Annotated[
@@ -56,35 +54,43 @@ def search(
     queue: Annotated[list[str] | None, typer.Option(help="Queue.")] = None,
     inquiry_type: Annotated[list[str] | None, typer.Option(help="Inquiry type.")] = None,
     order: Annotated[list[str] | None, typer.Option(help="Order id.")] = None,
-    topic: Annotated[list[str] | None, typer.Option(help="Id of a topic.")] = None,
-    risk: Annotated[list[str] | None, typer.Option(help="low, medium or high.")] = None,
-    rule: Annotated[list[str] | None, typer.Option(help="Id of a rule that was hit, of any detector.")] = None,
-    word: Annotated[list[str] | None, typer.Option(help="A sensitive word that was found, as it was heard.")] = None,
-    sensitive: Annotated[bool, typer.Option("--sensitive", help="Only calls with a sensitive word.")] = False,
-    score: Annotated[str | None, typer.Option(help="Score of the call: 80..100, 80.., ..59.5.")] = None,
+    topic: Annotated[list[str] | None, typer.Option(help="Topic id.")] = None,
+    risk: Annotated[list[str] | None, typer.Option(help="Risk level: low, medium or high.")] = None,
+    rule: Annotated[list[str] | None, typer.Option(help="Id of a rule, of any detector, that found something.")] = None,
+    word: Annotated[list[str] | None, typer.Option(help="Sensitive word that was found, as it was heard.")] = None,
+    sensitive: Annotated[bool, typer.Option("--sensitive", help="Only calls with sensitive words.")] = False,
+    score: Annotated[str | None, typer.Option(help="Range of the score: 80..100, 80.., ..59.5.")] = None,
     agitation: Annotated[
-        str | None, typer.Option(help="Highest agitation of the customer, 0 to 1: 0.8.. for agitated ones.")
+        str | None, typer.Option(help="Range of the customer's highest agitation, 0 to 1: 0.8.. for the most agitated.")
     ] = None,
-    duration: Annotated[str | None, typer.Option(help="Length of the recording in seconds: 180..480.")] = None,
-    outcome: Annotated[list[str] | None, typer.Option(help="analyzed, too_short, no_audio, …")] = None,
-    limit: Annotated[int, typer.Option(min=1, max=MOST_HITS, help="Calls of one page.")] = DEFAULT_LIMIT,
-    cursor: Annotated[str | None, typer.Option(help="The next_cursor of the page before.")] = None,
+    duration: Annotated[str | None, typer.Option(help="Range of the recording's length in seconds: 180..480.")] = None,
+    outcome: Annotated[list[str] | None, typer.Option(help="Outcome: analyzed, too_short, no_audio …")] = None,
+    limit: Annotated[int, typer.Option(min=1, max=MOST_HITS, help="Calls on a page.")] = DEFAULT_LIMIT,
+    cursor: Annotated[
+        str | None, typer.Option(help="Continue after the page that printed this cursor (next_cursor in JSON).")
+    ] = None,
     reason: Annotated[
-        str | None, typer.Option(help="Why, as a word for the log of access: complaint, sampling, training, audit …")
+        str | None, typer.Option(help="Reason for the access log, in one word: complaint, sampling, training, audit …")
     ] = None,
-    ticket: Annotated[str | None, typer.Option(help="The case that it is done for, for the log of access.")] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON for programs instead of a table.")] = False,
+    ticket: Annotated[
+        str | None, typer.Option(help="Id of the case that the search is for, for the access log.")
+    ] = None,
+    as_json: JsonOption = False,
 ) -> None:
-    """Find calls by who, when, what about, how it went, and what was said: any combination, newest first.
+    """Find calls by any combination of criteria, newest first.
 
-    Of several values of one option any will do; different options must hold together. A phrase is found where it
-    stands within one segment, character by character; 客户说过“退款” is --customer-said 退款.
+    Criteria are who, when, what about, how the call went, and what was said. A call matches if it fits every option,
+    and any one value of an option that is repeated. A phrase matches character by character within one segment; for
+    客户说过“退款” write --customer-said 退款.
 
-    Every search is written to the log of access before anything is shown: who, when, by what and how many; no words.
+    Every search is recorded in the access log before anything is shown: who searched, when, by which criteria and how
+    many calls were found; never the words.
     """
     from streams.adapters.clickhouse.connection import connect
     from streams.adapters.kafka.client import Publisher
+    from streams.ports import SystemClock
     from streams.queries.access_log import log_access
+    from streams.queries.search import SearchError
     from streams.queries.search import search as find
     from streams.stages.capture import customer_key
 
@@ -97,7 +103,7 @@ def search(
     if role is not None and role not in get_args(Role):
         raise SearchError(f"--role: {' or '.join(get_args(Role))}")
     if since and last:
-        raise SearchError("--from and --last say the same: give one of them")
+        raise SearchError("give either --from or --last, not both")
     zone = ZoneInfo(settings.timezone)
     phrases = [
         *({"text": text, "role": role} for text in phrase or ()),
@@ -106,8 +112,10 @@ def search(
     ]
     wanted: dict[str, Any] = {
         "tenants": tenant,
-        "since": SystemClock().now() - _length(last) if last else since and _moment(since, "--from", zone),
-        "until": until and _moment(until, "--to", zone),
+        "since": SystemClock().now() - parse_span(last, "--last")
+        if last
+        else since and parse_moment(since, "--from", zone),
+        "until": until and parse_moment(until, "--to", zone),
         "call_ids": call,
         "agents": agent,
         "teams": team,
@@ -140,7 +148,7 @@ def search(
         publisher.close()
     if as_json:
         found = {"calls": [hit.model_dump(mode="json") for hit in page.hits], "next_cursor": page.next_cursor}
-        sys.stdout.write(json.dumps(found, ensure_ascii=False, indent=2) + "\n")
+        print_json(found)
         return
     _print(page, zone)
 
@@ -154,6 +162,9 @@ def _accesses(
     query: SearchQuery, page: Page, who: str, reason: str | None, ticket: str | None
 ) -> list[RecordingAccessed]:
     """A line for each tenant that was asked for. Raises `SearchError`."""
+    from streams.ports import SystemClock
+    from streams.queries.search import SearchError
+
     asked = query.model_dump(exclude_defaults=True)
     filters = tuple(name for name in asked if name != "tenants")
     try:
@@ -173,7 +184,7 @@ def _accesses(
             for tenant in query.tenants
         ]
     except ValidationError:
-        raise SearchError("--reason is a word of a to z and _, --ticket an id without spaces") from None
+        raise SearchError("--reason must be one word of a to z and _, and --ticket an id without spaces") from None
 
 
 _OPTIONS = {
@@ -203,6 +214,8 @@ _OPTIONS = {
 
 def _query(wanted: dict[str, Any]) -> SearchQuery:
     """Raises `SearchError`, by the names of the options and without their values."""
+    from streams.queries.search import SearchError
+
     problems = []
     try:
         return SearchQuery.model_validate(wanted)
@@ -213,25 +226,10 @@ def _query(wanted: dict[str, Any]) -> SearchQuery:
     raise SearchError("; ".join(dict.fromkeys(problems)))
 
 
-def _moment(text: str, option: str, zone: ZoneInfo) -> datetime:
-    try:
-        moment = datetime.fromisoformat(text)
-    except ValueError:
-        raise SearchError(f"{option} is no time: write 2026-01-31, or 2026-01-31T08:00:00+08:00") from None
-    if not 1970 < moment.year <= LAST_YEAR:
-        raise SearchError(f"{option} must lie in the years 1971 to {LAST_YEAR}")
-    return moment if moment.tzinfo else moment.replace(tzinfo=zone)
-
-
-def _length(text: str) -> timedelta:
-    units = {"h": timedelta(hours=1), "d": timedelta(days=1), "w": timedelta(weeks=1)}
-    if text[-1:] not in units or not text[:-1].isascii() or not text[:-1].isdigit() or not 0 < int(text[:-1]) < 10_000:
-        raise SearchError("--last is no length of time: write 12h, 30d or 8w")
-    return units[text[-1]] * int(text[:-1])
-
-
 def _range(name: str, text: str | None) -> dict[str, float]:
     """`80..100`, `80..`, `..100` or `80` as lower and upper bound."""
+    from streams.queries.search import SearchError
+
     if text is None:
         return {}
     least, dots, most = text.partition("..")
@@ -241,14 +239,13 @@ def _range(name: str, text: str | None) -> dict[str, float]:
     except ValueError:
         found = {}
     if not found or any(not abs(value) <= 1e15 for value in found.values()):
-        raise SearchError(f"--{name} is no range: write 10..20, 10.. or ..20")
+        raise SearchError(f"--{name} is not a range: write 10..20, 10.. or ..20")
     return found
 
 
 def _print(page: Page, zone: ZoneInfo) -> None:
-    console = Console() if sys.stdout.isatty() else Console(width=PLAIN_WIDTH)
     if not page.hits:
-        console.print("no call is like this" if page.next_cursor is None else "no more calls on this page")
+        typer.echo("no calls found" if page.next_cursor is None else "no calls on this page")
         return
     table = Table("ended", "call", "agent", "seconds", "risk", "score", "found")
     for hit in page.hits:
@@ -261,9 +258,9 @@ def _print(page: Page, zone: ZoneInfo) -> None:
             "" if hit.score is None else f"{hit.score:.0f}",
             _found(hit),
         )
-    console.print(table)
+    console().print(table)
     if page.next_cursor is not None:
-        console.print(f"more: the same command with --cursor {page.next_cursor}", soft_wrap=True, markup=False)
+        typer.echo(f"for more, run the same command with --cursor {page.next_cursor}")
 
 
 def _found(hit: FoundCall) -> Text:

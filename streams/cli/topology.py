@@ -1,17 +1,16 @@
 """`callstream topology`: every stage with what it reads and writes, as a table or as the documentation shows it."""
 
 import re
-import sys
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 from rich.table import Table
 
 from schemas.errors import OperatorError
 from schemas.messages.topics import TOPICS
+from streams.cli.console.output import console
 from streams.topology import STAGES, Reads, Writes
 
 
@@ -20,15 +19,17 @@ class NoMarkersError(OperatorError):
 
 
 def topology(
-    markdown: Annotated[bool, typer.Option("--markdown", help="Print the diagram and the table in Markdown.")] = False,
+    markdown: Annotated[bool, typer.Option("--markdown", help="Print a diagram and the table as Markdown.")] = False,
     write: Annotated[
         list[Path] | None,
-        typer.Option(help="Write them into this page, between <!-- topology-diagram:begin --> and …:end, …-table."),
+        typer.Option(
+            help="Page to write them into, between <!-- topology-diagram:begin --> and …:end; can be repeated."
+        ),
     ] = None,
 ) -> None:
-    """Show every stage, the topics that it reads and writes, and how it scales."""
+    """Show every stage, its topics and how it scales."""
     if markdown:
-        sys.stdout.write("\n".join(line for block in BLOCKS.values() for line in (*block(), "")))
+        typer.echo("\n".join(line for block in BLOCKS.values() for line in (*block(), "")), nl=False)
     for page in write or ():
         page.write_text(with_topology(page.read_text(encoding="utf-8"), page.name), encoding="utf-8")
     if markdown or write:
@@ -36,7 +37,7 @@ def topology(
     table = Table("stage", "does", "reads", "writes", "scales by")
     for stage in STAGES:
         table.add_row(stage.name, stage.summary, _names(stage.reads), _names(stage.writes), stage.scales_by)
-    Console().print(table)
+    console().print(table)
 
 
 def with_topology(page: str, name: str) -> str:

@@ -86,7 +86,8 @@ def run_demo(base: Settings, console: Console, calls_dir: Path | None, still_wan
         "  [bold]callstream publish my.wav --agent A1 --queue refunds[/bold]   analyse a recording of your own\n"
         "  [bold]callstream status[/bold]                                      lag, outcomes, dead letters\n"
         "  ClickHouse at http://127.0.0.1:8123, database callstream, user analyst (read only); `callstream up` prints "
-        "where the password lies."
+        "where the password is.",
+        markup=True,
     )
     return 0
 

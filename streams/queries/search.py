@@ -16,6 +16,8 @@ from typing import Any
 from clickhouse_connect.driver.client import Client
 
 from processors.clickhouse.search_sql import (
+    DEFAULT_LIMIT,
+    MOST_HITS,
     ROLES,
     CursorError,
     FoundCall,
@@ -41,9 +43,6 @@ from schemas.errors import OperatorError
 from streams.adapters.clickhouse.errors import QueryTimeoutError
 from streams.adapters.clickhouse.statements import read_rows
 
-DEFAULT_LIMIT = 20
-MOST_HITS = 200
-"""Calls of one page."""
 SPARE_CANDIDATES = 9
 """More than are wanted: some candidates are repeats or were replaced."""
 MOST_CANDIDATES = 2_000

@@ -237,7 +237,7 @@ class ObjectStoreContract:
     def test_a_bucket_that_was_never_made_is_said_so(
         self, unapplied_store: ObjectStore, ask: Callable[[ObjectStore], object]
     ) -> None:
-        with pytest.raises(StoreAccessError, match=r"does not exist.*callstream store apply"):
+        with pytest.raises(StoreAccessError, match=r"does not exist.*callstream bucket apply"):
             ask(unapplied_store)
 
     def test_workers_that_apply_at_once_do_not_disturb_each_other(self, unapplied_store: ObjectStore) -> None:

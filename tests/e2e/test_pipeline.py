@@ -23,7 +23,7 @@ from schemas.messages.records import ProducerRecord
 from schemas.messages.topics import CALLS_RATED, message_key
 from streams.adapters.clickhouse.connection import connect
 from streams.adapters.kafka.client import Publisher, lags
-from streams.cli.analyzing import analyze_file
+from streams.cli.analyze import analyze_file
 from streams.demo import demo
 from streams.demo.examples import EXAMPLE_TENANT, example_recordings
 from streams.embedded.stack import Stack

@@ -305,7 +305,7 @@ class TestPublishing:
 
     def test_the_same_again_is_no_news(self, story: Story) -> None:
         assert story.said["publish again"].code == 0
-        assert story.said["publish again"].out == "acme/desk@2: was published before\n"
+        assert story.said["publish again"].out == "acme/desk@2: already published\n"
 
     def test_the_list_tells_what_is_in_force(self, story: Story) -> None:
         listed = {row["pack"]: (row["state"], row["published_by"], row["note"]) for row in story.said["list"].json}

@@ -382,7 +382,7 @@ class TestCommand:
 
     def test_it_ends_with_0_where_nothing_is_wrong(self, terminal: Terminal) -> None:
         ended = terminal.run("check", "data", "--stale-after", "9999w", "--tenant", "acme")
-        assert (ended.code, ended.out) == (0, f"{len(IDS)} checks found nothing wrong\n")
+        assert (ended.code, ended.out) == (0, f"{len(IDS)} checks found no problems\n")
 
     def test_what_is_not_printed_to_a_terminal_is_not_cut(self, terminal: Terminal, data: Data) -> None:
         call_id = "a-call-with-an-id-that-is-wider-than-a-table-of-eighty-columns"

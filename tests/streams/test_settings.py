@@ -13,7 +13,7 @@ from schemas.config.settings_part import SettingsPart
 from schemas.found import FoundError
 from streams.adapters.object_store.folder import FolderSettings
 from streams.adapters.object_store.s3 import S3Settings
-from streams.cli.settings_docs import SETTINGS_FILE, settings_markdown
+from streams.cli.pages.settings import SETTINGS_FILE, settings_markdown
 from streams.settings import (
     CONFIG_VARIABLE,
     PREFIX,

@@ -165,7 +165,7 @@ class FolderStore:
             except (FileNotFoundError, NotADirectoryError):
                 raise StoreAccessError(
                     f"bucket {self._bucket.name} does not exist: there is no folder {self._folder}; "
-                    "run `callstream store apply`"
+                    "run `callstream bucket apply`"
                 ) from None
 
     @contextmanager

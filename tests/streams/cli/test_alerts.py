@@ -13,7 +13,9 @@ from typer.testing import CliRunner, Result
 from processors.alerts.delivery_queue import Answer
 from schemas.config.subscription import SubscriptionsError
 from schemas.errors import OperatorError
-from streams.cli.alerts import NoSubscriptionError, alerts_app, sentence_of
+from streams.cli.alerts import alerts_app
+from streams.cli.alerts.subscriptions import NoSubscriptionError
+from streams.cli.alerts.test import sentence_of
 from tests.alerts import SECRET
 from tests.receiver import DROP, Receiver, Reply, running_receiver
 
@@ -81,7 +83,7 @@ class TestList:
 class TestCheck:
     def test_a_file_that_is_right(self, file: Path) -> None:
         checked = run("check", "--file", file)
-        assert (checked.exit_code, checked.stdout) == (0, "3 subscription(s), nothing wrong\n")
+        assert (checked.exit_code, checked.stdout) == (0, "3 subscription(s), no problems\n")
 
     def test_a_file_that_is_wrong_and_one_that_leads_to_the_metadata(self, file: Path) -> None:
         text = file.read_text(encoding="utf-8")
@@ -97,7 +99,7 @@ class TestTest:
     def test_a_test_alert_arrives_signed_and_says_what_it_is(self, file: Path, receiver: Receiver) -> None:
         done = run("test", "desk", "--file", file)
         assert done.exit_code == 0
-        assert done.stdout.startswith("desk (webhook, 127.0.0.1): taken (200) in ")
+        assert done.stdout.startswith("desk (webhook, 127.0.0.1): accepted (200) in ")
         (request,) = receiver.requests
         body = Webhook(SECRET).verify(request.body, dict(request.headers))
         assert (body["type"], body["data"]["kind"], body["data"]["tenant_id"]) == ("alert.test", "test", "acme")
@@ -110,10 +112,10 @@ class TestTest:
     @pytest.mark.parametrize(
         ("reply", "sentence"),
         [
-            (Reply(503, {"Retry-After": "30"}), "not taken; an alert would be tried again (503, Retry-After 30 s)"),
+            (Reply(503, {"Retry-After": "30"}), "not accepted; an alert would be sent again (503, Retry-After 30 s)"),
             (Reply(404), "refused; an alert would be given up (404)"),
             (Reply(410), "refused for good (410)"),
-            (DROP, "not taken; an alert would be tried again ("),
+            (DROP, "not accepted; an alert would be sent again ("),
         ],
     )
     def test_what_was_answered_is_shown_and_is_the_exit_code(
@@ -132,4 +134,4 @@ class TestTest:
 
 
 def test_an_answer_without_any_code_is_a_sentence_too() -> None:
-    assert sentence_of(Answer("accepted", latency_ms=3)) == "taken (no code) in 3 ms"
+    assert sentence_of(Answer("accepted", latency_ms=3)) == "accepted (no code) in 3 ms"

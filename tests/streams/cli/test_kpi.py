@@ -10,8 +10,8 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from processors.kpi.statistics import Sums, estimate
-from streams.cli.kpi_docs import KPIS_FILE, kpi_markdown
 from streams.cli.main import app
+from streams.cli.pages.kpis import KPIS_FILE, kpi_markdown
 from streams.settings import PREFIX
 from tests.kpi_store import REGISTRY, ZONE, Filled, filled_store
 
@@ -46,20 +46,22 @@ def test_the_page_is_what_the_registry_says() -> None:
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
-        pytest.param(["--by", "moon"], "moon is none of tenant", id="an unknown dimension"),
-        pytest.param(["--kpi", "luck"], "luck is no KPI", id="an unknown KPI"),
-        pytest.param(["--last", "30"], "as 30d or 24h", id="a number without its unit"),
-        pytest.param(["--last", "0d"], "as 30d or 24h", id="no days"),
-        pytest.param(["--from", "yesterday"], "as 2026-03-01", id="no day"),
+        pytest.param(["--by", "moon"], "moon is not one of tenant", id="an unknown dimension"),
+        pytest.param(["--kpi", "luck"], "luck is not a KPI", id="an unknown KPI"),
+        pytest.param(["--last", "30"], "as in 30d or 24h", id="a number without its unit"),
+        pytest.param(["--last", "0d"], "as in 30d or 24h", id="no days"),
+        pytest.param(["--from", "yesterday"], "yesterday is not a day: write 2026-03-01", id="no day"),
         pytest.param(["--to", "2026-03-01"], "--to needs --from", id="half a stretch"),
         pytest.param(["--from", "2026-03-02", "--to", "2026-03-01"], "before the first", id="the end before the start"),
         pytest.param(["--lang", "fr"], "zh or en", id="another language"),
         pytest.param(
-            ["--by", "agent", "--kpi", "recording_completeness"], "cannot be told apart by agent", id="not by agent"
+            ["--by", "agent", "--kpi", "recording_completeness"], "is not available by agent", id="not by agent"
         ),
-        pytest.param(["--last", "3h", "--by", "agent_inquiry_type"], "kept by day only", id="not by hour"),
+        pytest.param(["--last", "3h", "--by", "agent_inquiry_type"], "available by day only", id="not by hour"),
         pytest.param(["problems", "--kpi", "lift"], "cannot be added up", id="no sums of agents"),
-        pytest.param(["training", "--on", "x", "--agent", "A"], "as 2026-03-01", id="no day of a training"),
+        pytest.param(
+            ["training", "--on", "x", "--agent", "A"], "x is not a day: write 2026-03-01", id="no day of a training"
+        ),
     ],
 )
 def test_a_command_line_that_is_wrong_says_how_to_write_it(arguments: list[str], sentence: str) -> None:
@@ -155,7 +157,7 @@ def test_problems_are_of_everybody_teams_and_agents_and_comparisons_are_counted(
     assert found["comparisons"] > 20
     assert found["by_chance"] == pytest.approx(found["comparisons"] / 1_000)
     done = run(filled, "problems", "--last", "14d")
-    assert "everybody" in done.stdout
+    assert "everyone" in done.stdout
     assert "may be due to chance" in done.stdout
 
 

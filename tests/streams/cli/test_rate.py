@@ -47,10 +47,10 @@ def test_a_statement_that_is_wrong_is_named_by_its_line_without_its_words(
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
-        pytest.param([], "name either a call or --file", id="neither a call nor a file"),
-        pytest.param(["c1", "--file", "x"], "name either a call or --file", id="both"),
-        pytest.param(["c1", "--score", "3"], "say whose call it is", id="no tenant"),
-        pytest.param(["c1", "--tenant", "acme", "--score", "3", "--scale", "5"], "write it as 1,5", id="half a scale"),
+        pytest.param([], "name either a call or a --file", id="neither a call nor a file"),
+        pytest.param(["c1", "--file", "x"], "name either a call or a --file", id="both"),
+        pytest.param(["c1", "--score", "3"], "name the tenant of the call", id="no tenant"),
+        pytest.param(["c1", "--tenant", "acme", "--score", "3", "--scale", "5"], "as in 1,5", id="half a scale"),
     ],
 )
 def test_a_command_line_that_is_wrong_says_how_to_write_it(arguments: list[str], sentence: str) -> None:

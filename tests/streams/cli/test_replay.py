@@ -53,7 +53,7 @@ def broker(monkeypatch: pytest.MonkeyPatch) -> Broker:
     monkeypatch.setattr("streams.adapters.clickhouse.risks.StoredRisks", NoStoredRisks)
     monkeypatch.setattr("streams.adapters.clickhouse.history.ClickHouseHistory", NothingKnown)
     monkeypatch.setattr("streams.adapters.kafka.client.lags", lambda _settings, _groups: [])
-    monkeypatch.setattr("streams.cli.replay.step_aside", lambda: None)
+    monkeypatch.setattr("streams.stages.replay.step_aside", lambda: None)
     broker = Broker(monkeypatch)
     broker.hear([call("c1", 5), call("c2", 5, text="您好"), call("c3", 20), call("c4", 20, tenant_id="other")])
     return broker
@@ -197,15 +197,15 @@ def test_it_waits_while_live_stages_are_behind(
     ("options", "sentence"),
     [
         pytest.param([], "Missing option '--from'", id="from when"),
-        pytest.param(["--from", "yesterday"], "yesterday is no date: write 2026-01-01", id="no date"),
-        pytest.param(["--from", "2026-01-01", "--to", "soon"], "soon is no date: write 2026-01-01", id="no end"),
+        pytest.param(["--from", "yesterday"], "yesterday is not a time: write 2026-03-01", id="no date"),
+        pytest.param(["--from", "2026-01-01", "--to", "soon"], "soon is not a time: write 2026-03-01", id="no end"),
         pytest.param(
             ["--from", "2026-02-01", "--to", "2026-01-01"],
-            "no call ends from 2026-02-01 to 2026-01-01",
+            "2026-01-01 is not after 2026-02-01",
             id="turned round",
         ),
-        pytest.param(["--from", "0001-01-01"], "0001-01-01 is no date", id="long before any call"),
-        pytest.param(["--from", "9999-12-31"], "9999-12-31 is no date", id="long after any call"),
+        pytest.param(["--from", "0001-01-01"], "the year must be from 1971 to 2105", id="long before any call"),
+        pytest.param(["--from", "9999-12-31"], "the year must be from 1971 to 2105", id="long after any call"),
         pytest.param(["--from", "2026-01-01", "--rate", "-1"], "--rate", id="pace"),
         pytest.param(["--from", "2026-01-01", "--max-live-lag", "-1"], "--max-live-lag", id="lag"),
         pytest.param(["--from", "2026-01-01", "--rules", "desk@9"], "there is no desk@9; of desk there", id="version"),

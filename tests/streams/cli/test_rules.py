@@ -93,7 +93,7 @@ class TestLint:
     def test_a_folder_without_a_pack_is_a_sentence(self, terminal: Terminal) -> None:
         (terminal.folder / "empty").mkdir()
         ended = terminal.run("rules", "lint", "empty")
-        assert (ended.code, ended.err) == (1, "empty: holds no rule pack (*.yaml)\n")
+        assert (ended.code, ended.err) == (1, "empty holds no YAML file (*.yaml)\n")
 
 
 class TestExamples:
@@ -104,7 +104,7 @@ class TestExamples:
 
     def test_how_many_hold_is_told(self, terminal: Terminal) -> None:
         ended = terminal.run("rules", "test", terminal.file("own.yaml", pack_text()))
-        assert (ended.code, ended.out) == (0, "desk@1: 2 examples hold\n")
+        assert (ended.code, ended.out) == (0, "desk@1: 2 examples pass\n")
 
     def test_one_that_does_not_hold_is_named_with_its_place(self, terminal: Terminal) -> None:
         file = terminal.file("own.yaml", pack_text(match=BAD_EXAMPLE))
@@ -203,7 +203,7 @@ class TestTry:
         ("options", "sentence"),
         [
             pytest.param(["--role", "boss"], "boss is not a role: agent or customer", id="role"),
-            pytest.param(["--direction", "up"], "up is no direction: inbound or outbound", id="direction"),
+            pytest.param(["--direction", "up"], "up is not a direction: inbound or outbound", id="direction"),
         ],
     )
     def test_a_wrong_option_ends_with_2(self, terminal: Terminal, options: list[str], sentence: str) -> None:
@@ -241,7 +241,7 @@ class TestPublish:
     def test_the_same_again_is_written_once(self, terminal: Terminal, broker: Broker) -> None:
         broker.publish_rules(pack())
         ended = terminal.run("rules", "publish", terminal.file("own.yaml", pack_text()))
-        assert (ended.code, ended.out) == (0, "desk@1: was published before\n")
+        assert (ended.code, ended.out) == (0, "desk@1: already published\n")
         assert len(broker.messages(RULES_PUBLISHED)) == 1
 
     def test_all_packs_of_a_folder_or_none_are_published(self, terminal: Terminal, broker: Broker) -> None:

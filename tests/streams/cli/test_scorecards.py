@@ -11,7 +11,7 @@ from schemas.config.risk import RISK_FILE
 from schemas.config.score_form import SCORE_FORM_FOLDER, FormItem, load_score_forms
 from schemas.config.yaml_files import YamlFileError
 from streams.cli.main import app
-from streams.cli.scorecards import describe_item
+from streams.cli.scorecards.show import describe_item
 from streams.settings import PREFIX
 from tests.schemas.config.yaml_change import changed
 
@@ -82,7 +82,7 @@ def test_show_lists_every_item() -> None:
 def test_a_folder_without_a_form_is_a_sentence(tmp_path: Path) -> None:
     found = run("show", tmp_path)
     assert isinstance(found.exception, YamlFileError)
-    assert "holds no score form" in str(found.exception)
+    assert "holds no YAML file" in str(found.exception)
 
 
 def test_an_item_in_words() -> None:

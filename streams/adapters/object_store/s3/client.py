@@ -213,7 +213,7 @@ class S3Store:
         if code in _NO_SUCH_OBJECT:
             return ObjectMissingError("there is no object under this key")
         if code == "NoSuchBucket":
-            return _BucketMissingError(f"bucket {self._bucket.name} does not exist: run `callstream store apply`")
+            return _BucketMissingError(f"bucket {self._bucket.name} does not exist: run `callstream bucket apply`")
         if code in _REFUSALS:
             return StoreAccessError(f"the object store {_REFUSALS[code]}")
         if status >= 500 or status == 429 or code in _PASSING:

@@ -1,0 +1,11 @@
+"""`callstream bucket`: the bucket for recordings and transcripts."""
+
+import typer
+
+from streams.cli.bucket.apply import apply_bucket, apply_bucket_by_old_name
+
+bucket_app = typer.Typer(help="Prepare the bucket for recordings and transcripts.", no_args_is_help=True)
+bucket_app.command("apply")(apply_bucket)
+
+store_app = typer.Typer(help="The old name of `callstream bucket`.", no_args_is_help=True)
+store_app.command("apply")(apply_bucket_by_old_name)

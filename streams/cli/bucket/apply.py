@@ -1,0 +1,22 @@
+"""`callstream bucket apply`, which was `callstream store apply` until `store` came to mean the stage only."""
+
+import typer
+
+from streams.cli.command_settings import command_settings
+
+
+def apply_bucket() -> None:
+    """Create the bucket if it does not exist, and check that it can be used."""
+    from streams.adapters.object_store.from_settings import object_store_from
+
+    settings = command_settings()
+    store = object_store_from(settings)
+    store.apply()
+    store.check()
+    typer.echo(f"bucket {settings.store_bucket} is ready")
+
+
+def apply_bucket_by_old_name() -> None:
+    """Do what `callstream bucket apply` does; that is its name now."""
+    typer.echo("callstream: `callstream store apply` is now called `callstream bucket apply`", err=True)
+    apply_bucket()

@@ -1,0 +1,1 @@
+"""What commands share where they meet people: exit codes, output, options, times, interruption."""

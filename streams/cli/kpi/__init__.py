@@ -1,0 +1,16 @@
+"""`callstream kpi`: KPIs with targets, intervals and trends, and the analyses that are made of them."""
+
+import typer
+
+from streams.cli.kpi.customers import compare_customers
+from streams.cli.kpi.demands import rank_demands
+from streams.cli.kpi.overview import show_kpis
+from streams.cli.kpi.problems import find_problems
+from streams.cli.kpi.training import compare_training
+
+kpi_app = typer.Typer(help="Show KPIs with targets and trends (docs/kpis.md).", invoke_without_command=True)
+kpi_app.callback()(show_kpis)
+kpi_app.command("problems")(find_problems)
+kpi_app.command("demands")(rank_demands)
+kpi_app.command("customers")(compare_customers)
+kpi_app.command("training")(compare_training)

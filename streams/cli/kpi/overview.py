@@ -1,0 +1,107 @@
+"""`callstream kpi`: each KPI of each group."""
+
+from dataclasses import asdict
+from typing import Annotated, Any
+
+import typer
+
+from processors.kpi.funnel import Key
+from processors.kpi.own_kpis import kpis_in_force
+from processors.kpi.reports import KpiLine, kpi_lines
+from processors.kpi.rollups import HOURLY
+from schemas.config.kpi import DIMENSIONS, Dimension
+from streams.cli.console.options import JsonOption
+from streams.cli.kpi.cells import interval_cell, value_cell
+from streams.cli.kpi.options import (
+    AllOption,
+    FromOption,
+    KpiOption,
+    LangOption,
+    LastOption,
+    TenantOption,
+    ToOption,
+    choose_dimension,
+    choose_kpis,
+)
+from streams.cli.kpi.report import KpiReport
+from streams.cli.pages.kpis import as_target, kpi_markdown
+
+
+def show_kpis(
+    context: typer.Context,
+    by: Annotated[str, typer.Option(help=f"How calls are grouped: {', '.join(DIMENSIONS)}.")] = "tenant",
+    last: LastOption = "30d",
+    first: FromOption = None,
+    to: ToOption = None,
+    tenant: TenantOption = None,
+    kpis: KpiOption = None,
+    every: AllOption = False,
+    lang: LangOption = None,
+    as_json: JsonOption = False,
+    markdown: Annotated[bool, typer.Option("--markdown", help="Print the page docs/kpis.md.")] = False,
+) -> None:
+    """Show KPIs with targets and trends (docs/kpis.md).
+
+    For each group: value, confidence interval, number of calls, target, and trend against the period before.
+    """
+    from streams.queries.kpis import open_kpis
+
+    if context.invoked_subcommand is not None:
+        return
+    if markdown:
+        typer.echo(kpi_markdown(), nl=False)
+        return
+    dimension = choose_dimension(by)
+    report = KpiReport(lang, as_json)
+    period = report.period(last, first, to)
+    if period.grain == "hour" and dimension not in HOURLY:
+        raise typer.BadParameter(f"{dimension} is available by day only", param_hint="--by")
+    chosen = choose_kpis(kpis_in_force(report.settings.kpis_file), kpis, every)
+    apart = [each for each in chosen if dimension in each.dimensions]
+    if kpis and len(apart) < len(chosen):
+        missing = next(each for each in chosen if each not in apart)
+        raise typer.BadParameter(f"{missing.id} is not available by {dimension}", param_hint="--by")
+    with open_kpis(report.settings) as store:
+        found, before = (
+            store.sums(apart, dimension, each.grain, each.start, each.end, tenant) for each in (period, period.before)
+        )
+        lines = kpi_lines(apart, found, before, store.industries())
+    if as_json:
+        report.print_json(period, {"by": dimension, "kpis": [_line_as_json(line, dimension) for line in lines]})
+        return
+    keys = DIMENSIONS[dimension]
+    columns = ("tenant", *keys, "kpi", "value", "interval", "n", "target", "verdict", "trend")
+    table = report.table(*columns, title=report.title(period))
+    for line in lines:
+        table.add_row(
+            line.tenant_id,
+            *(part or "–" for part in line.key),
+            report.name(line.kpi),
+            value_cell(line.kpi, line.found),
+            interval_cell(line.kpi, line.found),
+            str(line.found.n),
+            "–" if line.target is None else as_target(line.kpi, line.target),
+            report.word(line.target_status),
+            report.word(line.trend),
+        )
+    report.print(table, len(lines))
+
+
+def _group(key: Key, dimension: Dimension) -> dict[str, str | None]:
+    return dict(zip(DIMENSIONS[dimension], key, strict=True))
+
+
+def _line_as_json(line: KpiLine, dimension: Dimension) -> dict[str, Any]:
+    return {
+        "tenant_id": line.tenant_id,
+        **_group(line.key, dimension),
+        "kpi": line.kpi.id,
+        "unit": line.kpi.unit,
+        **asdict(line.found),
+        "target": line.target,
+        "minimum_n": line.kpi.minimum_n,
+        "verdict": line.target_status,
+        "trend": line.trend,
+        "before": asdict(line.before),
+        "change": asdict(line.change) if line.change else None,
+    }

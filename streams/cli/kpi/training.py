@@ -1,0 +1,64 @@
+"""`callstream kpi training`: whether a training helped."""
+
+from dataclasses import asdict
+from datetime import date
+from typing import Annotated, Any
+
+import typer
+
+from processors.kpi.own_kpis import kpis_in_force
+from processors.kpi.reports import Period, TrainingLine, training_lines
+from streams.cli.console.options import JsonOption
+from streams.cli.console.times import parse_day
+from streams.cli.kpi.cells import change_cell, with_n_cell
+from streams.cli.kpi.options import AllOption, KpiOption, LangOption, TenantOption, choose_kpis, summable
+from streams.cli.kpi.report import KpiReport
+
+
+def compare_training(
+    on: Annotated[str, typer.Option(help="First day after the training, such as 2026-03-15.")],
+    agent: Annotated[list[str], typer.Option(help="Agent who was trained; can be repeated.")],
+    days: Annotated[
+        int, typer.Option(min=1, max=366, help="Number of days to compare before that day, and from it on.")
+    ] = 30,
+    tenant: TenantOption = None,
+    kpis: KpiOption = None,
+    every: AllOption = False,
+    lang: LangOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Compare agents before and after a training (R67).
+
+    All other agents over the same time show how much would have changed anyway.
+    """
+    from streams.queries.kpis import open_kpis
+
+    report = KpiReport(lang, as_json)
+    day = parse_day(on, "--on")
+    period = Period.days(day, date.fromordinal(day.toordinal() + days - 1), report.zone)
+    before = period.before
+    chosen = summable(choose_kpis(kpis_in_force(report.settings.kpis_file), kpis, every), named=bool(kpis))
+    with open_kpis(report.settings) as store:
+        was, now = (store.sums(chosen, "agent", "day", each.start, each.end, tenant) for each in (before, period))
+        lines = training_lines(chosen, was, now, agent, store.industries())
+    if as_json:
+        report.print_json(period, {"agents": agent, "kpis": [_training_as_json(line) for line in lines]})
+        return
+    names = ("tenant", "kpi", "before", "after", "change", "effect", "beyond_others", "verdict")
+    table = report.table(*names, title=f"{report.title(before)} / {report.title(period)}")
+    for line in lines:
+        table.add_row(
+            line.tenant_id,
+            report.name(line.kpi),
+            with_n_cell(line.kpi, line.before),
+            with_n_cell(line.kpi, line.after),
+            change_cell(line.kpi, line.change),
+            report.word(line.effect),
+            change_cell(line.kpi, line.beyond_others),
+            report.word(line.target_status),
+        )
+    report.print(table, len(lines))
+
+
+def _training_as_json(line: TrainingLine) -> dict[str, Any]:
+    return asdict(line) | {"kpi": line.kpi.id}

@@ -1,0 +1,34 @@
+"""`callstream migrate`: tables and views of ClickHouse."""
+
+from typing import Annotated
+
+import typer
+
+from streams.cli.command_settings import command_settings
+
+
+def migrate(
+    show: Annotated[bool, typer.Option("--print", help="Print the SQL that would run; run nothing.")] = False,
+    cluster: Annotated[
+        str | None,
+        typer.Option(help="With --print: the SQL for this cluster; by default for the one in clickhouse_cluster."),
+    ] = None,
+) -> None:
+    """Bring the ClickHouse tables and views up to date.
+
+    Runs the migrations that are missing, and creates every view anew, those of KPIs from their registry.
+    """
+    from streams.adapters.clickhouse import migrate as database
+
+    if cluster is not None and not show:
+        raise typer.BadParameter("set CALLSTREAM_CLICKHOUSE_CLUSTER to migrate a cluster", param_hint="--cluster")
+    settings = command_settings()
+    url = settings.clickhouse_url.get_secret_value()
+    name = settings.clickhouse_cluster if cluster is None else cluster
+    views = database.views_of(settings)
+    if show:
+        typer.echo(database.planned_sql(url, views, name), nl=False)
+        return
+    for migration in database.migrate(url, cluster=name, views=views):
+        typer.echo(f"applied {migration.name}")
+    typer.echo(f"made {len(views)} views")

@@ -1,0 +1,110 @@
+"""`callstream publish`: recordings of one's own into the pipeline."""
+
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from schemas.errors import InvalidCallError
+from streams.cli.command_settings import command_settings
+from streams.cli.console.options import JsonOption
+from streams.cli.console.output import print_json
+
+
+def publish(
+    files: Annotated[list[Path], typer.Argument(help="Recordings: WAV, MP3, FLAC, Opus, µ-law, A-law …")],
+    meta: Annotated[
+        Path | None,
+        typer.Option(help="JSON file with fields of CallEnded, or a folder with a name.json for each name.wav."),
+    ] = None,
+    tenant: Annotated[str | None, typer.Option(help="Tenant id.")] = None,
+    call_id: Annotated[
+        str | None, typer.Option(help="Call id; by default derived from the recording and the end of the call.")
+    ] = None,
+    agent: Annotated[str | None, typer.Option(help="Agent id.")] = None,
+    team: Annotated[str | None, typer.Option(help="The agent's team.")] = None,
+    customer: Annotated[
+        str | None,
+        typer.Option(
+            help="The customer's phone number, or - to read it from standard input; only its keyed hash is kept."
+        ),
+    ] = None,
+    queue: Annotated[str | None, typer.Option(help="Queue.")] = None,
+    inquiry_type: Annotated[str | None, typer.Option(help="Inquiry type.")] = None,
+    industry: Annotated[str | None, typer.Option(help="general, finance, ecommerce, education, medical …")] = None,
+    direction: Annotated[str | None, typer.Option(help="inbound or outbound.")] = None,
+    language: Annotated[str | None, typer.Option(help="Expected language, such as zh.")] = None,
+    started_at: Annotated[
+        str | None, typer.Option(help="Start of the call with its time zone, such as 2026-03-02T10:15:00+08:00.")
+    ] = None,
+    ended_at: Annotated[
+        str | None, typer.Option(help="End of the call; by default when the file was last modified.")
+    ] = None,
+    channel_roles: Annotated[
+        str | None, typer.Option(help="Role of each channel; by default agent,customer for two channels.")
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Send recordings of your own through the pipeline.
+
+    Stores each recording and announces it as a call that has ended. All metadata is optional.
+    """
+    from streams.adapters.decoder.process import DecoderProcess
+    from streams.adapters.kafka.client import Publisher
+    from streams.adapters.object_store.from_settings import object_store_from
+    from streams.adapters.object_store.recordings import RecordingStore
+    from streams.stages.capture import Ingest, call_of_file, customer_key, extension_of, read_facts
+
+    if call_id and len(files) > 1:
+        raise typer.BadParameter("one call id cannot name several recordings", param_hint="--call-id")
+    settings = command_settings()
+    given: dict[str, Any] = {
+        "tenant_id": tenant,
+        "call_id": call_id,
+        "queue": queue,
+        "inquiry_type": inquiry_type,
+        "industry": industry,
+        "direction": direction,
+        "language_hint": language,
+        "started_at": started_at,
+        "ended_at": ended_at,
+    }
+    options = {name: value for name, value in given.items() if value is not None}
+    number = sys.stdin.readline().strip() if customer == "-" else customer
+    recordings = RecordingStore(object_store_from(settings), settings.max_recording_bytes)
+    ingest = Ingest(recordings, Publisher(settings))
+    published: list[dict[str, str]] = []
+    decoder = DecoderProcess()
+    for file in files:
+        facts = (read_facts(_meta_of(file, meta)) if meta else {}) | options
+        if agent or team:
+            facts["agent"] = _part_of(facts, "agent") | {k: v for k, v in (("id", agent), ("team", team)) if v}
+            facts["agent"].setdefault("id", "unknown")
+        if number is not None:
+            key = customer_key(number, settings.customer_key_secret.get_secret_value())
+            facts["customer"] = _part_of(facts, "customer") | {"key": key}
+        if channel_roles:
+            facts["audio"] = _part_of(facts, "audio") | {"channel_roles": channel_roles.split(",")}
+        try:
+            call, data = call_of_file(file, facts, settings.max_recording_bytes, decoder)
+        except InvalidCallError as error:
+            raise InvalidCallError(f"{file.name}: {error}") from None
+        stored = ingest.publish(call, data, extension_of(file))
+        published.append({"file": str(file), "tenant_id": stored.tenant_id, "call_id": stored.call_id})
+        if not as_json:
+            typer.echo(f"{file}: call {stored.tenant_id}/{stored.call_id}")
+    if as_json:
+        print_json(published)
+
+
+def _part_of(facts: dict[str, Any], name: str) -> dict[str, Any]:
+    """What the metadata says of one part of the event. Raises `InvalidCallError`."""
+    part = facts.get(name) or {}
+    if not isinstance(part, dict):
+        raise InvalidCallError(f"{name}: must be an object")
+    return part
+
+
+def _meta_of(file: Path, meta: Path) -> Path:
+    return meta / f"{file.stem}.json" if meta.is_dir() else meta

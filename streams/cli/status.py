@@ -1,0 +1,27 @@
+"""`callstream status`: how the pipeline is doing."""
+
+import typer
+
+from streams.cli.command_settings import command_settings
+from streams.cli.console.exit_codes import EXIT_PROBLEM
+from streams.cli.console.options import JsonOption
+from streams.cli.console.output import console, print_json
+
+
+def status(as_json: JsonOption = False) -> None:
+    """Show lag, outcomes and dead letters of the pipeline.
+
+    Ends with 1 if calls have been without an outcome for longer than the setting processing_objective_s.
+    """
+    from streams.ports import SystemClock
+    from streams.queries.status import pipeline_status, status_tables
+
+    found = pipeline_status(command_settings(), SystemClock())
+    if as_json:
+        print_json(found.as_json())
+    else:
+        out = console()
+        for table in status_tables(found):
+            out.print(table)
+        typer.echo(found.summary())
+    raise typer.Exit(EXIT_PROBLEM if found.unaccounted else 0)

@@ -1,0 +1,39 @@
+"""`callstream worker`: stages of the pipeline as processes."""
+
+import os
+import sys
+from contextlib import suppress
+from typing import Annotated
+
+import typer
+
+from streams.cli.command_settings import command_settings
+from streams.cli.console.interrupt import sigterm_as_interrupt
+from streams.topology import WORKER_NAMES
+
+
+def worker(
+    stages: Annotated[list[str], typer.Argument(help=f"Stages to run, one or several: {', '.join(WORKER_NAMES)}.")],
+) -> None:
+    """Run stages of the pipeline until SIGTERM or Ctrl-C.
+
+    One stage runs in this process; several stages run in a child process each.
+    """
+    unknown = [name for name in stages if name not in WORKER_NAMES]
+    if unknown:
+        raise typer.BadParameter(f"{unknown[0]} is not a stage: {', '.join(WORKER_NAMES)}")
+    settings = command_settings()
+    chosen = [name for name in WORKER_NAMES if name in stages]
+    if len(chosen) > 1:
+        from streams.embedded.stack import run_workers
+
+        with sigterm_as_interrupt(), suppress(KeyboardInterrupt):
+            run_workers(chosen, settings)
+        return
+    from streams.worker import run_worker
+
+    code = run_worker(chosen[0], settings)
+    # The thread of the stage may still be recognising; its message is not acknowledged, so nothing is lost by going.
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)

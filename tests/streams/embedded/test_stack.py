@@ -1,0 +1,42 @@
+"""The address file by which other commands find a stack."""
+
+from pathlib import Path
+
+from streams.embedded.stack import Stack, StackPlan
+from streams.settings import Settings, load_settings
+
+
+def test_other_commands_read_the_settings_of_the_stack_in_its_address_file(tmp_path: Path) -> None:
+    values = {
+        "kafka_flavour": "tansu",
+        "clickhouse_url": "http://me:tiger-lily-7@127.0.0.1:5/callstream",
+        "data_dir": tmp_path,
+        "store_kind": "s3",
+        "s3_secure": False,
+        "s3_secret_key": "tiger-lily-8",
+        "timezone": "Asia/Tokyo",
+        "surge_ratio": 2.5,
+        "sound_mergers": "n_l",
+        "whisper_hot_words": '金钥匙 "😀" \\n',
+        "rules_folder": tmp_path / "rules",
+        "score_forms_folder": tmp_path / "forms",
+        "risk_file": tmp_path / "risk.yaml",
+        "retention_file": tmp_path / "retention.yaml",
+        "subscriptions_file": tmp_path / "subscriptions.yaml",
+        "clickhouse_users_file": tmp_path / "users.yaml",
+    }
+    settings = Settings.model_validate(values)
+    with Stack(StackPlan("tansu", tmp_path), settings) as stack:
+        file = stack.announce()
+        found = load_settings({}, file)
+        assert file.stat().st_mode & 0o777 == 0o600
+    assert found.settings == settings.model_copy(update={"store_folder": tmp_path / "objects"})
+    assert {name for name, origin in found.origin.items() if origin == "file"} == {*values, "store_folder"}
+    assert not file.exists()
+
+
+def test_paths_in_the_address_file_lead_to_the_same_files_from_every_folder(tmp_path: Path) -> None:
+    settings = Settings.model_validate({"data_dir": tmp_path, "rules_folder": "mine"})
+    with Stack(StackPlan("tansu", tmp_path), settings) as stack:
+        found = load_settings({}, stack.announce()).settings
+    assert found.rules_folder == Path.cwd() / "mine"
