@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import typer
 
+from streams.cli import main as main_module
 from streams.cli.main import app
 from streams.embedded.ports import free_port
 from tests.processors.recordings import tone, wav
@@ -60,6 +61,32 @@ class TestHelp:
         shown = [line.split() for line in terminal.run("--help").out.splitlines() if line.startswith("    callstream ")]
         assert len(shown) >= 5
         assert all((words[1],) in COMMANDS for words in shown)
+
+    def test_it_is_there_at_once_because_no_command_is_loaded_before_it_runs(self) -> None:
+        heavy = {"av", "chdb", "clickhouse_connect", "confluent_kafka", "ctranslate2", "faster_whisper", "faust"}
+        heavy |= {"minio", "numpy", "onnxruntime", "opencc", "torch"}
+        program = (
+            "import sys; from streams.cli.main import main\n"
+            "sys.argv = ['callstream', '--help']\n"
+            "try: main()\n"
+            "except SystemExit: print('loaded', *sys.modules)"
+        )
+        shown = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=60)
+        page, _, loaded = shown.stdout.partition("loaded ")
+        assert "First steps" in page
+        assert "streams.cli.kpi.training" in loaded.split()
+        assert {name.split(".")[0] for name in loaded.split()} & heavy == set()
+
+    def test_every_command_has_a_file_of_its_name(self) -> None:
+        here = Path(main_module.__file__).parent
+        for path, command in COMMANDS.items():
+            if not path or command.hidden or path[0] == "store":
+                continue
+            *folders, name = (word.replace("-", "_") for word in path)
+            file = here.joinpath(*folders, name)
+            is_group = hasattr(command, "commands")
+            keyword_file = file.with_name(f"{name}_.py")  # `try` cannot be the name of a module
+            assert file.is_dir() if is_group else file.with_suffix(".py").is_file() or keyword_file.is_file(), path
 
     def test_it_is_installed_under_its_name(self) -> None:
         installed = Path(sys.executable).parent / "callstream"

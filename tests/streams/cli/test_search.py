@@ -31,6 +31,7 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
         client = connect(url)
         stored = Store(url, client)
         stored.write(RICH, Call("c2", (("agent", "退款"),), ended_at=T0 - timedelta(days=1)))
+        stored.write(Call("c3", (("agent", "[bold]退货[/]"),), tenant="bracket", team="[/x]", queue=":fire:"))
         yield stored
         client.close()
 
@@ -80,6 +81,12 @@ class TestCommand:
         more = there.run("search", "退款", "--tenant", "acme", "--limit", "1", "--cursor", cursor)
         assert "acme/rich" in more.out
         assert "cursor" not in more.out
+
+    def test_names_and_words_that_look_like_markup_are_shown_as_they_are(self, there: Terminal) -> None:
+        done = there.run("search", "退货", "--tenant", "bracket", "--team", "[/x]")
+        assert (done.code, done.err) == (0, "")
+        assert "A1 ([/x])" in done.out
+        assert "agent: [bold]退货[/]" in done.out
 
     @pytest.mark.parametrize(
         "options",
