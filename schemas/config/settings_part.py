@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, TypeVar
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, SecretStr
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict
 
 
 def _unset_when_empty(value: object) -> object:
@@ -30,17 +30,6 @@ class SettingsPart(BaseModel):
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
-
-    def in_clear(self) -> dict[str, str | int | float | bool]:
-        """Every setting that has a value, as a TOML file may hold it; secrets in clear."""
-        values = ((name, getattr(self, name)) for name in type(self).model_fields)
-        return {name: _plain(value) for name, value in values if value is not None}
-
-
-def _plain(value: object) -> str | int | float | bool:
-    if isinstance(value, SecretStr):
-        return value.get_secret_value()
-    return value if isinstance(value, int | float) else str(value)
 
 
 P = TypeVar("P", bound=SettingsPart)

@@ -32,8 +32,10 @@ def publish(
     ] = None,
     queue: Annotated[str | None, typer.Option(help="Queue.")] = None,
     inquiry_type: Annotated[str | None, typer.Option(help="Inquiry type.")] = None,
-    industry: Annotated[str | None, typer.Option(help="general, finance, ecommerce, education, medical …")] = None,
-    direction: Annotated[str | None, typer.Option(help="inbound or outbound.")] = None,
+    industry: Annotated[
+        str | None, typer.Option(help="Industry: general, finance, ecommerce, education, medical …")
+    ] = None,
+    direction: Annotated[str | None, typer.Option(help="Direction: inbound or outbound.")] = None,
     language: Annotated[str | None, typer.Option(help="Expected language, such as zh.")] = None,
     started_at: Annotated[
         str | None, typer.Option(help="Start of the call with its time zone, such as 2026-03-02T10:15:00+08:00.")

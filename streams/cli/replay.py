@@ -44,7 +44,7 @@ def replay(
     tenant: Annotated[str | None, typer.Option(help="Only calls of this tenant.")] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Write nothing; show which calls would change.")] = False,
     alerts: Annotated[bool, typer.Option("--alerts", help="Also raise the alerts that result.")] = False,
-    rate: Annotated[float, typer.Option(min=0, help="Calls per second at most; 0 for no limit.")] = 0,
+    rate: Annotated[float, typer.Option(min=0, help="Largest number of calls judged per second; 0 for no limit.")] = 0,
     max_live_lag: Annotated[
         int, typer.Option(min=0, help="Wait while the live stages are more than this many messages behind.")
     ] = 500,

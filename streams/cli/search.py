@@ -79,9 +79,9 @@ def search(
 ) -> None:
     """Find calls by any combination of criteria, newest first.
 
-    Criteria are who, when, what about, how the call went, and what was said. A call matches if it fits every option,
-    and any one value of an option that is repeated. A phrase matches character by character within one segment; for
-    客户说过“退款” write --customer-said 退款.
+    Criteria are who, when, what about, how the call went, and what was said. A call must fit every option that is
+    given; an option that is repeated fits with any of its values. A phrase matches character by character within one
+    segment; for 客户说过“退款” write --customer-said 退款.
 
     Every search is recorded in the access log before anything is shown: who searched, when, by which criteria and how
     many calls were found; never the words.

@@ -14,7 +14,7 @@ from streams.settings import load_settings
 
 def up(
     broker: Annotated[
-        str, typer.Option(help="kafka: Apache Kafka, on disk. tansu: in memory, keeps nothing.")
+        str, typer.Option(help="Broker: kafka (Apache Kafka, on disk) or tansu (in memory, keeps nothing).")
     ] = "kafka",
     kafka_port: Annotated[int, typer.Option(help="Port of the broker on 127.0.0.1.")] = 9092,
     clickhouse_port: Annotated[int, typer.Option(help="HTTP port of ClickHouse on 127.0.0.1.")] = 8123,

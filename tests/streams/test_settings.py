@@ -1,6 +1,5 @@
 """Settings: where they come from, and that a wrong one stops the start with a sentence that names it."""
 
-import json
 import traceback
 from collections.abc import Mapping
 from pathlib import Path
@@ -308,15 +307,6 @@ def test_a_setting_that_two_files_declare_is_named_with_both() -> None:
         FoundError, match=r"s3_region is declared in streams\.adapters\.object_store\.s3 and in tests\."
     ):
         owners_of(declared)
-
-
-def test_what_a_stack_tells_other_commands_of_its_store_can_be_read_again(file: Path) -> None:
-    how = S3Settings(s3_endpoint="minio:9000", s3_secure=False, s3_secret_key=SecretStr(PASSWORD))
-    lines = [f"{name} = {json.dumps(value)}" for name, value in how.in_clear().items()]
-    file.write_text("\n".join(lines))
-    assert load_settings({}, file).settings.part(S3Settings) == how
-    assert FolderSettings().in_clear() == {}
-    assert FolderSettings(store_folder=Path("/srv")).in_clear() == {"store_folder": "/srv"}
 
 
 def test_every_setting_has_a_default() -> None:

@@ -23,7 +23,7 @@ def check_data(
     ] = "24h",
     as_json: JsonOption = False,
 ) -> None:
-    """Look for what cannot be right in ClickHouse.
+    """Look for inconsistencies in ClickHouse.
 
     Finds orphans, nulls, lost calls, stale tables, impossible values and contradictions. Ends with 1 if anything is
     found; docs/operations.md#data-quality explains each check.

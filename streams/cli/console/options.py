@@ -8,7 +8,7 @@ import typer
 
 from schemas.config.yaml_files import YamlFileError
 
-JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")]
 
 
 def yaml_files(paths: Iterable[Path]) -> list[Path]:

@@ -39,7 +39,7 @@ def evaluate_heads(
         ),
     ] = False,
     as_recorded: Annotated[
-        bool, typer.Option("--as-recorded", help="Do not make the sounds pass a telephone line (8 kHz, µ-law).")
+        bool, typer.Option("--as-recorded", help="Skip the simulated telephone line (8 kHz, µ-law).")
     ] = False,
     order: Annotated[
         str,

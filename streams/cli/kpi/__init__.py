@@ -8,7 +8,7 @@ from streams.cli.kpi.overview import show_kpis
 from streams.cli.kpi.problems import find_problems
 from streams.cli.kpi.training import compare_training
 
-kpi_app = typer.Typer(help="Show KPIs with targets and trends (docs/kpis.md).", invoke_without_command=True)
+kpi_app = typer.Typer(invoke_without_command=True)
 kpi_app.callback()(show_kpis)
 kpi_app.command("problems")(find_problems)
 kpi_app.command("demands")(rank_demands)

@@ -19,7 +19,7 @@ def compare_training(
     on: Annotated[str, typer.Option(help="First day after the training, such as 2026-03-15.")],
     agent: Annotated[list[str], typer.Option(help="Agent who was trained; can be repeated.")],
     days: Annotated[
-        int, typer.Option(min=1, max=366, help="Number of days to compare before that day, and from it on.")
+        int, typer.Option(min=1, max=366, help="Number of days to compare on either side of the training.")
     ] = 30,
     tenant: TenantOption = None,
     kpis: KpiOption = None,

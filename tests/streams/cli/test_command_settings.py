@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from processors.listening.engines.faster_whisper import WhisperSettings
 from schemas.config.retention import RETENTION_FILE
 from schemas.config.risk import RISK_FILE
 from schemas.config.score_form import SCORE_FORM_FOLDER
@@ -35,9 +36,8 @@ def stack(terminal: Terminal) -> Settings:
             "risk_file": changed(RISK_FILE, folder, "version: 1", "version: 6"),
             "retention_file": changed(RETENTION_FILE, folder, "version: 1", "version: 8"),
             "subscriptions_file": terminal.file("of_the_stack/subscriptions.yaml", SUBSCRIPTION),
-            "whisper_model": "/nowhere/of-the-stack",
         }
-    )
+    ).with_parts(WhisperSettings(whisper_model="/nowhere/of-the-stack"))
     settings.data_dir.mkdir()
     Stack(StackPlan("tansu", settings.data_dir), settings).announce()
     return settings
@@ -72,7 +72,7 @@ def test_heads_are_judged_with_the_recogniser_of_the_stack(terminal: Terminal, s
     terminal.file("calls/labels.csv", "file,start_ms,end_ms,channel,speaker,label\na.wav,0,1000,0,s,angry\n")
     ended = terminal.run("emotion", "evaluate", "--data", Path("calls"))
     assert ended.code == 3, ended.err
-    assert stack.whisper_model in ended.err
+    assert stack.part(WhisperSettings).whisper_model in ended.err
 
 
 @pytest.mark.usefixtures("stack")

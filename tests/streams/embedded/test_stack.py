@@ -2,6 +2,10 @@
 
 from pathlib import Path
 
+from pydantic import SecretStr
+
+from processors.listening.engines.faster_whisper import WhisperSettings
+from streams.adapters.object_store.s3 import S3Settings
 from streams.embedded.stack import Stack, StackPlan
 from streams.settings import Settings, load_settings
 
@@ -12,12 +16,9 @@ def test_other_commands_read_the_settings_of_the_stack_in_its_address_file(tmp_p
         "clickhouse_url": "http://me:tiger-lily-7@127.0.0.1:5/callstream",
         "data_dir": tmp_path,
         "store_kind": "s3",
-        "s3_secure": False,
-        "s3_secret_key": "tiger-lily-8",
         "timezone": "Asia/Tokyo",
         "surge_ratio": 2.5,
         "sound_mergers": "n_l",
-        "whisper_hot_words": '金钥匙 "😀" \\n',
         "rules_folder": tmp_path / "rules",
         "score_forms_folder": tmp_path / "forms",
         "risk_file": tmp_path / "risk.yaml",
@@ -25,13 +26,17 @@ def test_other_commands_read_the_settings_of_the_stack_in_its_address_file(tmp_p
         "subscriptions_file": tmp_path / "subscriptions.yaml",
         "clickhouse_users_file": tmp_path / "users.yaml",
     }
-    settings = Settings.model_validate(values)
+    settings = Settings.model_validate(values).with_parts(
+        S3Settings(s3_secure=False, s3_secret_key=SecretStr("tiger-lily-8")),
+        WhisperSettings(whisper_hot_words='金钥匙 "😀" \\n'),
+    )
+    of_parts = {"s3_secure", "s3_secret_key", "whisper_hot_words"}
     with Stack(StackPlan("tansu", tmp_path), settings) as stack:
         file = stack.announce()
         found = load_settings({}, file)
         assert file.stat().st_mode & 0o777 == 0o600
-    assert found.settings == settings.model_copy(update={"store_folder": tmp_path / "objects"})
-    assert {name for name, origin in found.origin.items() if origin == "file"} == {*values, "store_folder"}
+    assert found.settings == settings
+    assert {name for name, origin in found.origin.items() if origin == "file"} == {*values, *of_parts}
     assert not file.exists()
 
 
