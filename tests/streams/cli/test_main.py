@@ -199,7 +199,7 @@ class TestWhatDoesNotAnswer:
 def test_a_bug_ends_with_70_and_its_frames_but_not_its_text(
     terminal: Terminal, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def bug() -> dict[str, str]:
+    def bug(*_arguments: object) -> dict[str, str]:
         raise KeyError(f"王小明 {NUMBER}")
 
     monkeypatch.setattr("schemas.contracts.contracts_text", bug)
