@@ -64,7 +64,7 @@ class TestHelp:
 
     def test_it_is_there_at_once_because_no_command_is_loaded_before_it_runs(self) -> None:
         heavy = {"av", "chdb", "clickhouse_connect", "confluent_kafka", "ctranslate2", "faster_whisper", "faust"}
-        heavy |= {"minio", "numpy", "onnxruntime", "opencc", "torch"}
+        heavy |= {"minio", "onnxruntime", "torch"}
         program = (
             "import sys; from streams.cli.main import main\n"
             "sys.argv = ['callstream', '--help']\n"
