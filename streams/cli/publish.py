@@ -77,25 +77,25 @@ def publish(
     recordings = RecordingStore(object_store_from(settings), settings.max_recording_bytes)
     ingest = Ingest(recordings, Publisher(settings))
     published: list[dict[str, str]] = []
-    decoder = DecoderProcess()
-    for file in files:
-        facts = (read_facts(_meta_of(file, meta)) if meta else {}) | options
-        if agent or team:
-            facts["agent"] = _part_of(facts, "agent") | {k: v for k, v in (("id", agent), ("team", team)) if v}
-            facts["agent"].setdefault("id", "unknown")
-        if number is not None:
-            key = customer_key(number, settings.customer_key_secret.get_secret_value())
-            facts["customer"] = _part_of(facts, "customer") | {"key": key}
-        if channel_roles:
-            facts["audio"] = _part_of(facts, "audio") | {"channel_roles": channel_roles.split(",")}
-        try:
-            call, data = call_of_file(file, facts, settings.max_recording_bytes, decoder)
-        except InvalidCallError as error:
-            raise InvalidCallError(f"{file.name}: {error}") from None
-        stored = ingest.publish(call, data, extension_of(file))
-        published.append({"file": str(file), "tenant_id": stored.tenant_id, "call_id": stored.call_id})
-        if not as_json:
-            typer.echo(f"{file}: call {stored.tenant_id}/{stored.call_id}")
+    with DecoderProcess() as decoder:
+        for file in files:
+            facts = (read_facts(_meta_of(file, meta)) if meta else {}) | options
+            if agent or team:
+                facts["agent"] = _part_of(facts, "agent") | {k: v for k, v in (("id", agent), ("team", team)) if v}
+                facts["agent"].setdefault("id", "unknown")
+            if number is not None:
+                key = customer_key(number, settings.customer_key_secret.get_secret_value())
+                facts["customer"] = _part_of(facts, "customer") | {"key": key}
+            if channel_roles:
+                facts["audio"] = _part_of(facts, "audio") | {"channel_roles": channel_roles.split(",")}
+            try:
+                call, data = call_of_file(file, facts, settings.max_recording_bytes, decoder)
+            except InvalidCallError as error:
+                raise InvalidCallError(f"{file.name}: {error}") from None
+            stored = ingest.publish(call, data, extension_of(file))
+            published.append({"file": str(file), "tenant_id": stored.tenant_id, "call_id": stored.call_id})
+            if not as_json:
+                typer.echo(f"{file}: call {stored.tenant_id}/{stored.call_id}")
     if as_json:
         print_json(published)
 

@@ -10,7 +10,7 @@ import pytest
 from rich.table import Table
 
 from processors.kpi.surges import SurgeAssessment, TopicWindow
-from streams.adapters.clickhouse.connection import DeadLetterCount
+from streams.adapters.clickhouse.status import DeadLetterCount
 from streams.adapters.kafka.client import Lag
 from streams.cli.console.output import console
 from streams.queries.data_checks import DATA_CHECKS, CheckResult, results_table
