@@ -3,9 +3,9 @@
 from collections.abc import Mapping
 
 from processors.kpi.sql import quote_string
-from schemas.config.kpi_expression import COLUMNS, MAX_NUMBER, Expression, Operation
+from schemas.config.kpi_expression import COLUMNS, MAX_NUMBER, Expression, OperationName
 
-_FUNCTIONS: Mapping[Operation, str] = {
+_FUNCTIONS: Mapping[OperationName, str] = {
     "and": "and",
     "or": "or",
     "not": "not",

@@ -58,7 +58,7 @@ def _kpi_of(own: OwnKpi) -> Kpi:
 
 
 def _ratio_of(own: OwnKpi) -> CallRatio:
-    parsed = own.parsed()
+    parsed = own.parse()
     numerator = expression_sql(parsed["numerator"]) if own.kind == "share" else bounded_sql(parsed["numerator"])
     conditions = [f"ifNull({expression_sql(parsed['when'])}, 0)"] if "when" in parsed else []
     if own.tenants:

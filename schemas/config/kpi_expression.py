@@ -2,7 +2,7 @@
 
 An expression is read with the grammar of Python and becomes a tree of the few operations listed here; everything else
 is refused by name. Nothing of the text itself ever reaches the database: `processors/kpi/expression_sql.py` makes SQL
-of the tree. Values may be null (not known); what an operation makes of null stands at `Operation`.
+of the tree. Values may be null (not known); what an operation makes of null stands at `OperationName`.
 """
 
 import ast
@@ -16,7 +16,7 @@ from typing import Literal
 
 ExpressionType = Literal["number", "text", "boolean", "texts", "numbers by name"]
 
-Operation = Literal[
+OperationName = Literal[
     "literal",
     "column",
     "look_up",
@@ -93,7 +93,7 @@ class Expression:
     """An operation and what it is done to. `value` is that of a literal, or the name of a column or of what is looked
     up."""
 
-    operation: Operation
+    operation: OperationName
     type: ExpressionType
     arguments: "tuple[Expression, ...]" = ()
     value: str | float | bool | None = None
@@ -126,7 +126,7 @@ _HINTS = {
     ("boolean", "number"): "; write 1 if … else 0 to count it",
 }
 
-_COMPARISONS: Mapping[type[ast.cmpop], Operation] = {
+_COMPARISONS: Mapping[type[ast.cmpop], OperationName] = {
     ast.Eq: "equal",
     ast.NotEq: "unequal",
     ast.Lt: "less",
@@ -134,7 +134,7 @@ _COMPARISONS: Mapping[type[ast.cmpop], Operation] = {
     ast.Gt: "greater",
     ast.GtE: "greater_or_equal",
 }
-_ARITHMETIC: Mapping[type[ast.operator], Operation] = {
+_ARITHMETIC: Mapping[type[ast.operator], OperationName] = {
     ast.Add: "add",
     ast.Sub: "subtract",
     ast.Mult: "multiply",
@@ -195,7 +195,7 @@ class _Reader:
             case ast.Subscript():
                 return self._looked_up(node, depth)
             case ast.BoolOp():
-                operation: Operation = "and" if isinstance(node.op, ast.And) else "or"
+                operation: OperationName = "and" if isinstance(node.op, ast.And) else "or"
                 return Expression(operation, "boolean", self._all(node.values, "boolean", depth))
             case ast.UnaryOp(op=ast.Not()):
                 return Expression("not", "boolean", (self._as(node.operand, "boolean", depth),))

@@ -75,7 +75,7 @@ class OwnKpi(Record):
         if self.when is not None:
             yield "when", self.when, "boolean"
 
-    def parsed(self) -> dict[str, Expression]:
+    def parse(self) -> dict[str, Expression]:
         """Field → its tree. Raises `ExpressionError`."""
         return {field: parse_expression(text, wanted) for field, text, wanted in self.expressions()}
 
@@ -128,11 +128,11 @@ def _entry_of(content: Mapping[Any, Any], location: Location) -> str:
     return entry_named_by_id(content, location, ("kpis",)).replace("kpis ", "KPI ", 1)
 
 
-Problem = tuple[Location, str, str]
+FoundProblem = tuple[Location, str, str]
 """Where, in which entry, and what."""
 
 
-def _problems_of_kpis(document: Document[OwnKpis], shipped: KpiRegistry) -> Iterator[Problem]:
+def _problems_of_kpis(document: Document[OwnKpis], shipped: KpiRegistry) -> Iterator[FoundProblem]:
     own = document.content.kpis
     twice = set(find_repeated(kpi.id for kpi in own))
     for number, kpi in enumerate(own):
@@ -153,7 +153,7 @@ def _problems_of_kpis(document: Document[OwnKpis], shipped: KpiRegistry) -> Iter
             yield from (((*at, "target"), entry, problem) for problem in _target_problems(kpi, kpi.target))
 
 
-def _problems_of_targets(document: Document[OwnKpis], shipped: KpiRegistry) -> Iterator[Problem]:
+def _problems_of_targets(document: Document[OwnKpis], shipped: KpiRegistry) -> Iterator[FoundProblem]:
     known: dict[str, Kpi | OwnKpi] = {kpi.id: kpi for kpi in document.content.kpis}
     known.update((kpi.id, kpi) for kpi in shipped.kpis)
     seen: set[tuple[str, str | None, str | None]] = set()
