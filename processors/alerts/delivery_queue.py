@@ -106,6 +106,10 @@ class DeliveryQueue:
     gone: bool = False
     """The subscriber has said that it wants nothing any more."""
 
+    settled: OrderedDict[RecordPosition, str] = field(default_factory=OrderedDict)
+    """Position → id of alerts that are finished. Where reading begins again, they come again, and nothing is done:
+    neither is what was accepted sent twice, nor does a line say that it was suppressed."""
+
     _waiting: list[Delivery] = field(default_factory=list)
     _storms: dict[Cause, Delivery] = field(default_factory=dict)
     _waiting_ids: set[str] = field(default_factory=set)
@@ -118,7 +122,7 @@ class DeliveryQueue:
 
     def arrive(self, alert: Alert, place: RecordPosition, now: datetime) -> list[AlertDelivery]:
         """Take in an alert. It waits, or is finished at once if it is not for this subscriber or was sent before."""
-        if not wants(self.subscription, alert):
+        if not wants(self.subscription, alert) or self.settled.get(place) == alert.alert_id:
             self._finished.append(place)
             return []
         if alert.alert_id in self._sent_ids or alert.alert_id in self._waiting_ids:
@@ -276,6 +280,9 @@ class DeliveryQueue:
         self._close(delivery)
         self._waiting_ids -= {alert.alert_id for alert, _place in delivery.entries}
         self._finished.extend(place for _alert, place in delivery.entries)
+        self.settled.update((place, alert.alert_id) for alert, place in delivery.entries)
+        while len(self.settled) > self.max_remembered:
+            self.settled.popitem(last=False)
         if outcome != "gave_up":
             self._sent_ids.update((alert.alert_id, None) for alert, _place in delivery.entries)
             while len(self._sent_ids) > self.max_remembered:

@@ -97,12 +97,21 @@ class Outside:
 class DeliveryThread:
     """One subscription, from the topic to its channel, in a thread of its own.
 
-    After an error, a bug included, it begins again where it has committed: the others must not stop with it.
+    After an error, a bug included, it begins again where it has committed: the others must not stop with it. What it
+    has sent meanwhile it knows, and sends nothing more before all of that is recorded.
     """
 
-    def __init__(self, subscription: Subscription, outside: Outside) -> None:
+    def __init__(
+        self, subscription: Subscription, outside: Outside, predecessor: "DeliveryThread | None" = None
+    ) -> None:
+        """`predecessor` is the thread, ended by now, of the subscription as it was before it changed."""
         self.subscription = subscription
         self._outside = outside
+        self._queue = DeliveryQueue(subscription, outside.schedule)
+        self._record = _Record(outside.publisher)
+        if predecessor is not None:
+            self._queue.settled = predecessor._queue.settled
+            self._record = predecessor._record
         self._stop = threading.Event()
         self._membership: _GroupMembership | None = None
         self._loop = Loop(
@@ -129,9 +138,16 @@ class DeliveryThread:
         if self._thread is not None:
             self._thread.join(within_s)
 
+    @property
+    def is_running(self) -> bool:
+        """Whether it is still at something."""
+        return self._thread is not None and self._thread.is_alive()
+
     def _step(self) -> None:
+        # First of all: a step that goes well ends the growing of the pauses, and none may while nothing is recorded.
+        self._record.write()
         if self._membership is None:
-            self._membership = _GroupMembership(self.subscription, self._outside)
+            self._membership = _GroupMembership(self.subscription, self._outside, self._queue, self._record)
         self._membership.step(self._stop)
 
     def _leave(self) -> None:
@@ -140,14 +156,31 @@ class DeliveryThread:
             membership.close()
 
 
-class _GroupMembership:
-    """One membership of a subscription in its consumer group."""
+class _Record:
+    """Writes down what became of alerts, and keeps what could not be written."""
 
-    def __init__(self, subscription: Subscription, outside: Outside) -> None:
+    def __init__(self, publisher: PublisherPort) -> None:
+        self._publisher = publisher
+        self._lines: list[AlertDelivery] = []
+
+    def write(self, lines: Sequence[AlertDelivery] = ()) -> None:
+        """These and all lines before them are durable when it returns. Raises `RetryableError`."""
+        self._lines += lines
+        if self._lines:
+            self._publisher.publish([ALERTS_DELIVERED.record(line) for line in self._lines])
+            self._lines.clear()
+
+
+class _GroupMembership:
+    """One membership of a subscription in its consumer group. Queue and record outlive it."""
+
+    def __init__(self, subscription: Subscription, outside: Outside, queue: DeliveryQueue, record: _Record) -> None:
         self._name = subscription.name
         self._outside = outside
+        self._queue = queue
+        self._record = record
         self._channel = outside.open_channel(subscription)
-        self._queue = DeliveryQueue(subscription, outside.schedule, self._channel.per_minute)
+        self._queue.per_minute = self._channel.per_minute
         self._progress: dict[int, PartitionProgress] = {}
         self._changed: set[int] = set()
         self._source: AlertSource | None = None
@@ -168,6 +201,7 @@ class _GroupMembership:
         if self._source is not None:
             with suppress(RetryableError):
                 self._source.close()
+        self._revoked(tuple(self._progress))
 
     def _pause_s(self) -> float:
         """How long to wait for new alerts: not at all while something is due."""
@@ -192,7 +226,7 @@ class _GroupMembership:
                 self._queue.skip(place)
             else:
                 lines += self._queue.arrive(alert, place, self._outside.clock.now())
-        self._record(lines)
+        self._record.write(lines)
 
     def _send_due(self, stop: threading.Event) -> None:
         """A burst of what is due, recorded together: the record costs as much as a message."""
@@ -208,7 +242,7 @@ class _GroupMembership:
             lines += settled
             if stop.is_set() or time.monotonic() >= ends_at_s:
                 break
-        self._record(lines)
+        self._record.write(lines)
 
     def _sent(self, delivery: Delivery) -> Answer:
         """How the attempt ended. A bug that one alert brings out is a failed attempt, so that it holds up no other."""
@@ -219,12 +253,6 @@ class _GroupMembership:
             log.critical("notify %s failed by a bug: %s", self._name, describe(error))
             answer = Answer("later", error_class=type(error).__name__)
         return replace(answer, latency_ms=round((time.monotonic() - began_s) * 1000))
-
-    def _record(self, lines: Sequence[AlertDelivery]) -> None:
-        """Durable when it returns. Raises `RetryableError`."""
-        if lines:
-            outputs = [ALERTS_DELIVERED.record(line) for line in lines]
-            self._outside.publisher.publish(outputs)
 
     def _commit(self, source: AlertSource) -> None:
         for partition, offset in self._queue.take_finished():
@@ -308,8 +336,9 @@ class Notify:
         for thread in ended:
             thread.join(END_WITHIN_S)
             del self._threads[thread.subscription.name]
+        predecessors = {thread.subscription.name: thread for thread in ended if not thread.is_running}
         for name, subscription in new.items():
             if name not in self._threads:
-                self._threads[name] = DeliveryThread(subscription, self._outside)
+                self._threads[name] = DeliveryThread(subscription, self._outside, predecessors.get(name))
                 self._threads[name].start()
         log.info("notify serves %d subscription(s)", len(self._threads))

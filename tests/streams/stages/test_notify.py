@@ -2,6 +2,7 @@
 
 import logging
 import threading
+import time
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -24,7 +25,7 @@ from streams.adapters.channels import channel_of
 from streams.adapters.channels.channel import Channel
 from streams.adapters.channels.http_sender import HttpLimits
 from streams.adapters.memory.broker import MemoryAlertSource, MemoryBroker
-from streams.ports import SystemClock
+from streams.ports import PartitionCommits, SystemClock
 from streams.stages.notify import Notify, Outside
 from tests.alerts import QUOTE, SECRET, an_alert
 from tests.processes import eventually
@@ -53,7 +54,9 @@ class Desk:
         self.schedule = QUICK
         self.sources: list[MemoryAlertSource] = []
         self.publish_failures = 0
+        self.commit_failures = 0
         self.commits_are_lost = False
+        self.retry_max_wait_s = 0.05
         self._lock = threading.Lock()
         self.subscribe()
 
@@ -88,6 +91,8 @@ class Desk:
             source = MemoryAlertSource(
                 self.broker, f"notify.{name}", ALERTS_RAISED.name, assigned=assigned, revoked=revoked
             )
+            commit = source.commit
+            source.commit = lambda commits: self._commit(commit, commits)  # type: ignore[method-assign]
             if self.commits_are_lost:
                 source.commit = lambda commits: None  # type: ignore[method-assign]  # noqa: ARG005
             return source
@@ -95,7 +100,13 @@ class Desk:
         def open_channel(subscription: Subscription) -> Channel:
             return channel_of(subscription, "", lambda: self.broker, SystemClock(), SOON)
 
-        return Outside(open_source, open_channel, self, SystemClock(), self.schedule, retry_max_wait_s=0.05)
+        return Outside(open_source, open_channel, self, SystemClock(), self.schedule, self.retry_max_wait_s)
+
+    def _commit(self, commit: Callable[[PartitionCommits], None], commits: PartitionCommits) -> None:
+        if self.commit_failures:
+            self.commit_failures -= 1
+            raise RetryableError("Kafka did not take the offsets")
+        commit(commits)
 
     def publish(self, outputs: Iterable[ProducerRecord]) -> None:
         """The publisher of the record of deliveries."""
@@ -361,7 +372,67 @@ class TestRestart:
             desk.publish_failures = 3
             desk.raise_alerts(fresh(1))
             assert eventually(lambda: desk.is_done("desk"), 10)
-        assert set(receiver.ids) == {an_alert(1).alert_id}
+        assert receiver.ids == [an_alert(1).alert_id]
+        assert desk.outcomes("desk") == {"delivered": 1}
+
+    def test_while_nothing_can_be_recorded_each_alert_is_sent_once_and_each_line_is_written_in_the_end(
+        self, desk: Desk, receiver: Receiver
+    ) -> None:
+        refused, failing = fresh(0), fresh(1)
+        first_tries = iter([Reply(500)])
+
+        def choose(request: Request) -> Reply:
+            if request.headers["webhook-id"] == refused.alert_id:
+                return Reply(400)
+            return next(first_tries, Reply()) if request.headers["webhook-id"] == failing.alert_id else Reply()
+
+        receiver.choose = choose
+        desk.subscribe(webhook("desk", receiver.url()))
+        alerts = [refused, failing, *(fresh(number) for number in range(2, 30))]
+        with desk.running():
+            desk.publish_failures = 30
+            desk.raise_alerts(*alerts)
+            assert eventually(lambda: desk.is_done("desk"), 20)
+        assert Counter(receiver.ids) == dict.fromkeys(ids(alerts), 1) | {failing.alert_id: 2}
+        assert desk.outcomes("desk") == {"delivered": 29, "gave_up": 1, "failed": 1}
+
+    def test_the_pauses_grow_until_something_is_recorded(self, desk: Desk, receiver: Receiver) -> None:
+        desk.subscribe(webhook("desk", receiver.url()))
+        desk.retry_max_wait_s = 4
+        with desk.running():
+            desk.publish_failures = 1_000_000
+            desk.raise_alerts(fresh(1))
+            assert eventually(lambda: len(receiver.requests) == 1, 10)
+            time.sleep(5)
+            tries = 1_000_000 - desk.publish_failures
+            desk.publish_failures = 0
+            assert eventually(lambda: desk.is_done("desk"), 10)
+        assert 2 <= tries <= 5, "after half a second, one, two and four"
+        assert receiver.ids == [an_alert(1).alert_id]
+
+    def test_offsets_that_cannot_be_committed_send_nothing_twice_and_call_nothing_a_repeat(
+        self, desk: Desk, receiver: Receiver
+    ) -> None:
+        desk.subscribe(webhook("desk", receiver.url()))
+        alerts = [fresh(number) for number in range(30)]
+        with desk.running():
+            desk.commit_failures = 5
+            desk.raise_alerts(*alerts)
+            assert eventually(lambda: desk.is_done("desk"), 20)
+        assert Counter(receiver.ids) == dict.fromkeys(ids(alerts), 1)
+        assert desk.outcomes("desk") == {"delivered": 30}
+
+    def test_a_subscription_that_is_changed_meanwhile_sends_nothing_again(self, desk: Desk, receiver: Receiver) -> None:
+        desk.subscribe(webhook("desk", receiver.url()))
+        with desk.running() as notify:
+            desk.publish_failures = 1_000_000
+            desk.raise_alerts(fresh(1))
+            assert eventually(lambda: len(receiver.requests) == 1, 10)
+            desk.subscribe(webhook("desk", receiver.url(), min_interval_s=1))
+            notify.look_again()
+            desk.publish_failures = 0
+            assert eventually(lambda: desk.is_done("desk"), 10)
+        assert receiver.ids == [an_alert(1).alert_id]
         assert desk.outcomes("desk") == {"delivered": 1}
 
     def test_a_new_subscriber_hears_of_what_happens_from_now_on(self, desk: Desk, receiver: Receiver) -> None:
