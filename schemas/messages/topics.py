@@ -78,8 +78,10 @@ class Topic(Generic[M]):
         return ProducerRecord(self.name, self.key(message), value)
 
     def config(self) -> dict[str, str]:
-        """Topic-level settings as Kafka names them."""
+        """Topic-level settings as Kafka names them, those aside that depend on the brokers."""
         return {
+            # By a producer's clock, retention would delete what was written today and is stamped 60 days old.
+            "message.timestamp.type": "LogAppendTime",
             "cleanup.policy": "compact" if self.compacted else "delete",
             "retention.ms": str(self.retention_ms),
             "max.message.bytes": str(self.message.max_bytes + RECORD_OVERHEAD_BYTES),

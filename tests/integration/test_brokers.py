@@ -8,17 +8,25 @@ import sys
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from uuid import uuid4
 
 import pytest
-from confluent_kafka.admin import AdminClient, NewTopic
+from confluent_kafka import Producer
+from confluent_kafka.admin import AdminClient, ConfigResource, NewTopic
 
 from schemas.messages.records import ConsumerRecord, ProducerRecord
 from schemas.messages.rules_published import RulesPublished
-from schemas.messages.topics import CALLS_ENDED, CALLS_TRANSCRIBED, RULES_PUBLISHED, TOPICS
-from streams.adapters.kafka.client import BatchConsumer, Publisher, TopicReader, apply_topics, client_config
+from schemas.messages.topics import CALLS_ENDED, CALLS_TRANSCRIBED, RULES_PUBLISHED, TOPICS, AnyTopic
+from streams.adapters.kafka.client import (
+    BatchConsumer,
+    Publisher,
+    TopicReader,
+    apply_topics,
+    client_config,
+    topic_settings,
+)
 from streams.embedded.apache_kafka import apache_kafka_spec, fetch_jars
 from streams.embedded.ports import PortTakenError, free_port, kafka_answers, require_free
 from streams.embedded.supervisor import Backoff, ChildFailedError, ChildSpec, Supervisor
@@ -133,6 +141,19 @@ time.sleep(600)
 """
 
 
+@pytest.mark.parametrize(
+    ("replicas", "acknowledged_by"),
+    [
+        pytest.param(1, "1", id="there is only one"),
+        pytest.param(2, "1", id="two of two would stop everything when one is away"),
+        pytest.param(3, "2", id="one may be away, one may be lost"),
+        pytest.param(5, "2", id="more than three"),
+    ],
+)
+def test_a_message_is_acknowledged_when_enough_replicas_have_it(replicas: int, acknowledged_by: str) -> None:
+    assert topic_settings(CALLS_ENDED, replicas)["min.insync.replicas"] == acknowledged_by
+
+
 class TestBothBrokers:
     def test_the_declared_topics_have_their_partitions_and_settings(self, broker: Broker) -> None:
         topics = AdminClient(client_config(broker.settings)).list_topics(timeout=10).topics
@@ -244,6 +265,49 @@ class TestApacheKafka:
             fresh = BatchConsumer(broker.settings, uuid4().hex, [CALLS_ENDED.name])
             assert values(read(fresh, published, 6)) == values(published)
             fresh.close()
+
+    def test_topics_get_their_settings_also_where_they_have_too_few_or_too_many_partitions(
+        self, folder: Path, kafka_libs: list[Path]
+    ) -> None:
+        port = free_port()
+        broker = started(apache_kafka_spec(folder, kafka_libs, port, free_port()), port, folder)
+        with broker.supervisor:
+            admin = AdminClient(client_config(broker.settings))
+            as_before = {"message.timestamp.type": "CreateTime", "retention.ms": "1000"}
+            counts: dict[AnyTopic, int] = {CALLS_ENDED: 3, CALLS_TRANSCRIBED: 20, RULES_PUBLISHED: 1}
+            old = [NewTopic(topic.name, count, 1, config=as_before) for topic, count in counts.items()]
+            for created in admin.create_topics(old).values():
+                created.result(timeout=30)
+            assert apply_topics(broker.settings, list(counts)) == {
+                CALLS_ENDED.name: "partitions added, settings changed",
+                CALLS_TRANSCRIBED.name: "has more partitions, settings changed",
+                RULES_PUBLISHED.name: "settings changed",
+            }
+
+            def settings_of(topic: AnyTopic) -> dict[str, str]:
+                resource = ConfigResource(ConfigResource.Type.TOPIC, topic.name)
+                now = next(iter(admin.describe_configs([resource]).values())).result(timeout=30)
+                return {key: now[key].value for key in topic.config()}
+
+            assert eventually(lambda: all(settings_of(topic) == topic.config() for topic in counts))
+            assert set(apply_topics(broker.settings, list(counts)).values()) == {"unchanged", "has more partitions"}
+
+    def test_a_record_bears_the_time_at_which_the_broker_took_it_whatever_its_producer_says(
+        self, folder: Path, kafka_libs: list[Path]
+    ) -> None:
+        port = free_port()
+        broker = started(apache_kafka_spec(folder, kafka_libs, port, free_port()), port, folder)
+        with broker.supervisor:
+            apply_topics(broker.settings, [CALLS_ENDED])
+            began = datetime.now(UTC) - timedelta(seconds=5)
+            producer = Producer(client_config(broker.settings))
+            sixty_days_ago_ms = int((began - timedelta(days=60)).timestamp() * 1000)
+            producer.produce(CALLS_ENDED.name, key=b"acme/c-1", value=b"old", timestamp=sixty_days_ago_ms)
+            producer.flush(30)
+            reader = TopicReader(broker.settings, CALLS_ENDED.name)
+            (record,) = reader.read_to_end()
+            reader.close()
+        assert began <= record.written_at <= datetime.now(UTC) + timedelta(seconds=5)
 
     def test_a_start_that_was_killed_while_formatting_is_repeated(self, folder: Path, kafka_libs: list[Path]) -> None:
         code = (

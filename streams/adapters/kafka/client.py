@@ -24,6 +24,7 @@ from confluent_kafka.admin import (
     ConfigResource,
     NewPartitions,
     NewTopic,
+    TopicMetadata,
 )
 
 from schemas.errors import RetryableError
@@ -328,7 +329,24 @@ def name_of_error(error: BaseException) -> str:
     return first.name() if isinstance(first, KafkaError) else type(error).__name__
 
 
-TopicChange = Literal["created", "unchanged", "settings changed", "partitions added", "has more partitions"]
+TopicChange = Literal[
+    "created",
+    "unchanged",
+    "settings changed",
+    "partitions added",
+    "partitions added, settings changed",
+    "has more partitions",
+    "has more partitions, settings changed",
+]
+
+
+def topic_settings(topic: AnyTopic, replicas: int) -> dict[str, str]:
+    """What is declared, and how many of so many replicas must have a message before it is acknowledged.
+
+    Of three, two: then one broker may be away without a stop, and one may burn without a loss. Of fewer, one: two of
+    two would stop everything whenever one is away.
+    """
+    return topic.config() | {"min.insync.replicas": "2" if replicas >= 3 else "1"}
 
 
 def apply_topics(settings: Settings, topics: Sequence[AnyTopic] = TOPICS) -> dict[str, TopicChange]:
@@ -337,10 +355,11 @@ def apply_topics(settings: Settings, topics: Sequence[AnyTopic] = TOPICS) -> dic
     Partitions are added where there are too few, and never taken away. Raises `KafkaUnreachableError`.
     """
     admin = AdminClient(client_config(settings))
-    existing = _partition_counts(admin)
+    existing = _topics(admin)
     changes: dict[str, TopicChange] = {}
+    replicas = settings.kafka_replication_factor
     missing = [topic for topic in topics if topic.name not in existing]
-    requests = [NewTopic(t.name, t.partitions, settings.kafka_replication_factor, config=t.config()) for t in missing]
+    requests = [NewTopic(t.name, t.partitions, replicas, config=topic_settings(t, replicas)) for t in missing]
     for name, future in (admin.create_topics(requests, operation_timeout=20.0) if requests else {}).items():
         try:
             future.result(timeout=30)
@@ -355,43 +374,49 @@ def apply_topics(settings: Settings, topics: Sequence[AnyTopic] = TOPICS) -> dic
     return {topic.name: changes[topic.name] for topic in topics}
 
 
-def _bring_up_to_date(admin: AdminClient, settings: Settings, topic: AnyTopic, partitions: int) -> TopicChange:
+def _bring_up_to_date(admin: AdminClient, settings: Settings, topic: AnyTopic, found: TopicMetadata) -> TopicChange:
     if settings.kafka_flavour == "tansu":
         return "unchanged"  # it cannot change a topic, and forgets it at its end
-    if partitions > topic.partitions:
-        return "has more partitions"
+    partitions = len(found.partitions)
+    replicas = min(len(partition.replicas) for partition in found.partitions.values())
     try:
         if partitions < topic.partitions:
             admin.create_partitions([NewPartitions(topic.name, topic.partitions)])[topic.name].result(timeout=30)
-            return "partitions added"
-        resource = ConfigResource(ConfigResource.Type.TOPIC, topic.name)
-        now = next(iter(admin.describe_configs([resource]).values())).result(timeout=30)
-        entries = [
-            ConfigEntry(name, value, incremental_operation=AlterConfigOpType.SET)
-            for name, value in topic.config().items()
-            if name not in now or now[name].value != value
-        ]
-        if not entries:
-            return "unchanged"
-        change = ConfigResource(ConfigResource.Type.TOPIC, topic.name, incremental_configs=entries)
-        next(iter(admin.incremental_alter_configs([change]).values())).result(timeout=30)
+        changed = _change_settings(admin, topic.name, topic_settings(topic, replicas))
     except KafkaException as error:
         raise RetryableError(f"Kafka did not change {topic.name}: {name_of_error(error)}") from None
-    return "settings changed"
+    if partitions < topic.partitions:
+        return "partitions added, settings changed" if changed else "partitions added"
+    if partitions > topic.partitions:
+        return "has more partitions, settings changed" if changed else "has more partitions"
+    return "settings changed" if changed else "unchanged"
+
+
+def _change_settings(admin: AdminClient, name: str, declared: Mapping[str, str]) -> bool:
+    """Whether anything had to be changed. Raises `KafkaException`."""
+    now = next(iter(admin.describe_configs([ConfigResource(ConfigResource.Type.TOPIC, name)]).values())).result(30)
+    entries = [
+        ConfigEntry(key, value, incremental_operation=AlterConfigOpType.SET)
+        for key, value in declared.items()
+        if key not in now or now[key].value != value
+    ]
+    if entries:
+        change = ConfigResource(ConfigResource.Type.TOPIC, name, incremental_configs=entries)
+        next(iter(admin.incremental_alter_configs([change]).values())).result(timeout=30)
+    return bool(entries)
 
 
 def missing_topics(settings: Settings, topics: Sequence[AnyTopic] = TOPICS) -> list[str]:
     """Names of declared topics that the broker does not have. Raises `KafkaUnreachableError`."""
-    existing = _partition_counts(AdminClient(client_config(settings)))
+    existing = _topics(AdminClient(client_config(settings)))
     return [topic.name for topic in topics if topic.name not in existing]
 
 
-def _partition_counts(admin: AdminClient) -> Mapping[str, int]:
+def _topics(admin: AdminClient) -> Mapping[str, TopicMetadata]:
     try:
-        metadata = admin.list_topics(timeout=10)
+        return admin.list_topics(timeout=10).topics
     except KafkaException as error:
         raise KafkaUnreachableError(f"no Kafka broker answers: {name_of_error(error)}") from None
-    return {name: len(topic.partitions) for name, topic in metadata.topics.items()}
 
 
 @dataclass(frozen=True)
@@ -406,7 +431,7 @@ class Lag:
 def lags(settings: Settings, groups: Mapping[str, Sequence[str]]) -> list[Lag]:
     """The lag of each stage on each of its topics; `groups` maps stage to topics. Raises `RetryableError`."""
     admin = AdminClient(client_config(settings))
-    counts = _partition_counts(admin)
+    counts = {name: len(topic.partitions) for name, topic in _topics(admin).items()}
     probe = Consumer(client_config(settings) | {"group.id": GROUP_PREFIX + "status", "enable.auto.commit": False})
     try:
         ends: dict[tuple[str, int], tuple[int, int]] = {
