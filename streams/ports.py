@@ -9,7 +9,7 @@ from typing import ClassVar, Literal, Protocol
 from processors.judging.call_context import NO_BACKGROUND, Background
 from processors.kpi.surges import BucketCount
 from schemas.config.settings_part import SettingsPart
-from schemas.errors import OperatorError
+from schemas.errors import InvalidMessageError, OperatorError
 from schemas.messages.call_ended import CallEnded
 from schemas.messages.records import ConsumerRecord, ProducerRecord
 from schemas.messages.transcript import Transcript
@@ -30,11 +30,18 @@ class SystemClock:
         return datetime.now(UTC)
 
 
+class RecordTooLargeError(InvalidMessageError):
+    """Nothing of such a size is ever taken, however often it is written."""
+
+
 class PublisherPort(Protocol):
     """Writes messages."""
 
     def publish(self, records: Iterable[ProducerRecord]) -> None:
-        """Durable when it returns. Raises `RetryableError`; writing the same again is then right."""
+        """Durable when it returns. Raises `RetryableError`; writing the same again is then right.
+
+        Raises `RecordTooLargeError` when all but those that are too large are durable, and `OperatorError`.
+        """
         ...
 
 

@@ -110,6 +110,9 @@ class DeliveryQueue:
     """Position → id of alerts that are finished. Where reading begins again, they come again, and nothing is done:
     neither is what was accepted sent twice, nor does a line say that it was suppressed."""
 
+    ended_before: Collection[str] = ()
+    """Ids of alerts of which the record says that they have ended, where positions tell nothing any more."""
+
     _waiting: list[Delivery] = field(default_factory=list)
     _storms: dict[Cause, Delivery] = field(default_factory=dict)
     _waiting_ids: set[str] = field(default_factory=set)
@@ -122,7 +125,8 @@ class DeliveryQueue:
 
     def arrive(self, alert: Alert, place: RecordPosition, now: datetime) -> list[AlertDelivery]:
         """Take in an alert. It waits, or is finished at once if it is not for this subscriber or was sent before."""
-        if not wants(self.subscription, alert) or self.settled.get(place) == alert.alert_id:
+        has_ended = self.settled.get(place) == alert.alert_id or alert.alert_id in self.ended_before
+        if has_ended or not wants(self.subscription, alert):
             self._finished.append(place)
             return []
         if alert.alert_id in self._sent_ids or alert.alert_id in self._waiting_ids:

@@ -16,7 +16,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal, Self
 
-from schemas.errors import EndedTheWorkerError
+from schemas.errors import EndedTheWorkerError, InvalidMessageError
 from schemas.messages.dead_letter import dead_letter_for
 from schemas.messages.records import ConsumerRecord, ProducerRecord, call_of_key
 from schemas.messages.topics import CALLS_DEAD_LETTERS
@@ -140,10 +140,13 @@ class CrashGuard:
         if known is not None and (known.state != "suspect" or known.ends >= self._limit):
             self._suspects[known.position] = replace(known, state="given_up")
             error = EndedTheWorkerError([f"the worker ended {known.ends} times while it worked on this message"])
-            letter = dead_letter_for(self._stage, records[0], None, error, self._clock.now())
-            return (CALLS_DEAD_LETTERS.record(letter),)
+            return (self.letter_of(records[0], error),)
         _write(self._file, {"stage": self._stage, "records": [_place(record) for record in records]})
         return ()
+
+    def letter_of(self, record: ConsumerRecord, error: InvalidMessageError) -> ProducerRecord:
+        """The dead letter of a record that is given up."""
+        return CALLS_DEAD_LETTERS.record(dead_letter_for(self._stage, record, None, error, self._clock.now()))
 
     def leave(self) -> None:
         """They are done, or will be tried again in good order."""

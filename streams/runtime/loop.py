@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
 
-from schemas.errors import OperatorError, RetryableError
+from schemas.errors import InvalidMessageError, OperatorError, RetryableError
 from schemas.messages.records import ConsumerRecord, ProducerRecord, call_of_key
 from schemas.messages.topics import CALLS_DEAD_LETTERS
 from streams.ports import PublisherPort, WorkSource
@@ -136,7 +136,10 @@ class Loop:
         except Exception as error:
             if not self.survives_bugs:
                 raise
-            log.critical("%s begins again after a bug: %s", self.name, describe(error))
+            if isinstance(error, OperatorError):
+                log.critical("%s: %s", self.name, str(error))
+            else:
+                log.critical("%s begins again after a bug: %s", self.name, describe(error))
         else:
             return True
         self.recover()
@@ -223,10 +226,25 @@ class PollWorkPublishCommit:
         finally:
             self._working_since_s = None
         if outputs:
-            insist(lambda: self.publisher.publish(outputs), self.name, self.stop, self.max_wait_s)
+            outputs = self._published(records, outputs)
         self._count(records, outputs)
         if self.guard is not None:
             self.guard.leave()
+
+    def _published(
+        self, records: Sequence[ConsumerRecord], outputs: Sequence[ProducerRecord]
+    ) -> Sequence[ProducerRecord]:
+        """What was written: these, or the dead letter of a record whose outputs can never be."""
+        try:
+            insist(lambda: self.publisher.publish(outputs), self.name, self.stop, self.max_wait_s)
+        except InvalidMessageError as error:
+            if self.guard is None or len(records) > 1:
+                raise
+            log.error("%s: %s becomes a dead letter: %s", self.name, _named(records), error)
+            letter = self.guard.letter_of(records[0], error)
+            insist(lambda: self.publisher.publish((letter,)), self.name, self.stop, self.max_wait_s)
+            return (letter,)
+        return outputs
 
     def _outputs_of(self, records: Sequence[ConsumerRecord]) -> Sequence[ProducerRecord]:
         if self.guard is not None and (letters := self.guard.enter(records)):

@@ -8,7 +8,7 @@ what had been delivered but not committed is delivered once more, under the same
 import logging
 import threading
 import time
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -16,17 +16,19 @@ from pathlib import Path
 from processors.alerts.delivery_queue import Answer, Delivery, DeliveryQueue, RetrySchedule
 from schemas.config.subscription import Subscription, SubscriptionsError, content_digest
 from schemas.errors import InvalidMessageError, RetryableError
-from schemas.messages.alert_delivery import AlertDelivery
+from schemas.messages.alert_delivery import FINAL_OUTCOMES, AlertDelivery
 from schemas.messages.records import ConsumerRecord
 from schemas.messages.topics import ALERTS_DELIVERED, ALERTS_RAISED
 from streams.adapters.channels import channel_of, read_subscriptions
 from streams.adapters.channels.channel import Channel
 from streams.adapters.kafka.alert_source import KafkaAlertSource
+from streams.adapters.kafka.client import TopicReader
 from streams.ports import AlertSource, Clock, PartitionCommits, PublisherPort
 from streams.runtime.logs import describe
 from streams.runtime.loop import Loop, in_own_thread
 from streams.runtime.offsets import PartitionProgress
 from streams.runtime.worker_context import WorkerContext
+from streams.settings import Settings
 from streams.topology import group_of_subscription
 from streams.wiring import require_topics
 
@@ -52,8 +54,11 @@ STOP_WITHIN_S = 5.0
 LOOK_AGAIN_S = 2.0
 """So often is looked whether the subscriptions have changed."""
 
-OpenSource = Callable[[str, Callable[[PartitionCommits], None], Callable[[Collection[int]], None]], AlertSource]
-"""Subscription's name, what to call with partitions that were assigned, and with those that were taken away."""
+OpenSource = Callable[
+    [str, Callable[[PartitionCommits], None], Callable[[Collection[int]], None], Callable[[], None]], AlertSource
+]
+"""Subscription's name; what to call with partitions that were assigned, with those that were taken away, and where old
+alerts come once more."""
 
 
 def build(worker: WorkerContext) -> Loop:
@@ -61,10 +66,15 @@ def build(worker: WorkerContext) -> Loop:
     settings = worker.settings
 
     def open_source(
-        name: str, assigned: Callable[[PartitionCommits], None], revoked: Callable[[Collection[int]], None]
+        name: str,
+        assigned: Callable[[PartitionCommits], None],
+        revoked: Callable[[Collection[int]], None],
+        begun_again: Callable[[], None],
     ) -> AlertSource:
         group = group_of_subscription("notify", name)
-        return KafkaAlertSource(settings, group, ALERTS_RAISED.name, assigned=assigned, revoked=revoked)
+        return KafkaAlertSource(
+            settings, group, ALERTS_RAISED.name, assigned=assigned, revoked=revoked, begun_again=begun_again
+        )
 
     outside = Outside(
         open_source=open_source,
@@ -72,6 +82,7 @@ def build(worker: WorkerContext) -> Loop:
             subscription, settings.console_url, worker.publisher, worker.clock
         ),
         publisher=worker.publisher(),
+        delivery_lines=lambda: delivery_lines(settings),
         clock=worker.clock,
         schedule=RetrySchedule(),
         retry_max_wait_s=settings.retry_max_wait_s,
@@ -89,9 +100,21 @@ class Outside:
     open_source: OpenSource
     open_channel: Callable[[Subscription], Channel]
     publisher: PublisherPort
+    delivery_lines: Callable[[], Iterable[ConsumerRecord]]
+    """The whole record of deliveries, all subscribers'; needed only where positions are lost."""
     clock: Clock
     schedule: RetrySchedule
     retry_max_wait_s: float
+
+
+def delivery_lines(settings: Settings) -> Iterator[ConsumerRecord]:
+    """Everything that stands in the record of deliveries. Raises `RetryableError`."""
+    reader = TopicReader(settings, ALERTS_DELIVERED.name)
+    try:
+        while not reader.is_at_end:
+            yield from reader.read(1_000, 0.2)
+    finally:
+        reader.close()
 
 
 class DeliveryThread:
@@ -184,14 +207,19 @@ class _GroupMembership:
         self._progress: dict[int, PartitionProgress] = {}
         self._changed: set[int] = set()
         self._source: AlertSource | None = None
+        self._begins_again = False
 
     def step(self, stop: threading.Event) -> None:
         """Read, send what is due, commit. Raises `RetryableError` when Kafka does not answer."""
         if self._source is None:
-            self._source = self._outside.open_source(self._name, self._assigned, self._revoked)
+            self._source = self._outside.open_source(self._name, self._assigned, self._revoked, self._begin_again)
         source = self._source
         source.hold(len(self._queue) >= MAX_WAITING or any(each.is_full for each in self._progress.values()))
-        self._take(source.read(READ_MOST, self._pause_s()))
+        records = source.read(READ_MOST, self._pause_s())
+        if self._begins_again:
+            self._queue.ended_before = self._ended_before()
+            self._begins_again = False
+        self._take(records)
         self._send_due(stop)
         self._commit(source)
 
@@ -202,6 +230,21 @@ class _GroupMembership:
             with suppress(RetryableError):
                 self._source.close()
         self._revoked(tuple(self._progress))
+
+    def _begin_again(self) -> None:
+        """Where the group stood is not known any more: what has ended is learnt from the record."""
+        self._begins_again = True
+
+    def _ended_before(self) -> frozenset[str]:
+        """Ids of alerts of which the record says that they have ended for this subscriber. Raises `RetryableError`."""
+        ended: set[str] = set()
+        for raw in self._outside.delivery_lines():
+            with suppress(InvalidMessageError):  # `store` writes its dead letter
+                line = ALERTS_DELIVERED.decode(raw.value)
+                if line.subscriber == self._name and line.outcome in FINAL_OUTCOMES:
+                    ended.add(line.alert_id)
+        log.warning("notify %s: %d alerts are known to have ended, all others are sent", self._name, len(ended))
+        return frozenset(ended)
 
     def _pause_s(self) -> float:
         """How long to wait for new alerts: not at all while something is due."""

@@ -1,8 +1,9 @@
 """One contract for every broker: in memory, tansu, Apache Kafka."""
 
+import os
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from uuid import uuid4
@@ -13,7 +14,7 @@ from schemas.messages.records import ConsumerRecord, ProducerRecord
 from schemas.messages.topics import CALLS_ANALYZED, CALLS_ENDED
 from streams.adapters.kafka.client import BatchConsumer, Publisher, TopicReader, apply_topics, lags
 from streams.adapters.memory.broker import MemoryBroker, MemoryConsumer, MemoryReader
-from streams.ports import PublisherPort
+from streams.ports import PublisherPort, RecordTooLargeError
 from streams.settings import Settings
 from tests.brokers import running_broker
 
@@ -113,6 +114,38 @@ def test_what_was_not_committed_comes_again(broker: Broker) -> None:
         consumer = broker.consumer(group)
         assert keys(published) <= {record.key for record in take(consumer, keys(published))}
         consumer.close()
+
+
+def test_a_record_that_is_too_large_is_refused_for_good_and_those_beside_it_are_written(broker: Broker) -> None:
+    if broker.settings is not None and broker.settings.kafka_flavour == "tansu":
+        pytest.skip("tansu takes records of any size")
+    small = outputs(3)
+    too_large = ProducerRecord(CALLS_ENDED.name, small[1].key, os.urandom(CALLS_ENDED.message.max_bytes * 2))
+    with pytest.raises(RecordTooLargeError):
+        broker.publisher.publish([small[0], too_large, small[2]])
+    broker.publisher.publish([small[1], small[2]])
+    consumer = broker.consumer(uuid4().hex)
+    found = {record.key: record.value for record in take(consumer, keys(small))}
+    consumer.close()
+    assert {output.key: output.value for output in small}.items() <= found.items()
+
+
+def test_a_group_that_stands_behind_the_end_of_the_log_begins_again_at_its_beginning(
+    broker: Broker, caplog: pytest.LogCaptureFixture
+) -> None:
+    if broker.settings is not None and broker.settings.kafka_flavour == "tansu":
+        pytest.skip("tansu holds no offset that it has not given out")
+    group, published = uuid4().hex, outputs(3)
+    broker.publisher.publish(published)
+    consumer = broker.consumer(group)
+    records = take(consumer, keys(published))
+    consumer.commit([replace(record, offset=record.offset + 1_000_000) for record in records])
+    consumer.close()
+    successor = broker.consumer(group)
+    assert keys(published) <= {record.key for record in take(successor, keys(published))}
+    successor.close()
+    if broker.settings is not None:
+        assert "the topic was made anew, or a broker has lost records" in caplog.text
 
 
 def test_rewound_records_come_again_to_the_same_member(broker: Broker) -> None:

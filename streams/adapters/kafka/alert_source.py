@@ -7,13 +7,18 @@ from confluent_kafka import Consumer, KafkaException, TopicPartition
 
 from schemas.errors import RetryableError
 from schemas.messages.records import ConsumerRecord
-from streams.adapters.kafka.client import consumer_config, consumer_record, name_of_error
+from streams.adapters.kafka.client import (
+    ASK_WITHIN_S,
+    KafkaAccessError,
+    beyond_the_end,
+    consumer_config,
+    consumer_record,
+    failure,
+)
 from streams.ports import PartitionCommits
 from streams.settings import Settings
 
 log = logging.getLogger(__name__)
-
-ASK_WITHIN_S = 10.0
 
 
 class KafkaAlertSource:
@@ -31,8 +36,12 @@ class KafkaAlertSource:
         *,
         assigned: Callable[[PartitionCommits], None],
         revoked: Callable[[Collection[int]], None],
+        begun_again: Callable[[], None] = lambda: None,
     ) -> None:
+        """`begun_again` is called where what was committed stands for nothing, and old alerts come once more."""
         self._topic = topic
+        self._group = group
+        self._begun_again = begun_again
         self._assigned = assigned
         self._revoked = revoked
         self._held = False
@@ -49,10 +58,10 @@ class KafkaAlertSource:
             first = self._consumer.poll(wait_s)
             messages = [] if first is None else [first, *self._consumer.consume(most - 1, 0)] if most > 1 else [first]
         except KafkaException as error:
-            raise RetryableError(f"Kafka cannot be read: {name_of_error(error)}") from None
+            raise failure("Kafka cannot be read", error) from None
         if self._failure is not None:
-            failure, self._failure = self._failure, None
-            raise RetryableError(f"Kafka does not tell its offsets: {name_of_error(failure)}")
+            untold, self._failure = self._failure, None
+            raise failure("Kafka does not tell its offsets", untold)
         records = []
         for message in messages:
             problem = message.error()
@@ -60,6 +69,8 @@ class KafkaAlertSource:
                 records.append(consumer_record(message))
             elif problem.fatal():
                 raise RetryableError(f"Kafka consumer failed: {problem.name()}")
+            elif isinstance(refused := failure("Kafka cannot be read", problem), KafkaAccessError):
+                raise refused
             else:
                 log.warning("Kafka consumer: %s", problem.name())
         return records
@@ -79,7 +90,7 @@ class KafkaAlertSource:
                 asynchronous=False,
             )
         except KafkaException as error:
-            raise RetryableError(f"Kafka did not take the offsets: {name_of_error(error)}") from None
+            raise failure("Kafka did not take the offsets", error) from None
 
     def close(self) -> None:
         """Leave the group."""
@@ -90,12 +101,15 @@ class KafkaAlertSource:
             partitions = self._consumer.assignment()
             (self._consumer.pause if self._held else self._consumer.resume)(partitions)
         except KafkaException as error:
-            raise RetryableError(f"Kafka consumer failed: {name_of_error(error)}") from None
+            raise failure("Kafka consumer failed", error) from None
 
     def _on_assign(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
         # What is raised in here, librdkafka's thread of callbacks would bury; `read` raises it.
         try:
             commits = self._committed(consumer)
+            if again := beyond_the_end(consumer, self._group, partitions):
+                commits |= {partition: (low, "") for (_topic, partition), low in again.items()}
+                self._begun_again()
             for partition in partitions:
                 partition.offset = commits[partition.partition][0]
             consumer.assign(partitions)

@@ -27,9 +27,10 @@ from confluent_kafka.admin import (
     TopicMetadata,
 )
 
-from schemas.errors import RetryableError
+from schemas.errors import OperatorError, RetryableError
 from schemas.messages.records import ConsumerRecord, ProducerRecord
 from schemas.messages.topics import MAX_MESSAGE_BYTES, RECORD_OVERHEAD_BYTES, TOPICS, AnyTopic
+from streams.ports import RecordTooLargeError
 from streams.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -37,6 +38,7 @@ log = logging.getLogger(__name__)
 FETCH_BYTES = MAX_MESSAGE_BYTES + RECORD_OVERHEAD_BYTES
 """Room for one message of the largest size with its protocol overhead."""
 DELIVERY_TIMEOUT_S = 30.0
+ASK_WITHIN_S = 10.0
 BATCH_BYTES = 64 * 1024 * 1024
 """A batch holds little more than this: five hundred transcripts of two hours would be over a gigabyte."""
 STEP_MESSAGES = 16
@@ -52,8 +54,59 @@ LATEST_MS = 4_102_444_800_000
 """The year 2100."""
 
 
+TELL_EVERY_S = 30.0
+"""So often the log says that no broker answers."""
+
+
 class KafkaUnreachableError(RetryableError):
     """No broker answered."""
+
+
+class KafkaAccessError(OperatorError):
+    """Kafka refuses us; asking again changes nothing."""
+
+
+_REFUSALS = (
+    KafkaError._AUTHENTICATION,
+    KafkaError.SASL_AUTHENTICATION_FAILED,
+    KafkaError.TOPIC_AUTHORIZATION_FAILED,
+    KafkaError.GROUP_AUTHORIZATION_FAILED,
+    KafkaError.CLUSTER_AUTHORIZATION_FAILED,
+    KafkaError.UNSUPPORTED_SASL_MECHANISM,
+)
+
+
+def failure(what: str, error: BaseException | KafkaError) -> RetryableError | KafkaAccessError:
+    """What to raise for an error of librdkafka: whether to ask again, or to ask a person."""
+    cause = error if isinstance(error, KafkaError) else error.args[0] if error.args else None
+    if isinstance(cause, KafkaError) and cause.code() in _REFUSALS:
+        return KafkaAccessError(
+            f"{what}: Kafka refuses it ({cause.name()}); see to the user and the password in the settings kafka_sasl_*,"
+            " and to what the brokers let that user read and write (ACLs)"
+        )
+    name = cause.name() if isinstance(cause, KafkaError) else type(error).__name__
+    return RetryableError(f"{what}: {name}")
+
+
+class _Told:
+    """What librdkafka tells beside its answers: that no broker answers, that we are refused. Goes into the log."""
+
+    def __init__(self) -> None:
+        self._last_s: dict[str, float] = {}
+        self._refusal: KafkaError | None = None
+
+    def __call__(self, error: KafkaError) -> None:
+        if error.code() in _REFUSALS:
+            self._refusal = error
+        now_s = time.monotonic()
+        if now_s - self._last_s.get(error.name(), -TELL_EVERY_S) >= TELL_EVERY_S:
+            self._last_s[error.name()] = now_s
+            log.warning("Kafka: %s", error.name())
+
+    def take_refusal(self) -> KafkaError | None:
+        """The refusal of a connection that was told since the last call."""
+        refusal, self._refusal = self._refusal, None
+        return refusal
 
 
 def client_config(settings: Settings) -> dict[str, str | int | float | bool]:
@@ -102,73 +155,145 @@ class Publisher:
         if settings.kafka_flavour == "tansu":
             # Its "latest" offset is the base of the last batch + 1: right only if every record is its own batch.
             config["batch.num.messages"] = 1
-        self._producer = Producer(config)
+        self._told = _Told()
+        self._config = config | {"error_cb": self._told}
+        self._producer = Producer(self._config)
 
     def publish(self, outputs: Iterable[ProducerRecord]) -> None:
         """Durable when this returns.
 
-        Raises `RetryableError` when the broker did not acknowledge; publishing again is then right, because
-        every consumer drops repeats by key.
+        Raises `RetryableError` when the broker did not acknowledge; publishing again is then right, because every
+        consumer drops repeats by key. Raises `RecordTooLargeError` and `KafkaAccessError` where it would not be.
         """
-        failed: list[str] = []
+        outputs = list(outputs)
+        failed: list[KafkaError] = []
 
         def delivered(error: KafkaError | None, _message: Message) -> None:
             if error is not None:
-                failed.append(error.name())
+                failed.append(error)
 
+        self._told.take_refusal()
         try:
             for output in outputs:
                 self._producer.produce(output.topic, key=output.key, value=output.value, on_delivery=delivered)
-            left = self._producer.flush(DELIVERY_TIMEOUT_S + 5)
-        except (KafkaException, BufferError) as error:
-            raise RetryableError(f"Kafka refused a message: {name_of_error(error)}") from None
-        if left or failed:
-            reason = failed[0] if failed else "no acknowledgement in time"
-            raise RetryableError(f"Kafka did not take {left + len(failed)} message(s): {reason}")
+        except KafkaException as error:
+            failed.append(error.args[0])
+        except BufferError:
+            failed.append(KafkaError(KafkaError._QUEUE_FULL))
+        # What was handed over before an error is waited for, too: it must not come later than what is written next.
+        left = self._producer.flush(DELIVERY_TIMEOUT_S + 5)
+        if not failed and not left:
+            return
+        problem = next((error for error in failed if error.code() in _LASTING), failed[0] if failed else None)
+        if problem is None or problem.code() not in _LASTING:
+            problem = self._told.take_refusal() or problem
+        if self._is_broken(problem):
+            log.error("Kafka: the producer has failed for good, a new one takes its place: %s", problem)
+            self._producer = Producer(self._config)
+        if problem is not None and problem.code() in _TOO_LARGE:
+            if len(outputs) > 1:  # one of them, or all of them in one batch
+                refused = [no for output in outputs if (no := self._refusal_of(output)) is not None]
+                if not refused:
+                    return
+                raise refused[0]
+            raise RecordTooLargeError(["Kafka takes no message as large as what became of this one"])
+        what = f"Kafka did not take {left + len(failed)} message(s)"
+        raise failure(what, problem) if problem is not None else RetryableError(f"{what}: no acknowledgement in time")
+
+    def _refusal_of(self, output: ProducerRecord) -> RecordTooLargeError | None:
+        """Written alone; what is raised where it is too large."""
+        try:
+            self.publish((output,))
+        except RecordTooLargeError as error:
+            return error
+        return None
+
+    @staticmethod
+    def _is_broken(problem: KafkaError | None) -> bool:
+        return problem is not None and (problem.fatal() or problem.code() == KafkaError._FATAL)
 
     def close(self) -> None:
         """Wait for what is still under way."""
         self._producer.flush(5)
 
 
+_TOO_LARGE = (KafkaError.MSG_SIZE_TOO_LARGE, KafkaError.RECORD_LIST_TOO_LARGE)
+_LASTING = (*_TOO_LARGE, *_REFUSALS, KafkaError._FATAL)
+
+
 class BatchConsumer:
     """Consumes several topics in batches; offsets move only by `commit`."""
 
     def __init__(self, settings: Settings, group: str, topics: Sequence[str]) -> None:
-        self._consumer = Consumer(
-            consumer_config(settings, group)
-            | {"queued.max.messages.kbytes": 4 * FETCH_BYTES // 1024, "max.poll.interval.ms": LONGEST_BATCH_S * 1000}
-        )
-        self._consumer.subscribe(list(topics))
+        self._group = group
+        self._topics = list(topics)
+        self._told = _Told()
+        self._config = consumer_config(settings, group) | {
+            "queued.max.messages.kbytes": 4 * FETCH_BYTES // 1024,
+            "max.poll.interval.ms": LONGEST_BATCH_S * 1000,
+            "error_cb": self._told,
+        }
+        self._failure: Exception | None = None
+        self._join()
+
+    def _join(self) -> None:
+        self._consumer = Consumer(self._config)
+        self._consumer.subscribe(self._topics, on_assign=self._on_assign)
 
     def poll(self, most: int, wait_s: float) -> list[ConsumerRecord]:
-        """Up to `most` records, or what came within `wait_s`, or about `BATCH_BYTES`. Raises `RetryableError`."""
+        """Up to `most` records, or what came within `wait_s`, or about `BATCH_BYTES`.
+
+        What was read before an error is returned, and the error raised by the next call. Raises `RetryableError` and
+        `KafkaAccessError`.
+        """
         records: list[ConsumerRecord] = []
         left_bytes = BATCH_BYTES
         deadline_s = time.monotonic() + wait_s
-        while len(records) < most and left_bytes > 0:
+        while len(records) < most and left_bytes > 0 and self._failure is None:
             step = self._consume(min(most - len(records), STEP_MESSAGES), max(deadline_s - time.monotonic(), 0))
             if not step:
                 break
             records += step
             left_bytes -= sum(len(record.value or b"") for record in step)
+        if not records and self._failure is not None:
+            error, self._failure = self._failure, None
+            raise error
         return records
 
     def _consume(self, most: int, wait_s: float) -> list[ConsumerRecord]:
+        """Errors are kept in `_failure`."""
         try:
             messages = self._consumer.consume(most, wait_s)
         except KafkaException as error:
-            raise RetryableError(f"Kafka cannot be read: {name_of_error(error)}") from None
+            self._failure = failure("Kafka cannot be read", error)
+            return []
         records = []
         for message in messages:
             problem = message.error()
             if problem is None:
                 records.append(consumer_record(message))
             elif problem.fatal():
-                raise RetryableError(f"Kafka consumer failed: {problem.name()}")
+                self._failure = RetryableError(f"Kafka consumer failed, a new one takes its place: {problem.name()}")
+                self._consumer.close()
+                self._join()
+                break
+            elif problem.code() in _REFUSALS:
+                self._failure = failure("Kafka cannot be read", problem)
             else:
                 log.warning("Kafka consumer: %s", problem.name())
+        if not messages and (refusal := self._told.take_refusal()) is not None:
+            self._failure = failure("Kafka cannot be read", refusal)
         return records
+
+    def _on_assign(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
+        try:
+            for partition, low in beyond_the_end(consumer, self._group, partitions).items():
+                place = next(p for p in partitions if (p.topic, p.partition) == partition)
+                place.offset = low
+            consumer.assign(partitions)
+        except KafkaException as error:
+            # What is raised in here, librdkafka's thread of callbacks would bury.
+            self._failure = failure("Kafka does not tell its offsets", error)
 
     def commit(self, records: Sequence[ConsumerRecord]) -> None:
         """Everything up to and including these records is done. Raises `RetryableError`.
@@ -179,7 +304,7 @@ class BatchConsumer:
         try:
             self._consumer.commit(offsets=offsets, asynchronous=False)
         except KafkaException as error:
-            raise RetryableError(f"Kafka did not take the offsets: {name_of_error(error)}") from None
+            raise failure("Kafka did not take the offsets", error) from None
 
     def rewind(self, records: Sequence[ConsumerRecord]) -> None:
         """The next `poll` returns these records again; partitions that are no longer ours are left alone."""
@@ -293,6 +418,28 @@ def read_record(settings: Settings, topic: str, partition: int, offset: int) -> 
         raise RetryableError(f"Kafka cannot be read: {name_of_error(error)}") from None
     finally:
         consumer.close()
+
+
+def beyond_the_end(consumer: Consumer, group: str, partitions: Sequence[TopicPartition]) -> dict[tuple[str, int], int]:
+    """Partitions on which the group has committed an offset that the log does not have, and where each log begins.
+
+    That happens when a topic was made anew, or a broker has lost its newest records. Left alone, Kafka would begin
+    somewhere without a word, or wait until the log has grown to there and pass over everything before. Says so loudly.
+    Raises `KafkaException`.
+    """
+    found: dict[tuple[str, int], int] = {}
+    for place in consumer.committed(list(partitions), timeout=ASK_WITHIN_S):
+        if place.offset < 0:
+            continue
+        low, high = consumer.get_watermark_offsets(TopicPartition(place.topic, place.partition), timeout=ASK_WITHIN_S)
+        if place.offset > high:
+            found[place.topic, place.partition] = low
+            log.critical(
+                "%s has read %s/%d up to offset %d, but the log ends at %d: the topic was made anew, or a broker has"
+                " lost records; reading begins again at %d, and what was done before is found to be done",
+                *(group, place.topic, place.partition, place.offset, high, low),
+            )
+    return found
 
 
 def consumer_record(message: Message) -> ConsumerRecord:

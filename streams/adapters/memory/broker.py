@@ -6,6 +6,10 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 
 from schemas.messages.records import ConsumerRecord, ProducerRecord
+from schemas.messages.topics import MAX_MESSAGE_BYTES, TOPICS
+from streams.ports import RecordTooLargeError
+
+MAX_BYTES = {topic.name: int(topic.config()["max.message.bytes"]) for topic in TOPICS}
 
 
 class MemoryBroker:
@@ -18,9 +22,15 @@ class MemoryBroker:
 
     def publish(self, outputs: Iterable[ProducerRecord]) -> None:
         """As `Publisher.publish`."""
+        too_large = False
         for output in outputs:
+            if len(output.value or b"") > MAX_BYTES.get(output.topic, MAX_MESSAGE_BYTES):
+                too_large = True
+                continue
             log = self.records[output.topic]
             log.append(ConsumerRecord(output.topic, 0, len(log), output.key, output.value, datetime.now(UTC)))
+        if too_large:
+            raise RecordTooLargeError(["Kafka takes no message as large as what became of this one"])
 
     def consumer(self, group: str, topics: Sequence[str]) -> "MemoryConsumer":
         """A member of the group that starts where the group has committed."""
@@ -33,7 +43,8 @@ class MemoryConsumer:
     def __init__(self, broker: MemoryBroker, group: str, topics: Sequence[str]) -> None:
         self._broker = broker
         self._group = group
-        self._next = {topic: broker.committed.get((group, topic), 0) for topic in topics}
+        committed = {topic: broker.committed.get((group, topic), 0) for topic in topics}
+        self._next = {topic: at if at <= len(broker.records[topic]) else 0 for topic, at in committed.items()}
 
     def poll(self, most: int, wait_s: float) -> list[ConsumerRecord]:  # noqa: ARG002 - memory has nothing to wait for
         """Up to `most` records that this member has not had yet."""
@@ -96,7 +107,9 @@ class MemoryAlertSource:
         *,
         assigned: Callable[[Mapping[int, tuple[int, str]]], None],
         revoked: Callable[[Collection[int]], None],
+        begun_again: Callable[[], None] = lambda: None,
     ) -> None:
+        self._begun_again = begun_again
         self._broker = broker
         self._place = (group, topic)
         self._assigned = assigned
@@ -109,6 +122,10 @@ class MemoryAlertSource:
         log = self._broker.records[self._place[1]]
         if self._next is None:
             self._next = self._broker.committed.setdefault(self._place, len(log))
+            if self._next > len(log):
+                self._next = 0
+                self._broker.metadata.pop(self._place, None)
+                self._begun_again()
             self._assigned({0: (self._next, self._broker.metadata.get(self._place, ""))})
         if self._held or self._next >= len(log):
             time.sleep(min(wait_s, 0.01))

@@ -3,14 +3,17 @@
 import threading
 from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime
+from pathlib import Path
 
 import pytest
 
-from schemas.errors import InvalidMessageError, RetryableError
+from schemas.errors import InvalidMessageError, OperatorError, RetryableError
 from schemas.messages.dead_letter import DeadLetter
 from schemas.messages.message import Message
 from schemas.messages.records import ConsumerRecord, ProducerRecord
 from schemas.messages.topics import CALLS_DEAD_LETTERS, MAX_MESSAGE_BYTES, Topic
+from streams.ports import RecordTooLargeError
+from streams.runtime.crash_guard import CrashGuard, Quarantine
 from streams.runtime.loop import Loop, PollWorkPublishCommit, Streak, TooManyFailuresError
 from streams.runtime.stage import Stage
 
@@ -154,6 +157,37 @@ def test_a_step_that_refuses_a_message_makes_a_dead_letter_with_its_own_class() 
     written = Written()
     work(stage(load=refuse), written).process(raw(Number(value=1).encode()))
     assert DeadLetter.decode(written.outputs[0].value).exception_class == "NoSuchNumberError"
+
+
+def test_a_message_whose_result_kafka_never_takes_becomes_a_dead_letter_and_the_next_goes_on(tmp_path: Path) -> None:
+    class Small(Written):
+        def publish(self, outputs: Iterable[ProducerRecord]) -> None:
+            taken = list(outputs)
+            if any(output.topic == DOUBLES.name and len(output.value) > 60 for output in taken):
+                raise RecordTooLargeError(["too large"])
+            super().publish(taken)
+
+    written = Small()
+    running = work(stage(), written)
+    running.cycle.guard = CrashGuard("double", Quarantine(tmp_path), FixedClock())
+    running.process(raw(Number(value=10**40).encode(), 7))
+    running.process(raw(Number(value=1).encode(), 8))
+    letter, result = written.outputs
+    assert DeadLetter.decode(letter.value).exception_class == "RecordTooLargeError"
+    assert DeadLetter.decode(letter.value).source_offset == 7
+    assert DOUBLES.decode(result.value).value == 2
+    assert running.source.committed == [7, 8]
+
+
+def test_a_lane_that_a_person_must_see_to_says_the_sentence(caplog: pytest.LogCaptureFixture) -> None:
+    stop = threading.Event()
+
+    def step() -> None:
+        stop.set()
+        raise OperatorError("see to the password")
+
+    Loop("lane", step, stop, 0.01, survives_bugs=True).run()
+    assert [record.message for record in caplog.records] == ["lane: see to the password"]
 
 
 def test_the_same_message_gives_the_same_dead_letter_id_again() -> None:

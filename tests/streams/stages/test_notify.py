@@ -87,9 +87,15 @@ class Desk:
             name: str,
             assigned: Callable[[Mapping[int, tuple[int, str]]], None],
             revoked: Callable[[Collection[int]], None],
+            begun_again: Callable[[], None],
         ) -> MemoryAlertSource:
             source = MemoryAlertSource(
-                self.broker, f"notify.{name}", ALERTS_RAISED.name, assigned=assigned, revoked=revoked
+                self.broker,
+                f"notify.{name}",
+                ALERTS_RAISED.name,
+                assigned=assigned,
+                revoked=revoked,
+                begun_again=begun_again,
             )
             commit = source.commit
             source.commit = lambda commits: self._commit(commit, commits)  # type: ignore[method-assign]
@@ -100,7 +106,15 @@ class Desk:
         def open_channel(subscription: Subscription) -> Channel:
             return channel_of(subscription, "", lambda: self.broker, SystemClock(), SOON)
 
-        return Outside(open_source, open_channel, self, SystemClock(), self.schedule, self.retry_max_wait_s)
+        return Outside(
+            open_source,
+            open_channel,
+            self,
+            lambda: list(self.broker.records[ALERTS_DELIVERED.name]),
+            SystemClock(),
+            self.schedule,
+            self.retry_max_wait_s,
+        )
 
     def _commit(self, commit: Callable[[PartitionCommits], None], commits: PartitionCommits) -> None:
         if self.commit_failures:
@@ -434,6 +448,22 @@ class TestRestart:
             assert eventually(lambda: desk.is_done("desk"), 10)
         assert receiver.ids == [an_alert(1).alert_id]
         assert desk.outcomes("desk") == {"delivered": 1}
+
+    def test_where_the_log_ends_before_what_was_committed_only_what_has_not_ended_is_sent(
+        self, desk: Desk, receiver: Receiver
+    ) -> None:
+        desk.subscribe(webhook("desk", receiver.url()), webhook("other", receiver.url("/other")))
+        before = [fresh(number) for number in range(5)]
+        with desk.running():
+            desk.raise_alerts(*before)
+            assert eventually(lambda: desk.is_done("desk") and desk.is_done("other"), 10)
+        receiver.requests.clear()
+        after = [fresh(number) for number in range(5, 8)]
+        desk.raise_alerts(*after)
+        desk.broker.committed["notify.desk", ALERTS_RAISED.name] = 1_000
+        with desk.running():
+            assert eventually(lambda: desk.is_done("desk") and desk.is_done("other"), 10)
+        assert Counter(receiver.ids) == dict.fromkeys(ids(after), 2), "each to both, and nothing of before"
 
     def test_a_new_subscriber_hears_of_what_happens_from_now_on(self, desk: Desk, receiver: Receiver) -> None:
         desk.raise_alerts(fresh(1))

@@ -1,0 +1,161 @@
+"""What the Kafka client does with errors that a broker cannot be made to give at will."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import pytest
+from confluent_kafka import KafkaError, KafkaException
+
+from schemas.errors import RetryableError
+from schemas.messages.records import ProducerRecord
+from streams.adapters.kafka import client
+from streams.adapters.kafka.client import STEP_MESSAGES, BatchConsumer, KafkaAccessError, Publisher, failure
+from streams.settings import Settings
+
+RECORD = ProducerRecord("calls.ended.v1", b"acme/c-1", b"event")
+
+
+class Read:
+    """A message of confluent-kafka."""
+
+    def __init__(self, offset: int, problem: KafkaError | None = None) -> None:
+        self._offset = offset
+        self._problem = problem
+
+    def error(self) -> KafkaError | None:
+        return self._problem
+
+    def topic(self) -> str:
+        return RECORD.topic
+
+    def partition(self) -> int:
+        return 0
+
+    def offset(self) -> int:
+        return self._offset
+
+    def key(self) -> bytes:
+        return RECORD.key
+
+    def value(self) -> bytes | None:
+        return RECORD.value
+
+    def timestamp(self) -> tuple[int, int]:
+        return 1, 0
+
+
+class ScriptedConsumer:
+    """Gives what the script says, call by call."""
+
+    script: list[list[Read] | KafkaException]
+
+    def __init__(self, _config: dict[str, Any]) -> None:
+        pass
+
+    def subscribe(self, _topics: Sequence[str], on_assign: Callable[..., None]) -> None:
+        pass
+
+    def consume(self, _most: int, _wait_s: float) -> list[Read]:
+        step = self.script.pop(0) if self.script else []
+        if isinstance(step, KafkaException):
+            raise step
+        return step
+
+    def close(self) -> None:
+        pass
+
+
+FULL_STEP = [Read(offset) for offset in range(STEP_MESSAGES)]
+
+
+@pytest.mark.parametrize(
+    ("second", "raised", "before"),
+    [
+        pytest.param(
+            KafkaException(KafkaError(KafkaError._TRANSPORT)), RetryableError, 16, id="the second step raises"
+        ),
+        pytest.param(
+            [Read(16), Read(0, KafkaError(KafkaError._FATAL, fatal=True))],
+            RetryableError,
+            17,
+            id="a fatal error in the middle of it",
+        ),
+        pytest.param(
+            [Read(16), Read(0, KafkaError(KafkaError.TOPIC_AUTHORIZATION_FAILED))],
+            KafkaAccessError,
+            17,
+            id="access is taken away in the middle of it",
+        ),
+    ],
+)
+def test_what_was_read_before_an_error_is_returned_and_the_error_comes_with_the_next_call(
+    monkeypatch: pytest.MonkeyPatch, second: list[Read] | KafkaException, raised: type[Exception], before: int
+) -> None:
+    monkeypatch.setattr(client, "Consumer", ScriptedConsumer)
+    monkeypatch.setattr(ScriptedConsumer, "script", [FULL_STEP, second, [Read(17)]], raising=False)
+    consumer = BatchConsumer(Settings(), "store", [RECORD.topic])
+    assert [record.offset for record in consumer.poll(500, 0.1)] == list(range(before))
+    with pytest.raises(raised):
+        consumer.poll(500, 0.1)
+    assert [record.offset for record in consumer.poll(500, 0.1)] == [17]
+
+
+class ScriptedProducer:
+    """Answers each record as the script of its turn says."""
+
+    made: list["ScriptedProducer"]
+    answers: list[KafkaError | None]
+
+    def __init__(self, _config: dict[str, Any]) -> None:
+        self.made.append(self)
+        self._callbacks: list[Callable[[KafkaError | None, None], None]] = []
+
+    def produce(self, _topic: str, *, on_delivery: Callable[[KafkaError | None, None], None], **_record: bytes) -> None:
+        self._callbacks.append(on_delivery)
+
+    def flush(self, _within_s: float) -> int:
+        for callback in self._callbacks:
+            callback(self.answers.pop(0), None)
+        self._callbacks.clear()
+        return 0
+
+
+@pytest.fixture
+def producers(monkeypatch: pytest.MonkeyPatch) -> type[ScriptedProducer]:
+    monkeypatch.setattr(client, "Producer", ScriptedProducer)
+    monkeypatch.setattr(ScriptedProducer, "made", [], raising=False)
+    return ScriptedProducer
+
+
+def test_after_a_fatal_error_a_new_producer_takes_the_place_of_the_old(producers: type[ScriptedProducer]) -> None:
+    producers.answers = [KafkaError(KafkaError.OUT_OF_ORDER_SEQUENCE_NUMBER, fatal=True), None]
+    publisher = Publisher(Settings())
+    with pytest.raises(RetryableError):
+        publisher.publish([RECORD])
+    publisher.publish([RECORD])
+    assert len(producers.made) == 2
+
+
+def test_a_batch_that_is_too_large_as_a_whole_is_written_record_by_record(producers: type[ScriptedProducer]) -> None:
+    too_large = KafkaError(KafkaError.MSG_SIZE_TOO_LARGE)
+    producers.answers = [too_large, too_large, None, None]
+    Publisher(Settings()).publish([RECORD, RECORD])
+    assert producers.answers == []
+
+
+@pytest.mark.parametrize(
+    ("code", "kind"),
+    [
+        pytest.param(KafkaError._AUTHENTICATION, KafkaAccessError, id="password is wrong, seen by the client"),
+        pytest.param(KafkaError.SASL_AUTHENTICATION_FAILED, KafkaAccessError, id="password is wrong"),
+        pytest.param(KafkaError.TOPIC_AUTHORIZATION_FAILED, KafkaAccessError, id="no right to the topic"),
+        pytest.param(KafkaError.GROUP_AUTHORIZATION_FAILED, KafkaAccessError, id="no right to the group"),
+        pytest.param(KafkaError._TRANSPORT, RetryableError, id="nobody answers"),
+        pytest.param(KafkaError.NOT_ENOUGH_REPLICAS, RetryableError, id="a broker is away"),
+        pytest.param(KafkaError._MSG_TIMED_OUT, RetryableError, id="too slow"),
+    ],
+)
+def test_a_person_is_asked_only_where_asking_again_changes_nothing(code: int, kind: type[Exception]) -> None:
+    error = failure("Kafka cannot be read", KafkaException(KafkaError(code)))
+    assert type(error) is kind
+    assert KafkaError(code).name() in str(error)
