@@ -3,7 +3,9 @@
 A setting that does not exist, or a value that does not fit, stops the start with a sentence that names it.
 """
 
+import logging
 import os
+import re
 import tomllib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -26,7 +28,14 @@ from schemas.found import FoundError, find_classes, find_kinds
 from schemas.messages.pii import PiiKind
 from streams.ports import ObjectStoreSettings
 
+log = logging.getLogger(__name__)
+
 PREFIX = "CALLSTREAM_"
+_OF_A_KUBERNETES_SERVICE = re.compile(
+    r"CALLSTREAM_([A-Z0-9_]+_)?"
+    r"(SERVICE_HOST|SERVICE_PORT(_[A-Z0-9_]+)?|PORT(_\d+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?)?)"
+)
+"""A pod is given these of each service of its namespace: of `callstream`, `callstream-clickhouse` and the like."""
 CONFIG_VARIABLE = "CALLSTREAM_CONFIG"
 
 
@@ -470,6 +479,8 @@ def load_settings(environ: Mapping[str, str] | None = None, file: Path | None = 
         name = variable[len(PREFIX) :].lower()
         if name in owners and variable == variable_of(name):
             values[owners[name]][name], origin[name] = text, "environment"
+        elif _OF_A_KUBERNETES_SERVICE.fullmatch(variable):
+            log.warning("%s comes from a Kubernetes service called callstream and is no setting: ignored", variable)
         else:
             problems.append(f"{variable} is not a setting")
     if problems:

@@ -63,6 +63,18 @@ class EngineIdentity(Record):
     model: str
     settings: dict[str, str | int | float | bool | None] = Field(default_factory=dict)
 
+    def hears_like(self, other: "EngineIdentity") -> bool:
+        """Whether what one has heard need not be heard again by the other.
+
+        Device and batch size stand in the identity so that a difference can be explained; it is of the order of
+        rounding, and workers with and without a GPU would hear each other's calls again for ever.
+        """
+        return self._without_machine() == other._without_machine()
+
+    def _without_machine(self) -> "EngineIdentity":
+        settings = {name: value for name, value in self.settings.items() if name not in ("device", "batch_size")}
+        return self.model_copy(update={"settings": settings})
+
 
 class AudioFacts(Record):
     """What decoding showed about the file: container, codec, channels, length, damage."""

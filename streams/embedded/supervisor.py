@@ -10,6 +10,7 @@ child ends in any way while the supervisor lives; when the supervisor is killed,
 import logging
 import os
 import re
+import shutil
 import signal
 import subprocess
 import threading
@@ -159,6 +160,8 @@ class Supervisor:
                     self._respawn(child)
             elif _has_ended(child.process):
                 self._take_note_of_death(child)
+            else:
+                self._rotate_log(child.spec.name)
 
     def pid(self, name: str) -> int | None:
         """The process id of a child, or None while it does not run. Raises `KeyError`."""
@@ -282,6 +285,20 @@ class Supervisor:
         return ChildFailedError(
             child.spec.name, exit_code, self.log_file(child.spec.name), f"{_end_in_words(exit_code)} {when}"
         )
+
+    def _rotate_log(self, name: str) -> None:
+        """Put aside what a running child has written. It writes on into the same file, whose beginning is cut off;
+        a line that it writes in this very moment may be lost."""
+        path = self.log_file(name)
+        try:
+            if path.stat().st_size > MAX_LOG_BYTES:
+                former = path.with_name(f"{name}.log.1")
+                former.unlink(missing_ok=True)
+                former.touch(0o600)
+                shutil.copyfile(path, former)
+                os.truncate(path, 0)
+        except OSError as error:  # a full disk: the child matters more than its log
+            logger.warning("the log of %s is not put aside: %s", name, os.strerror(error.errno or 0))
 
     def _open_log(self, name: str) -> int:
         self._log_dir.mkdir(mode=0o700, parents=True, exist_ok=True)

@@ -224,6 +224,39 @@ _CONTRADICTING_OUTCOMES = f"""
     )
     GROUP BY tenant_id HAVING count > 0"""  # noqa: S608 - a text without parts of others
 
+_NOT_DELIVERED = f"""
+    SELECT tenant_id, rule_id AS subject, countIf(missing) AS count, count() AS total,
+        anyIf(alert_id, missing) AS example
+    FROM
+    (
+        SELECT tenant_id, rule_id, alert_id, NOT told AND raised_at > first_told AND raised_at < last_told AS missing
+        FROM
+        (
+            SELECT *, minIf(raised_at, told) OVER alike AS first_told, maxIf(raised_at, told) OVER alike AS last_told
+            FROM
+            (
+                SELECT tenant_id, rule_id, alert_id, raised_at, severity, agent_team, kind,
+                    (tenant_id, alert_id) IN (SELECT tenant_id, alert_id FROM alert_deliveries WHERE {_TENANT}) AS told
+                FROM alerts WHERE {_TENANT} AND raised_at BETWEEN {_SINCE} AND {_DONE}
+            )
+            WINDOW alike AS (PARTITION BY tenant_id, rule_id, severity, agent_team, kind)
+        )
+    )
+    GROUP BY tenant_id, rule_id HAVING count > 0"""  # noqa: S608 - a text without parts of others
+"""Which subscriptions there are, ClickHouse does not know: alerts just like it were delivered before and after."""
+
+_OTHER_TRANSCRIPT = f"""
+    SELECT tenant_id, '' AS subject, countIf(wrong) AS count, count() AS total, anyIf(call_id, wrong) AS example
+    FROM
+    (
+        SELECT tenant_id, call_id, transcripts.transcribed_at != judged.transcribed_at AS wrong
+        FROM (SELECT tenant_id, call_id, transcribed_at FROM transcripts WHERE {_IN_TIME} AND transcribed_at < {_DONE})
+            AS transcripts
+        INNER JOIN (SELECT tenant_id, call_id, transcribed_at FROM calls WHERE {_IN_TIME}) AS judged
+        USING (tenant_id, call_id)
+    )
+    GROUP BY tenant_id HAVING count > 0"""  # noqa: S608 - a text without parts of others
+
 _REPLAY = "judge it again: callstream replay --from DAY"
 
 DATA_CHECKS: tuple[DataCheck, ...] = (
@@ -297,6 +330,19 @@ DATA_CHECKS: tuple[DataCheck, ...] = (
             *("alert_deliveries", "alert_id", f"at BETWEEN {_SINCE} AND {_DONE}"),
             *("alerts", "alert_id", "1"),
         ),
+    ),
+    DataCheck(
+        "alert_without_delivery",
+        "alerts of which no delivery is recorded, though alerts of the same rule, severity and team were delivered "
+        "before and after them",
+        "see the log of notify for offsets behind the end of a log; the subscriber has to look at these calls itself",
+        _NOT_DELIVERED,
+    ),
+    DataCheck(
+        "judged_by_other_transcript",
+        "calls whose judgement was made of another transcript than the one that is shown",
+        f"a worker with an older model finished late; {_REPLAY}",
+        _OTHER_TRANSCRIPT,
     ),
     DataCheck(
         "null_share",

@@ -84,7 +84,7 @@ def listen_stage(
         if known is not None:
             _refuse_conflict(call, known)
         heard = known if known is not None and _was_heard(known) else None
-        if heard is not None and heard.engine == listener:
+        if heard is not None and heard.engine.hears_like(listener):
             return Recorded(call, heard_before=heard)
         try:
             return Recorded(call, audio=recordings.load_audio(call.tenant_id, call.audio))

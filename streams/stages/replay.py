@@ -88,6 +88,8 @@ class ReplayReport:
     findings: Counter[str] = field(default_factory=Counter)
     changes: dict[CallKey, Change] = field(default_factory=dict)
     moves: Counter[str] = field(default_factory=Counter)
+    _changed: dict[CallKey, tuple[RiskOrNone, RiskOrNone]] = field(default_factory=dict, repr=False)
+    """Every change, since a call may be judged once more and its last verdict counts."""
 
     def add(self, analysis: CallAnalysis, before: RiskOrNone) -> None:
         """One call, judged again."""
@@ -95,8 +97,13 @@ class ReplayReport:
         self.findings.update(finding.rule_id for finding in analysis.findings)
         after: RiskOrNone = analysis.risk.level if analysis.risk else "none"
         key = (analysis.tenant_id, analysis.call_id)
-        if before == after or key in self.changes:
+        if key in self._changed:
+            before, superseded = self._changed.pop(key)
+            self.moves -= Counter([f"{before} → {superseded}"])
+            self.changes.pop(key, None)
+        if before == after:
             return
+        self._changed[key] = before, after
         self.moves[f"{before} → {after}"] += 1
         if len(self.changes) < MAX_CHANGES_NAMED:
             self.changes[key] = Change(*key, before, after)

@@ -286,6 +286,24 @@ def test_a_check_fires_on_what_it_is_about_alone(
     assert data.found() == {check: [hit]}
 
 
+def test_an_alert_between_others_that_were_delivered_and_of_which_nothing_is_recorded(data: Data) -> None:
+    middle = str(data.rows_of(1)[ALERTS][0]["alert_id"])
+    for number in range(3):
+        row = data.rows_of(number)[ALERTS][0]
+        raised_at = ENDED_AT + timedelta(minutes=number)
+        data.sink.write({ALERTS: [row | {"raised_at": raised_at, "version": 2**62}]})
+    data.client.command("DELETE FROM alert_delivery_versions WHERE alert_id = {id:String}", parameters={"id": middle})
+    assert data.found() == {"alert_without_delivery": [("finance.no_loss", 1, 3, middle)]}
+
+
+def test_a_call_that_is_judged_by_another_transcript_than_is_shown(data: Data) -> None:
+    late = a_transcript(a_call(0))
+    data.sink.write(
+        rows_for_transcript(late.model_copy(update={"transcribed_at": late.transcribed_at + timedelta(seconds=1)}))
+    )
+    assert data.found() == {"judged_by_other_transcript": [("", 1, 3, "c-0")]}
+
+
 def test_a_delivery_of_no_alert(data: Data) -> None:
     alert_id = str(data.rows_of(0)[ALERTS][0]["alert_id"])
     data.client.command("DELETE FROM alert_versions WHERE alert_id = {id:String}", parameters={"id": alert_id})

@@ -332,3 +332,27 @@ def test_the_page_of_settings_is_the_same_on_every_machine(monkeypatch: pytest.M
     monkeypatch.setenv("XDG_DATA_HOME", "/srv/data")
     monkeypatch.setenv("HOME", "/home/someone")
     assert settings_markdown() == here
+
+
+def test_what_kubernetes_tells_of_services_stops_no_pod(caplog: pytest.LogCaptureFixture) -> None:
+    told = {
+        "CALLSTREAM_SERVICE_HOST": "10.0.0.1",
+        "CALLSTREAM_SERVICE_PORT": "80",
+        "CALLSTREAM_SERVICE_PORT_HTTP": "80",
+        "CALLSTREAM_PORT": "tcp://10.0.0.1:80",
+        "CALLSTREAM_PORT_80_TCP": "tcp://10.0.0.1:80",
+        "CALLSTREAM_PORT_80_TCP_PROTO": "tcp",
+        "CALLSTREAM_PORT_80_TCP_PORT": "80",
+        "CALLSTREAM_PORT_80_TCP_ADDR": "10.0.0.1",
+        "CALLSTREAM_CLICKHOUSE_SERVICE_HOST": "10.0.0.2",
+        "CALLSTREAM_CLICKHOUSE_PORT_8123_TCP_ADDR": "10.0.0.2",
+    }
+    loaded = load_settings(told)
+    assert set(loaded.origin.values()) == {"default"}
+    assert [variable for variable in told if variable not in caplog.text] == []
+
+
+@pytest.mark.parametrize("variable", ["CALLSTREAM_PORTS", "CALLSTREAM_SERVICE", "CALLSTREAM_KAFKA_HOST"])
+def test_what_only_looks_like_it_still_stops_the_start(variable: str) -> None:
+    with pytest.raises(SettingsError, match="is not a setting"):
+        load_settings({variable: "x"})

@@ -27,6 +27,7 @@ _RETRYABLE_CODES = frozenset(
         3,  # UNEXPECTED_END_OF_FILE: the connection broke in mid-insert
         74,  # CANNOT_READ_FROM_FILE_DESCRIPTOR
         75,  # CANNOT_WRITE_TO_FILE_DESCRIPTOR
+        76,  # CANNOT_OPEN_FILE: too many are open, or its disk is away
         _TIMEOUT_EXCEEDED,
         160,  # TOO_SLOW
         173,  # CANNOT_ALLOCATE_MEMORY
@@ -36,6 +37,7 @@ _RETRYABLE_CODES = frozenset(
         203,  # NO_FREE_CONNECTION
         209,  # SOCKET_TIMEOUT
         210,  # NETWORK_ERROR
+        225,  # NO_ZOOKEEPER
         236,  # ABORTED
         241,  # MEMORY_LIMIT_EXCEEDED
         242,  # TABLE_IS_READ_ONLY
@@ -50,6 +52,7 @@ _RETRYABLE_CODES = frozenset(
         425,  # SYSTEM_ERROR
         439,  # CANNOT_SCHEDULE_TASK
         473,  # DEADLOCK_AVOIDED
+        499,  # S3_ERROR: where its tables lie
         700,  # USER_SESSION_LIMIT_EXCEEDED
         745,  # SERVER_OVERLOADED
         999,  # KEEPER_EXCEPTION

@@ -10,6 +10,7 @@ from schemas.messages.records import ConsumerRecord
 from streams.adapters.kafka.client import (
     ASK_WITHIN_S,
     KafkaAccessError,
+    Told,
     beyond_the_end,
     consumer_config,
     consumer_record,
@@ -46,7 +47,9 @@ class KafkaAlertSource:
         self._revoked = revoked
         self._held = False
         self._failure: KafkaException | None = None
-        self._consumer = Consumer(consumer_config(settings, group) | {"queued.max.messages.kbytes": 16_384})
+        self._consumer = Consumer(
+            consumer_config(settings, group) | {"queued.max.messages.kbytes": 16_384, "error_cb": Told()}
+        )
         self._consumer.subscribe([topic], on_assign=self._on_assign, on_revoke=self._on_revoke, on_lost=self._on_lost)
 
     def read(self, most: int, wait_s: float) -> list[ConsumerRecord]:

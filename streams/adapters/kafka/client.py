@@ -88,7 +88,7 @@ def failure(what: str, error: BaseException | KafkaError) -> RetryableError | Ka
     return RetryableError(f"{what}: {name}")
 
 
-class _Told:
+class Told:
     """What librdkafka tells beside its answers: that no broker answers, that we are refused. Goes into the log."""
 
     def __init__(self) -> None:
@@ -155,7 +155,7 @@ class Publisher:
         if settings.kafka_flavour == "tansu":
             # Its "latest" offset is the base of the last batch + 1: right only if every record is its own batch.
             config["batch.num.messages"] = 1
-        self._told = _Told()
+        self._told = Told()
         self._config = config | {"error_cb": self._told}
         self._producer = Producer(self._config)
 
@@ -227,7 +227,7 @@ class BatchConsumer:
     def __init__(self, settings: Settings, group: str, topics: Sequence[str]) -> None:
         self._group = group
         self._topics = list(topics)
-        self._told = _Told()
+        self._told = Told()
         self._config = consumer_config(settings, group) | {
             "queued.max.messages.kbytes": 4 * FETCH_BYTES // 1024,
             "max.poll.interval.ms": LONGEST_BATCH_S * 1000,

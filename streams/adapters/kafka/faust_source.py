@@ -151,6 +151,9 @@ def build_app(settings: Settings, stage_name: str) -> faust.App:
         broker_max_poll_interval=float(LONGEST_MESSAGE_S),
         broker_max_poll_records=16,
         broker_commit_interval=1.0,
+        # Else it would say many times a second that nothing is committed, for as long as one recording takes.
+        broker_commit_livelock_soft_timeout=float(LONGEST_MESSAGE_S),
+        stream_processing_timeout=float(LONGEST_MESSAGE_S),
         consumer_auto_offset_reset="earliest",
         consumer_max_fetch_size=FETCH_BYTES,
         key_serializer="raw",

@@ -2,7 +2,9 @@
 
 import errno
 import os
+import re
 import stat
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -24,6 +26,10 @@ _FILE_MODE = 0o600
 _OPEN_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _OPEN_OBJECT = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 _CREATE_OBJECT = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+
+_UNFINISHED = re.compile(r"\.[0-9a-f]{16}\.part")
+_UNFINISHED_AFTER_S = 24 * 60 * 60
+"""Longer than any object takes to be written."""
 
 _ABSENT = {errno.ENOENT, errno.ENOTDIR, errno.ELOOP}
 """What opening a path says when there is no such file: nothing there, a file where a folder is asked for, a link."""
@@ -70,6 +76,17 @@ class FolderStore:
                     with suppress(FileExistsError):
                         folder.mkdir(_FOLDER_MODE)
         self.check()
+        self._remove_unfinished()
+
+    def _remove_unfinished(self) -> None:
+        """What writers that were killed have left behind: recordings that nobody will ever ask for."""
+        with self._failures("remove an unfinished object"):
+            for folder, _folders, names in os.walk(self._folder):
+                for name in filter(_UNFINISHED.fullmatch, names):
+                    path = Path(folder, name)
+                    with suppress(FileNotFoundError):
+                        if time.time() - path.lstat().st_mtime > _UNFINISHED_AFTER_S:
+                            path.unlink()
 
     def check(self) -> None:
         """Raises `StoreAccessError` when the folder is absent or may not be read and written."""

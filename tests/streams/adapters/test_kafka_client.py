@@ -1,6 +1,7 @@
 """What the Kafka client does with errors that a broker cannot be made to give at will."""
 
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,7 +11,10 @@ from schemas.errors import RetryableError
 from schemas.messages.records import ProducerRecord
 from streams.adapters.kafka import client
 from streams.adapters.kafka.client import STEP_MESSAGES, BatchConsumer, KafkaAccessError, Publisher, failure
+from streams.adapters.kafka.faust_source import LONGEST_MESSAGE_S, build_app
+from streams.embedded.ports import free_port
 from streams.settings import Settings
+from tests.processes import eventually
 
 RECORD = ProducerRecord("calls.ended.v1", b"acme/c-1", b"event")
 
@@ -159,3 +163,20 @@ def test_a_person_is_asked_only_where_asking_again_changes_nothing(code: int, ki
     error = failure("Kafka cannot be read", KafkaException(KafkaError(code)))
     assert type(error) is kind
     assert KafkaError(code).name() in str(error)
+
+
+def test_a_broker_that_is_away_is_in_the_log_within_half_a_minute(caplog: pytest.LogCaptureFixture) -> None:
+    consumer = BatchConsumer(Settings(kafka_bootstrap=f"127.0.0.1:{free_port()}"), "store", [RECORD.topic])
+
+    def told() -> bool:
+        consumer.poll(1, 0.2)
+        return "_ALL_BROKERS_DOWN" in caplog.text or "_TRANSPORT" in caplog.text
+
+    assert eventually(told, 30)
+    consumer.close()
+
+
+def test_faust_says_nothing_of_a_step_that_takes_as_long_as_it_may(tmp_path: Path) -> None:
+    conf = build_app(Settings(data_dir=tmp_path), "listen").conf
+    assert conf.broker_commit_livelock_soft_timeout >= LONGEST_MESSAGE_S
+    assert conf.stream_processing_timeout >= LONGEST_MESSAGE_S

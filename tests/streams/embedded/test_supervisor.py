@@ -320,6 +320,23 @@ def test_a_log_that_has_grown_too_large_is_put_aside_at_the_next_start(
     assert (log.stat().st_size == 0) == rotated
 
 
+def test_a_log_that_grows_too_large_is_put_aside_while_its_child_writes_on(
+    supervisor: Supervisor, tmp_path: Path
+) -> None:
+    writes = "import time\nopen('up', 'w').close()\nwhile True:\n print('line', flush=True)\n time.sleep(0.02)\n"
+    supervisor.start(python_child(tmp_path / "a", writes))
+    log = supervisor.log_file("worker")
+    before = supervisor.pid("worker")
+    with log.open("ab") as file:
+        file.write(b"x" * (MAX_LOG_BYTES + 1))
+    supervisor.check()
+    assert log.with_name("worker.log.1").stat().st_size > MAX_LOG_BYTES
+    assert log.with_name("worker.log.1").stat().st_mode & 0o777 == 0o600
+    assert eventually(lambda: log.read_text().startswith("line"))
+    assert log.stat().st_size < 10_000
+    assert supervisor.pid("worker") == before
+
+
 TELLS_OF_SIGTERM = (
     "import signal, time\n"
     "signal.signal(signal.SIGTERM, lambda *_: open('asked', 'w').close())\n"

@@ -130,6 +130,19 @@ class TestListenAgain:
         listening.hear(newer, call)
         assert len(newer.clips) == clips
 
+    def test_not_because_another_machine_has_a_gpu_or_takes_more_at_once(self, listening: Listening) -> None:
+        class OnAnotherMachine(ScriptedEngine):
+            @property
+            def identity(self) -> EngineIdentity:
+                here = super().identity
+                return here.model_copy(update={"settings": here.settings | {"device": "cuda", "batch_size": 64}})
+
+        call = listening.call(SPEECH)
+        first = listening.hear(ScriptedEngine(), call)
+        elsewhere = OnAnotherMachine()
+        assert listening.hear(elsewhere, call) == first
+        assert elsewhere.clips == []
+
     def test_it_is_recognised_again_when_what_was_stored_of_it_cannot_be_read(self, listening: Listening) -> None:
         call = listening.call(SPEECH)
         listening.hear(ScriptedEngine(), call)

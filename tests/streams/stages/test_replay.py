@@ -93,6 +93,24 @@ def test_every_stored_call_is_judged_again_and_goes_to_a_lane_of_its_own() -> No
 
 
 @pytest.mark.parametrize(
+    ("texts", "moves"),
+    [
+        pytest.param(("苹果", "香蕉"), {}, id="high first, and in the end as it was"),
+        pytest.param(("香蕉", "苹果"), {"low → high": 1}, id="as it was first, and high in the end"),
+        pytest.param(("苹果", "苹果"), {"low → high": 1}, id="the same twice"),
+        pytest.param(("苹果", "香蕉", "苹果"), {"low → high": 1}, id="there, back and there"),
+    ],
+)
+def test_of_a_call_that_was_heard_several_times_the_last_verdict_is_reported(
+    texts: tuple[str, ...], moves: dict[str, int]
+) -> None:
+    broker = stored(*(call("c1", text) for text in texts))
+    report = replay(broker, judge_of(APPLE), {("acme", "c1"): "low"}).run(ReplayWindow(JANUARY))
+    assert report.moves == moves
+    assert [(change.before, change.after) for change in report.gravest()] == [("low", "high")] * len(moves)
+
+
+@pytest.mark.parametrize(
     ("window", "expected"),
     [
         pytest.param(ReplayWindow(datetime(2026, 1, 10, tzinfo=UTC)), ["c3"], id="from a day on"),
