@@ -27,6 +27,7 @@ class Member:
     source: AlertSource
     assigned: dict[int, tuple[int, str]] = field(default_factory=dict)
     revoked: set[int] = field(default_factory=set)
+    told: list[str] = field(default_factory=list)
 
     def read(self, wanted: set[bytes]) -> list[ConsumerRecord]:
         """Until these keys have come."""
@@ -56,10 +57,15 @@ Assigned = Callable[[Mapping[int, tuple[int, str]]], None]
 Revoked = Callable[[Collection[int]], None]
 
 
-def a_member(open_source: Callable[[Assigned, Revoked], AlertSource]) -> Member:
+BegunAgain = Callable[[], None]
+
+
+def a_member(open_source: Callable[[Assigned, Revoked, BegunAgain], AlertSource]) -> Member:
     assigned: dict[int, tuple[int, str]] = {}
     revoked: set[int] = set()
-    return Member(open_source(assigned.update, revoked.update), assigned, revoked)
+    told: list[str] = []
+    source = open_source(assigned.update, revoked.update, lambda: told.append("begun again"))
+    return Member(source, assigned, revoked, told)
 
 
 @pytest.fixture(
@@ -75,7 +81,9 @@ def broker(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
         memory = MemoryBroker()
         yield Broker(
             memory,
-            lambda group: a_member(lambda a, r: MemoryAlertSource(memory, group, TOPIC, assigned=a, revoked=r)),
+            lambda group: a_member(
+                lambda a, r, b: MemoryAlertSource(memory, group, TOPIC, assigned=a, revoked=r, begun_again=b)
+            ),
             keeps_metadata=True,
         )
         return
@@ -85,7 +93,9 @@ def broker(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
         publisher = Publisher(settings)
         yield Broker(
             publisher,
-            lambda group: a_member(lambda a, r: KafkaAlertSource(settings, group, TOPIC, assigned=a, revoked=r)),
+            lambda group: a_member(
+                lambda a, r, b: KafkaAlertSource(settings, group, TOPIC, assigned=a, revoked=r, begun_again=b)
+            ),
             keeps_metadata=request.param == "kafka",
         )
         publisher.close()
@@ -150,6 +160,23 @@ def test_metadata_come_back_with_the_partition(broker: Broker) -> None:
     successor.join()
     assert successor.assigned[partition] == (offset, "done:" + "A" * 4_000)
     successor.source.close()
+
+
+def test_a_group_behind_the_end_of_the_log_begins_again_and_is_told(broker: Broker) -> None:
+    if not broker.keeps_metadata:
+        pytest.skip("tansu holds no offset that it has not given out")
+    group, published = uuid4().hex, outputs(3)
+    broker.publisher.publish(published)
+    member = broker.member(group)
+    member.join()
+    assert member.told == []
+    member.source.commit(dict.fromkeys(member.assigned, (1000000, "done:AA==")))
+    member.source.close()
+    successor = broker.member(group)
+    assert keys(published) <= {record.key for record in successor.read(keys(published))}
+    successor.source.close()
+    assert successor.told == ["begun again"]
+    assert set(successor.assigned.values()) == {(0, "")}
 
 
 def test_while_held_nothing_is_read_and_the_member_stays(broker: Broker) -> None:
