@@ -34,6 +34,9 @@ Not among them, on purpose: `additional_table_filters` and `optimize_move_to_pre
 of the user's own is asked of rows that the user may not see (docs/adr/0023-roles.md).
 """
 
+FIXED_SETTINGS = ("merge_tree_disk",)
+"""What no account changes that makes tables: `SETTINGS disk = disk(type = 'web', endpoint = …)` asks another host."""
+
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,63}")
 
 
@@ -129,6 +132,10 @@ def _people(roles: RolesFile) -> list[tuple[str, QueryLimits]]:
     return [(name, role.limits) for name, role in roles.roles.items() if role.limits is not None]
 
 
+def _technical(roles: RolesFile) -> list[str]:
+    return [name for name, role in roles.roles.items() if not role.of_people]
+
+
 def sql_statements(
     roles: RolesFile, users: Iterable[User], database: str, cluster: str | None = None
 ) -> tuple[str, ...]:
@@ -147,11 +154,14 @@ def sql_statements(
         settings = [_sql_setting(setting) for setting in settings_of(limits)]
         settings += [f"{name} CHANGEABLE_IN_READONLY" for name in FREE_SETTINGS]
         statements.append(f"CREATE SETTINGS PROFILE OR REPLACE {PREFIX}{role}{on} SETTINGS {', '.join(settings)}")
+    for role in _technical(roles):
+        fixed = ", ".join(f"{name} CONST" for name in FIXED_SETTINGS)
+        statements.append(f"CREATE SETTINGS PROFILE OR REPLACE {PREFIX}{role}{on} SETTINGS {fixed}")
     for role in roles.roles:
         statements.append(f"CREATE ROLE IF NOT EXISTS {role}{on}")
         statements.append(f"REVOKE{on} ALL ON *.* FROM {role}")
-    for role, limits in _people(roles):
         statements.append(f"ALTER ROLE {role}{on} SETTINGS PROFILE '{PREFIX}{role}'")
+    for role, limits in _people(roles):
         statements.append(
             f"CREATE QUOTA OR REPLACE {PREFIX}{role}{on} KEYED BY user_name "
             f"FOR INTERVAL {QUOTA_S} second MAX queries = {limits.queries_per_hour} TO {role}"
@@ -166,10 +176,9 @@ def sql_statements(
         statements += [f"GRANT{on} {grant} TO {role}" for grant in grants_of(role, roles, database)]
     for user in users:
         hosts = f"IP {', '.join(quote_identifier(network) for network in user.networks)}" if user.networks else "ANY"
-        profile = f" SETTINGS PROFILE '{PREFIX}{user.role}'" if roles.roles[user.role].of_people else ""
         statements.append(
             f"CREATE USER OR REPLACE {user.name}{on} IDENTIFIED WITH sha256_hash "
-            f"BY {quote_identifier(user.password_sha256)} HOST {hosts}{profile}"
+            f"BY {quote_identifier(user.password_sha256)} HOST {hosts} SETTINGS PROFILE '{PREFIX}{user.role}'"
         )
         statements.append(f"GRANT{on} {user.role} TO {user.name}")
         if roles.roles[user.role].of_people:
@@ -213,8 +222,17 @@ def xml_text(root: Element) -> str:
 
 
 def profile_elements(roles: RolesFile) -> list[Element]:
-    """What stands in `<profiles>`, one for each role of people."""
-    return [_profile(role, limits) for role, limits in _people(roles)]
+    """What stands in `<profiles>`, one for each role."""
+    people = [_profile(role, limits) for role, limits in _people(roles)]
+    return people + [_technical_profile(role) for role in _technical(roles)]
+
+
+def _technical_profile(role: str) -> Element:
+    profile = Element(f"{PREFIX}{role}")
+    constraints = SubElement(profile, "constraints")
+    for name in FIXED_SETTINGS:
+        SubElement(SubElement(constraints, name), "readonly")
+    return profile
 
 
 def _profile(role: str, limits: QueryLimits) -> Element:
@@ -257,8 +275,9 @@ def user_elements(
 
 def _user(user: User, roles: RolesFile, database: str, networks: Sequence[str]) -> Element:
     access = access_of(user, roles, database)
-    profile = f"{PREFIX}{user.role}" if roles.roles[user.role].of_people else "default"
-    element = user_element(user.name, user.password_sha256, networks, profile, profile)
+    profile = f"{PREFIX}{user.role}"
+    quota = profile if roles.roles[user.role].of_people else "default"
+    element = user_element(user.name, user.password_sha256, networks, profile, quota)
     filters = SubElement(SubElement(element, "databases"), database)
     for view, condition in access.filters.items():
         _add(SubElement(filters, view), "filter", condition)

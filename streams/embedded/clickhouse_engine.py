@@ -36,7 +36,9 @@ from xml.etree.ElementTree import Element, SubElement
 from xml.sax.saxutils import escape
 
 from processors.clickhouse.grants import (
+    PREFIX,
     add_grants,
+    grants_of,
     profile_elements,
     quota_elements,
     quote_identifier,
@@ -62,10 +64,9 @@ _HOLD = (
     "SELECT sleepEachRow(1) FROM system.numbers FORMAT Null "
     "SETTINGS max_block_size = 1, function_sleep_max_microseconds_per_block = 0"
 )
-_WRITER_GRANTS = (
-    "SHOW, SELECT, INSERT, ALTER, CREATE, DROP, TRUNCATE, OPTIMIZE, dictGet, KILL QUERY, SYSTEM VIEWS ON *.*",
-    "TABLE ENGINE ON *",
-)
+_WRITER_ROLE = "admin"
+_WRITER_GRANTS = ("KILL QUERY ON *.*",)
+"""Besides those of its role, which it has in every database."""
 _WATCHER_GRANTS = ("SELECT ON system.processes",)
 _HOLDER_GRANTS = ("SYSTEM LISTEN ON *.*", "SELECT ON system.numbers")
 
@@ -143,7 +144,8 @@ def _config_xml(data_dir: Path, http_port: int, tcp_port: int | None) -> str:
     """The server's configuration.
 
     Inserts are flushed to the disk before they are acknowledged, because the broker's offsets are committed after
-    them. Nothing is logged that quotes a query: queries and their errors may hold a caller's words.
+    them. Nothing is logged that quotes a query: queries and their errors may hold a caller's
+    words.
     """
     tcp = "" if tcp_port is None else f"<tcp_port>{tcp_port}</tcp_port>"
     return f"""<clickhouse>
@@ -173,10 +175,11 @@ def _users_xml(passwords: dict[str, str], roles: RolesFile, people: Sequence[Use
     SubElement(quotas, "default")
     quotas.extend(quota_elements(roles))
     users = SubElement(root, "users")
+    writer_grants = (*grants_of(_WRITER_ROLE, roles, "*"), *_WRITER_GRANTS)
     for name, profile, grants in (
         ("default", "holder", _HOLDER_GRANTS),
         (_WATCHER, "default", _WATCHER_GRANTS),
-        (WRITER, "default", _WRITER_GRANTS),
+        (WRITER, f"{PREFIX}{_WRITER_ROLE}", writer_grants),
     ):
         digest = _digest(passwords[name]) if name in passwords else None
         user = user_element(name, digest, (HOST,), profile, "default")

@@ -3,6 +3,7 @@
 # ruff: noqa: S608 - queries are put together here, of names in our own files
 
 import http.client
+import socket
 import subprocess
 import time
 from base64 import b64encode
@@ -466,6 +467,114 @@ def test_nobody_writes_or_looks_beyond_the_views(query: str, user: str, engine: 
     reason = refusal(engine, user, query)
     known = ("ACCESS_DENIED", "READONLY", "getcwd", "UNKNOWN_ROLE", "SUPPORT_IS_DISABLED", "SYNTAX_ERROR")
     assert any(word in reason for word in known), reason
+
+
+EVERYBODY = (*ROLE_OF, "analyst", "callstream")
+"""With the accounts that make and fill tables: not even they run a program, read a file or ask another host."""
+DISK_OF_ANOTHER_HOST = "ORDER BY a SETTINGS disk = disk(type = 'web', endpoint = 'http://{host}/store/')"
+OUTWARD = {
+    "dictionary of a program": "CREATE DICTIONARY {new} (k UInt64, v String) PRIMARY KEY k "
+    "SOURCE(EXECUTABLE(COMMAND 'touch {ran}' FORMAT TSV)) LIFETIME(0) LAYOUT(FLAT())",
+    "dictionary of a program that stays": "CREATE DICTIONARY {new} (k UInt64, v String) PRIMARY KEY k "
+    "SOURCE(EXECUTABLE_POOL(COMMAND 'touch {ran}' FORMAT TSV)) LIFETIME(0) LAYOUT(DIRECT())",
+    "dictionary over HTTP": "CREATE DICTIONARY {new} (k UInt64, v String) PRIMARY KEY k "
+    "SOURCE(HTTP(URL 'http://{host}/' FORMAT TSV)) LIFETIME(0) LAYOUT(FLAT())",
+    "dictionary of another server": "CREATE DICTIONARY {new} (k UInt64, v String) PRIMARY KEY k "
+    "SOURCE(CLICKHOUSE(HOST '127.0.0.1' PORT {port} USER 'a' TABLE 'b' DB 'c')) LIFETIME(0) LAYOUT(FLAT())",
+    "dictionary of a file": "CREATE DICTIONARY {new} (k UInt64, v String) PRIMARY KEY k "
+    "SOURCE(FILE(PATH '/etc/passwd' FORMAT TSV)) LIFETIME(0) LAYOUT(FLAT())",
+    "table of a program": "CREATE TABLE {new} (a String) ENGINE = Executable('x.sh', 'TSV')",
+    "table of programs": "CREATE TABLE {new} (a String) ENGINE = ExecutablePool('x.sh', 'TSV')",
+    "table over HTTP": "CREATE TABLE {new} (a String) ENGINE = URL('http://{host}/', 'TSV')",
+    "table in a bucket": "CREATE TABLE {new} (a String) ENGINE = S3('http://{host}/bucket/key', 'a', 'b', 'TSV')",
+    "table that follows a bucket": "CREATE TABLE {new} (a String) ENGINE = S3Queue('http://{host}/bucket/*', 'TSV')",
+    "table of MySQL": "CREATE TABLE {new} (a String) ENGINE = MySQL('{host}', 'a', 'b', 'c', 'd')",
+    "table of PostgreSQL": "CREATE TABLE {new} (a String) ENGINE = PostgreSQL('{host}', 'a', 'b', 'c', 'd')",
+    "table of MongoDB": "CREATE TABLE {new} (a String) ENGINE = MongoDB('{host}', 'a', 'b', 'c', 'd')",
+    "table of Redis": "CREATE TABLE {new} (a String) ENGINE = Redis('{host}') PRIMARY KEY a",
+    "table of Kafka": "CREATE TABLE {new} (a String) ENGINE = Kafka('{host}', 'topic', 'group', 'TSV')",
+    "table of a file": "CREATE TABLE {new} (a String) ENGINE = File(TSV, '/etc/passwd')",
+    "table of a new file": "CREATE TABLE {new} (a String) ENGINE = File(TSV)",
+    "table of an engine that is not needed": "CREATE TABLE {new} (a String) ENGINE = Memory",
+    "table on a disk elsewhere": "CREATE TABLE {new} (a String) ENGINE = MergeTree " + DISK_OF_ANOTHER_HOST,
+    "table on a bucket as a disk": "CREATE TABLE {new} (a String) ENGINE = MergeTree ORDER BY a SETTINGS disk = disk("
+    "type = 's3', endpoint = 'http://{host}/bucket/store/', access_key_id = 'a', secret_access_key = 'b')",
+    "table by a table function": "CREATE TABLE {new} AS url('http://{host}/', 'TSV', 'a String')",
+    "what a view writes": "CREATE MATERIALIZED VIEW {new} ENGINE = URL('http://{host}/', 'TSV') AS SELECT name AS a "
+    "FROM schema_migrations",
+    "view of a table function": "CREATE VIEW {new} AS SELECT * FROM url('http://{host}/', 'TSV', 'a String')",
+    "view with the rights of nobody": "CREATE VIEW {new} SQL SECURITY NONE AS SELECT 1",
+    "view with the rights of another": "CREATE VIEW {new} DEFINER = watcher SQL SECURITY DEFINER AS SELECT 1",
+    "database of MySQL": "CREATE DATABASE {new} ENGINE = MySQL('{host}', 'a', 'b', 'c')",
+    "database of PostgreSQL": "CREATE DATABASE {new} ENGINE = PostgreSQL('{host}', 'a', 'b', 'c')",
+    "database in a bucket": "CREATE DATABASE {new} ENGINE = S3('http://{host}/bucket', 'a', 'b')",
+    "database of files": "CREATE DATABASE {new} ENGINE = Filesystem('/etc')",
+    "database of SQLite": "CREATE DATABASE {new} ENGINE = SQLite('/etc/x.db')",
+    "database on a disk elsewhere": "CREATE DATABASE {new} ENGINE = Atomic "
+    "SETTINGS disk = disk(type = 'web', endpoint = 'http://{host}/store/')",
+    "url()": "SELECT * FROM url('http://{host}/', 'TSV', 'a String')",
+    "s3()": "SELECT * FROM s3('http://{host}/bucket/key', 'a', 'b', 'TSV', 'a String')",
+    "remote()": "SELECT * FROM remote('{host}', 'a', 'b')",
+    "remoteSecure()": "SELECT * FROM remoteSecure('{host}', 'a', 'b')",
+    "mysql()": "SELECT * FROM mysql('{host}', 'a', 'b', 'c', 'd')",
+    "postgresql()": "SELECT * FROM postgresql('{host}', 'a', 'b', 'c', 'd')",
+    "mongodb()": "SELECT * FROM mongodb('{host}', 'a', 'b', 'c', 'd', 'a String')",
+    "redis()": "SELECT * FROM redis('{host}', 'a', 'a String')",
+    "hdfs()": "SELECT * FROM hdfs('hdfs://{host}/x', 'TSV', 'a String')",
+    "iceberg()": "SELECT * FROM icebergS3('http://{host}/bucket/x', 'a', 'b')",
+    "file()": "SELECT * FROM file('/etc/passwd', 'LineAsString', 'a String')",
+    "file() as a function": "SELECT file('/etc/passwd')",
+    "sqlite()": "SELECT * FROM sqlite('/etc/x.db', 'a')",
+    "executable()": "SELECT * FROM executable('x.sh', 'TSV', 'a String')",
+    "Python()": "SELECT * FROM Python('os')",
+    "write to url()": "INSERT INTO FUNCTION url('http://{host}/', 'TSV', 'a String') VALUES ('x')",
+    "write to file()": "INSERT INTO FUNCTION file('{ran}', 'TSV', 'a String') VALUES ('x')",
+    "backup to a bucket": "BACKUP TABLE schema_migrations TO S3('http://{host}/bucket/x', 'a', 'b')",
+    "backup to a file": "BACKUP TABLE schema_migrations TO File('{ran}')",
+    "table that lies elsewhere": "ATTACH TABLE {new} FROM '/etc' (a String) ENGINE = MergeTree ORDER BY a",
+    "function": "CREATE FUNCTION {new} AS x -> x",
+    "named collection": "CREATE NAMED COLLECTION {new} AS url = 'http://{host}/'",
+    "workload": "CREATE WORKLOAD {new}",
+    "user": "CREATE USER {new}",
+    "right": "GRANT CREATE DICTIONARY ON *.* TO boss",
+}
+
+
+@pytest.fixture(scope="module")
+def stranger() -> Iterator[socket.socket]:
+    """Another host, as far as the engine knows: a port that nobody should connect to."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        server.setblocking(False)
+        yield server
+
+
+@pytest.mark.parametrize("user", EVERYBODY)
+@pytest.mark.parametrize("query", OUTWARD.values(), ids=OUTWARD)
+def test_no_account_runs_a_program_or_reads_a_file_or_asks_another_host(
+    query: str, user: str, engine: RunningEngine, stranger: socket.socket, tmp_path: Path
+) -> None:
+    port = stranger.getsockname()[1]
+    filled = query.format(host=f"127.0.0.1:{port}", port=port, ran=tmp_path / "ran", new="made_by_a_test")
+    refusal(engine, user, filled)
+    with pytest.raises(BlockingIOError):
+        stranger.accept()
+    assert not (tmp_path / "ran").exists()
+
+
+@pytest.mark.parametrize("user", ["boss", "callstream"])
+def test_a_table_is_not_moved_to_a_disk_of_another_host(
+    user: str, engine: RunningEngine, stranger: socket.socket
+) -> None:
+    disk = DISK_OF_ANOTHER_HOST.removeprefix("ORDER BY a SETTINGS ").format(
+        host=f"127.0.0.1:{stranger.getsockname()[1]}"
+    )
+    assert ask(engine, user, "CREATE TABLE stays (a String) ENGINE = MergeTree ORDER BY a") == (True, "")
+    try:
+        assert "SETTING_CONSTRAINT_VIOLATION" in refusal(engine, user, f"ALTER TABLE stays MODIFY SETTING {disk}")
+        with pytest.raises(BlockingIOError):
+            stranger.accept()
+    finally:
+        assert ask(engine, user, "DROP TABLE stays") == (True, "")
 
 
 @pytest.mark.parametrize("user", [*PEOPLE, "analyst"])

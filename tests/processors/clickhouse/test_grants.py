@@ -2,6 +2,7 @@
 
 import re
 from dataclasses import dataclass, field
+from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
@@ -16,6 +17,8 @@ from processors.clickhouse.grants import (
     sql_statements,
     users_xml,
 )
+from schemas.clickhouse.cluster import Cluster, to_sql
+from schemas.clickhouse.migrations import split_statements
 from schemas.config.roles import User, load_roles
 
 ROLES = load_roles()
@@ -67,9 +70,12 @@ def told_by_sql() -> dict[str, Told]:
         if role in profile_of:
             assert f"SETTINGS PROFILE '{profile_of[role]}'" in rest
             for part in profiles[profile_of[role]].split(", "):
-                setting = re.fullmatch(r"(\w+)(?: = (\d+))?(?: MIN (\d+) MAX (\d+))?( CHANGEABLE_IN_READONLY)?", part)
+                setting = re.fullmatch(
+                    r"(\w+)(?: = (\d+))?(?: MIN (\d+) MAX (\d+))?(?: CONST)?( CHANGEABLE_IN_READONLY)?", part
+                )
                 assert setting, part
-                shown.settings[setting[1]] = f"{setting[2]} {setting[3]}-{setting[4]} {bool(setting[5])}"
+                fixed = part.endswith(" CONST")
+                shown.settings[setting[1]] = f"{setting[2]} {setting[3]}-{setting[4]} {bool(setting[5])} {fixed}"
         told[name] = shown
     return told
 
@@ -89,7 +95,8 @@ def told_by_xml() -> dict[str, Told]:
                 limits = profile.find(f"constraints/{name}")
                 least, most = (None, None) if limits is None else (limits.findtext("min"), limits.findtext("max"))
                 changeable = limits is not None and limits.find("changeable_in_readonly") is not None
-                shown.settings[name] = f"{profile.findtext(name)} {least}-{most} {changeable}"
+                fixed = limits is not None and limits.find("readonly") is not None
+                shown.settings[name] = f"{profile.findtext(name)} {least}-{most} {changeable} {fixed}"
             shown.queries_per_hour = root.findtext(f"quotas/{user.findtext('quota')}/interval/queries") or ""
         told[user.tag] = shown
     return told
@@ -120,6 +127,33 @@ def test_a_role_of_people_is_given_views_and_no_table(role: str) -> None:
     }
     assert None not in given
     assert {match[1] for match in given if match} == {name for name, view in ROLES.views.items() if role in view.may}
+
+
+def engines_of_tables() -> set[str]:
+    """The engine of every table that `migrate` makes, on one server and on a cluster."""
+    files = (Path(__file__).parents[3] / "schemas" / "clickhouse").rglob("*.sql")
+    statements = [s for file in files for s in split_statements(file.read_text(encoding="utf-8"))]
+    written = "\n".join([*to_sql(statements, None), *to_sql(statements, Cluster("pair", "callstream"))])
+    return set(re.findall(r"\bENGINE = (\w+)", written))
+
+
+def test_who_migrates_may_use_the_engines_of_our_tables_and_no_other() -> None:
+    given = {g.split()[-1] for g in grants_of("admin", ROLES, "callstream") if g.startswith("TABLE ENGINE")}
+    assert given == engines_of_tables()
+    assert "MergeTree" in given
+
+
+@pytest.mark.parametrize("role", sorted(set(ROLES.roles) - set(PEOPLE)))
+def test_an_account_that_works_is_given_nothing_that_runs_programs_or_reaches_other_hosts(role: str) -> None:
+    rights = {
+        right.strip() for grant in grants_of(role, ROLES, "callstream") for right in grant.split(" ON ")[0].split(",")
+    }
+    assert rights <= {
+        *("SHOW", "SELECT", "INSERT", "ALTER TABLE", "ALTER VIEW", "ALTER DELETE", "DROP", "DROP TABLE"),
+        *("CREATE DATABASE", "CREATE TABLE", "CREATE VIEW", "TRUNCATE", "OPTIMIZE", "SYSTEM VIEWS", "TABLE ENGINE"),
+    }
+    user = next(user for user in USERS if user.role == role)
+    assert told_by_xml()[user.name].settings["merge_tree_disk"].endswith("True")
 
 
 @pytest.mark.parametrize("role", PEOPLE)
