@@ -387,7 +387,8 @@ class Settings(SettingsPart):
     def environment(self) -> dict[str, str]:
         """These settings as `CALLSTREAM_*` variables, for a child process: all of them, secrets in clear.
 
-        A path that is not set is an empty variable, so that a settings file cannot set it in the child.
+        A path that is not set is an empty variable, so that a settings file cannot set it in the child. The others are
+        absolute: the child runs in another folder.
         """
         return {variable_of(name): _as_text(value) for name, value in self.values().items()}
 
@@ -444,6 +445,8 @@ def _as_text(value: object) -> str:
         return value.get_secret_value()
     if isinstance(value, bool):
         return str(value).lower()
+    if isinstance(value, Path):
+        return str(value.absolute())
     return "" if value is None else str(value)
 
 

@@ -49,6 +49,8 @@ from processors.clickhouse.grants import (
 from schemas.config.roles import ALL_TENANTS, RolesFile, User, load_roles, load_users
 from schemas.config.yaml_files import YamlFileError
 from schemas.errors import EmbeddedStackError
+from streams.embedded.ports import listens_here
+from streams.embedded.supervisor import READY_FD
 
 MODULE = "streams.embedded.clickhouse_engine"
 DATABASE = "callstream"
@@ -76,10 +78,30 @@ class EngineStartError(EmbeddedStackError):
 
 
 def start_command(
-    data_dir: Path, http_port: int, tcp_port: int | None = None, users_file: Path | None = None
+    data_dir: Path,
+    http_port: int,
+    tcp_port: int | None = None,
+    users_file: Path | None = None,
+    *,
+    ports_reserved: bool = False,
 ) -> list[str]:
-    """The argv that starts the engine with this Python."""
-    command = [sys.executable, "-m", MODULE, "--data-dir", str(data_dir), "--http-port", str(http_port)]
+    """The argv that starts the engine with this Python, from any folder.
+
+    `ports_reserved` says that who starts it holds the ports by `reserve_port`.
+    """
+    # -P: what lies in the folder of who starts it is not loaded.
+    command = [
+        sys.executable,
+        "-P",
+        "-m",
+        MODULE,
+        "--data-dir",
+        str(data_dir.absolute()),
+        "--http-port",
+        str(http_port),
+    ]
+    if ports_reserved:
+        command.append("--ports-reserved")
     if tcp_port is not None:
         command += ["--tcp-port", str(tcp_port)]
     return command if users_file is None else [*command, "--users", str(users_file.absolute())]
@@ -145,12 +167,13 @@ def _config_xml(data_dir: Path, http_port: int, tcp_port: int | None) -> str:
 
     Inserts are flushed to the disk before they are acknowledged, because the broker's offsets are committed after
     them. Nothing is logged that quotes a query: queries and their errors may hold a caller's
-    words.
+    words. Ports may be shared with who has reserved them: `reserve_port`.
     """
     tcp = "" if tcp_port is None else f"<tcp_port>{tcp_port}</tcp_port>"
     return f"""<clickhouse>
     <logger><level>fatal</level><console>true</console></logger>
     <listen_host>{HOST}</listen_host>
+    <listen_reuse_port>1</listen_reuse_port>
     <http_port>{http_port}</http_port>{tcp}
     <users_config>{escape(str(data_dir / "config" / "users.xml"))}</users_config>
     <max_server_memory_usage_to_ram_ratio>0.5</max_server_memory_usage_to_ram_ratio>
@@ -256,6 +279,7 @@ class _Engine:
         # Python's signal handlers run in the main thread only, which therefore must not be inside the engine.
         threading.Thread(target=hold, name="clickhouse", daemon=True).start()
         self._close_files(stop)
+        self._announce(stop)
         stop.wait()
         if ended.is_set():
             raise EngineStartError("The ClickHouse engine ended by itself; see the lines above.")
@@ -288,6 +312,20 @@ class _Engine:
             shutil.rmtree(self._start_folder)
             os.close(gate)
             return
+
+    def _announce(self, stop: threading.Event) -> None:
+        """Tell who started us, by the pipe that it left open, that each port is ours: now a password may be sent."""
+        number = os.environ.pop(READY_FD, "")
+        if not number:
+            return
+        ports = [port for port in (self._http_port, self._tcp_port) if port is not None]
+        while not stop.is_set():
+            if all(map(listens_here, ports)):
+                with contextlib.suppress(BrokenPipeError):
+                    os.write(int(number), b"1")
+                break
+            stop.wait(0.02)
+        os.close(int(number))
 
     def _write_config(self) -> None:
         config = self._data_dir / "config"
@@ -324,6 +362,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--data-dir", type=Path, required=True, help="where tables, passwords and configuration lie")
     parser.add_argument("--http-port", type=int, required=True, help="port of the HTTP interface on 127.0.0.1")
     parser.add_argument("--tcp-port", type=int, default=None, help="port of the native interface; none by default")
+    parser.add_argument("--ports-reserved", action="store_true", help="the caller keeps the ports for this process")
     parser.add_argument("--users", type=Path, default=None, help="YAML file of people who may log in: docs/roles.md")
     options = parser.parse_args(arguments)
     stop = threading.Event()
@@ -334,7 +373,7 @@ def main(arguments: list[str] | None = None) -> int:
         people = load_users(options.users, roles)
         with _take_lock(options.data_dir):
             for port in (options.http_port, options.tcp_port):
-                if port is not None:
+                if port is not None and not options.ports_reserved:
                     _check_port(port)
             _Engine(options.data_dir, options.http_port, options.tcp_port, roles, people).serve(stop)
     except (EngineStartError, YamlFileError) as error:

@@ -1,6 +1,9 @@
 """Ports on the loopback interface: a free one, and whether a Kafka broker answers on one."""
 
 import socket
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
 
 from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
@@ -9,6 +12,8 @@ from schemas.errors import EmbeddedStackError
 
 LOOPBACK = "127.0.0.1"
 _ANSWER_WITHIN_S = 2.0
+_LISTEN = "0A"
+"""TCP_LISTEN in /proc/net/tcp."""
 
 
 class PortTakenError(EmbeddedStackError):
@@ -32,6 +37,45 @@ def require_free(port: int, wanted_by: str) -> None:
             probe.bind((LOOPBACK, port))
         except OSError:
             raise PortTakenError(f"{wanted_by} cannot listen on {LOOPBACK}:{port}: another program does.") from None
+
+
+def reserve_port(port: int, wanted_by: str) -> socket.socket:
+    """Keep the port (0: a free one) for children that listen with SO_REUSEPORT, for as long as the answer is open.
+
+    It is bound and does not listen, so whoever connects meanwhile is refused; and the kernel gives the port to no other
+    user of the machine, also while a child that died is started again. SO_REUSEADDR would let them in. Raises
+    `PortTakenError`.
+    """
+    kept = socket.socket()
+    kept.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+    try:
+        # Without the option first: a program of the same user that listens with it would share the port unnoticed.
+        require_free(port, wanted_by)
+        kept.bind((LOOPBACK, port))
+    except PortTakenError:
+        kept.close()
+        raise
+    except OSError:
+        kept.close()
+        raise PortTakenError(f"{wanted_by} cannot listen on {LOOPBACK}:{port}: another program does.") from None
+    return kept
+
+
+def listens_here(port: int) -> bool:
+    """Whether this very process listens on the loopback port, by the kernel's own table. Linux only."""
+    own = {link.partition("[")[2].rstrip("]") for link in _open_files() if link.startswith("socket:[")}
+    address = f"{int.from_bytes(socket.inet_aton(LOOPBACK), 'little'):08X}:{port:04X}"
+    for line in Path("/proc/self/net/tcp").read_text(encoding="ascii").splitlines()[1:]:
+        fields = line.split()
+        if fields[1] == address and fields[3] == _LISTEN and fields[9] in own:
+            return True
+    return False
+
+
+def _open_files() -> Iterator[str]:
+    for entry in Path("/proc/self/fd").iterdir():
+        with suppress(OSError):  # closed meanwhile
+            yield str(entry.readlink())
 
 
 def kafka_answers(port: int) -> bool:

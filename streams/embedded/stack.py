@@ -22,7 +22,7 @@ from streams.adapters.kafka.client import apply_topics
 from streams.adapters.object_store.from_settings import object_store_from
 from streams.embedded import clickhouse_engine
 from streams.embedded.apache_kafka import TellProgress, apache_kafka_spec, fetch_jars
-from streams.embedded.ports import free_port, require_free
+from streams.embedded.ports import free_port, reserve_port
 from streams.embedded.supervisor import ChildSpec, Supervisor
 from streams.embedded.tansu import tansu_spec
 from streams.runtime.loop import EXIT_BREAKER
@@ -58,8 +58,8 @@ class Stack:
         self._plan = plan
         self._base = base
         self._kafka_port = plan.kafka_port or free_port()
-        self._clickhouse_port = plan.clickhouse_port or free_port()
-        self._clickhouse_tcp_port = plan.clickhouse_tcp_port or free_port()
+        self._clickhouse_port = plan.clickhouse_port
+        self._clickhouse_tcp_port = plan.clickhouse_tcp_port
         self.supervisor = Supervisor(plan.data_dir / "logs")
         self._cleanup = ExitStack()
         self.settings = base
@@ -84,6 +84,8 @@ class Stack:
         `KafkaJarsError`, `PortTakenError`, `UsersFileError` and the errors of the adapters.
         """
         load_users(self._base.clickhouse_users_file, load_roles())  # what is wrong with it is said before anything runs
+        self._clickhouse_port = self._reserved(self._plan.clickhouse_port)
+        self._clickhouse_tcp_port = self._reserved(self._plan.clickhouse_tcp_port)
         self._start_broker(say, fetched)
         say("starting the ClickHouse engine")
         self.supervisor.start(self._clickhouse_spec())
@@ -128,17 +130,27 @@ class Stack:
         say("starting Apache Kafka")
         self.supervisor.start(apache_kafka_spec(self._plan.data_dir / "kafka", libs, self._kafka_port, free_port()))
 
+    def _reserved(self, port: int) -> int:
+        """A port that no other user of the machine gets while this stack lives, whatever becomes of its engine."""
+        kept = self._cleanup.enter_context(reserve_port(port, "ClickHouse"))
+        number: int = kept.getsockname()[1]
+        return number
+
     def _clickhouse_spec(self) -> ChildSpec:
-        require_free(self._clickhouse_port, "ClickHouse")
         folder = self._plan.data_dir / "clickhouse"
         url = clickhouse_engine.engine_url(folder, self._clickhouse_port)
         return ChildSpec(
             name="clickhouse",
             argv=tuple(
                 clickhouse_engine.start_command(
-                    folder, self._clickhouse_port, self._clickhouse_tcp_port, self._base.clickhouse_users_file
+                    folder,
+                    self._clickhouse_port,
+                    self._clickhouse_tcp_port,
+                    self._base.clickhouse_users_file,
+                    ports_reserved=True,
                 )
             ),
+            announces=True,
             ready=lambda: clickhouse_engine.is_ready(url),
             ready_within_s=60,
             stop_grace_s=20,
@@ -199,6 +211,7 @@ def worker_spec(stage: str, number: int, settings: Settings, *, restart: bool) -
         stops_with_neighbours=True,
         # A settings file named by our own environment does not reach the child: it gets every value.
         env={CONFIG_VARIABLE: ""} | settings.environment(),
+        cwd=settings.data_dir.absolute(),
     )
 
 

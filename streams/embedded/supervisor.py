@@ -29,6 +29,7 @@ from streams.embedded.child import HELD_BACK, launcher_argv
 logger = logging.getLogger(__name__)
 
 MAX_LOG_BYTES = 10 * 1024 * 1024
+READY_FD = "CALLSTREAM_READY_FD"
 _POLL_EVERY_S = 0.02
 _NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
 
@@ -53,7 +54,11 @@ class ChildSpec:
     """Whether it may stop while those that were started just before it stop, too."""
     env: Mapping[str, str] = field(default_factory=dict)
     """Added to the environment of this process."""
-    cwd: Path | None = None
+    cwd: Path = Path("/")
+    """Never the folder of who calls: files that lie there are nobody's to load."""
+    announces: bool = False
+    """Whether it writes to the pipe whose number `READY_FD` in its environment has, once its ports are its own.
+    Only then is `ready` asked, which may send a password there."""
 
     def __post_init__(self) -> None:
         if not _NAME.fullmatch(self.name) or not self.argv:
@@ -98,6 +103,23 @@ class _Child:
     """False after `stop_child`: then its end is no failure."""
     failures: int = 0
     restart_at_s: float | None = None
+    announced: int | None = None
+    """The end of the pipe on which it says that it listens."""
+
+    def has_announced(self) -> bool:
+        """Whether it has said so, where it is to."""
+        if self.announced is not None:
+            with suppress(BlockingIOError):
+                # An empty answer is the end of the pipe: it died, or will never say anything.
+                if os.read(self.announced, 1):
+                    self.forget_pipe()
+        return self.announced is None
+
+    def forget_pipe(self) -> None:
+        """Close our end."""
+        if self.announced is not None:
+            os.close(self.announced)
+            self.announced = None
 
 
 class Supervisor:
@@ -142,6 +164,7 @@ class Supervisor:
         try:
             self._wait_until_ready(self._children[spec.name])
         except ChildFailedError:
+            self._children[spec.name].forget_pipe()
             del self._children[spec.name]
             raise
 
@@ -229,6 +252,8 @@ class Supervisor:
         if threading.get_ident() != self._thread_id:
             raise RuntimeError("children are started from the thread that made the supervisor: they die with it")
         log = self._open_log(spec.name)
+        announced, says = os.pipe() if spec.announces else (None, None)
+        pipe = {} if says is None else {READY_FD: str(says)}
         try:
             process = subprocess.Popen(  # noqa: S603 - the commands are our own
                 launcher_argv(spec.argv, os.getpid()),
@@ -236,23 +261,34 @@ class Supervisor:
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 cwd=spec.cwd,
-                env={**os.environ, **spec.env},
+                env={**os.environ, **spec.env, **pipe},
+                pass_fds=() if says is None else (says,),
                 start_new_session=True,
             )
+        except BaseException:
+            if announced is not None:
+                os.close(announced)
+            raise
         finally:
             os.close(log)
-        return _Child(spec, process, self._monotonic_s())
+            if says is not None:
+                os.close(says)
+        if announced is not None:
+            os.set_blocking(announced, False)
+        return _Child(spec, process, self._monotonic_s(), announced=announced)
 
     def _respawn(self, child: _Child) -> None:
         with _signals_held_back():
             fresh = self._spawn(child.spec)
             child.process, child.started_at_s = fresh.process, fresh.started_at_s
+            child.forget_pipe()
+            child.announced = fresh.announced
             child.restart_at_s, child.wanted = None, True
 
     def _wait_until_ready(self, child: _Child) -> None:
         deadline_s = self._monotonic_s() + child.spec.ready_within_s
         while True:
-            ready = child.spec.ready()
+            ready = child.has_announced() and child.spec.ready()
             # Asked after `ready`, which may have been answered by a stranger on the same port.
             if _has_ended(child.process):
                 raise self._failure(child, _bury(child.process), "before it was ready")
@@ -317,6 +353,7 @@ def _end(child: _Child) -> None:
         _signal_group(child.process, signal.SIGTERM)
         _wait_for_end(child.process, child.spec.stop_grace_s)
     _bury(child.process)
+    child.forget_pipe()
 
 
 def _bury(process: "subprocess.Popen[bytes]") -> int:

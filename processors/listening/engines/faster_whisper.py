@@ -4,11 +4,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
 from processors.listening.engine_port import (
     ENCODER_FRAMES_PER_SECOND,
@@ -54,12 +54,17 @@ ComputeType = Literal[
 ]
 
 
+def _absolute_folder(model: str) -> str:
+    """Workers run in another folder than who wrote the setting; a model id of the hub stays as it is."""
+    return str(Path(model).absolute()) if "/" in model and Path(model).is_dir() else model
+
+
 class WhisperSettings(EngineSettings):
     """What the operator may say of Whisper."""
 
     kind: ClassVar[str] = "faster-whisper"
 
-    whisper_model: str = Field(
+    whisper_model: Annotated[str, AfterValidator(_absolute_folder)] = Field(
         default="packaged",
         description="a folder, `packaged` (Whisper base from the embedded extra), or a model id of the hub",
     )

@@ -5,7 +5,7 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -453,3 +453,54 @@ mine.with_suffix(".clean").touch()
         )
     supervisor.stop()
     assert [place.with_suffix(".clean").exists() for place in places] == [True, True]
+
+
+ANNOUNCES = """
+import os, pathlib, time
+assert pathlib.Path.cwd() == pathlib.Path("/")
+time.sleep(0.3)
+pathlib.Path({file!r}).touch()
+os.write(int(os.environ["CALLSTREAM_READY_FD"]), b"1")
+time.sleep(60)
+"""
+
+
+def announcing_child(code: str, ready: Callable[[], bool], within_s: float = GIVE_UP_AFTER_S) -> ChildSpec:
+    return ChildSpec(
+        name="engine",
+        argv=(sys.executable, "-c", code),
+        announces=True,
+        ready=ready,
+        ready_within_s=within_s,
+        stop_grace_s=1,
+        restart=False,
+    )
+
+
+def test_nothing_is_asked_of_a_child_before_it_has_said_that_it_listens(supervisor: Supervisor, tmp_path: Path) -> None:
+    said = tmp_path / "said"
+    asked = []
+
+    def ready() -> bool:
+        asked.append(said.exists())
+        return True
+
+    supervisor.start(announcing_child(ANNOUNCES.format(file=str(said)), ready))
+    assert asked == [True]
+
+
+@pytest.mark.parametrize(
+    ("code", "what"), [("import time; time.sleep(60)", "was not ready"), ("pass", "before it was ready")]
+)
+def test_a_child_that_says_nothing_is_asked_nothing(code: str, what: str, supervisor: Supervisor) -> None:
+    asked: list[bool] = []
+
+    def ready() -> bool:
+        asked.append(True)
+        return True
+
+    files = len(list(Path("/proc/self/fd").iterdir()))
+    with pytest.raises(ChildFailedError, match=what):
+        supervisor.start(announcing_child(code, ready, within_s=2))
+    assert not asked
+    assert len(list(Path("/proc/self/fd").iterdir())) == files
