@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from streams.embedded.apache_kafka import apache_kafka_spec, fetch_jars
+from streams.embedded.apache_kafka import apache_kafka_spec, client_settings, fetch_jars
 from streams.embedded.ports import free_port
 from streams.embedded.supervisor import Supervisor
 from streams.embedded.tansu import tansu_spec
@@ -24,8 +24,6 @@ def running_broker(kind: str, folder: Path) -> Iterator[Settings]:
             settings = load_settings().settings
             libs = fetch_jars(settings.cache_dir, settings.maven_url, lambda _done, _total, _name: None)
             supervisor.start(apache_kafka_spec(folder / "kafka", libs, port, free_port()))
-        yield Settings(
-            kafka_bootstrap=f"127.0.0.1:{port}",
-            kafka_flavour="tansu" if kind == "tansu" else "apache",
-            data_dir=folder,
-        )
+        tansu = {"kafka_bootstrap": f"127.0.0.1:{port}", "kafka_flavour": "tansu"}
+        reached = tansu if kind == "tansu" else client_settings(folder / "kafka", port)
+        yield Settings.model_validate({"data_dir": folder} | reached)

@@ -10,6 +10,7 @@ import hashlib
 import http.client
 import os
 import re
+import secrets
 import shutil
 import subprocess
 import threading
@@ -26,10 +27,15 @@ from importlib.util import find_spec
 from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
 
+from confluent_kafka import KafkaException
+from confluent_kafka.admin import AdminClient, ScramCredentialInfo, ScramMechanism, UserScramCredentialUpsertion
+from pydantic import SecretStr
+
 from schemas.errors import EmbeddedStackError
 from schemas.messages.topics import DAY_MS, MAX_MESSAGE_BYTES, RECORD_OVERHEAD_BYTES
 from streams.embedded.child import launcher_argv
-from streams.embedded.ports import LOOPBACK, kafka_answers, require_free
+from streams.embedded.ports import LOOPBACK, kafka_answers, port_is_ours, require_free
+from streams.embedded.private_files import kept_secret, write_private
 from streams.embedded.supervisor import ChildSpec
 
 TellProgress = Callable[[int, int, str], None]
@@ -46,6 +52,11 @@ _FORMAT_WITHIN_S = 120.0
 _MAX_BATCH_BYTES = MAX_MESSAGE_BYTES + RECORD_OVERHEAD_BYTES
 _OFFSETS_RETENTION_MINUTES = 400 * DAY_MS // 60_000
 _DATA_FOLDER = "log"
+CLIENT = "callstream"
+"""Who every client of ours logs in as."""
+_BROKER = "broker"
+_MECHANISM = "SCRAM-SHA-256"
+_SCRAM_ITERATIONS = 4096
 
 
 class KafkaJarsError(EmbeddedStackError):
@@ -272,8 +283,9 @@ def apache_kafka_spec(data_dir: Path, libs: Sequence[Path], port: int, controlle
     # What people said is in there.
     data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
     data_dir.chmod(0o700)
-    properties = server_properties(port, controller_port)
-    (data_dir / "server.properties").write_text(properties, encoding="ascii")
+    own_password = secrets.token_urlsafe(24)
+    properties = server_properties(port, controller_port, own_password)
+    write_private(data_dir / "server.properties", properties)
     (data_dir / "log4j2.properties").write_text(_LOG4J2_PROPERTIES, encoding="ascii")
     _clear(data_dir / "tmp")
     command = _java_command(java, libs)
@@ -284,7 +296,7 @@ def apache_kafka_spec(data_dir: Path, libs: Sequence[Path], port: int, controlle
         env=_JAVA_ENVIRONMENT,
         # Paths in the configuration are relative to this: a properties file cannot hold every file name.
         cwd=data_dir,
-        ready=partial(kafka_answers, port),
+        ready=partial(_is_ready, port, own_password, password_of_clients(data_dir)),
         # After a kill it reads through its open segments first.
         ready_within_s=120,
         stop_grace_s=30,
@@ -292,17 +304,81 @@ def apache_kafka_spec(data_dir: Path, libs: Sequence[Path], port: int, controlle
     )
 
 
-def server_properties(port: int, controller_port: int) -> str:
-    """The broker's configuration. What is not named here is at Kafka's default."""
+def password_of_clients(data_dir: Path) -> str:
+    """The password of `CLIENT`: made once, kept beside the broker's data in a file that only the owner can read."""
+    return kept_secret(data_dir / "clients.password")
+
+
+def client_settings(data_dir: Path, port: int) -> dict[str, object]:
+    """The settings by which clients reach the broker."""
+    return {
+        "kafka_bootstrap": f"{LOOPBACK}:{port}",
+        "kafka_flavour": "apache",
+        "kafka_security_protocol": "SASL_PLAINTEXT",
+        "kafka_sasl_mechanism": _MECHANISM,
+        "kafka_sasl_username": CLIENT,
+        "kafka_sasl_password": SecretStr(password_of_clients(data_dir)),
+    }
+
+
+def _is_ready(port: int, own_password: str, client_password: str) -> bool:
+    """Whether clients can log in; lets them, the first time that the broker answers. Blocks for a few seconds at most.
+
+    The broker's own password is new at each start. Sent to whoever took the port before Kafka, it opens nothing: that
+    Kafka never listens. SCRAM shows the clients' password to nobody, also not later, while Kafka is started again.
+    """
+    if not port_is_ours(port):
+        return False
+    if kafka_answers(port, _login(_MECHANISM, CLIENT, client_password)):
+        return True
+    admin = AdminClient(
+        {"bootstrap.servers": f"{LOOPBACK}:{port}", "log_level": 0} | _login("PLAIN", _BROKER, own_password)
+    )
+    credential = UserScramCredentialUpsertion(
+        CLIENT, ScramCredentialInfo(ScramMechanism.SCRAM_SHA_256, _SCRAM_ITERATIONS), client_password.encode()
+    )
+    try:
+        admin.alter_user_scram_credentials([credential], request_timeout=5)[CLIENT].result(timeout=6)
+    except (KafkaException, TimeoutError):
+        return False
+    return False  # asked again: the broker takes note of it a moment later
+
+
+def _login(mechanism: str, user: str, password: str) -> dict[str, str | int | float | bool]:
+    return {
+        "security.protocol": "SASL_PLAINTEXT",
+        "sasl.mechanism": mechanism,
+        "sasl.username": user,
+        "sasl.password": password,
+    }
+
+
+def server_properties(port: int, controller_port: int, own_password: str) -> str:
+    """The broker's configuration. What is not named here is at Kafka's default.
+
+    Nobody reaches either port without a password: clients log in by SCRAM, the broker to itself by `own_password`.
+    """
+    own_login = (
+        "org.apache.kafka.common.security.plain.PlainLoginModule required "
+        f'username="{_BROKER}" password="{own_password}" user_{_BROKER}="{own_password}";'
+    )
     settings: dict[str, object] = {
         "process.roles": "broker,controller",
         "node.id": 1,
         "controller.quorum.voters": f"1@{LOOPBACK}:{controller_port}",
         "controller.listener.names": "CONTROLLER",
-        "listeners": f"PLAINTEXT://{LOOPBACK}:{port},CONTROLLER://{LOOPBACK}:{controller_port}",
-        "advertised.listeners": f"PLAINTEXT://{LOOPBACK}:{port}",
-        "inter.broker.listener.name": "PLAINTEXT",
-        "listener.security.protocol.map": "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT",
+        "listeners": f"CLIENTS://{LOOPBACK}:{port},CONTROLLER://{LOOPBACK}:{controller_port}",
+        "advertised.listeners": f"CLIENTS://{LOOPBACK}:{port}",
+        "inter.broker.listener.name": "CLIENTS",
+        "listener.security.protocol.map": "CLIENTS:SASL_PLAINTEXT,CONTROLLER:SASL_PLAINTEXT",
+        "sasl.mechanism.inter.broker.protocol": "PLAIN",
+        "sasl.mechanism.controller.protocol": "PLAIN",
+        "listener.name.clients.sasl.enabled.mechanisms": f"PLAIN,{_MECHANISM}",
+        "listener.name.controller.sasl.enabled.mechanisms": "PLAIN",
+        "listener.name.clients.plain.sasl.jaas.config": own_login,
+        "listener.name.controller.plain.sasl.jaas.config": own_login,
+        f"listener.name.clients.{_MECHANISM.lower()}.sasl.jaas.config": "org.apache.kafka.common.security.scram."
+        "ScramLoginModule required;",
         "log.dirs": _DATA_FOLDER,
         "auto.create.topics.enable": "false",
         "message.max.bytes": _MAX_BATCH_BYTES,
@@ -379,9 +455,7 @@ def _format_once(data_dir: Path, command: Sequence[str], properties: str) -> Non
     unfinished = "formatting"
     shutil.rmtree(data_dir / unfinished, ignore_errors=True)
     configuration = data_dir / "format.properties"
-    configuration.write_text(
-        properties.replace(f"log.dirs={_DATA_FOLDER}\n", f"log.dirs={unfinished}\n"), encoding="ascii"
-    )
+    write_private(configuration, properties.replace(f"log.dirs={_DATA_FOLDER}\n", f"log.dirs={unfinished}\n"))
     arguments = ("kafka.tools.StorageTool", "format", "--cluster-id", cluster_id(), "--config", configuration.name)
     try:
         done = subprocess.run(  # noqa: S603 - our own command

@@ -1,7 +1,8 @@
 """Ports on the loopback interface: a free one, and whether a Kafka broker answers on one."""
 
+import os
 import socket
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
 
@@ -64,12 +65,26 @@ def reserve_port(port: int, wanted_by: str) -> socket.socket:
 def listens_here(port: int) -> bool:
     """Whether this very process listens on the loopback port, by the kernel's own table. Linux only."""
     own = {link.partition("[")[2].rstrip("]") for link in _open_files() if link.startswith("socket:[")}
-    address = f"{int.from_bytes(socket.inet_aton(LOOPBACK), 'little'):08X}:{port:04X}"
-    for line in Path("/proc/self/net/tcp").read_text(encoding="ascii").splitlines()[1:]:
-        fields = line.split()
-        if fields[1] == address and fields[3] == _LISTEN and fields[9] in own:
-            return True
-    return False
+    return any(inode in own for _, inode in _listeners(port))
+
+
+def port_is_ours(port: int) -> bool:
+    """Whether programs of this user, and nobody else, listen on the loopback port. Linux only."""
+    users = {user for user, _ in _listeners(port)}
+    return users == {os.getuid()}
+
+
+def _listeners(port: int) -> Iterator[tuple[int, str]]:
+    """User id and inode of each socket that listens on the port, on loopback or on every address."""
+    loopback = f"{int.from_bytes(socket.inet_aton(LOOPBACK), 'little'):08X}"
+    mapped = f"0000000000000000FFFF0000{loopback}"
+    addresses = {f"{host}:{port:04X}" for host in (loopback, mapped, "0" * 8, "0" * 32)}
+    for table in ("tcp", "tcp6"):
+        with suppress(FileNotFoundError):  # a kernel without IPv6
+            for line in Path(f"/proc/self/net/{table}").read_text(encoding="ascii").splitlines()[1:]:
+                fields = line.split()
+                if fields[1] in addresses and fields[3] == _LISTEN:
+                    yield int(fields[7]), fields[9]
 
 
 def _open_files() -> Iterator[str]:
@@ -78,15 +93,18 @@ def _open_files() -> Iterator[str]:
             yield str(entry.readlink())
 
 
-def kafka_answers(port: int) -> bool:
-    """Whether a Kafka broker on this port tells its topics. Blocks for at most two seconds; logs nothing."""
+def kafka_answers(port: int, login: Mapping[str, str | int | float | bool] | None = None) -> bool:
+    """Whether a Kafka broker on this port tells its topics, to whom logs in by these settings of librdkafka.
+
+    Blocks for at most two seconds; logs nothing.
+    """
     try:
         # Cheaper than a client of librdkafka, and most often the answer: nobody listens yet.
         socket.create_connection((LOOPBACK, port), timeout=_ANSWER_WITHIN_S).close()
     except OSError:
         return False
     # log_level 0: librdkafka would tell each refused connection to the terminal.
-    admin = AdminClient({"bootstrap.servers": f"{LOOPBACK}:{port}", "log_level": 0})
+    admin = AdminClient({**(login or {}), "bootstrap.servers": f"{LOOPBACK}:{port}", "log_level": 0})
     try:
         return bool(admin.list_topics(timeout=_ANSWER_WITHIN_S).brokers)
     except KafkaException:

@@ -2,8 +2,6 @@
 
 import fcntl
 import json
-import os
-import secrets
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -21,8 +19,9 @@ from streams.adapters.clickhouse.migrate import migrate, views_of
 from streams.adapters.kafka.client import apply_topics
 from streams.adapters.object_store.from_settings import object_store_from
 from streams.embedded import clickhouse_engine
-from streams.embedded.apache_kafka import TellProgress, apache_kafka_spec, fetch_jars
-from streams.embedded.ports import free_port, reserve_port
+from streams.embedded.apache_kafka import TellProgress, apache_kafka_spec, client_settings, fetch_jars
+from streams.embedded.ports import LOOPBACK, free_port, reserve_port
+from streams.embedded.private_files import kept_secret, write_private
 from streams.embedded.supervisor import ChildSpec, Supervisor
 from streams.embedded.tansu import tansu_spec
 from streams.runtime.loop import EXIT_BREAKER
@@ -116,7 +115,7 @@ class Stack:
             if value != defaults[name] or name == "data_dir"
         ]
         path = self._plan.data_dir / STACK_FILE
-        _write_secret(path, "\n".join(lines) + "\n")
+        write_private(path, "\n".join(lines) + "\n")
         self._cleanup.callback(path.unlink, missing_ok=True)
         return path
 
@@ -160,15 +159,21 @@ class Stack:
     def _reachable_settings(self) -> Settings:
         folder = self._plan.data_dir / "clickhouse"
         update: dict[str, object] = {
-            "kafka_bootstrap": f"127.0.0.1:{self._kafka_port}",
-            "kafka_flavour": "tansu" if self._plan.broker == "tansu" else "apache",
-            "kafka_security_protocol": "PLAINTEXT",
             "kafka_replication_factor": 1,
             "clickhouse_url": SecretStr(clickhouse_engine.engine_url(folder, self._clickhouse_port)),
             "data_dir": self._plan.data_dir,
         }
+        if self._plan.broker == "tansu":
+            update |= {
+                "kafka_bootstrap": f"{LOOPBACK}:{self._kafka_port}",
+                "kafka_flavour": "tansu",
+                "kafka_security_protocol": "PLAINTEXT",
+            }
+        else:
+            update |= client_settings(self._plan.data_dir / "kafka", self._kafka_port)
         if not self._base.customer_key_secret.get_secret_value():
-            update["customer_key_secret"] = SecretStr(_kept_secret(self._plan.data_dir / "customer_key"))
+            # Losing it makes old customer keys unfindable.
+            update["customer_key_secret"] = SecretStr(kept_secret(self._plan.data_dir / "customer_key"))
         return self._base.model_copy(update=update)
 
 
@@ -225,13 +230,6 @@ def run_workers(stages: Sequence[str], settings: Settings) -> NoReturn:
             time.sleep(0.5)
 
 
-def _kept_secret(path: Path) -> str:
-    """The secret in that file; made at first use. Losing it makes old customer keys unfindable."""
-    if not path.exists():
-        _write_secret(path, secrets.token_hex(32))
-    return path.read_text(encoding="utf-8").strip()
-
-
 def _as_toml(value: object) -> str:
     """A setting that is set, as a value of TOML, which reads strings, numbers and booleans as JSON does."""
     if isinstance(value, SecretStr):
@@ -239,12 +237,3 @@ def _as_toml(value: object) -> str:
     elif isinstance(value, Path):
         value = str(value.absolute())
     return json.dumps(value, ensure_ascii=False)
-
-
-def _write_secret(path: Path, text: str) -> None:
-    """Written whole and readable by the owner alone."""
-    part = path.with_name(path.name + ".part")
-    part.unlink(missing_ok=True)
-    with os.fdopen(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as file:
-        file.write(text)
-    part.replace(path)

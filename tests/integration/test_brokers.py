@@ -13,8 +13,9 @@ from pathlib import Path
 from uuid import uuid4
 
 import pytest
-from confluent_kafka import Producer
+from confluent_kafka import KafkaException, Producer
 from confluent_kafka.admin import AdminClient, ConfigResource, NewTopic
+from pydantic import SecretStr
 
 from schemas.messages.records import ConsumerRecord, ProducerRecord
 from schemas.messages.rules_published import RulesPublished
@@ -27,7 +28,7 @@ from streams.adapters.kafka.client import (
     client_config,
     topic_settings,
 )
-from streams.embedded.apache_kafka import apache_kafka_spec, fetch_jars
+from streams.embedded.apache_kafka import apache_kafka_spec, client_settings, fetch_jars
 from streams.embedded.ports import PortTakenError, free_port, kafka_answers, require_free
 from streams.embedded.supervisor import Backoff, ChildFailedError, ChildSpec, Supervisor
 from streams.embedded.tansu import tansu_spec
@@ -67,9 +68,15 @@ def started(spec: ChildSpec, port: int, folder: Path) -> Broker:
         supervisor.start(spec)
     except ChildFailedError as failure:
         raise AssertionError(failure.log_file.read_text()) from failure
-    flavour = "tansu" if spec.name == "tansu" else "apache"
-    settings = Settings.model_validate({"kafka_bootstrap": f"127.0.0.1:{port}", "kafka_flavour": flavour})
-    return Broker(spec.name, supervisor, settings)
+    tansu: dict[str, object] = {"kafka_bootstrap": f"127.0.0.1:{port}", "kafka_flavour": "tansu"}
+    reached = tansu if spec.name == "tansu" else client_settings(spec.cwd, port)
+    return Broker(spec.name, supervisor, Settings.model_validate(reached))
+
+
+def answers(broker: Broker) -> bool:
+    """Whether it tells its topics to whom logs in."""
+    port = int(broker.settings.kafka_bootstrap.rpartition(":")[2])
+    return kafka_answers(port, client_config(broker.settings))
 
 
 @pytest.fixture(
@@ -125,9 +132,9 @@ def values(records: list[ConsumerRecord] | list[ProducerRecord]) -> list[bytes |
 CONSUMER_THAT_HANGS = """
 import sys, time
 from streams.adapters.kafka.client import BatchConsumer
-from streams.settings import Settings
-bootstrap, flavour, group, topic, key, commit_after, read = sys.argv[1:]
-settings = Settings.model_validate({"kafka_bootstrap": bootstrap, "kafka_flavour": flavour})
+from streams.settings import load_settings
+group, topic, key, commit_after, read = sys.argv[1:]
+settings = load_settings().settings
 consumer = BatchConsumer(settings, group, [topic])
 seen = 0
 while seen < int(read):
@@ -171,9 +178,9 @@ class TestBothBrokers:
         published, group = of_one_call(5), uuid4().hex
         publish(broker, published)
         settings, key = broker.settings, published[0].key.decode()
-        address = [settings.kafka_bootstrap, settings.kafka_flavour]
         with subprocess.Popen(
-            [sys.executable, "-c", CONSUMER_THAT_HANGS, *address, group, CALLS_ENDED.name, key, "2", "4"],
+            [sys.executable, "-c", CONSUMER_THAT_HANGS, group, CALLS_ENDED.name, key, "2", "4"],
+            env={**os.environ, **settings.environment()},
             stdout=subprocess.PIPE,
             text=True,
         ) as member:
@@ -250,7 +257,7 @@ class TestApacheKafka:
 
             def is_back() -> bool:
                 broker.supervisor.check()
-                return broker.supervisor.pid("kafka") not in (None, killed) and kafka_answers(port)
+                return broker.supervisor.pid("kafka") not in (None, killed) and answers(broker)
 
             assert eventually(is_back)
             # The consumer that was there before goes on by itself.
@@ -323,7 +330,37 @@ class TestApacheKafka:
         port = free_port()
         broker = started(apache_kafka_spec(folder, kafka_libs, port, free_port()), port, folder)
         with broker.supervisor:
-            assert kafka_answers(port)
+            assert answers(broker)
+
+    def test_nobody_gets_in_without_the_password(self, folder: Path, kafka_libs: list[Path]) -> None:
+        port, controller_port = free_port(), free_port()
+        broker = started(apache_kafka_spec(folder, kafka_libs, port, controller_port), port, folder)
+        with broker.supervisor:
+            assert answers(broker)
+            wrong = broker.settings.model_copy(update={"kafka_sasl_password": SecretStr("a guess")})
+            as_broker = client_config(wrong) | {"sasl.mechanism": "PLAIN", "sasl.username": "broker"}
+            for login in ({}, client_config(wrong), as_broker, {"security.protocol": "PLAINTEXT"}):
+                for each in (port, controller_port):
+                    address: dict[str, str | int | float | bool] = {
+                        "bootstrap.servers": f"127.0.0.1:{each}",
+                        "log_level": 0,
+                    }
+                    with pytest.raises(KafkaException):
+                        AdminClient({**login, **address}).list_topics(timeout=3)
+            own = (folder / "server.properties").read_text()
+            assert broker.settings.kafka_sasl_password.get_secret_value() not in own
+        for file in ("server.properties", "clients.password"):
+            assert (folder / file).stat().st_mode & 0o777 == 0o600
+
+    def test_a_folder_from_before_there_were_passwords_is_taken_over(
+        self, folder: Path, kafka_libs: list[Path]
+    ) -> None:
+        apache_kafka_spec(folder, kafka_libs, free_port(), free_port())
+        (folder / "clients.password").unlink()
+        port = free_port()
+        broker = started(apache_kafka_spec(folder, kafka_libs, port, free_port()), port, folder)
+        with broker.supervisor:
+            assert answers(broker)
 
     def test_what_people_said_is_readable_by_the_owner_alone(self, folder: Path, kafka_libs: list[Path]) -> None:
         apache_kafka_spec(folder, kafka_libs, free_port(), free_port())
