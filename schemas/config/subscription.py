@@ -30,6 +30,7 @@ from pydantic import (
 )
 from pydantic_core import PydanticCustomError
 
+from schemas.config.yaml_files import ALIASES, TOO_DEEP, TWICE, load_yaml
 from schemas.errors import OperatorError
 from schemas.messages.alert_delivery import NAME_PATTERN, ChannelKind, SubscriberName
 from schemas.messages.finding import Severity
@@ -313,8 +314,7 @@ def load_subscriptions(
         text = file.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise SubscriptionsError([f"{file}: cannot be read: {type(error).__name__}"]) from None
-    node = _composed(file, text)
-    content = yaml.safe_load(text)
+    node, content = _composed(file, text)
     if not isinstance(content, dict) or node is None:
         raise SubscriptionsError([f"{file}: must hold `subscriptions:` and a list under it"])
     surroundings = Surroundings(os.environ if environ is None else environ, file.parent, allows)
@@ -330,9 +330,9 @@ def load_subscriptions(
 def subscriber_names(file: Path | None) -> tuple[str, ...]:
     """Names in the file, whatever else is wrong with it; for readers who have none of the secrets."""
     try:
-        content = yaml.safe_load(file.read_text(encoding="utf-8")) if file else None
+        content = load_yaml(file.read_text(encoding="utf-8")) if file else None
         found = [each["name"] for each in content["subscriptions"]] if content else []
-    except (OSError, UnicodeDecodeError, yaml.YAMLError, LookupError, TypeError):
+    except (OSError, UnicodeDecodeError, RecursionError, yaml.YAMLError, LookupError, TypeError):
         return ()
     return tuple(name for name in found if isinstance(name, str) and re.fullmatch(NAME_PATTERN, name))
 
@@ -345,33 +345,25 @@ def content_digest(file: Path) -> str:
         return ""
 
 
-def _composed(file: Path, text: str) -> yaml.Node | None:
-    """The YAML as nodes that know their lines. Raises `SubscriptionsError`, also for a key that occurs twice."""
+def _composed(file: Path, text: str) -> tuple[yaml.Node | None, Any]:
+    """The YAML as nodes that know their lines, and what it holds.
+
+    Raises `SubscriptionsError`, also for a key that occurs twice and for aliases.
+    """
+    line, problem = "", "this is not YAML"
     try:
-        node: yaml.Node | None = yaml.compose(text, Loader=yaml.SafeLoader)
-        yaml.safe_load(text)
+        return yaml.compose(text, Loader=yaml.SafeLoader), load_yaml(text)
+    except RecursionError:
+        problem = TOO_DEEP
     except yaml.YAMLError as error:
         mark = error.problem_mark if isinstance(error, yaml.MarkedYAMLError) else None
         line = f":{mark.line + 1}" if mark else ""
-    else:
-        twice = sorted(_lines_of_repeated_keys(node)) if node is not None else []
-        if twice:
-            raise SubscriptionsError(f"{file}:{line}: this key stands twice" for line in twice)
-        return node
-    raise SubscriptionsError([f"{file}{line}: this is not YAML"])
-
-
-def _lines_of_repeated_keys(node: yaml.Node) -> Iterable[int]:
-    if isinstance(node, yaml.MappingNode):
-        seen: set[str] = set()
-        for key, value in node.value:
-            if key.value in seen:
-                yield key.start_mark.line + 1
-            seen.add(str(key.value))
-            yield from _lines_of_repeated_keys(value)
-    elif isinstance(node, yaml.SequenceNode):
-        for item in node.value:
-            yield from _lines_of_repeated_keys(item)
+        refusal = error.problem if isinstance(error, yaml.constructor.ConstructorError) else None
+        if refusal in (ALIASES, TOO_DEEP):
+            problem = refusal
+        elif refusal and refusal.endswith(TWICE):
+            problem = f"this key {TWICE}"
+    raise SubscriptionsError([f"{file}{line}: {problem}"])
 
 
 def _sentence(

@@ -12,6 +12,9 @@ from schemas.errors import OperatorError
 
 MAX_DEPTH = 60
 MAX_FILE_BYTES = 8 * 1024 * 1024
+ALIASES = "aliases are not read"
+TOO_DEEP = "is nested too deeply"
+TWICE = "stands twice"
 
 M = TypeVar("M", bound=BaseModel)
 Location = tuple[int | str, ...]
@@ -36,9 +39,9 @@ def _check(node: yaml.Node, seen: set[int], depth: int = 0) -> None:
     if isinstance(node, yaml.ScalarNode):
         return
     if id(node) in seen:
-        raise yaml.constructor.ConstructorError(None, None, "aliases are not read", node.start_mark)
+        raise yaml.constructor.ConstructorError(None, None, ALIASES, node.start_mark)
     if depth > MAX_DEPTH:
-        raise yaml.constructor.ConstructorError(None, None, "is nested too deeply", node.start_mark)
+        raise yaml.constructor.ConstructorError(None, None, TOO_DEEP, node.start_mark)
     seen.add(id(node))
     if isinstance(node, yaml.MappingNode):
         keys: set[Any] = set()
@@ -46,12 +49,32 @@ def _check(node: yaml.Node, seen: set[int], depth: int = 0) -> None:
             if not isinstance(key, yaml.ScalarNode):
                 raise yaml.constructor.ConstructorError(None, None, "a key must be a text", key.start_mark)
             if key.value in keys:
-                raise yaml.constructor.ConstructorError(None, None, f"{key.value} stands twice", key.start_mark)
+                raise yaml.constructor.ConstructorError(None, None, f"{key.value} {TWICE}", key.start_mark)
             keys.add(key.value)
             _check(value, seen, depth + 1)
     else:
         for value in node.value:
             _check(value, seen, depth + 1)
+
+
+def load_yaml(text: str) -> Any:
+    """What the text holds, without aliases and keys that stand twice. Raises `yaml.YAMLError` and `RecursionError`.
+
+    For files that have a reader of their own; `read_yaml` tells where each problem is.
+    """
+    return _read(text)[1]
+
+
+def _read(text: str) -> tuple[yaml.Node | None, Any]:
+    loader = _Loader(text)
+    try:
+        node = loader.get_single_node()
+        if node is None:
+            return None, None
+        _check(node, set())
+        return node, loader.construct_document(node)
+    finally:
+        loader.dispose()
 
 
 @dataclass(frozen=True)
@@ -70,19 +93,12 @@ def read_yaml(name: str, text: str, model: type[M], entry_of: Callable[[Any, Loc
     """A document as a model. `name` is what its problems begin with; `entry_of` names the entry that a place lies in
     (`rule no_loss`), or nothing. Raises `YamlFileError`."""
     try:
-        loader = _Loader(text)
-        try:
-            node = loader.get_single_node()
-            if node is not None:
-                _check(node, set())
-            content = loader.construct_document(node) if node is not None else None
-        finally:
-            loader.dispose()
+        node, content = _read(text)
     except yaml.YAMLError as error:
         raise YamlFileError([f"{name}{_yaml_problem(error)}"]) from None
     except RecursionError:
-        raise YamlFileError([f"{name}: is nested too deeply"]) from None
-    if not isinstance(content, dict):
+        raise YamlFileError([f"{name}: {TOO_DEEP}"]) from None
+    if node is None or not isinstance(content, dict):
         raise YamlFileError([f"{name}: must hold a mapping, see the files that are shipped"])
     try:
         return Document(model.model_validate(content), node)

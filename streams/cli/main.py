@@ -3,6 +3,7 @@
 `callstream status` is in `status.py`, `callstream rules publish` in `rules/publish.py`, and so on.
 """
 
+import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -39,6 +40,7 @@ from streams.cli.topics import topics_app
 from streams.cli.topology import topology
 from streams.cli.up import up
 from streams.cli.worker import worker
+from streams.embedded.child import PRIVATE_UMASK
 from streams.runtime.logs import describe
 
 HELP = """
@@ -104,6 +106,7 @@ app.add_typer(export_app, name="export")
 
 def main() -> None:
     """Entry point: errors that a person can fix are one sentence; anything else is a bug, shown with its frames."""
+    os.umask(PRIVATE_UMASK)
     code = EXIT_BUG
     try:
         with _errors_as_sentences():

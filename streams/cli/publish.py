@@ -1,6 +1,5 @@
 """`callstream publish`: recordings of one's own into the pipeline."""
 
-import sys
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -10,6 +9,7 @@ from schemas.errors import InvalidCallError
 from streams.cli.command_settings import command_settings
 from streams.cli.console.options import JsonOption
 from streams.cli.console.output import print_json
+from streams.cli.console.phone_number import read_phone_number
 
 
 def publish(
@@ -27,7 +27,8 @@ def publish(
     customer: Annotated[
         str | None,
         typer.Option(
-            help="The customer's phone number, or - to read it from standard input; only its keyed hash is kept."
+            help="- to read the customer's phone number from standard input; only its keyed hash is kept. A number "
+            "written on the command line is visible to every user of the machine."
         ),
     ] = None,
     queue: Annotated[str | None, typer.Option(help="Queue.")] = None,
@@ -73,7 +74,7 @@ def publish(
         "ended_at": ended_at,
     }
     options = {name: value for name, value in given.items() if value is not None}
-    number = sys.stdin.readline().strip() if customer == "-" else customer
+    number = None if customer is None else read_phone_number("--customer", customer)
     recordings = RecordingStore(object_store_from(settings), settings.max_recording_bytes)
     ingest = Ingest(recordings, Publisher(settings))
     published: list[dict[str, str]] = []

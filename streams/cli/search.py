@@ -1,8 +1,5 @@
 """`callstream search`: calls by any combination of conditions, newest first."""
 
-import getpass
-import re
-import sys
 from typing import Annotated, Any, get_args
 from zoneinfo import ZoneInfo
 
@@ -15,8 +12,10 @@ from processors.clickhouse.search_sql import DEFAULT_LIMIT, MOST_HITS, FoundCall
 from schemas.messages.call_ended import Role
 from schemas.messages.recording_accessed import RecordingAccessed
 from streams.cli.command_settings import command_settings
+from streams.cli.console.access import ROLE, account
 from streams.cli.console.options import JsonOption
 from streams.cli.console.output import console, print_json
+from streams.cli.console.phone_number import read_phone_number
 from streams.cli.console.times import parse_moment, parse_span
 
 CONTEXT = 18
@@ -96,8 +95,7 @@ def search(
 
     settings = command_settings()
     if phone is not None:
-        number = sys.stdin.readline().strip() if phone == "-" else phone
-        key = customer_key(number, settings.customer_key_secret.get_secret_value())
+        key = customer_key(read_phone_number("--phone", phone), settings.customer_key_secret.get_secret_value())
     else:
         key = None
     if role is not None and role not in get_args(Role):
@@ -136,7 +134,7 @@ def search(
     }
     query = _query({name: value for name, value in wanted.items() if value not in (None, [], ())})
     client = connect(settings.clickhouse_url.get_secret_value())
-    who = _account()
+    who = account()
     try:
         page = find(client, query, limit=limit, cursor=cursor)
     finally:
@@ -153,11 +151,6 @@ def search(
     _print(page, zone)
 
 
-def _account() -> str:
-    """The account that asks, as the operating system has it; in a form that the log takes."""
-    return re.sub(r"[^A-Za-z0-9._:@-]", "_", getpass.getuser())[:128]
-
-
 def _accesses(
     query: SearchQuery, page: Page, who: str, reason: str | None, ticket: str | None
 ) -> list[RecordingAccessed]:
@@ -172,7 +165,7 @@ def _accesses(
             RecordingAccessed.of(
                 tenant_id=tenant,
                 user_id=who,
-                user_role="pipeline_writer",
+                user_role=ROLE,
                 action="searched",
                 filters=filters,
                 calls_count=sum(hit.tenant_id == tenant for hit in page.hits),

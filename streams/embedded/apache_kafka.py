@@ -331,9 +331,8 @@ def _is_ready(port: int, own_password: str, client_password: str) -> bool:
         return False
     if kafka_answers(port, _login(_MECHANISM, CLIENT, client_password)):
         return True
-    admin = AdminClient(
-        {"bootstrap.servers": f"{LOOPBACK}:{port}", "log_level": 0} | _login("PLAIN", _BROKER, own_password)
-    )
+    config: dict[str, str | int | float | bool] = {"bootstrap.servers": f"{LOOPBACK}:{port}", "log_level": 0}
+    admin = AdminClient(config | _login("PLAIN", _BROKER, own_password))
     credential = UserScramCredentialUpsertion(
         CLIENT, ScramCredentialInfo(ScramMechanism.SCRAM_SHA_256, _SCRAM_ITERATIONS), client_password.encode()
     )

@@ -14,6 +14,8 @@ from typing import NoReturn
 PR_SET_PDEATHSIG = 1
 HELD_BACK = frozenset({signal.SIGINT, signal.SIGTERM})
 """Signals that the parent holds back while it starts a child."""
+PRIVATE_UMASK = 0o077
+"""Files of the stack and of commands are for their owner: recordings, logs and exports hold what people said."""
 EXIT_USAGE = 64
 EXIT_ORPHAN = 75
 EXIT_NOT_EXECUTABLE = 126
@@ -40,6 +42,7 @@ def main(argv: list[str]) -> NoReturn:
     if len(argv) < 4 or argv[0] != "--parent" or not argv[1].isdecimal() or argv[2] != "--":
         sys.exit(_complain("usage: python -m streams.embedded.child --parent PID -- COMMAND…", EXIT_USAGE))
     parent_pid, command = int(argv[1]), argv[3:]
+    os.umask(PRIVATE_UMASK)
     die_with_parent()
     signal.pthread_sigmask(signal.SIG_UNBLOCK, HELD_BACK)
     # After the request, not before it: a parent that died in between would never be noticed.

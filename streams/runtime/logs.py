@@ -4,16 +4,20 @@ The text of an exception may quote what it failed on, and that may be a caller's
 libraries below us as well, because it is done where records are formatted.
 """
 
+import copy
 import logging
 import sys
 import threading
 import time
 import traceback
+from collections.abc import Mapping
 from types import TracebackType
 
 _FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
 _QUIET = ("aiokafka", "faust", "mode", "faster_whisper", "clickhouse_connect", "numba", "asyncio")
 _SAME_AGAIN_AFTER_S = 60
+_DEPTH = 8
+"""Of lists within lists: deeper ones are named by their class."""
 
 
 class NotAgainAndAgain(logging.Filter):
@@ -43,15 +47,34 @@ class WithoutExceptionText(logging.Formatter):
         return describe(ei[1]) if isinstance(ei, tuple) and isinstance(ei[1], BaseException) else ""
 
     def format(self, record: logging.LogRecord) -> str:
-        # Libraries put exceptions into the message itself: "… failed: %r". They too become their class.
+        # Exceptions are put into the message itself: "… failed: %r". They too become their class, wherever they lie.
+        # On a copy: other handlers get what was logged.
+        record = copy.copy(record)
+        record.msg = without_exceptions(record.msg)
         if isinstance(record.args, tuple):
-            record.args = tuple(_class_only(value) for value in record.args)
+            record.args = tuple(without_exceptions(value) for value in record.args)
+        elif record.args:
+            record.args = {name: without_exceptions(value) for name, value in record.args.items()}
         record.exc_text = None
         return super().format(record)
 
 
-def _class_only(value: object) -> object:
-    return type(value).__name__ if isinstance(value, BaseException) else value
+def without_exceptions(value: object, depth: int = 0) -> object:
+    """The value with the class in place of each exception, also within lists, tuples, sets and mappings."""
+    if isinstance(value, BaseException):
+        return type(value).__name__
+    if isinstance(value, Mapping | list | tuple | set | frozenset) and depth >= _DEPTH:
+        return type(value).__name__
+    match value:
+        case Mapping():
+            return {without_exceptions(k, depth + 1): without_exceptions(v, depth + 1) for k, v in value.items()}
+        case list():
+            return [without_exceptions(each, depth + 1) for each in value]
+        case tuple():
+            return tuple(without_exceptions(each, depth + 1) for each in value)
+        case set() | frozenset():
+            return {without_exceptions(each, depth + 1) for each in value}
+    return value
 
 
 def describe(error: BaseException) -> str:

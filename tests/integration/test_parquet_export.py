@@ -18,6 +18,8 @@ from schemas.messages.transcript import Segment, Transcript
 from streams.adapters.clickhouse.connection import connect
 from streams.adapters.clickhouse.migrate import migrate
 from streams.adapters.clickhouse.sink import ClickHouseSink
+from streams.adapters.kafka.client import apply_topics
+from streams.embedded.ports import free_port
 from streams.queries.parquet_export import (
     CUSTOMER_COLUMNS,
     EXPORTS,
@@ -28,7 +30,9 @@ from streams.queries.parquet_export import (
     days_between,
     write_days,
 )
+from tests.access_log import accesses
 from tests.alerts import an_alert
+from tests.brokers import running_broker
 from tests.clickhouse_engine import RunningEngine, running_engine
 from tests.judged_calls import CUSTOMER, an_event, judged
 from tests.streams.cli.terminal import Terminal
@@ -239,6 +243,28 @@ class TestCommand:
             *("out/calls-2026-03-01.parquet", "out/calls-2026-03-02.parquet"),
             *("out/findings-2026-03-01.parquet", "out/findings-2026-03-02.parquet"),
         ]
+
+    @pytest.mark.parametrize("option", ["--with-text", "--with-customers"])
+    def test_texts_and_customers_leave_a_line_in_the_log_of_access(
+        self, option: str, terminal: Terminal, tmp_path: Path
+    ) -> None:
+        with running_broker("tansu", tmp_path / "broker") as broker:
+            apply_topics(broker)
+            terminal.set(kafka_bootstrap=broker.kafka_bootstrap, kafka_flavour=broker.kafka_flavour)
+            assert self.run(terminal, "--tables", "calls", "--overwrite").code == 0
+            assert not accesses(broker)
+            assert self.run(terminal, "--tables", "calls", "--overwrite", "--tenant", "acme", option).code == 0
+            (line,) = accesses(broker)
+        assert (line.action, line.tenant_id) == ("exported", "acme")
+        assert line.filters == ("day", option.removeprefix("--").replace("-", "_"), "tenant")
+
+    def test_texts_whose_export_cannot_be_logged_are_not_written(
+        self, terminal: Terminal, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        terminal.set(kafka_bootstrap=f"127.0.0.1:{free_port()}")
+        monkeypatch.setattr("streams.adapters.kafka.client.DELIVERY_TIMEOUT_S", 1.0)
+        assert self.run(terminal, "--tables", "calls", "--with-text").code == 4
+        assert not (terminal.folder / "out").exists()
 
     def test_the_day_is_one_of_the_time_zone_of_the_settings(self, terminal: Terminal) -> None:
         terminal.set(timezone="UTC")

@@ -30,8 +30,13 @@ Resolve = Callable[[str, int], Sequence[str]]
 """Host and port → addresses. Raises `OSError`."""
 
 _NAT64 = ipaddress.ip_network("64:ff9b::/96")
-_METADATA = frozenset(ipaddress.ip_address(text) for text in ("100.100.100.200", "fd00:ec2::254"))
+_NAT64_LOCAL = ipaddress.ip_network("64:ff9b:1::/48")
+_METADATA = frozenset(
+    ipaddress.ip_address(text) for text in ("100.100.100.200", "192.0.0.192", "168.63.129.16", "fd00:ec2::254")
+)
 """Where machines of some clouds get their credentials; 169.254.169.254 is link-local anyway."""
+_PROTOCOL_ASSIGNMENTS = ipaddress.ip_network("192.0.0.0/24")
+"""Private, of which Python 3.11 knows parts only."""
 
 
 class SendError(Exception):
@@ -90,6 +95,13 @@ def _with_embedded(ip: IpAddress) -> Iterator[IpAddress]:
         yield ip.ipv4_mapped
     elif ip in _NAT64 or (ip.packed[:12] == bytes(12) and int(ip) > 1):
         yield packed_v4
+    elif ip in _NAT64_LOCAL:
+        # A network of one's own, which may put the IPv4 address into any of these places (RFC 6052).
+        yield ip
+        yield packed_v4
+        yield ipaddress.IPv4Address(ip.packed[6:8] + ip.packed[9:11])
+        yield ipaddress.IPv4Address(ip.packed[7:8] + ip.packed[9:12])
+        yield ipaddress.IPv4Address(ip.packed[9:13])
     else:
         yield ip
         if ip.sixtofour is not None:
@@ -103,7 +115,7 @@ def _is_allowed(ip: IpAddress, *, allow_private: bool) -> bool:
         return False
     if isinstance(ip, ipaddress.IPv6Address) and ip.is_site_local:
         return allow_private
-    if ip.is_global:
+    if ip.is_global and ip not in _PROTOCOL_ASSIGNMENTS and ip not in _NAT64_LOCAL:
         return True
     is_future_use = isinstance(ip, ipaddress.IPv4Address) and ip.is_reserved
     return allow_private and not is_future_use

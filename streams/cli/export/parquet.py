@@ -8,6 +8,7 @@ from zoneinfo import ZoneInfo
 import typer
 
 from streams.cli.command_settings import command_settings
+from streams.cli.console.access import log_command
 from streams.cli.console.times import parse_day
 
 _TENANT = re.compile(r"([a-z][a-z0-9_-]{0,63})?")
@@ -29,6 +30,8 @@ def export_parquet(
     """Write one Parquet file per table and day.
 
     docs/operations.md#export describes the files. Ends with 1 and writes nothing if one of the files exists.
+    An export with texts or customers is logged first (the access log); if Kafka does not take the line, nothing is
+    written.
     """
     from streams.adapters.clickhouse.connection import connect
     from streams.queries.parquet_export import Export, choose_exports, days_between, write_days
@@ -43,6 +46,9 @@ def export_parquet(
         choose_exports([name.strip() for name in tables.split(",") if name.strip()]),
         days_between(first, last),
     )
+    if with_text or with_customers:
+        included = {"with_text": with_text, "with_customers": with_customers, "tenant": bool(tenant)}
+        log_command(settings, "exported", tenant, ("day", *(name for name, asked in included.items() if asked)))
     client = connect(settings.clickhouse_url.get_secret_value())
     for file in write_days(client, export, which, days, overwrite=overwrite):
         typer.echo(str(file))

@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from processors.kpi.demands import Demand, ranking
+from streams.cli.console.access import log_command
 from streams.cli.console.options import JsonOption
 from streams.cli.kpi.cells import percent_cell, points_cell
 from streams.cli.kpi.options import FromOption, LangOption, LastOption, TenantOption, ToOption
@@ -27,7 +28,7 @@ def rank_demands(
 ) -> None:
     """Rank what customers call about (R61, R62).
 
-    The most frequent demands come first, with quotes.
+    The most frequent demands come first, with quotes. The access is logged before they are shown.
     """
     from streams.queries.kpis import open_kpis
 
@@ -43,6 +44,10 @@ def rank_demands(
             by_inquiry_type=by_inquiry_type,
         )
     shown = _first_of_each(found, most)
+    quoted = {(each.tenant_id, example.call_id) for each in shown for example in each.examples}
+    asked = {"period": True, "tenant": tenant is not None, "inquiry_type": by_inquiry_type}
+    filters = tuple(name for name, given in asked.items() if given)
+    log_command(report.settings, "searched", tenant, filters, len(quoted))
     if as_json:
         report.print_json(period, {"demands": [asdict(each) for each in shown]})
         return

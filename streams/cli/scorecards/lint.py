@@ -10,7 +10,7 @@ import yaml
 from schemas.config.retention import RETENTION_FILE, read_retention_policy
 from schemas.config.risk import RISK_FILE, RiskRules, read_risk_rules
 from schemas.config.score_form import SCORE_FORM_FOLDER, read_score_form
-from schemas.config.yaml_files import YamlFileError
+from schemas.config.yaml_files import YamlFileError, load_yaml
 from streams.cli.command_settings import command_settings
 from streams.cli.console.options import yaml_files
 from streams.cli.console.output import end_with_problems
@@ -61,7 +61,7 @@ def _known_measures(settings: Settings) -> frozenset[str]:
 def _kind_of(file: Path) -> str:
     """`parts` make risk rules, `classes` a retention policy; anything else is read as a score form."""
     try:
-        content = yaml.safe_load(file.read_text(encoding="utf-8"))
+        content = load_yaml(file.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, RecursionError, yaml.YAMLError):
         return "items"  # reading it as a form says what is wrong
     keys = content if isinstance(content, dict) else {}

@@ -10,17 +10,32 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from processors.kpi.statistics import Sums, estimate
+from schemas.errors import RetryableError
+from schemas.messages.recording_accessed import ALL_TENANTS
+from streams.adapters.kafka.client import apply_topics
 from streams.cli.main import app
 from streams.cli.pages.kpis import KPIS_FILE, kpi_markdown
-from streams.settings import PREFIX
+from streams.embedded.ports import free_port
+from streams.settings import PREFIX, Settings
+from tests.access_log import accesses
+from tests.brokers import running_broker
 from tests.kpi_store import REGISTRY, ZONE, Filled, filled_store
 
 ROOT = Path(__file__).parents[3]
 
 
 @pytest.fixture(scope="module")
-def filled(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Filled]:
-    with filled_store(tmp_path_factory.mktemp("clickhouse"), 300) as store:
+def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
+    with running_broker("tansu", tmp_path_factory.mktemp("broker")) as settings:
+        apply_topics(settings)
+        yield settings
+
+
+@pytest.fixture(scope="module")
+def filled(tmp_path_factory: pytest.TempPathFactory, broker: Settings) -> Iterator[Filled]:
+    with filled_store(tmp_path_factory.mktemp("clickhouse"), 300) as store, pytest.MonkeyPatch.context() as patch:
+        patch.setenv(f"{PREFIX}KAFKA_BOOTSTRAP", broker.kafka_bootstrap)
+        patch.setenv(f"{PREFIX}KAFKA_FLAVOUR", broker.kafka_flavour)
         yield store
 
 
@@ -177,6 +192,27 @@ def test_demands_are_ranked_with_quotes(filled: Filled) -> None:
     assert best[1] in run(filled, "demands", "--last", "14d", "--tenant", "acme").stdout
     typed = answered(filled, "demands", "--last", "14d", "--tenant", "acme", "--by-inquiry-type", "--most", "1")
     assert [each["inquiry_type"] for each in typed["demands"]] == [None, "bills", "orders"]
+
+
+@pytest.mark.embedded
+def test_quotes_of_demands_leave_a_line_in_the_log_of_access(filled: Filled, broker: Settings) -> None:
+    before = accesses(broker)
+    found = answered(filled, "demands", "--last", "14d", "--tenant", "acme")
+    run(filled, "demands", "--last", "14d", "--by-inquiry-type")
+    one, other = [line for line in accesses(broker) if line not in before]
+    assert (one.tenant_id, one.action, one.client) == ("acme", "searched", "cli")
+    assert one.filters == ("period", "tenant")
+    assert one.calls_count == len({e["call_id"] for each in found["demands"] for e in each["examples"]})
+    assert (other.tenant_id, other.filters) == (ALL_TENANTS, ("period", "inquiry_type"))
+
+
+@pytest.mark.embedded
+def test_quotes_that_cannot_be_logged_are_not_shown(filled: Filled, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(f"{PREFIX}KAFKA_BOOTSTRAP", f"127.0.0.1:{free_port()}")
+    monkeypatch.setattr("streams.adapters.kafka.client.DELIVERY_TIMEOUT_S", 1.0)
+    done = run(filled, "demands", "--last", "14d", "--tenant", "acme")
+    assert isinstance(done.exception, RetryableError)
+    assert done.stdout == ""
 
 
 @pytest.mark.embedded

@@ -1,5 +1,8 @@
 """`callstream search`: options, errors, table, JSON; and a phone number that never reaches ClickHouse."""
 
+import io
+import os
+import pwd
 from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any
@@ -8,13 +11,12 @@ from uuid import uuid4
 import pytest
 from clickhouse_connect.driver.client import Client
 
-from schemas.messages.recording_accessed import RecordingAccessed
-from schemas.messages.topics import RECORDINGS_ACCESSED
 from streams.adapters.clickhouse.connection import connect
 from streams.adapters.clickhouse.migrate import migrate
 from streams.adapters.kafka import client as kafka
-from streams.adapters.kafka.client import TopicReader, apply_topics
+from streams.adapters.kafka.client import apply_topics
 from streams.settings import Settings
+from tests.access_log import accesses
 from tests.brokers import running_broker
 from tests.clickhouse_engine import running_engine
 from tests.stored_calls import KEY, PHONE, RICH, SECRET, T0, Call, Store
@@ -41,18 +43,6 @@ def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
     with running_broker("tansu", tmp_path_factory.mktemp("broker")) as settings:
         apply_topics(settings)
         yield settings
-
-
-def accesses(broker: Settings) -> list[RecordingAccessed]:
-    """The log of access."""
-    reader = TopicReader(broker, RECORDINGS_ACCESSED.name)
-    found = []
-    try:
-        while not reader.is_at_end:
-            found += [RECORDINGS_ACCESSED.decode(record.value) for record in reader.read(1_000, 1)]
-    finally:
-        reader.close()
-    return found
 
 
 class TestCommand:
@@ -106,7 +96,7 @@ class TestCommand:
     )
     def test_options(self, options: list[str], there: Terminal) -> None:
         done = there.run("search", "--tenant", "acme", "--json", *options)
-        assert (done.code, done.err) == (0, "")
+        assert (done.code, "is seen by every user" in done.err) == (0, "--phone" in options)
         assert [call["call_id"] for call in done.json["calls"]] == ["rich"]
 
     def test_a_length_of_time_reaches_back_from_now(self, there: Terminal) -> None:
@@ -153,6 +143,27 @@ class TestCommand:
         said = line.encode().decode()
         assert "退款" not in said
         assert KEY not in said
+
+    def test_the_account_in_the_log_is_that_of_the_kernel(
+        self, there: Terminal, broker: Settings, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        for name in ("LOGNAME", "USER", "LNAME", "USERNAME"):
+            monkeypatch.setenv(name, "somebody_else")
+        before = accesses(broker)
+        assert there.run("search", "--tenant", "acme").code == 0
+        (line,) = [line for line in accesses(broker) if line not in before]
+        assert line.user_id == pwd.getpwuid(os.getuid()).pw_name
+
+    def test_a_number_on_the_command_line_is_warned_of_and_not_repeated(
+        self, there: Terminal, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("sys.stdin", io.StringIO(PHONE + "\n"))
+        hidden = there.run("search", "--tenant", "acme", "--phone", "-", "--json")
+        assert (hidden.code, hidden.err) == (0, "")
+        shown = there.run("search", "--tenant", "acme", "--phone", PHONE, "--json")
+        assert (shown.code, shown.json) == (0, hidden.json)
+        assert "is seen by every user of this machine" in shown.err
+        assert PHONE not in shown.err
 
     def test_what_cannot_be_logged_is_not_shown(self, there: Terminal, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(kafka, "DELIVERY_TIMEOUT_S", 2)

@@ -504,3 +504,12 @@ def test_a_child_that_says_nothing_is_asked_nothing(code: str, what: str, superv
         supervisor.start(announcing_child(code, ready, within_s=2))
     assert not asked
     assert len(list(Path("/proc/self/fd").iterdir())) == files
+
+
+def test_what_a_child_writes_is_for_its_owner_alone(supervisor: Supervisor, tmp_path: Path) -> None:
+    former = os.umask(0)
+    try:
+        supervisor.start(python_child(tmp_path / "a", SLEEPS))
+    finally:
+        os.umask(former)
+    assert (tmp_path / "a" / "up").stat().st_mode & 0o777 == 0o600

@@ -1,14 +1,16 @@
 """What a caller said must not reach a log line, whoever logs it."""
 
+import ast
 import io
 import logging
 import subprocess
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
-from streams.runtime.logs import NotAgainAndAgain, WithoutExceptionText, describe
+from streams.runtime.logs import NotAgainAndAgain, WithoutExceptionText, describe, without_exceptions
 
 CALLERS_WORDS = "我的卡号是六二二二零二"
 
@@ -50,6 +52,79 @@ def test_an_exception_that_a_library_formats_into_its_message_becomes_its_class(
     logger.error(template, ValueError(CALLERS_WORDS))
     assert "ValueError" in text.getvalue()
     assert CALLERS_WORDS not in text.getvalue()
+
+
+ERROR = ValueError(CALLERS_WORDS)
+
+
+@pytest.mark.parametrize(
+    ("message", "arguments"),
+    [
+        pytest.param(ERROR, (), id="the message itself"),
+        pytest.param("failed: %s", ([ERROR],), id="in a list"),
+        pytest.param("failed: %s", ((1, ERROR),), id="in a tuple"),
+        pytest.param("failed: %s", ({"why": ERROR},), id="the one mapping"),
+        pytest.param("failed: %s %s", (1, {"why": ERROR}), id="in a mapping"),
+        pytest.param("failed: %s %s", (1, {ERROR: 1}), id="as a key"),
+        pytest.param("failed: %(why)s", ({"why": ERROR},), id="by name"),
+        pytest.param("failed: %(why)s", ({"why": [ERROR]},), id="in a list by name"),
+        pytest.param("failed: %s", ({"why": [{"of": (ERROR,)}]},), id="deep"),
+        pytest.param("failed: %s", ({ERROR},), id="in a set"),
+        pytest.param([ERROR], (), id="a list as the message"),
+    ],
+)
+def test_an_exception_becomes_its_class_wherever_it_lies(
+    log_text: tuple[logging.Logger, io.StringIO], message: object, arguments: tuple[object, ...]
+) -> None:
+    logger, text = log_text
+    logger.error(message, *arguments)
+    assert "ValueError" in text.getvalue()
+    assert CALLERS_WORDS not in text.getvalue()
+
+
+def test_a_list_that_holds_itself_is_logged() -> None:
+    endless: list[object] = [ERROR]
+    endless.append(endless)
+    assert CALLERS_WORDS not in str(without_exceptions(endless))
+
+
+LOGGERS = {"log", "logger", "logging"}
+OWN_SENTENCES = {"RetryableError"}
+"""Errors whose text is a sentence of ours that names an outside system, and quotes nothing of it."""
+LEVELS = {"debug", "info", "warning", "error", "exception", "critical", "log"}
+
+
+def test_no_message_is_put_together_with_an_exception_before_it_is_logged() -> None:
+    """What a formatter cannot undo: `log.error(f"… {error}")`, `"…" + str(error)`, `repr(error)` as an argument."""
+    calls = 0
+    root = Path(__file__).parents[3]
+    for file in (file for folder in ("streams", "processors", "schemas") for file in (root / folder).rglob("*.py")):
+        for handler in (n for n in ast.walk(ast.parse(file.read_text())) if isinstance(n, ast.ExceptHandler)):
+            if handler.type is not None and ast.unparse(handler.type) in OWN_SENTENCES:
+                continue
+            for call in (node for each in handler.body for node in ast.walk(each) if isinstance(node, ast.Call)):
+                function = call.func
+                if not isinstance(function, ast.Attribute) or function.attr not in LEVELS:
+                    continue
+                if ast.unparse(function.value).split(".")[-1].lstrip("_") not in LOGGERS:
+                    continue
+                calls += 1
+                for argument in (*call.args, *(keyword.value for keyword in call.keywords)):
+                    assert not text_of_the_error(argument, handler.name), f"{file}:{call.lineno}"
+    assert calls > 5
+
+
+def text_of_the_error(argument: ast.expr, error: str | None) -> bool:
+    """Whether the text of the caught exception is made within: in an f-string, or by `str`, `repr` or `format`."""
+    for node in ast.walk(argument):
+        inner: list[ast.expr] = []
+        if isinstance(node, ast.FormattedValue):
+            inner = [node.value]
+        if isinstance(node, ast.Call) and ast.unparse(node.func).split(".")[-1] in ("str", "repr", "format"):
+            inner = list(node.args)
+        if any(isinstance(each, ast.Name) and each.id == error for each in inner):
+            return True
+    return False
 
 
 def fail_because_of_a_failure() -> None:
