@@ -256,7 +256,7 @@ class TestCommand:
             assert self.run(terminal, "--tables", "calls", "--overwrite", "--tenant", "acme", option).code == 0
             (line,) = accesses(broker)
         assert (line.action, line.tenant_id) == ("exported", "acme")
-        assert line.filters == ("day", option.removeprefix("--").replace("-", "_"), "tenant")
+        assert line.filters == ("day", "tenant", option.removeprefix("--").replace("-", "_"))
 
     def test_texts_whose_export_cannot_be_logged_are_not_written(
         self, terminal: Terminal, monkeypatch: pytest.MonkeyPatch
