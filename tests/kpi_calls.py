@@ -2,12 +2,13 @@
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from random import Random
 from typing import Any, get_args
 from uuid import NAMESPACE_OID, uuid5
 
+from processors.kpi.statistics import Sums
 from schemas.config.rule_pack import Checklist, Procedure, load_rule_packs
 from schemas.messages.alert import Alert
 from schemas.messages.call_analysis import (
@@ -310,17 +311,24 @@ class Reference:
             return None
         if self._world.now < call.ended_at + WINDOW:
             return "pending"
-        for other in self._contacts[analysis.tenant_id, call.customer.key]:
-            if not call.started_at < other.call.started_at <= call.ended_at + WINDOW:
-                continue
-            theirs = {topic.topic_id for topic in other.topics}
-            if topics and theirs:
-                same = bool(topics & theirs)
-            else:
-                same = call.inquiry_type is not None and call.inquiry_type == other.call.inquiry_type
-            if same:
-                return "unresolved"
-        return "resolved"
+        others = self._contacts[analysis.tenant_id, call.customer.key]
+        return "unresolved" if any(_repeats(other, analysis) for other in others) else "resolved"
+
+    def is_repeat(self, analysis: CallAnalysis) -> bool:
+        """Whether an earlier contact was about the same."""
+        key = analysis.call.customer.key
+        if key is None or not _is_contact(analysis):
+            return False
+        return any(_repeats(analysis, other) for other in self._contacts[analysis.tenant_id, key])
+
+    def pending(self, kpi: str, analyses: Sequence[CallAnalysis]) -> int:
+        """How many calls of one group will count for a KPI, and do not yet."""
+        if kpi not in ("first_contact_resolution", "resolution_per_call"):
+            return 0
+        return sum(
+            self.resolution(analysis) == "pending" and (kpi == "resolution_per_call" or not self.is_repeat(analysis))
+            for analysis in analyses
+        )
 
     def alerts(self, analysis: CallAnalysis) -> int:
         return self._alerts[analysis.tenant_id, analysis.call_id]
@@ -333,6 +341,10 @@ class Reference:
             return self._found(analyses)
         rule = RULES[kpi]
         return [pair for pair in (rule(self, analysis) for analysis in analyses) if pair is not None]
+
+    def sums(self, kpi: str, analyses: Sequence[CallAnalysis]) -> Sums:
+        """Of a KPI, for the calls of one group."""
+        return replace(Sums.of(self.pairs(kpi, analyses)), pending=self.pending(kpi, analyses))
 
     def _newest(self, analysis: CallAnalysis, field: str) -> Any:
         statements = self._ratings[analysis.tenant_id, analysis.call_id]
@@ -363,6 +375,16 @@ class Reference:
             if is_problem:
                 pairs.append((max(0.0, min(1.0, (room - riskier) / alike)), 1.0))
         return pairs
+
+
+def _repeats(later: CallAnalysis, earlier: CallAnalysis) -> bool:
+    """Whether two contacts of one customer are about the same, one within the window after the other."""
+    if not earlier.call.started_at < later.call.started_at <= earlier.call.ended_at + WINDOW:
+        return False
+    ours, theirs = ({topic.topic_id for topic in analysis.topics} for analysis in (later, earlier))
+    if ours and theirs:
+        return bool(ours & theirs)
+    return later.call.inquiry_type is not None and later.call.inquiry_type == earlier.call.inquiry_type
 
 
 def _is_contact(analysis: CallAnalysis) -> bool:
@@ -438,6 +460,10 @@ def _settled(reference: Reference, analysis: CallAnalysis) -> bool | None:
     return None if resolution in (None, "pending") else resolution == "resolved"
 
 
+def _settled_at_first_contact(reference: Reference, analysis: CallAnalysis) -> bool | None:
+    return None if reference.is_repeat(analysis) else _settled(reference, analysis)
+
+
 def _within_10(reference: Reference, analysis: CallAnalysis) -> bool | None:
     score, rating = _score(analysis), reference.rating(analysis)
     return None if score is None or rating is None else abs(score - rating) <= 10
@@ -464,7 +490,8 @@ RULES: Mapping[str, Rule] = {
     "unexcused_silence": _ratio("unexcused_silence_ms", "duration_ms"),
     "customer_agitation": _at_least("customer_agitated_segments", 1),
     "agent_agitation": _at_least("agent_agitation_max", 0.5),
-    "first_contact_resolution": _share(_settled),
+    "first_contact_resolution": _share(_settled_at_first_contact),
+    "resolution_per_call": _share(_settled),
     "satisfaction": _mean(lambda reference, analysis: reference.rating(analysis)),
     "satisfaction_within_10": _share(_within_10),
     "score": _mean(lambda _, analysis: _score(analysis)),

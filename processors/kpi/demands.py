@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from processors.kpi.statistics import Difference, Estimate, difference, wilson
+from processors.kpi.statistics import Difference, Estimate, Sums, difference, wilson
 
 EXAMPLES = 3
 """Quotes that are shown of a demand."""
@@ -31,6 +31,7 @@ class DemandCount:
     agitation_known: int
     unresolved: int
     resolution_known: int
+    resolution_pending: int
     examples: tuple[DemandExample, ...]
 
 
@@ -80,12 +81,12 @@ class CustomerDemand:
         return self.change is not None and self.change.is_clear
 
 
-def share_of(successes: int, n: int) -> Estimate:
-    """A share with its interval."""
-    if n <= 0:
-        return Estimate(0)
+def share_of(successes: int, n: int, pending: int = 0) -> Estimate:
+    """A share with its interval; withheld, as a KPI is, while more than a tenth of the calls are pending."""
+    if n <= 0 or not Sums(n, pending=pending).is_decided:
+        return Estimate(max(n, 0), pending=pending)
     low, high = wilson(successes, n)
-    return Estimate(n, successes / n, low, high)
+    return Estimate(n, successes / n, low, high, pending)
 
 
 Totals = Mapping[tuple[str, str | None], int]
@@ -119,7 +120,7 @@ def ranking(
                 share,
                 difference(share, share_before),
                 share_of(count.agitated, count.agitation_known),
-                share_of(count.unresolved, count.resolution_known),
+                share_of(count.unresolved, count.resolution_known, count.resolution_pending),
                 count.examples[:EXAMPLES],
             )
         )
@@ -134,7 +135,7 @@ def _merged(counts: Iterable[DemandCount], *, by_inquiry_type: bool) -> dict[tup
         key = (count.tenant_id, inquiry_type, count.topic_id)
         other = merged.get(key)
         if other is None:
-            other = DemandCount(count.tenant_id, inquiry_type, count.topic_id, count.name, 0, 0, 0, 0, 0, ())
+            other = DemandCount(count.tenant_id, inquiry_type, count.topic_id, count.name, 0, 0, 0, 0, 0, 0, ())
         merged[key] = DemandCount(
             count.tenant_id,
             inquiry_type,
@@ -145,6 +146,7 @@ def _merged(counts: Iterable[DemandCount], *, by_inquiry_type: bool) -> dict[tup
             other.agitation_known + count.agitation_known,
             other.unresolved + count.unresolved,
             other.resolution_known + count.resolution_known,
+            other.resolution_pending + count.resolution_pending,
             _surest_first((*other.examples, *count.examples)),
         )
     return merged

@@ -78,7 +78,11 @@ class Problems:
 
 def funnel(kpi: Kpi, whole: Sums, groups: Mapping[Key, Sums]) -> list[Placement]:
     """Each group against the whole, the worst first. Groups below the minimum n are too few."""
-    enough = {key: sums for key, sums in groups.items() if sums.n >= kpi.minimum_n and sums.denominator > 0}
+    enough = {
+        key: sums
+        for key, sums in groups.items()
+        if sums.n >= kpi.minimum_n and sums.denominator > 0 and sums.is_decided and whole.is_decided
+    }
     stretch = over_dispersion([score for sums in enough.values() if (score := _z(whole, sums)) is not None])
     placements = []
     for key, sums in groups.items():
@@ -229,7 +233,7 @@ def _common(
     if target not in (lowest, highest) and whole.low <= target <= whole.high:
         return None
     verdicts = [target_status(kpi, estimate(kpi, sums), industry, tenant_id) for sums in agents.values()]
-    judged = [each for each in verdicts if each != "too_few"]
+    judged = [each for each in verdicts if each in ("reached", "missed")]
     missing = sum(each == "missed" for each in judged)
     if 2 * missing < len(judged):
         return None

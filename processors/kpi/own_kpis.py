@@ -53,6 +53,7 @@ def _kpi_of(own: OwnKpi) -> Kpi:
         headline=own.headline,
         minimum_n=own.minimum_n,
         null_rule=own.null_rule,
+        does_not_tell=own.does_not_tell,
         source=own.source,
     )
 

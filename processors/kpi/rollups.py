@@ -29,7 +29,9 @@ def rollup_query(registry: KpiRegistry) -> str:
     ratios = [(kpi.id, kpi.ratio) for kpi in registry.ratios if kpi.ratio is not None]
     names = [name for name, _ in ratios]
     pairs = ",\n                    ".join(
-        f"(toNullable(toFloat64({ratio.numerator})), toNullable(toFloat64({ratio.denominator})))" for _, ratio in ratios
+        f"(toNullable(toFloat64({ratio.numerator})), toNullable(toFloat64({ratio.denominator})), "
+        f"toUInt64(ifNull({ratio.pending}, false)))"
+        for _, ratio in ratios
     )
     sets = [("day", name) for name in DIMENSIONS] + [("hour", name) for name in HOURLY]
     keys = ",\n    ".join(
@@ -56,14 +58,15 @@ FROM
         count() AS calls, sumForEach(counted) AS n, sumForEach(x) AS numerators, sumForEach(y) AS denominators,
         sumForEach(arrayMap(a -> a * a, x)) AS numerator_squares,
         sumForEach(arrayMap((a, b) -> a * b, x, y)) AS products,
-        sumForEach(arrayMap(b -> b * b, y)) AS denominator_squares
+        sumForEach(arrayMap(b -> b * b, y)) AS denominator_squares, sumForEach(waiting) AS pending
     FROM
     (
         SELECT
             tenant_id, day, hour, {columns},
             arrayMap(pair -> isNotNull(pair.1) AND ifNull(pair.2 > 0, false), pairs) AS counted,
             arrayMap((pair, counts) -> if(counts, assumeNotNull(pair.1), 0), pairs, counted) AS x,
-            arrayMap((pair, counts) -> if(counts, assumeNotNull(pair.2), 0), pairs, counted) AS y
+            arrayMap((pair, counts) -> if(counts, assumeNotNull(pair.2), 0), pairs, counted) AS y,
+            arrayMap((pair, counts) -> if(counts, 0, pair.3), pairs, counted) AS waiting
         FROM
         (
             SELECT
@@ -84,12 +87,12 @@ FROM
 """  # noqa: S608 - made of the registry alone
 
 
-_SUMS = ("n", "numerators", "denominators", "numerator_squares", "products", "denominator_squares")
+_SUMS = ("n", "numerators", "denominators", "numerator_squares", "products", "denominator_squares", "pending")
 
 
 def _where_counted(values: str | list[str]) -> str:
-    """The elements of an array that stand at KPIs for which a call counts."""
-    return f"arrayFilter((value, counted_calls) -> counted_calls > 0, {values}, n)"
+    """The elements of an array that stand at KPIs for which a call counts, or will."""
+    return f"arrayFilter((value, counting, to_come) -> counting + to_come > 0, {values}, n, pending)"
 
 
 def _grouping(grouped: Sequence[str]) -> int:
@@ -138,8 +141,8 @@ def due_days(
 
     `touched` holds every day with calls, and when the newest of its rows, or a rating of its calls, was stored. A day
     is due at once when it was never made, was made by another definition, or was touched since. It is due once in
-    `related_every` when a day within the window after it was touched since, because a call there may be a repeat, and
-    while calls of it may have been pending when it was made.
+    `related_every` when a day within the window after it or before it was touched since, because a call there may be a
+    repeat of one of it, or the other way round, and while calls of it may have been pending when it was made.
     """
     digest = definition.digest
     window = timedelta(days=definition.window_days)
@@ -156,8 +159,9 @@ def due_days(
     return sorted(due, reverse=True)
 
 
-def _latest(touched: Mapping[date, datetime], day: date, days_after: int) -> datetime:
-    return max(touched[later] for later in (day + timedelta(days=n) for n in range(days_after + 1)) if later in touched)
+def _latest(touched: Mapping[date, datetime], day: date, days_around: int) -> datetime:
+    near = (day + timedelta(days=n) for n in range(-days_around, days_around + 1))
+    return max(touched[other] for other in near if other in touched)
 
 
 def runs_of(days: Iterable[date], most: int) -> list[tuple[date, date]]:

@@ -9,11 +9,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from string import Template
 
-from processors.kpi.statistics import NO_EVENT_LIMIT, Z95, bounds
+from processors.kpi.statistics import DECIDED_PER_PENDING, NO_EVENT_LIMIT, Z95, bounds
 from schemas.clickhouse.cluster import ON_CLUSTER
 from schemas.config.kpi import DIMENSIONS, Dimension, Kpi, KpiRegistry
 
-SUMS = ("n", "numerator", "denominator", "numerator_squares", "products", "denominator_squares")
+SUMS = ("n", "numerator", "denominator", "numerator_squares", "products", "denominator_squares", "pending")
 """The columns of `kpi_rollup` that can be added up, as in `kpi_statistics.Sums`."""
 
 START = "{start:DateTime64(3, 'UTC')}"
@@ -114,8 +114,9 @@ def calls_between(window_days: int) -> str:
     return f"kpi_calls(start = {START}, end = {END}, window_days = {window_days})"
 
 
+_IS_DECIDED = f"n >= {DECIDED_PER_PENDING} * pending"
 _NO_NUMBER = "CAST(NULL, 'Nullable(Float64)')"
-_SUMS_OF_ROWS = ("count()", "sum(y)", "sum(x)", "sum(y * y)", "sum(x * y)", "sum(x * x)")
+_SUMS_OF_ROWS = ("count()", "sum(y)", "sum(x)", "sum(y * y)", "sum(x * y)", "sum(x * x)", "toUInt64(0)")
 
 
 def quote_string(text: str) -> str:
@@ -137,6 +138,7 @@ def _registry_view(registry: KpiRegistry) -> str:
         ("minimum_n", "UInt32", "fewer calls are too few to judge"),
         ("null_rule", "String", "which calls do not count"),
         ("source", "String", "what other systems must deliver for it"),
+        ("does_not_tell", "String", "what must not be read into it"),
         ("requirements", "Array(String)", "requirements that it answers to"),
     )
     rows = ",\n    ".join(
@@ -154,6 +156,7 @@ def _registry_view(registry: KpiRegistry) -> str:
                 f"toUInt32({kpi.minimum_n})",
                 quote_string(kpi.null_rule),
                 quote_string(kpi.source),
+                quote_string(kpi.does_not_tell),
                 f"CAST([{', '.join(quote_string(name) for name in kpi.requirements)}], 'Array(String)')",
             )
         )
@@ -200,7 +203,8 @@ def _wide_view(registry: KpiRegistry, name: str, dimension: Dimension, timezone:
                 kpi.id,
                 "Nullable(Float64)",
                 f"{kpi.name.en} ({kpi.name.zh}), {kpi.unit}; null where no call counts",
-                f"{_number(kpi.scale)} * anyOrNullIf(numerator / denominator, kpi = {quote_string(kpi.id)})",
+                f"{_number(kpi.scale)} * anyOrNullIf(numerator / denominator, kpi = {quote_string(kpi.id)}"
+                f" AND n > 0 AND {_IS_DECIDED})",
             )
             for kpi in registry.ratios
         ),
@@ -265,6 +269,7 @@ def _names(kpis: Sequence[Kpi], *, by_industry: bool) -> str:
         "minimum_of": _of_kpi(kpis, [str(kpi.minimum_n) for kpi in kpis]),
         "direction_of": _of_kpi(kpis, [quote_string(kpi.direction) for kpi in kpis]),
         "target_of": _target(kpis, by_industry=by_industry),
+        "withheld": f"n = 0 OR NOT ({_IS_DECIDED})",
         "ratio": "numerator / denominator",
         "numerator_spread": "n * numerator_squares - numerator * numerator",
         "denominator_spread": "n * denominator_squares - denominator * denominator",
@@ -287,7 +292,7 @@ def _limit(sign: str) -> str:
     low = sign == "-"
     bounded = "scale_of * least(greatest({}, lowest_of), highest_of)"
     return (
-        "multiIf("
+        "multiIf(withheld, NULL, "
         "kind_of = 'correlation' AND (n < 4 OR NOT varies), NULL, "
         "kind_of = 'correlation' AND abs(correlation) >= 1, correlation, "
         f"kind_of = 'correlation', tanh(atanh(correlation) {sign} fisher_half), "
@@ -306,7 +311,7 @@ _VALUE_COLUMNS = (
         "value",
         "Nullable(Float64)",
         "the KPI, in its unit",
-        "multiIf(kind_of != 'correlation', scale_of * ratio, varies, correlation, NULL)",
+        "multiIf(withheld, NULL, kind_of != 'correlation', scale_of * ratio, varies, correlation, NULL)",
     ),
     KpiColumn("low", "Nullable(Float64)", "lower limit of its 95 % interval; null for too few calls", _limit("-")),
     KpiColumn("high", "Nullable(Float64)", "upper limit of its 95 % interval; null for too few calls", _limit("+")),
@@ -314,12 +319,15 @@ _VALUE_COLUMNS = (
     KpiColumn(
         "verdict",
         "LowCardinality(String)",
-        "reached or missed; too_few where fewer calls count than minimum_n; no_target",
-        "multiIf(isNull(value) OR n < minimum_of, 'too_few', isNull(target), 'no_target', "
+        "reached or missed; pending while more than a tenth of the calls are to come; too_few where fewer calls count "
+        "than minimum_n; no_target",
+        f"multiIf(NOT ({_IS_DECIDED}), 'pending', isNull(value) OR n < minimum_of, 'too_few', "
+        "isNull(target), 'no_target', "
         "if(direction_of = 'higher', value >= target, value <= target), 'reached', 'missed')",
     ),
     KpiColumn("numerator", "Float64", "sum over the calls that count; add these up for longer times", "numerator"),
     KpiColumn("denominator", "Float64", "sum over the calls that count; add these up for longer times", "denominator"),
+    KpiColumn("pending", "UInt64", "calls that will count, and do not yet", "pending"),
 )
 
 
@@ -414,6 +422,7 @@ SELECT
     countIf(isNotNull(measures['customer_agitated_segments'])) AS agitation_known,
     countIf(resolution = 'unresolved') AS unresolved,
     countIf(resolution IN ('resolved', 'unresolved')) AS resolution_known,
+    countIf(resolution = 'pending') AS resolution_pending,
     arrayMap(
         example -> (example.2, example.3, -example.1),
         groupArraySorted(5)((-mentions.confidence, call_id, mentions.quote))

@@ -31,7 +31,11 @@ NO_EVENT_LIMIT = -log(0.025)
 LEAST_OF_CORRELATION = 4
 """Fewer pairs have no interval: its variance divides by n - 3."""
 
-TargetStatus = Literal["reached", "missed", "too_few", "no_target"]
+DECIDED_PER_PENDING = 9
+"""Nine tenths of the calls must be decided, or nothing is said of a period: those that are decided first, because
+customers answered, are not like the others."""
+
+TargetStatus = Literal["reached", "missed", "pending", "too_few", "no_target"]
 Trend = Literal["better", "worse", "up", "down", "no_clear_change", "unknown"]
 
 
@@ -45,6 +49,8 @@ class Sums:
     numerator_squares: float = 0.0
     products: float = 0.0
     denominator_squares: float = 0.0
+    pending: int = 0
+    """Calls that will count, and do not yet."""
 
     def __add__(self, other: Self) -> "Sums":
         return self._with(other, 1)
@@ -61,6 +67,7 @@ class Sums:
             self.numerator_squares + sign * other.numerator_squares,
             self.products + sign * other.products,
             self.denominator_squares + sign * other.denominator_squares,
+            self.pending + sign * other.pending,
         )
 
     @classmethod
@@ -70,6 +77,11 @@ class Sums:
         for y, x in calls:
             found += cls(1, y, x, y * y, x * y, x * x)
         return found
+
+    @property
+    def is_decided(self) -> bool:
+        """Whether so few calls are pending that the value may be told."""
+        return self.n >= DECIDED_PER_PENDING * self.pending
 
     @property
     def residual_variance(self) -> float | None:
@@ -89,6 +101,13 @@ class Estimate:
     value: float | None = None
     low: float | None = None
     high: float | None = None
+    pending: int = 0
+    """Calls that will count. Value and limits are null while they are more than a tenth."""
+
+    @property
+    def is_decided(self) -> bool:
+        """Whether so few calls are pending that the value may be told."""
+        return self.n >= DECIDED_PER_PENDING * self.pending
 
 
 @dataclass(frozen=True)
@@ -108,8 +127,8 @@ class Difference:
 def estimate(kpi: Kpi, sums: Sums) -> Estimate:
     """Value and interval of a KPI from its sums."""
     n = sums.n
-    if n <= 0 or sums.denominator <= 0:
-        return Estimate(max(n, 0))
+    if n <= 0 or sums.denominator <= 0 or not sums.is_decided:
+        return Estimate(max(n, 0), pending=sums.pending)
     if kpi.kind == "correlation":
         value = correlation(sums)
         limits = correlation_interval(value, n) if value is not None else None
@@ -122,7 +141,7 @@ def estimate(kpi: Kpi, sums: Sums) -> Estimate:
             if kpi.kind == "events" and limits is not None:
                 limits = _with_exact_ends(limits, value, sums.denominator, kpi.unit)
     if value is None:
-        return Estimate(n)
+        return Estimate(n, pending=sums.pending)
     lowest, highest = bounds(kpi.unit)
     low, high = (None, None) if limits is None else (max(limits[0], lowest), min(limits[1], highest))
     return Estimate(
@@ -130,6 +149,7 @@ def estimate(kpi: Kpi, sums: Sums) -> Estimate:
         value * kpi.scale,
         None if low is None else low * kpi.scale,
         None if high is None else high * kpi.scale,
+        sums.pending,
     )
 
 
@@ -216,8 +236,11 @@ def _difference(one: tuple[float, float, float], other: tuple[float, float, floa
 
 
 def target_status(kpi: Kpi, found: Estimate, industry: str | None = None, tenant: str | None = None) -> TargetStatus:
-    """Whether the target of the tenant is reached, by the value; below the minimum n nothing is said."""
+    """Whether the target of the tenant is reached, by the value; nothing is said below the minimum n, or while
+    more than a tenth of the calls are pending."""
     target = kpi.target_of(industry, tenant)
+    if not found.is_decided:
+        return "pending"
     if found.value is None or found.n < kpi.minimum_n:
         return "too_few"
     if target is None:

@@ -82,11 +82,14 @@ class CallRatio(Record):
 
     Both are SQL expressions over one row of the view `kpi_calls`. A call counts where neither is null and the
     denominator is more than 0. A share has 0 or 1 over 1, a mean a value over 1. Only such KPIs can be rolled up.
+    `pending` tells of a call that does not count yet whether it will; while more than a tenth of the calls of a period
+    are so, its value is not shown: those that are decided early are not like the others.
     Read many measures in one pass over `mapKeys` and `mapValues`: to look each of them up takes many times as long.
     """
 
     numerator: str = Field(min_length=1)
     denominator: str = Field(default="1", min_length=1)
+    pending: str = Field(default="false", min_length=1)
     scale: float = Field(default=1, gt=0)
 
 
@@ -128,6 +131,9 @@ class Kpi(Record):
     headline: bool = Field(default=False, description="shown where nobody says which")
     minimum_n: int = Field(ge=1, description="below so many calls the value is shown as too few to judge")
     null_rule: str = Field(min_length=1, description="which calls do not count, and why")
+    does_not_tell: str = Field(
+        default="", description="what must not be read into it; every KPI that is shipped says it"
+    )
     source: str = Field(min_length=1, description="what the telephony side or other systems must deliver")
 
     @model_validator(mode="after")

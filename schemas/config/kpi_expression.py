@@ -63,7 +63,8 @@ COLUMNS: Mapping[str, ExpressionType] = {
         "number",
     ),
     **dict.fromkeys(
-        ("duration_in_band", "recording_notice_played", "resolved_answer", "customer_called_again"), "boolean"
+        ("duration_in_band", "recording_notice_played", "resolved_answer", "customer_called_again", "is_repeat"),
+        "boolean",
     ),
     **dict.fromkeys(
         (

@@ -53,6 +53,7 @@ class OwnKpi(Record):
     headline: bool = False
     minimum_n: int = Field(default=30, ge=1)
     null_rule: str = Field(default="calls for which the expression has no value do not count", min_length=1)
+    does_not_tell: str = ""
     source: str = Field(default="what its columns need", min_length=1)
 
     @model_validator(mode="after")

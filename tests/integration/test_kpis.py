@@ -8,16 +8,19 @@ from typing import Any
 
 import pytest
 
-from processors.clickhouse.rows import OUTCOMES, rows_for_call_ended
+from processors.clickhouse.rows import OUTCOMES, rows_for_analysis, rows_for_call_ended
 from processors.kpi.demands import DemandExample
 from processors.kpi.funnel import Key
 from processors.kpi.reports import SumsOf
+from processors.kpi.rollups import RollupDefinition
 from processors.kpi.sql import VIEW_OF_DIMENSION, WIDE, kpi_views
 from processors.kpi.statistics import Sums, estimate, target_status
 from schemas.config.kpi import DIMENSIONS, Dimension, Kpi, KpiRegistry
 from schemas.messages.call_analysis import CallAnalysis
 from streams.adapters.clickhouse.migrate import make_views
+from streams.adapters.clickhouse.rollups import ClickHouseRollups
 from streams.adapters.clickhouse.sink import ClickHouseSink
+from streams.stages.rollup import Rollups
 from tests.kpi_store import REGISTRY, WINDOW_DAYS, ZONE, Filled, filled_store
 
 pytestmark = pytest.mark.embedded
@@ -39,11 +42,8 @@ def grouped(filled: Filled, dimension: Dimension) -> dict[tuple[str, Key], list[
 
 
 def expected_sums(filled: Filled, kpi: Kpi, dimension: Dimension) -> dict[tuple[str, Key], Sums]:
-    found = {
-        group: Sums.of(filled.reference.pairs(kpi.id, analyses))
-        for group, analyses in grouped(filled, dimension).items()
-    }
-    return {group: sums for group, sums in found.items() if sums.n}
+    found = {group: filled.reference.sums(kpi.id, analyses) for group, analyses in grouped(filled, dimension).items()}
+    return {group: sums for group, sums in found.items() if sums.n or sums.pending}
 
 
 def alike(one: float | None, other: float | None) -> bool:
@@ -55,7 +55,7 @@ def alike(one: float | None, other: float | None) -> bool:
 def same_sums(one: Sums, other: Sums) -> bool:
     return one.n == other.n and all(
         alike(getattr(one, name), getattr(other, name))
-        for name in ("numerator", "denominator", "numerator_squares", "products", "denominator_squares")
+        for name in ("numerator", "denominator", "numerator_squares", "products", "denominator_squares", "pending")
     )
 
 
@@ -143,17 +143,19 @@ def test_a_view_shows_value_interval_and_verdict_of_each_day(dimension: Dimensio
         for analysis in analyses:
             days[analysis.call.ended_at.astimezone(ZONE).date(), tenant, key].append(analysis)
     shown = filled.rows("SELECT * FROM {view:Identifier}", view=VIEW_OF_DIMENSION[dimension])
-    chosen = {"first_contact_resolution", "sensitive_words", "mandatory_scripts", "duration", "score", "satisfaction"}
+    chosen = {"first_contact_resolution", "resolution_per_call", "sensitive_words", "mandatory_scripts", "duration"}
+    chosen |= {"score", "satisfaction"}
     compared = 0
     for row in shown:
         if row["kpi"] not in chosen:
             continue
         kpi = a_kpi(row["kpi"])
         group = (row["day"], row["tenant_id"], tuple(row[key] for key in keys))
-        sums = Sums.of(filled.reference.pairs(kpi.id, days[group]))
+        sums = filled.reference.sums(kpi.id, days[group])
         same_as_shown(kpi, sums, row)
         compared += 1
-    expected = sum(bool(filled.reference.pairs(kpi_id, analyses)) for analyses in days.values() for kpi_id in chosen)
+    everything = (filled.reference.sums(kpi_id, analyses) for analyses in days.values() for kpi_id in chosen)
+    expected = sum(bool(sums.n or sums.pending) for sums in everything)
     assert compared == expected
 
 
@@ -167,6 +169,27 @@ def same_as_shown(kpi: Kpi, sums: Sums, row: dict[str, Any]) -> None:
     assert row["verdict"] == target_status(kpi, found)
     assert alike(row["numerator"], sums.numerator)
     assert alike(row["denominator"], sums.denominator)
+    assert row["pending"] == sums.pending
+
+
+def test_the_share_of_pending_calls_is_shown_and_the_value_is_not_while_it_is_large(filled: Filled) -> None:
+    """The newest days are those of customers who answered, and they are not like the others (R44)."""
+    rows = filled.rows("SELECT * FROM kpi_daily WHERE kpi = 'first_contact_resolution'")
+    wide = {
+        (row["day"], row["tenant_id"]): row["first_contact_resolution"]
+        for row in filled.rows("SELECT day, tenant_id, first_contact_resolution FROM kpi_daily_wide")
+    }
+    early = (filled.world.now - timedelta(days=4)).astimezone(ZONE).date()
+    late = (filled.world.now - timedelta(days=8)).astimezone(ZONE).date()
+    assert any(row["n"] for row in rows if row["day"] > early)  # somebody has answered
+    for row in rows:
+        is_withheld = row["value"] is None
+        assert is_withheld == (row["n"] < 9 * row["pending"]), row
+        assert is_withheld == (row["verdict"] == "pending")
+        assert is_withheld == (row["low"] is None or row["n"] == 0)
+        assert wide[row["day"], row["tenant_id"]] == row["value"]
+        assert not (row["day"] > early and not is_withheld and row["pending"])
+        assert row["day"] >= late or not is_withheld
 
 
 def test_hours_are_counted_too(filled: Filled) -> None:
@@ -179,8 +202,8 @@ def test_hours_are_counted_too(filled: Filled) -> None:
         group: len(analyses) for group, analyses in hours.items()
     }
     for row in rows:
-        pairs = filled.reference.pairs("ai_coverage", hours[row["hour"], row["tenant_id"]])
-        same_as_shown(a_kpi("ai_coverage"), Sums.of(pairs), row)
+        sums = filled.reference.sums("ai_coverage", hours[row["hour"], row["tenant_id"]])
+        same_as_shown(a_kpi("ai_coverage"), sums, row)
 
 
 @pytest.mark.parametrize("view", list(WIDE))
@@ -190,6 +213,7 @@ def test_a_wide_view_has_a_column_for_every_ratio(view: str, filled: Filled) -> 
     long = {
         (row["day"], row["tenant_id"], *(row[key] for key in keys), row["kpi"]): row["value"]
         for row in filled.rows("SELECT * FROM {view:Identifier}", view=VIEW_OF_DIMENSION[dimension])
+        if row["value"] is not None
     }
     wide = {
         (row["day"], row["tenant_id"], *(row[key] for key in keys), kpi.id): row[kpi.id]
@@ -216,8 +240,8 @@ def test_days_can_be_taken_together(filled: Filled) -> None:
     }
     compared = 0
     for row in rows:
-        pairs = filled.reference.pairs(row["kpi"], expected[row["tenant_id"], (row["agent_team"], row["agent_id"])])
-        same_as_shown(a_kpi(row["kpi"]), Sums.of(pairs), row)
+        sums = filled.reference.sums(row["kpi"], expected[row["tenant_id"], (row["agent_team"], row["agent_id"])])
+        same_as_shown(a_kpi(row["kpi"]), sums, row)
         compared += 1
     assert compared > 500
 
@@ -244,6 +268,7 @@ def test_the_registry_can_be_queried(filled: Filled) -> None:
         row = rows[kpi.id]
         assert (row["name_zh"], row["name_en"], row["target"]) == (kpi.name.zh, kpi.name.en, kpi.target)
         assert (row["requirements"], row["null_rule"]) == (list(kpi.requirements), kpi.null_rule)
+        assert row["does_not_tell"] == kpi.does_not_tell
 
 
 def test_every_view_and_column_says_what_it_holds(filled: Filled) -> None:
@@ -302,8 +327,10 @@ def test_demands_are_counted_with_their_best_examples(filled: Filled) -> None:
             if (value := analysis.measures.get("customer_agitated_segments")) is not None
         ]
         assert (each.agitated, each.agitation_known) == (sum(agitated), len(agitated))
-        known = [what for a in analyses if (what := filled.reference.resolution(a)) in ("resolved", "unresolved")]
+        said = [filled.reference.resolution(analysis) for analysis in analyses]
+        known = [what for what in said if what in ("resolved", "unresolved")]
         assert (each.unresolved, each.resolution_known) == (known.count("unresolved"), len(known))
+        assert each.resolution_pending == said.count("pending")
         mentions = {
             analysis.call_id: max(
                 (topic.confidence, topic.quote) for topic in analysis.topics if topic.topic_id == each.topic_id
@@ -347,6 +374,56 @@ def test_analysed_calls_are_counted_by_inquiry_type(filled: Filled) -> None:
         if analysis.outcome == "analyzed":
             expected[analysis.tenant_id, analysis.call.inquiry_type] += 1
     assert filled.kpis.analyzed_calls(filled.start, filled.end) == expected
+
+
+# --- calls of one tenant more, after all others were counted
+
+
+def test_a_repeat_is_no_first_contact_and_cannot_make_good_the_call_that_it_repeats(filled: Filled) -> None:
+    day = filled.world.now.replace(hour=4, minute=0, second=0, microsecond=0) - timedelta(days=40)
+    first = filled.world.analyses[0]
+    analyses = []
+    # Ten customers: four call again the day after, and then no more. Six of ten were settled at the first contact.
+    for customer in range(10):
+        for contact in range(2 if customer < 4 else 1):
+            ended_at = day + timedelta(days=contact, minutes=customer)
+            call = first.call.model_copy(
+                update={
+                    "tenant_id": "echo",
+                    "call_id": f"{customer}-{contact}",
+                    "direction": "inbound",
+                    "inquiry_type": "orders",
+                    "started_at": ended_at - timedelta(minutes=3),
+                    "ended_at": ended_at,
+                    "customer": first.call.customer.model_copy(update={"key": f"{customer:064x}"}),
+                }
+            )
+            analyses.append(
+                first.model_copy(
+                    update={
+                        "tenant_id": "echo",
+                        "call_id": call.call_id,
+                        "call": call,
+                        "outcome": "analyzed",
+                        "topics": (),
+                        "transcribed_at": ended_at,
+                        "analyzed_at": ended_at,
+                    }
+                )
+            )
+    sink = ClickHouseSink(filled.client)
+    for analysis in analyses:
+        sink.write(rows_for_analysis(analysis))
+    Rollups(ClickHouseRollups(filled.url), RollupDefinition(REGISTRY, ZONE.key, WINDOW_DAYS)).refresh()
+    rows = filled.rows(
+        "SELECT kpi, n, value FROM kpi_between(dimension = 'tenant', first = {first:String}, last = {last:String}) "
+        "WHERE tenant_id = 'echo' AND kpi IN ('first_contact_resolution', 'resolution_per_call')",
+        first=f"{day - timedelta(days=1):%Y-%m-%d}",
+        last=f"{day + timedelta(days=2):%Y-%m-%d}",
+    )
+    found = {row["kpi"]: (row["n"], row["value"]) for row in rows}
+    assert found["first_contact_resolution"] == (10, pytest.approx(0.6))
+    assert found["resolution_per_call"] == (14, pytest.approx(10 / 14))
 
 
 def a_kpi(kpi_id: str) -> Kpi:

@@ -1,12 +1,13 @@
 -- All that a KPI can be made of, for the calls of a stretch of time: the call as judged, what became known of it later, and
 -- whether the matter was settled at the first contact (R44). A view with parameters, because the last needs the calls of
--- the days after the stretch, which no condition on a plain view would reach.
+-- the days around the stretch, which no condition on a plain view would reach.
 --
 -- A later call of the customer within the window is a repeat when both share a topic, or, where one of the two has none,
 -- when both have the same inquiry type. Where a call has neither, nobody can tell, and resolution is null; so it is for
 -- outbound calls, unknown customers and misdials. Until the window has passed a call is pending, also where the customer has
--- called again already: else the newest days would know of repeats alone, and nothing of them would be resolved. The key of
--- the customer is not shown: analysts may read this view.
+-- called again already: else the newest days would know of repeats alone, and nothing of them would be resolved. A repeat is
+-- no first contact (is_repeat): the call that it repeats has failed already, and must not be made good by it. The key of the
+-- customer is not shown: analysts may read this view.
 --
 -- made after: ratings
 CREATE OR REPLACE VIEW kpi_calls {{on_cluster}}
@@ -32,9 +33,9 @@ AS WITH
         SELECT
             tenant_id,
             customer_key,
-            groupArray((started_at, topics.topic_id, inquiry_type)) AS contacts_of_customer
+            groupArray((started_at, topics.topic_id, inquiry_type, ended_at)) AS contacts_of_customer
         FROM call_versions FINAL
-        WHERE ended_at >= {start:DateTime64(3, 'UTC')}
+        WHERE ended_at >= {start:DateTime64(3, 'UTC')} - toIntervalDay({window_days:UInt32} + 1)
             AND ended_at < {end:DateTime64(3, 'UTC')} + toIntervalDay({window_days:UInt32} + 1)
             AND isNotNull(customer_key) AND direction = 'inbound' AND outcome != 'too_short'
         GROUP BY tenant_id, customer_key
@@ -154,6 +155,13 @@ SELECT
                 OR ((empty(later.2) OR empty(judged.topic_ids)) AND ifNull(later.3 = judged.inquiry_type, false))),
         contacts.contacts_of_customer
     ), NULL) AS customer_called_again,
+    is_contact AND arrayExists(
+        earlier -> earlier.1 < judged.started_at
+            AND judged.started_at <= earlier.4 + toIntervalDay({window_days:UInt32})
+            AND (hasAny(earlier.2, judged.topic_ids)
+                OR ((empty(earlier.2) OR empty(judged.topic_ids)) AND ifNull(earlier.3 = judged.inquiry_type, false))),
+        contacts.contacts_of_customer
+    ) AS is_repeat,
     multiIf(
         isNotNull(resolved_answer), if(resolved_answer, 'resolved', 'unresolved'),
         isNull(customer_called_again), NULL,

@@ -20,7 +20,8 @@ CREATE OR REPLACE VIEW kpi_rollup {{on_cluster}}
     denominator Float64 COMMENT 'sum of the denominator',
     numerator_squares Float64 COMMENT 'sum of squares of the numerator, for intervals',
     products Float64 COMMENT 'sum of numerator times denominator, for intervals',
-    denominator_squares Float64 COMMENT 'sum of squares of the denominator, for intervals'
+    denominator_squares Float64 COMMENT 'sum of squares of the denominator, for intervals',
+    pending UInt64 COMMENT 'calls that will count for the KPI, and do not yet'
 )
 SQL SECURITY DEFINER
 AS SELECT
@@ -44,7 +45,8 @@ AS SELECT
     denominator,
     numerator_squares,
     products,
-    denominator_squares
+    denominator_squares,
+    pending
 FROM kpi_rollup_rows
 ARRAY JOIN
     kpis.kpi AS kpi,
@@ -53,5 +55,6 @@ ARRAY JOIN
     kpis.denominator AS denominator,
     kpis.numerator_squares AS numerator_squares,
     kpis.products AS products,
-    kpis.denominator_squares AS denominator_squares
+    kpis.denominator_squares AS denominator_squares,
+    kpis.pending AS pending
 COMMENT 'One row per period, dimension, group and KPI: sums over calls. The views kpi_* make values of them.';

@@ -26,7 +26,8 @@ GROUP BY tenant_id
 
 _DEMANDS = """
 SELECT
-    tenant_id, inquiry_type, topic_id, name, calls, agitated, agitation_known, unresolved, resolution_known, examples
+    tenant_id, inquiry_type, topic_id, name, calls, agitated, agitation_known, unresolved, resolution_known,
+    resolution_pending, examples
 FROM demands(start = {start:DateTime64(3, 'UTC')}, end = {end:DateTime64(3, 'UTC')})
 WHERE {tenant:String} = '' OR tenant_id = {tenant:String}
 """
@@ -80,7 +81,7 @@ class ClickHouseKpis:
     def demands(self, start: datetime, end: datetime, tenant: str | None = None) -> list[DemandCount]:
         """Calls by tenant, inquiry type and topic."""
         return [
-            DemandCount(*[*row[:9], tuple(DemandExample(*each) for each in row[9])])
+            DemandCount(*[*row[:10], tuple(DemandExample(*each) for each in row[10])])
             for row in self._rows("demands", _DEMANDS, start, end, tenant)
         ]
 

@@ -19,7 +19,7 @@ _LEFT_BEHIND = timedelta(hours=6)
 _COLUMNS = (
     "tenant_id, day, grain, period, dimension, industry, agent_team, agent_id, queue, inquiry_type, course_type, "
     "order_status, customer_value_tier, calls, kpis.kpi, kpis.n, kpis.numerator, kpis.denominator, "
-    "kpis.numerator_squares, kpis.products, kpis.denominator_squares"
+    "kpis.numerator_squares, kpis.products, kpis.denominator_squares, kpis.pending"
 )
 
 _CALLS_TOUCHED = """

@@ -20,6 +20,10 @@ Every KPI is defined once, in `schemas/config/kpis.yaml`; the views, `callstream
   in a hundred. Sources stand in `processors/kpi/statistics.py`.
 * **Target.** `reached` and `missed` go by the value. Below the minimum n the verdict is `too_few`, and nothing is
   said.
+* **Pending.** Whether a matter was settled is known after a week, and of customers who answer at once, who are not like
+  the others. While more than a tenth of the calls of a period are pending, its value, interval, verdict and trend are
+  withheld: the verdict is `pending`, and the column `pending` says how many calls are to come. So the last 30 days have
+  no first-contact resolution yet; ask with `--to` a day that is eight days past.
 * **Trend.** Against the stretch of the same length before: only a difference whose own 95 % interval leaves out 0 is
   a change. Of twenty KPIs that stay the same one looks changed.
 * **Later knowledge.** Ratings and order states come after days, and a call may be judged again. The worker `rollup`
@@ -166,5 +170,6 @@ def _entry(kpi: Kpi) -> str:
     return (
         f"\n### {kpi.id}\n\n{kpi.definition.en}\n\n{kpi.name.zh}：{kpi.definition.zh}\n\n"
         f"{formula}* unit: {kpi.unit}; better: {kpi.direction}; target: {target_in_words(kpi)}; "
-        f"minimum n: {kpi.minimum_n}\n* does not count: {kpi.null_rule}\n* needs: {kpi.source}\n"
+        f"minimum n: {kpi.minimum_n}\n* does not count: {kpi.null_rule}\n* does not tell: {kpi.does_not_tell}\n"
+        f"* needs: {kpi.source}\n"
     )

@@ -17,9 +17,10 @@ REFUND = DemandCount(
     25,
     6,
     12,
+    1,
     (DemandExample("c1", "退款太麻烦", 0.9), DemandExample("c2", "不退", 0.5)),
 )
-DELAY = DemandCount("acme", "orders", "delay", "物流延迟", 12, 0, 0, 0, 0, (DemandExample("c3", "还没到", 0.7),))
+DELAY = DemandCount("acme", "orders", "delay", "物流延迟", 12, 0, 0, 0, 0, 0, (DemandExample("c3", "还没到", 0.7),))
 OF_BILLS = replace(
     REFUND,
     inquiry_type="bills",
@@ -43,6 +44,11 @@ def test_demands_of_most_calls_come_first_and_inquiry_types_are_added_up() -> No
     assert (refund.agitated.value, refund.agitated.n) == (15 / 30, 30)
     assert (refund.unresolved.value, refund.unresolved.n) == (12 / 24, 24)
     assert (delay.agitated.value, delay.unresolved.n) == (None, 0)
+
+
+def test_the_share_of_the_unresolved_is_withheld_while_many_are_pending() -> None:
+    (found,) = ranking([replace(REFUND, unresolved=6, resolution_known=12, resolution_pending=2)], TOTALS, [], {})
+    assert (found.unresolved.value, found.unresolved.n, found.unresolved.pending) == (None, 12, 2)
 
 
 def test_the_surest_words_of_all_inquiry_types_are_the_examples() -> None:

@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 from math import comb, exp, factorial
 
 import numpy as np
@@ -207,3 +208,13 @@ def test_more_of_what_is_bad_is_the_problem() -> None:
     }
     found = problems(EVENTS, agents)
     assert [(each.scope, each.key) for each in found.found] == [("common", ()), ("individual", ("a", "a2"))]
+
+
+def test_while_many_calls_are_pending_nobody_is_a_problem() -> None:
+    agents: dict[Key, Sums] = {
+        ("red", str(number)): replace(Sums.of([(float(call < kept), 1.0) for call in range(200)]), pending=pending)
+        for number, (kept, pending) in enumerate([(190, 0), (190, 0), (190, 0), (60, 23)])
+    }
+    assert problems(a_kpi(target=None), agents).found == ()
+    decided = {key: replace(sums, pending=0) for key, sums in agents.items()}
+    assert [problem.key for problem in problems(a_kpi(target=None), decided).found] == [("red", "3")]

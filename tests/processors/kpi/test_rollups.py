@@ -50,6 +50,12 @@ def made(hours_ago: float, digest: str = DIGEST) -> MadeDay:
         pytest.param(
             {DAY: STORED, DAY - timedelta(days=1): NOW - timedelta(hours=1)},
             made(2),
+            True,
+            id="a call of it may turn out to be a repeat",
+        ),
+        pytest.param(
+            {DAY: STORED, DAY - timedelta(days=9): NOW - timedelta(hours=1)},
+            made(2),
             False,
             id="touched before",
         ),

@@ -151,6 +151,29 @@ def test_the_verdict_goes_by_value_and_minimum(kpi: Kpi, found: Estimate, expect
     assert target_status(kpi, found) == expected
 
 
+@pytest.mark.parametrize(
+    ("pending", "value", "status", "change"),
+    [
+        pytest.param(0, 0.9, "reached", "better", id="all are decided"),
+        pytest.param(11, 0.9, "reached", "better", id="nine tenths are decided"),
+        pytest.param(12, None, "pending", "unknown", id="less than nine tenths are decided"),
+    ],
+)
+def test_nothing_is_said_while_more_than_a_tenth_of_the_calls_are_pending(
+    pending: int, value: float | None, status: TargetStatus, change: Trend
+) -> None:
+    found = estimate(SHARE, Sums(100, 90, 100, 90, 90, 100, pending))
+    assert (found.n, found.value, found.pending) == (100, value, pending)
+    assert (found.low is None) == (found.high is None) == (value is None)
+    assert target_status(SHARE, found) == status
+    assert trend(SHARE, found, estimate(SHARE, Sums(100, 70, 100, 70, 70, 100))) == change
+
+
+def test_pending_calls_alone_are_shown_and_give_no_value() -> None:
+    found = estimate(SHARE, Sums(pending=3))
+    assert (found, target_status(SHARE, found)) == (Estimate(0, pending=3), "pending")
+
+
 def test_a_tenant_has_the_target_of_its_industry() -> None:
     kpi = a_kpi(targets_by_industry={"finance": 0.95})
     found = Estimate(100, 0.9, 0.8, 0.96)

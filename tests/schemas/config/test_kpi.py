@@ -92,3 +92,7 @@ def test_what_is_wrong_with_a_registry_is_said(old: str, new: str, problem: str,
     file = changed(KPI_FILE, tmp_path, old, new)
     with pytest.raises(KpiRegistryError, match=problem):
         read_kpis(file)
+
+
+def test_every_shipped_kpi_says_what_it_does_not_tell() -> None:
+    assert [kpi.id for kpi in read_kpis().kpis if len(kpi.does_not_tell) < 20] == []
