@@ -19,6 +19,7 @@ from schemas.messages.call_analysis import (
     RiskPart,
     Scorecard,
     ScoreGroup,
+    ScoreItem,
     TopicMention,
 )
 from schemas.messages.call_ended import Agent, Audio, CallEnded, Csat, Customer
@@ -199,7 +200,29 @@ def _a_scorecard(random: Random) -> Scorecard:
         group: random.choice((None, 40.0, 77.5, 100.0)) for group in get_args(ScoreGroup)
     }
     score = None if random.random() < 0.1 else float(random.randrange(0, 21) * 5)
-    return Scorecard(form_id="general", form_version=1, score=score, groups=groups)
+    items = _items(Random(repr((groups, score))))  # noqa: S311 - points, not secrets
+    return Scorecard(form_id="general", form_version=1, score=score, groups=groups, items=items)
+
+
+def _items(random: Random) -> tuple[ScoreItem, ...]:
+    """Some that are measured and some that are not; in most cards one that waits for later calls of the customer."""
+    items = [
+        ScoreItem(
+            item_id=group,
+            name=group,
+            group=group,
+            points=None if random.random() < 0.2 else float(random.randrange(13)),
+            max_points=12,
+        )
+        for group in get_args(ScoreGroup)
+    ]
+    if random.random() < 0.8:
+        items.append(
+            ScoreItem(
+                item_id="settled", name="settled", group="resolution", points=None, max_points=8, reason="pending"
+            )
+        )
+    return tuple(items)
 
 
 def _a_risk(score: int) -> Risk:
@@ -313,6 +336,35 @@ class Reference:
             return "pending"
         others = self._contacts[analysis.tenant_id, call.customer.key]
         return "unresolved" if any(_repeats(other, analysis) for other in others) else "resolved"
+
+    def settled_score(self, analysis: CallAnalysis) -> tuple[float | None, Mapping[ScoreGroup, float | None]]:
+        """Score and groups, with the points of items that were pending when the call was judged."""
+        card = analysis.scorecard
+        if card is None:
+            return None, {}
+        resolution = self.resolution(analysis)
+        is_over = self._world.now >= analysis.call.ended_at + WINDOW
+        if not is_over or resolution is None or not any(item.reason == "pending" for item in card.items):
+            return card.score, card.groups
+        groups: dict[ScoreGroup, float | None] = {}
+        reached, weights = 0.0, 0.0
+        for group in get_args(ScoreGroup):
+            items = [item for item in card.items if item.group == group]
+            points = [
+                (
+                    item.max_points * (resolution == "resolved") if item.reason == "pending" else item.points,
+                    item.max_points,
+                )
+                for item in items
+            ]
+            known = [(each, most) for each, most in points if each is not None]
+            groups[group] = None
+            if known:
+                percent = 100 * sum(each for each, _ in known) / sum(most for _, most in known)
+                groups[group] = round(percent, 2)
+                weight = sum(item.max_points for item in items)
+                reached, weights = reached + percent * weight, weights + weight
+        return (round(reached / weights, 2) if weights else None), groups
 
     def is_repeat(self, analysis: CallAnalysis) -> bool:
         """Whether an earlier contact was about the same."""
@@ -470,7 +522,7 @@ def _within_10(reference: Reference, analysis: CallAnalysis) -> bool | None:
 
 
 def _group(group: ScoreGroup) -> Rule:
-    return _mean(lambda _, analysis: analysis.scorecard.groups.get(group) if analysis.scorecard else None)
+    return _mean(lambda reference, analysis: reference.settled_score(analysis)[1].get(group))
 
 
 RULES: Mapping[str, Rule] = {
@@ -494,7 +546,7 @@ RULES: Mapping[str, Rule] = {
     "resolution_per_call": _share(_settled),
     "satisfaction": _mean(lambda reference, analysis: reference.rating(analysis)),
     "satisfaction_within_10": _share(_within_10),
-    "score": _mean(lambda _, analysis: _score(analysis)),
+    "score": _mean(lambda reference, analysis: reference.settled_score(analysis)[0]),
     "high_risk": _share(lambda _, analysis: analysis.risk.level == "high" if analysis.risk else None),
     "alerts": lambda reference, analysis: (
         (float(reference.alerts(analysis)), 1.0) if analysis.outcome == "analyzed" else None

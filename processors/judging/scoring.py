@@ -18,6 +18,9 @@ from schemas.messages.finding import Finding
 NOT_APPLICABLE = "not_applicable"
 """The form does not ask this of such a call; also the reason of a measure that is not asked of it."""
 
+PENDING = "pending"
+"""Whether the matter was settled shows when the customer does not call again; the view `kpi_calls` fills it in."""
+
 FoundBy = Mapping[tuple[str, str], Sequence[Finding]]
 
 NOT_MEASURED = "not_measured"
@@ -128,6 +131,8 @@ def _why_not_measurable(
 ) -> str | None:
     if not _applies(item.applies, call):
         return NOT_APPLICABLE
+    if item.by_resolution:
+        return PENDING
     for name in item.measures:
         if measures.get(name) is None:
             return reasons.get(name, NOT_MEASURED)

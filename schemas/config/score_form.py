@@ -91,7 +91,8 @@ class FormItem(Record):
     """One item of a form: points by a measure, less what findings cost, never below 0.
 
     An item without `measure` begins with all its points; `needs` names the measure by which is known that its findings
-    were looked for: where that one is null, the item is not measurable, and full points would be a guess.
+    were looked for: where that one is null, the item is not measurable, and full points would be a guess. An item
+    `by_resolution` is pending in every analysis; the view `kpi_calls` gives it its points.
     """
 
     id: Slug
@@ -101,12 +102,20 @@ class FormItem(Record):
     measure: PointsOfMeasure | None = None
     needs: Slug | None = None
     deduct: tuple[Deduction, ...] = ()
+    by_resolution: bool = Field(
+        default=False,
+        description="full where this call settled the matter, known when the window of first contacts has closed",
+    )
     applies: ItemApplies = ItemApplies()
 
     @model_validator(mode="after")
     def _has_points_from_somewhere(self) -> Self:
+        if self.by_resolution:
+            if self.measure is not None or self.needs is not None or self.deduct:
+                raise ValueError("an item by_resolution has no measure, needs or deduct")
+            return self
         if self.measure is None and not self.deduct:
-            raise ValueError("an item needs measure or deduct")
+            raise ValueError("an item needs measure, deduct or by_resolution")
         if self.measure is None and self.needs is None:
             raise ValueError("an item without measure needs the name of one in needs: without it nobody looked")
         return self

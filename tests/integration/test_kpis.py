@@ -16,7 +16,7 @@ from processors.kpi.rollups import RollupDefinition
 from processors.kpi.sql import VIEW_OF_DIMENSION, WIDE, kpi_views
 from processors.kpi.statistics import Sums, estimate, target_status
 from schemas.config.kpi import DIMENSIONS, Dimension, Kpi, KpiRegistry
-from schemas.messages.call_analysis import CallAnalysis
+from schemas.messages.call_analysis import CallAnalysis, Scorecard, ScoreItem
 from streams.adapters.clickhouse.migrate import make_views
 from streams.adapters.clickhouse.rollups import ClickHouseRollups
 from streams.adapters.clickhouse.sink import ClickHouseSink
@@ -379,9 +379,17 @@ def test_analysed_calls_are_counted_by_inquiry_type(filled: Filled) -> None:
 # --- calls of one tenant more, after all others were counted
 
 
-def test_a_repeat_is_no_first_contact_and_cannot_make_good_the_call_that_it_repeats(filled: Filled) -> None:
+def test_a_repeat_is_no_first_contact_and_cannot_make_good_nor_pay_for_the_call_that_it_repeats(filled: Filled) -> None:
     day = filled.world.now.replace(hour=4, minute=0, second=0, microsecond=0) - timedelta(days=40)
     first = filled.world.analyses[0]
+    items = tuple(
+        ScoreItem(item_id=name, name=name, group=group, points=points, max_points=most, reason=reason)
+        for name, group, points, most, reason in (
+            ("words", "compliance", 72.0, 80.0, None),
+            ("settled", "resolution", None, 20.0, "pending"),
+        )
+    )
+    card = Scorecard(form_id="general", form_version=2, score=90, groups={"compliance": 90.0}, items=items)
     analyses = []
     # Ten customers: four call again the day after, and then no more. Six of ten were settled at the first contact.
     for customer in range(10):
@@ -406,6 +414,7 @@ def test_a_repeat_is_no_first_contact_and_cannot_make_good_the_call_that_it_repe
                         "call": call,
                         "outcome": "analyzed",
                         "topics": (),
+                        "scorecard": card,
                         "transcribed_at": ended_at,
                         "analyzed_at": ended_at,
                     }
@@ -421,6 +430,15 @@ def test_a_repeat_is_no_first_contact_and_cannot_make_good_the_call_that_it_repe
         first=f"{day - timedelta(days=1):%Y-%m-%d}",
         last=f"{day + timedelta(days=2):%Y-%m-%d}",
     )
+    points = filled.rows(
+        "SELECT call_id, settled_score, score FROM kpi_calls(start = {start:String}, end = {end:String}, "
+        "window_days = 7) WHERE tenant_id = 'echo'",
+        start=moment(day - timedelta(days=1)),
+        end=moment(day + timedelta(days=2)),
+    )
+    assert {row["score"] for row in points} == {90}
+    assert {row["call_id"] for row in points if row["settled_score"] != 92} == {f"{number}-0" for number in range(4)}
+    assert {row["settled_score"] for row in points} == {92, 72}
     found = {row["kpi"]: (row["n"], row["value"]) for row in rows}
     assert found["first_contact_resolution"] == (10, pytest.approx(0.6))
     assert found["resolution_per_call"] == (14, pytest.approx(10 / 14))

@@ -9,6 +9,12 @@
 -- no first contact (is_repeat): the call that it repeats has failed already, and must not be made good by it. The key of the
 -- customer is not shown: analysts may read this view.
 --
+-- Items of the score form that ask whether the matter was settled are pending in the analysis, and the score leaves them out.
+-- settled_score is the score with their points, when the window has passed (before, only those who answered would have them) and
+-- the resolution is known: it is the call that was not resolved that loses them, not the later call in which somebody else takes
+-- up the matter. The points of the items of a group add up to
+-- the weight of the group in every form.
+--
 -- made after: ratings
 CREATE OR REPLACE VIEW kpi_calls {{on_cluster}}
 SQL SECURITY DEFINER
@@ -82,6 +88,10 @@ AS WITH
                 mapContains(measures, 'mandatory_scripts_asked') AS says_what_was_asked,
                 score,
                 score_groups,
+                score_items.item_group AS item_groups,
+                score_items.points AS item_points,
+                score_items.max_points AS item_max_points,
+                score_items.reason AS item_reasons,
                 risk_level,
                 risk_score,
                 risk_parts,
@@ -168,7 +178,31 @@ SELECT
         now64(3, 'UTC') < judged.ended_at + toIntervalDay({window_days:UInt32}), 'pending',
         customer_called_again, 'unresolved',
         'resolved'
-    ) AS resolution
+    ) AS resolution,
+    has(judged.item_reasons, 'pending') AND ifNull(resolution IN ('resolved', 'unresolved'), false)
+        AND now64(3, 'UTC') >= judged.ended_at + toIntervalDay({window_days:UInt32}) AS is_settled_later,
+    if(is_settled_later, arrayMap(
+        (points, most, reason) -> if(ifNull(reason = 'pending', false), if(resolution = 'resolved', most, 0.), points),
+        judged.item_points, judged.item_max_points, judged.item_reasons
+    ), judged.item_points) AS settled_points,
+    arrayMap(
+        name -> (
+            name,
+            arraySum((points, of_group) -> if(of_group = name, ifNull(points, 0.), 0.), settled_points, judged.item_groups),
+            arraySum((points, most, of_group) -> if(of_group = name AND isNotNull(points), most, 0.), settled_points, judged.item_max_points, judged.item_groups),
+            arraySum((most, of_group) -> if(of_group = name, most, 0.), judged.item_max_points, judged.item_groups)
+        ),
+        ['compliance', 'communication', 'resolution', 'experience']
+    ) AS settled_sums,
+    if(is_settled_later, CAST(
+        arrayMap(one -> (one.1, if(one.3 > 0, round(100 * one.2 / one.3, 2), NULL)), settled_sums),
+        'Map(LowCardinality(String), Nullable(Float64))'
+    ), judged.score_groups) AS settled_score_groups,
+    if(is_settled_later, round(
+        arraySum(one -> if(one.3 > 0, 100 * one.2 / one.3 * one.4, 0.), settled_sums)
+            / nullIf(arraySum(one -> if(one.3 > 0, one.4, 0.), settled_sums), 0.),
+        2
+    ), judged.score) AS settled_score
 FROM judged
 LEFT JOIN contacts ON judged.tenant_id = contacts.tenant_id AND judged.customer_key = contacts.customer_key
 LEFT JOIN told ON judged.tenant_id = told.tenant_id AND judged.call_id = told.call_id

@@ -256,3 +256,22 @@ def test_whatever_is_measured_the_score_is_0_to_100_and_another_finding_never_ra
         assert all((item.points is None) == (item.reason is not None) for item in before.items)
         lowered += after.score < before.score
     assert lowered > 10, "no finding ever cost anything"
+
+
+def test_whether_a_matter_was_settled_is_pending_and_costs_the_call_that_repeats_nothing() -> None:
+    """It was settled by nobody yet; the agent of the second call did not fail at the first."""
+    form = a_form(
+        {"id": "settled", "name": "一次解决", "group": "resolution", "max_points": 8, "by_resolution": True},
+        an_item(id="claims", group="resolution", max_points=12, measure=TRUE),
+    )
+    for again in (True, False, None):
+        card = score(form, CALL, {"repeated_contact": again}, (), ())
+        (item,) = (item for item in card.items if item.item_id == "settled")
+        assert (item.points, item.reason, item.evidence) == (None, "pending", ())
+
+
+@pytest.mark.parametrize("form", load_score_forms(), ids=lambda form: form.label)
+def test_no_shipped_form_takes_points_for_an_earlier_call(form: ScoreForm) -> None:
+    assert [item.id for item in form.items if item.by_resolution] == ["resolved_at_once"]
+    assert not any("repeated_contact" in item.measures for item in form.items)
+    assert not any(deduction.category == "repeated_contact" for item in form.items for deduction in item.deduct)

@@ -105,7 +105,7 @@ def test_every_kind_of_forbidden_word_of_an_industry_costs_points_on_its_form(in
             "needs: recording_notice",
             "id: recording_notice",
             "item recording_notice, field items.0",
-            "an item needs measure or deduct",
+            "an item needs measure, deduct or by_resolution",
             id="points from nowhere",
         ),
         pytest.param(
@@ -188,16 +188,16 @@ def test_a_tenant_may_weigh_otherwise_when_its_form_says_so() -> None:
     form = ScoreForm.model_validate(
         content | {"tenant": "acme", "custom_weights": True, "weights": weights, "items": items}
     )
-    assert (form.weights, form.label) == (weights, "acme/finance@1")
+    assert (form.weights, form.label) == (weights, "acme/finance@2")
 
 
 def test_a_folder_of_ones_own_replaces_forms_and_adds_others(tmp_path: Path) -> None:
-    mine = changed(FINANCE, tmp_path, "version: 1", "version: 7")
-    tenants = changed(FINANCE, tmp_path, "version: 1", "version: 8\ntenant: acme").rename(tmp_path / "acme.yaml")
-    changed(FINANCE, tmp_path, "version: 1", "version: 7")
+    mine = changed(FINANCE, tmp_path, "version: 2", "version: 7")
+    tenants = changed(FINANCE, tmp_path, "version: 2", "version: 8\ntenant: acme").rename(tmp_path / "acme.yaml")
+    changed(FINANCE, tmp_path, "version: 2", "version: 7")
     forms = {form.label for form in load_score_forms((SCORE_FORM_FOLDER, tmp_path))}
-    assert {"finance@7", "acme/finance@8", "general@1"} <= forms
-    assert "finance@1" not in forms
+    assert {"finance@7", "acme/finance@8", "general@2"} <= forms
+    assert "finance@2" not in forms
     assert (mine.exists(), tenants.exists()) == (True, True)
 
 
@@ -213,7 +213,7 @@ def test_two_forms_for_the_same_calls_in_one_folder_are_refused(tmp_path: Path) 
 
 def test_all_that_is_wrong_in_a_folder_is_said_at_once(tmp_path: Path) -> None:
     for name in ("one.yaml", "two.yaml"):
-        changed(FINANCE, tmp_path, "version: 1", "version: 0").rename(tmp_path / name)
+        changed(FINANCE, tmp_path, "version: 2", "version: 0").rename(tmp_path / name)
     empty = tmp_path / "empty"
     empty.mkdir()
     with pytest.raises(ScoreFormError) as refused:
