@@ -7,6 +7,7 @@ from hashlib import sha256
 from zoneinfo import ZoneInfo
 
 from schemas.config.kpi import DIMENSIONS, Dimension, KpiRegistry
+from schemas.config.kpi_expression import MAX_NUMBER
 
 HOURLY: tuple[Dimension, ...] = tuple(name for name in DIMENSIONS if name != "agent_inquiry_type")
 """Dimensions that are also kept by hour. An agent has a handful of calls in an hour: by inquiry type, too, there would
@@ -43,6 +44,7 @@ def rollup_query(registry: KpiRegistry) -> str:
     columns = ", ".join(COLUMNS)
     # Where a column is not grouped by it is null, if only its type has a null.
     nullable = ", ".join(f"CAST(kpi_calls.{c}, 'LowCardinality(Nullable(String))') AS {c}" for c in COLUMNS)
+    # A number that is infinite, none or larger than any measure does not count: it would spoil the sums of a whole day.
     # Sums of whole arrays, one element for each KPI: one pass over the calls for each grouping, not one for each KPI.
     return f"""
 SELECT
@@ -63,7 +65,9 @@ FROM
     (
         SELECT
             tenant_id, day, hour, {columns},
-            arrayMap(pair -> isNotNull(pair.1) AND ifNull(pair.2 > 0, false), pairs) AS counted,
+            arrayMap(
+                pair -> ifNull(abs(pair.1) <= {MAX_NUMBER!r} AND pair.2 > 0 AND pair.2 <= {MAX_NUMBER!r}, false), pairs
+            ) AS counted,
             arrayMap((pair, counts) -> if(counts, assumeNotNull(pair.1), 0), pairs, counted) AS x,
             arrayMap((pair, counts) -> if(counts, assumeNotNull(pair.2), 0), pairs, counted) AS y,
             arrayMap((pair, counts) -> if(counts, 0, pair.3), pairs, counted) AS waiting
@@ -142,12 +146,16 @@ def due_days(
     `touched` holds every day with calls, and when the newest of its rows, or a rating of its calls, was stored. A day
     is due at once when it was never made, was made by another definition, or was touched since. It is due once in
     `related_every` when a day within the window after it or before it was touched since, because a call there may be a
-    repeat of one of it, or the other way round, and while calls of it may have been pending when it was made.
+    repeat of one of it, or the other way round, and while calls of it may have been pending when it was made. A day
+    after tomorrow, where a wrong clock has put its calls, is never due.
     """
     digest = definition.digest
+    last_day = now.astimezone(ZoneInfo(definition.timezone)).date() + timedelta(days=1)
     window = timedelta(days=definition.window_days)
     due = []
     for day, stored_at in touched.items():
+        if day > last_day:
+            continue
         last = made.get(day)
         if last is None or last.definition != digest or stored_at + SETTLING >= last.as_of:
             due.append(day)

@@ -1,16 +1,22 @@
 """`CallEnded` v1: a call is over and its recording is in the object store."""
 
-from datetime import date
+from datetime import date, timedelta
 from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import Field, StringConstraints, model_validator
 from pydantic_core import PydanticCustomError
 
 from schemas.messages.interval import Interval
-from schemas.messages.message import Identifier, Message, Record, Sha256, ShortText, Slug, TenantId, UtcDatetime
+from schemas.messages.message import Identifier, Message, PastDatetime, Record, Sha256, ShortText, Slug, TenantId
 
 Role = Literal["agent", "customer", "unknown"]
 """Who speaks. A voice bot speaks as `agent` (`handled_by` says that it is one)."""
+
+
+LONGEST_CALL = timedelta(days=7)
+
+SCALE_END = 1_000_000
+"""Scales of ratings end here: the difference of two larger numbers may be more than any number holds."""
 
 
 class Agent(Record):
@@ -44,6 +50,8 @@ class AudioEncryption(Record):
 class SpeakerSegment(Interval):
     """Who speaks in a stretch of the recording, as the telephony side knows it."""
 
+    start_ms: int = Field(ge=0, le=LONGEST_CALL // timedelta(milliseconds=1))
+    end_ms: int = Field(ge=0, le=LONGEST_CALL // timedelta(milliseconds=1))
     role: Role
 
 
@@ -75,9 +83,9 @@ class Audio(Record):
 class Csat(Record):
     """What the customer answered after the call."""
 
-    score: float
-    scale_min: float = 1
-    scale_max: float = 5
+    score: float = Field(ge=-SCALE_END, le=SCALE_END)
+    scale_min: float = Field(default=1, ge=-SCALE_END, le=SCALE_END)
+    scale_max: float = Field(default=5, ge=-SCALE_END, le=SCALE_END)
 
     @model_validator(mode="after")
     def _score_is_on_the_scale(self) -> Self:
@@ -96,8 +104,8 @@ class CallEnded(Message):
     call_id: Identifier
     direction: Literal["inbound", "outbound"]
     handled_by: Literal["human", "bot"] = "human"
-    started_at: UtcDatetime
-    ended_at: UtcDatetime
+    started_at: PastDatetime
+    ended_at: PastDatetime = Field(description="at most 7 days after started_at, and a day from now")
     agent: Agent
     customer: Customer = Customer()
     queue: ShortText | None = None
@@ -121,4 +129,6 @@ class CallEnded(Message):
     def _ends_after_it_starts(self) -> Self:
         if self.ended_at < self.started_at:
             raise PydanticCustomError("ended_before_started", "ended_at is before started_at")
+        if self.ended_at - self.started_at > LONGEST_CALL:
+            raise PydanticCustomError("call_too_long", "ended_at is more than 7 days after started_at")
         return self

@@ -6,7 +6,7 @@ from pydantic import Field, model_validator
 from pydantic_core import PydanticCustomError
 
 from schemas.messages.call_ended import Csat
-from schemas.messages.message import Identifier, Message, ShortText, Slug, TenantId, UtcDatetime
+from schemas.messages.message import Identifier, Message, PastDatetime, ShortText, Slug, TenantId
 
 
 class CallRated(Message):
@@ -19,7 +19,7 @@ class CallRated(Message):
     schema_version: Literal[1] = 1
     tenant_id: TenantId
     call_id: Identifier
-    rated_at: UtcDatetime = Field(description="when the customer answered, or when the other system knew it")
+    rated_at: PastDatetime = Field(description="when the customer answered, or when the other system knew it")
     source: Slug = Field(description="who says so, such as sms_survey, ivr_survey, crm, orders")
     csat: Csat | None = None
     resolved: bool | None = Field(

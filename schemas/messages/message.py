@@ -1,7 +1,7 @@
 """The base of all messages, and the field types that they share."""
 
 import json
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import cache
 from hashlib import sha256
 from typing import Annotated, ClassVar, Literal, Self
@@ -39,6 +39,20 @@ def _out_of_range() -> PydanticCustomError:
 
 UtcDatetime = Annotated[AwareDatetime, AfterValidator(_to_utc)]
 """A point in time; a naive timestamp is refused, any other zone is converted to UTC."""
+
+FUTURE_MOST = timedelta(days=1)
+"""So far may the clocks of two systems be apart. What was once within it stays so, so old messages remain readable."""
+
+
+def _has_happened(value: datetime) -> datetime:
+    if value > datetime.now(UTC) + FUTURE_MOST:
+        raise PydanticCustomError("datetime_in_the_future", "the time is more than a day in the future")
+    return value
+
+
+PastDatetime = Annotated[UtcDatetime, AfterValidator(_has_happened)]
+"""When something happened that another system tells of: at most a day from now, or it would make a day of its own in
+every roll-up for years to come."""
 
 Identifier = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._:@-]{0,127}$")]
 """An id from another system. It appears in logs, keys and object names: it must not hold a phone number or a name."""

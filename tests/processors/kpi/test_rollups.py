@@ -68,6 +68,12 @@ def test_a_day_is_due(touched: dict[date, datetime], last: MadeDay | None, due: 
     assert (DAY in due_days(touched, every, DEFINITION, NOW)) == due
 
 
+def test_a_day_in_years_to_come_is_never_due() -> None:
+    tomorrow = NOW.date() + timedelta(days=1)
+    touched = {tomorrow: STORED, tomorrow + timedelta(days=1): STORED, date(2106, 1, 1): STORED}
+    assert due_days(touched, {}, DEFINITION, NOW) == [tomorrow]
+
+
 @pytest.mark.parametrize(
     ("days_later", "due"),
     [pytest.param(3, True, id="its calls are pending"), pytest.param(9, False, id="all its calls are decided")],

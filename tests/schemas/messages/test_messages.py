@@ -3,6 +3,7 @@
 import json
 import traceback
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
@@ -89,6 +90,23 @@ BAD_EVENTS: dict[str, tuple[bytes | None, tuple[str, ...]]] = {
         ("started_at: datetime_out_of_range",),
     ),
     "ended before it started": (event(ended_at="2025-12-31T23:59:59Z"), ("message: ended_before_started",)),
+    "ends in years to come: it would make a day of KPIs of its own": (
+        event(ended_at="2105-12-31T23:59:59Z"),
+        ("ended_at: datetime_in_the_future",),
+    ),
+    "ends two days from now": (
+        event(ended_at=f"{datetime.now(UTC) + timedelta(days=2):%Y-%m-%dT%H:%M:%SZ}"),
+        ("ended_at: datetime_in_the_future",),
+    ),
+    "lasts more than a week": (event(ended_at="2026-01-08T00:00:01Z"), ("message: call_too_long",)),
+    "speaks after a week": (
+        audio(speaker_segments=[{"role": "agent", "start_ms": 0, "end_ms": 604_800_001}]),
+        ("audio.speaker_segments.0.end_ms: less_than_equal",),
+    ),
+    "a scale whose length no number holds": (
+        event(csat={"score": 0, "scale_min": -1e308, "scale_max": 1e308}),
+        ("csat.scale_max: less_than_equal", "csat.scale_min: greater_than_equal"),
+    ),
     "unknown field": (event(agnet="A1"), ("<unknown field>: extra_forbidden",)),
     "unknown field in a part": (event(agent={"id": "A1", "nick": 1}), ("agent.<unknown field>: extra_forbidden",)),
     "each problem is named": (

@@ -28,7 +28,7 @@ def test_what_is_in_use_is_in_order() -> None:
 
 
 def test_files_of_ones_own_are_checked_without_their_kind_being_named(tmp_path: Path) -> None:
-    changed(SCORE_FORM_FOLDER / "finance.yaml", tmp_path, "version: 1", "version: 5")
+    changed(SCORE_FORM_FOLDER / "finance.yaml", tmp_path, "version: 2", "version: 5")
     changed(RISK_FILE, tmp_path, "version: 1", "version: 6")
     changed(RETENTION_FILE, tmp_path, "version: 1", "version: 7")
     found = run("lint", tmp_path)
@@ -38,7 +38,7 @@ def test_files_of_ones_own_are_checked_without_their_kind_being_named(tmp_path: 
 
 
 def test_every_problem_is_said_and_the_exit_code_tells(tmp_path: Path) -> None:
-    changed(SCORE_FORM_FOLDER / "finance.yaml", tmp_path, "version: 1", "version: 0")
+    changed(SCORE_FORM_FOLDER / "finance.yaml", tmp_path, "version: 2", "version: 0")
     changed(RETENTION_FILE, tmp_path, "days: 180 ", "days: 20 ")
     found = run("lint", tmp_path)
     assert found.exit_code == 1
@@ -64,7 +64,7 @@ def test_a_measure_that_nobody_takes_is_noted(tmp_path: Path) -> None:
 
 
 def test_a_form_of_the_folder_in_the_settings_is_in_use(tmp_path: Path) -> None:
-    changed(SCORE_FORM_FOLDER / "finance.yaml", tmp_path, "version: 1", "version: 5\ntenant: acme")
+    changed(SCORE_FORM_FOLDER / "finance.yaml", tmp_path, "version: 2", "version: 5\ntenant: acme")
     env = {PREFIX + "SCORE_FORMS_FOLDER": str(tmp_path)}
     assert "acme/finance@5" in run("lint", env=env).stdout
     forms = {row["form"] for row in json.loads(run("show", "--json", env=env).stdout)}
