@@ -3,8 +3,12 @@
 A window is an hour, and moves in steps of ten minutes. Its calls about a topic are compared with those in the same
 hour on the same weekday of past weeks, by the wall clock of the tenant: the historical limits method (Stroup,
 Williamson, Herndon and Karon, Detection of aberrations in the occurrence of notifiable diseases surveillance data,
-Statistics in Medicine 8, 1989), with a median for the expectation, so that one past surge does not hide the next, and
-with the tail of the Poisson distribution for the limit.
+Statistics in Medicine 8, 1989), with a median for the expectation, so that one past surge does not hide the next. The
+limit is the tail of what is predicted: the expectation is itself estimated from a few weeks, and counts vary more from
+week to week than those of a Poisson process do, so it is that of a negative binomial distribution with the variance of
+both (Noufaily and others, An improved algorithm for outbreak detection in multiple surveillance systems, Statistics in
+Medicine 32, 2013). How much more counts vary is told by all topics of the tenant together, because a few weeks of one
+topic cannot tell.
 """
 
 from collections import defaultdict
@@ -12,7 +16,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, tzinfo
 from itertools import chain
-from math import exp, lgamma, log
+from math import exp, lgamma, log, log1p, pi
 from statistics import median
 from typing import Literal
 
@@ -29,8 +33,10 @@ LEAST_EXPECTED = 1.0
 """A topic that is new counts as if one call an hour were usual."""
 
 MAX_CHANCE = 1e-4
-"""Of so many calls, were the expected number right. With a hundred topics looked at once an hour: a false alarm in a
-hundred hours at most, if counts were Poisson; they vary more than that, which the ratio is for."""
+"""Of so many calls. With a hundred topics looked at once an hour: a false alarm in a hundred hours."""
+
+MEDIAN_VARIANCE = pi / 2
+"""Of a median of n counts, in variances of a single count divided by n (of the normal distribution, for large n)."""
 
 QUIET = timedelta(hours=6)
 """For so long after an alert only growth is news; then a surge that goes on is told again."""
@@ -75,6 +81,8 @@ class TopicWindow:
     start: datetime
     count: int
     past: tuple[int, ...]
+    dispersion: float = 1.0
+    """How many times as much the tenant's counts vary from week to week as those of a Poisson process; at least 1."""
 
     @property
     def end(self) -> datetime:
@@ -128,9 +136,13 @@ def topic_windows(
             names = dict(chain.from_iterable(bucket.names.items() for bucket in now))
             past = [_in_window(known, past_start) for past_start in past_starts]
             past = [week for week in past if any(bucket.calls for bucket in week)]
+            known_topics = {topic_id for week in past for bucket in week for topic_id in bucket.topics}
+            of_topics = {topic: tuple(_count(week, topic) for week in past) for topic in known_topics | set(names)}
+            varies = dispersion(of_topics.values())
             for topic_id in sorted(names):
-                counts = tuple(_count(week, topic_id) for week in past)
-                yield TopicWindow(tenant_id, topic_id, names[topic_id], start, _count(now, topic_id), counts)
+                yield TopicWindow(
+                    tenant_id, topic_id, names[topic_id], start, _count(now, topic_id), of_topics[topic_id], varies
+                )
 
 
 def _in_window(known: Mapping[datetime, BucketCount], start: datetime) -> list[BucketCount]:
@@ -145,33 +157,65 @@ def _count(buckets: Iterable[BucketCount], topic_id: str) -> int:
 def assess(window: TopicWindow, settings: SurgeSettings) -> SurgeAssessment:
     """Whether it is a surge: `expected` = max(median of the past weeks, `LEAST_EXPECTED`), and
 
-    count ≥ `min_count`, count ≥ `ratio` · expected, P(X ≥ count | Poisson(expected)) < `MAX_CHANCE`.
+    count ≥ `min_count`, count ≥ `ratio` · expected, P(X ≥ count) < `MAX_CHANCE` of what is predicted
+    (`predicted_tail`).
     """
     if len(window.past) < MIN_WEEKS:
         return SurgeAssessment(window, "history_unknown")
     expected = max(float(median(window.past)), LEAST_EXPECTED)
-    chance = poisson_tail(window.count, expected)
+    chance = predicted_tail(window.count, expected, len(window.past), window.dispersion)
     if window.count < settings.min_count:
         return SurgeAssessment(window, "too_few_calls", expected, chance)
     is_surge = window.count >= settings.ratio * expected and chance < MAX_CHANCE
     return SurgeAssessment(window, "surge" if is_surge else "usual", expected, chance)
 
 
-def poisson_tail(count: int, mean: float) -> float:
-    """P(X ≥ count) of a Poisson distribution with a positive mean; exact to twelve digits or so, also where tiny."""
+def dispersion(counts_of_topics: Iterable[Sequence[int]]) -> float:
+    """Variance ÷ mean of counts of the same hour in several weeks, over all topics; 1 where it is less, or unknown.
+
+    The median over the topics, so that past surges of some do not count, divided by that of a χ² variable ÷ its degrees
+    of freedom (Wilson and Hilferty), which it would have by chance.
+    """
+    ratios = []
+    freedom = 1
+    for counts in counts_of_topics:
+        mean = sum(counts) / len(counts) if counts else 0.0
+        if len(counts) >= MIN_WEEKS and mean >= LEAST_EXPECTED:
+            freedom = len(counts) - 1
+            ratios.append(sum((count - mean) ** 2 for count in counts) / freedom / mean)
+    if not ratios:
+        return 1.0
+    return max(1.0, median(ratios) / (1 - 2 / (9 * freedom)) ** 3)
+
+
+def predicted_tail(count: int, expected: float, weeks: int, times_poisson: float = 1.0) -> float:
+    """P(X ≥ count) of a new count, where `expected` is the median of so many weeks, and counts vary as said.
+
+    The variance is that of a count and that of the median, and the distribution the negative binomial one of both.
+    """
+    return negative_binomial_tail(count, expected, times_poisson * expected * (1 + MEDIAN_VARIANCE / weeks))
+
+
+def negative_binomial_tail(count: int, mean: float, variance: float) -> float:
+    """P(X ≥ count) of a negative binomial distribution with a variance above its positive mean; exact to six digits
+    or so, also where it is tiny."""
+    size = mean * mean / (variance - mean)
+    share = mean / (size + mean)
+
+    def chance(of: int) -> float:
+        return exp(
+            lgamma(of + size) - lgamma(size) - lgamma(of + 1) + size * log1p(-share) + (of * log(share) if of else 0.0)
+        )
+
     if count <= mean:
-        return 1.0 - sum(_poisson(lower, mean) for lower in range(count))
+        return 1.0 - sum(chance(lower) for lower in range(count))
     # Summed upwards from `count`, where terms shrink: 1 - P(X < count) would lose every digit of a small tail.
-    term, tail, higher = _poisson(count, mean), 0.0, count
+    term, tail, higher = chance(count), 0.0, count
     while term > tail * 1e-16:
         tail += term
+        term *= share * (higher + size) / (higher + 1)
         higher += 1
-        term *= mean / higher
     return min(tail, 1.0)
-
-
-def _poisson(count: int, mean: float) -> float:
-    return exp(count * log(mean) - mean - lgamma(count + 1))
 
 
 class RaisedSurges:

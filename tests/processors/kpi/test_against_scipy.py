@@ -23,7 +23,7 @@ from processors.kpi.statistics import (
     ratio_interval,
     wilson,
 )
-from processors.kpi.surges import poisson_tail
+from processors.kpi.surges import MEDIAN_VARIANCE, predicted_tail
 from schemas.config.kpi import CallRatio
 from tests.processors.kpi.test_statistics import EVENTS, PARTS, SHARE, a_kpi
 
@@ -112,12 +112,14 @@ def test_no_event_and_nothing_but_events_have_the_exact_limit_of_a_count(n: int,
     assert estimate(PARTS, everything).low == pytest.approx(max(1 - limit, 0))
 
 
-@given(st.integers(0, 3_000), st.floats(0.01, 2_000))
-@example(1, 0.01)
-@example(2_000, 2_000.0)
-def test_the_tail_of_a_poisson_distribution(count: int, mean: float) -> None:
-    reference = float(stats.poisson.sf(count - 1, mean))
-    assert isclose(poisson_tail(count, mean), reference, rel_tol=1e-8, abs_tol=1e-250)
+@given(st.integers(0, 3_000), st.floats(1, 2_000), st.integers(2, 12), st.floats(1, 8))
+@example(0, 1.0, 4, 1.0)
+@example(2_000, 2_000.0, 2, 1.0)
+def test_the_tail_of_a_negative_binomial_distribution(count: int, mean: float, weeks: int, times: float) -> None:
+    variance = times * mean * (1 + MEDIAN_VARIANCE / weeks)
+    size = mean * mean / (variance - mean)
+    reference = float(stats.nbinom.sf(count - 1, size, size / (size + mean)))
+    assert isclose(predicted_tail(count, mean, weeks, times), reference, rel_tol=1e-6, abs_tol=1e-250)
 
 
 def interpolated(cdf: Callable[[float], float], ppf: Callable[[float], float], probability: float) -> float:
