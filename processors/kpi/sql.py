@@ -280,8 +280,20 @@ def _names(kpis: Sequence[Kpi], *, by_industry: bool) -> str:
         "wilson_middle": f"ratio + {Z95 * Z95!r} / (2 * n)",
         "wilson_half": f"{Z95!r} * sqrt(greatest(ratio * (1 - ratio), 0.) / n + {Z95 * Z95!r} / (4. * n * n))",
         "wilson_below": f"1 + {Z95 * Z95!r} / n",
-        "delta_half": f"{Z95!r} * sqrt(n * greatest(numerator_squares - 2 * ratio * products"
-        " + ratio * ratio * denominator_squares, 0.) / (toFloat64(n) - 1)) / denominator",
+        "spread": "n * greatest(numerator_squares - 2 * ratio * products"
+        " + ratio * ratio * denominator_squares, 0.) / (toFloat64(n) - 1)",
+        "delta_half": f"{Z95!r} * sqrt(spread) / denominator",
+        "binomial": "denominator * ratio * (1 - ratio)",
+        "parts": "denominator / if(binomial > 0, greatest(1., spread / binomial), 1.)",
+        "parts_middle": f"ratio + {Z95 * Z95!r} / (2 * parts)",
+        "parts_half": f"{Z95!r} * sqrt(greatest(ratio * (1 - ratio), 0.) / parts + {Z95 * Z95!r} / (4 * parts * parts))",
+        "parts_below": f"1 + {Z95 * Z95!r} / parts",
+        "times_poisson": "if(numerator > 0, greatest(1., spread / numerator), 1.)",
+        "seen": "numerator / times_poisson",
+        "gamma_low": f"times_poisson / denominator * seen"
+        f" * pow(greatest(1 - 1 / (9 * seen) - {Z95!r} / (3 * sqrt(seen)), 0.), 3)",
+        "gamma_high": f"times_poisson / denominator * (seen + 1)"
+        f" * pow(1 - 1 / (9 * (seen + 1)) + {Z95!r} / (3 * sqrt(seen + 1)), 3)",
         "none_seen": f"{NO_EVENT_LIMIT!r} / denominator",
     }
     return "WITH\n    " + ",\n    ".join(f"{sql} AS {name}" for name, sql in names.items()) + "\n"
@@ -298,8 +310,9 @@ def _limit(sign: str) -> str:
         f"kind_of = 'correlation', tanh(atanh(correlation) {sign} fisher_half), "
         f"kind_of = 'share', {bounded.format(f'(wilson_middle {sign} wilson_half) / wilson_below')}, "
         "n < 2, NULL, "
+        f"kind_of = 'events' AND is_share_of, {bounded.format(f'(parts_middle {sign} parts_half) / parts_below')}, "
         f"kind_of = 'events' AND numerator <= 0, {bounded.format('0.' if low else 'none_seen')}, "
-        f"kind_of = 'events' AND is_share_of AND ratio >= 1, {bounded.format('1 - none_seen' if low else '1.')}, "
+        f"kind_of = 'events', {bounded.format('gamma_low' if low else 'gamma_high')}, "
         f"{bounded.format(f'ratio {sign} delta_half')})"
     )
 

@@ -4,10 +4,15 @@ All intervals hold 95 %.
 
 * Shares of calls: Wilson, Probable inference, the law of succession, and statistical inference, Journal of the American
   Statistical Association 22, 1927.
-* Ratios of sums, means among them: the delta method (linearisation; Cochran, Sampling Techniques, 3rd edition 1977,
+* Means and ratios of amounts: the delta method (linearisation; Cochran, Sampling Techniques, 3rd edition 1977,
   section 6.4), with the call as the unit, so that several events of one call do not count as independent.
-* Events of which none was seen: the exact limit of a Poisson count (Garwood, Fiducial limits for the Poisson
-  distribution, Biometrika 28, 1936), because the delta method has no width there.
+* Events, several of a call: limits of a gamma distribution, those of a Poisson count (Garwood, Fiducial limits for the
+  Poisson distribution, Biometrika 28, 1936; by the approximation of Wilson and Hilferty, Proceedings of the National
+  Academy of Sciences 17, 1931, exact where none was seen) of as many events as would be as uncertain: the count
+  divided by its variance over that of a Poisson count. The delta method is too narrow for few events, and has no width
+  for none.
+* Shares of events (scripts kept of those asked): Wilson, of as many of them as would be as uncertain (Kish, Survey
+  Sampling, 1965: the design effect), because those of one call are alike.
 * Rank correlations: Fisher's z with the variance of Bonett and Wright, Sample size requirements for estimating Pearson,
   Kendall and Spearman correlations, Psychometrika 65, 2000.
 * Differences of independent values: from the limits of both (MOVER; Newcombe, Interval estimation for the difference
@@ -137,9 +142,7 @@ def estimate(kpi: Kpi, sums: Sums) -> Estimate:
         if kpi.kind == "share":
             limits = wilson(sums.numerator, n)
         else:
-            limits = ratio_interval(sums)
-            if kpi.kind == "events" and limits is not None:
-                limits = _with_exact_ends(limits, value, sums.denominator, kpi.unit)
+            limits = events_interval(sums, kpi.unit) if kpi.kind == "events" else ratio_interval(sums)
     if value is None:
         return Estimate(n, pending=sums.pending)
     lowest, highest = bounds(kpi.unit)
@@ -158,7 +161,7 @@ def bounds(unit: KpiUnit) -> tuple[float, float]:
     return BOUNDS.get(unit, (0.0, float("inf")))
 
 
-def wilson(successes: float, n: int) -> tuple[float, float]:
+def wilson(successes: float, n: float) -> tuple[float, float]:
     """Limits of a share."""
     share = successes / n
     square = Z95 * Z95
@@ -177,16 +180,32 @@ def ratio_interval(sums: Sums) -> tuple[float, float] | None:
     return value - half, value + half
 
 
-def _with_exact_ends(
-    limits: tuple[float, float], value: float, denominator: float, unit: KpiUnit
-) -> tuple[float, float]:
-    """No event at all, or as a share nothing but events: the exact limit of a count instead of no width."""
-    widest = NO_EVENT_LIMIT / denominator
-    if value <= 0:
-        return 0.0, widest
-    if unit == "share" and value >= 1:
-        return 1 - widest, 1.0
-    return limits
+def events_interval(sums: Sums, unit: KpiUnit) -> tuple[float, float] | None:
+    """Limits of events ÷ denominator, both counts of which a call may have several; null for a single call."""
+    variance = sums.residual_variance
+    if variance is None:
+        return None
+    spread = sums.n * variance
+    ratio = sums.numerator / sums.denominator
+    if unit == "share":
+        # More even than by chance is chance, too: so limits never narrow where one event more is seen.
+        binomial = sums.denominator * ratio * (1 - ratio)
+        parts = sums.denominator / (max(1.0, spread / binomial) if binomial > 0 else 1.0)
+        return wilson(ratio * parts, parts)
+    if sums.numerator <= 0:
+        return 0.0, NO_EVENT_LIMIT / sums.denominator
+    times_poisson = max(1.0, spread / sums.numerator)
+    low, high = gamma_limits(sums.numerator / times_poisson)
+    return low * times_poisson / sums.denominator, high * times_poisson / sums.denominator
+
+
+def gamma_limits(events: float) -> tuple[float, float]:
+    """Limits of the expected number of events of which so many were seen; it may be broken, and is more than 0."""
+
+    def quantile(shape: float, z: float) -> float:
+        return shape * max(1 - 1 / (9 * shape) + z / (3 * sqrt(shape)), 0.0) ** 3
+
+    return quantile(events, -Z95), quantile(events + 1, Z95)
 
 
 def correlation(sums: Sums) -> float | None:

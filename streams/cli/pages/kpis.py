@@ -14,10 +14,11 @@ Every KPI is defined once, in `schemas/config/kpis.yaml`; the views, `callstream
 
 * **What counts.** A KPI is Σ numerator ÷ Σ denominator over the calls that count. A call of which something was not
   measured does not count: null is never 0. `n` is the number of calls that count.
-* **Interval.** Each value has a 95 % interval. Shares of calls: Wilson. Everything else: the delta method with the
-  call as the unit, so that several events of one call are not taken for independent. Where no event was seen at all
-  the upper limit is that of a Poisson count (3.69 ÷ Σ denominator): 0 sensitive words in 100 calls may still be 3.7
-  in a hundred. Sources stand in `processors/kpi/statistics.py`.
+* **Interval.** Each value has a 95 % interval. Shares of calls: Wilson. Events: the limits of a Poisson count,
+  widened where several events of one call come together; 0 sensitive words in 100 calls may still be 3.7 in a hundred,
+  and 1 may be 5.6. Everything else: the delta method with the call as the unit. An interval says how far chance among
+  calls goes; that agents differ, and have different customers, is not in it. Sources stand in
+  `processors/kpi/statistics.py`.
 * **Target.** `reached` and `missed` go by the value. Below the minimum n the verdict is `too_few`, and nothing is
   said.
 * **Pending.** Whether a matter was settled is known after a week, and of customers who answer at once, who are not like

@@ -5,7 +5,7 @@ from math import inf, isclose
 
 import numpy as np
 import pytest
-from hypothesis import assume, example, given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from scipy import stats
 from scipy.stats import mstats
@@ -20,6 +20,7 @@ from processors.kpi.statistics import (
     correlation_interval,
     difference,
     estimate,
+    gamma_limits,
     ratio_interval,
     wilson,
 )
@@ -102,14 +103,35 @@ def test_ranks_give_the_correlation_of_spearman(pairs: list[tuple[int, int]]) ->
         assert np.arctanh(limits) == pytest.approx(np.arctanh(found) + np.array([-half, half]), abs=1e-6)
 
 
-@given(st.integers(1, 200), st.floats(0.5, 1e6))
-def test_no_event_and_nothing_but_events_have_the_exact_limit_of_a_count(n: int, denominator: float) -> None:
-    assume(n > 1)
+@given(st.integers(2, 200), st.floats(0.5, 1e6))
+def test_no_event_and_nothing_but_events_have_the_limit_of_a_count_and_of_a_share(n: int, denominator: float) -> None:
     limit = stats.chi2.ppf(0.975, 2) / 2 / denominator
     nothing = Sums(n, 0, denominator, 0, 0, denominator**2)
     assert estimate(EVENTS, nothing).high == pytest.approx(100 * limit)
     everything = Sums(n, denominator, denominator, denominator**2, denominator**2, denominator**2)
-    assert estimate(PARTS, everything).low == pytest.approx(max(1 - limit, 0))
+    assert estimate(PARTS, everything).low == pytest.approx(1 / (1 + Z95**2 / denominator))
+
+
+@given(st.floats(1, 10_000))
+def test_limits_of_an_expected_number_of_events_are_those_of_the_gamma_distribution(events: float) -> None:
+    low, high = gamma_limits(events)
+    assert low == pytest.approx(stats.gamma.ppf(0.025, events), abs=0.02)
+    assert high == pytest.approx(stats.gamma.ppf(0.975, events + 1), rel=0.002)
+
+
+@pytest.mark.parametrize("of_one_call", [1, 3], ids=["one of a call", "three of a call"])
+@pytest.mark.parametrize("expected", [1, 3, 10, 40])
+def test_the_interval_of_rare_events_holds_what_it_promises(expected: float, of_one_call: int) -> None:
+    """By the delta method it was 83 % of three events that come alone, and 84 % of ten that come in threes."""
+    numbers = np.random.default_rng(11)
+    held = 0
+    for _ in range(2_000):
+        calls = numbers.poisson(expected / of_one_call / 400, 400) * float(of_one_call)
+        found = estimate(EVENTS, Sums(400, calls.sum(), 400, (calls**2).sum(), calls.sum(), 400))
+        assert found.low is not None
+        assert found.high is not None
+        held += found.low <= expected / 4 <= found.high
+    assert held / 2_000 >= 0.94
 
 
 @given(st.integers(0, 3_000), st.floats(1, 2_000), st.integers(2, 12), st.floats(1, 8))

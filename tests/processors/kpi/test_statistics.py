@@ -88,11 +88,12 @@ def calls(successes: int, n: int) -> Sums:
     ("kpi", "pairs", "expected"),
     [
         pytest.param(MEAN, [(1, 1), (2, 1), (3, 1), (4, 1)], (2.5, 1.23485, 3.76515), id="a mean: s ÷ √n"),
-        pytest.param(PARTS, [(1, 2), (3, 4), (2, 6)], (0.5, 0.2171, 0.7829), id="residuals 0, 1 and -1: √3 ÷ 12"),
-        pytest.param(EVENTS, [(3, 1), (0, 1)], (150.0, 0.0, 443.9946), id="a count is not below 0, and shown per 100"),
-        pytest.param(PARTS, [(1, 1), (0, 2), (3, 3)], (0.6667, 0.0, 1.0), id="a share lies between 0 and 1"),
+        pytest.param(PARTS, [(1, 2), (3, 4), (2, 6)], (0.5, 0.2538, 0.7462), id="6 of 12 parts, as even as by chance"),
+        pytest.param(EVENTS, [(3, 1), (0, 1)], (150.0, 1.9608, 834.5633), id="3 events of one call are as sure as 1"),
+        pytest.param(PARTS, [(1, 1), (0, 2), (3, 3)], (0.6667, 0.1507, 0.9575), id="parts of a call are alike"),
+        pytest.param(EVENTS, [(1, 1)] + [(0, 1)] * 99, (1.0, 0.0131, 5.5638), id="1 event in 100 calls"),
         pytest.param(EVENTS, [(0, 1)] * 100, (0.0, 0.0, 3.6889), id="no event in 100 calls: at most 3.7 expected"),
-        pytest.param(PARTS, [(4, 4)] * 25, (1.0, 0.9631, 1.0), id="every part of 100: at least 96.3 %"),
+        pytest.param(PARTS, [(4, 4)] * 25, (1.0, 0.9630, 1.0), id="every part of 100: at least 96.3 %"),
         pytest.param(MEAN, [(7, 1)] * 3, (7.0, 7.0, 7.0), id="a mean without spread"),
         pytest.param(MEAN, [(0, 1)] * 3, (0.0, 0.0, 0.0), id="a mean of 0 is no count of events"),
         pytest.param(MEAN, [(7, 1)], (7.0, None, None), id="one call has no spread"),
@@ -211,3 +212,15 @@ def test_limits_are_as_wide_as_several_events_of_one_call_make_them() -> None:
     assert apart.value == together.value == 50
     widths = [(found.high or inf) - (found.low or 0) for found in (apart, together)]
     assert widths[1] > 3 * widths[0]
+
+
+@pytest.mark.parametrize("kpi", [EVENTS, PARTS], ids=["events", "parts"])
+@pytest.mark.parametrize("of_one_call", [1, 2, 4])
+def test_more_events_never_have_lower_limits(kpi: Kpi, of_one_call: int) -> None:
+    """0 of 100 used to have a higher upper limit than 1 of 100."""
+    found = []
+    for number in range(25):
+        events = [float(of_one_call)] * number + [0.0] * (25 - number)
+        found.append(estimate(kpi, Sums.of((each, 4.0) for each in events)))
+    for limits in ([each.low for each in found], [each.high for each in found]):
+        assert limits == sorted(limits, key=lambda limit: limit or 0)
