@@ -286,7 +286,8 @@ def _names(kpis: Sequence[Kpi], *, by_industry: bool) -> str:
         "binomial": "denominator * ratio * (1 - ratio)",
         "parts": "denominator / if(binomial > 0, greatest(1., spread / binomial), 1.)",
         "parts_middle": f"ratio + {Z95 * Z95!r} / (2 * parts)",
-        "parts_half": f"{Z95!r} * sqrt(greatest(ratio * (1 - ratio), 0.) / parts + {Z95 * Z95!r} / (4 * parts * parts))",
+        "parts_half": f"{Z95!r} * sqrt(greatest(ratio * (1 - ratio), 0.) / parts"
+        f" + {Z95 * Z95!r} / (4 * parts * parts))",
         "parts_below": f"1 + {Z95 * Z95!r} / parts",
         "times_poisson": "if(numerator > 0, greatest(1., spread / numerator), 1.)",
         "seen": "numerator / times_poisson",

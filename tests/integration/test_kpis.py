@@ -126,6 +126,19 @@ def test_calls_without_an_outcome_and_without_a_recording_are_missing_from_compl
     assert before == {}
 
 
+def test_a_recording_that_lies_somewhere_else_is_not_kept(filled: Filled) -> None:
+    first = filled.world.analyses[0]
+    at = filled.world.now - timedelta(days=60)
+    sink = ClickHouseSink(filled.client)
+    for reason in ("foreign_uri", "foreign_key", "codec"):
+        call = first.call.model_copy(update={"tenant_id": "fern", "call_id": reason, "started_at": at, "ended_at": at})
+        analysis = {"tenant_id": "fern", "call_id": reason, "call": call, "outcome": "unsupported"}
+        sink.write(rows_for_analysis(first.model_copy(update=analysis | {"outcome_reason": reason})))
+    kpi = a_kpi("recording_completeness")
+    found = filled.kpis.sums([kpi], "tenant", "day", at - timedelta(days=1), at + timedelta(days=1))
+    assert found["fern", (), kpi.id] == Sums.of([(0, 1), (0, 1), (1, 1)])
+
+
 def test_one_tenant_can_be_asked_for(filled: Filled) -> None:
     kpis = [a_kpi("score"), a_kpi("alerts")]
     found = filled.kpis.sums(kpis, "tenant", "day", filled.start, filled.end, "bolt")

@@ -338,6 +338,23 @@ def a_call(call_id: str, ended_at: datetime, **facts: Any) -> CallAnalysis:
     return analysis.model_copy(update={"measures": {"duration_in_band": True, "hits": 1, "words": 2}})
 
 
+def test_a_call_whose_numbers_are_none_spoils_no_day_and_one_of_years_to_come_makes_none(database: Database) -> None:
+    """As rows from before events were bounded may have them."""
+    endless = Csat.model_construct(score=0.0, scale_min=-1e308, scale_max=1e308)
+    database.deliver(
+        a_call("good", FIRST, csat=Csat(score=4)),
+        a_call("bad", FIRST, csat=endless),
+    )
+    late = a_call("late", FIRST)
+    in_years = FIRST.replace(year=2105)
+    database.deliver(late.model_copy(update={"call": late.call.model_copy(update={"ended_at": in_years})}))
+    made = database.rollups().refresh()
+    assert made == [FIRST.astimezone(ZoneInfo(ZONE)).date()]
+    sums = {key: value for key, value in database.rolled_up().items() if key[-1] == "rating"}
+    assert {value[0] for value in sums.values()} == {2}
+    assert {value[1:] for value in sums.values()} == {(1, 75.0, 1.0, 5625.0, 75.0, 1.0)}
+
+
 def test_only_days_that_were_touched_are_made_again(database: Database) -> None:
     settled = timedelta(seconds=61)
     database.deliver(a_call("old", FIRST), a_call("new", FIRST + timedelta(days=40)))
