@@ -28,7 +28,7 @@ def test_a_call_that_was_heard_has_all_three() -> None:
     analysis = judge.judge(said(("agent", "这款保本保息"), industry="finance"), NOW)
     assert analysis.scorecard is not None
     assert analysis.risk is not None
-    assert (analysis.scorecard.form_id, analysis.scorecard.form_version) == ("finance", 1)
+    assert (analysis.scorecard.form_id, analysis.scorecard.form_version) == ("finance", 2)
     (promise,) = (item for item in analysis.scorecard.items if item.item_id == "no_promise")
     (finding,) = analysis.findings
     assert (promise.points, promise.max_points) == (0, 8)
@@ -68,7 +68,7 @@ def test_forms_risk_and_retention_of_ones_own_are_used(tmp_path: Path) -> None:
     forms, others = tmp_path / "forms", tmp_path / "others"
     forms.mkdir()
     others.mkdir()
-    changed(SCORE_FORM_FOLDER / "finance.yaml", forms, "version: 1", "version: 9\ntenant: acme")
+    changed(SCORE_FORM_FOLDER / "finance.yaml", forms, "version: 2", "version: 9\ntenant: acme")
     risk = changed(RISK_FILE, others, "{medium: 25, high: 60}", "{medium: 5, high: 35}")
     retention = changed(RETENTION_FILE, others, "days: 1825", "days: 2000")
     settings = JudgeSettings(score_form_folders=(forms,), risk_file=risk, retention_file=retention)

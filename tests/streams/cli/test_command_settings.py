@@ -26,7 +26,7 @@ def stack(terminal: Terminal) -> Settings:
     for name in ("rules", "forms"):
         (folder / name).mkdir(parents=True)
     terminal.file("of_the_stack/rules/own.yaml", pack_text(7))
-    changed(SCORE_FORM_FOLDER / "finance.yaml", folder / "forms", "version: 1", "version: 5\ntenant: acme")
+    changed(SCORE_FORM_FOLDER / "finance.yaml", folder / "forms", "version: 2", "version: 5\ntenant: acme")
     settings = Settings.model_validate(
         {
             "data_dir": terminal.folder / "data",
