@@ -8,7 +8,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from xml.etree.ElementTree import Element, SubElement, indent, tostring
 
-from schemas.config.roles import ALL_TENANTS, QueryLimits, RolesFile, User
+from schemas.clickhouse.cluster import LOCAL_SUFFIX
+from schemas.config.roles import ALL_TENANTS, QueryLimits, RolesFile, RowColumns, RowScope, User
 from schemas.errors import OperatorError
 
 PREFIX = "callstream_"
@@ -36,6 +37,9 @@ of the user's own is asked of rows that the user may not see (docs/adr/0023-role
 
 FIXED_SETTINGS = ("merge_tree_disk",)
 """What no account changes that makes tables: `SETTINGS disk = disk(type = 'web', endpoint = …)` asks another host."""
+
+EVERYWHERE = frozenset({"kpi_rollup_rows"})
+"""Tables with a policy that every host of a cluster has whole; the others lie in `NAME_local`."""
 
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,63}")
 
@@ -88,22 +92,50 @@ def access_of(user: User, roles: RolesFile, database: str) -> Access:
     return Access(grants_of(user.role, roles, database), filters)
 
 
+def table_guards(users: Iterable[User], roles: RolesFile) -> dict[str, str]:
+    """Table → SQL that is true for the rows that whoever asks may see; a table that nobody is kept from is absent.
+
+    Views read with the rights of their maker, but `currentUser()` is who asks. A policy on a table is applied while the
+    table is read; one on a view can be overtaken by conditions that are pushed down past it (ADR
+    0031).
+    """
+    people = [user for user in users if roles.roles[user.role].of_people]
+    guards = {}
+    for table, columns in roles.storage.items():
+        names: dict[str, list[str]] = {}
+        for user in people:
+            condition = _condition(user, columns, roles.roles[user.role].rows)
+            if columns.tenant and condition:
+                names.setdefault(condition, []).append(user.name)
+        if names:
+            kept = [name for group in names.values() for name in group]
+            own = [f"({_is_one_of('currentUser()', group)} AND ({condition}))" for condition, group in names.items()]
+            guards[table] = " OR ".join([f"NOT {_is_one_of('currentUser()', kept)}", *own])
+    return guards
+
+
+def stored_in(table: str, *, on_cluster: bool) -> str:
+    """Where the rows of a table lie: on a cluster the table itself passes on what the hosts have."""
+    return f"{table}{LOCAL_SUFFIX}" if on_cluster and table not in EVERYWHERE else table
+
+
 def _filter(user: User, roles: RolesFile, view: str) -> str:
     if not roles.roles[user.role].of_people:
         return "1"
-    columns = roles.views[view].rows
-    rows = roles.rows_for(view, user.role)
+    return _condition(user, roles.views[view].rows, roles.rows_for(view, user.role)) or "1"
+
+
+def _condition(user: User, columns: RowColumns, rows: RowScope) -> str:
+    """What is true for the rows of the user, by the columns that there are; empty where it may see all."""
     parts = []
-    if rows != "all" and ALL_TENANTS not in user.tenants:
-        parts.append(_is_one_of(str(columns.tenant), user.tenants))
-    if rows == "team":
-        parts.append(_is_one_of(str(columns.team), user.teams))
-    if rows == "agent":
-        parts.append(_is_one_of(str(columns.agent), [user.agent or ""]))
-    if not parts:
-        return "1"
+    if rows != "all" and ALL_TENANTS not in user.tenants and columns.tenant:
+        parts.append(_is_one_of(columns.tenant, user.tenants))
+    if rows == "team" and columns.team:
+        parts.append(_is_one_of(columns.team, user.teams))
+    if rows == "agent" and columns.agent:
+        parts.append(_is_one_of(columns.agent, [user.agent or ""]))
     condition = " AND ".join(parts)
-    return f"({condition}) OR {columns.also}" if columns.also else condition
+    return f"({condition}) OR {columns.also}" if columns.also and parts else condition
 
 
 def _is_one_of(column: str, values: Sequence[str]) -> str:
@@ -114,6 +146,8 @@ def settings_of(limits: QueryLimits) -> tuple[Setting, ...]:
     """The settings of a role of people: what it may not exceed, and that it changes nothing."""
     return (
         Setting("readonly", 1),
+        # Merged with a condition of the user's own, a policy is no longer asked first (ADR 0031).
+        Setting("query_plan_merge_filters", 0),
         Setting("max_execution_time", limits.execution_s, least=1),
         Setting("max_result_rows", limits.result_rows, least=1),
         Setting("max_memory_usage", limits.memory_mb * 1_000_000),
@@ -166,6 +200,8 @@ def sql_statements(
             f"CREATE QUOTA OR REPLACE {PREFIX}{role}{on} KEYED BY user_name "
             f"FOR INTERVAL {QUOTA_S} second MAX queries = {limits.queries_per_hour} TO {role}"
         )
+    for table, condition in table_guards(users, roles).items():
+        statements.append(_policy("ALL", stored_in(table, on_cluster=bool(cluster)), condition, database, on))
     for role, definition in roles.roles.items():
         for view in roles.views:
             if not definition.of_people:
@@ -206,12 +242,13 @@ def _check_name(what: str, name: str) -> None:
         raise AccessNameError(f"the {what} must have a name of letters, digits and _, as callstream")
 
 
-def users_xml(roles: RolesFile, users: Iterable[User], database: str) -> str:
+def users_xml(roles: RolesFile, users: Iterable[User], database: str, *, on_cluster: bool = False) -> str:
     """A file for `users.d` of a server whose users stand in files. Raises `AccessNameError`."""
+    users = tuple(users)
     root = Element("clickhouse")
     SubElement(root, "profiles").extend(profile_elements(roles))
     SubElement(root, "quotas").extend(quota_elements(roles))
-    SubElement(root, "users").extend(user_elements(roles, users, database))
+    SubElement(root, "users").extend(user_elements(roles, users, database, on_cluster=on_cluster))
     return xml_text(root)
 
 
@@ -266,21 +303,37 @@ def _quota(role: str, limits: QueryLimits) -> Element:
 
 
 def user_elements(
-    roles: RolesFile, users: Iterable[User], database: str, networks: Sequence[str] = ("::/0",)
+    roles: RolesFile,
+    users: Iterable[User],
+    database: str,
+    networks: Sequence[str] = ("::/0",),
+    *,
+    on_cluster: bool = False,
 ) -> list[Element]:
     """What stands in `<users>`. `networks` are for users who have none of their own. Raises `AccessNameError`."""
     _check_name("database", database)
-    return [_user(user, roles, database, user.networks or networks) for user in users]
+    users = tuple(users)
+    guards = {
+        stored_in(table, on_cluster=on_cluster): condition for table, condition in table_guards(users, roles).items()
+    }
+    return [_user(user, roles, database, user.networks or networks, guards) for user in users]
 
 
-def _user(user: User, roles: RolesFile, database: str, networks: Sequence[str]) -> Element:
+def add_filters(user: Element, database: str, filters: Mapping[str, str]) -> None:
+    """Row policies of a user: table or view → SQL that is true for the rows that it reads."""
+    element = SubElement(SubElement(user, "databases"), database)
+    for name, condition in filters.items():
+        _add(SubElement(element, name), "filter", condition)
+
+
+def _user(user: User, roles: RolesFile, database: str, networks: Sequence[str], guards: Mapping[str, str]) -> Element:
     access = access_of(user, roles, database)
     profile = f"{PREFIX}{user.role}"
     quota = profile if roles.roles[user.role].of_people else "default"
     element = user_element(user.name, user.password_sha256, networks, profile, quota)
-    filters = SubElement(SubElement(element, "databases"), database)
-    for view, condition in access.filters.items():
-        _add(SubElement(filters, view), "filter", condition)
+    # Views are read in the name of who made them: the policies of tables are those of the accounts that may have.
+    of_tables = {} if roles.roles[user.role].of_people else guards
+    add_filters(element, database, {**access.filters, **of_tables})
     add_grants(element, access.grants)
     return element
 

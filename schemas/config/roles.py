@@ -117,7 +117,9 @@ class RolesFile(Record):
     version: int = Field(ge=1)
     roles: dict[Slug, AccessRole]
     views: dict[ColumnName, View]
-    storage: tuple[ColumnName, ...]
+    storage: dict[ColumnName, RowColumns] = Field(
+        description="tables that no person reads but through views, with the columns by which a row policy guards them"
+    )
 
     @model_validator(mode="after")
     def _leaves_nothing_open(self) -> Self:

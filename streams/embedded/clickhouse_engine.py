@@ -37,11 +37,13 @@ from xml.sax.saxutils import escape
 
 from processors.clickhouse.grants import (
     PREFIX,
+    add_filters,
     add_grants,
     grants_of,
     profile_elements,
     quota_elements,
     quote_identifier,
+    table_guards,
     user_element,
     user_elements,
     xml_text,
@@ -206,6 +208,9 @@ def _users_xml(passwords: dict[str, str], roles: RolesFile, people: Sequence[Use
     ):
         digest = _digest(passwords[name]) if name in passwords else None
         user = user_element(name, digest, (HOST,), profile, "default")
+        if name == WRITER:
+            # In its name the views are made, and read by everybody.
+            add_filters(user, DATABASE, table_guards(people, roles))
         add_grants(user, grants)
         users.append(user)
     analyst = User(name=ANALYST, role="bi_analyst", tenants=(ALL_TENANTS,), password_sha256=_digest(passwords[ANALYST]))

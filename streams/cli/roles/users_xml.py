@@ -3,6 +3,7 @@
 import typer
 
 from processors.clickhouse.grants import users_xml
+from streams.cli.command_settings import command_settings
 from streams.cli.roles.users import DatabaseOption, UsersOption, read_users
 
 
@@ -11,4 +12,5 @@ def print_users_xml(users: UsersOption = None, database: DatabaseOption = None) 
 
     The file contains password hashes.
     """
-    typer.echo(users_xml(*read_users(users, database)), nl=False)
+    on_cluster = bool(command_settings().clickhouse_cluster)
+    typer.echo(users_xml(*read_users(users, database), on_cluster=on_cluster), nl=False)

@@ -177,6 +177,6 @@ def test_a_definition_with_something_open_is_refused(change: str, sentence: str,
     ],
 )
 def test_a_role_is_of_people_with_limits_or_of_work_with_grants(role: dict[str, object]) -> None:
-    content = {"version": 1, "views": {}, "storage": [], "roles": {"one": {"purpose": "", "purpose_zh": ""} | role}}
+    content = {"version": 1, "views": {}, "storage": {}, "roles": {"one": {"purpose": "", "purpose_zh": ""} | role}}
     with pytest.raises(ValueError, match="either limits, or grants"):
         RolesFile.model_validate(content)
