@@ -210,6 +210,14 @@ class Settings(SettingsPart):
         default=None,
         description="a folder with your own YAML rule packs, read in addition to the shipped ones (R54)",
     )
+    rules_public_keys: OptionalPath = Field(
+        default=None,
+        description="a public key, or a folder of them (*public*.pem): published packs must be signed with one of "
+        "them; without any, whoever writes to Kafka changes the rules (`up` and `demo` make a key pair of their own)",
+    )
+    rules_private_key_file: OptionalPath = Field(
+        default=None, description="the private key that `callstream rules publish` signs with; workers need none"
+    )
     sentence_model: Literal["off", "use"] = Field(
         default="off",
         description="find topics by meaning as well: `use`, the Universal Sentence Encoder (extra `sentences`)",

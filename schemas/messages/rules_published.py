@@ -28,7 +28,14 @@ class RulesPublished(Message):
     published_at: UtcDatetime
     published_by: ShortText
     note: str = Field(default="", max_length=500, description="why")
+    signature: str | None = Field(
+        default=None, max_length=100, description="Ed25519 over the message without this field, Base64; null: unsigned"
+    )
 
     def key(self) -> bytes:
-        """`*/finance@12`; a tenant's own `acme/finance@12`."""
-        return f"{self.pack.tenant or '*'}/{self.pack.pack}@{self.pack.version}".encode()
+        """`*/finance@12+<SHA-256 of the pack>`; a tenant's own `acme/finance@12+…`.
+
+        With the digest, another content under the same version does not replace what was published first when the
+        topic is compacted. Before there were signatures, keys had no digest.
+        """
+        return f"{self.pack.tenant or '*'}/{self.pack.pack}@{self.pack.version}+{self.pack.digest()}".encode()

@@ -112,13 +112,15 @@ def _judge(settings: Settings, names: list[str]) -> "Judge":
     from processors.judging.pipeline import Judge
     from processors.text.phonetic import Sounds
     from streams.adapters.kafka.client import TopicReader
+    from streams.runtime.rule_signatures import read_public_keys
     from streams.runtime.rules_feed import check_rulebooks, decode_published, rules_in_force
     from streams.stages.replay import choose_packs
     from streams.wiring import judge_settings
 
+    keys = read_public_keys(settings.rules_public_keys)
     reader = TopicReader(settings, RULES_PUBLISHED.name)
     try:
-        registry = rules_in_force(settings, decode_published(reader.read_to_end())).registry
+        registry = rules_in_force(settings, decode_published(reader.read_to_end(), keys)).registry
     finally:
         reader.close()
     chosen = choose_packs(names, registry)

@@ -25,6 +25,7 @@ from streams.embedded.private_files import kept_secret, write_private
 from streams.embedded.supervisor import ChildSpec, Supervisor
 from streams.embedded.tansu import tansu_spec
 from streams.runtime.loop import EXIT_BREAKER
+from streams.runtime.rule_signatures import kept_key_pair
 from streams.settings import CONFIG_VARIABLE, Settings, setting_fields
 from streams.topology import WORKER_NAMES, WORKERS
 
@@ -174,6 +175,9 @@ class Stack:
         if not self._base.customer_key_secret.get_secret_value():
             # Losing it makes old customer keys unfindable.
             update["customer_key_secret"] = SecretStr(kept_secret(self._plan.data_dir / "customer_key"))
+        if self._base.rules_public_keys is None:
+            own_private, own_public = kept_key_pair(self._plan.data_dir / "rules_keys")
+            update |= {"rules_public_keys": own_public, "rules_private_key_file": own_private}
         return self._base.model_copy(update=update)
 
 

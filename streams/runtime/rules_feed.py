@@ -17,11 +17,15 @@ from schemas.messages.rules_published import RulesPublished
 from schemas.messages.topics import RULES_PUBLISHED
 from streams.runtime.logs import describe
 from streams.runtime.loop import Loop, in_own_thread
+from streams.runtime.rule_signatures import PublicKeys, problem_with_signature
 from streams.settings import Settings
 
 log = logging.getLogger(__name__)
 
 MAX_PROBLEMS_LOGGED = 5
+
+MAX_VERSION_STEP = 1_000
+"""A version of a pack may be this far above the highest one that is known."""
 
 
 class RulesSource(Protocol):
@@ -36,7 +40,7 @@ class RulesSource(Protocol):
 
 
 class VersionConflictError(RulePackError):
-    """That version of a pack is there already, with other content."""
+    """That version of a pack is there already with other content, or too far above those that are."""
 
 
 PackKey = tuple[str | None, str]
@@ -51,13 +55,26 @@ class PackRegistry:
     """Every version of every pack that is known. In force is the highest of each that can be used."""
 
     def __init__(self, packs: Iterable[RulePack] = ()) -> None:
+        """Of packs at hand, which may have any version."""
         self._packs: dict[PackKey, dict[int, RulePack]] = {}
         self._refused: dict[PackKey, set[int]] = {}
         for pack in packs:
-            self.put(pack)
+            self._add(pack)
 
     def put(self, pack: RulePack) -> bool:
-        """Whether the pack is new. Raises `VersionConflictError` when its version stands there with other content."""
+        """Whether the pack is new.
+
+        Raises `VersionConflictError` when its version stands there with other content, or is so far above all that are
+        known that nobody could publish a higher one after it.
+        """
+        versions = self._packs.get(_key(pack), {})
+        if versions and pack.version > max(versions) + MAX_VERSION_STEP:
+            raise VersionConflictError(
+                [f"{pack.label} is more than {MAX_VERSION_STEP:,} above version {max(versions)}: give it a lower one"]
+            )
+        return self._add(pack)
+
+    def _add(self, pack: RulePack) -> bool:
         versions = self._packs.setdefault(_key(pack), {})
         known = versions.get(pack.version)
         if known is not None and known.digest() != pack.digest():
@@ -105,17 +122,23 @@ def packs_at_hand(folder: Path | None) -> tuple[RulePack, ...]:
     return load_rule_packs((RULE_PACK_FOLDER, *([folder] if folder else [])))
 
 
-def decode_published(records: Iterable[ConsumerRecord]) -> tuple[RulesPublished, ...]:
-    """What was published; a record that cannot be read is passed over with a line in the log."""
-    return tuple(message for message in map(_message_of, records) if message is not None)
+def decode_published(records: Iterable[ConsumerRecord], keys: PublicKeys | None) -> tuple[RulesPublished, ...]:
+    """What was published; a record that cannot be read, or that none of the keys has signed, is passed over with a
+    line in the log. Without keys nothing needs to be signed.
+    """
+    return tuple(message for record in records if (message := _message_of(record, keys)) is not None)
 
 
-def _message_of(record: ConsumerRecord) -> RulesPublished | None:
+def _message_of(record: ConsumerRecord, keys: PublicKeys | None) -> RulesPublished | None:
     try:
-        return RULES_PUBLISHED.decode(record.value)
+        message = RULES_PUBLISHED.decode(record.value)
     except InvalidMessageError as error:
         _refused(record.position, error.problems)
         return None
+    if keys is not None and (problem := problem_with_signature(message, keys)):
+        _refused(f"{message.pack.label} at {record.position}", [problem])
+        return None
+    return message
 
 
 def check_rulebooks(packs: Iterable[RulePack], sounds: Sounds, check: Iterable[RulePack]) -> Rulebooks:
@@ -210,14 +233,17 @@ def rules_in_force(settings: Settings, messages: Iterable[RulesPublished]) -> Ru
 class LiveJudge:
     """The judge with the rules in force. `current` is asked once for each message, so that no message sees two."""
 
-    def __init__(self, settings: JudgeSettings, at_hand: Iterable[RulePack]) -> None:
-        """Raises `RulePackError` when the packs at hand do not fit together."""
+    def __init__(self, settings: JudgeSettings, at_hand: Iterable[RulePack], keys: PublicKeys | None = None) -> None:
+        """Raises `RulePackError` when the packs at hand do not fit together. With keys, what is published must be
+        signed with one of them.
+        """
+        self._keys = keys
         self._rules = RulesInForce(at_hand, Sounds(settings.merged_sounds))
         self.current = Judge(settings, rulebooks=self._rules.rulebooks)
 
     def take(self, records: Iterable[ConsumerRecord]) -> None:
         """Take over what was published. What cannot be used is refused, and the old stays in force."""
-        new = self._rules.take(message.pack for message in decode_published(records))
+        new = self._rules.take(message.pack for message in decode_published(records, self._keys))
         if not new:
             return
         self.current = self.current.under(self._rules.rulebooks)

@@ -16,6 +16,7 @@ from streams.adapters.kafka.client import TopicReader
 from streams.adapters.kafka.faust_source import FaustSource
 from streams.ports import Clock, History, NoHistory
 from streams.runtime.loop import Loop
+from streams.runtime.rule_signatures import read_public_keys
 from streams.runtime.rules_feed import LiveJudge, follow, packs_at_hand
 from streams.runtime.stage import Stage
 from streams.runtime.worker_context import WorkerContext
@@ -25,7 +26,9 @@ from streams.wiring import judge_settings, require_topics
 def build(worker: WorkerContext) -> Loop:
     """Waits for Kafka and takes over the rules in force; raises `RulePackError` and the like for files of one's own."""
     settings = worker.settings
-    live = LiveJudge(judge_settings(settings), packs_at_hand(settings.rules_folder))
+    live = LiveJudge(
+        judge_settings(settings), packs_at_hand(settings.rules_folder), read_public_keys(settings.rules_public_keys)
+    )
     stage = judge_stage(lambda: live.current, worker.clock, ClickHouseHistory.of(settings), settings.alert_min_severity)
     worker.wait_for(lambda: require_topics(settings))
     worker.wait_for(

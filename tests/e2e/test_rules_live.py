@@ -22,6 +22,7 @@ from schemas.messages.topics import CALLS_ENDED, CALLS_TRANSCRIBED, RULES_PUBLIS
 from schemas.messages.transcript import Transcript
 from streams.adapters.kafka.client import Publisher
 from streams.embedded.stack import Stack
+from streams.runtime.rule_signatures import read_private_key, sign
 from streams.settings import CONFIG_VARIABLE, PREFIX
 from tests.schemas.config.yaml_change import line_of
 from tests.stack import rows, running_stack, wait_for_outcomes, wait_until
@@ -129,7 +130,11 @@ class Story:
         wait_for_outcomes(self.stack, [one.call_id for one in calls], tenant_id=TENANT)
 
     def published_past_the_command(self, one: RulePack) -> None:
+        """Signed, for who holds the key may still publish what the command would refuse."""
+        key_file = self.stack.settings.rules_private_key_file
+        assert key_file is not None
         message = RulesPublished(pack=one, published_at=datetime.now(UTC), published_by="nobody")
+        message = sign(message, read_private_key(key_file))
         self.produce([RULES_PUBLISHED.record(message)])
 
     def wait_for_log(self, worker: str, sentence: str, times: int = 1) -> None:

@@ -3,6 +3,7 @@
 import typer
 
 from streams.cli.rules.diff import diff_packs
+from streams.cli.rules.keygen import make_keys
 from streams.cli.rules.lint import lint_packs
 from streams.cli.rules.list import list_published
 from streams.cli.rules.publish import publish_packs
@@ -18,3 +19,4 @@ rules_app.command("diff")(diff_packs)
 rules_app.command("try")(try_text)
 rules_app.command("publish")(publish_packs)
 rules_app.command("list")(list_published)
+rules_app.command("keygen")(make_keys)

@@ -19,15 +19,18 @@ def list_published(as_json: JsonOption = False) -> None:
 
     Shows when, by whom and why each was published, and whether it is in force, superseded or refused.
     """
+    from streams.runtime.rule_signatures import problem_with_signature, read_public_keys
     from streams.runtime.rules_feed import rules_in_force
 
     settings = command_settings()
-    messages = read_published(settings)
-    rules = rules_in_force(settings, messages)
+    messages = read_published(settings, signed=False)
+    keys = read_public_keys(settings.rules_public_keys)
+    believed = [message for message in messages if keys is None or problem_with_signature(message, keys) is None]
+    rules = rules_in_force(settings, believed)
     rows = [
         {
             "pack": message.pack.label,
-            "state": _state(message.pack, rules.registry),
+            "state": _state(message.pack, rules.registry) if message in believed else "refused",
             "published_at": message.published_at.isoformat(timespec="seconds"),
             "published_by": message.published_by,
             "note": message.note,

@@ -46,14 +46,19 @@ def in_company(given: Sequence[RulePack], settings: Settings) -> tuple[RulePack,
     return PackRegistry(packs_at_hand(settings.rules_folder)).in_force(given)
 
 
-def read_published(settings: Settings) -> tuple[RulesPublished, ...]:
-    """Everything that was published so far. Raises `RetryableError`."""
+def read_published(settings: Settings, *, signed: bool = True) -> tuple[RulesPublished, ...]:
+    """Everything that was published so far; `signed`: without what none of the public keys of the settings has signed.
+
+    Raises `RetryableError` and `RuleKeyError`.
+    """
     from streams.adapters.kafka.client import TopicReader
+    from streams.runtime.rule_signatures import read_public_keys
     from streams.runtime.rules_feed import decode_published
 
+    keys = read_public_keys(settings.rules_public_keys) if signed else None
     reader = TopicReader(settings, RULES_PUBLISHED.name)
     try:
-        return decode_published(reader.read_to_end())
+        return decode_published(reader.read_to_end(), keys)
     finally:
         reader.close()
 

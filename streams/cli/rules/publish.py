@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from pydantic import ValidationError
 
+from processors.rules.expressions import problems_with_expressions
 from schemas.config.rule_pack import RulePack, RulePackError
 from schemas.config.yaml_files import YamlFileError
 from schemas.messages.rules_published import RulesPublished
@@ -23,6 +24,10 @@ def publish_packs(
     files: Annotated[list[Path], typer.Argument(help="Rule packs, or folders of them.")],
     by: Annotated[str, typer.Option(help="Who publishes them, for the record.")] = "unknown",
     note: Annotated[str, typer.Option(help="Why, for the record.")] = "",
+    key: Annotated[
+        Path | None,
+        typer.Option(help="File of the private key to sign with; by default CALLSTREAM_RULES_PRIVATE_KEY_FILE."),
+    ] = None,
 ) -> None:
     """Put packs into force for all running workers.
 
@@ -31,14 +36,21 @@ def publish_packs(
     """
     from streams.adapters.kafka.client import Publisher
     from streams.ports import SystemClock
+    from streams.runtime.rule_signatures import read_private_key, sign
     from streams.runtime.rules_feed import rules_in_force
 
     settings = command_settings()
+    key_file = key or settings.rules_private_key_file
+    private_key = read_private_key(key_file) if key_file else None
+    if private_key is None and settings.rules_public_keys is not None:
+        end_with_problems(["workers take signed packs only: name the private key with --key"])
     try:
         packs = read_packs(files, settings)
         before = read_published(settings)
         rules = rules_in_force(settings, before)
         new = [pack for pack in packs if _is_new(pack, rules, before)]
+        if problems := [problem for pack in new for problem in problems_with_expressions(pack)]:
+            raise RulePackError(problems)
         rules.add(new)
     except YamlFileError as error:
         end_with_problems(error.problems)
@@ -47,6 +59,8 @@ def publish_packs(
         messages = [RulesPublished(pack=pack, published_at=now, published_by=by, note=note) for pack in new]
     except ValidationError as error:
         raise bad_options(error, {"published_by": "--by", "note": "--note"}, "FILES") from None
+    if private_key is not None:
+        messages = [sign(message, private_key) for message in messages]
     if large := [message.pack.label for message in messages if len(message.encode()) > RulesPublished.max_bytes]:
         end_with_problems(f"{label} is larger than a message may be: split it into several packs" for label in large)
     publisher = Publisher(settings)

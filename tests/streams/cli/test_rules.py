@@ -4,9 +4,11 @@ import json
 
 import pytest
 
+from processors.rules.expressions import MAX_EXPRESSIONS
 from schemas.config.rule_pack import RULE_PACK_FOLDER, load_rule_packs
 from schemas.messages.topics import RULES_PUBLISHED
 from streams.embedded.ports import free_port
+from streams.runtime.rule_signatures import problem_with_signature, read_public_keys
 from tests.processors.rules.rule_packs import pack_of, rule
 from tests.schemas.config.yaml_change import line_of
 from tests.streams.cli.terminal import Terminal
@@ -236,7 +238,7 @@ class TestPublish:
         assert (ended.code, ended.out, ended.err) == (0, "desk@1: published\n", "")
         (message,) = broker.messages(RULES_PUBLISHED)
         assert (message.pack.digest(), message.published_by, message.note) == (pack().digest(), "李", "新增")
-        assert broker.records[RULES_PUBLISHED.name][0].key == b"*/desk@1"
+        assert broker.records[RULES_PUBLISHED.name][0].key == message.key()
 
     def test_the_same_again_is_written_once(self, terminal: Terminal, broker: Broker) -> None:
         broker.publish_rules(pack())
@@ -344,6 +346,36 @@ class TestList:
         (row,) = json.loads(terminal.run("rules", "list", "--json").out)
         assert row["state"] == "in force"
         assert len(broker.messages(RULES_PUBLISHED)) == 1
+
+
+def test_packs_are_signed_where_workers_ask_for_it(terminal: Terminal, broker: Broker) -> None:
+    ended = terminal.run("rules", "keygen", "keys")
+    assert ended.code == 0
+    assert "rules-private.pem: for callstream rules publish" in ended.out
+    assert terminal.run("rules", "keygen", "keys").code == 3
+    file = terminal.file("own.yaml", pack_text())
+    terminal.set(rules_public_keys=terminal.folder / "keys")
+    ended = terminal.run("rules", "publish", file)
+    assert (ended.code, ended.err) == (1, "workers take signed packs only: name the private key with --key\n")
+    broker.publish_rules(pack())
+    assert [row["state"] for row in terminal.run("rules", "list", "--json").json] == ["refused"]
+    ended = terminal.run("rules", "publish", file, "--key", "keys/rules-private.pem")
+    assert (ended.code, ended.out) == (0, "desk@1: published\n")
+    keys = read_public_keys(terminal.folder / "keys")
+    assert keys is not None
+    unsigned, signed = broker.messages(RULES_PUBLISHED)
+    assert problem_with_signature(unsigned, keys)
+    assert problem_with_signature(signed, keys) is None
+    assert [row["state"] for row in terminal.run("rules", "list", "--json").json] == ["refused", "in force"]
+
+
+def test_a_pack_with_expressions_that_take_too_long_is_not_published(terminal: Terminal, broker: Broker) -> None:
+    expressions = ", ".join(f"{{regex: '苹{number}.?果'}}" for number in range(MAX_EXPRESSIONS + 1))
+    conditions = f"conditions:\n  many: {{any_of: [{expressions}]}}\n"
+    ended = terminal.run("rules", "publish", terminal.file("own.yaml", pack_text() + conditions))
+    assert (ended.code, ended.out) == (1, "")
+    assert "201 regular expressions" in ended.err
+    assert broker.messages(RULES_PUBLISHED) == []
 
 
 def test_a_folder_of_rules_that_cannot_be_used_is_said_by_every_command(terminal: Terminal, broker: Broker) -> None:

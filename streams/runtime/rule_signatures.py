@@ -1,0 +1,129 @@
+"""Rule packs are signed (Ed25519): workers take over only what somebody published who holds a private key.
+
+Signed is the message as it is on the wire, without its signature: the pack, when, by whom and why.
+"""
+
+import base64
+import binascii
+import json
+import os
+from collections.abc import Iterable
+from pathlib import Path
+
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
+    PublicFormat,
+    load_pem_private_key,
+    load_pem_public_key,
+)
+
+from schemas.errors import OperatorError
+from schemas.messages.rules_published import RulesPublished
+
+PublicKeys = tuple[Ed25519PublicKey, ...]
+
+PRIVATE_KEY_FILE = "rules-private.pem"
+PUBLIC_KEY_FILE = "rules-public.pem"
+
+
+class RuleKeyError(OperatorError):
+    """A key file cannot be used, or one is there already; the text names the file and holds nothing of a key."""
+
+
+def make_key_pair(folder: Path) -> tuple[Path, Path]:
+    """Files of a new private key (mode 0600) and its public key in the folder, which is made where it is absent.
+
+    Raises `RuleKeyError` where one of the files exists: a private key that is lost cannot be made again.
+    """
+    private_file, public_file = folder / PRIVATE_KEY_FILE, folder / PUBLIC_KEY_FILE
+    for file in (private_file, public_file):
+        if file.exists():
+            raise RuleKeyError(f"{file} exists: name another folder")
+    key = Ed25519PrivateKey.generate()
+    try:
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        # The public key first: a start that was cut off between the two is seen by the private one being absent.
+        _write(public_file, key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo), 0o644)
+        _write(private_file, key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()), 0o600)
+    except OSError as error:
+        raise RuleKeyError(f"the keys cannot be written to {folder}: {error.strerror}") from None
+    return private_file, public_file
+
+
+def kept_key_pair(folder: Path) -> tuple[Path, Path]:
+    """The key pair in the folder; made at first use. Raises `RuleKeyError`."""
+    private_file, public_file = folder / PRIVATE_KEY_FILE, folder / PUBLIC_KEY_FILE
+    if private_file.exists():
+        return private_file, public_file
+    public_file.unlink(missing_ok=True)
+    return make_key_pair(folder)
+
+
+def _write(file: Path, content: bytes, mode: int) -> None:
+    with os.fdopen(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "wb") as stream:
+        stream.write(content)
+
+
+def read_private_key(file: Path) -> Ed25519PrivateKey:
+    """Raises `RuleKeyError`."""
+    try:
+        key = load_pem_private_key(file.read_bytes(), password=None)
+    except (OSError, ValueError, TypeError, UnsupportedAlgorithm) as error:
+        raise RuleKeyError(f"the private key {file} cannot be read: {type(error).__name__}") from None
+    if not isinstance(key, Ed25519PrivateKey):
+        raise RuleKeyError(f"{file} is no private key of Ed25519: make one with callstream rules keygen")
+    return key
+
+
+def read_public_keys(place: Path | None) -> PublicKeys | None:
+    """The keys of a file, or of all files *.pem of a folder; none where no place is named. Raises `RuleKeyError`."""
+    if place is None:
+        return None
+    files = sorted(place.glob("*public*.pem")) if place.is_dir() else [place]
+    if not files:
+        raise RuleKeyError(f"{place} holds no public key (*public*.pem): make one with callstream rules keygen")
+    return tuple(_read_public_key(file) for file in files)
+
+
+def _read_public_key(file: Path) -> Ed25519PublicKey:
+    try:
+        key = load_pem_public_key(file.read_bytes())
+    except (OSError, ValueError, UnsupportedAlgorithm) as error:
+        raise RuleKeyError(f"the public key {file} cannot be read: {type(error).__name__}") from None
+    if not isinstance(key, Ed25519PublicKey):
+        raise RuleKeyError(f"{file} is no public key of Ed25519: make one with callstream rules keygen")
+    return key
+
+
+def sign(message: RulesPublished, key: Ed25519PrivateKey) -> RulesPublished:
+    """The message with its signature, as a reader has it."""
+    on_the_wire = RulesPublished.decode(message.encode())
+    signature = base64.b64encode(key.sign(_signed_bytes(on_the_wire))).decode()
+    return on_the_wire.model_copy(update={"signature": signature})
+
+
+def problem_with_signature(message: RulesPublished, keys: Iterable[Ed25519PublicKey]) -> str | None:
+    """Why the message, as it was decoded, is not to be believed; null when one of the keys has signed it."""
+    if message.signature is None:
+        return "it is not signed: publish it with a private key (callstream rules publish)"
+    try:
+        signature = base64.b64decode(message.signature, validate=True)
+    except binascii.Error:
+        return "its signature cannot be read"
+    for key in keys:
+        try:
+            key.verify(signature, _signed_bytes(message))
+        except InvalidSignature:
+            continue
+        return None
+    return "its signature is of none of the public keys"
+
+
+def _signed_bytes(message: RulesPublished) -> bytes:
+    """What was on the wire, and nothing that a later release fills in for fields that it did not have."""
+    content = message.model_dump(mode="json", exclude={"signature"}, exclude_unset=True)
+    return b"callstream rules v1\n" + json.dumps(content, sort_keys=True, ensure_ascii=False).encode()
