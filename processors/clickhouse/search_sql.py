@@ -1,14 +1,17 @@
 """Searching in SQL: conditions, positions in the list of calls, and the quotes that show why a call was found.
 
 Pure; `streams/queries/search.py` asks ClickHouse. A phrase is found where it stands within one segment, character by
-character: no case folding, no other script, no normalisation. `docs/adr/0022-search.md` has the reasons.
+character: no case folding, no other script, no normalisation; but a number is also found as its digits are said.
+`docs/adr/0022-search.md` has the reasons.
 """
 
 import base64
 import json
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from hashlib import sha256
 from typing import Annotated, Any, Literal, Self, get_args
 
@@ -259,29 +262,53 @@ def of_text(query: SearchQuery) -> SqlCondition:
     return _of_text(query, _by_text)
 
 
-def _of_text(query: SearchQuery, test: Callable[[int, SearchPhrase], SqlCondition]) -> SqlCondition:
+def _of_text(query: SearchQuery, test: Callable[[str, str], SqlCondition]) -> SqlCondition:
     parts = []
     for number, phrase in enumerate(query.phrases):
-        one = test(number, phrase)
-        either = " OR ".join(f"({one.sql.format(column=column)})" for column in _TEXT_COLUMNS[phrase.role])
-        parts.append(SqlCondition(f"({either})", one.parameters))
+        either: list[str] = []
+        parameters: dict[str, object] = {}
+        for spelling, text in enumerate(spellings_of(phrase.text)):
+            one = test(f"{number}_{spelling}" if spelling else f"{number}", text)
+            either += [f"({one.sql.format(column=column)})" for column in _TEXT_COLUMNS[phrase.role]]
+            parameters |= one.parameters
+        parts.append(SqlCondition(f"({' OR '.join(either)})", parameters))
     return _all_of(parts)
 
 
-def _by_index(number: int, phrase: SearchPhrase) -> SqlCondition:
-    if len(phrase.text) < PAIR:
-        return _by_text(number, phrase)
-    parameters = {f"pairs_{number}": pairs_of(phrase.text)}
+_SPOKEN_ONES = ("一", "幺")
+_SPOKEN_DIGITS = str.maketrans("〇零一二三四五六七八九幺", "001234567891")
+_WRITTEN_RUN = re.compile(r"[0-9]{2,}")
+_SPOKEN_RUN = re.compile(r"[〇零一二三四五六七八九幺]{3,}")
+
+
+def _say_each(one: str, run: re.Match[str]) -> str:
+    return run[0].translate(str.maketrans("0123456789", f"零{one}二三四五六七八九"))
+
+
+def spellings_of(phrase: str) -> tuple[str, ...]:
+    """The phrase, and where it has a number that is said digit by digit, the same in figures and in characters.
+
+    12315 is 一二三一五 and 幺二三幺五. A phrase of several lines is left as it is.
+    """
+    if "\n" in phrase:
+        return (phrase,)
+    in_figures = _SPOKEN_RUN.sub(lambda run: run[0].translate(_SPOKEN_DIGITS), phrase)
+    spoken = [_WRITTEN_RUN.sub(partial(_say_each, one), in_figures) for one in _SPOKEN_ONES]
+    return tuple(dict.fromkeys((phrase, in_figures, *spoken)))
+
+
+def _by_index(number: str, text: str) -> SqlCondition:
+    if len(text) < PAIR:
+        return _by_text(number, text)
+    parameters = {f"pairs_{number}": pairs_of(text)}
     return SqlCondition(f"hasAllTokens({{column}}, {{{{pairs_{number}:Array(String)}}}})", parameters)
 
 
-def _by_text(number: int, phrase: SearchPhrase) -> SqlCondition:
-    if len(phrase.text) == PAIR:
-        return _by_index(number, phrase)
-    stands = SqlCondition(
-        f"position({{column}}, {{{{phrase_{number}:String}}}}) > 0", {f"phrase_{number}": phrase.text}
-    )
-    return stands if len(phrase.text) < PAIR else _by_index(number, phrase) & stands
+def _by_text(number: str, text: str) -> SqlCondition:
+    if len(text) == PAIR:
+        return _by_index(number, text)
+    stands = SqlCondition(f"position({{column}}, {{{{phrase_{number}:String}}}}) > 0", {f"phrase_{number}": text})
+    return stands if len(text) < PAIR else _by_index(number, text) & stands
 
 
 def pairs_of(text: str) -> list[str]:
@@ -384,7 +411,8 @@ def phrase_quotes(query: SearchQuery, segments: Sequence[tuple[int, str, int, in
     """The segments (id, role, start, end, text) that hold a phrase, with every place of it: `MOST_QUOTES` at most."""
     quotes = []
     for segment_id, role, start_ms, end_ms, text in segments:
-        wanted = [phrase.text for phrase in query.phrases if phrase.role in (None, role)]
+        spoken = [phrase for phrase in query.phrases if phrase.role in (None, role)]
+        wanted = [spelling for phrase in spoken for spelling in spellings_of(phrase.text)]
         spans = spans_of(text, wanted)
         if spans:
             quotes.append(

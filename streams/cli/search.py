@@ -17,16 +17,20 @@ from streams.cli.console.options import JsonOption
 from streams.cli.console.output import console, print_json
 from streams.cli.console.phone_number import read_phone_number
 from streams.cli.console.times import parse_moment, parse_span
+from streams.settings import Settings
 
 CONTEXT = 18
 """Characters of a quote that the table shows on each side of what was found."""
 
 
 def search(
-    tenant: Annotated[list[str], typer.Option(help="Tenant whose calls are searched; can be repeated.")],
     phrase: Annotated[
         list[str] | None,
         typer.Argument(help="Keywords or phrases, exactly as they appear within one segment of the transcript."),
+    ] = None,
+    tenant: Annotated[
+        list[str] | None,
+        typer.Option(help="Tenant whose calls are searched; can be repeated. Not needed where there is only one."),
     ] = None,
     role: Annotated[str | None, typer.Option(help="Who said every PHRASE: agent or customer.")] = None,
     said_by_customer: Annotated[
@@ -89,7 +93,7 @@ def search(
     from streams.adapters.kafka.client import Publisher
     from streams.ports import SystemClock
     from streams.queries.access_log import log_access
-    from streams.queries.search import SearchError
+    from streams.queries.search import SearchError, unknown_values
     from streams.queries.search import search as find
     from streams.stages.capture import customer_key
 
@@ -109,7 +113,7 @@ def search(
         *({"text": text, "role": "agent"} for text in said_by_agent or ()),
     ]
     wanted: dict[str, Any] = {
-        "tenants": tenant,
+        "tenants": tenant or [_only_tenant(settings)],
         "since": SystemClock().now() - parse_span(last, "--last")
         if last
         else since and parse_moment(since, "--from", zone),
@@ -137,6 +141,7 @@ def search(
     who = account()
     try:
         page = find(client, query, limit=limit, cursor=cursor)
+        unknown = [] if page.hits or cursor else unknown_values(client, query)
     finally:
         client.close()
     publisher = Publisher(settings)
@@ -144,11 +149,25 @@ def search(
         log_access(publisher, *_accesses(query, page, who, reason, ticket))
     finally:
         publisher.close()
+    for sentence in unknown:
+        typer.echo(sentence, err=True)
     if as_json:
         found = {"calls": [hit.model_dump(mode="json") for hit in page.hits], "next_cursor": page.next_cursor}
         print_json(found)
         return
     _print(page, zone)
+
+
+def _only_tenant(settings: Settings) -> str:
+    """The tenant where there is one alone. Raises `SearchError` where there are several."""
+    from streams.adapters.clickhouse.connection import connect
+    from streams.queries.search import only_tenant
+
+    client = connect(settings.clickhouse_url.get_secret_value())
+    try:
+        return only_tenant(client)
+    finally:
+        client.close()
 
 
 def _accesses(

@@ -10,6 +10,7 @@ import heapq
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from difflib import get_close_matches
 from itertools import groupby
 from typing import Any
 
@@ -86,6 +87,42 @@ def search(client: Client, query: SearchQuery, *, limit: int = DEFAULT_LIMIT, cu
             f"the search took more than {MOST_SECONDS} s: narrow it in time, or give a phrase of two characters or more"
         ) from None
     return Page(hits, encode_cursor(query, last) if last else None)
+
+
+def only_tenant(client: Client) -> str:
+    """The tenant of all calls. Raises `SearchError` where there is none, or more than one; and as `search` does."""
+    tenants = [str(row[0]) for row in _read(client, ("DISTINCT tenant_id",), CALLS, SqlCondition("1", {}), "LIMIT 20")]
+    if not tenants:
+        raise SearchError("there is no call yet")
+    if len(tenants) > 1:
+        raise SearchError(f"name one with --tenant: {', '.join(sorted(tenants))}")
+    return tenants[0]
+
+
+_NAMED = {"topics": ("topic", "arrayJoin(topics.topic_id)"), "rules": ("rule", "arrayJoin(findings.rule_id)")} | {
+    "teams": ("team", "agent_team")
+}
+"""Condition → what one value of it is called, and SQL of the values that calls have."""
+
+
+def unknown_values(client: Client, query: SearchQuery) -> list[str]:
+    """Sentences about topics, rules and teams that were asked for and that no call of these tenants has.
+
+    For a search that found nothing. Raises as `search` does when ClickHouse does not answer.
+    """
+    sentences = []
+    of_tenants = SqlCondition("tenant_id IN {tenants:Array(String)}", {"tenants": list(query.tenants)})
+    for condition, (kind, column) in _NAMED.items():
+        asked = getattr(query, condition)
+        if not asked:
+            continue
+        known = {str(row[0]) for row in _read(client, (f"DISTINCT {column}",), CALLS, of_tenants) if row[0]}
+        for value in asked:
+            if value not in known:
+                near = get_close_matches(value, sorted(known), n=3, cutoff=0.5)
+                meant = f"; did you mean {', '.join(near)}?" if near else ""
+                sentences.append(f"no call of {', '.join(query.tenants)} has the {kind} {value}{meant}")
+    return sentences
 
 
 @dataclass

@@ -13,7 +13,7 @@ from schemas.clickhouse.migrations import load_migrations
 from schemas.messages.call_ended import Role
 from streams.adapters.clickhouse.connection import connect
 from streams.adapters.clickhouse.migrate import migrate
-from streams.queries.search import SearchError, search
+from streams.queries.search import SearchError, only_tenant, search, unknown_values
 from tests.clickhouse_engine import RunningEngine, running_engine
 from tests.stored_calls import KEY, LONELY, RICH, T0, Call, Store
 
@@ -426,3 +426,39 @@ def test_a_search_that_takes_too_long_says_what_to_do(store: Store, monkeypatch:
     monkeypatch.setattr("streams.queries.search._select", lambda *_: slow)
     with pytest.raises(SearchError, match="narrow it in time"):
         search(store.client, SearchQuery(tenants=("acme",)))
+
+
+def test_a_number_is_found_as_it_is_said_and_as_it_is_written(store: Store) -> None:
+    store.write(
+        Call("figures", (("customer", "我要打12315投诉"),), ended_at=T0),
+        Call("characters", (("customer", "我要打一二三一五投诉"),), ended_at=T0 - timedelta(hours=1)),
+        Call("phone", (("customer", "我要打幺二三幺五投诉"),), ended_at=T0 - timedelta(hours=2)),
+        Call("other", (("customer", "我要打12345投诉"),), ended_at=T0 - timedelta(hours=3)),
+    )
+    for text in ("12315", "一二三一五", "幺二三幺五", "打12315投诉"):
+        assert store.ids(phrases=[{"text": text, "role": "customer"}]) == ["figures", "characters", "phone"]
+
+
+def test_a_name_that_no_call_has_is_said_with_those_that_are_alike(store: Store) -> None:
+    store.write(
+        Call("one", team="售后一组", topics=("logistics_delay",), rules=(("threats", "general.media", "曝光"),)),
+        Call("two", tenant="other", topics=("refund_slow",)),
+    )
+    asked = {"topics": ["logistic_delay", "logistics_delay"], "teams": ["售后二组"], "rules": ["nothing.alike"]}
+    assert unknown_values(store.client, SearchQuery.model_validate({"tenants": ["acme"]} | asked)) == [
+        "no call of acme has the topic logistic_delay; did you mean logistics_delay?",
+        "no call of acme has the rule nothing.alike",
+        "no call of acme has the team 售后二组; did you mean 售后一组?",
+    ]
+    known = {"tenants": ["acme", "other"], "topics": ["logistics_delay", "refund_slow"], "teams": ["售后一组"]}
+    assert unknown_values(store.client, SearchQuery.model_validate(known)) == []
+
+
+def test_the_tenant_need_not_be_named_where_there_is_one(store: Store) -> None:
+    with pytest.raises(SearchError, match="no call yet"):
+        only_tenant(store.client)
+    store.write(Call("one"), Call("two"))
+    assert only_tenant(store.client) == "acme"
+    store.write(Call("three", tenant="other"))
+    with pytest.raises(SearchError, match="--tenant: acme, other"):
+        only_tenant(store.client)

@@ -20,8 +20,7 @@ from processors.clickhouse.grants import (
     users_xml,
 )
 from schemas.clickhouse.cluster import Cluster, to_sql
-from schemas.clickhouse.migrations import split_statements
-from schemas.clickhouse.migrations import load_migrations
+from schemas.clickhouse.migrations import load_migrations, split_statements
 from schemas.config.roles import User, load_roles
 
 ROLES = load_roles()
@@ -244,8 +243,8 @@ def test_no_limit_can_be_lifted_by_zero(role: str) -> None:
     assert {setting.name: setting.value for setting in settings}["readonly"] == 1
     switched_off = {"query_plan_merge_filters"}  # no limit, but a way round the policies: it may not be changed at all
     assert [setting.least for setting in settings if setting.name in switched_off] == [None]
-    limits = [setting for setting in settings if setting.name not in switched_off]
-    assert all(setting.value > 0 and (setting.least is None or setting.least > 0) for setting in limits)
+    bounds = [setting for setting in settings if setting.name not in switched_off]
+    assert all(setting.value > 0 and (setting.least is None or setting.least > 0) for setting in bounds)
     assert not {setting.name for setting in settings} & set(FREE_SETTINGS)
 
 

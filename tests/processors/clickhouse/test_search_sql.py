@@ -20,9 +20,11 @@ from processors.clickhouse.search_sql import (
     finding_quotes,
     lines_of,
     milliseconds,
+    of_text,
     pairs_of,
     phrase_quotes,
     spans_of,
+    spellings_of,
     windows,
 )
 from schemas.messages.call_ended import Role
@@ -195,3 +197,26 @@ def test_times_between_two_milliseconds_are_those_after_them() -> None:
     assert milliseconds(at) == milliseconds(NOON)
     assert milliseconds(at + timedelta(microseconds=1)) == milliseconds(NOON) + 1
     assert milliseconds(at + timedelta(microseconds=999)) == milliseconds(NOON) + 1
+
+
+@pytest.mark.parametrize(
+    ("phrase", "spellings"),
+    [
+        pytest.param("投诉12315", {"投诉12315", "投诉一二三一五", "投诉幺二三幺五"}, id="figures"),
+        pytest.param("一二三一五", {"一二三一五", "12315", "幺二三幺五"}, id="characters"),
+        pytest.param("幺二三幺五", {"一二三一五", "12315", "幺二三幺五"}, id="as it is said on the phone"),
+        pytest.param("4008", {"4008", "四零零八"}, id="no one in it"),
+        pytest.param("5天", {"5天"}, id="a single digit is a word of its own"),
+        pytest.param("一一说明", {"一一说明"}, id="a word that only looks like digits"),
+        pytest.param("退款", {"退款"}, id="no number"),
+        pytest.param("12315\n好", {"12315\n好"}, id="several lines"),
+    ],
+)
+def test_a_number_is_found_as_its_digits_are_said(phrase: str, spellings: set[str]) -> None:
+    assert set(spellings_of(phrase)) == spellings
+    query = SearchQuery(tenants=("acme",), phrases=(SearchPhrase(text=phrase, role="customer"),))
+    assert of_text(query).sql.count(" OR ") == len(spellings) - 1
+    for spelling in spellings:
+        (quote,) = phrase_quotes(query, [(1, "customer", 0, 1, f"我要{spelling}。")])
+        assert [(span.start, span.end) for span in quote.spans] == [(2, 2 + len(spelling))]
+    assert phrase_quotes(query, [(1, "agent", 0, 1, phrase)]) == ()
