@@ -432,7 +432,7 @@ def test_no_error_of_a_question_to_any_view_tells_of_rows_of_others(
         if role not in view.may or view.rows.tenant is None:
             continue
         hidden, key = ["ifNull(toString(tenant_id) = 'other', 0)"], ["tenant_id"]
-        # Inside a tenant a condition of a join is merged with the policy of a view: docs/roles.md says so.
+        # Inside a tenant a query with a join overtakes the policy of a view: docs/roles.md says so.
         scope = "tenant" if "JOIN" in oracle else ROLES.rows_for(name, role)
         if scope == "team":
             hidden.append("ifNull(toString(agent_team), '') != 'north'")
