@@ -146,7 +146,7 @@ def settings_of(limits: QueryLimits) -> tuple[Setting, ...]:
     """The settings of a role of people: what it may not exceed, and that it changes nothing."""
     return (
         Setting("readonly", 1),
-        # Merged with a condition of the user's own, a policy is no longer asked first (ADR 0031).
+        # Merged with a condition of the user's own, a policy is no longer asked first (ADR 0030).
         Setting("query_plan_merge_filters", 0),
         Setting("max_execution_time", limits.execution_s, least=1),
         Setting("max_result_rows", limits.result_rows, least=1),

@@ -81,7 +81,7 @@ def show_kpis(
             interval_cell(line.kpi, line.found),
             str(line.found.n),
             "–" if line.target is None else as_target(line.kpi, line.target),
-            report.word(line.target_status),
+            _status_cell(report, line),
             report.word(line.trend),
         )
     report.print(table, len(lines))
@@ -105,3 +105,12 @@ def _line_as_json(line: KpiLine, dimension: Dimension) -> dict[str, Any]:
         "before": asdict(line.before),
         "change": asdict(line.change) if line.change else None,
     }
+
+
+def _status_cell(report: KpiReport, line: KpiLine) -> str:
+    """With the share of calls that are pending, where there are any."""
+    found = line.found
+    share = f" {found.pending / (found.n + found.pending):.0%}" if found.pending else ""
+    if line.target_status == "pending" or not share:
+        return f"{report.word(line.target_status)}{share}"
+    return f"{report.word(line.target_status)} ({report.word('pending')}{share})"

@@ -41,6 +41,7 @@ WORDS: Mapping[str, tuple[str, str]] = {
     "reached": ("达标", "reached"),
     "missed": ("未达标", "missed"),
     "too_few": ("样本不足", "too few"),
+    "pending": ("待定", "pending"),
     "no_target": ("–", "–"),
     "better": ("改善", "better"),
     "worse": ("变差", "worse"),
