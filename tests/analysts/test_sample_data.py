@@ -9,7 +9,7 @@ from clickhouse_connect.driver.client import Client
 from typer.testing import CliRunner
 
 from processors.clickhouse.rows import TableRows
-from processors.judging.pipeline import Judge, JudgeSettings
+from processors.judging.pipeline import Judge
 from schemas.messages.outcome import OUTCOMES
 from streams.cli.main import app
 from streams.demo.sample_data import (
@@ -22,13 +22,14 @@ from streams.demo.sample_data import (
 )
 from tests.analysts.conftest import FROM, SPAN, UNTIL
 from tests.clickhouse_engine import RunningEngine
+from tests.shipped_rules import shipped_judge
 
 SMALL = SampleSpan(calls=40, days=20, until=datetime(2026, 3, 31, 16, tzinfo=UTC))
 
 
 @pytest.fixture(scope="module")
 def judge() -> Judge:
-    return Judge(JudgeSettings())
+    return shipped_judge()
 
 
 def tables(span: SampleSpan, judge: Judge) -> dict[str, list[Any]]:

@@ -31,6 +31,7 @@ from streams.settings import CONFIG_VARIABLE, PREFIX
 from streams.topology import consumer_groups
 from tests.processors.recordings import EXAMPLES, example_calls
 from tests.processors.transcripts import said
+from tests.shipped_rules import shipped_rules
 from tests.stack import publish_examples, rows, running_stack, wait_for_outcomes, wait_until
 
 SHORTEST_SECRET = 6
@@ -327,7 +328,7 @@ class TestExceptions:
         self, caplog: pytest.LogCaptureFixture
     ) -> None:
         with caplog.at_level(logging.DEBUG):
-            analysis = Judge(JudgeSettings(), [QuotingDetector()]).judge(
+            analysis = Judge(JudgeSettings(), [QuotingDetector()], rulebooks=shipped_rules()).judge(
                 said(("customer", POISON_WORDS)), datetime(2026, 3, 2, tzinfo=UTC)
             )
         assert "detector quoting failed: KeyError" in caplog.text

@@ -33,6 +33,7 @@ from tests.contracts.faulty_proxy import Fault, faulty_proxy
 from tests.judged_calls import CUSTOMER, NOW, ClickHouseCalls, FixedClock, an_event, judged
 from tests.processes import eventually
 from tests.processors.transcripts import said
+from tests.shipped_rules import shipped_judge, shipped_rules
 
 DAY = timedelta(days=1)
 THIS = an_event("this", NOW, customer=CUSTOMER)
@@ -74,7 +75,7 @@ def a_transcript(call: CallEnded) -> Transcript:
 
 def judge_with(history: History) -> CallAnalysis:
     """What `judge` makes of the call."""
-    judge = Judge(JudgeSettings((DurationAnomalySettings(baseline_min_calls=2),)))
+    judge = Judge(JudgeSettings((DurationAnomalySettings(baseline_min_calls=2),)), rulebooks=shipped_rules())
     stage = judge_stage(lambda: judge, FixedClock(), history)
     (output,) = stage.handle(ConsumerRecord(CALLS_TRANSCRIBED.name, 0, 0, b"k", a_transcript(THIS).encode()))
     return CallAnalysis.decode(output.value)
@@ -126,7 +127,7 @@ class TestWithoutClickHouse:
             assert history.background(THIS) == NO_BACKGROUND
 
     def test_without_a_history_nothing_is_known(self) -> None:
-        judge = Judge(JudgeSettings())
+        judge = shipped_judge()
         stage = judge_stage(lambda: judge, FixedClock())
         (output,) = stage.handle(ConsumerRecord(CALLS_TRANSCRIBED.name, 0, 0, b"k", a_transcript(THIS).encode()))
         assert reasons(CallAnalysis.decode(output.value))["duration_deviation"] == "no_baseline"

@@ -7,7 +7,6 @@ from typing import Any
 import pytest
 
 from processors.alerts.raising import RISK_RULE, alerts_of, at_least
-from processors.judging.pipeline import Judge, JudgeSettings
 from processors.rules.rulebook import Rulebooks
 from schemas.config.rule_pack import load_rule_packs
 from schemas.messages.alert import Alert
@@ -15,9 +14,10 @@ from schemas.messages.call_analysis import CallAnalysis, Risk
 from schemas.messages.finding import SEVERITIES, Finding, Severity
 from tests.processors.rules.rule_packs import pack_of
 from tests.processors.transcripts import said
+from tests.shipped_rules import shipped_judge
 
 NOW = datetime(2026, 3, 2, 10, 15, tzinfo=UTC)
-JUDGE = Judge(JudgeSettings())
+JUDGE = shipped_judge()
 JUDGED = JUDGE.judge(said(("agent", "您好"), industry="finance"), NOW)
 NAMES = JUDGE.category_names(JUDGED)
 

@@ -17,6 +17,7 @@ from schemas.messages.outcome import Outcome
 from schemas.messages.transcript import Transcript
 from tests.processors.recordings import example_calls
 from tests.processors.transcripts import NOW, heard, not_heard
+from tests.shipped_rules import shipped_rules
 
 DETECTOR = DurationAnomalyDetector(10_000, 3_600_000, baseline_min_calls=50)
 FOUR_MINUTES = DurationBaseline(median=log(240_000), mad=0.4, calls=500)
@@ -149,7 +150,7 @@ def test_a_baseline_is_median_and_mad_of_logarithms() -> None:
 @pytest.mark.parametrize("outcome", ["too_short", "bad_audio", "no_audio"])
 def test_it_is_not_asked_of_calls_that_were_not_heard(outcome: Outcome) -> None:
     transcript = not_heard(outcome, duration_ms=2_942)
-    analysis = Judge(JudgeSettings(), [DETECTOR]).judge(transcript, NOW)
+    analysis = Judge(JudgeSettings(), [DETECTOR], rulebooks=shipped_rules()).judge(transcript, NOW)
     assert analysis.measures == {"duration_anomaly": None, "duration_deviation": None}
     assert {skipped.reason for skipped in analysis.skipped_analysis} == {outcome}
     assert analysis.findings == ()
@@ -163,9 +164,12 @@ def test_without_audio_nothing_is_measured() -> None:
 
 
 def test_the_range_and_the_number_of_calls_are_settings() -> None:
-    narrow = Judge(JudgeSettings((DurationAnomalySettings(duration_fallback_min_s=30, duration_fallback_max_s=60),)))
+    narrow = Judge(
+        JudgeSettings((DurationAnomalySettings(duration_fallback_min_s=30, duration_fallback_max_s=60),)),
+        rulebooks=shipped_rules(),
+    )
     assert narrow.judge(lasting(20_000), NOW).measures["duration_anomaly"] is True
-    few = Judge(JudgeSettings((DurationAnomalySettings(baseline_min_calls=3),)))
+    few = Judge(JudgeSettings((DurationAnomalySettings(baseline_min_calls=3),)), rulebooks=shipped_rules())
     baseline = DurationBaseline(median=log(240_000), mad=0.4, calls=3)
     assert few.judge(lasting(240_000), NOW, Background(baseline)).measures["duration_deviation"] == 0
     assert few.judge(lasting(240_000), NOW, NO_BACKGROUND).measures["duration_deviation"] is None

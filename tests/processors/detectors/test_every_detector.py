@@ -8,14 +8,13 @@ import processors.detectors
 from processors.detectors import find_detectors
 from processors.detectors.base.contract import Detector, DetectorContext, Measure, NotMeasured
 from processors.judging.call_context import CallContext
-from processors.judging.pipeline import DETECTOR_FAILED, Judge, JudgeSettings
-from processors.rules.rulebook import Rulebooks
-from schemas.config.rule_pack import load_rule_packs
+from processors.judging.pipeline import DETECTOR_FAILED
 from schemas.messages.finding import Finding
 from schemas.messages.transcript import Segment, Transcript
 from tests.processors.transcripts import NOW, felt, heard, not_heard, on_one_channel, said
+from tests.shipped_rules import shipped_judge, shipped_rules
 
-CONTEXT = DetectorContext(Rulebooks(load_rule_packs()))
+CONTEXT = DetectorContext(shipped_rules())
 DETECTORS = find_detectors(CONTEXT)
 
 CONTROL_CHARACTERS = "".join(map(chr, (*range(32), 0x7F, 0x200B, 0x202E, 0xFEFF, 0xFFFD)))
@@ -128,7 +127,7 @@ def test_ten_thousand_segments_are_judged(detector: Detector, long_call: Transcr
 
 @pytest.mark.parametrize("transcript", TRANSCRIPTS)
 def test_no_detector_fails(transcript: Transcript) -> None:
-    analysis = Judge(JudgeSettings()).judge(transcript, NOW)
+    analysis = shipped_judge().judge(transcript, NOW)
     assert DETECTOR_FAILED not in {skipped.reason for skipped in analysis.skipped_analysis}
 
 

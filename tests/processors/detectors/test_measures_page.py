@@ -9,8 +9,8 @@ from processors.detectors import find_detectors
 from processors.detectors.agitation import AGITATED, VERY_AGITATED
 from processors.detectors.base.contract import DetectorContext
 from processors.detectors.emotion_coping import CopingParameters
-from processors.rules.rulebook import Rulebooks
 from schemas.config.rule_pack import load_rule_packs
+from tests.shipped_rules import shipped_rules
 
 PAGE = (Path(__file__).parents[3] / "docs" / "measures.md").read_text(encoding="utf-8")
 
@@ -33,7 +33,7 @@ def packs_of_measures() -> dict[str, set[str]]:
 
 
 def test_every_measure_has_a_row_and_every_row_a_measure() -> None:
-    detectors = find_detectors(DetectorContext(Rulebooks(load_rule_packs())))
+    detectors = find_detectors(DetectorContext(shipped_rules()))
     measures = [measure for detector in detectors for measure in detector.measures]
     told = [name.strip("`") for heading in ("measure", "measure of rules") for name, *_ in rows(heading)]
     assert sorted(told) == sorted(measures)

@@ -13,6 +13,7 @@ from schemas.messages.finding import Finding
 from schemas.messages.outcome import Outcome
 from schemas.messages.transcript import Transcript
 from tests.processors.transcripts import NOW, not_heard, said
+from tests.shipped_rules import shipped_rules
 
 DETECTOR = RepeatedContactDetector()
 KNOWN = Customer(key="a" * 64)
@@ -95,7 +96,9 @@ def test_what_cannot_be_known_is_null_with_a_reason(
 def test_a_call_that_could_not_be_heard_is_a_contact_all_the_same(outcome: Outcome) -> None:
     transcript = of_customer(not_heard(outcome, duration_ms=None))
     contact = EarlierContact("c-0", transcript.call.ended_at - DAY)
-    analysis = Judge(JudgeSettings(), [DETECTOR]).judge(transcript, NOW, Background(contacts=(contact,)))
+    analysis = Judge(JudgeSettings(), [DETECTOR], rulebooks=shipped_rules()).judge(
+        transcript, NOW, Background(contacts=(contact,))
+    )
     assert analysis.measures == {"repeated_contact": True, "contacts_before_7d": 1}
 
 

@@ -10,8 +10,9 @@ from schemas.config.rule_pack import load_rule_packs
 from schemas.messages.finding import Finding
 from schemas.messages.transcript import Transcript
 from tests.processors.transcripts import Turn, heard, said, segment, words
+from tests.shipped_rules import shipped_rules
 
-DETECTOR = SensitiveWordsDetector(Rulebooks(load_rule_packs()))
+DETECTOR = SensitiveWordsDetector(shipped_rules())
 
 S02: Sequence[Turn] = (
     ("agent", 300, 4267, "您好，我是您的理财顾问，想给您推荐一款新产品。"),

@@ -16,8 +16,9 @@ from schemas.messages.outcome import Outcome
 from schemas.messages.transcript import Transcript
 from tests.processors.transcripts import NOW, heard, not_heard, said
 from tests.schemas.config.yaml_change import changed
+from tests.shipped_rules import shipped_judge, shipped_rules
 
-JUDGE = Judge(JudgeSettings())
+JUDGE = shipped_judge()
 ROOT = Path(__file__).parents[3]
 TRUTH: dict[str, Any] = json.loads((ROOT / "tests" / "data" / "calls_truth.json").read_text(encoding="utf-8"))
 
@@ -72,7 +73,7 @@ def test_forms_risk_and_retention_of_ones_own_are_used(tmp_path: Path) -> None:
     risk = changed(RISK_FILE, others, "{medium: 25, high: 60}", "{medium: 5, high: 35}")
     retention = changed(RETENTION_FILE, others, "days: 1825", "days: 2000")
     settings = JudgeSettings(score_form_folders=(forms,), risk_file=risk, retention_file=retention)
-    analysis = Judge(settings).judge(in_finance(), NOW)
+    analysis = Judge(settings, rulebooks=shipped_rules()).judge(in_finance(), NOW)
     assert analysis.scorecard is not None
     assert analysis.risk is not None
     assert analysis.scorecard.form_version == 9
@@ -84,13 +85,13 @@ def test_a_judge_is_not_built_from_what_is_broken(tmp_path: Path) -> None:
     broken = tmp_path / "broken.yaml"
     broken.write_text("version: 1", encoding="utf-8")
     with pytest.raises(ScoreFormError):
-        Judge(JudgeSettings(score_form_folders=(tmp_path,)))
+        Judge(JudgeSettings(score_form_folders=(tmp_path,)), rulebooks=shipped_rules())
     with pytest.raises(RiskRulesError):
-        Judge(JudgeSettings(risk_file=broken))
+        Judge(JudgeSettings(risk_file=broken), rulebooks=shipped_rules())
     with pytest.raises(RetentionPolicyError):
-        Judge(JudgeSettings(retention_file=broken))
+        Judge(JudgeSettings(retention_file=broken), rulebooks=shipped_rules())
 
 
 def test_the_measures_of_a_judge_are_those_of_its_detectors() -> None:
     assert {"duration_ms", "sensitive_words"} <= JUDGE.measures
-    assert Judge(JudgeSettings(), ()).measures == frozenset()
+    assert Judge(JudgeSettings(), (), rulebooks=shipped_rules()).measures == frozenset()

@@ -11,15 +11,15 @@ from processors.detectors.duration import DurationSettings
 from processors.detectors.sensitive_words import SensitiveWordsDetector
 from processors.judging.call_context import CallContext
 from processors.judging.pipeline import ANALYSIS_VERSION, Judge, JudgeSettings
-from processors.rules.rulebook import Rulebooks
-from schemas.config.rule_pack import RulePackError, load_rule_packs
+from schemas.config.rule_pack import RulePackError
 from schemas.messages.call_analysis import CallAnalysis, SkippedAnalysis
 from schemas.messages.finding import Finding
 from schemas.messages.outcome import Outcome
 from schemas.messages.transcript import Transcript
 from tests.processors.transcripts import NOW, heard, not_heard, said
+from tests.shipped_rules import shipped_judge, shipped_rules
 
-JUDGE = Judge(JudgeSettings())
+JUDGE = shipped_judge()
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ class Scripted:
 
 
 def judged(transcript: Transcript, *detectors: Detector) -> CallAnalysis:
-    return Judge(JudgeSettings(), detectors).judge(transcript, NOW)
+    return Judge(JudgeSettings(), detectors, rulebooks=shipped_rules()).judge(transcript, NOW)
 
 
 def unmeasured(analysis: CallAnalysis) -> set[str]:
@@ -114,7 +114,7 @@ def test_a_call_that_was_not_heard_is_not_shown_to_a_detector_that_needs_speech(
     ],
 )
 def test_a_failing_detector_costs_only_its_own_measures(broken: Scripted, caplog: pytest.LogCaptureFixture) -> None:
-    sound = SensitiveWordsDetector(Rulebooks(load_rule_packs()))
+    sound = SensitiveWordsDetector(shipped_rules())
     with caplog.at_level(logging.DEBUG):
         analysis = judged(said(("agent", "这款保本保息"), industry="finance"), broken, sound)
     assert analysis.outcome == "analyzed"
@@ -133,7 +133,7 @@ def test_a_failing_detector_costs_only_its_own_measures(broken: Scripted, caplog
 
 def test_findings_are_in_the_order_of_the_call_and_none_is_twice() -> None:
     transcript = said(("agent", "我们内部有名额"), ("agent", "这款保本保息"), industry="finance")
-    detector = SensitiveWordsDetector(Rulebooks(load_rule_packs()))
+    detector = SensitiveWordsDetector(shipped_rules())
     found = [result for result in detector.process(CallContext(transcript)) if isinstance(result, Finding)]
     twice = Scripted((*reversed(found), *found, Measure("first", 0), Measure("second", 0)))
     analysis = judged(transcript, twice)
@@ -142,7 +142,9 @@ def test_findings_are_in_the_order_of_the_call_and_none_is_twice() -> None:
 
 def test_the_duration_band_comes_from_the_settings() -> None:
     transcript = heard([("agent", 0, 1_000, "您好")], duration_ms=20_000)
-    narrow = Judge(JudgeSettings((DurationSettings(duration_band_min_s=10, duration_band_max_s=30),)))
+    narrow = Judge(
+        JudgeSettings((DurationSettings(duration_band_min_s=10, duration_band_max_s=30),)), rulebooks=shipped_rules()
+    )
     assert JUDGE.judge(transcript, NOW).measures["duration_in_band"] is False
     assert narrow.judge(transcript, NOW).measures["duration_in_band"] is True
 

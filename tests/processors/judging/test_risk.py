@@ -8,7 +8,6 @@ from typing import Any
 
 import pytest
 
-from processors.judging.pipeline import Judge, JudgeSettings
 from processors.judging.risk import assess
 from schemas.config.risk import RiskRules, read_risk_rules
 from schemas.messages.call_analysis import MeasureValue, Risk
@@ -16,6 +15,7 @@ from schemas.messages.call_ended import CallEnded, Role
 from schemas.messages.finding import Finding
 from tests.processors.detectors.judged import finding, skipped
 from tests.processors.transcripts import NOW, Turn, call, heard
+from tests.shipped_rules import shipped_judge
 
 RULES = read_risk_rules()
 ROOT = Path(__file__).parents[3]
@@ -217,7 +217,7 @@ def example_call(name: str) -> tuple[CallEnded, list[Finding]]:
         for turn in TRUTH[name]["turns"]
     ]
     transcript = heard(turns, industry=name.split("_")[1])
-    return transcript.call, list(Judge(JudgeSettings()).judge(transcript, NOW).findings)
+    return transcript.call, list(shipped_judge().judge(transcript, NOW).findings)
 
 
 @pytest.mark.parametrize("name", sorted(name for name, truth in TRUTH.items() if "risk" in truth["expect"]))

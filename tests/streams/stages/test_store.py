@@ -11,7 +11,6 @@ from datetime import UTC, datetime
 import pytest
 
 from processors.clickhouse.rows import CALLS, DEAD_LETTERS, OUTCOMES, TRANSCRIPTS
-from processors.judging.pipeline import Judge, JudgeSettings
 from schemas.errors import RetryableError
 from schemas.messages.call_analysis import CallAnalysis
 from schemas.messages.dead_letter import DeadLetter
@@ -35,6 +34,7 @@ from streams.stages.store import REFUSALS_LIMIT, STORE, Store
 from streams.topology import consumer_groups
 from tests.processes import eventually
 from tests.processors.transcripts import said
+from tests.shipped_rules import shipped_judge
 
 HISTORY_GROUP = "store.history"
 NOW = datetime(2026, 3, 2, 10, 15, tzinfo=UTC)
@@ -42,7 +42,7 @@ EVERY_TOPIC = tuple(topic.name for topic in TOPICS)
 KEY = b"acme/c-1"
 WORDS = "我的卡号是六二二二零二"
 TRANSCRIPT = said(("agent", "这款产品保本保息"), ("customer", WORDS), industry="finance")
-ANALYSIS = Judge(JudgeSettings()).judge(TRANSCRIPT, NOW)
+ANALYSIS = shipped_judge().judge(TRANSCRIPT, NOW)
 BEYOND_ANY_COLUMN = 2**70
 
 
