@@ -5,7 +5,7 @@ client does its work in C, where no hook sees it: its classes are replaced by on
 """
 
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from ipaddress import ip_address
@@ -13,7 +13,7 @@ from socket import AF_UNIX
 from typing import Any
 
 import confluent_kafka
-import confluent_kafka.admin
+from confluent_kafka.admin import AdminClient
 
 
 class OutOfReachError(BaseException):
@@ -25,24 +25,26 @@ class Reach:
     """What a test may do outside of its own process."""
 
     loopback: bool = False
+    names: bool = False
     network: bool = False
     processes: bool = False
-    brokers: bool = False
 
 
 NOTHING = Reach()
-ANYTHING = Reach(loopback=True, network=True, processes=True, brokers=True)
+EMBEDDED = Reach(loopback=True, processes=True)
+ANYTHING = Reach(loopback=True, names=True, network=True, processes=True)
 MARKERS = {
-    "http": Reach(loopback=True),
+    "loopback": Reach(loopback=True),
+    "names": Reach(names=True),
     "processes": Reach(processes=True),
-    "embedded": Reach(loopback=True, processes=True, brokers=True),
+    "embedded": EMBEDDED,
     "kafka": ANYTHING,
     "minio": ANYTHING,
     "model": NOTHING,
     "superset": ANYTHING,
     "transformers": NOTHING,
 }
-"""Marker → what a test that carries it may do besides. Jars, MinIO's sources and wheels come from the network."""
+"""Marker → what a test that carries it may do. The jars of Kafka and the sources of MinIO come from the network."""
 
 
 def reach_of(markers: Iterable[str]) -> Reach:
@@ -50,9 +52,9 @@ def reach_of(markers: Iterable[str]) -> Reach:
     given = [MARKERS.get(marker, NOTHING) for marker in markers]
     return Reach(
         loopback=any(reach.loopback for reach in given),
+        names=any(reach.names for reach in given),
         network=any(reach.network for reach in given),
         processes=any(reach.processes for reach in given),
-        brokers=any(reach.brokers for reach in given),
     )
 
 
@@ -74,12 +76,11 @@ class Guard:
     def install(self) -> None:
         """From here on every event of the interpreter is looked at, and every Kafka client."""
         sys.addaudithook(self.check)
-        for module, name in (
-            (confluent_kafka, "Consumer"),
-            (confluent_kafka, "Producer"),
-            (confluent_kafka.admin, "AdminClient"),
-        ):
-            setattr(module, name, self.asking_first(getattr(module, name)))
+        for name in ("Consumer", "Producer"):
+            client = getattr(confluent_kafka, name)
+            setattr(confluent_kafka, name, type(name, (client,), {"__init__": self.asking_first(client.__init__)}))
+        # This one is written in Python and looks itself up by its name, so that it must stay.
+        AdminClient.__init__ = self.asking_first(AdminClient.__init__)  # type: ignore[method-assign]
 
     @contextmanager
     def limited_to(self, reach: Reach) -> Iterator[None]:
@@ -99,23 +100,23 @@ class Guard:
             socket, address = arguments[0], arguments[1]
             if socket.family != AF_UNIX and address is not None:
                 self._check_host(event, address[0])
-        elif event in HOSTS:
+        elif event in HOSTS and not self.allowed.names:
             self._check_host(event, arguments[0])
 
     def _check_host(self, event: str, host: str | bytes | None) -> None:
         if self.allowed.network or (self.allowed.loopback and is_loopback(host)):
             return
-        raise OutOfReachError(f"{event} of {host!r} needs a marker: http, embedded …")
+        raise OutOfReachError(f"{event} of {host!r} needs a marker: loopback, embedded …")
 
-    def asking_first(self, client: Any) -> type:
-        """That class of clients, which is made only where brokers may be reached."""
+    def asking_first(self, make: Callable[..., None]) -> Callable[..., None]:
+        """How a Kafka client is made, but only with brokers where a socket may lead."""
 
-        def make(kind: Any, *arguments: Any, **settings: Any) -> object:
-            if not self.allowed.brokers:
-                raise OutOfReachError(f"{client.__name__} of Kafka needs a marker: embedded, kafka")
-            return client.__new__(kind, *arguments, **settings)
+        def make_within_reach(client: object, config: Mapping[str, Any], *arguments: Any, **settings: Any) -> None:
+            for server in str(config["bootstrap.servers"]).split(","):
+                self._check_host("a Kafka client", server.rpartition(":")[0])
+            make(client, config, *arguments, **settings)
 
-        return type(client.__name__, (client,), {"__new__": make})
+        return make_within_reach
 
 
 def is_loopback(host: str | bytes | None) -> bool:

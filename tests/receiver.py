@@ -42,7 +42,7 @@ class Receiver:
         self.replies: list[Reply] = [Reply()]
         self.connections = 0
         self.choose: Callable[[Request], Reply] | None = None
-        self._lock = threading.Lock()
+        self.lock = threading.Lock()
         self.released = threading.Event()
         receiver = self
 
@@ -50,7 +50,7 @@ class Receiver:
             protocol_version = "HTTP/1.1"
 
             def setup(self) -> None:
-                with receiver._lock:
+                with receiver.lock:
                     receiver.connections += 1
                 super().setup()
 
@@ -58,7 +58,7 @@ class Receiver:
                 body = self.rfile.read(int(self.headers.get("content-length", 0)))
                 request = Request(self.path, {k.lower(): v for k, v in self.headers.items()}, body)
                 with suppress(OSError):
-                    receiver._answer(self, request)
+                    receiver.answer(self, request)
 
             def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - the name is http.server's
                 """Tests look at `requests`."""
@@ -93,8 +93,9 @@ class Receiver:
         self._server.server_close()
         self._thread.join(10)
 
-    def _answer(self, handler: BaseHTTPRequestHandler, request: Request) -> None:
-        with self._lock:
+    def answer(self, handler: BaseHTTPRequestHandler, request: Request) -> None:
+        """As the script says, or `choose`; called by the threads of the server."""
+        with self.lock:
             self.requests.append(request)
             reply = self.replies.pop(0) if len(self.replies) > 1 else self.replies[0]
         if self.choose is not None:

@@ -40,6 +40,7 @@ def is_genuine() -> Callable[[str, dict[str, str], bytes], bool]:
     return function
 
 
+@pytest.mark.loopback
 def test_the_function_on_the_page_accepts_what_is_sent_and_nothing_else(
     is_genuine: Callable[[str, dict[str, str], bytes], bool],
 ) -> None:

@@ -104,6 +104,7 @@ def test_the_stack_has_the_time_that_its_children_may_take_to_stop() -> None:
     assert service["KillMode"] == ["mixed"], "else systemd stops all children at once, the broker among them"
 
 
+@pytest.mark.processes
 @every_unit
 def test_systemd_finds_nothing_wrong_with_a_unit(unit: Path, tmp_path: Path) -> None:
     analyze = shutil.which("systemd-analyze")

@@ -22,14 +22,20 @@ from tests.clickhouse_engine import RunningEngine
 from tests.reach import MARKERS, OutOfReachError, is_loopback, reach_of
 from tests.receiver import Receiver
 
+
+def connect_to(host: str) -> None:
+    with socket.socket() as client:
+        client.connect((host, 9))
+
+
 TO_NOWHERE: dict[str, str | int | float | bool] = {"bootstrap.servers": "127.0.0.1:1"}
 
 
 @pytest.mark.parametrize(
     "reach_out",
     [
-        pytest.param(lambda: socket.create_connection(("127.0.0.1", 9)), id="a socket to this machine"),
-        pytest.param(lambda: socket.create_connection(("192.0.2.1", 9)), id="a socket to another"),
+        pytest.param(lambda: connect_to("127.0.0.1"), id="a socket to this machine"),
+        pytest.param(lambda: connect_to("192.0.2.1"), id="a socket to another"),
         pytest.param(lambda: socket.getaddrinfo("example.org", 80), id="a name to look up"),
         pytest.param(lambda: urllib.request.urlopen("http://127.0.0.1:9"), id="HTTP"),
         pytest.param(free_port, id="a port to listen at"),
@@ -59,7 +65,7 @@ def test_nor_does_a_thread_of_it() -> None:
 
     def reach_out() -> None:
         try:
-            socket.create_connection(("127.0.0.1", 9))
+            connect_to("127.0.0.1")
         except OutOfReachError as error:
             refused.append(error)
 
@@ -77,14 +83,24 @@ def test_what_stays_in_the_process_is_allowed() -> None:
     assert asyncio.run(asyncio.sleep(0, "done")) == "done"
 
 
-@pytest.mark.http
-def test_one_that_is_marked_http_reaches_this_machine_and_starts_nothing() -> None:
+@pytest.mark.loopback
+def test_one_that_is_marked_loopback_reaches_this_machine_and_starts_nothing() -> None:
     with socket.create_server(("127.0.0.1", 0)) as server, socket.create_connection(server.getsockname()) as client:
         client.sendall(b"x")
+    AdminClient(TO_NOWHERE)
     with pytest.raises(OutOfReachError):
-        socket.create_connection(("192.0.2.1", 9))
+        connect_to("192.0.2.1")
+    with pytest.raises(OutOfReachError):
+        AdminClient({"bootstrap.servers": "127.0.0.1:1,192.0.2.1:9092"})
     with pytest.raises(OutOfReachError):
         subprocess.run([sys.executable, "-V"], check=True)
+
+
+@pytest.mark.names
+def test_one_that_is_marked_names_asks_the_resolver_and_connects_to_nobody() -> None:
+    assert socket.getaddrinfo("localhost", 80)
+    with pytest.raises(OutOfReachError):
+        connect_to("127.0.0.1")
 
 
 @pytest.mark.processes
@@ -95,8 +111,8 @@ def test_one_that_is_marked_processes_starts_some_and_opens_no_socket() -> None:
 
 
 def test_markers_add_up_and_others_give_nothing() -> None:
-    both = reach_of(["http", "processes", "parametrize"])
-    assert (both.loopback, both.processes, both.network, both.brokers) == (True, True, False, False)
+    both = reach_of(["loopback", "processes", "parametrize"])
+    assert (both.loopback, both.processes, both.network, both.names) == (True, True, False, False)
     assert reach_of(["parametrize"]) == reach_of([])
 
 

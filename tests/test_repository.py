@@ -1,8 +1,10 @@
 """What the repository says of itself is true."""
 
+import ast
 import re
 import subprocess
 import tomllib
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -14,6 +16,7 @@ from schemas.errors import InvalidMessageError
 from schemas.messages.outcome import OUTCOMES
 from streams.cli.main import app
 from streams.settings import CONFIG_VARIABLE, setting_fields, variable_of
+from tests.cases import every_case
 
 REPOSITORY = Path(__file__).parents[1]
 
@@ -140,7 +143,6 @@ def test_pre_commit_runs_the_commands_of_make_lint() -> None:
 
 PAGES = [path for path in FILES if path.suffix == ".md"]
 READMES = ("README.md", "README.zh-CN.md")
-every_page = pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(REPOSITORY)))
 _FENCED = re.compile(r"^```(\w+)\n(.*?)^```", re.MULTILINE | re.DOTALL)
 
 
@@ -162,13 +164,15 @@ def _relative_links(page: Path) -> list[tuple[Path, str]]:
     return [((page.parent / path).resolve() if path else page, heading) for path, _, heading in parts]
 
 
-@every_page
-def test_every_relative_link_leads_to_a_file_and_a_heading(page: Path) -> None:
-    assert [
-        (target, heading)
-        for target, heading in _relative_links(page)
-        if not target.exists() or (heading and heading not in anchors(target))
-    ] == []
+def test_every_relative_link_leads_to_a_file_and_a_heading() -> None:
+    with every_case() as cases:
+        for page in PAGES:
+            with cases.case(page.relative_to(REPOSITORY)):
+                assert [
+                    (target, heading)
+                    for target, heading in _relative_links(page)
+                    if not target.exists() or (heading and heading not in anchors(target))
+                ] == []
 
 
 @pytest.mark.parametrize("start", ["README.md", "README.zh-CN.md", "docs/index.md"])
@@ -209,9 +213,11 @@ def _paths_named_on(page: Path) -> set[str]:
 PAGES_OF_TODAY = [page for page in PAGES if page.parent.name != "adr" and page.name != "CHANGELOG.md"]
 
 
-@pytest.mark.parametrize("page", PAGES_OF_TODAY, ids=lambda page: str(page.relative_to(REPOSITORY)))
-def test_every_path_of_the_repository_that_a_page_names_exists(page: Path) -> None:
-    assert _paths_named_on(page) - PATHS == set()
+def test_every_path_of_the_repository_that_a_page_names_exists() -> None:
+    with every_case() as cases:
+        for page in PAGES_OF_TODAY:
+            with cases.case(page.relative_to(REPOSITORY)):
+                assert _paths_named_on(page) - PATHS == set()
 
 
 def test_a_path_that_a_page_names_is_seen_in_code_and_in_blocks(tmp_path: Path) -> None:
@@ -227,38 +233,44 @@ def test_the_readme_is_short_enough_to_be_read() -> None:
     assert {name: count for name, count in lines.items() if count > 150} == {}
 
 
-@every_page
-def test_every_test_that_a_page_names_exists(page: Path) -> None:
+def test_every_test_that_a_page_names_exists() -> None:
     tests = {name for path in FILES if path.name.startswith("test_") for name in (path.stem, *_tests_of(path))}
-    assert set(re.findall(r"\btest_\w+", page.read_text(encoding="utf-8"))) - tests == set()
+    with every_case() as cases:
+        for page in PAGES:
+            with cases.case(page.relative_to(REPOSITORY)):
+                assert set(re.findall(r"\btest_\w+", page.read_text(encoding="utf-8"))) - tests == set()
 
 
 def _tests_of(path: Path) -> list[str]:
     return re.findall(r"def (test_\w+)", path.read_text(encoding="utf-8"))
 
 
-@every_page
-def test_every_variable_that_a_page_names_is_a_setting(page: Path) -> None:
+def test_every_variable_that_a_page_names_is_a_setting() -> None:
     known = {CONFIG_VARIABLE, *map(variable_of, setting_fields())}
-    named = re.findall(r"\bCALLSTREAM_[A-Z0-9_]+\b", page.read_text(encoding="utf-8"))
     # The record of decision 0013 shows a misspelt one; NAME stands for any; the notes on upgrading name one that was.
     others = {"CALLSTREAM_CLICKHOUSE_UR", "CALLSTREAM_NAME", "CALLSTREAM_LEXICON_FOLDER"}
     others |= {"CALLSTREAM_PORT", "CALLSTREAM_SERVICE_HOST"}  # what Kubernetes sets for a service of that name
-    assert set(named) - known - others == set()
+    with every_case() as cases:
+        for page in PAGES:
+            with cases.case(page.relative_to(REPOSITORY)):
+                named = re.findall(r"\bCALLSTREAM_[A-Z0-9_]+\b", page.read_text(encoding="utf-8"))
+                assert set(named) - known - others == set()
 
 
-@every_page
-def test_every_command_that_a_page_names_exists(page: Path) -> None:
-    text = page.read_text(encoding="utf-8")
+def test_every_command_that_a_page_names_exists() -> None:
     targets = set(re.findall(r"^([a-z-]+):", (REPOSITORY / "Makefile").read_text(encoding="utf-8"), re.MULTILINE))
-    assert set(re.findall(r"(?:`|^)make ([a-z-]+)", text, re.MULTILINE)) - targets == set()
-    for words in re.findall(r"(?:`|^|/bin/)callstream ((?:[a-z]+ ?)+)", text, re.MULTILINE):
-        group = typer.main.get_command(app)
-        for word in words.split():
-            if not isinstance(group, Group):
-                break
-            assert word in group.commands, f"callstream {words}"
-            group = group.commands[word]
+    with every_case() as cases:
+        for page in PAGES:
+            with cases.case(page.relative_to(REPOSITORY)):
+                text = page.read_text(encoding="utf-8")
+                assert set(re.findall(r"(?:`|^)make ([a-z-]+)", text, re.MULTILINE)) - targets == set()
+                for words in re.findall(r"(?:`|^|/bin/)callstream ((?:[a-z]+ ?)+)", text, re.MULTILINE):
+                    group = typer.main.get_command(app)
+                    for word in words.split():
+                        if not isinstance(group, Group):
+                            break
+                        assert word in group.commands, f"callstream {words}"
+                        group = group.commands[word]
 
 
 def test_the_readme_says_the_same_in_both_languages() -> None:
@@ -269,6 +281,54 @@ def test_the_readme_says_the_same_in_both_languages() -> None:
     assert {target for target, _ in _relative_links(english)} - {chinese} == {
         target for target, _ in _relative_links(chinese)
     } - {english}
+
+
+def private_names(module: ast.Module) -> Iterator[str]:
+    """Names with an underscore in front that a module takes from others: imported, asked for, or set."""
+    for node in ast.walk(module):
+        if isinstance(node, ast.Attribute) and not (isinstance(node.value, ast.Name) and node.value.id in OWN):
+            yield from filter(is_private, [node.attr])
+        if isinstance(node, ast.ImportFrom | ast.Import):
+            names = [alias.name for alias in node.names]
+            if isinstance(node, ast.ImportFrom) and node.module:
+                names.append(node.module)
+            yield from (part for name in names for part in name.split(".") if is_private(part))
+        if isinstance(node, ast.Call) and ast.unparse(node.func).split(".")[-1] in ATTRIBUTE_CALLS:
+            texts = [argument.value for argument in node.args if isinstance(argument, ast.Constant)]
+            yield from (part for text in texts if isinstance(text, str) for part in text.split(".") if is_private(part))
+
+
+OWN = {"self", "cls"}
+ATTRIBUTE_CALLS = {"setattr", "getattr", "delattr", "hasattr", "attrgetter", "methodcaller", "patch", "object"}
+
+
+def is_private(name: str) -> bool:
+    return name.startswith("_") and not name.startswith("__")
+
+
+@pytest.mark.parametrize(
+    ("source", "names"),
+    [
+        pytest.param("from a import _b", ["_b"], id="a name that is imported"),
+        pytest.param("from a._b import c", ["_b"], id="a module that is imported from"),
+        pytest.param("import a._b", ["_b"], id="a module that is imported"),
+        pytest.param("a.b._c.d", ["_c"], id="an attribute"),
+        pytest.param("monkeypatch.setattr(a, '_b', 1)", ["_b"], id="an attribute that is replaced"),
+        pytest.param("monkeypatch.setattr('a.b._c', 1)", ["_c"], id="by its path"),
+        pytest.param("getattr(a, '_b')", ["_b"], id="an attribute that is asked for by name"),
+        pytest.param("self._own; cls._own; a.__class__; _local; a.b_", [], id="what is one's own, Python's or public"),
+    ],
+)
+def test_private_names_are_seen(source: str, names: list[str]) -> None:
+    assert list(private_names(ast.parse(source))) == names
+
+
+def test_no_test_reaches_into_private_names() -> None:
+    with every_case() as cases:
+        for path in FILES:
+            if path.suffix == ".py" and path.is_relative_to(REPOSITORY / "tests"):
+                with cases.case(path.relative_to(REPOSITORY)):
+                    assert list(private_names(ast.parse(path.read_text(encoding="utf-8")))) == []
 
 
 def test_operations_tell_what_to_do_about_every_outcome_and_reason() -> None:

@@ -99,7 +99,7 @@ def _run(stack: Stack, files: Sequence[Path], console: Console, still_wanted: Ca
     call_ids = _publish(stack.settings, files)
     console.print(f"published {len(call_ids)} recordings to {stack.settings.kafka_bootstrap} (tansu)")
     _follow(stack, call_ids, console, began_s, still_wanted)
-    console.print(_what_was_found(connect(stack.settings.clickhouse_url.get_secret_value())))
+    console.print(table_of_calls(connect(stack.settings.clickhouse_url.get_secret_value())))
 
 
 def _publish(settings: Settings, files: Sequence[Path]) -> list[str]:
@@ -186,7 +186,7 @@ ORDER BY call_id
 """
 
 
-def _what_was_found(client: Client) -> Table:
+def table_of_calls(client: Client) -> Table:
     """One row per call, read from ClickHouse."""
     table = Table(show_lines=True)
     for title in ("call", "seconds", "outcome"):

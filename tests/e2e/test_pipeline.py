@@ -340,7 +340,7 @@ class TestReading:
     def test_the_table_of_the_demo_shows_every_call_with_what_was_found(self, pipeline: Pipeline) -> None:
         client = connect(pipeline.stack.settings.clickhouse_url.get_secret_value())
         screen = io.StringIO()
-        Console(file=screen, width=250).print(demo._what_was_found(client))
+        Console(file=screen, width=250).print(demo.table_of_calls(client))
         client.close()
         shown = screen.getvalue()
         for expected in (*CALLS, "too_short", "绝对不会亏损", "内部有名额", "保证通过"):

@@ -85,6 +85,7 @@ def reasons(analysis: CallAnalysis) -> dict[str, str]:
     return {skipped.measure: skipped.reason for skipped in analysis.skipped_analysis}
 
 
+@pytest.mark.loopback
 class TestWithoutClickHouse:
     def test_judge_goes_on_with_the_fixed_range(
         self, history_on: Callable[..., ClickHouseHistory], caplog: pytest.LogCaptureFixture
@@ -233,9 +234,13 @@ class TestWithClickHouse:
     def test_many_moments_do_not_fill_the_memory(self, url: str) -> None:
         reader = BaselineReader(url, window=28 * DAY, refresh_s=3_600, timeout_s=LONG_ENOUGH_S)
         with ClickHouseHistory(reader, None) as history:
-            for number in range(SNAPSHOTS + 10):
-                history.background(an_event("c", NOW + number * timedelta(minutes=10)))
-            assert len(reader._snapshots) == SNAPSHOTS
+            moments = [NOW + number * timedelta(minutes=10) for number in range(SNAPSHOTS + 10)]
+            for moment in moments:
+                assert calls_behind(history.background(an_event("c", moment))) == 2
+            deliver(url, 3, "late")
+            # What is still known is not asked for again; to ask for it drops nothing.
+            behind = [calls_behind(history.background(an_event("c", moment))) for moment in reversed(moments)]
+            assert behind == [2] * SNAPSHOTS + [5] * 10
 
     def test_a_customer_who_calls_without_end_is_counted_to_a_limit(self, url: str) -> None:
         deliver(url, 150, "robot")
@@ -261,7 +266,7 @@ class TestWithClickHouse:
         query_id = f"contacts-{uuid4().hex}"
         # The statement of the adapter, whose own client is not asked here for what it read.
         result = client.query(
-            clickhouse_background._CONTACTS,
+            clickhouse_background.CONTACTS_SQL,
             parameters={
                 "tenant_id": "acme",
                 "customer_key": CUSTOMER,

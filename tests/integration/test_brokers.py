@@ -374,6 +374,7 @@ def assert_goes_on_with(broker: Broker, group: str, rest: list[ProducerRecord]) 
     consumer.close()
 
 
+@pytest.mark.loopback
 class TestAskingWhetherABrokerAnswers:
     def test_nobody_there_is_a_no_without_a_word(self, capfd: pytest.CaptureFixture[str]) -> None:
         assert not kafka_answers(free_port())

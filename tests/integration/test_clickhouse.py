@@ -592,7 +592,7 @@ def test_an_access_is_one_line_however_often_it_is_delivered(store: Store) -> No
         for path in sorted(EXAMPLES.glob("recordings.accessed.v1/*.json"))
     ]
     for _ in range(2):
-        store.sink.write(_as_one_batch(rows))
+        store.sink.write(as_one_batch(rows))
     store.client.command("OPTIMIZE TABLE access_log_versions FINAL")
     read = sorted(store.all(ACCESS_LOG), key=lambda row: str(row["access_id"]))
     assert read == sorted((row for each in rows for row in each[ACCESS_LOG]), key=lambda row: str(row["access_id"]))
@@ -721,7 +721,7 @@ def test_events_of_many_years_in_one_batch_block_nobody(store: Store) -> None:
 @pytest.mark.parametrize("seed", range(3))
 def test_any_order_and_any_repetition_of_deliveries_shows_the_same(seed: int, open_store: Callable[[], Store]) -> None:
     chance = random.Random(seed)  # noqa: S311 - repeatable, not secret
-    deliveries = _deliveries(chance)
+    deliveries = deliveries_at_random(chance)
     clean, disturbed = open_store(), open_store()
     for rows in deliveries:
         clean.sink.write(rows)
@@ -729,14 +729,14 @@ def test_any_order_and_any_repetition_of_deliveries_shows_the_same(seed: int, op
     chance.shuffle(repeated)
     while repeated:
         size = chance.randint(1, 12)
-        disturbed.sink.write(_as_one_batch(repeated[:size]))
+        disturbed.sink.write(as_one_batch(repeated[:size]))
         del repeated[:size]
     expected = content(clean)
     assert content(disturbed) == expected
     assert {view for view in VIEWS if not expected[view]} == set(), "each view must have something to get wrong"
 
 
-def _deliveries(chance: random.Random) -> list[TableRows]:
+def deliveries_at_random(chance: random.Random) -> list[TableRows]:
     """All kinds of messages of 30 calls, each once, in the order in which they would be made."""
     deliveries = []
     for number in range(30):
@@ -770,7 +770,7 @@ def _deliveries(chance: random.Random) -> list[TableRows]:
     return deliveries
 
 
-def _as_one_batch(parts: Sequence[TableRows]) -> TableRows:
+def as_one_batch(parts: Sequence[TableRows]) -> TableRows:
     batch: TableRows = {}
     for part in parts:
         for table, rows in part.items():
@@ -805,9 +805,9 @@ def test_the_views_show_what_a_reference_in_python_says(store: Store) -> None:
 @pytest.mark.parametrize("view", ["calls", "findings", "segments", "transcripts"])
 def test_a_look_up_of_one_call_goes_through_its_index(view: str, store: Store) -> None:
     events = [an_event(number) for number in (0, 2, 4)]
-    store.sink.write(_as_one_batch([rows_for_transcript(a_transcript(event, segments=1)) for event in events]))
+    store.sink.write(as_one_batch([rows_for_transcript(a_transcript(event, segments=1)) for event in events]))
     analyses = [an_analysis(event, version=1, findings=1) for event in events]
-    store.sink.write(_as_one_batch([rows_for_analysis(analysis) for analysis in analyses]))
+    store.sink.write(as_one_batch([rows_for_analysis(analysis) for analysis in analyses]))
     query = "EXPLAIN indexes = 1 SELECT * FROM {view:Identifier} WHERE call_id = 'call-1x'"
     plan = "\n".join(row[0] for row in store.client.query(query, parameters={"view": view}).result_rows)
     assert re.search(r"Name: call_id_index.*?Granules: 0/1", plan, flags=re.DOTALL)

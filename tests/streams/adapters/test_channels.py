@@ -42,6 +42,8 @@ from streams.ports import PublisherPort, SystemClock
 from tests.alerts import OTHER_SECRET, QUOTE, SECRET, HandClock, a_subscription, an_alert
 from tests.receiver import DROP, HANG, Receiver, Reply, running_receiver, self_signed
 
+pytestmark = pytest.mark.loopback
+
 CONSOLE = "https://console.example.com"
 HUSH = "hush-hush-key"
 SOON = HttpLimits(connect_s=1, read_s=0.3, total_s=1)
@@ -507,6 +509,7 @@ class TestEmail:
         answer = opened(mail(free_port())).send(ALERT)
         assert (answer.verdict, answer.error_class) == ("later", "ConnectionRefusedError")
 
+    @pytest.mark.processes
     @pytest.mark.filterwarnings("ignore:Requiring AUTH while not requiring TLS")
     @pytest.mark.parametrize("tls", ["starttls", "ssl"])
     def test_over_tls_with_a_password(self, mailroom: Mailroom, opened: Opened, tmp_path: Path, tls: str) -> None:

@@ -21,6 +21,8 @@ from streams.adapters.channels.http_sender import (
 from streams.embedded.ports import free_port
 from tests.receiver import DRIP, DROP, HANG, Receiver, Reply, running_receiver, self_signed
 
+pytestmark = pytest.mark.loopback
+
 SOON = HttpLimits(connect_s=1, read_s=0.3, total_s=0.8)
 
 
@@ -155,6 +157,7 @@ class TestAddresses:
         assert asked == ["alerts.example.com"] * 2
         assert len(connected) == 1
 
+    @pytest.mark.names
     def test_a_name_that_does_not_exist_says_so(self, senders: Senders) -> None:
         with pytest.raises(SendError, match="NameResolutionError"):
             senders(a_target("https://nowhere.invalid/")).post(b"{}", {})
@@ -229,6 +232,7 @@ class TestExchange:
             assert (proxy.requests, len(receiver.requests)) == ([], 1)
 
 
+@pytest.mark.processes
 class TestTls:
     @pytest.fixture
     def secure(self, tmp_path: Path) -> Iterator[tuple[Receiver, Path]]:

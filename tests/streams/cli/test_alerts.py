@@ -55,6 +55,7 @@ def run(*arguments: str | Path) -> Result:
     return CliRunner().invoke(alerts_app, [str(argument) for argument in arguments])
 
 
+@pytest.mark.loopback
 class TestList:
     def test_it_shows_who_hears_of_what_and_no_secret(self, file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("COLUMNS", "200")
@@ -80,6 +81,7 @@ class TestList:
         assert "CALLSTREAM_SUBSCRIPTIONS_FILE" in str(failed.exception)
 
 
+@pytest.mark.loopback
 class TestCheck:
     def test_a_file_that_is_right(self, file: Path) -> None:
         checked = run("check", "--file", file)
@@ -95,6 +97,7 @@ class TestCheck:
         assert HUSH not in str(failed.exception)
 
 
+@pytest.mark.loopback
 class TestTest:
     def test_a_test_alert_arrives_signed_and_says_what_it_is(self, file: Path, receiver: Receiver) -> None:
         done = run("test", "desk", "--file", file)

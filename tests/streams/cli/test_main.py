@@ -88,6 +88,7 @@ class TestHelp:
             keyword_file = file.with_name(f"{name}_.py")  # `try` cannot be the name of a module
             assert file.is_dir() if is_group else file.with_suffix(".py").is_file() or keyword_file.is_file(), path
 
+    @pytest.mark.processes
     def test_it_is_installed_under_its_name(self) -> None:
         installed = Path(sys.executable).parent / "callstream"
         done = subprocess.run([installed, "worker", "dream"], capture_output=True, text=True, check=False, timeout=60)

@@ -249,6 +249,7 @@ def test_published_rules_that_workers_refuse_are_not_used(terminal: Terminal, br
     assert "must be found, and is not" in named.err
 
 
+@pytest.mark.loopback
 def test_kafka_that_does_not_answer_ends_with_4(terminal: Terminal) -> None:
     terminal.set(kafka_bootstrap=f"127.0.0.1:{free_port()}")
     ended = terminal.run("replay", "--from", "2026-01-01")

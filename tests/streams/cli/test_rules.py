@@ -296,6 +296,7 @@ class TestPublish:
         assert mended.code == 1
         assert "give it a higher version than 5" in mended.err
 
+    @pytest.mark.loopback
     def test_kafka_that_does_not_answer_ends_with_4(self, terminal: Terminal) -> None:
         terminal.set(kafka_bootstrap=f"127.0.0.1:{free_port()}")
         ended = terminal.run("rules", "publish", terminal.file("own.yaml", pack_text()))

@@ -13,6 +13,8 @@ import pytest
 from streams.embedded.apache_kafka import Jar, KafkaJarsError, fetch_jars, jar_folder, packaged_jars, read_jar_list
 from streams.embedded.ports import free_port
 
+pytestmark = pytest.mark.loopback
+
 NAMES = ("alpha", "beta", "gamma", "delta", "epsilon")
 CONTENT = {f"org/x/{name}/1.0/{name}-1.0.jar": name.encode() * 50_000 for name in NAMES}
 JARS = tuple(Jar(hashlib.sha256(data).hexdigest(), len(data), path) for path, data in CONTENT.items())

@@ -431,6 +431,8 @@ def test_neighbours_that_may_stop_together_get_their_sigterm_together(supervisor
     """Each waits for the other to be told as well: one after the other, neither would end by itself."""
     waits_for_both = """
 import pathlib, signal, sys, time
+
+pytestmark = [pytest.mark.processes, pytest.mark.loopback]
 mine, other = (pathlib.Path(name) for name in sys.argv[1:3])
 signal.signal(signal.SIGTERM, lambda *_: mine.touch())
 mine.with_suffix(".ready").touch()

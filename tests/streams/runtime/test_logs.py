@@ -153,6 +153,7 @@ thread.join()
 """
 
 
+@pytest.mark.processes
 def test_a_thread_that_dies_is_logged_without_the_text_of_its_exception() -> None:
     code = DYING_THREAD.format(words=CALLERS_WORDS)
     ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

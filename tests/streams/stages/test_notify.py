@@ -31,8 +31,16 @@ from tests.alerts import QUOTE, SECRET, an_alert
 from tests.processes import eventually
 from tests.receiver import DRIP, DROP, HANG, Receiver, Reply, Request, running_receiver
 
+pytestmark = pytest.mark.loopback
+
 SOON = HttpLimits(connect_s=0.5, read_s=0.3, total_s=0.8)
 QUICK = RetrySchedule(first_s=0.02, longest_s=0.1, give_up_s=3_600)
+
+
+def thread_of(name: str) -> threading.Thread:
+    """That which serves the subscription of that name now."""
+    (thread,) = (thread for thread in threading.enumerate() if thread.name == f"notify.{name}")
+    return thread
 
 
 def fresh(number: int, **changes: Any) -> Alert:
@@ -494,10 +502,10 @@ class TestChangingTheFile:
     def test_one_that_stays_as_it_is_goes_on_undisturbed(self, desk: Desk, receiver: Receiver) -> None:
         desk.subscribe(webhook("desk", receiver.url()))
         with desk.running() as notify:
-            lane = notify._threads["desk"]
+            thread = thread_of("desk")
             desk.subscribe(webhook("other", receiver.url("/other")), webhook("desk", receiver.url()))
             notify.look_again()
-            assert notify._threads["desk"] is lane
+            assert thread_of("desk") is thread
             assert set(notify.names) == {"desk", "other"}
 
     def test_a_wrong_file_changes_nothing_and_is_said_once(
