@@ -4,10 +4,12 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 # Most of the time of the larger tests is waiting: for group members to expire, for processes to start and stop.
-PARALLEL := -n 2 --dist loadfile
+# tests/conftest.py puts the dearest files first, and xdist must leave them there.
+PARALLEL := -n 2 --dist loadfile --no-loadscope-reorder
+OUTSIDE  := embedded or kafka or minio or model or transformers or superset or long
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo up test test-kafka test-minio test-transformers superset lint format bench contracts freeze clean
+.PHONY: help install demo up test test-all nightly test-kafka test-minio test-transformers superset lint format bench contracts freeze clean
 
 help: ## show this list
 	@awk -F':.*## ' '/^[a-z-]+:.*## / { printf "  make %-17s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -27,8 +29,16 @@ demo: $(STAMP) ## analyse the example recordings on the embedded stack and show 
 up: $(STAMP) ## the same stack, kept: Apache Kafka on disk, ClickHouse, workers
 	@$(BIN)/callstream up
 
-test: $(STAMP) ## every test that needs no outside server
-	@$(BIN)/pytest $(PARALLEL) -m "not kafka and not minio and not transformers and not superset"
+test: $(STAMP) ## units, contracts on fakes, and one run on the embedded stack with Whisper base (minutes)
+	@$(BIN)/pytest $(PARALLEL) -m "not ($(OUTSIDE)) or end_to_end"
+
+test-all: $(STAMP) ## everything but make nightly: engines, brokers, faults; Kafka and MinIO where they can be had
+	@$(BIN)/pytest $(PARALLEL) --hypothesis-profile=thorough -m "not transformers and not superset and not long"
+
+nightly: test-transformers superset ## what takes too long for every change; write its result into docs/nightly.md
+	@$(BIN)/pytest -m "long and not transformers and not superset"
+	@$(BIN)/python benchmarks/judge.py
+	@$(BIN)/python benchmarks/pipeline_overhead.py
 
 test-kafka: $(STAMP) ## the broker-facing tests and the end-to-end run on Apache Kafka
 	@$(BIN)/pytest $(PARALLEL) -m kafka

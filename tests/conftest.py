@@ -1,13 +1,24 @@
 """What holds for every test: how far it may reach, one engine for a process, how long properties are looked at."""
 
 from collections.abc import Iterator
+from functools import cache
 
 import pytest
 import urllib3  # noqa: F401 - it asks at its import whether there is IPv6, which a test may not
+from hypothesis import settings
 
+from schemas.errors import EmbeddedStackError
+from streams.embedded.apache_kafka import fetch_jars
+from streams.settings import load_settings
+from tests.clickhouse_engine import RunningEngine, running_engine
 from tests.reach import GUARD, Reach, reach_of
 
 GUARD.install()
+
+# The same examples in every run, so that a failure is one of the change that is tested; `make test-all` looks at more.
+settings.register_profile("quick", max_examples=25, derandomize=True, deadline=None, database=None)
+settings.register_profile("thorough", max_examples=250, derandomize=True, deadline=None, database=None)
+settings.load_profile("quick")
 
 
 @pytest.hookimpl(wrapper=True)
@@ -17,10 +28,39 @@ def pytest_collection() -> Iterator[None]:
         return (yield)
 
 
+DEAREST_FIRST = ("end_to_end", "kafka", "embedded", "model")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What takes longest begins first, so that the last minutes are not those of one process alone."""
+
+    def rank(item: pytest.Item) -> int:
+        markers = {marker.name for marker in item.iter_markers()}
+        return next((at for at, name in enumerate(DEAREST_FIRST) if name in markers), len(DEAREST_FIRST))
+
+    dearest: dict[str, int] = {}
+    for item in items:
+        dearest[item.location[0]] = min(rank(item), dearest.get(item.location[0], len(DEAREST_FIRST)))
+    items.sort(key=lambda item: dearest[item.location[0]])
+
+
+@cache
+def kafka_can_be_had() -> bool:
+    """Whether the jars of Apache Kafka are in the cache, or can be fetched."""
+    mine = load_settings().settings
+    try:
+        fetch_jars(mine.cache_dir, mine.maven_url, lambda _done, _total, _name: None)
+    except EmbeddedStackError:
+        return False
+    return True
+
+
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_setup(item: pytest.Item) -> Iterator[None]:
     """Fixtures of every scope included: the first test that asks for an engine must say so."""
     with GUARD.limited_to(reach_of(marker.name for marker in item.iter_markers())):
+        if item.get_closest_marker("kafka") and not kafka_can_be_had():
+            pytest.skip("the jars of Apache Kafka cannot be fetched here")
         return (yield)
 
 
@@ -29,3 +69,13 @@ def pytest_runtest_call(item: pytest.Item) -> Iterator[None]:
     """As for the setup. What a test began may be ended after another one, so that teardown is free."""
     with GUARD.limited_to(reach_of(marker.name for marker in item.iter_markers())):
         return (yield)
+
+
+@pytest.fixture(scope="session")
+def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningEngine]:
+    """The one of this process: each module, or each test, has databases of its own in it.
+
+    Who stops it, configures it or needs users of its own starts another.
+    """
+    with running_engine(tmp_path_factory.mktemp("clickhouse")) as running:
+        yield running

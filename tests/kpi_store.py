@@ -5,9 +5,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from random import Random
 from typing import Any
+from uuid import uuid4
 from zoneinfo import ZoneInfo
 
 from clickhouse_connect.driver.client import Client
@@ -22,7 +22,7 @@ from streams.adapters.clickhouse.migrate import make_views, migrate
 from streams.adapters.clickhouse.rollups import ClickHouseRollups
 from streams.adapters.clickhouse.sink import ClickHouseSink
 from streams.stages.rollup import Rollups
-from tests.clickhouse_engine import running_engine
+from tests.clickhouse_engine import RunningEngine
 from tests.kpi_calls import Reference, World, a_world
 
 ZONE = ZoneInfo("Asia/Shanghai")
@@ -53,18 +53,17 @@ class Filled:
 
 
 @contextmanager
-def filled_store(data_dir: Path, calls: int) -> Iterator[Filled]:
-    """A database with so many calls."""
-    with running_engine(data_dir) as engine:
-        url = engine.url("kpis")
-        migrate(url)
-        make_views(url, kpi_views(REGISTRY, ZONE.key, WINDOW_DAYS))
-        client = connect(url)
-        world = a_world(datetime.now(UTC), calls)
-        deliver(client, world)
-        Rollups(ClickHouseRollups(url), RollupDefinition(REGISTRY, ZONE.key, WINDOW_DAYS)).refresh()
-        yield Filled(url, client, ClickHouseKpis(client, WINDOW_DAYS), world, Reference(world))
-        client.close()
+def filled_store(engine: RunningEngine, calls: int) -> Iterator[Filled]:
+    """A database of its own with so many calls."""
+    url = engine.url(f"kpis_{uuid4().hex}")
+    migrate(url)
+    make_views(url, kpi_views(REGISTRY, ZONE.key, WINDOW_DAYS))
+    client = connect(url)
+    world = a_world(datetime.now(UTC), calls)
+    deliver(client, world)
+    Rollups(ClickHouseRollups(url), RollupDefinition(REGISTRY, ZONE.key, WINDOW_DAYS)).refresh()
+    yield Filled(url, client, ClickHouseKpis(client, WINDOW_DAYS), world, Reference(world))
+    client.close()
 
 
 def deliver(client: Client, world: World) -> None:

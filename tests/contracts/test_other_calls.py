@@ -23,7 +23,7 @@ from streams.adapters.clickhouse.migrate import migrate
 from streams.adapters.clickhouse.topic_counts import ClickHouseTopicCounts
 from streams.adapters.memory.calls import MemoryCalls
 from streams.ports import History, TopicCounts
-from tests.clickhouse_engine import RunningEngine, running_engine
+from tests.clickhouse_engine import RunningEngine
 from tests.judged_calls import CUSTOMER, NAMES, NOW, ClickHouseCalls, an_event, judged
 
 DAY = timedelta(days=1)
@@ -42,12 +42,6 @@ class World:
     calls: Deliveries
     history: Callable[[], History]
     counts: TopicCounts
-
-
-@pytest.fixture(scope="module")
-def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningEngine]:
-    with running_engine(tmp_path_factory.mktemp("clickhouse")) as running:
-        yield running
 
 
 @pytest.fixture(params=["memory", pytest.param("clickhouse", marks=pytest.mark.embedded)])

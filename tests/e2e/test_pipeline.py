@@ -6,7 +6,7 @@ import os
 import subprocess
 import sys
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -31,6 +31,7 @@ from streams.ports import SystemClock
 from streams.settings import CONFIG_VARIABLE, PREFIX, load_settings
 from streams.stages.rollup import build_rollups
 from streams.topology import consumer_groups
+from tests.cases import every_case
 from tests.e2e.expectations import READ, Judged, expected_value
 from tests.processors.recordings import example_calls
 from tests.stack import publish_examples, rows, running_stack, wait_for_outcomes, wait_until
@@ -88,7 +89,7 @@ class Pipeline:
 @pytest.fixture(
     scope="module",
     params=[
-        pytest.param("tansu", marks=[pytest.mark.embedded, pytest.mark.model]),
+        pytest.param("tansu", marks=[pytest.mark.embedded, pytest.mark.model, pytest.mark.end_to_end]),
         pytest.param("kafka", marks=[pytest.mark.kafka, pytest.mark.model]),
     ],
 )
@@ -288,19 +289,23 @@ def analyzed() -> dict[str, Judged]:
     }
 
 
+def check_expectations(judged_of: Callable[[str], Judged]) -> None:
+    with every_case() as cases:
+        for call_id in CALLS:
+            for name, value in example_calls()[call_id].expect.items():
+                with cases.case(call_id, name):
+                    assert READ[name](judged_of(call_id)) == expected_value(name, value)
+
+
 class TestExpectations:
     """All that must be found in the example calls (tests/data/calls_truth.json), by both ways to it."""
 
-    @pytest.mark.parametrize("call_id", CALLS)
-    @pytest.mark.parametrize("way", ["analyze", "pipeline"])
-    def test_a_call_has_everything_that_it_must_have(
-        self, pipeline: Pipeline, analyzed: dict[str, Judged], way: str, call_id: str
-    ) -> None:
-        judged = analyzed[call_id] if way == "analyze" else pipeline.judged(call_id)
-        expect = example_calls()[call_id].expect
-        assert {name: READ[name](judged) for name in expect} == {
-            name: expected_value(name, value) for name, value in expect.items()
-        }
+    def test_a_call_in_the_tables_has_everything_that_it_must_have(self, pipeline: Pipeline) -> None:
+        check_expectations(pipeline.judged)
+
+    @pytest.mark.model
+    def test_so_has_one_that_was_analyzed_without_a_stack(self, analyzed: dict[str, Judged]) -> None:
+        check_expectations(analyzed.__getitem__)
 
     def test_agitation_is_highest_where_the_customer_is_angry(self, pipeline: Pipeline) -> None:
         highest = {call_id: row["measures"]["customer_agitation_max"] for call_id, row in pipeline.calls.items()}

@@ -113,12 +113,6 @@ T0 = datetime(2026, 3, 31, 22, 0, tzinfo=UTC)
 """Close to the end of a month: the calls of the tests lie in two partitions."""
 
 
-@pytest.fixture(scope="module")
-def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningEngine]:
-    with running_engine(tmp_path_factory.mktemp("clickhouse")) as running:
-        yield running
-
-
 @pytest.fixture
 def empty_url(engine: RunningEngine) -> str:
     """The URL of a database that does not exist yet."""

@@ -30,7 +30,7 @@ from streams.adapters.clickhouse.migrate import migrate
 from streams.adapters.clickhouse.sink import ClickHouseSink
 from streams.queries.data_checks import DATA_CHECKS, CheckLimits, as_json, results_table, run_checks
 from tests.alerts import an_alert
-from tests.clickhouse_engine import RunningEngine, running_engine
+from tests.clickhouse_engine import RunningEngine
 from tests.judged_calls import NOW, an_event, judged
 from tests.streams.cli.terminal import Terminal
 
@@ -126,12 +126,6 @@ def a_transcript(call: CallEnded) -> Transcript:
         segments=(Segment(segment_id=0, channel=0, role="agent", start_ms=0, end_ms=241_000, text="好", confidence=1),),
         transcribed_at=call.ended_at,
     )
-
-
-@pytest.fixture(scope="module")
-def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningEngine]:
-    with running_engine(tmp_path_factory.mktemp("clickhouse")) as running:
-        yield running
 
 
 @pytest.fixture

@@ -21,6 +21,7 @@ from streams.adapters.clickhouse.migrate import make_views
 from streams.adapters.clickhouse.rollups import ClickHouseRollups
 from streams.adapters.clickhouse.sink import ClickHouseSink
 from streams.stages.rollup import Rollups
+from tests.clickhouse_engine import RunningEngine
 from tests.kpi_store import REGISTRY, WINDOW_DAYS, ZONE, Filled, filled_store
 
 pytestmark = pytest.mark.embedded
@@ -29,8 +30,8 @@ CALLS = 400
 
 
 @pytest.fixture(scope="module")
-def filled(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Filled]:
-    with filled_store(tmp_path_factory.mktemp("clickhouse"), CALLS) as store:
+def filled(engine: RunningEngine) -> Iterator[Filled]:
+    with filled_store(engine, CALLS) as store:
         yield store
 
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -34,6 +35,7 @@ from tests.access_log import accesses
 from tests.alerts import an_alert
 from tests.brokers import running_broker
 from tests.clickhouse_engine import RunningEngine, running_engine
+from tests.clickhouse_engine import RunningEngine
 from tests.judged_calls import CUSTOMER, an_event, judged
 from tests.streams.cli.terminal import Terminal
 
@@ -100,19 +102,20 @@ def fill(sink: ClickHouseSink) -> None:
 
 
 @pytest.fixture(scope="module")
-def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningEngine]:
-    with running_engine(tmp_path_factory.mktemp("clickhouse")) as running:
-        migrate(running.url())
-        client = connect(running.url())
-        fill(ClickHouseSink(client))
-        client.close()
-        yield running
+def url(engine: RunningEngine) -> str:
+    """Of a database that holds the calls of `fill`."""
+    url = engine.url(f"export_{uuid4().hex}")
+    migrate(url)
+    client = connect(url)
+    fill(ClickHouseSink(client))
+    client.close()
+    return url
 
 
 @pytest.fixture
-def data(engine: RunningEngine) -> Iterator[Data]:
-    client = connect(engine.url())
-    yield Data(engine.url(), client)
+def data(url: str) -> Iterator[Data]:
+    client = connect(url)
+    yield Data(url, client)
     client.close()
 
 

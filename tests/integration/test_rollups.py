@@ -23,7 +23,7 @@ from streams.adapters.clickhouse.migrate import migrate
 from streams.adapters.clickhouse.rollups import ClickHouseRollups
 from streams.adapters.clickhouse.sink import ClickHouseSink
 from streams.stages.rollup import Rollups
-from tests.clickhouse_engine import RunningEngine, running_engine
+from tests.clickhouse_engine import RunningEngine
 from tests.judged_calls import NAMES, an_event, judged
 
 pytestmark = pytest.mark.embedded
@@ -74,12 +74,6 @@ def a_registry() -> KpiRegistry:
 
 REGISTRY = a_registry()
 DEFINITION = RollupDefinition(REGISTRY, ZONE, WINDOW.days)
-
-
-@pytest.fixture(scope="module")
-def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningEngine]:
-    with running_engine(tmp_path_factory.mktemp("clickhouse")) as running:
-        yield running
 
 
 @dataclass

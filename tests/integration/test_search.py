@@ -15,15 +15,10 @@ from streams.adapters.clickhouse.connection import connect
 from streams.adapters.clickhouse.migrate import migrate
 from streams.queries.search import SearchError, only_tenant, search, unknown_values
 from tests.clickhouse_engine import RunningEngine, running_engine
+from tests.clickhouse_engine import RunningEngine
 from tests.stored_calls import KEY, LONELY, RICH, T0, Call, Store
 
 pytestmark = pytest.mark.embedded
-
-
-@pytest.fixture(scope="module")
-def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningEngine]:
-    with running_engine(tmp_path_factory.mktemp("clickhouse")) as running:
-        yield running
 
 
 @pytest.fixture

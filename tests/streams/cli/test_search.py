@@ -18,7 +18,7 @@ from streams.adapters.kafka.client import apply_topics
 from streams.settings import Settings
 from tests.access_log import accesses
 from tests.brokers import running_broker
-from tests.clickhouse_engine import running_engine
+from tests.clickhouse_engine import RunningEngine
 from tests.stored_calls import KEY, PHONE, RICH, SECRET, T0, Call, Store
 from tests.streams.cli.terminal import Terminal
 
@@ -26,16 +26,15 @@ pytestmark = pytest.mark.embedded
 
 
 @pytest.fixture(scope="module")
-def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
-    with running_engine(tmp_path_factory.mktemp("clickhouse")) as running:
-        url = running.url(f"test_{uuid4().hex}")
-        migrate(url)
-        client = connect(url)
-        stored = Store(url, client)
-        stored.write(RICH, Call("c2", (("agent", "退款"),), ended_at=T0 - timedelta(days=1)))
-        stored.write(Call("c3", (("agent", "[bold]退货[/]"),), tenant="bracket", team="[/x]", queue=":fire:"))
-        yield stored
-        client.close()
+def store(engine: RunningEngine) -> Iterator[Store]:
+    url = engine.url(f"test_{uuid4().hex}")
+    migrate(url)
+    client = connect(url)
+    stored = Store(url, client)
+    stored.write(RICH, Call("c2", (("agent", "退款"),), ended_at=T0 - timedelta(days=1)))
+    stored.write(Call("c3", (("agent", "[bold]退货[/]"),), tenant="bracket", team="[/x]", queue=":fire:"))
+    yield stored
+    client.close()
 
 
 @pytest.fixture(scope="module")
