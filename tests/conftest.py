@@ -7,11 +7,14 @@ import pytest
 import urllib3  # noqa: F401 - it asks at its import whether there is IPv6, which a test may not
 from hypothesis import settings
 
+from processors.judging import pipeline
 from schemas.errors import EmbeddedStackError
 from streams.embedded.apache_kafka import fetch_jars
+from streams.runtime import rules_feed
 from streams.settings import load_settings
 from tests.clickhouse_engine import RunningEngine, running_engine
 from tests.reach import GUARD, Reach, reach_of
+from tests.shipped_rules import checked_rulebooks, rulebooks_of
 
 GUARD.install()
 
@@ -79,3 +82,10 @@ def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningEngine]:
     """
     with running_engine(tmp_path_factory.mktemp("clickhouse")) as running:
         yield running
+
+
+@pytest.fixture(autouse=True)
+def shipped_rules_are_compiled_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Commands and stages read the shipped rules at their start, as processes do; in one process once is enough."""
+    monkeypatch.setattr(pipeline, "shipped_rulebooks", rulebooks_of)
+    monkeypatch.setattr(rules_feed, "check_rulebooks", checked_rulebooks)

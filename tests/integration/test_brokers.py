@@ -380,6 +380,7 @@ class TestAskingWhetherABrokerAnswers:
         assert not kafka_answers(free_port())
         assert capfd.readouterr() == ("", "")
 
+    @pytest.mark.processes
     def test_a_stranger_who_hangs_up_is_a_no_without_a_word(self, capfd: pytest.CaptureFixture[str]) -> None:
         with subprocess.Popen([sys.executable, "-c", STRANGER], stdout=subprocess.PIPE, text=True) as stranger:
             try:

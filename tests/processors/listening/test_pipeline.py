@@ -467,6 +467,8 @@ def test_the_language_of_a_call_is_detected(hint: str | None, whisper: FasterWhi
     assert "快递" in "".join(segment.text for segment in transcript.segments)
 
 
+@pytest.mark.long
+@pytest.mark.processes
 @pytest.mark.model
 def test_a_call_of_two_hours_is_heard_in_bounded_memory(tmp_path: Path, whisper_cache: Path) -> None:
     """In a process of its own, whose peak is the recording, the model and everything beside them."""

@@ -457,6 +457,7 @@ def mail(port: int, to: Iterable[str] = ("boss@example.com", "lead@example.com")
     return a_subscription({"email": mail_by(port, to, **smtp)})
 
 
+@pytest.mark.names
 class TestEmail:
     def test_people_get_a_mail_in_their_language(self, smtp: int, mailroom: Mailroom, opened: Opened) -> None:
         assert opened(mail(smtp)).send(ALERT) == Answer("accepted", status_code=250)

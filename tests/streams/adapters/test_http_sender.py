@@ -112,6 +112,7 @@ class TestAddresses:
         assert is_allowed(address, allow_private=False) is public
         assert is_allowed(address, allow_private=True) is private_too
 
+    @pytest.mark.names
     @pytest.mark.parametrize("host", ["2130706433", "0x7f.1", "0177.0.0.1", "127.1", "localhost"])
     def test_however_loopback_is_written_it_is_resolved_and_refused(
         self, senders: Senders, host: str, receiver: Receiver

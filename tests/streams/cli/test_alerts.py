@@ -87,6 +87,7 @@ class TestCheck:
         checked = run("check", "--file", file)
         assert (checked.exit_code, checked.stdout) == (0, "3 subscription(s), no problems\n")
 
+    @pytest.mark.names
     def test_a_file_that_is_wrong_and_one_that_leads_to_the_metadata(self, file: Path) -> None:
         text = file.read_text(encoding="utf-8")
         file.write_text(text.replace("127.0.0.1", "169.254.169.254").replace("critical", HUSH), encoding="utf-8")

@@ -213,6 +213,7 @@ def test_an_address_that_is_no_web_address_is_refused(tmp_path: Path) -> None:
         fetch_jars(tmp_path / "cache", f"file://{tmp_path}", Seen(), JARS[:1])
 
 
+@pytest.mark.names
 def test_a_password_in_the_address_is_not_repeated(tmp_path: Path) -> None:
     with pytest.raises(KafkaJarsError) as failure:
         fetch_jars(tmp_path / "cache", f"http://me:s3cret@127.0.0.1:{free_port()}/maven2", Seen(), JARS[:1])
