@@ -19,8 +19,8 @@ from tests.shipped_rules import checked_rulebooks, rulebooks_of
 GUARD.install()
 
 # The same examples in every run, so that a failure is one of the change that is tested; `make test-all` looks at more.
-settings.register_profile("quick", max_examples=25, derandomize=True, deadline=None, database=None)
-settings.register_profile("thorough", max_examples=250, derandomize=True, deadline=None, database=None)
+settings.register_profile("quick", max_examples=50, derandomize=True, deadline=None, database=None)
+settings.register_profile("thorough", max_examples=500, derandomize=True, deadline=None, database=None)
 settings.load_profile("quick")
 
 

@@ -2,10 +2,13 @@
 
 import random
 from collections import Counter
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from processors.alerts.delivery_queue import Answer, DeliveryQueue, RetrySchedule, wants
 from processors.alerts.rendering import MAX_GROUPED
@@ -485,33 +488,71 @@ class TestTakenAwayPartitions:
         assert len(desk.queue) + len(desk.queue.take_finished()) == 1, "it is known no more"
 
 
-@pytest.mark.parametrize("seed", range(60))
-def test_whatever_happens_every_alert_ends_once_with_a_line_and_every_place_is_finished(seed: int) -> None:
-    rng = random.Random(seed)  # noqa: S311 - chance, not a secret
-    choices: dict[str, Any] = {
-        "quiet_hours": rng.choice([None, QUIET, {"from": "12:00", "to": "11:00", "except_severity": []}]),
-        "min_interval_s": rng.choice([0, 0, 600, 86_400]),
-        "grouping": rng.choice([None, GROUPING, {"more_than": 1, "within_s": 3_600}]),
-    }
-    desk = Desk(rng=rng, per_minute=rng.choice([None, 20]), **choices)
+@dataclass(frozen=True)
+class Step:
+    """What happens next: perhaps an alert comes, then time passes, and whoever is called answers so."""
+
+    alert: dict[str, Any] | None
+    partition: int
+    answer: Answer
+    wait_s: int
+
+
+STEPS = st.builds(
+    Step,
+    alert=st.none()
+    | st.fixed_dictionaries(
+        {
+            "rule_id": st.sampled_from(["finance.no_loss", "finance.no_risk"]),
+            "severity": st.sampled_from(["medium", "high", "critical"]),
+            "hours_ago": st.sampled_from([0, 0, 0, 23, 25]),
+        }
+    ),
+    partition=st.integers(0, 2),
+    answer=st.sampled_from([TAKEN, TAKEN, DOWN, Answer("refused", 400), Answer("later", 429, None, 900)]),
+    wait_s=st.sampled_from([0, 1, 60, 3_600]),
+)
+
+
+@given(
+    steps=st.lists(STEPS, max_size=120),
+    quiet_hours=st.sampled_from([None, QUIET, {"from": "12:00", "to": "11:00", "except_severity": []}]),
+    min_interval_s=st.sampled_from([0, 600, 86_400]),
+    grouping=st.sampled_from([None, GROUPING, {"more_than": 1, "within_s": 3_600}]),
+    per_minute=st.sampled_from([None, 20]),
+    last_answer=st.sampled_from([TAKEN, DOWN]),
+    jitter=st.integers(0, 2**32),
+)
+def test_whatever_happens_every_alert_ends_once_with_a_line_and_every_place_is_finished(
+    steps: list[Step],
+    quiet_hours: dict[str, Any] | None,
+    min_interval_s: int,
+    grouping: dict[str, Any] | None,
+    per_minute: int | None,
+    last_answer: Answer,
+    jitter: int,
+) -> None:
+    desk = Desk(
+        rng=random.Random(jitter),  # noqa: S311 - chance, not a secret
+        per_minute=per_minute,
+        quiet_hours=quiet_hours,
+        min_interval_s=min_interval_s,
+        grouping=grouping,
+    )
     places: set[tuple[int, int]] = set()
     wanted: list[Alert] = []
-    for step in range(120):
-        if rng.random() < 0.6:
-            alert = an_alert(
-                step,
-                rule_id=rng.choice(["finance.no_loss", "finance.no_risk"]),
-                severity=rng.choice(["medium", "high", "critical"]),
-                raised_at=desk.now - timedelta(hours=rng.choice([0, 0, 0, 23, 25])),
-            )
-            place = (rng.randrange(3), step)
+    for number, step in enumerate(steps):
+        if step.alert is not None:
+            facts = dict(step.alert)
+            alert = an_alert(number, raised_at=desk.now - timedelta(hours=facts.pop("hours_ago")), **facts)
+            place = (step.partition, number)
             places.add(place)
             desk.lines += desk.queue.arrive(alert, place, desk.now)
             if wants(desk.queue.subscription, alert):
                 wanted.append(alert)
-        desk.answer = rng.choice([TAKEN, TAKEN, DOWN, Answer("refused", 400), Answer("later", 429, None, 900)])
-        desk.wait(seconds=rng.choice([0, 1, 60, 3_600]))
-    desk.answer = rng.choice([TAKEN, DOWN])
+        desk.answer = step.answer
+        desk.wait(seconds=step.wait_s)
+    desk.answer = last_answer
     for _ in range(50_000):
         if not len(desk.queue):
             break

@@ -1,8 +1,8 @@
 """Offsets that are done out of order: what is committed, and what of it is known after a restart."""
 
-import random
-
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from streams.runtime.offsets import MAX_AHEAD, PartitionProgress
 
@@ -76,17 +76,16 @@ def test_reading_stops_when_too_much_is_done_ahead_and_the_metadata_still_fit() 
     assert not progress.is_full
 
 
-@pytest.mark.parametrize("seed", range(40))
-def test_after_any_number_of_restarts_every_offset_was_done_once(seed: int) -> None:
-    chance = random.Random(seed)  # noqa: S311 - repeatable, not secret
+@given(st.data())
+def test_after_any_number_of_restarts_every_offset_was_done_once(data: st.DataObject) -> None:
+    count = 60
     done: list[int] = []
     committed = (0, "")
-    while committed != (200, ""):
+    while committed != (count, ""):
         progress = PartitionProgress.resumed(*committed)
-        waiting = [offset for offset in range(committed[0], 200) if progress.take(offset)]
-        chance.shuffle(waiting)
-        for offset in waiting[: chance.randint(1, 60)]:
+        waiting = [offset for offset in range(committed[0], count) if progress.take(offset)]
+        for offset in data.draw(st.lists(st.sampled_from(waiting), min_size=1, unique=True), "done before a restart"):
             done.append(offset)
             progress.finish(offset)
         committed = progress.commit()
-    assert sorted(done) == list(range(200))
+    assert sorted(done) == list(range(count))
