@@ -2,7 +2,6 @@
 
 from datetime import UTC, datetime
 
-from processors.judging.pipeline import Judge, JudgeSettings
 from schemas.messages.alert import Alert
 from schemas.messages.call_analysis import CallAnalysis
 from schemas.messages.finding import Severity
@@ -11,9 +10,10 @@ from schemas.messages.topics import ALERTS_RAISED, CALLS_ANALYZED, CALLS_TRANSCR
 from streams.stages.judge import judge_stage
 from tests.alerts import an_alert
 from tests.processors.transcripts import said
+from tests.shipped_rules import shipped_judge
 
 NOW = datetime(2026, 3, 2, 10, 15, tzinfo=UTC)
-JUDGE = Judge(JudgeSettings())
+JUDGE = shipped_judge()
 
 
 class FixedClock:

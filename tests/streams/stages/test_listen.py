@@ -10,7 +10,6 @@ from typing import Any
 
 import pytest
 
-from processors.judging.pipeline import Judge, JudgeSettings
 from processors.listening.engine_port import SpeechEngine
 from processors.listening.pipeline import ListenSettings, listener_of
 from schemas.messages.call_ended import Agent, Audio, CallEnded, Customer
@@ -29,9 +28,10 @@ from streams.runtime.stage import Stage
 from streams.stages.listen import Recorded, listen_stage
 from tests.processors.listening.scripted_engine import ScriptedEngine
 from tests.processors.recordings import example_calls, tone, wav
+from tests.shipped_rules import shipped_judge
 
 NOW = datetime(2026, 3, 2, 10, 15, tzinfo=UTC)
-JUDGE = Judge(JudgeSettings())
+JUDGE = shipped_judge()
 SPEECH = example_calls()["s09_mono_logistics"].data
 MISDIAL = wav([tone(440, 3_000, 8_000)], 8_000)
 NO_SOUND = b"no sound at all"
