@@ -52,7 +52,7 @@ test-transformers: .venv-transformers/.installed ## a Hugging Face checkpoint as
 .venv-transformers/.installed: pyproject.toml
 	@echo "installing callstream with torch and transformers into .venv-transformers (once; some minutes, 5.6 GB)"
 	@$(PYTHON) -m venv .venv-transformers
-	@.venv-transformers/bin/pip install --quiet --disable-pip-version-check --editable '.[transformers]' pytest
+	@.venv-transformers/bin/pip install --quiet --disable-pip-version-check --editable '.[transformers]' pytest hypothesis
 	@touch $@
 
 superset: $(STAMP) .venv-superset/.installed ## the dashboards in a real Superset: imported, every chart asked, drawn in Chromium

@@ -14,7 +14,7 @@ from streams.adapters.clickhouse.migrate import migrate, missing_migrations, vie
 from streams.adapters.clickhouse.sink import ClickHouseSink
 from streams.settings import Settings
 from tests.clickhouse_engine import RunningEngine, running_engine
-from tests.integration.test_clickhouse import Store, _deliveries, content
+from tests.integration.test_clickhouse import Store, content, deliveries_at_random
 
 pytestmark = pytest.mark.embedded
 
@@ -76,7 +76,7 @@ def test_rows_of_before_show_as_they_did(engine: RunningEngine) -> None:
     migrate(url, FORMER, views={})
     client = connect(url)
     store = Store(url, client, ClickHouseSink(client))
-    for rows in _deliveries(random.Random(11)):  # noqa: S311 - repeatable, not secret
+    for rows in deliveries_at_random(random.Random(11)):  # noqa: S311 - repeatable, not secret
         store.sink.write(rows)
     before = content(store)
     assert sum(map(len, before.values())) > 100

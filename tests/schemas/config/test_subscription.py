@@ -17,6 +17,9 @@ from streams.adapters.channels.email import EmailChannel
 from streams.adapters.channels.webhook import WebhookChannel
 from tests.alerts import OTHER_SECRET, SECRET
 
+# To read an address as a number, the system's resolver is asked, which then asks nobody.
+pytestmark = pytest.mark.names
+
 REPOSITORY = Path(__file__).parents[3]
 EXAMPLE = REPOSITORY / "deploy" / "subscriptions.example.yaml"
 HUSH = "hush-hush-hush"

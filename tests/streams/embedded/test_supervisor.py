@@ -15,6 +15,8 @@ from streams.embedded.child import EXIT_NOT_EXECUTABLE, EXIT_NOT_FOUND, EXIT_ORP
 from streams.embedded.supervisor import MAX_LOG_BYTES, Backoff, ChildFailedError, ChildSpec, Supervisor
 from tests.processes import eventually, runs
 
+pytestmark = [pytest.mark.processes, pytest.mark.loopback]
+
 GIVE_UP_AFTER_S = 20
 SLEEPS = "import time; open('up', 'w').close(); time.sleep(600)"
 DEAF = "import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN); " + SLEEPS
@@ -431,8 +433,6 @@ def test_neighbours_that_may_stop_together_get_their_sigterm_together(supervisor
     """Each waits for the other to be told as well: one after the other, neither would end by itself."""
     waits_for_both = """
 import pathlib, signal, sys, time
-
-pytestmark = [pytest.mark.processes, pytest.mark.loopback]
 mine, other = (pathlib.Path(name) for name in sys.argv[1:3])
 signal.signal(signal.SIGTERM, lambda *_: mine.touch())
 mine.with_suffix(".ready").touch()

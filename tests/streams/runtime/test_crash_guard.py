@@ -128,6 +128,7 @@ def test_a_worker_that_stops_in_good_order_accuses_nobody(machine: Machine) -> N
     assert machine.quarantine.suspects() == {}
 
 
+@pytest.mark.processes
 def test_what_another_living_worker_is_at_is_left_alone(machine: Machine) -> None:
     other = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
     machine.quarantine.folder.mkdir(parents=True)
