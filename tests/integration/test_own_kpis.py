@@ -30,6 +30,7 @@ from streams.adapters.clickhouse.sink import ClickHouseSink
 from streams.cli.main import app
 from streams.settings import PREFIX, Settings
 from streams.stages.rollup import Rollups
+from tests.clickhouse_engine import RunningEngine
 from tests.kpi_store import REGISTRY, WINDOW_DAYS, ZONE, Filled, filled_store
 from tests.processors.rules.rule_packs import Line, called, pack_of
 
@@ -37,8 +38,8 @@ pytestmark = pytest.mark.embedded
 
 
 @pytest.fixture(scope="module")
-def filled(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Filled]:
-    with filled_store(tmp_path_factory.mktemp("clickhouse"), 150) as store:
+def filled(engine: RunningEngine) -> Iterator[Filled]:
+    with filled_store(engine, 150) as store:
         yield store
 
 

@@ -34,7 +34,6 @@ from streams.queries.parquet_export import (
 from tests.access_log import accesses
 from tests.alerts import an_alert
 from tests.brokers import running_broker
-from tests.clickhouse_engine import RunningEngine, running_engine
 from tests.clickhouse_engine import RunningEngine
 from tests.judged_calls import CUSTOMER, an_event, judged
 from tests.streams.cli.terminal import Terminal

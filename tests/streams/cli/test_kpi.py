@@ -19,6 +19,7 @@ from streams.embedded.ports import free_port
 from streams.settings import PREFIX, Settings
 from tests.access_log import accesses
 from tests.brokers import running_broker
+from tests.clickhouse_engine import RunningEngine
 from tests.kpi_store import REGISTRY, ZONE, Filled, filled_store
 
 ROOT = Path(__file__).parents[3]
@@ -32,8 +33,8 @@ def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
 
 
 @pytest.fixture(scope="module")
-def filled(tmp_path_factory: pytest.TempPathFactory, broker: Settings) -> Iterator[Filled]:
-    with filled_store(tmp_path_factory.mktemp("clickhouse"), 300) as store, pytest.MonkeyPatch.context() as patch:
+def filled(engine: RunningEngine, broker: Settings) -> Iterator[Filled]:
+    with filled_store(engine, 300) as store, pytest.MonkeyPatch.context() as patch:
         patch.setenv(f"{PREFIX}KAFKA_BOOTSTRAP", broker.kafka_bootstrap)
         patch.setenv(f"{PREFIX}KAFKA_FLAVOUR", broker.kafka_flavour)
         yield store
