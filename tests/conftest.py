@@ -85,6 +85,12 @@ def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningEngine]:
 
 
 @pytest.fixture(autouse=True)
+def tables_are_as_wide_as_without_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever runs the tests may have a narrow window."""
+    monkeypatch.delenv("COLUMNS", raising=False)
+
+
+@pytest.fixture(autouse=True)
 def shipped_rules_are_compiled_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """Commands and stages read the shipped rules at their start, as processes do; in one process once is enough."""
     monkeypatch.setattr(pipeline, "shipped_rulebooks", rulebooks_of)

@@ -74,6 +74,7 @@ def test_the_body_on_the_page_is_one_that_could_be_sent() -> None:
     assert alert.quote == body["data"]["quote"]
 
 
+@pytest.mark.names
 def test_the_subscription_on_the_page_can_be_used(tmp_path: Path) -> None:
     (text,) = blocks("yaml")
     file = tmp_path / "subscriptions.yaml"

@@ -298,7 +298,7 @@ def private_names(module: ast.Module) -> Iterator[str]:
             yield from (part for text in texts if isinstance(text, str) for part in text.split(".") if is_private(part))
 
 
-OWN = {"self", "cls"}
+OWN = {"self", "cls", "KafkaError"}  # librdkafka puts an underscore before the codes of errors that no broker sends
 ATTRIBUTE_CALLS = {"setattr", "getattr", "delattr", "hasattr", "attrgetter", "methodcaller", "patch", "object"}
 
 

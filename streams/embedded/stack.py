@@ -89,7 +89,7 @@ class Stack:
         self._start_broker(say, fetched)
         say("starting the ClickHouse engine")
         self.supervisor.start(self._clickhouse_spec())
-        self.settings = self._reachable_settings()
+        self.settings = self.reachable_settings()
         say("creating topics, tables and bucket")
         apply_topics(self.settings)
         migrate(self.settings.clickhouse_url.get_secret_value(), views=views_of(self.settings))
@@ -157,7 +157,7 @@ class Stack:
             restart=self._plan.restart_workers,
         )
 
-    def _reachable_settings(self) -> Settings:
+    def reachable_settings(self) -> Settings:
         folder = self._plan.data_dir / "clickhouse"
         update: dict[str, object] = {
             "kafka_replication_factor": 1,

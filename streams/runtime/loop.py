@@ -133,13 +133,14 @@ class Loop:
             log.warning("%s waits: %s", self.name, str(error))
         except StoppedError:
             raise
+        except OperatorError as error:
+            if not self.survives_bugs:
+                raise
+            log.critical("%s: %s", self.name, str(error))
         except Exception as error:
             if not self.survives_bugs:
                 raise
-            if isinstance(error, OperatorError):
-                log.critical("%s: %s", self.name, str(error))
-            else:
-                log.critical("%s begins again after a bug: %s", self.name, describe(error))
+            log.critical("%s begins again after a bug: %s", self.name, describe(error))
         else:
             return True
         self.recover()

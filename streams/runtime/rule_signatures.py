@@ -102,7 +102,7 @@ def _read_public_key(file: Path) -> Ed25519PublicKey:
 def sign(message: RulesPublished, key: Ed25519PrivateKey) -> RulesPublished:
     """The message with its signature, as a reader has it."""
     on_the_wire = RulesPublished.decode(message.encode())
-    signature = base64.b64encode(key.sign(_signed_bytes(on_the_wire))).decode()
+    signature = base64.b64encode(key.sign(signed_bytes(on_the_wire))).decode()
     return on_the_wire.model_copy(update={"signature": signature})
 
 
@@ -116,14 +116,14 @@ def problem_with_signature(message: RulesPublished, keys: Iterable[Ed25519Public
         return "its signature cannot be read"
     for key in keys:
         try:
-            key.verify(signature, _signed_bytes(message))
+            key.verify(signature, signed_bytes(message))
         except InvalidSignature:
             continue
         return None
     return "its signature is of none of the public keys"
 
 
-def _signed_bytes(message: RulesPublished) -> bytes:
+def signed_bytes(message: RulesPublished) -> bytes:
     """What was on the wire, and nothing that a later release fills in for fields that it did not have."""
     content = message.model_dump(mode="json", exclude={"signature"}, exclude_unset=True)
     return b"callstream rules v1\n" + json.dumps(content, sort_keys=True, ensure_ascii=False).encode()

@@ -238,15 +238,15 @@ class LiveJudge:
         signed with one of them.
         """
         self._keys = keys
-        self._rules = RulesInForce(at_hand, Sounds(settings.merged_sounds))
-        self.current = Judge(settings, rulebooks=self._rules.rulebooks)
+        self.rules = RulesInForce(at_hand, Sounds(settings.merged_sounds))
+        self.current = Judge(settings, rulebooks=self.rules.rulebooks)
 
     def take(self, records: Iterable[ConsumerRecord]) -> None:
         """Take over what was published. What cannot be used is refused, and the old stays in force."""
-        new = self._rules.take(message.pack for message in decode_published(records, self._keys))
+        new = self.rules.take(message.pack for message in decode_published(records, self._keys))
         if not new:
             return
-        self.current = self.current.under(self._rules.rulebooks)
+        self.current = self.current.under(self.rules.rulebooks)
         for pack in new:
             log.info("judge: rules %s are in force", pack.label)
 

@@ -15,6 +15,8 @@ from streams.embedded.stack import worker_spec
 from streams.embedded.supervisor import ChildSpec
 from streams.settings import Settings, load_settings
 
+pytestmark = [pytest.mark.processes, pytest.mark.loopback]
+
 ROOT = Path(__file__).parents[2]
 SOURCES = sorted(file for folder in ("streams", "processors", "schemas") for file in (ROOT / folder).rglob("*.py"))
 STARTS = {"Popen", "run", "call", "check_call", "check_output", "create_subprocess_exec", "create_subprocess_shell"}

@@ -192,6 +192,7 @@ class TestWeComContract(HttpChannelContract):
     kind = WeComChannel.kind
 
 
+@pytest.mark.names
 class TestEmailContract(ChannelContract):
     kind = EmailChannel.kind
 

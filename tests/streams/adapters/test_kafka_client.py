@@ -165,6 +165,7 @@ def test_a_person_is_asked_only_where_asking_again_changes_nothing(code: int, ki
     assert KafkaError(code).name() in str(error)
 
 
+@pytest.mark.loopback
 def test_a_broker_that_is_away_is_in_the_log_within_half_a_minute(caplog: pytest.LogCaptureFixture) -> None:
     consumer = BatchConsumer(Settings(kafka_bootstrap=f"127.0.0.1:{free_port()}"), "store", [RECORD.topic])
 

@@ -10,6 +10,8 @@ from schemas.messages.transcript import Transcript
 from tests.processors.recordings import EXAMPLES, tone, wav
 from tests.streams.cli.terminal import Terminal
 
+pytestmark = pytest.mark.processes
+
 SOUND = wav([tone(440, 1_500, 8_000)], 8_000)
 
 # What other people's programs rely on. A name may be added; none may change or go.

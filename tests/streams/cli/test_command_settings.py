@@ -15,6 +15,8 @@ from tests.schemas.config.yaml_change import changed
 from tests.streams.cli.terminal import Terminal
 from tests.streams.runtime.published_rules import pack_text
 
+pytestmark = pytest.mark.loopback
+
 SUBSCRIPTION = "subscriptions: [{name: desk, tenant: acme, channel: {kafka: {topic: risk.alerts}}}]"
 HIT = "我帮您进金钥匙名单"
 

@@ -15,6 +15,8 @@ from streams.embedded.ports import free_port
 from tests.processors.recordings import tone, wav
 from tests.streams.cli.terminal import Terminal
 
+pytestmark = [pytest.mark.processes, pytest.mark.loopback]
+
 SECRET = "tiger-lily-7"
 NUMBER = "13800138000"
 SOUND = wav([tone(440, 1_500, 8_000)], 8_000)

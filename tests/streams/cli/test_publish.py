@@ -5,6 +5,8 @@ import pytest
 from tests.processors.recordings import tone, wav
 from tests.streams.cli.terminal import Terminal
 
+pytestmark = [pytest.mark.processes, pytest.mark.loopback]
+
 SECRET = "tiger-lily-7"
 NUMBER = "13800138000"
 SOUND = wav([tone(440, 1_500, 8_000)], 8_000)

@@ -12,6 +12,8 @@ from streams.ports import SystemClock
 from streams.runtime.crash_guard import CrashGuard, Quarantine
 from tests.streams.cli.terminal import Terminal
 
+pytestmark = pytest.mark.processes
+
 RECORD = ConsumerRecord("calls.ended.v1", 4, 17, b"acme/c-1", b"{}")
 
 

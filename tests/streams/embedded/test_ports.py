@@ -9,6 +9,8 @@ import pytest
 
 from streams.embedded.ports import LOOPBACK, PortTakenError, listens_here, reserve_port
 
+pytestmark = [pytest.mark.loopback, pytest.mark.processes]
+
 TAKES = (
     "import os, socket, sys; os.setuid(int(sys.argv[3])); s = socket.socket(); "
     "s.setsockopt(socket.SOL_SOCKET, getattr(socket, sys.argv[2]), 1); "

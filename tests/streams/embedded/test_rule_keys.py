@@ -3,14 +3,18 @@
 import stat
 from pathlib import Path
 
+import pytest
+
 from streams.embedded.stack import Stack, StackPlan
 from streams.runtime.rule_signatures import make_key_pair, read_private_key, read_public_keys
 from streams.settings import Settings
 
+pytestmark = pytest.mark.loopback
+
 
 def settings_within(data_dir: Path, base: Settings) -> Settings:
     with Stack(StackPlan("tansu", data_dir), base) as stack:
-        return stack._reachable_settings()
+        return stack.reachable_settings()
 
 
 def test_a_stack_has_keys_of_its_own_that_stay(tmp_path: Path) -> None:

@@ -2,12 +2,15 @@
 
 from pathlib import Path
 
+import pytest
 from pydantic import SecretStr
 
 from processors.listening.engines.faster_whisper import WhisperSettings
 from streams.adapters.object_store.s3 import S3Settings
 from streams.embedded.stack import Stack, StackPlan
 from streams.settings import Settings, load_settings
+
+pytestmark = pytest.mark.loopback
 
 
 def test_other_commands_read_the_settings_of_the_stack_in_its_address_file(tmp_path: Path) -> None:

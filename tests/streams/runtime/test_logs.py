@@ -89,8 +89,8 @@ def test_a_list_that_holds_itself_is_logged() -> None:
 
 
 LOGGERS = {"log", "logger", "logging"}
-OWN_SENTENCES = {"RetryableError"}
-"""Errors whose text is a sentence of ours that names an outside system, and quotes nothing of it."""
+OWN_SENTENCES = {"OperatorError", "RetryableError"}
+"""Errors whose text is a sentence of ours that names an outside system or a setting, and quotes nothing."""
 LEVELS = {"debug", "info", "warning", "error", "exception", "critical", "log"}
 
 

@@ -17,13 +17,13 @@ from schemas.messages.rules_published import RulesPublished
 from schemas.messages.topics import RULES_PUBLISHED
 from streams.runtime.rule_signatures import (
     RuleKeyError,
-    _signed_bytes,
     kept_key_pair,
     make_key_pair,
     problem_with_signature,
     read_private_key,
     read_public_keys,
     sign,
+    signed_bytes,
 )
 from streams.runtime.rules_feed import MAX_VERSION_STEP, LiveJudge
 from tests.streams.runtime.published_rules import pack
@@ -49,7 +49,7 @@ def versions(*messages: RulesPublished, at_once: bool = False, keys: bool = True
     records = [record(message, offset) for offset, message in enumerate(messages)]
     for some in [records] if at_once else [[one] for one in records]:
         live.take(some)
-    return live._rules.registry.versions(None, "desk")
+    return live.rules.registry.versions(None, "desk")
 
 
 def test_a_pack_signed_with_one_of_the_keys_comes_into_force() -> None:
@@ -111,7 +111,7 @@ def test_a_signature_holds_for_a_reader_whose_packs_have_more_fields() -> None:
     wire = json.loads(published(pack(2), None).encode())
     del wire["pack"]["language"], wire["signature"]
     earlier = RULES_PUBLISHED.decode(json.dumps(wire).encode())
-    signature = base64.b64encode(KEY.sign(_signed_bytes(earlier))).decode()
+    signature = base64.b64encode(KEY.sign(signed_bytes(earlier))).decode()
     received = RULES_PUBLISHED.decode(json.dumps(wire | {"signature": signature, "of_a_later_release": 1}).encode())
     assert received.pack.language == "zh"
     assert problem_with_signature(received, KEYS) is None

@@ -21,6 +21,8 @@ from streams.ports import StoreAccessError
 from streams.stages.capture import PENDING_URI, Ingest, call_of_file, customer_key, event_for, extension_of, read_facts
 from tests.processors.recordings import tone, wav
 
+pytestmark = pytest.mark.processes
+
 SECRET = "a key that never leaves this house"
 NUMBER = "13800138000"
 ENDED_AT = datetime(2026, 3, 2, 2, 15, 51, tzinfo=UTC)

@@ -39,7 +39,7 @@ QUICK = RetrySchedule(first_s=0.02, longest_s=0.1, give_up_s=3_600)
 
 def thread_of(name: str) -> threading.Thread:
     """That which serves the subscription of that name now."""
-    (thread,) = (thread for thread in threading.enumerate() if thread.name == f"notify.{name}")
+    (thread,) = (thread for thread in threading.enumerate() if thread.name == f"notify {name}")
     return thread
 
 

@@ -89,19 +89,19 @@ class TestWatch:
         (alert,) = world.watch.look()
         assert world.alerts == [alert]
         assert (alert.kind, alert.tenant_id, alert.topic_id) == ("surge", "acme", "logistics_delay")
-        assert alert.title == "物流延迟：一小时内 40 通，往周同一时段约 20 通"
-        # It showed as soon as it was twice what is usual: ten calls of the hour before, and half of this hour's.
-        assert (alert.calls_count, alert.expected_count) == (40, 20)
-        assert alert.happened_at == TEN + 30 * MINUTE
+        assert alert.title == "物流延迟：一小时内 46 通，往周同一时段约 20 通"
+        # It showed as soon as chance was out of the question: six calls of the hour before, and 40 of this hour's.
+        assert (alert.calls_count, alert.expected_count) == (46, 20)
+        assert alert.happened_at == TEN + 40 * MINUTE
         assert alert.raised_at == world.clock.now()
-        this_hour = [f"late-03230200-{number}" for number in reversed(range(30))]
-        assert alert.calls == (*this_hour, *(f"late-03230100-{number}" for number in reversed(range(10, 20))))
+        this_hour = [f"late-03230200-{number}" for number in reversed(range(40))]
+        assert alert.calls == (*this_hour, *(f"late-03230100-{number}" for number in reversed(range(14, 20))))
 
-    def test_from_20_to_90_is_told_early_and_again_when_it_has_doubled(self, world: World) -> None:
-        world.calls.add(*usual(), *an_hour(TEN, 90))
+    def test_from_20_to_100_is_told_early_and_again_when_it_has_doubled(self, world: World) -> None:
+        world.calls.add(*usual(), *an_hour(TEN, 100))
         early, grown = world.watch.look()
-        assert (early.calls_count, early.happened_at) == (43, TEN + 20 * MINUTE)
-        assert (grown.calls_count, grown.happened_at) == (90, TEN + 60 * MINUTE)
+        assert (early.calls_count, early.happened_at) == (47, TEN + 20 * MINUTE)
+        assert (grown.calls_count, grown.happened_at) == (100, TEN + 60 * MINUTE)
         assert (early.expected_count, grown.expected_count) == (20, 20)
         assert len(grown.calls) == 50
         assert early.alert_id != grown.alert_id
@@ -144,7 +144,7 @@ class TestWatch:
         world.calls.add(*an_hour(TEN + timedelta(hours=2), 120))
         world.clock.moment += timedelta(hours=1)
         (second,) = world.watch.look()
-        assert (first.calls_count, second.calls_count) == (40, 80)
+        assert (first.calls_count, second.calls_count) == (46, 100)
         assert second.alert_id != first.alert_id
 
     def test_calls_that_are_judged_late_still_raise_it(self, world: World) -> None:
@@ -153,7 +153,7 @@ class TestWatch:
         assert world.watch.look() == []
         world.calls.add(*an_hour(TEN, 60))
         (alert,) = world.watch.look()
-        assert alert.happened_at == TEN + 30 * MINUTE
+        assert alert.happened_at == TEN + 40 * MINUTE
 
     def test_a_call_that_is_judged_again_counts_once(self, world: World) -> None:
         calls = an_hour(TEN, 30)
@@ -313,10 +313,10 @@ def test_the_worker_raises_it_on_a_broker_and_ends_when_told_to(tmp_path: Path) 
             assert worker.wait(timeout=60) == 0
         consumer.close()
     (alert,) = (Alert.decode(record.value) for record in records)
-    assert (alert.kind, alert.topic_id, alert.calls_count) == ("surge", "logistics_delay", 40)
+    assert (alert.kind, alert.topic_id, alert.calls_count) == ("surge", "logistics_delay", 46)
     said = (tmp_path / "log").read_text(encoding="utf-8")
     assert "watch is ready" in said
-    assert "surge of acme/logistics_delay, 40 calls" in said
+    assert "surge of acme/logistics_delay, 46 calls" in said
     assert "物流" not in said
 
 
@@ -324,7 +324,7 @@ def test_the_worker_raises_it_on_a_broker_and_ends_when_told_to(tmp_path: Path) 
 def test_a_moment_without_a_zone_is_refused(terminal: Terminal, moment: str) -> None:
     refused = terminal.run("surges", "--at", moment)
     assert refused.code == 2
-    assert "with its zone" in refused.err
+    assert "--at" in refused.err
 
 
 @pytest.mark.loopback
