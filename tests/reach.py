@@ -13,11 +13,11 @@ from socket import AF_UNIX
 from typing import Any
 
 import confluent_kafka
+import pytest
 from confluent_kafka.admin import AdminClient
 
-
-class OutOfReachError(BaseException):
-    """A test went further than its markers say. No `Exception`, so that no retry of the tested code swallows it."""
+OutOfReachError = pytest.fail.Exception
+"""A test went further than its markers say. No `Exception`, so that no retry of the tested code swallows it."""
 
 
 @dataclass(frozen=True)
@@ -95,7 +95,7 @@ class Guard:
         """One event of the interpreter. Raises `OutOfReachError`."""
         if event in CHILDREN:
             if not self.allowed.processes:
-                raise OutOfReachError(f"a child process ({event}) needs a marker: processes, embedded …")
+                pytest.fail(f"a child process ({event}) needs a marker: processes, embedded …")
         elif event in ADDRESSES:
             socket, address = arguments[0], arguments[1]
             if socket.family != AF_UNIX and address is not None:
@@ -106,7 +106,7 @@ class Guard:
     def _check_host(self, event: str, host: str | bytes | None) -> None:
         if self.allowed.network or (self.allowed.loopback and is_loopback(host)):
             return
-        raise OutOfReachError(f"{event} of {host!r} needs a marker: loopback, embedded …")
+        pytest.fail(f"{event} of {host!r} needs a marker: loopback, embedded …")
 
     def asking_first(self, make: Callable[..., None]) -> Callable[..., None]:
         """How a Kafka client is made, but only with brokers where a socket may lead."""

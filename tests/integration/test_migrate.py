@@ -1,7 +1,6 @@
 """Databases of before, while views stood in the migrations, become what a new one is, and lose nothing."""
 
 import random
-from collections.abc import Iterator
 from pathlib import Path
 from uuid import uuid4
 
@@ -13,7 +12,7 @@ from streams.adapters.clickhouse.connection import connect
 from streams.adapters.clickhouse.migrate import migrate, missing_migrations, views_of
 from streams.adapters.clickhouse.sink import ClickHouseSink
 from streams.settings import Settings
-from tests.clickhouse_engine import RunningEngine, running_engine
+from tests.clickhouse_engine import RunningEngine
 from tests.integration.test_clickhouse import Store, content, deliveries_at_random
 
 pytestmark = pytest.mark.embedded
@@ -21,12 +20,6 @@ pytestmark = pytest.mark.embedded
 FORMER = load_migrations(Path(__file__).parents[1] / "data" / "migrations_with_views")
 """As they were applied before views had files of their own."""
 VIEWS = views_of(Settings())
-
-
-@pytest.fixture(scope="module")
-def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningEngine]:
-    with running_engine(tmp_path_factory.mktemp("clickhouse")) as running:
-        yield running
 
 
 def definitions(client: Client) -> dict[str, tuple[object, ...]]:

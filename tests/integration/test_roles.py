@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from hashlib import sha256
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -58,6 +59,7 @@ from streams.embedded.ports import free_port
 from streams.embedded.stack import Stack, StackPlan
 from streams.settings import Settings
 from streams.stages.rollup import Rollups
+from tests.cases import every_case
 from tests.clickhouse_engine import RunningEngine, running_engine
 
 pytestmark = pytest.mark.embedded
@@ -254,21 +256,28 @@ def test_every_view_reads_with_the_rights_of_who_made_it(owner: Client) -> None:
     assert [name for name, statement in views if "SQL SECURITY DEFINER" not in statement] == []
 
 
-@pytest.mark.parametrize("view", [name for name, view in ROLES.views.items() if view.columns])
-def test_every_column_of_a_view_with_groups_stands_in_one_of_them(view: str, owner: Client) -> None:
-    stored = {row[0] for row in owner.query("DESCRIBE TABLE {view:Identifier}", parameters={"view": view}).result_rows}
-    assert stored == {column for group in ROLES.views[view].columns.values() for column in group}
+def columns_of(owner: Client, view: str) -> set[str]:
+    return {row[0] for row in owner.query("DESCRIBE TABLE {view:Identifier}", parameters={"view": view}).result_rows}
 
 
-@pytest.mark.parametrize("view", [name for name in ROLES.views if name not in PARAMETERS])
-def test_no_column_that_tells_a_customer_apart_is_given_with_a_whole_view(view: str, owner: Client) -> None:
-    stored = {row[0] for row in owner.query("DESCRIBE TABLE {view:Identifier}", parameters={"view": view}).result_rows}
-    rows = ROLES.views[view].rows
-    assert {rows.tenant, rows.team, rows.agent} - {None} <= stored
-    if not ROLES.views[view].columns:
-        assert {
-            name for name in stored for word in ("customer_key", "phone", "order_id", "crm", "uri") if word in name
-        } == set()
+def test_every_column_of_a_view_with_groups_stands_in_one_of_them(owner: Client) -> None:
+    with every_case() as cases:
+        for name, view in ROLES.views.items():
+            if view.columns:
+                with cases.case(name):
+                    assert columns_of(owner, name) == {column for group in view.columns.values() for column in group}
+
+
+def test_no_column_that_tells_a_customer_apart_is_given_with_a_whole_view(owner: Client) -> None:
+    telling = ("customer_key", "phone", "order_id", "crm", "uri")
+    with every_case() as cases:
+        for name in ROLES.views.keys() - PARAMETERS.keys():
+            with cases.case(name):
+                stored = columns_of(owner, name)
+                rows = ROLES.views[name].rows
+                assert {rows.tenant, rows.team, rows.agent} - {None} <= stored
+                if not ROLES.views[name].columns:
+                    assert {column for column in stored for word in telling if word in column} == set()
 
 
 def test_every_view_holds_something_to_be_hidden(owner: Client) -> None:
@@ -292,10 +301,11 @@ def test_every_view_that_is_given_can_be_read_column_by_column(user: str, engine
                 answer(engine, user, f"DESCRIBE TABLE {name}")
 
 
-@pytest.mark.parametrize("user", SEEN)
-@pytest.mark.parametrize("view", OF_ONE_CALL)
-def test_calls_are_seen_as_far_as_the_role_goes(view: str, user: str, engine: RunningEngine) -> None:
-    assert answer(engine, user, f"SELECT DISTINCT call_id FROM {view}") == SEEN[user]
+def test_calls_are_seen_as_far_as_the_role_goes(engine: RunningEngine) -> None:
+    with every_case() as cases:
+        for view, user in product(OF_ONE_CALL, SEEN):
+            with cases.case(view, user):
+                assert answer(engine, user, f"SELECT DISTINCT call_id FROM {view}") == SEEN[user]
 
 
 @pytest.mark.parametrize("user", ["ana", "ines", "analyst"])
@@ -377,23 +387,31 @@ HIDDEN = {"ana": "o1", "ines": "a3", "agent_1001": "a2"}
 """User → a call that lies in the same tables and is not for the user."""
 
 
-@pytest.mark.parametrize("user", HIDDEN)
-@pytest.mark.parametrize("view", OF_ONE_CALL)
-@pytest.mark.parametrize(
-    "condition",
-    [
-        pytest.param("throwIf(call_id = '{hidden}') = 0", id="an error that tells"),
-        pytest.param("throwIf(call_id = '{hidden}') = 0 AND tenant_id != ''", id="an error beside a cheap condition"),
-        pytest.param("if(call_id = '{hidden}', throwIf(1), 0) = 0 AND ended_at > '2000-01-01'", id="behind a branch"),
-        pytest.param("intDiv(1, toUInt8(call_id != '{hidden}')) = 1", id="a division by zero"),
-        pytest.param("throwIf(tenant_id = 'other') = 0", id="by a column of the key"),
-    ],
+CONDITIONS = {
+    "an error that tells": "throwIf(call_id = '{hidden}') = 0",
+    "an error beside a cheap condition": "throwIf(call_id = '{hidden}') = 0 AND tenant_id != ''",
+    "behind a branch": "if(call_id = '{hidden}', throwIf(1), 0) = 0 AND ended_at > '2000-01-01'",
+    "a division by zero": "intDiv(1, toUInt8(call_id != '{hidden}')) = 1",
+    "by a column of the key": "throwIf(tenant_id = 'other') = 0",
+}
+
+
+def test_no_condition_is_asked_of_a_row_that_is_hidden(engine: RunningEngine) -> None:
+    with every_case() as cases:
+        for (name, condition), view, user in product(CONDITIONS.items(), OF_ONE_CALL, HIDDEN):
+            with cases.case(name, view, user):
+                query = f"SELECT DISTINCT call_id FROM {view} WHERE {condition.format(hidden=HIDDEN[user])}"
+                assert answer(engine, user, query) == SEEN[user]
+
+
+WAYS_ROUND = (
+    "merge('callstream', '^findings$')",
+    "merge('callstream', '^(findings|segments|call_versions)$')",
+    "view(SELECT call_id FROM segments)",
+    "(SELECT s.call_id FROM segments AS s JOIN findings AS f USING (tenant_id))",
+    "(SELECT call_id FROM segments UNION ALL SELECT call_id FROM findings)",
+    "calls FINAL",
 )
-def test_no_condition_is_asked_of_a_row_that_is_hidden(
-    condition: str, view: str, user: str, engine: RunningEngine
-) -> None:
-    query = f"SELECT DISTINCT call_id FROM {view} WHERE {condition.format(hidden=HIDDEN[user])}"
-    assert answer(engine, user, query) == SEEN[user]
 
 
 ORACLES = {
@@ -422,26 +440,26 @@ ORACLES = {
 """Questions that are answered only if no condition in them is asked of a row that is hidden from who asks."""
 
 
-@pytest.mark.parametrize("user", PEOPLE)
-@pytest.mark.parametrize("oracle", ORACLES.values(), ids=ORACLES)
-def test_no_error_of_a_question_to_any_view_tells_of_rows_of_others(
-    oracle: str, user: str, engine: RunningEngine
-) -> None:
-    role = ROLE_OF[user]
-    for name, view in ROLES.views.items():
-        if role not in view.may or view.rows.tenant is None:
-            continue
-        hidden, key = ["ifNull(toString(tenant_id) = 'other', 0)"], ["tenant_id"]
-        # Inside a tenant a query with a join overtakes the policy of a view: docs/roles.md says so.
-        scope = "tenant" if "JOIN" in oracle else ROLES.rows_for(name, role)
-        if scope == "team":
-            hidden.append("ifNull(toString(agent_team), '') != 'north'")
-            key.append("agent_team")
-        if scope == "agent":
-            hidden.append("ifNull(toString(agent_id), '') != '1001'")
-            key.append("agent_id")
-        query = oracle.format(view=source_of(name), hidden=f"({' OR '.join(hidden)})", key=", ".join(key))
-        answer(engine, user, query)
+def test_no_error_of_a_question_to_any_view_tells_of_rows_of_others(engine: RunningEngine) -> None:
+    with every_case() as cases:
+        for (what, oracle), user, (name, view) in product(ORACLES.items(), PEOPLE, ROLES.views.items()):
+            if ROLE_OF[user] in view.may and view.rows.tenant is not None:
+                with cases.case(what, user, name):
+                    answer(engine, user, filled_oracle(oracle, name, ROLE_OF[user]))
+
+
+def filled_oracle(oracle: str, view: str, role: str) -> str:
+    """The question, asked of that view by somebody of that role."""
+    hidden, key = ["ifNull(toString(tenant_id) = 'other', 0)"], ["tenant_id"]
+    # Inside a tenant a query with a join overtakes the policy of a view: docs/roles.md says so.
+    scope = "tenant" if "JOIN" in oracle else ROLES.rows_for(view, role)
+    if scope == "team":
+        hidden.append("ifNull(toString(agent_team), '') != 'north'")
+        key.append("agent_team")
+    if scope == "agent":
+        hidden.append("ifNull(toString(agent_id), '') != '1001'")
+        key.append("agent_id")
+    return oracle.format(view=source_of(view), hidden=f"({' OR '.join(hidden)})", key=", ".join(key))
 
 
 def test_conditions_still_reach_the_key_of_the_table(engine: RunningEngine) -> None:
@@ -452,31 +470,21 @@ def test_conditions_still_reach_the_key_of_the_table(engine: RunningEngine) -> N
     assert "tenant_id in" in plan
 
 
-@pytest.mark.parametrize("user", HIDDEN)
-@pytest.mark.parametrize(
-    "source",
-    [
-        "merge('callstream', '^findings$')",
-        "merge('callstream', '^(findings|segments|call_versions)$')",
-        "view(SELECT call_id FROM segments)",
-        "(SELECT s.call_id FROM segments AS s JOIN findings AS f USING (tenant_id))",
-        "(SELECT call_id FROM segments UNION ALL SELECT call_id FROM findings)",
-        "calls FINAL",
-    ],
-)
-def test_rows_stay_hidden_on_a_way_round(source: str, user: str, engine: RunningEngine) -> None:
-    assert answer(engine, user, f"SELECT DISTINCT call_id FROM {source}") == SEEN[user]
+def test_rows_stay_hidden_on_a_way_round(engine: RunningEngine) -> None:
+    with every_case() as cases:
+        for source, user in product(WAYS_ROUND, HIDDEN):
+            with cases.case(source, user):
+                assert answer(engine, user, f"SELECT DISTINCT call_id FROM {source}") == SEEN[user]
 
 
-@pytest.mark.parametrize("view", OF_ONE_CALL)
-@pytest.mark.parametrize("user", ["ines", "agent_1001"])
-def test_a_version_that_was_replaced_is_not_seen_by_whom_it_was_for(
-    view: str, user: str, engine: RunningEngine, owner: Client
-) -> None:
+def test_a_version_that_was_replaced_is_not_seen_by_whom_it_was_for(engine: RunningEngine, owner: Client) -> None:
     stored = owner.query("SELECT DISTINCT agent_team FROM transcript_versions WHERE call_id = 'moved'").result_rows
     assert {team for (team,) in stored} == {"north", "south"}
-    for settings in ("", " SETTINGS final = 0", " SETTINGS final = 1"):
-        assert MOVED not in answer(engine, user, f"SELECT DISTINCT call_id FROM {view}{settings}")
+    everywhere = product(OF_ONE_CALL, ("ines", "agent_1001"), ("", " SETTINGS final = 0", " SETTINGS final = 1"))
+    with every_case() as cases:
+        for view, user, settings in everywhere:
+            with cases.case(view, user, settings):
+                assert MOVED not in answer(engine, user, f"SELECT DISTINCT call_id FROM {view}{settings}")
 
 
 REFUSED = {
@@ -517,12 +525,16 @@ REFUSED = {
 }
 
 
-@pytest.mark.parametrize("user", [*PEOPLE, "analyst"])
-@pytest.mark.parametrize("query", REFUSED.values(), ids=REFUSED)
-def test_nobody_writes_or_looks_beyond_the_views(query: str, user: str, engine: RunningEngine) -> None:
-    reason = refusal(engine, user, query)
+READERS = (*PEOPLE, "analyst")
+
+
+def test_nobody_writes_or_looks_beyond_the_views(engine: RunningEngine) -> None:
     known = ("ACCESS_DENIED", "READONLY", "getcwd", "UNKNOWN_ROLE", "SUPPORT_IS_DISABLED", "SYNTAX_ERROR")
-    assert any(word in reason for word in known), reason
+    with every_case() as cases:
+        for (name, query), user in product(REFUSED.items(), READERS):
+            with cases.case(name, user):
+                reason = refusal(engine, user, query)
+                assert any(word in reason for word in known), reason
 
 
 EVERYBODY = (*ROLE_OF, "analyst", "callstream")
@@ -604,17 +616,18 @@ def stranger() -> Iterator[socket.socket]:
         yield server
 
 
-@pytest.mark.parametrize("user", EVERYBODY)
-@pytest.mark.parametrize("query", OUTWARD.values(), ids=OUTWARD)
 def test_no_account_runs_a_program_or_reads_a_file_or_asks_another_host(
-    query: str, user: str, engine: RunningEngine, stranger: socket.socket, tmp_path: Path
+    engine: RunningEngine, stranger: socket.socket, tmp_path: Path
 ) -> None:
     port = stranger.getsockname()[1]
-    filled = query.format(host=f"127.0.0.1:{port}", port=port, ran=tmp_path / "ran", new="made_by_a_test")
-    refusal(engine, user, filled)
-    with pytest.raises(BlockingIOError):
-        stranger.accept()
-    assert not (tmp_path / "ran").exists()
+    with every_case() as cases:
+        for (name, query), user in product(OUTWARD.items(), EVERYBODY):
+            with cases.case(name, user):
+                ran = tmp_path / str(cases.tried)
+                refusal(engine, user, query.format(host=f"127.0.0.1:{port}", port=port, ran=ran, new="made_by_a_test"))
+                with pytest.raises(BlockingIOError):
+                    stranger.accept()
+                assert not ran.exists()
 
 
 @pytest.mark.parametrize("user", ["boss", "callstream"])
@@ -633,31 +646,32 @@ def test_a_table_is_not_moved_to_a_disk_of_another_host(
         assert ask(engine, user, "DROP TABLE stays") == (True, "")
 
 
-@pytest.mark.parametrize("user", [*PEOPLE, "analyst"])
-@pytest.mark.parametrize(
-    "setting",
-    [
-        "readonly = 0",
-        "max_execution_time = 0",
-        "max_execution_time = 100000",
-        "max_result_rows = 0",
-        "max_result_rows = 100000000",
-        "max_memory_usage = 0",
-        "max_bytes_to_read = 0",
-        "max_concurrent_queries_for_user = 0",
-        "read_overflow_mode = 'break'",
-        "apply_row_policy_after_final = 0",
-        "optimize_move_to_prewhere_if_final = 1",
-        "query_plan_merge_filters = 1",
-        "allow_experimental_analyzer = 0",
-        "additional_table_filters = {'callstream.call_versions': 'throwIf(1) = 0'}",
-        "use_query_cache = 1",
-        "allow_ddl = 1, allow_python_table_function = 1",
-    ],
+DECIDING = (
+    "readonly = 0",
+    "max_execution_time = 0",
+    "max_execution_time = 100000",
+    "max_result_rows = 0",
+    "max_result_rows = 100000000",
+    "max_memory_usage = 0",
+    "max_bytes_to_read = 0",
+    "max_concurrent_queries_for_user = 0",
+    "read_overflow_mode = 'break'",
+    "apply_row_policy_after_final = 0",
+    "optimize_move_to_prewhere_if_final = 1",
+    "query_plan_merge_filters = 1",
+    "allow_experimental_analyzer = 0",
+    "additional_table_filters = {'callstream.call_versions': 'throwIf(1) = 0'}",
+    "use_query_cache = 1",
+    "allow_ddl = 1, allow_python_table_function = 1",
 )
-def test_nobody_changes_a_setting_that_decides_what_is_read(setting: str, user: str, engine: RunningEngine) -> None:
-    reason = refusal(engine, user, f"SELECT 1 SETTINGS {setting}")
-    assert any(word in reason for word in ("READONLY", "CONSTRAINT_VIOLATION", "PROHIBITED")), reason
+
+
+def test_nobody_changes_a_setting_that_decides_what_is_read(engine: RunningEngine) -> None:
+    with every_case() as cases:
+        for setting, user in product(DECIDING, READERS):
+            with cases.case(setting, user):
+                reason = refusal(engine, user, f"SELECT 1 SETTINGS {setting}")
+                assert any(word in reason for word in ("READONLY", "CONSTRAINT_VIOLATION", "PROHIBITED")), reason
 
 
 def test_settings_that_clients_send_may_be_changed(engine: RunningEngine, owner: Client) -> None:

@@ -1,9 +1,10 @@
 """How long a recording is kept: by event, by content, never shorter."""
 
-import random
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from processors.judging.retention import RetentionPeriod, retention_by_content, retention_by_event
 from schemas.config.retention import RetentionPolicy, read_retention_policy
@@ -117,16 +118,26 @@ def test_of_several_classes_that_fit_the_longest_wins_wherever_it_stands() -> No
 
 
 def test_content_never_shortens() -> None:
-    chance = random.Random(82)  # noqa: S311
     lengthened = 0
-    for _ in range(300):
-        of = event(
-            chance.choice(["general", "education", "finance"]), inquiry_type=chance.choice([None, "退费", "其他"])
-        )
-        known = chance.choice([retention_by_event(POLICY, of), RetentionPeriod("before", chance.randint(180, 3000))])
-        topics = [topic("t", chance.choice(["退费", "课表"]))] * chance.randint(0, 1)
-        kept = retention_by_content(POLICY, known, of, topics, [chance.choice(["我要报名", "你好"])])
+
+    @settings(max_examples=300)
+    @given(
+        of=st.builds(
+            event,
+            st.sampled_from(["general", "education", "finance"]),
+            inquiry_type=st.sampled_from([None, "退费", "其他"]),
+        ),
+        before=st.none() | st.integers(180, 3_000),
+        topics=st.lists(st.sampled_from(["退费", "课表"]), max_size=1),
+        said=st.sampled_from(["我要报名", "你好"]),
+    )
+    def holds(of: CallEnded, before: int | None, topics: list[str], said: str) -> None:
+        nonlocal lengthened
+        known = retention_by_event(POLICY, of) if before is None else RetentionPeriod("before", before)
+        kept = retention_by_content(POLICY, known, of, [topic("t", name) for name in topics], [said])
         assert kept.days >= known.days
         assert kept == known or kept.days > known.days
         lengthened += kept.days > known.days
+
+    holds()
     assert lengthened > 20

@@ -1,18 +1,19 @@
 """The risk of a call: parts that add up."""
 
 import json
-import random
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from processors.judging.risk import assess
 from schemas.config.risk import RiskRules, read_risk_rules
 from schemas.messages.call_analysis import MeasureValue, Risk
 from schemas.messages.call_ended import CallEnded, Role
-from schemas.messages.finding import Finding
+from schemas.messages.finding import Finding, Severity
 from tests.processors.detectors.judged import finding, skipped
 from tests.processors.transcripts import NOW, Turn, call, heard
 from tests.shipped_rules import shipped_judge
@@ -155,37 +156,44 @@ def test_factors_of_several_overrides_multiply_and_0_switches_a_part_off() -> No
     assert points(found) == {"sensitive_word": 8.8}
 
 
-def random_findings(chance: random.Random, count: int) -> list[Finding]:
-    categories = [name for part in RULES.parts if part.findings for name in part.findings.categories]
-    roles: list[Role] = ["agent", "customer", "unknown"]
-    return [
-        finding(
-            chance.choice([*categories, "of_no_part"]),
-            chance.choice(["info", "low", "medium", "high", "critical"]),
-            role=chance.choice(roles),
-            confidence=chance.random(),
-        )
-        for _ in range(count)
-    ]
+def build_finding(category: str, severity: Severity, role: Role, confidence: float) -> Finding:
+    return finding(category, severity, role=role, confidence=confidence)
+
+
+CATEGORIES = [name for part in RULES.parts if part.findings for name in part.findings.categories]
+FINDINGS = st.builds(
+    build_finding,
+    st.sampled_from([*CATEGORIES, "of_no_part"]),
+    st.sampled_from(["info", "low", "medium", "high", "critical"]),
+    st.sampled_from(["agent", "customer", "unknown"]),
+    st.floats(0, 1),
+)
+MEASURES = st.fixed_dictionaries(
+    {part.measure.name: st.sampled_from([None, True, False, 0, 2, 0.3]) for part in RULES.parts if part.measure}
+)
 
 
 def test_parts_add_up_to_the_score_and_another_finding_never_lowers_it() -> None:
-    chance = random.Random(49)  # noqa: S311
     order = ("low", "medium", "high")
     seen = set()
-    for _ in range(500):
-        event = call(chance.choice(["general", "finance", "education"]))
-        measures: dict[str, MeasureValue] = {
-            part.measure.name: chance.choice([None, True, False, 0, 2, 0.3]) for part in RULES.parts if part.measure
-        }
-        findings = random_findings(chance, chance.randint(0, 6))
-        before = assess(RULES, event, measures, findings, ())
-        after = assess(RULES, event, measures, [*findings, *random_findings(chance, 1)], ())
+
+    @settings(max_examples=500)
+    @given(
+        industry=st.sampled_from(["general", "finance", "education"]),
+        measures=MEASURES,
+        findings=st.lists(FINDINGS, max_size=6),
+        another=FINDINGS,
+    )
+    def holds(industry: str, measures: dict[str, MeasureValue], findings: list[Finding], another: Finding) -> None:
+        before = assess(RULES, call(industry), measures, findings, ())
+        after = assess(RULES, call(industry), measures, [*findings, another], ())
         assert before.score == pytest.approx(sum(part.points for part in before.parts), abs=1e-9)
         assert before.reasons == tuple(part.reason for part in before.parts)
         assert after.score >= before.score >= 0
         assert order.index(after.level) >= order.index(before.level)
         seen.add(before.level)
+
+    holds()
     assert seen == set(order)
 
 

@@ -1,16 +1,17 @@
 """A call against its score form."""
 
-import random
 from collections.abc import Mapping
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from processors.judging.scoring import ScoreForms, score
 from schemas.config.score_form import GROUP_WEIGHTS, ScoreForm, load_score_forms
 from schemas.messages.call_analysis import Evidence, MeasureValue, Scorecard, ScoreItem
-from schemas.messages.call_ended import CallEnded
-from schemas.messages.finding import Finding
+from schemas.messages.call_ended import CallEnded, Role
+from schemas.messages.finding import Finding, Severity
 from tests.processors.detectors.judged import finding, skipped
 from tests.processors.transcripts import call
 
@@ -217,44 +218,49 @@ def test_without_a_general_form_some_calls_would_have_none() -> None:
         ScoreForms([FINANCE])
 
 
-def random_call(chance: random.Random, form: ScoreForm) -> tuple[dict[str, MeasureValue], list[Finding]]:
-    """Any measures, some null, and any findings that the form asks for."""
-    names = sorted({name for item in form.items for name in item.measures})
+def build_finding(category: str, severity: Severity, role: Role, confidence: float) -> Finding:
+    return finding(category, severity, role=role, confidence=confidence)
+
+
+def findings_for(form: ScoreForm) -> st.SearchStrategy[Finding]:
+    """Any finding that the form asks for."""
+    return st.builds(
+        build_finding,
+        st.sampled_from([deduction.category or "x" for item in form.items for deduction in item.deduct]),
+        st.sampled_from(["info", "low", "medium", "high", "critical"]),
+        st.sampled_from(["agent", "customer", "unknown"]),
+        st.floats(0, 1),
+    )
+
+
+def measures_of(form: ScoreForm) -> st.SearchStrategy[dict[str, MeasureValue]]:
+    """Any values, some null."""
     values: list[MeasureValue] = [None, True, False, 0, 1, 3, 0.1, 0.25, -0.3, 2500, 350]
-    categories = [deduction.category or "x" for item in form.items for deduction in item.deduct]
-    return (
-        {name: chance.choice(values) for name in names},
-        [a_finding(chance, categories) for _ in range(chance.randint(0, 5))],
-    )
-
-
-def a_finding(chance: random.Random, categories: list[str]) -> Finding:
-    return finding(
-        chance.choice(categories),
-        chance.choice(["info", "low", "medium", "high", "critical"]),
-        role=chance.choice(["agent", "customer", "unknown"]),
-        confidence=chance.random(),
-    )
+    names = sorted({name for item in form.items for name in item.measures})
+    return st.fixed_dictionaries({name: st.sampled_from(values) for name in names})
 
 
 @pytest.mark.parametrize("form", FORMS, ids=lambda form: form.label)
 def test_whatever_is_measured_the_score_is_0_to_100_and_another_finding_never_raises_it(form: ScoreForm) -> None:
-    chance = random.Random(form.id)  # noqa: S311
     event: CallEnded = call(form.industry)
     lowered = 0
-    for _ in range(200):
-        measures, findings = random_call(chance, form)
+
+    @settings(max_examples=200)
+    @given(measures_of(form), st.lists(findings_for(form), max_size=5), findings_for(form))
+    def holds(measures: dict[str, MeasureValue], findings: list[Finding], another: Finding) -> None:
+        nonlocal lowered
         before = score(form, event, measures, findings, ())
-        categories = [deduction.category or "x" for item in form.items for deduction in item.deduct]
-        after = score(form, event, measures, [*findings, a_finding(chance, categories)], ())
+        after = score(form, event, measures, [*findings, another], ())
         if before.score is None:
             assert after.score is None
-            continue
+            return
         assert after.score is not None
         assert 0 <= after.score <= before.score <= 100
         assert all(0 <= item.points <= item.max_points for item in before.items if item.points is not None)
         assert all((item.points is None) == (item.reason is not None) for item in before.items)
         lowered += after.score < before.score
+
+    holds()
     assert lowered > 10, "no finding ever cost anything"
 
 
