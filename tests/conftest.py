@@ -1,5 +1,6 @@
 """What holds for every test: how far it may reach, one engine for a process, how long properties are looked at."""
 
+import logging
 from collections.abc import Iterator
 from functools import cache
 
@@ -82,6 +83,16 @@ def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningEngine]:
     """
     with running_engine(tmp_path_factory.mktemp("clickhouse")) as running:
         yield running
+
+
+@pytest.fixture(autouse=True)
+def logging_is_left_as_it_was() -> Iterator[None]:
+    """Commands configure logging for a process of their own, with a stream that is closed after the test."""
+    root = logging.getLogger()
+    before, level = list(root.handlers), root.level
+    yield
+    root.handlers[:] = [one for one in root.handlers if one in before or type(one).__module__.startswith("_pytest")]
+    root.setLevel(level)
 
 
 @pytest.fixture(autouse=True)

@@ -158,6 +158,7 @@ class Stack:
         )
 
     def reachable_settings(self) -> Settings:
+        """Those of the base with the addresses and secrets of this stack, which are made where there are none."""
         folder = self._plan.data_dir / "clickhouse"
         update: dict[str, object] = {
             "kafka_replication_factor": 1,
