@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Iterator
 from functools import cache
+from importlib import import_module
 
 import pytest
 import urllib3  # noqa: F401 - it asks at its import whether there is IPv6, which a test may not
@@ -17,6 +18,7 @@ from tests.clickhouse_engine import RunningEngine, running_engine
 from tests.reach import GUARD, Reach, reach_of
 from tests.shipped_rules import checked_rulebooks, rulebooks_of
 
+import_module("croniter")  # Faust imports it, and it asks for the machine by a child process, which a test may not
 GUARD.install()
 
 # The same examples in every run, so that a failure is one of the change that is tested; `make test-all` looks at more.

@@ -304,6 +304,7 @@ class TestExpectations:
         check_expectations(pipeline.judged)
 
     @pytest.mark.model
+    @pytest.mark.processes
     def test_so_has_one_that_was_analyzed_without_a_stack(self, analyzed: dict[str, Judged]) -> None:
         check_expectations(analyzed.__getitem__)
 
