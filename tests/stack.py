@@ -17,7 +17,7 @@ from streams.adapters.object_store.from_settings import object_store_from
 from streams.adapters.object_store.recordings import RecordingStore
 from streams.demo.examples import EXAMPLE_TENANT, example_recordings
 from streams.embedded.stack import Broker, Stack, StackPlan
-from streams.settings import Settings, load_settings
+from streams.settings import load_settings, variable_of
 from streams.stages.capture import Ingest, call_of_file, extension_of, read_facts
 
 LOG_LINES = 25
@@ -33,11 +33,9 @@ def running_stack(
     Weights and Kafka's jars come from the user's cache. A child that does not start fails the test with its log.
     """
     mine = load_settings().settings
-    base = Settings.model_validate(
-        # A test must not wait half a minute until a worker asks a killed ClickHouse again.
-        {"cache_dir": mine.cache_dir, "maven_url": mine.maven_url, "data_dir": folder, "retry_max_wait_s": 2}
-        | dict(settings)
-    )
+    # A test must not wait half a minute until a worker asks a killed ClickHouse again.
+    own = {"cache_dir": mine.cache_dir, "maven_url": mine.maven_url, "data_dir": folder, "retry_max_wait_s": 2}
+    base = load_settings({variable_of(name): str(value) for name, value in {**own, **settings}.items()}).settings
     with Stack(StackPlan(broker, folder, **plan), base) as stack:
         try:
             stack.start()
