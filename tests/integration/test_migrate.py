@@ -73,7 +73,7 @@ def test_rows_of_before_show_as_they_did(engine: RunningEngine) -> None:
         store.sink.write(rows)
     before = content(store)
     assert sum(map(len, before.values())) > 100
-    assert migrate(url, views=VIEWS) == []
+    assert {migration.number for migration in migrate(url, views=VIEWS)}.isdisjoint(one.number for one in FORMER)
     assert content(store) == before
     client.close()
 

@@ -279,7 +279,7 @@ class TestCommand:
         [
             pytest.param(("--tables", "secrets"), 1, "secrets cannot be exported; there are alert", id="table"),
             pytest.param(("--to", "2026-02-28"), 1, "--to is the last day", id="days in the wrong order"),
-            pytest.param(("--to", "march"), 2, "write it as 2026-03-01", id="no day"),
+            pytest.param(("--to", "march"), 2, "march is not a day: write 2026-03-01", id="no day"),
             pytest.param(("--tenant", "../acme"), 2, "no tenant can have this id", id="a tenant that is a path"),
         ],
     )
