@@ -23,7 +23,7 @@ GUARD.install()
 
 # The same examples in every run, so that a failure is one of the change that is tested; `make test-all` looks at more.
 settings.register_profile("quick", max_examples=50, derandomize=True, deadline=None, database=None)
-settings.register_profile("thorough", max_examples=500, derandomize=True, deadline=None, database=None)
+settings.register_profile("thorough", max_examples=200, derandomize=True, deadline=None, database=None)
 settings.load_profile("quick")
 
 
