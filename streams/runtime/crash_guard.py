@@ -11,12 +11,13 @@ All of it lies in a folder of the data folder, one file for each record, so that
 import json
 import os
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal, Self
 
-from schemas.errors import EndedTheWorkerError, InvalidMessageError
+from schemas.errors import EndedTheWorkerError, InvalidMessageError, RetryableError
 from schemas.messages.dead_letter import dead_letter_for
 from schemas.messages.records import ConsumerRecord, ProducerRecord, call_of_key
 from schemas.messages.topics import CALLS_DEAD_LETTERS
@@ -95,7 +96,7 @@ class Quarantine:
         file.unlink(missing_ok=True)
 
     def put(self, suspect: Suspect) -> None:
-        """Remember it, in place of what was known of its record."""
+        """Remember it, in place of what was known of its record. Raises `RetryableError` where the disk refuses."""
         _write(self._file(suspect.position), asdict(suspect))
 
     def forget(self, position: str) -> None:
@@ -107,7 +108,11 @@ class Quarantine:
 
 
 class CrashGuard:
-    """For one worker process and one thread."""
+    """For one worker process and one thread.
+
+    Where its folder cannot be written (a full disk, no more open files) it raises `RetryableError`: the worker waits
+    rather than work on a record that nobody would find out.
+    """
 
     def __init__(self, stage: str, quarantine: Quarantine, clock: Clock, limit: int = ENDS_LIMIT) -> None:
         self._stage = stage
@@ -115,7 +120,8 @@ class CrashGuard:
         self._clock = clock
         self._limit = limit
         self._file = quarantine.folder / f"{_UNDER_WAY}{os.getpid()}.json"
-        quarantine.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        with _refusal_of_the_disk_waits(quarantine.folder):
+            quarantine.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._suspects = quarantine.suspects()
         self._records: Sequence[ConsumerRecord] = ()
 
@@ -135,13 +141,14 @@ class CrashGuard:
 
     def enter(self, records: Sequence[ConsumerRecord]) -> Sequence[ProducerRecord]:
         """These are worked on from now on. What to write instead where the record is given up: its dead letter."""
-        self._records = records
         known = self._suspects.get(records[0].position) if len(records) == 1 else None
         if known is not None and (known.state != "suspect" or known.ends >= self._limit):
+            self._records = records
             self._suspects[known.position] = replace(known, state="given_up")
             error = EndedTheWorkerError([f"the worker ended {known.ends} times while it worked on this message"])
             return (self.letter_of(records[0], error),)
         _write(self._file, {"stage": self._stage, "records": [_place(record) for record in records]})
+        self._records = records
         return ()
 
     def letter_of(self, record: ConsumerRecord, error: InvalidMessageError) -> ProducerRecord:
@@ -200,5 +207,16 @@ def _read(path: Path) -> Suspect | None:
 def _write(path: Path, content: object) -> None:
     """Whole, or not at all. Not synced: the machine's end is no deed of a record."""
     part = path.with_suffix(".part")
-    part.write_text(json.dumps(content), encoding="utf-8")
-    part.replace(path)
+    with _refusal_of_the_disk_waits(path.parent):
+        part.write_text(json.dumps(content), encoding="utf-8")
+        part.replace(path)
+
+
+@contextmanager
+def _refusal_of_the_disk_waits(folder: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise RetryableError(
+            f"{folder}: what is being worked on cannot be noted ({error.strerror}): free space there, or mend rights"
+        ) from None

@@ -180,9 +180,14 @@ class Streak:
 
     def _set(self, length: int) -> None:
         self._length = length
-        if self.file is not None:
+        if self.file is None:
+            return
+        try:
             self.file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             self.file.write_text(f"{length}\n", encoding="utf-8")
+        except OSError as error:
+            # The count of this process goes on; only one that is started again would begin from what the file says.
+            log.warning("%s cannot be written: %s", self.file, error.strerror)
 
 
 @dataclass
@@ -248,9 +253,9 @@ class PollWorkPublishCommit:
         return outputs
 
     def _outputs_of(self, records: Sequence[ConsumerRecord]) -> Sequence[ProducerRecord]:
-        if self.guard is not None and (letters := self.guard.enter(records)):
-            return letters
         try:
+            if self.guard is not None and (letters := self.guard.enter(records)):
+                return letters
             return self.work(records)
         except RetryableError as error:
             if self.guard is not None:

@@ -61,7 +61,8 @@ class WorkerContext:
 
     def guard(self) -> CrashGuard:
         """What finds out records that end the process."""
-        return CrashGuard(self.stage, Quarantine.of_stage(self.settings.data_dir, self.stage), self.clock)
+        quarantine = Quarantine.of_stage(self.settings.data_dir, self.stage)
+        return self.wait_for(lambda: CrashGuard(self.stage, quarantine, self.clock))
 
     def loop_of(self, stage: Stage[Any, Any, Any], source: WorkSource) -> Loop:
         """The loop of a stage that makes one message of one message."""

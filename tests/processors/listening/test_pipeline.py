@@ -464,7 +464,8 @@ def test_the_language_of_a_call_is_detected(hint: str | None, whisper: FasterWhi
     assert transcript.language == "zh"
     assert transcript.language_confidence is not None
     assert transcript.language_confidence > 0.8
-    assert "快递" in "".join(segment.text for segment in transcript.segments)
+    # Not 快递: which character of its sound is written differs between processors.
+    assert "有什么可以帮您" in "".join(segment.text for segment in transcript.segments)
 
 
 @pytest.mark.long

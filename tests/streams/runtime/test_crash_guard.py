@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from schemas.errors import RetryableError
 from schemas.messages.dead_letter import DeadLetter
 from schemas.messages.records import ConsumerRecord, ProducerRecord
 from schemas.messages.topics import CALLS_DEAD_LETTERS
@@ -51,12 +52,15 @@ class Machine:
         self.done += [record.value or b"" for record in records]
         return ()
 
+    def cycle(self, stop: threading.Event, batch: int = 10) -> PollWorkPublishCommit:
+        consumer = self.broker.consumer("stage", [TOPIC])
+        guard = CrashGuard("stage", self.quarantine, FixedClock())
+        return PollWorkPublishCommit("stage", consumer, self.work, self.broker, stop, 0.01, batch=batch, guard=guard)
+
     def run_until_it_ends(self, batch: int = 10) -> bool:
         """Whether the worker ended by a record; else it has done everything."""
         stop = threading.Event()
-        consumer = self.broker.consumer("stage", [TOPIC])
-        guard = CrashGuard("stage", self.quarantine, FixedClock())
-        cycle = PollWorkPublishCommit("stage", consumer, self.work, self.broker, stop, 0.01, batch=batch, guard=guard)
+        cycle = self.cycle(stop, batch)
 
         def step() -> None:
             cycle.step()
@@ -150,3 +154,29 @@ def test_files_that_cannot_be_read_do_not_stop_a_worker(machine: Machine) -> Non
     machine.send(b"one")
     assert not machine.run_until_it_ends()
     assert machine.done == [b"one"]
+
+
+def test_a_disk_that_takes_nothing_lets_the_worker_wait(machine: Machine) -> None:
+    machine.send(b"one")
+    cycle = machine.cycle(threading.Event())
+    away = machine.quarantine.folder.rename(machine.quarantine.folder.with_name("away"))
+    with pytest.raises(RetryableError, match=f"^{TOPIC}/0/0.*cannot be noted .No such file or directory"):
+        cycle.step()
+    cycle.recover()
+    assert (machine.done, machine.broker.committed) == ([], {})
+    away.rename(machine.quarantine.folder)
+    cycle.step()
+    assert machine.done == [b"one"]
+    assert machine.broker.committed == {("stage", TOPIC): 1}
+
+
+def test_a_suspect_keeps_its_count_while_the_disk_takes_nothing(machine: Machine) -> None:
+    machine.send(POISON)
+    assert machine.run_until_it_ends()
+    cycle = machine.cycle(threading.Event())
+    away = machine.quarantine.folder.rename(machine.quarantine.folder.with_name("away"))
+    with pytest.raises(RetryableError):
+        cycle.step()
+    away.rename(machine.quarantine.folder)
+    (suspect,) = machine.quarantine.suspects().values()
+    assert suspect.ends == 1

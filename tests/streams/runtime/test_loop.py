@@ -271,3 +271,14 @@ def test_nothing_is_published_before_the_result_is_saved() -> None:
     save = lambda _loaded, _result: published_at_save.append(len(written.outputs))  # noqa: E731 - a one-line probe
     work(stage(save=save), written).process(raw(Number(value=1).encode()))
     assert published_at_save == [0]
+
+
+def test_a_count_goes_on_in_memory_where_its_file_cannot_be_written(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "no_folder").write_text("")
+    streak = Streak("stage refused", 2, tmp_path / "no_folder" / "refusals")
+    streak.count()
+    assert "refusals cannot be written" in caplog.text
+    with pytest.raises(TooManyFailuresError):
+        streak.count()
