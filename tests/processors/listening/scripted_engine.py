@@ -1,6 +1,6 @@
 """A recogniser that knows what was said: for tests of what happens around recognition.
 
-It passes the contract test that the real engine passes (`test_engines.py`).
+It passes the contract test that the real engine passes (`engines/test_engines.py`).
 """
 
 from collections.abc import Callable, Sequence

@@ -16,10 +16,10 @@ from processors.listening.engines.device import DeviceError
 from processors.listening.engines.sherpa_speakers import SherpaSpeakerSeparation, find_models, stretches_of
 from processors.listening.engines.weights import WeightsError
 from schemas.messages.interval import Interval
-from tests.processors.listening import tiny_speakers
+from tests.processors.listening.engines import tiny_speakers
+from tests.processors.listening.engines.test_sherpa_onnx import LFS_POINTER, onnx_bytes
+from tests.processors.listening.engines.tiny_speakers import DEEP_HZ, EMBEDDING, HIGH_HZ, SEGMENTATION, tone
 from tests.processors.listening.scripted_separation import ScriptedSeparation
-from tests.processors.listening.test_sherpa_onnx import LFS_POINTER, onnx_bytes
-from tests.processors.listening.tiny_speakers import DEEP_HZ, EMBEDDING, HIGH_HZ, SEGMENTATION, tone
 
 PAUSE_MS = 600
 # The example of the contract: who speaks for how long, with pauses between.

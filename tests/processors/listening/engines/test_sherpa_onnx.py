@@ -24,7 +24,7 @@ from processors.listening.engines.sherpa_onnx import (
 )
 from processors.listening.engines.weights import WeightsError
 from processors.listening.packing import LEAD_MS
-from tests.processors.listening import tiny_recognisers, tiny_sense_voice
+from tests.processors.listening.engines import tiny_recognisers, tiny_sense_voice
 
 SENSE_VOICE = {"model_type": "sense_voice_ctc"}
 TOKENS = "<unk> 0\n▁ok 1\n  2\n您 3\n".encode()

@@ -23,7 +23,7 @@ from processors.listening.pipeline import ListenSettings, listen
 from processors.listening.role_inference import infer_roles
 from schemas.messages.transcript import Transcript
 from streams.settings import engines
-from tests.processors.listening import tiny_sense_voice
+from tests.processors.listening.engines import tiny_sense_voice
 from tests.processors.listening.scripted_engine import ScriptedEngine
 from tests.processors.recordings import SOME_TIME, call_with, decoded, example_calls
 
