@@ -10,11 +10,14 @@ becomes a dead letter, the others are stored.
 """
 
 import gc
+import json
 import logging
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from importlib.metadata import version
+from pathlib import Path
 from typing import Any
 
 from processors.clickhouse.rows import (
@@ -60,10 +63,12 @@ from streams.wiring import require_migrations, require_topics
 log = logging.getLogger(__name__)
 
 STORE = "store"
+RELEASE = version("callstream")
 
 REFUSALS_LIMIT = 20
-"""So many messages of a topic that ClickHouse refuses, with none between them that it takes: then the table or the code
-is wrong, not the messages. Far below `dead_letter_streak_limit`, because these messages are right by their schema."""
+"""So many messages of a topic that ClickHouse refuses, and this release has never stored one of that topic: then the
+table or the code is wrong, not the messages. Far below `dead_letter_streak_limit`, because these messages are right by
+their schema."""
 
 
 def build(worker: WorkerContext) -> Loop:
@@ -74,7 +79,7 @@ def build(worker: WorkerContext) -> Loop:
     client = worker.wait_for(lambda: connect(settings.clickhouse_url.get_secret_value()))
     live, history = (BatchConsumer(settings, group, topics) for group, topics in groups_of(STORE).items())
     return loop_of(
-        Store(ClickHouseSink(client), worker.clock),
+        Store(ClickHouseSink(client), worker.clock, StoredTopics(worker.folder / "stored_topics.json")),
         Lanes(live, history),
         worker,
     )
@@ -127,14 +132,42 @@ def _rows_of(parts: Sequence[RecordRows]) -> TableRows:
     return rows
 
 
+class StoredTopics:
+    """Topics of which this release of callstream has stored a message; with a `file`, after a restart, too."""
+
+    def __init__(self, file: Path | None = None) -> None:
+        self._file = file
+        self._topics: set[str] = set()
+        with suppress(OSError, ValueError, KeyError, TypeError, AttributeError):
+            known = json.loads(file.read_text(encoding="utf-8")) if file is not None else {}
+            self._topics = set(known[RELEASE])
+
+    def __contains__(self, topic: str) -> bool:
+        return topic in self._topics
+
+    def add(self, topics: set[str]) -> None:
+        """Remember them. A disk that refuses is logged: it only makes the next process more careful."""
+        if topics <= self._topics:
+            return
+        self._topics |= topics
+        if self._file is None:
+            return
+        try:
+            self._file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            self._file.write_text(json.dumps({RELEASE: sorted(self._topics)}), encoding="utf-8")
+        except OSError as error:
+            log.warning("%s cannot be written: %s", self._file, error.strerror)
+
+
 @dataclass(frozen=True)
 class Store:
     """Turns records into rows and inserts them."""
 
     sink: Sink
     clock: Clock
+    stored: StoredTopics = field(default_factory=StoredTopics)
     _refused: dict[str, set[str]] = field(default_factory=lambda: defaultdict(set), init=False, repr=False)
-    """Topic → positions of the messages that ClickHouse has refused since it took one of that topic."""
+    """Topic → positions of the messages that ClickHouse has refused before it took any of that topic."""
 
     def work(self, records: Sequence[ConsumerRecord]) -> Sequence[ProducerRecord]:
         """Insert the rows of these records; the dead letters of those that cannot be stored.
@@ -161,19 +194,19 @@ class Store:
                 self._insert(parts[:middle], dead_letters)
                 self._insert(parts[middle:], dead_letters)
         else:
-            for topic in {part.raw.topic for part in parts}:
-                self._refused[topic].clear()
+            self.stored.add({part.raw.topic for part in parts})
 
     def _refused_by_database(self, part: RecordRows, error: RowsRefusedError) -> ProducerRecord:
         topic = part.raw.topic
         if topic == CALLS_DEAD_LETTERS.name:
             raise error  # a letter about the letter would be refused as well, and so on
-        refused = self._refused[topic]
-        refused.add(part.raw.position)
-        if len(refused) >= REFUSALS_LIMIT:
-            raise TooManyFailuresError(
-                f"ClickHouse refused {len(refused)} messages of {topic} in a row; the last time: {error}"
-            ) from None
+        if topic not in self.stored:
+            refused = self._refused[topic]
+            refused.add(part.raw.position)
+            if len(refused) >= REFUSALS_LIMIT:
+                raise TooManyFailuresError(
+                    f"ClickHouse refused the first {len(refused)} messages of {topic}; the last time: {error}"
+                ) from None
         message = None
         with suppress(InvalidMessageError):  # of an event that cannot be read there are rows, too
             message = _ROWS_OF[topic][0].decode(part.raw.value)

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
+from pathlib import Path
 
 import pytest
 
@@ -30,7 +31,7 @@ from streams.adapters.memory.broker import MemoryBroker, MemoryConsumer
 from streams.ports import PublisherPort, Rows, RowsRefusedError, WorkSource
 from streams.runtime.lanes import Lanes
 from streams.runtime.loop import Loop, PollWorkPublishCommit, TooManyFailuresError
-from streams.stages.store import REFUSALS_LIMIT, STORE, Store
+from streams.stages.store import REFUSALS_LIMIT, RELEASE, STORE, Store, StoredTopics
 from streams.topology import consumer_groups
 from tests.processes import eventually
 from tests.processors.transcripts import said
@@ -439,7 +440,7 @@ class TestRowsThatClickHouseRefuses:
         calls = [f"c-{number}" for number in range(REFUSALS_LIMIT)]
         pipeline, _sink = self.pipeline(*calls)
         self.send_analyses(pipeline, *calls)
-        with pytest.raises(TooManyFailuresError, match=r"20 messages of calls\.analyzed\.v1 in a row.*469"):
+        with pytest.raises(TooManyFailuresError, match=r"the first 20 messages of calls\.analyzed\.v1.*469"):
             self.take_all(pipeline)
         assert (pipeline.committed(), pipeline.dead_letters()) == ({}, [])
 
@@ -454,13 +455,25 @@ class TestRowsThatClickHouseRefuses:
         with pytest.raises(TooManyFailuresError):
             self.take_all(pipeline)
 
-    def test_one_that_is_taken_between_them_shows_that_the_messages_are_wrong(self) -> None:
+    def test_one_that_was_taken_before_shows_that_the_messages_are_wrong(self) -> None:
         refused = [f"c-{number}" for number in range(2 * REFUSALS_LIMIT)]
         pipeline, _sink = self.pipeline(*refused)
-        for call_id in refused:
-            self.send_analyses(pipeline, call_id, "good")
-            self.take_all(pipeline)
+        self.send_analyses(pipeline, "good", *refused)
+        self.take_all(pipeline)
         assert len({letter.call_id for letter in pipeline.dead_letters()}) == len(refused)
+
+    def test_that_one_was_taken_is_known_after_a_restart_and_not_to_another_release(self, tmp_path: Path) -> None:
+        file = tmp_path / "store" / "stored_topics.json"
+        StoredTopics(file).add({CALLS_ANALYZED.name})
+        assert CALLS_ANALYZED.name in StoredTopics(file)
+        assert CALLS_TRANSCRIBED.name not in StoredTopics(file)
+        file.write_text(file.read_text().replace(RELEASE, "0.0.1"))
+        assert CALLS_ANALYZED.name not in StoredTopics(file)
+
+    @pytest.mark.parametrize("content", ["", "[]", "{half", '{"0.2.0": 3}'])
+    def test_a_file_that_cannot_be_read_knows_of_nothing(self, tmp_path: Path, content: str) -> None:
+        (tmp_path / "stored_topics.json").write_text(content)
+        assert CALLS_ANALYZED.name not in StoredTopics(tmp_path / "stored_topics.json")
 
     def test_the_same_one_counts_once_however_often_its_batch_is_read_again(self) -> None:
         pipeline, _sink = self.pipeline("c-1")
