@@ -423,6 +423,10 @@ ORACLES = {
     "a condition of groups": "SELECT {key}, count() FROM {view} GROUP BY {key} HAVING throwIf({hidden}) = 0",
     "a condition of a join": "SELECT count() FROM (SELECT arrayJoin(['acme', 'acne']) AS named) AS own "
     "JOIN {view} AS a ON toString(a.tenant_id) = own.named AND throwIf({hidden}) = 0",
+    "a condition beside a join": "SELECT count() FROM (SELECT arrayJoin(['acme', 'acne']) AS named) AS own "
+    "JOIN {view} AS a ON toString(a.tenant_id) = own.named WHERE throwIf({hidden}) = 0",
+    "a condition of a left join": "SELECT count() FROM (SELECT arrayJoin(['acme', 'acne']) AS named) AS own "
+    "LEFT JOIN {view} AS a ON toString(a.tenant_id) = own.named AND throwIf({hidden}) = 0",
     "a function of windows": "SELECT count() FROM (SELECT {key}, count() OVER (PARTITION BY {key}) FROM {view}) "
     "WHERE throwIf({hidden}) = 0",
     "one of several conditions": "SELECT count() FROM {view} WHERE tenant_id = 'none' OR throwIf({hidden}) = 0",
@@ -451,8 +455,7 @@ def test_no_error_of_a_question_to_any_view_tells_of_rows_of_others(engine: Runn
 def filled_oracle(oracle: str, view: str, role: str) -> str:
     """The question, asked of that view by somebody of that role."""
     hidden, key = ["ifNull(toString(tenant_id) = 'other', 0)"], ["tenant_id"]
-    # Inside a tenant a query with a join overtakes the policy of a view: docs/roles.md says so.
-    scope = "tenant" if "JOIN" in oracle else ROLES.rows_for(view, role)
+    scope = ROLES.rows_for(view, role)
     if scope == "team":
         hidden.append("ifNull(toString(agent_team), '') != 'north'")
         key.append("agent_team")
@@ -672,6 +675,12 @@ def test_nobody_changes_a_setting_that_decides_what_is_read(engine: RunningEngin
             with cases.case(setting, user):
                 reason = refusal(engine, user, f"SELECT 1 SETTINGS {setting}")
                 assert any(word in reason for word in ("READONLY", "CONSTRAINT_VIOLATION", "PROHIBITED")), reason
+
+
+@pytest.mark.parametrize("user", ["ines", "agent_1001"])
+def test_who_sees_a_part_of_a_tenant_cannot_let_conditions_be_pushed_down(user: str, engine: RunningEngine) -> None:
+    reason = refusal(engine, user, "SELECT 1 SETTINGS query_plan_enable_optimizations = 1")
+    assert "readonly" in reason
 
 
 def test_settings_that_clients_send_may_be_changed(engine: RunningEngine, owner: Client) -> None:

@@ -239,10 +239,11 @@ def test_nobody_has_rows_before_a_policy_and_rights_only_after_it() -> None:
 def test_no_limit_can_be_lifted_by_zero(role: str) -> None:
     limits = ROLES.roles[role].limits
     assert limits is not None
-    settings = settings_of(limits)
+    settings = settings_of(limits, ROLES.roles[role].rows)
     assert {setting.name: setting.value for setting in settings}["readonly"] == 1
-    switched_off = {"query_plan_merge_filters"}  # no limit, but a way round the policies: it may not be changed at all
-    assert [setting.least for setting in settings if setting.name in switched_off] == [None]
+    # No limits, but ways round the policies: they may not be changed at all.
+    switched_off = {"query_plan_merge_filters", "query_plan_enable_optimizations"}
+    assert {setting.least for setting in settings if setting.name in switched_off} == {None}
     bounds = [setting for setting in settings if setting.name not in switched_off]
     assert all(setting.value > 0 and (setting.least is None or setting.least > 0) for setting in bounds)
     assert not {setting.name for setting in settings} & set(FREE_SETTINGS)
