@@ -147,6 +147,10 @@ class _Reader:
         except UnhearableError:
             container.close()
             raise
+        # Of the opened file: while it is decoded, a stream that changes in mid-file changes what these say.
+        self.channels = self._stream.codec_context.layout.nb_channels
+        self.rate_hz = self._stream.rate
+        self.kept_rate_hz = min(self.rate_hz, ENGINE_SAMPLE_RATE_HZ)
 
     def __enter__(self) -> "_Reader":
         return self
@@ -165,14 +169,6 @@ class _Reader:
         if stream.codec_context.layout.nb_channels > MAX_CHANNELS:
             raise UnhearableError("unsupported", "too_many_channels")
         return stream
-
-    @property
-    def channels(self) -> int:
-        return self._stream.codec_context.layout.nb_channels
-
-    @property
-    def kept_rate_hz(self) -> int:
-        return min(self._stream.rate, ENGINE_SAMPLE_RATE_HZ)
 
     def blocks(self) -> Iterator[Pcm]:
         """Samples of every channel, shape (channels, n). Raises `UnhearableError` when nothing can be decoded."""
@@ -220,7 +216,7 @@ class _Reader:
         return AudioFacts(
             container=self._container.format.name.split(",")[0],
             codec=codec.codec.canonical_name,
-            sample_rate_hz=self._stream.rate,
+            sample_rate_hz=self.rate_hz,
             channels=self.channels,
             duration_ms=samples * 1000 // self.kept_rate_hz,
         )
