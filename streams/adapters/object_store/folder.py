@@ -31,8 +31,9 @@ _UNFINISHED = re.compile(r"\.[0-9a-f]{16}\.part")
 _UNFINISHED_AFTER_S = 24 * 60 * 60
 """Longer than any object takes to be written."""
 
-_ABSENT = {errno.ENOENT, errno.ENOTDIR, errno.ELOOP}
-"""What opening a path says when there is no such file: nothing there, a file where a folder is asked for, a link."""
+_ABSENT = {errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENXIO, errno.ENODEV}
+"""What opening a path says when there is no such file: nothing there, a file where a folder is asked for, a link, a
+socket, a device that is none."""
 
 _REFUSED = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EISDIR, errno.ELOOP, errno.ENOENT}
 """What waiting does not mend. Everything else may pass: a full disk, a network file system that is away."""
