@@ -31,8 +31,18 @@ Resolve = Callable[[str, int], Sequence[str]]
 
 _NAT64 = ipaddress.ip_network("64:ff9b::/96")
 _NAT64_LOCAL = ipaddress.ip_network("64:ff9b:1::/48")
+_TRANSLATED = ipaddress.ip_network("::ffff:0:0:0/96")
+"""IPv4 behind a translator without state (RFC 7915)."""
+_ISATAP = (bytes.fromhex("00005efe"), bytes.fromhex("02005efe"))
+"""What stands before an IPv4 address that is reached through a tunnel (RFC 5214)."""
+_PUBLIC_V6 = ipaddress.ip_network("2000::/3")
+"""All that has ever been given out; the rest is private, or means something that this list does not know."""
 _METADATA = frozenset(
-    ipaddress.ip_address(text) for text in ("100.100.100.200", "192.0.0.192", "168.63.129.16", "fd00:ec2::254")
+    ipaddress.ip_address(text)
+    for text in (
+        *("100.100.100.200", "192.0.0.192", "168.63.129.16"),
+        *("fd00:ec2::254", "fd00:ec2::23", "fd20:ce::254"),
+    )
 )
 """Where machines of some clouds get their credentials; 169.254.169.254 is link-local anyway."""
 _PROTOCOL_ASSIGNMENTS = ipaddress.ip_network("192.0.0.0/24")
@@ -93,7 +103,7 @@ def _with_embedded(ip: IpAddress) -> Iterator[IpAddress]:
     packed_v4 = ipaddress.IPv4Address(ip.packed[-4:])
     if ip.ipv4_mapped is not None:
         yield ip.ipv4_mapped
-    elif ip in _NAT64 or (ip.packed[:12] == bytes(12) and int(ip) > 1):
+    elif ip in _NAT64 or ip in _TRANSLATED or (ip.packed[:12] == bytes(12) and int(ip) > 1):
         yield packed_v4
     elif ip in _NAT64_LOCAL:
         # A network of one's own, which may put the IPv4 address into any of these places (RFC 6052).
@@ -108,14 +118,16 @@ def _with_embedded(ip: IpAddress) -> Iterator[IpAddress]:
             yield ip.sixtofour
         if ip.teredo is not None:
             yield from ip.teredo
+        if ip.packed[8:12] in _ISATAP:
+            yield packed_v4
 
 
 def _is_allowed(ip: IpAddress, *, allow_private: bool) -> bool:
     if ip.is_link_local or ip.is_multicast or ip.is_unspecified or ip in _METADATA:
         return False
-    if isinstance(ip, ipaddress.IPv6Address) and ip.is_site_local:
+    if isinstance(ip, ipaddress.IPv6Address) and ip not in _PUBLIC_V6:
         return allow_private
-    if ip.is_global and ip not in _PROTOCOL_ASSIGNMENTS and ip not in _NAT64_LOCAL:
+    if ip.is_global and ip not in _PROTOCOL_ASSIGNMENTS:
         return True
     is_future_use = isinstance(ip, ipaddress.IPv4Address) and ip.is_reserved
     return allow_private and not is_future_use
