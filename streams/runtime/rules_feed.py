@@ -17,7 +17,7 @@ from schemas.messages.rules_published import RulesPublished
 from schemas.messages.topics import RULES_PUBLISHED
 from streams.runtime.logs import describe
 from streams.runtime.loop import Loop, in_own_thread
-from streams.runtime.rule_signatures import PublicKeys, problem_with_signature
+from streams.runtime.rule_signatures import PublicKeys, problem_with_record, problem_with_signature
 from streams.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -130,6 +130,9 @@ def decode_published(records: Iterable[ConsumerRecord], keys: PublicKeys | None)
 
 
 def _message_of(record: ConsumerRecord, keys: PublicKeys | None) -> RulesPublished | None:
+    if keys is not None and (problem := problem_with_record(record.value, keys)):
+        _refused(record.position, [problem])
+        return None
     try:
         message = RULES_PUBLISHED.decode(record.value)
     except InvalidMessageError as error:
