@@ -16,6 +16,7 @@ from schemas.messages.transcript import EngineIdentity, Segment, Transcript
 from streams.adapters.clickhouse.sink import ClickHouseSink
 from streams.queries.search import search
 from streams.stages.capture import customer_key
+from tests.judged_calls import NAMES
 
 T0 = datetime(2026, 3, 31, 12, 0, tzinfo=UTC)
 """The calls of the tests lie in several months before it."""
@@ -115,7 +116,9 @@ class Call:
                 for number, (detector, rule_id, matched) in enumerate(self.rules)
             ),
             topics=tuple(
-                TopicMention(topic_id=topic, name=topic, role="customer", quote="我要退款", confidence=0.5)
+                TopicMention(
+                    topic_id=topic, name=NAMES.get(topic, topic), role="customer", quote="我要退款", confidence=0.5
+                )
                 for topic in self.topics
             ),
             scorecard=scorecard,

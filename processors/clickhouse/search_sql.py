@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from hashlib import sha256
+from itertools import product
 from typing import Annotated, Any, Literal, Self, get_args
 
 from pydantic import AfterValidator, Field, StringConstraints, model_validator
@@ -276,24 +277,30 @@ def _of_text(query: SearchQuery, test: Callable[[str, str], SqlCondition]) -> Sq
 
 
 _SPOKEN_ONES = ("一", "幺")
-_SPOKEN_DIGITS = str.maketrans("〇零一二三四五六七八九幺", "001234567891")
+_MOST_MIXED = 4
+"""Of so many ones, each may be said in either way; of more, all in one."""
+_SPOKEN_DIGITS = str.maketrans("〇零洞一二三四五六七八九幺拐勾", "000123456789179")
+_WIDE_DIGITS = str.maketrans("０１２３４５６７８９", "0123456789")
 _WRITTEN_RUN = re.compile(r"[0-9]{2,}")
-_SPOKEN_RUN = re.compile(r"[〇零一二三四五六七八九幺]{3,}")
+_SPOKEN_RUN = re.compile(r"[〇零洞一二三四五六七八九幺拐勾0-9]{3,}")
 
 
-def _say_each(one: str, run: re.Match[str]) -> str:
-    return run[0].translate(str.maketrans("0123456789", f"零{one}二三四五六七八九"))
+def _say_each(ones: Iterator[str], run: re.Match[str]) -> str:
+    return "".join(next(ones) if digit == "1" else "零一二三四五六七八九"[int(digit)] for digit in run[0])
 
 
 def spellings_of(phrase: str) -> tuple[str, ...]:
     """The phrase, and where it has a number that is said digit by digit, the same in figures and in characters.
 
-    12315 is 一二三一五 and 幺二三幺五. A phrase of several lines is left as it is.
+    12315 is 一二三一五, 幺二三幺五 and 幺二三一五. A phrase of several lines is left as it is.
     """
     if "\n" in phrase:
         return (phrase,)
-    in_figures = _SPOKEN_RUN.sub(lambda run: run[0].translate(_SPOKEN_DIGITS), phrase)
-    spoken = [_WRITTEN_RUN.sub(partial(_say_each, one), in_figures) for one in _SPOKEN_ONES]
+    narrow = phrase.translate(_WIDE_DIGITS)
+    in_figures = _SPOKEN_RUN.sub(lambda run: run[0].translate(_SPOKEN_DIGITS), narrow)
+    count = sum(run.count("1") for run in _WRITTEN_RUN.findall(in_figures))
+    mixed = product(_SPOKEN_ONES, repeat=count) if count <= _MOST_MIXED else ((one,) * count for one in _SPOKEN_ONES)
+    spoken = [_WRITTEN_RUN.sub(partial(_say_each, iter(ones)), in_figures) for ones in mixed]
     return tuple(dict.fromkeys((phrase, in_figures, *spoken)))
 
 

@@ -99,10 +99,12 @@ def only_tenant(client: Client) -> str:
     return tenants[0]
 
 
-_NAMED = {"topics": ("topic", "arrayJoin(topics.topic_id)"), "rules": ("rule", "arrayJoin(findings.rule_id)")} | {
-    "teams": ("team", "agent_team")
+_NAMED = {
+    "topics": ("topic", "arrayJoin(arrayZip(topics.topic_id, topics.name))"),
+    "rules": ("rule", "arrayJoin(arrayMap(id -> (id, id), findings.rule_id))"),
+    "teams": ("team", "(agent_team, agent_team)"),
 }
-"""Condition → what one value of it is called, and SQL of the values that calls have."""
+"""Condition → what one value of it is called, and SQL of the values that calls have, with what people call them."""
 
 
 def unknown_values(client: Client, query: SearchQuery) -> list[str]:
@@ -116,10 +118,13 @@ def unknown_values(client: Client, query: SearchQuery) -> list[str]:
         asked = getattr(query, condition)
         if not asked:
             continue
-        known = {str(row[0]) for row in _read(client, (f"DISTINCT {column}",), CALLS, of_tenants) if row[0]}
+        pairs = [row[0] for row in _read(client, (f"DISTINCT {column}",), CALLS, of_tenants) if row[0][0]]
+        known = {str(value) for value, _ in pairs}
+        meant_by = {str(name): str(value) for value, name in pairs} | {value: value for value in known}
         for value in asked:
             if value not in known:
-                near = get_close_matches(value, sorted(known), n=3, cutoff=0.5)
+                alike = get_close_matches(value, sorted(meant_by), n=3, cutoff=0.5)
+                near = dict.fromkeys(meant_by[each] for each in alike)
                 meant = f"; did you mean {', '.join(near)}?" if near else ""
                 sentences.append(f"no call of {', '.join(query.tenants)} has the {kind} {value}{meant}")
     return sentences

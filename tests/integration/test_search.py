@@ -425,10 +425,12 @@ def test_a_number_is_found_as_it_is_said_and_as_it_is_written(store: Store) -> N
         Call("figures", (("customer", "我要打12315投诉"),), ended_at=T0),
         Call("characters", (("customer", "我要打一二三一五投诉"),), ended_at=T0 - timedelta(hours=1)),
         Call("phone", (("customer", "我要打幺二三幺五投诉"),), ended_at=T0 - timedelta(hours=2)),
-        Call("other", (("customer", "我要打12345投诉"),), ended_at=T0 - timedelta(hours=3)),
+        Call("mixed", (("customer", "我要打幺二三一五投诉"),), ended_at=T0 - timedelta(hours=3)),
+        Call("other", (("customer", "我要打12345投诉"),), ended_at=T0 - timedelta(hours=4)),
     )
-    for text in ("12315", "一二三一五", "幺二三幺五", "打12315投诉"):
-        assert store.ids(phrases=[{"text": text, "role": "customer"}]) == ["figures", "characters", "phone"]
+    for text in ("12315", "一二三一五", "幺二三幺五", "打12315投诉", "打１２３１５投诉", "一二三幺五", "12三15"):
+        found = store.ids(phrases=[{"text": text, "role": "customer"}])
+        assert found == ["figures", "characters", "phone", "mixed"], text
 
 
 def test_a_name_that_no_call_has_is_said_with_those_that_are_alike(store: Store) -> None:
@@ -442,6 +444,10 @@ def test_a_name_that_no_call_has_is_said_with_those_that_are_alike(store: Store)
         "no call of acme has the rule nothing.alike",
         "no call of acme has the team 售后二组; did you mean 售后一组?",
     ]
+    by_name = "no call of acme has the topic {}; did you mean logistics_delay?"
+    for name in ("物流延迟", "物流延迟！", "物流 延迟", "Logistics_Delay", "logistics-delay?"):
+        query = SearchQuery.model_validate({"tenants": ["acme"], "topics": [name]})
+        assert unknown_values(store.client, query) == [by_name.format(name)]
     known = {"tenants": ["acme", "other"], "topics": ["logistics_delay", "refund_slow"], "teams": ["售后一组"]}
     assert unknown_values(store.client, SearchQuery.model_validate(known)) == []
 
