@@ -11,8 +11,8 @@ from schemas.messages.message import Message, ShortText, UtcDatetime
 class RulesPublished(Message):
     """A pack as it was published.
 
-    Every version has a key of its own, so that the compacted topic keeps them all: history can be judged by any of
-    them. In force is the highest version of a pack.
+    The topic keeps every version, so that history can be judged by any of them. In force is the highest version of a
+    pack.
 
     Unknown fields beside the pack are ignored. Within the pack they are refused: a worker that does not know a field
     of a rule would apply another rule than the one that was published.
@@ -35,7 +35,7 @@ class RulesPublished(Message):
     def key(self) -> bytes:
         """`*/finance@12+<SHA-256 of the pack>`; a tenant's own `acme/finance@12+…`.
 
-        With the digest, another content under the same version does not replace what was published first when the
-        topic is compacted. Before there were signatures, keys had no digest.
+        With the digest, another content under the same version does not replace what was published first where the
+        topic is still compacted, as it was until 0.2.0. Before there were signatures, keys had no digest.
         """
         return f"{self.pack.tenant or '*'}/{self.pack.pack}@{self.pack.version}+{self.pack.digest()}".encode()

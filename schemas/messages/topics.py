@@ -58,7 +58,6 @@ class Topic(Generic[M]):
     """Of keys that are neither a call's nor an id, as a regular expression."""
     partitions: int = 12
     retention_ms: int = 30 * DAY_MS
-    compacted: bool = False
     from_outside: bool = False
     """Programs other than callstream write here: unknown fields are refused (ADR 0027). Between our own stages they
     are ignored, so that workers of two releases run side by side."""
@@ -82,7 +81,8 @@ class Topic(Generic[M]):
         return {
             # By a producer's clock, retention would delete what was written today and is stamped 60 days old.
             "message.timestamp.type": "LogAppendTime",
-            "cleanup.policy": "compact" if self.compacted else "delete",
+            # Never "compact": whoever may write a key could then take away what others wrote under it.
+            "cleanup.policy": "delete",
             "retention.ms": str(self.retention_ms),
             "max.message.bytes": str(self.message.max_bytes + RECORD_OVERHEAD_BYTES),
         }
@@ -119,13 +119,12 @@ ALERTS_RAISED = Topic(
 RULES_PUBLISHED = Topic(
     "rules.published.v1",
     RulesPublished,
-    "rule packs, every version under its own key; in force is the highest",
+    "rule packs, every version, kept forever; in force is the highest",
     key=lambda published: published.key(),
     key_means="<tenant_id>/<pack>@<version>+<SHA-256 of the pack>; * in place of a tenant for all",
     key_pattern=r"^(\*|[a-z][a-z0-9_-]*)/[a-z][a-z0-9_]*@[0-9]+(\+[0-9a-f]{64})?$",
     partitions=1,
     retention_ms=-1,
-    compacted=True,
 )
 ALERTS_DELIVERED = Topic(
     "alerts.delivered.v1",

@@ -18,7 +18,6 @@ from confluent_kafka.admin import AdminClient, ConfigResource, NewTopic
 from pydantic import SecretStr
 
 from schemas.messages.records import ConsumerRecord, ProducerRecord
-from schemas.messages.rules_published import RulesPublished
 from schemas.messages.topics import CALLS_ENDED, CALLS_TRANSCRIBED, RULES_PUBLISHED, TOPICS, AnyTopic
 from streams.adapters.kafka.client import (
     BatchConsumer,
@@ -34,7 +33,6 @@ from streams.embedded.supervisor import Backoff, ChildFailedError, ChildSpec, Su
 from streams.embedded.tansu import tansu_spec
 from streams.settings import Settings, load_settings
 from tests.processes import eventually, runs
-from tests.processors.rules.rule_packs import pack_of
 
 GIVE_UP_AFTER_S = 60
 TWELVE_MB = 12 * 1024 * 1024
@@ -405,46 +403,3 @@ print(server.getsockname()[1], flush=True)
 while True:
     server.accept()[0].close()
 """
-
-
-@pytest.mark.kafka
-def test_compaction_keeps_every_version_of_the_rules_and_of_each_the_last_record(
-    tmp_path: Path, kafka_libs: list[Path]
-) -> None:
-    port = free_port()
-    broker = started(apache_kafka_spec(tmp_path / "kafka", kafka_libs, port, free_port()), port, tmp_path)
-    # The declared topic, made to compact at once what it would compact in hours.
-    hasty = {"segment.ms": "100", "min.cleanable.dirty.ratio": "0", "max.compaction.lag.ms": "100"}
-    with broker.supervisor:
-        admin = AdminClient(client_config(broker.settings))
-        topic = NewTopic(RULES_PUBLISHED.name, 1, 1, config=RULES_PUBLISHED.config() | hasty)
-        admin.create_topics([topic])[RULES_PUBLISHED.name].result(timeout=30)
-
-        def records() -> list[tuple[str, str]]:
-            reader = TopicReader(broker.settings, RULES_PUBLISHED.name)
-            found = [RULES_PUBLISHED.decode(record.value) for record in reader.read_to_end()]
-            reader.close()
-            return [(message.pack.label, message.note) for message in found]
-
-        for note in ("first", "again"):
-            publish(broker, [rules_published(version, note) for version in (1, 2, 3)])
-            time.sleep(0.2)  # a segment of its own
-
-        def is_compacted() -> bool:
-            # Only a segment that is closed is compacted, and only a later record closes it.
-            publish(broker, [rules_published(9, "closes the segment")])
-            return ("own@1", "first") not in records()
-
-        assert eventually(is_compacted, GIVE_UP_AFTER_S)
-        kept = records()
-    assert [(label, note) for label, note in kept if label != "own@9"] == [
-        ("own@1", "again"),
-        ("own@2", "again"),
-        ("own@3", "again"),
-    ]
-
-
-def rules_published(version: int, note: str) -> ProducerRecord:
-    pack = pack_of(version=version)
-    message = RulesPublished(pack=pack, published_at=datetime.now(UTC), published_by="tests", note=note)
-    return RULES_PUBLISHED.record(message)
