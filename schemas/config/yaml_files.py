@@ -14,7 +14,12 @@ MAX_DEPTH = 60
 MAX_FILE_BYTES = 8 * 1024 * 1024
 ALIASES = "aliases are not read"
 TOO_DEEP = "is nested too deeply"
+NO_VALUE = "a day, a time or a number in it cannot be: write it in quotes to see which"
 TWICE = "stands twice"
+
+_NUMBERS = ("tag:yaml.org,2002:int", "tag:yaml.org,2002:float")
+_LONGEST_NUMBER = 400
+"""Letters: 59:59:59:… is read in the square of its length."""
 
 M = TypeVar("M", bound=BaseModel)
 Location = tuple[int | str, ...]
@@ -36,13 +41,15 @@ class _Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[mi
 
 def _check(node: yaml.Node, seen: set[int], depth: int = 0) -> None:
     """Refuse a key that stands twice, which readers drop in silence, aliases, which blow up a small file, and depth."""
-    if isinstance(node, yaml.ScalarNode):
-        return
     if id(node) in seen:
         raise yaml.constructor.ConstructorError(None, None, ALIASES, node.start_mark)
     if depth > MAX_DEPTH:
         raise yaml.constructor.ConstructorError(None, None, TOO_DEEP, node.start_mark)
     seen.add(id(node))
+    if isinstance(node, yaml.ScalarNode):
+        if node.tag in _NUMBERS and len(node.value) > _LONGEST_NUMBER:
+            raise yaml.constructor.ConstructorError(None, None, NO_VALUE, node.start_mark)
+        return
     if isinstance(node, yaml.MappingNode):
         keys: set[Any] = set()
         for key, value in node.value:
@@ -51,6 +58,7 @@ def _check(node: yaml.Node, seen: set[int], depth: int = 0) -> None:
             if key.value in keys:
                 raise yaml.constructor.ConstructorError(None, None, f"{key.value} {TWICE}", key.start_mark)
             keys.add(key.value)
+            _check(key, seen, depth + 1)
             _check(value, seen, depth + 1)
     else:
         for value in node.value:
@@ -72,7 +80,10 @@ def _read(text: str) -> tuple[yaml.Node | None, Any]:
         if node is None:
             return None, None
         _check(node, set())
-        return node, loader.construct_document(node)
+        try:
+            return node, loader.construct_document(node)
+        except ValueError:  # 2026-02-30, a number of five thousand digits
+            raise yaml.constructor.ConstructorError(None, None, NO_VALUE, node.start_mark) from None
     finally:
         loader.dispose()
 
