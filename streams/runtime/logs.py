@@ -4,13 +4,16 @@ The text of an exception may quote what it failed on, and that may be a caller's
 libraries below us as well, because it is done where records are formatted.
 """
 
+import asyncio
 import copy
 import logging
 import sys
 import threading
 import time
 import traceback
-from collections.abc import Mapping
+from collections import deque
+from collections.abc import ItemsView, KeysView, Mapping, ValuesView
+from dataclasses import fields, is_dataclass
 from types import TracebackType
 
 _FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
@@ -18,6 +21,10 @@ _QUIET = ("aiokafka", "faust", "mode", "faster_whisper", "clickhouse_connect", "
 _SAME_AGAIN_AFTER_S = 60
 _DEPTH = 8
 """Of lists within lists: deeper ones are named by their class."""
+_COLLECTIONS = (Mapping, KeysView, ValuesView, ItemsView, list, tuple, deque, set, frozenset)
+_TRACEBACK = "Traceback (most recent call last)"
+_TELLING = 4
+"""The text of an exception that is shorter is a number or a letter, which stands in every message."""
 
 
 class NotAgainAndAgain(logging.Filter):
@@ -54,21 +61,45 @@ class WithoutExceptionText(logging.Formatter):
         if isinstance(record.args, tuple):
             record.args = tuple(without_exceptions(value) for value in record.args)
         elif record.args:
-            record.args = {name: without_exceptions(value) for name, value in record.args.items()}
+            record.args = {without_exceptions(k): without_exceptions(v) for k, v in record.args.items()}  # type: ignore[misc]
+        try:
+            message = record.getMessage()
+        except Exception:  # logging itself would print what was to be logged
+            message = f"a message that cannot be put together, of {record.pathname}:{record.lineno}"
+        record.msg, record.args = _without_text(message, record.exc_info), None
         record.exc_text = None
         return super().format(record)
 
 
+def _without_text(message: str, exc_info: object) -> str:
+    """A message that was put together before, as asyncio does, without tracebacks and the texts of these exceptions."""
+    message, traceback_of, _ = message.partition(_TRACEBACK)
+    error = exc_info[1] if isinstance(exc_info, tuple) else None
+    for _ in range(_DEPTH):
+        if not isinstance(error, BaseException):
+            break
+        for text in (repr(error), str(error)):
+            if len(text) >= _TELLING:
+                message = message.replace(text, type(error).__name__)
+        error = error.__cause__ or error.__context__
+    return message + ("(a traceback)" if traceback_of else "")
+
+
 def without_exceptions(value: object, depth: int = 0) -> object:
-    """The value with the class in place of each exception, also within lists, tuples, sets and mappings."""
-    if isinstance(value, BaseException):
+    """The value with the class in place of each exception, also within lists, tuples, sets and mappings.
+
+    Of a task, and of a record with a field that is an exception, only the class is left.
+    """
+    if isinstance(value, BaseException | asyncio.Future):
         return type(value).__name__
-    if isinstance(value, Mapping | list | tuple | set | frozenset) and depth >= _DEPTH:
+    if is_dataclass(value) and any(isinstance(getattr(value, f.name, None), BaseException) for f in fields(value)):
+        return type(value).__name__
+    if isinstance(value, _COLLECTIONS) and depth >= _DEPTH:
         return type(value).__name__
     match value:
         case Mapping():
             return {without_exceptions(k, depth + 1): without_exceptions(v, depth + 1) for k, v in value.items()}
-        case list():
+        case list() | deque() | KeysView() | ValuesView() | ItemsView():
             return [without_exceptions(each, depth + 1) for each in value]
         case tuple():
             return tuple(without_exceptions(each, depth + 1) for each in value)
