@@ -19,7 +19,8 @@ def account() -> str:
         name = pwd.getpwuid(number).pw_name
     except KeyError:
         name = f"uid-{number}"
-    return re.sub(r"[^A-Za-z0-9._:@-]", "_", name)[:128]
+    written = re.sub(r"[^A-Za-z0-9._:@-]", "_", name)[:128]
+    return written if written[:1].isalnum() else f"uid-{number}"
 
 
 def log_command(
