@@ -334,6 +334,8 @@ class Notify:
         self._file = file
         self._outside = outside
         self._threads: dict[str, DeliveryThread] = {}
+        self._former: dict[str, DeliveryThread] = {}
+        """Those that have ended: a subscription that comes back knows what was sent and is not recorded yet."""
         self._digest = ""
 
     def start(self) -> None:
@@ -379,9 +381,9 @@ class Notify:
         for thread in ended:
             thread.join(END_WITHIN_S)
             del self._threads[thread.subscription.name]
-        predecessors = {thread.subscription.name: thread for thread in ended if not thread.is_running}
+        self._former |= {thread.subscription.name: thread for thread in ended if not thread.is_running}
         for name, subscription in new.items():
             if name not in self._threads:
-                self._threads[name] = DeliveryThread(subscription, self._outside, predecessors.get(name))
+                self._threads[name] = DeliveryThread(subscription, self._outside, self._former.pop(name, None))
                 self._threads[name].start()
         log.info("notify serves %d subscription(s)", len(self._threads))
