@@ -66,6 +66,11 @@ class PartitionProgress:
         self.position = min(self._waiting, default=self._last + 1)
 
 
+def done_until(position: int, metadata: str) -> int:
+    """One more than the last offset that a commit says is done. A log that ends before it is not the one it was."""
+    return max(_decoded(position, metadata), default=position - 1) + 1
+
+
 def _encoded(position: int, done: list[int]) -> str:
     if not done:
         return ""

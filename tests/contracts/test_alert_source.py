@@ -179,6 +179,22 @@ def test_a_group_behind_the_end_of_the_log_begins_again_and_is_told(broker: Brok
     assert set(successor.assigned.values()) == {(0, "")}
 
 
+def test_what_is_said_to_be_done_behind_the_end_of_the_log_is_not_believed(broker: Broker) -> None:
+    if not broker.keeps_metadata:
+        pytest.skip("tansu keeps the offset of a commit and drops its metadata")
+    group = uuid4().hex
+    member = broker.member(group)
+    member.join()
+    ends_at = {partition: offset for partition, (offset, _) in member.assigned.items()}
+    member.source.commit({partition: (offset, "done:/w==") for partition, offset in ends_at.items()})
+    member.source.close()
+    successor = broker.member(group)
+    successor.join()
+    successor.source.close()
+    assert successor.told == ["begun again"]
+    assert successor.assigned == {partition: (offset, "") for partition, offset in ends_at.items()}
+
+
 def test_while_held_nothing_is_read_and_the_member_stays(broker: Broker) -> None:
     member = broker.member(uuid4().hex)
     member.join()

@@ -17,6 +17,7 @@ from streams.adapters.kafka.client import (
     failure,
 )
 from streams.ports import PartitionCommits
+from streams.runtime.offsets import done_until
 from streams.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -112,6 +113,9 @@ class KafkaAlertSource:
             commits = self._committed(consumer)
             if again := beyond_the_end(consumer, self._group, partitions):
                 commits |= {partition: (low, "") for (_topic, partition), low in again.items()}
+            if unknown := self._done_beyond_the_end(consumer, {p.partition: commits[p.partition] for p in partitions}):
+                commits |= {partition: (commits[partition][0], "") for partition in unknown}
+            if again or unknown:
                 self._begun_again()
             for partition in partitions:
                 partition.offset = commits[partition.partition][0]
@@ -141,6 +145,22 @@ class KafkaAlertSource:
                 offsets=[TopicPartition(self._topic, p, offset) for p, (offset, _metadata) in found.items()],
                 asynchronous=False,
             )
+        return found
+
+    def _done_beyond_the_end(self, consumer: Consumer, commits: PartitionCommits) -> list[int]:
+        """Partitions of which offsets are said to be done that the log does not have: alerts to come will have them."""
+        found = []
+        for partition, (position, metadata) in commits.items():
+            if not metadata:
+                continue
+            _, high = consumer.get_watermark_offsets(TopicPartition(self._topic, partition), timeout=ASK_WITHIN_S)
+            if done_until(position, metadata) > high:
+                found.append(partition)
+                log.critical(
+                    "%s has done more of %s/%d than the log has, which ends at %d: a broker has lost records, or the"
+                    " topic was made anew; what was done is learnt from the record of deliveries",
+                    *(self._group, self._topic, partition, high),
+                )
         return found
 
     def _on_revoke(self, _consumer: Consumer, partitions: list[TopicPartition]) -> None:

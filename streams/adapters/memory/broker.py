@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from schemas.messages.records import ConsumerRecord, ProducerRecord
 from schemas.messages.topics import MAX_MESSAGE_BYTES, TOPICS
 from streams.ports import RecordTooLargeError
+from streams.runtime.offsets import done_until
 
 MAX_BYTES = {topic.name: int(topic.config()["max.message.bytes"]) for topic in TOPICS}
 
@@ -122,8 +123,8 @@ class MemoryAlertSource:
         log = self._broker.records[self._place[1]]
         if self._next is None:
             self._next = self._broker.committed.setdefault(self._place, len(log))
-            if self._next > len(log):
-                self._next = 0
+            if done_until(self._next, self._broker.metadata.get(self._place, "")) > len(log):
+                self._next = self._next if self._next <= len(log) else 0
                 self._broker.metadata.pop(self._place, None)
                 self._begun_again()
             self._assigned({0: (self._next, self._broker.metadata.get(self._place, ""))})
