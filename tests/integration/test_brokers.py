@@ -307,12 +307,16 @@ class TestApacheKafka:
             began = datetime.now(UTC) - timedelta(seconds=5)
             producer = Producer(client_config(broker.settings))
             sixty_days_ago_ms = int((began - timedelta(days=60)).timestamp() * 1000)
-            producer.produce(CALLS_ENDED.name, key=b"acme/c-1", value=b"old", timestamp=sixty_days_ago_ms)
+            year_10000_ms = 253_402_300_800_000
+            told = (sixty_days_ago_ms, 1, year_10000_ms, 2**63 - 1)
+            for timestamp_ms in told:
+                producer.produce(CALLS_ENDED.name, key=b"acme/c-1", value=b"old", timestamp=timestamp_ms)
             producer.flush(30)
             reader = TopicReader(broker.settings, CALLS_ENDED.name)
-            (record,) = reader.read_to_end()
+            records = reader.read_to_end()
             reader.close()
-        assert began <= record.written_at <= datetime.now(UTC) + timedelta(seconds=5)
+        assert len(records) == len(told)
+        assert all(began <= record.written_at <= datetime.now(UTC) + timedelta(seconds=5) for record in records)
 
     def test_a_start_that_was_killed_while_formatting_is_repeated(self, folder: Path, kafka_libs: list[Path]) -> None:
         code = (

@@ -1,5 +1,6 @@
 """Roll-ups against a reference in Python: whatever comes twice, late, in any order, or is judged again."""
 
+import math
 import random
 from collections import defaultdict
 from collections.abc import Iterator
@@ -15,7 +16,7 @@ from clickhouse_connect.driver.client import Client
 from processors.clickhouse.rows import CALLS, RATINGS, TableRows, rows_for_analysis, rows_for_call_rated
 from processors.kpi.rollups import COLUMNS, HOURLY, RollupDefinition
 from schemas.config.kpi import DIMENSIONS, KpiRegistry, read_kpis
-from schemas.messages.call_analysis import CallAnalysis
+from schemas.messages.call_analysis import CallAnalysis, Scorecard, ScoreItem
 from schemas.messages.call_ended import Agent, Csat
 from schemas.messages.call_rated import CallRated
 from streams.adapters.clickhouse.connection import connect
@@ -347,6 +348,86 @@ def test_a_call_whose_numbers_are_none_spoils_no_day_and_one_of_years_to_come_ma
     sums = {key: value for key, value in database.rolled_up().items() if key[-1] == "rating"}
     assert {value[0] for value in sums.values()} == {2}
     assert {value[1:] for value in sums.values()} == {(1, 75.0, 1.0, 5625.0, 75.0, 1.0)}
+
+
+def test_numbers_at_the_ends_of_what_an_event_may_hold_spoil_no_day(database: Database) -> None:
+    smallest = Csat(score=5e-324, scale_min=0, scale_max=5e-324)
+    close = Csat(score=1_000_000, scale_min=999_999.9999999999, scale_max=1_000_000)
+    for number, day in enumerate((date.min, date(1899, 12, 31), date(2300, 1, 1), date.max)):
+        csat = smallest if number % 2 else close
+        database.deliver(a_call(f"c{number}", FIRST, agent=Agent(id="A1", hired_on=day), csat=csat))
+    huge = a_call("huge", FIRST).model_copy(update={"measures": {"hits": 1e308, "words": 1.7e308}})
+    database.deliver(
+        huge, huge.model_copy(update={"call_id": "negative", "measures": {"hits": -1e308, "words": 1e308}})
+    )
+    assert database.rollups().refresh() == [FIRST.astimezone(ZoneInfo(ZONE)).date()]
+    sums = database.rolled_up()
+    assert {value[1:3] for key, value in sums.items() if key[-1] == "rating"} == {(4, 400.0)}
+    assert all(math.isfinite(each) for value in sums.values() for each in value)
+    assert len(database.client.query("SELECT agent_hired_on FROM calls").result_rows) == 5
+
+
+def asks_whether_settled(call_id: str, ended_at: datetime, points: float | None = None, **facts: Any) -> CallAnalysis:
+    item = ScoreItem(
+        item_id="settled",
+        name="一次解决",
+        group="resolution",
+        points=points,
+        max_points=10,
+        reason="pending" if points is None else None,
+    )
+    kept = ScoreItem(item_id="kept", name="话术", group="compliance", points=10, max_points=10)
+    card = Scorecard(form_id="f", form_version=1, score=100, groups={"compliance": 100}, items=(item, kept))
+    return a_call(call_id, ended_at, **facts).model_copy(update={"scorecard": card})
+
+
+def test_who_settled_a_matter_depends_neither_on_the_stretch_nor_on_who_else_calls(database: Database) -> None:
+    """A chain of three, each within a week of the one before; beside it what is no contact, and another tenant's."""
+    key, other = "c" * 64, "d" * 64
+    day = timedelta(days=1)
+    stranger = asks_whether_settled("stranger", FIRST + day, customer=key)
+    stranger = stranger.model_copy(
+        update={"tenant_id": "other", "call": stranger.call.model_copy(update={"tenant_id": "other"})}
+    )
+    database.deliver(
+        asks_whether_settled("first", FIRST, customer=key),
+        asks_whether_settled("second", FIRST + 6 * day, customer=key, agent=Agent(id="A2")),
+        asks_whether_settled("third", FIRST + 12 * day, customer=key, agent=Agent(id="A3")),
+        asks_whether_settled("much_later", FIRST + 20 * day, customer=key),
+        asks_whether_settled("called_back", FIRST + 21 * day, customer=key, direction="outbound"),
+        asks_whether_settled("answered", FIRST, customer=other),
+        asks_whether_settled("repeats_the_answered", FIRST + day, customer=other),
+        asks_whether_settled("again", FIRST + 2 * day, customer=other).model_copy(update={"outcome": "too_short"}),
+        stranger,
+    )
+    database.deliver(
+        CallRated(tenant_id="acme", call_id="answered", rated_at=FIRST + day, source="sms", resolved=True),
+        CallRated(tenant_id="acme", call_id="third", rated_at=FIRST + 13 * day, source="sms", resolved=False),
+    )
+
+    def told(start: datetime, end: datetime) -> dict[str, tuple[str | None, bool, float | None]]:
+        rows = database.client.query(
+            "SELECT call_id, resolution, is_repeat, settled_score "
+            "FROM kpi_calls(start = {start:String}, end = {end:String}, window_days = 7)",
+            parameters={"start": f"{start:%F %T}", "end": f"{end:%F %T}"},
+        ).result_rows
+        return {str(call_id): (resolution, bool(repeat), score) for call_id, resolution, repeat, score in rows}
+
+    whole = told(FIRST - day, FIRST + 40 * day)
+    assert whole == {
+        "first": ("unresolved", False, 50.0),
+        "second": ("unresolved", True, 50.0),
+        "third": ("unresolved", True, 50.0),
+        "much_later": ("resolved", False, 100.0),
+        "called_back": (None, False, 100.0),
+        "answered": ("resolved", False, 100.0),
+        "repeats_the_answered": ("resolved", True, 100.0),
+        "again": (None, False, 100.0),
+        "stranger": ("resolved", False, 100.0),
+    }
+    for days in (1, 5, 11):
+        parts = [told(FIRST + at * day, FIRST + (at + days) * day) for at in range(-1, 40, days)]
+        assert {call: found for part in parts for call, found in part.items()} == whole
 
 
 def test_only_days_that_were_touched_are_made_again(database: Database) -> None:
