@@ -25,10 +25,12 @@ import shutil
 import signal
 import socket
 import sys
+import sysconfig
 import threading
 import time
 from collections.abc import Sequence
 from hashlib import sha256
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, TextIO
 from urllib.parse import quote, unquote, urlsplit
@@ -51,6 +53,7 @@ from processors.clickhouse.grants import (
 from schemas.config.roles import ALL_TENANTS, RolesFile, User, load_roles, load_users
 from schemas.config.yaml_files import YamlFileError
 from schemas.errors import EmbeddedStackError
+from streams.embedded.landlock import read_nothing_but
 from streams.embedded.ports import listens_here
 from streams.embedded.supervisor import READY_FD
 
@@ -59,6 +62,25 @@ DATABASE = "callstream"
 WRITER = "callstream"
 ANALYST = "analyst"
 HOST = "127.0.0.1"
+
+_OF_THE_MACHINE = tuple(
+    Path(path)
+    for path in (
+        *("/usr", "/lib", "/lib64", "/sys", "/dev", "/etc/ssl/certs", "/etc/pki/tls/certs"),
+        *(
+            "/etc/localtime",
+            "/etc/timezone",
+            "/etc/ld.so.cache",
+            "/etc/hosts",
+            "/etc/resolv.conf",
+            "/etc/nsswitch.conf",
+        ),
+        *("/proc/sys", "/proc/self/net", "/proc/meminfo", "/proc/cpuinfo", "/proc/stat", "/proc/loadavg"),
+        *("/proc/uptime", "/proc/self/status", "/proc/self/statm", "/proc/self/stat", "/proc/self/maps"),
+        *("/proc/self/cgroup", "/proc/self/mountinfo", "/proc/self/mounts", "/proc/self/limits"),
+    )
+)
+"""What the engine and Python read of it; not `/proc/self/environ`, which holds secrets."""
 
 STOP_WAIT_S = 10
 """How long running queries may take to end after SIGTERM."""
@@ -261,6 +283,7 @@ class _Engine:
     def serve(self, stop: threading.Event) -> None:
         """Run until `stop` is set. Raises `EngineStartError` when the engine cannot start or ends by itself."""
         self._write_config()
+        self._keep_to_own_files()
         os.chdir(self._data_dir)  # the library opens an engine while it is imported, which must find no config.xml
         try:
             from chdb import _chdb
@@ -289,6 +312,15 @@ class _Engine:
         if ended.is_set():
             raise EngineStartError("The ClickHouse engine ended by itself; see the lines above.")
         self._wait_for_queries()
+
+    def _keep_to_own_files(self) -> None:
+        """Before the engine starts a thread. `INSERT … FROM INFILE` reads files in a clickhouse-local, by no right."""
+        library = find_spec("chdb")
+        libraries = [Path(place).parent for place in (library and library.submodule_search_locations) or ()]
+        python = [Path(path) for path in sysconfig.get_paths().values()]
+        own = [self._data_dir / "store", self._data_dir / "config", self._data_dir / "engine.lock"]
+        own[0].mkdir(mode=0o700, exist_ok=True)
+        read_nothing_but([*own, *libraries, *python, *_OF_THE_MACHINE])
 
     @property
     def _start_folder(self) -> Path:

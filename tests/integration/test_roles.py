@@ -55,6 +55,7 @@ from streams.adapters.clickhouse.migrate import make_views, migrate
 from streams.adapters.clickhouse.rollups import ClickHouseRollups
 from streams.adapters.clickhouse.sink import ClickHouseSink
 from streams.embedded.clickhouse_engine import start_command
+from streams.embedded.landlock import can_be_held
 from streams.embedded.ports import free_port
 from streams.embedded.stack import Stack, StackPlan
 from streams.settings import Settings
@@ -438,6 +439,10 @@ ORACLES = {
     "an order": "SELECT {key} FROM {view} ORDER BY throwIf({hidden}) LIMIT 1",
     "two of one": "SELECT count() FROM (SELECT {key} FROM {view} UNION ALL SELECT {key} FROM {view}) "
     "WHERE throwIf({hidden}) = 0",
+    "a lambda": "SELECT count() FROM {view} WHERE arrayExists(x -> throwIf({hidden} AND x = 1), [0, 1]) = 0",
+    "a limit of each": "SELECT {key} FROM {view} LIMIT 1 BY throwIf({hidden})",
+    "a condition of windows": "SELECT {key} FROM {view} QUALIFY throwIf({hidden}) = 0",
+    "an array that is too long": "SELECT count() FROM {view} WHERE length(range(if({hidden}, 1000000000, 1))) = 1",
     "a setting that may be changed": "SELECT count() FROM {view} WHERE throwIf({hidden}) = 0 "
     "SETTINGS final = 1, join_use_nulls = 1, prefer_column_name_to_alias = 1",
 }
@@ -463,6 +468,26 @@ def filled_oracle(oracle: str, view: str, role: str) -> str:
         hidden.append("ifNull(toString(agent_id), '') != '1001'")
         key.append("agent_id")
     return oracle.format(view=source_of(view), hidden=f"({' OR '.join(hidden)})", key=", ".join(key))
+
+
+def test_no_plan_and_no_hint_of_an_index_tells_whether_a_call_of_others_is_there(engine: RunningEngine) -> None:
+    """`indexHint` chooses parts of the table by a condition that no row must fulfil."""
+    with every_case() as cases:
+        for view, user in product(OF_ONE_CALL, HIDDEN):
+            if ROLE_OF[user] not in ROLES.views[view].may:
+                continue
+            for question in (
+                f"SELECT count() FROM {view} WHERE indexHint(call_id = '{{call}}')",
+                f"EXPLAIN ESTIMATE SELECT call_id FROM {view} WHERE call_id = '{{call}}'",
+            ):
+                with cases.case(view, user, question):
+                    there, nowhere = (answer(engine, user, question.format(call=call)) for call in ("o1", "none"))
+                    assert there == nowhere
+        for user in HIDDEN:
+            with cases.case(user):
+                plan = "\n".join(answer(engine, user, "EXPLAIN actions = 1, indexes = 1 SELECT call_id FROM calls"))
+                assert "acme" in plan
+                assert [name for name in ("other", *ROLE_OF) if name != user and f"'{name}'" in plan] == []
 
 
 def test_conditions_still_reach_the_key_of_the_table(engine: RunningEngine) -> None:
@@ -603,6 +628,22 @@ OUTWARD = {
     "backup to a bucket": "BACKUP TABLE schema_migrations TO S3('http://{host}/bucket/x', 'a', 'b')",
     "backup to a file": "BACKUP TABLE schema_migrations TO File('{ran}')",
     "table that lies elsewhere": "ATTACH TABLE {new} FROM '/etc' (a String) ENGINE = MergeTree ORDER BY a",
+    "backup to a disk": "BACKUP TABLE schema_migrations TO Disk('default', 'x')",
+    "restore from a bucket": "RESTORE TABLE schema_migrations AS {new} FROM S3('http://{host}/bucket/x', 'a', 'b')",
+    "view that asks again and again": "CREATE MATERIALIZED VIEW {new} REFRESH EVERY 1 SECOND ENGINE = MergeTree "
+    "ORDER BY tuple() AS SELECT * FROM url('http://{host}/', 'TSV', 'a String')",
+    "default of a column out of a file": "CREATE TABLE {new} (a String, b String DEFAULT file('/etc/passwd')) "
+    "ENGINE = MergeTree ORDER BY a",
+    "projection out of a file": "ALTER TABLE schema_migrations ADD PROJECTION p (SELECT file('/etc/passwd'))",
+    "temporary table on a disk elsewhere": "CREATE TEMPORARY TABLE {new} (a String) ENGINE = MergeTree "
+    + DISK_OF_ANOTHER_HOST,
+    "table of a lake": "CREATE TABLE {new} ENGINE = DeltaLake('http://{host}/bucket/x', 'a', 'b')",
+    "part into a bucket": "ALTER TABLE schema_migrations EXPORT PART 'all_1_1_0' "
+    "TO TABLE FUNCTION s3('http://{host}/bucket/x', 'a', 'b', 'TSV')",
+    "answer into a file": "SELECT 1 INTO OUTFILE '{ran}'",
+    "form of an answer out of a file": "SELECT 1 AS a FORMAT Template "
+    "SETTINGS format_template_resultset = '/etc/passwd', format_template_row = '/etc/passwd'",
+    "as somebody else": "EXECUTE AS callstream SELECT 1",
     "function": "CREATE FUNCTION {new} AS x -> x",
     "named collection": "CREATE NAMED COLLECTION {new} AS url = 'http://{host}/'",
     "workload": "CREATE WORKLOAD {new}",
@@ -631,6 +672,20 @@ def test_no_account_runs_a_program_or_reads_a_file_or_asks_another_host(
                 with pytest.raises(BlockingIOError):
                     stranger.accept()
                 assert not ran.exists()
+
+
+@pytest.mark.skipif(not can_be_held(), reason="this kernel cannot hold a process to its own files")
+def test_no_account_inserts_a_file_of_the_machine(engine: RunningEngine, tmp_path: Path) -> None:
+    """A clickhouse-local reads it where the query says so, whatever the grants, and quotes it in its error."""
+    secret = tmp_path / "secret"
+    secret.write_text("tiger-lily-7\n")
+    files = (secret, Path("/proc/self/environ"), engine.data_dir / "callstream.password", Path("/etc/shadow"))
+    with every_case() as cases:
+        for file, user in product(files, EVERYBODY):
+            with cases.case(file, user):
+                query = f"INSERT INTO schema_migrations FROM INFILE '{file}' FORMAT TSV"
+                reason = refusal(engine, user, query)
+                assert any(word in reason for word in ("CANNOT_OPEN_FILE", "ACCESS_DENIED")), reason
 
 
 @pytest.mark.parametrize("user", ["boss", "callstream"])
