@@ -440,7 +440,6 @@ ORACLES = {
     "two of one": "SELECT count() FROM (SELECT {key} FROM {view} UNION ALL SELECT {key} FROM {view}) "
     "WHERE throwIf({hidden}) = 0",
     "a lambda": "SELECT count() FROM {view} WHERE arrayExists(x -> throwIf({hidden} AND x = 1), [0, 1]) = 0",
-    "a limit of each": "SELECT {key} FROM {view} LIMIT 1 BY throwIf({hidden})",
     "a condition of windows": "SELECT {key} FROM {view} QUALIFY throwIf({hidden}) = 0",
     "an array that is too long": "SELECT count() FROM {view} WHERE length(range(if({hidden}, 1000000000, 1))) = 1",
     "a setting that may be changed": "SELECT count() FROM {view} WHERE throwIf({hidden}) = 0 "
