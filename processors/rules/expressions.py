@@ -7,9 +7,8 @@ from collections.abc import Callable, Iterator
 from pydantic import BaseModel
 
 from schemas.config.condition import Condition, compile_regex
-from schemas.config.rule_pack import RulePack
+from schemas.config.rule_pack import MAX_EXPRESSIONS, RulePack
 
-MAX_EXPRESSIONS = 200
 MAX_SCAN_S = 2.0
 """Of all expressions of a pack together, over `sample_text`."""
 

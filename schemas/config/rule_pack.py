@@ -34,6 +34,9 @@ GENERAL = "general"
 
 MAX_VERSION = 1_000_000_000
 
+MAX_EXPRESSIONS = 200
+"""Regular expressions of a pack that is published, each counted once."""
+
 Sentence = Annotated[str, StringConstraints(min_length=1, max_length=300, strip_whitespace=True)]
 Name = Annotated[str, StringConstraints(min_length=1, max_length=60, strip_whitespace=True)]
 RuleExample = Sentence | tuple[Sentence, ...]

@@ -11,6 +11,7 @@ import pytest
 from processors.judging.pipeline import JudgeSettings
 from schemas.config import condition
 from schemas.config.rule_pack import RULE_PACK_FOLDER, load_rule_packs
+from schemas.errors import InvalidMessageError
 from schemas.messages.records import ConsumerRecord
 from schemas.messages.rules_published import RulesPublished
 from schemas.messages.topics import RULES_PUBLISHED, TOPICS
@@ -117,6 +118,18 @@ def test_a_pack_that_nobody_has_signed_makes_no_expression_ready(
     assert compiled == []
     RulesPublished.decode(json.dumps(wire).encode())
     assert len(compiled) == 3, "what would have been made ready"
+
+
+def test_a_pack_with_more_expressions_than_may_be_published_makes_none_ready_for_whoever_reads_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """`store` has no keys. The name of the field is escaped here, so that nobody counts letters."""
+    monkeypatch.setattr(condition, "compile_regex", lambda _text: pytest.fail("an expression was made ready"))
+    wire = json.loads(SIGNED)
+    wire["pack"]["conditions"] = {f"c{number}": {"any": [{"regex": f"投诉{number}"}]} for number in range(201)}
+    value = json.dumps(wire).replace('"regex"', '"\\u0072egex"').encode()
+    with pytest.raises(InvalidMessageError, match="pack: has more than 200 regular expressions"):
+        RULES_PUBLISHED.decode(value)
 
 
 def test_the_signature_of_every_shipped_pack_holds_before_and_after_it_is_read() -> None:

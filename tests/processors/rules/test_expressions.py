@@ -3,11 +3,10 @@
 import pytest
 
 from processors.rules.expressions import (
-    MAX_EXPRESSIONS,
     expressions_of,
     problems_with_expressions,
 )
-from schemas.config.rule_pack import RULE_PACK_FOLDER, RulePack, load_rule_packs
+from schemas.config.rule_pack import MAX_EXPRESSIONS, RULE_PACK_FOLDER, RulePack, load_rule_packs
 from tests.processors.rules.rule_packs import pack_of, rule
 
 SLOW = "(?s)[一-乿].{0,600}[一-乿].{0,600}龥"

@@ -4,8 +4,7 @@ import json
 
 import pytest
 
-from processors.rules.expressions import MAX_EXPRESSIONS
-from schemas.config.rule_pack import RULE_PACK_FOLDER, load_rule_packs
+from schemas.config.rule_pack import MAX_EXPRESSIONS, RULE_PACK_FOLDER, load_rule_packs
 from schemas.messages.topics import RULES_PUBLISHED
 from streams.embedded.ports import free_port
 from streams.runtime.rule_signatures import problem_with_signature, read_public_keys
