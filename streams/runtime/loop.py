@@ -160,9 +160,11 @@ class Streak:
     _length: int = field(default=0, init=False)
 
     def __post_init__(self) -> None:
-        if self.file is not None and self.file.exists():
-            text = self.file.read_text(encoding="utf-8").strip()
-            self._length = int(text) if text.isdecimal() else 0
+        text = ""
+        if self.file is not None:
+            with suppress(OSError):  # there is none yet, or none that can be read
+                text = self.file.read_text(encoding="ascii", errors="replace").strip()
+        self._length = int(text) if text.isdecimal() and text.isascii() else 0
 
     def count(self, more: int = 1) -> None:
         """Once more. Raises `TooManyFailuresError`."""

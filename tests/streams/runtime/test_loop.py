@@ -282,3 +282,15 @@ def test_a_count_goes_on_in_memory_where_its_file_cannot_be_written(
     assert "refusals cannot be written" in caplog.text
     with pytest.raises(TooManyFailuresError):
         streak.count()
+
+
+@pytest.mark.parametrize("content", [b"", b"\xff\xfe", "²".encode(), b"-7", b"1\n2"])
+def test_a_count_that_cannot_be_read_begins_again(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "refusals").write_bytes(content)
+    streak = Streak("stage refused", 2, tmp_path / "refusals")
+    streak.count()
+    assert (tmp_path / "refusals").read_text() == "1\n"
+
+
+def test_a_folder_in_the_place_of_the_count_stops_no_worker(tmp_path: Path) -> None:
+    Streak("stage refused", 2, tmp_path).count()
