@@ -134,14 +134,16 @@ def consumer_config(settings: Settings, group: str) -> dict[str, str | int | flo
 class Publisher:
     """Writes messages and returns when the broker has them (idempotent, acks=all)."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, within_s: float = DELIVERY_TIMEOUT_S) -> None:
+        """`within_s`: so long is tried to write a record before `publish` gives up."""
+        self._within_s = within_s
         config = client_config(settings) | {
             "enable.idempotence": True,
             "acks": "all",
             "compression.type": "zstd",
             "message.max.bytes": FETCH_BYTES,
             "linger.ms": 5,
-            "delivery.timeout.ms": int(DELIVERY_TIMEOUT_S * 1000),
+            "delivery.timeout.ms": int(within_s * 1000),
         }
         if settings.kafka_flavour == "tansu":
             # Its "latest" offset is the base of the last batch + 1: right only if every record is its own batch.
@@ -172,7 +174,7 @@ class Publisher:
         except BufferError:
             failed.append(KafkaError(KafkaError._QUEUE_FULL))
         # What was handed over before an error is waited for, too: it must not come later than what is written next.
-        left = self._producer.flush(DELIVERY_TIMEOUT_S + 5)
+        left = self._producer.flush(self._within_s + 5)
         if not failed and not left:
             return
         problem = next((error for error in failed if error.code() in _LASTING), failed[0] if failed else None)
@@ -569,6 +571,11 @@ def missing_topics(settings: Settings, topics: Sequence[AnyTopic] = TOPICS) -> l
     """Names of declared topics that the broker does not have. Raises `KafkaUnreachableError`."""
     existing = _topics(AdminClient(client_config(settings)))
     return [topic.name for topic in topics if topic.name not in existing]
+
+
+def topic_names(admin: AdminClient) -> frozenset[str]:
+    """Of every topic that the broker has. Raises `KafkaUnreachableError`."""
+    return frozenset(_topics(admin))
 
 
 def _topics(admin: AdminClient) -> Mapping[str, TopicMetadata]:
