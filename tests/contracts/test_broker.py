@@ -14,6 +14,7 @@ from pydantic import SecretStr
 from schemas.messages.records import ConsumerRecord, ProducerRecord
 from schemas.messages.topics import CALLS_ANALYZED, CALLS_ENDED
 from streams.adapters.kafka.batches import MAX_BATCH_BYTES
+from streams.adapters.kafka.canary import CANARY_TOPIC, write_canary
 from streams.adapters.kafka.client import BatchConsumer, Publisher, TopicReader, apply_topics, lags, read_record
 from streams.adapters.kafka.fetcher import KafkaAccessError
 from streams.adapters.memory.broker import MemoryBroker, MemoryConsumer, MemoryReader
@@ -225,6 +226,16 @@ def test_a_reader_passes_a_batch_that_expands_too_far(broker: Broker, caplog: py
     assert read_record(broker.settings, CALLS_ENDED.name, of_call[0].partition, bad) is None
     assert read_record(broker.settings, CALLS_ENDED.name, of_call[0].partition, bad - 1) == of_call[0]
     assert read_record(broker.settings, CALLS_ENDED.name, of_call[0].partition, bad + 1_000) is None
+
+
+def test_a_broker_that_takes_records_takes_a_canary(broker: Broker) -> None:
+    if broker.settings is None:
+        return  # Kafka alone is asked
+    for _ in range(2):
+        write_canary(broker.settings)
+    reader = TopicReader(broker.settings, CANARY_TOPIC)
+    assert {record.key for record in reader.read_to_end()} == {b"canary"}
+    reader.close()
 
 
 def test_who_is_refused_is_told_what_to_see_to_and_does_not_ask_again(broker: Broker) -> None:
