@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
 
-from schemas.errors import InvalidMessageError, OperatorError, RetryableError, UnreadableBatchError
+from schemas.errors import InvalidMessageError, OperatorError, RetryableError
 from schemas.messages.records import ConsumerRecord, ProducerRecord, call_of_key
 from schemas.messages.topics import CALLS_DEAD_LETTERS
 from streams.ports import PublisherPort, WorkSource
@@ -219,26 +219,10 @@ class PollWorkPublishCommit:
         self._records = self.source.poll(self.batch, self.wait_s)
         if not self._records:
             return
-        self._give_up([record for record in self._records if record.unreadable])
-        readable = [record for record in self._records if not record.unreadable]
-        if readable:
-            for part in self.guard.parts(readable) if self.guard is not None else [readable]:
-                self._finish(part)
+        for part in self.guard.parts(self._records) if self.guard is not None else [self._records]:
+            self._finish(part)
         self.source.commit(self._records)
         self._records = ()
-
-    def _give_up(self, batches: Sequence[ConsumerRecord]) -> None:
-        """What stands for batches that cannot be read becomes dead letters."""
-        letters = [self._letter_of(batch, UnreadableBatchError([batch.unreadable])) for batch in batches]
-        if letters:
-            insist(lambda: self.publisher.publish(letters), self.name, self.stop, self.max_wait_s)
-            self._count(batches, letters)
-
-    def _letter_of(self, record: ConsumerRecord, error: InvalidMessageError) -> ProducerRecord:
-        if self.guard is None:
-            raise error
-        log.error("%s: %s becomes a dead letter: %s", self.name, _named([record]), error)
-        return self.guard.letter_of(record, error)
 
     def _finish(self, records: Sequence[ConsumerRecord]) -> None:
         """Everything that comes of them is durable when this returns."""
@@ -260,9 +244,10 @@ class PollWorkPublishCommit:
         try:
             insist(lambda: self.publisher.publish(outputs), self.name, self.stop, self.max_wait_s)
         except InvalidMessageError as error:
-            if len(records) > 1:
+            if self.guard is None or len(records) > 1:
                 raise
-            letter = self._letter_of(records[0], error)
+            log.error("%s: %s becomes a dead letter: %s", self.name, _named(records), error)
+            letter = self.guard.letter_of(records[0], error)
             insist(lambda: self.publisher.publish((letter,)), self.name, self.stop, self.max_wait_s)
             return (letter,)
         return outputs

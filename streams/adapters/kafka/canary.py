@@ -10,6 +10,8 @@ from streams.settings import Settings
 CANARY_TOPIC = "callstream.canary"
 """Of its own: nobody reads it. It is made when it is first needed, and keeps nothing for longer than an hour."""
 WITHIN_S = 10.0
+_VALUE = b"does this arrive?" * 100
+"""Long enough to be compressed, so that a broker whose codecs are broken does not take it."""
 
 
 def write_canary(settings: Settings, within_s: float = WITHIN_S) -> None:
@@ -22,7 +24,7 @@ def write_canary(settings: Settings, within_s: float = WITHIN_S) -> None:
         _make_topic(admin, settings.kafka_replication_factor)
     publisher = Publisher(settings, within_s)
     try:
-        publisher.publish((ProducerRecord(CANARY_TOPIC, b"canary", b"does this arrive?"),))
+        publisher.publish((ProducerRecord(CANARY_TOPIC, b"canary", _VALUE),))
     finally:
         publisher.close()
 
