@@ -19,6 +19,7 @@ from streams.adapters.clickhouse.status import (
 )
 from streams.adapters.kafka.canary import write_canary
 from streams.adapters.kafka.client import Lag, lags
+from streams.adapters.kafka.fetcher import KafkaAccessError
 from streams.ports import Clock
 from streams.runtime.free_space import lack_of_space
 from streams.settings import Settings
@@ -58,7 +59,7 @@ class PipelineStatus:
 def pipeline_status(settings: Settings, clock: Clock) -> PipelineStatus:
     """Writes a record to a topic that nobody reads: a broker may answer, and take nothing.
 
-    Raises `RetryableError` when Kafka or ClickHouse does not answer, `KafkaAccessError` and `ClickHouseAccessError`.
+    Raises `RetryableError` when Kafka or ClickHouse does not answer, and `ClickHouseAccessError`.
     """
     lacking = lack_of_space(settings.data_dir)
     try:
@@ -87,6 +88,8 @@ def _refused_canary(settings: Settings) -> tuple[str, ...]:
         write_canary(settings)
     except RetryableError as error:
         return (f"Kafka answers, and takes no records: {error}",)
+    except KafkaAccessError as error:
+        return (str(error),)
     return ()
 
 

@@ -368,10 +368,7 @@ class TopicReader:
     def __init__(self, settings: Settings, topic: str, since: datetime | None = None) -> None:
         """Raises `RetryableError` when no broker answers, and `KafkaAccessError`."""
         with _asking(settings) as consumer:
-            metadata = consumer.list_topics(topic, timeout=ASK_WITHIN_S).topics[topic]
-            if metadata.error is not None:
-                raise KafkaException(metadata.error)
-            places = [TopicPartition(topic, partition) for partition in metadata.partitions]
+            places = _partitions(consumer, topic)
             ends = {place.partition: consumer.get_watermark_offsets(place, timeout=ASK_WITHIN_S) for place in places}
             starts = {partition: low for partition, (low, _high) in ends.items()}
             if since is not None:
@@ -420,10 +417,10 @@ class TopicReader:
 
 
 @contextmanager
-def _asking(settings: Settings) -> Iterator[Consumer]:
-    """A client that asks for offsets and belongs to no group. Raises `RetryableError` and `KafkaAccessError`."""
+def _asking(settings: Settings, group: str = "reader") -> Iterator[Consumer]:
+    """A client that asks for offsets and joins no group. Raises `RetryableError` and `KafkaAccessError`."""
     told = Told()
-    config = client_config(settings) | {"group.id": GROUP_PREFIX + "reader", "enable.auto.commit": False}
+    config = client_config(settings) | {"group.id": GROUP_PREFIX + group, "enable.auto.commit": False}
     consumer = Consumer(config | {"error_cb": told})
     try:
         yield consumer
@@ -434,12 +431,33 @@ def _asking(settings: Settings) -> Iterator[Consumer]:
         consumer.close()
 
 
+def _partitions(consumer: Consumer, topic: str) -> list[TopicPartition]:
+    """Of a topic. Raises `KafkaException`, also where we may not know of it."""
+    metadata = consumer.list_topics(topic, timeout=ASK_WITHIN_S).topics[topic]
+    if metadata.error is not None:
+        raise KafkaException(metadata.error)
+    return [TopicPartition(topic, partition) for partition in metadata.partitions]
+
+
+def require_access(settings: Settings, group: str, topic: str) -> None:
+    """Whether we may read a topic as a member of a group, as far as that shows without reading.
+
+    Raises `RetryableError` and `KafkaAccessError`.
+    """
+    with _asking(settings, group) as consumer:
+        for place in consumer.committed(_partitions(consumer, topic), timeout=ASK_WITHIN_S):
+            if place.error is not None:
+                raise KafkaException(place.error)
+
+
 def read_record(settings: Settings, topic: str, partition: int, offset: int) -> ConsumerRecord | None:
     """The record at that position, outside of any group; None where it has gone, or cannot be read.
 
     Raises `RetryableError` and `KafkaAccessError`.
     """
     with _asking(settings) as consumer:
+        if partition not in {place.partition for place in _partitions(consumer, topic)}:
+            return None
         low, high = consumer.get_watermark_offsets(TopicPartition(topic, partition), timeout=ASK_WITHIN_S)
     if not low <= offset < high:
         return None

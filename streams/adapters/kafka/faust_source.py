@@ -6,16 +6,18 @@ import queue
 import threading
 from collections import deque
 from collections.abc import Sequence
+from contextlib import closing, suppress
 from typing import Any, cast
 
 import faust
 from faust.transport.drivers.aiokafka import Consumer as AiokafkaConsumer
 from faust.types import TP
 
+from schemas.errors import RetryableError
 from schemas.messages.records import ConsumerRecord
 from streams.adapters.kafka.batches import UnreadableBatch, guard_aiokafka
-from streams.adapters.kafka.client import GROUP_PREFIX
-from streams.adapters.kafka.fetcher import FETCH_BYTES, ssl_context
+from streams.adapters.kafka.client import GROUP_PREFIX, require_access
+from streams.adapters.kafka.fetcher import FETCH_BYTES, Fetcher, ssl_context
 from streams.runtime.logs import describe
 from streams.settings import Settings
 
@@ -102,8 +104,11 @@ class FaustSource:
         self._thread = threading.Thread(target=self._run, name=f"{stage}.faust", daemon=True)
 
     def poll(self, most: int, wait_s: float) -> Sequence[ConsumerRecord]:  # noqa: ARG002 - an agent gives one
-        """One record at a time. Raises `FaustEndedError`."""
+        """One record at a time. Raises `FaustEndedError` and `KafkaAccessError`."""
         if not self._thread.ident:
+            with suppress(RetryableError):  # for a broker Faust waits by itself
+                # For a topic that it may not see it would wait as well, for ever and without a word.
+                require_access(self._settings, self._stage, self._topic)
             self._thread.start()
         if self._again:
             return (self._again.popleft(),)
@@ -111,6 +116,7 @@ class FaustSource:
             record, done = self._fetched.get(timeout=wait_s)
         except queue.Empty:
             if self._ended.is_set() and not self._stop.is_set():
+                self._require_reading()
                 raise FaustEndedError("Faust has stopped by itself") from None
             return ()
         self._under_way[record.position] = done
@@ -132,6 +138,14 @@ class FaustSource:
         self._stop.set()
         if self._thread.ident:
             self._thread.join(LEAVE_WITHIN_S)
+
+    def _require_reading(self) -> None:
+        """Raises `KafkaAccessError` where that is why Faust has ended."""
+        fetcher = Fetcher(self._settings)
+        with suppress(RetryableError), closing(fetcher):
+            require_access(self._settings, self._stage, self._topic)
+            fetcher.assign({(self._topic, 0): None})
+            fetcher.take(1, 1.0)
 
     def _run(self) -> None:
         """The life of Faust's thread."""

@@ -138,6 +138,8 @@ class Fetcher:
         fetched = await self._consumer.getmany(timeout_ms=int(wait_s * 1000), max_records=most)
         if self._consumer._fetcher.error_future.done():
             raise KafkaError("its fetcher has ended")
+        if unseen := self._consumer._client.cluster.unauthorized_topics & {topic for topic, _ in self._positions}:
+            raise TopicAuthorizationFailedError(unseen)  # aiokafka would ask for them for ever
         self._note_positions(self._consumer)
         return [_record(one) for records in fetched.values() for one in records]
 
