@@ -253,8 +253,7 @@ class GroupMember:
             if problem is None:
                 continue
             if problem.fatal():
-                self._consumer.close()
-                self._join()
+                self._join_again()
                 raise RetryableError(f"Kafka consumer failed, a new one takes its place: {problem.name()}")
             if problem.code() in _REFUSALS:
                 raise failure("Kafka cannot be read", problem)
@@ -263,7 +262,13 @@ class GroupMember:
             raise failure("Kafka cannot be read", refusal)
         if self._failure is not None:
             failed, self._failure = self._failure, None
+            self._join_again()  # nobody else would read what we were given
             raise failed
+
+    def _join_again(self) -> None:
+        self._consumer.close()
+        self._revoked([])
+        self._join()
 
     def _on_assign(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
         try:

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from confluent_kafka import KafkaError, KafkaException
+from confluent_kafka import KafkaError, KafkaException, TopicPartition
 
 from schemas.errors import RetryableError
 from schemas.messages.records import ConsumerRecord, ProducerRecord
@@ -48,6 +48,32 @@ class ScriptedMember:
         pass
 
 
+class CannotTellOffsets(ScriptedMember):
+    """Is given a partition at its first question, and then no answer."""
+
+    made: list["CannotTellOffsets"]
+
+    def __init__(self, _config: dict[str, Any]) -> None:
+        self.made.append(self)
+        self.is_open = True
+
+    def subscribe(self, _topics: Sequence[str], **callbacks: Callable[..., None]) -> None:
+        self._on_assign = callbacks["on_assign"]
+
+    def consume(self, _most: int, _wait_s: float) -> list[Event]:
+        self._on_assign(self, [TopicPartition(RECORD.topic, 0)])
+        return []
+
+    def assign(self, partitions: Sequence[TopicPartition]) -> None:
+        assert partitions == []
+
+    def committed(self, _partitions: Sequence[TopicPartition], timeout: float) -> list[TopicPartition]:
+        raise KafkaException(KafkaError(KafkaError._TIMED_OUT), timeout)
+
+    def close(self) -> None:
+        self.is_open = False
+
+
 class ScriptedFetcher:
     """Gives what the script says, call by call."""
 
@@ -56,6 +82,9 @@ class ScriptedFetcher:
 
     def __init__(self, _settings: Settings) -> None:
         pass
+
+    def assign(self, positions: dict[tuple[str, int], int]) -> None:
+        assert positions == {}
 
     def take(self, _most: int, _wait_s: float) -> list[ConsumerRecord]:
         step = self.script.pop(0) if self.script else []
@@ -91,6 +120,17 @@ def test_what_was_read_before_an_error_is_returned_and_the_error_comes_with_the_
     with pytest.raises(raised):
         consumer.poll(500, 0.1)
     assert [record.offset for record in consumer.poll(500, 0.1)] == [16]
+
+
+def test_a_member_that_cannot_learn_where_its_group_stands_joins_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(client, "Consumer", CannotTellOffsets)
+    monkeypatch.setattr(CannotTellOffsets, "made", [], raising=False)
+    consumer = BatchConsumer(Settings(), "store", [RECORD.topic])
+    for tries in (1, 2):
+        with pytest.raises(RetryableError, match="does not tell its offsets"):
+            consumer.poll(1, 0.1)
+        assert [member.is_open for member in CannotTellOffsets.made] == [False] * tries + [True]
+    consumer.close()
 
 
 class ScriptedProducer:
