@@ -35,6 +35,10 @@ class ExpandsTooFarError(Exception):
     """It expands to more than the cap."""
 
 
+class OutsideOfItsBatchError(Exception):
+    """A record claims an offset that its batch does not have; reading would go on where there is nothing."""
+
+
 def gzip_decode(payload: Data, cap: int = MAX_BATCH_BYTES) -> bytes:
     """Raises `ExpandsTooFarError`, and what gzip raises for what is damaged."""
     with gzip.GzipFile(fileobj=io.BytesIO(payload)) as file:
@@ -131,6 +135,8 @@ class _Batch:
         first, last = self._batch.base_offset, self._batch.next_offset - 1
         try:
             for record in self._batch:
+                if not first <= record.offset <= last:
+                    raise OutsideOfItsBatchError
                 yield record
                 first = record.offset + 1
         # Whatever it is: who may write to a topic must not be able to stop those who read it.

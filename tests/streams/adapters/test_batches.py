@@ -11,6 +11,8 @@ import pytest
 from aiokafka.record.default_records import DefaultRecordBatchBuilder
 from aiokafka.record.util import calc_crc32c
 from aiokafka.structs import TopicPartition
+from hypothesis import given
+from hypothesis import strategies as st
 
 from streams.adapters.kafka.batches import (
     MAX_BATCH_BYTES,
@@ -126,6 +128,9 @@ def test_a_bomb_is_passed_as_one_record_that_names_its_offsets(codec: int) -> No
     )
 
 
+AFTER = batch(0, 2, [b"after"])
+
+
 def with_payload(whole: bytes, payload: bytes) -> bytes:
     """A batch with something else in place of its records, and a checksum that is right: any producer can write it."""
     changed = whole[:61] + payload
@@ -137,7 +142,7 @@ def with_payload(whole: bytes, payload: bytes) -> bytes:
 def test_whatever_lies_in_a_batch_what_comes_after_it_is_read(codec: int) -> None:
     whole = batch(codec, 0, [b"a", b"b"])
     for payload in (b"", b"\x00", b"no such thing" * 9, whole[61:-3], whole[61:] + b"more"):
-        *_some, (offset, value), last = read(with_payload(whole, payload), batch(codec, 2, [b"after"]))
+        *_some, (offset, value), last = read(with_payload(whole, payload), AFTER)
         assert last == (2, b"after")
         assert offset == 1
         assert isinstance(value, UnreadableBatch) or value == b"b"
@@ -150,3 +155,19 @@ def test_what_was_read_of_a_batch_before_it_turned_out_to_be_damaged_is_not_lost
     assert offset == 2
     assert isinstance(value, UnreadableBatch)
     assert "offsets 2 to 2" in value.problem
+
+
+def test_a_record_that_claims_an_offset_outside_of_its_batch_leads_nobody_astray() -> None:
+    plain = batch(0, 0, [b"a", b"b"])
+    zigzag_40 = b"\x50"
+    (offset, value), after = read(with_payload(plain, plain[61:64] + zigzag_40 + plain[65:]), batch(0, 2, [b"after"]))
+    assert (offset, after) == (1, (2, b"after"))
+    assert isinstance(value, UnreadableBatch)
+    assert "it is damaged (OutsideOfItsBatchError)" in value.problem
+
+
+@given(st.sampled_from([0, GZIP, SNAPPY, LZ4, ZSTD]), st.binary(max_size=64))
+def test_no_bytes_in_a_batch_hold_up_what_comes_after_it(codec: int, payload: bytes) -> None:
+    offsets = [offset for offset, _value in read(with_payload(batch(codec, 0, [b"a", b"b"]), payload), AFTER)]
+    assert offsets[-1] == 2
+    assert offsets == sorted(set(offsets))
