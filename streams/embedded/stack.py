@@ -113,14 +113,11 @@ class Stack:
         now_s = time.monotonic()
         if now_s >= self._look_at_disk_s:
             self._look_at_disk_s = now_s + LOOK_AT_DISK_EVERY_S
-            for sentence in self._lack_of_space():
+            for sentence in lack_of_space(self._plan.data_dir):
                 log.error("%s", sentence)
 
-    def _lack_of_space(self) -> tuple[str, ...]:
-        return lack_of_space(self._plan.data_dir, self._base.cache_dir)
-
     def _require_space(self) -> None:
-        if lacking := self._lack_of_space():
+        if lacking := lack_of_space(self._plan.data_dir):
             raise FullDiskError("; ".join(lacking))
 
     def announce(self) -> Path:
