@@ -300,7 +300,7 @@ def apache_kafka_spec(data_dir: Path, libs: Sequence[Path], port: int, controlle
         env=_JAVA_ENVIRONMENT,
         # Paths in the configuration are relative to this: a properties file cannot hold every file name.
         cwd=data_dir,
-        ready=partial(_is_ready, port, own_password, data_dir),
+        ready=partial(_is_ready, port, own_password, Settings.model_validate(client_settings(data_dir, port))),
         # After a kill it reads through its open segments first.
         ready_within_s=120,
         stop_grace_s=30,
@@ -318,6 +318,7 @@ def client_settings(data_dir: Path, port: int) -> dict[str, object]:
     return {
         "kafka_bootstrap": f"{LOOPBACK}:{port}",
         "kafka_flavour": "apache",
+        "kafka_replication_factor": 1,
         "kafka_security_protocol": "SASL_PLAINTEXT",
         "kafka_sasl_mechanism": _MECHANISM,
         "kafka_sasl_username": CLIENT,
@@ -325,7 +326,7 @@ def client_settings(data_dir: Path, port: int) -> dict[str, object]:
     }
 
 
-def _is_ready(port: int, own_password: str, data_dir: Path) -> bool:
+def _is_ready(port: int, own_password: str, clients: Settings) -> bool:
     """Whether clients can log in and write; lets them, the first time that the broker answers. Blocks for some seconds.
 
     The broker's own password is new at each start. Sent to whoever took the port before Kafka, it opens nothing: that
@@ -333,9 +334,9 @@ def _is_ready(port: int, own_password: str, data_dir: Path) -> bool:
     """
     if not port_is_ours(port):
         return False
-    client_password = password_of_clients(data_dir)
+    client_password = clients.kafka_sasl_password.get_secret_value()
     if kafka_answers(port, _login(_MECHANISM, CLIENT, client_password)):
-        return _takes_records(data_dir, port)
+        return _takes_records(clients)
     config: dict[str, str | int | float | bool] = {"bootstrap.servers": f"{LOOPBACK}:{port}", "log_level": 0}
     admin = AdminClient(config | _login("PLAIN", _BROKER, own_password))
     credential = UserScramCredentialUpsertion(
@@ -348,10 +349,9 @@ def _is_ready(port: int, own_password: str, data_dir: Path) -> bool:
     return False  # asked again: the broker takes note of it a moment later
 
 
-def _takes_records(data_dir: Path, port: int) -> bool:
-    settings = Settings.model_validate(client_settings(data_dir, port) | {"kafka_replication_factor": 1})
+def _takes_records(clients: Settings) -> bool:
     try:
-        write_canary(settings, _CANARY_WITHIN_S)
+        write_canary(clients, _CANARY_WITHIN_S)
     except RetryableError:
         return False
     return True

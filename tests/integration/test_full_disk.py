@@ -28,7 +28,7 @@ def libs() -> list[Path]:
 
 
 def settings_of(folder: Path, port: int) -> Settings:
-    return Settings.model_validate(client_settings(folder, port) | {"kafka_replication_factor": 1})
+    return Settings.model_validate(client_settings(folder, port))
 
 
 def test_a_broker_without_room_for_temporary_files_takes_what_any_codec_has_compressed(

@@ -56,7 +56,7 @@ def owner(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
             properties.write("authorizer.class.name=org.apache.kafka.metadata.authorizer.StandardAuthorizer\n")
             properties.write("super.users=User:broker;User:callstream\n")
         supervisor.start(spec)
-        reached = client_settings(folder / "kafka", port) | {"kafka_replication_factor": 1, "data_dir": folder}
+        reached = client_settings(folder / "kafka", port) | {"data_dir": folder}
         settings = Settings.model_validate(reached)
         apply_topics(settings, [CALLS_ENDED])
         yield settings
