@@ -35,6 +35,10 @@ class EndedTheWorkerError(InvalidMessageError):
     """The message ended the process that worked on it, again and again, by what no handler can catch."""
 
 
+class UnreadableBatchError(InvalidMessageError):
+    """A batch of messages cannot be read: it expands too far, or is damaged. Who wrote them is not known."""
+
+
 class RetryableError(Exception):
     """An outside system did not answer as it should; the same message is tried again, its offset stays.
 

@@ -11,7 +11,6 @@ from hypothesis import settings
 
 from processors.judging import pipeline
 from schemas.errors import EmbeddedStackError
-from streams.embedded.apache_kafka import fetch_jars
 from streams.runtime import rules_feed
 from streams.settings import load_settings
 from tests.clickhouse_engine import RunningEngine, running_engine
@@ -53,6 +52,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 @cache
 def kafka_can_be_had() -> bool:
     """Whether the jars of Apache Kafka are in the cache, or can be fetched."""
+    from streams.embedded.apache_kafka import fetch_jars  # once `GUARD` stands before the clients that it imports
+
     mine = load_settings().settings
     try:
         fetch_jars(mine.cache_dir, mine.maven_url, lambda _done, _total, _name: None)

@@ -20,6 +20,8 @@ class ConsumerRecord:
     value: bytes | None
     written_at: datetime = EPOCH
     """When it was written to the topic, as the broker says."""
+    unreadable: str = ""
+    """Why the batch that this stands for cannot be read, and which offsets it has; its own is the last of them."""
 
     @property
     def position(self) -> str:

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
-from schemas.errors import InvalidMessageError
+from schemas.errors import InvalidMessageError, UnreadableBatchError
 from schemas.messages.alert import Alert
 from schemas.messages.alert_delivery import AlertDelivery
 from schemas.messages.call_analysis import CallAnalysis
@@ -13,7 +13,7 @@ from schemas.messages.call_rated import CallRated
 from schemas.messages.dead_letter import DeadLetter
 from schemas.messages.message import Message
 from schemas.messages.recording_accessed import RecordingAccessed
-from schemas.messages.records import ProducerRecord
+from schemas.messages.records import ConsumerRecord, ProducerRecord
 from schemas.messages.rules_published import RulesPublished
 from schemas.messages.transcript import Transcript
 
@@ -65,6 +65,12 @@ class Topic(Generic[M]):
     def decode(self, raw: bytes | None) -> M:
         """Raises `InvalidMessageError`."""
         return self.message.decode(raw, from_outside=self.from_outside)
+
+    def read(self, record: ConsumerRecord) -> M:
+        """The message of a record. Raises `InvalidMessageError`."""
+        if record.unreadable:
+            raise UnreadableBatchError([record.unreadable])
+        return self.decode(record.value)
 
     def record(self, message: M) -> ProducerRecord:
         """The message as it is written to this topic.

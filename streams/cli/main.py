@@ -3,6 +3,7 @@
 `callstream status` is in `status.py`, `callstream rules publish` in `rules/publish.py`, and so on.
 """
 
+import errno
 import os
 import sys
 from collections.abc import Iterator
@@ -126,6 +127,11 @@ def _errors_as_sentences() -> Iterator[None]:
         _fail(str(error), error.exit_code)
     except RetryableError as error:
         _fail(str(error), EXIT_UNREACHABLE)
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            _fail(f"this is a bug: {describe(error)}", EXIT_BUG)
+        where = f" of {error.filename}" if error.filename else ""
+        _fail(f"the disk{where} is full: make room there, then run the command again", EXIT_UNREACHABLE)
     except Exception as error:
         # The text of an exception may hold what a caller said: its class and frames must do.
         _fail(f"this is a bug: {describe(error)}", EXIT_BUG)

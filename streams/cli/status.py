@@ -9,9 +9,10 @@ from streams.cli.console.output import console, print_json
 
 
 def status(as_json: JsonOption = False) -> None:
-    """Show lag, outcomes and dead letters of the pipeline.
+    """Show lag, outcomes and dead letters of the pipeline, and whether Kafka takes records.
 
-    Ends with 1 if calls have been without an outcome for longer than the setting processing_objective_s.
+    Ends with 1 if calls have been without an outcome for longer than the setting processing_objective_s, if Kafka takes
+    no record, or if the disk of the data folder is full.
     """
     from streams.ports import SystemClock
     from streams.queries.status import pipeline_status, status_tables
@@ -24,4 +25,6 @@ def status(as_json: JsonOption = False) -> None:
         for table in status_tables(found):
             out.print(table)
         typer.echo(found.summary())
-    raise typer.Exit(EXIT_PROBLEM if found.unaccounted else 0)
+        for problem in found.problems:
+            typer.echo(f"problem: {problem}")
+    raise typer.Exit(EXIT_PROBLEM if found.unaccounted or found.problems else 0)

@@ -31,12 +31,15 @@ from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient, ScramCredentialInfo, ScramMechanism, UserScramCredentialUpsertion
 from pydantic import SecretStr
 
-from schemas.errors import EmbeddedStackError
+from schemas.errors import EmbeddedStackError, RetryableError
 from schemas.messages.topics import DAY_MS, MAX_MESSAGE_BYTES, RECORD_OVERHEAD_BYTES
+from streams.adapters.kafka.canary import write_canary
 from streams.embedded.child import launcher_argv
+from streams.embedded.kafka_natives import native_options
 from streams.embedded.ports import LOOPBACK, kafka_answers, port_is_ours, require_free
 from streams.embedded.private_files import kept_secret, write_private
 from streams.embedded.supervisor import ChildSpec
+from streams.settings import Settings
 
 TellProgress = Callable[[int, int, str], None]
 """Called with bytes done, bytes in all, and the file name that the news is about; never by two threads at once."""
@@ -49,6 +52,7 @@ _PAUSE_BETWEEN_TRIES_S = 0.5
 _JAR_LINE = re.compile(r"(?P<sha256>[0-9a-f]{64}) +(?P<size>[0-9]+) +(?P<path>[A-Za-z0-9][A-Za-z0-9._/-]*\.jar)")
 
 _FORMAT_WITHIN_S = 120.0
+_CANARY_WITHIN_S = 5.0
 _MAX_BATCH_BYTES = MAX_MESSAGE_BYTES + RECORD_OVERHEAD_BYTES
 _OFFSETS_RETENTION_MINUTES = 400 * DAY_MS // 60_000
 _DATA_FOLDER = "log"
@@ -275,7 +279,7 @@ def apache_kafka_spec(data_dir: Path, libs: Sequence[Path], port: int, controlle
 
     Writes its configuration and, the first time, formats its storage, which takes about a second. The ports may differ
     from those of an earlier run. Started again when it dies: nothing is lost. Raises `JavaMissingError`,
-    `PortTakenError` and `KafkaStorageError`.
+    `PortTakenError`, `KafkaStorageError` and `KafkaNativesError`.
     """
     java = java_binary()
     require_free(port, "Apache Kafka")
@@ -288,7 +292,7 @@ def apache_kafka_spec(data_dir: Path, libs: Sequence[Path], port: int, controlle
     write_private(data_dir / "server.properties", properties)
     (data_dir / "log4j2.properties").write_text(_LOG4J2_PROPERTIES, encoding="ascii")
     _clear(data_dir / "tmp")
-    command = _java_command(java, libs)
+    command = _java_command(java, libs, native_options(libs))
     _format_once(data_dir, command, properties)
     return ChildSpec(
         name="kafka",
@@ -296,7 +300,7 @@ def apache_kafka_spec(data_dir: Path, libs: Sequence[Path], port: int, controlle
         env=_JAVA_ENVIRONMENT,
         # Paths in the configuration are relative to this: a properties file cannot hold every file name.
         cwd=data_dir,
-        ready=partial(_is_ready, port, own_password, password_of_clients(data_dir)),
+        ready=partial(_is_ready, port, own_password, Settings.model_validate(client_settings(data_dir, port))),
         # After a kill it reads through its open segments first.
         ready_within_s=120,
         stop_grace_s=30,
@@ -314,6 +318,7 @@ def client_settings(data_dir: Path, port: int) -> dict[str, object]:
     return {
         "kafka_bootstrap": f"{LOOPBACK}:{port}",
         "kafka_flavour": "apache",
+        "kafka_replication_factor": 1,
         "kafka_security_protocol": "SASL_PLAINTEXT",
         "kafka_sasl_mechanism": _MECHANISM,
         "kafka_sasl_username": CLIENT,
@@ -321,16 +326,17 @@ def client_settings(data_dir: Path, port: int) -> dict[str, object]:
     }
 
 
-def _is_ready(port: int, own_password: str, client_password: str) -> bool:
-    """Whether clients can log in; lets them, the first time that the broker answers. Blocks for a few seconds at most.
+def _is_ready(port: int, own_password: str, clients: Settings) -> bool:
+    """Whether clients can log in and write; lets them, the first time that the broker answers. Blocks for some seconds.
 
     The broker's own password is new at each start. Sent to whoever took the port before Kafka, it opens nothing: that
     Kafka never listens. SCRAM shows the clients' password to nobody, also not later, while Kafka is started again.
     """
     if not port_is_ours(port):
         return False
+    client_password = clients.kafka_sasl_password.get_secret_value()
     if kafka_answers(port, _login(_MECHANISM, CLIENT, client_password)):
-        return True
+        return _takes_records(clients)
     config: dict[str, str | int | float | bool] = {"bootstrap.servers": f"{LOOPBACK}:{port}", "log_level": 0}
     admin = AdminClient(config | _login("PLAIN", _BROKER, own_password))
     credential = UserScramCredentialUpsertion(
@@ -341,6 +347,14 @@ def _is_ready(port: int, own_password: str, client_password: str) -> bool:
     except (KafkaException, TimeoutError):
         return False
     return False  # asked again: the broker takes note of it a moment later
+
+
+def _takes_records(clients: Settings) -> bool:
+    try:
+        write_canary(clients, _CANARY_WITHIN_S)
+    except RetryableError:
+        return False
+    return True
 
 
 def _login(mechanism: str, user: str, password: str) -> dict[str, str | int | float | bool]:
@@ -420,7 +434,7 @@ logger.server.level=info
 _JAVA_ENVIRONMENT = {"LC_ALL": "C.UTF-8"}
 
 
-def _java_command(java: Path, libs: Sequence[Path]) -> tuple[str, ...]:
+def _java_command(java: Path, libs: Sequence[Path], natives: Sequence[str]) -> tuple[str, ...]:
     return (
         str(java),
         "-Xmx384m",
@@ -431,7 +445,8 @@ def _java_command(java: Path, libs: Sequence[Path]) -> tuple[str, ...]:
         "--enable-native-access=ALL-UNNAMED",
         "--sun-misc-unsafe-memory-access=allow",
         "-Djava.awt.headless=true",
-        # Compression codecs unpack native libraries, also where /tmp allows no programs.
+        *natives,
+        # What else its libraries unpack, also where /tmp allows no programs.
         "-Djava.io.tmpdir=tmp",
         "-Dlog4j2.configurationFile=log4j2.properties",
         "-cp",

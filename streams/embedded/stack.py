@@ -2,6 +2,7 @@
 
 import fcntl
 import json
+import logging
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -24,13 +25,18 @@ from streams.embedded.ports import LOOPBACK, free_port, reserve_port
 from streams.embedded.private_files import kept_secret, write_private
 from streams.embedded.supervisor import ChildSpec, Supervisor
 from streams.embedded.tansu import tansu_spec
+from streams.runtime.free_space import lack_of_space
 from streams.runtime.loop import EXIT_BREAKER
 from streams.runtime.rule_signatures import kept_key_pair
 from streams.settings import CONFIG_VARIABLE, Settings, setting_fields
 from streams.topology import WORKER_NAMES, WORKERS
 
+log = logging.getLogger(__name__)
+
 Broker = Literal["kafka", "tansu"]
 TellUser = Callable[[str], None]
+
+LOOK_AT_DISK_EVERY_S = 60.0
 
 STACK_FILE = "stack.toml"
 """In the data folder while the stack runs: its settings. The command line reads it where nothing else is set."""
@@ -62,6 +68,7 @@ class Stack:
         self._clickhouse_tcp_port = plan.clickhouse_tcp_port
         self.supervisor = Supervisor(plan.data_dir / "logs")
         self._cleanup = ExitStack()
+        self._look_at_disk_s = 0.0
         self.settings = base
 
     def __enter__(self) -> Self:
@@ -81,9 +88,10 @@ class Stack:
         """Start everything and return when events may be published; `self.settings` then says where.
 
         `say` hears what is being done, `fetched` how much of Kafka's jars is there. Raises `ChildFailedError`,
-        `KafkaJarsError`, `PortTakenError`, `UsersFileError` and the errors of the adapters.
+        `FullDiskError`, `KafkaJarsError`, `PortTakenError`, `UsersFileError` and the errors of the adapters.
         """
         load_users(self._base.clickhouse_users_file, load_roles())  # what is wrong with it is said before anything runs
+        self._require_space()
         self._clickhouse_port = self._reserved(self._plan.clickhouse_port)
         self._clickhouse_tcp_port = self._reserved(self._plan.clickhouse_tcp_port)
         self._start_broker(say, fetched)
@@ -100,8 +108,17 @@ class Stack:
                 self.supervisor.start(worker_spec(name, number, self.settings, restart=self._plan.restart_workers))
 
     def check(self) -> None:
-        """Look after the children; call it every second or so. Raises `ChildFailedError`."""
+        """Look after the children and the disk; call it every second or so. Raises `ChildFailedError`."""
         self.supervisor.check()
+        now_s = time.monotonic()
+        if now_s >= self._look_at_disk_s:
+            self._look_at_disk_s = now_s + LOOK_AT_DISK_EVERY_S
+            for sentence in lack_of_space(self._plan.data_dir):
+                log.error("%s", sentence)
+
+    def _require_space(self) -> None:
+        if lacking := lack_of_space(self._plan.data_dir):
+            raise FullDiskError("; ".join(lacking))
 
     def announce(self) -> Path:
         """Write the settings of this stack, for other commands of the same user; removed when the stack stops.
@@ -187,6 +204,10 @@ def stages_of(settings: Settings) -> tuple[str, ...]:
     return tuple(
         stage.name for stage in WORKERS if not stage.needs_setting or getattr(settings, stage.needs_setting) is not None
     )
+
+
+class FullDiskError(EmbeddedStackError):
+    """There is no room for what a stack writes; the sentence names the folder and what is free."""
 
 
 class StackRunsAlreadyError(EmbeddedStackError):

@@ -8,6 +8,7 @@ from typing import Any
 from rich.table import Table
 
 from schemas.config.subscription import subscriber_names
+from schemas.errors import RetryableError
 from streams.adapters.clickhouse.connection import connect
 from streams.adapters.clickhouse.status import (
     DeadLetterCount,
@@ -16,8 +17,11 @@ from streams.adapters.clickhouse.status import (
     dead_letter_counts,
     outcome_counts,
 )
+from streams.adapters.kafka.canary import write_canary
 from streams.adapters.kafka.client import Lag, lags
+from streams.adapters.kafka.fetcher import KafkaAccessError
 from streams.ports import Clock
+from streams.runtime.free_space import lack_of_space
 from streams.settings import Settings
 from streams.topology import consumer_groups
 
@@ -34,6 +38,8 @@ class PipelineStatus:
     oldest_unaccounted: datetime | None
     dead_letters: Sequence[DeadLetterCount]
     calls_per_minute: float
+    problems: Sequence[str] = ()
+    """Sentences about what keeps the pipeline from going on: Kafka takes no record, a disk is full."""
 
     def as_json(self) -> dict[str, Any]:
         """The status for programs; times in ISO 8601."""
@@ -51,7 +57,18 @@ class PipelineStatus:
 
 
 def pipeline_status(settings: Settings, clock: Clock) -> PipelineStatus:
-    """Raises `RetryableError` when Kafka or ClickHouse does not answer, and `ClickHouseAccessError`."""
+    """Writes a record to a topic that nobody reads: a broker may answer, and take nothing.
+
+    Raises `RetryableError` when Kafka or ClickHouse does not answer, and `ClickHouseAccessError`.
+    """
+    lacking = lack_of_space(settings.data_dir)
+    try:
+        return _look(settings, clock, lacking)
+    except RetryableError as error:
+        raise RetryableError("; ".join((str(error), *lacking))) from None
+
+
+def _look(settings: Settings, clock: Clock, problems: Sequence[str]) -> PipelineStatus:
     client = connect(settings.clickhouse_url.get_secret_value())
     now = clock.now()
     waiting = count_unaccounted(client, older_than_s=settings.processing_objective_s, now=now)
@@ -62,7 +79,18 @@ def pipeline_status(settings: Settings, clock: Clock) -> PipelineStatus:
         oldest_unaccounted=waiting.oldest_since,
         dead_letters=dead_letter_counts(client),
         calls_per_minute=calls_per_minute(client, now=now, minutes=RATE_OVER_MINUTES),
+        problems=(*_refused_canary(settings), *problems),
     )
+
+
+def _refused_canary(settings: Settings) -> tuple[str, ...]:
+    try:
+        write_canary(settings)
+    except RetryableError as error:
+        return (f"Kafka answers, and takes no records: {error}",)
+    except KafkaAccessError as error:
+        return (str(error),)
+    return ()
 
 
 def status_tables(status: PipelineStatus) -> Iterator[Table]:

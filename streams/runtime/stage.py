@@ -53,7 +53,7 @@ class Stage(Generic[In, Loaded, Out]):
         """
         event: In | None = None
         try:
-            event = self.source.decode(record.value)
+            event = self.source.read(record)
             loaded = self.load(event)
             result = self.step(loaded)
             outputs = (self.target.record(result), *self.side_outputs(result))

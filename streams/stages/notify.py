@@ -262,7 +262,7 @@ class _GroupMembership:
                 continue
             place = (raw.partition, raw.offset)
             try:
-                alert = ALERTS_RAISED.decode(raw.value)
+                alert = ALERTS_RAISED.read(raw)
             except InvalidMessageError:
                 # `store` reads the same topic and writes the dead letter.
                 log.warning("notify %s: %s cannot be read", self._name, raw.position)

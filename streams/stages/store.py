@@ -219,7 +219,7 @@ class Store:
             topic, rows_of = _ROWS_OF[raw.topic]
             message: Message | None = None
             try:
-                message = topic.decode(raw.value)
+                message = topic.read(raw)
                 rows = rows_of(message, raw)
             except InvalidMessageError as error:
                 rows = self._refuse(raw, message, error, batch)

@@ -9,14 +9,18 @@ from pathlib import Path
 from uuid import uuid4
 
 import pytest
+from pydantic import SecretStr
 
 from schemas.messages.records import ConsumerRecord, ProducerRecord
 from schemas.messages.topics import CALLS_ANALYZED, CALLS_ENDED
-from streams.adapters.kafka.client import BatchConsumer, Publisher, TopicReader, apply_topics, lags
+from streams.adapters.kafka.batches import MAX_BATCH_BYTES
+from streams.adapters.kafka.canary import CANARY_TOPIC, write_canary
+from streams.adapters.kafka.client import BatchConsumer, Publisher, TopicReader, apply_topics, lags, read_record
+from streams.adapters.kafka.fetcher import KafkaAccessError
 from streams.adapters.memory.broker import MemoryBroker, MemoryConsumer, MemoryReader
 from streams.ports import PublisherPort, RecordTooLargeError
 from streams.settings import Settings
-from tests.brokers import running_broker
+from tests.brokers import running_broker, write_batch
 
 Consumer = BatchConsumer | MemoryConsumer
 LONG_ENOUGH_S = 30
@@ -204,6 +208,48 @@ def test_a_reader_begins_where_it_is_told(broker: Broker) -> None:
     reader.close()
     assert keys(after) <= found
     assert keys(before).isdisjoint(found)
+
+
+def test_a_reader_passes_a_batch_that_expands_too_far(broker: Broker, caplog: pytest.LogCaptureFixture) -> None:
+    if broker.settings is None:
+        return  # nothing is compressed in memory
+    before, after = outputs(1), outputs(1)
+    write_batch(broker.settings, CALLS_ENDED.name, None, before[0].key, [before[0].value])
+    write_batch(broker.settings, CALLS_ENDED.name, "gzip", before[0].key, [bytes(MAX_BATCH_BYTES)])
+    write_batch(broker.settings, CALLS_ENDED.name, None, before[0].key, [after[0].value])
+    reader = broker.reader(None)
+    of_call = [record for record in reader.read_to_end() if record.key == before[0].key]
+    reader.close()
+    assert [record.value for record in of_call] == [before[0].value, after[0].value]
+    bad = of_call[0].offset + 1
+    assert f"the batch of the offsets {bad} to {bad} cannot be read" in caplog.text
+    assert read_record(broker.settings, CALLS_ENDED.name, of_call[0].partition, bad) is None
+    assert read_record(broker.settings, CALLS_ENDED.name, of_call[0].partition, bad - 1) == of_call[0]
+    assert read_record(broker.settings, CALLS_ENDED.name, of_call[0].partition, bad + 1_000) is None
+
+
+def test_a_broker_that_takes_records_takes_a_canary(broker: Broker) -> None:
+    if broker.settings is None:
+        return  # Kafka alone is asked
+    for _ in range(2):
+        write_canary(broker.settings)
+    reader = TopicReader(broker.settings, CANARY_TOPIC)
+    assert {record.key for record in reader.read_to_end()} == {b"canary"}
+    reader.close()
+
+
+def test_who_is_refused_is_told_what_to_see_to_and_does_not_ask_again(broker: Broker) -> None:
+    if broker.settings is None or broker.settings.kafka_flavour == "tansu":
+        pytest.skip("lets everybody in")
+    settings = broker.settings.model_copy(update={"kafka_sasl_password": SecretStr("wrong")})
+    consumer = BatchConsumer(settings, uuid4().hex, [CALLS_ENDED.name])
+    for read in (
+        lambda: TopicReader(settings, CALLS_ENDED.name),
+        lambda: consumer.poll(1, LONG_ENOUGH_S),
+    ):
+        with pytest.raises(KafkaAccessError, match="kafka_sasl_"):
+            read()
+    consumer.close()
 
 
 def test_a_reader_from_a_time_to_come_is_at_the_end_at_once(broker: Broker) -> None:

@@ -6,10 +6,12 @@ import resource
 import shutil
 import stat
 import subprocess
+import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from io import BytesIO
 from pathlib import Path
 from secrets import token_hex
@@ -624,6 +626,27 @@ class TestS3StoreWithoutAStore:
                 absent_store(proxy.endpoint, patience).read(KEY)
 
             assert proxy.connections == 2
+
+    def test_of_a_server_that_takes_no_notice_of_the_range_no_more_is_read_than_was_asked_for(self) -> None:
+        sent_bytes: list[int] = []
+
+        class Endless(BaseHTTPRequestHandler):
+            def do_GET(self) -> None:
+                self.send_response(200)
+                self.send_header("ETag", '"e"')
+                self.end_headers()
+                with suppress(OSError):
+                    while sum(sent_bytes) < 512 * 1024 * 1024:
+                        sent_bytes.append(self.wfile.write(bytes(1024 * 1024)))
+
+            def log_message(self, *_: object) -> None:
+                pass
+
+        server = HTTPServer((LOOPBACK, 0), Endless)
+        threading.Thread(target=server.handle_request).start()
+        assert absent_store(f"{LOOPBACK}:{server.server_port}").read(KEY, length=10) == bytes(10)
+        server.server_close()
+        assert sum(sent_bytes) < 64 * 1024 * 1024
 
     def test_a_port_where_nobody_listens_is_retryable(self) -> None:
         with pytest.raises(RetryableError, match="NewConnectionError"):

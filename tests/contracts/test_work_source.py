@@ -7,16 +7,18 @@ from dataclasses import dataclass
 from uuid import uuid4
 
 import pytest
+from confluent_kafka import Consumer, TopicPartition
 
 from schemas.messages.records import ConsumerRecord, ProducerRecord
 from schemas.messages.topics import CALLS_ENDED, CALLS_REANALYZED
-from streams.adapters.kafka.client import BatchConsumer, Publisher, apply_topics
+from streams.adapters.kafka.batches import MAX_BATCH_BYTES
+from streams.adapters.kafka.client import GROUP_PREFIX, BatchConsumer, Publisher, apply_topics, client_config
 from streams.adapters.kafka.faust_source import FaustSource
 from streams.adapters.memory.broker import MemoryBroker
 from streams.ports import PublisherPort, WorkSource
 from streams.runtime.lanes import Lanes
 from streams.settings import Settings
-from tests.brokers import running_broker
+from tests.brokers import running_broker, write_batch
 
 LONG_ENOUGH_S = 40
 TOPIC = CALLS_ENDED.name
@@ -28,6 +30,7 @@ class Broker:
 
     publisher: PublisherPort
     source: Callable[[str], WorkSource]
+    settings: Settings | None = None
 
 
 def on_kafka(settings: Settings, kind: str, publisher: PublisherPort) -> Broker:
@@ -39,7 +42,7 @@ def on_kafka(settings: Settings, kind: str, publisher: PublisherPort) -> Broker:
             return Lanes(BatchConsumer(settings, f"{group}.first", [CALLS_REANALYZED.name]), consumer)
         return consumer
 
-    return Broker(publisher, source)
+    return Broker(publisher, source, settings)
 
 
 def of(broker: str, kind: str) -> object:
@@ -167,3 +170,33 @@ def test_nothing_comes_where_there_is_nothing_more(broker: Broker) -> None:
         source.commit(records)
     assert list(source.poll(1, 0.2)) == []
     source.close()
+
+
+def test_a_batch_that_expands_too_far_is_passed_and_the_group_stands_behind_it(broker: Broker) -> None:
+    if broker.settings is None:
+        return  # nothing is compressed in memory
+    key = f"acme/{uuid4().hex}".encode()
+    values = [uuid4().hex.encode() for _ in range(4)]
+    codecs = ("zstd", "gzip", "lz4")
+    for codec, before in zip(codecs, values, strict=False):
+        write_batch(broker.settings, TOPIC, None, key, [before])
+        write_batch(broker.settings, TOPIC, codec, key, [b"a", bytes(MAX_BATCH_BYTES), b"c"])
+    write_batch(broker.settings, TOPIC, None, key, values[-1:])
+    group = uuid4().hex
+    source = broker.source(group)
+    found: list[ConsumerRecord] = []
+    while not found or found[-1].value != values[-1]:
+        (record,) = poll(source)
+        if record.unreadable or record.value in values:
+            found.append(record)
+        source.commit([record])
+    source.close()
+    assert [record.value for record in found] == [values[0], None, values[1], None, values[2], None, values[3]]
+    first = found[0].offset
+    assert [record.offset - first for record in found] == [0, 3, 4, 7, 8, 11, 12]
+    assert f"the batch of the offsets {first + 1} to {first + 3} cannot be read" in found[1].unreadable
+    place = TopicPartition(TOPIC, found[0].partition)
+    asking = Consumer(client_config(broker.settings) | {"group.id": GROUP_PREFIX + group})
+    (committed,) = asking.committed([place], timeout=10)
+    asking.close()
+    assert committed.offset == first + 13

@@ -1,14 +1,17 @@
-"""Kafka through confluent-kafka: producing, consuming in batches, creating topics, measuring lag."""
+"""Kafka: producing, consuming in batches, creating topics, measuring lag.
+
+confluent-kafka writes, administers and is the member of groups; what is read comes by `Fetcher` (ADR 0033).
+"""
 
 import logging
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from typing import Literal
 
 from confluent_kafka import (
-    OFFSET_BEGINNING,
     Consumer,
     ConsumerGroupTopicPartitions,
     KafkaError,
@@ -27,16 +30,15 @@ from confluent_kafka.admin import (
     TopicMetadata,
 )
 
-from schemas.errors import OperatorError, RetryableError
+from schemas.errors import RetryableError
 from schemas.messages.records import ConsumerRecord, ProducerRecord
-from schemas.messages.topics import MAX_MESSAGE_BYTES, RECORD_OVERHEAD_BYTES, TOPICS, AnyTopic
+from schemas.messages.topics import TOPICS, AnyTopic
+from streams.adapters.kafka.fetcher import FETCH_BYTES, Fetcher, KafkaAccessError, Place
 from streams.ports import RecordTooLargeError
 from streams.settings import Settings
 
 log = logging.getLogger(__name__)
 
-FETCH_BYTES = MAX_MESSAGE_BYTES + RECORD_OVERHEAD_BYTES
-"""Room for one message of the largest size with its protocol overhead."""
 DELIVERY_TIMEOUT_S = 30.0
 ASK_WITHIN_S = 10.0
 BATCH_BYTES = 64 * 1024 * 1024
@@ -45,14 +47,10 @@ STEP_MESSAGES = 16
 LONGEST_BATCH_S = 30 * 60
 """So long a batch may take before its partitions go to another member of the group, which would read it again and be no
 faster. A member that died is noticed by its heartbeats, within seconds."""
+LOOK_AT_GROUP_S = 0.1
+"""So often a member without partitions looks whether it was given any; one that waits for records, five times less."""
 GROUP_PREFIX = "callstream."
 READ_WITHIN_S = 20.0
-
-
-EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-LATEST_MS = 4_102_444_800_000
-"""The year 2100."""
-
 
 TELL_EVERY_S = 30.0
 """So often the log says that no broker answers."""
@@ -60,10 +58,6 @@ TELL_EVERY_S = 30.0
 
 class KafkaUnreachableError(RetryableError):
     """No broker answered."""
-
-
-class KafkaAccessError(OperatorError):
-    """Kafka refuses us; asking again changes nothing."""
 
 
 _REFUSALS = (
@@ -80,10 +74,7 @@ def failure(what: str, error: BaseException | KafkaError) -> RetryableError | Ka
     """What to raise for an error of librdkafka: whether to ask again, or to ask a person."""
     cause = error if isinstance(error, KafkaError) else error.args[0] if error.args else None
     if isinstance(cause, KafkaError) and cause.code() in _REFUSALS:
-        return KafkaAccessError(
-            f"{what}: Kafka refuses it ({cause.name()}); see to the user and the password in the settings kafka_sasl_*,"
-            " and to what the brokers let that user read and write (ACLs)"
-        )
+        return KafkaAccessError(what, cause.name())
     name = cause.name() if isinstance(cause, KafkaError) else type(error).__name__
     return RetryableError(f"{what}: {name}")
 
@@ -136,21 +127,23 @@ def consumer_config(settings: Settings, group: str) -> dict[str, str | int | flo
         "auto.offset.reset": "earliest",
         "session.timeout.ms": 6_000 if settings.kafka_flavour == "tansu" else 10_000,
         "heartbeat.interval.ms": 2_000,
-        "fetch.message.max.bytes": FETCH_BYTES,
+        "max.poll.interval.ms": LONGEST_BATCH_S * 1000,
     }
 
 
 class Publisher:
     """Writes messages and returns when the broker has them (idempotent, acks=all)."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, within_s: float = DELIVERY_TIMEOUT_S) -> None:
+        """`within_s`: so long is tried to write a record before `publish` gives up."""
+        self._within_s = within_s
         config = client_config(settings) | {
             "enable.idempotence": True,
             "acks": "all",
             "compression.type": "zstd",
             "message.max.bytes": FETCH_BYTES,
             "linger.ms": 5,
-            "delivery.timeout.ms": int(DELIVERY_TIMEOUT_S * 1000),
+            "delivery.timeout.ms": int(within_s * 1000),
         }
         if settings.kafka_flavour == "tansu":
             # Its "latest" offset is the base of the last batch + 1: right only if every record is its own batch.
@@ -181,7 +174,7 @@ class Publisher:
         except BufferError:
             failed.append(KafkaError(KafkaError._QUEUE_FULL))
         # What was handed over before an error is waited for, too: it must not come later than what is written next.
-        left = self._producer.flush(DELIVERY_TIMEOUT_S + 5)
+        left = self._producer.flush(self._within_s + 5)
         if not failed and not left:
             return
         problem = next((error for error in failed if error.code() in _LASTING), failed[0] if failed else None)
@@ -221,24 +214,93 @@ _TOO_LARGE = (KafkaError.MSG_SIZE_TOO_LARGE, KafkaError.RECORD_LIST_TOO_LARGE)
 _LASTING = (*_TOO_LARGE, *_REFUSALS, KafkaError._FATAL)
 
 
-class BatchConsumer:
-    """Consumes several topics in batches; offsets move only by `commit`."""
+class GroupMember:
+    """A member of a consumer group: it is given partitions and commits offsets. It reads nothing."""
 
-    def __init__(self, settings: Settings, group: str, topics: Sequence[str]) -> None:
-        self._group = group
+    def __init__(
+        self,
+        settings: Settings,
+        group: str,
+        topics: Sequence[str],
+        assigned: Callable[[Consumer, Sequence[TopicPartition]], None],
+        revoked: Callable[[Sequence[TopicPartition]], None],
+    ) -> None:
+        """`assigned` and `revoked` are called from within `serve`; the first may raise `KafkaException`."""
         self._topics = list(topics)
+        self._assigned = assigned
+        self._revoked = revoked
         self._told = Told()
-        self._config = consumer_config(settings, group) | {
-            "queued.max.messages.kbytes": 4 * FETCH_BYTES // 1024,
-            "max.poll.interval.ms": LONGEST_BATCH_S * 1000,
-            "error_cb": self._told,
-        }
+        self._config = consumer_config(settings, group) | {"error_cb": self._told}
         self._failure: Exception | None = None
         self._join()
 
     def _join(self) -> None:
         self._consumer = Consumer(self._config)
-        self._consumer.subscribe(self._topics, on_assign=self._on_assign)
+        self._consumer.subscribe(
+            self._topics, on_assign=self._on_assign, on_revoke=self._on_revoke, on_lost=self._on_revoke
+        )
+
+    def serve(self, wait_s: float) -> None:
+        """Take note of what happens in the group; must be called every few minutes.
+
+        Raises `RetryableError` and `KafkaAccessError`.
+        """
+        try:
+            messages = self._consumer.consume(1, wait_s)
+        except KafkaException as error:
+            raise failure("Kafka cannot be read", error) from None
+        for problem in (message.error() for message in messages):
+            if problem is None:
+                continue
+            if problem.fatal():
+                self._join_again()
+                raise RetryableError(f"Kafka consumer failed, a new one takes its place: {problem.name()}")
+            if problem.code() in _REFUSALS:
+                raise failure("Kafka cannot be read", problem)
+            log.warning("Kafka consumer: %s", problem.name())
+        if (refusal := self._told.take_refusal()) is not None:
+            raise failure("Kafka cannot be read", refusal)
+        if self._failure is not None:
+            failed, self._failure = self._failure, None
+            self._join_again()  # nobody else would read what we were given
+            raise failed
+
+    def _join_again(self) -> None:
+        self._consumer.close()
+        self._revoked([])
+        self._join()
+
+    def _on_assign(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
+        try:
+            consumer.assign([])  # nothing: else librdkafka would read them
+            self._assigned(consumer, partitions)
+        except KafkaException as error:
+            # What is raised in here, librdkafka's thread of callbacks would bury.
+            self._failure = failure("Kafka does not tell its offsets", error)
+
+    def _on_revoke(self, _consumer: Consumer, partitions: list[TopicPartition]) -> None:
+        self._revoked(partitions)
+
+    def commit(self, offsets: Sequence[TopicPartition]) -> None:
+        """Raises `RetryableError`, also where a partition has gone to another member, who will read it again."""
+        try:
+            self._consumer.commit(offsets=list(offsets), asynchronous=False)
+        except KafkaException as error:
+            raise failure("Kafka did not take the offsets", error) from None
+
+    def close(self) -> None:
+        """Leave the group."""
+        self._consumer.close()
+
+
+class BatchConsumer:
+    """Consumes several topics in batches; offsets move only by `commit`."""
+
+    def __init__(self, settings: Settings, group: str, topics: Sequence[str]) -> None:
+        self._group = group
+        self._fetcher = Fetcher(settings)
+        self._member = GroupMember(settings, group, topics, self._assigned, self._revoked)
+        self._failure: Exception | None = None
 
     def poll(self, most: int, wait_s: float) -> list[ConsumerRecord]:
         """Up to `most` records, or what came within `wait_s`, or about `BATCH_BYTES`.
@@ -246,111 +308,86 @@ class BatchConsumer:
         What was read before an error is returned, and the error raised by the next call. Raises `RetryableError` and
         `KafkaAccessError`.
         """
+        if self._failure is not None:
+            failed, self._failure = self._failure, None
+            raise failed
         records: list[ConsumerRecord] = []
         left_bytes = BATCH_BYTES
         deadline_s = time.monotonic() + wait_s
-        while len(records) < most and left_bytes > 0 and self._failure is None:
-            step = self._consume(min(most - len(records), STEP_MESSAGES), max(deadline_s - time.monotonic(), 0))
-            if not step:
+        while len(records) < most and left_bytes > 0:
+            left_s = max(deadline_s - time.monotonic(), 0)
+            try:
+                step = self._read(min(most - len(records), STEP_MESSAGES), left_s)
+            except (RetryableError, KafkaAccessError) as error:
+                if not records:
+                    raise
+                self._failure = error
+                break
+            if not step and left_s == 0:
                 break
             records += step
             left_bytes -= sum(len(record.value or b"") for record in step)
-        if not records and self._failure is not None:
-            error, self._failure = self._failure, None
-            raise error
         return records
 
-    def _consume(self, most: int, wait_s: float) -> list[ConsumerRecord]:
-        """Errors are kept in `_failure`."""
-        try:
-            messages = self._consumer.consume(most, wait_s)
-        except KafkaException as error:
-            self._failure = failure("Kafka cannot be read", error)
-            return []
-        records = []
-        for message in messages:
-            problem = message.error()
-            if problem is None:
-                records.append(consumer_record(message))
-            elif problem.fatal():
-                self._failure = RetryableError(f"Kafka consumer failed, a new one takes its place: {problem.name()}")
-                self._consumer.close()
-                self._join()
-                break
-            elif problem.code() in _REFUSALS:
-                self._failure = failure("Kafka cannot be read", problem)
-            else:
-                log.warning("Kafka consumer: %s", problem.name())
-        if not messages and (refusal := self._told.take_refusal()) is not None:
-            self._failure = failure("Kafka cannot be read", refusal)
-        return records
+    def _read(self, most: int, wait_s: float) -> list[ConsumerRecord]:
+        self._member.serve(0 if self._fetcher.has_partitions else min(wait_s, LOOK_AT_GROUP_S))
+        return self._fetcher.take(most, min(wait_s, 5 * LOOK_AT_GROUP_S)) if self._fetcher.has_partitions else []
 
-    def _on_assign(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
-        try:
-            for partition, low in beyond_the_end(consumer, self._group, partitions).items():
-                place = next(p for p in partitions if (p.topic, p.partition) == partition)
-                place.offset = low
-            consumer.assign(partitions)
-        except KafkaException as error:
-            # What is raised in here, librdkafka's thread of callbacks would bury.
-            self._failure = failure("Kafka does not tell its offsets", error)
+    def _assigned(self, consumer: Consumer, partitions: Sequence[TopicPartition]) -> None:
+        committed = consumer.committed(list(partitions), timeout=ASK_WITHIN_S)
+        positions = {(p.topic, p.partition): p.offset if p.offset >= 0 else None for p in committed}
+        self._fetcher.assign(positions | beyond_the_end(consumer, self._group, committed))
+
+    def _revoked(self, _partitions: Sequence[TopicPartition]) -> None:
+        self._fetcher.assign({})
 
     def commit(self, records: Sequence[ConsumerRecord]) -> None:
         """Everything up to and including these records is done. Raises `RetryableError`.
 
         When the partitions have meanwhile gone to another member, that member reads the records again.
         """
-        offsets = [TopicPartition(t, p, o + 1) for (t, p), o in _last_offsets(records).items()]
-        try:
-            self._consumer.commit(offsets=offsets, asynchronous=False)
-        except KafkaException as error:
-            raise failure("Kafka did not take the offsets", error) from None
+        self._member.commit([TopicPartition(t, p, o + 1) for (t, p), o in _last_offsets(records).items()])
 
     def rewind(self, records: Sequence[ConsumerRecord]) -> None:
         """The next `poll` returns these records again; partitions that are no longer ours are left alone."""
-        first: dict[tuple[str, int], int] = {}
+        first: dict[Place, int] = {}
         for record in records:
             place = (record.topic, record.partition)
             first[place] = min(record.offset, first.get(place, record.offset))
-        for (topic, partition), offset in first.items():
-            try:
-                self._consumer.seek(TopicPartition(topic, partition, offset))
-            except KafkaException as error:
-                log.warning("not rewound, %s/%d is not ours now: %s", topic, partition, name_of_error(error))
+        for place, offset in first.items():
+            if not self._fetcher.seek(place, offset):
+                log.warning("not rewound, %s/%d is not ours now", *place)
 
     def close(self) -> None:
         """Leave the group."""
-        self._consumer.close()
+        self._fetcher.close()
+        self._member.close()
 
 
 class TopicReader:
-    """Reads a whole topic, from its beginning or from a point in time, without being a member of a group."""
+    """Reads a whole topic, from its beginning or from a point in time, without being a member of a group.
+
+    A batch that cannot be read is passed over with a line in the log; its dead letter is written by the stages.
+    """
 
     def __init__(self, settings: Settings, topic: str, since: datetime | None = None) -> None:
-        """Raises `RetryableError` when no broker answers."""
-        self._consumer = Consumer(
-            client_config(settings)
-            | {
-                "group.id": GROUP_PREFIX + "reader",
-                "enable.auto.commit": False,
-                "enable.auto.offset.store": False,
-                "enable.partition.eof": True,
-                "fetch.message.max.bytes": FETCH_BYTES,
-                "queued.max.messages.kbytes": 4 * FETCH_BYTES // 1024,
-            }
-        )
-        try:
-            metadata = self._consumer.list_topics(topic, timeout=10).topics[topic]
-            start = OFFSET_BEGINNING if since is None else int(since.timestamp() * 1000)
-            places = [TopicPartition(topic, partition, start) for partition in metadata.partitions]
+        """Raises `RetryableError` when no broker answers, and `KafkaAccessError`."""
+        with _asking(settings) as consumer:
+            places = _partitions(consumer, topic)
+            ends = {place.partition: consumer.get_watermark_offsets(place, timeout=ASK_WITHIN_S) for place in places}
+            starts = {partition: low for partition, (low, _high) in ends.items()}
             if since is not None:
-                places = self._consumer.offsets_for_times(places, timeout=10)
-            self._consumer.assign(places)
-        except KafkaException as error:
-            self._consumer.close()
-            raise RetryableError(f"Kafka cannot be read: {name_of_error(error)}") from None
-        self._ahead = {place.partition for place in places}
+                wanted = [TopicPartition(topic, partition, int(since.timestamp() * 1000)) for partition in starts]
+                for place in consumer.offsets_for_times(wanted, timeout=ASK_WITHIN_S):
+                    starts[place.partition] = place.offset if place.offset >= 0 else ends[place.partition][1]
+        self._ahead = {(topic, partition): high for partition, (_low, high) in ends.items()}
         self._since = since
+        self._fetcher = Fetcher(settings)
+        self._fetcher.assign({(topic, partition): start for partition, start in starts.items()})
+        self._look_what_is_ahead()
+
+    def _look_what_is_ahead(self) -> None:
+        self._ahead = {p: end for p, end in self._ahead.items() if (self._fetcher.position(p) or 0) < end}
 
     @property
     def is_at_end(self) -> bool:
@@ -358,29 +395,19 @@ class TopicReader:
         return not self._ahead
 
     def read(self, most: int, wait_s: float) -> list[ConsumerRecord]:
-        """Up to `most` records that come within `wait_s`. Raises `RetryableError`."""
-        try:
-            messages = self._consumer.consume(most, wait_s)
-        except KafkaException as error:
-            raise RetryableError(f"Kafka cannot be read: {name_of_error(error)}") from None
+        """Up to `most` records that come within `wait_s`. Raises `RetryableError` and `KafkaAccessError`."""
         records: list[ConsumerRecord] = []
-        for message in messages:
-            problem = message.error()
-            if problem is None:
-                record = consumer_record(message)
-                # tansu answers 0 to every question for the offset of a time.
-                if self._since is None or record.written_at >= self._since:
-                    records.append(record)
-            elif problem.code() == KafkaError._PARTITION_EOF:
-                self._ahead.discard(message.partition())
-            elif problem.fatal():
-                raise RetryableError(f"Kafka consumer failed: {problem.name()}")
-            else:
-                log.warning("Kafka consumer: %s", problem.name())
+        for record in self._fetcher.take(most, wait_s):
+            if record.unreadable:
+                log.error("%s is passed over: %s", record.position, record.unreadable)
+            # tansu answers 0 to every question for the offset of a time.
+            elif self._since is None or record.written_at >= self._since:
+                records.append(record)
+        self._look_what_is_ahead()
         return records
 
     def read_to_end(self, within_s: float = 60) -> list[ConsumerRecord]:
-        """Everything that stands in the topic. Raises `RetryableError`, also when it takes too long."""
+        """Everything that stands in the topic. Raises as `read`, and `RetryableError` when it takes too long."""
         records: list[ConsumerRecord] = []
         deadline_s = time.monotonic() + within_s
         while not self.is_at_end:
@@ -391,44 +418,74 @@ class TopicReader:
 
     def close(self) -> None:
         """Let go of the topic."""
-        self._consumer.close()
+        self._fetcher.close()
 
 
-def read_record(settings: Settings, topic: str, partition: int, offset: int) -> ConsumerRecord | None:
-    """The record at that position, outside of any group; None where it has gone. Raises `RetryableError`."""
-    consumer = Consumer(
-        client_config(settings)
-        | {
-            "group.id": GROUP_PREFIX + "reader",
-            "enable.auto.commit": False,
-            "auto.offset.reset": "error",
-            "enable.partition.eof": True,
-            "fetch.message.max.bytes": FETCH_BYTES,
-        }
-    )
+@contextmanager
+def _asking(settings: Settings, group: str = "reader") -> Iterator[Consumer]:
+    """A client that asks for offsets and joins no group. Raises `RetryableError` and `KafkaAccessError`."""
+    told = Told()
+    config = client_config(settings) | {"group.id": GROUP_PREFIX + group, "enable.auto.commit": False}
+    consumer = Consumer(config | {"error_cb": told})
     try:
-        consumer.assign([TopicPartition(topic, partition, offset)])
-        message = consumer.poll(READ_WITHIN_S)
-        if message is None:
-            raise RetryableError("Kafka did not answer with the record in time")
-        if message.error() is not None or message.offset() != offset:
-            return None
-        return consumer_record(message)
+        yield consumer
     except KafkaException as error:
-        raise RetryableError(f"Kafka cannot be read: {name_of_error(error)}") from None
+        consumer.poll(0)  # tells what was wrong with the connections
+        raise failure("Kafka cannot be read", told.take_refusal() or error) from None
     finally:
         consumer.close()
 
 
-def beyond_the_end(consumer: Consumer, group: str, partitions: Sequence[TopicPartition]) -> dict[tuple[str, int], int]:
+def _partitions(consumer: Consumer, topic: str) -> list[TopicPartition]:
+    """Of a topic. Raises `KafkaException`, also where we may not know of it."""
+    metadata = consumer.list_topics(topic, timeout=ASK_WITHIN_S).topics[topic]
+    if metadata.error is not None:
+        raise KafkaException(metadata.error)
+    return [TopicPartition(topic, partition) for partition in metadata.partitions]
+
+
+def require_access(settings: Settings, group: str, topic: str) -> None:
+    """Whether we may read a topic as a member of a group, as far as that shows without reading.
+
+    Raises `RetryableError` and `KafkaAccessError`.
+    """
+    with _asking(settings, group) as consumer:
+        for place in consumer.committed(_partitions(consumer, topic), timeout=ASK_WITHIN_S):
+            if place.error is not None:
+                raise KafkaException(place.error)
+
+
+def read_record(settings: Settings, topic: str, partition: int, offset: int) -> ConsumerRecord | None:
+    """The record at that position, outside of any group; None where it has gone, or cannot be read.
+
+    Raises `RetryableError` and `KafkaAccessError`.
+    """
+    with _asking(settings) as consumer:
+        if partition not in {place.partition for place in _partitions(consumer, topic)}:
+            return None
+        low, high = consumer.get_watermark_offsets(TopicPartition(topic, partition), timeout=ASK_WITHIN_S)
+    if not low <= offset < high:
+        return None
+    fetcher = Fetcher(settings)
+    try:
+        fetcher.assign({(topic, partition): offset})
+        records = fetcher.take(1, READ_WITHIN_S)
+    finally:
+        fetcher.close()
+    if not records:
+        raise RetryableError("Kafka did not answer with the record in time")
+    return records[0] if records[0].offset == offset and not records[0].unreadable else None
+
+
+def beyond_the_end(consumer: Consumer, group: str, committed: Sequence[TopicPartition]) -> dict[Place, int]:
     """Partitions on which the group has committed an offset that the log does not have, and where each log begins.
 
     That happens when a topic was made anew, or a broker has lost its newest records. Left alone, Kafka would begin
     somewhere without a word, or wait until the log has grown to there and pass over everything before. Says so loudly.
     Raises `KafkaException`.
     """
-    found: dict[tuple[str, int], int] = {}
-    for place in consumer.committed(list(partitions), timeout=ASK_WITHIN_S):
+    found: dict[Place, int] = {}
+    for place in committed:
         if place.offset < 0:
             continue
         low, high = consumer.get_watermark_offsets(TopicPartition(place.topic, place.partition), timeout=ASK_WITHIN_S)
@@ -442,28 +499,8 @@ def beyond_the_end(consumer: Consumer, group: str, partitions: Sequence[TopicPar
     return found
 
 
-def consumer_record(message: Message) -> ConsumerRecord:
-    """A record of confluent-kafka as ours."""
-    topic, partition, offset = message.topic(), message.partition(), message.offset()
-    if topic is None or partition is None or offset is None:
-        raise RetryableError("Kafka returned a record without a place")
-    _, written_ms = message.timestamp()
-    return ConsumerRecord(
-        topic, partition, offset, _as_bytes(message.key()), _as_bytes(message.value()), _moment(written_ms)
-    )
-
-
-def _moment(ms: int) -> datetime:
-    """A time stamp of a record. It may be a producer's, and then anything: one beyond every column is brought near."""
-    return EPOCH + timedelta(milliseconds=min(max(ms, 0), LATEST_MS))
-
-
-def _as_bytes(value: str | bytes | None) -> bytes | None:
-    return value.encode() if isinstance(value, str) else value
-
-
-def _last_offsets(records: Sequence[ConsumerRecord]) -> dict[tuple[str, int], int]:
-    last: dict[tuple[str, int], int] = {}
+def _last_offsets(records: Sequence[ConsumerRecord]) -> dict[Place, int]:
+    last: dict[Place, int] = {}
     for record in records:
         place = (record.topic, record.partition)
         last[place] = max(record.offset, last.get(place, record.offset))
@@ -557,6 +594,11 @@ def missing_topics(settings: Settings, topics: Sequence[AnyTopic] = TOPICS) -> l
     """Names of declared topics that the broker does not have. Raises `KafkaUnreachableError`."""
     existing = _topics(AdminClient(client_config(settings)))
     return [topic.name for topic in topics if topic.name not in existing]
+
+
+def topic_names(admin: AdminClient) -> frozenset[str]:
+    """Of every topic that the broker has. Raises `KafkaUnreachableError`."""
+    return frozenset(_topics(admin))
 
 
 def _topics(admin: AdminClient) -> Mapping[str, TopicMetadata]:

@@ -3,16 +3,21 @@
 import asyncio
 import logging
 import queue
-import ssl
 import threading
 from collections import deque
 from collections.abc import Sequence
+from contextlib import closing, suppress
 from typing import Any, cast
 
 import faust
+from faust.transport.drivers.aiokafka import Consumer as AiokafkaConsumer
+from faust.types import TP
 
+from schemas.errors import RetryableError
 from schemas.messages.records import ConsumerRecord
-from streams.adapters.kafka.client import FETCH_BYTES, GROUP_PREFIX
+from streams.adapters.kafka.batches import UnreadableBatch, guard_aiokafka
+from streams.adapters.kafka.client import GROUP_PREFIX, require_access
+from streams.adapters.kafka.fetcher import FETCH_BYTES, Fetcher, ssl_context
 from streams.runtime.logs import describe
 from streams.settings import Settings
 
@@ -30,6 +35,26 @@ LEAVE_WITHIN_S = 5.0
 
 class FaustEndedError(RuntimeError):
     """Faust stopped by itself; why stands in the log."""
+
+
+class _InOrder(AiokafkaConsumer):
+    """Our agent acknowledges the records of a partition in their order, so the last of them stands for all before it.
+
+    Faust would wait for each offset before it, and list them: those of a batch that cannot be read, and those that
+    compaction has removed, never come.
+    """
+
+    def _new_offset(self, tp: TP) -> int | None:
+        acked = self._acked[tp]
+        if not acked:
+            return None
+        last = max(acked)
+        acked.clear()
+        self._acked_index[tp].clear()
+        return last + 1
+
+    async def _add_gap(self, tp: TP, offset_from: int, offset_to: int) -> None:
+        """Nothing is remembered of offsets that do not come."""
 
 
 class _Worker(faust.Worker):
@@ -79,8 +104,11 @@ class FaustSource:
         self._thread = threading.Thread(target=self._run, name=f"{stage}.faust", daemon=True)
 
     def poll(self, most: int, wait_s: float) -> Sequence[ConsumerRecord]:  # noqa: ARG002 - an agent gives one
-        """One record at a time. Raises `FaustEndedError`."""
+        """One record at a time. Raises `FaustEndedError` and `KafkaAccessError`."""
         if not self._thread.ident:
+            with suppress(RetryableError):  # for a broker Faust waits by itself
+                # For a topic that it may not see it would wait as well, for ever and without a word.
+                require_access(self._settings, self._stage, self._topic)
             self._thread.start()
         if self._again:
             return (self._again.popleft(),)
@@ -88,6 +116,7 @@ class FaustSource:
             record, done = self._fetched.get(timeout=wait_s)
         except queue.Empty:
             if self._ended.is_set() and not self._stop.is_set():
+                self._require_reading()
                 raise FaustEndedError("Faust has stopped by itself") from None
             return ()
         self._under_way[record.position] = done
@@ -110,6 +139,14 @@ class FaustSource:
         if self._thread.ident:
             self._thread.join(LEAVE_WITHIN_S)
 
+    def _require_reading(self) -> None:
+        """Raises `KafkaAccessError` where that is why Faust has ended."""
+        fetcher = Fetcher(self._settings)
+        with suppress(RetryableError), closing(fetcher):
+            require_access(self._settings, self._stage, self._topic)
+            fetcher.assign({(self._topic, 0): None})
+            fetcher.take(1, 1.0)
+
     def _run(self) -> None:
         """The life of Faust's thread."""
         try:
@@ -131,18 +168,26 @@ class FaustSource:
         async for event in cast(faust.Stream[Any], stream).noack().events():
             message = event.message
             done = asyncio.Event()
-            record = ConsumerRecord(message.topic, message.partition, message.offset, message.key, message.value)
+            record = _record(message)
             self._fetched.put((record, done))
             await done.wait()
             event.ack()
 
 
+def _record(message: Any) -> ConsumerRecord:
+    place = (message.topic, message.partition, message.offset)
+    if isinstance(message.value, UnreadableBatch):
+        return ConsumerRecord(*place, None, None, unreadable=message.value.problem)
+    return ConsumerRecord(*place, message.key, message.value)
+
+
 def build_app(settings: Settings, stage_name: str) -> faust.App:
     """A Faust app that only consumes: no tables, no web server, no leader topic, nothing on disk."""
+    guard_aiokafka()
     tansu = settings.kafka_flavour == "tansu"
     directory = settings.data_dir / "faust" / stage_name
     directory.parent.mkdir(parents=True, exist_ok=True)  # Faust makes its folder, but not the parent
-    return faust.App(
+    app = faust.App(
         GROUP_PREFIX + stage_name,
         broker=[f"kafka://{address}" for address in settings.kafka_bootstrap.split(",")],
         broker_credentials=_credentials(settings),
@@ -171,13 +216,13 @@ def build_app(settings: Settings, stage_name: str) -> faust.App:
         worker_redirect_stdouts=False,
         autodiscover=False,
     )
+    app.transport.Consumer = _InOrder  # type: ignore[misc]
+    return app
 
 
 def _credentials(settings: Settings) -> Any:
     protocol = settings.kafka_security_protocol
-    context = None
-    if protocol.endswith("SSL"):
-        context = ssl.create_default_context(cafile=str(settings.kafka_ca_file) if settings.kafka_ca_file else None)
+    context = ssl_context(settings)
     if protocol.startswith("SASL"):
         return faust.SASLCredentials(
             mechanism=settings.kafka_sasl_mechanism,

@@ -5,13 +5,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from confluent_kafka import KafkaError, KafkaException
+from confluent_kafka import KafkaError, KafkaException, TopicPartition
 
 from schemas.errors import RetryableError
-from schemas.messages.records import ProducerRecord
+from schemas.messages.records import ConsumerRecord, ProducerRecord
 from streams.adapters.kafka import client
-from streams.adapters.kafka.client import STEP_MESSAGES, BatchConsumer, KafkaAccessError, Publisher, failure
+from streams.adapters.kafka.client import STEP_MESSAGES, BatchConsumer, Publisher, failure
 from streams.adapters.kafka.faust_source import LONGEST_MESSAGE_S, build_app
+from streams.adapters.kafka.fetcher import KafkaAccessError
 from streams.embedded.ports import free_port
 from streams.settings import Settings
 from tests.processes import eventually
@@ -19,89 +20,117 @@ from tests.processes import eventually
 RECORD = ProducerRecord("calls.ended.v1", b"acme/c-1", b"event")
 
 
-class Read:
-    """A message of confluent-kafka."""
+class Event:
+    """What confluent-kafka gives a member that reads nothing: a problem."""
 
-    def __init__(self, offset: int, problem: KafkaError | None = None) -> None:
-        self._offset = offset
+    def __init__(self, problem: KafkaError) -> None:
         self._problem = problem
 
-    def error(self) -> KafkaError | None:
+    def error(self) -> KafkaError:
         return self._problem
 
-    def topic(self) -> str:
-        return RECORD.topic
 
-    def partition(self) -> int:
-        return 0
-
-    def offset(self) -> int:
-        return self._offset
-
-    def key(self) -> bytes:
-        return RECORD.key
-
-    def value(self) -> bytes | None:
-        return RECORD.value
-
-    def timestamp(self) -> tuple[int, int]:
-        return 1, 0
-
-
-class ScriptedConsumer:
+class ScriptedMember:
     """Gives what the script says, call by call."""
 
-    script: list[list[Read] | KafkaException]
+    script: list[list[Event]]
 
     def __init__(self, _config: dict[str, Any]) -> None:
         pass
 
-    def subscribe(self, _topics: Sequence[str], on_assign: Callable[..., None]) -> None:
+    def subscribe(self, _topics: Sequence[str], **_callbacks: Callable[..., None]) -> None:
         pass
 
-    def consume(self, _most: int, _wait_s: float) -> list[Read]:
-        step = self.script.pop(0) if self.script else []
-        if isinstance(step, KafkaException):
-            raise step
-        return step
+    def consume(self, _most: int, _wait_s: float) -> list[Event]:
+        return self.script.pop(0) if self.script else []
 
     def close(self) -> None:
         pass
 
 
-FULL_STEP = [Read(offset) for offset in range(STEP_MESSAGES)]
+class CannotTellOffsets(ScriptedMember):
+    """Is given a partition at its first question, and then no answer."""
+
+    made: list["CannotTellOffsets"]
+
+    def __init__(self, _config: dict[str, Any]) -> None:
+        self.made.append(self)
+        self.is_open = True
+
+    def subscribe(self, _topics: Sequence[str], **callbacks: Callable[..., None]) -> None:
+        self._on_assign = callbacks["on_assign"]
+
+    def consume(self, _most: int, _wait_s: float) -> list[Event]:
+        self._on_assign(self, [TopicPartition(RECORD.topic, 0)])
+        return []
+
+    def assign(self, partitions: Sequence[TopicPartition]) -> None:
+        assert partitions == []
+
+    def committed(self, _partitions: Sequence[TopicPartition], timeout: float) -> list[TopicPartition]:
+        raise KafkaException(KafkaError(KafkaError._TIMED_OUT), timeout)
+
+    def close(self) -> None:
+        self.is_open = False
+
+
+class ScriptedFetcher:
+    """Gives what the script says, call by call."""
+
+    has_partitions = True
+    script: list[list[int] | Exception]
+
+    def __init__(self, _settings: Settings) -> None:
+        pass
+
+    def assign(self, positions: dict[tuple[str, int], int]) -> None:
+        assert positions == {}
+
+    def take(self, _most: int, _wait_s: float) -> list[ConsumerRecord]:
+        step = self.script.pop(0) if self.script else []
+        if isinstance(step, Exception):
+            raise step
+        return [ConsumerRecord(RECORD.topic, 0, offset, RECORD.key, RECORD.value) for offset in step]
+
+
+FULL_STEP = list(range(STEP_MESSAGES))
 
 
 @pytest.mark.parametrize(
-    ("second", "raised", "before"),
+    ("problem", "raised"),
     [
+        pytest.param(RetryableError("nobody answers"), RetryableError, id="the second step raises"),
+        pytest.param(Event(KafkaError(KafkaError._FATAL, fatal=True)), RetryableError, id="a fatal error in the group"),
         pytest.param(
-            KafkaException(KafkaError(KafkaError._TRANSPORT)), RetryableError, 16, id="the second step raises"
-        ),
-        pytest.param(
-            [Read(16), Read(0, KafkaError(KafkaError._FATAL, fatal=True))],
-            RetryableError,
-            17,
-            id="a fatal error in the middle of it",
-        ),
-        pytest.param(
-            [Read(16), Read(0, KafkaError(KafkaError.TOPIC_AUTHORIZATION_FAILED))],
-            KafkaAccessError,
-            17,
-            id="access is taken away in the middle of it",
+            Event(KafkaError(KafkaError.TOPIC_AUTHORIZATION_FAILED)), KafkaAccessError, id="access is taken away"
         ),
     ],
 )
 def test_what_was_read_before_an_error_is_returned_and_the_error_comes_with_the_next_call(
-    monkeypatch: pytest.MonkeyPatch, second: list[Read] | KafkaException, raised: type[Exception], before: int
+    monkeypatch: pytest.MonkeyPatch, problem: Exception | Event, raised: type[Exception]
 ) -> None:
-    monkeypatch.setattr(client, "Consumer", ScriptedConsumer)
-    monkeypatch.setattr(ScriptedConsumer, "script", [FULL_STEP, second, [Read(17)]], raising=False)
+    steps: list[list[int] | Exception] = [FULL_STEP, *([problem] if isinstance(problem, Exception) else []), [16]]
+    monkeypatch.setattr(client, "Consumer", ScriptedMember)
+    monkeypatch.setattr(client, "Fetcher", ScriptedFetcher)
+    monkeypatch.setattr(ScriptedFetcher, "script", steps, raising=False)
+    told = [[], [problem]] if isinstance(problem, Event) else []
+    monkeypatch.setattr(ScriptedMember, "script", told, raising=False)
     consumer = BatchConsumer(Settings(), "store", [RECORD.topic])
-    assert [record.offset for record in consumer.poll(500, 0.1)] == list(range(before))
+    assert [record.offset for record in consumer.poll(500, 0.1)] == FULL_STEP
     with pytest.raises(raised):
         consumer.poll(500, 0.1)
-    assert [record.offset for record in consumer.poll(500, 0.1)] == [17]
+    assert [record.offset for record in consumer.poll(500, 0.1)] == [16]
+
+
+def test_a_member_that_cannot_learn_where_its_group_stands_joins_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(client, "Consumer", CannotTellOffsets)
+    monkeypatch.setattr(CannotTellOffsets, "made", [], raising=False)
+    consumer = BatchConsumer(Settings(), "store", [RECORD.topic])
+    for tries in (1, 2):
+        with pytest.raises(RetryableError, match="does not tell its offsets"):
+            consumer.poll(1, 0.1)
+        assert [member.is_open for member in CannotTellOffsets.made] == [False] * tries + [True]
+    consumer.close()
 
 
 class ScriptedProducer:

@@ -12,7 +12,9 @@ import typer
 from streams.cli import main as main_module
 from streams.cli.main import app
 from streams.embedded.ports import free_port
+from streams.queries.status import PipelineStatus
 from streams.topology import WORKER_NAMES
+from tests.disks import small_disk
 from tests.processors.recordings import tone, wav
 from tests.streams.cli.terminal import Terminal
 
@@ -171,6 +173,35 @@ class TestWhatDoesNotAnswer:
         assert ended.code == 4
         assert ended.err.startswith("callstream: no Kafka broker answers")
         assert ended.err.count("\n") == 1
+
+    def test_a_broker_that_takes_nothing_is_named_with_4_and_so_is_a_full_disk(
+        self, terminal: Terminal, tmp_path: Path
+    ) -> None:
+        with small_disk(tmp_path / "disk", "1m") as disk:
+            terminal.set(kafka_bootstrap=f"127.0.0.1:{free_port()}", data_dir=disk / "data")
+            ended = terminal.run("check", "broker")
+        assert (ended.code, ended.out) == (4, "")
+        kafka, full = ended.err.splitlines()
+        assert kafka.startswith("callstream: no Kafka broker answers")
+        assert f"MiB are free in {disk}" in full
+
+    def test_what_does_not_find_room_is_a_sentence_with_4(self, terminal: Terminal, tmp_path: Path) -> None:
+        with small_disk(tmp_path / "disk", "4k") as disk:
+            ended = terminal.run("contracts", "--out", disk / "contracts")
+        assert ended.code == 4
+        assert ended.err.startswith("callstream: the disk")
+        assert ended.err.endswith("is full: make room there, then run the command again\n")
+
+    def test_a_pipeline_that_cannot_go_on_is_a_problem_in_its_status(
+        self, terminal: Terminal, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        problem = "Kafka answers, and takes no records: nothing was taken"
+        found = PipelineStatus([], {}, 0, None, [], 0.0, (problem,))
+        monkeypatch.setattr("streams.queries.status.pipeline_status", lambda *_: found)
+        for arguments in (("status",), ("status", "--json")):
+            ended = terminal.run(*arguments)
+            assert ended.code == 1
+            assert problem in ended.out
 
     @pytest.mark.parametrize("command", ["status", "migrate"])
     def test_clickhouse_is_named_with_4_and_its_password_is_not(self, terminal: Terminal, command: str) -> None:

@@ -7,8 +7,9 @@ from pydantic import SecretStr
 
 from processors.listening.engines.faster_whisper import WhisperSettings
 from streams.adapters.object_store.s3 import S3Settings
-from streams.embedded.stack import Stack, StackPlan
+from streams.embedded.stack import FullDiskError, Stack, StackPlan
 from streams.settings import Settings, load_settings
+from tests.disks import small_disk
 
 pytestmark = pytest.mark.loopback
 
@@ -48,3 +49,16 @@ def test_paths_in_the_address_file_lead_to_the_same_files_from_every_folder(tmp_
     with Stack(StackPlan("tansu", tmp_path), settings) as stack:
         found = load_settings({}, stack.announce()).settings
     assert found.rules_folder == Path.cwd() / "mine"
+
+
+@pytest.mark.processes
+def test_a_stack_on_a_full_disk_says_so_before_it_starts_anything(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    with small_disk(tmp_path / "disk", "1m") as disk:
+        with Stack(StackPlan("tansu", disk / "data"), Settings(data_dir=disk / "data")) as stack:
+            with pytest.raises(FullDiskError, match=r"MiB are free in .*make room there"):
+                stack.start()
+            stack.check()
+        assert f"MiB are free in {disk}" in caplog.text
+        assert [path.name for path in (disk / "data").iterdir()] == ["stack.lock"]

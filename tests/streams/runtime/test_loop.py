@@ -179,6 +179,23 @@ def test_a_message_whose_result_kafka_never_takes_becomes_a_dead_letter_and_the_
     assert running.source.committed == [7, 8]
 
 
+def test_a_batch_that_cannot_be_read_becomes_a_dead_letter_and_the_records_around_it_are_worked_on() -> None:
+    written = Written()
+    running = work(stage(), written)
+    why = "the batch of the offsets 8 to 9 cannot be read: it is damaged"
+    running.source.waiting = [
+        raw(Number(value=1).encode(), 7),
+        ConsumerRecord(NUMBERS.name, 2, 9, None, None, unreadable=why),
+    ]
+    running.process(raw(Number(value=2).encode(), 10))
+    before, letter, after = written.outputs
+    assert [DOUBLES.decode(result.value).value for result in (before, after)] == [2, 4]
+    dead = DeadLetter.decode(letter.value)
+    assert (dead.source_topic, dead.source_partition, dead.source_offset) == (NUMBERS.name, 2, 9)
+    assert (dead.exception_class, dead.problems) == ("UnreadableBatchError", (why,))
+    assert running.source.committed == [7, 9, 10]
+
+
 def test_a_lane_that_a_person_must_see_to_says_the_sentence(caplog: pytest.LogCaptureFixture) -> None:
     stop = threading.Event()
 

@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 
 from processors.clickhouse.rows import CALLS, DEAD_LETTERS, OUTCOMES, TRANSCRIPTS
-from schemas.errors import RetryableError
+from schemas.errors import RetryableError, UnreadableBatchError
 from schemas.messages.call_analysis import CallAnalysis
-from schemas.messages.dead_letter import DeadLetter
+from schemas.messages.dead_letter import DeadLetter, dead_letter_for
 from schemas.messages.message import Message
 from schemas.messages.records import ConsumerRecord, ProducerRecord
 from schemas.messages.topics import (
@@ -286,6 +286,16 @@ class TestWhatCannotBeRead:
         pipeline.run_until(lambda: bool(pipeline.committed()))
         assert outcomes(pipeline) == [("acme", "c-9", "pending")]
         assert pipeline.dead_letters() == []
+
+    def test_a_batch_of_call_events_is_pending_under_its_place_and_then_refused(self) -> None:
+        pipeline = Pipeline()
+        batch = ConsumerRecord(CALLS_ENDED.name, 0, 9, None, None, NOW, unreadable="the batch … cannot be read")
+        pipeline.take([batch])
+        letter = dead_letter_for("listen", batch, None, UnreadableBatchError([batch.unreadable]), NOW)
+        pipeline.send(CALLS_DEAD_LETTERS.name, CALLS_DEAD_LETTERS.record(letter).value)
+        pipeline.take(pipeline.consumer.poll(10, 0))
+        place = ("unknown", "calls.ended.v1/0/9")
+        assert outcomes(pipeline) == [(*place, "pending"), (*place, "refused")]
 
     @pytest.mark.parametrize(
         "key",

@@ -14,7 +14,7 @@ import certifi
 from minio import Minio
 from minio.error import InvalidResponseError, MinioException, S3Error
 from pydantic import SecretStr
-from urllib3 import PoolManager, Timeout
+from urllib3 import BaseHTTPResponse, PoolManager, Timeout
 from urllib3.exceptions import HTTPError, SSLError
 
 from schemas.errors import RetryableError
@@ -180,8 +180,7 @@ class S3Store:
                 return _Piece(b"", "bytes */0")
             raise
         try:
-            # As stored: an object uploaded with Content-Encoding would otherwise arrive unpacked.
-            return _Piece(response.read(decode_content=False), response.headers.get("Content-Range", ""))
+            return _Piece(_body(response, length), response.headers.get("Content-Range", ""))
         finally:
             response.close()
             response.release_conn()
@@ -227,6 +226,22 @@ class S3Store:
         if status == 400 and not self._secure and "https" in body.lower():
             return StoreAccessError("the object store expects TLS: set s3_secure to true")
         return StoreAccessError(f"what answers is no S3 object store (HTTP {status}): check s3_endpoint")
+
+
+def _body(response: BaseHTTPResponse, length: int | None) -> bytes:
+    """The body as stored: an object uploaded with Content-Encoding would otherwise arrive unpacked.
+
+    No more than was asked for: a server may take no notice of the range, and send whatever it has.
+    """
+    if length is None:
+        return response.read(decode_content=False)
+    pieces: list[bytes] = []
+    left = length
+    # Until nothing comes: only then is a body noticed that breaks off.
+    while left > 0 and (piece := response.read(min(left, _PART_BYTES), decode_content=False)):
+        pieces.append(piece)
+        left -= len(piece)
+    return b"".join(pieces)
 
 
 @dataclass(frozen=True)
