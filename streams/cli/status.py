@@ -9,9 +9,10 @@ from streams.cli.console.output import console, print_json
 
 
 def status(as_json: JsonOption = False) -> None:
-    """Show lag, outcomes and dead letters of the pipeline.
+    """Show lag, workers, outcomes and dead letters of the pipeline.
 
-    Ends with 1 if calls have been without an outcome for longer than the setting processing_objective_s.
+    Ends with 1 if calls have been without an outcome for longer than the setting processing_objective_s, or if a
+    worker of this machine does not move, has gone, or ends again and again. Workers of other machines are not seen.
     """
     from streams.ports import SystemClock
     from streams.queries.status import pipeline_status, status_tables
@@ -24,4 +25,6 @@ def status(as_json: JsonOption = False) -> None:
         for table in status_tables(found):
             out.print(table)
         typer.echo(found.summary())
-    raise typer.Exit(EXIT_PROBLEM if found.unaccounted else 0)
+        for problem in found.local.problems:
+            typer.echo(problem, err=True)
+    raise typer.Exit(EXIT_PROBLEM if found.is_problem else 0)

@@ -24,6 +24,7 @@ from streams.embedded.ports import LOOPBACK, free_port, reserve_port
 from streams.embedded.private_files import kept_secret, write_private
 from streams.embedded.supervisor import ChildSpec, Supervisor
 from streams.embedded.tansu import tansu_spec
+from streams.runtime.child_records import ChildRecordFile
 from streams.runtime.loop import EXIT_BREAKER
 from streams.runtime.rule_signatures import kept_key_pair
 from streams.settings import CONFIG_VARIABLE, Settings, setting_fields
@@ -60,7 +61,7 @@ class Stack:
         self._kafka_port = plan.kafka_port or free_port()
         self._clickhouse_port = plan.clickhouse_port
         self._clickhouse_tcp_port = plan.clickhouse_tcp_port
-        self.supervisor = Supervisor(plan.data_dir / "logs")
+        self.supervisor = Supervisor(plan.data_dir / "logs", records=ChildRecordFile(plan.data_dir))
         self._cleanup = ExitStack()
         self.settings = base
 
@@ -227,7 +228,7 @@ def worker_spec(stage: str, number: int, settings: Settings, *, restart: bool) -
 
 def run_workers(stages: Sequence[str], settings: Settings) -> NoReturn:
     """Several stages, each in a child process that is started again when it dies; until interrupted."""
-    with Supervisor(settings.data_dir / "logs") as supervisor:
+    with Supervisor(settings.data_dir / "logs", records=ChildRecordFile(settings.data_dir)) as supervisor:
         for stage in stages:
             supervisor.start(worker_spec(stage, 0, settings, restart=True))
         while True:

@@ -25,6 +25,7 @@ from typing import Self
 
 from schemas.errors import EmbeddedStackError
 from streams.embedded.child import HELD_BACK, launcher_argv
+from streams.runtime.child_records import ChildRecord, ChildRecordFile, ChildState, recent_ends
 
 logger = logging.getLogger(__name__)
 
@@ -105,6 +106,21 @@ class _Child:
     restart_at_s: float | None = None
     announced: int | None = None
     """The end of the pipe on which it says that it listens."""
+    gave_up: bool = False
+    """It ended in a way after which it is not started again."""
+    exit_code: int | None = None
+    """Of its last end that nobody wanted."""
+    ends_s: tuple[float, ...] = ()
+    """When it ended unwanted, lately."""
+
+    @property
+    def state(self) -> ChildState:
+        """For those who look from outside."""
+        if self.gave_up:
+            return "ended"
+        if not self.wanted:
+            return "stopped"
+        return "runs" if self.restart_at_s is None else "waits"
 
     def has_announced(self) -> bool:
         """Whether it has said so, where it is to."""
@@ -126,13 +142,18 @@ class Supervisor:
     """Starts children, notices their death, and leaves none behind. Use it as a context manager.
 
     Children write to `<log_dir>/<name>.log` (appended, readable by the owner alone, moved to `.log.1` at a start that
-    finds more than 10 MB). `monotonic_s` gives seconds that only grow.
+    finds more than 10 MB). `monotonic_s` gives seconds that only grow. What becomes of them is written to `records`.
     """
 
     def __init__(
-        self, log_dir: Path, backoff: Backoff | None = None, monotonic_s: Callable[[], float] = time.monotonic
+        self,
+        log_dir: Path,
+        backoff: Backoff | None = None,
+        monotonic_s: Callable[[], float] = time.monotonic,
+        records: ChildRecordFile | None = None,
     ) -> None:
         self._log_dir = log_dir
+        self._records = records
         self._backoff = backoff or Backoff()
         self._monotonic_s = monotonic_s
         self._children: dict[str, _Child] = {}
@@ -167,6 +188,7 @@ class Supervisor:
             self._children[spec.name].forget_pipe()
             del self._children[spec.name]
             raise
+        self._write_records()
 
     def check(self) -> None:
         """Look after the children; call this every second or so. Never blocks.
@@ -211,6 +233,7 @@ class Supervisor:
         child.restart_at_s = None
         with _undisturbed_by_signals():
             _end(child)
+        self._write_records()
 
     def restart_child(self, name: str) -> None:
         """Stop one child where it still runs, start it again and return when it is ready.
@@ -225,6 +248,7 @@ class Supervisor:
             self._wait_until_ready(child)
         except ChildFailedError:
             child.wanted = False
+            self._write_records()
             raise
 
     def stop(self) -> None:
@@ -238,6 +262,8 @@ class Supervisor:
                 for name in self._last_to_stop_together():
                     _end(self._children[name])
                     del self._children[name]
+            if self._records is not None:
+                self._records.remove()
 
     def _last_to_stop_together(self) -> list[str]:
         """The names of the children that stop next; where they are several, SIGTERM is under way to each."""
@@ -247,6 +273,19 @@ class Supervisor:
             if not _has_ended(self._children[name].process):
                 _signal_group(self._children[name].process, signal.SIGTERM)
         return together or newest_first[:1]
+
+    def _write_records(self) -> None:
+        if self._records is None:
+            return
+        try:
+            self._records.write(
+                [
+                    ChildRecord(name, child.state, child.exit_code, child.ends_s, str(self.log_file(name)))
+                    for name, child in self._children.items()
+                ]
+            )
+        except OSError as error:  # a full disk: the children matter more than what is told of them
+            logger.warning("what becomes of the children is not written: %s", os.strerror(error.errno or 0))
 
     def _spawn(self, spec: ChildSpec) -> _Child:
         if threading.get_ident() != self._thread_id:
@@ -283,7 +322,8 @@ class Supervisor:
             child.process, child.started_at_s = fresh.process, fresh.started_at_s
             child.forget_pipe()
             child.announced = fresh.announced
-            child.restart_at_s, child.wanted = None, True
+            child.restart_at_s, child.wanted, child.gave_up = None, True, False
+        self._write_records()
 
     def _wait_until_ready(self, child: _Child) -> None:
         deadline_s = self._monotonic_s() + child.spec.ready_within_s
@@ -305,16 +345,19 @@ class Supervisor:
         failure = self._failure(child, exit_code, "while it was needed")
         if not child.spec.restart:
             raise failure
+        now_s = self._monotonic_s()
+        child.exit_code, child.ends_s = exit_code, recent_ends((*child.ends_s, now_s), now_s)
         if exit_code in child.spec.stays_ended:
-            child.wanted = False
+            child.wanted, child.gave_up = False, True
+            self._write_records()
             logger.error("%s It is not started again: somebody has to look at it.", str(failure))
             return
-        now_s = self._monotonic_s()
         if now_s - child.started_at_s >= self._backoff.stable_after_s:
             child.failures = 0
         pause_s = self._backoff.pause_s(child.failures)
         child.failures += 1
         child.restart_at_s = now_s + pause_s
+        self._write_records()
         logger.warning("%s It is started again in %g s.", str(failure), pause_s)
 
     def _failure(self, child: _Child, exit_code: int, when: str) -> ChildFailedError:

@@ -26,7 +26,7 @@ from streams.adapters.kafka.client import Publisher, lags
 from streams.cli.analyze import analyze_file
 from streams.demo import demo
 from streams.demo.examples import EXAMPLE_TENANT, example_recordings
-from streams.embedded.stack import Stack
+from streams.embedded.stack import Stack, stages_of
 from streams.ports import SystemClock
 from streams.settings import CONFIG_VARIABLE, PREFIX, load_settings
 from streams.stages.rollup import build_rollups
@@ -342,6 +342,11 @@ class TestReading:
         }
         assert [lag for lag in status["lags"] if lag["messages"]] == []
         assert status["calls_per_minute"] > 0
+        assert [lag for lag in status["lags"] if lag["oldest_waits_s"] is not None] == []
+        assert status["problems"] == []
+        stages = set(stages_of(settings))
+        assert {(one["stage"], one["state"]) for one in status["local"]["workers"]} == {(s, "works") for s in stages}
+        assert {child["name"].removesuffix("-0") for child in status["local"]["children"]} >= stages
 
     def test_the_table_of_the_demo_shows_every_call_with_what_was_found(self, pipeline: Pipeline) -> None:
         client = connect(pipeline.stack.settings.clickhouse_url.get_secret_value())
