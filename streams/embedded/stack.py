@@ -28,7 +28,7 @@ from streams.runtime.child_records import ChildRecordFile
 from streams.runtime.loop import EXIT_BREAKER
 from streams.runtime.rule_signatures import kept_key_pair
 from streams.settings import CONFIG_VARIABLE, Settings, setting_fields
-from streams.topology import WORKER_NAMES, WORKERS
+from streams.topology import WORKER_NAMES, WORKERS, worker_stage
 
 Broker = Literal["kafka", "tansu"]
 TellUser = Callable[[str], None]
@@ -208,7 +208,8 @@ def _only_stack_in(data_dir: Path) -> Iterator[None]:
 
 
 def worker_spec(stage: str, number: int, settings: Settings, *, restart: bool) -> ChildSpec:
-    """A worker of that stage as a child process with these settings."""
+    """A worker of that stage as a child process, with those of the settings that the stage needs."""
+    entry = worker_stage(stage)
     return ChildSpec(
         name=f"{stage}-{number}" if stage == "listen" else stage,
         argv=(sys.executable, "-P", "-m", "streams.cli.main", "worker", stage),
@@ -220,8 +221,9 @@ def worker_spec(stage: str, number: int, settings: Settings, *, restart: bool) -
         # A wrong command line, a wrong setting, and a worker that stopped because nothing went right.
         stays_ended=frozenset({2, OperatorError.exit_code, EXIT_BREAKER}),
         stops_with_neighbours=True,
-        # A settings file named by our own environment does not reach the child: it gets every value.
-        env={CONFIG_VARIABLE: ""} | settings.environment(),
+        # No settings file reaches the child, neither one that our own environment names nor that of a running stack.
+        env={CONFIG_VARIABLE: ""} | settings.environment(entry.setting_groups),
+        variables=entry.variables,
         cwd=settings.data_dir.absolute(),
     )
 

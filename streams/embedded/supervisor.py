@@ -25,6 +25,7 @@ from typing import Self
 
 from schemas.errors import EmbeddedStackError
 from streams.embedded.child import HELD_BACK, launcher_argv
+from streams.embedded.environment import handed_on
 from streams.runtime.child_records import ChildRecord, ChildRecordFile, ChildState, recent_ends
 
 logger = logging.getLogger(__name__)
@@ -54,7 +55,9 @@ class ChildSpec:
     stops_with_neighbours: bool = False
     """Whether it may stop while those that were started just before it stop, too."""
     env: Mapping[str, str] = field(default_factory=dict)
-    """Added to the environment of this process."""
+    """Added to what is handed on of the environment of this process."""
+    variables: tuple[str, ...] = ()
+    """How the variables begin that are handed on beside those of the system (`environment.handed_on`)."""
     cwd: Path = Path("/")
     """Never the folder of who calls: files that lie there are nobody's to load."""
     announces: bool = False
@@ -300,7 +303,7 @@ class Supervisor:
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 cwd=spec.cwd,
-                env={**os.environ, **spec.env, **pipe},
+                env={**handed_on(os.environ, spec.variables), **spec.env, **pipe},
                 pass_fds=() if says is None else (says,),
                 start_new_session=True,
             )

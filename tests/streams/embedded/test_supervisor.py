@@ -76,13 +76,14 @@ def test_a_child_leads_its_own_session_so_ctrl_c_does_not_reach_it(supervisor: S
     assert os.getpgid(pid) == pid
 
 
-def test_a_child_gets_its_environment_beside_ours(
+def test_a_child_gets_its_environment_beside_what_it_may_have_of_ours(
     supervisor: Supervisor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("FROM_US", "ours")
-    code = "import os; print(os.environ['FROM_US'], os.environ['ADDED'], flush=True); " + SLEEPS
-    supervisor.start(replace(python_child(tmp_path / "a", code), env={"ADDED": "added"}))
-    assert supervisor.log_file("worker").read_text() == "ours added\n"
+    monkeypatch.setenv("NOT_FROM_US", "a secret")
+    code = "import os; print(*map(os.environ.get, ('FROM_US', 'NOT_FROM_US', 'ADDED')), flush=True); " + SLEEPS
+    supervisor.start(replace(python_child(tmp_path / "a", code), env={"ADDED": "added"}, variables=("FROM_",)))
+    assert supervisor.log_file("worker").read_text() == "ours None added\n"
 
 
 @pytest.mark.parametrize(
