@@ -191,10 +191,10 @@ class Streak:
 
 def _number_in(file: Path) -> int:
     """0 where nothing stands there that is a number, or nothing can be read."""
-    text = ""
-    with suppress(OSError):
-        text = file.read_text(encoding="ascii", errors="replace").strip()
-    return int(text) if text.isdecimal() and text.isascii() else 0
+    with suppress(OSError, ValueError):  # of thousands of digits Python makes no number
+        text = file.read_text(encoding="utf-8", errors="replace").strip()
+        return int(text) if text.isdecimal() else 0
+    return 0
 
 
 REFUSALS_FILE = "refusals"
