@@ -32,7 +32,6 @@ from processors.clickhouse.rows import (
     OUTCOMES,
     RATINGS,
     RULE_PACKS,
-    TRANSCRIPT_STEP,
     TRANSCRIPTS,
     TableRows,
     rows_for_alert,
@@ -93,6 +92,7 @@ from streams.embedded.clickhouse_engine import password_file, password_of, start
 from streams.embedded.ports import free_port
 from tests.alerts import NOW, an_alert
 from tests.clickhouse_engine import RunningEngine, running_engine
+from tests.stored_calls import as_before_migration_16
 
 pytestmark = pytest.mark.embedded
 
@@ -731,9 +731,8 @@ def test_after_the_migration_a_late_worker_does_not_replace_what_was_stored_befo
     )
     old = an_analysis(an_event(3), version=1, findings=2)
     for analysis in (new, old):
-        for table, (row,) in rows_for_analysis(analysis).items():
-            as_before = row | {"version": int(str(row["version"])) % TRANSCRIPT_STEP}
-            client.insert(table, [list(as_before.values())], column_names=list(as_before))
+        for table, (row,) in as_before_migration_16(rows_for_analysis(analysis)).items():
+            client.insert(table, [list(row.values())], column_names=list(row))
     migrate(empty_url)
     ClickHouseSink(client).write(rows_for_analysis(zombie))
     query = "SELECT call_id, findings_count, reason FROM calls JOIN outcomes USING (call_id) ORDER BY call_id"

@@ -7,7 +7,6 @@ from uuid import uuid4
 import pytest
 from clickhouse_connect.driver.client import Client
 
-from processors.clickhouse.rows import CALLS, OUTCOMES, TRANSCRIPT_STEP, TableRows
 from schemas.clickhouse.migrations import load_migrations
 from streams.adapters.clickhouse.connection import connect
 from streams.adapters.clickhouse.migrate import migrate, missing_migrations, views_of
@@ -15,6 +14,7 @@ from streams.adapters.clickhouse.sink import ClickHouseSink
 from streams.settings import Settings
 from tests.clickhouse_engine import RunningEngine
 from tests.integration.test_clickhouse import Store, content, deliveries_at_random
+from tests.stored_calls import as_before_migration_16
 
 pytestmark = pytest.mark.embedded
 
@@ -65,23 +65,13 @@ def test_a_database_of_any_former_migration_becomes_what_a_new_one_is(
     assert [sha256 for (sha256,) in remembered] == [migration.sha256 for migration in expected]
 
 
-def as_before(rows: TableRows) -> TableRows:
-    """With the version that an analysis had while its transcript did not count."""
-    return {
-        table: [row | {"version": int(str(row["version"])) % TRANSCRIPT_STEP} for row in of_table]
-        if table in (CALLS, OUTCOMES)
-        else of_table
-        for table, of_table in rows.items()
-    }
-
-
 def test_rows_of_before_show_as_they_did(engine: RunningEngine) -> None:
     url = engine.url(f"test_{uuid4().hex}")
     migrate(url, FORMER, views={})
     client = connect(url)
     store = Store(url, client, ClickHouseSink(client))
     for rows in deliveries_at_random(random.Random(11)):  # noqa: S311 - repeatable, not secret
-        store.sink.write(as_before(rows))
+        store.sink.write(as_before_migration_16(rows))
     before = content(store)
     assert sum(map(len, before.values())) > 100
     assert {migration.number for migration in migrate(url, views=VIEWS)}.isdisjoint(one.number for one in FORMER)
