@@ -7,7 +7,7 @@ import logging
 import os
 import re
 import tomllib
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -58,6 +58,38 @@ OBJECT_STORES = "streams.adapters.object_store"
 
 _FOUND_BEHIND = {"store_bucket": OBJECT_STORES, "speech_engine": ENGINES, "max_recording_bytes": DETECTORS}
 """Setting → the folder whose files declare settings of their own; these are listed behind it."""
+
+
+EVERY_WORKER = "every worker"
+COMMANDS = "commands"
+_FOUND_IN = {OBJECT_STORES: "object store", ENGINES: "hearing", DETECTORS: "judging"}
+_GROUPS: Mapping[str, tuple[str, ...]] = {
+    "Kafka": (
+        *("kafka_bootstrap", "kafka_flavour", "kafka_replication_factor", "kafka_security_protocol"),
+        *("kafka_sasl_mechanism", "kafka_sasl_username", "kafka_sasl_password", "kafka_ca_file"),
+    ),
+    "ClickHouse": ("clickhouse_url",),
+    "object store": ("store_kind", "store_bucket"),
+    "subscribers": ("subscriptions_file", "console_url"),
+    "hearing": (
+        *("speech_engine", "pii_keep_last", "chinese_script", "crosstalk_gate_db", "emotion", "emotion_heads"),
+        *("emotion_sound_checkpoint", "emotion_text_checkpoint", "emotion_device"),
+        *("min_call_ms", "max_call_minutes", "max_recording_bytes"),
+    ),
+    "judging": (
+        *("baseline_window_days", "baseline_refresh_s", "background_timeout_s", "contacts_lookup"),
+        *("rules_folder", "rules_public_keys", "sentence_model", "sentence_min_cosine", "sound_mergers"),
+        *("score_forms_folder", "risk_file", "retention_file", "alert_min_severity"),
+    ),
+    "storing": ("sink_batch_messages", "sink_batch_ms"),
+    "surges": ("surge_weeks", "surge_min_count", "surge_ratio", "surge_every_s"),
+    "rollups": ("rollup_every_s", "first_contact_days", "kpis_file"),
+    EVERY_WORKER: (
+        *("timezone", "retry_max_wait_s", "dead_letter_streak_limit", "stuck_after_minutes"),
+        *("data_dir", "cache_dir", "log_level"),
+    ),
+}
+"""Who needs which settings (`streams.topology` names these groups). What stands in none is for commands alone."""
 
 
 @cache
@@ -392,13 +424,18 @@ class Settings(SettingsPart):
             name: getattr(self if owner is Settings else self.part(owner), name) for name, owner in _owners().items()
         }
 
-    def environment(self) -> dict[str, str]:
-        """These settings as `CALLSTREAM_*` variables, for a child process: all of them, secrets in clear.
+    def environment(self, groups: Collection[str] | None = None) -> dict[str, str]:
+        """These settings as `CALLSTREAM_*` variables, for a child process, secrets in clear.
 
+        All of them, or those that every worker has and those of these groups (`setting_groups`).
         A path that is not set is an empty variable, so that a settings file cannot set it in the child. The others are
         absolute: the child runs in another folder.
         """
-        return {variable_of(name): _as_text(value) for name, value in self.values().items()}
+        return {
+            variable_of(name): _as_text(value)
+            for name, value in self.values().items()
+            if groups is None or group_of(name) in (EVERY_WORKER, *groups)
+        }
 
 
 def setting_models() -> list[type[SettingsPart]]:
@@ -428,6 +465,31 @@ def _owners() -> dict[str, type[SettingsPart]]:
                 for each in model.model_fields
             )
     return owners_of(pairs)
+
+
+def group_of(name: str) -> str:
+    """Who needs this setting: a key of `setting_groups`."""
+    return _group_of_each()[name]
+
+
+def setting_groups() -> dict[str, frozenset[str]]:
+    """Group → its settings. What a component declares is of those who use such components."""
+    groups: dict[str, set[str]] = {}
+    for name, group in _group_of_each().items():
+        groups.setdefault(group, set()).add(name)
+    return {group: frozenset(names) for group, names in groups.items()}
+
+
+@cache
+def _group_of_each() -> dict[str, str]:
+    own = {name: group for group, names in _GROUPS.items() for name in names}
+    found = {
+        name: group
+        for name, owner in _owners().items()
+        for folder, group in _FOUND_IN.items()
+        if owner.__module__.startswith(folder)
+    }
+    return {name: found.get(name) or own.get(name, COMMANDS) for name in _owners()}
 
 
 def owners_of(declared: Iterable[tuple[str, type[SettingsPart]]]) -> dict[str, type[SettingsPart]]:

@@ -62,6 +62,16 @@ class StageEntry:
     """What it asks besides topics."""
     needs_setting: str = ""
     """A stack runs it only where this setting has a value."""
+    settings: tuple[str, ...] = ()
+    """Groups of settings (`streams.settings`) that it needs beside those of Kafka and of what it asks."""
+    variables: tuple[str, ...] = ()
+    """How other variables begin that a supervisor hands on to it, beside those of the system; "" is every one."""
+
+    @property
+    def setting_groups(self) -> frozenset[str]:
+        """The groups of settings that a worker of it is given, beside those that every worker has."""
+        kafka = ("Kafka",) if self.reads or self.writes else ()
+        return frozenset((*kafka, *self.asks, *self.settings))
 
 
 STAGES: tuple[StageEntry, ...] = (
@@ -94,6 +104,8 @@ STAGES: tuple[StageEntry, ...] = (
         scales_by="cores and GPUs",
         builder="streams.stages.listen:build",
         asks=("object store",),
+        settings=("hearing",),
+        variables=("HF_", "TRANSFORMERS_"),
     ),
     StageEntry(
         "judge",
@@ -110,6 +122,8 @@ STAGES: tuple[StageEntry, ...] = (
         scales_by="partitions",
         builder="streams.stages.judge:build",
         asks=("ClickHouse",),
+        settings=("judging",),
+        variables=("TF_", "TFHUB_"),
     ),
     StageEntry(
         "replay",
@@ -144,6 +158,7 @@ STAGES: tuple[StageEntry, ...] = (
         scales_by="partitions",
         builder="streams.stages.store:build",
         asks=("ClickHouse",),
+        settings=("storing",),
     ),
     StageEntry(
         "watch",
@@ -152,6 +167,7 @@ STAGES: tuple[StageEntry, ...] = (
         scales_by="one is enough",
         builder="streams.stages.watch:build",
         asks=("ClickHouse",),
+        settings=("surges",),
     ),
     StageEntry(
         "rollup",
@@ -159,6 +175,7 @@ STAGES: tuple[StageEntry, ...] = (
         scales_by="one is enough",
         builder="streams.stages.rollup:build",
         asks=("ClickHouse",),
+        settings=("rollups",),
     ),
     StageEntry(
         "notify",
@@ -170,6 +187,8 @@ STAGES: tuple[StageEntry, ...] = (
         group_per_subscription=True,
         asks=("subscribers",),
         needs_setting="subscriptions_file",
+        # Which secrets it needs, its file says, and that may change while it runs.
+        variables=("",),
     ),
     StageEntry(
         "access_log",

@@ -8,6 +8,7 @@ from pkgutil import resolve_name
 
 from streams.adapters.kafka.client import Publisher
 from streams.ports import SystemClock
+from streams.runtime.heartbeat import HeartbeatFile
 from streams.runtime.loop import Loop, StoppedError
 from streams.runtime.worker_context import WorkerContext
 from streams.settings import Settings
@@ -35,6 +36,8 @@ def run_worker(name: str, settings: Settings) -> int:
     """
     entry = worker_stage(name)
     worker = WorkerContext(name, settings, SystemClock(), lambda: Publisher(settings))
+    heartbeat = HeartbeatFile(worker.folder, name, worker.pulse, settings.stuck_after_minutes * 60)
+    heartbeat.start()
     former = {number: signal.signal(number, lambda *_: worker.stop.set()) for number in (signal.SIGTERM, signal.SIGINT)}
     failures: list[BaseException] = []
     loops: list[Loop] = []
@@ -55,6 +58,7 @@ def run_worker(name: str, settings: Settings) -> int:
     thread.start()
     try:
         while thread.is_alive() and not worker.stop.wait(LOOK_UP_S):
+            heartbeat.keep_up()
             for loop in loops:
                 if (record := loop.hangs_on()) is not None:
                     log.critical("%s hangs on %s: the worker ends itself", name, record)
@@ -66,5 +70,6 @@ def run_worker(name: str, settings: Settings) -> int:
         for number, handler in former.items():
             signal.signal(number, handler)
     if failures:
-        raise failures[0]
+        raise failures[0]  # and its last heartbeat stays: it ended, and nobody had asked it to
+    heartbeat.remove()
     return 0

@@ -13,7 +13,7 @@ import typer.main
 from processors.listening.engines.faster_whisper import WhisperSettings
 from streams.cli.main import app
 from streams.embedded.stack import worker_spec
-from streams.settings import load_settings
+from streams.settings import CONFIG_VARIABLE, PREFIX, load_settings
 from streams.topology import WORKER_NAMES
 
 REPOSITORY = Path(__file__).parents[1]
@@ -46,13 +46,26 @@ def environment_of(lines: list[str]) -> dict[str, str]:
     return {name: value for name, _, value in pairs}
 
 
-def test_the_example_settings_load_with_the_example_secrets() -> None:
-    environ = environment_of((DEPLOY / "worker.example.env").read_text(encoding="utf-8").splitlines())
+def example_environment(name: str) -> dict[str, str]:
+    return environment_of((DEPLOY / "env" / f"{name}.example.env").read_text(encoding="utf-8").splitlines())
+
+
+@pytest.mark.parametrize("name", ["commands", *WORKER_NAMES])
+def test_the_example_settings_load_with_the_example_secrets(name: str) -> None:
+    environ = example_environment(name)
     assert environ["CALLSTREAM_CONFIG"] == "/etc/callstream/callstream.toml"
     loaded = load_settings(environ, SETTINGS)
     assert loaded.settings.store_kind == "s3"
-    assert loaded.settings.kafka_security_protocol == "SASL_SSL"
-    assert loaded.origin["clickhouse_url"] == "environment"
+    assert loaded.settings.kafka_security_protocol == ("PLAINTEXT" if name == "rollup" else "SASL_SSL")
+
+
+@pytest.mark.parametrize("stage", WORKER_NAMES)
+def test_the_example_environment_of_a_stage_has_the_secrets_that_it_needs_and_no_others(stage: str) -> None:
+    secrets = {name for name in example_environment("commands") if name.startswith(PREFIX)} - {CONFIG_VARIABLE}
+    needed = secrets & worker_spec(stage, 0, load_settings({}).settings, restart=True).env.keys()
+    assert secrets & example_environment(stage).keys() == needed
+    assert {path.name.partition(".")[0] for path in (DEPLOY / "env").iterdir()} == {"commands", *WORKER_NAMES}
+    assert ("HOOK_SECRET" in example_environment(stage)) is (stage == "notify")
 
 
 def test_no_secret_stands_in_the_example_settings() -> None:

@@ -34,7 +34,10 @@ ACCESS_LOG = "access_log_versions"
 PENDING_VERSION = 0
 REFUSED_VERSION = 1
 ANALYSIS_VERSION_STEP = 10**13
-"""More than the milliseconds since 1970 until the year 2286: a higher analysis version always wins."""
+"""More than the milliseconds since 1970 until the year 2286: of one transcript, a higher analysis version wins."""
+
+TRANSCRIPT_STEP = 10**23
+"""More than any analysis version (an unsigned number of 32 bits) times its step: the newest transcript wins."""
 
 UNKNOWN_TENANT = "unknown"
 """The tenant of an event that cannot be read and whose key does not tell the call."""
@@ -341,12 +344,25 @@ def rows_for_recording_accessed(access: RecordingAccessed) -> TableRows:
 
 
 def version_of_analysis(analysis: CallAnalysis) -> int:
-    """Orders the analyses of one call: by analysis version, then by time. Raises `InvalidMessageError`."""
-    analyzed_at_ms = _milliseconds("analyzed_at", analysis.analyzed_at)
-    if analyzed_at_ms >= ANALYSIS_VERSION_STEP:
-        raise InvalidMessageError(["analyzed_at: too late"])
-    _uint32("analysis_version", analysis.analysis_version)
-    return _uint64("analysis_version", analysis.analysis_version * ANALYSIS_VERSION_STEP + analyzed_at_ms)
+    """Orders the analyses of one call: by the transcript that was judged, then by analysis version, then by time.
+
+    Transcripts themselves are ordered by `transcribed_at`, so what is shown as said and as judged belong together; a
+    number of 128 bits. Raises `InvalidMessageError`.
+    """
+    analysis_version = _uint32("analysis_version", analysis.analysis_version)
+    return (
+        _ordering_milliseconds("transcribed_at", analysis.transcribed_at) * TRANSCRIPT_STEP
+        + analysis_version * ANALYSIS_VERSION_STEP
+        + _ordering_milliseconds("analyzed_at", analysis.analyzed_at)
+    )
+
+
+def _ordering_milliseconds(name: str, moment: datetime) -> int:
+    """Fewer than `ANALYSIS_VERSION_STEP`."""
+    milliseconds = _milliseconds(name, moment)
+    if milliseconds >= ANALYSIS_VERSION_STEP:
+        raise InvalidMessageError([f"{name}: too late"])
+    return milliseconds
 
 
 def _outcome_row(

@@ -8,10 +8,13 @@ from streams.settings import CONFIG_VARIABLE, LoadedSettings, Settings, load_set
 
 
 def load_command_settings() -> LoadedSettings:
-    """The settings; of the running stack where nothing else names a file. Raises `SettingsError`."""
+    """The settings; of the running stack where nothing else names a file. Raises `SettingsError`.
+
+    `CALLSTREAM_CONFIG` that is set and empty names none: so a worker of a stack has what it was given, and no more.
+    """
     loaded = load_settings()
     running = running_stack(loaded.settings)
-    return load_settings(file=running) if running and not os.environ.get(CONFIG_VARIABLE) else loaded
+    return load_settings(file=running) if running and CONFIG_VARIABLE not in os.environ else loaded
 
 
 def running_stack(settings: Settings) -> Path | None:

@@ -9,10 +9,11 @@ from streams.cli.console.output import console, print_json
 
 
 def status(as_json: JsonOption = False) -> None:
-    """Show lag, outcomes and dead letters of the pipeline, and whether Kafka takes records.
+    """Show lag, workers, outcomes and dead letters of the pipeline, and whether Kafka takes records.
 
     Ends with 1 if calls have been without an outcome for longer than the setting processing_objective_s, if Kafka takes
-    no record, or if the disk of the data folder is full.
+    no record, if the disk of the data folder is full, or if a worker of this machine does not move, has gone, or ends
+    again and again. Workers of other machines are not seen.
     """
     from streams.ports import SystemClock
     from streams.queries.status import pipeline_status, status_tables
@@ -25,6 +26,6 @@ def status(as_json: JsonOption = False) -> None:
         for table in status_tables(found):
             out.print(table)
         typer.echo(found.summary())
-        for problem in found.problems:
-            typer.echo(f"problem: {problem}")
-    raise typer.Exit(EXIT_PROBLEM if found.unaccounted or found.problems else 0)
+        for problem in (*found.problems, *found.local.problems):
+            typer.echo(f"problem: {problem}", err=True)
+    raise typer.Exit(EXIT_PROBLEM if found.is_problem else 0)

@@ -35,6 +35,7 @@ from schemas.errors import EmbeddedStackError, RetryableError
 from schemas.messages.topics import DAY_MS, MAX_MESSAGE_BYTES, RECORD_OVERHEAD_BYTES
 from streams.adapters.kafka.canary import write_canary
 from streams.embedded.child import launcher_argv
+from streams.embedded.environment import handed_on
 from streams.embedded.kafka_natives import native_options
 from streams.embedded.ports import LOOPBACK, kafka_answers, port_is_ours, require_free
 from streams.embedded.private_files import kept_secret, write_private
@@ -475,7 +476,7 @@ def _format_once(data_dir: Path, command: Sequence[str], properties: str) -> Non
         done = subprocess.run(  # noqa: S603 - our own command
             launcher_argv((*command, *arguments), os.getpid()),
             cwd=data_dir,
-            env={**os.environ, **_JAVA_ENVIRONMENT},
+            env={**handed_on(os.environ), **_JAVA_ENVIRONMENT},
             stdin=subprocess.DEVNULL,
             capture_output=True,
             timeout=_FORMAT_WITHIN_S,

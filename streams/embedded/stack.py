@@ -25,11 +25,12 @@ from streams.embedded.ports import LOOPBACK, free_port, reserve_port
 from streams.embedded.private_files import kept_secret, write_private
 from streams.embedded.supervisor import ChildSpec, Supervisor
 from streams.embedded.tansu import tansu_spec
+from streams.runtime.child_records import ChildRecordFile
 from streams.runtime.free_space import lack_of_space
 from streams.runtime.loop import EXIT_BREAKER
 from streams.runtime.rule_signatures import kept_key_pair
 from streams.settings import CONFIG_VARIABLE, Settings, setting_fields
-from streams.topology import WORKER_NAMES, WORKERS
+from streams.topology import WORKER_NAMES, WORKERS, worker_stage
 
 log = logging.getLogger(__name__)
 
@@ -66,7 +67,7 @@ class Stack:
         self._kafka_port = plan.kafka_port or free_port()
         self._clickhouse_port = plan.clickhouse_port
         self._clickhouse_tcp_port = plan.clickhouse_tcp_port
-        self.supervisor = Supervisor(plan.data_dir / "logs")
+        self.supervisor = Supervisor(plan.data_dir / "logs", records=ChildRecordFile(plan.data_dir))
         self._cleanup = ExitStack()
         self._look_at_disk_s = 0.0
         self.settings = base
@@ -228,7 +229,8 @@ def _only_stack_in(data_dir: Path) -> Iterator[None]:
 
 
 def worker_spec(stage: str, number: int, settings: Settings, *, restart: bool) -> ChildSpec:
-    """A worker of that stage as a child process with these settings."""
+    """A worker of that stage as a child process, with those of the settings that the stage needs."""
+    entry = worker_stage(stage)
     return ChildSpec(
         name=f"{stage}-{number}" if stage == "listen" else stage,
         argv=(sys.executable, "-P", "-m", "streams.cli.main", "worker", stage),
@@ -240,15 +242,16 @@ def worker_spec(stage: str, number: int, settings: Settings, *, restart: bool) -
         # A wrong command line, a wrong setting, and a worker that stopped because nothing went right.
         stays_ended=frozenset({2, OperatorError.exit_code, EXIT_BREAKER}),
         stops_with_neighbours=True,
-        # A settings file named by our own environment does not reach the child: it gets every value.
-        env={CONFIG_VARIABLE: ""} | settings.environment(),
+        # No settings file reaches the child, neither one that our own environment names nor that of a running stack.
+        env={CONFIG_VARIABLE: ""} | settings.environment(entry.setting_groups),
+        variables=entry.variables,
         cwd=settings.data_dir.absolute(),
     )
 
 
 def run_workers(stages: Sequence[str], settings: Settings) -> NoReturn:
     """Several stages, each in a child process that is started again when it dies; until interrupted."""
-    with Supervisor(settings.data_dir / "logs") as supervisor:
+    with Supervisor(settings.data_dir / "logs", records=ChildRecordFile(settings.data_dir)) as supervisor:
         for stage in stages:
             supervisor.start(worker_spec(stage, 0, settings, restart=True))
         while True:

@@ -25,6 +25,8 @@ from typing import Self
 
 from schemas.errors import EmbeddedStackError
 from streams.embedded.child import HELD_BACK, launcher_argv
+from streams.embedded.environment import handed_on
+from streams.runtime.child_records import ChildRecord, ChildRecordFile, ChildState, recent_ends
 
 logger = logging.getLogger(__name__)
 
@@ -53,7 +55,9 @@ class ChildSpec:
     stops_with_neighbours: bool = False
     """Whether it may stop while those that were started just before it stop, too."""
     env: Mapping[str, str] = field(default_factory=dict)
-    """Added to the environment of this process."""
+    """Added to what is handed on of the environment of this process."""
+    variables: tuple[str, ...] = ()
+    """How the variables begin that are handed on beside those of the system (`environment.handed_on`)."""
     cwd: Path = Path("/")
     """Never the folder of who calls: files that lie there are nobody's to load."""
     announces: bool = False
@@ -105,6 +109,21 @@ class _Child:
     restart_at_s: float | None = None
     announced: int | None = None
     """The end of the pipe on which it says that it listens."""
+    gave_up: bool = False
+    """It ended in a way after which it is not started again."""
+    exit_code: int | None = None
+    """Of its last end that nobody wanted."""
+    ends_s: tuple[float, ...] = ()
+    """When it ended unwanted, lately."""
+
+    @property
+    def state(self) -> ChildState:
+        """For those who look from outside."""
+        if self.gave_up:
+            return "ended"
+        if not self.wanted:
+            return "stopped"
+        return "runs" if self.restart_at_s is None else "waits"
 
     def has_announced(self) -> bool:
         """Whether it has said so, where it is to."""
@@ -126,13 +145,18 @@ class Supervisor:
     """Starts children, notices their death, and leaves none behind. Use it as a context manager.
 
     Children write to `<log_dir>/<name>.log` (appended, readable by the owner alone, moved to `.log.1` at a start that
-    finds more than 10 MB). `monotonic_s` gives seconds that only grow.
+    finds more than 10 MB). `monotonic_s` gives seconds that only grow. What becomes of them is written to `records`.
     """
 
     def __init__(
-        self, log_dir: Path, backoff: Backoff | None = None, monotonic_s: Callable[[], float] = time.monotonic
+        self,
+        log_dir: Path,
+        backoff: Backoff | None = None,
+        monotonic_s: Callable[[], float] = time.monotonic,
+        records: ChildRecordFile | None = None,
     ) -> None:
         self._log_dir = log_dir
+        self._records = records
         self._backoff = backoff or Backoff()
         self._monotonic_s = monotonic_s
         self._children: dict[str, _Child] = {}
@@ -167,6 +191,7 @@ class Supervisor:
             self._children[spec.name].forget_pipe()
             del self._children[spec.name]
             raise
+        self._write_records()
 
     def check(self) -> None:
         """Look after the children; call this every second or so. Never blocks.
@@ -211,6 +236,7 @@ class Supervisor:
         child.restart_at_s = None
         with _undisturbed_by_signals():
             _end(child)
+        self._write_records()
 
     def restart_child(self, name: str) -> None:
         """Stop one child where it still runs, start it again and return when it is ready.
@@ -225,6 +251,7 @@ class Supervisor:
             self._wait_until_ready(child)
         except ChildFailedError:
             child.wanted = False
+            self._write_records()
             raise
 
     def stop(self) -> None:
@@ -238,6 +265,8 @@ class Supervisor:
                 for name in self._last_to_stop_together():
                     _end(self._children[name])
                     del self._children[name]
+            if self._records is not None:
+                self._records.remove()
 
     def _last_to_stop_together(self) -> list[str]:
         """The names of the children that stop next; where they are several, SIGTERM is under way to each."""
@@ -247,6 +276,19 @@ class Supervisor:
             if not _has_ended(self._children[name].process):
                 _signal_group(self._children[name].process, signal.SIGTERM)
         return together or newest_first[:1]
+
+    def _write_records(self) -> None:
+        if self._records is None:
+            return
+        try:
+            self._records.write(
+                [
+                    ChildRecord(name, child.state, child.exit_code, child.ends_s, str(self.log_file(name)))
+                    for name, child in self._children.items()
+                ]
+            )
+        except OSError as error:  # a full disk: the children matter more than what is told of them
+            logger.warning("what becomes of the children is not written: %s", os.strerror(error.errno or 0))
 
     def _spawn(self, spec: ChildSpec) -> _Child:
         if threading.get_ident() != self._thread_id:
@@ -261,7 +303,7 @@ class Supervisor:
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 cwd=spec.cwd,
-                env={**os.environ, **spec.env, **pipe},
+                env={**handed_on(os.environ, spec.variables), **spec.env, **pipe},
                 pass_fds=() if says is None else (says,),
                 start_new_session=True,
             )
@@ -283,7 +325,8 @@ class Supervisor:
             child.process, child.started_at_s = fresh.process, fresh.started_at_s
             child.forget_pipe()
             child.announced = fresh.announced
-            child.restart_at_s, child.wanted = None, True
+            child.restart_at_s, child.wanted, child.gave_up = None, True, False
+        self._write_records()
 
     def _wait_until_ready(self, child: _Child) -> None:
         deadline_s = self._monotonic_s() + child.spec.ready_within_s
@@ -305,16 +348,19 @@ class Supervisor:
         failure = self._failure(child, exit_code, "while it was needed")
         if not child.spec.restart:
             raise failure
+        now_s = self._monotonic_s()
+        child.exit_code, child.ends_s = exit_code, recent_ends((*child.ends_s, now_s), now_s)
         if exit_code in child.spec.stays_ended:
-            child.wanted = False
+            child.wanted, child.gave_up = False, True
+            self._write_records()
             logger.error("%s It is not started again: somebody has to look at it.", str(failure))
             return
-        now_s = self._monotonic_s()
         if now_s - child.started_at_s >= self._backoff.stable_after_s:
             child.failures = 0
         pause_s = self._backoff.pause_s(child.failures)
         child.failures += 1
         child.restart_at_s = now_s + pause_s
+        self._write_records()
         logger.warning("%s It is started again in %g s.", str(failure), pause_s)
 
     def _failure(self, child: _Child, exit_code: int, when: str) -> ChildFailedError:

@@ -341,7 +341,8 @@ DATA_CHECKS: tuple[DataCheck, ...] = (
     DataCheck(
         "judged_by_other_transcript",
         "calls whose judgement was made of another transcript than the one that is shown",
-        f"a worker with an older model finished late; {_REPLAY}",
+        "the newest transcript is not judged yet, or was refused: see lag and dead letters of judge in callstream "
+        f"status; then {_REPLAY}",
         _OTHER_TRANSCRIPT,
     ),
     DataCheck(

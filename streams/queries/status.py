@@ -1,11 +1,13 @@
-"""The state of the pipeline, from Kafka and ClickHouse."""
+"""The state of the pipeline: from Kafka and ClickHouse, and of the workers of this machine from the data folder."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 
 from rich.table import Table
+from rich.text import Text
 
 from schemas.config.subscription import subscriber_names
 from schemas.errors import RetryableError
@@ -18,34 +20,90 @@ from streams.adapters.clickhouse.status import (
     outcome_counts,
 )
 from streams.adapters.kafka.canary import write_canary
-from streams.adapters.kafka.client import Lag, lags
+from streams.adapters.kafka.client import lags
 from streams.adapters.kafka.fetcher import KafkaAccessError
+from streams.adapters.kafka.waiting import oldest_unread
 from streams.ports import Clock
+from streams.runtime.child_records import LOOP_WITHIN_S, ChildCondition, child_conditions
 from streams.runtime.free_space import lack_of_space
+from streams.runtime.heartbeat import WorkerCondition, conditions
+from streams.runtime.loop import refused_in_a_row
 from streams.settings import Settings
-from streams.topology import consumer_groups
+from streams.topology import WORKER_NAMES, consumer_groups
 
 RATE_OVER_MINUTES = 5
+
+
+@dataclass(frozen=True)
+class StageLag:
+    """How far a consumer group is behind on a topic.
+
+    `oldest_waits_s`: since when the oldest message waits that is not finished, by the broker's clock and ours; null
+    where none does, or where Kafka did not show it in time.
+    """
+
+    stage: str
+    topic: str
+    messages: int
+    oldest_waits_s: float | None
+
+
+@dataclass(frozen=True)
+class LocalWorkers:
+    """Of this machine and data folder alone; on others, `status` looks there."""
+
+    workers: Sequence[WorkerCondition]
+    children: Sequence[ChildCondition]
+    """Of supervisors (`callstream up`, `callstream worker A B`)."""
+    refused_in_a_row: dict[str, int]
+    """Stage → messages that it has made dead letters of since one last went right; without those at 0."""
+
+    @classmethod
+    def of(cls, data_dir: Path) -> "LocalWorkers":
+        """As they are now."""
+        refused = {name: refused_in_a_row(data_dir / "workers" / name) for name in WORKER_NAMES}
+        return cls(
+            conditions(data_dir),
+            child_conditions(data_dir),
+            {name: count for name, count in refused.items() if count},
+        )
+
+    @property
+    def problems(self) -> list[str]:
+        """One sentence for each that somebody must look at."""
+        return [
+            *(_worker_in_words(worker) for worker in self.workers if worker.is_problem),
+            *(_child_in_words(child) for child in self.children if child.is_problem),
+        ]
 
 
 @dataclass(frozen=True)
 class PipelineStatus:
     """One look at the pipeline. `unaccounted` are calls without outcome for longer than the objective."""
 
-    lags: Sequence[Lag]
+    lags: Sequence[StageLag]
     outcomes: dict[str, int]
     unaccounted: int
     oldest_unaccounted: datetime | None
     dead_letters: Sequence[DeadLetterCount]
     calls_per_minute: float
+    local: LocalWorkers
     problems: Sequence[str] = ()
     """Sentences about what keeps the pipeline from going on: Kafka takes no record, a disk is full."""
+
+    @property
+    def is_problem(self) -> bool:
+        """Whether somebody has to look."""
+        return self.unaccounted > 0 or bool(self.problems) or bool(self.local.problems)
 
     def as_json(self) -> dict[str, Any]:
         """The status for programs; times in ISO 8601."""
         plain = asdict(self)
         oldest = self.oldest_unaccounted
-        return plain | {"oldest_unaccounted": oldest.isoformat() if oldest else None}
+        return plain | {
+            "oldest_unaccounted": oldest.isoformat() if oldest else None,
+            "problems": [*self.problems, *self.local.problems],
+        }
 
     def summary(self) -> str:
         """One line: how fast, and what is overdue."""
@@ -73,12 +131,13 @@ def _look(settings: Settings, clock: Clock, problems: Sequence[str]) -> Pipeline
     now = clock.now()
     waiting = count_unaccounted(client, older_than_s=settings.processing_objective_s, now=now)
     return PipelineStatus(
-        lags=lags(settings, consumer_groups(subscriber_names(settings.subscriptions_file))),
+        lags=stage_lags(settings, clock),
         outcomes=outcome_counts(client),
         unaccounted=waiting.calls,
         oldest_unaccounted=waiting.oldest_since,
         dead_letters=dead_letter_counts(client),
         calls_per_minute=calls_per_minute(client, now=now, minutes=RATE_OVER_MINUTES),
+        local=LocalWorkers.of(settings.data_dir),
         problems=(*_refused_canary(settings), *problems),
     )
 
@@ -93,12 +152,27 @@ def _refused_canary(settings: Settings) -> tuple[str, ...]:
     return ()
 
 
+def stage_lags(settings: Settings, clock: Clock) -> list[StageLag]:
+    """Of every consumer group on each of its topics. Raises `RetryableError`."""
+    behind = lags(settings, consumer_groups(subscriber_names(settings.subscriptions_file)))
+    since = oldest_unread(settings, behind)
+    now = clock.now()
+
+    def waits_s(stage: str, topic: str) -> float | None:
+        moment = since.get((stage, topic))
+        return None if moment is None else round(max((now - moment).total_seconds(), 0), 1)
+
+    return [StageLag(lag.stage, lag.topic, lag.messages, waits_s(lag.stage, lag.topic)) for lag in behind]
+
+
 def status_tables(status: PipelineStatus) -> Iterator[Table]:
     """The status as tables for people."""
-    lag = Table("stage", "reads", "messages behind", title="lag")
+    lag = Table("stage", "reads", "messages behind", "oldest waits", title="lag")
     for row in status.lags:
-        lag.add_row(row.stage, row.topic, str(row.messages))
+        waits = "" if row.oldest_waits_s is None else f"{row.oldest_waits_s:.0f} s"
+        lag.add_row(row.stage, row.topic, str(row.messages), waits)
     yield lag
+    yield from _local_tables(status.local)
     outcomes = Table("outcome", "calls", title="outcomes")
     for outcome, calls in status.outcomes.items():
         outcomes.add_row(outcome, str(calls))
@@ -108,3 +182,40 @@ def status_tables(status: PipelineStatus) -> Iterator[Table]:
         for count in status.dead_letters:
             letters.add_row(count.step, count.exception_class, str(count.letters))
         yield letters
+
+
+def _local_tables(local: LocalWorkers) -> Iterator[Table]:
+    if local.workers:
+        workers = Table("stage", "process", "state", "for", "at", "refused in a row", title="workers of this machine")
+        for worker in local.workers:
+            refused = local.refused_in_a_row.get(worker.stage, 0)
+            at = worker.at[0] if len(worker.at) == 1 else f"{len(worker.at)} messages" if worker.at else worker.loop
+            workers.add_row(
+                worker.stage, str(worker.pid), worker.state, f"{worker.for_s:.0f} s", Text(at), str(refused)
+            )
+        yield workers
+    ended = [child for child in local.children if child.ends or child.is_problem]
+    if ended:
+        title = f"processes that ended in the last {LOOP_WITHIN_S / 60:.0f} minutes"
+        children = Table("process", "state", "ended", "exit code", "log", title=title)
+        for child in ended:
+            children.add_row(child.name, child.state, f"{child.ends} ×", str(child.exit_code), Text(child.log_file))
+        yield children
+
+
+def _worker_in_words(worker: WorkerCondition) -> str:
+    who = f"{worker.stage} (process {worker.pid})"
+    match worker.state:
+        case "gone":
+            return f"{who} has ended without a word, {worker.for_s:.0f} s ago or more"
+        case "starts":
+            return f"{who} has been starting for {worker.for_s:.0f} s: see its log"
+    what = f" ({worker.loop})" if worker.loop else f" at {worker.at[0]}" if len(worker.at) == 1 else ""
+    return f"{who} has not moved for {worker.for_s:.0f} s{what}: see its log, end it and start it again"
+
+
+def _child_in_words(child: ChildCondition) -> str:
+    what = f"{child.name} ended with exit code {child.exit_code}"
+    if child.state == "ended":
+        return f"{what} and is not started again: see {child.log_file}"
+    return f"{what}, {child.ends} times in {LOOP_WITHIN_S / 60:.0f} minutes: see {child.log_file}"

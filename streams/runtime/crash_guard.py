@@ -8,7 +8,6 @@ a hang that the watchdog ended, a bug. Records of a batch are then tried one by 
 All of it lies in a folder of the data folder, one file for each record, so that `callstream quarantine` can show it.
 """
 
-import json
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -22,6 +21,7 @@ from schemas.messages.dead_letter import dead_letter_for
 from schemas.messages.records import ConsumerRecord, ProducerRecord, call_of_key
 from schemas.messages.topics import CALLS_DEAD_LETTERS
 from streams.ports import Clock
+from streams.runtime.json_files import read_object, write_whole
 
 ENDS_LIMIT = 3
 """So many times may a record end its worker. An innocent one that was under way at a power failure has two left."""
@@ -82,11 +82,8 @@ class Quarantine:
         return {one.position: one for one in found if one is not None}
 
     def _take_over(self, file: Path) -> None:
-        try:
-            left = json.loads(file.read_text(encoding="utf-8"))
-            stage, places = left["stage"], left["records"]
-        except (OSError, ValueError, KeyError, TypeError):
-            stage, places = "", []
+        left = read_object(file) or {}
+        stage, places = left.get("stage", ""), left.get("records", [])
         known = self._known()
         for place in places:
             suspect = Suspect(stage, **place, ends=0, state="suspect", seen_at=datetime.now(UTC).isoformat())
@@ -97,7 +94,7 @@ class Quarantine:
 
     def put(self, suspect: Suspect) -> None:
         """Remember it, in place of what was known of its record. Raises `RetryableError` where the disk refuses."""
-        _write(self._file(suspect.position), asdict(suspect))
+        _note(self._file(suspect.position), asdict(suspect))
 
     def forget(self, position: str) -> None:
         """It is done, or is to be tried like any other."""
@@ -147,7 +144,7 @@ class CrashGuard:
             self._suspects[known.position] = replace(known, state="given_up")
             error = EndedTheWorkerError([f"the worker ended {known.ends} times while it worked on this message"])
             return (self.letter_of(records[0], error),)
-        _write(self._file, {"stage": self._stage, "records": [_place(record) for record in records]})
+        _note(self._file, {"stage": self._stage, "records": [_place(record) for record in records]})
         self._records = records
         return ()
 
@@ -199,17 +196,14 @@ def _is_alive(pid: int) -> bool:
 
 def _read(path: Path) -> Suspect | None:
     try:
-        return Suspect(**json.loads(path.read_text(encoding="utf-8")))
-    except (OSError, ValueError, TypeError):
+        return Suspect(**read_object(path) or {})
+    except TypeError:
         return None
 
 
-def _write(path: Path, content: object) -> None:
-    """Whole, or not at all. Not synced: the machine's end is no deed of a record."""
-    part = path.with_suffix(".part")
+def _note(path: Path, content: object) -> None:
     with _refusal_of_the_disk_waits(path.parent):
-        part.write_text(json.dumps(content), encoding="utf-8")
-        part.replace(path)
+        write_whole(path, content)
 
 
 @contextmanager
@@ -220,3 +214,16 @@ def _refusal_of_the_disk_waits(folder: Path) -> Iterator[None]:
         raise RetryableError(
             f"{folder}: what is being worked on cannot be noted ({error.strerror}): free space there, or mend rights"
         ) from None
+
+
+def records_under_way(folder: Path, pid: int) -> tuple[str, ...]:
+    """What that process works on, by position and call; `folder` is that of its stage."""
+    left = read_object(folder / f"{_UNDER_WAY}{pid}.json") or {}
+    try:
+        return tuple(
+            f"{place['topic']}/{place['partition']}/{place['offset']}"
+            + (f" (call {place['call']})" if place["call"] else "")
+            for place in left.get("records", [])
+        )
+    except (KeyError, TypeError):
+        return ()

@@ -160,11 +160,8 @@ class Streak:
     _length: int = field(default=0, init=False)
 
     def __post_init__(self) -> None:
-        text = ""
         if self.file is not None:
-            with suppress(OSError):  # there is none yet, or none that can be read
-                text = self.file.read_text(encoding="ascii", errors="replace").strip()
-        self._length = int(text) if text.isdecimal() and text.isascii() else 0
+            self._length = _number_in(self.file)
 
     def count(self, more: int = 1) -> None:
         """Once more. Raises `TooManyFailuresError`."""
@@ -190,6 +187,23 @@ class Streak:
         except OSError as error:
             # The count of this process goes on; only one that is started again would begin from what the file says.
             log.warning("%s cannot be written: %s", self.file, error.strerror)
+
+
+def _number_in(file: Path) -> int:
+    """0 where nothing stands there that is a number, or nothing can be read."""
+    with suppress(OSError, ValueError):  # of thousands of digits Python makes no number
+        text = file.read_text(encoding="utf-8", errors="replace").strip()
+        return int(text) if text.isdecimal() else 0
+    return 0
+
+
+REFUSALS_FILE = "refusals"
+"""In the folder of a stage: how many messages it has refused in a row."""
+
+
+def refused_in_a_row(folder: Path) -> int:
+    """By the stage of that folder, on this machine; 0 where the last one went right."""
+    return _number_in(folder / REFUSALS_FILE)
 
 
 @dataclass

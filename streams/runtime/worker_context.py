@@ -8,7 +8,8 @@ from typing import Any, TypeVar
 
 from streams.ports import Clock, PublisherPort, WorkSource
 from streams.runtime.crash_guard import CrashGuard, Quarantine
-from streams.runtime.loop import Loop, PollWorkPublishCommit, Streak, insist, no_answer, nothing
+from streams.runtime.heartbeat import LONGEST_STEP_S, Pulse
+from streams.runtime.loop import REFUSALS_FILE, Loop, PollWorkPublishCommit, Streak, insist, no_answer, nothing
 from streams.runtime.stage import Stage
 from streams.settings import Settings
 
@@ -24,6 +25,7 @@ class WorkerContext:
     clock: Clock
     publisher: Callable[[], PublisherPort]
     stop: threading.Event = field(default_factory=threading.Event)
+    pulse: Pulse = field(default_factory=Pulse)
 
     def wait_for(self, attempt: Callable[[], T]) -> T:
         """Until an outside system answers. Raises `StoppedError`, and what only a person can mend."""
@@ -37,8 +39,13 @@ class WorkerContext:
         recover: Callable[[], None] = nothing,
         close: Callable[[], None] = nothing,
         hangs_on: Callable[[], str | None] = no_answer,
+        longest_step_s: float = LONGEST_STEP_S,
     ) -> Loop:
-        """A loop with the pauses of the settings."""
+        """A loop with the pauses of the settings, whose beats are seen.
+
+        `longest_step_s`: how long a step may take between two beats while no record is under way.
+        """
+        pulse = self.pulse.of_loop(self.stage, every_s + 2 * self.settings.retry_max_wait_s + longest_step_s)
         return Loop(
             self.stage,
             step,
@@ -47,6 +54,7 @@ class WorkerContext:
             every_s=every_s,
             recover=recover,
             close=close,
+            beat=lambda: self.pulse.beat(pulse),
             hangs_on=hangs_on,
         )
 
@@ -73,7 +81,9 @@ class WorkerContext:
             self.publisher(),
             self.stop,
             self.settings.retry_max_wait_s,
-            refusals=Streak(f"{stage.name} refused", self.settings.dead_letter_streak_limit, self.folder / "refusals"),
+            refusals=Streak(
+                f"{stage.name} refused", self.settings.dead_letter_streak_limit, self.folder / REFUSALS_FILE
+            ),
             guard=self.guard(),
             longest_work_s=self.settings.stuck_after_minutes * 60,
         )

@@ -10,7 +10,7 @@ import threading
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from processors.alerts.delivery_queue import Answer, Delivery, DeliveryQueue, RetrySchedule
@@ -24,6 +24,7 @@ from streams.adapters.channels.channel import Channel
 from streams.adapters.kafka.alert_source import KafkaAlertSource
 from streams.adapters.kafka.client import TopicReader
 from streams.ports import AlertSource, Clock, PartitionCommits, PublisherPort
+from streams.runtime.heartbeat import LONGEST_STEP_S, Pulse
 from streams.runtime.logs import describe
 from streams.runtime.loop import Loop, in_own_thread
 from streams.runtime.offsets import PartitionProgress
@@ -86,6 +87,7 @@ def build(worker: WorkerContext) -> Loop:
         clock=worker.clock,
         schedule=RetrySchedule(),
         retry_max_wait_s=settings.retry_max_wait_s,
+        pulse=worker.pulse,
     )
     worker.wait_for(lambda: require_topics(settings))
     notify = Notify(settings.subscriptions_file, outside)
@@ -105,6 +107,7 @@ class Outside:
     clock: Clock
     schedule: RetrySchedule
     retry_max_wait_s: float
+    pulse: Pulse = field(default_factory=Pulse)
 
 
 def delivery_lines(settings: Settings) -> Iterator[ConsumerRecord]:
@@ -137,14 +140,17 @@ class DeliveryThread:
             self._record = predecessor._record
         self._stop = threading.Event()
         self._membership: _GroupMembership | None = None
+        name = f"notify {subscription.name}"
+        self._pulse = outside.pulse.of_loop(name, 2 * outside.retry_max_wait_s + LONGEST_STEP_S)
         self._loop = Loop(
-            f"notify {subscription.name}",
+            name,
             self._step,
             self._stop,
             outside.retry_max_wait_s,
             recover=self._leave,
-            close=self._leave,
+            close=self._end,
             survives_bugs=True,
+            beat=lambda: outside.pulse.beat(self._pulse),
         )
         self._thread: threading.Thread | None = None
 
@@ -177,6 +183,12 @@ class DeliveryThread:
         membership, self._membership = self._membership, None
         if membership is not None:
             membership.close()
+
+    def _end(self) -> None:
+        """A thread that ends unasked keeps its pulse, which is missed."""
+        if self._stop.is_set():
+            self._outside.pulse.forget(self._pulse)
+        self._leave()
 
 
 class _Record:

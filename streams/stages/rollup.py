@@ -6,13 +6,14 @@ ClickHouse. A second `rollup` does the same work again, and no harm.
 
 import logging
 import threading
+from collections.abc import Callable
 from datetime import UTC, date, datetime, timedelta
 from typing import Protocol
 
 from processors.kpi.own_kpis import kpis_in_force
 from processors.kpi.rollups import RELATED_EVERY, SETTLING, MadeDay, RollupDefinition, due_days, runs_of
 from streams.adapters.clickhouse.rollups import ClickHouseRollups
-from streams.runtime.loop import Loop
+from streams.runtime.loop import Loop, nothing
 from streams.runtime.worker_context import WorkerContext
 from streams.settings import Settings
 from streams.wiring import require_migrations
@@ -21,6 +22,9 @@ log = logging.getLogger(__name__)
 
 DAYS_AT_ONCE = 7
 """As many days are read in one go: what bounds the memory of the database."""
+
+LONGEST_ANSWER_S = 1_800
+"""Some days of a large history take the database so long."""
 
 EVER = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -48,12 +52,14 @@ def build(worker: WorkerContext) -> Loop:
     settings = worker.settings
     worker.wait_for(lambda: require_migrations(settings))
     rollups = build_rollups(settings)
-    return worker.loop(
-        lambda: rollups.step(worker.stop),
+    loop = worker.loop(
+        lambda: rollups.step(worker.stop, loop.beat),
         every_s=settings.rollup_every_s,
         recover=rollups.close,
         close=rollups.close,
+        longest_step_s=LONGEST_ANSWER_S,
     )
+    return loop
 
 
 def build_rollups(settings: Settings) -> "Rollups":
@@ -79,9 +85,9 @@ class Rollups:
         self._touched: dict[date, datetime] = {}
         self._looked_at = EVER
 
-    def refresh(self, stop: threading.Event | None = None) -> list[date]:
+    def refresh(self, stop: threading.Event | None = None, beat: Callable[[], None] = nothing) -> list[date]:
         """Make what is due, the newest days first; returns the days. Raises `RetryableError`: then the next call does
-        what is left."""
+        what is left. `beat` is called before each of the database's long answers."""
         now = self._store.now()
         since = self._looked_at - SETTLING if self._looked_at > EVER else EVER
         for day, stored_at in self._store.touched(self._definition.timezone, since).items():
@@ -92,14 +98,15 @@ class Rollups:
         for first, last in runs_of(due, DAYS_AT_ONCE):
             if stop is not None and stop.is_set():
                 break
+            beat()
             self._store.make(first, last, self._definition, self._store.now())
             done += [day for day in due if first <= day <= last]
         return done
 
-    def step(self, stop: threading.Event) -> None:
+    def step(self, stop: threading.Event, beat: Callable[[], None] = nothing) -> None:
         """Tidy up, and make what is due. Raises `RetryableError`."""
         self._store.tidy(self._store.now())
-        days = self.refresh(stop)
+        days = self.refresh(stop, beat)
         if days:
             log.info("rollup: made %d day(s), the newest %s", len(days), days[0].isoformat())
 

@@ -17,6 +17,7 @@ from streams.adapters.kafka.batches import MAX_BATCH_BYTES
 from streams.adapters.kafka.canary import CANARY_TOPIC, write_canary
 from streams.adapters.kafka.client import BatchConsumer, Publisher, TopicReader, apply_topics, lags, read_record
 from streams.adapters.kafka.fetcher import KafkaAccessError
+from streams.adapters.kafka.waiting import oldest_unread
 from streams.adapters.memory.broker import MemoryBroker, MemoryConsumer, MemoryReader
 from streams.ports import PublisherPort, RecordTooLargeError
 from streams.settings import Settings
@@ -272,3 +273,27 @@ def test_the_lag_counts_what_is_published_and_not_committed(broker: Broker) -> N
     after = lags(broker.settings, {group: (CALLS_ENDED.name, CALLS_ANALYZED.name)})
     assert before >= len(published)
     assert [(lag.topic, lag.messages) for lag in after] == [(CALLS_ENDED.name, 0), (CALLS_ANALYZED.name, 0)]
+
+
+def test_each_group_and_topic_knows_since_when_its_oldest_unread_record_waits(broker: Broker) -> None:
+    if broker.settings is None:
+        return  # it is asked of Kafka only
+    behind, done = uuid4().hex, uuid4().hex
+    published = outputs(6)
+    broker.publisher.publish(published)
+    consumer = broker.consumer(done)
+    consumer.commit(take(consumer, keys(published)))
+    consumer.close()
+    reader = broker.reader(None)
+    oldest = min(record.written_at for record in reader.read_to_end())
+    reader.close()
+    groups = dict.fromkeys((behind, done), (CALLS_ENDED.name, CALLS_ANALYZED.name))
+    assert oldest_unread(broker.settings, lags(broker.settings, groups)) == {(behind, CALLS_ENDED.name): oldest}
+    # Now two groups stand at different places of the same partitions.
+    later = outputs(6)
+    broker.publisher.publish(later)
+    found = oldest_unread(broker.settings, lags(broker.settings, groups))
+    reader = broker.reader(None)
+    newer = min(record.written_at for record in reader.read_to_end() if record.key in keys(later))
+    reader.close()
+    assert found == {(behind, CALLS_ENDED.name): oldest, (done, CALLS_ENDED.name): newer}

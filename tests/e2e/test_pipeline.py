@@ -8,6 +8,7 @@ import sys
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 
 import jiwer
@@ -26,9 +27,10 @@ from streams.adapters.kafka.client import Publisher, lags
 from streams.cli.analyze import analyze_file
 from streams.demo import demo
 from streams.demo.examples import EXAMPLE_TENANT, example_recordings
-from streams.embedded.stack import Stack
+from streams.embedded.stack import Stack, stages_of
+from streams.embedded.supervisor import READY_FD
 from streams.ports import SystemClock
-from streams.settings import CONFIG_VARIABLE, PREFIX, load_settings
+from streams.settings import CONFIG_VARIABLE, PREFIX, load_settings, variable_of
 from streams.stages.rollup import build_rollups
 from streams.topology import consumer_groups
 from tests.cases import every_case
@@ -315,6 +317,30 @@ class TestExpectations:
         assert len(known) >= 8
 
 
+class TestSecrets:
+    def test_the_environment_of_a_process_holds_those_of_its_stage_alone(self, pipeline: Pipeline) -> None:
+        stack = pipeline.stack
+        clickhouse, customers = (
+            secret.get_secret_value() for secret in (stack.settings.clickhouse_url, stack.settings.customer_key_secret)
+        )
+        assert clickhouse
+        assert customers
+        for stage in stages_of(stack.settings):
+            held = environment_of(stack, "listen-0" if stage == "listen" else stage)
+            assert (clickhouse in held.values()) is (stage != "listen"), stage
+            assert customers not in held.values(), stage
+            assert (variable_of("kafka_sasl_password") in held) is (stage != "rollup"), stage
+        for name in ("clickhouse", "kafka" if stack.settings.kafka_flavour == "apache" else "tansu"):
+            settings = {variable for variable in environment_of(stack, name) if variable.startswith(PREFIX)}
+            assert settings <= {READY_FD}, name
+
+
+def environment_of(stack: Stack, name: str) -> dict[str, str]:
+    """That with which the child was started."""
+    pairs = Path(f"/proc/{stack.supervisor.pid(name)}/environ").read_text(encoding="utf-8").split("\0")
+    return dict(pair.split("=", 1) for pair in pairs if pair)
+
+
 class TestReading:
     def test_the_status_of_the_command_line_agrees(self, pipeline: Pipeline) -> None:
         settings = pipeline.stack.settings
@@ -342,6 +368,11 @@ class TestReading:
         }
         assert [lag for lag in status["lags"] if lag["messages"]] == []
         assert status["calls_per_minute"] > 0
+        assert [lag for lag in status["lags"] if lag["oldest_waits_s"] is not None] == []
+        assert status["problems"] == []
+        stages = set(stages_of(settings))
+        assert {(one["stage"], one["state"]) for one in status["local"]["workers"]} == {(s, "works") for s in stages}
+        assert {child["name"].removesuffix("-0") for child in status["local"]["children"]} >= stages
 
     def test_the_table_of_the_demo_shows_every_call_with_what_was_found(self, pipeline: Pipeline) -> None:
         client = connect(pipeline.stack.settings.clickhouse_url.get_secret_value())

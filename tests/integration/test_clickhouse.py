@@ -13,6 +13,7 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from itertools import permutations
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -91,6 +92,7 @@ from streams.embedded.clickhouse_engine import password_file, password_of, start
 from streams.embedded.ports import free_port
 from tests.alerts import NOW, an_alert
 from tests.clickhouse_engine import RunningEngine, running_engine
+from tests.stored_calls import as_before_migration_16
 
 pytestmark = pytest.mark.embedded
 
@@ -680,6 +682,64 @@ def test_a_shorter_transcript_leaves_no_segment_of_a_longer_one(order: tuple[int
     for index in order:
         store.sink.write(rows_for_transcript(transcripts[index]))
     assert store.rows("SELECT text FROM segments ORDER BY segment_id") == [("第0句，61",), ("第1句，61",)]
+
+
+def test_a_call_is_shown_as_said_and_as_judged_by_one_analysis_in_whatever_order_the_rows_come(store: Store) -> None:
+    """A worker with an old model is late; so is one that judges its transcript by newer rules. One call an order."""
+    orders = list(permutations(range(5)))
+    deliveries = []
+    for number in range(len(orders)):
+        event = an_event(number)
+        old, new = (a_transcript(event, segments=4 - n, after_s=60 + n) for n in (0, 1))
+        of_old = {"transcribed_at": old.transcribed_at}
+        judged = an_analysis(event, version=2, findings=1, after_s=70)
+        analyses = (
+            judged.model_copy(update={"transcribed_at": new.transcribed_at}),
+            an_analysis(event, version=2, findings=3, after_s=80).model_copy(update=of_old),
+            an_analysis(event, version=3, findings=4, after_s=90).model_copy(update=of_old),
+        )
+        rows = [*map(rows_for_transcript, (old, new)), *map(rows_for_analysis, analyses)]
+        deliveries.append([rows[place] for place in orders[number]])
+    for batch in zip(*deliveries, strict=True):
+        store.sink.write(as_one_batch(batch))
+    shown = store.rows(
+        "SELECT DISTINCT dateDiff('second', ended_at, calls.transcribed_at),"
+        " calls.transcribed_at = told.transcribed_at, told.segments_count,"
+        " findings_count, analysis_version, dateDiff('second', ended_at, outcomes.since)"
+        " FROM calls JOIN transcripts AS told USING (tenant_id, call_id, ended_at)"
+        " JOIN outcomes USING (tenant_id, call_id, ended_at)"
+    )
+    assert shown == [(61, True, 3, 1, 2, 70)]
+    assert store.rows("SELECT text, count() FROM segments GROUP BY text ORDER BY text") == [
+        (f"第{n}句，61", len(orders)) for n in range(3)
+    ]
+    assert store.count("findings") == store.count("calls") == len(orders)
+
+
+def test_after_the_migration_a_late_worker_does_not_replace_what_was_stored_before_it(empty_url: str) -> None:
+    migrate(empty_url, tuple(each for each in load_migrations() if each.number < 16), views={})
+    client = connect(empty_url)
+    now = datetime.now(UTC).replace(microsecond=0)
+    event = an_event(1)
+    said_then = {"transcribed_at": now - timedelta(hours=1)}
+    new, zombie = (
+        an_analysis(event, version=2, findings=findings).model_copy(update=update | {"analyzed_at": at})
+        for findings, update, at in (
+            (1, {"transcribed_at": now}, now),
+            (3, said_then, now + timedelta(hours=1)),
+        )
+    )
+    old = an_analysis(an_event(3), version=1, findings=2)
+    for analysis in (new, old):
+        for table, (row,) in as_before_migration_16(rows_for_analysis(analysis)).items():
+            client.insert(table, [list(row.values())], column_names=list(row))
+    migrate(empty_url)
+    ClickHouseSink(client).write(rows_for_analysis(zombie))
+    query = "SELECT call_id, findings_count, reason FROM calls JOIN outcomes USING (call_id) ORDER BY call_id"
+    assert client.query(query).result_rows == [("call-1", 1, "reason 2"), ("call-3", 2, "reason 1")]
+    ClickHouseSink(client).write(rows_for_analysis(old.model_copy(update={"findings": (), "analysis_version": 2})))
+    assert client.query("SELECT count() FROM findings WHERE call_id = 'call-3'").result_rows == [(0,)]
+    client.close()
 
 
 def test_a_conflicting_event_does_not_take_the_outcome_from_the_call_that_was_heard(store: Store) -> None:

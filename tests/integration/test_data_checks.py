@@ -97,7 +97,7 @@ class Data:
 def unmeasured(reason: str) -> dict[str, object]:
     """Columns of a call, one measure of which could not be taken."""
     skipped = {"skipped.measure": ["recording_doubts"], "skipped.reason": [reason]}
-    return IN_ORDER | {"measures": {"recording_doubts": None}, "version": 2**63} | skipped
+    return IN_ORDER | {"measures": {"recording_doubts": None}, "version": 2**127} | skipped
 
 
 def a_call(number: int) -> CallEnded:
@@ -184,7 +184,7 @@ IN_ORDER = {"risk_level": "low", "score": 90.0, "retention_class": "general"}
         ),
         pytest.param(
             "outcome_contradicts_call",
-            lambda data: data.put(OUTCOMES, outcome="no_audio", version=2**63),
+            lambda data: data.put(OUTCOMES, outcome="no_audio", version=2**127),
             ("", 1, 3, "c-0"),
             id="two outcomes of one call",
         ),
@@ -202,25 +202,25 @@ IN_ORDER = {"risk_level": "low", "score": 90.0, "retention_class": "general"}
         ),
         pytest.param(
             "ends_before_start",
-            lambda data: data.put(CALLS, 0, **IN_ORDER, started_at=NOW, version=2**63),
+            lambda data: data.put(CALLS, 0, **IN_ORDER, started_at=NOW, version=2**127),
             ("", 1, 3, "c-0"),
             id="a call that ends before it starts",
         ),
         pytest.param(
             "judged_before_end",
-            lambda data: data.put(CALLS, 0, **IN_ORDER, analyzed_at=ENDED_AT - timedelta(minutes=6), version=2**63),
+            lambda data: data.put(CALLS, 0, **IN_ORDER, analyzed_at=ENDED_AT - timedelta(minutes=6), version=2**127),
             ("", 1, 3, "c-0"),
             id="a call that was judged before it ended",
         ),
         pytest.param(
             "out_of_range",
-            lambda data: data.put(CALLS, 0, **IN_ORDER, measures={"agent_talk_share": 1.5}, version=2**63),
+            lambda data: data.put(CALLS, 0, **IN_ORDER, measures={"agent_talk_share": 1.5}, version=2**127),
             ("measures.agent_talk_share", 1, 3, "c-0"),
             id="a share above one",
         ),
         pytest.param(
             "out_of_range",
-            lambda data: data.put(CALLS, 0, **(IN_ORDER | {"score": -1.0}), version=2**63),
+            lambda data: data.put(CALLS, 0, **(IN_ORDER | {"score": -1.0}), version=2**127),
             ("score", 1, 3, "c-0"),
             id="a score below nothing",
         ),
@@ -250,14 +250,14 @@ IN_ORDER = {"risk_level": "low", "score": 90.0, "retention_class": "general"}
         ),
         pytest.param(
             "null_share",
-            lambda data: [data.put(CALLS, n, **IN_ORDER, agent_team=None, version=2**63) for n in (0, 1)],
+            lambda data: [data.put(CALLS, n, **IN_ORDER, agent_team=None, version=2**127) for n in (0, 1)],
             ("agent_team", 2, 3, "c-0"),
             id="most calls without a team",
         ),
         pytest.param(
             "null_share",
             lambda data: [
-                data.put(CALLS, n, **IN_ORDER, measures={"interruptions": None}, version=2**63) for n in (0, 1)
+                data.put(CALLS, n, **IN_ORDER, measures={"interruptions": None}, version=2**127) for n in (0, 1)
             ],
             ("measures.interruptions", 2, 3, "c-0"),
             id="a measure that most calls lack",
@@ -340,7 +340,7 @@ def test_a_check_looks_at_the_calls_that_are_asked_for(limits: CheckLimits, fire
 )
 def test_nulls_count_from_a_share_and_a_number_on(limits: CheckLimits, fires: bool, data: Data) -> None:
     for number in (0, 1):
-        data.put(CALLS, number, **IN_ORDER, queue=None, version=2**63)
+        data.put(CALLS, number, **IN_ORDER, queue=None, version=2**127)
     assert ("null_share" in data.found(limits)) is fires
 
 

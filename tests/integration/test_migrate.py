@@ -14,6 +14,7 @@ from streams.adapters.clickhouse.sink import ClickHouseSink
 from streams.settings import Settings
 from tests.clickhouse_engine import RunningEngine
 from tests.integration.test_clickhouse import Store, content, deliveries_at_random
+from tests.stored_calls import as_before_migration_16
 
 pytestmark = pytest.mark.embedded
 
@@ -70,7 +71,7 @@ def test_rows_of_before_show_as_they_did(engine: RunningEngine) -> None:
     client = connect(url)
     store = Store(url, client, ClickHouseSink(client))
     for rows in deliveries_at_random(random.Random(11)):  # noqa: S311 - repeatable, not secret
-        store.sink.write(rows)
+        store.sink.write(as_before_migration_16(rows))
     before = content(store)
     assert sum(map(len, before.values())) > 100
     assert {migration.number for migration in migrate(url, views=VIEWS)}.isdisjoint(one.number for one in FORMER)

@@ -16,6 +16,7 @@ from streams.adapters.kafka.client import BatchConsumer, Publisher, apply_topics
 from streams.embedded.stack import worker_spec
 from streams.embedded.supervisor import Backoff, Supervisor
 from streams.ports import SystemClock
+from streams.runtime.heartbeat import conditions
 from streams.settings import Settings
 from streams.topology import consumer_groups
 from tests.alerts import QUOTE, SECRET, an_alert
@@ -93,11 +94,13 @@ def running(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
         }
         subscriptions = [{"name": name, "tenant": "acme", "channel": channel} for name, channel in channels.items()]
         file.write_text(yaml.safe_dump({"subscriptions": subscriptions}), encoding="utf-8")
-        settings = broker.model_copy(update={"subscriptions_file": file})
+        settings = broker.model_copy(update={"subscriptions_file": file, "data_dir": folder})
         spec = worker_spec("notify", 0, settings, restart=True)
         spec.env["HOOK_SECRET"] = SECRET  # type: ignore[index]  # a dict that is shown as a Mapping
         supervisor.start(spec)
         yield Running(supervisor, settings, receiver, dead)
+        supervisor.stop()
+    assert conditions(folder) == [], "a worker that was asked to stop leaves no heartbeat"
 
 
 def test_a_worker_that_is_killed_in_mid_flow_loses_no_alert_and_a_dead_subscriber_delays_nobody(
@@ -111,6 +114,8 @@ def test_a_worker_that_is_killed_in_mid_flow_loses_no_alert_and_a_dead_subscribe
     running.raise_alerts(alerts[COUNT // 2 :])
     expected = {alert.alert_id for alert in alerts}
     running.wait_until(lambda: set(running.receiver.ids) >= expected)
+    (worker,) = conditions(running.settings.data_dir)
+    assert (worker.stage, worker.state, worker.pid) == ("notify", "works", running.supervisor.pid("notify"))
     assert set(running.receiver.ids) == expected
     running.wait_until(lambda: lags(running.settings, consumer_groups(["desk"]))[-1].messages == 0)
     delivered = Counter(line.alert_id for line in running.record() if line.outcome == "delivered")

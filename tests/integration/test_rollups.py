@@ -26,6 +26,7 @@ from streams.adapters.clickhouse.sink import ClickHouseSink
 from streams.stages.rollup import Rollups
 from tests.clickhouse_engine import RunningEngine
 from tests.judged_calls import NAMES, an_event, judged
+from tests.stored_calls import as_before_migration_16
 
 pytestmark = pytest.mark.embedded
 
@@ -557,7 +558,7 @@ def test_calls_that_were_stored_before_there_were_rollups_are_rolled_up(engine: 
     url = engine.url(f"test_{uuid4().hex}")
     migrate(url, tuple(each for each in load_migrations() if each.number <= 8), views={})
     client = connect(url)
-    ClickHouseSink(client).write(rows_for_analysis(a_call("c1", FIRST)))
+    ClickHouseSink(client).write(as_before_migration_16(rows_for_analysis(a_call("c1", FIRST))))
     migrate(url)
     stored = client.query("SELECT stored_at = analyzed_at FROM call_versions").result_rows
     assert stored == [(1,)]

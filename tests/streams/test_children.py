@@ -83,7 +83,7 @@ def test_paths_that_were_written_from_where_the_user_stands_are_the_same_in_a_ch
 ) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "models" / "small").mkdir(parents=True)
-    written = {"DATA_DIR": "data", "RULES_FOLDER": "rules", "WHISPER_MODEL": "models/small"}
+    written = {"DATA_DIR": "data", "EMOTION_HEADS": "heads", "WHISPER_MODEL": "models/small"}
     settings = load_settings({f"CALLSTREAM_{name}": path for name, path in written.items()}).settings
     spec = worker_spec("listen", 0, settings, restart=False)
     for name, path in written.items():

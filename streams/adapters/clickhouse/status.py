@@ -56,12 +56,12 @@ def dead_letter_counts(client: Client) -> list[DeadLetterCount]:
 
 
 def calls_per_minute(client: Client, *, now: datetime, minutes: int) -> float:
-    """Calls that reached their outcome in the last `minutes`, per minute."""
+    """Calls that reached an outcome in the last `minutes`, per minute; a refusal is no throughput."""
     rows = read_rows(
         client,
         "calls per minute",
-        "SELECT count() FROM outcomes WHERE outcome != 'pending' AND since > fromUnixTimestamp64Milli({after:Int64}) "
-        "AND since <= fromUnixTimestamp64Milli({now:Int64})",
+        "SELECT count() FROM outcomes WHERE outcome NOT IN ('pending', 'refused') "
+        "AND since > fromUnixTimestamp64Milli({after:Int64}) AND since <= fromUnixTimestamp64Milli({now:Int64})",
         now=int(now.timestamp() * 1000),
         after=int(now.timestamp() * 1000) - minutes * 60_000,
     )

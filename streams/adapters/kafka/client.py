@@ -615,6 +615,8 @@ class Lag:
     stage: str
     topic: str
     messages: int
+    unread: tuple[tuple[int, int], ...] = ()
+    """Partition and offset of the first message of each partition that is not finished."""
 
 
 def lags(settings: Settings, groups: Mapping[str, Sequence[str]]) -> list[Lag]:
@@ -632,12 +634,14 @@ def lags(settings: Settings, groups: Mapping[str, Sequence[str]]) -> list[Lag]:
         for stage, names in groups.items():
             committed = _committed(admin, stage, [place for place in ends if place[0] in names])
             for name in names:
-                behind = sum(
-                    high - max(committed.get(place, low), low)
-                    for place, (low, high) in ends.items()
-                    if place[0] == name
-                )
-                result.append(Lag(stage, name, max(behind, 0)))
+                next_up = {
+                    partition: (max(committed.get((topic, partition), low), low), high)
+                    for (topic, partition), (low, high) in ends.items()
+                    if topic == name
+                }
+                behind = sum(high - offset for offset, high in next_up.values())
+                unread = tuple((partition, offset) for partition, (offset, high) in next_up.items() if offset < high)
+                result.append(Lag(stage, name, max(behind, 0), unread))
     except KafkaException as error:
         raise RetryableError(f"Kafka does not tell its offsets: {name_of_error(error)}") from None
     finally:

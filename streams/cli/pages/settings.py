@@ -1,11 +1,20 @@
 """`docs/settings.md`, made from the settings themselves: `callstream config --markdown` writes it, a test keeps it."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from pydantic import SecretStr
 
-from streams.settings import CONFIG_VARIABLE, PREFIX, setting_fields, setting_models, variable_of
+from streams.settings import (
+    COMMANDS,
+    CONFIG_VARIABLE,
+    PREFIX,
+    setting_fields,
+    setting_groups,
+    setting_models,
+    variable_of,
+)
+from streams.topology import WORKERS
 
 SETTINGS_FILE = "docs/settings.md"
 """Where the page stands in the repository."""
@@ -25,6 +34,19 @@ where that is silent, too, from the default below. `callstream config` shows eac
 
 """
 
+_GIVEN = f"""
+## What each worker is given
+
+`callstream up` and `callstream worker A B` start each worker with the settings that its stage needs, and with no secret
+of another: `listen`, which reads what strangers send, does not know the password of ClickHouse. Of other variables they
+hand on those of the system (paths, language, proxies, libraries for processors), and to `notify` all of them, because
+its file of subscriptions names secrets. A `{CONFIG_VARIABLE}` that is set and empty names no file at all. Give workers
+that you start yourself no more than this
+([deploy](../deploy/README.md#workers-against-your-own-systems)).
+
+"""
+
+_GIVEN_COLUMNS = ("Workers", "Settings")
 _COLUMNS = ("Variable", "TOML key", "Type", "Default", "Meaning")
 
 
@@ -33,7 +55,7 @@ def settings_markdown() -> str:
     properties: dict[str, Any] = {}
     for model in setting_models():
         properties |= model.model_json_schema().get("properties", {})
-    rows = [_COLUMNS, tuple("---" for _ in _COLUMNS)]
+    rows: list[Sequence[str]] = [_COLUMNS, tuple("---" for _ in _COLUMNS)]
     for name, field in setting_fields().items():
         rows.append(
             (
@@ -44,7 +66,19 @@ def settings_markdown() -> str:
                 field.description or "",
             )
         )
-    return _INTRODUCTION + "".join(f"| {' | '.join(_cell(text) for text in row)} |\n" for row in rows)
+    return _INTRODUCTION + _as_table(rows) + _GIVEN + _as_table([_GIVEN_COLUMNS, ("---", "---"), *_given()])
+
+
+def _given() -> Iterator[tuple[str, str]]:
+    """Workers → the settings that they are given."""
+    for group, names in setting_groups().items():
+        stages = [stage.name for stage in WORKERS if group in stage.setting_groups]
+        workers = ", ".join(f"`{stage}`" for stage in stages) or {COMMANDS: "none: commands"}.get(group, group)
+        yield workers, ", ".join(f"`{name}`" for name in setting_fields() if name in names)
+
+
+def _as_table(rows: Iterable[Sequence[str]]) -> str:
+    return "".join(f"| {' | '.join(_cell(text) for text in row)} |\n" for row in rows)
 
 
 def _type(schema: Mapping[str, Any]) -> str:

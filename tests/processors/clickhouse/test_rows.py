@@ -1,6 +1,6 @@
 """Messages to rows, without a database."""
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -193,6 +193,14 @@ def test_within_one_analysis_version_the_later_analysis_wins_by_the_millisecond(
     assert version_of_analysis(second) - version_of_analysis(first) == 1
 
 
+def test_a_judgement_of_the_newest_transcript_wins_over_later_ones_and_newer_versions_of_an_older_one() -> None:
+    heard_at = datetime(2026, 1, 1, tzinfo=UTC)
+    newest = an_analysis().model_copy(update={"transcribed_at": heard_at + timedelta(milliseconds=1)})
+    late = {"transcribed_at": heard_at, "analyzed_at": newest.analyzed_at + timedelta(days=400)}
+    for update in (late, late | {"analysis_version": 2**32 - 1}):
+        assert version_of_analysis(newest) > version_of_analysis(newest.model_copy(update=update))
+
+
 def test_an_analysis_outranks_a_refusal_of_the_same_call() -> None:
     refused = rows_for_dead_letter(a_letter())[OUTCOMES][0]["version"]
     assert isinstance(refused, int)
@@ -252,6 +260,7 @@ HUGE = 10**30
         pytest.param({"measures": {"x": 10**400}}, "x: too large", id="a measure that no float can hold"),
         pytest.param({"measures": {"duration_in_band": 1}}, "duration_in_band: not a truth value", id="a number"),
         pytest.param({"analyzed_at": datetime(9999, 1, 1, tzinfo=UTC)}, "analyzed_at: too late", id="the year 9999"),
+        pytest.param({"transcribed_at": datetime(9999, 1, 1, tzinfo=UTC)}, "transcribed_at: too late", id="heard then"),
         pytest.param({"analyzed_at": datetime(1900, 1, 1, tzinfo=UTC)}, "analyzed_at: negative", id="before 1970"),
     ],
 )

@@ -53,6 +53,14 @@ def test_alerts_are_those_of_the_stack(terminal: Terminal) -> None:
 
 
 @pytest.mark.usefixtures("stack")
+def test_a_file_that_is_named_by_nothing_is_no_file(terminal: Terminal) -> None:
+    """So workers of a stack, which are given an empty name, do not read the secrets of others in its address file."""
+    terminal.set(config="")
+    assert "desk" not in terminal.run("alerts", "list", "--json").out
+    assert "desk" not in terminal.run("rules", "show", "--json").out
+
+
+@pytest.mark.usefixtures("stack")
 def test_rules_are_those_of_the_stack(terminal: Terminal) -> None:
     assert "desk@7: 1 rules\n" in terminal.run("rules", "lint").out
     assert "desk@7: 2 examples pass\n" in terminal.run("rules", "test").out

@@ -12,7 +12,7 @@ import typer
 from streams.cli import main as main_module
 from streams.cli.main import app
 from streams.embedded.ports import free_port
-from streams.queries.status import PipelineStatus
+from streams.queries.status import LocalWorkers, PipelineStatus
 from streams.topology import WORKER_NAMES
 from tests.disks import small_disk
 from tests.processors.recordings import tone, wav
@@ -196,12 +196,12 @@ class TestWhatDoesNotAnswer:
         self, terminal: Terminal, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         problem = "Kafka answers, and takes no records: nothing was taken"
-        found = PipelineStatus([], {}, 0, None, [], 0.0, (problem,))
+        found = PipelineStatus([], {}, 0, None, [], 0.0, LocalWorkers([], [], {}), (problem,))
         monkeypatch.setattr("streams.queries.status.pipeline_status", lambda *_: found)
         for arguments in (("status",), ("status", "--json")):
             ended = terminal.run(*arguments)
             assert ended.code == 1
-            assert problem in ended.out
+            assert problem in ended.out + ended.err
 
     @pytest.mark.parametrize("command", ["status", "migrate"])
     def test_clickhouse_is_named_with_4_and_its_password_is_not(self, terminal: Terminal, command: str) -> None:

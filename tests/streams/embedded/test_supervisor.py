@@ -13,6 +13,7 @@ import pytest
 
 from streams.embedded.child import EXIT_NOT_EXECUTABLE, EXIT_NOT_FOUND, EXIT_ORPHAN, EXIT_USAGE, launcher_argv
 from streams.embedded.supervisor import MAX_LOG_BYTES, Backoff, ChildFailedError, ChildSpec, Supervisor
+from streams.runtime.child_records import LOOP_RESTARTS, LOOP_WITHIN_S, ChildRecordFile, child_conditions
 from tests.processes import eventually, runs
 
 pytestmark = [pytest.mark.processes, pytest.mark.loopback]
@@ -75,13 +76,14 @@ def test_a_child_leads_its_own_session_so_ctrl_c_does_not_reach_it(supervisor: S
     assert os.getpgid(pid) == pid
 
 
-def test_a_child_gets_its_environment_beside_ours(
+def test_a_child_gets_its_environment_beside_what_it_may_have_of_ours(
     supervisor: Supervisor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("FROM_US", "ours")
-    code = "import os; print(os.environ['FROM_US'], os.environ['ADDED'], flush=True); " + SLEEPS
-    supervisor.start(replace(python_child(tmp_path / "a", code), env={"ADDED": "added"}))
-    assert supervisor.log_file("worker").read_text() == "ours added\n"
+    monkeypatch.setenv("NOT_FROM_US", "a secret")
+    code = "import os; print(*map(os.environ.get, ('FROM_US', 'NOT_FROM_US', 'ADDED')), flush=True); " + SLEEPS
+    supervisor.start(replace(python_child(tmp_path / "a", code), env={"ADDED": "added"}, variables=("FROM_",)))
+    assert supervisor.log_file("worker").read_text() == "ours None added\n"
 
 
 @pytest.mark.parametrize(
@@ -258,6 +260,45 @@ def test_a_dead_child_is_restarted_after_pauses_that_grow_and_shrink_again_once_
             assert supervisor.pid("worker") != dead
             pauses_s.append(clock.now_s - died_at_s)
     assert pauses_s == [1, 2, 3, 3, 1, 2]
+
+
+class TestWhatOthersSeeOfTheChildren:
+    """By the file that a supervisor writes beside them."""
+
+    def test_a_crash_loop_has_its_exit_code_and_log_and_is_none_any_more_after_a_while(self, tmp_path: Path) -> None:
+        clock = HandClock()
+        with Supervisor(tmp_path / "logs", Backoff(first_s=1), clock, ChildRecordFile(tmp_path)) as supervisor:
+            supervisor.start(python_child(tmp_path / "a", SLEEPS, restart=True))
+            for _ in range(LOOP_RESTARTS):
+                (before,) = child_conditions(tmp_path, clock.now_s)
+                assert (before.is_in_crash_loop, before.is_problem) == (False, False)
+                supervisor.kill("worker")
+                supervisor.check()
+                clock.now_s += 30
+                supervisor.check()
+            (found,) = child_conditions(tmp_path, clock.now_s)
+            (later,) = child_conditions(tmp_path, clock.now_s + LOOP_WITHIN_S)
+        assert (found.name, found.state, found.exit_code, found.ends) == ("worker", "runs", -9, LOOP_RESTARTS)
+        assert found.log_file == str(tmp_path / "logs" / "worker.log")
+        assert (found.is_problem, later.is_problem) == (True, False)
+        assert child_conditions(tmp_path) == [], "nothing is left of a supervisor that has ended in good order"
+
+    def test_a_child_that_is_not_started_again_stays_a_problem(self, tmp_path: Path) -> None:
+        breaker = "import sys, time; open('up', 'w').close(); time.sleep(0.2); sys.exit(6)"
+        spec = replace(python_child(tmp_path / "a", breaker, restart=True), stays_ended=frozenset({6}))
+        with Supervisor(tmp_path / "logs", records=ChildRecordFile(tmp_path)) as supervisor:
+            supervisor.start(spec)
+            assert eventually(lambda: supervisor.pid("worker") is None)
+            supervisor.check()
+            (found,) = child_conditions(tmp_path)
+        assert (found.state, found.exit_code, found.is_problem) == ("ended", 6, True)
+
+    def test_a_child_that_was_stopped_is_no_problem(self, tmp_path: Path) -> None:
+        with Supervisor(tmp_path / "logs", records=ChildRecordFile(tmp_path)) as supervisor:
+            supervisor.start(python_child(tmp_path / "a", SLEEPS, restart=True))
+            supervisor.stop_child("worker")
+            (found,) = child_conditions(tmp_path)
+        assert (found.state, found.is_problem) == ("stopped", False)
 
 
 def test_the_pause_has_a_cap_however_often_a_child_fails() -> None:

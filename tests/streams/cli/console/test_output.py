@@ -11,10 +11,11 @@ from rich.table import Table
 
 from processors.kpi.surges import SurgeAssessment, TopicWindow
 from streams.adapters.clickhouse.status import DeadLetterCount
-from streams.adapters.kafka.client import Lag
 from streams.cli.console.output import console
 from streams.queries.data_checks import DATA_CHECKS, CheckResult, results_table
-from streams.queries.status import PipelineStatus, status_tables
+from streams.queries.status import LocalWorkers, PipelineStatus, StageLag, status_tables
+from streams.runtime.child_records import ChildCondition
+from streams.runtime.heartbeat import WorkerCondition
 from streams.stages.watch import surges_table
 from tests.streams.cli.terminal import Terminal
 
@@ -26,7 +27,10 @@ NASTY = ("[/x]", "[bold]north", ":fire:", r"\[red]", "[link=file:///etc]a[/link]
 def tables_with(name: str) -> Iterator[Table]:
     """What `status`, `check data` and `surges` show of a pipeline in which everything has this name."""
     letters = [DeadLetterCount(name, name, 1)]
-    yield from status_tables(PipelineStatus([Lag(name, name, 1)], {name: 1}, 0, None, letters, 1.0))
+    local = LocalWorkers(
+        [WorkerCondition(name, 1, "works", 2, 3, (name,))], [ChildCondition(name, "ended", 1, 1, name)], {}
+    )
+    yield from status_tables(PipelineStatus([StageLag(name, name, 1, 2)], {name: 1}, 0, None, letters, 1.0, local))
     yield results_table([CheckResult(DATA_CHECKS[0], name, name, 1, 2, name)])
     yield surges_table([SurgeAssessment(TopicWindow(name, name, name, NOW, 3, ()), "usual")], NOW)
 

@@ -1,0 +1,21 @@
+"""Small JSON files by which processes on one machine tell each other how they are."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+
+def write_whole(path: Path, content: object) -> None:
+    """Whole, or not at all. Not synced: what it tells ends with the machine as well. Raises `OSError`."""
+    part = path.with_suffix(".part")
+    part.write_text(json.dumps(content), encoding="utf-8")
+    part.replace(path)
+
+
+def read_object(path: Path) -> dict[str, Any] | None:
+    """The JSON object in that file; None where there is none that can be read."""
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    return found if isinstance(found, dict) else None

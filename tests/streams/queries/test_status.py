@@ -1,0 +1,70 @@
+"""What `callstream status` says of the workers of this machine, in words, in JSON and by its exit code."""
+
+import json
+from pathlib import Path
+
+from rich.console import Console
+
+from streams.queries.status import LocalWorkers, PipelineStatus, StageLag, status_tables
+from streams.runtime.child_records import LOOP_RESTARTS, LOOP_WITHIN_S, ChildCondition
+from streams.runtime.heartbeat import WorkerCondition
+from streams.runtime.loop import Streak
+
+WELL = WorkerCondition("listen", 4, "works", 3_600.0, 9, ("calls.ended.v1/3/17 (call acme/[/c1])",))
+
+
+def status_of(
+    *workers: WorkerCondition, children: tuple[ChildCondition, ...] = (), unaccounted: int = 0
+) -> PipelineStatus:
+    local = LocalWorkers(workers, children, {"listen": 7})
+    lags = [StageLag("listen", "calls.ended.v1", 3, 754.2), StageLag("judge", "calls.transcribed.v1", 0, None)]
+    return PipelineStatus(lags, {"analyzed": 2}, unaccounted, None, [], 1.5, local)
+
+
+def printed(status: PipelineStatus) -> str:
+    console = Console(width=180)
+    with console.capture() as capture:
+        for table in status_tables(status):
+            console.print(table)
+    return capture.get()
+
+
+def test_waiting_is_shown_in_seconds_and_refusals_beside_the_worker() -> None:
+    text = printed(status_of(WELL))
+    assert "754 s" in text
+    assert "calls.ended.v1/3/17 (call acme/[/c1])" in text
+    (line,) = (line for line in text.splitlines() if "works" in line)
+    assert [cell.strip() for cell in line.strip("│").split("│")][-1] == "7"
+
+
+def test_a_worker_that_takes_an_hour_at_a_call_is_no_problem() -> None:
+    assert (status_of(WELL).is_problem, status_of(WELL).as_json()["problems"]) == (False, [])
+
+
+def test_what_stands_still_has_gone_or_ends_again_and_again_is_a_problem_that_says_what_to_look_at() -> None:
+    frozen = WorkerCondition("store", 5, "frozen", 400.0, 9)
+    gone = WorkerCondition("notify", 6, "gone", 400.0, 9)
+    looping = ChildCondition("judge", "waits", 70, LOOP_RESTARTS, "/data/logs/judge.log")
+    ended = ChildCondition("listen-0", "ended", 6, 1, "/data/logs/listen-0.log")
+    status = status_of(WELL, frozen, gone, children=(looping, ended))
+    assert status.is_problem
+    assert status.as_json()["problems"] == [
+        "store (process 5) has not moved for 400 s: see its log, end it and start it again",
+        "notify (process 6) has ended without a word, 400 s ago or more",
+        f"judge ended with exit code 70, {LOOP_RESTARTS} times in {LOOP_WITHIN_S / 60:.0f} minutes:"
+        " see /data/logs/judge.log",
+        "listen-0 ended with exit code 6 and is not started again: see /data/logs/listen-0.log",
+    ]
+    assert "/data/logs/judge.log" in printed(status)
+
+
+def test_the_json_can_be_written() -> None:
+    found = json.loads(json.dumps(status_of(WELL).as_json()))
+    assert found["local"]["workers"][0]["at"] == list(WELL.at)
+    assert found["lags"][0]["oldest_waits_s"] == 754.2
+
+
+def test_a_streak_of_refusals_is_read_from_the_folder_of_its_stage(tmp_path: Path) -> None:
+    assert LocalWorkers.of(tmp_path) == LocalWorkers([], [], {})
+    Streak("listen refused", 100, tmp_path / "workers" / "listen" / "refusals").count(12)
+    assert LocalWorkers.of(tmp_path).refused_in_a_row == {"listen": 12}
