@@ -306,8 +306,8 @@ class Reference:
             "queue": call.queue,
             "inquiry_type": call.inquiry_type,
             "course_type": call.course_type,
-            "order_status": self._newest(analysis, "order_status") or call.order_status,
-            "customer_value_tier": self.value_tier(analysis),
+            "newest_order_status": self._newest(analysis, "order_status") or call.order_status,
+            "newest_customer_value_tier": self.value_tier(analysis),
         }
         return tuple(values[column] for column in columns)
 
@@ -407,7 +407,7 @@ class Reference:
         both = [
             (score, rating)
             for analysis in analyses
-            if (score := _score(analysis)) is not None and (rating := self.rating(analysis)) is not None
+            if (score := self.settled_score(analysis)[0]) is not None and (rating := self.rating(analysis)) is not None
         ]
         scores, ratings = sorted(pair[0] for pair in both), sorted(pair[1] for pair in both)
         return [(_middle_rank(scores, score), _middle_rank(ratings, rating)) for score, rating in both]
@@ -441,10 +441,6 @@ def _repeats(later: CallAnalysis, earlier: CallAnalysis) -> bool:
 
 def _is_contact(analysis: CallAnalysis) -> bool:
     return analysis.call.direction == "inbound" and analysis.outcome != "too_short"
-
-
-def _score(analysis: CallAnalysis) -> float | None:
-    return analysis.scorecard.score if analysis.scorecard else None
 
 
 def _middle_rank(ordered: Sequence[float], value: float) -> float:
@@ -517,7 +513,7 @@ def _settled_at_first_contact(reference: Reference, analysis: CallAnalysis) -> b
 
 
 def _within_10(reference: Reference, analysis: CallAnalysis) -> bool | None:
-    score, rating = _score(analysis), reference.rating(analysis)
+    score, rating = reference.settled_score(analysis)[0], reference.rating(analysis)
     return None if score is None or rating is None else abs(score - rating) <= 10
 
 
