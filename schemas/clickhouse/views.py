@@ -10,7 +10,7 @@ from importlib.resources.abc import Traversable
 
 from schemas.clickhouse.days import with_days
 from schemas.clickhouse.migrations import split_statements
-from schemas.config.tenants import TenantDays
+from schemas.config.tenants import USUAL_DAYS, TenantDays
 from schemas.errors import OperatorError
 
 _AFTER = re.compile(r"^-- made after: (.+)$", re.MULTILINE)
@@ -28,7 +28,7 @@ def load_views(folder: Traversable | None = None, days: TenantDays | None = None
     Raises `ViewFilesError`.
     """
     folder = resources.files("schemas.clickhouse") / "views" if folder is None else folder
-    days = days or TenantDays()
+    days = days or USUAL_DAYS
     statements, after = {}, {}
     for file in sorted(folder.iterdir(), key=lambda each: each.name):
         name, ending, rest = file.name.partition(".sql")

@@ -81,10 +81,14 @@ class Tenants(Record):
         return of_tenant or next((one.duration_band for one in self.industries if one.id == industry), None)
 
 
+ALL_ALIKE = Tenants(version=1)
+"""What holds without a file."""
+
+
 def read_tenants(file: Path | None) -> Tenants:
     """What the file says; nothing without one. Raises `TenantsError`."""
     if file is None:
-        return Tenants(version=1)
+        return ALL_ALIKE
     try:
         return read_yaml_file(file, Tenants, _entry_of).content
     except YamlFileError as error:
@@ -137,3 +141,7 @@ class TenantDays:
     def last_start(self, day: date) -> datetime:
         """When the day begins where it begins last."""
         return max(datetime.combine(day, time(), zone) for zone in self.zones)
+
+
+USUAL_DAYS = TenantDays()
+"""Every tenant's where no setting says anything else."""

@@ -68,7 +68,8 @@ today, `--last 24h` hours. A day is the tenant's: in the time zone of the settin
 
 Columns of the first ones: day, tenant, the group, `kpi`, `n`, `value`, `low`, `high`, `target`, `verdict`,
 `numerator`, `denominator`. To take days together add up numerators and denominators, never values; or use
-`kpi_between`. Views with `first` and `last` take days, both included, each tenant's own. A KPI without any call that counts has no row. What is made by a query is only in its own view:
+`kpi_between`. Views with `first` and `last` take days, both included, each tenant's own. A KPI without any
+call that counts has no row. What is made by a query is only in its own view:
 {query_ids}. `callstream migrate` makes all of these anew.
 
 ```sql
