@@ -131,6 +131,19 @@ class TestSameHours:
             datetime(2026, 3, 23, 9, 0, tzinfo=UTC),
         )
 
+    def test_every_tenant_has_the_hours_of_its_own_clock(self) -> None:
+        """In Berlin, not in Shanghai, the clock was changed in between."""
+        settings = SurgeSettings(TenantDays("Asia/Shanghai", {"berliner": "Europe/Berlin"}), weeks=2)
+        monday = datetime(2026, 4, 6, 8, 0, tzinfo=UTC)
+        weeks = [
+            each
+            for tenant in ("acme", "berliner")
+            for start in (monday, monday - timedelta(weeks=1), datetime(2026, 3, 23, 9, 0, tzinfo=UTC))
+            for each in buckets(tenant, start, [3], [2])
+        ]
+        past = {window.tenant_id: window.past for window in topic_windows(weeks, [monday], settings)}
+        assert past == {"acme": (2,), "berliner": (2, 2)}
+
     def test_the_number_of_weeks_is_a_setting(self) -> None:
         assert len(same_hours(START, SurgeSettings(SHANGHAI.days, weeks=7), ZONE)) == 7
 
