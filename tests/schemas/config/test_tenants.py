@@ -52,6 +52,11 @@ def test_the_band_of_a_tenant_goes_before_that_of_the_industry(file: Path) -> No
     assert tenants.duration_band("acme", "finance") is None
 
 
+def test_the_example_can_be_read() -> None:
+    tenants = read_tenants(Path(__file__).parents[3] / "deploy" / "tenants.example.yaml")
+    assert tenants.duration_band("acme-us", "medical") == DurationBand(min_s=180, max_s=900)
+
+
 @pytest.mark.parametrize(
     ("old", "new", "where", "what"),
     [
