@@ -10,7 +10,7 @@ from zoneinfo import ZoneInfo
 import pytest
 from clickhouse_connect.driver.client import Client
 
-from processors.clickhouse.rows import rows_for_analysis, rows_for_call_ended
+from processors.clickhouse.rows import TableRows, rows_for_analysis, rows_for_call_ended
 from processors.kpi.reports import Period
 from processors.kpi.rollups import RollupDefinition
 from processors.kpi.sql import kpi_views
@@ -78,7 +78,7 @@ def store(engine: RunningEngine) -> Iterator[Store]:
     url = engine.url(f"days_{uuid4().hex}")
     migrate(url, views=load_views(days=DAYS) | kpi_views(REGISTRY, DAYS, 7))
     client = connect(url)
-    rows = defaultdict(list)
+    rows: TableRows = defaultdict(list)
     for number, (tenant, ended_at) in enumerate(ENDS):
         call = an_event(f"call-{number}", ended_at, tenant_id=tenant)
         for made in (rows_for_call_ended(call, ended_at), rows_for_analysis(judged(call, topics=["refund"]))):
