@@ -145,7 +145,8 @@ def test_a_period_of_days_holds_each_tenants_own_wherever_it_is_asked_from(zone:
 
 
 @pytest.mark.parametrize(
-    ("view", "number"), [("kpi_recording_completeness", "n"), ("demands", "calls"), ("kpi_between", "n")]
+    ("view", "number"),
+    [("kpi_recording_completeness", "n"), ("kpi_alerts", "n"), ("demands", "calls"), ("kpi_between", "n")],
 )
 def test_views_with_parameters_take_days_of_the_tenant(view: str, number: str, store: Store) -> None:
     more, chosen = ("dimension = 'tenant', ", "WHERE kpi = 'ai_coverage'") if view == "kpi_between" else ("", "")

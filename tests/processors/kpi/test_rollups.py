@@ -86,6 +86,28 @@ def test_a_day_is_made_again_once_an_hour_until_its_window_has_passed(days_later
     assert found == ([DAY] if due else [])
 
 
+@pytest.mark.parametrize(
+    ("others", "due"),
+    [
+        pytest.param({}, False, id="decided in Shanghai"),
+        pytest.param({"acme": "America/New_York"}, True, id="pending in New York for half a day more"),
+    ],
+)
+def test_a_window_has_passed_when_it_has_for_every_tenant(others: dict[str, str], due: bool) -> None:
+    definition = RollupDefinition(read_kpis(), TenantDays(others=others), 7)
+    as_of = datetime(2026, 3, 9, 20, tzinfo=UTC)  # four o'clock on 10 March in Shanghai: eight days after 2 March
+    touched = {DAY: as_of - timedelta(hours=5)}
+    found = due_days(touched, {DAY: MadeDay(as_of, definition.digest)}, definition, as_of + timedelta(hours=1))
+    assert found == ([DAY] if due else [])
+
+
+def test_tomorrow_is_that_of_the_tenant_where_it_comes_first() -> None:
+    definition = RollupDefinition(read_kpis(), TenantDays("UTC", {"acme": "Pacific/Kiritimati"}), 7)
+    late = NOW.replace(hour=12)
+    touched = {late.date() + timedelta(days=days): STORED for days in (1, 2, 3)}
+    assert due_days(touched, {}, definition, late) == sorted(touched, reverse=True)[1:]
+
+
 def test_the_newest_days_come_first() -> None:
     days = [DAY + timedelta(days=n) for n in range(5)]
     assert due_days(dict.fromkeys(days, STORED), {}, DEFINITION, NOW) == days[::-1]
