@@ -103,6 +103,13 @@ def test_a_chart_finds_something(chart: Chart, analyst: Client) -> None:
 
 
 @every_chart
+def test_a_chart_of_kpis_leaves_no_call_out_that_counts(chart: Chart) -> None:
+    """Else it would show another number under the name. Of high-value customers the title tells."""
+    if any(REGISTRY.kpi(metric) for metric in chart.metrics):
+        assert {column for column, _, _ in chart.filters} <= {"newest_customer_value_tier"}
+
+
+@every_chart
 def test_the_type_of_a_chart_is_told_once_in_two_places(chart: Chart) -> None:
     assert chart.content["viz_type"] == chart.params["viz_type"]
 
