@@ -23,6 +23,7 @@ from processors.listening.engine_port import EngineSettings
 from processors.pii.digit_kinds import DIGIT_KINDS
 from processors.text.phonetic import MERGERS, Merger
 from schemas.config.settings_part import LocalPath, OptionalPath, P, SettingsPart, part_of
+from schemas.config.tenants import DEFAULT_ZONE, TenantDays, read_tenants
 from schemas.errors import OperatorError
 from schemas.found import FoundError, find_classes, find_kinds
 from schemas.messages.pii import PiiKind
@@ -218,7 +219,15 @@ class Settings(SettingsPart):
         default=True, description="judge: ask ClickHouse for earlier calls of the same customer, once for each call"
     )
 
-    timezone: str = Field(default="Asia/Shanghai", description="time zone for days and hours, by its IANA name")
+    timezone: str = Field(
+        default=DEFAULT_ZONE,
+        description="time zone of the days and hours of tenants that have no other in tenants_file, by its IANA name",
+    )
+    tenants_file: OptionalPath = Field(
+        default=None,
+        description="YAML file of what differs between tenants: time zone, quality band of call duration (R42); see "
+        "docs/operations.md#tenants",
+    )
     surge_weeks: int = Field(
         default=4, ge=2, le=12, description="watch: past weeks whose same hour gives the expected number of calls"
     )
@@ -329,6 +338,11 @@ class Settings(SettingsPart):
         description="where `callstream up` fetches the jars of Apache Kafka; or a mirror of Maven Central",
     )
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(default="INFO", description="of every process")
+
+    @property
+    def days(self) -> TenantDays:
+        """Whose day is when. Reads the file; raises `TenantsError`."""
+        return TenantDays.of(self.timezone, read_tenants(self.tenants_file))
 
     @field_validator("clickhouse_url")
     @classmethod

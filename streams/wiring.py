@@ -11,6 +11,7 @@ from processors.listening.pipeline import ListenSettings
 from processors.text.sentences import SentenceModel, universal_sentence_encoder
 from schemas.config.retention import RETENTION_FILE
 from schemas.config.risk import RISK_FILE
+from schemas.config.tenants import read_tenants
 from schemas.errors import OperatorError
 from streams.adapters.clickhouse.migrate import missing_migrations
 from streams.adapters.kafka.client import missing_topics
@@ -70,6 +71,8 @@ def judge_settings(settings: Settings) -> JudgeSettings:
         score_form_folders=(settings.score_forms_folder,) if settings.score_forms_folder else (),
         risk_file=settings.risk_file or RISK_FILE,
         retention_file=settings.retention_file or RETENTION_FILE,
+        tenants=read_tenants(settings.tenants_file),
+        days=settings.days,
     )
 
 

@@ -192,6 +192,12 @@ def _counts(random: Random) -> dict[str, MeasureValue]:
         for section in SECTIONS:
             asked = random.randrange(6)
             counts |= {f"{section}_asked": asked, f"{section}_kept": random.randrange(asked + 1)}
+    if "mandatory_scripts_asked" in counts and random.random() < 0.8:
+        scripts, said = (int(counts[f"mandatory_scripts_{what}"] or 0) for what in ("asked", "kept"))
+        required = random.randrange(scripts + 1)
+        least, most = max(0, said - (scripts - required)), min(said, required)
+        counts["required_disclosures_asked"] = required
+        counts["required_disclosures_kept"] = random.randrange(least, most + 1)
     return counts
 
 
@@ -306,8 +312,8 @@ class Reference:
             "queue": call.queue,
             "inquiry_type": call.inquiry_type,
             "course_type": call.course_type,
-            "order_status": self._newest(analysis, "order_status") or call.order_status,
-            "customer_value_tier": self.value_tier(analysis),
+            "newest_order_status": self._newest(analysis, "order_status") or call.order_status,
+            "newest_customer_value_tier": self.value_tier(analysis),
         }
         return tuple(values[column] for column in columns)
 
@@ -407,7 +413,7 @@ class Reference:
         both = [
             (score, rating)
             for analysis in analyses
-            if (score := _score(analysis)) is not None and (rating := self.rating(analysis)) is not None
+            if (score := self.settled_score(analysis)[0]) is not None and (rating := self.rating(analysis)) is not None
         ]
         scores, ratings = sorted(pair[0] for pair in both), sorted(pair[1] for pair in both)
         return [(_middle_rank(scores, score), _middle_rank(ratings, rating)) for score, rating in both]
@@ -441,10 +447,6 @@ def _repeats(later: CallAnalysis, earlier: CallAnalysis) -> bool:
 
 def _is_contact(analysis: CallAnalysis) -> bool:
     return analysis.call.direction == "inbound" and analysis.outcome != "too_short"
-
-
-def _score(analysis: CallAnalysis) -> float | None:
-    return analysis.scorecard.score if analysis.scorecard else None
 
 
 def _middle_rank(ordered: Sequence[float], value: float) -> float:
@@ -507,6 +509,18 @@ def _claims(_: Reference, analysis: CallAnalysis) -> Pair | None:
     return None if not checked or wrong is None else (float(checked - wrong), float(checked))
 
 
+def _house_scripts(_: Reference, analysis: CallAnalysis) -> Pair | None:
+    """What no law asks for."""
+    measures = analysis.measures
+    if measures.get("required_disclosures_asked") is None:
+        return None
+    kept, asked = (
+        float((measures.get(f"mandatory_scripts_{what}") or 0) - (measures.get(f"required_disclosures_{what}") or 0))
+        for what in ("kept", "asked")
+    )
+    return (kept, asked) if asked else None
+
+
 def _settled(reference: Reference, analysis: CallAnalysis) -> bool | None:
     resolution = reference.resolution(analysis)
     return None if resolution in (None, "pending") else resolution == "resolved"
@@ -517,7 +531,7 @@ def _settled_at_first_contact(reference: Reference, analysis: CallAnalysis) -> b
 
 
 def _within_10(reference: Reference, analysis: CallAnalysis) -> bool | None:
-    score, rating = _score(analysis), reference.rating(analysis)
+    score, rating = reference.settled_score(analysis)[0], reference.rating(analysis)
     return None if score is None or rating is None else abs(score - rating) <= 10
 
 
@@ -532,6 +546,8 @@ RULES: Mapping[str, Rule] = {
     "ai_coverage": _share(lambda _, analysis: analysis.outcome == "analyzed"),
     "recording_doubts": _at_least("recording_doubts", 1),
     "mandatory_scripts": _scripts(("mandatory_scripts",), SCRIPTS),
+    "required_disclosures": _ratio("required_disclosures_kept", "required_disclosures_asked"),
+    "house_scripts": _house_scripts,
     "script_adherence": _scripts(SECTIONS, (*SCRIPTS, *COMPLETE)),
     "sensitive_words": _mean(_measured("sensitive_words")),
     "sensitive_calls": _at_least("sensitive_words", 1),

@@ -16,6 +16,7 @@ from processors.clickhouse.rows import rows_for_alert, rows_for_analysis, rows_f
 from processors.kpi.rollups import RollupDefinition
 from processors.kpi.sql import kpi_views
 from schemas.config.kpi import read_kpis
+from schemas.config.tenants import TenantDays
 from streams.adapters.clickhouse.connection import connect
 from streams.adapters.clickhouse.kpis import ClickHouseKpis
 from streams.adapters.clickhouse.migrate import make_views, migrate
@@ -26,6 +27,7 @@ from tests.clickhouse_engine import RunningEngine
 from tests.kpi_calls import Reference, World, a_world
 
 ZONE = ZoneInfo("Asia/Shanghai")
+DAYS = TenantDays(ZONE.key)
 REGISTRY = read_kpis()
 WINDOW_DAYS = 7
 
@@ -57,12 +59,12 @@ def filled_store(engine: RunningEngine, calls: int) -> Iterator[Filled]:
     """A database of its own with so many calls."""
     url = engine.url(f"kpis_{uuid4().hex}")
     migrate(url)
-    make_views(url, kpi_views(REGISTRY, ZONE.key, WINDOW_DAYS))
+    make_views(url, kpi_views(REGISTRY, DAYS, WINDOW_DAYS))
     client = connect(url)
     world = a_world(datetime.now(UTC), calls)
     deliver(client, world)
-    Rollups(ClickHouseRollups(url), RollupDefinition(REGISTRY, ZONE.key, WINDOW_DAYS)).refresh()
-    yield Filled(url, client, ClickHouseKpis(client, WINDOW_DAYS), world, Reference(world))
+    Rollups(ClickHouseRollups(url), RollupDefinition(REGISTRY, DAYS, WINDOW_DAYS)).refresh()
+    yield Filled(url, client, ClickHouseKpis(client, WINDOW_DAYS, DAYS), world, Reference(world))
     client.close()
 
 

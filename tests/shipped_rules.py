@@ -7,6 +7,7 @@ from processors.judging.pipeline import Judge, JudgeSettings, shipped_rulebooks
 from processors.rules.rulebook import Rulebooks
 from processors.text.phonetic import Sounds
 from schemas.config.rule_pack import RulePack
+from schemas.config.tenants import USUAL_DAYS, TenantDays
 from streams.runtime.rules_feed import check_rulebooks
 
 
@@ -31,18 +32,25 @@ def shipped_digests() -> frozenset[str]:
 def rulebooks_of(settings: JudgeSettings) -> Rulebooks:
     """As `shipped_rulebooks`, which reads and compiles for more than a second; here once a process."""
     usual = JudgeSettings()
-    if (settings.rule_folders, settings.merged_sounds) == (usual.rule_folders, usual.merged_sounds):
+    if (settings.rule_folders, settings.merged_sounds, settings.days) == (
+        usual.rule_folders,
+        usual.merged_sounds,
+        usual.days,
+    ):
         return shipped_rules()
     return shipped_rulebooks(settings)
 
 
-def checked_rulebooks(packs: Iterable[RulePack], sounds: Sounds, check: Iterable[RulePack]) -> Rulebooks:
+def checked_rulebooks(
+    packs: Iterable[RulePack], sounds: Sounds, check: Iterable[RulePack], days: TenantDays | None = None
+) -> Rulebooks:
     """As `check_rulebooks`, which a process does at its start for the shipped packs; here once a process."""
     every, checked = tuple(packs), tuple(check)
     if (
         every == checked
+        and days in (None, USUAL_DAYS)
         and sounds.mergers == JudgeSettings().merged_sounds
         and {pack.digest() for pack in every} == shipped_digests()
     ):
         return shipped_rules()
-    return check_rulebooks(every, sounds, checked)
+    return check_rulebooks(every, sounds, checked, days)

@@ -20,8 +20,8 @@ BUNDLE = Path(__file__).resolve().parent / "bundle"
 ROOT = "callstream"
 """The folder inside the zip."""
 PASSWORD_VARIABLE = "SUPERSET_CLICKHOUSE_PASSWORD"  # noqa: S105 - its name
-ZONE = "Asia/Shanghai"
-"""The time zone that days and hours have in the files."""
+FIRST_CONTACT_DAYS = 7
+"""The window of first-contact resolution in the files."""
 
 _MASK = "XXXXXXXXXX"
 """What Superset takes for a password that is not told."""
@@ -49,13 +49,14 @@ def connection(url: str, password: str | None) -> str:
     return f"clickhousedb://{parts.username}:{secret}@{host}{parts.path}{query}"
 
 
-def bundle(url: str, password: str | None = None, zone: str = ZONE, kind: str = "Dashboard") -> dict[str, str]:
+def bundle(
+    url: str, password: str | None = None, first_contact_days: int = FIRST_CONTACT_DAYS, kind: str = "Dashboard"
+) -> dict[str, str]:
     """Name inside the zip → content. `kind` is `Dashboard`, or `assets` for an import that replaces what is there."""
-    if not re.fullmatch(r"[A-Za-z0-9_+-]+(/[A-Za-z0-9_+-]+)*", zone):
-        raise BundleError("--zone must be a time zone such as Asia/Shanghai")
     files = {f"{ROOT}/metadata.yaml": _METADATA.format(kind=kind)}
     for path in sorted(BUNDLE.rglob("*.yaml")):
-        text = path.read_text(encoding="utf-8").replace(f"'{ZONE}'", f"'{zone}'")
+        text = path.read_text(encoding="utf-8")
+        text = text.replace(f"window_days = {FIRST_CONTACT_DAYS})", f"window_days = {first_contact_days})")
         if path.parent.name == "databases":
             address = connection(url, password).replace("'", "''")
             text = re.sub(r"^sqlalchemy_uri: .*$", lambda _: f"sqlalchemy_uri: '{address}'", text, flags=re.M)  # noqa: B023
@@ -86,7 +87,12 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--out", type=Path, required=True, help="the zip to write")
     parser.add_argument("--url", required=True, help="clickhousedb://user@host:port/database, without a password")
     parser.add_argument("--password-file", type=Path, help="a file that holds the password of that user")
-    parser.add_argument("--zone", default=ZONE, help=f"time zone of days and hours (default {ZONE})")
+    parser.add_argument(
+        "--first-contact-days",
+        type=int,
+        default=FIRST_CONTACT_DAYS,
+        help=f"the setting first_contact_days of callstream (default {FIRST_CONTACT_DAYS})",
+    )
     options = parser.parse_args(arguments)
     try:
         password = (
@@ -94,7 +100,7 @@ def main(arguments: list[str] | None = None) -> int:
             if options.password_file
             else os.environ.get(PASSWORD_VARIABLE)
         )
-        write(options.out, zipped(bundle(options.url, password, options.zone)))
+        write(options.out, zipped(bundle(options.url, password, options.first_contact_days)))
     except (BundleError, OSError) as error:
         sys.stderr.write(f"bundle.py: {error}\n")
         return 2

@@ -17,7 +17,7 @@ from urllib.error import HTTPError, URLError
 from urllib.request import HTTPCookieProcessor, Request, build_opener
 from uuid import uuid4
 
-from bundle import ZONE, BundleError, bundle, zipped
+from bundle import FIRST_CONTACT_DAYS, BundleError, bundle, zipped
 
 TIMEOUT_S = 120
 
@@ -79,11 +79,16 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--superset-password-file", type=Path, required=True, help="a file with that admin's password")
     parser.add_argument("--url", required=True, help="clickhousedb://user@host:port/database, without a password")
     parser.add_argument("--password-file", type=Path, help="a file that holds the password of that user")
-    parser.add_argument("--zone", default=ZONE, help=f"time zone of days and hours (default {ZONE})")
+    parser.add_argument(
+        "--first-contact-days",
+        type=int,
+        default=FIRST_CONTACT_DAYS,
+        help=f"the setting first_contact_days of callstream (default {FIRST_CONTACT_DAYS})",
+    )
     options = parser.parse_args(arguments)
     try:
         password = options.password_file.read_text(encoding="utf-8").strip() if options.password_file else None
-        archive = zipped(bundle(options.url, password, options.zone, kind="assets"))
+        archive = zipped(bundle(options.url, password, options.first_contact_days, kind="assets"))
         admin_password = options.superset_password_file.read_text(encoding="utf-8").strip()
         Superset(options.superset, options.user, admin_password).import_assets(archive)
     except (BundleError, SupersetError, OSError) as error:

@@ -21,6 +21,7 @@ from schemas.config.retention import RETENTION_FILE
 from schemas.config.risk import RISK_FILE
 from schemas.config.rule_pack import RULE_PACK_FOLDER, RulePackError, load_rule_packs
 from schemas.config.settings_part import SettingsPart
+from schemas.config.tenants import ALL_ALIKE, USUAL_DAYS, TenantDays, Tenants
 from schemas.messages.call_analysis import CallAnalysis, MeasureValue, SkippedAnalysis, TopicMention
 from schemas.messages.finding import Finding
 from schemas.messages.outcome import Outcome
@@ -48,6 +49,8 @@ class JudgeSettings:
     score_form_folders: tuple[Path, ...] = ()
     risk_file: Path = RISK_FILE
     retention_file: Path = RETENTION_FILE
+    tenants: Tenants = ALL_ALIKE
+    days: TenantDays = USUAL_DAYS
 
 
 class InvalidResultsError(Exception):
@@ -67,7 +70,7 @@ class _Account:
 def shipped_rulebooks(settings: JudgeSettings) -> Rulebooks:
     """The shipped packs and those in the folders, checked. Raises `RulePackError`."""
     packs = load_rule_packs((RULE_PACK_FOLDER, *settings.rule_folders))
-    rulebooks = Rulebooks(packs, Sounds(settings.merged_sounds))
+    rulebooks = Rulebooks(packs, Sounds(settings.merged_sounds), settings.days)
     if problems := check_examples(rulebooks):
         raise RulePackError(problems)
     return rulebooks
@@ -113,6 +116,7 @@ class Judge:
         context = DetectorContext(
             self.rulebooks,
             settings.parts,
+            tenants=settings.tenants,
             sentence_model=settings.sentence_model,
             sentence_min_cosine=settings.sentence_min_cosine,
         )

@@ -2,12 +2,13 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date, datetime, time, timedelta
+from datetime import date, datetime, timedelta
 from hashlib import sha256
-from zoneinfo import ZoneInfo
 
+from schemas.clickhouse import days as day_sql
 from schemas.config.kpi import DIMENSIONS, Dimension, KpiRegistry
 from schemas.config.kpi_expression import MAX_NUMBER
+from schemas.config.tenants import TenantDays
 
 HOURLY: tuple[Dimension, ...] = tuple(name for name in DIMENSIONS if name != "agent_inquiry_type")
 """Dimensions that are also kept by hour. An agent has a handful of calls in an hour: by inquiry type, too, there would
@@ -22,10 +23,11 @@ RELATED_EVERY = timedelta(hours=1)
 """How often a day is made again for the sake of later days alone: a repeat of a call, or a window that has passed."""
 
 
-def rollup_query(registry: KpiRegistry) -> str:
-    """The SELECT whose rows are those of `kpi_rollup_rows`, for the days first ≤ day < end.
+def rollup_query(registry: KpiRegistry, days: TenantDays) -> str:
+    """The SELECT whose rows are those of `kpi_rollup_rows`, for the days from first to last.
 
-    Parameters: start, end (times, UTC, end exclusive), timezone, window_days.
+    Parameters: first, last (days of the tenants), start, end (times, UTC, end exclusive, between which these days lie
+    wherever they begin), window_days.
     """
     ratios = [(kpi.id, kpi.ratio) for kpi in registry.ratios if kpi.ratio is not None]
     names = [name for name, _ in ratios]
@@ -49,7 +51,7 @@ def rollup_query(registry: KpiRegistry) -> str:
     return f"""
 SELECT
     tenant_id, day, splitByChar('/', label)[1] AS grain,
-    if(grain = 'hour', hour, toDateTime(toStartOfDay(day, {{timezone:String}}))) AS period,
+    if(grain = 'hour', hour, toDateTime({day_sql.start(days, "day")}, 'UTC')) AS period,
     splitByChar('/', label)[2] AS dimension, {columns}, calls,
     {", ".join(_where_counted(values) for values in (names, *_SUMS))}
 FROM
@@ -74,14 +76,14 @@ FROM
         FROM
         (
             SELECT
-                tenant_id, toDate32(ended_at, {{timezone:String}}) AS day,
-                toStartOfHour(toDateTime(ended_at, {{timezone:String}})) AS hour,
+                tenant_id, {day_sql.day(days, "ended_at")} AS day, {day_sql.hour_start(days, "ended_at")} AS hour,
                 {nullable},
                 [
                     {pairs}
                 ] AS pairs
             FROM kpi_calls(start = {{start:String}}, end = {{end:String}}, window_days = {{window_days:UInt32}})
             AS kpi_calls
+            WHERE day BETWEEN {{first:Date32}} AND {{last:Date32}}
         )
     )
     GROUP BY GROUPING SETS (
@@ -112,18 +114,14 @@ class RollupDefinition:
     """What a roll-up is made by; days that were made by another definition are made again."""
 
     registry: KpiRegistry
-    timezone: str
+    days: TenantDays
     window_days: int
 
     @property
     def digest(self) -> str:
         """16 hexadecimal digits."""
-        text = f"{rollup_query(self.registry)}\n{self.timezone}\n{self.window_days}"
+        text = f"{rollup_query(self.registry, self.days)}\n{self.window_days}"
         return sha256(text.encode()).hexdigest()[:16]
-
-    def start_of(self, day: date) -> datetime:
-        """When the day begins in the time zone."""
-        return datetime.combine(day, time(), ZoneInfo(self.timezone))
 
 
 @dataclass(frozen=True)
@@ -150,7 +148,7 @@ def due_days(
     after tomorrow, where a wrong clock has put its calls, is never due.
     """
     digest = definition.digest
-    last_day = now.astimezone(ZoneInfo(definition.timezone)).date() + timedelta(days=1)
+    last_day = max(now.astimezone(zone).date() for zone in definition.days.zones) + timedelta(days=1)
     window = timedelta(days=definition.window_days)
     due = []
     for day, stored_at in touched.items():
@@ -160,7 +158,7 @@ def due_days(
         if last is None or last.definition != digest or stored_at + SETTLING >= last.as_of:
             due.append(day)
             continue
-        closes_at = definition.start_of(day + timedelta(days=1)) + window
+        closes_at = definition.days.last_start(day + timedelta(days=1)) + window
         repeats_may_have_come = _latest(touched, day, definition.window_days + 1) + SETTLING >= last.as_of
         if now - last.as_of >= related_every and (repeats_may_have_come or last.as_of < closes_at):
             due.append(day)

@@ -10,14 +10,18 @@ from dataclasses import dataclass
 from string import Template
 
 from processors.kpi.statistics import DECIDED_PER_PENDING, NO_EVENT_LIMIT, Z95, bounds
+from schemas.clickhouse import days as day_sql
 from schemas.clickhouse.cluster import ON_CLUSTER
 from schemas.config.kpi import DIMENSIONS, Dimension, Kpi, KpiRegistry
+from schemas.config.tenants import TenantDays
 
 SUMS = ("n", "numerator", "denominator", "numerator_squares", "products", "denominator_squares", "pending")
 """The columns of `kpi_rollup` that can be added up, as in `kpi_statistics.Sums`."""
 
 START = "{start:DateTime64(3, 'UTC')}"
 END = "{end:DateTime64(3, 'UTC')}"
+FIRST = "{first:Date32}"
+LAST = "{last:Date32}"
 
 VIEW_OF_DIMENSION: Mapping[Dimension, str] = {
     dimension: "kpi_daily" if dimension == "tenant" else f"kpi_{dimension}" for dimension in DIMENSIONS
@@ -34,11 +38,12 @@ _KEY_COMMENTS = {
     "queue": "queue that the call came through",
     "inquiry_type": "inquiry type as the telephony side knows it",
     "course_type": "course type (education)",
-    "order_status": "newest known status of the order",
-    "customer_value_tier": "newest known value tier of the customer",
+    "newest_order_status": "newest known status of the order",
+    "newest_customer_value_tier": "newest known value tier of the customer",
 }
-_DAY = "day in the time zone {timezone}"
-_HOUR = "start of the hour, UTC"
+_DAY = "day of the tenant"
+_HOUR = "hour of that day by the tenant's clock, 0 to 23"
+_HOUR_START = "when that hour began, UTC"
 _TENANT = "whose calls these are"
 
 
@@ -52,7 +57,33 @@ class KpiColumn:
     sql: str
 
 
-def kpi_views(registry: KpiRegistry, timezone: str, window_days: int) -> dict[str, str]:
+@dataclass(frozen=True)
+class Stretch:
+    """A stretch of time as SQL: from the moment `start` to before `end`, both of which may differ by tenant.
+
+    `calls` are the rows of `kpi_calls` in it.
+    """
+
+    start: str
+    end: str
+    calls: str
+
+
+def stretch_of_moments(window_days: int) -> Stretch:
+    """From one moment to another, for all tenants alike. Parameters: start, end."""
+    return Stretch(START, END, f"kpi_calls(start = {START}, end = {END}, window_days = {window_days})")
+
+
+def stretch_of_days(days: TenantDays, window_days: int) -> Stretch:
+    """From the first to the last of some days, each tenant's own. Parameters: first, last."""
+    start, end = day_sql.start(days, FIRST), day_sql.start(days, f"{LAST} + 1")
+    around = (f"toDateTime64({day}, 3, 'UTC')" for day in (f"{FIRST} - 1", f"{LAST} + 2"))  # no zone is a day from UTC
+    calls = "kpi_calls(start = {}, end = {}, window_days = {})".format(*around, window_days)
+    rows = f"(SELECT * FROM {calls} WHERE ended_at >= {start} AND ended_at < {end})"  # noqa: S608 - no value of anybody
+    return Stretch(start, end, rows)
+
+
+def kpi_views(registry: KpiRegistry, days: TenantDays, window_days: int) -> dict[str, str]:
     """Name → statement of every view, with placeholders (`schemas.clickhouse.cluster`); each can be repeated.
 
     In an order in which they can be made.
@@ -60,44 +91,53 @@ def kpi_views(registry: KpiRegistry, timezone: str, window_days: int) -> dict[st
     views = {"kpis": _registry_view(registry)}
     industries = any(kpi.targets_by_industry for kpi in registry.kpis)
     for dimension, name in VIEW_OF_DIMENSION.items():
-        views[name] = _long_view(registry, name, dimension, "day", timezone, by_industry=industries)
-    views["kpi_hourly"] = _long_view(registry, "kpi_hourly", "tenant", "hour", timezone, by_industry=industries)
+        views[name] = _long_view(registry, name, dimension, "day", days, by_industry=industries)
+    views["kpi_hourly"] = _long_view(registry, "kpi_hourly", "tenant", "hour", days, by_industry=industries)
     for name, dimension in WIDE.items():
-        views[name] = _wide_view(registry, name, dimension, timezone)
+        views[name] = _wide_view(registry, name, dimension)
     views["kpi_between"] = _between_view(registry, by_industry=industries)
+    stretch = stretch_of_days(days, window_days)
     for kpi in registry.queries:
-        views[f"kpi_{kpi.id}"] = _query_view(kpi, window_days, by_industry=industries)
-    views["demands"] = _demands_view(calls_between(window_days))
-    views["customer_demands"] = _customer_demands_view(calls_between(window_days))
+        views[f"kpi_{kpi.id}"] = _query_view(kpi, stretch, by_industry=industries)
+    views["demands"] = _demands_view(stretch)
+    views["customer_demands"] = _customer_demands_view(stretch)
     return views
 
 
 def rollup_sums(dimension: Dimension, grain: str, kpis: Sequence[str]) -> str:
-    """Sums of the ratios over the periods that start in [start, end), by the dimension; one row per KPI and key."""
+    """Sums of the ratios over the days from first to last, each tenant's own, or over the hours that start in
+    [start, end); by the dimension, one row per KPI and key."""
     keys = DIMENSIONS[dimension]
     columns = ", ".join(("tenant_id", *keys, "kpi"))
     sums = ", ".join(f"sum(rolled.{name}) AS {name}" for name in SUMS)
     chosen = ", ".join(quote_string(kpi) for kpi in kpis)
+    times = (
+        f"day BETWEEN {FIRST} AND {LAST}"
+        if grain == "day"
+        else f"day BETWEEN toDate32({START}) - 1 AND toDate32({END}) + 1 AND period >= {START} AND period < {END}"
+    )
     return (
         f"SELECT {columns}, {sums} FROM kpi_rollup AS rolled\n"  # noqa: S608 - made of the registry alone
         f"WHERE grain = {quote_string(grain)} AND dimension = {quote_string(dimension)} AND kpi IN ({chosen})\n"
-        f"    AND day BETWEEN toDate32({START}) - 1 AND toDate32({END}) + 1\n"
-        f"    AND period >= {START} AND period < {END} AND ({{tenant:String}} = '' OR tenant_id = {{tenant:String}})\n"
+        f"    AND {times} AND ({{tenant:String}} = '' OR tenant_id = {{tenant:String}})\n"
         f"GROUP BY {columns} ORDER BY {columns}"
     )
 
 
-def query_sums(kpi: Kpi, dimension: Dimension, window_days: int) -> str:
-    """The same of a KPI that has a query. It is an error to ask for a dimension that the KPI does not know."""
+def query_sums(kpi: Kpi, dimension: Dimension, stretch: Stretch) -> str:
+    """The same of a KPI that has a query, over a stretch of time.
+
+    It is an error to ask for a dimension that the KPI does not know.
+    """
     if kpi.query is None or dimension not in kpi.query.by:
         raise ValueError(f"{kpi.id} cannot be told apart by {dimension}")
     keys = DIMENSIONS[dimension]
     columns = ", ".join(("tenant_id", *keys))
     rows = Template(kpi.query.rows).substitute(
         keys="".join(f", {key}" for key in keys),
-        calls=calls_between(window_days),
-        start=START,
-        end=END,
+        calls=stretch.calls,
+        start=stretch.start,
+        end=stretch.end,
     )
     sums = ", ".join(f"{sql} AS {name}" for name, sql in zip(SUMS, _SUMS_OF_ROWS, strict=True))
     return (
@@ -107,11 +147,6 @@ def query_sums(kpi: Kpi, dimension: Dimension, window_days: int) -> str:
         "WHERE isNotNull(y) AND isNotNull(x) AND x > 0\n)\n"
         f"GROUP BY {columns} ORDER BY {columns}"
     )
-
-
-def calls_between(window_days: int) -> str:
-    """The rows of `kpi_calls` that ended in [start, end)."""
-    return f"kpi_calls(start = {START}, end = {END}, window_days = {window_days})"
 
 
 _IS_DECIDED = f"n >= {DECIDED_PER_PENDING} * pending"
@@ -133,6 +168,7 @@ def _registry_view(registry: KpiRegistry) -> str:
         ("definition_zh", "String", "what it is, in Chinese"),
         ("definition_en", "String", "what it is, in English"),
         ("unit", "LowCardinality(String)", "share, per_100_calls, score, ms, per_minute or correlation"),
+        ("scale", "Float64", "by what numerator ÷ denominator is multiplied"),
         ("direction", "LowCardinality(String)", "higher or lower: what is better; neutral: neither"),
         ("target", "Nullable(Float64)", "what to reach; null: no number is set"),
         ("minimum_n", "UInt32", "fewer calls are too few to judge"),
@@ -149,9 +185,11 @@ def _registry_view(registry: KpiRegistry) -> str:
                     quote_string(text)
                     for text in (
                         *(kpi.id, kpi.name.zh, kpi.name.en, kpi.definition.zh, kpi.definition.en),
-                        *(kpi.unit, kpi.direction),
+                        kpi.unit,
                     )
                 ),
+                _number(kpi.scale),
+                quote_string(kpi.direction),
                 f"CAST({'NULL' if kpi.target is None else repr(float(kpi.target))}, 'Nullable(Float64)')",
                 f"toUInt32({kpi.minimum_n})",
                 quote_string(kpi.null_rule),
@@ -174,11 +212,15 @@ def _registry_view(registry: KpiRegistry) -> str:
 
 
 def _long_view(
-    registry: KpiRegistry, name: str, dimension: Dimension, grain: str, timezone: str, *, by_industry: bool
+    registry: KpiRegistry, name: str, dimension: Dimension, grain: str, days: TenantDays, *, by_industry: bool
 ) -> str:
+    hours = [
+        KpiColumn("hour", "UInt8", _HOUR, day_sql.hour(days, "period")),
+        KpiColumn("hour_start", "DateTime('UTC')", _HOUR_START, "period"),
+    ]
     columns = [
-        *([KpiColumn("hour", "DateTime('UTC')", _HOUR, "period")] if grain == "hour" else []),
-        KpiColumn("day", "Date32", _DAY.format(timezone=timezone), "day"),
+        KpiColumn("day", "Date32", _DAY, "day"),
+        *(hours if grain == "hour" else []),
         KpiColumn("tenant_id", "LowCardinality(String)", _TENANT, "tenant_id"),
         *(_key(key) for key in DIMENSIONS[dimension]),
         *_VALUE_COLUMNS,
@@ -192,10 +234,10 @@ def _long_view(
     return _view(name, columns, body, f"One row per {grain}, tenant{group} and KPI for which a call counts.")
 
 
-def _wide_view(registry: KpiRegistry, name: str, dimension: Dimension, timezone: str) -> str:
+def _wide_view(registry: KpiRegistry, name: str, dimension: Dimension) -> str:
     keys = DIMENSIONS[dimension]
     columns = [
-        KpiColumn("day", "Date32", _DAY.format(timezone=timezone), "day"),
+        KpiColumn("day", "Date32", _DAY, "day"),
         KpiColumn("tenant_id", "LowCardinality(String)", _TENANT, "tenant_id"),
         *(_key(key) for key in keys),
         *(
@@ -242,15 +284,15 @@ def _renamed(sums: str) -> str:
     return sums.replace("sum(", "sum(daily.")
 
 
-def _query_view(kpi: Kpi, window_days: int, *, by_industry: bool) -> str:
+def _query_view(kpi: Kpi, stretch: Stretch, *, by_industry: bool) -> str:
     comment = quote_string(
-        f"{kpi.name.en} ({kpi.name.zh}) by tenant: kpi_{kpi.id}(start = ..., end = ...), end excluded."
+        f"{kpi.name.en} ({kpi.name.zh}) by tenant: kpi_{kpi.id}(first = ..., last = ...), both days included."
     )
     return (
         f"CREATE OR REPLACE VIEW kpi_{kpi.id} {ON_CLUSTER} SQL SECURITY DEFINER AS "
         f"{_names((kpi,), by_industry=by_industry)}"
         f"SELECT\n    tenant_id,\n    {_selected(_VALUE_COLUMNS)}\n"
-        f"FROM\n(\n{query_sums(kpi, 'tenant', window_days)}\n) AS together{_industries(by_industry)}\nCOMMENT {comment}"
+        f"FROM\n(\n{query_sums(kpi, 'tenant', stretch)}\n) AS together{_industries(by_industry)}\nCOMMENT {comment}"
     )
 
 
@@ -409,22 +451,9 @@ def _view(name: str, columns: Sequence[KpiColumn], body: str, comment: str) -> s
     return f"{head}\nAS {body}\nCOMMENT {quote_string(comment)}"
 
 
-_MENTIONS = """
-    SELECT
-        tenant_id, call_id, topic_id,
-        argMax(topics.name, topics.confidence) AS name,
-        argMax(topics.quote, topics.confidence) AS quote,
-        max(topics.confidence) AS confidence
-    FROM topics
-    WHERE ended_at >= {start:DateTime64(3, 'UTC')} AND ended_at < {end:DateTime64(3, 'UTC')}
-    GROUP BY tenant_id, call_id, topic_id
-"""
-
-
-def _demands_view(calls: str) -> str:
+def demands_query(stretch: Stretch) -> str:
     """R61, R62: demands by how many calls are about them, with the words that show them."""
     return f"""\
-CREATE OR REPLACE VIEW demands {ON_CLUSTER} SQL SECURITY DEFINER AS
 SELECT
     tenant_id,
     inquiry_type,
@@ -442,24 +471,21 @@ SELECT
         groupArraySorted(5)((-mentions.confidence, call_id, mentions.quote))
     ) AS examples
 FROM
-({_MENTIONS}) AS mentions
+({_mentions(stretch)}) AS mentions
 INNER JOIN
 (
     SELECT
         tenant_id, call_id, inquiry_type, measures, resolution,
         count() OVER (PARTITION BY tenant_id, inquiry_type) AS calls_of_type
-    FROM {calls}
+    FROM {stretch.calls}
     WHERE outcome = 'analyzed'
 ) AS called USING (tenant_id, call_id)
-GROUP BY tenant_id, inquiry_type, topic_id
-COMMENT 'What customers call for, with examples: one row per tenant, inquiry type and topic; demands(start = ..., \
-end = ...), end excluded.'"""  # noqa: S608 - no value of anybody is in it
+GROUP BY tenant_id, inquiry_type, topic_id"""  # noqa: S608 - no value of anybody is in it
 
 
-def _customer_demands_view(calls: str) -> str:
-    """R63: topics by who the customer is."""
+def customer_demands_query(stretch: Stretch) -> str:
+    """R63: topics by who the customer is, as it is known now."""
     return f"""\
-CREATE OR REPLACE VIEW customer_demands {ON_CLUSTER} SQL SECURITY DEFINER AS
 SELECT
     tenant_id,
     attribute,
@@ -474,11 +500,11 @@ FROM
 (
     SELECT tenant_id, call_id, topic_id, name, count() OVER (PARTITION BY tenant_id, topic_id) AS calls_of_topic
     FROM
-    ({_MENTIONS}) AS mentions
+    ({_mentions(stretch)}) AS mentions
     INNER JOIN
     (
         SELECT tenant_id, call_id
-        FROM {calls}
+        FROM {stretch.calls}
         WHERE outcome = 'analyzed'
     ) AS called USING (tenant_id, call_id)
 ) AS about
@@ -495,14 +521,45 @@ INNER JOIN
             tenant_id, call_id,
             count() OVER (PARTITION BY tenant_id) AS calls_of_tenant,
             arrayDistinct(arrayConcat(
-                arrayMap(tag -> ('tag', toString(tag)), customer_tags),
-                if(isNull(customer_value_tier), [], [('value_tier', toString(assumeNotNull(customer_value_tier)))])
+                arrayMap(tag -> ('tag', toString(tag)), newest_customer_tags),
+                if(
+                    isNull(newest_customer_value_tier),
+                    [],
+                    [('value_tier', toString(assumeNotNull(newest_customer_value_tier)))]
+                )
             )) AS groups
-        FROM {calls}
+        FROM {stretch.calls}
         WHERE outcome = 'analyzed'
     )
     ARRAY JOIN groups AS belongs
 ) AS known USING (tenant_id, call_id)
-GROUP BY tenant_id, attribute, customers, topic_id
+GROUP BY tenant_id, attribute, customers, topic_id"""  # noqa: S608 - no value of anybody is in it
+
+
+def _mentions(stretch: Stretch) -> str:
+    return f"""
+    SELECT
+        tenant_id, call_id, topic_id,
+        argMax(topics.name, topics.confidence) AS name,
+        argMax(topics.quote, topics.confidence) AS quote,
+        max(topics.confidence) AS confidence
+    FROM topics
+    WHERE ended_at >= {stretch.start} AND ended_at < {stretch.end}
+    GROUP BY tenant_id, call_id, topic_id
+"""  # noqa: S608 - no value of anybody is in it
+
+
+def _demands_view(stretch: Stretch) -> str:
+    return f"""\
+CREATE OR REPLACE VIEW demands {ON_CLUSTER} SQL SECURITY DEFINER AS
+{demands_query(stretch)}
+COMMENT 'What customers call for, with examples: one row per tenant, inquiry type and topic; demands(first = ..., \
+last = ...), days of the tenant, both included.'"""
+
+
+def _customer_demands_view(stretch: Stretch) -> str:
+    return f"""\
+CREATE OR REPLACE VIEW customer_demands {ON_CLUSTER} SQL SECURITY DEFINER AS
+{customer_demands_query(stretch)}
 COMMENT 'What customers of a value tier or tag call for, against all other calls of the tenant; \
-customer_demands(start = ..., end = ...), end excluded.'"""  # noqa: S608 - no value of anybody is in it
+customer_demands(first = ..., last = ...), days of the tenant, both included.'"""

@@ -20,6 +20,7 @@ from math import exp, lgamma, log, log1p, pi
 from statistics import median
 from typing import Literal
 
+from schemas.config.tenants import TenantDays
 from schemas.messages.alert import MAX_CALLS_OF_SURGE, Alert
 
 WINDOW = timedelta(hours=1)
@@ -49,9 +50,9 @@ SurgeStatus = Literal["surge", "usual", "too_few_calls", "history_unknown"]
 
 @dataclass(frozen=True)
 class SurgeSettings:
-    """`zone` is where "the same hour" is read from the clock."""
+    """`days` say from whose clock "the same hour" is read: the tenant's."""
 
-    zone: tzinfo
+    days: TenantDays
     weeks: int = 4
     min_count: int = 10
     ratio: float = 2.0
@@ -106,12 +107,12 @@ def last_step(moment: datetime) -> datetime:
     return datetime.fromtimestamp(int(moment.timestamp()) // step_s * step_s, UTC)
 
 
-def same_hours(start: datetime, settings: SurgeSettings) -> tuple[datetime, ...]:
-    """Starts of the same window in past weeks by the wall clock of `zone`, the last week first; in UTC.
+def same_hours(start: datetime, settings: SurgeSettings, zone: tzinfo) -> tuple[datetime, ...]:
+    """Starts of the same window in past weeks by the wall clock of a zone, the last week first; in UTC.
 
     Where the clock was put forward, a time of day that did not exist is the one an hour later.
     """
-    local = start.astimezone(settings.zone)
+    local = start.astimezone(zone)
     return tuple(
         (local - timedelta(weeks=week)).astimezone(UTC)  # arithmetic within a zone is that of its wall clock
         for week in range(1, settings.weeks + 1)
@@ -129,8 +130,8 @@ def topic_windows(
     for bucket in buckets:
         of_tenant[bucket.tenant_id][bucket.start] = bucket
     for start in starts:
-        past_starts = same_hours(start, settings)
         for tenant_id in sorted(of_tenant):
+            past_starts = same_hours(start, settings, settings.days.zone_of(tenant_id))
             known = of_tenant[tenant_id]
             now = _in_window(known, start)
             names = dict(chain.from_iterable(bucket.names.items() for bucket in now))

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC
 from hashlib import sha256
 from typing import Any, Generic, TypeVar
 
@@ -27,6 +26,7 @@ from schemas.config.rule_pack import (
     RulePackError,
     TopicRule,
 )
+from schemas.config.tenants import USUAL_DAYS, TenantDays
 from schemas.messages.call_analysis import MeasureValue
 from schemas.messages.call_ended import CallEnded
 
@@ -59,6 +59,7 @@ class Compiled(Generic[E]):
     pack: RulePack
     entry: E
     nodes: Mapping[str, Node]
+    days: TenantDays = USUAL_DAYS
 
     @property
     def rule_id(self) -> str:
@@ -76,10 +77,10 @@ class Compiled(Generic[E]):
         return entry.applies == Applies() and entry.valid_from is None and entry.valid_to is None
 
     def applies_to(self, call: CallEnded) -> bool:
-        """Whether the rule is for calls of this kind, on that day."""
+        """Whether the rule is for calls of this kind, on the day of the tenant on which the call ended."""
         if self._is_for_all:
             return True
-        day = call.ended_at.astimezone(UTC).date()
+        day = self.days.day_of(call.ended_at, call.tenant_id)
         entry = self.entry
         if (entry.valid_from and day < entry.valid_from) or (entry.valid_to and entry.valid_to < day):
             return False
@@ -109,7 +110,8 @@ class Rulebook:
 
     index: PhraseIndex
 
-    def __init__(self, packs: Iterable[RulePack]) -> None:
+    def __init__(self, packs: Iterable[RulePack], days: TenantDays | None = None) -> None:
+        self._days = days or USUAL_DAYS
         self.packs = tuple(sorted(packs, key=lambda pack: (pack.industry == GENERAL, pack.pack)))
         self.words = Words(self.packs)
         self._problems: list[str] = []
@@ -166,7 +168,7 @@ class Rulebook:
                 except ConditionError as error:
                     self._problems.append(f"{pack.place(section, entry.id)}: {error}")
                     continue
-                compiled.append(Compiled(pack, entry, nodes))
+                compiled.append(Compiled(pack, entry, nodes, self._days))
         return compiled
 
     def phrases(self) -> Iterator[CompiledPhrase]:
@@ -233,7 +235,7 @@ class Rulebooks:
     A pack of a tenant takes the place of the one of the same name that is for everybody. Raises `RulePackError`.
     """
 
-    def __init__(self, packs: Iterable[RulePack], sounds: Sounds | None = None) -> None:
+    def __init__(self, packs: Iterable[RulePack], sounds: Sounds | None = None, days: TenantDays | None = None) -> None:
         self.packs = tuple(packs)
         self._books: dict[tuple[str | None, str, str], Rulebook] = {}
         problems: list[str] = []
@@ -243,7 +245,7 @@ class Rulebooks:
                 for industry in sorted({GENERAL, *(pack.industry for pack in mine)}):
                     try:
                         self._books[tenant, language, industry] = Rulebook(
-                            p for p in mine if p.language == language and p.industry in (industry, GENERAL)
+                            (p for p in mine if p.language == language and p.industry in (industry, GENERAL)), days
                         )
                     except RulePackError as error:
                         problems.extend(error.problems)

@@ -13,6 +13,8 @@ its placeholders where it is run; nothing is guessed from the SQL around them (d
     {{engine MergeTree(a)}}           MergeTree(a)      its replicated form, for {{local T}} or {{everywhere T}}
     {{distributed T by a, b}}         no statement      Distributed over T_local; rows with equal a and b share a shard
 
+Views also have `{{day M}}` and `{{clock M}}`, which are replaced before (`schemas.clickhouse.days`).
+
 Braces are double because ClickHouse has single ones for parameters of queries and views.
 """
 

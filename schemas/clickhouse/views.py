@@ -8,7 +8,9 @@ from graphlib import CycleError, TopologicalSorter
 from importlib import resources
 from importlib.resources.abc import Traversable
 
+from schemas.clickhouse.days import with_days
 from schemas.clickhouse.migrations import split_statements
+from schemas.config.tenants import USUAL_DAYS, TenantDays
 from schemas.errors import OperatorError
 
 _AFTER = re.compile(r"^-- made after: (.+)$", re.MULTILINE)
@@ -18,12 +20,15 @@ class ViewFilesError(OperatorError):
     """A file is not the view that its name says, or the views wait for each other; the text says which."""
 
 
-def load_views(folder: Traversable | None = None) -> dict[str, str]:
+def load_views(folder: Traversable | None = None, days: TenantDays | None = None) -> dict[str, str]:
     """Name → statement with placeholders (`schemas.clickhouse.cluster`), in an order in which they can be made.
+
+    `days` are those of the tenants; without them all are where most are.
 
     Raises `ViewFilesError`.
     """
     folder = resources.files("schemas.clickhouse") / "views" if folder is None else folder
+    days = days or USUAL_DAYS
     statements, after = {}, {}
     for file in sorted(folder.iterdir(), key=lambda each: each.name):
         name, ending, rest = file.name.partition(".sql")
@@ -33,7 +38,7 @@ def load_views(folder: Traversable | None = None) -> dict[str, str]:
         found = split_statements(sql)
         if len(found) != 1 or not re.match(rf"CREATE OR REPLACE VIEW {name}\s", found[0]):
             raise ViewFilesError(f"{file.name} must hold one statement: CREATE OR REPLACE VIEW {name}")
-        statements[name] = found[0]
+        statements[name] = with_days(found[0], days)
         after[name] = [other.strip() for line in _AFTER.findall(sql) for other in line.split(",")]
     unknown = sorted({other for others in after.values() for other in others} - statements.keys())
     if unknown:

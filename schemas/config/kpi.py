@@ -49,8 +49,8 @@ DIMENSIONS: Mapping[Dimension, tuple[str, ...]] = {
     "queue": ("queue",),
     "inquiry_type": ("inquiry_type",),
     "course_type": ("course_type",),
-    "order_status": ("order_status",),
-    "customer_value_tier": ("customer_value_tier",),
+    "order_status": ("newest_order_status",),
+    "customer_value_tier": ("newest_customer_value_tier",),
     "team_inquiry_type": ("agent_team", "inquiry_type"),
     "queue_inquiry_type": ("queue", "inquiry_type"),
     "agent_inquiry_type": ("agent_team", "agent_id", "inquiry_type"),
@@ -131,9 +131,7 @@ class Kpi(Record):
     headline: bool = Field(default=False, description="shown where nobody says which")
     minimum_n: int = Field(ge=1, description="below so many calls the value is shown as too few to judge")
     null_rule: str = Field(min_length=1, description="which calls do not count, and why")
-    does_not_tell: str = Field(
-        default="", description="what must not be read into it; every KPI that is shipped says it"
-    )
+    does_not_tell: str = Field(min_length=1, description="what must not be read into it")
     source: str = Field(min_length=1, description="what the telephony side or other systems must deliver")
 
     @model_validator(mode="after")

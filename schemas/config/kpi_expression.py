@@ -51,13 +51,13 @@ COLUMNS: Mapping[str, ExpressionType] = {
         (
             *("tenant_id", "direction", "handled_by", "agent_id", "agent_team", "agent_seniority", "queue"),
             *("inquiry_type", "industry", "course_type", "outcome", "outcome_reason", "language", "risk_level"),
-            *("order_status", "customer_value_tier", "resolution"),
+            *("order_status", "customer_value_tier", "newest_order_status", "newest_customer_value_tier", "resolution"),
         ),
         "text",
     ),
     **dict.fromkeys(
         (
-            *("duration_ms", "score", "risk_score", "rating", "analysis_version"),
+            *("duration_ms", "score", "settled_score", "risk_score", "rating", "analysis_version"),
             *("scripts_asked", "scripts_kept", "script_rules_asked", "script_rules_kept"),
         ),
         "number",
@@ -68,12 +68,12 @@ COLUMNS: Mapping[str, ExpressionType] = {
     ),
     **dict.fromkeys(
         (
-            *("topic_ids", "customer_tags"),
+            *("topic_ids", "customer_tags", "newest_customer_tags"),
             *("finding_categories", "finding_rule_ids", "finding_roles", "finding_severities"),
         ),
         "texts",
     ),
-    **dict.fromkeys(("measures", "score_groups", "risk_parts"), "numbers by name"),
+    **dict.fromkeys(("measures", "score_groups", "settled_score_groups", "risk_parts"), "numbers by name"),
 }
 """The columns of the view `kpi_calls` that an expression may read."""
 

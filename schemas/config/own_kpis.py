@@ -53,7 +53,7 @@ class OwnKpi(Record):
     headline: bool = False
     minimum_n: int = Field(default=30, ge=1)
     null_rule: str = Field(default="calls for which the expression has no value do not count", min_length=1)
-    does_not_tell: str = ""
+    does_not_tell: str = Field(default="what its definition leaves open", min_length=1)
     source: str = Field(default="what its columns need", min_length=1)
 
     @model_validator(mode="after")

@@ -66,8 +66,8 @@ class Entry(Record):
     name: Name = Field(description="as people read it")
     owner: Name | None = Field(default=None, description="who answers for it; else the owner of the pack")
     applies: Applies = Applies()
-    valid_from: date | None = Field(default=None, description="for calls that end on this day or later (UTC)")
-    valid_to: date | None = Field(default=None, description="for calls that end on this day or earlier (UTC)")
+    valid_from: date | None = Field(default=None, description="for calls that end on this day of the tenant or later")
+    valid_to: date | None = Field(default=None, description="for calls that end on this day of the tenant or earlier")
 
     @model_validator(mode="after")
     def _is_valid_for_some_day(self) -> Self:
@@ -125,11 +125,19 @@ class ConversationRule(Entry):
 
 
 class MandatoryScript(ConversationRule):
-    """What must be said (R15, R40, R70): a finding where it is missing, an `info` one that shows where it was said."""
+    """What must be said (R15, R40, R70): a finding where it is missing, an `info` one that shows where it was said.
+
+    What the law asks for is counted apart from what the house asks for.
+    """
 
     category: Slug = "missing_script"
     severity: Severity = "medium"
     finding: Literal["found", "missing", "both", "none"] = "both"
+    required_by: Sentence | None = Field(
+        default=None,
+        exclude_if=lambda value: value is None,  # the digest of packs from before it stays what it was
+        description="the law or regulation that asks for it; without one it is a rule of the house",
+    )
 
 
 class Threat(ConversationRule):

@@ -124,7 +124,7 @@ def _judge(settings: Settings, names: list[str]) -> "Judge":
     finally:
         reader.close()
     chosen = choose_packs(names, registry)
-    rulebooks = check_rulebooks(registry.in_force(chosen), Sounds(settings.merged_sounds), chosen)
+    rulebooks = check_rulebooks(registry.in_force(chosen), Sounds(settings.merged_sounds), chosen, settings.days)
     return Judge(judge_settings(settings), rulebooks=rulebooks)
 
 

@@ -1,7 +1,6 @@
 """`callstream search`: calls by any combination of conditions, newest first."""
 
 from typing import Annotated, Any, get_args
-from zoneinfo import ZoneInfo
 
 import typer
 from pydantic import ValidationError
@@ -9,6 +8,7 @@ from rich.table import Table
 from rich.text import Text
 
 from processors.clickhouse.search_sql import DEFAULT_LIMIT, MOST_HITS, FoundCall, Page, Quote, SearchQuery
+from schemas.config.tenants import TenantDays
 from schemas.messages.call_ended import Role
 from schemas.messages.recording_accessed import RecordingAccessed
 from streams.cli.command_settings import command_settings
@@ -106,7 +106,8 @@ def search(
         raise SearchError(f"--role: {' or '.join(get_args(Role))}")
     if since and last:
         raise SearchError("give either --from or --last, not both")
-    zone = ZoneInfo(settings.timezone)
+    days = settings.days
+    zone = days.zone_of(tenant[0] if tenant and len(tenant) == 1 else None)
     phrases = [
         *({"text": text, "role": role} for text in phrase or ()),
         *({"text": text, "role": "customer"} for text in said_by_customer or ()),
@@ -155,7 +156,7 @@ def search(
         found = {"calls": [hit.model_dump(mode="json") for hit in page.hits], "next_cursor": page.next_cursor}
         print_json(found)
         return
-    _print(page, zone)
+    _print(page, days)
 
 
 def _only_tenant(settings: Settings) -> str:
@@ -255,14 +256,14 @@ def _range(name: str, text: str | None) -> dict[str, float]:
     return found
 
 
-def _print(page: Page, zone: ZoneInfo) -> None:
+def _print(page: Page, days: TenantDays) -> None:
     if not page.hits:
         typer.echo("no calls found" if page.next_cursor is None else "no calls on this page")
         return
     table = Table("ended", "call", "agent", "seconds", "risk", "score", "found")
     for hit in page.hits:
         table.add_row(
-            f"{hit.ended_at.astimezone(zone):%Y-%m-%d %H:%M:%S}",
+            f"{hit.ended_at.astimezone(days.zone_of(hit.tenant_id)):%Y-%m-%d %H:%M:%S}",
             f"{hit.tenant_id}/{hit.call_id}",
             hit.agent_id if hit.agent_team is None else f"{hit.agent_id} ({hit.agent_team})",
             "" if hit.duration_ms is None else f"{hit.duration_ms / 1000:.0f}",

@@ -10,8 +10,9 @@ from streams.settings import Settings
 
 @contextmanager
 def open_kpis(settings: Settings) -> Iterator[ClickHouseKpis]:
-    """Where to ask. Raises as `connect` does."""
-    kpis = ClickHouseKpis(connect(settings.clickhouse_url.get_secret_value()), settings.first_contact_days)
+    """Where to ask. Raises as `connect` does, and `TenantsError`."""
+    days = settings.days
+    kpis = ClickHouseKpis(connect(settings.clickhouse_url.get_secret_value()), settings.first_contact_days, days)
     try:
         yield kpis
     finally:

@@ -8,9 +8,8 @@ import secrets
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, time, timedelta
+from datetime import date, timedelta
 from pathlib import Path
-from zoneinfo import ZoneInfo
 
 from clickhouse_connect.driver.client import Client
 
@@ -35,7 +34,10 @@ class ExportRefusedError(OperatorError):
 
 @dataclass(frozen=True)
 class Exported:
-    """A view that can be exported: by what its rows belong to a day, and the order that makes them a sequence."""
+    """A view that can be exported, and the order that makes its rows a sequence.
+
+    Its column `day` says to which day of the tenant a row belongs; it is that of the moment.
+    """
 
     view: str
     moment: str
@@ -49,7 +51,7 @@ EXPORTS: tuple[Exported, ...] = (
     Exported("topics", "ended_at", ("tenant_id", "ended_at", "call_id", "topic_id", "role")),
     Exported("transcripts", "ended_at", ("tenant_id", "ended_at", "call_id")),
     Exported("segments", "ended_at", ("tenant_id", "ended_at", "call_id", "segment_id")),
-    Exported("outcomes", "since", ("tenant_id", "since", "call_id")),
+    Exported("outcomes", "coalesce(ended_at, since)", ("tenant_id", "since", "call_id")),
     Exported("alerts", "happened_at", ("tenant_id", "happened_at", "alert_id")),
     Exported("alert_deliveries", "at", ("tenant_id", "at", "alert_id", "subscriber", "attempt", "outcome")),
 )
@@ -65,7 +67,6 @@ class Export:
     """Where an export is written, for which tenant, and whether customers and text are included."""
 
     folder: Path
-    zone: ZoneInfo
     tenant: str = ""
     with_customers: bool = False
     with_text: bool = False
@@ -74,11 +75,6 @@ class Export:
         """`calls-2026-03-01.parquet`, of one tenant `calls-2026-03-01-acme.parquet`."""
         tenant = f"-{self.tenant}" if self.tenant else ""
         return self.folder / f"{exported.view}-{day.isoformat()}{tenant}.parquet"
-
-    def bounds(self, day: date) -> tuple[datetime, datetime]:
-        """When the day begins and ends in that zone; not always 24 hours later."""
-        first, last = (datetime.combine(each, time(), self.zone) for each in (day, day + timedelta(days=1)))
-        return first.astimezone(UTC), last.astimezone(UTC)
 
     def columns(self, every: Sequence[str]) -> list[str]:
         """The columns that may be exported."""
@@ -113,19 +109,16 @@ def _write(client: Client, export: Export, exported: Exported, day: date, file: 
         "ORDER BY position"
     )
     every = [row[0] for row in read_rows(client, f"the columns of {exported.view}", query, table=exported.view)]
-    first, last = export.bounds(day)
     statement = (
         f"SELECT {', '.join(f'`{name}`' for name in export.columns(every))} FROM {exported.view} "  # noqa: S608 - names
-        f"WHERE {exported.moment} >= fromUnixTimestamp64Milli({{first:Int64}}, 'UTC') "
-        f"AND {exported.moment} < fromUnixTimestamp64Milli({{last:Int64}}, 'UTC') "
+        "WHERE day = {day:Date32} "
+        # A day of any zone lies within two days around it in UTC; parts of other days are not read.
+        f"AND {exported.moment} >= toDateTime64({{day:Date32}} - 1, 3, 'UTC') "
+        f"AND {exported.moment} < toDateTime64({{day:Date32}} + 2, 3, 'UTC') "
         "AND ({tenant:String} = '' OR tenant_id = {tenant:String}) "
         f"ORDER BY {', '.join(exported.order)}"
     )
-    parameters = {
-        "first": int(first.timestamp() * 1000),
-        "last": int(last.timestamp() * 1000),
-        "tenant": export.tenant,
-    }
+    parameters: dict[str, object] = {"day": day.isoformat(), "tenant": export.tenant}
     draft = file.with_name(f".{file.name}.{secrets.token_hex(8)}")
     try:
         descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)

@@ -11,6 +11,7 @@ from processors.rules.examples import check_examples
 from processors.rules.rulebook import Rulebooks
 from processors.text.phonetic import Sounds
 from schemas.config.rule_pack import RULE_PACK_FOLDER, RulePack, RulePackError, load_rule_packs
+from schemas.config.tenants import TenantDays
 from schemas.errors import InvalidMessageError
 from schemas.messages.records import ConsumerRecord
 from schemas.messages.rules_published import RulesPublished
@@ -144,9 +145,11 @@ def _message_of(record: ConsumerRecord, keys: PublicKeys | None) -> RulesPublish
     return message
 
 
-def check_rulebooks(packs: Iterable[RulePack], sounds: Sounds, check: Iterable[RulePack]) -> Rulebooks:
+def check_rulebooks(
+    packs: Iterable[RulePack], sounds: Sounds, check: Iterable[RulePack], days: TenantDays | None = None
+) -> Rulebooks:
     """Packs made ready, with the examples of some of them run. Raises `RulePackError`."""
-    rulebooks = Rulebooks(packs, sounds)
+    rulebooks = Rulebooks(packs, sounds, days)
     if problems := (*check_measures(rulebooks), *check_examples(rulebooks, check)):
         raise RulePackError(problems)
     return rulebooks
@@ -159,12 +162,13 @@ class RulesInForce:
     start: what was refused is looked at again with every pack that comes later, because it may have wanted that one.
     """
 
-    def __init__(self, at_hand: Iterable[RulePack], sounds: Sounds) -> None:
+    def __init__(self, at_hand: Iterable[RulePack], sounds: Sounds, days: TenantDays | None = None) -> None:
         """Raises `RulePackError` when the packs at hand do not fit together."""
         self.registry = PackRegistry(at_hand)
         self._sounds = sounds
+        self._days = days
         self._waiting: list[RulePack] = []
-        self.rulebooks = check_rulebooks(self.registry.in_force(), sounds, self.registry.in_force())
+        self.rulebooks = check_rulebooks(self.registry.in_force(), sounds, self.registry.in_force(), days)
 
     def take(self, packs: Iterable[RulePack]) -> list[RulePack]:
         """Put into force what can be used, and refuse the rest with a line in the log. What came into force."""
@@ -185,7 +189,7 @@ class RulesInForce:
             self.registry.admit(pack)
         try:
             if check := self._those_in_force(packs):
-                self.rulebooks = check_rulebooks(self.registry.in_force(), self._sounds, check)
+                self.rulebooks = check_rulebooks(self.registry.in_force(), self._sounds, check, self._days)
         except Exception as error:
             for pack in packs:
                 self.registry.refuse(pack)
@@ -228,7 +232,7 @@ class RulesInForce:
 
 def rules_in_force(settings: Settings, messages: Iterable[RulesPublished]) -> RulesInForce:
     """What a worker with these settings uses once it has read these messages. Raises `RulePackError`."""
-    rules = RulesInForce(packs_at_hand(settings.rules_folder), Sounds(settings.merged_sounds))
+    rules = RulesInForce(packs_at_hand(settings.rules_folder), Sounds(settings.merged_sounds), settings.days)
     rules.take(message.pack for message in messages)
     return rules
 
@@ -241,7 +245,7 @@ class LiveJudge:
         signed with one of them.
         """
         self._keys = keys
-        self.rules = RulesInForce(at_hand, Sounds(settings.merged_sounds))
+        self.rules = RulesInForce(at_hand, Sounds(settings.merged_sounds), settings.days)
         self.current = Judge(settings, rulebooks=self.rules.rulebooks)
 
     def take(self, records: Iterable[ConsumerRecord]) -> None:

@@ -12,6 +12,7 @@ from typing import Protocol
 
 from processors.kpi.own_kpis import kpis_in_force
 from processors.kpi.rollups import RELATED_EVERY, SETTLING, MadeDay, RollupDefinition, due_days, runs_of
+from schemas.config.tenants import TenantDays
 from streams.adapters.clickhouse.rollups import ClickHouseRollups
 from streams.runtime.loop import Loop, nothing
 from streams.runtime.worker_context import WorkerContext
@@ -36,7 +37,7 @@ class RollupStore(Protocol):
         """The time of the database, by whose clock rows are stored."""
         ...
 
-    def touched(self, timezone: str, since: datetime) -> dict[date, datetime]: ...
+    def touched(self, days: TenantDays, since: datetime) -> dict[date, datetime]: ...
 
     def made(self) -> dict[date, MadeDay]: ...
 
@@ -66,7 +67,7 @@ def build_rollups(settings: Settings) -> "Rollups":
     """The roll-ups of these settings. Raises `KpiRegistryError` for KPIs of one's own that cannot be used."""
     return Rollups(
         ClickHouseRollups(settings.clickhouse_url.get_secret_value()),
-        RollupDefinition(kpis_in_force(settings.kpis_file), settings.timezone, settings.first_contact_days),
+        RollupDefinition(kpis_in_force(settings.kpis_file), settings.days, settings.first_contact_days),
     )
 
 
@@ -90,7 +91,7 @@ class Rollups:
         what is left. `beat` is called before each of the database's long answers."""
         now = self._store.now()
         since = self._looked_at - SETTLING if self._looked_at > EVER else EVER
-        for day, stored_at in self._store.touched(self._definition.timezone, since).items():
+        for day, stored_at in self._store.touched(self._definition.days, since).items():
             self._touched[day] = max(stored_at, self._touched.get(day, stored_at))
         self._looked_at = now
         due = due_days(self._touched, self._store.made(), self._definition, now, self._related_every)

@@ -9,7 +9,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
-from zoneinfo import ZoneInfo
 
 from rich.table import Table
 from rich.text import Text
@@ -54,9 +53,7 @@ def build_surges(settings: Settings) -> "Surges":
     """Surges as the settings define them, counted by ClickHouse."""
     return Surges(
         ClickHouseTopicCounts(settings.clickhouse_url.get_secret_value()),
-        SurgeSettings(
-            ZoneInfo(settings.timezone), settings.surge_weeks, settings.surge_min_count, settings.surge_ratio
-        ),
+        SurgeSettings(settings.days, settings.surge_weeks, settings.surge_min_count, settings.surge_ratio),
     )
 
 
@@ -75,8 +72,9 @@ class Surges:
         ends = [first_end + step * STEP for step in range((last_end - first_end) // STEP + 1)]
         starts = [end - WINDOW for end in ends]
         ranges = [(starts[0], ends[-1])]
-        for week in zip(*(same_hours(start, self.settings) for start in starts), strict=True):
-            ranges.append((min(week), max(week) + WINDOW))
+        for zone in self.settings.days.zones:
+            for week in zip(*(same_hours(start, self.settings, zone) for start in starts), strict=True):
+                ranges.append((min(week), max(week) + WINDOW))
         # Each bucket once, also where two ranges touch.
         buckets = {(b.tenant_id, b.start): b for start, end in ranges for b in self.counts.buckets(start, end)}
         return [assess(window, self.settings) for window in topic_windows(buckets.values(), starts, self.settings)]

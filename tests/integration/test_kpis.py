@@ -21,8 +21,10 @@ from streams.adapters.clickhouse.migrate import make_views
 from streams.adapters.clickhouse.rollups import ClickHouseRollups
 from streams.adapters.clickhouse.sink import ClickHouseSink
 from streams.stages.rollup import Rollups
+from tests.analysts.superset_bundle import read
 from tests.clickhouse_engine import RunningEngine
-from tests.kpi_store import REGISTRY, WINDOW_DAYS, ZONE, Filled, filled_store
+from tests.kpi_calls import TOPICS
+from tests.kpi_store import DAYS, REGISTRY, WINDOW_DAYS, ZONE, Filled, filled_store
 
 pytestmark = pytest.mark.embedded
 
@@ -117,9 +119,9 @@ def test_calls_without_an_outcome_and_without_a_recording_are_missing_from_compl
         assert 0 in there
         assert found[tenant, (), kpi.id] == Sums.of((each, 1) for each in there)
     shown = filled.rows(
-        "SELECT * FROM kpi_recording_completeness(start = {start:String}, end = {end:String}) ORDER BY tenant_id",
-        start=moment(filled.start),
-        end=moment(filled.end),
+        "SELECT * FROM kpi_recording_completeness(first = {first:Date32}, last = {last:Date32}) ORDER BY tenant_id",
+        first=filled.start.date(),
+        last=filled.end.date(),
     )
     assert [row["tenant_id"] for row in shown] == ["acme", "bolt", "cord", "dawn"]
     assert shown[0]["value"] == pytest.approx(estimate(kpi, found["acme", (), kpi.id]).value)
@@ -212,11 +214,11 @@ def test_hours_are_counted_too(filled: Filled) -> None:
         hour = analysis.call.ended_at.replace(minute=0, second=0, microsecond=0)
         hours[hour, analysis.tenant_id].append(analysis)
     rows = filled.rows("SELECT * FROM kpi_hourly WHERE kpi = 'ai_coverage'")
-    assert {(row["hour"], row["tenant_id"]): row["n"] for row in rows} == {
+    assert {(row["hour_start"], row["tenant_id"]): row["n"] for row in rows} == {
         group: len(analyses) for group, analyses in hours.items()
     }
     for row in rows:
-        sums = filled.reference.sums("ai_coverage", hours[row["hour"], row["tenant_id"]])
+        sums = filled.reference.sums("ai_coverage", hours[row["hour_start"], row["tenant_id"]])
         same_as_shown(a_kpi("ai_coverage"), sums, row)
 
 
@@ -263,11 +265,9 @@ def test_days_can_be_taken_together(filled: Filled) -> None:
 @pytest.mark.parametrize("kpi", [kpi for kpi in REGISTRY.queries if kpi in KPIS_OF_CALLS], ids=lambda kpi: kpi.id)
 def test_a_kpi_with_a_query_has_a_view_of_its_own(kpi: Kpi, filled: Filled) -> None:
     rows = filled.rows(
-        "SELECT * FROM {view:Identifier}(start = {start:String}, end = {end:String})".replace(
-            "{view:Identifier}", f"kpi_{kpi.id}"
-        ),
-        start=moment(filled.start),
-        end=moment(filled.end),
+        f"SELECT * FROM kpi_{kpi.id}(first = {{first:Date32}}, last = {{last:Date32}})",  # noqa: S608 - of the registry
+        first=filled.start.date(),
+        last=filled.end.date(),
     )
     expected = expected_sums(filled, kpi, "tenant")
     assert {row["tenant_id"] for row in rows} == {tenant for tenant, _ in expected}
@@ -286,7 +286,7 @@ def test_the_registry_can_be_queried(filled: Filled) -> None:
 
 
 def test_every_view_and_column_says_what_it_holds(filled: Filled) -> None:
-    views = kpi_views(REGISTRY, ZONE.key, WINDOW_DAYS)
+    views = kpi_views(REGISTRY, DAYS, WINDOW_DAYS)
     tables = {
         row["name"]: row["comment"]
         for row in filled.rows("SELECT name, comment FROM system.tables WHERE database = currentDatabase()")
@@ -301,7 +301,7 @@ def test_views_are_made_again_from_another_registry(filled: Filled) -> None:
     kpi = a_kpi("first_contact_resolution").model_copy(update={"targets_by_industry": {"finance": 0.01}})
     registry = KpiRegistry(version=2, kpis=(kpi,))
     try:
-        make_views(filled.url, kpi_views(registry, ZONE.key, WINDOW_DAYS))
+        make_views(filled.url, kpi_views(registry, DAYS, WINDOW_DAYS))
         rows = filled.rows("SELECT * FROM kpi_daily WHERE kpi = 'first_contact_resolution'")
         assert {(row["tenant_id"], row["target"]) for row in rows} == {("acme", 0.7), ("bolt", 0.01), ("cord", 0.7)}
         between = filled.rows(
@@ -318,7 +318,7 @@ def test_views_are_made_again_from_another_registry(filled: Filled) -> None:
         }
         assert filled.kpis.industries() == {"acme": "ecommerce", "bolt": "finance", "cord": "education"}
     finally:
-        make_views(filled.url, kpi_views(REGISTRY, ZONE.key, WINDOW_DAYS))
+        make_views(filled.url, kpi_views(REGISTRY, DAYS, WINDOW_DAYS))
 
 
 # --- demands
@@ -329,7 +329,7 @@ def test_demands_are_counted_with_their_best_examples(filled: Filled) -> None:
     for analysis in filled.world.analyses:
         for topic in {topic.topic_id for topic in analysis.topics}:
             expected[analysis.tenant_id, analysis.call.inquiry_type, topic].append(analysis)
-    found = filled.kpis.demands(filled.start, filled.end)
+    found = filled.kpis.demands("day", filled.start, filled.end)
     assert {(each.tenant_id, each.inquiry_type, each.topic_id): each.calls for each in found} == {
         key: len(analyses) for key, analyses in expected.items()
     }
@@ -356,7 +356,7 @@ def test_demands_are_counted_with_their_best_examples(filled: Filled) -> None:
 
 
 def test_demands_of_customers_are_told_from_those_of_all_others(filled: Filled) -> None:
-    found = filled.kpis.customer_demands(filled.start, filled.end, "acme")
+    found = filled.kpis.customer_demands("day", filled.start, filled.end, "acme")
     analyzed = [
         analysis
         for analysis in filled.world.analyses
@@ -387,7 +387,7 @@ def test_analysed_calls_are_counted_by_inquiry_type(filled: Filled) -> None:
     for analysis in filled.world.analyses:
         if analysis.outcome == "analyzed":
             expected[analysis.tenant_id, analysis.call.inquiry_type] += 1
-    assert filled.kpis.analyzed_calls(filled.start, filled.end) == expected
+    assert filled.kpis.analyzed_calls("day", filled.start, filled.end) == expected
 
 
 # --- calls of one tenant more, after all others were counted
@@ -437,7 +437,7 @@ def test_a_repeat_is_no_first_contact_and_cannot_make_good_nor_pay_for_the_call_
     sink = ClickHouseSink(filled.client)
     for analysis in analyses:
         sink.write(rows_for_analysis(analysis))
-    Rollups(ClickHouseRollups(filled.url), RollupDefinition(REGISTRY, ZONE.key, WINDOW_DAYS)).refresh()
+    Rollups(ClickHouseRollups(filled.url), RollupDefinition(REGISTRY, DAYS, WINDOW_DAYS)).refresh()
     rows = filled.rows(
         "SELECT kpi, n, value FROM kpi_between(dimension = 'tenant', first = {first:String}, last = {last:String}) "
         "WHERE tenant_id = 'echo' AND kpi IN ('first_contact_resolution', 'resolution_per_call')",
@@ -466,3 +466,106 @@ def a_kpi(kpi_id: str) -> Kpi:
 
 def moment(time: datetime) -> str:
     return f"{time:%Y-%m-%d %H:%M:%S}"
+
+
+# --- dashboards
+
+DATASETS = read("datasets")
+
+
+def in_superset(filled: Filled, dataset: str, keys: tuple[str, ...], metrics: dict[str, str]) -> list[dict[str, Any]]:
+    """What Superset shows of a dataset for the days of `filled`, by some of its columns."""
+    chosen = ", ".join((*keys, *(f"{sql} AS `metric {name}`" for name, sql in metrics.items())))
+    return filled.rows(
+        f"SELECT {chosen} FROM ({DATASETS[dataset]['sql']}) AS dataset "  # noqa: S608 - of the repository
+        f"WHERE day BETWEEN {{first:Date32}} AND {{last:Date32}} GROUP BY {', '.join(keys)}",
+        first=filled.start.date(),
+        last=filled.end.date(),
+    )
+
+
+def kpis_of_dataset(dataset: str) -> dict[str, str]:
+    """KPI → SQL."""
+    metrics = {metric["metric_name"]: metric["expression"] for metric in DATASETS[dataset]["metrics"]}
+    return {name: sql for name, sql in metrics.items() if REGISTRY.kpi(name)}
+
+
+@pytest.mark.parametrize(
+    ("dimension", "columns"),
+    [
+        ("tenant", ()),
+        ("agent", ("agent_team", "agent_id")),
+        ("inquiry_type", ("inquiry_type",)),
+        ("order_status", ("newest_order_status",)),
+        ("customer_value_tier", ("newest_customer_value_tier",)),
+    ],
+)
+def test_dashboards_of_calls_show_the_numbers_of_the_registry(
+    dimension: Dimension, columns: tuple[str, ...], filled: Filled, rolled_up: dict[Dimension, SumsOf]
+) -> None:
+    metrics = kpis_of_dataset("calls")
+    assert metrics.keys() == {kpi.id for kpi in REGISTRY.ratios}
+    groups = set()
+    for row in in_superset(filled, "calls", ("tenant_id", *columns), metrics):
+        key = tuple(None if row[column] == "-" else row[column] for column in columns)
+        groups.add((row["tenant_id"], key))
+        for kpi_id in metrics:
+            sums = rolled_up[dimension].get((row["tenant_id"], key, kpi_id), Sums())
+            assert alike(row[f"metric {kpi_id}"], estimate(a_kpi(kpi_id), sums).value), (kpi_id, row["tenant_id"], key)
+    assert groups == {(tenant, key) for tenant, key, _ in rolled_up[dimension]}
+
+
+@pytest.mark.parametrize(
+    ("dataset", "dimension"), [("kpi_daily", "tenant"), ("kpi_team", "team"), ("kpi_agent", "agent")]
+)
+def test_dashboards_of_kpis_show_the_numbers_of_the_registry(
+    dataset: str, dimension: Dimension, filled: Filled, rolled_up: dict[Dimension, SumsOf]
+) -> None:
+    """Those of the calls of several days are withheld as those of a day are."""
+    columns = {"kpi_daily": (), "kpi_team": ("agent_team",), "kpi_agent": ("agent_id",)}[dataset]
+    (value,) = (one["expression"] for one in DATASETS[dataset]["metrics"] if one["metric_name"] == "value")
+    expected: dict[tuple[str, Key, str], Sums] = defaultdict(Sums)
+    for (tenant, key, kpi_id), sums in rolled_up[dimension].items():
+        expected[tenant, key[-1:], kpi_id] += sums
+    rows = in_superset(filled, dataset, ("tenant_id", *columns, "kpi"), {"value": value})
+    assert len(rows) == len(expected)
+    for row in rows:
+        key = tuple(None if row[column] == "-" else row[column] for column in columns)
+        found = estimate(a_kpi(row["kpi"]), expected[row["tenant_id"], key, row["kpi"]])
+        assert alike(row["metric value"], found.value), row
+    assert any(row["metric value"] is None for row in rows)
+
+
+def test_the_dashboard_of_completeness_shows_the_number_of_the_registry(filled: Filled) -> None:
+    """Refused events and recordings that lie somewhere else are in neither, and pending events in both for an hour."""
+    kpi = a_kpi("recording_completeness")
+    sink = ClickHouseSink(filled.client)
+    first = filled.world.analyses[0]
+    for outcome, reason in (("unsupported", "foreign_uri"), ("unsupported", "codec"), ("refused", "because")):
+        call = first.call.model_copy(update={"tenant_id": "gull", "call_id": reason})
+        changed = {"tenant_id": "gull", "call_id": reason, "call": call, "outcome": outcome, "outcome_reason": reason}
+        sink.write(rows_for_analysis(first.model_copy(update=changed)))
+    sums = filled.kpis.sums([kpi], "tenant", "day", filled.start, filled.end)
+    rows = in_superset(filled, f"kpi_{kpi.id}", ("tenant_id",), kpis_of_dataset(f"kpi_{kpi.id}"))
+    shown = {row["tenant_id"]: row[f"metric {kpi.id}"] for row in rows}
+    assert shown == pytest.approx({tenant: estimate(kpi, each).value for (tenant, _, _), each in sums.items()})
+    assert shown["gull"] == pytest.approx(1 / 3)
+
+
+def test_the_dashboard_of_demands_shows_kpis_of_the_calls_about_each(filled: Filled) -> None:
+    metrics = kpis_of_dataset("topics")
+    assert "satisfaction" in metrics
+    compared = 0
+    for row in in_superset(filled, "topics", ("tenant_id", "topic_id"), metrics):
+        if row["tenant_id"] not in ("acme", "bolt", "cord"):  # those of the tests above
+            continue
+        about = [
+            analysis
+            for analysis in filled.world.analyses
+            if analysis.tenant_id == row["tenant_id"] and row["topic_id"] in {one.topic_id for one in analysis.topics}
+        ]
+        for kpi_id in metrics:
+            found = estimate(a_kpi(kpi_id), filled.reference.sums(kpi_id, about))
+            assert alike(row[f"metric {kpi_id}"], found.value), (kpi_id, row)
+            compared += 1
+    assert compared == 3 * len(TOPICS) * len(metrics)

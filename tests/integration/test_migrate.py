@@ -75,7 +75,8 @@ def test_rows_of_before_show_as_they_did(engine: RunningEngine) -> None:
     before = content(store)
     assert sum(map(len, before.values())) > 100
     assert {migration.number for migration in migrate(url, views=VIEWS)}.isdisjoint(one.number for one in FORMER)
-    assert content(store) == before
+    gained = ("day", "ended_local", "raised_local")
+    assert content(store, without=gained) == before
     client.close()
 
 

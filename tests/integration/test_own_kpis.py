@@ -31,7 +31,7 @@ from streams.cli.main import app
 from streams.settings import PREFIX, Settings
 from streams.stages.rollup import Rollups
 from tests.clickhouse_engine import RunningEngine
-from tests.kpi_store import REGISTRY, WINDOW_DAYS, ZONE, Filled, filled_store
+from tests.kpi_store import DAYS, REGISTRY, WINDOW_DAYS, ZONE, Filled, filled_store
 from tests.processors.rules.rule_packs import Line, called, pack_of
 
 pytestmark = pytest.mark.embedded
@@ -358,7 +358,7 @@ def own_settings(filled: Filled, tmp_path_factory: pytest.TempPathFactory) -> Se
     file.write_text(FILE, encoding="utf-8")
     own = Settings.model_validate({"clickhouse_url": filled.url, "kpis_file": file, "timezone": ZONE.key})
     make_views(filled.url, views_of(own))
-    definition = RollupDefinition(kpis_in_force(own.kpis_file), ZONE.key, WINDOW_DAYS)
+    definition = RollupDefinition(kpis_in_force(own.kpis_file), DAYS, WINDOW_DAYS)
     assert Rollups(ClickHouseRollups(filled.url), definition).refresh() != []
     return own
 
@@ -470,7 +470,7 @@ def test_a_script_of_a_tenants_own_counts_also_when_judged_again_and_delivered_t
         return judge.judge(transcript, ended_at + timedelta(minutes=minute))
 
     def shown() -> dict[str, tuple[float, float]]:
-        Rollups(ClickHouseRollups(filled.url), RollupDefinition(REGISTRY, ZONE.key, WINDOW_DAYS)).refresh()
+        Rollups(ClickHouseRollups(filled.url), RollupDefinition(REGISTRY, DAYS, WINDOW_DAYS)).refresh()
         kpi = REGISTRY.kpi("mandatory_scripts")
         assert kpi is not None
         sums = filled.kpis.sums([kpi], "tenant", "day", filled.start, filled.end)

@@ -6,18 +6,19 @@ from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
-from zoneinfo import ZoneInfo
 
 import pytest
 from clickhouse_connect.driver.client import Client
 from pyarrow import parquet
 
 from processors.clickhouse.rows import rows_for_alert, rows_for_analysis, rows_for_transcript
+from schemas.clickhouse.views import load_views
+from schemas.config.tenants import TenantDays
 from schemas.errors import RetryableError
 from schemas.messages.finding import Finding
 from schemas.messages.transcript import Segment, Transcript
 from streams.adapters.clickhouse.connection import connect
-from streams.adapters.clickhouse.migrate import migrate
+from streams.adapters.clickhouse.migrate import make_views, migrate
 from streams.adapters.clickhouse.sink import ClickHouseSink
 from streams.adapters.kafka.client import apply_topics
 from streams.embedded.ports import free_port
@@ -40,7 +41,7 @@ from tests.streams.cli.terminal import Terminal
 
 pytestmark = pytest.mark.embedded
 
-SHANGHAI = ZoneInfo("Asia/Shanghai")
+
 DAY = date(2026, 3, 1)
 MIDNIGHT = datetime(2026, 2, 28, 16, 0, tzinfo=UTC)
 """When that day begins in Shanghai."""
@@ -124,7 +125,7 @@ def read(file: Path) -> list[dict[str, Any]]:
 
 
 def test_a_day_holds_the_calls_that_ended_in_it_once_and_in_order(data: Data, tmp_path: Path) -> None:
-    (file,) = data.write(Export(tmp_path, SHANGHAI), "calls")
+    (file,) = data.write(Export(tmp_path), "calls")
     assert file == tmp_path / "calls-2026-03-01.parquet"
     rows = read(file)
     assert [row["call_id"] for row in rows] == ["first", "last", "other"]
@@ -134,7 +135,7 @@ def test_a_day_holds_the_calls_that_ended_in_it_once_and_in_order(data: Data, tm
 
 
 def test_every_value_is_what_the_view_shows(data: Data, tmp_path: Path) -> None:
-    export = Export(tmp_path, SHANGHAI, "acme", with_customers=True, with_text=True)
+    export = Export(tmp_path, "acme", with_customers=True, with_text=True)
     for file, exported in zip(data.write(export), EXPORTS, strict=True):
         shown = data.client.query(
             f"SELECT * FROM {exported.view} WHERE tenant_id = 'acme' "  # noqa: S608 - names of views
@@ -157,7 +158,7 @@ def plain(value: Any) -> Any:
 
 
 def test_neither_customers_nor_words_leave_unless_they_are_asked_for(data: Data, tmp_path: Path) -> None:
-    files = data.write(Export(tmp_path, SHANGHAI))
+    files = data.write(Export(tmp_path))
     assert len(files) == len(EXPORTS)
     for file in files:
         content = str(parquet.read_table(file).to_pydict())
@@ -175,13 +176,13 @@ def test_neither_customers_nor_words_leave_unless_they_are_asked_for(data: Data,
 )
 def test_what_is_asked_for_is_there(export: dict[str, Any], columns: set[str], data: Data, tmp_path: Path) -> None:
     names: set[str] = set()
-    for file in data.write(Export(tmp_path, SHANGHAI, **export), "calls", "findings"):
+    for file in data.write(Export(tmp_path, **export), "calls", "findings"):
         names |= set(parquet.read_schema(file).names)
     assert names & (CUSTOMER_COLUMNS | TEXT_COLUMNS) == columns
 
 
 def test_each_day_and_tenant_has_a_file_of_its_own(data: Data, tmp_path: Path) -> None:
-    files = data.write(Export(tmp_path / "made", SHANGHAI, "acme"), "calls", "topics", days=2)
+    files = data.write(Export(tmp_path / "made", "acme"), "calls", "topics", days=2)
     assert [file.name for file in files] == [
         *("calls-2026-03-01-acme.parquet", "calls-2026-03-02-acme.parquet"),
         *("topics-2026-03-01-acme.parquet", "topics-2026-03-02-acme.parquet"),
@@ -191,38 +192,31 @@ def test_each_day_and_tenant_has_a_file_of_its_own(data: Data, tmp_path: Path) -
 
 
 def test_a_day_without_calls_is_a_file_with_columns_and_no_rows(data: Data, tmp_path: Path) -> None:
-    (file,) = write_days(
-        data.client, Export(tmp_path, SHANGHAI), choose_exports(["calls"]), [date(2025, 1, 1)], overwrite=False
-    )
+    (file,) = write_days(data.client, Export(tmp_path), choose_exports(["calls"]), [date(2025, 1, 1)], overwrite=False)
     assert read(file) == []
     assert "call_id" in parquet.read_schema(file).names
 
 
 def test_the_same_day_twice_is_the_same_file(data: Data, tmp_path: Path) -> None:
-    (first,) = data.write(Export(tmp_path / "a", SHANGHAI), "calls")
-    (second,) = data.write(Export(tmp_path / "b", SHANGHAI), "calls")
+    (first,) = data.write(Export(tmp_path / "a"), "calls")
+    (second,) = data.write(Export(tmp_path / "b"), "calls")
     assert first.read_bytes() == second.read_bytes()
-
-
-def test_a_day_of_a_zone_that_changes_its_clocks_has_23_hours() -> None:
-    first, last = Export(Path(), ZoneInfo("Europe/Berlin")).bounds(date(2026, 3, 29))
-    assert last - first == timedelta(hours=23)
 
 
 def test_a_file_that_exists_stops_the_export_before_anything_is_written(data: Data, tmp_path: Path) -> None:
     existing = tmp_path / "topics-2026-03-01.parquet"
     existing.write_text("mine")
     with pytest.raises(ExportRefusedError, match=r"topics-2026-03-01\.parquet exists: .* --overwrite"):
-        data.write(Export(tmp_path, SHANGHAI), "calls", "topics")
+        data.write(Export(tmp_path), "calls", "topics")
     assert list(tmp_path.iterdir()) == [existing]
-    data.write(Export(tmp_path, SHANGHAI), "topics", overwrite=True)
+    data.write(Export(tmp_path), "topics", overwrite=True)
     assert len(read(existing)) == 3
 
 
 def test_an_answer_that_breaks_off_leaves_no_file(data: Data, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("streams.queries.parquet_export.stream_of", lambda *_: iter([b"PAR1 half of a fi"]))
     with pytest.raises(RetryableError, match="broke off the export of calls"):
-        data.write(Export(tmp_path, SHANGHAI), "calls")
+        data.write(Export(tmp_path), "calls")
     assert list(tmp_path.iterdir()) == []
 
 
@@ -268,11 +262,14 @@ class TestCommand:
         assert self.run(terminal, "--tables", "calls", "--with-text").code == 4
         assert not (terminal.folder / "out").exists()
 
-    def test_the_day_is_one_of_the_time_zone_of_the_settings(self, terminal: Terminal) -> None:
-        terminal.set(timezone="UTC")
-        self.run(terminal, "--tables", "calls")
+    def test_the_day_is_that_of_each_tenant(self, terminal: Terminal, data: Data) -> None:
+        make_views(data.url, load_views(days=TenantDays("Asia/Shanghai", {"acme": "UTC"})))
+        try:
+            self.run(terminal, "--tables", "calls")
+        finally:
+            make_views(data.url, load_views())
         calls = [row["call_id"] for row in read(terminal.folder / "out" / "calls-2026-03-01.parquet")]
-        assert calls == ["last", "after"]
+        assert calls == ["last", "after", "other"]
 
     @pytest.mark.parametrize(
         ("options", "code", "sentence"),

@@ -38,6 +38,7 @@ from processors.kpi.sql import kpi_views
 from schemas.config.kpi import read_kpis
 from schemas.config.roles import UsersFileError, load_roles, load_users
 from schemas.config.rule_pack import RulePack
+from schemas.config.tenants import TenantDays
 from schemas.messages.call_ended import Agent, CallEnded, Csat, Customer
 from schemas.messages.call_rated import CallRated
 from schemas.messages.recording_accessed import ALL_TENANTS, RecordingAccessed
@@ -92,7 +93,7 @@ PARAMETERS: dict[str, str] = {
             "demands",
             "customer_demands",
         ),
-        "start = '2000-01-01', end = '2100-01-01'",
+        "first = '2000-01-01', last = '2100-01-01'",
     ),
 }
 """View → the parameters that it cannot be asked without."""
@@ -126,7 +127,7 @@ def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningEngine]:
     users.write_text(yaml.safe_dump({"users": [user | {"password_sha256": digest} for user in USERS]}))
     with running_engine(folder / "engine", users) as running:
         migrate(running.url())
-        make_views(running.url(), kpi_views(read_kpis(), "Asia/Shanghai", 7))
+        make_views(running.url(), kpi_views(read_kpis(), TenantDays(), 7))
         client = connect(running.url())
         for table in (CALLS, TRANSCRIPTS):
             # What was replaced stays beside what replaced it.
@@ -135,7 +136,7 @@ def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningEngine]:
         url = running.url().replace(
             running.url().split("//")[1].split("@")[0], f"worker:{PASSWORD.replace(' ', '%20')}"
         )
-        Rollups(ClickHouseRollups(url), RollupDefinition(read_kpis(), "Asia/Shanghai", 7)).refresh()
+        Rollups(ClickHouseRollups(url), RollupDefinition(read_kpis(), TenantDays(), 7)).refresh()
         client.close()
         yield running
 

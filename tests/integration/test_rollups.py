@@ -16,6 +16,7 @@ from clickhouse_connect.driver.client import Client
 from processors.clickhouse.rows import CALLS, RATINGS, TableRows, rows_for_analysis, rows_for_call_rated
 from processors.kpi.rollups import COLUMNS, HOURLY, RollupDefinition
 from schemas.config.kpi import DIMENSIONS, KpiRegistry, read_kpis
+from schemas.config.tenants import TenantDays
 from schemas.messages.call_analysis import CallAnalysis, Scorecard, ScoreItem
 from schemas.messages.call_ended import Agent, Csat
 from schemas.messages.call_rated import CallRated
@@ -46,6 +47,7 @@ def a_registry() -> KpiRegistry:
         "direction": "higher",
         "minimum_n": 1,
         "null_rule": "x",
+        "does_not_tell": "anything",
         "source": "x",
     }
     return KpiRegistry.model_validate(
@@ -75,7 +77,7 @@ def a_registry() -> KpiRegistry:
 
 
 REGISTRY = a_registry()
-DEFINITION = RollupDefinition(REGISTRY, ZONE, WINDOW.days)
+DEFINITION = RollupDefinition(REGISTRY, TenantDays(ZONE), WINDOW.days)
 
 
 @dataclass
@@ -241,8 +243,8 @@ def reference(
             "queue": call.queue,
             "inquiry_type": call.inquiry_type,
             "course_type": call.course_type,
-            "order_status": told(analysis, ratings, "order_status") or call.order_status,
-            "customer_value_tier": told(analysis, ratings, "customer_value_tier") or call.customer.value_tier,
+            "newest_order_status": told(analysis, ratings, "order_status") or call.order_status,
+            "newest_customer_value_tier": told(analysis, ratings, "customer_value_tier") or call.customer.value_tier,
         }
         local = call.ended_at.astimezone(ZoneInfo(ZONE))
         day = local.replace(hour=0, minute=0, second=0, microsecond=0)
@@ -455,7 +457,7 @@ def test_a_group_that_no_call_is_in_any_more_is_gone(database: Database) -> None
     )
     database.rollups().refresh()
     statuses = database.client.query(
-        "SELECT DISTINCT order_status FROM kpi_rollup WHERE dimension = 'order_status'"
+        "SELECT DISTINCT newest_order_status FROM kpi_rollup WHERE dimension = 'order_status'"
     ).result_rows
     assert statuses == [("returned",)]
 
@@ -472,7 +474,7 @@ def test_a_day_whose_calls_are_gone_is_empty(database: Database) -> None:
 def test_another_definition_makes_every_day_anew(database: Database) -> None:
     database.deliver(a_call("c1", FIRST))
     database.rollups().refresh()
-    other = RollupDefinition(read_kpis(), ZONE, WINDOW.days)
+    other = RollupDefinition(read_kpis(), TenantDays(ZONE), WINDOW.days)
     assert database.rollups(other).refresh() == [date(2026, 2, 26)]
     assert "duration_in_band" in {key[-1] for key in database.rolled_up()}
 

@@ -8,6 +8,7 @@ from processors.judging.call_context import CallContext
 from processors.rules.rulebook import Rulebooks
 from processors.text.sentences import SentenceModel
 from schemas.config.settings_part import P, SettingsPart, part_of
+from schemas.config.tenants import ALL_ALIKE, Tenants
 from schemas.errors import OperatorError
 from schemas.messages.call_analysis import MeasureValue, TopicMention
 from schemas.messages.finding import Finding
@@ -32,10 +33,11 @@ Result = Finding | TopicMention | Measure | NotMeasured
 
 @dataclass(frozen=True)
 class DetectorContext:
-    """What a detector may need when it is built: rules, thresholds, the sentence model."""
+    """What a detector may need when it is built: rules, thresholds, what is different for a tenant, sentence model."""
 
     rulebooks: Rulebooks
     parts: tuple[SettingsPart, ...] = ()
+    tenants: Tenants = ALL_ALIKE
     sentence_model: SentenceModel | None = None
     sentence_min_cosine: float = 1.0
 

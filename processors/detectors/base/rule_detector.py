@@ -25,6 +25,9 @@ COUNTS: Mapping[str, tuple[str, str]] = {
 }
 """Section of what agents must do → the measures of how many of its rules applied to a call, and how many were kept."""
 
+DISCLOSURES = ("required_disclosures_asked", "required_disclosures_kept")
+"""The same of those mandatory scripts that a law asks for (`required_by`)."""
+
 RuleMeasure = tuple[str | None, bool | None]
 """The measure of a rule and its value; null where the rule does not apply."""
 
@@ -63,15 +66,15 @@ def applies(compiled: Compiled[Any], hearing: Hearing) -> bool:
     return compiled.applies_to(hearing.call) and (when is None or hearing.look(when).holds)
 
 
-def count_kept(section: str, kept: Iterable[tuple[str, bool]]) -> Iterator[Measure]:
-    """How many rules of a section were asked of the call, and how many of them hold.
+def count_kept(names: tuple[str, str], kept: Iterable[tuple[str, bool]]) -> Iterator[Measure]:
+    """How many rules were asked of the call, and how many of them hold, as the measures of these names.
 
     Rules that share a measure are one rule in several wordings: they count once, and one that holds is enough.
     """
     holds: dict[str, bool] = {}
     for counted_as, value in kept:
         holds[counted_as] = holds.get(counted_as, False) or value
-    asked, held = COUNTS[section]
+    asked, held = names
     yield Measure(asked, len(holds))
     yield Measure(held, sum(holds.values()))
 
@@ -90,7 +93,8 @@ class RuleDetector:
 
     @remembered
     def measures(self) -> tuple[str, ...]:
-        return (*self.rulebooks.measures(self.name), *COUNTS.get(self.name, ()))
+        disclosures = DISCLOSURES if self.name == "mandatory_scripts" else ()
+        return (*self.rulebooks.measures(self.name), *COUNTS.get(self.name, ()), *disclosures)
 
     def process(self, context: CallContext) -> Iterable[Result]:
         ready = ask_rules(context, self.rulebooks, self.measures)
@@ -100,15 +104,20 @@ class RuleDetector:
         results: list[Result] = []
         verdicts: list[RuleMeasure] = []
         kept: list[tuple[str, bool]] = []
+        disclosed: list[tuple[str, bool]] = []
         for rule in getattr(book, self.name):
             if applies(rule, hearing):
                 findings, holds = self.judge(rule, hearing, context)
                 results.extend(findings)
                 verdicts.append((rule.entry.measure, holds))
                 kept.append((rule.entry.measure or rule.rule_id, holds))
+                if getattr(rule.entry, "required_by", None) is not None:
+                    disclosed.append(kept[-1])
         results.extend(combine_measures(self.rulebooks.measures(self.name), verdicts))
         if self.name in COUNTS:
-            results.extend(count_kept(self.name, kept))
+            results.extend(count_kept(COUNTS[self.name], kept))
+        if self.name == "mandatory_scripts":
+            results.extend(count_kept(DISCLOSURES, disclosed))
         return results
 
 

@@ -12,6 +12,7 @@ CREATE OR REPLACE VIEW alert_deliveries {{on_cluster}}
     error_class LowCardinality(Nullable(String)) COMMENT 'kind of error; null where there was none',
     group_id Nullable(String) COMMENT 'id of the grouped message that stood for the alert',
     at DateTime64(3, 'UTC') COMMENT 'when that was, UTC',
+    day Date32 COMMENT 'day of the tenant on which that was',
     next_try_at Nullable(DateTime64(3, 'UTC')) COMMENT 'when it is tried next, UTC; null when it is not',
     latency_ms Nullable(UInt64) COMMENT 'how long the attempt took, ms; null when nothing was sent'
 )
@@ -29,6 +30,7 @@ AS SELECT
     error_class,
     group_id,
     at,
+    {{day at}} AS day,
     next_try_at,
     latency_ms
 FROM alert_delivery_versions FINAL

@@ -26,6 +26,8 @@ CREATE OR REPLACE VIEW alerts {{on_cluster}}
     calls_count Nullable(UInt64) COMMENT 'of a surge: how many calls in its window',
     expected_count Nullable(Float64) COMMENT 'of a surge: how many were to be expected',
     happened_at DateTime64(3, 'UTC') COMMENT 'end of the call, of a surge the end of its window, UTC',
+    day Date32 COMMENT 'day of the tenant on which it happened',
+    raised_local String COMMENT 'when the alert was raised by the clock of the tenant, such as 2026-03-01 09:30',
     raised_at DateTime64(3, 'UTC') COMMENT 'when the alert was raised, UTC'
 )
 SQL SECURITY DEFINER
@@ -56,6 +58,8 @@ AS SELECT
     calls_count,
     expected_count,
     happened_at,
+    {{day happened_at}} AS day,
+    {{clock raised_at}} AS raised_local,
     raised_at
 FROM alert_versions FINAL
 COMMENT 'One row per alert: per call, rule and version of the rule; per surge.';

@@ -11,7 +11,8 @@ CREATE OR REPLACE VIEW dead_letters {{on_cluster}}
     call_id Nullable(String) COMMENT 'call that the message is about; null when the message does not tell',
     value_sha256 Nullable(String) COMMENT 'SHA-256 of the message',
     value_bytes UInt64 COMMENT 'size of the message, bytes',
-    failed_at DateTime64(3, 'UTC') COMMENT 'when the message was refused, UTC'
+    failed_at DateTime64(3, 'UTC') COMMENT 'when the message was refused, UTC',
+    day Date32 COMMENT 'day on which the message was refused, of the tenant where it is known'
 )
 SQL SECURITY DEFINER
 AS SELECT
@@ -26,6 +27,7 @@ AS SELECT
     call_id,
     value_sha256,
     value_bytes,
-    failed_at
+    failed_at,
+    {{day failed_at}} AS day
 FROM dead_letter_versions FINAL
 COMMENT 'One row per message that can never be processed.';

@@ -15,6 +15,9 @@
 -- up the matter. The points of the items of a group add up to
 -- the weight of the group in every form.
 --
+-- order_status, customer_value_tier and customer_tags are those of the call, as in the view calls; newest_* is what was said last,
+-- after the call or with it. score is that of the analysis, as in the view calls.
+--
 -- made after: ratings
 CREATE OR REPLACE VIEW kpi_calls {{on_cluster}}
 SQL SECURITY DEFINER
@@ -69,6 +72,8 @@ AS WITH
                 handled_by,
                 started_at,
                 ended_at,
+                {{day ended_at}} AS day,
+                {{clock ended_at}} AS ended_local,
                 agent_id,
                 agent_team,
                 agent_hired_on,
@@ -82,6 +87,7 @@ AS WITH
                 outcome,
                 outcome_reason,
                 language,
+                real_time_factor,
                 duration_ms,
                 duration_in_band,
                 measures,
@@ -95,6 +101,7 @@ AS WITH
                 risk_level,
                 risk_score,
                 risk_parts,
+                risk_reasons,
                 transcribed_at,
                 analyzed_at,
                 analysis_version,
@@ -121,6 +128,8 @@ SELECT
     judged.handled_by AS handled_by,
     judged.started_at AS started_at,
     judged.ended_at AS ended_at,
+    judged.day AS day,
+    judged.ended_local AS ended_local,
     judged.agent_id AS agent_id,
     judged.agent_team AS agent_team,
     judged.agent_hired_on AS agent_hired_on,
@@ -132,6 +141,7 @@ SELECT
     judged.outcome AS outcome,
     judged.outcome_reason AS outcome_reason,
     judged.language AS language,
+    judged.real_time_factor AS real_time_factor,
     judged.duration_ms AS duration_ms,
     judged.duration_in_band AS duration_in_band,
     judged.measures AS measures,
@@ -144,6 +154,7 @@ SELECT
     judged.risk_level AS risk_level,
     judged.risk_score AS risk_score,
     judged.risk_parts AS risk_parts,
+    judged.risk_reasons AS risk_reasons,
     judged.transcribed_at AS transcribed_at,
     judged.analyzed_at AS analyzed_at,
     judged.analysis_version AS analysis_version,
@@ -153,9 +164,12 @@ SELECT
     judged.finding_rule_ids AS finding_rule_ids,
     judged.finding_roles AS finding_roles,
     judged.finding_severities AS finding_severities,
-    coalesce(told.order_status, judged.order_status) AS order_status,
-    coalesce(told.customer_value_tier, judged.customer_value_tier) AS customer_value_tier,
-    if(told.customer_tags_told, told.customer_tags, judged.customer_tags) AS customer_tags,
+    judged.order_status AS order_status,
+    judged.customer_value_tier AS customer_value_tier,
+    judged.customer_tags AS customer_tags,
+    coalesce(told.order_status, judged.order_status) AS newest_order_status,
+    coalesce(told.customer_value_tier, judged.customer_value_tier) AS newest_customer_value_tier,
+    if(told.customer_tags_told, told.customer_tags, judged.customer_tags) AS newest_customer_tags,
     coalesce(told.rating, 100 * (judged.csat_score - judged.csat_scale_min) / (judged.csat_scale_max - judged.csat_scale_min)) AS rating,
     told.resolved AS resolved_answer,
     if(is_contact, arrayExists(

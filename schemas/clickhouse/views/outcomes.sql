@@ -5,7 +5,8 @@ CREATE OR REPLACE VIEW outcomes {{on_cluster}}
     outcome LowCardinality(String) COMMENT 'pending, or one of analyzed, too_short, no_audio, bad_audio, unsupported, refused, purged',
     reason LowCardinality(String) COMMENT 'why; empty while pending',
     ended_at Nullable(DateTime64(3, 'UTC')) COMMENT 'end of the call, UTC; null where the event could not be read',
-    since DateTime64(3, 'UTC') COMMENT 'pending: when the event was written to its topic; else when the outcome was decided, UTC'
+    since DateTime64(3, 'UTC') COMMENT 'pending: when the event was written to its topic; else when the outcome was decided, UTC',
+    day Date32 COMMENT 'day of the tenant on which the call ended; of since, where the event could not be read'
 )
 SQL SECURITY DEFINER
 AS SELECT
@@ -14,6 +15,7 @@ AS SELECT
     outcome,
     reason,
     ended_at,
-    since
+    since,
+    {{day coalesce(ended_at, since)}} AS day
 FROM outcome_versions FINAL
 COMMENT 'One row per call event: where it ended, or that it is still pending.';

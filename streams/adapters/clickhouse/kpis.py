@@ -1,7 +1,7 @@
 """KPIs from ClickHouse: the sums and counts that commands ask for."""
 
 from collections.abc import Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from clickhouse_connect.driver.client import Client
@@ -9,9 +9,17 @@ from clickhouse_connect.driver.client import Client
 from processors.kpi.demands import CustomerDemandCount, DemandCount, DemandExample
 from processors.kpi.funnel import Key
 from processors.kpi.reports import SumsOf
-from processors.kpi.sql import calls_between, query_sums, rollup_sums
+from processors.kpi.sql import (
+    customer_demands_query,
+    demands_query,
+    query_sums,
+    rollup_sums,
+    stretch_of_days,
+    stretch_of_moments,
+)
 from processors.kpi.statistics import Sums
 from schemas.config.kpi import DIMENSIONS, Dimension, Kpi
+from schemas.config.tenants import TenantDays
 from streams.adapters.clickhouse.statements import read_rows
 
 _INDUSTRIES = """
@@ -28,25 +36,29 @@ _DEMANDS = """
 SELECT
     tenant_id, inquiry_type, topic_id, name, calls, agitated, agitation_known, unresolved, resolution_known,
     resolution_pending, examples
-FROM demands(start = {start:DateTime64(3, 'UTC')}, end = {end:DateTime64(3, 'UTC')})
-WHERE {tenant:String} = '' OR tenant_id = {tenant:String}
+FROM ({})
+WHERE {{tenant:String}} = '' OR tenant_id = {{tenant:String}}
 """
 
 _CUSTOMER_DEMANDS = """
 SELECT
     tenant_id, attribute, customers, topic_id, name, calls, calls_of_customers, calls_of_others_about_it,
     calls_of_others
-FROM customer_demands(start = {start:DateTime64(3, 'UTC')}, end = {end:DateTime64(3, 'UTC')})
-WHERE {tenant:String} = '' OR tenant_id = {tenant:String}
+FROM ({})
+WHERE {{tenant:String}} = '' OR tenant_id = {{tenant:String}}
 """
 
 
 class ClickHouseKpis:
-    """Answers about a stretch of time, end exclusive, of one tenant or (None) of all. All raise as `connect` does."""
+    """Answers about a stretch of time, end exclusive, of one tenant or (None) of all. All raise as `connect` does.
 
-    def __init__(self, client: Client, window_days: int) -> None:
+    By `day` a stretch is that of the days on which it starts and ends in the time zone of the moments, and each tenant
+    has its own days of these dates; by `hour` it is the same hours for all.
+    """
+
+    def __init__(self, client: Client, window_days: int, days: TenantDays) -> None:
         self._client = client
-        self._window_days = window_days
+        self._stretches = {"day": stretch_of_days(days, window_days), "hour": stretch_of_moments(window_days)}
 
     def sums(
         self,
@@ -62,7 +74,7 @@ class ClickHouseKpis:
         rolled_up = [kpi.id for kpi in kpis if kpi.ratio is not None]
         queries = [rollup_sums(dimension, grain, rolled_up)] if rolled_up else []
         queries += [
-            f"SELECT * FROM ({query_sums(kpi, dimension, self._window_days)})\n"  # noqa: S608 - made of the registry
+            f"SELECT * FROM ({query_sums(kpi, dimension, self._stretches[grain])})\n"  # noqa: S608 - made of the registry
             "WHERE {tenant:String} = '' OR tenant_id = {tenant:String}"
             for kpi in kpis
             if kpi.query is not None and dimension in kpi.query.by
@@ -78,27 +90,31 @@ class ClickHouseKpis:
         """Tenant → industry of most of its calls."""
         return {str(tenant): str(industry) for tenant, industry in read_rows(self._client, "industries", _INDUSTRIES)}
 
-    def demands(self, start: datetime, end: datetime, tenant: str | None = None) -> list[DemandCount]:
+    def demands(self, grain: str, start: datetime, end: datetime, tenant: str | None = None) -> list[DemandCount]:
         """Calls by tenant, inquiry type and topic."""
+        query = _DEMANDS.format(demands_query(self._stretches[grain]))
         return [
             DemandCount(*[*row[:10], tuple(DemandExample(*each) for each in row[10])])
-            for row in self._rows("demands", _DEMANDS, start, end, tenant)
+            for row in self._rows("demands", query, start, end, tenant)
         ]
 
     def analyzed_calls(
-        self, start: datetime, end: datetime, tenant: str | None = None
+        self, grain: str, start: datetime, end: datetime, tenant: str | None = None
     ) -> dict[tuple[str, str | None], int]:
         """Analysed calls by tenant and inquiry type."""
         query = (
-            f"SELECT tenant_id, inquiry_type, count() FROM {calls_between(self._window_days)}\n"  # noqa: S608 - no value
+            f"SELECT tenant_id, inquiry_type, count() FROM {self._stretches[grain].calls}\n"  # noqa: S608 - no value
             "WHERE outcome = 'analyzed' AND ({tenant:String} = '' OR tenant_id = {tenant:String})\n"
             "GROUP BY tenant_id, inquiry_type"
         )
         return {(tenant_id, kind): calls for tenant_id, kind, calls in self._rows("calls", query, start, end, tenant)}
 
-    def customer_demands(self, start: datetime, end: datetime, tenant: str | None = None) -> list[CustomerDemandCount]:
+    def customer_demands(
+        self, grain: str, start: datetime, end: datetime, tenant: str | None = None
+    ) -> list[CustomerDemandCount]:
         """Calls by tenant, kind of customers and topic."""
-        rows = self._rows("demands of customers", _CUSTOMER_DEMANDS, start, end, tenant)
+        query = _CUSTOMER_DEMANDS.format(customer_demands_query(self._stretches[grain]))
+        rows = self._rows("demands of customers", query, start, end, tenant)
         return [CustomerDemandCount(*row) for row in rows]
 
     def close(self) -> None:
@@ -108,7 +124,16 @@ class ClickHouseKpis:
     def _rows(
         self, operation: str, query: str, start: datetime, end: datetime, tenant: str | None
     ) -> Sequence[Sequence[Any]]:
-        return read_rows(self._client, operation, query, start=_moment(start), end=_moment(end), tenant=tenant or "")
+        return read_rows(
+            self._client,
+            operation,
+            query,
+            start=_moment(start),
+            end=_moment(end),
+            first=start.date(),
+            last=(end - timedelta(microseconds=1)).date(),
+            tenant=tenant or "",
+        )
 
 
 def _moment(moment: datetime) -> str:

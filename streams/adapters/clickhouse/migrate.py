@@ -30,10 +30,11 @@ _MIGRATION_INSERTS = {"distributed_foreground_insert": 1}
 def views_of(settings: Settings) -> dict[str, str]:
     """Name → statement, with placeholders, of every view: those of `schemas/clickhouse/views`, then those of KPIs.
 
-    In an order in which they can be made; each can be repeated. Raises `KpiRegistryError`.
+    In an order in which they can be made; each can be repeated. Raises `KpiRegistryError` and `TenantsError`.
     """
     registry = kpis_in_force(settings.kpis_file)
-    return {**load_views(), **kpi_views(registry, settings.timezone, settings.first_contact_days)}
+    days = settings.days
+    return {**load_views(days=days), **kpi_views(registry, days, settings.first_contact_days)}
 
 
 def migrate(

@@ -7,6 +7,8 @@ from secrets import token_hex
 from typing import Any, cast
 
 from processors.kpi.rollups import MadeDay, RollupDefinition, rollup_query
+from schemas.clickhouse import days as day_sql
+from schemas.config.tenants import TenantDays
 from streams.adapters.clickhouse.reconnecting import ReconnectingClient
 from streams.adapters.clickhouse.sink import ClickHouseSink
 from streams.adapters.clickhouse.statements import execute, read_rows
@@ -23,12 +25,12 @@ _COLUMNS = (
 )
 
 _CALLS_TOUCHED = """
-SELECT toDate32(ended_at, {timezone:String}) AS day, max(stored_at)
+SELECT {DAY} AS day, max(stored_at)
 FROM call_versions WHERE stored_at >= {since:DateTime64(3, 'UTC')} GROUP BY day
 """
 
 _RATINGS_TOUCHED = """
-SELECT toDate32(ended_at, {timezone:String}) AS day, max(rated.last_stored_at)
+SELECT {DAY} AS day, max(rated.last_stored_at)
 FROM call_versions
 INNER JOIN
 (
@@ -61,14 +63,15 @@ class ClickHouseRollups:
         ((moment,),) = self._rows("the time", "SELECT now64(3, 'UTC')")
         return cast(datetime, moment)
 
-    def touched(self, timezone: str, since: datetime) -> dict[date, datetime]:
+    def touched(self, days: TenantDays, since: datetime) -> dict[date, datetime]:
         """Day → when the newest of its calls, or of their ratings, was stored, of what was stored since then.
 
         Raises as `connect` does.
         """
         newest: dict[date, datetime] = {}
         for query in (_CALLS_TOUCHED, _RATINGS_TOUCHED):
-            for day, stored_at in self._rows("what was stored", query, timezone=timezone, since=since):
+            of_tenants = query.replace("{DAY}", day_sql.day(days, "ended_at"))
+            for day, stored_at in self._rows("what was stored", of_tenants, since=since):
                 newest[day] = max(stored_at, newest.get(day, stored_at))
         return newest
 
@@ -87,10 +90,11 @@ class ClickHouseRollups:
         self._command(_CREATE.format(staging))
         try:
             self._command(
-                f"INSERT INTO {staging} ({_COLUMNS}) {rollup_query(definition.registry)}",
-                start=_moment(definition.start_of(first)),
-                end=_moment(definition.start_of(last + timedelta(days=1))),
-                timezone=definition.timezone,
+                f"INSERT INTO {staging} ({_COLUMNS}) {rollup_query(definition.registry, definition.days)}",
+                first=first,
+                last=last,
+                start=_moment(definition.days.first_start(first)),
+                end=_moment(definition.days.last_start(last + timedelta(days=1))),
                 window_days=definition.window_days,
             )
             filled = {day for (day,) in self._rows("rolling up KPIs", _DAYS_IN.format(staging))}

@@ -3,7 +3,6 @@
 import re
 from pathlib import Path
 from typing import Annotated
-from zoneinfo import ZoneInfo
 
 import typer
 
@@ -41,7 +40,7 @@ def export_parquet(
     if not _TENANT.fullmatch(tenant):
         raise typer.BadParameter("no tenant can have this id", param_hint="--tenant")
     settings = command_settings()
-    export = Export(out, ZoneInfo(settings.timezone), tenant, with_customers=with_customers, with_text=with_text)
+    export = Export(out, tenant, with_customers=with_customers, with_text=with_text)
     which, days = (
         choose_exports([name.strip() for name in tables.split(",") if name.strip()]),
         days_between(first, last),

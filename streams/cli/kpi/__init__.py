@@ -6,6 +6,7 @@ from streams.cli.kpi.customers import compare_customers
 from streams.cli.kpi.demands import rank_demands
 from streams.cli.kpi.overview import show_kpis
 from streams.cli.kpi.problems import find_problems
+from streams.cli.kpi.superset import write_datasets
 from streams.cli.kpi.training import compare_training
 
 kpi_app = typer.Typer(invoke_without_command=True)
@@ -14,3 +15,4 @@ kpi_app.command("problems")(find_problems)
 kpi_app.command("demands")(rank_demands)
 kpi_app.command("customers")(compare_customers)
 kpi_app.command("training")(compare_training)
+kpi_app.command("superset")(write_datasets)

@@ -29,10 +29,10 @@ def compare_customers(
     """
     from streams.queries.kpis import open_kpis
 
-    report = KpiReport(lang, as_json)
+    report = KpiReport(lang, as_json, tenant)
     period = report.period(last, first, to)
     with open_kpis(report.settings) as store:
-        found = by_customers(store.customer_demands(period.start, period.end, tenant))
+        found = by_customers(store.customer_demands(period.grain, period.start, period.end, tenant))
     shown = [each for each in found if not customers or each.count.customers in customers]
     if as_json:
         report.print_json(period, {"customer_demands": [_customers_as_json(each) for each in shown]})

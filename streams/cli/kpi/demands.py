@@ -32,15 +32,15 @@ def rank_demands(
     """
     from streams.queries.kpis import open_kpis
 
-    report = KpiReport(lang, as_json)
+    report = KpiReport(lang, as_json, tenant)
     period = report.period(last, first, to)
     before = period.before
     with open_kpis(report.settings) as store:
         found = ranking(
-            store.demands(period.start, period.end, tenant),
-            store.analyzed_calls(period.start, period.end, tenant),
-            store.demands(before.start, before.end, tenant),
-            store.analyzed_calls(before.start, before.end, tenant),
+            store.demands(period.grain, period.start, period.end, tenant),
+            store.analyzed_calls(period.grain, period.start, period.end, tenant),
+            store.demands(before.grain, before.start, before.end, tenant),
+            store.analyzed_calls(before.grain, before.start, before.end, tenant),
             by_inquiry_type=by_inquiry_type,
         )
     shown = _first_of_each(found, most)

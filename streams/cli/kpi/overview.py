@@ -52,7 +52,7 @@ def show_kpis(
         typer.echo(kpi_markdown(), nl=False)
         return
     dimension = choose_dimension(by)
-    report = KpiReport(lang, as_json)
+    report = KpiReport(lang, as_json, tenant)
     period = report.period(last, first, to)
     if period.grain == "hour" and dimension not in HOURLY:
         raise typer.BadParameter(f"{dimension} is available by day only", param_hint="--by")

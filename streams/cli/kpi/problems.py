@@ -41,7 +41,7 @@ def find_problems(
     """
     from streams.queries.kpis import open_kpis
 
-    report = KpiReport(lang, as_json)
+    report = KpiReport(lang, as_json, tenant)
     period = report.period(last, first, to)
     chosen = summable(choose_kpis(kpis_in_force(report.settings.kpis_file), kpis, every), named=bool(kpis))
     with open_kpis(report.settings) as store:

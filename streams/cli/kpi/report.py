@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 from typing import Any
-from zoneinfo import ZoneInfo
 
 import typer
 from rich.table import Table
@@ -21,15 +20,18 @@ MOST_STEPS = 4_000
 
 
 class KpiReport:
-    """What all reports have in common: settings, language, period, and how they are printed."""
+    """What all reports have in common: settings, language, period, and how they are printed.
 
-    def __init__(self, lang: str | None, as_json: bool) -> None:
+    Today is that of the tenant; where none is named, that of most.
+    """
+
+    def __init__(self, lang: str | None, as_json: bool, tenant: str | None = None) -> None:
         from streams.ports import SystemClock
 
         self.lang = choose_language(lang)
         self.as_json = as_json
         self.settings: Settings = command_settings()
-        self.zone = ZoneInfo(self.settings.timezone)
+        self.zone = self.settings.days.zone_of(tenant)
         self.now = SystemClock().now()
 
     def period(self, last: str, first: str | None, to: str | None) -> Period:
@@ -65,6 +67,8 @@ class KpiReport:
 
     def print_json(self, period: Period, content: Mapping[str, Any]) -> None:
         head = {"start": period.start.isoformat(), "end": period.end.isoformat()}
+        if period.grain == "day":  # of each tenant its own
+            head |= {"first_day": period.start.date().isoformat(), "last_day": period.last_day.isoformat()}
         print_json(head | dict(content))
 
     def title(self, period: Period) -> str:

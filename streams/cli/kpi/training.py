@@ -33,7 +33,7 @@ def compare_training(
     """
     from streams.queries.kpis import open_kpis
 
-    report = KpiReport(lang, as_json)
+    report = KpiReport(lang, as_json, tenant)
     day = parse_day(on, "--on")
     period = Period.days(day, date.fromordinal(day.toordinal() + days - 1), report.zone)
     before = period.before

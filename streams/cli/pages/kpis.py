@@ -30,6 +30,11 @@ Every KPI is defined once, in `schemas/config/kpis.yaml`; the views, `callstream
 * **Later knowledge.** Ratings and order states come after days, and a call may be judged again. The worker `rollup`
   makes the days anew that this concerns; values of past days may change.
 * **Yours.** KPIs and targets of your own stand in a file ([kpis-of-your-own.md](kpis-of-your-own.md)).
+* **One number, one name.** The metrics of the dashboards for Superset are made from the registry (`callstream kpi
+  superset`), and a test compares them with this command. What looks alike has names of its own: `order_status`,
+  `customer_value_tier` and `customer_tags` are those of the call, `newest_order_status` and so on what is known now;
+  `score` of a call is that of its analysis, `settled_score` has what was settled later, and the KPI `score` is the
+  mean of that one.
 * **Not there:** the share of calls that people review, and how well reviewers agree, need reviews by people, which
   callstream does not have yet.
 
@@ -45,29 +50,31 @@ $ callstream kpi training --on 2026-03-15 --agent A1 --agent A2   # before and a
 ```
 
 `--lang zh` prints Chinese; without it the language of the terminal decides. `--last 30d` is the last 30 days with
-today, `--last 24h` hours; days are those of the setting `timezone`.
+today, `--last 24h` hours. A day is the tenant's: in the time zone of the setting `timezone`, or in the tenant's own
+([operations.md](operations.md#tenants)); `--from` and `--to` are days of each tenant.
 
 ## Views
 
 | view | one row per |
 |---|---|
 {views}
-| `kpi_hourly` | hour, tenant, KPI |
+| `kpi_hourly` | day, hour of that day, tenant, KPI; `hour_start` is when it began, in UTC |
 {wide}
 | `kpi_between(dimension = 'agent', first = '2026-03-01', last = '2026-03-31')` | group and KPI, all days together |
 {queries}
 | `kpis` | KPI: names, definition, unit, target, minimum n |
-| `demands(start = …, end = …)` | tenant, inquiry type, topic: calls, agitated, unresolved, examples |
-| `customer_demands(start = …, end = …)` | tenant, value tier or tag, topic: calls, and those of all others |
+| `demands(first = …, last = …)` | tenant, inquiry type, topic: calls, agitated, unresolved, examples |
+| `customer_demands(first = …, last = …)` | tenant, value tier or tag, topic: calls, and those of all others |
 
 Columns of the first ones: day, tenant, the group, `kpi`, `n`, `value`, `low`, `high`, `target`, `verdict`,
 `numerator`, `denominator`. To take days together add up numerators and denominators, never values; or use
-`kpi_between`. A KPI without any call that counts has no row. What is made by a query is only in its own view:
+`kpi_between`. Views with `first` and `last` take days, both included, each tenant's own. A KPI without any
+call that counts has no row. What is made by a query is only in its own view:
 {query_ids}. `callstream migrate` makes all of these anew.
 
 ```sql
 SELECT day, agent_team, value, low, high, verdict FROM kpi_team
-WHERE tenant_id = 'acme' AND kpi = 'sensitive_words' AND day >= today() - 7 ORDER BY day, agent_team
+WHERE tenant_id = 'acme' AND kpi = 'sensitive_words' AND day >= '2026-03-24' ORDER BY day, agent_team
 ```
 
 ## Common and individual problems
@@ -100,7 +107,7 @@ def kpi_markdown(registry: KpiRegistry | None = None) -> str:
         f"| `{view}` | day, tenant{'' if dimension == 'tenant' else ', ' + dimension}; one column per KPI |"
         for view, dimension in WIDE.items()
     )
-    queries = "\n".join(f"| `kpi_{kpi.id}(start = …, end = …)` | tenant |" for kpi in registry.queries)
+    queries = "\n".join(f"| `kpi_{kpi.id}(first = …, last = …)` | tenant |" for kpi in registry.queries)
     text = _INTRODUCTION.format(
         views=views, wide=wide, queries=queries, query_ids=", ".join(f"`{kpi.id}`" for kpi in registry.queries)
     )

@@ -44,7 +44,9 @@ def try_text(
     settings = command_settings()
     try:
         packs = in_company(read_packs(files, settings) if files else (), settings)
-        judge = Judge(JudgeSettings(), rulebooks=check_rulebooks(packs, Sounds(settings.merged_sounds), ()))
+        judge = Judge(
+            JudgeSettings(), rulebooks=check_rulebooks(packs, Sounds(settings.merged_sounds), (), settings.days)
+        )
     except YamlFileError as error:
         end_with_problems(error.problems)
     speaker: Role = "agent" if role == "agent" else "customer"

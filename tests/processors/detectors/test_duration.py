@@ -1,8 +1,10 @@
 import pytest
 
-from processors.detectors.base.contract import Measure, NotMeasured
-from processors.detectors.duration import DurationDetector
+from processors.detectors.base.contract import DetectorContext, Measure, NotMeasured
+from processors.detectors.duration import DurationDetector, DurationSettings, detector
 from processors.judging.call_context import CallContext
+from processors.rules.rulebook import Rulebooks
+from schemas.config.tenants import DurationBand, IndustryEntry, TenantEntry, Tenants
 from schemas.messages.outcome import Outcome
 from tests.processors.transcripts import heard, not_heard
 
@@ -49,3 +51,29 @@ def test_a_call_without_audio_has_no_length() -> None:
         NotMeasured("duration_ms", "no_audio"),
         NotMeasured("duration_in_band", "no_audio"),
     ]
+
+
+@pytest.mark.parametrize(
+    ("tenant", "industry", "in_band"),
+    [
+        pytest.param("acme", "general", True, id="of all"),
+        pytest.param("acme", "medical", False, id="of the industry"),
+        pytest.param("bolt", "medical", True, id="the tenant goes before the industry"),
+        pytest.param("cord", "medical", False, id="a tenant without a band has that of the industry"),
+    ],
+)
+def test_the_band_is_that_of_the_tenant_or_the_industry(tenant: str, industry: str, in_band: bool) -> None:
+    """R42."""
+    tenants = Tenants(
+        version=1,
+        tenants=(
+            TenantEntry(id="bolt", duration_band=DurationBand(min_s=60, max_s=240)),
+            TenantEntry(id="cord", timezone="Europe/London"),
+        ),
+        industries=(IndustryEntry(id="medical", duration_band=DurationBand(min_s=300, max_s=900)),),
+    )
+    of_settings = DetectorContext(Rulebooks(()), (DurationSettings(),), tenants=tenants)
+    transcript = heard([("agent", 0, 1_000, "您好")], duration_ms=4 * MINUTE_MS)
+    call = transcript.call.model_copy(update={"tenant_id": tenant, "industry": industry})
+    context = CallContext(transcript.model_copy(update={"tenant_id": tenant, "call": call}))
+    assert Measure("duration_in_band", in_band) in list(detector(of_settings).process(context))

@@ -7,10 +7,11 @@ import pytest
 
 from processors.detectors import find_detectors
 from processors.detectors.base.contract import Detector, DetectorContext, Measure, NotMeasured, Result
-from processors.detectors.base.rule_detector import COUNTS
+from processors.detectors.base.rule_detector import COUNTS, DISCLOSURES
 from processors.judging.call_context import CallContext
 from processors.rules.rulebook import Rulebooks
 from schemas.config.rule_pack import RulePack
+from schemas.config.tenants import TenantDays
 from schemas.messages.call_analysis import TopicMention
 from schemas.messages.finding import Finding
 from schemas.messages.transcript import Transcript
@@ -43,7 +44,7 @@ def every_measure(found: list[Result]) -> dict[str, Any]:
 
 def measures(found: list[Result]) -> dict[str, Any]:
     """The same of the measures of rules; how many rules were asked and kept has tests of its own."""
-    of_sections = {name for names in COUNTS.values() for name in names}
+    of_sections = {name for names in (*COUNTS.values(), DISCLOSURES) for name in names}
     return {name: value for name, value in every_measure(found).items() if name not in of_sections}
 
 
@@ -176,6 +177,17 @@ class TestRulesAskedAndKept:
     def test_every_script_that_applies_counts(self, lines: list[Line], expected: tuple[int, int]) -> None:
         assert self.counts("mandatory_scripts", self.SCRIPTS, called(*lines)) == expected
 
+    def test_what_a_law_asks_for_is_counted_apart(self) -> None:
+        law = {"required_by": "《广告法》第二十五条"}
+        scripts = [script | (law if script["id"] == "cards" else {}) for script in self.SCRIPTS]
+        pack = pack_of(mandatory_scripts=scripts)
+        found = every_measure(
+            results("mandatory_scripts", pack, called(("agent", "您好"), ("customer", "我要办卡"), ("agent", "有年费")))
+        )
+        assert tuple(found[name] for name in (*COUNTS["mandatory_scripts"], *DISCLOSURES)) == (3, 2, 1, 1)
+        found = every_measure(results("mandatory_scripts", pack, called(("agent", "您好，再见"))))
+        assert tuple(found[name] for name in (*COUNTS["mandatory_scripts"], *DISCLOSURES)) == (2, 2, 0, 0)
+
     def test_rules_that_share_a_measure_count_once(self) -> None:
         scripts = [{"id": name, "name": name, "measure": "told", "find": name, **ADVICE} for name in ("one", "two")]
         assert self.counts("mandatory_scripts", scripts, called(("agent", "two"))) == (1, 1)
@@ -265,9 +277,26 @@ class TestRules:
             queue="vip",
             course_type="k12",
             customer={"tags": ["高客单"]},
-            ended_at=datetime(2026, 1, 5, 23, 59, tzinfo=UTC),
+            ended_at=datetime(2026, 1, 5, 15, 59, tzinfo=UTC),  # 23:59 in Shanghai
         )
         assert measures(results("rules", pack, call)) == {"greeted": True if asked else "not_applicable"}
+
+    @pytest.mark.parametrize(
+        ("ended_at", "zone", "asked"),
+        [
+            ("2026-01-05T15:59:59.999+00:00", "Asia/Shanghai", False),
+            ("2026-01-05T16:00:00+00:00", "Asia/Shanghai", True),
+            ("2026-01-06T04:59:59.999+00:00", "America/New_York", False),
+            ("2026-01-06T05:00:00+00:00", "America/New_York", True),
+        ],
+    )
+    def test_a_rule_is_valid_from_the_day_of_the_tenant(self, ended_at: str, zone: str, asked: bool) -> None:
+        pack = pack_of(rules=[rule("您好", measure="greeted", valid_from=date(2026, 1, 6))])
+        call = called(("agent", "您好"), ended_at=datetime.fromisoformat(ended_at))
+        books = Rulebooks((pack,), days=TenantDays("UTC", {call.call.tenant_id: zone}))
+        (detector,) = (each for each in find_detectors(DetectorContext(books)) if each.name == "rules")
+        found = measures(list(detector.process(CallContext(call))))
+        assert found == {"greeted": True if asked else "not_applicable"}
 
 
 IDENTITY = pack_of(

@@ -6,8 +6,9 @@ import pytest
 
 from processors.kpi.rollups import MadeDay, RollupDefinition, due_days, rollup_query, runs_of
 from schemas.config.kpi import read_kpis
+from schemas.config.tenants import TenantDays
 
-DEFINITION = RollupDefinition(read_kpis(), "Asia/Shanghai", 7)
+DEFINITION = RollupDefinition(read_kpis(), TenantDays(), 7)
 DIGEST = DEFINITION.digest
 DAY = date(2026, 3, 2)
 NOW = datetime(2026, 6, 1, tzinfo=UTC)
@@ -79,10 +80,32 @@ def test_a_day_in_years_to_come_is_never_due() -> None:
     [pytest.param(3, True, id="its calls are pending"), pytest.param(9, False, id="all its calls are decided")],
 )
 def test_a_day_is_made_again_once_an_hour_until_its_window_has_passed(days_later: int, due: bool) -> None:
-    as_of = DEFINITION.start_of(DAY) + timedelta(days=days_later)
+    as_of = DEFINITION.days.last_start(DAY) + timedelta(days=days_later)
     touched = {DAY: as_of - timedelta(hours=5)}
     found = due_days(touched, {DAY: MadeDay(as_of, DIGEST)}, DEFINITION, as_of + timedelta(hours=1))
     assert found == ([DAY] if due else [])
+
+
+@pytest.mark.parametrize(
+    ("others", "due"),
+    [
+        pytest.param({}, False, id="decided in Shanghai"),
+        pytest.param({"acme": "America/New_York"}, True, id="pending in New York for half a day more"),
+    ],
+)
+def test_a_window_has_passed_when_it_has_for_every_tenant(others: dict[str, str], due: bool) -> None:
+    definition = RollupDefinition(read_kpis(), TenantDays(others=others), 7)
+    as_of = datetime(2026, 3, 9, 20, tzinfo=UTC)  # four o'clock on 10 March in Shanghai: eight days after 2 March
+    touched = {DAY: as_of - timedelta(hours=5)}
+    found = due_days(touched, {DAY: MadeDay(as_of, definition.digest)}, definition, as_of + timedelta(hours=1))
+    assert found == ([DAY] if due else [])
+
+
+def test_tomorrow_is_that_of_the_tenant_where_it_comes_first() -> None:
+    definition = RollupDefinition(read_kpis(), TenantDays("UTC", {"acme": "Pacific/Kiritimati"}), 7)
+    late = NOW.replace(hour=12)
+    touched = {late.date() + timedelta(days=days): STORED for days in (1, 2, 3)}
+    assert due_days(touched, {}, definition, late) == sorted(touched, reverse=True)[1:]
 
 
 def test_the_newest_days_come_first() -> None:
@@ -91,13 +114,17 @@ def test_the_newest_days_come_first() -> None:
 
 
 def test_a_digest_is_that_of_formulas_zone_and_window() -> None:
-    others = [RollupDefinition(read_kpis(), "UTC", 7), RollupDefinition(read_kpis(), "Asia/Shanghai", 14)]
-    assert len({DIGEST, *(other.digest for other in others)}) == 3
-    assert RollupDefinition(read_kpis(), "Asia/Shanghai", 7).digest == DIGEST
+    others = [
+        RollupDefinition(read_kpis(), TenantDays("UTC"), 7),
+        RollupDefinition(read_kpis(), TenantDays(others={"acme": "UTC"}), 7),
+        RollupDefinition(read_kpis(), TenantDays(), 14),
+    ]
+    assert len({DIGEST, *(other.digest for other in others)}) == 4
+    assert RollupDefinition(read_kpis(), TenantDays(), 7).digest == DIGEST
 
 
 def test_a_day_begins_in_its_time_zone() -> None:
-    assert DEFINITION.start_of(DAY).astimezone(UTC) == datetime(2026, 3, 1, 16, tzinfo=UTC)
+    assert DEFINITION.days.last_start(DAY).astimezone(UTC) == datetime(2026, 3, 1, 16, tzinfo=UTC)
 
 
 def test_days_that_follow_each_other_are_one_stretch_up_to_a_length() -> None:
@@ -111,6 +138,6 @@ def test_days_that_follow_each_other_are_one_stretch_up_to_a_length() -> None:
 
 
 def test_the_query_has_every_ratio_of_the_registry() -> None:
-    query = rollup_query(read_kpis())
+    query = rollup_query(read_kpis(), TenantDays())
     for kpi in read_kpis().ratios:
         assert f"'{kpi.id}'" in query

@@ -34,6 +34,7 @@ def a_kpi(**fields: Any) -> Kpi:
         "target": 0.8,
         "minimum_n": 30,
         "null_rule": "none",
+        "does_not_tell": "anything",
         "source": "nothing",
     }
     return Kpi.model_validate(common | fields)

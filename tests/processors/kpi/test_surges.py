@@ -26,9 +26,11 @@ from processors.kpi.surges import (
     same_hours,
     topic_windows,
 )
+from schemas.config.tenants import TenantDays
 from schemas.messages.alert import MAX_CALLS_OF_SURGE, Alert
 
-SHANGHAI = SurgeSettings(ZoneInfo("Asia/Shanghai"))
+SHANGHAI = SurgeSettings(TenantDays("Asia/Shanghai"))
+ZONE = ZoneInfo("Asia/Shanghai")
 START = datetime(2026, 3, 23, 2, 0, tzinfo=UTC)
 """Monday, ten o'clock in Shanghai."""
 
@@ -67,7 +69,7 @@ def test_a_surge_is_many_and_far_more_than_usual_and_no_chance(
 
 
 def test_the_least_number_and_the_ratio_are_settings() -> None:
-    strict = SurgeSettings(SHANGHAI.zone, min_count=100, ratio=5)
+    strict = SurgeSettings(SHANGHAI.days, min_count=100, ratio=5)
     assert assess(a_window(99, (1, 1)), strict).verdict == "too_few_calls"
     assert assess(a_window(100, (21, 21)), strict).verdict == "usual"
     assert assess(a_window(105, (21, 21)), strict).verdict == "surge"
@@ -118,19 +120,32 @@ def test_windows_end_at_whole_steps(moment: str, end: str) -> None:
 
 class TestSameHours:
     def test_without_summer_time_they_are_whole_weeks_apart(self) -> None:
-        assert same_hours(START, SHANGHAI) == tuple(START - timedelta(weeks=week) for week in (1, 2, 3, 4))
+        assert same_hours(START, SHANGHAI, ZONE) == tuple(START - timedelta(weeks=week) for week in (1, 2, 3, 4))
 
     def test_where_the_clock_was_changed_they_are_at_the_same_time_of_day(self) -> None:
         # Berlin put the clock forward on 29 March 2026: ten o'clock there was nine in UTC before, and is eight since.
-        berlin = SurgeSettings(ZoneInfo("Europe/Berlin"), weeks=2)
+        berlin = SurgeSettings(TenantDays(), weeks=2)
         monday = datetime(2026, 4, 6, 8, 0, tzinfo=UTC)
-        assert same_hours(monday, berlin) == (
+        assert same_hours(monday, berlin, ZoneInfo("Europe/Berlin")) == (
             datetime(2026, 3, 30, 8, 0, tzinfo=UTC),
             datetime(2026, 3, 23, 9, 0, tzinfo=UTC),
         )
 
+    def test_every_tenant_has_the_hours_of_its_own_clock(self) -> None:
+        """In Berlin, not in Shanghai, the clock was changed in between."""
+        settings = SurgeSettings(TenantDays("Asia/Shanghai", {"berliner": "Europe/Berlin"}), weeks=2)
+        monday = datetime(2026, 4, 6, 8, 0, tzinfo=UTC)
+        weeks = [
+            each
+            for tenant in ("acme", "berliner")
+            for start in (monday, monday - timedelta(weeks=1), datetime(2026, 3, 23, 9, 0, tzinfo=UTC))
+            for each in buckets(tenant, start, [3], [2])
+        ]
+        past = {window.tenant_id: window.past for window in topic_windows(weeks, [monday], settings)}
+        assert past == {"acme": (2,), "berliner": (2, 2)}
+
     def test_the_number_of_weeks_is_a_setting(self) -> None:
-        assert len(same_hours(START, SurgeSettings(SHANGHAI.zone, weeks=7))) == 7
+        assert len(same_hours(START, SurgeSettings(SHANGHAI.days, weeks=7), ZONE)) == 7
 
 
 def buckets(tenant_id: str, start: datetime, calls: Sequence[int], about: Sequence[int]) -> list[BucketCount]:
@@ -156,7 +171,7 @@ class TestTopicWindows:
         assert [(window.start, window.count) for window in found] == [(START, 21), (START + STEP, 27)]
 
     def test_a_past_hour_without_any_call_of_the_tenant_is_unknown_and_one_without_the_topic_is_zero(self) -> None:
-        past = same_hours(START, SHANGHAI)
+        past = same_hours(START, SHANGHAI, ZONE)
         known = [
             *buckets("acme", START, [9] * 6, [5] * 6),
             *buckets("acme", past[0], [9] * 6, [0, 0, 2, 0, 0, 1]),
@@ -169,7 +184,7 @@ class TestTopicWindows:
         assert window.end == START + WINDOW
 
     def test_a_topic_that_nobody_mentions_now_has_no_window(self) -> None:
-        past = buckets("acme", same_hours(START, SHANGHAI)[0], [9] * 6, [9] * 6)
+        past = buckets("acme", same_hours(START, SHANGHAI, ZONE)[0], [9] * 6, [9] * 6)
         assert list(topic_windows([*past, *buckets("acme", START, [9] * 6, [0] * 6)], [START], SHANGHAI)) == []
 
     def test_tenants_are_apart(self) -> None:

@@ -43,12 +43,18 @@ WHOLE = {
 }
 
 MADE_BY_THE_VIEW = {
-    "calls": {"skipped_measures", "skipped_reasons", "findings_count"},
-    "transcripts": {"segments_count", "text"},
+    "calls": {"day", "ended_local", "skipped_measures", "skipped_reasons", "findings_count"},
+    "findings": {"day", "ended_local"},
+    "alerts": {"day", "raised_local"},
+    "transcripts": {"day", "segments_count", "text"},
+    **{name: {"day"} for name in ("topics", "scores", "segments", "outcomes", "alert_deliveries", "dead_letters")},
+    # The table is from when all tenants had the same days, and its names do not say which status is meant.
+    "kpi_rollup": {"day", "newest_order_status", "newest_customer_value_tier"},
 }
 
 NOT_SHOWN = {
     CALLS: {"stored_at", "agitation", "skipped.measure", "skipped.reason"},
+    "kpi_rollup_rows": {"order_status", "customer_value_tier"},
 }
 """Table → columns that people are not to see, or see in another form."""
 

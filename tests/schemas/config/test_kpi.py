@@ -48,6 +48,7 @@ def test_every_required_metric_is_there(requirement: str) -> None:
     [
         ("recording_completeness", 1),
         ("mandatory_scripts", 1),
+        ("required_disclosures", 1),
         ("sensitive_words", 0),
         ("agent_interruption_rate", 0.2),
         ("customer_interruption_rate", 0.2),

@@ -128,6 +128,37 @@ def test_a_stretch_of_days_is_compared_with_the_one_before(filled: Filled) -> No
 
 
 @pytest.mark.embedded
+def test_today_is_that_of_the_tenant(filled: Filled, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    zones = {"acme": "Pacific/Kiritimati", "bolt": "Pacific/Pago_Pago"}  # 25 hours apart: never the same day
+    entries = "".join(f"  - {{id: {tenant}, timezone: {zone}}}\n" for tenant, zone in zones.items())
+    (tmp_path / "tenants.yaml").write_text(f"version: 1\ntenants:\n{entries}", encoding="utf-8")
+    monkeypatch.setenv(f"{PREFIX}TENANTS_FILE", str(tmp_path / "tenants.yaml"))
+    last = {tenant: answered(filled, "--last", "3d", "--tenant", tenant)["last_day"] for tenant in zones}
+    assert last["acme"] > last["bolt"]
+
+
+def test_datasets_of_superset_are_written_from_the_registry(tmp_path: Path) -> None:
+    source = ROOT / "deploy" / "superset" / "bundle" / "datasets" / "callstream" / "calls.yaml"
+    text = source.read_text(encoding="utf-8")
+    file = tmp_path / "calls.yaml"
+    file.write_text(text.replace("settled_score", "score"), encoding="utf-8")
+    done = run(None, "superset", str(tmp_path), "--check")
+    assert (done.exit_code, done.stdout) == (1, f"{file}: out of date\n")
+    begin = text.index("- metric_name: score\n")
+    file.write_text(text[:begin] + text[text.index("- metric_name: score_compliance\n") :], encoding="utf-8")
+    assert run(None, "superset", str(tmp_path)).stdout == f"wrote {file}\n"
+    done = run(None, "superset", str(tmp_path), "--check")
+    assert (done.exit_code, done.stdout) == (0, f"{file}: up to date\n")
+    assert text[begin : text.index("- metric_name: score_compliance\n")] in file.read_text(encoding="utf-8")
+
+
+def test_a_folder_without_datasets_is_refused(tmp_path: Path) -> None:
+    done = run(None, "superset", str(tmp_path))
+    assert done.exit_code == 2
+    assert "has no YAML files" in done.output
+
+
+@pytest.mark.embedded
 def test_hours_are_asked_for_too(filled: Filled) -> None:
     found = answered(filled, "--last", "48h", "--kpi", "ai_coverage")
     start = filled.world.now.replace(minute=0, second=0, microsecond=0) - timedelta(hours=47)

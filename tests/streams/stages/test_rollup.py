@@ -8,12 +8,13 @@ import pytest
 
 from processors.kpi.rollups import MadeDay, RollupDefinition
 from schemas.config.kpi import read_kpis
+from schemas.config.tenants import TenantDays
 from schemas.errors import RetryableError
 from streams.runtime.loop import Loop
 from streams.stages.rollup import Rollups
 
 NOW = datetime(2026, 3, 2, 10, 15, tzinfo=UTC)
-DEFINITION = RollupDefinition(read_kpis(), "Asia/Shanghai", 7)
+DEFINITION = RollupDefinition(read_kpis(), TenantDays(), 7)
 
 
 class MemoryRollups:
@@ -32,7 +33,7 @@ class MemoryRollups:
             raise RetryableError("ClickHouse does not answer")
         return NOW
 
-    def touched(self, timezone: str, since: datetime) -> dict[date, datetime]:  # noqa: ARG002 - one time zone here
+    def touched(self, days: TenantDays, since: datetime) -> dict[date, datetime]:  # noqa: ARG002 - one time zone here
         return {day: at for day, at in self.touched_days.items() if at >= since}
 
     def made(self) -> dict[date, MadeDay]:

@@ -8,12 +8,12 @@ from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
-from zoneinfo import ZoneInfo
 
 import pytest
 from pydantic import SecretStr
 
 from processors.kpi.surges import SurgeSettings, last_step
+from schemas.config.tenants import TenantDays
 from schemas.errors import RetryableError
 from schemas.messages.alert import Alert
 from schemas.messages.records import ConsumerRecord, ProducerRecord
@@ -66,7 +66,7 @@ class World:
         self.calls = MemoryCalls()
         self.broker = MemoryBroker()
         self.clock = FixedClock(TEN + timedelta(minutes=61))
-        settings = SurgeSettings(ZoneInfo("Asia/Shanghai"))
+        settings = SurgeSettings(TenantDays("Asia/Shanghai"))
         self.surges = Surges(counts or self.calls, settings)
         self.watch = self.new_watch()
 
@@ -232,7 +232,7 @@ class TestSameHours:
         for week in (1, 2, 3, 4):
             world.calls.add(*an_hour(nine - week * WEEK, 5), *an_hour(nine + timedelta(hours=1) - week * WEEK, 60))
         world.calls.add(*an_hour(nine, 60))
-        surges = Surges(world.calls, SurgeSettings(ZoneInfo(zone)))
+        surges = Surges(world.calls, SurgeSettings(TenantDays(zone)))
         (found,) = surges.assessments(nine + timedelta(hours=1), nine + timedelta(hours=1))
         assert (found.verdict == "surge") == is_surge
         assert found.expected == (5 if is_surge else 60)
@@ -347,4 +347,4 @@ def test_weeks_numbers_and_zone_are_settings() -> None:
     settings = Settings.model_validate(
         {"timezone": "Europe/Berlin", "surge_weeks": 6, "surge_min_count": 30, "surge_ratio": 3}
     )
-    assert build_surges(settings).settings == SurgeSettings(ZoneInfo("Europe/Berlin"), 6, 30, 3)
+    assert build_surges(settings).settings == SurgeSettings(TenantDays("Europe/Berlin"), 6, 30, 3)

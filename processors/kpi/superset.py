@@ -1,0 +1,115 @@
+"""The KPIs in the datasets of Superset, made from the registry, so that a dashboard and `callstream kpi` cannot differ.
+
+Pure: a file of `deploy/superset/bundle/datasets` in, the same file with its KPIs as the registry has them out.
+Everything else in it is written by hand.
+"""
+
+import json
+import re
+from collections.abc import Mapping
+from string import Template
+
+from processors.kpi.statistics import DECIDED_PER_PENDING
+from schemas.config.kpi import Kpi, KpiRegistry, KpiUnit
+from schemas.config.kpi_expression import MAX_NUMBER
+
+CALLS_DATASET = "calls"
+"""The dataset of which every row is one of `kpi_calls`; all KPIs that are ratios are metrics of it."""
+
+VALUE_METRIC = "value"
+"""The metric that is the value of a KPI in datasets that have a row per day, group and KPI."""
+
+VALUE_OVER_DAYS = (
+    f"if(sum(n) >= {DECIDED_PER_PENDING} * sum(pending), "
+    "sum(numerator) / nullIf(sum(denominator), 0) * any(scale), NULL)"
+)
+"""The value of one KPI over rows of `kpi_daily`, `kpi_team` or `kpi_agent`, with `scale` from `kpis`."""
+
+_FORMATS: Mapping[KpiUnit, str] = {
+    "share": ".1%",
+    "per_100_calls": ".2f",
+    "score": ".1f",
+    "ms": "DURATION",
+    "per_minute": ",.0f",
+    "correlation": ".2f",
+}
+_METRIC = re.compile(r"^- metric_name: (\w+)\n(?:  .*\n)+", re.MULTILINE)
+_METRICS = re.compile(r"^metrics:\n(?:[- ] .*\n)+", re.MULTILINE)
+_SQL = re.compile(r"^sql: \|\n(?:  .*\n|\n)+", re.MULTILINE)
+_ALL_TIMES = {
+    "start": "toDateTime64('1970-01-01 00:00:00', 3, 'UTC')",
+    "end": "toDateTime64('2200-01-01 00:00:00', 3, 'UTC')",
+}
+
+
+def value_over_calls(kpi: Kpi) -> str:
+    """The value of a ratio over rows of `kpi_calls`, as the roll-ups count it.
+
+    Null where no call counts, and while more than a tenth of the calls are pending.
+    """
+    if kpi.ratio is None:
+        raise ValueError(f"{kpi.id} is no ratio over calls")
+    above, below = (f"toFloat64({text})" for text in (kpi.ratio.numerator, kpi.ratio.denominator))
+    if kpi.ratio.denominator == "1":
+        counts = f"ifNull(abs({above}) <= {MAX_NUMBER:g}, false)"
+        value = f"avgOrNullIf({above}, {counts})"
+    else:
+        counts = f"ifNull(abs({above}) <= {MAX_NUMBER:g} AND {below} > 0 AND {below} <= {MAX_NUMBER:g}, false)"
+        value = f"sumIf({above}, {counts}) / nullIf(sumIf({below}, {counts}), 0)"
+    if kpi.scale != 1:
+        value = f"{kpi.scale:g} * {value}"
+    if kpi.ratio.pending == "false":
+        return value
+    pending = f"countIf(NOT {counts} AND ifNull({kpi.ratio.pending}, false))"
+    return f"if(countIf({counts}) >= {DECIDED_PER_PENDING} * {pending}, {value}, NULL)"
+
+
+def with_kpis(name: str, text: str, registry: KpiRegistry) -> str:
+    """The file of the dataset `name` with its KPIs as the registry has them.
+
+    A metric with the id of a KPI is that KPI. `calls` has all that are ratios, other datasets those that are in the
+    file; a dataset called like the view of a KPI with a query (`kpi_recording_completeness`) has its rows, by day.
+    """
+    ratios = {kpi.id: kpi for kpi in registry.ratios}
+    queries = {f"kpi_{kpi.id}": kpi for kpi in registry.queries}
+    if name in queries:
+        text = _SQL.sub(lambda _: _rows_by_day(queries[name]), text, count=1)
+
+    def metric(found: re.Match[str]) -> str:
+        of_query = queries.get(name)
+        if found[1] == VALUE_METRIC and name.startswith("kpi_"):
+            return re.sub(r"^  expression: .*$", f"  expression: {VALUE_OVER_DAYS}", found[0], flags=re.MULTILINE)
+        if of_query is not None and found[1] == of_query.id:
+            return _metric(of_query, "sum(numerator) / nullIf(sum(denominator), 0)")
+        return _metric(ratios[found[1]], value_over_calls(ratios[found[1]])) if found[1] in ratios else found[0]
+
+    text = _METRIC.sub(metric, text)
+    if name != CALLS_DATASET:
+        return text
+    there = set(_METRIC.findall(text))
+    missing = "".join(_metric(kpi, value_over_calls(kpi)) for kpi in registry.ratios if kpi.id not in there)
+    return _METRICS.sub(lambda found: found[0] + missing, text, count=1)
+
+
+def _metric(kpi: Kpi, expression: str) -> str:
+    definition = " ".join((kpi.definition.zh, kpi.definition.en, f"It does not tell {_as_clause(kpi.does_not_tell)}."))
+    fields = {
+        "verbose_name": f"{kpi.name.zh} {kpi.name.en}",
+        "metric_type": None,
+        "expression": expression,
+        "description": definition,
+        "d3format": _FORMATS[kpi.unit],
+        "extra": None,
+        "warning_text": None,
+    }
+    lines = (f"{field}: {json.dumps(value, ensure_ascii=False)}" for field, value in fields.items())
+    return "\n  ".join((f"- metric_name: {kpi.id}", *lines)) + "\n"
+
+
+def _as_clause(text: str) -> str:
+    return " ".join(text.split()).rstrip(".")
+
+
+def _rows_by_day(kpi: Kpi) -> str:
+    rows = Template(kpi.query.rows if kpi.query else "").substitute(keys=", day", calls="", **_ALL_TIMES)
+    return "sql: |\n" + "".join(f"  {line}\n" for line in rows.strip().splitlines())

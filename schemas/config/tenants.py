@@ -1,0 +1,147 @@
+"""What differs between tenants, as YAML: where their days begin, and which length of a call is right (R42).
+
+There is no such file unless a setting names one: then all tenants are alike.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import date, datetime, time
+from functools import cached_property
+from pathlib import Path
+from typing import Annotated, Any, Self
+from zoneinfo import ZoneInfo
+
+from pydantic import AfterValidator, Field, model_validator
+from pydantic_core import PydanticCustomError
+
+from schemas.config.yaml_files import Location, YamlFileError, entry_named_by_id, find_repeated, read_yaml_file
+from schemas.messages.message import Record, Slug, TenantId
+
+DEFAULT_ZONE = "Asia/Shanghai"
+
+
+class TenantsError(YamlFileError):
+    """The file cannot be used; `problems` are sentences that name file, line, entry and field."""
+
+
+def _is_zone(name: str) -> str:
+    try:
+        ZoneInfo(name)
+    except (LookupError, OSError, ValueError):  # not there, or no name at all
+        raise PydanticCustomError("timezone", "must be a time zone such as America/New_York") from None
+    return name
+
+
+class DurationBand(Record):
+    """The lengths of a call that are right, both ends included."""
+
+    min_s: int = Field(ge=0)
+    max_s: int = Field(ge=1)
+
+    @model_validator(mode="after")
+    def _has_width(self) -> Self:
+        if self.min_s >= self.max_s:
+            raise ValueError("min_s must be less than max_s")
+        return self
+
+
+class TenantEntry(Record):
+    """What is different for a tenant; what is not said is as for all."""
+
+    id: TenantId
+    timezone: Annotated[str, AfterValidator(_is_zone)] | None = None
+    duration_band: DurationBand | None = None
+
+
+class IndustryEntry(Record):
+    """What is different for the calls of an industry, whosever they are."""
+
+    id: Slug
+    duration_band: DurationBand
+
+
+class Tenants(Record):
+    """The whole file."""
+
+    version: int = Field(ge=1, le=1_000_000_000)
+    tenants: tuple[TenantEntry, ...] = ()
+    industries: tuple[IndustryEntry, ...] = ()
+
+    @model_validator(mode="after")
+    def _ids_are_unique(self) -> Self:
+        problems = [f"tenant {name} occurs twice" for name in find_repeated(one.id for one in self.tenants)]
+        problems += [f"industry {name} occurs twice" for name in find_repeated(one.id for one in self.industries)]
+        if problems:
+            raise ValueError("; ".join(problems))
+        return self
+
+    def duration_band(self, tenant: str, industry: str) -> DurationBand | None:
+        """That of the tenant, else that of the industry; None where neither has one."""
+        of_tenant = next((one.duration_band for one in self.tenants if one.id == tenant), None)
+        return of_tenant or next((one.duration_band for one in self.industries if one.id == industry), None)
+
+
+ALL_ALIKE = Tenants(version=1)
+"""What holds without a file."""
+
+
+def read_tenants(file: Path | None) -> Tenants:
+    """What the file says; nothing without one. Raises `TenantsError`."""
+    if file is None:
+        return ALL_ALIKE
+    try:
+        return read_yaml_file(file, Tenants, _entry_of).content
+    except YamlFileError as error:
+        raise TenantsError(error.problems) from None
+
+
+def _entry_of(content: Mapping[Any, Any], location: Location) -> str:
+    entry = entry_named_by_id(content, location, ("tenants", "industries"))
+    return entry.replace("tenants ", "tenant ", 1).replace("industries ", "industry ", 1)
+
+
+@dataclass(frozen=True)
+class TenantDays:
+    """Whose day is when: the zone of all tenants, and of those that have another one theirs. Zones by IANA name."""
+
+    zone: str = DEFAULT_ZONE
+    others: Mapping[str, str] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, zone: str, tenants: Tenants) -> "TenantDays":
+        """The zone of all, and those of the file that differ from it."""
+        others = {one.id: one.timezone for one in tenants.tenants if one.timezone not in (None, zone)}
+        return cls(zone, {tenant: name for tenant, name in sorted(others.items()) if name is not None})
+
+    @cached_property
+    def zones(self) -> tuple[ZoneInfo, ...]:
+        """Every zone that there is, once."""
+        return tuple(ZoneInfo(name) for name in sorted({self.zone, *self.others.values()}))
+
+    @cached_property
+    def tenants_by_zone(self) -> Mapping[str, tuple[str, ...]]:
+        """Zone → the tenants that have it, without the zone of all."""
+        return {
+            zone: tuple(tenant for tenant, other in self.others.items() if other == zone)
+            for zone in sorted(set(self.others.values()))
+        }
+
+    def zone_of(self, tenant: str | None) -> ZoneInfo:
+        """The zone of a tenant; without one, that of all."""
+        return ZoneInfo(self.others.get(tenant or "", self.zone))
+
+    def day_of(self, moment: datetime, tenant: str | None) -> date:
+        """On which day of the tenant a moment lies."""
+        return moment.astimezone(self.zone_of(tenant)).date()
+
+    def first_start(self, day: date) -> datetime:
+        """When the day begins where it begins first."""
+        return min(datetime.combine(day, time(), zone) for zone in self.zones)
+
+    def last_start(self, day: date) -> datetime:
+        """When the day begins where it begins last."""
+        return max(datetime.combine(day, time(), zone) for zone in self.zones)
+
+
+USUAL_DAYS = TenantDays()
+"""Every tenant's where no setting says anything else."""

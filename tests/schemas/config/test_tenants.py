@@ -1,0 +1,85 @@
+"""What differs between tenants: zones and bands, and what cannot be meant is refused with its line."""
+
+from datetime import date, datetime
+from pathlib import Path
+from zoneinfo import ZoneInfo
+
+import pytest
+
+from schemas.config.tenants import DurationBand, TenantDays, TenantsError, read_tenants
+
+FILE = """\
+version: 1
+tenants:
+  - id: acme
+    timezone: America/New_York
+  - id: bolt
+    timezone: Asia/Shanghai
+    duration_band: {min_s: 60, max_s: 240}
+industries:
+  - id: medical
+    duration_band: {min_s: 300, max_s: 900}
+"""
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    file = tmp_path / "tenants.yaml"
+    file.write_text(FILE, encoding="utf-8")
+    return file
+
+
+def test_without_a_file_all_tenants_are_alike() -> None:
+    days = TenantDays.of("Asia/Shanghai", read_tenants(None))
+    assert (days.others, days.zones) == ({}, (ZoneInfo("Asia/Shanghai"),))
+    assert read_tenants(None).duration_band("acme", "general") is None
+
+
+def test_a_tenant_has_its_zone_and_all_others_the_usual_one(file: Path) -> None:
+    days = TenantDays.of("Asia/Shanghai", read_tenants(file))
+    assert days.others == {"acme": "America/New_York"}
+    moment = datetime.fromisoformat("2026-03-01T03:30:00+00:00")
+    assert days.day_of(moment, "acme") == date(2026, 2, 28)
+    assert days.day_of(moment, "bolt") == days.day_of(moment, None) == date(2026, 3, 1)
+    assert days.first_start(date(2026, 3, 1)) == datetime.fromisoformat("2026-03-01T00:00:00+08:00")
+    assert days.last_start(date(2026, 3, 1)) == datetime.fromisoformat("2026-03-01T00:00:00-05:00")
+
+
+def test_the_band_of_a_tenant_goes_before_that_of_the_industry(file: Path) -> None:
+    tenants = read_tenants(file)
+    assert tenants.duration_band("bolt", "medical") == DurationBand(min_s=60, max_s=240)
+    assert tenants.duration_band("acme", "medical") == DurationBand(min_s=300, max_s=900)
+    assert tenants.duration_band("acme", "finance") is None
+
+
+def test_the_example_can_be_read() -> None:
+    tenants = read_tenants(Path(__file__).parents[3] / "deploy" / "tenants.example.yaml")
+    assert tenants.duration_band("acme-us", "medical") == DurationBand(min_s=180, max_s=900)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "where", "what"),
+    [
+        pytest.param(
+            "America/New_York",
+            "Mars/Base",
+            "4: tenant acme, field tenants.0.timezone",
+            "must be a time zone",
+            id="no zone",
+        ),
+        pytest.param("min_s: 60", "min_s: 240", "7: tenant bolt", "min_s must be less than max_s", id="no width"),
+        pytest.param("id: bolt", "id: acme", "", "tenant acme occurs twice", id="a tenant twice"),
+        pytest.param(
+            "    duration_band: {min_s: 300",
+            "    band: {min_s: 300",
+            "industry medical",
+            "field required",
+            id="a slip of the pen",
+        ),
+    ],
+)
+def test_what_cannot_be_meant_is_refused(file: Path, old: str, new: str, where: str, what: str) -> None:
+    file.write_text(FILE.replace(old, new), encoding="utf-8")
+    with pytest.raises(TenantsError) as error:
+        read_tenants(file)
+    assert any(where in problem and what in problem for problem in error.value.problems), error.value.problems
