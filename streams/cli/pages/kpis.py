@@ -36,8 +36,8 @@ Every KPI is defined once, in `schemas/config/kpis.yaml`; the views, `callstream
 * **Many comparisons.** Of twenty KPIs that stay the same one looks changed. So every command that compares says how
   many comparisons it made, and gives each a **q-value**: if you take for real everything with a q-value up to 0.05,
   at most about one in twenty of what you take is chance (Benjamini and Hochberg 1995). A trend, a clear difference
-  and a problem have one of at most 0.05. Comparisons count for each tenant and command: who asks for fewer KPIs, because
-  only those are of interest, finds more. Choosing them after a look at all would be cheating.
+  and a problem have one of at most 0.05. Comparisons count for each tenant and command: who asks for fewer KPIs,
+  because only those are of interest, finds more. Choosing them after a look at all would be cheating.
 * **Later knowledge.** Ratings and order states come after days, and a call may be judged again. The worker `rollup`
   makes the days anew that this concerns; values of past days may change.
 * **Yours.** KPIs and targets of your own stand in a file ([kpis-of-your-own.md](kpis-of-your-own.md)).
