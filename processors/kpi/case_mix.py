@@ -52,7 +52,7 @@ def without(whole: Strata, part: Strata) -> dict[str | None, Sums]:
     return {stratum: sums - part.get(stratum, Sums()) for stratum, sums in whole.items()}
 
 
-def expected(group: Strata, others: Strata) -> Expectation | None:
+def expectation(group: Strata, others: Strata) -> Expectation | None:
     """By the rates of the others; null where nothing can be compared."""
     observed, numerator, spread = Sums(), 0.0, 0.0
     for theirs, ours in _pairs(group, others):

@@ -20,12 +20,12 @@ from dataclasses import dataclass, replace
 from math import asin, erfc, pi, sin, sqrt
 from typing import Literal, Protocol
 
-from processors.kpi.case_mix import Expectation, Strata, expected, together, total, without
+from processors.kpi.case_mix import Expectation, Strata, expectation, together, total, without
 from processors.kpi.statistics import (
     FALSE_DISCOVERIES,
     Z95,
+    CallGroup,
     Estimate,
-    Group,
     Sums,
     bounds,
     estimate,
@@ -142,13 +142,13 @@ def _common(kpi: Kpi, agents: Agents, industry: str | None, tenant_id: str | Non
     return Problem(kpi.id, "common", (), whole, target, missing_share=missing / len(judged) if judged else None)
 
 
-def _group(agents: Agents) -> Group:
+def _group(agents: Agents) -> CallGroup:
     """All calls together. Who changed teams is one agent."""
     of_agents: dict[str, Sums] = {}
     for key, strata in agents.items():
         name = key[-1] or ""
         of_agents[name] = of_agents.get(name, Sums()) + total(strata)
-    return Group(sum(of_agents.values(), start=Sums()), of_agents)
+    return CallGroup(sum(of_agents.values(), start=Sums()), of_agents)
 
 
 # --- agents and teams
@@ -166,7 +166,7 @@ def individual_comparisons(kpi: Kpi, agents: Agents) -> list[Problem]:
     for key, each in held.items():
         extra, degrees = varies[key]
         stretch = 1 + extra * each.observed.n
-        group = Group(total(agents[key]))
+        group = CallGroup(total(agents[key]))
         compared.append(_comparison(kpi, "individual", key, group, each, scale, stretch, degrees))
     return compared
 
@@ -218,7 +218,7 @@ def team_comparisons(kpi: Kpi, agents: Agents) -> list[Problem]:
     for team in teams:
         members = {key: strata for key, strata in agents.items() if key[0] == team}
         strata = together(members.values())
-        held = _judgeable(kpi, expected(strata, without(whole, strata)))
+        held = _judgeable(kpi, expectation(strata, without(whole, strata)))
         if held is not None and _is_enough(kpi, total(strata)):
             sizes = [total(each).n for each in members.values()]
             stretch = 1 + extra * sum(size * size for size in sizes) / sum(sizes)
@@ -232,7 +232,7 @@ def _is_enough(kpi: Kpi, sums: Sums) -> bool:
 
 def _expected_in_team(ours: Strata, mates: Strata, others: Strata) -> Expectation | None:
     """At the rates of the others; where there are mates, by as much above or below as they lie."""
-    found, theirs = expected(ours, others), expected(mates, others)
+    found, theirs = expectation(ours, others), expectation(mates, others)
     if found is None or theirs is None:
         return found
     calls = found.observed.denominator
@@ -252,7 +252,7 @@ def _comparison(
     kpi: Kpi,
     scope: ProblemScope,
     key: Key,
-    group: Group,
+    group: CallGroup,
     held: Expectation,
     scale: "_Scale",
     stretch: float,
@@ -403,7 +403,7 @@ class _WithinTeams:
         self._sums: dict[Key, Sums] = {}
         self._teams: dict[str | None, Sums] = {}
         for key, strata in agents.items():
-            held = expected(strata, whole)
+            held = expectation(strata, whole)
             if held is None:
                 continue
             sums = held.observed

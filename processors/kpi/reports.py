@@ -11,9 +11,9 @@ from zoneinfo import ZoneInfo
 from processors.kpi.problems import Key, Problem, problems
 from processors.kpi.sql import AGENTS_OF
 from processors.kpi.statistics import (
+    CallGroup,
     Difference,
     Estimate,
-    Group,
     Sums,
     TargetStatus,
     Trend,
@@ -121,8 +121,8 @@ def kpi_lines(
     for (tenant, key, kpi_id), each in sums.items():
         kpi = order[kpi_id][1]
         group = (tenant, key, kpi_id)
-        now = Group(each, None if agents is None else agents.get(group))
-        was = Group(before.get(group, Sums()), None if agents_before is None else agents_before.get(group, {}))
+        now = CallGroup(each, None if agents is None else agents.get(group))
+        was = CallGroup(before.get(group, Sums()), None if agents_before is None else agents_before.get(group, {}))
         industry = industries.get(tenant)
         found = estimate_group(kpi, now)
         lines.append(
@@ -253,7 +253,7 @@ def training_lines(
 
 
 def _training_line(
-    tenant: str, kpi: Kpi, of_trained: Sequence[Group], of_others: Sequence[Group], industry: str | None
+    tenant: str, kpi: Kpi, of_trained: Sequence[CallGroup], of_others: Sequence[CallGroup], industry: str | None
 ) -> TrainingLine:
     was, now = (estimate_group(kpi, group) for group in of_trained)
     others_was, others_now = (estimate_group(kpi, group) for group in of_others)
@@ -297,6 +297,6 @@ def _effect(line: TrainingLine, q_value: float | None) -> Trend:
     return trend(line.kpi, line.after, line.before, line.beyond_others, q_value)
 
 
-def _part(agents: Mapping[str, Sums], trained: frozenset[str], *, inside: bool) -> Group:
+def _part(agents: Mapping[str, Sums], trained: frozenset[str], *, inside: bool) -> CallGroup:
     part = {agent: sums for agent, sums in agents.items() if (agent in trained) == inside}
-    return Group(sum(part.values(), start=Sums()), part)
+    return CallGroup(sum(part.values(), start=Sums()), part)

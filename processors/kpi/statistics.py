@@ -125,7 +125,7 @@ class Sums:
 
 
 @dataclass(frozen=True)
-class Group:
+class CallGroup:
     """Calls of a group together, and those of each of its agents; null where that is not known, or it is one agent."""
 
     calls: Sums
@@ -214,7 +214,7 @@ def estimate(kpi: Kpi, sums: Sums, by_agent: Sums | None = None) -> Estimate:
     )
 
 
-def estimate_group(kpi: Kpi, group: Group) -> Estimate:
+def estimate_group(kpi: Kpi, group: CallGroup) -> Estimate:
     """The same of a group."""
     return estimate(kpi, group.calls, group.by_agent)
 
@@ -361,7 +361,7 @@ def _difference(
     )
 
 
-def change(kpi: Kpi, after: Group, before: Group) -> Difference | None:
+def change(kpi: Kpi, after: CallGroup, before: CallGroup) -> Difference | None:
     """How a group changed; null where a value has no interval, or the agents are too few.
 
     The limits of both values, as wide as the changes of agents make them: what is the same of an agent before and after
@@ -383,7 +383,7 @@ def change(kpi: Kpi, after: Group, before: Group) -> Difference | None:
     return Difference(found.value, found.value - below, found.value + above, agents - 1)
 
 
-def _linear_change(agent: str, after: Group, before: Group) -> float:
+def _linear_change(agent: str, after: CallGroup, before: CallGroup) -> float:
     """By how much the calls of the agent pull the ratio after away from the ratio before."""
     now, was = (
         _residual(group, agent) / group.calls.denominator if group.calls.denominator > 0 else 0.0
@@ -392,12 +392,12 @@ def _linear_change(agent: str, after: Group, before: Group) -> float:
     return now - was
 
 
-def _residual(group: Group, agent: str) -> float:
+def _residual(group: CallGroup, agent: str) -> float:
     of_agent = (group.agents or {}).get(agent, Sums())
     return of_agent.numerator - group.calls.numerator / group.calls.denominator * of_agent.denominator
 
 
-def _effective_of_both(after: Group, before: Group) -> float:
+def _effective_of_both(after: CallGroup, before: CallGroup) -> float:
     squares = 0.0
     for agent in (after.agents or {}).keys() | (before.agents or {}).keys():
         shares = [

@@ -15,7 +15,7 @@ from processors.kpi.problems import Key
 from processors.kpi.reports import SumsOf
 from processors.kpi.rollups import RollupDefinition
 from processors.kpi.sql import AGENTS_OF, VIEW_OF_DIMENSION, WIDE, kpi_views
-from processors.kpi.statistics import Group, Sums, estimate, estimate_group, target_status
+from processors.kpi.statistics import CallGroup, Sums, estimate, estimate_group, target_status
 from schemas.config.kpi import DIMENSIONS, Dimension, Kpi, KpiRegistry
 from schemas.messages.call_analysis import CallAnalysis, Scorecard, ScoreItem
 from streams.adapters.clickhouse.migrate import make_views
@@ -195,16 +195,16 @@ def test_a_view_shows_value_interval_and_verdict_of_each_day(dimension: Dimensio
     assert compared == expected
 
 
-def group_of(filled: Filled, kpi: Kpi, analyses: list[CallAnalysis], dimension: Dimension) -> Group:
+def group_of(filled: Filled, kpi: Kpi, analyses: list[CallAnalysis], dimension: Dimension) -> CallGroup:
     """With its agents, where views know them."""
     agents: dict[str, list[CallAnalysis]] = defaultdict(list)
     for analysis in analyses:
         agents[analysis.call.agent.id].append(analysis)
     of_agents = {agent: filled.reference.sums(kpi.id, each) for agent, each in agents.items()}
-    return Group(filled.reference.sums(kpi.id, analyses), of_agents if dimension in AGENTS_OF else None)
+    return CallGroup(filled.reference.sums(kpi.id, analyses), of_agents if dimension in AGENTS_OF else None)
 
 
-def same_as_shown(kpi: Kpi, group: Group, row: dict[str, Any]) -> None:
+def same_as_shown(kpi: Kpi, group: CallGroup, row: dict[str, Any]) -> None:
     sums, found = group.calls, estimate_group(kpi, group)
     assert row["n"] == found.n
     assert alike(row["value"], found.value), row
@@ -307,7 +307,7 @@ def test_a_kpi_with_a_query_has_a_view_of_its_own(kpi: Kpi, filled: Filled) -> N
     expected = expected_sums(filled, kpi, "tenant")
     assert {row["tenant_id"] for row in rows} == {tenant for tenant, _ in expected}
     for row in rows:
-        same_as_shown(kpi, Group(expected[row["tenant_id"], ()]), row)
+        same_as_shown(kpi, CallGroup(expected[row["tenant_id"], ()]), row)
 
 
 def test_the_registry_can_be_queried(filled: Filled) -> None:

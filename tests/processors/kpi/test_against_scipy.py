@@ -14,8 +14,8 @@ from processors.kpi.reports import SumsOf, training_lines
 from processors.kpi.statistics import (
     NO_EVENT_LIMIT,
     Z95,
+    CallGroup,
     Estimate,
-    Group,
     Sums,
     correlation,
     correlation_interval,
@@ -213,7 +213,7 @@ def test_intervals_of_teams_hold_what_they_promise(
     held = by_calls = told = 0
     for _ in range(1_000):
         of_agents = clustered(numbers, agents, 100, design_effect, kind)
-        group = Group(sum(of_agents.values(), start=Sums()), of_agents)
+        group = CallGroup(sum(of_agents.values(), start=Sums()), of_agents)
         found, alone = estimate_group(kpi, group), estimate(kpi, group.calls)
         by_calls += (alone.low or 0) <= truth <= (alone.high or 0)
         if found.low is not None and found.high is not None:

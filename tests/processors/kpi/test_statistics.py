@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from processors.kpi.statistics import (
+    CallGroup,
     Estimate,
-    Group,
     Sums,
     TargetStatus,
     Trend,
@@ -173,8 +173,8 @@ def test_nothing_is_said_while_more_than_a_tenth_of_the_calls_are_pending(
     assert (found.n, found.value, found.pending) == (100, value, pending)
     assert (found.low is None) == (found.high is None) == (value is None)
     assert target_status(SHARE, found) == status
-    before = Group(Sums(100, 70, 100, 70, 70, 100))
-    assert trend(SHARE, found, estimate_group(SHARE, before), change(SHARE, Group(sums), before)) == expected
+    before = CallGroup(Sums(100, 70, 100, 70, 70, 100))
+    assert trend(SHARE, found, estimate_group(SHARE, before), change(SHARE, CallGroup(sums), before)) == expected
 
 
 def test_pending_calls_alone_are_shown_and_give_no_value() -> None:
@@ -209,13 +209,13 @@ def test_a_tenant_has_the_target_of_its_industry() -> None:
 def test_only_a_clear_difference_is_a_trend(
     kpi: Kpi, now: tuple[int, int], before: tuple[int, int], expected: Trend
 ) -> None:
-    groups = [Group(calls(*each)) for each in (now, before)]
+    groups = [CallGroup(calls(*each)) for each in (now, before)]
     after, earlier = (estimate_group(kpi, each) for each in groups)
     assert trend(kpi, after, earlier, change(kpi, *groups)) == expected
 
 
 def test_among_many_changes_the_q_value_decides() -> None:
-    now, before = (Group(calls(good, 100)) for good in (90, 78))
+    now, before = (CallGroup(calls(good, 100)) for good in (90, 78))
     after, earlier = estimate_group(SHARE, now), estimate_group(SHARE, before)
     changed = change(SHARE, now, before)
     assert changed is not None
@@ -238,10 +238,10 @@ def test_q_values_are_those_of_benjamini_and_hochberg() -> None:
 # --- agents as clusters
 
 
-def of_agents(*shares: tuple[int, int]) -> Group:
+def of_agents(*shares: tuple[int, int]) -> CallGroup:
     """Agents, each by how many of its calls are good."""
     agents = {f"a{number}": calls(*share) for number, share in enumerate(shares)}
-    return Group(sum(agents.values(), start=Sums()), agents)
+    return CallGroup(sum(agents.values(), start=Sums()), agents)
 
 
 @pytest.mark.parametrize("kpi", [SHARE, MEAN, EVENTS, PARTS], ids=["share", "mean", "events", "parts"])
@@ -258,7 +258,7 @@ def test_the_interval_of_a_mean_of_agents_is_that_of_their_means() -> None:
     """Five agents with as many calls each: the t interval of five numbers, 2.776 s ÷ √5."""
     means = (60, 65, 72, 78, 80)
     agents = {f"a{mean}": Sums.of([(mean - 1, 1), (mean + 1, 1)] * 50) for mean in means}
-    found = estimate_group(MEAN, Group(sum(agents.values(), start=Sums()), agents))
+    found = estimate_group(MEAN, CallGroup(sum(agents.values(), start=Sums()), agents))
     half = 2.776445 * stdev(means) / sqrt(5)
     assert (found.low, found.high) == pytest.approx((71 - half, 71 + half), rel=2e-3)
 
@@ -289,7 +289,7 @@ def test_what_is_the_same_of_each_agent_falls_out_of_a_change() -> None:
 def test_a_change_of_a_few_agents_is_no_change_of_all() -> None:
     before = of_agents(*[(100, 200)] * 8)
     after = of_agents((190, 200), (190, 200), *[(95, 200)] * 6)
-    by_calls = change(SHARE, Group(after.calls), Group(before.calls))
+    by_calls = change(SHARE, CallGroup(after.calls), CallGroup(before.calls))
     by_agents = change(SHARE, after, before)
     assert by_calls is not None
     assert by_agents is not None
