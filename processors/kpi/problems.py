@@ -6,18 +6,22 @@
   shares (Anscombe, The transformation of Poisson, binomial and negative-binomial data, Biometrika 35, 1948), the root
   for events (Huffman, An improved approximate two-sample Poisson test, Applied Statistics 33, 1984), the value itself
   for means. The others are uncertain, too.
-* **How much agents vary** more than chance among calls explains widens every limit (additive over-dispersion:
-  Spiegelhalter, Funnel plots for comparing institutional performance, Statistics in Medicine 24, 2005, section A.3,
-  with a tenth of the agents at each end drawn in, and made up for that). It is itself estimated, so tails are those of
-  the t distribution. Calls of one agent are alike: for a team this is the design effect.
-* **Many comparisons.** A problem is shown where its q-value, over all that are made for a tenant, is at most
-  `FALSE_DISCOVERIES`.
+* **How much agents vary** more than chance among calls explains. An agent is held against chance among calls: that it
+  differs is what is asked. Only where at least `LEAST_GROUPS` agents are held against the same others, and most of them
+  differ, is being different usual, and limits are widened (additive over-dispersion: Spiegelhalter, Funnel plots for
+  comparing institutional performance, Statistics in Medicine 24, 2005, section A.3; told by the middle of them, so that
+  those who are far off do not hide each other: Efron, Large-scale simultaneous hypothesis testing, Journal of the
+  American Statistical Association 99, 2004). For a team, agents are clusters: it is held against how much agents vary
+  within teams. Both are estimated, so tails are those of the t distribution.
+* **Many comparisons.** A problem is shown where its q-value, over all agents or over all teams of a tenant and all
+  KPIs, is at most `FALSE_DISCOVERIES`. Apart, because many agents who are truly off would make it easy for teams.
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from math import asin, erfc, pi, sin, sqrt
+from statistics import median
 from typing import Literal, Protocol
 
 from processors.kpi.case_mix import Expectation, Strata, expectation, together, total, without
@@ -28,6 +32,7 @@ from processors.kpi.statistics import (
     Estimate,
     Sums,
     bounds,
+    effective_agents,
     estimate,
     estimate_group,
     normal_score,
@@ -38,13 +43,14 @@ from processors.kpi.statistics import (
 from schemas.config.kpi import Kpi
 
 LEAST_GROUPS = 10
-"""From so many agents on the farthest are drawn in; of fewer, variation is that of all but the one in question."""
+"""So many agents tell what is usual among them."""
 
-DRAWN_IN = 0.1
-"""Share of the agents at each end that are drawn in to the next one when over-dispersion is estimated."""
+MEDIAN_DEVIATION = 0.6744897501960817
+"""Median absolute deviation of the normal distribution: its 75th percentile."""
 
-DRAWN_IN_SQUARES = 0.678663
-"""Mean square of the normal distribution when its ends are drawn in so: what is lost by it."""
+MEDIAN_EFFICIENCY = 0.37
+"""As a measure of spread it is worth so many of its observations (Rousseeuw and Croux, Alternatives to the median
+absolute deviation, Journal of the American Statistical Association 88, 1993)."""
 
 HALVINGS = 40
 """Steps in which the variation of agents is searched for: to twelve digits."""
@@ -106,14 +112,13 @@ def problems(
     judged = [(kpi, agents) for kpi, agents in of_kpis if kpi.direction != "neutral" and kpi.kind != "correlation"]
     common = [found for kpi, agents in judged if (found := _common(kpi, agents, industry, tenant_id)) is not None]
     individual = [(kpi, agents, individual_comparisons(kpi, agents)) for kpi, agents in judged]
-    bad = {(each.kpi, each.key) for each in _bad([one for *_, found in individual for one in found])}
-    compared = []
+    of_agents = [one for *_, found in individual for one in found]
+    bad_agents = _bad(of_agents)
+    off = {(each.kpi, each.key) for each in bad_agents}
+    of_teams: list[Problem] = []
     for kpi, agents, _ in individual:
-        # One agent who is far off must not make a problem of the team.
-        rest = {key: strata for key, strata in agents.items() if (kpi.id, key) not in bad}
-        compared += team_comparisons(kpi, rest)
-    compared += [one for *_, found in individual for one in found]
-    return Problems((*common, *_bad(compared)), len(compared))
+        of_teams += team_comparisons(kpi, agents, {key for kpi_id, key in off if kpi_id == kpi.id})
+    return Problems((*common, *_bad(of_teams), *bad_agents), len(of_agents) + len(of_teams))
 
 
 def _bad(compared: Sequence[Problem]) -> list[Problem]:
@@ -161,7 +166,7 @@ def individual_comparisons(kpi: Kpi, agents: Agents) -> list[Problem]:
     if scale is None or not total(whole).is_decided:
         return []
     held = _expected_of_agents(kpi, agents, whole)
-    varies = _variation_of_agents(agents, whole, held, scale)
+    varies = _variation_of_agents(held, scale)
     compared = []
     for key, each in held.items():
         extra, degrees = varies[key]
@@ -195,23 +200,33 @@ def _by(agents: Agents, name: Callable[[Key], str | None]) -> dict[str | None, l
     return named
 
 
-def _variation_of_agents(
-    agents: Agents, whole: Strata, held: Mapping[Key, Expectation], scale: "_Scale"
-) -> dict[Key, tuple[float, float]]:
-    """For each agent how much agents vary, with degrees of freedom."""
-    if len(held) < LEAST_GROUPS:
-        within = _WithinTeams({key: agents[key] for key in held}, whole)
-        return {key: within.variation(key) for key in held}
-    found = variation([scale.score(each) for each in held.values()], [each.observed.n for each in held.values()])
-    return dict.fromkeys(held, (found, len(held) - 1.0))
+def _variation_of_agents(held: Mapping[Key, Expectation], scale: "_Scale") -> dict[Key, tuple[float, float]]:
+    """For each agent how much those vary who are held against the same others, with degrees of freedom, or 0."""
+    of_team = Counter(key[0] for key in held)
+    peers: dict[str | None, list[Key]] = {}
+    for key in held:
+        peers.setdefault(key[0] if of_team[key[0]] > 1 else None, []).append(key)
+    found: dict[Key, tuple[float, float]] = {}
+    for keys in peers.values():
+        if len(keys) < LEAST_GROUPS:
+            found |= dict.fromkeys(keys, (0.0, 0.0))
+            continue
+        extra = variation([scale.score(held[key]) for key in keys], [held[key].observed.n for key in keys])
+        found |= dict.fromkeys(keys, (extra, MEDIAN_EFFICIENCY * (len(keys) - 1)))
+    return found
 
 
-def team_comparisons(kpi: Kpi, agents: Agents) -> list[Problem]:
-    """Every team with enough calls against all other agents of the tenant."""
+def team_comparisons(kpi: Kpi, agents: Agents, off: Collection[Key] = ()) -> list[Problem]:
+    """Every team with enough calls against all other agents of the tenant.
+
+    Agents who are `off` do not count on either side: one must not make a problem of the team. But how much agents vary
+    is told by all, or it would be too little.
+    """
+    extra, degrees = _WithinTeams(agents, together(agents.values())).variation()
+    agents = {key: strata for key, strata in agents.items() if key not in off}
     whole = together(agents.values())
     scale = _scale_of(kpi, total(whole))
     teams = sorted({key[0] for key in agents if key[0] is not None})
-    extra, degrees = _WithinTeams(agents, whole).variation()
     if scale is None or degrees < LEAST_DEGREES or not total(whole).is_decided or len(teams) < 2:
         return []
     compared = []
@@ -220,10 +235,17 @@ def team_comparisons(kpi: Kpi, agents: Agents) -> list[Problem]:
         strata = together(members.values())
         held = _judgeable(kpi, expectation(strata, without(whole, strata)))
         if held is not None and _is_enough(kpi, total(strata)):
-            sizes = [total(each).n for each in members.values()]
-            stretch = 1 + extra * sum(size * size for size in sizes) / sum(sizes)
+            others = [total(each).n for key, each in agents.items() if key not in members]
+            own_size, their_size = _usual_size(total(each).n for each in members.values()), _usual_size(others)
+            stretch = 1 + extra * (own_size + held.size * their_size) / (1 + held.size)
             compared.append(_comparison(kpi, "team", (team,), _group(members), held, scale, stretch, degrees))
     return compared
+
+
+def _usual_size(calls: Iterable[int]) -> float:
+    """How many calls the agent of a call has, on average over calls."""
+    counts = list(calls)
+    return sum(count * count for count in counts) / max(sum(counts), 1)
 
 
 def _is_enough(kpi: Kpi, sums: Sums) -> bool:
@@ -379,20 +401,20 @@ def _scale_of(kpi: Kpi, whole: Sums) -> _Scale | None:
 
 def variation(scores: Sequence[float], sizes: Sequence[float]) -> float:
     """By how much agents vary more than by chance among calls, as variance of a call for each call: an agent with n
-    calls lies 1 + n · that as far off, squared, as chance among calls explains. The ends are drawn in."""
+    calls lies 1 + n · that as far off, squared, as chance among calls explains. The middle of the agents tells."""
 
-    def squares(extra: float) -> float:
-        ordered = sorted(score / sqrt(1 + extra * size) for score, size in zip(scores, sizes, strict=True))
-        ends = int(len(ordered) * DRAWN_IN)
-        low, high = ordered[ends], ordered[-1 - ends]
-        return sum(min(max(score, low), high) ** 2 for score in ordered) / len(ordered)
+    def deviation(extra: float) -> float:
+        scaled = [score / sqrt(1 + extra * size) for score, size in zip(scores, sizes, strict=True)]
+        middle = median(scaled)
+        return median(abs(each - middle) for each in scaled)
 
-    least, most = 0.0, max(scores, key=abs) ** 2 / DRAWN_IN_SQUARES
-    if squares(0.0) <= DRAWN_IN_SQUARES:
+    if deviation(0.0) <= MEDIAN_DEVIATION:
         return 0.0
+    # Where the smallest agent had all of it, nobody would lie farther off than chance explains.
+    least, most = 0.0, (2 * max(map(abs, scores)) / MEDIAN_DEVIATION) ** 2 / min(sizes)
     for _ in range(HALVINGS):
-        middle = (least + most) / 2
-        least, most = (middle, most) if squares(middle) > DRAWN_IN_SQUARES else (least, middle)
+        extra = (least + most) / 2
+        least, most = (extra, most) if deviation(extra) > MEDIAN_DEVIATION else (least, extra)
     return most
 
 
@@ -412,25 +434,19 @@ class _WithinTeams:
                 sums.n, rest, sums.denominator, rest**2, rest * sums.denominator, sums.denominator**2
             )
             self._teams[key[0]] = self._teams.get(key[0], Sums()) + self._sums[key]
-        self._sizes = {team: sum(key[0] == team for key in self._sums) for team in self._teams}
         self._variance = total(whole).residual_variance or 0.0
 
-    def variation(self, left_out: Key | None = None) -> tuple[float, float]:
-        """As `variation`, of all agents or of all but one, with its degrees of freedom: effective agents less teams.
-        Nothing, and 0 of them, where these are no more than the teams."""
-        squares = 0.0
-        kept = Sums()
-        agents = teams = 0
+    def variation(self) -> tuple[float, float]:
+        """As `variation`, with its degrees of freedom: effective agents less teams. Nothing, and 0 of them, where no
+        team has a second agent."""
+        squares = degrees = calls = sizes = 0.0
         for team, sums in self._teams.items():
-            size = self._sizes[team]
-            if left_out is not None and left_out[0] == team:
-                sums, size = sums - self._sums[left_out], size - 1
-            if size > 0:
-                squares += sums.residual_squares(sums.numerator / sums.denominator)
-                kept, agents, teams = kept + sums, agents + size, teams + 1
-        if agents <= teams or self._variance <= 0:
+            agents = effective_agents(sums)
+            if agents > 1:
+                squares += agents / (agents - 1) * sums.residual_squares(sums.numerator / sums.denominator)
+                degrees += agents - 1
+                calls += sums.n
+                sizes += sum(each.n**2 for key, each in self._sums.items() if key[0] == team)
+        if degrees <= 0 or self._variance <= 0:
             return 0.0, 0.0
-        beyond_chance = squares * agents / (agents - teams) / self._variance - kept.n
-        degrees = max(kept.denominator**2 / kept.denominator_squares - teams, 0.0)
-        sizes = sum(sums.n**2 for key, sums in self._sums.items() if key != left_out)
-        return max(beyond_chance, 0.0) / sizes, degrees
+        return max(squares / self._variance - calls, 0.0) / sizes, degrees

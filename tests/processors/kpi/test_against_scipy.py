@@ -7,9 +7,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 from scipy import stats
-from scipy.stats import mstats
 
-from processors.kpi.problems import DRAWN_IN, DRAWN_IN_SQUARES, variation
+from processors.kpi.problems import MEDIAN_DEVIATION, variation
 from processors.kpi.reports import SumsOf, training_lines
 from processors.kpi.statistics import (
     NO_EVENT_LIMIT,
@@ -161,19 +160,13 @@ def test_quantiles_and_scores_of_the_t_distribution(degrees: float, t: float) ->
     assert abs(normal_score(t, degrees)) == pytest.approx(score, rel=0.03, abs=0.02)
 
 
-def test_what_is_lost_where_ends_are_drawn_in_is_made_up_for() -> None:
-    end = stats.norm.ppf(1 - DRAWN_IN)
-    inside = stats.norm.expect(lambda z: z * z, lb=-end, ub=end)
-    assert inside + 2 * DRAWN_IN * end**2 == pytest.approx(DRAWN_IN_SQUARES, abs=1e-5)
-
-
 @given(st.lists(st.floats(-50, 50), min_size=10, max_size=200))
-def test_variation_makes_the_mean_square_with_the_ends_drawn_in_what_chance_would(scores: list[float]) -> None:
+def test_variation_makes_the_median_deviation_what_chance_would(scores: list[float]) -> None:
     extra = variation(scores, [100.0] * len(scores))
-    scaled = np.array(scores) / np.sqrt(1 + 100 * extra)
-    drawn_in = float(np.mean(np.square(mstats.winsorize(scaled, limits=(DRAWN_IN, DRAWN_IN)))))
-    assert drawn_in <= DRAWN_IN_SQUARES * (1 + 1e-6)
-    assert extra == 0 or drawn_in == pytest.approx(DRAWN_IN_SQUARES, rel=1e-4)
+    deviation = stats.median_abs_deviation(np.array(scores) / np.sqrt(1 + 100 * extra))
+    assert pytest.approx(stats.norm.ppf(0.75), rel=1e-12) == MEDIAN_DEVIATION
+    assert deviation <= MEDIAN_DEVIATION * (1 + 1e-6)
+    assert extra == 0 or deviation == pytest.approx(MEDIAN_DEVIATION, rel=1e-4)
 
 
 # --- simulations: calls of an agent are alike
