@@ -98,10 +98,13 @@ products, processes. **Of a team** or **individual** is what is worse than all o
 * **A call counts for the team of its time.** Who changed teams appears in both, with the calls of each; the calls for
   the other team are not in the benchmark. `kpi --by agent` shows one line for each team; a tenant's interval and `kpi
   training` take them as one agent.
-* **Agents differ anyway.** Only who lies farther off than agents usually do is shown, and a team is judged by its
-  agents, not by its calls. With fewer than about five agents next to nothing can be told of a team or agent.
-* **q** is the share of chance findings among all that are at least as unlikely; shown is what has at most 0.05. The
-  line below the table says how many comparisons that took. A team counts without its individual problems.
+* **What chance is.** An agent is held against chance among calls: shown is who truly differs from the others. Where ten
+  or more agents of a team are compared and most of them differ, differing is usual, and only who lies farther off than
+  that is shown. A team is judged by its agents, not by its calls: that some of them are good or bad does not make a
+  bad team, and with two or three agents hardly anything can be told.
+* **q** is the share of chance findings among all that are at least as unlikely; shown is what has at most 0.05. Agents
+  and teams are counted apart; the line below the table says how many comparisons both took. A team counts without its
+  individual problems.
 
 ## Before and after a training
 
