@@ -38,7 +38,8 @@ def find_problems(
     """Tell shared problems from those of a team or an agent (R64).
 
     Teams and agents are held against what all others would make of their calls, inquiry type by inquiry type. A
-    problem is what remains when chance, the differences between agents and the number of comparisons are taken off.
+    problem is what chance among calls (of a team: among its agents) does not explain, for all that so many were
+    compared.
     """
     from streams.queries.kpis import open_kpis
 
