@@ -8,6 +8,8 @@ from random import Random
 from typing import Any, get_args
 from uuid import NAMESPACE_OID, uuid5
 
+import numpy as np
+
 from processors.kpi.statistics import Sums
 from schemas.config.rule_pack import Checklist, Procedure, load_rule_packs
 from schemas.messages.alert import Alert
@@ -58,7 +60,6 @@ MEANS = {
     "duration": "duration_ms",
     "agent_talk_share": "agent_talk_share",
     "response_delay": "response_delay_median_ms",
-    "response_delay_p90": "response_delay_p90_ms",
     "agent_speech_rate": "agent_speech_rate_cpm",
 }
 """KPI → measure that it is the mean of."""
@@ -135,7 +136,8 @@ def _an_analysis(random: Random, call: CallEnded, version: int) -> CallAnalysis:
         outcome="analyzed" if heard else random.choice(OUTCOMES[1:]),
         outcome_reason="complete" if heard else "because",
         engine=EngineIdentity(name="written", version="1", model="none"),
-        measures=_measures(random) if heard else {"duration_ms": None},
+        measures=(measures := _measures(random) if heard else {"duration_ms": None}),
+        response_delays_ms=_delays(measures),
         scorecard=_a_scorecard(random) if heard and random.random() < 0.9 else None,
         risk=_a_risk(risk) if risk is not None else None,
         topics=tuple(_a_topic(random) for _ in range(random.randrange(4))) if heard else (),
@@ -182,6 +184,15 @@ def _measures(random: Random) -> dict[str, MeasureValue]:
         elif chance < 0.8:
             kept[name] = None
     return kept | _counts(Random(repr(kept)))  # noqa: S311 - measures, not secrets
+
+
+def _delays(measures: Mapping[str, MeasureValue]) -> tuple[int, ...]:
+    """Of as many answers as it may be, where any were measured; a few calls have many slow ones."""
+    slowest = measures.get("response_delay_p90_ms")
+    if not isinstance(slowest, int):
+        return ()
+    random = Random(repr(measures))  # noqa: S311 - delays, not secrets
+    return tuple(random.randrange(100, slowest) for _ in range(random.randrange(1, 30)))
 
 
 def _counts(random: Random) -> dict[str, MeasureValue]:
@@ -397,6 +408,8 @@ class Reference:
             return self._ranks(analyses)
         if kpi == "lift":
             return self._found(analyses)
+        if kpi == "response_delay_p90":
+            return slow_answers([analysis.response_delays_ms for analysis in analyses if analysis.response_delays_ms])
         rule = RULES[kpi]
         return [pair for pair in (rule(self, analysis) for analysis in analyses) if pair is not None]
 
@@ -433,6 +446,20 @@ class Reference:
             if is_problem:
                 pairs.append((max(0.0, min(1.0, (room - riskier) / alike)), 1.0))
         return pairs
+
+
+def slow_answers(calls: Sequence[Sequence[int]]) -> list[Pair]:
+    """What each call adds to the 90th percentile of all answers: by how many more of its answers are sooner."""
+    everything = [delay for call in calls for delay in call]
+    if not everything:
+        return []
+    before, slow, after = np.quantile(everything, [0.85, 0.9, 0.95])
+    sooner = [sum(delay <= slow for delay in call) for call in calls]
+    share = sum(sooner) / len(everything)
+    return [
+        (float(slow * len(call) - (count - len(call) * share) * (after - before) / 0.1), float(len(call)))
+        for call, count in zip(calls, sooner, strict=True)
+    ]
 
 
 def _repeats(later: CallAnalysis, earlier: CallAnalysis) -> bool:

@@ -172,6 +172,7 @@ def rows_for_analysis(analysis: CallAnalysis) -> TableRows:
         "duration_ms": _measured_uint64("duration_ms", analysis.measures.get("duration_ms")),
         "duration_in_band": _measured_bool("duration_in_band", analysis.measures.get("duration_in_band")),
         "measures": {name: _number(name, value) for name, value in analysis.measures.items()},
+        "response_delays_ms": _uint64s("response_delays_ms", list(analysis.response_delays_ms)),
         "skipped.measure": [skipped.measure for skipped in analysis.skipped_analysis],
         "skipped.reason": [skipped.reason for skipped in analysis.skipped_analysis],
         "risk_level": analysis.risk.level if analysis.risk else None,

@@ -5,11 +5,12 @@ from math import ceil
 from statistics import median
 from typing import ClassVar
 
-from processors.detectors.base.contract import DetectorContext, Measure, NotMeasured, Result
+from processors.detectors.base.contract import DetectorContext, Measure, NotMeasured, ResponseDelays, Result
 from processors.judging.call_context import CallContext
 from processors.listening.intervals import common_ms, length_ms
 from processors.text.conversation import Conversation, speech_of
 from processors.text.speech_rate import characters_per_minute
+from schemas.messages.call_analysis import MAX_RESPONSES
 from schemas.messages.call_ended import Role
 from schemas.messages.interval import Interval
 from schemas.messages.transcript import Transcript
@@ -27,7 +28,7 @@ class TalkDetector:
 
     `response_delay_median_ms`, `response_delay_p90_ms` (nearest rank): from the end of what the customer said to the
     start of the agent's next turn. Turns that begin before the customer has ended answer nothing and are left out, as
-    are back-channels; null when no turn is left (`no_responses`).
+    are back-channels; null when no turn is left (`no_responses`). Each of them is kept, too (`response_delays_ms`).
     """
 
     name: ClassVar[str] = "talk"
@@ -80,12 +81,13 @@ def _rate_as_written(transcript: Transcript, role: Role, speech: Sequence[Interv
     return characters_per_minute([each.text for each in own], common_ms(speech, own))
 
 
-def _response_delays(found: Conversation) -> Iterator[Measure | NotMeasured]:
+def _response_delays(found: Conversation) -> Iterator[Result]:
     gaps_ms = [turn.gap_ms for turn in found.turns_of("agent")]
-    delays_ms = sorted(gap_ms for gap_ms in gaps_ms if gap_ms is not None and gap_ms >= 0)
+    delays_ms = [gap_ms for gap_ms in gaps_ms if gap_ms is not None and gap_ms >= 0]
     if delays_ms:
         yield Measure("response_delay_median_ms", round(median(delays_ms)))
-        yield Measure("response_delay_p90_ms", delays_ms[ceil(0.9 * len(delays_ms)) - 1])
+        yield Measure("response_delay_p90_ms", sorted(delays_ms)[ceil(0.9 * len(delays_ms)) - 1])
+        yield ResponseDelays(tuple(delays_ms[:MAX_RESPONSES]))
     else:
         yield NotMeasured("response_delay_median_ms", NO_RESPONSES)
         yield NotMeasured("response_delay_p90_ms", NO_RESPONSES)

@@ -9,7 +9,7 @@ from math import isfinite
 from pathlib import Path
 
 from processors.detectors import find_detectors
-from processors.detectors.base.contract import Detector, DetectorContext, Measure, NotMeasured, Result
+from processors.detectors.base.contract import Detector, DetectorContext, Measure, NotMeasured, ResponseDelays, Result
 from processors.judging.assessment import Assessor
 from processors.judging.call_context import NO_BACKGROUND, Background, CallContext
 from processors.judging.retention import retention_by_rules
@@ -65,6 +65,7 @@ class _Account:
     skipped: tuple[SkippedAnalysis, ...]
     findings: tuple[Finding, ...] = ()
     topics: tuple[TopicMention, ...] = ()
+    response_delays_ms: tuple[int, ...] = ()
 
 
 def shipped_rulebooks(settings: JudgeSettings) -> Rulebooks:
@@ -154,6 +155,7 @@ class Judge:
             audio=transcript.audio,
             real_time_factor=transcript.real_time_factor,
             measures={name: value for account in accounts for name, value in account.measures.items()},
+            response_delays_ms=tuple(delay for account in accounts for delay in account.response_delays_ms),
             skipped_analysis=tuple(skipped for account in accounts for skipped in account.skipped),
             findings=tuple(sorted(findings.values(), key=lambda f: (f.start_ms, f.end_ms, f.rule_id, f.finding_id))),
             topics=tuple(topic for account in accounts for topic in account.topics),
@@ -209,6 +211,7 @@ def _book(detector: Detector, results: Sequence[Result]) -> _Account:
     skipped: dict[str, SkippedAnalysis] = {}
     findings: list[Finding] = []
     topics: list[TopicMention] = []
+    delays: list[ResponseDelays] = []
     for result in results:
         if isinstance(result, Measure):
             measured[result.name] = result.value
@@ -216,14 +219,22 @@ def _book(detector: Detector, results: Sequence[Result]) -> _Account:
             skipped[result.measure] = _skipped_analysis(result.measure, result.reason)
         elif isinstance(result, Finding):
             findings.append(result)
+        elif isinstance(result, ResponseDelays):
+            delays.append(result)
         else:
             topics.append(result)
-    accounted = len(results) - len(findings) - len(topics)
+    accounted = len(results) - len(findings) - len(topics) - len(delays)
     if accounted != len(detector.measures) or measured.keys() | skipped.keys() != set(detector.measures):
         raise InvalidResultsError("not every measure is accounted for exactly once")
     if any(isinstance(value, float) and not isfinite(value) for value in measured.values()):
         raise InvalidResultsError("a measure is not a finite number")
-    return _Account(measured | dict.fromkeys(skipped), tuple(skipped.values()), tuple(findings), tuple(topics))
+    return _Account(
+        measured | dict.fromkeys(skipped),
+        tuple(skipped.values()),
+        tuple(findings),
+        tuple(topics),
+        tuple(delay for each in delays for delay in each.values_ms),
+    )
 
 
 @lru_cache(maxsize=4_096)

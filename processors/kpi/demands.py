@@ -1,9 +1,9 @@
 """What customers call for: ranked (R61, R62), and by who the customers are (R63). Pure."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from processors.kpi.statistics import Difference, Estimate, Sums, difference, wilson
+from processors.kpi.statistics import FALSE_DISCOVERIES, Difference, Estimate, Sums, difference, q_values, wilson
 
 EXAMPLES = 3
 """Quotes that are shown of a demand."""
@@ -37,7 +37,10 @@ class DemandCount:
 
 @dataclass(frozen=True)
 class Demand:
-    """A topic in the ranking. `share` is of all analysed calls; `change` is against the time before."""
+    """A topic in the ranking. `share` is of all analysed calls; `change` is against the time before.
+
+    `q_value` is that of the change, over all topics of the tenant that were ranked; null where no time was before.
+    """
 
     tenant_id: str
     inquiry_type: str | None
@@ -49,6 +52,12 @@ class Demand:
     agitated: Estimate
     unresolved: Estimate
     examples: tuple[DemandExample, ...]
+    q_value: float | None = None
+
+    @property
+    def is_clear(self) -> bool:
+        """The change is not to be explained by chance, for all that so many topics were looked at."""
+        return self.q_value is not None and self.q_value <= FALSE_DISCOVERIES
 
 
 @dataclass(frozen=True)
@@ -68,17 +77,21 @@ class CustomerDemandCount:
 
 @dataclass(frozen=True)
 class CustomerDemand:
-    """How much more, or less, of the calls of these customers are about a topic than of all others' calls."""
+    """How much more, or less, of the calls of these customers are about a topic than of all others' calls.
+
+    `q_value` is over all kinds of customers and topics of the tenant; null where nothing can be compared.
+    """
 
     count: CustomerDemandCount
     share: Estimate
     others: Estimate
     change: Difference | None
+    q_value: float | None = None
 
     @property
     def is_clear(self) -> bool:
-        """The difference is not to be explained by chance."""
-        return self.change is not None and self.change.is_clear
+        """The difference is not to be explained by chance, for all that so many were looked at."""
+        return self.q_value is not None and self.q_value <= FALSE_DISCOVERIES
 
 
 def share_of(successes: int, n: int, pending: int = 0) -> Estimate:
@@ -124,7 +137,22 @@ def ranking(
                 count.examples[:EXAMPLES],
             )
         )
-    return sorted(demands, key=lambda each: (each.tenant_id, each.inquiry_type or "", -each.calls, each.topic_id))
+    found = _q_values((each.tenant_id, each.change) for each in demands)
+    return sorted(
+        (replace(each, q_value=q_value) for each, q_value in zip(demands, found, strict=True)),
+        key=lambda each: (each.tenant_id, each.inquiry_type or "", -each.calls, each.topic_id),
+    )
+
+
+def _q_values(changes: Iterable[tuple[str, Difference | None]]) -> list[float | None]:
+    """Of each tenant's changes by themselves, in the order in which they are given."""
+    given = list(changes)
+    found: list[float | None] = [None] * len(given)
+    for tenant in {tenant_id for tenant_id, _ in given}:
+        compared = [(n, change) for n, (tenant_id, change) in enumerate(given) if tenant_id == tenant and change]
+        for (place, _), q_value in zip(compared, q_values([change.chance for _, change in compared]), strict=True):
+            found[place] = q_value
+    return found
 
 
 def _merged(counts: Iterable[DemandCount], *, by_inquiry_type: bool) -> dict[tuple[str, str | None, str], DemandCount]:
@@ -171,8 +199,9 @@ def by_customers(counts: Iterable[CustomerDemandCount]) -> list[CustomerDemand]:
         share = share_of(count.calls, count.calls_of_customers)
         others = share_of(count.calls_of_others_about_it, count.calls_of_others)
         found.append(CustomerDemand(count, share, others, difference(share, others)))
+    q_values_found = _q_values((each.count.tenant_id, each.change) for each in found)
     return sorted(
-        found,
+        (replace(each, q_value=q_value) for each, q_value in zip(found, q_values_found, strict=True)),
         key=lambda each: (
             each.count.tenant_id,
             each.count.attribute,

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from string import Template
 
-from processors.kpi.statistics import DECIDED_PER_PENDING, NO_EVENT_LIMIT, Z95, bounds
+from processors.kpi.statistics import DECIDED_PER_PENDING, LEAST_AGENTS, NO_EVENT_LIMIT, Z95, bounds
 from schemas.clickhouse import days as day_sql
 from schemas.clickhouse.cluster import ON_CLUSTER
 from schemas.config.kpi import DIMENSIONS, Dimension, Kpi, KpiRegistry
@@ -17,6 +17,14 @@ from schemas.config.tenants import TenantDays
 
 SUMS = ("n", "numerator", "denominator", "numerator_squares", "products", "denominator_squares", "pending")
 """The columns of `kpi_rollup` that can be added up, as in `kpi_statistics.Sums`."""
+
+AGENTS_OF: Mapping[Dimension, Dimension] = {
+    "tenant": "agent",
+    "team": "agent",
+    "inquiry_type": "agent_inquiry_type",
+    "team_inquiry_type": "agent_inquiry_type",
+}
+"""Dimension → the one that tells its agents apart. Of all others it is not known who took the calls."""
 
 START = "{start:DateTime64(3, 'UTC')}"
 END = "{end:DateTime64(3, 'UTC')}"
@@ -226,12 +234,42 @@ def _long_view(
         *_VALUE_COLUMNS,
     ]
     body = (
-        f"{_names(registry.ratios, by_industry=by_industry)}"
-        f"SELECT\n    {_selected(columns)}\nFROM kpi_rollup{_industries(by_industry)}\n"
-        f"WHERE grain = {quote_string(grain)} AND dimension = {quote_string(dimension)}"
+        f"{_names(registry.ratios, by_industry=by_industry, has_agents=str(dimension in AGENTS_OF).lower())}"
+        f"SELECT\n    {_selected(columns)}\nFROM {_groups(dimension, grain)}{_industries(by_industry)}"
     )
     group = "" if dimension == "tenant" else f", {dimension.replace('_', ' ')}"
     return _view(name, columns, body, f"One row per {grain}, tenant{group} and KPI for which a call counts.")
+
+
+def _groups(dimension: Dimension, grain: str) -> str:
+    """The sums of each group; where it is known who took the calls, made of those of its agents."""
+    keys = ("period", "day", "tenant_id", *DIMENSIONS[dimension], "kpi")
+    source = AGENTS_OF.get(dimension)
+    agent = "NULL" if source is None else "agent_id"
+    rows = (
+        f"SELECT {', '.join((*keys, *SUMS))}, {agent} AS taken_by FROM kpi_rollup\n"  # noqa: S608 - no value of anybody
+        f"WHERE grain = {quote_string(grain)} AND dimension = {quote_string(source or dimension)}"
+    )
+    return _summed(keys, rows)
+
+
+def _summed(keys: Sequence[str], rows: str) -> str:
+    """Rows that have the same keys together, with squares and products of the sums of agents beside those of calls."""
+    groups = ", ".join(keys)
+    of_agents = ", ".join(
+        (
+            "sum(of_agent.numerator * of_agent.numerator) AS agent_numerator_squares",
+            "sum(of_agent.numerator * of_agent.denominator) AS agent_products",
+            "sum(of_agent.denominator * of_agent.denominator) AS agent_denominator_squares",
+        )
+    )
+    of_agent, together = (", ".join(f"sum({of}.{name}) AS {name}" for name in SUMS) for of in ("each", "of_agent"))
+    return (
+        f"\n(\n    SELECT {groups}, {together},\n        {of_agents}\n"
+        f"    FROM\n    (\n        SELECT {groups}, taken_by, {of_agent}\n"
+        f"        FROM\n        (\n{rows}\n        ) AS each\n"
+        f"        GROUP BY {groups}, taken_by\n    ) AS of_agent\n    GROUP BY {groups}\n) AS together"
+    )
 
 
 def _wide_view(registry: KpiRegistry, name: str, dimension: Dimension) -> str:
@@ -262,26 +300,35 @@ def _wide_view(registry: KpiRegistry, name: str, dimension: Dimension) -> str:
 def _between_view(registry: KpiRegistry, *, by_industry: bool) -> str:
     """A view with parameters has no list of columns."""
     keys = tuple(dict.fromkeys(key for columns in DIMENSIONS.values() for key in columns))
-    groups = ", ".join(("tenant_id", *keys, "kpi"))
-    sums = ",\n        ".join(f"sum({name}) AS {name}" for name in SUMS)
+    chosen = ", ".join(f"if({_is_one_of(_with_column(key))}, daily.{key}, NULL) AS of_{key}" for key in keys)
+    renamed = ", ".join(f"of_{key} AS {key}" for key in keys)
+    sources = _multi_if(
+        [(f"{{dimension:String}} = {quote_string(name)}", quote_string(source)) for name, source in AGENTS_OF.items()],
+        "{dimension:String}",
+    )
+    agent = f"if({_is_one_of(AGENTS_OF)}, daily.agent_id, NULL)"
+    rows = (
+        f"SELECT tenant_id, {renamed}, kpi, {', '.join(SUMS)}, taken_by FROM\n("
+        f"SELECT tenant_id, {chosen}, kpi, {', '.join(SUMS)}, {agent} AS taken_by\n"
+        f"FROM kpi_rollup AS daily\nWHERE grain = 'day' AND dimension = {sources}\n"
+        "    AND day BETWEEN {first:Date32} AND {last:Date32})"
+    )
     return (
         f"CREATE OR REPLACE VIEW kpi_between {ON_CLUSTER} SQL SECURITY DEFINER AS "
-        f"{_names(registry.ratios, by_industry=by_industry)}"
+        f"{_names(registry.ratios, by_industry=by_industry, has_agents=_is_one_of(AGENTS_OF))}"
         f"SELECT\n    tenant_id, {', '.join(keys)},\n    {_selected(_VALUE_COLUMNS)}\n"
-        f"FROM\n(\n    SELECT\n        {groups},\n        {_renamed(sums)}\n"
-        "    FROM kpi_rollup AS daily\n"
-        f"    WHERE grain = 'day' AND dimension = {{dimension:String}}\n"
-        "        AND day BETWEEN {first:Date32} AND {last:Date32}\n"
-        f"    GROUP BY {groups}\n) AS together"
-        f"{_industries(by_industry)}\n"
+        f"FROM {_summed(('tenant_id', *keys, 'kpi'), rows)}{_industries(by_industry)}\n"
         "COMMENT 'KPIs of all days from first to last (both included) together, by a dimension such as agent: "
         "kpi_between(dimension = ..., first = ..., last = ...).'"
     )
 
 
-def _renamed(sums: str) -> str:
-    """An alias must not stand for the column that it is summed from."""
-    return sums.replace("sum(", "sum(daily.")
+def _with_column(column: str) -> list[Dimension]:
+    return [dimension for dimension, columns in DIMENSIONS.items() if column in columns]
+
+
+def _is_one_of(dimensions: Iterable[Dimension]) -> str:
+    return f"{{dimension:String}} IN ({', '.join(map(quote_string, dimensions))})"
 
 
 def _query_view(kpi: Kpi, stretch: Stretch, *, by_industry: bool) -> str:
@@ -300,8 +347,9 @@ def _key(name: str) -> KpiColumn:
     return KpiColumn(name, "Nullable(String)", _KEY_COMMENTS[name], name)
 
 
-def _names(kpis: Sequence[Kpi], *, by_industry: bool) -> str:
-    """What the columns of `_value_columns` are written with, as a WITH clause."""
+def _names(kpis: Sequence[Kpi], *, by_industry: bool, has_agents: str = "false") -> str:
+    """What the columns of `_value_columns` are written with, as a WITH clause. `has_agents` says, in SQL, whether
+    agents are units, too."""
     names = {
         "kind_of": _of_kpi(kpis, [quote_string(kpi.kind) for kpi in kpis]),
         "scale_of": _of_kpi(kpis, [_number(kpi.scale) for kpi in kpis]),
@@ -319,13 +367,18 @@ def _names(kpis: Sequence[Kpi], *, by_industry: bool) -> str:
         "correlation": "greatest(-1., least(1., (n * products - numerator * denominator)"
         " / sqrt(numerator_spread * denominator_spread)))",
         "fisher_half": f"{Z95!r} * sqrt((1 + correlation * correlation / 2) / (toFloat64(n) - 3))",
-        "wilson_middle": f"ratio + {Z95 * Z95!r} / (2 * n)",
-        "wilson_half": f"{Z95!r} * sqrt(greatest(ratio * (1 - ratio), 0.) / n + {Z95 * Z95!r} / (4. * n * n))",
-        "wilson_below": f"1 + {Z95 * Z95!r} / n",
-        "spread": "n * greatest(numerator_squares - 2 * ratio * products"
-        " + ratio * ratio * denominator_squares, 0.) / (toFloat64(n) - 1)",
-        "delta_half": f"{Z95!r} * sqrt(spread) / denominator",
+        **(_AGENT_NAMES if has_agents != "false" else {}),
+        "agents_spread": "0." if has_agents == "false" else f"if({has_agents}, {_AGENTS_SPREAD}, 0.)",
+        "too_few_agents": f"{has_agents} AND agents < {LEAST_AGENTS!r}" if has_agents != "false" else "false",
         "binomial": "denominator * ratio * (1 - ratio)",
+        "alone": "n / if(binomial > 0, greatest(1., agents_spread / binomial), 1.)",
+        "wilson_middle": f"ratio + {Z95 * Z95!r} / (2 * alone)",
+        "wilson_half": f"{Z95!r} * sqrt(greatest(ratio * (1 - ratio), 0.) / alone"
+        f" + {Z95 * Z95!r} / (4. * alone * alone))",
+        "wilson_below": f"1 + {Z95 * Z95!r} / alone",
+        "spread": "greatest(n * greatest(numerator_squares - 2 * ratio * products"
+        " + ratio * ratio * denominator_squares, 0.) / (toFloat64(n) - 1), agents_spread)",
+        "delta_half": f"{Z95!r} * sqrt(spread) / denominator",
         "parts": "denominator / if(binomial > 0, greatest(1., spread / binomial), 1.)",
         "parts_middle": f"ratio + {Z95 * Z95!r} / (2 * parts)",
         "parts_half": f"{Z95!r} * sqrt(greatest(ratio * (1 - ratio), 0.) / parts"
@@ -342,6 +395,20 @@ def _names(kpis: Sequence[Kpi], *, by_industry: bool) -> str:
     return "WITH\n    " + ",\n    ".join(f"{sql} AS {name}" for name, sql in names.items()) + "\n"
 
 
+_AGENT_NAMES = {
+    "agents": "if(agent_denominator_squares > 0, denominator * denominator / agent_denominator_squares, 0.)",
+    "student_times": "(8 * (agents - 1) + 3) / (8 * (agents - 1) + 1)",
+    "student_squared": f"(agents - 1) * (exp(pow({Z95!r} * student_times, 2) / (agents - 1)) - 1)",
+}
+"""As `effective_agents` and `student95` of `kpi_statistics`."""
+
+_AGENTS_SPREAD = (
+    "agents / (agents - 1) * greatest(agent_numerator_squares - 2 * ratio * agent_products"
+    f" + ratio * ratio * agent_denominator_squares, 0.) * student_squared / {Z95 * Z95!r}"
+)
+"""As `agents_spread` of `kpi_statistics`."""
+
+
 def _limit(sign: str) -> str:
     """The lower (-) or upper (+) limit, as in `kpi_statistics.estimate`."""
     low = sign == "-"
@@ -351,6 +418,7 @@ def _limit(sign: str) -> str:
         "kind_of = 'correlation' AND (n < 4 OR NOT varies), NULL, "
         "kind_of = 'correlation' AND abs(correlation) >= 1, correlation, "
         f"kind_of = 'correlation', tanh(atanh(correlation) {sign} fisher_half), "
+        "too_few_agents, NULL, "
         f"kind_of = 'share', {bounded.format(f'(wilson_middle {sign} wilson_half) / wilson_below')}, "
         "n < 2, NULL, "
         f"kind_of = 'events' AND is_share_of, {bounded.format(f'(parts_middle {sign} parts_half) / parts_below')}, "
@@ -369,8 +437,12 @@ _VALUE_COLUMNS = (
         "the KPI, in its unit",
         "multiIf(withheld, NULL, kind_of != 'correlation', scale_of * ratio, varies, correlation, NULL)",
     ),
-    KpiColumn("low", "Nullable(Float64)", "lower limit of its 95 % interval; null for too few calls", _limit("-")),
-    KpiColumn("high", "Nullable(Float64)", "upper limit of its 95 % interval; null for too few calls", _limit("+")),
+    KpiColumn(
+        "low", "Nullable(Float64)", "lower limit of its 95 % interval; null for too few calls or agents", _limit("-")
+    ),
+    KpiColumn(
+        "high", "Nullable(Float64)", "upper limit of its 95 % interval; null for too few calls or agents", _limit("+")
+    ),
     KpiColumn("target", "Nullable(Float64)", "what to reach; null: no number is set", "target_of"),
     KpiColumn(
         "verdict",

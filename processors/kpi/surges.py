@@ -13,13 +13,14 @@ topic cannot tell.
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta, tzinfo
 from itertools import chain
 from math import exp, lgamma, log, log1p, pi
 from statistics import median
 from typing import Literal
 
+from processors.kpi.statistics import FALSE_DISCOVERIES, q_values
 from schemas.config.tenants import TenantDays
 from schemas.messages.alert import MAX_CALLS_OF_SURGE, Alert
 
@@ -34,7 +35,8 @@ LEAST_EXPECTED = 1.0
 """A topic that is new counts as if one call an hour were usual."""
 
 MAX_CHANCE = 1e-4
-"""Of so many calls. With a hundred topics looked at once an hour: a false alarm in a hundred hours."""
+"""Of so many calls. With a hundred topics looked at once an hour: a false alarm in a hundred hours. Of more than five
+hundred topics the false-discovery rate asks for less."""
 
 MEDIAN_VARIANCE = pi / 2
 """Of a median of n counts, in variances of a single count divided by n (of the normal distribution, for large n)."""
@@ -93,12 +95,18 @@ class TopicWindow:
 
 @dataclass(frozen=True)
 class SurgeAssessment:
-    """What a window comes to. `expected` and `chance` are null where the past is not known."""
+    """What a window comes to. `expected`, `chance` and `q_value` are null where the past is not known.
+
+    `q_value` is over all topics of the tenant in the same window.
+    """
 
     window: TopicWindow
     verdict: SurgeStatus
     expected: float | None = None
     chance: float | None = None
+    q_value: float | None = None
+    comparisons: int = 0
+    """How many topics of the tenant were looked at in the same window."""
 
 
 def last_step(moment: datetime) -> datetime:
@@ -153,6 +161,28 @@ def _in_window(known: Mapping[datetime, BucketCount], start: datetime) -> list[B
 
 def _count(buckets: Iterable[BucketCount], topic_id: str) -> int:
     return sum(bucket.topics.get(topic_id, 0) for bucket in buckets)
+
+
+def assess_all(windows: Iterable[TopicWindow], settings: SurgeSettings) -> list[SurgeAssessment]:
+    """Each window; the topics of a tenant in the same window are looked at together. In the order of the windows.
+
+    A surge is no surge where, among so many topics, more than `FALSE_DISCOVERIES` of what is as unlikely comes by
+    chance.
+    """
+    assessed = [assess(window, settings) for window in windows]
+    together: dict[tuple[str, datetime], list[int]] = defaultdict(list)
+    for place, one in enumerate(assessed):
+        if one.chance is not None:
+            together[one.window.tenant_id, one.window.start].append(place)
+    for places in together.values():
+        found = q_values([assessed[place].chance or 0.0 for place in places])
+        for place, q_value in zip(places, found, strict=True):
+            one = assessed[place]
+            is_chance = one.verdict == "surge" and q_value > FALSE_DISCOVERIES
+            assessed[place] = replace(
+                one, q_value=q_value, comparisons=len(places), verdict="usual" if is_chance else one.verdict
+            )
+    return assessed
 
 
 def assess(window: TopicWindow, settings: SurgeSettings) -> SurgeAssessment:

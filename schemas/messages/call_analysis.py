@@ -1,6 +1,6 @@
 """`CallAnalysis` v1: the judgement of one call under one version of the analysis."""
 
-from typing import Literal, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 from pydantic_core import PydanticCustomError
@@ -95,6 +95,10 @@ class Scorecard(Record):
     items: tuple[ScoreItem, ...] = ()
 
 
+MAX_RESPONSES = 10_000
+"""Answers of a call whose delays are kept; no conversation has so many."""
+
+
 class CallAnalysis(Message):
     """Everything that is known of a call after `judge`: one message per call and analysis version.
 
@@ -115,6 +119,12 @@ class CallAnalysis(Message):
     audio: AudioFacts | None = None
     real_time_factor: float | None = Field(default=None, ge=0)
     measures: dict[Slug, MeasureValue] = Field(default_factory=dict)
+    response_delays_ms: tuple[Annotated[int, Field(ge=0)], ...] = Field(
+        default=(),
+        max_length=MAX_RESPONSES,
+        description="how long each answer of the agent took, in the order of the call; none where the measures of "
+        "response delay are null, and in analyses by release 0.2 or before",
+    )
     skipped_analysis: tuple[SkippedAnalysis, ...] = ()
     findings: tuple[Finding, ...] = ()
     topics: tuple[TopicMention, ...] = ()

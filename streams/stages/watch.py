@@ -20,7 +20,7 @@ from processors.kpi.surges import (
     SurgeAssessment,
     SurgeSettings,
     alert_of,
-    assess,
+    assess_all,
     last_step,
     same_hours,
     topic_windows,
@@ -77,7 +77,7 @@ class Surges:
                 ranges.append((min(week), max(week) + WINDOW))
         # Each bucket once, also where two ranges touch.
         buckets = {(b.tenant_id, b.start): b for start, end in ranges for b in self.counts.buckets(start, end)}
-        return [assess(window, self.settings) for window in topic_windows(buckets.values(), starts, self.settings)]
+        return assess_all(topic_windows(buckets.values(), starts, self.settings), self.settings)
 
     def alert(self, surge: SurgeAssessment, now: datetime) -> Alert:
         """With the calls behind it. Raises `RetryableError`."""
@@ -119,7 +119,7 @@ class Watch:
 def surges_table(assessments: Sequence[SurgeAssessment], end: datetime) -> Table:
     """For people: the most unlikely first."""
     title = f"topics of the hour to {end:%Y-%m-%d %H:%M} UTC"
-    table = Table("tenant", "topic", "name", "calls", "past weeks", "expected", "chance", "verdict", title=title)
+    table = Table("tenant", "topic", "name", "calls", "past weeks", "expected", "chance", "q", "verdict", title=title)
     for one in sorted(assessments, key=lambda one: (1.0 if one.chance is None else one.chance, -one.window.count)):
         table.add_row(
             one.window.tenant_id,
@@ -129,6 +129,7 @@ def surges_table(assessments: Sequence[SurgeAssessment], end: datetime) -> Table
             " ".join(map(str, one.window.past)),
             "" if one.expected is None else f"{one.expected:g}",
             "" if one.chance is None else f"{one.chance:.2g}",
+            "" if one.q_value is None else f"{one.q_value:.2g}",
             one.verdict,
         )
     return table
@@ -147,6 +148,8 @@ def as_json(assessments: Sequence[SurgeAssessment]) -> list[dict[str, Any]]:
             "past_weeks": list(assessment.window.past),
             "expected": assessment.expected,
             "chance": assessment.chance,
+            "q_value": assessment.q_value,
+            "comparisons": assessment.comparisons,
             "verdict": assessment.verdict,
         }
         for assessment in assessments

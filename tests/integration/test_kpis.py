@@ -6,15 +6,16 @@ from datetime import datetime, timedelta
 from math import isclose
 from typing import Any
 
+import numpy as np
 import pytest
 
 from processors.clickhouse.rows import OUTCOMES, rows_for_analysis, rows_for_call_ended
 from processors.kpi.demands import DemandExample
-from processors.kpi.funnel import Key
+from processors.kpi.problems import Key
 from processors.kpi.reports import SumsOf
 from processors.kpi.rollups import RollupDefinition
-from processors.kpi.sql import VIEW_OF_DIMENSION, WIDE, kpi_views
-from processors.kpi.statistics import Sums, estimate, target_status
+from processors.kpi.sql import AGENTS_OF, VIEW_OF_DIMENSION, WIDE, kpi_views
+from processors.kpi.statistics import CallGroup, Sums, estimate, estimate_group, target_status
 from schemas.config.kpi import DIMENSIONS, Dimension, Kpi, KpiRegistry
 from schemas.messages.call_analysis import CallAnalysis, Scorecard, ScoreItem
 from streams.adapters.clickhouse.migrate import make_views
@@ -142,6 +143,28 @@ def test_a_recording_that_lies_somewhere_else_is_not_kept(filled: Filled) -> Non
     assert found["fern", (), kpi.id] == Sums.of([(0, 1), (0, 1), (1, 1)])
 
 
+def test_the_slow_tenth_of_answers_is_of_all_answers_and_not_the_mean_of_calls(filled: Filled) -> None:
+    """Short calls with one slow answer each, and a long call with many quick ones: the mean of the percentiles of calls
+    was 2.6 s, and nine tenths of the answers come within 1.1 s."""
+    first = next(analysis for analysis in filled.world.analyses if analysis.outcome == "analyzed")
+    at = filled.world.now - timedelta(days=70)
+    calls = {"long": tuple(range(110, 1_110, 10)), **{f"short{number}": (3_000,) for number in range(5)}}
+    sink = ClickHouseSink(filled.client)
+    for call_id, delays in calls.items():
+        call = first.call.model_copy(
+            update={"tenant_id": "gorse", "call_id": call_id, "started_at": at, "ended_at": at}
+        )
+        changed = {"tenant_id": "gorse", "call_id": call_id, "call": call, "response_delays_ms": delays}
+        sink.write(rows_for_analysis(first.model_copy(update=changed)))
+    kpi = a_kpi("response_delay_p90")
+    sums = filled.kpis.sums([kpi], "tenant", "day", at - timedelta(days=1), at + timedelta(days=1))
+    found = estimate(kpi, sums["gorse", (), kpi.id])
+    everything = sorted(delay for delays in calls.values() for delay in delays)
+    assert found.n == 6
+    assert found.value == pytest.approx(np.quantile(everything, 0.9))
+    assert found.value == pytest.approx(1_045, abs=10)
+
+
 def test_one_tenant_can_be_asked_for(filled: Filled) -> None:
     kpis = [a_kpi("score"), a_kpi("alerts")]
     found = filled.kpis.sums(kpis, "tenant", "day", filled.start, filled.end, "bolt")
@@ -167,16 +190,24 @@ def test_a_view_shows_value_interval_and_verdict_of_each_day(dimension: Dimensio
             continue
         kpi = a_kpi(row["kpi"])
         group = (row["day"], row["tenant_id"], tuple(row[key] for key in keys))
-        sums = filled.reference.sums(kpi.id, days[group])
-        same_as_shown(kpi, sums, row)
+        same_as_shown(kpi, group_of(filled, kpi, days[group], dimension), row)
         compared += 1
     everything = (filled.reference.sums(kpi_id, analyses) for analyses in days.values() for kpi_id in chosen)
     expected = sum(bool(sums.n or sums.pending) for sums in everything)
     assert compared == expected
 
 
-def same_as_shown(kpi: Kpi, sums: Sums, row: dict[str, Any]) -> None:
-    found = estimate(kpi, sums)
+def group_of(filled: Filled, kpi: Kpi, analyses: list[CallAnalysis], dimension: Dimension) -> CallGroup:
+    """With its agents, where views know them."""
+    agents: dict[str, list[CallAnalysis]] = defaultdict(list)
+    for analysis in analyses:
+        agents[analysis.call.agent.id].append(analysis)
+    of_agents = {agent: filled.reference.sums(kpi.id, each) for agent, each in agents.items()}
+    return CallGroup(filled.reference.sums(kpi.id, analyses), of_agents if dimension in AGENTS_OF else None)
+
+
+def same_as_shown(kpi: Kpi, group: CallGroup, row: dict[str, Any]) -> None:
+    sums, found = group.calls, estimate_group(kpi, group)
     assert row["n"] == found.n
     assert alike(row["value"], found.value), row
     assert alike(row["low"], found.low), row
@@ -202,7 +233,7 @@ def test_the_share_of_pending_calls_is_shown_and_the_value_is_not_while_it_is_la
         is_withheld = row["value"] is None
         assert is_withheld == (row["n"] < 9 * row["pending"]), row
         assert is_withheld == (row["verdict"] == "pending")
-        assert is_withheld == (row["low"] is None or row["n"] == 0)
+        assert not is_withheld or row["low"] is None
         assert wide[row["day"], row["tenant_id"]] == row["value"]
         assert not (row["day"] > early and not is_withheld and row["pending"])
         assert row["day"] >= late or not is_withheld
@@ -218,8 +249,8 @@ def test_hours_are_counted_too(filled: Filled) -> None:
         group: len(analyses) for group, analyses in hours.items()
     }
     for row in rows:
-        sums = filled.reference.sums("ai_coverage", hours[row["hour_start"], row["tenant_id"]])
-        same_as_shown(a_kpi("ai_coverage"), sums, row)
+        kpi = a_kpi("ai_coverage")
+        same_as_shown(kpi, group_of(filled, kpi, hours[row["hour_start"], row["tenant_id"]], "tenant"), row)
 
 
 @pytest.mark.parametrize("view", list(WIDE))
@@ -240,26 +271,30 @@ def test_a_wide_view_has_a_column_for_every_ratio(view: str, filled: Filled) -> 
     assert wide == pytest.approx(long)
 
 
-def test_days_can_be_taken_together(filled: Filled) -> None:
-    first = (filled.world.now - timedelta(days=6)).astimezone(ZONE).date()
+@pytest.mark.parametrize("dimension", ["tenant", "team", "agent", "queue"])
+def test_days_can_be_taken_together(dimension: Dimension, filled: Filled) -> None:
+    """An agent of several days is one agent; so is one who took calls for several teams, for the tenant."""
+    first = (filled.world.now - timedelta(days=11)).astimezone(ZONE).date()
     last = (filled.world.now - timedelta(days=3)).astimezone(ZONE).date()
     rows = filled.rows(
-        "SELECT * FROM kpi_between(dimension = 'agent', first = {first:String}, last = {last:String})",
+        "SELECT * FROM kpi_between(dimension = {dimension:String}, first = {first:String}, last = {last:String})",
+        dimension=dimension,
         first=str(first),
         last=str(last),
     )
     expected = {
-        (tenant, key): [
-            analysis for analysis in analyses if first <= analysis.call.ended_at.astimezone(ZONE).date() <= last
-        ]
-        for (tenant, key), analyses in grouped(filled, "agent").items()
+        group: [a for a in analyses if first <= a.call.ended_at.astimezone(ZONE).date() <= last]
+        for group, analyses in grouped(filled, dimension).items()
     }
-    compared = 0
+    compared = with_limits = 0
     for row in rows:
-        sums = filled.reference.sums(row["kpi"], expected[row["tenant_id"], (row["agent_team"], row["agent_id"])])
-        same_as_shown(a_kpi(row["kpi"]), sums, row)
+        key = tuple(row[column] for column in DIMENSIONS[dimension])
+        kpi = a_kpi(row["kpi"])
+        same_as_shown(kpi, group_of(filled, kpi, expected[row["tenant_id"], key], dimension), row)
         compared += 1
-    assert compared > 500
+        with_limits += row["low"] is not None
+    assert compared > 150
+    assert with_limits > 0
 
 
 @pytest.mark.parametrize("kpi", [kpi for kpi in REGISTRY.queries if kpi in KPIS_OF_CALLS], ids=lambda kpi: kpi.id)
@@ -272,7 +307,7 @@ def test_a_kpi_with_a_query_has_a_view_of_its_own(kpi: Kpi, filled: Filled) -> N
     expected = expected_sums(filled, kpi, "tenant")
     assert {row["tenant_id"] for row in rows} == {tenant for tenant, _ in expected}
     for row in rows:
-        same_as_shown(kpi, expected[row["tenant_id"], ()], row)
+        same_as_shown(kpi, CallGroup(expected[row["tenant_id"], ()]), row)
 
 
 def test_the_registry_can_be_queried(filled: Filled) -> None:

@@ -87,6 +87,7 @@ PARAMETERS: dict[str, str] = {
     **dict.fromkeys(
         (
             "kpi_recording_completeness",
+            "kpi_response_delay_p90",
             "kpi_satisfaction_match",
             "kpi_alerts",
             "kpi_lift",
@@ -164,7 +165,7 @@ def fill(sink: ClickHouseSink) -> None:
     events += [event_of(MOVED, "acme", "1001", "north"), event_of(MOVED, "acme", "2001", "south")]
     for number, event in enumerate(events):
         own = {"tenant_id": event.tenant_id, "call_id": event.call_id}
-        later = {"analysis_version": number + 1}
+        later = {"analysis_version": number + 1, "response_delays_ms": (900, 1_500)}
         sink.write(rows_for_call_ended(event, NOW))
         heard = transcript.model_copy(update=own | {"call": event, "transcribed_at": NOW.replace(second=number)})
         sink.write(rows_for_transcript(heard))

@@ -28,7 +28,13 @@ class NotMeasured(NamedTuple):
     reason: str
 
 
-Result = Finding | TopicMention | Measure | NotMeasured
+class ResponseDelays(NamedTuple):
+    """How long each answer took, in the order of the call: a percentile of many calls cannot be made of theirs."""
+
+    values_ms: tuple[int, ...]
+
+
+Result = Finding | TopicMention | Measure | NotMeasured | ResponseDelays
 
 
 @dataclass(frozen=True)

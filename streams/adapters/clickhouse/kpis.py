@@ -7,7 +7,7 @@ from typing import Any
 from clickhouse_connect.driver.client import Client
 
 from processors.kpi.demands import CustomerDemandCount, DemandCount, DemandExample
-from processors.kpi.funnel import Key
+from processors.kpi.problems import Key
 from processors.kpi.reports import SumsOf
 from processors.kpi.sql import (
     customer_demands_query,

@@ -9,6 +9,10 @@ def value_cell(kpi: Kpi, found: Estimate) -> str:
     return "–" if found.value is None else in_unit(kpi, found.value)
 
 
+def q_cell(q_value: float | None) -> str:
+    return "–" if q_value is None else f"{q_value:.2g}"
+
+
 def interval_cell(kpi: Kpi, found: Estimate) -> str:
     if found.low is None or found.high is None:
         return "–"

@@ -7,9 +7,9 @@ import typer
 
 from processors.kpi.demands import CustomerDemand, by_customers
 from streams.cli.console.options import JsonOption
-from streams.cli.kpi.cells import percent_cell, points_cell
+from streams.cli.kpi.cells import percent_cell, points_cell, q_cell
 from streams.cli.kpi.options import FromOption, LangOption, LastOption, TenantOption, ToOption
-from streams.cli.kpi.report import KpiReport
+from streams.cli.kpi.report import KpiReport, compared_as_json
 
 
 def compare_customers(
@@ -33,11 +33,13 @@ def compare_customers(
     period = report.period(last, first, to)
     with open_kpis(report.settings) as store:
         found = by_customers(store.customer_demands(period.grain, period.start, period.end, tenant))
+    compared = [each.q_value for each in found]
     shown = [each for each in found if not customers or each.count.customers in customers]
     if as_json:
-        report.print_json(period, {"customer_demands": [_customers_as_json(each) for each in shown]})
+        content = {"customer_demands": [_customers_as_json(each) for each in shown]}
+        report.print_json(period, compared_as_json(compared) | content)
         return
-    names = ("tenant", "customers", "topic", "calls", "share", "others", "change", "clear")
+    names = ("tenant", "customers", "topic", "calls", "share", "others", "change", "q", "clear")
     table = report.table(*names, title=report.title(period))
     for each in shown:
         count = each.count
@@ -49,9 +51,11 @@ def compare_customers(
             percent_cell(each.share),
             percent_cell(each.others),
             points_cell(each.change),
+            q_cell(each.q_value),
             "*" if each.is_clear else "",
         )
     report.print(table, len(shown))
+    report.print_comparisons(compared_as_json(compared)["comparisons"])
 
 
 def _customers_as_json(each: CustomerDemand) -> dict[str, Any]:

@@ -9,9 +9,9 @@ import typer
 from processors.kpi.demands import Demand, ranking
 from streams.cli.console.access import log_command
 from streams.cli.console.options import JsonOption
-from streams.cli.kpi.cells import percent_cell, points_cell
+from streams.cli.kpi.cells import percent_cell, points_cell, q_cell
 from streams.cli.kpi.options import FromOption, LangOption, LastOption, TenantOption, ToOption
-from streams.cli.kpi.report import KpiReport
+from streams.cli.kpi.report import KpiReport, compared_as_json
 
 
 def rank_demands(
@@ -43,16 +43,18 @@ def rank_demands(
             store.analyzed_calls(before.grain, before.start, before.end, tenant),
             by_inquiry_type=by_inquiry_type,
         )
+    compared = [each.q_value for each in found]
     shown = _first_of_each(found, most)
     quoted = {(each.tenant_id, example.call_id) for each in shown for example in each.examples}
     asked = {"period": True, "tenant": tenant is not None, "inquiry_type": by_inquiry_type}
     filters = tuple(name for name, given in asked.items() if given)
     log_command(report.settings, "searched", tenant, filters, len(quoted))
     if as_json:
-        report.print_json(period, {"demands": [asdict(each) for each in shown]})
+        content = {"demands": [asdict(each) | {"is_clear": each.is_clear} for each in shown]}
+        report.print_json(period, compared_as_json(compared) | content)
         return
     group = ("inquiry_type",) if by_inquiry_type else ()
-    names = ("tenant", *group, "topic", "calls", "share", "change", "agitated", "unresolved", "examples")
+    names = ("tenant", *group, "topic", "calls", "share", "change", "q", "clear", "agitated", "unresolved", "examples")
     table = report.table(*names, title=report.title(period))
     for each in shown:
         table.add_row(
@@ -62,11 +64,14 @@ def rank_demands(
             str(each.calls),
             percent_cell(each.share),
             points_cell(each.change),
+            q_cell(each.q_value),
+            "*" if each.is_clear else "",
             percent_cell(each.agitated),
             percent_cell(each.unresolved),
             "\n".join(f"「{example.quote}」 {example.call_id}" for example in each.examples),
         )
     report.print(table, len(shown))
+    report.print_comparisons(compared_as_json(compared)["comparisons"])
 
 
 def _first_of_each(demands: Iterable[Demand], most: int) -> list[Demand]:

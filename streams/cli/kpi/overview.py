@@ -1,17 +1,19 @@
 """`callstream kpi`: each KPI of each group."""
 
+from collections.abc import Sequence
 from dataclasses import asdict
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from processors.kpi.funnel import Key
 from processors.kpi.own_kpis import kpis_in_force
-from processors.kpi.reports import KpiLine, kpi_lines
+from processors.kpi.problems import Key
+from processors.kpi.reports import AgentsOf, KpiLine, Period, agents_of, kpi_lines
 from processors.kpi.rollups import HOURLY
-from schemas.config.kpi import DIMENSIONS, Dimension
+from processors.kpi.sql import AGENTS_OF
+from schemas.config.kpi import DIMENSIONS, Dimension, Kpi
 from streams.cli.console.options import JsonOption
-from streams.cli.kpi.cells import interval_cell, value_cell
+from streams.cli.kpi.cells import interval_cell, q_cell, value_cell
 from streams.cli.kpi.options import (
     AllOption,
     FromOption,
@@ -23,8 +25,11 @@ from streams.cli.kpi.options import (
     choose_dimension,
     choose_kpis,
 )
-from streams.cli.kpi.report import KpiReport
+from streams.cli.kpi.report import KpiReport, compared_as_json
 from streams.cli.pages.kpis import as_target, kpi_markdown
+
+if TYPE_CHECKING:
+    from streams.adapters.clickhouse.kpis import ClickHouseKpis
 
 
 def show_kpis(
@@ -65,12 +70,15 @@ def show_kpis(
         found, before = (
             store.sums(apart, dimension, each.grain, each.start, each.end, tenant) for each in (period, period.before)
         )
-        lines = kpi_lines(apart, found, before, store.industries())
+        agents = _agents(store, apart, dimension, period, tenant)
+        lines = kpi_lines(apart, found, before, store.industries(), *agents)
+    compared = [line.q_value for line in lines]
     if as_json:
-        report.print_json(period, {"by": dimension, "kpis": [_line_as_json(line, dimension) for line in lines]})
+        content = {"by": dimension, "kpis": [_line_as_json(line, dimension) for line in lines]}
+        report.print_json(period, compared_as_json(compared) | content)
         return
     keys = DIMENSIONS[dimension]
-    columns = ("tenant", *keys, "kpi", "value", "interval", "n", "target", "verdict", "trend")
+    columns = ("tenant", *keys, "kpi", "value", "interval", "n", "target", "verdict", "trend", "q")
     table = report.table(*columns, title=report.title(period))
     for line in lines:
         table.add_row(
@@ -78,13 +86,30 @@ def show_kpis(
             *(part or "–" for part in line.key),
             report.name(line.kpi),
             value_cell(line.kpi, line.found),
-            interval_cell(line.kpi, line.found),
+            report.word("too_few_agents") if line.found.too_few_agents else interval_cell(line.kpi, line.found),
             str(line.found.n),
             "–" if line.target is None else as_target(line.kpi, line.target),
             _status_cell(report, line),
             report.word(line.trend),
+            q_cell(line.q_value),
         )
     report.print(table, len(lines))
+    report.print_comparisons(compared_as_json(compared)["comparisons"])
+
+
+def _agents(
+    store: "ClickHouseKpis", kpis: Sequence[Kpi], dimension: Dimension, period: Period, tenant: str | None
+) -> tuple[AgentsOf | None, AgentsOf | None]:
+    """Of the period and the one before; null where it is not known who took the calls of a group."""
+    source = AGENTS_OF.get(dimension)
+    if source is None or (period.grain == "hour" and source not in HOURLY):
+        return None, None
+    ratios = [kpi for kpi in kpis if kpi.ratio is not None]
+    now, was = (
+        agents_of(store.sums(ratios, source, each.grain, each.start, each.end, tenant), dimension)
+        for each in (period, period.before)
+    )
+    return now, was
 
 
 def _group(key: Key, dimension: Dimension) -> dict[str, str | None]:
@@ -104,6 +129,7 @@ def _line_as_json(line: KpiLine, dimension: Dimension) -> dict[str, Any]:
         "trend": line.trend,
         "before": asdict(line.before),
         "change": asdict(line.change) if line.change else None,
+        "q_value": line.q_value,
     }
 
 

@@ -1,22 +1,29 @@
 """What the commands of `callstream kpi` have in common."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import typer
 from rich.table import Table
 
 from processors.kpi.reports import Period
+from processors.kpi.statistics import FALSE_DISCOVERIES
 from schemas.config.kpi import Kpi
 from streams.cli.command_settings import command_settings
 from streams.cli.console.output import console, print_json
 from streams.cli.console.times import parse_day
 from streams.cli.kpi.options import choose_language
-from streams.cli.kpi.words import NO_CALLS, WORDS
+from streams.cli.kpi.words import COMPARED, NO_CALLS, WORDS
 from streams.settings import Settings
 
 MOST_STEPS = 4_000
 """Days or hours that `--last` may ask for."""
+
+
+def compared_as_json(q_values: Iterable[float | None]) -> dict[str, Any]:
+    """How many comparisons were made, and which share of what is called clear may be due to chance."""
+    comparisons = sum(each is not None for each in q_values)
+    return {"comparisons": comparisons, "false_discovery_rate": FALSE_DISCOVERIES}
 
 
 class KpiReport:
@@ -64,6 +71,11 @@ class KpiReport:
             typer.echo(NO_CALLS[self.lang])
             return
         console().print(table)
+
+    def print_comparisons(self, comparisons: int) -> None:
+        """How many there were, and what that means for what was found; nothing where there were none."""
+        if comparisons:
+            typer.echo(COMPARED[self.lang].format(comparisons=comparisons, rate=FALSE_DISCOVERIES))
 
     def print_json(self, period: Period, content: Mapping[str, Any]) -> None:
         head = {"start": period.start.isoformat(), "end": period.end.isoformat()}

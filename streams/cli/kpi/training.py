@@ -10,9 +10,9 @@ from processors.kpi.own_kpis import kpis_in_force
 from processors.kpi.reports import Period, TrainingLine, training_lines
 from streams.cli.console.options import JsonOption
 from streams.cli.console.times import parse_day
-from streams.cli.kpi.cells import change_cell, with_n_cell
+from streams.cli.kpi.cells import change_cell, q_cell, with_n_cell
 from streams.cli.kpi.options import AllOption, KpiOption, LangOption, TenantOption, choose_kpis, summable
-from streams.cli.kpi.report import KpiReport
+from streams.cli.kpi.report import KpiReport, compared_as_json
 
 
 def compare_training(
@@ -29,7 +29,8 @@ def compare_training(
 ) -> None:
     """Compare agents before and after a training (R67).
 
-    All other agents over the same time show how much would have changed anyway.
+    All other agents over the same time show how much would have changed anyway; the effect is what goes beyond that.
+    Of fewer than three agents nobody can tell.
     """
     from streams.queries.kpis import open_kpis
 
@@ -41,10 +42,12 @@ def compare_training(
     with open_kpis(report.settings) as store:
         was, now = (store.sums(chosen, "agent", "day", each.start, each.end, tenant) for each in (before, period))
         lines = training_lines(chosen, was, now, agent, store.industries())
+    compared = [line.q_value for line in lines]
     if as_json:
-        report.print_json(period, {"agents": agent, "kpis": [_training_as_json(line) for line in lines]})
+        content = {"agents": agent, "kpis": [_training_as_json(line) for line in lines]}
+        report.print_json(period, compared_as_json(compared) | content)
         return
-    names = ("tenant", "kpi", "before", "after", "change", "effect", "beyond_others", "verdict")
+    names = ("tenant", "kpi", "before", "after", "change", "beyond_others", "q", "effect", "verdict")
     table = report.table(*names, title=f"{report.title(before)} / {report.title(period)}")
     for line in lines:
         table.add_row(
@@ -53,11 +56,13 @@ def compare_training(
             with_n_cell(line.kpi, line.before),
             with_n_cell(line.kpi, line.after),
             change_cell(line.kpi, line.change),
-            report.word(line.effect),
             change_cell(line.kpi, line.beyond_others),
+            q_cell(line.q_value),
+            report.word(line.effect),
             report.word(line.target_status),
         )
     report.print(table, len(lines))
+    report.print_comparisons(compared_as_json(compared)["comparisons"])
 
 
 def _training_as_json(line: TrainingLine) -> dict[str, Any]:

@@ -24,7 +24,8 @@ WORDS: Mapping[str, tuple[str, str]] = {
     "trend": ("趋势", "trend"),
     "scope": ("范围", "scope"),
     "benchmark": ("对照值", "benchmark"),
-    "limits": ("控制限", "limits"),
+    "ratio": ("实际/预期", "observed / expected"),
+    "q": ("q 值", "q"),
     "topic": ("诉求", "demand"),
     "calls": ("通话数", "calls"),
     "share": ("占比", "share"),
@@ -48,6 +49,7 @@ WORDS: Mapping[str, tuple[str, str]] = {
     "up": ("上升", "up"),
     "down": ("下降", "down"),
     "no_clear_change": ("无明显变化", "no clear change"),
+    "too_few_agents": ("坐席太少，无法判断", "too few agents to tell"),
     "unknown": ("–", "–"),
     "common": ("共性", "everyone"),
     "team": ("班组", "team"),
@@ -55,6 +57,11 @@ WORDS: Mapping[str, tuple[str, str]] = {
     "clear": ("显著", "clear"),
     "tag": ("标签", "tag"),
     "value_tier": ("等级", "tier"),
+}
+
+COMPARED: Mapping[Language, str] = {
+    "zh": "共 {comparisons} 次比较；判为显著者中，出于偶然的预期不超过 {rate:.0%}（q 值）",
+    "en": "{comparisons} comparisons; of what is called clear at most {rate:.0%} is expected to be chance (q)",
 }
 
 NO_CALLS: Mapping[Language, str] = {

@@ -16,17 +16,28 @@ Every KPI is defined once, in `schemas/config/kpis.yaml`; the views, `callstream
   measured does not count: null is never 0. `n` is the number of calls that count.
 * **Interval.** Each value has a 95 % interval. Shares of calls: Wilson. Events: the limits of a Poisson count,
   widened where several events of one call come together; 0 sensitive words in 100 calls may still be 3.7 in a hundred,
-  and 1 may be 5.6. Everything else: the delta method with the call as the unit. An interval says how far chance among
-  calls goes; that agents differ, and have different customers, is not in it. Sources stand in
+  and 1 may be 5.6. Everything else: the delta method with the call as the unit. Sources stand in
   `processors/kpi/statistics.py`.
+* **Agents are clusters.** The calls of one agent are alike: 2,000 calls of ten agents say less about a team than
+  2,000 calls of two hundred. So the interval of a tenant, team or inquiry type is as wide as its agents differ
+  (typically two to three times as wide as by calls alone): it answers how the value might be had other agents like
+  these taken the calls. From fewer than three agents (few with most of the calls count as fewer) nobody can tell;
+  then there is no interval and no trend, and the table says so. Of industries, queues, course types, order states and
+  value tiers, and of KPIs that are made by a query, it is not known which agent counts; their intervals, and those of
+  a single agent, say how far chance among calls goes and no more.
 * **Target.** `reached` and `missed` go by the value. Below the minimum n the verdict is `too_few`, and nothing is
   said.
 * **Pending.** Whether a matter was settled is known after a week, and of customers who answer at once, who are not like
   the others. While more than a tenth of the calls of a period are pending, its value, interval, verdict and trend are
   withheld: the verdict is `pending`, and the column `pending` says how many calls are to come. So the last 30 days have
   no first-contact resolution yet; ask with `--to` a day that is eight days past.
-* **Trend.** Against the stretch of the same length before: only a difference whose own 95 % interval leaves out 0 is
-  a change. Of twenty KPIs that stay the same one looks changed.
+* **Trend.** Against the stretch of the same length before. Agents are compared with themselves: what is the same of
+  an agent before and after falls out.
+* **Many comparisons.** Of twenty KPIs that stay the same one looks changed. So every command that compares says how
+  many comparisons it made, and gives each a **q-value**: if you take for real everything with a q-value up to 0.05,
+  at most about one in twenty of what you take is chance (Benjamini and Hochberg 1995). A trend, a clear difference
+  and a problem have one of at most 0.05. Comparisons count for each tenant and command: who asks for fewer KPIs,
+  because only those are of interest, finds more. Choosing them after a look at all would be cheating.
 * **Later knowledge.** Ratings and order states come after days, and a call may be judged again. The worker `rollup`
   makes the days anew that this concerns; values of past days may change.
 * **Yours.** KPIs and targets of your own stand in a file ([kpis-of-your-own.md](kpis-of-your-own.md)).
@@ -46,7 +57,7 @@ $ callstream kpi --kpi sensitive_words --by agent --from 2026-03-01 --to 2026-03
 $ callstream kpi problems --last 30d                  # what is bad for everybody, for a team, for an agent (R64)
 $ callstream kpi demands --last 7d --by-inquiry-type  # what customers call for, with quotes (R61, R62)
 $ callstream kpi customers --last 30d                 # what customers of a value tier or tag call for (R63)
-$ callstream kpi training --on 2026-03-15 --agent A1 --agent A2   # before and after (R67)
+$ callstream kpi training --on 2026-03-15 --agent A1 --agent A2 --agent A3 --agent A4   # before and after (R67)
 ```
 
 `--lang zh` prints Chinese; without it the language of the terminal decides. `--last 30d` is the last 30 days with
@@ -81,18 +92,44 @@ WHERE tenant_id = 'acme' AND kpi = 'sensitive_words' AND day >= '2026-03-24' ORD
 
 `callstream kpi problems` holds each agent against the team, each team against the tenant, and the tenant against the
 target (R64). **Common** is what the tenant clearly misses, and half of the agents, too: a matter for scripts,
-products, processes. **Of a team** or **individual** is a value beyond the 99.8 % limits of a funnel plot
-(Spiegelhalter 2005): how far a group may lie off by chance depends on how many calls it has. Limits are exact for
-shares, fitted to the spread between calls for counts, and wider where groups vary more than chance explains (from ten
-groups on). A team counts without its individual problems. One comparison in a thousand is beyond its limit on the bad
-side by chance; the command says how many were made.
+products, processes. **Of a team** or **individual** is what is worse than all others would be with the same calls:
+
+* **The mix counts.** Some inquiry types are harder. The column *benchmark* is what the calls of this group would come
+  to at the rates that all others have in each inquiry type, and *observed / expected* is what is left (0.9 of a share
+  that should be high: a tenth less than others get out of such calls), with its 95 % interval. So a team with hard
+  calls that does better than they predict is not shown. Inquiry types with fewer than 30 calls are taken together;
+  calls of a type that hardly anybody else takes cannot be compared, and are left out. Within an inquiry type calls
+  may still differ.
+* **Nobody is in their own benchmark.** An agent is held against the others of the team, a team against all other teams;
+  an agent without mates who have enough calls against the whole tenant.
+* **A call counts for the team of its time.** Who changed teams appears in both, with the calls of each; the calls for
+  the other team are not in the benchmark. `kpi --by agent` shows one line for each team; a tenant's interval and `kpi
+  training` take them as one agent.
+* **What chance is.** An agent is held against chance among calls: shown is who truly differs from the others. Where ten
+  or more agents of a team are compared and most of them differ, differing is usual, and only who lies farther off than
+  that is shown. A team is judged by its agents, not by its calls: that some of them are good or bad does not make a
+  bad team, and with two or three agents hardly anything can be told.
+* **q** is the share of chance findings among all that are at least as unlikely; shown is what has at most 0.05. Agents
+  and teams are counted apart; the line below the table says how many comparisons both took. A team counts without its
+  individual problems.
 
 ## Before and after a training
 
 `callstream kpi training` compares the trained agents in the days from the date on with as many days before (R67), and
-with all other agents of the tenant in the same time. Agents who are chosen because of a bad month are mostly better
-in the next one without any training; the others show how much changed anyway, but not that. Sensitive words are to
-reach 0: see the upper limit for how sure 0 is.
+with all other agents of the tenant in the same time. *Effect* is told of *beyond others* alone: by how much more the
+trained have changed than all others. Agents are the units, because each has good and bad months for reasons of their
+own; without that, in simulation 42 to 60 % of trainings that did nothing had an effect. So name everybody who was
+trained: of fewer than three agents, or with fewer than three others, nobody can tell (agents with few calls count for
+less than one, so four are better). Agents who are chosen because of a bad month are mostly better in the next one
+without any training; the others do not show that. Sensitive words are to reach 0: see the upper limit for how sure 0
+is.
+
+## Demands and customers
+
+`callstream kpi demands` compares the share of calls about each topic with the time before, `kpi customers` with that of
+all other customers, and `callstream surges` with the same hour of past weeks. All topics of a tenant are compared
+together: *clear* is a q-value of at most 0.05. `--customers` and `--most` choose what is shown, not what was compared.
+Calls of the same customer count as independent, so topics of a few customers who call often look surer than they are.
 
 """
 

@@ -1,6 +1,10 @@
 import pytest
 
+from processors.clickhouse.rows import CALLS, rows_for_analysis
+from processors.detectors.base.contract import ResponseDelays
 from processors.detectors.talk import TalkDetector
+from processors.judging.call_context import CallContext
+from processors.judging.pipeline import Judge, JudgeSettings
 from schemas.messages.pii import PiiSpan
 from schemas.messages.sound import AudioQuality, CallSound, ChannelMeasures
 from schemas.messages.transcript import Transcript
@@ -142,6 +146,26 @@ def test_the_response_delay_is_from_the_customers_end_to_the_agents_turn(
 ) -> None:
     values = measured(DETECTOR, heard(turns))
     assert (values["response_delay_median_ms"], values["response_delay_p90_ms"]) == (median_ms, p90_ms)
+
+
+def test_the_delay_of_every_answer_is_kept_in_the_order_of_the_call() -> None:
+    """A percentile of many calls cannot be made of the percentiles of each."""
+    call = heard(
+        [
+            ("customer", 0, 2_000, "我要退货谢谢"),
+            ("agent", 4_000, 6_000, "好的请问您的订单号是多少"),
+            ("customer", 6_500, 8_000, "二七八一"),
+            ("agent", 8_300, 9_500, "好的已经为您登记了"),
+        ]
+    )
+    results = DETECTOR.process(CallContext(call))
+    assert [each.values_ms for each in results if isinstance(each, ResponseDelays)] == [(2_000, 300)]
+    nothing = DETECTOR.process(CallContext(said(("agent", "您好"))))
+    assert not any(isinstance(each, ResponseDelays) for each in nothing)
+    analysis = Judge(JudgeSettings()).judge(call, call.transcribed_at)
+    assert analysis.response_delays_ms == (2_000, 300)
+    (row,) = rows_for_analysis(analysis)[CALLS]
+    assert row["response_delays_ms"] == [2_000, 300]
 
 
 def test_without_answers_there_is_no_delay() -> None:

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+import numpy as np
 import pytest
 
 from processors.kpi.demands import CustomerDemandCount, DemandCount, DemandExample, by_customers, ranking
@@ -81,6 +82,46 @@ def test_a_demand_is_compared_with_the_time_before(
 ) -> None:
     (found,) = ranking([REFUND], {("acme", "orders"): 100}, before, totals)
     assert (found.change.is_clear if found.change else None) is clear
+
+
+def test_of_many_topics_only_what_chance_does_not_explain_has_changed() -> None:
+    """Thirty topics as before, which chance moves, and one that is mentioned twice as often."""
+    numbers = np.random.default_rng(6)
+    topics = [replace(REFUND, topic_id=f"topic{number}") for number in range(30)]
+    now, before = ([replace(each, calls=int(numbers.binomial(1_000, 0.05))) for each in topics] for _ in range(2))
+    more = replace(REFUND, topic_id="more", calls=100)
+    found = ranking(
+        [*now, more], {("acme", "orders"): 1_000}, [*before, replace(more, calls=50)], {("acme", "orders"): 1_000}
+    )
+    assert sum(each.change is not None and each.change.is_clear for each in found) > 1
+    assert [each.topic_id for each in found if each.is_clear] == ["more"]
+    assert found[0].q_value is not None
+    assert found[0].change is not None
+    assert found[0].q_value == pytest.approx(31 * found[0].change.chance)
+
+
+def test_customers_who_are_like_all_others_have_no_demands_of_their_own() -> None:
+    """In 60 worlds of 40 comparisons each: any finding in about one of twenty."""
+    numbers = np.random.default_rng(8)
+    false = 0
+    for _ in range(60):
+        counts = [
+            CustomerDemandCount(
+                "acme",
+                "tag",
+                f"tag{tag}",
+                f"t{topic}",
+                "",
+                int(numbers.binomial(300, 0.1)),
+                300,
+                int(numbers.binomial(3_000, 0.1)),
+                3_000,
+            )
+            for tag in range(4)
+            for topic in range(10)
+        ]
+        false += any(each.is_clear for each in by_customers(counts))
+    assert false / 60 <= 0.05
 
 
 def test_what_is_clearly_of_some_customers_comes_first() -> None:

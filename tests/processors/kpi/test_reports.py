@@ -1,12 +1,14 @@
 """Lines of KPIs: groups against targets and the time before, and before against after a training."""
 
+from collections.abc import Mapping
 from datetime import UTC, date, datetime, timedelta
 from zoneinfo import ZoneInfo
 
+import numpy as np
 import pytest
 
-from processors.kpi.funnel import Key
-from processors.kpi.reports import Period, SumsOf, kpi_lines, problem_report, training_lines
+from processors.kpi.problems import Key
+from processors.kpi.reports import AgentsOf, Period, SumsOf, agents_of, kpi_lines, problem_report, training_lines
 from processors.kpi.statistics import Sums
 from tests.processors.kpi.test_statistics import EVENTS, SHARE, a_kpi, calls
 
@@ -68,31 +70,70 @@ def test_a_line_has_the_target_of_the_tenants_industry() -> None:
     assert [(line.target, line.target_status) for line in lines] == [(0.8, "reached"), (0.95, "missed")]
 
 
+def test_agents_of_a_team_tell_how_sure_its_value_and_its_trend_are() -> None:
+    """An agent with calls for two teams is one of each; of the tenant it is one, too."""
+    now: SumsOf = {
+        ("acme", ("north", f"n{number}"), "kept"): calls(good, 100) for number, good in enumerate((95, 95, 60, 60, 90))
+    }
+    moved: SumsOf = {("acme", ("south", "n0"), "kept"): calls(90, 100)}
+    of_teams = agents_of({**now, **moved}, "team")
+    assert set(of_teams["acme", ("north",), "kept"]) == {"n0", "n1", "n2", "n3", "n4"}
+    assert agents_of({**now, **moved}, "tenant")["acme", (), "kept"]["n0"].n == 200
+    total = sum(now.values(), start=Sums())
+    groups: SumsOf = {("acme", ("north",), "kept"): total, ("acme", ("south",), "kept"): calls(90, 100)}
+    before: SumsOf = {("acme", ("north",), "kept"): calls(355, 500)}
+    agents_before: AgentsOf = {("acme", ("north",), "kept"): {f"n{number}": calls(71, 100) for number in range(5)}}
+    by_calls = kpi_lines([SHARE], groups, before, {})
+    by_agents = kpi_lines([SHARE], groups, before, {}, of_teams, agents_before)
+    assert (by_calls[0].trend, by_agents[0].trend) == ("better", "no_clear_change")
+    assert by_calls[0].found.low is not None
+    assert by_agents[0].found.low is not None
+    assert by_agents[0].found.low < by_calls[0].found.low - 0.05
+    assert by_agents[1].found.too_few_agents
+
+
+def test_trends_of_one_tenant_are_told_for_all_that_is_asked_for_together() -> None:
+    """Of forty teams that stay the same, two would change by chance alone."""
+    numbers = np.random.default_rng(2)
+    names: list[tuple[str, Key, str]] = [("acme", (f"team{number}",), "kept") for number in range(40)]
+    now, before = ({name: calls(int(numbers.binomial(200, 0.8)), 200) for name in names} for _ in range(2))
+    lines = kpi_lines([SHARE], now, before, {})
+    assert sum(line.change is not None and line.change.is_clear for line in lines) >= 2
+    assert {line.trend for line in lines} == {"no_clear_change"}
+    alone = {name: kpi_lines([SHARE], {name: now[name]}, before, {})[0].q_value for name in names}
+    assert all((line.q_value or 0) >= (alone["acme", line.key, "kept"] or 0) for line in lines)
+
+
 def test_problems_of_everybody_come_before_those_of_teams_and_agents() -> None:
     def agents(kpi: str, *goods: int) -> dict[tuple[str, Key, str], Sums]:
-        return {("acme", ("a", f"a{number}"), kpi): calls(good, 200) for number, good in enumerate(goods)}
+        return {("acme", ("a", f"a{number}", "orders"), kpi): calls(good, 200) for number, good in enumerate(goods)}
 
-    report = problem_report([OTHER, SHARE], agents("other", 190, 190, 190, 100) | agents("kept", 100, 100, 100, 60), {})
+    others, kept = [190, 190, 190, 190, 190, 100], [100, 100, 100, 100, 100, 40]
+    report = problem_report([OTHER, SHARE], agents("other", *others) | agents("kept", *kept), {})
     assert [(each.kpi.id, each.problem.scope) for each in report.found] == [
         ("kept", "common"),
         ("other", "individual"),
         ("kept", "individual"),
     ]
-    assert report.comparisons == 8
+    assert report.comparisons == 12
+
+
+# --- trainings
+
+
+def in_tenant(tenant: str, goods: Mapping[str, int], team: str = "a") -> dict[tuple[str, Key, str], Sums]:
+    """Agents with 100 calls each, of which so many are good."""
+    return {(tenant, (team, agent), "kept"): calls(good, 100) for agent, good in goods.items()}
+
+
+TRAINED = ["t0", "t1", "t2", "t3"]
 
 
 def test_the_trained_are_compared_with_themselves_and_with_all_others() -> None:
-    before: SumsOf = {
-        ("acme", ("a", "a0"), "kept"): calls(40, 100),
-        ("acme", ("a", "a1"), "kept"): calls(70, 100),
-        ("bolt", ("a", "a2"), "kept"): calls(40, 100),
-    }
-    after: SumsOf = {
-        ("acme", ("a", "a0"), "kept"): calls(90, 100),
-        ("acme", ("a", "a1"), "kept"): calls(80, 100),
-        ("bolt", ("a", "a2"), "kept"): calls(90, 100),
-    }
-    (line,) = training_lines([SHARE, OTHER], before, after, ["a0", "a9"], {})
+    before = in_tenant("acme", {"t0": 38, "t1": 40, "t2": 42, "t3": 40} | {f"o{number}": 70 for number in range(6)})
+    after = in_tenant("acme", {"t0": 90, "t1": 91, "t2": 89, "t3": 90} | {f"o{number}": 80 for number in range(6)})
+    elsewhere = in_tenant("bolt", {"o9": 40})
+    (line,) = training_lines([SHARE, OTHER], before | elsewhere, after | elsewhere, [*TRAINED, "a9"], {})
     assert (line.tenant_id, line.before.value, line.after.value) == ("acme", 0.4, 0.9)
     assert (line.others_before.value, line.others_after.value) == (0.7, 0.8)
     assert line.change is not None
@@ -101,25 +142,45 @@ def test_the_trained_are_compared_with_themselves_and_with_all_others() -> None:
     assert line.beyond_others.value == pytest.approx(0.4)
     assert line.beyond_others.low < line.change.low - 0.1
     assert (line.effect, line.target_status) == ("better", "reached")
+    assert line.q_value == line.beyond_others.chance
+
+
+def test_what_changed_for_everybody_is_not_the_trainings() -> None:
+    before, after = (dict.fromkeys([*TRAINED, "o0", "o1", "o2", "o3"], good) for good in (60, 90))
+    (line,) = training_lines([SHARE], in_tenant("acme", before), in_tenant("acme", after), TRAINED, {})
+    assert line.change is not None
+    assert line.change.is_clear
+    assert line.effect == "no_clear_change"
 
 
 def test_an_agent_who_changed_teams_is_the_same_agent() -> None:
-    before: SumsOf = {("acme", ("a", "a0"), "kept"): calls(40, 100)}
-    after: SumsOf = {("acme", ("a", "a0"), "kept"): calls(45, 50), ("acme", ("b", "a0"), "kept"): calls(50, 50)}
-    (line,) = training_lines([SHARE], before, after, ["a0"], {})
+    before = in_tenant("acme", {"t0": 40})
+    after: SumsOf = {("acme", ("a", "t0"), "kept"): calls(45, 50), ("acme", ("b", "t0"), "kept"): calls(50, 50)}
+    (line,) = training_lines([SHARE], before, after, ["t0"], {})
     assert (line.after.value, line.after.n, line.beyond_others) == (0.95, 100, None)
 
 
+def test_the_effect_of_a_training_of_two_agents_cannot_be_told() -> None:
+    others = {f"o{number}": 70 for number in range(6)}
+    before, after = in_tenant("acme", {"t0": 10, "t1": 12} | others), in_tenant("acme", {"t0": 97, "t1": 99} | others)
+    (line,) = training_lines([SHARE], before, after, ["t0", "t1"], {})
+    assert (line.after.value, line.effect, line.beyond_others) == (0.98, "too_few_agents", None)
+
+
 def test_sensitive_words_that_are_gone_say_how_sure_that_is() -> None:
-    before: SumsOf = {("acme", ("a", "a0"), "kept"): Sums.of([(1, 1)] * 20 + [(0, 1)] * 80)}
-    after: SumsOf = {("acme", ("a", "a0"), "kept"): Sums.of([(0, 1)] * 100)}
-    (line,) = training_lines([EVENTS], before, after, ["a0"], {})
+    others = {f"o{number}": 20 for number in range(6)}
+    before, after = (
+        in_tenant("acme", dict.fromkeys(TRAINED, 20) | others),
+        in_tenant("acme", dict.fromkeys(TRAINED, 0) | others),
+    )
+    (line,) = training_lines([EVENTS], before, after, TRAINED, {})
     assert (line.after.value, line.effect, line.target_status) == (0, "better", "reached")
-    assert line.after.high == pytest.approx(3.69, abs=0.01)
+    assert line.after.high == pytest.approx(0.92, abs=0.01)
 
 
 def test_few_calls_tell_nothing_of_a_training() -> None:
-    before: SumsOf = {("acme", ("a", "a0"), "kept"): calls(0, 29)}
-    after: SumsOf = {("acme", ("a", "a0"), "kept"): calls(100, 100)}
-    (line,) = training_lines([SHARE], before, after, ["a0"], {})
+    others = {f"o{number}": 70 for number in range(6)}
+    before: SumsOf = in_tenant("acme", others) | {("acme", ("a", name), "kept"): calls(0, 7) for name in TRAINED}
+    after = in_tenant("acme", others | dict.fromkeys(TRAINED, 100))
+    (line,) = training_lines([SHARE], before, after, TRAINED, {})
     assert line.effect == "unknown"

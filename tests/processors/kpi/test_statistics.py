@@ -1,19 +1,24 @@
 """Values, intervals, verdicts and trends of KPIs, against published and hand-made numbers."""
 
-from math import inf
+from math import inf, sqrt
+from statistics import stdev
 from typing import Any
 
 import pytest
 
 from processors.kpi.statistics import (
+    CallGroup,
     Estimate,
     Sums,
     TargetStatus,
     Trend,
+    change,
     correlation_interval,
     difference,
     difference_of_differences,
     estimate,
+    estimate_group,
+    q_values,
     target_status,
     trend,
     wilson,
@@ -154,7 +159,7 @@ def test_the_verdict_goes_by_value_and_minimum(kpi: Kpi, found: Estimate, expect
 
 
 @pytest.mark.parametrize(
-    ("pending", "value", "status", "change"),
+    ("pending", "value", "status", "expected"),
     [
         pytest.param(0, 0.9, "reached", "better", id="all are decided"),
         pytest.param(11, 0.9, "reached", "better", id="nine tenths are decided"),
@@ -162,13 +167,15 @@ def test_the_verdict_goes_by_value_and_minimum(kpi: Kpi, found: Estimate, expect
     ],
 )
 def test_nothing_is_said_while_more_than_a_tenth_of_the_calls_are_pending(
-    pending: int, value: float | None, status: TargetStatus, change: Trend
+    pending: int, value: float | None, status: TargetStatus, expected: Trend
 ) -> None:
-    found = estimate(SHARE, Sums(100, 90, 100, 90, 90, 100, pending))
+    sums = Sums(100, 90, 100, 90, 90, 100, pending)
+    found = estimate(SHARE, sums)
     assert (found.n, found.value, found.pending) == (100, value, pending)
     assert (found.low is None) == (found.high is None) == (value is None)
     assert target_status(SHARE, found) == status
-    assert trend(SHARE, found, estimate(SHARE, Sums(100, 70, 100, 70, 70, 100))) == change
+    before = CallGroup(Sums(100, 70, 100, 70, 70, 100))
+    assert trend(SHARE, found, estimate_group(SHARE, before), change(SHARE, CallGroup(sums), before)) == expected
 
 
 def test_pending_calls_alone_are_shown_and_give_no_value() -> None:
@@ -203,7 +210,94 @@ def test_a_tenant_has_the_target_of_its_industry() -> None:
 def test_only_a_clear_difference_is_a_trend(
     kpi: Kpi, now: tuple[int, int], before: tuple[int, int], expected: Trend
 ) -> None:
-    assert trend(kpi, estimate(kpi, calls(*now)), estimate(kpi, calls(*before))) == expected
+    groups = [CallGroup(calls(*each)) for each in (now, before)]
+    after, earlier = (estimate_group(kpi, each) for each in groups)
+    assert trend(kpi, after, earlier, change(kpi, *groups)) == expected
+
+
+def test_among_many_changes_the_q_value_decides() -> None:
+    now, before = (CallGroup(calls(good, 100)) for good in (90, 78))
+    after, earlier = estimate_group(SHARE, now), estimate_group(SHARE, before)
+    changed = change(SHARE, now, before)
+    assert changed is not None
+    assert changed.is_clear
+    assert trend(SHARE, after, earlier, changed) == trend(SHARE, after, earlier, changed, 0.05) == "better"
+    assert trend(SHARE, after, earlier, changed, 0.051) == "no_clear_change"
+
+
+def test_q_values_are_those_of_benjamini_and_hochberg() -> None:
+    """The fifteen chances of their example, of which four are found at 5 %."""
+    chances = [0.0001, 0.0004, 0.0019, 0.0095, 0.0201, 0.0278, 0.0298, 0.0344, 0.0459, 0.3240, 0.4262]
+    chances += [0.5719, 0.6528, 0.7590, 1.0]
+    found = q_values(chances)
+    assert sum(each <= 0.05 for each in found) == 4
+    assert found[3] == pytest.approx(0.0095 * 15 / 4)
+    assert q_values(chances[::-1]) == found[::-1]
+    assert q_values([]) == []
+
+
+# --- agents as clusters
+
+
+def of_agents(*shares: tuple[int, int]) -> CallGroup:
+    """Agents, each by how many of its calls are good."""
+    agents = {f"a{number}": calls(*share) for number, share in enumerate(shares)}
+    return CallGroup(sum(agents.values(), start=Sums()), agents)
+
+
+@pytest.mark.parametrize("kpi", [SHARE, MEAN, EVENTS, PARTS], ids=["share", "mean", "events", "parts"])
+def test_a_group_whose_agents_differ_has_a_wider_interval(kpi: Kpi) -> None:
+    alike, differ = of_agents(*[(120, 200)] * 6), of_agents(*[(60, 200)] * 3, *[(180, 200)] * 3)
+    one, other, calls_alone = estimate_group(kpi, alike), estimate_group(kpi, differ), estimate(kpi, differ.calls)
+    assert one.value == other.value
+    assert (one.low, one.high) == pytest.approx((calls_alone.low, calls_alone.high))
+    assert None not in (other.low, other.high, one.low, one.high)
+    assert (other.high or 0) - (other.low or 0) > 5 * ((one.high or 0) - (one.low or 0)) - 1e-9
+
+
+def test_the_interval_of_a_mean_of_agents_is_that_of_their_means() -> None:
+    """Five agents with as many calls each: the t interval of five numbers, 2.776 s ÷ √5."""
+    means = (60, 65, 72, 78, 80)
+    agents = {f"a{mean}": Sums.of([(mean - 1, 1), (mean + 1, 1)] * 50) for mean in means}
+    found = estimate_group(MEAN, CallGroup(sum(agents.values(), start=Sums()), agents))
+    half = 2.776445 * stdev(means) / sqrt(5)
+    assert (found.low, found.high) == pytest.approx((71 - half, 71 + half), rel=2e-3)
+
+
+def test_of_too_few_agents_nobody_can_tell_how_they_vary() -> None:
+    for group in (of_agents((90, 100), (80, 100)), of_agents((800, 1_000), (9, 10), (8, 10), (9, 10))):
+        found = estimate_group(SHARE, group)
+        assert found.value is not None
+        assert (found.low, found.high, found.too_few_agents) == (None, None, True)
+        changed = change(SHARE, group, of_agents((50, 100), (50, 100)))
+        assert changed is None
+        assert trend(SHARE, found, found, changed) == "too_few_agents"
+
+
+def test_what_is_the_same_of_each_agent_falls_out_of_a_change() -> None:
+    """Agents differ much, and all are five points better: that is clearer than the values themselves are."""
+    before = of_agents(*((40 + 20 * number, 200) for number in range(8)))
+    after = of_agents(*((50 + 20 * number, 200) for number in range(8)))
+    changed = change(SHARE, after, before)
+    assert changed is not None
+    assert changed.is_clear
+    now, was = estimate_group(SHARE, after), estimate_group(SHARE, before)
+    assert now.low is not None
+    assert was.high is not None
+    assert now.low < was.high
+
+
+def test_a_change_of_a_few_agents_is_no_change_of_all() -> None:
+    before = of_agents(*[(100, 200)] * 8)
+    after = of_agents((190, 200), (190, 200), *[(95, 200)] * 6)
+    by_calls = change(SHARE, CallGroup(after.calls), CallGroup(before.calls))
+    by_agents = change(SHARE, after, before)
+    assert by_calls is not None
+    assert by_agents is not None
+    assert by_calls.value == by_agents.value
+    assert by_calls.is_clear
+    assert not by_agents.is_clear
+    assert by_agents.chance > 0.05
 
 
 def test_limits_are_as_wide_as_several_events_of_one_call_make_them() -> None:

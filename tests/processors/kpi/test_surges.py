@@ -21,6 +21,7 @@ from processors.kpi.surges import (
     TopicWindow,
     alert_of,
     assess,
+    assess_all,
     dispersion,
     last_step,
     same_hours,
@@ -66,6 +67,23 @@ def test_a_surge_is_many_and_far_more_than_usual_and_no_chance(
     found = assess(a_window(count, past), SHANGHAI)
     assert (found.verdict, found.expected) == (verdict, expected)
     assert (found.chance is None) == (expected is None)
+
+
+def test_of_very_many_topics_a_surge_must_be_less_likely_still() -> None:
+    """Chance does 20 calls where 5 are usual one time in 22,000: among 1,200 topics that is one in eighteen."""
+    unlikely = a_window(20, (5, 5, 5, 5))
+    others = [a_window(5, (5, 5, 5, 5), topic_id=f"topic{number}") for number in range(1_199)]
+    (alone,) = assess_all([unlikely], SHANGHAI)
+    among_few = assess_all([unlikely, *others[:99]], SHANGHAI)
+    among_many = assess_all([unlikely, *others], SHANGHAI)
+    assert [each[0].verdict for each in ([alone], among_few, among_many)] == ["surge", "surge", "usual"]
+    assert alone.q_value == alone.chance
+    assert (among_many[0].comparisons, among_few[0].comparisons) == (1_200, 100)
+    assert among_many[0].q_value == pytest.approx(1_200 * (alone.chance or 0))
+    # Another tenant, or another hour, is looked at for itself.
+    elsewhere = [replace(each, tenant_id="bolt") for each in others]
+    later = [replace(each, start=START + STEP) for each in others]
+    assert assess_all([unlikely, *elsewhere, *later], SHANGHAI)[0] == alone
 
 
 def test_the_least_number_and_the_ratio_are_settings() -> None:

@@ -274,6 +274,8 @@ def test_on_clickhouse_it_is_the_same_as_in_memory_and_the_command_line_shows_it
                 "past_weeks": [20, 20, 20, 20],
                 "expected": 20.0,
                 "chance": pytest.approx(5.8649e-9, rel=1e-4, abs=0),
+                "q_value": pytest.approx(5.8649e-9, rel=1e-4, abs=0),
+                "comparisons": 1,
                 "verdict": "surge",
             }
         ]
