@@ -86,7 +86,7 @@ _GROUPS: Mapping[str, tuple[str, ...]] = {
     "surges": ("surge_weeks", "surge_min_count", "surge_ratio", "surge_every_s"),
     "rollups": ("rollup_every_s", "first_contact_days", "kpis_file"),
     EVERY_WORKER: (
-        *("timezone", "retry_max_wait_s", "dead_letter_streak_limit", "stuck_after_minutes"),
+        *("timezone", "tenants_file", "retry_max_wait_s", "dead_letter_streak_limit", "stuck_after_minutes"),
         *("data_dir", "cache_dir", "log_level"),
     ),
 }
