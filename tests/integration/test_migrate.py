@@ -69,7 +69,7 @@ def test_rows_of_before_show_as_they_did(engine: RunningEngine) -> None:
     migrate(url, FORMER, views={})
     client = connect(url)
     store = Store(url, client, ClickHouseSink(client))
-    for rows in deliveries_at_random(random.Random(11)):  # noqa: S311 - repeatable, not secret
+    for rows in deliveries_at_random(random.Random(11)):
         store.sink.write(rows)
     before = content(store)
     assert sum(map(len, before.values())) > 100
