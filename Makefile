@@ -9,7 +9,7 @@ PARALLEL := -n 2 --dist loadfile --no-loadscope-reorder
 OUTSIDE  := embedded or kafka or minio or model or transformers or superset or long
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo up test test-all nightly test-kafka test-minio test-transformers superset lint format bench contracts freeze clean
+.PHONY: help install demo up test test-all nightly test-kafka test-minio test-transformers superset lint format bench heads contracts freeze clean
 
 help: ## show this list
 	@awk -F':.*## ' '/^[a-z-]+:.*## / { printf "  make %-17s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -76,6 +76,9 @@ format: $(STAMP) ## let ruff rewrite what it can
 
 bench: $(STAMP) ## measure against plain faster-whisper in the same run
 	@$(BIN)/python benchmarks/pipeline_overhead.py
+
+heads: $(STAMP) ## train the reading heads on training/dialogues, with the figures of parts that were left out
+	@$(BIN)/python -m training.heads
 
 contracts: $(STAMP) ## write the JSON Schemas and the AsyncAPI document again
 	@$(BIN)/callstream contracts

@@ -78,7 +78,7 @@ class World:
 
 def a_world(now: datetime, calls: int, seed: int = 7) -> World:
     """Calls of three tenants in the twelve days before `now`, some of them judged twice, rated, and with alerts."""
-    random = Random(seed)  # noqa: S311 - calls, not secrets
+    random = Random(seed)
     analyses: list[CallAnalysis] = []
     older: list[CallAnalysis] = []
     ratings: list[CallRated] = []
@@ -183,7 +183,7 @@ def _measures(random: Random) -> dict[str, MeasureValue]:
             kept[name] = value
         elif chance < 0.8:
             kept[name] = None
-    return kept | _counts(Random(repr(kept)))  # noqa: S311 - measures, not secrets
+    return kept | _counts(Random(repr(kept)))
 
 
 def _delays(measures: Mapping[str, MeasureValue]) -> tuple[int, ...]:
@@ -217,7 +217,7 @@ def _a_scorecard(random: Random) -> Scorecard:
         group: random.choice((None, 40.0, 77.5, 100.0)) for group in get_args(ScoreGroup)
     }
     score = None if random.random() < 0.1 else float(random.randrange(0, 21) * 5)
-    items = _items(Random(repr((groups, score))))  # noqa: S311 - points, not secrets
+    items = _items(Random(repr((groups, score))))
     return Scorecard(form_id="general", form_version=1, score=score, groups=groups, items=items)
 
 

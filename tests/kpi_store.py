@@ -70,7 +70,7 @@ def filled_store(engine: RunningEngine, calls: int) -> Iterator[Filled]:
 
 def deliver(client: Client, world: World) -> None:
     """Everything in a random order, a part of it twice."""
-    random = Random(3)  # noqa: S311 - an order, not a secret
+    random = Random(3)
     deliveries = [
         *(rows_for_call_ended(analysis.call, analysis.call.ended_at) for analysis in world.analyses),
         *(rows_for_analysis(analysis) for analysis in (*world.analyses, *world.older)),

@@ -181,7 +181,7 @@ DEFAULT_FUSION: Final = Fusion(
 def require_scikit_learn() -> None:
     """Raises `TrainingError` where scikit-learn is not installed."""
     try:
-        import sklearn  # type: ignore[import-untyped] # noqa: F401 - ships without types; only to know whether it is there
+        import sklearn  # noqa: F401 - only to know whether it is there
     except ModuleNotFoundError:
         raise TrainingError("training needs scikit-learn: run `pip install 'callstream[train]'`") from None
 
@@ -336,7 +336,7 @@ def _fit_grams(texts: Sequence[LabelledText]) -> GramModel:
 
 
 def _logistic_regression(penalty: float, class_weight: Mapping[str, float] | None) -> Any:
-    from sklearn.linear_model import LogisticRegression  # type: ignore[import-untyped] # ships without types
+    from sklearn.linear_model import LogisticRegression
 
     return LogisticRegression(C=1 / penalty, class_weight=class_weight, max_iter=500)
 

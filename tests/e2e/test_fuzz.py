@@ -76,7 +76,7 @@ def broken_records(publisher: Publisher, chance: random.Random, first: int) -> l
 
 
 def test_every_worker_lives_and_every_event_is_accounted_for(tmp_path: Path) -> None:
-    chance = random.Random(SEED)  # noqa: S311 - the same again for the same seed
+    chance = random.Random(SEED)
     with running_stack("tansu", tmp_path, {"dead_letter_streak_limit": 1_000_000}, restart_workers=False) as stack:
         publisher = Publisher(stack.settings)
         ends_at_s = time.monotonic() + MINUTES * 60

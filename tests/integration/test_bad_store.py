@@ -191,7 +191,7 @@ def test_the_undisturbed_run_has_something_to_lose_in_every_view(undisturbed: di
 def test_an_engine_that_is_killed_during_inserts_leaves_what_an_undisturbed_one_does(
     seed: int, tmp_path: Path, undisturbed: dict[str, list[str]]
 ) -> None:
-    chance = random.Random(seed)  # noqa: S311 - repeatable, not secret
+    chance = random.Random(seed)
     with running_engine(tmp_path) as engine:
         run = Run(engine.url())
         inserting = threading.Event()

@@ -103,8 +103,8 @@ STORAGE = (
     *("kpi_rollup_rows", "kpi_rollup_days"),
 )
 VIEWS = (
-    *("calls", "findings", "scores", "topics", "transcripts", "segments", "outcomes", "unaccounted", "dead_letters"),
-    *("alerts", "alert_deliveries", "rule_packs", "ratings", "access_log"),
+    *("calls", "findings", "suspicions", "scores", "topics", "transcripts", "segments", "outcomes", "unaccounted"),
+    *("dead_letters", "alerts", "alert_deliveries", "rule_packs", "ratings", "access_log"),
 )
 OF_ROLLUPS = ("kpi_calls", "kpi_rollup")
 """One needs parameters, one its worker: tests/integration/test_rollups.py is about them."""
@@ -670,6 +670,26 @@ def test_findings_that_a_newer_analysis_no_longer_has_are_gone(order: tuple[int,
     assert store.rows("SELECT analysis_version, findings_count, outcome_reason FROM calls") == [(2, 1, "reason 2")]
 
 
+def test_what_reading_suspects_is_no_finding_until_somebody_confirms_it(store: Store) -> None:
+    analysis = an_analysis(an_event(1), version=1, findings=2)
+    suspicion = analysis.findings[1].model_copy(
+        update={"detector": "reading", "category": "suspected_rude", "rule_version": "abc", "confidence": 0.75}
+    )
+    measures = {"duration_ms": 9, "reading_select": 0.9, "reading_suspicions": 1}
+    store.sink.write(
+        rows_for_analysis(
+            analysis.model_copy(update={"findings": (analysis.findings[0], suspicion), "measures": measures})
+        )
+    )
+    assert store.rows("SELECT finding_id FROM findings") == [("call-1/1/0",)]
+    assert store.rows("SELECT finding_id, kind, model, probability FROM suspicions") == [
+        ("call-1/1/1", "rude", "abc", 0.75)
+    ]
+    assert store.rows("SELECT findings_count, measures, reading FROM calls") == [
+        (1, {"duration_ms": 9}, {"select": 0.9, "suspicions": 1})
+    ]
+
+
 def test_a_newer_analysis_without_findings_leaves_none(store: Store) -> None:
     event = an_event(1)
     store.sink.write(rows_for_analysis(an_analysis(event, version=1, findings=3)))
@@ -779,7 +799,7 @@ def test_events_of_many_years_in_one_batch_block_nobody(store: Store) -> None:
 
 @pytest.mark.parametrize("seed", range(3))
 def test_any_order_and_any_repetition_of_deliveries_shows_the_same(seed: int, open_store: Callable[[], Store]) -> None:
-    chance = random.Random(seed)  # noqa: S311 - repeatable, not secret
+    chance = random.Random(seed)
     deliveries = deliveries_at_random(chance)
     clean, disturbed = open_store(), open_store()
     for rows in deliveries:

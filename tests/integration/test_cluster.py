@@ -140,7 +140,7 @@ def test_the_replicated_tables_can_be_made(tmp_path: Path) -> None:
 
 
 def test_what_is_delivered_again_by_any_host_shows_what_one_server_shows(pair: Pair, tmp_path: Path) -> None:
-    chance = random.Random(7)  # noqa: S311 - repeatable, not secret
+    chance = random.Random(7)
     every = deliveries_at_random(chance)
     with running_engine(tmp_path) as single:
         migrate(single.url())
@@ -162,7 +162,7 @@ def test_what_is_delivered_again_by_any_host_shows_what_one_server_shows(pair: P
 
 
 def test_all_versions_of_a_row_lie_on_one_shard_and_so_does_a_call(pair: Pair) -> None:
-    for rows in deliveries_at_random(random.Random(8)):  # noqa: S311 - repeatable, not secret
+    for rows in deliveries_at_random(random.Random(8)):
         pair.hosts[0].sink.write(rows)
     for table, key in KEYS.items():
         shards = [set(rows) for rows in pair.local_rows(f"SELECT DISTINCT {key} FROM {table}_local")]  # noqa: S608
@@ -210,7 +210,7 @@ def test_a_database_for_one_server_is_not_spread_and_one_that_is_spread_not_take
 
 
 def test_a_shard_that_is_down_is_waited_for(pair: Pair, engines: tuple[RunningEngine, RunningEngine]) -> None:
-    chance = random.Random(9)  # noqa: S311 - repeatable, not secret
+    chance = random.Random(9)
     engines[1].stop()
     try:
         with pytest.raises(Exception, match="ClickHouse") as refused:

@@ -159,6 +159,10 @@ def fill(sink: ClickHouseSink) -> None:
     """Rows of every kind, each from the messages as they would come."""
     transcript = CALLS_TRANSCRIBED.decode((EXAMPLES / CALLS_TRANSCRIBED.name / "heard.json").read_bytes())
     analysis = CALLS_ANALYZED.decode((EXAMPLES / CALLS_ANALYZED.name / "with_findings.json").read_bytes())
+    suspicion = analysis.findings[0].model_copy(
+        update={"finding_id": "suspicion", "detector": "reading", "category": "suspected_rude", "severity": "info"}
+    )
+    analysis = analysis.model_copy(update={"findings": (*analysis.findings, suspicion)})
     alert = ALERTS_RAISED.decode((EXAMPLES / ALERTS_RAISED.name / "call_with_evidence.json").read_bytes())
     delivery = ALERTS_DELIVERED.decode((EXAMPLES / ALERTS_DELIVERED.name / "delivered.json").read_bytes())
     events = [event_of(call_id, *of) for call_id, of in CALLS_OF.items()]

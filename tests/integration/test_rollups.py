@@ -127,7 +127,7 @@ def database(engine: RunningEngine) -> Iterator[Database]:
 
 def a_world(seed: int) -> tuple[list[CallAnalysis], list[CallRated]]:
     """Sixty calls of two weeks, a third of them judged twice or three times, and statements about some of them."""
-    chance = random.Random(seed)  # noqa: S311
+    chance = random.Random(seed)
     analyses, ratings = [], []
     for number in range(60):
         ended_at = FIRST + timedelta(minutes=chance.randrange(14 * 24 * 60))
@@ -281,7 +281,7 @@ def assert_equal(
 @pytest.mark.parametrize("seed", range(6))
 def test_a_rollup_is_exact_after_deliveries_in_any_order_with_repeats(database: Database, seed: int) -> None:
     analyses, ratings = a_world(seed)
-    chance = random.Random(seed)  # noqa: S311
+    chance = random.Random(seed)
     deliveries: list[CallAnalysis | CallRated] = [*analyses, *ratings]
     deliveries += chance.sample(deliveries, len(deliveries) // 2)
     chance.shuffle(deliveries)
@@ -313,7 +313,7 @@ def test_a_worker_that_was_started_again_finds_what_it_missed(database: Database
 
 def test_counts_of_the_views_are_those_of_python_after_any_delivery(database: Database) -> None:
     analyses, ratings = a_world(7)
-    chance = random.Random(7)  # noqa: S311
+    chance = random.Random(7)
     deliveries: list[CallAnalysis | CallRated] = [*analyses, *ratings, *analyses, *ratings]
     chance.shuffle(deliveries)
     for start in range(0, len(deliveries), 25):

@@ -69,7 +69,7 @@ def phrase_at_random(chance: random.Random, calls: Sequence[Call]) -> str:
 
 @pytest.mark.parametrize("seed", [1, 2, 3])
 def test_a_phrase_is_found_exactly_where_it_stands_in_a_segment(seed: int, store: Store) -> None:
-    chance = random.Random(seed)  # noqa: S311
+    chance = random.Random(seed)
     calls = [Call(f"c{number}", said_at_random(chance), ended_at=T0 - timedelta(hours=number)) for number in range(150)]
     for start in range(0, len(calls), 50):
         store.write(*calls[start : start + 50])
@@ -275,7 +275,7 @@ def test_a_judgement_that_was_replaced_is_not_found_by_what_it_found(store: Stor
 
 @pytest.mark.parametrize("seed", [4, 5])
 def test_any_combination_finds_what_a_reference_in_python_finds(seed: int, store: Store) -> None:
-    chance = random.Random(seed)  # noqa: S311
+    chance = random.Random(seed)
     calls = [
         Call(
             f"c{number:03d}",

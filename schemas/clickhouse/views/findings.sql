@@ -63,4 +63,5 @@ ARRAY JOIN
     findings.score_delta AS score_delta,
     findings.confidence AS confidence,
     findings.attributes AS attributes
-COMMENT 'One row per finding of the newest analysis of each call.';
+WHERE detector != 'reading'
+COMMENT 'One row per finding of the newest analysis of each call; what reading suspects is in suspicions.';

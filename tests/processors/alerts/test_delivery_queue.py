@@ -155,7 +155,7 @@ class TestRetries:
         assert desk.queue.take_finished() == [(0, 0)]
 
     def test_a_pause_is_anything_up_to_its_longest(self) -> None:
-        rng = random.Random(7)  # noqa: S311 - chance, not a secret
+        rng = random.Random(7)
         pauses_s = [SCHEDULE.pause(5, rng).total_seconds() for _ in range(500)]
         assert min(pauses_s) < 2
         assert 30 < max(pauses_s) <= 32
@@ -533,7 +533,7 @@ def test_whatever_happens_every_alert_ends_once_with_a_line_and_every_place_is_f
     jitter: int,
 ) -> None:
     desk = Desk(
-        rng=random.Random(jitter),  # noqa: S311 - chance, not a secret
+        rng=random.Random(jitter),
         per_minute=per_minute,
         quiet_hours=quiet_hours,
         min_interval_s=min_interval_s,

@@ -380,7 +380,7 @@ def spoken_variants() -> tuple[Variant, ...]:
 
 
 def _of_split(split: Split, numbers: Iterator[int]) -> Iterator[Variant]:
-    random = Random(f"spoken {split}")  # noqa: S311  # no secret depends on it
+    random = Random(f"spoken {split}")  # no secret depends on it
     for kind, carriers in _CARRIERS[split].items():
         for form_name, form in _FORMS[split].items():
             for carrier in carriers:

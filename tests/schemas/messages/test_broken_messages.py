@@ -29,7 +29,7 @@ class NoSink:
 @pytest.mark.parametrize("topic", TOPICS, ids=lambda topic: topic.name)
 @given(seed=st.integers(0, 2**32))
 def test_a_broken_message_is_refused_or_becomes_rows(topic: AnyTopic, seed: int) -> None:
-    chance = random.Random(seed)  # noqa: S311 - no secret
+    chance = random.Random(seed)
     examples = [json.loads(path.read_text(encoding="utf-8")) for path in sorted((EXAMPLES / topic.name).glob("*.json"))]
     value = broken_json(chance.choice(examples), chance)
     with suppress(InvalidMessageError):

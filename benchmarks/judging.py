@@ -1,0 +1,215 @@
+"""How right the judge is on labelled dialogues: rules alone, reading alone, and both.
+
+    python benchmarks/judging.py --data FOLDER
+
+FOLDER holds dialogues as JSON, a file for each industry: `id`, `turns` of `role` and `text`, and `labels`
+(`violations`, `select`, `customer_upset`, `complaint_threat`, `recording_notice`, `topics`). Intervals are 95 %, by
+Wilson's formula (Wilson 1927).
+"""
+
+import argparse
+import json
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from processors.detectors.reading import SUSPECTED
+from processors.judging.pipeline import Judge, JudgeSettings
+from processors.reading.call_reader import CallReader
+from schemas.messages.call_analysis import CallAnalysis
+from schemas.messages.call_ended import Agent, Audio, CallEnded
+from schemas.messages.transcript import AudioFacts, EngineIdentity, Interval, Segment, Transcript
+
+NOW = datetime(2026, 3, 2, 9, 0, tzinfo=UTC)
+MS_PER_CHARACTER, PAUSE_MS = 200, 1_500
+Z_95 = 1.959964
+OF_VIOLATIONS = frozenset(
+    (
+        "advertising_law",
+        "consumer_rights",
+        "fake_reviews",
+        "forbidden_conduct",
+        "forbidden_promise",
+        "illegal_goods",
+        "improper_inducement",
+        "misleading_statement",
+        "over_promise",
+        "patient_safety",
+        "poor_service",
+        "privacy",
+        "private_dealing",
+        "rude",
+        "rude_words",
+        "threat",
+    )
+)
+"""Categories of the shipped rules for something that the agent does wrong with words."""
+THREATS = ("complaint_threat", "regulator_threat", "review_threat")
+
+
+@dataclass(frozen=True)
+class Case:
+    """A labelled dialogue and what the judge says of it."""
+
+    industry: str
+    labels: Mapping[str, Any]
+    turns: Sequence[Mapping[str, str]]
+    analysis: CallAnalysis
+
+
+def transcript_of(dialogue: Mapping[str, Any]) -> Transcript:
+    """The dialogue as if it had been heard without an error, a segment for each turn."""
+    at_ms, segments = 300, []
+    for number, turn in enumerate(dialogue["turns"]):
+        end_ms = at_ms + MS_PER_CHARACTER * len(turn["text"])
+        role = turn["role"]
+        segments.append(
+            Segment(
+                segment_id=number,
+                channel=0 if role == "agent" else 1,
+                role=role,
+                start_ms=at_ms,
+                end_ms=end_ms,
+                text=turn["text"],
+                confidence=0.9,
+            )
+        )
+        at_ms = end_ms + PAUSE_MS
+    call = CallEnded(
+        tenant_id="acme",
+        call_id=dialogue["id"],
+        direction=dialogue.get("direction", "inbound"),
+        started_at=NOW,
+        ended_at=NOW + timedelta(milliseconds=at_ms),
+        agent=Agent(id="A1"),
+        industry=dialogue["industry"],
+        audio=Audio(uri="s3://callstream/recordings/acme/c.wav", sha256="0" * 64, bytes=44),
+    )
+    return Transcript(
+        tenant_id="acme",
+        call_id=call.call_id,
+        call=call,
+        language="zh",
+        engine=EngineIdentity(name="written", version="1", model="none"),
+        audio=AudioFacts(container="wav", codec="pcm_s16le", sample_rate_hz=8_000, channels=2, duration_ms=at_ms),
+        segments=tuple(segments),
+        speech={
+            role: tuple(Interval(start_ms=s.start_ms, end_ms=s.end_ms) for s in segments if s.role == role)
+            for role in ("agent", "customer")
+        },
+        transcribed_at=NOW,
+    )
+
+
+def judged(folder: Path) -> list[Case]:
+    """Every dialogue of the folder, judged by the shipped rules and heads."""
+    judge = Judge(JudgeSettings())
+    found = []
+    for file in sorted(folder.glob("*.json")):
+        for dialogue in json.loads(file.read_text(encoding="utf-8")):
+            analysis = judge.judge(transcript_of(dialogue), NOW)
+            found.append(Case(dialogue["industry"], dialogue["labels"], dialogue["turns"], analysis))
+    return found
+
+
+# --- what is compared
+
+Believes = Callable[[Case], bool]
+
+
+def turns_suspected(case: Case, *, rules: bool, reading: bool) -> set[int]:
+    """Turns of the agent in which one of the two finds something wrong."""
+    found = set()
+    for finding in case.analysis.findings:
+        is_read = finding.category.startswith(SUSPECTED)
+        if finding.role != "agent" or (is_read and not reading) or (not is_read and not rules):
+            continue
+        if (is_read or finding.category in OF_VIOLATIONS) and "segment_id" in finding.attributes:
+            found.add(int(finding.attributes["segment_id"]))
+    return found
+
+
+def wilson(hits: int, of: int) -> str:
+    """A share with its interval."""
+    if of == 0:
+        return "-"
+    share, n = hits / of, of
+    middle = (share + Z_95**2 / (2 * n)) / (1 + Z_95**2 / n)
+    half = Z_95 * math.sqrt(share * (1 - share) / n + Z_95**2 / (4 * n * n)) / (1 + Z_95**2 / n)
+    return f"{share:.2f} [{middle - half:.2f}, {middle + half:.2f}]"
+
+
+def score(pairs: Iterable[tuple[bool, bool]]) -> str:
+    """Precision and recall of (said, true)."""
+    counted = list(pairs)
+    right = sum(said and true for said, true in counted)
+    said, true = sum(said for said, _ in counted), sum(true for _, true in counted)
+    f1 = 2 * right / (said + true) if said + true else 0
+    return f"P {wilson(right, said)}  R {wilson(right, true)}  F1 {f1:.2f}  n {true}"
+
+
+def rows(cases: Sequence[Case], reader: CallReader) -> Iterable[tuple[str, str]]:
+    """Name → precision and recall, for each thing that is compared."""
+    for who, rules, reading in (("rules", True, False), ("reading", False, True), ("both", True, True)):
+        yield (
+            f"violations by turn, {who}",
+            score(
+                (number in turns_suspected(case, rules=rules, reading=reading), number in true)
+                for case in cases
+                for true in [{one["turn"] for one in case.labels["violations"]}]
+                for number, turn in enumerate(case.turns)
+                if turn["role"] == "agent"
+            ),
+        )
+    select = reader.call.threshold("select")
+
+    def risky(case: Case) -> bool:
+        return case.analysis.risk is not None and case.analysis.risk.level != "low"
+
+    def threatened(case: Case) -> bool:
+        return any(finding.category in THREATS for finding in case.analysis.findings)
+
+    def read(head: str) -> Believes:
+        threshold = reader.call.threshold(head)
+        return lambda case: (case.analysis.measures.get(f"reading_{head}") or 0) >= threshold
+
+    compared: list[tuple[str, str, Believes]] = [
+        ("select, rules (risk medium or high)", "select", risky),
+        (f"select, reading (≥ {select:.2f})", "select", read("select")),
+        ("select, both", "select", lambda case: risky(case) or read("select")(case)),
+        (
+            "complaint threat, rules",
+            "complaint_threat",
+            lambda case: any(
+                finding.category in ("complaint_threat", "regulator_threat", "review_threat")
+                for finding in case.analysis.findings
+            ),
+        ),
+        ("complaint threat, reading", "complaint_threat", read("threat")),
+        ("customer upset, reading", "customer_upset", read("upset")),
+    ]
+    for name, label, believes in compared:
+        yield name, score((believes(case), bool(case.labels[label])) for case in cases)
+
+
+def main() -> None:
+    """Print the table for all industries together, then for each."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, required=True, help="folder of labelled dialogues, JSON")
+    parser.add_argument("--industries", action="store_true", help="also each industry by itself")
+    options = parser.parse_args()
+    cases, reader = judged(options.data), CallReader.load()
+    groups = {"all": cases}
+    if options.industries:
+        groups |= {name: [c for c in cases if c.industry == name] for name in sorted({c.industry for c in cases})}
+    for name, group in groups.items():
+        print(f"\n{name}: {len(group)} calls")
+        for what, figures in rows(group, reader):
+            print(f"  {what:38} {figures}")
+
+
+if __name__ == "__main__":
+    main()

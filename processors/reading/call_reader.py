@@ -1,0 +1,164 @@
+"""Reads a call by its words: each utterance, then the call as a whole."""
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from processors.reading.features import OWN, Rows, Said, call_rows, utterance_rows
+from processors.reading.grams import BUCKETS, RECIPE, weigh_letters
+from processors.reading.heads import LinearHeads, load_heads, save_heads
+from schemas.messages.call_ended import Role
+
+WEIGHTS = Path(__file__).parent / "weights"
+
+VIOLATION = "violation"
+"""Whatever kind it is."""
+
+KINDS = (
+    "false_promise",
+    "illegal",
+    "misleading",
+    "no_permission",
+    "pressure",
+    "privacy",
+    "private_dealing",
+    "rights",
+    "rude",
+    "safety",
+    "shirking",
+    "threat",
+)
+"""What an agent may do wrong, sorted."""
+
+ACTS = ("greet", "notice", "warn", "askid", "disclose", "sorry", "promise", "refuse", "explain", "close")
+"""What an agent does with an utterance: greets, says that the call is recorded, warns of risks, asks who is calling,
+tells or changes personal data, apologises, promises a time, refuses, explains, says goodbye."""
+
+AGENT_HEADS = (VIOLATION, *KINDS, *ACTS)
+CUSTOMER_HEADS = ("upset", "threat", "soft")
+CALL_HEADS = ("select", "upset", "threat")
+"""Of a call: whether somebody should listen to it, whether the customer is upset or threatens with a complaint."""
+
+_SUMMARIES = tuple(f"agent_{name}" for name in AGENT_HEADS) + tuple(f"customer_{name}" for name in CUSTOMER_HEADS)
+CALL_COLUMNS = BUCKETS + 2 * len(_SUMMARIES)
+"""Columns of a call: its n-grams, then of each head of utterances its highest probability and the sum of all."""
+
+MAX_STRETCH_LETTERS = 24
+"""So long at most is what is shown of an utterance as having weighed most."""
+
+_SUM_LIMIT = 5.0
+"""From so many utterances on, more of them say nothing new."""
+
+
+@dataclass(frozen=True)
+class UtteranceReading:
+    """Name of a head → its probability, for one utterance."""
+
+    role: Role
+    probabilities: Mapping[str, float]
+
+
+@dataclass(frozen=True)
+class CallReading:
+    """What was read in a call. `utterances` are those of both known sides, in the order in which they were given."""
+
+    probabilities: Mapping[str, float]
+    utterances: tuple[UtteranceReading | None, ...]
+
+
+@dataclass(frozen=True)
+class CallReader:
+    """Heads of utterances and of calls. Reading is pure: the same words give the same numbers."""
+
+    agent: LinearHeads
+    customer: LinearHeads
+    call: LinearHeads
+
+    def read(self, said: Sequence[Said]) -> CallReading:
+        """`said` in the order in which it was said; what is said by nobody known is passed over."""
+        by_role: dict[Role, NDArray[np.float32]] = {
+            "agent": self.agent.probabilities(utterance_rows(said, "agent", self.agent.idf)),
+            "customer": self.customer.probabilities(utterance_rows(said, "customer", self.customer.idf)),
+        }
+        row = with_summaries(call_rows([said], self.call.idf), [by_role["agent"]], [by_role["customer"]])
+        names: dict[Role, tuple[str, ...]] = {"agent": self.agent.names, "customer": self.customer.names}
+        next_of = {role: iter(readings.tolist()) for role, readings in by_role.items()}
+        utterances = tuple(
+            UtteranceReading(one.role, dict(zip(names[one.role], next(next_of[one.role]), strict=True)))
+            if one.role in names
+            else None
+            for one in said
+        )
+        of_call = self.call.probabilities(row)[0].tolist()
+        return CallReading(dict(zip(self.call.names, of_call, strict=True)), utterances)
+
+    def save(self, folder: Path) -> None:
+        """Write the three files of weights."""
+        for name, heads in (("agent", self.agent), ("customer", self.customer), ("call", self.call)):
+            save_heads(heads, folder / f"{name}.npz")
+
+    @staticmethod
+    def load(folder: Path = WEIGHTS) -> "CallReader":
+        """The reader of a folder. Raises `ReadingWeightsError`."""
+        return CallReader(
+            load_heads(folder / "agent.npz", AGENT_HEADS, BUCKETS),
+            load_heads(folder / "customer.npz", CUSTOMER_HEADS, BUCKETS),
+            load_heads(folder / "call.npz", CALL_HEADS, CALL_COLUMNS),
+        )
+
+    def weightiest(self, letters: str, head: str) -> tuple[int, int]:
+        """The stretch of an agent's utterance that speaks most for a head, as letters: start, and end exclusive."""
+
+        def weight_of(buckets: NDArray[np.int64]) -> NDArray[np.float32]:
+            return self.agent.weight_of(head, buckets) * self.agent.idf[buckets]
+
+        return heaviest_stretch(weigh_letters(letters, OWN.lengths, 0, weight_of))
+
+    @cached_property
+    def version(self) -> str:
+        """A digest of the weights and of how text is read: it changes whenever a reading may change."""
+        digest = hashlib.sha256(f"{RECIPE}".encode())
+        for heads in (self.agent, self.customer, self.call):
+            for array in (
+                heads.weights,
+                heads.scales,
+                heads.biases,
+                heads.slopes,
+                heads.offsets,
+                heads.thresholds,
+                heads.idf,
+            ):
+                digest.update(array.tobytes())
+        return digest.hexdigest()[:12]
+
+
+def heaviest_stretch(weights: NDArray[np.float32]) -> tuple[int, int]:
+    """Start and end of the stretch with the greatest sum, never empty; of at most `MAX_STRETCH_LETTERS`."""
+    sums = np.concatenate([[0.0], np.cumsum(weights.astype(np.float64))])
+    best = (-np.inf, 0, 0)
+    for start in range(len(weights)):
+        ends = sums[start + 1 : start + 1 + MAX_STRETCH_LETTERS]
+        end = int(ends.argmax())
+        best = max(best, (float(ends[end] - sums[start]), -start, start + 1 + end))
+    return -best[1], best[2]
+
+
+def with_summaries(rows: Rows, agents: Sequence[NDArray[np.float32]], customers: Sequence[NDArray[np.float32]]) -> Rows:
+    """The rows of calls with what the heads of utterances read in each; shapes (utterances, heads), a call each."""
+    added = np.zeros((rows.height, 2 * len(_SUMMARIES)), dtype=np.float32)
+    for number, (agent, customer) in enumerate(zip(agents, customers, strict=True)):
+        highest = np.concatenate([agent.max(axis=0, initial=0), customer.max(axis=0, initial=0)])
+        sums = np.concatenate([agent.sum(axis=0), customer.sum(axis=0)])
+        added[number] = np.concatenate([highest, np.minimum(sums, _SUM_LIMIT) / _SUM_LIMIT])
+    row_of, column_of = np.nonzero(added)
+    return Rows(
+        np.concatenate([rows.rows, row_of]),
+        np.concatenate([rows.columns, column_of + BUCKETS]),
+        np.concatenate([rows.values, added[row_of, column_of]]),
+        rows.height,
+    )

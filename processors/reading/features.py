@@ -1,0 +1,96 @@
+"""Utterances and calls as numbers: blocks of n-grams, weighted and brought to one length each."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from processors.reading.grams import BUCKETS, Grams, grams_of
+from schemas.messages.call_ended import Role
+
+
+class Said(NamedTuple):
+    """What one side says at a stretch: letters only, as `NormalizedText.letters`."""
+
+    role: Role
+    letters: str
+
+
+@dataclass(frozen=True)
+class Block:
+    """One group of n-grams: which lengths, and how much the group weighs beside the others."""
+
+    lengths: tuple[int, ...]
+    weight: float
+
+
+OWN, BEFORE, AFTER = Block((1, 2, 3, 4), 1.0), Block((1, 2, 3), 0.4), Block((1, 2, 3), 0.4)
+UTTERANCE_BLOCKS = (OWN, BEFORE, AFTER)
+"""What is said, what the other side said last before it, and what it says next."""
+
+AGENT, CUSTOMER = Block((1, 2, 3, 4), 1.0), Block((1, 2, 3, 4), 1.0)
+CALL_BLOCKS = (AGENT, CUSTOMER)
+"""All that each side says in the call."""
+
+
+class Rows(NamedTuple):
+    """A sparse matrix: value `values[i]` at row `rows[i]` and column `columns[i]`; `height` rows."""
+
+    rows: NDArray[np.int64]
+    columns: NDArray[np.int64]
+    values: NDArray[np.float32]
+    height: int
+
+
+def utterance_rows(call: Sequence[Said], role: Role, idf: NDArray[np.float32] | None) -> Rows:
+    """One row for each utterance of that role, in their order."""
+    own = [said.letters for said in call if said.role == role]
+    before, after = [], []
+    for place, said in enumerate(call):
+        if said.role == role:
+            before.append(next((one.letters for one in reversed(call[:place]) if one.role != role), ""))
+            after.append(next((one.letters for one in call[place + 1 :] if one.role != role), ""))
+    return _rows(UTTERANCE_BLOCKS, (own, before, after), idf)
+
+
+def call_rows(calls: Sequence[Sequence[Said]], idf: NDArray[np.float32] | None) -> Rows:
+    """One row for each call."""
+    # Utterances are kept apart by a letter that no text has: no gram reaches from one into the next.
+    sides = [
+        ["\x02".join(s.letters for s in call if s.role == role) for call in calls] for role in ("agent", "customer")
+    ]
+    return _rows(CALL_BLOCKS, sides, idf)
+
+
+def _rows(blocks: Sequence[Block], texts: Sequence[Sequence[str]], idf: NDArray[np.float32] | None) -> Rows:
+    parts = []
+    for salt, (block, block_texts) in enumerate(zip(blocks, texts, strict=True)):
+        grams = grams_of(block_texts, block.lengths, salt)
+        parts.append(_weighted(grams, block.weight, len(block_texts), idf))
+    return Rows(
+        np.concatenate([rows for rows, _, _ in parts]),
+        np.concatenate([columns for _, columns, _ in parts]),
+        np.concatenate([values for _, _, values in parts]),
+        len(texts[0]),
+    )
+
+
+def _weighted(
+    grams: Grams, weight: float, count: int, idf: NDArray[np.float32] | None
+) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float32]]:
+    """Sublinear counts times inverse document frequency; each text has the length `weight`."""
+    values = 1 + np.log(grams.counts.astype(np.float32))
+    if idf is not None:
+        values *= idf[grams.buckets]
+    lengths = np.sqrt(np.bincount(grams.texts, weights=values.astype(np.float64) ** 2, minlength=count))
+    scale = np.divide(weight, lengths, out=np.zeros_like(lengths), where=lengths > 0)
+    return grams.texts, grams.buckets, (values * scale[grams.texts]).astype(np.float32)
+
+
+def idf_of(rows: Rows) -> NDArray[np.float32]:
+    """Smoothed inverse document frequency of each bucket; 0 for one that fewer than two rows hit."""
+    seen = np.bincount(rows.columns, minlength=BUCKETS)
+    idf = np.log((1 + rows.height) / (1 + seen)) + 1
+    return np.where(seen >= 2, idf, 0).astype(np.float32)

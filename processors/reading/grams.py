@@ -1,0 +1,78 @@
+"""Texts of a call as hashed character n-grams, all at once."""
+
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+RECIPE = 1
+"""Rises when the same texts would give other grams than before."""
+
+BUCKET_BITS = 17
+BUCKETS = 1 << BUCKET_BITS
+
+_FACTOR = np.uint64(0x9E3779B97F4A7C15)
+_MIX = np.uint64(0xD6E8FEB86659FD93)
+_SHIFT = np.uint64(64 - BUCKET_BITS)
+_EDGE = 1
+"""Stands before and after each text, so that its first and last letters are told from those in the middle."""
+
+
+class Grams(NamedTuple):
+    """How often the buckets are hit by each text: three columns of one length, sorted by text and bucket."""
+
+    texts: NDArray[np.int64]
+    """Which text, by its place in what was given."""
+    buckets: NDArray[np.int64]
+    counts: NDArray[np.int64]
+
+
+def grams_of(texts: Sequence[str], lengths: Sequence[int], salt: int) -> Grams:
+    """The n-grams of these lengths; no gram reaches from one text into the next.
+
+    `salt` tells apart grams of the same letters that mean different things: said, or heard before.
+    """
+    codes, owners = _joined(texts)
+    hits = [_hashed(codes, owners, length, salt) for length in lengths]
+    places = np.unique(np.concatenate(hits) if hits else np.empty(0, np.int64), return_counts=True)
+    return Grams(places[0] >> BUCKET_BITS, places[0] & (BUCKETS - 1), places[1])
+
+
+def weigh_letters(
+    letters: str, lengths: Sequence[int], salt: int, weight_of: Callable[[NDArray[np.int64]], NDArray[np.float32]]
+) -> NDArray[np.float32]:
+    """How much each letter of a text speaks for a head: each gram shares its weight out among its letters."""
+    codes, owners = _joined([letters])
+    shares = np.zeros(len(codes), dtype=np.float32)
+    for length in lengths:
+        hashed = _hashed(codes, owners, length, salt) & (BUCKETS - 1)
+        share = weight_of(hashed) / length
+        for place in range(length):
+            shares[place : place + len(share)] += share
+    return shares[1:-1]
+
+
+def _joined(texts: Sequence[str]) -> tuple[NDArray[np.uint64], NDArray[np.int64]]:
+    """The letters of all texts one after the other, each text with its edges, and whose each is."""
+    edge = chr(_EDGE)
+    joined = "".join(f"{edge}{text}{edge}" for text in texts)
+    codes = np.frombuffer(joined.encode("utf-32-le", "surrogatepass"), dtype=np.uint32).astype(np.uint64)
+    owners = np.repeat(np.arange(len(texts)), [len(text) + 2 for text in texts]) if texts else np.empty(0, np.int64)
+    return codes, owners.astype(np.int64)
+
+
+def _hashed(codes: NDArray[np.uint64], owners: NDArray[np.int64], length: int, salt: int) -> NDArray[np.int64]:
+    """Text and bucket of each gram of that length, in one number."""
+    count = len(codes) - length + 1
+    if count <= 0:
+        return np.empty(0, np.int64)
+    within = owners[:count] == owners[length - 1 :]
+    with np.errstate(over="ignore"):
+        hashed = np.full(count, salt * 31 + length, dtype=np.uint64)
+        for place in range(length):
+            hashed = (hashed + codes[place : place + count]) * _FACTOR
+            hashed ^= hashed >> np.uint64(29)
+        buckets = ((hashed * _MIX) >> _SHIFT).astype(np.int64)
+    places: NDArray[np.int64] = ((owners[:count] << BUCKET_BITS) | buckets)[within]
+    return places

@@ -1,0 +1,110 @@
+"""Linear heads over rows of n-grams, as small files: what they read, how sure, and from when on they are believed."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from zipfile import BadZipFile
+
+import numpy as np
+from numpy.typing import NDArray
+
+from processors.reading.features import Rows
+from processors.reading.grams import RECIPE
+from schemas.errors import OperatorError
+
+FORMAT = 1
+
+
+class ReadingWeightsError(OperatorError):
+    """A file of reading heads cannot be used; the text says which and what to do."""
+
+
+@dataclass(frozen=True)
+class LinearHeads:
+    """Logistic models that share their columns; `weights` has the shape (heads, buckets), 8-bit with a scale each.
+
+    `slopes` and `offsets` are Platt's calibration (Platt 1999), taken on parts that a model was not trained on.
+    `thresholds` are the probabilities from which on a head is believed; 1 where no such probability was found.
+    """
+
+    names: tuple[str, ...]
+    weights: NDArray[np.int8]
+    scales: NDArray[np.float32]
+    biases: NDArray[np.float32]
+    slopes: NDArray[np.float32]
+    offsets: NDArray[np.float32]
+    thresholds: NDArray[np.float32]
+    idf: NDArray[np.float32]
+
+    def probabilities(self, rows: Rows) -> NDArray[np.float32]:
+        """Shape (rows, heads), each in 0–1."""
+        order = np.argsort(rows.rows, kind="stable")
+        hit, starts = np.unique(rows.rows[order], return_index=True)
+        sums = np.zeros((rows.height, len(self.names)), dtype=np.float32)
+        if len(hit):
+            weighed = self._columns[rows.columns[order]] * rows.values[order][:, None]
+            sums[hit] = np.add.reduceat(weighed, starts, axis=0)
+        log_odds = (sums * self.scales + self.biases) * self.slopes + self.offsets
+        result: NDArray[np.float32] = 1 / (1 + np.exp(-log_odds))
+        return result
+
+    def weight_of(self, name: str, columns: NDArray[np.int64]) -> NDArray[np.float32]:
+        """How much each of these columns speaks for a head."""
+        head = self.names.index(name)
+        result: NDArray[np.float32] = self._columns[columns, head] * self.scales[head]
+        return result
+
+    def threshold(self, name: str) -> float:
+        """From which probability on that head is believed."""
+        return float(self.thresholds[self.names.index(name)])
+
+    @cached_property
+    def _columns(self) -> NDArray[np.float32]:
+        return np.ascontiguousarray(self.weights.T.astype(np.float32))
+
+
+def save_heads(heads: LinearHeads, file: Path) -> None:
+    """Write them, without the columns that no head uses."""
+    used = np.flatnonzero(np.any(heads.weights != 0, axis=0)).astype(np.int32)
+    idf = np.zeros(heads.weights.shape[1], dtype=np.float32)
+    idf[: len(heads.idf)] = heads.idf
+    about = {"format": FORMAT, "recipe": RECIPE, "names": heads.names, "columns": heads.weights.shape[1]}
+    np.savez_compressed(
+        file,
+        about=np.array(json.dumps(about)),
+        used=used,
+        weights=heads.weights[:, used],
+        idf=idf[: len(heads.idf)].astype(np.float16),
+        scales=heads.scales,
+        biases=heads.biases,
+        slopes=heads.slopes,
+        offsets=heads.offsets,
+        thresholds=heads.thresholds,
+    )
+
+
+def load_heads(file: Path, names: Sequence[str], columns: int) -> LinearHeads:
+    """Heads of a file, which must be those named. Raises `ReadingWeightsError`."""
+    try:
+        with file.open("rb") as stream, np.load(stream, allow_pickle=False) as arrays:
+            found: Mapping[str, NDArray[np.generic]] = dict(arrays)
+        about = json.loads(str(found["about"]))
+        if (about["format"], about["recipe"]) != (FORMAT, RECIPE):
+            raise ReadingWeightsError(f"{file} was made for another version of callstream: train its heads again")
+        if tuple(about["names"]) != tuple(names) or about["columns"] != columns:
+            raise ReadingWeightsError(f"{file} has other heads than this version reads: train them again")
+        weights = np.zeros((len(names), columns), dtype=np.int8)
+        weights[:, found["used"].astype(np.int64)] = found["weights"]
+        vectors = {
+            name: found[name].astype(np.float32)
+            for name in ("scales", "biases", "slopes", "offsets", "thresholds", "idf")
+        }
+        if any(len(vectors[name]) != len(names) for name in vectors if name != "idf"):
+            raise ReadingWeightsError(f"{file}: its parts do not fit together: train the heads again")
+    except FileNotFoundError:
+        raise ReadingWeightsError(f"{file} does not exist: make it with `make heads`") from None
+    except (OSError, EOFError, BadZipFile, ValueError, KeyError, TypeError, IndexError):
+        raise ReadingWeightsError(f"{file} cannot be read as weights of reading heads") from None
+    return LinearHeads(tuple(names), weights, **vectors)

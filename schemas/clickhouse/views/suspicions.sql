@@ -1,0 +1,53 @@
+CREATE OR REPLACE VIEW suspicions {{on_cluster}}
+(
+    tenant_id LowCardinality(String) COMMENT 'whose call it is',
+    call_id String COMMENT 'id of the call in the telephony system',
+    ended_at DateTime64(3, 'UTC') COMMENT 'end of the call, UTC',
+    day Date32 COMMENT 'day of the tenant on which the call ended',
+    ended_local String COMMENT 'end of the call by the clock of the tenant, such as 2026-03-01 09:30',
+    agent_id String COMMENT 'number of the agent',
+    agent_team LowCardinality(Nullable(String)) COMMENT 'team of the agent at the time of the call',
+    finding_id String COMMENT 'the same on every delivery of the same suspicion',
+    kind LowCardinality(String) COMMENT 'most likely kind of violation',
+    model LowCardinality(String) COMMENT 'digest of the weights that read it',
+    role LowCardinality(String) COMMENT 'who spoke: agent, customer or unknown',
+    start_ms UInt64 COMMENT 'start in the recording, ms',
+    end_ms UInt64 COMMENT 'end in the recording, ms',
+    quote String COMMENT 'sentence around the words that weighed most',
+    matched String COMMENT 'words that weighed most',
+    probability Float64 COMMENT 'that the utterance breaks a rule of conduct, 0 to 1',
+    analysis_version UInt32 COMMENT 'version of the analysis; a higher one replaces a lower one'
+)
+SQL SECURITY DEFINER
+AS SELECT
+    tenant_id,
+    call_id,
+    ended_at,
+    {{day ended_at}} AS day,
+    {{clock ended_at}} AS ended_local,
+    agent_id,
+    agent_team,
+    finding_id,
+    replaceOne(category, 'suspected_', '') AS kind,
+    model,
+    role,
+    start_ms,
+    end_ms,
+    quote,
+    matched,
+    probability,
+    analysis_version
+FROM call_versions FINAL
+ARRAY JOIN
+    findings.finding_id AS finding_id,
+    findings.category AS category,
+    findings.rule_version AS model,
+    findings.detector AS detector,
+    findings.role AS role,
+    findings.start_ms AS start_ms,
+    findings.end_ms AS end_ms,
+    findings.quote AS quote,
+    findings.matched AS matched,
+    findings.confidence AS probability
+WHERE detector = 'reading'
+COMMENT 'One row per utterance that the reading heads of the newest analysis suspect; nobody has confirmed it.';

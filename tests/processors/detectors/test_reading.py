@@ -1,0 +1,77 @@
+"""What was read is measured, and what is suspected costs nothing and alerts nobody."""
+
+import pytest
+
+from processors.alerts.raising import alerts_of
+from processors.detectors.base.contract import DetectorContext
+from processors.detectors.reading import ReadingSettings, detector
+from processors.reading.call_reader import WEIGHTS
+from schemas.messages.transcript import Transcript
+from tests.processors.detectors.results import found, measured, not_measured
+from tests.processors.transcripts import NOW, heard, on_one_channel, said
+from tests.shipped_rules import shipped_judge, shipped_rules
+
+DETECTOR = detector(DetectorContext(shipped_rules()))
+BAD = said(
+    ("customer", "我要退款，你们这个课我不想上了"),
+    ("agent", "姐，您加我个人微信，直接转我，私下给您便宜，别走公司账"),
+    ("customer", "这样不好吧"),
+    ("agent", "您要投诉就去投诉吧，爱找谁找谁，我不怕，退不了"),
+)
+
+
+def test_probabilities_and_suspicions_are_measured() -> None:
+    values = measured(DETECTOR, BAD)
+    assert set(values) == set(DETECTOR.measures)
+    assert all(0 <= float(values[name] or 0) <= 1 for name in DETECTOR.measures[:3])
+    assert values["reading_suspicions"] == len(found(DETECTOR, BAD))
+
+
+def test_a_suspicion_quotes_what_weighed_most() -> None:
+    suspicions = found(DETECTOR, BAD)
+    assert suspicions != []
+    for one in suspicions:
+        assert one.category.startswith("suspected_")
+        assert one.matched in one.quote
+        assert (one.severity, one.score_delta, one.role) == ("info", 0, "agent")
+        assert one.attributes["model"] == one.rule_version
+        segment = BAD.segments[int(one.attributes["segment_id"])]
+        assert segment.text[int(one.attributes["match_start"]) : int(one.attributes["match_end"])] == one.matched
+
+
+def test_it_costs_no_points_adds_no_risk_and_alerts_nobody() -> None:
+    judge = shipped_judge()
+    analysis = judge.judge(BAD, NOW)
+    without = [one for one in analysis.findings if one.detector != "reading"]
+    assert len(without) < len(analysis.findings)
+    if analysis.risk is not None:
+        assert not any("suspected" in reason for reason in analysis.risk.reasons)
+    if analysis.scorecard is not None:
+        read = {one.finding_id for one in analysis.findings} - {one.finding_id for one in without}
+        assert not any(e.finding_id in read for item in analysis.scorecard.items for e in item.evidence)
+    alerts = alerts_of(analysis, judge.category_names(analysis), "low")
+    assert not any(alert.category.startswith("suspected_") for alert in alerts)
+
+
+@pytest.mark.parametrize(
+    ("transcript", "reason"),
+    [
+        pytest.param(heard([("agent", 0, 900, "hello")], language="en"), "language_not_supported", id="English"),
+        pytest.param(heard([]), "no_speech", id="nothing was said"),
+        pytest.param(said(("unknown", "这款产品保本保息")), "speaker_unknown", id="nobody knows who speaks"),
+        pytest.param(on_one_channel(said(("agent", "您好"))), "one_channel", id="one side of one channel"),
+    ],
+)
+def test_what_cannot_be_read_is_null_with_a_reason(transcript: Transcript, reason: str) -> None:
+    assert not_measured(DETECTOR, transcript) == dict.fromkeys(DETECTOR.measures, reason)
+    assert found(DETECTOR, transcript) == []
+
+
+def test_it_can_be_switched_off() -> None:
+    off = detector(DetectorContext(shipped_rules(), (ReadingSettings(reading=False),)))
+    assert not_measured(off, BAD) == dict.fromkeys(DETECTOR.measures, "switched_off")
+
+
+def test_weights_of_ones_own_are_read() -> None:
+    own = detector(DetectorContext(shipped_rules(), (ReadingSettings(reading_weights=WEIGHTS),)))
+    assert measured(own, BAD) == measured(DETECTOR, BAD)

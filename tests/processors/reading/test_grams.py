@@ -1,0 +1,56 @@
+"""Texts as hashed n-grams: none reaches over the end of its text, and the same text gives the same grams."""
+
+import numpy as np
+from hypothesis import given
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+
+from processors.reading.grams import BUCKETS, grams_of, weigh_letters
+
+TEXTS = st.lists(st.text(alphabet="你好吗退款ab1\U0001f600", max_size=12), max_size=6)
+
+
+def counted(texts: list[str], lengths: tuple[int, ...] = (1, 2, 3)) -> list[dict[int, int]]:
+    """For each text, bucket → count."""
+    grams = grams_of(texts, lengths, 0)
+    found: list[dict[int, int]] = [{} for _ in texts]
+    for text, bucket, count in zip(grams.texts.tolist(), grams.buckets.tolist(), grams.counts.tolist(), strict=True):
+        found[text][bucket] = count
+    return found
+
+
+@given(TEXTS)
+def test_each_text_has_the_grams_that_it_has_alone(texts: list[str]) -> None:
+    assert counted(texts) == [counted([text])[0] for text in texts]
+
+
+@given(TEXTS)
+def test_there_are_as_many_as_its_length_says(texts: list[str]) -> None:
+    # With its two edges a text of n letters has n + 2, n + 1 and n grams of one, two and three.
+    assert [sum(one.values()) for one in counted(texts)] == [3 * len(text) + 3 for text in texts]
+
+
+def test_order_and_salt_matter() -> None:
+    assert counted(["退款"]) != counted(["款退"])
+    assert set(grams_of(["退款"], (2,), 0).buckets.tolist()) != set(grams_of(["退款"], (2,), 1).buckets.tolist())
+
+
+def test_a_text_without_letters_has_only_its_edges() -> None:
+    assert sum(counted([""], (1,))[0].values()) == 2
+    assert counted([""], (3,)) == [{}]
+    assert counted([]) == []
+
+
+def test_buckets_are_within_the_table() -> None:
+    buckets = grams_of(["今天天气不错" * 50], (1, 2, 3, 4), 2).buckets
+    assert (buckets.min() >= 0, buckets.max() < BUCKETS) == (True, True)
+
+
+def test_each_gram_shares_its_weight_out_among_its_letters() -> None:
+    def only(word: str) -> NDArray[np.float32]:
+        (wanted,) = set(grams_of([f"x{word}x"], (2,), 0).buckets.tolist()) - set(
+            grams_of([f"x{word[0]}", f"{word[1]}x"], (2,), 0).buckets.tolist()
+        )
+        return weigh_letters("不退款了", (2,), 0, lambda buckets: (buckets == wanted).astype(np.float32))
+
+    assert only("退款").tolist() == [0, 0.5, 0.5, 0]
