@@ -191,7 +191,7 @@ def _delays(measures: Mapping[str, MeasureValue]) -> tuple[int, ...]:
     slowest = measures.get("response_delay_p90_ms")
     if not isinstance(slowest, int):
         return ()
-    random = Random(repr(measures))  # noqa: S311 - delays, not secrets
+    random = Random(repr(measures))
     return tuple(random.randrange(100, slowest) for _ in range(random.randrange(1, 30)))
 
 

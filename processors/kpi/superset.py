@@ -67,8 +67,8 @@ def value_over_calls(kpi: Kpi) -> str:
 def with_kpis(name: str, text: str, registry: KpiRegistry) -> str:
     """The file of the dataset `name` with its KPIs as the registry has them.
 
-    A metric with the id of a KPI is that KPI. `calls` has all that are ratios, other datasets those that are in the
-    file; a dataset called like the view of a KPI with a query (`kpi_recording_completeness`) has its rows, by day.
+    A metric with the id of a KPI is that KPI, and one with a query is in no dataset but its own. `calls` has all that are
+    ratios, other datasets those that are in the file; a dataset called like the view of a KPI with a query (`kpi_recording_completeness`) has its rows, by day.
     """
     ratios = {kpi.id: kpi for kpi in registry.ratios}
     queries = {f"kpi_{kpi.id}": kpi for kpi in registry.queries}
@@ -81,6 +81,8 @@ def with_kpis(name: str, text: str, registry: KpiRegistry) -> str:
             return re.sub(r"^  expression: .*$", f"  expression: {VALUE_OVER_DAYS}", found[0], flags=re.MULTILINE)
         if of_query is not None and found[1] == of_query.id:
             return _metric(of_query, "sum(numerator) / nullIf(sum(denominator), 0)")
+        if f"kpi_{found[1]}" in queries:
+            return ""  # it was a ratio once; its rows are in no other dataset than its own
         return _metric(ratios[found[1]], value_over_calls(ratios[found[1]])) if found[1] in ratios else found[0]
 
     text = _METRIC.sub(metric, text)

@@ -85,7 +85,7 @@ def test_no_time_in_any_message_stops_the_store() -> None:
 
 @pytest.mark.parametrize("seed", [3, 14, 159])
 def test_other_broken_messages_than_those_of_the_suite_are_rows_or_dead_letters(seed: int) -> None:
-    chance = random.Random(seed)  # noqa: S311
+    chance = random.Random(seed)
     store = Store(NoSink(), Now())
     for topic, message in examples():
         for _ in range(20):
