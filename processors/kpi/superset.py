@@ -67,8 +67,9 @@ def value_over_calls(kpi: Kpi) -> str:
 def with_kpis(name: str, text: str, registry: KpiRegistry) -> str:
     """The file of the dataset `name` with its KPIs as the registry has them.
 
-    A metric with the id of a KPI is that KPI, and one with a query is in no dataset but its own. `calls` has all that are
-    ratios, other datasets those that are in the file; a dataset called like the view of a KPI with a query (`kpi_recording_completeness`) has its rows, by day.
+    A metric with the id of a KPI is that KPI, and one with a query is in no dataset but its own. `calls` has all that
+    are ratios, other datasets those that are in the file; a dataset called like the view of a KPI with a query
+    (`kpi_recording_completeness`) has its rows, by day.
     """
     ratios = {kpi.id: kpi for kpi in registry.ratios}
     queries = {f"kpi_{kpi.id}": kpi for kpi in registry.queries}
