@@ -27,7 +27,7 @@ def load(folder: Path, text: str) -> tuple[dialogues.Dialogue, ...]:
 
 def test_all_that_there_are_can_be_read() -> None:
     found = load_dialogues()
-    assert len(found) > 500
+    assert len(found) > 1_800
     assert len({one.part for one in found}) >= 3
     harmless = sum(not one.select for one in found)
     assert harmless > len(found) / 2.5
