@@ -424,14 +424,15 @@ class TopicReader:
 @contextmanager
 def _asking(settings: Settings, group: str = "reader") -> Iterator[Consumer]:
     """A client that asks for offsets and joins no group. Raises `RetryableError` and `KafkaAccessError`."""
-    told = Told()
+    told: list[KafkaError] = []
     config = client_config(settings) | {"group.id": GROUP_PREFIX + group, "enable.auto.commit": False}
-    consumer = Consumer(config | {"error_cb": told})
+    consumer = Consumer(config | {"error_cb": told.append})
     try:
         yield consumer
     except KafkaException as error:
         consumer.poll(0)  # tells what was wrong with the connections
-        raise failure("Kafka cannot be read", told.take_refusal() or error) from None
+        refusal = next((problem for problem in told if problem.code() in _REFUSALS), None)
+        raise failure("Kafka cannot be read", refusal or error) from None
     finally:
         consumer.close()
 
