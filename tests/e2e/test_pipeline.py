@@ -272,7 +272,9 @@ class TestFindings:
 
     def test_what_is_null_has_a_reason_and_nothing_else_has(self, pipeline: Pipeline) -> None:
         for call in pipeline.calls.values():
-            assert {name for name, value in call["measures"].items() if value is None} == set(call["skipped_measures"])
+            read = {f"reading_{name}": value for name, value in call["reading"].items()}
+            values = call["measures"] | read
+            assert {name for name, value in values.items() if value is None} == set(call["skipped_measures"])
 
     @pytest.mark.parametrize("call_id", [call_id for call_id in CALLS if call_id not in (MISDIAL, MONO)])
     def test_interruptions_and_silences_are_those_of_the_calls(self, pipeline: Pipeline, call_id: str) -> None:
