@@ -1,10 +1,12 @@
 """How right the judge is on labelled dialogues: rules alone, reading alone, and both.
 
     python benchmarks/judging.py --data FOLDER
+    python benchmarks/judging.py --pairs training/pairs
 
 FOLDER holds dialogues as JSON, a file for each industry: `id`, `turns` of `role` and `text`, and `labels`
 (`violations`, `select`, `customer_upset`, `complaint_threat`, `recording_notice`, `topics`). Intervals are 95 %, by
-Wilson's formula (Wilson 1927).
+Wilson's formula (Wilson 1927). Pairs are dialogues in the format of `training/README.md`, each followed by a twin in
+which one sentence of the agent is another: of the two, the one with the violation must be read as the worse.
 """
 
 import argparse
@@ -18,10 +20,13 @@ from typing import Any
 
 from processors.detectors.reading import SUSPECTED
 from processors.judging.pipeline import Judge, JudgeSettings
-from processors.reading.call_reader import CallReader
+from processors.reading.call_reader import VIOLATION, CallReader
+from processors.reading.features import Said
+from processors.text.normalized_text import normalize
 from schemas.messages.call_analysis import CallAnalysis
 from schemas.messages.call_ended import Agent, Audio, CallEnded
 from schemas.messages.transcript import AudioFacts, EngineIdentity, Interval, Segment, Transcript
+from training.dialogues import load_dialogues
 
 NOW = datetime(2026, 3, 2, 9, 0, tzinfo=UTC)
 MS_PER_CHARACTER, PAUSE_MS = 200, 1_500
@@ -195,14 +200,45 @@ def rows(cases: Sequence[Case], reader: CallReader) -> Iterable[tuple[str, str]]
         yield name, score((believes(case), bool(case.labels[label])) for case in cases)
 
 
+def print_pairs(folder: Path, reader: CallReader) -> None:
+    """Of how many pairs the worse call, and the worse sentence, is read as the worse; and which are suspected."""
+    dialogues = {one.id: one for one in load_dialogues(folder)}
+    pairs = [
+        sorted((one, dialogues[one.twin_of]), key=lambda each: any(turn.violations for turn in each.turns))
+        for one in dialogues.values()
+        if one.twin_of is not None
+    ]
+    calls, sentences, suspected, needlessly = 0, 0, 0, 0
+    for good, bad in pairs:
+        place = next(n for n, turn in enumerate(bad.turns) if turn.violations)
+        of_good, of_bad = (
+            reader.read([Said(turn.role, normalize(turn.text).letters) for turn in each.turns]) for each in (good, bad)
+        )
+        sentence = [reading.utterances[place] for reading in (of_good, of_bad)]
+        better, worse = (one.probabilities[VIOLATION] if one is not None else 0.0 for one in sentence)
+        calls += of_bad.probabilities["select"] > of_good.probabilities["select"]
+        sentences += worse > better
+        suspected += worse >= reader.agent.threshold(VIOLATION)
+        needlessly += better >= reader.agent.threshold(VIOLATION)
+    print(f"\n{len(pairs)} pairs")
+    print(f"  the worse call is read as the worse      {wilson(calls, len(pairs))}")
+    print(f"  the worse sentence is read as the worse  {wilson(sentences, len(pairs))}")
+    print(f"  the violation is suspected               {wilson(suspected, len(pairs))}")
+    print(f"  its harmless twin is suspected           {wilson(needlessly, len(pairs))}")
+
+
 def main() -> None:
     """Print the table for all industries together, then for each."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", type=Path, required=True, help="folder of labelled dialogues, JSON")
+    parser.add_argument("--data", type=Path, help="folder of labelled dialogues, JSON")
+    parser.add_argument("--pairs", type=Path, help="folder of dialogues and their twins, as in training/")
     parser.add_argument("--industries", action="store_true", help="also each industry by itself")
     options = parser.parse_args()
-    cases, reader = judged(options.data), CallReader.load()
-    groups = {"all": cases}
+    reader = CallReader.load()
+    if options.pairs is not None:
+        print_pairs(options.pairs, reader)
+    cases = judged(options.data) if options.data is not None else []
+    groups = {"all": cases} if cases else {}
     if options.industries:
         groups |= {name: [c for c in cases if c.industry == name] for name in sorted({c.industry for c in cases})}
     for name, group in groups.items():

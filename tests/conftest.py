@@ -13,9 +13,9 @@ from processors.judging import pipeline
 from schemas.errors import EmbeddedStackError
 from streams.runtime import rules_feed
 from streams.settings import load_settings
-from tests.clickhouse_engine import RunningEngine, running_engine
-from tests.reach import GUARD, Reach, reach_of
-from tests.shipped_rules import checked_rulebooks, rulebooks_of
+from tests.support.clickhouse_engine import RunningEngine, running_engine
+from tests.support.reach import GUARD, Reach, reach_of
+from tests.support.shipped_rules import checked_rulebooks, rulebooks_of
 
 import_module("croniter")  # Faust imports it, and it asks for the machine by a child process, which a test may not
 GUARD.install()

@@ -19,8 +19,8 @@ from streams.adapters.channels import channel_of, read_subscriptions
 from streams.adapters.channels.webhook import standard_webhooks_key
 from streams.adapters.memory.broker import MemoryBroker
 from streams.ports import SystemClock
-from tests.alerts import SECRET, a_subscription, an_alert
-from tests.receiver import running_receiver
+from tests.support.alerts import SECRET, a_subscription, an_alert
+from tests.support.receiver import running_receiver
 
 REPOSITORY = Path(__file__).parents[1]
 PAGE = (REPOSITORY / "docs" / "alerts.md").read_text(encoding="utf-8")

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import pytest
 
-from tests.cases import every_case
+from tests.support.cases import every_case
 
 
 def try_each(check: Callable[[int], None], count: int) -> None:

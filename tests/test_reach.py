@@ -18,9 +18,9 @@ from streams.adapters.clickhouse.connection import connect
 from streams.adapters.kafka.client import Publisher
 from streams.embedded.ports import free_port
 from streams.settings import Settings
-from tests.clickhouse_engine import RunningEngine
-from tests.reach import MARKERS, OutOfReachError, is_loopback, reach_of
-from tests.receiver import Receiver
+from tests.support.clickhouse_engine import RunningEngine
+from tests.support.reach import MARKERS, OutOfReachError, is_loopback, reach_of
+from tests.support.receiver import Receiver
 
 
 def connect_to(host: str) -> None:

@@ -16,7 +16,7 @@ from schemas.errors import InvalidMessageError
 from schemas.messages.outcome import OUTCOMES
 from streams.cli.main import app
 from streams.settings import CONFIG_VARIABLE, setting_fields, variable_of
-from tests.cases import every_case
+from tests.support.cases import every_case
 
 REPOSITORY = Path(__file__).parents[1]
 

@@ -5,8 +5,9 @@ python -m training.dialogues    # checks all parts and counts what they hold
 
 import re
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cache
 from pathlib import Path
 from typing import Literal
 
@@ -106,7 +107,8 @@ def load_dialogues(folder: Path = DIALOGUES) -> tuple[Dialogue, ...]:
     return tuple(reader.found.values())
 
 
-def topic_names() -> dict[str, frozenset[str]]:
+@cache
+def topic_names() -> Mapping[str, frozenset[str]]:
     """Industry → the topics that its calls may be about, those of every call included."""
     packs = {pack.pack: frozenset(topic.name for topic in pack.topics) for pack in load_rule_packs((RULE_PACK_FOLDER,))}
     return {industry: names | packs["general"] for industry, names in packs.items()}

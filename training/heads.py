@@ -29,7 +29,7 @@ from processors.reading.call_reader import (
     CallReader,
     with_summaries,
 )
-from processors.reading.features import Rows, Said, call_rows, idf_of, utterance_rows
+from processors.reading.features import Said, SparseRows, call_rows, idf_of, utterance_rows
 from processors.reading.grams import BUCKETS
 from processors.reading.heads import LinearHeads
 from processors.text.normalized_text import normalize
@@ -112,15 +112,15 @@ def misheard(text: str, chance: random.Random) -> str:
 
 @dataclass(frozen=True)
 class Table:
-    """Rows of all examples, and a column of labels for each head."""
+    """SparseRows of all examples, and a column of labels for each head."""
 
-    rows: Rows
+    rows: SparseRows
     labels: Labels
 
 
-def _stacked(parts: Sequence[Rows]) -> Rows:
+def _stacked(parts: Sequence[SparseRows]) -> SparseRows:
     offsets = np.cumsum([0, *(part.height for part in parts)])
-    return Rows(
+    return SparseRows(
         np.concatenate([part.rows + offset for part, offset in zip(parts, offsets, strict=False)]),
         np.concatenate([part.columns for part in parts]),
         np.concatenate([part.values for part in parts]),
@@ -128,7 +128,7 @@ def _stacked(parts: Sequence[Rows]) -> Rows:
     )
 
 
-def _matrix(rows: Rows, columns: int) -> csr_matrix:
+def _matrix(rows: SparseRows, columns: int) -> csr_matrix:
     return csr_matrix((rows.values, (rows.rows, rows.columns)), shape=(rows.height, columns))
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from processors.reading.features import OWN, Rows, Said, call_rows, utterance_rows
+from processors.reading.features import OWN, Said, SparseRows, call_rows, utterance_rows
 from processors.reading.grams import BUCKETS, RECIPE, weigh_letters
 from processors.reading.heads import LinearHeads, load_heads, save_heads
 from schemas.messages.call_ended import Role
@@ -148,7 +148,9 @@ def heaviest_stretch(weights: NDArray[np.float32]) -> tuple[int, int]:
     return -best[1], best[2]
 
 
-def with_summaries(rows: Rows, agents: Sequence[NDArray[np.float32]], customers: Sequence[NDArray[np.float32]]) -> Rows:
+def with_summaries(
+    rows: SparseRows, agents: Sequence[NDArray[np.float32]], customers: Sequence[NDArray[np.float32]]
+) -> SparseRows:
     """The rows of calls with what the heads of utterances read in each; shapes (utterances, heads), a call each."""
     added = np.zeros((rows.height, 2 * len(_SUMMARIES)), dtype=np.float32)
     for number, (agent, customer) in enumerate(zip(agents, customers, strict=True)):
@@ -156,7 +158,7 @@ def with_summaries(rows: Rows, agents: Sequence[NDArray[np.float32]], customers:
         sums = np.concatenate([agent.sum(axis=0), customer.sum(axis=0)])
         added[number] = np.concatenate([highest, np.minimum(sums, _SUM_LIMIT) / _SUM_LIMIT])
     row_of, column_of = np.nonzero(added)
-    return Rows(
+    return SparseRows(
         np.concatenate([rows.rows, row_of]),
         np.concatenate([rows.columns, column_of + BUCKETS]),
         np.concatenate([rows.values, added[row_of, column_of]]),

@@ -35,7 +35,7 @@ CALL_BLOCKS = (AGENT, CUSTOMER)
 """All that each side says in the call."""
 
 
-class Rows(NamedTuple):
+class SparseRows(NamedTuple):
     """A sparse matrix: value `values[i]` at row `rows[i]` and column `columns[i]`; `height` rows."""
 
     rows: NDArray[np.int64]
@@ -44,7 +44,7 @@ class Rows(NamedTuple):
     height: int
 
 
-def utterance_rows(call: Sequence[Said], role: Role, idf: NDArray[np.float32] | None) -> Rows:
+def utterance_rows(call: Sequence[Said], role: Role, idf: NDArray[np.float32] | None) -> SparseRows:
     """One row for each utterance of that role, in their order."""
     own = [said.letters for said in call if said.role == role]
     before, after = [], []
@@ -55,7 +55,7 @@ def utterance_rows(call: Sequence[Said], role: Role, idf: NDArray[np.float32] | 
     return _rows(UTTERANCE_BLOCKS, (own, before, after), idf)
 
 
-def call_rows(calls: Sequence[Sequence[Said]], idf: NDArray[np.float32] | None) -> Rows:
+def call_rows(calls: Sequence[Sequence[Said]], idf: NDArray[np.float32] | None) -> SparseRows:
     """One row for each call."""
     # Utterances are kept apart by a letter that no text has: no gram reaches from one into the next.
     sides = [
@@ -64,12 +64,12 @@ def call_rows(calls: Sequence[Sequence[Said]], idf: NDArray[np.float32] | None) 
     return _rows(CALL_BLOCKS, sides, idf)
 
 
-def _rows(blocks: Sequence[Block], texts: Sequence[Sequence[str]], idf: NDArray[np.float32] | None) -> Rows:
+def _rows(blocks: Sequence[Block], texts: Sequence[Sequence[str]], idf: NDArray[np.float32] | None) -> SparseRows:
     parts = []
     for salt, (block, block_texts) in enumerate(zip(blocks, texts, strict=True)):
         grams = grams_of(block_texts, block.lengths, salt)
         parts.append(_weighted(grams, block.weight, len(block_texts), idf))
-    return Rows(
+    return SparseRows(
         np.concatenate([rows for rows, _, _ in parts]),
         np.concatenate([columns for _, columns, _ in parts]),
         np.concatenate([values for _, _, values in parts]),
@@ -89,7 +89,7 @@ def _weighted(
     return grams.texts, grams.buckets, (values * scale[grams.texts]).astype(np.float32)
 
 
-def idf_of(rows: Rows) -> NDArray[np.float32]:
+def idf_of(rows: SparseRows) -> NDArray[np.float32]:
     """Smoothed inverse document frequency of each bucket; 0 for one that fewer than two rows hit."""
     seen = np.bincount(rows.columns, minlength=BUCKETS)
     idf = np.log((1 + rows.height) / (1 + seen)) + 1

@@ -10,7 +10,7 @@ from zipfile import BadZipFile
 import numpy as np
 from numpy.typing import NDArray
 
-from processors.reading.features import Rows
+from processors.reading.features import SparseRows
 from processors.reading.grams import RECIPE
 from schemas.errors import OperatorError
 
@@ -38,7 +38,7 @@ class LinearHeads:
     thresholds: NDArray[np.float32]
     idf: NDArray[np.float32]
 
-    def probabilities(self, rows: Rows) -> NDArray[np.float32]:
+    def probabilities(self, rows: SparseRows) -> NDArray[np.float32]:
         """Shape (rows, heads), each in 0–1."""
         order = np.argsort(rows.rows, kind="stable")
         hit, starts = np.unique(rows.rows[order], return_index=True)

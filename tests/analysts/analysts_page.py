@@ -20,7 +20,7 @@ from streams.adapters.clickhouse.sink import ClickHouseSink
 from streams.demo.sample_data import SampleSpan, write_sample
 from streams.settings import Settings, load_settings
 from streams.stages.rollup import build_rollups
-from tests.clickhouse_engine import RunningEngine, running_engine
+from tests.support.clickhouse_engine import RunningEngine, running_engine
 
 PAGE = Path(__file__).parents[2] / "docs" / "analysts.md"
 _QUERY = re.compile(r"^```sql\n(?P<sql>.*?)^```\n\n```text\n(?P<output>.*?)^```$", re.MULTILINE | re.DOTALL)

@@ -11,7 +11,7 @@ from clickhouse_connect.driver.client import Client
 from streams.adapters.clickhouse.connection import connect
 from streams.demo.sample_data import SampleSpan
 from tests.analysts.analysts_page import fill
-from tests.clickhouse_engine import RunningEngine, running_engine
+from tests.support.clickhouse_engine import RunningEngine, running_engine
 
 UNTIL = datetime(2026, 3, 31, 16, tzinfo=UTC)
 """The end of March in Shanghai, as on docs/analysts.md."""

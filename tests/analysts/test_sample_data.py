@@ -21,8 +21,8 @@ from streams.demo.sample_data import (
     write_sample,
 )
 from tests.analysts.conftest import FROM, SPAN, UNTIL
-from tests.clickhouse_engine import RunningEngine
-from tests.shipped_rules import shipped_judge
+from tests.support.clickhouse_engine import RunningEngine
+from tests.support.shipped_rules import shipped_judge
 
 SMALL = SampleSpan(calls=40, days=20, until=datetime(2026, 3, 31, 16, tzinfo=UTC))
 

@@ -18,8 +18,8 @@ import pytest
 from streams.embedded.clickhouse_engine import password_file
 from streams.embedded.ports import free_port
 from tests.analysts.superset_bundle import FOLDER, REPOSITORY, Chart, charts, read, script
-from tests.clickhouse_engine import RunningEngine
-from tests.processes import eventually
+from tests.support.clickhouse_engine import RunningEngine
+from tests.support.processes import eventually
 
 pytestmark = [pytest.mark.superset, pytest.mark.embedded]
 

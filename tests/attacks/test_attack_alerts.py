@@ -10,10 +10,10 @@ from schemas.errors import OperatorError, RetryableError
 from schemas.messages.records import ProducerRecord
 from schemas.messages.topics import ALERTS_RAISED
 from streams.runtime.offsets import PartitionProgress
-from tests.alerts import an_alert
-from tests.processes import eventually
-from tests.receiver import Receiver, running_receiver
 from tests.streams.stages.test_notify import Desk, fresh, ids, webhook
+from tests.support.alerts import an_alert
+from tests.support.processes import eventually
+from tests.support.receiver import Receiver, running_receiver
 
 PLACE = ("notify.desk", ALERTS_RAISED.name)
 

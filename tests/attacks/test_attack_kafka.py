@@ -20,8 +20,8 @@ from streams.ports import Rows
 from streams.runtime.loop import Streak, TooManyFailuresError
 from streams.settings import Settings
 from streams.stages.store import Store
-from tests.mutations import broken_json
 from tests.streams.adapters.test_kafka_client import FULL_STEP, RECORD, ScriptedFetcher, ScriptedMember
+from tests.support.mutations import broken_json
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
 YEARS = (datetime(1970, 1, 1, tzinfo=UTC), datetime(2106, 1, 1, tzinfo=UTC))

@@ -13,8 +13,8 @@ import pytest
 from processors.listening.audio import probe
 from streams.adapters.decoder.process import DecoderProcess
 from streams.embedded.clickhouse_engine import is_ready
-from tests.clickhouse_engine import RunningEngine
 from tests.processors.recordings import example_calls
+from tests.support.clickhouse_engine import RunningEngine
 
 PLANTED = ("sitecustomize", "usercustomize", "encodings", "json", "av", "chdb", "_chdb", "streams", "processors")
 

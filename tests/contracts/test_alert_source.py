@@ -14,7 +14,7 @@ from streams.adapters.kafka.alert_source import KafkaAlertSource
 from streams.adapters.kafka.client import Publisher, apply_topics
 from streams.adapters.memory.broker import MemoryAlertSource, MemoryBroker
 from streams.ports import AlertSource, PublisherPort
-from tests.brokers import running_broker
+from tests.support.brokers import running_broker
 
 LONG_ENOUGH_S = 30
 TOPIC = ALERTS_RAISED.name

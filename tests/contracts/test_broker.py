@@ -21,7 +21,7 @@ from streams.adapters.kafka.waiting import oldest_unread
 from streams.adapters.memory.broker import MemoryBroker, MemoryConsumer, MemoryReader
 from streams.ports import PublisherPort, RecordTooLargeError
 from streams.settings import Settings
-from tests.brokers import running_broker, write_batch
+from tests.support.brokers import running_broker, write_batch
 
 Consumer = BatchConsumer | MemoryConsumer
 LONG_ENOUGH_S = 30

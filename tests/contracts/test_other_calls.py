@@ -23,8 +23,8 @@ from streams.adapters.clickhouse.migrate import migrate
 from streams.adapters.clickhouse.topic_counts import ClickHouseTopicCounts
 from streams.adapters.memory.calls import MemoryCalls
 from streams.ports import History, TopicCounts
-from tests.clickhouse_engine import RunningEngine
-from tests.judged_calls import CUSTOMER, NAMES, NOW, ClickHouseCalls, an_event, judged
+from tests.support.clickhouse_engine import RunningEngine
+from tests.support.judged_calls import CUSTOMER, NAMES, NOW, ClickHouseCalls, an_event, judged
 
 DAY = timedelta(days=1)
 MINUTE = timedelta(minutes=1)

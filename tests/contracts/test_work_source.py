@@ -18,7 +18,7 @@ from streams.adapters.memory.broker import MemoryBroker
 from streams.ports import PublisherPort, WorkSource
 from streams.runtime.lanes import Lanes
 from streams.settings import Settings
-from tests.brokers import running_broker, write_batch
+from tests.support.brokers import running_broker, write_batch
 
 LONG_ENOUGH_S = 40
 TOPIC = CALLS_ENDED.name

@@ -8,9 +8,9 @@ import pytest
 import yaml
 from standardwebhooks import Webhook
 
-from tests.alerts import SECRET
-from tests.receiver import Receiver, running_receiver
-from tests.stack import publish_examples, rows, running_stack, wait_until
+from tests.support.alerts import SECRET
+from tests.support.receiver import Receiver, running_receiver
+from tests.support.stack import publish_examples, rows, running_stack, wait_until
 
 pytestmark = [pytest.mark.embedded, pytest.mark.model]
 

@@ -25,7 +25,7 @@ from streams.settings import Settings
 from streams.stages.capture import Ingest, event_for
 from streams.topology import consumer_groups
 from tests.processors.recordings import Pcm, decoded, encoded, example_calls, tone, wav, wav_header
-from tests.stack import rows, running_stack, wait_for_outcomes, wait_until
+from tests.support.stack import rows, running_stack, wait_for_outcomes, wait_until
 
 pytestmark = [pytest.mark.embedded, pytest.mark.model]
 

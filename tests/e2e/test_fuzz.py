@@ -23,9 +23,9 @@ from streams.embedded.stack import Stack
 from streams.ports import SystemClock
 from streams.stages.capture import event_for
 from streams.topology import consumer_groups
-from tests.mutations import broken_bytes, broken_json
 from tests.processors.recordings import example_calls
-from tests.stack import log_tails, rows, running_stack, wait_until
+from tests.support.mutations import broken_bytes, broken_json
+from tests.support.stack import log_tails, rows, running_stack, wait_until
 
 pytestmark = [pytest.mark.embedded, pytest.mark.model]
 

@@ -31,8 +31,8 @@ from streams.settings import CONFIG_VARIABLE, PREFIX
 from streams.topology import consumer_groups
 from tests.processors.recordings import EXAMPLES, example_calls
 from tests.processors.transcripts import said
-from tests.shipped_rules import shipped_rules
-from tests.stack import publish_examples, rows, running_stack, wait_for_outcomes, wait_until
+from tests.support.shipped_rules import shipped_rules
+from tests.support.stack import publish_examples, rows, running_stack, wait_for_outcomes, wait_until
 
 SHORTEST_SECRET = 6
 """So many characters in a row of what was said are no coincidence in a log."""

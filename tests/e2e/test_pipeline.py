@@ -33,10 +33,10 @@ from streams.ports import SystemClock
 from streams.settings import CONFIG_VARIABLE, PREFIX, load_settings, variable_of
 from streams.stages.rollup import build_rollups
 from streams.topology import consumer_groups
-from tests.cases import every_case
 from tests.e2e.expectations import READ, Judged, expected_value
 from tests.processors.recordings import example_calls
-from tests.stack import publish_examples, rows, running_stack, wait_for_outcomes, wait_until
+from tests.support.cases import every_case
+from tests.support.stack import publish_examples, rows, running_stack, wait_for_outcomes, wait_until
 
 CALLS = sorted(example_calls())
 MISDIAL = "s08_misdial"

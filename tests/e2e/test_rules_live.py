@@ -25,7 +25,7 @@ from streams.embedded.stack import Stack
 from streams.runtime.rule_signatures import read_private_key, sign
 from streams.settings import CONFIG_VARIABLE, PREFIX
 from tests.schemas.config.yaml_change import line_of
-from tests.stack import rows, running_stack, wait_for_outcomes, wait_until
+from tests.support.stack import rows, running_stack, wait_for_outcomes, wait_until
 
 TENANT = "acme"
 RULE = "desk.golden_key"

@@ -28,12 +28,12 @@ from streams.embedded.ports import free_port
 from streams.ports import History
 from streams.settings import Settings
 from streams.stages.judge import judge_stage
-from tests.clickhouse_engine import RunningEngine, running_engine
 from tests.contracts.faulty_proxy import Fault, faulty_proxy
-from tests.judged_calls import CUSTOMER, NOW, ClickHouseCalls, FixedClock, an_event, judged
-from tests.processes import eventually
 from tests.processors.transcripts import said
-from tests.shipped_rules import shipped_judge, shipped_rules
+from tests.support.clickhouse_engine import RunningEngine, running_engine
+from tests.support.judged_calls import CUSTOMER, NOW, ClickHouseCalls, FixedClock, an_event, judged
+from tests.support.processes import eventually
+from tests.support.shipped_rules import shipped_judge, shipped_rules
 
 DAY = timedelta(days=1)
 THIS = an_event("this", NOW, customer=CUSTOMER)

@@ -32,11 +32,11 @@ from streams.ports import PublisherPort, Rows, Sink, SystemClock, WorkSource
 from streams.runtime.loop import Loop, PollWorkPublishCommit
 from streams.settings import Settings
 from streams.stages.store import STORE, Store
-from tests.brokers import running_broker
-from tests.clickhouse_engine import RunningEngine, running_engine
 from tests.contracts.faulty_proxy import faulty_proxy
-from tests.judged_calls import NOW, an_event, judged
-from tests.processes import eventually
+from tests.support.brokers import running_broker
+from tests.support.clickhouse_engine import RunningEngine, running_engine
+from tests.support.judged_calls import NOW, an_event, judged
+from tests.support.processes import eventually
 
 pytestmark = pytest.mark.embedded
 

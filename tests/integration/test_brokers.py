@@ -32,7 +32,7 @@ from streams.embedded.ports import PortTakenError, free_port, kafka_answers, req
 from streams.embedded.supervisor import Backoff, ChildFailedError, ChildSpec, Supervisor
 from streams.embedded.tansu import tansu_spec
 from streams.settings import Settings, load_settings
-from tests.processes import eventually, runs
+from tests.support.processes import eventually, runs
 
 GIVE_UP_AFTER_S = 60
 TWELVE_MB = 12 * 1024 * 1024

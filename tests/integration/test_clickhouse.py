@@ -90,9 +90,9 @@ from streams.adapters.clickhouse.status import (
 )
 from streams.embedded.clickhouse_engine import password_file, password_of, start_command
 from streams.embedded.ports import free_port
-from tests.alerts import NOW, an_alert
-from tests.clickhouse_engine import RunningEngine, running_engine
-from tests.stored_calls import as_before_migration_16
+from tests.support.alerts import NOW, an_alert
+from tests.support.clickhouse_engine import RunningEngine, running_engine
+from tests.support.stored_calls import as_before_migration_16
 
 pytestmark = pytest.mark.embedded
 

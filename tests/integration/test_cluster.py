@@ -23,9 +23,9 @@ from streams.adapters.clickhouse.errors import ClickHouseRefusedError, ClickHous
 from streams.adapters.clickhouse.migrate import migrate, preparing_statements, statements_of, views_of
 from streams.adapters.clickhouse.sink import ClickHouseSink
 from streams.settings import Settings
-from tests.clickhouse_engine import CLUSTER, RunningEngine, running_cluster, running_engine
 from tests.integration.test_clickhouse import VIEWS, Store, as_one_batch, content, deliveries_at_random
 from tests.streams.cli.terminal import Terminal
+from tests.support.clickhouse_engine import CLUSTER, RunningEngine, running_cluster, running_engine
 
 pytestmark = pytest.mark.embedded
 

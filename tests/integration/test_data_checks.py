@@ -29,10 +29,10 @@ from streams.adapters.clickhouse.connection import connect
 from streams.adapters.clickhouse.migrate import migrate
 from streams.adapters.clickhouse.sink import ClickHouseSink
 from streams.queries.data_checks import DATA_CHECKS, CheckLimits, as_json, results_table, run_checks
-from tests.alerts import an_alert
-from tests.clickhouse_engine import RunningEngine
-from tests.judged_calls import NOW, an_event, judged
 from tests.streams.cli.terminal import Terminal
+from tests.support.alerts import an_alert
+from tests.support.clickhouse_engine import RunningEngine
+from tests.support.judged_calls import NOW, an_event, judged
 
 pytestmark = pytest.mark.embedded
 

@@ -23,8 +23,8 @@ from streams.adapters.clickhouse.migrate import make_views, migrate
 from streams.adapters.clickhouse.rollups import ClickHouseRollups
 from streams.adapters.clickhouse.sink import ClickHouseSink
 from streams.stages.rollup import Rollups
-from tests.clickhouse_engine import RunningEngine
-from tests.judged_calls import an_event, judged
+from tests.support.clickhouse_engine import RunningEngine
+from tests.support.judged_calls import an_event, judged
 
 pytestmark = pytest.mark.embedded
 

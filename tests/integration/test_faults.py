@@ -30,8 +30,8 @@ from streams.demo.examples import example_recordings
 from streams.embedded.stack import Broker
 from streams.topology import consumer_groups
 from streams.wiring import build_judge
-from tests.processes import eventually, runs
-from tests.stack import publish_examples, rows, running_stack, wait_for_outcomes, wait_until
+from tests.support.processes import eventually, runs
+from tests.support.stack import publish_examples, rows, running_stack, wait_for_outcomes, wait_until
 
 CALLS = ("s08", "s09", "s02")
 """One that is too short, one on a single channel, and one with findings."""

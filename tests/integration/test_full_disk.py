@@ -14,8 +14,8 @@ from streams.embedded.kafka_natives import FOLDER, KafkaNativesError, native_opt
 from streams.embedded.ports import free_port
 from streams.embedded.supervisor import Backoff, Supervisor
 from streams.settings import Settings, load_settings
-from tests.brokers import write_batch
-from tests.disks import fill, small_disk
+from tests.support.brokers import write_batch
+from tests.support.disks import fill, small_disk
 
 pytestmark = pytest.mark.kafka
 

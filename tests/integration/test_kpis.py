@@ -23,9 +23,9 @@ from streams.adapters.clickhouse.rollups import ClickHouseRollups
 from streams.adapters.clickhouse.sink import ClickHouseSink
 from streams.stages.rollup import Rollups
 from tests.analysts.superset_bundle import read
-from tests.clickhouse_engine import RunningEngine
-from tests.kpi_calls import TOPICS
-from tests.kpi_store import DAYS, REGISTRY, WINDOW_DAYS, ZONE, Filled, filled_store
+from tests.support.clickhouse_engine import RunningEngine
+from tests.support.kpi_calls import TOPICS
+from tests.support.kpi_store import DAYS, REGISTRY, WINDOW_DAYS, ZONE, Filled, filled_store
 
 pytestmark = pytest.mark.embedded
 

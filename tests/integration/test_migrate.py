@@ -14,9 +14,9 @@ from streams.adapters.clickhouse.connection import connect
 from streams.adapters.clickhouse.migrate import migrate, missing_migrations, views_of
 from streams.adapters.clickhouse.sink import ClickHouseSink
 from streams.settings import Settings
-from tests.clickhouse_engine import RunningEngine
 from tests.integration.test_clickhouse import Store, content, deliveries_at_random
-from tests.stored_calls import as_before_migration_16
+from tests.support.clickhouse_engine import RunningEngine
+from tests.support.stored_calls import as_before_migration_16
 
 pytestmark = pytest.mark.embedded
 

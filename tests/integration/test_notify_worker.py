@@ -19,10 +19,10 @@ from streams.ports import SystemClock
 from streams.runtime.heartbeat import conditions
 from streams.settings import Settings
 from streams.topology import consumer_groups
-from tests.alerts import QUOTE, SECRET, an_alert
-from tests.brokers import running_broker
-from tests.processes import eventually
-from tests.receiver import Receiver, Reply, running_receiver
+from tests.support.alerts import QUOTE, SECRET, an_alert
+from tests.support.brokers import running_broker
+from tests.support.processes import eventually
+from tests.support.receiver import Receiver, Reply, running_receiver
 
 COUNT = 60
 

@@ -30,9 +30,9 @@ from streams.adapters.clickhouse.sink import ClickHouseSink
 from streams.cli.main import app
 from streams.settings import PREFIX, Settings
 from streams.stages.rollup import Rollups
-from tests.clickhouse_engine import RunningEngine
-from tests.kpi_store import DAYS, REGISTRY, WINDOW_DAYS, ZONE, Filled, filled_store
 from tests.processors.rules.rule_packs import Line, called, pack_of
+from tests.support.clickhouse_engine import RunningEngine
+from tests.support.kpi_store import DAYS, REGISTRY, WINDOW_DAYS, ZONE, Filled, filled_store
 
 pytestmark = pytest.mark.embedded
 

@@ -32,12 +32,12 @@ from streams.queries.parquet_export import (
     days_between,
     write_days,
 )
-from tests.access_log import accesses
-from tests.alerts import an_alert
-from tests.brokers import running_broker
-from tests.clickhouse_engine import RunningEngine
-from tests.judged_calls import CUSTOMER, an_event, judged
 from tests.streams.cli.terminal import Terminal
+from tests.support.access_log import accesses
+from tests.support.alerts import an_alert
+from tests.support.brokers import running_broker
+from tests.support.clickhouse_engine import RunningEngine
+from tests.support.judged_calls import CUSTOMER, an_event, judged
 
 pytestmark = pytest.mark.embedded
 

@@ -35,7 +35,7 @@ from streams.embedded.apache_kafka import apache_kafka_spec, client_settings, fe
 from streams.embedded.ports import free_port
 from streams.embedded.supervisor import Supervisor
 from streams.settings import Settings, load_settings
-from tests.processes import eventually
+from tests.support.processes import eventually
 
 pytestmark = pytest.mark.kafka
 

@@ -61,8 +61,8 @@ from streams.embedded.ports import free_port
 from streams.embedded.stack import Stack, StackPlan
 from streams.settings import Settings
 from streams.stages.rollup import Rollups
-from tests.cases import every_case
-from tests.clickhouse_engine import RunningEngine, running_engine
+from tests.support.cases import every_case
+from tests.support.clickhouse_engine import RunningEngine, running_engine
 
 pytestmark = pytest.mark.embedded
 

@@ -25,9 +25,9 @@ from streams.adapters.clickhouse.migrate import migrate
 from streams.adapters.clickhouse.rollups import ClickHouseRollups
 from streams.adapters.clickhouse.sink import ClickHouseSink
 from streams.stages.rollup import Rollups
-from tests.clickhouse_engine import RunningEngine
-from tests.judged_calls import NAMES, an_event, judged
-from tests.stored_calls import as_before_migration_16
+from tests.support.clickhouse_engine import RunningEngine
+from tests.support.judged_calls import NAMES, an_event, judged
+from tests.support.stored_calls import as_before_migration_16
 
 pytestmark = pytest.mark.embedded
 

@@ -14,8 +14,8 @@ from schemas.messages.call_ended import Role
 from streams.adapters.clickhouse.connection import connect
 from streams.adapters.clickhouse.migrate import migrate
 from streams.queries.search import SearchError, only_tenant, search, unknown_values
-from tests.clickhouse_engine import RunningEngine
-from tests.stored_calls import KEY, LONELY, RICH, T0, Call, Store
+from tests.support.clickhouse_engine import RunningEngine
+from tests.support.stored_calls import KEY, LONELY, RICH, T0, Call, Store
 
 pytestmark = pytest.mark.embedded
 

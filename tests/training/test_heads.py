@@ -43,7 +43,8 @@ def test_what_was_learned_is_found_in_a_part_that_was_not_seen() -> None:
 
 
 def test_training_is_repeatable() -> None:
-    assert train(examples_of(DIALOGUES, copies=1)).version == train(examples_of(DIALOGUES, copies=1)).version
+    some = [one for one in DIALOGUES if one.id.endswith(("-0", "-1", "-2", "-3"))]
+    assert train(examples_of(some, copies=1)).version == train(examples_of(some, copies=1)).version
 
 
 def test_a_copy_is_written_with_characters_of_the_same_sound() -> None:

@@ -14,7 +14,7 @@ from processors.alerts.delivery_queue import Answer, DeliveryQueue, RetrySchedul
 from processors.alerts.rendering import MAX_GROUPED
 from schemas.messages.alert import Alert
 from schemas.messages.alert_delivery import FINAL_OUTCOMES, AlertDelivery
-from tests.alerts import NOW, a_subscription, an_alert
+from tests.support.alerts import NOW, a_subscription, an_alert
 
 TAKEN = Answer("accepted", status_code=200)
 DOWN = Answer("later", error_class="ConnectionRefusedError")

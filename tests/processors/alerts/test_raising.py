@@ -14,7 +14,7 @@ from schemas.messages.call_analysis import CallAnalysis, Risk
 from schemas.messages.finding import SEVERITIES, Finding, Severity
 from tests.processors.rules.rule_packs import pack_of
 from tests.processors.transcripts import said
-from tests.shipped_rules import shipped_judge
+from tests.support.shipped_rules import shipped_judge
 
 NOW = datetime(2026, 3, 2, 10, 15, tzinfo=UTC)
 JUDGE = shipped_judge()

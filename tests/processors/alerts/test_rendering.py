@@ -7,7 +7,7 @@ import pytest
 
 from processors.alerts.rendering import Notice, body_of, lines_of, link_of, markdown_of, shorten, subject_of, text_of
 from schemas.messages.alert import Alert
-from tests.alerts import QUOTE, an_alert
+from tests.support.alerts import QUOTE, an_alert
 
 CONSOLE = "https://console.example.com/qa/"
 

@@ -12,7 +12,7 @@ from standardwebhooks.webhooks import WebhookVerificationError
 
 from processors.alerts.signatures import dingtalk_signature, feishu_signature, standard_webhooks_signature
 from streams.adapters.channels.webhook import standard_webhooks_key
-from tests.alerts import OTHER_SECRET, SECRET
+from tests.support.alerts import OTHER_SECRET, SECRET
 
 
 def signed(body: bytes, *secrets: str) -> dict[str, str]:

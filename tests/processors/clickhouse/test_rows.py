@@ -45,7 +45,7 @@ from schemas.messages.topics import (
     RULES_PUBLISHED,
 )
 from schemas.messages.transcript import Transcript
-from tests.clickhouse_columns import columns_of_table
+from tests.support.clickhouse_columns import columns_of_table
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 READ_AT = datetime(2026, 3, 12, 4, 0, tzinfo=UTC)

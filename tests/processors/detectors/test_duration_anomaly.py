@@ -17,7 +17,7 @@ from schemas.messages.outcome import Outcome
 from schemas.messages.transcript import Transcript
 from tests.processors.recordings import example_calls
 from tests.processors.transcripts import NOW, heard, not_heard
-from tests.shipped_rules import shipped_rules
+from tests.support.shipped_rules import shipped_rules
 
 DETECTOR = DurationAnomalyDetector(10_000, 3_600_000, baseline_min_calls=50)
 FOUR_MINUTES = DurationBaseline(median=log(240_000), mad=0.4, calls=500)

@@ -12,9 +12,9 @@ from processors.judging.call_context import CallContext
 from processors.judging.pipeline import DETECTOR_FAILED
 from schemas.messages.finding import Finding
 from schemas.messages.transcript import Segment, Transcript
-from tests.cases import every_case
 from tests.processors.transcripts import NOW, felt, heard, not_heard, on_one_channel, said
-from tests.shipped_rules import shipped_judge, shipped_rules
+from tests.support.cases import every_case
+from tests.support.shipped_rules import shipped_judge, shipped_rules
 
 CONTEXT = DetectorContext(shipped_rules())
 DETECTORS = find_detectors(CONTEXT)

@@ -10,7 +10,7 @@ from processors.detectors.agitation import AGITATED, VERY_AGITATED
 from processors.detectors.base.contract import DetectorContext
 from processors.detectors.emotion_coping import CopingParameters
 from schemas.config.rule_pack import load_rule_packs
-from tests.shipped_rules import shipped_rules
+from tests.support.shipped_rules import shipped_rules
 
 PAGE = (Path(__file__).parents[3] / "docs" / "measures.md").read_text(encoding="utf-8")
 

@@ -9,7 +9,7 @@ from processors.reading.call_reader import WEIGHTS
 from schemas.messages.transcript import Transcript
 from tests.processors.detectors.results import found, measured, not_measured
 from tests.processors.transcripts import NOW, heard, on_one_channel, said
-from tests.shipped_rules import shipped_judge, shipped_rules
+from tests.support.shipped_rules import shipped_judge, shipped_rules
 
 DETECTOR = detector(DetectorContext(shipped_rules()))
 BAD = said(

@@ -13,7 +13,7 @@ from schemas.messages.finding import Finding
 from schemas.messages.outcome import Outcome
 from schemas.messages.transcript import Transcript
 from tests.processors.transcripts import NOW, not_heard, said
-from tests.shipped_rules import shipped_rules
+from tests.support.shipped_rules import shipped_rules
 
 DETECTOR = RepeatedContactDetector()
 KNOWN = Customer(key="a" * 64)

@@ -10,7 +10,7 @@ from schemas.config.rule_pack import load_rule_packs
 from schemas.messages.finding import Finding
 from schemas.messages.transcript import Transcript
 from tests.processors.transcripts import Turn, heard, said, segment, words
-from tests.shipped_rules import shipped_rules
+from tests.support.shipped_rules import shipped_rules
 
 DETECTOR = SensitiveWordsDetector(shipped_rules())
 

@@ -16,7 +16,7 @@ from schemas.messages.outcome import Outcome
 from schemas.messages.transcript import Transcript
 from tests.processors.transcripts import NOW, heard, not_heard, said
 from tests.schemas.config.yaml_change import changed
-from tests.shipped_rules import shipped_judge, shipped_rules
+from tests.support.shipped_rules import shipped_judge, shipped_rules
 
 JUDGE = shipped_judge()
 ROOT = Path(__file__).parents[3]

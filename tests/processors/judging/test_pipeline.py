@@ -17,7 +17,7 @@ from schemas.messages.finding import Finding
 from schemas.messages.outcome import Outcome
 from schemas.messages.transcript import Transcript
 from tests.processors.transcripts import NOW, heard, not_heard, said
-from tests.shipped_rules import shipped_judge, shipped_rules
+from tests.support.shipped_rules import shipped_judge, shipped_rules
 
 JUDGE = shipped_judge()
 

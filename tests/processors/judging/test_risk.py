@@ -16,7 +16,7 @@ from schemas.messages.call_ended import CallEnded, Role
 from schemas.messages.finding import Finding, Severity
 from tests.processors.detectors.judged import finding, skipped
 from tests.processors.transcripts import NOW, Turn, call, heard
-from tests.shipped_rules import shipped_judge
+from tests.support.shipped_rules import shipped_judge
 
 RULES = read_risk_rules()
 ROOT = Path(__file__).parents[3]

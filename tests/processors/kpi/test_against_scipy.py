@@ -30,8 +30,8 @@ from processors.kpi.statistics import (
 )
 from processors.kpi.surges import MEDIAN_VARIANCE, predicted_tail
 from schemas.config.kpi import Kpi
-from tests.kpi_calls import slow_answers
 from tests.processors.kpi.test_statistics import EVENTS, MEAN, PARTS, SHARE, a_kpi
+from tests.support.kpi_calls import slow_answers
 
 VALUES = st.lists(st.floats(-1e4, 1e4).map(lambda value: round(value, 3)), min_size=2, max_size=60)
 

@@ -19,7 +19,7 @@ from processors.clickhouse.rows import (
     TRANSCRIPTS,
 )
 from schemas.clickhouse.views import load_views
-from tests.clickhouse_columns import Column, columns_of_table, columns_of_view
+from tests.support.clickhouse_columns import Column, columns_of_table, columns_of_view
 
 UNFOLDED = {
     "findings": (CALLS, "findings"),

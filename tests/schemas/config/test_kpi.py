@@ -8,8 +8,8 @@ import pytest
 from schemas.config.kpi import KPI_FILE, KpiRegistryError, read_kpis
 from streams.settings import Settings
 from streams.wiring import build_judge
-from tests.kpi_calls import COMPLETE, SCRIPTS
 from tests.schemas.config.yaml_change import changed
+from tests.support.kpi_calls import COMPLETE, SCRIPTS
 
 REGISTRY = read_kpis()
 

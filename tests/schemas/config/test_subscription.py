@@ -15,7 +15,7 @@ from schemas.config.subscription import (
 from streams.adapters.channels import channel_kinds, read_subscriptions
 from streams.adapters.channels.email import EmailChannel
 from streams.adapters.channels.webhook import WebhookChannel
-from tests.alerts import OTHER_SECRET, SECRET
+from tests.support.alerts import OTHER_SECRET, SECRET
 
 # To read an address as a number, the system's resolver is asked, which then asks nobody.
 pytestmark = pytest.mark.names

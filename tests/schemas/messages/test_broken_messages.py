@@ -14,7 +14,7 @@ from schemas.messages.records import ConsumerRecord
 from schemas.messages.topics import TOPICS, AnyTopic
 from streams.ports import Rows, SystemClock
 from streams.stages.store import Store
-from tests.mutations import broken_json
+from tests.support.mutations import broken_json
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 

@@ -39,8 +39,8 @@ from streams.adapters.channels.wecom import WeComChannel
 from streams.adapters.memory.broker import MemoryBroker
 from streams.embedded.ports import free_port
 from streams.ports import PublisherPort, SystemClock
-from tests.alerts import OTHER_SECRET, QUOTE, SECRET, HandClock, a_subscription, an_alert
-from tests.receiver import DROP, HANG, Receiver, Reply, running_receiver, self_signed
+from tests.support.alerts import OTHER_SECRET, QUOTE, SECRET, HandClock, a_subscription, an_alert
+from tests.support.receiver import DROP, HANG, Receiver, Reply, running_receiver, self_signed
 
 pytestmark = pytest.mark.loopback
 

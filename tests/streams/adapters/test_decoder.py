@@ -12,8 +12,8 @@ import pytest
 
 from processors.listening.audio import DecodeLimits, UnhearableError, decode, probe
 from streams.adapters.decoder.process import DecoderProcess
-from tests.processes import eventually
 from tests.processors.recordings import example_calls
+from tests.support.processes import eventually
 
 LIMITS = DecodeLimits(3_600_000)
 STEREO = example_calls()["s01_ecommerce_calm"].data

@@ -19,7 +19,7 @@ from streams.adapters.channels.http_sender import (
     resolve,
 )
 from streams.embedded.ports import free_port
-from tests.receiver import DRIP, DROP, HANG, Receiver, Reply, running_receiver, self_signed
+from tests.support.receiver import DRIP, DROP, HANG, Receiver, Reply, running_receiver, self_signed
 
 pytestmark = pytest.mark.loopback
 

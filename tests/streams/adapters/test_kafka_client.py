@@ -15,7 +15,7 @@ from streams.adapters.kafka.faust_source import LONGEST_MESSAGE_S, build_app
 from streams.adapters.kafka.fetcher import KafkaAccessError
 from streams.embedded.ports import free_port
 from streams.settings import Settings
-from tests.processes import eventually
+from tests.support.processes import eventually
 
 RECORD = ProducerRecord("calls.ended.v1", b"acme/c-1", b"event")
 

@@ -16,8 +16,8 @@ from schemas.errors import OperatorError
 from streams.cli.alerts import alerts_app
 from streams.cli.alerts.subscriptions import NoSubscriptionError
 from streams.cli.alerts.test import sentence_of
-from tests.alerts import SECRET
-from tests.receiver import DROP, Receiver, Reply, running_receiver
+from tests.support.alerts import SECRET
+from tests.support.receiver import DROP, Receiver, Reply, running_receiver
 
 RECIPIENT = "boss@example.com"
 HUSH = "hush-hush"

@@ -17,10 +17,10 @@ from streams.cli.main import app
 from streams.cli.pages.kpis import KPIS_FILE, kpi_markdown
 from streams.embedded.ports import free_port
 from streams.settings import PREFIX, Settings
-from tests.access_log import accesses
-from tests.brokers import running_broker
-from tests.clickhouse_engine import RunningEngine
-from tests.kpi_store import REGISTRY, ZONE, Filled, filled_store
+from tests.support.access_log import accesses
+from tests.support.brokers import running_broker
+from tests.support.clickhouse_engine import RunningEngine
+from tests.support.kpi_store import REGISTRY, ZONE, Filled, filled_store
 
 ROOT = Path(__file__).parents[3]
 

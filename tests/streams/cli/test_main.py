@@ -14,9 +14,9 @@ from streams.cli.main import app
 from streams.embedded.ports import free_port
 from streams.queries.status import LocalWorkers, PipelineStatus
 from streams.topology import WORKER_NAMES
-from tests.disks import small_disk
 from tests.processors.recordings import tone, wav
 from tests.streams.cli.terminal import Terminal
+from tests.support.disks import small_disk
 
 pytestmark = [pytest.mark.processes, pytest.mark.loopback]
 

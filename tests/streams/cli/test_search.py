@@ -16,11 +16,11 @@ from streams.adapters.clickhouse.migrate import migrate
 from streams.adapters.kafka import client as kafka
 from streams.adapters.kafka.client import apply_topics
 from streams.settings import Settings
-from tests.access_log import accesses
-from tests.brokers import running_broker
-from tests.clickhouse_engine import RunningEngine
-from tests.stored_calls import KEY, PHONE, RICH, SECRET, T0, Call, Store
 from tests.streams.cli.terminal import Terminal
+from tests.support.access_log import accesses
+from tests.support.brokers import running_broker
+from tests.support.clickhouse_engine import RunningEngine
+from tests.support.stored_calls import KEY, PHONE, RICH, SECRET, T0, Call, Store
 
 pytestmark = pytest.mark.embedded
 

@@ -9,7 +9,7 @@ from processors.listening.engines.faster_whisper import WhisperSettings
 from streams.adapters.object_store.s3 import S3Settings
 from streams.embedded.stack import FullDiskError, Stack, StackPlan
 from streams.settings import Settings, load_settings
-from tests.disks import small_disk
+from tests.support.disks import small_disk
 
 pytestmark = pytest.mark.loopback
 

@@ -14,7 +14,7 @@ import pytest
 from streams.embedded.child import EXIT_NOT_EXECUTABLE, EXIT_NOT_FOUND, EXIT_ORPHAN, EXIT_USAGE, launcher_argv
 from streams.embedded.supervisor import MAX_LOG_BYTES, Backoff, ChildFailedError, ChildSpec, Supervisor
 from streams.runtime.child_records import LOOP_RESTARTS, LOOP_WITHIN_S, ChildRecordFile, child_conditions
-from tests.processes import eventually, runs
+from tests.support.processes import eventually, runs
 
 pytestmark = [pytest.mark.processes, pytest.mark.loopback]
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from streams.runtime.free_space import LOW_BYTES, lack_of_space
-from tests.disks import small_disk
+from tests.support.disks import small_disk
 
 
 def test_nothing_is_said_where_there_is_room_also_for_a_folder_that_is_made_later(tmp_path: Path) -> None:

@@ -21,7 +21,7 @@ from streams.runtime.heartbeat import (
     conditions,
 )
 from streams.settings import Settings, variable_of
-from tests.processes import eventually
+from tests.support.processes import eventually
 
 DUE_WITHIN_S = 30.0
 LONGEST_WORK_S = 7_200.0

@@ -8,9 +8,9 @@ from schemas.messages.finding import Severity
 from schemas.messages.records import ConsumerRecord
 from schemas.messages.topics import ALERTS_RAISED, CALLS_ANALYZED, CALLS_TRANSCRIBED, key_of_alert
 from streams.stages.judge import judge_stage
-from tests.alerts import an_alert
 from tests.processors.transcripts import said
-from tests.shipped_rules import shipped_judge
+from tests.support.alerts import an_alert
+from tests.support.shipped_rules import shipped_judge
 
 NOW = datetime(2026, 3, 2, 10, 15, tzinfo=UTC)
 JUDGE = shipped_judge()

@@ -28,7 +28,7 @@ from streams.runtime.stage import Stage
 from streams.stages.listen import Recorded, listen_stage
 from tests.processors.listening.scripted_engine import ScriptedEngine
 from tests.processors.recordings import example_calls, tone, wav
-from tests.shipped_rules import shipped_judge
+from tests.support.shipped_rules import shipped_judge
 
 NOW = datetime(2026, 3, 2, 10, 15, tzinfo=UTC)
 JUDGE = shipped_judge()

@@ -27,9 +27,9 @@ from streams.adapters.channels.http_sender import HttpLimits
 from streams.adapters.memory.broker import MemoryAlertSource, MemoryBroker
 from streams.ports import PartitionCommits, SystemClock
 from streams.stages.notify import Notify, Outside
-from tests.alerts import QUOTE, SECRET, an_alert
-from tests.processes import eventually
-from tests.receiver import DRIP, DROP, HANG, Receiver, Reply, Request, running_receiver
+from tests.support.alerts import QUOTE, SECRET, an_alert
+from tests.support.processes import eventually
+from tests.support.receiver import DRIP, DROP, HANG, Receiver, Reply, Request, running_receiver
 
 pytestmark = pytest.mark.loopback
 

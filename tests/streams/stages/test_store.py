@@ -33,9 +33,9 @@ from streams.runtime.lanes import Lanes
 from streams.runtime.loop import Loop, PollWorkPublishCommit, TooManyFailuresError
 from streams.stages.store import REFUSALS_LIMIT, RELEASE, STORE, Store, StoredTopics
 from streams.topology import consumer_groups
-from tests.processes import eventually
 from tests.processors.transcripts import said
-from tests.shipped_rules import shipped_judge
+from tests.support.processes import eventually
+from tests.support.shipped_rules import shipped_judge
 
 HISTORY_GROUP = "store.history"
 NOW = datetime(2026, 3, 2, 10, 15, tzinfo=UTC)

@@ -30,11 +30,11 @@ from streams.runtime.loop import Loop
 from streams.settings import Settings
 from streams.stages.watch import Surges, Watch, build_surges
 from streams.topology import operations
-from tests.brokers import running_broker
-from tests.clickhouse_engine import running_engine
-from tests.judged_calls import ClickHouseCalls, FixedClock, an_event, judged
-from tests.processes import eventually
 from tests.streams.cli.terminal import Terminal
+from tests.support.brokers import running_broker
+from tests.support.clickhouse_engine import running_engine
+from tests.support.judged_calls import ClickHouseCalls, FixedClock, an_event, judged
+from tests.support.processes import eventually
 
 WEEK = timedelta(weeks=1)
 MINUTE = timedelta(minutes=1)

@@ -24,7 +24,7 @@ from schemas.messages.transcript import EngineIdentity, Segment, Transcript
 from streams.adapters.clickhouse.sink import ClickHouseSink
 from streams.queries.search import search
 from streams.stages.capture import customer_key
-from tests.judged_calls import NAMES
+from tests.support.judged_calls import NAMES
 
 T0 = datetime(2026, 3, 31, 12, 0, tzinfo=UTC)
 """The calls of the tests lie in several months before it."""

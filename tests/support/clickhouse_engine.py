@@ -9,7 +9,7 @@ from pathlib import Path
 
 from streams.embedded.clickhouse_engine import WRITER, engine_url, is_ready, password_of, start_command
 from streams.embedded.ports import free_port
-from tests.processes import eventually
+from tests.support.processes import eventually
 
 
 @dataclass

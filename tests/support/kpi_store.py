@@ -23,8 +23,8 @@ from streams.adapters.clickhouse.migrate import make_views, migrate
 from streams.adapters.clickhouse.rollups import ClickHouseRollups
 from streams.adapters.clickhouse.sink import ClickHouseSink
 from streams.stages.rollup import Rollups
-from tests.clickhouse_engine import RunningEngine
-from tests.kpi_calls import Reference, World, a_world
+from tests.support.clickhouse_engine import RunningEngine
+from tests.support.kpi_calls import Reference, World, a_world
 
 ZONE = ZoneInfo("Asia/Shanghai")
 DAYS = TenantDays(ZONE.key)

@@ -1,0 +1,1 @@
+"""What tests share: servers, stacks, calls and rules, none of it a test."""
