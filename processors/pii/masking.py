@@ -9,6 +9,7 @@ from processors.pii.conversation import Line, Number, NumbersSaid, read_numbers
 from processors.pii.digit_kinds import COMPLETE_DIGITS, DIGIT_KINDS
 from processors.pii.digit_runs import expected_digit_runs
 from processors.pii.email import find_emails
+from processors.pii.learned_names import load_names
 from processors.pii.match import PiiMatch, fold
 from processors.pii.name import KnownNames, find_names
 from processors.pii.passport import find_passports
@@ -133,7 +134,13 @@ def _find(
             if one.kind == "name" and one.confidence > 0.6:
                 names.append(line.text[one.start : one.end])
         asked_by.update((mention.topic, line.role) for mention in named)
-    known = KnownNames(names)
+    learned: list[str] = []
+    for line, places, by_model in zip(
+        lines, found, load_names().find([(one.role, one.text) for one in lines]), strict=True
+    ):
+        places.extend(_with_placeholder(one) for one in by_model)
+        learned.extend(line.text[one.start : one.end] for one in by_model)
+    known = KnownNames(names, learned)
     for line, places in zip(lines, found, strict=True):
         places.extend(_with_placeholder(one) for one in known.find(line.text))
     return tuple(_without_overlaps(places) for places in found), known

@@ -87,9 +87,11 @@ def find_names(text: str, *, asked: bool) -> Iterator[PiiMatch]:
 class KnownNames:
     """Names that were found in a call, to find them again where nobody asks: also misheard after the same surname."""
 
-    def __init__(self, names: Sequence[str]) -> None:
-        full = sorted({name for name in names if len(name) >= 2 and re.match(_SURNAME, name)}, key=len, reverse=True)
-        surnames = sorted({_surname(name) for name in names if re.match(_SURNAME, name)})
+    def __init__(self, names: Sequence[str], learned: Sequence[str] = ()) -> None:
+        """`learned` are whole names with surnames of any kind."""
+        told = {name for name in names if len(name) >= 2 and re.match(_SURNAME, name)}
+        full = sorted(told | set(learned), key=len, reverse=True)
+        surnames = sorted({_surname(name) for name in (*names, *learned) if re.match(_SURNAME, name)})
         parts = [_misheard(name) for name in full]
         if surnames:
             parts.append(rf"(?:{'|'.join(map(re.escape, surnames))})(?=先生|女士|小姐|老师|总(?!共|是|之|的|额))")

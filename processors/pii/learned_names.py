@@ -1,0 +1,196 @@
+"""Names where nobody asks for them, by a linear model that has learned from labelled dialogues what stands around them.
+
+A candidate is a surname with one or two letters behind it. What speaks for it: the letters themselves, what stands
+before and after it, what the other side has just said, how its letters are explained (章是立早章), whether it comes
+again, and how rare the pairs of letters are in ordinary
+speech: 龚建斌 is made of pairs that nobody says, 高兴啊 is not.
+"""
+
+import json
+import zlib
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import cache, cached_property
+from math import exp, log2
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from processors.pii.match import PiiMatch
+from schemas.errors import OperatorError
+from schemas.messages.call_ended import Role
+
+WEIGHTS = Path(__file__).parent / "weights" / "names.npz"
+FORMAT = 1
+FEATURE_BUCKETS = 1 << 15
+PIECE_BUCKETS = 1 << 17
+MOST_OFTEN = 6
+"""Logarithm to base 2 of the count from which on a pair of letters is simply common."""
+
+_DOUBLE = frozenset(
+    "欧阳 司马 上官 诸葛 东方 皇甫 尉迟 公孙 令狐 慕容 司徒 夏侯 端木 南宫 长孙 宇文 独孤".split()  # noqa: SIM905
+)
+_SINGLE = frozenset(
+    "赵钱孙李周吴郑王冯陈褚卫蒋沈韩杨朱秦尤许何吕施张孔曹严华金魏陶姜戚谢邹喻柏水窦章云苏潘葛奚范彭郎鲁韦昌马苗凤花方俞任袁柳酆鲍史唐"
+    "费廉岑薛雷贺倪汤滕殷罗毕郝邬安常乐于时傅皮卞齐康伍余元卜顾孟平黄和穆萧尹姚邵湛汪祁毛禹狄米贝明臧计伏成戴谈宋茅庞熊纪舒屈项祝董"
+    "梁杜阮蓝闵席季麻强贾路娄危江童颜郭梅盛林刁钟徐邱骆高夏蔡田樊胡凌霍虞万支柯昝管卢莫经房裘缪干解应宗丁宣贲邓郁单杭洪包诸左石崔吉"
+    "钮龚程嵇邢滑裴陆荣翁荀羊於惠甄曲家封芮羿储靳汲邴糜松井段富巫乌焦巴弓牧隗山谷车侯宓蓬全郗班仰秋仲伊宫宁仇栾暴甘钭厉戎祖武符刘景"
+    "詹束龙叶幸司韶郜黎蓟薄印宿白怀蒲邰从鄂索咸籍赖卓蔺屠蒙池乔阴胥能苍双闻莘党翟谭贡劳逄姬申扶堵冉宰郦雍郤璩桑桂濮牛寿通边扈燕冀"
+    "郏浦尚农温别庄晏柴瞿阎充慕连茹习宦艾鱼容向古易慎戈廖庾终暨居衡步都耿满弘匡国文寇广禄阙东欧殳沃利蔚越夔隆师巩厍聂晁勾敖融冷訾辛"
+    "阚那简饶空曾毋沙乜养鞠须丰巢关蒯相查后荆红游竺权逯盖益桓公涂肖付闫代苟佟官岳仝楼信覃邝麦丘初邸鄢冼兰腾辜候衣由火迟门苑原肇修"
+)
+_ASKING = ("名字", "姓名", "叫什么", "怎么称呼", "贵姓", "姓什么", "哪位", "收件人", "联系人", "户主", "投保人", "本人")
+_TELLING = (
+    *("名字", "姓名", "叫", "收件人", "联系人", "姓", "户名", "本人", "是", "找", "投保人"),
+    *("孩子", "老公", "儿子", "女儿", "我妈", "我爸"),
+)
+_AROUND = 4
+_BEFORE_TELLS, _AFTER_EXPLAINS, _HEARD_LETTERS = 8, 25, 14
+
+
+class NameWeightsError(OperatorError):
+    """The file of weights cannot be used; the text says what to do."""
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """Letters `start` to `end` of a folded text, the first `surname` of which may be a surname."""
+
+    start: int
+    end: int
+    surname: int
+
+
+def candidates(text: str) -> Iterator[Candidate]:
+    """Surnames with one or two letters behind them."""
+    for start, letter in enumerate(text):
+        surname = 2 if text[start : start + 2] in _DOUBLE else 1 if letter in _SINGLE else 0
+        for given in (1, 2) if surname else ():
+            end = start + surname + given
+            if end <= len(text) and all(map(_is_han, text[start:end])):
+                yield Candidate(start, end, surname)
+
+
+def features(text: str, one: Candidate, heard: str, call: str, often: Callable[[str], int]) -> Iterator[str]:
+    """What is seen of a candidate. `heard` is what the other side said last, `call` all that is said in the call;
+    `often` tells how common two or three letters are, 0 to `MOST_OFTEN`.
+    """
+    name, given = text[one.start : one.end], text[one.start + one.surname : one.end]
+    before, after = text[max(0, one.start - _AROUND) : one.start], text[one.end : one.end + _AROUND]
+    yield from (f"surname={name[: one.surname]}", f"length={len(name)}", f"given={given}")
+    yield from (f"letter={letter}" for letter in given)
+    yield from (f"first={given[0]}", f"last={given[-1]}")
+    for length in range(1, _AROUND + 1):
+        if len(before) >= length:
+            yield f"before{length}={before[-length:]}"
+        if len(after) >= length:
+            yield f"after{length}={after[:length]}"
+    edges = (_edge(before[-1:], "^"), _edge(after[:1], "$"))
+    yield from (f"left={edges[0]}", f"right={edges[1]}", f"edges={'H' if edges[0] == 'H' else 'B'}{edges[1]}")
+    yield from (f"heard{length}={heard[-length:]}" for length in range(2, 6) if len(heard) >= length)
+    yield from (f"asked={word}" for word in _ASKING if word in heard)
+    told = text[max(0, one.start - _BEFORE_TELLS) : one.start]
+    yield from (f"told={word}" for word in _TELLING if word in told)
+    explanation = text[one.end : one.end + _AFTER_EXPLAINS]
+    if any(f"的{letter}" in explanation for letter in name):
+        yield "explained"
+    if any(letter in explanation for letter in given):
+        yield "again"
+    yield f"times={min(call.count(name), 3)}"
+    pairs = [often(name[place : place + 2]) for place in range(len(name) - 1)]
+    yield from (f"pair={pairs[0]}", f"commonest={max(pairs)}", f"last_pair={pairs[-1]}", f"whole={often(name)}")
+    if before:
+        yield f"into={often(before[-1] + name[0])}"
+    if after:
+        yield f"out={often(name[-1] + after[0])}"
+
+
+def _edge(letter: str, none: str) -> str:
+    return none if not letter else "H" if _is_han(letter) else "B"
+
+
+def _is_han(letter: str) -> bool:
+    return "一" <= letter <= "鿿"
+
+
+def bucket_of(feature: str) -> int:
+    """Where the weight of a feature stands."""
+    return zlib.crc32(feature.encode()) % FEATURE_BUCKETS
+
+
+def piece_bucket(piece: str) -> int:
+    """Where it stands how common two or three letters are."""
+    return zlib.crc32(piece.encode()) % PIECE_BUCKETS
+
+
+def commonness(count: int) -> int:
+    """How common what was seen so often is, 0 to `MOST_OFTEN`."""
+    return min(MOST_OFTEN, int(log2(1 + count)))
+
+
+@dataclass(frozen=True)
+class NameReader:
+    """Weights by bucket, and how common pieces of ordinary speech are."""
+
+    weights: NDArray[np.int8]
+    scale: float
+    bias: float
+    pieces: NDArray[np.uint8]
+    threshold: float
+
+    def find(self, said: Sequence[tuple[Role, str]]) -> list[list[PiiMatch]]:
+        """Names in the folded texts of a call, by text; none overlaps another of its text."""
+        call = " ".join(text for _, text in said)
+        found: list[list[PiiMatch]] = []
+        for number, (role, text) in enumerate(said):
+            heard = next((other for who, other in reversed(said[:number]) if who != role), "")[-_HEARD_LETTERS:]
+            rated = [(self._probability(text, one, heard, call), one) for one in candidates(text)]
+            found.append(_best_apart(rated, self.threshold))
+        return found
+
+    def _probability(self, text: str, one: Candidate, heard: str, call: str) -> float:
+        weights = self._weights
+        log_odds = self.bias + sum(weights[bucket_of(each)] for each in features(text, one, heard, call, self._often))
+        return 1 / (1 + exp(-log_odds)) if log_odds > -500 else 0.0
+
+    def _often(self, piece: str) -> int:
+        return self._pieces[piece_bucket(piece)]
+
+    @cached_property
+    def _weights(self) -> list[float]:
+        weights: list[float] = (self.weights.astype(np.float64) * self.scale).tolist()
+        return weights
+
+    @cached_property
+    def _pieces(self) -> bytes:
+        return self.pieces.tobytes()
+
+    def save(self, file: Path) -> None:
+        """Write the weights."""
+        about = {"format": FORMAT, "scale": self.scale, "bias": self.bias, "threshold": self.threshold}
+        np.savez_compressed(file, about=np.array(json.dumps(about)), weights=self.weights, pieces=self.pieces)
+
+
+def _best_apart(rated: Sequence[tuple[float, Candidate]], threshold: float) -> list[PiiMatch]:
+    """The most probable candidates that do not overlap."""
+    kept: list[PiiMatch] = []
+    for probability, one in sorted(rated, key=lambda each: (-each[0], each[1].start, -each[1].end)):
+        if probability < threshold:
+            break
+        if all(one.end <= other.start or other.end <= one.start for other in kept):
+            kept.append(PiiMatch("name", one.start, one.end, round(min(probability, 1.0), 4)))
+    return sorted(kept, key=lambda each: each.start)
+
+
+@cache
+def load_names(file: Path = WEIGHTS) -> NameReader:
+    """The reader of a file, read once. Raises `NameWeightsError`."""
+    try:
+        with file.open("rb") as stream, np.load(stream, allow_pickle=False) as arrays:
+            about = json.loads(str(arrays["about"]))
+            if about["format"] != FORMAT:
+                raise NameWeightsError(f"{file} was made for another version of callstream: run `make heads`")
+            return NameReader(arrays["weights"], about["scale"], about["bias"], arrays["pieces"], about["threshold"])
+    except (OSError, EOFError, ValueError, KeyError, TypeError) as error:
+        raise NameWeightsError(f"{file} cannot be read as weights for names ({type(error).__name__})") from None
