@@ -11,6 +11,7 @@ from processors.clickhouse.rows import (
     OUTCOMES,
     TRANSCRIPT_STEP,
     TRANSCRIPTS,
+    Row,
     TableRows,
     rows_for_analysis,
     rows_for_transcript,
@@ -34,13 +35,19 @@ PHONE = "138 0013 8000"
 
 
 def as_before_migration_16(rows: TableRows) -> TableRows:
-    """With the version that an analysis had while its transcript did not count for it."""
+    """With the version that an analysis had while its transcript did not count for it, without later columns."""
     return {
-        table: [row | {"version": int(str(row["version"])) % TRANSCRIPT_STEP} for row in of_table]
+        table: [
+            _without_later_columns(row) | {"version": int(str(row["version"])) % TRANSCRIPT_STEP} for row in of_table
+        ]
         if table in (CALLS, OUTCOMES)
         else of_table
         for table, of_table in rows.items()
     }
+
+
+def _without_later_columns(row: Row) -> Row:
+    return {name: value for name, value in row.items() if name != "response_delays_ms"}
 
 
 @dataclass(frozen=True)
