@@ -163,7 +163,7 @@ class _Batch:
     @property
     def next_offset(self) -> int:
         """Never where the batch began, or before: reading would go in a circle."""
-        return max(int(self._batch.next_offset), self._batch.base_offset + 1)
+        return int(max(self._batch.next_offset, self._batch.base_offset + 1))
 
     def __iter__(self) -> Iterator[Any]:
         first, last = self._batch.base_offset, self.next_offset - 1
