@@ -22,7 +22,7 @@ CODES = {"refused": (REFUSED, KafkaAccessError), "not known yet": (UNSTABLE, Ret
 
 
 class NotTold:
-    """What confluent-kafka says of a partition whose offset a broker did not tell: as if there was none, and an error."""
+    """What confluent-kafka says of a partition whose offset a broker did not tell: no offset, and an error."""
 
     offset = -1001
     metadata = None

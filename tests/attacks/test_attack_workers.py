@@ -1,4 +1,4 @@
-"""Attacks on what workers tell of themselves on their machine: files of another shape, numbers given again, odd disks."""
+"""Attacks on what workers tell of themselves on their machine: files of another shape, numbers given again, disks."""
 
 import json
 import math
@@ -92,7 +92,7 @@ def other() -> Iterator[subprocess.Popen[bytes]]:
 def test_a_record_that_ended_a_worker_whose_number_was_given_to_another_is_found_out(
     tmp_path: Path, other: subprocess.Popen[bytes]
 ) -> None:
-    """In a container numbers are given again at each start; the record would have ended worker after worker for ever."""
+    """In a container numbers are given again at each start; the record would have ended every worker for ever."""
     left = {"stage": "store", "process": OWN | {"pid": other.pid, "started_ticks": 1}, "records": [PLACE]}
     (tmp_path / f"under_way.{other.pid}.json").write_text(json.dumps(left))
     (suspect,) = Quarantine(tmp_path).suspects().values()
