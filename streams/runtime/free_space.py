@@ -8,7 +8,7 @@ LOW_BYTES = 256 * 1024 * 1024
 
 
 def lack_of_space(folder: Path) -> tuple[str, ...]:
-    """A sentence where less than `LOW_BYTES` are free, or no more files can be made: it names the folder and what to do.
+    """A sentence where less than `LOW_BYTES` are free, or no more files can be made: it names folder and remedy.
 
     A folder that does not exist yet is looked for where it will be made.
     """

@@ -8,7 +8,6 @@ from pathlib import Path
 
 import pytest
 
-from streams.embedded import kafka_natives
 from streams.embedded.kafka_natives import FOLDER, KafkaNativesError, native_options
 
 CODEC = b"a library of native code" * 1_000
@@ -36,7 +35,7 @@ def unpacked(libs: list[Path]) -> dict[str, bytes]:
 def test_a_stack_that_starts_at_the_same_time_leaves_no_half_a_codec(
     libs: list[Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It has just begun to write when we put ours in place; Java would load the half, and have no codec for its life."""
+    """It has just begun to write when we put ours in place; Java would load that half."""
     replace: Callable[[Path, Path], Path] = Path.replace
 
     def begun_by_another(part: Path, target: Path) -> Path:
@@ -44,7 +43,7 @@ def test_a_stack_that_starts_at_the_same_time_leaves_no_half_a_codec(
             target.with_name(name).write_bytes(CODEC[:7])
         return replace(part, target)
 
-    monkeypatch.setattr(kafka_natives.Path, "replace", begun_by_another)
+    monkeypatch.setattr(Path, "replace", begun_by_another)
     native_options(libs)
     found = unpacked(libs)
     for member in MEMBERS.values():
