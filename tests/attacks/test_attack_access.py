@@ -90,7 +90,7 @@ def test_who_takes_over_the_decoder_finds_no_password_in_the_environment_of_its_
     code = f"""
 import os
 from streams.adapters.decoder import child
-child._read_programs_alone()
+child.read_programs_alone()
 import colorsys
 for place in (f"/proc/{{os.getppid()}}/environ", "/proc/1/environ", {str(secret)!r}):
     try:

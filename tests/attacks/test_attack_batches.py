@@ -1,7 +1,6 @@
 """Attacks by a batch of Kafka that is legal in size: what it costs to read, and where reading goes on after it."""
 
 import struct
-from collections import Counter
 from typing import Any
 
 import aiokafka.consumer.fetcher
@@ -30,19 +29,10 @@ def with_headers(count: int) -> bytes:
     return with_payload(batch(0, 0, [b"a"]), varint(len(record)) + record)
 
 
-def test_a_batch_of_empty_snappy_blocks_is_read_in_steps_that_do_not_grow(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What each block may still expand to was summed up anew for each: 16 MB would have taken a day."""
-    calls: Counter[str] = Counter()
-
-    class Block(bytes):
-        def __len__(self) -> int:
-            calls["lengths"] += 1
-            return 0
-
-    monkeypatch.setattr(batches, "_snappy_block", lambda _block, _cap: Block())
+def test_a_batch_of_empty_snappy_blocks_is_read_in_steps_that_do_not_grow() -> None:
+    """What each block may still expand to was summed up anew for each: a megabyte took six minutes, 16 MB a day."""
     head = b"\x82SNAPPY\x00" + struct.pack("!II", 1, 1)
-    assert snappy_decode(head + (struct.pack("!I", len(EMPTY_BLOCK)) + EMPTY_BLOCK) * 1_000) == b""
-    assert calls["lengths"] <= 2_000
+    assert snappy_decode(head + (struct.pack("!I", len(EMPTY_BLOCK)) + EMPTY_BLOCK) * 200_000) == b""
 
 
 def test_a_record_of_millions_of_headers_makes_no_objects_of_them() -> None:

@@ -37,7 +37,7 @@ def main() -> None:
     os.dup2(2, 1)
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
-    _read_programs_alone()
+    read_programs_alone()
     while line := source.readline():
         request = json.loads(line)
         _limit(request["bytes"], request["max_duration_ms"])
@@ -54,7 +54,7 @@ def _die_with_parent() -> None:
         ctypes.CDLL(None).prctl(1, signal.SIGKILL, 0, 0, 0)
 
 
-def _read_programs_alone() -> None:
+def read_programs_alone() -> None:
     """Before any recording: no file of the user, and nothing that /proc shows of other processes, as their passwords.
 
     Held by the kernel where it has Landlock, which also hides processes that are not held like this one.
