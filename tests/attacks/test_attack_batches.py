@@ -1,6 +1,8 @@
 """Attacks by a batch of Kafka that is legal in size: what it costs to read, and where reading goes on after it."""
 
+import gzip
 import struct
+from binascii import crc32
 from typing import Any
 
 import aiokafka.consumer.fetcher
@@ -76,3 +78,19 @@ def test_what_an_lz4_frame_says_of_its_size_makes_no_room() -> None:
         except batches.ExpandsTooFarError:
             refused += 1
     assert refused >= 255
+
+
+def old_message(codec: int, payload: bytes, magic: int) -> bytes:
+    """A message at offset 5 as it was written before Kafka 0.11; where it is compressed, others lie in it."""
+    body = struct.pack(">bb", magic, codec) + bytes(8 * magic) + struct.pack(">ii", -1, len(payload)) + payload
+    return struct.pack(">qiI", 5, len(body) + 4, crc32(body)) + body
+
+
+@pytest.mark.parametrize("magic", [0, 1])
+def test_a_batch_of_an_old_form_is_passed_like_any_other(magic: int) -> None:
+    assert read(old_message(0, b"plain", magic))[0] == (5, b"plain")
+    for payload in (b"no such thing", gzip.compress(bytes(batches.MAX_BATCH_BYTES + 1))):
+        (offset, value), after = read(old_message(1, payload, magic), batch(0, 6, [b"after"]))
+        assert (offset, after) == (5, (6, b"after"))
+        assert isinstance(value, UnreadableBatch)
+        assert "the offsets 5 to 5 cannot be read" in value.problem

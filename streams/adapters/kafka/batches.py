@@ -178,6 +178,23 @@ class _Batch:
             yield _InPlaceOfBatch(last, self._batch.max_timestamp, UnreadableBatch.of(first, last, _why(error)))
 
 
+class _OldBatch:
+    """The same of the forms before Kafka 0.11, which old brokers keep in their logs; it tells its last offset alone."""
+
+    def __init__(self, batch: Any) -> None:
+        self._batch = batch
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._batch, name)
+
+    def __iter__(self) -> Iterator[Any]:
+        try:
+            yield from self._batch
+        except Exception as error:
+            last = self._batch.next_offset - 1
+            yield _InPlaceOfBatch(last, 0, UnreadableBatch.of(last, last, _why(error)))
+
+
 def _why(error: Exception) -> str:
     if isinstance(error, ExpandsTooFarError):
         return f"it expands to more than {MAX_BATCH_BYTES:,} bytes, or is damaged"
@@ -192,8 +209,7 @@ class _Batches(_MemoryRecordsPy):  # type: ignore[misc]
     def next_batch(self) -> Any:
         data = self._next_slice
         batch = super().next_batch()
-        # Brokers of today have no batches of the older forms.
-        return _Batch(_FewHeaders(data)) if isinstance(batch, DefaultRecordBatch) else batch
+        return _Batch(_FewHeaders(data)) if isinstance(batch, DefaultRecordBatch) else _OldBatch(batch)
 
 
 def guard_aiokafka() -> None:
