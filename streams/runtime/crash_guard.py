@@ -194,7 +194,8 @@ def _is_of_one_that_runs(file: Path, left: dict[str, Any]) -> bool:
     if pid == str(os.getpid()):
         return False
     try:
-        return ProcessIdentity(**left["process"]).runs
+        writer = ProcessIdentity(**left["process"])
+        return str(writer.pid) == pid and writer.runs
     except (KeyError, TypeError):  # of before 0.3, or damaged
         return pid.isdecimal() and _is_alive(int(pid))
 
