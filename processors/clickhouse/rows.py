@@ -7,7 +7,7 @@ stands.
 """
 
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from schemas.errors import InvalidMessageError
 from schemas.messages.alert import Alert
@@ -17,6 +17,7 @@ from schemas.messages.call_ended import CallEnded
 from schemas.messages.call_rated import CallRated
 from schemas.messages.dead_letter import DeadLetter
 from schemas.messages.recording_accessed import RecordingAccessed
+from schemas.messages.records import EPOCH
 from schemas.messages.rules_published import RulesPublished
 from schemas.messages.topics import CALLS_ENDED
 from schemas.messages.transcript import Segment, Transcript
@@ -130,7 +131,7 @@ def rows_for_transcript(transcript: Transcript) -> TableRows:
         "segments.word_confidence": [[word.confidence for word in segment.words] for segment in segments],
         **_emotion_columns(segments),
         "transcribed_at": transcript.transcribed_at,
-        "version": _milliseconds("transcribed_at", transcript.transcribed_at),
+        "version": _ordering_milliseconds("transcribed_at", transcript.transcribed_at),
     }
     return {TRANSCRIPTS: [row]}
 
@@ -359,7 +360,7 @@ def version_of_analysis(analysis: CallAnalysis) -> int:
 
 
 def _ordering_milliseconds(name: str, moment: datetime) -> int:
-    """Fewer than `ANALYSIS_VERSION_STEP`."""
+    """Fewer than `ANALYSIS_VERSION_STEP`; of a transcript too, or it would be shown and never judged."""
     milliseconds = _milliseconds(name, moment)
     if milliseconds >= ANALYSIS_VERSION_STEP:
         raise InvalidMessageError([f"{name}: too late"])
@@ -559,4 +560,4 @@ def _at_most(limit: int, name: str, value: int) -> int:
 
 def _milliseconds(name: str, moment: datetime) -> int:
     """Milliseconds since 1970, exactly."""
-    return _uint64(name, int(moment.timestamp()) * 1000 + moment.microsecond // 1000)
+    return _uint64(name, (moment - EPOCH) // timedelta(milliseconds=1))

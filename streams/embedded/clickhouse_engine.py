@@ -53,9 +53,9 @@ from processors.clickhouse.grants import (
 from schemas.config.roles import ALL_TENANTS, RolesFile, User, load_roles, load_users
 from schemas.config.yaml_files import YamlFileError
 from schemas.errors import EmbeddedStackError
-from streams.embedded.landlock import read_nothing_but
 from streams.embedded.ports import listens_here
 from streams.embedded.supervisor import READY_FD
+from streams.runtime.landlock import read_nothing_but
 
 MODULE = "streams.embedded.clickhouse_engine"
 DATABASE = "callstream"

@@ -23,5 +23,5 @@ def handed_on(environ: Mapping[str, str], beginnings: Iterable[str] = ()) -> dic
     return {
         name: value
         for name, value in environ.items()
-        if not name.startswith(PREFIX) and (name.upper() in _NAMES or name.startswith(wanted))
+        if not name.upper().startswith(PREFIX) and (name.upper() in _NAMES or name.startswith(wanted))
     }

@@ -5,6 +5,7 @@ does not try again: the broker then answers, and takes no compressed record unti
 """
 
 import errno
+import os
 import platform
 import zipfile
 import zlib
@@ -54,9 +55,13 @@ def _unpacked(libs: Sequence[Path], jar: str, member: str, folder: Path) -> Path
         try:
             if not target.is_file() or zlib.crc32(target.read_bytes()) != info.CRC:
                 folder.mkdir(mode=0o755, parents=True, exist_ok=True)
-                part = target.with_name(f"{target.name}.part")
-                part.write_bytes(archive.read(info))
-                part.replace(target)
+                # Of this process: what another one writes at the same time must not take its place half written.
+                part = target.with_name(f"{target.name}.{os.getpid()}.part")
+                try:
+                    part.write_bytes(archive.read(info))
+                    part.replace(target)
+                finally:
+                    part.unlink(missing_ok=True)
         except OSError as error:
             full = "; the disk is full, make room there" if error.errno in (errno.ENOSPC, errno.EDQUOT) else ""
             raise KafkaNativesError(

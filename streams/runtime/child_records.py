@@ -1,9 +1,12 @@
 """What a supervisor writes down of its children, so that `callstream status` sees those that end again and again."""
 
 import time
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Literal
+
+from pydantic import TypeAdapter, ValidationError
 
 from streams.runtime.json_files import read_object, write_whole
 from streams.runtime.process_identity import ProcessIdentity
@@ -28,6 +31,17 @@ class ChildRecord:
     ends_s: tuple[float, ...]
     """Its ends within `LOOP_WITHIN_S` before the last one, as moments of the monotonic clock."""
     log_file: str
+
+
+@dataclass(frozen=True)
+class _Records:
+    """What stands in the file."""
+
+    process: ProcessIdentity
+    children: list[ChildRecord]
+
+
+_FORM = TypeAdapter(_Records)
 
 
 @dataclass(frozen=True)
@@ -76,7 +90,8 @@ class ChildRecordFile:
 
     def remove(self) -> None:
         """The supervisor ends in good order."""
-        self._path.unlink(missing_ok=True)
+        with suppress(OSError):
+            self._path.unlink(missing_ok=True)
 
 
 def child_conditions(data_dir: Path, now_s: float | None = None) -> list[ChildCondition]:
@@ -99,9 +114,8 @@ def child_conditions(data_dir: Path, now_s: float | None = None) -> list[ChildCo
 
 
 def _read(path: Path) -> tuple[ProcessIdentity | None, list[ChildRecord]]:
-    found = read_object(path) or {}
     try:
-        children = [ChildRecord(**child | {"ends_s": tuple(child["ends_s"])}) for child in found["children"]]
-        return ProcessIdentity(**found["process"]), children
-    except (KeyError, TypeError):
+        found = _FORM.validate_python(read_object(path))
+    except ValidationError:
         return None, []
+    return found.process, found.children

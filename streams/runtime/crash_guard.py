@@ -10,11 +10,11 @@ All of it lies in a folder of the data folder, one file for each record, so that
 
 import os
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Literal, Self
+from typing import Any, Literal, Self
 
 from schemas.errors import EndedTheWorkerError, InvalidMessageError, RetryableError
 from schemas.messages.dead_letter import dead_letter_for
@@ -22,6 +22,7 @@ from schemas.messages.records import ConsumerRecord, ProducerRecord, call_of_key
 from schemas.messages.topics import CALLS_DEAD_LETTERS
 from streams.ports import Clock
 from streams.runtime.json_files import read_object, write_whole
+from streams.runtime.process_identity import ProcessIdentity
 
 ENDS_LIMIT = 3
 """So many times may a record end its worker. An innocent one that was under way at a power failure has two left."""
@@ -73,20 +74,23 @@ class Quarantine:
     def suspects(self) -> dict[str, Suspect]:
         """By position; first what processes that run no more have left behind becomes suspect."""
         for file in self.folder.glob(f"{_UNDER_WAY}*.json"):
-            if not _is_alive(int(file.name.removeprefix(_UNDER_WAY).removesuffix(".json"))):
-                self._take_over(file)
+            left = read_object(file) or {}
+            if not _is_of_one_that_runs(file, left):
+                self._take_over(file, left)
         return self._known()
 
     def _known(self) -> dict[str, Suspect]:
         found = (_read(path) for path in sorted(self.folder.glob("suspect.*.json")))
         return {one.position: one for one in found if one is not None}
 
-    def _take_over(self, file: Path) -> None:
-        left = read_object(file) or {}
-        stage, places = left.get("stage", ""), left.get("records", [])
+    def _take_over(self, file: Path, left: dict[str, Any]) -> None:
+        stage, places = left.get("stage", ""), left.get("records") or []
         known = self._known()
         for place in places:
-            suspect = Suspect(stage, **place, ends=0, state="suspect", seen_at=datetime.now(UTC).isoformat())
+            try:
+                suspect = Suspect(stage, **place, ends=0, state="suspect", seen_at=datetime.now(UTC).isoformat())
+            except TypeError:  # whoever wrote that, it names no record
+                continue
             before = known.get(suspect.position, suspect)
             alone = len(places) == 1
             self.put(replace(before, ends=before.ends + alone, seen_at=suspect.seen_at))
@@ -119,7 +123,7 @@ class CrashGuard:
         self._file = quarantine.folder / f"{_UNDER_WAY}{os.getpid()}.json"
         with _refusal_of_the_disk_waits(quarantine.folder):
             quarantine.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        self._suspects = quarantine.suspects()
+            self._suspects = quarantine.suspects()
         self._records: Sequence[ConsumerRecord] = ()
 
     def parts(self, records: Sequence[ConsumerRecord]) -> Iterator[Sequence[ConsumerRecord]]:
@@ -144,7 +148,8 @@ class CrashGuard:
             self._suspects[known.position] = replace(known, state="given_up")
             error = EndedTheWorkerError([f"the worker ended {known.ends} times while it worked on this message"])
             return (self.letter_of(records[0], error),)
-        _note(self._file, {"stage": self._stage, "records": [_place(record) for record in records]})
+        places = [_place(record) for record in records]
+        _note(self._file, {"stage": self._stage, "process": asdict(ProcessIdentity.own()), "records": places})
         self._records = records
         return ()
 
@@ -154,21 +159,23 @@ class CrashGuard:
 
     def leave(self) -> None:
         """They are done, or will be tried again in good order."""
-        self._file.unlink(missing_ok=True)
-        for record in self._records:
-            known = self._suspects.pop(record.position, None)
-            if known is None:
-                continue
-            if known.state == "given_up":
-                self._quarantine.put(known)
-            else:
-                self._quarantine.forget(known.position)
+        with _refusal_of_the_disk_waits(self._quarantine.folder):
+            self._file.unlink(missing_ok=True)
+            for record in self._records:
+                known = self._suspects.pop(record.position, None)
+                if known is None:
+                    continue
+                if known.state == "given_up":
+                    self._quarantine.put(known)
+                else:
+                    self._quarantine.forget(known.position)
         self._records = ()
 
     @staticmethod
     def forget_own(quarantine: Quarantine) -> None:
         """What this process was at is no suspect."""
-        (quarantine.folder / f"{_UNDER_WAY}{os.getpid()}.json").unlink(missing_ok=True)
+        with suppress(OSError):  # a disk that takes nothing does not keep it from ending
+            (quarantine.folder / f"{_UNDER_WAY}{os.getpid()}.json").unlink(missing_ok=True)
 
 
 def _place(record: ConsumerRecord) -> dict[str, str | int]:
@@ -181,13 +188,22 @@ def _place(record: ConsumerRecord) -> dict[str, str | int]:
     }
 
 
-def _is_alive(pid: int) -> bool:
-    """Whether that process runs; our own number is that of a process that ended."""
-    if pid == os.getpid():
+def _is_of_one_that_runs(file: Path, left: dict[str, Any]) -> bool:
+    """Whether the very process that wrote it runs; our own number is that of a process that ended."""
+    pid = file.name.removeprefix(_UNDER_WAY).removesuffix(".json")
+    if pid == str(os.getpid()):
         return False
     try:
+        writer = ProcessIdentity(**left["process"])
+        return str(writer.pid) == pid and writer.runs
+    except (KeyError, TypeError):  # of before 0.3, or damaged
+        return pid.isdecimal() and _is_alive(int(pid))
+
+
+def _is_alive(pid: int) -> bool:
+    try:
         os.kill(pid, 0)
-    except ProcessLookupError:
+    except (ProcessLookupError, OverflowError):
         return False
     except PermissionError:
         return True

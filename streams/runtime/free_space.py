@@ -1,6 +1,6 @@
 """Whether a folder has room left: Kafka, ClickHouse and the workers stop at a full disk."""
 
-import shutil
+import os
 from pathlib import Path
 
 LOW_BYTES = 256 * 1024 * 1024
@@ -8,12 +8,15 @@ LOW_BYTES = 256 * 1024 * 1024
 
 
 def lack_of_space(folder: Path) -> tuple[str, ...]:
-    """A sentence where less than `LOW_BYTES` are free: it names the folder, what is free, and what to do.
+    """A sentence where less than `LOW_BYTES` are free, or no more files can be made: it names folder and remedy.
 
     A folder that does not exist yet is looked for where it will be made.
     """
     existing = next(path for path in (folder, *folder.absolute().parents) if path.exists())
-    free_bytes = shutil.disk_usage(existing).free
+    disk = os.statvfs(existing)
+    if disk.f_files and not disk.f_favail:  # some count no files
+        return (f"the disk is full: no more files can be made in {existing}; remove some, everything goes on then",)
+    free_bytes = disk.f_bavail * disk.f_frsize
     if free_bytes >= LOW_BYTES:
         return ()
     return (

@@ -12,9 +12,12 @@ import logging
 import os
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
+
+from pydantic import TypeAdapter, ValidationError
 
 from streams.runtime.crash_guard import records_under_way
 from streams.runtime.json_files import read_object, write_whole
@@ -93,7 +96,8 @@ class HeartbeatFile:
         for path in self._folder.glob(f"{_PREFIX}*.json"):
             former = _read(path)
             if former is None or (former.process.is_of_this_host and not former.process.runs):
-                path.unlink(missing_ok=True)
+                with suppress(OSError):  # `keep_up` tells of a disk that takes nothing
+                    path.unlink(missing_ok=True)
         self.keep_up()
 
     def keep_up(self) -> None:
@@ -117,7 +121,8 @@ class HeartbeatFile:
 
     def remove(self) -> None:
         """The worker ends in good order."""
-        self._path.unlink(missing_ok=True)
+        with suppress(OSError):
+            self._path.unlink(missing_ok=True)
 
 
 WorkerState = Literal["works", "starts", "frozen", "gone"]
@@ -134,6 +139,9 @@ class Heartbeat:
     written_s: float
     longest_work_s: float
     loops: tuple[LoopPulse, ...]
+
+
+_FORM = TypeAdapter(Heartbeat)
 
 
 @dataclass(frozen=True)
@@ -208,9 +216,8 @@ def _condition(beat: Heartbeat, at: tuple[str, ...], now_s: float) -> WorkerCond
 
 
 def _read(path: Path) -> Heartbeat | None:
-    found: dict[str, Any] = read_object(path) or {}
+    """None for what another release, or nobody, has written so."""
     try:
-        loops = tuple(LoopPulse(**loop) for loop in found.pop("loops"))
-        return Heartbeat(**found | {"process": ProcessIdentity(**found["process"]), "loops": loops})
-    except (KeyError, TypeError):
+        return _FORM.validate_python(read_object(path))
+    except ValidationError:
         return None

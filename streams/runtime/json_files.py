@@ -2,7 +2,7 @@
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 
 def write_whole(path: Path, content: object) -> None:
@@ -15,7 +15,12 @@ def write_whole(path: Path, content: object) -> None:
 def read_object(path: Path) -> dict[str, Any] | None:
     """The JSON object in that file; None where there is none that can be read."""
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        found = json.loads(path.read_text(encoding="utf-8"), parse_constant=_no_number)
+    except (OSError, ValueError, RecursionError):
         return None
     return found if isinstance(found, dict) else None
+
+
+def _no_number(name: str) -> NoReturn:
+    """With NaN every comparison is false: nothing would ever be too old."""
+    raise ValueError(name)

@@ -4,6 +4,7 @@ import os
 import pwd
 import subprocess
 import sys
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -12,6 +13,11 @@ from pydantic import TypeAdapter
 from schemas.messages.message import Identifier
 from streams.adapters.channels.http_sender import allows_host, is_allowed
 from streams.cli.console.access import account
+from streams.embedded.environment import handed_on
+from streams.embedded.stack import worker_spec
+from streams.runtime.landlock import can_be_held
+from streams.settings import Settings, SettingsError, load_settings
+from streams.topology import WORKER_NAMES
 
 HIDDEN_ADDRESSES = {
     "metadata behind a translator without state": "::ffff:0:169.254.169.254",
@@ -70,3 +76,69 @@ def test_no_variable_of_the_environment_decides_who_is_logged() -> None:
 def test_every_account_has_a_name_that_the_log_takes(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pwd, "getpwuid", lambda _number: SimpleNamespace(pw_name=name))
     assert TypeAdapter(Identifier).validate_python(account())
+
+
+@pytest.mark.processes
+def test_who_takes_over_the_decoder_finds_no_password_in_the_environment_of_its_worker_nor_in_a_file(
+    tmp_path: Path,
+) -> None:
+    """Its own environment has none; but it runs as the same user, whose processes and files lie open to it."""
+    if not can_be_held():
+        pytest.skip("the kernel has no Landlock")
+    secret = tmp_path / "stack.toml"
+    secret.write_text("password")
+    code = f"""
+import os
+from streams.adapters.decoder import child
+child.read_programs_alone()
+import colorsys
+for place in (f"/proc/{{os.getppid()}}/environ", "/proc/1/environ", {str(secret)!r}):
+    try:
+        print(open(place, "rb").read())
+    except PermissionError:
+        print("refused")
+"""
+    done = subprocess.run(
+        [sys.executable, "-P", "-c", code],
+        env={"PATH": "/usr/bin:/bin", "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)},
+        capture_output=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.stdout.split() == [b"refused"] * 3, done.stderr
+
+
+SECRETS = {
+    "kafka_sasl_password": ("listen", "judge", "store", "watch", "notify"),
+    "clickhouse_url": ("judge", "store", "watch", "rollup"),
+    "s3_secret_key": ("listen",),
+    "customer_key_secret": (),
+}
+"""And who needs them."""
+
+
+def test_a_settings_file_with_every_secret_gives_no_worker_one_of_another(tmp_path: Path) -> None:
+    file = tmp_path / "callstream.toml"
+    values = {name: f"secret-of-{name}-that-is-long-enough" for name in SECRETS}
+    values["clickhouse_url"] = f"http://u:{values['clickhouse_url']}@localhost:1/db"
+    file.write_text("".join(f'{name} = "{value}"\n' for name, value in values.items()))
+    settings = load_settings({"CALLSTREAM_CONFIG": str(file)}).settings
+    for stage in WORKER_NAMES:
+        spec = worker_spec(stage, 0, settings, restart=False)
+        told = " ".join((*spec.env.values(), *spec.argv))
+        assert [name for name in SECRETS if f"secret-of-{name}" in told] == [
+            name for name, stages in SECRETS.items() if stage in stages
+        ]
+        assert str(file) not in told
+
+
+@pytest.mark.parametrize(
+    "variable", ["callstream_s3_secret_key", "Callstream_S3_Secret_Key", "CALLSTREAM_s3_secret_key"]
+)
+def test_a_secret_under_a_name_of_other_case_starts_nothing_and_is_handed_to_nobody(variable: str) -> None:
+    """`notify` is given every variable that is no setting: a secret that was misspelt would go there."""
+    with pytest.raises(SettingsError, match="is not a setting"):
+        load_settings({variable: "secret"})
+    for stage in WORKER_NAMES:
+        spec = worker_spec(stage, 0, Settings(), restart=False)
+        assert handed_on({variable: "secret"}, spec.variables) == {}

@@ -56,7 +56,7 @@ from streams.adapters.clickhouse.migrate import make_views, migrate
 from streams.adapters.clickhouse.rollups import ClickHouseRollups
 from streams.adapters.clickhouse.sink import ClickHouseSink
 from streams.embedded.clickhouse_engine import start_command
-from streams.embedded.landlock import can_be_held
+from streams.runtime.landlock import can_be_held
 from streams.embedded.ports import free_port
 from streams.embedded.stack import Stack, StackPlan
 from streams.settings import Settings

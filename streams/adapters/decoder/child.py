@@ -12,9 +12,12 @@ import os
 import resource
 import signal
 import sys
+import sysconfig
+from pathlib import Path
 from typing import Any, BinaryIO
 
 from processors.listening.audio import DecodeLimits, UnhearableError, decode, probe
+from streams.runtime.landlock import read_nothing_but
 
 CPU_S = 120
 """Processor time for one recording; two hours of two channels take about ten seconds."""
@@ -34,6 +37,7 @@ def main() -> None:
     os.dup2(2, 1)
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
+    read_programs_alone()
     while line := source.readline():
         request = json.loads(line)
         _limit(request["bytes"], request["max_duration_ms"])
@@ -48,6 +52,16 @@ def _die_with_parent() -> None:
     """A worker that is killed leaves no decoder behind (Linux; elsewhere the end of standard input ends it)."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(1, signal.SIGKILL, 0, 0, 0)
+
+
+def read_programs_alone() -> None:
+    """Before any recording: no file of the user, and nothing that /proc shows of other processes, as their passwords.
+
+    Held by the kernel where it has Landlock, which also hides processes that are not held like this one.
+    """
+    sources = Path(__file__).parents[3]
+    programs = [Path(path) for path in (*sysconfig.get_paths().values(), "/usr", "/lib", "/lib64", "/dev", "/sys")]
+    read_nothing_but([*programs, *(sources / name for name in ("streams", "processors", "schemas"))])
 
 
 def _limit(recording_bytes: int, max_duration_ms: int) -> None:

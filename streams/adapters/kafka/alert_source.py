@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection, Sequence
 from confluent_kafka import Consumer, TopicPartition
 
 from schemas.messages.records import ConsumerRecord
-from streams.adapters.kafka.client import ASK_WITHIN_S, GroupMember, beyond_the_end
+from streams.adapters.kafka.client import ASK_WITHIN_S, GroupMember, beyond_the_end, require_told
 from streams.adapters.kafka.fetcher import Fetcher
 from streams.ports import PartitionCommits
 from streams.runtime.offsets import done_until
@@ -84,6 +84,7 @@ class KafkaAlertSource:
         count = len(consumer.list_topics(self._topic, timeout=ASK_WITHIN_S).topics[self._topic].partitions)
         every = [TopicPartition(self._topic, partition) for partition in range(count)]
         committed = consumer.committed(every, timeout=ASK_WITHIN_S)
+        require_told(committed)
         known = any(place.offset >= 0 for place in committed)
         for place in (place for place in committed if place.offset < 0):
             low, high = consumer.get_watermark_offsets(

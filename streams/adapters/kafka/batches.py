@@ -15,13 +15,17 @@ from typing import Any
 
 import aiokafka.consumer.fetcher
 import cramjam
-from aiokafka.record.default_records import DefaultRecordBatch
-from aiokafka.record.memory_records import MemoryRecords
+from aiokafka.record.default_records import DefaultRecordBatch, _DefaultRecordBatchPy
+from aiokafka.record.memory_records import _MemoryRecordsPy
+from aiokafka.record.util import decode_varint
 
 from schemas.messages.topics import MAX_MESSAGE_BYTES
 
 MAX_BATCH_BYTES = 2 * MAX_MESSAGE_BYTES
 """What a batch may expand to. Producers fill a batch with a megabyte or so, or with one message that is larger."""
+
+MAX_HEADERS = 1_000
+"""Of a record; nobody here reads them. Each takes two bytes of a batch, and forty times as much as an object."""
 
 _FIRST_GUESS_BYTES = 64 * 1024
 _XERIAL_MAGIC = b"\x82SNAPPY\x00"
@@ -33,6 +37,10 @@ Data = bytes | bytearray | memoryview
 
 class ExpandsTooFarError(Exception):
     """It expands to more than the cap."""
+
+
+class TooManyHeadersError(Exception):
+    """A record has more than `MAX_HEADERS`."""
 
 
 class OutsideOfItsBatchError(Exception):
@@ -54,11 +62,13 @@ def snappy_decode(payload: Data, cap: int = MAX_BATCH_BYTES) -> bytes:
     if bytes(data[: len(_XERIAL_MAGIC)]) != _XERIAL_MAGIC:
         return _snappy_block(data, cap)
     blocks: list[bytes] = []
+    left = cap
     at = _XERIAL_HEADER_BYTES
     while at < len(data):
         (length,) = struct.unpack_from("!I", data, at)
         at += 4
-        blocks.append(_snappy_block(data[at : at + length], cap - sum(map(len, blocks))))
+        blocks.append(_snappy_block(data[at : at + length], left))
+        left -= len(blocks[-1])
         at += length
     return b"".join(blocks)
 
@@ -119,6 +129,25 @@ class _InPlaceOfBatch:
     checksum: None = None
 
 
+class _FewHeaders(_DefaultRecordBatchPy):  # type: ignore[misc]
+    """A batch that makes no objects of more than `MAX_HEADERS` headers of a record."""
+
+    def _read_msg(self) -> Any:
+        if self._headers_ahead() > MAX_HEADERS:
+            raise TooManyHeadersError
+        return super()._read_msg()
+
+    def _headers_ahead(self) -> int:
+        at = self._pos
+        for _ in ("length", "attributes", "time", "offset"):
+            _, at = decode_varint(self._buffer, at)
+        for _ in ("key", "value"):
+            size, at = decode_varint(self._buffer, at)
+            at += max(size, 0)
+        count: int = decode_varint(self._buffer, at)[0]
+        return count
+
+
 class _Batch:
     """A batch whose records end with `UnreadableBatch` where they cannot be read."""
 
@@ -131,8 +160,13 @@ class _Batch:
     def __next__(self) -> Any:
         return next(self._batch)
 
+    @property
+    def next_offset(self) -> int:
+        """Never where the batch began, or before: reading would go in a circle."""
+        return int(max(self._batch.next_offset, self._batch.base_offset + 1))
+
     def __iter__(self) -> Iterator[Any]:
-        first, last = self._batch.base_offset, self._batch.next_offset - 1
+        first, last = self._batch.base_offset, self.next_offset - 1
         try:
             for record in self._batch:
                 if not first <= record.offset <= last:
@@ -144,19 +178,38 @@ class _Batch:
             yield _InPlaceOfBatch(last, self._batch.max_timestamp, UnreadableBatch.of(first, last, _why(error)))
 
 
+class _OldBatch:
+    """The same of the forms before Kafka 0.11, which old brokers keep in their logs; it tells its last offset alone."""
+
+    def __init__(self, batch: Any) -> None:
+        self._batch = batch
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._batch, name)
+
+    def __iter__(self) -> Iterator[Any]:
+        try:
+            yield from self._batch
+        except Exception as error:
+            last = self._batch.next_offset - 1
+            yield _InPlaceOfBatch(last, 0, UnreadableBatch.of(last, last, _why(error)))
+
+
 def _why(error: Exception) -> str:
     if isinstance(error, ExpandsTooFarError):
         return f"it expands to more than {MAX_BATCH_BYTES:,} bytes, or is damaged"
+    if isinstance(error, TooManyHeadersError):
+        return f"a record has more than {MAX_HEADERS:,} headers"
     return f"it is damaged ({type(error).__name__})"
 
 
-class _Batches(MemoryRecords):  # type: ignore[misc]
+class _Batches(_MemoryRecordsPy):  # type: ignore[misc]
     """What the answer to a fetch holds."""
 
     def next_batch(self) -> Any:
+        data = self._next_slice
         batch = super().next_batch()
-        # Brokers of today have no batches of the older forms.
-        return _Batch(batch) if isinstance(batch, DefaultRecordBatch) else batch
+        return _Batch(_FewHeaders(data)) if isinstance(batch, DefaultRecordBatch) else _OldBatch(batch)
 
 
 def guard_aiokafka() -> None:

@@ -284,7 +284,8 @@ class GroupMember:
     def commit(self, offsets: Sequence[TopicPartition]) -> None:
         """Raises `RetryableError`, also where a partition has gone to another member, who will read it again."""
         try:
-            self._consumer.commit(offsets=list(offsets), asynchronous=False)
+            # Where one of several is refused, nothing is raised.
+            require_told(self._consumer.commit(offsets=list(offsets), asynchronous=False) or ())
         except KafkaException as error:
             raise failure("Kafka did not take the offsets", error) from None
 
@@ -335,6 +336,7 @@ class BatchConsumer:
 
     def _assigned(self, consumer: Consumer, partitions: Sequence[TopicPartition]) -> None:
         committed = consumer.committed(list(partitions), timeout=ASK_WITHIN_S)
+        require_told(committed)
         positions = {(p.topic, p.partition): p.offset if p.offset >= 0 else None for p in committed}
         self._fetcher.assign(positions | beyond_the_end(consumer, self._group, committed))
 
@@ -451,9 +453,17 @@ def require_access(settings: Settings, group: str, topic: str) -> None:
     Raises `RetryableError` and `KafkaAccessError`.
     """
     with _asking(settings, group) as consumer:
-        for place in consumer.committed(_partitions(consumer, topic), timeout=ASK_WITHIN_S):
-            if place.error is not None:
-                raise KafkaException(place.error)
+        require_told(consumer.committed(_partitions(consumer, topic), timeout=ASK_WITHIN_S))
+
+
+def require_told(places: Sequence[TopicPartition]) -> None:
+    """Whether a broker has answered for each: an offset that it did not tell looks like one that it does not have.
+
+    Raises `KafkaException`.
+    """
+    for place in places:
+        if place.error is not None:
+            raise KafkaException(place.error)
 
 
 def read_record(settings: Settings, topic: str, partition: int, offset: int) -> ConsumerRecord | None:
@@ -551,7 +561,7 @@ def apply_topics(settings: Settings, topics: Sequence[AnyTopic] = TOPICS) -> dic
             changes[name] = "created"
         except KafkaException as error:
             if name_of_error(error) != "TOPIC_ALREADY_EXISTS":
-                raise RetryableError(f"Kafka did not create {name}: {name_of_error(error)}") from None
+                raise failure(f"Kafka did not create {name}", error) from None
             changes[name] = "unchanged"
     for topic in topics:
         if topic.name not in changes:
@@ -569,7 +579,7 @@ def _bring_up_to_date(admin: AdminClient, settings: Settings, topic: AnyTopic, f
             admin.create_partitions([NewPartitions(topic.name, topic.partitions)])[topic.name].result(timeout=30)
         changed = _change_settings(admin, topic.name, topic_settings(topic, replicas))
     except KafkaException as error:
-        raise RetryableError(f"Kafka did not change {topic.name}: {name_of_error(error)}") from None
+        raise failure(f"Kafka did not change {topic.name}", error) from None
     if partitions < topic.partitions:
         return "partitions added, settings changed" if changed else "partitions added"
     if partitions > topic.partitions:
@@ -621,7 +631,10 @@ class Lag:
 
 
 def lags(settings: Settings, groups: Mapping[str, Sequence[str]]) -> list[Lag]:
-    """The lag of each stage on each of its topics; `groups` maps stage to topics. Raises `RetryableError`."""
+    """The lag of each stage on each of its topics; `groups` maps stage to topics.
+
+    Raises `RetryableError` and `KafkaAccessError`.
+    """
     admin = AdminClient(client_config(settings))
     counts = {name: len(topic.partitions) for name, topic in _topics(admin).items()}
     probe = Consumer(client_config(settings) | {"group.id": GROUP_PREFIX + "status", "enable.auto.commit": False})
@@ -644,7 +657,7 @@ def lags(settings: Settings, groups: Mapping[str, Sequence[str]]) -> list[Lag]:
                 unread = tuple((partition, offset) for partition, (offset, high) in next_up.items() if offset < high)
                 result.append(Lag(stage, name, max(behind, 0), unread))
     except KafkaException as error:
-        raise RetryableError(f"Kafka does not tell its offsets: {name_of_error(error)}") from None
+        raise failure("Kafka does not tell its offsets", error) from None
     finally:
         probe.close()
     return result
@@ -655,4 +668,5 @@ def _committed(admin: AdminClient, stage: str, places: Sequence[tuple[str, int]]
         return {}
     request = ConsumerGroupTopicPartitions(GROUP_PREFIX + stage, [TopicPartition(t, p) for t, p in places])
     answer = next(iter(admin.list_consumer_group_offsets([request]).values())).result(timeout=20)
+    require_told(answer.topic_partitions or [])
     return {(tp.topic, tp.partition): tp.offset for tp in answer.topic_partitions or [] if tp.offset >= 0}
