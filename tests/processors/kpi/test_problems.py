@@ -326,9 +326,13 @@ def test_an_agent_with_most_calls_of_a_team_does_not_hide_how_much_agents_vary()
 
 def test_agents_of_one_call_each_tell_of_their_team() -> None:
     """Nothing is known of any of them alone."""
-    agents = {("ab"[number % 2], str(number)): {None: calls(int(number % 8 != 0), 1)} for number in range(400)}
+    agents: dict[Key, Strata] = {
+        ("ab"[number % 2], str(number)): {None: calls(int(number % 8 != 0), 1)} for number in range(400)
+    }
     assert problems_of([(a_kpi(target=None), agents)]).found != ()
-    even = {("ab"[number % 2], str(number)): {None: calls(int(number % 8 > 1), 1)} for number in range(400)}
+    even: dict[Key, Strata] = {
+        ("ab"[number % 2], str(number)): {None: calls(int(number % 8 > 1), 1)} for number in range(400)
+    }
     assert (problems_of([(a_kpi(target=None), even)]).found, len(team_comparisons(SHARE, even))) == ((), 2)
 
 
