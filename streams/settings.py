@@ -13,7 +13,6 @@ from functools import cache
 from pathlib import Path
 from typing import Annotated, Literal, Self, cast
 from urllib.parse import urlsplit
-from zoneinfo import ZoneInfo
 
 from pydantic import AfterValidator, Field, PrivateAttr, SecretStr, ValidationError, field_validator, model_validator
 from pydantic.fields import FieldInfo
@@ -24,6 +23,7 @@ from processors.pii.digit_kinds import DIGIT_KINDS
 from processors.text.phonetic import MERGERS, Merger
 from schemas.config.settings_part import LocalPath, OptionalPath, P, SettingsPart, part_of
 from schemas.config.tenants import DEFAULT_ZONE, TenantDays, read_tenants
+from schemas.config.time_zones import time_zone
 from schemas.errors import OperatorError
 from schemas.found import FoundError, find_classes, find_kinds
 from schemas.messages.pii import PiiKind
@@ -372,8 +372,8 @@ class Settings(SettingsPart):
     @classmethod
     def _is_known_here(cls, name: str) -> str:
         try:
-            ZoneInfo(name)
-        except (LookupError, OSError, ValueError):  # not there, or no name at all
+            time_zone(name)
+        except ValueError:
             raise ValueError("it must be a time zone that this machine knows, such as Asia/Shanghai") from None
         return name
 

@@ -186,11 +186,16 @@ def _expected_of_agents(kpi: Kpi, agents: Agents, whole: Strata) -> dict[Key, Ex
     for key in sorted(enough, key=lambda key: [part or "" for part in key]):
         team, agent = key
         has_mates = team is not None and with_enough[team] > 1
-        mates = without(of_teams[team], agents[key]) if has_mates else {}
+        # What mates make of inquiry types that the agent does not take says nothing of those that it takes.
+        mates = _of_types(without(of_teams[team], agents[key]), agents[key]) if has_mates else {}
         found = _judgeable(kpi, _expected_in_team(agents[key], mates, without(whole, of_agents[agent])))
         if found is not None:
             held[key] = found
     return held
+
+
+def _of_types(strata: Strata, taken: Strata) -> Strata:
+    return {stratum: sums for stratum, sums in strata.items() if stratum in taken and taken[stratum].n > 0}
 
 
 def _by(agents: Agents, name: Callable[[Key], str | None]) -> dict[str | None, list[Strata]]:
@@ -437,16 +442,25 @@ class _WithinTeams:
         self._variance = total(whole).residual_variance or 0.0
 
     def variation(self) -> tuple[float, float]:
-        """As `variation`, with its degrees of freedom: effective agents less teams. Nothing, and 0 of them, where no
-        team has a second agent."""
-        squares = degrees = calls = sizes = 0.0
+        """As `variation`, with its degrees of freedom, about those of effective agents less teams. Nothing, and 0 of
+        them, where no team has a second agent.
+
+        Residuals of a team are smaller than those of its agents, above all of an agent with most of its calls: what is
+        to be expected of their squares is counted for chance and for what varies among agents. Teams do not tell
+        equally much, so degrees of freedom are those of Satterthwaite (An approximate distribution of estimates of
+        variance components, Biometrics Bulletin 2, 1946).
+        """
+        squares = by_chance = by_agents = uncertainty = 0.0
         for team, sums in self._teams.items():
             agents = effective_agents(sums)
             if agents > 1:
-                squares += agents / (agents - 1) * sums.residual_squares(sums.numerator / sums.denominator)
-                degrees += agents - 1
-                calls += sums.n
-                sizes += sum(each.n**2 for key, each in self._sums.items() if key[0] == team)
-        if degrees <= 0 or self._variance <= 0:
+                sizes = [each.n for key, each in self._sums.items() if key[0] == team]
+                two, three = sum(size**2 for size in sizes), sum(size**3 for size in sizes)
+                of_team = two - 2 * three / sums.n + (two / sums.n) ** 2
+                squares += sums.residual_squares(sums.numerator / sums.denominator)
+                by_chance += sums.n - two / sums.n
+                by_agents += of_team
+                uncertainty += of_team**2 / (agents - 1)
+        if by_agents <= 0 or self._variance <= 0:
             return 0.0, 0.0
-        return max(squares / self._variance - calls, 0.0) / sizes, degrees
+        return max(squares / self._variance - by_chance, 0.0) / by_agents, by_agents**2 / uncertainty

@@ -370,7 +370,8 @@ def change(kpi: Kpi, after: CallGroup, before: CallGroup) -> Difference | None:
     found = difference(estimate(kpi, after.calls), estimate(kpi, before.calls))
     if found is None or kpi.kind == "correlation" or after.agents is None or before.agents is None:
         return found
-    agents = _effective_of_both(after, before)
+    # Not of both together: few who were replaced, or one who took most calls since, would count as many.
+    agents = min(effective_agents(each.by_agent or Sums()) for each in (after, before))
     if agents < LEAST_AGENTS:
         return None
     variances = [each.n * (each.residual_variance or 0.0) / each.denominator**2 for each in (after.calls, before.calls)]
@@ -395,16 +396,6 @@ def _linear_change(agent: str, after: CallGroup, before: CallGroup) -> float:
 def _residual(group: CallGroup, agent: str) -> float:
     of_agent = (group.agents or {}).get(agent, Sums())
     return of_agent.numerator - group.calls.numerator / group.calls.denominator * of_agent.denominator
-
-
-def _effective_of_both(after: CallGroup, before: CallGroup) -> float:
-    squares = 0.0
-    for agent in (after.agents or {}).keys() | (before.agents or {}).keys():
-        shares = [
-            (group.agents or {}).get(agent, Sums()).denominator / group.calls.denominator for group in (after, before)
-        ]
-        squares += (sum(shares) / 2) ** 2
-    return 1 / squares if squares > 0 else 0.0
 
 
 def q_values(chances: Sequence[float]) -> list[float]:

@@ -41,8 +41,15 @@ def start(days: TenantDays, of_day: str, tenant: str = "tenant_id") -> str:
 
 
 def hour_start(days: TenantDays, moment: str, tenant: str = "tenant_id") -> str:
-    """When the hour of a moment began, by the clock of the tenant: DateTime('UTC'). Zones may be half hours apart."""
-    return by_zone(days, lambda zone: f"toDateTime(toStartOfHour(toDateTime({moment}, {zone})), 'UTC')", tenant)
+    """When the hour of a moment began, by the clock of the tenant: DateTime('UTC'). Zones may be half hours apart.
+
+    `toStartOfHour` counts hours from midnight, which is wrong where a clock was put back by half an hour since.
+    """
+
+    def since(zone: str) -> str:
+        return f"toIntervalSecond(60 * toMinute({moment}, {zone}) + toSecond({moment}, {zone}))"
+
+    return by_zone(days, lambda zone: f"toDateTime({moment}, 'UTC') - {since(zone)}", tenant)
 
 
 def hour(days: TenantDays, moment: str, tenant: str = "tenant_id") -> str:

@@ -14,7 +14,7 @@ from functools import cache
 from hashlib import sha256
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, Self
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+from zoneinfo import ZoneInfo
 
 import yaml
 from pydantic import (
@@ -30,6 +30,7 @@ from pydantic import (
 )
 from pydantic_core import PydanticCustomError
 
+from schemas.config.time_zones import time_zone
 from schemas.config.yaml_files import ALIASES, TOO_DEEP, TWICE, load_yaml
 from schemas.errors import OperatorError
 from schemas.messages.alert_delivery import NAME_PATTERN, ChannelKind, SubscriberName
@@ -184,13 +185,13 @@ TimeOfDay = Annotated[time, BeforeValidator(_time_of_day)]
 
 @cache
 def _zone(name: str) -> ZoneInfo:
-    return ZoneInfo(name)
+    return time_zone(name)
 
 
 def _is_zone(name: str) -> str:
     try:
         _zone(name)
-    except (ZoneInfoNotFoundError, ValueError, OSError):
+    except ValueError:
         raise PydanticCustomError("timezone", "must be a time zone such as Asia/Shanghai") from None
     return name
 

@@ -14,6 +14,7 @@ from zoneinfo import ZoneInfo
 from pydantic import AfterValidator, Field, model_validator
 from pydantic_core import PydanticCustomError
 
+from schemas.config.time_zones import time_zone
 from schemas.config.yaml_files import Location, YamlFileError, entry_named_by_id, find_repeated, read_yaml_file
 from schemas.messages.message import Record, Slug, TenantId
 
@@ -26,8 +27,8 @@ class TenantsError(YamlFileError):
 
 def _is_zone(name: str) -> str:
     try:
-        ZoneInfo(name)
-    except (LookupError, OSError, ValueError):  # not there, or no name at all
+        time_zone(name)
+    except ValueError:
         raise PydanticCustomError("timezone", "must be a time zone such as America/New_York") from None
     return name
 

@@ -4,6 +4,7 @@ from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
+from itertools import product
 from uuid import uuid4
 from zoneinfo import ZoneInfo
 
@@ -28,8 +29,15 @@ from tests.support.judged_calls import an_event, judged
 
 pytestmark = pytest.mark.embedded
 
-DAYS = TenantDays("Asia/Shanghai", {"york": "America/New_York", "london": "Europe/London", "delhi": "Asia/Kolkata"})
-TENANTS = ("acme", *DAYS.others)
+USUAL = {"york": "America/New_York", "london": "Europe/London", "delhi": "Asia/Kolkata"}
+ODD = {
+    "line": "Pacific/Kiritimati",  # UTC+14, where a day begins first
+    "baker": "Etc/GMT+12",  # UTC-12, where it begins last
+    "howe": "Australia/Lord_Howe",  # puts its clocks back by half an hour
+    "santiago": "America/Santiago",  # puts them forward at midnight: the day begins at one o'clock
+}
+DAYS = TenantDays("Asia/Shanghai", USUAL | ODD)
+TENANTS = ("acme", *USUAL)
 BORDERS = (
     date(2026, 3, 1),
     date(2026, 3, 8),  # New York puts its clocks forward
@@ -37,6 +45,12 @@ BORDERS = (
     date(2025, 10, 26),  # London puts them back
     date(2025, 11, 2),  # New York does
 )
+ODD_DAYS = {
+    "line": date(2024, 2, 29),
+    "baker": date(2024, 2, 29),
+    "howe": date(2026, 4, 5),
+    "santiago": date(2025, 9, 7),
+}
 REGISTRY = read_kpis()
 COVERAGE = REGISTRY.kpi("ai_coverage")
 COMPLETENESS = REGISTRY.kpi("recording_completeness")
@@ -45,14 +59,13 @@ Counts = dict[tuple[str, date], int]
 
 def ends() -> Iterator[tuple[str, datetime]]:
     """Of each tenant the last and the first moment of days, and those around a change of its clocks."""
-    for tenant in TENANTS:
+    for tenant, day in (*product(TENANTS, BORDERS), *ODD_DAYS.items()):
         zone = DAYS.zone_of(tenant)
-        for day in BORDERS:
-            for each in (day, day + timedelta(days=1)):
-                midnight = datetime.combine(each, time(), zone).astimezone(UTC)
-                yield from ((tenant, midnight - timedelta(milliseconds=1)), (tenant, midnight))
-            early = datetime.combine(day, time(0, 30), zone).astimezone(UTC)
-            yield from ((tenant, early + timedelta(hours=hours)) for hours in range(5))
+        for each in (day, day + timedelta(days=1)):
+            midnight = datetime.combine(each, time(), zone).astimezone(UTC)
+            yield from ((tenant, midnight - timedelta(milliseconds=1)), (tenant, midnight))
+        early = datetime.combine(day, time(0, 30), zone).astimezone(UTC)
+        yield from ((tenant, early + timedelta(hours=hours)) for hours in range(5))
 
 
 ENDS = sorted(set(ends()))

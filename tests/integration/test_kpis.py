@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from processors.clickhouse.rows import OUTCOMES, rows_for_analysis, rows_for_call_ended
+from processors.clickhouse.rows import OUTCOMES, rows_for_analysis, rows_for_call_ended, rows_for_call_rated
 from processors.kpi.demands import DemandExample
 from processors.kpi.problems import Key
 from processors.kpi.reports import SumsOf
@@ -18,11 +18,14 @@ from processors.kpi.sql import AGENTS_OF, VIEW_OF_DIMENSION, WIDE, kpi_views
 from processors.kpi.statistics import CallGroup, Sums, estimate, estimate_group, target_status
 from schemas.config.kpi import DIMENSIONS, Dimension, Kpi, KpiRegistry
 from schemas.messages.call_analysis import CallAnalysis, Scorecard, ScoreItem
+from schemas.messages.call_ended import Agent, Csat
+from schemas.messages.call_rated import CallRated
 from streams.adapters.clickhouse.migrate import make_views
 from streams.adapters.clickhouse.rollups import ClickHouseRollups
 from streams.adapters.clickhouse.sink import ClickHouseSink
 from streams.stages.rollup import Rollups
 from tests.analysts.superset_bundle import read
+from tests.support.cases import every_case
 from tests.support.clickhouse_engine import RunningEngine
 from tests.support.kpi_calls import TOPICS
 from tests.support.kpi_store import DAYS, REGISTRY, WINDOW_DAYS, ZONE, Filled, filled_store
@@ -163,6 +166,40 @@ def test_the_slow_tenth_of_answers_is_of_all_answers_and_not_the_mean_of_calls(f
     assert found.n == 6
     assert found.value == pytest.approx(np.quantile(everything, 0.9))
     assert found.value == pytest.approx(1_045, abs=10)
+
+
+@pytest.mark.parametrize(
+    ("name", "delays_of_calls"),
+    [
+        ("none", [(), ()]),
+        ("one", [(700,)]),
+        ("ties", [(1_000, 1_000, 1_000)] * 11 + [(5_000,)]),
+        ("at_once", [(0, 0)] * 5),
+        ("a step at nine tenths", [(500,) * 9 + (2_000,)] * 4),
+    ],
+)
+def test_the_slow_tenth_of_few_or_equal_answers(
+    name: str, delays_of_calls: list[tuple[int, ...]], filled: Filled
+) -> None:
+    first = next(analysis for analysis in filled.world.analyses if analysis.outcome == "analyzed")
+    at = filled.world.now - timedelta(days=80)
+    tenant = f"hazel-{name}".replace(" ", "-")
+    rows: dict[str, list[Any]] = defaultdict(list)
+    for number, delays in enumerate(delays_of_calls):
+        own = {"tenant_id": tenant, "call_id": str(number)}
+        call = first.call.model_copy(update=own | {"started_at": at, "ended_at": at})
+        changed = first.model_copy(update=own | {"call": call, "response_delays_ms": delays})
+        for table, table_rows in rows_for_analysis(changed).items():
+            rows[table] += table_rows
+    ClickHouseSink(filled.client).write(rows)
+    kpi = a_kpi("response_delay_p90")
+    sums = filled.kpis.sums([kpi], "tenant", "day", at - timedelta(days=1), at + timedelta(days=1), tenant)
+    found = estimate(kpi, sums.get((tenant, (), kpi.id), Sums()))
+    everything = [delay for delays in delays_of_calls for delay in delays]
+    assert found.n == sum(map(bool, delays_of_calls))
+    assert found.value == (pytest.approx(np.quantile(everything, 0.9)) if everything else None)
+    if found.n < 2:
+        assert (found.low, found.high) == (None, None)
 
 
 def test_one_tenant_can_be_asked_for(filled: Filled) -> None:
@@ -569,6 +606,86 @@ def test_dashboards_of_kpis_show_the_numbers_of_the_registry(
         found = estimate(a_kpi(row["kpi"]), expected[row["tenant_id"], key, row["kpi"]])
         assert alike(row["metric value"], found.value), row
     assert any(row["metric value"] is None for row in rows)
+
+
+RATED_BY_HAND = """
+SELECT 100 * (rated.3 - rated.4) / (rated.5 - rated.4) AS rating
+FROM
+(
+    SELECT call_id, max((rated_at, rating_id, csat_score, csat_scale_min, csat_scale_max)) AS rated
+    FROM rating_versions
+    WHERE tenant_id = 'ivy' AND isNotNull(csat_score)
+        AND call_id IN (SELECT call_id FROM call_versions WHERE tenant_id = 'ivy')
+    GROUP BY call_id
+)
+"""
+
+
+def test_one_number_is_shown_of_ratings_out_of_order_of_turns_that_are_not_and_of_calls_that_moved(
+    filled: Filled,
+) -> None:
+    """By SQL of our own on raw rows, by the sums of `callstream kpi`, by days, by a stretch, and on the dashboard."""
+    first = next(analysis for analysis in filled.world.analyses if analysis.outcome == "analyzed")
+    at = filled.world.now.replace(minute=30) - timedelta(days=5)
+    sink = ClickHouseSink(filled.client)
+
+    def judge(call_id: str, version: int, agent: str, interruptions: int, turns: int | None) -> None:
+        own = {"tenant_id": "ivy", "call_id": call_id}
+        call = first.call.model_copy(
+            update=own | {"agent": Agent(id=agent, team=agent), "csat": None, "started_at": at, "ended_at": at}
+        )
+        measures = {"agent_interruptions": interruptions, "agent_turns": turns}
+        judged = {"call": call, "measures": measures, "analysis_version": version, "outcome": "analyzed"}
+        later = {"transcribed_at": at + timedelta(hours=version), "analyzed_at": at + timedelta(hours=version)}
+        sink.write(rows_for_analysis(first.model_copy(update=own | judged | later)))
+
+    def rate(call_id: str, hours: int, csat: Csat | None, resolved: bool | None = None) -> None:
+        rated = CallRated(
+            tenant_id="ivy",
+            call_id=call_id,
+            rated_at=at + timedelta(hours=hours),
+            source="tests",
+            csat=csat,
+            resolved=resolved,
+        )
+        sink.write(rows_for_call_rated(rated))
+
+    judge("moved", 2, "new", 1, 20)  # before the older judgement, which another agent had
+    judge("moved", 1, "old", 9, 10)
+    judge("no-turns", 1, "new", 4, 0)  # more events than could be
+    judge("unknown-turns", 1, "new", 3, None)
+    rate("moved", 2, Csat(score=2, scale_min=0, scale_max=10))
+    rate("moved", 1, Csat(score=5, scale_min=1, scale_max=5))  # comes later and is older, on another scale
+    rate("moved", 3, None, resolved=True)  # newer, and no rating
+    rate("no-turns", 1, Csat(score=4, scale_min=1, scale_max=7))
+    rate("never-called", 1, Csat(score=1, scale_min=1, scale_max=5))
+    Rollups(ClickHouseRollups(filled.url), RollupDefinition(REGISTRY, DAYS, WINDOW_DAYS)).refresh()
+    ratings = [row["rating"] for row in filled.rows(RATED_BY_HAND)]
+    expected = {"satisfaction": sum(ratings) / len(ratings), "agent_interruption_rate": 0.05, "ai_coverage": 1.0}
+    assert expected["satisfaction"] == pytest.approx((20 + 50) / 2)
+    kpis = [a_kpi(name) for name in expected]
+    sums = filled.kpis.sums(kpis, "tenant", "day", filled.start, filled.end, "ivy")
+    named = f"WHERE tenant_id = 'ivy' AND kpi IN {tuple(expected)}"
+    days = filled.rows(f"SELECT kpi, n, value FROM kpi_daily {named}")  # noqa: S608 - of this test
+    stretch = filled.rows(
+        "SELECT kpi, n, value FROM kpi_between(dimension = 'tenant', first = '2000-01-01', last = '2100-01-01') "  # noqa: S608
+        + named
+    )
+    metrics = {name: sql for name, sql in kpis_of_dataset("calls").items() if name in expected}
+    (shown,) = (row for row in in_superset(filled, "calls", ("tenant_id",), metrics) if row["tenant_id"] == "ivy")
+    with every_case() as cases:
+        for kpi in kpis:
+            with cases.case(kpi.id):
+                value = pytest.approx(expected[kpi.id])
+                assert estimate(kpi, sums["ivy", (), kpi.id]).value == value
+                assert [row["value"] for row in days if row["kpi"] == kpi.id] == [value]
+                assert [row["value"] for row in stretch if row["kpi"] == kpi.id] == [value]
+                assert shown[f"metric {kpi.id}"] == value
+    assert {row["kpi"]: row["n"] for row in days} == {
+        "satisfaction": 2,
+        "agent_interruption_rate": 1,
+        "ai_coverage": 3,
+    }
 
 
 def test_the_dashboard_of_completeness_shows_the_number_of_the_registry(filled: Filled) -> None:

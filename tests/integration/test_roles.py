@@ -162,7 +162,8 @@ def fill(sink: ClickHouseSink) -> None:
     suspicion = analysis.findings[0].model_copy(
         update={"finding_id": "suspicion", "detector": "reading", "category": "suspected_rude", "severity": "info"}
     )
-    analysis = analysis.model_copy(update={"findings": (*analysis.findings, suspicion)})
+    measures = analysis.measures | {"reading_select": 0.9, "reading_suspicions": 1}
+    analysis = analysis.model_copy(update={"findings": (*analysis.findings, suspicion), "measures": measures})
     alert = ALERTS_RAISED.decode((EXAMPLES / ALERTS_RAISED.name / "call_with_evidence.json").read_bytes())
     delivery = ALERTS_DELIVERED.decode((EXAMPLES / ALERTS_DELIVERED.name / "delivered.json").read_bytes())
     events = [event_of(call_id, *of) for call_id, of in CALLS_OF.items()]
@@ -390,6 +391,37 @@ def test_a_column_that_is_withheld_can_be_neither_read_nor_asked_for(user: str, 
     assert answer(engine, user, f"SELECT * EXCEPT ({', '.join(withheld)}) FROM calls LIMIT 1 FORMAT TSVRaw")
 
 
+SUSPICIONS = {
+    "keys of what was read": "SELECT reading.keys FROM calls",
+    "their number": "SELECT call_id FROM calls WHERE reading.size0 > 0",
+    "one of a list": "SELECT call_id IN (SELECT call_id FROM suspicions) FROM findings",
+    "one of a view": "SELECT call_id IN callstream.suspicions FROM findings",
+    "the first of each": "SELECT call_id FROM calls LIMIT 1 BY reading",
+    "keys beside a join": "SELECT 1 FROM findings AS f JOIN calls AS c USING (call_id) WHERE c.reading['select'] > 0.5",
+    "a view that goes round": "SELECT * FROM loop('callstream', 'suspicions') LIMIT 1",
+}
+
+
+def test_an_agent_learns_nothing_of_a_suspicion(engine: RunningEngine) -> None:
+    """Nor by what KPIs are made of, which every role that sees a call may read."""
+    with every_case() as cases:
+        for what, query in SUSPICIONS.items():
+            with cases.case(what):
+                assert "ACCESS_DENIED" in refusal(engine, "agent_1001", query)
+        for view, column in (("calls", "measures"), ("kpi_calls", "measures"), ("kpi_calls", "finding_categories")):
+            with cases.case(view, column):
+                found = answer(engine, "agent_1001", f"SELECT {column} FROM {source_of(view)}")
+                assert found
+                assert [line for line in found if "reading" in line or "suspected" in line] == []
+        with cases.case("names, rules, roles and severities are of the same findings"):
+            lengths = ("categories", "rule_ids", "roles", "severities")
+            query = f"SELECT {', '.join(f'length(finding_{name})' for name in lengths)} FROM {source_of('kpi_calls')}"
+            assert answer(engine, "agent_1001", query) == {"\t".join("1" * len(lengths))}
+        with cases.case("only if permitted"):
+            query = "SELECT * FROM viewIfPermitted(SELECT quote FROM suspicions ELSE null('quote String'))"
+            assert answer(engine, "agent_1001", query) == set()
+
+
 HIDDEN = {"ana": "o1", "ines": "a3", "agent_1001": "a2"}
 """User → a call that lies in the same tables and is not for the user."""
 
@@ -460,6 +492,30 @@ def test_no_error_of_a_question_to_any_view_tells_of_rows_of_others(engine: Runn
             if ROLE_OF[user] in view.may and view.rows.tenant is not None:
                 with cases.case(what, user, name):
                     answer(engine, user, filled_oracle(oracle, name, ROLE_OF[user]))
+
+
+JOINS = (
+    "(SELECT DISTINCT tenant_id FROM calls) AS o ANY JOIN calls AS a USING (tenant_id) WHERE throwIf({hidden}) = 0",
+    "calls AS o ASOF JOIN calls AS a ON o.tenant_id = a.tenant_id AND o.ended_at >= a.ended_at "
+    "WHERE throwIf({hidden}) = 0",
+    "calls AS o SEMI LEFT JOIN findings AS a ON o.tenant_id = a.tenant_id AND throwIf({hidden}) = 0",
+    "calls AS o ANTI LEFT JOIN findings AS a ON o.tenant_id = a.tenant_id AND throwIf({hidden}) = 0",
+    "calls AS o FULL JOIN findings AS a ON o.call_id = a.call_id AND throwIf({hidden}) = 0",
+    "(SELECT 'acme' AS t) AS o RIGHT JOIN calls AS a ON o.t = a.tenant_id AND throwIf({hidden}) = 0",
+    "findings AS o CROSS JOIN calls AS a WHERE throwIf({hidden}) = 0",
+    "findings AS o PASTE JOIN calls AS a WHERE throwIf({hidden}) = 0",
+    "(WITH RECURSIVE r AS (SELECT 1 AS n UNION ALL SELECT n + 1 FROM r WHERE n < 3) SELECT n FROM r) AS o "
+    "JOIN calls AS a ON o.n = toUInt8(1 + throwIf({hidden}))",
+)
+
+
+def test_no_join_of_any_kind_tells_of_calls_of_another_team_or_agent(engine: RunningEngine) -> None:
+    hidden = {"ines": "ifNull(a.agent_team, '') != 'north'", "agent_1001": "ifNull(a.agent_id, '') != '1001'"}
+    with every_case() as cases:
+        for source, (user, condition) in product(JOINS, hidden.items()):
+            with cases.case(source, user):
+                asked = f"(a.call_id != '' AND {condition})"  # a row without a match is nobody's
+                answer(engine, user, f"SELECT count() FROM {source.format(hidden=asked)}")
 
 
 def filled_oracle(oracle: str, view: str, role: str) -> str:

@@ -15,6 +15,9 @@
 -- up the matter. The points of the items of a group add up to
 -- the weight of the group in every form.
 --
+-- What reading suspects (measures reading_*, findings of the detector reading) is left out: agents may read this view, and no KPI
+-- is made of suspicions.
+--
 -- order_status, customer_value_tier and customer_tags are those of the call, as in the view calls; newest_* is what was said last,
 -- after the call or with it. score is that of the analysis, as in the view calls.
 --
@@ -90,7 +93,7 @@ AS WITH
                 real_time_factor,
                 duration_ms,
                 duration_in_band,
-                measures,
+                mapFilter((name, _value) -> NOT startsWith(name, 'reading_'), measures) AS measures,
                 response_delays_ms,
                 mapContains(measures, 'mandatory_scripts_asked') AS says_what_was_asked,
                 score,
@@ -114,10 +117,10 @@ AS WITH
                 csat_scale_max,
                 recording_notice_played,
                 topics.topic_id AS topic_ids,
-                findings.category AS finding_categories,
-                findings.rule_id AS finding_rule_ids,
-                findings.role AS finding_roles,
-                findings.severity AS finding_severities
+                arrayFilter((_value, detector) -> detector != 'reading', findings.category, findings.detector) AS finding_categories,
+                arrayFilter((_value, detector) -> detector != 'reading', findings.rule_id, findings.detector) AS finding_rule_ids,
+                arrayFilter((_value, detector) -> detector != 'reading', findings.role, findings.detector) AS finding_roles,
+                arrayFilter((_value, detector) -> detector != 'reading', findings.severity, findings.detector) AS finding_severities
             FROM call_versions FINAL
             WHERE ended_at >= {start:DateTime64(3, 'UTC')} AND ended_at < {end:DateTime64(3, 'UTC')}
         )

@@ -77,3 +77,20 @@ def test_the_band_is_that_of_the_tenant_or_the_industry(tenant: str, industry: s
     call = transcript.call.model_copy(update={"tenant_id": tenant, "industry": industry})
     context = CallContext(transcript.model_copy(update={"tenant_id": tenant, "call": call}))
     assert Measure("duration_in_band", in_band) in list(detector(of_settings).process(context))
+
+
+@pytest.mark.parametrize(
+    ("duration_ms", "in_band"),
+    [(239_999, False), (240_000, True), (240_001, True), (300_000, True), (300_001, False)],
+)
+def test_a_tenant_whose_band_touches_that_of_its_industry_has_its_own_ends(duration_ms: int, in_band: bool) -> None:
+    tenants = Tenants(
+        version=1,
+        tenants=(TenantEntry(id="bolt", duration_band=DurationBand(min_s=240, max_s=300)),),
+        industries=(IndustryEntry(id="medical", duration_band=DurationBand(min_s=0, max_s=240)),),
+    )
+    of_settings = DetectorContext(Rulebooks(()), (DurationSettings(),), tenants=tenants)
+    transcript = heard([("agent", 0, 1_000, "您好")], duration_ms=duration_ms)
+    call = transcript.call.model_copy(update={"tenant_id": "bolt", "industry": "medical"})
+    context = CallContext(transcript.model_copy(update={"tenant_id": "bolt", "call": call}))
+    assert Measure("duration_in_band", in_band) in list(detector(of_settings).process(context))

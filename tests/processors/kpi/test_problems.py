@@ -192,6 +192,17 @@ def test_an_agent_with_hard_calls_is_held_against_mates_with_such_calls() -> Non
     assert problems_of([(a_kpi(target=None), OTHERS | hard)]).found == ()
 
 
+def test_what_mates_make_of_other_inquiry_types_is_not_held_against_an_agent() -> None:
+    """Mates have 95 % of a type of which all others have 60 %; the agent takes another, and has 60 % as all others."""
+    agents: dict[Key, Strata] = {("a", f"a{number}"): {"orders": calls(190, 200)} for number in range(1, 5)}
+    agents |= {("b", f"b{number}"): {"orders": calls(60, 100), "bills": calls(60, 100)} for number in range(6)}
+    agents["a", "a0"] = {"bills": calls(120, 200)}
+    no_target = a_kpi(target=None)
+    found = {each.key: each.benchmark for each in individual_comparisons(no_target, agents)}
+    assert found["a", "a0"] == pytest.approx(0.6)
+    assert [each.key for each in problems_of([(no_target, agents)]).found if each.scope == "individual"] == []
+
+
 def test_inquiry_types_of_few_calls_are_taken_together() -> None:
     """Each rare type has five calls of all others: their rates would be those of chance."""
     others: dict[Key, Strata] = {
@@ -295,6 +306,34 @@ def test_where_most_agents_differ_differing_is_no_problem(kind: str, kpi: Kpi) -
     numbers = np.random.default_rng(19)
     found = [two_kpis(numbers, kind, kpi, (2, 14), 8).found for _ in range(20)]
     assert sum(any(each.scope == "individual" for each in world) for world in found) <= 2
+
+
+def test_an_agent_with_most_calls_of_a_team_does_not_hide_how_much_agents_vary() -> None:
+    """Who is most of a team lies close to its mean. Agents differ by a design effect of 8; 52 of 80 such worlds had a
+    bad team."""
+    numbers = np.random.default_rng(11)
+
+    def world() -> Agents:
+        sizes = {("a", "a0"): 6_000} | {(name, f"{name}{number}"): 100 for name in "abc" for number in range(1, 9)}
+        return {
+            key: {None: calls(int(numbers.binomial(size, np.clip(numbers.normal(0.85, 0.07), 0.01, 0.99))), size)}
+            for key, size in sizes.items()
+        }
+
+    found = [problems_of([(a_kpi(target=None), world())]).found for _ in range(20)]
+    assert sum(any(each.scope == "team" for each in one) for one in found) <= 3
+
+
+def test_agents_of_one_call_each_tell_of_their_team() -> None:
+    """Nothing is known of any of them alone."""
+    agents: dict[Key, Strata] = {
+        ("ab"[number % 2], str(number)): {None: calls(int(number % 8 != 0), 1)} for number in range(400)
+    }
+    assert problems_of([(a_kpi(target=None), agents)]).found != ()
+    even: dict[Key, Strata] = {
+        ("ab"[number % 2], str(number)): {None: calls(int(number % 8 > 1), 1)} for number in range(400)
+    }
+    assert (problems_of([(a_kpi(target=None), even)]).found, len(team_comparisons(SHARE, even))) == ((), 2)
 
 
 def test_a_bad_team_and_bad_agents_are_found() -> None:

@@ -287,6 +287,44 @@ def test_what_is_the_same_of_each_agent_falls_out_of_a_change() -> None:
     assert now.low < was.high
 
 
+def test_agents_who_were_replaced_do_not_count_twice() -> None:
+    """Two before and two others after are not four; nor is one who has taken most calls since as many as all before."""
+
+    def named(name: str, *shares: tuple[int, int]) -> CallGroup:
+        group = of_agents(*shares)
+        return CallGroup(group.calls, {f"{name}{agent}": sums for agent, sums in (group.agents or {}).items()})
+
+    assert change(SHARE, named("new", (190, 200), (188, 200)), named("old", (150, 200), (152, 200))) is None
+    assert change(SHARE, of_agents((1_900, 2_000), *[(85, 100)] * 8), of_agents(*[(85, 100)] * 9)) is None
+    fours = change(SHARE, named("new", *[(150, 200), (190, 200)] * 2), named("old", *[(140, 200), (180, 200)] * 2))
+    assert fours is not None
+    assert fours.degrees == pytest.approx(3)
+
+
+def test_agents_without_an_occasion_are_no_agents() -> None:
+    """Three have parts of what is counted, and two have calls without any: the interval is that of three."""
+    three = {f"a{number}": Sums.of([(5.0 + number, 10.0)] * 40) for number in range(3)}
+    none = {f"b{number}": Sums.of([(0.0, 0.0)] * 40) for number in range(2)}
+    alone, both = (
+        estimate_group(PARTS, CallGroup(sum(agents.values(), start=Sums()), agents)) for agents in (three, three | none)
+    )
+    assert alone.low is not None
+    assert (both.value, both.low, both.high) == (alone.value, alone.low, alone.high)
+    two = dict(list(three.items())[:2]) | none
+    assert estimate_group(PARTS, CallGroup(sum(two.values(), start=Sums()), two)).too_few_agents
+
+
+def test_agents_who_are_wholly_good_or_wholly_bad_are_as_many_as_they_are() -> None:
+    """However many calls they have: three coins, and not three hundred."""
+    few, many = (of_agents((0, n), (n, n), (0, n)) for n in (10, 100))
+    found, same = estimate_group(SHARE, few), estimate_group(SHARE, many)
+    assert (found.low, found.high) == pytest.approx((same.low, same.high))
+    assert found.low is not None
+    assert found.high is not None
+    assert found.low < 0.02
+    assert found.high > 0.95
+
+
 def test_a_change_of_a_few_agents_is_no_change_of_all() -> None:
     before = of_agents(*[(100, 200)] * 8)
     after = of_agents((190, 200), (190, 200), *[(95, 200)] * 6)

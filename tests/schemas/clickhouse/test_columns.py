@@ -43,7 +43,7 @@ WHOLE = {
 }
 
 MADE_BY_THE_VIEW = {
-    "calls": {"day", "ended_local", "skipped_measures", "skipped_reasons", "findings_count"},
+    "calls": {"day", "ended_local", "skipped_measures", "skipped_reasons", "findings_count", "reading"},
     "findings": {"day", "ended_local"},
     "alerts": {"day", "raised_local"},
     "transcripts": {"day", "segments_count", "text"},

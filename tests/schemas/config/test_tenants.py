@@ -83,3 +83,21 @@ def test_what_cannot_be_meant_is_refused(file: Path, old: str, new: str, where: 
     with pytest.raises(TenantsError) as error:
         read_tenants(file)
     assert any(where in problem and what in problem for problem in error.value.problems), error.value.problems
+
+
+@pytest.mark.parametrize("name", ["localtime", "right/Asia/Shanghai", "posix/Asia/Shanghai", "Factory", "Etc/GMT-15"])
+def test_a_zone_that_is_another_elsewhere_is_refused(file: Path, name: str) -> None:
+    """The engine does not know them, they are those of one machine, or count leap seconds."""
+    file.write_text(FILE.replace("America/New_York", name), encoding="utf-8")
+    with pytest.raises(TenantsError, match="must be a time zone"):
+        read_tenants(file)
+
+
+def test_a_day_begins_where_it_begins_also_without_a_midnight() -> None:
+    days = TenantDays("Pacific/Kiritimati", {"baker": "Etc/GMT+12", "santiago": "America/Santiago"})
+    assert days.day_of(datetime.fromisoformat("2025-09-07T04:00:00+00:00"), "santiago") == date(2025, 9, 7)
+    assert days.day_of(datetime.fromisoformat("2025-09-07T03:59:59+00:00"), "santiago") == date(2025, 9, 6)
+    leap = date(2024, 2, 29)
+    assert days.first_start(leap) == datetime.fromisoformat("2024-02-28T10:00:00+00:00")
+    assert days.last_start(leap) == datetime.fromisoformat("2024-02-29T12:00:00+00:00")
+    assert days.day_of(days.last_start(leap), "acme") == date(2024, 3, 1)
