@@ -56,9 +56,9 @@ from streams.adapters.clickhouse.migrate import make_views, migrate
 from streams.adapters.clickhouse.rollups import ClickHouseRollups
 from streams.adapters.clickhouse.sink import ClickHouseSink
 from streams.embedded.clickhouse_engine import start_command
-from streams.runtime.landlock import can_be_held
 from streams.embedded.ports import free_port
 from streams.embedded.stack import Stack, StackPlan
+from streams.runtime.landlock import can_be_held
 from streams.settings import Settings
 from streams.stages.rollup import Rollups
 from tests.support.cases import every_case
