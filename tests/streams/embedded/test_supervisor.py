@@ -391,6 +391,8 @@ import signal, sys
 from pathlib import Path
 from streams.embedded.supervisor import ChildSpec, Supervisor
 folder = Path(sys.argv[1])
+# A shell that runs the tests in the background lets its children ignore Ctrl-C.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 with Supervisor(folder / "logs") as supervisor:
     supervisor.start(ChildSpec(
         name="worker", argv=(sys.executable, "-c", {TELLS_OF_SIGTERM!r}), cwd=folder, ready=(folder / "up").exists,
