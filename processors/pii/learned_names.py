@@ -145,7 +145,12 @@ class NameReader:
         found: list[list[PiiMatch]] = []
         for number, (role, text) in enumerate(said):
             heard = next((other for who, other in reversed(said[:number]) if who != role), "")[-_HEARD_LETTERS:]
-            rated = [(self._probability(text, one, heard, call), one) for one in candidates(text)]
+            asked = any(word in heard for word in _ASKING)
+            rated = [
+                (self._probability(text, one, heard, call), one)
+                for one in candidates(text)
+                if asked or not _is_all(text, one)
+            ]
             found.append(_best_apart(rated, self.threshold))
         return found
 
@@ -170,6 +175,11 @@ class NameReader:
         """Write the weights."""
         about = {"format": FORMAT, "scale": self.scale, "bias": self.bias, "threshold": self.threshold}
         np.savez_compressed(file, about=np.array(json.dumps(about)), weights=self.weights, pieces=self.pieces)
+
+
+def _is_all(text: str, one: Candidate) -> bool:
+    """Whether nothing else is said: then only a question tells 江苏省 from 江素盛."""
+    return text.strip(" ,.。，、") == text[one.start : one.end]
 
 
 def _best_apart(rated: Sequence[tuple[float, Candidate]], threshold: float) -> list[PiiMatch]:

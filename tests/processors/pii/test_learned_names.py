@@ -44,6 +44,8 @@ def test_a_name_is_found(heard: str, text: str, name: str) -> None:
         "你们那个黄色的还有没有",
         "周末有没有安排，方便吗",
         "这个费用怎么算的，于是我就打电话来了",
+        "江苏省",
+        "国庆节。",
     ],
 )
 def test_ordinary_words_are_no_names(text: str) -> None:
