@@ -17,7 +17,7 @@ import aiokafka.consumer.fetcher
 import cramjam
 from aiokafka.record.default_records import DefaultRecordBatch, _DefaultRecordBatchPy
 from aiokafka.record.memory_records import _MemoryRecordsPy
-from aiokafka.record.util import decode_varint
+from aiokafka.record.util import decode_varint, decode_varint_py
 
 from schemas.messages.topics import MAX_MESSAGE_BYTES
 
@@ -27,6 +27,7 @@ MAX_BATCH_BYTES = 2 * MAX_MESSAGE_BYTES
 MAX_HEADERS = 1_000
 """Of a record; nobody here reads them. Each takes two bytes of a batch, and forty times as much as an object."""
 
+_MOST_VARINT_BYTES = 10
 _FIRST_GUESS_BYTES = 64 * 1024
 _XERIAL_MAGIC = b"\x82SNAPPY\x00"
 _XERIAL_HEADER_BYTES = 16
@@ -135,17 +136,26 @@ class _FewHeaders(_DefaultRecordBatchPy):  # type: ignore[misc]
     def _read_msg(self) -> Any:
         if self._headers_ahead() > MAX_HEADERS:
             raise TooManyHeadersError
-        return super()._read_msg()
+        return super()._read_msg(_varint_within)
 
     def _headers_ahead(self) -> int:
         at = self._pos
         for _ in ("length", "attributes", "time", "offset"):
-            _, at = decode_varint(self._buffer, at)
+            _, at = _varint_within(self._buffer, at)
         for _ in ("key", "value"):
-            size, at = decode_varint(self._buffer, at)
+            size, at = _varint_within(self._buffer, at)
             at += max(size, 0)
-        count: int = decode_varint(self._buffer, at)[0]
-        return count
+        return _varint_within(self._buffer, at)[0]
+
+
+def _varint_within(buffer: Data, at: int) -> tuple[int, int]:
+    """The number at that place, and the place behind it. Raises `IndexError` where there is none.
+
+    aiokafka's own, in C, looks at whatever memory a place beyond the buffer stands for.
+    """
+    has_room = at <= len(buffer) - _MOST_VARINT_BYTES
+    found: tuple[int, int] = (decode_varint if has_room else decode_varint_py)(buffer, at)
+    return found
 
 
 class _Batch:
