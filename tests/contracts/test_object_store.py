@@ -455,9 +455,9 @@ class TestS3Store(ObjectStoreContract):
 
     def test_a_wrong_clock_is_named(self, store: ObjectStore, monkeypatch: pytest.MonkeyPatch) -> None:
         right_time = minio.time.utcnow
-        monkeypatch.setattr(minio.time, "utcnow", lambda: right_time() - timedelta(hours=1))
 
-        with pytest.raises(StoreAccessError, match="disagree about the time"):
+        with monkeypatch.context() as patch, pytest.raises(StoreAccessError, match="disagree about the time"):
+            patch.setattr(minio.time, "utcnow", lambda: right_time() - timedelta(hours=1))
             store.read(KEY)
 
     @pytest.mark.usefixtures("store")
