@@ -11,26 +11,23 @@ which one sentence of the agent is another: of the two, the one with the violati
 
 import argparse
 import json
-import math
+import statistics
+import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 from processors.detectors.reading import SUSPECTED
 from processors.judging.pipeline import Judge, JudgeSettings
+from processors.kpi.statistics import wilson
 from processors.reading.call_reader import VIOLATION, CallReader
 from processors.reading.features import Said
+from processors.rules.examples import imagine_transcript
 from processors.text.normalized_text import normalize
 from schemas.messages.call_analysis import CallAnalysis
-from schemas.messages.call_ended import Agent, Audio, CallEnded
-from schemas.messages.transcript import AudioFacts, EngineIdentity, Interval, Segment, Transcript
 from training.dialogues import load_dialogues
 
-NOW = datetime(2026, 3, 2, 9, 0, tzinfo=UTC)
-MS_PER_CHARACTER, PAUSE_MS = 200, 1_500
-Z_95 = 1.959964
 OF_VIOLATIONS = frozenset(
     (
         "advertising_law",
@@ -52,6 +49,7 @@ OF_VIOLATIONS = frozenset(
     )
 )
 """Categories of the shipped rules for something that the agent does wrong with words."""
+UTTERANCES = 70
 THREATS = ("complaint_threat", "regulator_threat", "review_threat")
 
 
@@ -65,57 +63,16 @@ class Case:
     analysis: CallAnalysis
 
 
-def transcript_of(dialogue: Mapping[str, Any]) -> Transcript:
-    """The dialogue as if it had been heard without an error, a segment for each turn."""
-    at_ms, segments = 300, []
-    for number, turn in enumerate(dialogue["turns"]):
-        end_ms = at_ms + MS_PER_CHARACTER * len(turn["text"])
-        role = turn["role"]
-        segments.append(
-            Segment(
-                segment_id=number,
-                channel=0 if role == "agent" else 1,
-                role=role,
-                start_ms=at_ms,
-                end_ms=end_ms,
-                text=turn["text"],
-                confidence=0.9,
-            )
-        )
-        at_ms = end_ms + PAUSE_MS
-    call = CallEnded(
-        tenant_id="acme",
-        call_id=dialogue["id"],
-        direction=dialogue.get("direction", "inbound"),
-        started_at=NOW,
-        ended_at=NOW + timedelta(milliseconds=at_ms),
-        agent=Agent(id="A1"),
-        industry=dialogue["industry"],
-        audio=Audio(uri="s3://callstream/recordings/acme/c.wav", sha256="0" * 64, bytes=44),
-    )
-    return Transcript(
-        tenant_id="acme",
-        call_id=call.call_id,
-        call=call,
-        language="zh",
-        engine=EngineIdentity(name="written", version="1", model="none"),
-        audio=AudioFacts(container="wav", codec="pcm_s16le", sample_rate_hz=8_000, channels=2, duration_ms=at_ms),
-        segments=tuple(segments),
-        speech={
-            role: tuple(Interval(start_ms=s.start_ms, end_ms=s.end_ms) for s in segments if s.role == role)
-            for role in ("agent", "customer")
-        },
-        transcribed_at=NOW,
-    )
-
-
 def judged(folder: Path) -> list[Case]:
     """Every dialogue of the folder, judged by the shipped rules and heads."""
     judge = Judge(JudgeSettings())
     found = []
     for file in sorted(folder.glob("*.json")):
         for dialogue in json.loads(file.read_text(encoding="utf-8")):
-            analysis = judge.judge(transcript_of(dialogue), NOW)
+            lines = [(turn["role"], turn["text"]) for turn in dialogue["turns"]]
+            facts = {"call_id": dialogue["id"], "direction": dialogue.get("direction", "inbound")}
+            transcript = imagine_transcript(lines, dialogue["industry"], **facts)
+            analysis = judge.judge(transcript, transcript.transcribed_at)
             found.append(Case(dialogue["industry"], dialogue["labels"], dialogue["turns"], analysis))
     return found
 
@@ -137,14 +94,12 @@ def turns_suspected(case: Case, *, rules: bool, reading: bool) -> set[int]:
     return found
 
 
-def wilson(hits: int, of: int) -> str:
+def share(hits: int, of: int) -> str:
     """A share with its interval."""
     if of == 0:
         return "-"
-    share, n = hits / of, of
-    middle = (share + Z_95**2 / (2 * n)) / (1 + Z_95**2 / n)
-    half = Z_95 * math.sqrt(share * (1 - share) / n + Z_95**2 / (4 * n * n)) / (1 + Z_95**2 / n)
-    return f"{share:.2f} [{middle - half:.2f}, {middle + half:.2f}]"
+    low, high = wilson(hits, of)
+    return f"{hits / of:.2f} [{low:.2f}, {high:.2f}]"
 
 
 def score(pairs: Iterable[tuple[bool, bool]]) -> str:
@@ -153,7 +108,7 @@ def score(pairs: Iterable[tuple[bool, bool]]) -> str:
     right = sum(said and true for said, true in counted)
     said, true = sum(said for said, _ in counted), sum(true for _, true in counted)
     f1 = 2 * right / (said + true) if said + true else 0
-    return f"P {wilson(right, said)}  R {wilson(right, true)}  F1 {f1:.2f}  n {true}"
+    return f"P {share(right, said)}  R {share(right, true)}  F1 {f1:.2f}  n {true}"
 
 
 def rows(cases: Sequence[Case], reader: CallReader) -> Iterable[tuple[str, str]]:
@@ -188,10 +143,7 @@ def rows(cases: Sequence[Case], reader: CallReader) -> Iterable[tuple[str, str]]
         (
             "complaint threat, rules",
             "complaint_threat",
-            lambda case: any(
-                finding.category in ("complaint_threat", "regulator_threat", "review_threat")
-                for finding in case.analysis.findings
-            ),
+            threatened,
         ),
         ("complaint threat, reading", "complaint_threat", read("threat")),
         ("customer upset, reading", "customer_upset", read("upset")),
@@ -221,10 +173,22 @@ def print_pairs(folder: Path, reader: CallReader) -> None:
         suspected += worse >= reader.agent.threshold(VIOLATION)
         needlessly += better >= reader.agent.threshold(VIOLATION)
     print(f"\n{len(pairs)} pairs")
-    print(f"  the worse call is read as the worse      {wilson(calls, len(pairs))}")
-    print(f"  the worse sentence is read as the worse  {wilson(sentences, len(pairs))}")
-    print(f"  the violation is suspected               {wilson(suspected, len(pairs))}")
-    print(f"  its harmless twin is suspected           {wilson(needlessly, len(pairs))}")
+    print(f"  the worse call is read as the worse      {share(calls, len(pairs))}")
+    print(f"  the worse sentence is read as the worse  {share(sentences, len(pairs))}")
+    print(f"  the violation is suspected               {share(suspected, len(pairs))}")
+    print(f"  its harmless twin is suspected           {share(needlessly, len(pairs))}")
+
+
+def print_cost(reader: CallReader, repeats: int = 51) -> None:
+    """Processor time of one call of 70 utterances, median; what is said is that of the training text."""
+    turns = [turn for one in load_dialogues()[:20] for turn in one.turns][:UTTERANCES]
+    call = [Said(turn.role, normalize(turn.text).letters) for turn in turns]
+    times_ms = []
+    for _ in range(repeats):
+        began_s = time.process_time()
+        reader.read(call)
+        times_ms.append((time.process_time() - began_s) * 1_000)
+    print(f"\nreading a call of {len(call)} utterances: {statistics.median(times_ms):.1f} ms, median of {repeats}")
 
 
 def main() -> None:
@@ -245,6 +209,7 @@ def main() -> None:
         print(f"\n{name}: {len(group)} calls")
         for what, figures in rows(group, reader):
             print(f"  {what:38} {figures}")
+    print_cost(reader)
 
 
 if __name__ == "__main__":

@@ -11,28 +11,10 @@ from functools import cache
 from pathlib import Path
 from typing import Literal
 
+from processors.reading.call_reader import ACTS, KINDS
 from schemas.config.rule_pack import RULE_PACK_FOLDER, load_rule_packs
 
 DIALOGUES = Path(__file__).parent / "dialogues"
-
-KINDS = (
-    "false_promise",
-    "illegal",
-    "misleading",
-    "no_permission",
-    "pressure",
-    "privacy",
-    "private_dealing",
-    "rights",
-    "rude",
-    "safety",
-    "shirking",
-    "threat",
-)
-"""What an agent may do wrong."""
-
-ACTS = ("greet", "notice", "warn", "askid", "disclose", "sorry", "promise", "refuse", "explain", "close")
-"""What an agent does with an utterance."""
 
 SOFT = "soft"
 """The one act of customers: calmer than before."""

@@ -21,6 +21,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import average_precision_score, precision_recall_curve, roc_auc_score
 
 from processors.reading.call_reader import (
+    ACTS,
     AGENT_HEADS,
     CALL_COLUMNS,
     CALL_HEADS,
@@ -34,7 +35,7 @@ from processors.reading.grams import BUCKETS
 from processors.reading.heads import LinearHeads
 from processors.text.normalized_text import normalize
 from processors.text.syllables import syllables
-from training.dialogues import ACTS, SOFT, Dialogue, Turn, load_dialogues
+from training.dialogues import SOFT, Dialogue, Turn, load_dialogues
 
 WEIGHTS = Path(__file__).parents[1] / "processors" / "reading" / "weights"
 

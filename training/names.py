@@ -21,6 +21,7 @@ from processors.pii.learned_names import (
     candidates,
     commonness,
     features,
+    heard_before,
     piece_bucket,
 )
 from processors.pii.match import fold
@@ -69,8 +70,7 @@ def _examples(call: NamedCall, counts: Counter[int]) -> Iterator[tuple[list[int]
     def often(piece: str) -> int:
         return commonness(counts[piece_bucket(piece)])
 
-    for number, ((role, text), names) in enumerate(zip(call.said, call.names, strict=True)):
-        heard = next((other for who, other in reversed(call.said[:number]) if who != role), "")[-14:]
+    for (_, text), names, heard in zip(call.said, call.names, heard_before(call.said), strict=True):
         for one in candidates(text):
             seen = [bucket_of(each) for each in features(text, one, heard, together, often)]
             yield seen, text[one.start : one.end] in names

@@ -10,17 +10,17 @@ from pydantic import Field
 
 from processors.detectors.base.contract import DetectorContext, Measure, NotMeasured, Result
 from processors.detectors.base.findings import finding_in_words
+from processors.detectors.base.rule_detector import LANGUAGE_NOT_SUPPORTED
 from processors.judging.call_context import CallContext
 from processors.reading.call_reader import KINDS, VIOLATION, WEIGHTS, CallReader, UtteranceReading
 from processors.reading.features import Said
+from processors.text.languages import CHINESE_LANGUAGES
 from processors.text.passages import Passage
 from schemas.config.settings_part import OptionalPath, SettingsPart
 from schemas.messages.finding import Finding
 
 SUSPECTED = "suspected_"
 """Categories of what was read begin like this: a suspicion that a person has yet to confirm."""
-
-_LANGUAGES = ("zh", "yue")
 
 
 class ReadingSettings(SettingsPart):
@@ -55,17 +55,13 @@ class ReadingDetector:
     reader: CallReader | None
 
     def process(self, context: CallContext) -> Iterable[Result]:
-        reason = self._why_not(context)
-        if reason is not None or self.reader is None:
-            return [NotMeasured(measure, reason or "switched_off") for measure in self.measures]
-        return self._read(self.reader, context)
-
-    def _why_not(self, context: CallContext) -> str | None:
         if self.reader is None:
-            return "switched_off"
-        if context.transcript.language not in (None, *_LANGUAGES):
-            return "language_not_supported"
-        return context.why_not_told_apart
+            return self._read_nothing("switched_off")
+        reason = _why_not(context)
+        return self._read(self.reader, context) if reason is None else self._read_nothing(reason)
+
+    def _read_nothing(self, reason: str) -> Iterator[Result]:
+        return (NotMeasured(measure, reason) for measure in self.measures)
 
     def _read(self, reader: CallReader, context: CallContext) -> Iterator[Result]:
         passages = context.spoken.passages
@@ -84,6 +80,12 @@ class ReadingDetector:
         yield Measure("reading_suspicions", len(suspected))
         for passage, reading in suspected:
             yield _suspicion(context, reader, passage, reading)
+
+
+def _why_not(context: CallContext) -> str | None:
+    if context.transcript.language not in CHINESE_LANGUAGES:
+        return LANGUAGE_NOT_SUPPORTED
+    return context.why_not_told_apart
 
 
 def _suspicion(context: CallContext, reader: CallReader, passage: Passage, reading: UtteranceReading) -> Finding:

@@ -9,9 +9,11 @@ from typing import ClassVar
 
 from processors.detectors.base.contract import DetectorContext, Measure, NotMeasured, Result
 from processors.detectors.base.findings import Attributes, CodeRule
+from processors.detectors.base.rule_detector import LANGUAGE_NOT_SUPPORTED
 from processors.judging.call_context import CallContext
 from processors.listening.intervals import length_ms, union
 from processors.text.conversation import NO_SPEECH, says_something
+from processors.text.languages import CHINESE_LANGUAGES
 from schemas.messages.finding import Finding
 from schemas.messages.interval import Interval
 from schemas.messages.transcript import Segment, Transcript
@@ -28,8 +30,6 @@ ASKED_WITHIN_MS = 60_000
 LONG_SILENCE_MS = 10_000
 """From here on an unexcused silence weighs `medium`."""
 
-LANGUAGES = ("zh", "yue")
-LANGUAGE_NOT_SUPPORTED = "language_not_supported"
 
 _WORDS_FIT_MS = 500
 """The words that end a silence may be timed so much before voice activity."""
@@ -87,7 +87,7 @@ class SilenceDetector:
         silences = [Interval(start_ms=start, end_ms=end) for start, end in gaps if end - start >= SILENCE_MS]
         longest_ms = max((end - start for start, end in gaps), default=0)
         measured = [Measure("non_talk_ms", length_ms(silences)), Measure("longest_silence_ms", longest_ms)]
-        if reason is None and transcript.language not in LANGUAGES:
+        if reason is None and transcript.language not in CHINESE_LANGUAGES:
             reason = LANGUAGE_NOT_SUPPORTED
         if reason is not None:
             return [*measured, *(NotMeasured(measure, reason) for measure in self.measures[2:])]

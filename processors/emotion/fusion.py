@@ -3,7 +3,7 @@
 import math
 from dataclasses import dataclass
 
-from processors.emotion.digest import digest_of
+from processors.digest import digest_of
 from processors.emotion.reading import HeadReading, log_odds, probability_of
 from schemas.messages.emotion import SegmentEmotion, SoundGap
 

@@ -16,6 +16,7 @@ from processors.emotion.prosody import PROSODY_FEATURES
 from processors.emotion.reading import AGITATED_CLASS, VALENCE_OF_CLASS
 from processors.emotion.sound_head import PROSODY_SIZE, SoundHead, SpeakerPrior
 from processors.emotion.text_head import GramModel, TextHead
+from processors.weight_files import read_arrays
 from schemas.errors import OperatorError
 
 FORMAT = 2
@@ -210,13 +211,10 @@ def _facts(name: str, arrays: Arrays) -> dict[str, Any]:
 
 
 def _arrays(path: Path) -> Arrays:
-    try:
-        # Opened here, because numpy leaves the file open when it is no archive.
-        with path.open("rb") as stream, np.load(stream, allow_pickle=False) as file:
-            return _Arrays(str(path), file)
-    except Exception:  # noqa: S110 - zipfile, zlib and numpy each have their own errors for a damaged file
-        pass
-    raise HeadsError(f"{path} is no file of emotion heads: train it with `callstream emotion train`")
+    arrays = read_arrays(path)
+    if arrays is None:
+        raise HeadsError(f"{path} is no file of emotion heads: train it with `callstream emotion train`")
+    return _Arrays(str(path), arrays)
 
 
 def _write(path: Path, facts: Mapping[str, Any], **arrays: Any) -> Path:

@@ -6,7 +6,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from processors.emotion.digest import digest_of
+from processors.digest import digest_of
 from processors.emotion.prosody import PROSODY_FEATURES, prosody_of
 from processors.emotion.reading import HeadReading, mean_of, probability_of, reading_of
 from processors.listening.engine_port import EncoderStates, PooledStates, Samples, SpeechClip

@@ -9,7 +9,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from processors.emotion.digest import digest_of
+from processors.digest import digest_of
 from processors.emotion.labels import POLARITIES
 from processors.emotion.reading import HeadReading, probability_of, reading_of
 from processors.text.chinese_script import to_script

@@ -10,7 +10,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from processors.emotion.digest import digest_of
+from processors.digest import digest_of
 from processors.emotion.prosody import MIN_SOUND_MS, SILENCE_DBFS
 from processors.emotion.reading import AGITATED_CLASS, VALENCE_OF_CLASS, HeadReading, log_odds
 from processors.listening.engine_port import ENGINE_SAMPLE_RATE_HZ, PooledStates, Samples

@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from processors.pii.match import PiiMatch
+from processors.weight_files import read_arrays
 from schemas.errors import OperatorError
 from schemas.messages.call_ended import Role
 
@@ -106,6 +107,15 @@ def features(text: str, one: Candidate, heard: str, call: str, often: Callable[[
         yield f"out={often(name[-1] + after[0])}"
 
 
+def heard_before(said: Sequence[tuple[Role, str]]) -> Iterator[str]:
+    """For each text the end of what another side said last before it."""
+    last: dict[Role, tuple[int, str]] = {}
+    for number, (role, text) in enumerate(said):
+        others = [of_other for other, of_other in last.items() if other != role]
+        yield max(others)[1][-_HEARD_LETTERS:] if others else ""
+        last[role] = (number, text)
+
+
 def _edge(letter: str, none: str) -> str:
     return none if not letter else "H" if _is_han(letter) else "B"
 
@@ -143,8 +153,7 @@ class NameReader:
         """Names in the folded texts of a call, by text; none overlaps another of its text."""
         call = " ".join(text for _, text in said)
         found: list[list[PiiMatch]] = []
-        for number, (role, text) in enumerate(said):
-            heard = next((other for who, other in reversed(said[:number]) if who != role), "")[-_HEARD_LETTERS:]
+        for (_, text), heard in zip(said, heard_before(said), strict=True):
             asked = any(word in heard for word in _ASKING)
             rated = [
                 (self._probability(text, one, heard, call), one)
@@ -197,10 +206,10 @@ def _best_apart(rated: Sequence[tuple[float, Candidate]], threshold: float) -> l
 def load_names(file: Path = WEIGHTS) -> NameReader:
     """The reader of a file, read once. Raises `NameWeightsError`."""
     try:
-        with file.open("rb") as stream, np.load(stream, allow_pickle=False) as arrays:
-            about = json.loads(str(arrays["about"]))
-            if about["format"] != FORMAT:
-                raise NameWeightsError(f"{file} was made for another version of callstream: run `make heads`")
-            return NameReader(arrays["weights"], about["scale"], about["bias"], arrays["pieces"], about["threshold"])
-    except (OSError, EOFError, ValueError, KeyError, TypeError) as error:
-        raise NameWeightsError(f"{file} cannot be read as weights for names ({type(error).__name__})") from None
+        arrays = read_arrays(file) or {}
+        about = json.loads(str(arrays["about"]))
+        if about["format"] != FORMAT:
+            raise NameWeightsError(f"{file} was made for another version of callstream: run `make heads`")
+        return NameReader(arrays["weights"], about["scale"], about["bias"], arrays["pieces"], about["threshold"])
+    except (ValueError, KeyError, TypeError):
+        raise NameWeightsError(f"{file} cannot be read as weights for names: run `make heads`") from None

@@ -1,6 +1,5 @@
 """Reads a call by its words: each utterance, then the call as a whole."""
 
-import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -9,6 +8,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from processors.digest import digest_of
 from processors.reading.features import OWN, Said, SparseRows, call_rows, utterance_rows
 from processors.reading.grams import BUCKETS, RECIPE, weigh_letters
 from processors.reading.heads import LinearHeads, load_heads, save_heads
@@ -122,19 +122,7 @@ class CallReader:
     @cached_property
     def version(self) -> str:
         """A digest of the weights and of how text is read: it changes whenever a reading may change."""
-        digest = hashlib.sha256(f"{RECIPE}".encode())
-        for heads in (self.agent, self.customer, self.call):
-            for array in (
-                heads.weights,
-                heads.scales,
-                heads.biases,
-                heads.slopes,
-                heads.offsets,
-                heads.thresholds,
-                heads.idf,
-            ):
-                digest.update(array.tobytes())
-        return digest.hexdigest()[:12]
+        return digest_of((RECIPE, self))
 
 
 def heaviest_stretch(weights: NDArray[np.float32]) -> tuple[int, int]:

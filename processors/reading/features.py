@@ -47,17 +47,25 @@ class SparseRows(NamedTuple):
 def utterance_rows(call: Sequence[Said], role: Role, idf: NDArray[np.float32] | None) -> SparseRows:
     """One row for each utterance of that role, in their order."""
     own = [said.letters for said in call if said.role == role]
-    before, after = [], []
-    for place, said in enumerate(call):
-        if said.role == role:
-            before.append(next((one.letters for one in reversed(call[:place]) if one.role != role), ""))
-            after.append(next((one.letters for one in call[place + 1 :] if one.role != role), ""))
+    before = _heard_by(role, call)
+    after = _heard_by(role, call[::-1])[::-1]
     return _rows(UTTERANCE_BLOCKS, (own, before, after), idf)
+
+
+def _heard_by(role: Role, call: Sequence[Said]) -> list[str]:
+    """For each utterance of that role what another said last before it."""
+    found, heard = [], ""
+    for said in call:
+        if said.role == role:
+            found.append(heard)
+        else:
+            heard = said.letters
+    return found
 
 
 def call_rows(calls: Sequence[Sequence[Said]], idf: NDArray[np.float32] | None) -> SparseRows:
     """One row for each call."""
-    # Utterances are kept apart by a letter that no text has: no gram reaches from one into the next.
+    # Between utterances stands a letter that no text has: a gram that reaches over is none of a single one.
     sides = [
         ["\x02".join(s.letters for s in call if s.role == role) for call in calls] for role in ("agent", "customer")
     ]

@@ -1,17 +1,17 @@
 """Linear heads over rows of n-grams, as small files: what they read, how sure, and from when on they are believed."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from zipfile import BadZipFile
 
 import numpy as np
 from numpy.typing import NDArray
 
 from processors.reading.features import SparseRows
 from processors.reading.grams import RECIPE
+from processors.weight_files import read_arrays
 from schemas.errors import OperatorError
 
 FORMAT = 1
@@ -65,46 +65,40 @@ class LinearHeads:
         return np.ascontiguousarray(self.weights.T.astype(np.float32))
 
 
+_OF_EACH_HEAD = ("scales", "biases", "slopes", "offsets", "thresholds")
+
+
 def save_heads(heads: LinearHeads, file: Path) -> None:
     """Write them, without the columns that no head uses."""
     used = np.flatnonzero(np.any(heads.weights != 0, axis=0)).astype(np.int32)
-    idf = np.zeros(heads.weights.shape[1], dtype=np.float32)
-    idf[: len(heads.idf)] = heads.idf
     about = {"format": FORMAT, "recipe": RECIPE, "names": heads.names, "columns": heads.weights.shape[1]}
+    vectors = {name: getattr(heads, name) for name in _OF_EACH_HEAD}
     np.savez_compressed(
         file,
         about=np.array(json.dumps(about)),
         used=used,
         weights=heads.weights[:, used],
-        idf=idf[: len(heads.idf)].astype(np.float16),
-        scales=heads.scales,
-        biases=heads.biases,
-        slopes=heads.slopes,
-        offsets=heads.offsets,
-        thresholds=heads.thresholds,
+        idf=heads.idf.astype(np.float16),
+        **vectors,
     )
 
 
 def load_heads(file: Path, names: Sequence[str], columns: int) -> LinearHeads:
     """Heads of a file, which must be those named. Raises `ReadingWeightsError`."""
+    if not file.is_file():
+        raise ReadingWeightsError(f"{file} does not exist: make it with `make heads`")
     try:
-        with file.open("rb") as stream, np.load(stream, allow_pickle=False) as arrays:
-            found: Mapping[str, NDArray[np.generic]] = dict(arrays)
+        found = read_arrays(file) or {}
         about = json.loads(str(found["about"]))
         if (about["format"], about["recipe"]) != (FORMAT, RECIPE):
             raise ReadingWeightsError(f"{file} was made for another version of callstream: train its heads again")
         if tuple(about["names"]) != tuple(names) or about["columns"] != columns:
             raise ReadingWeightsError(f"{file} has other heads than this version reads: train them again")
         weights = np.zeros((len(names), columns), dtype=np.int8)
-        weights[:, found["used"].astype(np.int64)] = found["weights"]
-        vectors = {
-            name: found[name].astype(np.float32)
-            for name in ("scales", "biases", "slopes", "offsets", "thresholds", "idf")
-        }
-        if any(len(vectors[name]) != len(names) for name in vectors if name != "idf"):
-            raise ReadingWeightsError(f"{file}: its parts do not fit together: train the heads again")
-    except FileNotFoundError:
-        raise ReadingWeightsError(f"{file} does not exist: make it with `make heads`") from None
-    except (OSError, EOFError, BadZipFile, ValueError, KeyError, TypeError, IndexError):
+        weights[:, found["used"]] = found["weights"]
+        vectors = {name: found[name].astype(np.float32) for name in (*_OF_EACH_HEAD, "idf")}
+    except (ValueError, KeyError, TypeError, IndexError):
         raise ReadingWeightsError(f"{file} cannot be read as weights of reading heads") from None
+    if any(len(vectors[name]) != len(names) for name in _OF_EACH_HEAD):
+        raise ReadingWeightsError(f"{file}: its parts do not fit together: train the heads again")
     return LinearHeads(tuple(names), weights, **vectors)

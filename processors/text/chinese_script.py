@@ -6,10 +6,11 @@ from typing import Literal
 
 import opencc
 
+from processors.text.languages import CHINESE_LANGUAGES
+
 ChineseScript = Literal["simplified", "traditional", "as_heard"]
 
 _CONFIGURATIONS = {"simplified": "t2s", "traditional": "s2t"}
-_CHINESE = frozenset({"zh", "yue"})
 
 
 @cache
@@ -23,7 +24,7 @@ def to_script(words: Sequence[str], script: ChineseScript, language: str) -> tup
     `as_heard` changes nothing, nor does any script where the language is not Chinese: Japanese has characters that
     look traditional and must stay.
     """
-    if script == "as_heard" or language not in _CHINESE:
+    if script == "as_heard" or language not in CHINESE_LANGUAGES:
         return tuple(words)
     converter = _converter(_CONFIGURATIONS[script])
     together = "".join(words)

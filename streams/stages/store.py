@@ -10,7 +10,6 @@ becomes a dead letter, the others are stored.
 """
 
 import gc
-import json
 import logging
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
@@ -54,6 +53,7 @@ from streams.adapters.clickhouse.connection import connect
 from streams.adapters.clickhouse.sink import ClickHouseSink
 from streams.adapters.kafka.client import BatchConsumer
 from streams.ports import Clock, RowsRefusedError, Sink, WorkSource
+from streams.runtime.json_files import read_object, write_whole
 from streams.runtime.lanes import Lanes
 from streams.runtime.loop import Loop, PollWorkPublishCommit, TooManyFailuresError
 from streams.runtime.worker_context import WorkerContext
@@ -137,10 +137,8 @@ class StoredTopics:
 
     def __init__(self, file: Path | None = None) -> None:
         self._file = file
-        self._topics: set[str] = set()
-        with suppress(OSError, ValueError, KeyError, TypeError, AttributeError):
-            known = json.loads(file.read_text(encoding="utf-8")) if file is not None else {}
-            self._topics = set(known[RELEASE])
+        known = (read_object(file) or {}).get(RELEASE) if file is not None else None
+        self._topics = {str(topic) for topic in known} if isinstance(known, list) else set()
 
     def __contains__(self, topic: str) -> bool:
         return topic in self._topics
@@ -154,7 +152,7 @@ class StoredTopics:
             return
         try:
             self._file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            self._file.write_text(json.dumps({RELEASE: sorted(self._topics)}), encoding="utf-8")
+            write_whole(self._file, {RELEASE: sorted(self._topics)})
         except OSError as error:
             log.warning("%s cannot be written: %s", self._file, error.strerror)
 

@@ -54,8 +54,9 @@ class Running:
     def log(self) -> str:
         return self.supervisor.log_file("notify").read_text()
 
-    def joins(self) -> int:
-        return self.log().count("notify desk reads")
+    def has_joined(self, subscriber: str) -> bool:
+        """From here on it is told what happens: a group that is new begins at the end of the topic."""
+        return f"notify {subscriber} reads" in self.log()
 
     def record(self) -> list[AlertDelivery]:
         """All of the record that is there."""
@@ -106,7 +107,7 @@ def running(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
 def test_a_worker_that_is_killed_in_mid_flow_loses_no_alert_and_a_dead_subscriber_delays_nobody(
     running: Running,
 ) -> None:
-    running.wait_until(lambda: running.joins() == 1)
+    running.wait_until(lambda: running.has_joined("desk") and running.has_joined("dead"))
     alerts = [an_alert(number, raised_at=SystemClock().now()) for number in range(COUNT)]
     running.raise_alerts(alerts[: COUNT // 2])
     running.wait_until(lambda: len(running.receiver.requests) >= 3)

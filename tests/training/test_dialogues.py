@@ -4,7 +4,6 @@ from pathlib import Path
 
 import pytest
 
-from processors.reading import call_reader
 from training import dialogues
 from training.dialogues import DialogueError, load_dialogues
 
@@ -31,11 +30,6 @@ def test_all_that_there_are_can_be_read() -> None:
     assert len({one.part for one in found}) >= 3
     harmless = sum(not one.select for one in found)
     assert harmless > len(found) / 2.5
-
-
-def test_kinds_and_acts_are_those_of_the_heads() -> None:
-    assert dialogues.KINDS == call_reader.KINDS
-    assert dialogues.ACTS == call_reader.ACTS
 
 
 def test_labels_are_read(tmp_path: Path) -> None:

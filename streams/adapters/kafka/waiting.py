@@ -58,10 +58,13 @@ def _first_moments(
     """When the first record of each place was written. Raises `RetryableError` and `KafkaAccessError`."""
     moments: dict[tuple[str, int, int], datetime] = {}
     ahead = dict(places)
+    fetcher.assign(ahead)
     while ahead and time.monotonic() < ends_at_s:
-        fetcher.assign(ahead)
-        for record in fetcher.take(len(ahead), READ_WAIT_S):
+        records = fetcher.take(len(ahead), READ_WAIT_S)
+        for record in records:
             place = (record.topic, record.partition)
             if place in ahead:
                 moments[(*place, ahead.pop(place))] = record.written_at
+        if records:
+            fetcher.assign(ahead)  # else a full partition would come before all others
     return moments

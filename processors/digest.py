@@ -1,4 +1,4 @@
-"""A short name for the content of a head: two heads that judge alike share it, whatever file they came from."""
+"""A short name for the content of a model: two that judge alike share it, whatever file they came from."""
 
 import hashlib
 from dataclasses import fields, is_dataclass
