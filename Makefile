@@ -77,9 +77,10 @@ format: $(STAMP) ## let ruff rewrite what it can
 bench: $(STAMP) ## measure against plain faster-whisper in the same run
 	@$(BIN)/python benchmarks/pipeline_overhead.py
 
-heads: $(STAMP) ## train what reads calls and finds names on training/dialogues, with figures of parts that were left out
+heads: $(STAMP) ## train what reads calls and finds names on the text of training/, with figures of parts that were left out
 	@$(BIN)/python -m training.names
 	@$(BIN)/python -m training.heads
+	@$(BIN)/python -m training.topics
 
 contracts: $(STAMP) ## write the JSON Schemas and the AsyncAPI document again
 	@$(BIN)/callstream contracts

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from processors.detectors.reading import SUSPECTED
+from processors.detectors.reading import SUSPECTED, ReadingSettings
 from processors.judging.pipeline import Judge, JudgeSettings
 from processors.kpi.statistics import wilson
 from processors.reading.call_reader import VIOLATION, CallReader
@@ -61,19 +61,21 @@ class Case:
     labels: Mapping[str, Any]
     turns: Sequence[Mapping[str, str]]
     analysis: CallAnalysis
+    by_rules: CallAnalysis
 
 
 def judged(folder: Path) -> list[Case]:
-    """Every dialogue of the folder, judged by the shipped rules and heads."""
+    """Every dialogue of the folder, judged by the shipped rules and heads, and by the rules alone."""
     judge = Judge(JudgeSettings())
+    rules = Judge(JudgeSettings(parts=(ReadingSettings(reading=False),)))
     found = []
     for file in sorted(folder.glob("*.json")):
         for dialogue in json.loads(file.read_text(encoding="utf-8")):
             lines = [(turn["role"], turn["text"]) for turn in dialogue["turns"]]
             facts = {"call_id": dialogue["id"], "direction": dialogue.get("direction", "inbound")}
             transcript = imagine_transcript(lines, dialogue["industry"], **facts)
-            analysis = judge.judge(transcript, transcript.transcribed_at)
-            found.append(Case(dialogue["industry"], dialogue["labels"], dialogue["turns"], analysis))
+            analysis, by_rules = (each.judge(transcript, transcript.transcribed_at) for each in (judge, rules))
+            found.append(Case(dialogue["industry"], dialogue["labels"], dialogue["turns"], analysis, by_rules))
     return found
 
 
@@ -150,6 +152,29 @@ def rows(cases: Sequence[Case], reader: CallReader) -> Iterable[tuple[str, str]]
     ]
     for name, label, believes in compared:
         yield name, score((believes(case), bool(case.labels[label])) for case in cases)
+    for who, by_rules in (("rules", True), ("rules and reading", False)):
+        yield f"topics, {who}", score(_topics(cases, by_rules=by_rules))
+        mains = [
+            (case.labels["topics"][0], names_of_topics(case, by_rules=by_rules))
+            for case in cases
+            if case.labels["topics"]
+        ]
+        yield f"main topic found, {who}", share(sum(main in found for main, found in mains), len(mains))
+        yield (
+            f"main topic is the first, {who}",
+            share(sum(found[:1] == [main] for main, found in mains), len(mains)),
+        )
+
+
+def names_of_topics(case: Case, *, by_rules: bool) -> list[str]:
+    """What the call is said to be about, the likeliest first."""
+    return [topic.name for topic in (case.by_rules if by_rules else case.analysis).topics]
+
+
+def _topics(cases: Iterable[Case], *, by_rules: bool) -> Iterable[tuple[bool, bool]]:
+    for case in cases:
+        found, true = set(names_of_topics(case, by_rules=by_rules)), set(case.labels["topics"])
+        yield from ((name in found, name in true) for name in found | true)
 
 
 def print_pairs(folder: Path, reader: CallReader) -> None:

@@ -216,6 +216,8 @@ def _contradictions(one: Dialogue) -> Iterator[str]:
         yield "fewer than two turns"
     if any(turn.violations for turn in one.turns) and not one.select:
         yield "a violation, and the call is not selected"
+    if one.flags & {"upset", "threat"} and not one.select:
+        yield "an upset customer or a threat, and the call is not selected (R49)"
     if any(turn.upset for turn in one.turns) != ("upset" in one.flags):
         yield "the flag upset and ##U disagree"
     if any(turn.threat for turn in one.turns) != ("threat" in one.flags):

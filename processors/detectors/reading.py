@@ -30,7 +30,9 @@ class ReadingSettings(SettingsPart):
         default=True, description="read each call with the heads that learned from dialogues, beside the rules"
     )
     reading_weights: OptionalPath = Field(
-        default=None, description="folder of reading heads of one's own; without it the shipped ones are used"
+        default=None,
+        description="folder of reading heads of one's own; without it, and for topics without its topics.npz, the "
+        "shipped ones are used",
     )
 
 
@@ -57,7 +59,7 @@ class ReadingDetector:
     def process(self, context: CallContext) -> Iterable[Result]:
         if self.reader is None:
             return self._read_nothing("switched_off")
-        reason = _why_not(context)
+        reason = why_not_read(context)
         return self._read(self.reader, context) if reason is None else self._read_nothing(reason)
 
     def _read_nothing(self, reason: str) -> Iterator[Result]:
@@ -82,7 +84,8 @@ class ReadingDetector:
             yield _suspicion(context, reader, passage, reading)
 
 
-def _why_not(context: CallContext) -> str | None:
+def why_not_read(context: CallContext) -> str | None:
+    """Why the words of a call are not read: another language, or speakers that are not told apart; None if they are."""
     if context.transcript.language not in CHINESE_LANGUAGES:
         return LANGUAGE_NOT_SUPPORTED
     return context.why_not_told_apart

@@ -1,13 +1,19 @@
-"""What the call is about: the demands of the taxonomy (R60, R61), by their phrases and by what sentences mean."""
+"""What the call is about: the demands of the taxonomy (R60, R61), by phrases, by reading, by what sentences mean."""
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
 from typing import ClassVar
 
 from processors.detectors.base.contract import DetectorContext, Measure, Result
 from processors.detectors.base.rule_detector import applies, ask_rules
+from processors.detectors.reading import ReadingSettings, why_not_read
 from processors.judging.call_context import CallContext
+from processors.reading.call_reader import WEIGHTS
+from processors.reading.features import Said
+from processors.reading.topic_reader import TOPICS_FILE, TopicReader
 from processors.rules.conditions import Hearing, RuleHit, order
 from processors.rules.rulebook import Compiled, Rulebook, Rulebooks
 from processors.text.passages import Passage
@@ -21,8 +27,12 @@ TopicHit = tuple[Compiled[TopicRule], RuleHit]
 
 @dataclass(frozen=True)
 class TopicsDetector:
-    """One mention for each demand, with the sentence that first shows it; `topics` counts them. A demand that says more
-    takes the place of the ones that it names in `instead_of`.
+    """One mention for each demand, the likeliest first, with the sentence that shows it; `topics` counts them. A demand
+    that says more takes the place of the ones that it names in `instead_of`.
+
+    Of the demands that the reader knows it decides, by all that was said and by whether a phrase was: `confidence` is
+    its probability then, `model` its version. Phrases alone decide of all others, and in calls that are not read:
+    `confidence` is 1, or the phrase's own.
 
     With a sentence model, demands of which no phrase was said are found by sentences that mean the same; `confidence`
     is then the cosine between the two.
@@ -34,6 +44,7 @@ class TopicsDetector:
     reads_measures: ClassVar[bool] = True
 
     rulebooks: Rulebooks
+    reader: TopicReader | None = None
     sentence_model: SentenceModel | None = None
     sentence_min_cosine: float = 1.0
     _meanings: dict[int, Meanings] = field(default_factory=dict, compare=False, repr=False)
@@ -47,7 +58,15 @@ class TopicsDetector:
         if self.sentence_model is not None:
             for topic, hit in self._by_meaning(book, hearing, self.sentence_model):
                 found.setdefault(topic.entry.id, (topic, hit))
-        mentions = [mention(topic, hit) for topic, hit in most_telling(found)]
+        read: list[TopicHit] = []
+        if self.reader is not None and why_not_read(context) is None:
+            read = topics_by_reading(self.reader, book.topics, hearing, found)
+            known = frozenset(self.reader.names)
+            found = {topic_id: one for topic_id, one in found.items() if one[0].entry.name not in known}
+        version = self.reader.version if read and self.reader is not None else None
+        mentions = [mention(topic, hit, version) for topic, hit in read]
+        mentions += [mention(topic, hit) for topic, hit in most_telling(found)]
+        mentions.sort(key=lambda one: -one.confidence)
         return [*mentions, Measure("topics", len(mentions))]
 
     def _by_meaning(self, book: Rulebook, hearing: Hearing, model: SentenceModel) -> Iterable[TopicHit]:
@@ -86,6 +105,30 @@ def topics_by_phrase(topics: Iterable[Compiled[TopicRule]], hearing: Hearing) ->
     return found
 
 
+def topics_by_reading(
+    reader: TopicReader, topics: Iterable[Compiled[TopicRule]], hearing: Hearing, by_phrase: Mapping[str, TopicHit]
+) -> list[TopicHit]:
+    """The topics that are believed, each with the phrase that was said, or else the words that speak most for it."""
+    passages = hearing.spoken.passages
+    said = [Said(passage.role, passage.utterance.normalized.letters) for passage in passages]
+    possible = [topic for topic in topics if applies(topic, hearing)]
+    names_said = {topic.entry.name for topic, _ in by_phrase.values()}
+    probabilities = reader.read(said, {topic.entry.name for topic in possible}, names_said)
+    found = []
+    for topic in possible:
+        probability = probabilities.get(topic.entry.name, 0.0)
+        if probability < reader.threshold:
+            continue
+        confidence = round(probability, 4)
+        if topic.entry.id in by_phrase:
+            found.append((topic, by_phrase[topic.entry.id][1]._replace(confidence=confidence)))
+        elif (shown := reader.shown(said, topic.entry.name)) is not None:
+            passage = passages[shown.utterance]
+            letters = said[shown.utterance].letters[shown.start : shown.end]
+            found.append((topic, RuleHit(passage, shown.start, shown.end, letters, confidence)))
+    return found
+
+
 def most_telling(found: Mapping[str, TopicHit]) -> list[TopicHit]:
     """The topics without those that a more specific one covers, in the order in which they come up."""
     outdone = {other for topic, _ in found.values() for other in topic.entry.instead_of}
@@ -95,17 +138,28 @@ def most_telling(found: Mapping[str, TopicHit]) -> list[TopicHit]:
     )
 
 
-def mention(topic: Compiled[TopicRule], hit: RuleHit) -> TopicMention:
-    """A topic with the sentence that shows it."""
+def mention(topic: Compiled[TopicRule], hit: RuleHit, model: str | None = None) -> TopicMention:
+    """A topic with the sentence that shows it, and the version of what has read it."""
     return TopicMention(
         topic_id=topic.rule_id,
         name=topic.entry.name,
         role=hit.passage.role,
         quote=hit.passage.utterance.quote(*hit.span),
         confidence=hit.confidence,
+        model=model,
     )
 
 
+@cache
+def _reader(file: Path) -> TopicReader:
+    """Read once a process: judges are made anew with every version of the rules."""
+    return TopicReader.load(file)
+
+
 def detector(context: DetectorContext) -> TopicsDetector:
-    """The detector, with the rules in force and the sentence model."""
-    return TopicsDetector(context.rulebooks, context.sentence_model, context.sentence_min_cosine)
+    """The detector, with the rules in force, the heads of the settings, the sentence model. Raises
+    `ReadingWeightsError`."""
+    settings = context.part(ReadingSettings)
+    own = (settings.reading_weights or WEIGHTS) / TOPICS_FILE.name
+    reader = _reader(own if own.is_file() else TOPICS_FILE) if settings.reading else None
+    return TopicsDetector(context.rulebooks, reader, context.sentence_model, context.sentence_min_cosine)

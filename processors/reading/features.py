@@ -34,6 +34,14 @@ AGENT, CUSTOMER = Block((1, 2, 3, 4), 1.0), Block((1, 2, 3, 4), 1.0)
 CALL_BLOCKS = (AGENT, CUSTOMER)
 """All that each side says in the call."""
 
+OPENING_UTTERANCES = 6
+CUSTOMER_SAYS, AGENT_SAYS, OPENING = Block((1, 2), 1.0), Block((1, 2), 0.6), Block((1, 2), 1.0)
+"""Of what tells the topic: all that the customer says, all that the agent says, how the call opens, whoever says it.
+They share their columns: a word means the same topic in each."""
+
+TOPIC_BUCKETS = 1 << 15
+"""So many columns have the rows of topics, fewer than the others: there are two hundred heads."""
+
 
 class SparseRows(NamedTuple):
     """A sparse matrix: value `values[i]` at row `rows[i]` and column `columns[i]`; `height` rows."""
@@ -65,11 +73,28 @@ def _heard_by(role: Role, call: Sequence[Said]) -> list[str]:
 
 def call_rows(calls: Sequence[Sequence[Said]], idf: NDArray[np.float32] | None) -> SparseRows:
     """One row for each call."""
+    return _rows(CALL_BLOCKS, [[_side(call, role) for call in calls] for role in ("agent", "customer")], idf)
+
+
+def topic_rows(calls: Sequence[Sequence[Said]], idf: NDArray[np.float32] | None) -> SparseRows:
+    """One row for each call, to say what it is about; without `idf` in the columns of all grams, to count them."""
+    texts = (
+        (CUSTOMER_SAYS, [_side(call, "customer") for call in calls]),
+        (AGENT_SAYS, [_side(call, "agent") for call in calls]),
+        (OPENING, [_in_one(call[:OPENING_UTTERANCES]) for call in calls]),
+    )
+    parts = [_weighted(grams_of(own, block.lengths, 0), block.weight, len(calls), idf) for block, own in texts]
+    rows = _stack(parts, len(calls))
+    return rows if idf is None else rows._replace(columns=rows.columns & (TOPIC_BUCKETS - 1))
+
+
+def _side(call: Sequence[Said], role: Role) -> str:
+    return _in_one([said for said in call if said.role == role])
+
+
+def _in_one(utterances: Sequence[Said]) -> str:
     # Between utterances stands a letter that no text has: a gram that reaches over is none of a single one.
-    sides = [
-        ["\x02".join(s.letters for s in call if s.role == role) for call in calls] for role in ("agent", "customer")
-    ]
-    return _rows(CALL_BLOCKS, sides, idf)
+    return "\x02".join(said.letters for said in utterances)
 
 
 def _rows(blocks: Sequence[Block], texts: Sequence[Sequence[str]], idf: NDArray[np.float32] | None) -> SparseRows:
@@ -77,11 +102,17 @@ def _rows(blocks: Sequence[Block], texts: Sequence[Sequence[str]], idf: NDArray[
     for salt, (block, block_texts) in enumerate(zip(blocks, texts, strict=True)):
         grams = grams_of(block_texts, block.lengths, salt)
         parts.append(_weighted(grams, block.weight, len(block_texts), idf))
+    return _stack(parts, len(texts[0]))
+
+
+def _stack(
+    parts: Sequence[tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float32]]], height: int
+) -> SparseRows:
     return SparseRows(
         np.concatenate([rows for rows, _, _ in parts]),
         np.concatenate([columns for _, columns, _ in parts]),
         np.concatenate([values for _, _, values in parts]),
-        len(texts[0]),
+        height,
     )
 
 

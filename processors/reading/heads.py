@@ -40,14 +40,18 @@ class LinearHeads:
 
     def probabilities(self, rows: SparseRows) -> NDArray[np.float32]:
         """Shape (rows, heads), each in 0–1."""
+        result: NDArray[np.float32] = (1 / (1 + np.exp(-self.log_odds(rows)))).astype(np.float32)
+        return result
+
+    def log_odds(self, rows: SparseRows) -> NDArray[np.float32]:
+        """Shape (rows, heads): the natural logarithm of the odds, calibrated."""
         order = np.argsort(rows.rows, kind="stable")
         hit, starts = np.unique(rows.rows[order], return_index=True)
         sums = np.zeros((rows.height, len(self.names)), dtype=np.float32)
         if len(hit):
-            weighed = self._columns[rows.columns[order]] * rows.values[order][:, None]
+            weighed = self._columns[rows.columns[order]].astype(np.float32) * rows.values[order][:, None]
             sums[hit] = np.add.reduceat(weighed, starts, axis=0)
-        log_odds = (sums * self.scales + self.biases) * self.slopes + self.offsets
-        result: NDArray[np.float32] = 1 / (1 + np.exp(-log_odds))
+        result: NDArray[np.float32] = (sums * self.scales + self.biases) * self.slopes + self.offsets
         return result
 
     def weight_of(self, name: str, columns: NDArray[np.int64]) -> NDArray[np.float32]:
@@ -61,17 +65,17 @@ class LinearHeads:
         return float(self.thresholds[self.names.index(name)])
 
     @cached_property
-    def _columns(self) -> NDArray[np.float32]:
-        return np.ascontiguousarray(self.weights.T.astype(np.float32))
+    def _columns(self) -> NDArray[np.int8]:
+        return np.ascontiguousarray(self.weights.T)
 
 
 _OF_EACH_HEAD = ("scales", "biases", "slopes", "offsets", "thresholds")
 
 
-def save_heads(heads: LinearHeads, file: Path) -> None:
-    """Write them, without the columns that no head uses."""
+def save_heads(heads: LinearHeads, file: Path, **facts: float) -> None:
+    """Write them, without the columns that no head uses, and what else must be known to read with them."""
     used = np.flatnonzero(np.any(heads.weights != 0, axis=0)).astype(np.int32)
-    about = {"format": FORMAT, "recipe": RECIPE, "names": heads.names, "columns": heads.weights.shape[1]}
+    about = {"format": FORMAT, "recipe": RECIPE, "names": heads.names, "columns": heads.weights.shape[1], **facts}
     vectors = {name: getattr(heads, name) for name in _OF_EACH_HEAD}
     np.savez_compressed(
         file,
@@ -83,8 +87,16 @@ def save_heads(heads: LinearHeads, file: Path) -> None:
     )
 
 
-def load_heads(file: Path, names: Sequence[str], columns: int) -> LinearHeads:
-    """Heads of a file, which must be those named. Raises `ReadingWeightsError`."""
+def load_fact(file: Path, name: str) -> float:
+    """What was saved beside the heads of a file under that name. Raises `ReadingWeightsError`."""
+    try:
+        return float(json.loads(str((read_arrays(file) or {})["about"]))[name])
+    except (ValueError, KeyError, TypeError):
+        raise ReadingWeightsError(f"{file} cannot be read as weights of reading heads") from None
+
+
+def load_heads(file: Path, names: Sequence[str] | None, columns: int) -> LinearHeads:
+    """Heads of a file, which must be those named; without names, whichever it has. Raises `ReadingWeightsError`."""
     if not file.is_file():
         raise ReadingWeightsError(f"{file} does not exist: make it with `make heads`")
     try:
@@ -92,7 +104,8 @@ def load_heads(file: Path, names: Sequence[str], columns: int) -> LinearHeads:
         about = json.loads(str(found["about"]))
         if (about["format"], about["recipe"]) != (FORMAT, RECIPE):
             raise ReadingWeightsError(f"{file} was made for another version of callstream: train its heads again")
-        if tuple(about["names"]) != tuple(names) or about["columns"] != columns:
+        names = tuple(str(name) for name in about["names"]) if names is None else tuple(names)
+        if tuple(about["names"]) != names or about["columns"] != columns:
             raise ReadingWeightsError(f"{file} has other heads than this version reads: train them again")
         weights = np.zeros((len(names), columns), dtype=np.int8)
         weights[:, found["used"]] = found["weights"]
@@ -101,4 +114,4 @@ def load_heads(file: Path, names: Sequence[str], columns: int) -> LinearHeads:
         raise ReadingWeightsError(f"{file} cannot be read as weights of reading heads") from None
     if any(len(vectors[name]) != len(names) for name in _OF_EACH_HEAD):
         raise ReadingWeightsError(f"{file}: its parts do not fit together: train the heads again")
-    return LinearHeads(tuple(names), weights, **vectors)
+    return LinearHeads(names, weights, **vectors)

@@ -29,6 +29,7 @@ class TopicMention(Record):
     role: Role
     quote: str
     confidence: float = Field(ge=0, le=1)
+    model: ShortText | None = Field(default=None, description="version of the heads that read it; null: by its phrases")
 
 
 class RiskPart(Record):

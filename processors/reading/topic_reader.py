@@ -1,0 +1,110 @@
+"""Reads what a call is about: the topics of the shipped packs, by their names."""
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from processors.digest import digest_of
+from processors.reading.call_reader import WEIGHTS, heaviest_stretch
+from processors.reading.features import (
+    AGENT_SAYS,
+    CUSTOMER_SAYS,
+    OPENING,
+    OPENING_UTTERANCES,
+    TOPIC_BUCKETS,
+    Said,
+    topic_rows,
+)
+from processors.reading.grams import RECIPE, weigh_letters
+from processors.reading.heads import LinearHeads, load_fact, load_heads, save_heads
+
+TOPICS_FILE = WEIGHTS / "topics.npz"
+
+
+class Shown(NamedTuple):
+    """Where a topic shows: the number of the utterance, and the stretch of its letters, end exclusive."""
+
+    utterance: int
+    start: int
+    end: int
+
+
+@dataclass(frozen=True)
+class TopicReader:
+    """A linear head for each topic, trained by ridge regression (Hoerl and Kennard 1970) and calibrated together.
+
+    Log-odds are what the head says, and `lead` times how much more that is than what the likeliest other topic of the
+    call is given, and `phrase` where a rule has found a phrase of the topic.
+    """
+
+    heads: LinearHeads
+    lead: float
+    phrase: float
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The topics that can be read."""
+        return self.heads.names
+
+    @property
+    def threshold(self) -> float:
+        """From which probability on a call is said to be about a topic."""
+        return float(self.heads.thresholds[0])
+
+    def read(self, said: Sequence[Said], possible: Collection[str], phrases_said: Collection[str]) -> dict[str, float]:
+        """Topic → probability that the call is about it, of those that are possible and that can be read."""
+        numbers = [number for number, name in enumerate(self.names) if name in possible]
+        names = [self.names[number] for number in numbers]
+        log_odds = self.heads.log_odds(topic_rows([said], self.heads.idf))[:, numbers]
+        phrases = np.array([[name in phrases_said for name in names]])
+        odds = log_odds + self.lead * leads(log_odds) + self.phrase * phrases
+        return dict(zip(names, (1 / (1 + np.exp(-odds[0]))).tolist(), strict=True))
+
+    def shown(self, said: Sequence[Said], name: str) -> Shown | None:
+        """The words that speak most for a topic; None where nothing with letters was said."""
+        best: tuple[float, Shown] | None = None
+        for number, one in enumerate(said):
+            if not one.letters:
+                continue
+            weights = self._weights_of_letters(one, number, name)
+            start, end = heaviest_stretch(weights)
+            found = (float(weights[start:end].sum()), Shown(number, start, end))
+            if best is None or found[0] > best[0]:
+                best = found
+        return None if best is None else best[1]
+
+    def _weights_of_letters(self, said: Said, number: int, name: str) -> NDArray[np.float32]:
+        def weight_of(buckets: NDArray[np.int64]) -> NDArray[np.float32]:
+            return self.heads.weight_of(name, buckets & (TOPIC_BUCKETS - 1)) * self.heads.idf[buckets]
+
+        block = CUSTOMER_SAYS if said.role == "customer" else AGENT_SAYS
+        weight = block.weight + (OPENING.weight if number < OPENING_UTTERANCES else 0)
+        return weight * weigh_letters(said.letters, block.lengths, 0, weight_of)
+
+    def save(self, file: Path) -> None:
+        """Write the weights."""
+        save_heads(self.heads, file, lead=self.lead, phrase=self.phrase)
+
+    @staticmethod
+    def load(file: Path = TOPICS_FILE) -> "TopicReader":
+        """The reader of a file. Raises `ReadingWeightsError`."""
+        return TopicReader(load_heads(file, None, TOPIC_BUCKETS), load_fact(file, "lead"), load_fact(file, "phrase"))
+
+    @cached_property
+    def version(self) -> str:
+        """A digest of the weights and of how text is read."""
+        return digest_of((RECIPE, self))
+
+
+def leads(scores: NDArray[np.float32]) -> NDArray[np.float32]:
+    """By how much each score of a row exceeds the highest of the others; shape (rows, two or more scores)."""
+    if scores.shape[1] < 2:
+        return np.zeros_like(scores)
+    second, first = np.partition(scores, -2, axis=1)[:, -2:].T
+    result: NDArray[np.float32] = scores - np.where(scores == first[:, None], second[:, None], first[:, None])
+    return result

@@ -1,0 +1,44 @@
+"""Topics come from reading where the reader knows them, and from phrases where it does not or may not read."""
+
+from processors.detectors.base.contract import DetectorContext
+from processors.detectors.reading import ReadingSettings
+from processors.detectors.topics import TopicsDetector, detector
+from processors.judging.call_context import CallContext
+from schemas.messages.call_analysis import TopicMention
+from schemas.messages.transcript import Transcript
+from tests.processors.transcripts import on_one_channel, said
+from tests.support.shipped_rules import shipped_rules
+
+READS = detector(DetectorContext(shipped_rules()))
+BY_PHRASE = detector(DetectorContext(shipped_rules(), (ReadingSettings(reading=False),)))
+SLOW = said(
+    ("agent", "您好，请问有什么可以帮您"),
+    ("customer", "我买的东西都八天了，一直停在中转站，物流也不更新，到底什么时候能到啊"),
+    ("agent", "不好意思，我帮您催一下快递"),
+    industry="ecommerce",
+)
+
+
+def mentions(topics: TopicsDetector, transcript: Transcript) -> list[TopicMention]:
+    return [one for one in topics.process(CallContext(transcript)) if isinstance(one, TopicMention)]
+
+
+def test_what_was_read_says_so_and_how_sure_it_is() -> None:
+    found = mentions(READS, SLOW)
+    assert [one.name for one in found][:1] == ["物流延迟"]
+    assert READS.reader is not None
+    for one in found:
+        assert one.model == READS.reader.version
+        assert READS.reader.threshold - 0.0001 <= one.confidence < 1
+        assert any(one.quote in segment.text for segment in SLOW.segments)
+    assert [one.confidence for one in found] == sorted((one.confidence for one in found), reverse=True)
+
+
+def test_phrases_decide_alone_where_reading_is_switched_off() -> None:
+    found = mentions(BY_PHRASE, SLOW)
+    assert "物流延迟" in [one.name for one in found]
+    assert {(one.model, one.confidence) for one in found} == {(None, 1.0)}
+
+
+def test_phrases_decide_alone_where_speakers_are_not_told_apart() -> None:
+    assert {one.model for one in mentions(READS, on_one_channel(SLOW))} == {None}
