@@ -9,10 +9,10 @@ _NUMERAL = "零〇一二三四五六七八九幺"
 _LETTERS = rf"[a-z0-9{_NUMERAL}]"
 _AT = r"(?:@|艾特儿?|爱特|哎特|埃特|圈a|圈诶|\bat\b|at(?=\s*(?:qq|\d|gmail|163|126|outlook|sina|hotmail))|小老鼠)"
 _DOT = r"(?:\.|点儿?|\bdot\b|典)"
-_TOP_LEVEL = r"(?:com|cn|net|org|edu|gov|io|me|vip|hk|tw|co|康姆|控姆|抗姆|卡姆|肯姆|吭姆|科姆|c\s?o\s?m|c\s?n)"
+_TOP_LEVEL = r"(?:com|cn|net|org|edu|gov|io|me|vip|hk|tw|co|康姆|控姆|抗姆|卡姆|肯姆|吭姆|科姆|[康抗控空坑扛][姆母么木目]|c\s?o\s?m|c\s?n)"
 _SIGNS = r"(?:[._+-]|下划线|下横线|横杠|杠|减号|点儿?|中划线|加号)"
 _LOCAL = rf"(?<!{_LETTERS}){_LETTERS}(?:[\s,]{{0,2}}(?:{_LETTERS}|{_SIGNS})){{0,63}}"
-_HOST = rf"(?:[a-z0-9{_NUMERAL}][a-z0-9{_NUMERAL}\s-]{{0,63}}|新浪|网易|谷歌|搜狐|企鹅)"
+_HOST = rf"(?:[a-z0-9{_NUMERAL}][a-z0-9{_NUMERAL}\s-]{{0,63}}|新浪|网易|谷歌|搜狐|企鹅|雅虎|腾讯|微软|阿里云?)"
 
 # A local part has at most 64 characters (RFC 5321), which also bounds the search.
 _ADDRESS = re.compile(

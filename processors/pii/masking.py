@@ -4,21 +4,22 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from processors.pii.address import find_addresses
-from processors.pii.asking import AskedFor, Mention, mentions
+from processors.pii.asking import OTHER_NUMBER, AskedFor, Mention
 from processors.pii.conversation import Line, Number, NumbersSaid, read_numbers
-from processors.pii.digit_kinds import COMPLETE_DIGITS, DIGIT_KINDS
+from processors.pii.digit_kinds import COMPLETE_DIGITS, DIGIT_KINDS, SECRET_KINDS
 from processors.pii.digit_runs import expected_digit_runs
 from processors.pii.email import find_emails
 from processors.pii.learned_names import load_names
-from processors.pii.match import PiiMatch, fold
-from processors.pii.name import KnownNames, find_names
+from processors.pii.match import FoundKind, PiiMatch, fold
+from processors.pii.name import KnownNames, find_explained, find_names, is_no_word
 from processors.pii.passport import find_passports
 from processors.pii.plate import find_plates
+from processors.pii.spelled import KnownSpelled, find_spelled
 from schemas.messages.call_ended import Role
 from schemas.messages.pii import PiiKind, PiiSpan
 from schemas.messages.transcript import Rejected, Segment, Word
 
-PLACEHOLDER_OF: dict[PiiKind, str] = {
+PLACEHOLDER_OF: dict[FoundKind, str] = {
     "bank_card": "银行卡",
     "resident_id": "身份证",
     "mobile": "手机号",
@@ -28,10 +29,14 @@ PLACEHOLDER_OF: dict[PiiKind, str] = {
     "passport": "护照",
     "address": "地址",
     "name": "姓名",
+    "account": "账号",
+    "password": "密码",
+    "code": "验证码",
 }
 UNTYPED_PLACEHOLDER = "[号码]"
 """For digits in a text that is not believed, where nobody knows what they are."""
 
+_SPELLED: frozenset[FoundKind] = SECRET_KINDS | {"email"}
 MAX_KEPT_DIGITS = 4
 _FEWEST_UNTYPED_DIGITS = 3
 
@@ -66,7 +71,7 @@ class Masked:
 class _Place:
     """Something found in the text of one segment, with what will replace it."""
 
-    kind: PiiKind
+    kind: FoundKind
     start: int
     end: int
     confidence: float
@@ -126,23 +131,32 @@ def _find(
         for line_number, place in _places_of(number, settings):
             found[line_number].append(place)
     names: list[str] = []
+    spelled: list[tuple[str, FoundKind]] = []
     asked_by: dict[AskedFor, Role] = {}
-    for line, places, asked in zip(lines, found, reading.asked, strict=True):
-        named = list(mentions(line.text))
+    for line, places, asked, named in zip(lines, found, reading.asked, reading.named, strict=True):
         for one in _in_text(line, asked, named, asked_by):
             places.append(_with_placeholder(one))
             if one.kind == "name" and one.confidence > 0.6:
                 names.append(line.text[one.start : one.end])
+            elif one.kind in SECRET_KINDS:
+                spelled.append((line.text[one.start : one.end], one.kind))
         asked_by.update((mention.topic, line.role) for mention in named)
     learned: list[str] = []
     for line, places, by_model in zip(
         lines, found, load_names().find([(one.role, one.text) for one in lines]), strict=True
     ):
-        places.extend(_with_placeholder(one) for one in by_model)
-        learned.extend(line.text[one.start : one.end] for one in by_model)
-    known = KnownNames(names, learned)
+        kept = [one for one in by_model if is_no_word(line.text[one.start : one.end])]
+        places.extend(_with_placeholder(one) for one in kept)
+        learned.extend(line.text[one.start : one.end] for one in kept)
+    known, known_spelled = KnownNames(names, learned), KnownSpelled(spelled)
     for line, places in zip(lines, found, strict=True):
         places.extend(_with_placeholder(one) for one in known.find(line.text))
+        places.extend(_with_placeholder(one) for one in known_spelled.find(line.text))
+        named_here = [place for place in places if place.kind == "name"]
+        if named_here:
+            told = "".join(line.text[place.start : place.end] for place in named_here)
+            begin = min(place.end for place in named_here)
+            places.extend(_with_placeholder(one) for one in find_explained(line.text, begin, told))
     return tuple(_without_overlaps(places) for places in found), known
 
 
@@ -169,6 +183,17 @@ def _in_text(
         yield from (one for one in find(line.text, asked=False) if one.start < begin)
         yield from (_move(one, begin) for one in find(line.text[begin:], asked=True))
     yield from find_names(line.text, asked=expects["name"])
+    yield from _spelled(line.text, asked, named)
+
+
+def _spelled(text: str, asked: frozenset[AskedFor], named: Sequence[Mention]) -> Iterator[PiiMatch]:
+    """Passwords, codes and accounts in letters: up to the next thing that is named."""
+    ends = [*(mention.start for mention in named[1:]), len(text)]
+    for kind in sorted(_SPELLED & asked):
+        yield from find_spelled(text, kind, 0, named[0].start if named else None)
+    for mention, end in zip(named, ends, strict=False):
+        if mention.topic in _SPELLED and mention.topic != OTHER_NUMBER:
+            yield from find_spelled(text, mention.topic, mention.end, end)
 
 
 def _move(found: PiiMatch, offset: int) -> PiiMatch:
@@ -214,7 +239,8 @@ def _masked_segment(segment: Segment, places: Sequence[_Place]) -> tuple[Segment
         start_ms, end_ms = _times(segment, word_places, place)
         spans.append(
             PiiSpan(
-                kind=place.kind,
+                kind="bank_card" if place.kind in ("account", "password", "code") else place.kind,
+                secret=place.kind if place.kind in ("account", "password", "code") else None,
                 segment_id=segment.segment_id,
                 role=segment.role,
                 start_ms=start_ms,
