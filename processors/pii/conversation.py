@@ -10,6 +10,7 @@ from processors.pii.digit_kinds import (
     DIGIT_KINDS,
     SECRET_KINDS,
     NumberKind,
+    is_public_service_number,
     is_service_number,
     is_shared_service_number,
     kind_asked,
@@ -36,6 +37,7 @@ LINKED_PAUSE_MS = 8_000
 
 _NUMBER_KINDS = DIGIT_KINDS | SECRET_KINDS
 _NUMBERS: frozenset[AskedFor] = frozenset((*_NUMBER_KINDS, OTHER_NUMBER, "passport"))
+_OF_PIECES: frozenset[AskedFor] = frozenset({"resident_id", "bank_card", "mobile", "fixed_phone", "account"})
 _ALSO_SHORT: frozenset[AskedFor] = frozenset({"resident_id", *SECRET_KINDS})
 """Of these a piece may look like a number of service: 110105."""
 
@@ -248,6 +250,8 @@ def _is_other(text: str, run: DigitRun, topics: frozenset[AskedFor]) -> bool:
     if is_shared_service_number(run.digits) and not topics & {"bank_card", "resident_id"}:
         return True
     before = text[max(0, run.start - 10) : run.start]
+    if is_public_service_number(run.digits) and topics and not topics & _OF_PIECES:
+        return True
     if is_service_number(run.digits) and (
         _SERVICE_BEFORE.search(before) or not (topics & _ALSO_SHORT or _is_alone(text, run))
     ):
@@ -324,6 +328,12 @@ def _is_only_digits(text: str, piece: Piece) -> bool:
     return _NUMBER_ONLY.fullmatch(text[: piece.start] + text[piece.end :]) is not None
 
 
+def _is_corrected(piece: Piece, number: Number) -> bool:
+    """Whether a piece begins like a number that is said right before or after it: 1391234, 不对, 13912435678."""
+    near = any(abs(other.line - piece.line) <= 1 for other in number.pieces)
+    return near and number.digits.startswith(piece.digits[:_FEWEST_REPEATED])
+
+
 def _find_repeats(lines: Sequence[Line], pieces: Sequence[Piece], numbers: Sequence[Number]) -> Iterator[Number]:
     """Digits that repeat a part of a number: 尾号七八九零的那张卡, 后两位是九零."""
     known = {piece for number in numbers for piece in number.pieces}
@@ -331,7 +341,7 @@ def _find_repeats(lines: Sequence[Line], pieces: Sequence[Piece], numbers: Seque
         if piece in known or len(piece.digits) < _FEWEST_AT_THE_END or OTHER_NUMBER in piece.topics:
             continue
         if len(piece.digits) >= _FEWEST_REPEATED:
-            whole = next((number for number in numbers if piece.digits in number.digits), None)
+            whole = next((n for n in numbers if piece.digits in n.digits or _is_corrected(piece, n)), None)
         elif _TAIL_BEFORE.search(lines[piece.line].text, max(0, piece.start - 16), piece.start):
             whole = next((number for number in numbers if number.digits.endswith(piece.digits)), None)
         else:

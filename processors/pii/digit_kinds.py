@@ -33,6 +33,7 @@ _RESIDENT_ID = re.compile(r"[1-9]\d{5}(?:19|20)\d\d(?:0[1-9]|1[0-2])(?:0[1-9]|[1
 _OLD_RESIDENT_ID = re.compile(r"[1-9]\d{5}\d\d(?:0[1-9]|1[0-2])(?:0[1-9]|[12]\d|3[01])\d{3}")
 _DATED = re.compile(r"20[0-4]\d(?:0[1-9]|1[0-2])(?:0[1-9]|[12]\d|3[01])")
 _SERVICE = re.compile(r"110|119|120|122|114|12\d{3}|95\d{3}|96\d{3,4}|100\d\d|[48]00\d{7}|116\d{2,3}|118\d{2,3}")
+_PUBLIC_SERVICE = re.compile(r"12[13]\d\d|100[0-2]\d|95\d{3}")
 _SHARED_SERVICE = re.compile(r"[48]00\d{7}")
 _NEAR_MOBILE = re.compile(r"1[3-9]\d{8,10}")
 
@@ -65,6 +66,11 @@ def passes_resident_checksum(number: str) -> bool:
 def is_service_number(digits: str) -> bool:
     """Whether these are the digits of a number that belongs to nobody: 12315, 95588, 10086, 400…"""
     return _SERVICE.fullmatch(digits) is not None
+
+
+def is_public_service_number(digits: str) -> bool:
+    """Whether these are five digits that everybody knows, which nobody has for a code: 12306, 10086, 95588."""
+    return _PUBLIC_SERVICE.fullmatch(digits) is not None
 
 
 def is_shared_service_number(digits: str) -> bool:

@@ -51,7 +51,8 @@ _QUANTITIES = re.compile(
 )
 _READ_AS_AMOUNTS = re.compile(rf"(?:{_N}{{2,9}}[\s,、.。]+){{3,}}{_N}{{1,9}}[\s,、.。]*")
 """A number whose groups are read as amounts: 六千二百二十二 零二十一 零一十二."""
-_ANY_DIGIT = re.compile(rf"[{_D}]")
+_DIGIT_BEFORE = re.compile(rf"[{_D}]\s?$")
+_DIGIT_AFTER = re.compile(rf"\s?[{_D}]")
 _BARE_CARDINAL = re.compile(rf"[{_D}两]*[{_UNITS}]{_N}*")
 _DECIMAL = re.compile(r"(?<![\d.])\d{1,7}\.\d{1,2}(?![\d.])")
 _THOUSANDS = re.compile(r"(?<![\d,])\d{1,3}(?:,\d{3})+(?![\d,])")
@@ -109,8 +110,10 @@ _PAUSES = str.maketrans("年月号日", "    ")
 def _is_expected_amount(match: re.Match[str]) -> bool:
     """Whether a number with units is an amount though digits are expected: it stands alone, or has two units."""
     spoken, text = match[0], match.string
-    beside = text[max(0, match.start() - 2) : match.start()] + text[match.end() : match.end() + 2]
-    return _is_amount(spoken, 2 if _ANY_DIGIT.search(beside) else 1)
+    is_beside = _DIGIT_BEFORE.search(text, max(0, match.start() - 2), match.start()) or _DIGIT_AFTER.match(
+        text, match.end()
+    )
+    return _is_amount(spoken, 2 if is_beside else 1)
 
 
 _EXPECTED_ONE = rf"(?:{_REPEATED}|[{_D}]|十(?=[{_D}])|(?<=[{_D}])[{_UNITS}])"
@@ -177,7 +180,7 @@ _SOUND_DIGITS = {
     "jiu": "9",
     "gou": "9",
 }
-_AMONG_DIGITS = re.compile(rf"(?<=[{_D}])(?P<alike>[一-鿿]{{1,2}})(?=[{_D}])")
+_AMONG_DIGITS = re.compile(rf"(?<=[{_D}])(?<![{_UNITS}][{_D}])(?P<alike>[一-鿿]{{1,2}})(?=[{_D}])")
 
 
 def _digits_by_sound(text: str) -> str:

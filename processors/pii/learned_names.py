@@ -34,7 +34,7 @@ DOUBLE_SURNAMES = frozenset(
     " 太叔 漆雕 钟离 宗政 公羊 仲孙 鲜于 淳于 单于 万俟 司空 拓跋 夹谷 谷梁 羊舌 梁丘 左丘 巫马 公西 乐正 段干 纳兰 完颜 叶赫 达奚 范姜 张简"
     " 司寇 子车 颛孙".split()  # noqa: SIM905
 )
-_SINGLE = frozenset(
+SINGLE_SURNAMES = frozenset(
     "赵钱孙李周吴郑王冯陈褚卫蒋沈韩杨朱秦尤许何吕施张孔曹严华金魏陶姜戚谢邹喻柏水窦章云苏潘葛奚范彭郎鲁韦昌马苗凤花方俞任袁柳酆鲍史唐"
     "费廉岑薛雷贺倪汤滕殷罗毕郝邬安常乐于时傅皮卞齐康伍余元卜顾孟平黄和穆萧尹姚邵湛汪祁毛禹狄米贝明臧计伏成戴谈宋茅庞熊纪舒屈项祝董"
     "梁杜阮蓝闵席季麻强贾路娄危江童颜郭梅盛林刁钟徐邱骆高夏蔡田樊胡凌霍虞万支柯昝管卢莫经房裘缪干解应宗丁宣贲邓郁单杭洪包诸左石崔吉"
@@ -44,7 +44,7 @@ _SINGLE = frozenset(
     "郏浦尚农温别庄晏柴瞿阎充慕连茹习宦艾鱼容向古易慎戈廖庾终暨居衡步都耿满弘匡国文寇广禄阙东欧殳沃利蔚越夔隆师巩厍聂晁勾敖融冷訾辛"
     "阚那简饶空曾毋沙乜养鞠须丰巢关蒯相查后荆红游竺权逯盖益桓公涂肖付闫代苟佟官岳仝楼信覃邝麦丘初邸鄢冼兰腾辜候衣由火迟门苑原肇修"
 )
-_OF_GIVEN_NAMES = frozenset(
+OF_GIVEN_NAMES = frozenset(
     "伟芳娜敏静丽强磊军洋勇艳杰娟涛明超秀霞平刚桂英华玉兰红建国志文斌辉鹏飞宇浩博轩涵梓萱怡欣悦佳琪雪莹颖婷雅慧晓晨阳光亮宁波江海林森峰山岩松柏"
     "梅菊荷莲莉萍苹蓉薇琴瑶瑞珍珠宝金银凤龙虎彪彬宏鸿洪浩瀚凯旋胜利荣昌盛兴旺福禄寿喜祥吉庆贵富财德仁义礼智信忠孝诚良善美惠淑贤贞洁纯素清廉正"
     "天宇宙星辰月云霄露霖雨霜冰雷电春夏秋冬东南西北京沪川湘粤晋鲁豫皖浩然泽润沛淼溪河湖泉源长永恒久远达通畅安康健壮毅坚刚武威雄豪俊帅才学书"
@@ -55,6 +55,9 @@ _OF_GIVEN_NAMES = frozenset(
     "立业功勋勇敢振奋扬帆远征程嘉佑佐佩倩倪俪偲伊伶俏仪任伦伯仲叔季孟元亨利贞甲乙丙丁戊己庚辛壬癸寅卯辰巳午未申酉戌亥全友朋宾客君王侯卿相臣"
 )
 """Letters of which given names are often made."""
+_ALSO_WORDS = frozenset("别都能莫管占要但应还从全平明和家那时后成单高班门路越经南东方哈")
+LEAST_OF_WORDS = 0.3
+"""A surname that is an ordinary word needs more."""
 _ASKING = ("名字", "姓名", "叫什么", "怎么称呼", "贵姓", "姓什么", "哪位", "收件人", "联系人", "户主", "投保人", "本人")
 _TELLING = (
     *("名字", "姓名", "叫", "收件人", "联系人", "姓", "户名", "本人", "是", "找", "投保人"),
@@ -80,7 +83,7 @@ class Candidate:
 def candidates(text: str) -> Iterator[Candidate]:
     """Surnames with one or two letters behind them."""
     for start, letter in enumerate(text):
-        surname = 2 if text[start : start + 2] in DOUBLE_SURNAMES else 1 if letter in _SINGLE else 0
+        surname = 2 if text[start : start + 2] in DOUBLE_SURNAMES else 1 if letter in SINGLE_SURNAMES else 0
         for given in (1, 2) if surname else ():
             end = start + surname + given
             if end <= len(text) and all(map(_is_han, text[start:end])):
@@ -113,7 +116,7 @@ def features(text: str, one: Candidate, heard: str, call: str, often: Callable[[
     if any(letter in explanation for letter in given):
         yield "again"
     yield f"times={min(call.count(name), 3)}"
-    typical = sum(letter in _OF_GIVEN_NAMES for letter in given)
+    typical = sum(letter in OF_GIVEN_NAMES for letter in given)
     yield f"typical={typical}of{len(given)}"
     pairs = [often(name[place : place + 2]) for place in range(len(name) - 1)]
     yield from (f"pair={pairs[0]}", f"commonest={max(pairs)}", f"last_pair={pairs[-1]}", f"whole={often(name)}")
@@ -178,7 +181,12 @@ class NameReader:
                 for one in candidates(text)
                 if asked or not _is_all(text, one)
             ]
-            found.append(_best_apart(rated, self.threshold))
+            believed = [
+                (probability, one)
+                for probability, one in rated
+                if probability >= LEAST_OF_WORDS or text[one.start] not in _ALSO_WORDS
+            ]
+            found.append(_best_apart(believed, self.threshold))
         return found
 
     def _probability(self, text: str, one: Candidate, heard: str, call: str) -> float:

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from processors.pii.address import find_addresses
+from processors.pii.address import KnownAddresses, find_addresses
 from processors.pii.asking import OTHER_NUMBER, AskedFor, Mention
 from processors.pii.conversation import Line, Number, NumbersSaid, read_numbers
 from processors.pii.digit_kinds import COMPLETE_DIGITS, DIGIT_KINDS, SECRET_KINDS
@@ -11,7 +11,7 @@ from processors.pii.digit_runs import expected_digit_runs
 from processors.pii.email import find_emails
 from processors.pii.learned_names import load_names
 from processors.pii.match import FoundKind, PiiMatch, fold
-from processors.pii.name import KnownNames, find_explained, find_names, is_no_word
+from processors.pii.name import KnownNames, find_explained, find_names, is_no_explanation, is_no_word
 from processors.pii.passport import find_passports
 from processors.pii.plate import find_plates
 from processors.pii.spelled import KnownSpelled, find_spelled
@@ -132,12 +132,20 @@ def _find(
             found[line_number].append(place)
     names: list[str] = []
     spelled: list[tuple[str, FoundKind]] = []
+    addresses: list[str] = []
     asked_by: dict[AskedFor, Role] = {}
-    for line, places, asked, named in zip(lines, found, reading.asked, reading.named, strict=True):
-        for one in _in_text(line, asked, named, asked_by):
+    for number, (line, places, asked, named) in enumerate(zip(lines, found, reading.asked, reading.named, strict=True)):
+        just_now = any(
+            mention.topic == "name" and (heard.role != line.role or heard.role == "unknown")
+            for heard, others in zip(lines[max(0, number - 2) : number], reading.named[max(0, number - 2) : number], strict=True)
+            for mention in others
+        )
+        for one in _in_text(line, asked, named, asked_by, just_now=just_now):
             places.append(_with_placeholder(one))
             if one.kind == "name" and one.confidence > 0.6:
                 names.append(line.text[one.start : one.end])
+            elif one.kind == "address":
+                addresses.append(line.text[one.start : one.end])
             elif one.kind in SECRET_KINDS:
                 spelled.append((line.text[one.start : one.end], one.kind))
         asked_by.update((mention.topic, line.role) for mention in named)
@@ -145,13 +153,18 @@ def _find(
     for line, places, by_model in zip(
         lines, found, load_names().find([(one.role, one.text) for one in lines]), strict=True
     ):
-        kept = [one for one in by_model if is_no_word(line.text[one.start : one.end])]
+        kept = [
+            one
+            for one in by_model
+            if is_no_word(line.text[one.start : one.end]) and is_no_explanation(line.text, one.start, one.end)
+        ]
         places.extend(_with_placeholder(one) for one in kept)
         learned.extend(line.text[one.start : one.end] for one in kept)
-    known, known_spelled = KnownNames(names, learned), KnownSpelled(spelled)
+    known, known_spelled, known_addresses = KnownNames(names, learned), KnownSpelled(spelled), KnownAddresses(addresses)
     for line, places in zip(lines, found, strict=True):
         places.extend(_with_placeholder(one) for one in known.find(line.text))
         places.extend(_with_placeholder(one) for one in known_spelled.find(line.text))
+        places.extend(_with_placeholder(one) for one in known_addresses.find(line.text))
         named_here = [place for place in places if place.kind == "name"]
         if named_here:
             told = "".join(line.text[place.start : place.end] for place in named_here)
@@ -161,7 +174,12 @@ def _find(
 
 
 def _in_text(
-    line: Line, asked: frozenset[AskedFor], named: Sequence[Mention], asked_by: Mapping[AskedFor, Role]
+    line: Line,
+    asked: frozenset[AskedFor],
+    named: Sequence[Mention],
+    asked_by: Mapping[AskedFor, Role],
+    *,
+    just_now: bool,
 ) -> Iterator[PiiMatch]:
     """What stands in one line by itself, given what was asked for before it and what it names."""
     expects = {
@@ -182,7 +200,7 @@ def _in_text(
             continue
         yield from (one for one in find(line.text, asked=False) if one.start < begin)
         yield from (_move(one, begin) for one in find(line.text[begin:], asked=True))
-    yield from find_names(line.text, asked=expects["name"])
+    yield from find_names(line.text, asked=expects["name"], just_now=just_now)
     yield from _spelled(line.text, asked, named)
 
 

@@ -7,7 +7,7 @@ from processors.pii.match import FoundKind, PiiMatch
 
 _DIGIT = "[0-9零〇一二三四五六七八九幺两洞拐勾]"
 _SIGN = (
-    r"(?:下划线|下横线|底线|中划线|井号键?|感叹号|惊叹号|叹号|星号|问号|横杠|横线|杠|减号|加号|艾特|美元符号?|百分号|斜杠|等号|空格|句号|逗号|点(?!钟|多|半)"
+    r"(?:下划线|下横线|底线|中划线|井号键?|感叹号|惊叹号|叹号|星号|问号|横杠|横线|杠|减号|加号|艾特|美元符号?|百分号|斜杠|等号|空格|句号|逗号|点(?![钟多半零〇一二三四五六七八九十\d])"
     r"|全?大写的?|全?小写的?|首字母|[@#!_+*$%&.-])"
 )
 _REPEATED = rf"[两俩二三四五六2-6]个(?:{_DIGIT}|[a-z](?![a-z]))"
@@ -28,6 +28,7 @@ _WORDS = frozenset(
     " android excel word web www com wechat nfc usb pc ai vs plus pro max hr it cvv pk bug".split()  # noqa: SIM905
 )
 _FEWEST_LETTERS, _FEWEST_SIGNS, _FEWEST_DIGITS = 4, 2, 2
+_ALONE_AFTER = frozenset(("", ",", "是", "叫", "为", ":", " ", "。"))
 _TRAILING = re.compile(r"(?:[\s,、.。:的点]|大写|小写)+$")
 
 
@@ -38,7 +39,7 @@ def find_spelled(text: str, kind: FoundKind, begin: int = 0, end: int | None = N
     """
     stop = len(text) if end is None else end
     for match in _SPELLED.finditer(text, begin, stop):
-        if _is_spelled(match[0]):
+        if _is_spelled(match[0], kind, text[max(0, match.start() - 1) : match.start()]):
             trailing = _TRAILING.search(match[0])
             yield PiiMatch(kind, match.start(), match.end() - (len(trailing[0]) if trailing else 0), 0.7)
     for match in _HAN_INSIDE.finditer(text, begin, stop):
@@ -49,16 +50,20 @@ def find_spelled(text: str, kind: FoundKind, begin: int = 0, end: int | None = N
                 yield PiiMatch(kind, match.start("spelled"), match.end("spelled"), 0.6)
 
 
-def _is_spelled(spoken: str) -> bool:
-    """Letters with digits or signs, many letters, or digits with signs; a word that everybody says is none."""
+def _is_spelled(spoken: str, kind: FoundKind, before: str) -> bool:
+    """Letters with digits or signs, or digits with signs; letters alone where nothing stands before them but 是."""
     letters = len(_LETTER.findall(spoken))
     digits = len(_DIGITS.findall(spoken))
     signs = len(_SIGNS.findall(spoken))
     words = re.findall(r"[a-z]+", spoken)
     if words and all(word in _WORDS for word in words):
         return False
+    if kind == "code":
+        return digits >= _FEWEST_DIGITS and letters + signs > 0
+    if letters and digits + signs:
+        return letters + digits >= _FEWEST_SIGNS + 1
     if letters:
-        return digits + signs > 0 and letters + digits >= _FEWEST_SIGNS + 1 or letters >= _FEWEST_LETTERS
+        return kind != "email" and letters >= _FEWEST_LETTERS and before in _ALONE_AFTER
     return digits >= _FEWEST_DIGITS and signs > 0 or digits >= 1 and "个" in spoken
 
 
