@@ -13,7 +13,7 @@ _REGION = r"(?:特别行政区|自治区|自治州|省|市|区|县|旗|镇|乡|�
 _STREET = r"(?:大道|大街|胡同|路|街|巷|弄|里(?=\d|[一二三四五六七八九十])|环路)"
 _ESTATE = (
     r"(?:小区|花园|公寓|大厦|广场(?!舞)|家园|新村|社区|花苑|苑|庭|公馆|山庄|别墅|宿舍|学校|大学|中心|写字楼|产业园|科技园|园区|府"
-    r"|城|家属院|大院|大门|标段|[东西南北]门)"
+    r"|城|家属院|大院|大门|园(?![丁区长])|标段|[东西南北]门)"
 )
 _NUMBERED = r"(?:号楼|号院|号(?!码|的)|栋|幢|座|单元|室|层|楼|门|房间|房|弄|组|队|巷|期|段)"
 _NAMED_PART = rf"{_PLACE_LETTER}{{1,10}}?(?:{_REGION}|{_STREET}|{_ESTATE})"
@@ -36,7 +36,7 @@ _SELF_TOLD = re.compile(
 _ONLY_NUMBER = re.compile(rf"[a-z]?{_D}{{2,5}}[a-z]?(?:[\s-][a-z]?{_D}{{1,5}}[a-z]?)*")
 _ROOM = "[0-9零〇一二三四五六七八九幺]{3,4}"
 _BUILDING_AND_ROOM = re.compile(
-    rf"(?<!{_D}){_D}{{1,4}}(?:栋|幢|座|号楼|单元){_GAP}(?:{_D}{{1,3}}(?:单元|门|号楼|层|楼){_GAP}){{0,2}}{_ROOM}(?![\d零〇一二三四五六七八九幺十百千年月元块诊])(?!教室|会议室|办公室|病房)"
+    rf"(?:(?<!{_D}){_D}{{1,4}}|(?<![a-z])[a-z])(?:栋|幢|座|号楼|单元){_GAP}(?:{_D}{{1,3}}(?:单元|门|号楼|层|楼){_GAP}){{0,2}}{_ROOM}(?![\d零〇一二三四五六七八九幺十百千年月元块诊])(?!教室|会议室|办公室|病房)"
 )
 """A flat, told apart from a floor or a ward: 八栋四零幺, 三单元六零二."""
 _ANSWERED_ROOM = re.compile(
@@ -53,12 +53,35 @@ _RARE = 3
 _NO_ESTATE = re.compile(r"哪里|这里|那里|心里|家里|手里|村里|店里|柜台|后台|平台|前台|电台|阳台|公里|夜里|屋里|城里")
 _FILLERS = re.compile(r"^(?:嗯|哦|呃|啊|是|对|好的?|在|住|[,、\s])+|[吧啊呀呢嘛]$")
 _NO_PLACE = re.compile(
-    r"[条这半马公原一走]路|路上|路口|条街|逛街|准备中心|小区名|病区|服务中心|客服中心|会员中心|转运中心|顾问中心|呼叫中心|个人中心|用户中心|售后中心|地区|市场|超市|门市|上市|城市|小时|区别|校区|专区"
+    r"[条这半马公原一走]路|路上|路口|条街|逛街|准备中心|小区名|幼儿园|公园|校园|动物园|乐园|病区|服务中心|客服中心|会员中心|转运中心|顾问中心|呼叫中心|个人中心|用户中心|售后中心|地区|市场|超市|门市|上市|城市|小时|区别|校区|专区"
 )
 
 
 def find_addresses(text: str, *, asked: bool) -> Iterator[PiiMatch]:
     """Addresses in a folded text. Unasked: a street with a number, or a home that someone tells of."""
+    matches = list(_places(text, asked=asked))
+    yield from _joined(text, matches) if asked else matches
+
+
+def _joined(text: str, matches: Sequence[PiiMatch]) -> Iterator[PiiMatch]:
+    """Parts of one answer with what stands between them: 大关路一百七十九号,远洋国际,c座."""
+    last: PiiMatch | None = None
+    for one in sorted(matches, key=lambda match: (match.start, -match.end)):
+        if last is not None and one.start <= last.end + _LONGEST_BETWEEN and _BETWEEN.fullmatch(text, last.end, one.start):
+            last = PiiMatch("address", last.start, max(last.end, one.end), last.confidence)
+            continue
+        if last is not None:
+            yield last
+        last = one
+    if last is not None:
+        yield last
+
+
+_LONGEST_BETWEEN = 9
+_BETWEEN = re.compile(r"(?:[,、\s]{0,2}(?!不对|不是|我|手机|电话|号码|收件|名字|是)[一-鿿a-z]{2,7}[,、\s]{1,2}|[,、\s]*)")
+
+
+def _places(text: str, *, asked: bool) -> Iterator[PiiMatch]:
     found = False
     text = _DATE.sub(lambda match: "\0" * len(match[0]), text)
     for match in _CHAIN.finditer(text):

@@ -206,10 +206,11 @@ def _in_text(
 
 def _spelled(text: str, asked: frozenset[AskedFor], named: Sequence[Mention]) -> Iterator[PiiMatch]:
     """Passwords, codes and accounts in letters: up to the next thing that is named."""
-    ends = [*(mention.start for mention in named[1:]), len(text)]
+    told = [mention for mention in named if mention.topic not in ("name", "address")]
+    ends = [*(mention.start for mention in told[1:]), len(text)]
     for kind in sorted(_SPELLED & asked):
-        yield from find_spelled(text, kind, 0, named[0].start if named else None)
-    for mention, end in zip(named, ends, strict=False):
+        yield from find_spelled(text, kind, 0, told[0].start if told else None)
+    for mention, end in zip(told, ends, strict=False):
         if mention.topic in _SPELLED and mention.topic != OTHER_NUMBER:
             yield from find_spelled(text, mention.topic, mention.end, end)
 

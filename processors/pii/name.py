@@ -56,10 +56,12 @@ _TOLD_CHUNK = re.compile(
 )
 """What is said as somebody's name up to a pause; a name it is only if its letters are rarely heard together."""
 _HINTED_CHUNK = re.compile(
-    rf"(?:(?<!啥)(?<!什么)叫|(?:^|(?<=[,。\s]))(?:我|这边|我这边)?是(?:我[,\s]{{1,2}})?|[写填]|找(?:一?下)?|爱人|老公|老婆|女儿|儿子|我妈|我爸)[\s,、:]{{0,2}}{_NOT_CALLED}"
-    rf"(?P<name>(?P<surname>{_ANY_SURNAME})(?P<given>(?:{_G}){{1,2}}?)(?=$|[^一-鿿]|[收的](?![一-鿿])))"
+    rf"(?:(?<!啥)(?<!什么)叫|(?:^|(?<=[,。\s]))(?:我|这边|我这边)?是(?:我[,\s]{{1,2}})?|[写填给跟替]|找(?:一?下)?|[您你]是|请问是?|收件人?|联系人|户[主名]|机主|[中大全本]名|我核一?下|爱人|老公|老婆|女儿|儿子|我妈|我爸)[\s,、:]{{0,2}}{_NOT_CALLED}"
+    rf"(?P<name>(?P<surname>{_ANY_SURNAME})(?P<given>(?:{_G}){{1,2}}?)(?=$|[^一-鿿]|[收的](?![一-鿿])|打过?|发[过了]|寄|办|买|吗|吧|[对是]吧|是不是|对不对|本人))"
 )
 """The same where it may be anything: it needs a surname, and letters of which given names are made."""
+_FIRST = re.compile(rf"(?:喂|您好|你好|[,、\s])*(?P<name>{_ANY_SURNAME}(?:{_G}){{1,2}}?)(?=是不是|是吧|对吧|对不对|在不在|本人)")
+"""Who is asked for with the first words."""
 _CALLED = re.compile(rf"(?<!啥)(?<!什么)叫(?P<name>{_ANY_SURNAME}(?:{_G}){{1,2}}?)(?=的|来|[,。]|$)")
 _SURNAME_TOLD = re.compile(
     rf"(?:免贵|姓)(?P<surname>{_DOUBLE}|{_H})(?:[^一-鿿]{{0,3}}(?:我?叫|全名|名字)?[\s,]?(?P<name>(?P=surname)(?:{_G}){{1,2}})"
@@ -100,7 +102,7 @@ _NO_LATIN_NAME = frozenset(
     " excel word web www com wechat nfc usb pc ai vs plus pro max hr it cvv ct ppt bye thanks thank you sorry"
     " the and or please is are my name call speaking".split()  # noqa: SIM905
 )
-_KINSHIP = re.compile(r"^[小老阿]|阿[婆公姨叔]|[姐哥叔婶伯姨]$|叔叔|伯伯|阿姨|师傅|先生|女士|老师|妈妈|爸爸|大[叔姐哥娘爷]|家长|总$|学姐|学长|同学|经理|客服|顾问|助理")
+_KINSHIP = re.compile(r"^[小老阿].$|阿[婆公姨叔]|[姐哥叔婶伯姨]$|叔叔|伯伯|阿姨|师傅|先生|女士|老师|妈妈|爸爸|大[叔姐哥娘爷]|家长|总$|学姐|学长|同学|经理|客服|顾问|助理")
 """小苏, 南大姐: who is called so is not told apart from others."""
 _RAREST, _RARE_WITH_SURNAME, _RARE_GIVEN = 2, 3, 4
 _FEWEST_WITHOUT_SURNAME, _LONGEST_NAME_OF_HAN = 3, 3
@@ -147,6 +149,9 @@ def _unasked(text: str) -> Iterator[PiiMatch]:
     for match in _HINTED_CHUNK.finditer(text):
         if _may_be(match["name"]) and OF_GIVEN_NAMES.issuperset(match["given"]):
             yield PiiMatch("name", match.start("name"), match.end("name"), 0.75)
+    first = _FIRST.match(text)
+    if first is not None and _may_be(first["name"]):
+        yield PiiMatch("name", first.start("name"), first.end("name"), 0.75)
     for match in _CALLED.finditer(text):
         if _may_be(match["name"]):
             yield PiiMatch("name", match.start("name"), match.end("name"), 0.8)
