@@ -27,9 +27,9 @@ from typing import Any
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))  # the spoken variants belong to the tests, which are not installed
 
-from processors.kpi.statistics import wilson  # noqa: E402
+from processors.kpi.statistics import wilson  # noqa: E402  # after the path is set
 from processors.pii.masking import MaskSettings, mask  # noqa: E402
-from processors.text.numbers import in_digits  # noqa: E402  # after the path is set
+from processors.text.numbers import in_digits  # noqa: E402
 from schemas.messages.transcript import Segment  # noqa: E402
 from tests.processors.pii.scoring import LETTER_MS, Score, score, segments_of_turns  # noqa: E402
 from tests.processors.pii.spoken_variants import Split, spoken_variants  # noqa: E402
@@ -176,7 +176,7 @@ def _rows(counts: Counter[tuple[str, str]], kinds: Sequence[str]) -> Iterator[st
         if said:
             low, high = wilson(hidden, said)
             name = f"**{kind}**" if kind == "all" else kind
-            yield f"| {name} | {said} | {hidden} | {hidden / said:.3f} | {low:.3f}–{high:.3f} | {gone} |"  # noqa: RUF001
+            yield f"| {name} | {said} | {hidden} | {hidden / said:.3f} | {low:.3f}–{high:.3f} | {gone} |"
 
 
 def _miss(masked: MaskedCall, quote: Quote, how: str) -> str:

@@ -42,7 +42,9 @@ _BUILDING_AND_ROOM = re.compile(
 _ANSWERED_ROOM = re.compile(
     rf"(?:^|(?<=[是住在到,、\s]))(?!(?:19|20|一九|二零){_D}{{2}}(?!{_D})){_ROOM}(?=$|[,、。\s室房]|[吧啊呀呢嘛对的](?:$|[,、。]))"
 )
-_ANSWERED_ESTATE = re.compile(r"[一-鿿]{1,5}(?:里|苑|湾|郡|庭|轩|阁|坊|庄|堡|寨|台|园|居|墅)(?=$|[^一-鿿]|[嘛吧呀啊呢])")
+_ANSWERED_ESTATE = re.compile(
+    r"[一-鿿]{1,5}(?:里|苑|湾|郡|庭|轩|阁|坊|庄|堡|寨|台|园|居|墅)(?=$|[^一-鿿]|[嘛吧呀啊呢])"
+)
 _BEFORE_AN_ESTATE = re.compile(r"^(?:.*[是在住叫到])?(?=.)")
 _DATE = re.compile(r"[0-9零〇一二三四五六七八九十]{1,4}(?:年|月(?:[0-9一二三四五六七八九十]{1,3}[号日])?)")
 _FEWEST_LETTERS = 4
@@ -67,7 +69,7 @@ def _joined(text: str, matches: Sequence[PiiMatch]) -> Iterator[PiiMatch]:
     """Parts of one answer with what stands between them: 大关路一百七十九号,远洋国际,c座."""
     last: PiiMatch | None = None
     for one in sorted(matches, key=lambda match: (match.start, -match.end)):
-        if last is not None and one.start <= last.end + _LONGEST_BETWEEN and _BETWEEN.fullmatch(text, last.end, one.start):
+        if last is not None and (one.start <= last.end or _BETWEEN.fullmatch(text, last.end, one.start)):
             last = PiiMatch("address", last.start, max(last.end, one.end), last.confidence)
             continue
         if last is not None:
@@ -77,11 +79,13 @@ def _joined(text: str, matches: Sequence[PiiMatch]) -> Iterator[PiiMatch]:
         yield last
 
 
-_LONGEST_BETWEEN = 9
-_BETWEEN = re.compile(r"(?:[,、\s]{0,2}(?!不对|不是|我|手机|电话|号码|收件|名字|是)[一-鿿a-z]{2,7}[,、\s]{1,2}|[,、\s]*)")
+_BETWEEN = re.compile(
+    r"(?:[,、\s]{0,2}(?!不对|不是|我|手机|电话|号码|收件|名字|是)[一-鿿a-z]{2,7}[,、\s]{1,2}|[,、\s]*)"
+)
 
 
 def _places(text: str, *, asked: bool) -> Iterator[PiiMatch]:
+    """Chains of places, flats and what is one only as an answer; they may overlap."""
     found = False
     text = _DATE.sub(lambda match: "\0" * len(match[0]), text)
     for match in _CHAIN.finditer(text):

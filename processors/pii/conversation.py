@@ -152,7 +152,9 @@ class _Listener:
         current = {mention.topic for mention in after_digits or named[-1:]}
         digits = sum(len(piece.digits) for piece in pieces if piece.start >= named[-1].end)
         if len(current) > 1 or not pieces or named[-1].topic not in self.expected:
-            kept = {t: one for t, one in self.expected.items() if t in current or t not in (*_NUMBER_KINDS, OTHER_NUMBER)}
+            kept = {
+                t: one for t, one in self.expected.items() if t in current or t not in (*_NUMBER_KINDS, OTHER_NUMBER)
+            }
             self.expected = kept
         for topic in current:
             one = self.expected.get(topic)

@@ -135,7 +135,7 @@ def _secret(digits: str, asked: Collection[FoundKind], shape: NumberKind | None)
     return shape
 
 
-def _is_certain(digits: str, kind: PiiKind) -> bool:
+def _is_certain(digits: str, kind: FoundKind) -> bool:
     if kind == "bank_card":
         return passes_luhn(digits)
     return kind == "mobile" or (kind == "resident_id" and passes_resident_checksum(digits))

@@ -53,7 +53,7 @@ _READ_AS_AMOUNTS = re.compile(rf"(?:{_N}{{2,9}}[\s,、.。]+){{3,}}{_N}{{1,9}}[\
 """A number whose groups are read as amounts: 六千二百二十二 零二十一 零一十二."""
 _DIGIT_BEFORE = re.compile(rf"[{_D}]\s?$")
 _DIGIT_AFTER = re.compile(rf"\s?[{_D}]")
-_BARE_CARDINAL = re.compile(rf"[{_D}两]*[{_UNITS}]{_N}*")
+_BARE_CARDINAL = re.compile(rf"(?<![{_D}两])[{_D}两]*[{_UNITS}]{_N}*")
 _DECIMAL = re.compile(r"(?<![\d.])\d{1,7}\.\d{1,2}(?![\d.])")
 _THOUSANDS = re.compile(r"(?<![\d,])\d{1,3}(?:,\d{3})+(?![\d,])")
 _IDIOMS = re.compile(
@@ -84,12 +84,14 @@ def expected_digit_runs(text: str) -> Iterator[DigitRun]:
     """The same where digits were asked for: then what sounds like a digit among digits is one, and 八千 is 8000."""
     free = _blank(_digits_by_sound(_blank(text, (_IDIOMS,))), (_QUANTITIES,))
     if _READ_AS_AMOUNTS.fullmatch(free) is None:
-        free = _BARE_CARDINAL.sub(lambda match: _BLANK * len(match[0]) if _is_expected_amount(match) else match[0], free)
+        free = _BARE_CARDINAL.sub(
+            lambda match: _BLANK * len(match[0]) if _is_expected_amount(match) else match[0], free
+        )
     yield from _runs(_EXPECTED, free)
 
 
 def with_dates_as_digits(text: str) -> str:
-    """The text where 年, 月 and 日 of a date beside other digits are pauses: 三三零一零六,一九九零年三月七号,二二一五."""
+    """The text where 年, 月 and 日 of a date beside other digits are pauses: 三三零一零六,一九九零年三月七号."""
     return _BIRTH_DATE.sub(_without_date_marks, text)
 
 

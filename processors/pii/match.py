@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from processors.text.folding import fold_character
 from schemas.messages.pii import PiiKind, SecretKind
 
-
 FoundKind = PiiKind | SecretKind
 """Everything that is told apart while a call is read."""
 

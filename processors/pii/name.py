@@ -31,7 +31,6 @@ _END = (
     r"|住|要|很|咨询|请问|工号|为您)"
 )
 _FOREIGN = rf"{_H}{{2,6}}·{_H}{{2,6}}|[a-z]{{2,12}}(?:\s[a-z]{{2,12}})?"
-_NAME = rf"(?:{_FOREIGN}|{_SURNAME}(?:{_G}){{1,2}}?{_END}|{_SURNAME}(?:{_G}){{1,2}})"
 
 _NOT_CALLED = (
     r"(?![你您他她它]|什么|人|客服|车|了|的|不|过|快递|外卖|滴滴|大家|一[个声]|救护|警|经理|主管|老板|保安|物业|师傅|朋友"
@@ -60,7 +59,9 @@ _HINTED_CHUNK = re.compile(
     rf"(?P<name>(?P<surname>{_ANY_SURNAME})(?P<given>(?:{_G}){{1,2}}?)(?=$|[^一-鿿]|[收的](?![一-鿿])|打过?|发[过了]|寄|办|买|吗|吧|[对是]吧|是不是|对不对|本人))"
 )
 """The same where it may be anything: it needs a surname, and letters of which given names are made."""
-_FIRST = re.compile(rf"(?:喂|您好|你好|[,、\s])*(?P<name>{_ANY_SURNAME}(?:{_G}){{1,2}}?)(?=是不是|是吧|对吧|对不对|在不在|本人)")
+_FIRST = re.compile(
+    rf"(?:喂|您好|你好|[,、\s])*(?P<name>{_ANY_SURNAME}(?:{_G}){{1,2}}?)(?=是不是|是吧|对吧|对不对|在不在|本人)"
+)
 """Who is asked for with the first words."""
 _CALLED = re.compile(rf"(?<!啥)(?<!什么)叫(?P<name>{_ANY_SURNAME}(?:{_G}){{1,2}}?)(?=的|来|[,。]|$)")
 _SURNAME_TOLD = re.compile(
@@ -93,21 +94,30 @@ _NO_NAME = re.compile(
 )
 """Words that begin with the letter of a surname."""
 _NO_LETTERS_OF_NAMES = re.compile(r"[的了啦吗呢吧啊嘛呀哦喔哎是有在我你您他她它们这那不没什么谢啥嫌哪咋怎谁去]")
-_LATIN = re.compile(r"(?<![a-z0-9@])(?:[a-z]{2,20}|[a-z](?=[\s,]{1,2}[a-z](?![a-z])))(?:[\s,-]{1,2}(?:空格[\s,]{0,2})?[a-z]{1,20}){0,24}(?![a-z0-9@])")
-_LATIN_TOLD = re.compile(
-    r"(?:拼音|英文名?|护照上|上面?印的?是?|印的是|外文名?|名字)(?:是|叫|写的?|印的?|:|上面?|就)*[\s,]?(?=[a-z])|\b(?:my name is|i am|i'm|this is|name's)\s+"
+_LATIN = re.compile(
+    r"(?<![a-z0-9@])(?:[a-z]{2,20}|[a-z](?=[\s,]{1,2}[a-z](?![a-z])))(?:[\s,-]{1,2}(?:空格[\s,]{0,2})?[a-z]{1,20}){0,24}(?![a-z0-9@])"
 )
-_NO_LATIN_NAME = frozenset(
+_LATIN_TOLD = re.compile(
+    r"(?:拼音|英文名?|护照上|上面?印的?是?|印的是|外文名?|名字)(?:是|叫|写的?|印的?|:|上面?|就)*[\s,]?(?=[a-z])"
+    r"|\b(?:my name is|i am|i'm|this is|name's)\s+"
+)
+_NO_NAME_IN_LATIN = (
     "app ok okay vip wifi id pin hi hello no yes ktv sms atm pos pdf email qq mail sim apple iphone ipad ios android"
     " excel word web www com wechat nfc usb pc ai vs plus pro max hr it cvv ct ppt bye thanks thank you sorry"
-    " the and or please is are my name call speaking".split()  # noqa: SIM905
+    " the and or please is are my name call speaking"
 )
-_KINSHIP = re.compile(r"^[小老阿].$|阿[婆公姨叔]|[姐哥叔婶伯姨]$|叔叔|伯伯|阿姨|师傅|先生|女士|老师|妈妈|爸爸|大[叔姐哥娘爷]|家长|总$|学姐|学长|同学|经理|客服|顾问|助理")
+_NO_LATIN_NAME = frozenset(_NO_NAME_IN_LATIN.split())
+_KINSHIP = re.compile(
+    r"^[小老阿].$|阿[婆公姨叔]|[姐哥叔婶伯姨]$|叔叔|伯伯|阿姨|师傅|先生|女士|老师|妈妈|爸爸|大[叔姐哥娘爷]|家长|总$|学姐|学长|同学|经理|客服|顾问|助理"
+)
 """小苏, 南大姐: who is called so is not told apart from others."""
 _RAREST, _RARE_WITH_SURNAME, _RARE_GIVEN = 2, 3, 4
 _FEWEST_WITHOUT_SURNAME, _LONGEST_NAME_OF_HAN = 3, 3
 _FEWEST_EXPLAINED = 2
-_EXPLAINED = r"弓长张|立早章|木子李|耳东陈|双木林|口天吴|草头黄|言午许|古月胡|双口吕|三横[一]?王|走肖赵|文刀刘|干勾于|禾火秋|木土杜|双人徐|三点水江|草字头|十八子李"
+_EXPLAINED = (
+    r"弓长张|立早章|木子李|耳东陈|双木林|口天吴|草头黄|言午许|古月胡|双口吕|三横一?王|走肖赵|文刀刘|干勾于|禾火秋|木土杜|双人徐|三点水江"
+    r"|草字头|十八子李"
+)
 _SPELLED = re.compile(
     rf"{_EXPLAINED}|(?P<first>{_H}){_H}{{1,3}}的(?P=first)(?!{_H}{{0,6}}[是有])|{_H}{{1,3}}(?P<last>{_H}){_H}?的(?P=last)"
     rf"|{_H}{{1,4}}的(?P<letter>{_H})(?!{_H}{{0,12}}[是有])"
@@ -119,12 +129,15 @@ def find_names(text: str, *, asked: bool, just_now: bool = False) -> Iterator[Pi
 
     Where that was `just_now`, also names that begin with no known surname.
     """
-    taken = 0
-    for one in _unasked(text):
-        taken = max(taken, one.end)
-        yield one
-    if not asked:
-        return
+    found = {(one.start, one.end): one for one in _unasked(text)}
+    if asked:
+        for one in _asked(text, max((end for _, end in found), default=0), just_now=just_now):
+            found.setdefault((one.start, one.end), one)
+    yield from found.values()
+
+
+def _asked(text: str, taken: int, *, just_now: bool) -> Iterator[PiiMatch]:
+    """Names in an answer, of which something is taken for a name already up to `taken`."""
     if not taken:
         answered = _answered(text, just_now=just_now)
         if answered is not None:
@@ -180,7 +193,12 @@ def _answered(text: str, *, just_now: bool) -> PiiMatch | None:
     if answered is not None and not _NO_NAME.fullmatch(answered["name"]):
         return PiiMatch("name", answered.start("name"), answered.end("name"), 0.75)
     chunk = _ANSWERED_CHUNK.match(text, place) if just_now else None
-    if chunk is not None and len(chunk[0]) >= _FEWEST_WITHOUT_SURNAME and _is_rare(chunk[0]) and not _KINSHIP.search(chunk[0]):
+    if (
+        chunk is not None
+        and len(chunk[0]) >= _FEWEST_WITHOUT_SURNAME
+        and _is_rare(chunk[0])
+        and not _KINSHIP.search(chunk[0])
+    ):
         return PiiMatch("name", *chunk.span(), 0.65)
     return None
 
@@ -209,10 +227,10 @@ def is_no_word(name: str) -> bool:
     return not (_NO_NAME.fullmatch(name) or _KINSHIP.search(name) or name in DOUBLE_SURNAMES)
 
 
-def is_no_explanation(text: str, start: int, end: int) -> bool:
-    """Whether letters do not explain another: 季节的季, and not the second 谢 of 谢谢."""
-    explained = text[end : end + 1] == "的" and text[end + 1 : end + 2] in text[start:end]
-    return not explained and text[max(0, start - 1) : start + 1] != "谢谢"
+def may_be_name(text: str, start: int, end: int) -> bool:
+    """Whether letters in a text are no word, explain no other (季节的季), and do not begin within 谢谢."""
+    explain = text[end : end + 1] == "的" and text[end + 1 : end + 2] in text[start:end]
+    return is_no_word(text[start:end]) and not explain and text[max(0, start - 1) : start + 1] != "谢谢"
 
 
 def find_explained(text: str, begin: int, name: str) -> Iterator[PiiMatch]:
@@ -245,7 +263,7 @@ class KnownNames:
 def _given_alone(name: str) -> str:
     """The expression that finds a given name of two letters by itself; one of common letters only between pauses."""
     given = name[len(_surname(name)) :]
-    if len(given) != 2 or _NO_LETTERS_OF_NAMES.search(given) or not is_no_word(given):  # noqa: PLR2004
+    if len(given) != 2 or _NO_LETTERS_OF_NAMES.search(given) or not is_no_word(given):
         return ""
     is_rare = load_names().commonest_pair(given) <= _RARE_GIVEN
     return re.escape(given) if is_rare else rf"(?<!{_H}){re.escape(given)}(?!{_H})"

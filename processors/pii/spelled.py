@@ -13,7 +13,10 @@ _SIGN = (
 _REPEATED = rf"[两俩二三四五六2-6]个(?:{_DIGIT}|[a-z](?![a-z]))"
 _WORD = r"[a-z]{1,20}"
 _TOKEN = rf"(?:{_REPEATED}|{_DIGIT}{{1,20}}|{_WORD}|{_SIGN})"
-_GAP = r"[\s,、.。:]{0,2}(?:(?:的|呃|嗯|啊|那个|然后是?|再加?|加上?|后面(?:还有个?|是)?|还有个?|接着|跟着|和)[\s,、.。]{0,2}){0,2}"
+_GAP = (
+    r"[\s,、.。:]{0,2}(?:(?:的|呃|嗯|啊|那个|然后是?|再加?|加上?|后面(?:还有个?|是)?|还有个?|接着|跟着|和)"
+    r"[\s,、.。]{0,2}){0,2}"
+)
 _SPELLED = re.compile(rf"(?<![a-z]){_TOKEN}(?:{_GAP}{_TOKEN}){{0,30}}")
 _HAN_THEN_DIGITS = re.compile(
     rf"[是叫为成:用填改设写的][\s,]?(?P<spelled>[一-鿿]{{1,5}}?(?:{_DIGIT}{{3,12}}|[a-z]{{2,12}}{_DIGIT}{{1,12}}))"
@@ -23,10 +26,11 @@ _LETTER = re.compile(r"[a-z]")
 _DIGITS = re.compile(_DIGIT)
 _SIGNS = re.compile(_SIGN)
 _NO_HAN_PREFIX = re.compile(r"是|叫|错|输|试|过|了|只|才|每|第|在|有|这|那|不|要|前面|后面|最后|我|你|他|她|您|它")
-_WORDS = frozenset(
+_COMMON = (
     "app ok okay vip wifi id pin hi hello no yes ktv sms atm pos pdf email e-mail qq mail sim apple iphone ipad ios"
-    " android excel word web www com wechat nfc usb pc ai vs plus pro max hr it cvv pk bug".split()  # noqa: SIM905
+    " android excel word web www com wechat nfc usb pc ai vs plus pro max hr it cvv pk bug"
 )
+_WORDS = frozenset(_COMMON.split())
 _FEWEST_LETTERS, _FEWEST_SIGNS, _FEWEST_DIGITS = 4, 2, 2
 _ALONE_AFTER = frozenset(("", ",", "是", "叫", "为", ":", " ", "。"))
 _TRAILING = re.compile(r"(?:[\s,、.。:的点]|大写|小写)+$")
@@ -37,7 +41,14 @@ def find_spelled(text: str, kind: FoundKind, begin: int = 0, end: int | None = N
 
     Digits alone are left to `conversation`.
     """
-    stop = len(text) if end is None else end
+    last = begin
+    for one in sorted(_spelled(text, kind, begin, len(text) if end is None else end), key=lambda x: (x.start, -x.end)):
+        if one.end > last:
+            last = one.end
+            yield one
+
+
+def _spelled(text: str, kind: FoundKind, begin: int, stop: int) -> Iterator[PiiMatch]:
     for match in _SPELLED.finditer(text, begin, stop):
         if _is_spelled(match[0], kind, text[max(0, match.start() - 1) : match.start()]):
             trailing = _TRAILING.search(match[0])
@@ -64,7 +75,7 @@ def _is_spelled(spoken: str, kind: FoundKind, before: str) -> bool:
         return letters + digits >= _FEWEST_SIGNS + 1
     if letters:
         return kind != "email" and letters >= _FEWEST_LETTERS and before in _ALONE_AFTER
-    return digits >= _FEWEST_DIGITS and signs > 0 or digits >= 1 and "个" in spoken
+    return (digits >= _FEWEST_DIGITS and signs > 0) or (digits >= 1 and "个" in spoken)
 
 
 class KnownSpelled:
