@@ -160,7 +160,8 @@ def _unasked(text: str) -> Iterator[PiiMatch]:
         if _may_be_whole(match["name"]) and not _KINSHIP.search(match["name"]):
             yield PiiMatch("name", match.start("name"), match.end("name"), 0.8)
     for match in _HINTED_CHUNK.finditer(text):
-        if _may_be(match["name"]) and OF_GIVEN_NAMES.issuperset(match["given"]):
+        is_usual = len(match["given"]) > 1 or match["surname"] in _COMMON
+        if is_usual and _may_be(match["name"]) and OF_GIVEN_NAMES.issuperset(match["given"]):
             yield PiiMatch("name", match.start("name"), match.end("name"), 0.75)
     first = _FIRST.match(text)
     if first is not None and _may_be(first["name"]):
