@@ -29,7 +29,7 @@ from schemas.messages.call_ended import Role
 from training.dialogues import Dialogue, load_dialogues
 
 PENALTY = 1.0
-THRESHOLD = 0.2
+THRESHOLD = 0.07
 """A name that stays is worse than a word that is hidden; at this probability hardly a word is."""
 
 

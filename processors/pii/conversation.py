@@ -8,15 +8,17 @@ from processors.pii.asking import OTHER_NUMBER, AskedFor, Mention, mentions, mov
 from processors.pii.digit_kinds import (
     COMPLETE_DIGITS,
     DIGIT_KINDS,
+    SECRET_KINDS,
     NumberKind,
+    is_public_service_number,
     is_service_number,
     is_shared_service_number,
     kind_asked,
     kind_unasked,
 )
-from processors.pii.digit_runs import GAP, DigitRun, digit_runs, expected_digit_runs
+from processors.pii.digit_runs import GAP, DigitRun, digit_runs, expected_digit_runs, with_dates_as_digits
+from processors.pii.match import FoundKind
 from schemas.messages.call_ended import Role
-from schemas.messages.pii import PiiKind
 
 PATIENCE_MS = 120_000
 """So long after it was asked for, or after its last digit, a number is still expected."""
@@ -24,15 +26,25 @@ PATIENCE_MS = 120_000
 PATIENCE_TURNS = 4
 """So many turns may be about something else before an answer is no longer expected."""
 
+PATIENCE_FOR_SECRETS = 8
+"""The same for passwords and codes, which people hesitate to tell."""
+
 UNFINISHED_TURNS = 3
 """The same for a number of which only a part was said; after a whole one, the first such turn ends it."""
 
 LINKED_PAUSE_MS = 8_000
 """Digits of one speaker with at most this much, and nothing but back-channels, between them are one number."""
 
+_NUMBER_KINDS = DIGIT_KINDS | SECRET_KINDS
+_NUMBERS: frozenset[AskedFor] = frozenset((*_NUMBER_KINDS, OTHER_NUMBER, "passport"))
+_OF_PIECES: frozenset[AskedFor] = frozenset({"resident_id", "bank_card", "mobile", "fixed_phone", "account"})
+_ALSO_SHORT: frozenset[AskedFor] = frozenset({"resident_id", *SECRET_KINDS})
+"""Of these a piece may look like a number of service: 110105."""
+
 _TOLD_IN_WORDS: frozenset[AskedFor] = frozenset({"name", "address"})
 _FEWEST_DIGITS = 3
 _FEWEST_REPEATED = 4
+_FEWEST_AT_THE_END = 2
 
 _LAST_X = re.compile(rf"{GAP}(?:大写的?)?(?:x|叉|[艾爱埃哎]克斯|[差插](?=$|[^一-鿿]))(?![a-z])")
 _ONLY_X = re.compile(r"[\s,.。]*(?:(?:最后|后面|尾号)[是一位个]*)?(?:大写的?)?(?:x|叉|[艾爱埃哎]克斯)[\s,.。啊]*")
@@ -41,9 +53,17 @@ _SERVICE_BEFORE = re.compile(r"(?:打|拨|热线|客服|致电|短信|发送|发
 _AMOUNT_BEFORE = re.compile(
     r"(?:刷了?|花了?|转了?|扣了?|付了?|存了?|取了?|余额|价格|金额|限额|额度|积分|共|收了?|充了?|消费了?|退了?|才|差|欠|满|减|价|费|卖|买了?)[是:为]?\s*$"
 )
+_STAFF_AFTER = re.compile(r"\s*号?\s*(?:很?高兴|竭诚|随时)?(?:为您服务|客服|坐席|话务员|专员|柜员|接待员)")
+_TAIL_BEFORE = re.compile(
+    r"(?:[后末尾][面头]?(?:的|还有)?[两二三四五六2-6]个?[位数]|尾号|尾数|结尾)(?:您|应该|那?就?是|的|:|,|\s)*$"
+)
+_MORE = re.compile(
+    r"(?:[后末尾前剩差少]|还有|还剩|最后)[面头上边下]?(?:的|还有|那|了)?[一两二三四五六七八几1-8]个?[位数]|后[面头边](?:呢|是|还有|那)|接着[说报念]|(?:然后|还有|剩下的)呢"
+)
 _OTHER_BEFORE = re.compile(r"(?:型|款|版本|代号|第)\s*$")
 _NUMBER_ONLY = re.compile(rf"(?:{GAP}|[嗯啊哦呃对是好的喂尾号后四位前面最后]|\d|\W)*")
 _MAX_AMOUNT_DIGITS = 7
+_MAX_STAFF_DIGITS = 6
 
 
 @dataclass(frozen=True)
@@ -72,7 +92,7 @@ class Piece:
 class Number:
     """One number with the pieces that it was said in."""
 
-    kind: PiiKind
+    kind: FoundKind
     confidence: float
     pieces: tuple[Piece, ...]
 
@@ -84,9 +104,10 @@ class Number:
 
 @dataclass(frozen=True)
 class NumbersSaid:
-    """What was asked for while each line was said, and the personal numbers of the conversation."""
+    """What was asked for while each line was said, what each names, and the personal numbers of the conversation."""
 
     asked: tuple[frozenset[AskedFor], ...]
+    named: tuple[tuple[Mention, ...], ...]
     numbers: tuple[Number, ...]
 
 
@@ -105,6 +126,8 @@ class _Listener:
     """Walks through the lines and knows what is expected."""
 
     expected: dict[AskedFor, _Expected] = field(default_factory=dict)
+    last_number: frozenset[AskedFor] = frozenset()
+    last_touched_ms: int = 0
 
     def open_for(self, line: Line) -> frozenset[AskedFor]:
         for topic in [topic for topic, one in self.expected.items() if line.start_ms - one.touched_ms > PATIENCE_MS]:
@@ -116,8 +139,12 @@ class _Listener:
             self._answer(line, piece)
         if named:
             self._expect_named(line, named, pieces)
-        elif not pieces:
+            return
+        if not pieces:
             self._go_on(line)
+        if _MORE.search(line.text) and line.start_ms - self.last_touched_ms <= PATIENCE_MS:
+            for topic in self.last_number - set(self.expected):
+                self.expected[topic] = _Expected(line.role, line.end_ms)
 
     def _expect_named(self, line: Line, named: Sequence[Mention], pieces: Sequence[Piece]) -> None:
         """What was named last replaces what was expected; several things asked for in one turn are all expected."""
@@ -125,14 +152,21 @@ class _Listener:
         current = {mention.topic for mention in after_digits or named[-1:]}
         digits = sum(len(piece.digits) for piece in pieces if piece.start >= named[-1].end)
         if len(current) > 1 or not pieces or named[-1].topic not in self.expected:
-            kept = {t: one for t, one in self.expected.items() if t in current or t not in (*DIGIT_KINDS, OTHER_NUMBER)}
+            kept = {
+                t: one for t, one in self.expected.items() if t in current or t not in (*_NUMBER_KINDS, OTHER_NUMBER)
+            }
             self.expected = kept
         for topic in current:
             one = self.expected.get(topic)
             if one is None or not digits:
                 self.expected[topic] = _Expected(line.role, line.end_ms, digits)
+        numbers = frozenset(topic for topic in current if topic in _NUMBERS)
+        if numbers:
+            self.last_number, self.last_touched_ms = numbers, line.end_ms
 
     def _answer(self, line: Line, piece: Piece) -> None:
+        if piece.topics & self.last_number:
+            self.last_touched_ms = line.end_ms
         for topic in piece.topics:
             one = self.expected.get(topic)
             if one is not None:
@@ -153,7 +187,7 @@ class _Listener:
 
 def _patience(topic: AskedFor, digits: int) -> int:
     if not digits:
-        return PATIENCE_TURNS
+        return PATIENCE_FOR_SECRETS if topic in SECRET_KINDS else PATIENCE_TURNS
     if topic in _TOLD_IN_WORDS:
         return UNFINISHED_TURNS
     return 1 if topic == OTHER_NUMBER or digits >= COMPLETE_DIGITS.get(topic, 1) else UNFINISHED_TURNS
@@ -163,27 +197,34 @@ def read_numbers(lines: Sequence[Line]) -> NumbersSaid:
     """Everything that was asked for and every personal number in the lines, which are in order of time."""
     listener = _Listener()
     asked: list[frozenset[AskedFor]] = []
+    all_named: list[tuple[Mention, ...]] = []
     pieces: list[Piece] = []
     for number, line in enumerate(lines):
         opened = listener.open_for(line)
-        named = list(mentions(line.text))
+        named = tuple(mentions(line.text))
         found = list(_pieces(number, line.text, opened, named))
         found.extend(_lone_x(number, line.text, listener.expected.get("resident_id"), found))
         listener.hear(line, named, found)
         asked.append(opened)
+        all_named.append(named)
         pieces.extend(found)
     numbers = [whole for group in _link(lines, pieces) if (whole := _number(lines, group)) is not None]
-    return NumbersSaid(tuple(asked), (*numbers, *_find_repeats(pieces, numbers)))
+    return NumbersSaid(tuple(asked), tuple(all_named), (*numbers, *_find_repeats(lines, pieces, numbers)))
 
 
 def _pieces(number: int, text: str, opened: frozenset[AskedFor], named: Sequence[Mention]) -> Iterator[Piece]:
     """Digits of one line with what they may be: governed by the topic named before them, else by what is expected."""
     expected = list(expected_digit_runs(text)) if opened or named else []
     plain = list(digit_runs(text))
+    dated: list[DigitRun] | None = None
     places = [mention.start for mention in named] + [len(text) + 1]
     for region, (begin, end) in enumerate(zip([0, *places], places, strict=False)):
         topics = frozenset({named[region - 1].topic}) if region else opened
-        for run in expected if topics else plain:
+        runs = expected if topics else plain
+        if "resident_id" in topics:
+            dated = list(expected_digit_runs(with_dates_as_digits(text))) if dated is None else dated
+            runs = dated
+        for run in runs:
             if begin <= run.start < end and not _is_other(text, run, topics):
                 yield _piece(number, text, run, topics, named_here=region > 0)
 
@@ -211,11 +252,21 @@ def _is_other(text: str, run: DigitRun, topics: frozenset[AskedFor]) -> bool:
     if is_shared_service_number(run.digits) and not topics & {"bank_card", "resident_id"}:
         return True
     before = text[max(0, run.start - 10) : run.start]
-    if is_service_number(run.digits) and _SERVICE_BEFORE.search(before):
+    if is_public_service_number(run.digits) and topics and not topics & _OF_PIECES:
+        return True
+    if is_service_number(run.digits) and (
+        _SERVICE_BEFORE.search(before) or not (topics & _ALSO_SHORT or _is_alone(text, run))
+    ):
+        return True
+    if len(run.digits) <= _MAX_STAFF_DIGITS and _STAFF_AFTER.match(text, run.end):
         return True
     if len(run.digits) <= _MAX_AMOUNT_DIGITS and _AMOUNT_BEFORE.search(before):
         return True
     return len(run.digits) <= _FEWEST_DIGITS and _OTHER_BEFORE.search(before) is not None
+
+
+def _is_alone(text: str, run: DigitRun) -> bool:
+    return _NUMBER_ONLY.fullmatch(text[: run.start] + text[run.end :]) is not None
 
 
 def _link(lines: Sequence[Line], pieces: Sequence[Piece]) -> Iterator[list[Piece]]:
@@ -260,7 +311,7 @@ def _number(lines: Sequence[Line], group: Sequence[Piece]) -> Number | None:
 
 def _kind(lines: Sequence[Line], group: Sequence[Piece], spelled: str) -> NumberKind | None:
     first = group[0]
-    kinds: set[PiiKind] = {
+    kinds: set[FoundKind] = {
         topic for topic in first.topics if topic != OTHER_NUMBER and topic not in ("name", "address")
     }
     if OTHER_NUMBER in first.topics:
@@ -268,10 +319,10 @@ def _kind(lines: Sequence[Line], group: Sequence[Piece], spelled: str) -> Number
         return shape if shape is not None and (not kinds or shape.kind in kinds) else None
     if not kinds:
         return kind_unasked(spelled, other_number_asked=False)
-    digit_kinds = kinds & DIGIT_KINDS or kinds
+    digit_kinds = kinds & _NUMBER_KINDS or kinds
     only_digits = all(_is_only_digits(lines[piece.line].text, piece) for piece in group)
     # Letters belong to plates, passports and addresses of mail; only where there are none is it a part of one.
-    enough = len(spelled) >= _FEWEST_DIGITS and (bool(kinds & DIGIT_KINDS) or first.named_here)
+    enough = len(spelled) >= _FEWEST_DIGITS and (bool(kinds & _NUMBER_KINDS) or first.named_here)
     return kind_asked(spelled, digit_kinds) if enough or only_digits else None
 
 
@@ -279,12 +330,23 @@ def _is_only_digits(text: str, piece: Piece) -> bool:
     return _NUMBER_ONLY.fullmatch(text[: piece.start] + text[piece.end :]) is not None
 
 
-def _find_repeats(pieces: Sequence[Piece], numbers: Sequence[Number]) -> Iterator[Number]:
-    """Digits that repeat a part of a number: 尾号七八九零的那张卡."""
+def _is_corrected(piece: Piece, number: Number) -> bool:
+    """Whether a piece begins like a number that is said right before or after it: 1391234, 不对, 13912435678."""
+    near = any(abs(other.line - piece.line) <= 1 for other in number.pieces)
+    return near and number.digits.startswith(piece.digits[:_FEWEST_REPEATED])
+
+
+def _find_repeats(lines: Sequence[Line], pieces: Sequence[Piece], numbers: Sequence[Number]) -> Iterator[Number]:
+    """Digits that repeat a part of a number: 尾号七八九零的那张卡, 后两位是九零."""
     known = {piece for number in numbers for piece in number.pieces}
     for piece in pieces:
-        if piece in known or len(piece.digits) < _FEWEST_REPEATED or OTHER_NUMBER in piece.topics:
+        if piece in known or len(piece.digits) < _FEWEST_AT_THE_END or OTHER_NUMBER in piece.topics:
             continue
-        whole = next((number for number in numbers if piece.digits in number.digits), None)
+        if len(piece.digits) >= _FEWEST_REPEATED:
+            whole = next((n for n in numbers if piece.digits in n.digits or _is_corrected(piece, n)), None)
+        elif _TAIL_BEFORE.search(lines[piece.line].text, max(0, piece.start - 16), piece.start):
+            whole = next((number for number in numbers if number.digits.endswith(piece.digits)), None)
+        else:
+            continue
         if whole is not None:
             yield Number(whole.kind, 0.6, (piece,))

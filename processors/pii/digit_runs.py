@@ -19,6 +19,7 @@ _FILLERS = (
 GAP = rf"{_SEPARATORS}(?:{_FILLERS}{_SEPARATORS}){{0,4}}"
 """What may stand between two digits of one number."""
 
+_SEPARATOR = r"[\s,、.。-]"
 _REPEATED = rf"[两俩二三四五六2-6]个[{_D}]"
 _ONE = rf"(?:{_REPEATED}|[{_D}])"
 _CLOSE = rf"(?:[{_SOFT}](?=[{_D}{_SOFT}]))"
@@ -48,7 +49,11 @@ _QUANTITIES = re.compile(
         )
     )
 )
-_BARE_CARDINAL = re.compile(rf"[{_D}两]*[{_UNITS}]{_N}*")
+_READ_AS_AMOUNTS = re.compile(rf"(?:{_N}{{2,9}}[\s,、.。]+){{3,}}{_N}{{1,9}}[\s,、.。]*")
+"""A number whose groups are read as amounts: 六千二百二十二 零二十一 零一十二."""
+_DIGIT_BEFORE = re.compile(rf"[{_D}]\s?$")
+_DIGIT_AFTER = re.compile(rf"\s?[{_D}]")
+_BARE_CARDINAL = re.compile(rf"(?<![{_D}两])[{_D}两]*[{_UNITS}]{_N}*")
 _DECIMAL = re.compile(r"(?<![\d.])\d{1,7}\.\d{1,2}(?![\d.])")
 _THOUSANDS = re.compile(r"(?<![\d,])\d{1,3}(?:,\d{3})+(?![\d,])")
 _IDIOMS = re.compile(
@@ -78,8 +83,39 @@ def digit_runs(text: str) -> Iterator[DigitRun]:
 def expected_digit_runs(text: str) -> Iterator[DigitRun]:
     """The same where digits were asked for: then what sounds like a digit among digits is one, and 八千 is 8000."""
     free = _blank(_digits_by_sound(_blank(text, (_IDIOMS,))), (_QUANTITIES,))
-    free = _BARE_CARDINAL.sub(lambda match: _BLANK * len(match[0]) if _is_amount(match[0], 2) else match[0], free)
+    if _READ_AS_AMOUNTS.fullmatch(free) is None:
+        free = _BARE_CARDINAL.sub(
+            lambda match: _BLANK * len(match[0]) if _is_expected_amount(match) else match[0], free
+        )
     yield from _runs(_EXPECTED, free)
+
+
+def with_dates_as_digits(text: str) -> str:
+    """The text where 年, 月 and 日 of a date beside other digits are pauses: 三三零一零六,一九九零年三月七号."""
+    return _BIRTH_DATE.sub(_without_date_marks, text)
+
+
+_BIRTH_DATE = re.compile(
+    rf"(?:(?<=出生)|(?<=生日)|(?<=[{_D}])|(?<=[{_D}]{_SEPARATOR})|(?<=[{_D}]{_SEPARATOR}{_SEPARATOR}))"
+    rf"(?:[{_D}]{{2,4}}|两千(?:零[{_D}])?)年[{_D}十]{{0,3}}(?:月[{_D}十]{{0,3}}[号日]?)?"
+    rf"|(?:[{_D}]{{4}}|两千(?:零[{_D}])?)年[{_D}十]{{0,3}}(?:月[{_D}十]{{0,3}}[号日]?)?(?={_SEPARATOR}{{0,2}}[{_D}]{{3}})"
+)
+
+
+def _without_date_marks(match: re.Match[str]) -> str:
+    return match[0].replace("两千", "二 ").translate(_PAUSES)
+
+
+_PAUSES = str.maketrans("年月号日", "    ")
+
+
+def _is_expected_amount(match: re.Match[str]) -> bool:
+    """Whether a number with units is an amount though digits are expected: it stands alone, or has two units."""
+    spoken, text = match[0], match.string
+    is_beside = _DIGIT_BEFORE.search(text, max(0, match.start() - 2), match.start()) or _DIGIT_AFTER.match(
+        text, match.end()
+    )
+    return _is_amount(spoken, 2 if is_beside else 1)
 
 
 _EXPECTED_ONE = rf"(?:{_REPEATED}|[{_D}]|十(?=[{_D}])|(?<=[{_D}])[{_UNITS}])"
@@ -101,7 +137,7 @@ def _spell(spoken: str) -> str:
     while place < len(spoken):
         token = _TOKEN.match(spoken, place)
         if token is None:
-            spelled += {"百": "00", "千": "000"}.get(spoken[place], "")
+            spelled += _zeros_of(spoken, place)
             place += 1
             continue
         if token["repeated"]:
@@ -110,6 +146,12 @@ def _spell(spoken: str) -> str:
             spelled += _VALUE[token["digit"]]
         place = token.end()
     return spelled
+
+
+def _zeros_of(spoken: str, place: int) -> str:
+    if spoken[place] == "十":
+        return "" if place else "1"
+    return {"百": "00", "千": "000"}.get(spoken[place], "")
 
 
 def _is_amount(spoken: str, units: int) -> bool:
@@ -140,7 +182,7 @@ _SOUND_DIGITS = {
     "jiu": "9",
     "gou": "9",
 }
-_AMONG_DIGITS = re.compile(rf"(?<=[{_D}])(?P<alike>[一-鿿]{{1,2}})(?=[{_D}])")
+_AMONG_DIGITS = re.compile(rf"(?<=[{_D}])(?<![{_UNITS}][{_D}])(?P<alike>[一-鿿]{{1,2}})(?=[{_D}])")
 
 
 def _digits_by_sound(text: str) -> str:

@@ -9,10 +9,12 @@ _NUMERAL = "零〇一二三四五六七八九幺"
 _LETTERS = rf"[a-z0-9{_NUMERAL}]"
 _AT = r"(?:@|艾特儿?|爱特|哎特|埃特|圈a|圈诶|\bat\b|at(?=\s*(?:qq|\d|gmail|163|126|outlook|sina|hotmail))|小老鼠)"
 _DOT = r"(?:\.|点儿?|\bdot\b|典)"
-_TOP_LEVEL = r"(?:com|cn|net|org|edu|gov|io|me|vip|hk|tw|co|康姆|控姆|抗姆|卡姆|肯姆|吭姆|科姆|c\s?o\s?m|c\s?n)"
+_TOP_LEVEL = (
+    r"(?:com|cn|net|org|edu|gov|io|me|vip|hk|tw|co|[康控抗卡肯吭科空坑扛]姆|[康抗控空坑扛][母么木目]|c\s?o\s?m|c\s?n)"
+)
 _SIGNS = r"(?:[._+-]|下划线|下横线|横杠|杠|减号|点儿?|中划线|加号)"
 _LOCAL = rf"(?<!{_LETTERS}){_LETTERS}(?:[\s,]{{0,2}}(?:{_LETTERS}|{_SIGNS})){{0,63}}"
-_HOST = rf"(?:[a-z0-9{_NUMERAL}][a-z0-9{_NUMERAL}\s-]{{0,63}}|新浪|网易|谷歌|搜狐|企鹅)"
+_HOST = rf"(?:[a-z0-9{_NUMERAL}][a-z0-9{_NUMERAL}\s-]{{0,63}}|新浪|网易|谷歌|搜狐|企鹅|雅虎|腾讯|微软|阿里云?)"
 
 # A local part has at most 64 characters (RFC 5321), which also bounds the search.
 _ADDRESS = re.compile(
@@ -30,15 +32,15 @@ _NO_PART = frozenset({"email", "e-mail", "qq", "app", "ok", "vip", "wifi"})
 
 def find_emails(text: str, *, asked: bool) -> Iterator[PiiMatch]:
     """Addresses in a folded text; where one was asked for, also its parts and what the recogniser left of it."""
-    taken: list[tuple[int, int]] = []
+    taken = bytearray(len(text))
     for pattern, confidence in ((_ADDRESS, 0.95), (_WITHOUT_END, 0.8)):
         for match in pattern.finditer(text):
-            if all(match.start() >= end or match.end() <= start for start, end in taken):
-                taken.append(match.span())
+            if not any(taken[match.start() : match.end()]):
+                taken[match.start() : match.end()] = b"\1" * len(match[0])
                 yield PiiMatch("email", *match.span(), confidence)
     if not asked:
         return
     for match in _ASKED_PART.finditer(text):
-        free = all(match.start() >= end or match.end() <= start for start, end in taken)
+        free = not any(taken[match.start() : match.end()])
         if free and _PART.search(match[0]) and match[0].strip() not in _NO_PART:
             yield PiiMatch("email", match.start(), match.start() + len(match[0].rstrip(" ,")), 0.6)

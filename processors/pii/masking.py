@@ -2,23 +2,25 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Literal
 
-from processors.pii.address import find_addresses
-from processors.pii.asking import AskedFor, Mention, mentions
+from processors.pii.address import KnownAddresses, find_addresses
+from processors.pii.asking import OTHER_NUMBER, AskedFor, Mention
 from processors.pii.conversation import Line, Number, NumbersSaid, read_numbers
-from processors.pii.digit_kinds import COMPLETE_DIGITS, DIGIT_KINDS
+from processors.pii.digit_kinds import COMPLETE_DIGITS, DIGIT_KINDS, SECRET_KINDS
 from processors.pii.digit_runs import expected_digit_runs
 from processors.pii.email import find_emails
 from processors.pii.learned_names import load_names
-from processors.pii.match import PiiMatch, fold
-from processors.pii.name import KnownNames, find_names
+from processors.pii.match import FoundKind, PiiMatch, fold
+from processors.pii.name import KnownNames, find_explained, find_names, may_be_name
 from processors.pii.passport import find_passports
 from processors.pii.plate import find_plates
+from processors.pii.spelled import KnownSpelled, find_spelled
 from schemas.messages.call_ended import Role
 from schemas.messages.pii import PiiKind, PiiSpan
 from schemas.messages.transcript import Rejected, Segment, Word
 
-PLACEHOLDER_OF: dict[PiiKind, str] = {
+PLACEHOLDER_OF: dict[FoundKind, str] = {
     "bank_card": "银行卡",
     "resident_id": "身份证",
     "mobile": "手机号",
@@ -28,11 +30,18 @@ PLACEHOLDER_OF: dict[PiiKind, str] = {
     "passport": "护照",
     "address": "地址",
     "name": "姓名",
+    "account": "账号",
+    "password": "密码",
+    "code": "验证码",
 }
 UNTYPED_PLACEHOLDER = "[号码]"
 """For digits in a text that is not believed, where nobody knows what they are."""
 
+_SPELLED: frozenset[FoundKind] = SECRET_KINDS | {"email"}
 MAX_KEPT_DIGITS = 4
+_SECRETS: tuple[Literal["account"], Literal["password"], Literal["code"]] = ("account", "password", "code")
+_DOUBTFUL = 0.6
+"""A name that is no surer than this is not looked for in other lines."""
 _FEWEST_UNTYPED_DIGITS = 3
 
 
@@ -66,7 +75,7 @@ class Masked:
 class _Place:
     """Something found in the text of one segment, with what will replace it."""
 
-    kind: PiiKind
+    kind: FoundKind
     start: int
     end: int
     confidence: float
@@ -122,39 +131,69 @@ def _find(
 ) -> tuple[tuple[tuple[_Place, ...], ...], KnownNames]:
     """The matches in each line, without overlaps, and the names known in the call."""
     found: list[list[_Place]] = [[] for _ in lines]
-    for number in reading.numbers:
-        for line_number, place in _places_of(number, settings):
+    for said in reading.numbers:
+        for line_number, place in _places_of(said, settings):
             found[line_number].append(place)
-    names: list[str] = []
+    heard = _Heard()
     asked_by: dict[AskedFor, Role] = {}
-    for line, places, asked in zip(lines, found, reading.asked, strict=True):
-        named = list(mentions(line.text))
-        for one in _in_text(line, asked, named, asked_by):
+    for number, (line, places) in enumerate(zip(lines, found, strict=True)):
+        for one in _in_text(line, reading, number, asked_by):
             places.append(_with_placeholder(one))
-            if one.kind == "name" and one.confidence > 0.6:
-                names.append(line.text[one.start : one.end])
-        asked_by.update((mention.topic, line.role) for mention in named)
-    learned: list[str] = []
-    for line, places, by_model in zip(
-        lines, found, load_names().find([(one.role, one.text) for one in lines]), strict=True
-    ):
-        places.extend(_with_placeholder(one) for one in by_model)
-        learned.extend(line.text[one.start : one.end] for one in by_model)
-    known = KnownNames(names, learned)
+            heard.take(line.text, one)
+        asked_by.update((mention.topic, line.role) for mention in reading.named[number])
+    by_model = load_names().find([(one.role, one.text) for one in lines])
+    for line, places, names in zip(lines, found, by_model, strict=True):
+        kept = [one for one in names if may_be_name(line.text, one.start, one.end)]
+        places.extend(_with_placeholder(one) for one in kept)
+        heard.learned.extend(line.text[one.start : one.end] for one in kept)
+    known = KnownNames(heard.names, heard.learned)
+    finds = (known.find, KnownSpelled(heard.spelled).find, KnownAddresses(heard.addresses).find)
     for line, places in zip(lines, found, strict=True):
-        places.extend(_with_placeholder(one) for one in known.find(line.text))
+        for find in finds:
+            places.extend(_with_placeholder(one) for one in find(line.text))
+        places.extend(_with_placeholder(one) for one in _explained(line.text, places))
     return tuple(_without_overlaps(places) for places in found), known
 
 
-def _in_text(
-    line: Line, asked: frozenset[AskedFor], named: Sequence[Mention], asked_by: Mapping[AskedFor, Role]
-) -> Iterator[PiiMatch]:
+@dataclass
+class _Heard:
+    """What was found in the lines of a call, to look for it again in all of them."""
+
+    names: list[str] = field(default_factory=list)
+    learned: list[str] = field(default_factory=list)
+    spelled: list[tuple[str, FoundKind]] = field(default_factory=list)
+    addresses: list[str] = field(default_factory=list)
+
+    def take(self, text: str, one: PiiMatch) -> None:
+        said = text[one.start : one.end]
+        if one.kind == "name" and one.confidence > _DOUBTFUL:
+            self.names.append(said)
+        elif one.kind == "address":
+            self.addresses.append(said)
+        elif one.kind in SECRET_KINDS:
+            self.spelled.append((said, one.kind))
+
+
+def _explained(text: str, places: Sequence[_Place]) -> Iterator[PiiMatch]:
+    """How the letters of the names of this line are told from others."""
+    names = [place for place in places if place.kind == "name"]
+    if names:
+        yield from find_explained(
+            text, min(place.end for place in names), "".join(text[place.start : place.end] for place in names)
+        )
+
+
+def _in_text(line: Line, reading: NumbersSaid, number: int, asked_by: Mapping[AskedFor, Role]) -> Iterator[PiiMatch]:
     """What stands in one line by itself, given what was asked for before it and what it names."""
+    asked, named = reading.asked[number], reading.named[number]
     expects = {
         topic: topic in asked and (line.role == "unknown" or asked_by.get(topic) != line.role)
         for topic in ("name", "address")
     }
     expects.update({topic: topic in asked for topic in ("email", "plate", "passport")})
+    just_now = any(
+        mention.topic == "name" for others in reading.named[max(0, number - 2) : number] for mention in others
+    )
     named_at = {mention.topic: mention.end for mention in named}
     for topic, find in (
         ("email", find_emails),
@@ -168,7 +207,19 @@ def _in_text(
             continue
         yield from (one for one in find(line.text, asked=False) if one.start < begin)
         yield from (_move(one, begin) for one in find(line.text[begin:], asked=True))
-    yield from find_names(line.text, asked=expects["name"])
+    yield from find_names(line.text, asked=expects["name"], just_now=just_now)
+    yield from _spelled(line.text, asked, named)
+
+
+def _spelled(text: str, asked: frozenset[AskedFor], named: Sequence[Mention]) -> Iterator[PiiMatch]:
+    """Passwords, codes and accounts in letters: up to the next thing that is named."""
+    told = [mention for mention in named if mention.topic not in ("name", "address")]
+    ends = [*(mention.start for mention in told[1:]), len(text)]
+    for kind in sorted(_SPELLED & asked):
+        yield from find_spelled(text, kind, 0, told[0].start if told else None)
+    for mention, end in zip(told, ends, strict=False):
+        if mention.topic != OTHER_NUMBER and mention.topic in _SPELLED:
+            yield from find_spelled(text, mention.topic, mention.end, end)
 
 
 def _move(found: PiiMatch, offset: int) -> PiiMatch:
@@ -182,7 +233,7 @@ def _with_placeholder(found: PiiMatch) -> _Place:
 def _places_of(number: Number, settings: MaskSettings) -> Iterator[tuple[int, _Place]]:
     """The pieces of a number; the last one of a whole number shows as many last digits as policy allows."""
     name = PLACEHOLDER_OF[number.kind]
-    kept = settings.keep_last.get(number.kind, 0)
+    kept = 0 if number.kind in _SECRETS else settings.keep_last.get(number.kind, 0)
     is_whole = len(number.digits) >= COMPLETE_DIGITS.get(number.kind, 0)
     for piece in number.pieces:
         shows = kept and is_whole and piece is number.pieces[-1]
@@ -214,7 +265,8 @@ def _masked_segment(segment: Segment, places: Sequence[_Place]) -> tuple[Segment
         start_ms, end_ms = _times(segment, word_places, place)
         spans.append(
             PiiSpan(
-                kind=place.kind,
+                kind="bank_card" if place.kind in _SECRETS else place.kind,
+                secret=place.kind if place.kind in _SECRETS else None,
                 segment_id=segment.segment_id,
                 role=segment.role,
                 start_ms=start_ms,

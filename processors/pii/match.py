@@ -4,14 +4,17 @@ import unicodedata
 from dataclasses import dataclass
 
 from processors.text.folding import fold_character
-from schemas.messages.pii import PiiKind
+from schemas.messages.pii import PiiKind, SecretKind
+
+FoundKind = PiiKind | SecretKind
+"""Everything that is told apart while a call is read."""
 
 
 @dataclass(frozen=True)
 class PiiMatch:
     """Personal data in characters `start` to `end` (exclusive) of one text."""
 
-    kind: PiiKind
+    kind: FoundKind
     start: int
     end: int
     confidence: float

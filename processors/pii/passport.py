@@ -7,7 +7,8 @@ from processors.pii.match import PiiMatch
 
 _DIGIT = "[0-9零〇一二三四五六七八九幺]"
 _GAP = r"[\s,、.-]{0,2}"
-_NUMBER = re.compile(rf"(?<![a-z])[a-z](?:{_GAP}[a-z])?(?:{_GAP}{_DIGIT}){{5,9}}(?!{_DIGIT})")
+_LONG_GAP = rf"{_GAP}(?:(?:呃|嗯|那个|然后是?|等一下){_GAP}){{0,2}}"
+_NUMBER = re.compile(rf"(?<![a-z])[a-z](?:{_GAP}[a-z])?(?:{_LONG_GAP}{_DIGIT}){{2,9}}(?!{_DIGIT})")
 
 
 def find_passports(text: str, *, asked: bool) -> Iterator[PiiMatch]:

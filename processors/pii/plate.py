@@ -8,7 +8,7 @@ from processors.pii.match import PiiMatch
 _PROVINCES = "京津沪渝冀豫云辽黑湘皖鲁新苏浙赣鄂桂甘晋蒙陕吉闽贵粤青藏川宁琼"
 _SPOKEN_DIGITS = "零〇一二三四五六七八九幺洞拐勾"
 _SIGN = rf"[a-z0-9{_SPOKEN_DIGITS}]"
-_GAP = r"[\s·.,、-]{0,2}"
+_GAP = r"[\s·.,、-]{0,2}(?:(?:的|呃|嗯|那个|然后)[\s,、]{0,2})?"
 
 _PLATE = re.compile(
     rf"[{_PROVINCES}]{_GAP}[a-z](?:{_GAP}{_SIGN}){{4,6}}(?:{_GAP}[挂学警港澳])?(?![a-z])",

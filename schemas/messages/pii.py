@@ -10,6 +10,8 @@ from schemas.messages.message import Record
 
 PiiKind = Literal["bank_card", "resident_id", "mobile", "fixed_phone", "email", "plate", "passport", "address", "name"]
 
+SecretKind = Literal["account", "password", "code"]
+
 
 class PiiSpan(Record):
     """One masked stretch of one segment.
@@ -27,6 +29,10 @@ class PiiSpan(Record):
     start_char: int = Field(ge=0)
     end_char: int = Field(ge=0)
     confidence: float = Field(ge=0, le=1, description="1 is certain; a checksum that holds raises it")
+    secret: SecretKind | None = Field(
+        default=None,
+        description="what it is where `kind` has no word for it; `kind` is then bank_card, which earlier releases know",
+    )
     placeholder: str = Field(description="what replaces it in the text, such as [银行卡] or, by policy, [银行卡:7890]")
 
     @model_validator(mode="after")

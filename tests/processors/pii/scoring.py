@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from processors.pii.masking import MaskSettings, mask
 from schemas.messages.pii import PiiKind, PiiSpan
 from schemas.messages.transcript import Segment, Word
-from tests.processors.pii.spoken_variants import Variant
+from tests.processors.pii.spoken_variants import Turn, Variant
 from tests.processors.transcripts import segment
 
 LETTER_MS = 200
@@ -52,10 +52,15 @@ class Score:
 
 
 def segments_of(variant: Variant) -> tuple[Segment, ...]:
+    """The turns of a variant as segments, as `segments_of_turns` makes them."""
+    return segments_of_turns(variant.turns)
+
+
+def segments_of_turns(turns: Sequence[Turn]) -> tuple[Segment, ...]:
     """The turns as segments with one word for each character, so that times of spans are places in the text."""
     segments: list[Segment] = []
     at_ms = 0
-    for number, (role, text) in enumerate(variant.turns):
+    for number, (role, text) in enumerate(turns):
         words = tuple(
             Word(start_ms=at_ms + i * LETTER_MS, end_ms=at_ms + (i + 1) * LETTER_MS, text=letter, confidence=0.9)
             for i, letter in enumerate(text)

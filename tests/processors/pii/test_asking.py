@@ -16,6 +16,12 @@ from processors.pii.asking import AskedFor, mentions, moves_on, only_listens
         pytest.param("请问您的姓名事。", ["name"], id="a_name_misheard"),
         pytest.param("您贵姓", ["name"], id="a_surname"),
         pytest.param("免贵姓王", [], id="the_answer_is_no_question"),
+        pytest.param("姓名、身份证号说一下", ["name", "resident_id"], id="the_second_is_not_swallowed_by_the_first"),
+        pytest.param("收到的验证码念给我", ["code"], id="a_code"),
+        pytest.param("您手机马上来个六位数,到了念给我", ["code"], id="a_code_that_is_not_named"),
+        pytest.param("支付密码也说一下", ["password"], id="a_password"),
+        pytest.param("您微信号多少", ["account"], id="an_account"),
+        pytest.param("我分机是六零三", ["other_number"], id="an_extension_of_the_staff"),
         pytest.param("请提供姓名,身份证号和手机号", ["name", "resident_id", "mobile"], id="three_at_once"),
         pytest.param("请您提供一下订单号的后四位", ["other_number"], id="an_order"),
         pytest.param("会员卡号多少", ["other_number"], id="a_member_card_is_no_bank_card"),
@@ -33,7 +39,7 @@ def test_what_is_asked_for_is_known(text: str, topics: list[AskedFor]) -> None:
 
 def test_a_mention_tells_where_it_stands() -> None:
     (mention,) = mentions("我的卡号是6222")
-    assert "我的卡号是6222"[mention.start : mention.end].endswith("卡号")
+    assert "我的卡号是6222"[mention.start : mention.end] == "我的卡"
 
 
 @pytest.mark.parametrize("text", ["嗯", "好的。", "嗯,您继续", "对对", ""])

@@ -9,7 +9,7 @@ from processors.pii.digit_kinds import (
     passes_luhn,
     passes_resident_checksum,
 )
-from schemas.messages.pii import PiiKind
+from processors.pii.match import FoundKind
 
 
 def test_the_card_checksum_is_that_of_the_standard() -> None:
@@ -41,7 +41,7 @@ def test_the_checksum_of_a_resident_id_is_that_of_the_standard() -> None:
         pytest.param("8888", None, id="four_digits"),
     ],
 )
-def test_digits_that_nobody_asked_for_are_known_by_their_shape(digits: str, kind: PiiKind | None) -> None:
+def test_digits_that_nobody_asked_for_are_known_by_their_shape(digits: str, kind: FoundKind | None) -> None:
     found = kind_unasked(digits, other_number_asked=False)
 
     assert (found.kind if found else None) == kind
@@ -66,15 +66,23 @@ def test_after_an_order_number_was_asked_for_a_card_stays_and_a_mobile_does_not(
         pytest.param("110105491231002", {"resident_id", "mobile"}, "resident_id", id="an_old_id"),
         pytest.param("1380013800", {"bank_card", "mobile"}, "mobile", id="the_nearest_of_two"),
         pytest.param("123456", {"plate"}, "plate", id="a_kind_of_letters_and_digits"),
+        pytest.param("836294", {"code"}, "code", id="a_code"),
+        pytest.param("836294", {"bank_card", "code"}, "code", id="a_code_rather_than_a_card"),
+        pytest.param("13800138000", {"password"}, "mobile", id="a_telephone_for_a_password"),
+        pytest.param("0613779025", {"account"}, "account", id="an_account"),
     ],
 )
-def test_digits_that_were_asked_for_are_what_was_asked_for(digits: str, asked: set[PiiKind], kind: PiiKind) -> None:
-    assert kind_asked(digits, asked).kind == kind
+def test_digits_that_were_asked_for_are_what_was_asked_for(digits: str, asked: set[FoundKind], kind: FoundKind) -> None:
+    found = kind_asked(digits, asked)
+    assert found is not None
+    assert found.kind == kind
 
 
 def test_a_checksum_raises_the_confidence() -> None:
     right = kind_asked("4111111111111111", {"bank_card"})
     wrong = kind_asked("4111111111111112", {"bank_card"})
+    assert right is not None
+    assert wrong is not None
     assert right.kind == wrong.kind
     assert right.confidence > wrong.confidence
 

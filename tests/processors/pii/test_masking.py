@@ -1,5 +1,7 @@
 """What leaves the stage: placeholders in text and words, and where they stand."""
 
+from time import process_time
+
 import pytest
 from pydantic import ValidationError
 
@@ -68,6 +70,13 @@ def test_a_card_over_several_turns_is_masked_to_its_last_group_and_when_it_is_re
         pytest.param("手机号多少", "138不对是13900139000", "[手机号]不对是[手机号]", id="corrected"),
         pytest.param("卡号多少", "六二二二零二吧零零三五", "[银行卡]", id="a_digit_by_its_sound"),
         pytest.param("身份证号报一下", "110105194912310 02叉", "[身份证]", id="x_is_said_as_cha"),
+        pytest.param("身份证号报一下", "三七零七零三,两千年零五幺九,四六二七", "[身份证]", id="an_id_with_its_year"),
+        pytest.param(
+            "手机号多少", "这个月三百六的话费怎么回事", "这个月三百六的话费怎么回事", id="an_amount_with_one_unit"
+        ),
+        pytest.param("验证码多少", "八三六二九四", "[验证码]", id="a_code"),
+        pytest.param("账号密码给我讲一下", "密码是miao大写M,六六幺九", "密码是[密码]", id="a_password"),
+        pytest.param("登录用的账号是什么", "miaomiao下划线零七幺九", "[账号]", id="an_account"),
         pytest.param("座机多少", "021-58881234转8001", "[固定电话]", id="with_an_extension"),
         pytest.param("卡号多少", "我上次刷了3800", "我上次刷了3800", id="an_amount_after_the_question"),
         pytest.param("卡号多少", "3月2号办的", "3月2号办的", id="a_date_after_the_question"),
@@ -117,7 +126,7 @@ def test_a_name_is_masked_wherever_it_comes_again() -> None:
         "[姓名]您好",
         "请问您的姓名是",
         "[姓名]",
-        "好的[姓名]先生",
+        "好的张先生",
     ]
 
 
@@ -168,6 +177,44 @@ def test_words_of_a_number_become_one_with_its_times() -> None:
     ]
     (span,) = result.spans
     assert (span.start_ms, span.end_ms) == (150, 1_200)
+
+
+def test_a_password_says_what_it_is_beside_the_kind_that_earlier_releases_know() -> None:
+    (span,) = masked(("agent", "您的支付密码"), ("customer", "六六零三幺九")).spans
+    assert (span.kind, span.secret, span.placeholder) == ("bank_card", "password", "[密码]")
+
+
+def test_policy_keeps_no_digit_of_a_password() -> None:
+    settings = MaskSettings(keep_last={"bank_card": 4})
+    assert (
+        texts(("agent", "密码多少"), ("customer", "六六零三幺九六六零三幺九六六零"), settings=settings)[1] == "[密码]"
+    )
+
+
+@pytest.mark.parametrize(
+    "unit",
+    [
+        "一",
+        "a@",
+        "1 ",
+        "密码是",
+        "a的",
+        "弓长",
+        "岛屿的屿",
+        "三个",
+        "零一,",
+        "路",
+        "栋单元",
+        "阿·",
+        "那个",
+        "验证码12,",
+    ],
+)
+def test_the_time_grows_with_the_length(unit: str) -> None:
+    """Fifty times as long as people speak without a pause; what grows with the square would take minutes."""
+    began_s = process_time()
+    texts(("agent", "姓名地址身份证手机邮箱密码"), ("customer", (unit * 5_000)[:5_000]))
+    assert process_time() - began_s < 10
 
 
 def test_without_words_times_are_taken_from_the_share_of_the_text() -> None:

@@ -39,7 +39,12 @@ Find = Callable[..., Iterator[PiiMatch]]
         pytest.param(find_addresses, "包裹到达转运中心", False, [], id="a_depot"),
         pytest.param(find_names, "我叫张伟", False, ["张伟"], id="told"),
         pytest.param(find_names, "我叫张伟我想问一下", False, ["张伟"], id="told_without_a_pause"),
-        pytest.param(find_names, "免贵姓王", False, ["王"], id="surname"),
+        pytest.param(find_names, "免贵姓王", False, [], id="surname"),
+        pytest.param(find_names, "我姓龚,龚建斌", False, ["龚建斌"], id="surname_and_name"),
+        pytest.param(find_names, "阿卜杜热合曼·依明", False, ["阿卜杜热合曼·依明"], id="with_a_dot"),
+        pytest.param(find_names, "我是客户经理小郑", False, [], id="how_somebody_is_called"),
+        pytest.param(find_addresses, "你是八栋四零幺的吧", False, ["八栋四零幺"], id="a_flat"),
+        pytest.param(find_addresses, "三号楼二层内科", False, [], id="a_ward"),
         pytest.param(find_names, "张伟先生您好", False, ["张伟"], id="with_a_title"),
         pytest.param(find_names, "张先生您好", False, [], id="a_surname_with_a_title"),
         pytest.param(find_names, "我叫你们经理来", False, [], id="calling_somebody"),
@@ -57,7 +62,7 @@ def test_each_kind_finds_what_it_is_for(find: Find, text: str, asked: bool, foun
 
 def test_a_known_name_is_found_again_also_when_misheard() -> None:
     known = KnownNames(["张伟"])
-    assert [(one.start, one.end) for one in known.find("好的张维,张先生再见")] == [(2, 4), (5, 6)]
+    assert [(one.start, one.end) for one in known.find("好的张维,张先生再见")] == [(2, 4)]
 
 
 def test_without_names_nothing_is_found_again() -> None:

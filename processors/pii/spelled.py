@@ -1,0 +1,105 @@
+"""Passwords, codes and names of accounts as they are spelled: letters, digits and signs (miao大写m,六六幺九,感叹号)."""
+
+import re
+from collections.abc import Iterator, Sequence
+
+from processors.pii.match import FoundKind, PiiMatch
+
+_DIGIT = "[0-9零〇一二三四五六七八九幺两洞拐勾]"
+_SIGN = (
+    r"(?:下划线|下横线|底线|中划线|井号键?|感叹号|惊叹号|叹号|星号|问号|横杠|横线|杠|减号|加号|艾特|美元符号?|百分号|斜杠|等号|空格|句号|逗号|点(?![钟多半零〇一二三四五六七八九十\d])"
+    r"|全?大写的?|全?小写的?|首字母|[@#!_+*$%&.-])"
+)
+_REPEATED = rf"[两俩二三四五六2-6]个(?:{_DIGIT}|[a-z](?![a-z]))"
+_WORD = r"[a-z]{1,20}"
+_TOKEN = rf"(?:{_REPEATED}|{_DIGIT}{{1,20}}|{_WORD}|{_SIGN})"
+_GAP = (
+    r"[\s,、.。:]{0,2}(?:(?:的|呃|嗯|啊|那个|然后是?|再加?|加上?|后面(?:还有个?|是)?|还有个?|接着|跟着|和)"
+    r"[\s,、.。]{0,2}){0,2}"
+)
+_SPELLED = re.compile(rf"(?<![a-z]){_TOKEN}(?:{_GAP}{_TOKEN}){{0,30}}")
+_HAN_THEN_DIGITS = re.compile(
+    rf"[是叫为成:用填改设写的][\s,]?(?P<spelled>[一-鿿]{{1,5}}?(?:{_DIGIT}{{3,12}}|[a-z]{{2,12}}{_DIGIT}{{1,12}}))"
+)
+_HAN_INSIDE = re.compile(rf"(?<![a-z])[a-z]{{2,16}}[一-鿿]{{1,4}}{_DIGIT}{{2,12}}")
+_LETTER = re.compile(r"[a-z]")
+_DIGITS = re.compile(_DIGIT)
+_SIGNS = re.compile(_SIGN)
+_NO_HAN_PREFIX = re.compile(r"是|叫|错|输|试|过|了|只|才|每|第|在|有|这|那|不|要|前面|后面|最后|我|你|他|她|您|它")
+_COMMON = (
+    "app ok okay vip wifi id pin hi hello no yes ktv sms atm pos pdf email e-mail qq mail sim apple iphone ipad ios"
+    " android excel word web www com wechat nfc usb pc ai vs plus pro max hr it cvv pk bug"
+)
+_WORDS = frozenset(_COMMON.split())
+_FEWEST_LETTERS, _FEWEST_SIGNS, _FEWEST_DIGITS = 4, 2, 2
+_ALONE_AFTER = frozenset(("", ",", "是", "叫", "为", ":", " ", "。"))
+_TRAILING = re.compile(r"(?:[\s,、.。:的点]|大写|小写)+$")
+
+
+def find_spelled(text: str, kind: FoundKind, begin: int = 0, end: int | None = None) -> Iterator[PiiMatch]:
+    """What is spelled between two places of a folded text in which something of that kind is expected.
+
+    Digits alone are left to `conversation`.
+    """
+    last = begin
+    for one in sorted(_spelled(text, kind, begin, len(text) if end is None else end), key=lambda x: (x.start, -x.end)):
+        if one.end > last:
+            last = one.end
+            yield one
+
+
+def _spelled(text: str, kind: FoundKind, begin: int, stop: int) -> Iterator[PiiMatch]:
+    for match in _SPELLED.finditer(text, begin, stop):
+        if _is_spelled(match[0], kind, text[max(0, match.start() - 1) : match.start()]):
+            trailing = _TRAILING.search(match[0])
+            yield PiiMatch(kind, match.start(), match.end() - (len(trailing[0]) if trailing else 0), 0.7)
+    for match in _HAN_INSIDE.finditer(text, begin, stop):
+        yield PiiMatch(kind, *match.span(), 0.7)
+    if begin:
+        for match in _HAN_THEN_DIGITS.finditer(text, begin, stop):
+            if not _NO_HAN_PREFIX.search(match["spelled"]):
+                yield PiiMatch(kind, match.start("spelled"), match.end("spelled"), 0.6)
+
+
+def _is_spelled(spoken: str, kind: FoundKind, before: str) -> bool:
+    """Letters with digits or signs, or digits with signs; letters alone where nothing stands before them but 是."""
+    letters = len(_LETTER.findall(spoken))
+    digits = len(_DIGITS.findall(spoken))
+    signs = len(_SIGNS.findall(spoken))
+    words = re.findall(r"[a-z]+", spoken)
+    if words and all(word in _WORDS for word in words):
+        return False
+    if kind == "code":
+        return digits >= _FEWEST_DIGITS and letters + signs > 0
+    if letters and digits + signs:
+        return letters + digits >= _FEWEST_SIGNS + 1
+    if letters:
+        return kind != "email" and letters >= _FEWEST_LETTERS and before in _ALONE_AFTER
+    return (digits >= _FEWEST_DIGITS and signs > 0) or (digits >= 1 and "个" in spoken)
+
+
+class KnownSpelled:
+    """What was spelled in a call, to find it again where nobody expects it."""
+
+    def __init__(self, texts: Sequence[tuple[str, FoundKind]]) -> None:
+        """`texts` are what was found, with its kind."""
+        kinds = {_plain(text): kind for text, kind in texts if len(_plain(text)) >= _FEWEST_LETTERS}
+        self._kinds = dict(sorted(kinds.items(), key=lambda one: -len(one[0])))
+        self._pattern = (
+            re.compile("|".join(r"[\s,、.。]{0,2}".join(map(re.escape, plain)) for plain in self._kinds))
+            if self._kinds
+            else None
+        )
+
+    def find(self, text: str) -> Iterator[PiiMatch]:
+        """Every place in a folded text where one of them stands, with or without pauses."""
+        if self._pattern is not None:
+            for match in self._pattern.finditer(text):
+                yield PiiMatch(self._kinds.get(_plain(match[0]), "account"), *match.span(), 0.6)
+
+
+_PAUSES = str.maketrans("", "", " ,、.。")
+
+
+def _plain(text: str) -> str:
+    return text.translate(_PAUSES)
