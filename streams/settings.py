@@ -278,7 +278,8 @@ class Settings(SettingsPart):
         default=None, description="a YAML file with risk parts and thresholds, instead of the shipped one (R49)"
     )
     selection_file: OptionalPath = Field(
-        default=None, description="a YAML file that says what selects a call for review, instead of the shipped one (R49)"
+        default=None,
+        description="a YAML file with what selects a call for review, instead of the shipped one (R49)",
     )
     retention_file: OptionalPath = Field(
         default=None, description="a YAML file with retention classes, instead of the shipped one (R16)"

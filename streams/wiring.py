@@ -111,5 +111,8 @@ def build_emotion(settings: Settings, engine: SpeechEngine) -> EmotionModel | No
 
 
 def build_judge(settings: Settings) -> Judge:
-    """The detectors with rules, score forms, risk, selection and retention. Raises `OperatorError` with file, entry, field."""
+    """The detectors with rules, score forms, risk, selection and retention.
+
+    Raises `OperatorError` with file, entry and field.
+    """
     return Judge(judge_settings(settings))

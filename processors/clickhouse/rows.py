@@ -194,9 +194,9 @@ def rows_for_analysis(analysis: CallAnalysis) -> TableRows:
         "risk_parts": {part.part: part.points for part in analysis.risk.parts} if analysis.risk else {},
         "risk_unmeasured": list(analysis.risk.unmeasured) if analysis.risk else [],
         "risk_rules_version": _optional_uint32("rules_version", analysis.risk.rules_version if analysis.risk else None),
-        **_selection_columns(analysis),
         "retention_class": analysis.retention_class,
         "retention_days": _optional_uint32("retention_days", analysis.retention_days),
+        **_selection_columns(analysis),
     }
     outcome_row = _outcome_row(
         (analysis.tenant_id, analysis.call_id),

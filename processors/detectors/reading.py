@@ -38,8 +38,8 @@ class ReadingSettings(SettingsPart):
 class ReadingDetector:
     """`reading_select`, `reading_upset` and `reading_threat` are probabilities, 0–1: that somebody should listen to the
     call, that the customer is upset by the words, that a complaint to others is announced. `reading_selects` tells
-    whether the first of them reaches the threshold that its head was trained for. `reading_suspicions` counts the agent's
-    utterances that are suspected of a violation.
+    whether the first of them reaches the threshold from which on its head is believed. `reading_suspicions` counts the
+    agent's utterances that are suspected of a violation.
 
     Findings, all of severity `info` and worth no points: `suspected_…` with the most likely of the twelve kinds, from
     the probability on at which six of ten were right on dialogues that the heads were not trained on. `confidence` is

@@ -36,7 +36,8 @@ class Assessor:
     def complete(
         self, analysis: CallAnalysis, transcript: Transcript, by_rules: RetentionPeriod | None
     ) -> CallAnalysis:
-        """The analysis with scorecard, risk, selection and retention. A call that was not heard has a retention class alone.
+        """The analysis with scorecard, risk, selection and retention. A call that was not heard has a retention class
+        alone.
 
         `by_rules` is how long the rule packs keep it: they can lengthen what the policy says, never shorten it.
         """

@@ -93,7 +93,7 @@ class Selection(Record):
     def _is_consistent(self) -> Self:
         names = [trigger.name for trigger in self.triggers]
         if self.selected != bool(names):
-            raise PydanticCustomError("selected_by_nothing", "a call is selected where there is a trigger, and only there")
+            raise PydanticCustomError("selected_by_nothing", "a call is selected where there is a trigger, else not")
         if names != sorted(set(names)):
             raise PydanticCustomError("triggers_in_order", "triggers must be in the order of their names, each once")
         return self

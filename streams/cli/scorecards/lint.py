@@ -22,8 +22,7 @@ def lint_files(
     files: Annotated[
         list[Path] | None,
         typer.Argument(
-            help="Score forms, rules of risk and selection, and retention classes, or folders of them; by default those "
-            "in use."
+            help="Files of scores, risk, selection and retention, or folders of them; by default those in use."
         ),
     ] = None,
 ) -> None:
@@ -66,7 +65,7 @@ def _known_measures(settings: Settings) -> frozenset[str]:
 
 
 def _kind_of(file: Path) -> str:
-    """`parts` make risk rules, `triggers` those of selection, `classes` a retention policy; anything else is read as a score form."""
+    """`parts` make risk rules, `triggers` selection rules, `classes` a retention policy; all else is a score form."""
     try:
         content = load_yaml(file.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, RecursionError, yaml.YAMLError):

@@ -118,7 +118,8 @@ def test_rules_are_refused_with_file_line_trigger_and_field(
 def test_an_override_of_a_trigger_that_was_left_out_is_refused(tmp_path: Path) -> None:
     file = tmp_path / "selection.yaml"
     file.write_text(
-        "version: 1\nowner: quality\ntriggers:\n  - {id: safety, name: 安全, findings: {categories: [patient_safety]}}\n"
+        "version: 1\nowner: quality\n"
+        "triggers:\n  - {id: safety, name: 安全, findings: {categories: [patient_safety]}}\n"
         "overrides:\n  - {tenants: [acme], active: {reading: false}}\n",
         encoding="utf-8",
     )
