@@ -434,6 +434,12 @@ def a_scorecard(event: CallEnded, *, version: int, findings: int) -> Scorecard:
     )
 
 
+def a_selection(event: CallEnded, *, version: int, findings: int) -> Selection:
+    found = tuple(f"{event.call_id}/{version}/{number}" for number in range(findings))
+    triggers = (Trigger(name="sensitive_word", reason=f"坐席敏感词 {findings} 处", finding_ids=found),) if found else ()
+    return Selection(selected=bool(triggers), triggers=triggers, rules_version=1)
+
+
 def an_analysis(event: CallEnded, *, version: int, findings: int, after_s: float = 90) -> CallAnalysis:
     return CallAnalysis(
         tenant_id=event.tenant_id,
@@ -474,6 +480,7 @@ def an_analysis(event: CallEnded, *, version: int, findings: int, after_s: float
             unmeasured=("interruption",),
             rules_version=1,
         ),
+        selection=a_selection(event, version=version, findings=findings),
         retention_class="general",
         retention_days=180 + version,
         transcribed_at=event.ended_at,
@@ -552,7 +559,8 @@ def test_every_example_message_can_be_stored(store: Store) -> None:
     for path in sorted(EXAMPLES.glob("recordings.accessed.v1/*.json")):
         store.sink.write(rows_for_recording_accessed(RECORDINGS_ACCESSED.decode(path.read_bytes())))
     assert store.count("access_log") == len(list(EXAMPLES.glob("recordings.accessed.v1/*.json")))
-    assert store.count("alerts") == len(list(EXAMPLES.glob("alerts.raised.v1/*.json")))
+    assert store.count("alert_versions") == len(list(EXAMPLES.glob("alerts.raised.v1/*.json")))
+    assert store.count("alerts") == store.count("alert_versions") - 1, "that a call was selected is no alert"
     assert store.count("alert_deliveries") == len(list(EXAMPLES.glob("alerts.delivered.v1/*.json")))
     assert store.count("calls") == len(list(EXAMPLES.glob("calls.analyzed.v1/*.json")))
     assert store.count("dead_letters") == len(list(EXAMPLES.glob("calls.dead_letters.v1/*.json")))
