@@ -138,10 +138,16 @@ def rows(cases: Sequence[Case], reader: CallReader) -> Iterable[tuple[str, str]]
         threshold = reader.call.threshold(head)
         return lambda case: (case.analysis.measures.get(f"reading_{head}") or 0) >= threshold
 
+    def triggered(case: Case, *, reading: bool) -> bool:
+        selection = case.analysis.selection
+        return selection is not None and bool(selection.triggers if reading else selection.certain)
+
     compared: list[tuple[str, str, Believes]] = [
         ("select, rules (risk medium or high)", "select", risky),
         (f"select, reading (≥ {select:.2f})", "select", read("select")),
         ("select, both", "select", lambda case: risky(case) or read("select")(case)),
+        ("select, triggers without reading", "select", lambda case: triggered(case, reading=False)),
+        ("select, triggers", "select", lambda case: triggered(case, reading=True)),
         (
             "complaint threat, rules",
             "complaint_threat",

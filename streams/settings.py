@@ -80,7 +80,7 @@ _GROUPS: Mapping[str, tuple[str, ...]] = {
     "judging": (
         *("baseline_window_days", "baseline_refresh_s", "background_timeout_s", "contacts_lookup"),
         *("rules_folder", "rules_public_keys", "sentence_model", "sentence_min_cosine", "sound_mergers"),
-        *("score_forms_folder", "risk_file", "retention_file", "alert_min_severity"),
+        *("score_forms_folder", "risk_file", "selection_file", "retention_file", "alert_min_severity"),
     ),
     "storing": ("sink_batch_messages", "sink_batch_ms"),
     "surges": ("surge_weeks", "surge_min_count", "surge_ratio", "surge_every_s"),
@@ -276,6 +276,10 @@ class Settings(SettingsPart):
     )
     risk_file: OptionalPath = Field(
         default=None, description="a YAML file with risk parts and thresholds, instead of the shipped one (R49)"
+    )
+    selection_file: OptionalPath = Field(
+        default=None,
+        description="a YAML file with what selects a call for review, instead of the shipped one (R49)",
     )
     retention_file: OptionalPath = Field(
         default=None, description="a YAML file with retention classes, instead of the shipped one (R16)"

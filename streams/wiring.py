@@ -11,6 +11,7 @@ from processors.listening.pipeline import ListenSettings
 from processors.text.sentences import SentenceModel, universal_sentence_encoder
 from schemas.config.retention import RETENTION_FILE
 from schemas.config.risk import RISK_FILE
+from schemas.config.selection import SELECTION_FILE
 from schemas.config.tenants import read_tenants
 from schemas.errors import OperatorError
 from streams.adapters.clickhouse.migrate import missing_migrations
@@ -70,6 +71,7 @@ def judge_settings(settings: Settings) -> JudgeSettings:
         sentence_min_cosine=settings.sentence_min_cosine,
         score_form_folders=(settings.score_forms_folder,) if settings.score_forms_folder else (),
         risk_file=settings.risk_file or RISK_FILE,
+        selection_file=settings.selection_file or SELECTION_FILE,
         retention_file=settings.retention_file or RETENTION_FILE,
         tenants=read_tenants(settings.tenants_file),
         days=settings.days,
@@ -109,5 +111,8 @@ def build_emotion(settings: Settings, engine: SpeechEngine) -> EmotionModel | No
 
 
 def build_judge(settings: Settings) -> Judge:
-    """The detectors with rules, score forms, risk and retention. Raises `OperatorError` with file, entry, field."""
+    """The detectors with rules, score forms, risk, selection and retention.
+
+    Raises `OperatorError` with file, entry and field.
+    """
     return Judge(judge_settings(settings))

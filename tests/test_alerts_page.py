@@ -75,12 +75,15 @@ def test_the_body_on_the_page_is_one_that_could_be_sent() -> None:
 
 
 @pytest.mark.names
-def test_the_subscription_on_the_page_can_be_used(tmp_path: Path) -> None:
-    (text,) = blocks("yaml")
+def test_the_subscriptions_on_the_page_can_be_used(tmp_path: Path) -> None:
     file = tmp_path / "subscriptions.yaml"
-    file.write_text(text, encoding="utf-8")
-    (subscription,) = read_subscriptions(file, {"HOOK_SECRET": SECRET})
-    assert subscription.name == yaml.safe_load(text)["subscriptions"][0]["name"]
+    found = []
+    for text in blocks("yaml"):
+        file.write_text(text, encoding="utf-8")
+        (subscription,) = read_subscriptions(file, {"HOOK_SECRET": SECRET, "REVIEW_SECRET": SECRET})
+        assert subscription.name == yaml.safe_load(text)["subscriptions"][0]["name"]
+        found.append(subscription.on)
+    assert found == ["alerts", "selected"]
 
 
 def test_every_field_of_a_subscription_is_on_the_page() -> None:

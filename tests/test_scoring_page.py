@@ -7,6 +7,7 @@ from schemas.config.retention import RETENTION_FILE, read_retention_policy
 from schemas.config.risk import read_risk_rules
 from schemas.config.rule_pack import load_rule_packs
 from schemas.config.score_form import GROUP_WEIGHTS, load_score_forms, read_score_form
+from schemas.config.selection import read_selection_rules
 
 PAGE = (Path(__file__).parents[1] / "docs" / "scoring.md").read_text(encoding="utf-8")
 
@@ -47,6 +48,11 @@ def test_the_parts_of_the_risk() -> None:
     )
 
 
+def test_the_triggers_of_selection() -> None:
+    triggers = read_selection_rules().triggers
+    assert [row[:2] for row in table_after("Selection")] == [(trigger.id, trigger.name) for trigger in triggers]
+
+
 def test_the_retention_classes() -> None:
     classes = read_retention_policy(RETENTION_FILE).classes
     rows = table_after("Retention")
@@ -69,7 +75,7 @@ def test_the_retention_classes_of_the_packs_that_are_longer() -> None:
 
 
 def test_the_form_that_is_shown_can_be_used(tmp_path: Path) -> None:
-    (example,) = re.findall(r"^```yaml\n(.*?)^```", PAGE, re.M | re.S)
+    example = next(block for block in re.findall(r"^```yaml\n(.*?)^```", PAGE, re.M | re.S) if "items:" in block)
     file = tmp_path / "example.yaml"
     file.write_text(example, encoding="utf-8")
     assert read_score_form(file).label == "acme/finance@2"

@@ -329,7 +329,10 @@ class DeliveryQueue:
 
 
 def wants(subscription: Subscription, alert: Alert) -> bool:
-    """Whether the subscription asks for this alert."""
+    """Whether the subscription asks for this alert. One to alerts never asks for a call that was only selected, and one
+    to selected calls for nothing else."""
+    if subscription.on == "selected" or alert.triggers:
+        return subscription.on == "selected" and bool(alert.triggers) and _wants_call(subscription, alert)
     return (
         subscription.tenant in ("*", alert.tenant_id)
         and at_least(alert.severity, subscription.min_severity)
@@ -337,6 +340,15 @@ def wants(subscription: Subscription, alert: Alert) -> bool:
         and (not subscription.teams or alert.agent_team in subscription.teams)
         and (not subscription.rules or any(_names(rule, alert.rule_id) for rule in subscription.rules))
         and (not subscription.kinds or alert.kind in subscription.kinds)
+    )
+
+
+def _wants_call(subscription: Subscription, alert: Alert) -> bool:
+    """Whether a subscription to selected calls asks for this one, whatever its severity."""
+    return (
+        subscription.tenant in ("*", alert.tenant_id)
+        and (not subscription.teams or alert.agent_team in subscription.teams)
+        and (not subscription.triggers or not set(subscription.triggers).isdisjoint(alert.triggers))
     )
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping
 
 from schemas.messages.alert import Alert
-from schemas.messages.call_analysis import CallAnalysis
+from schemas.messages.call_analysis import CallAnalysis, Selection
 from schemas.messages.call_ended import Role
 from schemas.messages.finding import SEVERITIES, Finding, Severity
 
@@ -11,6 +11,9 @@ from schemas.messages.finding import SEVERITIES, Finding, Severity
 
 RISK_RULE = "risk.high"
 """The rule id of the alert that the risk of a call as a whole is high; its version is that of the analysis."""
+
+SELECTION_RULE = "selected"
+"""The rule id of the alert that a call was selected for review; its version is that of the rules of selection."""
 
 _ROLE_NAMES: Mapping[Role, str] = {"agent": "坐席", "customer": "客户", "unknown": "通话"}
 
@@ -27,7 +30,8 @@ def alerts_of(
     analysis: CallAnalysis, category_names: Mapping[str, str], min_severity: Severity = "high"
 ) -> tuple[Alert, ...]:
     """The alerts of a judged call: one for each rule and version that was hit gravely enough, in order of time, and
-    `risk.high` where the risk of the call is high.
+    `risk.high` where the risk of the call is high; last, whatever the least severity, that the call was selected for
+    review, which only subscriptions to selected calls receive. A call that reading alone selected raises none.
 
     `category_names` are those of the packs in force (`Rulebooks.category_names`), for titles; a category without a name
     is named by its rule alone. Several hits of a rule are one alert with the quote of the first. A call that is judged
@@ -40,6 +44,8 @@ def alerts_of(
     alerts = [_of_rule(analysis, findings, category_names) for findings in by_rule.values()]
     if analysis.risk is not None and analysis.risk.level == "high" and at_least("high", min_severity):
         alerts.append(_of_risk(analysis))
+    if analysis.selection is not None and analysis.selection.certain:
+        alerts.append(_of_selection(analysis, analysis.selection))
     return tuple(alerts)
 
 
@@ -74,6 +80,20 @@ def _of_risk(analysis: CallAnalysis) -> Alert:
         severity="high",
         title=f"高风险通话（{RISK_RULE}）",
         advice="请尽快复核这通录音。",
+    )
+
+
+def _of_selection(analysis: CallAnalysis, selection: Selection) -> Alert:
+    """Of severity `info`: how grave the call is, its findings and its risk say."""
+    return _alert(
+        analysis,
+        rule_id=SELECTION_RULE,
+        rule_version=str(selection.rules_version or analysis.analysis_version),
+        category=SELECTION_RULE,
+        severity="info",
+        title=f"入选复核：{'、'.join(trigger.reason for trigger in selection.certain)}（{SELECTION_RULE}）"[:500],
+        advice="请安排质检员复核这通录音。",
+        triggers=tuple(trigger.name for trigger in selection.certain),
     )
 
 

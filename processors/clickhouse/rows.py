@@ -196,6 +196,7 @@ def rows_for_analysis(analysis: CallAnalysis) -> TableRows:
         "risk_rules_version": _optional_uint32("rules_version", analysis.risk.rules_version if analysis.risk else None),
         "retention_class": analysis.retention_class,
         "retention_days": _optional_uint32("retention_days", analysis.retention_days),
+        **_selection_columns(analysis),
     }
     outcome_row = _outcome_row(
         (analysis.tenant_id, analysis.call_id),
@@ -269,7 +270,7 @@ def rows_for_alert(alert: Alert) -> TableRows:
     """The alert as one row; one that is raised again replaces itself. Raises `InvalidMessageError` as above."""
     row: Row = {
         "alert_id": alert.alert_id,
-        "kind": alert.kind,
+        "kind": "selected" if alert.triggers else alert.kind,
         "tenant_id": alert.tenant_id,
         "rule_id": alert.rule_id,
         "rule_version": alert.rule_version,
@@ -500,6 +501,18 @@ def _score_columns(analysis: CallAnalysis) -> Row:
         "score_items.evidence_finding_ids": [
             [one.finding_id for one in item.evidence if one.finding_id] for item in items
         ],
+    }
+
+
+def _selection_columns(analysis: CallAnalysis) -> Row:
+    """Whether the call was selected, and by what; nothing where that is not known."""
+    triggers = analysis.selection.triggers if analysis.selection else ()
+    return {
+        "selected": analysis.selection.selected if analysis.selection else None,
+        "selected_by.trigger": [trigger.name for trigger in triggers],
+        "selected_by.reason": [trigger.reason for trigger in triggers],
+        "selected_by.finding_ids": [list(trigger.finding_ids) for trigger in triggers],
+        "selected_by.measure": [trigger.measure for trigger in triggers],
     }
 
 

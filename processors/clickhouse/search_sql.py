@@ -19,7 +19,7 @@ from typing import Annotated, Any, Literal, Self, get_args
 from pydantic import AfterValidator, Field, StringConstraints, model_validator
 from pydantic_core import PydanticCustomError
 
-from schemas.messages.call_analysis import RiskLevel
+from schemas.messages.call_analysis import RiskLevel, TriggerName
 from schemas.messages.call_ended import Role
 from schemas.messages.message import Identifier, Record, Sha256, ShortText, TenantId, UtcDatetime
 from schemas.messages.outcome import Outcome
@@ -82,6 +82,8 @@ class SearchQuery(Record):
     order_ids: tuple[ShortText, ...] = ()
     topics: tuple[ShortText, ...] = ()
     risks: tuple[RiskLevel, ...] = ()
+    selected: bool = Field(default=False, description="only calls that a trigger selected for review, whichever")
+    triggers: tuple[TriggerName, ...] = Field(default=(), description="what selected them")
     rules: tuple[ShortText, ...] = ()
     words: tuple[ShortText, ...] = Field(default=(), description="sensitive words, as they were heard")
     sensitive: bool = Field(default=False, description="only calls with a sensitive word, whichever")
@@ -205,7 +207,7 @@ _ONE_OF = {
     "risks": ("risk_level", "String"),
     "outcomes": ("outcome", "String"),
 }
-_ANY_OF = {"topics": "topics.topic_id", "rules": "findings.rule_id"}
+_ANY_OF = {"topics": "topics.topic_id", "rules": "findings.rule_id", "triggers": "selected_by.trigger"}
 _RANGES = {
     "score": ("score", "Float64", ""),
     "agitation": ("agitation", "Float64", ""),
@@ -238,6 +240,8 @@ def of_call(query: SearchQuery) -> SqlCondition:
         )
     if query.sensitive:
         parts.append(SqlCondition("has(findings.detector, 'sensitive_words')", {}))
+    if query.selected:
+        parts.append(SqlCondition("selected", {}))
     for name, (column, kind, unit) in _RANGES.items():
         for bound, sign in (("min", ">="), ("max", "<=")):
             field = f"{name}_{bound}{unit}"
@@ -387,6 +391,7 @@ class FoundCall(Record):
     outcome: str
     duration_ms: int | None
     risk_level: str | None
+    triggers: tuple[str, ...] = ()
     score: float | None
     agitation: float | None
     topics: tuple[str, ...]

@@ -39,8 +39,9 @@ class ReadingSettings(SettingsPart):
 @dataclass(frozen=True)
 class ReadingDetector:
     """`reading_select`, `reading_upset` and `reading_threat` are probabilities, 0–1: that somebody should listen to the
-    call, that the customer is upset by the words, that a complaint to others is announced. `reading_suspicions` counts
-    the agent's utterances that are suspected of a violation.
+    call, that the customer is upset by the words, that a complaint to others is announced. `reading_selects` tells
+    whether the first of them reaches the threshold from which on its head is believed. `reading_suspicions` counts the
+    agent's utterances that are suspected of a violation.
 
     Findings, all of severity `info` and worth no points: `suspected_…` with the most likely of the twelve kinds, from
     the probability on at which six of ten were right on dialogues that the heads were not trained on. `confidence` is
@@ -50,7 +51,13 @@ class ReadingDetector:
     """
 
     name: ClassVar[str] = "reading"
-    measures: ClassVar[tuple[str, ...]] = ("reading_select", "reading_upset", "reading_threat", "reading_suspicions")
+    measures: ClassVar[tuple[str, ...]] = (
+        "reading_select",
+        "reading_upset",
+        "reading_threat",
+        "reading_selects",
+        "reading_suspicions",
+    )
     needs_speech: ClassVar[bool] = True
     reads_measures: ClassVar[bool] = False
 
@@ -79,6 +86,7 @@ class ReadingDetector:
         ]
         for head, probability in call.probabilities.items():
             yield Measure(f"reading_{head}", round(probability, 4))
+        yield Measure("reading_selects", call.probabilities["select"] >= reader.call.threshold("select"))
         yield Measure("reading_suspicions", len(suspected))
         for passage, reading in suspected:
             yield _suspicion(context, reader, passage, reading)

@@ -20,6 +20,7 @@ from processors.text.sentences import SentenceModel
 from schemas.config.retention import RETENTION_FILE
 from schemas.config.risk import RISK_FILE
 from schemas.config.rule_pack import RULE_PACK_FOLDER, RulePackError, load_rule_packs
+from schemas.config.selection import SELECTION_FILE
 from schemas.config.settings_part import SettingsPart
 from schemas.config.tenants import ALL_ALIKE, USUAL_DAYS, TenantDays, Tenants
 from schemas.messages.call_analysis import CallAnalysis, MeasureValue, SkippedAnalysis, TopicMention
@@ -27,7 +28,7 @@ from schemas.messages.finding import Finding
 from schemas.messages.outcome import Outcome
 from schemas.messages.transcript import Transcript
 
-ANALYSIS_VERSION = 2
+ANALYSIS_VERSION = 3
 """Rises with every change of code that can alter a judgement; changes of rules show in `lexicon_version`."""
 
 DETECTOR_FAILED = "detector_failed"
@@ -48,6 +49,7 @@ class JudgeSettings:
     sentence_min_cosine: float = 0.6
     score_form_folders: tuple[Path, ...] = ()
     risk_file: Path = RISK_FILE
+    selection_file: Path = SELECTION_FILE
     retention_file: Path = RETENTION_FILE
     tenants: Tenants = ALL_ALIKE
     days: TenantDays = USUAL_DAYS
@@ -122,7 +124,9 @@ class Judge:
             sentence_min_cosine=settings.sentence_min_cosine,
         )
         self._detectors = find_detectors(context) if detectors is None else tuple(detectors)
-        self._assessor = assessor or Assessor(settings.score_form_folders, settings.risk_file, settings.retention_file)
+        self._assessor = assessor or Assessor(
+            settings.score_form_folders, settings.risk_file, settings.selection_file, settings.retention_file
+        )
 
     def under(self, rulebooks: Rulebooks) -> "Judge":
         """The same judge under other rules; no file is read again. Raises `DetectorError`."""

@@ -63,13 +63,17 @@ COLUMNS: Mapping[str, ExpressionType] = {
         "number",
     ),
     **dict.fromkeys(
-        ("duration_in_band", "recording_notice_played", "resolved_answer", "customer_called_again", "is_repeat"),
+        (
+            *("duration_in_band", "recording_notice_played", "resolved_answer", "customer_called_again", "is_repeat"),
+            "selected",
+        ),
         "boolean",
     ),
     **dict.fromkeys(
         (
             *("topic_ids", "customer_tags", "newest_customer_tags"),
             *("finding_categories", "finding_rule_ids", "finding_roles", "finding_severities"),
+            "triggers",
         ),
         "texts",
     ),

@@ -238,6 +238,12 @@ class Grouping(Record):
     within_s: int = Field(default=300, ge=1, le=24 * 3_600)
 
 
+CertainTrigger = Literal[
+    "complaint_threat", "customer_agitated", "duration_anomaly", "mandatory_script", "safety", "sensitive_word"
+]
+"""What can select a call, but for what reading suspects, which nobody is notified of; a test compares them."""
+
+
 class Subscription(Record):
     """One subscriber: which alerts it wants, when, and how it is reached. An empty list means all."""
 
@@ -245,6 +251,10 @@ class Subscription(Record):
     tenant: Annotated[str, StringConstraints(pattern=r"^(\*|[a-z][a-z0-9_-]{0,63})$")] = Field(
         description="a tenant id, or * for all"
     )
+    on: Literal["alerts", "selected"] = Field(
+        default="alerts", description="alerts by rule, risk and surge; or each call that was selected for review"
+    )
+    triggers: tuple[CertainTrigger, ...] = Field(default=(), description="with `on: selected`: what selected the call")
     min_severity: Severity = "high"
     categories: tuple[Slug, ...] = ()
     teams: tuple[str, ...] = ()
@@ -254,6 +264,27 @@ class Subscription(Record):
     min_interval_s: int = Field(default=0, ge=0, le=7 * 24 * 3_600, description="of alerts of one tenant and rule")
     grouping: Grouping | None = None
     channel: ChannelChoice
+
+    @model_validator(mode="before")
+    @classmethod
+    def _reads_on(cls, content: object) -> object:
+        """YAML takes an unquoted `on` for true."""
+        if isinstance(content, dict) and True in content and "on" not in content:
+            return {("on" if name is True else name): value for name, value in content.items()}
+        return content
+
+    @model_validator(mode="after")
+    def _filters_what_it_is_on(self) -> Self:
+        given = self.model_fields_set & {"min_severity", "categories", "rules", "kinds"}
+        if self.on == "selected" and given:
+            raise PydanticCustomError(
+                "filter_of_alerts",
+                "{names} is about alerts: a selected call has none of them; use triggers, or leave out `on: selected`",
+                {"names": ", ".join(sorted(given))},
+            )
+        if self.on == "alerts" and self.triggers:
+            raise PydanticCustomError("filter_of_calls", "triggers are those of selected calls: add `on: selected`")
+        return self
 
 
 class SubscriptionFile(Record):

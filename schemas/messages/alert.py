@@ -6,6 +6,7 @@ from uuid import NAMESPACE_URL, uuid5
 from pydantic import Field, model_validator
 from pydantic_core import PydanticCustomError
 
+from schemas.messages.call_analysis import TriggerName
 from schemas.messages.call_ended import Role
 from schemas.messages.finding import Severity
 from schemas.messages.message import Identifier, Message, ShortText, Slug, TenantId, UtcDatetime
@@ -16,6 +17,9 @@ MAX_CALLS_OF_SURGE = 50
 
 class Alert(Message):
     """One alert: of a call, at most one for each rule and version; of a surge, one for each topic and hour.
+
+    With `triggers` it says no more than that a call was selected for review, and is for subscriptions to selected calls
+    alone.
 
     `alert_id` is the same on every delivery, so that a subscriber can drop repeats. Everything in it is masked
     as the transcript is.
@@ -46,6 +50,9 @@ class Alert(Message):
     hits: int = Field(default=1, ge=1, description="how often the rule was hit in the call")
     risk_level: Literal["low", "medium", "high"] | None = None
     risk_reasons: tuple[str, ...] = ()
+    triggers: tuple[TriggerName, ...] = Field(
+        default=(), description="of a call that was selected for review: what selected it; none in any other alert"
+    )
     topic_id: str | None = Field(default=None, description="of a surge: the topic")
     calls: tuple[Identifier, ...] = Field(
         default=(), max_length=MAX_CALLS_OF_SURGE, description="of a surge: calls behind it, newest first"
@@ -61,6 +68,8 @@ class Alert(Message):
             raise PydanticCustomError("call_of_alert", "an alert of a call, and no other, names its call")
         if (self.kind == "surge") != (self.topic_id is not None):
             raise PydanticCustomError("topic_of_alert", "an alert of a surge, and no other, names its topic")
+        if self.triggers and self.kind == "surge":
+            raise PydanticCustomError("triggers_of_alert", "no surge is selected for review: only calls have triggers")
         return self
 
     @staticmethod

@@ -1,6 +1,6 @@
 """`CallAnalysis` v1: the judgement of one call under one version of the analysis."""
 
-from typing import Annotated, Literal, Self
+from typing import Annotated, Literal, Self, get_args
 
 from pydantic import Field, model_validator
 from pydantic_core import PydanticCustomError
@@ -54,6 +54,55 @@ class Risk(Record):
         default=(), description="parts that could not be looked for on this call; unknown, not 0"
     )
     rules_version: int | None = Field(default=None, ge=1, description="version of the rules that it was computed by")
+
+
+TriggerName = Literal[
+    "complaint_threat",
+    "customer_agitated",
+    "duration_anomaly",
+    "mandatory_script",
+    "reading",
+    "safety",
+    "sensitive_word",
+]
+"""What can select a call. A closed list: `schemas/config/selection.yaml` says when each of them does."""
+
+TRIGGER_NAMES: tuple[TriggerName, ...] = get_args(TriggerName)
+
+SUSPECTING: tuple[TriggerName, ...] = ("reading",)
+"""Triggers that rest on a suspicion: they select, but raise no alert, enter no KPI and are not shown to agents."""
+
+
+class Trigger(Record):
+    """One thing that selected the call by itself, and the findings or the measure that pulled it."""
+
+    name: TriggerName
+    reason: str = Field(description="why, in words: counts and measures, never what was said")
+    finding_ids: tuple[str, ...] = Field(default=(), description="findings that pulled it, in the order of the call")
+    measure: Slug | None = Field(default=None, description="measure that pulled it")
+    value: MeasureValue = Field(default=None, description="value of that measure")
+
+
+class Selection(Record):
+    """Whether a person should review the call (R49), which is not how grave or urgent it is: that is its risk."""
+
+    selected: bool = Field(description="true where there is a trigger")
+    triggers: tuple[Trigger, ...] = Field(default=(), description="in the order of their names, each once")
+    rules_version: int | None = Field(default=None, ge=1, description="version of the rules that it was selected by")
+
+    @model_validator(mode="after")
+    def _is_consistent(self) -> Self:
+        names = [trigger.name for trigger in self.triggers]
+        if self.selected != bool(names):
+            raise PydanticCustomError("selected_by_nothing", "a call is selected where there is a trigger, else not")
+        if names != sorted(set(names)):
+            raise PydanticCustomError("triggers_in_order", "triggers must be in the order of their names, each once")
+        return self
+
+    @property
+    def certain(self) -> tuple[Trigger, ...]:
+        """The triggers that do not rest on a suspicion."""
+        return tuple(trigger for trigger in self.triggers if trigger.name not in SUSPECTING)
 
 
 ScoreGroup = Literal["compliance", "communication", "resolution", "experience"]
@@ -131,6 +180,9 @@ class CallAnalysis(Message):
     topics: tuple[TopicMention, ...] = ()
     scorecard: Scorecard | None = None
     risk: Risk | None = None
+    selection: Selection | None = Field(
+        default=None, description="null: not known, because the call was not heard, or judged by release 0.3 or before"
+    )
     retention_class: Slug | None = Field(
         default=None, description="class by which the recording must be kept; decided by content, longest wins (R82)"
     )

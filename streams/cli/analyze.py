@@ -83,7 +83,7 @@ def _lines(transcript: "Transcript", analysis: "CallAnalysis") -> Iterator[str]:
 
 
 def _judgement_lines(analysis: "CallAnalysis") -> Iterator[str]:
-    """Score, risk and retention, where there are any."""
+    """Score, risk, selection and retention, where there are any."""
     card, risk = analysis.scorecard, analysis.risk
     if card is not None:
         measured = sum(item.points is not None for item in card.items)
@@ -93,5 +93,8 @@ def _judgement_lines(analysis: "CallAnalysis") -> Iterator[str]:
         unseen = f", {len(risk.unmeasured)} parts not measurable" if risk.unmeasured else ""
         yield f"risk {risk.level}, {risk.score:g} points{unseen}"
         yield from (f"  {part.points:g} {part.reason}" for part in risk.parts)
+    if analysis.selection is not None:
+        names = ", ".join(f"{trigger.name} ({trigger.reason})" for trigger in analysis.selection.triggers)
+        yield f"selected by: {names or 'nothing'}"
     if analysis.retention_class is not None:
         yield f"kept as {analysis.retention_class}, for at least {analysis.retention_days} days"

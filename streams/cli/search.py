@@ -9,6 +9,7 @@ from rich.text import Text
 
 from processors.clickhouse.search_sql import DEFAULT_LIMIT, MOST_HITS, FoundCall, Page, Quote, SearchQuery
 from schemas.config.tenants import TenantDays
+from schemas.messages.call_analysis import TRIGGER_NAMES
 from schemas.messages.call_ended import Role
 from schemas.messages.recording_accessed import RecordingAccessed
 from streams.cli.command_settings import command_settings
@@ -59,6 +60,12 @@ def search(
     order: Annotated[list[str] | None, typer.Option(help="Order id.")] = None,
     topic: Annotated[list[str] | None, typer.Option(help="Topic id.")] = None,
     risk: Annotated[list[str] | None, typer.Option(help="Risk level: low, medium or high.")] = None,
+    selected: Annotated[
+        bool, typer.Option("--selected", help="Only calls that a trigger selected for review, whatever their risk.")
+    ] = False,
+    trigger: Annotated[
+        list[str] | None, typer.Option(help=f"What selected the call for review: {', '.join(TRIGGER_NAMES)}.")
+    ] = None,
     rule: Annotated[list[str] | None, typer.Option(help="Id of a rule, of any detector, that found something.")] = None,
     word: Annotated[list[str] | None, typer.Option(help="Sensitive word that was found, as it was heard.")] = None,
     sensitive: Annotated[bool, typer.Option("--sensitive", help="Only calls with sensitive words.")] = False,
@@ -128,6 +135,8 @@ def search(
         "order_ids": order,
         "topics": topic,
         "risks": risk,
+        "selected": selected,
+        "triggers": trigger,
         "rules": rule,
         "words": word,
         "sensitive": sensitive,
@@ -210,6 +219,7 @@ _OPTIONS = {
     "order_ids": "--order",
     "topics": "--topic",
     "risks": "--risk",
+    "triggers": "--trigger",
     "rules": "--rule",
     "words": "--word",
     "outcomes": "--outcome",
@@ -260,7 +270,7 @@ def _print(page: Page, days: TenantDays) -> None:
     if not page.hits:
         typer.echo("no calls found" if page.next_cursor is None else "no calls on this page")
         return
-    table = Table("ended", "call", "agent", "seconds", "risk", "score", "found")
+    table = Table("ended", "call", "agent", "seconds", "risk", "selected by", "score", "found")
     for hit in page.hits:
         table.add_row(
             f"{hit.ended_at.astimezone(days.zone_of(hit.tenant_id)):%Y-%m-%d %H:%M:%S}",
@@ -268,6 +278,7 @@ def _print(page: Page, days: TenantDays) -> None:
             hit.agent_id if hit.agent_team is None else f"{hit.agent_id} ({hit.agent_team})",
             "" if hit.duration_ms is None else f"{hit.duration_ms / 1000:.0f}",
             hit.risk_level or "",
+            ", ".join(hit.triggers),
             "" if hit.score is None else f"{hit.score:.0f}",
             _found(hit),
         )

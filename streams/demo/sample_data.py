@@ -402,7 +402,8 @@ def _rows_of_call(call: _SampleCall, random: Random, judge: Judge, past: _Past, 
     yield rows_for_analysis(analysis)
     for alert in alerts_of(analysis, judge.category_names(analysis)):
         yield rows_for_alert(alert)
-        for delivery in _deliveries(alert, random):
+        # Subscribers of the sample ask for alerts, none for selected calls.
+        for delivery in () if alert.triggers else _deliveries(alert, random):
             yield rows_for_alert_delivery(delivery)
 
 

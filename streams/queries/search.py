@@ -289,7 +289,7 @@ def _hits(client: Client, query: SearchQuery, places: Sequence[PagePosition]) ->
     """The calls as they are now; one that was deleted since it was found is left out."""
     hits: dict[PagePosition, FoundCall] = {}
     is_quoted = bool(query.rules or query.words or query.sensitive or query.topics)
-    columns = (*_HIT_COLUMNS, "topics.topic_id", *(_QUOTE_COLUMNS if is_quoted else ()))
+    columns = (*_HIT_COLUMNS, "selected_by.trigger", "topics.topic_id", *(_QUOTE_COLUMNS if is_quoted else ()))
     for tenant_id, group in groupby(sorted(places, key=_tenant_of), key=_tenant_of):
         keys = of_keys(list(group))
         spoken = _spoken(client, query, tenant_id, keys) if query.phrases else {}
@@ -298,7 +298,9 @@ def _hits(client: Client, query: SearchQuery, places: Sequence[PagePosition]) ->
             place = PagePosition(row["ended_at"], row["tenant_id"], row["call_id"])
             quotes = (*spoken.get(place, ()), *(finding_quotes(query, row) if is_quoted else ()))
             facts = {name: row[name] for name in _HIT_COLUMNS}
-            hits[place] = FoundCall(**facts, topics=tuple(dict.fromkeys(row["topics.topic_id"])), quotes=quotes)
+            topics = tuple(dict.fromkeys(row["topics.topic_id"]))
+            triggers = tuple(row["selected_by.trigger"])
+            hits[place] = FoundCall(**facts, triggers=triggers, topics=topics, quotes=quotes)
     return tuple(hits[place] for place in places if place in hits)
 
 

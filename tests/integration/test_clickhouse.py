@@ -57,8 +57,10 @@ from schemas.messages.call_analysis import (
     RiskPart,
     Scorecard,
     ScoreItem,
+    Selection,
     SkippedAnalysis,
     TopicMention,
+    Trigger,
 )
 from schemas.messages.call_ended import Agent, Audio, CallEnded, Csat, Customer
 from schemas.messages.call_rated import CallRated
@@ -103,8 +105,8 @@ STORAGE = (
     *("kpi_rollup_rows", "kpi_rollup_days"),
 )
 VIEWS = (
-    *("calls", "findings", "suspicions", "scores", "topics", "transcripts", "segments", "outcomes", "unaccounted"),
-    *("dead_letters", "alerts", "alert_deliveries", "rule_packs", "ratings", "access_log"),
+    *("calls", "findings", "suspicions", "selected_calls", "scores", "topics", "transcripts", "segments"),
+    *("outcomes", "unaccounted", "dead_letters", "alerts", "alert_deliveries", "rule_packs", "ratings", "access_log"),
 )
 OF_ROLLUPS = ("kpi_calls", "kpi_rollup")
 """One needs parameters, one its worker: tests/integration/test_rollups.py is about them."""
@@ -432,6 +434,12 @@ def a_scorecard(event: CallEnded, *, version: int, findings: int) -> Scorecard:
     )
 
 
+def a_selection(event: CallEnded, *, version: int, findings: int) -> Selection:
+    found = tuple(f"{event.call_id}/{version}/{number}" for number in range(findings))
+    triggers = (Trigger(name="sensitive_word", reason=f"坐席敏感词 {findings} 处", finding_ids=found),) if found else ()
+    return Selection(selected=bool(triggers), triggers=triggers, rules_version=1)
+
+
 def an_analysis(event: CallEnded, *, version: int, findings: int, after_s: float = 90) -> CallAnalysis:
     return CallAnalysis(
         tenant_id=event.tenant_id,
@@ -472,6 +480,7 @@ def an_analysis(event: CallEnded, *, version: int, findings: int, after_s: float
             unmeasured=("interruption",),
             rules_version=1,
         ),
+        selection=a_selection(event, version=version, findings=findings),
         retention_class="general",
         retention_days=180 + version,
         transcribed_at=event.ended_at,
@@ -550,7 +559,8 @@ def test_every_example_message_can_be_stored(store: Store) -> None:
     for path in sorted(EXAMPLES.glob("recordings.accessed.v1/*.json")):
         store.sink.write(rows_for_recording_accessed(RECORDINGS_ACCESSED.decode(path.read_bytes())))
     assert store.count("access_log") == len(list(EXAMPLES.glob("recordings.accessed.v1/*.json")))
-    assert store.count("alerts") == len(list(EXAMPLES.glob("alerts.raised.v1/*.json")))
+    assert store.count("alert_versions") == len(list(EXAMPLES.glob("alerts.raised.v1/*.json")))
+    assert store.count("alerts") == store.count("alert_versions") - 1, "that a call was selected is no alert"
     assert store.count("alert_deliveries") == len(list(EXAMPLES.glob("alerts.delivered.v1/*.json")))
     assert store.count("calls") == len(list(EXAMPLES.glob("calls.analyzed.v1/*.json")))
     assert store.count("dead_letters") == len(list(EXAMPLES.glob("calls.dead_letters.v1/*.json")))
@@ -688,6 +698,55 @@ def test_what_reading_suspects_is_no_finding_until_somebody_confirms_it(store: S
     assert store.rows("SELECT findings_count, measures, reading FROM calls") == [
         (1, {"duration_ms": 9}, {"select": 0.9, "suspicions": 1})
     ]
+
+
+def test_a_selected_call_is_shown_once_for_each_trigger_and_guesses_are_marked(store: Store) -> None:
+    analysis = an_analysis(an_event(1), version=1, findings=2)
+    words = Trigger(name="sensitive_word", reason="坐席敏感词 2 处", finding_ids=("call-1/1/0", "call-1/1/1"))
+    read = Trigger(name="reading", reason="语义研读建议复核", measure="reading_selects", value=True)
+    selection = Selection(selected=True, triggers=(read, words))
+    store.sink.write(rows_for_analysis(analysis.model_copy(update={"selection": selection})))
+    triggers = "SELECT trigger, reason, finding_ids, measure, is_suspicion FROM selected_calls ORDER BY trigger"
+    assert store.rows(triggers) == [
+        ("reading", "语义研读建议复核", [], "reading_selects", True),
+        ("sensitive_word", "坐席敏感词 2 处", ["call-1/1/0", "call-1/1/1"], None, False),
+    ]
+    assert store.rows("SELECT selected, triggers FROM calls") == [(True, ["reading", "sensitive_word"])]
+
+    # Judged again, as a replay does, by rules that find less.
+    again = an_analysis(an_event(1), version=2, findings=0)
+    store.sink.write(rows_for_analysis(again.model_copy(update={"selection": Selection(selected=False)})))
+    assert store.rows(triggers) == []
+    assert store.rows("SELECT selected, triggers FROM calls") == [(False, [])]
+
+
+def test_what_is_made_for_agents_and_kpis_does_not_know_what_reading_selects(store: Store) -> None:
+    of_reading = Trigger(name="reading", reason="语义研读建议复核")
+    of_length = Trigger(name="duration_anomaly", reason="通话时长异常")
+    for number, triggers in enumerate((None, (), (of_reading,), (of_length,), (of_length, of_reading))):
+        analysis = an_analysis(an_event(number), version=1, findings=0)
+        selection = None if triggers is None else Selection(selected=bool(triggers), triggers=triggers)
+        store.sink.write(rows_for_analysis(analysis.model_copy(update={"selection": selection})))
+    assert store.rows(
+        "SELECT selected, triggers FROM kpi_calls(start = '2000-01-01 00:00:00', end = '2100-01-01 00:00:00', "
+        "window_days = 7) ORDER BY call_id"
+    ) == [
+        (None, []),
+        (False, []),
+        (False, []),
+        (True, ["duration_anomaly"]),
+        (True, ["duration_anomaly"]),
+    ]
+
+
+def test_that_a_call_was_selected_is_no_alert(store: Store) -> None:
+    alert = ALERTS_RAISED.decode((EXAMPLES / ALERTS_RAISED.name / "call_with_evidence.json").read_bytes())
+    selected = ALERTS_RAISED.decode((EXAMPLES / ALERTS_RAISED.name / "selected_for_review.json").read_bytes())
+    store.sink.write(rows_for_alert(alert))
+    store.sink.write(rows_for_alert(selected))
+    assert store.rows("SELECT alert_id FROM alerts") == [(alert.alert_id,)]
+    stored = "SELECT alert_id, severity FROM alert_versions WHERE kind = 'selected'"
+    assert store.rows(stored) == [(selected.alert_id, "info")]
 
 
 def test_a_newer_analysis_without_findings_leaves_none(store: Store) -> None:

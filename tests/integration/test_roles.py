@@ -39,6 +39,7 @@ from schemas.config.kpi import read_kpis
 from schemas.config.roles import UsersFileError, load_roles, load_users
 from schemas.config.rule_pack import RulePack
 from schemas.config.tenants import TenantDays
+from schemas.messages.call_analysis import Trigger
 from schemas.messages.call_ended import Agent, CallEnded, Csat, Customer
 from schemas.messages.call_rated import CallRated
 from schemas.messages.recording_accessed import ALL_TENANTS, RecordingAccessed
@@ -163,7 +164,13 @@ def fill(sink: ClickHouseSink) -> None:
         update={"finding_id": "suspicion", "detector": "reading", "category": "suspected_rude", "severity": "info"}
     )
     measures = analysis.measures | {"reading_select": 0.9, "reading_suspicions": 1}
-    analysis = analysis.model_copy(update={"findings": (*analysis.findings, suspicion), "measures": measures})
+    assert analysis.selection is not None
+    read = Trigger(name="reading", reason="read", measure="reading_selects", value=True)
+    triggers = tuple(sorted((*analysis.selection.triggers, read), key=lambda trigger: trigger.name))
+    selection = analysis.selection.model_copy(update={"triggers": triggers})
+    analysis = analysis.model_copy(
+        update={"findings": (*analysis.findings, suspicion), "measures": measures, "selection": selection}
+    )
     alert = ALERTS_RAISED.decode((EXAMPLES / ALERTS_RAISED.name / "call_with_evidence.json").read_bytes())
     delivery = ALERTS_DELIVERED.decode((EXAMPLES / ALERTS_DELIVERED.name / "delivered.json").read_bytes())
     events = [event_of(call_id, *of) for call_id, of in CALLS_OF.items()]
@@ -380,7 +387,7 @@ def test_a_column_that_is_withheld_can_be_neither_read_nor_asked_for(user: str, 
     for column in withheld:
         for query in (
             f"SELECT {column} FROM calls",
-            f"SELECT count() FROM calls WHERE empty({column})",
+            f"SELECT count() FROM calls WHERE empty(toString({column}))",
             f"SELECT call_id FROM calls ORDER BY {column}",
             f"SELECT uniq({column}) FROM (SELECT * FROM calls)",
             f"SELECT COLUMNS('{column}') FROM calls",
@@ -408,7 +415,10 @@ def test_an_agent_learns_nothing_of_a_suspicion(engine: RunningEngine) -> None:
         for what, query in SUSPICIONS.items():
             with cases.case(what):
                 assert "ACCESS_DENIED" in refusal(engine, "agent_1001", query)
-        for view, column in (("calls", "measures"), ("kpi_calls", "measures"), ("kpi_calls", "finding_categories")):
+        for view, column in (
+            ("calls", "measures"),
+            *(("kpi_calls", column) for column in ("measures", "finding_categories", "triggers")),
+        ):
             with cases.case(view, column):
                 found = answer(engine, "agent_1001", f"SELECT {column} FROM {source_of(view)}")
                 assert found

@@ -2,6 +2,7 @@
 
 import random
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from datetime import timedelta
 from uuid import uuid4
 
@@ -205,6 +206,7 @@ def test_the_index_is_built_by_merges_and_hides_nothing_before_and_after(store: 
         pytest.param({"order_ids": ["O-1"]}, {"order_ids": ["O-2"]}, id="order"),
         pytest.param({"topics": ["delay"]}, {"topics": ["invoice"]}, id="topic"),
         pytest.param({"risks": ["high", "medium"]}, {"risks": ["low"]}, id="risk"),
+        pytest.param({"triggers": ["safety", "sensitive_word"]}, {"triggers": ["safety"]}, id="trigger"),
         pytest.param({"rules": ["finance.notice"]}, {"rules": ["finance"]}, id="rule"),
         pytest.param({"words": ["保本"]}, {"words": ["录音"]}, id="sensitive word, not what another detector matched"),
         pytest.param({"score_min": 59.5, "score_max": 59.5}, {"score_min": 60}, id="score, its ends included"),
@@ -251,6 +253,14 @@ def test_any_sensitive_word(store: Store) -> None:
     assert (hit.quotes[0].start_ms, hit.quotes[0].end_ms) == (2_000, 2_900)
 
 
+def test_whatever_selected_it(store: Store) -> None:
+    unselected = replace(LONELY, call_id="unselected", triggers=())
+    by_reading = replace(LONELY, call_id="by_reading", triggers=("reading",))
+    store.write(RICH, LONELY, unselected, by_reading)
+    assert sorted(store.ids(selected=True)) == ["by_reading", "rich"], "what is not known is not selected"
+    assert store.ids(triggers=["reading"]) == ["by_reading"]
+
+
 def test_a_hit_shows_the_call(store: Store) -> None:
     store.write(RICH)
     (hit,) = store.all()
@@ -259,6 +269,7 @@ def test_a_hit_shows_the_call(store: Store) -> None:
         **{"started_at": RICH.ended_at - timedelta(minutes=3), "ended_at": RICH.ended_at},
         **{"agent_id": "A1", "agent_team": "north", "queue": "售后", "inquiry_type": "退款", "order_id": "O-1"},
         **{"duration_ms": 200_000, "risk_level": "high", "score": 59.5, "agitation": 0.8},
+        "triggers": ("duration_anomaly", "sensitive_word"),
         "topics": ("refund", "delay"),
     }
 

@@ -14,6 +14,7 @@ from processors.kpi.statistics import Sums
 from schemas.config.rule_pack import Checklist, Procedure, load_rule_packs
 from schemas.messages.alert import Alert
 from schemas.messages.call_analysis import (
+    TRIGGER_NAMES,
     CallAnalysis,
     MeasureValue,
     Risk,
@@ -22,7 +23,9 @@ from schemas.messages.call_analysis import (
     Scorecard,
     ScoreGroup,
     ScoreItem,
+    Selection,
     TopicMention,
+    Trigger,
 )
 from schemas.messages.call_ended import Agent, Audio, CallEnded, Csat, Customer
 from schemas.messages.call_rated import CallRated
@@ -140,6 +143,7 @@ def _an_analysis(random: Random, call: CallEnded, version: int) -> CallAnalysis:
         response_delays_ms=_delays(measures),
         scorecard=_a_scorecard(random) if heard and random.random() < 0.9 else None,
         risk=_a_risk(risk) if risk is not None else None,
+        selection=_a_selection(Random(f"{call.call_id}/{version}")) if heard else None,
         topics=tuple(_a_topic(random) for _ in range(random.randrange(4))) if heard else (),
         transcribed_at=call.ended_at,
         analyzed_at=call.ended_at + timedelta(minutes=version),
@@ -246,6 +250,13 @@ def _a_risk(score: int) -> Risk:
     level: RiskLevel = "high" if score >= 60 else "medium" if score >= 25 else "low"
     parts = (RiskPart(part="sensitive_word", points=score, reason="坐席敏感词"),) if score else ()
     return Risk(level=level, score=score, parts=parts)
+
+
+def _a_selection(random: Random) -> Selection | None:
+    """Every tenth is from before there was any."""
+    names = sorted(name for name in TRIGGER_NAMES if random.random() < 0.2)
+    triggers = tuple(Trigger(name=name, reason=name) for name in names)
+    return Selection(selected=bool(triggers), triggers=triggers) if random.random() < 0.9 else None
 
 
 def _a_topic(random: Random) -> TopicMention:
@@ -591,6 +602,7 @@ RULES: Mapping[str, Rule] = {
     "satisfaction_within_10": _share(_within_10),
     "score": _mean(lambda reference, analysis: reference.settled_score(analysis)[0]),
     "high_risk": _share(lambda _, analysis: analysis.risk.level == "high" if analysis.risk else None),
+    "selection_coverage": _share(lambda _, analysis: bool(analysis.selection.certain) if analysis.selection else None),
     "alerts": lambda reference, analysis: (
         (float(reference.alerts(analysis)), 1.0) if analysis.outcome == "analyzed" else None
     ),

@@ -17,7 +17,17 @@ from processors.clickhouse.rows import (
     rows_for_transcript,
 )
 from processors.clickhouse.search_sql import FoundCall, Page, SearchQuery
-from schemas.messages.call_analysis import CallAnalysis, Risk, RiskLevel, RiskPart, Scorecard, TopicMention
+from schemas.messages.call_analysis import (
+    CallAnalysis,
+    Risk,
+    RiskLevel,
+    RiskPart,
+    Scorecard,
+    Selection,
+    TopicMention,
+    Trigger,
+    TriggerName,
+)
 from schemas.messages.call_ended import Agent, Audio, CallEnded, Customer, Role
 from schemas.messages.finding import Finding
 from schemas.messages.outcome import Outcome
@@ -47,7 +57,7 @@ def as_before_migration_16(rows: TableRows) -> TableRows:
 
 
 def _without_later_columns(row: Row) -> Row:
-    return {name: value for name, value in row.items() if name != "response_delays_ms"}
+    return {name: value for name, value in row.items() if not name.startswith(("response_delays_ms", "selected"))}
 
 
 @dataclass(frozen=True)
@@ -66,6 +76,7 @@ class Call:
     order_id: str | None = None
     topics: tuple[str, ...] = ()
     risk: RiskLevel | None = None
+    triggers: tuple[TriggerName, ...] | None = None
     rules: tuple[tuple[str, str, str], ...] = ()
     """Detector, rule and what was matched."""
     score: float | None = None
@@ -110,6 +121,12 @@ class Call:
             transcribed_at=self.ended_at + timedelta(seconds=after_s),
         )
 
+    def _selection(self) -> Selection | None:
+        if self.triggers is None:
+            return None
+        triggers = tuple(Trigger(name=name, reason="told") for name in sorted(self.triggers))
+        return Selection(selected=bool(triggers), triggers=triggers)
+
     def analysis(self, *, version: int = 1) -> CallAnalysis:
         scorecard = None
         if self.score is not None:
@@ -147,6 +164,7 @@ class Call:
                 for topic in self.topics
             ),
             scorecard=scorecard,
+            selection=self._selection(),
             risk=Risk(
                 level=self.risk, score=1, reasons=("told",), parts=(RiskPart(part="told", points=1, reason="told"),)
             )
@@ -218,6 +236,7 @@ RICH = Call(
     order_id="O-1",
     topics=("refund", "delay"),
     risk="high",
+    triggers=("sensitive_word", "duration_anomaly"),
     rules=(("sensitive_words", "finance.promise", "保本"), ("rules", "finance.notice", "录音")),
     score=59.5,
     agitation=0.8,

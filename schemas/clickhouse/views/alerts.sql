@@ -62,4 +62,5 @@ AS SELECT
     {{clock raised_at}} AS raised_local,
     raised_at
 FROM alert_versions FINAL
-COMMENT 'One row per alert: per call, rule and version of the rule; per surge.';
+WHERE kind != 'selected'
+COMMENT 'One row per alert: per call, rule and version of the rule; per surge. Calls that were selected for review are in selected_calls.';

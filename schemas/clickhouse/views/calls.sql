@@ -68,6 +68,8 @@ CREATE OR REPLACE VIEW calls {{on_cluster}}
     risk_parts Map(LowCardinality(String), Float64) COMMENT 'what risk_score is the sum of: part and its points, the heaviest first, in the order of risk_reasons',
     risk_unmeasured Array(LowCardinality(String)) COMMENT 'parts of the risk that could not be looked for',
     risk_rules_version Nullable(UInt32) COMMENT 'version of the rules that the risk was counted by',
+    selected Nullable(Bool) COMMENT 'a trigger selected the call for review; null when that is not known',
+    triggers Array(LowCardinality(String)) COMMENT 'what selected the call, each by itself; reading among them is a guess that nobody has confirmed',
     retention_class LowCardinality(Nullable(String)) COMMENT 'class by which the recording is kept; null in analyses from before there were classes',
     retention_days Nullable(UInt32) COMMENT 'days for which it is kept at least'
 )
@@ -141,6 +143,8 @@ AS SELECT
     risk_parts,
     risk_unmeasured,
     risk_rules_version,
+    selected,
+    selected_by.trigger AS triggers,
     retention_class,
     retention_days
 FROM call_versions FINAL

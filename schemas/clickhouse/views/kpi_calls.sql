@@ -15,8 +15,8 @@
 -- up the matter. The points of the items of a group add up to
 -- the weight of the group in every form.
 --
--- What reading suspects (measures reading_*, findings of the detector reading) is left out: agents may read this view, and no KPI
--- is made of suspicions.
+-- What reading suspects (measures reading_*, findings of the detector reading, its trigger) is left out: agents may read this view,
+-- and no KPI is made of suspicions. A call that reading alone selected counts as not selected here.
 --
 -- order_status, customer_value_tier and customer_tags are those of the call, as in the view calls; newest_* is what was said last,
 -- after the call or with it. score is that of the analysis, as in the view calls.
@@ -106,6 +106,8 @@ AS WITH
                 risk_score,
                 risk_parts,
                 risk_reasons,
+                arrayFilter(name -> name != 'reading', selected_by.trigger) AS triggers,
+                if(isNull(call_versions.selected), NULL, notEmpty(triggers)) AS selected,
                 transcribed_at,
                 analyzed_at,
                 analysis_version,
@@ -160,6 +162,8 @@ SELECT
     judged.risk_score AS risk_score,
     judged.risk_parts AS risk_parts,
     judged.risk_reasons AS risk_reasons,
+    judged.selected AS selected,
+    judged.triggers AS triggers,
     judged.transcribed_at AS transcribed_at,
     judged.analyzed_at AS analyzed_at,
     judged.analysis_version AS analysis_version,

@@ -17,8 +17,11 @@ def list_subscriptions(file: FileOption = None, as_json: JsonOption = False) -> 
         {
             "name": subscription.name,
             "tenant": subscription.tenant,
-            "from severity": subscription.min_severity,
-            "only": ", ".join((*subscription.categories, *subscription.teams, *subscription.rules)),
+            "on": subscription.on,
+            "from severity": subscription.min_severity if subscription.on == "alerts" else "",
+            "only": ", ".join(
+                (*subscription.categories, *subscription.teams, *subscription.rules, *subscription.triggers)
+            ),
             "quiet": _quiet(subscription),
             "channel": subscription.channel.kind,
             "to": destination_of(subscription),
@@ -28,7 +31,7 @@ def list_subscriptions(file: FileOption = None, as_json: JsonOption = False) -> 
     if as_json:
         print_json(rows)
         return
-    table = Table("name", "tenant", "from severity", "only", "quiet", "channel", "to")
+    table = Table("name", "tenant", "on", "from severity", "only", "quiet", "channel", "to")
     for row in rows:
         table.add_row(*row.values())
     console().print(table)

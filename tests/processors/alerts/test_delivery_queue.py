@@ -68,6 +68,9 @@ class Desk:
         return [(line.outcome, line.reason) for line in self.lines]
 
 
+SELECTED = {"severity": "info", "triggers": ["duration_anomaly", "sensitive_word"], "rule_id": "selected"}
+
+
 class TestFilters:
     @pytest.mark.parametrize(
         ("subscription", "alert", "wanted"),
@@ -88,6 +91,17 @@ class TestFilters:
             pytest.param({"rules": ["finance.no"]}, {}, False, id="no family without a star"),
             pytest.param({"kinds": ["surge"]}, {}, False, id="another kind"),
             pytest.param({"kinds": ["call"]}, {}, True, id="its kind"),
+            pytest.param({"min_severity": "info"}, SELECTED, False, id="selected, but only alerts are asked for"),
+            pytest.param({"min_severity": "info", "kinds": ["call"]}, SELECTED, False, id="selected, by kind"),
+            pytest.param({"min_severity": "info", "rules": ["selected"]}, SELECTED, False, id="selected, by rule"),
+            pytest.param({"on": "selected"}, SELECTED, True, id="selected calls are asked for, however mild"),
+            pytest.param({"on": "selected"}, {}, False, id="an alert, but only selected calls are asked for"),
+            pytest.param({"on": "selected", "tenant": "other"}, SELECTED, False, id="selected, of another tenant"),
+            pytest.param({"on": "selected", "teams": ["华南"]}, SELECTED, False, id="selected, of another team"),
+            pytest.param({"on": "selected", "triggers": ["safety"]}, SELECTED, False, id="by another trigger"),
+            pytest.param(
+                {"on": "selected", "triggers": ["safety", "duration_anomaly"]}, SELECTED, True, id="by one of them"
+            ),
         ],
     )
     def test_a_subscriber_hears_of_what_it_asked_for(

@@ -6,11 +6,11 @@ from typing import Any
 
 import pytest
 
-from processors.alerts.raising import RISK_RULE, alerts_of, at_least
+from processors.alerts.raising import RISK_RULE, SELECTION_RULE, alerts_of, at_least
 from processors.rules.rulebook import Rulebooks
 from schemas.config.rule_pack import load_rule_packs
 from schemas.messages.alert import Alert
-from schemas.messages.call_analysis import CallAnalysis, Risk
+from schemas.messages.call_analysis import CallAnalysis, Risk, Selection, Trigger
 from schemas.messages.finding import SEVERITIES, Finding, Severity
 from tests.processors.rules.rule_packs import pack_of
 from tests.processors.transcripts import said
@@ -18,7 +18,7 @@ from tests.support.shipped_rules import shipped_judge
 
 NOW = datetime(2026, 3, 2, 10, 15, tzinfo=UTC)
 JUDGE = shipped_judge()
-JUDGED = JUDGE.judge(said(("agent", "您好"), industry="finance"), NOW)
+JUDGED = JUDGE.judge(said(("agent", "您好"), industry="finance"), NOW).model_copy(update={"selection": None})
 NAMES = JUDGE.category_names(JUDGED)
 
 
@@ -108,6 +108,43 @@ def test_a_call_of_high_risk_raises_an_alert_of_its_own(level: str, raised: list
     for alert in alerts:
         assert (alert.rule_version, alert.severity, alert.category) == (str(JUDGED.analysis_version), "high", "risk")
         assert (alert.risk_level, alert.risk_reasons, alert.quote) == ("high", ("agitated customer",), "")
+
+
+def selected_by(*names: str) -> Selection:
+    triggers = tuple(Trigger.model_validate({"name": name, "reason": REASONS[name]}) for name in names)
+    return Selection(selected=bool(names), triggers=triggers, rules_version=3)
+
+
+REASONS = {"duration_anomaly": "通话时长异常", "reading": "语义研读建议复核", "sensitive_word": "坐席敏感词 2 处"}
+
+
+@pytest.mark.parametrize(
+    ("selection", "triggers"),
+    [
+        pytest.param(None, None, id="not known"),
+        pytest.param(selected_by(), None, id="not selected"),
+        pytest.param(selected_by("reading"), None, id="reading selects and alerts nobody"),
+        pytest.param(selected_by("duration_anomaly"), ("duration_anomaly",), id="whatever its risk"),
+        pytest.param(selected_by("reading", "sensitive_word"), ("sensitive_word",), id="without what reading suspects"),
+    ],
+)
+def test_a_selected_call_is_told_of_without_a_severity(
+    selection: Selection | None, triggers: tuple[str, ...] | None
+) -> None:
+    alerts = [alert for alert in alerts_of(with_findings(selection=selection), NAMES) if alert.triggers]
+    assert [alert.triggers for alert in alerts] == ([] if triggers is None else [triggers])
+    for alert in alerts:
+        assert (alert.rule_id, alert.rule_version, alert.category) == (SELECTION_RULE, "3", "selected")
+        assert (alert.kind, alert.severity, alert.quote) == ("call", "info", "")
+        assert alert.title == f"入选复核：{REASONS[alert.triggers[0]]}（selected）"
+
+
+def test_all_other_alerts_are_what_they_were_without_selection() -> None:
+    risk = Risk(level="high", score=80)
+    without = alerts_of(with_findings(a_finding(), risk=risk, selection=None), NAMES)
+    selected = alerts_of(with_findings(a_finding(), risk=risk, selection=selected_by("sensitive_word")), NAMES)
+    assert without == tuple(alert for alert in selected if not alert.triggers)
+    assert len(selected) == len(without) + 1
 
 
 def test_a_call_that_is_judged_again_gives_the_same_ids() -> None:

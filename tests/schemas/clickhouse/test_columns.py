@@ -25,6 +25,7 @@ UNFOLDED = {
     "findings": (CALLS, "findings"),
     "topics": (CALLS, "topics"),
     "scores": (CALLS, "score_items"),
+    "selected_calls": (CALLS, "selected_by"),
     "segments": (TRANSCRIPTS, "segments"),
     "kpi_rollup": ("kpi_rollup_rows", "kpis"),
 }
@@ -43,8 +44,9 @@ WHOLE = {
 }
 
 MADE_BY_THE_VIEW = {
-    "calls": {"day", "ended_local", "skipped_measures", "skipped_reasons", "findings_count", "reading"},
+    "calls": {"day", "ended_local", "skipped_measures", "skipped_reasons", "findings_count", "reading", "triggers"},
     "findings": {"day", "ended_local"},
+    "selected_calls": {"day", "ended_local", "is_suspicion"},
     "alerts": {"day", "raised_local"},
     "transcripts": {"day", "segments_count", "text"},
     **{name: {"day"} for name in ("topics", "scores", "segments", "outcomes", "alert_deliveries", "dead_letters")},

@@ -87,6 +87,15 @@ class TestReading:
         assert quiet is not None
         assert (quiet.begin, quiet.end, quiet.timezone) == (time(22), time(7, 30), "Asia/Shanghai")
 
+    @pytest.mark.parametrize("name", ["on", '"on"'], ids=["true to YAML", "quoted"])
+    def test_selected_calls_may_be_asked_for_with_or_without_quotes(self, tmp_path: Path, name: str) -> None:
+        (subscription,) = loaded(tmp_path, WEBHOOK + f"    {name}: selected\n    triggers: [safety]\n")
+        assert (subscription.on, subscription.triggers) == ("selected", ("safety",))
+
+    def test_without_it_alerts_are_meant(self, tmp_path: Path) -> None:
+        (subscription,) = loaded(tmp_path, WEBHOOK)
+        assert (subscription.on, subscription.triggers) == ("alerts", ())
+
     def test_no_file_is_no_subscription(self) -> None:
         assert read_subscriptions(None) == ()
         assert subscriber_names(None) == ()
@@ -162,6 +171,14 @@ class TestWhatIsWrong:
                          "8: desk, quiet_hours: from and to", id="quiet all day"),
             pytest.param(WEBHOOK + "    quiet_hours: {from: 07:00, to: 08:00, timezone: Mars/Base}\n",
                          "8: desk, quiet_hours.timezone: must be a time zone", id="no time zone"),
+            pytest.param(WEBHOOK + "    on: chosen\n", "8: desk, on: input should be 'alerts' or 'selected'",
+                         id="on something else"),
+            pytest.param(WEBHOOK + "    on: selected\n    min_severity: low\n", "2: desk, min_severity is about alerts",
+                         id="a severity of selected calls"),
+            pytest.param(WEBHOOK + "    triggers: [safety]\n", "2: desk, triggers are those of selected calls",
+                         id="triggers of alerts"),
+            pytest.param(WEBHOOK + "    on: selected\n    triggers: [reading]\n", "9: desk, triggers.0: input should",
+                         id="what reading suspects"),
             pytest.param(WEBHOOK + WEBHOOK, "1: two subscriptions", id="a name twice"),
             pytest.param(EMAIL.replace("boss@", f"boss\\r\\nBcc: {HUSH}@"), "8: mail, channel.email.to",
                          id="a header in a recipient"),

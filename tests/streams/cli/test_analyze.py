@@ -19,7 +19,7 @@ TRANSCRIPT_NAMES = {"call_id", "language", "engine", "segments", "rejected", "sp
 SEGMENT_NAMES = {"segment_id", "role", "start_ms", "end_ms", "text", "words"}
 ANALYSIS_NAMES = {
     *("call_id", "tenant_id", "analysis_version", "outcome", "outcome_reason", "measures", "skipped_analysis"),
-    *("findings", "topics", "scorecard", "risk"),
+    *("findings", "topics", "scorecard", "risk", "selection"),
 }
 FINDING_NAMES = {
     *("finding_id", "detector", "rule_id", "rule_version", "category", "role", "start_ms", "end_ms", "quote"),
@@ -86,6 +86,8 @@ class TestAnalyze:
         assert analysis["findings"]
         assert all(set(finding) >= FINDING_NAMES for finding in analysis["findings"])
         assert set(analysis["measures"]) >= MEASURE_NAMES
+        assert analysis["selection"]["selected"] is True
+        assert "sensitive_word" in [trigger["name"] for trigger in analysis["selection"]["triggers"]]
         assert analysis["outcome"] == "analyzed"
         assert analysis["call_id"] == transcript["call_id"] == "s02_finance_violation"
         # What is printed is what flows on the topics.
@@ -115,6 +117,7 @@ class TestAnalyze:
         assert " s  customer " in ended.out
         assert "「保证通过」 at " in ended.out
         assert "sensitive_words = 1\n" in ended.out
+        assert re.search(r"^selected by: .*sensitive_word \(坐席敏感词\)", ended.out, re.MULTILINE)
         assert "(agitated 0" not in ended.out
 
     def test_for_people_it_marks_what_was_said_in_agitation(self, terminal: Terminal) -> None:

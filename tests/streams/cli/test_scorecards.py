@@ -9,6 +9,7 @@ from typer.testing import CliRunner, Result
 from schemas.config.retention import RETENTION_FILE
 from schemas.config.risk import RISK_FILE
 from schemas.config.score_form import SCORE_FORM_FOLDER, FormItem, load_score_forms
+from schemas.config.selection import SELECTION_FILE
 from schemas.config.yaml_files import YamlFileError
 from streams.cli.main import app
 from streams.cli.scorecards.show import describe_item
@@ -23,27 +24,30 @@ def run(*arguments: str | Path, env: dict[str, str] | None = None) -> Result:
 def test_what_is_in_use_is_in_order() -> None:
     found = run("lint")
     assert found.exit_code == 0
-    for label in ("finance@2, ", "telecom@2, ", "risk rules @1, ", "retention policy @1, "):
+    for label in ("finance@2, ", "telecom@2, ", "risk rules @1, ", "selection rules @1, ", "retention policy @1, "):
         assert label in found.stdout
 
 
 def test_files_of_ones_own_are_checked_without_their_kind_being_named(tmp_path: Path) -> None:
     changed(SCORE_FORM_FOLDER / "finance.yaml", tmp_path, "version: 2", "version: 5")
     changed(RISK_FILE, tmp_path, "version: 1", "version: 6")
+    changed(SELECTION_FILE, tmp_path, "version: 1", "version: 8")
     changed(RETENTION_FILE, tmp_path, "version: 1", "version: 7")
     found = run("lint", tmp_path)
     assert found.exit_code == 0
-    for label in ("finance@5", "risk rules @6", "retention policy @7"):
+    for label in ("finance@5", "risk rules @6", "selection rules @8", "retention policy @7"):
         assert label in found.stdout
 
 
 def test_every_problem_is_said_and_the_exit_code_tells(tmp_path: Path) -> None:
     changed(SCORE_FORM_FOLDER / "finance.yaml", tmp_path, "version: 2", "version: 0")
     changed(RETENTION_FILE, tmp_path, "days: 180 ", "days: 20 ")
+    changed(SELECTION_FILE, tmp_path, "id: safety", "id: danger")
     found = run("lint", tmp_path)
     assert found.exit_code == 1
     assert "finance.yaml:3: field version: input should be greater than or equal to 1" in found.stderr
     assert "class general, field classes.0.days" in found.stderr
+    assert "trigger danger, field triggers.5.id" in found.stderr
 
 
 @pytest.mark.parametrize("text", ["", "items: [", "- 1", "parts", "\t"], ids=repr)

@@ -90,6 +90,8 @@ class TestCommand:
                 ["--from", "2026-02-19T20:00+08:00", "--to", "2026-02-19T20:00:01+08:00"], id="times with a zone"
             ),
             pytest.param(["--from", "2026-02-19T20:00", "--to", "2026-02-20"], id="times of the zone in the settings"),
+            pytest.param(["--selected"], id="selected for review"),
+            pytest.param(["--trigger", "safety", "--trigger", "sensitive_word"], id="by one of these triggers"),
             pytest.param(["--team", "north", "--risk", "high", "--topic", "delay", "--word", "保本"], id="several"),
         ],
     )
@@ -118,6 +120,7 @@ class TestCommand:
             pytest.param(["--score", "90..10"], "range of score is empty", id="an empty range"),
             pytest.param(["--duration", "-5.."], "--duration", id="a negative length"),
             pytest.param(["--risk", "awful"], "--risk", id="an unknown risk"),
+            pytest.param(["--trigger", "mood"], "--trigger", id="an unknown trigger"),
             pytest.param(["--role", "boss", "退款"], "--role", id="an unknown role"),
             pytest.param(["--phone", "退款"], "not a phone number", id="a phone number that is none"),
             pytest.param([" "], "at least one character", id="a phrase of spaces"),

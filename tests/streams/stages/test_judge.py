@@ -24,10 +24,11 @@ class FixedClock:
 def test_judge_makes_an_analysis_of_a_transcript_under_the_key_of_its_call() -> None:
     heard = said(("agent", "您好"), ("customer", "我想查一下订单"))
     stage = judge_stage(lambda: JUDGE, FixedClock())
-    (output,) = stage.handle(ConsumerRecord(CALLS_TRANSCRIBED.name, 0, 0, b"whatever", heard.encode()))
+    output, *alerts = stage.handle(ConsumerRecord(CALLS_TRANSCRIBED.name, 0, 0, b"whatever", heard.encode()))
     assert (output.topic, output.key) == (CALLS_ANALYZED.name, b"acme/c-1")
     analysis = CallAnalysis.decode(output.value)
     assert (analysis.call, analysis.outcome, analysis.analyzed_at) == (heard.call, "analyzed", NOW)
+    assert [Alert.decode(alert.value).triggers for alert in alerts] == [("duration_anomaly",)], "of a second of speech"
 
 
 def test_what_judge_finds_grave_enough_is_an_alert_beside_the_analysis_under_the_same_key() -> None:

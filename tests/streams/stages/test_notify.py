@@ -179,6 +179,23 @@ class TestDelivery:
         assert (line.channel, line.attempt, line.status_code, line.error_class) == ("webhook", 1, 200, None)
         assert line.latency_ms is not None
 
+    def test_who_asks_for_alerts_hears_of_no_selected_call_and_the_other_way_round(
+        self, desk: Desk, receiver: Receiver
+    ) -> None:
+        desk.subscribe(
+            webhook("desk", receiver.url("/desk"), min_severity="info"),
+            webhook("reviewers", receiver.url("/reviewers"), on="selected"),
+        )
+        alert, selected = fresh(1), fresh(1, rule_id="selected", severity="info", triggers=["duration_anomaly"])
+        with desk.running():
+            desk.raise_alerts(alert, selected)
+            assert eventually(lambda: desk.is_done("desk") and desk.is_done("reviewers"), 10)
+        assert {request.path: request.headers["webhook-id"] for request in receiver.requests} == {
+            "/desk": alert.alert_id,
+            "/reviewers": selected.alert_id,
+        }
+        assert len(receiver.requests) == 2
+
     @pytest.mark.parametrize(
         "bad",
         [
