@@ -73,10 +73,11 @@ _GROUPS: Mapping[str, tuple[str, ...]] = {
     "object store": ("store_kind", "store_bucket"),
     "subscribers": ("subscriptions_file", "console_url"),
     "hearing": (
-        *("speech_engine", "pii_keep_last", "chinese_script", "crosstalk_gate_db", "emotion", "emotion_heads"),
+        *("speech_engine", "crosstalk_gate_db", "emotion", "emotion_heads"),
         *("emotion_sound_checkpoint", "emotion_text_checkpoint", "emotion_device"),
         *("min_call_ms", "max_call_minutes", "max_recording_bytes"),
     ),
+    "transcripts": ("pii_keep_last", "chinese_script"),
     "judging": (
         *("baseline_window_days", "baseline_refresh_s", "background_timeout_s", "contacts_lookup"),
         *("rules_folder", "rules_public_keys", "sentence_model", "sentence_min_cosine", "sound_mergers"),

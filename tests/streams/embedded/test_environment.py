@@ -37,6 +37,7 @@ SECRETS = sorted(
 KAFKA, CLICKHOUSE, S3 = "kafka_sasl_password", "clickhouse_url", "s3_secret_key"
 MAY_HAVE = {
     "listen": {KAFKA, S3},
+    "receive": {KAFKA, S3},
     "judge": {KAFKA, CLICKHOUSE},
     "store": {KAFKA, CLICKHOUSE},
     "watch": {KAFKA, CLICKHOUSE},
