@@ -11,7 +11,7 @@ from processors.emotion.segments import EmotionModel
 from processors.listening.audio import decode
 from processors.listening.engine_port import SpeechEngine
 from processors.listening.pipeline import Decoder, ListenSettings, Stopwatch, listen, listener_of, unheard_transcript
-from schemas.errors import ConflictingCallError, OperatorError
+from schemas.errors import ConflictingCallError, OperatorError, RetryableError
 from schemas.messages.call_ended import CallEnded
 from schemas.messages.topics import CALLS_ENDED, CALLS_TRANSCRIBED
 from schemas.messages.transcript import Transcript
@@ -109,8 +109,8 @@ def listen_stage(
             transcript = listen(
                 recorded.call, recorded.audio, engine, settings, clock.now(), stopwatch, emotion, decode
             )
-        except OperatorError:
-            raise  # a device that is gone is nothing that a recording can do
+        except (OperatorError, RetryableError):
+            raise  # a device or a service that is gone is nothing that a recording can do
         except Exception as error:
             call = recorded.call
             log.error("listen: call %s/%s ends as bad_audio by %s", call.tenant_id, call.call_id, describe(error))

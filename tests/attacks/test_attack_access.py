@@ -112,6 +112,7 @@ SECRETS = {
     "kafka_sasl_password": ("listen", "receive", "judge", "store", "watch", "notify"),
     "clickhouse_url": ("judge", "store", "watch", "rollup"),
     "s3_secret_key": ("listen", "receive"),
+    "speech_api_key": ("listen",),
     "customer_key_secret": (),
 }
 """And who needs them."""

@@ -11,6 +11,8 @@ from schemas.messages.call_analysis import CallAnalysis
 from schemas.messages.transcript import Transcript
 from tests.processors.recordings import EXAMPLES, tone, wav
 from tests.streams.cli.terminal import Terminal
+from tests.support import speech_service
+from tests.support.receiver import Receiver, Reply, running_receiver
 
 pytestmark = pytest.mark.processes
 
@@ -69,6 +71,51 @@ class TestAnalyzeWithoutItsRecogniser:
         assert (ended.code, ended.out) == (3, "")
         assert ended.err.startswith(sentence)
         assert ended.err.count("\n") == 1
+
+
+@pytest.mark.loopback
+class TestAnalyzeWithASpeechService:
+    def test_a_recording_is_heard_by_the_service(self, terminal: Terminal) -> None:
+        with running_receiver() as service:
+            service.choose = speech_service.answering(speech_service.scripted)
+            terminal.set(**api_settings(service))
+            call = EXAMPLES / "s01_ecommerce_calm.flac"
+            ended = terminal.run("analyze", call, "--meta", call.with_suffix(".json"), "--json")
+        assert ended.code == 0
+        transcript, analysis = ended.json["transcript"], ended.json["analysis"]
+        assert analysis["engine"]["name"] == "openai-api"
+        assert analysis["outcome"] == "analyzed"
+        assert {segment["role"] for segment in transcript["segments"]} == {"agent", "customer"}
+        assert {"sound", "text", "fused"} >= {
+            segment["emotion"]["source"] for segment in transcript["segments"] if segment["emotion"]
+        }
+        assert speech_service.KEY not in ended.out
+
+    @pytest.mark.parametrize(
+        ("status", "code", "sentence"),
+        [
+            pytest.param(401, 3, "the speech service refuses the key: check speech_api_key", id="a wrong key"),
+            pytest.param(503, 4, "the speech service did not recognise a turn in 1 attempts: HTTP 503", id="away"),
+        ],
+    )
+    def test_what_is_wrong_with_it_is_one_sentence(
+        self, terminal: Terminal, status: int, code: int, sentence: str
+    ) -> None:
+        with running_receiver(Reply(status)) as service:
+            terminal.set(**api_settings(service), speech_api_attempts=1)
+            ended = terminal.run("analyze", EXAMPLES / "s01_ecommerce_calm.flac")
+        assert (ended.code, ended.out) == (code, "")
+        assert ended.err.startswith(f"callstream: {sentence}")
+        assert ended.err.count("\n") == 1
+
+
+def api_settings(service: Receiver) -> dict[str, str]:
+    return {
+        "speech_engine": "openai-api",
+        "speech_api_url": service.url("/v1"),
+        "speech_api_model": speech_service.MODEL,
+        "speech_api_key": speech_service.KEY,
+    }
 
 
 WRITTEN: dict[str, Any] = {
