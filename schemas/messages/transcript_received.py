@@ -9,8 +9,11 @@ from pydantic_core import PydanticCustomError
 from schemas.messages.call_ended import LONGEST_CALL, CallFacts, Role
 from schemas.messages.message import Message, Record, ShortText
 
-MAX_UTTERANCES = 10_000
-MAX_UTTERANCE_LETTERS = 4_000
+MAX_UTTERANCES = 5_000
+MAX_UTTERANCE_LETTERS = 1_000
+MAX_LETTERS = 200_000
+"""Of a call: eleven hours of speech without a pause. The worst text of that length (5,000 other names) takes twenty
+seconds to mask, in which others of its partition wait."""
 _LONGEST_CALL_MS = LONGEST_CALL // timedelta(milliseconds=1)
 
 Milliseconds = Annotated[int, Field(ge=0, le=_LONGEST_CALL_MS)]
@@ -41,7 +44,7 @@ class TranscriptReceived(Message):
     Utterances stand in the order in which they were begun, all of them with times or none.
     """
 
-    max_bytes: ClassVar[int] = 4 * 1024 * 1024
+    max_bytes: ClassVar[int] = 2 * 1024 * 1024
 
     schema_version: Literal[1] = 1
     call: CallFacts
@@ -77,6 +80,8 @@ class TranscriptReceived(Message):
     @classmethod
     def _are_in_order(cls, utterances: tuple[ReceivedUtterance, ...]) -> tuple[ReceivedUtterance, ...]:
         """The kind of error has the number of the utterance, counted from 0, because that is no value."""
+        if sum(len(utterance.text) for utterance in utterances) > MAX_LETTERS:
+            raise _wrong("more_letters_than_a_call_has")
         before_ms = 0
         for number, utterance in enumerate(utterances):
             if (utterance.start_ms is None) != (utterances[0].start_ms is None):

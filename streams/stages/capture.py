@@ -24,7 +24,12 @@ from schemas.messages.message import UtcDatetime
 from schemas.messages.records import ProducerRecord
 from schemas.messages.topics import CALLS_ENDED, message_key
 from schemas.messages.transcript import AudioFacts
-from schemas.messages.transcript_received import MAX_UTTERANCE_LETTERS, MAX_UTTERANCES, TranscriptReceived
+from schemas.messages.transcript_received import (
+    MAX_LETTERS,
+    MAX_UTTERANCE_LETTERS,
+    MAX_UTTERANCES,
+    TranscriptReceived,
+)
 from streams.adapters.decoder.process import DecoderProcess
 from streams.adapters.object_store.recordings import RecordingStore
 from streams.ports import PublisherPort
@@ -209,6 +214,7 @@ _BELONGS_THERE: tuple[tuple[str, str, str], ...] = (
     (r"utterances\.\d+", "one_time_without_the_other", "start_ms and end_ms, or neither"),
     (r"utterances", "utterance_\\d+_times_for_all_or_none", "give times to all utterances, counted from 0, or to none"),
     (r"utterances", "utterance_\\d+_begins_before.*", "sort the utterances, counted from 0, by start_ms"),
+    (r"utterances", "more_letters_than_a_call_has", f"at most {MAX_LETTERS} letters in all"),
     (r"utterances", "missing|too_short", "at least one object with role and text"),
     (r"utterances", "too_long", f"at most {MAX_UTTERANCES} utterances"),
     (r".*_ms", "int_.*|greater_than_equal|less_than_equal", "whole milliseconds from the start of the call, of 7 days"),

@@ -50,6 +50,11 @@ class TestTranscriptReceived:
                 id="a book",
             ),
             pytest.param(
+                lambda it: it.update(utterances=[{"role": "agent", "text": "好" * MAX_UTTERANCE_LETTERS}] * 201),
+                "utterances: more_letters_than_a_call_has",
+                id="a shelf of books",
+            ),
+            pytest.param(
                 lambda it: it["utterances"][1].update(text=" \n "), "utterances.1.text: string_too_short", id="blank"
             ),
             pytest.param(

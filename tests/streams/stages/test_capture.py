@@ -404,6 +404,6 @@ class TestTranscriptOfFile:
             said.append(str(refused.value))
         assert [sentence.partition(f"{name} ")[2][:10] for name, sentence in zip(files, said, strict=True)] == [
             "is not UTF",
-            "has 419430",
+            "has 209715",
             "cannot be ",
         ]
