@@ -23,7 +23,7 @@ CONTRACTS_FOLDER = "docs/contracts"
 ASYNCAPI_FILE = "asyncapi.json"
 JSON_SCHEMA_DIALECT = "https://json-schema.org/draft/2020-12/schema"
 KAFKA_BINDING_VERSION = "0.5.0"
-CONTRACT_VERSION = "1.3.0"
+CONTRACT_VERSION = "1.4.0"
 """Of the document: the second figure rises with a new topic or optional field, the first with a `.v2` topic."""
 
 Json = dict[str, object]

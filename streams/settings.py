@@ -55,15 +55,20 @@ def _xdg_text(variable: str, fallback: str) -> str:
 
 DETECTORS = "processors.detectors"
 ENGINES = "processors.listening.engines"
+SPEECH_SERVICES = "streams.adapters.speech"
 OBJECT_STORES = "streams.adapters.object_store"
 
-_FOUND_BEHIND = {"store_bucket": OBJECT_STORES, "speech_engine": ENGINES, "max_recording_bytes": DETECTORS}
-"""Setting → the folder whose files declare settings of their own; these are listed behind it."""
+_FOUND_BEHIND = {
+    "store_bucket": (OBJECT_STORES,),
+    "speech_engine": (ENGINES, SPEECH_SERVICES),
+    "max_recording_bytes": (DETECTORS,),
+}
+"""Setting → the folders whose files declare settings of their own; these are listed behind it."""
 
 
 EVERY_WORKER = "every worker"
 COMMANDS = "commands"
-_FOUND_IN = {OBJECT_STORES: "object store", ENGINES: "hearing", DETECTORS: "judging"}
+_FOUND_IN = {OBJECT_STORES: "object store", ENGINES: "hearing", SPEECH_SERVICES: "hearing", DETECTORS: "judging"}
 _GROUPS: Mapping[str, tuple[str, ...]] = {
     "Kafka": (
         *("kafka_bootstrap", "kafka_flavour", "kafka_replication_factor", "kafka_security_protocol"),
@@ -73,10 +78,11 @@ _GROUPS: Mapping[str, tuple[str, ...]] = {
     "object store": ("store_kind", "store_bucket"),
     "subscribers": ("subscriptions_file", "console_url"),
     "hearing": (
-        *("speech_engine", "pii_keep_last", "chinese_script", "crosstalk_gate_db", "emotion", "emotion_heads"),
+        *("speech_engine", "crosstalk_gate_db", "emotion", "emotion_heads"),
         *("emotion_sound_checkpoint", "emotion_text_checkpoint", "emotion_device"),
         *("min_call_ms", "max_call_minutes", "max_recording_bytes"),
     ),
+    "transcripts": ("pii_keep_last", "chinese_script"),
     "judging": (
         *("baseline_window_days", "baseline_refresh_s", "background_timeout_s", "contacts_lookup"),
         *("rules_folder", "rules_public_keys", "sentence_model", "sentence_min_cosine", "sound_mergers"),
@@ -96,7 +102,12 @@ _GROUPS: Mapping[str, tuple[str, ...]] = {
 @cache
 def engines() -> dict[str, type[EngineSettings]]:
     """Every speech engine that there is, by the word that chooses it. Raises `FoundError`."""
-    return find_kinds(ENGINES, EngineSettings)  # type: ignore[type-abstract] # what is found can be built
+    found: dict[str, type[EngineSettings]] = {}
+    for folder in (ENGINES, SPEECH_SERVICES):
+        for kind, each in find_kinds(folder, EngineSettings).items():  # type: ignore[type-abstract] # can be built
+            if found.setdefault(kind, each) is not each:
+                raise FoundError(f"{kind} is the kind of {found[kind].__module__} and of {each.__module__}")
+    return found
 
 
 @cache
@@ -172,8 +183,8 @@ class Settings(SettingsPart):
 
     speech_engine: Annotated[str, AfterValidator(_require_engine)] = Field(
         default="faster-whisper",
-        description="the recogniser: Whisper (settings `whisper_*`), or SenseVoice, Paraformer and Zipformer "
-        "(settings `sherpa_*`, extra `sherpa-onnx`)",
+        description="the recogniser: Whisper (settings `whisper_*`), SenseVoice, Paraformer and Zipformer "
+        "(settings `sherpa_*`, extra `sherpa-onnx`), or a service with OpenAI's interface (settings `speech_api_*`)",
         json_schema_extra=lambda schema: schema.update(enum=[*engines()]),
     )
     pii_keep_last: str = Field(
@@ -458,7 +469,8 @@ class Settings(SettingsPart):
 
 def setting_models() -> list[type[SettingsPart]]:
     """`Settings`, and the model of every component that declares settings."""
-    found = [model for folder in _FOUND_BEHIND.values() for model in find_classes(folder, SettingsPart)]
+    folders = [folder for behind in _FOUND_BEHIND.values() for folder in behind]
+    found = [model for folder in folders for model in find_classes(folder, SettingsPart)]
     return [Settings, *found]
 
 
@@ -479,7 +491,8 @@ def _owners() -> dict[str, type[SettingsPart]]:
         if name in _FOUND_BEHIND:
             pairs += (
                 (each, model)
-                for model in find_classes(_FOUND_BEHIND[name], SettingsPart)
+                for folder in _FOUND_BEHIND[name]
+                for model in find_classes(folder, SettingsPart)
                 for each in model.model_fields
             )
     return owners_of(pairs)

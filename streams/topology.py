@@ -20,6 +20,7 @@ from schemas.messages.topics import (
     CALLS_TRANSCRIBED,
     RECORDINGS_ACCESSED,
     RULES_PUBLISHED,
+    TRANSCRIPTS_RECEIVED,
     AnyTopic,
 )
 
@@ -78,7 +79,10 @@ STAGES: tuple[StageEntry, ...] = (
     StageEntry(
         "capture",
         "takes in a finished recording, stores it and announces the call",
-        writes=(Writes(CALLS_ENDED, "announce a recording that is durable in the object store"),),
+        writes=(
+            Writes(CALLS_ENDED, "announce a recording that is durable in the object store"),
+            Writes(TRANSCRIPTS_RECEIVED, "hand over a transcript that was made elsewhere"),
+        ),
         scales_by="runs in `callstream publish`",
     ),
     StageEntry(
@@ -104,8 +108,21 @@ STAGES: tuple[StageEntry, ...] = (
         scales_by="cores and GPUs",
         builder="streams.stages.listen:build",
         asks=("object store",),
-        settings=("hearing",),
+        settings=("hearing", "transcripts"),
         variables=("HF_", "TRANSFORMERS_"),
+    ),
+    StageEntry(
+        "receive",
+        "masks a transcript that was made elsewhere; the only stage that sees it in clear",
+        reads=(Reads(TRANSCRIPTS_RECEIVED, "mask what was said"),),
+        writes=(
+            Writes(CALLS_TRANSCRIBED, "what was said, masked, as if it had been heard"),
+            Writes(CALLS_DEAD_LETTERS, "a transcript that can never be processed"),
+        ),
+        scales_by="partitions",
+        builder="streams.stages.receive:build",
+        asks=("object store",),
+        settings=("transcripts",),
     ),
     StageEntry(
         "judge",

@@ -8,6 +8,7 @@ from processors.listening.engine_port import SpeechEngine
 from processors.listening.engines.sherpa_onnx import SherpaSettings
 from processors.listening.engines.sherpa_speakers import SherpaSpeakerSeparation, SpeakerSettings
 from processors.listening.pipeline import ListenSettings
+from processors.receiving.pipeline import ReceiveSettings
 from processors.text.sentences import SentenceModel, universal_sentence_encoder
 from schemas.config.retention import RETENTION_FILE
 from schemas.config.risk import RISK_FILE
@@ -47,6 +48,11 @@ def listen_settings(settings: Settings) -> ListenSettings:
         pii_keep_last=settings.pii_keep_last_by_kind,
         separation=_build_separation(settings),
     )
+
+
+def receive_settings(settings: Settings) -> ReceiveSettings:
+    """What transcripts that were made elsewhere need of the settings."""
+    return ReceiveSettings(chinese_script=settings.chinese_script, pii_keep_last=settings.pii_keep_last_by_kind)
 
 
 def _build_separation(settings: Settings) -> SpeakerSeparation | None:

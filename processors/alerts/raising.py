@@ -53,6 +53,8 @@ def _of_rule(analysis: CallAnalysis, findings: list[Finding], category_names: Ma
     first = findings[0]
     category = category_names.get(first.category, "规则命中")
     rule = first.attributes.get("name")
+    # A moment that nobody knows would be a link to the wrong one.
+    start_ms, end_ms = (first.start_ms, first.end_ms) if analysis.engine.knows_times else (None, None)
     name = f"{category}：{rule}" if rule else category
     return _alert(
         analysis,
@@ -63,8 +65,8 @@ def _of_rule(analysis: CallAnalysis, findings: list[Finding], category_names: Ma
         title=f"{_ROLE_NAMES[first.role]}{name}（{first.rule_id}）"[:500],
         advice=str(first.attributes.get("advice", ""))[:_MAX_ADVICE],
         role=first.role,
-        start_ms=first.start_ms,
-        end_ms=first.end_ms,
+        start_ms=start_ms,
+        end_ms=end_ms,
         quote=first.quote,
         matched=first.matched,
         hits=sum(int(finding.attributes.get("hits", 1)) for finding in findings),

@@ -24,8 +24,8 @@ class InterruptionsDetector:
 
     Per side: `…_turns` counts its turns and `…_interruptions` those of them that interrupt, `…_interruption_rate`
     divides one by the other (null without any: `no_turns`), `…_back_channels` counts its back-channels. `overlap_ms` is
-    how long both speak at once. Nothing is measured where the sides are not told apart, nor on one channel whose
-    speakers the event does not name (`one_channel`).
+    how long both speak at once. Nothing is measured where the sides are not told apart, nor without times
+    (`no_times`), nor on one channel whose speakers the event does not name (`one_channel`).
 
     `role` of a finding is who interrupts, `quote` what is said then. `attributes`: `overlap_ms`; `segment_id`,
     `match_start`, `match_end` of it, with `last_segment_id` where it goes on in later segments.
@@ -42,7 +42,7 @@ class InterruptionsDetector:
 
     def process(self, context: CallContext) -> Iterable[Result]:
         found = context.conversation
-        reason = context.why_not_told_apart or (ONE_CHANNEL if found.overlap_ms is None else None)
+        reason = context.why_not_timed or (ONE_CHANNEL if found.overlap_ms is None else None)
         if reason is not None:
             return [NotMeasured(measure, reason) for measure in self.measures]
         return [

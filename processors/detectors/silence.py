@@ -12,7 +12,7 @@ from processors.detectors.base.findings import Attributes, CodeRule
 from processors.detectors.base.rule_detector import LANGUAGE_NOT_SUPPORTED
 from processors.judging.call_context import CallContext
 from processors.listening.intervals import length_ms, union
-from processors.text.conversation import NO_SPEECH, says_something
+from processors.text.conversation import NO_SPEECH, says_something, why_no_times
 from processors.text.languages import CHINESE_LANGUAGES
 from schemas.messages.finding import Finding
 from schemas.messages.interval import Interval
@@ -63,7 +63,7 @@ class SilenceDetector:
     listening left out, are the agent's: an apology or an answer. `excused_silences`, `excused_silence_ms`,
     `unexcused_silences` and `unexcused_silence_ms` count and add up; they are not measured where nobody knows who
     speaks (also where there is no silence, or such calls would be counted only when they are good), nor in a language
-    in which asking is not recognised.
+    in which asking is not recognised. Without times nothing is measured (`no_times`).
 
     Findings: `excused_silence`, with what the agent said as quote, `segment_id`, `match_start` and `match_end`;
     `unexcused_silence`. Both are of role `unknown` (nobody speaks) and have the attributes `silence_ms`,
@@ -83,6 +83,8 @@ class SilenceDetector:
         reason = context.why_not_told_apart
         if reason == NO_SPEECH:
             return [NotMeasured(measure, reason) for measure in self.measures]
+        if (untimed := why_no_times(transcript)) is not None:
+            return [NotMeasured(measure, untimed) for measure in self.measures]
         gaps = _gaps(transcript)
         silences = [Interval(start_ms=start, end_ms=end) for start, end in gaps if end - start >= SILENCE_MS]
         longest_ms = max((end - start for start, end in gaps), default=0)

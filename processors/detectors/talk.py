@@ -19,7 +19,8 @@ NO_RESPONSES = "no_responses"
 
 
 class TalkDetector:
-    """Talk share, speech rates and response delays; not measured where the sides are not told apart.
+    """Talk share, speech rates and response delays; not measured where the sides are not told apart, nor without times
+    (`no_times`).
 
     `agent_talk_share`: speech of the agent ÷ speech of both, overlaps counted for both; 0…1.
 
@@ -44,8 +45,8 @@ class TalkDetector:
 
     def process(self, context: CallContext) -> Iterable[Result]:
         transcript = context.transcript
-        if context.why_not_told_apart is not None:
-            return [NotMeasured(measure, context.why_not_told_apart) for measure in self.measures]
+        if context.why_not_timed is not None:
+            return [NotMeasured(measure, context.why_not_timed) for measure in self.measures]
         agent, customer = speech_of(transcript, "agent"), speech_of(transcript, "customer")
         return [
             _talk_share(length_ms(agent), length_ms(customer)),

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from processors.judging.earlier_contacts import EarlierContact
-from processors.text.conversation import Conversation, conversation, why_not_told_apart
+from processors.text.conversation import Conversation, conversation, why_no_times, why_not_told_apart
 from processors.text.passages import SpokenText
 from processors.text.remembered import remembered
 from schemas.messages.call_analysis import MeasureValue
@@ -65,3 +65,8 @@ class CallContext:
     def why_not_told_apart(self) -> str | None:
         """Why agent and customer cannot be told apart (`processors.text.conversation`); None if they can."""
         return why_not_told_apart(self.transcript)
+
+    @remembered
+    def why_not_timed(self) -> str | None:
+        """Why agent and customer cannot be told apart, or when they speak is not known; None if neither is so."""
+        return self.why_not_told_apart or why_no_times(self.transcript)

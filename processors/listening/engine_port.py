@@ -109,6 +109,9 @@ class SpeechEngine(Protocol):
     ) -> Recognition:
         """Recognise the clips of one call, at least one; one result for each, in the same order.
 
+        Raises `RetryableError` where the engine is a service that is busy or away: the call waits; `OperatorError` for
+        what a person must mend; anything else ends this call as `bad_audio`.
+
         A hint that the engine does not know is ignored and the language detected. With a `pool`, an engine that has
         an encoder hands its states over while it recognises: they are computed once.
         """
@@ -116,7 +119,8 @@ class SpeechEngine(Protocol):
 
 
 class EngineSettings(SettingsPart, ABC):
-    """The settings of one recogniser. The file that declares them is found by being there."""
+    """The settings of one recogniser. The file that declares them is found by being there: in
+    `processors.listening.engines`, or that of a service in `streams.adapters.speech`."""
 
     kind: ClassVar[str]
     """The value of `speech_engine` that chooses it."""

@@ -6,7 +6,7 @@ so that thousands of rules that have nothing to do with the call cost next to no
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Literal, NamedTuple, Protocol
+from typing import TYPE_CHECKING, ClassVar, Literal, NamedTuple, Protocol
 
 from processors.text.negation import CONTEXT_LETTERS, stance
 from processors.text.negation import Stance as SpeakerStance
@@ -86,7 +86,16 @@ NOT_FOUND = ConditionResult(False)
 class Node(Protocol):
     """A compiled condition."""
 
+    @property
+    def needs_times(self) -> bool:
+        """Whether it counts seconds, so that it cannot be decided where nobody knows when what was said."""
+        ...
+
     def look(self, hearing: "Hearing") -> ConditionResult: ...
+
+    def is_shown_by_event(self, hearing: "Hearing") -> bool:
+        """Whether it holds by the event alone, whatever was said."""
+        ...
 
 
 @dataclass(frozen=True, eq=False)
@@ -184,6 +193,12 @@ class LeafScope:
         return self._is_in_window(*passage.utterance.bounds_ms, duration_ms)
 
     @remembered
+    def needs_times(self) -> bool:
+        """Whether it counts seconds."""
+        in_seconds = self.first_s is not None or self.last_s is not None
+        return in_seconds or any(anchor.needs_times for anchor in self.anchors)
+
+    @remembered
     def _has_window(self) -> bool:
         return any(side is not None for side in (self.first_s, self.last_s, self.first_percent, self.last_percent))
 
@@ -225,6 +240,10 @@ class _CompiledAnchor:
     anchor: Anchor
     of: Node
 
+    @property
+    def needs_times(self) -> bool:
+        return self.anchor.within_s is not None or self.of.needs_times
+
     def keep(self, found: Sequence[RuleHit], hearing: Hearing) -> list[RuleHit]:
         if not found:
             return []
@@ -256,6 +275,13 @@ class _CompiledAnchor:
 class _Say:
     scope: LeafScope
     unless: tuple[str, ...]
+
+    @property
+    def needs_times(self) -> bool:
+        return self.scope.needs_times
+
+    def is_shown_by_event(self, hearing: Hearing) -> bool:  # noqa: ARG002 - no event says what was said
+        return False
 
     def look(self, hearing: Hearing) -> ConditionResult:
         candidates = hearing.candidates(self)
@@ -312,6 +338,13 @@ class _Regex:
     scope: LeafScope
     pattern: "re2._Regexp"
 
+    @property
+    def needs_times(self) -> bool:
+        return self.scope.needs_times
+
+    def is_shown_by_event(self, hearing: Hearing) -> bool:  # noqa: ARG002 - no event says what was said
+        return False
+
     def look(self, hearing: Hearing) -> ConditionResult:
         found = self.scope.keep(self._hits(hearing), hearing)
         return ConditionResult(bool(found), found)
@@ -333,6 +366,10 @@ class _Regex:
 @dataclass(frozen=True, eq=False)
 class _Event:
     test: EventTest
+    needs_times: ClassVar[bool] = False
+
+    def is_shown_by_event(self, hearing: Hearing) -> bool:
+        return self.look(hearing).holds
 
     def look(self, hearing: Hearing) -> ConditionResult:
         if hearing.call is None:
@@ -348,6 +385,10 @@ class _Event:
 @dataclass(frozen=True, eq=False)
 class _Measure:
     test: MeasureTest
+    needs_times: ClassVar[bool] = False
+
+    def is_shown_by_event(self, hearing: Hearing) -> bool:  # noqa: ARG002 - a measure is no event
+        return False
 
     def look(self, hearing: Hearing) -> ConditionResult:
         value = hearing.measures.get(self.test.name)
@@ -366,6 +407,13 @@ class _Group:
     wanted: int
     """As many must hold; 0: none may."""
 
+    @property
+    def needs_times(self) -> bool:
+        return any(part.needs_times for part in self.parts)
+
+    def is_shown_by_event(self, hearing: Hearing) -> bool:
+        return 0 < self.wanted <= sum(part.is_shown_by_event(hearing) for part in self.parts)
+
     def look(self, hearing: Hearing) -> ConditionResult:
         holding = [found for found in (hearing.look(part) for part in self.parts) if found.holds]
         if self.wanted == 0:
@@ -382,6 +430,13 @@ class _Group:
 class _AtLeast:
     of: Node
     wanted: int
+
+    @property
+    def needs_times(self) -> bool:
+        return self.of.needs_times
+
+    def is_shown_by_event(self, hearing: Hearing) -> bool:  # noqa: ARG002 - an event is no hit that could be counted
+        return False
 
     def look(self, hearing: Hearing) -> ConditionResult:
         found = hearing.look(self.of)

@@ -72,6 +72,11 @@ class Compiled(Generic[E]):
         return str(self.pack.version)
 
     @remembered
+    def needs_times(self) -> bool:
+        """Whether any of its conditions counts seconds."""
+        return any(node.needs_times for node in self.nodes.values())
+
+    @remembered
     def _is_for_all(self) -> bool:
         entry = self.entry
         return entry.applies == Applies() and entry.valid_from is None and entry.valid_to is None

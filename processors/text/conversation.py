@@ -15,6 +15,7 @@ from schemas.messages.transcript import Segment, Transcript
 NO_SPEECH = "no_speech"
 SPEAKER_UNKNOWN = "speaker_unknown"
 ONE_CHANNEL = "one_channel"
+NO_TIMES = "no_times"
 
 PAUSE_MS = 800
 """A shorter pause is part of an utterance, unless the other side begins to speak in it; `listen` cuts turns alike."""
@@ -82,8 +83,18 @@ def why_not_told_apart(transcript: Transcript) -> str | None:
     return None
 
 
+def why_no_times(transcript: Transcript) -> str | None:
+    """Why nothing can be said of how long anything took: `no_times`; None where it can."""
+    return None if transcript.engine.knows_times else NO_TIMES
+
+
 def is_one_channel(transcript: Transcript) -> bool:
-    """Whether both sides were recorded on one channel, or on two that hold the same sound."""
+    """Whether both sides were recorded on one channel, or on two that hold the same sound.
+
+    So is a transcript taken that was made elsewhere, unless whoever sent it says that each side had its own.
+    """
+    if not transcript.engine.tells_overlaps:
+        return True
     return transcript.audio is not None and (transcript.audio.channels == 1 or transcript.audio.identical_channels)
 
 

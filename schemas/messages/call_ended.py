@@ -94,12 +94,9 @@ class Csat(Record):
         return self
 
 
-class CallEnded(Message):
-    """A call has ended and its recording is durable in the object store (R6–R8)."""
+class CallFacts(Record):
+    """What is known of a call when it is over, its recording apart (R6–R8)."""
 
-    max_bytes: ClassVar[int] = 512 * 1024
-
-    schema_version: Literal[1] = 1
     tenant_id: TenantId
     call_id: Identifier
     direction: Literal["inbound", "outbound"]
@@ -121,7 +118,6 @@ class CallEnded(Message):
         default=None, description="the telephony side played the recording notice before recording began (R15)"
     )
     language_hint: Annotated[str, StringConstraints(pattern=r"^[A-Za-z]{2,8}(-[A-Za-z0-9]{1,8})*$")] | None = None
-    audio: Audio
     csat: Csat | None = None
     legal_hold: bool = False
 
@@ -132,3 +128,12 @@ class CallEnded(Message):
         if self.ended_at - self.started_at > LONGEST_CALL:
             raise PydanticCustomError("call_too_long", "ended_at is more than 7 days after started_at")
         return self
+
+
+class CallEnded(CallFacts, Message):
+    """A call has ended and its recording is durable in the object store (R6–R8)."""
+
+    max_bytes: ClassVar[int] = 512 * 1024
+
+    schema_version: Literal[1] = 1
+    audio: Audio

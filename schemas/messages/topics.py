@@ -16,6 +16,7 @@ from schemas.messages.recording_accessed import RecordingAccessed
 from schemas.messages.records import ConsumerRecord, ProducerRecord
 from schemas.messages.rules_published import RulesPublished
 from schemas.messages.transcript import Transcript
+from schemas.messages.transcript_received import TranscriptReceived
 
 M = TypeVar("M", bound=Message)
 
@@ -58,6 +59,9 @@ class Topic(Generic[M]):
     """Of keys that are neither a call's nor an id, as a regular expression."""
     partitions: int = 12
     retention_ms: int = 30 * DAY_MS
+    segment_ms: int | None = None
+    """A file of the topic is closed after this long: what is in an open one is not deleted, however old. None: as the
+    brokers say, which is after seven days or a gigabyte."""
     from_outside: bool = False
     """Programs other than callstream write here: unknown fields are refused (ADR 0027). Between our own stages they
     are ignored, so that workers of two releases run side by side."""
@@ -91,10 +95,19 @@ class Topic(Generic[M]):
             "cleanup.policy": "delete",
             "retention.ms": str(self.retention_ms),
             "max.message.bytes": str(self.message.max_bytes + RECORD_OVERHEAD_BYTES),
+            **({"segment.ms": str(self.segment_ms)} if self.segment_ms is not None else {}),
         }
 
 
 CALLS_ENDED = Topic("calls.ended.v1", CallEnded, "a call is over and its recording is durable", from_outside=True)
+TRANSCRIPTS_RECEIVED = Topic(
+    "transcripts.received.v1",
+    TranscriptReceived,
+    "a call that was written down elsewhere, in clear; kept only until it is surely masked",
+    retention_ms=3 * DAY_MS,
+    segment_ms=DAY_MS // 4,
+    from_outside=True,
+)
 CALLS_TRANSCRIBED = Topic(
     "calls.transcribed.v1",
     Transcript,

@@ -36,7 +36,8 @@ class Segment(Interval):
         default=None, description="how agitated the speaker is; null: see emotion_gap"
     )
     emotion_gap: EmotionGap | None = Field(
-        default=None, description="why there is no emotion; null in transcripts that predate emotion"
+        default=None,
+        description="why there is no emotion; null in transcripts that predate emotion or were made elsewhere",
     )
 
     @model_validator(mode="after")
@@ -55,6 +56,11 @@ class Rejected(Interval):
     reason: Literal["no_speech", "repetition", "known_phantom", "low_confidence"]
 
 
+RECEIVED = "received"
+"""The name of the engine of transcripts that were made elsewhere. Its settings say `times` (`told` or `none`) and
+`separate_channels`."""
+
+
 class EngineIdentity(Record):
     """Which recogniser wrote a transcript. Two transcripts with equal identity and audio are interchangeable."""
 
@@ -70,6 +76,21 @@ class EngineIdentity(Record):
         rounding, and workers with and without a GPU would hear each other's calls again for ever.
         """
         return self._without_machine() == other._without_machine()
+
+    @property
+    def is_received(self) -> bool:
+        """Whether the words were recognised or written down elsewhere (`transcripts.received.v1`), not heard here."""
+        return self.name == RECEIVED
+
+    @property
+    def knows_times(self) -> bool:
+        """Whether it is known when what was said; otherwise the times of segments only keep them in order."""
+        return not (self.is_received and self.settings.get("times") == "none")
+
+    @property
+    def tells_overlaps(self) -> bool:
+        """Whether it would show if both sides spoke at once, as far as that depends on who wrote the transcript."""
+        return not self.is_received or self.settings.get("separate_channels") is True
 
     def _without_machine(self) -> "EngineIdentity":
         settings = {name: value for name, value in self.settings.items() if name not in ("device", "batch_size")}

@@ -1,4 +1,4 @@
-"""`callstream analyze`: one recording through the same stages in one process, without broker, store or database."""
+"""`callstream analyze`: one recording or transcript through the same stages in one process, without any server."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -21,21 +21,34 @@ AGITATED = 0.5
 
 
 def analyze(
-    file: Annotated[Path, typer.Argument(help="The recording.")],
+    file: Annotated[Path | None, typer.Argument(help="The recording.")] = None,
+    transcript: Annotated[
+        Path | None,
+        typer.Option(help="Instead of a recording, a transcript that was made elsewhere: JSON (docs/transcripts.md)."),
+    ] = None,
     meta: Annotated[Path | None, typer.Option(help="JSON file with fields of CallEnded.")] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Analyse one recording in this process.
 
-    Runs the same stages as the pipeline, without a broker, an object store or a database.
+    Runs the same stages as the pipeline, without a broker, an object store or a database. A transcript that was made
+    elsewhere is masked first, then judged as far as words go.
     """
     from streams.ports import SystemClock
 
-    transcript, analysis = analyze_file(file, meta, command_settings(), SystemClock())
+    if file is not None and transcript is not None:
+        raise typer.BadParameter("give a recording or a transcript, not both", param_hint="--transcript")
+    settings, clock = command_settings(), SystemClock()
+    if transcript is not None:
+        heard, analysis = analyze_transcript(transcript, meta, settings, clock)
+    elif file is not None:
+        heard, analysis = analyze_file(file, meta, settings, clock)
+    else:
+        raise typer.BadParameter("give a recording, or a transcript with --transcript", param_hint="FILE")
     if as_json:
-        print_json({"transcript": transcript.model_dump(mode="json"), "analysis": analysis.model_dump(mode="json")})
+        print_json({"transcript": heard.model_dump(mode="json"), "analysis": analysis.model_dump(mode="json")})
         return
-    for line in _lines(transcript, analysis):
+    for line in _lines(heard, analysis):
         typer.echo(line)
 
 
@@ -64,16 +77,35 @@ def analyze_file(
     return transcript, build_judge(settings).judge(transcript, clock.now())
 
 
+def analyze_transcript(
+    file: Path, meta: Path | None, settings: Settings, clock: "Clock"
+) -> "tuple[Transcript, CallAnalysis]":
+    """The masked transcript and the analysis of a transcript that was made elsewhere; `meta` as in `analyze_file`.
+
+    Raises `InvalidCallError`.
+    """
+    from processors.receiving.pipeline import transcript_of
+    from streams.stages.capture import read_facts, transcript_of_file
+    from streams.wiring import build_judge, receive_settings
+
+    received = transcript_of_file(file, read_facts(meta) if meta else {}, usual_call_id="transcript")
+    transcript = transcript_of(received, receive_settings(settings), clock.now())
+    return transcript, build_judge(settings).judge(transcript, clock.now())
+
+
 def _lines(transcript: "Transcript", analysis: "CallAnalysis") -> Iterator[str]:
     """For people: what was said, what was found in it, and the judgement."""
     yield f"{analysis.outcome} ({analysis.outcome_reason}), language {transcript.language or '-'}"
+    timed = transcript.engine.knows_times
     for segment in transcript.segments:
         agitated = segment.emotion.agitated if segment.emotion else 0.0
         note = f"  (agitated {agitated:.2f})" if agitated > AGITATED else ""
-        yield f"{segment.start_ms / 1000:8.1f} s  {segment.role:<8} {segment.text}{note}"
+        begins = f"{segment.start_ms / 1000:8.1f} s" if timed else f"{'-':>10}"
+        yield f"{begins}  {segment.role:<8} {segment.text}{note}"
     for finding in analysis.findings:
         # A finding without words, such as an unusual length, is about the whole call.
-        where = f" 「{finding.matched}」 at {finding.start_ms / 1000:.1f} s" if finding.matched else ""
+        at = f" at {finding.start_ms / 1000:.1f} s" if timed else ""
+        where = f" 「{finding.matched}」{at}" if finding.matched else ""
         yield f"{finding.severity}: {finding.rule_id}{where}"
     for name, value in analysis.measures.items():
         yield f"{name} = {value}"

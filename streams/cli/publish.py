@@ -1,19 +1,37 @@
-"""`callstream publish`: recordings of one's own into the pipeline."""
+"""`callstream publish`: recordings of one's own, and transcripts, into the pipeline."""
 
+from collections.abc import Callable, Iterator, Sequence
+from itertools import chain
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from schemas.errors import InvalidCallError
+from schemas.messages.topics import TRANSCRIPTS_RECEIVED
 from streams.cli.command_settings import command_settings
 from streams.cli.console.options import JsonOption
 from streams.cli.console.output import print_json
 from streams.cli.console.phone_number import read_phone_number
+from streams.settings import Settings
+
+if TYPE_CHECKING:
+    from schemas.messages.call_ended import CallFacts
+    from streams.ports import PublisherPort
+
+FactsOfFile = Callable[[Path], dict[str, Any]]
+"""Of a file, what is known of its call beside it."""
 
 
 def publish(
-    files: Annotated[list[Path], typer.Argument(help="Recordings: WAV, MP3, FLAC, Opus, µ-law, A-law …")],
+    files: Annotated[list[Path] | None, typer.Argument(help="Recordings: WAV, MP3, FLAC, Opus, µ-law, A-law …")] = None,
+    transcript: Annotated[
+        list[Path] | None,
+        typer.Option(
+            help="A transcript that was made elsewhere, JSON (docs/transcripts.md); can be repeated. No recording of "
+            "the call is needed."
+        ),
+    ] = None,
     meta: Annotated[
         Path | None,
         typer.Option(help="JSON file with fields of CallEnded, or a folder with a name.json for each name.wav."),
@@ -51,16 +69,19 @@ def publish(
 ) -> None:
     """Send recordings of your own through the pipeline.
 
-    Stores each recording and announces it as a call that has ended. All metadata is optional.
+    Stores each recording and announces it as a call that has ended. All metadata is optional. A transcript that was
+    made elsewhere is handed over in clear and masked by the stage `receive`.
     """
-    from streams.adapters.decoder.process import DecoderProcess
     from streams.adapters.kafka.client import Publisher
-    from streams.adapters.object_store.from_settings import object_store_from
-    from streams.adapters.object_store.recordings import RecordingStore
-    from streams.stages.capture import Ingest, call_of_file, customer_key, extension_of, read_facts
+    from streams.stages.capture import customer_key, read_facts
 
-    if call_id and len(files) > 1:
+    recordings, transcripts = files or [], transcript or []
+    if not recordings and not transcripts:
+        raise typer.BadParameter("give recordings, or transcripts with --transcript", param_hint="FILES")
+    if call_id and len(recordings) + len(transcripts) > 1:
         raise typer.BadParameter("one call id cannot name several recordings", param_hint="--call-id")
+    if channel_roles and transcripts:
+        raise typer.BadParameter("a transcript has roles, not channels", param_hint="--channel-roles")
     settings = command_settings()
     given: dict[str, Any] = {
         "tenant_id": tenant,
@@ -75,30 +96,68 @@ def publish(
     }
     options = {name: value for name, value in given.items() if value is not None}
     number = None if customer is None else read_phone_number("--customer", customer)
-    recordings = RecordingStore(object_store_from(settings), settings.max_recording_bytes)
-    ingest = Ingest(recordings, Publisher(settings))
+
+    def facts_of(file: Path) -> dict[str, Any]:
+        """What metadata and options say of the call."""
+        facts = (read_facts(_meta_of(file, meta)) if meta else {}) | options
+        if agent or team:
+            facts["agent"] = _part_of(facts, "agent") | {k: v for k, v in (("id", agent), ("team", team)) if v}
+            facts["agent"].setdefault("id", "unknown")
+        if number is not None:
+            key = customer_key(number, settings.customer_key_secret.get_secret_value())
+            facts["customer"] = _part_of(facts, "customer") | {"key": key}
+        if channel_roles:
+            facts["audio"] = _part_of(facts, "audio") | {"channel_roles": channel_roles.split(",")}
+        return facts
+
+    publisher = Publisher(settings)
     published: list[dict[str, str]] = []
+    for file, call in chain(
+        _publish_recordings(recordings, facts_of, settings, publisher),
+        _publish_transcripts(transcripts, facts_of, publisher),
+    ):
+        published.append({"file": str(file), "tenant_id": call.tenant_id, "call_id": call.call_id})
+        if not as_json:
+            typer.echo(f"{file}: call {call.tenant_id}/{call.call_id}")
+    if as_json:
+        print_json(published)
+
+
+def _publish_recordings(
+    files: Sequence[Path], facts_of: FactsOfFile, settings: Settings, publisher: "PublisherPort"
+) -> "Iterator[tuple[Path, CallFacts]]":
+    """Each call, once it is durable. Raises `InvalidCallError`, `RetryableError` and `StoreAccessError`."""
+    from streams.adapters.decoder.process import DecoderProcess
+    from streams.adapters.object_store.from_settings import object_store_from
+    from streams.adapters.object_store.recordings import RecordingStore
+    from streams.stages.capture import Ingest, call_of_file, extension_of
+
+    if not files:
+        return
+    ingest = Ingest(RecordingStore(object_store_from(settings), settings.max_recording_bytes), publisher)
     with DecoderProcess() as decoder:
         for file in files:
-            facts = (read_facts(_meta_of(file, meta)) if meta else {}) | options
-            if agent or team:
-                facts["agent"] = _part_of(facts, "agent") | {k: v for k, v in (("id", agent), ("team", team)) if v}
-                facts["agent"].setdefault("id", "unknown")
-            if number is not None:
-                key = customer_key(number, settings.customer_key_secret.get_secret_value())
-                facts["customer"] = _part_of(facts, "customer") | {"key": key}
-            if channel_roles:
-                facts["audio"] = _part_of(facts, "audio") | {"channel_roles": channel_roles.split(",")}
+            facts = facts_of(file)
             try:
                 call, data = call_of_file(file, facts, settings.max_recording_bytes, decoder)
             except InvalidCallError as error:
                 raise InvalidCallError(f"{file.name}: {error}") from None
-            stored = ingest.publish(call, data, extension_of(file))
-            published.append({"file": str(file), "tenant_id": stored.tenant_id, "call_id": stored.call_id})
-            if not as_json:
-                typer.echo(f"{file}: call {stored.tenant_id}/{stored.call_id}")
-    if as_json:
-        print_json(published)
+            yield file, ingest.publish(call, data, extension_of(file))
+
+
+def _publish_transcripts(
+    files: Sequence[Path], facts_of: FactsOfFile, publisher: "PublisherPort"
+) -> "Iterator[tuple[Path, CallFacts]]":
+    """Each call, once its transcript is durable in its topic. Raises `InvalidCallError` and `RetryableError`.
+
+    All are read first: if one is wrong, it is named and none is published.
+    """
+    from streams.stages.capture import transcript_of_file
+
+    received = [(file, transcript_of_file(file, facts_of(file))) for file in files]
+    for file, message in received:
+        publisher.publish([TRANSCRIPTS_RECEIVED.record(message)])
+        yield file, message.call
 
 
 def _part_of(facts: dict[str, Any], name: str) -> dict[str, Any]:

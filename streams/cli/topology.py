@@ -11,7 +11,7 @@ from rich.table import Table
 from schemas.errors import OperatorError
 from schemas.messages.topics import TOPICS
 from streams.cli.console.output import console
-from streams.topology import STAGES, Reads, Writes
+from streams.topology import STAGES, Reads, StageEntry, Writes
 
 
 class NoMarkersError(OperatorError):
@@ -53,9 +53,9 @@ def with_topology(page: str, name: str) -> str:
 
 
 def _diagram() -> Iterator[str]:
-    """Stages are boxes, topics the arrows between them; a topic that several write and read is an arrow for each pair.
+    """Stages are boxes, topics the arrows between them: from each stage that writes one to each that reads it.
 
-    Who reads every topic gets arrows only for those that nobody else reads: with all of them nothing could be seen.
+    Who reads most topics gets arrows only for those that nobody else reads: with all of them nothing could be seen.
     """
     yield "```mermaid"
     yield "flowchart LR"
@@ -63,13 +63,15 @@ def _diagram() -> Iterator[str]:
     for topic in TOPICS:
         writers = [stage for stage in STAGES if topic in (write.topic for write in stage.writes)]
         readers = [stage for stage in STAGES if topic in (read.topic for read in stage.reads)]
-        particular = [stage for stage in readers if len(stage.reads) < len(TOPICS)]
-        for writer in writers:
-            for reader in particular or readers:
-                yield f"    {writer.name} -->|{topic.name}| {reader.name}"
+        particular = [stage for stage in readers if len(stage.reads) <= len(TOPICS) // 2]
+        yield f"    {_each(writers)} -->|{topic.name}| {_each(particular or readers)}"
     for stage in STAGES:
         yield from (f"    {stage.name} -.- {other.replace(' ', '_')}[({other})]" for other in stage.asks)
     yield "```"
+
+
+def _each(stages: Iterable[StageEntry]) -> str:
+    return " & ".join(stage.name for stage in stages)
 
 
 def _table() -> Iterator[str]:

@@ -19,11 +19,17 @@ from pydantic import TypeAdapter, ValidationError
 
 from processors.listening.audio import UnhearableError
 from schemas.errors import InvalidCallError, InvalidMessageError
-from schemas.messages.call_ended import CallEnded
+from schemas.messages.call_ended import LONGEST_CALL, CallEnded
 from schemas.messages.message import UtcDatetime
 from schemas.messages.records import ProducerRecord
 from schemas.messages.topics import CALLS_ENDED, message_key
 from schemas.messages.transcript import AudioFacts
+from schemas.messages.transcript_received import (
+    MAX_LETTERS,
+    MAX_UTTERANCE_LETTERS,
+    MAX_UTTERANCES,
+    TranscriptReceived,
+)
 from streams.adapters.decoder.process import DecoderProcess
 from streams.adapters.object_store.recordings import RecordingStore
 from streams.ports import PublisherPort
@@ -31,6 +37,7 @@ from streams.ports import PublisherPort
 _SEPARATORS = re.compile(r"[\s\-().·]")
 _NUMBER = re.compile(r"\+?[0-9]{3,20}")
 _TIME = TypeAdapter[datetime](UtcDatetime)
+_NO_FACTS: Mapping[str, Any] = {}
 
 
 def customer_key(number: str, secret: str) -> str:
@@ -141,6 +148,89 @@ def call_of_file(
         except UnhearableError:
             found = None
     return event_for(facts, data, found, ended_at=datetime.fromtimestamp(written_s, UTC)), data
+
+
+def transcript_of_file(
+    file: Path, facts: Mapping[str, Any] = _NO_FACTS, usual_call_id: str | None = None
+) -> TranscriptReceived:
+    """A transcript that was made elsewhere: a JSON file as docs/transcripts.md describes it.
+
+    `facts` are fields of the call that go before those of the file; what they say of a recording is left out. What
+    nobody says of the call is filled in as for a recording: it ended when the file was last written, and it began as
+    long before as its utterances last. Raises `InvalidCallError`, which names line or field and what belongs there.
+    """
+    given, written_s = _read_transcript(file)
+    of_call = given.get("call", {})
+    if not isinstance(of_call, dict):
+        raise InvalidCallError(f"{file.name}: call: must be an object with fields of the call")
+    usual: dict[str, Any] = {"tenant_id": "default", "direction": "inbound", "agent": {"id": "unknown"}}
+    if usual_call_id is not None:
+        usual["call_id"] = usual_call_id
+    fields = usual | of_call | {name: value for name, value in facts.items() if name != "audio"}
+    ended_at = fields.setdefault("ended_at", datetime.fromtimestamp(written_s, UTC).isoformat())
+    if "started_at" not in fields:
+        lasts = timedelta(milliseconds=_last_ms(given.get("utterances")))
+        fields["started_at"] = (_time(ended_at, f"{file.name}: call.ended_at") - lasts).isoformat()
+    try:
+        return TranscriptReceived.decode(json.dumps(given | {"call": fields}).encode())
+    except InvalidMessageError as error:
+        problems = "; ".join(f"{problem}{_what_belongs_there(problem)}" for problem in error.problems)
+        raise InvalidCallError(f"{file.name}: {problems}") from None
+
+
+def _read_transcript(file: Path) -> tuple[dict[str, Any], float]:
+    """The object in the file, and when the file was last written, in seconds since 1970. Raises `InvalidCallError`."""
+    try:
+        size, written_s = file.stat().st_size, file.stat().st_mtime
+        if size > TranscriptReceived.max_bytes:
+            raise InvalidCallError(f"{file} has {size} bytes: a transcript has at most {TranscriptReceived.max_bytes}")
+        given = json.loads(file.read_text(encoding="utf-8-sig"))
+    except OSError as error:
+        raise InvalidCallError(f"{file} cannot be read: {error.strerror}") from None
+    except json.JSONDecodeError as error:
+        where = f"line {error.lineno}, column {error.colno}"
+        raise InvalidCallError(f"{file} is no JSON from {where} on: {error.msg.lower()}") from None
+    except UnicodeDecodeError:
+        raise InvalidCallError(f"{file} is not UTF-8: save it as UTF-8") from None
+    except RecursionError:
+        raise InvalidCallError(f"{file} is no transcript: its JSON is nested too deeply") from None
+    if not isinstance(given, dict):
+        raise InvalidCallError(f"{file} must hold one JSON object with utterances, and with what is known of the call")
+    return given, written_s
+
+
+def _last_ms(utterances: object) -> int:
+    """When the last utterance ends, where the file says it as it should; else 0, and its errors are told elsewhere."""
+    told = [one.get("end_ms") for one in utterances if isinstance(one, dict)] if isinstance(utterances, list) else []
+    longest_ms = LONGEST_CALL // timedelta(milliseconds=1)
+    return max((ms for ms in told if isinstance(ms, int) and 0 <= ms <= longest_ms), default=0)
+
+
+_BELONGS_THERE: tuple[tuple[str, str, str], ...] = (
+    (r"call\.call_id", "missing", "give the call an id: call_id in call, or --call-id"),
+    (r"utterances\.\d+\.role", "literal_error|missing", "agent, customer or unknown"),
+    (r"utterances\.\d+\.text", "string_too_short", "what was said; leave out utterances without words"),
+    (r"utterances\.\d+\.text", "string_too_long", f"at most {MAX_UTTERANCE_LETTERS} letters; cut it into several"),
+    (r"utterances\.\d+", "one_time_without_the_other", "start_ms and end_ms, or neither"),
+    (r"utterances", "utterance_\\d+_times_for_all_or_none", "give times to all utterances, counted from 0, or to none"),
+    (r"utterances", "utterance_\\d+_begins_before.*", "sort the utterances, counted from 0, by start_ms"),
+    (r"utterances", "more_letters_than_a_call_has", f"at most {MAX_LETTERS} letters in all"),
+    (r"utterances", "missing|too_short", "at least one object with role and text"),
+    (r"utterances", "too_long", f"at most {MAX_UTTERANCES} utterances"),
+    (r".*_ms", "int_.*|greater_than_equal|less_than_equal", "whole milliseconds from the start of the call, of 7 days"),
+    (r".*_at", "datetime_.*|timezone_.*", "a time with its zone, such as 2026-03-02T10:15:00+08:00"),
+    (r".*<unknown field>", "extra_forbidden", "no such field; docs/transcripts.md lists all"),
+    (r".*", "missing", "must be there"),
+)
+"""Field, kind of error, and what to write in its place."""
+
+
+def _what_belongs_there(problem: str) -> str:
+    field, _, kind = problem.partition(": ")
+    for fields, kinds, sentence in _BELONGS_THERE:
+        if re.fullmatch(fields, field) and re.fullmatch(kinds, kind):
+            return f" ({sentence})"
+    return ""
 
 
 def extension_of(file: Path) -> str:

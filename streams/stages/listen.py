@@ -11,7 +11,7 @@ from processors.emotion.segments import EmotionModel
 from processors.listening.audio import decode
 from processors.listening.engine_port import SpeechEngine
 from processors.listening.pipeline import Decoder, ListenSettings, Stopwatch, listen, listener_of, unheard_transcript
-from schemas.errors import ConflictingCallError, OperatorError
+from schemas.errors import ConflictingCallError, OperatorError, RetryableError
 from schemas.messages.call_ended import CallEnded
 from schemas.messages.topics import CALLS_ENDED, CALLS_TRANSCRIBED
 from schemas.messages.transcript import Transcript
@@ -53,12 +53,16 @@ def build(worker: WorkerContext) -> Loop:
 
 @dataclass(frozen=True)
 class Recorded:
-    """A call on its way through `listen`: with its audio, or with why there is none, or with what was heard before."""
+    """A call on its way through `listen`: with its audio, or with why there is none, or with what was heard before.
+
+    `received` is its transcript from elsewhere, which stands as long as its recording cannot be heard.
+    """
 
     call: CallEnded
     audio: bytes | None = None
     unreadable: UnreadableRecordingError | None = None
     heard_before: Transcript | None = None
+    received: Transcript | None = None
 
 
 def listen_stage(
@@ -74,6 +78,7 @@ def listen_stage(
 
     The transcript is kept beside the recording, so that a call that comes again is not recognised again: the same
     event, heard by the same engine, gives the stored transcript. Another event with the same call id is refused.
+    What is heard takes the place of a transcript that `receive` had of the call.
     """
 
     listener = listener_of(engine, settings, emotion)
@@ -84,13 +89,14 @@ def listen_stage(
         if known is not None:
             _refuse_conflict(call, known)
         heard = known if known is not None and _was_heard(known) else None
+        received = known if known is not None and known.engine.is_received else None
         if heard is not None and heard.engine.hears_like(listener):
             return Recorded(call, heard_before=heard)
         try:
-            return Recorded(call, audio=recordings.load_audio(call.tenant_id, call.audio))
+            return Recorded(call, audio=recordings.load_audio(call.tenant_id, call.audio), received=received)
         except UnreadableRecordingError as error:
             # What another recogniser heard is worth more than a recording that has lawfully gone since.
-            return Recorded(call, unreadable=error, heard_before=heard)
+            return Recorded(call, unreadable=error, heard_before=heard or received)
 
     def step(recorded: Recorded) -> Transcript:
         if recorded.heard_before is not None:
@@ -103,26 +109,29 @@ def listen_stage(
             transcript = listen(
                 recorded.call, recorded.audio, engine, settings, clock.now(), stopwatch, emotion, decode
             )
-        except OperatorError:
-            raise  # a device that is gone is nothing that a recording can do
+        except (OperatorError, RetryableError):
+            raise  # a device or a service that is gone is nothing that a recording can do
         except Exception as error:
             call = recorded.call
             log.error("listen: call %s/%s ends as bad_audio by %s", call.tenant_id, call.call_id, describe(error))
             failures.count()
-            return unheard_transcript(call, "bad_audio", "internal_error", listener, clock.now(), error=error)
-        failures.reset()
-        return transcript
+            transcript = unheard_transcript(call, "bad_audio", "internal_error", listener, clock.now(), error=error)
+        else:
+            failures.reset()
+        return transcript if recorded.received is None or _was_heard(transcript) else recorded.received
 
     def save(recorded: Recorded, transcript: Transcript) -> None:
-        if recorded.heard_before is None:
+        if recorded.heard_before is None and transcript is not recorded.received:
             recordings.save_transcript(transcript)
 
     return Stage("listen", CALLS_ENDED, load, step, save, CALLS_TRANSCRIBED, clock)
 
 
 def _was_heard(transcript: Transcript) -> bool:
-    """A recording that could not be heard may be repaired, and its event published again."""
-    return transcript.outcome in (None, "too_short")
+    """A recording that could not be heard may be repaired, and its event published again; one whose transcript was
+    made elsewhere was never listened to.
+    """
+    return transcript.outcome in (None, "too_short") and not transcript.engine.is_received
 
 
 def _refuse_conflict(call: CallEnded, known: Transcript) -> None:

@@ -109,9 +109,10 @@ for place in (f"/proc/{{os.getppid()}}/environ", "/proc/1/environ", {str(secret)
 
 
 SECRETS = {
-    "kafka_sasl_password": ("listen", "judge", "store", "watch", "notify"),
+    "kafka_sasl_password": ("listen", "receive", "judge", "store", "watch", "notify"),
     "clickhouse_url": ("judge", "store", "watch", "rollup"),
-    "s3_secret_key": ("listen",),
+    "s3_secret_key": ("listen", "receive"),
+    "speech_api_key": ("listen",),
     "customer_key_secret": (),
 }
 """And who needs them."""

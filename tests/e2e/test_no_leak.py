@@ -252,12 +252,13 @@ class TestRunningStack:
         assert "62220212" in flow.secrets, "the card number that is read out, in digits"
         assert text[0]["text"][:SHORTEST_SECRET] in flow.secrets
         steps = {row["step"] for row in rows(flow.stack, "SELECT step FROM dead_letters")}
-        assert steps == {"listen", "judge", "store"}
+        assert steps == {"listen", "receive", "judge", "store"}
         assert len(flow.secrets) > 100
 
     def test_every_worker_spoke(self, flow: Flow) -> None:
         logs = {Path(name).name: text for name, text in flow.logs().items()}
         assert "becomes a dead letter" in logs["listen-0.log"]
+        assert "becomes a dead letter" in logs["receive.log"]
         assert "becomes a dead letter" in logs["judge.log"]
         assert "becomes a dead letter" in logs["store.log"]
         assert "store waits: " in logs["store.log"]

@@ -18,7 +18,14 @@ from confluent_kafka.admin import AdminClient, ConfigResource, NewTopic
 from pydantic import SecretStr
 
 from schemas.messages.records import ConsumerRecord, ProducerRecord
-from schemas.messages.topics import CALLS_ENDED, CALLS_TRANSCRIBED, RULES_PUBLISHED, TOPICS, AnyTopic
+from schemas.messages.topics import (
+    CALLS_ENDED,
+    CALLS_TRANSCRIBED,
+    RULES_PUBLISHED,
+    TOPICS,
+    TRANSCRIPTS_RECEIVED,
+    AnyTopic,
+)
 from streams.adapters.kafka.client import (
     BatchConsumer,
     Publisher,
@@ -279,7 +286,12 @@ class TestApacheKafka:
         with broker.supervisor:
             admin = AdminClient(client_config(broker.settings))
             as_before = {"message.timestamp.type": "CreateTime", "retention.ms": "1000"}
-            counts: dict[AnyTopic, int] = {CALLS_ENDED: 3, CALLS_TRANSCRIBED: 20, RULES_PUBLISHED: 1}
+            counts: dict[AnyTopic, int] = {
+                CALLS_ENDED: 3,
+                CALLS_TRANSCRIBED: 20,
+                RULES_PUBLISHED: 1,
+                TRANSCRIPTS_RECEIVED: 12,
+            }
             old = [NewTopic(topic.name, count, 1, config=as_before) for topic, count in counts.items()]
             for created in admin.create_topics(old).values():
                 created.result(timeout=30)
@@ -287,6 +299,7 @@ class TestApacheKafka:
                 CALLS_ENDED.name: "partitions added, settings changed",
                 CALLS_TRANSCRIBED.name: "has more partitions, settings changed",
                 RULES_PUBLISHED.name: "settings changed",
+                TRANSCRIPTS_RECEIVED.name: "settings changed",
             }
 
             def settings_of(topic: AnyTopic) -> dict[str, str]:

@@ -10,6 +10,7 @@ from schemas.messages.topics import (
     ALERTS_RAISED,
     CALLS_REANALYZED,
     TOPICS,
+    TRANSCRIPTS_RECEIVED,
     AnyTopic,
 )
 from streams.embedded.stack import stages_of
@@ -38,10 +39,16 @@ def test_a_topic_is_written_and_read_and_has_an_example_message(topic: AnyTopic)
     assert list((REPOSITORY / "tests" / "examples" / topic.name).glob("*.json"))
 
 
-def test_store_reads_every_topic() -> None:
+def test_store_reads_every_topic_but_the_one_that_holds_texts_in_clear() -> None:
     (store,) = (stage for stage in STAGES if stage.name == "store")
     assert [read.topic for read in store.reads if read.topic not in TOPICS] == []
-    assert {read.topic.name for read in store.reads} == {topic.name for topic in TOPICS}
+    assert {read.topic.name for read in store.reads} == {topic.name for topic in TOPICS} - {TRANSCRIPTS_RECEIVED.name}
+
+
+def test_texts_in_clear_are_read_by_one_stage_alone() -> None:
+    assert [stage.name for stage in STAGES if TRANSCRIPTS_RECEIVED in [read.topic for read in stage.reads]] == [
+        "receive"
+    ]
 
 
 @pytest.mark.parametrize("stage", STAGES, ids=lambda stage: stage.name)
@@ -71,7 +78,7 @@ def test_a_stack_runs_notify_where_there_are_subscriptions() -> None:
 def test_every_subscription_is_a_consumer_group_and_notify_itself_is_none() -> None:
     groups = consumer_groups(["desk"])
     assert {group: topics for group, topics in groups.items() if group.partition(".")[0] in ("store", "notify")} == {
-        "store": tuple(topic.name for topic in TOPICS if topic is not CALLS_REANALYZED),
+        "store": tuple(topic.name for topic in TOPICS if topic not in (CALLS_REANALYZED, TRANSCRIPTS_RECEIVED)),
         "store.history": (CALLS_REANALYZED.name,),
         "notify.desk": (ALERTS_RAISED.name,),
     }

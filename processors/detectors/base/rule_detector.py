@@ -1,6 +1,6 @@
 """What detectors that read rules share: which rules apply to a call, and how several rules make one measure."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
@@ -9,7 +9,7 @@ from processors.detectors.base.findings import Attributes, finding_in_words, fin
 from processors.judging.call_context import CallContext
 from processors.rules.conditions import ConditionResult, Hearing, RuleHit
 from processors.rules.rulebook import Compiled, Rulebook, Rulebooks
-from processors.text.conversation import NO_SPEECH
+from processors.text.conversation import NO_SPEECH, NO_TIMES, why_no_times
 from processors.text.remembered import remembered
 from schemas.config.rule_pack import ConversationRule
 from schemas.messages.call_ended import Role
@@ -44,14 +44,23 @@ def ask_rules(
     return book, book.hearing(context)
 
 
-def combine_measures(measures: Iterable[str], verdicts: Iterable[RuleMeasure]) -> Iterator[Result]:
-    """Each measure once. Of several rules with one measure only those that apply count; one that holds is enough."""
+def combine_measures(
+    measures: Iterable[str], verdicts: Iterable[RuleMeasure], untimed: Collection[str | None] = ()
+) -> Iterator[Result]:
+    """Each measure once. Of several rules with one measure only those that apply count; one that holds is enough.
+
+    `untimed` are the measures of rules that could not be decided for want of times: without another that holds,
+    nobody knows.
+    """
     values: dict[str, bool] = {}
     for measure, value in verdicts:
         if measure is not None and value is not None:
             values[measure] = values.get(measure, False) or value
     for measure in measures:
-        yield Measure(measure, values[measure]) if measure in values else NotMeasured(measure, NOT_APPLICABLE)
+        if measure in untimed and not values.get(measure, False):
+            yield NotMeasured(measure, NO_TIMES)
+        else:
+            yield Measure(measure, values[measure]) if measure in values else NotMeasured(measure, NOT_APPLICABLE)
 
 
 def rule_attributes(compiled: Compiled[Any], **more: str | int | float | bool) -> Attributes:
@@ -64,6 +73,14 @@ def applies(compiled: Compiled[Any], hearing: Hearing) -> bool:
     assert hearing.call is not None, "a call that is judged has an event"  # noqa: S101
     when = compiled.nodes.get("when")
     return compiled.applies_to(hearing.call) and (when is None or hearing.look(when).holds)
+
+
+def _lacks_times(rule: Compiled[Any], hearing: Hearing, context: CallContext) -> bool:
+    """Whether a rule for such calls counts seconds of a call of which nobody knows when what was said."""
+    if not rule.needs_times or why_no_times(context.transcript) is None or not rule.applies_to(context.transcript.call):
+        return False
+    find = rule.nodes.get("find")
+    return find is None or not find.is_shown_by_event(hearing)
 
 
 def count_kept(names: tuple[str, str], kept: Iterable[tuple[str, bool]]) -> Iterator[Measure]:
@@ -105,15 +122,18 @@ class RuleDetector:
         verdicts: list[RuleMeasure] = []
         kept: list[tuple[str, bool]] = []
         disclosed: list[tuple[str, bool]] = []
+        untimed: set[str | None] = set()
         for rule in getattr(book, self.name):
-            if applies(rule, hearing):
+            if _lacks_times(rule, hearing, context):
+                untimed.add(rule.entry.measure)
+            elif applies(rule, hearing):
                 findings, holds = self.judge(rule, hearing, context)
                 results.extend(findings)
                 verdicts.append((rule.entry.measure, holds))
                 kept.append((rule.entry.measure or rule.rule_id, holds))
                 if getattr(rule.entry, "required_by", None) is not None:
                     disclosed.append(kept[-1])
-        results.extend(combine_measures(self.rulebooks.measures(self.name), verdicts))
+        results.extend(combine_measures(self.rulebooks.measures(self.name), verdicts, untimed))
         if self.name in COUNTS:
             results.extend(count_kept(COUNTS[self.name], kept))
         if self.name == "mandatory_scripts":

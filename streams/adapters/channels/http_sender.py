@@ -71,11 +71,13 @@ class HttpLimits:
     connect_s: float = 5
     read_s: float = 15
     total_s: float = 20
+    answer_bytes: int = MAX_ANSWER_BYTES
+    """What of an answer is read; the rest is not."""
 
 
 @dataclass(frozen=True)
 class HttpAnswer:
-    """What came back: at most `MAX_ANSWER_BYTES` of it."""
+    """What came back: at most `HttpLimits.answer_bytes` of it."""
 
     status: int
     retry_after: str | None
@@ -204,8 +206,9 @@ class HttpSender:
             decode_content=False,
         )
         response = connection.getresponse()
-        answer = response.read(MAX_ANSWER_BYTES, decode_content=False)
-        rest = response.read(1, decode_content=False) if len(answer) == MAX_ANSWER_BYTES else b""
+        most = self._limits.answer_bytes
+        answer = response.read(most, decode_content=False)
+        rest = response.read(1, decode_content=False) if len(answer) == most else b""
         if rest or response.headers.get("connection", "").lower() == "close" or response.version == 10:
             response.close()
             self.close()

@@ -12,6 +12,7 @@ from schemas.config.rule_pack import load_rule_packs
 from schemas.messages.alert import Alert
 from schemas.messages.call_analysis import CallAnalysis, Risk, Selection, Trigger
 from schemas.messages.finding import SEVERITIES, Finding, Severity
+from schemas.messages.transcript import EngineIdentity
 from tests.processors.rules.rule_packs import pack_of
 from tests.processors.transcripts import said
 from tests.support.shipped_rules import shipped_judge
@@ -166,6 +167,15 @@ def test_what_a_real_judgement_finds_becomes_alerts() -> None:
     (alert,) = (alert for alert in alerts_of(analysis, NAMES) if alert.rule_id == "finance.no_loss")
     assert alert.hits == 1
     assert alert.advice
+
+
+def test_an_alert_of_a_call_without_times_points_to_no_moment() -> None:
+    settings: dict[str, str | int | float | bool | None] = {"times": "none"}
+    received = EngineIdentity(name="received", version="1", model="unknown", settings=settings)
+    (alert,) = alerts_of(with_findings(a_finding(), engine=received), NAMES)
+    (heard,) = alerts_of(with_findings(a_finding()), NAMES)
+    assert (alert.start_ms, alert.end_ms) == (None, None)
+    assert alert == heard.model_copy(update={"start_ms": None, "end_ms": None})
 
 
 def test_a_title_names_nothing_that_was_said() -> None:

@@ -2,8 +2,9 @@ from typing import Any
 
 import pytest
 
+from processors.judging.call_context import CallContext
 from schemas.config.rule_pack import RulePackError
-from tests.processors.rules.rule_packs import Line, book_of, looked_for, pack_of, rule
+from tests.processors.rules.rule_packs import Line, book_of, called, looked_for, pack_of, rule
 
 GREETING: Line = ("agent", "您好，请问有什么可以帮您")
 QUESTION: Line = ("customer", "我想退款")
@@ -163,6 +164,41 @@ def test_a_measure_can_be_asked(test: dict[str, Any], measures: dict[str, Any], 
 def test_the_event_can_be_asked(test: dict[str, Any], facts: dict[str, Any], holds: bool) -> None:
     found = looked_for({"event": test}, *CALL, **facts)
     assert (found.holds, found.by_event) == (holds, holds)
+
+
+PLAYED: dict[str, Any] = {"event": {"field": "recording_notice_played", "equals": True}}
+IN_TIME: dict[str, Any] = {"say": ["您好"], "first_s": 3}
+
+
+@pytest.mark.parametrize(
+    ("find", "needs_times", "by_event"),
+    [
+        pytest.param("您好", False, False, id="words alone"),
+        pytest.param({"say": ["您好"], "first_percent": 10}, False, False, id="parts of the call are no seconds"),
+        pytest.param({"say": ["再见"], "near": {"of": "退款", "within_turns": 2}}, False, False, id="nor are turns"),
+        pytest.param(IN_TIME, True, False, id="the first seconds"),
+        pytest.param({"regex": "您好", "last_s": 3}, True, False, id="the last seconds, of an expression"),
+        pytest.param(
+            {"say": ["再见"], "after": {"of": "退款", "within_s": 9}}, True, False, id="seconds from an anchor"
+        ),
+        pytest.param({"say": ["再见"], "after": {"of": IN_TIME}}, True, False, id="an anchor in the first seconds"),
+        pytest.param({"any_of": ["您好"], "first_s": 3}, True, False, id="a group hands them down"),
+        pytest.param({"say": ["您"], "first_s": 30, "at_least": 2}, True, False, id="counted hits"),
+        pytest.param(PLAYED, False, True, id="the event alone"),
+        pytest.param({"any_of": [PLAYED, IN_TIME]}, True, True, id="the event or words in time"),
+        pytest.param({"all_of": [PLAYED, IN_TIME]}, True, False, id="the event and words in time"),
+        pytest.param({"none_of": [IN_TIME]}, True, False, id="not in time"),
+        pytest.param({"measure": {"name": "topics", "above": 0}}, False, False, id="a measure"),
+    ],
+)
+def test_a_condition_knows_whether_it_counts_seconds_and_whether_the_event_shows_it(
+    find: Any, needs_times: bool, by_event: bool
+) -> None:
+    book = book_of(pack_of(rules=[rule(find)]))
+    (compiled,) = book.rules
+    hearing = book.hearing(CallContext(called(*CALL, recording_notice_played=True)))
+    assert compiled.needs_times is needs_times
+    assert compiled.nodes["find"].is_shown_by_event(hearing) is by_event
 
 
 def test_named_conditions_are_used_by_name_and_inherit_where_they_stand() -> None:

@@ -2,6 +2,8 @@
 
 import json
 import re
+from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -9,9 +11,12 @@ from schemas.messages.call_analysis import CallAnalysis
 from schemas.messages.transcript import Transcript
 from tests.processors.recordings import EXAMPLES, tone, wav
 from tests.streams.cli.terminal import Terminal
+from tests.support import speech_service
+from tests.support.receiver import Receiver, Reply, running_receiver
 
 pytestmark = pytest.mark.processes
 
+TRANSCRIPTS = EXAMPLES.parent / "transcripts"
 SOUND = wav([tone(440, 1_500, 8_000)], 8_000)
 
 # What other people's programs rely on. A name may be added; none may change or go.
@@ -66,6 +71,139 @@ class TestAnalyzeWithoutItsRecogniser:
         assert (ended.code, ended.out) == (3, "")
         assert ended.err.startswith(sentence)
         assert ended.err.count("\n") == 1
+
+
+@pytest.mark.loopback
+class TestAnalyzeWithASpeechService:
+    def test_a_recording_is_heard_by_the_service(self, terminal: Terminal) -> None:
+        with running_receiver() as service:
+            service.choose = speech_service.answering(speech_service.scripted)
+            terminal.set(**api_settings(service))
+            call = EXAMPLES / "s01_ecommerce_calm.flac"
+            ended = terminal.run("analyze", call, "--meta", call.with_suffix(".json"), "--json")
+        assert ended.code == 0
+        transcript, analysis = ended.json["transcript"], ended.json["analysis"]
+        assert analysis["engine"]["name"] == "openai-api"
+        assert analysis["outcome"] == "analyzed"
+        assert {segment["role"] for segment in transcript["segments"]} == {"agent", "customer"}
+        assert {"sound", "text", "fused"} >= {
+            segment["emotion"]["source"] for segment in transcript["segments"] if segment["emotion"]
+        }
+        assert speech_service.KEY not in ended.out
+
+    @pytest.mark.parametrize(
+        ("status", "code", "sentence"),
+        [
+            pytest.param(401, 3, "the speech service refuses the key: check speech_api_key", id="a wrong key"),
+            pytest.param(503, 4, "the speech service did not recognise a turn in 1 attempts: HTTP 503", id="away"),
+        ],
+    )
+    def test_what_is_wrong_with_it_is_one_sentence(
+        self, terminal: Terminal, status: int, code: int, sentence: str
+    ) -> None:
+        with running_receiver(Reply(status)) as service:
+            terminal.set(**api_settings(service), speech_api_attempts=1)
+            ended = terminal.run("analyze", EXAMPLES / "s01_ecommerce_calm.flac")
+        assert (ended.code, ended.out) == (code, "")
+        assert ended.err.startswith(f"callstream: {sentence}")
+        assert ended.err.count("\n") == 1
+
+
+def api_settings(service: Receiver) -> dict[str, str]:
+    return {
+        "speech_engine": "openai-api",
+        "speech_api_url": service.url("/v1"),
+        "speech_api_model": speech_service.MODEL,
+        "speech_api_key": speech_service.KEY,
+    }
+
+
+WRITTEN: dict[str, Any] = {
+    "call": {"industry": "finance", "agent": {"id": "A1"}},
+    "utterances": [
+        {"role": "agent", "text": "这款产品保本保息，没有风险。"},
+        {"role": "customer", "text": "我叫王小明，手机号是一三八零零一三八零零零。"},
+    ],
+}
+TIMED: dict[str, Any] = {
+    **WRITTEN,
+    "utterances": [
+        {**one, "start_ms": 2_500 * number, "end_ms": 2_500 * number + 2_000}
+        for number, one in enumerate(WRITTEN["utterances"])
+    ],
+}
+
+
+class TestAnalyzeTranscript:
+    """Without audio, recogniser, broker or database."""
+
+    def test_json_has_the_names_that_programs_rely_on(self, terminal: Terminal) -> None:
+        file = terminal.file("a.json", json.dumps(WRITTEN))
+        ended = terminal.run("analyze", "--transcript", file, "--json")
+        assert ended.code == 0
+        assert set(ended.json) == {"transcript", "analysis"}
+        transcript, analysis = ended.json["transcript"], ended.json["analysis"]
+        assert set(transcript) >= TRANSCRIPT_NAMES
+        assert set(analysis) >= ANALYSIS_NAMES
+        assert set(analysis["measures"]) >= MEASURE_NAMES
+        assert all(set(segment) >= SEGMENT_NAMES for segment in transcript["segments"])
+        assert all(set(finding) >= FINDING_NAMES for finding in analysis["findings"])
+        assert analysis["measures"]["sensitive_words"] == 2
+        unmeasured = {name for name, value in analysis["measures"].items() if value is None}
+        assert unmeasured == {skipped["measure"] for skipped in analysis["skipped_analysis"]}
+        Transcript.decode(json.dumps(transcript).encode())
+        CallAnalysis.decode(json.dumps(analysis).encode())
+
+    def test_it_is_the_same_every_time(self, terminal: Terminal) -> None:
+        call = WRITTEN["call"] | {"started_at": "2026-03-02T10:00:00Z", "ended_at": "2026-03-02T10:01:00Z"}
+        file = terminal.file("a.json", json.dumps(WRITTEN | {"call": call}))
+        first, again = (terminal.run("analyze", "--transcript", file, "--json").json for _ in range(2))
+        assert first["analysis"].pop("analyzed_at") <= again["analysis"].pop("analyzed_at")
+        assert first == again
+
+    @pytest.mark.parametrize("as_json", [[], ["--json"]])
+    def test_it_is_masked(self, terminal: Terminal, as_json: list[str]) -> None:
+        ended = terminal.run("analyze", "--transcript", terminal.file("a.json", json.dumps(WRITTEN)), *as_json)
+        assert "我叫[姓名]，手机号是[手机号]。" in ended.out
+        assert "王小明" not in ended.out
+        assert "一三八零零" not in ended.out
+
+    def test_for_people_a_time_is_printed_only_where_there_is_one(self, terminal: Terminal) -> None:
+        untimed = terminal.run("analyze", "--transcript", terminal.file("a.json", json.dumps(WRITTEN)))
+        timed = terminal.run("analyze", "--transcript", terminal.file("b.json", json.dumps(TIMED)))
+        assert untimed.out.startswith("analyzed (complete), language zh\n         -  agent    这款产品")
+        assert "「保本保息」\n" in untimed.out
+        assert "     2.5 s  customer 我叫[姓名]" in timed.out
+        assert "「保本保息」 at 0." in timed.out
+
+    def test_metadata_goes_before_what_the_file_says(self, terminal: Terminal) -> None:
+        call = EXAMPLES / "s04_ecommerce_angry_interrupts.json"
+        file = terminal.file("a.json", json.dumps(WRITTEN))
+        ended = terminal.run("analyze", "--transcript", file, "--meta", call, "--json")
+        assert ended.json["analysis"]["call"]["industry"] == "ecommerce"
+
+    @pytest.mark.parametrize("file", sorted(TRANSCRIPTS.glob("*.json")), ids=lambda file: file.stem)
+    def test_the_examples_are_judged(self, terminal: Terminal, file: Path) -> None:
+        ended = terminal.run("analyze", "--transcript", file, "--json")
+        assert ended.code == 0
+        analysis = ended.json["analysis"]
+        assert analysis["outcome"] == "analyzed"
+        assert {"finance.guaranteed_principal", "finance.no_risk"} <= {one["rule_id"] for one in analysis["findings"]}
+        assert analysis["measures"]["recording_notice"] is True
+        assert analysis["measures"]["agent_interruptions"] == 0
+        assert "王小明" not in ended.out
+
+    @pytest.mark.parametrize(
+        ("arguments", "sentence"),
+        [
+            pytest.param([], "give a recording, or a transcript with --transcript", id="neither"),
+            pytest.param(["a.wav", "--transcript", "a.json"], "give a recording or a transcript, not both", id="both"),
+        ],
+    )
+    def test_one_of_the_two_is_wanted(self, terminal: Terminal, arguments: list[str], sentence: str) -> None:
+        ended = terminal.run("analyze", *arguments)
+        assert ended.code == 2
+        assert sentence in ended.err
 
 
 @pytest.mark.model

@@ -111,7 +111,7 @@ class TestCommandLine:
             pytest.param(["worker", "listen", "dream"], "dream is not a stage: listen, ", id="which stage"),
             pytest.param(["up", "--broker", "pigeon"], "pigeon is not a broker: kafka or tansu", id="which broker"),
             pytest.param(["up", "--listen-workers", "0"], "--listen-workers", id="no worker"),
-            pytest.param(["publish"], "Missing argument", id="nothing to publish"),
+            pytest.param(["publish"], "give recordings, or transcripts with --transcript", id="nothing to publish"),
             pytest.param(
                 ["publish", "a.wav", "b.wav", "--call-id", "c1"], "one call id cannot name", id="one id for two"
             ),

@@ -1,5 +1,8 @@
 """`callstream publish`: what makes no event is named, and no number is repeated."""
 
+import json
+from typing import Any
+
 import pytest
 
 from tests.processors.recordings import tone, wav
@@ -58,3 +61,44 @@ class TestPublish:
         ended = terminal.run(command, terminal.file("a.wav", SOUND), "--meta", "missing.json")
         assert ended.code == 1
         assert "missing.json does not exist" in ended.err
+
+
+SAID: dict[str, Any] = {
+    "call": {"call_id": "t1"},
+    "utterances": [{"role": "customer", "text": "我叫王小明。"}],
+}
+
+
+class TestPublishTranscripts:
+    @pytest.mark.parametrize(
+        ("change", "options", "sentence"),
+        [
+            pytest.param({"call": {}}, [], "b.json: call.call_id: missing (give the call an id", id="no call id"),
+            pytest.param(
+                {"utterances": [{"role": "boss", "text": "王小明"}]}, [], "(agent, customer or unknown)", id="role"
+            ),
+            pytest.param({}, ["--tenant", "../x"], "a.json: call.tenant_id: string_pattern_mismatch", id="tenant"),
+            pytest.param({}, ["--customer", NUMBER], "customer_key_secret is not set", id="no secret"),
+        ],
+    )
+    def test_what_makes_no_message_is_named_and_nothing_is_sent_not_even_what_is_right(
+        self, terminal: Terminal, change: dict[str, Any], options: list[str], sentence: str
+    ) -> None:
+        good, bad = terminal.file("a.json", json.dumps(SAID)), terminal.file("b.json", json.dumps(SAID | change))
+        ended = terminal.run("publish", "--transcript", good, "--transcript", bad, *options)
+        # No broker runs here: to send anything would end with 4.
+        assert (ended.code, ended.out) == (1, "")
+        assert sentence in ended.err
+        assert "王小明" not in ended.err
+
+    @pytest.mark.parametrize(
+        ("options", "sentence"),
+        [
+            pytest.param(["--transcript", "b.json", "--call-id", "c1"], "one call id cannot name", id="one id for two"),
+            pytest.param(["--channel-roles", "agent"], "a transcript has roles, not channels", id="channels"),
+        ],
+    )
+    def test_options_that_make_no_sense_end_with_2(self, terminal: Terminal, options: list[str], sentence: str) -> None:
+        ended = terminal.run("publish", "--transcript", terminal.file("a.json", json.dumps(SAID)), *options)
+        assert ended.code == 2
+        assert sentence in ended.err

@@ -41,3 +41,11 @@ def test_it_is_written_between_the_markers_and_the_rest_stays(terminal: Terminal
 def test_a_page_without_markers_is_refused_with_what_to_do() -> None:
     with pytest.raises(NoMarkersError, match=r"page\.md has no line <!-- topology-diagram:begin -->"):
         with_topology("no markers", "page.md")
+
+
+def test_the_diagram_has_an_arrow_from_each_that_writes_a_topic_to_each_that_reads_it(terminal: Terminal) -> None:
+    """But none to `store` of what others read as well: it reads nearly everything."""
+    lines = [line.strip() for line in terminal.run("topology", "--markdown").out.splitlines()]
+    assert "listen & receive -->|calls.transcribed.v1| judge & replay" in lines
+    assert "rate -->|calls.rated.v1| store" in lines
+    assert "capture -->|transcripts.received.v1| receive" in lines

@@ -34,9 +34,10 @@ from streams.topology import WORKER_NAMES, WORKERS, worker_stage
 SECRETS = sorted(
     name for model in setting_models() for name, field in model.model_fields.items() if field.annotation is SecretStr
 )
-KAFKA, CLICKHOUSE, S3 = "kafka_sasl_password", "clickhouse_url", "s3_secret_key"
+KAFKA, CLICKHOUSE, S3, SPEECH = "kafka_sasl_password", "clickhouse_url", "s3_secret_key", "speech_api_key"
 MAY_HAVE = {
-    "listen": {KAFKA, S3},
+    "listen": {KAFKA, S3, SPEECH},
+    "receive": {KAFKA, S3},
     "judge": {KAFKA, CLICKHOUSE},
     "store": {KAFKA, CLICKHOUSE},
     "watch": {KAFKA, CLICKHOUSE},

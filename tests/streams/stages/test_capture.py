@@ -2,7 +2,7 @@
 
 import json
 import os
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -14,11 +14,21 @@ from schemas.errors import InvalidCallError
 from schemas.messages.call_ended import CallEnded
 from schemas.messages.topics import CALLS_ENDED
 from schemas.messages.transcript import AudioFacts
+from schemas.messages.transcript_received import TranscriptReceived
 from streams.adapters.memory.broker import MemoryBroker
 from streams.adapters.object_store.folder import FolderStore
 from streams.adapters.object_store.recordings import RecordingStore
 from streams.ports import StoreAccessError
-from streams.stages.capture import PENDING_URI, Ingest, call_of_file, customer_key, event_for, extension_of, read_facts
+from streams.stages.capture import (
+    PENDING_URI,
+    Ingest,
+    call_of_file,
+    customer_key,
+    event_for,
+    extension_of,
+    read_facts,
+    transcript_of_file,
+)
 from tests.processors.recordings import tone, wav
 
 pytestmark = pytest.mark.processes
@@ -284,3 +294,116 @@ def test_no_event_points_to_a_recording_that_could_not_be_stored(tmp_path: Path)
     with pytest.raises(StoreAccessError, match="bucket no-such-bucket does not exist"):
         Ingest(nowhere, broker).publish(event({}), STEREO, "wav")
     assert not broker.records[CALLS_ENDED.name]
+
+
+SAID = {"role": "agent", "text": "您好"}
+LATER = {"role": "customer", "text": "你好", "start_ms": 2_000, "end_ms": 3_000}
+ENDED_S = 1_772_417_751
+OF_THE_CALL = {"call_id": "c1", "ended_at": "2026-03-02T10:15:00+08:00"}
+
+
+class TestTranscriptOfFile:
+    def test_what_nobody_says_of_the_call_is_filled_in(self, tmp_path: Path) -> None:
+        file = tmp_path / "a.json"
+        file.write_text(json.dumps({"call": {"call_id": "c1"}, "utterances": [LATER]}), encoding="utf-8")
+        os.utime(file, (ENDED_S, ENDED_S))
+        call = transcript_of_file(file).call
+        assert (call.tenant_id, call.direction, call.agent.id) == ("default", "inbound", "unknown")
+        assert call.ended_at == datetime.fromtimestamp(ENDED_S, UTC)
+        assert call.ended_at - call.started_at == timedelta(seconds=3)
+
+    def test_facts_go_before_the_file_and_what_they_say_of_a_recording_is_left_out(self, tmp_path: Path) -> None:
+        file = tmp_path / "a.json"
+        file.write_text(json.dumps({"call": OF_THE_CALL | {"queue": "a"}, "utterances": [SAID]}), encoding="utf-8")
+        call = transcript_of_file(file, {"queue": "b", "audio": {"channel_roles": ["agent", "customer"]}}).call
+        assert call.queue == "b"
+
+    def test_a_byte_order_mark_does_no_harm(self, tmp_path: Path) -> None:
+        file = tmp_path / "a.json"
+        file.write_text(json.dumps({"call": OF_THE_CALL, "utterances": [SAID]}), encoding="utf-8-sig")
+        assert transcript_of_file(file).call_id == "c1"
+
+    @pytest.mark.parametrize(
+        ("content", "sentence"),
+        [
+            pytest.param("{\n 'a': 1}", "is no JSON from line 2, column 2 on: ", id="no JSON"),
+            pytest.param("[" * 100_000, "nested too deeply", id="deep"),
+            pytest.param("[]", "must hold one JSON object with utterances", id="a list"),
+            pytest.param({"call": []}, "call: must be an object", id="call is a list"),
+            pytest.param(
+                {"utterances": [SAID]}, "call.call_id: missing (give the call an id: call_id in call, or", id="no id"
+            ),
+            pytest.param(
+                {"call": OF_THE_CALL},
+                "utterances: missing (at least one object with role and text)",
+                id="no utterances",
+            ),
+            pytest.param(
+                {"call": OF_THE_CALL, "utterances": {}}, "utterances: tuple_type", id="utterances are an object"
+            ),
+            pytest.param(
+                {"call": OF_THE_CALL, "utterances": [SAID, SAID | {"role": "boss"}]},
+                "utterances.1.role: literal_error (agent, customer or unknown)",
+                id="role",
+            ),
+            pytest.param(
+                {"call": OF_THE_CALL, "utterances": [SAID | {"text": ""}]},
+                "utterances.0.text: string_too_short (what was said; leave out utterances without words)",
+                id="no words",
+            ),
+            pytest.param(
+                {"call": OF_THE_CALL, "utterances": [SAID | {"start_ms": 0.5, "end_ms": "x"}]},
+                "utterances.0.start_ms: int_type (whole milliseconds from the start of the call, of 7 days)",
+                id="no milliseconds",
+            ),
+            pytest.param(
+                {"call": OF_THE_CALL, "utterances": [LATER, SAID]},
+                "utterance_1_times_for_all_or_none (give times to all utterances, counted from 0, or to none)",
+                id="times of some",
+            ),
+            pytest.param(
+                {"call": OF_THE_CALL, "utterances": [LATER, LATER | {"start_ms": 1_000}]},
+                "utterance_1_begins_before_the_one_before (sort the utterances, counted from 0, by start_ms)",
+                id="out of order",
+            ),
+            pytest.param(
+                {"call": OF_THE_CALL, "utterances": [SAID], "words": 1},
+                "<unknown field>: extra_forbidden (no such field; docs/transcripts.md lists all)",
+                id="unknown field",
+            ),
+            pytest.param(
+                {"call": {"call_id": "c1", "ended_at": "2026-03-02T10:15:00"}, "utterances": [SAID]},
+                "call.ended_at: has no time zone",
+                id="no zone",
+            ),
+            pytest.param(
+                {"call": OF_THE_CALL | {"started_at": "yesterday"}, "utterances": [SAID]},
+                "call.started_at: datetime_parsing (a time with its zone, such as",
+                id="no time",
+            ),
+        ],
+    )
+    def test_what_is_wrong_is_named_with_what_belongs_there(
+        self, tmp_path: Path, content: object, sentence: str
+    ) -> None:
+        file = tmp_path / "a.json"
+        file.write_text(content if isinstance(content, str) else json.dumps(content), encoding="utf-8")
+        with pytest.raises(InvalidCallError) as refused:
+            transcript_of_file(file)
+        assert "a.json" in str(refused.value)
+        assert sentence in str(refused.value)
+
+    def test_a_file_that_is_no_text_or_too_large_or_missing_is_named(self, tmp_path: Path) -> None:
+        files = {"a.json": b"\xff\xfe", "b.json": b" " * (TranscriptReceived.max_bytes + 1), "c.json": None}
+        said = []
+        for name, data in files.items():
+            if data is not None:
+                (tmp_path / name).write_bytes(data)
+            with pytest.raises(InvalidCallError) as refused:
+                transcript_of_file(tmp_path / name)
+            said.append(str(refused.value))
+        assert [sentence.partition(f"{name} ")[2][:10] for name, sentence in zip(files, said, strict=True)] == [
+            "is not UTF",
+            "has 209715",
+            "cannot be ",
+        ]

@@ -10,8 +10,9 @@ from typing import Any
 
 import pytest
 
-from processors.listening.engine_port import SpeechEngine
+from processors.listening.engine_port import Recognition, SpeechEngine
 from processors.listening.pipeline import ListenSettings, listener_of
+from schemas.errors import RetryableError
 from schemas.messages.call_ended import Agent, Audio, CallEnded, Customer
 from schemas.messages.dead_letter import DeadLetter
 from schemas.messages.records import ConsumerRecord, ProducerRecord
@@ -24,6 +25,7 @@ from schemas.messages.topics import (
 from schemas.messages.transcript import EngineIdentity, Transcript
 from streams.adapters.object_store.folder import FolderStore
 from streams.adapters.object_store.recordings import RecordingStore
+from streams.adapters.speech.openai_api.engine import UnusableAnswerError
 from streams.runtime.stage import Stage
 from streams.stages.listen import Recorded, listen_stage
 from tests.processors.listening.scripted_engine import ScriptedEngine
@@ -99,6 +101,28 @@ def listening(tmp_path: Path) -> Listening:
 def transcript_in(output: ProducerRecord) -> Transcript:
     assert output.topic == CALLS_TRANSCRIBED.name
     return Transcript.decode(output.value)
+
+
+class TestASpeechServiceThatIsAway:
+    def test_the_call_waits_and_is_heard_once_the_service_is_back(self, listening: Listening) -> None:
+        class Away(ScriptedEngine):
+            def recognize(self, *_: Any, **__: Any) -> Recognition:
+                raise RetryableError("the speech service did not recognise a turn")
+
+        call = listening.call(SPEECH)
+        with pytest.raises(RetryableError):
+            listening.hear(Away(), call)
+        assert listening.recordings.load_transcript("acme", "c1") is None, "it has no outcome yet"
+        assert transcript_in(listening.hear(ScriptedEngine(), call)).segments
+
+    def test_one_that_fails_on_this_recording_alone_gives_it_an_outcome(self, listening: Listening) -> None:
+        class FailsOnIt(ScriptedEngine):
+            def recognize(self, *_: Any, **__: Any) -> Recognition:
+                raise UnusableAnswerError("HTTP 500")
+
+        transcript = transcript_in(listening.hear(FailsOnIt(), listening.call(SPEECH)))
+        assert (transcript.outcome, transcript.outcome_reason) == ("bad_audio", "internal_error")
+        assert transcript.error_class == "UnusableAnswerError"
 
 
 class TestListenAgain:

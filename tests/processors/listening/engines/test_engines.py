@@ -1,5 +1,6 @@
 """The contract of a speech engine, and what the real one understands."""
 
+from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
 from typing import ClassVar
@@ -7,6 +8,7 @@ from typing import ClassVar
 import jiwer
 import numpy as np
 import pytest
+from pydantic import SecretStr
 
 from benchmarks.character_errors import read_aloud
 from benchmarks.listening_accuracy import overlaps_of
@@ -19,13 +21,17 @@ from processors.listening.engine_port import (
 )
 from processors.listening.engines.faster_whisper import FasterWhisperEngine, WhisperSettings
 from processors.listening.engines.sherpa_onnx import SherpaSettings
+from processors.listening.engines.weights import find_weights
 from processors.listening.pipeline import ListenSettings, listen
 from processors.listening.role_inference import infer_roles
 from schemas.messages.transcript import Transcript
+from streams.adapters.speech.openai_api import OpenAiApiSettings
 from streams.settings import engines
 from tests.processors.listening.engines import tiny_sense_voice
 from tests.processors.listening.scripted_engine import ScriptedEngine
 from tests.processors.recordings import SOME_TIME, call_with, decoded, example_calls
+from tests.support import speech_service
+from tests.support.receiver import Receiver, running_receiver
 
 SETTINGS = ListenSettings(min_call_ms=5_000, max_call_ms=3_600_000, crosstalk_gate_db=18, chinese_script="simplified")
 
@@ -147,6 +153,60 @@ class TestSherpaOnnx(EngineContract):
     def engine(self, tmp_path: Path) -> SpeechEngine:
         tiny_sense_voice.write(tmp_path)
         return SherpaSettings(sherpa_model=tmp_path).build(cache_dir=tmp_path)
+
+
+@pytest.mark.loopback
+class TestOpenAiApi(EngineContract):
+    """By a service on loopback that says the same in every turn."""
+
+    kind = OpenAiApiSettings.kind
+
+    @pytest.fixture
+    def engine(self, tmp_path: Path) -> Iterator[SpeechEngine]:
+        with running_receiver() as service:
+            service.choose = speech_service.answering(speech_service.scripted)
+            yield api_settings(service).build(cache_dir=tmp_path)
+
+
+@pytest.fixture(scope="module")
+def hearing_service(whisper_cache: Path) -> Iterator[Receiver]:
+    """A service with the packaged weights of Whisper base."""
+    from faster_whisper import WhisperModel  # type: ignore[import-untyped] # ships without types
+
+    folder = find_weights("packaged", whisper_cache).folder
+    model = WhisperModel(str(folder), device="cpu", compute_type="int8", cpu_threads=1)
+    with running_receiver() as service:
+        service.choose = speech_service.answering(speech_service.whisper(model))
+        yield service
+
+
+@pytest.mark.loopback
+@pytest.mark.model
+class TestOpenAiApiWithWhisper(EngineContract):
+    """By a service that hears."""
+
+    kind = OpenAiApiSettings.kind
+
+    @pytest.fixture
+    def engine(self, hearing_service: Receiver, tmp_path: Path) -> SpeechEngine:
+        return api_settings(hearing_service).build(cache_dir=tmp_path)
+
+    @pytest.mark.parametrize("hint", [None, "klingon", "zh-Hans-CN"])
+    def test_it_hears_what_was_said_and_in_which_language(self, engine: SpeechEngine, hint: str | None) -> None:
+        recognition = engine.recognize(clips_of("s02_finance_violation", 3), language_hint=hint)
+
+        assert recognition.language == "zh"
+        assert recognition.language_confidence > 0.8
+        said = [read_aloud(turn.text) for turn in example_calls()["s02_finance_violation"].turns[:3]]
+        assert jiwer.cer(said, [read_aloud(each.text) for each in recognition.speech]) < 0.3
+
+
+def api_settings(service: Receiver) -> OpenAiApiSettings:
+    return OpenAiApiSettings(
+        speech_api_url=service.url("/v1"),
+        speech_api_model=speech_service.MODEL,
+        speech_api_key=SecretStr(speech_service.KEY),
+    )
 
 
 def test_every_engine_that_there_is_passes_the_contract() -> None:
