@@ -11,6 +11,7 @@ from processors.detectors.base.rule_detector import Weight, applies, ask_rules, 
 from processors.judging.call_context import CallContext
 from processors.rules.conditions import Hearing, RuleHit
 from processors.rules.rulebook import Compiled, Rulebooks
+from processors.text.conversation import SPEAKER_UNKNOWN
 from schemas.config.rule_pack import Allowed, Claim, ClaimUnit
 from schemas.messages.finding import Finding
 
@@ -67,8 +68,8 @@ class ClaimsDetector:
                 for hit, said, verdict in check_claim(claim, hearing):
                     verdicts.append(verdict)
                     findings.extend(_finding(claim, hit, said, verdict, context))
-        if "agent" not in context.spoken.roles and "unknown" in context.spoken.roles:
-            return [*findings, *(NotMeasured(measure, "speaker_unknown") for measure in self.measures)]
+        if "unknown" in context.spoken.roles:
+            return [*findings, *(NotMeasured(measure, SPEAKER_UNKNOWN) for measure in self.measures)]
         contradicted = verdicts.count("claim_contradicted")
         return [
             *findings,

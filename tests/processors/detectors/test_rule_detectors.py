@@ -104,9 +104,10 @@ class TestMandatoryScripts:
             "recording_notice": True
         }
 
-    def test_on_a_recording_of_unknown_speakers_it_may_have_been_the_agent(self) -> None:
+    def test_on_a_recording_of_unknown_speakers_it_may_have_been_anybody(self) -> None:
         found = results("mandatory_scripts", NOTICE, called(("unknown", "本次通话将录音"), ("unknown", "我要退款")))
-        assert measures(found) == {"recording_notice": True}
+        assert measures(found) == {"recording_notice": "speaker_unknown"}
+        assert findings(found) == []
 
     def test_it_is_not_asked_of_a_call_that_it_is_not_for(self) -> None:
         script = NOTICE.mandatory_scripts[0].model_dump(exclude_unset=True)
