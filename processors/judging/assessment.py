@@ -45,7 +45,7 @@ class Assessor:
         return analysis.model_copy(
             update={
                 "scorecard": score(self._forms.of(call), *facts),
-                "risk": assess(self._risk, *facts),
+                "risk": assess(self._risk, *facts, roles_doubtful=analysis.roles_doubtful),
                 "retention_class": kept.retention_class,
                 "retention_days": kept.days,
             }

@@ -27,7 +27,7 @@ from schemas.messages.finding import Finding
 from schemas.messages.outcome import Outcome
 from schemas.messages.transcript import Transcript
 
-ANALYSIS_VERSION = 2
+ANALYSIS_VERSION = 3
 """Rises with every change of code that can alter a judgement; changes of rules show in `lexicon_version`."""
 
 DETECTOR_FAILED = "detector_failed"
@@ -154,6 +154,7 @@ class Judge:
             engine=transcript.engine,
             audio=transcript.audio,
             real_time_factor=transcript.real_time_factor,
+            roles_doubtful=context.roles_doubtful,
             measures={name: value for account in accounts for name, value in account.measures.items()},
             response_delays_ms=tuple(delay for account in accounts for delay in account.response_delays_ms),
             skipped_analysis=tuple(skipped for account in accounts for skipped in account.skipped),

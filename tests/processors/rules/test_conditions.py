@@ -258,7 +258,10 @@ def test_who_says_it(by: str, role: Role, holds: bool) -> None:
         pytest.param({"none_of": ["甲"], "by": "anyone"}, False, False, id="silence of all"),
         pytest.param({"say": ["甲"], "by": "anyone", "at_least": 2}, False, False, id="anybody, twice"),
         pytest.param(
-            {"say": ["甲"], "by": "anyone", "after": {"of": {"say": ["乙"], "by": "agent"}}}, True, False, id="an anchor"
+            {"say": ["甲"], "by": "anyone", "after": {"of": {"say": ["乙"], "by": "agent"}}},
+            True,
+            False,
+            id="an anchor",
         ),
         pytest.param(
             {"say": ["甲"], "after": {"of": {"say": ["乙"], "by": "agent"}, "if_absent": "holds"}},

@@ -1,0 +1,56 @@
+"""Calls whose agent and customer may be exchanged: what is said of the agent there accuses nobody."""
+
+import pytest
+
+from processors.alerts.raising import alerts_of
+from schemas.messages.call_analysis import CallAnalysis
+from tests.processors.transcripts import NOW, Line, said
+from tests.support.shipped_rules import shipped_judge
+
+AGENT = ["您好，这里是理财中心，请问有什么可以帮您", "这款产品保本保息，绝对不会亏损，内部有名额"]
+CUSTOMER = ["我想问一下你们的理财产品", "好的，谢谢"]
+
+
+def lines(agent: str, customer: str) -> list[Line]:
+    """The same conversation, under these roles."""
+    told: dict[str, list[Line]] = {
+        "agent": [("agent", line) for line in AGENT],
+        "customer": [("customer", line) for line in AGENT],
+    }
+    other = [("agent" if agent == "customer" else "customer", line) for line in CUSTOMER]
+    return [one for pair in zip(told[agent], other, strict=True) for one in pair]  # type: ignore[misc]
+
+
+def judged(doubtful: bool, *said_lines: Line) -> CallAnalysis:
+    transcript = said(*said_lines, industry="finance").model_copy(update={"roles_doubtful": doubtful})
+    return shipped_judge().judge(transcript, NOW)
+
+
+def test_the_doubt_of_the_transcript_stands_in_the_analysis() -> None:
+    assert judged(True, *lines("agent", "customer")).roles_doubtful
+    assert not judged(False, *lines("agent", "customer")).roles_doubtful
+
+
+def test_words_that_contradict_the_roles_are_seen_in_any_transcript() -> None:
+    assert judged(False, *lines("customer", "agent")).roles_doubtful
+
+
+def test_traditional_characters_contradict_as_well() -> None:
+    assert judged(
+        False, ("agent", "我的訂單還沒有到，你們怎麼回事"), ("customer", "您好，請問有什麼可以幫您")
+    ).roles_doubtful
+
+
+@pytest.mark.parametrize("doubtful", [True, False])
+def test_what_is_found_is_shown_but_neither_alerts_nor_makes_the_risk_high(doubtful: bool) -> None:
+    analysis = judged(doubtful, *lines("agent", "customer"))
+    assert analysis.risk is not None
+    assert analysis.measures["sensitive_words"] == 3
+    assert (analysis.risk.level == "high") is not doubtful
+    assert ("sensitive_word" in analysis.risk.unmeasured) is doubtful
+    assert bool(alerts_of(analysis, {})) is not doubtful
+
+
+def test_what_the_customer_side_says_still_counts() -> None:
+    analysis = judged(True, ("agent", "您好"), ("customer", "我要投诉你们"))
+    assert [alert.rule_id for alert in alerts_of(analysis, {})] == ["general.complaint"]
