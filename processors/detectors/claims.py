@@ -201,9 +201,8 @@ def detector(context: DetectorContext) -> ClaimsDetector:
 
     A name that no pack has is only logged: packs come and go while a worker runs.
     """
-    known = {
-        name for pack in context.rulebooks.packs for claim in pack.claims for name in (pack.pack, pack.rule_id(claim))
-    }
+    packs = [pack for pack in context.rulebooks.packs if pack.claims]
+    known = {pack.pack for pack in packs} | {pack.rule_id(claim) for pack in packs for claim in pack.claims}
     for name in sorted(context.tenants.adopted_claims() - known):
         logger.warning("the file of tenants adopts the claims %s, and no rule pack has any of that name", name)
     return ClaimsDetector(context.rulebooks, context.tenants)

@@ -86,8 +86,8 @@ NOT_FOUND = ConditionResult(False)
 class Node(Protocol):
     """A compiled condition.
 
-    `asks_who_speaks`: whether it depends on which side says something. `asks_who_is_silent`: whether it may hold because
-    one of them does not, so that words of an unknown speaker may be what it should not find.
+    `asks_who_speaks`: whether it depends on which side says something. `asks_who_is_silent`: whether it may hold
+    because one of them does not, so that words of an unknown speaker may be what it should not find.
     """
 
     @property

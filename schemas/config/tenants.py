@@ -1,5 +1,5 @@
-"""What differs between tenants, as YAML: where their days begin, which length of a call is right (R42), and which of the
-claims that are only examples are true of their products.
+"""What differs between tenants, as YAML: where their days begin, which length of a call is right (R42), and which of
+the claims that are only examples are true of their products.
 
 There is no such file unless a setting names one: then all tenants are alike.
 """

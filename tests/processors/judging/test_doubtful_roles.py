@@ -4,6 +4,7 @@ import pytest
 
 from processors.alerts.raising import alerts_of
 from schemas.messages.call_analysis import CallAnalysis
+from schemas.messages.call_ended import Role
 from tests.processors.transcripts import NOW, Line, said
 from tests.support.shipped_rules import shipped_judge
 
@@ -11,14 +12,10 @@ AGENT = ["您好，这里是理财中心，请问有什么可以帮您", "这款
 CUSTOMER = ["我想问一下你们的理财产品", "好的，谢谢"]
 
 
-def lines(agent: str, customer: str) -> list[Line]:
-    """The same conversation, under these roles."""
-    told: dict[str, list[Line]] = {
-        "agent": [("agent", line) for line in AGENT],
-        "customer": [("customer", line) for line in AGENT],
-    }
-    other = [("agent" if agent == "customer" else "customer", line) for line in CUSTOMER]
-    return [one for pair in zip(told[agent], other, strict=True) for one in pair]  # type: ignore[misc]
+def lines(*, exchanged: bool = False) -> list[Line]:
+    """The conversation, under its roles or under those of the other side."""
+    roles: list[Role] = ["customer", "agent"] if exchanged else ["agent", "customer"]
+    return [(role, text) for pair in zip(AGENT, CUSTOMER, strict=True) for role, text in zip(roles, pair, strict=True)]
 
 
 def judged(doubtful: bool, *said_lines: Line) -> CallAnalysis:
@@ -27,23 +24,25 @@ def judged(doubtful: bool, *said_lines: Line) -> CallAnalysis:
 
 
 def test_the_doubt_of_the_transcript_stands_in_the_analysis() -> None:
-    assert judged(True, *lines("agent", "customer")).roles_doubtful
-    assert not judged(False, *lines("agent", "customer")).roles_doubtful
+    assert judged(True, *lines()).roles_doubtful
+    assert not judged(False, *lines()).roles_doubtful
 
 
 def test_words_that_contradict_the_roles_are_seen_in_any_transcript() -> None:
-    assert judged(False, *lines("customer", "agent")).roles_doubtful
+    assert judged(False, *lines(exchanged=True)).roles_doubtful
 
 
 def test_traditional_characters_contradict_as_well() -> None:
-    assert judged(
-        False, ("agent", "我的訂單還沒有到，你們怎麼回事"), ("customer", "您好，請問有什麼可以幫您")
-    ).roles_doubtful
+    said_by_the_other: list[Line] = [
+        ("agent", "我的訂單還沒有到，你們怎麼回事"),
+        ("customer", "您好，請問有什麼可以幫您"),
+    ]
+    assert judged(False, *said_by_the_other).roles_doubtful
 
 
 @pytest.mark.parametrize("doubtful", [True, False])
 def test_what_is_found_is_shown_but_neither_alerts_nor_makes_the_risk_high(doubtful: bool) -> None:
-    analysis = judged(doubtful, *lines("agent", "customer"))
+    analysis = judged(doubtful, *lines())
     assert analysis.risk is not None
     assert analysis.measures["sensitive_words"] == 3
     assert (analysis.risk.level == "high") is not doubtful

@@ -44,9 +44,7 @@ def test_that_somebody_says_where_to_complain_threatens_nobody() -> None:
             id="a_procedure",
         ),
         pytest.param("asked_if_more", ["还有其他可以帮您的吗"], "general", id="a_rule_about_the_agent"),
-        pytest.param(
-            "soothed_upset_customer", ["你们什么态度", "非常抱歉"], "general", id="what_only_one_side_asks_for"
-        ),
+        pytest.param("soothed_upset_customer", ["你们什么态度", "非常抱歉"], "general", id="what_one_side_asks_for"),
     ],
 )
 def test_words_of_an_unknown_speaker_prove_nothing(measure: str, lines: list[str], industry: str) -> None:

@@ -68,9 +68,7 @@ def test_who_says_nin_more_often_is_rather_the_agent(one: str, other: str, lead:
         pytest.param("您好，请问有什么可以帮您", "我的订单还没有到", False, id="right"),
         pytest.param("嗯，好的", "嗯，好的", False, id="nothing tells"),
         pytest.param("你好，你的快递到了", "好，谢谢您", False, id="one polite customer is no contradiction"),
-        pytest.param(
-            "", "您好，请问有什么可以帮您，本次通话将录音", True, id="only the agent is heard, on the wrong side"
-        ),
+        pytest.param("", "您好，请问有什么可以帮您，本次通话将录音", True, id="only the agent, on the wrong side"),
     ],
 )
 def test_what_is_said_may_contradict_the_roles(agent: str, customer: str, contradicted: bool) -> None:
