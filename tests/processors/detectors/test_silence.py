@@ -156,7 +156,11 @@ def test_only_an_apology_or_an_answer_excuses(closing: str, is_excused: bool) ->
 
 
 def test_an_answer_may_be_cut_into_segments_but_not_come_after_the_customer_or_another_silence() -> None:
-    before: list[Turn] = [("customer", 0, 900, "帮我看看"), ("agent", 1_000, 3_000, "请稍等"), ("agent", 8_000, 8_400, "喂")]
+    before: list[Turn] = [
+        ("customer", 0, 900, "帮我看看"),
+        ("agent", 1_000, 3_000, "请稍等"),
+        ("agent", 8_000, 8_400, "喂"),
+    ]
     assert excused(heard([*before, ("agent", 8_800, 10_000, "您的包裹到了")])) == (1, 0)
     customer: Turn = ("customer", 8_500, 8_700, "在的")
     assert excused(heard([*before, customer, ("agent", 8_800, 10_000, "您的包裹到了")])) == (0, 1)
