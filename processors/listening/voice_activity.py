@@ -48,7 +48,7 @@ _VAD_WINDOW_MS = VAD_FRAME_MS * 250
 _VAD_WARM_UP_MS = VAD_FRAME_MS * 31
 
 Energies = NDArray[np.float64]
-Flags = NDArray[np.bool_]
+_Flags = NDArray[np.bool_]
 Probabilities = NDArray[np.float32]
 WhoSpeaks = TypeVar("WhoSpeaks")
 
@@ -106,7 +106,7 @@ def mute_crosstalk(first: ChannelSound, second: ChannelSound, gate_db: float) ->
             channel.pcm[start * frame : end * frame] = 0
 
 
-def _own_sounds(quiet: Pcm, loud: Pcm, is_leak: Flags, energies: Energies, frame: int) -> Flags:
+def _own_sounds(quiet: Pcm, loud: Pcm, is_leak: _Flags, energies: Energies, frame: int) -> _Flags:
     """The frames, of those that look like leaks, that hold short sounds of the quiet channel's own speaker."""
     noise = np.percentile(energies, _NOISE_PERCENTILE)
     candidates = np.flatnonzero(is_leak & (energies >= noise * 10 ** (_OWN_ABOVE_NOISE_DB / 10)))
