@@ -35,11 +35,12 @@ def alerts_of(
 
     `category_names` are those of the packs in force (`Rulebooks.category_names`), for titles; a category without a name
     is named by its rule alone. Several hits of a rule are one alert with the quote of the first. A call that is judged
-    again gives alerts with the same ids, as long as the rules have the same versions.
+    again gives alerts with the same ids, as long as the rules have the same versions. Where agent and customer may be
+    exchanged (`roles_doubtful`), nothing that was found on the side of the agent raises one.
     """
     by_rule: dict[tuple[str, str], list[Finding]] = {}
     for finding in sorted(analysis.findings, key=lambda f: (f.start_ms, f.end_ms, f.finding_id)):
-        if at_least(finding.severity, min_severity):
+        if at_least(finding.severity, min_severity) and not (analysis.roles_doubtful and finding.role == "agent"):
             by_rule.setdefault((finding.rule_id, finding.rule_version), []).append(finding)
     alerts = [_of_rule(analysis, findings, category_names) for findings in by_rule.values()]
     if analysis.risk is not None and analysis.risk.level == "high" and at_least("high", min_severity):

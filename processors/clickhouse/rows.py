@@ -170,6 +170,7 @@ def rows_for_analysis(analysis: CallAnalysis) -> TableRows:
         "engine_version": analysis.engine.version,
         "engine_model": analysis.engine.model,
         "real_time_factor": analysis.real_time_factor,
+        "roles_doubtful": analysis.roles_doubtful,
         "duration_ms": _measured_uint64("duration_ms", analysis.measures.get("duration_ms")),
         "duration_in_band": _measured_bool("duration_in_band", analysis.measures.get("duration_in_band")),
         "measures": {name: _number(name, value) for name, value in analysis.measures.items()},

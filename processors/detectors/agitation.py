@@ -21,7 +21,7 @@ VERY_AGITATED = 0.8
 ESCALATION_SEGMENTS = 2
 ESCALATION_RISE = 0.3
 """How many agitated segments in a row are an escalation, and how far above the customer's earlier ones they must lie.
-No published definition gives numbers: the run is that of R48, the rise is ours."""
+No published definition gives numbers: both are ours."""
 
 TREND_SEGMENTS = 4
 """Quarters need as many segments."""

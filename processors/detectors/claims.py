@@ -1,5 +1,6 @@
 """What an agent says about a product, compared with the catalogue of what is true (R76, R83)."""
 
+import logging
 import re
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator
@@ -11,7 +12,9 @@ from processors.detectors.base.rule_detector import Weight, applies, ask_rules, 
 from processors.judging.call_context import CallContext
 from processors.rules.conditions import Hearing, RuleHit
 from processors.rules.rulebook import Compiled, Rulebooks
+from processors.text.conversation import SPEAKER_UNKNOWN
 from schemas.config.rule_pack import Allowed, Claim, ClaimUnit
+from schemas.config.tenants import ALL_ALIKE, Tenants
 from schemas.messages.finding import Finding
 
 _NUMBER = r"(?P<low>\d+(?:\.\d+)?)(?:(?:到|至|-|~|—)(?P<high>\d+(?:\.\d+)?))?"
@@ -28,6 +31,10 @@ _UNITS: dict[ClaimUnit, str] = {
 }
 _PATTERNS = {unit: re.compile(_NUMBER + r"\s*" + written) for unit, written in _UNITS.items()}
 _CLAUSE_ENDS = "。！？!?；;"
+
+NO_CLAIMS_ADOPTED = "no_claims_adopted"
+
+logger = logging.getLogger(__name__)
 
 ClaimStatus = Literal["true", "claim_contradicted", "claim_without_entry"]
 
@@ -46,6 +53,10 @@ class ClaimsDetector:
     (`claim_contradicted`), or for which there is none (`claim_without_entry`, at most `low`). `attributes`: `said` (the
     number), `allowed` (what would be true), `advice`. `claims_checked` counts the claims,
     `claims_contradicted` the false ones.
+
+    The claims of a pack with `example_claims` are in force for tenants that adopt them. What is said of the others is
+    compared with nothing: it has no entry, which an `info` finding says, without an example's numbers, and it does not
+    count. Where none is in force, nothing is measured (`no_claims_adopted`).
     """
 
     name: ClassVar[str] = "claims"
@@ -54,6 +65,7 @@ class ClaimsDetector:
     reads_measures: ClassVar[bool] = True
 
     rulebooks: Rulebooks
+    tenants: Tenants = ALL_ALIKE
 
     def process(self, context: CallContext) -> Iterable[Result]:
         ready = ask_rules(context, self.rulebooks, self.measures)
@@ -62,19 +74,30 @@ class ClaimsDetector:
         book, hearing = ready
         verdicts: list[ClaimStatus] = []
         findings: list[Finding] = []
+        in_force = [claim for claim in book.claims if self._is_in_force(claim, context)]
         for claim in book.claims:
-            if applies(claim, hearing):
-                for hit, said, verdict in check_claim(claim, hearing):
-                    verdicts.append(verdict)
-                    findings.extend(_finding(claim, hit, said, verdict, context))
-        if "agent" not in context.spoken.roles and "unknown" in context.spoken.roles:
-            return [*findings, *(NotMeasured(measure, "speaker_unknown") for measure in self.measures)]
+            if not applies(claim, hearing):
+                continue
+            for hit, said, verdict in check_claim(claim, hearing):
+                if claim not in in_force:
+                    findings.extend(_not_adopted(claim, hit, said, context))
+                    continue
+                verdicts.append(verdict)
+                findings.extend(_finding(claim, hit, said, verdict, context))
+        if "unknown" in context.spoken.roles:
+            return [*findings, *(NotMeasured(measure, SPEAKER_UNKNOWN) for measure in self.measures)]
+        if book.claims and not in_force:
+            return [*findings, *(NotMeasured(measure, NO_CLAIMS_ADOPTED) for measure in self.measures)]
         contradicted = verdicts.count("claim_contradicted")
         return [
             *findings,
             Measure("claims_checked", len(verdicts)),
             Measure("claims_contradicted", contradicted),
         ]
+
+    def _is_in_force(self, claim: Compiled[Claim], context: CallContext) -> bool:
+        pack = claim.pack
+        return not pack.example_claims or self.tenants.adopts(context.transcript.tenant_id, pack.pack, claim.entry.id)
 
 
 def check_claim(claim: Compiled[Claim], hearing: Hearing) -> Iterator[tuple[RuleHit, SpokenAmount, ClaimStatus]]:
@@ -155,6 +178,13 @@ def _finding(
     )
 
 
+def _not_adopted(claim: Compiled[Claim], hit: RuleHit, said: SpokenAmount, context: CallContext) -> Iterator[Finding]:
+    if claim.entry.unlisted == "report":
+        attributes = rule_attributes(claim, said=said.as_heard, adopted=False)
+        weight = Weight("claim_without_entry", "info")
+        yield finding_of_rule(ClaimsDetector.name, claim, hit, context, attributes, weight)
+
+
 def _in_words(allowed: Allowed) -> str:
     parts = [
         "、".join(allowed.about),
@@ -167,5 +197,12 @@ def _in_words(allowed: Allowed) -> str:
 
 
 def detector(context: DetectorContext) -> ClaimsDetector:
-    """The detector, with the rules in force."""
-    return ClaimsDetector(context.rulebooks)
+    """The detector, with the rules in force and what tenants adopt of the examples.
+
+    A name that no pack has is only logged: packs come and go while a worker runs.
+    """
+    packs = [pack for pack in context.rulebooks.packs if pack.claims]
+    known = {pack.pack for pack in packs} | {pack.rule_id(claim) for pack in packs for claim in pack.claims}
+    for name in sorted(context.tenants.adopted_claims() - known):
+        logger.warning("the file of tenants adopts the claims %s, and no rule pack has any of that name", name)
+    return ClaimsDetector(context.rulebooks, context.tenants)

@@ -10,21 +10,24 @@ from processors.detectors.base.findings import CodeRule
 from processors.detectors.base.sentiment import SegmentWithEmotion, place_of, segments_with_emotion, why_no_emotion
 from processors.judging.call_context import CallContext
 from processors.text.conversation import says_something
+from processors.text.speech_rate import length_in_characters
 from schemas.messages.finding import Finding
 from schemas.messages.transcript import Segment, Transcript
 
-NEGATIVE_RUN = CodeRule("emotion_coping", "negative_run", version="1")
+NEGATIVE_RUN = CodeRule("emotion_coping", "negative_run", version="2")
 
 NO_NEGATIVE_RUN = "no_negative_run"
 
 
 @dataclass(frozen=True)
 class CopingParameters:
-    """What R48 leaves open. A segment is negative at a valence of at most `negative_valence`; `run_segments` of them
-    in a row are a run; `following_segments` (N) after the reply are compared; `least_rise` (d) is what counts."""
+    """What R48 leaves open. A segment is negative at a valence of at most `negative_valence`; those in a row are a run
+    once they hold `run_characters` Chinese characters or last `run_ms` of speech, in however many segments a recogniser
+    cuts them; `following_segments` (N) after the reply are compared; `least_rise` (d) is what counts."""
 
     negative_valence: float = -0.3
-    run_segments: int = 2
+    run_characters: int = 6
+    run_ms: int = 2_000
     following_segments: int = 3
     least_rise: float = 0.2
 
@@ -60,7 +63,7 @@ class EmotionCopingDetector:
         run = self._first_run(felt)
         if run is None:
             return [NotMeasured("emotion_coping", NO_NEGATIVE_RUN)]
-        reply = _first_reply(transcript, run[self.parameters.run_segments - 1].segment.end_ms)
+        reply = _first_reply(transcript, run[self._length_of_run(run) - 1].segment.end_ms)
         before = [each for each in run if reply is None or each.segment.start_ms < reply.start_ms]
         after = [] if reply is None else [each for each in felt if each.segment.start_ms >= reply.end_ms]
         after = after[: self.parameters.following_segments]
@@ -72,11 +75,21 @@ class EmotionCopingDetector:
         for each in felt:
             if each.emotion.valence <= self.parameters.negative_valence:
                 run.append(each)
-            elif len(run) >= self.parameters.run_segments:
+            elif self._length_of_run(run):
                 break
             else:
                 run = []
-        return run if len(run) >= self.parameters.run_segments else None
+        return run if self._length_of_run(run) else None
+
+    def _length_of_run(self, negative: Sequence[SegmentWithEmotion]) -> int:
+        """With how many of these segments, from the first on, a run is one; 0 where they are none."""
+        characters = spoken_ms = 0
+        for count, each in enumerate(negative, start=1):
+            characters += length_in_characters(each.segment.text)
+            spoken_ms += each.segment.end_ms - each.segment.start_ms
+            if characters >= self.parameters.run_characters or spoken_ms >= self.parameters.run_ms:
+                return count
+        return 0
 
 
 def _first_reply(transcript: Transcript, from_ms: int) -> Segment | None:

@@ -61,7 +61,7 @@ def _side(found: Conversation, role: Role) -> Iterator[Measure | NotMeasured]:
         yield Measure(f"{role}_interruption_rate", round(interruptions / len(turns), 4))
     else:
         yield NotMeasured(f"{role}_interruption_rate", "no_turns")
-    yield Measure(f"{role}_back_channels", sum(utterance.role == role for utterance in found.back_channels))
+    yield Measure(f"{role}_back_channels", sum(sound.role == role for sound in found.back_channels))
 
 
 def _finding(transcript: Transcript, turn: Turn) -> Finding:

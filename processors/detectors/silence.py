@@ -12,14 +12,16 @@ from processors.detectors.base.findings import Attributes, CodeRule
 from processors.detectors.base.rule_detector import LANGUAGE_NOT_SUPPORTED
 from processors.judging.call_context import CallContext
 from processors.listening.intervals import length_ms, union
+from processors.text.back_channel import is_back_channel
 from processors.text.conversation import NO_SPEECH, says_something, why_no_times
 from processors.text.languages import CHINESE_LANGUAGES
+from processors.text.speech_rate import length_in_characters
 from schemas.messages.finding import Finding
 from schemas.messages.interval import Interval
 from schemas.messages.transcript import Segment, Transcript
 
-EXCUSED = CodeRule("silence", "excused_silence", version="1")
-UNEXCUSED = CodeRule("silence", "unexcused_silence", version="1")
+EXCUSED = CodeRule("silence", "excused_silence", version="2")
+UNEXCUSED = CodeRule("silence", "unexcused_silence", version="2")
 
 SILENCE_MS = 3_000
 """From here on a silence counts (as in Contact Lens)."""
@@ -44,6 +46,22 @@ _ASKS_TO_WAIT = re.compile(
     r"|我.{0,3}查[^了到过過]{0,2}下"
 )
 
+_APOLOGIZES = re.compile(
+    r"抱歉|[对對]不起|不好意思|[久九]等|[见見][谅諒]|[谅諒]解|[感谢謝]{1,2}[您你]?的?(?:耐心)?(?:地|的)?等"
+)
+_LEADS_TO_A_REQUEST = re.compile(
+    r"(?:那|我们|我們|我|[这這][边邊里裡]|再|[请請]|[您你]|[麻烦煩]+|就|先|[马馬]上|[来來]|[还還]|需要|得|要|[继繼][续續]|[帮幫给給为為]|[\W_])+$"
+)
+_LINE_CHECK = re.compile(
+    r"[您你]好|喂|(?:[您你]?(?:[还還])?在)[吗嗎嘛]?|在不在|[听聽]得?[到见見]|能|那[个個]|[这這][个個]"
+)
+_ASKS_SOMETHING = re.compile(
+    r"^\W*[请請][问問]|是不是|有没有|有沒有|是否|(?:[吗嗎呢嘛么]|多少|什[么麼]|哪[个個里裡儿位]|[几幾][位号號点點])[啊呀]?\W*$"
+)
+_SENTENCES = re.compile(r"[^，,。．｡！!？?；;…\n]+[？?]?")
+_ANSWER_CHARACTERS = 2
+"""A statement of so many characters is an answer: 有货, 查到了."""
+
 
 @dataclass(frozen=True)
 class _Ask:
@@ -60,7 +78,8 @@ class SilenceDetector:
 
     `non_talk_ms` adds them up, `longest_silence_ms` is the longest stretch in which nobody speaks, however short.
     A silence is excused when it begins at most 60 s after the agent asked to wait, and when the next words, signs of
-    listening left out, are the agent's: an apology or an answer. `excused_silences`, `excused_silence_ms`,
+    listening left out, are the agent's, and are an apology or an answer: a statement. To ask whether the customer is
+    there, to ask anything else, or to ask to wait once more is neither. `excused_silences`, `excused_silence_ms`,
     `unexcused_silences` and `unexcused_silence_ms` count and add up; they are not measured where nobody knows who
     speaks (also where there is no silence, or such calls would be counted only when they are good), nor in a language
     in which asking is not recognised. Without times nothing is measured (`no_times`).
@@ -112,7 +131,7 @@ def _judge(transcript: Transcript, silences: Sequence[Interval]) -> Iterator[Res
     for silence in silences:
         ask = _ask_before(silence, asks)
         following = _words_after(silence, transcript, starts_ms)
-        if ask is not None and following is not None and following.role == "agent":
+        if ask is not None and following is not None and _closes(following, transcript):
             excused.append(silence)
         else:
             unexcused.append(silence)
@@ -147,6 +166,32 @@ def _words_after(silence: Interval, transcript: Transcript, starts_ms: Sequence[
         if says_something(segment):
             return segment
     return None
+
+
+def _closes(first: Segment, transcript: Transcript) -> bool:
+    """Whether the agent apologises or answers, from this segment on until somebody else says something."""
+    if first.role != "agent":
+        return False
+    said = [first]
+    for segment in transcript.segments[first.segment_id + 1 :]:
+        if segment.start_ms - said[-1].end_ms >= SILENCE_MS or (segment.role != "agent" and says_something(segment)):
+            break
+        if segment.role == "agent":
+            said.append(segment)
+    text = "，".join(segment.text for segment in said)
+    return _APOLOGIZES.search(text) is not None or _answers(text)
+
+
+def _answers(text: str) -> bool:
+    """Whether anything is stated. What follows a request to wait is what the wait is for."""
+    asked = _ASKS_TO_WAIT.search(text)
+    if asked is not None:
+        text = _LEADS_TO_A_REQUEST.sub("", text[: asked.start()])
+    return any(
+        length_in_characters(_LINE_CHECK.sub("", sentence)) >= _ANSWER_CHARACTERS
+        for sentence in _SENTENCES.findall(text)
+        if not (_ASKS_SOMETHING.search(sentence) or sentence.endswith(("?", "？")) or is_back_channel(sentence))
+    )
 
 
 def _words_before(silence: Interval, transcript: Transcript, starts_ms: Sequence[int]) -> Segment | None:

@@ -53,7 +53,7 @@ class Assessor:
         return analysis.model_copy(
             update={
                 "scorecard": score(self._forms.of(call), *facts),
-                "risk": assess(self._risk, *facts),
+                "risk": assess(self._risk, *facts, roles_doubtful=analysis.roles_doubtful),
                 "selection": select(self._selection, call, analysis.measures, analysis.findings),
                 "retention_class": kept.retention_class,
                 "retention_days": kept.days,

@@ -5,10 +5,12 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from processors.judging.earlier_contacts import EarlierContact
+from processors.listening.role_inference import contradicts
 from processors.text.conversation import Conversation, conversation, why_no_times, why_not_told_apart
 from processors.text.passages import SpokenText
 from processors.text.remembered import remembered
 from schemas.messages.call_analysis import MeasureValue
+from schemas.messages.call_ended import Role
 from schemas.messages.transcript import Transcript
 
 
@@ -60,6 +62,15 @@ class CallContext:
     def conversation(self) -> Conversation:
         """The turns of both sides, read once for all detectors."""
         return conversation(self.transcript)
+
+    @remembered
+    def roles_doubtful(self) -> bool:
+        """Whether agent and customer may be exchanged, by what `listen` says or by their words: transcripts from before
+        it said so, and those of others, are read as well."""
+        return self.transcript.roles_doubtful or contradicts(self._letters_of("agent"), self._letters_of("customer"))
+
+    def _letters_of(self, role: Role) -> str:
+        return "".join(each.utterance.normalized.letters for each in self.spoken.passages if each.role == role)
 
     @remembered
     def why_not_told_apart(self) -> str | None:

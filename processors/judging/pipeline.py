@@ -158,6 +158,7 @@ class Judge:
             engine=transcript.engine,
             audio=transcript.audio,
             real_time_factor=transcript.real_time_factor,
+            roles_doubtful=context.roles_doubtful,
             measures={name: value for account in accounts for name, value in account.measures.items()},
             response_delays_ms=tuple(delay for account in accounts for delay in account.response_delays_ms),
             skipped_analysis=tuple(skipped for account in accounts for skipped in account.skipped),

@@ -27,13 +27,19 @@ def assess(
     measures: Mapping[str, MeasureValue],
     findings: Sequence[Finding],
     skipped: Iterable[SkippedAnalysis],
+    *,
+    roles_doubtful: bool = False,
 ) -> Risk:
     """The risk of a call that was heard.
 
     `score` is the sum of the points of `parts`, which are in order of weight; 0 or more, and no more than all
     `at_most` together. Reasons name rules, counts and measures, never what was said. `unmeasured` are the parts that
-    could not be looked for: a low score says less the more there are.
+    could not be looked for: a low score says less the more there are. Where agent and customer may be exchanged
+    (`roles_doubtful`), what was found on the side of the agent counts nothing, and its parts are unmeasured.
     """
+    held_back = [finding for finding in findings if roles_doubtful and finding.role == "agent"]
+    if held_back:
+        findings = [finding for finding in findings if finding.role != "agent"]
     skipped_reasons = {one.measure: one.reason for one in skipped}
     overrides = [override for override in rules.overrides if _is_for(override, call)]
     parts: list[RiskPart] = []
@@ -43,7 +49,9 @@ def assess(
         points = round(points * prod(override.times.get(rule.id, 1) for override in overrides), 1)
         if points > 0:
             parts.append(RiskPart(part=rule.id, points=points, reason=reason))
-        elif measures.get(rule.needs) is None and skipped_reasons.get(rule.needs) != NOT_APPLICABLE:
+        elif _counts_any(rule, held_back) or (
+            measures.get(rule.needs) is None and skipped_reasons.get(rule.needs) != NOT_APPLICABLE
+        ):
             unmeasured.append(rule.id)
     parts.sort(key=lambda part: -part.points)
     # Sums of tenths are not exact in binary; rounded, the score is what a person adds up.
@@ -57,6 +65,10 @@ def assess(
         unmeasured=tuple(unmeasured),
         rules_version=rules.version,
     )
+
+
+def _counts_any(rule: RiskPartRule, findings: Sequence[Finding]) -> bool:
+    return rule.findings is not None and _of_findings(rule.findings, findings)[0] > 0
 
 
 def _is_for(override: RiskOverride, call: CallEnded) -> bool:

@@ -1,6 +1,6 @@
 """`listen`: from the bytes of a recording to a transcript — what was said, by whom, when, or why it was not heard."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
@@ -12,7 +12,7 @@ from processors.listening.engine_port import RecognizedSpeech, RecognizedWord, S
 from processors.listening.hallucination import RejectedText, sift
 from processors.listening.intervals import common_ms, length_ms, union
 from processors.listening.quality import Frames, audio_quality, frames_of
-from processors.listening.role_inference import infer_roles
+from processors.listening.role_inference import contradicts, infer_roles, lead_of_first
 from processors.listening.voice_activity import (
     are_identical,
     detect_speech,
@@ -116,6 +116,7 @@ def listen(
     pool = pool_clip if emotion is not None else None
     heard = _recognize(speakers, engine, call.language_hint, settings.chinese_script, pool)
     roles = _roles_by_words(call, speakers, heard)
+    doubtful = _roles_are_doubtful(speakers, heard, inferred=roles is not None)
     if roles is not None:
         speakers = tuple(replace(speaker, role=role) for speaker, role in zip(speakers, roles, strict=True))
     segments = tuple(_segment(number, speech, speakers[who]) for number, (who, speech) in enumerate(heard.believed))
@@ -139,6 +140,7 @@ def listen(
         pii=masked.spans,
         speech=_speech_per_role(speakers),
         roles_inferred=roles is not None,
+        roles_doubtful=doubtful,
         sound=_sound(channels, speakers, segments),
         real_time_factor=max(0.0, work_s) / (facts.duration_ms / 1000) if facts.duration_ms else None,
         transcribed_at=now,
@@ -246,15 +248,29 @@ def _roles_by_words(call: CallEnded, speakers: Sequence[_Speaker], heard: _Heard
     """
     if len(speakers) < 2 or any(speaker.role != "unknown" for speaker in speakers):
         return None
-    texts = [
-        "".join(to_script([speech.text for who, speech in heard.believed if who == position], "simplified", "zh"))
-        for position in (0, 1)
-    ]
+    texts = [_text_of(heard, {position}) for position in (0, 1)]
     spoke = {who for who, _ in heard.believed}
     sure_of_who = speakers[0].channel is not speakers[1].channel
     first = heard.believed[0][0] if sure_of_who and len(spoke) > 1 else None
     pair = infer_roles(texts, first, call.direction)
     return None if pair is None else (*pair, *(speaker.role for speaker in speakers[2:]))
+
+
+def _roles_are_doubtful(speakers: Sequence[_Speaker], heard: _Heard, *, inferred: bool) -> bool:
+    """Whether what is said contradicts the roles that the event told; of inferred ones, whether only who spoke first
+    tells them apart."""
+    if inferred:
+        return lead_of_first([_text_of(heard, {position}) for position in (0, 1)]) == 0
+    agent, customer = (
+        _text_of(heard, {position for position, speaker in enumerate(speakers) if speaker.role == role})
+        for role in ("agent", "customer")
+    )
+    return contradicts(agent, customer)
+
+
+def _text_of(heard: _Heard, positions: Collection[int]) -> str:
+    """All that the speakers at these positions said, in simplified characters."""
+    return "".join(to_script([speech.text for who, speech in heard.believed if who in positions], "simplified", "zh"))
 
 
 def _recognize(

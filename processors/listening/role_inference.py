@@ -1,4 +1,4 @@
-"""Which of two channels is the agent's, judging by what is said on them."""
+"""Which of two speakers is the agent, judging by what they say, and whether that contradicts what was told."""
 
 import re
 from collections.abc import Sequence
@@ -8,7 +8,7 @@ from schemas.messages.call_ended import Role
 
 CallDirection = Literal["inbound", "outbound"]
 
-# What only one side says. Each pattern counts once for a channel, however often it occurs; politeness weighs less.
+# What only one side says. Each pattern counts once for a speaker, however often it occurs.
 _AGENT = (
     (3, r"(有什么|什么)(可以|能|需要)?(帮|帮到|帮助|协助)(到)?[您你]|很高兴为[您你]服务|为[您你]服务"),
     (3, r"通话.{0,6}录音|服务质量|工号"),
@@ -23,7 +23,6 @@ _AGENT = (
     ),
     (2, r"(给|为|向)[您你](推荐|介绍|办理|登记|升级|查询)|非常抱歉|给[您你]带来"),
     (2, r"(how (may|can) i help|thank you for calling|this call (is|may be) recorded)"),
-    (1, r"您"),
 )
 _CUSTOMER = (
     (3, r"我(想|要)(问|咨询|了解|退|投诉|挂失|查|换|取消|改|报)|我要打(一二三一五|12315)"),
@@ -34,6 +33,15 @@ _CUSTOMER = (
 )
 
 
+_POLITE = "您"
+_MOST_POLITE = 5
+"""Who says 您 more often is the agent: each time more counts 1, up to so many."""
+
+LEAST_CONTRADICTION = 4
+"""From so much on, what is said contradicts the roles: at least two signs. Of 160 dialogues none did with right roles,
+and 140 with exchanged ones."""
+
+
 def infer_roles(texts: Sequence[str], first_speaker: int | None, direction: CallDirection) -> tuple[Role, Role] | None:
     """The roles of two channels; None where nothing tells them apart.
 
@@ -41,14 +49,29 @@ def infer_roles(texts: Sequence[str], first_speaker: int | None, direction: Call
     None unless both spoke. What is said decides; where it does not, who answers the call speaks first: the agent of
     an inbound call, the customer of an outbound one.
     """
-    lead = [_score(_AGENT, text) - _score(_CUSTOMER, text) for text in texts]
-    if lead[0] != lead[1]:
-        agent = 0 if lead[0] > lead[1] else 1
+    lead = lead_of_first(texts)
+    if lead:
+        agent = 0 if lead > 0 else 1
     elif first_speaker is not None:
         agent = first_speaker if direction == "inbound" else 1 - first_speaker
     else:
         return None
     return ("agent", "customer") if agent == 0 else ("customer", "agent")
+
+
+def lead_of_first(texts: Sequence[str]) -> int:
+    """By how much the first of two speakers sounds more like the agent than the second: 0 where nothing tells.
+
+    `texts` is all that each of them said, in simplified characters.
+    """
+    first, second = (_score(_AGENT, text) - _score(_CUSTOMER, text) for text in texts)
+    more_polite = texts[0].count(_POLITE) - texts[1].count(_POLITE)
+    return first - second + max(-_MOST_POLITE, min(more_polite, _MOST_POLITE))
+
+
+def contradicts(agent: str, customer: str) -> bool:
+    """Whether these words of the two sides are rather those of the other one."""
+    return lead_of_first((agent, customer)) <= -LEAST_CONTRADICTION
 
 
 def _score(patterns: Sequence[tuple[int, str]], text: str) -> int:

@@ -1,6 +1,6 @@
 """Who speaks when: the crosstalk gate, voice activity per channel, and the stretches of speech that follow from it."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import TypeVar
@@ -17,6 +17,23 @@ GATE_FRAME_MS = 30
 _GATE_SMOOTHING_FRAMES = 3
 _BLOCK_FRAMES = 2_000
 
+# What is so weak may still be a listener's 嗯. It is no leak where the other channel explains little of it, at any
+# delay, and it stands out of the channel's own noise. Only short sounds are told so: a leak that is distorted beyond
+# that lasts as long as what leaks. By measurement: with 0.35 and 450 ms leaks and echoes of many kinds bring no sound
+# more than without, and 51 of 54 hums 15 to 21 dB below their usual level are heard, 31 before; with 60 ms alone echoes
+# come through.
+_OWN_WINDOW_FRAMES = 8
+_OWN_MOST_EXPLAINED = 0.35
+_OWN_ABOVE_NOISE_DB = 6.0
+_NOISE_PERCENTILE = 10
+_ECHOES_MS = (60, 450)
+"""The longest delays of a line and of an echo; the second is looked for only where the first explains nothing."""
+_OWN_JOIN_FRAMES = 10
+_OWN_LEAST_FRAMES = 3
+_OWN_MOST_FRAMES = 34
+_OWN_MARGIN_FRAMES = 2
+_CORRELATED_WINDOWS = 256
+
 # Two channels are one and the same sound when they correlate like this at about the same level. A channel that
 # holds nothing but the other's leak correlates too, but lies far below it.
 _IDENTICAL_CORRELATION = 0.98
@@ -31,6 +48,7 @@ _VAD_WINDOW_MS = VAD_FRAME_MS * 250
 _VAD_WARM_UP_MS = VAD_FRAME_MS * 31
 
 Energies = NDArray[np.float64]
+_Flags = NDArray[np.bool_]
 Probabilities = NDArray[np.float32]
 WhoSpeaks = TypeVar("WhoSpeaks")
 
@@ -69,16 +87,83 @@ def mute_crosstalk(first: ChannelSound, second: ChannelSound, gate_db: float) ->
     """Silence each channel, in place, wherever it is at least `gate_db` below the other; 0 switches the gate off.
 
     Levels are mean energies of 30 ms frames, smoothed over three: what leaks from the other side of the line is
-    that much weaker than its source, while a person who speaks at the same time is not. In place, because a long
-    call is not held twice.
+    that much weaker than its source, while a person who speaks at the same time is not. A short sound that the other
+    channel does not explain is a listener's and stays, however weak. In place, because a long call is not held twice.
     """
     if gate_db == 0:
         return
     frame = GATE_FRAME_MS * first.sample_rate_hz // 1000
-    difference_db = 10 * np.log10(_smoothed_energies(first.pcm, frame) / _smoothed_energies(second.pcm, frame))
-    for channel, is_leak in ((first, difference_db <= -gate_db), (second, difference_db >= gate_db)):
-        for start, end in _runs(is_leak):
+    energies = (_smoothed_energies(first.pcm, frame), _smoothed_energies(second.pcm, frame))
+    difference_db = 10 * np.log10(energies[0] / energies[1])
+    leaks = (difference_db <= -gate_db, difference_db >= gate_db)
+    # Both are looked at before either is muted: each explains the other.
+    muted = [
+        is_leak & ~_own_sounds(quiet.pcm, loud.pcm, is_leak, energy, frame)
+        for quiet, loud, is_leak, energy in zip((first, second), (second, first), leaks, energies, strict=True)
+    ]
+    for channel, is_muted in zip((first, second), muted, strict=True):
+        for start, end in _runs(is_muted):
             channel.pcm[start * frame : end * frame] = 0
+
+
+def _own_sounds(quiet: Pcm, loud: Pcm, is_leak: _Flags, energies: Energies, frame: int) -> _Flags:
+    """The frames, of those that look like leaks, that hold short sounds of the quiet channel's own speaker."""
+    noise = np.percentile(energies, _NOISE_PERCENTILE)
+    candidates = np.flatnonzero(is_leak & (energies >= noise * 10 ** (_OWN_ABOVE_NOISE_DB / 10)))
+    sounds: list[tuple[int, int]] = []
+    for echo_ms in _ECHOES_MS:
+        own = np.zeros(len(energies), dtype=bool)
+        for start in range(0, len(candidates), _CORRELATED_WINDOWS):
+            some = candidates[start : start + _CORRELATED_WINDOWS]
+            own[some] = _explained(quiet, loud, some, frame, echo_ms) < _OWN_MOST_EXPLAINED
+        joined = _joined(_runs(own), _OWN_JOIN_FRAMES)
+        sounds = [run for run in joined if _OWN_LEAST_FRAMES <= run[1] - run[0] <= _OWN_MOST_FRAMES]
+        candidates = np.array([at for start, end in sounds for at in range(start, end) if own[at]], dtype=np.intp)
+    kept = np.zeros(len(energies), dtype=bool)
+    for start, end in sounds:
+        kept[max(0, start - _OWN_MARGIN_FRAMES) : end + _OWN_MARGIN_FRAMES] = True
+    return kept
+
+
+def _explained(quiet: Pcm, loud: Pcm, frames: NDArray[np.intp], frame: int, echo_ms: int) -> Energies:
+    """Which share of the energy around each frame is the other channel's, at most so much later; 0 to 1.
+
+    The squared normalised cross-correlation, at the delay where it is highest.
+    """
+    window = _OWN_WINDOW_FRAMES * frame
+    lags = echo_ms * frame // GATE_FRAME_MS
+    starts = frames * frame - (window - frame) // 2
+    own = _windows(quiet, starts, window)
+    other = _windows(loud, starts - lags, window + lags)
+    size = 1 << (window + lags - 1).bit_length()
+    spectrum = np.fft.rfft(other, size) * np.conj(np.fft.rfft(own, size))
+    products = np.fft.irfft(spectrum, size)[:, : lags + 1]
+    sums = np.cumsum(np.pad(other**2, ((0, 0), (1, 0))), axis=1)
+    energies = sums[:, window : window + lags + 1] - sums[:, : lags + 1]
+    shares = products**2 / np.maximum(energies * (own**2).sum(axis=1, keepdims=True), 1.0)
+    highest: Energies = shares.max(axis=1)
+    return highest
+
+
+def _windows(pcm: Pcm, starts: NDArray[np.intp], length: int) -> Energies:
+    """As many samples from each start, zeros beyond the ends."""
+    places = starts[:, None] + np.arange(length)
+    inside = (places >= 0) & (places < len(pcm))
+    return np.where(inside, pcm[np.clip(places, 0, len(pcm) - 1)], 0).astype(np.float64)
+
+
+def _joined(runs: Iterable[tuple[int, int]], most_between: int) -> Iterator[tuple[int, int]]:
+    """The runs, those that lie close together as one."""
+    last: tuple[int, int] | None = None
+    for start, end in runs:
+        if last is not None and start - last[1] <= most_between:
+            last = (last[0], end)
+            continue
+        if last is not None:
+            yield last
+        last = (start, end)
+    if last is not None:
+        yield last
 
 
 def _smoothed_energies(pcm: Pcm, frame: int) -> Energies:

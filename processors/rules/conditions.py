@@ -36,7 +36,7 @@ from schemas.config.condition import (
     compile_regex,
 )
 from schemas.messages.call_analysis import MeasureValue
-from schemas.messages.call_ended import CallEnded
+from schemas.messages.call_ended import CallEnded, Role
 
 if TYPE_CHECKING:
     import re2
@@ -84,13 +84,19 @@ NOT_FOUND = ConditionResult(False)
 
 
 class Node(Protocol):
-    """A compiled condition."""
+    """A compiled condition.
+
+    `asks_who_speaks`: whether it depends on which side says something. `asks_who_is_silent`: whether it may hold
+    because one of them does not, so that words of an unknown speaker may be what it should not find. `needs_times`:
+    whether it counts seconds, so that it cannot be decided where nobody knows when what was said.
+    """
 
     @property
-    def needs_times(self) -> bool:
-        """Whether it counts seconds, so that it cannot be decided where nobody knows when what was said."""
-        ...
-
+    def asks_who_speaks(self) -> bool: ...
+    @property
+    def asks_who_is_silent(self) -> bool: ...
+    @property
+    def needs_times(self) -> bool: ...
     def look(self, hearing: "Hearing") -> ConditionResult: ...
 
     def is_shown_by_event(self, hearing: "Hearing") -> bool:
@@ -176,21 +182,38 @@ class LeafScope:
     stance: WantedStance
     sound: SoundTolerance
     unknown_counts: bool
-    """An unknown speaker is taken for the wanted one."""
+    """An unknown speaker is taken for the wanted one; else what such a one says proves nothing."""
     first_s: float | None = None
     last_s: float | None = None
     first_percent: float | None = None
     last_percent: float | None = None
     anchors: tuple["_CompiledAnchor", ...] = ()
 
+    @property
+    def asks_who_speaks(self) -> bool:
+        """Whether it matters which side says it."""
+        return self.by != "anyone" or any(anchor.of.asks_who_speaks for anchor in self.anchors)
+
+    @property
+    def asks_who_is_silent(self) -> bool:
+        """Whether it may be found because one side did not say something else."""
+        return any(
+            anchor.of.asks_who_is_silent or (anchor.anchor.if_absent == "holds" and anchor.of.asks_who_speaks)
+            for anchor in self.anchors
+        )
+
     def may_hold(self, passage: Passage, duration_ms: int) -> bool:
         """Whether anything in a passage can lie where it must and is said by who must say it."""
-        role = passage.role
-        if self.by != "anyone" and role != self.by and not (role == "unknown" and self.unknown_counts):
+        if not self._may_be_said_by(passage.role):
             return False
         if not self._has_window:
             return True
         return self._is_in_window(*passage.utterance.bounds_ms, duration_ms)
+
+    def _may_be_said_by(self, role: Role) -> bool:
+        if self.by == "not_customer":
+            return role != "customer"
+        return self.by in ("anyone", role) or (role == "unknown" and self.unknown_counts)
 
     @remembered
     def needs_times(self) -> bool:
@@ -272,8 +295,22 @@ class _CompiledAnchor:
 
 
 @dataclass(frozen=True, eq=False)
-class _Say:
+class _Words:
+    """Words that somebody says."""
+
     scope: LeafScope
+
+    @property
+    def asks_who_speaks(self) -> bool:
+        return self.scope.asks_who_speaks
+
+    @property
+    def asks_who_is_silent(self) -> bool:
+        return self.scope.asks_who_is_silent
+
+
+@dataclass(frozen=True, eq=False)
+class _Say(_Words):
     unless: tuple[str, ...]
 
     @property
@@ -334,8 +371,7 @@ def _stands(wanted: WantedStance, taken: SpeakerStance) -> bool:
 
 
 @dataclass(frozen=True, eq=False)
-class _Regex:
-    scope: LeafScope
+class _Regex(_Words):
     pattern: "re2._Regexp"
 
     @property
@@ -363,8 +399,15 @@ class _Regex:
                 yield RuleHit(passage, start, end, match.group())
 
 
+class _Fact:
+    """Something that is known of a call, whoever speaks in it."""
+
+    asks_who_speaks = False
+    asks_who_is_silent = False
+
+
 @dataclass(frozen=True, eq=False)
-class _Event:
+class _Event(_Fact):
     test: EventTest
     needs_times: ClassVar[bool] = False
 
@@ -383,7 +426,7 @@ class _Event:
 
 
 @dataclass(frozen=True, eq=False)
-class _Measure:
+class _Measure(_Fact):
     test: MeasureTest
     needs_times: ClassVar[bool] = False
 
@@ -414,6 +457,14 @@ class _Group:
     def is_shown_by_event(self, hearing: Hearing) -> bool:
         return 0 < self.wanted <= sum(part.is_shown_by_event(hearing) for part in self.parts)
 
+    @property
+    def asks_who_speaks(self) -> bool:
+        return any(part.asks_who_speaks for part in self.parts)
+
+    @property
+    def asks_who_is_silent(self) -> bool:
+        return any(part.asks_who_is_silent or (self.wanted == 0 and part.asks_who_speaks) for part in self.parts)
+
     def look(self, hearing: Hearing) -> ConditionResult:
         holding = [found for found in (hearing.look(part) for part in self.parts) if found.holds]
         if self.wanted == 0:
@@ -437,6 +488,14 @@ class _AtLeast:
 
     def is_shown_by_event(self, hearing: Hearing) -> bool:  # noqa: ARG002 - an event is no hit that could be counted
         return False
+
+    @property
+    def asks_who_speaks(self) -> bool:
+        return self.of.asks_who_speaks
+
+    @property
+    def asks_who_is_silent(self) -> bool:
+        return self.of.asks_who_is_silent
 
     def look(self, hearing: Hearing) -> ConditionResult:
         found = hearing.look(self.of)

@@ -32,19 +32,20 @@ from schemas.messages.call_ended import CallEnded
 
 E = TypeVar("E", bound=Entry)
 
-_BY_AGENT = LeafScope("agent", "not_negated", "loose", unknown_counts=True)
+_BY_AGENT = LeafScope("agent", "not_negated", "loose", unknown_counts=False)
 _SCOPES: Mapping[str, LeafScope] = {
     "mandatory_scripts": _BY_AGENT,
     "procedures": _BY_AGENT,
     "checklists": _BY_AGENT,
-    "threats": LeafScope("customer", "not_negated", "strict", unknown_counts=True),
+    "threats": LeafScope("customer", "not_negated", "strict", unknown_counts=False),
     "claims": LeafScope("agent", "not_negated", "strict", unknown_counts=False),
     "topics": LeafScope("customer", "not_negated", "strict", unknown_counts=True),
     "retention": LeafScope("anyone", "not_negated", "strict", unknown_counts=True),
-    "rules": LeafScope("agent", "not_negated", "strict", unknown_counts=True),
+    "rules": LeafScope("agent", "not_negated", "strict", unknown_counts=False),
 }
 """What conditions of a section inherit. A script that the recogniser wrote badly must not count as missing, so there
-phrases are found by sound more easily; what is held against somebody must stand there."""
+phrases are found by sound more easily; what is held against somebody must stand there. Nor is anything held against
+somebody, or counted for them, of which nobody knows who said it."""
 
 
 def scope_of(section: str) -> LeafScope:
@@ -75,6 +76,20 @@ class Compiled(Generic[E]):
     def needs_times(self) -> bool:
         """Whether any of its conditions counts seconds."""
         return any(node.needs_times for node in self.nodes.values())
+
+    @remembered
+    def asks_who_speaks(self) -> bool:
+        """Whether it depends on which side says something, apart from whether the rule applies."""
+        return any(node.asks_who_speaks for node in self._judging)
+
+    @remembered
+    def asks_who_is_silent(self) -> bool:
+        """Whether it may hold because one side does not say something."""
+        return any(node.asks_who_is_silent for node in self._judging)
+
+    @property
+    def _judging(self) -> list[Node]:
+        return [node for path, node in self.nodes.items() if path != "when"]
 
     @remembered
     def _is_for_all(self) -> bool:
@@ -212,7 +227,7 @@ def _scope(section: str, entry: Entry, path: str) -> LeafScope:
         return LeafScope(entry.by, scope.stance, scope.sound, scope.unknown_counts)
     if path == "when" or path == "before" or path.startswith("requires"):
         # What makes a rule apply may be said by either side, unless it says by whom.
-        return LeafScope("anyone", scope.stance, "strict", scope.unknown_counts)
+        return LeafScope("anyone", scope.stance, "strict", unknown_counts=True)
     return scope
 
 

@@ -3,6 +3,7 @@
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import zip_longest
 
 from processors.listening.intervals import common, length_ms, union
 from processors.text.back_channel import is_back_channel
@@ -27,9 +28,18 @@ INTERRUPTION_OVERLAP_MS = 500
 INTERRUPTION_CHARACTERS = 4
 """From how much overlap, and from how many Chinese characters on, speaking in is an interruption (R43)."""
 
+BACK_CHANNEL_MS = 1_000
+"""A sound that is no longer, inside the other side's turn, shows attention, whatever a recogniser writes for it."""
+
+GOES_ON_WITHIN_MS = 300
+"""Who speaks on after so short a breath has kept the floor."""
+
 _MISHEARD_CHARACTERS = 2
 _MISHEARD_CONFIDENCE = 0.5
 """As short and as unsure, a text is taken for the 嗯 that recognisers write as any word of its length."""
+
+_CHARACTERS_PER_SECOND = 8
+"""Nobody says more: what a recogniser writes beyond it was not said there."""
 
 
 @dataclass(frozen=True)
@@ -50,6 +60,16 @@ class Turn:
 
 
 @dataclass(frozen=True)
+class Sound:
+    """When somebody is heard, and the utterance, unless nothing was understood."""
+
+    role: Role
+    start_ms: int
+    end_ms: int
+    utterance: Utterance | None
+
+
+@dataclass(frozen=True)
 class Conversation:
     """The turns of both sides in the order of their starts, and apart from them their back-channels.
 
@@ -58,7 +78,7 @@ class Conversation:
     """
 
     turns: tuple[Turn, ...]
-    back_channels: tuple[Utterance, ...]
+    back_channels: tuple[Sound, ...]
     overlap_ms: int | None
 
     def turns_of(self, role: Role) -> list[Turn]:
@@ -114,8 +134,10 @@ def conversation(transcript: Transcript) -> Conversation:
     """The call as turns. Segments of unknown speakers and without words are left out.
 
     A turn ends where the other side speaks on after it, and where its own speaker interrupts. A back-channel is no
-    turn and ends none: an utterance that begins while the other side speaks, overlaps it, and is made of back-channel
-    words or too short and unsure to be words at all.
+    turn and ends none. It begins while the other side speaks and overlaps it, and is either made of back-channel words,
+    or too short and unsure to be words at all, or it takes the floor from nobody: at most 1 s, after which the other
+    side speaks on, and it alone, and no interruption by R43. There it is the time that tells, not the words: sounds of
+    which nothing was understood count as well.
 
     On one channel the speech that was found there is shared out, so nobody speaks at once with another: only what the
     event says of its speakers (`speaker_segments`) can overlap, and without it nothing is known of overlaps (R43).
@@ -125,17 +147,24 @@ def conversation(transcript: Transcript) -> Conversation:
     customer_speech = union([each for each in told if each.role == "customer"]) or speech_of(transcript, "customer")
     both = common(agent_speech, customer_speech)
     spoken: list[tuple[Utterance, int]] = []
-    back_channels: list[Utterance] = []
-    sides: tuple[tuple[Role, Sequence[Interval]], ...] = (("agent", customer_speech), ("customer", agent_speech))
-    for role, other_speech in sides:
-        for utterance in _utterances(transcript, role, other_speech):
-            overlap_ms = _overlap_ms(utterance, other_speech, both)
-            if overlap_ms >= LEAST_OVERLAP_MS and _only_listens(utterance):
-                back_channels.append(utterance)
-            else:
-                spoken.append((utterance, overlap_ms))
+    back_channels: list[Sound] = []
+    sides: tuple[tuple[Role, Sequence[Interval], Sequence[Interval]], ...] = (
+        ("agent", agent_speech, customer_speech),
+        ("customer", customer_speech, agent_speech),
+    )
+    for role, own_speech, other_speech in sides:
+        sounds = _sounds(role, own_speech, list(_utterances(transcript, role, other_speech)))
+        for sound, following in zip_longest(sounds, sounds[1:]):
+            overlap_ms = _overlap_ms(sound, other_speech, both)
+            if overlap_ms >= LEAST_OVERLAP_MS and (
+                (sound.utterance is not None and _only_listens(sound.utterance))
+                or (_takes_no_floor(sound, following, other_speech) and not _cuts_in(sound, overlap_ms))
+            ):
+                back_channels.append(sound)
+            elif sound.utterance is not None:
+                spoken.append((sound.utterance, overlap_ms))
     spoken.sort(key=lambda item: (item[0].segments[0].start_ms, item[0].segments[0].segment_id))
-    back_channels.sort(key=lambda utterance: utterance.segments[0].segment_id)
+    back_channels.sort(key=lambda sound: (sound.start_ms, sound.role))
     knows_overlaps = bool(told) or not is_one_channel(transcript)
     return Conversation(tuple(_turns(spoken)), tuple(back_channels), length_ms(both) if knows_overlaps else None)
 
@@ -182,9 +211,31 @@ def _utterances(transcript: Transcript, role: Role, other_speech: Sequence[Inter
         yield Utterance(role, tuple(joined))
 
 
-def _overlap_ms(utterance: Utterance, other_speech: Sequence[Interval], both: Sequence[Interval]) -> int:
-    """How long the other side speaks on, short pauses left out, from the start of the utterance; 0 if it did not."""
-    start_ms, end_ms = utterance.segments[0].start_ms, utterance.segments[-1].end_ms
+def _sounds(role: Role, speech: Sequence[Interval], utterances: Sequence[Utterance]) -> list[Sound]:
+    """What one side says, and where it is heard without being understood, in order."""
+    sounds = [Sound(role, each.segments[0].start_ms, each.segments[-1].end_ms, each) for each in utterances]
+    ends_ms = [sound.end_ms for sound in sounds]
+    for interval in speech:
+        place = bisect_right(ends_ms, interval.start_ms)
+        if place == len(ends_ms) or sounds[place].start_ms >= interval.end_ms:
+            sounds.append(Sound(role, interval.start_ms, interval.end_ms, None))
+    return sorted(sounds, key=lambda sound: (sound.start_ms, sound.end_ms))
+
+
+def _takes_no_floor(sound: Sound, following: Sound | None, other_speech: Sequence[Interval]) -> bool:
+    """Whether it is short, the other side speaks on after it, and its own speaker does not."""
+    place = bisect_right(other_speech, sound.end_ms, key=lambda interval: interval.end_ms)
+    return (
+        sound.end_ms - sound.start_ms <= BACK_CHANNEL_MS
+        and place < len(other_speech)
+        and other_speech[place].start_ms <= sound.end_ms + GOES_ON_WITHIN_MS
+        and (following is None or following.start_ms - sound.end_ms > PAUSE_MS)
+    )
+
+
+def _overlap_ms(sound: Sound, other_speech: Sequence[Interval], both: Sequence[Interval]) -> int:
+    """How long the other side speaks on, short pauses left out, from the start of the sound; 0 if it did not."""
+    start_ms, end_ms = sound.start_ms, sound.end_ms
     place = bisect_left(other_speech, start_ms, key=lambda interval: interval.start_ms) - 1
     if place < 0 or other_speech[place].end_ms <= start_ms:
         return 0
@@ -202,8 +253,22 @@ def _overlap_ms(utterance: Utterance, other_speech: Sequence[Interval], both: Se
 def _only_listens(utterance: Utterance) -> bool:
     if is_back_channel(utterance.text):
         return True
-    confidence = max(segment.confidence for segment in utterance.segments)
-    return confidence < _MISHEARD_CONFIDENCE and length_in_characters(utterance.text) <= _MISHEARD_CHARACTERS
+    return (
+        _confidence(utterance) < _MISHEARD_CONFIDENCE and length_in_characters(utterance.text) <= _MISHEARD_CHARACTERS
+    )
+
+
+def _confidence(utterance: Utterance) -> float:
+    return max(segment.confidence for segment in utterance.segments)
+
+
+def _cuts_in(sound: Sound, overlap_ms: int) -> bool:
+    """Whether a short sound is an interruption after all: its words are believed, and can be said in its time."""
+    if sound.utterance is None or not _interrupts(sound.utterance, overlap_ms):
+        return False
+    possible = _CHARACTERS_PER_SECOND * (sound.end_ms - sound.start_ms) // 1000
+    is_believed = _confidence(sound.utterance) >= _MISHEARD_CONFIDENCE
+    return is_believed and length_in_characters(sound.utterance.text) <= possible
 
 
 def _interrupts(utterance: Utterance, overlap_ms: int) -> bool:

@@ -20,7 +20,9 @@ MAX_DEPTH = 12
 MAX_REGEX_LETTERS = 500
 MAX_REGEX_BYTES = 4 * 1024 * 1024
 
-RuleSpeaker = Literal["agent", "customer", "anyone"]
+RuleSpeaker = Literal["agent", "customer", "anyone", "not_customer"]
+"""`not_customer`: the agent, or a voice of which nobody knows whose it is, for words that only our side says."""
+
 WantedStance = Literal["claimed", "not_negated", "any"]
 """`claimed`: neither negated nor asked nor quoted; `not_negated`: only negation excludes; `any`: as it stands."""
 

@@ -315,6 +315,11 @@ class RulePack(Record):
         default_factory=dict, description="category of findings → its name, for people; those of other packs stay"
     )
     conditions: dict[Slug, AnyCondition] = Field(default_factory=dict, description="named, for `ref`")
+    example_claims: bool = Field(
+        default=False,
+        exclude_if=lambda value: value is False,  # the digest of packs from before it stays what it was
+        description="its claims are examples, and in force only for tenants that adopt them in the file of tenants",
+    )
     sensitive_words: tuple[WordRule, ...] = ()
     mandatory_scripts: tuple[MandatoryScript, ...] = ()
     procedures: tuple[Procedure, ...] = ()

@@ -1,4 +1,5 @@
-"""What differs between tenants, as YAML: where their days begin, and which length of a call is right (R42).
+"""What differs between tenants, as YAML: where their days begin, which length of a call is right (R42), and which of
+the claims that are only examples are true of their products.
 
 There is no such file unless a setting names one: then all tenants are alike.
 """
@@ -11,7 +12,7 @@ from pathlib import Path
 from typing import Annotated, Any, Self
 from zoneinfo import ZoneInfo
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import AfterValidator, Field, StringConstraints, model_validator
 from pydantic_core import PydanticCustomError
 
 from schemas.config.time_zones import time_zone
@@ -19,6 +20,9 @@ from schemas.config.yaml_files import Location, YamlFileError, entry_named_by_id
 from schemas.messages.message import Record, Slug, TenantId
 
 DEFAULT_ZONE = "Asia/Shanghai"
+
+ClaimName = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]*(\.[a-z][a-z0-9_]*)?$", max_length=130)]
+"""A pack, for all its claims, or one claim: `finance`, `finance.annual_return`."""
 
 
 class TenantsError(YamlFileError):
@@ -52,6 +56,7 @@ class TenantEntry(Record):
     id: TenantId
     timezone: Annotated[str, AfterValidator(_is_zone)] | None = None
     duration_band: DurationBand | None = None
+    claims: tuple[ClaimName, ...] | None = None
 
 
 class IndustryEntry(Record):
@@ -65,6 +70,9 @@ class Tenants(Record):
     """The whole file."""
 
     version: int = Field(ge=1, le=1_000_000_000)
+    claims: tuple[ClaimName, ...] = Field(
+        default=(), description="examples that tenants adopt which do not say themselves which ones they do"
+    )
     tenants: tuple[TenantEntry, ...] = ()
     industries: tuple[IndustryEntry, ...] = ()
 
@@ -80,6 +88,15 @@ class Tenants(Record):
         """That of the tenant, else that of the industry; None where neither has one."""
         of_tenant = next((one.duration_band for one in self.tenants if one.id == tenant), None)
         return of_tenant or next((one.duration_band for one in self.industries if one.id == industry), None)
+
+    def adopts(self, tenant: str, pack: str, claim: str) -> bool:
+        """Whether a claim of a pack that is only an example is true of the tenant's products, by its own word."""
+        own = next((one.claims for one in self.tenants if one.id == tenant and one.claims is not None), None)
+        return not {pack, f"{pack}.{claim}"}.isdisjoint(self.claims if own is None else own)
+
+    def adopted_claims(self) -> frozenset[str]:
+        """Every name that anybody adopts."""
+        return frozenset(self.claims).union(*(one.claims or () for one in self.tenants))
 
 
 ALL_ALIKE = Tenants(version=1)

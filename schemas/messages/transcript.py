@@ -136,6 +136,11 @@ class Transcript(Message):
     roles_inferred: bool = Field(
         default=False, description="the event did not say who speaks on which channel; inferred from what was said"
     )
+    roles_doubtful: bool = Field(
+        default=False,
+        description="what was said contradicts the roles that the event told, or they were inferred by nothing but who "
+        "spoke first",
+    )
     sound: CallSound | None = None
     pii: tuple[PiiSpan, ...] = Field(
         default=(), description="where personal data was said; texts and words have a placeholder instead"

@@ -96,6 +96,8 @@ def analyze_transcript(
 def _lines(transcript: "Transcript", analysis: "CallAnalysis") -> Iterator[str]:
     """For people: what was said, what was found in it, and the judgement."""
     yield f"{analysis.outcome} ({analysis.outcome_reason}), language {transcript.language or '-'}"
+    if analysis.roles_doubtful:
+        yield "agent and customer may be exchanged, by what they say"
     timed = transcript.engine.knows_times
     for segment in transcript.segments:
         agitated = segment.emotion.agitated if segment.emotion else 0.0

@@ -63,7 +63,8 @@ def publish(
         str | None, typer.Option(help="End of the call; by default when the file was last modified.")
     ] = None,
     channel_roles: Annotated[
-        str | None, typer.Option(help="Role of each channel; by default agent,customer for two channels.")
+        str | None,
+        typer.Option(help="Role of each channel, such as agent,customer; by default what is said tells who is who."),
     ] = None,
     as_json: JsonOption = False,
 ) -> None:

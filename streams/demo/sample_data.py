@@ -31,6 +31,7 @@ from processors.judging.baselines import Group, baseline_of, group_of, moment_of
 from processors.judging.call_context import Background, DurationBaseline
 from processors.judging.earlier_contacts import contacts_before
 from processors.judging.pipeline import Judge, JudgeSettings
+from schemas.config.tenants import Tenants
 from schemas.config.yaml_files import read_yaml_file
 from schemas.errors import OperatorError
 from schemas.messages.alert import Alert
@@ -47,6 +48,8 @@ from schemas.messages.transcript import AudioFacts, EngineIdentity, Segment, Tra
 from streams.ports import Sink
 
 SAMPLE_TENANT = "sample"
+SAMPLE_TENANTS = Tenants(version=1, claims=("ecommerce", "education", "finance", "medical", "telecom"))
+"""The invented company sells what the example claims of the shipped packs say."""
 DIALOGUES_FILE = Path(__file__).parent / "sample_dialogues.yaml"
 ZONE = ZoneInfo("Asia/Shanghai")
 BATCH_CALLS = 500
@@ -163,7 +166,7 @@ class _Past:
 def sample_rows(span: SampleSpan, judge: Judge | None = None) -> Iterator[TableRows]:
     """The rows of all calls in order of time, in batches of up to `BATCH_CALLS` calls."""
     random = Random(span.seed)  # noqa: S311 - nothing is secret here
-    judge = judge or Judge(JudgeSettings())
+    judge = judge or Judge(JudgeSettings(tenants=SAMPLE_TENANTS))
     past = _Past()
     batch: dict[str, list[dict[str, object]]] = defaultdict(list)
     for number, call in enumerate(_Calls(span, random)):

@@ -103,8 +103,6 @@ def event_for(facts: Mapping[str, Any], data: bytes, found: AudioFacts | None, *
     audio: dict[str, Any] = {"uri": PENDING_URI, "sha256": digest, "bytes": len(data)}
     if found is not None:
         audio |= found.model_dump(include={"container", "codec", "sample_rate_hz", "channels"})
-        if found.channels == 2:
-            audio["channel_roles"] = ["agent", "customer"]
     given = fields.get("audio") or {}
     if not isinstance(given, Mapping):
         raise InvalidCallError("audio: must be an object")

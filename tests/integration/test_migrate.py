@@ -93,7 +93,16 @@ def test_rows_of_before_show_as_they_did(engine: RunningEngine) -> None:
     before = content(store, views=views)
     assert sum(map(len, before.values())) > 100
     assert {migration.number for migration in migrate(url, views=VIEWS)}.isdisjoint(one.number for one in FORMER)
-    gained = ("day", "ended_local", "raised_local", "response_delays_ms", "reading", "selected", "triggers")
+    gained = (
+        "day",
+        "ended_local",
+        "raised_local",
+        "response_delays_ms",
+        "reading",
+        "selected",
+        "triggers",
+        "roles_doubtful",
+    )
     assert content(store, without=gained, views=views) == before
     assert {tuple(row["response_delays_ms"]) for row in store.all("calls")} == {()}
     assert {(row["selected"], *row["triggers"]) for row in store.all("calls")} == {(None,)}, "not known, not false"

@@ -57,7 +57,8 @@ def as_before_migration_16(rows: TableRows) -> TableRows:
 
 
 def _without_later_columns(row: Row) -> Row:
-    return {name: value for name, value in row.items() if not name.startswith(("response_delays_ms", "selected"))}
+    later = ("response_delays_ms", "selected", "roles_doubtful")
+    return {name: value for name, value in row.items() if not name.startswith(later)}
 
 
 @dataclass(frozen=True)

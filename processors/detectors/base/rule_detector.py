@@ -1,6 +1,6 @@
 """What detectors that read rules share: which rules apply to a call, and how several rules make one measure."""
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
@@ -29,7 +29,7 @@ DISCLOSURES = ("required_disclosures_asked", "required_disclosures_kept")
 """The same of those mandatory scripts that a law asks for (`required_by`)."""
 
 RuleMeasure = tuple[str | None, bool | None]
-"""The measure of a rule and its value; null where the rule does not apply."""
+"""The measure of a rule and its value; null where nobody can say whether it holds."""
 
 
 def ask_rules(
@@ -45,22 +45,33 @@ def ask_rules(
 
 
 def combine_measures(
-    measures: Iterable[str], verdicts: Iterable[RuleMeasure], untimed: Collection[str | None] = ()
+    measures: Iterable[str],
+    verdicts: Iterable[RuleMeasure],
+    why_unknown: str | None,
+    untimed: Collection[str | None] = (),
 ) -> Iterator[Result]:
     """Each measure once. Of several rules with one measure only those that apply count; one that holds is enough.
 
-    `untimed` are the measures of rules that could not be decided for want of times: without another that holds,
-    nobody knows.
+    `why_unknown` is the reason where nobody can say whether any of them holds; `untimed` are the measures of rules that
+    could not be decided for want of times: without another that holds, nobody knows.
     """
-    values: dict[str, bool] = {}
+    values: dict[str, bool | None] = {}
     for measure, value in verdicts:
-        if measure is not None and value is not None:
-            values[measure] = values.get(measure, False) or value
+        if measure is not None:
+            values[measure] = _either(values.get(measure, False), value)
     for measure in measures:
-        if measure in untimed and not values.get(measure, False):
+        value = values.get(measure)
+        if measure in untimed and not value:
             yield NotMeasured(measure, NO_TIMES)
+        elif value is not None:
+            yield Measure(measure, value)
         else:
-            yield Measure(measure, values[measure]) if measure in values else NotMeasured(measure, NOT_APPLICABLE)
+            yield NotMeasured(measure, why_unknown or NOT_APPLICABLE if measure in values else NOT_APPLICABLE)
+
+
+def _either(one: bool | None, other: bool | None) -> bool | None:
+    """Whether one of two holds; null where that depends on one of which it is unknown."""
+    return True if one or other else None if one is None or other is None else False
 
 
 def rule_attributes(compiled: Compiled[Any], **more: str | int | float | bool) -> Attributes:
@@ -83,14 +94,21 @@ def _lacks_times(rule: Compiled[Any], hearing: Hearing, context: CallContext) ->
     return find is None or not find.is_shown_by_event(hearing)
 
 
-def count_kept(names: tuple[str, str], kept: Iterable[tuple[str, bool]]) -> Iterator[Measure]:
+def count_kept(
+    names: tuple[str, str], kept: Sequence[tuple[str, bool | None]], why_unknown: str | None
+) -> Iterator[Result]:
     """How many rules were asked of the call, and how many of them hold, as the measures of these names.
 
-    Rules that share a measure are one rule in several wordings: they count once, and one that holds is enough.
+    Rules that share a measure are one rule in several wordings: they count once, and one that holds is enough. Where
+    of any it could not be said that it does not hold (null), nothing is counted: such calls would count only for what
+    is good in them.
     """
+    if why_unknown is not None and any(value is None for _, value in kept):
+        yield from (NotMeasured(name, why_unknown) for name in names)
+        return
     holds: dict[str, bool] = {}
     for counted_as, value in kept:
-        holds[counted_as] = holds.get(counted_as, False) or value
+        holds[counted_as] = holds.get(counted_as, False) or bool(value)
     asked, held = names
     yield Measure(asked, len(holds))
     yield Measure(held, sum(holds.values()))
@@ -100,7 +118,11 @@ def count_kept(names: tuple[str, str], kept: Iterable[tuple[str, bool]]) -> Iter
 class RuleDetector:
     """Asks every rule of one section that applies to the call. `judge` gives what comes of one: its findings, and
     whether it holds. Of the sections in `COUNTS` it also says how many were asked and how many hold, so that KPIs
-    count the rules of every pack without knowing their names."""
+    count the rules of every pack without knowing their names.
+
+    Where agent and customer are not told apart, a rule that depends on who speaks holds only by what is known to be
+    said by the right one; else it has no finding, and its measure is null with the reason why they are not.
+    """
 
     name: Literal["mandatory_scripts", "procedures", "checklists", "threats", "rules"]
     rulebooks: Rulebooks
@@ -120,33 +142,42 @@ class RuleDetector:
         book, hearing = ready
         results: list[Result] = []
         verdicts: list[RuleMeasure] = []
-        kept: list[tuple[str, bool]] = []
-        disclosed: list[tuple[str, bool]] = []
+        kept: list[tuple[str, bool | None]] = []
+        disclosed: list[tuple[str, bool | None]] = []
         untimed: set[str | None] = set()
+        why_unknown = context.why_not_told_apart
         for rule in getattr(book, self.name):
             if _lacks_times(rule, hearing, context):
                 untimed.add(rule.entry.measure)
             elif applies(rule, hearing):
-                findings, holds = self.judge(rule, hearing, context)
+                findings, holds = self._judge(rule, hearing, context)
                 results.extend(findings)
                 verdicts.append((rule.entry.measure, holds))
-                kept.append((rule.entry.measure or rule.rule_id, holds))
+                may_fail = why_unknown is None or not rule.asks_who_speaks
+                kept.append((rule.entry.measure or rule.rule_id, holds if may_fail else None))
                 if getattr(rule.entry, "required_by", None) is not None:
                     disclosed.append(kept[-1])
-        results.extend(combine_measures(self.rulebooks.measures(self.name), verdicts, untimed))
+        results.extend(combine_measures(self.rulebooks.measures(self.name), verdicts, why_unknown, untimed))
         if self.name in COUNTS:
-            results.extend(count_kept(COUNTS[self.name], kept))
+            results.extend(count_kept(COUNTS[self.name], kept, why_unknown))
         if self.name == "mandatory_scripts":
-            results.extend(count_kept(DISCLOSURES, disclosed))
+            results.extend(count_kept(DISCLOSURES, disclosed, why_unknown))
         return results
+
+    def _judge(
+        self, rule: Compiled[Any], hearing: Hearing, context: CallContext
+    ) -> tuple[Iterable[Finding], bool | None]:
+        findings, holds = self.judge(rule, hearing, context)
+        if context.why_not_told_apart is None or not rule.asks_who_speaks:
+            return findings, holds
+        return (findings, True) if holds and not rule.asks_who_is_silent else ((), None)
 
 
 def conversation_rules(name: Literal["mandatory_scripts", "threats", "rules"], rulebooks: Rulebooks) -> RuleDetector:
     """For rules that are found in a call, or missing.
 
     Of a mandatory script the finding that counts is that it is missing; where it was said is shown by an `info` one
-    (`script_found`), with the `source` `speech` or `telephony` (the telephony side played it). What nobody said is
-    missing also on a recording where it is unknown who speaks.
+    (`script_found`), with the `source` `speech` or `telephony` (the telephony side played it).
     """
 
     def judge(

@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 from pydantic import ValidationError
 
+from schemas.config.tenants import read_tenants
 from schemas.config.yaml_files import YamlFileError
 from schemas.messages.call_ended import Role
 from streams.cli.command_settings import command_settings
@@ -45,7 +46,8 @@ def try_text(
     try:
         packs = in_company(read_packs(files, settings) if files else (), settings)
         judge = Judge(
-            JudgeSettings(), rulebooks=check_rulebooks(packs, Sounds(settings.merged_sounds), (), settings.days)
+            JudgeSettings(tenants=read_tenants(settings.tenants_file)),
+            rulebooks=check_rulebooks(packs, Sounds(settings.merged_sounds), (), settings.days),
         )
     except YamlFileError as error:
         end_with_problems(error.problems)

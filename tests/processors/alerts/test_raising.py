@@ -49,6 +49,12 @@ def ids(alerts: Sequence[Alert]) -> list[str]:
     return [alert.alert_id for alert in alerts]
 
 
+def test_nothing_on_the_side_of_the_agent_alerts_where_the_sides_may_be_exchanged() -> None:
+    threat = a_finding("general.complaint", role="customer")
+    analysis = with_findings(a_finding(), threat, roles_doubtful=True)
+    assert [alert.rule_id for alert in alerts_of(analysis, NAMES)] == ["general.complaint"]
+
+
 def test_an_alert_carries_the_evidence() -> None:
     analysis = with_findings(a_finding())
     (alert,) = alerts_of(analysis, NAMES)

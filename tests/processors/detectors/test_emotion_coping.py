@@ -13,7 +13,7 @@ Said = float | str | None
 
 
 def call(*lines: Said) -> Transcript:
-    written: list[Line] = [("agent", each) if isinstance(each, str) else ("customer", "我说") for each in lines]
+    written: list[Line] = [("agent", each) if isinstance(each, str) else ("customer", "气死我") for each in lines]
     return felt(said(*written), {place: (0.1, each) for place, each in enumerate(lines) if isinstance(each, float)})
 
 
@@ -44,9 +44,33 @@ def test_whether_the_agent_copes(lines: list[Said], expected: bool) -> None:
 
 
 @pytest.mark.parametrize(
+    ("text", "duration_ms", "is_run"),
+    [
+        pytest.param("气死我了，你们的服务我非常不满意", 3_000, True, id="displeasure in one breath"),
+        pytest.param("气死我了你", 1_900, False, id="neither six characters nor two seconds"),
+        pytest.param("气死我了你们", 900, True, id="six characters, however fast"),
+        pytest.param("唉", 2_000, True, id="two seconds, whatever was understood"),
+    ],
+)
+def test_a_run_is_measured_in_words_or_seconds_however_a_recogniser_cuts_it(
+    text: str, duration_ms: int, is_run: bool
+) -> None:
+    after_ms = duration_ms + 3_000
+    transcript = heard(
+        [
+            ("customer", 0, duration_ms, text),
+            ("agent", duration_ms + 500, duration_ms + 2_500, "非常抱歉给您带来不便"),
+            ("customer", after_ms, after_ms + 900, "那好吧"),
+        ]
+    )
+    transcript = felt(transcript, {0: (0.4, -0.8), 2: (0.1, 0.2)})
+    assert measured(DETECTOR, transcript) == ({"emotion_coping": True} if is_run else {})
+
+
+@pytest.mark.parametrize(
     ("transcript", "reason"),
     [
-        pytest.param(call(0.0, -0.8, "抱歉", 0.1), "no_negative_run", id="one negative segment is no run"),
+        pytest.param(call(0.0, -0.8, "抱歉", 0.1), "no_negative_run", id="too few words are no run"),
         pytest.param(call(-0.29, -0.29), "no_negative_run", id="not negative enough"),
         pytest.param(call(-0.8, 0.0, -0.8), "no_negative_run", id="not in a row"),
         pytest.param(call(None, None, "您好"), "no_emotion", id="no emotion is known"),
@@ -66,7 +90,8 @@ def test_calls_that_are_not_in_the_denominator(transcript: Transcript, reason: s
         pytest.param(CopingParameters(least_rise=0.5), False, id="a higher d"),
         pytest.param(CopingParameters(following_segments=1), False, id="a smaller N"),
         pytest.param(CopingParameters(negative_valence=-0.9), None, id="other segments are negative"),
-        pytest.param(CopingParameters(run_segments=6), None, id="longer runs"),
+        pytest.param(CopingParameters(run_characters=16, run_ms=9_000), None, id="longer runs"),
+        pytest.param(CopingParameters(run_characters=16), False, id="a run later, to which nobody replies"),
     ],
 )
 def test_what_r48_leaves_open_is_a_parameter(parameters: CopingParameters, expected: MeasureValue) -> None:
@@ -80,7 +105,7 @@ def test_the_finding_shows_what_was_compared() -> None:
     assert finding.attributes == {
         "segment_id": 1,
         "match_start": 0,
-        "match_end": 2,
+        "match_end": 3,
         "last_segment_id": 2,
         "valence_before": -0.7,
         "reply_segment_id": 3,

@@ -34,7 +34,34 @@ def interruptions(*turns: Turn) -> tuple[MeasureValue, MeasureValue, MeasureValu
         pytest.param([("customer", 5_000, 5_400, "嗯")], (0, 0, 1), id="a back-channel needs no half second"),
         pytest.param([("customer", 9_900, 10_300, "好的")], (0, 0, 0), id="an answer that comes a little early"),
         pytest.param([("customer", 10_500, 10_900, "好的")], (0, 0, 0), id="an answer is no back-channel"),
-        pytest.param([("customer", 5_000, 5_400, " ")], (0, 0, 0), id="no words"),
+        pytest.param([("customer", 5_000, 5_400, " ")], (0, 0, 1), id="a short sound without words"),
+        pytest.param([("customer", 5_000, 6_000, "要退货")], (0, 0, 1), id="a second, whatever was said"),
+        pytest.param([("customer", 5_000, 6_001, "要退货")], (0, 0, 0), id="longer than a second"),
+        pytest.param([("customer", 5_000, 6_001, " ")], (0, 0, 0), id="longer, without words"),
+        pytest.param([("customer", 5_000, 5_600, "我要退货")], (1, 0, 0), id="four characters cut in, if shortly"),
+        pytest.param([("customer", 5_000, 5_499, "我要退货")], (0, 0, 1), id="which take half a second"),
+        pytest.param([("customer", 5_000, 5_600, "你先听我说")], (0, 0, 1), id="more than can be said in the time"),
+        pytest.param([("customer", 9_500, 10_000, "不要")], (0, 0, 0), id="the other side speaks no more"),
+        pytest.param([("customer", 9_500, 10_000, " ")], (0, 0, 0), id="nor after a sound without words"),
+        pytest.param(
+            [("customer", 9_500, 10_000, "不要"), ("agent", 10_300, 12_000, "您听我说")],
+            (0, 0, 1),
+            id="but does after a breath",
+        ),
+        pytest.param(
+            [("customer", 9_500, 10_000, "不要"), ("agent", 10_301, 12_000, "您听我说")],
+            (0, 0, 0),
+            id="not after a pause",
+        ),
+        pytest.param(
+            [
+                ("customer", 9_000, 9_500, "不要"),
+                ("customer", 10_100, 11_000, "我要退货"),
+                ("agent", 10_050, 12_000, "您好"),
+            ],
+            (1, 0, 0),
+            id="who goes on to speak wants the floor",
+        ),
         pytest.param(
             [("customer", 5_000, 6_000, "不对"), ("customer", 6_500, 7_500, "我要退货")],
             (1, 0, 0),
@@ -102,11 +129,30 @@ def test_a_noise_before_the_words_is_no_overlap_of_theirs() -> None:
     ],
 )
 def test_recognisers_write_a_hum_as_any_short_word(confidence: float, text: str, expected: int) -> None:
-    transcript = heard([AGENT_TALKS, ("customer", 5_000, 5_400, text)])
+    """Where the other side speaks no more: else the time alone tells."""
+    transcript = heard([AGENT_TALKS, ("customer", 9_800, 10_200, text)])
     agent, customer = transcript.segments
     unsure = customer.model_copy(update={"confidence": confidence})
     transcript = transcript.model_copy(update={"segments": (agent, unsure)})
     assert measured(DETECTOR, transcript)["customer_back_channels"] == expected
+
+
+@pytest.mark.parametrize("text", ["你先听我说", "谢谢观看"])
+def test_an_unsure_text_of_a_short_sound_is_no_interruption(text: str) -> None:
+    transcript = heard([AGENT_TALKS, ("customer", 5_000, 5_900, text)])
+    agent, customer = transcript.segments
+    unsure = customer.model_copy(update={"confidence": 0.3})
+    values = measured(DETECTOR, transcript.model_copy(update={"segments": (agent, unsure)}))
+    assert (values["customer_interruptions"], values["customer_back_channels"], values["customer_turns"]) == (0, 1, 0)
+
+
+def test_sounds_that_were_not_understood_at_all_count_by_their_time() -> None:
+    transcript = with_speech(
+        heard([AGENT_TALKS, ("customer", 11_000, 12_000, "我要退货")]),
+        "customer",
+        *((2_000, 2_400), (5_000, 6_000), (7_000, 8_500), (9_900, 10_400), (11_000, 12_000)),
+    )
+    assert measured(DETECTOR, transcript)["customer_back_channels"] == 2
 
 
 def test_the_rate_is_of_the_turns_of_who_interrupts() -> None:

@@ -53,8 +53,8 @@ def test_the_parameters_of_r48_are_those_of_the_code() -> None:
     coping = CopingParameters()
     section = PAGE[PAGE.index("**Coping**") :].replace("\n", " ").replace("−", "-")
     assert (
-        f"at least {coping.run_segments} customer segments with a valence of at most {coping.negative_valence}"
-        in section
+        f"at least {coping.run_characters} characters or {coping.run_ms // 1000} s of customer segments with a valence "
+        f"of at most {coping.negative_valence}" in section
     )
     assert f"the {coping.following_segments} customer segments after it" in section
     assert f"A rise of at least {coping.least_rise} is coping" in section

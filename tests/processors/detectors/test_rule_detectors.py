@@ -11,7 +11,7 @@ from processors.detectors.base.rule_detector import COUNTS, DISCLOSURES
 from processors.judging.call_context import CallContext
 from processors.rules.rulebook import Rulebooks
 from schemas.config.rule_pack import RulePack
-from schemas.config.tenants import TenantDays
+from schemas.config.tenants import TenantDays, TenantEntry, Tenants
 from schemas.messages.call_analysis import TopicMention
 from schemas.messages.finding import Finding
 from schemas.messages.transcript import Transcript
@@ -104,9 +104,10 @@ class TestMandatoryScripts:
             "recording_notice": True
         }
 
-    def test_on_a_recording_of_unknown_speakers_it_may_have_been_the_agent(self) -> None:
+    def test_on_a_recording_of_unknown_speakers_it_may_have_been_anybody(self) -> None:
         found = results("mandatory_scripts", NOTICE, called(("unknown", "本次通话将录音"), ("unknown", "我要退款")))
-        assert measures(found) == {"recording_notice": True}
+        assert measures(found) == {"recording_notice": "speaker_unknown"}
+        assert findings(found) == []
 
     def test_it_is_not_asked_of_a_call_that_it_is_not_for(self) -> None:
         script = NOTICE.mandatory_scripts[0].model_dump(exclude_unset=True)
@@ -449,6 +450,61 @@ class TestClaims:
         call = called(("agent", "年化收益百分之六"))
         assert [finding.severity for finding in findings(results("claims", claim(), call))] == ["low"]
         assert findings(results("claims", claim(unlisted="ignore"), call)) == []
+
+    EXAMPLES = claim(allowed=[{"max": 4.5}]).model_copy(update={"example_claims": True})
+    FALSE = called(("agent", "年化收益百分之六"))
+
+    def results_for(self, tenants: Tenants, pack: RulePack = EXAMPLES) -> list[Result]:
+        context = DetectorContext(Rulebooks([pack]), tenants=tenants)
+        (detector,) = (one for one in find_detectors(context) if one.name == "claims")
+        return list(detector.process(CallContext(self.FALSE)))
+
+    def test_an_example_that_nobody_adopted_is_compared_with_nothing_and_says_so(self) -> None:
+        found = self.results_for(Tenants(version=1))
+        (finding,) = findings(found)
+        assert (finding.category, finding.severity, finding.score_delta) == ("claim_without_entry", "info", 0)
+        assert (finding.attributes["said"], finding.attributes["adopted"]) == ("6%", False)
+        assert not {"allowed", "advice"} & finding.attributes.keys()
+        assert measures(found) == dict.fromkeys(("claims_checked", "claims_contradicted"), "no_claims_adopted")
+
+    @pytest.mark.parametrize(
+        ("tenants", "adopted"),
+        [
+            pytest.param(Tenants(version=1, claims=("own",)), True, id="all of a pack, by everybody"),
+            pytest.param(Tenants(version=1, claims=("own.return",)), True, id="one"),
+            pytest.param(Tenants(version=1, claims=("own.other", "others")), False, id="others"),
+            pytest.param(
+                Tenants(version=1, tenants=(TenantEntry(id="example", claims=("own",)),)), True, id="by the tenant"
+            ),
+            pytest.param(
+                Tenants(version=1, tenants=(TenantEntry(id="acme", claims=("own",)),)), False, id="by another tenant"
+            ),
+            pytest.param(
+                Tenants(version=1, claims=("own",), tenants=(TenantEntry(id="example", claims=()),)),
+                False,
+                id="the tenant adopts none",
+            ),
+            pytest.param(
+                Tenants(version=1, claims=("own",), tenants=(TenantEntry(id="example"),)), True, id="it does not say"
+            ),
+        ],
+    )
+    def test_an_example_is_in_force_for_who_adopts_it(self, tenants: Tenants, adopted: bool) -> None:
+        found = self.results_for(tenants)
+        assert [one.category for one in findings(found)] == ["claim_contradicted" if adopted else "claim_without_entry"]
+        assert every_measure(found)["claims_checked"] == (1 if adopted else "no_claims_adopted")
+
+    def test_beside_claims_in_force_an_example_that_was_not_adopted_does_not_count(self) -> None:
+        own = claim(allowed=[{"max": 4.5}]).claims[0]
+        both = self.EXAMPLES.model_copy(update={"claims": (own, own.model_copy(update={"id": "second"}))})
+        found = self.results_for(Tenants(version=1, claims=("own.second",)), both)
+        assert sorted(one.severity for one in findings(found)) == ["high", "info"]
+        assert measures(found) == {"claims_checked": 1, "claims_contradicted": 1}
+
+    def test_a_name_that_no_pack_has_is_logged(self, caplog: pytest.LogCaptureFixture) -> None:
+        self.results_for(Tenants(version=1, claims=("own", "own.return", "finanse")))
+        (record,) = caplog.records
+        assert "adopts the claims finanse, and no rule pack has any" in record.getMessage()
 
     def test_customers_make_no_claims(self) -> None:
         found = results("claims", claim(allowed=[{"max": 4.5}]), called(("customer", "年化百分之六吗")))

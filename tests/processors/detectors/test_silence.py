@@ -128,6 +128,45 @@ def test_what_excuses_a_silence(transcript: Transcript, expected: tuple[int, int
     assert excused(transcript) == expected
 
 
+@pytest.mark.parametrize(
+    ("closing", "is_excused"),
+    [
+        pytest.param("非常抱歉", True, id="an apology"),
+        pytest.param("感谢您的耐心等待", True, id="thanks for the patience"),
+        pytest.param("谢谢您的等待", True, id="thanks for waiting"),
+        pytest.param("不好意思请您再稍等一下", True, id="an apology, though it asks to wait once more"),
+        pytest.param("查到了", True, id="a short answer"),
+        pytest.param("有货", True, id="a shorter one"),
+        pytest.param("您的订单昨天已经发货，请问还有什么可以帮您？", True, id="an answer before a question"),
+        pytest.param("查到了您的订单已经发货请稍等我再看退款", True, id="an answer before another request"),
+        pytest.param("好的，您这边余额是五千元", True, id="an answer after a hum"),
+        pytest.param("喂", False, id="whether anybody is there"),
+        pytest.param("喂，您好，您还在吗？", False, id="the same in more words"),
+        pytest.param("您好", False, id="a greeting"),
+        pytest.param("请您再稍等一下", False, id="another request"),
+        pytest.param("我这边再帮您查一下", False, id="another request, without asking"),
+        pytest.param("请稍等，我马上回来", False, id="another request with what it is for"),
+        pytest.param("请问您的订单号是多少", False, id="a question"),
+        pytest.param("您是张先生吗？", False, id="a question that expects yes"),
+        pytest.param("您好,讓您久等了", True, id="in the other script"),
+    ],
+)
+def test_only_an_apology_or_an_answer_excuses(closing: str, is_excused: bool) -> None:
+    assert excused(waited("请稍等", closing)) == ((1, 0) if is_excused else (0, 1))
+
+
+def test_an_answer_may_be_cut_into_segments_but_not_come_after_the_customer_or_another_silence() -> None:
+    before: list[Turn] = [
+        ("customer", 0, 900, "帮我看看"),
+        ("agent", 1_000, 3_000, "请稍等"),
+        ("agent", 8_000, 8_400, "喂"),
+    ]
+    assert excused(heard([*before, ("agent", 8_800, 10_000, "您的包裹到了")])) == (1, 0)
+    customer: Turn = ("customer", 8_500, 8_700, "在的")
+    assert excused(heard([*before, customer, ("agent", 8_800, 10_000, "您的包裹到了")])) == (0, 1)
+    assert excused(heard([*before, ("agent", 12_000, 13_000, "您的包裹到了")])) == (1, 1)
+
+
 def test_a_silence_that_only_a_noise_ends_is_not_excused() -> None:
     transcript = heard([("agent", 0, 2_000, "请稍等")])
     speech = {"agent": (*transcript.speech["agent"], Interval(start_ms=9_000, end_ms=9_300))}

@@ -169,7 +169,40 @@ def test_the_word_of_the_event_counts_more_than_what_is_said() -> None:
     transcript = heard(example_calls()["s02_finance_violation"].data, engine, roles=AGENT_FIRST)
 
     assert not transcript.roles_inferred
+    assert transcript.roles_doubtful
     assert {segment.role for segment in transcript.segments if segment.channel == 0} == {"agent"}
+
+
+@pytest.mark.parametrize(
+    ("agent", "customer", "roles", "doubtful"),
+    [
+        pytest.param("请问有什么可以帮您", "我想问一下", AGENT_FIRST, False, id="told_and_said"),
+        pytest.param("请问有什么可以帮您", "我想问一下", None, False, id="said"),
+        pytest.param("嗯", "嗯", AGENT_FIRST, False, id="told_and_nothing_said_against_it"),
+        pytest.param("嗯", "嗯", None, True, id="by_who_spoke_first_alone"),
+    ],
+)
+def test_roles_are_doubtful_where_words_contradict_them_or_only_the_order_of_speaking_tells(
+    agent: str, customer: str, roles: tuple[Role, ...] | None, doubtful: bool
+) -> None:
+    engine = ScriptedEngine(lambda clip: agent if clip.channel == 0 else customer)
+
+    assert heard(example_calls()["s02_finance_violation"].data, engine, roles=roles).roles_doubtful is doubtful
+
+
+def test_speakers_that_the_event_names_on_one_channel_may_be_doubtful_too() -> None:
+    told = tuple(
+        SpeakerSegment(
+            role="customer" if turn.channel == "agent" else "agent", start_ms=turn.start_ms, end_ms=turn.end_ms
+        )
+        for turn in MONO.turns
+    )
+    event = call_with(MONO.data, None)
+    event = event.model_copy(update={"audio": event.audio.model_copy(update={"speaker_segments": told})})
+    spoken = {turn.start_ms // 2_000: turn.text for turn in MONO.turns}
+    engine = ScriptedEngine(lambda clip: spoken.get(clip.start_ms // 2_000, ""))
+
+    assert listen(event, MONO.data, engine, settings(), SOME_TIME, Ticks()).roles_doubtful
 
 
 def test_roles_stay_unknown_where_only_one_side_speaks_and_says_nothing_that_tells() -> None:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from processors.listening.role_inference import CallDirection, infer_roles
+from processors.listening.role_inference import CallDirection, contradicts, infer_roles, lead_of_first
 from schemas.messages.call_ended import Role
 from tests.processors.recordings import example_calls
 
@@ -47,9 +47,40 @@ def test_where_words_do_not_tell_who_answers_speaks_first(
     assert infer_roles(["嗯", "嗯"], first, direction) == roles
 
 
+@pytest.mark.parametrize(
+    ("one", "other", "lead"),
+    [
+        pytest.param("您看您方便吗", "行", 2, id="who is polite more often"),
+        pytest.param("您看您方便吗", "您说", 1, id="the difference counts"),
+        pytest.param("您" * 40, "嗯", 5, id="and is no proof by itself"),
+        pytest.param("嗯", "嗯", 0, id="nothing tells"),
+    ],
+)
+def test_who_says_nin_more_often_is_rather_the_agent(one: str, other: str, lead: int) -> None:
+    assert lead_of_first([one, other]) == lead
+    assert lead_of_first([other, one]) == -lead
+
+
+@pytest.mark.parametrize(
+    ("agent", "customer", "contradicted"),
+    [
+        pytest.param("我的订单还没有到，你们怎么回事", "您好，请问有什么可以帮您", True, id="exchanged"),
+        pytest.param("您好，请问有什么可以帮您", "我的订单还没有到", False, id="right"),
+        pytest.param("嗯，好的", "嗯，好的", False, id="nothing tells"),
+        pytest.param("你好，你的快递到了", "好，谢谢您", False, id="one polite customer is no contradiction"),
+        pytest.param("", "您好，请问有什么可以帮您，本次通话将录音", True, id="only the agent, on the wrong side"),
+    ],
+)
+def test_what_is_said_may_contradict_the_roles(agent: str, customer: str, contradicted: bool) -> None:
+    assert contradicts(agent, customer) is contradicted
+
+
 @pytest.mark.parametrize("call_id", [call_id for call_id, call in example_calls().items() if not call.is_mono])
 def test_every_example_call_is_told_apart_by_its_words_alone(call_id: str) -> None:
     texts = ["".join(turn.text for turn in example_calls()[call_id].turns_of(who)) for who in AGENT_FIRST]
 
     assert infer_roles(texts, None, "inbound") == AGENT_FIRST
     assert infer_roles(texts[::-1], None, "inbound") == CUSTOMER_FIRST
+    assert not contradicts(*texts)
+    if call_id != "s08_misdial":  # which is too short to contradict anything
+        assert contradicts(*texts[::-1])

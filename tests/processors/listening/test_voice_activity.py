@@ -90,6 +90,42 @@ def test_a_channel_is_muted_only_where_it_is_far_below_the_other(
     assert loud.pcm.any()
 
 
+HUMS_MS = [(7_499, 7_884), (11_299, 11_790)]
+"""Where the customer of s10 shows attention while the agent speaks."""
+
+
+def mixed(hums_db: float, leak_db: float, delay_ms: int = 0) -> list[ChannelSound]:
+    """The agent of s10 and its customer, softer than in fact; the agent leaks, and the line has a little noise."""
+    agent, customer = (sound.pcm.astype(float) for sound in decoded("s10_backchannels").channels)
+    late = np.roll(agent, delay_ms * 8)
+    late[: delay_ms * 8] = 0
+    noise = np.random.default_rng(7).normal(0, 40, len(customer))
+    heard = customer * 10 ** (hums_db / 20) + late * 10 ** (leak_db / 20) + noise
+    return [ChannelSound(np.round(one).astype(np.int16), 8_000) for one in (agent, heard)]
+
+
+@pytest.mark.parametrize("hums_db", [0.0, -12.0, -18.0, -20.0])
+def test_a_listener_who_hums_far_below_the_speaker_is_heard(hums_db: float) -> None:
+    agent, customer = mixed(hums_db, -34)
+
+    mute_crosstalk(agent, customer, 18)
+
+    while_the_agent_speaks = [span for span in spans(detect_speech(customer)) if span[1] < 13_499]
+    assert len(while_the_agent_speaks) == len(HUMS_MS)
+    for (start_ms, end_ms), (from_ms, to_ms) in zip(while_the_agent_speaks, HUMS_MS, strict=True):
+        assert start_ms < to_ms
+        assert end_ms > from_ms
+
+
+@pytest.mark.parametrize("delay_ms", [0, 5, 40, 200])
+def test_a_leak_is_no_listener_however_late_it_comes(delay_ms: int) -> None:
+    agent, customer = mixed(-90, -34, delay_ms)
+
+    mute_crosstalk(agent, customer, 18)
+
+    assert [span for span in spans(detect_speech(customer)) if span[1] < 13_000] == []
+
+
 def test_an_empty_channel_leaves_the_other_as_it_is() -> None:
     voice = decoded("s01_ecommerce_calm").channels[0]
     before = voice.pcm.copy()

@@ -4,6 +4,7 @@ import pytest
 
 from processors.judging.call_context import CallContext
 from schemas.config.rule_pack import RulePackError
+from schemas.messages.call_ended import Role
 from tests.processors.rules.rule_packs import Line, book_of, called, looked_for, pack_of, rule
 
 GREETING: Line = ("agent", "您好，请问有什么可以帮您")
@@ -267,5 +268,45 @@ def test_an_expression_that_takes_others_forever_takes_no_time_here() -> None:
     assert not looked_for({"regex": "(a+)+乙"}, ("agent", "a" * 50_000)).holds
 
 
-def test_an_unknown_speaker_counts_as_the_wanted_one() -> None:
-    assert looked_for("请提供", ("unknown", "请提供一下")).holds
+@pytest.mark.parametrize(
+    ("by", "role", "holds"),
+    [
+        pytest.param("agent", "unknown", False, id="an unknown speaker is not taken for the wanted one"),
+        pytest.param("customer", "unknown", False, id="nor for the other one"),
+        pytest.param("anyone", "unknown", True, id="but is somebody"),
+        pytest.param("not_customer", "unknown", True, id="and may be an announcement"),
+        pytest.param("not_customer", "agent", True, id="as the agent may make one"),
+        pytest.param("not_customer", "customer", False, id="which customers do not"),
+    ],
+)
+def test_who_says_it(by: str, role: Role, holds: bool) -> None:
+    assert looked_for({"say": ["请提供"], "by": by}, (role, "请提供一下")).holds is holds
+
+
+@pytest.mark.parametrize(
+    ("find", "asks", "silent"),
+    [
+        pytest.param({"say": ["甲"], "by": "anyone"}, False, False, id="anybody"),
+        pytest.param({"say": ["甲"]}, True, False, id="one side, by the section"),
+        pytest.param({"regex": "甲", "by": "customer"}, True, False, id="one side, by a regex"),
+        pytest.param({"event": {"field": "direction", "one_of": ["inbound"]}}, False, False, id="a field of the event"),
+        pytest.param({"none_of": ["甲"]}, True, True, id="silence of one side"),
+        pytest.param({"none_of": ["甲"], "by": "anyone"}, False, False, id="silence of all"),
+        pytest.param({"say": ["甲"], "by": "anyone", "at_least": 2}, False, False, id="anybody, twice"),
+        pytest.param(
+            {"say": ["甲"], "by": "anyone", "after": {"of": {"say": ["乙"], "by": "agent"}}},
+            True,
+            False,
+            id="an anchor",
+        ),
+        pytest.param(
+            {"say": ["甲"], "after": {"of": {"say": ["乙"], "by": "agent"}, "if_absent": "holds"}},
+            True,
+            True,
+            id="an anchor that may be missing",
+        ),
+    ],
+)
+def test_whether_a_condition_asks_who_speaks(find: Any, asks: bool, silent: bool) -> None:
+    (compiled,) = book_of(pack_of(rules=[rule(find)])).rules
+    assert (compiled.asks_who_speaks, compiled.asks_who_is_silent) == (asks, silent)

@@ -72,7 +72,7 @@ PACK = pack_of(
 
 
 def topics(*lines: Line, min_cosine: float = 0.7) -> list[TopicMention]:
-    detector = TopicsDetector(Rulebooks([PACK]), SharedLetters(), min_cosine)
+    detector = TopicsDetector(Rulebooks([PACK]), None, SharedLetters(), min_cosine)
     return [result for result in detector.process(CallContext(called(*lines))) if isinstance(result, TopicMention)]
 
 

@@ -52,6 +52,21 @@ def test_the_band_of_a_tenant_goes_before_that_of_the_industry(file: Path) -> No
     assert tenants.duration_band("acme", "finance") is None
 
 
+def test_claims_are_adopted_by_pack_or_by_name_and_a_tenants_own_list_goes_before_that_of_all(tmp_path: Path) -> None:
+    file = tmp_path / "tenants.yaml"
+    file.write_text(
+        "version: 1\nclaims: [finance]\ntenants:\n  - id: acme\n    claims: [ecommerce.warranty]\n  - id: bolt\n",
+        encoding="utf-8",
+    )
+    tenants = read_tenants(file)
+    assert tenants.adopts("bolt", "finance", "annual_return")
+    assert tenants.adopts("acme", "ecommerce", "warranty")
+    assert not tenants.adopts("acme", "ecommerce", "shipping")
+    assert not tenants.adopts("acme", "finance", "annual_return")
+    assert not read_tenants(None).adopts("acme", "finance", "annual_return")
+    assert tenants.adopted_claims() == {"finance", "ecommerce.warranty"}
+
+
 def test_the_example_can_be_read() -> None:
     tenants = read_tenants(Path(__file__).parents[3] / "deploy" / "tenants.example.yaml")
     assert tenants.duration_band("acme-us", "medical") == DurationBand(min_s=180, max_s=900)
@@ -66,6 +81,9 @@ def test_the_example_can_be_read() -> None:
             "4: tenant acme, field tenants.0.timezone",
             "must be a time zone",
             id="no zone",
+        ),
+        pytest.param(
+            "    timezone: Asia/Shanghai", "    claims: [Finance]", "6: tenant bolt", "pattern", id="no name of a claim"
         ),
         pytest.param("min_s: 60", "min_s: 240", "7: tenant bolt", "min_s must be less than max_s", id="no width"),
         pytest.param("id: bolt", "id: acme", "", "tenant acme occurs twice", id="a tenant twice"),

@@ -127,8 +127,8 @@ class TestEvent:
         assert (made.audio.container, made.audio.codec) == ("wav", "pcm_s16le")
         assert (made.audio.sample_rate_hz, made.audio.channels) == (8_000, 2)
 
-    def test_of_two_channels_the_first_is_the_agent_unless_it_is_said_otherwise(self) -> None:
-        assert event({}).audio.channel_roles == ("agent", "customer")
+    def test_who_speaks_on_which_channel_is_never_assumed(self) -> None:
+        assert event({}).audio.channel_roles is None
         swapped = event({"audio": {"channel_roles": ["customer", "agent"]}})
         assert swapped.audio.channel_roles == ("customer", "agent")
         assert swapped.audio.channels == 2
