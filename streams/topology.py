@@ -20,6 +20,7 @@ from schemas.messages.topics import (
     CALLS_TRANSCRIBED,
     RECORDINGS_ACCESSED,
     RULES_PUBLISHED,
+    VERDICTS_GIVEN,
     AnyTopic,
 )
 
@@ -88,6 +89,12 @@ STAGES: tuple[StageEntry, ...] = (
         scales_by="runs in `callstream rate`",
     ),
     StageEntry(
+        "verdicts",
+        "tells what inspectors say of calls and findings",
+        writes=(Writes(VERDICTS_GIVEN, "worth hearing or not, right or wrong, what was missed"),),
+        scales_by="runs in `callstream verdicts import`",
+    ),
+    StageEntry(
         "rules",
         "puts a version of a rule pack into force",
         writes=(Writes(RULES_PUBLISHED, "put a version of a rule pack into force"),),
@@ -148,6 +155,7 @@ STAGES: tuple[StageEntry, ...] = (
             Reads(CALLS_ANALYZED, "rows of calls, findings and outcomes"),
             Reads(CALLS_REANALYZED, "rows of calls that were judged again, after live traffic", group="store.history"),
             Reads(CALLS_RATED, "rows of what became known of calls later"),
+            Reads(VERDICTS_GIVEN, "rows of what inspectors say"),
             Reads(ALERTS_RAISED, "rows of alerts"),
             Reads(RULES_PUBLISHED, "rows of rule packs"),
             Reads(ALERTS_DELIVERED, "rows of attempts to deliver alerts"),

@@ -25,6 +25,7 @@ from schemas.messages.topics import (
     RECORDINGS_ACCESSED,
     RULES_PUBLISHED,
     TOPICS,
+    VERDICTS_GIVEN,
     AnyTopic,
     message_key,
 )
@@ -65,8 +66,9 @@ def test_schemas_refuse_unknown_fields_in_exactly_the_parts_that_decoding_does()
         "call_ended.v1.schema.json",
         "call_rated.v1.schema.json",
         "rules_published.v1.schema.json",
+        "verdict_given.v1.schema.json",
     }
-    for topic in (CALLS_ENDED, CALLS_RATED):
+    for topic in (CALLS_ENDED, CALLS_RATED, VERDICTS_GIVEN):
         assert refusing[schema_file(topic.message)] == named[schema_file(topic.message)]
     pack = "rules_published.v1.schema.json"
     assert named[pack] - refusing[pack] == {"RulesPublished"}

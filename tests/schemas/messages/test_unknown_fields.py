@@ -10,7 +10,15 @@ from pydantic import BaseModel
 from schemas.config.rule_pack import RulePack
 from schemas.errors import InvalidMessageError
 from schemas.messages.message import Message
-from schemas.messages.topics import CALLS_ENDED, CALLS_RATED, CALLS_TRANSCRIBED, RULES_PUBLISHED, TOPICS, AnyTopic
+from schemas.messages.topics import (
+    CALLS_ENDED,
+    CALLS_RATED,
+    CALLS_TRANSCRIBED,
+    RULES_PUBLISHED,
+    TOPICS,
+    VERDICTS_GIVEN,
+    AnyTopic,
+)
 from schemas.messages.transcript import Transcript
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
@@ -46,8 +54,9 @@ def with_unknown_field(message: Message, *paths: tuple[str | int, ...]) -> bytes
     return json.dumps(content).encode()
 
 
-def test_other_programs_write_ended_calls_and_ratings_and_nothing_else() -> None:
-    assert {topic.name for topic in TOPICS if topic.from_outside} == {CALLS_ENDED.name, CALLS_RATED.name}
+def test_other_programs_write_ended_calls_ratings_and_verdicts_and_nothing_else() -> None:
+    outside = {topic.name for topic in TOPICS if topic.from_outside}
+    assert outside == {CALLS_ENDED.name, CALLS_RATED.name, VERDICTS_GIVEN.name}
 
 
 @pytest.mark.parametrize("topic", [topic for topic in TOPICS if not topic.from_outside], ids=lambda topic: topic.name)
