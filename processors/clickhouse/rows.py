@@ -182,6 +182,7 @@ def rows_for_verdict_given(verdict: VerdictGiven) -> TableRows:
         "kind": verdict.kind,
         "quote": verdict.quote,
         "segment_id": verdict.segment_id,
+        "start_ms": verdict.start_ms,
         "note": verdict.note,
         "version": given_ms * VERDICT_STEP + int(verdict.fingerprint()[:16], 16),
     }

@@ -26,7 +26,7 @@ _NEEDED: dict[VerdictAbout, tuple[str, ...]] = {
 }
 _ALLOWED: dict[VerdictAbout, frozenset[str]] = {
     "call": frozenset(("detector", "rule_version")),
-    "finding": frozenset(("finding_id", "detector", "rule_id", "rule_version")),
+    "finding": frozenset(("finding_id", "detector", "rule_id", "rule_version", "start_ms")),
     "missed": frozenset(("kind", "quote", "segment_id")),
 }
 
@@ -60,6 +60,12 @@ class VerdictGiven(Message):
     )
     segment_id: int | None = Field(
         default=None, ge=0, le=2**32 - 1, description="of a missed violation: the segment that it stands in, if known"
+    )
+    start_ms: int | None = Field(
+        default=None,
+        ge=0,
+        le=2**63 - 1,
+        description="of a finding: its start in the recording; by it a suspicion is found again when other heads have read the call",
     )
     note: str | None = Field(
         default=None,

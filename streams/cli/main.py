@@ -24,6 +24,7 @@ from streams.cli.demo import demo
 from streams.cli.emotion import emotion_app
 from streams.cli.export import export_app
 from streams.cli.kpi import kpi_app
+from streams.cli.learn import learn_app
 from streams.cli.migrate import migrate
 from streams.cli.publish import publish
 from streams.cli.quarantine import quarantine_app
@@ -101,6 +102,7 @@ app.add_typer(alerts_app, name="alerts")
 app.add_typer(emotion_app, name="emotion")
 app.add_typer(kpi_app, name="kpi")
 app.add_typer(verdicts_app, name="verdicts")
+app.add_typer(learn_app, name="learn")
 app.add_typer(roles_app, name="roles")
 app.add_typer(check_app, name="check")
 app.add_typer(quarantine_app, name="quarantine")

@@ -3,17 +3,19 @@
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 from clickhouse_connect.driver.client import Client
 
-from processors.clickhouse.rows import rows_for_analysis, rows_for_verdict_given
+from processors.clickhouse.rows import rows_for_analysis, rows_for_transcript, rows_for_verdict_given
 from processors.kpi.statistics import wilson
-from schemas.messages.topics import CALLS_ANALYZED
+from schemas.messages.topics import CALLS_ANALYZED, CALLS_TRANSCRIBED
 from schemas.messages.verdict_given import VerdictGiven
 from streams.adapters.clickhouse.connection import connect
 from streams.adapters.clickhouse.migrate import migrate
 from streams.adapters.clickhouse.sink import ClickHouseSink
+from streams.queries.labelled_calls import judged_calls, newest_calls
 from streams.queries.verdicts import rule_precisions
 from tests.support.clickhouse_engine import RunningEngine, running_engine
 
@@ -38,7 +40,7 @@ def client(engine: RunningEngine) -> Iterator[Client]:
         client.command("DROP DATABASE verdicts")
 
 
-def verdict(answer: str, minute: int = 0, **fields: object) -> VerdictGiven:
+def verdict(answer: str, /, minute: int = 0, **fields: Any) -> VerdictGiven:
     about: dict[str, object] = {"tenant_id": "acme", "call_id": "c1", "about": "call", "given_by": "qa_1"}
     return VerdictGiven.model_validate(about | {"answer": answer, "given_at": T0 + timedelta(minutes=minute)} | fields)
 
@@ -91,7 +93,7 @@ def test_precision_counts_findings_by_the_majority_of_who_judged_them(client: Cl
         *("suspected_rude", "v1", 8, 6, 1),
     )
     low, high = wilson(6, 8)
-    assert (found.precision, found.low, found.high) == (pytest.approx(6 / 8), pytest.approx(low), pytest.approx(high))
+    assert [found.precision, found.low, found.high] == pytest.approx([6 / 8, low, high])
     assert rule_precisions(client, "other") == []
 
 
@@ -99,10 +101,40 @@ def test_precision_counts_findings_by_the_majority_of_who_judged_them(client: Cl
 def test_limits_are_those_of_the_registry_also_at_the_ends(right: int, client: Client) -> None:
     write(client, *(on_finding("yes" if number < right else "no", f"f{number}") for number in range(5)))
     (found,) = rule_precisions(client, "acme")
-    assert (found.low, found.high) == (pytest.approx(wilson(right, 5)[0]), pytest.approx(wilson(right, 5)[1]))
+    assert [found.low, found.high] == pytest.approx(wilson(right, 5))
 
 
 def test_where_nobody_decides_there_is_no_precision(client: Client) -> None:
     write(client, on_finding("yes", "f1"), on_finding("no", "f1", "qa_2"))
     (found,) = rule_precisions(client, "acme")
     assert (found.judged, found.disputed, found.precision, found.low, found.high) == (0, 1, None, None, None)
+
+
+def test_judged_calls_come_with_their_masked_text_and_what_was_said_of_them(client: Client) -> None:
+    transcript = CALLS_TRANSCRIBED.decode((EXAMPLES / "calls.transcribed.v1" / "heard.json").read_bytes())
+    analysis = CALLS_ANALYZED.decode((EXAMPLES / "calls.analyzed.v1" / "with_findings.json").read_bytes())
+    own: dict[str, Any] = {"tenant_id": transcript.tenant_id, "call_id": transcript.call_id}
+    agent = next(segment for segment in transcript.segments if segment.role == "agent")
+    suspicion = analysis.findings[0].model_copy(
+        update={"finding_id": "f-1", "detector": "reading", "role": "agent", "start_ms": agent.start_ms}
+    )
+    judged = analysis.model_copy(update=own | {"call": transcript.call, "findings": (suspicion,)})
+    ClickHouseSink(client).write(rows_for_transcript(transcript))
+    ClickHouseSink(client).write(rows_for_analysis(judged))
+    write(
+        client,
+        verdict("yes", **own),
+        on_finding("no", "f-1").model_copy(update=own),
+        verdict("yes", about="missed", kind="rude", quote="无", segment_id=agent.segment_id, **own),
+        verdict("yes"),  # of a call that has no transcript
+    )
+    (call,) = judged_calls(client, transcript.tenant_id)
+    assert [segment.text for segment in call.segments] == [segment.text for segment in transcript.segments]
+    assert call.agent_id == transcript.call.agent.id
+    assert sorted((one.about, one.answer, one.start_ms) for one in call.verdicts) == [
+        ("call", "yes", None),
+        ("finding", "no", agent.start_ms),
+        ("missed", "yes", None),
+    ]
+    assert judged_calls(client, "acme") == []
+    assert [one.call_id for one in newest_calls(client, transcript.tenant_id, 10)] == [transcript.call_id]

@@ -16,6 +16,7 @@ CREATE TABLE IF NOT EXISTS {{local verdict_versions}} {{on_cluster}}
     kind LowCardinality(Nullable(String)) COMMENT 'kind of a missed violation',
     quote Nullable(String) COMMENT 'masked words of a missed violation' CODEC(ZSTD(1)),
     segment_id Nullable(UInt32) COMMENT 'segment of a missed violation, if known',
+    start_ms Nullable(UInt64) COMMENT 'start of the finding in the recording, ms, if told',
     note Nullable(String) COMMENT 'why, masked' CODEC(ZSTD(1)),
     version UInt128 COMMENT 'orders the verdicts of a person on one thing: given_at in ms * 2^64 + 64 bits of a digest of the verdict' CODEC(ZSTD(1)),
     stored_at DateTime64(3, 'UTC') DEFAULT now64(3, 'UTC') COMMENT 'when the row was stored, UTC' CODEC(Delta, ZSTD(1))

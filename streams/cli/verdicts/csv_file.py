@@ -94,8 +94,9 @@ def _verdict(cells: Mapping[str, str], zone_of: Callable[[str], tzinfo]) -> Verd
     fields: dict[str, object] = dict(cells)
     if "about" not in fields:
         fields["about"] = "finding" if "finding_id" in fields else "missed" if "quote" in fields else "call"
-    if "segment_id" in cells and cells["segment_id"].isdecimal():
-        fields["segment_id"] = int(cells["segment_id"])
+    for name in ("segment_id", "start_ms"):
+        if cells.get(name, "").isdecimal():
+            fields[name] = int(cells[name])
     with suppress(ValueError):  # what is no time, the message refuses
         moment = datetime.fromisoformat(cells.get("given_at", ""))
         if moment.tzinfo is None:

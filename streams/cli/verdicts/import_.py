@@ -31,8 +31,8 @@ def import_verdicts(
     nothing. Quotes and notes are masked before they are sent.
 
     Columns: tenant_id, call_id, about (call, finding or missed), answer (yes, no or withdrawn), given_by, given_at; of
-    a finding finding_id, detector, rule_id, rule_version; of a missed violation kind, quote, segment_id; and note.
-    docs/learning.md describes them.
+    a finding finding_id, detector, rule_id, rule_version, start_ms; of a missed violation kind, quote,
+    segment_id; and note. docs/learning.md describes them.
     """
     from streams.adapters.kafka.client import Publisher
 
