@@ -23,7 +23,7 @@ from processors.reading.features import Said, SparseRows, call_rows, stacked, ut
 from processors.reading.figures import Read, Truth, best_threshold, threshold_at
 from processors.reading.heads import LinearHeads
 
-SELECT = "select"
+WORTH_HEARING = "select"
 FOLDS = 5
 PENALTIES = (10.0, 3.0, 1.0, 0.3, 0.1)
 """Of the squared length of d, half of which is added to the summed log loss; strongest first."""
@@ -150,13 +150,13 @@ def adapt(reader: CallReader, calls: Sequence[LabelledCall]) -> Adapted:
     rows = with_summaries(call_rows([call.said for call in calls], reader.call.idf), agents, customers)
     whole = Examples(
         rows,
-        reader.call.log_odds(rows)[:, reader.call.names.index(SELECT)].astype(np.float64),
+        reader.call.log_odds(rows)[:, reader.call.names.index(WORTH_HEARING)].astype(np.float64),
         np.array([_number(call.worth_hearing) for call in calls], dtype=np.float64),
         folds,
     )
-    select, held_out, select_report = _correct(whole, reader.call.weights.shape[1], SELECT)
-    call_heads = corrected(reader.call, SELECT, select)
-    call_heads = _with_threshold(call_heads, SELECT, whole, held_out, select)
+    select, held_out, select_report = _correct(whole, reader.call.weights.shape[1], WORTH_HEARING)
+    call_heads = corrected(reader.call, WORTH_HEARING, select)
+    call_heads = _with_threshold(call_heads, WORTH_HEARING, whole, held_out, select)
     return Adapted(CallReader(agent, reader.customer, call_heads), (select_report, violation_report))
 
 
@@ -339,7 +339,7 @@ def read_labels(reader: CallReader, calls: Sequence[LabelledCall]) -> Mapping[st
     for call in calls:
         reading = reader.read(call.said)
         if call.worth_hearing is not None:
-            select.append((call.worth_hearing, reading.probabilities[SELECT]))
+            select.append((call.worth_hearing, reading.probabilities[WORTH_HEARING]))
         of_agent = [one for one in reading.utterances if one is not None and one.role == "agent"]
         violation += [
             (label, one.probabilities[VIOLATION])
@@ -349,7 +349,7 @@ def read_labels(reader: CallReader, calls: Sequence[LabelledCall]) -> Mapping[st
     return {
         head: (np.array([label for label, _ in pairs], dtype=bool), np.array([read for _, read in pairs]), threshold)
         for head, pairs, threshold in (
-            (SELECT, select, reader.call.threshold(SELECT)),
+            (WORTH_HEARING, select, reader.call.threshold(WORTH_HEARING)),
             (VIOLATION, violation, reader.agent.threshold(VIOLATION)),
         )
     }

@@ -61,7 +61,7 @@ class Labelled:
     not_placed: int = 0
 
 
-def label_calls(calls: Iterable[StoredCall]) -> Labelled:
+def label_calls(calls: Iterable[StoredCall], *, also_unlabelled: bool = False) -> Labelled:
     """Labels by the majority of verdicts; none where as many say yes as no.
 
     An utterance is a violation where a suspicion of it is right, or where one was missed; none where a suspicion is
@@ -93,7 +93,7 @@ def label_calls(calls: Iterable[StoredCall]) -> Labelled:
         found.append(
             _labelled(call.call_id, call.agent_id, call.ended_at.timestamp(), passages, worth_hearing, violations)
         )
-    return Labelled(tuple(one for one in found if one.is_labelled), not_read, not_placed)
+    return Labelled(tuple(one for one in found if also_unlabelled or one.is_labelled), not_read, not_placed)
 
 
 def _majority(answers: Sequence[VerdictAnswer]) -> bool | None:
@@ -163,7 +163,7 @@ class _Dialogue(_Part):
     labels: _Labels = _Labels()
 
 
-def read_dialogues(folder: Path) -> Labelled:
+def read_dialogues(folder: Path, *, also_unlabelled: bool = False) -> Labelled:
     """The dialogues of the JSON files of a folder, in the order of files and lists where they tell no time.
 
     Each is `id`, `turns` of `role` and `text`, and `labels` with `select` and `violations` of `turn`; `agent_id` and
@@ -179,7 +179,8 @@ def read_dialogues(folder: Path) -> Labelled:
                 raise LabelledDataError(f"{file}: dialogue {number} has an id that occurred before")
             found[dialogue.id] = _of_dialogue(dialogue, len(found))
     read = [one for one in found.values() if {said.role for said in one.said} == {"agent", "customer"}]
-    return Labelled(tuple(one for one in read if one.is_labelled), not_read=len(found) - len(read))
+    kept = tuple(one for one in read if also_unlabelled or one.is_labelled)
+    return Labelled(kept, not_read=len(found) - len(read))
 
 
 def _of_dialogue(dialogue: _Dialogue, number: int) -> LabelledCall:

@@ -9,7 +9,7 @@ from typing import Literal
 
 from pydantic import Field, ValidationError
 
-from processors.reading.adapting import SELECT, Adapted, LabelledCall, adapt, read_labels
+from processors.reading.adapting import WORTH_HEARING, Adapted, LabelledCall, adapt, read_labels
 from processors.reading.call_reader import VIOLATION, CallReader
 from processors.reading.figures import Figures, Read, Truth, Value, average_precision, difference, f1_at, figures
 from processors.reading.labels import LabelledDataError
@@ -17,7 +17,7 @@ from schemas.messages.message import Record
 
 RECORD = "learned.json"
 Split = Literal["time", "agent"]
-HEADS = (SELECT, VIOLATION)
+HEADS = (WORTH_HEARING, VIOLATION)
 LEAST_CALLS = 40
 """Fewer labelled calls say nothing, neither of heads nor of how right they are."""
 LEAST_FIGURES = 5

@@ -65,7 +65,7 @@ class VerdictGiven(Message):
         default=None,
         ge=0,
         le=2**63 - 1,
-        description="of a finding: its start in the recording; by it a suspicion is found again when other heads have read the call",
+        description="of a finding: its start in the recording; by it a suspicion is found again after other heads",
     )
     note: str | None = Field(
         default=None,

@@ -26,18 +26,34 @@ DataOption = Annotated[
 
 
 def labelled_calls(tenant: str | None, data: Path | None) -> "Labelled":
-    """From ClickHouse, which stands in the log of access, or from a folder. Raises `LabelledDataError`."""
+    """Those that inspectors have judged, or the dialogues of a folder. Raises `LabelledDataError`."""
+    from streams.queries.labelled_calls import judged_calls
+
+    return _calls(tenant, data, judged_calls, also_unlabelled=False)
+
+
+def newest_calls(tenant: str | None, data: Path | None, most: int) -> "Labelled":
+    """The newest of a tenant, judged or not, or all dialogues of a folder. Raises `LabelledDataError`."""
+    from streams.queries.labelled_calls import newest_calls
+
+    return _calls(tenant, data, lambda client, name: newest_calls(client, name, most), also_unlabelled=True)
+
+
+def _calls(
+    tenant: str | None,
+    data: Path | None,
+    ask: "Callable[[Client, str], list[StoredCall]]",
+    *,
+    also_unlabelled: bool,
+) -> "Labelled":
     from processors.reading.labels import label_calls, read_dialogues
 
-    if (tenant is None) == (data is None):
-        raise typer.BadParameter("name either a tenant or a folder with --data", param_hint="--tenant")
-    if data is not None:
-        found = read_dialogues(data)
+    if data is not None and tenant is None:
+        found = read_dialogues(data, also_unlabelled=also_unlabelled)
+    elif tenant is not None and data is None:
+        found = label_calls(_stored_calls(tenant, ask), also_unlabelled=also_unlabelled)
     else:
-        from streams.queries.labelled_calls import judged_calls
-
-        assert tenant is not None  # noqa: S101 - one of the two is given
-        found = label_calls(stored_calls(tenant, judged_calls))
+        raise typer.BadParameter("name either a tenant or a folder with --data", param_hint="--tenant")
     if found.not_read:
         typer.echo(f"left out {found.not_read} call(s) in which agent and customer are not told apart", err=True)
     if found.not_placed:
@@ -45,7 +61,7 @@ def labelled_calls(tenant: str | None, data: Path | None) -> "Labelled":
     return found
 
 
-def stored_calls(tenant: str, ask: "Callable[[Client, str], list[StoredCall]]") -> "list[StoredCall]":
+def _stored_calls(tenant: str, ask: "Callable[[Client, str], list[StoredCall]]") -> "list[StoredCall]":
     """What a query gives, once it stands in the log of access that these transcripts were read."""
     from streams.adapters.clickhouse.connection import connect
     from streams.adapters.kafka.client import Publisher
@@ -97,6 +113,15 @@ def print_comparisons(names: tuple[str, str], compared: "Sequence[HeadComparison
         table.add_row(each.head, "", "", "difference", "", "", str(each.f1), str(each.average_precision))
     console().print(table)
     console().print("95 % intervals in brackets: Wilson, bootstrap over examples; of differences a paired bootstrap")
+
+
+def heads_in_force(tenant: str | None) -> Path:
+    """The folder of the heads that read the calls of a tenant now, by the settings and the tenants file."""
+    from processors.detectors.reading import ReadingSettings, weights_of
+    from schemas.config.tenants import read_tenants
+
+    settings = command_settings()
+    return weights_of(settings.part(ReadingSettings), read_tenants(settings.tenants_file), tenant)
 
 
 def load_reader(folder: Path | None) -> "CallReader":

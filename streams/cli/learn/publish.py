@@ -5,9 +5,15 @@ from typing import Annotated
 
 import typer
 
-from streams.cli.command_settings import command_settings
 from streams.cli.console.output import end_with_problems
-from streams.cli.learn.data import DataOption, TenantOption, labelled_calls, load_reader, print_comparisons
+from streams.cli.learn.data import (
+    DataOption,
+    TenantOption,
+    heads_in_force,
+    labelled_calls,
+    load_reader,
+    print_comparisons,
+)
 from streams.cli.learn.train import refuse_filled
 
 
@@ -18,7 +24,7 @@ def publish_model(
     data: DataOption = None,
     in_force: Annotated[
         Path | None,
-        typer.Option(help="Heads that are in force; by default those of the settings, else the shipped ones."),
+        typer.Option(help="Heads that are in force; by default those that read the calls of the tenant now."),
     ] = None,
 ) -> None:
     """Write a model to the folder that workers will read, unless it is worse than what is in force.
@@ -26,7 +32,6 @@ def publish_model(
     Both read the frozen calls. A model whose F1 or average precision is lower there is refused, and the figures are
     named. Workers are not touched: the command says how to put the heads into force and how to read history again.
     """
-    from processors.detectors.reading import ReadingSettings
     from processors.reading.labels import LabelledDataError
     from processors.reading.learned import compare, frozen_calls, load_learned, model_card, save_learned
 
@@ -34,8 +39,8 @@ def publish_model(
     record = load_learned(model)
     if record is None:
         raise LabelledDataError(f"{model} has no learned.json: it was not written by `callstream learn train`")
-    present = in_force or command_settings().part(ReadingSettings).reading_weights
-    calls = frozen_calls(labelled_calls(tenant, data).calls, record, load_learned(present) if present else None)
+    present = in_force or heads_in_force(tenant)
+    calls = frozen_calls(labelled_calls(tenant, data).calls, record, load_learned(present))
     reader = load_reader(model)
     compared = compare(load_reader(present), reader, calls)
     print_comparisons(("in force", "model"), compared)
@@ -52,6 +57,8 @@ def publish_model(
         )
     save_learned(to, reader, record)
     (to / "MODEL_CARD.md").write_text(model_card(record, compared), encoding="utf-8")
-    typer.echo(f"wrote {to}, model {record.model}. To put it into force:")
-    typer.echo(f"  set CALLSTREAM_READING_WEIGHTS={to.absolute()} for every judge, and restart it")
-    typer.echo("  callstream replay --from <day>        # reads past calls again")
+    typer.echo(f"wrote {to}, model {record.model}. To put it into force, let the tenants file of every judge say")
+    typer.echo(f"  - id: {tenant or 'TENANT'}\n    reading: {{weights: {to.absolute()}}}")
+    typer.echo("or, where there is one tenant alone, set")
+    typer.echo(f"  CALLSTREAM_READING_WEIGHTS={to.absolute()}")
+    typer.echo("Restart each judge, and read past calls again:\n  callstream replay --from DAY")

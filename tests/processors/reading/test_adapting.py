@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from processors.reading.adapting import LEAST_POSITIVE, LabelledCall, adapt, read_labels
+from processors.reading.calibrating import calibrate
 from processors.reading.call_reader import CallReader
 from processors.reading.features import Said
 from processors.reading.figures import average_precision, best_threshold, difference, f1_at, figures, threshold_at
@@ -163,3 +164,10 @@ def test_only_what_is_labelled_is_compared() -> None:
     known = read_labels(SHIPPED, [call(1, about_wechat=True, worth_hearing=None), HOUSE[0]])
     assert len(known["select"][0]) == 1
     assert len(known["violation"][0]) == 3
+
+
+@pytest.mark.parametrize("expected", [0.05, 0.3, 0.9])
+def test_a_calibrated_threshold_suspects_in_no_more_calls_than_expected(expected: float) -> None:
+    found = calibrate(SHIPPED, HOUSE, expected)
+    assert found.share.value <= expected
+    assert found.share.low <= found.share.value <= found.share.high

@@ -14,6 +14,7 @@ import pytest
 
 from processors.reading.call_reader import CallReader
 from processors.reading.learned import RECORD, load_learned, save_learned
+from schemas.config.tenants import read_tenants
 from streams.cli.console.exit_codes import EXIT_PROBLEM
 from tests.streams.cli.terminal import Terminal
 from training.dialogues import Dialogue, load_dialogues
@@ -75,6 +76,14 @@ def test_two_hundred_reviews_make_heads_that_read_the_next_calls_better(terminal
     told = card + (terminal.folder / "weights" / RECORD).read_text() + published.out + trained.out
     assert [text for text in said if len(text) > 3 and text in told] == []
 
+    # What it printed goes into the tenants file as it is.
+    entry = "\n".join(line for line in published.out.splitlines() if line.startswith(("  - id:", "    reading:")))
+    tenants = terminal.folder / "tenants.yaml"
+    tenants.write_text("version: 1\ntenants:\n" + entry.replace("TENANT", "house"))
+    reading = read_tenants(tenants).reading("house")
+    assert reading is not None
+    assert reading.weights == terminal.folder / "weights"
+
     # The same heads with the one on calls turned round are worse than what is in force now.
     terminal.set(reading_weights=terminal.folder / "weights")
     weights = -reader.call.weights.copy()
@@ -89,6 +98,23 @@ def test_two_hundred_reviews_make_heads_that_read_the_next_calls_better(terminal
     assert "shipped" in terminal.run("learn", "evaluate", "weights", "--data", house).out
 
 
+def test_calibration_needs_no_labels_and_prints_an_entry_that_can_be_used(terminal: Terminal, house: Path) -> None:
+    calls = json.loads((house / "calls.json").read_text())
+    (terminal.folder / "unlabelled").mkdir()
+    (terminal.folder / "unlabelled" / "calls.json").write_text(
+        json.dumps([{"id": call["id"], "turns": call["turns"]} for call in calls[:150]])
+    )
+    done = terminal.run("learn", "calibrate", "--data", "unlabelled", "--expected-rate", "0.1")
+    assert done.code == 0, done.err
+    assert "# 150 calls: share with a suspicion 0.10 [" in done.out
+    (terminal.folder / "tenants.yaml").write_text("version: 1\ntenants:\n" + done.out.replace("TENANT", "house"))
+    reading = read_tenants(terminal.folder / "tenants.yaml").reading("house")
+    assert reading is not None
+    assert reading.suspect_from is not None
+    assert 0 < reading.suspect_from < 1
+    assert reading.model == CallReader.load().version
+
+
 def test_what_is_too_little_to_learn_from_is_said(terminal: Terminal) -> None:
     calls = [as_json(dialogue) for dialogue in load_dialogues(PAIRS)[:20]]
     (terminal.folder / "few").mkdir()
@@ -96,6 +122,9 @@ def test_what_is_too_little_to_learn_from_is_said(terminal: Terminal) -> None:
     refused = terminal.run("learn", "train", "--data", terminal.folder / "few", "--out", "model")
     assert refused.code == EXIT_PROBLEM
     assert "20 labelled call(s) are too few to learn from" in refused.err
+    refused = terminal.run("learn", "calibrate", "--data", "few", "--expected-rate", "0.1")
+    assert refused.code == EXIT_PROBLEM
+    assert "20 call(s) are too few to calibrate by" in refused.err
 
 
 @pytest.mark.parametrize(
