@@ -31,7 +31,7 @@ from processors.reading.call_reader import (
     with_summaries,
 )
 from processors.reading.features import Said, SparseRows, call_rows, idf_of, utterance_rows
-from processors.reading.features import stacked as _stacked
+from processors.reading.features import stack_rows as _stacked
 from processors.reading.figures import threshold_at
 from processors.reading.grams import BUCKETS
 from processors.reading.heads import LinearHeads

@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from processors.reading.call_reader import VIOLATION, CallReader, with_summaries
-from processors.reading.features import Said, SparseRows, call_rows, stacked, utterance_rows
+from processors.reading.features import Said, SparseRows, call_rows, stack_rows, utterance_rows
 from processors.reading.figures import Read, Truth, best_threshold, threshold_at
 from processors.reading.heads import LinearHeads
 
@@ -130,7 +130,7 @@ def adapt(reader: CallReader, calls: Sequence[LabelledCall]) -> Adapted:
     folds = _folds(calls)
     utterances = [utterance_rows(call.said, "agent", reader.agent.idf) for call in calls]
     counts = [rows.height for rows in utterances]
-    all_rows = stacked(utterances)
+    all_rows = stack_rows(utterances)
     log_odds = reader.agent.log_odds(all_rows).astype(np.float64)
     place = reader.agent.names.index(VIOLATION)
     spoken = Examples(
@@ -140,7 +140,7 @@ def adapt(reader: CallReader, calls: Sequence[LabelledCall]) -> Adapted:
         np.repeat(folds, counts),
     )
     violation, held_out, violation_report = _correct(spoken, reader.agent.weights.shape[1], VIOLATION)
-    agent = corrected(reader.agent, VIOLATION, violation)
+    agent = correct_head(reader.agent, VIOLATION, violation)
     agent = _with_threshold(agent, VIOLATION, spoken, held_out, violation)
     log_odds[:, place] = held_out
     agents = np.split(_probability(log_odds).astype(np.float32), np.cumsum(counts)[:-1])
@@ -155,7 +155,7 @@ def adapt(reader: CallReader, calls: Sequence[LabelledCall]) -> Adapted:
         folds,
     )
     select, held_out, select_report = _correct(whole, reader.call.weights.shape[1], WORTH_HEARING)
-    call_heads = corrected(reader.call, WORTH_HEARING, select)
+    call_heads = correct_head(reader.call, WORTH_HEARING, select)
     call_heads = _with_threshold(call_heads, WORTH_HEARING, whole, held_out, select)
     return Adapted(CallReader(agent, reader.customer, call_heads), (select_report, violation_report))
 
@@ -292,7 +292,7 @@ def _solve(times: Callable[[Read], Read], right: Read) -> Read:
     return found
 
 
-def corrected(heads: LinearHeads, head: str, correction: Correction) -> LinearHeads:
+def correct_head(heads: LinearHeads, head: str, correction: Correction) -> LinearHeads:
     """The heads with the correction in the weights of one of them: reading costs what it did."""
     if correction.penalty is None:
         return heads

@@ -97,7 +97,7 @@ def _weighted(
     return grams.texts, grams.buckets, (values * scale[grams.texts]).astype(np.float32)
 
 
-def stacked(parts: Sequence[SparseRows]) -> SparseRows:
+def stack_rows(parts: Sequence[SparseRows]) -> SparseRows:
     """The rows of all parts, one below the other."""
     offsets = np.cumsum([0, *(part.height for part in parts)])
     return SparseRows(

@@ -30,7 +30,7 @@ class Value:
 
 
 @dataclass(frozen=True)
-class Figures:
+class HeadFigures:
     """Of one head on examples it was not trained on; precision, recall and F1 at its threshold."""
 
     examples: int
@@ -81,11 +81,11 @@ def best_threshold(truth: Truth, probability: Read) -> float:
     return float(limits[ends][int(f1.argmax())])
 
 
-def figures(truth: Truth, read: Read, threshold: float) -> Figures:
+def figures(truth: Truth, read: Read, threshold: float) -> HeadFigures:
     """Precision and recall with Wilson's limits; F1 and average precision with those of a bootstrap over examples."""
     believed = read >= threshold
     right = int((believed & truth).sum())
-    return Figures(
+    return HeadFigures(
         len(truth),
         int(truth.sum()),
         _share(right, int(believed.sum())),

@@ -11,7 +11,7 @@ from pydantic import Field, ValidationError
 
 from processors.reading.adapting import WORTH_HEARING, Adapted, LabelledCall, adapt, read_labels
 from processors.reading.call_reader import VIOLATION, CallReader
-from processors.reading.figures import Figures, Read, Truth, Value, average_precision, difference, f1_at, figures
+from processors.reading.figures import HeadFigures, Read, Truth, Value, average_precision, difference, f1_at, figures
 from processors.reading.labels import LabelledDataError
 from schemas.messages.message import Record
 
@@ -147,8 +147,8 @@ class HeadComparison:
     """Two readers on the same calls; differences are the second less the first."""
 
     head: str
-    before: Figures
-    after: Figures
+    before: HeadFigures
+    after: HeadFigures
     f1: Value
     average_precision: Value
 

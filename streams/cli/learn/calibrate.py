@@ -4,15 +4,15 @@ from typing import Annotated
 
 import typer
 
-from streams.cli.learn.data import DataOption, TenantOption, heads_in_force, load_reader, newest_calls
+from streams.cli.learn.data import LearnDataOption, LearnTenantOption, heads_in_force, load_reader, newest_calls
 
 
 def calibrate_threshold(
     expected_rate: Annotated[
         float, typer.Option(min=0.001, max=0.999, help="Share of calls in which you expect a suspicion: 0.05, 0.2 …")
     ],
-    tenant: TenantOption = None,
-    data: DataOption = None,
+    tenant: LearnTenantOption = None,
+    data: LearnDataOption = None,
     calls: Annotated[int, typer.Option(min=1, max=5_000, help="So many of the newest calls are read.")] = 500,
 ) -> None:
     """Find the threshold at which the heads in force suspect something in as many calls as you expect.

@@ -5,14 +5,14 @@ from typing import Annotated
 
 import typer
 
-from streams.cli.learn.data import DataOption, TenantOption, labelled_calls, load_reader, print_comparisons
+from streams.cli.learn.data import LearnDataOption, LearnTenantOption, labelled_calls, load_reader, print_comparisons
 
 
 def compare_models(
     one: Annotated[Path, typer.Argument(help="Folder of heads, A.")],
     other: Annotated[Path, typer.Argument(help="Folder of heads, B.")],
-    tenant: TenantOption = None,
-    data: DataOption = None,
+    tenant: LearnTenantOption = None,
+    data: LearnDataOption = None,
 ) -> None:
     """Compare two models on the same calls: those that are frozen for one, and that neither has learned from."""
     from processors.reading.learned import compare, frozen_calls, load_learned

@@ -19,8 +19,10 @@ if TYPE_CHECKING:
     from processors.reading.labels import Labelled, StoredCall
     from processors.reading.learned import HeadComparison
 
-TenantOption = Annotated[str | None, typer.Option(help="Tenant whose calls and verdicts are read from ClickHouse.")]
-DataOption = Annotated[
+LearnTenantOption = Annotated[
+    str | None, typer.Option("--tenant", help="Tenant whose calls and verdicts are read from ClickHouse.")
+]
+LearnDataOption = Annotated[
     Path | None, typer.Option("--data", help="Folder of labelled dialogues as JSON, instead of ClickHouse.")
 ]
 

@@ -5,13 +5,13 @@ from typing import Annotated
 
 import typer
 
-from streams.cli.learn.data import DataOption, TenantOption, labelled_calls, load_reader, print_comparisons
+from streams.cli.learn.data import LearnDataOption, LearnTenantOption, labelled_calls, load_reader, print_comparisons
 
 
 def evaluate(
     model: Annotated[Path, typer.Argument(help="Folder that `train` wrote.")],
-    tenant: TenantOption = None,
-    data: DataOption = None,
+    tenant: LearnTenantOption = None,
+    data: LearnDataOption = None,
 ) -> None:
     """Show how right a model is on its frozen calls, beside the shipped heads."""
     from processors.reading.labels import LabelledDataError

@@ -7,8 +7,8 @@ import typer
 
 from streams.cli.console.output import end_with_problems
 from streams.cli.learn.data import (
-    DataOption,
-    TenantOption,
+    LearnDataOption,
+    LearnTenantOption,
     heads_in_force,
     labelled_calls,
     load_reader,
@@ -20,8 +20,8 @@ from streams.cli.learn.train import refuse_filled
 def publish_model(
     model: Annotated[Path, typer.Argument(help="Folder that `train` wrote.")],
     to: Annotated[Path, typer.Option("--to", help="Folder to write the heads and their model card to; new or empty.")],
-    tenant: TenantOption = None,
-    data: DataOption = None,
+    tenant: LearnTenantOption = None,
+    data: LearnDataOption = None,
     in_force: Annotated[
         Path | None,
         typer.Option(help="Heads that are in force; by default those that read the calls of the tenant now."),

@@ -5,13 +5,13 @@ from typing import Annotated, Literal
 
 import typer
 
-from streams.cli.learn.data import DataOption, TenantOption, labelled_calls, load_reader
+from streams.cli.learn.data import LearnDataOption, LearnTenantOption, labelled_calls, load_reader
 
 
 def train(
     out: Annotated[Path, typer.Option("--out", help="Folder to write the heads to; new or empty.")],
-    tenant: TenantOption = None,
-    data: DataOption = None,
+    tenant: LearnTenantOption = None,
+    data: LearnDataOption = None,
     split: Annotated[
         Literal["time", "agent"],
         typer.Option(help="Which calls are frozen and never learned from: the newest, or those of some agents."),

@@ -7,7 +7,11 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from schemas.messages.topics import VERDICTS_GIVEN
+from streams.adapters.kafka.client import TopicReader, apply_topics
+from streams.cli.console.exit_codes import EXIT_PROBLEM
 from streams.cli.verdicts.csv_file import ReadVerdicts, VerdictFileError, read_verdicts
+from tests.streams.cli.terminal import Terminal
+from tests.support.brokers import running_broker
 
 HEADER = (
     "tenant_id,call_id,about,answer,given_by,given_at,"
@@ -105,3 +109,22 @@ def test_a_file_that_excel_wrote_in_its_own_code_says_how_to_save_it(tmp_path: P
     file.write_bytes(f"{HEADER}\n{FINDING}".encode("gbk"))
     with pytest.raises(VerdictFileError, match="CSV UTF-8"):
         read_verdicts(file, shanghai)
+
+
+@pytest.mark.embedded
+def test_good_rows_are_published_and_the_command_tells_of_the_others(terminal: Terminal) -> None:
+    (terminal.folder / "verdicts.csv").write_text("\n".join([HEADER, CALL, "acme,c1", MISSED]), encoding="utf-8")
+    with running_broker("tansu", terminal.folder) as settings:
+        apply_topics(settings)
+        terminal.set(kafka_bootstrap=settings.kafka_bootstrap, kafka_flavour="tansu")
+        done = terminal.run("verdicts", "import", "verdicts.csv")
+        reader = TopicReader(settings, VERDICTS_GIVEN.name)
+        records = []
+        while not reader.is_at_end:
+            records += reader.read(10, 1)
+        reader.close()
+    assert done.code == EXIT_PROBLEM
+    assert "published 2 verdict(s)" in done.out
+    assert "line 3: 2 cells" in done.err
+    assert "left out 1 row(s)" in done.err
+    assert sorted(VERDICTS_GIVEN.read(record).about for record in records) == ["call", "missed"]
