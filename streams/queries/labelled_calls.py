@@ -21,7 +21,7 @@ WHERE tenant_id = {tenant:String} ORDER BY call_id, given_at, given_by
 """
 _SUSPICIONS = """
 SELECT call_id, finding_id, start_ms FROM suspicions
-WHERE tenant_id = {tenant:String} AND finding_id IN
+WHERE tenant_id = {tenant:String} AND finding_id GLOBAL IN
     (SELECT finding_id FROM verdicts WHERE tenant_id = {tenant:String} AND about = 'finding' AND start_ms IS NULL)
 """
 _NEWEST = """

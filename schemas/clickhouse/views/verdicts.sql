@@ -46,6 +46,6 @@ LEFT JOIN
 (
     SELECT tenant_id, call_id, toNullable(ended_at) AS ended_at, toNullable(agent_id) AS agent_id, agent_team
     FROM call_versions FINAL
-    WHERE (tenant_id, call_id) IN (SELECT tenant_id, call_id FROM verdict_versions)
+    WHERE (tenant_id, call_id) GLOBAL IN (SELECT tenant_id, call_id FROM verdict_versions)
 ) AS judged ON told.tenant_id = judged.tenant_id AND told.call_id = judged.call_id
 COMMENT 'The newest verdict of each person on each call, finding and missed violation.';
