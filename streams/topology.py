@@ -21,6 +21,7 @@ from schemas.messages.topics import (
     RECORDINGS_ACCESSED,
     RULES_PUBLISHED,
     TRANSCRIPTS_RECEIVED,
+    VERDICTS_GIVEN,
     AnyTopic,
 )
 
@@ -90,6 +91,12 @@ STAGES: tuple[StageEntry, ...] = (
         "tells what becomes known of a call after it",
         writes=(Writes(CALLS_RATED, "satisfaction, orders, CRM data of a call"),),
         scales_by="runs in `callstream rate`",
+    ),
+    StageEntry(
+        "verdicts",
+        "tells what inspectors say of calls and findings",
+        writes=(Writes(VERDICTS_GIVEN, "worth hearing or not, right or wrong, what was missed"),),
+        scales_by="runs in `callstream verdicts import`",
     ),
     StageEntry(
         "rules",
@@ -165,6 +172,7 @@ STAGES: tuple[StageEntry, ...] = (
             Reads(CALLS_ANALYZED, "rows of calls, findings and outcomes"),
             Reads(CALLS_REANALYZED, "rows of calls that were judged again, after live traffic", group="store.history"),
             Reads(CALLS_RATED, "rows of what became known of calls later"),
+            Reads(VERDICTS_GIVEN, "rows of what inspectors say"),
             Reads(ALERTS_RAISED, "rows of alerts"),
             Reads(RULES_PUBLISHED, "rows of rule packs"),
             Reads(ALERTS_DELIVERED, "rows of attempts to deliver alerts"),

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 from sklearn.linear_model import LogisticRegression
-from sklearn.metrics import average_precision_score, precision_recall_curve, roc_auc_score
+from sklearn.metrics import average_precision_score, roc_auc_score
 
 from processors.reading.call_reader import (
     ACTS,
@@ -31,6 +31,8 @@ from processors.reading.call_reader import (
     with_summaries,
 )
 from processors.reading.features import Said, SparseRows, call_rows, idf_of, utterance_rows
+from processors.reading.features import stack_rows as _stacked
+from processors.reading.figures import threshold_at
 from processors.reading.grams import BUCKETS
 from processors.reading.heads import LinearHeads
 from processors.text.normalized_text import normalize
@@ -117,16 +119,6 @@ class Table:
 
     rows: SparseRows
     labels: Labels
-
-
-def _stacked(parts: Sequence[SparseRows]) -> SparseRows:
-    offsets = np.cumsum([0, *(part.height for part in parts)])
-    return SparseRows(
-        np.concatenate([part.rows + offset for part, offset in zip(parts, offsets, strict=False)]),
-        np.concatenate([part.columns for part in parts]),
-        np.concatenate([part.values for part in parts]),
-        int(offsets[-1]),
-    )
 
 
 def _matrix(rows: SparseRows, columns: int) -> csr_matrix:
@@ -223,13 +215,6 @@ def calibrated(
         offsets=np.array(offsets, dtype=np.float32),
         thresholds=np.array(thresholds, dtype=np.float32),
     )
-
-
-def threshold_at(truth: NDArray[np.bool_], probability: NDArray[np.float64], precision: float) -> float:
-    """The lowest probability from which on that precision is kept; 1 where there is none."""
-    found, _recall, limits = precision_recall_curve(truth, probability)
-    kept = [float(limit) for value, limit in zip(found[:-1], limits, strict=True) if value >= precision]
-    return min(kept, default=1.0)
 
 
 PRECISIONS = {"select": 0.88, "upset": 0.88, "threat": 0.88, VIOLATION: 0.6}

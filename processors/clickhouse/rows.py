@@ -9,6 +9,7 @@ stands.
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 
+from processors.pii.masking import MaskSettings, mask_text
 from schemas.errors import InvalidMessageError
 from schemas.messages.alert import Alert
 from schemas.messages.alert_delivery import AlertDelivery
@@ -21,6 +22,7 @@ from schemas.messages.records import EPOCH
 from schemas.messages.rules_published import RulesPublished
 from schemas.messages.topics import CALLS_ENDED
 from schemas.messages.transcript import Segment, Transcript
+from schemas.messages.verdict_given import VerdictGiven
 
 CALLS = "call_versions"
 TRANSCRIPTS = "transcript_versions"
@@ -28,6 +30,7 @@ OUTCOMES = "outcome_versions"
 DEAD_LETTERS = "dead_letter_versions"
 RULE_PACKS = "rule_pack_versions"
 RATINGS = "rating_versions"
+VERDICTS = "verdict_versions"
 ALERTS = "alert_versions"
 ALERT_DELIVERIES = "alert_delivery_versions"
 ACCESS_LOG = "access_log_versions"
@@ -39,6 +42,9 @@ ANALYSIS_VERSION_STEP = 10**13
 
 TRANSCRIPT_STEP = 10**23
 """More than any analysis version (an unsigned number of 32 bits) times its step: the newest transcript wins."""
+
+VERDICT_STEP = 2**64
+"""Of verdicts of one moment the first 64 bits of their fingerprints decide: the same in whatever order they arrive."""
 
 UNKNOWN_TENANT = "unknown"
 """The tenant of an event that cannot be read and whose key does not tell the call."""
@@ -155,6 +161,39 @@ def rows_for_call_rated(rated: CallRated) -> TableRows:
         "customer_tags_told": rated.customer_tags is not None,
     }
     return {RATINGS: [row]}
+
+
+def rows_for_verdict_given(verdict: VerdictGiven) -> TableRows:
+    """One verdict of one person. Its words are masked, also where another program wrote them."""
+    verdict = with_masked_words(verdict)
+    given_ms = _milliseconds("given_at", verdict.given_at)
+    row: Row = {
+        "tenant_id": verdict.tenant_id,
+        "call_id": verdict.call_id,
+        "about": verdict.about,
+        "thing": verdict.thing,
+        "given_by": verdict.given_by,
+        "answer": verdict.answer,
+        "given_at": verdict.given_at,
+        "finding_id": verdict.finding_id,
+        "detector": verdict.detector,
+        "rule_id": verdict.rule_id,
+        "rule_version": verdict.rule_version,
+        "kind": verdict.kind,
+        "quote": verdict.quote,
+        "segment_id": verdict.segment_id,
+        "start_ms": verdict.start_ms,
+        "note": verdict.note,
+        "version": given_ms * VERDICT_STEP + int(verdict.fingerprint()[:16], 16),
+    }
+    return {VERDICTS: [row]}
+
+
+def with_masked_words(verdict: VerdictGiven) -> VerdictGiven:
+    """The verdict without the personal data in what the person wrote down."""
+    words = {name: getattr(verdict, name) for name in ("quote", "note")}
+    masked = {name: mask_text(text, MaskSettings()) for name, text in words.items() if text is not None}
+    return verdict.model_copy(update=masked)
 
 
 def rows_for_analysis(analysis: CallAnalysis) -> TableRows:

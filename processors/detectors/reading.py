@@ -1,7 +1,8 @@
 """What the reading heads make of a call: a judge that has learned from dialogues, beside the rules."""
 
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+import logging
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 from typing import ClassVar
@@ -17,7 +18,10 @@ from processors.reading.features import Said
 from processors.text.languages import CHINESE_LANGUAGES
 from processors.text.passages import Passage
 from schemas.config.settings_part import OptionalPath, SettingsPart
+from schemas.config.tenants import Tenants
 from schemas.messages.finding import Finding
+
+log = logging.getLogger(__name__)
 
 SUSPECTED = "suspected_"
 """Categories of what was read begin like this: a suspicion that a person has yet to confirm."""
@@ -31,9 +35,17 @@ class ReadingSettings(SettingsPart):
     )
     reading_weights: OptionalPath = Field(
         default=None,
-        description="folder of reading heads of one's own; without it, and for topics without its topics.npz, the "
-        "shipped ones are used",
+        description="folder of reading heads of one's own, for tenants without others in tenants_file; without it, and "
+        "for topics without its topics.npz, the shipped ones are used",
     )
+
+
+@dataclass(frozen=True)
+class TenantReader:
+    """The heads that read the calls of a tenant, and from which probability on they suspect; None: as the heads say."""
+
+    reader: CallReader
+    suspect_from: float | None = None
 
 
 @dataclass(frozen=True)
@@ -44,8 +56,9 @@ class ReadingDetector:
     agent's utterances that are suspected of a violation.
 
     Findings, all of severity `info` and worth no points: `suspected_…` with the most likely of the twelve kinds, from
-    the probability on at which six of ten were right on dialogues that the heads were not trained on. `confidence` is
-    that probability; `matched` are the words that weighed most; `attributes` has the `model`.
+    the probability on at which six of ten were right on dialogues that the heads were not trained on, or that the
+    tenants file has for the tenant. `confidence` is that probability; `matched` are the words that weighed most;
+    `attributes` has the `model`.
 
     Not read: a call whose speakers are not told apart, and one in another language than Chinese.
     """
@@ -62,20 +75,24 @@ class ReadingDetector:
     reads_measures: ClassVar[bool] = False
 
     reader: CallReader | None
+    own: Mapping[str, TenantReader] = field(default_factory=dict)
+    """Tenant → what it has of its own."""
 
     def process(self, context: CallContext) -> Iterable[Result]:
         if self.reader is None:
             return self._read_nothing("switched_off")
         reason = why_not_read(context)
-        return self._read(self.reader, context) if reason is None else self._read_nothing(reason)
+        own = self.own.get(context.transcript.tenant_id, TenantReader(self.reader))
+        return self._read(own, context) if reason is None else self._read_nothing(reason)
 
     def _read_nothing(self, reason: str) -> Iterator[Result]:
         return (NotMeasured(measure, reason) for measure in self.measures)
 
-    def _read(self, reader: CallReader, context: CallContext) -> Iterator[Result]:
+    def _read(self, own: TenantReader, context: CallContext) -> Iterator[Result]:
+        reader = own.reader
         passages = context.spoken.passages
         call = reader.read([Said(one.role, one.utterance.normalized.letters) for one in passages])
-        least = reader.agent.threshold(VIOLATION)
+        least = reader.agent.threshold(VIOLATION) if own.suspect_from is None else own.suspect_from
         suspected = [
             (passage, reading)
             for passage, reading in zip(passages, call.utterances, strict=True)
@@ -123,7 +140,25 @@ def _reader(folder: Path) -> CallReader:
     return CallReader.load(folder)
 
 
+def weights_of(settings: ReadingSettings, tenants: Tenants, tenant: str | None) -> Path:
+    """The folder of the heads that read the calls of a tenant."""
+    own = tenants.reading(tenant)
+    return (own.weights if own else None) or settings.reading_weights or WEIGHTS
+
+
 def detector(context: DetectorContext) -> ReadingDetector:
-    """The detector, with the heads of the settings. Raises `ReadingWeightsError`."""
+    """The detector, with the heads of the settings, and those of tenants. Raises `ReadingWeightsError`."""
     settings = context.part(ReadingSettings)
-    return ReadingDetector(_reader(settings.reading_weights or WEIGHTS) if settings.reading else None)
+    if not settings.reading:
+        return ReadingDetector(None)
+    own: dict[str, TenantReader] = {}
+    for tenant in context.tenants.tenants:
+        if tenant.reading is None:
+            continue
+        reader = _reader(weights_of(settings, context.tenants, tenant.id))
+        suspect_from = tenant.reading.suspect_from
+        if suspect_from is not None and tenant.reading.model != reader.version:
+            log.warning("suspect_from of tenant %s is of other heads and not used: calibrate again", tenant.id)
+            suspect_from = None
+        own[tenant.id] = TenantReader(reader, suspect_from)
+    return ReadingDetector(_reader(settings.reading_weights or WEIGHTS), own)

@@ -128,6 +128,17 @@ def _weighted(
     return grams.texts, grams.buckets, (values * scale[grams.texts]).astype(np.float32)
 
 
+def stack_rows(parts: Sequence[SparseRows]) -> SparseRows:
+    """The rows of all parts, one below the other."""
+    offsets = np.cumsum([0, *(part.height for part in parts)])
+    return SparseRows(
+        np.concatenate([part.rows + offset for part, offset in zip(parts, offsets, strict=False)]),
+        np.concatenate([part.columns for part in parts]),
+        np.concatenate([part.values for part in parts]),
+        int(offsets[-1]),
+    )
+
+
 def idf_of(rows: SparseRows) -> NDArray[np.float32]:
     """Smoothed inverse document frequency of each bucket; 0 for one that fewer than two rows hit."""
     seen = np.bincount(rows.columns, minlength=BUCKETS)

@@ -15,6 +15,8 @@ from processors.weight_files import read_arrays
 from schemas.errors import OperatorError
 
 FORMAT = 1
+FORMAT_16_BIT = 2
+"""Of heads that were adapted. Releases that do not know it refuse the file, instead of cutting its weights off."""
 
 
 class ReadingWeightsError(OperatorError):
@@ -23,14 +25,15 @@ class ReadingWeightsError(OperatorError):
 
 @dataclass(frozen=True)
 class LinearHeads:
-    """Logistic models that share their columns; `weights` has the shape (heads, buckets), 8-bit with a scale each.
+    """Logistic models that share their columns; `weights` has the shape (heads, buckets), with a scale each: 8-bit, or
+    16-bit where they were adapted, because a correction is finer than the largest weight.
 
     `slopes` and `offsets` are Platt's calibration (Platt 1999), taken on parts that a model was not trained on.
     `thresholds` are the probabilities from which on a head is believed; 1 where no such probability was found.
     """
 
     names: tuple[str, ...]
-    weights: NDArray[np.int8]
+    weights: NDArray[np.int8] | NDArray[np.int16]
     scales: NDArray[np.float32]
     biases: NDArray[np.float32]
     slopes: NDArray[np.float32]
@@ -40,8 +43,7 @@ class LinearHeads:
 
     def probabilities(self, rows: SparseRows) -> NDArray[np.float32]:
         """Shape (rows, heads), each in 0–1."""
-        result: NDArray[np.float32] = (1 / (1 + np.exp(-self.log_odds(rows)))).astype(np.float32)
-        return result
+        return np.float32(1) / (np.float32(1) + np.exp(-self.log_odds(rows)))
 
     def log_odds(self, rows: SparseRows) -> NDArray[np.float32]:
         """Shape (rows, heads): the natural logarithm of the odds, calibrated."""
@@ -65,7 +67,7 @@ class LinearHeads:
         return float(self.thresholds[self.names.index(name)])
 
     @cached_property
-    def _columns(self) -> NDArray[np.int8]:
+    def _columns(self) -> NDArray[Any]:
         return np.ascontiguousarray(self.weights.T)
 
 
@@ -75,7 +77,8 @@ _OF_EACH_HEAD = ("scales", "biases", "slopes", "offsets", "thresholds")
 def save_heads(heads: LinearHeads, file: Path, **facts: float) -> None:
     """Write them, without the columns that no head uses, and what else must be known to read with them."""
     used = np.flatnonzero(np.any(heads.weights != 0, axis=0)).astype(np.int32)
-    about = {"format": FORMAT, "recipe": RECIPE, "names": heads.names, "columns": heads.weights.shape[1], **facts}
+    form = FORMAT if heads.weights.dtype == np.int8 else FORMAT_16_BIT
+    about = {"format": form, "recipe": RECIPE, "names": heads.names, "columns": heads.weights.shape[1], **facts}
     vectors = {name: getattr(heads, name) for name in _OF_EACH_HEAD}
     np.savez_compressed(
         file,
@@ -102,12 +105,13 @@ def load_heads(file: Path, names: Sequence[str] | None, columns: int) -> LinearH
     try:
         found = read_arrays(file) or {}
         about = json.loads(str(found["about"]))
-        if (about["format"], about["recipe"]) != (FORMAT, RECIPE):
+        width = {FORMAT: np.int8, FORMAT_16_BIT: np.int16}.get(about["format"])
+        if width is None or about["recipe"] != RECIPE:
             raise ReadingWeightsError(f"{file} was made for another version of callstream: train its heads again")
         names = tuple(str(name) for name in about["names"]) if names is None else tuple(names)
         if tuple(about["names"]) != names or about["columns"] != columns:
             raise ReadingWeightsError(f"{file} has other heads than this version reads: train them again")
-        weights = np.zeros((len(names), columns), dtype=np.int8)
+        weights = np.zeros((len(names), columns), dtype=width)
         weights[:, found["used"]] = found["weights"]
         vectors = {name: found[name].astype(np.float32) for name in (*_OF_EACH_HEAD, "idf")}
     except (ValueError, KeyError, TypeError, IndexError):

@@ -1,5 +1,5 @@
-"""What differs between tenants, as YAML: where their days begin, which length of a call is right (R42), and which of
-the claims that are only examples are true of their products.
+"""What differs between tenants, as YAML: where their days begin, which length of a call is right (R42), which of the
+claims that are only examples are true of their products, and which reading heads read their calls.
 
 There is no such file unless a setting names one: then all tenants are alike.
 """
@@ -50,6 +50,28 @@ class DurationBand(Record):
         return self
 
 
+def _is_absolute(folder: Path) -> Path:
+    if not folder.is_absolute():
+        raise PydanticCustomError("not_absolute", "must begin with /")
+    return folder
+
+
+class TenantReading(Record):
+    """Heads of the tenant's own, and from which probability on they suspect, as `callstream learn` printed both."""
+
+    weights: Annotated[Path, AfterValidator(_is_absolute)] | None = None
+    suspect_from: float | None = Field(default=None, gt=0, le=1)
+    model: Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{16}$")] | None = Field(
+        default=None, description="digest of the heads that suspect_from was measured with; it does not hold for others"
+    )
+
+    @model_validator(mode="after")
+    def _names_the_model_of_a_threshold(self) -> Self:
+        if (self.suspect_from is None) != (self.model is None):
+            raise ValueError("suspect_from and model go together")
+        return self
+
+
 class TenantEntry(Record):
     """What is different for a tenant; what is not said is as for all."""
 
@@ -57,6 +79,7 @@ class TenantEntry(Record):
     timezone: Annotated[str, AfterValidator(_is_zone)] | None = None
     duration_band: DurationBand | None = None
     claims: tuple[ClaimName, ...] | None = None
+    reading: TenantReading | None = None
 
 
 class IndustryEntry(Record):
@@ -83,6 +106,10 @@ class Tenants(Record):
         if problems:
             raise ValueError("; ".join(problems))
         return self
+
+    def reading(self, tenant: str | None) -> TenantReading | None:
+        """Of a tenant; None where the settings hold."""
+        return next((one.reading for one in self.tenants if one.id == tenant), None)
 
     def duration_band(self, tenant: str, industry: str) -> DurationBand | None:
         """That of the tenant, else that of the industry; None where neither has one."""

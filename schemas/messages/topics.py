@@ -17,6 +17,7 @@ from schemas.messages.records import ConsumerRecord, ProducerRecord
 from schemas.messages.rules_published import RulesPublished
 from schemas.messages.transcript import Transcript
 from schemas.messages.transcript_received import TranscriptReceived
+from schemas.messages.verdict_given import VerdictGiven
 
 M = TypeVar("M", bound=Message)
 
@@ -125,6 +126,13 @@ CALLS_RATED = Topic(
     "calls.rated.v1",
     CallRated,
     "what is known of a call only after it: satisfaction, whether it was settled, state of the order, CRM data",
+    retention_ms=400 * DAY_MS,
+    from_outside=True,
+)
+VERDICTS_GIVEN = Topic(
+    "verdicts.given.v1",
+    VerdictGiven,
+    "what people say of calls and findings: worth hearing, right, wrong, missed",
     retention_ms=400 * DAY_MS,
     from_outside=True,
 )

@@ -24,6 +24,7 @@ from streams.cli.demo import demo
 from streams.cli.emotion import emotion_app
 from streams.cli.export import export_app
 from streams.cli.kpi import kpi_app
+from streams.cli.learn import learn_app
 from streams.cli.migrate import migrate
 from streams.cli.publish import publish
 from streams.cli.quarantine import quarantine_app
@@ -40,6 +41,7 @@ from streams.cli.surges import surges
 from streams.cli.topics import topics_app
 from streams.cli.topology import topology
 from streams.cli.up import up
+from streams.cli.verdicts import verdicts_app
 from streams.cli.worker import worker
 from streams.embedded.child import PRIVATE_UMASK
 from streams.runtime.logs import describe
@@ -99,6 +101,8 @@ app.add_typer(scorecards_app, name="scorecards")
 app.add_typer(alerts_app, name="alerts")
 app.add_typer(emotion_app, name="emotion")
 app.add_typer(kpi_app, name="kpi")
+app.add_typer(verdicts_app, name="verdicts")
+app.add_typer(learn_app, name="learn")
 app.add_typer(roles_app, name="roles")
 app.add_typer(check_app, name="check")
 app.add_typer(quarantine_app, name="quarantine")

@@ -31,6 +31,7 @@ from processors.clickhouse.rows import (
     rows_for_rules_published,
     rows_for_transcript,
     rows_for_unreadable,
+    rows_for_verdict_given,
 )
 from schemas.errors import InvalidMessageError, RefusedByDatabaseError
 from schemas.messages.dead_letter import dead_letter_for
@@ -47,6 +48,7 @@ from schemas.messages.topics import (
     CALLS_TRANSCRIBED,
     RECORDINGS_ACCESSED,
     RULES_PUBLISHED,
+    VERDICTS_GIVEN,
     AnyTopic,
 )
 from streams.adapters.clickhouse.connection import connect
@@ -261,6 +263,7 @@ _ROWS_OF: dict[str, tuple[AnyTopic, Callable[[Any, ConsumerRecord], TableRows]]]
     CALLS_ANALYZED.name: (CALLS_ANALYZED, lambda analysis, _raw: rows_for_analysis(analysis)),
     CALLS_REANALYZED.name: (CALLS_REANALYZED, lambda analysis, _raw: rows_for_analysis(analysis)),
     CALLS_RATED.name: (CALLS_RATED, lambda rated, _raw: rows_for_call_rated(rated)),
+    VERDICTS_GIVEN.name: (VERDICTS_GIVEN, lambda verdict, _raw: rows_for_verdict_given(verdict)),
     ALERTS_RAISED.name: (ALERTS_RAISED, lambda alert, _raw: rows_for_alert(alert)),
     RULES_PUBLISHED.name: (RULES_PUBLISHED, lambda published, _raw: rows_for_rules_published(published)),
     ALERTS_DELIVERED.name: (ALERTS_DELIVERED, lambda delivery, _raw: rows_for_alert_delivery(delivery)),

@@ -33,6 +33,7 @@ from processors.clickhouse.rows import (
     RATINGS,
     RULE_PACKS,
     TRANSCRIPTS,
+    VERDICTS,
     TableRows,
     rows_for_alert,
     rows_for_alert_delivery,
@@ -44,6 +45,7 @@ from processors.clickhouse.rows import (
     rows_for_rules_published,
     rows_for_transcript,
     rows_for_unreadable,
+    rows_for_verdict_given,
 )
 from schemas.clickhouse.migrations import Migration, MigrationRefusedError, load_migrations
 from schemas.config.rule_pack import RulePack
@@ -76,8 +78,10 @@ from schemas.messages.topics import (
     CALLS_RATED,
     CALLS_TRANSCRIBED,
     RECORDINGS_ACCESSED,
+    VERDICTS_GIVEN,
 )
 from schemas.messages.transcript import AudioFacts, EngineIdentity, Interval, Segment, Transcript, Word
+from schemas.messages.verdict_given import VerdictGiven
 from streams.adapters.clickhouse.connection import ClickHouseUrlError, connect
 from streams.adapters.clickhouse.errors import ClickHouseAccessError, ClickHouseRefusedError, ClickHouseSchemaError
 from streams.adapters.clickhouse.migrate import migrate, missing_migrations
@@ -101,12 +105,13 @@ pytestmark = pytest.mark.embedded
 EXAMPLES = Path(__file__).parents[1] / "examples"
 WRITTEN_BY_CLICKHOUSE = ("search_text_versions", "search_text_writer")
 STORAGE = (
-    *(CALLS, TRANSCRIPTS, OUTCOMES, DEAD_LETTERS, ALERTS, ALERT_DELIVERIES, RULE_PACKS, RATINGS, ACCESS_LOG),
+    *(CALLS, TRANSCRIPTS, OUTCOMES, DEAD_LETTERS, ALERTS, ALERT_DELIVERIES, RULE_PACKS, RATINGS, VERDICTS, ACCESS_LOG),
     *("kpi_rollup_rows", "kpi_rollup_days"),
 )
 VIEWS = (
     *("calls", "findings", "suspicions", "selected_calls", "scores", "topics", "transcripts", "segments"),
     *("outcomes", "unaccounted", "dead_letters", "alerts", "alert_deliveries", "rule_packs", "ratings", "access_log"),
+    *("verdicts", "rule_precision"),
 )
 OF_ROLLUPS = ("kpi_calls", "kpi_rollup")
 """One needs parameters, one its worker: tests/integration/test_rollups.py is about them."""
@@ -556,6 +561,9 @@ def test_every_example_message_can_be_stored(store: Store) -> None:
     for path in sorted(EXAMPLES.glob("calls.rated.v1/*.json")):
         store.sink.write(rows_for_call_rated(CALLS_RATED.decode(path.read_bytes())))
     assert store.count("ratings") == len(list(EXAMPLES.glob("calls.rated.v1/*.json")))
+    for path in sorted(EXAMPLES.glob("verdicts.given.v1/*.json")):
+        store.sink.write(rows_for_verdict_given(VERDICTS_GIVEN.decode(path.read_bytes())))
+    assert store.count("verdicts") == len(list(EXAMPLES.glob("verdicts.given.v1/*.json")))
     for path in sorted(EXAMPLES.glob("recordings.accessed.v1/*.json")):
         store.sink.write(rows_for_recording_accessed(RECORDINGS_ACCESSED.decode(path.read_bytes())))
     assert store.count("access_log") == len(list(EXAMPLES.glob("recordings.accessed.v1/*.json")))
@@ -892,6 +900,17 @@ def deliveries_at_random(chance: random.Random) -> list[TableRows]:
             alert = an_alert(number, raised_at=raised_at, hits=version)
             deliveries.append(rows_for_alert(alert))
             deliveries.append(rows_for_alert_delivery(a_delivery(alert, attempt=version)))
+            judged = {
+                "about": "finding",
+                "finding_id": f"f-{number}",
+                "detector": "rules",
+                "rule_id": "r",
+                "rule_version": "1",
+            }
+            for minute, say in enumerate(chance.choices(("yes", "no", "withdrawn"), k=version)):
+                told = {"answer": say, "given_by": f"qa-{version}", "given_at": NOW - timedelta(minutes=minute // 2)}
+                about = {"tenant_id": event.tenant_id, "call_id": event.call_id} | judged
+                deliveries.append(rows_for_verdict_given(VerdictGiven.model_validate(about | told)))
         if chance.random() < 0.2:
             deliveries.append(rows_for_dead_letter(a_letter(number, event=event)))
     for offset in range(100, 106):

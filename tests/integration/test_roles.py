@@ -32,6 +32,7 @@ from processors.clickhouse.rows import (
     rows_for_recording_accessed,
     rows_for_rules_published,
     rows_for_transcript,
+    rows_for_verdict_given,
 )
 from processors.kpi.rollups import RollupDefinition
 from processors.kpi.sql import kpi_views
@@ -52,6 +53,7 @@ from schemas.messages.topics import (
     CALLS_ENDED,
     CALLS_TRANSCRIBED,
 )
+from schemas.messages.verdict_given import VerdictGiven
 from streams.adapters.clickhouse.connection import connect
 from streams.adapters.clickhouse.migrate import make_views, migrate
 from streams.adapters.clickhouse.rollups import ClickHouseRollups
@@ -183,6 +185,9 @@ def fill(sink: ClickHouseSink) -> None:
         sink.write(rows_for_transcript(heard))
         sink.write(rows_for_analysis(analysis.model_copy(update=own | later | {"call": event})))
         sink.write(rows_for_call_rated(CallRated(**own, rated_at=NOW, source="tests", csat=Csat(score=3))))
+        judged = {"about": "finding", "answer": "yes", "finding_id": "suspicion", "detector": "reading"}
+        rule = {"rule_id": "suspected_rude", "rule_version": event.tenant_id, "given_by": "ines", "given_at": NOW}
+        sink.write(rows_for_verdict_given(VerdictGiven.model_validate(own | judged | rule)))
         about = {"agent_id": event.agent.id, "agent_team": event.agent.team, "alert_id": f"alert-{event.call_id}"}
         raised = {"happened_at": event.ended_at, "raised_at": NOW.replace(second=number)}
         sink.write(rows_for_alert(alert.model_copy(update=own | about | raised)))
@@ -321,6 +326,11 @@ def test_calls_are_seen_as_far_as_the_role_goes(engine: RunningEngine) -> None:
         for view, user in product(OF_ONE_CALL, SEEN):
             with cases.case(view, user):
                 assert answer(engine, user, f"SELECT DISTINCT call_id FROM {view}") == SEEN[user]
+
+
+@pytest.mark.parametrize("user", ["ana", "ines", "analyst"])
+def test_verdicts_are_seen_as_far_as_the_role_goes(user: str, engine: RunningEngine) -> None:
+    assert answer(engine, user, "SELECT DISTINCT call_id FROM verdicts") == SEEN[user]
 
 
 @pytest.mark.parametrize("user", ["ana", "ines", "analyst"])

@@ -26,6 +26,7 @@ from schemas.messages.topics import (
     RULES_PUBLISHED,
     TOPICS,
     TRANSCRIPTS_RECEIVED,
+    VERDICTS_GIVEN,
     AnyTopic,
     message_key,
 )
@@ -67,8 +68,9 @@ def test_schemas_refuse_unknown_fields_in_exactly_the_parts_that_decoding_does()
         "call_rated.v1.schema.json",
         "rules_published.v1.schema.json",
         "transcript_received.v1.schema.json",
+        "verdict_given.v1.schema.json",
     }
-    for topic in (CALLS_ENDED, CALLS_RATED, TRANSCRIPTS_RECEIVED):
+    for topic in (CALLS_ENDED, CALLS_RATED, TRANSCRIPTS_RECEIVED, VERDICTS_GIVEN):
         assert refusing[schema_file(topic.message)] == named[schema_file(topic.message)]
     pack = "rules_published.v1.schema.json"
     assert named[pack] - refusing[pack] == {"RulesPublished"}

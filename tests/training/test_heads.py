@@ -5,8 +5,9 @@ import random
 import numpy as np
 import pytest
 
+from processors.reading.figures import threshold_at
 from training.dialogues import Dialogue, Mark, Turn
-from training.heads import examples_of, figures, misheard, threshold_at, train
+from training.heads import examples_of, figures, misheard, train
 
 pytest.importorskip("sklearn")
 

@@ -15,6 +15,7 @@ from processors.clickhouse.rows import (
     RATINGS,
     RULE_PACKS,
     TRANSCRIPTS,
+    VERDICTS,
     Row,
     rows_for_alert,
     rows_for_alert_delivery,
@@ -26,6 +27,7 @@ from processors.clickhouse.rows import (
     rows_for_rules_published,
     rows_for_transcript,
     rows_for_unreadable,
+    rows_for_verdict_given,
     version_of_analysis,
 )
 from schemas.errors import InvalidMessageError
@@ -43,8 +45,10 @@ from schemas.messages.topics import (
     CALLS_TRANSCRIBED,
     RECORDINGS_ACCESSED,
     RULES_PUBLISHED,
+    VERDICTS_GIVEN,
 )
 from schemas.messages.transcript import Transcript
+from schemas.messages.verdict_given import VerdictGiven
 from tests.support.clickhouse_columns import columns_of_table
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
@@ -71,6 +75,10 @@ def a_rating() -> CallRated:
     return CALLS_RATED.decode(example(CALLS_RATED.name, "answer_of_the_customer"))
 
 
+def a_verdict(name: str = "violation_missed") -> VerdictGiven:
+    return VERDICTS_GIVEN.decode(example(VERDICTS_GIVEN.name, name))
+
+
 def a_letter(name: str = "conflicting_call") -> DeadLetter:
     return CALLS_DEAD_LETTERS.decode(example("calls.dead_letters.v1", name))
 
@@ -85,6 +93,7 @@ def a_letter(name: str = "conflicting_call") -> DeadLetter:
         pytest.param(OUTCOMES, rows_for_dead_letter(a_letter())[OUTCOMES][0], id="a refused call"),
         pytest.param(DEAD_LETTERS, rows_for_dead_letter(a_letter())[DEAD_LETTERS][0], id="a dead letter"),
         pytest.param(RATINGS, rows_for_call_rated(a_rating())[RATINGS][0], id="what a customer said later"),
+        pytest.param(VERDICTS, rows_for_verdict_given(a_verdict())[VERDICTS][0], id="a verdict"),
         pytest.param(
             ALERTS,
             rows_for_alert(ALERTS_RAISED.decode(example(ALERTS_RAISED.name, "call_with_evidence")))[ALERTS][0],
@@ -282,3 +291,20 @@ def test_a_time_that_no_column_can_hold_is_refused() -> None:
     segment = transcript.segments[0].model_copy(update={"end_ms": HUGE})
     with pytest.raises(InvalidMessageError, match="end_ms: too large"):
         rows_for_transcript(transcript.model_copy(update={"segments": (segment,)}))
+
+
+def test_the_words_of_a_verdict_are_masked_also_where_another_program_wrote_them() -> None:
+    told = a_verdict().model_copy(update={"quote": "您打13800138000找我", "note": "客户手机13900139000"})
+    (row,) = rows_for_verdict_given(told)[VERDICTS]
+    assert "138001" not in str(row)
+    assert "139001" not in str(row)
+    assert row["thing"] == rows_for_verdict_given(told.model_copy(update={"note": None}))[VERDICTS][0]["thing"]
+
+
+def test_of_verdicts_of_one_moment_the_same_one_stands_in_whatever_order_they_come() -> None:
+    one, other = a_verdict("call_worth_hearing"), a_verdict("call_worth_hearing").model_copy(update={"answer": "no"})
+    rows = [rows_for_verdict_given(each)[VERDICTS][0] for each in (one, other)]
+    assert rows[0]["version"] != rows[1]["version"]
+    later = one.model_copy(update={"given_at": one.given_at + timedelta(milliseconds=1)})
+    (last,) = rows_for_verdict_given(later)[VERDICTS]
+    assert all(int(str(last["version"])) > int(str(row["version"])) for row in rows)

@@ -1,11 +1,16 @@
 """What was read is measured, and what is suspected costs nothing and alerts nobody."""
 
+import logging
+from dataclasses import replace
+from pathlib import Path
+
 import pytest
 
 from processors.alerts.raising import alerts_of
 from processors.detectors.base.contract import DetectorContext
 from processors.detectors.reading import ReadingSettings, detector
-from processors.reading.call_reader import WEIGHTS
+from processors.reading.call_reader import VIOLATION, WEIGHTS, CallReader
+from schemas.config.tenants import TenantEntry, TenantReading, Tenants
 from schemas.messages.transcript import Transcript
 from tests.processors.detectors.results import found, measured, not_measured
 from tests.processors.transcripts import NOW, heard, on_one_channel, said
@@ -75,3 +80,37 @@ def test_it_can_be_switched_off() -> None:
 def test_weights_of_ones_own_are_read() -> None:
     own = detector(DetectorContext(shipped_rules(), (ReadingSettings(reading_weights=WEIGHTS),)))
     assert measured(own, BAD) == measured(DETECTOR, BAD)
+
+
+def of_tenant(reading: TenantReading, tenant: str = BAD.tenant_id) -> DetectorContext:
+    tenants = Tenants(version=1, tenants=(TenantEntry(id=tenant, reading=reading),))
+    return DetectorContext(shipped_rules(), tenants=tenants)
+
+
+def test_a_tenant_has_a_threshold_of_its_own() -> None:
+    model = CallReader.load().version
+    suspicions = found(DETECTOR, BAD)
+    least = max(one.confidence for one in suspicions) - 1e-4
+    strict = detector(of_tenant(TenantReading(suspect_from=least, model=model)))
+    assert [one.finding_id for one in found(strict, BAD)] == [
+        one.finding_id for one in suspicions if one.confidence >= least
+    ]
+    assert measured(strict, BAD)["reading_suspicions"] == 1
+    assert found(detector(of_tenant(TenantReading(suspect_from=least, model=model), "other")), BAD) == suspicions
+
+
+def test_a_threshold_of_other_heads_is_not_used_and_that_is_said(caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.WARNING):
+        other = detector(of_tenant(TenantReading(suspect_from=1, model="0" * 16)))
+    assert "suspect_from of tenant" in caplog.text
+    assert found(other, BAD) == found(DETECTOR, BAD)
+
+
+def test_a_tenant_has_heads_of_its_own(tmp_path: Path) -> None:
+    shipped = CallReader.load()
+    thresholds = shipped.agent.thresholds.copy()
+    thresholds[shipped.agent.names.index(VIOLATION)] = 1
+    replace(shipped, agent=replace(shipped.agent, thresholds=thresholds)).save(tmp_path)
+    own = TenantReading(weights=tmp_path)
+    assert found(detector(of_tenant(own)), BAD) == []
+    assert found(detector(of_tenant(own, "other")), BAD) == found(DETECTOR, BAD)

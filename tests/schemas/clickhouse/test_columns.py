@@ -17,6 +17,7 @@ from processors.clickhouse.rows import (
     RATINGS,
     RULE_PACKS,
     TRANSCRIPTS,
+    VERDICTS,
 )
 from schemas.clickhouse.views import load_views
 from tests.support.clickhouse_columns import Column, columns_of_table, columns_of_view
@@ -113,3 +114,12 @@ def test_ratings_are_withheld_from_no_view() -> None:
     fields = columns_of_table(RATINGS).keys() - {"rating_id", "source", "stored_at", "version"}
     statement = load_views()["ratings"]
     assert {name for name in fields if not re.search(rf"\b{name}\b", statement)} == set()
+
+
+def test_verdicts_are_withheld_from_no_view() -> None:
+    """The view joins the call, and what was withdrawn is not shown."""
+    fields = columns_of_table(VERDICTS).keys() - {"thing", "stored_at", "version"}
+    shown = columns_of_view("verdicts")
+    assert fields <= shown.keys()
+    for name in fields - {"answer"}:
+        assert shown[name] == columns_of_table(VERDICTS)[name], name

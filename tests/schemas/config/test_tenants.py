@@ -86,6 +86,20 @@ def test_the_example_can_be_read() -> None:
             "    timezone: Asia/Shanghai", "    claims: [Finance]", "6: tenant bolt", "pattern", id="no name of a claim"
         ),
         pytest.param("min_s: 60", "min_s: 240", "7: tenant bolt", "min_s must be less than max_s", id="no width"),
+        pytest.param(
+            "duration_band: {min_s: 60, max_s: 240}",
+            "reading: {weights: models/bolt}",
+            "7: tenant bolt, field tenants.1.reading.weights",
+            "must begin with /",
+            id="a folder that is somewhere else for each worker",
+        ),
+        pytest.param(
+            "duration_band: {min_s: 60, max_s: 240}",
+            "reading: {suspect_from: 0.4}",
+            "7: tenant bolt",
+            "suspect_from and model go together",
+            id="a threshold of heads that nobody knows",
+        ),
         pytest.param("id: bolt", "id: acme", "", "tenant acme occurs twice", id="a tenant twice"),
         pytest.param(
             "    duration_band: {min_s: 300",

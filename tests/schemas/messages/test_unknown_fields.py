@@ -17,6 +17,7 @@ from schemas.messages.topics import (
     RULES_PUBLISHED,
     TOPICS,
     TRANSCRIPTS_RECEIVED,
+    VERDICTS_GIVEN,
     AnyTopic,
 )
 from schemas.messages.transcript import Transcript
@@ -54,12 +55,9 @@ def with_unknown_field(message: Message, *paths: tuple[str | int, ...]) -> bytes
     return json.dumps(content).encode()
 
 
-def test_other_programs_write_ended_calls_transcripts_and_ratings_and_nothing_else() -> None:
-    assert {topic.name for topic in TOPICS if topic.from_outside} == {
-        CALLS_ENDED.name,
-        CALLS_RATED.name,
-        TRANSCRIPTS_RECEIVED.name,
-    }
+def test_other_programs_write_ended_calls_transcripts_ratings_and_verdicts_and_nothing_else() -> None:
+    outside = {topic.name for topic in TOPICS if topic.from_outside}
+    assert outside == {CALLS_ENDED.name, CALLS_RATED.name, TRANSCRIPTS_RECEIVED.name, VERDICTS_GIVEN.name}
 
 
 @pytest.mark.parametrize("topic", [topic for topic in TOPICS if not topic.from_outside], ids=lambda topic: topic.name)

@@ -1,0 +1,105 @@
+"""A CSV file of verdicts as messages: good rows, and what is wrong with the others."""
+
+import csv
+import json
+from collections.abc import Callable, Collection, Iterator, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import datetime, tzinfo
+from pathlib import Path
+
+from processors.clickhouse.rows import with_masked_words
+from schemas.errors import InvalidMessageError, OperatorError
+from schemas.messages.verdict_given import VerdictGiven
+
+COLUMNS = tuple(name for name in VerdictGiven.model_fields if name != "schema_version")
+"""Those of the message, under its names. `about` may be left out: it follows from what else a row has."""
+
+_MUST = ("tenant_id", "call_id", "answer", "given_by", "given_at")
+
+
+class VerdictFileError(OperatorError):
+    """The file as a whole cannot be used; the text says what it lacks."""
+
+    exit_code = 1
+
+
+@dataclass(frozen=True)
+class ReadVerdicts:
+    """What a file holds; `problems` name line and field, and no value."""
+
+    verdicts: tuple[VerdictGiven, ...]
+    problems: tuple[str, ...]
+
+
+def read_verdicts(
+    file: Path, zone_of: Callable[[str], tzinfo], defaults: Mapping[str, str | None] | None = None
+) -> ReadVerdicts:
+    """The verdicts of a file, masked. A time without a zone is on the tenant's clock, which `zone_of` gives.
+
+    `defaults` are values of columns that the file does not have. Raises `VerdictFileError`.
+    """
+    given = {name: value for name, value in (defaults or {}).items() if value is not None}
+    verdicts, problems = [], []
+    for line, row in _rows(file, given.keys()):
+        if isinstance(row, str):
+            problems.append(f"line {line}: {row}")
+            continue
+        try:
+            verdicts.append(with_masked_words(_verdict({**given, **row}, zone_of)))
+        except InvalidMessageError as error:
+            problems.append(f"line {line}: {'; '.join(error.problems)}")
+    return ReadVerdicts(tuple(verdicts), tuple(problems))
+
+
+def _rows(file: Path, given: Collection[str]) -> Iterator[tuple[int, dict[str, str] | str]]:
+    """Line → its cells that are not empty, or why it cannot be read."""
+    try:
+        with file.open(encoding="utf-8-sig", newline="") as stream:
+            reader = csv.reader(stream)
+            header = [name.strip() for name in next(reader, [])]
+            _check_header(file, header, given)
+            line = reader.line_num
+            for cells in reader:
+                first, line = line + 1, reader.line_num
+                if not any(cell.strip() for cell in cells):
+                    continue
+                if len(cells) != len(header):
+                    yield first, f"{len(cells)} cells, and the first line has {len(header)}"
+                    continue
+                yield first, {name: cell.strip() for name, cell in zip(header, cells, strict=True) if cell.strip()}
+    except OSError as error:
+        raise VerdictFileError(f"{file} cannot be read: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise VerdictFileError(f"{file} is not UTF-8: in Excel, save it as “CSV UTF-8”") from None
+    except csv.Error:
+        raise VerdictFileError(f"{file} is no CSV: a cell is too long, or a quotation mark is not closed") from None
+
+
+def _check_header(file: Path, header: list[str], given: Collection[str]) -> None:
+    known = set(COLUMNS)
+    unknown = [str(place) for place, name in enumerate(header, 1) if name not in known]
+    if unknown:
+        raise VerdictFileError(f"{file}: column {', '.join(unknown)} is none of {', '.join(COLUMNS)}")
+    if len(set(header)) < len(header):
+        raise VerdictFileError(f"{file}: a column occurs twice")
+    named = {*header, *given}
+    if lacking := [name for name in _MUST if name not in named]:
+        options = " (or give --tenant, --by)" if {"tenant_id", "given_by"} & set(lacking) else ""
+        raise VerdictFileError(f"{file}: there is no column {', '.join(lacking)}{options}")
+
+
+def _verdict(cells: Mapping[str, str], zone_of: Callable[[str], tzinfo]) -> VerdictGiven:
+    """Raises `InvalidMessageError`."""
+    fields: dict[str, object] = dict(cells)
+    if "about" not in fields:
+        fields["about"] = "finding" if "finding_id" in fields else "missed" if "quote" in fields else "call"
+    for name in ("segment_id", "start_ms"):
+        if cells.get(name, "").isdecimal():
+            fields[name] = int(cells[name])
+    with suppress(ValueError):  # what is no time, the message refuses
+        moment = datetime.fromisoformat(cells.get("given_at", ""))
+        if moment.tzinfo is None:
+            moment = moment.replace(tzinfo=zone_of(cells.get("tenant_id", "")))
+        fields["given_at"] = moment.isoformat()
+    return VerdictGiven.decode(json.dumps(fields).encode())
