@@ -2,15 +2,19 @@
 
     python benchmarks/judging.py --data FOLDER
     python benchmarks/judging.py --pairs training/pairs
+    python benchmarks/judging.py --chats FOLDER
 
 FOLDER holds dialogues as JSON, a file for each industry: `id`, `turns` of `role` and `text`, and `labels`
 (`violations`, `select`, `customer_upset`, `complaint_threat`, `recording_notice`, `topics`). Intervals are 95 %, by
 Wilson's formula (Wilson 1927). Pairs are dialogues in the format of `training/README.md`, each followed by a twin in
-which one sentence of the agent is another: of the two, the one with the violation must be read as the worse.
+which one sentence of the agent is another: of the two, the one with the violation must be read as the worse. Chats
+are text files of real ones, a chat in each line: `用户：…` and `客服：…` after each other; in them hardly anything is a
+violation, so what is suspected is wrong.
 """
 
 import argparse
 import json
+import re
 import statistics
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -210,6 +214,29 @@ def print_pairs(folder: Path, reader: CallReader) -> None:
     print(f"  its harmless twin is suspected           {share(needlessly, len(pairs))}")
 
 
+_SPEAKER = re.compile("(用户|客服)[:：]")
+
+
+def print_chats(folder: Path, reader: CallReader) -> None:
+    """How many different sentences of agents are suspected; each is read in its chat."""
+    suspected: dict[str, bool] = {}
+    for file in sorted(folder.glob("*.txt")):
+        for line in file.read_text(encoding="utf-8").splitlines():
+            _, *pieces = _SPEAKER.split(line)
+            turns = [(who, normalize(text).letters) for who, text in zip(pieces[::2], pieces[1::2], strict=True)]
+            said = [Said("agent" if who == "客服" else "customer", letters) for who, letters in turns if letters]
+            for one, reading in zip(said, reader.read(said).utterances, strict=True):
+                if one.role == "agent" and reading is not None:
+                    found = reading.probabilities[VIOLATION] >= reader.agent.threshold(VIOLATION)
+                    suspected[one.letters] = suspected.get(one.letters, False) or found
+    count = sum(suspected.values())
+    low, high = wilson(count, len(suspected))
+    print(f"\n{count} of {len(suspected)} sentences of agents suspected: {count / len(suspected):.2%}", end=" ")
+    print(f"[{low:.2%}, {high:.2%}]")
+    for letters in sorted(letters for letters, found in suspected.items() if found):
+        print(f"  {letters}")
+
+
 def print_cost(reader: CallReader, repeats: int = 51) -> None:
     """Processor time of one call of 70 utterances, median; what is said is that of the training text."""
     turns = [turn for one in load_dialogues()[:20] for turn in one.turns][:UTTERANCES]
@@ -227,11 +254,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, help="folder of labelled dialogues, JSON")
     parser.add_argument("--pairs", type=Path, help="folder of dialogues and their twins, as in training/")
+    parser.add_argument("--chats", type=Path, help="folder of text files of real chats, one in each line")
     parser.add_argument("--industries", action="store_true", help="also each industry by itself")
     options = parser.parse_args()
     reader = CallReader.load()
     if options.pairs is not None:
         print_pairs(options.pairs, reader)
+    if options.chats is not None:
+        print_chats(options.chats, reader)
     cases = judged(options.data) if options.data is not None else []
     groups = {"all": cases} if cases else {}
     if options.industries:

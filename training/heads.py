@@ -217,9 +217,10 @@ def calibrated(
     )
 
 
-PRECISIONS = {"select": 0.88, "upset": 0.88, "threat": 0.88, VIOLATION: 0.6}
+PRECISIONS = {"select": 0.88, "upset": 0.88, "threat": 0.88, VIOLATION: 0.7}
 """The precision at which heads are believed; 0.8 for the others. A suspicion is looked at by a person, who would rather
-see four that are none than miss the six beside them."""
+see three that are none than miss the seven beside them. At 0.6 one in a hundred sentences of real agents was suspected,
+nearly always wrongly; at 0.7 one in three hundred."""
 
 
 def train(examples: Sequence[Example]) -> CallReader:

@@ -56,7 +56,7 @@ class ReadingDetector:
     agent's utterances that are suspected of a violation.
 
     Findings, all of severity `info` and worth no points: `suspected_…` with the most likely of the twelve kinds, from
-    the probability on at which six of ten were right on dialogues that the heads were not trained on, or that the
+    the probability on at which seven of ten were right on dialogues that the heads were not trained on, or that the
     tenants file has for the tenant. `confidence` is that probability; `matched` are the words that weighed most;
     `attributes` has the `model`.
 
