@@ -58,14 +58,16 @@ class TopicsDetector:
         if self.sentence_model is not None:
             for topic, hit in self._by_meaning(book, hearing, self.sentence_model):
                 found.setdefault(topic.entry.id, (topic, hit))
-        read: list[TopicHit] = []
+        read: dict[str, TopicHit] = {}
         if self.reader is not None and why_not_read(context) is None:
             read = topics_by_reading(self.reader, book.topics, hearing, found)
             known = frozenset(self.reader.names)
             found = {topic_id: one for topic_id, one in found.items() if one[0].entry.name not in known}
         version = self.reader.version if read and self.reader is not None else None
-        mentions = [mention(topic, hit, version) for topic, hit in read]
-        mentions += [mention(topic, hit) for topic, hit in most_telling(found)]
+        mentions = [
+            mention(topic, hit, version if topic.entry.id in read else None)
+            for topic, hit in most_telling({**found, **read})
+        ]
         mentions.sort(key=lambda one: -one.confidence)
         return [*mentions, Measure("topics", len(mentions))]
 
@@ -107,25 +109,25 @@ def topics_by_phrase(topics: Iterable[Compiled[TopicRule]], hearing: Hearing) ->
 
 def topics_by_reading(
     reader: TopicReader, topics: Iterable[Compiled[TopicRule]], hearing: Hearing, by_phrase: Mapping[str, TopicHit]
-) -> list[TopicHit]:
-    """The topics that are believed, each with the phrase that was said, or else the words that speak most for it."""
+) -> dict[str, TopicHit]:
+    """Id → the topics that are believed, each with the phrase that was said, or the words that speak most for it."""
     passages = hearing.spoken.passages
     said = [Said(passage.role, passage.utterance.normalized.letters) for passage in passages]
     possible = [topic for topic in topics if applies(topic, hearing)]
     names_said = {topic.entry.name for topic, _ in by_phrase.values()}
     probabilities = reader.read(said, {topic.entry.name for topic in possible}, names_said)
-    found = []
+    found: dict[str, TopicHit] = {}
     for topic in possible:
         probability = probabilities.get(topic.entry.name, 0.0)
         if probability < reader.threshold:
             continue
         confidence = round(probability, 4)
         if topic.entry.id in by_phrase:
-            found.append((topic, by_phrase[topic.entry.id][1]._replace(confidence=confidence)))
+            found[topic.entry.id] = (topic, by_phrase[topic.entry.id][1]._replace(confidence=confidence))
         elif (shown := reader.shown(said, topic.entry.name)) is not None:
             passage = passages[shown.utterance]
             letters = said[shown.utterance].letters[shown.start : shown.end]
-            found.append((topic, RuleHit(passage, shown.start, shown.end, letters, confidence)))
+            found[topic.entry.id] = (topic, RuleHit(passage, shown.start, shown.end, letters, confidence))
     return found
 
 

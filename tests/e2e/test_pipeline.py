@@ -329,7 +329,7 @@ class TestSecrets:
         assert customers
         for stage in stages_of(stack.settings):
             held = environment_of(stack, "listen-0" if stage == "listen" else stage)
-            assert (clickhouse in held.values()) is (stage != "listen"), stage
+            assert (clickhouse in held.values()) is (stage not in ("listen", "receive")), stage
             assert customers not in held.values(), stage
             assert (variable_of("kafka_sasl_password") in held) is (stage != "rollup"), stage
         for name in ("clickhouse", "kafka" if stack.settings.kafka_flavour == "apache" else "tansu"):
