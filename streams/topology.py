@@ -126,6 +126,20 @@ STAGES: tuple[StageEntry, ...] = (
         variables=("TF_", "TFHUB_"),
     ),
     StageEntry(
+        "second_read",
+        "gives masked transcripts to a second reader and adds what it finds",
+        reads=(
+            Reads(CALLS_ANALYZED, "have calls read once more that were judged"),
+            Reads(CALLS_REANALYZED, "add what is known of calls that were judged again", group="second_read.history"),
+        ),
+        writes=(Writes(CALLS_REANALYZED, "the judgement of a call with what the second reader found"),),
+        scales_by="one is enough",
+        builder="streams.stages.second_read:build",
+        asks=("ClickHouse",),
+        needs_setting="second_reader_url",
+        settings=("second reading",),
+    ),
+    StageEntry(
         "replay",
         "judges past calls again under other rules, from stored transcripts",
         reads=(
