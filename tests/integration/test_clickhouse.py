@@ -714,9 +714,6 @@ def test_what_a_second_reader_suspects_stands_beside_it_with_its_model_and_promp
     assert store.rows("SELECT findings_count, measures, reading FROM calls") == [
         (1, {"duration_ms": 9}, {"select": 0.9, "second_reader_findings": 1, "second_reader_disagrees": 1})
     ]
-    assert store.rows("SELECT mapKeys(measures), finding_rule_ids FROM kpi_calls") == [
-        (["duration_ms"], [analysis.findings[0].rule_id])
-    ]
 
 
 def test_a_newer_analysis_without_findings_leaves_none(store: Store) -> None:
