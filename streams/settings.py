@@ -10,6 +10,7 @@ import tomllib
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated, Literal, Self, cast
 from urllib.parse import urlsplit
@@ -54,11 +55,11 @@ def _unset_when_empty(value: object) -> object:
     return None if value == "" else value
 
 
-OptionalHttpUrl = Annotated[
-    str | None,
-    BeforeValidator(_unset_when_empty),
-    Field(pattern=r"^https?://([A-Za-z0-9][A-Za-z0-9._-]*|\[[0-9A-Fa-f:.]+\])(:[1-9][0-9]{0,4})?(/[!-~]*)?$"),
+_HttpUrl = Annotated[
+    str,
+    Field(pattern=r"^https?://([A-Za-z0-9][A-Za-z0-9._-]*|\[[0-9A-Fa-f:.]+\])(:[1-9][0-9]{0,4})?(/[!\"$-\[\]-~]*)?$"),
 ]
+OptionalHttpUrl = Annotated[_HttpUrl | None, BeforeValidator(_unset_when_empty)]
 """No user, no password: the URL is no secret."""
 
 _DATA_HOME = ("XDG_DATA_HOME", ".local/share")
@@ -105,7 +106,7 @@ _GROUPS: Mapping[str, tuple[str, ...]] = {
     ),
     "storing": ("sink_batch_messages", "sink_batch_ms"),
     "second reading": (
-        *("second_reader_url", "second_reader_kind", "second_reader_model", "second_reader_key"),
+        *("second_reader_url", "second_reader_kind", "second_reader_model", "second_reader_secret_key"),
         *("second_reader_allow_http", "second_reader_ca_file", "second_reader_prompts_folder"),
         *("second_reader_calls", "second_reader_min_select", "second_reader_calls_per_day"),
         *("second_reader_tokens_per_day", "second_reader_timeout_s", "second_reader_attempts"),
@@ -340,7 +341,7 @@ class Settings(SettingsPart):
         max_length=200,
         description="name of the model, as the endpoint knows it; each reads a call once",
     )
-    second_reader_key: SecretStr = Field(
+    second_reader_secret_key: SecretStr = Field(
         default=SecretStr(""), description="key of the endpoint (Bearer); of a hook the secret that signs, whsec_…"
     )
     second_reader_allow_http: bool = Field(
@@ -456,8 +457,7 @@ class Settings(SettingsPart):
         """Raises `ValueError`."""
         parts = urlsplit(url)
         host = parts.hostname or ""
-        is_here = host == "localhost" or host == "::1" or host.startswith("127.")
-        if parts.scheme == "http" and not is_here and not self.second_reader_allow_http:
+        if parts.scheme == "http" and not _is_this_machine(host) and not self.second_reader_allow_http:
             raise ValueError(
                 "second_reader_url is http:// on another machine: use https://, or set second_reader_allow_http where "
                 "the network between may see what was said"
@@ -466,10 +466,10 @@ class Settings(SettingsPart):
             raise ValueError("second_reader_url needs second_reader_model, the name of the model")
         if self.second_reader_kind == "hook":
             try:
-                standard_webhooks_key(self.second_reader_key)
+                standard_webhooks_key(self.second_reader_secret_key)
             except ValueError:
                 raise ValueError(
-                    "second_reader_kind hook needs second_reader_key: whsec_ and base64 of 24 to 64 bytes"
+                    "second_reader_kind hook needs second_reader_secret_key: whsec_ and base64 of 24 to 64 bytes"
                 ) from None
 
     @field_validator("timezone")
@@ -617,6 +617,13 @@ def owners_of(declared: Iterable[tuple[str, type[SettingsPart]]]) -> dict[str, t
         if owners.setdefault(name, model) is not model:
             raise FoundError(f"the setting {name} is declared in {owners[name].__module__} and in {model.__module__}")
     return owners
+
+
+def _is_this_machine(host: str) -> bool:
+    try:
+        return host == "localhost" or ip_address(host).is_loopback
+    except ValueError:
+        return False
 
 
 def _names(text: str) -> list[str]:

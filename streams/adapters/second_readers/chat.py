@@ -41,7 +41,7 @@ class ChatReader:
 
     def __init__(self, settings: Settings, exchange: Exchange) -> None:
         self.model = settings.second_reader_model
-        self._key = settings.second_reader_key.get_secret_value()
+        self._key = settings.second_reader_secret_key.get_secret_value()
         self._most_tokens = settings.second_reader_max_tokens
         self._format = settings.second_reader_format
         self._exchange = exchange

@@ -36,9 +36,9 @@ _NOT_THERE = frozenset(
 """Whatever the call, nobody answers."""
 _TIME_OUTS = frozenset({"TotalTimeout", "TimeoutError", "ReadTimeoutError"})
 _OF_SETTINGS: Mapping[int, str] = {
-    401: "it refuses the key, see CALLSTREAM_SECOND_READER_KEY",
+    401: "it refuses the key, see CALLSTREAM_SECOND_READER_SECRET_KEY",
     402: "it wants to be paid",
-    403: "it refuses the key, see CALLSTREAM_SECOND_READER_KEY",
+    403: "it refuses the key, see CALLSTREAM_SECOND_READER_SECRET_KEY",
     404: "it knows no such path or model, see CALLSTREAM_SECOND_READER_URL and _MODEL",
     405: "it takes no POST there, see CALLSTREAM_SECOND_READER_URL",
 }

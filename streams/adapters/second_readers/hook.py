@@ -16,7 +16,7 @@ class HookReader:
 
     def __init__(self, settings: Settings, exchange: Exchange, clock: Clock) -> None:
         self.model = settings.second_reader_model or "hook"
-        self._key = standard_webhooks_key(settings.second_reader_key)
+        self._key = standard_webhooks_key(settings.second_reader_secret_key)
         self._exchange = exchange
         self._clock = clock
 

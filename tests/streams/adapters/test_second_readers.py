@@ -48,7 +48,7 @@ def a_reader(url: str, **changes: Any) -> SecondReader:
     fields = {
         "second_reader_url": url,
         "second_reader_model": "qwen",
-        "second_reader_key": SecretStr(KEY),
+        "second_reader_secret_key": SecretStr(KEY),
         "second_reader_timeout_s": 0.6,
     }
     return second_reader(Settings.model_validate(fields | changes), threading.Event(), SystemClock())
@@ -168,7 +168,9 @@ def test_a_pause_ends_when_the_worker_is_asked_to_stop(server: ChatServer, monke
 def test_a_hook_is_given_the_transcript_signed_and_answers_with_findings(server: ChatServer) -> None:
     found = {"findings": [{"kind": "false_promise", "turn": 0, "quote": "稳赚不赔", "confidence": 0.9}]}
     server.receiver.choose = lambda _request: Reply(200, {}, json.dumps(found, ensure_ascii=False).encode())
-    reader = a_reader(server.receiver.url("/read"), second_reader_kind="hook", second_reader_key=SecretStr(SIGNING))
+    reader = a_reader(
+        server.receiver.url("/read"), second_reader_kind="hook", second_reader_secret_key=SecretStr(SIGNING)
+    )
     question = a_question()
     answer = reader.ask(question)
     (request,) = server.receiver.requests

@@ -78,7 +78,7 @@ class Bench:
         self.transcripts.stored[call_id] = transcript
         analysis = shipped_judge().judge(transcript, NOW + timedelta(seconds=after_s))
         return analysis.model_copy(
-            update={"risk": Risk(level=risk, score=0), "measures": analysis.measures | {"reading_select": 0.1}}  # type: ignore[arg-type]
+            update={"risk": Risk(level=risk, score=0), "measures": analysis.measures | {"reading_select": 0.1}}
         )
 
     def read(self, *analyses: CallAnalysis, topic: AnyTopic = CALLS_ANALYZED) -> list[CallAnalysis]:
