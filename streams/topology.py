@@ -240,10 +240,17 @@ def groups_of(name: str, subscriptions: Iterable[str] = ()) -> dict[str, tuple[s
     return groups
 
 
-def consumer_groups(subscriptions: Iterable[str] = ()) -> dict[str, tuple[str, ...]]:
-    """As `groups_of`, of all stages."""
+def consumer_groups(subscriptions: Iterable[str] = (), settings: object = None) -> dict[str, tuple[str, ...]]:
+    """As `groups_of`, of all stages that run: those that need a setting only where `settings` has a value for it."""
     names = tuple(subscriptions)
-    return {group: topics for stage in WORKERS for group, topics in groups_of(stage.name, names).items()}
+    return {
+        group: topics
+        for stage in WORKERS
+        if not stage.needs_setting
+        or stage.group_per_subscription
+        or getattr(settings, stage.needs_setting, None) is not None
+        for group, topics in groups_of(stage.name, names).items()
+    }
 
 
 def operations() -> tuple[Operation, ...]:

@@ -74,6 +74,12 @@ def test_a_stack_runs_notify_and_second_read_where_there_is_somebody_to_send_to(
     assert set(WORKER_NAMES) - set(stages_of(without)) == {"notify", "second_read"}
 
 
+def test_a_second_reader_that_nobody_has_named_is_never_behind() -> None:
+    named = load_settings({"CALLSTREAM_SECOND_READER_URL": "https://a/v1", "CALLSTREAM_SECOND_READER_MODEL": "qwen"})
+    assert set(consumer_groups([], named.settings)) - set(consumer_groups()) == {"second_read", "second_read.history"}
+    assert consumer_groups([], load_settings({}).settings) == consumer_groups()
+
+
 def test_every_subscription_is_a_consumer_group_and_notify_itself_is_none() -> None:
     groups = consumer_groups(["desk"])
     assert {group: topics for group, topics in groups.items() if group.partition(".")[0] in ("store", "notify")} == {
