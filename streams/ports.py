@@ -2,14 +2,17 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import ClassVar, Literal, Protocol
 
 from processors.judging.call_context import NO_BACKGROUND, Background
 from processors.kpi.surges import BucketCount
+from processors.second_reading.question import Question
 from schemas.config.settings_part import SettingsPart
-from schemas.errors import InvalidMessageError, OperatorError
+from schemas.errors import InvalidMessageError, OperatorError, RetryableError
+from schemas.messages.call_analysis import CallAnalysis
 from schemas.messages.call_ended import CallEnded
 from schemas.messages.records import ConsumerRecord, ProducerRecord
 from schemas.messages.transcript import Transcript
@@ -231,4 +234,50 @@ class TopicCounts(Protocol):
 
     def calls_about(self, tenant_id: str, topic_id: str, start: datetime, end: datetime, most: int) -> tuple[str, ...]:
         """Ids of the calls about a topic that ended in [start, end), newest first, at most `most`."""
+        ...
+
+
+class TranscriptGoneError(Exception):
+    """A newer transcript of the call has taken its place; its own analysis will come."""
+
+
+class StoredTranscripts(Protocol):
+    """What was said in calls, masked."""
+
+    def transcript_of(self, analysis: CallAnalysis) -> Transcript | None:
+        """The transcript that was judged, without what only detectors need; None where it is not stored yet.
+
+        Raises `TranscriptGoneError` and `RetryableError`.
+        """
+        ...
+
+
+class ReaderBusyError(RetryableError):
+    """A second reader has no time now. For whatever reason: it may be this call."""
+
+
+@dataclass(frozen=True)
+class ReadAnswer:
+    """What a second reader wrote, and how many tokens it says that it took; None where it does not say."""
+
+    text: str
+    tokens: int | None
+
+
+class SecondReader(Protocol):
+    """Reads a call and says what it finds. May be used by several threads at once."""
+
+    model: str
+    """What answers, as findings name it; another one is asked again about the same calls."""
+
+    def estimate(self, question: Question) -> int:
+        """How many tokens a question may cost at most."""
+        ...
+
+    def ask(self, question: Question) -> ReadAnswer:
+        """Its answer, not yet believed.
+
+        Raises `NotReadError` where it cannot be had for this call, `ReaderBusyError`, and `RetryableError` where it
+        could be had for none.
+        """
         ...

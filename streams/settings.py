@@ -10,14 +10,25 @@ import tomllib
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated, Literal, Self, cast
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, Field, PrivateAttr, SecretStr, ValidationError, field_validator, model_validator
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    Field,
+    PrivateAttr,
+    SecretStr,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails, PydanticCustomError
 
+from processors.alerts.signatures import standard_webhooks_key
 from processors.listening.engine_port import EngineSettings
 from processors.pii.digit_kinds import DIGIT_KINDS
 from processors.text.phonetic import MERGERS, Merger
@@ -39,6 +50,17 @@ _OF_A_KUBERNETES_SERVICE = re.compile(
 """A pod is given these of each service of its namespace: of `callstream`, `callstream-clickhouse` and the like."""
 CONFIG_VARIABLE = "CALLSTREAM_CONFIG"
 
+
+def _unset_when_empty(value: object) -> object:
+    return None if value == "" else value
+
+
+_HttpUrl = Annotated[
+    str,
+    Field(pattern=r"^https?://([A-Za-z0-9][A-Za-z0-9._-]*|\[[0-9A-Fa-f:.]+\])(:[1-9][0-9]{0,4})?(/[!\"$-\[\]-~]*)?$"),
+]
+OptionalHttpUrl = Annotated[_HttpUrl | None, BeforeValidator(_unset_when_empty)]
+"""No user, no password: the URL is no secret."""
 
 _DATA_HOME = ("XDG_DATA_HOME", ".local/share")
 _CACHE_HOME = ("XDG_CACHE_HOME", ".cache")
@@ -89,6 +111,14 @@ _GROUPS: Mapping[str, tuple[str, ...]] = {
         *("score_forms_folder", "risk_file", "selection_file", "retention_file", "alert_min_severity"),
     ),
     "storing": ("sink_batch_messages", "sink_batch_ms"),
+    "second reading": (
+        *("second_reader_url", "second_reader_kind", "second_reader_model", "second_reader_secret_key"),
+        *("second_reader_allow_http", "second_reader_ca_file", "second_reader_prompts_folder"),
+        *("second_reader_calls", "second_reader_calls_per_day"),
+        *("second_reader_tokens_per_day", "second_reader_timeout_s", "second_reader_attempts"),
+        *("second_reader_parallel", "second_reader_max_tokens", "second_reader_max_characters"),
+        "second_reader_format",
+    ),
     "surges": ("surge_weeks", "surge_min_count", "surge_ratio", "surge_every_s"),
     "rollups": ("rollup_every_s", "first_contact_days", "kpis_file"),
     EVERY_WORKER: (
@@ -313,6 +343,56 @@ class Settings(SettingsPart):
         description="base URL of the console, for links in alerts; empty: no links",
     )
 
+    second_reader_url: OptionalHttpUrl = Field(
+        default=None,
+        description="endpoint that reads masked transcripts (docs/second-reader.md), such as "
+        "https://llm.example.internal/v1/chat/completions; without it nothing is sent",
+    )
+    second_reader_kind: Literal["chat", "hook"] = Field(
+        default="chat", description="a chat endpoint as of OpenAI, or a system of your own with a signed request"
+    )
+    second_reader_model: str = Field(
+        default="",
+        max_length=200,
+        description="name of the model, as the endpoint knows it; each reads a call once",
+    )
+    second_reader_secret_key: SecretStr = Field(
+        default=SecretStr(""), description="key of the endpoint (Bearer); of a hook the secret that signs, whsec_…"
+    )
+    second_reader_allow_http: bool = Field(
+        default=False,
+        description="the endpoint may be http:// on another machine: text crosses the network in clear",
+    )
+    second_reader_ca_file: OptionalPath = Field(
+        default=None, description="CA certificates (PEM) of the endpoint in place of the usual ones"
+    )
+    second_reader_prompts_folder: OptionalPath = Field(
+        default=None, description="a folder with prompt packs of your own, for a tenant or for all"
+    )
+    second_reader_calls: Literal["selected", "all"] = Field(
+        default="selected",
+        description="which calls are read: those that were selected for review or have a risk above low, or all",
+    )
+    second_reader_calls_per_day: int = Field(
+        default=1_000, ge=0, description="calls of a tenant that are read in a day of the tenant; 0: no bound"
+    )
+    second_reader_tokens_per_day: int = Field(
+        default=0, ge=0, description="tokens that a tenant may cost in a day; 0: no bound"
+    )
+    second_reader_timeout_s: float = Field(default=60, gt=0, le=600, description="so long an answer may take")
+    second_reader_attempts: int = Field(
+        default=3, ge=1, le=10, description="how often a call is tried where the endpoint fails"
+    )
+    second_reader_parallel: int = Field(default=2, ge=1, le=64, description="calls that are read at the same time")
+    second_reader_max_tokens: int = Field(default=2_000, ge=50, le=16_000, description="of an answer")
+    second_reader_max_characters: int = Field(
+        default=30_000, ge=100, description="longer transcripts are not read (too_long)"
+    )
+    second_reader_format: Literal["json_schema", "json_object", "text"] = Field(
+        default="json_schema",
+        description="form that the chat endpoint is asked for; a looser one where it knows no schemas",
+    )
+
     sink_batch_messages: int = Field(default=500, ge=1, description="store: messages per insert at most")
     sink_batch_ms: int = Field(default=1_000, ge=1, description="store: wait at most this long to fill a batch")
     retry_max_wait_s: float = Field(
@@ -381,7 +461,28 @@ class Settings(SettingsPart):
                 f"kafka_security_protocol {self.kafka_security_protocol} needs kafka_sasl_username and "
                 "kafka_sasl_password"
             )
+        if self.second_reader_url is not None:
+            self._require_a_reader(self.second_reader_url)
         return self
+
+    def _require_a_reader(self, url: str) -> None:
+        """Raises `ValueError`."""
+        parts = urlsplit(url)
+        host = parts.hostname or ""
+        if parts.scheme == "http" and not _is_this_machine(host) and not self.second_reader_allow_http:
+            raise ValueError(
+                "second_reader_url is http:// on another machine: use https://, or set second_reader_allow_http where "
+                "the network between may see what was said"
+            )
+        if self.second_reader_kind == "chat" and not self.second_reader_model:
+            raise ValueError("second_reader_url needs second_reader_model, the name of the model")
+        if self.second_reader_kind == "hook":
+            try:
+                standard_webhooks_key(self.second_reader_secret_key)
+            except ValueError:
+                raise ValueError(
+                    "second_reader_kind hook needs second_reader_secret_key: whsec_ and base64 of 24 to 64 bytes"
+                ) from None
 
     @field_validator("timezone")
     @classmethod
@@ -530,6 +631,13 @@ def owners_of(declared: Iterable[tuple[str, type[SettingsPart]]]) -> dict[str, t
         if owners.setdefault(name, model) is not model:
             raise FoundError(f"the setting {name} is declared in {owners[name].__module__} and in {model.__module__}")
     return owners
+
+
+def _is_this_machine(host: str) -> bool:
+    try:
+        return host == "localhost" or ip_address(host).is_loopback
+    except ValueError:
+        return False
 
 
 def _names(text: str) -> list[str]:

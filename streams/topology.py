@@ -150,6 +150,20 @@ STAGES: tuple[StageEntry, ...] = (
         variables=("TF_", "TFHUB_"),
     ),
     StageEntry(
+        "second_read",
+        "gives masked transcripts to a second reader and adds what it finds",
+        reads=(
+            Reads(CALLS_ANALYZED, "have calls read once more that were judged"),
+            Reads(CALLS_REANALYZED, "add what is known of calls that were judged again", group="second_read.history"),
+        ),
+        writes=(Writes(CALLS_REANALYZED, "the judgement of a call with what the second reader found"),),
+        scales_by="one is enough",
+        builder="streams.stages.second_read:build",
+        asks=("ClickHouse",),
+        needs_setting="second_reader_url",
+        settings=("second reading",),
+    ),
+    StageEntry(
         "replay",
         "judges past calls again under other rules, from stored transcripts",
         reads=(
@@ -251,10 +265,17 @@ def groups_of(name: str, subscriptions: Iterable[str] = ()) -> dict[str, tuple[s
     return groups
 
 
-def consumer_groups(subscriptions: Iterable[str] = ()) -> dict[str, tuple[str, ...]]:
-    """As `groups_of`, of all stages."""
+def consumer_groups(subscriptions: Iterable[str] = (), settings: object = None) -> dict[str, tuple[str, ...]]:
+    """As `groups_of`, of all stages that run: those that need a setting only where `settings` has a value for it."""
     names = tuple(subscriptions)
-    return {group: topics for stage in WORKERS for group, topics in groups_of(stage.name, names).items()}
+    return {
+        group: topics
+        for stage in WORKERS
+        if not stage.needs_setting
+        or stage.group_per_subscription
+        or getattr(settings, stage.needs_setting, None) is not None
+        for group, topics in groups_of(stage.name, names).items()
+    }
 
 
 def operations() -> tuple[Operation, ...]:

@@ -11,12 +11,11 @@ import yaml
 
 from processors.alerts.delivery_queue import RetrySchedule
 from processors.alerts.rendering import Notice
-from processors.alerts.signatures import standard_webhooks_signature
+from processors.alerts.signatures import standard_webhooks_key, standard_webhooks_signature
 from schemas.config.subscription import Subscription
 from schemas.messages.alert import Alert
 from schemas.messages.alert_delivery import DeliveryOutcome
 from streams.adapters.channels import channel_of, read_subscriptions
-from streams.adapters.channels.webhook import standard_webhooks_key
 from streams.adapters.memory.broker import MemoryBroker
 from streams.ports import SystemClock
 from tests.support.alerts import SECRET, a_subscription, an_alert

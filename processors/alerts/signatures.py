@@ -1,9 +1,30 @@
 """How messages to subscribers are signed: Standard Webhooks, DingTalk, Feishu. Each of them HMAC-SHA-256."""
 
 import base64
+import binascii
 import hmac
 from collections.abc import Iterable
 from hashlib import sha256
+
+from pydantic import SecretStr
+
+MIN_SECRET_BYTES = 24
+MAX_SECRET_BYTES = 64
+"""Of a key of Standard Webhooks."""
+
+
+def standard_webhooks_key(secret: SecretStr) -> bytes:
+    """The key in a `whsec_…` secret. Raises `ValueError`."""
+    prefix, _, encoded = secret.get_secret_value().partition("_")
+    if prefix != "whsec":
+        raise ValueError("no whsec_ secret")
+    try:
+        key = base64.b64decode(encoded, validate=True)
+    except binascii.Error:
+        raise ValueError("no base64") from None
+    if not MIN_SECRET_BYTES <= len(key) <= MAX_SECRET_BYTES:
+        raise ValueError("not a key of the right length")
+    return key
 
 
 def standard_webhooks_signature(keys: Iterable[bytes], message_id: str, timestamp_s: int, body: bytes) -> str:

@@ -119,7 +119,8 @@ CALLS_ANALYZED = Topic("calls.analyzed.v1", CallAnalysis, "the judgement of a ca
 CALLS_REANALYZED = Topic(
     "calls.reanalyzed.v1",
     CallAnalysis,
-    "history judged again by `callstream replay`: the lane beside calls.analyzed.v1 that live traffic never waits for",
+    "calls judged again by `callstream replay`, or with what a second reader found: the lane beside calls.analyzed.v1 "
+    "that live traffic never waits for",
     retention_ms=7 * DAY_MS,
 )
 CALLS_RATED = Topic(

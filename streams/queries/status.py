@@ -154,7 +154,7 @@ def _refused_canary(settings: Settings) -> tuple[str, ...]:
 
 def stage_lags(settings: Settings, clock: Clock) -> list[StageLag]:
     """Of every consumer group on each of its topics. Raises `RetryableError`."""
-    behind = lags(settings, consumer_groups(subscriber_names(settings.subscriptions_file)))
+    behind = lags(settings, consumer_groups(subscriber_names(settings.subscriptions_file), settings))
     since = oldest_unread(settings, behind)
     now = clock.now()
 

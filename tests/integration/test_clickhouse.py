@@ -757,6 +757,32 @@ def test_that_a_call_was_selected_is_no_alert(store: Store) -> None:
     assert store.rows(stored) == [(selected.alert_id, "info")]
 
 
+def test_what_a_second_reader_suspects_stands_beside_it_with_its_model_and_prompt(store: Store) -> None:
+    analysis = an_analysis(an_event(1), version=1, findings=2)
+    suspicion = analysis.findings[1].model_copy(
+        update={
+            "detector": "second_reader",
+            "category": "second_reader_rude",
+            "rule_version": "conduct@1",
+            "confidence": 0.75,
+            "attributes": {"model": "qwen", "prompt": "conduct@1"},
+        }
+    )
+    measures = {"duration_ms": 9, "reading_select": 0.9, "second_reader_findings": 1, "second_reader_disagrees": True}
+    store.sink.write(
+        rows_for_analysis(
+            analysis.model_copy(update={"findings": (analysis.findings[0], suspicion), "measures": measures})
+        )
+    )
+    assert store.rows("SELECT finding_id FROM findings") == [("call-1/1/0",)]
+    assert store.rows("SELECT detector, kind, model, probability FROM suspicions") == [
+        ("second_reader", "rude", "qwen conduct@1", 0.75)
+    ]
+    assert store.rows("SELECT findings_count, measures, reading FROM calls") == [
+        (1, {"duration_ms": 9}, {"select": 0.9, "second_reader_findings": 1, "second_reader_disagrees": 1})
+    ]
+
+
 def test_a_newer_analysis_without_findings_leaves_none(store: Store) -> None:
     event = an_event(1)
     store.sink.write(rows_for_analysis(an_analysis(event, version=1, findings=3)))

@@ -130,6 +130,36 @@ def test_variables_of_other_programs_are_none_of_our_business() -> None:
             "kafka_security_protocol SASL_SSL needs kafka_sasl_username and kafka_sasl_password",
             id="SASL without a password",
         ),
+        *(
+            pytest.param(
+                {"CALLSTREAM_SECOND_READER_URL": url, "CALLSTREAM_SECOND_READER_MODEL": "qwen"},
+                "second_reader_url is http:// on another machine",
+                id=f"a second reader in clear at {url}",
+            )
+            for url in ("http://llm.example/v1", "http://10.0.0.8:8000/v1", "http://127.0.0.1.example/v1")
+        ),
+        *(
+            pytest.param(
+                {"CALLSTREAM_SECOND_READER_URL": url, "CALLSTREAM_SECOND_READER_MODEL": "qwen"},
+                "CALLSTREAM_SECOND_READER_URL does not fit: string should match",
+                id=f"no address of a second reader: {url}",
+            )
+            for url in ("llm.example/v1", "ftp://llm.example/v1", "https://user:key@llm.example/v1", "https://a/b#c")
+        ),
+        pytest.param(
+            {"CALLSTREAM_SECOND_READER_URL": "https://llm.example/v1/chat/completions"},
+            "second_reader_url needs second_reader_model",
+            id="a second reader without a model",
+        ),
+        pytest.param(
+            {
+                "CALLSTREAM_SECOND_READER_URL": "https://nlp.example/read",
+                "CALLSTREAM_SECOND_READER_KIND": "hook",
+                "CALLSTREAM_SECOND_READER_SECRET_KEY": PASSWORD,
+            },
+            "second_reader_kind hook needs second_reader_secret_key: whsec_ and base64 of 24 to 64 bytes",
+            id="a hook without a secret that signs",
+        ),
         pytest.param(
             {"CALLSTREAM_SPEECH_ENGINE": "sherpa-onnx"},
             "the settings do not fit each other: speech_engine sherpa-onnx needs sherpa_model, the folder of a model",

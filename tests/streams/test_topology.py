@@ -68,11 +68,23 @@ def test_the_table_loads_without_what_stages_need() -> None:
     }
 
 
-def test_a_stack_runs_notify_where_there_are_subscriptions() -> None:
+def test_a_stack_runs_notify_and_second_read_where_there_is_somebody_to_send_to() -> None:
     without = load_settings({}).settings
-    with_file = load_settings({"CALLSTREAM_SUBSCRIPTIONS_FILE": "/etc/callstream/subscriptions.yaml"}).settings
-    assert set(stages_of(with_file)) == set(WORKER_NAMES)
-    assert set(WORKER_NAMES) - set(stages_of(without)) == {"notify"}
+    subscriptions = {"CALLSTREAM_SUBSCRIPTIONS_FILE": "/etc/callstream/subscriptions.yaml"}
+    reader = {
+        "CALLSTREAM_SECOND_READER_URL": "https://llm.example/v1/chat/completions",
+        "CALLSTREAM_SECOND_READER_MODEL": "qwen",
+    }
+    with_both = load_settings(subscriptions | reader).settings
+    assert set(stages_of(with_both)) == set(WORKER_NAMES)
+    assert set(WORKER_NAMES) - set(stages_of(load_settings(subscriptions).settings)) == {"second_read"}
+    assert set(WORKER_NAMES) - set(stages_of(without)) == {"notify", "second_read"}
+
+
+def test_a_second_reader_that_nobody_has_named_is_never_behind() -> None:
+    named = load_settings({"CALLSTREAM_SECOND_READER_URL": "https://a/v1", "CALLSTREAM_SECOND_READER_MODEL": "qwen"})
+    assert set(consumer_groups([], named.settings)) - set(consumer_groups()) == {"second_read", "second_read.history"}
+    assert consumer_groups([], load_settings({}).settings) == consumer_groups()
 
 
 def test_every_subscription_is_a_consumer_group_and_notify_itself_is_none() -> None:

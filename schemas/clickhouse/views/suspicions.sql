@@ -8,14 +8,15 @@ CREATE OR REPLACE VIEW suspicions {{on_cluster}}
     agent_id String COMMENT 'number of the agent',
     agent_team LowCardinality(Nullable(String)) COMMENT 'team of the agent at the time of the call',
     finding_id String COMMENT 'the same on every delivery of the same suspicion',
+    detector LowCardinality(String) COMMENT 'reading or second_reader',
     kind LowCardinality(String) COMMENT 'most likely kind of violation',
-    model LowCardinality(String) COMMENT 'digest of the weights that read it',
+    model LowCardinality(String) COMMENT 'digest of the weights that read it; of a second reader its model and prompt',
     role LowCardinality(String) COMMENT 'who spoke: agent, customer or unknown',
     start_ms UInt64 COMMENT 'start in the recording, ms',
     end_ms UInt64 COMMENT 'end in the recording, ms',
     quote String COMMENT 'sentence around the words that weighed most',
     matched String COMMENT 'words that weighed most',
-    probability Float64 COMMENT 'that the utterance breaks a rule of conduct, 0 to 1',
+    probability Float64 COMMENT 'that the utterance breaks a rule of conduct, 0 to 1; of a second reader what it claims',
     analysis_version UInt32 COMMENT 'version of the analysis; a higher one replaces a lower one'
 )
 SQL SECURITY DEFINER
@@ -28,8 +29,9 @@ AS SELECT
     agent_id,
     agent_team,
     finding_id,
-    replaceOne(category, 'suspected_', '') AS kind,
-    model,
+    detector,
+    replaceRegexpOne(category, '^(suspected|second_reader)_', '') AS kind,
+    if(detector = 'second_reader', concat(attributes['model'], ' ', rule_version), rule_version) AS model,
     role,
     start_ms,
     end_ms,
@@ -41,13 +43,14 @@ FROM call_versions FINAL
 ARRAY JOIN
     findings.finding_id AS finding_id,
     findings.category AS category,
-    findings.rule_version AS model,
+    findings.rule_version AS rule_version,
     findings.detector AS detector,
     findings.role AS role,
     findings.start_ms AS start_ms,
     findings.end_ms AS end_ms,
     findings.quote AS quote,
     findings.matched AS matched,
-    findings.confidence AS probability
-WHERE detector = 'reading'
-COMMENT 'One row per utterance that the reading heads of the newest analysis suspect; nobody has confirmed it.';
+    findings.confidence AS probability,
+    findings.attributes AS attributes
+WHERE detector IN ('reading', 'second_reader')
+COMMENT 'One row per utterance that the reading heads or the second reader of the newest analysis suspect; nobody has confirmed it.';

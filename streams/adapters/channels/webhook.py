@@ -1,7 +1,5 @@
 """Signed webhooks after Standard Webhooks 1.0.0."""
 
-import base64
-import binascii
 from datetime import datetime
 from email.utils import parsedate_to_datetime
 from typing import Annotated, ClassVar
@@ -11,14 +9,15 @@ from pydantic_core import PydanticCustomError
 
 from processors.alerts.delivery_queue import Answer, AttemptResult
 from processors.alerts.rendering import Notice, body_of
-from processors.alerts.signatures import standard_webhooks_signature
+from processors.alerts.signatures import (
+    MAX_SECRET_BYTES,
+    MIN_SECRET_BYTES,
+    standard_webhooks_key,
+    standard_webhooks_signature,
+)
 from schemas.config.subscription import HttpTarget, Secret
 from streams.adapters.channels.channel import ChannelMeans, ChannelSettings
 from streams.adapters.channels.http_sender import HttpSender, SendError
-
-MIN_SECRET_BYTES = 24
-MAX_SECRET_BYTES = 64
-"""Of a key of Standard Webhooks."""
 
 GONE = 410
 _TRIED_AGAIN = frozenset({408, 425, 429})
@@ -34,20 +33,6 @@ def _is_signing_secret(secret: SecretStr) -> SecretStr:
             f"must be whsec_ and base64 of {MIN_SECRET_BYTES} to {MAX_SECRET_BYTES} bytes",
         ) from None
     return secret
-
-
-def standard_webhooks_key(secret: SecretStr) -> bytes:
-    """The key in a `whsec_…` secret. Raises `ValueError`."""
-    prefix, _, encoded = secret.get_secret_value().partition("_")
-    if prefix != "whsec":
-        raise ValueError("no whsec_ secret")
-    try:
-        key = base64.b64decode(encoded, validate=True)
-    except binascii.Error:
-        raise ValueError("no base64") from None
-    if not MIN_SECRET_BYTES <= len(key) <= MAX_SECRET_BYTES:
-        raise ValueError("not a key of the right length")
-    return key
 
 
 SigningSecret = Annotated[Secret, AfterValidator(_is_signing_secret)]

@@ -10,8 +10,12 @@ from pydantic import SecretStr
 from standardwebhooks import Webhook
 from standardwebhooks.webhooks import WebhookVerificationError
 
-from processors.alerts.signatures import dingtalk_signature, feishu_signature, standard_webhooks_signature
-from streams.adapters.channels.webhook import standard_webhooks_key
+from processors.alerts.signatures import (
+    dingtalk_signature,
+    feishu_signature,
+    standard_webhooks_key,
+    standard_webhooks_signature,
+)
 from tests.support.alerts import OTHER_SECRET, SECRET
 
 

@@ -108,6 +108,7 @@ def test_an_expression_becomes_calls_of_functions(text: str, sql: str | None) ->
         pytest.param("measures[queue] > 1", "a name in quotes", id="a measure that depends on the call"),
         pytest.param("measures['a\\']'] > 1", "a name in quotes", id="a measure with a quote in its name"),
         pytest.param("measures['reading_select'] > 0.5", "enters no KPI", id="a suspicion"),
+        pytest.param("measures['second_reader_findings'] > 0", "enters no KPI", id="what a second reader suspects"),
         pytest.param("topic_ids['a'] > 1", "only measures, score_groups", id="brackets after a list"),
         pytest.param("queue in customer_tags", "is a text in quotes", id="a column among texts"),
         pytest.param("queue in ()", "after in stands", id="an empty list"),
