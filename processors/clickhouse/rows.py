@@ -116,8 +116,8 @@ def rows_for_transcript(transcript: Transcript) -> TableRows:
             role: _uint64("speech", sum(interval.end_ms - interval.start_ms for interval in intervals))
             for role, intervals in transcript.speech.items()
         },
-        "rejected_count": len(transcript.rejected),
         "sounds": _sounds(segments),
+        "rejected_count": len(transcript.rejected),
         "segments.segment_id": [_uint32("segment_id", segment.segment_id) for segment in segments],
         "segments.channel": [_uint32("channel", segment.channel) for segment in segments],
         "segments.role": [segment.role for segment in segments],

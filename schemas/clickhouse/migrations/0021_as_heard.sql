@@ -11,7 +11,22 @@ ALTER TABLE {{local search_text_versions}} {{on_cluster}} ADD INDEX IF NOT EXIST
 ALTER TABLE {{local search_text_versions}} {{on_cluster}} ADD INDEX IF NOT EXISTS customer_sounds_index customer_sounds TYPE text(tokenizer = array, posting_list_codec = 'bitpacking');
 ALTER TABLE {{local search_text_versions}} {{on_cluster}} ADD INDEX IF NOT EXISTS unknown_sounds_index unknown_sounds TYPE text(tokenizer = array, posting_list_codec = 'bitpacking');
 
-ALTER TABLE search_text_writer {{on_cluster}} MODIFY QUERY SELECT
+-- The view that fills it, under another name until the former one has gone: what is stored in that moment is written by
+-- both, not by none. A changed view (MODIFY QUERY) would say no longer what its columns hold.
+CREATE MATERIALIZED VIEW IF NOT EXISTS search_text_writer_of_sounds {{on_cluster}} TO {{local search_text_versions}}
+(
+    tenant_id LowCardinality(String) COMMENT 'whose call it is',
+    call_id String COMMENT 'id of the call in the telephony system',
+    ended_at DateTime64(3, 'UTC') COMMENT 'end of the call, UTC',
+    agent_text String COMMENT 'what the agent said, one line per segment',
+    customer_text String COMMENT 'what the customer said, one line per segment',
+    unknown_text String COMMENT 'what was said by nobody knows whom, one line per segment',
+    agent_sounds Array(String) COMMENT 'what the agent said, as it sounds: pairs of neighbouring syllables without tone',
+    customer_sounds Array(String) COMMENT 'the same of the customer',
+    unknown_sounds Array(String) COMMENT 'the same of nobody knows whom',
+    version UInt64 COMMENT 'orders the versions of one call: transcribed_at in ms'
+)
+AS SELECT
     tenant_id,
     call_id,
     ended_at,
@@ -22,4 +37,7 @@ ALTER TABLE search_text_writer {{on_cluster}} MODIFY QUERY SELECT
     sounds['customer'] AS customer_sounds,
     sounds['unknown'] AS unknown_sounds,
     version
-FROM {{local transcript_versions}};
+FROM {{local transcript_versions}}
+COMMENT 'Fills search_text_versions with every transcript that is stored.';
+DROP VIEW IF EXISTS search_text_writer {{on_cluster}};
+RENAME TABLE IF EXISTS search_text_writer_of_sounds TO search_text_writer {{on_cluster}};
