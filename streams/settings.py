@@ -309,7 +309,8 @@ class Settings(SettingsPart):
     )
     sound_mergers: str = Field(
         default="z_zh,c_ch,s_sh,an_ang,en_eng,in_ing",
-        description="sounds that rules treat alike, of z_zh, c_ch, s_sh, n_l, f_h, r_l, an_ang, en_eng, in_ing",
+        description="sounds that rules and searches as heard treat alike, of z_zh, c_ch, s_sh, n_l, f_h, r_l, an_ang, "
+        "en_eng, in_ing",
     )
     score_forms_folder: OptionalPath = Field(
         default=None,

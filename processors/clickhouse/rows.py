@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 
 from processors.pii.masking import MaskSettings, mask_text
+from processors.text.heard import pairs_heard
 from schemas.errors import InvalidMessageError
 from schemas.messages.alert import Alert
 from schemas.messages.alert_delivery import AlertDelivery
@@ -121,6 +122,7 @@ def rows_for_transcript(transcript: Transcript) -> TableRows:
             role: _uint64("speech", sum(interval.end_ms - interval.start_ms for interval in intervals))
             for role, intervals in transcript.speech.items()
         },
+        "sounds": _sounds(segments),
         "rejected_count": len(transcript.rejected),
         "segments.segment_id": [_uint32("segment_id", segment.segment_id) for segment in segments],
         "segments.channel": [_uint32("channel", segment.channel) for segment in segments],
@@ -434,6 +436,14 @@ def _refused_call(letter: DeadLetter) -> tuple[str, str] | None:
 def _call_named_by_place(topic: str, partition: int, offset: int) -> tuple[str, str]:
     """No real call can have this id: an `Identifier` holds no slash."""
     return UNKNOWN_TENANT, f"{topic}/{partition}/{offset}"
+
+
+def _sounds(segments: Sequence[Segment]) -> dict[str, list[str]]:
+    """What each role said, as it sounds."""
+    lines: dict[str, list[str]] = {}
+    for segment in segments:
+        lines.setdefault(segment.role, []).append(segment.text)
+    return {role: pairs_heard("\n".join(texts)) for role, texts in lines.items()}
 
 
 def _emotion_columns(segments: Sequence[Segment]) -> Row:

@@ -1,8 +1,9 @@
 """Searching in SQL: conditions, positions in the list of calls, and the quotes that show why a call was found.
 
 Pure; `streams/queries/search.py` asks ClickHouse. A phrase is found where it stands within one segment, character by
-character: no case folding, no other script, no normalisation; but a number is also found as its digits are said.
-`docs/adr/0022-search.md` has the reasons.
+character: no case folding, no other script, no normalisation; but a number is also found as its digits are said. A
+phrase `as_heard` is found where it can be heard, however it was written. `docs/adr/0022-search.md` and
+`docs/adr/0045-search-as-heard.md` have the reasons.
 """
 
 import base64
@@ -19,6 +20,8 @@ from typing import Annotated, Any, Literal, Self, get_args
 from pydantic import AfterValidator, Field, StringConstraints, model_validator
 from pydantic_core import PydanticCustomError
 
+from processors.text.heard import LEAST_SYLLABLES, HeardPhrase, heard_phrase
+from processors.text.phonetic import USUAL_MERGERS, Merger
 from schemas.messages.call_analysis import RiskLevel, TriggerName
 from schemas.messages.call_ended import Role
 from schemas.messages.message import Identifier, Record, Sha256, ShortText, TenantId, UtcDatetime
@@ -38,7 +41,7 @@ MOST_QUOTES = 5
 """Quotes of one kind that a found call shows."""
 
 ROLES: tuple[Role, ...] = get_args(Role)
-_TEXT_COLUMNS = {role: (f"{role}_text",) for role in ROLES} | {None: tuple(f"{role}_text" for role in ROLES)}
+_SAID_BY: dict[Role | None, tuple[Role, ...]] = {role: (role,) for role in ROLES} | {None: ROLES}
 
 
 class CursorError(ValueError):
@@ -57,10 +60,33 @@ Points = Annotated[float, Field(ge=0, le=100)]
 
 
 class SearchPhrase(Record):
-    """A keyword or phrase, and who said it; null: anybody."""
+    """A keyword or phrase, and who said it; null: anybody.
+
+    `as_heard` looks for its sound, with the sounds of `merged_sounds` not told apart.
+    """
 
     text: PhraseText
     role: Role | None = None
+    as_heard: bool = False
+    merged_sounds: tuple[Merger, ...] = tuple(sorted(USUAL_MERGERS))
+
+    @model_validator(mode="after")
+    def _has_a_sound_to_look_for(self) -> Self:
+        if self.as_heard and len(self.sound()) < LEAST_SYLLABLES:
+            raise PydanticCustomError("too_short_to_be_heard", "a phrase as heard needs two syllables or more")
+        return self
+
+    def sound(self) -> HeardPhrase:
+        """The phrase as it sounds."""
+        return heard_phrase(self.text, frozenset(self.merged_sounds))
+
+    def places(self, text: str) -> Iterator[tuple[int, int]]:
+        """Where it stands in a segment, or can be heard in it: start and end, exclusive."""
+        if self.as_heard:
+            yield from self.sound().places(text)
+            return
+        for spelling in spellings_of(self.text):
+            yield from ((start, start + len(spelling)) for start in _starts(text, spelling))
 
 
 class SearchQuery(Record):
@@ -262,7 +288,8 @@ def of_index(query: SearchQuery) -> SqlCondition:
 def of_text(query: SearchQuery) -> SqlCondition:
     """What a row of `search_text_versions` must fulfil: each phrase stands in the text of that role.
 
-    Exact for phrases of one line, because a line is a segment or a part of one.
+    Exact for phrases of one line, because a line is a segment or a part of one; but not for those as heard, of which
+    it says no more than the index (`is_heard`).
     """
     return _of_text(query, _by_text)
 
@@ -270,14 +297,36 @@ def of_text(query: SearchQuery) -> SqlCondition:
 def _of_text(query: SearchQuery, test: Callable[[str, str], SqlCondition]) -> SqlCondition:
     parts = []
     for number, phrase in enumerate(query.phrases):
+        if phrase.as_heard:
+            parts.append(_by_sound(number, phrase))
+            continue
         either: list[str] = []
         parameters: dict[str, object] = {}
         for spelling, text in enumerate(spellings_of(phrase.text)):
             one = test(f"{number}_{spelling}" if spelling else f"{number}", text)
-            either += [f"({one.sql.format(column=column)})" for column in _TEXT_COLUMNS[phrase.role]]
+            either += [f"({one.sql.format(column=f'{role}_text')})" for role in _SAID_BY[phrase.role]]
             parameters |= one.parameters
         parts.append(SqlCondition(f"({' OR '.join(either)})", parameters))
     return _all_of(parts)
+
+
+def _by_sound(number: int, phrase: SearchPhrase) -> SqlCondition:
+    """Of each pair of its syllables one way to hear it was said; whether side by side, the index does not know."""
+    parameters = {f"heard_{number}_{place}": pairs for place, pairs in enumerate(phrase.sound().pairs())}
+    either = [
+        "(" + " AND ".join(f"hasAnyTokens({role}_sounds, {{{name}:Array(String)}})" for name in parameters) + ")"
+        for role in _SAID_BY[phrase.role]
+    ]
+    return SqlCondition(f"({' OR '.join(either)})", parameters)
+
+
+def is_heard(query: SearchQuery, said: Mapping[Role, str]) -> bool:
+    """Whether every phrase as heard can be heard in what was said, one line a segment."""
+    return all(
+        any(next(phrase.places(said[role]), None) is not None for role in _SAID_BY[phrase.role])
+        for phrase in query.phrases
+        if phrase.as_heard
+    )
 
 
 _SPOKEN_ONES = ("一", "幺")
@@ -331,7 +380,7 @@ def of_segments(query: SearchQuery) -> SqlCondition:
     """What a row of `transcript_versions` must fulfil: phrases of several lines stand in a segment of that role."""
     parts = []
     for number, phrase in enumerate(query.phrases):
-        if "\n" not in phrase.text:
+        if phrase.as_heard or "\n" not in phrase.text:
             continue
         parameters: dict[str, object] = {f"phrase_{number}": phrase.text}
         test = f"position(text, {{phrase_{number}:String}}) > 0"
@@ -423,9 +472,8 @@ def phrase_quotes(query: SearchQuery, segments: Sequence[tuple[int, str, int, in
     """The segments (id, role, start, end, text) that hold a phrase, with every place of it: `MOST_QUOTES` at most."""
     quotes = []
     for segment_id, role, start_ms, end_ms, text in segments:
-        spoken = [phrase for phrase in query.phrases if phrase.role in (None, role)]
-        wanted = [spelling for phrase in spoken for spelling in spellings_of(phrase.text)]
-        spans = spans_of(text, wanted)
+        wanted = [phrase for phrase in query.phrases if phrase.role in (None, role)]
+        spans = _merged(place for phrase in wanted for place in phrase.places(text))
         if spans:
             quotes.append(
                 Quote(
@@ -443,9 +491,12 @@ def phrase_quotes(query: SearchQuery, segments: Sequence[tuple[int, str, int, in
 
 def spans_of(text: str, phrases: Iterable[str]) -> tuple[Span, ...]:
     """Where the phrases stand in a text; stretches that touch or overlap are one."""
-    found = sorted((start, start + len(phrase)) for phrase in phrases for start in _starts(text, phrase))
+    return _merged((start, start + len(phrase)) for phrase in phrases for start in _starts(text, phrase))
+
+
+def _merged(found: Iterable[tuple[int, int]]) -> tuple[Span, ...]:
     merged: list[tuple[int, int]] = []
-    for start, end in found:
+    for start, end in sorted(found):
         if merged and start <= merged[-1][1]:
             merged[-1] = (merged[-1][0], max(end, merged[-1][1]))
         else:

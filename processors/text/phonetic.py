@@ -45,12 +45,13 @@ class Sounds:
         self._readings: dict[str, tuple[str, ...]] = {}
         for character, readings in syllables().items():
             if character not in _AS_WRITTEN_ONLY:
-                merged = dict.fromkeys(self._merge(reading) for reading in readings)
+                merged = dict.fromkeys(self.merge(reading) for reading in readings)
                 self._readings[character] = tuple(
                     codes.setdefault(syllable, chr(_FIRST_CODE + len(codes))) for syllable in merged
                 )
 
-    def _merge(self, syllable: str) -> str:
+    def merge(self, syllable: str) -> str:
+        """The syllable that stands for it and for all that it is confused with: zhang → zan."""
         for merger, (written, read) in _INITIALS.items():
             if merger in self.mergers and syllable.startswith(written):
                 syllable = read + syllable.removeprefix(written)

@@ -23,6 +23,7 @@ from streams.cli.contracts import contracts
 from streams.cli.demo import demo
 from streams.cli.emotion import emotion_app
 from streams.cli.export import export_app
+from streams.cli.index_sounds import index_sounds
 from streams.cli.kpi import kpi_app
 from streams.cli.learn import learn_app
 from streams.cli.migrate import migrate
@@ -87,6 +88,7 @@ app.command()(rate)
 app.command()(rollup)
 app.command()(sample_data)
 app.command()(search)
+app.command()(index_sounds)
 app.command()(topology)
 app.command()(migrate)
 app.command()(status)

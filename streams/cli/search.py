@@ -33,12 +33,20 @@ def search(
         list[str] | None,
         typer.Option(help="Tenant whose calls are searched; can be repeated. Not needed where there is only one."),
     ] = None,
-    role: Annotated[str | None, typer.Option(help="Who said every PHRASE: agent or customer.")] = None,
+    role: Annotated[str | None, typer.Option(help="Who said every PHRASE and --as-heard: agent or customer.")] = None,
     said_by_customer: Annotated[
         list[str] | None, typer.Option("--customer-said", help="Phrase said by the customer; can be repeated.")
     ] = None,
     said_by_agent: Annotated[
         list[str] | None, typer.Option("--agent-said", help="Phrase said by the agent; can be repeated.")
+    ] = None,
+    as_heard: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--as-heard",
+            metavar="TEXT",
+            help="Phrase by its sound, however it was written: 保本保息 also finds 保本保溪. --role says by whom.",
+        ),
     ] = None,
     since: Annotated[
         str | None,
@@ -91,7 +99,7 @@ def search(
 
     Criteria are who, when, what about, how the call went, and what was said. A call must fit every option that is
     given; an option that is repeated fits with any of its values. A phrase matches character by character within one
-    segment; for 客户说过“退款” write --customer-said 退款.
+    segment; for 客户说过“退款” write --customer-said 退款. --as-heard finds what the recogniser wrote otherwise.
 
     Every search is recorded in the access log before anything is shown: who searched, when, by which criteria and how
     many calls were found; never the words.
@@ -115,10 +123,12 @@ def search(
         raise SearchError("give either --from or --last, not both")
     days = settings.days
     zone = days.zone_of(tenant[0] if tenant and len(tenant) == 1 else None)
+    sounds = tuple(sorted(settings.merged_sounds))
     phrases = [
         *({"text": text, "role": role} for text in phrase or ()),
         *({"text": text, "role": "customer"} for text in said_by_customer or ()),
         *({"text": text, "role": "agent"} for text in said_by_agent or ()),
+        *({"text": text, "role": role, "as_heard": True, "merged_sounds": sounds} for text in as_heard or ()),
     ]
     wanted: dict[str, Any] = {
         "tenants": tenant or [_only_tenant(settings)],

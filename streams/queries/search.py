@@ -30,6 +30,7 @@ from processors.clickhouse.search_sql import (
     decode_cursor,
     encode_cursor,
     finding_quotes,
+    is_heard,
     lines_of,
     of_call,
     of_index,
@@ -144,6 +145,7 @@ class _Search:
         self._of_index = of_index(self.query)
         self._of_text = of_text(self.query)
         self._of_segments = of_segments(self.query)
+        self._is_heard_asked = any(phrase.as_heard for phrase in self.query.phrases)
 
     def places(self, after: PagePosition | None, wanted: int) -> list[PagePosition]:
         """The first calls that follow `after`, at most `wanted`."""
@@ -233,10 +235,21 @@ class _Search:
             there = self._current(CALLS, tenant_id, keys & self._of_call)
             if there and self._of_text.sql:
                 there &= self._current(TEXTS, tenant_id, of_keys(there) & self._of_text)
+            if there and self._is_heard_asked:
+                there = self._heard(tenant_id, there)
             if there and self._of_segments.sql:
                 there &= self._current(TRANSCRIPTS, tenant_id, of_keys(there) & self._of_segments)
             confirmed |= there
         return [place for place in candidates if place in confirmed]
+
+    def _heard(self, tenant_id: str, places: Iterable[PagePosition]) -> set[PagePosition]:
+        """Those in which each phrase as heard can be heard in one piece: the index knows pairs of syllables alone."""
+        columns = ("ended_at", "call_id", *(f"{role}_text" for role in ROLES))
+        return {
+            PagePosition(ended_at, tenant_id, call_id)
+            for ended_at, call_id, *said in self._select(columns, f"{TEXTS} FINAL", of_keys(places))
+            if is_heard(self.query, dict(zip(ROLES, said, strict=True)))
+        }
 
     def _current(self, table: str, tenant_id: str, where: SqlCondition) -> set[PagePosition]:
         rows = self._select(("ended_at", "call_id"), f"{table} FINAL", where)

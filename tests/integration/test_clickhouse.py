@@ -116,7 +116,7 @@ VIEWS = (
 OF_ROLLUPS = ("kpi_calls", "kpi_rollup")
 """One needs parameters, one its worker: tests/integration/test_rollups.py is about them."""
 EMOTION = ("agitated", "valence", "sound_agitated", "text_agitated", "emotion_source", "emotion_gap")
-LATER = (*EMOTION, "agent_id", "agent_team")
+LATER = (*EMOTION, "agent_id", "agent_team", "sounds")
 """Columns of a transcript that its first table did not have."""
 T0 = datetime(2026, 3, 31, 22, 0, tzinfo=UTC)
 """Close to the end of a month: the calls of the tests lie in two partitions."""

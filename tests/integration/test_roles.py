@@ -36,6 +36,8 @@ from processors.clickhouse.rows import (
 )
 from processors.kpi.rollups import RollupDefinition
 from processors.kpi.sql import kpi_views
+from schemas.clickhouse.cluster import to_sql
+from schemas.clickhouse.migrations import load_migrations
 from schemas.config.kpi import read_kpis
 from schemas.config.roles import UsersFileError, load_roles, load_users
 from schemas.config.rule_pack import RulePack
@@ -874,6 +876,11 @@ def test_the_admin_makes_and_drops_tables_and_reads_everything(engine: RunningEn
     for query in ("CREATE TABLE mine (x Int8) ENGINE = MergeTree ORDER BY x", "DROP TABLE mine"):
         assert ask(engine, "boss", query) == (True, "")
     assert "ACCESS_DENIED" in refusal(engine, "boss", "SELECT * FROM url('http://127.0.0.1:1/', 'TSV', 'a String')")
+
+
+def test_the_admin_runs_the_newest_migration(engine: RunningEngine) -> None:
+    for statement in to_sql(load_migrations()[-1].statements, None):
+        assert ask(engine, "boss", statement) == (True, "")
 
 
 # --- the same for a server

@@ -9,11 +9,14 @@ from uuid import uuid4
 import pytest
 from clickhouse_connect.driver.client import Client
 
-from processors.clickhouse.search_sql import SearchQuery, Span
+from processors.clickhouse.search_sql import SearchPhrase, SearchQuery, Span, of_index
+from processors.text.phonetic import MERGERS
+from processors.text.syllables import syllables
 from schemas.clickhouse.migrations import load_migrations
 from schemas.messages.call_ended import Role
 from streams.adapters.clickhouse.connection import connect
 from streams.adapters.clickhouse.migrate import migrate
+from streams.queries.index_sounds import index_sounds
 from streams.queries.search import SearchError, only_tenant, search, unknown_values
 from tests.support.clickhouse_engine import RunningEngine
 from tests.support.stored_calls import KEY, LONELY, RICH, T0, Call, Store
@@ -169,7 +172,7 @@ def test_transcripts_from_before_search_was_there_are_found(engine: RunningEngin
     client = connect(url)
     old = Store(url, client)
     first = Call("c1", (("customer", "我要退款"),), agitation=0.9, rules=(("rules", "r1", "x"),))
-    old.write(first, without=("agent_id", "agent_team"))
+    old.write(first, without=("agent_id", "agent_team", "sounds"))
     migrate(url)
     Store(url, client).write(Call("c2", (("customer", "我要退款"),), ended_at=T0 - timedelta(days=200)))
     store = Store(url, client)
@@ -189,6 +192,115 @@ def test_the_index_is_built_by_merges_and_hides_nothing_before_and_after(store: 
         assert store.ids(phrases=[{"text": "退款"}]) == ["c0", "c1", "c2"]
         assert store.ids(phrases=[{"text": "退我"}]) == []
         store.merge_texts()
+
+
+# --- as heard
+
+
+@pytest.mark.parametrize(
+    ("text", "role", "found"),
+    [
+        pytest.param("保本保息", None, ["misheard", "written"], id="however it was written"),
+        pytest.param("保本保息", "customer", ["written"], id="by whom"),
+        pytest.param("保本洗澡", None, [], id="syllables that do not touch"),
+        pytest.param("保席保本", None, [], id="pairs that are all there, but not in this order"),
+        pytest.param("12315", None, ["digits", "spoken"], id="digits as they are said"),
+        pytest.param("幺二三一五", "agent", ["digits"], id="said in figures"),
+        pytest.param("电话", None, [], id="what was masked has no sound"),
+    ],
+)
+def test_a_phrase_is_found_by_its_sound(text: str, role: str | None, found: list[str], store: Store) -> None:
+    store.write(
+        Call("misheard", (("agent", "这款保本，保溪"), ("agent", "本保息保"))),
+        Call("written", (("customer", "保本保息吗"), ("agent", "嗯")), ended_at=T0 - timedelta(hours=1)),
+        Call("digits", (("agent", "请打12315"),), ended_at=T0 - timedelta(hours=2)),
+        Call("spoken", (("unknown", "打幺二三幺五，号码[电话]"),), ended_at=T0 - timedelta(hours=3)),
+    )
+    for _ in range(2):
+        assert store.ids(phrases=[{"text": text, "role": role, "as_heard": True}]) == found
+        store.merge_texts()
+
+
+def test_a_quote_as_heard_is_shown_as_it_was_written(store: Store) -> None:
+    store.write(Call("c1", (("agent", "您好"), ("agent", "这款保本，保溪，保本保息"), ("customer", "保本保溪"))))
+    (hit,) = store.all(phrases=[{"text": "保本保息", "role": "agent", "as_heard": True}])
+    (quote,) = hit.quotes
+    assert (quote.segment_id, quote.text) == (1, "这款保本，保溪，保本保息")
+    assert [quote.text[span.start : span.end] for span in quote.spans] == ["保本，保溪", "保本保息"]
+
+
+def test_phrases_as_heard_and_as_written_and_conditions_hold_together(store: Store) -> None:
+    said: tuple[tuple[Role, str], ...] = (("agent", "保本保溪"), ("customer", "我要退款"))
+    store.write(
+        Call("both", said, agent="A1"),
+        Call("other", said, agent="A2", ended_at=T0 - timedelta(hours=1)),
+        Call("one", said[:1], agent="A1", ended_at=T0 - timedelta(hours=2)),
+    )
+    phrases = [{"text": "保本保息", "as_heard": True}, {"text": "退款"}]
+    assert store.ids(phrases=phrases) == ["both", "other"]
+    assert store.ids(phrases=phrases, agents=["A1"]) == ["both"]
+
+
+def test_sounds_are_merged_when_a_search_asks_for_it(store: Store) -> None:
+    store.write(Call("c1", (("agent", "买流奶"),)))
+    phrase = {"text": "牛奶", "as_heard": True}
+    assert store.ids(phrases=[phrase]) == []
+    assert store.ids(phrases=[{**phrase, "merged_sounds": MERGERS}]) == ["c1"]
+
+
+def test_as_many_ways_to_hear_a_phrase_as_there_can_be(store: Store) -> None:
+    said = "".join(character for character, readings in syllables().items() if len(readings) > 1)
+    store.write(Call("c1", (("agent", said),)))
+    assert store.ids(phrases=[{"text": said[:100], "as_heard": True, "merged_sounds": MERGERS}]) == ["c1"]
+
+
+def test_candidates_that_only_have_the_pairs_do_not_end_a_page(store: Store) -> None:
+    store.write(
+        *(Call(f"c{number:02d}", (("agent", "本保息，保本。保本保"),), ended_at=T0) for number in range(40)),
+        Call("there", (("agent", "保本保溪"),), ended_at=T0 - timedelta(hours=1)),
+    )
+    page = store.page(limit=1, phrases=[{"text": "保本保息", "as_heard": True}])
+    assert [hit.call_id for hit in page.hits] == ["there"]
+    assert page.next_cursor is None
+
+
+def test_the_index_over_sounds_leaves_granules_out(store: Store) -> None:
+    store.write(*(Call(f"c{number:03d}", (("agent", "您好"),)) for number in range(200)))
+    store.write(Call("rare", (("agent", "保本保溪"),), ended_at=T0 - timedelta(hours=1)))
+    store.merge_texts()
+    phrase = SearchPhrase(text="保本保息", role="agent", as_heard=True)
+    condition = of_index(SearchQuery(tenants=("acme",), phrases=(phrase,)))
+    sql = f"EXPLAIN indexes = 1 SELECT count() FROM search_text_versions WHERE {condition.sql}"  # noqa: S608
+    plan = "\n".join(row[0] for row in store.client.query(sql, parameters=dict(condition.parameters)).result_rows)
+    assert "agent_sounds_index" in plan
+    assert "Granules: 1/3" in plan, plan
+
+
+def test_transcripts_from_before_are_found_by_sound_once_they_were_read(engine: RunningEngine) -> None:
+    url = engine.url(f"test_{uuid4().hex}")
+    files = load_migrations()
+    before = next(each.number for each in files if each.name == "as_heard") - 1
+    migrate(url, files[:before], views={})
+    client = connect(url)
+    old = [
+        Call("c1", (("agent", "保本保溪"), ("customer", "好的"))),
+        Call("c2", (("unknown", "保本保锡"),), ended_at=T0 - timedelta(days=200)),
+        Call("c3", (("agent", "保本保溪"),), ended_at=T0 - timedelta(days=201), tenant="bright"),
+        Call("nothing", (("agent", "嗯"),), ended_at=T0 - timedelta(days=300)),
+    ]
+    Store(url, client).write(*old, without=("sounds",))
+    migrate(url)
+    store = Store(url, client)
+    store.write(Call("new", (("agent", "保本保溪"),), ended_at=T0 + timedelta(days=1)))
+    store.write(Call("c2", (("unknown", "保本保锡，好"),), ended_at=T0 - timedelta(days=200)), after_s=120)
+    phrase = {"text": "保本保息", "as_heard": True}
+    assert store.ids(phrases=[phrase]) == ["new", "c2"]
+    assert list(index_sounds(client)) == [1, 1]
+    assert store.ids(phrases=[phrase]) == ["new", "c1", "c2"]
+    assert store.ids(phrases=[phrase], tenants=["bright"]) == ["c3"]
+    assert store.ids(phrases=[{"text": "保本保溪"}]) == ["new", "c1"]
+    assert list(index_sounds(client)) == []
+    client.close()
 
 
 # --- conditions

@@ -51,13 +51,13 @@ def as_before_migration_16(rows: TableRows) -> TableRows:
             _without_later_columns(row) | {"version": int(str(row["version"])) % TRANSCRIPT_STEP} for row in of_table
         ]
         if table in (CALLS, OUTCOMES)
-        else of_table
+        else [_without_later_columns(row) for row in of_table]
         for table, of_table in rows.items()
     }
 
 
 def _without_later_columns(row: Row) -> Row:
-    later = ("response_delays_ms", "selected", "roles_doubtful")
+    later = ("response_delays_ms", "selected", "roles_doubtful", "sounds")
     return {name: value for name, value in row.items() if not name.startswith(later)}
 
 

@@ -15,11 +15,14 @@ from processors.clickhouse.search_sql import (
     SearchPhrase,
     SearchQuery,
     Span,
+    SqlCondition,
     decode_cursor,
     encode_cursor,
     finding_quotes,
+    is_heard,
     lines_of,
     milliseconds,
+    of_index,
     of_text,
     pairs_of,
     phrase_quotes,
@@ -185,6 +188,11 @@ def test_quotes_of_findings_are_those_that_were_asked_for() -> None:
         pytest.param({"agitation_min": 1.5}, "agitation_min", id="an agitation above 1"),
         pytest.param({"risks": ["awful"]}, "risks", id="an unknown risk"),
         pytest.param({"mood": "bad"}, "mood", id="an unknown condition"),
+        pytest.param({"phrases": [{"text": "嗯", "as_heard": True}]}, "two syllables", id="one syllable as heard"),
+        pytest.param({"phrases": [{"text": "？！", "as_heard": True}]}, "two syllables", id="marks as heard"),
+        pytest.param(
+            {"phrases": [{"text": "退款", "as_heard": True, "merged_sounds": ["z_c"]}]}, "merged_sounds", id="sounds"
+        ),
     ],
 )
 def test_a_search_that_makes_no_sense_is_refused(conditions: dict[str, object], sentence: str) -> None:
@@ -197,6 +205,37 @@ def test_times_between_two_milliseconds_are_those_after_them() -> None:
     assert milliseconds(at) == milliseconds(NOON)
     assert milliseconds(at + timedelta(microseconds=1)) == milliseconds(NOON) + 1
     assert milliseconds(at + timedelta(microseconds=999)) == milliseconds(NOON) + 1
+
+
+def test_a_quote_as_heard_is_where_it_was_heard() -> None:
+    query = SearchQuery(tenants=("acme",), phrases=(SearchPhrase(text="保本保息", role="agent", as_heard=True),))
+    segments = [(0, "agent", 0, 9, "这款保本，保溪"), (1, "customer", 10, 19, "保本保溪"), (2, "agent", 20, 29, "保本")]
+    (quote,) = phrase_quotes(query, segments)
+    assert (quote.segment_id, quote.text, quote.spans) == (0, "这款保本，保溪", (Span(start=2, end=7),))
+
+
+@pytest.mark.parametrize(
+    ("text", "role", "said", "heard"),
+    [
+        pytest.param("保本保息", "agent", ("保本保溪", "", ""), True, id="by the agent"),
+        pytest.param("保本保息", "customer", ("保本保溪", "", ""), False, id="by the other one"),
+        pytest.param("保本保息", None, ("", "", "保本保溪"), True, id="by anybody"),
+        pytest.param("保本保息", None, ("保本\n保溪", "", ""), False, id="not over two segments"),
+    ],
+)
+def test_what_is_heard(text: str, role: Role | None, said: tuple[str, str, str], heard: bool) -> None:
+    query = SearchQuery(tenants=("acme",), phrases=(SearchPhrase(text=text, role=role, as_heard=True),))
+    assert is_heard(query, dict(zip(ROLES, said, strict=True))) == heard
+
+
+def test_the_index_over_sounds_is_asked_for_each_pair_in_every_way_to_hear_it() -> None:
+    query = SearchQuery(tenants=("acme",), phrases=(SearchPhrase(text="保本息", role="agent", as_heard=True),))
+    assert of_index(query) == SqlCondition(
+        "((hasAnyTokens(agent_sounds, {heard_0_0:Array(String)}) "
+        "AND hasAnyTokens(agent_sounds, {heard_0_1:Array(String)})))",
+        {"heard_0_0": ["bao ben", "bao beng"], "heard_0_1": ["ben xi", "beng xi"]},
+    )
+    assert of_text(query) == of_index(query)
 
 
 SAID_12315 = {"12315", "一二三一五", "幺二三幺五", "幺二三一五", "一二三幺五"}

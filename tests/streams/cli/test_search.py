@@ -33,6 +33,7 @@ def store(engine: RunningEngine) -> Iterator[Store]:
     stored = Store(url, client)
     stored.write(RICH, Call("c2", (("agent", "退款"),), ended_at=T0 - timedelta(days=1)))
     stored.write(Call("c3", (("agent", "[bold]退货[/]"),), tenant="bracket", team="[/x]", queue=":fire:"))
+    stored.write(Call("c4", (("agent", "买流奶"),), tenant="noodles"))
     yield stored
     client.close()
 
@@ -54,6 +55,32 @@ class TestCommand:
             kafka_flavour=broker.kafka_flavour,
         )
         return terminal
+
+    def test_it_finds_a_phrase_as_heard_and_logs_no_word(self, there: Terminal, broker: Settings) -> None:
+        done = there.run("search", "--tenant", "acme", "--role", "customer", "--as-heard", "推宽", "--json")
+        assert (done.code, done.err) == (0, "")
+        assert [call["call_id"] for call in done.json["calls"]] == ["rich"]
+        assert done.json["calls"][0]["quotes"][0]["text"] == "我要退款"
+        access = accesses(broker)[-1]
+        assert (access.filters, access.calls_count) == (("phrases",), 1)
+        assert "推宽" not in access.model_dump_json()
+
+    def test_sounds_are_merged_as_the_settings_say(self, there: Terminal) -> None:
+        found = {}
+        for mergers in ("z_zh", "n_l"):
+            there.set(sound_mergers=mergers)
+            done = there.run("search", "--tenant", "noodles", "--as-heard", "牛奶", "--json")
+            found[mergers] = [call["call_id"] for call in done.json["calls"]]
+        assert found == {"z_zh": [], "n_l": ["c4"]}
+
+    def test_older_calls_are_made_ready_once(self, there: Terminal) -> None:
+        done = there.run("index-sounds")
+        assert (done.code, done.out) == (0, "0 calls can be found by sound now\n")
+
+    def test_one_syllable_is_too_little_to_be_heard(self, there: Terminal) -> None:
+        done = there.run("search", "--tenant", "acme", "--as-heard", "嗯")
+        assert done.code == 2
+        assert "two syllables" in done.err
 
     def test_it_finds_a_phrase_of_the_customer(self, there: Terminal) -> None:
         done = there.run("search", "--tenant", "acme", "--customer-said", "退款", "--json")
