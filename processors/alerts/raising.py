@@ -1,9 +1,9 @@
 """Which alerts the judgement of a call raises."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 from schemas.messages.alert import Alert
-from schemas.messages.call_analysis import CallAnalysis, Selection
+from schemas.messages.call_analysis import CallAnalysis, Trigger
 from schemas.messages.call_ended import Role
 from schemas.messages.finding import SEVERITIES, Finding, Severity
 
@@ -45,9 +45,18 @@ def alerts_of(
     alerts = [_of_rule(analysis, findings, category_names) for findings in by_rule.values()]
     if analysis.risk is not None and analysis.risk.level == "high" and at_least("high", min_severity):
         alerts.append(_of_risk(analysis))
-    if analysis.selection is not None and analysis.selection.certain:
-        alerts.append(_of_selection(analysis, analysis.selection))
+    if triggers := _triggers_told(analysis):
+        alerts.append(_of_selection(analysis, triggers))
     return tuple(alerts)
+
+
+def _triggers_told(analysis: CallAnalysis) -> tuple[Trigger, ...]:
+    """Those that do not rest on a suspicion, nor on the side of an agent who may be the customer."""
+    triggers = analysis.selection.certain if analysis.selection is not None else ()
+    if not analysis.roles_doubtful:
+        return triggers
+    of_agent = {finding.finding_id for finding in analysis.findings if finding.role == "agent"}
+    return tuple(one for one in triggers if not one.finding_ids or not of_agent.issuperset(one.finding_ids))
 
 
 def _of_rule(analysis: CallAnalysis, findings: list[Finding], category_names: Mapping[str, str]) -> Alert:
@@ -86,17 +95,17 @@ def _of_risk(analysis: CallAnalysis) -> Alert:
     )
 
 
-def _of_selection(analysis: CallAnalysis, selection: Selection) -> Alert:
+def _of_selection(analysis: CallAnalysis, triggers: Sequence[Trigger]) -> Alert:
     """Of severity `info`: how grave the call is, its findings and its risk say."""
     return _alert(
         analysis,
         rule_id=SELECTION_RULE,
-        rule_version=str(selection.rules_version or analysis.analysis_version),
+        rule_version=str((analysis.selection and analysis.selection.rules_version) or analysis.analysis_version),
         category=SELECTION_RULE,
         severity="info",
-        title=f"入选复核：{'、'.join(trigger.reason for trigger in selection.certain)}（{SELECTION_RULE}）"[:500],
+        title=f"入选复核：{'、'.join(trigger.reason for trigger in triggers)}（{SELECTION_RULE}）"[:500],
         advice="请安排质检员复核这通录音。",
-        triggers=tuple(trigger.name for trigger in selection.certain),
+        triggers=tuple(trigger.name for trigger in triggers),
     )
 
 

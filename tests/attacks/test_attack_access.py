@@ -109,10 +109,11 @@ for place in (f"/proc/{{os.getppid()}}/environ", "/proc/1/environ", {str(secret)
 
 
 SECRETS = {
-    "kafka_sasl_password": ("listen", "receive", "judge", "store", "watch", "notify"),
-    "clickhouse_url": ("judge", "store", "watch", "rollup"),
+    "kafka_sasl_password": ("listen", "receive", "judge", "store", "watch", "second_read", "notify"),
+    "clickhouse_url": ("judge", "store", "watch", "rollup", "second_read"),
     "s3_secret_key": ("listen", "receive"),
     "speech_api_key": ("listen",),
+    "second_reader_secret_key": ("second_read",),
     "customer_key_secret": (),
 }
 """And who needs them."""

@@ -12,7 +12,6 @@ import pytest
 
 from schemas.errors import RetryableError
 from schemas.messages.records import ConsumerRecord, call_of_key
-from schemas.messages.topics import TOPICS
 from streams.adapters.kafka import client
 from streams.adapters.kafka.client import BatchConsumer
 from streams.adapters.kafka.fetcher import KafkaAccessError, moment
@@ -20,6 +19,7 @@ from streams.ports import Rows
 from streams.runtime.loop import Streak, TooManyFailuresError
 from streams.settings import Settings
 from streams.stages.store import Store
+from streams.topology import STAGES
 from tests.streams.adapters.test_kafka_client import FULL_STEP, RECORD, ScriptedFetcher, ScriptedMember
 from tests.support.mutations import broken_json
 
@@ -66,7 +66,7 @@ def with_value(message: Any, path: tuple[str | int, ...], value: object) -> byte
 
 
 def examples() -> Iterator[tuple[str, Any]]:
-    for topic in TOPICS:
+    for topic in (read.topic for stage in STAGES if stage.name == "store" for read in stage.reads):
         for file in sorted((EXAMPLES / topic.name).glob("*.json")):
             yield topic.name, json.loads(file.read_text(encoding="utf-8"))
 

@@ -77,7 +77,7 @@ def judge_with(history: History) -> CallAnalysis:
     """What `judge` makes of the call."""
     judge = Judge(JudgeSettings((DurationAnomalySettings(baseline_min_calls=2),)), rulebooks=shipped_rules())
     stage = judge_stage(lambda: judge, FixedClock(), history)
-    (output,) = stage.handle(ConsumerRecord(CALLS_TRANSCRIBED.name, 0, 0, b"k", a_transcript(THIS).encode()))
+    output, *_ = stage.handle(ConsumerRecord(CALLS_TRANSCRIBED.name, 0, 0, b"k", a_transcript(THIS).encode()))
     return CallAnalysis.decode(output.value)
 
 
@@ -130,7 +130,7 @@ class TestWithoutClickHouse:
     def test_without_a_history_nothing_is_known(self) -> None:
         judge = shipped_judge()
         stage = judge_stage(lambda: judge, FixedClock())
-        (output,) = stage.handle(ConsumerRecord(CALLS_TRANSCRIBED.name, 0, 0, b"k", a_transcript(THIS).encode()))
+        output, *_ = stage.handle(ConsumerRecord(CALLS_TRANSCRIBED.name, 0, 0, b"k", a_transcript(THIS).encode()))
         assert reasons(CallAnalysis.decode(output.value))["duration_deviation"] == "no_baseline"
 
 

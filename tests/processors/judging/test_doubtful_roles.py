@@ -52,4 +52,4 @@ def test_what_is_found_is_shown_but_neither_alerts_nor_makes_the_risk_high(doubt
 
 def test_what_the_customer_side_says_still_counts() -> None:
     analysis = judged(True, ("agent", "您好"), ("customer", "我要投诉你们"))
-    assert [alert.rule_id for alert in alerts_of(analysis, {})] == ["general.complaint"]
+    assert [alert.rule_id for alert in alerts_of(analysis, {})] == ["general.complaint", "selected"]

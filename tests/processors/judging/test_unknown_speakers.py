@@ -24,7 +24,9 @@ def test_that_somebody_says_where_to_complain_threatens_nobody() -> None:
     assert analysis.risk is not None
     assert analysis.risk.level == "low"
     assert "complaint_threat" in analysis.risk.unmeasured
-    assert alerts_of(analysis, {}) == ()
+    assert [alert.rule_id for alert in alerts_of(analysis, {}) if not alert.triggers] == []
+    assert analysis.selection is not None
+    assert "complaint_threat" not in [trigger.name for trigger in analysis.selection.triggers]
 
 
 @pytest.mark.parametrize(

@@ -58,6 +58,7 @@ MADE_BY_THE_VIEW = {
 NOT_SHOWN = {
     CALLS: {"stored_at", "agitation", "skipped.measure", "skipped.reason"},
     "kpi_rollup_rows": {"order_status", "customer_value_tier"},
+    "transcript_versions": {"sounds"},
 }
 """Table → columns that people are not to see, or see in another form."""
 
