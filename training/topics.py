@@ -1,4 +1,4 @@
-"""Train what reads the topics of a call (`processors/reading/topic_reader.py`): `make heads`.
+"""Train what reads the topics of a call (`processors/reading/topic_heads.py`): `make heads`.
 
 Learns from the dialogues, from the openings of `training/openings` and from the example sentences of the packs. Each
 part of the dialogues is read once by heads that were trained without it: these readings calibrate (Platt 1999, with
@@ -23,7 +23,7 @@ from processors.detectors.topics import topics_by_phrase
 from processors.judging.call_context import CallContext
 from processors.reading.features import TOPIC_BUCKETS, Said, idf_of, topic_rows
 from processors.reading.heads import LinearHeads
-from processors.reading.topic_reader import TOPICS_FILE, TopicReader, leads
+from processors.reading.topic_heads import TOPICS_FILE, TopicHeads, leads
 from processors.rules.examples import imagine_transcript
 from processors.rules.rulebook import Rulebooks
 from processors.text.normalized_text import normalize
@@ -185,7 +185,7 @@ def calibrate(data: Data, scores: NDArray[np.float32]) -> Calibration:
     return replace(found, threshold=float(limits[f1[:-1].argmax()]))
 
 
-def reader_of(data: Data, weights: NDArray[np.float32], calibration: Calibration) -> TopicReader:
+def reader_of(data: Data, weights: NDArray[np.float32], calibration: Calibration) -> TopicHeads:
     """The heads of all topics, with their calibration."""
     count = len(data.names)
     scales = np.maximum(np.abs(weights).max(axis=1), 1e-9) / 127
@@ -199,7 +199,7 @@ def reader_of(data: Data, weights: NDArray[np.float32], calibration: Calibration
         np.full(count, calibration.threshold, dtype=np.float32),
         data.idf,
     )
-    return TopicReader(heads, calibration.lead / calibration.slope, calibration.phrase)
+    return TopicHeads(heads, calibration.lead / calibration.slope, calibration.phrase)
 
 
 def figures(data: Data, probabilities: NDArray[np.float64], threshold: float) -> Mapping[str, float]:
@@ -218,7 +218,7 @@ def figures(data: Data, probabilities: NDArray[np.float64], threshold: float) ->
     }
 
 
-def train(calls: Sequence[Example], others: Sequence[Example]) -> tuple[TopicReader, Mapping[str, float]]:
+def train(calls: Sequence[Example], others: Sequence[Example]) -> tuple[TopicHeads, Mapping[str, float]]:
     """The reader, and its figures on parts that were left out."""
     data = gather(calls, others)
     scores = held_out_scores(data)

@@ -13,7 +13,7 @@ from processors.detectors.reading import ReadingSettings, why_not_read
 from processors.judging.call_context import CallContext
 from processors.reading.call_reader import WEIGHTS
 from processors.reading.features import Said
-from processors.reading.topic_reader import TOPICS_FILE, TopicReader
+from processors.reading.topic_heads import TOPICS_FILE, TopicHeads
 from processors.rules.conditions import Hearing, RuleHit, order
 from processors.rules.rulebook import Compiled, Rulebook, Rulebooks
 from processors.text.passages import Passage
@@ -44,7 +44,7 @@ class TopicsDetector:
     reads_measures: ClassVar[bool] = True
 
     rulebooks: Rulebooks
-    reader: TopicReader | None = None
+    reader: TopicHeads | None = None
     sentence_model: SentenceModel | None = None
     sentence_min_cosine: float = 1.0
     _meanings: dict[int, Meanings] = field(default_factory=dict, compare=False, repr=False)
@@ -108,7 +108,7 @@ def topics_by_phrase(topics: Iterable[Compiled[TopicRule]], hearing: Hearing) ->
 
 
 def topics_by_reading(
-    reader: TopicReader, topics: Iterable[Compiled[TopicRule]], hearing: Hearing, by_phrase: Mapping[str, TopicHit]
+    reader: TopicHeads, topics: Iterable[Compiled[TopicRule]], hearing: Hearing, by_phrase: Mapping[str, TopicHit]
 ) -> dict[str, TopicHit]:
     """Id → the topics that are believed, each with the phrase that was said, or the words that speak most for it."""
     passages = hearing.spoken.passages
@@ -124,7 +124,7 @@ def topics_by_reading(
         confidence = round(probability, 4)
         if topic.entry.id in by_phrase:
             found[topic.entry.id] = (topic, by_phrase[topic.entry.id][1]._replace(confidence=confidence))
-        elif (shown := reader.shown(said, topic.entry.name)) is not None:
+        elif (shown := reader.find_words(said, topic.entry.name)) is not None:
             passage = passages[shown.utterance]
             letters = said[shown.utterance].letters[shown.start : shown.end]
             found[topic.entry.id] = (topic, RuleHit(passage, shown.start, shown.end, letters, confidence))
@@ -153,9 +153,9 @@ def mention(topic: Compiled[TopicRule], hit: RuleHit, model: str | None = None) 
 
 
 @cache
-def _reader(file: Path) -> TopicReader:
+def _reader(file: Path) -> TopicHeads:
     """Read once a process: judges are made anew with every version of the rules."""
-    return TopicReader.load(file)
+    return TopicHeads.load(file)
 
 
 def detector(context: DetectorContext) -> TopicsDetector:

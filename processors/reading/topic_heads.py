@@ -35,7 +35,7 @@ class Shown(NamedTuple):
 
 
 @dataclass(frozen=True)
-class TopicReader:
+class TopicHeads:
     """A linear head for each topic, trained by ridge regression (Hoerl and Kennard 1970) and calibrated together.
 
     Log-odds are what the head says, and `lead` times how much more that is than what the likeliest other topic of the
@@ -65,7 +65,7 @@ class TopicReader:
         odds = log_odds + self.lead * leads(log_odds) + self.phrase * phrases
         return dict(zip(names, (1 / (1 + np.exp(-odds[0]))).tolist(), strict=True))
 
-    def shown(self, said: Sequence[Said], name: str) -> Shown | None:
+    def find_words(self, said: Sequence[Said], name: str) -> Shown | None:
         """The words that speak most for a topic; None where nothing with letters was said."""
         best: tuple[float, Shown] | None = None
         for number, one in enumerate(said):
@@ -91,9 +91,9 @@ class TopicReader:
         save_heads(self.heads, file, lead=self.lead, phrase=self.phrase)
 
     @staticmethod
-    def load(file: Path = TOPICS_FILE) -> "TopicReader":
+    def load(file: Path = TOPICS_FILE) -> "TopicHeads":
         """The reader of a file. Raises `ReadingWeightsError`."""
-        return TopicReader(load_heads(file, None, TOPIC_BUCKETS), load_fact(file, "lead"), load_fact(file, "phrase"))
+        return TopicHeads(load_heads(file, None, TOPIC_BUCKETS), load_fact(file, "lead"), load_fact(file, "phrase"))
 
     @cached_property
     def version(self) -> str:

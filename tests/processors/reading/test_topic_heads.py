@@ -8,9 +8,9 @@ import pytest
 
 from processors.reading.features import Said
 from processors.reading.heads import ReadingWeightsError
-from processors.reading.topic_reader import TOPICS_FILE, TopicReader, leads
+from processors.reading.topic_heads import TOPICS_FILE, TopicHeads, leads
 
-READER = TopicReader.load()
+READER = TopicHeads.load()
 SLOW = [
     Said("agent", "您好请问有什么可以帮您"),
     Said("customer", "我家宽带这几天一到晚上网速就特别慢看个电视剧都一直转圈"),
@@ -37,7 +37,7 @@ def test_a_phrase_speaks_for_its_topic() -> None:
 
 
 def test_it_shows_the_words_that_speak_for_a_topic() -> None:
-    shown = READER.shown(SLOW, "网速慢")
+    shown = READER.find_words(SLOW, "网速慢")
     assert shown is not None
     assert SLOW[shown.utterance].role == "customer"
     assert 0 <= shown.start < shown.end <= len(SLOW[shown.utterance].letters)
@@ -45,7 +45,7 @@ def test_it_shows_the_words_that_speak_for_a_topic() -> None:
 
 @pytest.mark.parametrize("said", [[], [Said("customer", "")]])
 def test_a_call_in_which_nothing_is_said_shows_nothing(said: list[Said]) -> None:
-    assert READER.shown(said, "网速慢") is None
+    assert READER.find_words(said, "网速慢") is None
     assert all(0 <= probability <= 1 for probability in READER.read(said, POSSIBLE, ()).values())
 
 
@@ -56,7 +56,7 @@ def test_a_lead_is_over_the_best_of_the_others() -> None:
 
 def test_what_was_saved_reads_the_same(tmp_path: Path) -> None:
     READER.save(tmp_path / "topics.npz")
-    again = TopicReader.load(tmp_path / "topics.npz")
+    again = TopicHeads.load(tmp_path / "topics.npz")
     assert again.read(SLOW, POSSIBLE, {"网速慢"}) == READER.read(SLOW, POSSIBLE, {"网速慢"})
     assert again.version == READER.version
     assert replace(READER, lead=READER.lead + 1).version != READER.version
@@ -64,9 +64,9 @@ def test_what_was_saved_reads_the_same(tmp_path: Path) -> None:
 
 def test_a_file_that_is_none_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ReadingWeightsError, match="make it with `make heads`"):
-        TopicReader.load(tmp_path / TOPICS_FILE.name)
+        TopicHeads.load(tmp_path / TOPICS_FILE.name)
     (tmp_path / TOPICS_FILE.name).write_bytes(b"no weights")
     with pytest.raises(ReadingWeightsError, match="cannot be read as weights"):
-        TopicReader.load(tmp_path / TOPICS_FILE.name)
+        TopicHeads.load(tmp_path / TOPICS_FILE.name)
     with pytest.raises(ReadingWeightsError, match="has other heads"):
-        TopicReader.load(TOPICS_FILE.with_name("agent.npz"))
+        TopicHeads.load(TOPICS_FILE.with_name("agent.npz"))
