@@ -155,7 +155,10 @@ class Pipeline:
         return int(row["n"])
 
     def finding_ids(self, tenant_id: str) -> set[str]:
-        found = rows(self.stack, f"SELECT finding_id FROM findings WHERE tenant_id = '{tenant_id}'")  # noqa: S608
+        """Of what was found, and of what is suspected."""
+        found = []
+        for view in ("findings", "suspicions"):
+            found += rows(self.stack, f"SELECT finding_id FROM {view} WHERE tenant_id = '{tenant_id}'")  # noqa: S608
         return {row["finding_id"] for row in found}
 
     def undisturbed_finding_ids(self, calls: Sequence[CallEnded]) -> set[str]:
