@@ -49,7 +49,7 @@ _LEADING = re.compile(rf"(?:[是我就要把吧以而两令事无起期](?![{_ST
 _TRAILING = re.compile(rf"(?:{GAP}(?:[吧把我是就要以而事无起期两]|[a-z]{{3,12}}))+$")
 _SHORTEST, _SHORTEST_UNASKED = 3, 4
 _OTHER = re.compile(
-    r"订单|定单|单号|运单|快递单|物流|工单|投诉单|发票|工号|员工|坐席|客服|型号|版本|受理|申诉编号|航班|车次|保单号|邮编|邮政编码|代码|持有|余额|金额"
+    r"订单|定单|单号|运单|快递单|物流|工单|投诉单|发票|合同|工号|员工|坐席|客服|型号|版本|受理|申诉编号|航班|车次|保单号|邮编|邮政编码|代码|持有|余额|金额"
     r"|多少钱|价格|费用|利率|几点|什么时候|哪天|日期|几楼|热线|投诉电话|报错|错误|内存|书名|班的|手机型|产品|商品|路公交|地铁|换.{0,6}路|刚给|理财|学费"
 )
 _OTHER_BEFORE = re.compile(
@@ -98,7 +98,7 @@ _TOLD: tuple[tuple[FoundKind, str], ...] = (
     ("mobile", r"电[话化]|号码|手机|原来是|[来记]|充|联系|打(?!了)"),
     (
         "code",
-        r"(?<![代条邮号数尺编源扫])码(?:是|给你|了|吗)?|前台说|后台说是?|发来的?|收到了?|新来的是|上一个|发[个了]|说(?:是|错了)|验证[吗马]?|朋友的|要|取件|凭",
+        r"(?<![代条邮号数尺编源扫])码(?:是|给你|了|吗)?|前台说|后台说是?|发来的?|收到了?|新来的是|上一个|发[个了]|说(?:是|错了)|验证[吗马]?|朋友的|要|[后前]面|末尾|那段|取件|凭",
     ),
 )
 _TELLS = re.compile("|".join(f"(?P<{kind}>{pattern})" for kind, pattern in _TOLD))
@@ -109,13 +109,17 @@ _CORRECTS = re.compile(r"不是|不对|错了|等等|应该是|看串")
 _PASSPORT = re.compile(r"[eg][a-h]?\d{7,8}")
 _AT_MOST_BACK = 3
 _MOBILE = re.compile(r"1[3-9]\d{9}$")
-_CARD = re.compile(r"62\d{6,17}$")
+_CARD = re.compile(r"62\d{4,17}$")
 _LETTERS = re.compile(r"[一-鿿]")
-_PERSONAL = re.compile(r"邀请码|激活码|会员|美[发容]|健身卡|[购礼]物?品?卡|常旅客|券码|登录|保险编号|社保")
+_PERSONAL = re.compile(r"邀请码|激活码|会员|美[发容]|健身卡|[购礼]物?品?卡|常旅客|券码|登录|保险编号|社保|分机|诉号码")
 _PROVINCES = frozenset(
     sound for letter in "京津沪渝冀豫云辽黑湘皖鲁新苏浙赣鄂桂甘晋蒙陕吉闽贵粤青藏川宁琼" for sound in syllables().get(letter, ())
 )
 _PLATE = re.compile(r"[a-z](?=.*\d.*\d)[a-z0-9]{5,6}")
+_OF_PERSONS: frozenset[FoundKind] = frozenset(
+    {"bank_card", "account", "passport", "plate", "password", "resident_id"}
+)
+_NO_PROVINCE = frozenset("想能军世新")
 _NO_SERVICE = frozenset({"315"})
 
 
@@ -152,7 +156,7 @@ def find_replies(lines: Sequence[Line], reading: NumbersSaid) -> list[list[PiiMa
         matches.extend(
             PiiMatch(known[run.spelled], run.start, run.end, 0.6)
             for run in its_runs
-            if run.spelled in known and not _is_other(line.text, run)
+            if run.spelled in known and not _is_other(line.text, run, personal=False)
         )
     return found
 
@@ -164,7 +168,9 @@ def _in_line(
     if not runs:
         return
     asked = _asked(lines, number)
-    others = OTHER_NUMBER in reading.asked[number] and not (asked and _PERSONAL.search(lines[number - 1].text))
+    others = OTHER_NUMBER in reading.asked[number] and not (
+        asked in _OF_PERSONS or (asked and _PERSONAL.search(lines[number - 1].text))
+    )
     if others:
         asked = None
     named = [one.end for one in reading.named[number] if one.topic == OTHER_NUMBER]
@@ -179,17 +185,20 @@ def _in_line(
             last = run.end
             yield plate
             continue
-        is_of_others = not personal and (others or any(end <= run.start for end in named))
-        if _is_other(line.text, run) or (is_of_others and _MOBILE.search(run.spelled) is None):
+        here = _last_kind(_TELLS, line.text, max(last, run.start - _TOLD_BEFORE), run.start)
+        is_of_others = not personal and (
+            (others and here not in _OF_PERSONS - {"resident_id"}) or any(end <= run.start for end in named)
+        )
+        if _is_other(line.text, run, personal=personal) or (is_of_others and _MOBILE.search(run.spelled) is None):
             last = run.end
             continue
-        here = _last_kind(_TELLS, line.text, max(last, run.start - _TOLD_BEFORE), run.start)
         told = here or (told if corrects or last and run.start - last <= _TOLD_BEFORE else None)
         last = run.end
         kind = _kind(line, run, asked=asked, told=told, confirms=confirms or corrects)
         if kind is None and told is not None and corrects and run.strict > 1:
             kind = told
         if kind is not None:
+            told = kind
             yield PiiMatch(kind, run.start, run.end, 0.6)
 
 
@@ -207,6 +216,8 @@ def _kind(
         if _CARD.match(run.spelled):
             return "bank_card"
     letters = len(_LETTERS.findall(line.text[: run.start] + line.text[run.end :]))
+    if letters <= _SHORTEST and line.text.rstrip("?。 ").endswith("然后呢") and run.tokens > 1:
+        return "code"
     if asked is None and told is None and letters <= _SHORTEST and run.strict > _SHORTEST_UNASKED:
         return "code"
     alone = run.start <= _TOLD_BEFORE
@@ -253,17 +264,19 @@ def _plate(text: str, run: _Run) -> PiiMatch | None:
         place -= 1
     if place < 0 or _PLATE.fullmatch(run.spelled) is None:
         return None
+    if text[place] in _NO_PROVINCE:
+        return None
     return PiiMatch("plate", place, run.end, 0.6) if _PROVINCES & set(syllables().get(text[place], ())) else None
 
 
-def _is_other(text: str, run: _Run) -> bool:
+def _is_other(text: str, run: _Run, *, personal: bool) -> bool:
     if run.spelled in _NO_SERVICE or AMOUNT_BEFORE.search(text, max(0, run.start - 10), run.start):
         return True
     if run.is_digits and (is_service_number(run.spelled) or is_public_service_number(run.spelled)):
         return True
     if _OTHER_AFTER.match(text, run.end):
         return True
-    return _OTHER_BEFORE.search(text, max(0, run.start - 16), run.start) is not None
+    return not personal and _OTHER_BEFORE.search(text, max(0, run.start - 16), run.start) is not None
 
 
 def _runs(text: str) -> Iterator[_Run]:
