@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 
 from processors.pii.asking import OTHER_NUMBER, AskedFor, Mention, mentions, moves_on, only_listens
 from processors.pii.digit_kinds import (
@@ -96,7 +97,7 @@ class Number:
     confidence: float
     pieces: tuple[Piece, ...]
 
-    @property
+    @cached_property
     def digits(self) -> str:
         """All its digits, as heard."""
         return "".join(piece.digits for piece in self.pieces)

@@ -14,6 +14,7 @@ from processors.pii.conversation import AMOUNT_BEFORE, PATIENCE_MS, Line, Number
 from processors.pii.digit_kinds import is_public_service_number, is_service_number, kind_unasked
 from processors.pii.digit_runs import GAP, without_quantities
 from processors.pii.match import FoundKind, PiiMatch
+from processors.pii.passport import FLIGHT
 from processors.text.syllables import syllables
 
 _STRICT = "0-9零〇一二三四五六七八九幺洞"
@@ -93,7 +94,7 @@ _TOLD: tuple[tuple[FoundKind, str], ...] = (
     ("passport", r"[护户]照|通行证|旧的|新的|孩子|先生|留学保险|旅行证"),
     (
         "account",
-        r"账[号户]|帐[号户]|[户护]号|会员|(?<!学籍)(?:保险|社保|电脑)编?号|电脑号|[家水]?电号|借书证|常旅客号?|钉钉号?|微信|加我|美[发容]卡好?|健身卡|查电表|查水表|合约",
+        r"账[号户]|帐[号户]|[户护]号|会员|(?<!学籍)(?:保险|社保|电脑)编?号|电脑号|[家水]?电号|借书证|常旅客号?|钉钉号?|微信|加我|美[发容]卡好?|健身卡|查电表|查水表|合约|(?<![单票型工批航项\d一二三四五六七八九十])(?:号|卡|证|户|id)[码好]?[是为:]?[\s,]?$",
     ),
     ("mobile", r"电[话化]|号码|手机|原来是|[来记]|充|联系|打(?!了)"),
     (
@@ -108,6 +109,7 @@ _CONFIRMS = re.compile(r"对吗|对吧|对不对|是吗|是吧|吗[?？]?$|吧[?
 _CORRECTS = re.compile(r"不是|不对|错了|等等|应该是|看串")
 _PASSPORT = re.compile(r"[eg][a-h]?\d{7,8}")
 _AT_MOST_BACK = 3
+_LONGER_THAN_AMOUNTS = 9
 _MOBILE = re.compile(r"1[3-9]\d{9}$")
 _CARD = re.compile(r"62\d{4,17}$")
 _LETTERS = re.compile(r"[一-鿿]")
@@ -270,7 +272,7 @@ def _plate(text: str, run: _Run) -> PiiMatch | None:
 
 
 def _is_other(text: str, run: _Run, *, personal: bool) -> bool:
-    if run.spelled in _NO_SERVICE or AMOUNT_BEFORE.search(text, max(0, run.start - 10), run.start):
+    if run.spelled in _NO_SERVICE or FLIGHT.fullmatch(run.spelled) or run.tokens < _LONGER_THAN_AMOUNTS and AMOUNT_BEFORE.search(text, max(0, run.start - 10), run.start):
         return True
     if run.is_digits and (is_service_number(run.spelled) or is_public_service_number(run.spelled)):
         return True
