@@ -94,8 +94,10 @@ def expected_digit_runs(text: str) -> Iterator[DigitRun]:
 
 def without_quantities(text: str) -> str:
     """The text with amounts, dates, times, counts and set phrases blotted out; places of letters stay."""
-    free = _blank(text, (_QUANTITIES, _IDIOMS, _DECIMAL, _SPOKEN_DECIMAL))
-    return _BARE_CARDINAL.sub(lambda match: match[0] if _BEFORE_A_DASH.match(free, match.end()) else _BLANK * len(match[0]), free)
+    free = _blank(text, (_SPOKEN_DECIMAL, _QUANTITIES, _IDIOMS, _DECIMAL))
+    return _BARE_CARDINAL.sub(
+        lambda match: match[0] if _BEFORE_A_DASH.match(free, match.end()) else _BLANK * len(match[0]), free
+    )
 
 
 def with_dates_as_digits(text: str) -> str:

@@ -105,8 +105,11 @@ _TOLD: tuple[tuple[FoundKind, str], ...] = (
 _TELLS = re.compile("|".join(f"(?P<{kind}>{pattern})" for kind, pattern in _TOLD))
 _TOLD_BEFORE = 14
 _CODE_AFTER = re.compile(r"[\s,]{0,2}(?:刚收到|刚来|刚发|告诉|给他|给小哥|对吗$)")
-_CONFIRMS = re.compile(r"对吗|对吧|对不对|是吗|是吧|吗[?？]?$|吧[?？]?$|核对|确认|一致|试试|告诉|然后呢|来取|有误|跟您说的|\?$")
-_CORRECTS = re.compile(r"不是|不对|错了|等等|应该是|看串")
+_CONFIRMS = re.compile(
+    r"对吗|对吧|对不对|是吗|是吧|吗[?？]?$|吧[?？]?$|核对|确认"
+    r"|一致|试试|告诉|然后呢|来取|有误|跟您说的|\?$"
+)
+_CORRECTS = re.compile(r"(?<!是)不是|(?<!对)不对|错了|等等|应该是|看串")
 _PASSPORT = re.compile(r"[eg][a-h]?\d{7,8}")
 _AT_MOST_BACK = 3
 _LONGER_THAN_AMOUNTS = 9
@@ -115,12 +118,12 @@ _CARD = re.compile(r"62\d{4,17}$")
 _LETTERS = re.compile(r"[一-鿿]")
 _PERSONAL = re.compile(r"邀请码|激活码|会员|美[发容]|健身卡|[购礼]物?品?卡|常旅客|券码|登录|保险编号|社保|分机|诉号码")
 _PROVINCES = frozenset(
-    sound for letter in "京津沪渝冀豫云辽黑湘皖鲁新苏浙赣鄂桂甘晋蒙陕吉闽贵粤青藏川宁琼" for sound in syllables().get(letter, ())
+    sound
+    for letter in "京津沪渝冀豫云辽黑湘皖鲁新苏浙赣鄂桂甘晋蒙陕吉闽贵粤青藏川宁琼"
+    for sound in syllables().get(letter, ())
 )
 _PLATE = re.compile(r"[a-z](?=.*\d.*\d)[a-z0-9]{5,6}")
-_OF_PERSONS: frozenset[FoundKind] = frozenset(
-    {"bank_card", "account", "passport", "plate", "password", "resident_id"}
-)
+_OF_PERSONS: frozenset[FoundKind] = frozenset({"bank_card", "account", "passport", "plate", "password", "resident_id"})
 _NO_PROVINCE = frozenset("想能军世新")
 _NO_SERVICE = frozenset({"315"})
 
@@ -163,9 +166,7 @@ def find_replies(lines: Sequence[Line], reading: NumbersSaid) -> list[list[PiiMa
     return found
 
 
-def _in_line(
-    lines: Sequence[Line], reading: NumbersSaid, number: int, runs: Sequence[_Run]
-) -> Iterator[PiiMatch]:
+def _in_line(lines: Sequence[Line], reading: NumbersSaid, number: int, runs: Sequence[_Run]) -> Iterator[PiiMatch]:
     line = lines[number]
     if not runs:
         return
@@ -194,7 +195,7 @@ def _in_line(
         if _is_other(line.text, run, personal=personal) or (is_of_others and _MOBILE.search(run.spelled) is None):
             last = run.end
             continue
-        told = here or (told if corrects or last and run.start - last <= _TOLD_BEFORE else None)
+        told = here or (told if corrects or (last and run.start - last <= _TOLD_BEFORE) else None)
         last = run.end
         kind = _kind(line, run, asked=asked, told=told, confirms=confirms or corrects)
         if kind is None and told is not None and corrects and run.strict > 1:
@@ -272,7 +273,11 @@ def _plate(text: str, run: _Run) -> PiiMatch | None:
 
 
 def _is_other(text: str, run: _Run, *, personal: bool) -> bool:
-    if run.spelled in _NO_SERVICE or FLIGHT.fullmatch(run.spelled) or run.tokens < _LONGER_THAN_AMOUNTS and AMOUNT_BEFORE.search(text, max(0, run.start - 10), run.start):
+    if (
+        run.spelled in _NO_SERVICE
+        or FLIGHT.fullmatch(run.spelled)
+        or (run.tokens < _LONGER_THAN_AMOUNTS and AMOUNT_BEFORE.search(text, max(0, run.start - 10), run.start))
+    ):
         return True
     if run.is_digits and (is_service_number(run.spelled) or is_public_service_number(run.spelled)):
         return True
@@ -298,7 +303,9 @@ def _runs(text: str) -> Iterator[_Run]:
             yield _Run(start, end, _spell(spoken), strict)
 
 
-_SPELLING = re.compile(rf"(?P<times>[两俩二三四五六2-6])个(?P<repeated>[{_STRICT}])|(?P<one>[{_STRICT}{_SOFT}])|(?P<ten>十)|(?P<word>艾弗|艾尺|[艾埃]克斯)|(?P<letter>[a-z])")
+_SPELLING = re.compile(
+    rf"(?P<times>[两俩二三四五六2-6])个(?P<repeated>[{_STRICT}])|(?P<one>[{_STRICT}{_SOFT}])|(?P<ten>十)|(?P<word>艾弗|艾尺|[艾埃]克斯)|(?P<letter>[a-z])"
+)
 
 
 def _spell(spoken: str) -> str:
