@@ -95,9 +95,12 @@ def expected_digit_runs(text: str) -> Iterator[DigitRun]:
 def without_quantities(text: str) -> str:
     """The text with amounts, dates, times, counts and set phrases blotted out; places of letters stay."""
     free = _blank(text, (_SPOKEN_DECIMAL, _QUANTITIES, _IDIOMS, _DECIMAL))
-    return _BARE_CARDINAL.sub(
-        lambda match: match[0] if _BEFORE_A_DASH.match(free, match.end()) else _BLANK * len(match[0]), free
-    )
+    return _BARE_CARDINAL.sub(_blank_unless_dashed, free)
+
+
+def _blank_unless_dashed(match: re.Match[str]) -> str:
+    """十三 is an amount, but not that of 十三杠六杠七八七四."""
+    return match[0] if _BEFORE_A_DASH.match(match.string, match.end()) else _BLANK * len(match[0])
 
 
 def with_dates_as_digits(text: str) -> str:

@@ -112,10 +112,11 @@ _CONFIRMS = re.compile(
 _CORRECTS = re.compile(r"(?<!是)不是|(?<!对)不对|错了|等等|应该是|看串")
 _PASSPORT = re.compile(r"[eg][a-h]?\d{7,8}")
 _AT_MOST_BACK = 3
-_LONGER_THAN_AMOUNTS = 9
+_LONGER_THAN_AMOUNTS, _LONGEST_TRAILING = 9, 24
 _MOBILE = re.compile(r"1[3-9]\d{9}$")
 _CARD = re.compile(r"62\d{4,17}$")
 _LETTERS = re.compile(r"[一-鿿]")
+_GO_ON = re.compile(r"[\s,]{0,2}然后呢")
 _PERSONAL = re.compile(r"邀请码|激活码|会员|美[发容]|健身卡|[购礼]物?品?卡|常旅客|券码|登录|保险编号|社保|分机|诉号码")
 _PROVINCES = frozenset(
     sound
@@ -176,10 +177,11 @@ def _in_line(lines: Sequence[Line], reading: NumbersSaid, number: int, runs: Seq
     )
     if others:
         asked = None
-    named = [one.end for one in reading.named[number] if one.topic == OTHER_NUMBER]
+    named = min((one.end for one in reading.named[number] if one.topic == OTHER_NUMBER), default=len(line.text))
     personal = _PERSONAL.search(line.text) is not None
     confirms = _CONFIRMS.search(line.text) is not None
     corrects = _CORRECTS.search(line.text) is not None
+    around = len(_LETTERS.findall(line.text))
     told: FoundKind | None = None
     last = 0
     for run in runs:
@@ -189,15 +191,13 @@ def _in_line(lines: Sequence[Line], reading: NumbersSaid, number: int, runs: Seq
             yield plate
             continue
         here = _last_kind(_TELLS, line.text, max(last, run.start - _TOLD_BEFORE), run.start)
-        is_of_others = not personal and (
-            (others and here not in _OF_PERSONS - {"resident_id"}) or any(end <= run.start for end in named)
-        )
+        is_of_others = not personal and ((others and here not in _OF_PERSONS - {"resident_id"}) or named <= run.start)
         if _is_other(line.text, run, personal=personal) or (is_of_others and _MOBILE.search(run.spelled) is None):
             last = run.end
             continue
         told = here or (told if corrects or (last and run.start - last <= _TOLD_BEFORE) else None)
         last = run.end
-        kind = _kind(line, run, asked=asked, told=told, confirms=confirms or corrects)
+        kind = _kind(line, run, asked=asked, told=told, confirms=confirms or corrects, around=around)
         if kind is None and told is not None and corrects and run.strict > 1:
             kind = told
         if kind is not None:
@@ -206,8 +206,9 @@ def _in_line(lines: Sequence[Line], reading: NumbersSaid, number: int, runs: Seq
 
 
 def _kind(
-    line: Line, run: _Run, *, asked: FoundKind | None, told: FoundKind | None, confirms: bool
+    line: Line, run: _Run, *, asked: FoundKind | None, told: FoundKind | None, confirms: bool, around: int
 ) -> FoundKind | None:
+    """What the run is taken for; `around` is how many Chinese letters the whole line holds."""
     if _PASSPORT.fullmatch(run.spelled):
         return "passport"
     if run.is_digits:
@@ -218,8 +219,8 @@ def _kind(
             return "mobile"
         if _CARD.match(run.spelled):
             return "bank_card"
-    letters = len(_LETTERS.findall(line.text[: run.start] + line.text[run.end :]))
-    if letters <= _SHORTEST and line.text.rstrip("?。 ").endswith("然后呢") and run.tokens > 1:
+    letters = around - len(_LETTERS.findall(line.text, run.start, run.end))
+    if letters <= _SHORTEST and run.tokens > 1 and _GO_ON.match(line.text, run.end):
         return "code"
     if asked is None and told is None and letters <= _SHORTEST and run.strict > _SHORTEST_UNASKED:
         return "code"
@@ -294,7 +295,7 @@ def _runs(text: str) -> Iterator[_Run]:
         leading = _LEADING.match(free, start, end)
         if leading:
             start = leading.end()
-        trailing = _TRAILING.search(free, start, end)
+        trailing = _TRAILING.search(free, max(start, end - _LONGEST_TRAILING), end)
         if trailing:
             end = trailing.start()
         spoken = free[start:end]

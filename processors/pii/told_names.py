@@ -1,6 +1,6 @@
-"""Names that need no known surname: what answers the question for one, follows a word that a name must follow, or spells it.
+"""Names that need no known surname: what answers the question for one, follows a word for it, or spells it.
 
-岩温罕 answers 乘机人, 其其格 follows 户名, and 曹操的曹国家的国 tells letters: whoever asks or says so speaks of a name.
+岩温罕 answers 乘机人, 其其格 follows 户名, and 曹操的曹国家的国 tells letters: who asks or says so speaks of a name.
 """
 
 import re
@@ -18,7 +18,8 @@ _WHO = (
     r"|报名人|参保人|旅客|客人|死者|事主|保姆|月嫂|阿姨|教练|孩子)"
 )
 _ASKS = re.compile(
-    rf"{_WHO}(?:和?税号|和?电话|全称|登?记?的?是|怎么写|怎么拼|有吗|叫什么|是谁|叫|呢)?[\s,?]*$|名字中间|怎么称呼|贵姓[\s?]*$|找谁|叫(?:什么|啥)(?:名字?)?[\s?]*$|[姓性]名[和跟、及].{2, 6}$|写什么字|哪几个字|拆.{{0,2}}字"
+    rf"{_WHO}(?:和?税号|和?电话|全称|登?记?的?是|怎么写|怎么拼|有吗|叫什么|是谁|叫|呢)?[\s,?]*$"
+    r"|名字中间|怎么称呼|贵姓[\s?]*$|找谁|叫(?:什么|啥)(?:名字?)?[\s?]*$|[姓性]名[和跟、及].{2,6}$|写什么字|哪几个字|拆.{0,2}字"
     r"|[您你](?:是)?哪位|谁的名字|名字.{0,12}(?:再说|说一|报(?!销)|一遍)|[姓性]名.{0,3}电话|请报[姓性]名|(?:是|有)哪两位|您几位"
 )
 _LEAD = re.compile(
