@@ -13,7 +13,10 @@ _AT = (
     r"|小老鼠|后缀是?|艾的|矮特|a圈儿?|圈i|圈(?=\s?[a-z]))"
 )
 _DOT = r"(?:\.|[典店电]?点儿?|\bdot\b|[典店电])"
-_TOP_LEVEL = r"(?:com|cn|net|org|edu|gov|io|me|vip|hk|tw|co|看|抗|康(?!姆)|[母康]?姆|康母|耐特|西恩|[康控抗卡肯吭科空坑扛]姆|[康抗控空坑扛][母么木目]|c\s?o\s?m|c\s?n)"
+_TOP_LEVEL = (
+    r"(?:com|cn|net|org|edu|gov|io|me|vip|hk|tw|co|看|抗|康(?!姆)|[母康]?姆|康母|耐特|西恩|"
+    r"[康控抗卡肯吭科空坑扛]姆|[康抗控空坑扛][母么木目]|c\s?o\s?m|c\s?n)"
+)
 _SIGNS = r"(?:[._+-]|下划线|下横线|横杠|杠|减号|点儿?|中划线|加号)"
 _LOCAL = rf"(?<!{_LETTERS}){_LETTERS}(?:[\s,]{{0,2}}(?:{_LETTERS}|{_SIGNS})){{0,63}}"
 _HOST = (

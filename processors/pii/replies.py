@@ -117,7 +117,9 @@ _MOBILE = re.compile(r"1[3-9]\d{9}$")
 _CARD = re.compile(r"62\d{4,17}$")
 _LETTERS = re.compile(r"[一-鿿]")
 _GO_ON = re.compile(r"[\s,]{0,2}然后呢")
-_PERSONAL = re.compile(r"邀请码|激活码|会员|美[发容]|健身卡|[购礼]物?品?卡|常旅客|券码|登录|保险编号|社保|分机|诉号码")
+_PERSONAL = re.compile(
+    r"邀请码|[取提].{0,2}码|激活码|会员|美[发容]|健身卡|[购礼]物?品?卡|常旅客|券码|登录|保险编号|社保|分机|诉号码"
+)
 _PROVINCES = frozenset(
     sound
     for letter in "京津沪渝冀豫云辽黑湘皖鲁新苏浙赣鄂桂甘晋蒙陕吉闽贵粤青藏川宁琼"
