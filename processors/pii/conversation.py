@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 
 from processors.pii.asking import OTHER_NUMBER, AskedFor, Mention, mentions, moves_on, only_listens
 from processors.pii.digit_kinds import (
@@ -50,7 +51,7 @@ _LAST_X = re.compile(rf"{GAP}(?:大写的?)?(?:x|叉|[艾爱埃哎]克斯|[差�
 _ONLY_X = re.compile(r"[\s,.。]*(?:(?:最后|后面|尾号)[是一位个]*)?(?:大写的?)?(?:x|叉|[艾爱埃哎]克斯)[\s,.。啊]*")
 _EXTENSION = re.compile(r"[\s,、.-]*(?:转接?|分机号?|转分机号?)[是:\s,]*[0-9零〇一二三四五六七八九幺]{1,6}")
 _SERVICE_BEFORE = re.compile(r"(?:打|拨|热线|客服|致电|短信|发送|发|投诉|咨询|联系|找)[^,。]{0,6}$")
-_AMOUNT_BEFORE = re.compile(
+AMOUNT_BEFORE = re.compile(
     r"(?:刷了?|花了?|转了?|扣了?|付了?|存了?|取了?|余额|价格|金额|限额|额度|积分|共|收了?|充了?|消费了?|退了?|才|差|欠|满|减|价|费|卖|买了?)[是:为]?\s*$"
 )
 _STAFF_AFTER = re.compile(r"\s*号?\s*(?:很?高兴|竭诚|随时)?(?:为您服务|客服|坐席|话务员|专员|柜员|接待员)")
@@ -96,7 +97,7 @@ class Number:
     confidence: float
     pieces: tuple[Piece, ...]
 
-    @property
+    @cached_property
     def digits(self) -> str:
         """All its digits, as heard."""
         return "".join(piece.digits for piece in self.pieces)
@@ -260,7 +261,7 @@ def _is_other(text: str, run: DigitRun, topics: frozenset[AskedFor]) -> bool:
         return True
     if len(run.digits) <= _MAX_STAFF_DIGITS and _STAFF_AFTER.match(text, run.end):
         return True
-    if len(run.digits) <= _MAX_AMOUNT_DIGITS and _AMOUNT_BEFORE.search(before):
+    if len(run.digits) <= _MAX_AMOUNT_DIGITS and AMOUNT_BEFORE.search(before):
         return True
     return len(run.digits) <= _FEWEST_DIGITS and _OTHER_BEFORE.search(before) is not None
 

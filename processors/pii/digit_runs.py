@@ -61,6 +61,8 @@ _IDIOMS = re.compile(
     r"|七上八下|五花八门|接二连三|一五一十|一心一意|一模一样|一清二楚|三言两语|三七二十一|星期[一二三四五六]|周[一二三四五六]|礼拜[一二三四五六]"
     r"|双十一|五一节|五险一金|十一假|一般|一致|一切|一律|一向|一时|一路|一部分|一半|一系列|一家|一步|四川|三星|九江|六安|三亚"
 )
+_SPOKEN_DECIMAL = re.compile(rf"(?<![{_D}]){_N}{{1,4}}点[{_D}]{{1,4}}(?:万|千|的|(?![{_D}a-z杠]))")
+_BEFORE_A_DASH = re.compile("杠|-")
 _BLANK = "\0"
 
 
@@ -88,6 +90,17 @@ def expected_digit_runs(text: str) -> Iterator[DigitRun]:
             lambda match: _BLANK * len(match[0]) if _is_expected_amount(match) else match[0], free
         )
     yield from _runs(_EXPECTED, free)
+
+
+def without_quantities(text: str) -> str:
+    """The text with amounts, dates, times, counts and set phrases blotted out; places of letters stay."""
+    free = _blank(text, (_SPOKEN_DECIMAL, _QUANTITIES, _IDIOMS, _DECIMAL))
+    return _BARE_CARDINAL.sub(_blank_unless_dashed, free)
+
+
+def _blank_unless_dashed(match: re.Match[str]) -> str:
+    """十三 is an amount, but not that of 十三杠六杠七八七四."""
+    return match[0] if _BEFORE_A_DASH.match(match.string, match.end()) else _BLANK * len(match[0])
 
 
 def with_dates_as_digits(text: str) -> str:

@@ -15,7 +15,9 @@ from processors.pii.match import FoundKind, PiiMatch, fold
 from processors.pii.name import KnownNames, find_explained, find_names, may_be_name
 from processors.pii.passport import find_passports
 from processors.pii.plate import find_plates
+from processors.pii.replies import find_replies
 from processors.pii.spelled import KnownSpelled, find_spelled
+from processors.pii.told_names import find_told_names
 from schemas.messages.call_ended import Role
 from schemas.messages.pii import PiiKind, PiiSpan
 from schemas.messages.transcript import Rejected, Segment, Word
@@ -141,6 +143,10 @@ def _find(
             places.append(_with_placeholder(one))
             heard.take(line.text, one)
         asked_by.update((mention.topic, line.role) for mention in reading.named[number])
+    for places, replies in zip(found, find_replies(lines, reading), strict=True):
+        places.extend(map(_with_placeholder, replies))
+    for places, names in zip(found, find_told_names(lines), strict=True):
+        places.extend(map(_with_placeholder, names))
     by_model = load_names().find([(one.role, one.text) for one in lines])
     for line, places, names in zip(lines, found, by_model, strict=True):
         kept = [one for one in names if may_be_name(line.text, one.start, one.end)]
@@ -191,6 +197,7 @@ def _in_text(line: Line, reading: NumbersSaid, number: int, asked_by: Mapping[As
         for topic in ("name", "address")
     }
     expects.update({topic: topic in asked for topic in ("email", "plate", "passport")})
+    expects["email"] &= all(mention.topic != OTHER_NUMBER for mention in named)
     just_now = any(
         mention.topic == "name" for others in reading.named[max(0, number - 2) : number] for mention in others
     )
