@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 
 from processors.kpi.sql import quote_string
-from schemas.config.kpi_expression import COLUMNS, MAX_NUMBER, Expression, OperationName
+from schemas.config.kpis.kpi_expression import COLUMNS, MAX_NUMBER, Expression, OperationName
 
 _FUNCTIONS: Mapping[OperationName, str] = {
     "and": "and",

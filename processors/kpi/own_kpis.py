@@ -5,8 +5,8 @@ from pathlib import Path
 
 from processors.kpi.expression_sql import bounded_sql, expression_sql
 from processors.kpi.sql import quote_string
-from schemas.config.kpi import CallRatio, Kpi, KpiRegistry, read_kpis
-from schemas.config.own_kpis import OwnKpi, OwnKpis, read_own_kpis
+from schemas.config.kpis.kpi import CallRatio, Kpi, KpiRegistry, read_kpis
+from schemas.config.kpis.own_kpis import OwnKpi, OwnKpis, read_own_kpis
 
 
 def kpis_in_force(file: Path | None) -> KpiRegistry:

@@ -40,7 +40,7 @@ from processors.kpi.statistics import (
     student95,
     target_status,
 )
-from schemas.config.kpi import Kpi
+from schemas.config.kpis.kpi import Kpi
 
 LEAST_GROUPS = 10
 """So many agents tell what is usual among them."""

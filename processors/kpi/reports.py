@@ -24,7 +24,7 @@ from processors.kpi.statistics import (
     target_status,
     trend,
 )
-from schemas.config.kpi import DIMENSIONS, Dimension, Kpi
+from schemas.config.kpis.kpi import DIMENSIONS, Dimension, Kpi
 
 SumsOf = Mapping[tuple[str, Key, str], Sums]
 """Tenant, key of the dimension, KPI → sums."""

@@ -6,8 +6,8 @@ from datetime import date, datetime, timedelta
 from hashlib import sha256
 
 from schemas.clickhouse import days as day_sql
-from schemas.config.kpi import DIMENSIONS, Dimension, KpiRegistry
-from schemas.config.kpi_expression import MAX_NUMBER
+from schemas.config.kpis.kpi import DIMENSIONS, Dimension, KpiRegistry
+from schemas.config.kpis.kpi_expression import MAX_NUMBER
 from schemas.config.tenants import TenantDays
 
 HOURLY: tuple[Dimension, ...] = tuple(name for name in DIMENSIONS if name != "agent_inquiry_type")

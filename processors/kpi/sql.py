@@ -12,7 +12,7 @@ from string import Template
 from processors.kpi.statistics import DECIDED_PER_PENDING, LEAST_AGENTS, NO_EVENT_LIMIT, Z95, bounds
 from schemas.clickhouse import days as day_sql
 from schemas.clickhouse.cluster import ON_CLUSTER
-from schemas.config.kpi import DIMENSIONS, Dimension, Kpi, KpiRegistry
+from schemas.config.kpis.kpi import DIMENSIONS, Dimension, Kpi, KpiRegistry
 from schemas.config.tenants import TenantDays
 
 SUMS = ("n", "numerator", "denominator", "numerator_squares", "products", "denominator_squares", "pending")

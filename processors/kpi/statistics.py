@@ -41,7 +41,7 @@ from dataclasses import dataclass
 from math import atanh, copysign, erfc, exp, log, log1p, sqrt, tanh
 from typing import Literal, Self
 
-from schemas.config.kpi import BOUNDS, BetterWhen, Kpi, KpiUnit
+from schemas.config.kpis.kpi import BOUNDS, BetterWhen, Kpi, KpiUnit
 
 Z95 = 1.959963984540054
 """The 97.5th percentile of the normal distribution."""

@@ -10,8 +10,8 @@ from collections.abc import Mapping
 from string import Template
 
 from processors.kpi.statistics import DECIDED_PER_PENDING
-from schemas.config.kpi import Kpi, KpiRegistry, KpiUnit
-from schemas.config.kpi_expression import MAX_NUMBER
+from schemas.config.kpis.kpi import Kpi, KpiRegistry, KpiUnit
+from schemas.config.kpis.kpi_expression import MAX_NUMBER
 
 CALLS_DATASET = "calls"
 """The dataset of which every row is one of `kpi_calls`; all KPIs that are ratios are metrics of it."""

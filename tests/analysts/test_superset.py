@@ -12,7 +12,7 @@ import yaml
 from clickhouse_connect.driver.client import Client
 
 from processors.kpi.superset import value_over_calls, with_kpis
-from schemas.config.kpi import read_kpis
+from schemas.config.kpis.kpi import read_kpis
 from tests.analysts.superset_bundle import BUNDLE, Chart, charts, read, script
 
 pytestmark = pytest.mark.embedded

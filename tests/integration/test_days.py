@@ -16,7 +16,7 @@ from processors.kpi.reports import Period
 from processors.kpi.rollups import RollupDefinition
 from processors.kpi.sql import kpi_views
 from schemas.clickhouse.views import load_views
-from schemas.config.kpi import read_kpis
+from schemas.config.kpis.kpi import read_kpis
 from schemas.config.tenants import TenantDays
 from streams.adapters.clickhouse.connection import connect
 from streams.adapters.clickhouse.kpis import ClickHouseKpis

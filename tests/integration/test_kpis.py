@@ -16,7 +16,7 @@ from processors.kpi.reports import SumsOf
 from processors.kpi.rollups import RollupDefinition
 from processors.kpi.sql import AGENTS_OF, VIEW_OF_DIMENSION, WIDE, kpi_views
 from processors.kpi.statistics import CallGroup, Sums, estimate, estimate_group, target_status
-from schemas.config.kpi import DIMENSIONS, Dimension, Kpi, KpiRegistry
+from schemas.config.kpis.kpi import DIMENSIONS, Dimension, Kpi, KpiRegistry
 from schemas.messages.call_analysis import CallAnalysis, Scorecard, ScoreItem
 from schemas.messages.call_ended import Agent, Csat
 from schemas.messages.call_rated import CallRated

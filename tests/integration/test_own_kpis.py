@@ -21,7 +21,7 @@ from processors.kpi.own_kpis import kpis_in_force
 from processors.kpi.rollups import RollupDefinition
 from processors.kpi.statistics import Sums, estimate
 from processors.rules.rulebook import Rulebooks
-from schemas.config.kpi_expression import COLUMNS, ExpressionError, ExpressionType, parse_expression
+from schemas.config.kpis.kpi_expression import COLUMNS, ExpressionError, ExpressionType, parse_expression
 from schemas.config.rule_pack import load_rule_packs
 from schemas.messages.call_analysis import CallAnalysis
 from streams.adapters.clickhouse.migrate import make_views, views_of

@@ -38,7 +38,7 @@ from processors.kpi.rollups import RollupDefinition
 from processors.kpi.sql import kpi_views
 from schemas.clickhouse.cluster import to_sql
 from schemas.clickhouse.migrations import load_migrations
-from schemas.config.kpi import read_kpis
+from schemas.config.kpis.kpi import read_kpis
 from schemas.config.roles import UsersFileError, load_roles, load_users
 from schemas.config.rule_pack import RulePack
 from schemas.config.tenants import TenantDays

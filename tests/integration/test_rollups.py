@@ -15,7 +15,7 @@ from clickhouse_connect.driver.client import Client
 
 from processors.clickhouse.rows import CALLS, RATINGS, TableRows, rows_for_analysis, rows_for_call_rated
 from processors.kpi.rollups import COLUMNS, HOURLY, RollupDefinition
-from schemas.config.kpi import DIMENSIONS, KpiRegistry, read_kpis
+from schemas.config.kpis.kpi import DIMENSIONS, KpiRegistry, read_kpis
 from schemas.config.tenants import TenantDays
 from schemas.messages.call_analysis import CallAnalysis, Scorecard, ScoreItem
 from schemas.messages.call_ended import Agent, Csat

@@ -15,7 +15,7 @@ from clickhouse_connect.driver.client import Client
 from processors.clickhouse.rows import rows_for_alert, rows_for_analysis, rows_for_call_ended, rows_for_call_rated
 from processors.kpi.rollups import RollupDefinition
 from processors.kpi.sql import kpi_views
-from schemas.config.kpi import read_kpis
+from schemas.config.kpis.kpi import read_kpis
 from schemas.config.tenants import TenantDays
 from streams.adapters.clickhouse.connection import connect
 from streams.adapters.clickhouse.kpis import ClickHouseKpis

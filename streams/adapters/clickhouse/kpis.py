@@ -18,7 +18,7 @@ from processors.kpi.sql import (
     stretch_of_moments,
 )
 from processors.kpi.statistics import Sums
-from schemas.config.kpi import DIMENSIONS, Dimension, Kpi
+from schemas.config.kpis.kpi import DIMENSIONS, Dimension, Kpi
 from schemas.config.tenants import TenantDays
 from streams.adapters.clickhouse.statements import read_rows
 

@@ -1,7 +1,7 @@
 """Values, intervals and differences as cells of a table; a dash where there is nothing to show."""
 
 from processors.kpi.statistics import Difference, Estimate
-from schemas.config.kpi import Kpi
+from schemas.config.kpis.kpi import Kpi
 from streams.cli.pages.kpis import in_unit
 
 

@@ -6,7 +6,7 @@ from typing import Annotated, cast
 
 import typer
 
-from schemas.config.kpi import DIMENSIONS, Dimension, Kpi, KpiRegistry
+from schemas.config.kpis.kpi import DIMENSIONS, Dimension, Kpi, KpiRegistry
 from streams.cli.kpi.words import Language
 
 LastOption = Annotated[

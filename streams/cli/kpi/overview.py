@@ -11,7 +11,7 @@ from processors.kpi.problems import Key
 from processors.kpi.reports import AgentsOf, KpiLine, Period, agents_of, kpi_lines
 from processors.kpi.rollups import HOURLY
 from processors.kpi.sql import AGENTS_OF
-from schemas.config.kpi import DIMENSIONS, Dimension, Kpi
+from schemas.config.kpis.kpi import DIMENSIONS, Dimension, Kpi
 from streams.cli.console.options import JsonOption
 from streams.cli.kpi.cells import interval_cell, q_cell, value_cell
 from streams.cli.kpi.options import (

@@ -8,7 +8,7 @@ from rich.table import Table
 
 from processors.kpi.reports import Period
 from processors.kpi.statistics import FALSE_DISCOVERIES
-from schemas.config.kpi import Kpi
+from schemas.config.kpis.kpi import Kpi
 from streams.cli.command_settings import command_settings
 from streams.cli.console.output import console, print_json
 from streams.cli.console.times import parse_day

@@ -22,7 +22,7 @@ def write_datasets(
     the files stays as it is.
     """
     from processors.kpi.superset import with_kpis
-    from schemas.config.kpi import read_kpis
+    from schemas.config.kpis.kpi import read_kpis
 
     files = sorted(folder.rglob("*.yaml"))
     if not files:

@@ -2,7 +2,7 @@
 
 from processors.kpi.sql import VIEW_OF_DIMENSION, WIDE
 from processors.kpi.statistics import bounds
-from schemas.config.kpi import DIMENSIONS, Dimension, Kpi, KpiRegistry, read_kpis
+from schemas.config.kpis.kpi import DIMENSIONS, Dimension, Kpi, KpiRegistry, read_kpis
 
 KPIS_FILE = "docs/kpis.md"
 """Where the page stands in the repository."""
@@ -10,7 +10,8 @@ KPIS_FILE = "docs/kpis.md"
 _INTRODUCTION = """\
 # KPIs
 
-Every KPI is defined once, in `schemas/config/kpis.yaml`; the views, `callstream kpi` and this page are made from it.
+Every KPI is defined once, in `schemas/config/kpis/kpis.yaml`; the views, `callstream kpi` and this page are
+made from it.
 
 * **What counts.** A KPI is Σ numerator ÷ Σ denominator over the calls that count. A call of which something was not
   measured does not count: null is never 0. `n` is the number of calls that count.

@@ -29,7 +29,7 @@ from processors.kpi.statistics import (
     wilson,
 )
 from processors.kpi.surges import MEDIAN_VARIANCE, predicted_tail
-from schemas.config.kpi import Kpi
+from schemas.config.kpis.kpi import Kpi
 from tests.processors.kpi.test_statistics import EVENTS, MEAN, PARTS, SHARE, a_kpi
 from tests.support.kpi_calls import slow_answers
 

@@ -11,7 +11,7 @@ from processors.kpi.case_mix import Strata, total
 from processors.kpi.problems import Agents, Key, Problems, individual_comparisons, team_comparisons, variation
 from processors.kpi.problems import problems as problems_of
 from processors.kpi.statistics import FALSE_DISCOVERIES, Sums
-from schemas.config.kpi import CallRatio, Kpi
+from schemas.config.kpis.kpi import CallRatio, Kpi
 from tests.processors.kpi.test_statistics import EVENTS, MEAN, RANKS, SHARE, a_kpi, calls
 
 COUNTS = a_kpi(kind="events", unit="per_100_calls", direction="lower", target=None, ratio=CallRatio(numerator="x"))

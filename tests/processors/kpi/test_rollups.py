@@ -5,7 +5,7 @@ from datetime import UTC, date, datetime, timedelta
 import pytest
 
 from processors.kpi.rollups import MadeDay, RollupDefinition, due_days, rollup_query, runs_of
-from schemas.config.kpi import read_kpis
+from schemas.config.kpis.kpi import read_kpis
 from schemas.config.tenants import TenantDays
 
 DEFINITION = RollupDefinition(read_kpis(), TenantDays(), 7)

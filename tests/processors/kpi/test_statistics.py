@@ -23,7 +23,7 @@ from processors.kpi.statistics import (
     trend,
     wilson,
 )
-from schemas.config.kpi import Bilingual, CallRatio, Kpi
+from schemas.config.kpis.kpi import Bilingual, CallRatio, Kpi
 
 
 def a_kpi(**fields: Any) -> Kpi:

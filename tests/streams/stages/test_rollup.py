@@ -7,7 +7,7 @@ from datetime import UTC, date, datetime, timedelta
 import pytest
 
 from processors.kpi.rollups import MadeDay, RollupDefinition
-from schemas.config.kpi import read_kpis
+from schemas.config.kpis.kpi import read_kpis
 from schemas.config.tenants import TenantDays
 from schemas.errors import RetryableError
 from streams.runtime.loop import Loop

@@ -22,7 +22,7 @@ from tests.support.brokers import running_broker
 from tests.support.clickhouse_engine import RunningEngine
 from tests.support.kpi_store import REGISTRY, ZONE, Filled, filled_store
 
-ROOT = Path(__file__).parents[3]
+ROOT = Path(__file__).parents[4]
 
 
 @pytest.fixture(scope="module")

@@ -21,7 +21,7 @@ from training.dialogues import Dialogue, load_dialogues
 
 REVIEWS = 200
 WANTED = frozenset(("privacy", "private_dealing", "false_promise"))
-PAIRS = Path(__file__).parents[3] / "training" / "pairs"
+PAIRS = Path(__file__).parents[4] / "training" / "pairs"
 
 
 def as_json(dialogue: Dialogue) -> dict[str, object]:

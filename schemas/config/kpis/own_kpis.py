@@ -1,6 +1,6 @@
 """KPIs and targets of one's own, as YAML beside the shipped registry. docs/kpis-of-your-own.md is the guide.
 
-A KPI of one's own is made of expressions (`schemas/config/kpi_expression.py`), never of SQL.
+A KPI of one's own is made of expressions (`schemas/config/kpis/kpi_expression.py`), never of SQL.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
@@ -9,8 +9,17 @@ from typing import Any, Literal, Self
 
 from pydantic import Field, model_validator
 
-from schemas.config.kpi import BOUNDS, DIMENSIONS, BetterWhen, Bilingual, Kpi, KpiRegistry, KpiRegistryError, KpiUnit
-from schemas.config.kpi_expression import Expression, ExpressionError, ExpressionType, parse_expression
+from schemas.config.kpis.kpi import (
+    BOUNDS,
+    DIMENSIONS,
+    BetterWhen,
+    Bilingual,
+    Kpi,
+    KpiRegistry,
+    KpiRegistryError,
+    KpiUnit,
+)
+from schemas.config.kpis.kpi_expression import Expression, ExpressionError, ExpressionType, parse_expression
 from schemas.config.yaml_files import (
     Document,
     Location,

@@ -8,7 +8,7 @@ from processors.clickhouse.grants import sql_statements, users_xml
 from schemas.config.roles import load_roles, load_users
 from tests.streams.cli.terminal import Terminal
 
-REPOSITORY = Path(__file__).parents[3]
+REPOSITORY = Path(__file__).parents[4]
 EXAMPLE = REPOSITORY / "deploy" / "clickhouse" / "users.example.yaml"
 ROLES = load_roles()
 

@@ -8,7 +8,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from processors.kpi.expression_sql import expression_sql
-from schemas.config.kpi_expression import COLUMNS, MAX_WEIGHT, ExpressionError, ExpressionType, parse_expression
+from schemas.config.kpis.kpi_expression import COLUMNS, MAX_WEIGHT, ExpressionError, ExpressionType, parse_expression
 
 
 @pytest.mark.parametrize(

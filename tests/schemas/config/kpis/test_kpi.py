@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from schemas.config.kpi import KPI_FILE, KpiRegistryError, read_kpis
+from schemas.config.kpis.kpi import KPI_FILE, KpiRegistryError, read_kpis
 from streams.settings import Settings
 from streams.wiring import build_judge
 from tests.schemas.config.yaml_change import changed

@@ -7,9 +7,9 @@ import pytest
 
 from processors.kpi.own_kpis import with_own_kpis
 from processors.kpi.statistics import Estimate, target_status
-from schemas.config.kpi import KpiRegistry, KpiRegistryError, read_kpis
-from schemas.config.kpi_expression import COLUMNS
-from schemas.config.own_kpis import OwnKpi, read_own_kpis
+from schemas.config.kpis.kpi import KpiRegistry, KpiRegistryError, read_kpis
+from schemas.config.kpis.kpi_expression import COLUMNS
+from schemas.config.kpis.own_kpis import OwnKpi, read_own_kpis
 
 SHIPPED = read_kpis()
 
@@ -86,7 +86,7 @@ def test_the_target_of_a_tenant_goes_before_that_of_its_industry_and_of_all(tmp_
 
 
 def test_the_guide_holds_an_example_that_works_and_every_column(tmp_path: Path) -> None:
-    page = (Path(__file__).parents[3] / "docs" / "kpis-of-your-own.md").read_text(encoding="utf-8")
+    page = (Path(__file__).parents[4] / "docs" / "kpis-of-your-own.md").read_text(encoding="utf-8")
     example = re.search(r"```yaml\n(.*?)```", page, re.DOTALL)
     assert example is not None
     assert len(read(example[1], tmp_path).kpis) == len(SHIPPED.kpis) + 2

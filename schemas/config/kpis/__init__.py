@@ -1,0 +1,1 @@
+"""What a KPI is: the shipped ones, and those of a tenant."""
