@@ -1,0 +1,109 @@
+"""What custody asks of the outside: keys that are kept somewhere, and keys that wrap them."""
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from datetime import date
+from typing import Literal, Protocol
+
+from schemas.errors import OperatorError
+
+Purpose = Literal["audio", "transcript"]
+"""What a data key opens. Each purpose has keys of its own, so that who may read transcripts cannot open audio."""
+
+PURPOSES: tuple[Purpose, ...] = ("audio", "transcript")
+
+
+class KeyGoneError(Exception):
+    """There is no such key: it was never made, or it has been destroyed, and what it sealed with it."""
+
+
+class KeyRefusedError(OperatorError):
+    """A wrapped key does not open: it was changed, belongs elsewhere, or the wrapping key is another one."""
+
+
+@dataclass(frozen=True)
+class WrappedKey:
+    """A key that only a key wrapper opens. `version` names the wrapping key; no secret."""
+
+    version: str
+    blob: bytes
+
+
+class KeyWrapper(Protocol):
+    """Wrapping keys of each purpose, kept where this process may use them: a file, the environment, a service.
+
+    Which version wraps now is not decided here (`processors.custody.rotation`). `context` is bound to what is wrapped:
+    it opens under the same purpose and context alone. Every method may raise `RetryableError` when a service does not
+    answer and `OperatorError` when it refuses us.
+    """
+
+    def versions(self, purpose: Purpose) -> Collection[str]:
+        """The wrapping keys that there are."""
+        ...
+
+    def make_version(self, purpose: Purpose) -> str:
+        """A new wrapping key, durable when this returns. Raises `OperatorError` where keys are made elsewhere."""
+        ...
+
+    def remove_version(self, purpose: Purpose, version: str) -> None:
+        """Destroy a wrapping key; whatever it wrapped is lost. Does nothing where there is none."""
+        ...
+
+    def wrap(self, purpose: Purpose, version: str, key: bytes, context: bytes) -> WrappedKey:
+        """Raises `KeyGoneError` for a version that there is not."""
+        ...
+
+    def unwrap(self, purpose: Purpose, wrapped: WrappedKey, context: bytes) -> bytes:
+        """Raises `KeyGoneError` for a version that there is not, and `KeyRefusedError`."""
+        ...
+
+
+class DataKeys(Protocol):
+    """The data keys of calls: 32 bytes for each call and purpose, made once, kept wrapped.
+
+    `day` is the UTC day on which the call ended; keys are filed by it. Every method may raise `RetryableError` and
+    `OperatorError`.
+    """
+
+    def make(self, tenant_id: str, call_id: str, day: date, purpose: Purpose) -> bytes:
+        """The key of the call, a new one where there is none. Durable when this returns; the same every time."""
+        ...
+
+    def get(self, tenant_id: str, call_id: str, day: date, purpose: Purpose) -> bytes:
+        """Raises `KeyGoneError`."""
+        ...
+
+    def destroy(self, tenant_id: str, call_id: str, day: date) -> None:
+        """Every key of the call, for ever. Does nothing where there are none."""
+        ...
+
+
+ObjectRole = Literal["recording", "converted", "peaks", "seek_index", "transcript", "received"]
+"""What a sealed object is of its call. `received` is a transcript from outside as it came, not masked."""
+
+PURPOSE_OF: Mapping[ObjectRole, Purpose] = {
+    "recording": "audio",
+    "converted": "audio",
+    "peaks": "audio",
+    "seek_index": "audio",
+    "transcript": "transcript",
+    "received": "audio",
+}
+"""Which key seals it. What is not masked is opened only by who may open audio."""
+
+
+@dataclass(frozen=True)
+class SealedIdentity:
+    """What a sealed object is, bound to every byte of it: under any other identity it does not open.
+
+    `version` tells objects of the same call and role apart; it stands in the object's key in the store.
+    """
+
+    tenant_id: str
+    call_id: str
+    role: ObjectRole
+    version: str
+
+
+class SealBrokenError(Exception):
+    """A sealed object does not open: it was changed, cut, exchanged, or sealed under another key."""
