@@ -7,10 +7,13 @@ from typing import Literal, Protocol
 
 from schemas.errors import OperatorError
 
-Purpose = Literal["audio", "transcript"]
-"""What a data key opens. Each purpose has keys of its own, so that who may read transcripts cannot open audio."""
+Purpose = Literal["audio", "transcript", "received"]
+"""What a data key opens. Each purpose has keys of its own, so that who may read transcripts cannot open audio.
 
-PURPOSES: tuple[Purpose, ...] = ("audio", "transcript")
+`transcript` is masked text; `received` is text from outside before it is masked.
+"""
+
+PURPOSES: tuple[Purpose, ...] = ("audio", "transcript", "received")
 
 
 class KeyGoneError(Exception):
@@ -87,9 +90,9 @@ PURPOSE_OF: Mapping[ObjectRole, Purpose] = {
     "peaks": "audio",
     "seek_index": "audio",
     "transcript": "transcript",
-    "received": "audio",
+    "received": "received",
 }
-"""Which key seals it. What is not masked is opened only by who may open audio."""
+"""Which key seals it."""
 
 
 @dataclass(frozen=True)
