@@ -1,0 +1,315 @@
+"""The HTTP interface: `/v1/recordings`, `/v1/calls/{call_id}`, `/v1/health`. Built without a server."""
+
+import asyncio
+import logging
+import time
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Any
+
+from pydantic import BaseModel
+
+from schemas.errors import OperatorError, RetryableError
+from streams.serve.authentication import Authentication, answered
+from streams.serve.limits import TenantLimits
+from streams.serve.middleware import Edge
+from streams.serve.ports import IntakeFacts, Outcome, Served
+from streams.serve.problems import Problem, RefusedError, answer_of, described, not_found, unavailable
+from streams.serve.requests import CallAnswer, CallIdInPath, RecordingEvent, TakenInAnswer
+from streams.serve.uploads import Uploads
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from fastapi import FastAPI
+
+log = logging.getLogger(__name__)
+
+TITLE = "callstream"
+VERSION = "1"
+ASKING_THREADS = 8
+CHECKS_ARE_KEPT_S = 5.0
+"""However often a load balancer asks, store, register and Kafka are asked once in this time."""
+
+_UNAUTHORIZED = (HTTPStatus.UNAUTHORIZED, "no API key, or none that holds")
+_FORBIDDEN = (HTTPStatus.FORBIDDEN, "the key lacks the scope")
+_NOT_FOUND = (HTTPStatus.NOT_FOUND, "there is none, or none that the key may know of")
+_BAD = (HTTPStatus.BAD_REQUEST, "not HTTP as it should be, or a form that is broken or cut")
+_INVALID = (HTTPStatus.UNPROCESSABLE_ENTITY, "a field is wrong; `errors` names it")
+_BUSY = (HTTPStatus.TOO_MANY_REQUESTS, "too much at once: send it again after Retry-After")
+_UNAVAILABLE = (HTTPStatus.SERVICE_UNAVAILABLE, "something does not answer: send it again after Retry-After")
+
+
+class Health(BaseModel):
+    """Whether this server is of use."""
+
+    status: str
+
+
+def build_app(served: Served) -> "FastAPI":
+    """The application. What it starts, it stops at the end of its lifespan."""
+    from fastapi import FastAPI, Request, Response
+    from fastapi.exceptions import RequestValidationError
+    from starlette.exceptions import HTTPException
+
+    settings = served.settings
+    asking = ThreadPoolExecutor(ASKING_THREADS, thread_name_prefix="ask")
+    limits = TenantLimits(settings.serve_requests_per_s, settings.serve_bytes_per_s)
+    uploads = Uploads(served, limits)
+    authentication = Authentication(served.api_keys, served.clock, asking)
+    readiness = _Readiness(served, asking)
+
+    @asynccontextmanager
+    async def lifespan(_app: FastAPI) -> "AsyncIterator[None]":
+        yield
+        uploads.close()
+        asking.shutdown(wait=False, cancel_futures=True)
+
+    app = FastAPI(
+        title=TITLE,
+        version=VERSION,
+        description="Recordings in, and where their calls stand. Errors are problems of RFC 9457.",
+        docs_url=None,
+        redoc_url=None,
+        openapi_url="/v1/openapi.json",
+        lifespan=lifespan,
+        redirect_slashes=False,
+    )
+
+    async def principal_of(request: Request, scope: Any) -> Any:
+        principal = await authentication.require(request.headers.get("authorization"), scope)
+        request.state.key_id = principal.key_id
+        limits.request(principal.tenant_id)
+        return principal
+
+    @app.exception_handler(RefusedError)
+    async def refused(request: Request, error: RefusedError) -> Response:
+        return answer_of(error, request.state.request_id)
+
+    @app.exception_handler(HTTPException)
+    async def routed_nowhere(request: Request, error: HTTPException) -> Response:
+        status = HTTPStatus(error.status_code)
+        problem = RefusedError(status, status.phrase.lower().replace(" ", "_"), "There is nothing of that kind here.")
+        problem.headers.update(error.headers or {})
+        return answer_of(problem, request.state.request_id)
+
+    @app.exception_handler(RequestValidationError)
+    async def invalid(request: Request, error: RequestValidationError) -> Response:
+        problems = [f"{'.'.join(map(str, each['loc'][1:]))}: {each['type']}" for each in error.errors()]
+        refused = RefusedError(HTTPStatus.UNPROCESSABLE_ENTITY, "invalid", "A parameter is wrong.", errors=problems)
+        return answer_of(refused, request.state.request_id)
+
+    @app.post(
+        "/v1/recordings",
+        status_code=HTTPStatus.CREATED,
+        summary="Take in a recording",
+        description="Answers when the sealed recording is durable and Kafka has acknowledged its event. Doing it "
+        "again with the same recording and event is right after every error, and answers 200.",
+        operation_id="take_in_recording",
+        responses={
+            201: {"headers": _LOCATION},
+            200: {"model": TakenInAnswer, "description": "the same recording was taken in before", "headers": _LOCATION},
+            **described(
+                _BAD,
+                _UNAUTHORIZED,
+                _FORBIDDEN,
+                (HTTPStatus.NOT_FOUND, "the event names another tenant than the key"),
+                (HTTPStatus.REQUEST_TIMEOUT, "the body comes too slowly"),
+                (HTTPStatus.CONFLICT, "the call id is taken by another recording or other facts"),
+                (HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "recording or event is too large"),
+                (HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "no recording, or compressed"),
+                _INVALID,
+                _BUSY,
+                _UNAVAILABLE,
+            ),
+        },
+        openapi_extra=_UPLOAD,
+    )
+    async def take_in_recording(request: Request, response: Response) -> TakenInAnswer:
+        principal = await principal_of(request, "recordings:write")
+        taken = await uploads.take_in(request, principal)
+        if not taken.created:
+            response.status_code = HTTPStatus.OK
+        response.headers["Location"] = f"/v1/calls/{taken.call.call_id}"
+        return TakenInAnswer(
+            tenant_id=taken.call.tenant_id,
+            call_id=taken.call.call_id,
+            created=taken.created,
+            sha256=taken.call.audio.sha256,
+            bytes=taken.call.audio.bytes,
+            capture_ms=taken.capture_ms,
+        )
+
+    @app.get(
+        "/v1/calls/{call_id}",
+        summary="Where a call stands",
+        operation_id="get_call",
+        responses=described(_BAD, _UNAUTHORIZED, _FORBIDDEN, _NOT_FOUND, _INVALID, _BUSY, _UNAVAILABLE),
+        openapi_extra={"security": [{"api_key": []}]},
+    )
+    async def get_call(call_id: CallIdInPath, request: Request) -> CallAnswer:
+        principal = await principal_of(request, "calls:read")
+        loop = asyncio.get_running_loop()
+        tenant_id = principal.tenant_id
+        intake, outcome = await asyncio.gather(
+            loop.run_in_executor(asking, served.intakes.intake, tenant_id, call_id),
+            loop.run_in_executor(asking, served.outcomes.outcome, tenant_id, call_id),
+            return_exceptions=True,
+        )
+        return _answer(tenant_id, call_id, intake, outcome)
+
+    @app.get("/v1/health/live", summary="Is the process alive", operation_id="live")
+    async def live() -> Health:
+        return Health(status="live")
+
+    @app.get(
+        "/v1/health/ready",
+        summary="Can recordings be taken in",
+        operation_id="ready",
+        responses=described(_UNAVAILABLE),
+    )
+    async def ready() -> Health:
+        lacking = await readiness.lacking()
+        if lacking:
+            raise unavailable(f"Not now: {', '.join(lacking)} does not answer.")
+        return Health(status="ready")
+
+    _complete_openapi(app)
+    app.add_middleware(Edge, most_requests=settings.serve_requests)  # type: ignore[arg-type] # ASGI in our words
+    return app
+
+
+def _answer(
+    tenant_id: str, call_id: str, intake: IntakeFacts | BaseException | None, outcome: Outcome | BaseException | None
+) -> CallAnswer:
+    """Raises `RefusedError` (404, 503), and whatever bug there was."""
+    for each in (intake, outcome):
+        if isinstance(each, BaseException) and not isinstance(each, RetryableError | OperatorError):
+            raise each
+    if isinstance(intake, BaseException):
+        log.warning("where a call stands is not known: %s", str(intake))
+        raise unavailable("Not now: the register does not answer.")
+    if isinstance(outcome, BaseException):
+        log.warning("the outcome of a call is not known: %s", str(outcome))
+        if intake is None:
+            raise unavailable("Not now: the database does not answer.")
+        return CallAnswer(
+            tenant_id=tenant_id,
+            call_id=call_id,
+            state=intake.state,
+            outcome=None,
+            outcome_reason="not_available",
+            capture_ms=intake.capture_ms,
+        )
+    if intake is None and outcome is None:
+        raise not_found()
+    capture_ms = intake.capture_ms if intake is not None else None
+    if outcome is None or intake is not None and intake.state != "announced":
+        assert intake is not None  # noqa: S101 - one of the two is known
+        return CallAnswer(
+            tenant_id=tenant_id,
+            call_id=call_id,
+            state=intake.state,
+            outcome=None,
+            outcome_reason=None,
+            capture_ms=capture_ms,
+        )
+    pending = outcome.outcome == "pending"
+    return CallAnswer(
+        tenant_id=tenant_id,
+        call_id=call_id,
+        state="pending" if pending else "done",
+        outcome=None if pending else outcome.outcome,
+        outcome_reason=None if pending else outcome.reason,
+        capture_ms=capture_ms,
+    )
+
+
+class _Readiness:
+    """Asks all that is needed, in threads, and keeps the answer for seconds."""
+
+    def __init__(self, served: Served, pool: ThreadPoolExecutor) -> None:
+        self._checks = served.checks
+        self._pool = pool
+        self._lock = asyncio.Lock()
+        self._lacking: tuple[str, ...] = ()
+        self._at_s = float("-inf")
+
+    async def lacking(self) -> tuple[str, ...]:
+        """The names of what does not answer."""
+        async with self._lock:
+            if time.monotonic() - self._at_s >= CHECKS_ARE_KEPT_S:
+                loop = asyncio.get_running_loop()
+                results = await asyncio.gather(
+                    *(loop.run_in_executor(self._pool, check) for check in self._checks.values()),
+                    return_exceptions=True,
+                )
+                found = dict(zip(self._checks, results, strict=True))
+                for name, result in found.items():
+                    if isinstance(result, RetryableError | OperatorError):
+                        log.warning("%s is needed: %s", name, str(result))
+                    elif isinstance(result, BaseException):
+                        raise result
+                self._lacking = tuple(name for name, result in found.items() if result is not None)
+                self._at_s = time.monotonic()
+            return self._lacking
+
+
+_LOCATION = {"Location": {"description": "of the call", "schema": {"type": "string"}}}
+_EVENT = {"$ref": "#/components/schemas/RecordingEvent"}
+_RECORDING = {"type": "string", "format": "binary"}
+_UPLOAD: dict[str, Any] = {
+    "security": [{"api_key": []}],
+    "parameters": [
+        {
+            "name": "X-Callstream-Event",
+            "in": "header",
+            "required": False,
+            "description": "base64url of the JSON of RecordingEvent, where the body is the recording itself; headers "
+            "have 64 KiB in all",
+            "schema": {"type": "string", "pattern": "^[A-Za-z0-9_-]+={0,2}$", "maxLength": 60_000},
+        }
+    ],
+    "requestBody": {
+        "required": True,
+        "description": "a form with the parts `event` and `file`, in this order, or the recording itself",
+        "content": {
+            "multipart/form-data": {
+                "schema": {
+                    "type": "object",
+                    "required": ["event", "file"],
+                    "properties": {"event": _EVENT, "file": _RECORDING},
+                },
+                "encoding": {"event": {"contentType": "application/json"}},
+            },
+            "audio/*": {"schema": _RECORDING},
+            "application/octet-stream": {"schema": _RECORDING},
+        },
+    },
+}
+
+
+def _complete_openapi(app: "FastAPI") -> None:
+    """The document of FastAPI, with what it does not see: our bodies, our problems, the key."""
+    made = app.openapi
+
+    def openapi() -> dict[str, Any]:
+        if app.openapi_schema is not None:
+            return app.openapi_schema
+        document = made()
+        schemas = document["components"]["schemas"]
+        for model in (Problem, RecordingEvent):
+            schema = model.model_json_schema(ref_template="#/components/schemas/{model}")
+            schemas.update(schema.pop("$defs", {}))
+            schemas[model.__name__] = schema
+        for name in ("HTTPValidationError", "ValidationError"):
+            schemas.pop(name, None)
+        document["components"]["securitySchemes"] = {
+            "api_key": {"type": "http", "scheme": "bearer", "description": "`callstream api-keys issue`"}
+        }
+        document["components"]["schemas"] = dict(sorted(schemas.items()))
+        app.openapi_schema = document
+        return document
+
+    app.openapi = openapi  # type: ignore[method-assign] # as FastAPI documents it

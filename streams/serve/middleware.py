@@ -1,0 +1,148 @@
+"""Around every request: an id, a line in the log, and what HTTP itself allows but nobody honest needs."""
+
+import asyncio
+import logging
+import secrets
+import time
+from collections.abc import Awaitable, Callable, Mapping, MutableMapping
+from http import HTTPStatus
+from typing import Any
+
+from streams.runtime.logs import describe
+from streams.serve.problems import ClientGoneError, RefusedError, answer_of, busy
+
+log = logging.getLogger(__name__)
+
+Scope = MutableMapping[str, Any]
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+App = Callable[[Scope, Receive, Send], Awaitable[None]]
+
+LINGER_S = 2.0
+LINGER_BYTES = 4 * 1024 * 1024
+"""So long, and so much, is read on and thrown away after a refusal, so that the sender sees it before we hang up."""
+
+_SAFE = (
+    (b"cache-control", b"no-store"),
+    (b"x-content-type-options", b"nosniff"),
+)
+
+
+class Edge:
+    """The outermost layer of the application."""
+
+    def __init__(self, app: App, most_requests: int, new_id: Callable[[], str] = lambda: secrets.token_hex(8)) -> None:
+        self._app = app
+        self._most_requests = most_requests
+        self._new_id = new_id
+        self._open = 0
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        request_id = self._new_id()
+        scope.setdefault("state", {})["request_id"] = request_id
+        exchange = _Exchange(receive, send, request_id)
+        began_s = time.monotonic()
+        self._open += 1
+        try:
+            refused = self._refusal(scope)
+            if refused is not None:
+                await answer_of(refused, request_id)(scope, exchange.receive, exchange.send)
+            else:
+                await self._app(scope, exchange.receive, exchange.send)
+        except ClientGoneError:
+            exchange.status = 499
+        except Exception as error:
+            # Its text may hold what was sent.
+            log.critical("request %s: this is a bug: %s", request_id, describe(error))
+            if exchange.status is None:
+                bug = RefusedError(HTTPStatus.INTERNAL_SERVER_ERROR, "bug", "This is a bug: tell the operator the request id.")
+                await answer_of(bug, request_id)(scope, exchange.receive, exchange.send)
+        finally:
+            self._open -= 1
+            route = scope.get("route")
+            log.info(
+                "request %s: %s %s %s by %s, %d bytes in %d ms",
+                request_id,
+                scope["method"] if scope["method"] in _METHODS else "?",
+                getattr(route, "path", "?"),
+                exchange.status or "-",
+                scope["state"].get("key_id", "-"),
+                exchange.bytes_in,
+                (time.monotonic() - began_s) * 1_000,
+            )
+
+    def _refusal(self, scope: Scope) -> RefusedError | None:
+        names = [name for name, _ in scope["headers"]]
+        headers: Mapping[bytes, bytes] = dict(scope["headers"])
+        if b"transfer-encoding" in names and b"content-length" in names:
+            # Two servers in a row may take different bytes for the next request.
+            return RefusedError(
+                HTTPStatus.BAD_REQUEST, "ambiguous_length", "Content-Length and Transfer-Encoding exclude each other."
+            )
+        if any(names.count(name) > 1 for name in (b"authorization", b"content-type", b"x-callstream-event")):
+            return RefusedError(HTTPStatus.BAD_REQUEST, "header_twice", "A header stands there twice.")
+        if headers.get(b"content-encoding", b"identity").strip().lower() not in (b"identity", b""):
+            return RefusedError(
+                HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "unsupported_encoding", "Send the body as it is, not compressed."
+            )
+        if self._open > self._most_requests:
+            return busy("too_many_requests", "Too many requests at once: send this one again later.", 1)
+        return None
+
+
+_METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+
+
+class _Exchange:
+    """One request and its answer. A body that was not read to its end closes the connection behind the answer."""
+
+    def __init__(self, receive: Receive, send: Send, request_id: str) -> None:
+        self._receive = receive
+        self._send = send
+        self._request_id = request_id.encode()
+        self._whole = False
+        self._gone = False
+        self._closes = False
+        self.status: int | None = None
+        self.bytes_in = 0
+
+    async def receive(self) -> Message:
+        message = await self._receive()
+        if message["type"] == "http.request":
+            self.bytes_in += len(message.get("body", b""))
+            self._whole = not message.get("more_body", False)
+        else:
+            self._gone = True
+        return message
+
+    async def send(self, message: Message) -> None:
+        if message["type"] == "http.response.start":
+            self.status = message["status"]
+            headers = [*message.get("headers", ()), (b"x-request-id", self._request_id), *_SAFE]
+            self._closes = not self._whole and message["status"] >= HTTPStatus.BAD_REQUEST
+            if self._closes:
+                headers.append((b"connection", b"close"))
+            await self._send({**message, "headers": headers})
+        elif self._closes and not message.get("more_body", False):
+            await self._send({**message, "more_body": True})
+            await self._linger()
+            await self._send({"type": "http.response.body", "body": b"", "more_body": False})
+        else:
+            await self._send(message)
+
+    async def _linger(self) -> None:
+        """Closing at once would make the kernel throw away our answer on its way to who is still sending."""
+        until_s = time.monotonic() + LINGER_S
+        most = self.bytes_in + LINGER_BYTES
+        while not self._whole and not self._gone and self.bytes_in < most:
+            left_s = until_s - time.monotonic()
+            if left_s <= 0:
+                return
+            try:
+                await asyncio.wait_for(self.receive(), left_s)
+            except TimeoutError:
+                return

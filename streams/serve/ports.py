@@ -1,0 +1,95 @@
+"""What the application needs of the rest: one use case, keys, and where calls stand."""
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Literal, Protocol
+
+from processors.custody.api_keys import ApiKey
+from schemas.messages.call_ended import CallEnded
+from streams.ports import Clock
+from streams.serve.requests import CustomerKeys
+from streams.settings import Settings
+
+
+class TakenInCall(Protocol):
+    """What came of an upload."""
+
+    @property
+    def call(self) -> CallEnded: ...
+    @property
+    def created(self) -> bool: ...
+    @property
+    def capture_ms(self) -> int | None: ...
+
+
+class TakesIn(Protocol):
+    """`streams.stages.take_in.TakeIn`. Used by several threads at once."""
+
+    def take_in(
+        self, facts: Mapping[str, Any], chunks: Iterable[bytes], *, extension: str, source: Literal["serve"]
+    ) -> TakenInCall:
+        """See there. What the chunks raise passes through, and nothing is taken in then."""
+        ...
+
+
+class KnowsKeys(Protocol):
+    """The API keys in the register. Every method may raise `RetryableError` and `OperatorError`."""
+
+    def find(self, key_id: str) -> ApiKey | None:
+        """The key of that id, whatever its state."""
+        ...
+
+    def note_use(self, key_id: str, at: datetime) -> None:
+        """When it was used last. Called at most once an hour for each key."""
+        ...
+
+
+IntakeState = Literal["receiving", "stored", "announced"]
+
+
+@dataclass(frozen=True)
+class IntakeFacts:
+    """How far the intake of a call has come, and how long it took."""
+
+    state: IntakeState
+    capture_ms: int | None = None
+
+
+class KnowsIntakes(Protocol):
+    """The intakes in the register."""
+
+    def intake(self, tenant_id: str, call_id: str) -> IntakeFacts | None:
+        """None where nothing was taken in. Raises `RetryableError` and `OperatorError`."""
+        ...
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """Where a call ended: `pending`, or an outcome with its reason."""
+
+    outcome: str
+    reason: str
+
+
+class KnowsOutcomes(Protocol):
+    """The outcomes in ClickHouse."""
+
+    def outcome(self, tenant_id: str, call_id: str) -> Outcome | None:
+        """None where the call is not known there. Raises `RetryableError` and `OperatorError`."""
+        ...
+
+
+@dataclass(frozen=True)
+class Served:
+    """All that the application is made of. What blocks is called in threads."""
+
+    settings: Settings
+    clock: Clock
+    take_in: TakesIn
+    api_keys: KnowsKeys
+    intakes: KnowsIntakes
+    outcomes: KnowsOutcomes
+    customer_key: CustomerKeys
+    checks: Mapping[str, Callable[[], None]]
+    """Name of what is needed → raises where it does not answer."""
