@@ -7,8 +7,12 @@ attempt with an object key of its own, so that two of them never write the same 
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import reduce
+from typing import Literal
 
 from schemas.errors import OperatorError, RetryableError
+
+IntakeSource = Literal["serve", "publish", "demo", "folder", "bucket"]
+"""How a recording came: by `callstream serve`, a command, a watched folder, a notification of a bucket."""
 
 
 class IntakeBusyError(RetryableError):
@@ -54,12 +58,11 @@ class Stored:
 
 @dataclass(frozen=True)
 class Announced:
-    """Kafka has the event."""
+    """Kafka has the event, and nothing of it is kept here: what is known of the call lies elsewhere."""
 
     attempt: str
     object_key: str
     content: str
-    event: bytes
     received_at: datetime
     capture_ms: int
 
@@ -227,8 +230,8 @@ def evolve(state: Intake, event: Event) -> Intake:
             return FREE
         case Reserved(attempt, object_key), WasStored(content, encoded, received_at):
             return Stored(attempt, object_key, content, encoded, received_at)
-        case Stored(attempt, object_key, content, encoded, received_at), WasAnnounced(capture_ms):
-            return Announced(attempt, object_key, content, encoded, received_at, capture_ms)
+        case Stored(attempt, object_key, content, _, received_at), WasAnnounced(capture_ms):
+            return Announced(attempt, object_key, content, received_at, capture_ms)
         case _:
             raise ValueError(f"{type(event).__name__} does not follow {type(state).__name__}")
 

@@ -38,7 +38,7 @@ NOON = datetime(2026, 3, 2, 12, tzinfo=UTC)
 LEASE = timedelta(seconds=60)
 RESERVED = Reserved("a", "key-a", NOON + LEASE)
 STORED = Stored("a", "key-a", "content", b"event", NOON)
-ANNOUNCED = Announced("a", "key-a", "content", b"event", NOON, 7)
+ANNOUNCED = Announced("a", "key-a", "content", NOON, 7)
 
 
 def reserve(attempt: str, at: datetime = NOON) -> Reserve:
@@ -112,8 +112,9 @@ class Intakes(RuleBasedStateMachine):
 
     def tell(self, command: Command) -> bool:
         """Whether it was not refused."""
+        before = self.state
         try:
-            events = decide(command, self.state)
+            events = decide(command, before)
         except (IntakeBusyError, IntakeConflictError, LeaseLostError):
             return False
         self.state = after(self.state, events)
@@ -121,8 +122,8 @@ class Intakes(RuleBasedStateMachine):
             if isinstance(event, WasLeft):
                 self.left.add(event.object_key)
             if isinstance(event, WasAnnounced):
-                assert isinstance(self.state, Announced)
-                self.announced.append((event.capture_ms, self.state.event))
+                assert isinstance(before, Stored)
+                self.announced.append((event.capture_ms, before.event))
         return True
 
     @rule(seconds=st.integers(0, 90))
