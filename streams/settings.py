@@ -120,6 +120,11 @@ _GROUPS: Mapping[str, tuple[str, ...]] = {
         *("second_reader_parallel", "second_reader_max_tokens", "second_reader_max_characters"),
         "second_reader_format",
     ),
+    "serving": (
+        *("serve_host", "serve_port", "serve_cert_file", "serve_key_file", "serve_self_signed", "serve_max_bytes"),
+        *("serve_min_bytes_per_s", "serve_slow_after_s", "serve_uploads", "serve_uploads_per_tenant", "serve_wait_s"),
+        *("serve_requests", "serve_requests_per_s", "serve_bytes_per_s"),
+    ),
     "surges": ("surge_weeks", "surge_min_count", "surge_ratio", "surge_every_s"),
     "rollups": ("rollup_every_s", "first_contact_days", "kpis_file"),
     EVERY_WORKER: (
@@ -225,6 +230,47 @@ class Settings(SettingsPart):
         default=False,
         description="a PostgreSQL register on another machine may be spoken to without TLS: its password and what it "
         "answers cross the network in clear",
+    )
+
+    serve_host: str = Field(
+        default="127.0.0.1",
+        description="address at which `serve` listens; any but one of this machine itself needs TLS",
+    )
+    serve_port: int = Field(default=8080, ge=0, le=65_535, description="port at which `serve` listens; 0: any")
+    serve_cert_file: OptionalPath = Field(
+        default=None, description="certificate of `serve` with its chain (PEM); a new one needs a restart"
+    )
+    serve_key_file: OptionalPath = Field(default=None, description="private key of `serve_cert_file` (PEM)")
+    serve_self_signed: bool = Field(
+        default=False,
+        description="for trying: HTTPS with a certificate of its own, made in <data_dir>/serve, that nobody trusts",
+    )
+    serve_max_bytes: int = Field(
+        default=512 * 1024 * 1024,
+        ge=1024,
+        description="serve: larger recordings are refused (413); `listen` has max_recording_bytes",
+    )
+    serve_min_bytes_per_s: int = Field(
+        default=1_000, ge=1, description="serve: who sends more slowly is hung up on (408)"
+    )
+    serve_slow_after_s: float = Field(
+        default=15, gt=0, le=600, description="serve: so long a sender is waited for before its speed counts"
+    )
+    serve_uploads: int = Field(default=32, ge=1, le=256, description="serve: uploads taken in at the same time")
+    serve_uploads_per_tenant: int = Field(
+        default=24, ge=1, le=256, description="serve: of these, uploads of one tenant; the others wait"
+    )
+    serve_wait_s: float = Field(
+        default=30, gt=0, le=600, description="serve: so long an upload waits for its turn before it is refused (429)"
+    )
+    serve_requests: int = Field(
+        default=800, ge=1, le=50_000, description="serve: open requests, waiting ones included; more are refused (429)"
+    )
+    serve_requests_per_s: float = Field(
+        default=100, ge=0, description="serve: requests of a tenant a second, ten times as many at once; 0: no bound"
+    )
+    serve_bytes_per_s: float = Field(
+        default=0, ge=0, description="serve: bytes of a tenant a second; who sends faster is held up; 0: no bound"
     )
 
     speech_engine: Annotated[str, AfterValidator(_require_engine)] = Field(
@@ -496,9 +542,27 @@ class Settings(SettingsPart):
                 f"kafka_security_protocol {self.kafka_security_protocol} needs kafka_sasl_username and "
                 "kafka_sasl_password"
             )
+        self._require_a_safe_address()
         if self.second_reader_url is not None:
             self._require_a_reader(self.second_reader_url)
         return self
+
+    def _require_a_safe_address(self) -> None:
+        """Raises `ValueError`."""
+        if (self.serve_cert_file is None) != (self.serve_key_file is None):
+            raise ValueError("serve_cert_file and serve_key_file belong together: give both, or neither")
+        if self.serve_cert_file is not None and self.serve_self_signed:
+            raise ValueError("serve_self_signed makes a certificate of its own: leave out serve_cert_file, or it")
+        if not (self.serves_tls or _is_this_machine(self.serve_host)):
+            raise ValueError(
+                "serve_host can be reached from other machines: give serve_cert_file and serve_key_file, or keys and "
+                "recordings would cross the network in clear"
+            )
+
+    @property
+    def serves_tls(self) -> bool:
+        """Whether `serve` speaks HTTPS."""
+        return self.serve_cert_file is not None or self.serve_self_signed
 
     def _require_a_reader(self, url: str) -> None:
         """Raises `ValueError`."""

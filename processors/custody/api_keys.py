@@ -1,7 +1,7 @@
 """The life of an API key: issued, rotated with an overlap, revoked, expired. And what a key looks like.
 
-A key is `cs_<id>_<secret>`. The id names it in lists and logs; of the secret, 256 random bits, only the SHA-256 is kept:
-there is nothing to guess, so a slow hash would only slow down those who have the key.
+A key is `cs_<id>_<secret>`. The id names it in lists and logs; of the secret, 256 random bits, the SHA-256 alone is
+kept: there is nothing to guess, so a slow hash would only slow down those who have the key.
 """
 
 import hmac
@@ -148,9 +148,7 @@ def _rotate(command: RotateKey, state: ApiKey | None, now: datetime) -> Sequence
     if not timedelta(0) <= command.overlap <= LONGEST_OVERLAP:
         raise ApiKeyError(f"the overlap is from 0 to {LONGEST_OVERLAP.days} days")
     _require_future(command.expires_at, now)
-    fresh = replace(
-        key, key_id=command.new_key_id, digest=command.digest, issued_at=now, expires_at=command.expires_at
-    )
+    fresh = replace(key, key_id=command.new_key_id, digest=command.digest, issued_at=now, expires_at=command.expires_at)
     ends = now + command.overlap if key.expires_at is None else min(now + command.overlap, key.expires_at)
     return (KeyIssued(fresh), KeyReplaced(key.key_id, key.tenant_id, command.new_key_id, ends))
 

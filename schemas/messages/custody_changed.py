@@ -21,6 +21,7 @@ CustodyKind = Literal[
     "day_keys_rewrapped",
     "call_keys_destroyed",
     "api_key_made",
+    "api_key_replaced",
     "api_key_revoked",
 ]
 """What has changed.

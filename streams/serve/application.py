@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import BaseModel
 
 from schemas.errors import OperatorError, RetryableError
-from streams.serve.authentication import Authentication, answered
+from streams.serve.authentication import Authentication
 from streams.serve.limits import TenantLimits
 from streams.serve.middleware import Edge
 from streams.serve.ports import IntakeFacts, Outcome, Served
@@ -109,7 +109,11 @@ def build_app(served: Served) -> "FastAPI":
         operation_id="take_in_recording",
         responses={
             201: {"headers": _LOCATION},
-            200: {"model": TakenInAnswer, "description": "the same recording was taken in before", "headers": _LOCATION},
+            200: {
+                "model": TakenInAnswer,
+                "description": "the same recording was taken in before",
+                "headers": _LOCATION,
+            },
             **described(
                 _BAD,
                 _UNAUTHORIZED,
@@ -176,7 +180,7 @@ def build_app(served: Served) -> "FastAPI":
         return Health(status="ready")
 
     _complete_openapi(app)
-    app.add_middleware(Edge, most_requests=settings.serve_requests)  # type: ignore[arg-type] # ASGI in our words
+    app.add_middleware(Edge, most_requests=settings.serve_requests)
     return app
 
 
@@ -205,7 +209,7 @@ def _answer(
     if intake is None and outcome is None:
         raise not_found()
     capture_ms = intake.capture_ms if intake is not None else None
-    if outcome is None or intake is not None and intake.state != "announced":
+    if outcome is None or (intake is not None and intake.state != "announced"):
         assert intake is not None  # noqa: S101 - one of the two is known
         return CallAnswer(
             tenant_id=tenant_id,

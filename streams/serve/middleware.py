@@ -59,7 +59,9 @@ class Edge:
             # Its text may hold what was sent.
             log.critical("request %s: this is a bug: %s", request_id, describe(error))
             if exchange.status is None:
-                bug = RefusedError(HTTPStatus.INTERNAL_SERVER_ERROR, "bug", "This is a bug: tell the operator the request id.")
+                bug = RefusedError(
+                    HTTPStatus.INTERNAL_SERVER_ERROR, "bug", "This is a bug: tell the operator the request id."
+                )
                 await answer_of(bug, request_id)(scope, exchange.receive, exchange.send)
         finally:
             self._open -= 1

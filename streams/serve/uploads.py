@@ -132,7 +132,9 @@ async def _taken(working: "asyncio.Future[TakenInCall]", most_bytes: int) -> Tak
         refused = unavailable("This server is stopping: send the recording again.")
     except InvalidCallError as error:
         # It names fields and kinds of error, never a value.
-        refused = unprocessable("invalid_event", "The event is not one: see `errors`.", str(error).split("; ")[:MAX_PROBLEMS])
+        refused = unprocessable(
+            "invalid_event", "The event is not one: see `errors`.", str(error).split("; ")[:MAX_PROBLEMS]
+        )
     except TooLargeError:
         refused = too_large(most_bytes)
     except IntakeConflictError:
@@ -181,7 +183,9 @@ async def _file_part(parts: AsyncIterator[PartBegins | bytes | PartEnds]) -> Par
     require_recording(begins.media_type)
     if begins.encoding not in ("", "binary", "8bit", "7bit"):
         raise RefusedError(
-            HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "unsupported_encoding", "Send the part `file` as it is, without encoding."
+            HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
+            "unsupported_encoding",
+            "Send the part `file` as it is, not encoded.",
         )
     return begins
 

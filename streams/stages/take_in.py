@@ -29,14 +29,13 @@ from processors.custody.intake import (
 from processors.custody.ports import SealedIdentity
 from processors.custody.sealed import SUITE
 from processors.listening.audio import UnhearableError
-from schemas.errors import InvalidCallError, InvalidMessageError, OperatorError, RetryableError
-from schemas.messages.call_ended import Audio, AudioEncryption, CallEnded
+from schemas.errors import InvalidCallError, OperatorError, RetryableError
+from schemas.messages.call_ended import AudioEncryption, CallEnded
 from schemas.messages.topics import CALLS_ENDED
 from schemas.messages.transcript import AudioFacts
 from streams.adapters.object_store.recordings import key_id_of, recording_key
 from streams.adapters.object_store.sealed_store import SealedStore
 from streams.ports import Clock, PublisherPort
-from streams.runtime.logs import describe
 from streams.stages.capture import PENDING_URI, event_of
 
 log = logging.getLogger(__name__)

@@ -22,7 +22,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.types import TypeDecorator
 
-REVISIONS: tuple[str, ...] = ("0001",)
+REVISIONS: tuple[str, ...] = ("0001", "0002", "0003")
 """The migrations that there are, the oldest first; the last one is what this release works with."""
 
 TENANT_LENGTH = 64
@@ -147,3 +147,20 @@ sent = Index(
     sqlite_where=text("sent_at IS NOT NULL"),
     postgresql_where=text("sent_at IS NOT NULL"),
 )
+
+api_keys = Table(
+    "api_keys",
+    metadata,
+    Column("key_id", String(32), primary_key=True),
+    Column("tenant_id", String(TENANT_LENGTH), nullable=False),
+    Column("label", String(128), nullable=False),
+    Column("scopes", String(256), nullable=False),
+    Column("digest", String(64), nullable=False),
+    Column("issued_at", UtcTime, nullable=False),
+    Column("expires_at", UtcTime),
+    Column("revoked_at", UtcTime),
+    Column("replaced_by", String(32)),
+    Column("used_at", UtcTime),
+    Index("ix_api_keys_tenant_id", "tenant_id"),
+)
+"""API keys of tenants. Of their secrets, 256 random bits, the SHA-256 alone; `used_at` is right to about an hour."""

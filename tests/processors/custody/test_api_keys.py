@@ -100,7 +100,10 @@ def test_revoking_the_former_key_leaves_the_one_in_its_place() -> None:
             id="an overlap without end",
         ),
         pytest.param(
-            (ISSUE,), RotateKey("aaaaaaaaaaaa", "b" * 12, "", -timedelta(1), None), "overlap", id="an overlap in the past"
+            (ISSUE,),
+            RotateKey("aaaaaaaaaaaa", "b" * 12, "", -timedelta(1), None),
+            "overlap",
+            id="an overlap in the past",
         ),
         pytest.param((), IssueKey("a" * 12, "acme", "", frozenset(), "", None), "scope", id="a key for nothing"),
         pytest.param((), IssueKey("a" * 12, "acme", "", WRITE, "", NOW), "future", id="a key that has expired"),
