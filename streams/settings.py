@@ -125,6 +125,7 @@ _GROUPS: Mapping[str, tuple[str, ...]] = {
         *("serve_min_bytes_per_s", "serve_slow_after_s", "serve_uploads", "serve_uploads_per_tenant", "serve_wait_s"),
         *("serve_requests", "serve_requests_per_s", "serve_bytes_per_s"),
     ),
+    "relaying": ("relay_every_s", "outbox_keep_days"),
     "surges": ("surge_weeks", "surge_min_count", "surge_ratio", "surge_every_s"),
     "rollups": ("rollup_every_s", "first_contact_days", "kpis_file"),
     EVERY_WORKER: (
@@ -454,6 +455,13 @@ class Settings(SettingsPart):
     second_reader_format: Literal["json_schema", "json_object", "text"] = Field(
         default="json_schema",
         description="form that the chat endpoint is asked for; a looser one where it knows no schemas",
+    )
+
+    relay_every_s: float = Field(
+        default=1, gt=0, description="relay: pause between two looks into the outbox of the register"
+    )
+    outbox_keep_days: int = Field(
+        default=7, ge=1, description="relay: so long the register keeps events that are in Kafka"
     )
 
     sink_batch_messages: int = Field(default=500, ge=1, description="store: messages per insert at most")

@@ -40,6 +40,7 @@ class Reserved:
 
     attempt: str
     object_key: str
+    source: IntakeSource
     lease_until: datetime
 
 
@@ -49,6 +50,7 @@ class Stored:
 
     attempt: str
     object_key: str
+    source: IntakeSource
     content: str
     event: bytes
     """What is to be announced."""
@@ -62,6 +64,7 @@ class Announced:
 
     attempt: str
     object_key: str
+    source: IntakeSource
     content: str
     received_at: datetime
     capture_ms: int
@@ -77,6 +80,7 @@ class Reserve:
 
     attempt: str
     object_key: str
+    source: IntakeSource
     at: datetime
     lease: timedelta
 
@@ -137,6 +141,7 @@ class WasReserved:
 
     attempt: str
     object_key: str
+    source: IntakeSource
     lease_until: datetime
 
 
@@ -189,8 +194,8 @@ def decide(command: Command, state: Intake) -> tuple[Event, ...]:
             return ()
         case Reserve(at=at), Reserved(lease_until=until) if at < until:
             raise IntakeBusyError("another upload of this call is under way")
-        case Reserve(attempt, object_key, at, lease), _:
-            return (*_left(state), WasReserved(attempt, object_key, at + lease))
+        case Reserve(attempt, object_key, source, at, lease), _:
+            return (*_left(state), WasReserved(attempt, object_key, source, at + lease))
         case Renew(attempt, at, lease), Reserved(attempt=holder) if holder == attempt:
             return (WasRenewed(at + lease),)
         case Store(attempt, content, event, received_at), Reserved(attempt=holder) if holder == attempt:
@@ -220,18 +225,18 @@ def _left(state: Intake) -> tuple[Event, ...]:
 def evolve(state: Intake, event: Event) -> Intake:
     """The state after an event that `decide` gave in that state. Raises `ValueError` for any other."""
     match state, event:
-        case (Free() | Reserved(), WasReserved(attempt, object_key, until)):
-            return Reserved(attempt, object_key, until)
+        case (Free() | Reserved(), WasReserved(attempt, object_key, source, until)):
+            return Reserved(attempt, object_key, source, until)
         case Reserved(), WasRenewed(until):
             return replace(state, lease_until=until)
         case Reserved(), WasLeft():
             return state
         case Reserved(), WasGivenUp():
             return FREE
-        case Reserved(attempt, object_key), WasStored(content, encoded, received_at):
-            return Stored(attempt, object_key, content, encoded, received_at)
-        case Stored(attempt, object_key, content, _, received_at), WasAnnounced(capture_ms):
-            return Announced(attempt, object_key, content, received_at, capture_ms)
+        case Reserved(attempt, object_key, source), WasStored(content, encoded, received_at):
+            return Stored(attempt, object_key, source, content, encoded, received_at)
+        case Stored(attempt, object_key, source, content, _, received_at), WasAnnounced(capture_ms):
+            return Announced(attempt, object_key, source, content, received_at, capture_ms)
         case _:
             raise ValueError(f"{type(event).__name__} does not follow {type(state).__name__}")
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 from secrets import token_hex
-from typing import Any, Protocol
+from typing import Any
 
 from processors.custody.intake import (
     Abandon,
@@ -35,7 +35,7 @@ from schemas.messages.topics import CALLS_ENDED
 from schemas.messages.transcript import AudioFacts
 from streams.adapters.object_store.recordings import key_id_of, recording_key
 from streams.adapters.object_store.sealed_store import SealedStore
-from streams.ports import Clock, PublisherPort
+from streams.ports import Clock, Intakes, PublisherPort
 from streams.stages.capture import PENDING_URI, event_of
 
 log = logging.getLogger(__name__)
@@ -61,17 +61,6 @@ class TooLargeError(OperatorError):
     """More bytes came than a recording may have."""
 
     exit_code = 1
-
-
-class Intakes(Protocol):
-    """Where the state of every intake is kept. Every method may raise `RetryableError`."""
-
-    def tell(self, tenant_id: str, call_id: str, command: Command, *, source: IntakeSource | None = None) -> Intake:
-        """What `processors.custody.intake.decide` says becomes true, at once and whole; the state after it.
-
-        What is told of it to the outside is in the outbox in the same transaction. Raises as `decide` does.
-        """
-        ...
 
 
 @dataclass(frozen=True)
@@ -117,9 +106,9 @@ class TakeIn:
         `streams.stages.sweep` announces it later. Doing it again is right after every error.
         """
         arriving = _Arriving(self.max_bytes, HEAD_BYTES if facts.get("started_at") else WHOLE_BYTES)
-        upload = _upload(facts, extension, arriving, received_at or self.clock.now, source)
-        reserve = Reserve(upload.version, upload.key, self.clock.now(), self.lease)
-        if isinstance(self._tell(upload.draft, reserve, source), Reserved):
+        upload = _upload(facts, extension, arriving, received_at or self.clock.now)
+        reserve = Reserve(upload.version, upload.key, source, self.clock.now(), self.lease)
+        if isinstance(self._tell(upload.draft, reserve), Reserved):
             return self._first(upload, chunks)
         for chunk in chunks:
             arriving.take(chunk)
@@ -150,35 +139,32 @@ class TakeIn:
                 self._tell(draft, Abandon(upload.version))
             raise
         assert isinstance(stored, Stored)  # noqa: S101 - what else would follow
-        return TakenIn(call, True, self.announce(call, upload.source))
+        return TakenIn(call, True, self._announce(call))
 
     def _again(self, upload: "_Upload") -> TakenIn:
         state = self._tell(upload.draft, Compare(upload.content()))
         if isinstance(state, Stored):
             call = CallEnded.decode(state.event)
-            return TakenIn(call, False, self.announce(call, upload.source))
+            return TakenIn(call, False, self._announce(call))
         assert isinstance(state, Announced)  # noqa: S101 - `Compare` is refused otherwise
         first = replace(upload, version=state.attempt, key=state.object_key)
         return TakenIn(first.event(self.store.uri_of(first.key), self.probe), False, state.capture_ms)
 
-    def announce(self, call: CallEnded, source: IntakeSource) -> int | None:
-        """Publish the event of a call that is stored; milliseconds that capturing it took. Raises `RetryableError`."""
-        return announce(self.intakes, self.publisher, self.clock, call, source)
+    def _announce(self, call: CallEnded) -> int | None:
+        return announce(self.intakes, self.publisher, self.clock, call)
 
-    def _tell(self, draft: CallEnded, command: Command, source: IntakeSource | None = None) -> Intake:
-        return self.intakes.tell(draft.tenant_id, draft.call_id, command, source=source)
+    def _tell(self, draft: CallEnded, command: Command) -> Intake:
+        return self.intakes.tell(draft.tenant_id, draft.call_id, command)
 
 
-def announce(
-    intakes: Intakes, publisher: PublisherPort, clock: Clock, call: CallEnded, source: IntakeSource | None
-) -> int | None:
+def announce(intakes: Intakes, publisher: PublisherPort, clock: Clock, call: CallEnded) -> int | None:
     """Publish the event of a call that is stored; milliseconds from its last byte to Kafka's acknowledgement.
 
     Doing it twice is harmless: consumers drop repeats, and the first time counts. Raises `RetryableError` and
     `OperatorError`.
     """
     publisher.publish([CALLS_ENDED.record(call)])
-    state = intakes.tell(call.tenant_id, call.call_id, Announce(clock.now()), source=source)
+    state = intakes.tell(call.tenant_id, call.call_id, Announce(clock.now()))
     return state.capture_ms if isinstance(state, Announced) else None
 
 
@@ -194,7 +180,6 @@ class _Upload:
     key: str
     arriving: "_Arriving"
     received_at: Callable[[], datetime]
-    source: IntakeSource
 
     def content(self) -> str:
         """Tells recordings apart, and what is said of them, but not who received them where and when."""
@@ -227,7 +212,6 @@ def _upload(
     extension: str,
     arriving: "_Arriving",
     received_at: Callable[[], datetime],
-    source: IntakeSource,
 ) -> _Upload:
     """An attempt of its own. Raises `InvalidCallError`."""
     for name in ("call_id", "ended_at"):
@@ -249,7 +233,7 @@ def _upload(
         key = recording_key(draft.tenant_id, draft.call_id, draft.ended_at, version, extension)
     except ValueError as error:
         raise InvalidCallError(str(error)) from None
-    return _Upload(known, declared, draft, version, key, arriving, received_at, source)
+    return _Upload(known, declared, draft, version, key, arriving, received_at)
 
 
 class _Arriving:

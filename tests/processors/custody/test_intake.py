@@ -36,23 +36,23 @@ from processors.custody.intake import (
 
 NOON = datetime(2026, 3, 2, 12, tzinfo=UTC)
 LEASE = timedelta(seconds=60)
-RESERVED = Reserved("a", "key-a", NOON + LEASE)
-STORED = Stored("a", "key-a", "content", b"event", NOON)
-ANNOUNCED = Announced("a", "key-a", "content", NOON, 7)
+RESERVED = Reserved("a", "key-a", "serve", NOON + LEASE)
+STORED = Stored("a", "key-a", "serve", "content", b"event", NOON)
+ANNOUNCED = Announced("a", "key-a", "serve", "content", NOON, 7)
 
 
 def reserve(attempt: str, at: datetime = NOON) -> Reserve:
-    return Reserve(attempt, f"key-{attempt}", at, LEASE)
+    return Reserve(attempt, f"key-{attempt}", "serve", at, LEASE)
 
 
 @pytest.mark.parametrize(
     ("command", "state", "events"),
     [
-        pytest.param(reserve("a"), FREE, (WasReserved("a", "key-a", NOON + LEASE),), id="the first attempt"),
+        pytest.param(reserve("a"), FREE, (WasReserved("a", "key-a", "serve", NOON + LEASE),), id="the first attempt"),
         pytest.param(
             reserve("b", NOON + LEASE),
             RESERVED,
-            (WasLeft("key-a"), WasReserved("b", "key-b", NOON + 2 * LEASE)),
+            (WasLeft("key-a"), WasReserved("b", "key-b", "serve", NOON + 2 * LEASE)),
             id="a lease that ran out is taken over, and the object of the first is to be removed",
         ),
         pytest.param(reserve("b"), STORED, (), id="what is stored is compared, not reserved"),
