@@ -15,6 +15,7 @@ import typer
 from schemas.errors import OperatorError, RetryableError
 from streams.cli.alerts import alerts_app
 from streams.cli.analyze import analyze
+from streams.cli.api_keys import api_keys_app
 from streams.cli.bucket import bucket_app, store_app
 from streams.cli.check import check_app
 from streams.cli.config import config
@@ -95,6 +96,7 @@ app.command()(status)
 app.command()(surges)
 app.command()(contracts)
 app.command()(config)
+app.add_typer(api_keys_app, name="api-keys")
 app.add_typer(topics_app, name="topics")
 app.add_typer(bucket_app, name="bucket")
 app.add_typer(store_app, name="store", hidden=True)

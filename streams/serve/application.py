@@ -10,13 +10,14 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel
 
+from processors.custody.intake import Announced, Free, Intake, Reserved, Stored
 from schemas.errors import OperatorError, RetryableError
 from streams.serve.authentication import Authentication
 from streams.serve.limits import TenantLimits
 from streams.serve.middleware import Edge
-from streams.serve.ports import IntakeFacts, Outcome, Served
+from streams.serve.ports import Served
 from streams.serve.problems import Problem, RefusedError, answer_of, described, not_found, unavailable
-from streams.serve.requests import CallAnswer, CallIdInPath, RecordingEvent, TakenInAnswer
+from streams.serve.requests import CallAnswer, CallIdInPath, CallState, RecordingEvent, TakenInAnswer
 from streams.serve.uploads import Uploads
 
 if TYPE_CHECKING:
@@ -61,8 +62,8 @@ def build_app(served: Served) -> "FastAPI":
     readiness = _Readiness(served, asking)
 
     @asynccontextmanager
-    async def lifespan(_app: FastAPI) -> "AsyncIterator[None]":
-        yield
+    async def lifespan(_app: FastAPI) -> "AsyncIterator[dict[str, float]]":
+        yield {"head_within_s": settings.serve_slow_after_s}
         uploads.close()
         asking.shutdown(wait=False, cancel_futures=True)
 
@@ -185,7 +186,7 @@ def build_app(served: Served) -> "FastAPI":
 
 
 def _answer(
-    tenant_id: str, call_id: str, intake: IntakeFacts | BaseException | None, outcome: Outcome | BaseException | None
+    tenant_id: str, call_id: str, intake: Intake | BaseException, outcome: tuple[str, str] | BaseException | None
 ) -> CallAnswer:
     """Raises `RefusedError` (404, 503), and whatever bug there was."""
     for each in (intake, outcome):
@@ -194,40 +195,35 @@ def _answer(
     if isinstance(intake, BaseException):
         log.warning("where a call stands is not known: %s", str(intake))
         raise unavailable("Not now: the register does not answer.")
+    state = _STATES[type(intake)]
+    capture_ms = intake.capture_ms if isinstance(intake, Announced) else None
+    told: str | None = None
+    reason: str | None = None
     if isinstance(outcome, BaseException):
         log.warning("the outcome of a call is not known: %s", str(outcome))
-        if intake is None:
+        if state is None:
             raise unavailable("Not now: the database does not answer.")
-        return CallAnswer(
-            tenant_id=tenant_id,
-            call_id=call_id,
-            state=intake.state,
-            outcome=None,
-            outcome_reason="not_available",
-            capture_ms=intake.capture_ms,
-        )
-    if intake is None and outcome is None:
+        reason = "not_available"
+    elif outcome is not None and state in (None, "announced"):
+        state, told, reason = ("pending", None, None) if outcome[0] == "pending" else ("done", *outcome)
+    if state is None:
         raise not_found()
-    capture_ms = intake.capture_ms if intake is not None else None
-    if outcome is None or (intake is not None and intake.state != "announced"):
-        assert intake is not None  # noqa: S101 - one of the two is known
-        return CallAnswer(
-            tenant_id=tenant_id,
-            call_id=call_id,
-            state=intake.state,
-            outcome=None,
-            outcome_reason=None,
-            capture_ms=capture_ms,
-        )
-    pending = outcome.outcome == "pending"
     return CallAnswer(
         tenant_id=tenant_id,
         call_id=call_id,
-        state="pending" if pending else "done",
-        outcome=None if pending else outcome.outcome,
-        outcome_reason=None if pending else outcome.reason,
+        state=state,
+        outcome=told,
+        outcome_reason=reason,
         capture_ms=capture_ms,
     )
+
+
+_STATES: dict[type[Intake], CallState | None] = {
+    Free: None,
+    Reserved: "receiving",
+    Stored: "stored",
+    Announced: "announced",
+}
 
 
 class _Readiness:

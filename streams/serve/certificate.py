@@ -5,9 +5,13 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from ipaddress import ip_address
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from schemas.errors import OperatorError
 from streams.settings import Settings
+
+if TYPE_CHECKING:
+    from cryptography import x509
 
 VALID_FOR = timedelta(days=365)
 RENEWED_BEFORE = timedelta(days=30)
@@ -77,14 +81,11 @@ def _names(host: str) -> frozenset[str]:
     return frozenset({"localhost", "127.0.0.1", "::1", host} - {"0.0.0.0", "::"})  # noqa: S104 - left out
 
 
-def _names_in(certificate: object) -> frozenset[str]:
+def _names_in(certificate: "x509.Certificate") -> frozenset[str]:
     from cryptography import x509
 
-    assert isinstance(certificate, x509.Certificate)  # noqa: S101 - for mypy, which sees no import above
     names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
-    return frozenset(
-        (*names.get_values_for_type(x509.DNSName), *map(str, names.get_values_for_type(x509.IPAddress)))
-    )
+    return frozenset((*names.get_values_for_type(x509.DNSName), *map(str, names.get_values_for_type(x509.IPAddress))))
 
 
 def _make(files: CertificateFiles, host: str, now: datetime) -> None:
@@ -111,7 +112,7 @@ def _make(files: CertificateFiles, host: str, now: datetime) -> None:
     _write_private(files.certificate, certificate.public_bytes(Encoding.PEM))
 
 
-def _general_name(name: str) -> "object":
+def _general_name(name: str) -> "x509.GeneralName":
     from cryptography import x509
 
     try:

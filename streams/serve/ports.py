@@ -7,7 +7,7 @@ from typing import Any, Literal, Protocol
 
 from processors.custody.api_keys import ApiKey
 from schemas.messages.call_ended import CallEnded
-from streams.ports import Clock
+from streams.ports import Clock, Intakes
 from streams.serve.requests import CustomerKeys
 from streams.settings import Settings
 
@@ -45,38 +45,14 @@ class KnowsKeys(Protocol):
         ...
 
 
-IntakeState = Literal["receiving", "stored", "announced"]
-
-
-@dataclass(frozen=True)
-class IntakeFacts:
-    """How far the intake of a call has come, and how long it took."""
-
-    state: IntakeState
-    capture_ms: int | None = None
-
-
-class KnowsIntakes(Protocol):
-    """The intakes in the register."""
-
-    def intake(self, tenant_id: str, call_id: str) -> IntakeFacts | None:
-        """None where nothing was taken in. Raises `RetryableError` and `OperatorError`."""
-        ...
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """Where a call ended: `pending`, or an outcome with its reason."""
-
-    outcome: str
-    reason: str
-
-
 class KnowsOutcomes(Protocol):
     """The outcomes in ClickHouse."""
 
-    def outcome(self, tenant_id: str, call_id: str) -> Outcome | None:
-        """None where the call is not known there. Raises `RetryableError` and `OperatorError`."""
+    def outcome(self, tenant_id: str, call_id: str) -> tuple[str, str] | None:
+        """Outcome, `pending` before there is one, and reason; None where the call is not known there.
+
+        Raises `RetryableError` and `OperatorError`.
+        """
         ...
 
 
@@ -88,7 +64,7 @@ class Served:
     clock: Clock
     take_in: TakesIn
     api_keys: KnowsKeys
-    intakes: KnowsIntakes
+    intakes: Intakes
     outcomes: KnowsOutcomes
     customer_key: CustomerKeys
     checks: Mapping[str, Callable[[], None]]

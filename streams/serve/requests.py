@@ -147,12 +147,15 @@ class TakenInAnswer(BaseModel):
     capture_ms: int | None = Field(description="from its last byte to the acknowledgement of Kafka; null if not known")
 
 
+CallState = Literal["receiving", "stored", "announced", "pending", "done"]
+
+
 class CallAnswer(BaseModel):
     """Where a call stands."""
 
     tenant_id: TenantId
     call_id: Identifier
-    state: Literal["receiving", "stored", "announced", "pending", "done"] = Field(
+    state: CallState = Field(
         description="receiving: an upload is under way; stored: durable, not announced yet; announced: Kafka has the "
         "event; pending: it is on its way through the pipeline; done: it has an outcome"
     )

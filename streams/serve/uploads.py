@@ -25,7 +25,6 @@ from streams.serve.requests import (
     read_event,
     require_recording,
 )
-from streams.stages.take_in import TooLargeError
 
 if TYPE_CHECKING:
     from starlette.requests import Request
@@ -95,7 +94,7 @@ class Uploads:
         working = loop.run_in_executor(self._pool, work)
         try:
             await self._fill(pipe, recording)
-            return await _taken(working, self._most_bytes)
+            return await _taken(working)
         except BaseException:
             pipe.abort()
             # What it stored is taken away by the time we answer; a cancelled request does not wait for that.
@@ -124,7 +123,7 @@ class Uploads:
         self._pool.shutdown(wait=False, cancel_futures=True)
 
 
-async def _taken(working: "asyncio.Future[TakenInCall]", most_bytes: int) -> TakenInCall:
+async def _taken(working: "asyncio.Future[TakenInCall]") -> TakenInCall:
     """Raises `RefusedError`."""
     try:
         return await asyncio.shield(working)
@@ -135,8 +134,6 @@ async def _taken(working: "asyncio.Future[TakenInCall]", most_bytes: int) -> Tak
         refused = unprocessable(
             "invalid_event", "The event is not one: see `errors`.", str(error).split("; ")[:MAX_PROBLEMS]
         )
-    except TooLargeError:
-        refused = too_large(most_bytes)
     except IntakeConflictError:
         refused = RefusedError(
             HTTPStatus.CONFLICT,
