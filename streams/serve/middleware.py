@@ -19,6 +19,9 @@ Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
+MOST_HEADER_BYTES = 64 * 1024
+"""Of one request, all headers together. What does not come at once, uvicorn refuses at the same length (400)."""
+
 LINGER_S = 2.0
 LINGER_BYTES = 4 * 1024 * 1024
 """So long, and so much, is read on and thrown away after a refusal, so that the sender sees it before we hang up."""
@@ -44,7 +47,7 @@ class Edge:
             return
         request_id = self._new_id()
         scope.setdefault("state", {})["request_id"] = request_id
-        exchange = _Exchange(receive, send, request_id)
+        exchange = _Exchange(receive, send, request_id, _has_body(scope))
         began_s = time.monotonic()
         self._open += 1
         try:
@@ -85,6 +88,10 @@ class Edge:
             return RefusedError(
                 HTTPStatus.BAD_REQUEST, "ambiguous_length", "Content-Length and Transfer-Encoding exclude each other."
             )
+        if sum(len(name) + len(value) for name, value in scope["headers"]) > MOST_HEADER_BYTES:
+            return RefusedError(
+                HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, "headers_too_large", "The headers are too long."
+            )
         if any(names.count(name) > 1 for name in (b"authorization", b"content-type", b"x-callstream-event")):
             return RefusedError(HTTPStatus.BAD_REQUEST, "header_twice", "A header stands there twice.")
         if headers.get(b"content-encoding", b"identity").strip().lower() not in (b"identity", b""):
@@ -96,17 +103,22 @@ class Edge:
         return None
 
 
+def _has_body(scope: Scope) -> bool:
+    headers = dict(scope["headers"])
+    return b"transfer-encoding" in headers or headers.get(b"content-length", b"0") != b"0"
+
+
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 
 
 class _Exchange:
     """One request and its answer. A body that was not read to its end closes the connection behind the answer."""
 
-    def __init__(self, receive: Receive, send: Send, request_id: str) -> None:
+    def __init__(self, receive: Receive, send: Send, request_id: str, has_body: bool) -> None:
         self._receive = receive
         self._send = send
         self._request_id = request_id.encode()
-        self._whole = False
+        self._whole = not has_body
         self._gone = False
         self._closes = False
         self.status: int | None = None

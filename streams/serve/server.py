@@ -10,15 +10,13 @@ from typing import TYPE_CHECKING
 
 from schemas.errors import OperatorError
 from streams.serve.certificate import certificate_files
+from streams.serve.middleware import MOST_HEADER_BYTES
 from streams.settings import Settings
 
 if TYPE_CHECKING:
     from fastapi import FastAPI
 
 log = logging.getLogger(__name__)
-
-HEADER_BYTES = 64 * 1024
-"""Of one request, all headers together; more is refused (400)."""
 
 FINISH_WITHIN_S = 6
 """So long uploads under way may take to finish when the process is asked to stop; then they are broken off."""
@@ -55,7 +53,7 @@ class Server:
                 server_header=False,
                 date_header=True,
                 proxy_headers=False,
-                h11_max_incomplete_event_size=HEADER_BYTES,
+                h11_max_incomplete_event_size=MOST_HEADER_BYTES,
                 timeout_keep_alive=15,
                 timeout_graceful_shutdown=FINISH_WITHIN_S,
                 backlog=BACKLOG,
