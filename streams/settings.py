@@ -38,6 +38,7 @@ from schemas.config.time_zones import time_zone
 from schemas.errors import OperatorError
 from schemas.found import FoundError, find_classes, find_kinds
 from schemas.messages.pii import PiiKind
+from schemas.messages.topics import MASKED_DAYS
 from streams.ports import ObjectStoreSettings
 
 log = logging.getLogger(__name__)
@@ -106,6 +107,7 @@ _GROUPS: Mapping[str, tuple[str, ...]] = {
         *("min_call_ms", "max_call_minutes", "max_recording_bytes"),
     ),
     "transcripts": ("pii_keep_last", "chinese_script"),
+    "receiving": ("clear_transcripts",),
     "judging": (
         *("baseline_window_days", "baseline_refresh_s", "background_timeout_s", "contacts_lookup"),
         *("rules_folder", "rules_public_keys", "sentence_model", "sentence_min_cosine", "sound_mergers"),
@@ -177,6 +179,13 @@ class Settings(SettingsPart):
         default="apache", description="tansu: one record per batch, because its offsets are wrong otherwise"
     )
     kafka_replication_factor: int = Field(default=1, ge=1, description="of the topics that `topics apply` creates")
+    kafka_masked_days: int = Field(
+        default=MASKED_DAYS,
+        ge=1,
+        le=400,
+        description="so many days `topics apply` lets Kafka keep topics with masked text (transcripts, analyses, alerts); "
+        "what `store` and `notify` have not read by then is lost to them",
+    )
     kafka_security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = Field(
         default="PLAINTEXT", description="how to speak to Kafka"
     )
@@ -239,6 +248,11 @@ class Settings(SettingsPart):
     )
     chinese_script: Literal["simplified", "traditional", "as_heard"] = Field(
         default="simplified", description="the script of every transcript"
+    )
+    clear_transcripts: Literal["refuse", "take"] = Field(
+        default="refuse",
+        description="receive: what becomes of a transcript that stands in clear in transcripts.received.v1; take it only "
+        "where the system that writes it cannot do otherwise: Kafka's disks then hold what callers said for three days",
     )
     crosstalk_gate_db: float = Field(
         default=18, ge=0, le=120, description="a channel this far below the other is muted; 0 switches the gate off"

@@ -1,21 +1,15 @@
-"""The one place where recordings and transcripts are read and written; decryption will come in here."""
+"""The one place where recordings are read and written; decryption will come in here."""
 
-import logging
 import re
 from datetime import UTC, datetime
 from hashlib import sha256
 
 from pydantic import TypeAdapter, ValidationError
 
-from schemas.errors import InvalidMessageError
 from schemas.messages.call_ended import Audio
 from schemas.messages.message import Identifier, TenantId
 from schemas.messages.outcome import Outcome
-from schemas.messages.topics import CALLS_TRANSCRIBED
-from schemas.messages.transcript import Transcript
 from streams.ports import ForeignUriError, ObjectMissingError, ObjectStore, StoreAccessError
-
-logger = logging.getLogger(__name__)
 
 _EXTENSION = re.compile(r"[a-z0-9]{1,8}")
 _TENANT_ID = TypeAdapter[str](TenantId)
@@ -32,7 +26,7 @@ class UnreadableRecordingError(Exception):
 
 
 class RecordingStore:
-    """Recordings and transcripts in an object store.
+    """Recordings in an object store.
 
     Every method may raise `RetryableError` and `StoreAccessError`, as the store does.
     """
@@ -103,39 +97,6 @@ class RecordingStore:
         key = f"recordings/{_tenant(tenant_id)}/{day}/{_call(call_id)}.{digest}.{extension}"
         self._store.put(key, data)
         return self._store.uri_of(key)
-
-    def load_transcript(self, tenant_id: str, call_id: str) -> Transcript | None:
-        """What was recognised for this call before; None where nothing was, or nothing that can be read.
-
-        It may stem from another recording or recogniser: compare its `call` and `engine`. Raises `ValueError` for
-        an id that an event could not hold.
-        """
-        try:
-            raw = self._store.read(_transcript_key(tenant_id, call_id), length=Transcript.max_bytes + 1)
-        except ObjectMissingError:
-            return None
-        except StoreAccessError:
-            self._store.check()
-            logger.warning("the stored transcript of %s/%s is refused to us", tenant_id, call_id)
-            return None
-        try:
-            transcript = CALLS_TRANSCRIBED.decode(raw)
-        except InvalidMessageError as error:
-            logger.warning("the stored transcript of %s/%s is unreadable: %s", tenant_id, call_id, type(error).__name__)
-            return None
-        if (transcript.tenant_id, transcript.call_id) != (tenant_id, call_id):
-            logger.warning("the stored transcript of %s/%s belongs to another call", tenant_id, call_id)
-            return None
-        return transcript
-
-    def save_transcript(self, transcript: Transcript) -> None:
-        """Remember what was recognised; an earlier transcript of the call is replaced. Durable when this returns."""
-        key = _transcript_key(transcript.tenant_id, transcript.call_id)
-        self._store.put(key, transcript.encode(), content_type="application/json")
-
-
-def _transcript_key(tenant_id: str, call_id: str) -> str:
-    return f"transcripts/{_tenant(tenant_id)}/{_call(call_id)}.json"
 
 
 def _tenant(tenant_id: str) -> str:
