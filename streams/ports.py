@@ -1,7 +1,8 @@
 """What the pipeline needs from the outside. Every implementation passes the contract test of its port."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -103,6 +104,30 @@ class ForeignUriError(Exception):
     """The URI does not point into the bucket that this store serves."""
 
 
+@dataclass(frozen=True)
+class ObjectEntry:
+    """An object that is there, how many bytes it has, and when they became visible (aware, in UTC)."""
+
+    key: str
+    bytes: int
+    modified_at: datetime
+
+
+class ObjectWriter(Protocol):
+    """An object that is being written, piece by piece, and that nobody sees yet."""
+
+    def write(self, data: bytes) -> None:
+        """The next bytes, of any number. Raises `RetryableError`, after which the object must be begun again."""
+        ...
+
+    def commit(self) -> None:
+        """That was all of it: durable and visible as a whole when this returns; nothing is written after it.
+
+        Raises `RetryableError`. Where the answer of the store was lost, the object may be there all the same.
+        """
+        ...
+
+
 class ObjectStore(Protocol):
     """A bucket of immutable objects, addressed by key (`recordings/acme/2026/01/02/c1.wav`).
 
@@ -128,6 +153,24 @@ class ObjectStore(Protocol):
 
     def put(self, key: str, data: bytes, *, content_type: str = "application/octet-stream") -> None:
         """Store an object, durable when this returns; an existing one is replaced whole, never half."""
+        ...
+
+    def writer(
+        self, key: str, *, content_type: str = "application/octet-stream"
+    ) -> AbstractContextManager[ObjectWriter]:
+        """Store an object of any size with little memory. What is left without `commit` leaves nothing behind."""
+        ...
+
+    def delete(self, key: str) -> None:
+        """Remove the object and every version of it, for ever. Does nothing where there is none."""
+        ...
+
+    def entries(self, prefix: str = "", *, after: str = "") -> Iterator[ObjectEntry]:
+        """The objects whose keys begin with `prefix` and come behind `after`, sorted by the bytes of the key.
+
+        Read little by little: it may be left at any place and continued behind the last key that was seen. What is
+        written or deleted meanwhile may be in it or not.
+        """
         ...
 
     def size(self, key: str) -> int:
