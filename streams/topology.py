@@ -166,9 +166,7 @@ STAGES: tuple[StageEntry, ...] = (
     StageEntry(
         "replay",
         "judges past calls again under other rules, from stored transcripts",
-        reads=(
-            Reads(RULES_PUBLISHED, "find the version of the rules that was asked for", whole=True),
-        ),
+        reads=(Reads(RULES_PUBLISHED, "find the version of the rules that was asked for", whole=True),),
         writes=(
             Writes(CALLS_REANALYZED, "the judgement of a past call under the rules of today"),
             Writes(ALERTS_RAISED, "the alerts of past calls, only when asked"),

@@ -17,6 +17,10 @@ from schemas.config.tenants import read_tenants
 from schemas.errors import OperatorError
 from streams.adapters.clickhouse.migrate import missing_migrations
 from streams.adapters.kafka.client import missing_topics
+from streams.adapters.object_store.received import ReceivedStore
+from streams.adapters.object_store.sealed_store import SealedStore
+from streams.adapters.object_store.transcripts import TranscriptStore
+from streams.ports import ObjectStore
 from streams.settings import Settings
 
 
@@ -36,6 +40,29 @@ def require_migrations(settings: Settings) -> None:
     lacking = missing_migrations(settings.clickhouse_url.get_secret_value())
     if lacking:
         raise NotPreparedError(f"ClickHouse lacks {len(lacking)} migration(s): run `callstream migrate`")
+
+
+def sealed_store_from(settings: Settings, store: ObjectStore) -> SealedStore:
+    """Objects of this store that only their keys open."""
+    raise NotImplementedError
+
+
+def transcript_store_from(settings: Settings, store: ObjectStore) -> TranscriptStore:
+    """Masked transcripts in this store."""
+    return TranscriptStore(store, sealed_store_from(settings, store))
+
+
+def received_store_from(settings: Settings, store: ObjectStore) -> ReceivedStore:
+    """Transcripts from outside that wait to be masked, in this store."""
+    return ReceivedStore(store, sealed_store_from(settings, store))
+
+
+def require_sealed_transcripts(transcripts: TranscriptStore) -> None:
+    """Raises `NotPreparedError` where a transcript lies as releases before 0.4 wrote it, and `RetryableError`."""
+    if next(transcripts.in_clear(), None) is not None:
+        raise NotPreparedError(
+            "the object store holds transcripts of an earlier release, in clear: run `callstream custody seal-transcripts`"
+        )
 
 
 def listen_settings(settings: Settings) -> ListenSettings:

@@ -8,7 +8,9 @@ from streams.cli.command_settings import command_settings
 
 
 def migrate(
-    show: Annotated[bool, typer.Option("--print", help="Print the SQL that would run on ClickHouse; run nothing.")] = False,
+    show: Annotated[
+        bool, typer.Option("--print", help="Print the SQL that would run on ClickHouse; run nothing.")
+    ] = False,
     cluster: Annotated[
         str | None,
         typer.Option(help="With --print: the SQL for this cluster; by default for the one in clickhouse_cluster."),

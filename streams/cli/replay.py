@@ -75,14 +75,18 @@ def replay(
 
     settings = command_settings()
     if resume and (since or until or rules or tenant or dry_run or alerts):
-        raise typer.BadParameter("it goes on with what it was given: leave out the calls and rules", param_hint="--resume")
+        raise typer.BadParameter(
+            "it goes on with what it was given: leave out the calls and rules", param_hint="--resume"
+        )
     if not resume and since is None:
         raise typer.BadParameter("say from when, or go on with --resume", param_hint="--from")
     with sigterm_as_interrupt(), ReplayProgress(settings.data_dir / FOLDER) as kept:
         if resume:
             plan = _plan_of(kept)
         else:
-            asked = _Asked(parse_moment(since or "", "--from", UTC), parse_moment(until, "--to", UTC) if until else None)
+            asked = _Asked(
+                parse_moment(since or "", "--from", UTC), parse_moment(until, "--to", UTC) if until else None
+            )
             if asked.until is not None and asked.until <= asked.since:
                 raise typer.BadParameter(f"{until} is not after {since}", param_hint="--to")
             plan = _new_plan(settings, asked, tenant, rules or [], dry_run=dry_run, alerts=alerts)
@@ -246,9 +250,7 @@ def _give_way(settings: Settings, max_live_lag: int) -> None:
 
 def _progress(report: "ReplayReport") -> None:
     if sys.stderr.isatty():
-        sys.stderr.write(
-            f"\r{report.transcripts} transcripts read, {report.judged} judged, {report.changed} changed "
-        )
+        sys.stderr.write(f"\r{report.transcripts} transcripts read, {report.judged} judged, {report.changed} changed ")
 
 
 def _print(report: "ReplayReport", dry_run: bool, as_json: bool) -> None:

@@ -60,7 +60,9 @@ def in_processes(build: Callable[[], Work[W, R]], count: int) -> Iterator[InOrde
             while waiting:
                 yield waiting.popleft().result()
         except BrokenProcessPool:
-            raise LostProcessError("a process that did part of the work has ended: see whether memory ran out") from None
+            raise LostProcessError(
+                "a process that did part of the work has ended: see whether memory ran out"
+            ) from None
 
     try:
         yield in_order

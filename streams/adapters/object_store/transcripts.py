@@ -211,9 +211,18 @@ class TranscriptStore:
         return transcript
 
     def _day_of(self, tenant_id: str, call_id: str) -> date | None:
+        key = _day_key(tenant_id, call_id)
         try:
-            return date.fromisoformat(self._store.read(_day_key(tenant_id, call_id), length=10).decode("ascii"))
-        except (ObjectMissingError, ValueError):
+            written = self._store.read(key, length=10)
+        except ObjectMissingError:
+            return None
+        except StoreAccessError:
+            self._store.check()
+            logger.warning("where the transcript of %s/%s lies is refused to us", tenant_id, call_id)
+            return None
+        try:
+            return date.fromisoformat(written.decode("ascii"))
+        except ValueError:
             return None
 
 
