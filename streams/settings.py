@@ -134,6 +134,7 @@ _GROUPS: Mapping[str, tuple[str, ...]] = {
         *("second_reader_parallel", "second_reader_max_tokens", "second_reader_max_characters"),
         "second_reader_format",
     ),
+    "relaying": ("relay_every_s", "outbox_keep_days"),
     "surges": ("surge_weeks", "surge_min_count", "surge_ratio", "surge_every_s"),
     "rollups": ("rollup_every_s", "first_contact_days", "kpis_file"),
     EVERY_WORKER: (
@@ -453,6 +454,13 @@ class Settings(SettingsPart):
     second_reader_format: Literal["json_schema", "json_object", "text"] = Field(
         default="json_schema",
         description="form that the chat endpoint is asked for; a looser one where it knows no schemas",
+    )
+
+    relay_every_s: float = Field(
+        default=1, gt=0, description="relay: pause between two looks into the outbox of the register"
+    )
+    outbox_keep_days: int = Field(
+        default=7, ge=1, description="relay: so long the register keeps events that are in Kafka"
     )
 
     sink_batch_messages: int = Field(default=500, ge=1, description="store: messages per insert at most")

@@ -2,6 +2,7 @@
 
 from processors.emotion.heads import load_heads
 from processors.emotion.segments import EmotionModel, LinearSound, SoundJudge, TextJudge
+from processors.custody.ports import Purpose
 from processors.judging.pipeline import Judge, JudgeSettings
 from processors.listening.diarization import SpeakerSeparation
 from processors.listening.engine_port import SpeechEngine
@@ -17,10 +18,13 @@ from schemas.config.tenants import read_tenants
 from schemas.errors import OperatorError
 from streams.adapters.clickhouse.migrate import missing_migrations
 from streams.adapters.kafka.client import missing_topics
+from streams.adapters.key_wrappers.from_settings import key_wrapper_from
 from streams.adapters.object_store.received import ReceivedStore
 from streams.adapters.object_store.sealed_store import SealedStore
 from streams.adapters.object_store.transcripts import TranscriptStore
-from streams.ports import ObjectStore
+from streams.adapters.register.keys import RegisterKeys
+from streams.adapters.register.register import Register
+from streams.ports import ObjectStore, SystemClock
 from streams.settings import Settings
 
 
@@ -42,19 +46,20 @@ def require_migrations(settings: Settings) -> None:
         raise NotPreparedError(f"ClickHouse lacks {len(lacking)} migration(s): run `callstream migrate`")
 
 
-def sealed_store_from(settings: Settings, store: ObjectStore) -> SealedStore:
-    """Objects of this store that only their keys open."""
-    raise NotImplementedError
+def sealed_store_from(settings: Settings, store: ObjectStore, *purposes: Purpose) -> SealedStore:
+    """Objects of this store that only their keys open, those of these purposes alone; nothing is opened yet."""
+    keys = RegisterKeys(Register.of(settings), key_wrapper_from(settings, purposes), SystemClock())
+    return SealedStore(store, keys)
 
 
 def transcript_store_from(settings: Settings, store: ObjectStore) -> TranscriptStore:
     """Masked transcripts in this store."""
-    return TranscriptStore(store, sealed_store_from(settings, store))
+    return TranscriptStore(store, sealed_store_from(settings, store, "transcript"))
 
 
 def received_store_from(settings: Settings, store: ObjectStore) -> ReceivedStore:
     """Transcripts from outside that wait to be masked, in this store."""
-    return ReceivedStore(store, sealed_store_from(settings, store))
+    return ReceivedStore(store, sealed_store_from(settings, store, "received"))
 
 
 def require_sealed_transcripts(transcripts: TranscriptStore) -> None:
@@ -63,6 +68,11 @@ def require_sealed_transcripts(transcripts: TranscriptStore) -> None:
         raise NotPreparedError(
             "the object store holds transcripts of an earlier release, in clear: run `callstream custody seal-transcripts`"
         )
+
+
+def require_register(register: Register) -> None:
+    """Raises `RegisterSchemaError` where its tables are not of this release, and as `Register.transaction`."""
+    register.check()
 
 
 def listen_settings(settings: Settings) -> ListenSettings:

@@ -72,7 +72,9 @@ class CustodyChanged(Message):
     object_version: Identifier | None = Field(default=None, description="version of the sealed object in the store")
     purpose: Slug | None = Field(default=None, description="of a key: what it opens: audio, transcript, received")
     key_version: Identifier | None = Field(default=None, description="version of the wrapping key")
-    day: date | None = Field(default=None, description="UTC day by which keys are filed")
+    day: date | None = Field(
+        default=None, ge=date(1970, 1, 1), le=date(2105, 12, 31), description="UTC day by which keys are filed"
+    )
     api_key_id: Identifier | None = Field(default=None, description="id of an API key, not the key")
     count: int | None = Field(default=None, ge=0, le=2**63 - 1, description="how many keys it was about")
 
