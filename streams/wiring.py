@@ -1,8 +1,8 @@
 """What the settings ask for, built: recognisers, emotion, judges. What must be prepared before a stage runs."""
 
+from processors.custody.ports import Purpose
 from processors.emotion.heads import load_heads
 from processors.emotion.segments import EmotionModel, LinearSound, SoundJudge, TextJudge
-from processors.custody.ports import Purpose
 from processors.judging.pipeline import Judge, JudgeSettings
 from processors.listening.diarization import SpeakerSeparation
 from processors.listening.engine_port import SpeechEngine

@@ -16,6 +16,8 @@ from schemas.errors import OperatorError
 
 W = TypeVar("W")
 R = TypeVar("R")
+W_contra = TypeVar("W_contra", contravariant=True)
+R_co = TypeVar("R_co", covariant=True)
 
 Work = Callable[[W], R]
 
@@ -26,10 +28,10 @@ class LostProcessError(OperatorError):
     exit_code = 5
 
 
-class InOrder(Protocol[W, R]):
+class InOrder(Protocol[W_contra, R_co]):
     """Does work that is handed over bit by bit."""
 
-    def __call__(self, works: Iterable[W]) -> Iterator[R]:
+    def __call__(self, works: Iterable[W_contra]) -> Iterator[R_co]:
         """A result for each, in the same order; only a few are taken ahead. Raises what the work raises."""
         ...
 
@@ -75,7 +77,7 @@ _work: Callable[[Any], Any] | None = None
 
 
 def _begin(build: Callable[[], Callable[[Any], Any]]) -> None:
-    global _work  # noqa: PLW0603 - a process has one work
+    global _work
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C goes to the whole group: the parent ends in order
     threading.Thread(target=_end_with_the_parent, daemon=True).start()
     _work = build()

@@ -32,7 +32,7 @@ from confluent_kafka.admin import (
 
 from schemas.errors import RetryableError
 from schemas.messages.records import ConsumerRecord, ProducerRecord
-from schemas.messages.topics import AnyTopic, MASKED_DAYS, TOPICS
+from schemas.messages.topics import MASKED_DAYS, TOPICS, AnyTopic
 from streams.adapters.kafka.fetcher import FETCH_BYTES, Fetcher, KafkaAccessError, Place
 from streams.ports import RecordTooLargeError
 from streams.settings import Settings

@@ -4,7 +4,7 @@ import logging
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import UTC, date, datetime
+from datetime import UTC, date
 from hashlib import sha256
 from typing import Protocol
 
@@ -16,6 +16,7 @@ from schemas.errors import InvalidMessageError
 from schemas.messages.message import Identifier, TenantId
 from schemas.messages.topics import CALLS_TRANSCRIBED
 from schemas.messages.transcript import Transcript
+from streams.adapters.object_store.sealed_store import ObjectTooLargeError
 from streams.ports import ObjectMissingError, ObjectStore, StoreAccessError
 
 logger = logging.getLogger(__name__)
@@ -48,7 +49,7 @@ class SealedObjects(Protocol):
         ...
 
     def read(self, key: str, identity: SealedIdentity, day: date, *, most_bytes: int | None = None) -> bytes:
-        """Raises `ObjectMissingError`, `KeyGoneError` and `SealBrokenError`."""
+        """Raises `ObjectMissingError`, `KeyGoneError`, `SealBrokenError` and `ObjectTooLargeError`."""
         ...
 
 
@@ -146,6 +147,8 @@ class TranscriptStore:
             transcript = CALLS_TRANSCRIBED.decode(expanded(packed, Transcript.max_bytes))
         except SealBrokenError:
             raise NotReadableError("it was changed, cut, exchanged or sealed under another key") from None
+        except ObjectTooLargeError:
+            raise NotReadableError("it is too large") from None
         except StoreAccessError:
             self._store.check()  # a bucket that refuses everything is another matter: a person must look
             raise NotReadableError("the store refuses it to us") from None

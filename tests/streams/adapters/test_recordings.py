@@ -1,15 +1,13 @@
 """Recordings on a folder store: what is read back, and how each broken recording ends."""
 
-import logging
 from datetime import datetime, timedelta, timezone
 from hashlib import sha256
 from pathlib import Path
 
 import pytest
 
-from schemas.messages.call_ended import Agent, Audio, AudioEncryption, CallEnded
+from schemas.messages.call_ended import Audio, AudioEncryption
 from schemas.messages.outcome import Outcome
-from schemas.messages.transcript import EngineIdentity, Segment, Transcript
 from streams.adapters.object_store.folder import FolderStore
 from streams.adapters.object_store.recordings import RecordingStore, UnreadableRecordingError
 from streams.ports import StoreAccessError

@@ -320,10 +320,10 @@ class TestResumed:
                     raise Killed
                 super().advance(last_key, *rest)
 
-        with Kills(tmp_path / "kept") as kept:
-            kept.begin({})
+        with Kills(tmp_path / "kept") as killed:
+            killed.begin({})
             with pytest.raises(Killed):
-                shelf.replay(levels={}, publisher=shelf.broker, kept=kept)
+                shelf.replay(levels={}, publisher=shelf.broker, kept=killed)
         with ReplayProgress(tmp_path / "kept") as kept:
             reached = kept.reached()
             assert reached is not None
