@@ -20,6 +20,7 @@ from processors.custody.intake import (
     Compare,
     Intake,
     IntakeSource,
+    LeaseLostError,
     Renew,
     Reserve,
     Reserved,
@@ -35,7 +36,7 @@ from schemas.messages.topics import CALLS_ENDED
 from schemas.messages.transcript import AudioFacts
 from streams.adapters.object_store.recordings import key_id_of, recording_key
 from streams.adapters.object_store.sealed_store import SealedStore
-from streams.ports import Clock, Intakes, PublisherPort
+from streams.ports import Clock, Intakes, ObjectStore, PublisherPort
 from streams.stages.capture import PENDING_URI, event_of
 
 log = logging.getLogger(__name__)
@@ -76,7 +77,9 @@ class TakenIn:
 class TakeIn:
     """Takes recordings in, each once. May be used by several threads at once, if `probe` may."""
 
-    store: SealedStore
+    store: ObjectStore
+    sealed: SealedStore
+    """Over the same store."""
     intakes: Intakes
     publisher: PublisherPort
     clock: Clock
@@ -119,18 +122,14 @@ class TakeIn:
         identity = SealedIdentity(draft.tenant_id, draft.call_id, "recording", upload.version)
         renew_at = self.clock.now() + self.lease / 3
         try:
-            with self.store.writer(upload.key, identity, draft.ended_at.astimezone(UTC).date()) as writer:
+            with self.sealed.writer(upload.key, identity, draft.ended_at.astimezone(UTC).date()) as writer:
                 for chunk in chunks:
                     arriving.take(chunk)
                     writer.write(chunk)
-                    now = self.clock.now()
-                    if now >= renew_at:
-                        self._tell(draft, Renew(upload.version, now, self.lease))
+                    if (now := self.clock.now()) >= renew_at and self._renewed(upload, now):
                         renew_at = now + self.lease / 3
                 received_at = upload.received_at()
                 call = upload.event(self.store.uri_of(upload.key), self.probe)
-                # Storing takes its time, too, and what is committed after the lease may lie there for ever.
-                self._tell(draft, Renew(upload.version, self.clock.now(), self.lease))
                 writer.commit()
             stored = self._tell(draft, Store(upload.version, upload.content(), call.encode(), received_at))
         except BaseException:
@@ -140,6 +139,19 @@ class TakeIn:
             raise
         assert isinstance(stored, Stored)  # noqa: S101 - what else would follow
         return TakenIn(call, True, self._announce(call))
+
+    def _renewed(self, upload: "_Upload", now: datetime) -> bool:
+        """Whether the register knows that the upload goes on: if not now, the next chunk may tell it.
+
+        Raises `LeaseLostError`.
+        """
+        try:
+            self._tell(upload.draft, Renew(upload.version, now, self.lease))
+        except LeaseLostError:
+            raise
+        except RetryableError:
+            return False
+        return True
 
     def _again(self, upload: "_Upload") -> TakenIn:
         state = self._tell(upload.draft, Compare(upload.content()))
