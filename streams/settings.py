@@ -38,6 +38,7 @@ from schemas.config.time_zones import time_zone
 from schemas.errors import OperatorError
 from schemas.found import FoundError, find_classes, find_kinds
 from schemas.messages.pii import PiiKind
+from schemas.messages.topics import MASKED_DAYS
 from streams.ports import KeyWrapperSettings, ObjectStoreSettings
 
 log = logging.getLogger(__name__)
@@ -115,14 +116,16 @@ _GROUPS: Mapping[str, tuple[str, ...]] = {
     "hearing": (
         *("speech_engine", "crosstalk_gate_db", "emotion", "emotion_heads"),
         *("emotion_sound_checkpoint", "emotion_text_checkpoint", "emotion_device"),
-        *("min_call_ms", "max_call_minutes", "max_recording_bytes"),
+        *("min_call_ms", "max_call_minutes", "max_recording_bytes", "unsealed_recordings"),
     ),
     "transcripts": ("pii_keep_last", "chinese_script"),
+    "receiving": ("clear_transcripts",),
     "judging": (
         *("baseline_window_days", "baseline_refresh_s", "background_timeout_s", "contacts_lookup"),
         *("rules_folder", "rules_public_keys", "sentence_model", "sentence_min_cosine", "sound_mergers"),
         *("score_forms_folder", "risk_file", "selection_file", "retention_file", "alert_min_severity"),
     ),
+    "sweeping": ("sweep_every_s",),
     "storing": ("sink_batch_messages", "sink_batch_ms"),
     "second reading": (
         *("second_reader_url", "second_reader_kind", "second_reader_model", "second_reader_secret_key"),
@@ -203,6 +206,13 @@ class Settings(SettingsPart):
         default="apache", description="tansu: one record per batch, because its offsets are wrong otherwise"
     )
     kafka_replication_factor: int = Field(default=1, ge=1, description="of the topics that `topics apply` creates")
+    kafka_masked_days: int = Field(
+        default=MASKED_DAYS,
+        ge=1,
+        le=400,
+        description="so many days `topics apply` lets Kafka keep topics with masked text (transcripts, analyses, alerts); "
+        "what `store` and `notify` have not read by then is lost to them",
+    )
     kafka_security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = Field(
         default="PLAINTEXT", description="how to speak to Kafka"
     )
@@ -272,6 +282,11 @@ class Settings(SettingsPart):
     chinese_script: Literal["simplified", "traditional", "as_heard"] = Field(
         default="simplified", description="the script of every transcript"
     )
+    clear_transcripts: Literal["refuse", "take"] = Field(
+        default="refuse",
+        description="receive: what becomes of a transcript that stands in clear in transcripts.received.v1; take it only "
+        "where the system that writes it cannot do otherwise: Kafka's disks then hold what callers said for three days",
+    )
     crosstalk_gate_db: float = Field(
         default=18, ge=0, le=120, description="a channel this far below the other is muted; 0 switches the gate off"
     )
@@ -296,6 +311,18 @@ class Settings(SettingsPart):
     max_call_minutes: int = Field(default=240, ge=1, description="longer recordings end as unsupported")
     max_recording_bytes: int = Field(
         default=512 * 1024 * 1024, ge=1024, description="larger recordings end as unsupported"
+    )
+    unsealed_recordings: Literal["refuse", "hear"] = Field(
+        default="refuse",
+        description="recordings that lie in clear end as unsupported (not_sealed), or are heard: for the time until "
+        "`callstream custody seal` has sealed those of before",
+    )
+    intake_max_bytes: int = Field(default=10 * 1024**3, ge=1024, description="larger recordings are not taken in")
+    sweep_every_s: float = Field(
+        default=60,
+        gt=0,
+        description="sweep: pause between two rounds; what was stored and not announced for longer is announced, what "
+        "was given up is removed",
     )
     baseline_window_days: int = Field(default=28, ge=1, le=366, description="how far back a baseline reaches")
     baseline_refresh_s: float = Field(

@@ -71,7 +71,7 @@ def publish(
     """Send recordings of your own through the pipeline.
 
     Stores each recording and announces it as a call that has ended. All metadata is optional. A transcript that was
-    made elsewhere is handed over in clear and masked by the stage `receive`.
+    made elsewhere is sealed in the object store until the stage `receive` has masked it.
     """
     from streams.adapters.kafka.client import Publisher
     from streams.stages.capture import customer_key, read_facts
@@ -115,7 +115,7 @@ def publish(
     published: list[dict[str, str]] = []
     for file, call in chain(
         _publish_recordings(recordings, facts_of, settings, publisher),
-        _publish_transcripts(transcripts, facts_of, publisher),
+        _publish_transcripts(transcripts, facts_of, settings, publisher),
     ):
         published.append({"file": str(file), "tenant_id": call.tenant_id, "call_id": call.call_id})
         if not as_json:
@@ -147,17 +147,24 @@ def _publish_recordings(
 
 
 def _publish_transcripts(
-    files: Sequence[Path], facts_of: FactsOfFile, publisher: "PublisherPort"
+    files: Sequence[Path], facts_of: FactsOfFile, settings: Settings, publisher: "PublisherPort"
 ) -> "Iterator[tuple[Path, CallFacts]]":
-    """Each call, once its transcript is durable in its topic. Raises `InvalidCallError` and `RetryableError`.
+    """Each call, once its transcript is durable: sealed in the store, and announced in its topic.
+
+    Raises `InvalidCallError`, `RetryableError` and `StoreAccessError`.
 
     All are read first: if one is wrong, it is named and none is published.
     """
+    from streams.adapters.object_store.from_settings import object_store_from
     from streams.stages.capture import transcript_of_file
+    from streams.wiring import received_store_from
 
+    if not files:
+        return
     received = [(file, transcript_of_file(file, facts_of(file))) for file in files]
+    originals = received_store_from(settings, object_store_from(settings))
     for file, message in received:
-        publisher.publish([TRANSCRIPTS_RECEIVED.record(message)])
+        publisher.publish([TRANSCRIPTS_RECEIVED.record(originals.put(message))])
         yield file, message.call
 
 

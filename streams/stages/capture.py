@@ -181,10 +181,13 @@ def transcript_of_file(
         lasts = timedelta(milliseconds=_last_ms(given.get("utterances")))
         fields["started_at"] = (_time(ended_at, f"{file.name}: call.ended_at") - lasts).isoformat()
     try:
-        return TranscriptReceived.decode(json.dumps(given | {"call": fields}).encode())
+        message = TranscriptReceived.decode(json.dumps(given | {"call": fields}).encode())
     except InvalidMessageError as error:
         problems = "; ".join(f"{problem}{_what_belongs_there(problem)}" for problem in error.problems)
         raise InvalidCallError(f"{file.name}: {problems}") from None
+    if message.sealed is not None:
+        raise InvalidCallError(f"{file.name}: sealed: a file holds utterances in its place")
+    return message
 
 
 def _read_transcript(file: Path) -> tuple[dict[str, Any], float]:
@@ -224,12 +227,13 @@ _BELONGS_THERE: tuple[tuple[str, str, str], ...] = (
     (r"utterances", "utterance_\\d+_times_for_all_or_none", "give times to all utterances, counted from 0, or to none"),
     (r"utterances", "utterance_\\d+_begins_before.*", "sort the utterances, counted from 0, by start_ms"),
     (r"utterances", "more_letters_than_a_call_has", f"at most {MAX_LETTERS} letters in all"),
-    (r"utterances", "missing|too_short", "at least one object with role and text"),
+    (r"utterances", "too_short", "at least one object with role and text"),
     (r"utterances", "too_long", f"at most {MAX_UTTERANCES} utterances"),
     (r".*_ms", "int_.*|greater_than_equal|less_than_equal", "whole milliseconds from the start of the call, of 7 days"),
     (r".*_at", "datetime_.*|timezone_.*", "a time with its zone, such as 2026-03-02T10:15:00+08:00"),
     (r".*<unknown field>", "extra_forbidden", "no such field; docs/transcripts.md lists all"),
     (r".*", "missing", "must be there"),
+    (r".*", "neither_utterances_nor_sealed", "utterances: at least one object with role and text"),
 )
 """Field, kind of error, and what to write in its place."""
 
