@@ -1,7 +1,5 @@
 """What the settings ask for, built: recognisers, emotion, judges. What must be prepared before a stage runs."""
 
-from collections.abc import Collection
-
 from processors.custody.ports import PURPOSES, Purpose
 from processors.emotion.heads import load_heads
 from processors.emotion.segments import EmotionModel, LinearSound, SoundJudge, TextJudge
@@ -78,7 +76,7 @@ def recording_store_from(settings: Settings, store: ObjectStore) -> RecordingSto
     """Recordings in this store, for who hears them."""
     return RecordingStore(
         store,
-        sealed_store_from(settings, store, ("audio",)),
+        sealed_store_from(settings, store, "audio"),
         settings.max_recording_bytes,
         hears_unsealed=settings.unsealed_recordings == "hear",
     )
@@ -86,19 +84,20 @@ def recording_store_from(settings: Settings, store: ObjectStore) -> RecordingSto
 
 def transcript_store_from(settings: Settings, store: ObjectStore) -> TranscriptStore:
     """Masked transcripts in this store."""
-    return TranscriptStore(store, sealed_store_from(settings, store, ("transcript",)))
+    return TranscriptStore(store, sealed_store_from(settings, store, "transcript"))
 
 
 def received_store_from(settings: Settings, store: ObjectStore) -> ReceivedStore:
     """Transcripts from outside that wait to be masked, in this store."""
-    return ReceivedStore(store, sealed_store_from(settings, store, ("received",)))
+    return ReceivedStore(store, sealed_store_from(settings, store, "received"))
 
 
 def require_sealed_transcripts(transcripts: TranscriptStore) -> None:
     """Raises `NotPreparedError` where a transcript lies as releases before 0.4 wrote it, and `RetryableError`."""
     if next(transcripts.in_clear(), None) is not None:
         raise NotPreparedError(
-            "the object store holds transcripts of an earlier release, in clear: run `callstream custody seal-transcripts`"
+            "the object store holds transcripts of an earlier release, in clear: run `callstream custody "
+            "seal-transcripts`"
         )
 
 

@@ -9,6 +9,7 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
+from pathlib import Path
 from secrets import token_hex
 from typing import Any
 
@@ -34,10 +35,15 @@ from schemas.errors import InvalidCallError, OperatorError, RetryableError
 from schemas.messages.call_ended import AudioEncryption, CallEnded
 from schemas.messages.topics import CALLS_ENDED
 from schemas.messages.transcript import AudioFacts
+from streams.adapters.object_store.from_settings import object_store_from
 from streams.adapters.object_store.recordings import key_id_of, recording_key
 from streams.adapters.object_store.sealed_store import SealedStore
-from streams.ports import Clock, Intakes, ObjectStore, PublisherPort
-from streams.stages.capture import PENDING_URI, event_of
+from streams.adapters.register.intakes import RegisterIntakes
+from streams.adapters.register.register import Register
+from streams.ports import Clock, Intakes, ObjectStore, PublisherPort, SystemClock
+from streams.settings import Settings
+from streams.stages.capture import PENDING_URI, event_of, extension_of, facts_of_recording, pieces_of
+from streams.wiring import sealed_store_from
 
 log = logging.getLogger(__name__)
 
@@ -167,6 +173,27 @@ class TakeIn:
 
     def _tell(self, draft: CallEnded, command: Command) -> Intake:
         return self.intakes.tell(draft.tenant_id, draft.call_id, command)
+
+
+def take_in_file(
+    take_in: TakeIn, file: Path, facts: Mapping[str, Any], max_bytes: int, *, source: IntakeSource
+) -> TakenIn:
+    """Take in a recording that lies in a file; at most `max_bytes` of it. Raises as `TakeIn.take_in` does."""
+    known = facts_of_recording(file, facts, max_bytes, take_in.probe)
+    return take_in.take_in(known, pieces_of(file), extension=extension_of(file), source=source)
+
+
+def take_in_from(settings: Settings, publisher: PublisherPort, probe: Probe, clock: Clock | None = None) -> TakeIn:
+    """Taking in with the object store, the register and the audio keys of these settings.
+
+    Nothing is opened yet. `probe` is called by whichever thread takes in: `DecoderProcess.probe` lets one wait for the
+    other. Raises `OperatorError`, which names a setting.
+    """
+    clock = clock or SystemClock()
+    store, register = object_store_from(settings), Register.of(settings)
+    sealed = sealed_store_from(settings, store, "audio", register)
+    intakes = RegisterIntakes(register, clock)
+    return TakeIn(store, sealed, intakes, publisher, clock, probe, settings.intake_max_bytes)
 
 
 def announce(intakes: Intakes, publisher: PublisherPort, clock: Clock, call: CallEnded) -> int | None:
