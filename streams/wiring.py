@@ -53,10 +53,12 @@ def require_register(register: Register) -> None:
     register.check()
 
 
-def sealed_store_from(settings: Settings, store: ObjectStore, purposes: Collection[Purpose] = PURPOSES) -> SealedStore:
-    """Objects of this store that only their keys open; of other purposes than these, it opens and seals none."""
-    wrapper = key_wrapper_from(settings, purposes)
-    return SealedStore(store, RegisterKeys(Register.of(settings), wrapper, SystemClock()))
+def sealed_store_from(
+    settings: Settings, store: ObjectStore, purpose: Purpose, register: Register | None = None
+) -> SealedStore:
+    """Objects of this store under keys of this purpose; of others, it opens and seals none. Nothing is opened yet."""
+    wrapper = key_wrapper_from(settings, (purpose,))
+    return SealedStore(store, RegisterKeys(register or Register.of(settings), wrapper, SystemClock()))
 
 
 def prepare_keys(settings: Settings) -> None:

@@ -1,4 +1,4 @@
-"""`capture`: what is known of a call, in events and files, and what of it is filled in. `take_in` takes recordings in."""
+"""`capture`: what is known of a call, in events and in files, and what of it is filled in (`take_in` does the rest)."""
 
 import hmac
 import json
