@@ -8,6 +8,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import ClassVar, Literal, Protocol
 
+from processors.custody.intake import Command as IntakeCommand
+from processors.custody.intake import Intake
 from processors.custody.ports import KeyWrapper, Purpose
 from processors.judging.call_context import NO_BACKGROUND, Background
 from processors.kpi.surges import BucketCount
@@ -202,6 +204,46 @@ class ObjectStoreSettings(SettingsPart, ABC):
 
         Raises `OperatorError`, which names the setting.
         """
+
+
+@dataclass(frozen=True)
+class IntakeRow:
+    """The intake of a call."""
+
+    tenant_id: str
+    call_id: str
+    state: Intake
+
+
+class Intakes(Protocol):
+    """Where the state of every intake is kept. Every method may raise `RetryableError` and `OperatorError`."""
+
+    def tell(self, tenant_id: str, call_id: str, command: IntakeCommand) -> Intake:
+        """What `processors.custody.intake.decide` says becomes true, at once and whole; the state after it.
+
+        What the outside must hear of it is in the outbox in the same transaction. Raises as `decide` does.
+        """
+        ...
+
+    def intake(self, tenant_id: str, call_id: str) -> Intake:
+        """How far the intake of a call has come."""
+        ...
+
+    def expired(self, at: datetime, most: int) -> Sequence[IntakeRow]:
+        """Those whose lease has run out, the oldest first."""
+        ...
+
+    def unannounced(self, received_before: datetime, most: int) -> Sequence[IntakeRow]:
+        """Those that are stored, and were received before that time, the oldest first."""
+        ...
+
+    def leftovers(self, left_before: datetime, most: int, *, removed: bool) -> Sequence[str]:
+        """Keys of objects that belong to no call since before that time: those removed once before, or the others."""
+        ...
+
+    def was_removed(self, object_key: str, *, for_good: bool) -> None:
+        """The object is gone; `for_good` where nobody can be writing it any more."""
+        ...
 
 
 class KeyWrapperSettings(SettingsPart, ABC):

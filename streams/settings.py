@@ -116,7 +116,7 @@ _GROUPS: Mapping[str, tuple[str, ...]] = {
     "hearing": (
         *("speech_engine", "crosstalk_gate_db", "emotion", "emotion_heads"),
         *("emotion_sound_checkpoint", "emotion_text_checkpoint", "emotion_device"),
-        *("min_call_ms", "max_call_minutes", "max_recording_bytes"),
+        *("min_call_ms", "max_call_minutes", "max_recording_bytes", "unsealed_recordings"),
     ),
     "transcripts": ("pii_keep_last", "chinese_script"),
     "receiving": ("clear_transcripts",),
@@ -125,6 +125,7 @@ _GROUPS: Mapping[str, tuple[str, ...]] = {
         *("rules_folder", "rules_public_keys", "sentence_model", "sentence_min_cosine", "sound_mergers"),
         *("score_forms_folder", "risk_file", "selection_file", "retention_file", "alert_min_severity"),
     ),
+    "sweeping": ("sweep_every_s",),
     "storing": ("sink_batch_messages", "sink_batch_ms"),
     "second reading": (
         *("second_reader_url", "second_reader_kind", "second_reader_model", "second_reader_secret_key"),
@@ -310,6 +311,18 @@ class Settings(SettingsPart):
     max_call_minutes: int = Field(default=240, ge=1, description="longer recordings end as unsupported")
     max_recording_bytes: int = Field(
         default=512 * 1024 * 1024, ge=1024, description="larger recordings end as unsupported"
+    )
+    unsealed_recordings: Literal["refuse", "hear"] = Field(
+        default="refuse",
+        description="recordings that lie in clear end as unsupported (not_sealed), or are heard: for the time until "
+        "`callstream custody seal` has sealed those of before",
+    )
+    intake_max_bytes: int = Field(default=10 * 1024**3, ge=1024, description="larger recordings are not taken in")
+    sweep_every_s: float = Field(
+        default=60,
+        gt=0,
+        description="sweep: pause between two rounds; what was stored and not announced for longer is announced, what "
+        "was given up is removed",
     )
     baseline_window_days: int = Field(default=28, ge=1, le=366, description="how far back a baseline reaches")
     baseline_refresh_s: float = Field(

@@ -177,6 +177,15 @@ STAGES: tuple[StageEntry, ...] = (
         settings=("judging", "keys", "transcript keys"),
     ),
     StageEntry(
+        "sweep",
+        "finishes what taking in began and did not end",
+        writes=(Writes(CALLS_ENDED, "announce a recording that is stored and was not announced"),),
+        scales_by="one is enough",
+        builder="streams.stages.sweep:build",
+        asks=("register", "object store"),
+        settings=("sweeping",),
+    ),
+    StageEntry(
         "relay",
         "publishes what has changed in the register, and makes its partitions",
         writes=(Writes(CUSTODY_CHANGED, "each change of the register, in the order of its outbox"),),

@@ -30,6 +30,7 @@ from streams.wiring import (
     build_emotion,
     build_engine,
     listen_settings,
+    recording_store_from,
     require_register,
     require_sealed_transcripts,
     require_topics,
@@ -53,7 +54,7 @@ def build(worker: WorkerContext) -> Loop:
     engine = build_engine(settings)
     stage = listen_stage(
         engine,
-        RecordingStore(store, settings.max_recording_bytes),
+        recording_store_from(settings, store),
         transcripts,
         listen_settings(settings),
         worker.clock,
@@ -108,7 +109,7 @@ def listen_stage(
         if heard is not None and heard.engine.hears_like(listener):
             return Recorded(call, heard_before=heard)
         try:
-            return Recorded(call, audio=recordings.load_audio(call.tenant_id, call.audio), received=received)
+            return Recorded(call, audio=recordings.load_audio(call), received=received)
         except UnreadableRecordingError as error:
             # What another recogniser heard is worth more than a recording that has lawfully gone since.
             return Recorded(call, unreadable=error, heard_before=heard or received)

@@ -22,13 +22,14 @@ from sqlalchemy import (
 )
 from sqlalchemy.types import TypeDecorator
 
-REVISIONS: tuple[str, ...] = ("0001",)
+REVISIONS: tuple[str, ...] = ("0001", "0002")
 """The migrations that there are, the oldest first; the last one is what this release works with."""
 
 TENANT_LENGTH = 64
 CALL_LENGTH = 128
 VERSION_LENGTH = 128
 SLUG_LENGTH = 64
+KEY_LENGTH = 1_024
 
 
 class UtcTime(TypeDecorator[datetime]):
@@ -147,3 +148,44 @@ sent = Index(
     sqlite_where=text("sent_at IS NOT NULL"),
     postgresql_where=text("sent_at IS NOT NULL"),
 )
+
+intakes = Table(
+    "intakes",
+    metadata,
+    Column("tenant_id", String(TENANT_LENGTH), primary_key=True),
+    Column("call_id", String(CALL_LENGTH), primary_key=True),
+    Column("state", String(16), nullable=False),
+    Column("attempt", String(32), nullable=False),
+    Column("object_key", String(KEY_LENGTH), nullable=False),
+    Column("lease_until", UtcTime),
+    Column("source", String(SLUG_LENGTH), nullable=False),
+    Column("content", String(64)),
+    Column("event", LargeBinary),
+    Column("received_at", UtcTime),
+    Column("capture_ms", BigInteger),
+    CheckConstraint("state IN ('reserved', 'stored', 'announced')", name="state"),
+)
+"""The intake of each call. The event stands in it from when the recording is stored until Kafka has it."""
+
+reserved = Index(
+    "ix_intakes_reserved",
+    intakes.c.lease_until,
+    sqlite_where=text("state = 'reserved'"),
+    postgresql_where=text("state = 'reserved'"),
+)
+stored = Index(
+    "ix_intakes_stored",
+    intakes.c.received_at,
+    sqlite_where=text("state = 'stored'"),
+    postgresql_where=text("state = 'stored'"),
+)
+
+leftovers = Table(
+    "leftovers",
+    metadata,
+    Column("object_key", String(KEY_LENGTH), primary_key=True),
+    Column("left_at", UtcTime, nullable=False),
+    Column("removed_at", UtcTime),
+    Index("ix_leftovers_left_at", "left_at"),
+)
+"""Objects of attempts that were given up: written or not, they belong to no call."""
