@@ -83,7 +83,7 @@ STAGES: tuple[StageEntry, ...] = (
         "takes in a finished recording, stores it and announces the call",
         writes=(
             Writes(CALLS_ENDED, "announce a recording that is durable in the object store"),
-            Writes(TRANSCRIPTS_RECEIVED, "hand over a transcript that was made elsewhere"),
+            Writes(TRANSCRIPTS_RECEIVED, "announce a transcript that was made elsewhere and is sealed in the store"),
         ),
         scales_by="runs in `callstream publish`",
     ),
@@ -115,8 +115,8 @@ STAGES: tuple[StageEntry, ...] = (
         ),
         scales_by="cores and GPUs",
         builder="streams.stages.listen:build",
-        asks=("object store",),
-        settings=("hearing", "transcripts"),
+        asks=("object store", "register"),
+        settings=("hearing", "transcripts", "keys", "audio keys", "transcript keys"),
         variables=("HF_", "TRANSFORMERS_"),
     ),
     StageEntry(
@@ -129,8 +129,8 @@ STAGES: tuple[StageEntry, ...] = (
         ),
         scales_by="partitions",
         builder="streams.stages.receive:build",
-        asks=("object store",),
-        settings=("transcripts",),
+        asks=("object store", "register"),
+        settings=("transcripts", "receiving", "keys", "received keys", "transcript keys"),
     ),
     StageEntry(
         "judge",
@@ -167,16 +167,23 @@ STAGES: tuple[StageEntry, ...] = (
     StageEntry(
         "replay",
         "judges past calls again under other rules, from stored transcripts",
-        reads=(
-            Reads(CALLS_TRANSCRIBED, "read history, from a day on", whole=True),
-            Reads(RULES_PUBLISHED, "find the version of the rules that was asked for", whole=True),
-        ),
+        reads=(Reads(RULES_PUBLISHED, "find the version of the rules that was asked for", whole=True),),
         writes=(
             Writes(CALLS_REANALYZED, "the judgement of a past call under the rules of today"),
             Writes(ALERTS_RAISED, "the alerts of past calls, only when asked"),
         ),
-        scales_by="runs in `callstream replay`",
-        asks=("ClickHouse",),
+        scales_by="runs in `callstream replay`, in as many processes as there are cores",
+        asks=("ClickHouse", "object store", "register"),
+        settings=("judging", "keys", "transcript keys"),
+    ),
+    StageEntry(
+        "sweep",
+        "finishes what taking in began and did not end",
+        writes=(Writes(CALLS_ENDED, "announce a recording that is stored and was not announced"),),
+        scales_by="one is enough",
+        builder="streams.stages.sweep:build",
+        asks=("register", "object store"),
+        settings=("sweeping",),
     ),
     StageEntry(
         "relay",
