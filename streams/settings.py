@@ -135,8 +135,9 @@ _GROUPS: Mapping[str, tuple[str, ...]] = {
         *("second_reader_parallel", "second_reader_max_tokens", "second_reader_max_characters"),
         "second_reader_format",
     ),
+    "taking in": ("intake_max_bytes", "customer_key_secret"),
     "serving": (
-        *("serve_host", "serve_port", "serve_cert_file", "serve_key_file", "serve_self_signed", "serve_max_bytes"),
+        *("serve_host", "serve_port", "serve_cert_file", "serve_key_file", "serve_self_signed"),
         *("serve_min_bytes_per_s", "serve_slow_after_s", "serve_uploads", "serve_uploads_per_tenant", "serve_wait_s"),
         *("serve_requests", "serve_requests_per_s", "serve_bytes_per_s"),
     ),
@@ -286,11 +287,6 @@ class Settings(SettingsPart):
     serve_self_signed: bool = Field(
         default=False,
         description="for trying: HTTPS with a certificate of its own, made in <data_dir>/serve, that nobody trusts",
-    )
-    serve_max_bytes: int = Field(
-        default=512 * 1024 * 1024,
-        ge=1024,
-        description="serve: larger recordings are refused (413); `listen` has max_recording_bytes",
     )
     serve_min_bytes_per_s: int = Field(
         default=1_000, ge=1, description="serve: who sends more slowly is hung up on (408)"

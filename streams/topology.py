@@ -88,6 +88,15 @@ STAGES: tuple[StageEntry, ...] = (
         scales_by="runs in `callstream publish`",
     ),
     StageEntry(
+        "serve",
+        "takes recordings in over HTTP and says where calls stand",
+        writes=(Writes(CALLS_ENDED, "announce a recording that was uploaded and is durable"),),
+        scales_by="as many as a load balancer has",
+        builder="streams.stages.serve:build",
+        asks=("ClickHouse", "object store", "register"),
+        settings=("serving", "taking in", "keys", "audio keys"),
+    ),
+    StageEntry(
         "rate",
         "tells what becomes known of a call after it",
         writes=(Writes(CALLS_RATED, "satisfaction, orders, CRM data of a call"),),

@@ -40,6 +40,7 @@ from streams.cli.rules import rules_app
 from streams.cli.sample_data import sample_data
 from streams.cli.scorecards import scorecards_app
 from streams.cli.search import search
+from streams.cli.serve import serve
 from streams.cli.status import status
 from streams.cli.surges import surges
 from streams.cli.topics import topics_app
@@ -84,6 +85,7 @@ app = typer.Typer(
 app.command()(demo)
 app.command()(up)
 app.command()(worker)
+app.command()(serve)
 app.command()(publish)
 app.command()(analyze)
 app.command()(replay)

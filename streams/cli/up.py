@@ -44,6 +44,7 @@ def up(
         kafka_port=kafka_port,
         clickhouse_port=clickhouse_port,
         clickhouse_tcp_port=clickhouse_tcp_port,
+        serve_port=settings.serve_port,
         listen_workers=listen_workers,
     )
     columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn())
@@ -58,6 +59,11 @@ def up(
         address_file = stack.announce()
         host = f"http://127.0.0.1:{clickhouse_port}"
         out.print(f"callstream is up: Kafka at 127.0.0.1:{kafka_port}, ClickHouse at {host} (database callstream)")
+        scheme = "https" if settings.serves_tls else "http"
+        out.print(
+            f"recordings are taken in at {scheme}://{settings.serve_host}:{stack.settings.serve_port}/v1/recordings; "
+            "`callstream api-keys issue TENANT` makes a key"
+        )
         password = password_file(settings.data_dir / "clickhouse", "analyst")
         out.print(f"analysts log in as user analyst; the password is in {password}")
         if settings.clickhouse_users_file is not None:

@@ -55,6 +55,7 @@ class StackPlan:
     kafka_port: int = 0
     clickhouse_port: int = 0
     clickhouse_tcp_port: int = 0
+    serve_port: int = 0
     listen_workers: int = 1
     restart_workers: bool = True
     stages: tuple[str, ...] = WORKER_NAMES
@@ -68,6 +69,7 @@ class Stack:
         self._plan = plan
         self._base = base
         self._kafka_port = plan.kafka_port or free_port()
+        self._serve_port = plan.serve_port or free_port()
         self._clickhouse_port = plan.clickhouse_port
         self._clickhouse_tcp_port = plan.clickhouse_tcp_port
         self.supervisor = Supervisor(plan.data_dir / "logs", records=ChildRecordFile(plan.data_dir))
@@ -198,6 +200,7 @@ class Stack:
             }
         else:
             update |= client_settings(self._plan.data_dir / "kafka", self._kafka_port)
+        update["serve_port"] = self._serve_port
         if not self._base.customer_key_secret.get_secret_value():
             # Losing it makes old customer keys unfindable.
             update["customer_key_secret"] = SecretStr(kept_secret(self._plan.data_dir / "customer_key"))

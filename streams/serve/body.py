@@ -26,7 +26,7 @@ def too_large(most_bytes: int) -> RefusedError:
     return RefusedError(
         HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
         "too_large",
-        f"The recording is larger than serve_max_bytes allows ({most_bytes}).",
+        f"The recording is larger than intake_max_bytes allows ({most_bytes}).",
     )
 
 

@@ -42,9 +42,9 @@ class Uploads:
         settings = served.settings
         self._served = served
         self._limits = limits
-        self._most_bytes = settings.serve_max_bytes
+        self._most_bytes = settings.intake_max_bytes
         self._body_limits = BodyLimits(
-            settings.serve_max_bytes + MOST_FRAMING_BYTES, settings.serve_min_bytes_per_s, settings.serve_slow_after_s
+            settings.intake_max_bytes + MOST_FRAMING_BYTES, settings.serve_min_bytes_per_s, settings.serve_slow_after_s
         )
         self._slots = Slots(settings.serve_uploads, settings.serve_uploads_per_tenant, settings.serve_wait_s)
         self._pool = ThreadPoolExecutor(settings.serve_uploads, thread_name_prefix="take-in")

@@ -32,7 +32,7 @@ RAW = {"Content-Type": "audio/wav"}
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serving]:
-    with serving(tmp_path_factory.mktemp("serve"), serve_max_bytes=4_000_000) as running:
+    with serving(tmp_path_factory.mktemp("serve"), intake_max_bytes=4_000_000) as running:
         yield running
 
 
@@ -438,7 +438,7 @@ def test_a_large_upload_takes_little_memory(tmp_path: Path, size_mb: int) -> Non
         for _ in range(size_mb * 4):
             yield piece
 
-    with serving(tmp_path, serve_max_bytes=20 * 1024**3) as server, server.client(server.key()) as client:
+    with serving(tmp_path, intake_max_bytes=20 * 1024**3) as server, server.client(server.key()) as client:
         client.post("/v1/recordings", files=form(event("warm")))
 
         def upload() -> httpx.Response:

@@ -159,7 +159,7 @@ def serving(folder: Path, store: ObjectStore | None = None, /, **values: object)
         Served(
             settings=settings,
             clock=clock,
-            take_in=TakeIn(bucket, sealed, intakes, broker, clock, not_heard, settings.serve_max_bytes),
+            take_in=TakeIn(bucket, sealed, intakes, broker, clock, not_heard, settings.intake_max_bytes),
             api_keys=api_keys,
             intakes=intakes,
             outcomes=outcomes,

@@ -1,0 +1,61 @@
+"""The stage `serve`: recordings that other systems upload over HTTP, and where their calls stand.
+
+What it answers is in `streams/serve`; this file gives it store, register, Kafka and ClickHouse.
+"""
+
+from streams.adapters.clickhouse.call_outcomes import ClickHouseOutcomes
+from streams.adapters.decoder.process import DecoderProcess
+from streams.adapters.kafka.publisher_pool import PublisherPool
+from streams.adapters.object_store.from_settings import object_store_from
+from streams.adapters.register.api_keys import RegisterApiKeys
+from streams.adapters.register.register import Register
+from streams.runtime.loop import Loop
+from streams.runtime.worker_context import WorkerContext
+from streams.serve.application import build_app
+from streams.serve.ports import Served
+from streams.serve.server import Server
+from streams.stages.capture import customer_key
+from streams.stages.take_in import take_in_from
+from streams.wiring import require_register, require_topics
+
+LOOKED_AFTER_EVERY_S = 0.5
+
+
+def build(worker: WorkerContext) -> Loop:
+    """Waits for Kafka, object store and register, then listens. Raises `AddressError` and `CertificateError`.
+
+    ClickHouse is not waited for: without it, recordings are taken in all the same.
+    """
+    settings = worker.settings
+    register, store = Register.of(settings), object_store_from(settings)
+    worker.wait_for(lambda: require_topics(settings))
+    worker.wait_for(store.check)
+    worker.wait_for(lambda: require_register(register))
+    decoder = DecoderProcess()
+    take_in = take_in_from(settings, PublisherPool(worker.publisher), decoder.probe, worker.clock)
+    secret = settings.customer_key_secret.get_secret_value()
+    outcomes = ClickHouseOutcomes(settings.clickhouse_url.get_secret_value())
+    served = Served(
+        settings=settings,
+        clock=worker.clock,
+        take_in=take_in,
+        api_keys=RegisterApiKeys(register, worker.clock),
+        intakes=take_in.intakes,
+        outcomes=outcomes,
+        customer_key=lambda _tenant, number: customer_key(number, secret),
+        checks={
+            "the object store": store.check,
+            "the register": lambda: require_register(register),
+            "Kafka": lambda: require_topics(settings),
+        },
+    )
+    server = Server(build_app(served), settings, worker.clock.now())
+    server.start()
+
+    def close() -> None:
+        server.stop()
+        decoder.close()
+        outcomes.close()
+        register.close()
+
+    return worker.loop(server.look, every_s=LOOKED_AFTER_EVERY_S, close=close)
