@@ -3,6 +3,9 @@
 What it answers is in `streams/serve`; this file gives it store, register, Kafka and ClickHouse.
 """
 
+from dataclasses import replace
+from datetime import timedelta
+
 from streams.adapters.clickhouse.call_outcomes import ClickHouseOutcomes
 from streams.adapters.decoder.process import DecoderProcess
 from streams.adapters.kafka.publisher_pool import PublisherPool
@@ -20,6 +23,10 @@ from streams.wiring import require_register, require_topics
 
 LOOKED_AFTER_EVERY_S = 0.5
 
+SHORTEST_LEASE_S = 60.0
+"""So long an upload of a process that was killed keeps its call from being uploaded again. A sender may stand still for
+`serve_slow_after_s` at most, and the store takes its time, too."""
+
 
 def build(worker: WorkerContext) -> Loop:
     """Waits for Kafka, object store and register, then listens. Raises `AddressError` and `CertificateError`.
@@ -32,7 +39,10 @@ def build(worker: WorkerContext) -> Loop:
     worker.wait_for(store.check)
     worker.wait_for(lambda: require_register(register))
     decoder = DecoderProcess()
-    take_in = take_in_from(settings, PublisherPool(worker.publisher), decoder.probe, worker.clock)
+    take_in = replace(
+        take_in_from(settings, PublisherPool(worker.publisher), decoder.probe, worker.clock),
+        lease=timedelta(seconds=max(SHORTEST_LEASE_S, 2 * settings.serve_slow_after_s)),
+    )
     secret = settings.customer_key_secret.get_secret_value()
     outcomes = ClickHouseOutcomes(settings.clickhouse_url.get_secret_value())
     served = Served(
