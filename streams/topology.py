@@ -89,12 +89,15 @@ STAGES: tuple[StageEntry, ...] = (
     ),
     StageEntry(
         "serve",
-        "takes recordings in over HTTP and says where calls stand",
-        writes=(Writes(CALLS_ENDED, "announce a recording that was uploaded and is durable"),),
+        "takes recordings and transcripts in over HTTP and says where calls stand",
+        writes=(
+            Writes(CALLS_ENDED, "announce a recording that was uploaded and is durable"),
+            Writes(TRANSCRIPTS_RECEIVED, "hand over a transcript that was uploaded"),
+        ),
         scales_by="as many as a load balancer has",
         builder="streams.stages.serve:build",
         asks=("ClickHouse", "object store", "register"),
-        settings=("serving", "taking in", "keys", "audio keys"),
+        settings=("serving", "taking in", "keys", "audio keys", "received keys"),
     ),
     StageEntry(
         "rate",

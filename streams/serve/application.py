@@ -17,7 +17,15 @@ from streams.serve.limits import TenantLimits
 from streams.serve.middleware import Edge
 from streams.serve.ports import Served
 from streams.serve.problems import Problem, RefusedError, answer_of, described, not_found, unavailable
-from streams.serve.requests import CallAnswer, CallIdInPath, CallState, RecordingEvent, TakenInAnswer
+from streams.serve.requests import (
+    CallAnswer,
+    CallIdInPath,
+    CallState,
+    HandedOverAnswer,
+    RecordingEvent,
+    TakenInAnswer,
+    TranscriptUpload,
+)
 from streams.serve.uploads import Uploads
 
 if TYPE_CHECKING:
@@ -40,6 +48,20 @@ _BAD = (HTTPStatus.BAD_REQUEST, "not HTTP as it should be, or a form that is bro
 _INVALID = (HTTPStatus.UNPROCESSABLE_ENTITY, "a field is wrong; `errors` names it")
 _BUSY = (HTTPStatus.TOO_MANY_REQUESTS, "too much at once: send it again after Retry-After")
 _UNAVAILABLE = (HTTPStatus.SERVICE_UNAVAILABLE, "something does not answer: send it again after Retry-After")
+
+
+_UPLOAD_REFUSALS = described(
+    _BAD,
+    _UNAUTHORIZED,
+    _FORBIDDEN,
+    (HTTPStatus.NOT_FOUND, "the event names another tenant than the key"),
+    (HTTPStatus.REQUEST_TIMEOUT, "the body comes too slowly"),
+    (HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "recording, event or transcript is too large"),
+    (HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "not what belongs there, or compressed"),
+    _INVALID,
+    _BUSY,
+    _UNAVAILABLE,
+)
 
 
 class Health(BaseModel):
@@ -115,19 +137,8 @@ def build_app(served: Served) -> "FastAPI":
                 "description": "the same recording was taken in before",
                 "headers": _LOCATION,
             },
-            **described(
-                _BAD,
-                _UNAUTHORIZED,
-                _FORBIDDEN,
-                (HTTPStatus.NOT_FOUND, "the event names another tenant than the key"),
-                (HTTPStatus.REQUEST_TIMEOUT, "the body comes too slowly"),
-                (HTTPStatus.CONFLICT, "the call id is taken by another recording or other facts"),
-                (HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "recording or event is too large"),
-                (HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "no recording, or compressed"),
-                _INVALID,
-                _BUSY,
-                _UNAVAILABLE,
-            ),
+            **_UPLOAD_REFUSALS,
+            **described((HTTPStatus.CONFLICT, "the call id is taken by another recording or other facts")),
         },
         openapi_extra=_UPLOAD,
     )
@@ -145,6 +156,21 @@ def build_app(served: Served) -> "FastAPI":
             bytes=taken.call.audio.bytes,
             capture_ms=taken.capture_ms,
         )
+
+    @app.post(
+        "/v1/transcripts",
+        status_code=HTTPStatus.ACCEPTED,
+        summary="Hand over a transcript that was made elsewhere",
+        description="Answers when what was said is sealed and durable, and the pipeline has its message.",
+        operation_id="hand_over_transcript",
+        responses={202: {"headers": _LOCATION}, **_UPLOAD_REFUSALS},
+        openapi_extra=_TRANSCRIPT,
+    )
+    async def hand_over_transcript(request: Request, response: Response) -> HandedOverAnswer:
+        principal = await principal_of(request, "transcripts:write")
+        message = await uploads.hand_over(request, principal)
+        response.headers["Location"] = f"/v1/calls/{message.call_id}"
+        return HandedOverAnswer(tenant_id=message.tenant_id, call_id=message.call_id)
 
     @app.get(
         "/v1/calls/{call_id}",
@@ -258,6 +284,13 @@ class _Readiness:
 
 _LOCATION = {"Location": {"description": "of the call", "schema": {"type": "string"}}}
 _EVENT = {"$ref": "#/components/schemas/RecordingEvent"}
+_TRANSCRIPT: dict[str, Any] = {
+    "security": [{"api_key": []}],
+    "requestBody": {
+        "required": True,
+        "content": {"application/json": {"schema": {"$ref": "#/components/schemas/TranscriptUpload"}}},
+    },
+}
 _RECORDING = {"type": "string", "format": "binary"}
 _UPLOAD: dict[str, Any] = {
     "security": [{"api_key": []}],
@@ -299,7 +332,7 @@ def _complete_openapi(app: "FastAPI") -> None:
             return app.openapi_schema
         document = made()
         schemas = document["components"]["schemas"]
-        for model in (Problem, RecordingEvent):
+        for model in (Problem, RecordingEvent, TranscriptUpload):
             schema = model.model_json_schema(ref_template="#/components/schemas/{model}")
             schemas.update(schema.pop("$defs", {}))
             schemas[model.__name__] = schema

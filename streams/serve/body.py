@@ -26,7 +26,7 @@ def too_large(most_bytes: int) -> RefusedError:
     return RefusedError(
         HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
         "too_large",
-        f"The recording is larger than intake_max_bytes allows ({most_bytes}).",
+        f"The body has more bytes than are taken in ({most_bytes}).",
     )
 
 

@@ -7,6 +7,7 @@ from typing import Any, Literal, Protocol
 
 from processors.custody.api_keys import ApiKey
 from schemas.messages.call_ended import CallEnded
+from schemas.messages.transcript_received import TranscriptReceived
 from streams.ports import Clock, Intakes
 from streams.serve.requests import CustomerKeys
 from streams.settings import Settings
@@ -30,6 +31,14 @@ class TakesIn(Protocol):
         self, facts: Mapping[str, Any], chunks: Iterable[bytes], *, extension: str, source: Literal["serve"]
     ) -> TakenInCall:
         """See there. What the chunks raise passes through, and nothing is taken in then."""
+        ...
+
+
+class HandsOver(Protocol):
+    """Where transcripts from outside go: what was said is sealed in the store, the rest announced in Kafka."""
+
+    def __call__(self, message: TranscriptReceived) -> None:
+        """Durable when this returns. Raises `RetryableError` and `OperatorError`."""
         ...
 
 
@@ -63,6 +72,7 @@ class Served:
     settings: Settings
     clock: Clock
     take_in: TakesIn
+    hand_over: HandsOver
     api_keys: KnowsKeys
     intakes: Intakes
     outcomes: KnowsOutcomes

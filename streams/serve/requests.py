@@ -2,20 +2,24 @@
 
 import base64
 import binascii
+import json
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from http import HTTPStatus
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal, TypeVar
 
-from pydantic import BaseModel, Field, SecretStr, StringConstraints
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, StringConstraints
 
 from schemas.errors import InvalidMessageError, OperatorError
 from schemas.messages.call_ended import CallEnded, CallFacts, Customer, Role, SpeakerSegment
 from schemas.messages.message import Identifier, Message, Record, Sha256, Slug, TenantId
+from schemas.messages.transcript_received import TranscriptReceived
 from streams.serve.problems import RefusedError, not_found, unprocessable
 
 MOST_EVENT_BYTES = CallEnded.max_bytes
+
+M = TypeVar("M", bound=Message)
 
 CustomerKeys = Callable[[str, str], str]
 """Tenant and phone number → customer key. Raises `OperatorError` for what is no number."""
@@ -44,35 +48,69 @@ class AudioOfUpload(Record):
     speaker_segments: tuple[SpeakerSegment, ...] | None = Field(default=None, max_length=10_000)
 
 
-class RecordingEvent(CallFacts, Message):
+class CallOfUpload(CallFacts):
+    """What is known of a call, its recording or transcript apart."""
+
+    tenant_id: TenantId = Field(default="", description="tenant of the API key; may be left out")
+    customer: CustomerOfUpload = CustomerOfUpload()
+
+
+class RecordingEvent(CallOfUpload, Message):
     """What is known of a call whose recording is uploaded."""
 
     max_bytes: ClassVar[int] = MOST_EVENT_BYTES
 
-    tenant_id: TenantId = Field(default="", description="tenant of the API key; may be left out")
-    customer: CustomerOfUpload = CustomerOfUpload()
     audio: AudioOfUpload | None = None
+
+
+class TranscriptUpload(TranscriptReceived):
+    """A call as text, from a recogniser or a chat system that is not ours; see docs/transcripts.md."""
+
+    model_config = ConfigDict(json_schema_extra={"required": ["call", "utterances"]})
+
+    call: CallOfUpload
+    sealed: None = Field(default=None, exclude=True, description="leave it out")
 
 
 def read_event(raw: bytes, tenant_id: str, customer_key: CustomerKeys) -> dict[str, Any]:
     """Fields of `CallEnded`, without its recording, of the tenant of the key. Raises `RefusedError` (404, 422)."""
-    problems: tuple[str, ...] = ()
+    event = _decoded(RecordingEvent, raw)
+    fields = event.model_dump(mode="json", exclude={"customer": {"number"}}, exclude_unset=True)
+    return fields | _of_tenant(event, tenant_id, customer_key)
+
+
+def read_transcript(raw: bytes, tenant_id: str, customer_key: CustomerKeys) -> TranscriptReceived:
+    """The message, of the tenant of the key. Raises `RefusedError` (404, 422)."""
+    upload = _decoded(TranscriptUpload, raw)
+    if not upload.utterances:
+        raise unprocessable("invalid_event", "The transcript is not one: see `errors`.", ["utterances: missing"])
+    fields = upload.model_dump(mode="json", exclude={"call": {"customer": {"number"}}}, exclude_unset=True)
+    fields["call"] |= _of_tenant(upload.call, tenant_id, customer_key)
+    return _decoded(TranscriptReceived, json.dumps(fields).encode())
+
+
+def _decoded(model: type[M], raw: bytes) -> M:
+    """Raises `RefusedError` (422)."""
     try:
-        event = RecordingEvent.decode(raw)
+        return model.decode(raw)
     except InvalidMessageError as error:
         problems = error.problems
-    if problems:
-        raise unprocessable("invalid_event", "The event is not one: see `errors`.", problems)
-    if event.tenant_id not in ("", tenant_id):
+    raise unprocessable("invalid_event", "The event is not one: see `errors`.", problems)
+
+
+def _of_tenant(call: CallOfUpload, tenant_id: str, customer_key: CustomerKeys) -> dict[str, Any]:
+    """The fields of the call that follow from the key, and from the number of the customer."""
+    if call.tenant_id not in ("", tenant_id):
         raise not_found("There is no such tenant for this key.")
-    fields = event.model_dump(mode="json", exclude={"customer": {"number"}}, exclude_unset=True)
-    fields["tenant_id"] = tenant_id
-    if event.customer.number is not None:
-        if event.customer.key is not None:
+    fields: dict[str, Any] = {"tenant_id": tenant_id}
+    number = call.customer.number
+    if number is not None:
+        if call.customer.key is not None:
             raise unprocessable(
                 "invalid_event", "Give the number of the customer or the key.", ["customer: number_and_key"]
             )
-        fields["customer"]["key"] = _key_of(event.customer.number, tenant_id, customer_key)
+        said = call.customer.model_dump(mode="json", exclude={"number"}, exclude_unset=True)
+        fields["customer"] = said | {"key": _key_of(number, tenant_id, customer_key)}
     return fields
 
 
@@ -145,6 +183,13 @@ class TakenInAnswer(BaseModel):
     sha256: Sha256 = Field(description="of the recording as it came")
     bytes: int = Field(ge=0, description="of the recording as it came")
     capture_ms: int | None = Field(description="from its last byte to the acknowledgement of Kafka; null if not known")
+
+
+class HandedOverAnswer(BaseModel):
+    """A transcript is sealed and durable, and the pipeline has it."""
+
+    tenant_id: TenantId
+    call_id: Identifier
 
 
 CallState = Literal["receiving", "stored", "announced", "pending", "done"]

@@ -4,12 +4,15 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
 from processors.custody.intake import IntakeBusyError, IntakeConflictError
 from schemas.errors import InvalidCallError, OperatorError, RetryableError
 from schemas.messages.message import MAX_PROBLEMS
+from schemas.messages.transcript_received import TranscriptReceived
+from streams.serve.authentication import answered
 from streams.serve.body import BodyLimits, chunks, too_large
 from streams.serve.chunk_pipe import AbortedError, ChunkPipe
 from streams.serve.limits import Slots, TenantLimits
@@ -23,6 +26,7 @@ from streams.serve.requests import (
     event_of_header,
     extension_for,
     read_event,
+    read_transcript,
     require_recording,
 )
 
@@ -72,6 +76,27 @@ class Uploads:
         facts = read_event(event_of_header(header), principal.tenant_id, self._served.customer_key)
         async with self._slots.slot(principal.tenant_id):
             return await self._pour(facts, extension_for(media_type), body)
+
+    async def hand_over(self, request: "Request", principal: Principal) -> TranscriptReceived:
+        """A transcript that was made elsewhere. Raises `RefusedError` and `ClientGoneError`."""
+        if request.headers.get("content-type", "").partition(";")[0].strip().lower() != "application/json":
+            raise RefusedError(
+                HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "unsupported_media_type", "Send the transcript as application/json."
+            )
+        limits = replace(self._body_limits, most_bytes=TranscriptReceived.max_bytes)
+        async with self._slots.slot(principal.tenant_id):
+            raw = bytearray()
+            async for data in chunks(
+                request.receive,
+                limits,
+                _declared_bytes(request),
+                lambda size: self._limits.pace(principal.tenant_id, size),
+            ):
+                raw += data
+            message = read_transcript(bytes(raw), principal.tenant_id, self._served.customer_key)
+            working = asyncio.get_running_loop().run_in_executor(self._pool, self._served.hand_over, message)
+            await answered(working, "what keeps transcripts and events")
+            return message
 
     async def _multipart(self, boundary: bytes, body: AsyncIterator[bytes], principal: Principal) -> TakenInCall:
         parts = events(boundary, body)

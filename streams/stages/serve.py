@@ -6,6 +6,7 @@ What it answers is in `streams/serve`; this file gives it store, register, Kafka
 from dataclasses import replace
 from datetime import timedelta
 
+from schemas.messages.topics import TRANSCRIPTS_RECEIVED
 from streams.adapters.clickhouse.call_outcomes import ClickHouseOutcomes
 from streams.adapters.decoder.process import DecoderProcess
 from streams.adapters.kafka.publisher_pool import PublisherPool
@@ -19,7 +20,7 @@ from streams.serve.ports import Served
 from streams.serve.server import Server
 from streams.stages.capture import customer_key
 from streams.stages.take_in import take_in_from
-from streams.wiring import require_register, require_topics
+from streams.wiring import received_store_from, require_register, require_topics
 
 LOOKED_AFTER_EVERY_S = 0.5
 
@@ -39,16 +40,19 @@ def build(worker: WorkerContext) -> Loop:
     worker.wait_for(store.check)
     worker.wait_for(lambda: require_register(register))
     decoder = DecoderProcess()
+    publisher = PublisherPool(worker.publisher)
     take_in = replace(
-        take_in_from(settings, PublisherPool(worker.publisher), decoder.probe, worker.clock),
+        take_in_from(settings, publisher, decoder.probe, worker.clock),
         lease=timedelta(seconds=max(SHORTEST_LEASE_S, 2 * settings.serve_slow_after_s)),
     )
+    received = received_store_from(settings, store)
     secret = settings.customer_key_secret.get_secret_value()
     outcomes = ClickHouseOutcomes(settings.clickhouse_url.get_secret_value())
     served = Served(
         settings=settings,
         clock=worker.clock,
         take_in=take_in,
+        hand_over=lambda message: publisher.publish([TRANSCRIPTS_RECEIVED.record(received.put(message))]),
         api_keys=RegisterApiKeys(register, worker.clock),
         intakes=take_in.intakes,
         outcomes=outcomes,

@@ -14,10 +14,11 @@ from processors.listening.audio import UnhearableError
 from schemas.errors import RetryableError
 from schemas.messages.call_ended import CallEnded
 from schemas.messages.records import ProducerRecord
-from schemas.messages.topics import CALLS_ENDED
+from schemas.messages.topics import CALLS_ENDED, TRANSCRIPTS_RECEIVED
 from schemas.messages.transcript import AudioFacts
 from streams.adapters.memory.broker import MemoryBroker
 from streams.adapters.object_store.folder import FolderStore
+from streams.adapters.object_store.received import ReceivedStore
 from streams.adapters.object_store.sealed_store import SealedStore
 from streams.adapters.register.api_keys import RegisterApiKeys
 from streams.adapters.register.intakes import RegisterIntakes
@@ -89,6 +90,7 @@ class Serving:
     outcomes: KnownOutcomes
     clock: HandClock
     sealed: SealedStore
+    received: ReceivedStore
 
     def key(self, tenant_id: str = "acme", scopes: tuple[Scope, ...] = ALL, days: int | None = 1) -> str:
         """A new API key."""
@@ -148,6 +150,7 @@ def serving(folder: Path, store: ObjectStore | None = None, /, **values: object)
     bucket = store or FolderStore(folder / "store", "calls")
     bucket.apply()
     sealed = SealedStore(bucket, MemoryDataKeys())
+    received = ReceivedStore(bucket, sealed)
     intakes, broker, outcomes = RegisterIntakes(register, clock), SwitchableBroker(), KnownOutcomes()
     api_keys = RegisterApiKeys(register, clock)
 
@@ -160,6 +163,7 @@ def serving(folder: Path, store: ObjectStore | None = None, /, **values: object)
             settings=settings,
             clock=clock,
             take_in=TakeIn(bucket, sealed, intakes, broker, clock, not_heard, settings.intake_max_bytes),
+            hand_over=lambda message: broker.publish([TRANSCRIPTS_RECEIVED.record(received.put(message))]),
             api_keys=api_keys,
             intakes=intakes,
             outcomes=outcomes,
@@ -170,7 +174,7 @@ def serving(folder: Path, store: ObjectStore | None = None, /, **values: object)
     server = Server(app, settings, datetime.now(UTC))
     server.start()
     try:
-        yield Serving(server.url, folder, register, api_keys, intakes, broker, outcomes, clock, sealed)
+        yield Serving(server.url, folder, register, api_keys, intakes, broker, outcomes, clock, sealed, received)
     finally:
         server.stop()
         register.close()
