@@ -16,13 +16,14 @@ def contracts(
 ) -> None:
     """Write the schemas of all messages to docs/contracts/.
 
-    These are one JSON Schema per message and the AsyncAPI document of all topics.
+    These are one JSON Schema per message, the AsyncAPI document of all topics and the OpenAPI document of `serve`.
     """
     from schemas.contracts import contracts_text
+    from streams.serve.openapi import OPENAPI_FILE, openapi_text
     from streams.topology import operations
 
     stale = False
-    for name, text in contracts_text(operations()).items():
+    for name, text in (contracts_text(operations()) | {OPENAPI_FILE: openapi_text()}).items():
         path = out / name
         current = path.is_file() and path.read_text(encoding="utf-8") == text
         if check:
