@@ -115,7 +115,7 @@ STAGES: tuple[StageEntry, ...] = (
         scales_by="cores and GPUs",
         builder="streams.stages.listen:build",
         asks=("object store",),
-        settings=("hearing", "transcripts"),
+        settings=("hearing", "transcripts", "keys", "audio keys", "transcript keys"),
         variables=("HF_", "TRANSFORMERS_"),
     ),
     StageEntry(
@@ -129,7 +129,7 @@ STAGES: tuple[StageEntry, ...] = (
         scales_by="partitions",
         builder="streams.stages.receive:build",
         asks=("object store",),
-        settings=("transcripts",),
+        settings=("transcripts", "keys", "received keys", "transcript keys"),
     ),
     StageEntry(
         "judge",
