@@ -3,10 +3,8 @@
 The recording is durable before the event exists, so no consumer ever sees a reference to nothing.
 """
 
-import hmac
 import json
 import re
-import unicodedata
 from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -34,32 +32,8 @@ from streams.adapters.decoder.process import DecoderProcess
 from streams.adapters.object_store.recordings import RecordingStore
 from streams.ports import PublisherPort
 
-_SEPARATORS = re.compile(r"[\s\-().·]")
-_NUMBER = re.compile(r"\+?[0-9]{3,20}")
 _TIME = TypeAdapter[datetime](UtcDatetime)
 _NO_FACTS: Mapping[str, Any] = {}
-
-
-def customer_key(number: str, secret: str) -> str:
-    """HMAC-SHA-256 of the normalised phone number, in hex (R30).
-
-    Normalised: full-width characters made half-width; spaces, dashes, dots and brackets dropped; 00 written as +. A
-    number of mainland China loses its +86 or its trunk prefix 0, that of another country keeps its + and country
-    code. Raises `InvalidCallError` when that is no number or there is no secret.
-    """
-    if not secret:
-        raise InvalidCallError(
-            "customer_key_secret is not set: without it a phone number cannot be made a customer key"
-        )
-    normalized = _normalized(number)
-    if not _NUMBER.fullmatch(normalized):
-        raise InvalidCallError("the customer's number is not a phone number: 3 to 20 digits are expected")
-    return hmac.new(secret.encode(), normalized.encode(), sha256).hexdigest()
-
-
-def _normalized(number: str) -> str:
-    dialled = re.sub(r"^00", "+", _SEPARATORS.sub("", unicodedata.normalize("NFKC", number)))
-    return dialled if re.match(r"\+(?!86)", dialled) else dialled.removeprefix("+86").removeprefix("0")
 
 
 PENDING_URI = "s3://pending/recording"
