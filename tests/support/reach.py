@@ -41,6 +41,7 @@ MARKERS = {
     "kafka": ANYTHING,
     "minio": ANYTHING,
     "openbao": EMBEDDED,
+    "postgresql": EMBEDDED,
     "model": NOTHING,
     "superset": ANYTHING,
     "transformers": NOTHING,
