@@ -40,6 +40,7 @@ MARKERS = {
     "embedded": EMBEDDED,
     "kafka": ANYTHING,
     "minio": ANYTHING,
+    "openbao": EMBEDDED,
     "postgresql": EMBEDDED,
     "model": NOTHING,
     "superset": ANYTHING,
