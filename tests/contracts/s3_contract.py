@@ -128,3 +128,54 @@ class S3Contract(ObjectStoreContract):
         with pytest.raises(ObjectMissingError):
             store.read(KEY)
         assert list(store.entries()) == []
+
+    def test_a_bucket_keeps_what_is_overwritten_until_it_is_deleted(self, store: ObjectStore, server: S3Server) -> None:
+        store.put(KEY, b"first")
+        store.put(KEY, b"second")
+
+        assert store.read(KEY) == b"second"
+        assert [key for key, _ in server.versions(BUCKET)] == [KEY, KEY]
+
+    def test_of_its_rules_a_bucket_lacks_none_that_its_server_can_have(self, store: ObjectStore) -> None:
+        states = {rule.name: rule.state for rule in store.rules()}
+
+        assert "missing" not in states.values()
+        assert states["what is overwritten or deleted is kept as an older version"] == "set"
+
+    def test_a_rule_that_somebody_has_changed_is_missing_until_it_is_applied_again(
+        self, store: ObjectStore, server: S3Server
+    ) -> None:
+        before = store.rules()
+        server.client().put_bucket_versioning(Bucket=BUCKET, VersioningConfiguration={"Status": "Suspended"})
+
+        assert store.rules()[0].state == "missing"
+        store.apply()
+        assert store.rules() == before
+
+    @pytest.mark.usefixtures("store")
+    @pytest.mark.parametrize(
+        ("begun_before", "stays"),
+        [
+            pytest.param(timedelta(hours=20), True, id="it may still be written"),
+            pytest.param(timedelta(hours=30), False, id="nobody writes for so long"),
+        ],
+    )
+    def test_what_a_writer_that_was_killed_has_left_is_removed_after_a_day(
+        self, server: S3Server, begun_before: timedelta, stays: bool
+    ) -> None:
+        server.client().create_multipart_upload(Bucket=BUCKET, Key=KEY)
+
+        server.store(BUCKET, clock=ClockAt(datetime.now(UTC) + begun_before)).apply()
+
+        assert (server.unfinished_uploads(BUCKET, KEY) == [KEY]) is stays
+
+
+class ClockAt:
+    """It is always then."""
+
+    def __init__(self, time: datetime) -> None:
+        self._time = time
+
+    def now(self) -> datetime:
+        """See `Clock.now`."""
+        return self._time

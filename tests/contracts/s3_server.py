@@ -19,6 +19,7 @@ from pydantic import SecretStr
 
 from streams.adapters.object_store.s3.client import Patience, S3Store
 from streams.embedded.ports import LOOPBACK, free_port
+from streams.ports import Clock
 
 _TOOLS = Path(__file__).parents[2] / ".tools"
 _START_S = 30
@@ -52,6 +53,8 @@ class S3Server:
         secret_key: str | None = None,
         secure: bool | None = None,
         patience: Patience = IMPATIENT,
+        clock: Clock | None = None,
+        older_versions_days: int = 7,
     ) -> S3Store:
         """The store that is tested, as the root user of this server unless told otherwise.
 
@@ -64,6 +67,8 @@ class S3Server:
             secret_key=SecretStr(secret_key or self.secret_key),
             secure=self.certificate is not None if secure is None else secure,
             patience=patience,
+            clock=clock,
+            older_versions_days=older_versions_days,
         )
 
     def remove_bucket(self, bucket: str) -> None:

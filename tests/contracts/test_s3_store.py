@@ -17,13 +17,13 @@ from schemas.errors import RetryableError
 from streams.adapters.object_store.s3.client import Patience, S3Store
 from streams.adapters.object_store.sealed_store import SealedStore
 from streams.embedded.ports import LOOPBACK, free_port
-from streams.ports import ObjectStore, StoreAccessError
+from streams.ports import ObjectMissingError, ObjectStore, StoreAccessError
 from tests.contracts.faulty_proxy import Fault, faulty_proxy
 from tests.contracts.minio_server import running_minio
 from tests.contracts.object_store_contract import BUCKET, DIGITS, KEY, SECRET, assert_tells_no_secret
 from tests.contracts.s3_contract import S3Contract
 from tests.contracts.s3_server import IMPATIENT, S3Server, ServerUnavailableError
-from tests.contracts.versitygw_server import Versitygw
+from tests.contracts.versitygw_server import Versitygw, running_versitygw
 from tests.support.data_keys import MemoryDataKeys
 
 CANARY = b"my card number is 4929 1234 5678 9012"
@@ -83,10 +83,53 @@ class TestMinio(S3Contract):
         with pytest.raises(StoreAccessError, match="set s3_secure to false"):
             server.store(BUCKET, secure=True).check()
 
+    def test_rules_of_the_operator_stay_beside_ours(self, store: ObjectStore, server: S3Server) -> None:
+        of_operator = {
+            "ID": "archive",
+            "Status": "Enabled",
+            "Filter": {"Prefix": "exports/"},
+            "Expiration": {"Days": 30},
+        }
+        client = server.client()
+        client.put_bucket_lifecycle_configuration(Bucket=BUCKET, LifecycleConfiguration={"Rules": [of_operator]})
+        assert [rule.state for rule in store.rules()] == ["set", "missing", "missing"]
+
+        store.apply()
+
+        rules = client.get_bucket_lifecycle_configuration(Bucket=BUCKET)["Rules"]
+        assert {rule["ID"] for rule in rules} == {"archive", "callstream"}
+        assert [rule.state for rule in store.rules()] == ["set", "set", "unsupported"]
+
+    @pytest.mark.usefixtures("store")
+    def test_another_number_of_days_is_a_change(self, server: S3Server) -> None:
+        longer = server.store(BUCKET, older_versions_days=30)
+        assert longer.rules()[1].state == "missing"
+
+        longer.apply()
+
+        assert longer.rules()[1].state == "set"
+
 
 @pytest.mark.versitygw
 class TestVersitygw(S3Contract):
     fixture = "versitygw"
+
+    def test_it_says_which_rules_it_cannot_have(self, store: ObjectStore) -> None:
+        assert [rule.state for rule in store.rules()] == ["set", "unsupported", "unsupported"]
+
+    def test_an_answer_without_versions_is_no_obstacle_to_deleting(self, tmp_path: Path) -> None:
+        with running_versitygw(tmp_path, versioning=False) as server:
+            with pytest.MonkeyPatch.context() as patch:
+                patch.setenv("SSL_CERT_FILE", str(server.certificate))
+                store = server.store(BUCKET)
+            store.apply()
+            store.put(KEY, DIGITS)
+            store.delete(KEY)
+            store.delete(KEY)
+
+            with pytest.raises(ObjectMissingError):
+                store.read(KEY)
+            assert [rule.state for rule in store.rules()] == ["unsupported"] * 3
 
     def test_what_is_sealed_lies_sealed_on_its_disk(self, store: ObjectStore, versitygw: Versitygw) -> None:
         """It answers 200 to a request for encryption and stores clear text: only what we seal is sealed."""

@@ -37,10 +37,11 @@ class Versitygw(S3Server):
 
 
 @contextmanager
-def running_versitygw(folder: Path) -> Iterator[Versitygw]:
+def running_versitygw(folder: Path, *, versioning: bool = True) -> Iterator[Versitygw]:
     """Start a server that keeps its data in `folder`, wait until it answers, stop it at the end.
 
-    It speaks TLS with a certificate whose CA is `certificate`. Raises `ServerUnavailableError`.
+    Without `versioning` it has no place for versions. It speaks TLS with a certificate whose CA is `certificate`.
+    Raises `ServerUnavailableError`.
     """
     binary = binary_of("versitygw", VERSITYGW_MODULE, "VERSITYGW_BINARY")
     # It changes into the folder of its data: every path is absolute.
@@ -67,7 +68,7 @@ def running_versitygw(folder: Path) -> Iterator[Versitygw]:
     # Without --keep-alive it ends a connection whose request it refuses before it has read all of it.
     command = [str(binary), "--quiet", "--keep-alive", "--port", server.endpoint, "--admin-port", server.admin_endpoint]
     command += ["--cert", str(folder / "cert.pem"), "--key", str(folder / "key.pem"), "--iam-dir", str(users)]
-    command += ["--iam-cache-disable", "posix", "--versioning-dir", str(versions), str(data)]
+    command += ["--iam-cache-disable", "posix", *(["--versioning-dir", str(versions)] if versioning else []), str(data)]
     credentials = {"ROOT_ACCESS_KEY": server.access_key, "ROOT_SECRET_KEY": server.secret_key}
     with serving(server, command, credentials, folder / "versitygw.log"):
         yield server

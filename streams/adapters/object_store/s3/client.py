@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, timedelta
 from functools import partial
 from typing import Any, TypeVar
 
@@ -22,7 +22,15 @@ from urllib3.exceptions import ProtocolError
 from schemas.errors import RetryableError
 from streams.adapters.object_store.bucket import Bucket, require_range
 from streams.adapters.object_store.s3.bucket_rules import CANNOT_LIST_VERSIONS, BucketRules
-from streams.ports import BucketRule, ObjectEntry, ObjectMissingError, ObjectWriter, StoreAccessError
+from streams.ports import (
+    BucketRule,
+    Clock,
+    ObjectEntry,
+    ObjectMissingError,
+    ObjectWriter,
+    StoreAccessError,
+    SystemClock,
+)
 
 T = TypeVar("T")
 
@@ -112,6 +120,7 @@ class S3Store:
         region: str = "us-east-1",
         older_versions_days: int = 7,
         patience: Patience | None = None,
+        clock: Clock | None = None,
     ) -> None:
         """`endpoint` is host:port. With TLS the CA is certifi's, or the file that SSL_CERT_FILE names.
 
@@ -120,6 +129,7 @@ class S3Store:
         self._bucket = Bucket(bucket)
         self._secure = secure
         self._patience = patience or Patience()
+        self._clock = clock or SystemClock()
         try:
             self._client = _client(endpoint, access_key, secret_key, secure, region, self._patience)
         except BotoCoreError as error:
@@ -216,18 +226,11 @@ class S3Store:
     def _remove_unfinished(self) -> None:
         """What writers that were killed have left behind, where the server does not remove it by itself."""
         with suppress(StoreAccessError):  # it may be forbidden to us
-            for upload in self._call(lambda: self._client.list_multipart_uploads(Bucket=self._bucket.name)).get(
-                "Uploads", ()
-            ):
-                if datetime.now(UTC) - upload["Initiated"] > _UNFINISHED_AFTER:
-                    self._call(
-                        partial(
-                            self._client.abort_multipart_upload,
-                            Bucket=self._bucket.name,
-                            Key=upload["Key"],
-                            UploadId=upload["UploadId"],
-                        )
-                    )
+            page = self._call(lambda: self._client.list_multipart_uploads(Bucket=self._bucket.name))
+            for upload in page.get("Uploads", ()):  # at most a thousand; the next `apply` removes more
+                if self._clock.now() - upload["Initiated"] > _UNFINISHED_AFTER:
+                    which = {"Key": upload["Key"], "UploadId": upload["UploadId"]}
+                    self._call(partial(self._client.abort_multipart_upload, Bucket=self._bucket.name, **which))
 
     def _page(self, prefix: str, after: str) -> dict[str, Any]:
         behind = {"StartAfter": after} if after else {}
