@@ -1,6 +1,6 @@
 """What every server of S3 must do for the object store, and what the store does when a server does not."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import ExitStack
 from datetime import UTC, datetime, timedelta
 from typing import ClassVar
@@ -30,14 +30,13 @@ class S3Contract(ObjectStoreContract):
     fixture: ClassVar[str]
 
     @pytest.fixture
-    def server(self, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[S3Server]:
-        """The shared server, with the bucket absent at the start and at the end."""
+    def server(self, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> S3Server:
+        """The shared server, with the bucket absent at the start."""
         server: S3Server = request.getfixturevalue(self.fixture)
         if server.certificate:
             monkeypatch.setenv("SSL_CERT_FILE", str(server.certificate))
         server.remove_bucket(BUCKET)
-        yield server
-        server.remove_bucket(BUCKET)
+        return server
 
     @pytest.fixture
     def unapplied_store(self, server: S3Server) -> ObjectStore:
