@@ -48,30 +48,6 @@ def require_migrations(settings: Settings) -> None:
         raise NotPreparedError(f"ClickHouse lacks {len(lacking)} migration(s): run `callstream migrate`")
 
 
-def sealed_store_from(settings: Settings, store: ObjectStore, *purposes: Purpose) -> SealedStore:
-    """Objects of this store that only their keys open, those of these purposes alone; nothing is opened yet."""
-    keys = RegisterKeys(Register.of(settings), key_wrapper_from(settings, purposes), SystemClock())
-    return SealedStore(store, keys)
-
-
-def transcript_store_from(settings: Settings, store: ObjectStore) -> TranscriptStore:
-    """Masked transcripts in this store."""
-    return TranscriptStore(store, sealed_store_from(settings, store, "transcript"))
-
-
-def received_store_from(settings: Settings, store: ObjectStore) -> ReceivedStore:
-    """Transcripts from outside that wait to be masked, in this store."""
-    return ReceivedStore(store, sealed_store_from(settings, store, "received"))
-
-
-def require_sealed_transcripts(transcripts: TranscriptStore) -> None:
-    """Raises `NotPreparedError` where a transcript lies as releases before 0.4 wrote it, and `RetryableError`."""
-    if next(transcripts.in_clear(), None) is not None:
-        raise NotPreparedError(
-            "the object store holds transcripts of an earlier release, in clear: run `callstream custody seal-transcripts`"
-        )
-
-
 def require_register(register: Register) -> None:
     """Raises `RegisterSchemaError` where its tables are not of this release, and as `Register.transaction`."""
     register.check()
