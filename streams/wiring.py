@@ -54,11 +54,11 @@ def require_register(register: Register) -> None:
 
 
 def sealed_store_from(
-    settings: Settings, store: ObjectStore, purpose: Purpose, register: Register | None = None
+    settings: Settings, store: ObjectStore, *purposes: Purpose, register: Register | None = None
 ) -> SealedStore:
-    """Objects of this store under keys of this purpose; of others, it opens and seals none. Nothing is opened yet."""
-    wrapper = key_wrapper_from(settings, (purpose,))
-    return SealedStore(store, RegisterKeys(register or Register.of(settings), wrapper, SystemClock()))
+    """Objects of this store that only their keys open, those of these purposes alone; nothing is opened yet."""
+    keys = RegisterKeys(register or Register.of(settings), key_wrapper_from(settings, purposes), SystemClock())
+    return SealedStore(store, keys)
 
 
 def prepare_keys(settings: Settings) -> None:
