@@ -6,7 +6,7 @@ STAMP  := $(VENV)/.installed
 # Most of the time of the larger tests is waiting: for group members to expire, for processes to start and stop.
 # tests/conftest.py puts the dearest files first, and xdist must leave them there.
 PARALLEL := -n 2 --dist loadfile --no-loadscope-reorder
-OUTSIDE  := embedded or kafka or minio or model or transformers or superset or long
+OUTSIDE  := embedded or kafka or minio or openbao or model or transformers or superset or long
 
 .DEFAULT_GOAL := help
 .PHONY: help install demo up test test-all nightly test-kafka test-minio test-transformers superset lint format bench heads contracts freeze clean

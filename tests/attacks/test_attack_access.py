@@ -4,6 +4,7 @@ import os
 import pwd
 import subprocess
 import sys
+from base64 import b64encode
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -115,6 +116,9 @@ SECRETS = {
     "speech_api_key": ("listen",),
     "second_reader_secret_key": ("second_read",),
     "customer_key_secret": (),
+    "audio_keys": ("listen",),
+    "transcript_keys": ("listen", "receive"),
+    "received_keys": ("receive",),
 }
 """And who needs them."""
 
@@ -122,6 +126,8 @@ SECRETS = {
 def test_a_settings_file_with_every_secret_gives_no_worker_one_of_another(tmp_path: Path) -> None:
     file = tmp_path / "callstream.toml"
     values = {name: f"secret-of-{name}-that-is-long-enough" for name in SECRETS}
+    key = b64encode(bytes(32)).decode()
+    values |= {name: f"secret-of-{name}:{key}" for name in ("audio_keys", "transcript_keys", "received_keys")}
     values["clickhouse_url"] = f"http://u:{values['clickhouse_url']}@localhost:1/db"
     file.write_text("".join(f'{name} = "{value}"\n' for name, value in values.items()))
     settings = load_settings({"CALLSTREAM_CONFIG": str(file)}).settings

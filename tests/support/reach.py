@@ -41,6 +41,7 @@ MARKERS = {
     "kafka": ANYTHING,
     "minio": ANYTHING,
     "postgresql": EMBEDDED,
+    "openbao": EMBEDDED,
     "model": NOTHING,
     "superset": ANYTHING,
     "transformers": NOTHING,

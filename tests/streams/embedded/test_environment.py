@@ -36,8 +36,8 @@ SECRETS = sorted(
 )
 KAFKA, CLICKHOUSE, S3, SPEECH = "kafka_sasl_password", "clickhouse_url", "s3_secret_key", "speech_api_key"
 MAY_HAVE = {
-    "listen": {KAFKA, S3, SPEECH},
-    "receive": {KAFKA, S3},
+    "listen": {KAFKA, S3, SPEECH, "audio_keys", "transcript_keys"},
+    "receive": {KAFKA, S3, "received_keys", "transcript_keys"},
     "judge": {KAFKA, CLICKHOUSE},
     "store": {KAFKA, CLICKHOUSE},
     "watch": {KAFKA, CLICKHOUSE},
