@@ -71,7 +71,7 @@ class Shelf:
 
 
 @pytest.fixture
-def shelf(terminal: Terminal) -> Shelf:
+def shelf(terminal: Terminal) -> Shelf:  # noqa: ARG001 - it says where the data folder is
     """Four calls of two tenants, on two days, of which one says nothing remarkable."""
     shelf = Shelf()
     shelf.hear(call("c1", 5), call("c2", 5, text="您好"), call("c3", 20), call("c4", 20, tenant_id="other"))
@@ -288,7 +288,7 @@ def test_published_rules_that_workers_refuse_are_not_used(terminal: Terminal, br
 
 class TestResume:
     def test_one_that_broke_off_goes_on_with_the_rules_that_it_was_given(
-        self, terminal: Terminal, broker: Broker, shelf: Shelf, monkeypatch: pytest.MonkeyPatch
+        self, terminal: Terminal, broker: Broker, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """Rules that were published meanwhile are of no concern to it."""
         broker.publish_rules(pack(1))
@@ -311,7 +311,7 @@ class TestResume:
         assert judged(broker) == {"c1": ["1"], "c2": [], "c3": ["1"], "c4": ["1"]}
         assert terminal.run("replay", "--resume").code == 2
 
-    def test_one_of_another_release_is_not_gone_on_with(self, terminal: Terminal, broker: Broker, shelf: Shelf) -> None:
+    def test_one_of_another_release_is_not_gone_on_with(self, terminal: Terminal) -> None:
         with ReplayProgress(load_settings().settings.data_dir / "replay") as kept:
             kept.begin({"release": "0.0.1"})
         ended = terminal.run("replay", "--resume")
