@@ -212,8 +212,8 @@ class Settings(SettingsPart):
         default=MASKED_DAYS,
         ge=1,
         le=400,
-        description="so many days `topics apply` lets Kafka keep topics with masked text (transcripts, analyses, alerts); "
-        "what `store` and `notify` have not read by then is lost to them",
+        description="so many days `topics apply` lets Kafka keep topics with masked text (transcripts, analyses, "
+        "alerts); what `store` and `notify` have not read by then is lost to them",
     )
     kafka_security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = Field(
         default="PLAINTEXT", description="how to speak to Kafka"
@@ -286,8 +286,8 @@ class Settings(SettingsPart):
     )
     clear_transcripts: Literal["refuse", "take"] = Field(
         default="refuse",
-        description="receive: what becomes of a transcript that stands in clear in transcripts.received.v1; take it only "
-        "where the system that writes it cannot do otherwise: Kafka's disks then hold what callers said for three days",
+        description="receive: what becomes of a transcript that stands in clear in transcripts.received.v1; take it "
+        "only where the system that writes it cannot do otherwise: Kafka's disks then hold what callers said for days",
     )
     crosstalk_gate_db: float = Field(
         default=18, ge=0, le=120, description="a channel this far below the other is muted; 0 switches the gate off"
