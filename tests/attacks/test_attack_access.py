@@ -109,12 +109,13 @@ for place in (f"/proc/{{os.getppid()}}/environ", "/proc/1/environ", {str(secret)
 
 
 SECRETS = {
-    "kafka_sasl_password": ("listen", "receive", "judge", "store", "watch", "second_read", "notify"),
+    "kafka_sasl_password": ("listen", "receive", "judge", "store", "watch", "second_read", "relay", "notify"),
     "clickhouse_url": ("judge", "store", "watch", "rollup", "second_read"),
     "s3_secret_key": ("listen", "receive"),
     "speech_api_key": ("listen",),
     "second_reader_secret_key": ("second_read",),
     "customer_key_secret": (),
+    "register_url": ("relay",),
 }
 """And who needs them."""
 
@@ -123,6 +124,7 @@ def test_a_settings_file_with_every_secret_gives_no_worker_one_of_another(tmp_pa
     file = tmp_path / "callstream.toml"
     values = {name: f"secret-of-{name}-that-is-long-enough" for name in SECRETS}
     values["clickhouse_url"] = f"http://u:{values['clickhouse_url']}@localhost:1/db"
+    values["register_url"] = f"postgresql+pg8000://u:{values['register_url']}@localhost:1/db"
     file.write_text("".join(f'{name} = "{value}"\n' for name, value in values.items()))
     settings = load_settings({"CALLSTREAM_CONFIG": str(file)}).settings
     for stage in WORKER_NAMES:
