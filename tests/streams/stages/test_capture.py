@@ -12,18 +12,11 @@ import pytest
 from processors.listening.audio import probe
 from schemas.errors import InvalidCallError
 from schemas.messages.call_ended import CallEnded
-from schemas.messages.topics import CALLS_ENDED
 from schemas.messages.transcript import AudioFacts
 from schemas.messages.transcript_received import TranscriptReceived
-from streams.adapters.memory.broker import MemoryBroker
-from streams.adapters.object_store.folder import FolderStore
-from streams.adapters.object_store.recordings import RecordingStore
-from streams.ports import StoreAccessError
 from streams.stages.capture import (
     PENDING_URI,
-    Ingest,
     call_of_file,
-    customer_key,
     event_for,
     extension_of,
     read_facts,
@@ -38,79 +31,6 @@ NUMBER = "13800138000"
 ENDED_AT = datetime(2026, 3, 2, 2, 15, 51, tzinfo=UTC)
 STEREO = wav([tone(440, 1_500, 8_000), tone(880, 1_500, 8_000)], 8_000)
 MONO = wav([tone(440, 1_500, 8_000)], 8_000)
-
-
-class TestCustomerKey:
-    @pytest.mark.parametrize(
-        "written",
-        [
-            pytest.param("138 0013 8000", id="spaces"),
-            pytest.param("138-0013-8000", id="dashes"),
-            pytest.param("(138) 0013.8000", id="brackets and dots"),
-            pytest.param("+8613800138000", id="E.164"),
-            pytest.param("+86 138-0013-8000", id="E.164 as people write it"),
-            pytest.param("008613800138000", id="dialled from abroad"),
-            pytest.param("013800138000", id="a mobile of another city, as Chinese exchanges dial it"),
-            pytest.param("+86 (0) 138 0013 8000", id="prefix and trunk prefix at once"),
-            pytest.param("１３８００１３８０００", id="full-width digits"),
-            pytest.param("＋８６　１３８００１３８０００", id="all full-width"),
-            pytest.param("\t138\u00a00013 8000\n", id="other white space"),
-        ],
-    )
-    def test_one_number_has_one_key_however_it_is_written(self, written: str) -> None:
-        assert customer_key(written, SECRET) == customer_key(NUMBER, SECRET)
-
-    @pytest.mark.parametrize(
-        ("one", "other"),
-        [
-            pytest.param("010-12345678", "+86 10 1234 5678", id="a landline with trunk prefix and from abroad"),
-            pytest.param("+852 2123 4567", "0085221234567", id="Hong Kong"),
-        ],
-    )
-    def test_other_numbers_have_one_key_too(self, one: str, other: str) -> None:
-        assert customer_key(one, SECRET) == customer_key(other, SECRET)
-
-    @pytest.mark.parametrize(
-        ("one", "other"),
-        [
-            pytest.param(NUMBER, "13800138001", id="another number"),
-            pytest.param("13865550100", "+1 386 555 0100", id="an American number with the digits of a Chinese mobile"),
-            pytest.param("95588", "955880", id="one digit more"),
-        ],
-    )
-    def test_two_numbers_have_two_keys(self, one: str, other: str) -> None:
-        assert customer_key(one, SECRET) != customer_key(other, SECRET)
-
-    def test_it_is_a_keyed_hash_that_an_event_takes(self) -> None:
-        key = customer_key(NUMBER, SECRET)
-        assert key != customer_key(NUMBER, SECRET + "!")
-        assert key != sha256(NUMBER.encode()).hexdigest()
-        assert event_for({"customer": {"key": key}}, MONO, None, ended_at=ENDED_AT).customer.key == key
-
-    @pytest.mark.parametrize(
-        "written",
-        [
-            pytest.param("", id="empty"),
-            pytest.param(" - ", id="nothing but separators"),
-            pytest.param("12", id="too short to be a number"),
-            pytest.param("1" * 21, id="too long to be a number"),
-            pytest.param("王小明", id="a name"),
-            pytest.param("138001380ab", id="letters"),
-            pytest.param("13800138000 转 12", id="with an extension: not the number of a person"),
-            pytest.param("1380013+8000", id="a plus inside"),
-            pytest.param("++8613800138000", id="two pluses"),
-            pytest.param("١٣٨٠٠١٣٨٠٠٠", id="digits that would make another key"),
-        ],
-    )
-    def test_what_is_no_number_is_refused_without_being_repeated(self, written: str) -> None:
-        with pytest.raises(InvalidCallError, match="is not a phone number") as caught:
-            customer_key(written, SECRET)
-        assert not written.strip(" -") or written not in str(caught.value)
-
-    def test_without_a_secret_there_is_no_key(self) -> None:
-        with pytest.raises(InvalidCallError, match="customer_key_secret is not set") as caught:
-            customer_key(NUMBER, "")
-        assert NUMBER not in str(caught.value)
 
 
 def event(facts: dict[str, Any], data: bytes = STEREO, found: AudioFacts | None = None) -> CallEnded:
@@ -272,28 +192,6 @@ class TestRecordingFile:
     )
     def test_its_extension_is_one_that_the_store_takes(self, name: str, extension: str) -> None:
         assert extension_of(Path(name)) == extension
-
-
-def test_the_recording_is_stored_before_its_event_is_published(tmp_path: Path) -> None:
-    folder = FolderStore(tmp_path, "bucket")
-    folder.apply()
-    recordings = RecordingStore(folder, len(STEREO))
-    broker = MemoryBroker()
-    stored = Ingest(recordings, broker).publish(event({"tenant_id": "acme"}), STEREO, "wav")
-    (record,) = broker.records[CALLS_ENDED.name]
-    assert CALLS_ENDED.decode(record.value) == stored
-    assert record.key == f"acme/{stored.call_id}".encode()
-    assert stored.audio.uri.startswith(f"s3://bucket/recordings/acme/2026/03/02/{stored.call_id}.")
-    assert stored.audio.uri.endswith(".wav")
-    assert recordings.load_audio("acme", stored.audio) == STEREO
-
-
-def test_no_event_points_to_a_recording_that_could_not_be_stored(tmp_path: Path) -> None:
-    broker = MemoryBroker()
-    nowhere = RecordingStore(FolderStore(tmp_path, "no-such-bucket"), len(STEREO))
-    with pytest.raises(StoreAccessError, match="bucket no-such-bucket does not exist"):
-        Ingest(nowhere, broker).publish(event({}), STEREO, "wav")
-    assert not broker.records[CALLS_ENDED.name]
 
 
 SAID = {"role": "agent", "text": "您好"}
