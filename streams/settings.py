@@ -137,7 +137,7 @@ _GROUPS: Mapping[str, tuple[str, ...]] = {
         *("second_reader_parallel", "second_reader_max_tokens", "second_reader_max_characters"),
         "second_reader_format",
     ),
-    "taking in": ("intake_max_bytes", "customer_key_secret"),
+    "taking in": (*("intake_max_bytes", "customer_key_secret", "customer_key_version", "customer_key_former_secrets"),),
     "serving": (
         *("serve_host", "serve_port", "serve_cert_file", "serve_key_file", "serve_self_signed"),
         *("serve_min_bytes_per_s", "serve_slow_after_s", "serve_uploads", "serve_uploads_per_tenant", "serve_wait_s"),

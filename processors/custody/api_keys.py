@@ -14,10 +14,10 @@ from typing import Literal, get_args
 
 from schemas.errors import OperatorError
 
-Scope = Literal["recordings:write", "transcripts:write", "calls:read"]
+ApiScope = Literal["recordings:write", "transcripts:write", "calls:read"]
 """What a key allows."""
 
-SCOPES: tuple[Scope, ...] = get_args(Scope)
+SCOPES: tuple[ApiScope, ...] = get_args(ApiScope)
 
 LONGEST_OVERLAP = timedelta(days=30)
 """So long the former key may be used beside the one that takes its place."""
@@ -38,7 +38,7 @@ class ApiKey:
     key_id: str
     tenant_id: str
     label: str
-    scopes: frozenset[Scope]
+    scopes: frozenset[ApiScope]
     digest: str
     issued_at: datetime
     expires_at: datetime | None
@@ -57,7 +57,7 @@ class IssueKey:
     key_id: str
     tenant_id: str
     label: str
-    scopes: frozenset[Scope]
+    scopes: frozenset[ApiScope]
     digest: str
     expires_at: datetime | None
 

@@ -16,7 +16,7 @@ from streams.serve.authentication import Authentication
 from streams.serve.limits import TenantLimits
 from streams.serve.middleware import Edge
 from streams.serve.ports import Served
-from streams.serve.problems import Problem, RefusedError, answer_of, described, not_found, unavailable
+from streams.serve.problems import HttpProblem, RefusedError, answer_of, described, not_found, unavailable
 from streams.serve.requests import (
     CallAnswer,
     CallIdInPath,
@@ -332,7 +332,7 @@ def _complete_openapi(app: "FastAPI") -> None:
             return app.openapi_schema
         document = made()
         schemas = document["components"]["schemas"]
-        for model in (Problem, RecordingEvent, TranscriptUpload):
+        for model in (HttpProblem, RecordingEvent, TranscriptUpload):
             schema = model.model_json_schema(ref_template="#/components/schemas/{model}")
             schemas.update(schema.pop("$defs", {}))
             schemas[model.__name__] = schema

@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from http import HTTPStatus
 from typing import TypeVar
 
-from processors.custody.api_keys import ApiKey, Scope, is_key, parts_of
+from processors.custody.api_keys import ApiKey, ApiScope, is_key, parts_of
 from schemas.errors import OperatorError, RetryableError
 from streams.ports import Clock
 from streams.serve.ports import KnowsKeys
@@ -42,7 +42,7 @@ class Authentication:
         self._used_at: dict[str, datetime] = {}
         self._noting: set[asyncio.Future[None]] = set()
 
-    async def require(self, authorization: str | None, scope: Scope) -> Principal:
+    async def require(self, authorization: str | None, scope: ApiScope) -> Principal:
         """Raises `RefusedError`: 401 for no key that holds, whatever is wrong with it; 403 for one that is for else."""
         scheme, _, given = (authorization or "").partition(" ")
         parts = parts_of(given.strip()) if scheme.lower() == "bearer" else None

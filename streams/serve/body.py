@@ -9,7 +9,7 @@ from typing import Any
 
 from streams.serve.problems import ClientGoneError, RefusedError
 
-Receive = Callable[[], Awaitable[Mapping[str, Any]]]
+AsgiReceive = Callable[[], Awaitable[Mapping[str, Any]]]
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ def too_large(most_bytes: int) -> RefusedError:
 
 
 async def chunks(
-    receive: Receive,
+    receive: AsgiReceive,
     limits: BodyLimits,
     declared_bytes: int | None,
     pace: Callable[[int], Awaitable[None]],

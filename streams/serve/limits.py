@@ -11,7 +11,7 @@ from streams.serve.problems import busy
 
 
 @dataclass
-class Bucket:
+class TokenBucket:
     """Lets through so much a second on average, and as much at once as gathers in `burst_s`; 0 is no bound."""
 
     per_s: float
@@ -100,13 +100,13 @@ class TenantLimits:
     def __init__(self, requests_per_s: float, bytes_per_s: float) -> None:
         self._requests_per_s = requests_per_s
         self._bytes_per_s = bytes_per_s
-        self._buckets: dict[str, tuple[Bucket, Bucket]] = {}
+        self._buckets: dict[str, tuple[TokenBucket, TokenBucket]] = {}
 
-    def _of(self, tenant_id: str) -> tuple[Bucket, Bucket]:
+    def _of(self, tenant_id: str) -> tuple[TokenBucket, TokenBucket]:
         if tenant_id not in self._buckets:
             self._buckets[tenant_id] = (
-                Bucket(self._requests_per_s, self.BURST_S),
-                Bucket(self._bytes_per_s, self.BURST_S),
+                TokenBucket(self._requests_per_s, self.BURST_S),
+                TokenBucket(self._bytes_per_s, self.BURST_S),
             )
         return self._buckets[tenant_id]
 

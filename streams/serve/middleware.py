@@ -13,11 +13,11 @@ from streams.serve.problems import ClientGoneError, RefusedError, answer_of, bus
 
 log = logging.getLogger(__name__)
 
-Scope = MutableMapping[str, Any]
-Message = MutableMapping[str, Any]
-Receive = Callable[[], Awaitable[Message]]
-Send = Callable[[Message], Awaitable[None]]
-App = Callable[[Scope, Receive, Send], Awaitable[None]]
+_Scope = MutableMapping[str, Any]
+_Message = MutableMapping[str, Any]
+_Receive = Callable[[], Awaitable[_Message]]
+_Send = Callable[[_Message], Awaitable[None]]
+_App = Callable[[_Scope, _Receive, _Send], Awaitable[None]]
 
 MOST_HEADER_BYTES = 64 * 1024
 """Of one request, all headers together. What does not come at once, uvicorn refuses at the same length (400)."""
@@ -35,13 +35,13 @@ _SAFE = (
 class Edge:
     """The outermost layer of the application."""
 
-    def __init__(self, app: App, most_requests: int, new_id: Callable[[], str] = lambda: secrets.token_hex(8)) -> None:
+    def __init__(self, app: _App, most_requests: int, new_id: Callable[[], str] = lambda: secrets.token_hex(8)) -> None:
         self._app = app
         self._most_requests = most_requests
         self._new_id = new_id
         self._open = 0
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def __call__(self, scope: _Scope, receive: _Receive, send: _Send) -> None:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
@@ -80,7 +80,7 @@ class Edge:
                 (time.monotonic() - began_s) * 1_000,
             )
 
-    def _refusal(self, scope: Scope) -> RefusedError | None:
+    def _refusal(self, scope: _Scope) -> RefusedError | None:
         names = [name for name, _ in scope["headers"]]
         headers: Mapping[bytes, bytes] = dict(scope["headers"])
         if b"transfer-encoding" in names and b"content-length" in names:
@@ -96,14 +96,14 @@ class Edge:
             return RefusedError(HTTPStatus.BAD_REQUEST, "header_twice", "A header stands there twice.")
         if headers.get(b"content-encoding", b"identity").strip().lower() not in (b"identity", b""):
             return RefusedError(
-                HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "unsupported_encoding", "Send the body as it is, not compressed."
+                HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "unsupported_encoding", "_Send the body as it is, not compressed."
             )
         if self._open > self._most_requests:
             return busy("too_many_requests", "Too many requests at once: send this one again later.", 1)
         return None
 
 
-def _has_body(scope: Scope) -> bool:
+def _has_body(scope: _Scope) -> bool:
     headers = dict(scope["headers"])
     return b"transfer-encoding" in headers or headers.get(b"content-length", b"0") != b"0"
 
@@ -114,7 +114,7 @@ _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"
 class _Exchange:
     """One request and its answer. A body that was not read to its end closes the connection behind the answer."""
 
-    def __init__(self, receive: Receive, send: Send, request_id: str, has_body: bool) -> None:
+    def __init__(self, receive: _Receive, send: _Send, request_id: str, has_body: bool) -> None:
         self._receive = receive
         self._send = send
         self._request_id = request_id.encode()
@@ -124,7 +124,7 @@ class _Exchange:
         self.status: int | None = None
         self.bytes_in = 0
 
-    async def receive(self) -> Message:
+    async def receive(self) -> _Message:
         message = await self._receive()
         if message["type"] == "http.request":
             self.bytes_in += len(message.get("body", b""))
@@ -133,7 +133,7 @@ class _Exchange:
             self._gone = True
         return message
 
-    async def send(self, message: Message) -> None:
+    async def send(self, message: _Message) -> None:
         if message["type"] == "http.response.start":
             self.status = message["status"]
             headers = [*message.get("headers", ()), (b"x-request-id", self._request_id), *_SAFE]

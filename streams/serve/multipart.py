@@ -26,7 +26,7 @@ class PartEnds:
     """The part is whole."""
 
 
-Event = PartBegins | bytes | PartEnds
+PartEvent = PartBegins | bytes | PartEnds
 
 
 def boundary_of(content_type: str) -> bytes:
@@ -44,7 +44,7 @@ def malformed(detail: str) -> RefusedError:
     return RefusedError(HTTPStatus.BAD_REQUEST, "malformed_multipart", detail)
 
 
-async def events(boundary: bytes, body: AsyncIterator[bytes]) -> AsyncIterator[Event]:
+async def events(boundary: bytes, body: AsyncIterator[bytes]) -> AsyncIterator[PartEvent]:
     """The parts one after the other: its beginning, its bytes, its end. Ends only where the last boundary came.
 
     Raises `RefusedError` (400), and what the body raises.
@@ -62,7 +62,7 @@ class _Parts:
     def __init__(self, boundary: bytes) -> None:
         from python_multipart.multipart import MultipartParser
 
-        self._found: list[Event] = []
+        self._found: list[PartEvent] = []
         self._headers: dict[str, bytes] = {}
         self._field = self._value = b""
         self._ended = False
@@ -82,7 +82,7 @@ class _Parts:
             max_header_size=MOST_BYTES_OF_HEADER,
         )
 
-    def feed(self, data: bytes) -> list[Event]:
+    def feed(self, data: bytes) -> list[PartEvent]:
         from python_multipart.exceptions import FormParserError
 
         self._found = []

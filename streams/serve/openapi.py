@@ -22,7 +22,7 @@ def openapi_text() -> str:
         api_keys=nothing,
         intakes=nothing,
         outcomes=nothing,
-        customer_key=nothing,
+        customer_of=nothing,
         checks={},
     )
     return json.dumps(build_app(served).openapi(), ensure_ascii=False, indent=2) + "\n"

@@ -9,7 +9,7 @@ from processors.custody.api_keys import ApiKey
 from schemas.messages.call_ended import CallEnded
 from schemas.messages.transcript_received import TranscriptReceived
 from streams.ports import Clock, Intakes
-from streams.serve.requests import CustomerKeys
+from streams.serve.requests import CustomerOfNumber
 from streams.settings import Settings
 
 
@@ -76,6 +76,6 @@ class Served:
     api_keys: KnowsKeys
     intakes: Intakes
     outcomes: KnowsOutcomes
-    customer_key: CustomerKeys
+    customer_of: CustomerOfNumber
     checks: Mapping[str, Callable[[], None]]
     """Name of what is needed → raises where it does not answer."""

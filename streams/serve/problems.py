@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 MEDIA_TYPE = "application/problem+json"
 
 
-class Problem(BaseModel):
+class HttpProblem(BaseModel):
     """The body of every answer that refuses (RFC 9457)."""
 
     type: str = Field(default="about:blank", description="about:blank: `status` says it all")
@@ -81,7 +81,7 @@ def answer_of(refused: RefusedError, request_id: str) -> "Response":
     headers = dict(refused.headers)
     if refused.retry_after_s is not None:
         headers["Retry-After"] = str(max(1, round(refused.retry_after_s)))
-    problem = Problem(
+    problem = HttpProblem(
         title=refused.status.phrase,
         status=refused.status.value,
         detail=refused.detail,
@@ -100,7 +100,7 @@ def described(*refusals: tuple[HTTPStatus, str]) -> dict[int | str, dict[str, An
     for status, description in refusals:
         entry: dict[str, Any] = {
             "description": description,
-            "content": {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}},
+            "content": {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/HttpProblem"}}},
         }
         if status in (HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE):
             entry["headers"] = {

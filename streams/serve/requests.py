@@ -4,7 +4,7 @@ import base64
 import binascii
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Annotated, Any, ClassVar, Literal, TypeVar
@@ -21,8 +21,8 @@ MOST_EVENT_BYTES = CallEnded.max_bytes
 
 M = TypeVar("M", bound=Message)
 
-CustomerKeys = Callable[[str, str], str]
-"""Tenant and phone number → customer key. Raises `OperatorError` for what is no number."""
+CustomerOfNumber = Callable[[str, str], Mapping[str, object]]
+"""Tenant and phone number → fields of `Customer`, its key among them. Raises `OperatorError` for what is no number."""
 
 
 class CustomerOfUpload(Customer):
@@ -72,20 +72,24 @@ class TranscriptUpload(TranscriptReceived):
     sealed: None = Field(default=None, exclude=True, description="leave it out")
 
 
-def read_event(raw: bytes, tenant_id: str, customer_key: CustomerKeys) -> dict[str, Any]:
+_FROM_NUMBER = {"number", "number_last4"}
+"""Whether the last digits are kept is the policy of the tenant, not what the sender says (R30)."""
+
+
+def read_event(raw: bytes, tenant_id: str, customer_of: CustomerOfNumber) -> dict[str, Any]:
     """Fields of `CallEnded`, without its recording, of the tenant of the key. Raises `RefusedError` (404, 422)."""
     event = _decoded(RecordingEvent, raw)
-    fields = event.model_dump(mode="json", exclude={"customer": {"number"}}, exclude_unset=True)
-    return fields | _of_tenant(event, tenant_id, customer_key)
+    fields = event.model_dump(mode="json", exclude={"customer": _FROM_NUMBER}, exclude_unset=True)
+    return fields | _of_tenant(event, tenant_id, customer_of)
 
 
-def read_transcript(raw: bytes, tenant_id: str, customer_key: CustomerKeys) -> TranscriptReceived:
+def read_transcript(raw: bytes, tenant_id: str, customer_of: CustomerOfNumber) -> TranscriptReceived:
     """The message, of the tenant of the key. Raises `RefusedError` (404, 422)."""
     upload = _decoded(TranscriptUpload, raw)
     if not upload.utterances:
         raise unprocessable("invalid_event", "The transcript is not one: see `errors`.", ["utterances: missing"])
-    fields = upload.model_dump(mode="json", exclude={"call": {"customer": {"number"}}}, exclude_unset=True)
-    fields["call"] |= _of_tenant(upload.call, tenant_id, customer_key)
+    fields = upload.model_dump(mode="json", exclude={"call": {"customer": _FROM_NUMBER}}, exclude_unset=True)
+    fields["call"] |= _of_tenant(upload.call, tenant_id, customer_of)
     return _decoded(TranscriptReceived, json.dumps(fields).encode())
 
 
@@ -98,7 +102,7 @@ def _decoded(model: type[M], raw: bytes) -> M:
     raise unprocessable("invalid_event", "The event is not one: see `errors`.", problems)
 
 
-def _of_tenant(call: CallOfUpload, tenant_id: str, customer_key: CustomerKeys) -> dict[str, Any]:
+def _of_tenant(call: CallOfUpload, tenant_id: str, customer_of: CustomerOfNumber) -> dict[str, Any]:
     """The fields of the call that follow from the key, and from the number of the customer."""
     if call.tenant_id not in ("", tenant_id):
         raise not_found("There is no such tenant for this key.")
@@ -109,14 +113,14 @@ def _of_tenant(call: CallOfUpload, tenant_id: str, customer_key: CustomerKeys) -
             raise unprocessable(
                 "invalid_event", "Give the number of the customer or the key.", ["customer: number_and_key"]
             )
-        said = call.customer.model_dump(mode="json", exclude={"number"}, exclude_unset=True)
-        fields["customer"] = said | {"key": _key_of(number, tenant_id, customer_key)}
+        said = call.customer.model_dump(mode="json", exclude=_FROM_NUMBER, exclude_unset=True)
+        fields["customer"] = {**said, **_fields_of(number, tenant_id, customer_of)}
     return fields
 
 
-def _key_of(number: SecretStr, tenant_id: str, customer_key: CustomerKeys) -> str:
+def _fields_of(number: SecretStr, tenant_id: str, customer_of: CustomerOfNumber) -> Mapping[str, object]:
     try:
-        return customer_key(tenant_id, number.get_secret_value())
+        return customer_of(tenant_id, number.get_secret_value())
     except OperatorError:
         pass  # raised below: the number must not ride along as __context__
     raise unprocessable("invalid_event", "The number is no phone number.", ["customer.number: not_a_number"])

@@ -73,7 +73,7 @@ class Uploads:
             raise unprocessable(
                 "invalid_event", "The header X-Callstream-Event is missing.", ["X-Callstream-Event: missing"]
             )
-        facts = read_event(event_of_header(header), principal.tenant_id, self._served.customer_key)
+        facts = read_event(event_of_header(header), principal.tenant_id, self._served.customer_of)
         async with self._slots.slot(principal.tenant_id):
             return await self._pour(facts, extension_for(media_type), body)
 
@@ -93,14 +93,14 @@ class Uploads:
                 lambda size: self._limits.pace(principal.tenant_id, size),
             ):
                 raw += data
-            message = read_transcript(bytes(raw), principal.tenant_id, self._served.customer_key)
+            message = read_transcript(bytes(raw), principal.tenant_id, self._served.customer_of)
             working = asyncio.get_running_loop().run_in_executor(self._pool, self._served.hand_over, message)
             await answered(working, "what keeps transcripts and events")
             return message
 
     async def _multipart(self, boundary: bytes, body: AsyncIterator[bytes], principal: Principal) -> TakenInCall:
         parts = events(boundary, body)
-        facts = read_event(await _event_part(parts), principal.tenant_id, self._served.customer_key)
+        facts = read_event(await _event_part(parts), principal.tenant_id, self._served.customer_of)
         part = await _file_part(parts)
         async with self._slots.slot(principal.tenant_id):
             return await self._pour(facts, extension_for(part.media_type, part.file_name), _file_of(parts))

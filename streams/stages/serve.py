@@ -6,6 +6,7 @@ What it answers is in `streams/serve`; this file gives it store, register, Kafka
 from dataclasses import replace
 from datetime import timedelta
 
+from schemas.config.tenants import read_tenants
 from schemas.messages.topics import TRANSCRIPTS_RECEIVED
 from streams.adapters.clickhouse.call_outcomes import ClickHouseOutcomes
 from streams.adapters.decoder.process import DecoderProcess
@@ -18,7 +19,6 @@ from streams.runtime.worker_context import WorkerContext
 from streams.serve.application import build_app
 from streams.serve.ports import Served
 from streams.serve.server import Server
-from streams.stages.capture import customer_key
 from streams.stages.take_in import take_in_from
 from streams.wiring import received_store_from, require_register, require_topics
 
@@ -46,7 +46,7 @@ def build(worker: WorkerContext) -> Loop:
         lease=timedelta(seconds=max(SHORTEST_LEASE_S, 2 * settings.serve_slow_after_s)),
     )
     received = received_store_from(settings, store)
-    secret = settings.customer_key_secret.get_secret_value()
+    tenants = read_tenants(settings.tenants_file)
     outcomes = ClickHouseOutcomes(settings.clickhouse_url.get_secret_value())
     served = Served(
         settings=settings,
@@ -56,7 +56,9 @@ def build(worker: WorkerContext) -> Loop:
         api_keys=RegisterApiKeys(register, worker.clock),
         intakes=take_in.intakes,
         outcomes=outcomes,
-        customer_key=lambda _tenant, number: customer_key(number, secret),
+        customer_of=lambda tenant_id, number: settings.customer_keys.fields(
+            tenant_id, number, keep_last_digits=tenants.keeps_last_digits(tenant_id)
+        ),
         checks={
             "the object store": store.check,
             "the register": lambda: require_register(register),

@@ -110,15 +110,23 @@ for place in (f"/proc/{{os.getppid()}}/environ", "/proc/1/environ", {str(secret)
 
 
 SECRETS = {
-    "kafka_sasl_password": ("serve", "listen", "receive", "judge", "store", "watch", "second_read", "sweep", "relay", "notify"),
+    "kafka_sasl_password": (
+        *("serve", "listen", "receive", "judge", "store", "watch", "second_read", "sweep", "relay", "notify"),
+    ),
     "clickhouse_url": ("serve", "judge", "store", "watch", "rollup", "second_read"),
     "s3_secret_key": ("serve", "listen", "receive", "sweep"),
     "speech_api_key": ("listen",),
     "second_reader_secret_key": ("second_read",),
     "customer_key_secret": ("serve",),
-    "audio_keys": ("serve", "listen",),
+    "audio_keys": (
+        "serve",
+        "listen",
+    ),
     "transcript_keys": ("listen", "receive"),
-    "received_keys": ("serve", "receive",),
+    "received_keys": (
+        "serve",
+        "receive",
+    ),
     "register_url": ("serve", "listen", "receive", "sweep", "relay"),
 }
 """And who needs them."""

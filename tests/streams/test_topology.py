@@ -53,6 +53,7 @@ def test_texts_in_clear_are_read_by_one_stage_alone() -> None:
 
 
 OPENS = {
+    "serve": {"audio keys", "received keys"},
     "listen": {"audio keys", "transcript keys"},
     "receive": {"received keys", "transcript keys"},
     "replay": {"transcript keys"},

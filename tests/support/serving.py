@@ -9,7 +9,8 @@ from typing import Any
 
 import httpx
 
-from processors.custody.api_keys import Scope
+from processors.custody.api_keys import ApiScope
+from processors.custody.customer_keys import CustomerKeys
 from processors.listening.audio import UnhearableError
 from schemas.errors import RetryableError
 from schemas.messages.call_ended import CallEnded
@@ -29,13 +30,12 @@ from streams.serve.application import build_app
 from streams.serve.ports import Served
 from streams.serve.server import Server
 from streams.settings import Settings, load_settings
-from streams.stages.capture import customer_key
 from streams.stages.take_in import TakeIn
 from tests.support.data_keys import MemoryDataKeys
 
 NOW = datetime(2026, 5, 1, 8, tzinfo=UTC)
-SECRET = "of the test"
-ALL: tuple[Scope, ...] = ("recordings:write", "calls:read", "transcripts:write")
+CUSTOMERS = CustomerKeys(1, {1: "of the test"})
+ALL: tuple[ApiScope, ...] = ("recordings:write", "calls:read", "transcripts:write")
 
 
 @dataclass
@@ -92,7 +92,7 @@ class Serving:
     sealed: SealedStore
     received: ReceivedStore
 
-    def key(self, tenant_id: str = "acme", scopes: tuple[Scope, ...] = ALL, days: int | None = 1) -> str:
+    def key(self, tenant_id: str = "acme", scopes: tuple[ApiScope, ...] = ALL, days: int | None = 1) -> str:
         """A new API key."""
         ends = None if days is None else self.clock.now() + timedelta(days=days)
         return self.api_keys.issue(tenant_id, "test", scopes, ends, actor="test").text
@@ -167,7 +167,7 @@ def serving(folder: Path, store: ObjectStore | None = None, /, **values: object)
             api_keys=api_keys,
             intakes=intakes,
             outcomes=outcomes,
-            customer_key=lambda _tenant, number: customer_key(number, SECRET),
+            customer_of=lambda tenant, number: CUSTOMERS.fields(tenant, number, keep_last_digits=False),
             checks={"the store": bucket.check, "the register": register.check, "Kafka": kafka},
         )
     )

@@ -13,13 +13,13 @@ from processors.custody.api_keys import (
     ApiKey,
     ApiKeyCommand,
     ApiKeyEvent,
+    ApiScope,
     IssueKey,
     KeyIssued,
     KeyReplaced,
     KeyRevoked,
     RevokeKey,
     RotateKey,
-    Scope,
     after,
     decide,
     digest_of,
@@ -55,7 +55,7 @@ class RegisterApiKeys:
         self._clock = clock
 
     def issue(
-        self, tenant_id: str, label: str, scopes: Iterable[Scope], expires_at: datetime | None, *, actor: str
+        self, tenant_id: str, label: str, scopes: Iterable[ApiScope], expires_at: datetime | None, *, actor: str
     ) -> FreshKey:
         """A new key. Raises `ApiKeyError`."""
         key_id, secret = _new_id(), secrets.token_urlsafe(32)
@@ -123,7 +123,7 @@ def _as_key(row: Mapping[Any, Any]) -> ApiKey:
         key_id=row["key_id"],
         tenant_id=row["tenant_id"],
         label=row["label"],
-        scopes=frozenset(cast(Scope, scope) for scope in row["scopes"].split()),
+        scopes=frozenset(cast(ApiScope, scope) for scope in row["scopes"].split()),
         digest=row["digest"],
         issued_at=row["issued_at"],
         expires_at=row["expires_at"],

@@ -5,7 +5,7 @@ from typing import Annotated, cast
 
 import typer
 
-from processors.custody.api_keys import SCOPES, Scope
+from processors.custody.api_keys import SCOPES, ApiScope
 from streams.cli.api_keys.fresh_key import DaysOption, lifetime, registered_keys, show_once
 from streams.cli.console.access import account
 
@@ -33,5 +33,5 @@ def issue(
         raise typer.BadParameter(f"{unknown[0]} is not a scope: {', '.join(SCOPES)}", param_hint="--scope")
     lasts = lifetime(days)
     ends = None if lasts is None else SystemClock().now() + lasts
-    chosen = [cast(Scope, each) for each in scopes]
+    chosen = [cast(ApiScope, each) for each in scopes]
     show_once(registered_keys().issue(tenant, label, chosen, ends, actor=account()))

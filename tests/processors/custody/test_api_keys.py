@@ -9,10 +9,10 @@ from processors.custody.api_keys import (
     ApiKey,
     ApiKeyCommand,
     ApiKeyError,
+    ApiScope,
     IssueKey,
     RevokeKey,
     RotateKey,
-    Scope,
     after,
     decide,
     digest_of,
@@ -23,7 +23,7 @@ from processors.custody.api_keys import (
 
 NOW = datetime(2026, 5, 1, 8, tzinfo=UTC)
 SECRET = "A" * 43
-WRITE: frozenset[Scope] = frozenset({"recordings:write"})
+WRITE: frozenset[ApiScope] = frozenset({"recordings:write"})
 ISSUE = IssueKey("aaaaaaaaaaaa", "acme", "exchange", WRITE, digest_of(SECRET), NOW + timedelta(days=365))
 ROTATE = RotateKey("aaaaaaaaaaaa", "bbbbbbbbbbbb", digest_of("B" * 43), timedelta(hours=24), None)
 

@@ -5,7 +5,7 @@ from contextlib import AsyncExitStack
 
 import pytest
 
-from streams.serve.limits import Bucket, Slots, TenantLimits
+from streams.serve.limits import Slots, TenantLimits, TokenBucket
 from streams.serve.problems import RefusedError
 
 
@@ -21,7 +21,7 @@ class HandWatch:
 
 def test_a_bucket_lets_through_its_rate_and_what_has_gathered() -> None:
     watch = HandWatch()
-    bucket = Bucket(2, 5, watch)
+    bucket = TokenBucket(2, 5, watch)
     assert [bucket.take(1) for _ in range(10)] == [0] * 10
     assert bucket.take(1) == pytest.approx(0.5)
     watch.s += 0.5
@@ -32,7 +32,7 @@ def test_a_bucket_lets_through_its_rate_and_what_has_gathered() -> None:
 
 def test_more_than_a_bucket_holds_goes_through_when_it_is_full_and_is_owed() -> None:
     watch = HandWatch()
-    bucket = Bucket(10, 1, watch)
+    bucket = TokenBucket(10, 1, watch)
     assert bucket.take(25) == 0
     watch.s += 1
     assert bucket.take(1) == pytest.approx(0.6), "fifteen are owed"
@@ -41,7 +41,7 @@ def test_more_than_a_bucket_holds_goes_through_when_it_is_full_and_is_owed() -> 
 
 
 def test_no_rate_is_no_bound() -> None:
-    assert [Bucket(0, 10).take(1e12) for _ in range(3)] == [0, 0, 0]
+    assert [TokenBucket(0, 10).take(1e12) for _ in range(3)] == [0, 0, 0]
 
 
 def test_a_tenant_without_requests_left_is_told_when_there_are() -> None:

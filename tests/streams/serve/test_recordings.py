@@ -10,8 +10,7 @@ from typing import Any
 import httpx
 import pytest
 
-from streams.stages.capture import customer_key
-from tests.support.serving import SECRET, Serving, event, serving
+from tests.support.serving import CUSTOMERS, Serving, event, serving
 
 pytestmark = pytest.mark.loopback
 
@@ -91,10 +90,14 @@ def test_the_phone_number_becomes_the_key_and_is_kept_nowhere(
     server: Serving, client: httpx.Client, caplog: pytest.LogCaptureFixture
 ) -> None:
     number = "13800138000"
-    answer = client.post("/v1/recordings", files=form(event("number", customer={"number": number, "tags": ["vip"]})))
+    answer = client.post(
+        "/v1/recordings",
+        files=form(event("number", customer={"number": number, "number_last4": "8000", "tags": ["vip"]})),
+    )
     assert answer.status_code == 201
     (call,) = of_call(server, "number")
-    assert call.customer.key == customer_key(number, SECRET)
+    assert call.customer.key == CUSTOMERS.of("acme", number)
+    assert (call.customer.key_version, call.customer.number_last4) == (1, None)
     assert call.customer.tags == ("vip",)
     kept = b"".join(path.read_bytes() for path in server.folder.rglob("*") if path.is_file())
     assert number.encode() not in kept + answer.content + caplog.text.encode() + call.encode()

@@ -8,8 +8,7 @@ import pytest
 
 from schemas.messages.topics import TRANSCRIPTS_RECEIVED
 from schemas.messages.transcript_received import TranscriptReceived
-from streams.stages.capture import customer_key
-from tests.support.serving import SECRET, Serving, event, serving
+from tests.support.serving import CUSTOMERS, Serving, event, serving
 
 pytestmark = pytest.mark.loopback
 
@@ -56,7 +55,7 @@ def test_the_phone_number_becomes_the_key(server: Serving, client: httpx.Client)
     call = event("t2", customer={"number": "13800138000"})
     assert client.post("/v1/transcripts", json=transcript("t2", call=call)).status_code == 202
     (message,) = handed_over(server, "t2")
-    assert message.call.customer.key == customer_key("13800138000", SECRET)
+    assert message.call.customer.key == CUSTOMERS.of("acme", "13800138000")
 
 
 @pytest.mark.parametrize(
