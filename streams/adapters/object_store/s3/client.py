@@ -51,6 +51,7 @@ _ONLY_VERSION = "null"
 
 _PASSING = {
     "BadDigest",
+    "BadRequest",
     "IncompleteBody",
     "OperationAborted",
     "RequestTimeout",
