@@ -1,6 +1,6 @@
 """How fast recordings are sealed into an object store, beside the same bytes in clear, and with how much memory.
 
-    python benchmarks/object_store.py [--megabytes 256] [--large-megabytes 2048]
+    python -m benchmarks.object_store [--megabytes 256] [--large-megabytes 2048]
 
 Writes to a folder and to versitygw over TLS (found or built as for the tests), each in a child process of its own whose
 peak memory is told. Sealed and plain take turns, and the best of three counts: a busy machine is slower, never faster.
