@@ -9,7 +9,7 @@ PARALLEL := -n 2 --dist loadfile --no-loadscope-reorder
 OUTSIDE  := embedded or kafka or minio or versitygw or openbao or postgresql or model or transformers or superset or long
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo up test test-all nightly test-kafka test-s3 test-minio test-transformers superset lint format bench heads contracts freeze clean
+.PHONY: help install demo up test test-all nightly test-kafka test-buckets test-minio test-transformers superset lint format bench heads contracts freeze clean
 
 help: ## show this list
 	@awk -F':.*## ' '/^[a-z-]+:.*## / { printf "  make %-17s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -43,7 +43,7 @@ nightly: test-transformers superset ## what takes too long for every change; wri
 test-kafka: $(STAMP) ## the broker-facing tests and the end-to-end run on Apache Kafka
 	@$(BIN)/pytest $(PARALLEL) -m kafka
 
-test-s3: $(STAMP) ## the object store on two servers of S3, MinIO and versitygw (built with Go), and one run end to end
+test-buckets: $(STAMP) ## the object store on two servers of S3, MinIO and versitygw (built with Go), and one run end to end
 	@$(BIN)/pytest -m "minio or versitygw"
 
 test-minio: $(STAMP) ## the part of it that runs on MinIO

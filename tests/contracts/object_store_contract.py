@@ -292,9 +292,9 @@ class ObjectStoreContract:
             pytest.param("", id="nothing"),
         ],
     )
-    def test_a_uri_that_leads_elsewhere_is_foreign(self, store: ObjectStore, uri: str) -> None:
+    def test_a_uri_that_leads_elsewhere_is_foreign(self, unapplied_store: ObjectStore, uri: str) -> None:
         with pytest.raises(ForeignUriError):
-            store.key_of(uri)
+            unapplied_store.key_of(uri)
 
     @pytest.mark.parametrize(
         "key",
@@ -328,10 +328,10 @@ class ObjectStoreContract:
         ],
     )
     def test_a_key_that_no_object_may_have_is_refused(
-        self, store: ObjectStore, key: str, use: Callable[[ObjectStore, str], object]
+        self, unapplied_store: ObjectStore, key: str, use: Callable[[ObjectStore, str], object]
     ) -> None:
         with pytest.raises(ValueError, match="a key"):
-            use(store, key)
+            use(unapplied_store, key)
 
     @pytest.mark.parametrize(
         "key",

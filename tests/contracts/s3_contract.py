@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from contextlib import ExitStack
 from datetime import UTC, datetime, timedelta
+from functools import cache
 from typing import ClassVar
 
 import botocore.auth
@@ -23,6 +24,12 @@ from tests.contracts.object_store_contract import (
 from tests.contracts.s3_server import S3Server
 
 
+@cache
+def shared_store(server: S3Server) -> ObjectStore:
+    """One for each server: to make one takes a tenth of a second."""
+    return server.store(BUCKET)
+
+
 class S3Contract(ObjectStoreContract):
     """A subclass names the fixture of its server."""
 
@@ -40,7 +47,7 @@ class S3Contract(ObjectStoreContract):
 
     @pytest.fixture
     def unapplied_store(self, server: S3Server) -> ObjectStore:
-        return server.store(BUCKET)
+        return shared_store(server)
 
     @pytest.fixture
     def store(self, unapplied_store: ObjectStore) -> ObjectStore:

@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from fcntl import LOCK_EX, flock
 from functools import cache
 from pathlib import Path
 from secrets import token_hex
@@ -131,8 +132,11 @@ def binary_of(name: str, module: str, variable: str) -> Path:
     if named := os.environ.get(variable):
         return Path(named)  # when this is wrong, starting it fails the tests: somebody meant to run them
     built = _TOOLS / name
-    if not built.exists():
-        _build(name, module, variable)
+    _TOOLS.mkdir(exist_ok=True)
+    with Path(_TOOLS, f"{name}.lock").open("w") as lock:
+        flock(lock, LOCK_EX)  # of two test processes one builds, which keeps both cores busy, and the other waits
+        if not built.exists():
+            _build(name, module, variable)
     return built
 
 
@@ -140,18 +144,12 @@ def _build(name: str, module: str, variable: str) -> None:
     go = shutil.which("go")
     if go is None:
         raise ServerUnavailableError(f"no {name}: set {variable}, or install Go to build it")
-    _TOOLS.mkdir(exist_ok=True)
-    # Two test processes may come here at once: each builds for itself, and what is in its place is always whole.
-    own = _TOOLS / f".{token_hex(4)}"
     result = subprocess.run(
-        [go, "install", module], env={**os.environ, "GOBIN": str(own)}, capture_output=True, text=True
+        [go, "install", module], env={**os.environ, "GOBIN": str(_TOOLS)}, capture_output=True, text=True
     )
     if result.returncode != 0:
-        shutil.rmtree(own, ignore_errors=True)
         last_line = (result.stderr.strip().splitlines() or ["no message"])[-1]
         raise ServerUnavailableError(f"no {name}: `go install {module}` failed: {last_line}")
-    (own / name).rename(_TOOLS / name)
-    shutil.rmtree(own)
 
 
 @contextmanager

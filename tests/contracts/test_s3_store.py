@@ -109,6 +109,15 @@ class TestMinio(S3Contract):
 
         assert longer.rules()[1].state == "set"
 
+    @pytest.mark.usefixtures("store")
+    def test_who_wants_no_older_versions_has_no_rule_for_them(self, server: S3Server) -> None:
+        without = server.store(BUCKET, older_versions_days=0)
+
+        without.apply()
+
+        (rule,) = without.rules()
+        assert (rule.name, rule.state) == ("uploads that were never finished are removed after 1 day", "unsupported")
+
 
 @pytest.mark.versitygw
 class TestVersitygw(S3Contract):
@@ -122,6 +131,7 @@ class TestVersitygw(S3Contract):
             with pytest.MonkeyPatch.context() as patch:
                 patch.setenv("SSL_CERT_FILE", str(server.certificate))
                 store = server.store(BUCKET)
+                without_versions = server.store(BUCKET, older_versions_days=0)
             store.apply()
             store.put(KEY, DIGITS)
             store.delete(KEY)
@@ -130,6 +140,7 @@ class TestVersitygw(S3Contract):
             with pytest.raises(ObjectMissingError):
                 store.read(KEY)
             assert [rule.state for rule in store.rules()] == ["unsupported"] * 3
+            assert [rule.state for rule in without_versions.rules()] == ["unsupported"]
 
     def test_what_is_sealed_lies_sealed_on_its_disk(self, store: ObjectStore, versitygw: Versitygw) -> None:
         """It answers 200 to a request for encryption and stores clear text: only what we seal is sealed."""

@@ -26,10 +26,10 @@ class S3Settings(ObjectStoreSettings):
     s3_secret_key: SecretStr = Field(default=SecretStr(""), description="s3 store: secret key")
     s3_older_versions_days: int = Field(
         default=7,
-        ge=1,
+        ge=0,
         le=3650,
-        description="s3 store: days after which the bucket removes what was overwritten or deleted; set by "
-        "`callstream bucket apply` where the server can",
+        description="s3 store: days for which the bucket keeps what was overwritten or deleted, 0 for none. Set "
+        "by `callstream bucket apply` where the server can",
     )
 
     def open(self, bucket: str, data_dir: Path) -> "S3Store":  # noqa: ARG002 - nothing is kept on this machine

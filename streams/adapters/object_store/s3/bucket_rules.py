@@ -15,8 +15,11 @@ _UNFINISHED_DAYS = 1
 _VERSIONING = "what is overwritten or deleted is kept as an older version"
 _UNFINISHED = f"uploads that were never finished are removed after {_UNFINISHED_DAYS} day"
 
-CANNOT_LIST_VERSIONS = {"BadRequest", "NotImplemented", "MethodNotAllowed"}
-"""What servers say that know no versions; the first is versitygw without a place for them."""
+CANNOT_LIST_VERSIONS = {"NotImplemented", "MethodNotAllowed"}
+"""What a server may say that knows no versions."""
+
+_ABORT = "AbortIncompleteMultipartUpload"
+_EXPIRY = "NoncurrentVersionExpiration"
 
 _UNSUPPORTED = {"NotImplemented", "MethodNotAllowed", "VersioningNotConfigured"}
 _FORBIDDEN = {"AccessDenied", "AllAccessDisabled"}
@@ -33,14 +36,19 @@ class BucketRules:
         self._client = client
         self._where = {"Bucket": bucket}
         self._older_versions_days = older_versions_days
+        self._cannot_keep_versions = False
+        """Known from trying alone: such a server says only that versions are not kept."""
 
     def set(self) -> None:
         """Write what is not as it should be. What the server cannot, or we may not, is left for `states` to say."""
         states = {rule.name: rule.state for rule in self.states()}
-        if states[_VERSIONING] == "missing":
+        if states.get(_VERSIONING) == "missing":
             enabled = {"Status": "Enabled"}
-            self._ask(lambda: self._client.put_bucket_versioning(**self._where, VersioningConfiguration=enabled))
-        if "missing" in (states[self._expiry_name], states[_UNFINISHED]):
+            answer = self._ask(
+                lambda: self._client.put_bucket_versioning(**self._where, VersioningConfiguration=enabled)
+            )
+            self._cannot_keep_versions = answer == "unsupported"
+        if "missing" in (states.get(self._expiry_name), states[_UNFINISHED]):
             lifecycle = self._lifecycle()
             if not isinstance(lifecycle, str):
                 rules = {"Rules": [*(rule for rule in lifecycle if rule.get("ID") != _OUR_RULE), self._rule()]}
@@ -58,19 +66,20 @@ class BucketRules:
             ours = next((rule for rule in lifecycle if rule.get("ID") == _OUR_RULE), {})
             is_on = ours.get("Status") == "Enabled" and _covers_everything(ours)
             wanted = self._rule()
-            expires = ours.get("NoncurrentVersionExpiration", {}).get("NoncurrentDays") == self._older_versions_days
+            expires = ours.get(_EXPIRY) == wanted.get(_EXPIRY)
             expiry = "set" if is_on and expires else "missing"
-            if is_on and ours.get("AbortIncompleteMultipartUpload") == wanted["AbortIncompleteMultipartUpload"]:
+            if is_on and ours.get(_ABORT) == wanted[_ABORT]:
                 unfinished = "set"
-            elif expiry == "set" and "AbortIncompleteMultipartUpload" not in ours:
-                unfinished = "unsupported"  # we never write the one without the other: the server has left it out
+            elif is_on and expires and _ABORT not in ours:
+                unfinished = "unsupported"  # we never write a rule without it: the server has left it out
             else:
                 unfinished = "missing"
-        return (
+        rules = (
             BucketRule(_VERSIONING, self._versioning()),
             BucketRule(self._expiry_name, expiry),
             BucketRule(_UNFINISHED, unfinished),
         )
+        return rules if self._older_versions_days else rules[-1:]
 
     def is_versioned(self) -> bool:
         """Whether there may be more than one version of an object. Raises the errors of the port."""
@@ -81,14 +90,17 @@ class BucketRules:
         return f"older versions are removed after {self._older_versions_days} days"
 
     def _rule(self) -> dict[str, Any]:
-        return {
+        rule: dict[str, Any] = {
             "ID": _OUR_RULE,
             "Status": "Enabled",
             "Filter": {"Prefix": ""},
-            "NoncurrentVersionExpiration": {"NoncurrentDays": self._older_versions_days},
+            # Harmless by itself; a server that leaves out the next one would refuse a rule that does nothing.
             "Expiration": {"ExpiredObjectDeleteMarker": True},
-            "AbortIncompleteMultipartUpload": {"DaysAfterInitiation": _UNFINISHED_DAYS},
+            _ABORT: {"DaysAfterInitiation": _UNFINISHED_DAYS},
         }
+        if self._older_versions_days:
+            rule[_EXPIRY] = {"NoncurrentDays": self._older_versions_days}
+        return rule
 
     def _versioning(self) -> BucketRuleState:
         answer = self._ask(lambda: self._client.get_bucket_versioning(**self._where))
@@ -96,22 +108,7 @@ class BucketRules:
             return answer
         if answer.get("Status") == "Enabled":
             return "set"
-        return "missing" if self._can_list_versions() else "unsupported"
-
-    def _can_list_versions(self) -> bool:
-        """Some servers say of versioning that it is off where they cannot have it, and refuse to list versions."""
-
-        def asked() -> bool:
-            try:
-                self._client.list_object_versions(**self._where, MaxKeys=1)
-            except ClientError as error:
-                if error.response["Error"]["Code"] in CANNOT_LIST_VERSIONS:
-                    return False
-                raise
-            return True
-
-        listed: bool = self._call(asked)
-        return listed
+        return "unsupported" if self._cannot_keep_versions else "missing"
 
     def _lifecycle(self) -> Sequence[Mapping[str, Any]] | BucketRuleState:
         answer = self._ask(lambda: self._client.get_bucket_lifecycle_configuration(**self._where))

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from datetime import UTC, timedelta
 from functools import partial
 from typing import Any, TypeVar
+from urllib.parse import urlsplit
 
 import botocore.session
 import certifi
@@ -51,6 +52,7 @@ _ONLY_VERSION = "null"
 
 _PASSING = {
     "BadDigest",
+    "BadRequest",
     "IncompleteBody",
     "OperationAborted",
     "RequestTimeout",
@@ -127,6 +129,9 @@ class S3Store:
         Nothing is sent before the first call. Raises `ValueError` for an endpoint or a bucket name that cannot be.
         """
         self._bucket = Bucket(bucket)
+        address = urlsplit(f"//{endpoint}")
+        if address.netloc != endpoint or not address.hostname or address.port == 0:  # `port` raises for what is none
+            raise ValueError("an endpoint is host:port")
         self._secure = secure
         self._patience = patience or Patience()
         self._clock = clock or SystemClock()
