@@ -44,6 +44,9 @@ FIRST_BYTES = 1_000_000
 
 _KEY = bytes(32)
 
+Rate = tuple[int, float, float]
+"""How many keys, in which time, with how much processor time of this process."""
+
 
 class FixedWrapper(MemoryWrapper):
     """One wrapping key that every process knows."""
@@ -53,54 +56,50 @@ class FixedWrapper(MemoryWrapper):
         self.keys["audio", "v1"] = _KEY
 
 
-def processor_s(server: int | None) -> float:
-    """Of this process, of its children that have ended, and of the PostgreSQL server with all that it has started."""
-    own = os.times()
-    spent_s = own.user + own.system + own.children_user + own.children_system
-    if server is not None:
-        ticks = 0
-        for stat in Path("/proc").glob("[0-9]*/stat"):
-            with suppress(OSError):
-                fields = stat.read_text().rpartition(")")[2].split()
-                if int(stat.parent.name) == server:
-                    ticks += sum(map(int, fields[11:15]))
-                elif int(fields[1]) == server:
-                    ticks += sum(map(int, fields[11:13]))
-        spent_s += ticks / os.sysconf("SC_CLK_TCK")
-    return spent_s
+def server_s(server: int | None) -> float:
+    """Processor time of the PostgreSQL server with all that it has started; 0 where there is none."""
+    ticks = 0
+    for stat in Path("/proc").glob("[0-9]*/stat") if server is not None else ():
+        with suppress(OSError):
+            fields = stat.read_text().rpartition(")")[2].split()
+            if int(stat.parent.name) == server:
+                ticks += sum(map(int, fields[11:15]))
+            elif int(fields[1]) == server:
+                ticks += sum(map(int, fields[11:13]))
+    return ticks / os.sysconf("SC_CLK_TCK")
 
 
 def per_second(count: int, began_s: float) -> float:
     return count / (time.perf_counter() - began_s)
 
 
-def make_some(url: str, prefix: str, seconds: float) -> tuple[int, float]:
+def make_some(url: str, prefix: str, seconds: float) -> Rate:
     """How many keys one process makes, and in which time."""
     register = Register(url)
     keys = RegisterKeys(register, FixedWrapper(), SystemClock())
     keys.make("acme", f"{prefix}-first", DAY, "audio")
-    began_s, count = time.perf_counter(), 0
+    began_s, spent_s, count = time.perf_counter(), time.process_time(), 0
     while time.perf_counter() - began_s < seconds:
         keys.make("acme", f"{prefix}-{count}", DAY, "audio")
         count += 1
-    elapsed_s = time.perf_counter() - began_s
+    rate = count, time.perf_counter() - began_s, time.process_time() - spent_s
     register.close()
-    return count, elapsed_s
+    return rate
 
 
-def get_some(url: str, rows: int, seed: int, seconds: float) -> tuple[int, float]:
+def get_some(url: str, rows: int, seed: int, seconds: float) -> Rate:
     """How many keys one process looks up, at random among all of a day, and in which time."""
     register = Register(url)
     keys = RegisterKeys(register, FixedWrapper(), SystemClock())
     chance = random.Random(seed)  # noqa: S311 - which call is no secret
     keys.get("acme", call_name(0), DAY, "audio")
-    began_s, count = time.perf_counter(), 0
+    began_s, spent_s, count = time.perf_counter(), time.process_time(), 0
     while time.perf_counter() - began_s < seconds:
         keys.get("acme", call_name(chance.randrange(rows)), DAY, "audio")
         count += 1
-    elapsed_s = time.perf_counter() - began_s
+    rate = count, time.perf_counter() - began_s, time.process_time() - spent_s
     register.close()
-    return count, elapsed_s
+    return rate
 
 
 def call_name(number: int) -> str:
@@ -139,15 +138,19 @@ def size_bytes(register: Register) -> int:
 
 
 def in_processes(
-    name: str, work: Callable[..., tuple[int, float]], arguments: Sequence[tuple[object, ...]], server: int | None
+    name: str, work: Callable[..., Rate], arguments: Sequence[tuple[object, ...]], server: int | None
 ) -> None:
-    """The start of the processes costs processor time, too; the longer they work, the less it counts."""
-    spent_s = processor_s(server)
+    before_s = server_s(server)
     with ProcessPoolExecutor(len(arguments), mp_context=get_context("fork")) as pool:
         done = [each.result() for each in [pool.submit(work, *one) for one in arguments]]
-    cost_us = (processor_s(server) - spent_s) / sum(count for count, _ in done) * 1e6
-    rate = sum(count / elapsed_s for count, elapsed_s in done)
-    print(f"{name}, {len(arguments):>2} processes {rate:>10,.0f} keys/s {cost_us:>8,.0f} µs each")
+    keys = sum(count for count, _, _ in done)
+    rate = sum(count / elapsed_s for count, elapsed_s, _ in done)
+    own_us = sum(spent_s for _, _, spent_s in done) / keys * 1e6
+    server_us = (server_s(server) - before_s) / keys * 1e6
+    print(
+        f"{name:<10} {len(arguments):>2} processes    {rate:>10,.0f} keys/s; processor time of a key: "
+        f"{own_us:,.0f} µs here, {server_us:,.0f} µs in the server"
+    )
 
 
 @contextmanager

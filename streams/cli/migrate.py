@@ -34,8 +34,10 @@ def migrate(
     if show:
         typer.echo(database.planned_sql(url, views, name), nl=False)
         return
-    for revision in migrate_register(Register.of(settings)):
+    register = Register.of(settings)
+    for revision in migrate_register(register):
         typer.echo(f"applied {revision} to the register")
+    register.close()
     prepare_keys(settings)
     for migration in database.migrate(url, cluster=name, views=views):
         typer.echo(f"applied {migration.name}")

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import date
 from typing import Any
 
-from sqlalchemy import delete, exists, literal, select, update
+from sqlalchemy import Date, bindparam, delete, select, text, update
 
 from processors.custody.data_keys import call_context, day_context, new_key, unwrap_key, wrap_key
 from processors.custody.ports import KeyGoneError, KeyWrapper, Purpose, WrappedKey
@@ -192,15 +192,19 @@ def _keep(tx: Transaction, day_key: DayKey, call_id: str, blob: bytes) -> bool:
         "call_id": call_id,
         "purpose": day_key.purpose,
         "blob": blob,
+        "version": day_key.wrapped.version,
+        "day_blob": day_key.wrapped.blob,
     }
-    columns = [call_keys.c[name] for name in values]
-    row = select(*(literal(value, column.type) for value, column in zip(values.values(), columns, strict=True)))
-    unchanged = exists().where(
-        *_is_day_key(day_key.tenant_id, day_key.day, day_key.purpose),
-        day_keys.c.version == day_key.wrapped.version,
-        day_keys.c.blob == day_key.wrapped.blob,
-    )
-    return tx.insert_new_from(call_keys, columns, row.where(unchanged))
+    return bool(tx.execute(_INSERT_CALL_KEY, values).rowcount)
+
+
+_INSERT_CALL_KEY = text(
+    "INSERT INTO call_keys (day, tenant_id, call_id, purpose, blob) "
+    "SELECT day, tenant_id, :call_id, purpose, :blob FROM day_keys "
+    "WHERE tenant_id = :tenant_id AND day = :day AND purpose = :purpose AND version = :version AND blob = :day_blob "
+    "ON CONFLICT DO NOTHING"
+).bindparams(bindparam("day", type_=Date))
+"""As text, which both databases understand: SQLAlchemy compiles its own form of it anew each time."""
 
 
 def _is_day_key(tenant_id: str, day: date, purpose: Purpose) -> tuple[Any, ...]:

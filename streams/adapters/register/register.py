@@ -4,10 +4,22 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, Engine, Executable, create_engine, event, select
+from sqlalchemy import (
+    Connection,
+    Engine,
+    Executable,
+    Table,
+    TextClause,
+    bindparam,
+    create_engine,
+    event,
+    select,
+    text,
+)
 from sqlalchemy.engine import URL, CursorResult, make_url
 from sqlalchemy.exc import ArgumentError
 from sqlalchemy.sql import column, table
@@ -45,18 +57,9 @@ class Transaction:
     def is_postgresql(self) -> bool:
         return self.connection.dialect.name == "postgresql"
 
-    def insert_new(self, into: Any, **values: object) -> bool:
+    def insert_new(self, into: Table, **values: object) -> bool:
         """Insert a row, unless there is one of the same key already; whether it is new."""
-        return bool(self.execute(self._insert(into).values(**values).on_conflict_do_nothing()).rowcount)
-
-    def insert_new_from(self, into: Any, columns: Any, rows: Any) -> bool:
-        """Insert what a `select` gives, unless there is a row of the same key already; whether anything is new."""
-        return bool(self.execute(self._insert(into).from_select(columns, rows).on_conflict_do_nothing()).rowcount)
-
-    def _insert(self, into: Any) -> Any:
-        from sqlalchemy.dialects import postgresql, sqlite
-
-        return (postgresql if self.is_postgresql else sqlite).insert(into)
+        return bool(self.execute(_insert_new(into, tuple(values)), values).rowcount)
 
     def outbox(self, event: CustodyChanged) -> None:
         """Have the relay publish this once the transaction is over. Does nothing with an event that is there."""
@@ -69,6 +72,14 @@ class Transaction:
             message=record.value,
             written_at=event.at,
         )
+
+
+@cache
+def _insert_new(into: Table, names: tuple[str, ...]) -> TextClause:
+    """As text, which both databases understand: SQLAlchemy compiles its own form of it anew each time."""
+    columns, places = ", ".join(names), ", ".join(f":{name}" for name in names)
+    statement = text(f"INSERT INTO {into.name} ({columns}) VALUES ({places}) ON CONFLICT DO NOTHING")  # noqa: S608 - names of ours
+    return statement.bindparams(*(bindparam(name, type_=into.c[name].type) for name in names))
 
 
 class Register:
@@ -209,7 +220,6 @@ class Register:
             hide_parameters=True,
             pool_size=CONNECTIONS,
             max_overflow=0,
-            pool_pre_ping=True,
             connect_args=arguments,
         )
 
