@@ -28,7 +28,7 @@ HOUR_BYTES = 115_200_000
 """An hour of two channels of 16 bits at 8 kHz."""
 SECOND_BYTES = HOUR_BYTES // 3600
 SEGMENT_BYTES = 16 * 1024
-PIECE_BYTES = 128 * 1024
+PIECE_BYTES = 64 * 1024
 """What comes from a socket or file at once."""
 
 
@@ -61,9 +61,9 @@ def measure_sealing(rounds: int) -> None:
     def bare_joined() -> None:
         """What whoever stores it needs: nonces and ciphertext in one piece."""
         aead = AESGCM(key)
-        for start in range(0, HOUR_BYTES, 8 * step):
-            parts = []
-            for at in range(start, min(start + 8 * step, HOUR_BYTES), step):
+        for start in range(0, HOUR_BYTES, 4 * step):
+            parts: list[bytes] = []
+            for at in range(start, min(start + 4 * step, HOUR_BYTES), step):
                 iv = os.urandom(12)
                 parts += (iv, aead.encrypt(iv, view[at : at + step], b"123456789"))
             b"".join(parts)
@@ -75,7 +75,7 @@ def measure_sealing(rounds: int) -> None:
 
     def floe() -> None:
         message = start_sealing(key, b"", parameters)
-        run = 8 * step
+        run = 4 * step
         whole = HOUR_BYTES // run * run
         for at in range(0, whole, run):
             b"".join(message.seal(view[at : at + run], at // step))

@@ -33,8 +33,10 @@ def migrate(
     if show:
         typer.echo(database.planned_sql(url, views, name), nl=False)
         return
-    for revision in migrate_register(Register.of(settings)):
+    register = Register.of(settings)
+    for revision in migrate_register(register):
         typer.echo(f"applied {revision} to the register")
+    register.close()
     for migration in database.migrate(url, cluster=name, views=views):
         typer.echo(f"applied {migration.name}")
     typer.echo(f"made {len(views)} views")

@@ -110,15 +110,17 @@ for place in (f"/proc/{{os.getppid()}}/environ", "/proc/1/environ", {str(secret)
 
 
 SECRETS = {
-    "kafka_sasl_password": ("listen", "receive", "judge", "store", "watch", "second_read", "notify"),
+    "kafka_sasl_password": ("listen", "receive", "judge", "store", "watch", "second_read", "relay", "notify"),
     "clickhouse_url": ("judge", "store", "watch", "rollup", "second_read"),
     "s3_secret_key": ("listen", "receive"),
     "speech_api_key": ("listen",),
     "second_reader_secret_key": ("second_read",),
     "customer_key_secret": (),
+    "customer_key_former_secrets": (),
     "audio_keys": ("listen",),
     "transcript_keys": ("listen", "receive"),
     "received_keys": ("receive",),
+    "register_url": ("relay",),
 }
 """And who needs them."""
 
@@ -128,7 +130,9 @@ def test_a_settings_file_with_every_secret_gives_no_worker_one_of_another(tmp_pa
     values = {name: f"secret-of-{name}-that-is-long-enough" for name in SECRETS}
     key = b64encode(bytes(32)).decode()
     values |= {name: f"secret-of-{name}:{key}" for name in ("audio_keys", "transcript_keys", "received_keys")}
+    values["customer_key_former_secrets"] = "{\\"1\\": \\"secret-of-customer_key_former_secrets\\"}"
     values["clickhouse_url"] = f"http://u:{values['clickhouse_url']}@localhost:1/db"
+    values["register_url"] = f"postgresql+pg8000://u:{values['register_url']}@localhost:1/db"
     file.write_text("".join(f'{name} = "{value}"\n' for name, value in values.items()))
     settings = load_settings({"CALLSTREAM_CONFIG": str(file)}).settings
     for stage in WORKER_NAMES:

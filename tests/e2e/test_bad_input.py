@@ -32,7 +32,7 @@ pytestmark = [pytest.mark.embedded, pytest.mark.model]
 TENANT = "acme"
 RATE_HZ = 8_000
 ENDED_AT = datetime(2026, 3, 3, 6, 3, 10, tzinfo=UTC)
-WORKERS = ("listen-0", "receive", "judge", "store", "watch", "rollup")
+WORKERS = ("listen-0", "receive", "judge", "relay", "store", "watch", "rollup")
 Row = dict[str, Any]
 
 

@@ -28,6 +28,7 @@ from processors.clickhouse.rows import (
     ALERT_DELIVERIES,
     ALERTS,
     CALLS,
+    CUSTODY_EVENTS,
     DEAD_LETTERS,
     OUTCOMES,
     RATINGS,
@@ -40,6 +41,7 @@ from processors.clickhouse.rows import (
     rows_for_analysis,
     rows_for_call_ended,
     rows_for_call_rated,
+    rows_for_custody_changed,
     rows_for_dead_letter,
     rows_for_recording_accessed,
     rows_for_rules_published,
@@ -77,6 +79,7 @@ from schemas.messages.topics import (
     CALLS_ENDED,
     CALLS_RATED,
     CALLS_TRANSCRIBED,
+    CUSTODY_CHANGED,
     RECORDINGS_ACCESSED,
     VERDICTS_GIVEN,
 )
@@ -106,12 +109,12 @@ EXAMPLES = Path(__file__).parents[1] / "examples"
 WRITTEN_BY_CLICKHOUSE = ("search_text_versions", "search_text_writer")
 STORAGE = (
     *(CALLS, TRANSCRIPTS, OUTCOMES, DEAD_LETTERS, ALERTS, ALERT_DELIVERIES, RULE_PACKS, RATINGS, VERDICTS, ACCESS_LOG),
-    *("kpi_rollup_rows", "kpi_rollup_days"),
+    *("kpi_rollup_rows", "kpi_rollup_days", CUSTODY_EVENTS),
 )
 VIEWS = (
     *("calls", "findings", "suspicions", "selected_calls", "scores", "topics", "transcripts", "segments"),
     *("outcomes", "unaccounted", "dead_letters", "alerts", "alert_deliveries", "rule_packs", "ratings", "access_log"),
-    *("verdicts", "rule_precision"),
+    *("verdicts", "rule_precision", "custody_events"),
 )
 OF_ROLLUPS = ("kpi_calls", "kpi_rollup")
 """One needs parameters, one its worker: tests/integration/test_rollups.py is about them."""
@@ -289,6 +292,7 @@ def test_a_view_says_the_same_of_a_column_as_the_table_below_it(store: Store) ->
         "alert_deliveries": (ALERT_DELIVERIES, ""),
         "kpi_rollup": ("kpi_rollup_rows", "kpis."),
         "access_log": (ACCESS_LOG, ""),
+        "custody_events": (CUSTODY_EVENTS, ""),
     }
     compared = 0
     for (view, column), comment in comments.items():
@@ -567,6 +571,9 @@ def test_every_example_message_can_be_stored(store: Store) -> None:
     for path in sorted(EXAMPLES.glob("recordings.accessed.v1/*.json")):
         store.sink.write(rows_for_recording_accessed(RECORDINGS_ACCESSED.decode(path.read_bytes())))
     assert store.count("access_log") == len(list(EXAMPLES.glob("recordings.accessed.v1/*.json")))
+    for path in sorted(EXAMPLES.glob("custody.changed.v1/*.json")):
+        store.sink.write(rows_for_custody_changed(CUSTODY_CHANGED.decode(path.read_bytes())))
+    assert store.count("custody_events") == len(list(EXAMPLES.glob("custody.changed.v1/*.json")))
     assert store.count("alert_versions") == len(list(EXAMPLES.glob("alerts.raised.v1/*.json")))
     assert store.count("alerts") == store.count("alert_versions") - 1, "that a call was selected is no alert"
     assert store.count("alert_deliveries") == len(list(EXAMPLES.glob("alerts.delivered.v1/*.json")))
@@ -950,6 +957,8 @@ def deliveries_at_random(chance: random.Random) -> list[TableRows]:
         deliveries.append(rows_for_rules_published(published))
     for path in sorted(EXAMPLES.glob("recordings.accessed.v1/*.json")):
         deliveries.append(rows_for_recording_accessed(RECORDINGS_ACCESSED.decode(path.read_bytes())))
+    for path in sorted(EXAMPLES.glob("custody.changed.v1/*.json")):
+        deliveries.append(rows_for_custody_changed(CUSTODY_CHANGED.decode(path.read_bytes())))
     return deliveries
 
 

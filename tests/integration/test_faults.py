@@ -50,7 +50,7 @@ TABLES = {
     "outcomes": "call_id, outcome, reason, ended_at",
     "dead_letters": "step, source_topic, exception_class, problems, call_id, value_sha256, value_bytes",
 }
-WORKERS = ("listen-0", "receive", "judge", "store", "watch", "rollup")
+WORKERS = ("listen-0", "receive", "judge", "relay", "store", "watch", "rollup")
 Snapshot = Mapping[str, Sequence[Mapping[str, Any]]]
 
 TANSU = pytest.param("tansu", marks=[pytest.mark.embedded, pytest.mark.model])

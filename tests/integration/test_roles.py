@@ -28,6 +28,7 @@ from processors.clickhouse.rows import (
     rows_for_analysis,
     rows_for_call_ended,
     rows_for_call_rated,
+    rows_for_custody_changed,
     rows_for_dead_letter,
     rows_for_recording_accessed,
     rows_for_rules_published,
@@ -45,6 +46,7 @@ from schemas.config.tenants import TenantDays
 from schemas.messages.call_analysis import Trigger
 from schemas.messages.call_ended import Agent, CallEnded, Csat, Customer
 from schemas.messages.call_rated import CallRated
+from schemas.messages.custody_changed import CustodyChanged
 from schemas.messages.recording_accessed import ALL_TENANTS, RecordingAccessed
 from schemas.messages.rules_published import RulesPublished
 from schemas.messages.topics import (
@@ -213,6 +215,8 @@ def fill(sink: ClickHouseSink) -> None:
             accessed_at=NOW.replace(year=datetime.now(UTC).year),
         )
         sink.write(rows_for_recording_accessed(access))
+        changed = CustodyChanged.of("day_keys_rewrapped", tenant_id=owner, actor="ops", at=access.accessed_at)
+        sink.write(rows_for_custody_changed(changed))
 
 
 def source_of(view: str) -> str:
@@ -351,6 +355,7 @@ def test_alerts_are_seen_as_far_as_the_role_goes(user: str, engine: RunningEngin
         pytest.param("ana", "rule_packs", {"acme", r"\N"}, id="rules of the tenant and of everybody"),
         pytest.param("ines", "rule_packs", {"acme", r"\N"}, id="the same for an inspector, whatever the team"),
         pytest.param("audrey", "access_log", {"acme", "*"}, id="accesses to the tenant, and to no one in particular"),
+        pytest.param("audrey", "custody_events", {"acme", "*"}, id="events of the tenant, and of no one in particular"),
         pytest.param("analyst", "dead_letters", {"acme", "other", r"\N"}, id="everything where no tenant is asked for"),
     ],
 )

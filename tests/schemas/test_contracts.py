@@ -22,6 +22,7 @@ from schemas.messages.topics import (
     CALLS_DEAD_LETTERS,
     CALLS_ENDED,
     CALLS_RATED,
+    CUSTODY_CHANGED,
     RECORDINGS_ACCESSED,
     RULES_PUBLISHED,
     TOPICS,
@@ -155,6 +156,8 @@ def test_the_key_schema_accepts_the_keys_that_the_stages_write(topic: AnyTopic) 
         key = DeadLetter.id_of("listen", "calls.ended.v1", 0, 7)
     if topic in (ALERTS_DELIVERED, RECORDINGS_ACCESSED):
         key = Alert.id_of("demo", "ivr2:9021", "finance.no_loss", "1")
+    if topic is CUSTODY_CHANGED:
+        assert Draft202012Validator(schema).is_valid("*/6e4d7313-21d5-53a0-82cf-e9829230bf79")
     if topic is RULES_PUBLISHED:
         key = "*/finance@12"
     validator = Draft202012Validator(schema, format_checker=FormatChecker(["uuid"]))

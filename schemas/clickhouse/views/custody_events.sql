@@ -8,7 +8,7 @@ CREATE OR REPLACE VIEW custody_events {{on_cluster}}
     actor LowCardinality(String) COMMENT 'who did it: an account, the id of an API key, or a part of callstream',
     source LowCardinality(Nullable(String)) COMMENT 'of an intake: how it came, such as http, folder or cdr',
     reason LowCardinality(Nullable(String)) COMMENT 'why, as a word',
-    content_sha256 Nullable(String) COMMENT 'of an intake: SHA-256 of what came, as it came',
+    content_sha256 Nullable(FixedString(64)) COMMENT 'of an intake: SHA-256 of what came, as it came',
     content_bytes Nullable(UInt64) COMMENT 'of an intake: its length in bytes',
     capture_ms Nullable(UInt64) COMMENT 'of an intake: from its last byte to the acknowledgement of its event, ms',
     object_version Nullable(String) COMMENT 'version of the sealed object in the store',

@@ -2,7 +2,7 @@
 
 from datetime import date, timedelta
 
-from sqlalchemy import delete, func, select, text
+from sqlalchemy import delete, text
 
 from streams.adapters.register.register import Register, Transaction
 from streams.adapters.register.tables import call_keys, day_keys
@@ -34,8 +34,6 @@ def prepare_days(register: Register, today: date, days_ahead: int = DAYS_AHEAD) 
 
 def _prepare(tx: Transaction, day: date) -> bool:
     name = partition_of(day)
-    if _is_there(tx, name):
-        return False
     tx.execute(text("SELECT pg_advisory_xact_lock(:n)"), {"n": _PARTITIONS_LOCK})
     in_default = text("SELECT EXISTS (SELECT FROM call_keys_default WHERE day = :day)")
     if _is_there(tx, name) or tx.execute(in_default, {"day": day}).scalar():
@@ -61,4 +59,6 @@ def drop_day(register: Register, day: date) -> None:
 
 
 def _is_there(tx: Transaction, name: str) -> bool:
-    return tx.execute(select(func.to_regclass(name))).scalar() is not None
+    # Not to_regclass: a session that has once heard no from it, may hear it still while another makes the table.
+    found = text("SELECT EXISTS (SELECT FROM pg_class WHERE relname = :name AND pg_table_is_visible(oid))")
+    return bool(tx.execute(found, {"name": name}).scalar())

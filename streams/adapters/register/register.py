@@ -4,10 +4,22 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, Engine, Executable, create_engine, event, select
+from sqlalchemy import (
+    Connection,
+    Engine,
+    Executable,
+    Table,
+    TextClause,
+    bindparam,
+    create_engine,
+    event,
+    select,
+    text,
+)
 from sqlalchemy.engine import URL, CursorResult, make_url
 from sqlalchemy.exc import ArgumentError
 from sqlalchemy.sql import column, table
@@ -45,12 +57,9 @@ class Transaction:
     def is_postgresql(self) -> bool:
         return self.connection.dialect.name == "postgresql"
 
-    def insert_new(self, into: Any, **values: object) -> bool:
+    def insert_new(self, into: Table, **values: object) -> bool:
         """Insert a row, unless there is one of the same key already; whether it is new."""
-        from sqlalchemy.dialects import postgresql, sqlite
-
-        dialect: Any = postgresql if self.is_postgresql else sqlite
-        return bool(self.execute(dialect.insert(into).values(**values).on_conflict_do_nothing()).rowcount)
+        return bool(self.execute(_insert_new(into, tuple(values)), values).rowcount)
 
     def outbox(self, event: CustodyChanged) -> None:
         """Have the relay publish this once the transaction is over. Does nothing with an event that is there."""
@@ -63,6 +72,14 @@ class Transaction:
             message=record.value,
             written_at=event.at,
         )
+
+
+@cache
+def _insert_new(into: Table, names: tuple[str, ...]) -> TextClause:
+    """As text, which both databases understand: SQLAlchemy compiles its own form of it anew each time."""
+    columns, places = ", ".join(names), ", ".join(f":{name}" for name in names)
+    statement = text(f"INSERT INTO {into.name} ({columns}) VALUES ({places}) ON CONFLICT DO NOTHING")  # noqa: S608 - names of ours
+    return statement.bindparams(*(bindparam(name, type_=into.c[name].type) for name in names))
 
 
 class Register:
@@ -117,11 +134,19 @@ class Register:
 
     @contextmanager
     def reading(self, what: str = "read") -> Iterator[Transaction]:
-        """A transaction that only reads, and keeps nobody from writing. Raises as `transaction`."""
+        """To read alone, which keeps nobody from writing. On PostgreSQL a statement sees what was committed before.
+
+        Raises as `transaction`.
+        """
+        options: dict[str, Any] = {_READS: True}
+        if self.file is None:
+            # Statements of a transaction see what was committed before each of them anyway; so they need not wait for
+            # its beginning and its end to go to the server and back.
+            options["isolation_level"] = "AUTOCOMMIT"
         with (
             translated_errors(what),
             self.engine.connect() as connection,
-            connection.execution_options(**{_READS: True}).begin(),
+            connection.execution_options(**options).begin(),
         ):
             yield Transaction(connection)
 
@@ -195,7 +220,6 @@ class Register:
             hide_parameters=True,
             pool_size=CONNECTIONS,
             max_overflow=0,
-            pool_pre_ping=True,
             connect_args=arguments,
         )
 
@@ -212,7 +236,7 @@ class Register:
 
     @property
     def speaks_tls(self) -> bool:
-        """Whether a PostgreSQL register is spoken to over TLS: not on the same machine, nor where settings do without."""
+        """Whether PostgreSQL is spoken to over TLS: not on the same machine, nor where settings do without."""
         host = self._url.host or ""
         near = host in ("", "localhost", "::1") or host.startswith("127.")
         return self._ca_file is not None or not (near or self._allow_plain)

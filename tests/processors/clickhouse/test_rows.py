@@ -10,6 +10,7 @@ from processors.clickhouse.rows import (
     ALERT_DELIVERIES,
     ALERTS,
     CALLS,
+    CUSTODY_EVENTS,
     DEAD_LETTERS,
     OUTCOMES,
     RATINGS,
@@ -22,6 +23,7 @@ from processors.clickhouse.rows import (
     rows_for_analysis,
     rows_for_call_ended,
     rows_for_call_rated,
+    rows_for_custody_changed,
     rows_for_dead_letter,
     rows_for_recording_accessed,
     rows_for_rules_published,
@@ -43,6 +45,7 @@ from schemas.messages.topics import (
     CALLS_ENDED,
     CALLS_RATED,
     CALLS_TRANSCRIBED,
+    CUSTODY_CHANGED,
     RECORDINGS_ACCESSED,
     RULES_PUBLISHED,
     VERDICTS_GIVEN,
@@ -119,6 +122,13 @@ def a_letter(name: str = "conflicting_call") -> DeadLetter:
                 ACCESS_LOG
             ][0],
             id="an access",
+        ),
+        pytest.param(
+            CUSTODY_EVENTS,
+            rows_for_custody_changed(CUSTODY_CHANGED.decode(example(CUSTODY_CHANGED.name, "recording_announced")))[
+                CUSTODY_EVENTS
+            ][0],
+            id="an event of custody",
         ),
     ],
 )

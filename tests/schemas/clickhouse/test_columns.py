@@ -12,6 +12,7 @@ from processors.clickhouse.rows import (
     ALERT_DELIVERIES,
     ALERTS,
     CALLS,
+    CUSTODY_EVENTS,
     DEAD_LETTERS,
     OUTCOMES,
     RATINGS,
@@ -42,6 +43,7 @@ WHOLE = {
     "alert_deliveries": ALERT_DELIVERIES,
     "rule_packs": RULE_PACKS,
     "access_log": ACCESS_LOG,
+    "custody_events": CUSTODY_EVENTS,
 }
 
 MADE_BY_THE_VIEW = {

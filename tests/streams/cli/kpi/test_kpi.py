@@ -308,9 +308,9 @@ def test_a_training_is_judged_by_before_and_after(filled: Filled) -> None:
 
 
 @pytest.mark.embedded
-def test_migrating_makes_the_views_and_shows_their_sql(filled: Filled) -> None:
-    env = {f"{PREFIX}CLICKHOUSE_URL": filled.url}
+def test_migrating_makes_the_views_and_shows_their_sql(filled: Filled, tmp_path: Path) -> None:
+    env = {f"{PREFIX}CLICKHOUSE_URL": filled.url, f"{PREFIX}DATA_DIR": str(tmp_path)}
     done = CliRunner().invoke(app, ["migrate"], env=env)
-    assert done.stdout == "made 45 views\n"
+    assert done.stdout == "applied 0001 to the register\nmade 46 views\n"
     shown = CliRunner().invoke(app, ["migrate", "--print"], env=env)
     assert "CREATE OR REPLACE VIEW kpi_team" in shown.stdout
