@@ -64,7 +64,6 @@ class Relay:
         Raises `RetryableError`: then the next step does what is left. Raises `OperatorError` and what the publisher
         does.
         """
-        self._maintain()
         count = 0
         while stop is None or not stop.is_set():
             beat()
@@ -74,6 +73,7 @@ class Relay:
             self._publisher.publish([event.record for event in events])
             self._outbox.mark_sent(events, self._clock.now())
             count += len(events)
+        self._maintain()  # last, so that it never keeps an event from going
         return count
 
     def _maintain(self) -> None:

@@ -258,6 +258,29 @@ def test_what_sounds_like_a_secret_is_one() -> None:
     assert sounding | others == set(SECRETS)
 
 
+@pytest.mark.parametrize(
+    ("url", "fits"),
+    [
+        pytest.param("", True, id="none: a file in the data folder"),
+        pytest.param("sqlite:////var/lib/callstream/register.db", True, id="a file"),
+        pytest.param("sqlite:///register.db", False, id="a file in whatever folder a process runs in"),
+        pytest.param("sqlite://", False, id="a database in memory, which each process would have for itself"),
+        pytest.param(f"postgresql+pg8000://u:{PASSWORD}@db.example.org:5432/register", True, id="PostgreSQL"),
+        pytest.param(f"postgresql+pg8000://u:{PASSWORD}@db.example.org", False, id="PostgreSQL without a database"),
+        pytest.param(f"postgresql+pg8000:///{PASSWORD}", False, id="PostgreSQL without a host"),
+        pytest.param(f"postgresql+psycopg://u:{PASSWORD}@db.example.org/register", False, id="another driver"),
+        pytest.param(f"postgresql+pg8000://u:{PASSWORD}@db:0/register", False, id="a port that there is not"),
+    ],
+)
+def test_the_register_is_a_file_or_postgresql(url: str, fits: bool) -> None:
+    if fits:
+        assert load_settings({"CALLSTREAM_REGISTER_URL": url}).settings.register_url.get_secret_value() == url
+        return
+    with pytest.raises(SettingsError, match=r"CALLSTREAM_REGISTER_URL does not fit: it must be") as caught:
+        load_settings({"CALLSTREAM_REGISTER_URL": url})
+    assert PASSWORD not in str(caught.value)
+
+
 @pytest.mark.parametrize("name", SECRETS)
 def test_a_secret_is_never_printed(name: str) -> None:
     with_secret = {
