@@ -1,8 +1,8 @@
 """Customer keys: what stands for a phone number, so that calls of one customer can be found without storing it (R30).
 
-A key has a version. Version 0 is that of before there were any: the HMAC of the number under the secret itself, the same
-for every tenant. From version 1 on each tenant has a secret of its own, derived from that of the version, so that keys
-of two tenants tell nothing about each other. A number that is gone cannot be hashed again: what was stored under a
+A key has a version. Version 0 is that of before there were any: the HMAC of the number under the secret itself, the
+same for every tenant. From version 1 on each tenant has a secret of its own, derived from that of the version, so that
+keys of two tenants tell nothing about each other. A number that is gone cannot be hashed again: what was stored under a
 former version is found by asking for the keys of all versions.
 """
 

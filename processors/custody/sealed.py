@@ -46,7 +46,7 @@ def sealed_bytes_of(plaintext_bytes: int) -> int:
 
 class Sealer:
     """Seals one object as it streams by: `start`, any number of `update`, `finish`; what they return, one after the
-    other, is the sealed object. Holds at most one segment; fastest with 64 to 128 KiB at once. Not safe between
+    other, is the sealed object. Holds at most one segment; fastest with 64 KiB at once. Not safe between
     threads.
 
     `plaintext_bytes` and `sha256` (64 hex digits) are of what was sealed so far, of all of it after `finish`.

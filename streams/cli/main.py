@@ -27,6 +27,7 @@ from streams.cli.demo import demo
 from streams.cli.emotion import emotion_app
 from streams.cli.export import export_app
 from streams.cli.index_sounds import index_sounds
+from streams.cli.keys import keys_app
 from streams.cli.kpi import kpi_app
 from streams.cli.learn import learn_app
 from streams.cli.migrate import migrate
@@ -110,6 +111,7 @@ app.add_typer(scorecards_app, name="scorecards")
 app.add_typer(alerts_app, name="alerts")
 app.add_typer(emotion_app, name="emotion")
 app.add_typer(kpi_app, name="kpi")
+app.add_typer(keys_app, name="keys")
 app.add_typer(verdicts_app, name="verdicts")
 app.add_typer(learn_app, name="learn")
 app.add_typer(roles_app, name="roles")

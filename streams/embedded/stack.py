@@ -14,19 +14,23 @@ from typing import Literal, NoReturn, Self
 
 from pydantic import SecretStr
 
+from processors.custody.ports import PURPOSES
 from schemas.config.roles import load_roles, load_users
 from schemas.errors import EmbeddedStackError, OperatorError
 from streams.adapters.clickhouse.migrate import migrate, views_of
 from streams.adapters.kafka.client import apply_topics
+from streams.adapters.key_wrappers.from_settings import key_wrapper_from
 from streams.adapters.object_store.from_settings import object_store_from
 from streams.adapters.register.migrate import migrate_register
 from streams.adapters.register.register import Register
+from streams.adapters.register.wrapping_keys import ensure_current
 from streams.embedded import clickhouse_engine
 from streams.embedded.apache_kafka import TellProgress, apache_kafka_spec, client_settings, fetch_jars
 from streams.embedded.ports import LOOPBACK, free_port, reserve_port
 from streams.embedded.private_files import kept_secret, write_private
 from streams.embedded.supervisor import ChildSpec, Supervisor
 from streams.embedded.tansu import tansu_spec
+from streams.ports import SystemClock
 from streams.runtime.child_records import ChildRecordFile
 from streams.runtime.free_space import lack_of_space
 from streams.runtime.loop import EXIT_BREAKER
@@ -108,6 +112,9 @@ class Stack:
         say("creating register, topics, tables and bucket")
         register = Register.of(self.settings)
         migrate_register(register)
+        wrapper = key_wrapper_from(self.settings)
+        for purpose in PURPOSES:
+            ensure_current(register, wrapper, purpose, SystemClock().now())
         register.close()
         prepare_keys(self.settings)
         apply_topics(self.settings)

@@ -137,6 +137,7 @@ def test_a_settings_file_with_every_secret_gives_no_worker_one_of_another(tmp_pa
     values = {name: f"secret-of-{name}-that-is-long-enough" for name in SECRETS}
     key = b64encode(bytes(32)).decode()
     values |= {name: f"secret-of-{name}:{key}" for name in ("audio_keys", "transcript_keys", "received_keys")}
+    values["customer_key_former_secrets"] = r"{\"1\": \"secret-of-customer_key_former_secrets\"}"
     values["clickhouse_url"] = f"http://u:{values['clickhouse_url']}@localhost:1/db"
     values["register_url"] = f"postgresql+pg8000://u:{values['register_url']}@localhost:1/db"
     file.write_text("".join(f'{name} = "{value}"\n' for name, value in values.items()))

@@ -1,5 +1,6 @@
 """Settings: where they come from, and that a wrong one stops the start with a sentence that names it."""
 
+import json
 import traceback
 from collections.abc import Mapping
 from pathlib import Path
@@ -253,7 +254,8 @@ WRAPPING_KEYS = ("audio_keys", "transcript_keys", "received_keys")
 
 def test_what_sounds_like_a_secret_is_one() -> None:
     sounding = {name for name in setting_fields() if {"password", "secret"} & set(name.split("_"))}
-    assert {*sounding, "clickhouse_url", "register_url", "speech_api_key", *WRAPPING_KEYS} == set(SECRETS)
+    others = {"clickhouse_url", "register_url", "speech_api_key", "customer_key_former_secrets", *WRAPPING_KEYS}
+    assert sounding | others == set(SECRETS)
 
 
 @pytest.mark.parametrize(
@@ -281,13 +283,13 @@ def test_the_register_is_a_file_or_postgresql(url: str, fits: bool) -> None:
 
 @pytest.mark.parametrize("name", SECRETS)
 def test_a_secret_is_never_printed(name: str) -> None:
-    urls = {
+    with_secret = {
         "clickhouse_url": f"http://callstream:{PASSWORD}@127.0.0.1/callstream",
         "register_url": f"postgresql+pg8000://callstream:{PASSWORD}@127.0.0.1/register",
+        "customer_key_former_secrets": json.dumps({"1": PASSWORD}),
+        **dict.fromkeys(WRAPPING_KEYS, f"{PASSWORD}:{'A' * 43}="),
     }
-    value = urls.get(name, PASSWORD)
-    if name in WRAPPING_KEYS:
-        value = f"{PASSWORD}:{'A' * 43}="
+    value = with_secret.get(name, PASSWORD)
     loaded = load_settings({variable_of(name): value})
     secret = loaded.settings.values()[name]
     assert isinstance(secret, SecretStr)

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from processors.custody.data_keys import new_key, unwrap_key, wrap_key
-from processors.custody.ports import KeyGoneError, Purpose, WrappedKey
+from processors.custody.ports import PURPOSES, KeyGoneError, Purpose, WrappedKey
 from streams.adapters.register.migrate import migrate_register
 from streams.adapters.register.register import Register, sqlite_url
 
@@ -41,12 +41,14 @@ class MemoryWrapper:
     def __init__(self) -> None:
         self.keys: dict[tuple[Purpose, str], bytes] = {}
         self.unwrapped = 0
+        self._made = dict.fromkeys(PURPOSES, 0)
 
     def versions(self, purpose: Purpose) -> list[str]:
         return [version for of, version in self.keys if of == purpose]
 
     def make_version(self, purpose: Purpose) -> str:
-        version = f"v{len(self.versions(purpose)) + 1}"
+        self._made[purpose] += 1
+        version = f"v{self._made[purpose]}"
         self.keys[purpose, version] = new_key()
         return version
 

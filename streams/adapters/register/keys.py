@@ -3,6 +3,7 @@
 import threading
 from collections import OrderedDict
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import date
 from typing import Any
@@ -11,6 +12,7 @@ from sqlalchemy import Date, bindparam, delete, select, text, update
 
 from processors.custody.data_keys import call_context, day_context, new_key, unwrap_key, wrap_key
 from processors.custody.ports import KeyGoneError, KeyWrapper, Purpose, WrappedKey
+from schemas.errors import OperatorError
 from streams.adapters.register.register import Register, Transaction
 from streams.adapters.register.tables import call_keys, day_keys
 from streams.adapters.register.wrapping_keys import current_version, hold_current
@@ -18,6 +20,10 @@ from streams.ports import Clock
 
 CACHED_DAY_KEYS = 1_024
 """Unwrapped, in the memory of a process. Some bytes each; a key service is asked again for what is not among them."""
+
+
+class WrappingKeyMissingError(OperatorError):
+    """A process lacks a wrapping key that the register needs."""
 
 
 @dataclass(frozen=True)
@@ -119,9 +125,20 @@ class RegisterKeys:
     def _open(self, day_key: DayKey) -> bytes:
         opened = self._opened.get(day_key)
         if opened is None:
-            opened = self._wrapper.unwrap(day_key.purpose, day_key.wrapped, day_key.context)
+            opened = self._unwrap(day_key)
             self._opened.put(day_key, opened)
         return opened
+
+    def _unwrap(self, day_key: DayKey) -> bytes:
+        """Raises `WrappingKeyMissingError` and as the wrapper does."""
+        with suppress(KeyGoneError):
+            return self._wrapper.unwrap(day_key.purpose, day_key.wrapped, day_key.context)
+        # The row of the day key is there: its wrapping key is missing here, it has not been destroyed by right. Nobody
+        # may take the calls of the day for erased because a file was not copied.
+        raise WrappingKeyMissingError(
+            f"the wrapping key {day_key.wrapped.version} ({day_key.purpose}) is needed and not here: give it to this "
+            "process, from a backup if need be (docs/custody.md)"
+        )
 
 
 class _Opened:

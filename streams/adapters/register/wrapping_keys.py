@@ -7,16 +7,15 @@ change them at once.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Literal, get_args
+from typing import Any, get_args
 
 from sqlalchemy import func, select, update
 
 from processors.custody.ports import KeyWrapper, Purpose
+from processors.custody.rotation import WrappingKeyState
 from schemas.errors import OperatorError
 from streams.adapters.register.register import Register, Transaction
 from streams.adapters.register.tables import day_keys, wrapping_keys
-
-WrappingKeyState = Literal["prepared", "current", "retiring", "retired"]
 
 STATES: tuple[WrappingKeyState, ...] = get_args(WrappingKeyState)
 
@@ -85,7 +84,7 @@ def current_version(tx: Transaction, purpose: Purpose) -> str:
     found = tx.execute(select(w.version).where(w.purpose == purpose, w.state == "current")).scalar()
     if found is None:
         raise NoWrappingKeyError(
-            f"the register knows no wrapping key for {purpose}: run `callstream migrate` where the keys are configured"
+            f"the register knows no wrapping key for {purpose}: run `callstream keys prepare`, then `keys switch`"
         )
     return str(found)
 
@@ -106,7 +105,7 @@ def ensure_current(register: Register, wrapper: KeyWrapper, purpose: Purpose, no
         rows = wrapping_key_rows(tx, purpose)
     if (current := _current(rows)) is not None:
         return current
-    version = max(wrapper.versions(purpose), default=None) or wrapper.make_version(purpose)
+    version = next(reversed(wrapper.versions(purpose)), None) or wrapper.make_version(purpose)
     with register.transaction("keep a wrapping key") as tx:
         current = _current(wrapping_key_rows(tx, purpose, lock=True))
         if current is None:

@@ -1,5 +1,6 @@
 """`callstream kpi` as a person or a program meets it, on the real engine."""
 
+import re
 import json
 from collections.abc import Iterator
 from datetime import timedelta
