@@ -118,6 +118,7 @@ SECRETS = {
     "speech_api_key": ("listen",),
     "second_reader_secret_key": ("second_read",),
     "customer_key_secret": ("serve",),
+    "customer_key_former_secrets": ("serve",),
     "audio_keys": (
         "serve",
         "listen",
