@@ -110,15 +110,16 @@ for place in (f"/proc/{{os.getppid()}}/environ", "/proc/1/environ", {str(secret)
 
 
 SECRETS = {
-    "kafka_sasl_password": ("listen", "receive", "judge", "store", "watch", "second_read", "notify"),
+    "kafka_sasl_password": ("listen", "receive", "judge", "store", "watch", "second_read", "sweep", "relay", "notify"),
     "clickhouse_url": ("judge", "store", "watch", "rollup", "second_read"),
-    "s3_secret_key": ("listen", "receive"),
+    "s3_secret_key": ("listen", "receive", "sweep"),
     "speech_api_key": ("listen",),
     "second_reader_secret_key": ("second_read",),
     "customer_key_secret": (),
     "audio_keys": ("listen",),
     "transcript_keys": ("listen", "receive"),
     "received_keys": ("receive",),
+    "register_url": ("listen", "receive", "sweep", "relay"),
 }
 """And who needs them."""
 
@@ -129,6 +130,7 @@ def test_a_settings_file_with_every_secret_gives_no_worker_one_of_another(tmp_pa
     key = b64encode(bytes(32)).decode()
     values |= {name: f"secret-of-{name}:{key}" for name in ("audio_keys", "transcript_keys", "received_keys")}
     values["clickhouse_url"] = f"http://u:{values['clickhouse_url']}@localhost:1/db"
+    values["register_url"] = f"postgresql+pg8000://u:{values['register_url']}@localhost:1/db"
     file.write_text("".join(f'{name} = "{value}"\n' for name, value in values.items()))
     settings = load_settings({"CALLSTREAM_CONFIG": str(file)}).settings
     for stage in WORKER_NAMES:
