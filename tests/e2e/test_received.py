@@ -113,7 +113,7 @@ def test_its_findings_and_segments_can_be_queried_like_those_of_any_call(flow: F
 
 
 def test_a_bad_record_is_a_dead_letter_that_names_its_call_and_no_word(flow: Flow) -> None:
-    letters = rows(flow.stack, "SELECT * FROM dead_letters ORDER BY source_offset")
+    letters = rows(flow.stack, "SELECT * FROM dead_letters ORDER BY call_id, source_offset")
     assert [(row["step"], row["call_id"]) for row in letters] == [
         ("receive", call_id) for call_id in ("t00_broken", "t00_broken", "t03_in_clear")
     ]
