@@ -4,16 +4,19 @@
 
 Both sides judge the same calls of five minutes by the shipped rules, ask ClickHouse about each of them, and write what
 comes out to Kafka, in turns and in this run: the topic one after the other in one process, the store with the same
-settings in one process and in several. Processes are started within the time that is measured. What is sealed,
-compressed and written for each call is measured on the way.
+settings in one process and in several. What it takes until all are ready is told apart. Processor time of all
+processes stands beside the time of the clock, because it hardly depends on what else the machine does; ClickHouse and
+the broker are not in it. What is sealed, compressed and written for each call is measured on the way.
 """
 
 import argparse
 import random
+import resource
 import statistics
 import tempfile
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
@@ -29,13 +32,14 @@ from streams.adapters.clickhouse.history import ClickHouseHistory
 from streams.adapters.clickhouse.risks import StoredRisks
 from streams.adapters.kafka.client import Publisher, TopicReader
 from streams.adapters.object_store.from_settings import object_store_from
+from streams.adapters.object_store.transcripts import StoredObject
 from streams.cli.replay import BatchJudgeBuilder
 from streams.embedded.stack import Stack, StackPlan
 from streams.ports import SystemClock
 from streams.runtime.processes import in_processes, in_this_process
 from streams.runtime.replay_progress import ReplayProgress
 from streams.settings import Settings, load_settings
-from streams.stages.replay import BATCH_CALLS, Replay, ReplayWindow
+from streams.stages.replay import BATCH_CALLS, Batch, Replay, ReplayWindow
 from streams.wiring import judge_settings, transcript_store_from
 
 SEED = 7
@@ -57,23 +61,76 @@ def main() -> None:
         stack.start()
         settings = stack.settings
         fill(settings, given.calls)
-        sides: dict[str, Callable[[], int]] = {
+        sides: dict[str, Callable[[], Run]] = {
             "topic, one process": partial(from_the_topic, settings),
             "store, one process": partial(from_the_store, settings, 1),
             f"store, {given.workers} processes": partial(from_the_store, settings, given.workers),
         }
-        rates: dict[str, list[float]] = {name: [] for name in sides}
+        runs: dict[str, list[Run]] = {name: [] for name in sides}
         for repeat in range(given.repeats):
             for name, side in sides.items():
-                began_s = time.perf_counter()
-                judged = side()
-                assert judged == given.calls, (name, judged)  # noqa: S101
-                rates[name].append(judged / (time.perf_counter() - began_s))
-                print(f"repeat {repeat + 1}: {name}: {rates[name][-1]:.0f} calls/s", flush=True)
-    before = rates["topic, one process"]
-    for name, values in rates.items():
-        ratio = statistics.median(ours / theirs for ours, theirs in zip(values, before, strict=True))
-        print(f"{name}: median {statistics.median(values):.0f} calls/s, {ratio:.2f} of the topic's")
+                run = side()
+                assert run.calls == given.calls, (name, run)  # noqa: S101
+                runs[name].append(run)
+                told = f"{run.rate:.1f} calls/s, {run.processor_ms:.0f} ms of processor time each"
+                print(f"repeat {repeat + 1}: {name}: {told}, ready after {run.ready_s:.1f} s", flush=True)
+    before = runs["topic, one process"]
+    for name, each in runs.items():
+        ratio = statistics.median(ours.rate / theirs.rate for ours, theirs in zip(each, before, strict=True))
+        processor_ms = statistics.median(run.processor_ms for run in each)
+        rate = statistics.median(run.rate for run in each)
+        print(f"{name}: median {rate:.1f} calls/s, {ratio:.2f} of the topic's, {processor_ms:.0f} ms of processor time")
+
+
+@dataclass(frozen=True)
+class Run:
+    """One side, once."""
+
+    calls: int
+    ready_s: float
+    work_s: float
+    processor_s: float
+
+    @property
+    def rate(self) -> float:
+        """Calls per second, once everything was ready."""
+        return self.calls / self.work_s
+
+    @property
+    def processor_ms(self) -> float:
+        """Of all processes for each call, what made them ready included."""
+        return self.processor_s * 1000 / self.calls
+
+
+class Watch:
+    """Begins when it is made."""
+
+    def __init__(self) -> None:
+        self._began_s, self._processor_s = time.perf_counter(), processor_s()
+        self._ready_s = self._done_s = 0.0
+
+    def ready(self) -> None:
+        """The work begins."""
+        self._ready_s = time.perf_counter()
+
+    def end(self, calls: int) -> Run:
+        """Processes that were started must have ended."""
+        return Run(
+            calls,
+            self._ready_s - self._began_s,
+            self._done_s - self._ready_s,
+            processor_s() - self._processor_s,
+        )
+
+    def done(self) -> None:
+        """The work has ended."""
+        self._done_s = time.perf_counter()
+
+
+def processor_s() -> float:
+    """Of this process, and of those that it has started and that have ended."""
+    used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    return sum(each.ru_utime + each.ru_stime for each in used)
 
 
 def fill(settings: Settings, count: int) -> None:
@@ -104,8 +161,9 @@ def on_day(transcript: Transcript, day: int) -> Transcript:
     return transcript.model_copy(update={"call": call})
 
 
-def from_the_store(settings: Settings, workers: int) -> int:
-    """As `callstream replay` does it; how many calls were judged."""
+def from_the_store(settings: Settings, workers: int) -> Run:
+    """As `callstream replay` does it."""
+    watch = Watch()
     build = BatchJudgeBuilder(settings, load_rule_packs(), alerts=False)
     transcripts = transcript_store_from(settings, object_store_from(settings))
     publisher = Publisher(settings)
@@ -113,18 +171,24 @@ def from_the_store(settings: Settings, workers: int) -> int:
         ReplayProgress(settings.data_dir / "replay") as kept,
         in_this_process(build) if workers == 1 else in_processes(build, workers) as judged,
     ):
+        nothing = Batch((StoredObject("nothing", None),), WINDOW)
+        list(judged([nothing] * workers))
+        watch.ready()
         kept.begin({})
         report = Replay(transcripts, judged, publisher).run(WINDOW, kept)
+        watch.done()
     publisher.close()
-    return report.judged
+    return watch.end(report.judged)
 
 
-def from_the_topic(settings: Settings) -> int:
+def from_the_topic(settings: Settings) -> Run:
     """As `callstream replay` did it before 0.4."""
+    watch = Watch()
     judge = Judge(judge_settings(settings), rulebooks=Rulebooks(load_rule_packs(), days=settings.days))
     former, clock, judged = StoredRisks(connect(settings.clickhouse_url.get_secret_value())), SystemClock(), 0
     source, publisher = TopicReader(settings, CALLS_TRANSCRIBED.name), Publisher(settings)
     with ClickHouseHistory.of(settings) as history:
+        watch.ready()
         while not source.is_at_end:
             calls = [CALLS_TRANSCRIBED.decode(record.value) for record in source.read(BATCH_CALLS, 0.5)]
             former.risks(calls)
@@ -132,9 +196,10 @@ def from_the_topic(settings: Settings) -> int:
                 CALLS_REANALYZED.record(judge.judge(call, clock.now(), history.background(call.call))) for call in calls
             )
             judged += len(calls)
+        watch.done()
     source.close()
     publisher.close()
-    return judged
+    return watch.end(judged)
 
 
 if __name__ == "__main__":

@@ -16,7 +16,9 @@ pytestmark = pytest.mark.versitygw
 POLICIES = Path(__file__).parents[2] / "deploy" / "s3"
 BUCKET = "callstream"
 RECORDING = "recordings/acme/2026/01/02/c1.0123456789abcdef.wav"
-TRANSCRIPT = "transcripts/acme/2026/01/02/c1.0123456789abcdef"
+TRANSCRIPT = "transcripts/acme/2026/01/02/c1.1"
+DAY = "call_days/acme/0a1/c1"
+ORIGINAL = "received/acme/2026/01/02/c1.0123456789abcdef"
 IN_PARTS = bytes(12_000_000)
 
 Stores = dict[str, S3Store]
@@ -31,7 +33,7 @@ def stores(versitygw: Versitygw) -> Iterator[Stores]:
         versitygw.store(BUCKET).apply()
         statements: list[dict[str, Any]] = []
         stores = {}
-        for worker in ("listen", "capture", "keep"):
+        for worker in ("listen", "capture", "receive", "replay", "keep"):
             user = versitygw.make_user()
             for statement in json.loads((POLICIES / f"{worker}.json").read_text())["Statement"]:
                 statements.append(statement | {"Principal": {"AWS": [user.access_key]}})
@@ -45,7 +47,7 @@ def stores(versitygw: Versitygw) -> Iterator[Stores]:
 
 @pytest.fixture(autouse=True)
 def stored(stores: Stores) -> None:
-    for key in (RECORDING, TRANSCRIPT):
+    for key in (RECORDING, TRANSCRIPT, DAY, ORIGINAL):
         stores["root"].put(key, b"sealed")
 
 
@@ -64,6 +66,15 @@ def left_in_the_middle(store: ObjectStore, key: str) -> None:
         pytest.param("capture", lambda store: store.put(RECORDING, IN_PARTS), id="capture writes recordings in parts"),
         pytest.param("capture", lambda store: left_in_the_middle(store, RECORDING), id="capture ends an upload"),
         pytest.param("capture", lambda store: list(store.entries()), id="capture lists"),
+        pytest.param("listen", lambda store: store.put(DAY, store.read(DAY)), id="listen notes days of calls"),
+        pytest.param("capture", lambda store: store.put(ORIGINAL, b"new"), id="capture writes originals"),
+        pytest.param("receive", lambda store: store.read(ORIGINAL), id="receive reads originals"),
+        pytest.param("receive", lambda store: store.delete(ORIGINAL), id="receive deletes originals"),
+        pytest.param("receive", lambda store: store.put(TRANSCRIPT, store.read(TRANSCRIPT)), id="receive writes them"),
+        pytest.param("receive", lambda store: store.put(DAY, store.read(DAY)), id="receive notes days of calls"),
+        pytest.param("receive", lambda store: list(store.entries("received/")), id="receive lists"),
+        pytest.param("replay", lambda store: store.read(TRANSCRIPT), id="replay reads transcripts"),
+        pytest.param("replay", lambda store: list(store.entries("transcripts/")), id="replay lists"),
         pytest.param("keep", lambda store: store.delete(RECORDING), id="keep deletes recordings"),
         pytest.param("keep", lambda store: store.delete(TRANSCRIPT), id="keep deletes transcripts"),
         pytest.param("keep", lambda store: list(store.entries()), id="keep lists"),
@@ -83,6 +94,14 @@ def test_a_worker_can_do_what_it_must(stores: Stores, worker: str, use: Callable
         pytest.param("capture", lambda store: store.read(TRANSCRIPT), id="capture reads no transcript"),
         pytest.param("capture", lambda store: store.put(TRANSCRIPT, b"x"), id="capture writes no transcript"),
         pytest.param("capture", lambda store: store.delete(RECORDING), id="capture deletes no recording"),
+        pytest.param("listen", lambda store: store.read(ORIGINAL), id="listen reads no original"),
+        pytest.param("capture", lambda store: store.read(ORIGINAL), id="capture reads no original"),
+        pytest.param("receive", lambda store: store.read(RECORDING), id="receive reads no recording"),
+        pytest.param("receive", lambda store: store.delete(TRANSCRIPT), id="receive deletes no transcript"),
+        pytest.param("replay", lambda store: store.read(RECORDING), id="replay reads no recording"),
+        pytest.param("replay", lambda store: store.read(ORIGINAL), id="replay reads no original"),
+        pytest.param("replay", lambda store: store.put(TRANSCRIPT, b"x"), id="replay writes no transcript"),
+        pytest.param("replay", lambda store: store.delete(TRANSCRIPT), id="replay deletes no transcript"),
         pytest.param("keep", lambda store: store.read(RECORDING), id="keep reads no recording"),
         pytest.param("keep", lambda store: store.put(RECORDING, b"x"), id="keep writes no recording"),
     ],
@@ -93,9 +112,10 @@ def test_a_worker_can_do_nothing_else(stores: Stores, worker: str, use: Callable
 
     assert stores["root"].read(RECORDING) == b"sealed"
     assert stores["root"].read(TRANSCRIPT) == b"sealed"
+    assert stores["root"].read(ORIGINAL) == b"sealed"
 
 
-@pytest.mark.parametrize("worker", ["listen", "capture", "keep"])
+@pytest.mark.parametrize("worker", ["listen", "capture", "receive", "replay", "keep"])
 def test_a_worker_that_may_not_set_the_rules_of_the_bucket_leaves_them(stores: Stores, worker: str) -> None:
     before = {rule.name: rule.state for rule in stores["root"].rules()}
 

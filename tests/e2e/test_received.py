@@ -11,7 +11,10 @@ import pytest
 from schemas.messages.records import ProducerRecord
 from schemas.messages.topics import TOPICS, TRANSCRIPTS_RECEIVED
 from streams.adapters.kafka.client import Publisher, TopicReader
+from streams.adapters.object_store.from_settings import object_store_from
 from streams.embedded.stack import Stack
+from streams.stages.receive import IN_CLEAR as IN_CLEAR_REFUSED
+from streams.wiring import received_store_from
 from tests.processors.receiving.received import content, received
 from tests.processors.recordings import EXAMPLES
 from tests.support.stack import rows, running_stack, wait_for_outcomes, wait_until
@@ -50,10 +53,13 @@ def flow(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Flow]:
             for name, text in stack.settings.environment().items():
                 patch.setenv(name, text)
             told.said += [publish(EXAMPLE), publish(EXAMPLE)]
-        publisher.publish([TRANSCRIPTS_RECEIVED.record(received(call={"tenant_id": "example", "call_id": "t02"}))])
+        originals = received_store_from(stack.settings, object_store_from(stack.settings))
+        for call_id, sealed in (("t02", True), ("t03_in_clear", False)):
+            message = received(call={"tenant_id": "example", "call_id": call_id})
+            publisher.publish([TRANSCRIPTS_RECEIVED.record(originals.put(message) if sealed else message)])
         publisher.close()
-        outcomes = wait_for_outcomes(stack, [CALL, "t02", "t00_broken"], tenant_id="example")
-        assert outcomes == {CALL: "analyzed", "t02": "analyzed", "t00_broken": "refused"}
+        outcomes = wait_for_outcomes(stack, [CALL, "t02", "t00_broken", "t03_in_clear"], tenant_id="example")
+        assert outcomes == {CALL: "analyzed", "t02": "analyzed", "t00_broken": "refused", "t03_in_clear": "refused"}
         wait_until(
             stack, lambda: len(rows(stack, "SELECT * FROM transcripts")) == 2, lambda: "what was said in both calls"
         )
@@ -107,18 +113,29 @@ def test_its_findings_and_segments_can_be_queried_like_those_of_any_call(flow: F
 
 
 def test_a_bad_record_is_a_dead_letter_that_names_its_call_and_no_word(flow: Flow) -> None:
-    letters = rows(flow.stack, "SELECT * FROM dead_letters ORDER BY source_offset")
-    assert [(row["step"], row["call_id"]) for row in letters] == [("receive", "t00_broken")] * 2
+    letters = rows(flow.stack, "SELECT * FROM dead_letters ORDER BY call_id, source_offset")
+    assert [(row["step"], row["call_id"]) for row in letters] == [
+        ("receive", call_id) for call_id in ("t00_broken", "t00_broken", "t03_in_clear")
+    ]
     assert letters[1]["problems"] == ["utterances.1.role: literal_error"]
+    assert letters[2]["problems"] == [IN_CLEAR_REFUSED]
 
 
-def test_nothing_in_clear_lies_anywhere_but_in_the_topic_that_it_came_in(flow: Flow) -> None:
+def test_what_was_masked_waits_no_more(flow: Flow) -> None:
+    assert list(object_store_from(flow.stack.settings).entries("received/")) == []
+
+
+def test_nothing_in_clear_lies_anywhere_but_in_the_topic_to_which_others_wrote_it(flow: Flow) -> None:
+    """What was refused came in clear; what `publish` sealed stands nowhere."""
     for topic in TOPICS:
         values = "".join(texts_in(flow.stack, topic.name))
         for words in IN_CLEAR:
             # JSON may write Chinese as escapes, too.
             found = words in values or json.dumps(words)[1:-1] in values
             assert found is (topic is TRANSCRIPTS_RECEIVED), topic.name
+    said = [text for text in texts_in(flow.stack, TRANSCRIPTS_RECEIVED.name) if CALL in text]
+    assert len(said) == 2
+    assert not any("utterances" in text for text in said)
     data_dir = flow.stack.settings.data_dir
     files = [path for part in ("logs", "workers", "objects") for path in (data_dir / part).rglob("*")]
     assert files

@@ -366,7 +366,7 @@ def wait_for(demo: "subprocess.Popen[str]", comes_true: Callable[[], bool]) -> N
 def demo_in_mid_flow(folder: Path) -> Iterator["subprocess.Popen[str]"]:
     """The demo when all of its children run, and the first call has been heard."""
     with started_demo(folder) as demo:
-        wait_for(demo, lambda: any(folder.glob("callstream-demo-*/objects/*/transcripts/*/*.json")))
+        wait_for(demo, lambda: any(folder.glob("callstream-demo-*/objects/*/transcripts/*/*/*/*/*")))
         assert len(processes_of(folder)) == 1 + len(CHILDREN_OF_DEMO)
         yield demo
 

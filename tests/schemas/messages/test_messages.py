@@ -10,7 +10,7 @@ import pytest
 from schemas.errors import InvalidMessageError
 from schemas.messages.call_ended import CallEnded
 from schemas.messages.message import MAX_PROBLEMS
-from schemas.messages.topics import CALLS_ENDED, CALLS_TRANSCRIBED, MAX_MESSAGE_BYTES, TOPICS
+from schemas.messages.topics import CALLS_ENDED, CALLS_TRANSCRIBED, DAY_MS, MAX_MESSAGE_BYTES, TOPICS, AnyTopic
 from schemas.messages.transcript import Transcript
 
 PHONE = "13800001234"
@@ -313,3 +313,20 @@ def test_a_bad_transcript_is_refused(fields: dict[str, object], problem: str) ->
     with pytest.raises(InvalidMessageError) as caught:
         CALLS_TRANSCRIBED.decode(json.dumps({**TRANSCRIPT, **fields}).encode())
     assert caught.value.problems == (problem,)
+
+
+SAYS_WHAT_WAS_SAID = {"calls.transcribed.v1", "calls.analyzed.v1", "calls.reanalyzed.v1", "alerts.raised.v1"}
+
+
+@pytest.mark.parametrize("topic", TOPICS, ids=lambda topic: topic.name)
+def test_masked_text_is_kept_on_kafka_for_as_long_as_the_setting_says_and_everything_else_as_declared(
+    topic: AnyTopic,
+) -> None:
+    assert topic.masked_text is (topic.name in SAYS_WHAT_WAS_SAID)
+    kept_ms = {days: int(topic.config(days)["retention.ms"]) for days in (1, 7, 30)}
+    if topic.masked_text:
+        assert kept_ms == {days: days * DAY_MS for days in kept_ms}
+        assert int(topic.config()["segment.ms"]) <= DAY_MS, "what is in an open file is not deleted"
+        assert topic.config() == topic.config(7)
+    else:
+        assert set(kept_ms.values()) == {topic.retention_ms}
