@@ -5,6 +5,7 @@
 
 import errno
 import os
+import resource
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -20,6 +21,7 @@ from streams.cli.check import check_app
 from streams.cli.config import config
 from streams.cli.console.exit_codes import EXIT_BUG, EXIT_PROBLEM, EXIT_UNREACHABLE
 from streams.cli.contracts import contracts
+from streams.cli.custody import custody_app
 from streams.cli.demo import demo
 from streams.cli.emotion import emotion_app
 from streams.cli.export import export_app
@@ -97,6 +99,7 @@ app.command()(contracts)
 app.command()(config)
 app.add_typer(topics_app, name="topics")
 app.add_typer(bucket_app, name="bucket")
+app.add_typer(custody_app, name="custody")
 app.add_typer(store_app, name="store", hidden=True)
 app.add_typer(rules_app, name="rules")
 app.add_typer(scorecards_app, name="scorecards")
@@ -114,6 +117,8 @@ app.add_typer(export_app, name="export")
 def main() -> None:
     """Entry point: errors that a person can fix are one sentence; anything else is a bug, shown with its frames."""
     os.umask(PRIVATE_UMASK)
+    # A core file holds recordings, texts and keys as they were in memory; children inherit the limit.
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     code = EXIT_BUG
     try:
         with _errors_as_sentences():

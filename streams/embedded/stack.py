@@ -19,6 +19,8 @@ from schemas.errors import EmbeddedStackError, OperatorError
 from streams.adapters.clickhouse.migrate import migrate, views_of
 from streams.adapters.kafka.client import apply_topics
 from streams.adapters.object_store.from_settings import object_store_from
+from streams.adapters.register.migrate import migrate_register
+from streams.adapters.register.register import Register
 from streams.embedded import clickhouse_engine
 from streams.embedded.apache_kafka import TellProgress, apache_kafka_spec, client_settings, fetch_jars
 from streams.embedded.ports import LOOPBACK, free_port, reserve_port
@@ -31,6 +33,7 @@ from streams.runtime.loop import EXIT_BREAKER
 from streams.runtime.rule_signatures import kept_key_pair
 from streams.settings import CONFIG_VARIABLE, Settings, setting_fields
 from streams.topology import WORKER_NAMES, WORKERS, worker_stage
+from streams.wiring import prepare_keys
 
 log = logging.getLogger(__name__)
 
@@ -99,7 +102,11 @@ class Stack:
         say("starting the ClickHouse engine")
         self.supervisor.start(self._clickhouse_spec())
         self.settings = self.reachable_settings()
-        say("creating topics, tables and bucket")
+        say("creating register, topics, tables and bucket")
+        register = Register.of(self.settings)
+        migrate_register(register)
+        register.close()
+        prepare_keys(self.settings)
         apply_topics(self.settings)
         migrate(self.settings.clickhouse_url.get_secret_value(), views=views_of(self.settings))
         object_store_from(self.settings).apply()
