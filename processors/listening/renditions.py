@@ -5,17 +5,13 @@ import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import Literal, get_args
 
 import av
-import av.error
 import numpy as np
 from numpy.typing import NDArray
 
 from processors.listening.audio import DecodeLimits, OpenedRecording, Pcm
-
-AudioFormat = Literal["wav", "mp3", "flac", "opus"]
-AUDIO_FORMATS: tuple[AudioFormat, ...] = get_args(AudioFormat)
+from schemas.config.tenants import RecordingFormat
 
 PEAKS_PER_S = 20
 _PEAKS_VERSION = 2
@@ -49,7 +45,7 @@ class Renditions:
     converted: bytes | None
 
 
-def render(data: bytes, limits: DecodeLimits, convert_to: AudioFormat | None = None) -> Renditions:
+def render(data: bytes, limits: DecodeLimits, convert_to: RecordingFormat | None = None) -> Renditions:
     """Everything at once. Raises `UnhearableError` where `processors.listening.audio.decode` does."""
     with OpenedRecording(data) as reader:
         peaks = peaks_of(reader.limited_blocks(limits), reader.channels, reader.kept_rate_hz)
@@ -116,7 +112,7 @@ def seek_index_of(data: bytes) -> bytes | None:
     return json.dumps({"version": 1, "points": points}, separators=(",", ":")).encode()
 
 
-_ENCODERS: dict[AudioFormat, tuple[str, str, tuple[int, ...] | None, int | None]] = {
+_ENCODERS: dict[RecordingFormat, tuple[str, str, tuple[int, ...] | None, int | None]] = {
     "wav": ("wav", "pcm_s16le", None, None),
     "mp3": ("mp3", "libmp3lame", (8_000, 11_025, 12_000, 16_000, 22_050, 24_000, 32_000, 44_100, 48_000), 32_000),
     "flac": ("flac", "flac", None, None),
@@ -126,7 +122,7 @@ _ENCODERS: dict[AudioFormat, tuple[str, str, tuple[int, ...] | None, int | None]
 _MOST_LOSSLESS_RATE_HZ = 192_000
 
 
-def convert(data: bytes, convert_to: AudioFormat, limits: DecodeLimits) -> bytes:
+def convert(data: bytes, convert_to: RecordingFormat, limits: DecodeLimits) -> bytes:
     """The recording in another format, its channels as they were; at its own rate where the format knows it.
 
     Raises `UnhearableError` where `processors.listening.audio.decode` does.

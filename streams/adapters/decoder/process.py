@@ -14,7 +14,8 @@ import numpy as np
 
 import streams
 from processors.listening.audio import ChannelSound, DecodeLimits, Recording, UnhearableError
-from processors.listening.renditions import AudioFormat, Renditions
+from processors.listening.renditions import Renditions
+from schemas.config.tenants import RecordingFormat
 from schemas.messages.transcript import AudioFacts
 
 log = logging.getLogger(__name__)
@@ -60,7 +61,7 @@ class DecoderProcess:
             head, _ = self._ask(data, {"wanted": "facts", "max_duration_ms": 0})
         return AudioFacts.model_validate(head["facts"])
 
-    def render(self, data: bytes, limits: DecodeLimits, convert_to: AudioFormat | None = None) -> Renditions:
+    def render(self, data: bytes, limits: DecodeLimits, convert_to: RecordingFormat | None = None) -> Renditions:
         """As `processors.listening.renditions.render`; what ends the child is `bad_audio` (`decoder_failed`)."""
         wanted = {"wanted": "renditions", "max_duration_ms": limits.max_duration_ms, "convert_to": convert_to}
         with self._lock:

@@ -5,6 +5,7 @@ import math
 import struct
 from collections.abc import Iterator
 from itertools import pairwise
+from typing import get_args
 
 import numpy as np
 import pytest
@@ -12,20 +13,20 @@ from numpy.typing import NDArray
 
 from processors.listening.audio import DecodeLimits, UnhearableError, decode
 from processors.listening.renditions import (
-    AUDIO_FORMATS,
-    AudioFormat,
     convert,
     peaks_of,
     read_peaks,
     render,
     seek_index_of,
 )
+from schemas.config.tenants import RecordingFormat
 from tests.processors.recordings import example_calls
 
 LIMITS = DecodeLimits(3_600_000)
 STEREO = example_calls()["s01_ecommerce_calm"].data
 MONO = example_calls()["s09_mono_logistics"].data
 RATE_HZ = 8_000
+FORMATS: tuple[RecordingFormat, ...] = get_args(RecordingFormat)
 
 
 def blocks(samples: NDArray[np.int16], length: int) -> Iterator[NDArray[np.int16]]:
@@ -83,8 +84,8 @@ def test_what_is_no_waveform_is_refused(stored: bytes) -> None:
         read_peaks(stored)
 
 
-@pytest.mark.parametrize("wanted", AUDIO_FORMATS)
-def test_in_another_format_it_is_the_same_sound_at_the_same_time(wanted: AudioFormat) -> None:
+@pytest.mark.parametrize("wanted", FORMATS)
+def test_in_another_format_it_is_the_same_sound_at_the_same_time(wanted: RecordingFormat) -> None:
     for data in (STEREO, MONO):
         before, after = decode(data, LIMITS), decode(convert(data, wanted, LIMITS), LIMITS)
         assert after.facts.channels == before.facts.channels
@@ -94,12 +95,12 @@ def test_in_another_format_it_is_the_same_sound_at_the_same_time(wanted: AudioFo
         assert np.abs(one - other).mean() < 1
 
 
-def _as(data: bytes, wanted: AudioFormat) -> bytes:
+def _as(data: bytes, wanted: RecordingFormat) -> bytes:
     return convert(data, wanted, LIMITS)
 
 
-@pytest.mark.parametrize("wanted", AUDIO_FORMATS)
-def test_a_click_stays_on_its_channel_and_at_its_moment(wanted: AudioFormat) -> None:
+@pytest.mark.parametrize("wanted", FORMATS)
+def test_a_click_stays_on_its_channel_and_at_its_moment(wanted: RecordingFormat) -> None:
     pairs = read_peaks(render(_as(with_a_click(3_000), wanted), LIMITS).peaks).pairs.astype(int)
     loud = np.abs(pairs).max(axis=2)
     assert loud[:, 0].max() <= 3
@@ -108,14 +109,14 @@ def test_a_click_stays_on_its_channel_and_at_its_moment(wanted: AudioFormat) -> 
 
 
 @pytest.mark.parametrize("lossless", ["wav", "flac"])
-def test_lossless_formats_keep_every_sample(lossless: AudioFormat) -> None:
+def test_lossless_formats_keep_every_sample(lossless: RecordingFormat) -> None:
     before, after = decode(STEREO, LIMITS), decode(_as(STEREO, lossless), LIMITS)
     for one, other in zip(before.channels, after.channels, strict=True):
         assert np.array_equal(one.pcm, other.pcm)
 
 
 @pytest.mark.parametrize("compressed", ["mp3", "flac", "opus"])
-def test_from_a_place_of_the_seek_index_the_rest_can_be_decoded(compressed: AudioFormat) -> None:
+def test_from_a_place_of_the_seek_index_the_rest_can_be_decoded(compressed: RecordingFormat) -> None:
     data = _as(STEREO, compressed)
     index = seek_index_of(data)
     assert index is not None
@@ -148,7 +149,7 @@ def test_a_format_of_constant_rate_needs_no_seek_index() -> None:
     ],
 )
 def test_of_what_cannot_be_heard_nothing_is_made(data: bytes, outcome: str, reason: str) -> None:
-    for convert_to in (None, *AUDIO_FORMATS):
+    for convert_to in (None, *FORMATS):
         with pytest.raises(UnhearableError) as refused:
             render(data, LIMITS, convert_to)
         assert (refused.value.outcome, refused.value.reason) == (outcome, reason)
