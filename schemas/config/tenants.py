@@ -1,6 +1,6 @@
 """What differs between tenants, as YAML: where their days begin, which length of a call is right (R42), which of the
-claims that are only examples are true of their products, which reading heads read their calls, and whether the last
-digits of a number are kept.
+claims that are only examples are true of their products, which reading heads read their calls, whether the last digits
+of a number are kept, and in which format else their recordings are kept (R13).
 
 There is no such file unless a setting names one: then all tenants are alike.
 """
@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from datetime import date, datetime, time
 from functools import cached_property
 from pathlib import Path
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, Literal, Self
 from zoneinfo import ZoneInfo
 
 from pydantic import AfterValidator, Field, StringConstraints, model_validator
@@ -24,6 +24,10 @@ DEFAULT_ZONE = "Asia/Shanghai"
 
 ClaimName = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]*(\.[a-z][a-z0-9_]*)?$", max_length=130)]
 """A pack, for all its claims, or one claim: `finance`, `finance.annual_return`."""
+
+
+RecordingFormat = Literal["wav", "mp3", "flac", "opus"]
+"""What a recording may be converted to (R13): WAV with 16 bits, MP3, FLAC, or Opus in Ogg."""
 
 
 class TenantsError(YamlFileError):
@@ -84,6 +88,9 @@ class TenantEntry(Record):
     keep_last_digits: bool = Field(
         default=False, description="keep the last four digits of a customer's number in the event of the call (R30)"
     )
+    convert_recordings_to: RecordingFormat | None = Field(
+        default=None, description="a copy of each recording in this format is kept beside it (R13)"
+    )
 
 
 class IndustryEntry(Record):
@@ -118,6 +125,10 @@ class Tenants(Record):
     def keeps_last_digits(self, tenant: str) -> bool:
         """Whether the last four digits of a customer's number may be kept."""
         return any(one.keep_last_digits for one in self.tenants if one.id == tenant)
+
+    def convert_recordings_to(self, tenant: str) -> RecordingFormat | None:
+        """Of a tenant; None where the settings hold."""
+        return next((one.convert_recordings_to for one in self.tenants if one.id == tenant), None)
 
     def duration_band(self, tenant: str, industry: str) -> DurationBand | None:
         """That of the tenant, else that of the industry; None where neither has one."""
