@@ -33,7 +33,7 @@ from processors.listening.engine_port import EngineSettings
 from processors.pii.digit_kinds import DIGIT_KINDS
 from processors.text.phonetic import MERGERS, Merger
 from schemas.config.settings_part import LocalPath, OptionalPath, P, SettingsPart, part_of
-from schemas.config.tenants import DEFAULT_ZONE, TenantDays, read_tenants
+from schemas.config.tenants import DEFAULT_ZONE, RecordingFormat, TenantDays, read_tenants
 from schemas.config.time_zones import time_zone
 from schemas.errors import OperatorError
 from schemas.found import FoundError, find_classes, find_kinds
@@ -116,7 +116,7 @@ _GROUPS: Mapping[str, tuple[str, ...]] = {
     "hearing": (
         *("speech_engine", "crosstalk_gate_db", "emotion", "emotion_heads"),
         *("emotion_sound_checkpoint", "emotion_text_checkpoint", "emotion_device"),
-        *("min_call_ms", "max_call_minutes", "max_recording_bytes", "unsealed_recordings"),
+        *("min_call_ms", "max_call_minutes", "max_recording_bytes", "unsealed_recordings", "convert_recordings_to"),
     ),
     "transcripts": ("pii_keep_last", "chinese_script"),
     "receiving": ("clear_transcripts",),
@@ -365,6 +365,11 @@ class Settings(SettingsPart):
         gt=0,
         description="sweep: pause between two rounds; what was stored and not announced for longer is announced, what "
         "was given up is removed",
+    )
+    convert_recordings_to: Annotated[RecordingFormat | None, BeforeValidator(_unset_when_empty)] = Field(
+        default=None,
+        description="listen: keep a copy of each recording in this format beside it (R13): wav, mp3, flac or opus; "
+        "tenants_file may name another for a tenant",
     )
     baseline_window_days: int = Field(default=28, ge=1, le=366, description="how far back a baseline reaches")
     baseline_refresh_s: float = Field(

@@ -21,6 +21,7 @@ from streams.adapters.kafka.client import missing_topics
 from streams.adapters.key_wrappers.from_settings import key_wrapper_from
 from streams.adapters.object_store.received import ReceivedStore
 from streams.adapters.object_store.recordings import RecordingStore
+from streams.adapters.object_store.renditions import RenditionStore
 from streams.adapters.object_store.sealed_store import SealedStore
 from streams.adapters.object_store.transcripts import TranscriptStore
 from streams.adapters.register.keys import RegisterKeys
@@ -82,6 +83,11 @@ def recording_store_from(settings: Settings, store: ObjectStore) -> RecordingSto
         settings.max_recording_bytes,
         hears_unsealed=settings.unsealed_recordings == "hear",
     )
+
+
+def rendition_store_from(settings: Settings, store: ObjectStore) -> RenditionStore:
+    """What is made of recordings, in this store."""
+    return RenditionStore(store, sealed_store_from(settings, store, "audio"))
 
 
 def transcript_store_from(settings: Settings, store: ObjectStore) -> TranscriptStore:

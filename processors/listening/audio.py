@@ -2,6 +2,7 @@
 
 import io
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 
 import av
@@ -105,7 +106,7 @@ def decode(data: bytes, limits: DecodeLimits) -> Recording:
     | unsupported | sample_rate       | it has fewer than 4 or more than 384 kHz                |
     | unsupported | too_long          | it is longer than the limit                             |
     """
-    with _Reader(data) as reader:
+    with OpenedRecording(data) as reader:
         # A bytearray grows in place and becomes an array without a copy: a long call is held once.
         buffers = [bytearray() for _ in range(reader.channels)]
         limit_bytes = limits.max_duration_ms * reader.kept_rate_hz // 1000 * 2
@@ -122,12 +123,12 @@ def decode(data: bytes, limits: DecodeLimits) -> Recording:
 
 def probe(data: bytes) -> AudioFacts:
     """What a recording is and how long, decoded without being kept. Raises `UnhearableError` as `decode` does."""
-    with _Reader(data) as reader:
+    with OpenedRecording(data) as reader:
         return reader.facts(sum(block.shape[1] for block in reader.blocks()))
 
 
-class _Reader:
-    """Demuxes and decodes one recording, 16-bit samples of all channels at a time."""
+class OpenedRecording:
+    """Demuxes and decodes one recording, 16-bit samples of all channels at a time; once, by one of its methods."""
 
     def __init__(self, data: bytes) -> None:
         self._data = data
@@ -152,7 +153,7 @@ class _Reader:
         self.rate_hz = self._stream.rate
         self.kept_rate_hz = min(self.rate_hz, ENGINE_SAMPLE_RATE_HZ)
 
-    def __enter__(self) -> "_Reader":
+    def __enter__(self) -> "OpenedRecording":
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -170,10 +171,23 @@ class _Reader:
             raise UnhearableError("unsupported", "too_many_channels")
         return stream
 
-    def blocks(self) -> Iterator[Pcm]:
-        """Samples of every channel, shape (channels, n). Raises `UnhearableError` when nothing can be decoded."""
+    def limited_blocks(self, limits: DecodeLimits, rate_hz: int | None = None) -> Iterator[Pcm]:
+        """As `blocks`; a recording that is longer than the limit raises `UnhearableError` too."""
+        rate_hz = rate_hz or self.kept_rate_hz
+        left = limits.max_duration_ms * rate_hz // 1000
+        for block in self.blocks(rate_hz):
+            left -= block.shape[1]
+            if left < 0:
+                raise UnhearableError("unsupported", "too_long")
+            yield block
+
+    def blocks(self, rate_hz: int | None = None) -> Iterator[Pcm]:
+        """Samples of every channel, shape (channels, n), at the rate that is kept or at this one.
+
+        Raises `UnhearableError` when nothing can be decoded.
+        """
         layout = "mono" if self.channels == 1 else "stereo"
-        resampler = av.AudioResampler(format="s16p", layout=layout, rate=self.kept_rate_hz)
+        resampler = av.AudioResampler(format="s16p", layout=layout, rate=rate_hz or self.kept_rate_hz)
         heard = False
         for frame in self._frames():
             heard = heard or frame.samples > 0
@@ -190,6 +204,22 @@ class _Reader:
             raise UnhearableError("bad_audio", "undecodable")
         else:
             raise UnhearableError("no_audio", "empty_recording")
+
+    @property
+    def codec(self) -> str:
+        """The name of its codec, such as `pcm_mulaw`."""
+        return self._stream.codec_context.codec.canonical_name
+
+    def packet_places(self) -> Iterator[tuple[int, int]]:
+        """When each packet begins, in milliseconds, and at which byte; those that do not say it are left out."""
+        base = self._stream.time_base
+        first: int | None = None
+        with suppress(av.error.FFmpegError, ValueError):  # what is damaged ends the list
+            for packet in self._container.demux(self._stream):
+                if packet.pts is None or packet.pos is None or packet.pos < 0 or base is None:
+                    continue
+                first = packet.pts if first is None else first
+                yield max(0, int((packet.pts - first) * base * 1000)), packet.pos
 
     def _frames(self) -> Iterator[av.AudioFrame]:
         """Every frame that can be decoded; damaged packets are left out and remembered."""

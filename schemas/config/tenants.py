@@ -1,5 +1,6 @@
 """What differs between tenants, as YAML: where their days begin, which length of a call is right (R42), which of the
-claims that are only examples are true of their products, and which reading heads read their calls.
+claims that are only examples are true of their products, which reading heads read their calls, and in which format
+else their recordings are kept (R13).
 
 There is no such file unless a setting names one: then all tenants are alike.
 """
@@ -9,7 +10,7 @@ from dataclasses import dataclass, field
 from datetime import date, datetime, time
 from functools import cached_property
 from pathlib import Path
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, Literal, Self
 from zoneinfo import ZoneInfo
 
 from pydantic import AfterValidator, Field, StringConstraints, model_validator
@@ -23,6 +24,10 @@ DEFAULT_ZONE = "Asia/Shanghai"
 
 ClaimName = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]*(\.[a-z][a-z0-9_]*)?$", max_length=130)]
 """A pack, for all its claims, or one claim: `finance`, `finance.annual_return`."""
+
+
+RecordingFormat = Literal["wav", "mp3", "flac", "opus"]
+"""What a recording may be converted to (R13): WAV with 16 bits, MP3, FLAC, or Opus in Ogg."""
 
 
 class TenantsError(YamlFileError):
@@ -80,6 +85,9 @@ class TenantEntry(Record):
     duration_band: DurationBand | None = None
     claims: tuple[ClaimName, ...] | None = None
     reading: TenantReading | None = None
+    convert_recordings_to: RecordingFormat | None = Field(
+        default=None, description="a copy of each recording in this format is kept beside it (R13)"
+    )
 
 
 class IndustryEntry(Record):
@@ -110,6 +118,10 @@ class Tenants(Record):
     def reading(self, tenant: str | None) -> TenantReading | None:
         """Of a tenant; None where the settings hold."""
         return next((one.reading for one in self.tenants if one.id == tenant), None)
+
+    def convert_recordings_to(self, tenant: str) -> RecordingFormat | None:
+        """Of a tenant; None where the settings hold."""
+        return next((one.convert_recordings_to for one in self.tenants if one.id == tenant), None)
 
     def duration_band(self, tenant: str, industry: str) -> DurationBand | None:
         """That of the tenant, else that of the industry; None where neither has one."""

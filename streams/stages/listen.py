@@ -5,12 +5,15 @@ The only stage that sees audio, and it sees each recording once.
 
 import logging
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from processors.emotion.segments import EmotionModel
-from processors.listening.audio import decode
+from processors.listening.audio import DecodeLimits, UnhearableError, decode
 from processors.listening.engine_port import SpeechEngine
 from processors.listening.pipeline import Decoder, ListenSettings, Stopwatch, listen, listener_of, unheard_transcript
+from processors.listening.renditions import Renditions
+from schemas.config.tenants import RecordingFormat, read_tenants
 from schemas.errors import ConflictingCallError, OperatorError, RetryableError
 from schemas.messages.call_ended import CallEnded
 from schemas.messages.topics import CALLS_ENDED, CALLS_TRANSCRIBED
@@ -19,6 +22,7 @@ from streams.adapters.decoder.process import DecoderProcess
 from streams.adapters.kafka.faust_source import FaustSource
 from streams.adapters.object_store.from_settings import object_store_from
 from streams.adapters.object_store.recordings import RecordingStore, UnreadableRecordingError
+from streams.adapters.object_store.renditions import RenditionStore
 from streams.adapters.object_store.transcripts import TranscriptStore
 from streams.adapters.register.register import Register
 from streams.ports import Clock
@@ -31,6 +35,7 @@ from streams.wiring import (
     build_engine,
     listen_settings,
     recording_store_from,
+    rendition_store_from,
     require_register,
     require_sealed_transcripts,
     require_topics,
@@ -52,18 +57,58 @@ def build(worker: WorkerContext) -> Loop:
     worker.wait_for(lambda: require_sealed_transcripts(transcripts))
     worker.wait_for(lambda: require_register(Register.of(settings)))
     engine = build_engine(settings)
+    decoder = DecoderProcess()
+    heard = listen_settings(settings)
+    tenants = read_tenants(settings.tenants_file)
+    renditions = RenditionMaker(
+        rendition_store_from(settings, store),
+        decoder.render,
+        DecodeLimits(heard.max_call_ms),
+        lambda tenant: tenants.convert_recordings_to(tenant) or settings.convert_recordings_to,
+    )
     stage = listen_stage(
         engine,
         recording_store_from(settings, store),
         transcripts,
-        listen_settings(settings),
+        heard,
         worker.clock,
         time.monotonic,
         build_emotion(settings, engine),
-        DecoderProcess().decode,
+        decoder.decode,
+        renditions,
     )
     worker.wait_for(lambda: require_topics(settings))
     return worker.loop_of(stage, FaustSource(settings, stage.name, stage.source.name, worker.stop))
+
+
+Renderer = Callable[[bytes, DecodeLimits, RecordingFormat | None], Renditions]
+"""`processors.listening.renditions.render`, or the same in a process of its own."""
+
+
+@dataclass(frozen=True)
+class RenditionMaker:
+    """Makes, once for each recording that was heard, what people need to listen to it."""
+
+    store: RenditionStore
+    render: Renderer
+    limits: DecodeLimits
+    format_of: Callable[[str], RecordingFormat | None]
+    """Tenant → what its recordings are converted to."""
+
+    def make(self, call: CallEnded, audio: bytes) -> None:
+        """Durable when this returns. What cannot be made of a recording is left out: it was heard, and that counts.
+
+        Raises `RetryableError` and `OperatorError`.
+        """
+        if self.store.is_complete(call):
+            return
+        convert_to = self.format_of(call.tenant_id)
+        try:
+            made = self.render(audio, self.limits, convert_to)
+        except UnhearableError as error:
+            log.warning("listen: no waveform of %s/%s: %s", call.tenant_id, call.call_id, error.reason)
+            return
+        self.store.save(call, made, convert_to)
 
 
 @dataclass(frozen=True)
@@ -89,6 +134,7 @@ def listen_stage(
     stopwatch: Stopwatch,
     emotion: EmotionModel | None = None,
     decode: Decoder = decode,
+    renditions: RenditionMaker | None = None,
 ) -> Stage[CallEnded, Recorded, Transcript]:
     """calls.ended.v1 → fetch, decode, VAD, recognise, judge emotion → calls.transcribed.v1.
 
@@ -137,8 +183,11 @@ def listen_stage(
         return transcript if recorded.received is None or _was_heard(transcript) else recorded.received
 
     def save(recorded: Recorded, transcript: Transcript) -> None:
-        if recorded.heard_before is None and transcript is not recorded.received:
-            transcripts.save(transcript)
+        if recorded.heard_before is not None or transcript is recorded.received:
+            return
+        if renditions is not None and recorded.audio is not None and _was_heard(transcript):
+            renditions.make(recorded.call, recorded.audio)
+        transcripts.save(transcript)
 
     return Stage("listen", CALLS_ENDED, load, step, save, CALLS_TRANSCRIBED, clock)
 

@@ -1,8 +1,14 @@
 """`python -m streams.adapters.decoder.child`: decodes what comes on standard input, under limits, for one parent.
 
-A request is one line of JSON, `{"bytes": n, "max_duration_ms": n, "keep": bool}`, and the recording. The answer is one
-line of JSON, `{"facts": …, "truncated": bool, "rate_hz": n, "samples": n}`, `{"unhearable": [outcome, reason]}` or
-`{"failed": class}`, followed by the samples of each channel (16 bit, native order) where they were asked for.
+A request is one line of JSON, `{"bytes": n, "max_duration_ms": n, "wanted": …}`, and the recording. What is wanted are
+`facts`, `sound`, or `renditions`, these with `convert_to`. The answer is one line of JSON, of which one key says what
+became of it, and for sound and renditions what that line announces:
+
+* `{"facts": …}`
+* `{"facts": …, "truncated": bool, "rate_hz": n, "samples": n}`, and the samples of each channel, 16 bit, native order
+* `{"renditions": [n, n or null, n or null]}`, and so many bytes of peaks, of the seek index, of the converted recording
+* `{"unhearable": [outcome, reason]}`
+* `{"failed": class}`
 """
 
 import ctypes
@@ -17,6 +23,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from processors.listening.audio import DecodeLimits, UnhearableError, decode, probe
+from processors.listening.renditions import render
 from streams.runtime.landlock import read_nothing_but
 
 CPU_S = 120
@@ -75,10 +82,17 @@ def _limit(recording_bytes: int, max_duration_ms: int) -> None:
 
 def _answer(answers: BinaryIO, data: bytes, request: dict[str, Any]) -> None:
     try:
-        if not request["keep"]:
+        limits = DecodeLimits(request["max_duration_ms"])
+        if request["wanted"] == "facts":
             _write(answers, {"facts": probe(data).model_dump(mode="json")})
             return
-        recording = decode(data, DecodeLimits(request["max_duration_ms"]))
+        if request["wanted"] == "renditions":
+            made = render(data, limits, request["convert_to"])
+            parts = (made.peaks, made.seek_index, made.converted)
+            _write(answers, {"renditions": [None if part is None else len(part) for part in parts]})
+            answers.writelines(part for part in parts if part is not None)
+            return
+        recording = decode(data, limits)
         first = recording.channels[0]
         head = {
             "facts": recording.facts.model_dump(mode="json"),

@@ -5,7 +5,7 @@ import logging
 import subprocess
 import sys
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -14,6 +14,8 @@ import numpy as np
 
 import streams
 from processors.listening.audio import ChannelSound, DecodeLimits, Recording, UnhearableError
+from processors.listening.renditions import Renditions
+from schemas.config.tenants import RecordingFormat
 from schemas.messages.transcript import AudioFacts
 
 log = logging.getLogger(__name__)
@@ -47,15 +49,26 @@ class DecoderProcess:
     def decode(self, data: bytes, limits: DecodeLimits) -> Recording:
         """As `processors.listening.audio.decode`; what ends the child is `bad_audio` (`decoder_failed`)."""
         with self._lock:
-            head, channels = self._ask(data, limits.max_duration_ms, keep=True)
-        sounds = tuple(ChannelSound(np.frombuffer(pcm, dtype=np.int16), head["rate_hz"]) for pcm in channels)
+            head, channels = self._ask(data, {"wanted": "sound", "max_duration_ms": limits.max_duration_ms})
+        sounds = tuple(
+            ChannelSound(np.frombuffer(pcm, dtype=np.int16), head["rate_hz"]) for pcm in channels if pcm is not None
+        )
         return Recording(AudioFacts.model_validate(head["facts"]), sounds, head["truncated"])
 
     def probe(self, data: bytes) -> AudioFacts:
         """As `processors.listening.audio.probe`."""
         with self._lock:
-            head, _ = self._ask(data, 0, keep=False)
+            head, _ = self._ask(data, {"wanted": "facts", "max_duration_ms": 0})
         return AudioFacts.model_validate(head["facts"])
+
+    def render(self, data: bytes, limits: DecodeLimits, convert_to: RecordingFormat | None = None) -> Renditions:
+        """As `processors.listening.renditions.render`; what ends the child is `bad_audio` (`decoder_failed`)."""
+        wanted = {"wanted": "renditions", "max_duration_ms": limits.max_duration_ms, "convert_to": convert_to}
+        with self._lock:
+            _, parts = self._ask(data, wanted)
+        peaks, seek_index, converted = (None if part is None else bytes(part) for part in parts)
+        assert peaks is not None  # noqa: S101 - the child always makes them
+        return Renditions(peaks, seek_index, converted)
 
     @property
     def pid(self) -> int | None:
@@ -69,13 +82,13 @@ class DecoderProcess:
             child.kill()
             child.communicate()
 
-    def _ask(self, data: bytes, max_duration_ms: int, *, keep: bool) -> tuple[dict[str, Any], list[bytearray]]:
+    def _ask(self, data: bytes, wanted: Mapping[str, object]) -> tuple[dict[str, Any], list[bytearray | None]]:
         child = self._running()
         watch = threading.Timer(self._within_s, child.kill)
         watch.daemon = True
         watch.start()
         try:
-            return _exchange(child, data, max_duration_ms, keep=keep)
+            return _exchange(child, data, wanted)
         except (OSError, EOFError, ValueError):
             # The child is gone, by a limit, a signal or a crash; only the recording can be the reason.
             child.kill()
@@ -101,12 +114,12 @@ class DecoderProcess:
 
 
 def _exchange(
-    child: subprocess.Popen[bytes], data: bytes, max_duration_ms: int, *, keep: bool
-) -> tuple[dict[str, Any], list[bytearray]]:
+    child: subprocess.Popen[bytes], data: bytes, wanted: Mapping[str, object]
+) -> tuple[dict[str, Any], list[bytearray | None]]:
     """One question and its answer. Raises `OSError`, `EOFError` or `ValueError` where the child does not answer."""
     assert child.stdin is not None  # noqa: S101 - both are pipes
     assert child.stdout is not None  # noqa: S101
-    request = {"bytes": len(data), "max_duration_ms": max_duration_ms, "keep": keep}
+    request = {"bytes": len(data), **wanted}
     child.stdin.write(json.dumps(request).encode() + b"\n")
     child.stdin.write(data)
     child.stdin.flush()
@@ -119,10 +132,19 @@ def _exchange(
     if failed := head.get("failed"):
         log.warning("the decoder failed by %s on a recording of %d bytes", failed, len(data))
         raise UnhearableError("bad_audio", "decoder_failed")
-    channels = [bytearray(head["samples"] * 2) for _ in range(head["facts"]["channels"])] if keep else []
-    for pcm in channels:
-        _fill(child, pcm)
-    return head, channels
+    parts = [None if length is None else bytearray(length) for length in _lengths_of(head)]
+    for part in parts:
+        if part is not None:
+            _fill(child, part)
+    return head, parts
+
+
+def _lengths_of(head: dict[str, Any]) -> list[int | None]:
+    """Of what follows the line, in bytes."""
+    if "renditions" in head:
+        lengths: list[int | None] = head["renditions"]
+        return lengths
+    return [head["samples"] * 2] * head["facts"]["channels"] if "samples" in head else []
 
 
 def _fill(child: subprocess.Popen[bytes], buffer: bytearray) -> None:

@@ -66,7 +66,7 @@ class RecordingStore:
         | bad_audio   | checksum_mismatch | as many bytes, but others                               |
         """
         audio = call.audio
-        seal = _seal_of(call)
+        seal = seal_of(call)
         if seal is None and not self._hears_unsealed:
             raise UnreadableRecordingError("unsupported", "not_sealed")
         try:
@@ -100,21 +100,21 @@ class RecordingStore:
             raise UnreadableRecordingError("bad_audio", "checksum_mismatch")
         return data
 
-    def _read(self, key: str, seal: "_Seal | None", most_bytes: int) -> bytes:
+    def _read(self, key: str, seal: "RecordingSeal | None", most_bytes: int) -> bytes:
         if seal is None:
             return self._store.read(key, length=most_bytes + 1)  # one more than announced shows that there is more
         return self._sealed.read(key, seal.identity, seal.day, most_bytes=most_bytes)
 
 
 @dataclass(frozen=True)
-class _Seal:
+class RecordingSeal:
     """What a recording must be sealed as, by its event."""
 
     identity: SealedIdentity
     day: date
 
 
-def _seal_of(call: CallEnded) -> _Seal | None:
+def seal_of(call: CallEnded) -> RecordingSeal | None:
     """None for a recording in clear. Raises `UnreadableRecordingError` for a seal that is not ours."""
     encryption = call.audio.encryption
     if encryption is None:
@@ -125,7 +125,7 @@ def _seal_of(call: CallEnded) -> _Seal | None:
         if encryption.algorithm != SUITE or tenant_id != call.tenant_id or version is None:
             raise ValueError
         identity = SealedIdentity(call.tenant_id, call.call_id, "recording", version)
-        return _Seal(identity, date.fromisoformat(day))
+        return RecordingSeal(identity, date.fromisoformat(day))
     except ValueError:
         raise UnreadableRecordingError("unsupported", "encrypted") from None
 
@@ -139,8 +139,15 @@ def recording_key(tenant_id: str, call_id: str, ended_at: datetime, version: str
     """
     if not _EXTENSION.fullmatch(extension):
         raise ValueError("extension is not 1 to 8 lower-case letters and digits")
-    day = f"{_utc_day(ended_at):%Y/%m/%d}"
-    return f"recordings/{_tenant(tenant_id)}/{day}/{_call(call_id)}.{version}.{extension}"
+    return f"recordings/{day_folder(tenant_id, ended_at)}/{_call(call_id)}.{version}.{extension}"
+
+
+def day_folder(tenant_id: str, ended_at: datetime) -> str:
+    """`<tenant>/<yyyy>/<mm>/<dd>`, by the UTC day on which the call ended.
+
+    Raises `ValueError` for a naive time and for an id that an event could not hold.
+    """
+    return f"{_tenant(tenant_id)}/{_utc_day(ended_at):%Y/%m/%d}"
 
 
 def key_id_of(tenant_id: str, ended_at: datetime) -> str:

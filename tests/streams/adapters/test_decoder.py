@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from processors.listening.audio import DecodeLimits, UnhearableError, decode, probe
+from processors.listening.renditions import render
 from streams.adapters.decoder.process import DecoderProcess
 from tests.processors.recordings import example_calls
 from tests.support.processes import eventually
@@ -45,6 +46,16 @@ def test_it_decodes_as_this_process_does(decoder: DecoderProcess) -> None:
             assert mine.sample_rate_hz == theirs.sample_rate_hz
             assert np.array_equal(mine.pcm, theirs.pcm)
         assert decoder.probe(data) == probe(data)
+
+
+def test_it_renders_as_this_process_does(decoder: DecoderProcess) -> None:
+    assert decoder.render(STEREO, LIMITS) == render(STEREO, LIMITS)
+    converted = decoder.render(wav(8_000, 80_000, 2), LIMITS, "flac")
+    assert converted == render(wav(8_000, 80_000, 2), LIMITS, "flac")
+    for data in (STEREO, MONO):
+        assert decoder.probe(data) == probe(data)
+    with pytest.raises(UnhearableError, match="undecodable"):
+        decoder.render(b"no sound at all", LIMITS)
 
 
 @pytest.mark.parametrize(
