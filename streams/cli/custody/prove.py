@@ -1,5 +1,8 @@
 """`callstream custody prove`: a running stack is given secrets, and then searched for them."""
 
+import json
+import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime, timedelta
@@ -75,8 +78,8 @@ def prove(
                 RegisterKeys(register, key_wrapper_from(settings), SystemClock()),
                 entrance,
                 _rotation(settings, register),
-                lambda since: _replay(since),
-                lambda sentence: out.print(sentence),
+                _replay,
+                out.print,
                 within,
             ).run(secret_calls, calls, round(calls * recordings))
     finally:
@@ -121,6 +124,19 @@ def _http(settings: Settings, now: datetime) -> "urllib3.PoolManager":
     if files is None:
         return urllib3.PoolManager(maxsize=16)
     return urllib3.PoolManager(maxsize=16, ca_certs=str(files.certificate))
+
+
+def _replay(since: datetime) -> int:
+    """How many calls were judged again, by the command that anybody would use. Raises `EmbeddedStackError`."""
+    from schemas.errors import EmbeddedStackError
+    from streams.proof.secrets import TENANT
+
+    command = (sys.executable, "-m", "streams.cli.main", "replay")
+    options = ("--from", since.isoformat(), "--tenant", TENANT, "--json")
+    done = subprocess.run((*command, *options), stdout=subprocess.PIPE, check=False)  # noqa: S603 - our own command
+    if done.returncode:
+        raise EmbeddedStackError(f"callstream replay ended with {done.returncode}: see what it says above")
+    return int(json.loads(done.stdout)["judged"])
 
 
 def _print(proof: "CustodyProof") -> None:
