@@ -16,13 +16,22 @@ from datetime import date, datetime, timedelta
 from pathlib import Path
 from typing import Protocol
 
-from processors.custody.ports import PURPOSE_OF, PURPOSES, DataKeys, ObjectRole, Purpose, SealedIdentity
+from processors.custody.ports import (
+    PURPOSE_OF,
+    PURPOSES,
+    DataKeys,
+    KeyRefusedError,
+    ObjectRole,
+    Purpose,
+    SealedIdentity,
+)
 from schemas.errors import EmbeddedStackError, RetryableError
 from streams.adapters.clickhouse.connection import connect
 from streams.adapters.clickhouse.statements import read_rows
 from streams.adapters.kafka.client import all_topic_names
 from streams.adapters.object_store.folder import FolderSettings
 from streams.adapters.register.register import Register
+from streams.adapters.register.rotation import Rotation
 from streams.ports import ObjectStore
 from streams.proof.mutations import MutationReport, SealedSample, try_mutations
 from streams.proof.searching import Needles, Searched, search_files, search_register, search_tables, search_topics
@@ -47,12 +56,26 @@ class Entrance(Protocol):
         ...
 
 
-class Rotation(Protocol):
-    """Wraps every day key anew, by a new wrapping key."""
+@dataclass(frozen=True)
+class WholeRotation:
+    """Rotations from beginning to end, as an operator does them over days."""
+
+    rotation: Rotation
 
     def rotate(self, purpose: Purpose) -> int:
-        """How many day keys were wrapped anew. Raises `RetryableError` and `OperatorError`."""
-        ...
+        """How many day keys a new wrapping key has wrapped anew; the former one is done with.
+
+        Raises as `Rotation` does.
+        """
+        self.rotation.prepare(purpose)
+        self.rotation.switch(purpose)
+        result = self.rotation.rewrap(purpose)
+        if result.refused:
+            raise KeyRefusedError(
+                f"{result.refused} keys of days ({purpose}) do not open: see `callstream keys status`"
+            )
+        self.rotation.retire(purpose)
+        return result.done
 
 
 @dataclass
@@ -101,7 +124,7 @@ class ProofOfCustody:
     store: ObjectStore
     keys: DataKeys
     entrance: Entrance
-    rotation: Rotation
+    rotation: WholeRotation
     replay: Callable[[datetime], int]
     """Judges the stored transcripts of the proof's tenant again, from a time on; how many."""
     say: Callable[[str], None]

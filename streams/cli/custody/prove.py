@@ -50,15 +50,15 @@ def prove(
     from streams.adapters.object_store.from_settings import object_store_from
     from streams.adapters.register.keys import RegisterKeys
     from streams.adapters.register.register import Register
+    from streams.adapters.register.rotation import Rotation
     from streams.demo.examples import example_recordings
     from streams.ports import SystemClock
-    from streams.proof.custody import ProofOfCustody
+    from streams.proof.custody import ProofOfCustody, WholeRotation
     from streams.proof.entrance import HttpEntrance
     from streams.proof.secrets import ProofCalls
     from streams.wiring import received_store_from, require_register
 
     settings = command_settings()
-    out = console(soft_wrap=True, stderr=True)
     register = Register.of(settings)
     require_register(register)
     store, now = object_store_from(settings), SystemClock().now()
@@ -77,9 +77,9 @@ def prove(
                 store,
                 RegisterKeys(register, key_wrapper_from(settings), SystemClock()),
                 entrance,
-                _rotation(settings, register),
+                WholeRotation(Rotation(register, key_wrapper_from(settings), SystemClock(), account())),
                 _replay,
-                out.print,
+                lambda sentence: typer.echo(sentence, err=True),
                 within,
             ).run(secret_calls, calls, round(calls * recordings))
     finally:
@@ -109,10 +109,9 @@ def _api_key(register: "Register", now: datetime, within_s: float) -> Iterator[s
 
 
 def _url_of(settings: Settings) -> str:
-    from streams.serve.certificate import is_https
-
-    scheme = "https" if is_https(settings) else "http"
-    return f"{scheme}://{settings.serve_host}:{settings.serve_port}"
+    https = settings.serve_self_signed or settings.serve_cert_file is not None
+    host = f"[{settings.serve_host}]" if ":" in settings.serve_host else settings.serve_host
+    return f"{'https' if https else 'http'}://{host}:{settings.serve_port}"
 
 
 def _http(settings: Settings, now: datetime) -> "urllib3.PoolManager":
