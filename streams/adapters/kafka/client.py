@@ -611,6 +611,11 @@ def missing_topics(settings: Settings, topics: Sequence[AnyTopic] = TOPICS) -> l
     return [topic.name for topic in topics if topic.name not in existing]
 
 
+def all_topic_names(settings: Settings) -> frozenset[str]:
+    """Of every topic that the broker has, also those that are not ours. Raises `KafkaUnreachableError`."""
+    return topic_names(AdminClient(client_config(settings)))
+
+
 def topic_names(admin: AdminClient) -> frozenset[str]:
     """Of every topic that the broker has. Raises `KafkaUnreachableError`."""
     return frozenset(_topics(admin))

@@ -1,0 +1,188 @@
+"""`callstream custody prove`: a running stack is given secrets, and then searched for them."""
+
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.table import Table
+
+from streams.cli.command_settings import command_settings
+from streams.cli.console.access import account
+from streams.cli.console.exit_codes import EXIT_PROBLEM
+from streams.cli.console.options import JsonOption
+from streams.cli.console.output import console, print_json
+from streams.settings import Settings
+
+if TYPE_CHECKING:
+    import urllib3
+
+    from streams.adapters.register.register import Register
+    from streams.proof.custody import CustodyProof
+
+NAMED = 20
+
+
+def prove(
+    calls: Annotated[int, typer.Option(min=2, max=100_000, help="Number of calls that carry secrets.")] = 1_000,
+    recordings: Annotated[
+        float, typer.Option(min=0, max=1, help="Share of them with a recording; the others are transcripts.")
+    ] = 0.5,
+    within: Annotated[float, typer.Option(min=1, help="Seconds that the stack has to hear and judge them.")] = 3_600,
+    url: Annotated[str, typer.Option(help="Where `serve` listens; by default where the settings say.")] = "",
+    as_json: JsonOption = False,
+) -> None:
+    """Prove on a running stack that nothing unmasked lies in clear.
+
+    Calls of the tenant custody-proof, with numbers and sounds that nobody else has, are taken in, heard, judged, and
+    judged again, while every key is wrapped anew. Then all that the stack has written is searched for them: every file,
+    byte by byte, and topics, tables and register unpacked. Sealed objects are tampered with: none may open.
+
+    Their rows stay. Ends with 1 if anything is found. Run it where the stack runs: it reads the files of its data
+    folder.
+    """
+    from streams.adapters.kafka.client import Publisher
+    from streams.adapters.key_wrappers.from_settings import key_wrapper_from
+    from streams.adapters.object_store.from_settings import object_store_from
+    from streams.adapters.register.keys import RegisterKeys
+    from streams.adapters.register.register import Register
+    from streams.adapters.register.rotation import Rotation
+    from streams.demo.examples import example_recordings
+    from streams.ports import SystemClock
+    from streams.proof.custody import ProofOfCustody, WholeRotation
+    from streams.proof.entrance import HttpEntrance
+    from streams.proof.secrets import ProofCalls
+    from streams.wiring import received_store_from, require_register
+
+    settings = command_settings()
+    register = Register.of(settings)
+    require_register(register)
+    store, now = object_store_from(settings), SystemClock().now()
+    store.check()
+    speech = [file.read_bytes() for file in example_recordings()[:6]]
+    secret_calls = ProofCalls(f"{now.isoformat()}", now, speech)
+    publisher = Publisher(settings)
+    try:
+        with _api_key(register, now, within) as api_key:
+            entrance = HttpEntrance(
+                url or _url_of(settings), api_key, _http(settings, now), received_store_from(settings, store), publisher
+            )
+            proof = ProofOfCustody(
+                settings,
+                register,
+                store,
+                RegisterKeys(register, key_wrapper_from(settings), SystemClock()),
+                entrance,
+                WholeRotation(Rotation(register, key_wrapper_from(settings), SystemClock(), account())),
+                _replay,
+                lambda sentence: typer.echo(sentence, err=True),
+                within,
+            ).run(secret_calls, calls, round(calls * recordings))
+    finally:
+        publisher.close()
+        register.close()
+    if as_json:
+        print_json(_as_json(proof))
+    else:
+        _print(proof)
+    raise typer.Exit(0 if proof.holds else EXIT_PROBLEM)
+
+
+@contextmanager
+def _api_key(register: "Register", now: datetime, within_s: float) -> Iterator[str]:
+    """One that lasts as long as the proof."""
+    from streams.adapters.register.api_keys import RegisterApiKeys
+    from streams.ports import SystemClock
+    from streams.proof.secrets import TENANT
+
+    keys = RegisterApiKeys(register, SystemClock())
+    ends = now + timedelta(seconds=within_s, hours=1)
+    fresh = keys.issue(TENANT, "proof of custody", ["recordings:write"], ends, actor=account())
+    try:
+        yield fresh.text
+    finally:
+        keys.revoke(fresh.key.key_id, actor=account())
+
+
+def _url_of(settings: Settings) -> str:
+    https = settings.serve_self_signed or settings.serve_cert_file is not None
+    host = f"[{settings.serve_host}]" if ":" in settings.serve_host else settings.serve_host
+    return f"{'https' if https else 'http'}://{host}:{settings.serve_port}"
+
+
+def _http(settings: Settings, now: datetime) -> "urllib3.PoolManager":
+    import urllib3
+
+    from streams.serve.certificate import certificate_files
+
+    files = certificate_files(settings, now)
+    if files is None:
+        return urllib3.PoolManager(maxsize=16)
+    return urllib3.PoolManager(maxsize=16, ca_certs=str(files.certificate))
+
+
+def _replay(since: datetime) -> int:
+    """How many calls were judged again, by the command that anybody would use. Raises `EmbeddedStackError`."""
+    from schemas.errors import EmbeddedStackError
+    from streams.proof.secrets import TENANT
+
+    command = (sys.executable, "-m", "streams.cli.main", "replay")
+    options = ("--from", since.isoformat(), "--tenant", TENANT, "--json")
+    done = subprocess.run((*command, *options), stdout=subprocess.PIPE, check=False)  # noqa: S603 - our own command
+    if done.returncode:
+        raise EmbeddedStackError(f"callstream replay ended with {done.returncode}: see what it says above")
+    return int(json.loads(done.stdout)["judged"])
+
+
+def _print(proof: "CustodyProof") -> None:
+    out = console(soft_wrap=True)
+    outcomes = ", ".join(f"{count} {name}" for name, count in sorted(proof.outcomes.items()))
+    out.print(f"{proof.calls} calls with {proof.secrets} secrets, {proof.recordings} of them recordings: {outcomes}")
+    out.print(f"{proof.rewrapped} day keys wrapped anew while they came in; {proof.replayed} calls judged again")
+    table = Table("searched", "parts", "MB", "mark seen", "secrets in clear", box=None, header_style="")
+    for one in proof.searched:
+        found = proof.found(one)
+        told = ", ".join(f"{count} × {name}" for name, count in sorted(found.items())) or "none"
+        seen = "no: the search is blind" if one.place in proof.blind else "yes"
+        table.add_row(one.place, str(one.parts), f"{one.size_bytes / 1e6:.1f}", seen, told)
+    out.print(table)
+    for one in proof.searched:
+        for part, hits in one.where.most_common(NAMED):
+            out.print(f"  {hits} hits in {part}")
+        for part in one.unreadable[:NAMED]:
+            out.print(f"  not searched: {part}")
+    out.print(f"{proof.mutations.tried} changed objects tried: {len(proof.mutations.unnoticed)} opened")
+    for kind in sorted(set(proof.mutations.unnoticed)):
+        out.print(f"  not noticed: {kind}")
+    out.print("; ".join(f"{what}: {seconds:.0f} s" for what, seconds in proof.took_s.items()))
+    out.print("custody holds" if proof.holds else "custody does NOT hold")
+
+
+def _as_json(proof: "CustodyProof") -> dict[str, object]:
+    return {
+        "holds": proof.holds,
+        "calls": proof.calls,
+        "recordings": proof.recordings,
+        "secrets": proof.secrets,
+        "outcomes": dict(proof.outcomes),
+        "day_keys_wrapped_anew": proof.rewrapped,
+        "judged_again": proof.replayed,
+        "searched": [
+            {
+                "place": one.place,
+                "parts": one.parts,
+                "bytes": one.size_bytes,
+                "mark_seen": one.place not in proof.blind,
+                "found": dict(proof.found(one)),
+                "where": dict(one.where),
+                "not_searched": one.unreadable,
+            }
+            for one in proof.searched
+        ],
+        "mutations": {"tried": proof.mutations.tried, "unnoticed": sorted(set(proof.mutations.unnoticed))},
+        "took_s": {what: round(seconds, 1) for what, seconds in proof.took_s.items()},
+    }

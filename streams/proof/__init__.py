@@ -1,0 +1,1 @@
+"""Proof of custody: a stack is given secrets, and then searched for them."""

@@ -1,0 +1,105 @@
+"""The search sees what it looks for, wherever it lies; a place where it sees nothing is not taken for a clean one."""
+
+from pathlib import Path
+
+import pytest
+
+from streams.proof.custody import MARK, CustodyProof
+from streams.proof.mutations import MutationReport
+from streams.proof.searching import Needles, Searched, search_files
+
+PHONE = b"13812345678"
+SAMPLE = bytes(range(1, 49))
+NEEDLES = Needles({MARK: [b"mark-0123456789"], "a phone number": [PHONE], "a recording": [SAMPLE]})
+ALLOWED = frozenset({MARK})
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        pytest.param(b"xx" + PHONE + b"yy", id="as it is"),
+        pytest.param("号码13812345678".encode(), id="UTF-8"),
+        pytest.param("号码13812345678".encode("utf-16-le"), id="UTF-16, little end first"),
+        pytest.param("号码13812345678".encode("utf-16-be"), id="UTF-16, big end first"),
+        pytest.param(b"\x00" * (4 * 1024 * 1024 - 5) + PHONE, id="over the end of a piece that is read"),
+        pytest.param(b"138" + PHONE, id="behind its own beginning"),
+        pytest.param(SAMPLE + PHONE, id="beside another one"),
+    ],
+)
+def test_a_number_is_found_in_a_file(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "deep" / "down").mkdir(parents=True)
+    (tmp_path / "deep" / "down" / "file").write_bytes(content)
+    searched = search_files([tmp_path], NEEDLES, ALLOWED)
+    assert searched.found["a phone number"] == {PHONE}
+    assert list(searched.where) == [str(tmp_path / "deep" / "down" / "file")]
+    assert (searched.parts, searched.size_bytes) == (1, len(content))
+
+
+def test_sound_is_found_at_any_place(tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"\xff" * 17 + SAMPLE + b"\xff")
+    assert search_files([tmp_path], NEEDLES, ALLOWED).found == {"a recording": {SAMPLE}}
+
+
+def test_the_name_of_a_file_can_tell_it_too(tmp_path: Path) -> None:
+    (tmp_path / f"{PHONE.decode()}.wav").write_bytes(b"")
+    assert search_files([tmp_path], NEEDLES, ALLOWED).found == {"a phone number": {PHONE}}
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        pytest.param(b"", id="nothing"),
+        pytest.param(b"1381234567", id="all but a digit"),
+        pytest.param(b"1381 2345678", id="other bytes between"),
+        pytest.param(SAMPLE[:-1], id="all but a byte"),
+    ],
+)
+def test_what_is_not_there_is_not_found(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "file").write_bytes(content)
+    assert search_files([tmp_path], NEEDLES, ALLOWED).found == {}
+
+
+def test_a_file_in_two_folders_is_searched_once_and_no_link_is_followed(tmp_path: Path) -> None:
+    inner = tmp_path / "inner"
+    inner.mkdir()
+    (inner / "file").write_bytes(PHONE)
+    (inner / "link").symlink_to(inner / "file")
+    assert search_files([tmp_path, inner], NEEDLES, ALLOWED).parts == 1
+
+
+def test_needles_that_chance_would_find_are_refused() -> None:
+    with pytest.raises(ValueError, match="too short"):
+        Needles({"a code": [b"12345"]})
+
+
+def proof_of(**changes: object) -> CustodyProof:
+    """A proof that holds, but for these changes."""
+    searched = Searched("files", found={MARK: {b"mark-0123456789"}})
+    proof = CustodyProof(calls=2, recordings=1, rewrapped=3, replayed=2, searched=[searched])
+    proof.outcomes["analyzed"] = 2
+    proof.mutations = MutationReport(tried=5)
+    for name, value in changes.items():
+        setattr(proof, name, value)
+    return proof
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        pytest.param({"replayed": 1}, id="a call was not judged again"),
+        pytest.param({"rewrapped": 0}, id="no key was wrapped anew"),
+        pytest.param({"calls": 3}, id="a call has no outcome"),
+        pytest.param({"searched": [Searched("files")]}, id="the mark was not seen: the search is blind"),
+        pytest.param(
+            {"searched": [Searched("files", found={MARK: {b"m"}, "a phone number": {PHONE}})]}, id="a secret was found"
+        ),
+        pytest.param(
+            {"searched": [Searched("files", found={MARK: {b"m"}}, unreadable=["x"])]}, id="a file was not read"
+        ),
+        pytest.param({"mutations": MutationReport()}, id="no object was tampered with"),
+        pytest.param({"mutations": MutationReport(5, ["a cut end"])}, id="a cut was not noticed"),
+    ],
+)
+def test_custody_holds_only_if_everything_does(changes: dict[str, object]) -> None:
+    assert proof_of().holds
+    assert not proof_of(**changes).holds
