@@ -1,7 +1,7 @@
 """`callstream demands unknown`."""
 
 from dataclasses import asdict
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.table import Table
@@ -11,6 +11,9 @@ from streams.cli.command_settings import command_settings
 from streams.cli.console.options import JsonOption
 from streams.cli.console.output import console, print_json
 from streams.cli.demands.week import UNLIKELY, TenantOption, UnlikelyOption, WeekOption, find_demands, name_of
+
+if TYPE_CHECKING:
+    from processors.demands.unknown import UnknownDemand
 
 
 def show_unknown(
@@ -41,17 +44,7 @@ def show_unknown(
                 "uncovered": found.uncovered,
                 "sampled": found.sampled,
                 "unheard": found.unheard,
-                "demands": [
-                    {
-                        **{name: value for name, value in asdict(one).items() if name not in ("members", "phrases")},
-                        "topic": {
-                            "id": suggested_id(suggested_name(one)),
-                            "name": suggested_name(one),
-                            "phrases": list(one.phrases),
-                        },
-                    }
-                    for one in shown
-                ],
+                "demands": [_as_json(one) for one in shown],
             }
         )
         return
@@ -85,3 +78,12 @@ def show_unknown(
         typer.echo(f"groups were formed of {found.sampled} of them; all were counted")
     if found.unheard:
         typer.echo(f"{found.unheard} of them are in no group: no customer is heard in them")
+
+
+def _as_json(demand: "UnknownDemand") -> dict[str, Any]:
+    from processors.demands.adopting import suggested_id, suggested_name
+
+    told = {name: value for name, value in asdict(demand).items() if name not in ("members", "phrases")}
+    quotes = [asdict(quote) | {"ended_at": quote.ended_at.isoformat()} for quote in demand.quotes]
+    name = suggested_name(demand)
+    return told | {"quotes": quotes, "topic": {"id": suggested_id(name), "name": name, "phrases": demand.phrases}}
