@@ -64,10 +64,19 @@ def typical_words(inside: Words, calls: int, outside: Words, others: int, most: 
     for _, word in scored[: 40 * most]:
         overlapping = [other for other in chosen if word in other or other in word]
         if not overlapping:
-            chosen.append(word)
+            # What reaches out of a word that is there already is a piece of the sentence, and no word: 字藏品转.
+            if not any(_overlap(word, other) for other in chosen):
+                chosen.append(word)
             continue
         for other in overlapping:
             if other in word and inside[word] >= _WHOLE * inside[other]:
                 chosen[chosen.index(other)] = word
                 break
     return list(dict.fromkeys(chosen))[:most]
+
+
+def _overlap(one: str, other: str) -> bool:
+    """Whether one begins with the letters with which the other ends; one letter is enough for a word of two."""
+    least = min(2, len(one) - 1, len(other) - 1)
+    lengths = range(least, min(len(one), len(other)))
+    return any(one.endswith(other[:length]) or other.endswith(one[:length]) for length in lengths)

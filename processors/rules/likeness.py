@@ -85,17 +85,25 @@ class Examples:
         """The sentence that is most like one of them; None where there is none."""
         if not sentences:
             return None
-        known, letters, read = self._prepared
+        read = self._prepared[2]
         best: Alike | None = None
         for sentence in sentences:
-            shared = np.isin(sentence.buckets, known)
-            cosines = sentence.values[shared] @ letters[np.searchsorted(known, sentence.buckets[shared])]
+            cosines = self.by_letters(sentence)
             reads_something = read.any(axis=1)
             alike = np.where(reads_something, (cosines + read @ sentence.read) / 2, cosines)
             number = int(alike.argmax())
             if best is None or alike[number] > best.similarity + 1e-6:
                 best = Alike(sentence.start, sentence.end, self.texts[number], min(1.0, float(alike[number])))
         return best
+
+    def by_letters(self, sentence: Sentence) -> NDArray[np.float32]:
+        """The cosine between the letters of a sentence and those of each example."""
+        known, letters, _ = self._prepared
+        shared = np.isin(sentence.buckets, known)
+        result: NDArray[np.float32] = (
+            sentence.values[shared] @ letters[np.searchsorted(known, sentence.buckets[shared])]
+        )
+        return result
 
     @property
     def unread(self) -> tuple[str, ...]:
