@@ -8,8 +8,8 @@ from streams.cli.console.output import end_with_problems
 from streams.cli.rules.packs import FilesArgument, in_company, read_packs
 
 LIKE_IS_A_GUESS = (
-    "like compares with {examples} example(s). No encoder at hand tells meanings well enough to accuse anybody: "
-    "finds is a suspicion, mostly wrong where wordings are new (docs/accuracy.md#like)"
+    "like compares with {examples} example(s). No encoder at hand is good enough to accuse anybody by it: what it finds "
+    "is a suspicion, and most are wrong where the wording is new (docs/accuracy.md#like)"
 )
 
 
