@@ -17,6 +17,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from itertools import islice
 from pathlib import Path
 from statistics import fmean
 
@@ -138,7 +139,7 @@ def main() -> None:
     parser.add_argument("--fewest", type=int, default=FEWEST, help="main topics of fewer calls are not hidden")
     options = parser.parse_args()
     every = list(cases(options.data))
-    others = [case.call for case in cases(None)] if options.data else []
+    others = [case.call for case in islice(cases(None), BACKGROUND)] if options.data else []
     judged = Judged()
     mains = Counter(case.topics[0] for case in every if case.topics)
     names = sorted(topic for topic, count in mains.items() if count >= max(options.fewest, FEWEST))
