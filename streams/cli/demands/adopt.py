@@ -9,6 +9,7 @@ from schemas.config.rule_pack import RulePack, RulePackError, parse_rule_pack
 from schemas.config.yaml_files import YamlFileError
 from schemas.errors import OperatorError
 from streams.cli.command_settings import command_settings
+from streams.cli.console.exit_codes import EXIT_PROBLEM
 from streams.cli.console.output import end_with_problems
 from streams.cli.demands.week import UNLIKELY, TenantOption, UnlikelyOption, WeekOption, find_demands, name_of
 from streams.cli.rules.packs import in_company
@@ -18,6 +19,8 @@ from streams.settings import Settings
 
 class NoSuchClusterError(OperatorError):
     """There is no group of that name in the week."""
+
+    exit_code = EXIT_PROBLEM
 
 
 def adopt(
