@@ -22,7 +22,7 @@ from processors.text.normalized_text import normalize
 from processors.text.passages import Passage
 from processors.text.remembered import remembered
 
-USUAL_SIMILARITY = 0.5
+USUAL_SIMILARITY = 0.45
 """From which on sentences are taken for alike, where a rule does not say."""
 
 LENGTHS = (1, 2, 3)

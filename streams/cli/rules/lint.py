@@ -8,8 +8,8 @@ from streams.cli.console.output import end_with_problems
 from streams.cli.rules.packs import FilesArgument, in_company, read_packs
 
 LIKE_IS_A_GUESS = (
-    "like compares with {examples} example(s). No encoder at hand is good enough to accuse anybody by it: what it finds "
-    "is a suspicion, and it finds one violation in ten that is worded anew (docs/accuracy.md#like)"
+    "like compares with {examples} example(s). No encoder at hand is good enough to accuse anybody: what it finds is "
+    "a suspicion, and it finds one violation in ten that is worded anew (docs/accuracy.md#like)"
 )
 
 

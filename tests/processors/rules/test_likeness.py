@@ -51,7 +51,7 @@ def test_what_is_found_is_a_suspicion_with_its_example_and_how_alike() -> None:
     assert (finding.severity, finding.score_delta, finding.role) == ("info", 0, "agent")
     assert finding.attributes["example"] == "我们这个稳赚不赔的"
     assert finding.attributes["similarity"] == finding.confidence
-    assert 0.5 <= finding.confidence <= 1
+    assert 0.45 <= finding.confidence <= 1
     assert "稳赚不赔" in finding.matched
 
 
@@ -81,7 +81,7 @@ def test_what_is_not_meant_is_not_found(lines: list[tuple[Role, str]], why: str)
 
 
 def test_a_higher_similarity_finds_less() -> None:
-    line: tuple[Role, str] = ("agent", "这个产品稳赚不赔，您放心")
+    line: tuple[Role, str] = ("agent", "我们这个产品是稳赚不赔的东西呀，您尽管放心")
     found = [
         len([one for one in judged(line, pack=PACK % more).findings if one.detector == "like"])
         for more in ("", ", min_similarity: 0.99")
