@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, ClassVar, Literal, NamedTuple, Protocol
 
+from processors.rules.likeness import USUAL_SIMILARITY, Alike, Examples, Sentence, sentences_of
 from processors.text.negation import CONTEXT_LETTERS, stance
 from processors.text.negation import Stance as SpeakerStance
 from processors.text.normalized_text import normalize
@@ -88,7 +89,8 @@ class Node(Protocol):
 
     `asks_who_speaks`: whether it depends on which side says something. `asks_who_is_silent`: whether it may hold
     because one of them does not, so that words of an unknown speaker may be what it should not find. `needs_times`:
-    whether it counts seconds, so that it cannot be decided where nobody knows when what was said.
+    whether it counts seconds, so that it cannot be decided where nobody knows when what was said. `rests_on_likeness`:
+    whether it depends on what sentences mean, so that what it finds is a suspicion.
     """
 
     @property
@@ -97,6 +99,8 @@ class Node(Protocol):
     def asks_who_is_silent(self) -> bool: ...
     @property
     def needs_times(self) -> bool: ...
+    @property
+    def rests_on_likeness(self) -> bool: ...
     def look(self, hearing: "Hearing") -> ConditionResult: ...
 
     def is_shown_by_event(self, hearing: "Hearing") -> bool:
@@ -115,6 +119,14 @@ class Hearing:
     measures: Mapping[str, MeasureValue] = field(default_factory=dict)
     _known: dict[int, ConditionResult] = field(default_factory=dict)
     _stances: dict[tuple[int, int, int], SpeakerStance] = field(default_factory=dict)
+    _sentences: dict[int, tuple[Sentence, ...]] = field(default_factory=dict)
+
+    def sentences(self, passage: Passage) -> tuple[Sentence, ...]:
+        """The sentences of a passage, ready to be compared; only asked for where a rule compares them."""
+        known = self._sentences.get(passage.number)
+        if known is None:
+            known = self._sentences[passage.number] = sentences_of(passage)
+        return known
 
     def look(self, node: Node) -> ConditionResult:
         """The result of a condition; computed once and remembered."""
@@ -193,6 +205,11 @@ class LeafScope:
     def asks_who_speaks(self) -> bool:
         """Whether it matters which side says it."""
         return self.by != "anyone" or any(anchor.of.asks_who_speaks for anchor in self.anchors)
+
+    @property
+    def rests_on_likeness(self) -> bool:
+        """Whether it depends on what sentences mean where to look."""
+        return any(anchor.of.rests_on_likeness for anchor in self.anchors)
 
     @property
     def asks_who_is_silent(self) -> bool:
@@ -301,6 +318,10 @@ class _Words:
     scope: LeafScope
 
     @property
+    def rests_on_likeness(self) -> bool:
+        return self.scope.rests_on_likeness
+
+    @property
     def asks_who_speaks(self) -> bool:
         return self.scope.asks_who_speaks
 
@@ -399,9 +420,48 @@ class _Regex(_Words):
                 yield RuleHit(passage, start, end, match.group())
 
 
+@dataclass(frozen=True, eq=False)
+class _Like(_Words):
+    """Sentences that are like one of some examples."""
+
+    examples: Examples
+    least: float
+
+    @property
+    def rests_on_likeness(self) -> bool:
+        return True
+
+    @property
+    def needs_times(self) -> bool:
+        return self.scope.needs_times
+
+    def is_shown_by_event(self, hearing: Hearing) -> bool:  # noqa: ARG002 - no event says what was said
+        return False
+
+    def look(self, hearing: Hearing) -> ConditionResult:
+        found = self.scope.keep(self._hits(hearing), hearing)
+        return ConditionResult(bool(found), found)
+
+    def _hits(self, hearing: Hearing) -> Iterator[RuleHit]:
+        """Of each turn its sentence that is most alike."""
+        for passage in hearing.spoken.passages:
+            if not self.scope.may_hold(passage, hearing.spoken.duration_ms):
+                continue
+            alike = self.examples.nearest(hearing.sentences(passage))
+            if alike is not None and alike.similarity >= self.least and self._stands(hearing, passage, alike):
+                yield RuleHit(passage, alike.start, alike.end, alike.example, round(alike.similarity, 4))
+
+    def _stands(self, hearing: Hearing, passage: Passage, alike: Alike) -> bool:
+        wanted = self.scope.stance
+        # An example that is negative itself (您不能退货) is meant as it stands; only a quotation or a question is not.
+        taken = hearing.stance(passage, alike.start, alike.end)
+        return wanted != "claimed" or taken == "claimed"
+
+
 class _Fact:
     """Something that is known of a call, whoever speaks in it."""
 
+    rests_on_likeness = False
     asks_who_speaks = False
     asks_who_is_silent = False
 
@@ -451,6 +511,10 @@ class _Group:
     """As many must hold; 0: none may."""
 
     @property
+    def rests_on_likeness(self) -> bool:
+        return any(part.rests_on_likeness for part in self.parts)
+
+    @property
     def needs_times(self) -> bool:
         return any(part.needs_times for part in self.parts)
 
@@ -481,6 +545,10 @@ class _Group:
 class _AtLeast:
     of: Node
     wanted: int
+
+    @property
+    def rests_on_likeness(self) -> bool:
+        return self.of.rests_on_likeness
 
     @property
     def needs_times(self) -> bool:
@@ -525,6 +593,10 @@ class Compiler:
         if condition.regex is not None:
             regex = _Regex(scope, compile_regex(condition.regex))
             return self._watchers.share((condition.regex, scope), regex)
+        if condition.like:
+            least = condition.min_similarity or USUAL_SIMILARITY
+            like = _Like(scope, Examples(condition.like), least)
+            return self._watchers.share((condition.like, least, scope), like)
         if condition.event is not None:
             return _Event(condition.event)
         if condition.measure is not None:

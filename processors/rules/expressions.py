@@ -18,12 +18,22 @@ _LETTERS_OF_LINE = 40
 
 def expressions_of(pack: RulePack) -> tuple[str, ...]:
     """The regular expressions of all rules and named conditions of a pack, each once."""
-    return tuple(dict.fromkeys(_in(pack)))
+    return tuple(dict.fromkeys(one.regex for one in conditions_of(pack) if one.regex is not None))
 
 
-def _in(value: object) -> Iterator[str]:
-    if isinstance(value, Condition) and value.regex is not None:
-        yield value.regex
+def examples_of(pack: RulePack) -> tuple[str, ...]:
+    """The sentences that conditions of a pack compare with (`like:`), each once."""
+    return tuple(dict.fromkeys(example for one in conditions_of(pack) for example in one.like))
+
+
+def conditions_of(pack: RulePack) -> Iterator[Condition]:
+    """Every condition of all rules and every named one, those inside others after them."""
+    return _in(pack)
+
+
+def _in(value: object) -> Iterator[Condition]:
+    if isinstance(value, Condition):
+        yield value
     if isinstance(value, BaseModel):
         for name in type(value).model_fields:
             yield from _in(getattr(value, name))

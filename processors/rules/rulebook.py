@@ -73,6 +73,11 @@ class Compiled(Generic[E]):
         return str(self.pack.version)
 
     @remembered
+    def is_suspicion(self) -> bool:
+        """Whether what it finds rests on sentences that are alike (`like:`), so that a person has to confirm it."""
+        return any(node.rests_on_likeness for node in self.nodes.values())
+
+    @remembered
     def needs_times(self) -> bool:
         """Whether any of its conditions counts seconds."""
         return any(node.needs_times for node in self.nodes.values())
@@ -145,6 +150,8 @@ class Rulebook:
         self.topics: list[Compiled[TopicRule]] = self._section("topics")
         self.retention: list[Compiled[RetentionRule]] = self._section("retention")
         self.rules: list[Compiled[ConversationRule]] = self._section("rules")
+        self.suspecting = [rule for rule in self.rules if rule.is_suspicion]
+        """Those of them whose findings are suspicions."""
         if self._problems:
             raise RulePackError(self._problems)
         digest = sha256("".join(pack.digest() for pack in self.packs).encode()).hexdigest()
@@ -188,7 +195,11 @@ class Rulebook:
                 except ConditionError as error:
                     self._problems.append(f"{pack.place(section, entry.id)}: {error}")
                     continue
-                compiled.append(Compiled(pack, entry, nodes, self._days))
+                found: Compiled[E] = Compiled(pack, entry, nodes, self._days)
+                if found.is_suspicion and (problem := _not_for_suspicions(section, entry)):
+                    self._problems.append(f"{pack.place(section, entry.id)}: {problem}")
+                    continue
+                compiled.append(found)
         return compiled
 
     def phrases(self) -> Iterator[CompiledPhrase]:
@@ -215,6 +226,17 @@ class Rulebook:
     ) -> Hearing:
         """The same of what was said, the event and the measures."""
         return Hearing(spoken, self.index, self._watchers, call, measures or {})
+
+
+def _not_for_suspicions(section: str, entry: Entry) -> str | None:
+    """What a rule with `like:` says that no suspicion may; None where it says nothing of the kind."""
+    if not isinstance(entry, ConversationRule) or section != "rules":
+        return "like finds suspicions, and may only be used in rules of the section rules"
+    if entry.finding != "found":
+        return "like finds suspicions: finding must be found, because nothing can be held to be missing by them"
+    if entry.severity != "info" or entry.score_delta or entry.measure:
+        return "like finds suspicions: they have the severity info, cost no points and take no measure"
+    return None
 
 
 def _no_condition(name: str) -> Condition:

@@ -15,7 +15,7 @@ SECOND_READER = "second_reader"
 FINDINGS, DROPPED, DISAGREES = "second_reader_findings", "second_reader_dropped", "second_reader_disagrees"
 MEASURES = (FINDINGS, DROPPED, DISAGREES)
 
-SUSPECTING = frozenset({"reading", SECOND_READER})
+SUSPECTING = frozenset({"like", "reading", SECOND_READER})
 """Detectors whose findings nobody has confirmed."""
 
 AFTER = timedelta(milliseconds=1)

@@ -1,7 +1,7 @@
 """Conditions: the part of a rule that says what must be found in a call, and where.
 
-A condition holds exactly one of `say`, `regex`, `event`, `measure`, `ref`, `any_of`, `all_of`, `n_of`, `none_of`. Short
-forms: a text alone is `say` with that one phrase, a list alone is `any_of`.
+A condition holds exactly one of `say`, `regex`, `like`, `event`, `measure`, `ref`, `any_of`, `all_of`, `n_of`,
+`none_of`. Short forms: a text alone is `say` with that one phrase, a list alone is `any_of`.
 
 What is written on a group (`by`, `first_s`, `stance` …) holds for everything inside that does not say otherwise.
 """
@@ -18,6 +18,7 @@ GAP = "…"
 MAX_GAP_LETTERS = 8
 MAX_DEPTH = 12
 MAX_REGEX_LETTERS = 500
+MAX_LIKE_EXAMPLES = 40
 MAX_REGEX_BYTES = 4 * 1024 * 1024
 
 RuleSpeaker = Literal["agent", "customer", "anyone", "not_customer"]
@@ -41,6 +42,10 @@ Phrase = Annotated[
     str, StringConstraints(min_length=1, max_length=60, strip_whitespace=True), AfterValidator(_parts_hold_letters)
 ]
 PlainPhrase = Annotated[Phrase, StringConstraints(pattern=f"^[^{GAP}]+$")]
+
+
+LikeExample = Annotated[Phrase, StringConstraints(min_length=4)]
+"""A sentence that shows what is meant. Of fewer letters nothing can be told."""
 
 
 def _condition(value: Any) -> Any:
@@ -129,6 +134,19 @@ class Condition(Record):
         max_length=MAX_REGEX_LETTERS,
         description="RE2 syntax, over the turn as it reads with numbers in digits; no back-references, no look-around",
     )
+    like: tuple[LikeExample, ...] = Field(
+        default=(),
+        max_length=MAX_LIKE_EXAMPLES,
+        exclude_if=lambda value: value == (),  # the digest of packs from before it stays what it was
+        description="sentences that mean the same as one of these: only in the section `rules`, and only a suspicion",
+    )
+    min_similarity: float | None = Field(
+        default=None,
+        gt=0,
+        le=1,
+        exclude_if=lambda value: value is None,
+        description="with like: how alike they must be; by default as measured in docs/accuracy.md",
+    )
     event: EventTest | None = None
     measure: MeasureTest | None = None
     ref: Slug | None = Field(default=None, description="a condition of the pack (or of general) by its name")
@@ -171,6 +189,8 @@ class Condition(Record):
             raise ValueError("n and n_of belong together")
         if self.n is not None and self.n > len(self.n_of):
             raise ValueError(f"n is {self.n}, but n_of has only {len(self.n_of)}")
+        if self.min_similarity is not None and not self.like:
+            raise ValueError("min_similarity belongs to like")
         if self.unless and not self.say:
             raise ValueError("unless belongs to say")
         depth = _depth(self)
@@ -187,7 +207,7 @@ class Condition(Record):
         return tuple(anchor for anchor in (self.before, self.after, self.near) if anchor is not None)
 
 
-KINDS = ("say", "regex", "event", "measure", "ref", "any_of", "all_of", "n_of", "none_of")
+KINDS = ("say", "regex", "like", "event", "measure", "ref", "any_of", "all_of", "n_of", "none_of")
 
 AnyCondition = Annotated[Condition, BeforeValidator(_condition)]
 """A condition, or one of its short forms."""

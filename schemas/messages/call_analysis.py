@@ -60,6 +60,7 @@ TriggerName = Literal[
     "complaint_threat",
     "customer_agitated",
     "duration_anomaly",
+    "like",
     "mandatory_script",
     "reading",
     "safety",
@@ -69,7 +70,7 @@ TriggerName = Literal[
 
 TRIGGER_NAMES: tuple[TriggerName, ...] = get_args(TriggerName)
 
-SUSPECTING: tuple[TriggerName, ...] = ("reading",)
+SUSPECTING: tuple[TriggerName, ...] = ("like", "reading")
 """Triggers that rest on a suspicion: they select, but raise no alert, enter no KPI and are not shown to agents."""
 
 

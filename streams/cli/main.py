@@ -23,6 +23,7 @@ from streams.cli.config import config
 from streams.cli.console.exit_codes import EXIT_BUG, EXIT_PROBLEM, EXIT_UNREACHABLE
 from streams.cli.contracts import contracts
 from streams.cli.custody import custody_app
+from streams.cli.demands import demands_app
 from streams.cli.demo import demo
 from streams.cli.emotion import emotion_app
 from streams.cli.export import export_app
@@ -112,6 +113,7 @@ app.add_typer(alerts_app, name="alerts")
 app.add_typer(emotion_app, name="emotion")
 app.add_typer(kpi_app, name="kpi")
 app.add_typer(keys_app, name="keys")
+app.add_typer(demands_app, name="demands")
 app.add_typer(verdicts_app, name="verdicts")
 app.add_typer(learn_app, name="learn")
 app.add_typer(roles_app, name="roles")

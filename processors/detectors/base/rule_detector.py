@@ -86,7 +86,7 @@ def applies(compiled: Compiled[Any], hearing: Hearing) -> bool:
     return compiled.applies_to(hearing.call) and (when is None or hearing.look(when).holds)
 
 
-def _lacks_times(rule: Compiled[Any], hearing: Hearing, context: CallContext) -> bool:
+def lacks_times(rule: Compiled[Any], hearing: Hearing, context: CallContext) -> bool:
     """Whether a rule for such calls counts seconds of a call of which nobody knows when what was said."""
     if not rule.needs_times or why_no_times(context.transcript) is None or not rule.applies_to(context.transcript.call):
         return False
@@ -147,7 +147,9 @@ class RuleDetector:
         untimed: set[str | None] = set()
         why_unknown = context.why_not_told_apart
         for rule in getattr(book, self.name):
-            if _lacks_times(rule, hearing, context):
+            if rule.is_suspicion:
+                continue  # the detector `like` asks it
+            if lacks_times(rule, hearing, context):
                 untimed.add(rule.entry.measure)
             elif applies(rule, hearing):
                 findings, holds = self._judge(rule, hearing, context)

@@ -63,5 +63,5 @@ ARRAY JOIN
     findings.score_delta AS score_delta,
     findings.confidence AS confidence,
     findings.attributes AS attributes
-WHERE detector NOT IN ('reading', 'second_reader')
-COMMENT 'One row per finding of the newest analysis of each call; what reading and the second reader suspect is in suspicions.';
+WHERE detector NOT IN ('like', 'reading', 'second_reader')
+COMMENT 'One row per finding of the newest analysis of each call; what reading, rules with like and the second reader suspect is in suspicions.';

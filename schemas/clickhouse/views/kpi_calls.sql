@@ -15,7 +15,8 @@
 -- up the matter. The points of the items of a group add up to
 -- the weight of the group in every form.
 --
--- What reading and the second reader suspect (measures reading_* and second_reader_*, findings of these detectors, the trigger reading)
+-- What reading, rules with like and the second reader suspect (measures reading_*, like_* and second_reader_*, findings of these
+-- detectors, the triggers reading and like)
 -- is left out: agents may read this view, and no KPI is made of suspicions. A call that reading alone selected counts as not selected.
 --
 -- order_status, customer_value_tier and customer_tags are those of the call, as in the view calls; newest_* is what was said last,
@@ -93,7 +94,7 @@ AS WITH
                 real_time_factor,
                 duration_ms,
                 duration_in_band,
-                mapFilter((name, _value) -> NOT match(name, '^(reading|second_reader)_'), measures) AS measures,
+                mapFilter((name, _value) -> NOT match(name, '^(like|reading|second_reader)_'), measures) AS measures,
                 response_delays_ms,
                 mapContains(measures, 'mandatory_scripts_asked') AS says_what_was_asked,
                 score,
@@ -106,7 +107,7 @@ AS WITH
                 risk_score,
                 risk_parts,
                 risk_reasons,
-                arrayFilter(name -> name != 'reading', selected_by.trigger) AS triggers,
+                arrayFilter(name -> name NOT IN ('like', 'reading'), selected_by.trigger) AS triggers,
                 if(isNull(call_versions.selected), NULL, notEmpty(triggers)) AS selected,
                 transcribed_at,
                 analyzed_at,
@@ -119,10 +120,10 @@ AS WITH
                 csat_scale_max,
                 recording_notice_played,
                 topics.topic_id AS topic_ids,
-                arrayFilter((_value, detector) -> detector NOT IN ('reading', 'second_reader'), findings.category, findings.detector) AS finding_categories,
-                arrayFilter((_value, detector) -> detector NOT IN ('reading', 'second_reader'), findings.rule_id, findings.detector) AS finding_rule_ids,
-                arrayFilter((_value, detector) -> detector NOT IN ('reading', 'second_reader'), findings.role, findings.detector) AS finding_roles,
-                arrayFilter((_value, detector) -> detector NOT IN ('reading', 'second_reader'), findings.severity, findings.detector) AS finding_severities
+                arrayFilter((_value, detector) -> detector NOT IN ('like', 'reading', 'second_reader'), findings.category, findings.detector) AS finding_categories,
+                arrayFilter((_value, detector) -> detector NOT IN ('like', 'reading', 'second_reader'), findings.rule_id, findings.detector) AS finding_rule_ids,
+                arrayFilter((_value, detector) -> detector NOT IN ('like', 'reading', 'second_reader'), findings.role, findings.detector) AS finding_roles,
+                arrayFilter((_value, detector) -> detector NOT IN ('like', 'reading', 'second_reader'), findings.severity, findings.detector) AS finding_severities
             FROM call_versions FINAL
             WHERE ended_at >= {start:DateTime64(3, 'UTC')} AND ended_at < {end:DateTime64(3, 'UTC')}
         )

@@ -14,7 +14,7 @@ CREATE OR REPLACE VIEW selected_calls {{on_cluster}}
     reason String COMMENT 'why, in words; nothing that was said',
     finding_ids Array(String) COMMENT 'findings that pulled the trigger',
     measure LowCardinality(Nullable(String)) COMMENT 'measure that pulled the trigger; null where findings alone did',
-    is_suspicion Bool COMMENT 'the trigger is what the reading heads guess, which nobody has confirmed',
+    is_suspicion Bool COMMENT 'the trigger is what the reading heads or rules with like guess, which nobody has confirmed',
     risk_level LowCardinality(Nullable(String)) COMMENT 'low, medium or high; null when it was not judged',
     risk_score Nullable(Float64) COMMENT 'score behind risk_level',
     analysis_version UInt32 COMMENT 'version of the analysis; a higher one replaces a lower one'
@@ -35,7 +35,7 @@ AS SELECT
     reason,
     finding_ids,
     measure,
-    trigger = 'reading' AS is_suspicion,
+    trigger IN ('like', 'reading') AS is_suspicion,
     risk_level,
     risk_score,
     analysis_version

@@ -8,15 +8,15 @@ CREATE OR REPLACE VIEW suspicions {{on_cluster}}
     agent_id String COMMENT 'number of the agent',
     agent_team LowCardinality(Nullable(String)) COMMENT 'team of the agent at the time of the call',
     finding_id String COMMENT 'the same on every delivery of the same suspicion',
-    detector LowCardinality(String) COMMENT 'reading or second_reader',
+    detector LowCardinality(String) COMMENT 'reading, like or second_reader',
     kind LowCardinality(String) COMMENT 'most likely kind of violation',
-    model LowCardinality(String) COMMENT 'digest of the weights that read it; of a second reader its model and prompt',
+    model LowCardinality(String) COMMENT 'digest of the weights that read it; of like the rule with the version of its pack; of a second reader its model and prompt',
     role LowCardinality(String) COMMENT 'who spoke: agent, customer or unknown',
     start_ms UInt64 COMMENT 'start in the recording, ms',
     end_ms UInt64 COMMENT 'end in the recording, ms',
     quote String COMMENT 'sentence around the words that weighed most',
     matched String COMMENT 'words that weighed most',
-    probability Float64 COMMENT 'that the utterance breaks a rule of conduct, 0 to 1; of a second reader what it claims',
+    probability Float64 COMMENT 'that the utterance breaks a rule of conduct, 0 to 1; of like the similarity, of a second reader what it claims',
     analysis_version UInt32 COMMENT 'version of the analysis; a higher one replaces a lower one'
 )
 SQL SECURITY DEFINER
@@ -31,7 +31,7 @@ AS SELECT
     finding_id,
     detector,
     replaceRegexpOne(category, '^(suspected|second_reader)_', '') AS kind,
-    if(detector = 'second_reader', concat(attributes['model'], ' ', rule_version), rule_version) AS model,
+    multiIf(detector = 'second_reader', concat(attributes['model'], ' ', rule_version), detector = 'like', concat(rule_id, '@', rule_version), rule_version) AS model,
     role,
     start_ms,
     end_ms,
@@ -43,6 +43,7 @@ FROM call_versions FINAL
 ARRAY JOIN
     findings.finding_id AS finding_id,
     findings.category AS category,
+    findings.rule_id AS rule_id,
     findings.rule_version AS rule_version,
     findings.detector AS detector,
     findings.role AS role,
@@ -52,5 +53,5 @@ ARRAY JOIN
     findings.matched AS matched,
     findings.confidence AS probability,
     findings.attributes AS attributes
-WHERE detector IN ('reading', 'second_reader')
-COMMENT 'One row per utterance that the reading heads or the second reader of the newest analysis suspect; nobody has confirmed it.';
+WHERE detector IN ('like', 'reading', 'second_reader')
+COMMENT 'One row per utterance that the reading heads, a rule with like or the second reader of the newest analysis suspect; nobody has confirmed it.';

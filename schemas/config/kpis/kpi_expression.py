@@ -277,7 +277,7 @@ class _Reader:
         name = node.slice.value if isinstance(node.slice, ast.Constant) else None
         if not isinstance(name, str) or not name.isidentifier() or not name.isascii():
             raise self._refusal(node, "a name in quotes stands in the brackets, as in measures['greeting']")
-        if name.startswith(("reading_", "second_reader_")):
+        if name.startswith(("like_", "reading_", "second_reader_")):
             raise self._refusal(node, "what readers suspect enters no KPI (docs/reading.md)")
         return Expression("look_up", "number", (found,), name)
 

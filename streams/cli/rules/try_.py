@@ -65,7 +65,9 @@ def try_text(
     for finding in analysis.findings:
         name = finding.attributes.get("name") or finding.rule_id
         words = f" 「{finding.matched}」" if finding.matched else ""
-        typer.echo(f"{finding.severity}: {finding.rule_id} {name}{words} ({finding.confidence:.2f})")
+        example = finding.attributes.get("example")
+        like = f" like 「{example}」" if example else ""
+        typer.echo(f"{finding.severity}: {finding.rule_id} {name}{words}{like} ({finding.confidence:.2f})")
     for topic in analysis.topics:
         typer.echo(f"topic: {topic.topic_id} {topic.name} 「{topic.quote}」")
     for name, value in analysis.measures.items():

@@ -57,7 +57,7 @@ def test_subscribers_can_ask_for_every_trigger_but_suspicions() -> None:
             "{name: reading_selects, equals: true}",
             "{name: reading_selects}",
             "{name: reading_selects}",
-            "trigger reading, field triggers.6.measure",
+            "trigger reading, field triggers.7.measure",
             "a measure needs either equals or above",
             id="a measure without a condition",
         ),
