@@ -1,7 +1,7 @@
 """`callstream kpi` as a person or a program meets it, on the real engine."""
 
-import re
 import json
+import re
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
