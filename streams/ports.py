@@ -8,8 +8,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import ClassVar, Literal, Protocol
 
-from processors.custody.intake import Command as IntakeCommand
-from processors.custody.intake import Intake
+from processors.custody.intake import Intake, IntakeCommand
 from processors.custody.ports import KeyWrapper, Purpose
 from processors.judging.call_context import NO_BACKGROUND, Background
 from processors.kpi.surges import BucketCount

@@ -358,8 +358,8 @@ class Settings(SettingsPart):
     )
     unsealed_recordings: Literal["refuse", "hear"] = Field(
         default="refuse",
-        description="recordings that lie in clear end as unsupported (not_sealed), or are heard: for the time until "
-        "`callstream custody seal` has sealed those of before",
+        description="recordings that lie in clear end as unsupported (not_sealed), or are heard, for the time "
+        "until systems of yours take them in and `callstream custody seal-recordings` has sealed those of before",
     )
     intake_max_bytes: int = Field(default=10 * 1024**3, ge=1024, description="larger recordings are not taken in")
     sweep_every_s: float = Field(

@@ -95,7 +95,7 @@ class Renew:
 
 
 @dataclass(frozen=True)
-class Store:
+class Complete:
     """The object is durable. `content` tells recordings, and what is known of them, apart."""
 
     attempt: str
@@ -132,7 +132,7 @@ class Expire:
     at: datetime
 
 
-Command = Reserve | Renew | Store | Compare | Announce | Abandon | Expire
+IntakeCommand = Reserve | Renew | Complete | Compare | Announce | Abandon | Expire
 
 
 @dataclass(frozen=True)
@@ -180,10 +180,10 @@ class WasAnnounced:
     capture_ms: int
 
 
-Event = WasReserved | WasRenewed | WasLeft | WasGivenUp | WasStored | WasAnnounced
+IntakeEvent = WasReserved | WasRenewed | WasLeft | WasGivenUp | WasStored | WasAnnounced
 
 
-def decide(command: Command, state: Intake) -> tuple[Event, ...]:
+def decide(command: IntakeCommand, state: Intake) -> tuple[IntakeEvent, ...]:
     """What happens; nothing where the command changes nothing.
 
     `Reserve` of a call that is stored or announced changes nothing: the recording has to be compared. Raises
@@ -198,9 +198,9 @@ def decide(command: Command, state: Intake) -> tuple[Event, ...]:
             return (*_left(state), WasReserved(attempt, object_key, source, at + lease))
         case Renew(attempt, at, lease), Reserved(attempt=holder) if holder == attempt:
             return (WasRenewed(at + lease),)
-        case Store(attempt, content, event, received_at), Reserved(attempt=holder) if holder == attempt:
+        case Complete(attempt, content, event, received_at), Reserved(attempt=holder) if holder == attempt:
             return (WasStored(content, event, received_at),)
-        case Renew() | Store(), _:
+        case Renew() | Complete(), _:
             raise LeaseLostError("the upload took too long between two of its bytes, and its place was given away")
         case Compare(content), Stored(content=taken) | Announced(content=taken):
             if content != taken:
@@ -218,11 +218,11 @@ def decide(command: Command, state: Intake) -> tuple[Event, ...]:
             return ()
 
 
-def _left(state: Intake) -> tuple[Event, ...]:
+def _left(state: Intake) -> tuple[IntakeEvent, ...]:
     return (WasLeft(state.object_key),) if isinstance(state, Reserved) else ()
 
 
-def evolve(state: Intake, event: Event) -> Intake:
+def evolve(state: Intake, event: IntakeEvent) -> Intake:
     """The state after an event that `decide` gave in that state. Raises `ValueError` for any other."""
     match state, event:
         case (Free() | Reserved(), WasReserved(attempt, object_key, source, until)):
@@ -241,6 +241,6 @@ def evolve(state: Intake, event: Event) -> Intake:
             raise ValueError(f"{type(event).__name__} does not follow {type(state).__name__}")
 
 
-def after(state: Intake, events: tuple[Event, ...]) -> Intake:
+def after(state: Intake, events: tuple[IntakeEvent, ...]) -> Intake:
     """The state after all of them."""
     return reduce(evolve, events, state)

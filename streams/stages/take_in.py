@@ -17,15 +17,15 @@ from processors.custody.intake import (
     Abandon,
     Announce,
     Announced,
-    Command,
     Compare,
+    Complete,
     Intake,
+    IntakeCommand,
     IntakeSource,
     LeaseLostError,
     Renew,
     Reserve,
     Reserved,
-    Store,
     Stored,
 )
 from processors.custody.ports import SealedIdentity
@@ -137,7 +137,7 @@ class TakeIn:
                 received_at = upload.received_at()
                 call = upload.event(self.store.uri_of(upload.key), self.probe)
                 writer.commit()
-            stored = self._tell(draft, Store(upload.version, upload.content(), call.encode(), received_at))
+            stored = self._tell(draft, Complete(upload.version, upload.content(), call.encode(), received_at))
         except BaseException:
             # Where this fails, too, or the process dies, the lease runs out.
             with suppress(RetryableError, OperatorError):
@@ -171,7 +171,7 @@ class TakeIn:
     def _announce(self, call: CallEnded) -> int | None:
         return announce(self.intakes, self.publisher, self.clock, call)
 
-    def _tell(self, draft: CallEnded, command: Command) -> Intake:
+    def _tell(self, draft: CallEnded, command: IntakeCommand) -> Intake:
         return self.intakes.tell(draft.tenant_id, draft.call_id, command)
 
 

@@ -33,7 +33,7 @@ from tests.support.dying_take_in import SOUND, STEPS
 pytestmark = pytest.mark.embedded
 
 AFTER = timedelta(seconds=60)
-NOT_ANNOUNCED = STEPS[: STEPS.index("after Store")]
+NOT_ANNOUNCED = STEPS[: STEPS.index("after Complete")]
 """Killed there, nobody was told that the recording is taken in, and it is as if it had never come."""
 
 

@@ -13,7 +13,7 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
-from processors.custody.intake import Command, Intake
+from processors.custody.intake import Intake, IntakeCommand
 from processors.custody.ports import SealedIdentity
 from schemas.messages.records import ProducerRecord
 from streams.adapters.kafka.client import Publisher
@@ -27,7 +27,7 @@ STEPS = (
     "in mid-upload",
     "before commit",
     "after commit",
-    "after Store",
+    "after Complete",
     "after publish",
     "after Announce",
 )
@@ -51,7 +51,7 @@ class Dying:
         if step == self._where:
             os.kill(os.getpid(), signal.SIGKILL)
 
-    def tell(self, tenant_id: str, call_id: str, command: Command) -> Intake:
+    def tell(self, tenant_id: str, call_id: str, command: IntakeCommand) -> Intake:
         name = type(command).__name__
         self.pass_(f"before {name}")
         state = self._inner.intakes.tell(tenant_id, call_id, command)

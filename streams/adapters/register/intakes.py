@@ -9,12 +9,12 @@ from sqlalchemy import and_, delete, select, update
 from processors.custody.intake import (
     FREE,
     Announced,
-    Command,
-    Event,
     Expire,
     Free,
     Intake,
+    IntakeCommand,
     IntakeConflictError,
+    IntakeEvent,
     IntakeSource,
     Reserve,
     Reserved,
@@ -44,7 +44,7 @@ class RegisterIntakes:
         self._register = register
         self._clock = clock
 
-    def tell(self, tenant_id: str, call_id: str, command: Command) -> Intake:
+    def tell(self, tenant_id: str, call_id: str, command: IntakeCommand) -> Intake:
         """See `Intakes.tell`. A conflict is told to the outside, too."""
         refused: IntakeConflictError | None = None
         with self._register.transaction("keep an intake") as tx:
@@ -99,7 +99,9 @@ class RegisterIntakes:
             else:
                 tx.execute(update(leftovers).where(this).values(removed_at=self._clock.now()))
 
-    def _write(self, tx: Transaction, tenant_id: str, call_id: str, state: Intake, events: Sequence[Event]) -> None:
+    def _write(
+        self, tx: Transaction, tenant_id: str, call_id: str, state: Intake, events: Sequence[IntakeEvent]
+    ) -> None:
         for event in events:
             if isinstance(event, WasLeft) and event.object_key:
                 tx.insert_new(leftovers, object_key=event.object_key, left_at=self._clock.now())
@@ -112,9 +114,9 @@ class RegisterIntakes:
         self,
         tenant_id: str,
         call_id: str,
-        command: Command,
+        command: IntakeCommand,
         before: Intake,
-        events: Sequence[Event],
+        events: Sequence[IntakeEvent],
         refused: IntakeConflictError | None,
     ) -> Iterator[CustodyChanged]:
         """What the outside must hear of."""

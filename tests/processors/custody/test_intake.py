@@ -11,19 +11,19 @@ from processors.custody.intake import (
     Abandon,
     Announce,
     Announced,
-    Command,
     Compare,
-    Event,
+    Complete,
     Expire,
     Free,
     Intake,
     IntakeBusyError,
+    IntakeCommand,
     IntakeConflictError,
+    IntakeEvent,
     LeaseLostError,
     Renew,
     Reserve,
     Reserved,
-    Store,
     Stored,
     WasAnnounced,
     WasGivenUp,
@@ -70,7 +70,7 @@ def reserve(attempt: str, at: datetime = NOON) -> Reserve:
         pytest.param(Expire(NOON + LEASE), STORED, (), id="what is stored does not expire"),
     ],
 )
-def test_what_happens(command: Command, state: Intake, events: tuple[Event, ...]) -> None:
+def test_what_happens(command: IntakeCommand, state: Intake, events: tuple[IntakeEvent, ...]) -> None:
     assert decide(command, state) == events
 
 
@@ -83,11 +83,11 @@ def test_what_happens(command: Command, state: Intake, events: tuple[Event, ...]
         pytest.param(Compare("content"), RESERVED, IntakeBusyError, id="nothing to compare with yet"),
         pytest.param(Renew("b", NOON, LEASE), RESERVED, LeaseLostError, id="taken over while it paused"),
         pytest.param(Renew("a", NOON, LEASE), FREE, LeaseLostError, id="given up while it paused"),
-        pytest.param(Store("b", "c", b"", NOON), RESERVED, LeaseLostError, id="taken over, and too late"),
-        pytest.param(Store("b", "c", b"", NOON), STORED, LeaseLostError, id="another one was faster"),
+        pytest.param(Complete("b", "c", b"", NOON), RESERVED, LeaseLostError, id="taken over, and too late"),
+        pytest.param(Complete("b", "c", b"", NOON), STORED, LeaseLostError, id="another one was faster"),
     ],
 )
-def test_what_is_refused(command: Command, state: Intake, error: type[Exception]) -> None:
+def test_what_is_refused(command: IntakeCommand, state: Intake, error: type[Exception]) -> None:
     with pytest.raises(error):
         decide(command, state)
 
@@ -110,7 +110,7 @@ class Intakes(RuleBasedStateMachine):
         self.announced: list[tuple[int, bytes]] = []
         self.first_content: str | None = None
 
-    def tell(self, command: Command) -> bool:
+    def tell(self, command: IntakeCommand) -> bool:
         """Whether it was not refused."""
         before = self.state
         try:
@@ -151,7 +151,7 @@ class Intakes(RuleBasedStateMachine):
         """Also one that has lost its place long ago: it writes its object, and is refused afterwards."""
         attempt = data.draw(st.sampled_from(self.attempts))
         self.objects.add(f"key-{attempt}")
-        if self.tell(Store(attempt, content, content.encode(), self.now)):
+        if self.tell(Complete(attempt, content, content.encode(), self.now)):
             assert self.first_content is None, "two recordings were taken in for one call"
             self.first_content = content
 

@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 
 from processors.custody.intake import (
-    Command,
     Free,
     Intake,
     IntakeBusyError,
+    IntakeCommand,
     IntakeConflictError,
     LeaseLostError,
     Stored,
@@ -272,7 +272,7 @@ class TestFailures:
         with pytest.raises(IntakeConflictError):
             house.take(data=OTHER)
 
-    @pytest.mark.parametrize("command", ["Store", "Announce"])
+    @pytest.mark.parametrize("command", ["Complete", "Announce"])
     def test_the_register_away_behind_the_last_byte(self, house: House, command: str) -> None:
         """Whether the object is to be removed, or to be announced, the sweeper knows."""
         there = house.take_in
@@ -285,14 +285,14 @@ class TestFailures:
         house.clock.pass_(AFTER + timedelta(seconds=1))
         house.sweep.step()
 
-        if command == "Store":
+        if command == "Complete":
             assert (house.objects, house.events) == ([], [])
             assert isinstance(house.intake, Free)
         else:
             assert swept.announced == 1
             assert len(house.objects) == 1
             assert len({event.audio.uri for event in house.events}) == 1
-        assert house.take().created is (command == "Store")
+        assert house.take().created is (command == "Complete")
 
 
 class AwayFor:
@@ -302,7 +302,7 @@ class AwayFor:
         self._intakes = intakes
         self._command = command
 
-    def tell(self, tenant_id: str, call_id: str, command: Command) -> Intake:
+    def tell(self, tenant_id: str, call_id: str, command: IntakeCommand) -> Intake:
         if type(command).__name__ in (self._command, "Abandon"):
             raise RetryableError("the register cannot keep an intake: the server does not answer")
         state: Intake = self._intakes.tell(tenant_id, call_id, command)
