@@ -137,6 +137,12 @@ class TestExampleCalls:
             row["call_id"]: row["outcome"] for row in outcomes
         }
 
+    def test_how_long_each_took_to_be_taken_in_is_known(self, pipeline: Pipeline) -> None:
+        found = {row["call_id"]: row for row in pipeline.rows("SELECT * FROM captures")}
+        assert sorted(found) == CALLS
+        assert {row["source"] for row in found.values()} == {"publish"}
+        assert all(row["capture_ms"] is not None for row in found.values())
+
     def test_nothing_is_unaccounted_for_or_refused(self, pipeline: Pipeline) -> None:
         assert pipeline.rows("SELECT * FROM unaccounted") == []
         assert pipeline.rows("SELECT * FROM dead_letters") == []
