@@ -120,6 +120,7 @@ _GROUPS: Mapping[str, tuple[str, ...]] = {
         "second_reader_format",
     ),
     "surges": ("surge_weeks", "surge_min_count", "surge_ratio", "surge_every_s"),
+    "reconciliation": ("reconcile_grace_minutes", "reconcile_days", "reconcile_every_s"),
     "rollups": ("rollup_every_s", "first_contact_days", "kpis_file"),
     EVERY_WORKER: (
         *("timezone", "tenants_file", "retry_max_wait_s", "dead_letter_streak_limit", "stuck_after_minutes"),
@@ -279,6 +280,21 @@ class Settings(SettingsPart):
         default=2, gt=1, description="watch: a surge has this many times the expected calls; so does a second alert"
     )
     surge_every_s: float = Field(default=60, gt=0, description="watch: pause between two checks")
+
+    reconcile_grace_minutes: int = Field(
+        default=15,
+        ge=1,
+        le=7 * 24 * 60,
+        description="reconcile: a call that the exchange lists counts as not received when no event of it has come so "
+        "long after its end (R39)",
+    )
+    reconcile_days: int = Field(
+        default=31,
+        ge=1,
+        le=400,
+        description="reconcile: calls that ended longer ago are not looked for, when a list of them is imported",
+    )
+    reconcile_every_s: float = Field(default=60, gt=0, description="reconcile: pause between two checks")
 
     rollup_every_s: float = Field(default=60, gt=0, description="rollup: pause between two checks for new rows")
     first_contact_days: int = Field(
