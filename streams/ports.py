@@ -1,12 +1,15 @@
 """What the pipeline needs from the outside. Every implementation passes the contract test of its port."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import ClassVar, Literal, Protocol
 
+from processors.custody.intake import Command as IntakeCommand
+from processors.custody.intake import Intake
 from processors.judging.call_context import NO_BACKGROUND, Background
 from processors.kpi.surges import BucketCount
 from processors.second_reading.question import Question
@@ -103,6 +106,30 @@ class ForeignUriError(Exception):
     """The URI does not point into the bucket that this store serves."""
 
 
+@dataclass(frozen=True)
+class ObjectEntry:
+    """An object that is there, how many bytes it has, and when they became visible (aware, in UTC)."""
+
+    key: str
+    bytes: int
+    modified_at: datetime
+
+
+class ObjectWriter(Protocol):
+    """An object that is being written, piece by piece, and that nobody sees yet."""
+
+    def write(self, data: bytes) -> None:
+        """The next bytes, of any number. Raises `RetryableError`, after which the object must be begun again."""
+        ...
+
+    def commit(self) -> None:
+        """That was all of it: durable and visible as a whole when this returns; nothing is written after it.
+
+        Raises `RetryableError`. Where the answer of the store was lost, the object may be there all the same.
+        """
+        ...
+
+
 class ObjectStore(Protocol):
     """A bucket of immutable objects, addressed by key (`recordings/acme/2026/01/02/c1.wav`).
 
@@ -128,6 +155,24 @@ class ObjectStore(Protocol):
 
     def put(self, key: str, data: bytes, *, content_type: str = "application/octet-stream") -> None:
         """Store an object, durable when this returns; an existing one is replaced whole, never half."""
+        ...
+
+    def writer(
+        self, key: str, *, content_type: str = "application/octet-stream"
+    ) -> AbstractContextManager[ObjectWriter]:
+        """Store an object of any size with little memory. What is left without `commit` leaves nothing behind."""
+        ...
+
+    def delete(self, key: str) -> None:
+        """Remove the object and every version of it, for ever. Does nothing where there is none."""
+        ...
+
+    def entries(self, prefix: str = "", *, after: str = "") -> Iterator[ObjectEntry]:
+        """The objects whose keys begin with `prefix` and come behind `after`, sorted by the bytes of the key.
+
+        Read little by little: it may be left at any place and continued behind the last key that was seen. What is
+        written or deleted meanwhile may be in it or not.
+        """
         ...
 
     def size(self, key: str) -> int:
@@ -158,6 +203,46 @@ class ObjectStoreSettings(SettingsPart, ABC):
 
         Raises `OperatorError`, which names the setting.
         """
+
+
+@dataclass(frozen=True)
+class IntakeRow:
+    """The intake of a call."""
+
+    tenant_id: str
+    call_id: str
+    state: Intake
+
+
+class Intakes(Protocol):
+    """Where the state of every intake is kept. Every method may raise `RetryableError` and `OperatorError`."""
+
+    def tell(self, tenant_id: str, call_id: str, command: IntakeCommand) -> Intake:
+        """What `processors.custody.intake.decide` says becomes true, at once and whole; the state after it.
+
+        What the outside must hear of it is in the outbox in the same transaction. Raises as `decide` does.
+        """
+        ...
+
+    def intake(self, tenant_id: str, call_id: str) -> Intake:
+        """How far the intake of a call has come."""
+        ...
+
+    def expired(self, at: datetime, most: int) -> Sequence[IntakeRow]:
+        """Those whose lease has run out, the oldest first."""
+        ...
+
+    def unannounced(self, received_before: datetime, most: int) -> Sequence[IntakeRow]:
+        """Those that are stored, and were received before that time, the oldest first."""
+        ...
+
+    def leftovers(self, left_before: datetime, most: int, *, removed: bool) -> Sequence[str]:
+        """Keys of objects that belong to no call since before that time: those removed once before, or the others."""
+        ...
+
+    def was_removed(self, object_key: str, *, for_good: bool) -> None:
+        """The object is gone; `for_good` where nobody can be writing it any more."""
+        ...
 
 
 Rows = Mapping[str, Sequence[Mapping[str, object]]]

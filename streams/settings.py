@@ -98,6 +98,7 @@ _GROUPS: Mapping[str, tuple[str, ...]] = {
     ),
     "ClickHouse": ("clickhouse_url",),
     "object store": ("store_kind", "store_bucket"),
+    "register": ("register_url", "register_ca_file", "register_allow_plain"),
     "subscribers": ("subscriptions_file", "console_url"),
     "hearing": (
         *("speech_engine", "crosstalk_gate_db", "emotion", "emotion_heads"),
@@ -119,6 +120,7 @@ _GROUPS: Mapping[str, tuple[str, ...]] = {
         *("second_reader_parallel", "second_reader_max_tokens", "second_reader_max_characters"),
         "second_reader_format",
     ),
+    "relaying": ("relay_every_s", "outbox_keep_days"),
     "surges": ("surge_weeks", "surge_min_count", "surge_ratio", "surge_every_s"),
     "reconciliation": ("reconcile_grace_minutes", "reconcile_days", "reconcile_every_s"),
     "rollups": ("rollup_every_s", "first_contact_days", "kpis_file"),
@@ -210,6 +212,21 @@ class Settings(SettingsPart):
     )
     store_bucket: str = Field(
         default="callstream", pattern=r"^[a-z0-9][a-z0-9.-]{1,62}$", description="bucket of recordings and transcripts"
+    )
+
+    register_url: SecretStr = Field(
+        default=SecretStr(""),
+        description="the register of keys and of what is taken in (docs/custody.md): "
+        "postgresql+pg8000://user:password@host:port/database, or sqlite:// and three slashes before a path; empty: "
+        "SQLite in <data_dir>/register",
+    )
+    register_ca_file: OptionalPath = Field(
+        default=None, description="CA certificate of a PostgreSQL register (PEM) in place of the usual ones"
+    )
+    register_allow_plain: bool = Field(
+        default=False,
+        description="a PostgreSQL register on another machine may be spoken to without TLS: its password and what it "
+        "answers cross the network in clear",
     )
 
     speech_engine: Annotated[str, AfterValidator(_require_engine)] = Field(
@@ -410,6 +427,13 @@ class Settings(SettingsPart):
         description="form that the chat endpoint is asked for; a looser one where it knows no schemas",
     )
 
+    relay_every_s: float = Field(
+        default=1, gt=0, description="relay: pause between two looks into the outbox of the register"
+    )
+    outbox_keep_days: int = Field(
+        default=7, ge=1, description="relay: so long the register keeps events that are in Kafka"
+    )
+
     sink_batch_messages: int = Field(default=500, ge=1, description="store: messages per insert at most")
     sink_batch_ms: int = Field(default=1_000, ge=1, description="store: wait at most this long to fill a batch")
     retry_max_wait_s: float = Field(
@@ -467,6 +491,24 @@ class Settings(SettingsPart):
             fits = False
         if not fits:
             raise ValueError("it must be http(s)://user:password@host:port/database, special characters as %XX")
+        return url
+
+    @field_validator("register_url")
+    @classmethod
+    def _is_a_register_url(cls, url: SecretStr) -> SecretStr:
+        """Checked here for the same reason."""
+        text = url.get_secret_value()
+        try:
+            parts = urlsplit(text)
+            postgresql = parts.scheme == "postgresql+pg8000" and parts.hostname and parts.port != 0
+            fits = bool(postgresql and parts.path.strip("/")) or re.fullmatch(r"sqlite:////[^?#]+", text) is not None
+        except ValueError:
+            fits = False
+        if text and not fits:
+            raise ValueError(
+                "it must be postgresql+pg8000://user:password@host:port/database, special characters as %XX, or "
+                "sqlite:////absolute/path"
+            )
         return url
 
     @model_validator(mode="after")

@@ -19,6 +19,7 @@ from schemas.messages.topics import (
     CALLS_RATED,
     CALLS_REANALYZED,
     CALLS_TRANSCRIBED,
+    CUSTODY_CHANGED,
     RECORDINGS_ACCESSED,
     RULES_PUBLISHED,
     TRANSCRIPTS_RECEIVED,
@@ -185,6 +186,15 @@ STAGES: tuple[StageEntry, ...] = (
         asks=("ClickHouse",),
     ),
     StageEntry(
+        "relay",
+        "publishes what has changed in the register, and makes its partitions",
+        writes=(Writes(CUSTODY_CHANGED, "each change of the register, in the order of its outbox"),),
+        scales_by="one is enough",
+        builder="streams.stages.relay:build",
+        asks=("register",),
+        settings=("relaying",),
+    ),
+    StageEntry(
         "store",
         "writes every topic that people query into ClickHouse",
         reads=(
@@ -199,6 +209,7 @@ STAGES: tuple[StageEntry, ...] = (
             Reads(RULES_PUBLISHED, "rows of rule packs"),
             Reads(ALERTS_DELIVERED, "rows of attempts to deliver alerts"),
             Reads(RECORDINGS_ACCESSED, "rows of the log of access"),
+            Reads(CUSTODY_CHANGED, "rows of what became of recordings and keys"),
             Reads(CALLS_DEAD_LETTERS, "rows of what was refused"),
         ),
         writes=(Writes(CALLS_DEAD_LETTERS, "a message that only this stage reads and cannot store"),),

@@ -17,6 +17,7 @@ from schemas.config.tenants import read_tenants
 from schemas.errors import OperatorError
 from streams.adapters.clickhouse.migrate import missing_migrations
 from streams.adapters.kafka.client import missing_topics
+from streams.adapters.register.register import Register
 from streams.settings import Settings
 
 
@@ -36,6 +37,11 @@ def require_migrations(settings: Settings) -> None:
     lacking = missing_migrations(settings.clickhouse_url.get_secret_value())
     if lacking:
         raise NotPreparedError(f"ClickHouse lacks {len(lacking)} migration(s): run `callstream migrate`")
+
+
+def require_register(register: Register) -> None:
+    """Raises `RegisterSchemaError` where its tables are not of this release, and as `Register.transaction`."""
+    register.check()
 
 
 def listen_settings(settings: Settings) -> ListenSettings:

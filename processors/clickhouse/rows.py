@@ -18,6 +18,7 @@ from schemas.messages.call_analysis import CallAnalysis, MeasureValue
 from schemas.messages.call_ended import CallEnded
 from schemas.messages.call_listed import CallListed
 from schemas.messages.call_rated import CallRated
+from schemas.messages.custody_changed import CustodyChanged
 from schemas.messages.dead_letter import DeadLetter
 from schemas.messages.recording_accessed import RecordingAccessed
 from schemas.messages.records import EPOCH
@@ -38,6 +39,7 @@ MISSING_RECORDINGS = "missing_recording_versions"
 ALERTS = "alert_versions"
 ALERT_DELIVERIES = "alert_delivery_versions"
 ACCESS_LOG = "access_log_versions"
+CUSTODY_EVENTS = "custody_event_versions"
 
 PENDING_VERSION = 0
 REFUSED_VERSION = 1
@@ -414,6 +416,31 @@ def rows_for_recording_accessed(access: RecordingAccessed) -> TableRows:
         "version": _milliseconds("accessed_at", access.accessed_at),
     }
     return {ACCESS_LOG: [row]}
+
+
+def rows_for_custody_changed(event: CustodyChanged) -> TableRows:
+    """One event of custody. Raises `InvalidMessageError` as above."""
+    row: Row = {
+        "event_id": event.event_id,
+        "at": event.at,
+        "tenant_id": event.tenant_id,
+        "kind": event.kind,
+        "call_id": event.call_id,
+        "actor": event.actor,
+        "source": event.source,
+        "reason": event.reason,
+        "content_sha256": event.content_sha256,
+        "content_bytes": event.content_bytes,
+        "capture_ms": event.capture_ms,
+        "object_version": event.object_version,
+        "purpose": event.purpose,
+        "key_version": event.key_version,
+        "key_day": event.day,
+        "api_key_id": event.api_key_id,
+        "keys_count": event.count,
+        "version": _milliseconds("at", event.at),
+    }
+    return {CUSTODY_EVENTS: [row]}
 
 
 def version_of_analysis(analysis: CallAnalysis) -> int:

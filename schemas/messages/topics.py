@@ -11,6 +11,7 @@ from schemas.messages.call_analysis import CallAnalysis
 from schemas.messages.call_ended import CallEnded
 from schemas.messages.call_listed import CallListed
 from schemas.messages.call_rated import CallRated
+from schemas.messages.custody_changed import CustodyChanged
 from schemas.messages.dead_letter import DeadLetter
 from schemas.messages.message import Message
 from schemas.messages.recording_accessed import RecordingAccessed
@@ -43,6 +44,11 @@ def key_of_call(message: Any) -> bytes:
 def key_of_alert(alert: Alert) -> bytes:
     """That of its call; an alert that is about no call has its own id in place of the call's."""
     return message_key(alert.tenant_id, alert.call_id or alert.alert_id)
+
+
+def key_of_custody(event: CustodyChanged) -> bytes:
+    """That of its call; an event that is about no call has its own id in place of the call's."""
+    return f"{event.tenant_id}/{event.call_id or event.event_id}".encode()
 
 
 @dataclass(frozen=True)
@@ -176,6 +182,16 @@ RECORDINGS_ACCESSED = Topic(
     key=lambda access: access.access_id.encode(),
     key_means="access_id",
     partitions=1,
+    retention_ms=400 * DAY_MS,
+)
+CUSTODY_CHANGED = Topic(
+    "custody.changed.v1",
+    CustodyChanged,
+    "what became of recordings and keys: taken in, removed, wrapped anew, destroyed",
+    key=key_of_custody,
+    key_means="<tenant_id>/<call_id>; <tenant_id>/<event_id> where no single call is meant; * in place of a tenant for "
+    "all",
+    key_pattern=r"^(\*|[a-z][a-z0-9_-]*)/[A-Za-z0-9][A-Za-z0-9._:@-]*$",
     retention_ms=400 * DAY_MS,
 )
 CALLS_DEAD_LETTERS = Topic(

@@ -1,4 +1,4 @@
-"""`callstream migrate`: tables and views of ClickHouse."""
+"""`callstream migrate`: tables and views of ClickHouse, and the tables of the register."""
 
 from typing import Annotated
 
@@ -8,17 +8,21 @@ from streams.cli.command_settings import command_settings
 
 
 def migrate(
-    show: Annotated[bool, typer.Option("--print", help="Print the SQL that would run; run nothing.")] = False,
+    show: Annotated[
+        bool, typer.Option("--print", help="Print the SQL that would run on ClickHouse; run nothing.")
+    ] = False,
     cluster: Annotated[
         str | None,
         typer.Option(help="With --print: the SQL for this cluster; by default for the one in clickhouse_cluster."),
     ] = None,
 ) -> None:
-    """Bring the ClickHouse tables and views up to date.
+    """Bring the tables of the register, and the tables and views of ClickHouse, up to date.
 
-    Runs the migrations that are missing, and creates every view anew, those of KPIs from their registry.
+    Runs the migrations that are missing, and creates every view of ClickHouse anew, those of KPIs from their registry.
     """
     from streams.adapters.clickhouse import migrate as database
+    from streams.adapters.register.migrate import migrate_register
+    from streams.adapters.register.register import Register
 
     if cluster is not None and not show:
         raise typer.BadParameter("set CALLSTREAM_CLICKHOUSE_CLUSTER to migrate a cluster", param_hint="--cluster")
@@ -29,6 +33,8 @@ def migrate(
     if show:
         typer.echo(database.planned_sql(url, views, name), nl=False)
         return
+    for revision in migrate_register(Register.of(settings)):
+        typer.echo(f"applied {revision} to the register")
     for migration in database.migrate(url, cluster=name, views=views):
         typer.echo(f"applied {migration.name}")
     typer.echo(f"made {len(views)} views")

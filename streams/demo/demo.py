@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from clickhouse_connect.driver.client import Client
+from pydantic import SecretStr
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
@@ -74,7 +75,9 @@ def run_demo(base: Settings, console: Console, calls_dir: Path | None, still_wan
     files = example_recordings(calls_dir)
     with tempfile.TemporaryDirectory(prefix="callstream-demo-") as folder:
         plan = StackPlan("tansu", Path(folder), restart_workers=False)
-        own_folder = base.model_copy(update={"store_kind": FolderSettings.kind}).with_parts(FolderSettings())
+        own_folder = base.model_copy(
+            update={"store_kind": FolderSettings.kind, "register_url": SecretStr("")}
+        ).with_parts(FolderSettings())
         with Stack(plan, own_folder) as stack:
             try:
                 _run(stack, files, console, still_wanted)

@@ -19,6 +19,8 @@ from schemas.errors import EmbeddedStackError, OperatorError
 from streams.adapters.clickhouse.migrate import migrate, views_of
 from streams.adapters.kafka.client import apply_topics
 from streams.adapters.object_store.from_settings import object_store_from
+from streams.adapters.register.migrate import migrate_register
+from streams.adapters.register.register import Register
 from streams.embedded import clickhouse_engine
 from streams.embedded.apache_kafka import TellProgress, apache_kafka_spec, client_settings, fetch_jars
 from streams.embedded.ports import LOOPBACK, free_port, reserve_port
@@ -99,7 +101,10 @@ class Stack:
         say("starting the ClickHouse engine")
         self.supervisor.start(self._clickhouse_spec())
         self.settings = self.reachable_settings()
-        say("creating topics, tables and bucket")
+        say("creating register, topics, tables and bucket")
+        register = Register.of(self.settings)
+        migrate_register(register)
+        register.close()
         apply_topics(self.settings)
         migrate(self.settings.clickhouse_url.get_secret_value(), views=views_of(self.settings))
         object_store_from(self.settings).apply()

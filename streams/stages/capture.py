@@ -95,19 +95,30 @@ def event_for(facts: Mapping[str, Any], data: bytes, found: AudioFacts | None, *
     follows from recording and end, so that publishing the same file twice is one call. Raises `InvalidCallError`.
     """
     digest = sha256(data).hexdigest()
+    ended = _time(facts.get("ended_at", ended_at.isoformat()), "ended_at")
+    known = {"ended_at": ended.isoformat(), "call_id": usual_call_id(digest, ended)} | dict(facts)
+    return event_of(known, {"uri": PENDING_URI, "sha256": digest, "bytes": len(data)}, found)
+
+
+def usual_call_id(digest: str, ended_at: datetime) -> str:
+    """The id of a call that has none: that of its recording (SHA-256) and its end."""
+    return sha256(f"{digest}/{ended_at.isoformat()}".encode()).hexdigest()[:32]
+
+
+def event_of(facts: Mapping[str, Any], audio: Mapping[str, Any], found: AudioFacts | None) -> CallEnded:
+    """The event of a recording: `facts` with the id and the end of the call, `audio` with all that must be in it.
+
+    What else nobody says comes from what was `found` in the recording. Raises `InvalidCallError`.
+    """
     fields: dict[str, Any] = {"tenant_id": "default", "direction": "inbound", "agent": {"id": "unknown"}} | dict(facts)
-    ended = _time(fields.setdefault("ended_at", ended_at.isoformat()), "ended_at")
     duration = timedelta(milliseconds=found.duration_ms if found else 0)
-    fields.setdefault("started_at", (ended - duration).isoformat())
-    fields.setdefault("call_id", sha256(f"{digest}/{ended.isoformat()}".encode()).hexdigest()[:32])
-    audio: dict[str, Any] = {"uri": PENDING_URI, "sha256": digest, "bytes": len(data)}
-    if found is not None:
-        audio |= found.model_dump(include={"container", "codec", "sample_rate_hz", "channels"})
+    fields.setdefault("started_at", (_time(fields.get("ended_at"), "ended_at") - duration).isoformat())
+    told = found.model_dump(include={"container", "codec", "sample_rate_hz", "channels"}) if found else {}
     given = fields.get("audio") or {}
     if not isinstance(given, Mapping):
         raise InvalidCallError("audio: must be an object")
     try:
-        return CallEnded.decode(json.dumps(fields | {"audio": audio | dict(given)}).encode())
+        return CallEnded.decode(json.dumps(fields | {"audio": dict(audio) | told | dict(given)}).encode())
     except InvalidMessageError as error:
         raise InvalidCallError("; ".join(error.problems)) from None
 

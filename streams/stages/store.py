@@ -27,6 +27,7 @@ from processors.clickhouse.rows import (
     rows_for_call_ended,
     rows_for_call_listed,
     rows_for_call_rated,
+    rows_for_custody_changed,
     rows_for_dead_letter,
     rows_for_recording_accessed,
     rows_for_rules_published,
@@ -48,6 +49,7 @@ from schemas.messages.topics import (
     CALLS_RATED,
     CALLS_REANALYZED,
     CALLS_TRANSCRIBED,
+    CUSTODY_CHANGED,
     RECORDINGS_ACCESSED,
     RULES_PUBLISHED,
     VERDICTS_GIVEN,
@@ -271,5 +273,6 @@ _ROWS_OF: dict[str, tuple[AnyTopic, Callable[[Any, ConsumerRecord], TableRows]]]
     RULES_PUBLISHED.name: (RULES_PUBLISHED, lambda published, _raw: rows_for_rules_published(published)),
     ALERTS_DELIVERED.name: (ALERTS_DELIVERED, lambda delivery, _raw: rows_for_alert_delivery(delivery)),
     RECORDINGS_ACCESSED.name: (RECORDINGS_ACCESSED, lambda access, _raw: rows_for_recording_accessed(access)),
+    CUSTODY_CHANGED.name: (CUSTODY_CHANGED, lambda event, _raw: rows_for_custody_changed(event)),
     CALLS_DEAD_LETTERS.name: (CALLS_DEAD_LETTERS, lambda letter, _raw: rows_for_dead_letter(letter)),
 }

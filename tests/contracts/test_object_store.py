@@ -149,6 +149,159 @@ class ObjectStoreContract:
         assert all(read.result() in candidates for read in reads)
         assert store.read(KEY) in candidates
 
+    @pytest.mark.parametrize(
+        "pieces",
+        [
+            pytest.param([], id="nothing at all"),
+            pytest.param([b""], id="an empty piece"),
+            pytest.param([b"0123", b"", b"456789"], id="small pieces"),
+            pytest.param([b"x" * 5_242_880], id="exactly one part of S3"),
+            pytest.param([b"x" * 5_242_880, b"y"], id="one byte more than a part"),
+            pytest.param([bytes(range(256)) * 500] * 100, id="12.8 MB, which S3 takes in three parts"),
+            pytest.param([bytes(range(256)) * 50_000], id="several parts in one piece"),
+        ],
+    )
+    def test_what_is_written_in_pieces_is_one_object(self, store: ObjectStore, pieces: list[bytes]) -> None:
+        with store.writer(KEY) as writer:
+            for piece in pieces:
+                writer.write(piece)
+            writer.commit()
+
+        assert store.read(KEY) == b"".join(pieces)
+
+    @pytest.mark.parametrize("written_bytes", [pytest.param(10, id="little"), pytest.param(11_000_000, id="parts")])
+    def test_nobody_sees_an_object_before_it_is_whole(self, store: ObjectStore, written_bytes: int) -> None:
+        store.put(KEY, b"the old one")
+
+        with store.writer(KEY) as writer:
+            writer.write(b"n" * written_bytes)
+            assert store.read(KEY) == b"the old one"
+            assert [entry.bytes for entry in store.entries()] == [len(b"the old one")]
+            writer.commit()
+            assert store.size(KEY) == written_bytes
+
+        assert store.size(KEY) == written_bytes
+        assert [entry.bytes for entry in store.entries()] == [written_bytes]
+
+    @pytest.mark.parametrize("written_bytes", [pytest.param(10, id="little"), pytest.param(11_000_000, id="parts")])
+    @pytest.mark.parametrize("broken_off", [False, True], ids=["left", "broken off by an exception"])
+    def test_what_was_not_committed_was_never_there(
+        self, store: ObjectStore, written_bytes: int, broken_off: bool
+    ) -> None:
+        with suppress(InterruptedError), store.writer(KEY) as writer:
+            writer.write(b"n" * written_bytes)
+            if broken_off:
+                raise InterruptedError
+
+        with pytest.raises(ObjectMissingError):
+            store.read(KEY)
+        assert list(store.entries()) == []
+
+    def test_the_last_of_two_writers_to_commit_stays(self, store: ObjectStore) -> None:
+        with store.writer(KEY) as first, store.writer(KEY) as second:
+            first.write(b"1" * 6_000_000)
+            second.write(b"2" * 6_000_000)
+            second.commit()
+            first.commit()
+
+        assert store.read(KEY, length=3) == b"111"
+
+    def test_a_deleted_object_is_gone_with_all_its_versions(self, store: ObjectStore) -> None:
+        neighbours = [f"{KEY}2", KEY[:-1], "recordings/acme/2026/01/02/c1/c1.wav"]
+        for key in neighbours:
+            store.put(key, b"another")
+        for data in (b"first", b"second", b"third"):
+            store.put(KEY, data)
+
+        store.delete(KEY)
+
+        with pytest.raises(ObjectMissingError):
+            store.read(KEY)
+        assert {entry.key for entry in store.entries()} == set(neighbours)
+        assert all(store.read(key) == b"another" for key in neighbours)
+
+    @pytest.mark.parametrize(
+        "key",
+        [
+            pytest.param("recordings/acme/2026/01/02/other.wav", id="another name"),
+            pytest.param("nothing/like/it", id="another folder"),
+            pytest.param("recordings/acme", id="what is only the beginning of a key"),
+            pytest.param(KEY + "/deeper.wav", id="something below an object"),
+        ],
+    )
+    def test_deleting_what_is_not_there_does_nothing(self, store: ObjectStore, key: str) -> None:
+        store.put(KEY, DIGITS)
+
+        store.delete(key)
+        store.delete(key)
+
+        assert store.read(KEY) == DIGITS
+
+    def test_a_deleted_object_may_be_put_again(self, store: ObjectStore) -> None:
+        store.put(KEY, b"before")
+        store.delete(KEY)
+        store.put(KEY, b"again")
+
+        assert store.read(KEY) == b"again"
+
+    ORDERED = ("a.wav", "a/b.wav", "a/c", "a0", "b/a/c.wav", "b/ä", "b/录音", "c")
+    """In the order of their bytes, in which `a.` comes before `a/`, and `a/` before `a0`."""
+
+    @pytest.mark.parametrize(
+        ("prefix", "after", "expected"),
+        [
+            pytest.param("", "", ORDERED, id="all of them"),
+            pytest.param("a", "", ORDERED[:4], id="the beginning of a name"),
+            pytest.param("a/", "", ORDERED[1:3], id="a folder"),
+            pytest.param("b/a/c", "", ORDERED[4:5], id="a folder and the beginning of a name"),
+            pytest.param("a.wav", "", ORDERED[:1], id="a whole key"),
+            pytest.param("z", "", (), id="nothing begins so"),
+            pytest.param("a/b.wav/c", "", (), id="below an object"),
+            pytest.param("", "a.wav", ORDERED[1:], id="behind a key"),
+            pytest.param("", "a/b.wav", ORDERED[2:], id="behind a key in a folder"),
+            pytest.param("", "a/", ORDERED[1:], id="behind the beginning of a folder"),
+            pytest.param("", "a/bb", ORDERED[2:], id="behind a key that is not there"),
+            pytest.param("b", "a/c", ORDERED[4:7], id="behind a key outside of the prefix"),
+            pytest.param("a", "b", (), id="behind all that begin so"),
+            pytest.param("", "c", (), id="behind the last"),
+        ],
+    )
+    def test_objects_are_listed_in_order_from_any_place(
+        self, store: ObjectStore, prefix: str, after: str, expected: tuple[str, ...]
+    ) -> None:
+        for number, key in enumerate(reversed(self.ORDERED)):
+            store.put(key, b"x" * number)
+
+        entries = list(store.entries(prefix, after=after))
+
+        assert tuple(entry.key for entry in entries) == expected
+        assert [entry.bytes for entry in entries] == [7 - self.ORDERED.index(key) for key in expected]
+
+    def test_a_listing_says_when_an_object_was_written(self, store: ObjectStore) -> None:
+        before = datetime.now(UTC) - timedelta(seconds=2)
+        store.put(KEY, DIGITS)
+
+        (entry,) = store.entries()
+
+        assert before <= entry.modified_at <= datetime.now(UTC) + timedelta(seconds=2)
+
+    def test_more_objects_than_one_answer_holds_are_all_listed(self, store: ObjectStore) -> None:
+        keys = [f"many/{number:04}.wav" for number in range(1003)]
+        with ThreadPoolExecutor(8) as pool:
+            list(pool.map(lambda key: store.put(key, b""), keys))
+
+        assert [entry.key for entry in store.entries("many/")] == keys
+        assert [entry.key for entry in store.entries("many/", after=keys[700])] == keys[701:]
+
+    def test_objects_may_be_deleted_while_they_are_listed(self, store: ObjectStore) -> None:
+        for number in range(5):
+            store.put(f"day{number}/{number}.wav", DIGITS)
+
+        for entry in store.entries():
+            store.delete(entry.key)
+
+        assert list(store.entries()) == []
+
     def test_a_key_becomes_a_uri_and_a_key_again(self, store: ObjectStore) -> None:
         uri = store.uri_of(KEY)
 
@@ -200,6 +353,8 @@ class ObjectStoreContract:
             pytest.param(lambda store, key: store.put(key, b"x"), id="put"),
             pytest.param(lambda store, key: store.read(key), id="read"),
             pytest.param(lambda store, key: store.size(key), id="size"),
+            pytest.param(lambda store, key: store.writer(key).__enter__(), id="writer"),
+            pytest.param(lambda store, key: store.delete(key), id="delete"),
         ],
     )
     def test_a_key_that_no_object_may_have_is_refused(
@@ -238,6 +393,8 @@ class ObjectStoreContract:
             pytest.param(lambda store: store.put(KEY, DIGITS), id="put"),
             pytest.param(lambda store: store.read(KEY), id="read"),
             pytest.param(lambda store: store.size(KEY), id="size"),
+            pytest.param(lambda store: store.delete(KEY), id="delete"),
+            pytest.param(lambda store: list(store.entries()), id="entries"),
         ],
     )
     def test_a_bucket_that_was_never_made_is_said_so(
@@ -301,6 +458,35 @@ class TestFolderStore(ObjectStoreContract):
 
         assert store.read(KEY) == DIGITS
         assert [path.name for path in (folder / KEY).parent.iterdir()] == ["c1.wav"]
+
+    def test_a_disk_that_is_full_leaves_nothing_of_a_stream(self, store: ObjectStore, folder: Path) -> None:
+        with store.writer(KEY) as writer:
+            writer.write(b"x" * 500)
+            with largest_file(1000), pytest.raises(RetryableError, match="cannot write an object"):
+                writer.write(b"x" * 5000)
+
+        assert list((folder / KEY).parent.iterdir()) == []
+
+    def test_a_listing_shows_no_link_no_pipe_and_nothing_unfinished(
+        self, store: ObjectStore, folder: Path, tmp_path: Path
+    ) -> None:
+        store.put("a.wav", DIGITS)
+        (folder / "folder").symlink_to(tmp_path)
+        (folder / "link.wav").symlink_to(folder / "a.wav")
+        os.mkfifo(folder / "pipe.wav")
+        (folder / os.fsdecode(b"no-utf-8-\xff.wav")).write_bytes(DIGITS)
+
+        with store.writer("b.wav") as writer:
+            writer.write(DIGITS)
+            assert [entry.key for entry in store.entries()] == ["a.wav"]
+
+    def test_deleting_a_link_leaves_what_it_leads_to(self, store: ObjectStore, folder: Path) -> None:
+        store.put("a.wav", DIGITS)
+        (folder / "link.wav").symlink_to(folder / "a.wav")
+
+        store.delete("link.wav")
+
+        assert store.read("a.wav") == DIGITS
 
     def test_a_linked_object_is_not_followed(self, store: ObjectStore, folder: Path, tmp_path: Path) -> None:
         secret = tmp_path / "outside.wav"

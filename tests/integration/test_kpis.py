@@ -9,7 +9,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from processors.clickhouse.rows import OUTCOMES, rows_for_analysis, rows_for_call_ended, rows_for_call_rated
+from processors.clickhouse.rows import (
+    OUTCOMES,
+    rows_for_analysis,
+    rows_for_call_ended,
+    rows_for_call_rated,
+    rows_for_custody_changed,
+)
 from processors.kpi.demands import DemandExample
 from processors.kpi.problems import Key
 from processors.kpi.reports import SumsOf
@@ -20,6 +26,7 @@ from schemas.config.kpis.kpi import DIMENSIONS, Dimension, Kpi, KpiRegistry
 from schemas.messages.call_analysis import CallAnalysis, Scorecard, ScoreItem
 from schemas.messages.call_ended import Agent, Csat
 from schemas.messages.call_rated import CallRated
+from schemas.messages.custody_changed import CustodyChanged
 from streams.adapters.clickhouse.migrate import make_views
 from streams.adapters.clickhouse.rollups import ClickHouseRollups
 from streams.adapters.clickhouse.sink import ClickHouseSink
@@ -66,7 +73,7 @@ def same_sums(one: Sums, other: Sums) -> bool:
     )
 
 
-KPIS_OF_CALLS = [kpi for kpi in REGISTRY.kpis if kpi.id != "recording_completeness"]
+KPIS_OF_CALLS = [kpi for kpi in REGISTRY.kpis if kpi.id not in ("recording_completeness", "captured_in_time")]
 SOME: tuple[Dimension, ...] = ("tenant", "agent", "order_status", "team_inquiry_type")
 """Dimensions in which KPIs with a query are computed; they read all calls for each."""
 
@@ -131,6 +138,32 @@ def test_calls_without_an_outcome_and_without_a_recording_are_missing_from_compl
     assert shown[0]["value"] == pytest.approx(estimate(kpi, found["acme", (), kpi.id]).value)
     before = filled.kpis.sums([kpi], "tenant", "day", filled.start - timedelta(days=9), filled.start)
     assert before == {}
+
+
+def test_recordings_are_in_time_by_what_the_register_measured(filled: Filled) -> None:
+    """However often an event is delivered; what was removed, and what is of another time, does not count."""
+    kpi = a_kpi("captured_in_time")
+    sink = ClickHouseSink(filled.client)
+    at = filled.world.now - timedelta(days=80)
+    for number, (capture_ms, days_later) in enumerate([(3, 0), (1_000, 0), (1_001, 0), (5, 5)]):
+        taken = CustodyChanged.of(
+            "intake_announced",
+            tenant_id="hazel",
+            call_id=f"c{number}",
+            actor="callstream",
+            at=at + timedelta(days=days_later),
+            source="serve",
+            content_sha256="a" * 64,
+            content_bytes=10,
+            object_version="b" * 16,
+            capture_ms=capture_ms,
+        )
+        for _ in range(2):
+            sink.write(rows_for_custody_changed(taken))
+    removed = CustodyChanged.of("intake_removed", tenant_id="hazel", call_id="c9", actor="callstream", at=at)
+    sink.write(rows_for_custody_changed(removed))
+    found = filled.kpis.sums([kpi], "tenant", "day", at - timedelta(days=1), at + timedelta(days=1))
+    assert found["hazel", (), kpi.id] == Sums.of([(1, 1), (1, 1), (0, 1)])
 
 
 def test_a_recording_that_lies_somewhere_else_is_not_kept(filled: Filled) -> None:

@@ -58,6 +58,13 @@ class Bucket:
             raise ValueError(f"a key has at most {_MAX_KEY_BYTES} bytes, a part of it at most {_MAX_PART_BYTES}")
         return parts
 
+    def can_hold(self, name: str) -> bool:
+        """Whether a part of a key may be called so."""
+        try:
+            return len(self.parts(name)) == 1
+        except ValueError:
+            return False
+
 
 def require_range(start: int, length: int | None) -> None:
     """Raises `ValueError` for a range that counts from the end or runs backwards."""

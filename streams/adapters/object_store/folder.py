@@ -7,6 +7,7 @@ import stat
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
+from datetime import UTC, datetime
 from pathlib import Path
 from secrets import token_hex
 from typing import ClassVar
@@ -16,7 +17,7 @@ from pydantic import Field
 from schemas.config.settings_part import OptionalPath
 from schemas.errors import RetryableError
 from streams.adapters.object_store.bucket import Bucket, require_range
-from streams.ports import ObjectMissingError, ObjectStoreSettings, StoreAccessError
+from streams.ports import ObjectEntry, ObjectMissingError, ObjectStoreSettings, ObjectWriter, StoreAccessError
 
 _FOLDER_MODE = 0o700
 _FILE_MODE = 0o600
@@ -95,23 +96,90 @@ class FolderStore:
         if not os.access(self._folder, os.R_OK | os.W_OK | os.X_OK, effective_ids=True):
             raise StoreAccessError(f"{self._folder} may not be read and written: change its owner or mode")
 
-    def put(self, key: str, data: bytes, *, content_type: str = "application/octet-stream") -> None:  # noqa: ARG002 - a folder keeps no types
+    def put(self, key: str, data: bytes, *, content_type: str = "application/octet-stream") -> None:
         """Write beside the place, sync, rename, sync the folder: durable, and never seen half-written."""
+        with self.writer(key, content_type=content_type) as writer:
+            writer.write(data)
+            writer.commit()
+
+    @contextmanager
+    def writer(
+        self,
+        key: str,
+        *,
+        content_type: str = "application/octet-stream",  # noqa: ARG002 - a folder keeps no types
+    ) -> Iterator[ObjectWriter]:
+        """See `ObjectStore.writer`. A file beside the place takes what is written, and its place on `commit`."""
         *folders, name = self._bucket.parts(key)
-        with self._directory(folders, create=True) as directory, self._failures("write an object"):
-            temporary = f".{token_hex(8)}.part"
-            try:
+        temporary = f".{token_hex(8)}.part"
+        with self._directory(folders, create=True) as directory:
+            with self._failures("write an object"):
                 file = os.open(temporary, _CREATE_OBJECT, _FILE_MODE, dir_fd=directory)
-                with os.fdopen(file, "wb") as stream:
-                    stream.write(data)
-                    stream.flush()
-                    os.fsync(file)
-                os.rename(temporary, name, src_dir_fd=directory, dst_dir_fd=directory)
-            except BaseException:
-                with suppress(FileNotFoundError):
+            try:
+                yield _FileWriter(self, file, directory, temporary, name)
+            finally:
+                os.close(file)
+                with suppress(OSError):  # committed, or as gone as can be: `apply` removes what stays
                     os.unlink(temporary, dir_fd=directory)
-                raise
+
+    def delete(self, key: str) -> None:
+        """See `ObjectStore.delete`."""
+        *folders, name = self._bucket.parts(key)
+        with (
+            suppress(ObjectMissingError),
+            self._directory(folders, create=False) as directory,
+            self._failures("delete an object"),
+            suppress(FileNotFoundError, IsADirectoryError),
+        ):
+            os.unlink(name, dir_fd=directory)
             os.fsync(directory)
+
+    def entries(self, prefix: str = "", *, after: str = "") -> Iterator[ObjectEntry]:
+        """See `ObjectStore.entries`. Holds the names of one folder at a time, and of those above it."""
+        with self._directory((), create=False) as bucket:
+            yield from self._entries(bucket, "", prefix.encode(), after.encode())
+
+    def _entries(self, directory: int, path: str, prefix: bytes, after: bytes) -> Iterator[ObjectEntry]:
+        """What lies in this folder and below, whose keys all begin with `path`."""
+        for name, is_folder in self._sorted_names(directory):
+            key = f"{path}{name}"
+            begins = key.encode()  # of all keys below a folder, whose name ends in a slash here
+            if not (begins.startswith(prefix) or (is_folder and prefix.startswith(begins))):
+                continue
+            if begins <= after and not (is_folder and after.startswith(begins)):
+                continue
+            if is_folder:
+                with suppress(ObjectMissingError):
+                    inner = self._open(name.removesuffix("/"), _OPEN_FOLDER, directory)
+                    try:
+                        yield from self._entries(inner, key, prefix, after)
+                    finally:
+                        os.close(inner)
+            elif entry := self._entry(directory, name, key):
+                yield entry
+
+    def _sorted_names(self, directory: int) -> list[tuple[str, bool]]:
+        """Names that can be part of a key, a folder's with a slash behind it, and whether it is a folder.
+
+        With the slash they are in the order of the keys, in which `a.wav` comes before `a/b.wav`.
+        """
+        with self._failures("list its objects"), os.scandir(directory) as found:
+            names = [
+                (f"{entry.name}/", True) if entry.is_dir(follow_symlinks=False) else (entry.name, False)
+                for entry in found
+                if not _UNFINISHED.fullmatch(entry.name) and self._bucket.can_hold(entry.name)
+            ]
+        return sorted(names, key=lambda name: name[0].encode())
+
+    def _entry(self, directory: int, name: str, key: str) -> ObjectEntry | None:
+        with self._failures("list its objects"):
+            try:
+                found = os.stat(name, dir_fd=directory, follow_symlinks=False)
+            except FileNotFoundError:  # deleted meanwhile
+                return None
+        if not stat.S_ISREG(found.st_mode):
+            return None
+        return ObjectEntry(key, found.st_size, datetime.fromtimestamp(found.st_mtime, UTC))
 
     def size(self, key: str) -> int:
         """See `ObjectStore.size`."""
@@ -186,6 +254,20 @@ class FolderStore:
                     "run `callstream bucket apply`"
                 ) from None
 
+    def write_part(self, file: int, data: bytes) -> None:
+        """Append to an open file. Raises the errors of the port."""
+        with self._failures("write an object"):
+            left = memoryview(data)
+            while left:
+                left = left[os.write(file, left) :]
+
+    def put_in_place(self, file: int, directory: int, temporary: str, name: str) -> None:
+        """Sync a file and give it the name of its object. Raises the errors of the port."""
+        with self._failures("write an object"):
+            os.fsync(file)
+            os.rename(temporary, name, src_dir_fd=directory, dst_dir_fd=directory)
+            os.fsync(directory)
+
     @contextmanager
     def _failures(self, doing: str) -> Iterator[None]:
         """Turn what the operating system says into the errors of the port."""
@@ -196,6 +278,25 @@ class FolderStore:
             sentence = f"the object store in {self._folder} cannot {doing}: {reason}"
             refused = error.errno in _REFUSED
             raise (StoreAccessError(sentence) if refused else RetryableError(sentence)) from None
+
+
+class _FileWriter:
+    """An object of a folder that is being written into `file`, which is called `temporary` until it is whole."""
+
+    def __init__(self, store: FolderStore, file: int, directory: int, temporary: str, name: str) -> None:
+        self._store = store
+        self._file = file
+        self._directory = directory
+        self._temporary = temporary
+        self._name = name
+
+    def write(self, data: bytes) -> None:
+        """See `ObjectWriter.write`."""
+        self._store.write_part(self._file, data)
+
+    def commit(self) -> None:
+        """See `ObjectWriter.commit`."""
+        self._store.put_in_place(self._file, self._directory, self._temporary, self._name)
 
 
 def _missing() -> ObjectMissingError:

@@ -2,7 +2,7 @@
 
 import logging
 import re
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from hashlib import sha256
 
 from pydantic import TypeAdapter, ValidationError
@@ -132,6 +132,31 @@ class RecordingStore:
         """Remember what was recognised; an earlier transcript of the call is replaced. Durable when this returns."""
         key = _transcript_key(transcript.tenant_id, transcript.call_id)
         self._store.put(key, transcript.encode(), content_type="application/json")
+
+
+def recording_key(tenant_id: str, call_id: str, ended_at: datetime, version: str, extension: str) -> str:
+    """`recordings/<tenant>/<yyyy>/<mm>/<dd>/<call_id>.<version>.<extension>`, by the UTC day on which the call ended.
+
+    The version (16 hex digits) is another one for each attempt to store it: nothing ever takes the place of a
+    recording, which is evidence. Raises `ValueError` for a naive `ended_at`, an id that an event could not hold, or
+    an extension that is not 1–8 lower-case letters and digits.
+    """
+    if not _EXTENSION.fullmatch(extension):
+        raise ValueError("extension is not 1 to 8 lower-case letters and digits")
+    day = f"{_utc_day(ended_at):%Y/%m/%d}"
+    return f"recordings/{_tenant(tenant_id)}/{day}/{_call(call_id)}.{version}.{extension}"
+
+
+def key_id_of(tenant_id: str, ended_at: datetime) -> str:
+    """What an event calls the key of its recording: `<tenant>:<yyyy-mm-dd>`, by the UTC day on which the call ended."""
+    return f"{_tenant(tenant_id)}:{_utc_day(ended_at):%Y-%m-%d}"
+
+
+def _utc_day(time: datetime) -> date:
+    """Raises `ValueError` for a naive time, which has none."""
+    if time.tzinfo is None:
+        raise ValueError("ended_at has no time zone")
+    return time.astimezone(UTC).date()
 
 
 def _transcript_key(tenant_id: str, call_id: str) -> str:

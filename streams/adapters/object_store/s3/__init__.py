@@ -1,4 +1,4 @@
-"""MinIO or any other S3: its settings. The client takes 0.2 s to import, which only who chooses it waits for."""
+"""Any S3 that there is: its settings. The client takes 0.3 s to import, which only who chooses it waits for."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar

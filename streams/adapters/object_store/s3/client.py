@@ -1,33 +1,37 @@
-"""The object store as a bucket of MinIO or any other S3, through the `minio` client."""
+"""The object store as a bucket of any S3, through the client of AWS for Python (`botocore`)."""
 
 import os
 import random
 import ssl
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from io import BytesIO
-from typing import TypeVar
-from xml.etree.ElementTree import ParseError
+from datetime import UTC
+from functools import partial
+from typing import Any, TypeVar
 
+import botocore.session
 import certifi
-from minio import Minio
-from minio.error import InvalidResponseError, MinioException, S3Error
+from botocore.config import Config
+from botocore.exceptions import BotoCoreError, ClientError, SSLError
+from botocore.parsers import ResponseParserError
 from pydantic import SecretStr
-from urllib3 import BaseHTTPResponse, PoolManager, Timeout
-from urllib3.exceptions import HTTPError, SSLError
 
 from schemas.errors import RetryableError
 from streams.adapters.object_store.bucket import Bucket, require_range
-from streams.ports import ObjectMissingError, StoreAccessError
+from streams.ports import ObjectEntry, ObjectMissingError, ObjectWriter, StoreAccessError
 
 T = TypeVar("T")
 
 _PART_BYTES = 5 * 1024 * 1024
-"""Larger objects go up in parts of this size, the smallest that S3 allows, three at a time.
+"""Larger objects go up in parts of this size, the smallest that S3 allows.
 
-urllib3 sends each under the connect timeout, so the part decides how slow a line may be: 3 × 5 MiB in 20 s, 0.8 MB/s.
+urllib3 sends each under the connect timeout, so the part decides how slow a line may be: 5 MiB in 20 s, 0.26 MB/s.
 """
+
+_MOST_PARTS = 10_000
+"""So many S3 takes: an object has at most 48 GiB."""
 
 _PASSING = {
     "BadDigest",
@@ -48,8 +52,8 @@ _NO_SUCH_OBJECT = {"NoSuchKey", "XMinioInvalidObjectName"}
 _REFUSALS = {
     "InvalidAccessKeyId": "does not know the access key: check s3_access_key",
     "SignatureDoesNotMatch": "refuses the signature: check s3_secret_key",
-    "AccessDenied": "forbids this to the access key: grant it GetObject and PutObject on the objects and ListBucket "
-    "on the bucket (without ListBucket, S3 calls a missing object forbidden)",
+    "AccessDenied": "forbids this to the access key: grant it what its worker "
+    "needs (docs/operations.md; without ListBucket on the bucket, S3 calls a missing object forbidden)",
     "RequestTimeTooSkewed": "and this machine disagree about the time by more than 15 minutes: set both clocks by NTP",
     "PermanentRedirect": "keeps this bucket in another region: check s3_region",
     "AuthorizationHeaderMalformed": "expects another region: check s3_region",
@@ -107,20 +111,10 @@ class S3Store:
         self._bucket = Bucket(bucket)
         self._secure = secure
         self._patience = patience or Patience()
-        self._client = Minio(
-            endpoint,
-            access_key=access_key,
-            secret_key=secret_key.get_secret_value(),
-            secure=secure,
-            region=region,
-            http_client=PoolManager(
-                timeout=Timeout(connect=self._patience.connect_timeout_s, read=self._patience.read_timeout_s),
-                retries=False,  # urllib3 cannot repeat an answer that breaks off in the middle; `_call` can
-                maxsize=10,
-                cert_reqs="CERT_REQUIRED",
-                ca_certs=os.environ.get("SSL_CERT_FILE") or certifi.where(),
-            ),
-        )
+        try:
+            self._client = _client(endpoint, access_key, secret_key, secure, region, self._patience)
+        except BotoCoreError as error:
+            raise ValueError(f"no client can be made of this endpoint and region: {type(error).__name__}") from None
 
     def uri_of(self, key: str) -> str:
         """See `ObjectStore.uri_of`."""
@@ -140,16 +134,44 @@ class S3Store:
     def check(self) -> None:
         """Raises `StoreAccessError` unless the bucket can be listed, saying what to do."""
         # A HEAD request would do for S3, but its errors have no body that tells one refusal from another.
-        self._call(lambda: next(iter(self._client.list_objects(self._bucket.name)), None))
+        self._call(lambda: self._client.list_objects_v2(Bucket=self._bucket.name, MaxKeys=1))
 
     def put(self, key: str, data: bytes, *, content_type: str = "application/octet-stream") -> None:
         """See `ObjectStore.put`. S3 shows an object when all of it has arrived and its checksum is right."""
+        with self.writer(key, content_type=content_type) as writer:
+            view = memoryview(data)
+            for start in range(0, len(data), _PART_BYTES):
+                writer.write(bytes(view[start : start + _PART_BYTES]))
+            writer.commit()
+
+    @contextmanager
+    def writer(self, key: str, *, content_type: str = "application/octet-stream") -> Iterator[ObjectWriter]:
+        """See `ObjectStore.writer`. Holds one part; an object of no more than that goes up in one request."""
         self._bucket.parts(key)
-        self._call(
-            lambda: self._client.put_object(
-                self._bucket.name, key, BytesIO(data), len(data), content_type=content_type, part_size=_PART_BYTES
-            )
-        )
+        upload = _Upload(self._call, self._client, {"Bucket": self._bucket.name, "Key": key}, content_type)
+        try:
+            yield upload
+        finally:
+            upload.abort()
+
+    def delete(self, key: str) -> None:
+        """See `ObjectStore.delete`."""
+        self._bucket.parts(key)
+        more: Mapping[str, str] | None = {}
+        while more is not None:
+            versions, more = self._call(partial(self._versions, key, more))
+            for version in versions:
+                self._call(partial(self._client.delete_object, Bucket=self._bucket.name, Key=key, VersionId=version))
+
+    def entries(self, prefix: str = "", *, after: str = "") -> Iterator[ObjectEntry]:
+        """See `ObjectStore.entries`. Asks for a thousand at a time."""
+        truncated = True
+        while truncated:
+            page = self._call(partial(self._page, prefix, after))
+            truncated = page["IsTruncated"]
+            for found in page.get("Contents", ()):
+                after = found["Key"]
+                yield ObjectEntry(after, found["Size"], found["LastModified"].astimezone(UTC))
 
     def size(self, key: str) -> int:
         """See `ObjectStore.size`."""
@@ -166,24 +188,42 @@ class S3Store:
         return self._call(lambda: self._get(key, start, length)).data
 
     def _make_bucket(self) -> None:
+        region = self._client.meta.region_name
+        where = {} if region == "us-east-1" else {"CreateBucketConfiguration": {"LocationConstraint": region}}
         try:
-            self._client.make_bucket(self._bucket.name)
-        except S3Error as error:
-            if error.code != "BucketAlreadyOwnedByYou":  # another process was faster, or our first try did arrive
+            self._client.create_bucket(Bucket=self._bucket.name, **where)
+        except ClientError as error:
+            # Another process was faster, or our first try did arrive.
+            if error.response["Error"]["Code"] != "BucketAlreadyOwnedByYou":
                 raise
 
+    def _page(self, prefix: str, after: str) -> dict[str, Any]:
+        behind = {"StartAfter": after} if after else {}
+        page: dict[str, Any] = self._client.list_objects_v2(Bucket=self._bucket.name, Prefix=prefix, **behind)
+        return page
+
+    def _versions(self, key: str, more: Mapping[str, str]) -> tuple[list[str], Mapping[str, str] | None]:
+        """Versions of an object, delete markers too, and where to go on; None where there are no more."""
+        page = self._client.list_object_versions(Bucket=self._bucket.name, Prefix=key, **more)
+        found = [*page.get("Versions", ()), *page.get("DeleteMarkers", ())]
+        versions = [version["VersionId"] for version in found if version["Key"] == key]
+        if not page["IsTruncated"] or len(versions) < len(found):  # sorted: ours come before those of longer keys
+            return versions, None
+        return versions, {"KeyMarker": page["NextKeyMarker"], "VersionIdMarker": page["NextVersionIdMarker"]}
+
     def _get(self, key: str, start: int, length: int | None) -> "_Piece":
+        end = "" if length is None else start + length - 1
+        part = {} if (start, length) == (0, None) else {"Range": f"bytes={start}-{end}"}
         try:
-            response = self._client.get_object(self._bucket.name, key, offset=start, length=length or 0)
-        except S3Error as error:
-            if error.code == "InvalidRange":  # begins at or behind the end; at 0 that means an empty object
+            answer = self._client.get_object(Bucket=self._bucket.name, Key=key, **part)
+        except ClientError as error:
+            if error.response["Error"]["Code"] == "InvalidRange":  # begins at or behind the end; at 0: an empty object
                 return _Piece(b"", "bytes */0")
             raise
         try:
-            return _Piece(_body(response, length), response.headers.get("Content-Range", ""))
+            return _Piece(_body(answer["Body"], length), answer.get("ContentRange", ""))
         finally:
-            response.close()
-            response.release_conn()
+            answer["Body"].close()
 
     def _call(self, request: Callable[[], T]) -> T:
         """Do it, and again where that may help. Raises the errors of the port, which name no key and no secret."""
@@ -191,7 +231,7 @@ class S3Store:
         while True:
             try:
                 return request()
-            except (MinioException, HTTPError, OSError, ParseError, UnicodeDecodeError) as error:
+            except (BotoCoreError, ClientError, OSError) as error:
                 failure = self._failure(error)
             failures += 1
             if not isinstance(failure, RetryableError) or failures >= self._patience.tries:
@@ -200,15 +240,26 @@ class S3Store:
 
     def _failure(self, error: Exception) -> Exception:
         """What an error means to the caller. The library's own texts hold keys and addresses: none is passed on."""
-        if isinstance(error, S3Error):
-            return self._s3_failure(error.code or "", error.response.status)
-        if isinstance(error, InvalidResponseError):
-            return self._foreign_answer(error._code, error._body or "")
+        if isinstance(error, ClientError):
+            return self._refusal(error.response["Error"]["Code"], error.response["ResponseMetadata"]["HTTPStatusCode"])
+        if isinstance(error, ResponseParserError):
+            return _foreign_answer("HTTP 200")
+        # What urllib3 said of the connection; botocore wraps it and would tell the address.
+        cause = getattr(error, "kwargs", {}).get("error") or error
         if isinstance(error, SSLError):
-            return _tls_failure(error)
-        return RetryableError(f"the object store does not answer as it should: {type(error).__name__}")
+            return _tls_failure(cause)
+        return RetryableError(f"the object store does not answer as it should: {type(cause).__name__}")
 
-    def _s3_failure(self, code: str, status: int) -> Exception:
+    def _refusal(self, code: str, status: int) -> Exception:
+        if not code or code.isdigit():  # no answer of S3: a proxy, a TLS port, another server altogether
+            if status >= 500 or status == 429:
+                return RetryableError(f"the object store cannot answer now: HTTP {status}")
+            if status == 400 and not self._secure:
+                return StoreAccessError(
+                    "what answers is no S3 object store without TLS (HTTP 400): set s3_secure to true or check "
+                    "s3_endpoint"
+                )
+            return _foreign_answer(f"HTTP {status}")
         if code in _NO_SUCH_OBJECT:
             return ObjectMissingError("there is no object under this key")
         if code == "NoSuchBucket":
@@ -219,26 +270,120 @@ class S3Store:
             return RetryableError(f"the object store cannot answer now: {code}")
         return StoreAccessError(f"the object store refuses: {code} (HTTP {status})")
 
-    def _foreign_answer(self, status: int, body: str) -> Exception:
-        """An answer that is not S3's: a proxy, a TLS port, another server altogether."""
-        if status >= 500 or status == 429:
-            return RetryableError(f"the object store cannot answer now: HTTP {status}")
-        if status == 400 and not self._secure and "https" in body.lower():
-            return StoreAccessError("the object store expects TLS: set s3_secure to true")
-        return StoreAccessError(f"what answers is no S3 object store (HTTP {status}): check s3_endpoint")
+
+class _Upload:
+    """An object that is going up: in one request at the end, or in parts as soon as there are enough for one."""
+
+    def __init__(
+        self, call: Callable[[Callable[[], Any]], Any], client: Any, place: dict[str, str], content_type: str
+    ) -> None:
+        self._call = call
+        self._client = client
+        self._place = place
+        self._content_type = content_type
+        self._waiting = bytearray()
+        self._sent_bytes = 0
+        self._upload_id: str | None = None
+        self._parts: list[dict[str, object]] = []
+        self._tried_to_complete = False
+
+    def write(self, data: bytes) -> None:
+        """See `ObjectWriter.write`."""
+        self._waiting += data
+        while len(self._waiting) > _PART_BYTES:  # one byte more: the last part is never empty
+            self._send_part(_PART_BYTES)
+
+    def commit(self) -> None:
+        """See `ObjectWriter.commit`."""
+        if self._upload_id is None:
+            body = bytes(self._waiting)
+            self._call(lambda: self._client.put_object(**self._place, Body=body, ContentType=self._content_type))
+            return
+        self._send_part(len(self._waiting))
+        self._call(self._complete)
+        self._upload_id = None
+
+    def abort(self) -> None:
+        """Remove the parts of an upload that was not completed, as far as the store answers."""
+        if self._upload_id is not None:
+            with suppress(RetryableError, StoreAccessError):  # what stays is removed with `callstream bucket apply`
+                self._call(partial(self._client.abort_multipart_upload, **self._place, UploadId=self._upload_id))
+            self._upload_id = None
+
+    def _send_part(self, size_bytes: int) -> None:
+        if len(self._parts) == _MOST_PARTS:
+            raise StoreAccessError(f"an object of more than {_MOST_PARTS * _PART_BYTES >> 30} GiB is too large for S3")
+        if self._upload_id is None:
+            begun = self._call(
+                lambda: self._client.create_multipart_upload(**self._place, ContentType=self._content_type)
+            )
+            self._upload_id = begun["UploadId"]
+        body = bytes(memoryview(self._waiting)[:size_bytes])
+        number = len(self._parts) + 1
+        sent = self._call(
+            lambda: self._client.upload_part(**self._place, UploadId=self._upload_id, PartNumber=number, Body=body)
+        )
+        del self._waiting[:size_bytes]
+        self._sent_bytes += size_bytes
+        self._parts.append({"PartNumber": number, "ETag": sent["ETag"]})
+
+    def _complete(self) -> None:
+        tried_before, self._tried_to_complete = self._tried_to_complete, True
+        try:
+            self._client.complete_multipart_upload(
+                **self._place, UploadId=self._upload_id, MultipartUpload={"Parts": self._parts}
+            )
+        except ClientError as error:
+            # The first try may have done it, and its answer been lost.
+            if not (tried_before and error.response["Error"]["Code"] == "NoSuchUpload" and self._is_there()):
+                raise
+
+    def _is_there(self) -> bool:
+        found = self._client.list_objects_v2(Bucket=self._place["Bucket"], Prefix=self._place["Key"], MaxKeys=1)
+        return [(entry["Key"], entry["Size"]) for entry in found.get("Contents", ())] == [
+            (self._place["Key"], self._sent_bytes)
+        ]
 
 
-def _body(response: BaseHTTPResponse, length: int | None) -> bytes:
-    """The body as stored: an object uploaded with Content-Encoding would otherwise arrive unpacked.
+def _client(
+    endpoint: str, access_key: str, secret_key: SecretStr, secure: bool, region: str, patience: Patience
+) -> Any:
+    """A client that does what it is told here: no file and no variable of AWS has a say."""
+    nowhere = (None, None, None, None)
+    session = botocore.session.Session(session_vars={"profile": nowhere, "config_file": (None, None, "", None)})
+    return session.create_client(
+        "s3",
+        region_name=region,
+        endpoint_url=f"{'https' if secure else 'http'}://{endpoint}",
+        aws_access_key_id=access_key,
+        aws_secret_access_key=secret_key.get_secret_value(),
+        verify=os.environ.get("SSL_CERT_FILE") or certifi.where(),
+        config=Config(
+            connect_timeout=patience.connect_timeout_s,
+            read_timeout=patience.read_timeout_s,
+            retries={"total_max_attempts": 1},  # it cannot repeat an answer that breaks off in the middle; `_call` can
+            max_pool_connections=10,
+            proxies={},
+            # The SHA-256 of every body is signed and checked by every server; newer checksums are not.
+            s3={"addressing_style": "path", "payload_signing_enabled": True},
+            request_checksum_calculation="when_required",
+            response_checksum_validation="when_required",
+        ),
+    )
 
-    No more than was asked for: a server may take no notice of the range, and send whatever it has.
+
+def _body(stream: Any, length: int | None) -> bytes:
+    """The body as stored, and no more of it than was asked for.
+
+    A server may take no notice of the range, and send whatever it has.
     """
     if length is None:
-        return response.read(decode_content=False)
+        whole: bytes = stream.read()
+        return whole
     pieces: list[bytes] = []
     left = length
     # Until nothing comes: only then is a body noticed that breaks off.
-    while left > 0 and (piece := response.read(min(left, _PART_BYTES), decode_content=False)):
+    while left > 0 and (piece := stream.read(min(left, _PART_BYTES))):
         pieces.append(piece)
         left -= len(piece)
     return b"".join(pieces)
@@ -256,7 +401,11 @@ class _Piece:
         return int(self.content_range.rpartition("/")[2])
 
 
-def _tls_failure(error: SSLError) -> Exception:
+def _foreign_answer(answer: str) -> StoreAccessError:
+    return StoreAccessError(f"what answers is no S3 object store ({answer}): check s3_endpoint")
+
+
+def _tls_failure(error: Exception) -> Exception:
     cause = error.args[0] if error.args else None
     reason = cause.reason if isinstance(cause, ssl.SSLError) else None
     if isinstance(cause, ssl.SSLCertVerificationError):

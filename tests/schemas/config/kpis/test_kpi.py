@@ -47,6 +47,7 @@ def test_every_required_metric_is_there(requirement: str) -> None:
     ("kpi_id", "target"),
     [
         ("recording_completeness", 1),
+        ("captured_in_time", 0.95),
         ("mandatory_scripts", 1),
         ("required_disclosures", 1),
         ("sensitive_words", 0),

@@ -1,0 +1,122 @@
+"""What the drivers of the two databases say, in our words: no parameter, no value of a row, no password."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
+
+from schemas.errors import OperatorError, RetryableError
+
+
+class RegisterAccessError(OperatorError):
+    """The register refuses us, or cannot be used as it is."""
+
+
+class RegisterSchemaError(OperatorError):
+    """The tables of the register are not those of this release."""
+
+
+class RegisterRefusedError(Exception):
+    """The register refuses a statement: the code is wrong. `code` is SQLSTATE or SQLite's name of the error."""
+
+    def __init__(self, what: str, code: str) -> None:
+        self.code = code
+        super().__init__(f"the register refused to {what} ({code})")
+
+
+_SQLITE_REFUSED = {
+    "SQLITE_READONLY": "its file may not be written: change its owner or mode, or that of its folder",
+    "SQLITE_PERM": "its file may not be used: change its owner or mode",
+    "SQLITE_AUTH": "its file may not be used: change its owner or mode",
+    "SQLITE_CORRUPT": "its file is damaged: put the last backup in its place (docs/custody.md)",
+    "SQLITE_NOTADB": "its file is no SQLite database: put the last backup in its place (docs/custody.md)",
+}
+_SQLITE_PASSES = {
+    "SQLITE_BUSY": "another process is writing",
+    "SQLITE_LOCKED": "another process is writing",
+    "SQLITE_PROTOCOL": "another process is writing",
+    "SQLITE_FULL": "its disk is full",
+    "SQLITE_IOERR": "its disk does not answer",
+    "SQLITE_CANTOPEN": "its file cannot be opened",
+    "SQLITE_NOMEM": "memory is short",
+    "SQLITE_INTERRUPT": "it was interrupted",
+}
+_POSTGRESQL_REFUSED = {
+    "28": "the user or password in register_url is wrong",
+    "3D": "the database in register_url does not exist: create it",
+    "42501": "the user in register_url lacks a right: it must own the tables (docs/custody.md)",
+}
+_POSTGRESQL_PASSES = {
+    "08": "the connection broke",
+    "25006": "the server is read-only",
+    "40": "another transaction was in the way",
+    "53": "the server is short of something",
+    "55": "a row or table is locked by another",
+    "57": "the server is going down, or cancelled it",
+    "58": "the server's disk does not answer",
+    "XX": "the server has failed",
+}
+_LACKS_TABLE = ("42P01", "42703", "3F000")
+
+
+@contextmanager
+def translated_errors(what: str) -> Iterator[None]:
+    """`what` continues the sentence "the register cannot …"; it is written into logs and holds no value of a row.
+
+    Raises `RetryableError`, `RegisterAccessError`, `RegisterSchemaError` and `RegisterRefusedError` in place of what
+    SQLAlchemy and the drivers raise.
+    """
+    found: Exception | None = None
+    try:
+        yield
+    except PoolTimeoutError:
+        found = RetryableError(f"the register cannot {what}: all its connections are in use")
+    except DBAPIError as error:
+        found = _translated(what, error)
+    except SQLAlchemyError as error:
+        found = RegisterRefusedError(what, type(error).__name__)
+    # Raised outside of the except block: inside it, the caught error would ride along as __context__, with its values.
+    if found is not None:
+        raise found
+
+
+def _translated(what: str, error: DBAPIError) -> Exception:
+    original: Any = error.orig
+    name = getattr(original, "sqlite_errorname", None)
+    if isinstance(name, str):
+        return _of_sqlite(what, name, str(original))
+    fields = original.args[0] if original is not None and original.args else None
+    if isinstance(fields, dict) and isinstance(fields.get("C"), str):
+        return _of_postgresql(what, fields["C"])
+    if _lost(original):
+        return RetryableError(f"the register cannot {what}: the server does not answer")
+    return RegisterRefusedError(what, type(original).__name__)
+
+
+def _lost(original: object) -> bool:
+    """pg8000 says all that concerns the connection by this class, and sometimes by that of the socket."""
+    return isinstance(original, OSError) or type(original).__name__ == "InterfaceError"
+
+
+def _of_sqlite(what: str, name: str, text: str) -> Exception:
+    plain = "_".join(name.split("_")[:2])
+    if plain in _SQLITE_PASSES:
+        return RetryableError(f"the register cannot {what}: {_SQLITE_PASSES[plain]}")
+    if plain in _SQLITE_REFUSED:
+        return RegisterAccessError(f"the register cannot {what}: {_SQLITE_REFUSED[plain]}")
+    if text.startswith(("no such table", "no such column")):
+        return RegisterSchemaError(f"the register cannot {what}: its tables are too old: run `callstream migrate`")
+    return RegisterRefusedError(what, name)
+
+
+def _of_postgresql(what: str, state: str) -> Exception:
+    for length in (5, 2):
+        if reason := _POSTGRESQL_REFUSED.get(state[:length]):
+            return RegisterAccessError(f"the register cannot {what}: {reason}")
+        if reason := _POSTGRESQL_PASSES.get(state[:length]):
+            return RetryableError(f"the register cannot {what}: {reason}")
+    if state in _LACKS_TABLE:
+        return RegisterSchemaError(f"the register cannot {what}: its tables are too old: run `callstream migrate`")
+    return RegisterRefusedError(what, state)

@@ -1,0 +1,232 @@
+"""The register: connections, transactions, and whether its tables are those of this release."""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Connection, Engine, Executable, create_engine, event, select
+from sqlalchemy.engine import URL, CursorResult, make_url
+from sqlalchemy.exc import ArgumentError
+from sqlalchemy.sql import column, table
+
+from schemas.messages.custody_changed import CustodyChanged
+from schemas.messages.topics import CUSTODY_CHANGED
+from streams.adapters.register.errors import RegisterAccessError, RegisterSchemaError, translated_errors
+from streams.adapters.register.tables import REVISIONS, outbox
+from streams.settings import Settings
+
+BUSY_MS = 10_000
+"""So long a transaction waits for another that writes, before it is tried again later."""
+
+ANSWER_S = 30
+"""So long a statement may take on PostgreSQL, and a connection to be made."""
+
+CONNECTIONS = 10
+"""Of one process at the same time, at most."""
+
+_READS = "register_reads"
+_VERSION_TABLE = table("alembic_version", column("version_num"))
+
+
+@dataclass(frozen=True)
+class Transaction:
+    """Statements that take effect together, or not at all."""
+
+    connection: Connection
+
+    def execute(self, statement: Executable, parameters: Any = None) -> CursorResult[Any]:
+        """As SQLAlchemy's. Errors are translated where the transaction was opened."""
+        return self.connection.execute(statement, parameters)
+
+    @property
+    def is_postgresql(self) -> bool:
+        return self.connection.dialect.name == "postgresql"
+
+    def insert_new(self, into: Any, **values: object) -> bool:
+        """Insert a row, unless there is one of the same key already; whether it is new."""
+        from sqlalchemy.dialects import postgresql, sqlite
+
+        dialect: Any = postgresql if self.is_postgresql else sqlite
+        return bool(self.execute(dialect.insert(into).values(**values).on_conflict_do_nothing()).rowcount)
+
+    def outbox(self, event: CustodyChanged) -> None:
+        """Have the relay publish this once the transaction is over. Does nothing with an event that is there."""
+        record = CUSTODY_CHANGED.record(event)
+        self.insert_new(
+            outbox,
+            event_id=event.event_id,
+            topic=record.topic,
+            key=record.key,
+            message=record.value,
+            written_at=event.at,
+        )
+
+
+class Register:
+    """Safe to share between threads; a connection belongs to one at a time."""
+
+    def __init__(self, url: str, *, ca_file: Path | None = None, allow_plain: bool = False) -> None:
+        """`sqlite:///<absolute path>` or `postgresql+pg8000://user:password@host:port/database`.
+
+        PostgreSQL on another machine is spoken to over TLS, with its certificate checked, by `ca_file` where that is
+        given; `allow_plain` does without. Nothing is opened yet. Raises `RegisterAccessError` for another URL.
+        """
+        parsed: URL | None = None
+        with suppress(ArgumentError, ValueError):  # what they say may quote the password
+            parsed = make_url(url)
+        if parsed is None or parsed.drivername not in ("sqlite", "postgresql+pg8000"):
+            raise RegisterAccessError("register_url must be sqlite:///… or postgresql+pg8000://user:password@host/db")
+        self._url = parsed
+        self._ca_file = ca_file
+        self._allow_plain = allow_plain
+        self._engine: Engine | None = None
+
+    @classmethod
+    def of(cls, settings: Settings) -> "Register":
+        """The register of these settings."""
+        url = settings.register_url.get_secret_value() or sqlite_url(settings.data_dir / "register" / "register.db")
+        return cls(url, ca_file=settings.register_ca_file, allow_plain=settings.register_allow_plain)
+
+    @property
+    def engine(self) -> Engine:
+        """For migrations and tests; everything else uses transactions."""
+        if self._engine is None:
+            self._engine = self._open_sqlite() if self.file is not None else self._open_postgresql()
+        return self._engine
+
+    @property
+    def file(self) -> Path | None:
+        """The file of a SQLite register."""
+        return Path(self._url.database or "") if self._url.drivername == "sqlite" else None
+
+    @contextmanager
+    def transaction(self, what: str = "write") -> Iterator[Transaction]:
+        """A transaction that may write; durable once the block ends, undone where it raises.
+
+        `what` continues the sentence "the register cannot …". Raises what `translated_errors` says, and what the block
+        raises. On SQLite no other process writes meanwhile: do not wait for anything in the block.
+        """
+        with translated_errors(what), self.engine.begin() as connection:
+            yield Transaction(connection)
+
+    @contextmanager
+    def reading(self, what: str = "read") -> Iterator[Transaction]:
+        """A transaction that only reads, and keeps nobody from writing. Raises as `transaction`."""
+        with (
+            translated_errors(what),
+            self.engine.connect() as connection,
+            connection.execution_options(**{_READS: True}).begin(),
+        ):
+            yield Transaction(connection)
+
+    def revision(self) -> str | None:
+        """The last migration that was applied; None for a register without tables. Raises as `transaction`."""
+        try:
+            with self.reading("say which version it has") as tx:
+                found = tx.execute(select(_VERSION_TABLE.c.version_num)).scalar()
+        except RegisterSchemaError:
+            return None
+        return None if found is None else str(found)
+
+    def check(self) -> None:
+        """Raises `RegisterSchemaError` where its tables are older or newer than this release, and as `transaction`."""
+        revision = self.revision()
+        if revision == REVISIONS[-1]:
+            return
+        if revision is None or revision in REVISIONS:
+            raise RegisterSchemaError("the tables of the register are too old: run `callstream migrate`")
+        raise RegisterSchemaError(
+            "the tables of the register were made by a newer callstream: run that release, or put back a backup "
+            "from before it"
+        )
+
+    def close(self) -> None:
+        """Let go of the connections; what is asked next makes new ones."""
+        if self._engine is not None:
+            self._engine.dispose()
+
+    def _open_sqlite(self) -> Engine:
+        file = self.file
+        assert file is not None  # noqa: S101 - asked before
+        try:
+            _make_private(file)
+        except OSError as error:
+            raise RegisterAccessError(f"the register {file} cannot be made: {error.strerror}") from None
+        engine = create_engine(
+            self._url,
+            hide_parameters=True,
+            pool_size=CONNECTIONS,
+            max_overflow=0,
+            connect_args={"timeout": BUSY_MS / 1000},
+        )
+
+        @event.listens_for(engine, "connect")
+        def _prepare(connection: Any, _record: Any) -> None:
+            connection.isolation_level = None  # transactions begin where we say so, and DDL is part of them
+            for pragma in (
+                "journal_mode = WAL",
+                "synchronous = FULL",  # durable when a transaction returns, also where the power fails
+                "foreign_keys = ON",
+                f"busy_timeout = {BUSY_MS}",
+                "secure_delete = ON",  # a key that was destroyed does not stay in a free page
+            ):
+                connection.execute(f"PRAGMA {pragma}")
+
+        @event.listens_for(engine, "begin")
+        def _begin(connection: Connection) -> None:
+            reads = connection.get_execution_options().get(_READS)
+            # A transaction that read first and then writes would fail at once where another has written between.
+            connection.exec_driver_sql("BEGIN" if reads else "BEGIN IMMEDIATE")
+
+        return engine
+
+    def _open_postgresql(self) -> Engine:
+        arguments: dict[str, Any] = {"timeout": ANSWER_S, "application_name": "callstream"}
+        if (context := self._tls()) is not None:
+            arguments["ssl_context"] = context
+        engine = create_engine(
+            self._url,
+            hide_parameters=True,
+            pool_size=CONNECTIONS,
+            max_overflow=0,
+            pool_pre_ping=True,
+            connect_args=arguments,
+        )
+
+        @event.listens_for(engine, "connect")
+        def _prepare(connection: Any, _record: Any) -> None:
+            cursor = connection.cursor()
+            cursor.execute(f"SET lock_timeout = {BUSY_MS}")
+            cursor.execute(f"SET statement_timeout = {ANSWER_S * 1000}")
+            cursor.execute("SET synchronous_commit = on")
+            connection.commit()
+            cursor.close()
+
+        return engine
+
+    def _tls(self) -> Any:
+        """None for the same machine, and where the settings do without."""
+        import ssl
+
+        host = self._url.host or ""
+        near = host in ("", "localhost", "::1") or host.startswith("127.")
+        if self._ca_file is None and (near or self._allow_plain):
+            return None
+        try:
+            return ssl.create_default_context(cafile=self._ca_file)
+        except OSError as error:
+            raise RegisterAccessError(f"register_ca_file cannot be read: {error.strerror or 'no PEM'}") from None
+
+
+def sqlite_url(file: Path) -> str:
+    """The URL of a SQLite register in that file."""
+    return URL.create("sqlite", database=str(file.absolute())).render_as_string(hide_password=False)
+
+
+def _make_private(file: Path) -> None:
+    """The file and its folder, for their owner alone; SQLite gives its other files the mode of this one."""
+    file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    os.close(os.open(file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
