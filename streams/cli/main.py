@@ -16,6 +16,7 @@ from schemas.errors import OperatorError, RetryableError
 from streams.cli.alerts import alerts_app
 from streams.cli.analyze import analyze
 from streams.cli.bucket import bucket_app, store_app
+from streams.cli.cdr import cdr_app
 from streams.cli.check import check_app
 from streams.cli.config import config
 from streams.cli.console.exit_codes import EXIT_BUG, EXIT_PROBLEM, EXIT_UNREACHABLE
@@ -104,6 +105,7 @@ app.add_typer(alerts_app, name="alerts")
 app.add_typer(emotion_app, name="emotion")
 app.add_typer(kpi_app, name="kpi")
 app.add_typer(verdicts_app, name="verdicts")
+app.add_typer(cdr_app, name="cdr")
 app.add_typer(learn_app, name="learn")
 app.add_typer(roles_app, name="roles")
 app.add_typer(check_app, name="check")
