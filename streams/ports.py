@@ -1,7 +1,7 @@
 """What the pipeline needs from the outside. Every implementation passes the contract test of its port."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -10,6 +10,7 @@ from typing import ClassVar, Literal, Protocol
 
 from processors.custody.intake import Command as IntakeCommand
 from processors.custody.intake import Intake
+from processors.custody.ports import KeyWrapper, Purpose
 from processors.judging.call_context import NO_BACKGROUND, Background
 from processors.kpi.surges import BucketCount
 from processors.second_reading.question import Question
@@ -243,6 +244,20 @@ class Intakes(Protocol):
     def was_removed(self, object_key: str, *, for_good: bool) -> None:
         """The object is gone; `for_good` where nobody can be writing it any more."""
         ...
+
+
+class KeyWrapperSettings(SettingsPart, ABC):
+    """The settings of one place where wrapping keys are kept. The file that declares them is found by being there."""
+
+    kind: ClassVar[str]
+    """The value of `key_wrapper` that chooses it."""
+
+    @abstractmethod
+    def open(self, data_dir: Path, purposes: Collection[Purpose]) -> KeyWrapper:
+        """The wrapper, for these purposes alone: of any other it raises `OperatorError`. Nothing is read or sent yet.
+
+        `data_dir` is where this machine keeps what is its own. Raises `OperatorError`, which names the setting.
+        """
 
 
 Rows = Mapping[str, Sequence[Mapping[str, object]]]

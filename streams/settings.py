@@ -38,7 +38,8 @@ from schemas.config.time_zones import time_zone
 from schemas.errors import OperatorError
 from schemas.found import FoundError, find_classes, find_kinds
 from schemas.messages.pii import PiiKind
-from streams.ports import ObjectStoreSettings
+from schemas.messages.topics import MASKED_DAYS
+from streams.ports import KeyWrapperSettings, ObjectStoreSettings
 
 log = logging.getLogger(__name__)
 
@@ -79,9 +80,11 @@ DETECTORS = "processors.detectors"
 ENGINES = "processors.listening.engines"
 SPEECH_SERVICES = "streams.adapters.speech"
 OBJECT_STORES = "streams.adapters.object_store"
+KEY_WRAPPERS = "streams.adapters.key_wrappers"
 
 _FOUND_BEHIND = {
     "store_bucket": (OBJECT_STORES,),
+    "key_wrapper": (KEY_WRAPPERS,),
     "speech_engine": (ENGINES, SPEECH_SERVICES),
     "max_recording_bytes": (DETECTORS,),
 }
@@ -90,7 +93,13 @@ _FOUND_BEHIND = {
 
 EVERY_WORKER = "every worker"
 COMMANDS = "commands"
-_FOUND_IN = {OBJECT_STORES: "object store", ENGINES: "hearing", SPEECH_SERVICES: "hearing", DETECTORS: "judging"}
+_FOUND_IN = {
+    OBJECT_STORES: "object store",
+    KEY_WRAPPERS: "keys",
+    ENGINES: "hearing",
+    SPEECH_SERVICES: "hearing",
+    DETECTORS: "judging",
+}
 _GROUPS: Mapping[str, tuple[str, ...]] = {
     "Kafka": (
         *("kafka_bootstrap", "kafka_flavour", "kafka_replication_factor", "kafka_security_protocol"),
@@ -99,18 +108,24 @@ _GROUPS: Mapping[str, tuple[str, ...]] = {
     "ClickHouse": ("clickhouse_url",),
     "object store": ("store_kind", "store_bucket"),
     "register": ("register_url", "register_ca_file", "register_allow_plain"),
+    "keys": ("key_wrapper",),
+    "audio keys": ("audio_keys_file", "audio_keys", "transit_audio_key"),
+    "transcript keys": ("transcript_keys_file", "transcript_keys", "transit_transcript_key"),
+    "received keys": ("received_keys_file", "received_keys", "transit_received_key"),
     "subscribers": ("subscriptions_file", "console_url"),
     "hearing": (
         *("speech_engine", "crosstalk_gate_db", "emotion", "emotion_heads"),
         *("emotion_sound_checkpoint", "emotion_text_checkpoint", "emotion_device"),
-        *("min_call_ms", "max_call_minutes", "max_recording_bytes"),
+        *("min_call_ms", "max_call_minutes", "max_recording_bytes", "unsealed_recordings"),
     ),
     "transcripts": ("pii_keep_last", "chinese_script"),
+    "receiving": ("clear_transcripts",),
     "judging": (
         *("baseline_window_days", "baseline_refresh_s", "background_timeout_s", "contacts_lookup"),
         *("rules_folder", "rules_public_keys", "sentence_model", "sentence_min_cosine", "sound_mergers"),
         *("score_forms_folder", "risk_file", "selection_file", "retention_file", "alert_min_severity"),
     ),
+    "sweeping": ("sweep_every_s",),
     "storing": ("sink_batch_messages", "sink_batch_ms"),
     "second reading": (
         *("second_reader_url", "second_reader_kind", "second_reader_model", "second_reader_secret_key"),
@@ -129,7 +144,10 @@ _GROUPS: Mapping[str, tuple[str, ...]] = {
         *("data_dir", "cache_dir", "log_level"),
     ),
 }
-"""Who needs which settings (`streams.topology` names these groups). What stands in none is for commands alone."""
+"""Who needs which settings (`streams.topology` names these groups). What stands in none is for commands alone.
+
+What a component declares is in the group of its folder (`_FOUND_IN`), unless it stands here.
+"""
 
 
 @cache
@@ -149,12 +167,22 @@ def object_stores() -> dict[str, type[ObjectStoreSettings]]:
     return find_kinds(OBJECT_STORES, ObjectStoreSettings)  # type: ignore[type-abstract] # what is found can be built
 
 
+@cache
+def key_wrappers() -> dict[str, type[KeyWrapperSettings]]:
+    """Every place where wrapping keys may be kept, by the word that chooses it. Raises `FoundError`."""
+    return find_kinds(KEY_WRAPPERS, KeyWrapperSettings)  # type: ignore[type-abstract] # what is found can be built
+
+
 def _require_engine(name: str) -> str:
     return _require_one_of(engines(), name)
 
 
 def _require_object_store(name: str) -> str:
     return _require_one_of(object_stores(), name)
+
+
+def _require_key_wrapper(name: str) -> str:
+    return _require_one_of(key_wrappers(), name)
 
 
 def _require_one_of(found: Mapping[str, object], name: str) -> str:
@@ -168,8 +196,8 @@ def _require_one_of(found: Mapping[str, object], name: str) -> str:
 class Settings(SettingsPart):
     """The settings of one process. Secrets are `SecretStr` and never printed.
 
-    Here stand those of the pipeline as a whole. Engines, object stores and detectors declare their own, which `part`
-    gives: `settings.part(WhisperSettings).whisper_model`.
+    Here stand those of the pipeline as a whole. Engines, object stores, key wrappers and detectors declare their own,
+    which `part` gives: `settings.part(WhisperSettings).whisper_model`.
     """
 
     _parts: tuple[SettingsPart, ...] = PrivateAttr(default=())
@@ -179,6 +207,13 @@ class Settings(SettingsPart):
         default="apache", description="tansu: one record per batch, because its offsets are wrong otherwise"
     )
     kafka_replication_factor: int = Field(default=1, ge=1, description="of the topics that `topics apply` creates")
+    kafka_masked_days: int = Field(
+        default=MASKED_DAYS,
+        ge=1,
+        le=400,
+        description="so many days `topics apply` lets Kafka keep topics with masked text (transcripts, analyses, alerts); "
+        "what `store` and `notify` have not read by then is lost to them",
+    )
     kafka_security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = Field(
         default="PLAINTEXT", description="how to speak to Kafka"
     )
@@ -228,6 +263,12 @@ class Settings(SettingsPart):
         description="a PostgreSQL register on another machine may be spoken to without TLS: its password and what it "
         "answers cross the network in clear",
     )
+    key_wrapper: Annotated[str, AfterValidator(_require_key_wrapper)] = Field(
+        default="key_ring_file",
+        description="where the keys are kept that wrap all others (docs/custody.md): in files, in variables, or in the "
+        "transit engine of OpenBao or HashiCorp Vault",
+        json_schema_extra=lambda schema: schema.update(enum=[*key_wrappers()]),
+    )
 
     speech_engine: Annotated[str, AfterValidator(_require_engine)] = Field(
         default="faster-whisper",
@@ -241,6 +282,11 @@ class Settings(SettingsPart):
     )
     chinese_script: Literal["simplified", "traditional", "as_heard"] = Field(
         default="simplified", description="the script of every transcript"
+    )
+    clear_transcripts: Literal["refuse", "take"] = Field(
+        default="refuse",
+        description="receive: what becomes of a transcript that stands in clear in transcripts.received.v1; take it only "
+        "where the system that writes it cannot do otherwise: Kafka's disks then hold what callers said for three days",
     )
     crosstalk_gate_db: float = Field(
         default=18, ge=0, le=120, description="a channel this far below the other is muted; 0 switches the gate off"
@@ -266,6 +312,18 @@ class Settings(SettingsPart):
     max_call_minutes: int = Field(default=240, ge=1, description="longer recordings end as unsupported")
     max_recording_bytes: int = Field(
         default=512 * 1024 * 1024, ge=1024, description="larger recordings end as unsupported"
+    )
+    unsealed_recordings: Literal["refuse", "hear"] = Field(
+        default="refuse",
+        description="recordings that lie in clear end as unsupported (not_sealed), or are heard: for the time until "
+        "`callstream custody seal` has sealed those of before",
+    )
+    intake_max_bytes: int = Field(default=10 * 1024**3, ge=1024, description="larger recordings are not taken in")
+    sweep_every_s: float = Field(
+        default=60,
+        gt=0,
+        description="sweep: pause between two rounds; what was stored and not announced for longer is announced, what "
+        "was given up is removed",
     )
     baseline_window_days: int = Field(default=28, ge=1, le=366, description="how far back a baseline reaches")
     baseline_refresh_s: float = Field(
@@ -586,7 +644,7 @@ class Settings(SettingsPart):
 
     @property
     def parts(self) -> tuple[SettingsPart, ...]:
-        """Those of engines, object stores and detectors that are not all defaults."""
+        """Those of engines, object stores, key wrappers and detectors that are not all defaults."""
         return self._parts
 
     def with_parts(self, *parts: SettingsPart) -> Self:
@@ -606,6 +664,11 @@ class Settings(SettingsPart):
     def object_store(self) -> ObjectStoreSettings:
         """Those of the kind of object store that is chosen."""
         return self.part(object_stores()[self.store_kind])
+
+    @property
+    def key_wrapper_settings(self) -> KeyWrapperSettings:
+        """Those of the place where wrapping keys are kept."""
+        return self.part(key_wrappers()[self.key_wrapper])
 
     def values(self) -> dict[str, object]:
         """Every setting with its value, also those of components, in the order of `setting_fields`."""
@@ -680,7 +743,7 @@ def _group_of_each() -> dict[str, str]:
         for folder, group in _FOUND_IN.items()
         if owner.__module__.startswith(folder)
     }
-    return {name: found.get(name) or own.get(name, COMMANDS) for name in _owners()}
+    return {name: own.get(name) or found.get(name, COMMANDS) for name in _owners()}
 
 
 def owners_of(declared: Iterable[tuple[str, type[SettingsPart]]]) -> dict[str, type[SettingsPart]]:

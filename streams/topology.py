@@ -84,7 +84,7 @@ STAGES: tuple[StageEntry, ...] = (
         "takes in a finished recording, stores it and announces the call",
         writes=(
             Writes(CALLS_ENDED, "announce a recording that is durable in the object store"),
-            Writes(TRANSCRIPTS_RECEIVED, "hand over a transcript that was made elsewhere"),
+            Writes(TRANSCRIPTS_RECEIVED, "announce a transcript that was made elsewhere and is sealed in the store"),
         ),
         scales_by="runs in `callstream publish`",
     ),
@@ -123,7 +123,7 @@ STAGES: tuple[StageEntry, ...] = (
         scales_by="cores and GPUs",
         builder="streams.stages.listen:build",
         asks=("object store",),
-        settings=("hearing", "transcripts"),
+        settings=("hearing", "transcripts", "register", "keys", "audio keys", "transcript keys"),
         variables=("HF_", "TRANSFORMERS_"),
     ),
     StageEntry(
@@ -137,7 +137,7 @@ STAGES: tuple[StageEntry, ...] = (
         scales_by="partitions",
         builder="streams.stages.receive:build",
         asks=("object store",),
-        settings=("transcripts",),
+        settings=("transcripts", "receiving", "register", "keys", "received keys", "transcript keys"),
     ),
     StageEntry(
         "judge",
@@ -174,16 +174,23 @@ STAGES: tuple[StageEntry, ...] = (
     StageEntry(
         "replay",
         "judges past calls again under other rules, from stored transcripts",
-        reads=(
-            Reads(CALLS_TRANSCRIBED, "read history, from a day on", whole=True),
-            Reads(RULES_PUBLISHED, "find the version of the rules that was asked for", whole=True),
-        ),
+        reads=(Reads(RULES_PUBLISHED, "find the version of the rules that was asked for", whole=True),),
         writes=(
             Writes(CALLS_REANALYZED, "the judgement of a past call under the rules of today"),
             Writes(ALERTS_RAISED, "the alerts of past calls, only when asked"),
         ),
-        scales_by="runs in `callstream replay`",
-        asks=("ClickHouse",),
+        scales_by="runs in `callstream replay`, in as many processes as there are cores",
+        asks=("ClickHouse", "object store"),
+        settings=("judging", "register", "keys", "transcript keys"),
+    ),
+    StageEntry(
+        "sweep",
+        "finishes what taking in began and did not end",
+        writes=(Writes(CALLS_ENDED, "announce a recording that is stored and was not announced"),),
+        scales_by="one is enough",
+        builder="streams.stages.sweep:build",
+        asks=("register", "object store"),
+        settings=("sweeping",),
     ),
     StageEntry(
         "relay",

@@ -1,5 +1,6 @@
 """What the settings ask for, built: recognisers, emotion, judges. What must be prepared before a stage runs."""
 
+from processors.custody.ports import PURPOSES, Purpose
 from processors.emotion.heads import load_heads
 from processors.emotion.segments import EmotionModel, LinearSound, SoundJudge, TextJudge
 from processors.judging.pipeline import Judge, JudgeSettings
@@ -17,7 +18,15 @@ from schemas.config.tenants import read_tenants
 from schemas.errors import OperatorError
 from streams.adapters.clickhouse.migrate import missing_migrations
 from streams.adapters.kafka.client import missing_topics
+from streams.adapters.key_wrappers.from_settings import key_wrapper_from
+from streams.adapters.object_store.received import ReceivedStore
+from streams.adapters.object_store.recordings import RecordingStore
+from streams.adapters.object_store.sealed_store import SealedStore
+from streams.adapters.object_store.transcripts import TranscriptStore
+from streams.adapters.register.keys import RegisterKeys
 from streams.adapters.register.register import Register
+from streams.adapters.register.wrapping_keys import ensure_current
+from streams.ports import ObjectStore, SystemClock
 from streams.settings import Settings
 
 
@@ -42,6 +51,54 @@ def require_migrations(settings: Settings) -> None:
 def require_register(register: Register) -> None:
     """Raises `RegisterSchemaError` where its tables are not of this release, and as `Register.transaction`."""
     register.check()
+
+
+def sealed_store_from(settings: Settings, store: ObjectStore, purposes: Collection[Purpose] = PURPOSES) -> SealedStore:
+    """Objects of this store that only their keys open; of other purposes than these, it opens and seals none."""
+    wrapper = key_wrapper_from(settings, purposes)
+    return SealedStore(store, RegisterKeys(Register.of(settings), wrapper, SystemClock()))
+
+
+def prepare_keys(settings: Settings) -> None:
+    """Have the register know a wrapping key for each purpose; where there is none yet, one is made.
+
+    Raises `RetryableError` and `OperatorError`.
+    """
+    register, wrapper = Register.of(settings), key_wrapper_from(settings)
+    try:
+        for purpose in PURPOSES:
+            ensure_current(register, wrapper, purpose, SystemClock().now())
+    finally:
+        register.close()
+
+
+def recording_store_from(settings: Settings, store: ObjectStore) -> RecordingStore:
+    """Recordings in this store, for who hears them."""
+    return RecordingStore(
+        store,
+        sealed_store_from(settings, store, "audio"),
+        settings.max_recording_bytes,
+        hears_unsealed=settings.unsealed_recordings == "hear",
+    )
+
+
+def transcript_store_from(settings: Settings, store: ObjectStore) -> TranscriptStore:
+    """Masked transcripts in this store."""
+    return TranscriptStore(store, sealed_store_from(settings, store, "transcript"))
+
+
+def received_store_from(settings: Settings, store: ObjectStore) -> ReceivedStore:
+    """Transcripts from outside that wait to be masked, in this store."""
+    return ReceivedStore(store, sealed_store_from(settings, store, "received"))
+
+
+def require_sealed_transcripts(transcripts: TranscriptStore) -> None:
+    """Raises `NotPreparedError` where a transcript lies as releases before 0.4 wrote it, and `RetryableError`."""
+    if next(transcripts.in_clear(), None) is not None:
+        raise NotPreparedError(
+            "the object store holds transcripts of an earlier release, in clear: run `callstream custody "
+            "seal-transcripts`"
+        )
 
 
 def listen_settings(settings: Settings) -> ListenSettings:

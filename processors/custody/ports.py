@@ -1,6 +1,6 @@
 """What custody asks of the outside: keys that are kept somewhere, and keys that wrap them."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from typing import Literal, Protocol
@@ -40,8 +40,8 @@ class KeyWrapper(Protocol):
     answer and `OperatorError` when it refuses us.
     """
 
-    def versions(self, purpose: Purpose) -> Collection[str]:
-        """The wrapping keys that there are."""
+    def versions(self, purpose: Purpose) -> Sequence[str]:
+        """The wrapping keys that there are, the newest last."""
         ...
 
     def make_version(self, purpose: Purpose) -> str:
@@ -49,7 +49,10 @@ class KeyWrapper(Protocol):
         ...
 
     def remove_version(self, purpose: Purpose, version: str) -> None:
-        """Destroy a wrapping key; whatever it wrapped is lost. Does nothing where there is none."""
+        """Destroy a wrapping key; whatever it wrapped is lost. Does nothing where there is none.
+
+        Raises `OperatorError` where keys are destroyed elsewhere.
+        """
         ...
 
     def wrap(self, purpose: Purpose, version: str, key: bytes, context: bytes) -> WrappedKey:

@@ -15,20 +15,20 @@ from typing import Literal, assert_never
 from processors.custody.ports import Purpose
 from schemas.errors import OperatorError
 
-Stage = Literal["prepared", "current", "retiring", "retired"]
+WrappingKeyState = Literal["prepared", "current", "retiring", "retired"]
 
 
 @dataclass(frozen=True)
 class WrappingKeys:
-    """The wrapping keys of one purpose: version → stage, and version → how many day keys it wraps."""
+    """The wrapping keys of one purpose: version → state, and version → how many day keys it wraps."""
 
     purpose: Purpose
-    stages: Mapping[str, Stage] = field(default_factory=dict)
+    states: Mapping[str, WrappingKeyState] = field(default_factory=dict)
     day_keys: Mapping[str, int] = field(default_factory=dict)
 
-    def at(self, stage: Stage) -> str | None:
-        """The version that is there; of retired ones, which may be several, any."""
-        return next((version for version, its in self.stages.items() if its == stage), None)
+    def at(self, state: WrappingKeyState) -> str | None:
+        """The version in that state; of retired ones, which may be several, any."""
+        return next((version for version, its in self.states.items() if its == state), None)
 
 
 @dataclass(frozen=True)
@@ -63,82 +63,84 @@ Command = Prepare | Switch | RollBack | Retire
 
 
 @dataclass(frozen=True)
-class StageChanged:
+class StateChanged:
     """`before` is None for a version that is new."""
 
     purpose: Purpose
     version: str
-    before: Stage | None
-    after: Stage
+    before: WrappingKeyState | None
+    after: WrappingKeyState
 
 
 class RotationRefusedError(OperatorError):
-    """The command does not fit what stage the versions are at. The sentence says what to do first."""
+    """The command does not fit the states of the versions. The sentence says what to do first."""
 
 
-def decide(command: Command, state: WrappingKeys) -> tuple[StageChanged, ...]:
+def decide(command: Command, keys: WrappingKeys) -> tuple[StateChanged, ...]:
     """What happens; nothing where it has happened already, so that a command may be given again.
 
     Raises `RotationRefusedError`.
     """
-    version, stage = command.version, state.stages.get(command.version)
+    version, state = command.version, keys.states.get(command.version)
     match command:
         case Prepare():
-            return _prepare(version, stage, state)
+            return _prepare(version, state, keys)
         case Switch():
-            return _make_current(version, stage, "prepared", state)
+            return _make_current(version, state, "prepared", keys)
         case RollBack():
-            return _make_current(version, stage, "retiring", state)
+            return _make_current(version, state, "retiring", keys)
         case Retire():
-            return _retire(version, stage, state)
+            return _retire(version, state, keys)
         case _:
             assert_never(command)
 
 
-def apply(events: tuple[StageChanged, ...], state: WrappingKeys) -> WrappingKeys:
-    """The state after them."""
+def apply(events: tuple[StateChanged, ...], keys: WrappingKeys) -> WrappingKeys:
+    """The wrapping keys after them."""
     changed = {event.version: event.after for event in events}
-    return WrappingKeys(state.purpose, {**state.stages, **changed}, state.day_keys)
+    return WrappingKeys(keys.purpose, {**keys.states, **changed}, keys.day_keys)
 
 
-def _prepare(version: str, stage: Stage | None, state: WrappingKeys) -> tuple[StageChanged, ...]:
-    if stage == "prepared":
+def _prepare(version: str, state: WrappingKeyState | None, keys: WrappingKeys) -> tuple[StateChanged, ...]:
+    if state == "prepared":
         return ()
-    if stage is not None:
-        raise RotationRefusedError(f"wrapping key {version} ({state.purpose}) is {stage}: prepare a new one")
-    if (other := state.at("prepared")) is not None:
+    if state is not None:
+        raise RotationRefusedError(f"wrapping key {version} ({keys.purpose}) is {state}: prepare a new one")
+    if (other := keys.at("prepared")) is not None:
         raise RotationRefusedError(
-            f"wrapping key {other} ({state.purpose}) is prepared already: switch to it, or retire it"
+            f"wrapping key {other} ({keys.purpose}) is prepared already: switch to it, or retire it"
         )
-    return (StageChanged(state.purpose, version, None, "prepared"),)
+    return (StateChanged(keys.purpose, version, None, "prepared"),)
 
 
-def _make_current(version: str, stage: Stage | None, expected: Stage, state: WrappingKeys) -> tuple[StageChanged, ...]:
-    if stage == "current":
+def _make_current(
+    version: str, state: WrappingKeyState | None, expected: WrappingKeyState, keys: WrappingKeys
+) -> tuple[StateChanged, ...]:
+    if state == "current":
         return ()
-    if stage != expected:
+    if state != expected:
         raise RotationRefusedError(
-            f"wrapping key {version} ({state.purpose}) is {stage or 'not known'}, not {expected}: "
+            f"wrapping key {version} ({keys.purpose}) is {state or 'not known'}, not {expected}: "
             + ("prepare it first" if expected == "prepared" else "there is no going back to it")
         )
-    current, retiring = state.at("current"), state.at("retiring")
+    current, retiring = keys.at("current"), keys.at("retiring")
     if expected == "prepared" and retiring is not None:
         raise RotationRefusedError(
-            f"wrapping key {retiring} ({state.purpose}) is still retiring: rewrap what it wraps and retire it first"
+            f"wrapping key {retiring} ({keys.purpose}) is still retiring: rewrap what it wraps and retire it first"
         )
-    stepping_back = () if current is None else (StageChanged(state.purpose, current, "current", "retiring"),)
-    return (*stepping_back, StageChanged(state.purpose, version, expected, "current"))
+    stepping_back = () if current is None else (StateChanged(keys.purpose, current, "current", "retiring"),)
+    return (*stepping_back, StateChanged(keys.purpose, version, expected, "current"))
 
 
-def _retire(version: str, stage: Stage | None, state: WrappingKeys) -> tuple[StageChanged, ...]:
-    if stage == "retired":
+def _retire(version: str, state: WrappingKeyState | None, keys: WrappingKeys) -> tuple[StateChanged, ...]:
+    if state == "retired":
         return ()
-    if stage is None:
-        raise RotationRefusedError(f"wrapping key {version} ({state.purpose}) is not known")
-    if stage == "current":
-        raise RotationRefusedError(f"wrapping key {version} ({state.purpose}) wraps now: switch to another one first")
-    if (needing := state.day_keys.get(version, 0)) > 0:
+    if state is None:
+        raise RotationRefusedError(f"wrapping key {version} ({keys.purpose}) is not known")
+    if state == "current":
+        raise RotationRefusedError(f"wrapping key {version} ({keys.purpose}) wraps now: switch to another one first")
+    if (needing := keys.day_keys.get(version, 0)) > 0:
         raise RotationRefusedError(
-            f"wrapping key {version} ({state.purpose}) still wraps {needing} day keys: rewrap them first"
+            f"wrapping key {version} ({keys.purpose}) still wraps {needing} day keys: rewrap them first"
         )
-    return (StageChanged(state.purpose, version, stage, "retired"),)
+    return (StateChanged(keys.purpose, version, state, "retired"),)

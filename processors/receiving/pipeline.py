@@ -31,6 +31,11 @@ class ReceiveSettings:
     pii_keep_last: Mapping[PiiKind, int] = field(default_factory=dict)
 
 
+def call_of(received: TranscriptReceived) -> CallEnded:
+    """The event that its transcript carries."""
+    return CallEnded.model_validate({**dict(received.call), "audio": NO_RECORDING})
+
+
 def transcript_of(received: TranscriptReceived, settings: ReceiveSettings, now: datetime) -> Transcript:
     """The transcript of a call that is received as text. Nothing of it holds a number or a name in clear (R72).
 
@@ -40,7 +45,7 @@ def transcript_of(received: TranscriptReceived, settings: ReceiveSettings, now: 
     """
     segments = tuple(_segments(received, settings.chinese_script))
     masked = mask(segments, MaskSettings(settings.pii_keep_last))
-    call = CallEnded.model_validate({**dict(received.call), "audio": NO_RECORDING})
+    call = call_of(received)
     return Transcript(
         tenant_id=call.tenant_id,
         call_id=call.call_id,

@@ -24,6 +24,9 @@ from schemas.messages.verdict_given import VerdictGiven
 M = TypeVar("M", bound=Message)
 
 DAY_MS = 24 * 60 * 60 * 1000
+MASKED_DAYS = 7
+"""So long Kafka keeps masked text, unless the setting `kafka_masked_days` says otherwise."""
+
 MAX_MESSAGE_BYTES = Message.max_bytes
 """The largest message of any topic: what clients and brokers must be able to carry."""
 
@@ -70,6 +73,9 @@ class Topic(Generic[M]):
     segment_ms: int | None = None
     """A file of the topic is closed after this long: what is in an open one is not deleted, however old. None: as the
     brokers say, which is after seven days or a gigabyte."""
+    masked_text: bool = False
+    """It says what was said, masked: kept for as long as the setting `kafka_masked_days` says, which is 7 days unless it
+    says otherwise, because Kafka's disks hold it as it is. It stays in ClickHouse and, sealed, in the object store."""
     from_outside: bool = False
     """Programs other than callstream write here: unknown fields are refused (ADR 0027). Between our own stages they
     are ignored, so that workers of two releases run side by side."""
@@ -94,16 +100,19 @@ class Topic(Generic[M]):
             raise InvalidMessageError([f"the message is larger than {self.name} takes"])
         return ProducerRecord(self.name, self.key(message), value)
 
-    def config(self) -> dict[str, str]:
+    def config(self, masked_days: int = MASKED_DAYS) -> dict[str, str]:
         """Topic-level settings as Kafka names them, those aside that depend on the brokers."""
+        retention_ms, segment_ms = self.retention_ms, self.segment_ms
+        if self.masked_text:
+            retention_ms, segment_ms = masked_days * DAY_MS, DAY_MS
         return {
             # By a producer's clock, retention would delete what was written today and is stamped 60 days old.
             "message.timestamp.type": "LogAppendTime",
             # Never "compact": whoever may write a key could then take away what others wrote under it.
             "cleanup.policy": "delete",
-            "retention.ms": str(self.retention_ms),
+            "retention.ms": str(retention_ms),
             "max.message.bytes": str(self.message.max_bytes + RECORD_OVERHEAD_BYTES),
-            **({"segment.ms": str(self.segment_ms)} if self.segment_ms is not None else {}),
+            **({"segment.ms": str(segment_ms)} if segment_ms is not None else {}),
         }
 
 
@@ -118,7 +127,7 @@ CALLS_LISTED = Topic(
 TRANSCRIPTS_RECEIVED = Topic(
     "transcripts.received.v1",
     TranscriptReceived,
-    "a call that was written down elsewhere, in clear; kept only until it is surely masked",
+    "a call that was written down elsewhere, sealed in the object store; kept only until it is surely masked",
     retention_ms=3 * DAY_MS,
     segment_ms=DAY_MS // 4,
     from_outside=True,
@@ -126,16 +135,21 @@ TRANSCRIPTS_RECEIVED = Topic(
 CALLS_TRANSCRIBED = Topic(
     "calls.transcribed.v1",
     Transcript,
-    "what was said; kept long, because history is judged again from it",
-    retention_ms=400 * DAY_MS,
+    "what was said, masked; history is judged again from the object store",
+    masked_text=True,
 )
-CALLS_ANALYZED = Topic("calls.analyzed.v1", CallAnalysis, "the judgement of a call, its terminal outcome included")
+CALLS_ANALYZED = Topic(
+    "calls.analyzed.v1",
+    CallAnalysis,
+    "the judgement of a call, its terminal outcome included",
+    masked_text=True,
+)
 CALLS_REANALYZED = Topic(
     "calls.reanalyzed.v1",
     CallAnalysis,
     "calls judged again by `callstream replay`, or with what a second reader found: the lane beside calls.analyzed.v1 "
     "that live traffic never waits for",
-    retention_ms=7 * DAY_MS,
+    masked_text=True,
 )
 CALLS_RATED = Topic(
     "calls.rated.v1",
@@ -155,6 +169,7 @@ ALERTS_RAISED = Topic(
     "alerts.raised.v1",
     Alert,
     "what subscribers must hear of, with its evidence",
+    masked_text=True,
     key=key_of_alert,
     key_means="<tenant_id>/<call_id>; <tenant_id>/<alert_id> where no single call is meant",
 )

@@ -3,7 +3,7 @@
 from datetime import timedelta
 from typing import Annotated, ClassVar, Literal, Self
 
-from pydantic import Field, StringConstraints, field_validator, model_validator
+from pydantic import ConfigDict, Field, StringConstraints, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
 from schemas.messages.call_ended import LONGEST_CALL, CallFacts, Role
@@ -38,17 +38,37 @@ class ReceivedUtterance(Record):
         return self
 
 
-class TranscriptReceived(Message):
-    """A call as text, from a recogniser or a chat system that is not ours. It holds what callers said in clear.
+def _is_empty(value: object) -> bool:
+    return not value
 
+
+class SealedTranscript(Record):
+    """Where the utterances lie sealed in the object store; tenant, call and day are those of the message."""
+
+    version: Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{16}$")] = Field(
+        description="of the sealed object: no two messages have the same"
+    )
+
+
+class TranscriptReceived(Message):
+    """A call as text, from a recogniser or a chat system that is not ours.
+
+    What was said lies sealed in the object store (`sealed`), or stands here in clear (`utterances`): one of both.
     Utterances stand in the order in which they were begun, all of them with times or none.
     """
+
+    model_config = ConfigDict(
+        json_schema_extra={"oneOf": [{"required": ["utterances"]}, {"required": ["sealed"]}]},
+    )
 
     max_bytes: ClassVar[int] = 2 * 1024 * 1024
 
     schema_version: Literal[1] = 1
     call: CallFacts
-    utterances: tuple[ReceivedUtterance, ...] = Field(min_length=1, max_length=MAX_UTTERANCES)
+    utterances: tuple[ReceivedUtterance, ...] = Field(
+        default=(), min_length=1, max_length=MAX_UTTERANCES, exclude_if=_is_empty, description="in place of `sealed`"
+    )
+    sealed: SealedTranscript | None = Field(default=None, exclude_if=_is_empty, description="in place of `utterances`")
     language: Annotated[str, StringConstraints(pattern=r"^[a-z]{2,3}$")] = Field(
         default="zh", description="ISO 639-1 (yue for Cantonese)"
     )
@@ -73,7 +93,7 @@ class TranscriptReceived(Message):
 
     @property
     def has_times(self) -> bool:
-        """Whether it is known when what was said."""
+        """Whether it is known when what was said. Only of a message that is not sealed."""
         return self.utterances[0].start_ms is not None
 
     @field_validator("utterances")
@@ -90,6 +110,14 @@ class TranscriptReceived(Message):
                 raise _wrong(f"utterance_{number}_begins_before_the_one_before")
             before_ms = utterance.start_ms or 0
         return utterances
+
+    @model_validator(mode="after")
+    def _is_sealed_or_in_clear(self) -> Self:
+        if self.sealed is None and not self.utterances:
+            raise _wrong("neither_utterances_nor_sealed")
+        if self.sealed is not None and self.utterances:
+            raise _wrong("utterances_beside_sealed")
+        return self
 
 
 def _wrong(kind: str) -> PydanticCustomError:

@@ -5,6 +5,7 @@
 
 import errno
 import os
+import resource
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -116,6 +117,8 @@ app.add_typer(export_app, name="export")
 def main() -> None:
     """Entry point: errors that a person can fix are one sentence; anything else is a bug, shown with its frames."""
     os.umask(PRIVATE_UMASK)
+    # A core file holds recordings, texts and keys as they were in memory; children inherit the limit.
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     code = EXIT_BUG
     try:
         with _errors_as_sentences():

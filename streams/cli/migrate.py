@@ -23,6 +23,7 @@ def migrate(
     from streams.adapters.clickhouse import migrate as database
     from streams.adapters.register.migrate import migrate_register
     from streams.adapters.register.register import Register
+    from streams.wiring import prepare_keys
 
     if cluster is not None and not show:
         raise typer.BadParameter("set CALLSTREAM_CLICKHOUSE_CLUSTER to migrate a cluster", param_hint="--cluster")
@@ -35,6 +36,7 @@ def migrate(
         return
     for revision in migrate_register(Register.of(settings)):
         typer.echo(f"applied {revision} to the register")
+    prepare_keys(settings)
     for migration in database.migrate(url, cluster=name, views=views):
         typer.echo(f"applied {migration.name}")
     typer.echo(f"made {len(views)} views")

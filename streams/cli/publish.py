@@ -70,8 +70,9 @@ def publish(
 ) -> None:
     """Send recordings of your own through the pipeline.
 
-    Stores each recording and announces it as a call that has ended. All metadata is optional. A transcript that was
-    made elsewhere is handed over in clear and masked by the stage `receive`.
+    Seals and stores each recording, and announces it as a call that has ended; the same recording once more is the
+    same call, and another one under its id is refused. All metadata is optional. A transcript that was
+    made elsewhere is sealed in the object store until the stage `receive` has masked it.
     """
     from streams.adapters.kafka.client import Publisher
     from streams.stages.capture import customer_key, read_facts
@@ -115,7 +116,7 @@ def publish(
     published: list[dict[str, str]] = []
     for file, call in chain(
         _publish_recordings(recordings, facts_of, settings, publisher),
-        _publish_transcripts(transcripts, facts_of, publisher),
+        _publish_transcripts(transcripts, facts_of, settings, publisher),
     ):
         published.append({"file": str(file), "tenant_id": call.tenant_id, "call_id": call.call_id})
         if not as_json:
@@ -127,37 +128,44 @@ def publish(
 def _publish_recordings(
     files: Sequence[Path], facts_of: FactsOfFile, settings: Settings, publisher: "PublisherPort"
 ) -> "Iterator[tuple[Path, CallFacts]]":
-    """Each call, once it is durable. Raises `InvalidCallError`, `RetryableError` and `StoreAccessError`."""
+    """Each call, once it is durable.
+
+    Raises `InvalidCallError`, `IntakeConflictError`, `RetryableError` and `StoreAccessError`.
+    """
     from streams.adapters.decoder.process import DecoderProcess
-    from streams.adapters.object_store.from_settings import object_store_from
-    from streams.adapters.object_store.recordings import RecordingStore
-    from streams.stages.capture import Ingest, call_of_file, extension_of
+    from streams.stages.take_in import take_in_file, take_in_from
 
     if not files:
         return
-    ingest = Ingest(RecordingStore(object_store_from(settings), settings.max_recording_bytes), publisher)
     with DecoderProcess() as decoder:
+        take_in = take_in_from(settings, publisher, decoder.probe)
         for file in files:
-            facts = facts_of(file)
             try:
-                call, data = call_of_file(file, facts, settings.max_recording_bytes, decoder)
+                taken = take_in_file(take_in, file, facts_of(file), settings.max_recording_bytes, source="publish")
             except InvalidCallError as error:
                 raise InvalidCallError(f"{file.name}: {error}") from None
-            yield file, ingest.publish(call, data, extension_of(file))
+            yield file, taken.call
 
 
 def _publish_transcripts(
-    files: Sequence[Path], facts_of: FactsOfFile, publisher: "PublisherPort"
+    files: Sequence[Path], facts_of: FactsOfFile, settings: Settings, publisher: "PublisherPort"
 ) -> "Iterator[tuple[Path, CallFacts]]":
-    """Each call, once its transcript is durable in its topic. Raises `InvalidCallError` and `RetryableError`.
+    """Each call, once its transcript is durable: sealed in the store, and announced in its topic.
+
+    Raises `InvalidCallError`, `RetryableError` and `StoreAccessError`.
 
     All are read first: if one is wrong, it is named and none is published.
     """
+    from streams.adapters.object_store.from_settings import object_store_from
     from streams.stages.capture import transcript_of_file
+    from streams.wiring import received_store_from
 
+    if not files:
+        return
     received = [(file, transcript_of_file(file, facts_of(file))) for file in files]
+    originals = received_store_from(settings, object_store_from(settings))
     for file, message in received:
-        publisher.publish([TRANSCRIPTS_RECEIVED.record(message)])
+        publisher.publish([TRANSCRIPTS_RECEIVED.record(originals.put(message))])
         yield file, message.call
 
 

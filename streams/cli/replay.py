@@ -1,37 +1,43 @@
 """`callstream replay`: past calls judged again under other rules."""
 
+import os
 import sys
 import time
-from dataclasses import asdict
-from datetime import UTC
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from schemas.config.rule_pack import RulePackError
-from schemas.messages.topics import CALLS_TRANSCRIBED, RULES_PUBLISHED
+from schemas.config.rule_pack import RulePack, RulePackError
+from schemas.messages.topics import RULES_PUBLISHED
 from streams.cli.command_settings import command_settings
+from streams.cli.console.interrupt import sigterm_as_interrupt
 from streams.cli.console.options import JsonOption
 from streams.cli.console.output import end_with_problems, print_json
 from streams.cli.console.times import parse_moment
 from streams.settings import Settings
 
 if TYPE_CHECKING:
-    from processors.judging.pipeline import Judge
-    from streams.stages.replay import ReplayReport
+    from streams.runtime.replay_progress import ReplayProgress
+    from streams.stages.replay import BatchJudge, ReplayPlan, ReplayReport
 
 NAMED_CHANGES = 20
 WAIT_FOR_LIVE_S = 2.0
+FOLDER = "replay"
+"""In the data folder: how far it has got."""
 
 
 def replay(
     since: Annotated[
-        str,
+        str | None,
         typer.Option(
             "--from",
             help="Calls that ended at this time or later: 2026-01-01 (UTC), 2026-01-01T08:00:00+08:00.",
         ),
-    ],
+    ] = None,
     until: Annotated[
         str | None, typer.Option("--to", help="Calls that ended before this time; by default now.")
     ] = None,
@@ -44,6 +50,13 @@ def replay(
     tenant: Annotated[str | None, typer.Option(help="Only calls of this tenant.")] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Write nothing; show which calls would change.")] = False,
     alerts: Annotated[bool, typer.Option("--alerts", help="Also raise the alerts that result.")] = False,
+    resume: Annotated[
+        bool,
+        typer.Option("--resume", help="Go on with a replay that did not end, with the calls and rules it was given."),
+    ] = False,
+    workers: Annotated[
+        int | None, typer.Option(min=1, max=256, help="Processes that judge; by default one for each core.")
+    ] = None,
     rate: Annotated[float, typer.Option(min=0, help="Largest number of calls judged per second; 0 for no limit.")] = 0,
     max_live_lag: Annotated[
         int, typer.Option(min=0, help="Wait while the live stages are more than this many messages behind.")
@@ -52,70 +65,165 @@ def replay(
 ) -> None:
     """Judge stored transcripts again under other rules.
 
-    The new results replace the old ones. Recordings are not touched.
+    The new results replace the old ones. Transcripts are read from the object store; recordings are not touched.
 
     Live traffic goes first: results wait in a topic of their own until there is room, and this command pauses while
-    the live stages are behind. No alerts are raised without --alerts. Transcripts are available for as long as the
-    topic calls.transcribed.v1 keeps them.
+    the live stages are behind. No alerts are raised without --alerts. A replay that was stopped or killed goes on where
+    it was with --resume.
     """
-    from streams.adapters.clickhouse.connection import connect
-    from streams.adapters.clickhouse.history import ClickHouseHistory
-    from streams.adapters.clickhouse.risks import StoredRisks
-    from streams.adapters.kafka.client import Publisher, TopicReader
-    from streams.ports import SystemClock
-    from streams.runtime.stage import no_side_outputs
-    from streams.stages.judge import alert_outputs
-    from streams.stages.replay import Replay, ReplayWindow, step_aside
+    from streams.runtime.replay_progress import ReplayProgress
 
     settings = command_settings()
-    window = ReplayWindow(
-        parse_moment(since, "--from", UTC), parse_moment(until, "--to", UTC) if until else None, tenant
-    )
-    if window.until is not None and window.until <= window.since:
-        raise typer.BadParameter(f"{until} is not after {since}", param_hint="--to")
+    if resume and (since or until or rules or tenant or dry_run or alerts):
+        raise typer.BadParameter(
+            "it goes on with what it was given: leave out the calls and rules", param_hint="--resume"
+        )
+    if not resume and since is None:
+        raise typer.BadParameter("say from when, or go on with --resume", param_hint="--from")
+    with sigterm_as_interrupt(), ReplayProgress(settings.data_dir / FOLDER) as kept:
+        if resume:
+            plan = _plan_of(kept)
+        else:
+            asked = _Asked(
+                parse_moment(since or "", "--from", UTC), parse_moment(until, "--to", UTC) if until else None
+            )
+            if asked.until is not None and asked.until <= asked.since:
+                raise typer.BadParameter(f"{until} is not after {since}", param_hint="--to")
+            plan = _new_plan(settings, asked, tenant, rules or [], dry_run=dry_run, alerts=alerts)
+            kept.begin(plan.to_json())
+        report = _run(settings, plan, kept, workers or cores(), lambda: _give_way(settings, max_live_lag), rate)
+        kept.finish()
+    _print(report, plan.dry_run, as_json)
+
+
+def cores() -> int:
+    """That this process may use."""
+    return len(os.sched_getaffinity(0))
+
+
+@dataclass(frozen=True)
+class _Asked:
+    since: datetime
+    until: datetime | None
+
+
+def _new_plan(
+    settings: Settings, asked: _Asked, tenant: str | None, names: list[str], *, dry_run: bool, alerts: bool
+) -> "ReplayPlan":
+    from importlib.metadata import version
+
+    from streams.ports import SystemClock
+    from streams.stages.replay import ReplayPlan, ReplayWindow
+
+    window = ReplayWindow.of(asked.since, asked.until, tenant, SystemClock().now())
     try:
-        judge = _judge(settings, rules or [])
+        packs = _packs(settings, names)
     except RulePackError as error:
         end_with_problems(error.problems)
-    client = connect(settings.clickhouse_url.get_secret_value())
-    step_aside()
-    source = TopicReader(settings, CALLS_TRANSCRIBED.name, since=window.since)
-    publisher = None if dry_run else Publisher(settings)
-    history = ClickHouseHistory.of(settings)
-    work = Replay(
-        source,
-        judge,
-        StoredRisks(client),
-        SystemClock(),
-        publisher,
-        give_way=lambda: _give_way(settings, max_live_lag),
-        most_per_s=rate,
-        history=history,
-        side_outputs=(
-            lambda analysis: alert_outputs(analysis, judge.category_names(analysis), settings.alert_min_severity)
+    return ReplayPlan(version("callstream"), window, packs, dry_run, alerts)
+
+
+def _plan_of(kept: "ReplayProgress") -> "ReplayPlan":
+    """Of the replay that goes on. Raises `ReplayError`."""
+    from importlib.metadata import version
+
+    from streams.stages.replay import ReplayError, ReplayPlan
+
+    reached = kept.reached()
+    if reached is None:
+        raise ReplayError("there is no replay to go on with: every one has ended; begin one with --from")
+    release = version("callstream")
+    if reached.plan.get("release") != release:
+        raise ReplayError(
+            f"the replay was begun by callstream {reached.plan.get('release')}, and this is {release}, which may judge "
+            "otherwise: begin it again with --from"
         )
-        if alerts
-        else no_side_outputs,
+    return ReplayPlan.of_json(reached.plan)
+
+
+def _run(
+    settings: Settings,
+    plan: "ReplayPlan",
+    kept: "ReplayProgress",
+    workers: int,
+    give_way: Callable[[], None],
+    rate: float,
+) -> "ReplayReport":
+    """From where it is to its end."""
+    from streams.adapters.kafka.client import Publisher
+    from streams.adapters.object_store.from_settings import object_store_from
+    from streams.runtime.processes import in_processes, in_this_process
+    from streams.stages.replay import Change, Replay, ReplayReport, Unreadable, step_aside
+    from streams.wiring import require_sealed_transcripts, transcript_store_from
+
+    store = object_store_from(settings)
+    store.check()
+    transcripts = transcript_store_from(settings, store)
+    require_sealed_transcripts(transcripts)
+    reached = kept.reached()
+    assert reached is not None, "it was begun"  # noqa: S101
+    report = ReplayReport.of_counts(
+        reached.counts,
+        (Change(*one) for one in reached.changes),  # type: ignore[arg-type] # written as such
+        (Unreadable(*one) for one in reached.unreadable),
     )
-    try:
-        with history:
-            report = work.run(window, _progress)
-    finally:
-        source.close()
-        if publisher is not None:
-            publisher.close()
-    _print(report, dry_run, as_json)
+    step_aside()
+    build = BatchJudgeBuilder(settings, plan.packs, alerts=plan.alerts)
+    with ExitStack() as stack:
+        judged = stack.enter_context(in_this_process(build) if workers == 1 else in_processes(build, workers))
+        publisher = None
+        if not plan.dry_run:
+            publisher = Publisher(settings)
+            stack.callback(publisher.close)
+        work = Replay(transcripts, judged, publisher, give_way, rate)
+        return work.run(plan.window, kept, report, reached.last_key, _progress)
 
 
-def _judge(settings: Settings, names: list[str]) -> "Judge":
-    """The judge with the rules that are named in place of those in force. Raises `RulePackError`, `ReplayError`."""
-    from processors.judging.pipeline import Judge
+@dataclass(frozen=True)
+class BatchJudgeBuilder:
+    """What each process of a replay makes before it judges."""
+
+    settings: Settings
+    packs: tuple[RulePack, ...]
+    alerts: bool
+
+    def __call__(self) -> "BatchJudge":
+        """Raises `OperatorError`."""
+        from processors.judging.pipeline import Judge
+        from processors.rules.rulebook import Rulebooks
+        from processors.text.phonetic import Sounds
+        from streams.adapters.clickhouse.connection import connect
+        from streams.adapters.clickhouse.history import ClickHouseHistory
+        from streams.adapters.clickhouse.risks import StoredRisks
+        from streams.adapters.object_store.from_settings import object_store_from
+        from streams.ports import SystemClock
+        from streams.runtime.stage import no_side_outputs
+        from streams.stages.judge import alert_outputs
+        from streams.stages.replay import BatchJudge
+        from streams.wiring import judge_settings, transcript_store_from
+
+        settings = self.settings
+        rulebooks = Rulebooks(self.packs, Sounds(settings.merged_sounds), settings.days)
+        judge = Judge(judge_settings(settings), rulebooks=rulebooks)
+        return BatchJudge(
+            transcript_store_from(settings, object_store_from(settings)),
+            judge,
+            StoredRisks(connect(settings.clickhouse_url.get_secret_value())),
+            SystemClock(),
+            ClickHouseHistory.of(settings),
+            (lambda analysis: alert_outputs(analysis, judge.category_names(analysis), settings.alert_min_severity))
+            if self.alerts
+            else no_side_outputs,
+        )
+
+
+def _packs(settings: Settings, names: list[str]) -> tuple[RulePack, ...]:
+    """The rules in force, with those that are named in their place. Raises `RulePackError`, `ReplayError`."""
     from processors.text.phonetic import Sounds
     from streams.adapters.kafka.client import TopicReader
     from streams.runtime.rule_signatures import read_public_keys
     from streams.runtime.rules_feed import check_rulebooks, decode_published, rules_in_force
     from streams.stages.replay import choose_packs
-    from streams.wiring import judge_settings
 
     keys = read_public_keys(settings.rules_public_keys)
     reader = TopicReader(settings, RULES_PUBLISHED.name)
@@ -124,8 +232,9 @@ def _judge(settings: Settings, names: list[str]) -> "Judge":
     finally:
         reader.close()
     chosen = choose_packs(names, registry)
-    rulebooks = check_rulebooks(registry.in_force(chosen), Sounds(settings.merged_sounds), chosen, settings.days)
-    return Judge(judge_settings(settings), rulebooks=rulebooks)
+    packs = registry.in_force(chosen)
+    check_rulebooks(packs, Sounds(settings.merged_sounds), chosen, settings.days)
+    return packs
 
 
 def _give_way(settings: Settings, max_live_lag: int) -> None:
@@ -141,13 +250,7 @@ def _give_way(settings: Settings, max_live_lag: int) -> None:
 
 def _progress(report: "ReplayReport") -> None:
     if sys.stderr.isatty():
-        sys.stderr.write(
-            f"\r{report.transcripts} transcripts read, {report.judged} judged, {_changed(report)} changed "
-        )
-
-
-def _changed(report: "ReplayReport") -> int:
-    return sum(report.moves.values())
+        sys.stderr.write(f"\r{report.transcripts} transcripts read, {report.judged} judged, {report.changed} changed ")
 
 
 def _print(report: "ReplayReport", dry_run: bool, as_json: bool) -> None:
@@ -156,8 +259,9 @@ def _print(report: "ReplayReport", dry_run: bool, as_json: bool) -> None:
             "dry_run": dry_run,
             "transcripts": report.transcripts,
             "unreadable": report.unreadable,
+            "unreadable_objects": [asdict(one) for one in report.named_unreadable],
             "judged": report.judged,
-            "changed": _changed(report),
+            "changed": report.changed,
             "moves": dict(report.moves),
             "changes": [asdict(change) for change in report.gravest()],
             "findings": dict(report.findings.most_common()),
@@ -167,7 +271,7 @@ def _print(report: "ReplayReport", dry_run: bool, as_json: bool) -> None:
     change = "would change" if dry_run else "changes"
     typer.echo(
         f"\n{report.transcripts} transcripts read, {report.judged} calls judged again; "
-        f"the risk of {_changed(report)} {change}"
+        f"the risk of {report.changed} {change}"
     )
     for move, calls in report.moves.most_common():
         typer.echo(f"  {move}: {calls}")
@@ -176,4 +280,8 @@ def _print(report: "ReplayReport", dry_run: bool, as_json: bool) -> None:
     if len(report.changes) > NAMED_CHANGES:
         typer.echo(f"  and {len(report.changes) - NAMED_CHANGES} more; --json lists them all")
     if report.unreadable:
-        typer.echo(f"{report.unreadable} messages could not be read; they had become dead letters before")
+        typer.echo(f"{report.unreadable} objects among the transcripts could not be read:")
+        for one in report.named_unreadable[:NAMED_CHANGES]:
+            typer.echo(f"  {one.key}: {one.reason}")
+        if report.unreadable > NAMED_CHANGES:
+            typer.echo(f"  and {report.unreadable - NAMED_CHANGES} more; --json lists them")

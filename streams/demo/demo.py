@@ -20,15 +20,15 @@ from schemas.messages.topics import CALLS_ANALYZED, CALLS_DEAD_LETTERS, CALLS_TR
 from schemas.messages.transcript import Transcript
 from streams.adapters.clickhouse.connection import connect
 from streams.adapters.clickhouse.status import outcome_counts
+from streams.adapters.decoder.process import DecoderProcess
 from streams.adapters.kafka.client import BatchConsumer, Publisher
 from streams.adapters.object_store.folder import FolderSettings
-from streams.adapters.object_store.from_settings import object_store_from
-from streams.adapters.object_store.recordings import RecordingStore
 from streams.demo.examples import EXAMPLE_TENANT, example_recordings
 from streams.embedded.stack import Stack, StackPlan
 from streams.embedded.supervisor import ChildFailedError
 from streams.settings import Settings
-from streams.stages.capture import Ingest, call_of_file, extension_of, read_facts
+from streams.stages.capture import read_facts
+from streams.stages.take_in import take_in_file, take_in_from
 
 LONGEST_RUN_S = 30 * 60
 EXCERPT_CHARACTERS = 60
@@ -106,16 +106,16 @@ def _run(stack: Stack, files: Sequence[Path], console: Console, still_wanted: Ca
 
 
 def _publish(settings: Settings, files: Sequence[Path]) -> list[str]:
-    recordings = RecordingStore(object_store_from(settings), settings.max_recording_bytes)
     publisher = Publisher(settings)
-    ingest = Ingest(recordings, publisher)
     try:
-        calls = []
-        for path in files:
-            facts = read_facts(path.with_suffix(".json")) | {"tenant_id": EXAMPLE_TENANT}
-            call, data = call_of_file(path, facts, settings.max_recording_bytes)
-            calls.append(ingest.publish(call, data, extension_of(path)).call_id)
-        return calls
+        with DecoderProcess() as decoder:
+            take_in = take_in_from(settings, publisher, decoder.probe)
+            calls = []
+            for path in files:
+                facts = read_facts(path.with_suffix(".json")) | {"tenant_id": EXAMPLE_TENANT}
+                taken = take_in_file(take_in, path, facts, settings.max_recording_bytes, source="demo")
+                calls.append(taken.call.call_id)
+            return calls
     finally:
         publisher.close()
 

@@ -33,6 +33,7 @@ from streams.runtime.loop import EXIT_BREAKER
 from streams.runtime.rule_signatures import kept_key_pair
 from streams.settings import CONFIG_VARIABLE, Settings, setting_fields
 from streams.topology import WORKER_NAMES, WORKERS, worker_stage
+from streams.wiring import prepare_keys
 
 log = logging.getLogger(__name__)
 
@@ -105,6 +106,7 @@ class Stack:
         register = Register.of(self.settings)
         migrate_register(register)
         register.close()
+        prepare_keys(self.settings)
         apply_topics(self.settings)
         migrate(self.settings.clickhouse_url.get_secret_value(), views=views_of(self.settings))
         object_store_from(self.settings).apply()

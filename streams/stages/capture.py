@@ -1,17 +1,13 @@
-"""`ingest`: a finished recording with what is known of the call → object store → `calls.ended.v1`.
-
-The recording is durable before the event exists, so no consumer ever sees a reference to nothing.
-"""
+"""`capture`: what is known of a call, in events and files, and what of it is filled in. `take_in` takes recordings in."""
 
 import hmac
 import json
 import re
 import unicodedata
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from hashlib import sha256
+from hashlib import file_digest, sha256
 from pathlib import Path
 from typing import Any
 
@@ -21,8 +17,6 @@ from processors.listening.audio import UnhearableError
 from schemas.errors import InvalidCallError, InvalidMessageError
 from schemas.messages.call_ended import LONGEST_CALL, CallEnded
 from schemas.messages.message import UtcDatetime
-from schemas.messages.records import ProducerRecord
-from schemas.messages.topics import CALLS_ENDED, message_key
 from schemas.messages.transcript import AudioFacts
 from schemas.messages.transcript_received import (
     MAX_LETTERS,
@@ -31,8 +25,6 @@ from schemas.messages.transcript_received import (
     TranscriptReceived,
 )
 from streams.adapters.decoder.process import DecoderProcess
-from streams.adapters.object_store.recordings import RecordingStore
-from streams.ports import PublisherPort
 
 _SEPARATORS = re.compile(r"[\s\-().·]")
 _NUMBER = re.compile(r"\+?[0-9]{3,20}")
@@ -62,28 +54,10 @@ def _normalized(number: str) -> str:
     return dialled if re.match(r"\+(?!86)", dialled) else dialled.removeprefix("+86").removeprefix("0")
 
 
+PIECE_BYTES = 256 * 1024
+
 PENDING_URI = "s3://pending/recording"
 """Stands in an event until its recording is stored."""
-
-
-@dataclass(frozen=True)
-class Ingest:
-    """Stores recordings and publishes their events."""
-
-    recordings: RecordingStore
-    publisher: PublisherPort
-
-    def publish(self, call: CallEnded, data: bytes, extension: str) -> CallEnded:
-        """Store the recording, then publish the event that points to it; returns that event.
-
-        Durable in store and topic when this returns; doing it again changes nothing. Raises `RetryableError` and
-        `StoreAccessError`.
-        """
-        uri = self.recordings.put_recording(call.tenant_id, call.call_id, call.ended_at, extension, data)
-        stored = call.model_copy(update={"audio": call.audio.model_copy(update={"uri": uri})})
-        key = message_key(stored.tenant_id, stored.call_id)
-        self.publisher.publish([ProducerRecord(CALLS_ENDED.name, key, stored.encode())])
-        return stored
 
 
 def event_for(facts: Mapping[str, Any], data: bytes, found: AudioFacts | None, *, ended_at: datetime) -> CallEnded:
@@ -121,6 +95,53 @@ def event_of(facts: Mapping[str, Any], audio: Mapping[str, Any], found: AudioFac
         return CallEnded.decode(json.dumps(fields | {"audio": dict(audio) | told | dict(given)}).encode())
     except InvalidMessageError as error:
         raise InvalidCallError("; ".join(error.problems)) from None
+
+
+def facts_of_recording(
+    file: Path, facts: Mapping[str, Any], max_bytes: int, probe: Callable[[bytes], AudioFacts]
+) -> dict[str, Any]:
+    """The facts of a recording in a file, with those that taking in asks for: id, end, checksum and length.
+
+    What nobody says is filled in as in `event_for`; the call ended when the file was last written. The file is read
+    once, and held only where somebody must find out how long it lasts. Raises `InvalidCallError`.
+    """
+    try:
+        size, written_s = file.stat().st_size, file.stat().st_mtime
+        if size > max_bytes:
+            raise InvalidCallError(f"{file} has {size} bytes, more than max_recording_bytes ({max_bytes})")
+        with file.open("rb") as stream:
+            digest = file_digest(stream, "sha256").hexdigest()
+        lasts = timedelta(milliseconds=0 if facts.get("started_at") else _lasts_ms(file.read_bytes(), probe))
+    except OSError as error:
+        raise InvalidCallError(f"{file} cannot be read: {error.strerror}") from None
+    given = facts.get("audio") or {}
+    if not isinstance(given, Mapping):
+        raise InvalidCallError("audio: must be an object")
+    ended = _time(facts.get("ended_at", datetime.fromtimestamp(written_s, UTC).isoformat()), "ended_at")
+    return {
+        "ended_at": ended.isoformat(),
+        "started_at": (ended - lasts).isoformat(),
+        "call_id": usual_call_id(digest, ended),
+        **facts,
+        "audio": {"sha256": digest, "bytes": size, **given},
+    }
+
+
+def _lasts_ms(data: bytes, probe: Callable[[bytes], AudioFacts]) -> int:
+    try:
+        return probe(data).duration_ms
+    except UnhearableError:
+        return 0
+
+
+def pieces_of(file: Path) -> Iterator[bytes]:
+    """The bytes of a file, little by little. Raises `InvalidCallError`."""
+    try:
+        with file.open("rb") as stream:
+            while piece := stream.read(PIECE_BYTES):
+                yield piece
+    except OSError as error:
+        raise InvalidCallError(f"{file} cannot be read: {error.strerror}") from None
 
 
 def read_facts(file: Path) -> dict[str, Any]:
@@ -181,10 +202,13 @@ def transcript_of_file(
         lasts = timedelta(milliseconds=_last_ms(given.get("utterances")))
         fields["started_at"] = (_time(ended_at, f"{file.name}: call.ended_at") - lasts).isoformat()
     try:
-        return TranscriptReceived.decode(json.dumps(given | {"call": fields}).encode())
+        message = TranscriptReceived.decode(json.dumps(given | {"call": fields}).encode())
     except InvalidMessageError as error:
         problems = "; ".join(f"{problem}{_what_belongs_there(problem)}" for problem in error.problems)
         raise InvalidCallError(f"{file.name}: {problems}") from None
+    if message.sealed is not None:
+        raise InvalidCallError(f"{file.name}: sealed: a file holds utterances in its place")
+    return message
 
 
 def _read_transcript(file: Path) -> tuple[dict[str, Any], float]:
@@ -224,12 +248,13 @@ _BELONGS_THERE: tuple[tuple[str, str, str], ...] = (
     (r"utterances", "utterance_\\d+_times_for_all_or_none", "give times to all utterances, counted from 0, or to none"),
     (r"utterances", "utterance_\\d+_begins_before.*", "sort the utterances, counted from 0, by start_ms"),
     (r"utterances", "more_letters_than_a_call_has", f"at most {MAX_LETTERS} letters in all"),
-    (r"utterances", "missing|too_short", "at least one object with role and text"),
+    (r"utterances", "too_short", "at least one object with role and text"),
     (r"utterances", "too_long", f"at most {MAX_UTTERANCES} utterances"),
     (r".*_ms", "int_.*|greater_than_equal|less_than_equal", "whole milliseconds from the start of the call, of 7 days"),
     (r".*_at", "datetime_.*|timezone_.*", "a time with its zone, such as 2026-03-02T10:15:00+08:00"),
     (r".*<unknown field>", "extra_forbidden", "no such field; docs/transcripts.md lists all"),
     (r".*", "missing", "must be there"),
+    (r".*", "neither_utterances_nor_sealed", "utterances: at least one object with role and text"),
 )
 """Field, kind of error, and what to write in its place."""
 

@@ -19,12 +19,21 @@ from streams.adapters.decoder.process import DecoderProcess
 from streams.adapters.kafka.faust_source import FaustSource
 from streams.adapters.object_store.from_settings import object_store_from
 from streams.adapters.object_store.recordings import RecordingStore, UnreadableRecordingError
+from streams.adapters.object_store.transcripts import TranscriptStore
 from streams.ports import Clock
 from streams.runtime.logs import describe
 from streams.runtime.loop import Loop, Streak
 from streams.runtime.stage import Stage
 from streams.runtime.worker_context import WorkerContext
-from streams.wiring import build_emotion, build_engine, listen_settings, require_topics
+from streams.wiring import (
+    build_emotion,
+    build_engine,
+    listen_settings,
+    recording_store_from,
+    require_sealed_transcripts,
+    require_topics,
+    transcript_store_from,
+)
 
 log = logging.getLogger(__name__)
 
@@ -37,10 +46,13 @@ def build(worker: WorkerContext) -> Loop:
     settings = worker.settings
     store = object_store_from(settings)
     worker.wait_for(store.check)
+    transcripts = transcript_store_from(settings, store)
+    worker.wait_for(lambda: require_sealed_transcripts(transcripts))
     engine = build_engine(settings)
     stage = listen_stage(
         engine,
-        RecordingStore(store, settings.max_recording_bytes),
+        recording_store_from(settings, store),
+        transcripts,
         listen_settings(settings),
         worker.clock,
         time.monotonic,
@@ -68,6 +80,7 @@ class Recorded:
 def listen_stage(
     engine: SpeechEngine,
     recordings: RecordingStore,
+    transcripts: TranscriptStore,
     settings: ListenSettings,
     clock: Clock,
     stopwatch: Stopwatch,
@@ -76,7 +89,7 @@ def listen_stage(
 ) -> Stage[CallEnded, Recorded, Transcript]:
     """calls.ended.v1 → fetch, decode, VAD, recognise, judge emotion → calls.transcribed.v1.
 
-    The transcript is kept beside the recording, so that a call that comes again is not recognised again: the same
+    The transcript is kept in the object store, so that a call that comes again is not recognised again: the same
     event, heard by the same engine, gives the stored transcript. Another event with the same call id is refused.
     What is heard takes the place of a transcript that `receive` had of the call.
     """
@@ -85,7 +98,7 @@ def listen_stage(
     failures = Streak("listen failed on", FAILURES_IN_A_ROW)
 
     def load(call: CallEnded) -> Recorded:
-        known = recordings.load_transcript(call.tenant_id, call.call_id)
+        known = transcripts.load(call.tenant_id, call.call_id)
         if known is not None:
             _refuse_conflict(call, known)
         heard = known if known is not None and _was_heard(known) else None
@@ -93,7 +106,7 @@ def listen_stage(
         if heard is not None and heard.engine.hears_like(listener):
             return Recorded(call, heard_before=heard)
         try:
-            return Recorded(call, audio=recordings.load_audio(call.tenant_id, call.audio), received=received)
+            return Recorded(call, audio=recordings.load_audio(call), received=received)
         except UnreadableRecordingError as error:
             # What another recogniser heard is worth more than a recording that has lawfully gone since.
             return Recorded(call, unreadable=error, heard_before=heard or received)
@@ -122,7 +135,7 @@ def listen_stage(
 
     def save(recorded: Recorded, transcript: Transcript) -> None:
         if recorded.heard_before is None and transcript is not recorded.received:
-            recordings.save_transcript(transcript)
+            transcripts.save(transcript)
 
     return Stage("listen", CALLS_ENDED, load, step, save, CALLS_TRANSCRIBED, clock)
 

@@ -3,65 +3,127 @@
 The only stage that sees such a text in clear. What it writes, to its topic and to the object store, is masked.
 """
 
+import logging
 from dataclasses import dataclass
 from datetime import timedelta
 
-from processors.receiving.pipeline import ReceiveSettings, transcript_of
-from schemas.errors import ConflictingCallError
+from processors.receiving.pipeline import ReceiveSettings, call_of, transcript_of
+from schemas.errors import ConflictingCallError, InvalidMessageError
 from schemas.messages.topics import CALLS_TRANSCRIBED, TRANSCRIPTS_RECEIVED
 from schemas.messages.transcript import EngineIdentity, Transcript
 from schemas.messages.transcript_received import TranscriptReceived
 from streams.adapters.kafka.faust_source import FaustSource
 from streams.adapters.object_store.from_settings import object_store_from
-from streams.adapters.object_store.recordings import RecordingStore
+from streams.adapters.object_store.received import OriginalGoneError, ReceivedStore
+from streams.adapters.object_store.transcripts import TranscriptStore
 from streams.ports import Clock
-from streams.runtime.loop import Loop
+from streams.runtime.loop import Loop, in_own_thread
 from streams.runtime.stage import Stage
 from streams.runtime.worker_context import WorkerContext
-from streams.wiring import receive_settings, require_topics
+from streams.wiring import (
+    receive_settings,
+    received_store_from,
+    require_sealed_transcripts,
+    require_topics,
+    transcript_store_from,
+)
+
+log = logging.getLogger(__name__)
 
 _NEXT = timedelta(milliseconds=1)
 """The smallest difference by which one transcript of a call is newer than another."""
 
+KEPT = timedelta(milliseconds=TRANSCRIPTS_RECEIVED.retention_ms + (TRANSCRIPTS_RECEIVED.segment_ms or 0))
+"""So long an original waits to be masked: as long as its message can lie in the topic."""
+
+LOOK_EVERY_S = 3600.0
+
+IN_CLEAR = (
+    "utterances: in clear, which is refused here; send it with `callstream publish --transcript`, which seals it, or "
+    "set clear_transcripts to take"
+)
+
 
 def build(worker: WorkerContext) -> Loop:
-    """Waits for object store and Kafka; raises `StoreAccessError`."""
+    """Waits for object store and Kafka; raises `StoreAccessError` and `NotPreparedError`."""
     settings = worker.settings
     store = object_store_from(settings)
     worker.wait_for(store.check)
-    texts_only = RecordingStore(store, max_recording_bytes=0)
-    stage = receive_stage(texts_only, receive_settings(settings), worker.clock)
+    transcripts, originals = transcript_store_from(settings, store), received_store_from(settings, store)
+    worker.wait_for(lambda: require_sealed_transcripts(transcripts))
+    stage = receive_stage(
+        transcripts,
+        originals,
+        receive_settings(settings),
+        worker.clock,
+        takes_clear=settings.clear_transcripts == "take",
+    )
     worker.wait_for(lambda: require_topics(settings))
+    in_own_thread(
+        Loop(
+            "originals of receive",
+            lambda: remove_old(originals, worker.clock),
+            worker.stop,
+            settings.retry_max_wait_s,
+            every_s=LOOK_EVERY_S,
+            survives_bugs=True,
+        )
+    )
     return worker.loop_of(stage, FaustSource(settings, stage.name, stage.source.name, worker.stop))
+
+
+def remove_old(originals: ReceivedStore, clock: Clock) -> None:
+    """Originals that nobody masked for as long as their messages are kept. Raises `RetryableError`."""
+    if gone := originals.remove_older_than(clock.now() - KEPT):
+        log.warning("%d transcripts from outside were not masked in time, or refused, and are removed", gone)
 
 
 @dataclass(frozen=True)
 class Arrived:
-    """A transcript from outside, with what is known of its call."""
+    """A transcript from outside, with what is known of its call. `original` is None once it was masked and removed."""
 
     received: TranscriptReceived
+    original: TranscriptReceived | None
     known: Transcript | None
 
 
 def receive_stage(
-    recordings: RecordingStore, settings: ReceiveSettings, clock: Clock
+    transcripts: TranscriptStore,
+    originals: ReceivedStore,
+    settings: ReceiveSettings,
+    clock: Clock,
+    *,
+    takes_clear: bool = False,
 ) -> Stage[TranscriptReceived, Arrived, Transcript]:
-    """transcripts.received.v1 → mask → calls.transcribed.v1.
+    """transcripts.received.v1 → open → mask → calls.transcribed.v1.
 
-    The masked transcript is kept where `listen` keeps what it hears. One that comes again gives the stored one; another
-    one with the same call id is refused, and so is one of a call whose recording was heard: that stands (ADR 0041).
+    The masked transcript is kept where `listen` keeps what it hears; once it is durable there, the sealed original is
+    removed. One that comes again gives the stored one; another one with the same call id is refused, and so is one of a
+    call whose recording was heard: that stands (ADR 0041). One in clear is refused unless `takes_clear`.
     """
 
     def load(received: TranscriptReceived) -> Arrived:
-        return Arrived(received, recordings.load_transcript(received.tenant_id, received.call_id))
+        if received.sealed is None and not takes_clear:
+            raise InvalidMessageError([IN_CLEAR])
+        known = transcripts.load(received.tenant_id, received.call_id)
+        try:
+            return Arrived(received, originals.open(received), known)
+        except OriginalGoneError:
+            return Arrived(received, None, known)
 
     def step(arrived: Arrived) -> Transcript:
-        masked = transcript_of(arrived.received, settings, clock.now())
-        return masked if arrived.known is None else _beside(masked, arrived.known)
+        known = arrived.known
+        if arrived.original is None:
+            if known is None or not known.engine.is_received or known.call != call_of(arrived.received):
+                raise InvalidMessageError(["sealed: the transcript lies in the object store no more; send it again"])
+            return known  # it was masked and removed, and the worker ended before it had said so
+        masked = transcript_of(arrived.original, settings, clock.now())
+        return masked if known is None else _beside(masked, known)
 
     def save(arrived: Arrived, transcript: Transcript) -> None:
         if transcript is not arrived.known:
-            recordings.save_transcript(transcript)
+            transcripts.save(transcript)
+        originals.remove(arrived.received)
 
     return Stage("receive", TRANSCRIPTS_RECEIVED, load, step, save, CALLS_TRANSCRIBED, clock)
 

@@ -1,42 +1,52 @@
 """History judged again: stored transcripts through other rules, beside live traffic. No audio is touched.
 
-`calls.transcribed.v1` is read from a point in time; what comes out goes to `calls.reanalyzed.v1`, which `store` takes
-in when live traffic leaves it room, and there replaces the former judgement of the call.
+Transcripts are read from the object store, day by day of the calls, and judged by several processes; what comes out goes
+to `calls.reanalyzed.v1`, which `store` takes in when live traffic leaves it room, and there replaces the former
+judgement of the call. How far it has got is kept, so that it goes on there after whatever ended it.
 """
 
+import json
 import os
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
+from itertools import islice
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
+from processors.custody.ports import KeyGoneError
 from processors.judging.pipeline import Judge
 from schemas.config.rule_pack import RulePack, read_rule_pack
-from schemas.errors import InvalidMessageError, OperatorError
+from schemas.errors import OperatorError
 from schemas.messages.call_analysis import CallAnalysis
-from schemas.messages.records import ConsumerRecord, ProducerRecord
-from schemas.messages.topics import CALLS_REANALYZED, CALLS_TRANSCRIBED, message_key
+from schemas.messages.message import FUTURE_MOST
+from schemas.messages.records import ProducerRecord
+from schemas.messages.topics import CALLS_REANALYZED
 from schemas.messages.transcript import Transcript
-from streams.ports import CallKey, Clock, FormerJudgements, History, NoHistory, PublisherPort, RiskOrNone
+from streams.adapters.object_store.transcripts import NotReadableError, StoredObject, TranscriptStore
+from streams.ports import (
+    Clock,
+    FormerJudgements,
+    History,
+    NoHistory,
+    ObjectMissingError,
+    PublisherPort,
+    RiskOrNone,
+)
+from streams.runtime.processes import InOrder
 from streams.runtime.rules_feed import PackRegistry
 
 BATCH_CALLS = 100
 NO_HISTORY = NoHistory()
 MAX_CHANGES_NAMED = 10_000
+MAX_UNREADABLE_NAMED = 1_000
+FOREIGN = "no transcript is called like that"
 NICENESS = 10
 """Live workers on the same machine go first."""
 
-
-class TranscriptSource(Protocol):
-    """The transcripts from a point in time on, up to the end that the topic has now."""
-
-    @property
-    def is_at_end(self) -> bool: ...
-
-    def read(self, most: int, wait_s: float) -> list[ConsumerRecord]: ...
+SideOutputs = Callable[[CallAnalysis], Sequence[ProducerRecord]]
 
 
 class ReplayError(OperatorError):
@@ -50,17 +60,23 @@ class ReplayWindow:
     """Which calls: those that ended from `since` to before `until`, of one tenant or of all."""
 
     since: datetime
-    until: datetime | None = None
+    until: datetime
     tenant_id: str | None = None
+
+    @classmethod
+    def of(cls, since: datetime, until: datetime | None, tenant_id: str | None, now: datetime) -> "ReplayWindow":
+        """Without an end, up to the last call that may have ended by now."""
+        return cls(since, until or now + FUTURE_MOST, tenant_id)
 
     def holds(self, transcript: Transcript) -> bool:
         """Whether a call is to be judged again."""
-        ended_at = transcript.call.ended_at
-        return (
-            self.since <= ended_at
-            and (self.until is None or ended_at < self.until)
-            and self.tenant_id in (None, transcript.tenant_id)
-        )
+        return self.since <= transcript.call.ended_at < self.until
+
+    def objects(self, transcripts: TranscriptStore, after: str = "") -> Iterator[StoredObject]:
+        """What lies where the transcripts of these calls do and comes behind `after`, sorted by key."""
+        first, last = (moment.astimezone(UTC).date() for moment in (self.since, self.until))
+        for tenant_id in [self.tenant_id] if self.tenant_id is not None else transcripts.tenants():
+            yield from transcripts.objects(tenant_id, first, last, after=after)
 
 
 @dataclass(frozen=True)
@@ -73,105 +89,243 @@ class Change:
     after: RiskOrNone
 
 
+@dataclass(frozen=True)
+class Unreadable:
+    """An object that lies among the transcripts and is none that can be read."""
+
+    key: str
+    reason: str
+
+
+@dataclass
+class Batch:
+    """Some objects, as keys alone, and which calls are wanted."""
+
+    objects: Sequence[StoredObject]
+    window: ReplayWindow
+
+
+@dataclass
+class JudgedBatch:
+    """What came of a batch. Everything up to `last_key` is in it or in one before."""
+
+    last_key: str
+    transcripts: int = 0
+    judged: int = 0
+    findings: Counter[str] = field(default_factory=Counter)
+    changes: list[Change] = field(default_factory=list)
+    unreadable: list[Unreadable] = field(default_factory=list)
+    outputs: list[ProducerRecord] = field(default_factory=list)
+
+
 @dataclass
 class ReplayReport:
     """What came of a replay.
 
-    `transcripts` counts what was read, other calls included; `judged` what was judged again: a call whose transcript
-    stands there twice is judged twice, and the later one stays. `changes` holds the first `MAX_CHANGES_NAMED` calls
-    whose risk is another one now, `moves` counts all of them: `low → high` → how many.
+    `transcripts` counts what was read, calls outside of the window included; `judged` what was judged again. `changes`
+    holds the first `MAX_CHANGES_NAMED` calls whose risk is another one now, `moves` counts all of them: `low → high` →
+    how many. `unreadable` counts objects that are no transcripts or cannot be opened; `named_unreadable` are the first.
     """
 
     transcripts: int = 0
     unreadable: int = 0
     judged: int = 0
     findings: Counter[str] = field(default_factory=Counter)
-    changes: dict[CallKey, Change] = field(default_factory=dict)
     moves: Counter[str] = field(default_factory=Counter)
-    _changed: dict[CallKey, tuple[RiskOrNone, RiskOrNone]] = field(default_factory=dict, repr=False)
-    """Every change, since a call may be judged once more and its last verdict counts."""
+    changes: list[Change] = field(default_factory=list)
+    named_unreadable: list[Unreadable] = field(default_factory=list)
 
-    def add(self, analysis: CallAnalysis, before: RiskOrNone) -> None:
-        """One call, judged again."""
-        self.judged += 1
-        self.findings.update(finding.rule_id for finding in analysis.findings)
-        after: RiskOrNone = analysis.risk.level if analysis.risk else "none"
-        key = (analysis.tenant_id, analysis.call_id)
-        if key in self._changed:
-            before, superseded = self._changed.pop(key)
-            self.moves -= Counter([f"{before} → {superseded}"])
-            self.changes.pop(key, None)
-        if before == after:
-            return
-        self._changed[key] = before, after
-        self.moves[f"{before} → {after}"] += 1
-        if len(self.changes) < MAX_CHANGES_NAMED:
-            self.changes[key] = Change(*key, before, after)
+    def add(self, batch: JudgedBatch) -> tuple[list[Change], list[Unreadable]]:
+        """Which of its changes and objects are named from now on."""
+        self.transcripts += batch.transcripts
+        self.judged += batch.judged
+        self.unreadable += len(batch.unreadable)
+        self.findings.update(batch.findings)
+        self.moves.update(f"{change.before} → {change.after}" for change in batch.changes)
+        changes = batch.changes[: MAX_CHANGES_NAMED - len(self.changes)]
+        unreadable = batch.unreadable[: MAX_UNREADABLE_NAMED - len(self.named_unreadable)]
+        self.changes += changes
+        self.named_unreadable += unreadable
+        return changes, unreadable
+
+    @property
+    def changed(self) -> int:
+        """Calls whose risk is another one now."""
+        return sum(self.moves.values())
 
     def gravest(self) -> list[Change]:
         """The changes that are named, those to a high risk first."""
         rank: dict[RiskOrNone, int] = {"high": 0, "medium": 1, "low": 2, "none": 3}
-        return sorted(self.changes.values(), key=lambda one: (rank[one.after], -rank[one.before], one.call_id))
+        return sorted(self.changes, key=lambda one: (rank[one.after], -rank[one.before], one.call_id))
+
+    def counts(self) -> dict[str, Any]:
+        """All that is counted, for `of_counts`."""
+        return {
+            "transcripts": self.transcripts,
+            "unreadable": self.unreadable,
+            "judged": self.judged,
+            "findings": dict(self.findings),
+            "moves": dict(self.moves),
+        }
+
+    @classmethod
+    def of_counts(
+        cls, counts: Mapping[str, Any], changes: Iterable[Change], unreadable: Iterable[Unreadable]
+    ) -> "ReplayReport":
+        """The report of a replay that goes on."""
+        if not counts:
+            return cls()
+        counters = {name: Counter(counts[name]) for name in ("findings", "moves")}
+        return cls(**{**counts, **counters}, changes=list(changes), named_unreadable=list(unreadable))
+
+
+class Progress(Protocol):
+    """Where it is kept how far a replay has got."""
+
+    def advance(
+        self,
+        last_key: str,
+        counts: Mapping[str, Any],
+        changes: Iterable[tuple[str, str, str, str]],
+        unreadable: Iterable[tuple[str, str]],
+    ) -> None:
+        """Everything up to this object is done and durable."""
+        ...
+
+
+@dataclass(frozen=True)
+class BatchJudge:
+    """Judges the transcripts of a batch again; one for each process.
+
+    `history` tells of other calls, `former` what was stored of these. `side_outputs` gives the messages that follow
+    from a judgement (alerts), none unless asked.
+    """
+
+    transcripts: TranscriptStore
+    judge: Judge
+    former: FormerJudgements
+    clock: Clock
+    history: History = NO_HISTORY
+    side_outputs: SideOutputs = lambda _analysis: ()
+
+    def __call__(self, batch: Batch) -> JudgedBatch:
+        """Raises `RetryableError` and `OperatorError`."""
+        result = JudgedBatch(batch.objects[-1].key)
+        transcripts = [read for one in batch.objects if (read := self._read(one, result)) is not None]
+        wanted = [transcript for transcript in transcripts if batch.window.holds(transcript)]
+        before = self.former.risks(wanted) if wanted else {}
+        for transcript in wanted:
+            analysis = self.judge.judge(transcript, self.clock.now(), self.history.background(transcript.call))
+            key = (analysis.tenant_id, analysis.call_id)
+            was: RiskOrNone = before.get(key, "none")
+            is_now: RiskOrNone = analysis.risk.level if analysis.risk else "none"
+            if was != is_now:
+                result.changes.append(Change(*key, was, is_now))
+            result.judged += 1
+            result.findings.update(finding.rule_id for finding in analysis.findings)
+            result.outputs += [CALLS_REANALYZED.record(analysis), *self.side_outputs(analysis)]
+        return result
+
+    def _read(self, one: StoredObject, result: JudgedBatch) -> Transcript | None:
+        if one.place is None:
+            result.unreadable.append(Unreadable(one.key, FOREIGN))
+            return None
+        try:
+            transcript = self.transcripts.read(one.place)
+        except (ObjectMissingError, KeyGoneError):
+            return None  # it was destroyed: there is no such call
+        except NotReadableError as error:
+            result.unreadable.append(Unreadable(one.key, str(error)))
+            return None
+        result.transcripts += 1
+        return transcript
 
 
 @dataclass(frozen=True)
 class Replay:
     """Judges stored transcripts again.
 
-    Without `publisher` nothing is written: the report says what would change. `history` tells of other calls.
-    `side_outputs` gives the messages that follow from a judgement (alerts), none unless asked. `give_way` is called
-    before each batch and returns when live traffic leaves room. `most_per_s` bounds the pace; 0: as fast as it goes.
+    Without `publisher` nothing is written: the report says what would change. `give_way` is called before each batch
+    and returns when live traffic leaves room. `most_per_s` bounds the pace; 0: as fast as it goes.
     """
 
-    source: TranscriptSource
-    judge: Judge
-    former: FormerJudgements
-    clock: Clock
+    transcripts: TranscriptStore
+    judged: InOrder[Batch, JudgedBatch]
     publisher: PublisherPort | None = None
-    history: History = NO_HISTORY
-    side_outputs: Callable[[CallAnalysis], Sequence[ProducerRecord]] = lambda _analysis: ()
     give_way: Callable[[], None] = lambda: None
     most_per_s: float = 0
 
     def run(
-        self, window: ReplayWindow, progress: Callable[[ReplayReport], None] = lambda _report: None
+        self,
+        window: ReplayWindow,
+        kept: Progress | None = None,
+        report: ReplayReport | None = None,
+        after: str = "",
+        progress: Callable[[ReplayReport], None] = lambda _report: None,
     ) -> ReplayReport:
-        """Everything in the window. Raises `RetryableError`; what was written by then stays, and may be done again."""
-        report = ReplayReport()
-        while not self.source.is_at_end:
-            self.give_way()
-            started_s = time.monotonic()
-            transcripts = self._read(report)
-            wanted = [transcript for transcript in transcripts if window.holds(transcript)]
-            self._judge(wanted, report)
+        """Everything in the window behind the object `after`, added to the report.
+
+        Raises `RetryableError` and `OperatorError`; what was written by then stays. The batch that was under way may
+        then be written a second time: the later judgement of a call replaces the earlier.
+        """
+        report = report or ReplayReport()
+        for batch in self.judged(self._batches(window, after)):
+            if self.publisher is not None:
+                self.publisher.publish(batch.outputs)
+            changes, unreadable = report.add(batch)
+            if kept is not None:
+                kept.advance(
+                    batch.last_key,
+                    report.counts(),
+                    [(one.tenant_id, one.call_id, one.before, one.after) for one in changes],
+                    [(one.key, one.reason) for one in unreadable],
+                )
             progress(report)
-            if self.most_per_s and wanted:
-                time.sleep(max(0.0, len(wanted) / self.most_per_s - (time.monotonic() - started_s)))
         return report
 
-    def _read(self, report: ReplayReport) -> list[Transcript]:
-        transcripts: list[Transcript] = []
-        for record in self.source.read(BATCH_CALLS, 0.5):
-            report.transcripts += 1
-            try:
-                transcripts.append(CALLS_TRANSCRIBED.decode(record.value))
-            except InvalidMessageError:
-                report.unreadable += 1  # `judge` made a dead letter of it when it was new
-        return transcripts
+    def _batches(self, window: ReplayWindow, after: str) -> Iterator[Batch]:
+        objects = window.objects(self.transcripts, after)
+        while some := tuple(islice(objects, BATCH_CALLS)):
+            self.give_way()
+            started_s = time.monotonic()
+            yield Batch(some, window)
+            if self.most_per_s:
+                time.sleep(max(0.0, len(some) / self.most_per_s - (time.monotonic() - started_s)))
 
-    def _judge(self, transcripts: Sequence[Transcript], report: ReplayReport) -> None:
-        if not transcripts:
-            return
-        before = self.former.risks(transcripts)
-        outputs: list[ProducerRecord] = []
-        for transcript in transcripts:
-            background = self.history.background(transcript.call)
-            analysis = self.judge.judge(transcript, self.clock.now(), background)
-            report.add(analysis, before.get((analysis.tenant_id, analysis.call_id), "none"))
-            key = message_key(analysis.tenant_id, analysis.call_id)
-            outputs += [ProducerRecord(CALLS_REANALYZED.name, key, analysis.encode()), *self.side_outputs(analysis)]
-        if self.publisher is not None:
-            self.publisher.publish(outputs)
+
+@dataclass(frozen=True)
+class ReplayPlan:
+    """What a replay was asked for, so that it can go on with the very same rules. `release` is that of callstream."""
+
+    release: str
+    window: ReplayWindow
+    packs: tuple[RulePack, ...]
+    dry_run: bool = False
+    alerts: bool = False
+
+    def to_json(self) -> dict[str, Any]:
+        """For `of_json`."""
+        return {
+            "release": self.release,
+            "since": self.window.since.isoformat(),
+            "until": self.window.until.isoformat(),
+            "tenant_id": self.window.tenant_id,
+            "packs": [json.loads(pack.model_dump_json()) for pack in self.packs],
+            "dry_run": self.dry_run,
+            "alerts": self.alerts,
+        }
+
+    @classmethod
+    def of_json(cls, written: Mapping[str, Any]) -> "ReplayPlan":
+        """Raises `ValueError` for one that another release wrote otherwise."""
+        since, until = (datetime.fromisoformat(written[name]) for name in ("since", "until"))
+        return cls(
+            written["release"],
+            ReplayWindow(since, until, written["tenant_id"]),
+            tuple(RulePack.model_validate_json(json.dumps(pack)) for pack in written["packs"]),
+            written["dry_run"],
+            written["alerts"],
+        )
 
 
 def step_aside() -> None:

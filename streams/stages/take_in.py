@@ -9,6 +9,7 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
+from pathlib import Path
 from secrets import token_hex
 from typing import Any
 
@@ -20,6 +21,7 @@ from processors.custody.intake import (
     Compare,
     Intake,
     IntakeSource,
+    LeaseLostError,
     Renew,
     Reserve,
     Reserved,
@@ -33,10 +35,15 @@ from schemas.errors import InvalidCallError, OperatorError, RetryableError
 from schemas.messages.call_ended import AudioEncryption, CallEnded
 from schemas.messages.topics import CALLS_ENDED
 from schemas.messages.transcript import AudioFacts
+from streams.adapters.object_store.from_settings import object_store_from
 from streams.adapters.object_store.recordings import key_id_of, recording_key
 from streams.adapters.object_store.sealed_store import SealedStore
-from streams.ports import Clock, Intakes, PublisherPort
-from streams.stages.capture import PENDING_URI, event_of
+from streams.adapters.register.intakes import RegisterIntakes
+from streams.adapters.register.register import Register
+from streams.ports import Clock, Intakes, ObjectStore, PublisherPort, SystemClock
+from streams.settings import Settings
+from streams.stages.capture import PENDING_URI, event_of, extension_of, facts_of_recording, pieces_of
+from streams.wiring import sealed_store_from
 
 log = logging.getLogger(__name__)
 
@@ -76,7 +83,9 @@ class TakenIn:
 class TakeIn:
     """Takes recordings in, each once. May be used by several threads at once, if `probe` may."""
 
-    store: SealedStore
+    store: ObjectStore
+    sealed: SealedStore
+    """Over the same store."""
     intakes: Intakes
     publisher: PublisherPort
     clock: Clock
@@ -119,18 +128,14 @@ class TakeIn:
         identity = SealedIdentity(draft.tenant_id, draft.call_id, "recording", upload.version)
         renew_at = self.clock.now() + self.lease / 3
         try:
-            with self.store.writer(upload.key, identity, draft.ended_at.astimezone(UTC).date()) as writer:
+            with self.sealed.writer(upload.key, identity, draft.ended_at.astimezone(UTC).date()) as writer:
                 for chunk in chunks:
                     arriving.take(chunk)
                     writer.write(chunk)
-                    now = self.clock.now()
-                    if now >= renew_at:
-                        self._tell(draft, Renew(upload.version, now, self.lease))
+                    if (now := self.clock.now()) >= renew_at and self._renewed(upload, now):
                         renew_at = now + self.lease / 3
                 received_at = upload.received_at()
                 call = upload.event(self.store.uri_of(upload.key), self.probe)
-                # Storing takes its time, too, and what is committed after the lease may lie there for ever.
-                self._tell(draft, Renew(upload.version, self.clock.now(), self.lease))
                 writer.commit()
             stored = self._tell(draft, Store(upload.version, upload.content(), call.encode(), received_at))
         except BaseException:
@@ -140,6 +145,19 @@ class TakeIn:
             raise
         assert isinstance(stored, Stored)  # noqa: S101 - what else would follow
         return TakenIn(call, True, self._announce(call))
+
+    def _renewed(self, upload: "_Upload", now: datetime) -> bool:
+        """Whether the register knows that the upload goes on: if not now, the next chunk may tell it.
+
+        Raises `LeaseLostError`.
+        """
+        try:
+            self._tell(upload.draft, Renew(upload.version, now, self.lease))
+        except LeaseLostError:
+            raise
+        except RetryableError:
+            return False
+        return True
 
     def _again(self, upload: "_Upload") -> TakenIn:
         state = self._tell(upload.draft, Compare(upload.content()))
@@ -155,6 +173,27 @@ class TakeIn:
 
     def _tell(self, draft: CallEnded, command: Command) -> Intake:
         return self.intakes.tell(draft.tenant_id, draft.call_id, command)
+
+
+def take_in_file(
+    take_in: TakeIn, file: Path, facts: Mapping[str, Any], max_bytes: int, *, source: IntakeSource
+) -> TakenIn:
+    """Take in a recording that lies in a file; at most `max_bytes` of it. Raises as `TakeIn.take_in` does."""
+    known = facts_of_recording(file, facts, max_bytes, take_in.probe)
+    return take_in.take_in(known, pieces_of(file), extension=extension_of(file), source=source)
+
+
+def take_in_from(settings: Settings, publisher: PublisherPort, probe: Probe, clock: Clock | None = None) -> TakeIn:
+    """Taking in with the object store, the register and the audio keys of these settings.
+
+    Nothing is opened yet. `probe` is called by whichever thread takes in: `DecoderProcess.probe` lets one wait for the
+    other. Raises `OperatorError`, which names a setting.
+    """
+    clock = clock or SystemClock()
+    store, register = object_store_from(settings), Register.of(settings)
+    sealed = sealed_store_from(settings, store, "audio", register)
+    intakes = RegisterIntakes(register, clock)
+    return TakeIn(store, sealed, intakes, publisher, clock, probe, settings.intake_max_bytes)
 
 
 def announce(intakes: Intakes, publisher: PublisherPort, clock: Clock, call: CallEnded) -> int | None:

@@ -32,7 +32,7 @@ from confluent_kafka.admin import (
 
 from schemas.errors import RetryableError
 from schemas.messages.records import ConsumerRecord, ProducerRecord
-from schemas.messages.topics import TOPICS, AnyTopic
+from schemas.messages.topics import MASKED_DAYS, TOPICS, AnyTopic
 from streams.adapters.kafka.fetcher import FETCH_BYTES, Fetcher, KafkaAccessError, Place
 from streams.ports import RecordTooLargeError
 from streams.settings import Settings
@@ -535,13 +535,13 @@ TopicChange = Literal[
 ]
 
 
-def topic_settings(topic: AnyTopic, replicas: int) -> dict[str, str]:
-    """What is declared, and how many of so many replicas must have a message before it is acknowledged.
+def topic_settings(topic: AnyTopic, replicas: int, masked_days: int = MASKED_DAYS) -> dict[str, str]:
+    """What is declared, how long masked text is kept, and how many of so many replicas must have a message before it is acknowledged.
 
     Of three, two: then one broker may be away without a stop, and one may burn without a loss. Of fewer, one: two of
     two would stop everything whenever one is away.
     """
-    return topic.config() | {"min.insync.replicas": "2" if replicas >= 3 else "1"}
+    return topic.config(masked_days) | {"min.insync.replicas": "2" if replicas >= 3 else "1"}
 
 
 def apply_topics(settings: Settings, topics: Sequence[AnyTopic] = TOPICS) -> dict[str, TopicChange]:
@@ -552,9 +552,11 @@ def apply_topics(settings: Settings, topics: Sequence[AnyTopic] = TOPICS) -> dic
     admin = AdminClient(client_config(settings))
     existing = _topics(admin)
     changes: dict[str, TopicChange] = {}
-    replicas = settings.kafka_replication_factor
+    replicas, masked_days = settings.kafka_replication_factor, settings.kafka_masked_days
     missing = [topic for topic in topics if topic.name not in existing]
-    requests = [NewTopic(t.name, t.partitions, replicas, config=topic_settings(t, replicas)) for t in missing]
+    requests = [
+        NewTopic(t.name, t.partitions, replicas, config=topic_settings(t, replicas, masked_days)) for t in missing
+    ]
     for name, future in (admin.create_topics(requests, operation_timeout=20.0) if requests else {}).items():
         try:
             future.result(timeout=30)
@@ -577,7 +579,7 @@ def _bring_up_to_date(admin: AdminClient, settings: Settings, topic: AnyTopic, f
     try:
         if partitions < topic.partitions:
             admin.create_partitions([NewPartitions(topic.name, topic.partitions)])[topic.name].result(timeout=30)
-        changed = _change_settings(admin, topic.name, topic_settings(topic, replicas))
+        changed = _change_settings(admin, topic.name, topic_settings(topic, replicas, settings.kafka_masked_days))
     except KafkaException as error:
         raise failure(f"Kafka did not change {topic.name}", error) from None
     if partitions < topic.partitions:

@@ -1,21 +1,19 @@
-"""The one place where recordings and transcripts are read and written; decryption will come in here."""
+"""The one place where recordings are read, and where it is said what they are called."""
 
-import logging
 import re
+from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from hashlib import sha256
 
 from pydantic import TypeAdapter, ValidationError
 
-from schemas.errors import InvalidMessageError
-from schemas.messages.call_ended import Audio
+from processors.custody.ports import KeyGoneError, SealBrokenError, SealedIdentity
+from processors.custody.sealed import SUITE
+from schemas.messages.call_ended import CallEnded
 from schemas.messages.message import Identifier, TenantId
 from schemas.messages.outcome import Outcome
-from schemas.messages.topics import CALLS_TRANSCRIBED
-from schemas.messages.transcript import Transcript
+from streams.adapters.object_store.sealed_store import ObjectTooLargeError, SealedStore
 from streams.ports import ForeignUriError, ObjectMissingError, ObjectStore, StoreAccessError
-
-logger = logging.getLogger(__name__)
 
 _EXTENSION = re.compile(r"[a-z0-9]{1,8}")
 _TENANT_ID = TypeAdapter[str](TenantId)
@@ -32,47 +30,63 @@ class UnreadableRecordingError(Exception):
 
 
 class RecordingStore:
-    """Recordings and transcripts in an object store.
+    """Recordings in an object store, sealed under the audio keys of their calls.
 
-    Every method may raise `RetryableError` and `StoreAccessError`, as the store does.
+    Every method may raise `RetryableError` and `OperatorError`, as store and keys do.
     """
 
-    def __init__(self, store: ObjectStore, max_recording_bytes: int) -> None:
+    def __init__(
+        self, store: ObjectStore, sealed: SealedStore, max_recording_bytes: int, *, hears_unsealed: bool = False
+    ) -> None:
+        """`sealed` is over the same store. `hears_unsealed`: recordings that lie in clear are loaded, too."""
         self._store = store
+        self._sealed = sealed
         self._max_recording_bytes = max_recording_bytes
+        self._hears_unsealed = hears_unsealed
 
-    def load_audio(self, tenant_id: str, audio: Audio) -> bytes:
-        """The recording, exactly as it was when its event was written: size and SHA-256 agree.
+    def load_audio(self, call: CallEnded) -> bytes:
+        """The recording, exactly as it came when its event was written: size and SHA-256 agree.
 
-        Never holds more than `max_recording_bytes` + 1 bytes, whatever lies in the store. Raises
-        `UnreadableRecordingError`:
+        Never holds much more than `max_recording_bytes`, once sealed and once in clear, whatever lies in the store.
+        Raises `UnreadableRecordingError`:
 
-        | outcome     | reason            | when                                      |
-        |-------------|-------------------|-------------------------------------------|
-        | unsupported | encrypted         | the event names an encryption             |
-        | unsupported | foreign_uri       | the URI does not point into our bucket    |
-        | unsupported | foreign_key       | the key is not below recordings/<tenant>/ |
-        | unsupported | too_large         | the event announces more than the limit   |
-        | no_audio    | object_missing    | nothing is stored there                   |
-        | no_audio    | forbidden         | this object is refused to us, others not  |
-        | no_audio    | empty_object      | it has no bytes                           |
-        | bad_audio   | size_mismatch     | it has more or fewer bytes than announced |
-        | bad_audio   | checksum_mismatch | as many bytes, but others                 |
+        | outcome     | reason            | when                                                    |
+        |-------------|-------------------|---------------------------------------------------------|
+        | unsupported | not_sealed        | the event names no encryption, and that is refused here |
+        | unsupported | encrypted         | the event names an encryption that is not ours          |
+        | unsupported | foreign_uri       | the URI does not point into our bucket                  |
+        | unsupported | foreign_key       | the key is not below recordings/<tenant>/               |
+        | unsupported | too_large         | the event announces more than the limit                 |
+        | no_audio    | key_destroyed     | there is no key for it, or no more                      |
+        | no_audio    | object_missing    | nothing is stored there                                 |
+        | no_audio    | forbidden         | this object is refused to us, others not                |
+        | no_audio    | empty_object      | it has no bytes                                         |
+        | bad_audio   | seal_broken       | it was changed, cut or exchanged while it lay there     |
+        | bad_audio   | size_mismatch     | it has more or fewer bytes than announced               |
+        | bad_audio   | checksum_mismatch | as many bytes, but others                               |
         """
-        if audio.encryption is not None:
-            raise UnreadableRecordingError("unsupported", "encrypted")
+        audio = call.audio
+        seal = _seal_of(call)
+        if seal is None and not self._hears_unsealed:
+            raise UnreadableRecordingError("unsupported", "not_sealed")
         try:
             key = self._store.key_of(audio.uri)
         except ForeignUriError:
             raise UnreadableRecordingError("unsupported", "foreign_uri") from None
-        if not key.startswith(f"recordings/{_tenant(tenant_id)}/"):
+        if not key.startswith(f"recordings/{_tenant(call.tenant_id)}/"):
             raise UnreadableRecordingError("unsupported", "foreign_key")
         if audio.bytes > self._max_recording_bytes:
             raise UnreadableRecordingError("unsupported", "too_large")
         try:
-            data = self._store.read(key, length=audio.bytes + 1)  # one more than announced shows that there is more
+            data = self._read(key, seal, audio.bytes)
         except ObjectMissingError:
             raise UnreadableRecordingError("no_audio", "object_missing") from None
+        except KeyGoneError:
+            raise UnreadableRecordingError("no_audio", "key_destroyed") from None
+        except SealBrokenError:
+            raise UnreadableRecordingError("bad_audio", "seal_broken") from None
+        except ObjectTooLargeError:
+            raise UnreadableRecordingError("bad_audio", "size_mismatch") from None
         except StoreAccessError:
             # One object may be refused alone: by its mode, its key in a KMS, or because it lies in an archive. A bucket
             # that refuses everything is another matter: a person must look, and no call may get an outcome from it.
@@ -86,52 +100,34 @@ class RecordingStore:
             raise UnreadableRecordingError("bad_audio", "checksum_mismatch")
         return data
 
-    def put_recording(self, tenant_id: str, call_id: str, ended_at: datetime, extension: str, data: bytes) -> str:
-        """Store a recording, durable when this returns, and return the URI for its event.
+    def _read(self, key: str, seal: "_Seal | None", most_bytes: int) -> bytes:
+        if seal is None:
+            return self._store.read(key, length=most_bytes + 1)  # one more than announced shows that there is more
+        return self._sealed.read(key, seal.identity, seal.day, most_bytes=most_bytes)
 
-        The key is `recordings/<tenant>/<yyyy>/<mm>/<dd>/<call_id>.<digest>.<extension>`, by the UTC day on which the
-        call ended, with the first 12 digits of the recording's SHA-256: a second recording under the same call id
-        never takes the place of the first, which is evidence. Raises `ValueError` for a naive `ended_at`, an id that
-        an event could not hold, or an extension that is not 1–8 lower-case letters and digits.
-        """
-        if ended_at.tzinfo is None:
-            raise ValueError("ended_at has no time zone")
-        if not _EXTENSION.fullmatch(extension):
-            raise ValueError("extension is not 1 to 8 lower-case letters and digits")
-        day = ended_at.astimezone(UTC).strftime("%Y/%m/%d")
-        digest = sha256(data).hexdigest()[:12]
-        key = f"recordings/{_tenant(tenant_id)}/{day}/{_call(call_id)}.{digest}.{extension}"
-        self._store.put(key, data)
-        return self._store.uri_of(key)
 
-    def load_transcript(self, tenant_id: str, call_id: str) -> Transcript | None:
-        """What was recognised for this call before; None where nothing was, or nothing that can be read.
+@dataclass(frozen=True)
+class _Seal:
+    """What a recording must be sealed as, by its event."""
 
-        It may stem from another recording or recogniser: compare its `call` and `engine`. Raises `ValueError` for
-        an id that an event could not hold.
-        """
-        try:
-            raw = self._store.read(_transcript_key(tenant_id, call_id), length=Transcript.max_bytes + 1)
-        except ObjectMissingError:
-            return None
-        except StoreAccessError:
-            self._store.check()
-            logger.warning("the stored transcript of %s/%s is refused to us", tenant_id, call_id)
-            return None
-        try:
-            transcript = CALLS_TRANSCRIBED.decode(raw)
-        except InvalidMessageError as error:
-            logger.warning("the stored transcript of %s/%s is unreadable: %s", tenant_id, call_id, type(error).__name__)
-            return None
-        if (transcript.tenant_id, transcript.call_id) != (tenant_id, call_id):
-            logger.warning("the stored transcript of %s/%s belongs to another call", tenant_id, call_id)
-            return None
-        return transcript
+    identity: SealedIdentity
+    day: date
 
-    def save_transcript(self, transcript: Transcript) -> None:
-        """Remember what was recognised; an earlier transcript of the call is replaced. Durable when this returns."""
-        key = _transcript_key(transcript.tenant_id, transcript.call_id)
-        self._store.put(key, transcript.encode(), content_type="application/json")
+
+def _seal_of(call: CallEnded) -> _Seal | None:
+    """None for a recording in clear. Raises `UnreadableRecordingError` for a seal that is not ours."""
+    encryption = call.audio.encryption
+    if encryption is None:
+        return None
+    tenant_id, _, day = encryption.key_id.partition(":")
+    version = encryption.parameters.get("version")
+    try:
+        if encryption.algorithm != SUITE or tenant_id != call.tenant_id or version is None:
+            raise ValueError
+        identity = SealedIdentity(call.tenant_id, call.call_id, "recording", version)
+        return _Seal(identity, date.fromisoformat(day))
+    except ValueError:
+        raise UnreadableRecordingError("unsupported", "encrypted") from None
 
 
 def recording_key(tenant_id: str, call_id: str, ended_at: datetime, version: str, extension: str) -> str:
@@ -157,10 +153,6 @@ def _utc_day(time: datetime) -> date:
     if time.tzinfo is None:
         raise ValueError("ended_at has no time zone")
     return time.astimezone(UTC).date()
-
-
-def _transcript_key(tenant_id: str, call_id: str) -> str:
-    return f"transcripts/{_tenant(tenant_id)}/{_call(call_id)}.json"
 
 
 def _tenant(tenant_id: str) -> str:
