@@ -56,12 +56,24 @@ def _unset_when_empty(value: object) -> object:
     return None if value == "" else value
 
 
+def _inbox(value: str | None) -> str | None:
+    if value is None or not value.startswith("s3://"):
+        return None if value is None else str(Path(value).expanduser().absolute())
+    bucket, slash, prefix = value.removeprefix("s3://").partition("/")
+    if not bucket or (prefix and not prefix.endswith("/")):
+        raise ValueError("it must be a folder, or s3://BUCKET/ or s3://BUCKET/PREFIX/ with a slash at its end")
+    return value if slash else value + "/"
+
+
 _HttpUrl = Annotated[
     str,
     Field(pattern=r"^https?://([A-Za-z0-9][A-Za-z0-9._-]*|\[[0-9A-Fa-f:.]+\])(:[1-9][0-9]{0,4})?(/[!\"$-\[\]-~]*)?$"),
 ]
 OptionalHttpUrl = Annotated[_HttpUrl | None, BeforeValidator(_unset_when_empty)]
 """No user, no password: the URL is no secret."""
+
+OptionalInbox = Annotated[str | None, BeforeValidator(_unset_when_empty), AfterValidator(_inbox)]
+"""A folder, or a bucket with a prefix."""
 
 _DATA_HOME = ("XDG_DATA_HOME", ".local/share")
 _CACHE_HOME = ("XDG_CACHE_HOME", ".cache")
@@ -134,6 +146,11 @@ _GROUPS: Mapping[str, tuple[str, ...]] = {
         *("second_reader_tokens_per_day", "second_reader_timeout_s", "second_reader_attempts"),
         *("second_reader_parallel", "second_reader_max_tokens", "second_reader_max_characters"),
         "second_reader_format",
+    ),
+    "taking in": ("intake_max_bytes", "customer_key_secret"),
+    "collecting": (
+        *("collect_from", "collect_names", "collect_name_times", "collect_usual_file", "collect_settle_s"),
+        *("collect_finished", "collect_every_s"),
     ),
     "relaying": ("relay_every_s", "outbox_keep_days"),
     "surges": ("surge_weeks", "surge_min_count", "surge_ratio", "surge_every_s"),
@@ -319,6 +336,34 @@ class Settings(SettingsPart):
         "`callstream custody seal` has sealed those of before",
     )
     intake_max_bytes: int = Field(default=10 * 1024**3, ge=1024, description="larger recordings are not taken in")
+    collect_from: OptionalInbox = Field(
+        default=None,
+        description="collect: where telephony leaves recordings in clear: a folder, or s3://BUCKET/PREFIX/ in the "
+        "object store (docs/telephony.md)",
+    )
+    collect_names: str = Field(
+        default="",
+        description="collect: how recordings are named, as a regular expression with a group call_id; without it, each "
+        "recording waits for a JSON file beside it that says what is known of the call",
+    )
+    collect_name_times: str = Field(
+        default="%Y%m%d-%H%M%S",
+        description="collect: how times in names are written: as strptime has it, or epoch_s; on the tenant's clock",
+    )
+    collect_usual_file: OptionalPath = Field(
+        default=None, description="collect: JSON file of fields that hold for every call: tenant, roles of the channels"
+    )
+    collect_settle_s: float = Field(
+        default=10,
+        ge=0,
+        description="collect: a recording without a JSON file is finished when it has not changed for so long; 0 where "
+        "recordings are moved in whole",
+    )
+    collect_finished: Literal["delete", "keep"] = Field(
+        default="delete",
+        description="collect: what becomes of a recording in clear once it is sealed: delete it, or keep it in done/",
+    )
+    collect_every_s: float = Field(default=0.5, gt=0, description="collect: pause between two looks")
     sweep_every_s: float = Field(
         default=60,
         gt=0,

@@ -89,6 +89,16 @@ STAGES: tuple[StageEntry, ...] = (
         scales_by="runs in `callstream publish`",
     ),
     StageEntry(
+        "collect",
+        "takes in recordings that telephony leaves in a folder or a bucket",
+        writes=(Writes(CALLS_ENDED, "announce a recording that lay there and is sealed now"),),
+        scales_by="one for each folder or bucket",
+        builder="streams.stages.collect:build",
+        asks=("object store", "register"),
+        needs_setting="collect_from",
+        settings=("collecting", "taking in", "keys", "audio keys"),
+    ),
+    StageEntry(
         "rate",
         "tells what becomes known of a call after it",
         writes=(Writes(CALLS_RATED, "satisfaction, orders, CRM data of a call"),),

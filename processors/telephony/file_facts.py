@@ -16,7 +16,7 @@ GROUPS = frozenset(
         *("industry", "customer_number", "inbound", "outbound", "bot"),
     )
 )
-"""What a pattern of file names may name. `inbound`, `outbound` and `bot` say by matching, the others by what they hold."""
+"""What a pattern of file names may name. `inbound`, `outbound`, `bot` say by matching, the others by what they hold."""
 
 MAX_SIDE_FILE_BYTES = 512 * 1024
 NUMBER = "customer_number"

@@ -3,20 +3,31 @@
 Killed anywhere, it loses and doubles nothing: what was not removed is taken in once more, which is the same call.
 """
 
-import json
 import logging
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from pathlib import Path
 from typing import Any, Protocol
 
 from processors.custody.intake import IntakeBusyError, IntakeConflictError, IntakeSource, LeaseLostError
-from processors.telephony.file_facts import FileFacts
+from processors.telephony.file_facts import FileFacts, NamePattern
 from schemas.errors import InvalidCallError
+from streams.adapters.decoder.process import DecoderProcess
 from streams.adapters.inbox.arrival import Arrival, Inbox, StillWrittenError, UnreadableError
+from streams.adapters.inbox.bucket import BucketInbox
+from streams.adapters.inbox.folder import FolderInbox
+from streams.adapters.object_store.bucket import Bucket
+from streams.adapters.object_store.from_settings import object_store_from
+from streams.adapters.register.register import Register
 from streams.ports import Clock
-from streams.stages.take_in import TakenIn, TooLargeError
+from streams.runtime.loop import Loop
+from streams.runtime.worker_context import WorkerContext
+from streams.settings import Settings, SettingsError
+from streams.stages.capture import customer_key, read_facts
+from streams.stages.take_in import TakenIn, TooLargeError, take_in_from
+from streams.wiring import require_register, require_topics
 
 log = logging.getLogger(__name__)
 
@@ -25,6 +36,61 @@ REFUSALS = (InvalidCallError, TooLargeError, IntakeConflictError, UnreadableErro
 
 LATER = (StillWrittenError, IntakeBusyError, LeaseLostError)
 """Of one recording: the others go on."""
+
+
+def build(worker: WorkerContext) -> Loop:
+    """Waits for object store, register and Kafka; raises `OperatorError`, which names a setting."""
+    settings = worker.settings
+    store = object_store_from(settings)
+    worker.wait_for(store.check)
+    inbox = inbox_of(settings)
+    worker.wait_for(lambda: require_topics(settings))
+    decoder = DecoderProcess()
+    worker.wait_for(lambda: check_register(settings))
+    take_in = take_in_from(settings, worker.publisher(), decoder.probe, worker.clock)
+    collect = Collect([inbox], facts_of(settings), take_in, worker.clock, settings.intake_max_bytes)
+    loop = worker.loop(
+        lambda: collect.step(worker.stop, loop.beat), every_s=settings.collect_every_s, close=decoder.close
+    )
+    return loop
+
+
+def check_register(settings: Settings) -> None:
+    """Raises `RegisterSchemaError` where its tables are not of this release, and `RetryableError`."""
+    register = Register.of(settings)
+    try:
+        require_register(register)
+    finally:
+        register.close()
+
+
+def inbox_of(settings: Settings) -> tuple[IntakeSource, Inbox]:
+    """Where recordings come in, as the settings say. Raises `SettingsError`."""
+    place, needs_side, keep = settings.collect_from, not settings.collect_names, settings.collect_finished == "keep"
+    if place is None:
+        raise SettingsError("collect_from is not set: name the folder or bucket in which telephony leaves recordings")
+    if not place.startswith("s3://"):
+        return "folder", FolderInbox(Path(place), needs_side, settings.collect_settle_s, keep)
+    bucket, _, prefix = place.removeprefix("s3://").partition("/")
+    if bucket == settings.store_bucket:
+        raise SettingsError("collect_from is in store_bucket: recordings in clear must lie in a bucket of their own")
+    try:
+        Bucket(bucket)
+    except ValueError as error:
+        raise SettingsError(f"collect_from does not fit: {error}") from None
+    store = settings.object_store.open(bucket, settings.data_dir)
+    return "bucket", BucketInbox(store, prefix, needs_side, settings.collect_settle_s, keep)
+
+
+def facts_of(settings: Settings) -> FileFacts:
+    """What is known of calls, as the settings say. Raises `OperatorError`."""
+    secret = settings.customer_key_secret.get_secret_value()
+    return FileFacts(
+        settings.days.zone_of,
+        (lambda _tenant, number: customer_key(number, secret)) if secret else None,
+        NamePattern.of(settings.collect_names, settings.collect_name_times) if settings.collect_names else None,
+        read_facts(settings.collect_usual_file) if settings.collect_usual_file else {},
+    )
 
 
 class TakesIn(Protocol):
@@ -109,14 +175,3 @@ class Collect:
 def _extension_of(name: str) -> str:
     ending = name.rpartition(".")[2].lower() if "." in name else ""
     return ending if ending.isascii() and ending.isalnum() and len(ending) <= 8 else "bin"
-
-
-def usual_facts(text: str) -> dict[str, Any]:
-    """What holds for every recording, as JSON. Raises `InvalidCallError`."""
-    try:
-        facts = json.loads(text)
-    except ValueError:
-        facts = None
-    if not isinstance(facts, dict):
-        raise InvalidCallError("collect_usual_file must hold one JSON object with fields of the call")
-    return facts
