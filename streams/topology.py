@@ -132,8 +132,8 @@ STAGES: tuple[StageEntry, ...] = (
         ),
         scales_by="cores and GPUs",
         builder="streams.stages.listen:build",
-        asks=("object store",),
-        settings=("hearing", "transcripts", "register", "keys", "audio keys", "transcript keys"),
+        asks=("object store", "register"),
+        settings=("hearing", "transcripts", "keys", "audio keys", "transcript keys"),
         variables=("HF_", "TRANSFORMERS_"),
     ),
     StageEntry(
@@ -146,8 +146,8 @@ STAGES: tuple[StageEntry, ...] = (
         ),
         scales_by="partitions",
         builder="streams.stages.receive:build",
-        asks=("object store",),
-        settings=("transcripts", "receiving", "register", "keys", "received keys", "transcript keys"),
+        asks=("object store", "register"),
+        settings=("transcripts", "receiving", "keys", "received keys", "transcript keys"),
     ),
     StageEntry(
         "judge",
@@ -190,8 +190,8 @@ STAGES: tuple[StageEntry, ...] = (
             Writes(ALERTS_RAISED, "the alerts of past calls, only when asked"),
         ),
         scales_by="runs in `callstream replay`, in as many processes as there are cores",
-        asks=("ClickHouse", "object store"),
-        settings=("judging", "register", "keys", "transcript keys"),
+        asks=("ClickHouse", "object store", "register"),
+        settings=("judging", "keys", "transcript keys"),
     ),
     StageEntry(
         "sweep",

@@ -53,10 +53,12 @@ def require_register(register: Register) -> None:
     register.check()
 
 
-def sealed_store_from(settings: Settings, store: ObjectStore, purposes: Collection[Purpose] = PURPOSES) -> SealedStore:
-    """Objects of this store that only their keys open; of other purposes than these, it opens and seals none."""
-    wrapper = key_wrapper_from(settings, purposes)
-    return SealedStore(store, RegisterKeys(Register.of(settings), wrapper, SystemClock()))
+def sealed_store_from(
+    settings: Settings, store: ObjectStore, *purposes: Purpose, register: Register | None = None
+) -> SealedStore:
+    """Objects of this store that only their keys open, those of these purposes alone; nothing is opened yet."""
+    keys = RegisterKeys(register or Register.of(settings), key_wrapper_from(settings, purposes), SystemClock())
+    return SealedStore(store, keys)
 
 
 def prepare_keys(settings: Settings) -> None:

@@ -4,6 +4,7 @@ import logging
 from collections.abc import Iterator
 from functools import cache
 from importlib import import_module
+from pathlib import Path
 
 import pytest
 import urllib3  # noqa: F401 - it asks at its import whether there is IPv6, which a test may not
@@ -11,10 +12,13 @@ from hypothesis import settings
 
 from processors.judging import pipeline
 from schemas.errors import EmbeddedStackError
+from streams.adapters.register.register import Register
 from streams.runtime import rules_feed
 from streams.settings import load_settings
 from tests.support.clickhouse_engine import RunningEngine, running_engine
+from tests.support.postgresql_server import PostgresqlServer, PostgresqlUnavailableError, running_postgresql
 from tests.support.reach import GUARD, Reach, reach_of
+from tests.support.registers import BOTH, migrated, new_register_url
 from tests.support.shipped_rules import checked_rulebooks, rulebooks_of
 
 import_module("croniter")  # Faust imports it, and it asks for the machine by a child process, which a test may not
@@ -33,7 +37,7 @@ def pytest_collection() -> Iterator[None]:
         return (yield)
 
 
-DEAREST_FIRST = ("end_to_end", "kafka", "embedded", "model")
+DEAREST_FIRST = ("end_to_end", "kafka", "embedded", "postgresql", "model")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -86,6 +90,29 @@ def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningEngine]:
     """
     with running_engine(tmp_path_factory.mktemp("clickhouse")) as running:
         yield running
+
+
+@pytest.fixture(scope="session")
+def postgresql() -> Iterator[PostgresqlServer]:
+    """The one of this process; the test is skipped where there is none. Each test makes a database of its own."""
+    try:
+        with running_postgresql() as server:
+            yield server
+    except PostgresqlUnavailableError as reason:
+        pytest.skip(str(reason))
+
+
+@pytest.fixture(params=BOTH)
+def register_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """Of a register without tables: on SQLite, and on PostgreSQL."""
+    return new_register_url(request.param, request, tmp_path)
+
+
+@pytest.fixture
+def register(register_url: str) -> Iterator[Register]:
+    """With its tables and nothing in them: on SQLite, and on PostgreSQL."""
+    with migrated(register_url) as register:
+        yield register
 
 
 @pytest.fixture(autouse=True)

@@ -22,6 +22,7 @@ from streams.cli.check import check_app
 from streams.cli.config import config
 from streams.cli.console.exit_codes import EXIT_BUG, EXIT_PROBLEM, EXIT_UNREACHABLE
 from streams.cli.contracts import contracts
+from streams.cli.custody import custody_app
 from streams.cli.demo import demo
 from streams.cli.emotion import emotion_app
 from streams.cli.export import export_app
@@ -99,6 +100,7 @@ app.command()(contracts)
 app.command()(config)
 app.add_typer(topics_app, name="topics")
 app.add_typer(bucket_app, name="bucket")
+app.add_typer(custody_app, name="custody")
 app.add_typer(store_app, name="store", hidden=True)
 app.add_typer(rules_app, name="rules")
 app.add_typer(scorecards_app, name="scorecards")

@@ -152,12 +152,14 @@ def _run(
     """From where it is to its end."""
     from streams.adapters.kafka.client import Publisher
     from streams.adapters.object_store.from_settings import object_store_from
+    from streams.adapters.register.register import Register
     from streams.runtime.processes import in_processes, in_this_process
     from streams.stages.replay import Change, Replay, ReplayReport, Unreadable, step_aside
-    from streams.wiring import require_sealed_transcripts, transcript_store_from
+    from streams.wiring import require_register, require_sealed_transcripts, transcript_store_from
 
     store = object_store_from(settings)
     store.check()
+    require_register(Register.of(settings))
     transcripts = transcript_store_from(settings, store)
     require_sealed_transcripts(transcripts)
     reached = kept.reached()

@@ -16,6 +16,8 @@ from schemas.errors import OperatorError
 
 W = TypeVar("W")
 R = TypeVar("R")
+W_contra = TypeVar("W_contra", contravariant=True)
+R_co = TypeVar("R_co", covariant=True)
 
 Work = Callable[[W], R]
 
@@ -26,10 +28,10 @@ class LostProcessError(OperatorError):
     exit_code = 5
 
 
-class InOrder(Protocol[W, R]):
+class InOrder(Protocol[W_contra, R_co]):
     """Does work that is handed over bit by bit."""
 
-    def __call__(self, works: Iterable[W]) -> Iterator[R]:
+    def __call__(self, works: Iterable[W_contra]) -> Iterator[R_co]:
         """A result for each, in the same order; only a few are taken ahead. Raises what the work raises."""
         ...
 

@@ -1,4 +1,4 @@
-"""`capture`: what is known of a call, in events and files, and what of it is filled in. `take_in` takes recordings in."""
+"""`capture`: what is known of a call, in events and in files, and what of it is filled in (`take_in` does the rest)."""
 
 import hmac
 import json
@@ -249,12 +249,12 @@ _BELONGS_THERE: tuple[tuple[str, str, str], ...] = (
     (r"utterances", "utterance_\\d+_begins_before.*", "sort the utterances, counted from 0, by start_ms"),
     (r"utterances", "more_letters_than_a_call_has", f"at most {MAX_LETTERS} letters in all"),
     (r"utterances", "too_short", "at least one object with role and text"),
+    (r"message", "neither_utterances_nor_sealed", "utterances: at least one object with role and text"),
     (r"utterances", "too_long", f"at most {MAX_UTTERANCES} utterances"),
     (r".*_ms", "int_.*|greater_than_equal|less_than_equal", "whole milliseconds from the start of the call, of 7 days"),
     (r".*_at", "datetime_.*|timezone_.*", "a time with its zone, such as 2026-03-02T10:15:00+08:00"),
     (r".*<unknown field>", "extra_forbidden", "no such field; docs/transcripts.md lists all"),
     (r".*", "missing", "must be there"),
-    (r".*", "neither_utterances_nor_sealed", "utterances: at least one object with role and text"),
 )
 """Field, kind of error, and what to write in its place."""
 

@@ -20,6 +20,7 @@ from streams.adapters.kafka.faust_source import FaustSource
 from streams.adapters.object_store.from_settings import object_store_from
 from streams.adapters.object_store.recordings import RecordingStore, UnreadableRecordingError
 from streams.adapters.object_store.transcripts import TranscriptStore
+from streams.adapters.register.register import Register
 from streams.ports import Clock
 from streams.runtime.logs import describe
 from streams.runtime.loop import Loop, Streak
@@ -30,6 +31,7 @@ from streams.wiring import (
     build_engine,
     listen_settings,
     recording_store_from,
+    require_register,
     require_sealed_transcripts,
     require_topics,
     transcript_store_from,
@@ -48,6 +50,7 @@ def build(worker: WorkerContext) -> Loop:
     worker.wait_for(store.check)
     transcripts = transcript_store_from(settings, store)
     worker.wait_for(lambda: require_sealed_transcripts(transcripts))
+    worker.wait_for(lambda: require_register(Register.of(settings)))
     engine = build_engine(settings)
     stage = listen_stage(
         engine,

@@ -16,6 +16,7 @@ from streams.adapters.kafka.faust_source import FaustSource
 from streams.adapters.object_store.from_settings import object_store_from
 from streams.adapters.object_store.received import OriginalGoneError, ReceivedStore
 from streams.adapters.object_store.transcripts import TranscriptStore
+from streams.adapters.register.register import Register
 from streams.ports import Clock
 from streams.runtime.loop import Loop, in_own_thread
 from streams.runtime.stage import Stage
@@ -23,6 +24,7 @@ from streams.runtime.worker_context import WorkerContext
 from streams.wiring import (
     receive_settings,
     received_store_from,
+    require_register,
     require_sealed_transcripts,
     require_topics,
     transcript_store_from,
@@ -51,6 +53,7 @@ def build(worker: WorkerContext) -> Loop:
     worker.wait_for(store.check)
     transcripts, originals = transcript_store_from(settings, store), received_store_from(settings, store)
     worker.wait_for(lambda: require_sealed_transcripts(transcripts))
+    worker.wait_for(lambda: require_register(Register.of(settings)))
     stage = receive_stage(
         transcripts,
         originals,

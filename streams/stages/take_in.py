@@ -191,7 +191,7 @@ def take_in_from(settings: Settings, publisher: PublisherPort, probe: Probe, clo
     """
     clock = clock or SystemClock()
     store, register = object_store_from(settings), Register.of(settings)
-    sealed = sealed_store_from(settings, store, "audio", register)
+    sealed = sealed_store_from(settings, store, "audio", register=register)
     intakes = RegisterIntakes(register, clock)
     return TakeIn(store, sealed, intakes, publisher, clock, probe, settings.intake_max_bytes)
 

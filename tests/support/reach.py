@@ -40,6 +40,7 @@ MARKERS = {
     "embedded": EMBEDDED,
     "kafka": ANYTHING,
     "minio": ANYTHING,
+    "postgresql": EMBEDDED,
     "model": NOTHING,
     "superset": ANYTHING,
     "transformers": NOTHING,

@@ -46,7 +46,7 @@ class MemoryWrapper:
         return [version for of, version in self.keys if of == purpose]
 
     def make_version(self, purpose: Purpose) -> str:
-        version = f"v{len(self.keys) + 1}"
+        version = f"v{len(self.versions(purpose)) + 1}"
         self.keys[purpose, version] = new_key()
         return version
 

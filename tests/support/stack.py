@@ -12,13 +12,13 @@ from clickhouse_connect.driver.exceptions import ClickHouseError
 from schemas.errors import EmbeddedStackError, RetryableError
 from schemas.messages.call_ended import CallEnded
 from streams.adapters.clickhouse.connection import connect
+from streams.adapters.decoder.process import DecoderProcess
 from streams.adapters.kafka.client import Publisher
-from streams.adapters.object_store.from_settings import object_store_from
-from streams.adapters.object_store.recordings import RecordingStore
 from streams.demo.examples import EXAMPLE_TENANT, example_recordings
 from streams.embedded.stack import Broker, Stack, StackPlan
 from streams.settings import load_settings, variable_of
-from streams.stages.capture import Ingest, call_of_file, extension_of, read_facts
+from streams.stages.capture import read_facts
+from streams.stages.take_in import take_in_file, take_in_from
 
 LOG_LINES = 25
 ASK_EVERY_S = 0.3
@@ -46,15 +46,15 @@ def running_stack(
 
 def publish_examples(stack: Stack, names: Sequence[str], tenant_id: str = EXAMPLE_TENANT) -> list[CallEnded]:
     """Publish these example recordings (`s08`, or more of the file name), in this order; their events."""
-    recordings = RecordingStore(object_store_from(stack.settings), stack.settings.max_recording_bytes)
     publisher = Publisher(stack.settings)
-    ingest = Ingest(recordings, publisher)
     published = []
-    for name in names:
-        (path,) = (path for path in example_recordings() if path.name.startswith(name))
-        facts = read_facts(path.with_suffix(".json")) | {"tenant_id": tenant_id}
-        call, data = call_of_file(path, facts, stack.settings.max_recording_bytes)
-        published.append(ingest.publish(call, data, extension_of(path)))
+    with DecoderProcess() as decoder:
+        take_in = take_in_from(stack.settings, publisher, decoder.probe)
+        for name in names:
+            (path,) = (path for path in example_recordings() if path.name.startswith(name))
+            facts = read_facts(path.with_suffix(".json")) | {"tenant_id": tenant_id}
+            most = stack.settings.max_recording_bytes
+            published.append(take_in_file(take_in, path, facts, most, source="publish").call)
     publisher.close()
     return published
 

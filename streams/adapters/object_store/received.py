@@ -9,6 +9,7 @@ from processors.custody.ports import KeyGoneError, SealBrokenError, SealedIdenti
 from schemas.errors import InvalidMessageError
 from schemas.messages.topics import TRANSCRIPTS_RECEIVED
 from schemas.messages.transcript_received import ReceivedUtterance, SealedTranscript, TranscriptReceived
+from streams.adapters.object_store.sealed_store import ObjectTooLargeError
 from streams.adapters.object_store.transcripts import (
     NotReadableError,
     SealedObjects,
@@ -57,7 +58,7 @@ class ReceivedStore:
             said = expanded(packed, TranscriptReceived.max_bytes)
         except (ObjectMissingError, KeyGoneError):
             raise OriginalGoneError from None
-        except (SealBrokenError, NotReadableError):
+        except (SealBrokenError, NotReadableError, ObjectTooLargeError):
             raise InvalidMessageError(["sealed: the object does not open"]) from None
         head = message.model_dump_json(exclude={"sealed", "utterances"}).encode()
         return TRANSCRIPTS_RECEIVED.decode(head[:-1] + b',"utterances":' + said + b"}")

@@ -16,6 +16,7 @@ from schemas.errors import InvalidMessageError
 from schemas.messages.message import Identifier, TenantId
 from schemas.messages.topics import CALLS_TRANSCRIBED
 from schemas.messages.transcript import Transcript
+from streams.adapters.object_store.sealed_store import ObjectTooLargeError
 from streams.ports import ObjectMissingError, ObjectStore, StoreAccessError
 
 logger = logging.getLogger(__name__)
@@ -48,7 +49,7 @@ class SealedObjects(Protocol):
         ...
 
     def read(self, key: str, identity: SealedIdentity, day: date, *, most_bytes: int | None = None) -> bytes:
-        """Raises `ObjectMissingError`, `KeyGoneError` and `SealBrokenError`."""
+        """Raises `ObjectMissingError`, `KeyGoneError`, `SealBrokenError` and `ObjectTooLargeError`."""
         ...
 
 
@@ -146,6 +147,8 @@ class TranscriptStore:
             transcript = CALLS_TRANSCRIBED.decode(expanded(packed, Transcript.max_bytes))
         except SealBrokenError:
             raise NotReadableError("it was changed, cut, exchanged or sealed under another key") from None
+        except ObjectTooLargeError:
+            raise NotReadableError("it is too large") from None
         except StoreAccessError:
             self._store.check()  # a bucket that refuses everything is another matter: a person must look
             raise NotReadableError("the store refuses it to us") from None
@@ -211,9 +214,18 @@ class TranscriptStore:
         return transcript
 
     def _day_of(self, tenant_id: str, call_id: str) -> date | None:
+        key = _day_key(tenant_id, call_id)
         try:
-            return date.fromisoformat(self._store.read(_day_key(tenant_id, call_id), length=10).decode("ascii"))
-        except (ObjectMissingError, ValueError):
+            written = self._store.read(key, length=10)
+        except ObjectMissingError:
+            return None
+        except StoreAccessError:
+            self._store.check()
+            logger.warning("where the transcript of %s/%s lies is refused to us", tenant_id, call_id)
+            return None
+        try:
+            return date.fromisoformat(written.decode("ascii"))
+        except ValueError:
             return None
 
 

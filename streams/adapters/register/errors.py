@@ -77,9 +77,8 @@ def translated_errors(what: str) -> Iterator[None]:
         found = _translated(what, error)
     except SQLAlchemyError as error:
         found = RegisterRefusedError(what, type(error).__name__)
-    # Raised outside of the except block: inside it, the caught error would ride along as __context__, with its values.
     if found is not None:
-        raise found
+        raise found from None
 
 
 def _translated(what: str, error: DBAPIError) -> Exception:

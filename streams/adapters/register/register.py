@@ -18,7 +18,7 @@ from streams.adapters.register.errors import RegisterAccessError, RegisterSchema
 from streams.adapters.register.tables import REVISIONS, outbox
 from streams.settings import Settings
 
-BUSY_MS = 10_000
+BUSY_S = 10.0
 """So long a transaction waits for another that writes, before it is tried again later."""
 
 ANSWER_S = 30
@@ -68,7 +68,9 @@ class Transaction:
 class Register:
     """Safe to share between threads; a connection belongs to one at a time."""
 
-    def __init__(self, url: str, *, ca_file: Path | None = None, allow_plain: bool = False) -> None:
+    def __init__(
+        self, url: str, *, ca_file: Path | None = None, allow_plain: bool = False, busy_s: float = BUSY_S
+    ) -> None:
         """`sqlite:///<absolute path>` or `postgresql+pg8000://user:password@host:port/database`.
 
         PostgreSQL on another machine is spoken to over TLS, with its certificate checked, by `ca_file` where that is
@@ -82,6 +84,7 @@ class Register:
         self._url = parsed
         self._ca_file = ca_file
         self._allow_plain = allow_plain
+        self._busy_ms = round(busy_s * 1000)
         self._engine: Engine | None = None
 
     @classmethod
@@ -160,7 +163,7 @@ class Register:
             hide_parameters=True,
             pool_size=CONNECTIONS,
             max_overflow=0,
-            connect_args={"timeout": BUSY_MS / 1000},
+            connect_args={"timeout": self._busy_ms / 1000},
         )
 
         @event.listens_for(engine, "connect")
@@ -170,7 +173,7 @@ class Register:
                 "journal_mode = WAL",
                 "synchronous = FULL",  # durable when a transaction returns, also where the power fails
                 "foreign_keys = ON",
-                f"busy_timeout = {BUSY_MS}",
+                f"busy_timeout = {self._busy_ms}",
                 "secure_delete = ON",  # a key that was destroyed does not stay in a free page
             ):
                 connection.execute(f"PRAGMA {pragma}")
@@ -199,7 +202,7 @@ class Register:
         @event.listens_for(engine, "connect")
         def _prepare(connection: Any, _record: Any) -> None:
             cursor = connection.cursor()
-            cursor.execute(f"SET lock_timeout = {BUSY_MS}")
+            cursor.execute(f"SET lock_timeout = {self._busy_ms}")
             cursor.execute(f"SET statement_timeout = {ANSWER_S * 1000}")
             cursor.execute("SET synchronous_commit = on")
             connection.commit()
@@ -207,13 +210,17 @@ class Register:
 
         return engine
 
-    def _tls(self) -> Any:
-        """None for the same machine, and where the settings do without."""
-        import ssl
-
+    @property
+    def speaks_tls(self) -> bool:
+        """Whether a PostgreSQL register is spoken to over TLS: not on the same machine, nor where settings do without."""
         host = self._url.host or ""
         near = host in ("", "localhost", "::1") or host.startswith("127.")
-        if self._ca_file is None and (near or self._allow_plain):
+        return self._ca_file is not None or not (near or self._allow_plain)
+
+    def _tls(self) -> Any:
+        import ssl
+
+        if not self.speaks_tls:
             return None
         try:
             return ssl.create_default_context(cafile=self._ca_file)

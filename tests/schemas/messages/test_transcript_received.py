@@ -38,7 +38,20 @@ class TestTranscriptReceived:
         ("change", "problem"),
         [
             pytest.param(lambda it: it.update(utterances=[]), "utterances: too_short", id="empty"),
-            pytest.param(lambda it: it.pop("utterances"), "utterances: missing", id="nothing said"),
+            pytest.param(lambda it: it.pop("utterances"), "message: neither_utterances_nor_sealed", id="nothing said"),
+            pytest.param(
+                lambda it: it.update(sealed={"version": "0" * 16}), "message: utterances_beside_sealed", id="both"
+            ),
+            pytest.param(
+                lambda it: it.update(sealed={"version": "../../x"}),
+                "sealed.version: string_pattern_mismatch",
+                id="a path in place of a version",
+            ),
+            pytest.param(
+                lambda it: it.update(sealed={"version": "0" * 16, SECRET: 1}),
+                "sealed.<unknown field>: extra_forbidden",
+                id="unknown field of a reference",
+            ),
             pytest.param(
                 lambda it: it.update(utterances=[it["utterances"][0]] * (MAX_UTTERANCES + 1)),
                 "utterances: too_long",

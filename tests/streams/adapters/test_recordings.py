@@ -1,15 +1,13 @@
-"""Recordings and transcripts on a folder store: what is read back, and how each broken recording ends."""
+"""Recordings on a folder store: what is read back, and how each broken recording ends."""
 
-import logging
 from datetime import datetime, timedelta, timezone
 from hashlib import sha256
 from pathlib import Path
 
 import pytest
 
-from schemas.messages.call_ended import Agent, Audio, AudioEncryption, CallEnded
+from schemas.messages.call_ended import Audio, AudioEncryption
 from schemas.messages.outcome import Outcome
-from schemas.messages.transcript import EngineIdentity, Segment, Transcript
 from streams.adapters.object_store.folder import FolderStore
 from streams.adapters.object_store.recordings import RecordingStore, UnreadableRecordingError
 from streams.ports import StoreAccessError
@@ -35,27 +33,6 @@ def recordings(store: FolderStore) -> RecordingStore:
 
 def audio_of(uri: str, data: bytes = SOUND) -> Audio:
     return Audio(uri=uri, sha256=sha256(data).hexdigest(), bytes=len(data))
-
-
-def transcript_of(tenant_id: str, call_id: str, text: str = WORDS) -> Transcript:
-    call = CallEnded(
-        tenant_id=tenant_id,
-        call_id=call_id,
-        direction="inbound",
-        started_at=ENDED_AT - timedelta(minutes=3),
-        ended_at=ENDED_AT,
-        agent=Agent(id="A1"),
-        audio=audio_of(f"s3://{BUCKET}/recordings/{tenant_id}/{call_id}.wav"),
-    )
-    segment = Segment(segment_id=0, channel=0, role="customer", start_ms=0, end_ms=900, text=text, confidence=0.9)
-    return Transcript(
-        tenant_id=tenant_id,
-        call_id=call_id,
-        call=call,
-        engine=EngineIdentity(name="a", version="1", model="m"),
-        segments=(segment,),
-        transcribed_at=ENDED_AT,
-    )
 
 
 def test_a_recording_is_loaded_as_it_was_put(recordings: RecordingStore) -> None:
@@ -172,64 +149,6 @@ def test_a_recording_is_not_put_under_a_name_that_no_event_could_hold(
     assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
 
 
-def test_a_transcript_is_loaded_as_it_was_saved(recordings: RecordingStore, store: FolderStore) -> None:
-    transcript = transcript_of("acme", "c1")
-    recordings.save_transcript(transcript)
-
-    assert recordings.load_transcript("acme", "c1") == transcript
-    assert store.read("transcripts/acme/c1.json") == transcript.encode()
-
-
-def test_a_transcript_that_was_never_saved_is_none(recordings: RecordingStore) -> None:
-    recordings.save_transcript(transcript_of("acme", "c1"))
-
-    assert recordings.load_transcript("acme", "c2") is None
-    assert recordings.load_transcript("other", "c1") is None
-
-
-def test_a_later_transcript_replaces_the_earlier(recordings: RecordingStore) -> None:
-    later = transcript_of("acme", "c1", "第二次")
-    recordings.save_transcript(transcript_of("acme", "c1"))
-    recordings.save_transcript(later)
-
-    assert recordings.load_transcript("acme", "c1") == later
-
-
-@pytest.mark.parametrize(
-    "stored",
-    [
-        pytest.param(b"", id="an empty file"),
-        pytest.param(transcript_of("acme", "c1").encode()[:-20], id="the beginning only"),
-        pytest.param(WORDS.encode("gb18030"), id="no UTF-8"),
-        pytest.param(f'{{"{WORDS}": 1}}'.encode(), id="JSON of something else"),
-        pytest.param(transcript_of("acme", "c2").encode(), id="the transcript of another call"),
-        pytest.param(transcript_of("other", "c1").encode(), id="the transcript of another tenant"),
-    ],
-)
-def test_a_stored_transcript_that_cannot_be_used_counts_as_absent_and_its_words_stay_out_of_the_log(
-    recordings: RecordingStore, store: FolderStore, caplog: pytest.LogCaptureFixture, stored: bytes
-) -> None:
-    store.put("transcripts/acme/c1.json", stored)
-
-    with caplog.at_level(logging.DEBUG):
-        assert recordings.load_transcript("acme", "c1") is None
-
-    assert "the stored transcript of acme/c1" in caplog.text
-    assert WORDS not in caplog.text
-
-
-@pytest.mark.parametrize(
-    ("tenant_id", "call_id"),
-    [pytest.param("acme", "../other/c1", id="call"), pytest.param("../transcripts/acme", "c1", id="tenant")],
-)
-def test_an_id_that_is_a_path_reads_no_transcript(recordings: RecordingStore, tenant_id: str, call_id: str) -> None:
-    recordings.save_transcript(transcript_of("acme", "c1"))
-    recordings.save_transcript(transcript_of("other", "c1"))
-
-    with pytest.raises(ValueError, match="does not fit the schema"):
-        recordings.load_transcript(tenant_id, call_id)
-
-
 def test_a_key_of_another_tenant_is_foreign(recordings: RecordingStore) -> None:
     uri = recordings.put_recording("other", "c1", ENDED_AT, "wav", SOUND)
     with pytest.raises(UnreadableRecordingError) as refused:
@@ -278,12 +197,3 @@ def test_a_bucket_that_refuses_everything_still_stops(refusing: RefusesObjects) 
     refusing.bucket_is_refused = True
     with pytest.raises(StoreAccessError, match="refuses the access key"):
         recordings.load_audio("acme", audio_of(uri))
-    with pytest.raises(StoreAccessError):
-        recordings.load_transcript("acme", "c1")
-
-
-def test_a_stored_transcript_that_is_refused_is_none(refusing: RefusesObjects) -> None:
-    recordings = RecordingStore(refusing, LIMIT_BYTES)
-    recordings.save_transcript(transcript_of("acme", "c1"))
-    refusing.refused = frozenset({"transcripts/acme/c1.json"})
-    assert recordings.load_transcript("acme", "c1") is None

@@ -25,12 +25,14 @@ from schemas.messages.topics import (
 from schemas.messages.transcript import EngineIdentity, Transcript
 from streams.adapters.object_store.folder import FolderStore
 from streams.adapters.object_store.recordings import RecordingStore
+from streams.adapters.object_store.transcripts import TranscriptPlace
 from streams.adapters.speech.openai_api.engine import UnusableAnswerError
 from streams.runtime.stage import Stage
 from streams.stages.listen import Recorded, listen_stage
 from tests.processors.listening.scripted_engine import ScriptedEngine
 from tests.processors.recordings import example_calls, tone, wav
 from tests.support.shipped_rules import shipped_judge
+from tests.support.stored_keys import MemoryKeys, transcripts_in
 
 NOW = datetime(2026, 3, 2, 10, 15, tzinfo=UTC)
 JUDGE = shipped_judge()
@@ -63,11 +65,13 @@ class Listening:
         self.folder = FolderStore(folder, "bucket")
         self.folder.apply()
         self.recordings = RecordingStore(self.folder, MAX_BYTES)
+        self.keys = MemoryKeys()
+        self.transcripts = transcripts_in(self.folder, self.keys)
         self._offset = 0
         self.how = HOW
 
     def stage(self, engine: SpeechEngine) -> Stage[CallEnded, Recorded, Transcript]:
-        return listen_stage(engine, self.recordings, self.how, FixedClock(), time.monotonic)
+        return listen_stage(engine, self.recordings, self.transcripts, self.how, FixedClock(), time.monotonic)
 
     def call(self, data: bytes, **changes: Any) -> CallEnded:
         """The event of a recording that is stored."""
@@ -112,7 +116,7 @@ class TestASpeechServiceThatIsAway:
         call = listening.call(SPEECH)
         with pytest.raises(RetryableError):
             listening.hear(Away(), call)
-        assert listening.recordings.load_transcript("acme", "c1") is None, "it has no outcome yet"
+        assert listening.transcripts.load("acme", "c1") is None, "it has no outcome yet"
         assert transcript_in(listening.hear(ScriptedEngine(), call)).segments
 
     def test_one_that_fails_on_this_recording_alone_gives_it_an_outcome(self, listening: Listening) -> None:
@@ -170,7 +174,7 @@ class TestListenAgain:
     def test_it_is_recognised_again_when_what_was_stored_of_it_cannot_be_read(self, listening: Listening) -> None:
         call = listening.call(SPEECH)
         listening.hear(ScriptedEngine(), call)
-        listening.folder.put("transcripts/acme/c1.json", b"half a transcr")
+        listening.folder.put(TranscriptPlace.of("acme", "c1", NOW.date()).key, b"half a transcr")
         engine = ScriptedEngine()
         assert transcript_in(listening.hear(engine, call)).segments
         assert engine.clips
@@ -285,6 +289,22 @@ class TestConflicts:
         listening.hear(ScriptedEngine(), listening.call(SPEECH))
         refused = listening.hear(NewerEngine(), listening.call(MISDIAL))
         assert refused.topic == CALLS_DEAD_LETTERS.name
+
+    def test_one_that_names_another_day_is_refused_too(self, listening: Listening) -> None:
+        engine = ScriptedEngine()
+        first = listening.hear(engine, listening.call(SPEECH))
+        other = listening.call(SPEECH, ended_at=NOW + timedelta(days=3))
+        assert listening.hear(engine, other).topic == CALLS_DEAD_LETTERS.name
+        assert listening.hear(engine, listening.call(SPEECH)) == first
+
+    def test_a_call_whose_keys_were_destroyed_was_never_heard(self, listening: Listening) -> None:
+        engine = ScriptedEngine()
+        call = listening.call(SPEECH)
+        listening.hear(engine, call)
+        clips = len(engine.clips)
+        listening.keys.destroy("acme", "c1", NOW.date())
+        assert transcript_in(listening.hear(engine, call)).segments
+        assert len(engine.clips) > clips
 
     def test_the_same_call_id_of_another_tenant_is_another_call(self, listening: Listening) -> None:
         engine = ScriptedEngine()

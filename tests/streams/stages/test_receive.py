@@ -4,6 +4,7 @@ import json
 import logging
 import random
 import time
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 from pathlib import Path
@@ -28,12 +29,14 @@ from streams.adapters.object_store.folder import FolderStore
 from streams.adapters.object_store.recordings import RecordingStore
 from streams.runtime.stage import Stage
 from streams.stages.listen import listen_stage
-from streams.stages.receive import Arrived, receive_stage
+from streams.stages.receive import IN_CLEAR as IN_CLEAR_REFUSED
+from streams.stages.receive import Arrived, receive_stage, remove_old
 from tests.processors.listening.scripted_engine import ScriptedEngine
 from tests.processors.receiving.received import ENDED_AT, content, received
 from tests.processors.recordings import example_calls
 from tests.support.mutations import broken_json
 from tests.support.shipped_rules import shipped_judge
+from tests.support.stored_keys import MemoryKeys, originals_in, transcripts_in
 
 IN_CLEAR = ("王小明", "一三八零零一三八零零零")
 SPEECH = example_calls()["s09_mono_logistics"].data
@@ -57,23 +60,27 @@ class SteppingClock:
 class Receiving:
     """`receive` and `listen` beside the same folder."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, keys: MemoryKeys) -> None:
         self.folder = folder
+        self.keys = keys
         self.store = FolderStore(folder, "bucket")
         self.store.apply()
         self.recordings = RecordingStore(self.store, 1_000_000)
+        self.transcripts = transcripts_in(self.store, keys)
+        self.originals = originals_in(self.store, keys)
+        self.takes_clear = False
         self.clock = SteppingClock()
         self.how = HOW
         self._offset = 0
 
     @property
     def stage(self) -> Stage[TranscriptReceived, Arrived, Transcript]:
-        return receive_stage(self.recordings, self.how, self.clock)
+        return receive_stage(self.transcripts, self.originals, self.how, self.clock, takes_clear=self.takes_clear)
 
     def receive(self, message: TranscriptReceived | bytes) -> ProducerRecord:
         """What comes of it, each delivery at an offset of its own."""
         self._offset += 1
-        value = message if isinstance(message, bytes) else message.encode()
+        value = message if isinstance(message, bytes) else self.originals.put(message).encode()
         (output,) = self.stage.handle(ConsumerRecord(TRANSCRIPTS_RECEIVED.name, 2, self._offset, b"acme/c1", value))
         return output
 
@@ -83,18 +90,22 @@ class Receiving:
         uri = self.recordings.put_recording("acme", "c1", ENDED_AT, "flac", data)
         audio = Audio(uri=uri, sha256=sha256(data).hexdigest(), bytes=len(data))
         event = CallEnded.model_validate({**dict(call), "audio": audio, **changes})
-        stage = listen_stage(ScriptedEngine(), self.recordings, HEARD_AS, self.clock, time.monotonic)
+        stage = listen_stage(ScriptedEngine(), self.recordings, self.transcripts, HEARD_AS, self.clock, time.monotonic)
         (output,) = stage.handle(ConsumerRecord(CALLS_ENDED.name, 2, 0, b"acme/c1", event.encode()))
         return output
 
-    def stored(self) -> str:
-        """Everything that lies in the bucket, as one text."""
-        return "\n".join(path.read_text("utf-8") for path in self.folder.rglob("*.json") if path.is_file())
+    def stored(self) -> bytes:
+        """Everything that lies in the bucket, as it lies there."""
+        return b"".join(path.read_bytes() for path in self.folder.rglob("*") if path.is_file())
+
+    def waiting(self) -> list[str]:
+        """Keys of originals that are not masked yet."""
+        return [entry.key for entry in self.store.entries("received/")]
 
 
 @pytest.fixture
 def receiving(tmp_path: Path) -> Receiving:
-    return Receiving(tmp_path)
+    return Receiving(tmp_path, MemoryKeys())
 
 
 def transcript_in(output: ProducerRecord) -> Transcript:
@@ -132,9 +143,11 @@ class TestMasked:
         output = receiving.receive(received())
         for words in IN_CLEAR:
             assert words not in output.value.decode()
-            assert words not in receiving.stored()
+            assert words.encode() not in receiving.stored()
             assert words not in caplog.text
-        assert "我叫[姓名]，手机号是[手机号]。" in receiving.stored()
+        stored = receiving.transcripts.load("acme", "c1")
+        assert stored is not None
+        assert [segment.text for segment in stored.segments][1] == "我叫[姓名]，手机号是[手机号]。"
 
     @pytest.mark.parametrize(
         "broken",
@@ -149,6 +162,7 @@ class TestMasked:
     ) -> None:
         written = content()
         written["utterances"][1] |= broken
+        receiving.takes_clear = True
         letter = letter_in(receiving.receive(json.dumps(written, default=str).encode()))
         assert letter.exception_class == "InvalidMessageError"
         assert (letter.step, letter.source_topic) == ("receive", TRANSCRIPTS_RECEIVED.name)
@@ -162,11 +176,90 @@ class TestMasked:
         assert timedelta(milliseconds=kept_ms + open_ms) < timedelta(days=4)
 
 
+class TestSealed:
+    """What was said lies sealed in the store until it is masked, and in the topic stands where."""
+
+    def test_the_message_says_where_and_no_word_of_it(self, receiving: Receiving) -> None:
+        message = receiving.originals.put(received())
+        for words in IN_CLEAR:
+            assert words not in message.encode().decode()
+            assert words.encode() not in receiving.stored()
+        assert receiving.originals.open(message) == received()
+        assert TRANSCRIPTS_RECEIVED.decode(message.encode()) == message
+
+    def test_once_masked_the_original_is_gone(self, receiving: Receiving) -> None:
+        transcript_in(receiving.receive(received()))
+        assert receiving.waiting() == []
+
+    def test_a_worker_that_ended_before_it_said_so_says_it_the_next_time(self, receiving: Receiving) -> None:
+        message = receiving.originals.put(received())
+        record = ConsumerRecord(TRANSCRIPTS_RECEIVED.name, 2, 0, b"acme/c1", message.encode())
+        first = receiving.stage.handle(record)
+        assert receiving.waiting() == []
+        assert receiving.stage.handle(record) == first
+
+    def test_one_that_was_removed_and_never_masked_is_refused_with_a_sentence(self, receiving: Receiving) -> None:
+        message = receiving.originals.put(received())
+        receiving.originals.remove(message)
+        letter = letter_in(receiving.receive(message))
+        assert letter.problems == ("sealed: the transcript lies in the object store no more; send it again",)
+
+    def test_so_is_one_whose_key_was_destroyed(self, receiving: Receiving) -> None:
+        message = receiving.originals.put(received())
+        receiving.keys.destroy("acme", "c1", ENDED_AT.astimezone(UTC).date())
+        assert letter_in(receiving.receive(message)).problems[0].startswith("sealed: ")
+
+    @pytest.mark.parametrize(
+        "change",
+        [
+            pytest.param(lambda sealed, _other: sealed[:-1], id="cut"),
+            pytest.param(lambda _sealed, other: other, id="exchanged for that of another call"),
+            pytest.param(lambda _sealed, _other: b"", id="emptied"),
+        ],
+    )
+    def test_one_that_does_not_open_is_refused(
+        self, receiving: Receiving, change: Callable[[bytes, bytes], bytes]
+    ) -> None:
+        receiving.originals.put(received(call={"call_id": "c2"}))
+        (other,) = receiving.waiting()
+        message = receiving.originals.put(received())
+        (key,) = [key for key in receiving.waiting() if key != other]
+        receiving.store.put(key, change(receiving.store.read(key), receiving.store.read(other)))
+        assert letter_in(receiving.receive(message)).problems == ("sealed: the object does not open",)
+
+    def test_of_two_that_differ_each_has_an_original_of_its_own(self, receiving: Receiving) -> None:
+        one, other = (receiving.originals.put(received(("agent", text))) for text in ("第一段话。", "另外一段话。"))
+        assert transcript_in(receiving.receive(one)).segments[0].text == "第一段话。"
+        assert letter_in(receiving.receive(other)).exception_class == "ConflictingCallError"
+
+    def test_in_clear_it_is_refused_with_a_sentence_or_taken_where_the_setting_says_so(
+        self, receiving: Receiving
+    ) -> None:
+        letter = letter_in(receiving.receive(received().encode()))
+        assert letter.problems == (IN_CLEAR_REFUSED,)
+        assert receiving.transcripts.load("acme", "c1") is None
+        receiving.takes_clear = True
+        assert transcript_in(receiving.receive(received().encode())).call_id == "c1"
+
+    def test_originals_that_nobody_masked_are_removed_when_their_messages_are_gone(self, receiving: Receiving) -> None:
+        receiving.originals.put(received())
+        now = datetime.now(UTC)
+
+        class Later(SteppingClock):
+            def __init__(self, after: timedelta) -> None:
+                self._now = now + after
+
+        remove_old(receiving.originals, Later(timedelta(days=3)))
+        assert len(receiving.waiting()) == 1
+        remove_old(receiving.originals, Later(timedelta(days=4)))
+        assert receiving.waiting() == []
+
+
 class TestOnTheWay:
     def test_the_same_again_gives_the_same(self, receiving: Receiving) -> None:
         first = receiving.receive(received())
         assert receiving.receive(received()) == first
-        again = Receiving(receiving.folder)
+        again = Receiving(receiving.folder, receiving.keys)
         assert again.receive(received()) == first
 
     def test_another_text_of_the_same_call_is_refused_and_the_first_stands(self, receiving: Receiving) -> None:
@@ -195,7 +288,8 @@ class TestOnTheWay:
 
     def test_a_bad_record_holds_up_no_other(self, receiving: Receiving) -> None:
         topic = TRANSCRIPTS_RECEIVED.name
-        values = [b"no json", received().encode(), b"{}", received(call={"call_id": "c2"}).encode()]
+        two = [receiving.originals.put(received(call={"call_id": call_id})).encode() for call_id in ("c1", "c2")]
+        values = [b"no json", two[0], b"{}", two[1]]
         outputs = receiving.stage.work([ConsumerRecord(topic, 0, at, b"", value) for at, value in enumerate(values)])
         assert [output.topic for output in outputs] == [
             CALLS_DEAD_LETTERS.name,
@@ -233,7 +327,7 @@ class TestRecordedToo:
     def test_where_both_come_at_once_what_is_heard_stands(self, receiving: Receiving, tmp_path: Path) -> None:
         """Neither stage sees what the other does, and `listen` had begun before."""
         heard = receiving.hear(SPEECH)
-        text = Receiving(tmp_path / "elsewhere").receive(received())
+        text = Receiving(tmp_path / "elsewhere", MemoryKeys()).receive(received())
         assert shown(text, heard) == shown(heard, text) == transcript_in(heard)
 
     @pytest.mark.parametrize("data", [NO_SOUND, b""], ids=["no sound", "no bytes"])
@@ -262,7 +356,7 @@ class TestRecordedToo:
 
 def test_what_is_published_is_received(receiving: Receiving) -> None:
     broker = MemoryBroker()
-    broker.publish([TRANSCRIPTS_RECEIVED.record(received())])
+    broker.publish([TRANSCRIPTS_RECEIVED.record(receiving.originals.put(received()))])
     (record,) = broker.consumer("receive", [TRANSCRIPTS_RECEIVED.name]).poll(10, 0)
     assert record.key == b"acme/c1"
     (output,) = receiving.stage.handle(record)

@@ -1,0 +1,8 @@
+"""`callstream custody …`: what lies at rest, and the keys that open it."""
+
+import typer
+
+from streams.cli.custody.seal_transcripts import seal_transcripts
+
+custody_app = typer.Typer(help="What lies at rest, and the keys that open it.", no_args_is_help=True)
+custody_app.command("seal-transcripts")(seal_transcripts)
