@@ -6,10 +6,10 @@ STAMP  := $(VENV)/.installed
 # Most of the time of the larger tests is waiting: for group members to expire, for processes to start and stop.
 # tests/conftest.py puts the dearest files first, and xdist must leave them there.
 PARALLEL := -n 2 --dist loadfile --no-loadscope-reorder
-OUTSIDE  := embedded or kafka or minio or model or transformers or superset or long
+OUTSIDE  := embedded or kafka or minio or versitygw or model or transformers or superset or long
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo up test test-all nightly test-kafka test-minio test-transformers superset lint format bench heads contracts freeze clean
+.PHONY: help install demo up test test-all nightly test-kafka test-s3 test-minio test-transformers superset lint format bench heads contracts freeze clean
 
 help: ## show this list
 	@awk -F':.*## ' '/^[a-z-]+:.*## / { printf "  make %-17s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -32,7 +32,7 @@ up: $(STAMP) ## the same stack, kept: Apache Kafka on disk, ClickHouse, workers
 test: $(STAMP) ## units, contracts on fakes, and one run on the embedded stack with Whisper base (minutes)
 	@$(BIN)/pytest $(PARALLEL) -m "not ($(OUTSIDE)) or end_to_end"
 
-test-all: $(STAMP) ## everything but make nightly: engines, brokers, faults; Kafka and MinIO where they can be had
+test-all: $(STAMP) ## everything but make nightly: engines, brokers, faults; Kafka, MinIO and versitygw where they can be had
 	@$(BIN)/pytest $(PARALLEL) --hypothesis-profile=thorough -m "not transformers and not superset and not long"
 
 nightly: test-transformers superset ## what takes too long for every change; write its result into docs/nightly.md
@@ -43,7 +43,10 @@ nightly: test-transformers superset ## what takes too long for every change; wri
 test-kafka: $(STAMP) ## the broker-facing tests and the end-to-end run on Apache Kafka
 	@$(BIN)/pytest $(PARALLEL) -m kafka
 
-test-minio: $(STAMP) ## the object-store contract on a real MinIO server (built with Go)
+test-s3: $(STAMP) ## the object store on two servers of S3, MinIO and versitygw (built with Go), and one run end to end
+	@$(BIN)/pytest -m "minio or versitygw"
+
+test-minio: $(STAMP) ## the part of it that runs on MinIO
 	@$(BIN)/pytest -m minio
 
 test-transformers: .venv-transformers/.installed ## a Hugging Face checkpoint as an emotion head, in an environment of its own (5.6 GB)

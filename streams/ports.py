@@ -131,6 +131,18 @@ class ObjectWriter(Protocol):
         ...
 
 
+BucketRuleState = Literal["set", "missing", "unsupported", "forbidden"]
+"""`unsupported`: this kind of server cannot do it; `forbidden`: our access key may not even ask."""
+
+
+@dataclass(frozen=True)
+class BucketRule:
+    """What a bucket should do by itself, as a sentence says it, and whether it was told to."""
+
+    name: str
+    state: BucketRuleState
+
+
 class ObjectStore(Protocol):
     """A bucket of immutable objects, addressed by key (`recordings/acme/2026/01/02/c1.wav`).
 
@@ -147,7 +159,14 @@ class ObjectStore(Protocol):
         ...
 
     def apply(self) -> None:
-        """Create the bucket where it does not exist; does nothing the second time."""
+        """Create the bucket where it does not exist, and set its rules as far as it can have them and we may.
+
+        Also removes what was begun more than a day ago and never finished. Does nothing the second time.
+        """
+        ...
+
+    def rules(self) -> Sequence[BucketRule]:
+        """What the bucket should do by itself, and whether it does; nothing where there is nothing to tell it."""
         ...
 
     def check(self) -> None:

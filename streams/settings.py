@@ -259,7 +259,7 @@ class Settings(SettingsPart):
 
     store_kind: Annotated[str, AfterValidator(_require_object_store)] = Field(
         default="folder",
-        description="a folder, or MinIO or any other S3",
+        description="a folder, or any S3",
         json_schema_extra=lambda schema: schema.update(enum=[*object_stores()]),
     )
     store_bucket: str = Field(

@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -33,6 +34,8 @@ from streams.ports import SystemClock
 from streams.settings import CONFIG_VARIABLE, PREFIX, load_settings, variable_of
 from streams.stages.rollup import build_rollups
 from streams.topology import consumer_groups
+from tests.contracts.s3_server import ServerUnavailableError
+from tests.contracts.versitygw_server import running_versitygw
 from tests.e2e.expectations import READ, Judged, expected_value
 from tests.processors.recordings import example_calls
 from tests.support.cases import every_case
@@ -93,10 +96,27 @@ class Pipeline:
     params=[
         pytest.param("tansu", marks=[pytest.mark.embedded, pytest.mark.model, pytest.mark.end_to_end]),
         pytest.param("kafka", marks=[pytest.mark.kafka, pytest.mark.model]),
+        pytest.param("tansu, with S3 over TLS", marks=[pytest.mark.versitygw, pytest.mark.model]),
     ],
 )
 def pipeline(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pipeline]:
-    with running_stack(request.param, tmp_path_factory.mktemp("stack")) as stack:
+    broker, _, store = request.param.partition(", with ")
+    with ExitStack() as stack_and_store:
+        settings: dict[str, object] = {}
+        if store:
+            try:
+                server = stack_and_store.enter_context(running_versitygw(tmp_path_factory.mktemp("s3")))
+            except ServerUnavailableError as reason:
+                pytest.skip(str(reason))
+            settings = {
+                "store_kind": "s3",
+                "s3_endpoint": server.endpoint,
+                "s3_access_key": server.access_key,
+                "s3_secret_key": server.secret_key,
+            }
+            environment = stack_and_store.enter_context(pytest.MonkeyPatch.context())
+            environment.setenv("SSL_CERT_FILE", str(server.certificate))
+        stack = stack_and_store.enter_context(running_stack(broker, tmp_path_factory.mktemp("stack"), settings))
         published = publish_examples(stack, CALLS)
         wait_for_outcomes(stack, CALLS, within_s=280)
         yield Pipeline(stack, published)

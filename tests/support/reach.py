@@ -41,11 +41,12 @@ MARKERS = {
     "kafka": ANYTHING,
     "minio": ANYTHING,
     "postgresql": EMBEDDED,
+    "versitygw": ANYTHING,
     "model": NOTHING,
     "superset": ANYTHING,
     "transformers": NOTHING,
 }
-"""Marker → what a test that carries it may do. The jars of Kafka and the sources of MinIO come from the network."""
+"""Marker → what a test that carries it may do. Jars of Kafka and sources of S3 servers come from the network."""
 
 
 def reach_of(markers: Iterable[str]) -> Reach:

@@ -17,7 +17,14 @@ from pydantic import Field
 from schemas.config.settings_part import OptionalPath
 from schemas.errors import RetryableError
 from streams.adapters.object_store.bucket import Bucket, require_range
-from streams.ports import ObjectEntry, ObjectMissingError, ObjectStoreSettings, ObjectWriter, StoreAccessError
+from streams.ports import (
+    BucketRule,
+    ObjectEntry,
+    ObjectMissingError,
+    ObjectStoreSettings,
+    ObjectWriter,
+    StoreAccessError,
+)
 
 _FOLDER_MODE = 0o700
 _FILE_MODE = 0o600
@@ -79,6 +86,10 @@ class FolderStore:
                         folder.mkdir(_FOLDER_MODE)
         self.check()
         self._remove_unfinished()
+
+    def rules(self) -> Sequence[BucketRule]:
+        """See `ObjectStore.rules`: a folder does nothing by itself."""
+        return ()
 
     def _remove_unfinished(self) -> None:
         """What writers that were killed have left behind: recordings that nobody will ever ask for."""

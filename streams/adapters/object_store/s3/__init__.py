@@ -24,6 +24,13 @@ class S3Settings(ObjectStoreSettings):
     s3_region: str = Field(default="us-east-1", description="s3 store: region")
     s3_access_key: str = Field(default="", description="s3 store: access key")
     s3_secret_key: SecretStr = Field(default=SecretStr(""), description="s3 store: secret key")
+    s3_older_versions_days: int = Field(
+        default=7,
+        ge=1,
+        le=3650,
+        description="s3 store: days after which the bucket removes what was overwritten or deleted; set by "
+        "`callstream bucket apply` where the server can",
+    )
 
     def open(self, bucket: str, data_dir: Path) -> "S3Store":  # noqa: ARG002 - nothing is kept on this machine
         """See `ObjectStoreSettings.open`. Raises `SettingsError`."""
@@ -40,6 +47,7 @@ class S3Settings(ObjectStoreSettings):
                 secret_key=self.s3_secret_key,
                 secure=self.s3_secure,
                 region=self.s3_region,
+                older_versions_days=self.s3_older_versions_days,
             )
         except ValueError:
             raise SettingsError(

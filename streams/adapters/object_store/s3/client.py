@@ -4,10 +4,10 @@ import os
 import random
 import ssl
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from datetime import UTC
+from datetime import UTC, timedelta
 from functools import partial
 from typing import Any, TypeVar
 
@@ -17,10 +17,20 @@ from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError, SSLError
 from botocore.parsers import ResponseParserError
 from pydantic import SecretStr
+from urllib3.exceptions import ProtocolError
 
 from schemas.errors import RetryableError
 from streams.adapters.object_store.bucket import Bucket, require_range
-from streams.ports import ObjectEntry, ObjectMissingError, ObjectWriter, StoreAccessError
+from streams.adapters.object_store.s3.bucket_rules import CANNOT_LIST_VERSIONS, BucketRules
+from streams.ports import (
+    BucketRule,
+    Clock,
+    ObjectEntry,
+    ObjectMissingError,
+    ObjectWriter,
+    StoreAccessError,
+    SystemClock,
+)
 
 T = TypeVar("T")
 
@@ -32,6 +42,12 @@ urllib3 sends each under the connect timeout, so the part decides how slow a lin
 
 _MOST_PARTS = 10_000
 """So many S3 takes: an object has at most 48 GiB."""
+
+_UNFINISHED_AFTER = timedelta(days=1)
+"""Longer than any object takes to be written."""
+
+_ONLY_VERSION = "null"
+"""What S3 calls the version of an object in a bucket that never kept any."""
 
 _PASSING = {
     "BadDigest",
@@ -102,7 +118,9 @@ class S3Store:
         secret_key: SecretStr,
         secure: bool = True,
         region: str = "us-east-1",
+        older_versions_days: int = 7,
         patience: Patience | None = None,
+        clock: Clock | None = None,
     ) -> None:
         """`endpoint` is host:port. With TLS the CA is certifi's, or the file that SSL_CERT_FILE names.
 
@@ -111,10 +129,12 @@ class S3Store:
         self._bucket = Bucket(bucket)
         self._secure = secure
         self._patience = patience or Patience()
+        self._clock = clock or SystemClock()
         try:
             self._client = _client(endpoint, access_key, secret_key, secure, region, self._patience)
         except BotoCoreError as error:
             raise ValueError(f"no client can be made of this endpoint and region: {type(error).__name__}") from None
+        self._rules = BucketRules(self._call, self._client, bucket, older_versions_days)
 
     def uri_of(self, key: str) -> str:
         """See `ObjectStore.uri_of`."""
@@ -125,11 +145,17 @@ class S3Store:
         return self._bucket.key_of(uri)
 
     def apply(self) -> None:
-        """Create the bucket where it does not exist; an access key that may not create it will do where it does."""
+        """See `ObjectStore.apply`. An access key that may not do one of these leaves it as it is."""
         try:
             self.check()
         except _BucketMissingError:
             self._call(self._make_bucket)
+        self._rules.set()
+        self._remove_unfinished()
+
+    def rules(self) -> Sequence[BucketRule]:
+        """See `ObjectStore.rules`."""
+        return self._rules.states()
 
     def check(self) -> None:
         """Raises `StoreAccessError` unless the bucket can be listed, saying what to do."""
@@ -197,6 +223,15 @@ class S3Store:
             if error.response["Error"]["Code"] != "BucketAlreadyOwnedByYou":
                 raise
 
+    def _remove_unfinished(self) -> None:
+        """What writers that were killed have left behind, where the server does not remove it by itself."""
+        with suppress(StoreAccessError):  # it may be forbidden to us
+            page = self._call(lambda: self._client.list_multipart_uploads(Bucket=self._bucket.name))
+            for upload in page.get("Uploads", ()):  # at most a thousand; the next `apply` removes more
+                if self._clock.now() - upload["Initiated"] > _UNFINISHED_AFTER:
+                    which = {"Key": upload["Key"], "UploadId": upload["UploadId"]}
+                    self._call(partial(self._client.abort_multipart_upload, Bucket=self._bucket.name, **which))
+
     def _page(self, prefix: str, after: str) -> dict[str, Any]:
         behind = {"StartAfter": after} if after else {}
         page: dict[str, Any] = self._client.list_objects_v2(Bucket=self._bucket.name, Prefix=prefix, **behind)
@@ -204,7 +239,12 @@ class S3Store:
 
     def _versions(self, key: str, more: Mapping[str, str]) -> tuple[list[str], Mapping[str, str] | None]:
         """Versions of an object, delete markers too, and where to go on; None where there are no more."""
-        page = self._client.list_object_versions(Bucket=self._bucket.name, Prefix=key, **more)
+        try:
+            page = self._client.list_object_versions(Bucket=self._bucket.name, Prefix=key, **more)
+        except ClientError as error:
+            if error.response["Error"]["Code"] not in CANNOT_LIST_VERSIONS or self._rules.is_versioned():
+                raise
+            return [_ONLY_VERSION], None
         found = [*page.get("Versions", ()), *page.get("DeleteMarkers", ())]
         versions = [version["VersionId"] for version in found if version["Key"] == key]
         if not page["IsTruncated"] or len(versions) < len(found):  # sorted: ours come before those of longer keys
@@ -248,7 +288,10 @@ class S3Store:
         cause = getattr(error, "kwargs", {}).get("error") or error
         if isinstance(error, SSLError):
             return _tls_failure(cause)
-        return RetryableError(f"the object store does not answer as it should: {type(cause).__name__}")
+        reason = type(cause).__name__
+        if isinstance(cause, ProtocolError) and not self._secure:  # so a server may end what is no TLS
+            reason += " (if it expects TLS, set s3_secure to true)"
+        return RetryableError(f"the object store does not answer as it should: {reason}")
 
     def _refusal(self, code: str, status: int) -> Exception:
         if not code or code.isdigit():  # no answer of S3: a proxy, a TLS port, another server altogether
