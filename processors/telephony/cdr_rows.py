@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, tzinfo
 from functools import lru_cache
 from typing import Any, Protocol
-from urllib.parse import unquote
 
 from schemas.config.cdr_mapping import CdrMapping, Condition, Conditions, Source
 from schemas.config.time_zones import time_zone
@@ -61,7 +60,7 @@ class JsonCells:
         if not isinstance(node, str | int | float):
             return ""
         text = str(node)
-        return (unquote(text) if self.url_encoded else text).strip()
+        return (_unquoted(text) if self.url_encoded else text).strip()
 
 
 @dataclass(frozen=True)
@@ -140,6 +139,12 @@ class RowReader:
             return self.customer_key(tenant, number)
         except InvalidCallError:
             raise InvalidMessageError(["customer_number: is not a phone number of 3 to 20 digits"]) from None
+
+
+def _unquoted(text: str) -> str:
+    """`%2B86` as `+86`; what is no UTF-8 is replaced."""
+    raw = re.sub(rb"%([0-9A-Fa-f]{2})", lambda found: bytes([int(found[1], 16)]), text.encode())
+    return raw.decode("utf-8", errors="replace")
 
 
 def _holds(conditions: Conditions, cells: Cells) -> bool:

@@ -37,7 +37,7 @@ class Collecting:
     def run(self, kill: str = "") -> int:
         """Its exit code: `KILLED` where it got so far."""
         command = [sys.executable, "-m", "tests.support.collecting", str(self._folder), kill]
-        return subprocess.run(command, cwd=Path(__file__).parents[2], timeout=600, check=False).returncode
+        return subprocess.run(command, cwd=Path(__file__).parents[2], timeout=3_600, check=False).returncode
 
     @property
     def events(self) -> list[CallEnded]:

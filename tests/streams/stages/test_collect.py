@@ -377,6 +377,7 @@ def test_killed_anywhere_nothing_is_lost_and_nothing_doubled(when: str, what: st
     assert len(world.objects) == len(ids)
 
 
+@pytest.mark.long
 @pytest.mark.processes
 def test_ten_thousand_recordings_at_once(tmp_path: Path) -> None:
     """Half a second of sound each, in a single look."""
