@@ -3,6 +3,7 @@
 import socket
 import struct
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from hashlib import sha256
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -13,12 +14,15 @@ import pytest
 from pydantic import SecretStr
 
 from processors.listening.audio import DecodeLimits, UnhearableError, decode
-from schemas.messages.call_ended import Audio
+from schemas.messages.call_ended import Agent, Audio, CallEnded
 from streams.adapters.decoder.process import DecoderProcess
 from streams.adapters.object_store.folder import FolderStore
 from streams.adapters.object_store.recordings import RecordingStore, UnreadableRecordingError
 from streams.adapters.object_store.s3.client import Patience, S3Store
+from streams.adapters.object_store.sealed_store import SealedStore
+from streams.ports import ObjectStore
 from tests.processors.recordings import encoded, tone
+from tests.support.data_keys import MemoryDataKeys
 
 LIMITS = DecodeLimits(3_600_000)
 PCM = tone(440, 6_000, 16_000).astype("<i2").tobytes()
@@ -99,6 +103,24 @@ def test_a_file_that_lies_about_itself_has_an_outcome(decoder: DecoderProcess, d
             assert recording.facts.duration_ms == length * 1000 // recording.channels[0].sample_rate_hz
 
 
+def heard_from(store: ObjectStore) -> RecordingStore:
+    """Recordings in clear, so that it is the place that is refused."""
+    return RecordingStore(store, SealedStore(store, MemoryDataKeys()), 1_000_000, hears_unsealed=True)
+
+
+def call_with(recording: Audio) -> CallEnded:
+    ended_at = datetime(2026, 3, 2, 2, 15, tzinfo=UTC)
+    return CallEnded(
+        tenant_id="acme",
+        call_id="c1",
+        direction="inbound",
+        started_at=ended_at,
+        ended_at=ended_at,
+        agent=Agent(id="A1"),
+        audio=recording,
+    )
+
+
 def audio(key: str, data: bytes = b"secret") -> Audio:
     return Audio(uri=f"s3://callstream/{key}", sha256=sha256(data).hexdigest(), bytes=len(data))
 
@@ -141,7 +163,7 @@ def test_a_key_that_leads_elsewhere_or_to_no_file_is_an_outcome_of_that_call(
         unix.bind("socket.wav")
         for name, (key, reason) in ELSEWHERE.items():
             with pytest.raises(UnreadableRecordingError) as refused:
-                RecordingStore(store, 1_000_000).load_audio("acme", audio(key))
+                heard_from(store).load_audio(call_with(audio(key)))
             assert refused.value.reason == reason, name
 
 
@@ -192,7 +214,7 @@ def test_one_object_that_a_bucket_refuses_is_an_outcome_of_that_call() -> None:
             )
             for name, key in REFUSALS.items():
                 with pytest.raises(UnreadableRecordingError) as refused:
-                    RecordingStore(store, 1_000_000).load_audio("acme", audio(f"recordings/acme/{key}"))
+                    heard_from(store).load_audio(call_with(audio(f"recordings/acme/{key}")))
                 assert (refused.value.outcome, refused.value.reason) == ("no_audio", "forbidden"), name
         finally:
             server.shutdown()

@@ -12,19 +12,19 @@ import numpy as np
 import pytest
 from confluent_kafka import KafkaError, Message, Producer
 
+from processors.custody.sealed import SUITE
 from processors.listening.audio import UnhearableError, probe
 from schemas.messages.call_ended import CallEnded
 from schemas.messages.message import MAX_PROBLEMS
 from schemas.messages.records import ProducerRecord
 from schemas.messages.topics import CALLS_ANALYZED, CALLS_ENDED, CALLS_TRANSCRIBED, message_key
 from streams.adapters.kafka.client import client_config, lags
-from streams.adapters.object_store.from_settings import object_store_from
-from streams.adapters.object_store.recordings import RecordingStore
 from streams.embedded.stack import Stack
 from streams.settings import Settings
-from streams.stages.capture import Ingest, event_for
+from streams.stages.capture import event_for
 from streams.topology import consumer_groups
 from tests.processors.recordings import Pcm, decoded, encoded, example_calls, tone, wav, wav_header
+from tests.support.sealing import Sealing
 from tests.support.stack import rows, running_stack, wait_for_outcomes, wait_until
 
 pytestmark = [pytest.mark.embedded, pytest.mark.model]
@@ -156,6 +156,7 @@ ENDINGS: dict[str, Ending] = {
     "swapped-roles": ANALYZED,
     "missing-object": ("no_audio", "object_missing"),
     "another-bucket": ("unsupported", "foreign_uri"),
+    "in-clear": ("unsupported", "not_sealed"),
     "sent-twice": ANALYZED,
     "conflict": ANALYZED,
     "repaired": ANALYZED,
@@ -172,6 +173,10 @@ TABLES = {
     "unaccounted": "SELECT * FROM unaccounted",
     "dead_letters": "SELECT * FROM dead_letters",
 }
+
+
+SEALED = {"algorithm": SUITE, "key_id": f"{TENANT}:2026-03-03", "parameters": {"version": "0" * 16}}
+"""As recordings are that were taken in."""
 
 
 class PlacingPublisher:
@@ -203,9 +208,8 @@ class Flow:
 
     def __init__(self, stack: Stack) -> None:
         self.stack = stack
-        self.recordings = RecordingStore(object_store_from(stack.settings), stack.settings.max_recording_bytes)
+        self.sealing = Sealing.of(stack.settings)
         self.publisher = PlacingPublisher(stack.settings)
-        self.ingest = Ingest(self.recordings, self.publisher)
         self.pids = self.worker_pids()
         self.places: dict[str, Place] = {}
         self.keyless: Place | None = None
@@ -230,7 +234,9 @@ class Flow:
 
     def send(self, call_id: str, data: bytes, facts: Facts = MappingProxyType({})) -> CallEnded:
         """Store the recording and publish its event."""
-        return self.ingest.publish(self.event(call_id, data, facts), data, "bin")
+        call = self.sealing.put(self.event(call_id, data, facts), data)
+        self.publisher.publish([CALLS_ENDED.record(call)])
+        return call
 
     def send_event(self, call_id: str, value: bytes | None) -> Place:
         """Publish as the event of this call whatever it is."""
@@ -257,8 +263,11 @@ class Flow:
             ("missing-object", self.recordings_uri("never-uploaded")),
             ("another-bucket", "s3://another-bucket/a.wav"),
         ):
-            event = self.event(call_id, spoken(), {"audio": {"uri": uri}})
+            event = self.event(call_id, spoken(), {"audio": {"uri": uri, "encryption": SEALED}})
             self.send_event(call_id, event.encode())
+        in_clear = self.event("in-clear", spoken(), {"audio": {"uri": self.recordings_uri("in-clear")}})
+        self.sealing.store.put(self.sealing.store.key_of(in_clear.audio.uri), spoken())
+        self.send_event("in-clear", in_clear.encode())
 
     def _send_what_comes_more_than_once(self) -> None:
         once = self.send("sent-twice", spoken())
@@ -270,7 +279,10 @@ class Flow:
         self.places["conflict"] = self.send_event("conflict", other.encode())
         # Of these two the first could not be heard, and of the third not even the event be read.
         self.send_event(
-            "repaired", self.event("repaired", spoken(), {"audio": {"uri": self.recordings_uri("no")}}).encode()
+            "repaired",
+            self.event(
+                "repaired", spoken(), {"audio": {"uri": self.recordings_uri("no"), "encryption": SEALED}}
+            ).encode(),
         )
         self.send("repaired", spoken())
         self.places["corrected"] = self.send_event("corrected", b"{}")

@@ -17,14 +17,13 @@ from schemas.messages.call_ended import CallEnded
 from schemas.messages.records import ProducerRecord, call_of_key
 from schemas.messages.topics import CALLS_ENDED, TOPICS
 from streams.adapters.kafka.client import Publisher, lags
-from streams.adapters.object_store.from_settings import object_store_from
-from streams.adapters.object_store.recordings import RecordingStore
 from streams.embedded.stack import Stack
 from streams.ports import SystemClock
 from streams.stages.capture import event_for
 from streams.topology import consumer_groups
 from tests.processors.recordings import example_calls
 from tests.support.mutations import broken_bytes, broken_json
+from tests.support.sealing import Sealing
 from tests.support.stack import log_tails, rows, running_stack, wait_until
 
 pytestmark = [pytest.mark.embedded, pytest.mark.model]
@@ -38,14 +37,12 @@ TENANT = "fuzz"
 
 def broken_recordings(stack: Stack, publisher: Publisher, chance: random.Random, first: int) -> list[str]:
     """Events that are right, of recordings that are not; their calls."""
-    recordings = RecordingStore(object_store_from(stack.settings), stack.settings.max_recording_bytes)
+    sealing = Sealing.of(stack.settings)
     calls = []
     for number in range(first, first + 5):
         data = broken_bytes(SHORT, chance) or b"\0"
         call = event_for({"tenant_id": TENANT, "call_id": f"sound-{number}"}, data, None, ended_at=SystemClock().now())
-        uri = recordings.put_recording(TENANT, call.call_id, call.ended_at, "flac", data)
-        stored = call.model_copy(update={"audio": call.audio.model_copy(update={"uri": uri})})
-        publisher.publish([CALLS_ENDED.record(stored)])
+        publisher.publish([CALLS_ENDED.record(sealing.put(call, data, "flac"))])
         calls.append(call.call_id)
     return calls
 

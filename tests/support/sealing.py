@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from datetime import UTC
-from secrets import token_hex
+from hashlib import sha256
 
 from processors.custody.ports import PURPOSES, SealedIdentity
 from processors.custody.sealed import SUITE
@@ -40,14 +40,23 @@ class Sealing:
         store = object_store_from(settings)
         return cls(store, sealed_store_from(settings, store, "audio"))
 
-    def put(self, call: CallEnded, data: bytes, extension: str = "bin") -> CallEnded:
-        """Store the recording; the event that points to it. What it says of size and checksum stays as it is."""
-        version = token_hex(8)
+    def put(self, call: CallEnded, data: bytes, extension: str = "bin", version: str = "") -> CallEnded:
+        """Store the recording; the event that points to it, with what it said of size, checksum and another seal."""
+        version = version or sha256(data).hexdigest()[:16]
         key = recording_key(call.tenant_id, call.call_id, call.ended_at, version, extension)
-        identity = SealedIdentity(call.tenant_id, call.call_id, "recording", version)
-        self.sealed.put(key, identity, call.ended_at.astimezone(UTC).date(), data)
         seal = AudioEncryption(
             algorithm=SUITE, key_id=key_id_of(call.tenant_id, call.ended_at), parameters={"version": version}
         )
         audio = call.audio.model_copy(update={"uri": self.store.uri_of(key), "encryption": seal})
-        return call.model_copy(update={"audio": audio})
+        stored = call.model_copy(update={"audio": audio})
+        self.replace(stored, data)
+        if call.audio.encryption is None:
+            return stored
+        return call.model_copy(update={"audio": audio.model_copy(update={"encryption": call.audio.encryption})})
+
+    def replace(self, call: CallEnded, data: bytes) -> None:
+        """Have other bytes lie under its seal, as nobody without its key could."""
+        assert call.audio.encryption is not None
+        version = call.audio.encryption.parameters["version"]
+        identity = SealedIdentity(call.tenant_id, call.call_id, "recording", version)
+        self.sealed.put(self.store.key_of(call.audio.uri), identity, call.ended_at.astimezone(UTC).date(), data)

@@ -103,7 +103,11 @@ class RecordingStore:
     def _read(self, key: str, seal: "_Seal | None", most_bytes: int) -> bytes:
         if seal is None:
             return self._store.read(key, length=most_bytes + 1)  # one more than announced shows that there is more
-        return self._sealed.read(key, seal.identity, seal.day, most_bytes=most_bytes)
+        try:
+            return self._sealed.read(key, seal.identity, seal.day, most_bytes=most_bytes)
+        except KeyGoneError:
+            self._store.size(key)  # where no object is either, that is what is missing
+            raise
 
 
 @dataclass(frozen=True)

@@ -12,16 +12,10 @@ import pytest
 from processors.listening.audio import probe
 from schemas.errors import InvalidCallError
 from schemas.messages.call_ended import CallEnded
-from schemas.messages.topics import CALLS_ENDED
 from schemas.messages.transcript import AudioFacts
 from schemas.messages.transcript_received import TranscriptReceived
-from streams.adapters.memory.broker import MemoryBroker
-from streams.adapters.object_store.folder import FolderStore
-from streams.adapters.object_store.recordings import RecordingStore
-from streams.ports import StoreAccessError
 from streams.stages.capture import (
     PENDING_URI,
-    Ingest,
     call_of_file,
     customer_key,
     event_for,
@@ -272,28 +266,6 @@ class TestRecordingFile:
     )
     def test_its_extension_is_one_that_the_store_takes(self, name: str, extension: str) -> None:
         assert extension_of(Path(name)) == extension
-
-
-def test_the_recording_is_stored_before_its_event_is_published(tmp_path: Path) -> None:
-    folder = FolderStore(tmp_path, "bucket")
-    folder.apply()
-    recordings = RecordingStore(folder, len(STEREO))
-    broker = MemoryBroker()
-    stored = Ingest(recordings, broker).publish(event({"tenant_id": "acme"}), STEREO, "wav")
-    (record,) = broker.records[CALLS_ENDED.name]
-    assert CALLS_ENDED.decode(record.value) == stored
-    assert record.key == f"acme/{stored.call_id}".encode()
-    assert stored.audio.uri.startswith(f"s3://bucket/recordings/acme/2026/03/02/{stored.call_id}.")
-    assert stored.audio.uri.endswith(".wav")
-    assert recordings.load_audio("acme", stored.audio) == STEREO
-
-
-def test_no_event_points_to_a_recording_that_could_not_be_stored(tmp_path: Path) -> None:
-    broker = MemoryBroker()
-    nowhere = RecordingStore(FolderStore(tmp_path, "no-such-bucket"), len(STEREO))
-    with pytest.raises(StoreAccessError, match="bucket no-such-bucket does not exist"):
-        Ingest(nowhere, broker).publish(event({}), STEREO, "wav")
-    assert not broker.records[CALLS_ENDED.name]
 
 
 SAID = {"role": "agent", "text": "您好"}

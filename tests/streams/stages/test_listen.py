@@ -25,12 +25,15 @@ from schemas.messages.topics import (
 from schemas.messages.transcript import EngineIdentity, Transcript
 from streams.adapters.object_store.folder import FolderStore
 from streams.adapters.object_store.recordings import RecordingStore
+from streams.adapters.object_store.sealed_store import SealedStore
 from streams.adapters.object_store.transcripts import TranscriptPlace
 from streams.adapters.speech.openai_api.engine import UnusableAnswerError
 from streams.runtime.stage import Stage
+from streams.stages.capture import PENDING_URI
 from streams.stages.listen import Recorded, listen_stage
 from tests.processors.listening.scripted_engine import ScriptedEngine
 from tests.processors.recordings import example_calls, tone, wav
+from tests.support.sealing import Sealing
 from tests.support.shipped_rules import shipped_judge
 from tests.support.stored_keys import MemoryKeys, transcripts_in
 
@@ -64,8 +67,10 @@ class Listening:
     def __init__(self, folder: Path) -> None:
         self.folder = FolderStore(folder, "bucket")
         self.folder.apply()
-        self.recordings = RecordingStore(self.folder, MAX_BYTES)
         self.keys = MemoryKeys()
+        sealed = SealedStore(self.folder, self.keys)
+        self.recordings = RecordingStore(self.folder, sealed, MAX_BYTES)
+        self.sealing = Sealing(self.folder, sealed)
         self.transcripts = transcripts_in(self.folder, self.keys)
         self._offset = 0
         self.how = HOW
@@ -75,8 +80,7 @@ class Listening:
 
     def call(self, data: bytes, **changes: Any) -> CallEnded:
         """The event of a recording that is stored."""
-        uri = self.recordings.put_recording("acme", "c1", NOW, "flac", data)
-        return CallEnded.model_validate(
+        call = CallEnded.model_validate(
             {
                 "tenant_id": "acme",
                 "call_id": "c1",
@@ -84,10 +88,11 @@ class Listening:
                 "started_at": NOW - timedelta(minutes=1),
                 "ended_at": NOW,
                 "agent": Agent(id="A1"),
-                "audio": Audio(uri=uri, sha256=sha256(data).hexdigest(), bytes=len(data)),
+                "audio": Audio(uri=PENDING_URI, sha256=sha256(data).hexdigest(), bytes=len(data)),
             }
             | changes
         )
+        return self.sealing.put(call, data, "flac")
 
     def hear(self, engine: SpeechEngine, call: CallEnded) -> ProducerRecord:
         """What `listen` makes of the event, each delivery at an offset of its own."""
@@ -210,13 +215,25 @@ class TestWhatCouldNotBeHeard:
         self, listening: Listening, stored: bytes, outcome: str, reason: str
     ) -> None:
         call = listening.call(SPEECH)
-        key = listening.folder.key_of(call.audio.uri)
-        listening.folder.put(key, stored)
+        listening.sealing.replace(call, stored)
         engine = ScriptedEngine()
         broken = transcript_in(listening.hear(engine, call))
         assert (broken.outcome, broken.outcome_reason, engine.clips) == (outcome, reason, [])
-        listening.folder.put(key, SPEECH)
+        listening.sealing.replace(call, SPEECH)
         assert transcript_in(listening.hear(engine, call)).outcome is None
+
+    def test_one_whose_seal_is_broken_or_whose_key_is_gone_ends_so(self, listening: Listening) -> None:
+        engine = ScriptedEngine()
+        call = listening.call(SPEECH)
+        key = listening.folder.key_of(call.audio.uri)
+        sealed = listening.folder.read(key)
+        listening.folder.put(key, sealed[:-1])
+        broken = transcript_in(listening.hear(engine, call))
+        assert (broken.outcome, broken.outcome_reason, engine.clips) == ("bad_audio", "seal_broken", [])
+        listening.folder.put(key, sealed)
+        listening.keys.destroy("acme", "c1", NOW.date())
+        gone = transcript_in(listening.hear(engine, call))
+        assert (gone.outcome, gone.outcome_reason, engine.clips) == ("no_audio", "key_destroyed", [])
 
     def test_does_not_stand_in_the_way_of_a_corrected_event(self, listening: Listening) -> None:
         engine = ScriptedEngine()
@@ -237,7 +254,7 @@ class TestWhatCouldNotBeHeard:
     def test_does_not_replace_what_another_recogniser_heard_before(self, listening: Listening) -> None:
         call = listening.call(SPEECH)
         first = listening.hear(ScriptedEngine(), call)
-        listening.folder.put(listening.folder.key_of(call.audio.uri), b"")
+        listening.sealing.replace(call, b"")
         assert listening.hear(NewerEngine(), call) == first
 
     def test_keeps_what_is_known_of_the_engine_and_the_event(self, listening: Listening) -> None:
@@ -297,14 +314,13 @@ class TestConflicts:
         assert listening.hear(engine, other).topic == CALLS_DEAD_LETTERS.name
         assert listening.hear(engine, listening.call(SPEECH)) == first
 
-    def test_a_call_whose_keys_were_destroyed_was_never_heard(self, listening: Listening) -> None:
+    def test_a_call_whose_keys_were_destroyed_has_neither_transcript_nor_recording(self, listening: Listening) -> None:
         engine = ScriptedEngine()
         call = listening.call(SPEECH)
         listening.hear(engine, call)
-        clips = len(engine.clips)
         listening.keys.destroy("acme", "c1", NOW.date())
-        assert transcript_in(listening.hear(engine, call)).segments
-        assert len(engine.clips) > clips
+        again = transcript_in(listening.hear(engine, call))
+        assert (again.outcome, again.outcome_reason) == ("no_audio", "key_destroyed")
 
     def test_the_same_call_id_of_another_tenant_is_another_call(self, listening: Listening) -> None:
         engine = ScriptedEngine()

@@ -27,7 +27,9 @@ from schemas.messages.transcript_received import TranscriptReceived
 from streams.adapters.memory.broker import MemoryBroker
 from streams.adapters.object_store.folder import FolderStore
 from streams.adapters.object_store.recordings import RecordingStore
+from streams.adapters.object_store.sealed_store import SealedStore
 from streams.runtime.stage import Stage
+from streams.stages.capture import PENDING_URI
 from streams.stages.listen import listen_stage
 from streams.stages.receive import IN_CLEAR as IN_CLEAR_REFUSED
 from streams.stages.receive import Arrived, receive_stage, remove_old
@@ -35,6 +37,7 @@ from tests.processors.listening.scripted_engine import ScriptedEngine
 from tests.processors.receiving.received import ENDED_AT, content, received
 from tests.processors.recordings import example_calls
 from tests.support.mutations import broken_json
+from tests.support.sealing import Sealing
 from tests.support.shipped_rules import shipped_judge
 from tests.support.stored_keys import MemoryKeys, originals_in, transcripts_in
 
@@ -65,7 +68,9 @@ class Receiving:
         self.keys = keys
         self.store = FolderStore(folder, "bucket")
         self.store.apply()
-        self.recordings = RecordingStore(self.store, 1_000_000)
+        sealed = SealedStore(self.store, keys)
+        self.recordings = RecordingStore(self.store, sealed, 1_000_000)
+        self.sealing = Sealing(self.store, sealed)
         self.transcripts = transcripts_in(self.store, keys)
         self.originals = originals_in(self.store, keys)
         self.takes_clear = False
@@ -87,9 +92,8 @@ class Receiving:
     def hear(self, data: bytes, **changes: Any) -> ProducerRecord:
         """What `listen` makes of a recording of the same call."""
         call = received().call
-        uri = self.recordings.put_recording("acme", "c1", ENDED_AT, "flac", data)
-        audio = Audio(uri=uri, sha256=sha256(data).hexdigest(), bytes=len(data))
-        event = CallEnded.model_validate({**dict(call), "audio": audio, **changes})
+        audio = Audio(uri=PENDING_URI, sha256=sha256(data).hexdigest(), bytes=len(data))
+        event = self.sealing.put(CallEnded.model_validate({**dict(call), "audio": audio, **changes}), data)
         stage = listen_stage(ScriptedEngine(), self.recordings, self.transcripts, HEARD_AS, self.clock, time.monotonic)
         (output,) = stage.handle(ConsumerRecord(CALLS_ENDED.name, 2, 0, b"acme/c1", event.encode()))
         return output
