@@ -109,12 +109,12 @@ for place in (f"/proc/{{os.getppid()}}/environ", "/proc/1/environ", {str(secret)
 
 
 SECRETS = {
-    "kafka_sasl_password": ("listen", "receive", "judge", "store", "watch", "second_read", "notify"),
-    "clickhouse_url": ("judge", "store", "watch", "rollup", "second_read"),
-    "s3_secret_key": ("listen", "receive"),
+    "kafka_sasl_password": ("listen", "receive", "judge", "store", "watch", "second_read", "notify", "reconcile", "collect"),
+    "clickhouse_url": ("judge", "store", "watch", "rollup", "second_read", "reconcile"),
+    "s3_secret_key": ("listen", "receive", "collect"),
     "speech_api_key": ("listen",),
     "second_reader_secret_key": ("second_read",),
-    "customer_key_secret": (),
+    "customer_key_secret": ("collect",),
 }
 """And who needs them."""
 
