@@ -89,11 +89,11 @@ def main(folder: Path, kill: str) -> None:
     if kill:
         when, what, count = kill.split(":")
         if what == "publish":
-            publisher.publish = _killing(when, int(count), publisher.publish)  # type: ignore[method-assign]
+            publisher.publish = _killing(when, int(count), publisher.publish)
         elif what == "unlink":
-            os.unlink = _killing(when, int(count), os.unlink, only="dir_fd")  # type: ignore[assignment]
+            os.unlink = _killing(when, int(count), os.unlink, only="dir_fd")
         else:
-            os.fstat = _killing(when, int(count), os.fstat)  # type: ignore[assignment]
+            os.fstat = _killing(when, int(count), os.fstat)
     take_in = take_in_from(settings, publisher, probe)
     collect = Collect([source_inbox], facts_of(settings), take_in, SystemClock(), settings.intake_max_bytes)
     while collect.step() != Collected():
