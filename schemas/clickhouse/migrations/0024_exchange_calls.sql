@@ -46,3 +46,11 @@ COMMENT 'Calls without a recording as they were found. Query outcomes instead.';
 CREATE TABLE IF NOT EXISTS missing_recording_versions {{on_cluster}} AS {{local missing_recording_versions}}
 ENGINE = {{distributed missing_recording_versions by tenant_id, call_id}}
 COMMENT 'Calls without a recording as they were found. Query outcomes instead.';
+
+-- What columns say of the new outcome and the new kind of alert.
+ALTER TABLE {{both outcome_versions}} {{on_cluster}} MODIFY COLUMN outcome LowCardinality(String) COMMENT 'pending, or one of analyzed, too_short, no_audio, bad_audio, unsupported, refused, not_received, purged';
+ALTER TABLE {{both alert_versions}} {{on_cluster}} MODIFY COLUMN kind LowCardinality(String) COMMENT 'call, surge, or missing: recordings that did not come';
+ALTER TABLE {{both alert_versions}} {{on_cluster}} MODIFY COLUMN call_id Nullable(String) COMMENT 'call that the alert is about; null where it is about several' {{stored CODEC(ZSTD(1))}};
+ALTER TABLE {{both alert_versions}} {{on_cluster}} MODIFY COLUMN calls Array(String) COMMENT 'of a surge: calls behind it, newest first; of missing recordings: the first of their calls; fifty at most' {{stored CODEC(ZSTD(1))}};
+ALTER TABLE {{both alert_versions}} {{on_cluster}} MODIFY COLUMN calls_count Nullable(UInt64) COMMENT 'of a surge: how many calls in its window; of missing recordings: how many calls';
+ALTER TABLE {{both alert_versions}} {{on_cluster}} MODIFY COLUMN happened_at DateTime64(3, 'UTC') COMMENT 'end of the call, of a surge the end of its window, of missing recordings the end of the last of their calls, UTC' {{stored CODEC(Delta, ZSTD(1))}};
