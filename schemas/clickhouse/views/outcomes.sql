@@ -18,8 +18,7 @@ AS SELECT
     ended_at,
     since,
     {{day coalesce(ended_at, since)}} AS day
-FROM
-(
+FROM (
     SELECT tenant_id, call_id, outcome, reason, ended_at, since FROM outcome_versions FINAL
     UNION ALL
     SELECT tenant_id, call_id, 'not_received' AS outcome, reason, toNullable(ended_at) AS ended_at, since
