@@ -6,7 +6,7 @@ STAMP  := $(VENV)/.installed
 # Most of the time of the larger tests is waiting: for group members to expire, for processes to start and stop.
 # tests/conftest.py puts the dearest files first, and xdist must leave them there.
 PARALLEL := -n 2 --dist loadfile --no-loadscope-reorder
-OUTSIDE  := embedded or kafka or minio or versitygw or model or transformers or superset or long
+OUTSIDE  := embedded or kafka or minio or versitygw or openbao or postgresql or model or transformers or superset or long
 
 .DEFAULT_GOAL := help
 .PHONY: help install demo up test test-all nightly test-kafka test-s3 test-minio test-transformers superset lint format bench heads contracts freeze clean
@@ -32,7 +32,7 @@ up: $(STAMP) ## the same stack, kept: Apache Kafka on disk, ClickHouse, workers
 test: $(STAMP) ## units, contracts on fakes, and one run on the embedded stack with Whisper base (minutes)
 	@$(BIN)/pytest $(PARALLEL) -m "not ($(OUTSIDE)) or end_to_end"
 
-test-all: $(STAMP) ## everything but make nightly: engines, brokers, faults; Kafka, MinIO and versitygw where they can be had
+test-all: $(STAMP) ## everything but make nightly: engines, brokers, faults; Kafka, S3 servers, PostgreSQL where they can be had
 	@$(BIN)/pytest $(PARALLEL) --hypothesis-profile=thorough -m "not transformers and not superset and not long"
 
 nightly: test-transformers superset ## what takes too long for every change; write its result into docs/nightly.md

@@ -22,13 +22,13 @@ from uuid import uuid4
 from processors.listening.engines.faster_whisper import WhisperSettings
 from processors.listening.engines.weights import find_weights
 from streams.adapters.clickhouse.connection import connect
+from streams.adapters.decoder.process import DecoderProcess
 from streams.adapters.kafka.client import Publisher
-from streams.adapters.object_store.from_settings import object_store_from
-from streams.adapters.object_store.recordings import RecordingStore
 from streams.demo.examples import example_recordings
 from streams.embedded.stack import Stack, StackPlan, stages_of
 from streams.settings import Settings, load_settings
-from streams.stages.capture import Ingest, call_of_file, extension_of, read_facts
+from streams.stages.capture import facts_of_recording, read_facts
+from streams.stages.take_in import take_in_file, take_in_from
 
 TENANT = "benchmark"
 
@@ -93,16 +93,19 @@ class PlainLoop:
 def through_pipeline(stack: Stack, files: Sequence[Path]) -> float:
     """Seconds from the first publish until every call has its outcome in ClickHouse."""
     settings = stack.settings
-    ingest = Ingest(RecordingStore(object_store_from(settings), settings.max_recording_bytes), Publisher(settings))
+    publisher = Publisher(settings)
     client = connect(settings.clickhouse_url.get_secret_value())
     run = uuid4().hex[:8]
-    calls = []
-    for file in files:
-        facts = read_facts(file.with_suffix(".json")) | {"tenant_id": TENANT, "call_id": f"{run}-{file.stem}"}
-        calls.append((*call_of_file(file, facts, settings.max_recording_bytes), extension_of(file)))
-    began_s = time.perf_counter()
-    for call, data, extension in calls:
-        ingest.publish(call, data, extension)
+    most_bytes = settings.max_recording_bytes
+    with DecoderProcess() as decoder:
+        take_in = take_in_from(settings, publisher, decoder.probe)
+        calls = []
+        for file in files:
+            facts = read_facts(file.with_suffix(".json")) | {"tenant_id": TENANT, "call_id": f"{run}-{file.stem}"}
+            calls.append((file, facts_of_recording(file, facts, most_bytes, decoder.probe)))
+        began_s = time.perf_counter()
+        for file, facts in calls:
+            take_in_file(take_in, file, facts, most_bytes, source="publish")
     query = "SELECT count() FROM outcomes WHERE outcome != 'pending' AND startsWith(call_id, {run:String})"
     while client.query(query, parameters={"run": run}).result_rows[0][0] < len(calls):
         stack.check()

@@ -182,7 +182,7 @@ def dimensions(client: Client, year: Year) -> list[Dimension]:
         Dimension("agent", lambda n: {"agents": [agent(n)]}),
         Dimension("agent and day", lambda n: {"agents": [agent(n)], **day(n)}),
         Dimension("team", lambda n: {"teams": [f"acme-{n % (240 // TEAM_SIZE)}"]}),
-        Dimension("customer phone", lambda n: {"customer_key": known[n % len(known)][1]}),
+        Dimension("customer phone", lambda n: {"customer_keys": [known[n % len(known)][1]]}),
         Dimension("order id", lambda n: {"order_ids": [known[n % len(known)][2]]}),
         Dimension("queue", lambda n: {"queues": [QUEUES[n % len(QUEUES)]]}),
         Dimension("inquiry type", lambda n: {"inquiry_types": [INQUIRY_TYPES[n % len(INQUIRY_TYPES)]]}),

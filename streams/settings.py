@@ -3,6 +3,7 @@
 A setting that does not exist, or a value that does not fit, stops the start with a sentence that names it.
 """
 
+import json
 import logging
 import os
 import re
@@ -29,6 +30,7 @@ from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails, PydanticCustomError
 
 from processors.alerts.signatures import standard_webhooks_key
+from processors.custody.customer_keys import CustomerKeys
 from processors.listening.engine_port import EngineSettings
 from processors.pii.digit_kinds import DIGIT_KINDS
 from processors.text.phonetic import MERGERS, Merger
@@ -228,8 +230,8 @@ class Settings(SettingsPart):
         default=MASKED_DAYS,
         ge=1,
         le=400,
-        description="so many days `topics apply` lets Kafka keep topics with masked text (transcripts, analyses, alerts); "
-        "what `store` and `notify` have not read by then is lost to them",
+        description="so many days `topics apply` lets Kafka keep topics with masked text (transcripts, analyses, "
+        "alerts); what `store` and `notify` have not read by then is lost to them",
     )
     kafka_security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = Field(
         default="PLAINTEXT", description="how to speak to Kafka"
@@ -302,8 +304,8 @@ class Settings(SettingsPart):
     )
     clear_transcripts: Literal["refuse", "take"] = Field(
         default="refuse",
-        description="receive: what becomes of a transcript that stands in clear in transcripts.received.v1; take it only "
-        "where the system that writes it cannot do otherwise: Kafka's disks then hold what callers said for three days",
+        description="receive: what becomes of a transcript that stands in clear in transcripts.received.v1; take it "
+        "only where the system that writes it cannot do otherwise: Kafka's disks then hold what callers said for days",
     )
     crosstalk_gate_db: float = Field(
         default=18, ge=0, le=120, description="a channel this far below the other is muted; 0 switches the gate off"
@@ -332,8 +334,8 @@ class Settings(SettingsPart):
     )
     unsealed_recordings: Literal["refuse", "hear"] = Field(
         default="refuse",
-        description="recordings that lie in clear end as unsupported (not_sealed), or are heard: for the time until "
-        "`callstream custody seal` has sealed those of before",
+        description="recordings that lie in clear end as unsupported (not_sealed), or are heard, for the time "
+        "until systems of yours take them in and `callstream custody seal-recordings` has sealed those of before",
     )
     intake_max_bytes: int = Field(default=10 * 1024**3, ge=1024, description="larger recordings are not taken in")
     collect_from: OptionalInbox = Field(
@@ -559,7 +561,19 @@ class Settings(SettingsPart):
 
     customer_key_secret: SecretStr = Field(
         default=SecretStr(""),
-        description="key of the HMAC that turns a phone number into customer.key (R30); never stored in ClickHouse",
+        description="the secret that turns a phone number into customer.key (R30); never stored in ClickHouse",
+    )
+    customer_key_version: int = Field(
+        default=1,
+        ge=0,
+        le=1_000_000,
+        description="version of customer_key_secret, one higher for each new secret (docs/custody.md#customer-keys); "
+        "0: as before there were versions, alike for all tenants",
+    )
+    customer_key_former_secrets: SecretStr = Field(
+        default=SecretStr(""),
+        description='secrets of versions that searches still ask for, as JSON: {"1": "its secret"}; that of version '
+        "0 is customer_key_secret, unless it stands here",
     )
 
     data_dir: LocalPath = Field(
@@ -582,6 +596,13 @@ class Settings(SettingsPart):
     def days(self) -> TenantDays:
         """Whose day is when. Reads the file; raises `TenantsError`."""
         return TenantDays.of(self.timezone, read_tenants(self.tenants_file))
+
+    @property
+    def customer_keys(self) -> CustomerKeys:
+        """What turns phone numbers into customer keys."""
+        secret = self.customer_key_secret.get_secret_value()
+        former = _secrets_by_version(self.customer_key_former_secrets)
+        return CustomerKeys(self.customer_key_version, {0: secret} | former | {self.customer_key_version: secret})
 
     @field_validator("clickhouse_url")
     @classmethod
@@ -645,6 +666,18 @@ class Settings(SettingsPart):
                 raise ValueError(
                     "second_reader_kind hook needs second_reader_secret_key: whsec_ and base64 of 24 to 64 bytes"
                 ) from None
+
+    @field_validator("customer_key_former_secrets")
+    @classmethod
+    def _are_secrets_by_version(cls, text: SecretStr) -> SecretStr:
+        fits = True
+        try:
+            _secrets_by_version(text)
+        except ValueError:
+            fits = False
+        if not fits:  # outside of the except block: nothing of the text rides along
+            raise PydanticCustomError("secrets", 'write it as {"1": "its secret", "2": "its secret"}')
+        return text
 
     @field_validator("timezone")
     @classmethod
@@ -798,6 +831,17 @@ def owners_of(declared: Iterable[tuple[str, type[SettingsPart]]]) -> dict[str, t
         if owners.setdefault(name, model) is not model:
             raise FoundError(f"the setting {name} is declared in {owners[name].__module__} and in {model.__module__}")
     return owners
+
+
+def _secrets_by_version(text: SecretStr) -> dict[int, str]:
+    """Raises `ValueError`."""
+    found = json.loads(text.get_secret_value() or "{}")
+    if not isinstance(found, dict):
+        raise ValueError
+    secrets = {int(version): secret for version, secret in found.items()}
+    if not all(isinstance(secret, str) and secret for secret in secrets.values()) or min(secrets, default=0) < 0:
+        raise ValueError
+    return secrets
 
 
 def _is_this_machine(host: str) -> bool:

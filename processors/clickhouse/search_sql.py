@@ -102,7 +102,9 @@ class SearchQuery(Record):
     call_ids: tuple[Identifier, ...] = ()
     agents: tuple[Identifier, ...] = ()
     teams: tuple[ShortText, ...] = ()
-    customer_key: Sha256 | None = None
+    customer_keys: tuple[Sha256, ...] = Field(
+        default=(), description="of one customer there are several: one for each version of the secret, and tenant"
+    )
     queues: tuple[ShortText, ...] = ()
     inquiry_types: tuple[ShortText, ...] = ()
     order_ids: tuple[ShortText, ...] = ()
@@ -227,6 +229,7 @@ _ONE_OF = {
     "call_ids": ("call_id", "String"),
     "agents": ("agent_id", "String"),
     "teams": ("agent_team", "String"),
+    "customer_keys": ("customer_key", "String"),
     "queues": ("queue", "String"),
     "inquiry_types": ("inquiry_type", "String"),
     "order_ids": ("order_id", "String"),
@@ -253,8 +256,6 @@ def of_call(query: SearchQuery) -> SqlCondition:
         for name, column in _ANY_OF.items()
         if getattr(query, name)
     ]
-    if query.customer_key is not None:
-        parts.append(SqlCondition("customer_key = {customer_key:String}", {"customer_key": query.customer_key}))
     if query.words:
         parts.append(
             SqlCondition(

@@ -52,7 +52,7 @@ class FloeParameters:
         """Of a segment that is not the last."""
         return self.segment_bytes - OVERHEAD_BYTES
 
-    def encoded(self) -> bytes:
+    def header_start(self) -> bytes:
         """As a header begins: AES-256-GCM is 0, SHA-384 is 0."""
         return pack(">BBII", 0, 0, self.segment_bytes, _IV_BYTES)
 
@@ -67,7 +67,7 @@ class FloeMessage:
         self.parameters = parameters
         self._iv = iv
         self._associated = associated
-        self.header = parameters.encoded() + iv + self._expand(key, b"HEADER_TAG:", _TAG_BYTES)
+        self.header = parameters.header_start() + iv + self._expand(key, b"HEADER_TAG:", _TAG_BYTES)
         self._message_key = self._expand(key, b"MESSAGE_KEY:", _MESSAGE_KEY_BYTES)
         self._epoch = -1
         self._aead: AESGCM | None = None
@@ -133,7 +133,7 @@ class FloeMessage:
         return self._aead
 
     def _expand(self, key: bytes, purpose: bytes, length: int) -> bytes:
-        info = self.parameters.encoded() + self._iv + purpose + self._associated
+        info = self.parameters.header_start() + self._iv + purpose + self._associated
         return HKDFExpand(SHA384(), length, info).derive(key)
 
 
@@ -145,10 +145,10 @@ def start_sealing(key: bytes, associated: bytes, parameters: FloeParameters) -> 
 def start_opening(key: bytes, associated: bytes, header: bytes, parameters: FloeParameters) -> FloeMessage:
     """The message that begins with `header`. Raises `SealBrokenError` for another key, other associated data or
     parameters, and a header that was changed."""
-    encoded = parameters.encoded()
-    if len(header) != HEADER_BYTES or not header.startswith(encoded):
+    start = parameters.header_start()
+    if len(header) != HEADER_BYTES or not header.startswith(start):
         raise SealBrokenError("this does not begin like a sealed object")
-    message = FloeMessage(key, header[len(encoded) : -_TAG_BYTES], associated, parameters)
+    message = FloeMessage(key, header[len(start) : -_TAG_BYTES], associated, parameters)
     if not hmac.compare_digest(message.header, header):
         raise SealBrokenError("the header does not open: another key, another identity, or it was changed")
     return message

@@ -1,5 +1,6 @@
 """What differs between tenants, as YAML: where their days begin, which length of a call is right (R42), which of the
-claims that are only examples are true of their products, and which reading heads read their calls.
+claims that are only examples are true of their products, which reading heads read their calls, and whether the last
+digits of a number are kept.
 
 There is no such file unless a setting names one: then all tenants are alike.
 """
@@ -80,6 +81,9 @@ class TenantEntry(Record):
     duration_band: DurationBand | None = None
     claims: tuple[ClaimName, ...] | None = None
     reading: TenantReading | None = None
+    keep_last_digits: bool = Field(
+        default=False, description="keep the last four digits of a customer's number in the event of the call (R30)"
+    )
 
 
 class IndustryEntry(Record):
@@ -110,6 +114,10 @@ class Tenants(Record):
     def reading(self, tenant: str | None) -> TenantReading | None:
         """Of a tenant; None where the settings hold."""
         return next((one.reading for one in self.tenants if one.id == tenant), None)
+
+    def keeps_last_digits(self, tenant: str) -> bool:
+        """Whether the last four digits of a customer's number may be kept."""
+        return any(one.keep_last_digits for one in self.tenants if one.id == tenant)
 
     def duration_band(self, tenant: str, industry: str) -> DurationBand | None:
         """That of the tenant, else that of the industry; None where neither has one."""

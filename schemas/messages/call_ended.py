@@ -35,6 +35,15 @@ class Customer(Record):
         default=None,
         description="HMAC-SHA-256 of the normalised phone number (R30); null when the number was withheld",
     )
+    key_version: int | None = Field(
+        default=None,
+        ge=0,
+        le=1_000_000,
+        description="version of the secret that the key was made with; null is 0, from before there were versions",
+    )
+    number_last4: Annotated[str, StringConstraints(pattern=r"^[0-9]{4}$")] | None = Field(
+        default=None, description="last digits of the number, where the tenant's policy keeps them (R30)"
+    )
     tags: tuple[ShortText, ...] = Field(default=(), max_length=64)
     value_tier: ShortText | None = None
 

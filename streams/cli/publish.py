@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from schemas.config.tenants import read_tenants
 from schemas.errors import InvalidCallError
 from schemas.messages.topics import TRANSCRIPTS_RECEIVED
 from streams.cli.command_settings import command_settings
@@ -75,7 +76,7 @@ def publish(
     made elsewhere is sealed in the object store until the stage `receive` has masked it.
     """
     from streams.adapters.kafka.client import Publisher
-    from streams.stages.capture import customer_key, read_facts
+    from streams.stages.capture import read_facts
 
     recordings, transcripts = files or [], transcript or []
     if not recordings and not transcripts:
@@ -98,6 +99,7 @@ def publish(
     }
     options = {name: value for name, value in given.items() if value is not None}
     number = None if customer is None else read_phone_number("--customer", customer)
+    tenants = read_tenants(settings.tenants_file)
 
     def facts_of(file: Path) -> dict[str, Any]:
         """What metadata and options say of the call."""
@@ -105,9 +107,13 @@ def publish(
         if agent or team:
             facts["agent"] = _part_of(facts, "agent") | {k: v for k, v in (("id", agent), ("team", team)) if v}
             facts["agent"].setdefault("id", "unknown")
+        tenant_id = str(facts.get("tenant_id", "default"))
+        keeps = tenants.keeps_last_digits(tenant_id)
+        if "customer" in facts and not keeps:
+            facts["customer"] = {k: v for k, v in _part_of(facts, "customer").items() if k != "number_last4"}
         if number is not None:
-            key = customer_key(number, settings.customer_key_secret.get_secret_value())
-            facts["customer"] = _part_of(facts, "customer") | {"key": key}
+            of_number = settings.customer_keys.fields(tenant_id, number, keep_last_digits=keeps)
+            facts["customer"] = _part_of(facts, "customer") | of_number
         if channel_roles:
             facts["audio"] = _part_of(facts, "audio") | {"channel_roles": channel_roles.split(",")}
         return facts

@@ -110,13 +110,8 @@ def search(
     from streams.queries.access_log import log_access
     from streams.queries.search import SearchError, unknown_values
     from streams.queries.search import search as find
-    from streams.stages.capture import customer_key
 
     settings = command_settings()
-    if phone is not None:
-        key = customer_key(read_phone_number("--phone", phone), settings.customer_key_secret.get_secret_value())
-    else:
-        key = None
     if role is not None and role not in get_args(Role):
         raise SearchError(f"--role: {' or '.join(get_args(Role))}")
     if since and last:
@@ -130,8 +125,13 @@ def search(
         *({"text": text, "role": "agent"} for text in said_by_agent or ()),
         *({"text": text, "role": role, "as_heard": True, "merged_sounds": sounds} for text in as_heard or ()),
     ]
+    tenants = tenant or [_only_tenant(settings)]
+    keys: set[str] = set()
+    if phone is not None:
+        number = read_phone_number("--phone", phone)
+        keys.update(*(settings.customer_keys.every(each, number) for each in tenants))
     wanted: dict[str, Any] = {
-        "tenants": tenant or [_only_tenant(settings)],
+        "tenants": tenants,
         "since": SystemClock().now() - parse_span(last, "--last")
         if last
         else since and parse_moment(since, "--from", zone),
@@ -139,7 +139,7 @@ def search(
         "call_ids": call,
         "agents": agent,
         "teams": team,
-        "customer_key": key,
+        "customer_keys": sorted(keys),
         "queues": queue,
         "inquiry_types": inquiry_type,
         "order_ids": order,

@@ -32,8 +32,9 @@ from streams.runtime.free_space import lack_of_space
 from streams.runtime.loop import EXIT_BREAKER
 from streams.runtime.rule_signatures import kept_key_pair
 from streams.settings import CONFIG_VARIABLE, Settings, setting_fields
+from streams.stages.seal_transcripts import seal_those_in_clear
 from streams.topology import WORKER_NAMES, WORKERS, worker_stage
-from streams.wiring import prepare_keys
+from streams.wiring import prepare_keys, transcript_store_from
 
 log = logging.getLogger(__name__)
 
@@ -109,7 +110,9 @@ class Stack:
         prepare_keys(self.settings)
         apply_topics(self.settings)
         migrate(self.settings.clickhouse_url.get_secret_value(), views=views_of(self.settings))
-        object_store_from(self.settings).apply()
+        store = object_store_from(self.settings)
+        store.apply()
+        seal_those_in_clear(transcript_store_from(self.settings, store))
         say("starting workers")
         for name in (name for name in stages_of(self.settings) if name in self._plan.stages):
             for number in range(self._plan.listen_workers if name == "listen" else 1):

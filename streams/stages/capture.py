@@ -1,9 +1,7 @@
 """`capture`: what is known of a call, in events and in files, and what of it is filled in (`take_in` does the rest)."""
 
-import hmac
 import json
 import re
-import unicodedata
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
 from datetime import UTC, datetime, timedelta
@@ -26,32 +24,8 @@ from schemas.messages.transcript_received import (
 )
 from streams.adapters.decoder.process import DecoderProcess
 
-_SEPARATORS = re.compile(r"[\s\-().·]")
-_NUMBER = re.compile(r"\+?[0-9]{3,20}")
 _TIME = TypeAdapter[datetime](UtcDatetime)
 _NO_FACTS: Mapping[str, Any] = {}
-
-
-def customer_key(number: str, secret: str) -> str:
-    """HMAC-SHA-256 of the normalised phone number, in hex (R30).
-
-    Normalised: full-width characters made half-width; spaces, dashes, dots and brackets dropped; 00 written as +. A
-    number of mainland China loses its +86 or its trunk prefix 0, that of another country keeps its + and country
-    code. Raises `InvalidCallError` when that is no number or there is no secret.
-    """
-    if not secret:
-        raise InvalidCallError(
-            "customer_key_secret is not set: without it a phone number cannot be made a customer key"
-        )
-    normalized = _normalized(number)
-    if not _NUMBER.fullmatch(normalized):
-        raise InvalidCallError("the customer's number is not a phone number: 3 to 20 digits are expected")
-    return hmac.new(secret.encode(), normalized.encode(), sha256).hexdigest()
-
-
-def _normalized(number: str) -> str:
-    dialled = re.sub(r"^00", "+", _SEPARATORS.sub("", unicodedata.normalize("NFKC", number)))
-    return dialled if re.match(r"\+(?!86)", dialled) else dialled.removeprefix("+86").removeprefix("0")
 
 
 PIECE_BYTES = 256 * 1024

@@ -42,12 +42,20 @@ def build(worker: WorkerContext) -> Loop:
 class Relay:
     """Publishes what waits; once an hour makes the partitions of the next days and removes what was sent long ago."""
 
-    def __init__(self, register: Register, publisher: PublisherPort, clock: Clock, keep: timedelta) -> None:
+    def __init__(
+        self,
+        register: Register,
+        publisher: PublisherPort,
+        clock: Clock,
+        keep: timedelta,
+        at_once: int = EVENTS_AT_ONCE,
+    ) -> None:
         self._register = register
         self._outbox = Outbox(register)
         self._publisher = publisher
         self._clock = clock
         self._keep = keep
+        self._at_once = at_once
         self._maintained_at: datetime | None = None
 
     def step(self, stop: threading.Event | None = None, beat: Callable[[], None] = nothing) -> int:
@@ -60,7 +68,7 @@ class Relay:
         count = 0
         while stop is None or not stop.is_set():
             beat()
-            events = self._outbox.waiting(EVENTS_AT_ONCE)
+            events = self._outbox.waiting(self._at_once)
             if not events:
                 break
             self._publisher.publish([event.record for event in events])

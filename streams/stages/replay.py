@@ -1,7 +1,7 @@
 """History judged again: stored transcripts through other rules, beside live traffic. No audio is touched.
 
-Transcripts are read from the object store, day by day of the calls, and judged by several processes; what comes out goes
-to `calls.reanalyzed.v1`, which `store` takes in when live traffic leaves it room, and there replaces the former
+Transcripts are read from the object store, by the days of the calls, and judged by several processes; what comes out
+goes to `calls.reanalyzed.v1`, which `store` takes in when live traffic leaves it room, and there replaces the former
 judgement of the call. How far it has got is kept, so that it goes on there after whatever ended it.
 """
 

@@ -4,6 +4,7 @@ import os
 import pwd
 import subprocess
 import sys
+from base64 import b64encode
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -109,12 +110,19 @@ for place in (f"/proc/{{os.getppid()}}/environ", "/proc/1/environ", {str(secret)
 
 
 SECRETS = {
-    "kafka_sasl_password": ("listen", "receive", "judge", "store", "watch", "second_read", "notify", "reconcile", "collect"),
+    "kafka_sasl_password": (
+        *("listen", "receive", "judge", "store", "watch", "second_read", "sweep", "relay", "notify"),
+        *("collect", "reconcile"),
+    ),
     "clickhouse_url": ("judge", "store", "watch", "rollup", "second_read", "reconcile"),
-    "s3_secret_key": ("listen", "receive", "collect"),
+    "s3_secret_key": ("listen", "receive", "sweep", "collect"),
     "speech_api_key": ("listen",),
     "second_reader_secret_key": ("second_read",),
     "customer_key_secret": ("collect",),
+    "audio_keys": ("listen", "collect"),
+    "transcript_keys": ("listen", "receive"),
+    "received_keys": ("receive",),
+    "register_url": ("listen", "receive", "sweep", "relay", "collect"),
 }
 """And who needs them."""
 
@@ -122,7 +130,10 @@ SECRETS = {
 def test_a_settings_file_with_every_secret_gives_no_worker_one_of_another(tmp_path: Path) -> None:
     file = tmp_path / "callstream.toml"
     values = {name: f"secret-of-{name}-that-is-long-enough" for name in SECRETS}
+    key = b64encode(bytes(32)).decode()
+    values |= {name: f"secret-of-{name}:{key}" for name in ("audio_keys", "transcript_keys", "received_keys")}
     values["clickhouse_url"] = f"http://u:{values['clickhouse_url']}@localhost:1/db"
+    values["register_url"] = f"postgresql+pg8000://u:{values['register_url']}@localhost:1/db"
     file.write_text("".join(f'{name} = "{value}"\n' for name, value in values.items()))
     settings = load_settings({"CALLSTREAM_CONFIG": str(file)}).settings
     for stage in WORKER_NAMES:

@@ -24,11 +24,11 @@ from schemas.messages.topics import CALLS_ANALYZED, CALLS_ENDED, CALLS_TRANSCRIB
 from schemas.messages.transcript import Transcript
 from streams.adapters.kafka.client import Publisher, lags
 from streams.adapters.object_store.from_settings import object_store_from
-from streams.adapters.object_store.recordings import RecordingStore
 from streams.demo.examples import EXAMPLE_TENANT
 from streams.embedded.stack import Stack
 from streams.settings import CONFIG_VARIABLE, PREFIX
 from streams.topology import consumer_groups
+from streams.wiring import transcript_store_from
 from tests.processors.recordings import EXAMPLES, example_calls
 from tests.processors.transcripts import said
 from tests.support.shipped_rules import shipped_rules
@@ -180,9 +180,9 @@ class Flow:
                 self.secrets |= windows(turn.text) | windows(turn.text.translate(AS_DIGITS))
         for row in rows(self.stack, "SELECT text FROM segments"):
             self.secrets |= windows(row["text"])
-        recordings = RecordingStore(object_store_from(self.stack.settings), 1)
+        transcripts = transcript_store_from(self.stack.settings, object_store_from(self.stack.settings))
         for call_id in call_ids:
-            transcript = recordings.load_transcript(EXAMPLE_TENANT, call_id)
+            transcript = transcripts.load(EXAMPLE_TENANT, call_id)
             assert transcript is not None
             for rejected in transcript.rejected:
                 self.secrets |= windows(rejected.text)
@@ -280,7 +280,9 @@ class TestRunningStack:
     def test_no_number_that_was_read_out_is_in_what_is_kept(self, flow: Flow) -> None:
         """R72: masked before the transcript leaves `listen`, so no row and no stored transcript holds a digit of it."""
         numbers = {"6222021200", "2120080035", "13800138", "六二二二零二", "幺三八零零"}
-        stored = RecordingStore(object_store_from(flow.stack.settings), 1).load_transcript(EXAMPLE_TENANT, PII_CALL)
+        stored = transcript_store_from(flow.stack.settings, object_store_from(flow.stack.settings)).load(
+            EXAMPLE_TENANT, PII_CALL
+        )
         assert stored is not None
         kept = str(rows(flow.stack, f"SELECT * FROM segments WHERE call_id = '{PII_CALL}'"))  # noqa: S608 - a constant
         for text in (kept, stored.encode().decode()):

@@ -11,6 +11,7 @@ from uuid import uuid4
 
 import pytest
 
+from processors.custody.customer_keys import CustomerKeys
 from processors.detectors.duration_anomaly import DurationAnomalySettings
 from processors.judging.call_context import NO_BACKGROUND, Background
 from processors.judging.earlier_contacts import EarlierContact
@@ -241,6 +242,24 @@ class TestWithClickHouse:
             # What is still known is not asked for again; to ask for it drops nothing.
             behind = [calls_behind(history.background(an_event("c", moment))) for moment in reversed(moments)]
             assert behind == [2] * SNAPSHOTS + [5] * 10
+
+    def test_earlier_calls_are_those_under_the_same_version_of_the_key(
+        self, url: str, history_on: Callable[..., ClickHouseHistory]
+    ) -> None:
+        """A number that was hashed cannot be hashed again: after a change the count begins anew."""
+        secrets = {0: "the secret of before", 1: "a new secret"}
+        former, new = (CustomerKeys(version, secrets).of("acme", "13800138000") for version in (0, 1))
+        store = ClickHouseCalls(connect(url))
+        keys = {"old-1": former, "old-2": former, "new-1": new}
+        store.add(*(judged(an_event(call_id, NOW - DAY, customer=key)) for call_id, key in keys.items()))
+        store.close()
+        history = history_on(url)
+
+        found = {
+            key: {contact.call_id for contact in history.background(an_event("this", NOW, customer=key)).contacts or ()}
+            for key in (former, new)
+        }
+        assert found == {former: {"old-1", "old-2"}, new: {"new-1"}}
 
     def test_a_customer_who_calls_without_end_is_counted_to_a_limit(self, url: str) -> None:
         deliver(url, 150, "robot")

@@ -25,11 +25,10 @@ from schemas.messages.topics import CALLS_ENDED, CALLS_TRANSCRIBED, message_key
 from schemas.messages.transcript import Transcript
 from streams.adapters.kafka.client import BatchConsumer, Publisher, lags
 from streams.adapters.object_store.from_settings import object_store_from
-from streams.adapters.object_store.recordings import RecordingStore
 from streams.demo.examples import example_recordings
 from streams.embedded.stack import Broker
 from streams.topology import consumer_groups
-from streams.wiring import build_judge
+from streams.wiring import build_judge, transcript_store_from
 from tests.support.processes import eventually, runs
 from tests.support.stack import publish_examples, rows, running_stack, wait_for_outcomes, wait_until
 
@@ -71,9 +70,7 @@ class Pipeline:
         # The narrowest beam: it is faults that are tested here, not words.
         settings = {"whisper_beam_size": 1}
         self.stack = self._running.enter_context(running_stack(self._broker, self._folder, settings))
-        self.recordings = RecordingStore(
-            object_store_from(self.stack.settings), self.stack.settings.max_recording_bytes
-        )
+        self.transcripts = transcript_store_from(self.stack.settings, object_store_from(self.stack.settings))
 
     def stop(self) -> None:
         """Stop the stack; no process of it is left, nor of those that were killed before."""
@@ -109,7 +106,7 @@ class Pipeline:
 
     def heard(self, calls: Sequence[CallEnded]) -> dict[str, Transcript]:
         """Call id → transcript, of those that were heard so far."""
-        found = {call.call_id: self.recordings.load_transcript(call.tenant_id, call.call_id) for call in calls}
+        found = {call.call_id: self.transcripts.load(call.tenant_id, call.call_id) for call in calls}
         return {call_id: transcript for call_id, transcript in found.items() if transcript is not None}
 
     def kill(self, name: str) -> None:
@@ -166,7 +163,7 @@ class Pipeline:
         judge = build_judge(self.stack.settings)
         ids: set[str] = set()
         for call in calls:
-            transcript = self.recordings.load_transcript(UNDISTURBED, call.call_id)
+            transcript = self.transcripts.load(UNDISTURBED, call.call_id)
             assert transcript is not None
             same = transcript.model_copy(update={"tenant_id": call.tenant_id, "call": call})
             ids |= {finding.finding_id for finding in judge.judge(same, transcript.transcribed_at).findings}

@@ -312,7 +312,7 @@ def test_transcripts_from_before_are_found_by_sound_once_they_were_read(engine: 
         pytest.param({"call_ids": ["rich", "x"]}, {"call_ids": ["ric"]}, id="call"),
         pytest.param({"agents": ["A1"]}, {"agents": ["A"]}, id="agent"),
         pytest.param({"teams": ["north", "south"]}, {"teams": ["south"]}, id="team"),
-        pytest.param({"customer_key": KEY}, {"customer_key": "0" * 64}, id="customer"),
+        pytest.param({"customer_keys": [KEY]}, {"customer_keys": ["0" * 64]}, id="customer"),
         pytest.param({"queues": ["售后"]}, {"queues": ["售"]}, id="queue"),
         pytest.param({"inquiry_types": ["退款"]}, {"inquiry_types": ["退货"]}, id="inquiry type"),
         pytest.param({"order_ids": ["O-1"]}, {"order_ids": ["O-2"]}, id="order"),
@@ -524,7 +524,7 @@ def test_the_last_page_has_no_cursor(store: Store) -> None:
 def test_nothing_of_another_tenant_is_found(store: Store) -> None:
     twin = RICH.__dict__ | {"tenant": "bright"}
     store.write(RICH, Call(**twin))
-    for conditions in ({}, {"phrases": [{"text": "退款"}]}, {"customer_key": KEY}, {"call_ids": ["rich"]}):
+    for conditions in ({}, {"phrases": [{"text": "退款"}]}, {"customer_keys": [KEY, "0" * 64]}, {"call_ids": ["rich"]}):
         assert [hit.tenant_id for hit in store.all(tenants=["acme"], **conditions)] == ["acme"]
         both = [hit.tenant_id for hit in store.all(tenants=["acme", "bright"], **conditions)]
         assert both == ["bright", "acme"]

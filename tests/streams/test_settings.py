@@ -248,16 +248,23 @@ def test_an_optional_path_that_is_empty_is_not_set() -> None:
 
 
 SECRETS = [name for name, field in setting_fields().items() if field.annotation is SecretStr]
+WRAPPING_KEYS = ("audio_keys", "transcript_keys", "received_keys")
 
 
 def test_what_sounds_like_a_secret_is_one() -> None:
     sounding = {name for name in setting_fields() if {"password", "secret"} & set(name.split("_"))}
-    assert {*sounding, "clickhouse_url", "speech_api_key"} == set(SECRETS)
+    assert {*sounding, "clickhouse_url", "register_url", "speech_api_key", *WRAPPING_KEYS} == set(SECRETS)
 
 
 @pytest.mark.parametrize("name", SECRETS)
 def test_a_secret_is_never_printed(name: str) -> None:
-    value = f"http://callstream:{PASSWORD}@127.0.0.1/callstream" if name == "clickhouse_url" else PASSWORD
+    urls = {
+        "clickhouse_url": f"http://callstream:{PASSWORD}@127.0.0.1/callstream",
+        "register_url": f"postgresql+pg8000://callstream:{PASSWORD}@127.0.0.1/register",
+    }
+    value = urls.get(name, PASSWORD)
+    if name in WRAPPING_KEYS:
+        value = f"{PASSWORD}:{'A' * 43}="
     loaded = load_settings({variable_of(name): value})
     secret = loaded.settings.values()[name]
     assert isinstance(secret, SecretStr)

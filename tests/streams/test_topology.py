@@ -6,6 +6,7 @@ from pkgutil import resolve_name
 
 import pytest
 
+from processors.custody.ports import PURPOSES
 from schemas.messages.topics import (
     ALERTS_RAISED,
     CALLS_REANALYZED,
@@ -14,7 +15,7 @@ from schemas.messages.topics import (
     AnyTopic,
 )
 from streams.embedded.stack import stages_of
-from streams.settings import Settings, load_settings
+from streams.settings import Settings, load_settings, setting_groups
 from streams.topology import STAGES, WORKER_NAMES, WORKERS, StageEntry, consumer_groups, operations
 
 REPOSITORY = Path(__file__).parents[2]
@@ -49,6 +50,26 @@ def test_texts_in_clear_are_read_by_one_stage_alone() -> None:
     assert [stage.name for stage in STAGES if TRANSCRIPTS_RECEIVED in [read.topic for read in stage.reads]] == [
         "receive"
     ]
+
+
+OPENS = {
+    "listen": {"audio keys", "transcript keys"},
+    "receive": {"received keys", "transcript keys"},
+    "replay": {"transcript keys"},
+}
+"""What each stage may open or seal; all others have no key of anything."""
+
+
+@pytest.mark.parametrize("stage", STAGES, ids=lambda stage: stage.name)
+def test_a_stage_is_given_the_keys_that_it_needs_and_no_others(stage: StageEntry) -> None:
+    opens = {group for group in stage.setting_groups if group.endswith(" keys")}
+    assert opens == OPENS.get(stage.name, set())
+    assert ("keys" in stage.setting_groups) == bool(opens)
+
+
+def test_groups_of_keys_are_those_of_the_purposes() -> None:
+    """Else the test above would see none."""
+    assert {group for group in setting_groups() if group.endswith(" keys")} == {f"{name} keys" for name in PURPOSES}
 
 
 @pytest.mark.parametrize("stage", STAGES, ids=lambda stage: stage.name)

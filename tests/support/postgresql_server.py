@@ -81,8 +81,11 @@ def postgresql_binaries() -> Path:
 
 
 @contextmanager
-def running_postgresql() -> Iterator[PostgresqlServer]:
-    """A server with a folder of its own, which is removed. Raises `PostgresqlUnavailableError`."""
+def running_postgresql(*, durable: bool = False) -> Iterator[PostgresqlServer]:
+    """A server with a folder of its own, which is removed. Raises `PostgresqlUnavailableError`.
+
+    `durable`: what is committed outlives the machine too, which tests need not.
+    """
     binaries = postgresql_binaries()
     options = _other_user()
     # Not in pytest's own folders: only their owner may enter those, and that is not who runs the server.
@@ -108,7 +111,15 @@ def running_postgresql() -> Iterator[PostgresqlServer]:
         def start() -> "subprocess.Popen[bytes]":
             return subprocess.Popen(
                 (
-                    *(binaries / "postgres", "-D", folder / "data", "-p", str(port), "-c", "fsync=off"),
+                    *(
+                        binaries / "postgres",
+                        "-D",
+                        folder / "data",
+                        "-p",
+                        str(port),
+                        "-c",
+                        f"fsync={'on' if durable else 'off'}",
+                    ),
                     *("-c", f"listen_addresses={LOOPBACK}", "-c", f"unix_socket_directories={folder}"),
                 ),
                 stdout=subprocess.DEVNULL,

@@ -41,6 +41,7 @@ MARKERS = {
     "kafka": ANYTHING,
     "minio": ANYTHING,
     "postgresql": EMBEDDED,
+    "openbao": EMBEDDED,
     "versitygw": ANYTHING,
     "model": NOTHING,
     "superset": ANYTHING,

@@ -17,6 +17,7 @@ from processors.clickhouse.rows import (
     rows_for_transcript,
 )
 from processors.clickhouse.search_sql import FoundCall, Page, SearchQuery
+from processors.custody.customer_keys import customer_key
 from schemas.messages.call_analysis import (
     CallAnalysis,
     Risk,
@@ -34,7 +35,6 @@ from schemas.messages.outcome import Outcome
 from schemas.messages.transcript import EngineIdentity, Segment, Transcript
 from streams.adapters.clickhouse.sink import ClickHouseSink
 from streams.queries.search import search
-from streams.stages.capture import customer_key
 from tests.support.judged_calls import NAMES
 
 T0 = datetime(2026, 3, 31, 12, 0, tzinfo=UTC)

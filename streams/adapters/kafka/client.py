@@ -536,7 +536,9 @@ TopicChange = Literal[
 
 
 def topic_settings(topic: AnyTopic, replicas: int, masked_days: int = MASKED_DAYS) -> dict[str, str]:
-    """What is declared, how long masked text is kept, and how many of so many replicas must have a message before it is acknowledged.
+    """What is declared, and how many of so many replicas must have a message before it is acknowledged.
+
+    `masked_days` is how long topics with masked text are kept.
 
     Of three, two: then one broker may be away without a stop, and one may burn without a loss. Of fewer, one: two of
     two would stop everything whenever one is away.

@@ -12,7 +12,7 @@ from pydantic_core import PydanticCustomError
 
 from processors.custody.ports import Purpose
 from schemas.errors import OperatorError
-from streams.adapters.key_wrappers.ring import KEY_BYTES, Ring
+from streams.adapters.key_wrappers.ring import KEY_BYTES, Ring, require_purpose
 from streams.ports import KeyWrapperSettings
 
 _VERSION = re.compile(r"[A-Za-z0-9._-]{1,64}")
@@ -77,6 +77,7 @@ class EnvironmentKeys(Ring):
 
     def make_version(self, purpose: Purpose) -> NoReturn:
         """Raises `OperatorError`, which says how it is done by hand."""
+        require_purpose(purpose, self._keys)
         name = f"CALLSTREAM_{purpose.upper()}_KEYS"
         raise OperatorError(
             f"keys in variables are made by hand: append `,<a new version>:<key>` to {name} of every process that has "

@@ -1,4 +1,4 @@
-"""Transcripts from outside on their way to be masked: what was said lies sealed in the object store, for days at most."""
+"""Transcripts from outside that wait to be masked: what was said lies sealed in the object store, for days at most."""
 
 from datetime import UTC, date, datetime
 from secrets import token_hex

@@ -1,6 +1,7 @@
 """The one place where recordings are read, and where it is said what they are called."""
 
 import re
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from hashlib import sha256
@@ -16,6 +17,10 @@ from streams.adapters.object_store.sealed_store import ObjectTooLargeError, Seal
 from streams.ports import ForeignUriError, ObjectMissingError, ObjectStore, StoreAccessError
 
 _EXTENSION = re.compile(r"[a-z0-9]{1,8}")
+_OF_BEFORE = re.compile(
+    r"recordings/(?P<tenant>[^/]+)/(?P<day>[0-9]{4}/[0-9]{2}/[0-9]{2})/(?P<call>[^/]+)"
+    r"\.(?P<digest>[0-9a-f]{12})\.(?P<extension>[a-z0-9]{1,8})"
+)
 _TENANT_ID = TypeAdapter[str](TenantId)
 _CALL_ID = TypeAdapter[str](Identifier)
 
@@ -67,8 +72,6 @@ class RecordingStore:
         """
         audio = call.audio
         seal = _seal_of(call)
-        if seal is None and not self._hears_unsealed:
-            raise UnreadableRecordingError("unsupported", "not_sealed")
         try:
             key = self._store.key_of(audio.uri)
         except ForeignUriError:
@@ -102,12 +105,61 @@ class RecordingStore:
 
     def _read(self, key: str, seal: "_Seal | None", most_bytes: int) -> bytes:
         if seal is None:
-            return self._store.read(key, length=most_bytes + 1)  # one more than announced shows that there is more
+            return self._read_of_before(key, most_bytes)
         try:
             return self._sealed.read(key, seal.identity, seal.day, most_bytes=most_bytes)
         except KeyGoneError:
             self._store.size(key)  # where no object is either, that is what is missing
             raise
+
+    def _read_of_before(self, key: str, most_bytes: int) -> bytes:
+        """What an event without a seal points to: sealed since then, or in clear where that is heard.
+
+        Raises `UnreadableRecordingError` besides.
+        """
+        recording = ClearRecording.of_key(key)
+        if recording is not None:
+            with suppress(ObjectMissingError):
+                return self._read(recording.sealed_key, _Seal(recording.identity, recording.day), most_bytes)
+        if not self._hears_unsealed:
+            raise UnreadableRecordingError("unsupported", "not_sealed")
+        return self._store.read(key, length=most_bytes + 1)  # one more than announced shows that there is more
+
+
+@dataclass(frozen=True)
+class ClearRecording:
+    """A recording as releases before 0.4 wrote it: in clear, with the beginning of its SHA-256 in its name."""
+
+    key: str
+    tenant_id: str
+    day: date
+    call_id: str
+    digest: str
+    extension: str
+
+    @classmethod
+    def of_key(cls, key: str) -> "ClearRecording | None":
+        """None for the key of anything else."""
+        match = _OF_BEFORE.fullmatch(key)
+        if match is None:
+            return None
+        try:
+            day = date.fromisoformat(match["day"].replace("/", "-"))
+            return cls(key, _tenant(match["tenant"]), day, _call(match["call"]), match["digest"], match["extension"])
+        except ValueError:
+            return None
+
+    @property
+    def identity(self) -> SealedIdentity:
+        """What it is sealed as."""
+        return SealedIdentity(self.tenant_id, self.call_id, "recording", f"{self.digest}0000")
+
+    @property
+    def sealed_key(self) -> str:
+        """Where it lies once it is sealed: its event, which says nothing of that, still leads there."""
+        return (
+            f"recordings/{self.tenant_id}/{self.day:%Y/%m/%d}/{self.call_id}.{self.identity.version}.{self.extension}"
+        )
 
 
 @dataclass(frozen=True)

@@ -22,8 +22,8 @@ from streams.ports import ObjectMissingError, ObjectStore, StoreAccessError
 logger = logging.getLogger(__name__)
 
 FORMAT = "1"
-"""How the content is written: the length of the JSON of a `Transcript`, four bytes, then that JSON compressed with zstd.
-Part of the key and of what is sealed."""
+"""How the content is written: the length of the JSON of a `Transcript`, in four bytes, then that JSON compressed with
+zstd. Part of the key and of what is sealed."""
 
 PREFIX = "transcripts/"
 DAY_PREFIX = "call_days/"

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import date
 from typing import Any
 
-from sqlalchemy import delete, select, update
+from sqlalchemy import delete, exists, literal, select, update
 
 from processors.custody.data_keys import call_context, day_context, new_key, unwrap_key, wrap_key
 from processors.custody.ports import KeyGoneError, KeyWrapper, Purpose, WrappedKey
@@ -49,67 +49,74 @@ class RegisterKeys:
 
     def make(self, tenant_id: str, call_id: str, day: date, purpose: Purpose) -> bytes:
         """See `DataKeys.make`."""
-        with self._register.reading("read the key of a call") as tx:
-            found = _find(tx, tenant_id, call_id, day, purpose)
-        if found is None:
-            found = self._make(tenant_id, call_id, day, purpose)
-        return self._open(found[0], found[1], tenant_id, call_id)
+        context = call_context(tenant_id, call_id, day, purpose)
+        while True:
+            day_key, blob = self._find(tenant_id, call_id, day, purpose)
+            if day_key is None:
+                self._make_day_key(tenant_id, day, purpose)
+            elif blob is not None:
+                return unwrap_key(self._open(day_key), blob, context)
+            else:
+                key = new_key()
+                blob = wrap_key(self._open(day_key), key, context)
+                with self._register.transaction("keep the key of a call") as tx:
+                    kept = _keep(tx, day_key, call_id, blob)
+                if kept:
+                    return key
+                # Another process was first, or the day key was changed meanwhile: what counts is what is there.
 
     def get(self, tenant_id: str, call_id: str, day: date, purpose: Purpose) -> bytes:
         """See `DataKeys.get`."""
-        with self._register.reading("read the key of a call") as tx:
-            found = _find(tx, tenant_id, call_id, day, purpose)
-        if found is None:
+        day_key, blob = self._find(tenant_id, call_id, day, purpose)
+        if day_key is None or blob is None:
             raise KeyGoneError("the call has no such key: it was never made, or it has been destroyed")
-        return self._open(found[0], found[1], tenant_id, call_id)
+        return unwrap_key(self._open(day_key), blob, call_context(tenant_id, call_id, day, purpose))
 
     def destroy(self, tenant_id: str, call_id: str, day: date) -> None:
         """See `DataKeys.destroy`."""
         with self._register.transaction("destroy the keys of a call") as tx:
             destroy_call_keys(tx, tenant_id, call_id, day)
 
-    def _make(self, tenant_id: str, call_id: str, day: date, purpose: Purpose) -> tuple[DayKey, bytes]:
-        while True:
-            day_key = self._day_key(tenant_id, day, purpose)
-            context = call_context(tenant_id, call_id, day, purpose)
-            blob = wrap_key(self._open_day(day_key), new_key(), context)
-            with self._register.transaction("keep the key of a call") as tx:
-                # Another process may have been first, or the day key may have been changed meanwhile: what counts is
-                # what is there, and nothing is wrapped by a key that is not.
-                if find_day_key(tx, tenant_id, day, purpose) == day_key:
-                    tx.insert_new(call_keys, day=day, tenant_id=tenant_id, call_id=call_id, purpose=purpose, blob=blob)
-                found = _find(tx, tenant_id, call_id, day, purpose)
-            if found is not None:
-                return found
+    def _find(self, tenant_id: str, call_id: str, day: date, purpose: Purpose) -> tuple[DayKey | None, bytes | None]:
+        """The key of the day, and that of the call under it."""
+        is_day_key = (day_keys.c.tenant_id == tenant_id, day_keys.c.day == day, day_keys.c.purpose == purpose)
+        # Said of both tables by value, so that PostgreSQL looks into the one partition only.
+        is_call_key = (
+            (call_keys.c.day == day)
+            & (call_keys.c.tenant_id == tenant_id)
+            & (call_keys.c.call_id == call_id)
+            & (call_keys.c.purpose == purpose)
+        )
+        with self._register.reading("read the key of a call") as tx:
+            row = tx.execute(
+                select(day_keys.c.version, day_keys.c.blob.label("day_blob"), call_keys.c.blob)
+                .outerjoin(call_keys, is_call_key)
+                .where(*is_day_key)
+            ).one_or_none()
+        if row is None:
+            return None, None
+        day_key = DayKey(tenant_id, day, purpose, WrappedKey(row.version, bytes(row.day_blob)))
+        return day_key, None if row.blob is None else bytes(row.blob)
 
-    def _day_key(self, tenant_id: str, day: date, purpose: Purpose) -> DayKey:
-        """The key of the day, a new one where there is none."""
-        while True:
-            with self._register.reading("read the key of a day") as tx:
-                found = find_day_key(tx, tenant_id, day, purpose)
-                version = None if found is not None else current_version(tx, purpose)
-            if found is not None:
-                return found
-            assert version is not None  # noqa: S101 - `current_version` raises
-            # Outside of a transaction: a key service may take its time.
-            wrapped = self._wrapper.wrap(purpose, version, new_key(), day_context(tenant_id, day, purpose))
-            with self._register.transaction("keep the key of a day") as tx:
-                if hold_current(tx, purpose, wrapped.version):
-                    tx.insert_new(
-                        day_keys,
-                        tenant_id=tenant_id,
-                        day=day,
-                        purpose=purpose,
-                        version=wrapped.version,
-                        blob=wrapped.blob,
-                        made_at=self._clock.now(),
-                    )
+    def _make_day_key(self, tenant_id: str, day: date, purpose: Purpose) -> None:
+        """Make one where there is none; when this returns there may still be none, because it was wrapped too late."""
+        with self._register.reading("read the wrapping keys") as tx:
+            version = current_version(tx, purpose)
+        # Outside of a transaction: a key service may take its time.
+        wrapped = self._wrapper.wrap(purpose, version, new_key(), day_context(tenant_id, day, purpose))
+        with self._register.transaction("keep the key of a day") as tx:
+            if hold_current(tx, purpose, wrapped.version):
+                tx.insert_new(
+                    day_keys,
+                    tenant_id=tenant_id,
+                    day=day,
+                    purpose=purpose,
+                    version=wrapped.version,
+                    blob=wrapped.blob,
+                    made_at=self._clock.now(),
+                )
 
-    def _open(self, day_key: DayKey, blob: bytes, tenant_id: str, call_id: str) -> bytes:
-        context = call_context(tenant_id, call_id, day_key.day, day_key.purpose)
-        return unwrap_key(self._open_day(day_key), blob, context)
-
-    def _open_day(self, day_key: DayKey) -> bytes:
+    def _open(self, day_key: DayKey) -> bytes:
         opened = self._opened.get(day_key)
         if opened is None:
             opened = self._wrapper.unwrap(day_key.purpose, day_key.wrapped, day_key.context)
@@ -177,31 +184,24 @@ def replace_day_key(tx: Transaction, former: DayKey, wrapped: WrappedKey) -> boo
     return changed.rowcount == 1
 
 
-def _find(tx: Transaction, tenant_id: str, call_id: str, day: date, purpose: Purpose) -> tuple[DayKey, bytes] | None:
-    """The key of a call with that of its day, where there are both."""
-    row = tx.execute(
-        select(call_keys.c.blob, day_keys.c.version, day_keys.c.blob.label("day_blob"))
-        .join(
-            day_keys,
-            (day_keys.c.tenant_id == call_keys.c.tenant_id)
-            & (day_keys.c.day == call_keys.c.day)
-            & (day_keys.c.purpose == call_keys.c.purpose),
-        )
-        .where(*_is_call_key(tenant_id, call_id, day, purpose))
-    ).one_or_none()
-    if row is None:
-        return None
-    return DayKey(tenant_id, day, purpose, WrappedKey(row.version, bytes(row.day_blob))), bytes(row.blob)
+def _keep(tx: Transaction, day_key: DayKey, call_id: str, blob: bytes) -> bool:
+    """Insert the key of a call, unless there is one, and only where its day key is still as it was read."""
+    values = {
+        "day": day_key.day,
+        "tenant_id": day_key.tenant_id,
+        "call_id": call_id,
+        "purpose": day_key.purpose,
+        "blob": blob,
+    }
+    columns = [call_keys.c[name] for name in values]
+    row = select(*(literal(value, column.type) for value, column in zip(values.values(), columns, strict=True)))
+    unchanged = exists().where(
+        *_is_day_key(day_key.tenant_id, day_key.day, day_key.purpose),
+        day_keys.c.version == day_key.wrapped.version,
+        day_keys.c.blob == day_key.wrapped.blob,
+    )
+    return tx.insert_new_from(call_keys, columns, row.where(unchanged))
 
 
 def _is_day_key(tenant_id: str, day: date, purpose: Purpose) -> tuple[Any, ...]:
     return (day_keys.c.tenant_id == tenant_id, day_keys.c.day == day, day_keys.c.purpose == purpose)
-
-
-def _is_call_key(tenant_id: str, call_id: str, day: date, purpose: Purpose) -> tuple[Any, ...]:
-    return (
-        call_keys.c.day == day,
-        call_keys.c.tenant_id == tenant_id,
-        call_keys.c.call_id == call_id,
-        call_keys.c.purpose == purpose,
-    )

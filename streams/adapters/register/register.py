@@ -47,10 +47,16 @@ class Transaction:
 
     def insert_new(self, into: Any, **values: object) -> bool:
         """Insert a row, unless there is one of the same key already; whether it is new."""
+        return bool(self.execute(self._insert(into).values(**values).on_conflict_do_nothing()).rowcount)
+
+    def insert_new_from(self, into: Any, columns: Any, rows: Any) -> bool:
+        """Insert what a `select` gives, unless there is a row of the same key already; whether anything is new."""
+        return bool(self.execute(self._insert(into).from_select(columns, rows).on_conflict_do_nothing()).rowcount)
+
+    def _insert(self, into: Any) -> Any:
         from sqlalchemy.dialects import postgresql, sqlite
 
-        dialect: Any = postgresql if self.is_postgresql else sqlite
-        return bool(self.execute(dialect.insert(into).values(**values).on_conflict_do_nothing()).rowcount)
+        return (postgresql if self.is_postgresql else sqlite).insert(into)
 
     def outbox(self, event: CustodyChanged) -> None:
         """Have the relay publish this once the transaction is over. Does nothing with an event that is there."""
@@ -117,11 +123,19 @@ class Register:
 
     @contextmanager
     def reading(self, what: str = "read") -> Iterator[Transaction]:
-        """A transaction that only reads, and keeps nobody from writing. Raises as `transaction`."""
+        """To read alone, which keeps nobody from writing. On PostgreSQL a statement sees what was committed before.
+
+        Raises as `transaction`.
+        """
+        options: dict[str, Any] = {_READS: True}
+        if self.file is None:
+            # Statements of a transaction see what was committed before each of them anyway; so they need not wait for
+            # its beginning and its end to go to the server and back.
+            options["isolation_level"] = "AUTOCOMMIT"
         with (
             translated_errors(what),
             self.engine.connect() as connection,
-            connection.execution_options(**{_READS: True}).begin(),
+            connection.execution_options(**options).begin(),
         ):
             yield Transaction(connection)
 
@@ -212,7 +226,7 @@ class Register:
 
     @property
     def speaks_tls(self) -> bool:
-        """Whether a PostgreSQL register is spoken to over TLS: not on the same machine, nor where settings do without."""
+        """Whether PostgreSQL is spoken to over TLS: not on the same machine, nor where settings do without."""
         host = self._url.host or ""
         near = host in ("", "localhost", "::1") or host.startswith("127.")
         return self._ca_file is not None or not (near or self._allow_plain)

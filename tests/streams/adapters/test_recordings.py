@@ -45,7 +45,7 @@ class House:
         return self.sealing.put(event_of(data, call_id), data, "wav", version)
 
     def in_clear(self, data: bytes = SOUND) -> CallEnded:
-        key = "recordings/acme/2026/02/28/c1.0123456789ab.wav"
+        key = f"recordings/acme/2026/02/28/c1.{sha256(data).hexdigest()[:12]}.wav"
         self.store.put(key, data)
         return with_audio(event_of(data), uri=self.store.uri_of(key))
 

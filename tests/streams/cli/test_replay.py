@@ -2,17 +2,25 @@
 
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 
 from processors.judging.call_context import NO_BACKGROUND, Background
+from schemas.errors import RetryableError
 from schemas.messages.call_ended import CallEnded
-from schemas.messages.records import ProducerRecord
 from schemas.messages.topics import ALERTS_RAISED, CALLS_REANALYZED, CALLS_TRANSCRIBED
 from schemas.messages.transcript import Transcript
 from streams.adapters.kafka.client import Lag
+from streams.adapters.object_store.from_settings import object_store_from
+from streams.adapters.object_store.transcripts import TranscriptStore
+from streams.adapters.register.migrate import migrate_register
+from streams.adapters.register.register import Register
 from streams.embedded.ports import free_port
-from streams.ports import CallKey, RiskOrNone
+from streams.ports import CallKey, ObjectStore, RiskOrNone
+from streams.runtime.replay_progress import ReplayProgress
+from streams.settings import load_settings
+from streams.wiring import prepare_keys, transcript_store_from
 from tests.processors.rules.rule_packs import called
 from tests.streams.cli.terminal import Terminal
 from tests.streams.runtime.published_rules import Broker, pack, pack_text
@@ -46,17 +54,41 @@ class NothingKnown:
         return NO_BACKGROUND
 
 
+class Shelf:
+    """Where the command finds transcripts: the store and the register of its settings."""
+
+    def __init__(self) -> None:
+        settings = load_settings().settings
+        migrate_register(Register.of(settings))
+        prepare_keys(settings)
+        self.store: ObjectStore = object_store_from(settings)
+        self.store.apply()
+        self.transcripts: TranscriptStore = transcript_store_from(settings, self.store)
+
+    def hear(self, *calls: Transcript) -> None:
+        for one in calls:
+            self.transcripts.save(one)
+
+
 @pytest.fixture
-def broker(monkeypatch: pytest.MonkeyPatch) -> Broker:
+def shelf(terminal: Terminal) -> Shelf:  # noqa: ARG001 - it says where the data folder is
     """Four calls of two tenants, on two days, of which one says nothing remarkable."""
+    shelf = Shelf()
+    shelf.hear(call("c1", 5), call("c2", 5, text="您好"), call("c3", 20), call("c4", 20, tenant_id="other"))
+    return shelf
+
+
+@pytest.fixture
+def broker(shelf: Shelf, monkeypatch: pytest.MonkeyPatch) -> Broker:
+    """Kafka, and no ClickHouse; everything is judged in this process, where that is so."""
+    assert shelf.store
+    monkeypatch.setattr("streams.cli.replay.cores", lambda: 1)
     monkeypatch.setattr("streams.adapters.clickhouse.connection.connect", lambda _url: object())
     monkeypatch.setattr("streams.adapters.clickhouse.risks.StoredRisks", NoStoredRisks)
     monkeypatch.setattr("streams.adapters.clickhouse.history.ClickHouseHistory", NothingKnown)
     monkeypatch.setattr("streams.adapters.kafka.client.lags", lambda _settings, _groups: [])
     monkeypatch.setattr("streams.stages.replay.step_aside", lambda: None)
-    broker = Broker(monkeypatch)
-    broker.hear([call("c1", 5), call("c2", 5, text="您好"), call("c3", 20), call("c4", 20, tenant_id="other")])
-    return broker
+    return Broker(monkeypatch)
 
 
 def call(call_id: str, day: int, text: str = HIT, tenant_id: str = "acme") -> Transcript:
@@ -134,11 +166,12 @@ def test_a_dry_run_writes_nothing(terminal: Terminal, broker: Broker) -> None:
     assert {topic: list(records) for topic, records in broker.records.items()} == before
 
 
-def test_json_tells_all_of_it(terminal: Terminal, broker: Broker) -> None:
+def test_json_tells_all_of_it(terminal: Terminal, broker: Broker, shelf: Shelf) -> None:
     broker.publish_rules(pack())
-    broker.publish([ProducerRecord(CALLS_TRANSCRIBED.name, b"x", b"{}")])
+    shelf.store.put("transcripts/acme/2026/01/05/notes.txt", b"x")
     told = terminal.run("replay", "--from", "2026-01-01", "--tenant", "acme", "--json").json
-    assert (told["dry_run"], told["transcripts"], told["unreadable"], told["judged"]) == (False, 5, 1, 3)
+    assert (told["dry_run"], told["transcripts"], told["unreadable"], told["judged"]) == (False, 3, 1, 3)
+    assert [one["key"] for one in told["unreadable_objects"]] == ["transcripts/acme/2026/01/05/notes.txt"]
     assert told["findings"][RULE] == 2
     assert told["changed"] == 3 == sum(told["moves"].values())
     assert {(one["tenant_id"], one["call_id"], one["before"]) for one in told["changes"]} == {
@@ -161,14 +194,12 @@ def test_alerts_are_raised_when_asked(terminal: Terminal, broker: Broker) -> Non
     assert selected == {"c1", "c3", "c4"}, "by the rules of the replay"
 
 
-def test_what_cannot_be_heard_is_judged_too(terminal: Terminal, broker: Broker) -> None:
+def test_what_cannot_be_heard_is_judged_too(terminal: Terminal, broker: Broker, shelf: Shelf) -> None:
     many = [("agent", HIT), *[("customer", "好")] * 9_999]
-    broker.hear(
-        [
-            called(industry="finance", call_id="empty"),
-            called(("agent", "😀\x07\u202e\u200b" * 200), industry="finance", call_id="emoji"),
-            called(*many, industry="finance", call_id="long"),  # type: ignore[arg-type]
-        ]
+    shelf.hear(
+        called(industry="finance", call_id="empty"),
+        called(("agent", "😀\x07\u202e\u200b" * 200), industry="finance", call_id="emoji"),
+        called(*many, industry="finance", call_id="long"),  # type: ignore[arg-type]
     )
     broker.publish_rules(pack())
     assert terminal.run("replay", "--from", "2026-01-01").code == 0
@@ -199,7 +230,10 @@ def test_it_waits_while_live_stages_are_behind(
 @pytest.mark.parametrize(
     ("options", "sentence"),
     [
-        pytest.param([], "Missing option '--from'", id="from when"),
+        pytest.param([], "say from when, or go on with --resume", id="from when"),
+        pytest.param(["--resume"], "there is no replay to go on with", id="nothing to go on with"),
+        pytest.param(["--resume", "--from", "2026-01-01"], "it goes on with what it was given", id="both"),
+        pytest.param(["--from", "2026-01-01", "--workers", "0"], "--workers", id="nobody who judges"),
         pytest.param(["--from", "yesterday"], "yesterday is not a time: write 2026-03-01", id="no date"),
         pytest.param(["--from", "2026-01-01", "--to", "soon"], "soon is not a time: write 2026-03-01", id="no end"),
         pytest.param(
@@ -250,6 +284,60 @@ def test_published_rules_that_workers_refuse_are_not_used(terminal: Terminal, br
     named = terminal.run("replay", "--from", "2026-01-01", "--rules", "desk@2")
     assert named.code == 1
     assert "must be found, and is not" in named.err
+
+
+class TestResume:
+    def test_one_that_broke_off_goes_on_with_the_rules_that_it_was_given(
+        self, terminal: Terminal, broker: Broker, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Rules that were published meanwhile are of no concern to it."""
+        broker.publish_rules(pack(1))
+        monkeypatch.setattr("streams.stages.replay.BATCH_CALLS", 1)
+        publish = broker.publish
+
+        def leaves(outputs: Any) -> None:
+            if len(broker.messages(CALLS_REANALYZED)) == 2:
+                raise RetryableError("Kafka did not take it")
+            publish(outputs)
+
+        monkeypatch.setattr(broker, "publish", leaves)
+        ended = terminal.run("replay", "--from", "2026-01-01")
+        assert (ended.code, len(judged(broker))) == (4, 2)
+        monkeypatch.setattr(broker, "publish", publish)
+        broker.publish_rules(pack(2))
+        ended = terminal.run("replay", "--resume")
+        assert ended.code == 0
+        assert "4 transcripts read, 4 calls judged again; the risk of 4 changes" in ended.out
+        assert judged(broker) == {"c1": ["1"], "c2": [], "c3": ["1"], "c4": ["1"]}
+        assert terminal.run("replay", "--resume").code == 2
+
+    def test_one_of_another_release_is_not_gone_on_with(self, terminal: Terminal) -> None:
+        with ReplayProgress(load_settings().settings.data_dir / "replay") as kept:
+            kept.begin({"release": "0.0.1"})
+        ended = terminal.run("replay", "--resume")
+        assert ended.code == 2
+        assert "was begun by callstream 0.0.1" in ended.err
+
+
+def test_transcripts_of_an_earlier_release_must_be_sealed_first(
+    terminal: Terminal, broker: Broker, shelf: Shelf
+) -> None:
+    broker.publish_rules(pack())
+    shelf.store.put("transcripts/acme/old.json", call("old", 5).encode())
+    ended = terminal.run("replay", "--from", "2026-01-01")
+    assert ended.code == 3
+    assert "run `callstream custody seal-transcripts`" in ended.err
+    sealed = terminal.run("custody", "seal-transcripts")
+    assert (sealed.code, sealed.out) == (0, "1 transcripts sealed\n")
+    assert terminal.run("replay", "--from", "2026-01-01").code == 0
+    assert judged(broker)["old"] == ["1"]
+
+
+def test_what_is_no_transcript_of_its_call_is_not_sealed_and_named(terminal: Terminal, shelf: Shelf) -> None:
+    shelf.store.put("transcripts/acme/old.json", b"{}")
+    ended = terminal.run("custody", "seal-transcripts")
+    assert ended.code == 1
+    assert "left alone, it is no transcript of its call: transcripts/acme/old.json" in ended.out
 
 
 @pytest.mark.loopback

@@ -1,6 +1,7 @@
 """`callstream search`: options, errors, table, JSON; and a phone number that never reaches ClickHouse."""
 
 import io
+import json
 import os
 import pwd
 from collections.abc import Iterator
@@ -11,6 +12,7 @@ from uuid import uuid4
 import pytest
 from clickhouse_connect.driver.client import Client
 
+from processors.custody.customer_keys import CustomerKeys
 from streams.adapters.clickhouse.connection import connect
 from streams.adapters.clickhouse.migrate import migrate
 from streams.adapters.kafka import client as kafka
@@ -168,7 +170,7 @@ class TestCommand:
         (line,) = [line for line in accesses(broker) if line not in before]
         assert (line.tenant_id, line.calls_count) == ("acme", 1)
         assert (line.action, line.client, line.result, line.call_id) == ("searched", "cli", "allowed", None)
-        assert (line.filters, line.reason, line.ticket) == (("customer_key", "phrases"), "complaint", "T-7")
+        assert (line.filters, line.reason, line.ticket) == (("customer_keys", "phrases"), "complaint", "T-7")
         said = line.encode().decode()
         assert "退款" not in said
         assert KEY not in said
@@ -206,6 +208,30 @@ class TestCommand:
         assert done.code == 2
         assert "--reason must be one word" in done.err
         assert (done.out, "王先生" in done.err) == ("", False)
+
+    def test_a_phone_number_is_found_under_every_version_of_the_secret(self, store: Store, there: Terminal) -> None:
+        """Also those of before there were versions, and not those of another tenant's key."""
+        former, new = "the secret of version 1", "the secret of version 2"
+        keys = {version: CustomerKeys(version, {version: secret}) for version, secret in ((1, former), (2, new))}
+        days_ago = {
+            "under-2": (keys[2].of("loyal", PHONE), 1),
+            "under-1": (keys[1].of("loyal", PHONE), 2),
+            "under-0": (KEY, 3),
+            "another": (keys[2].of("acme", PHONE), 4),
+        }
+        for call_id, (key, days) in days_ago.items():
+            store.write(Call(call_id, (), tenant="loyal", customer=key, ended_at=T0 - timedelta(days=days)))
+        there.set(
+            customer_key_secret=new,
+            customer_key_version=2,
+            customer_key_former_secrets=json.dumps({"1": former, "0": SECRET}),
+        )
+        done = there.run("search", "--tenant", "loyal", "--phone", PHONE, "--json")
+        assert [call["call_id"] for call in done.json["calls"]] == ["under-2", "under-1", "under-0"]
+
+        there.set(customer_key_former_secrets="")
+        done = there.run("search", "--tenant", "loyal", "--phone", PHONE, "--json")
+        assert [call["call_id"] for call in done.json["calls"]] == ["under-2"]
 
     def test_a_phone_number_without_a_key_is_refused(self, there: Terminal) -> None:
         there.set(customer_key_secret="")

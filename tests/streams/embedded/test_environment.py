@@ -35,10 +35,13 @@ SECRETS = sorted(
     name for model in setting_models() for name, field in model.model_fields.items() if field.annotation is SecretStr
 )
 KAFKA, CLICKHOUSE, S3, SPEECH = "kafka_sasl_password", "clickhouse_url", "s3_secret_key", "speech_api_key"
+REGISTER = "register_url"
 MAY_HAVE = {
-    "listen": {KAFKA, S3, SPEECH},
-    "receive": {KAFKA, S3},
+    "listen": {KAFKA, S3, SPEECH, REGISTER, "audio_keys", "transcript_keys"},
+    "receive": {KAFKA, S3, REGISTER, "received_keys", "transcript_keys"},
     "judge": {KAFKA, CLICKHOUSE},
+    "sweep": {KAFKA, S3, REGISTER},
+    "relay": {KAFKA, REGISTER},
     "store": {KAFKA, CLICKHOUSE},
     "watch": {KAFKA, CLICKHOUSE},
     "rollup": {CLICKHOUSE},

@@ -17,7 +17,6 @@ from schemas.messages.transcript_received import TranscriptReceived
 from streams.stages.capture import (
     PENDING_URI,
     call_of_file,
-    customer_key,
     event_for,
     extension_of,
     read_facts,
@@ -32,79 +31,6 @@ NUMBER = "13800138000"
 ENDED_AT = datetime(2026, 3, 2, 2, 15, 51, tzinfo=UTC)
 STEREO = wav([tone(440, 1_500, 8_000), tone(880, 1_500, 8_000)], 8_000)
 MONO = wav([tone(440, 1_500, 8_000)], 8_000)
-
-
-class TestCustomerKey:
-    @pytest.mark.parametrize(
-        "written",
-        [
-            pytest.param("138 0013 8000", id="spaces"),
-            pytest.param("138-0013-8000", id="dashes"),
-            pytest.param("(138) 0013.8000", id="brackets and dots"),
-            pytest.param("+8613800138000", id="E.164"),
-            pytest.param("+86 138-0013-8000", id="E.164 as people write it"),
-            pytest.param("008613800138000", id="dialled from abroad"),
-            pytest.param("013800138000", id="a mobile of another city, as Chinese exchanges dial it"),
-            pytest.param("+86 (0) 138 0013 8000", id="prefix and trunk prefix at once"),
-            pytest.param("１３８００１３８０００", id="full-width digits"),
-            pytest.param("＋８６　１３８００１３８０００", id="all full-width"),
-            pytest.param("\t138\u00a00013 8000\n", id="other white space"),
-        ],
-    )
-    def test_one_number_has_one_key_however_it_is_written(self, written: str) -> None:
-        assert customer_key(written, SECRET) == customer_key(NUMBER, SECRET)
-
-    @pytest.mark.parametrize(
-        ("one", "other"),
-        [
-            pytest.param("010-12345678", "+86 10 1234 5678", id="a landline with trunk prefix and from abroad"),
-            pytest.param("+852 2123 4567", "0085221234567", id="Hong Kong"),
-        ],
-    )
-    def test_other_numbers_have_one_key_too(self, one: str, other: str) -> None:
-        assert customer_key(one, SECRET) == customer_key(other, SECRET)
-
-    @pytest.mark.parametrize(
-        ("one", "other"),
-        [
-            pytest.param(NUMBER, "13800138001", id="another number"),
-            pytest.param("13865550100", "+1 386 555 0100", id="an American number with the digits of a Chinese mobile"),
-            pytest.param("95588", "955880", id="one digit more"),
-        ],
-    )
-    def test_two_numbers_have_two_keys(self, one: str, other: str) -> None:
-        assert customer_key(one, SECRET) != customer_key(other, SECRET)
-
-    def test_it_is_a_keyed_hash_that_an_event_takes(self) -> None:
-        key = customer_key(NUMBER, SECRET)
-        assert key != customer_key(NUMBER, SECRET + "!")
-        assert key != sha256(NUMBER.encode()).hexdigest()
-        assert event_for({"customer": {"key": key}}, MONO, None, ended_at=ENDED_AT).customer.key == key
-
-    @pytest.mark.parametrize(
-        "written",
-        [
-            pytest.param("", id="empty"),
-            pytest.param(" - ", id="nothing but separators"),
-            pytest.param("12", id="too short to be a number"),
-            pytest.param("1" * 21, id="too long to be a number"),
-            pytest.param("王小明", id="a name"),
-            pytest.param("138001380ab", id="letters"),
-            pytest.param("13800138000 转 12", id="with an extension: not the number of a person"),
-            pytest.param("1380013+8000", id="a plus inside"),
-            pytest.param("++8613800138000", id="two pluses"),
-            pytest.param("١٣٨٠٠١٣٨٠٠٠", id="digits that would make another key"),
-        ],
-    )
-    def test_what_is_no_number_is_refused_without_being_repeated(self, written: str) -> None:
-        with pytest.raises(InvalidCallError, match="is not a phone number") as caught:
-            customer_key(written, SECRET)
-        assert not written.strip(" -") or written not in str(caught.value)
-
-    def test_without_a_secret_there_is_no_key(self) -> None:
-        with pytest.raises(InvalidCallError, match="customer_key_secret is not set") as caught:
-            customer_key(NUMBER, "")
-        assert NUMBER not in str(caught.value)
 
 
 def event(facts: dict[str, Any], data: bytes = STEREO, found: AudioFacts | None = None) -> CallEnded:

@@ -28,7 +28,6 @@ _NO_SUCH_VERSION = (
     "no such key version",
     "version is too new",
     "disallowed by policy (too old)",
-    "less than the minimum encryption key version",
     "higher than the latest key version",
 )
 _DOES_NOT_OPEN = ("message authentication failed", "invalid ciphertext")
