@@ -34,23 +34,28 @@ def grams_of(texts: Sequence[str], lengths: Sequence[int], salt: int) -> Grams:
     `salt` tells apart grams of the same letters that mean different things: said, or heard before.
     """
     codes, owners = _joined(texts)
-    hits = [_hashed(codes, owners, length, salt) for length in lengths]
+    hits = [_hashed(codes, owners, length, salt)[1] for length in lengths]
     places = np.unique(np.concatenate(hits) if hits else np.empty(0, np.int64), return_counts=True)
     return Grams(places[0] >> BUCKET_BITS, places[0] & (BUCKETS - 1), places[1])
 
 
 def weigh_letters(
-    letters: str, lengths: Sequence[int], salt: int, weight_of: Callable[[NDArray[np.int64]], NDArray[np.float32]]
-) -> NDArray[np.float32]:
-    """How much each letter of a text speaks for a head: each gram shares its weight out among its letters."""
-    codes, owners = _joined([letters])
+    texts: Sequence[str],
+    lengths: Sequence[int],
+    salt: int,
+    weight_of: Callable[[NDArray[np.int64]], NDArray[np.float32]],
+) -> list[NDArray[np.float32]]:
+    """How much each letter of each text speaks for a head: each gram shares its weight out among its letters."""
+    codes, owners = _joined(texts)
     shares = np.zeros(len(codes), dtype=np.float32)
     for length in lengths:
-        hashed = _hashed(codes, owners, length, salt) & (BUCKETS - 1)
-        share = weight_of(hashed) / length
+        within, hashed = _hashed(codes, owners, length, salt)
+        share = np.zeros(len(within), dtype=np.float32)
+        share[within] = weight_of(hashed & (BUCKETS - 1)) / length
         for place in range(length):
             shares[place : place + len(share)] += share
-    return shares[1:-1]
+    ends = np.cumsum([len(text) + 2 for text in texts])
+    return [shares[end - len(text) - 1 : end - 1] for text, end in zip(texts, ends.tolist(), strict=True)]
 
 
 def _joined(texts: Sequence[str]) -> tuple[NDArray[np.uint64], NDArray[np.int64]]:
@@ -62,11 +67,13 @@ def _joined(texts: Sequence[str]) -> tuple[NDArray[np.uint64], NDArray[np.int64]
     return codes, owners.astype(np.int64)
 
 
-def _hashed(codes: NDArray[np.uint64], owners: NDArray[np.int64], length: int, salt: int) -> NDArray[np.int64]:
-    """Text and bucket of each gram of that length, in one number."""
+def _hashed(
+    codes: NDArray[np.uint64], owners: NDArray[np.int64], length: int, salt: int
+) -> tuple[NDArray[np.bool_], NDArray[np.int64]]:
+    """Where a gram of that length lies within a text, and of each of those text and bucket, in one number."""
     count = len(codes) - length + 1
     if count <= 0:
-        return np.empty(0, np.int64)
+        return np.empty(0, np.bool_), np.empty(0, np.int64)
     within = owners[:count] == owners[length - 1 :]
     with np.errstate(over="ignore"):
         hashed = np.full(count, salt * 31 + length, dtype=np.uint64)
@@ -74,5 +81,4 @@ def _hashed(codes: NDArray[np.uint64], owners: NDArray[np.int64], length: int, s
             hashed = (hashed + codes[place : place + count]) * _FACTOR
             hashed ^= hashed >> np.uint64(29)
         buckets = ((hashed * _MIX) >> _SHIFT).astype(np.int64)
-    places: NDArray[np.int64] = ((owners[:count] << BUCKET_BITS) | buckets)[within]
-    return places
+    return within, ((owners[:count] << BUCKET_BITS) | buckets)[within]

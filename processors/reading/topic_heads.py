@@ -67,24 +67,33 @@ class TopicHeads:
 
     def find_words(self, said: Sequence[Said], name: str) -> Shown | None:
         """The words that speak most for a topic; None where nothing with letters was said."""
-        best: tuple[float, Shown] | None = None
-        for number, one in enumerate(said):
-            if not one.letters:
-                continue
-            weights = self._weights_of_letters(one, number, name)
-            start, end = heaviest_stretch(weights)
-            found = (float(weights[start:end].sum()), Shown(number, start, end))
-            if best is None or found[0] > best[0]:
-                best = found
-        return None if best is None else best[1]
+        weights = self._weights_of_letters(said, name)
+        most = [float(np.maximum(one, 0).sum()) if len(one) else -np.inf for one in weights]
+        best: tuple[float, int, Shown] | None = None
+        for number in sorted(range(len(said)), key=lambda number: -most[number]):
+            if not said[number].letters or (best is not None and 0 < most[number] < best[0]):
+                continue  # no stretch of it can speak more for the topic
+            start, end = heaviest_stretch(weights[number])
+            found = (float(weights[number][start:end].sum()), -number, Shown(number, start, end))
+            best = found if best is None else max(best, found)
+        return None if best is None else best[2]
 
-    def _weights_of_letters(self, said: Said, number: int, name: str) -> NDArray[np.float32]:
+    def _weights_of_letters(self, said: Sequence[Said], name: str) -> list[NDArray[np.float32]]:
+        """How much each letter of each utterance speaks for a topic."""
+
         def weight_of(buckets: NDArray[np.int64]) -> NDArray[np.float32]:
             return self.heads.weight_of(name, buckets & (TOPIC_BUCKETS - 1)) * self.heads.idf[buckets]
 
-        block = CUSTOMER_SAYS if said.role == "customer" else AGENT_SAYS
-        weight = block.weight + (OPENING.weight if number < OPENING_UTTERANCES else 0)
-        return weight * weigh_letters(said.letters, block.lengths, 0, weight_of)
+        weights: dict[int, NDArray[np.float32]] = {}
+        for block, numbers in (
+            (CUSTOMER_SAYS, [number for number, one in enumerate(said) if one.role == "customer"]),
+            (AGENT_SAYS, [number for number, one in enumerate(said) if one.role != "customer"]),
+        ):
+            letters = [said[number].letters for number in numbers]
+            for number, own in zip(numbers, weigh_letters(letters, block.lengths, 0, weight_of), strict=True):
+                opening = OPENING.weight if number < OPENING_UTTERANCES else 0
+                weights[number] = np.float32(block.weight + opening) * own
+        return [weights[number] for number in range(len(said))]
 
     def save(self, file: Path) -> None:
         """Write the weights."""

@@ -51,6 +51,19 @@ def test_each_gram_shares_its_weight_out_among_its_letters() -> None:
         (wanted,) = set(grams_of([f"x{word}x"], (2,), 0).buckets.tolist()) - set(
             grams_of([f"x{word[0]}", f"{word[1]}x"], (2,), 0).buckets.tolist()
         )
-        return weigh_letters("不退款了", (2,), 0, lambda buckets: (buckets == wanted).astype(np.float32))
+        return weigh_letters(["不退款了"], (2,), 0, lambda buckets: (buckets == wanted).astype(np.float32))[0]
 
     assert only("退款").tolist() == [0, 0.5, 0.5, 0]
+
+
+def test_letters_weigh_the_same_beside_other_texts() -> None:
+    """Many texts at once give what each gives alone, the empty one and the short one too."""
+    texts = ["不退款了", "", "好", "退款什么时候到账"]
+
+    def weight_of(buckets: NDArray[np.int64]) -> NDArray[np.float32]:
+        return (buckets % 7).astype(np.float32)
+
+    together = weigh_letters(texts, (1, 2, 3), 0, weight_of)
+    assert [len(one) for one in together] == [len(text) for text in texts]
+    for text, one in zip(texts, together, strict=True):
+        assert one.tolist() == weigh_letters([text], (1, 2, 3), 0, weight_of)[0].tolist()
