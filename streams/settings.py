@@ -149,7 +149,7 @@ _GROUPS: Mapping[str, tuple[str, ...]] = {
         *("second_reader_parallel", "second_reader_max_tokens", "second_reader_max_characters"),
         "second_reader_format",
     ),
-    "taking in": ("intake_max_bytes", "customer_key_secret"),
+    "taking in": (*("intake_max_bytes", "customer_key_secret", "customer_key_version", "customer_key_former_secrets"),),
     "collecting": (
         *("collect_from", "collect_names", "collect_name_times", "collect_usual_file", "collect_settle_s"),
         *("collect_finished", "collect_every_s"),

@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta, tzinfo
 from functools import lru_cache
 from typing import Any, Protocol
 
-from schemas.config.cdr_mapping import CdrMapping, Condition, Conditions, Source
+from schemas.config.cdr_mapping import CdrCondition, CdrConditions, CdrMapping, Source
 from schemas.config.time_zones import time_zone
 from schemas.errors import InvalidCallError, InvalidMessageError
 from schemas.messages.call_listed import CallListed
@@ -147,11 +147,11 @@ def _unquoted(text: str) -> str:
     return raw.decode("utf-8", errors="replace")
 
 
-def _holds(conditions: Conditions, cells: Cells) -> bool:
+def _holds(conditions: CdrConditions, cells: Cells) -> bool:
     return all(_is(condition, cells.get(column)) for column, condition in conditions.items())
 
 
-def _is(condition: Condition, text: str) -> bool:
+def _is(condition: CdrCondition, text: str) -> bool:
     if condition.is_ is not None and text not in condition.is_:
         return False
     if condition.is_not is not None and text in condition.is_not:

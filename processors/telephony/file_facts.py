@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, tzinfo
 from typing import Any
 
-from processors.telephony.cdr_rows import CustomerKey
 from schemas.errors import InvalidCallError, OperatorError
 
 GROUPS = frozenset(
@@ -90,14 +89,20 @@ def side_facts(raw: bytes) -> dict[str, Any]:
     return content
 
 
+CustomerOf = Callable[[str, str], Mapping[str, Any]]
+"""Tenant and phone number → what an event says of the customer. Raises `InvalidCallError` for what is no number."""
+
+
 @dataclass(frozen=True)
 class FileFacts:
     """Puts together what is known of the call of a file: what holds for all, the name, the side file; the last wins."""
 
     zone_of: Callable[[str], tzinfo]
-    customer_key: CustomerKey | None = None
+    customer_of: CustomerOf | None = None
     names: NamePattern | None = None
     usual: Mapping[str, Any] = field(default_factory=dict)
+    keeps_last_digits: Callable[[str], bool] = lambda _tenant: False
+    """The policy of a tenant (R30): where it is not to keep them, a side file that says them is not believed."""
 
     def of(self, name: str, side: bytes | None, written_at: datetime) -> dict[str, Any]:
         """Fields of the event. A call that nothing tells the end of ended when its file was written last.
@@ -114,18 +119,21 @@ class FileFacts:
         return self._without_number(facts)
 
     def _without_number(self, facts: dict[str, Any]) -> dict[str, Any]:
+        tenant, customer = str(facts.get("tenant_id", "default")), facts.get("customer")
+        if isinstance(customer, dict) and not self.keeps_last_digits(tenant):
+            facts["customer"] = {name: value for name, value in customer.items() if name != "number_last4"}
         number = facts.pop(NUMBER, None)
         if number is None or number == "":
             return facts
         if not isinstance(number, str):
             raise InvalidCallError(f"{NUMBER}: must be a text")
-        if self.customer_key is None:
+        if self.customer_of is None:
             return facts
         try:
-            key = self.customer_key(str(facts.get("tenant_id", "default")), number)
+            told = dict(self.customer_of(tenant, number))
         except InvalidCallError:
             raise InvalidCallError(f"{NUMBER}: is not a phone number of 3 to 20 digits") from None
-        return _over(facts, {"customer": {"key": key}})
+        return _over(facts, {"customer": told})
 
 
 def _over(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:

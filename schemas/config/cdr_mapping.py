@@ -16,7 +16,7 @@ from schemas.messages.message import Record, Slug
 MAPPINGS = "cdr_mappings"
 """The folder beside this file with those that are shipped."""
 
-ColumnName = Annotated[str, StringConstraints(min_length=1, max_length=128)]
+CdrColumn = Annotated[str, StringConstraints(min_length=1, max_length=128)]
 """A column of a CSV file; of JSON a path such as `variables.uuid` or `callflow.0.caller_profile.ani`."""
 
 
@@ -56,7 +56,7 @@ def _is_pattern(text: str) -> str:
 Pattern = Annotated[str, StringConstraints(min_length=1, max_length=300), AfterValidator(_is_pattern)]
 
 
-class Condition(Record):
+class CdrCondition(Record):
     """What a column must say. All that is given must hold."""
 
     is_: tuple[str, ...] | None = Field(default=None, alias="is", min_length=1)
@@ -78,14 +78,14 @@ class Condition(Record):
         return self
 
 
-Conditions = Mapping[ColumnName, Annotated[Condition, BeforeValidator(_as_condition)]]
+CdrConditions = Mapping[CdrColumn, Annotated[CdrCondition, BeforeValidator(_as_condition)]]
 """Column → what it must say; all must hold."""
 
 
 class Source(Record):
     """Where a field comes from: the first of these columns that is not empty."""
 
-    columns: tuple[ColumnName, ...] = Field(
+    columns: tuple[CdrColumn, ...] = Field(
         alias="from", default=(), max_length=10, description="columns, the first that is not empty counts"
     )
     pattern: Pattern | None = Field(
@@ -93,8 +93,8 @@ class Source(Record):
     )
     values: Mapping[str, str] | None = Field(default=None, description="what each value of the column means")
     otherwise: str | None = Field(default=None, description="where there is none, or values do not know it")
-    inbound: tuple[ColumnName, ...] = Field(default=(), description="in place of from, of inbound calls")
-    outbound: tuple[ColumnName, ...] = Field(default=(), description="in place of from, of outbound calls")
+    inbound: tuple[CdrColumn, ...] = Field(default=(), description="in place of from, of inbound calls")
+    outbound: tuple[CdrColumn, ...] = Field(default=(), description="in place of from, of outbound calls")
 
     @model_validator(mode="before")
     @classmethod
@@ -152,7 +152,7 @@ class CdrMapping(Record):
     name: Slug
     description: str = ""
     format: Literal["csv", "json"]
-    columns: tuple[ColumnName, ...] | None = Field(
+    columns: tuple[CdrColumn, ...] | None = Field(
         default=None, description="of CSV without a first line that names them: the columns in their order"
     )
     url_encoded: bool = Field(default=False, description="values of JSON are written with %XX, as FreeSWITCH does")
@@ -161,9 +161,9 @@ class CdrMapping(Record):
     )
     time_zone: str | None = Field(default=None, description="of times without one; by default the tenant's")
     fields: Fields
-    calls_when: Conditions = Field(default={}, description="rows that are calls; others are passed over")
-    answered_when: Conditions | None = None
-    recorded_when: Conditions = Field(default={}, description="calls that must have a recording")
+    calls_when: CdrConditions = Field(default={}, description="rows that are calls; others are passed over")
+    answered_when: CdrConditions | None = None
+    recorded_when: CdrConditions = Field(default={}, description="calls that must have a recording")
 
     @model_validator(mode="after")
     def _fits(self) -> Self:

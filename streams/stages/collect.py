@@ -13,6 +13,7 @@ from typing import Any, Protocol
 
 from processors.custody.intake import IntakeBusyError, IntakeConflictError, IntakeSource, LeaseLostError
 from processors.telephony.file_facts import FileFacts, NamePattern
+from schemas.config.tenants import read_tenants
 from schemas.errors import InvalidCallError
 from streams.adapters.decoder.process import DecoderProcess
 from streams.adapters.inbox.arrival import Arrival, Inbox, StillWrittenError, UnreadableError
@@ -25,7 +26,7 @@ from streams.ports import Clock
 from streams.runtime.loop import Loop
 from streams.runtime.worker_context import WorkerContext
 from streams.settings import Settings, SettingsError
-from streams.stages.capture import customer_key, read_facts
+from streams.stages.capture import read_facts
 from streams.stages.take_in import TakenIn, TooLargeError, take_in_from
 from streams.wiring import require_register, require_topics
 
@@ -84,12 +85,17 @@ def inbox_of(settings: Settings) -> tuple[IntakeSource, Inbox]:
 
 def facts_of(settings: Settings) -> FileFacts:
     """What is known of calls, as the settings say. Raises `OperatorError`."""
-    secret = settings.customer_key_secret.get_secret_value()
+    keys, tenants = settings.customer_keys, read_tenants(settings.tenants_file)
+
+    def customer_of(tenant: str, number: str) -> Mapping[str, Any]:
+        return keys.fields(tenant, number, keep_last_digits=tenants.keeps_last_digits(tenant))
+
     return FileFacts(
         settings.days.zone_of,
-        (lambda _tenant, number: customer_key(number, secret)) if secret else None,
+        customer_of if settings.customer_key_secret.get_secret_value() else None,
         NamePattern.of(settings.collect_names, settings.collect_name_times) if settings.collect_names else None,
         read_facts(settings.collect_usual_file) if settings.collect_usual_file else {},
+        tenants.keeps_last_digits,
     )
 
 

@@ -26,7 +26,7 @@ def facts_of(
     names = NamePattern.of(pattern, "%Y%m%d-%H%M%S") if pattern else None
     key = {"13800138000": "a" * 64}
     reader = FileFacts(
-        lambda _tenant: timezone(timedelta(hours=8)), lambda _tenant, number: key[number], names, usual or {}
+        lambda _tenant: timezone(timedelta(hours=8)), lambda _tenant, number: {"key": key[number]}, names, usual or {}
     )
     return reader.of(name, side, WRITTEN_AT)
 
@@ -94,3 +94,10 @@ def test_what_cannot_be_used_names_the_field(name: str, side: bytes | None, prob
 def test_a_pattern_that_cannot_be_used_is_refused(pattern: str, problem: str) -> None:
     with pytest.raises(NamePatternError, match=problem):
         NamePattern.of(pattern, "epoch_s")
+
+
+def test_last_digits_in_a_side_file_go_by_the_policy_of_the_tenant() -> None:
+    side = b'{"call_id": "c1", "customer": {"number_last4": "8000"}}'
+    for keeps in (True, False):
+        reader = FileFacts(lambda _tenant: UTC, keeps_last_digits=lambda _tenant, keeps=keeps: keeps)  # type: ignore[misc]
+        assert reader.of("c1.wav", side, WRITTEN_AT)["customer"] == ({"number_last4": "8000"} if keeps else {})

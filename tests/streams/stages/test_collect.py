@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from processors.custody.customer_keys import customer_key
 from processors.listening.audio import probe
 from processors.telephony.file_facts import FileFacts, NamePattern
 from schemas.errors import RetryableError
@@ -27,7 +28,6 @@ from streams.adapters.register.intakes import RegisterIntakes
 from streams.adapters.register.register import Register, sqlite_url
 from streams.ports import ObjectStore, SystemClock
 from streams.settings import Settings, SettingsError
-from streams.stages.capture import customer_key
 from streams.stages.collect import Collect, Collected, facts_of, inbox_of
 from streams.stages.take_in import TakeIn
 from tests.processors.recordings import tone, wav
@@ -77,7 +77,7 @@ class House:
     def collect(self) -> Collected:
         facts = FileFacts(
             lambda _tenant: UTC,
-            lambda _tenant, number: customer_key(number, SECRET),
+            lambda _tenant, number: {"key": customer_key(number, SECRET)},
             self.names,
             {"tenant_id": "acme"},
         )

@@ -7,6 +7,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
+from processors.custody.customer_keys import customer_key
 from processors.telephony.cdr_rows import RowReader
 from schemas.config.cdr_mapping import CdrMappingError, read_mapping, shipped_mappings
 from schemas.messages.call_listed import CallListed
@@ -14,7 +15,6 @@ from schemas.messages.topics import CALLS_LISTED
 from streams.adapters.kafka.client import TopicReader, apply_topics
 from streams.cli.cdr.list_file import Counts, ListFileError, SeenCalls, read_list
 from streams.cli.console.exit_codes import EXIT_PROBLEM
-from streams.stages.capture import customer_key
 from tests.streams.cli.terminal import Terminal
 from tests.support.brokers import running_broker
 
