@@ -21,17 +21,22 @@ from schemas.messages.topics import CALLS_ENDED
 from streams.adapters.inbox.arrival import StillWrittenError
 from streams.adapters.inbox.bucket import BucketInbox
 from streams.adapters.inbox.folder import FolderInbox, InboxFolderError
+from streams.adapters.kafka.client import Publisher, TopicReader, apply_topics
 from streams.adapters.memory.broker import MemoryBroker
 from streams.adapters.object_store.folder import FolderStore
 from streams.adapters.object_store.sealed_store import SealedStore
 from streams.adapters.register.intakes import RegisterIntakes
 from streams.adapters.register.register import Register, sqlite_url
 from streams.ports import ObjectStore, SystemClock
+from streams.runtime.loop import in_own_thread
+from streams.runtime.worker_context import WorkerContext
 from streams.settings import Settings, SettingsError
-from streams.stages.collect import Collect, Collected, facts_of, inbox_of
+from streams.stages.collect import Collect, Collected, build, facts_of, inbox_of
 from streams.stages.take_in import TakeIn
 from tests.processors.recordings import tone, wav
-from tests.support.collecting import KILLED, Collecting
+from tests.support.brokers import running_broker
+from tests.support.collecting import KILLED, Collecting, prepare
+from tests.support.processes import eventually
 from tests.support.registers import migrated
 from tests.support.sealing import keys_of
 
@@ -405,3 +410,27 @@ class TestSettings:
         file.write_text('{"tenant_id": "acme", "audio": {"channel_roles": ["customer", "agent"]}}')
         facts = facts_of(Settings(collect_usual_file=file)).of("c1.wav", b'{"call_id": "c1"}', datetime.now(UTC))
         assert (facts["tenant_id"], facts["audio"]) == ("acme", {"channel_roles": ["customer", "agent"]})
+
+
+@pytest.mark.embedded
+def test_the_worker_takes_in_what_is_left_while_it_runs(tmp_path: Path) -> None:
+    folder = tmp_path / "recordings"
+    folder.mkdir()
+    with running_broker("tansu", tmp_path) as of_broker:
+        apply_topics(of_broker)
+        settings = of_broker.model_copy(update={"data_dir": tmp_path / "data", "collect_from": str(folder)})
+        prepare(settings)
+        worker = WorkerContext("collect", settings, SystemClock(), lambda: Publisher(settings))
+        loop = in_own_thread(build(worker))
+        try:
+            (folder / "c1.wav").write_bytes(SOUND)
+            (folder / "c1.json").write_text(json.dumps(FACTS))
+            assert eventually(lambda: not list(folder.glob("c1.*")))
+        finally:
+            worker.stop.set()
+            loop.join(30)
+        reader = TopicReader(settings, CALLS_ENDED.name)
+        events = [CALLS_ENDED.read(record) for record in reader.read_to_end()]
+        reader.close()
+    assert [event.call_id for event in events] == ["c1"]
+    assert list((folder / "refused").iterdir()) == []
