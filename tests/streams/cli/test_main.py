@@ -108,7 +108,7 @@ class TestCommandLine:
             pytest.param(["dance"], "No such command 'dance'", id="unknown command"),
             pytest.param(["status", "--colour"], "No such option: --colour", id="unknown option"),
             pytest.param(["worker"], "Missing argument", id="no stage"),
-            pytest.param(["worker", "listen", "dream"], "dream is not a stage: listen, ", id="which stage"),
+            pytest.param(["worker", "listen", "dream"], "dream is not a stage: collect, ", id="which stage"),
             pytest.param(["up", "--broker", "pigeon"], "pigeon is not a broker: kafka or tansu", id="which broker"),
             pytest.param(["up", "--listen-workers", "0"], "--listen-workers", id="no worker"),
             pytest.param(["publish"], "give recordings, or transcripts with --transcript", id="nothing to publish"),
