@@ -75,10 +75,11 @@ def _killing(when: str, count: int, call: Callable[..., Any], *, only: str = "")
         here = calls == count and (not only or only in named)
         if here and when == "before":
             os.kill(os.getpid(), signal.SIGKILL)
-        answer = call(*arguments, **named)
-        if here and when == "after":
-            os.kill(os.getpid(), signal.SIGKILL)
-        return answer
+        try:
+            return call(*arguments, **named)
+        finally:
+            if here and when == "after":
+                os.kill(os.getpid(), signal.SIGKILL)
 
     return counted
 
@@ -90,7 +91,7 @@ def main(folder: Path, kill: str) -> None:
     if kill:
         when, what, count = kill.split(":")
         if what == "publish":
-            publisher.publish = _killing(when, int(count), publisher.publish)
+            publisher.publish = _killing(when, int(count), publisher.publish)  # type: ignore[method-assign]
         elif what == "unlink":
             os.unlink = _killing(when, int(count), os.unlink, only="dir_fd")
         else:
