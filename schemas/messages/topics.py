@@ -9,6 +9,7 @@ from schemas.messages.alert import Alert
 from schemas.messages.alert_delivery import AlertDelivery
 from schemas.messages.call_analysis import CallAnalysis
 from schemas.messages.call_ended import CallEnded
+from schemas.messages.call_listed import CallListed
 from schemas.messages.call_rated import CallRated
 from schemas.messages.custody_changed import CustodyChanged
 from schemas.messages.dead_letter import DeadLetter
@@ -116,6 +117,13 @@ class Topic(Generic[M]):
 
 
 CALLS_ENDED = Topic("calls.ended.v1", CallEnded, "a call is over and its recording is durable", from_outside=True)
+CALLS_LISTED = Topic(
+    "calls.listed.v1",
+    CallListed,
+    "a call that the exchange's own list has, against which completeness is reconciled",
+    retention_ms=30 * DAY_MS,
+    from_outside=True,
+)
 TRANSCRIPTS_RECEIVED = Topic(
     "transcripts.received.v1",
     TranscriptReceived,
