@@ -67,7 +67,7 @@ class Alert(Message):
     )
     expected_count: float | None = Field(default=None, ge=0, description="of a surge: how many were expected")
     happened_at: UtcDatetime = Field(
-        description="end of the call; of a surge the end of its window, of missing recordings that of the last of their calls"
+        description="end of the call; of a surge the end of its window, of missing recordings the last end of a call"
     )
     raised_at: UtcDatetime
 

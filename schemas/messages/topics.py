@@ -74,8 +74,8 @@ class Topic(Generic[M]):
     """A file of the topic is closed after this long: what is in an open one is not deleted, however old. None: as the
     brokers say, which is after seven days or a gigabyte."""
     masked_text: bool = False
-    """It says what was said, masked: kept for as long as the setting `kafka_masked_days` says, which is 7 days unless it
-    says otherwise, because Kafka's disks hold it as it is. It stays in ClickHouse and, sealed, in the object store."""
+    """It says what was said, masked: kept for as long as the setting `kafka_masked_days` says, usually 7 days, because
+    Kafka's disks hold it as it is. It stays in ClickHouse and, sealed, in the object store."""
     from_outside: bool = False
     """Programs other than callstream write here: unknown fields are refused (ADR 0027). Between our own stages they
     are ignored, so that workers of two releases run side by side."""
