@@ -99,7 +99,7 @@ def facts_of(settings: Settings) -> FileFacts:
     )
 
 
-class TakesIn(Protocol):
+class RecordingIntake(Protocol):
     """`streams.stages.take_in.TakeIn`, or what stands for it."""
 
     def take_in(
@@ -130,7 +130,7 @@ class Collect:
 
     inboxes: Sequence[tuple[IntakeSource, Inbox]]
     facts: FileFacts
-    take_in: TakesIn
+    take_in: RecordingIntake
     clock: Clock
     max_bytes: int
 
