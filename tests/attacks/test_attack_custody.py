@@ -1,0 +1,119 @@
+"""Attacks on recordings and keys by whoever can write Kafka, the object store or the register, but has no key."""
+
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from hashlib import sha256
+from pathlib import Path
+
+import httpx
+import pytest
+from sqlalchemy import select, update
+
+from schemas.messages.call_ended import Agent, Audio, CallEnded
+from schemas.messages.records import ConsumerRecord
+from schemas.messages.topics import CALLS_DEAD_LETTERS, CALLS_ENDED, CALLS_TRANSCRIBED
+from streams.adapters.object_store.folder import FolderStore
+from streams.adapters.object_store.recordings import RecordingStore, UnreadableRecordingError
+from streams.adapters.object_store.sealed_store import SealedStore
+from streams.adapters.register.register import Register, sqlite_url
+from streams.adapters.register.tables import call_keys
+from streams.ports import SystemClock
+from streams.stages.capture import PENDING_URI
+from streams.stages.listen import listen_stage
+from streams.stages.seal_recordings import seal_recordings
+from tests.processors.listening.scripted_engine import ScriptedEngine
+from tests.processors.recordings import example_calls
+from tests.streams.serve.test_recordings import DATA, header, of_call
+from tests.streams.stages.test_receive import HEARD_AS
+from tests.support.registers import migrated
+from tests.support.sealing import Sealing, keys_of
+from tests.support.serving import event, serving
+from tests.support.stored_keys import transcripts_in
+
+SPEECH = example_calls()["s09_mono_logistics"].data
+AT = datetime(2026, 3, 2, 2, 15, tzinfo=UTC)
+
+
+def call_of(call_id: str, data: bytes = SPEECH) -> CallEnded:
+    return CallEnded(
+        tenant_id="acme",
+        call_id=call_id,
+        direction="inbound",
+        started_at=AT,
+        ended_at=AT,
+        agent=Agent(id="A1"),
+        audio=Audio(uri=PENDING_URI, sha256=sha256(data).hexdigest(), bytes=len(data)),
+    )
+
+
+class House:
+    """A folder and a register, and `listen` over both."""
+
+    def __init__(self, folder: Path, register: Register) -> None:
+        self.store = FolderStore(folder, "the-bucket")
+        self.store.apply()
+        self.register = register
+        self.keys = keys_of(register, SystemClock())
+        self.sealed = SealedStore(self.store, self.keys)
+        self.sealing = Sealing(self.store, self.sealed)
+        self.recordings = RecordingStore(self.store, self.sealed, 1_000_000)
+
+    def hear(self, call: CallEnded) -> str:
+        """The topic in which the call ends."""
+        transcripts = transcripts_in(self.store, self.keys)
+        stage = listen_stage(ScriptedEngine(), self.recordings, transcripts, HEARD_AS, SystemClock(), lambda: 0.0)
+        (output,) = stage.handle(ConsumerRecord(CALLS_ENDED.name, 0, 0, b"acme/c1", call.encode()))
+        return output.topic
+
+
+@pytest.fixture
+def house(tmp_path: Path) -> Iterator[House]:
+    with migrated(sqlite_url(tmp_path / "register" / "register.db")) as register:
+        yield House(tmp_path, register)
+
+
+def test_a_forged_event_without_a_seal_does_not_lead_to_the_recording_of_another_call(house: House) -> None:
+    key = f"recordings/acme/2026/03/02/victim.{sha256(SPEECH).hexdigest()[:12]}.wav"
+    house.store.put(key, SPEECH)
+    assert seal_recordings(house.store, house.sealed).sealed == 1
+    own, forged = (
+        call.model_copy(update={"audio": call.audio.model_copy(update={"uri": house.store.uri_of(key)})})
+        for call in (call_of("victim"), call_of("forged"))
+    )
+
+    assert house.recordings.load_audio(own) == SPEECH
+    with pytest.raises(UnreadableRecordingError, match="not_sealed"):
+        house.recordings.load_audio(forged)
+
+
+@pytest.mark.parametrize(
+    "purpose",
+    [
+        pytest.param("audio", id="the key of its recording"),
+        pytest.param("transcript", id="the key of its transcript"),
+    ],
+)
+def test_rows_of_keys_that_were_exchanged_end_these_calls_and_hold_up_no_other(house: House, purpose: str) -> None:
+    calls = [house.sealing.put(call_of(call_id), SPEECH) for call_id in ("c1", "c2", "c3")]
+    for call in calls:
+        house.keys.make("acme", call.call_id, AT.date(), "transcript")
+    with house.register.transaction() as tx:
+        k = call_keys.c
+        blobs = dict(tx.execute(select(k.call_id, k.blob).where(k.purpose == purpose)).tuples().all())
+        for one, other in (("c1", "c2"), ("c2", "c1")):
+            tx.execute(update(call_keys).where(k.call_id == one, k.purpose == purpose).values(blob=blobs[other]))
+
+    assert [house.hear(call) for call in calls] == [
+        CALLS_DEAD_LETTERS.name,
+        CALLS_DEAD_LETTERS.name,
+        CALLS_TRANSCRIBED.name,
+    ]
+
+
+@pytest.mark.loopback
+def test_a_part_of_a_recording_is_not_taken_for_all_of_it(tmp_path: Path) -> None:
+    with serving(tmp_path) as server, server.client(server.key()) as client:
+        headers = header(event("part")) | {"Content-Type": "audio/wav", "Content-Range": f"bytes 0-99/{len(DATA)}"}
+        answer = client.post("/v1/recordings", content=DATA[:100], headers=headers)
+        assert (answer.status_code, answer.json()["code"]) == (httpx.codes.BAD_REQUEST, "partial_content")
+        assert of_call(server, "part") == []
