@@ -1,5 +1,7 @@
 """Attacks on recordings and keys by whoever can write Kafka, the object store or the register, but has no key."""
 
+import os
+import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from hashlib import sha256
@@ -21,6 +23,7 @@ from streams.ports import SystemClock
 from streams.stages.capture import PENDING_URI
 from streams.stages.listen import listen_stage
 from streams.stages.seal_recordings import seal_recordings
+from streams.stages.sweep import LEFT_FOR
 from tests.processors.listening.scripted_engine import ScriptedEngine
 from tests.processors.recordings import example_calls
 from tests.streams.serve.test_recordings import DATA, header, of_call
@@ -117,3 +120,20 @@ def test_a_part_of_a_recording_is_not_taken_for_all_of_it(tmp_path: Path) -> Non
         answer = client.post("/v1/recordings", content=DATA[:100], headers=headers)
         assert (answer.status_code, answer.json()["code"]) == (httpx.codes.BAD_REQUEST, "partial_content")
         assert of_call(server, "part") == []
+
+
+def test_what_a_killed_upload_wrote_goes_with_the_second_round_of_the_sweeper(tmp_path: Path) -> None:
+    """Nobody ever restarts the stack; the second round asks for the object of the upload to be removed, a day later."""
+    store = FolderStore(tmp_path, "the-bucket")
+    store.apply()
+    key = "recordings/acme/2026/03/02/c1.0123456789abcdef.wav"
+    store.put(key.replace("c1", "c2"), b"another upload")
+    folder = tmp_path / "the-bucket" / "recordings" / "acme" / "2026" / "03" / "02"
+    old, new = folder / ".0123456789abcdef.part", folder / ".fedcba9876543210.part"
+    for path in (old, new):
+        path.write_bytes(b"half")
+    os.utime(old, (time.time() - LEFT_FOR.total_seconds() - 60,) * 2)
+
+    store.delete(key)
+
+    assert sorted(path.name for path in folder.iterdir()) == [new.name, "c2.0123456789abcdef.wav"]
