@@ -23,7 +23,7 @@ from streams.adapters.key_wrappers.from_settings import key_wrapper_from
 from streams.adapters.object_store.from_settings import object_store_from
 from streams.adapters.register.migrate import migrate_register
 from streams.adapters.register.register import Register
-from streams.adapters.register.wrapping_keys import ensure_current
+from streams.adapters.register.wrapping_keys import ensure_current, is_known
 from streams.embedded import clickhouse_engine
 from streams.embedded.apache_kafka import TellProgress, apache_kafka_spec, client_settings, fetch_jars
 from streams.embedded.ports import LOOPBACK, free_port, reserve_port
@@ -113,6 +113,7 @@ class Stack:
         register = Register.of(self.settings)
         migrate_register(register)
         wrapper = key_wrapper_from(self.settings)
+        is_first = not is_known(register, "transcript")
         for purpose in PURPOSES:
             ensure_current(register, wrapper, purpose, SystemClock().now())
         register.close()
@@ -121,7 +122,8 @@ class Stack:
         migrate(self.settings.clickhouse_url.get_secret_value(), views=views_of(self.settings))
         store = object_store_from(self.settings)
         store.apply()
-        seal_those_in_clear(transcript_store_from(self.settings, store))
+        if is_first:  # later, whoever can write the store could have anything sealed that way
+            seal_those_in_clear(transcript_store_from(self.settings, store))
         say("starting workers")
         for name in (name for name in stages_of(self.settings) if name in self._plan.stages):
             for number in range(self._plan.listen_workers if name == "listen" else 1):

@@ -1,8 +1,11 @@
 """Attacks on recordings and keys by whoever can write Kafka, the object store or the register, but has no key."""
 
 import os
+import re
+import sqlite3
 import time
 from collections.abc import Iterator
+from contextlib import closing
 from datetime import UTC, datetime
 from hashlib import sha256
 from pathlib import Path
@@ -23,14 +26,18 @@ from streams.ports import SystemClock
 from streams.stages.capture import PENDING_URI
 from streams.stages.listen import listen_stage
 from streams.stages.seal_recordings import seal_recordings
-from streams.stages.sweep import LEFT_FOR
+from streams.stages.sweep import LEFT_FOR, Swept
+from streams.stages.take_in import LEASE
 from tests.processors.listening.scripted_engine import ScriptedEngine
 from tests.processors.recordings import example_calls
+from tests.streams.adapters.test_transcripts import transcript_of
 from tests.streams.serve.test_recordings import DATA, header, of_call
+from tests.streams.stages.intake_house import SOUND, house_in
 from tests.streams.stages.test_receive import HEARD_AS
 from tests.support.registers import migrated
 from tests.support.sealing import Sealing, keys_of
 from tests.support.serving import event, serving
+from tests.support.stack import running_stack
 from tests.support.stored_keys import transcripts_in
 
 SPEECH = example_calls()["s09_mono_logistics"].data
@@ -137,3 +144,46 @@ def test_what_a_killed_upload_wrote_goes_with_the_second_round_of_the_sweeper(tm
     store.delete(key)
 
     assert sorted(path.name for path in folder.iterdir()) == [new.name, "c2.0123456789abcdef.wav"]
+
+
+def test_after_the_register_was_restored_what_came_in_while_it_was_copied_is_not_swept_away(tmp_path: Path) -> None:
+    """By the statements in docs/custody.md."""
+    copy = tmp_path / "copy.db"
+    with migrated(sqlite_url(tmp_path / "register.db")) as register:
+        before = house_in(register, tmp_path / "objects")
+
+        def chunks() -> Iterator[bytes]:
+            yield SOUND[:100]
+            with closing(sqlite3.connect(tmp_path / "register.db")) as source, closing(sqlite3.connect(copy)) as target:
+                source.backup(target)
+            yield SOUND[100:]
+
+        assert before.take(data=chunks()).created
+    page = (Path(__file__).parents[2] / "docs" / "custody.md").read_text(encoding="utf-8")
+    statements = re.findall(r"`(DELETE FROM [^`]+)`", page)
+    assert len(statements) == 1
+    with closing(sqlite3.connect(copy)) as restored:
+        restored.executescript(statements[0])
+
+    with migrated(sqlite_url(copy)) as register:
+        after = house_in(register, tmp_path / "objects")
+        for age in (LEASE, LEFT_FOR, LEFT_FOR):
+            after.clock.pass_(age * 2)
+            assert after.sweep.step() == Swept()
+        assert after.objects == before.objects != []
+
+
+@pytest.mark.embedded
+def test_what_lies_in_clear_among_transcripts_is_sealed_once_and_never_vouched_for_again(tmp_path: Path) -> None:
+    """By `up`, which seals what releases before 0.4 left there. Later, whoever can write the store put it there."""
+    store = FolderStore(tmp_path / "objects", "callstream")
+    store.apply()
+    for call_id in ("of-before", "forged"):
+        store.put(f"transcripts/acme/{call_id}.json", transcript_of("acme", call_id).encode())
+        with running_stack("tansu", tmp_path, {"store_bucket": "callstream"}, stages=()):
+            pass
+
+    assert [entry.key.rpartition("/")[2] for entry in store.entries("transcripts/acme/")] == [
+        "of-before.1",
+        "forged.json",
+    ]
