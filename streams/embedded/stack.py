@@ -23,7 +23,7 @@ from streams.adapters.key_wrappers.from_settings import key_wrapper_from
 from streams.adapters.object_store.from_settings import object_store_from
 from streams.adapters.register.migrate import migrate_register
 from streams.adapters.register.register import Register
-from streams.adapters.register.wrapping_keys import ensure_current
+from streams.adapters.register.wrapping_keys import ensure_current, is_known
 from streams.embedded import clickhouse_engine
 from streams.embedded.apache_kafka import TellProgress, apache_kafka_spec, client_settings, fetch_jars
 from streams.embedded.ports import LOOPBACK, PortTakenError, answers, free_port, require_free, reserve_port
@@ -118,6 +118,7 @@ class Stack:
         register = Register.of(self.settings)
         migrate_register(register)
         wrapper = key_wrapper_from(self.settings)
+        is_first = not is_known(register, "transcript")
         for purpose in PURPOSES:
             ensure_current(register, wrapper, purpose, SystemClock().now())
         register.close()
@@ -126,7 +127,8 @@ class Stack:
         migrate(self.settings.clickhouse_url.get_secret_value(), views=views_of(self.settings))
         store = object_store_from(self.settings)
         store.apply()
-        seal_those_in_clear(transcript_store_from(self.settings, store))
+        if is_first:  # later, whoever can write the store could have anything sealed that way
+            seal_those_in_clear(transcript_store_from(self.settings, store))
         say("starting workers")
         # Last, so that the others start while it does.
         for name in sorted((one for one in stages_of(self.settings) if one in self._plan.stages), key="serve".__eq__):
