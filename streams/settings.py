@@ -372,8 +372,8 @@ class Settings(SettingsPart):
         default=30,
         ge=1,
         le=3_650,
-        description="sweep: so long the register keeps what it knows of a recording that was taken in, by which the same "
-        "upload once more is the same call",
+        description="sweep: so long the register keeps what it knows of a recording that was taken in, by which the "
+        "same upload once more is the same call",
     )
     convert_recordings_to: Annotated[RecordingFormat | None, BeforeValidator(_unset_when_empty)] = Field(
         default=None,

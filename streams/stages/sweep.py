@@ -1,7 +1,8 @@
 """The stage `sweep`: finishes what taking in began and did not end, whoever died where.
 
-What is stored is announced; what was never finished is removed, with whatever lies in the store of it; what was taken in
-long ago is forgotten. It needs no key: it neither seals nor opens anything. A second `sweep` does the same work again, and no harm.
+What is stored is announced; what was never finished is removed, with whatever lies in the store of it; what was taken
+in long ago is forgotten. It needs no key: it neither seals nor opens anything. A second `sweep` does the same work
+again, and no harm.
 """
 
 import logging

@@ -165,7 +165,8 @@ intakes = Table(
     Column("capture_ms", BigInteger),
     CheckConstraint("state IN ('reserved', 'stored', 'announced')", name="state"),
 )
-"""The intake of each call. The event stands in it from when the recording is stored until Kafka has it, the row for some weeks more."""
+"""The intake of each call. The event stands in it from when the recording is stored until Kafka has it, the row for
+some weeks more."""
 
 reserved = Index(
     "ix_intakes_reserved",

@@ -122,4 +122,6 @@ def house_in(register: Register, folder: Path) -> House:
     broker = FailingBroker()
     intakes = RegisterIntakes(register, clock)
     take_in = TakeIn(store, sealed, intakes, broker, clock, probe, 1_000_000)
-    return House(register, store, folder, clock, take_in, Sweep(store, intakes, broker, clock, AFTER, KEEP), broker, sealed)
+    return House(
+        register, store, folder, clock, take_in, Sweep(store, intakes, broker, clock, AFTER, KEEP), broker, sealed
+    )
