@@ -26,10 +26,10 @@ log = logging.getLogger(__name__)
 AT_ONCE = 500
 """As many of a kind in one round; the next one goes on."""
 
-FORGOTTEN_AT_ONCE = 1_000
+FORGOTTEN_AT_ONCE = 250
 """Rows; on SQLite nobody else writes meanwhile."""
 
-FORGETS = 20
+FORGETS = 80
 """So many times in one round: at a round a minute, 28 million calls a day."""
 
 LEFT_FOR = timedelta(days=1)

@@ -184,7 +184,8 @@ class TestTransactions:
                 other.outbox(event())
         hasty.close()
 
-    def test_so_is_a_thread_that_waits_too_long_for_another(self, register_url: str, register: Register) -> None:
+    @pytest.mark.usefixtures("register")
+    def test_so_is_a_thread_that_waits_too_long_for_another(self, register_url: str) -> None:
         hasty = Register(register_url, busy_s=0.05)
 
         def write() -> None:
