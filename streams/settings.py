@@ -139,7 +139,7 @@ _GROUPS: Mapping[str, tuple[str, ...]] = {
         *("rules_folder", "rules_public_keys", "sentence_model", "sentence_min_cosine", "sound_mergers"),
         *("score_forms_folder", "risk_file", "selection_file", "retention_file", "alert_min_severity"),
     ),
-    "sweeping": ("sweep_every_s",),
+    "sweeping": ("sweep_every_s", "intakes_keep_days"),
     "storing": ("sink_batch_messages", "sink_batch_ms"),
     "second reading": (
         *("second_reader_url", "second_reader_kind", "second_reader_model", "second_reader_secret_key"),
@@ -412,6 +412,13 @@ class Settings(SettingsPart):
         gt=0,
         description="sweep: pause between two rounds; what was stored and not announced for longer is announced, what "
         "was given up is removed",
+    )
+    intakes_keep_days: int = Field(
+        default=30,
+        ge=1,
+        le=3_650,
+        description="sweep: so long the register keeps what it knows of a recording that was taken in, by which the "
+        "same upload once more is the same call",
     )
     convert_recordings_to: Annotated[RecordingFormat | None, BeforeValidator(_unset_when_empty)] = Field(
         default=None,

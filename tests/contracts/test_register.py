@@ -184,6 +184,34 @@ class TestTransactions:
                 other.outbox(event())
         hasty.close()
 
+    @pytest.mark.usefixtures("register")
+    def test_so_is_a_thread_that_waits_too_long_for_another(self, register_url: str) -> None:
+        hasty = Register(register_url, busy_s=0.05)
+
+        def write() -> None:
+            with hasty.transaction("write") as tx:
+                tx.outbox(event())
+
+        with ThreadPoolExecutor(1) as pool:
+            with hasty.transaction() as tx:
+                tx.outbox(event())
+                with pytest.raises(RetryableError, match="the register cannot write"):
+                    pool.submit(write).result()
+            pool.submit(write).result()
+        hasty.close()
+
+    def test_a_statement_alone_is_durable_and_undone_where_it_fails(
+        self, register: Register, register_url: str
+    ) -> None:
+        with register.statement() as tx:
+            assert tx.insert_new(wrapping_keys, purpose="audio", version="v1", state="prepared", prepared_at=NOW)
+        with pytest.raises(RegisterRefusedError), register.statement() as tx:
+            tx.insert_new(wrapping_keys, purpose="audio", version="v2", state="no such state", prepared_at=NOW)
+        other = Register(register_url)
+        with other.reading() as tx:
+            assert [row.version for row in wrapping_key_rows(tx, "audio")] == ["v1"]
+        other.close()
+
     def test_what_is_refused_names_no_value(self, register: Register) -> None:
         row = {"purpose": "audio", "version": "s3cret-value", "state": "no such state", "prepared_at": NOW}
         with pytest.raises(RegisterRefusedError) as caught, register.transaction("keep it") as tx:
@@ -237,6 +265,19 @@ class TestKeys:
             (row,) = tx.execute(select(call_keys)).all()
         assert len(row.blob) == 60
         assert made not in row.blob
+
+    def test_many_calls_of_a_day_whose_key_is_wrapped_anew_between_them(
+        self, register: Register, wrapper: MemoryWrapper, keys: RegisterKeys
+    ) -> None:
+        made = [keys.make("acme", "c1", DAY, "audio"), keys.make("acme", "c2", DAY, "audio")]
+        with register.transaction() as tx:
+            former = find_day_key(tx, "acme", DAY, "audio")
+            assert former is not None
+            day_key = wrapper.unwrap("audio", former.wrapped, former.context)
+            assert replace_day_key(tx, former, wrapper.wrap("audio", former.wrapped.version, day_key, former.context))
+        made += [keys.make("acme", "c3", DAY, "audio"), keys.make("acme", "c1", DAY, "audio")]
+        fresh = RegisterKeys(register, wrapper, SystemClock())
+        assert made == [fresh.get("acme", call, DAY, "audio") for call in ("c1", "c2", "c3", "c1")]
 
     def test_every_call_and_purpose_has_its_own(self, keys: RegisterKeys) -> None:
         made = {

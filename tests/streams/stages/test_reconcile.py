@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from schemas.messages.records import ConsumerRecord
 from schemas.messages.topics import CALLS_ENDED
 from streams.adapters.kafka.client import BatchConsumer, Publisher, apply_topics
 from streams.stages.reconcile import STORE, stored_until
@@ -25,7 +26,7 @@ def test_events_count_as_stored_once_store_has_committed_them(tmp_path: Path) ->
         waits_since = stored_until(settings, later)
         assert abs(waits_since - began) < timedelta(minutes=1)
         store = BatchConsumer(settings, STORE, [CALLS_ENDED.name])
-        records = []
+        records: list[ConsumerRecord] = []
         while not records:
             records = store.poll(10, 1)
         assert stored_until(settings, later) == waits_since, "read, and not stored"
