@@ -4,7 +4,12 @@ import pytest
 from clickhouse_connect.driver.exceptions import DatabaseError
 
 from schemas.errors import RetryableError
-from streams.adapters.clickhouse.errors import ClickHouseAccessError, ClickHouseRefusedError, translated_errors
+from streams.adapters.clickhouse.errors import (
+    ClickHouseAccessError,
+    ClickHouseRefusedError,
+    ClickHouseSchemaError,
+    translated_errors,
+)
 
 
 @pytest.mark.parametrize(
@@ -15,6 +20,7 @@ from streams.adapters.clickhouse.errors import ClickHouseAccessError, ClickHouse
         pytest.param(243, RetryableError, id="NOT_ENOUGH_SPACE"),
         pytest.param(499, RetryableError, id="S3_ERROR"),
         pytest.param(516, ClickHouseAccessError, id="AUTHENTICATION_FAILED"),
+        pytest.param(47, ClickHouseSchemaError, id="UNKNOWN_IDENTIFIER: the tables are of an older release"),
         pytest.param(62, ClickHouseRefusedError, id="SYNTAX_ERROR"),
     ],
 )
