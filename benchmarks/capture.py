@@ -103,7 +103,10 @@ class Sender:
             "ended_at": "2026-03-02T10:10:00+08:00",
         }
         data = os.urandom(size)
-        parts = [("event", (None, json.dumps(event), "application/json")), ("file", ("a.wav", data, "audio/wav"))]
+        parts: list[tuple[str, tuple[str | None, str | bytes, str]]] = [
+            ("event", (None, json.dumps(event), "application/json")),
+            ("file", ("a.wav", data, "audio/wav")),
+        ]
         headers = {"Authorization": f"Bearer {self._key}"}
         began_s, refused = time.monotonic(), 0
         while time.monotonic() - began_s < GIVEN_UP_AFTER_S:

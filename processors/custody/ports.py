@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import date
 from typing import Literal, Protocol
 
-from schemas.errors import OperatorError
+from schemas.errors import InvalidMessageError, OperatorError
 
 Purpose = Literal["audio", "transcript", "received"]
 """What a data key opens. Each purpose has keys of its own, so that who may read transcripts cannot open audio.
@@ -22,6 +22,21 @@ class KeyGoneError(Exception):
 
 class KeyRefusedError(OperatorError):
     """A wrapped key does not open: it was changed, belongs elsewhere, or the wrapping key is another one."""
+
+
+class CallKeyRefusedError(InvalidMessageError, KeyRefusedError):
+    """The key of one call does not open under the key of its day, which does: its row was changed or exchanged.
+
+    That call alone cannot go on; a stage makes a dead letter of it and goes on with the others.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(
+            [
+                "the key of the call does not open: its row in the register was changed or exchanged; put it back from "
+                "a backup, and send the call again"
+            ]
+        )
 
 
 @dataclass(frozen=True)
@@ -67,8 +82,8 @@ class KeyWrapper(Protocol):
 class DataKeys(Protocol):
     """The data keys of calls: 32 bytes for each call and purpose, made once, kept wrapped.
 
-    `day` is the UTC day on which the call ended; keys are filed by it. Every method may raise `RetryableError` and
-    `OperatorError`.
+    `day` is the UTC day on which the call ended; keys are filed by it. Every method may raise `RetryableError`,
+    `OperatorError`, and `CallKeyRefusedError`, which is one.
     """
 
     def make(self, tenant_id: str, call_id: str, day: date, purpose: Purpose) -> bytes:

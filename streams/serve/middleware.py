@@ -96,7 +96,12 @@ class Edge:
             return RefusedError(HTTPStatus.BAD_REQUEST, "header_twice", "A header stands there twice.")
         if headers.get(b"content-encoding", b"identity").strip().lower() not in (b"identity", b""):
             return RefusedError(
-                HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "unsupported_encoding", "_Send the body as it is, not compressed."
+                HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "unsupported_encoding", "Send the body as it is, not compressed."
+            )
+        if b"content-range" in names:
+            # The first part of a recording would be taken for all of it.
+            return RefusedError(
+                HTTPStatus.BAD_REQUEST, "partial_content", "Send the whole recording, without Content-Range."
             )
         if self._open > self._most_requests:
             return busy("too_many_requests", "Too many requests at once: send this one again later.", 1)

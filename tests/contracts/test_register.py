@@ -25,7 +25,7 @@ from schemas.messages.custody_changed import CustodyChanged
 from streams.adapters.register.errors import RegisterAccessError, RegisterRefusedError, RegisterSchemaError
 from streams.adapters.register.keys import DayKey, RegisterKeys, day_keys_under, find_day_key, replace_day_key
 from streams.adapters.register.migrate import MIGRATIONS, migrate_register
-from streams.adapters.register.outbox import Outbox
+from streams.adapters.register.outbox import Backlog, Outbox
 from streams.adapters.register.partitions import drop_day, partition_of, prepare_days
 from streams.adapters.register.register import Register, sqlite_url
 from streams.adapters.register.tables import REVISIONS, call_keys, day_keys, metadata, outbox, wrapping_keys
@@ -244,6 +244,16 @@ class TestOutbox:
         with register.reading() as tx:
             assert len(tx.execute(select(outbox)).all()) == 2
         assert waiting.count_waiting() == 1
+
+    def test_it_tells_how_many_wait_and_since_when_the_first_does(self, register: Register) -> None:
+        waiting = Outbox(register)
+        assert waiting.backlog() == Backlog(0, None)
+        for number, written_at in ((1, NOW), (2, NOW + timedelta(minutes=1)), (3, NOW + timedelta(minutes=2))):
+            with register.transaction() as tx:
+                tx.outbox(event(number, written_at))
+        assert waiting.backlog() == Backlog(3, NOW)
+        waiting.mark_sent(waiting.waiting(1), NOW)
+        assert waiting.backlog() == Backlog(2, NOW + timedelta(minutes=1))
 
 
 class TestKeys:

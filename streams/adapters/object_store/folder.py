@@ -94,12 +94,8 @@ class FolderStore:
     def _remove_unfinished(self) -> None:
         """What writers that were killed have left behind: recordings that nobody will ever ask for."""
         with self._failures("remove an unfinished object"):
-            for folder, _folders, names in os.walk(self._folder):
-                for name in filter(_UNFINISHED.fullmatch, names):
-                    path = Path(folder, name)
-                    with suppress(FileNotFoundError):
-                        if time.time() - path.lstat().st_mtime > _UNFINISHED_AFTER_S:
-                            path.unlink()
+            for _path, _folders, _names, directory in os.fwalk(self._folder):
+                _remove_unfinished_in(directory)
 
     def check(self) -> None:
         """Raises `StoreAccessError` when the folder is absent or may not be read and written."""
@@ -134,15 +130,19 @@ class FolderStore:
                     os.unlink(temporary, dir_fd=directory)
 
     def delete(self, key: str) -> None:
-        """See `ObjectStore.delete`."""
+        """See `ObjectStore.delete`. Where there is no object, a writer of it may have been killed: what such ones have
+        left in its folder goes once it is old enough."""
         *folders, name = self._bucket.parts(key)
         with (
             suppress(ObjectMissingError),
             self._directory(folders, create=False) as directory,
             self._failures("delete an object"),
-            suppress(FileNotFoundError, IsADirectoryError),
+            suppress(IsADirectoryError),
         ):
-            os.unlink(name, dir_fd=directory)
+            try:
+                os.unlink(name, dir_fd=directory)
+            except FileNotFoundError:
+                _remove_unfinished_in(directory)
             os.fsync(directory)
 
     def entries(self, prefix: str = "", *, after: str = "") -> Iterator[ObjectEntry]:
@@ -312,3 +312,12 @@ class _FileWriter:
 
 def _missing() -> ObjectMissingError:
     return ObjectMissingError("there is no object under this key")
+
+
+def _remove_unfinished_in(directory: int) -> None:
+    """What writers that were killed have left there, a day ago or longer. Raises `OSError`."""
+    for name in filter(_UNFINISHED.fullmatch, os.listdir(directory)):
+        with suppress(FileNotFoundError):
+            found = os.stat(name, dir_fd=directory, follow_symlinks=False)
+            if time.time() - found.st_mtime > _UNFINISHED_AFTER_S:
+                os.unlink(name, dir_fd=directory)

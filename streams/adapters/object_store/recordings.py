@@ -81,7 +81,7 @@ class RecordingStore:
         if audio.bytes > self._max_recording_bytes:
             raise UnreadableRecordingError("unsupported", "too_large")
         try:
-            data = self._read(key, seal, audio.bytes)
+            data = self._read(call, key, seal)
         except ObjectMissingError:
             raise UnreadableRecordingError("no_audio", "object_missing") from None
         except KeyGoneError:
@@ -103,27 +103,28 @@ class RecordingStore:
             raise UnreadableRecordingError("bad_audio", "checksum_mismatch")
         return data
 
-    def _read(self, key: str, seal: "RecordingSeal | None", most_bytes: int) -> bytes:
+    def _read(self, call: CallEnded, key: str, seal: "RecordingSeal | None") -> bytes:
         if seal is None:
-            return self._read_of_before(key, most_bytes)
+            return self._read_of_before(call, key)
         try:
-            return self._sealed.read(key, seal.identity, seal.day, most_bytes=most_bytes)
+            return self._sealed.read(key, seal.identity, seal.day, most_bytes=call.audio.bytes)
         except KeyGoneError:
             self._store.size(key)  # where no object is either, that is what is missing
             raise
 
-    def _read_of_before(self, key: str, most_bytes: int) -> bytes:
+    def _read_of_before(self, call: CallEnded, key: str) -> bytes:
         """What an event without a seal points to: sealed since then, or in clear where that is heard.
 
         Raises `UnreadableRecordingError` besides.
         """
         recording = ClearRecording.of_key(key)
-        if recording is not None:
+        # What it is sealed as follows from the event, too: else a forged one would lead to the recording of any call.
+        if recording is not None and recording.call_id == call.call_id:
             with suppress(ObjectMissingError):
-                return self._read(recording.sealed_key, RecordingSeal(recording.identity, recording.day), most_bytes)
+                return self._read(call, recording.sealed_key, RecordingSeal(recording.identity, recording.day))
         if not self._hears_unsealed:
             raise UnreadableRecordingError("unsupported", "not_sealed")
-        return self._store.read(key, length=most_bytes + 1)  # one more than announced shows that there is more
+        return self._store.read(key, length=call.audio.bytes + 1)  # one more than announced shows that there is more
 
 
 @dataclass(frozen=True)

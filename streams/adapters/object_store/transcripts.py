@@ -11,7 +11,7 @@ from typing import Protocol
 import cramjam
 from pydantic import TypeAdapter, ValidationError
 
-from processors.custody.ports import KeyGoneError, SealBrokenError, SealedIdentity
+from processors.custody.ports import CallKeyRefusedError, KeyGoneError, SealBrokenError, SealedIdentity
 from schemas.errors import InvalidMessageError
 from schemas.messages.message import Identifier, TenantId
 from schemas.messages.topics import CALLS_TRANSCRIBED
@@ -147,6 +147,8 @@ class TranscriptStore:
             transcript = CALLS_TRANSCRIBED.decode(expanded(packed, Transcript.max_bytes))
         except SealBrokenError:
             raise NotReadableError("it was changed, cut, exchanged or sealed under another key") from None
+        except CallKeyRefusedError:
+            raise NotReadableError("the row of its key in the register was changed or exchanged") from None
         except ObjectTooLargeError:
             raise NotReadableError("it is too large") from None
         except StoreAccessError:

@@ -11,7 +11,14 @@ from typing import Any
 from sqlalchemy import Date, bindparam, delete, select, text, update
 
 from processors.custody.data_keys import call_context, day_context, new_key, unwrap_key, wrap_key
-from processors.custody.ports import KeyGoneError, KeyWrapper, Purpose, WrappedKey
+from processors.custody.ports import (
+    CallKeyRefusedError,
+    KeyGoneError,
+    KeyRefusedError,
+    KeyWrapper,
+    Purpose,
+    WrappedKey,
+)
 from schemas.errors import OperatorError
 from streams.adapters.register.register import Register, Transaction
 from streams.adapters.register.tables import call_keys, day_keys
@@ -68,7 +75,7 @@ class RegisterKeys:
             if day_key is None:
                 self._make_day_key(tenant_id, day, purpose)
             elif blob is not None:
-                return unwrap_key(self._open(day_key), blob, context)
+                return _unwrap_call_key(self._open(day_key), blob, context)
             elif (made := self._make(day_key, call_id, context)) is not None:
                 if len(self._day_keys) >= self._cached:
                     self._day_keys.clear()
@@ -87,7 +94,7 @@ class RegisterKeys:
         day_key, blob = self._find(tenant_id, call_id, day, purpose)
         if day_key is None or blob is None:
             raise KeyGoneError("the call has no such key: it was never made, or it has been destroyed")
-        return unwrap_key(self._open(day_key), blob, call_context(tenant_id, call_id, day, purpose))
+        return _unwrap_call_key(self._open(day_key), blob, call_context(tenant_id, call_id, day, purpose))
 
     def destroy(self, tenant_id: str, call_id: str, day: date) -> None:
         """See `DataKeys.destroy`."""
@@ -150,6 +157,14 @@ class RegisterKeys:
             f"the wrapping key {day_key.wrapped.version} ({day_key.purpose}) is needed and not here: give it to this "
             "process, from a backup if need be (docs/custody.md)"
         )
+
+
+def _unwrap_call_key(day_key: bytes, blob: bytes, context: bytes) -> bytes:
+    """Raises `CallKeyRefusedError`."""
+    try:
+        return unwrap_key(day_key, blob, context)
+    except KeyRefusedError:
+        raise CallKeyRefusedError from None
 
 
 class _Opened:

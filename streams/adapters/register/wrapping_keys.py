@@ -96,6 +96,12 @@ def hold_current(tx: Transaction, purpose: Purpose, version: str) -> bool:
     return tx.execute(asked.with_for_update(read=True)).scalar() is not None
 
 
+def is_known(register: Register, purpose: Purpose) -> bool:
+    """Whether there has ever been a wrapping key of that purpose. Raises as `Register.transaction`."""
+    with register.reading("read the wrapping keys") as tx:
+        return bool(wrapping_key_rows(tx, purpose))
+
+
 def ensure_current(register: Register, wrapper: KeyWrapper, purpose: Purpose, now: datetime) -> str:
     """The current version; where the register has none yet, the last one that the wrapper has, or a new one.
 

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import schemathesis
@@ -64,7 +65,7 @@ def test_answers_to_what_the_document_allows_or_forbids_are_those_it_names(
 
     @settings(max_examples=25, suppress_health_check=list(HealthCheck), deadline=None, derandomize=True, database=None)
     @given(case=operation.as_strategy(generation_mode=mode))
-    def try_one(case: schemathesis.Case) -> None:
+    def try_one(case: schemathesis.Case[Any]) -> None:
         response = case.call(base_url=server.url, headers={"Authorization": f"Bearer {key}"})
         statuses.add(response.status_code)
         case.validate_response(response, checks=CHECKS)
