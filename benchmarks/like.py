@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from processors.kpi.statistics import wilson
 from processors.rules.examples import segments_of_lines
-from processors.rules.likeness import Examples, sentences_of
+from processors.rules.likeness import LikeExamples, sentences_of
 from processors.text.passages import Passage, SpokenText
 from training.dialogues import load_dialogues
 
@@ -67,10 +67,10 @@ class ByRule:
 
     def __init__(self, *, reading: bool) -> None:
         self._reading = reading
-        self._prepared: dict[tuple[str, ...], Examples] = {}
+        self._prepared: dict[tuple[str, ...], LikeExamples] = {}
 
     def __call__(self, texts: Sequence[str], passage: Passage) -> float:
-        ready = self._prepared.setdefault(tuple(texts), Examples(tuple(texts)))
+        ready = self._prepared.setdefault(tuple(texts), LikeExamples(tuple(texts)))
         if self._reading:
             alike = ready.nearest(sentences_of(passage))
             return alike.similarity if alike else 0.0

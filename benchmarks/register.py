@@ -26,7 +26,10 @@ from typing import Any
 from sqlalchemy import func, select, text
 
 from processors.custody.data_keys import call_context, new_key, unwrap_key, wrap_key
+from processors.custody.intake import Announce, Complete, Reserve
+from schemas.messages.topics import CALLS_ENDED
 from streams.adapters.object_store.folder import FolderStore
+from streams.adapters.register.intakes import RegisterIntakes
 from streams.adapters.register.keys import RegisterKeys, find_day_key
 from streams.adapters.register.migrate import migrate_register
 from streams.adapters.register.partitions import drop_day, partition_of, prepare_days
@@ -44,8 +47,10 @@ FIRST_BYTES = 1_000_000
 
 _KEY = bytes(32)
 
+EVENTS = Path(__file__).parents[1] / "tests" / "examples" / CALLS_ENDED.name
+
 Rate = tuple[int, float, float]
-"""How many keys, in which time, with how much processor time of this process."""
+"""How many, in which time, with how much processor time of this process."""
 
 
 class FixedWrapper(MemoryWrapper):
@@ -81,6 +86,23 @@ def make_some(url: str, prefix: str, seconds: float) -> Rate:
     began_s, spent_s, count = time.perf_counter(), time.process_time(), 0
     while time.perf_counter() - began_s < seconds:
         keys.make("acme", f"{prefix}-{count}", DAY, "audio")
+        count += 1
+    rate = count, time.perf_counter() - began_s, time.process_time() - spent_s
+    register.close()
+    return rate
+
+
+def take_in_some(url: str, prefix: str, seconds: float) -> Rate:
+    """How many intakes one process reserves, completes and announces, and in which time."""
+    register = Register(url)
+    intakes = RegisterIntakes(register, SystemClock())
+    event = next(EVENTS.glob("*.json")).read_bytes()
+    began_s, spent_s, count = time.perf_counter(), time.process_time(), 0
+    while time.perf_counter() - began_s < seconds:
+        call, now = f"{prefix}-{count}", datetime.now(UTC)
+        intakes.tell("acme", call, Reserve("a", f"recordings/{call}", "serve", now, timedelta(minutes=2)))
+        intakes.tell("acme", call, Complete("a", "0" * 64, event, now))
+        intakes.tell("acme", call, Announce(now))
         count += 1
     rate = count, time.perf_counter() - began_s, time.process_time() - spent_s
     register.close()
@@ -148,7 +170,7 @@ def in_processes(
     own_us = sum(spent_s for _, _, spent_s in done) / keys * 1e6
     server_us = (server_s(server) - before_s) / keys * 1e6
     print(
-        f"{name:<10} {len(arguments):>2} processes    {rate:>10,.0f} keys/s; processor time of a key: "
+        f"{name:<10} {len(arguments):>2} processes    {rate:>10,.0f} a second; processor time of each: "
         f"{own_us:,.0f} µs here, {server_us:,.0f} µs in the server"
     )
 
@@ -184,6 +206,8 @@ def rows_in_the_register(url: str, server: int | None, rows: int, processes: Seq
         in_processes("made", make_some, [(url, f"p{count}-{n}", seconds) for n in range(count)], server)
     for count in processes:
         in_processes("looked up", get_some, [(url, rows, n, seconds) for n in range(count)], server)
+    for count in processes:
+        in_processes("taken in", take_in_some, [(url, f"i{count}-{n}", seconds) for n in range(count)], server)
     began_s, destroyed = time.perf_counter(), 0
     while time.perf_counter() - began_s < seconds:
         keys.destroy("acme", call_name(destroyed), DAY)

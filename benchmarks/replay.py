@@ -39,7 +39,7 @@ from streams.ports import SystemClock
 from streams.runtime.processes import in_processes, in_this_process
 from streams.runtime.replay_progress import ReplayProgress
 from streams.settings import Settings, load_settings
-from streams.stages.replay import BATCH_CALLS, Batch, Replay, ReplayWindow
+from streams.stages.replay import BATCH_CALLS, Replay, ReplayBatch, ReplayWindow
 from streams.wiring import judge_settings, transcript_store_from
 
 SEED = 7
@@ -171,7 +171,7 @@ def from_the_store(settings: Settings, workers: int) -> Run:
         ReplayProgress(settings.data_dir / "replay") as kept,
         in_this_process(build) if workers == 1 else in_processes(build, workers) as judged,
     ):
-        nothing = Batch((StoredObject("nothing", None),), WINDOW)
+        nothing = ReplayBatch((StoredObject("nothing", None),), WINDOW)
         list(judged([nothing] * workers))
         watch.ready()
         kept.begin({})

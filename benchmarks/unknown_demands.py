@@ -114,7 +114,7 @@ def hide(
     background = [case.call for case, is_covered in zip(every, covered, strict=True) if is_covered]
     demands = UnknownDemands([case.call for case in open_], [*background, *others][:BACKGROUND], FEWEST)
     demands.tell([case.call for case in open_])
-    groups = [set(one.members) for one in demands.found(len(every), 0)]
+    groups = [set(one.members) for one in demands.groups_found(len(every), 0)]
     group_of = {call_id: number for number, group in enumerate(groups) for call_id in group}
     returned: list[Returned] = []
     placed: list[tuple[str, int]] = []

@@ -255,6 +255,13 @@ class Intakes(Protocol):
         """Those that are stored, and were received before that time, the oldest first."""
         ...
 
+    def forget(self, received_before: datetime, most: int) -> int:
+        """Forget the oldest that are announced and were received before that time, at most so many; how many it were.
+
+        Their call ids are free again.
+        """
+        ...
+
     def leftovers(self, left_before: datetime, most: int, *, removed: bool) -> Sequence[str]:
         """Keys of objects that belong to no call since before that time: those removed once before, or the others."""
         ...

@@ -58,12 +58,24 @@ def _unset_when_empty(value: object) -> object:
     return None if value == "" else value
 
 
+def _inbox(value: str | None) -> str | None:
+    if value is None or not value.startswith("s3://"):
+        return None if value is None else str(Path(value).expanduser().absolute())
+    bucket, slash, prefix = value.removeprefix("s3://").partition("/")
+    if not bucket or (prefix and not prefix.endswith("/")):
+        raise ValueError("it must be a folder, or s3://BUCKET/ or s3://BUCKET/PREFIX/ with a slash at its end")
+    return value if slash else value + "/"
+
+
 _HttpUrl = Annotated[
     str,
     Field(pattern=r"^https?://([A-Za-z0-9][A-Za-z0-9._-]*|\[[0-9A-Fa-f:.]+\])(:[1-9][0-9]{0,4})?(/[!\"$-\[\]-~]*)?$"),
 ]
 OptionalHttpUrl = Annotated[_HttpUrl | None, BeforeValidator(_unset_when_empty)]
 """No user, no password: the URL is no secret."""
+
+OptionalInbox = Annotated[str | None, BeforeValidator(_unset_when_empty), AfterValidator(_inbox)]
+"""A folder, or a bucket with a prefix."""
 
 _DATA_HOME = ("XDG_DATA_HOME", ".local/share")
 _CACHE_HOME = ("XDG_CACHE_HOME", ".cache")
@@ -127,7 +139,7 @@ _GROUPS: Mapping[str, tuple[str, ...]] = {
         *("rules_folder", "rules_public_keys", "sentence_model", "sentence_min_cosine", "sound_mergers"),
         *("score_forms_folder", "risk_file", "selection_file", "retention_file", "alert_min_severity"),
     ),
-    "sweeping": ("sweep_every_s",),
+    "sweeping": ("sweep_every_s", "intakes_keep_days"),
     "storing": ("sink_batch_messages", "sink_batch_ms"),
     "second reading": (
         *("second_reader_url", "second_reader_kind", "second_reader_model", "second_reader_secret_key"),
@@ -143,8 +155,13 @@ _GROUPS: Mapping[str, tuple[str, ...]] = {
         *("serve_min_bytes_per_s", "serve_slow_after_s", "serve_uploads", "serve_uploads_per_tenant", "serve_wait_s"),
         *("serve_requests", "serve_requests_per_s", "serve_bytes_per_s"),
     ),
+    "collecting": (
+        *("collect_from", "collect_names", "collect_name_times", "collect_usual_file", "collect_settle_s"),
+        *("collect_finished", "collect_every_s"),
+    ),
     "relaying": ("relay_every_s", "outbox_keep_days"),
     "surges": ("surge_weeks", "surge_min_count", "surge_ratio", "surge_every_s"),
+    "reconciliation": ("reconcile_grace_minutes", "reconcile_days", "reconcile_every_s"),
     "rollups": ("rollup_every_s", "first_contact_days", "kpis_file"),
     EVERY_WORKER: (
         *("timezone", "tenants_file", "retry_max_wait_s", "dead_letter_streak_limit", "stuck_after_minutes"),
@@ -362,11 +379,46 @@ class Settings(SettingsPart):
         "until systems of yours take them in and `callstream custody seal-recordings` has sealed those of before",
     )
     intake_max_bytes: int = Field(default=10 * 1024**3, ge=1024, description="larger recordings are not taken in")
+    collect_from: OptionalInbox = Field(
+        default=None,
+        description="collect: where telephony leaves recordings in clear: a folder, or s3://BUCKET/PREFIX/ in the "
+        "object store (docs/telephony.md)",
+    )
+    collect_names: str = Field(
+        default="",
+        description="collect: how recordings are named, as a regular expression with a group call_id; without it, each "
+        "recording waits for a JSON file beside it that says what is known of the call",
+    )
+    collect_name_times: str = Field(
+        default="%Y%m%d-%H%M%S",
+        description="collect: how times in names are written: as strptime has it, or epoch_s; on the tenant's clock",
+    )
+    collect_usual_file: OptionalPath = Field(
+        default=None, description="collect: JSON file of fields that hold for every call: tenant, roles of the channels"
+    )
+    collect_settle_s: float = Field(
+        default=10,
+        ge=0,
+        description="collect: a recording without a JSON file is finished when it has not changed for so long; 0 where "
+        "recordings are moved in whole",
+    )
+    collect_finished: Literal["delete", "keep"] = Field(
+        default="delete",
+        description="collect: what becomes of a recording in clear once it is sealed: delete it, or keep it in done/",
+    )
+    collect_every_s: float = Field(default=0.5, gt=0, description="collect: pause between two looks")
     sweep_every_s: float = Field(
         default=60,
         gt=0,
         description="sweep: pause between two rounds; what was stored and not announced for longer is announced, what "
         "was given up is removed",
+    )
+    intakes_keep_days: int = Field(
+        default=30,
+        ge=1,
+        le=3_650,
+        description="sweep: so long the register keeps what it knows of a recording that was taken in, by which the "
+        "same upload once more is the same call",
     )
     convert_recordings_to: Annotated[RecordingFormat | None, BeforeValidator(_unset_when_empty)] = Field(
         default=None,
@@ -403,6 +455,21 @@ class Settings(SettingsPart):
         default=2, gt=1, description="watch: a surge has this many times the expected calls; so does a second alert"
     )
     surge_every_s: float = Field(default=60, gt=0, description="watch: pause between two checks")
+
+    reconcile_grace_minutes: int = Field(
+        default=15,
+        ge=1,
+        le=7 * 24 * 60,
+        description="reconcile: a call that the exchange lists counts as not received when no event of it has come so "
+        "long after its end (R39)",
+    )
+    reconcile_days: int = Field(
+        default=31,
+        ge=1,
+        le=400,
+        description="reconcile: calls that ended longer ago are not looked for, when a list of them is imported",
+    )
+    reconcile_every_s: float = Field(default=60, gt=0, description="reconcile: pause between two checks")
 
     rollup_every_s: float = Field(default=60, gt=0, description="rollup: pause between two checks for new rows")
     first_contact_days: int = Field(

@@ -15,6 +15,7 @@ from schemas.messages.topics import (
     CALLS_ANALYZED,
     CALLS_DEAD_LETTERS,
     CALLS_ENDED,
+    CALLS_LISTED,
     CALLS_RATED,
     CALLS_REANALYZED,
     CALLS_TRANSCRIBED,
@@ -100,10 +101,26 @@ STAGES: tuple[StageEntry, ...] = (
         settings=("serving", "taking in", "keys", "audio keys", "received keys"),
     ),
     StageEntry(
+        "collect",
+        "takes in recordings that telephony leaves in a folder or a bucket",
+        writes=(Writes(CALLS_ENDED, "announce a recording that lay there and is sealed now"),),
+        scales_by="one for each folder or bucket",
+        builder="streams.stages.collect:build",
+        asks=("object store", "register"),
+        needs_setting="collect_from",
+        settings=("collecting", "taking in", "keys", "audio keys"),
+    ),
+    StageEntry(
         "rate",
         "tells what becomes known of a call after it",
         writes=(Writes(CALLS_RATED, "satisfaction, orders, CRM data of a call"),),
         scales_by="runs in `callstream rate`",
+    ),
+    StageEntry(
+        "list",
+        "tells which calls the exchange's own list has",
+        writes=(Writes(CALLS_LISTED, "a call of a list of the exchange, which must reach us where it was recorded"),),
+        scales_by="runs in `callstream cdr import`",
     ),
     StageEntry(
         "verdicts",
@@ -211,6 +228,7 @@ STAGES: tuple[StageEntry, ...] = (
         "writes every topic that people query into ClickHouse",
         reads=(
             Reads(CALLS_ENDED, "account for every call"),
+            Reads(CALLS_LISTED, "rows of calls that the exchange lists"),
             Reads(CALLS_TRANSCRIBED, "rows of what was said"),
             Reads(CALLS_ANALYZED, "rows of calls, findings and outcomes"),
             Reads(CALLS_REANALYZED, "rows of calls that were judged again, after live traffic", group="store.history"),
@@ -237,6 +255,15 @@ STAGES: tuple[StageEntry, ...] = (
         builder="streams.stages.watch:build",
         asks=("ClickHouse",),
         settings=("surges",),
+    ),
+    StageEntry(
+        "reconcile",
+        "finds calls that the exchange lists and of which no recording came",
+        writes=(Writes(ALERTS_RAISED, "recordings that are missing, and that they have come"),),
+        scales_by="one is enough",
+        builder="streams.stages.reconcile:build",
+        asks=("ClickHouse",),
+        settings=("reconciliation",),
     ),
     StageEntry(
         "rollup",

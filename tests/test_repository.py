@@ -12,6 +12,7 @@ import typer.main
 import yaml
 from click import Group
 
+from processors.telephony.missing import NO_EVENT
 from schemas.errors import InvalidMessageError
 from schemas.messages.outcome import OUTCOMES
 from streams.cli.main import app
@@ -344,5 +345,5 @@ def test_operations_tell_what_to_do_about_every_outcome_and_reason() -> None:
     refusals: list[type[InvalidMessageError]] = [InvalidMessageError, *InvalidMessageError.__subclasses__()]
     given |= {("refused", error.__name__) for error in refusals}
     (heard,) = re.findall(r'return "analyzed", "(\w+)" if .+ else "(\w+)"', "\n".join(sources))
-    given |= {("analyzed", reason) for reason in heard} | {("pending", ""), ("purged", "")}
+    given |= {("analyzed", reason) for reason in heard} | {("pending", ""), ("purged", ""), ("not_received", NO_EVENT)}
     assert {pair for pair in told if pair[0] in {*OUTCOMES, "pending"}} == given

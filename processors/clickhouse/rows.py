@@ -16,6 +16,7 @@ from schemas.messages.alert import Alert
 from schemas.messages.alert_delivery import AlertDelivery
 from schemas.messages.call_analysis import CallAnalysis, MeasureValue
 from schemas.messages.call_ended import CallEnded
+from schemas.messages.call_listed import CallListed
 from schemas.messages.call_rated import CallRated
 from schemas.messages.custody_changed import CustodyChanged
 from schemas.messages.dead_letter import DeadLetter
@@ -33,6 +34,8 @@ DEAD_LETTERS = "dead_letter_versions"
 RULE_PACKS = "rule_pack_versions"
 RATINGS = "rating_versions"
 VERDICTS = "verdict_versions"
+EXCHANGE_CALLS = "exchange_call_versions"
+MISSING_RECORDINGS = "missing_recording_versions"
 ALERTS = "alert_versions"
 ALERT_DELIVERIES = "alert_delivery_versions"
 ACCESS_LOG = "access_log_versions"
@@ -48,6 +51,9 @@ TRANSCRIPT_STEP = 10**23
 
 VERDICT_STEP = 2**64
 """Of verdicts of one moment the first 64 bits of their fingerprints decide: the same in whatever order they arrive."""
+
+LISTED_STEP = 2**65
+"""Of the rows of a call in one list one that is recorded stands, and of several such the fingerprint decides."""
 
 UNKNOWN_TENANT = "unknown"
 """The tenant of an event that cannot be read and whose key does not tell the call."""
@@ -165,6 +171,28 @@ def rows_for_call_rated(rated: CallRated) -> TableRows:
         "customer_tags_told": rated.customer_tags is not None,
     }
     return {RATINGS: [row]}
+
+
+def rows_for_call_listed(listed: CallListed) -> TableRows:
+    """The call as a list of the exchange has it; the same list gives the same row, whenever it arrives."""
+    listed_ms = _milliseconds("listed_at", listed.listed_at)
+    fingerprint = int(listed.fingerprint()[:16], 16)
+    row: Row = {
+        "tenant_id": listed.tenant_id,
+        "call_id": listed.call_id,
+        "recorded": listed.recorded,
+        "started_at": listed.started_at,
+        "ended_at": listed.ended_at,
+        "direction": listed.direction,
+        "handled_by": listed.handled_by,
+        "answered": listed.answered,
+        "agent_id": listed.agent_id,
+        "queue": listed.queue,
+        "customer_key": listed.customer_key,
+        "listed_at": listed.listed_at,
+        "version": listed_ms * LISTED_STEP + listed.recorded * 2**64 + fingerprint,
+    }
+    return {EXCHANGE_CALLS: [row]}
 
 
 def rows_for_verdict_given(verdict: VerdictGiven) -> TableRows:

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from processors.reading.grams import grams_of
 
-Points = NDArray[np.float32]
+PlacedOpenings = NDArray[np.float32]
 """A row for each call, of length 1, or of zeros where nothing is known of it."""
 
 LETTERS = 80
@@ -41,7 +41,7 @@ class OpeningSpace:
         idf = np.log((1 + len(openings)) / (1 + seen))
         # What stands in one opening alone puts it near to none.
         self._idf = np.where(seen >= 2, idf, 0).astype(np.float32)
-        products: Points = np.zeros((len(openings), len(openings)), dtype=np.float32)
+        products: PlacedOpenings = np.zeros((len(openings), len(openings)), dtype=np.float32)
         for block in grams.blocks(self._idf):
             products += block @ block.T
         values, vectors = _leading(
@@ -50,9 +50,9 @@ class OpeningSpace:
         # A direction that explains nothing is noise.
         kept = values > 1e-4 * max(float(values.max(initial=0)), 1e-9)
         scaled = (vectors[:, kept] / np.sqrt(values[kept])).astype(np.float32)
-        self._axes: Points = np.concatenate([block.T @ scaled for block in grams.blocks(self._idf)])
+        self._axes: PlacedOpenings = np.concatenate([block.T @ scaled for block in grams.blocks(self._idf)])
 
-    def place(self, openings: Sequence[str]) -> Points:
+    def place(self, openings: Sequence[str]) -> PlacedOpenings:
         """Where openings lie, those that it was learned from or others."""
         places = np.zeros((len(openings), self._axes.shape[1]), dtype=np.float32)
         for number, block in enumerate(_Pairs.of(openings).blocks(self._idf)):
@@ -77,7 +77,7 @@ class _Pairs:
         counts = np.bincount(where, grams.counts, minlength=len(places)).astype(np.int64)
         return _Pairs(len(openings), places // BUCKETS, places % BUCKETS, counts)
 
-    def blocks(self, idf: NDArray[np.float32]) -> Iterator[Points]:
+    def blocks(self, idf: NDArray[np.float32]) -> Iterator[PlacedOpenings]:
         """The rows in stretches of their columns, each row of length 1 over all of them."""
         values = (np.log1p(self.counts) * idf[self.buckets]).astype(np.float64)
         lengths = np.sqrt(np.bincount(self.owners, values**2, minlength=self.height))
@@ -89,7 +89,7 @@ class _Pairs:
             yield block
 
 
-def _leading(products: Points, wanted: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def _leading(products: PlacedOpenings, wanted: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """The greatest eigenvalues of a symmetric matrix, and their vectors as columns."""
     if len(products) <= wanted + _EXTRA:
         values, vectors = np.linalg.eigh(products.astype(np.float64))
@@ -103,14 +103,14 @@ def _leading(products: Points, wanted: int) -> tuple[NDArray[np.float64], NDArra
     return values[::-1][:wanted], vectors[:, ::-1][:, :wanted]
 
 
-def unit_rows(rows: NDArray[np.float32]) -> Points:
+def unit_rows(rows: NDArray[np.float32]) -> PlacedOpenings:
     """The rows, each brought to length 1; one of zeros stays."""
     lengths = np.linalg.norm(rows, axis=1, keepdims=True)
-    result: Points = np.divide(rows, lengths, out=np.zeros_like(rows), where=lengths > 1e-9)
+    result: PlacedOpenings = np.divide(rows, lengths, out=np.zeros_like(rows), where=lengths > 1e-9)
     return result
 
 
-def group_by_average(points: Points, least: float) -> list[list[int]]:
+def group_by_average(points: PlacedOpenings, least: float) -> list[list[int]]:
     """Groups whose members are alike on average: the two groups with the greatest mean cosine are joined as long as it
     is at least `least` (average linkage; Sokal and Michener 1958). The order in each is that of the points."""
     alike = points @ points.T

@@ -14,7 +14,7 @@ _PRIOR = 0.5
 _WHOLE = 0.8
 """A shorter word is part of a longer one where this share of the calls with it has the longer one."""
 
-Words = Counter[str]
+WordCounts = Counter[str]
 """Word → calls in which it was said."""
 
 
@@ -32,15 +32,15 @@ def words_of(texts: Iterable[str]) -> set[str]:
     return found
 
 
-def count_words(calls: Iterable[Sequence[str]]) -> Words:
+def count_words(calls: Iterable[Sequence[str]]) -> WordCounts:
     """In how many of the calls each word was said."""
-    counts: Words = Counter()
+    counts: WordCounts = Counter()
     for texts in calls:
         counts.update(words_of(texts))
     return counts
 
 
-def typical_words(inside: Words, calls: int, outside: Words, others: int, most: int) -> list[str]:
+def typical_words(inside: WordCounts, calls: int, outside: WordCounts, others: int, most: int) -> list[str]:
     """The words that tell the group from the others, the most telling first.
 
     By the z-score of the log-odds that a call has the word, in the group against outside it, with a prior of half a

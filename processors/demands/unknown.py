@@ -12,8 +12,8 @@ from typing import Literal
 
 import numpy as np
 
-from processors.demands.opening_space import LETTERS, OpeningSpace, Points, group_by_average, unit_rows
-from processors.demands.typical_words import Words, count_words, typical_words
+from processors.demands.opening_space import LETTERS, OpeningSpace, PlacedOpenings, group_by_average, unit_rows
+from processors.demands.typical_words import WordCounts, count_words, typical_words
 from processors.kpi.demands import share_of
 from processors.kpi.statistics import FALSE_DISCOVERIES, Difference, Estimate, difference, q_values
 from processors.text.normalized_text import normalize
@@ -37,7 +37,7 @@ MOST_PHRASES = 6
 SHORT = 2
 """Letters of a phrase that is said by chance too often."""
 
-Trend = Literal["new", "grows", "known"]
+DemandTrend = Literal["new", "grows", "known"]
 
 
 @dataclass(frozen=True)
@@ -74,7 +74,7 @@ class OpenCall:
 
 
 @dataclass(frozen=True)
-class Quote:
+class DemandQuote:
     """The utterance that shows a demand best in a call, and where it is."""
 
     call_id: str
@@ -93,10 +93,10 @@ class UnknownDemand:
     share: Estimate
     calls_before: int
     change: Difference | None
-    trend: Trend
+    trend: DemandTrend
     words: tuple[str, ...]
     phrases: tuple[str, ...]
-    quotes: tuple[Quote, ...]
+    quotes: tuple[DemandQuote, ...]
     members: tuple[str, ...]
     q_value: float | None = None
 
@@ -107,7 +107,7 @@ class _Group:
 
     calls: int = 0
     before: int = 0
-    words: Words = field(default_factory=Words)
+    words: WordCounts = field(default_factory=WordCounts)
     nearest: list[tuple[float, OpenCall]] = field(default_factory=list)
     members: list[str] = field(default_factory=list)
 
@@ -124,7 +124,9 @@ class UnknownDemands:
         groups = [[known[place] for place in group] for group in group_by_average(points[known], JOINED_FROM)]
         groups = [group for group in groups if len(group) >= fewest]
         sums = [points[group].sum(axis=0) for group in groups]
-        self._middles: Points = unit_rows(np.array(sums, dtype=np.float32).reshape(len(groups), points.shape[1]))
+        self._middles: PlacedOpenings = unit_rows(
+            np.array(sums, dtype=np.float32).reshape(len(groups), points.shape[1])
+        )
         # Named by one of its calls: the same calls give the same names.
         self._ids = [
             sha256(min(sample[number].call_id for number in group).encode()).hexdigest()[:8] for group in groups
@@ -132,7 +134,7 @@ class UnknownDemands:
         self._groups = [_Group() for _ in groups]
         self._background = count_words(call.letters for call in background)
         self._background_calls = len(background)
-        self._others: Words = Words()
+        self._others: WordCounts = WordCounts()
         self._counted = 0
 
     def tell(self, calls: Sequence[OpenCall]) -> None:
@@ -155,7 +157,7 @@ class UnknownDemands:
             if number is not None:
                 self._groups[number].before += 1
 
-    def found(self, analysed: int, analysed_before: int) -> list[UnknownDemand]:
+    def groups_found(self, analysed: int, analysed_before: int) -> list[UnknownDemand]:
         """The groups, those of most calls first, of so many analysed calls in the week and in the one before."""
         demands = []
         for cluster, group in zip(self._ids, self._groups, strict=True):
@@ -183,7 +185,7 @@ class UnknownDemands:
         ]
 
     def _demand(self, cluster: str, group: _Group, analysed: int, analysed_before: int) -> UnknownDemand:
-        outside = self._background + sum((one.words for one in self._groups if one is not group), Words())
+        outside = self._background + sum((one.words for one in self._groups if one is not group), WordCounts())
         others = self._background_calls + sum(min(one.calls, SAMPLE) for one in self._groups if one is not group)
         counted = min(group.calls, SAMPLE)
         words = typical_words(group.words, counted, outside, others, 4 * MOST_WORDS)
@@ -204,11 +206,11 @@ class UnknownDemands:
 
 def _with_trend(demand: UnknownDemand, q_value: float | None) -> UnknownDemand:
     grows = q_value is not None and q_value <= FALSE_DISCOVERIES and demand.change and demand.change.value > 0
-    trend: Trend = "new" if demand.calls_before == 0 else "grows" if grows else "known"
+    trend: DemandTrend = "new" if demand.calls_before == 0 else "grows" if grows else "known"
     return replace(demand, trend=trend, q_value=q_value)
 
 
-def _phrases(words: Sequence[str], inside: Words, calls: int, outside: Words, others: int) -> Iterable[str]:
+def _phrases(words: Sequence[str], inside: WordCounts, calls: int, outside: WordCounts, others: int) -> Iterable[str]:
     """What a topic would be found by: words of three letters and more that are rarely said in other calls, or of two
     where nothing longer is there."""
     rare = [
@@ -220,9 +222,9 @@ def _phrases(words: Sequence[str], inside: Words, calls: int, outside: Words, ot
     return (long or rare)[:MOST_PHRASES]
 
 
-def _quotes(nearest: Iterable[tuple[float, OpenCall]], words: Sequence[str]) -> Iterable[Quote]:
+def _quotes(nearest: Iterable[tuple[float, OpenCall]], words: Sequence[str]) -> Iterable[DemandQuote]:
     for _, call in list(nearest)[:MOST_QUOTES]:
         letters = call.letters
         place = max(range(len(letters)), key=lambda number: (sum(word in letters[number] for word in words), -number))
         said = call.said[place]
-        yield Quote(call.call_id, call.ended_at, said.start_ms, said.end_ms, said.text)
+        yield DemandQuote(call.call_id, call.ended_at, said.start_ms, said.end_ms, said.text)

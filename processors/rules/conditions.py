@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, ClassVar, Literal, NamedTuple, Protocol
 
-from processors.rules.likeness import USUAL_SIMILARITY, Alike, Examples, Sentence, sentences_of
+from processors.rules.likeness import USUAL_SIMILARITY, LikeExamples, NearestExample, SpokenSentence, sentences_of
 from processors.text.negation import CONTEXT_LETTERS, stance
 from processors.text.negation import Stance as SpeakerStance
 from processors.text.normalized_text import normalize
@@ -119,9 +119,9 @@ class Hearing:
     measures: Mapping[str, MeasureValue] = field(default_factory=dict)
     _known: dict[int, ConditionResult] = field(default_factory=dict)
     _stances: dict[tuple[int, int, int], SpeakerStance] = field(default_factory=dict)
-    _sentences: dict[int, tuple[Sentence, ...]] = field(default_factory=dict)
+    _sentences: dict[int, tuple[SpokenSentence, ...]] = field(default_factory=dict)
 
-    def sentences(self, passage: Passage) -> tuple[Sentence, ...]:
+    def sentences(self, passage: Passage) -> tuple[SpokenSentence, ...]:
         """The sentences of a passage, ready to be compared; only asked for where a rule compares them."""
         known = self._sentences.get(passage.number)
         if known is None:
@@ -424,7 +424,7 @@ class _Regex(_Words):
 class _Like(_Words):
     """Sentences that are like one of some examples."""
 
-    examples: Examples
+    examples: LikeExamples
     least: float
 
     @property
@@ -451,7 +451,7 @@ class _Like(_Words):
             if alike is not None and alike.similarity >= self.least and self._stands(hearing, passage, alike):
                 yield RuleHit(passage, alike.start, alike.end, alike.example, round(alike.similarity, 4))
 
-    def _stands(self, hearing: Hearing, passage: Passage, alike: Alike) -> bool:
+    def _stands(self, hearing: Hearing, passage: Passage, alike: NearestExample) -> bool:
         wanted = self.scope.stance
         # An example that is negative itself (您不能退货) is meant as it stands; only a quotation or a question is not.
         taken = hearing.stance(passage, alike.start, alike.end)
@@ -595,7 +595,7 @@ class Compiler:
             return self._watchers.share((condition.regex, scope), regex)
         if condition.like:
             least = condition.min_similarity or USUAL_SIMILARITY
-            like = _Like(scope, Examples(condition.like), least)
+            like = _Like(scope, LikeExamples(condition.like), least)
             return self._watchers.share((condition.like, least, scope), like)
         if condition.event is not None:
             return _Event(condition.event)

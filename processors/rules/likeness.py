@@ -33,7 +33,7 @@ FEWEST_LETTERS = 4
 _SENTENCE = re.compile(r"[^。！？!?；;\n]+")
 
 
-class Sentence(NamedTuple):
+class SpokenSentence(NamedTuple):
     """Letters `start` to `end` of a turn, ready to be compared."""
 
     start: int
@@ -43,7 +43,7 @@ class Sentence(NamedTuple):
     read: NDArray[np.float32]
 
 
-class Alike(NamedTuple):
+class NearestExample(NamedTuple):
     """The sentence of a turn that is most like an example, and which."""
 
     start: int
@@ -64,7 +64,7 @@ def likeness_version() -> str:
     return _reader().version
 
 
-def sentences_of(passage: Passage) -> tuple[Sentence, ...]:
+def sentences_of(passage: Passage) -> tuple[SpokenSentence, ...]:
     """The turn as a whole, and its sentences."""
     normalized = passage.utterance.normalized
     spans = {(0, len(normalized.letters))}
@@ -72,31 +72,31 @@ def sentences_of(passage: Passage) -> tuple[Sentence, ...]:
         spans.add(normalized.letters_of(*match.span()))
     kept = sorted((start, end) for start, end in spans if end - start >= FEWEST_LETTERS)
     ready = _ready([normalized.letters[start:end] for start, end in kept])
-    return tuple(Sentence(start, end, *one) for (start, end), one in zip(kept, ready, strict=True))
+    return tuple(SpokenSentence(start, end, *one) for (start, end), one in zip(kept, ready, strict=True))
 
 
 @dataclass(frozen=True)
-class Examples:
+class LikeExamples:
     """The examples of a condition."""
 
     texts: tuple[str, ...]
 
-    def nearest(self, sentences: Sequence[Sentence]) -> Alike | None:
+    def nearest(self, sentences: Sequence[SpokenSentence]) -> NearestExample | None:
         """The sentence that is most like one of them; None where there is none."""
         if not sentences:
             return None
         read = self._prepared[2]
-        best: Alike | None = None
+        best: NearestExample | None = None
         for sentence in sentences:
             cosines = self.by_letters(sentence)
             reads_something = read.any(axis=1)
             alike = np.where(reads_something, (cosines + read @ sentence.read) / 2, cosines)
             number = int(alike.argmax())
             if best is None or alike[number] > best.similarity + 1e-6:
-                best = Alike(sentence.start, sentence.end, self.texts[number], min(1.0, float(alike[number])))
+                best = NearestExample(sentence.start, sentence.end, self.texts[number], min(1.0, float(alike[number])))
         return best
 
-    def by_letters(self, sentence: Sentence) -> NDArray[np.float32]:
+    def by_letters(self, sentence: SpokenSentence) -> NDArray[np.float32]:
         """The cosine between the letters of a sentence and those of each example."""
         known, letters, _ = self._prepared
         shared = np.isin(sentence.buckets, known)

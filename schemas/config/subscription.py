@@ -252,14 +252,15 @@ class Subscription(Record):
         description="a tenant id, or * for all"
     )
     on: Literal["alerts", "selected"] = Field(
-        default="alerts", description="alerts by rule, risk and surge; or each call that was selected for review"
+        default="alerts",
+        description="alerts by rule, risk, surge and missing recordings; or each call that was selected for review",
     )
     triggers: tuple[CertainTrigger, ...] = Field(default=(), description="with `on: selected`: what selected the call")
     min_severity: Severity = "high"
     categories: tuple[Slug, ...] = ()
     teams: tuple[str, ...] = ()
     rules: tuple[str, ...] = Field(default=(), description="rule ids; finance.* means all that begin so")
-    kinds: tuple[Literal["call", "surge"], ...] = ()
+    kinds: tuple[Literal["call", "surge", "missing"], ...] = ()
     quiet_hours: QuietHours | None = None
     min_interval_s: int = Field(default=0, ge=0, le=7 * 24 * 3_600, description="of alerts of one tenant and rule")
     grouping: Grouping | None = None

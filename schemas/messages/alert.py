@@ -1,4 +1,4 @@
-"""`Alert` v1: something that a subscriber must know about — a call, or a surge of calls — with its evidence."""
+"""`Alert` v1: something that a subscriber must know about, with its evidence: a call, a surge, missing recordings."""
 
 from typing import Literal, Self
 from uuid import NAMESPACE_URL, uuid5
@@ -12,11 +12,12 @@ from schemas.messages.finding import Severity
 from schemas.messages.message import Identifier, Message, ShortText, Slug, TenantId, UtcDatetime
 
 MAX_CALLS_OF_SURGE = 50
-"""As many calls behind a surge are named; `calls_count` says how many there are."""
+"""As many calls behind a surge, or missing in an hour, are named; `calls_count` says how many there are."""
 
 
 class Alert(Message):
-    """One alert: of a call, at most one for each rule and version; of a surge, one for each topic and hour.
+    """One alert: of a call, at most one for each rule and version; of a surge, one for each topic and hour; of
+    recordings that did not come, one for each hour and doubling of their number, and one when all have come.
 
     With `triggers` it says no more than that a call was selected for review, and is for subscriptions to selected calls
     alone.
@@ -30,7 +31,7 @@ class Alert(Message):
         pattern=r"^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$",
         description="uuid5 of tenant, what it is about, rule and rule version",
     )
-    kind: Literal["call", "surge", "test"]
+    kind: Literal["call", "surge", "missing", "test"]
     tenant_id: TenantId
     rule_id: str = Field(min_length=1, max_length=256)
     rule_version: str = Field(min_length=1, max_length=256)
@@ -55,11 +56,19 @@ class Alert(Message):
     )
     topic_id: str | None = Field(default=None, description="of a surge: the topic")
     calls: tuple[Identifier, ...] = Field(
-        default=(), max_length=MAX_CALLS_OF_SURGE, description="of a surge: calls behind it, newest first"
+        default=(),
+        max_length=MAX_CALLS_OF_SURGE,
+        description="of a surge: calls behind it, newest first; of missing recordings: the first of their calls",
     )
-    calls_count: int | None = Field(default=None, ge=0, description="of a surge: how many calls in its window")
+    calls_count: int | None = Field(
+        default=None,
+        ge=0,
+        description="of a surge: how many calls in its window; of missing recordings: how many calls",
+    )
     expected_count: float | None = Field(default=None, ge=0, description="of a surge: how many were expected")
-    happened_at: UtcDatetime = Field(description="end of the call; of a surge the end of its window")
+    happened_at: UtcDatetime = Field(
+        description="end of the call; of a surge the end of its window, of missing recordings the last end of a call"
+    )
     raised_at: UtcDatetime
 
     @model_validator(mode="after")
@@ -68,11 +77,13 @@ class Alert(Message):
             raise PydanticCustomError("call_of_alert", "an alert of a call, and no other, names its call")
         if (self.kind == "surge") != (self.topic_id is not None):
             raise PydanticCustomError("topic_of_alert", "an alert of a surge, and no other, names its topic")
-        if self.triggers and self.kind == "surge":
-            raise PydanticCustomError("triggers_of_alert", "no surge is selected for review: only calls have triggers")
+        if self.triggers and self.kind in ("surge", "missing"):
+            raise PydanticCustomError(
+                "triggers_of_alert", "only calls are selected for review: nothing else has triggers"
+            )
         return self
 
     @staticmethod
     def id_of(tenant_id: str, about: str, rule_id: str, rule_version: str) -> str:
-        """The id of an alert about a call id, or about `<topic>/<start of the window>`."""
+        """The id of an alert about a call id, about `<topic>/<start of the window>`, or about an hour."""
         return str(uuid5(NAMESPACE_URL, f"callstream:alert/{tenant_id}/{about}/{rule_id}/{rule_version}"))

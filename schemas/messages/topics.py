@@ -9,6 +9,7 @@ from schemas.messages.alert import Alert
 from schemas.messages.alert_delivery import AlertDelivery
 from schemas.messages.call_analysis import CallAnalysis
 from schemas.messages.call_ended import CallEnded
+from schemas.messages.call_listed import CallListed
 from schemas.messages.call_rated import CallRated
 from schemas.messages.custody_changed import CustodyChanged
 from schemas.messages.dead_letter import DeadLetter
@@ -73,8 +74,8 @@ class Topic(Generic[M]):
     """A file of the topic is closed after this long: what is in an open one is not deleted, however old. None: as the
     brokers say, which is after seven days or a gigabyte."""
     masked_text: bool = False
-    """It says what was said, masked: kept for as long as the setting `kafka_masked_days` says, which is 7 days unless it
-    says otherwise, because Kafka's disks hold it as it is. It stays in ClickHouse and, sealed, in the object store."""
+    """It says what was said, masked: kept for as long as the setting `kafka_masked_days` says, usually 7 days, because
+    Kafka's disks hold it as it is. It stays in ClickHouse and, sealed, in the object store."""
     from_outside: bool = False
     """Programs other than callstream write here: unknown fields are refused (ADR 0027). Between our own stages they
     are ignored, so that workers of two releases run side by side."""
@@ -116,6 +117,13 @@ class Topic(Generic[M]):
 
 
 CALLS_ENDED = Topic("calls.ended.v1", CallEnded, "a call is over and its recording is durable", from_outside=True)
+CALLS_LISTED = Topic(
+    "calls.listed.v1",
+    CallListed,
+    "a call that the exchange's own list has, against which completeness is reconciled",
+    retention_ms=30 * DAY_MS,
+    from_outside=True,
+)
 TRANSCRIPTS_RECEIVED = Topic(
     "transcripts.received.v1",
     TranscriptReceived,

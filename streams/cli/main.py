@@ -18,6 +18,7 @@ from streams.cli.alerts import alerts_app
 from streams.cli.analyze import analyze
 from streams.cli.api_keys import api_keys_app
 from streams.cli.bucket import bucket_app, store_app
+from streams.cli.cdr import cdr_app
 from streams.cli.check import check_app
 from streams.cli.config import config
 from streams.cli.console.exit_codes import EXIT_BUG, EXIT_PROBLEM, EXIT_UNREACHABLE
@@ -115,6 +116,7 @@ app.add_typer(kpi_app, name="kpi")
 app.add_typer(keys_app, name="keys")
 app.add_typer(demands_app, name="demands")
 app.add_typer(verdicts_app, name="verdicts")
+app.add_typer(cdr_app, name="cdr")
 app.add_typer(learn_app, name="learn")
 app.add_typer(roles_app, name="roles")
 app.add_typer(check_app, name="check")

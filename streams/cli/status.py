@@ -12,8 +12,9 @@ def status(as_json: JsonOption = False) -> None:
     """Show lag, workers, outcomes and dead letters of the pipeline, and whether Kafka takes records.
 
     Ends with 1 if calls have been without an outcome for longer than the setting processing_objective_s, if Kafka takes
-    no record, if the disk of the data folder is full, or if a worker of this machine does not move, has gone, or ends
-    again and again. Workers of other machines are not seen.
+    no record, if the register does not answer or its events have waited for Kafka as long, if the disk of the data
+    folder is full, or if a worker of this machine does not move, has gone, or ends again and again. Workers of other
+    machines are not seen.
     """
     from streams.ports import SystemClock
     from streams.queries.status import pipeline_status, status_tables

@@ -13,6 +13,7 @@ from schemas.errors import EmbeddedStackError
 
 LOOPBACK = "127.0.0.1"
 _ANSWER_WITHIN_S = 2.0
+_EVERY_ADDRESS = {"0.0.0.0": LOOPBACK, "::": "::1"}  # noqa: S104 - asked, not bound
 _LISTEN = "0A"
 """TCP_LISTEN in /proc/net/tcp."""
 
@@ -27,6 +28,15 @@ def free_port() -> int:
         probe.bind((LOOPBACK, 0))
         port: int = probe.getsockname()[1]
         return port
+
+
+def answers(host: str, port: int) -> bool:
+    """Whether somebody listens there. For an address that stands for all of the machine, loopback is asked."""
+    try:
+        socket.create_connection((_EVERY_ADDRESS.get(host, host), port), timeout=_ANSWER_WITHIN_S).close()
+    except OSError:
+        return False
+    return True
 
 
 def require_free(port: int, wanted_by: str) -> None:

@@ -7,7 +7,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import TracebackType
 from typing import Literal, NoReturn, Self
@@ -26,7 +26,7 @@ from streams.adapters.register.register import Register
 from streams.adapters.register.wrapping_keys import ensure_current, is_known
 from streams.embedded import clickhouse_engine
 from streams.embedded.apache_kafka import TellProgress, apache_kafka_spec, client_settings, fetch_jars
-from streams.embedded.ports import LOOPBACK, free_port, reserve_port
+from streams.embedded.ports import LOOPBACK, PortTakenError, answers, free_port, require_free, reserve_port
 from streams.embedded.private_files import kept_secret, write_private
 from streams.embedded.supervisor import ChildSpec, Supervisor
 from streams.embedded.tansu import tansu_spec
@@ -46,6 +46,9 @@ Broker = Literal["kafka", "tansu"]
 TellUser = Callable[[str], None]
 
 LOOK_AT_DISK_EVERY_S = 60.0
+
+SERVE_LISTENS_WITHIN_S = 120
+"""It waits for register, store and Kafka, which are there; on a busy machine its start alone takes twenty seconds."""
 
 STACK_FILE = "stack.toml"
 """In the data folder while the stack runs: its settings. The command line reads it where nothing else is set."""
@@ -103,6 +106,8 @@ class Stack:
         """
         load_users(self._base.clickhouse_users_file, load_roles())  # what is wrong with it is said before anything runs
         self._require_space()
+        if self._serves:
+            _require_free_for_serve(self._serve_port)
         self._clickhouse_port = self._reserved(self._plan.clickhouse_port)
         self._clickhouse_tcp_port = self._reserved(self._plan.clickhouse_tcp_port)
         self._start_broker(say, fetched)
@@ -125,9 +130,20 @@ class Stack:
         if is_first:  # later, whoever can write the store could have anything sealed that way
             seal_those_in_clear(transcript_store_from(self.settings, store))
         say("starting workers")
-        for name in (name for name in stages_of(self.settings) if name in self._plan.stages):
+        # Last, so that the others start while it does.
+        for name in sorted((one for one in stages_of(self.settings) if one in self._plan.stages), key="serve".__eq__):
             for number in range(self._plan.listen_workers if name == "listen" else 1):
-                self.supervisor.start(worker_spec(name, number, self.settings, restart=self._plan.restart_workers))
+                spec = worker_spec(name, number, self.settings, restart=self._plan.restart_workers)
+                self.supervisor.start(self._when_it_listens(spec) if name == "serve" else spec)
+
+    @property
+    def _serves(self) -> bool:
+        return "serve" in self._plan.stages and "serve" in stages_of(self._base)
+
+    def _when_it_listens(self, serve: ChildSpec) -> ChildSpec:
+        """Who is told where recordings are taken in may send them at once."""
+        host, port = self.settings.serve_host, self.settings.serve_port
+        return replace(serve, ready=lambda: answers(host, port), ready_within_s=SERVE_LISTENS_WITHIN_S)
 
     def check(self) -> None:
         """Look after the children and the disk; call it every second or so. Raises `ChildFailedError`."""
@@ -227,6 +243,13 @@ def stages_of(settings: Settings) -> tuple[str, ...]:
     return tuple(
         stage.name for stage in WORKERS if not stage.needs_setting or getattr(settings, stage.needs_setting) is not None
     )
+
+
+def _require_free_for_serve(port: int) -> None:
+    try:
+        require_free(port, "serve")
+    except PortTakenError as error:
+        raise PortTakenError(f"{error} Choose another port by CALLSTREAM_SERVE_PORT.") from None
 
 
 class FullDiskError(EmbeddedStackError):

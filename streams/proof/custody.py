@@ -149,7 +149,7 @@ class ProofOfCustody:
             proof.replayed = self.replay(calls.now - timedelta(days=2))
         with self._timed(proof, "searched"):
             self.say("searching files, topics, tables and register")
-            proof.searched = self._search(Needles(secrets))
+            proof.searched = self._search(Needles(secrets), calls.now)
         with self._timed(proof, "tampered with"):
             self.say("tampering with sealed objects")
             proof.mutations = try_mutations(self._samples(calls.mark), random.Random(calls.seed))  # noqa: S311
@@ -211,18 +211,19 @@ class ProofOfCustody:
         finally:
             client.close()
 
-    def _search(self, needles: Needles) -> list[Searched]:
+    def _search(self, needles: Needles, began: datetime) -> list[Searched]:
         allowed = frozenset({MARK})
+        in_passing = {Path(tempfile.gettempdir()): began.timestamp()}
         return [
-            search_files(self.folders(), needles, allowed),
+            search_files(self.folders(), needles, allowed, in_passing),
             search_topics(self.settings, all_topic_names(self.settings), needles, allowed),
             search_tables(self.settings, needles, allowed),
             search_register(self.register, needles, allowed),
         ]
 
     def folders(self) -> list[Path]:
-        """Where this stack writes: its data, its objects where they lie in a folder, and what is made in passing."""
-        named = (self.settings.data_dir, self.settings.part(FolderSettings).store_folder, Path(tempfile.gettempdir()))
+        """Where this stack writes: its data, and its objects where they lie in a folder of their own."""
+        named = (self.settings.data_dir, self.settings.part(FolderSettings).store_folder)
         return [one for one in named if one is not None]
 
     def _samples(self, mark: str) -> list[SealedSample]:

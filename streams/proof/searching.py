@@ -21,6 +21,7 @@ from streams.settings import Settings
 
 _CHUNK_BYTES = 4 * 1024 * 1024
 _BATCH = 1_000
+_NONE: Mapping[Path, float] = {}
 
 
 class Needles:
@@ -86,10 +87,14 @@ class Searched:
                 self.where[part] += 1
 
 
-def search_files(folders: Iterable[Path], needles: Needles, allowed: frozenset[str]) -> Searched:
-    """Every regular file below, byte by byte. A file that goes away meanwhile was searched as far as it was there."""
+def search_files(
+    folders: Iterable[Path], needles: Needles, allowed: frozenset[str], also_since: Mapping[Path, float] = _NONE
+) -> Searched:
+    """Every regular file below, byte by byte; below those of `also_since` the files that were written since then, in
+    seconds since 1970. A file that goes away meanwhile was searched as far as it was there.
+    """
     searched = Searched("files")
-    for file in _files_in(folders):
+    for file in _files_in({**dict.fromkeys(folders, 0.0), **also_since}):
         try:
             with file.open("rb") as stream:
                 counted = _counted(iter(lambda: stream.read(_CHUNK_BYTES), b""), searched)
@@ -104,9 +109,10 @@ def search_files(folders: Iterable[Path], needles: Needles, allowed: frozenset[s
     return searched
 
 
-def _files_in(folders: Iterable[Path]) -> Iterator[Path]:
+def _files_in(folders: Mapping[Path, float]) -> Iterator[Path]:
+    """Those that were written at that time or later, each once."""
     seen: set[tuple[int, int]] = set()
-    for folder in folders:
+    for folder, since in folders.items():
         for parent, _, names in os.walk(folder):
             for name in names:
                 file = Path(parent, name)
@@ -114,7 +120,8 @@ def _files_in(folders: Iterable[Path]) -> Iterator[Path]:
                     about = file.lstat()
                 except FileNotFoundError:
                     continue
-                if stat.S_ISREG(about.st_mode) and (about.st_dev, about.st_ino) not in seen:
+                is_meant = stat.S_ISREG(about.st_mode) and about.st_mtime >= since
+                if is_meant and (about.st_dev, about.st_ino) not in seen:
                     seen.add((about.st_dev, about.st_ino))
                     yield file
 

@@ -31,7 +31,7 @@ _CHECKS = "10X98765432"
 
 
 @dataclass(frozen=True)
-class Secret:
+class PlantedSecret:
     """What must not be found, as bytes; `what` says what it is, and never which."""
 
     what: str
@@ -44,7 +44,7 @@ class ProofCall:
     """A call to be taken in: with a recording, or with what was said."""
 
     facts: dict[str, Any]
-    secrets: tuple[Secret, ...]
+    secrets: tuple[PlantedSecret, ...]
     recording: bytes = b""
     phone_number: str = ""
     transcript: TranscriptReceived | None = None
@@ -90,15 +90,15 @@ class ProofCalls:
     def _recorded(self, facts: dict[str, Any], number: int) -> ProofCall:
         phone = self._new(self._phone_number)
         wav = self._recording(number)
-        secrets = [Secret("a phone number of a customer", facts["call_id"], phone.encode())]
+        secrets = [PlantedSecret("a phone number of a customer", facts["call_id"], phone.encode())]
         # Some bytes behind the header, which all recordings share.
         places = [self._chance.randrange(100, len(wav) - SAMPLE_BYTES) for _ in range(SAMPLES_PER_RECORDING)]
-        secrets += [Secret("a recording", facts["call_id"], wav[at : at + SAMPLE_BYTES]) for at in places]
+        secrets += [PlantedSecret("a recording", facts["call_id"], wav[at : at + SAMPLE_BYTES]) for at in places]
         peaks = render(wav, DecodeLimits(600_000)).peaks
         stretches = [peaks[at : at + SAMPLE_BYTES] for at in range(24, len(peaks) - SAMPLE_BYTES, SAMPLE_BYTES)]
         # The liveliest: the waveform of a silence looks like that of any other.
         liveliest = max(stretches, key=lambda one: len(set(one)))
-        secrets.append(Secret("a waveform", facts["call_id"], liveliest))
+        secrets.append(PlantedSecret("a waveform", facts["call_id"], liveliest))
         return ProofCall(facts, tuple(secrets), recording=wav, phone_number=phone)
 
     def _recording(self, number: int) -> bytes:
@@ -132,7 +132,7 @@ class ProofCalls:
             utterances=tuple(ReceivedUtterance.model_validate({"role": role, "text": text}) for role, text in said),
         )
         kinds = (("a phone number", phone), ("a resident ID", identity), ("a bank card", card))
-        secrets = tuple(Secret(what, facts["call_id"], text.encode()) for what, text in kinds)
+        secrets = tuple(PlantedSecret(what, facts["call_id"], text.encode()) for what, text in kinds)
         return ProofCall(facts, secrets, transcript=transcript)
 
     def _new(self, make: Callable[[], str]) -> str:

@@ -143,7 +143,7 @@ _STALE = f"""
     FROM
     (
         SELECT tenant_id, 'events and outcomes' AS subject, toUnixTimestamp64Milli(max(since)) AS newest_ms
-        FROM outcomes WHERE {_TENANT} GROUP BY tenant_id
+        FROM outcomes WHERE {_TENANT} AND outcome != 'not_received' GROUP BY tenant_id
         UNION ALL
         SELECT tenant_id, 'transcripts', toUnixTimestamp64Milli(max(transcribed_at))
         FROM transcripts WHERE {_TENANT} GROUP BY tenant_id
@@ -303,7 +303,7 @@ DATA_CHECKS: tuple[DataCheck, ...] = (
         _orphans(
             "outcomes",
             "call_id",
-            f"ifNull(ended_at >= {_SINCE}, false) AND outcome NOT IN ('pending', 'refused', 'purged')",
+            f"ifNull(ended_at >= {_SINCE}, false) AND outcome NOT IN ('pending', 'refused', 'not_received', 'purged')",
             *("calls", "call_id", f"ended_at >= {_SINCE}"),
         ),
     ),

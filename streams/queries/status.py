@@ -1,4 +1,6 @@
-"""The state of the pipeline: from Kafka and ClickHouse, and of the workers of this machine from the data folder."""
+"""The state of the pipeline: from Kafka, ClickHouse and the register, and that of the workers of this machine from the
+data folder.
+"""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
@@ -10,7 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from schemas.config.subscription import subscriber_names
-from schemas.errors import RetryableError
+from schemas.errors import OperatorError, RetryableError
 from streams.adapters.clickhouse.connection import connect
 from streams.adapters.clickhouse.status import (
     DeadLetterCount,
@@ -23,6 +25,8 @@ from streams.adapters.kafka.canary import write_canary
 from streams.adapters.kafka.client import lags
 from streams.adapters.kafka.fetcher import KafkaAccessError
 from streams.adapters.kafka.waiting import oldest_unread
+from streams.adapters.register.outbox import Outbox
+from streams.adapters.register.register import Register
 from streams.ports import Clock
 from streams.runtime.child_records import LOOP_WITHIN_S, ChildCondition, child_conditions
 from streams.runtime.free_space import lack_of_space
@@ -45,6 +49,14 @@ class StageLag:
     stage: str
     topic: str
     messages: int
+    oldest_waits_s: float | None
+
+
+@dataclass(frozen=True)
+class OutboxLag:
+    """What the register has to tell that `relay` has not published yet, and for how long the oldest of it waits."""
+
+    events: int
     oldest_waits_s: float | None
 
 
@@ -89,7 +101,10 @@ class PipelineStatus:
     calls_per_minute: float
     local: LocalWorkers
     problems: Sequence[str] = ()
-    """Sentences about what keeps the pipeline from going on: Kafka takes no record, a disk is full."""
+    """Sentences about what keeps the pipeline from going on: Kafka takes no record, the register does not answer, a
+    disk is full."""
+    outbox: OutboxLag | None = None
+    """None where the register does not answer, which is a problem, or where there is none yet, which is not."""
 
     @property
     def is_problem(self) -> bool:
@@ -130,6 +145,7 @@ def _look(settings: Settings, clock: Clock, problems: Sequence[str]) -> Pipeline
     client = connect(settings.clickhouse_url.get_secret_value())
     now = clock.now()
     waiting = count_unaccounted(client, older_than_s=settings.processing_objective_s, now=now)
+    outbox, of_register = outbox_lag(settings, now)
     return PipelineStatus(
         lags=stage_lags(settings, clock),
         outcomes=outcome_counts(client),
@@ -138,7 +154,29 @@ def _look(settings: Settings, clock: Clock, problems: Sequence[str]) -> Pipeline
         dead_letters=dead_letter_counts(client),
         calls_per_minute=calls_per_minute(client, now=now, minutes=RATE_OVER_MINUTES),
         local=LocalWorkers.of(settings.data_dir),
-        problems=(*_refused_canary(settings), *problems),
+        problems=(*_refused_canary(settings), *of_register, *problems),
+        outbox=outbox,
+    )
+
+
+def outbox_lag(settings: Settings, now: datetime) -> tuple[OutboxLag | None, tuple[str, ...]]:
+    """What waits in the outbox of the register, and what of it is a problem, in sentences."""
+    register = Register.of(settings)
+    if register.file is not None and not register.file.exists():
+        return None, ()
+    try:
+        backlog = Outbox(register).backlog()
+    except (RetryableError, OperatorError) as error:
+        return None, (str(error),)
+    finally:
+        register.close()
+    since = backlog.oldest_since
+    lag = OutboxLag(backlog.events, None if since is None else round(max((now - since).total_seconds(), 0), 1))
+    if lag.oldest_waits_s is None or lag.oldest_waits_s <= settings.processing_objective_s:
+        return lag, ()
+    return lag, (
+        f"{lag.events} events of the register have waited for up to {lag.oldest_waits_s:.0f} s for custody.changed.v1: "
+        "see whether a worker relay runs, and its log",
     )
 
 
@@ -169,8 +207,10 @@ def status_tables(status: PipelineStatus) -> Iterator[Table]:
     """The status as tables for people."""
     lag = Table("stage", "reads", "messages behind", "oldest waits", title="lag")
     for row in status.lags:
-        waits = "" if row.oldest_waits_s is None else f"{row.oldest_waits_s:.0f} s"
-        lag.add_row(row.stage, row.topic, str(row.messages), waits)
+        lag.add_row(row.stage, row.topic, str(row.messages), _in_seconds(row.oldest_waits_s))
+    if status.outbox is not None:
+        waits = _in_seconds(status.outbox.oldest_waits_s)
+        lag.add_row("relay", "outbox of the register", str(status.outbox.events), waits)
     yield lag
     yield from _local_tables(status.local)
     outcomes = Table("outcome", "calls", title="outcomes")
@@ -182,6 +222,10 @@ def status_tables(status: PipelineStatus) -> Iterator[Table]:
         for count in status.dead_letters:
             letters.add_row(count.step, count.exception_class, str(count.letters))
         yield letters
+
+
+def _in_seconds(waits_s: float | None) -> str:
+    return "" if waits_s is None else f"{waits_s:.0f} s"
 
 
 def _local_tables(local: LocalWorkers) -> Iterator[Table]:

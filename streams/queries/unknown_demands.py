@@ -83,7 +83,7 @@ def unknown_demands(client: Client, tenant: str, monday: date, *, unlikely: floa
         len(week.uncovered),
         len(sample),
         unheard,
-        tuple(demands.found(week.analysed, before.analysed)),
+        tuple(demands.groups_found(week.analysed, before.analysed)),
     )
 
 

@@ -17,7 +17,7 @@ from dataclasses import fields, is_dataclass
 from types import TracebackType
 
 _FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
-_QUIET = ("aiokafka", "faust", "mode", "faster_whisper", "clickhouse_connect", "numba", "asyncio")
+_QUIET = ("aiokafka", "faust", "mode", "faster_whisper", "clickhouse_connect", "numba", "asyncio", "alembic")
 _SAME_AGAIN_AFTER_S = 60
 _DEPTH = 8
 """Of lists within lists: deeper ones are named by their class."""

@@ -98,7 +98,7 @@ class Unreadable:
 
 
 @dataclass
-class Batch:
+class ReplayBatch:
     """Some objects, as keys alone, and which calls are wanted."""
 
     objects: Sequence[StoredObject]
@@ -208,7 +208,7 @@ class BatchJudge:
     history: History = NO_HISTORY
     side_outputs: SideOutputs = lambda _analysis: ()
 
-    def __call__(self, batch: Batch) -> JudgedBatch:
+    def __call__(self, batch: ReplayBatch) -> JudgedBatch:
         """Raises `RetryableError` and `OperatorError`."""
         result = JudgedBatch(batch.objects[-1].key)
         transcripts = [read for one in batch.objects if (read := self._read(one, result)) is not None]
@@ -250,7 +250,7 @@ class Replay:
     """
 
     transcripts: TranscriptStore
-    judged: InOrder[Batch, JudgedBatch]
+    judged: InOrder[ReplayBatch, JudgedBatch]
     publisher: PublisherPort | None = None
     give_way: Callable[[], None] = lambda: None
     most_per_s: float = 0
@@ -283,12 +283,12 @@ class Replay:
             progress(report)
         return report
 
-    def _batches(self, window: ReplayWindow, after: str) -> Iterator[Batch]:
+    def _batches(self, window: ReplayWindow, after: str) -> Iterator[ReplayBatch]:
         objects = window.objects(self.transcripts, after)
         while some := tuple(islice(objects, BATCH_CALLS)):
             self.give_way()
             started_s = time.monotonic()
-            yield Batch(some, window)
+            yield ReplayBatch(some, window)
             if self.most_per_s:
                 time.sleep(max(0.0, len(some) / self.most_per_s - (time.monotonic() - started_s)))
 

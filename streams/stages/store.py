@@ -25,6 +25,7 @@ from processors.clickhouse.rows import (
     rows_for_alert_delivery,
     rows_for_analysis,
     rows_for_call_ended,
+    rows_for_call_listed,
     rows_for_call_rated,
     rows_for_custody_changed,
     rows_for_dead_letter,
@@ -44,6 +45,7 @@ from schemas.messages.topics import (
     CALLS_ANALYZED,
     CALLS_DEAD_LETTERS,
     CALLS_ENDED,
+    CALLS_LISTED,
     CALLS_RATED,
     CALLS_REANALYZED,
     CALLS_TRANSCRIBED,
@@ -261,6 +263,7 @@ def _collector_paused() -> Iterator[None]:
 
 _ROWS_OF: dict[str, tuple[AnyTopic, Callable[[Any, ConsumerRecord], TableRows]]] = {
     CALLS_ENDED.name: (CALLS_ENDED, lambda event, raw: rows_for_call_ended(event, raw.written_at)),
+    CALLS_LISTED.name: (CALLS_LISTED, lambda listed, _raw: rows_for_call_listed(listed)),
     CALLS_TRANSCRIBED.name: (CALLS_TRANSCRIBED, lambda transcript, _raw: rows_for_transcript(transcript)),
     CALLS_ANALYZED.name: (CALLS_ANALYZED, lambda analysis, _raw: rows_for_analysis(analysis)),
     CALLS_REANALYZED.name: (CALLS_REANALYZED, lambda analysis, _raw: rows_for_analysis(analysis)),

@@ -1,7 +1,8 @@
 """The stage `sweep`: finishes what taking in began and did not end, whoever died where.
 
-What is stored is announced; what was never finished is removed, with whatever lies in the store of it. It needs no
-key: it neither seals nor opens anything. A second `sweep` does the same work again, and no harm.
+What is stored is announced; what was never finished is removed, with whatever lies in the store of it; what was taken
+in long ago is forgotten. It needs no key: it neither seals nor opens anything. A second `sweep` does the same work
+again, and no harm.
 """
 
 import logging
@@ -25,6 +26,12 @@ log = logging.getLogger(__name__)
 AT_ONCE = 500
 """As many of a kind in one round; the next one goes on."""
 
+FORGOTTEN_AT_ONCE = 250
+"""Rows; on SQLite nobody else writes meanwhile."""
+
+FORGETS = 80
+"""So many times in one round: at a round a minute, 28 million calls a day."""
+
 LEFT_FOR = timedelta(days=1)
 """So long after it was given up may an attempt still be writing, if its process was stopped and goes on: then what it
 wrote is removed once more, and forgotten."""
@@ -37,6 +44,7 @@ class Swept:
     announced: int = 0
     given_up: int = 0
     removed: int = 0
+    forgotten: int = 0
 
 
 def build(worker: WorkerContext) -> Loop:
@@ -53,25 +61,28 @@ def build(worker: WorkerContext) -> Loop:
         worker.publisher(),
         worker.clock,
         timedelta(seconds=settings.sweep_every_s),
+        timedelta(days=settings.intakes_keep_days),
     )
     return worker.loop(lambda: sweep.step(worker.stop), every_s=settings.sweep_every_s, close=register.close)
 
 
 @dataclass(frozen=True)
 class Sweep:
-    """Looks at everything that is older than `after`; what is younger is still under way."""
+    """Looks at everything that is older than `after`; what is younger is still under way. What was taken in is kept
+    for `keep`."""
 
     store: ObjectStore
     intakes: Intakes
     publisher: PublisherPort
     clock: Clock
     after: timedelta
+    keep: timedelta
 
     def step(self, stop: threading.Event | None = None) -> Swept:
         """One round. Raises `RetryableError` and `OperatorError`: then the next round does what is left."""
         stop = stop or threading.Event()
-        swept = Swept(self._announce(stop), self._give_up(stop), self._remove(stop))
-        if swept != Swept():
+        swept = Swept(self._announce(stop), self._give_up(stop), self._remove(stop), self._forget(stop))
+        if swept.announced or swept.given_up or swept.removed:
             log.warning(
                 "sweep: %d call(s) announced that were stored, %d upload(s) given up, %d object(s) removed",
                 swept.announced,
@@ -109,4 +120,15 @@ class Sweep:
                 self.store.delete(key)
                 self.intakes.was_removed(key, for_good=removed)
                 count += not removed
+        return count
+
+    def _forget(self, stop: threading.Event) -> int:
+        count = 0
+        for _ in range(FORGETS):
+            if stop.is_set():
+                break
+            forgotten = self.intakes.forget(self.clock.now() - self.keep, FORGOTTEN_AT_ONCE)
+            count += forgotten
+            if forgotten < FORGOTTEN_AT_ONCE:
+                break
         return count

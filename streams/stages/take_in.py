@@ -131,6 +131,7 @@ class TakeIn:
             with self.sealed.writer(upload.key, identity, draft.ended_at.astimezone(UTC).date()) as writer:
                 for chunk in chunks:
                     arriving.take(chunk)
+                    upload.look(self.probe)
                     writer.write(chunk)
                     if (now := self.clock.now()) >= renew_at and self._renewed(upload, now):
                         renew_at = now + self.lease / 3
@@ -235,15 +236,24 @@ class _Upload:
         audio = {"uri": uri, **arrived, "encryption": encryption.model_dump()}
         return event_of(self.facts, audio, self._found(probe))
 
+    def look(self, probe: Probe) -> None:
+        """What the recording is, once as much of it has come as tells that: so that nobody waits for it at the end."""
+        if self.arriving.found is None and self.arriving.head_is_full:
+            self.arriving.found = _probed(probe, self.arriving.head)
+
     def _found(self, probe: Probe) -> AudioFacts | None:
         """What the recording is; null where that cannot be told, also not from its beginning."""
-        head = self.arriving.head
-        try:
-            found = probe(head)
-        except UnhearableError:
-            return None
-        # Of a part nobody knows how long the whole lasts.
-        return found if len(head) == self.arriving.bytes else found.model_copy(update={"duration_ms": 0})
+        (found,) = self.arriving.found or _probed(probe, self.arriving.head)
+        if found is None or self.arriving.head_is_whole:
+            return found
+        return found.model_copy(update={"duration_ms": 0})  # of a part nobody knows how long the whole lasts
+
+
+def _probed(probe: Probe, head: bytes) -> tuple[AudioFacts | None]:
+    try:
+        return (probe(head),)
+    except UnhearableError:
+        return (None,)
 
 
 def _upload(
@@ -284,6 +294,8 @@ class _Arriving:
         self._digest = sha256()
         self._head = bytearray()
         self.bytes = 0
+        self.found: tuple[AudioFacts | None] | None = None
+        """What the beginning tells, null in it where that is nothing; null where nobody has looked yet."""
 
     def take(self, chunk: bytes) -> None:
         """Raises `TooLargeError`."""
@@ -298,6 +310,16 @@ class _Arriving:
     def sha256(self) -> str:
         """Of everything that came."""
         return self._digest.hexdigest()
+
+    @property
+    def head_is_full(self) -> bool:
+        """Whether more bytes would not make it longer."""
+        return len(self._head) == self._head_bytes
+
+    @property
+    def head_is_whole(self) -> bool:
+        """Whether it is all that came."""
+        return len(self._head) == self.bytes
 
     @property
     def head(self) -> bytes:

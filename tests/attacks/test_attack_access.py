@@ -112,23 +112,18 @@ for place in (f"/proc/{{os.getppid()}}/environ", "/proc/1/environ", {str(secret)
 SECRETS = {
     "kafka_sasl_password": (
         *("serve", "listen", "receive", "judge", "store", "watch", "second_read", "sweep", "relay", "notify"),
+        *("collect", "reconcile"),
     ),
-    "clickhouse_url": ("serve", "judge", "store", "watch", "rollup", "second_read"),
-    "s3_secret_key": ("serve", "listen", "receive", "sweep"),
+    "clickhouse_url": ("serve", "judge", "store", "watch", "rollup", "second_read", "reconcile"),
+    "s3_secret_key": ("serve", "listen", "receive", "sweep", "collect"),
     "speech_api_key": ("listen",),
     "second_reader_secret_key": ("second_read",),
-    "customer_key_secret": ("serve",),
-    "customer_key_former_secrets": ("serve",),
-    "audio_keys": (
-        "serve",
-        "listen",
-    ),
+    "customer_key_secret": ("serve", "collect"),
+    "customer_key_former_secrets": ("serve", "collect"),
+    "audio_keys": ("serve", "listen", "collect"),
     "transcript_keys": ("listen", "receive"),
-    "received_keys": (
-        "serve",
-        "receive",
-    ),
-    "register_url": ("serve", "listen", "receive", "sweep", "relay"),
+    "received_keys": ("serve", "receive"),
+    "register_url": ("serve", "listen", "receive", "sweep", "relay", "collect"),
 }
 """And who needs them."""
 

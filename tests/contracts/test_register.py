@@ -25,7 +25,7 @@ from schemas.messages.custody_changed import CustodyChanged
 from streams.adapters.register.errors import RegisterAccessError, RegisterRefusedError, RegisterSchemaError
 from streams.adapters.register.keys import DayKey, RegisterKeys, day_keys_under, find_day_key, replace_day_key
 from streams.adapters.register.migrate import MIGRATIONS, migrate_register
-from streams.adapters.register.outbox import Outbox
+from streams.adapters.register.outbox import Backlog, Outbox
 from streams.adapters.register.partitions import drop_day, partition_of, prepare_days
 from streams.adapters.register.register import Register, sqlite_url
 from streams.adapters.register.tables import REVISIONS, call_keys, day_keys, metadata, outbox, wrapping_keys
@@ -184,6 +184,34 @@ class TestTransactions:
                 other.outbox(event())
         hasty.close()
 
+    @pytest.mark.usefixtures("register")
+    def test_so_is_a_thread_that_waits_too_long_for_another(self, register_url: str) -> None:
+        hasty = Register(register_url, busy_s=0.05)
+
+        def write() -> None:
+            with hasty.transaction("write") as tx:
+                tx.outbox(event())
+
+        with ThreadPoolExecutor(1) as pool:
+            with hasty.transaction() as tx:
+                tx.outbox(event())
+                with pytest.raises(RetryableError, match="the register cannot write"):
+                    pool.submit(write).result()
+            pool.submit(write).result()
+        hasty.close()
+
+    def test_a_statement_alone_is_durable_and_undone_where_it_fails(
+        self, register: Register, register_url: str
+    ) -> None:
+        with register.statement() as tx:
+            assert tx.insert_new(wrapping_keys, purpose="audio", version="v1", state="prepared", prepared_at=NOW)
+        with pytest.raises(RegisterRefusedError), register.statement() as tx:
+            tx.insert_new(wrapping_keys, purpose="audio", version="v2", state="no such state", prepared_at=NOW)
+        other = Register(register_url)
+        with other.reading() as tx:
+            assert [row.version for row in wrapping_key_rows(tx, "audio")] == ["v1"]
+        other.close()
+
     def test_what_is_refused_names_no_value(self, register: Register) -> None:
         row = {"purpose": "audio", "version": "s3cret-value", "state": "no such state", "prepared_at": NOW}
         with pytest.raises(RegisterRefusedError) as caught, register.transaction("keep it") as tx:
@@ -217,6 +245,16 @@ class TestOutbox:
             assert len(tx.execute(select(outbox)).all()) == 2
         assert waiting.count_waiting() == 1
 
+    def test_it_tells_how_many_wait_and_since_when_the_first_does(self, register: Register) -> None:
+        waiting = Outbox(register)
+        assert waiting.backlog() == Backlog(0, None)
+        for number, written_at in ((1, NOW), (2, NOW + timedelta(minutes=1)), (3, NOW + timedelta(minutes=2))):
+            with register.transaction() as tx:
+                tx.outbox(event(number, written_at))
+        assert waiting.backlog() == Backlog(3, NOW)
+        waiting.mark_sent(waiting.waiting(1), NOW)
+        assert waiting.backlog() == Backlog(2, NOW + timedelta(minutes=1))
+
 
 class TestKeys:
     def test_a_key_is_made_once_and_is_the_same_every_time(self, register: Register, keys: RegisterKeys) -> None:
@@ -227,6 +265,19 @@ class TestKeys:
             (row,) = tx.execute(select(call_keys)).all()
         assert len(row.blob) == 60
         assert made not in row.blob
+
+    def test_many_calls_of_a_day_whose_key_is_wrapped_anew_between_them(
+        self, register: Register, wrapper: MemoryWrapper, keys: RegisterKeys
+    ) -> None:
+        made = [keys.make("acme", "c1", DAY, "audio"), keys.make("acme", "c2", DAY, "audio")]
+        with register.transaction() as tx:
+            former = find_day_key(tx, "acme", DAY, "audio")
+            assert former is not None
+            day_key = wrapper.unwrap("audio", former.wrapped, former.context)
+            assert replace_day_key(tx, former, wrapper.wrap("audio", former.wrapped.version, day_key, former.context))
+        made += [keys.make("acme", "c3", DAY, "audio"), keys.make("acme", "c1", DAY, "audio")]
+        fresh = RegisterKeys(register, wrapper, SystemClock())
+        assert made == [fresh.get("acme", call, DAY, "audio") for call in ("c1", "c2", "c3", "c1")]
 
     def test_every_call_and_purpose_has_its_own(self, keys: RegisterKeys) -> None:
         made = {

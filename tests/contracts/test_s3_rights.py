@@ -16,6 +16,7 @@ pytestmark = pytest.mark.versitygw
 POLICIES = Path(__file__).parents[2] / "deploy" / "s3"
 BUCKET = "callstream"
 RECORDING = "recordings/acme/2026/01/02/c1.0123456789abcdef.wav"
+PEAKS = "renditions/acme/2026/01/02/c1.0123456789abcdef.peaks"
 TRANSCRIPT = "transcripts/acme/2026/01/02/c1.1"
 DAY = "call_days/acme/0a1/c1"
 ORIGINAL = "received/acme/2026/01/02/c1.0123456789abcdef"
@@ -47,7 +48,7 @@ def stores(versitygw: Versitygw) -> Iterator[Stores]:
 
 @pytest.fixture(autouse=True)
 def stored(stores: Stores) -> None:
-    for key in (RECORDING, TRANSCRIPT, DAY, ORIGINAL):
+    for key in (RECORDING, PEAKS, TRANSCRIPT, DAY, ORIGINAL):
         stores["root"].put(key, b"sealed")
 
 
@@ -62,7 +63,8 @@ def left_in_the_middle(store: ObjectStore, key: str) -> None:
         pytest.param("listen", lambda store: store.read(RECORDING), id="listen reads recordings"),
         pytest.param("listen", lambda store: store.read(TRANSCRIPT), id="listen reads transcripts"),
         pytest.param("listen", lambda store: store.put(TRANSCRIPT, b"new"), id="listen writes transcripts"),
-        pytest.param("listen", lambda store: store.put(f"{RECORDING}.peaks", b"p"), id="listen writes peaks"),
+        pytest.param("listen", lambda store: store.put(PEAKS, b"p"), id="listen writes peaks"),
+        pytest.param("listen", lambda store: store.size(PEAKS), id="listen sees whether there are peaks"),
         pytest.param("capture", lambda store: store.put(RECORDING, IN_PARTS), id="capture writes recordings in parts"),
         pytest.param("capture", lambda store: left_in_the_middle(store, RECORDING), id="capture ends an upload"),
         pytest.param("capture", lambda store: list(store.entries()), id="capture lists"),
@@ -89,6 +91,7 @@ def test_a_worker_can_do_what_it_must(stores: Stores, worker: str, use: Callable
     [
         pytest.param("listen", lambda store: store.put(RECORDING, b"x"), id="listen changes no recording"),
         pytest.param("listen", lambda store: store.delete(RECORDING), id="listen deletes no recording"),
+        pytest.param("listen", lambda store: store.put(f"{RECORDING}.peaks", b"x"), id="listen writes to renditions"),
         pytest.param("listen", lambda store: store.delete(TRANSCRIPT), id="listen deletes no transcript"),
         pytest.param("capture", lambda store: store.read(RECORDING), id="capture reads no recording"),
         pytest.param("capture", lambda store: store.read(TRANSCRIPT), id="capture reads no transcript"),

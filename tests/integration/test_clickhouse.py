@@ -30,6 +30,8 @@ from processors.clickhouse.rows import (
     CALLS,
     CUSTODY_EVENTS,
     DEAD_LETTERS,
+    EXCHANGE_CALLS,
+    MISSING_RECORDINGS,
     OUTCOMES,
     RATINGS,
     RULE_PACKS,
@@ -40,6 +42,7 @@ from processors.clickhouse.rows import (
     rows_for_alert_delivery,
     rows_for_analysis,
     rows_for_call_ended,
+    rows_for_call_listed,
     rows_for_call_rated,
     rows_for_custody_changed,
     rows_for_dead_letter,
@@ -77,6 +80,7 @@ from schemas.messages.topics import (
     CALLS_ANALYZED,
     CALLS_DEAD_LETTERS,
     CALLS_ENDED,
+    CALLS_LISTED,
     CALLS_RATED,
     CALLS_TRANSCRIBED,
     CUSTODY_CHANGED,
@@ -109,12 +113,13 @@ EXAMPLES = Path(__file__).parents[1] / "examples"
 WRITTEN_BY_CLICKHOUSE = ("search_text_versions", "search_text_writer")
 STORAGE = (
     *(CALLS, TRANSCRIPTS, OUTCOMES, DEAD_LETTERS, ALERTS, ALERT_DELIVERIES, RULE_PACKS, RATINGS, VERDICTS, ACCESS_LOG),
-    *("kpi_rollup_rows", "kpi_rollup_days", CUSTODY_EVENTS),
+    *(EXCHANGE_CALLS, MISSING_RECORDINGS, CUSTODY_EVENTS),
+    *("kpi_rollup_rows", "kpi_rollup_days"),
 )
 VIEWS = (
     *("calls", "findings", "suspicions", "selected_calls", "scores", "topics", "transcripts", "segments"),
     *("outcomes", "unaccounted", "dead_letters", "alerts", "alert_deliveries", "rule_packs", "ratings", "access_log"),
-    *("verdicts", "rule_precision", "custody_events"),
+    *("verdicts", "rule_precision", "custody_events", "exchange_calls"),
 )
 OF_ROLLUPS = ("kpi_calls", "kpi_rollup")
 """One needs parameters, one its worker: tests/integration/test_rollups.py is about them."""
@@ -568,6 +573,9 @@ def test_every_example_message_can_be_stored(store: Store) -> None:
     for path in sorted(EXAMPLES.glob("verdicts.given.v1/*.json")):
         store.sink.write(rows_for_verdict_given(VERDICTS_GIVEN.decode(path.read_bytes())))
     assert store.count("verdicts") == len(list(EXAMPLES.glob("verdicts.given.v1/*.json")))
+    for path in sorted(EXAMPLES.glob("calls.listed.v1/*.json")):
+        store.sink.write(rows_for_call_listed(CALLS_LISTED.decode(path.read_bytes())))
+    assert store.count("exchange_calls") == len(list(EXAMPLES.glob("calls.listed.v1/*.json")))
     for path in sorted(EXAMPLES.glob("recordings.accessed.v1/*.json")):
         store.sink.write(rows_for_recording_accessed(RECORDINGS_ACCESSED.decode(path.read_bytes())))
     assert store.count("access_log") == len(list(EXAMPLES.glob("recordings.accessed.v1/*.json")))

@@ -82,7 +82,7 @@ def found_by_rules(rows: TableRows) -> TableRows:
     }
 
 
-NEW_VIEWS = ("suspicions", "selected_calls", "verdicts", "rule_precision", "custody_events")
+NEW_VIEWS = ("suspicions", "selected_calls", "verdicts", "rule_precision", "custody_events", "exchange_calls")
 
 
 def test_rows_of_before_show_as_they_did(engine: RunningEngine) -> None:

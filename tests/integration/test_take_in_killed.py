@@ -73,7 +73,7 @@ class House:
         for ahead in (LEASE + AFTER, LEASE + 3 * AFTER, timedelta(days=2)):
             clock = LaterClock(ahead)
             with opened(self.settings) as register:
-                Sweep(store, RegisterIntakes(register, clock), publisher, clock, AFTER).step()
+                Sweep(store, RegisterIntakes(register, clock), publisher, clock, AFTER, timedelta(days=30)).step()
         publisher.close()
 
     def events(self) -> list[CallEnded]:

@@ -21,6 +21,7 @@ from schemas.messages.topics import (
     ALERTS_DELIVERED,
     CALLS_DEAD_LETTERS,
     CALLS_ENDED,
+    CALLS_LISTED,
     CALLS_RATED,
     CUSTODY_CHANGED,
     RECORDINGS_ACCESSED,
@@ -67,12 +68,13 @@ def test_schemas_refuse_unknown_fields_in_exactly_the_parts_that_decoding_does()
     named = {name: set(_objects(json.loads(FILES[name]))) for name in SCHEMA_OF_FOLDER.values()}
     assert {name for name, objects in refusing.items() if objects} == {
         "call_ended.v1.schema.json",
+        "call_listed.v1.schema.json",
         "call_rated.v1.schema.json",
         "rules_published.v1.schema.json",
         "transcript_received.v1.schema.json",
         "verdict_given.v1.schema.json",
     }
-    for topic in (CALLS_ENDED, CALLS_RATED, TRANSCRIPTS_RECEIVED, VERDICTS_GIVEN):
+    for topic in (CALLS_ENDED, CALLS_LISTED, CALLS_RATED, TRANSCRIPTS_RECEIVED, VERDICTS_GIVEN):
         assert refusing[schema_file(topic.message)] == named[schema_file(topic.message)]
     pack = "rules_published.v1.schema.json"
     assert named[pack] - refusing[pack] == {"RulesPublished"}

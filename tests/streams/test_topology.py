@@ -54,6 +54,7 @@ def test_texts_in_clear_are_read_by_one_stage_alone() -> None:
 
 OPENS = {
     "serve": {"audio keys", "received keys"},
+    "collect": {"audio keys"},
     "listen": {"audio keys", "transcript keys"},
     "receive": {"received keys", "transcript keys"},
     "replay": {"transcript keys"},
@@ -90,17 +91,18 @@ def test_the_table_loads_without_what_stages_need() -> None:
     }
 
 
-def test_a_stack_runs_notify_and_second_read_where_there_is_somebody_to_send_to() -> None:
+def test_a_stack_runs_some_stages_only_where_there_is_something_to_read_or_somebody_to_send_to() -> None:
     without = load_settings({}).settings
     subscriptions = {"CALLSTREAM_SUBSCRIPTIONS_FILE": "/etc/callstream/subscriptions.yaml"}
     reader = {
         "CALLSTREAM_SECOND_READER_URL": "https://llm.example/v1/chat/completions",
         "CALLSTREAM_SECOND_READER_MODEL": "qwen",
     }
-    with_both = load_settings(subscriptions | reader).settings
-    assert set(stages_of(with_both)) == set(WORKER_NAMES)
-    assert set(WORKER_NAMES) - set(stages_of(load_settings(subscriptions).settings)) == {"second_read"}
-    assert set(WORKER_NAMES) - set(stages_of(without)) == {"notify", "second_read"}
+    inbox = {"CALLSTREAM_COLLECT_FROM": "/var/spool/recordings"}
+    with_all = load_settings(subscriptions | reader | inbox).settings
+    assert set(stages_of(with_all)) == set(WORKER_NAMES)
+    assert set(WORKER_NAMES) - set(stages_of(load_settings(subscriptions).settings)) == {"collect", "second_read"}
+    assert set(WORKER_NAMES) - set(stages_of(without)) == {"collect", "notify", "second_read"}
 
 
 def test_a_second_reader_that_nobody_has_named_is_never_behind() -> None:

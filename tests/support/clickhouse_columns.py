@@ -8,7 +8,8 @@ from schemas.clickhouse.migrations import load_migrations
 from schemas.clickhouse.views import load_views
 
 _COLUMN = re.compile(
-    r"^(?:ALTER TABLE \w+)? *(?:ADD COLUMN IF NOT EXISTS )?`?(?P<name>[a-z][a-z0-9_.]*)`? (?P<type>[A-Z]\S*(?: \S+?)*?)"
+    r"^(?:ALTER TABLE \w+)? *(?:ADD COLUMN IF NOT EXISTS |MODIFY COLUMN )?"
+    r"`?(?P<name>[a-z][a-z0-9_.]*)`? (?P<type>[A-Z]\S*(?: \S+?)*?)"
     r"(?: (?P<filled>DEFAULT|MATERIALIZED) .+?)? COMMENT '(?P<comment>(?:[^']|'')*)'"
     r"(?:.*? AFTER `?(?P<after>[a-z0-9_.]+))?",
     re.MULTILINE,
@@ -30,7 +31,8 @@ class Column:
 
 
 def columns_of_table(table: str) -> dict[str, Column]:
-    """Name → column, in the order of the table: those that were added later where they were put, or at its end."""
+    """Name → column, in the order of the table: those that were added later where they were put, or at its end;
+    what a later migration says of a column holds."""
     columns: list[tuple[str, Column]] = []
     for statement in to_sql((each for migration in load_migrations() for each in migration.statements), None):
         created = re.match(rf"CREATE TABLE IF NOT EXISTS {table}\s", statement)
@@ -39,6 +41,9 @@ def columns_of_table(table: str) -> dict[str, Column]:
                 names = [name for name, _ in columns]
                 at = names.index(match["after"]) + 1 if match["after"] else len(columns)
                 columns.insert(at, (match["name"], _column(match)))
+        if re.match(rf"ALTER TABLE {table} MODIFY COLUMN", statement):
+            for match in _COLUMN.finditer(statement):
+                columns = [(name, _column(match) if name == match["name"] else each) for name, each in columns]
     assert columns, f"no migration creates {table}"
     return dict(columns)
 

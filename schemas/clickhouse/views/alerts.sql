@@ -1,7 +1,7 @@
 CREATE OR REPLACE VIEW alerts {{on_cluster}}
 (
     alert_id String COMMENT 'the same on every delivery of the same alert',
-    kind LowCardinality(String) COMMENT 'call or surge',
+    kind LowCardinality(String) COMMENT 'call, surge, or missing: recordings that did not come',
     tenant_id LowCardinality(String) COMMENT 'whose alert it is',
     rule_id LowCardinality(String) COMMENT 'rule that was hit; risk.high for the risk of the call as a whole',
     rule_version LowCardinality(String) COMMENT 'version of that rule',
@@ -9,7 +9,7 @@ CREATE OR REPLACE VIEW alerts {{on_cluster}}
     severity LowCardinality(String) COMMENT 'info, low, medium, high or critical',
     title String COMMENT 'what happened, in one sentence',
     advice String COMMENT 'what to do',
-    call_id Nullable(String) COMMENT 'call that the alert is about; null for a surge',
+    call_id Nullable(String) COMMENT 'call that the alert is about; null where it is about several',
     agent_id Nullable(String) COMMENT 'number of the agent',
     agent_team LowCardinality(Nullable(String)) COMMENT 'team of the agent at the time of the call',
     queue LowCardinality(Nullable(String)) COMMENT 'queue that the call came through',
@@ -22,10 +22,10 @@ CREATE OR REPLACE VIEW alerts {{on_cluster}}
     risk_level LowCardinality(Nullable(String)) COMMENT 'low, medium or high; null when it was not judged',
     risk_reasons Array(LowCardinality(String)) COMMENT 'what the risk is made of',
     topic_id LowCardinality(Nullable(String)) COMMENT 'of a surge: the topic',
-    calls Array(String) COMMENT 'of a surge: calls behind it, newest first, fifty at most',
-    calls_count Nullable(UInt64) COMMENT 'of a surge: how many calls in its window',
+    calls Array(String) COMMENT 'of a surge: calls behind it, newest first; of missing recordings: the first of their calls; fifty at most',
+    calls_count Nullable(UInt64) COMMENT 'of a surge: how many calls in its window; of missing recordings: how many calls',
     expected_count Nullable(Float64) COMMENT 'of a surge: how many were to be expected',
-    happened_at DateTime64(3, 'UTC') COMMENT 'end of the call, of a surge the end of its window, UTC',
+    happened_at DateTime64(3, 'UTC') COMMENT 'end of the call, of a surge the end of its window, of missing recordings the end of the last of their calls, UTC',
     day Date32 COMMENT 'day of the tenant on which it happened',
     raised_local String COMMENT 'when the alert was raised by the clock of the tenant, such as 2026-03-01 09:30',
     raised_at DateTime64(3, 'UTC') COMMENT 'when the alert was raised, UTC'

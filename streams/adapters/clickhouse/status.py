@@ -60,7 +60,7 @@ def calls_per_minute(client: Client, *, now: datetime, minutes: int) -> float:
     rows = read_rows(
         client,
         "calls per minute",
-        "SELECT count() FROM outcomes WHERE outcome NOT IN ('pending', 'refused') "
+        "SELECT count() FROM outcomes WHERE outcome NOT IN ('pending', 'refused', 'not_received') "
         "AND since > fromUnixTimestamp64Milli({after:Int64}) AND since <= fromUnixTimestamp64Milli({now:Int64})",
         now=int(now.timestamp() * 1000),
         after=int(now.timestamp() * 1000) - minutes * 60_000,

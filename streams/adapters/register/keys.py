@@ -59,24 +59,35 @@ class RegisterKeys:
         self._wrapper = wrapper
         self._clock = clock
         self._opened = _Opened(cached)
+        self._cached = cached
+        self._day_keys: dict[tuple[str, Purpose], DayKey] = {}
+        """Of each tenant and purpose the row that made a key last. Never trusted: a key is kept only where it is still
+        that."""
 
     def make(self, tenant_id: str, call_id: str, day: date, purpose: Purpose) -> bytes:
         """See `DataKeys.make`."""
         context = call_context(tenant_id, call_id, day, purpose)
+        likely = self._day_keys.get((tenant_id, purpose))
+        if likely is not None and likely.day == day and (key := self._make(likely, call_id, context)) is not None:
+            return key
         while True:
             day_key, blob = self._find(tenant_id, call_id, day, purpose)
             if day_key is None:
                 self._make_day_key(tenant_id, day, purpose)
             elif blob is not None:
                 return _unwrap_call_key(self._open(day_key), blob, context)
-            else:
-                key = new_key()
-                blob = wrap_key(self._open(day_key), key, context)
-                with self._register.transaction("keep the key of a call") as tx:
-                    kept = _keep(tx, day_key, call_id, blob)
-                if kept:
-                    return key
-                # Another process was first, or the day key was changed meanwhile: what counts is what is there.
+            elif (made := self._make(day_key, call_id, context)) is not None:
+                if len(self._day_keys) >= self._cached:
+                    self._day_keys.clear()
+                self._day_keys[tenant_id, purpose] = day_key
+                return made
+
+    def _make(self, day_key: DayKey, call_id: str, context: bytes) -> bytes | None:
+        """A new key. None where there is one, or where the day key is no longer this: what counts is what is there."""
+        key = new_key()
+        blob = wrap_key(self._open(day_key), key, context)
+        with self._register.statement("keep the key of a call") as tx:
+            return key if _keep(tx, day_key, call_id, blob) else None
 
     def get(self, tenant_id: str, call_id: str, day: date, purpose: Purpose) -> bytes:
         """See `DataKeys.get`."""

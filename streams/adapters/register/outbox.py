@@ -22,6 +22,14 @@ class WaitingEvent:
     record: ProducerRecord
 
 
+@dataclass(frozen=True)
+class Backlog:
+    """The events that wait; `oldest_since` is None where none does."""
+
+    events: int
+    oldest_since: datetime | None
+
+
 class Outbox:
     """See the module. Every method raises as `Register.transaction`."""
 
@@ -62,7 +70,11 @@ class Outbox:
 
     def count_waiting(self) -> int:
         """How many events wait."""
+        return self.backlog().events
+
+    def backlog(self) -> Backlog:
+        """How many events wait, and since when the first of them does."""
+        o = outbox.c
         with self._register.reading("count its outbox") as tx:
-            return int(
-                tx.execute(select(func.count()).select_from(outbox).where(outbox.c.sent_at.is_(None))).scalar_one()
-            )
+            found = tx.execute(select(func.count(), func.min(o.written_at)).where(o.sent_at.is_(None))).one()
+        return Backlog(int(found[0]), found[1])

@@ -1,6 +1,7 @@
 """The register: connections, transactions, and whether its tables are those of this release."""
 
 import os
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -24,6 +25,7 @@ from sqlalchemy.engine import URL, CursorResult, make_url
 from sqlalchemy.exc import ArgumentError
 from sqlalchemy.sql import column, table
 
+from schemas.errors import RetryableError
 from schemas.messages.custody_changed import CustodyChanged
 from schemas.messages.topics import CUSTODY_CHANGED
 from streams.adapters.register.errors import RegisterAccessError, RegisterSchemaError, translated_errors
@@ -103,6 +105,7 @@ class Register:
         self._allow_plain = allow_plain
         self._busy_ms = round(busy_s * 1000)
         self._engine: Engine | None = None
+        self._writes = threading.Lock()
 
     @classmethod
     def of(cls, settings: Settings) -> "Register":
@@ -129,8 +132,40 @@ class Register:
         `what` continues the sentence "the register cannot …". Raises what `translated_errors` says, and what the block
         raises. On SQLite no other process writes meanwhile: do not wait for anything in the block.
         """
-        with translated_errors(what), self.engine.begin() as connection:
+        with self._turn(what), translated_errors(what), self.engine.begin() as connection:
             yield Transaction(connection)
+
+    @contextmanager
+    def statement(self, what: str = "write") -> Iterator[Transaction]:
+        """A transaction of one statement, durable once that returns. PostgreSQL is asked once and not three times.
+
+        Raises as `transaction`.
+        """
+        if self.file is not None:
+            with self.transaction(what) as tx:
+                yield tx
+            return
+        with (
+            translated_errors(what),
+            self.engine.connect() as connection,
+            connection.execution_options(isolation_level="AUTOCOMMIT").begin(),
+        ):
+            yield Transaction(connection)
+
+    @contextmanager
+    def _turn(self, what: str) -> Iterator[None]:
+        """SQLite lets one write at a time, and those who wait look again after pauses that grow to 100 ms. So threads
+        of one process line up before they ask it. Raises `RetryableError`.
+        """
+        if self.file is None:
+            yield
+            return
+        if not self._writes.acquire(timeout=self._busy_ms / 1000):
+            raise RetryableError(f"the register cannot {what}: others are writing")
+        try:
+            yield
+        finally:
+            self._writes.release()
 
     @contextmanager
     def reading(self, what: str = "read") -> Iterator[Transaction]:

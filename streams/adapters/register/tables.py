@@ -165,7 +165,8 @@ intakes = Table(
     Column("capture_ms", BigInteger),
     CheckConstraint("state IN ('reserved', 'stored', 'announced')", name="state"),
 )
-"""The intake of each call. The event stands in it from when the recording is stored until Kafka has it."""
+"""The intake of each call. The event stands in it from when the recording is stored until Kafka has it, the row for
+some weeks more."""
 
 reserved = Index(
     "ix_intakes_reserved",
@@ -178,6 +179,13 @@ stored = Index(
     intakes.c.received_at,
     sqlite_where=text("state = 'stored'"),
     postgresql_where=text("state = 'stored'"),
+)
+
+announced = Index(
+    "ix_intakes_announced",
+    intakes.c.received_at,
+    sqlite_where=text("state = 'announced'"),
+    postgresql_where=text("state = 'announced'"),
 )
 
 leftovers = Table(

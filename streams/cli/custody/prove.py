@@ -1,6 +1,7 @@
 """`callstream custody prove`: a running stack is given secrets, and then searched for them."""
 
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -16,7 +17,7 @@ from streams.cli.console.access import account
 from streams.cli.console.exit_codes import EXIT_PROBLEM
 from streams.cli.console.options import JsonOption
 from streams.cli.console.output import console, print_json
-from streams.settings import Settings
+from streams.settings import Settings, variable_of
 
 if TYPE_CHECKING:
     import urllib3
@@ -78,7 +79,7 @@ def prove(
                 RegisterKeys(register, key_wrapper_from(settings), SystemClock()),
                 entrance,
                 WholeRotation(Rotation(register, key_wrapper_from(settings), SystemClock(), account())),
-                _replay,
+                lambda since: _replay(settings, since),
                 lambda sentence: typer.echo(sentence, err=True),
                 within,
             ).run(secret_calls, calls, round(calls * recordings))
@@ -125,14 +126,19 @@ def _http(settings: Settings, now: datetime) -> "urllib3.PoolManager":
     return urllib3.PoolManager(maxsize=16, ca_certs=str(files.certificate))
 
 
-def _replay(since: datetime) -> int:
+def _replay(settings: Settings, since: datetime) -> int:
     """How many calls were judged again, by the command that anybody would use. Raises `EmbeddedStackError`."""
     from schemas.errors import EmbeddedStackError
     from streams.proof.secrets import TENANT
 
-    command = (sys.executable, "-m", "streams.cli.main", "replay")
     options = ("--from", since.isoformat(), "--tenant", TENANT, "--json")
-    done = subprocess.run((*command, *options), stdout=subprocess.PIPE, check=False)  # noqa: S603 - our own command
+    done = subprocess.run(  # noqa: S603 - our own command
+        (sys.executable, "-P", "-m", "streams.cli.main", "replay", *options),
+        stdout=subprocess.PIPE,
+        cwd=settings.data_dir.absolute(),
+        env=os.environ | {variable_of("data_dir"): str(settings.data_dir.absolute())},
+        check=False,
+    )
     if done.returncode:
         raise EmbeddedStackError(f"callstream replay ended with {done.returncode}: see what it says above")
     return int(json.loads(done.stdout)["judged"])

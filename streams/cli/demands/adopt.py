@@ -11,7 +11,7 @@ from schemas.errors import OperatorError
 from streams.cli.command_settings import command_settings
 from streams.cli.console.exit_codes import EXIT_PROBLEM
 from streams.cli.console.output import end_with_problems
-from streams.cli.demands.week import UNLIKELY, TenantOption, UnlikelyOption, WeekOption, find_demands, name_of
+from streams.cli.demands.week import UNLIKELY, DemandTenantOption, UnlikelyOption, WeekOption, find_demands, name_of
 from streams.cli.rules.packs import in_company
 from streams.cli.rules.publish import publish_packs
 from streams.settings import Settings
@@ -38,7 +38,7 @@ def adopt(
         str, typer.Option(help="Of a pack that does not exist yet; general is for all calls.")
     ] = "general",
     owner: Annotated[str, typer.Option(help="Of a pack that does not exist yet: who answers for it.")] = "analysts",
-    tenant: TenantOption = None,
+    tenant: DemandTenantOption = None,
     week: WeekOption = None,
     unlikely: UnlikelyOption = UNLIKELY,
     publish: Annotated[bool, typer.Option("--publish", help="Put the pack into force at once.")] = False,

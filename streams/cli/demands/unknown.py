@@ -10,14 +10,14 @@ from rich.text import Text
 from streams.cli.command_settings import command_settings
 from streams.cli.console.options import JsonOption
 from streams.cli.console.output import console, print_json
-from streams.cli.demands.week import UNLIKELY, TenantOption, UnlikelyOption, WeekOption, find_demands, name_of
+from streams.cli.demands.week import UNLIKELY, DemandTenantOption, UnlikelyOption, WeekOption, find_demands, name_of
 
 if TYPE_CHECKING:
     from processors.demands.unknown import UnknownDemand
 
 
 def show_unknown(
-    tenant: TenantOption = None,
+    tenant: DemandTenantOption = None,
     week: WeekOption = None,
     unlikely: UnlikelyOption = UNLIKELY,
     most: Annotated[int, typer.Option(min=1, help="Number of groups to show.")] = 20,

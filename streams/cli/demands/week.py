@@ -12,7 +12,9 @@ from streams.settings import Settings
 if TYPE_CHECKING:
     from streams.queries.unknown_demands import WeekOfDemands
 
-TenantOption = Annotated[str | None, typer.Option(help="Whose calls; can be left out where there is one tenant alone.")]
+DemandTenantOption = Annotated[
+    str | None, typer.Option(help="Whose calls; can be left out where there is one tenant alone.")
+]
 WeekOption = Annotated[
     str | None, typer.Option(help="Week of the tenant, Monday to Sunday: 2026-W14; by default the last full one.")
 ]

@@ -13,7 +13,7 @@ def retire_keys(
     destroy_key: Annotated[
         bool,
         typer.Option(
-            "--destroy-key", help="Destroy the key as well: backups of the register from before can not be opened then."
+            "--destroy-key", help="Destroy the key as well: backups of the register from before cannot be opened then."
         ),
     ] = False,
 ) -> None:

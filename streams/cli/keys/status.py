@@ -3,12 +3,14 @@
 import typer
 
 from streams.cli.console.options import JsonOption
-from streams.cli.console.output import print_json
+from streams.cli.console.output import console, print_json
 from streams.cli.keys.rotating import PurposeOption, meant, rotating
 
 
 def show_keys(purpose: PurposeOption = None, as_json: JsonOption = False) -> None:
     """Show every version of the wrapping keys: its state, since when, and how many keys of days it wraps."""
+    from rich.table import Table
+
     purposes = meant(purpose)
     with rotating(purposes) as rotation:
         rows = [row for each in purposes for row in rotation.rows(each)]
@@ -25,7 +27,10 @@ def show_keys(purpose: PurposeOption = None, as_json: JsonOption = False) -> Non
     if as_json:
         print_json(shown)
         return
-    for line in shown:
-        typer.echo("  ".join(str(value) for value in line.values()))
     if not shown:
         typer.echo("no wrapping keys yet: run `callstream keys prepare`, then `callstream keys switch`")
+        return
+    table = Table("purpose", "version", "state", "since", "day keys wrapped")
+    for line in shown:
+        table.add_row(*(str(value) for value in line.values()))
+    console().print(table)

@@ -19,7 +19,7 @@ def lint_packs(files: FilesArgument = None) -> None:
     Finds unknown fields, bad expressions and circular conditions.
     """
     from processors.rules.expressions import examples_of
-    from processors.rules.likeness import Examples
+    from processors.rules.likeness import LikeExamples
     from processors.text.phonetic import Sounds
     from streams.runtime.rules_feed import check_rulebooks
 
@@ -33,5 +33,5 @@ def lint_packs(files: FilesArgument = None) -> None:
         typer.echo(f"{pack.label}: {sum(1 for _ in pack.entries())} rules")
         if examples := examples_of(pack):
             typer.echo(f"{pack.label}: {LIKE_IS_A_GUESS.format(examples=len(examples))}")
-            for text in Examples(examples).unread:
+            for text in LikeExamples(examples).unread:
                 typer.echo(f"{pack.label}: nothing is read in 「{text}」, so it is found by its letters alone")

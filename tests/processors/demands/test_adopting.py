@@ -12,7 +12,7 @@ from processors.demands.adopting import (
     topic_entry,
     with_topic,
 )
-from processors.demands.unknown import Quote, UnknownDemand
+from processors.demands.unknown import DemandQuote, UnknownDemand
 from processors.kpi.statistics import Estimate
 from processors.rules.examples import check_examples
 from processors.rules.rulebook import Rulebooks
@@ -53,7 +53,7 @@ def with_version(text: str) -> str:
 
 
 def a_demand(*quotes: str) -> UnknownDemand:
-    shown = tuple(Quote(f"c{number}", AT, 0, 1, text) for number, text in enumerate(quotes))
+    shown = tuple(DemandQuote(f"c{number}", AT, 0, 1, text) for number, text in enumerate(quotes))
     return UnknownDemand("x", 3, Estimate(9), 0, None, "new", (), ("藏品转赠",), shown, ())
 
 

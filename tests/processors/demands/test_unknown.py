@@ -47,13 +47,13 @@ def grouped(order: int = 1) -> UnknownDemands:
 
 
 def test_calls_that_ask_for_the_same_are_one_group_the_larger_first() -> None:
-    gifts, parking = grouped().found(100, 100)
+    gifts, parking = grouped().groups_found(100, 100)
     assert (set(gifts.members), set(parking.members)) == ({f"c{n}" for n in range(5)}, {f"c{n}" for n in range(5, 9)})
     assert (gifts.calls, gifts.share.value) == (5, 0.05)
 
 
 def test_it_is_named_by_what_is_said_in_it_and_shown_where_it_is_said() -> None:
-    gifts, parking = grouped().found(100, 100)
+    gifts, parking = grouped().groups_found(100, 100)
     assert any("数字藏品" in word for word in gifts.words)
     assert all("数字藏品" not in word for word in parking.words)
     assert {(quote.start_ms, quote.end_ms) for quote in gifts.quotes} == {(2_000, 5_000)}, "not the greeting"
@@ -64,7 +64,7 @@ def test_it_is_named_by_what_is_said_in_it_and_shown_where_it_is_said() -> None:
 
 def test_the_same_calls_in_another_order_give_the_same_groups() -> None:
     first, second = (
-        {(one.cluster, frozenset(one.members)) for one in grouped(order).found(100, 100)} for order in (1, -1)
+        {(one.cluster, frozenset(one.members)) for one in grouped(order).groups_found(100, 100)} for order in (1, -1)
     )
     assert first == second
 
@@ -80,7 +80,7 @@ def test_the_same_calls_in_another_order_give_the_same_groups() -> None:
 def test_what_became_of_it_since_the_week_before(before: tuple[str, ...], analysed: int, trend: str) -> None:
     demands = grouped()
     demands.tell_before(calls(*before, name="before"))
-    gifts = demands.found(100, analysed)[0]
+    gifts = demands.groups_found(100, analysed)[0]
     assert (gifts.calls_before, gifts.trend) == (len(before), trend)
 
 
@@ -96,7 +96,7 @@ def test_what_became_of_it_since_the_week_before(before: tuple[str, ...], analys
 def test_where_nothing_is_alike_there_is_no_group(sample: list[OpenCall]) -> None:
     demands = UnknownDemands(sample, [])
     demands.tell(sample)
-    assert demands.found(10, 10) == []
+    assert demands.groups_found(10, 10) == []
 
 
 def test_the_same_opening_lies_at_the_same_point_whether_learned_from_or_not() -> None:

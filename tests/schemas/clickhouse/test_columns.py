@@ -14,6 +14,7 @@ from processors.clickhouse.rows import (
     CALLS,
     CUSTODY_EVENTS,
     DEAD_LETTERS,
+    EXCHANGE_CALLS,
     OUTCOMES,
     RATINGS,
     RULE_PACKS,
@@ -44,6 +45,7 @@ WHOLE = {
     "rule_packs": RULE_PACKS,
     "access_log": ACCESS_LOG,
     "custody_events": CUSTODY_EVENTS,
+    "exchange_calls": EXCHANGE_CALLS,
 }
 
 MADE_BY_THE_VIEW = {
@@ -52,7 +54,10 @@ MADE_BY_THE_VIEW = {
     "selected_calls": {"day", "ended_local", "is_suspicion"},
     "alerts": {"day", "raised_local"},
     "transcripts": {"day", "segments_count", "text"},
-    **{name: {"day"} for name in ("topics", "scores", "segments", "outcomes", "alert_deliveries", "dead_letters")},
+    **{
+        name: {"day"}
+        for name in ("topics", "scores", "segments", "outcomes", "alert_deliveries", "dead_letters", "exchange_calls")
+    },
     # The table is from when all tenants had the same days, and its names do not say which status is meant.
     "kpi_rollup": {"day", "newest_order_status", "newest_customer_value_tier"},
 }
@@ -61,6 +66,7 @@ NOT_SHOWN = {
     CALLS: {"stored_at", "agitation", "skipped.measure", "skipped.reason"},
     "kpi_rollup_rows": {"order_status", "customer_value_tier"},
     "transcript_versions": {"sounds"},
+    EXCHANGE_CALLS: {"stored_at"},
 }
 """Table → columns that people are not to see, or see in another form."""
 

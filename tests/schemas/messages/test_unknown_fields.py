@@ -12,6 +12,7 @@ from schemas.errors import InvalidMessageError
 from schemas.messages.message import Message
 from schemas.messages.topics import (
     CALLS_ENDED,
+    CALLS_LISTED,
     CALLS_RATED,
     CALLS_TRANSCRIBED,
     RULES_PUBLISHED,
@@ -55,9 +56,15 @@ def with_unknown_field(message: Message, *paths: tuple[str | int, ...]) -> bytes
     return json.dumps(content).encode()
 
 
-def test_other_programs_write_ended_calls_transcripts_ratings_and_verdicts_and_nothing_else() -> None:
+def test_other_programs_write_calls_lists_transcripts_ratings_and_verdicts_and_nothing_else() -> None:
     outside = {topic.name for topic in TOPICS if topic.from_outside}
-    assert outside == {CALLS_ENDED.name, CALLS_RATED.name, TRANSCRIPTS_RECEIVED.name, VERDICTS_GIVEN.name}
+    assert outside == {
+        CALLS_ENDED.name,
+        CALLS_LISTED.name,
+        CALLS_RATED.name,
+        TRANSCRIPTS_RECEIVED.name,
+        VERDICTS_GIVEN.name,
+    }
 
 
 @pytest.mark.parametrize("topic", [topic for topic in TOPICS if not topic.from_outside], ids=lambda topic: topic.name)

@@ -9,11 +9,15 @@ from typing import Any
 import pytest
 import typer
 
+from streams.adapters.register.migrate import migrate_register
+from streams.adapters.register.register import Register
 from streams.cli import main as main_module
 from streams.cli.main import app
 from streams.embedded.ports import free_port
 from streams.queries.status import LocalWorkers, PipelineStatus
+from streams.settings import load_settings
 from streams.topology import WORKER_NAMES
+from streams.wiring import prepare_keys
 from tests.processors.recordings import tone, wav
 from tests.streams.cli.terminal import Terminal
 from tests.support.disks import small_disk
@@ -214,6 +218,12 @@ class TestWhatDoesNotAnswer:
         assert SECRET not in ended.err
 
     def test_a_bucket_that_was_never_made_is_named_with_the_command_that_makes_it(self, terminal: Terminal) -> None:
+        ended = terminal.run("publish", terminal.file("a.wav", SOUND))
+        assert ended.code == 3
+        assert "run `callstream migrate`" in ended.err, "the register comes first"
+        settings = load_settings({"CALLSTREAM_DATA_DIR": str(terminal.folder / "data")}).settings
+        migrate_register(Register.of(settings))
+        prepare_keys(settings)
         ended = terminal.run("publish", terminal.file("a.wav", SOUND))
         assert ended.code == 3
         assert "run `callstream bucket apply`" in ended.err

@@ -1,5 +1,6 @@
 """The address file by which other commands find a stack."""
 
+import socket
 from pathlib import Path
 
 import pytest
@@ -7,6 +8,7 @@ from pydantic import SecretStr
 
 from processors.listening.engines.faster_whisper import WhisperSettings
 from streams.adapters.object_store.s3 import S3Settings
+from streams.embedded.ports import PortTakenError
 from streams.embedded.stack import FullDiskError, Stack, StackPlan
 from streams.settings import Settings, load_settings
 from tests.support.disks import small_disk
@@ -62,3 +64,16 @@ def test_a_stack_on_a_full_disk_says_so_before_it_starts_anything(
             stack.check()
         assert f"MiB are free in {disk}" in caplog.text
         assert [path.name for path in (disk / "data").iterdir()] == ["stack.lock"]
+
+
+def test_a_port_that_is_taken_from_serve_is_said_before_anything_starts(tmp_path: Path) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        with (
+            Stack(StackPlan("tansu", tmp_path, serve_port=port), Settings(data_dir=tmp_path)) as stack,
+            pytest.raises(PortTakenError, match=f"serve cannot listen on 127.0.0.1:{port}.*CALLSTREAM_SERVE_PORT"),
+        ):
+            stack.start()
+    assert not (tmp_path / "clickhouse").exists()

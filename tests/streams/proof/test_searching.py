@@ -1,5 +1,6 @@
 """The search sees what it looks for, wherever it lies; a place where it sees nothing is not taken for a clean one."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -103,3 +104,11 @@ def proof_of(**changes: object) -> CustodyProof:
 def test_custody_holds_only_if_everything_does(changes: dict[str, object]) -> None:
     assert proof_of().holds
     assert not proof_of(**changes).holds
+
+
+def test_of_a_folder_of_everybody_only_what_was_written_since_then_is_searched(tmp_path: Path) -> None:
+    for name, written_s in (("old", 1_000), ("new", 2_000)):
+        (tmp_path / name).write_bytes(PHONE)
+        os.utime(tmp_path / name, (written_s, written_s))
+    searched = search_files([], NEEDLES, ALLOWED, {tmp_path: 1_500})
+    assert list(searched.where) == [str(tmp_path / "new")]

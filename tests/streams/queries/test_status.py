@@ -1,15 +1,22 @@
 """What `callstream status` says of the workers of this machine, in words, in JSON and by its exit code."""
 
 import json
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from rich.console import Console
 
-from streams.queries.status import LocalWorkers, PipelineStatus, StageLag, status_tables
+from schemas.messages.custody_changed import CustodyChanged
+from streams.adapters.register.migrate import migrate_register
+from streams.adapters.register.register import Register
+from streams.queries.status import LocalWorkers, OutboxLag, PipelineStatus, StageLag, outbox_lag, status_tables
 from streams.runtime.child_records import LOOP_RESTARTS, LOOP_WITHIN_S, ChildCondition
 from streams.runtime.heartbeat import WorkerCondition
 from streams.runtime.loop import Streak
+from streams.settings import Settings
 
+NOW = datetime(2026, 11, 30, 9, 15, tzinfo=UTC)
 WELL = WorkerCondition("listen", 4, "works", 3_600.0, 9, ("calls.ended.v1/3/17 (call acme/[/c1])",))
 
 
@@ -68,3 +75,38 @@ def test_a_streak_of_refusals_is_read_from_the_folder_of_its_stage(tmp_path: Pat
     assert LocalWorkers.of(tmp_path) == LocalWorkers([], [], {})
     Streak("listen refused", 100, tmp_path / "workers" / "listen" / "refusals").count(12)
     assert LocalWorkers.of(tmp_path).refused_in_a_row == {"listen": 12}
+
+
+def outbox_of(folder: Path, waits: timedelta) -> tuple[OutboxLag | None, tuple[str, ...]]:
+    """What `status` says of a register with one event, so long after it was written."""
+    settings = Settings(data_dir=folder, processing_objective_s=900)
+    register = Register.of(settings)
+    migrate_register(register)
+    with register.transaction() as tx:
+        tx.outbox(CustodyChanged.of("intake_announced", tenant_id="acme", call_id="c1", actor="key_1", at=NOW))
+    register.close()
+    return outbox_lag(settings, NOW + waits)
+
+
+def test_what_waits_in_the_register_is_shown_with_the_lag(tmp_path: Path) -> None:
+    lag, problems = outbox_of(tmp_path, timedelta(minutes=1))
+    assert (lag, problems) == (OutboxLag(1, 60.0), ())
+    (line,) = (line for line in printed(replace(status_of(), outbox=lag)).splitlines() if "outbox" in line)
+    assert "relay" in line
+    assert "60 s" in line
+
+
+def test_a_relay_that_does_not_publish_is_a_problem(tmp_path: Path) -> None:
+    _, problems = outbox_of(tmp_path, timedelta(minutes=16))
+    (sentence,) = problems
+    assert "see whether a worker relay runs" in sentence
+
+
+def test_a_register_that_cannot_be_used_is_a_problem_and_one_that_is_not_there_is_none(tmp_path: Path) -> None:
+    assert outbox_lag(Settings(data_dir=tmp_path), NOW) == (None, ())
+    file = tmp_path / "register" / "register.db"
+    file.parent.mkdir()
+    file.write_bytes(b"no database at all" * 100)
+    lag, problems = outbox_lag(Settings(data_dir=tmp_path), NOW)
+    assert lag is None
+    assert "put the last backup in its place" in problems[0]

@@ -32,6 +32,7 @@ ENDED_AT = datetime(2026, 3, 2, 2, 15, 51, tzinfo=UTC)
 DAY = ENDED_AT.date()
 FACTS: dict[str, Any] = {"tenant_id": "acme", "call_id": "c1", "ended_at": ENDED_AT.isoformat(), "queue": "refunds"}
 AFTER = timedelta(seconds=60)
+KEEP = timedelta(days=30)
 
 
 class TickingClock:
@@ -121,4 +122,6 @@ def house_in(register: Register, folder: Path) -> House:
     broker = FailingBroker()
     intakes = RegisterIntakes(register, clock)
     take_in = TakeIn(store, sealed, intakes, broker, clock, probe, 1_000_000)
-    return House(register, store, folder, clock, take_in, Sweep(store, intakes, broker, clock, AFTER), broker, sealed)
+    return House(
+        register, store, folder, clock, take_in, Sweep(store, intakes, broker, clock, AFTER, KEEP), broker, sealed
+    )

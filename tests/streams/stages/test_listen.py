@@ -102,6 +102,10 @@ class Listening:
         return output
 
 
+def elsewhere(call: CallEnded) -> CallEnded:
+    return call.model_copy(update={"audio": call.audio.model_copy(update={"uri": f"{call.audio.uri}.again"})})
+
+
 @pytest.fixture
 def listening(tmp_path: Path) -> Listening:
     return Listening(tmp_path)
@@ -273,6 +277,9 @@ class TestConflicts:
         "changed",
         [
             pytest.param(lambda listening: listening.call(MISDIAL), id="another recording"),
+            pytest.param(
+                lambda listening: elsewhere(listening.call(SPEECH)), id="the same recording, taken in once more"
+            ),
             pytest.param(lambda listening: listening.call(SPEECH, agent=Agent(id="A2")), id="another agent"),
             pytest.param(
                 lambda listening: listening.call(SPEECH, customer=Customer(tags=("王小明",))), id="another tag"

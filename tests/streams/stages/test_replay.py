@@ -31,11 +31,11 @@ from streams.runtime.replay_progress import ReplayProgress, ReplayRunsError
 from streams.runtime.rules_feed import PackRegistry
 from streams.stages.replay import (
     FOREIGN,
-    Batch,
     BatchJudge,
     Change,
     JudgedBatch,
     Replay,
+    ReplayBatch,
     ReplayError,
     ReplayPlan,
     ReplayReport,
@@ -388,7 +388,7 @@ class DyingJudge:
     judge: BatchJudge
     dies_at: str
 
-    def __call__(self, batch: Batch) -> JudgedBatch:
+    def __call__(self, batch: ReplayBatch) -> JudgedBatch:
         if any(one.key.endswith(f"/{self.dies_at}.1") for one in batch.objects):
             os.kill(os.getpid(), signal.SIGKILL)
         return self.judge(batch)

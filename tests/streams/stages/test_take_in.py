@@ -19,7 +19,9 @@ from processors.custody.intake import (
     Stored,
 )
 from processors.custody.sealed import SUITE
+from processors.listening.audio import probe
 from schemas.errors import InvalidCallError, RetryableError
+from schemas.messages.transcript import AudioFacts
 from streams.adapters.register.register import Register
 from streams.stages.sweep import Swept
 from streams.stages.take_in import HEAD_BYTES, LEASE, TooLargeError
@@ -101,6 +103,24 @@ class TestTakenIn:
         assert (taken.call.audio.container, taken.call.audio.channels) == ("wav", 1)
         assert taken.call.ended_at - taken.call.started_at == timedelta(seconds=21)
         assert house.opened(taken.call) == long
+
+    def test_its_head_is_looked_at_while_the_rest_comes(self, house: House) -> None:
+        looked_at: list[int] = []
+
+        def counting(head: bytes) -> AudioFacts:
+            looked_at.append(len(head))
+            return probe(head)
+
+        def chunks() -> Iterator[bytes]:
+            yield from pieces(long, HEAD_BYTES)
+            assert looked_at == [HEAD_BYTES]
+
+        long = wav([tone(440, 20_000, 8_000)], 8_000)
+        facts = FACTS | {"started_at": (ENDED_AT - timedelta(seconds=21)).isoformat()}
+        taken = replace(house.take_in, probe=counting).take_in(facts, chunks(), extension="wav", source="serve")
+
+        assert taken.call.audio.container == "wav"
+        assert looked_at == [HEAD_BYTES]
 
     def test_roles_of_channels_may_be_said(self, house: House) -> None:
         taken = house.take(FACTS | {"audio": {"channel_roles": ["agent", "customer"]}})

@@ -185,7 +185,10 @@ class TransitKeys:
         words = "; ".join(map(str, found.get("errors") or ()))
         if status == 404:
             if words:
-                raise OperatorError("there is no transit engine: check transit_mount and transit_namespace")
+                raise OperatorError(
+                    "there is no transit engine: enable one (`bao secrets enable transit`), or check transit_mount and "
+                    "transit_namespace"
+                )
             return {}
         if status == 400:
             raise _meaning(words, purpose, version)

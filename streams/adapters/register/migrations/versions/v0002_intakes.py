@@ -39,6 +39,13 @@ def upgrade() -> None:
         sqlite_where=sa.text("state = 'stored'"),
         postgresql_where=sa.text("state = 'stored'"),
     )
+    op.create_index(
+        "ix_intakes_announced",
+        "intakes",
+        ["received_at"],
+        sqlite_where=sa.text("state = 'announced'"),
+        postgresql_where=sa.text("state = 'announced'"),
+    )
     op.create_table(
         "leftovers",
         sa.Column("object_key", sa.String(1024), nullable=False),
