@@ -203,7 +203,9 @@ def test_of_many_processes_that_take_one_call_in_at_once_one_does(
         houses[0].clock.pass_(LEASE * 2)
         houses[0].sweep.step()
         assert len(first.objects) == 4
-        assert sorted(call.call_id for house in houses for call in house.events) == ["c1", "c2", "c3", "c4"]
+        # Who finds the call stored and not yet announced announces it, too: the same event, which consumers drop.
+        events = {call.encode(): call.call_id for house in houses for call in house.events}
+        assert sorted(events.values()) == ["c1", "c2", "c3", "c4"]
 
 
 @pytest.mark.embedded
