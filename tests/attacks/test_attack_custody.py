@@ -5,7 +5,9 @@ import re
 import sqlite3
 import time
 from collections.abc import Iterator
-from contextlib import closing
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, closing, suppress
+from dataclasses import replace
 from datetime import UTC, datetime
 from hashlib import sha256
 from pathlib import Path
@@ -14,6 +16,7 @@ import httpx
 import pytest
 from sqlalchemy import select, update
 
+from processors.custody.intake import IntakeBusyError, IntakeConflictError
 from schemas.messages.call_ended import Agent, Audio, CallEnded
 from schemas.messages.records import ConsumerRecord
 from schemas.messages.topics import CALLS_DEAD_LETTERS, CALLS_ENDED, CALLS_TRANSCRIBED
@@ -32,9 +35,9 @@ from tests.processors.listening.scripted_engine import ScriptedEngine
 from tests.processors.recordings import example_calls
 from tests.streams.adapters.test_transcripts import transcript_of
 from tests.streams.serve.test_recordings import DATA, header, of_call
-from tests.streams.stages.intake_house import SOUND, house_in
+from tests.streams.stages.intake_house import FACTS, OTHER, SOUND, house_in
 from tests.streams.stages.test_receive import HEARD_AS
-from tests.support.registers import migrated
+from tests.support.registers import BOTH, migrated, new_register_url
 from tests.support.sealing import Sealing, keys_of
 from tests.support.serving import event, serving
 from tests.support.stack import running_stack
@@ -171,6 +174,38 @@ def test_after_the_register_was_restored_what_came_in_while_it_was_copied_is_not
             after.clock.pass_(age * 2)
             assert after.sweep.step() == Swept()
         assert after.objects == before.objects != []
+
+
+@pytest.mark.parametrize("kind", BOTH)
+def test_of_many_processes_that_take_one_call_in_at_once_one_does(
+    kind: str, request: pytest.FixtureRequest, tmp_path: Path
+) -> None:
+    """Each with connections of its own, half of them with another recording; whoever must come again does."""
+    url = new_register_url(kind, request, tmp_path)
+    with ExitStack() as stack, ThreadPoolExecutor(6) as pool:
+        first, *others = (house_in(stack.enter_context(migrated(url)), tmp_path / "objects") for _ in range(6))
+        houses = [first, *(replace(each, take_in=replace(each.take_in, sealed=first.sealed)) for each in others)]
+
+        def insist(number: int, call_id: str) -> str:
+            for _ in range(200):
+                with suppress(IntakeBusyError):
+                    try:
+                        taken = houses[number].take({**FACTS, "call_id": call_id}, OTHER if number % 2 else SOUND)
+                    except IntakeConflictError:
+                        return "other"
+                    return "first" if taken.created else "again"
+                time.sleep(0.02)
+            return "busy"
+
+        for call_id in ("c1", "c2", "c3", "c4"):
+            told = sorted(pool.map(insist, range(6), [call_id] * 6))
+            assert told == ["again", "again", "first", "other", "other", "other"]
+        houses[0].clock.pass_(LEASE * 2)
+        houses[0].sweep.step()
+        assert len(first.objects) == 4
+        # Who finds the call stored and not yet announced announces it, too: the same event, which consumers drop.
+        events = {call.encode(): call.call_id for house in houses for call in house.events}
+        assert sorted(events.values()) == ["c1", "c2", "c3", "c4"]
 
 
 @pytest.mark.embedded
