@@ -27,6 +27,7 @@ from processors.clickhouse.rows import (
     rows_for_alert_delivery,
     rows_for_analysis,
     rows_for_call_ended,
+    rows_for_call_listed,
     rows_for_call_rated,
     rows_for_custody_changed,
     rows_for_dead_letter,
@@ -55,6 +56,7 @@ from schemas.messages.topics import (
     CALLS_ANALYZED,
     CALLS_DEAD_LETTERS,
     CALLS_ENDED,
+    CALLS_LISTED,
     CALLS_TRANSCRIBED,
 )
 from schemas.messages.verdict_given import VerdictGiven
@@ -96,6 +98,7 @@ PARAMETERS: dict[str, str] = {
             "kpi_recording_completeness",
             "kpi_response_delay_p90",
             "kpi_satisfaction_match",
+            "kpi_captured_in_time",
             "kpi_alerts",
             "kpi_lift",
             "demands",
@@ -181,6 +184,7 @@ def fill(sink: ClickHouseSink) -> None:
     analysis = analysis.model_copy(update={"findings": findings, "measures": measures, "selection": selection})
     alert = ALERTS_RAISED.decode((EXAMPLES / ALERTS_RAISED.name / "call_with_evidence.json").read_bytes())
     delivery = ALERTS_DELIVERED.decode((EXAMPLES / ALERTS_DELIVERED.name / "delivered.json").read_bytes())
+    listed = CALLS_LISTED.decode((EXAMPLES / CALLS_LISTED.name / "answered_with_everything.json").read_bytes())
     events = [event_of(call_id, *of) for call_id, of in CALLS_OF.items()]
     events += [event_of(MOVED, "acme", "1001", "north"), event_of(MOVED, "acme", "2001", "south")]
     for number, event in enumerate(events):
@@ -199,6 +203,9 @@ def fill(sink: ClickHouseSink) -> None:
         sink.write(rows_for_alert(alert.model_copy(update=own | about | raised)))
         sent = {"tenant_id": event.tenant_id, "alert_id": f"alert-{event.call_id}"}
         sink.write(rows_for_alert_delivery(delivery.model_copy(update=sent)))
+        taken = {"actor": "key", "at": NOW, "source": "serve", "content_bytes": 1, "capture_ms": 100}
+        sink.write(rows_for_custody_changed(CustodyChanged.of("intake_announced", **own, **taken)))
+        sink.write(rows_for_call_listed(listed.model_copy(update=own)))
     letter = CALLS_DEAD_LETTERS.decode(next((EXAMPLES / CALLS_DEAD_LETTERS.name).glob("*.json")).read_bytes())
     for tenant in ("acme", "other", None):
         named = {"tenant_id": tenant, "call_id": tenant and "d1", "dead_letter_id": f"letter-{tenant}"}
