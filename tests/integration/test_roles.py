@@ -203,8 +203,17 @@ def fill(sink: ClickHouseSink) -> None:
         sink.write(rows_for_alert(alert.model_copy(update=own | about | raised)))
         sent = {"tenant_id": event.tenant_id, "alert_id": f"alert-{event.call_id}"}
         sink.write(rows_for_alert_delivery(delivery.model_copy(update=sent)))
-        taken = {"actor": "key", "at": NOW, "source": "serve", "content_bytes": 1, "capture_ms": 100}
-        sink.write(rows_for_custody_changed(CustodyChanged.of("intake_announced", **own, **taken)))
+        taken = CustodyChanged.of(
+            "intake_announced",
+            tenant_id=event.tenant_id,
+            call_id=event.call_id,
+            actor="key",
+            at=NOW,
+            source="serve",
+            content_bytes=1,
+            capture_ms=100,
+        )
+        sink.write(rows_for_custody_changed(taken))
         sink.write(rows_for_call_listed(listed.model_copy(update=own)))
     letter = CALLS_DEAD_LETTERS.decode(next((EXAMPLES / CALLS_DEAD_LETTERS.name).glob("*.json")).read_bytes())
     for tenant in ("acme", "other", None):
