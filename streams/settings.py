@@ -117,7 +117,7 @@ _FOUND_IN = {
 _GROUPS: Mapping[str, tuple[str, ...]] = {
     "Kafka": (
         *("kafka_bootstrap", "kafka_flavour", "kafka_replication_factor", "kafka_security_protocol"),
-        *("kafka_sasl_mechanism", "kafka_sasl_username", "kafka_sasl_password", "kafka_ca_file"),
+        *("kafka_sasl_mechanism", "kafka_sasl_username", "kafka_sasl_password", "kafka_ca_file", "kafka_masked_days"),
     ),
     "ClickHouse": ("clickhouse_url",),
     "object store": ("store_kind", "store_bucket"),

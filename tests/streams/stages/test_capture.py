@@ -233,7 +233,7 @@ class TestTranscriptOfFile:
             ),
             pytest.param(
                 {"call": OF_THE_CALL},
-                "utterances: missing (at least one object with role and text)",
+                "neither_utterances_nor_sealed (utterances: at least one object with role and text)",
                 id="no utterances",
             ),
             pytest.param(
