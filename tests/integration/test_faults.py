@@ -26,7 +26,8 @@ from schemas.messages.transcript import Transcript
 from streams.adapters.kafka.client import BatchConsumer, Publisher, lags
 from streams.adapters.object_store.from_settings import object_store_from
 from streams.demo.examples import example_recordings
-from streams.embedded.stack import Broker
+from streams.embedded.stack import Broker, stages_of
+from streams.settings import Settings
 from streams.topology import consumer_groups
 from streams.wiring import build_judge, transcript_store_from
 from tests.support.processes import eventually, runs
@@ -43,7 +44,7 @@ COMMIT_INTERVAL_S = 1
 
 # Everything but who the tenant is, and when and how fast the work was done.
 TABLES = {
-    "calls": "* EXCEPT (tenant_id, audio_uri, real_time_factor, transcribed_at, analyzed_at)",
+    "calls": "* EXCEPT (tenant_id, audio_uri, audio_encryption_key_id, real_time_factor, transcribed_at, analyzed_at)",
     "segments": "* EXCEPT (tenant_id)",
     "findings": "* EXCEPT (tenant_id, finding_id)",
     "outcomes": "call_id, outcome, reason, ended_at",
@@ -330,7 +331,7 @@ main()
 """
 
 
-CHILDREN_OF_DEMO = ("tansu", "clickhouse", *WORKERS)
+CHILDREN_OF_DEMO = ("tansu", "clickhouse", *stages_of(Settings()))
 
 
 @contextmanager
