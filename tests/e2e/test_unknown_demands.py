@@ -18,8 +18,10 @@ from schemas.messages.records import ProducerRecord
 from schemas.messages.topics import CALLS_ENDED, CALLS_TRANSCRIBED, message_key
 from schemas.messages.transcript import Transcript
 from streams.adapters.kafka.client import Publisher
+from streams.adapters.object_store.from_settings import object_store_from
 from streams.embedded.stack import Stack
 from streams.settings import CONFIG_VARIABLE, PREFIX
+from streams.wiring import transcript_store_from
 from tests.support.access_log import accesses
 from tests.support.stack import rows, running_stack, wait_for_outcomes, wait_until
 
@@ -91,6 +93,10 @@ class Story:
         return found
 
     def judged(self, *calls: Transcript) -> None:
+        """Kept in the store as `listen` keeps them, so that `replay` finds them, and judged."""
+        kept = transcript_store_from(self.stack.settings, object_store_from(self.stack.settings))
+        for one in calls:
+            kept.save(one)
         publisher = Publisher(self.stack.settings)
         for topic, messages in (
             (CALLS_ENDED.name, [one.call.encode() for one in calls]),
