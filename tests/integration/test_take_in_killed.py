@@ -6,7 +6,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 from uuid import uuid4
 
@@ -22,13 +22,13 @@ from streams.adapters.register.intakes import RegisterIntakes
 from streams.adapters.register.migrate import migrate_register
 from streams.adapters.register.outbox import Outbox
 from streams.adapters.register.register import Register
-from streams.ports import SystemClock
 from streams.settings import Settings
 from streams.stages.sweep import Sweep
 from streams.stages.take_in import LEASE
 from streams.wiring import prepare_keys, sealed_store_from
 from tests.support.brokers import running_broker
 from tests.support.dying_take_in import SOUND, STEPS
+from tests.support.later_clock import LaterClock
 
 pytestmark = pytest.mark.embedded
 
@@ -42,16 +42,6 @@ def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
     with running_broker("tansu", tmp_path_factory.mktemp("broker")) as settings:
         apply_topics(settings)
         yield settings
-
-
-class LaterClock:
-    """The machine's clock, so far ahead."""
-
-    def __init__(self, ahead: timedelta) -> None:
-        self._ahead = ahead
-
-    def now(self) -> datetime:
-        return SystemClock().now() + self._ahead
 
 
 @dataclass

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterable, Mapping
+from datetime import timedelta
 from functools import wraps
 from pathlib import Path
 from typing import Any
@@ -13,13 +14,17 @@ from typing import Any
 from processors.listening.audio import probe
 from schemas.messages.call_ended import CallEnded
 from schemas.messages.records import ProducerRecord
+from streams.adapters.register.intakes import RegisterIntakes
 from streams.adapters.register.register import Register
 from streams.ports import SystemClock
 from streams.settings import Settings
 from streams.stages.collect import Collect, Collected, facts_of, inbox_of
-from streams.stages.take_in import take_in_from
+from streams.stages.sweep import Sweep
+from streams.stages.take_in import LEASE, take_in_from
+from tests.support.later_clock import LaterClock
 
 KILLED = -signal.SIGKILL
+AFTER = timedelta(seconds=60)
 
 
 class Collecting:
@@ -39,6 +44,17 @@ class Collecting:
         """Its exit code: `KILLED` where it got so far."""
         command = [sys.executable, "-m", "tests.support.collecting", str(self._folder), kill]
         return subprocess.run(command, cwd=Path(__file__).parents[2], timeout=3_600, check=False).returncode
+
+    def sweep(self) -> None:
+        """What `sweep` does in the next minutes and, at the end, days later."""
+        from streams.adapters.object_store.from_settings import object_store_from
+
+        settings = Settings(data_dir=self._folder / "data")
+        store, publisher = object_store_from(settings), _File(self._events)
+        for ahead in (LEASE + AFTER, LEASE + 3 * AFTER, timedelta(days=2)):
+            clock, register = LaterClock(ahead), Register.of(settings)
+            Sweep(store, RegisterIntakes(register, clock), publisher, clock, AFTER, timedelta(days=30)).step()
+            register.close()
 
     @property
     def events(self) -> list[CallEnded]:

@@ -21,7 +21,8 @@ from streams.adapters.object_store.transcripts import (
     expanded,
 )
 from streams.ports import StoreAccessError
-from tests.support.stored_keys import MemoryKeys, transcripts_in
+from tests.support.data_keys import MemoryDataKeys
+from tests.support.stored_keys import transcripts_in
 
 BUCKET = "the-bucket"
 ENDED_AT = datetime(2026, 3, 1, 0, 30, tzinfo=timezone(timedelta(hours=8)))
@@ -38,12 +39,12 @@ def store(tmp_path: Path) -> FolderStore:
 
 
 @pytest.fixture
-def keys() -> MemoryKeys:
-    return MemoryKeys()
+def keys() -> MemoryDataKeys:
+    return MemoryDataKeys()
 
 
 @pytest.fixture
-def transcripts(store: FolderStore, keys: MemoryKeys) -> TranscriptStore:
+def transcripts(store: FolderStore, keys: MemoryDataKeys) -> TranscriptStore:
     return transcripts_in(store, keys)
 
 
@@ -103,7 +104,7 @@ def test_a_later_transcript_replaces_the_earlier(transcripts: TranscriptStore, s
     assert len(list(store.entries("transcripts/"))) == 1
 
 
-def test_one_whose_key_was_destroyed_is_not_there(transcripts: TranscriptStore, keys: MemoryKeys) -> None:
+def test_one_whose_key_was_destroyed_is_not_there(transcripts: TranscriptStore, keys: MemoryDataKeys) -> None:
     transcripts.save(transcript_of("acme", "c1"))
     keys.destroy("acme", "c1", DAY)
 
@@ -154,7 +155,7 @@ def test_one_that_was_damaged_counts_as_absent_and_its_words_stay_out_of_the_log
     ],
 )
 def test_what_was_sealed_and_is_no_transcript_of_the_call_is_not_readable(
-    transcripts: TranscriptStore, store: FolderStore, keys: MemoryKeys, content: bytes
+    transcripts: TranscriptStore, store: FolderStore, keys: MemoryDataKeys, content: bytes
 ) -> None:
     place = TranscriptPlace.of("acme", "c1", DAY)
     SealedStore(store, keys).put(place.key, place.identity, DAY, content)
@@ -271,7 +272,7 @@ class RefusesObjects(FolderStore):
 
 @pytest.mark.parametrize("refused", ["transcripts/", "call_days/"])
 def test_one_that_is_refused_is_none_and_a_bucket_that_refuses_everything_stops(
-    tmp_path: Path, keys: MemoryKeys, refused: str
+    tmp_path: Path, keys: MemoryDataKeys, refused: str
 ) -> None:
     store = RefusesObjects(tmp_path, BUCKET)
     store.apply()
@@ -285,7 +286,7 @@ def test_one_that_is_refused_is_none_and_a_bucket_that_refuses_everything_stops(
 
 
 def test_a_transcript_under_the_identity_of_another_role_does_not_open(
-    transcripts: TranscriptStore, store: FolderStore, keys: MemoryKeys
+    transcripts: TranscriptStore, store: FolderStore, keys: MemoryDataKeys
 ) -> None:
     place = TranscriptPlace.of("acme", "c1", DAY)
     other = SealedIdentity("acme", "c1", "received", place.identity.version)

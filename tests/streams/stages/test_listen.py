@@ -33,9 +33,10 @@ from streams.stages.capture import PENDING_URI
 from streams.stages.listen import Recorded, listen_stage
 from tests.processors.listening.scripted_engine import ScriptedEngine
 from tests.processors.recordings import example_calls, tone, wav
+from tests.support.data_keys import MemoryDataKeys
 from tests.support.sealing import Sealing
 from tests.support.shipped_rules import shipped_judge
-from tests.support.stored_keys import MemoryKeys, transcripts_in
+from tests.support.stored_keys import transcripts_in
 
 NOW = datetime(2026, 3, 2, 10, 15, tzinfo=UTC)
 JUDGE = shipped_judge()
@@ -67,7 +68,7 @@ class Listening:
     def __init__(self, folder: Path) -> None:
         self.folder = FolderStore(folder, "bucket")
         self.folder.apply()
-        self.keys = MemoryKeys()
+        self.keys = MemoryDataKeys()
         sealed = SealedStore(self.folder, self.keys)
         self.recordings = RecordingStore(self.folder, sealed, MAX_BYTES)
         self.sealing = Sealing(self.folder, sealed)

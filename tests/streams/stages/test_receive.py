@@ -36,10 +36,11 @@ from streams.stages.receive import Arrived, receive_stage, remove_old
 from tests.processors.listening.scripted_engine import ScriptedEngine
 from tests.processors.receiving.received import ENDED_AT, content, received
 from tests.processors.recordings import example_calls
+from tests.support.data_keys import MemoryDataKeys
 from tests.support.mutations import broken_json
 from tests.support.sealing import Sealing
 from tests.support.shipped_rules import shipped_judge
-from tests.support.stored_keys import MemoryKeys, originals_in, transcripts_in
+from tests.support.stored_keys import originals_in, transcripts_in
 
 IN_CLEAR = ("王小明", "一三八零零一三八零零零")
 SPEECH = example_calls()["s09_mono_logistics"].data
@@ -63,7 +64,7 @@ class SteppingClock:
 class Receiving:
     """`receive` and `listen` beside the same folder."""
 
-    def __init__(self, folder: Path, keys: MemoryKeys) -> None:
+    def __init__(self, folder: Path, keys: MemoryDataKeys) -> None:
         self.folder = folder
         self.keys = keys
         self.store = FolderStore(folder, "bucket")
@@ -109,7 +110,7 @@ class Receiving:
 
 @pytest.fixture
 def receiving(tmp_path: Path) -> Receiving:
-    return Receiving(tmp_path, MemoryKeys())
+    return Receiving(tmp_path, MemoryDataKeys())
 
 
 def transcript_in(output: ProducerRecord) -> Transcript:
@@ -331,7 +332,7 @@ class TestRecordedToo:
     def test_where_both_come_at_once_what_is_heard_stands(self, receiving: Receiving, tmp_path: Path) -> None:
         """Neither stage sees what the other does, and `listen` had begun before."""
         heard = receiving.hear(SPEECH)
-        text = Receiving(tmp_path / "elsewhere", MemoryKeys()).receive(received())
+        text = Receiving(tmp_path / "elsewhere", MemoryDataKeys()).receive(received())
         assert shown(text, heard) == shown(heard, text) == transcript_in(heard)
 
     @pytest.mark.parametrize("data", [NO_SOUND, b""], ids=["no sound", "no bytes"])

@@ -19,7 +19,7 @@ from streams.adapters.object_store.sealed_store import SealedStore
 from streams.ports import ObjectMissingError
 from streams.stages.listen import RenditionMaker
 from tests.processors.recordings import example_calls
-from tests.support.stored_keys import MemoryKeys
+from tests.support.data_keys import MemoryDataKeys
 
 ENDED_AT = datetime(2026, 3, 2, 23, 59, tzinfo=UTC)
 LIMITS = DecodeLimits(3_600_000)
@@ -56,7 +56,7 @@ class Making:
     def __init__(self, folder: Path, convert_to: RecordingFormat | None = None) -> None:
         self.folder = FolderStore(folder, "bucket")
         self.folder.apply()
-        self.keys = MemoryKeys()
+        self.keys = MemoryDataKeys()
         self.store = RenditionStore(self.folder, SealedStore(self.folder, self.keys))
         self.asked: list[RecordingFormat | None] = []
         self.maker = RenditionMaker(self.store, self._render, LIMITS, {"acme": convert_to}.get)

@@ -44,7 +44,8 @@ from streams.stages.replay import (
     choose_packs,
 )
 from tests.processors.rules.rule_packs import called, pack_of, rule
-from tests.support.stored_keys import DerivedKeys, MemoryKeys, transcripts_in
+from tests.support.data_keys import MemoryDataKeys
+from tests.support.stored_keys import DerivedKeys, transcripts_in
 
 NOW = datetime(2026, 3, 2, tzinfo=UTC)
 JANUARY = datetime(2026, 1, 1, tzinfo=UTC)
@@ -99,7 +100,7 @@ class Shelf:
         self.folder = folder
         self.store = FolderStore(folder, BUCKET)
         self.store.apply()
-        self.keys = MemoryKeys()
+        self.keys = MemoryDataKeys()
         self.transcripts = transcripts_in(self.store, self.keys)
         self.broker = MemoryBroker()
 
