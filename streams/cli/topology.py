@@ -65,8 +65,8 @@ def _diagram() -> Iterator[str]:
         readers = [stage for stage in STAGES if topic in (read.topic for read in stage.reads)]
         particular = [stage for stage in readers if len(stage.reads) <= len(TOPICS) // 2]
         yield f"    {_each(writers)} -->|{topic.name}| {_each(particular or readers)}"
-    for stage in STAGES:
-        yield from (f"    {stage.name} -.- {other.replace(' ', '_')}[({other})]" for other in stage.asks)
+    for other in dict.fromkeys(other for stage in STAGES for other in stage.asks):
+        yield f"    {_each(stage for stage in STAGES if other in stage.asks)} -.- {other.replace(' ', '_')}[({other})]"
     yield "```"
 
 
