@@ -1,6 +1,6 @@
 """What custody asks of the outside: keys that are kept somewhere, and keys that wrap them."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from typing import Literal, Protocol
@@ -128,3 +128,21 @@ class SealedIdentity:
 
 class SealBrokenError(Exception):
     """A sealed object does not open: it was changed, cut, exchanged, or sealed under another key."""
+
+
+class Holds(Protocol):
+    """Legal holds: each belongs to a case, and a call is free only when every case let go of it."""
+
+    def cases(self, tenant_id: str, call_id: str) -> Sequence[str]:
+        """The cases that hold the call, sorted; none where it is free. Raises `RetryableError` and `OperatorError`."""
+        ...
+
+
+class Tombstones(Protocol):
+    """Calls that were destroyed. A tombstone outranks every later message of its call."""
+
+    def among(self, calls: Collection[tuple[str, str]]) -> frozenset[tuple[str, str]]:
+        """Those of these calls, as (tenant, call id), that were purged, or may be used no more because they were erased
+        and wait for the end of a statutory floor. Raises `RetryableError` and `OperatorError`.
+        """
+        ...
