@@ -19,8 +19,8 @@ class AuditEntry:
 
     `action` is a word such as `searched`, `viewed_text`, `listened`, `export_requested`, `hold_opened`, `purged`.
     `object_kind` and `object_id` name what is no call: an export, a case, an account. `details` holds numbers, digests
-    and words of ours, nothing of a person. `personal` holds what is of one (a customer's key, an address): of each value
-    only a salted digest is part of what is signed, so that the value can be erased and the log still verifies.
+    and words of ours, nothing of a person. `personal` holds what is of one (a customer's key, an address): of each
+    value only a salted digest is part of what is signed, so that the value can be erased and the log still verifies.
     """
 
     at: datetime

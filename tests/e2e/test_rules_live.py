@@ -21,9 +21,11 @@ from schemas.messages.rules_published import RulesPublished
 from schemas.messages.topics import CALLS_ENDED, CALLS_TRANSCRIBED, RULES_PUBLISHED, message_key
 from schemas.messages.transcript import Transcript
 from streams.adapters.kafka.client import Publisher
+from streams.adapters.object_store.from_settings import object_store_from
 from streams.embedded.stack import Stack
 from streams.runtime.rule_signatures import read_private_key, sign
 from streams.settings import CONFIG_VARIABLE, PREFIX
+from streams.wiring import transcript_store_from
 from tests.schemas.config.yaml_change import line_of
 from tests.support.stack import rows, running_stack, wait_for_outcomes, wait_until
 
@@ -115,7 +117,10 @@ class Story:
         publisher.close()
 
     def hear(self, *calls: Transcript) -> None:
-        """As `ingest` and `listen` would: the event, then the transcript."""
+        """As `ingest` and `listen` would: the transcript where `replay` finds it, then the event and the transcript."""
+        kept = transcript_store_from(self.stack.settings, object_store_from(self.stack.settings))
+        for one in calls:
+            kept.save(one)
         keys = [message_key(one.tenant_id, one.call_id) for one in calls]
         self.produce(
             [ProducerRecord(CALLS_ENDED.name, key, one.call.encode()) for key, one in zip(keys, calls, strict=True)]

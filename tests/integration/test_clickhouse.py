@@ -967,6 +967,10 @@ def deliveries_at_random(chance: random.Random) -> list[TableRows]:
         deliveries.append(rows_for_recording_accessed(RECORDINGS_ACCESSED.decode(path.read_bytes())))
     for path in sorted(EXAMPLES.glob("custody.changed.v1/*.json")):
         deliveries.append(rows_for_custody_changed(CUSTODY_CHANGED.decode(path.read_bytes())))
+    for path in sorted(EXAMPLES.glob("calls.listed.v1/*.json")):
+        listed = CALLS_LISTED.decode(path.read_bytes())
+        later = {"listed_at": listed.listed_at + timedelta(hours=1), "recorded": not listed.recorded}
+        deliveries += map(rows_for_call_listed, (listed, listed.model_copy(update=later)))
     return deliveries
 
 

@@ -30,6 +30,7 @@ _NO_SUCH_VERSION = (
     "disallowed by policy (too old)",
     "higher than the latest key version",
 )
+_TOO_OLD = "less than the minimum encryption key version"
 _DOES_NOT_OPEN = ("message authentication failed", "invalid ciphertext")
 _NO_CERTIFICATES = {"NO_CERTIFICATE_OR_CRL_FOUND", "NO_START_LINE", "BAD_BASE64_DECODE"}
 _NOT_TLS = {"WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE", "HTTP_REQUEST"}
@@ -117,7 +118,14 @@ class TransitKeys:
             "associated_data": b64encode(bound(purpose, version, context)).decode(),
             "key_version": int(version),
         }
-        ciphertext = self._ask("POST", "encrypt", purpose, body=body, version=version).get("ciphertext")
+        try:
+            ciphertext = self._ask("POST", "encrypt", purpose, body=body, version=version).get("ciphertext")
+        except _TooOldError:
+            # Removed since it was seen here, or kept for what it wrapped before; only the first is forgotten for good.
+            if version not in self.versions(purpose):
+                self._seen.discard((purpose, version))
+                raise gone(purpose, version) from None
+            raise
         if not isinstance(ciphertext, str) or not ciphertext.startswith(f"vault:v{version}:"):
             raise OperatorError("the transit engine answers encrypt with something else: check transit_url")
         return WrappedKey(version, ciphertext.encode())
@@ -209,13 +217,18 @@ class TransitKeys:
         return token
 
 
+class _TooOldError(OperatorError):
+    """The engine has a least version to encrypt with, and the one asked for is below it."""
+
+
 def _meaning(words: str, purpose: Purpose, version: str) -> Exception:
     """What the service says with HTTP 400; there is nothing of ours in its words."""
     if any(sentence in words for sentence in _NO_SUCH_VERSION):
         return gone(purpose, version)
     if any(sentence in words for sentence in _DOES_NOT_OPEN):
         return refused(purpose, version)
-    return OperatorError(f"the transit engine refuses what is asked of it for {purpose}: {words}")
+    kind = _TooOldError if _TOO_OLD in words else OperatorError
+    return kind(f"the transit engine refuses what is asked of it for {purpose}: {words}")
 
 
 def _of_tls(error: SSLError) -> Exception:
