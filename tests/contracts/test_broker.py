@@ -24,7 +24,7 @@ from streams.settings import Settings
 from tests.support.brokers import running_broker, write_batch
 
 Consumer = BatchConsumer | MemoryConsumer
-LONG_ENOUGH_S = 30
+LONG_ENOUGH_S = 120
 
 
 @dataclass(frozen=True)
