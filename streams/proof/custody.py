@@ -34,7 +34,14 @@ from streams.adapters.register.register import Register
 from streams.adapters.register.rotation import Rotation
 from streams.ports import ObjectStore
 from streams.proof.mutations import MutationReport, SealedSample, try_mutations
-from streams.proof.searching import Needles, Searched, search_files, search_register, search_tables, search_topics
+from streams.proof.searching import (
+    Needles,
+    Searched,
+    search_files_apart,
+    search_register,
+    search_tables,
+    search_topics,
+)
 from streams.proof.secrets import TENANT, ProofCall, ProofCalls
 from streams.settings import Settings
 
@@ -215,7 +222,7 @@ class ProofOfCustody:
         allowed = frozenset({MARK})
         in_passing = {Path(tempfile.gettempdir()): began.timestamp()}
         return [
-            search_files(self.folders(), needles, allowed, in_passing),
+            search_files_apart(self.folders(), needles, allowed, in_passing),
             search_topics(self.settings, all_topic_names(self.settings), needles, allowed),
             search_tables(self.settings, needles, allowed),
             search_register(self.register, needles, allowed),

@@ -5,8 +5,10 @@ and the register say once they are unpacked, because what is compressed hides wh
 import os
 import stat
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import partial
+from operator import call
 from pathlib import Path
 
 import ahocorasick  # type: ignore[import-not-found]  # a C module without stubs
@@ -17,6 +19,7 @@ from streams.adapters.clickhouse.statements import read_rows, stream_of
 from streams.adapters.kafka.client import TopicReader
 from streams.adapters.register.register import Register
 from streams.adapters.register.tables import metadata
+from streams.runtime.processes import in_processes
 from streams.settings import Settings
 
 _CHUNK_BYTES = 4 * 1024 * 1024
@@ -107,6 +110,19 @@ def search_files(
         searched.parts += 1
         searched.add(str(file), needles.found_in(os.fsencode(file)), allowed)  # a name, too, can tell
     return searched
+
+
+def search_files_apart(
+    folders: Iterable[Path], needles: Needles, allowed: frozenset[str], also_since: Mapping[Path, float] = _NONE
+) -> Searched:
+    """The same in a process of its own: to read a database that this process has open gives up its locks on it."""
+    with in_processes(_searcher, 1) as in_order:
+        (searched,) = in_order([partial(search_files, tuple(folders), needles, allowed, dict(also_since))])
+    return searched
+
+
+def _searcher() -> Callable[[Callable[[], Searched]], Searched]:
+    return call
 
 
 def _files_in(folders: Mapping[Path, float]) -> Iterator[Path]:

@@ -3,6 +3,8 @@
 import gc
 import shutil
 import stat
+import subprocess
+import sys
 import threading
 import traceback
 import warnings
@@ -495,6 +497,23 @@ class TestSqliteFile:
             modes = {path.name: stat.S_IMODE(path.stat().st_mode) for path in file.parent.iterdir()}
             assert modes == dict.fromkeys(("register.db", "register.db-wal", "register.db-shm"), 0o600)
         assert stat.S_IMODE(file.parent.stat().st_mode) == 0o700
+
+    @pytest.mark.processes
+    def test_who_opens_it_twice_is_still_seen_to_use_it(self, tmp_path: Path) -> None:
+        """To close any other handle of a file gives up the locks of the whole process. Whoever came and went then took
+        the log away, as the last one does, and what was written to it afterwards was lost."""
+        file = tmp_path / "register.db"
+        with migrated(sqlite_url(file)) as register:
+            another = Register(sqlite_url(file))
+            another.check()
+            comes_and_goes = "import sqlite3, sys; c = sqlite3.connect(sys.argv[1]); c.execute('SELECT * FROM outbox')"
+            subprocess.run([sys.executable, "-c", f"{comes_and_goes}; c.close()", file], check=True)
+            with register.transaction() as tx:
+                tx.outbox(event())
+            another.close()
+            counts = "import sqlite3, sys; print(*sqlite3.connect(sys.argv[1]).execute('SELECT count(*) FROM outbox'))"
+            seen = subprocess.run([sys.executable, "-c", counts, file], check=True, capture_output=True, text=True)
+        assert seen.stdout == "(1,)\n"
 
     @pytest.mark.parametrize(
         ("spoil", "says"),

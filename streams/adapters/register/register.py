@@ -1,5 +1,6 @@
 """The register: connections, transactions, and whether its tables are those of this release."""
 
+import errno
 import os
 import threading
 from collections.abc import Iterator
@@ -292,7 +293,21 @@ def sqlite_url(file: Path) -> str:
     return URL.create("sqlite", database=str(file.absolute())).render_as_string(hide_password=False)
 
 
+_making = threading.Lock()
+
+
 def _make_private(file: Path) -> None:
-    """The file and its folder, for their owner alone; SQLite gives its other files the mode of this one."""
+    """The file and its folder, for their owner alone; SQLite gives its other files the mode of this one.
+
+    A file that is there is not opened: whoever closes a handle of it gives up every lock that SQLite has on it for this
+    process. Another process would then take the log away with what is written to it.
+    """
     file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    os.close(os.open(file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+    with _making:
+        try:
+            os.close(os.open(file.resolve(), os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
+        except FileExistsError:
+            if file.is_dir():
+                raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR)) from None
+            if not os.access(file, os.R_OK | os.W_OK):
+                raise PermissionError(errno.EACCES, os.strerror(errno.EACCES)) from None

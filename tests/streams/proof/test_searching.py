@@ -7,7 +7,7 @@ import pytest
 
 from streams.proof.custody import MARK, CustodyProof
 from streams.proof.mutations import MutationReport
-from streams.proof.searching import Needles, Searched, search_files
+from streams.proof.searching import Needles, Searched, search_files, search_files_apart
 
 PHONE = b"13812345678"
 SAMPLE = bytes(range(1, 49))
@@ -44,6 +44,17 @@ def test_sound_is_found_at_any_place(tmp_path: Path) -> None:
 def test_the_name_of_a_file_can_tell_it_too(tmp_path: Path) -> None:
     (tmp_path / f"{PHONE.decode()}.wav").write_bytes(b"")
     assert search_files([tmp_path], NEEDLES, ALLOWED).found == {"a phone number": {PHONE}}
+
+
+@pytest.mark.processes
+def test_a_process_of_its_own_finds_the_same(tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(SAMPLE + PHONE)
+    (tmp_path / "old").write_bytes(PHONE)
+    os.utime(tmp_path / "old", (0, 1))
+    since = {tmp_path: 1_500.0}
+    found = search_files_apart([], NEEDLES, ALLOWED, since)
+    assert found == search_files([], NEEDLES, ALLOWED, since)
+    assert (found.parts, found.found["a phone number"]) == (1, {PHONE})
 
 
 @pytest.mark.parametrize(
