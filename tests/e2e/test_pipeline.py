@@ -96,7 +96,7 @@ class Pipeline:
     params=[
         pytest.param("tansu", marks=[pytest.mark.embedded, pytest.mark.model, pytest.mark.end_to_end]),
         pytest.param("kafka", marks=[pytest.mark.kafka, pytest.mark.model]),
-        pytest.param("tansu, with S3 over TLS", marks=[pytest.mark.versitygw, pytest.mark.model]),
+        pytest.param("tansu, with S3 over TLS", marks=[pytest.mark.versitygw, pytest.mark.model, pytest.mark.long]),
     ],
 )
 def pipeline(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pipeline]:

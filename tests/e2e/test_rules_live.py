@@ -271,7 +271,7 @@ def tell_of_much_history(story: Story) -> None:
     scope="module",
     params=[
         pytest.param("tansu", marks=pytest.mark.embedded),
-        pytest.param("kafka", marks=pytest.mark.kafka),
+        pytest.param("kafka", marks=[pytest.mark.kafka, pytest.mark.long]),
     ],
 )
 def story(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Story]:

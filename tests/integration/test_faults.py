@@ -1,4 +1,4 @@
-"""Real processes are killed in mid-flow, on both brokers: afterwards all is as if nothing had happened.
+"""Real processes are killed in mid-flow, on Kafka, and at night on tansu: afterwards all is as if nothing had happened.
 
 The faults of one broker share a stack, each under a tenant of its own. What a fault leaves in ClickHouse must equal
 what an undisturbed run of the same recordings left there, and no lag, so that the next one meets a calm stack.
@@ -53,7 +53,7 @@ TABLES = {
 WORKERS = ("listen-0", "receive", "judge", "relay", "store", "watch", "rollup")
 Snapshot = Mapping[str, Sequence[Mapping[str, Any]]]
 
-TANSU = pytest.param("tansu", marks=[pytest.mark.embedded, pytest.mark.model])
+TANSU = pytest.param("tansu", marks=[pytest.mark.embedded, pytest.mark.model, pytest.mark.long])
 KAFKA = pytest.param("kafka", marks=[pytest.mark.kafka, pytest.mark.model])
 
 
