@@ -1,6 +1,7 @@
 """A running stack under broken records and broken recordings: every worker lives, every call that can be told is told.
 
-`FUZZ_MINUTES` sets for how long it is fed (1 by default); `FUZZ_SEED` repeats a run.
+It is fed for a quarter of a minute, and at night for two minutes or as many as `FUZZ_MINUTES` says; `FUZZ_SEED` repeats
+a run.
 """
 
 import json
@@ -28,7 +29,7 @@ from tests.support.stack import log_tails, rows, running_stack, wait_until
 
 pytestmark = [pytest.mark.embedded, pytest.mark.model]
 
-MINUTES = float(os.environ.get("FUZZ_MINUTES", "1"))
+MINUTES = (0.25, pytest.param(float(os.environ.get("FUZZ_MINUTES", "2")), marks=pytest.mark.long, id="long"))
 SEED = int(os.environ.get("FUZZ_SEED", "20261129"))
 EXAMPLES = Path(__file__).parents[1] / "examples"
 SHORT = example_calls()["s08_misdial"].data
@@ -72,11 +73,12 @@ def broken_records(publisher: Publisher, chance: random.Random, first: int) -> l
     return calls
 
 
-def test_every_worker_lives_and_every_event_is_accounted_for(tmp_path: Path) -> None:
+@pytest.mark.parametrize("minutes", MINUTES)
+def test_every_worker_lives_and_every_event_is_accounted_for(tmp_path: Path, minutes: float) -> None:
     chance = random.Random(SEED)
     with running_stack("tansu", tmp_path, {"dead_letter_streak_limit": 1_000_000}, restart_workers=False) as stack:
         publisher = Publisher(stack.settings)
-        ends_at_s = time.monotonic() + MINUTES * 60
+        ends_at_s = time.monotonic() + minutes * 60
         events: set[str] = set()
         turn = 0
         while time.monotonic() < ends_at_s:

@@ -77,7 +77,10 @@ class Running:
 
 @pytest.fixture(
     scope="module",
-    params=[pytest.param("tansu", marks=pytest.mark.embedded), pytest.param("kafka", marks=pytest.mark.kafka)],
+    params=[
+        pytest.param("tansu", marks=pytest.mark.embedded),
+        pytest.param("kafka", marks=[pytest.mark.kafka, pytest.mark.long]),
+    ],
 )
 def running(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
     folder: Path = tmp_path_factory.mktemp(request.param)
