@@ -389,10 +389,18 @@ class RegisterAuditLog:
 
         All of it, or nothing: killed anywhere, none is lost and none is there twice.
         """
+        told = dict(entries)
+        ids = list(told)
         with self._register.transaction("write its audit log") as tx:
-            count = sum(self.append_within(tx, entry, entry_id=entry_id) for entry_id, entry in entries)
+            for start in range(0, len(ids), READ_AT_ONCE):
+                part = ids[start : start + READ_AT_ONCE]
+                known = tx.execute(select(audit_entries.c.entry_id).where(audit_entries.c.entry_id.in_(part))).scalars()
+                for entry_id in known.all():
+                    del told[entry_id]
+            for entry_id, entry in told.items():
+                self.append_within(tx, entry, entry_id=entry_id)
             _set_position(tx, name, position)
-            return count
+            return len(told)
 
 
 def access_of(entry: AuditEntry, entry_id: str) -> RecordingAccessed | None:
@@ -403,7 +411,7 @@ def access_of(entry: AuditEntry, entry_id: str) -> RecordingAccessed | None:
     if entry.action not in ACCESS_ACTIONS or entry.result == "failed":
         return None
     details = entry.details
-    count = details.get("calls")
+    count, filters = details.get("calls"), details.get("filters") or details.get("tables")
     try:
         line = RecordingAccessed.of(
             tenant_id=entry.tenant_id,
@@ -413,7 +421,7 @@ def access_of(entry: AuditEntry, entry_id: str) -> RecordingAccessed | None:
             client=entry.client,
             accessed_at=entry.at,
             call_id=entry.call_id,
-            filters=tuple(str(details.get("filters", "")).split(",")) if details.get("filters") else (),
+            filters=tuple(str(filters).split(",")) if filters else (),
             calls_count=count if isinstance(count, int) else None,
             reason=entry.purpose,
             ticket=entry.ticket,
