@@ -92,7 +92,7 @@ def shortened_entry(signed: int, size: int, at: datetime) -> tuple[str, AuditEnt
         client="audit",
         details={"signed": signed, "entries": size},
     )
-    return _id("log_shortened", str(signed), str(size)), entry
+    return _id("log_shortened", str(signed)), entry
 
 
 def _id(*parts: str) -> str:

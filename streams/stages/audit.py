@@ -136,11 +136,16 @@ def build(worker: WorkerContext) -> Loop:
         keep=timedelta(days=settings.audit_keep_days),
         store=store,
     )
+
+    def close() -> None:
+        audit.close()
+        register.close()
+
     loop = worker.loop(
         lambda: audit.step(worker.stop, loop.beat),
         every_s=min(LOOKS_EVERY_S, settings.audit_checkpoint_s),
         recover=register.close,
-        close=lambda: (audit.close(), register.close())[0],
+        close=close,
     )
     return loop
 

@@ -10,10 +10,11 @@ import secrets
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any
 from uuid import uuid4
 
 from pydantic import ValidationError
-from sqlalchemy import ColumnElement, and_, delete, func, insert, or_, select, text, tuple_
+from sqlalchemy import ColumnElement, Row, and_, delete, func, insert, or_, select, text, tuple_
 
 from processors.custody.audit_entry import AuditEntry
 from processors.custody.audit_log import (
@@ -417,7 +418,7 @@ def access_of(entry: AuditEntry, entry_id: str) -> RecordingAccessed | None:
             tenant_id=entry.tenant_id,
             user_id=entry.actor,
             user_role=entry.role or "unknown",
-            action=entry.action,  # type: ignore[arg-type] # it is one of them
+            action=entry.action,
             client=entry.client,
             accessed_at=entry.at,
             call_id=entry.call_id,
@@ -475,8 +476,8 @@ def _last_checkpoint(tx: Transaction) -> SignedCheckpoint | None:
     return None if row is None else _as_checkpoint(row)
 
 
-def _as_checkpoint(row: object) -> SignedCheckpoint:
-    size, note, peaks, signed_at = row  # type: ignore[misc] # a row of that table
+def _as_checkpoint(row: Row[Any]) -> SignedCheckpoint:
+    size, note, peaks, signed_at = row
     try:
         return SignedCheckpoint(int(size), str(note), Peaks.from_bytes(int(size), bytes(peaks)), signed_at)
     except ValueError:
@@ -496,12 +497,12 @@ def _personal_of(tx: Transaction, entry_ids: Sequence[str]) -> dict[str, dict[st
     return found
 
 
-def _differ(row: object, content: bytes) -> bool:
+def _differ(row: Row[Any], content: bytes) -> bool:
     """Whether the columns of an entry say something else than the entry."""
     try:
         read = read_entry(content)
     except InvalidMessageError:
         return False  # which is a problem of its own
     told = (read.entry_id, read.entry.at, read.entry.tenant_id[:TENANT_LENGTH], read.entry.actor)
-    kept = (row.entry_id, row.at, row.tenant_id, row.actor)  # type: ignore[attr-defined] # a row of that query
-    return (*told, read.entry.action, read.entry.call_id) != (*kept, row.action, row.call_id)  # type: ignore[attr-defined]
+    kept = (row.entry_id, row.at, row.tenant_id, row.actor)
+    return (*told, read.entry.action, read.entry.call_id) != (*kept, row.action, row.call_id)
