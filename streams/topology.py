@@ -237,6 +237,13 @@ STAGES: tuple[StageEntry, ...] = (
         settings=("auditing",),
     ),
     StageEntry(
+        "verify",
+        "compares the audit log with what was signed of it",
+        reads=(Reads(AUDIT_CHECKPOINTS, "take every checkpoint as an anchor", whole=True),),
+        scales_by="runs in `callstream audit verify --kafka`",
+        asks=("object store", "register"),
+    ),
+    StageEntry(
         "store",
         "writes every topic that people query into ClickHouse",
         reads=(

@@ -30,6 +30,12 @@ def verify(
         list[str] | None,
         typer.Option(help="Line that `audit key` printed; can be repeated. By default the key of the settings."),
     ] = None,
+    from_store: Annotated[
+        bool, typer.Option("--store", help="Take the checkpoints in the object store of the settings, too.")
+    ] = False,
+    from_kafka: Annotated[
+        bool, typer.Option("--kafka", help="Take the checkpoints in audit.checkpoints.v1 of the settings, too.")
+    ] = False,
     as_json: JsonOption = False,
 ) -> None:
     """Verify the audit log: that no entry was edited, removed, reordered or put in, and that nothing was cut off.
@@ -40,6 +46,10 @@ def verify(
     """
     keys = _keys(public_key)
     anchors = [NamedNote(str(file), _text_of(file)) for file in _files(checkpoint or [])]
+    if from_store:
+        anchors += _in_store()
+    if from_kafka:
+        anchors += _in_kafka()
     if log is not None:
         exported = _Exported(log)
         found = verify_log(exported.lines(), [*exported.notes(), *anchors], keys)
@@ -65,6 +75,33 @@ def verify(
                 )
     _tell(found, len(anchors), as_json=as_json)
     raise typer.Exit(0 if found.holds else EXIT_PROBLEM)
+
+
+def _in_store() -> list[NamedNote]:
+    from streams.adapters.audit_anchors import PREFIX
+    from streams.adapters.object_store.from_settings import object_store_from
+
+    store = object_store_from(command_settings())
+    return [NamedNote(entry.key, store.read(entry.key).decode(errors="replace")) for entry in store.entries(PREFIX)]
+
+
+def _in_kafka() -> list[NamedNote]:
+    from schemas.messages.topics import AUDIT_CHECKPOINTS
+    from streams.adapters.kafka.client import TopicReader
+
+    reader = TopicReader(command_settings(), AUDIT_CHECKPOINTS.name)
+    found = []
+    try:
+        while not reader.is_at_end:
+            for record in reader.read(1_000, 1):
+                name = f"message {record.offset} of {AUDIT_CHECKPOINTS.name}"
+                try:
+                    found.append(NamedNote(name, AUDIT_CHECKPOINTS.read(record).note))
+                except InvalidMessageError:
+                    found.append(NamedNote(name, ""))  # which nobody has signed
+    finally:
+        reader.close()
+    return found
 
 
 def _tell(found: Verified, anchors: int, *, as_json: bool) -> None:

@@ -1,4 +1,4 @@
-"""What the HTTP interface enters in the audit log: what it shows before it does, and refusals that cannot fill a disk."""
+"""What the HTTP interface enters in the audit log: what it shows, and refusals that cannot fill a disk."""
 
 from datetime import timedelta
 from pathlib import Path
