@@ -228,14 +228,14 @@ def _users_xml(passwords: dict[str, str], roles: RolesFile, people: Sequence[Use
     SubElement(SubElement(profiles, "default"), "allow_python_table_function").text = "0"
     SubElement(SubElement(profiles, "holder"), "max_sessions_for_user").text = "1"
     profiles.extend(profile_elements(roles))
-    for profile in profiles:
-        role = roles.roles.get(profile.tag.removeprefix(PREFIX))
+    for each in profiles:
+        role = roles.roles.get(each.tag.removeprefix(PREFIX))
         of_people = role is not None and role.of_people
         # What the workers ask says nothing of people, and there is much of it.
-        SubElement(profile, "log_queries").text = str(int(of_people))
+        SubElement(each, "log_queries").text = str(int(of_people))
         if of_people:
-            SubElement(profile, "log_queries_cut_to_length").text = "1"
-            SubElement(profile, "log_queries_min_type").text = "QUERY_FINISH"
+            SubElement(each, "log_queries_cut_to_length").text = "1"
+            SubElement(each, "log_queries_min_type").text = "QUERY_FINISH"
     quotas = SubElement(root, "quotas")
     SubElement(quotas, "default")
     quotas.extend(quota_elements(roles))

@@ -1,23 +1,22 @@
 """What the audit log hears from ClickHouse: what people asked it, and where the calls of a day ended."""
 
+import logging
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 
 from processors.clickhouse.grants import quote_identifier
-from schemas.errors import OperatorError
 from streams.adapters.clickhouse.connection import ClickHouseAddress
 from streams.adapters.clickhouse.reconnecting import ReconnectingClient
 from streams.adapters.clickhouse.statements import read_rows
 
+log = logging.getLogger(__name__)
+
 TIMEOUT_S = 120
+_LOG = "system.query_log"
 MOST_QUERIES = 10_000
 ACCESS_DENIED = 497
 """ClickHouse's code of a query that asks for what its account may not see."""
-
-
-class QueryLogError(OperatorError):
-    """What people ask ClickHouse cannot be followed."""
 
 
 @dataclass(frozen=True)
@@ -52,12 +51,12 @@ class ClickHouseAuditSource:
         address = ClickHouseAddress.parse(url)
         self.own_account = address.user
         self._database = address.database
-        log = "system.query_log"
-        self._log = f"clusterAllReplicas({quote_identifier(cluster)}, {log})" if cluster else log
+        self._log = _LOG if not cluster else f"clusterAllReplicas({quote_identifier(cluster)}, {_LOG})"
+        self._told = False
 
     def queries(self, since: datetime, without: Collection[str]) -> Sequence[AskedQuery]:
         """SELECTs that ended at that time or later and read a table of ours, and queries that were refused, in their
-        order; not those of the accounts `without`. At most `MOST_QUERIES`. Raises `QueryLogError` where there is none.
+        order; not those of the accounts `without`. At most `MOST_QUERIES`; none where there is no query log.
         """
         query = f"""
             SELECT query_id, user, event_time_microseconds, exception_code, type != 'ExceptionBeforeStart',
@@ -79,11 +78,14 @@ class ClickHouseAuditSource:
                 "whether there is a query log",
                 "SELECT count() FROM system.tables WHERE database = 'system' AND name = 'query_log'",
             )
-            if not known[0][0]:
-                raise QueryLogError(
-                    "ClickHouse keeps no query log, so that what people ask it is in no audit log: give its "
-                    "configuration a <query_log> (docs/audit.md)"
-                )
+            if not known[0][0]:  # made when the first query is logged
+                if not self._told:
+                    log.warning(
+                        "audit: ClickHouse keeps no query log, or nobody has asked it anything yet: a server of your "
+                        "own needs a <query_log> in its configuration (docs/audit.md)"
+                    )
+                self._told = True
+                return []
             rows = read_rows(
                 client,
                 "its query log",

@@ -165,8 +165,8 @@ def _print(proof: "CustodyProof") -> None:
     out.print(f"{proof.mutations.tried} changed objects tried: {len(proof.mutations.unnoticed)} opened")
     for kind in sorted(set(proof.mutations.unnoticed)):
         out.print(f"  not noticed: {kind}")
-    found = proof.audit_mutations.tried - len(proof.audit_mutations.unnoticed)
-    out.print(f"audit mutations found: {found} of {proof.audit_mutations.tried}")
+    noticed = proof.audit_mutations.tried - len(proof.audit_mutations.unnoticed)
+    out.print(f"audit mutations found: {noticed} of {proof.audit_mutations.tried}")
     for kind in sorted(set(proof.audit_mutations.unnoticed)):
         out.print(f"  not noticed: {kind}")
     out.print("; ".join(f"{what}: {seconds:.0f} s" for what, seconds in proof.took_s.items()))

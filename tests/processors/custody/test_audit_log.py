@@ -83,7 +83,7 @@ def test_the_same_value_has_another_digest_in_each_entry_and_name() -> None:
     assert digest_of("customer", PersonalValue(salt, "x")) != digest_of("address", PersonalValue(salt, "x"))
 
 
-texts = st.text(st.characters(exclude_categories=("Cs",)), max_size=40)
+texts = st.text(max_size=40)  # hypothesis makes no halves of characters
 names = st.from_regex(r"[a-z][a-z0-9_]{0,9}", fullmatch=True)
 
 
