@@ -6,7 +6,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import ClassVar, Literal, Protocol
+from typing import ClassVar, Literal, Protocol, runtime_checkable
 
 from processors.custody.intake import Intake, IntakeCommand
 from processors.custody.ports import KeyWrapper, Purpose
@@ -202,6 +202,17 @@ class ObjectStore(Protocol):
         """The object, or `length` bytes of it from `start`, cut like a slice: behind the end it is empty.
 
         Raises `ObjectMissingError`, and `ValueError` for a negative range.
+        """
+        ...
+
+
+@runtime_checkable
+class LocksObjects(Protocol):
+    """A store that can keep an object from everybody, also from who may write there."""
+
+    def put_locked(self, key: str, data: bytes, until: datetime, *, content_type: str) -> None:
+        """As `ObjectStore.put`; until then no version of it can be removed. Raises `StoreAccessError` for a bucket that
+        was not made with object lock.
         """
         ...
 

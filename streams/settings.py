@@ -160,6 +160,11 @@ _GROUPS: Mapping[str, tuple[str, ...]] = {
         *("collect_finished", "collect_every_s"),
     ),
     "relaying": ("relay_every_s", "outbox_keep_days"),
+    "auditing": (
+        *("audit_origin", "audit_key_file", "audit_checkpoint_s", "audit_keep_days", "audit_lock_days"),
+        *("audit_checkpoint_url", "audit_checkpoint_secret", "audit_checkpoint_allow_private"),
+        *("audit_checkpoint_ca_file", "audit_technical_accounts", "clickhouse_users_file", "clickhouse_cluster"),
+    ),
     "surges": ("surge_weeks", "surge_min_count", "surge_ratio", "surge_every_s"),
     "reconciliation": ("reconcile_grace_minutes", "reconcile_days", "reconcile_every_s"),
     "rollups": ("rollup_every_s", "first_contact_days", "kpis_file"),
@@ -590,6 +595,52 @@ class Settings(SettingsPart):
     )
     outbox_keep_days: int = Field(
         default=7, ge=1, description="relay: so long the register keeps events that are in Kafka"
+    )
+
+    audit_origin: str = Field(
+        default="callstream",
+        pattern=r"^[^\s+]{1,128}$",
+        description="audit: name of the log and of the key that signs it, in every checkpoint: one of its own for each "
+        "installation, such as callstream.example.com",
+    )
+    audit_key_file: OptionalPath = Field(
+        default=None,
+        description="audit: private key (Ed25519, PEM) that signs the log; default <data_dir>/keys/audit-private.pem, "
+        "made at the first start",
+    )
+    audit_checkpoint_s: float = Field(
+        default=60,
+        gt=0,
+        le=60,
+        description="audit: so long after an entry it is signed over at the latest",
+    )
+    audit_keep_days: int = Field(
+        default=400,
+        ge=365,
+        description="audit: so long entries are kept; at least a year (R92). Their places in the tree stay for ever",
+    )
+    audit_lock_days: int = Field(
+        default=0,
+        ge=0,
+        description="audit: checkpoints in the object store may not be removed by anybody for so long (object lock in "
+        "compliance mode); 0 for buckets that cannot lock",
+    )
+    audit_checkpoint_url: SecretStr = Field(
+        default=SecretStr(""), description="audit: webhook that is told of each checkpoint, signed as alerts are; https"
+    )
+    audit_checkpoint_secret: SecretStr = Field(
+        default=SecretStr(""), description="audit: secret of that webhook: whsec_ and base64 of 24 to 64 bytes"
+    )
+    audit_checkpoint_allow_private: bool = Field(
+        default=False, description="audit: the webhook may have a private address, and an http:// URL"
+    )
+    audit_checkpoint_ca_file: OptionalPath = Field(
+        default=None, description="audit: CA certificates (PEM) of the webhook, in place of the usual ones"
+    )
+    audit_technical_accounts: str = Field(
+        default="",
+        description="audit: ClickHouse accounts of programs, separated by commas, whose queries are no entries; beside "
+        "the one in clickhouse_url and those of clickhouse_users_file with a technical role",
     )
 
     sink_batch_messages: int = Field(default=500, ge=1, description="store: messages per insert at most")

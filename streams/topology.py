@@ -12,6 +12,7 @@ from schemas.contracts import Operation
 from schemas.messages.topics import (
     ALERTS_DELIVERED,
     ALERTS_RAISED,
+    AUDIT_CHECKPOINTS,
     CALLS_ANALYZED,
     CALLS_DEAD_LETTERS,
     CALLS_ENDED,
@@ -217,11 +218,30 @@ STAGES: tuple[StageEntry, ...] = (
     StageEntry(
         "relay",
         "publishes what has changed in the register, and makes its partitions",
-        writes=(Writes(CUSTODY_CHANGED, "each change of the register, in the order of its outbox"),),
+        writes=(
+            Writes(CUSTODY_CHANGED, "each change of the register, in the order of its outbox"),
+            Writes(RECORDINGS_ACCESSED, "each entry of the audit log that is an access"),
+        ),
         scales_by="one is enough",
         builder="streams.stages.relay:build",
         asks=("register",),
         settings=("relaying",),
+    ),
+    StageEntry(
+        "audit",
+        "signs the audit log, takes what it signed out of reach, and enters what people asked ClickHouse",
+        writes=(Writes(AUDIT_CHECKPOINTS, "what was signed of the audit log"),),
+        scales_by="one is enough",
+        builder="streams.stages.audit:build",
+        asks=("ClickHouse", "object store", "register"),
+        settings=("auditing",),
+    ),
+    StageEntry(
+        "verify",
+        "compares the audit log with what was signed of it",
+        reads=(Reads(AUDIT_CHECKPOINTS, "take every checkpoint as an anchor", whole=True),),
+        scales_by="runs in `callstream audit verify --kafka`",
+        asks=("object store", "register"),
     ),
     StageEntry(
         "store",
@@ -285,12 +305,6 @@ STAGES: tuple[StageEntry, ...] = (
         needs_setting="subscriptions_file",
         # Which secrets it needs, its file says, and that may change while it runs.
         variables=("",),
-    ),
-    StageEntry(
-        "access_log",
-        "logs who looks at recordings, before they see anything",
-        writes=(Writes(RECORDINGS_ACCESSED, "whatever shows recordings to people, before it does"),),
-        scales_by="runs in every command that shows calls",
     ),
 )
 """In the order in which a call passes them."""

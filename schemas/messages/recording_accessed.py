@@ -1,7 +1,7 @@
 """`RecordingAccessed` v1: somebody searched, read, listened to, exported or deleted calls, or tried to."""
 
 from datetime import datetime
-from typing import Annotated, Literal, Self
+from typing import Annotated, Literal, Self, get_args
 from uuid import NAMESPACE_URL, uuid5
 
 from pydantic import Field, StringConstraints, model_validator
@@ -10,11 +10,37 @@ from pydantic_core import PydanticCustomError
 from schemas.messages.message import Identifier, Message, Slug, TenantId, UtcDatetime
 
 AccessAction = Literal[
-    "searched", "viewed_call", "viewed_transcript", "listened", "reviewed", "exported", "approved", "deleted"
+    "searched",
+    "viewed_call",
+    "viewed_transcript",
+    "listened",
+    "reviewed",
+    "exported",
+    "approved",
+    "deleted",
+    "queried",
+    "viewed_text",
+    "downloaded",
+    "asked",
+    "export_requested",
+    "export_approved",
+    "export_refused",
+    "export_withdrawn",
 ]
-"""What was done. `approved`: an export that somebody else asked for (R38)."""
+"""What was done. `approved`: an export that somebody else asked for (R38). `queried`: SQL of an analyst's account.
+`asked`: a request over HTTP that was refused before it was known what it is about."""
 
-ACTIONS_WITHOUT_CALL: frozenset[AccessAction] = frozenset({"searched", "exported"})
+ACCESS_ACTIONS: tuple[AccessAction, ...] = get_args(AccessAction)
+
+ACTIONS_WITHOUT_CALL: frozenset[AccessAction] = frozenset(ACCESS_ACTIONS) - {
+    "viewed_call",
+    "viewed_transcript",
+    "viewed_text",
+    "listened",
+    "reviewed",
+    "approved",
+    "deleted",
+}
 """These may be about many calls at once."""
 
 ALL_TENANTS = "*"
@@ -34,13 +60,13 @@ class RecordingAccessed(Message):
     schema_version: Literal[1] = 1
     access_id: str = Field(
         pattern=r"^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$",
-        description="uuid5 of everything else: the same on every delivery",
+        description="id of the entry in the audit log, or uuid5 of everything else: the same on every delivery",
     )
     tenant_id: TenantId | Literal["*"] = Field(description="whose recordings; * if no tenant was given")
     user_id: Identifier = Field(description="who did it: the account, not a name")
     user_role: Slug = Field(description="in which role, see roles.yaml")
     action: AccessAction
-    call_id: Identifier | None = Field(default=None, description="null for a search, and an export of many calls")
+    call_id: Identifier | None = Field(default=None, description="null where it is about many calls, or none is known")
     filters: tuple[Slug, ...] = Field(
         default=(), max_length=32, description="of a search or an export: the names of its conditions, not their values"
     )
@@ -58,7 +84,7 @@ class RecordingAccessed(Message):
     @model_validator(mode="after")
     def _is_consistent(self) -> Self:
         if self.call_id is None and self.action not in ACTIONS_WITHOUT_CALL:
-            raise PydanticCustomError("no_call", "only a search or an export may be about no one call")
+            raise PydanticCustomError("no_call", "only a search, a query or an export may be about no one call")
         if (self.result == "refused") != (self.refusal is not None):
             raise PydanticCustomError("refusal_without_reason", "a refusal, and only that, needs to say why")
         return self

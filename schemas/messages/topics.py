@@ -7,6 +7,7 @@ from typing import Any, Generic, TypeVar
 from schemas.errors import InvalidMessageError, UnreadableBatchError
 from schemas.messages.alert import Alert
 from schemas.messages.alert_delivery import AlertDelivery
+from schemas.messages.audit_checkpoint import AuditCheckpoint
 from schemas.messages.call_analysis import CallAnalysis
 from schemas.messages.call_ended import CallEnded
 from schemas.messages.call_listed import CallListed
@@ -208,6 +209,16 @@ CUSTODY_CHANGED = Topic(
     "all",
     key_pattern=r"^(\*|[a-z][a-z0-9_-]*)/[A-Za-z0-9][A-Za-z0-9._:@-]*$",
     retention_ms=400 * DAY_MS,
+)
+AUDIT_CHECKPOINTS = Topic(
+    "audit.checkpoints.v1",
+    AuditCheckpoint,
+    "what was signed of the audit log, kept for ever: by it a log that was cut or written anew is found",
+    key=lambda checkpoint: str(checkpoint.size).encode(),
+    key_means="how many entries it was signed over",
+    key_pattern=r"^[0-9]+$",
+    partitions=1,
+    retention_ms=-1,
 )
 CALLS_DEAD_LETTERS = Topic(
     "calls.dead_letters.v1",

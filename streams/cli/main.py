@@ -17,6 +17,7 @@ from schemas.errors import OperatorError, RetryableError
 from streams.cli.alerts import alerts_app
 from streams.cli.analyze import analyze
 from streams.cli.api_keys import api_keys_app
+from streams.cli.audit import audit_app
 from streams.cli.bucket import bucket_app, store_app
 from streams.cli.cdr import cdr_app
 from streams.cli.check import check_app
@@ -107,6 +108,7 @@ app.add_typer(api_keys_app, name="api-keys")
 app.add_typer(topics_app, name="topics")
 app.add_typer(bucket_app, name="bucket")
 app.add_typer(custody_app, name="custody")
+app.add_typer(audit_app, name="audit")
 app.add_typer(store_app, name="store", hidden=True)
 app.add_typer(rules_app, name="rules")
 app.add_typer(scorecards_app, name="scorecards")

@@ -1,5 +1,6 @@
 """`callstream search`: calls by any combination of conditions, newest first."""
 
+import re
 from typing import Annotated, Any, get_args
 
 import typer
@@ -8,12 +9,11 @@ from rich.table import Table
 from rich.text import Text
 
 from processors.clickhouse.search_sql import DEFAULT_LIMIT, MOST_HITS, FoundCall, Page, Quote, SearchQuery
+from processors.custody.audit_entry import AuditEntry
 from schemas.config.tenants import TenantDays
 from schemas.messages.call_analysis import TRIGGER_NAMES
 from schemas.messages.call_ended import Role
-from schemas.messages.recording_accessed import RecordingAccessed
 from streams.cli.command_settings import command_settings
-from streams.cli.console.access import ROLE, account
 from streams.cli.console.options import JsonOption
 from streams.cli.console.output import console, print_json
 from streams.cli.console.phone_number import read_phone_number
@@ -88,10 +88,10 @@ def search(
         str | None, typer.Option(help="Continue after the page that printed this cursor (next_cursor in JSON).")
     ] = None,
     reason: Annotated[
-        str | None, typer.Option(help="Reason for the access log, in one word: complaint, sampling, training, audit …")
+        str | None, typer.Option(help="Reason for the audit log, in one word: complaint, sampling, training, audit …")
     ] = None,
     ticket: Annotated[
-        str | None, typer.Option(help="Id of the case that the search is for, for the access log.")
+        str | None, typer.Option(help="Id of the case that the search is for, for the audit log.")
     ] = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -101,17 +101,17 @@ def search(
     given; an option that is repeated fits with any of its values. A phrase matches character by character within one
     segment; for 客户说过“退款” write --customer-said 退款. --as-heard finds what the recogniser wrote otherwise.
 
-    Every search is recorded in the access log before anything is shown: who searched, when, by which criteria and how
+    Every search is recorded in the audit log before anything is shown: who searched, when, by which criteria and how
     many calls were found; never the words.
     """
     from streams.adapters.clickhouse.connection import connect
-    from streams.adapters.kafka.client import Publisher
+    from streams.cli.console.audit import enter
     from streams.ports import SystemClock
-    from streams.queries.access_log import log_access
     from streams.queries.search import SearchError, unknown_values
     from streams.queries.search import search as find
 
     settings = command_settings()
+    _check_purpose(reason, ticket)
     if role is not None and role not in get_args(Role):
         raise SearchError(f"--role: {' or '.join(get_args(Role))}")
     if since and last:
@@ -158,17 +158,12 @@ def search(
     }
     query = _query({name: value for name, value in wanted.items() if value not in (None, [], ())})
     client = connect(settings.clickhouse_url.get_secret_value())
-    who = account()
     try:
         page = find(client, query, limit=limit, cursor=cursor)
         unknown = [] if page.hits or cursor else unknown_values(client, query)
     finally:
         client.close()
-    publisher = Publisher(settings)
-    try:
-        log_access(publisher, *_accesses(query, page, who, reason, ticket))
-    finally:
-        publisher.close()
+    enter(settings, *_accesses(query, page, reason, ticket))
     for sentence in unknown:
         typer.echo(sentence, err=True)
     if as_json:
@@ -190,33 +185,34 @@ def _only_tenant(settings: Settings) -> str:
         client.close()
 
 
-def _accesses(
-    query: SearchQuery, page: Page, who: str, reason: str | None, ticket: str | None
-) -> list[RecordingAccessed]:
-    """A line for each tenant that was asked for. Raises `SearchError`."""
-    from streams.ports import SystemClock
+def _accesses(query: SearchQuery, page: Page, reason: str | None, ticket: str | None) -> list[AuditEntry]:
+    """An entry for each tenant that was asked for."""
+    from streams.cli.console.audit import access_entry
+
+    filters = tuple(name for name in query.model_dump(exclude_defaults=True) if name != "tenants")
+    return [
+        access_entry(
+            "searched",
+            tenant,
+            filters,
+            sum(hit.tenant_id == tenant for hit in page.hits),
+            reason=reason,
+            ticket=ticket,
+        )
+        for tenant in query.tenants
+    ]
+
+
+def _check_purpose(reason: str | None, ticket: str | None) -> None:
+    """They are told in the log of access, too, which takes no sentence. Raises `SearchError`."""
     from streams.queries.search import SearchError
 
-    asked = query.model_dump(exclude_defaults=True)
-    filters = tuple(name for name in asked if name != "tenants")
-    try:
-        return [
-            RecordingAccessed.of(
-                tenant_id=tenant,
-                user_id=who,
-                user_role=ROLE,
-                action="searched",
-                filters=filters,
-                calls_count=sum(hit.tenant_id == tenant for hit in page.hits),
-                reason=reason,
-                ticket=ticket,
-                client="cli",
-                accessed_at=SystemClock().now(),
-            )
-            for tenant in query.tenants
-        ]
-    except ValidationError:
-        raise SearchError("--reason must be one word of a to z and _, and --ticket an id without spaces") from None
+    if (reason is not None and not _REASON.fullmatch(reason)) or (ticket is not None and not _TICKET.fullmatch(ticket)):
+        raise SearchError("--reason must be one word of a to z and _, and --ticket an id without spaces")
+
+
+_REASON = re.compile(r"[a-z][a-z0-9_]{0,63}")
+_TICKET = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:@-]{0,127}")
 
 
 _OPTIONS = {

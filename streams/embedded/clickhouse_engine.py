@@ -91,6 +91,9 @@ _HOLD = (
     "SETTINGS max_block_size = 1, function_sleep_max_microseconds_per_block = 0"
 )
 _WRITER_ROLE = "admin"
+_LOGGED_QUERIES = 100_000
+"""So many queries of people are kept in memory; the stage `audit` looks every ten seconds."""
+
 _WRITER_GRANTS = ("KILL QUERY ON *.*",)
 """Besides those of its role, which it has in every database."""
 _WATCHER_GRANTS = ("SELECT ON system.processes",)
@@ -190,8 +193,9 @@ def _config_xml(data_dir: Path, http_port: int, tcp_port: int | None) -> str:
     """The server's configuration.
 
     Inserts are flushed to the disk before they are acknowledged, because the broker's offsets are committed after
-    them. Nothing is logged that quotes a query: queries and their errors may hold a caller's
-    words. Ports may be shared with who has reserved them: `reserve_port`.
+    them. Nothing is logged to a disk that quotes a query: queries and their errors may hold a caller's words. The log
+    of queries, from which the audit log is told what people ask, is in memory alone. Ports may be shared with who has
+    reserved them: `reserve_port`.
     """
     tcp = "" if tcp_port is None else f"<tcp_port>{tcp_port}</tcp_port>"
     return f"""<clickhouse>
@@ -203,6 +207,12 @@ def _config_xml(data_dir: Path, http_port: int, tcp_port: int | None) -> str:
     <max_server_memory_usage_to_ram_ratio>0.5</max_server_memory_usage_to_ram_ratio>
     <mark_cache_size>268435456</mark_cache_size>
     <keep_alive_timeout>30</keep_alive_timeout>
+    <query_log>
+        <database>system</database>
+        <table>query_log</table>
+        <engine>ENGINE = Memory SETTINGS max_rows_to_keep = {_LOGGED_QUERIES}, min_rows_to_keep = 1000</engine>
+        <flush_interval_milliseconds>1000</flush_interval_milliseconds>
+    </query_log>
     <merge_tree>
         <fsync_after_insert>1</fsync_after_insert>
         <fsync_part_directory>1</fsync_part_directory>
@@ -218,6 +228,14 @@ def _users_xml(passwords: dict[str, str], roles: RolesFile, people: Sequence[Use
     SubElement(SubElement(profiles, "default"), "allow_python_table_function").text = "0"
     SubElement(SubElement(profiles, "holder"), "max_sessions_for_user").text = "1"
     profiles.extend(profile_elements(roles))
+    for each in profiles:
+        role = roles.roles.get(each.tag.removeprefix(PREFIX))
+        of_people = role is not None and role.of_people
+        # What the workers ask says nothing of people, and there is much of it.
+        SubElement(each, "log_queries").text = str(int(of_people))
+        if of_people:
+            SubElement(each, "log_queries_cut_to_length").text = "1"
+            SubElement(each, "log_queries_min_type").text = "QUERY_FINISH"
     quotas = SubElement(root, "quotas")
     SubElement(quotas, "default")
     quotas.extend(quota_elements(roles))

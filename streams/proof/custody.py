@@ -33,6 +33,7 @@ from streams.adapters.object_store.folder import FolderSettings
 from streams.adapters.register.register import Register
 from streams.adapters.register.rotation import Rotation
 from streams.ports import ObjectStore
+from streams.proof.audit_mutations import try_audit_mutations
 from streams.proof.mutations import MutationReport, SealedSample, try_mutations
 from streams.proof.searching import (
     Needles,
@@ -49,6 +50,7 @@ UPLOADS_AT_ONCE = 8
 LOOK_EVERY_S = 1.0
 MARK = "mark"
 MUTATED_OBJECTS = 40
+MUTATED_LOGS = 10_000
 
 
 class ProofTimeoutError(EmbeddedStackError):
@@ -97,6 +99,7 @@ class CustodyProof:
     replayed: int = 0
     searched: list[Searched] = field(default_factory=list)
     mutations: MutationReport = field(default_factory=MutationReport)
+    audit_mutations: MutationReport = field(default_factory=MutationReport)
     took_s: dict[str, float] = field(default_factory=dict)
 
     @property
@@ -119,6 +122,8 @@ class CustodyProof:
             and not any(self.found(one) or one.unreadable for one in self.searched)
             and self.mutations.tried > 0
             and not self.mutations.unnoticed
+            and self.audit_mutations.tried > 0
+            and not self.audit_mutations.unnoticed
         )
 
 
@@ -160,6 +165,9 @@ class ProofOfCustody:
         with self._timed(proof, "tampered with"):
             self.say("tampering with sealed objects")
             proof.mutations = try_mutations(self._samples(calls.mark), random.Random(calls.seed))  # noqa: S311
+        with self._timed(proof, "audit logs tampered with"):
+            self.say("tampering with audit logs")
+            proof.audit_mutations = try_audit_mutations(MUTATED_LOGS, random.Random(calls.seed))  # noqa: S311
         return proof
 
     def _take_in(self, calls: Iterable[ProofCall]) -> int:

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import re
 import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
@@ -12,7 +13,7 @@ from pydantic import BaseModel
 
 from processors.custody.intake import Announced, Free, Intake, Reserved, Stored
 from schemas.errors import OperatorError, RetryableError
-from streams.serve.authentication import Authentication
+from streams.serve.authentication import Authentication, answered
 from streams.serve.limits import TenantLimits
 from streams.serve.middleware import Edge
 from streams.serve.ports import Served
@@ -31,7 +32,7 @@ from streams.serve.uploads import Uploads
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-    from fastapi import FastAPI
+    from fastapi import FastAPI, Request
 
 log = logging.getLogger(__name__)
 
@@ -103,11 +104,14 @@ def build_app(served: Served) -> "FastAPI":
     async def principal_of(request: Request, scope: Any) -> Any:
         principal = await authentication.require(request.headers.get("authorization"), scope)
         request.state.key_id = principal.key_id
+        request.state.principal = principal
         limits.request(principal.tenant_id)
         return principal
 
     @app.exception_handler(RefusedError)
     async def refused(request: Request, error: RefusedError) -> Response:
+        if error.status in _ENTERED:
+            await asyncio.get_running_loop().run_in_executor(asking, _enter_refusal, served, request, error)
         return answer_of(error, request.state.request_id)
 
     @app.exception_handler(HTTPException)
@@ -188,7 +192,14 @@ def build_app(served: Served) -> "FastAPI":
             loop.run_in_executor(asking, served.outcomes.outcome, tenant_id, call_id),
             return_exceptions=True,
         )
-        return _answer(tenant_id, call_id, intake, outcome)
+        answer = _answer(tenant_id, call_id, intake, outcome)
+        await answered(
+            loop.run_in_executor(
+                asking, served.audit.shows, "viewed_call", tenant_id, principal.key_id, call_id, _address_of(request)
+            ),
+            "the register",
+        )
+        return answer
 
     @app.get("/v1/health/live", summary="Is the process alive", operation_id="live")
     async def live() -> Health:
@@ -209,6 +220,31 @@ def build_app(served: Served) -> "FastAPI":
     _complete_openapi(app)
     app.add_middleware(Edge, most_requests=settings.serve_requests)
     return app
+
+
+_ENTERED = frozenset({HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN, HTTPStatus.NOT_FOUND})
+"""Refusals that are entries of the audit log: somebody asked for what is not for him."""
+
+_CALL_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:@-]{0,127}")
+
+
+def _address_of(request: "Request") -> str | None:
+    return None if request.client is None else request.client.host
+
+
+def _enter_refusal(served: Served, request: "Request", error: RefusedError) -> None:
+    """Who asked for what, and why it was refused; waits for the register."""
+    principal = error.principal or getattr(request.state, "principal", None)
+    named = str(request.path_params.get("call_id", ""))
+    call_id = named if _CALL_ID.fullmatch(named) else None
+    served.audit.refuses(
+        error.code,
+        _address_of(request),
+        action="asked" if call_id is None else "viewed_call",
+        tenant_id=None if principal is None else principal.tenant_id,
+        key_id=None if principal is None else principal.key_id,
+        call_id=call_id,
+    )
 
 
 def _answer(

@@ -54,9 +54,12 @@ class Authentication:
         if not is_key(key, secret, now) or key is None:
             raise _unauthorized()
         self._note_use(key_id, now)
+        principal = Principal(key_id, key.tenant_id, frozenset(key.scopes))
         if scope not in key.scopes:
-            raise RefusedError(HTTPStatus.FORBIDDEN, "scope", f"This key lacks the scope {scope}.")
-        return Principal(key_id, key.tenant_id, frozenset(key.scopes))
+            refused = RefusedError(HTTPStatus.FORBIDDEN, "scope", f"This key lacks the scope {scope}.")
+            refused.principal = principal
+            raise refused
+        return principal
 
     async def _find(self, key_id: str) -> ApiKey | None:
         now_s = self._monotonic_s()

@@ -22,6 +22,7 @@ def openapi_text() -> str:
         api_keys=nothing,
         intakes=nothing,
         outcomes=nothing,
+        audit=nothing,
         customer_of=nothing,
         checks={},
     )

@@ -9,6 +9,7 @@ from processors.custody.api_keys import ApiKey
 from schemas.messages.call_ended import CallEnded
 from schemas.messages.transcript_received import TranscriptReceived
 from streams.ports import Clock, Intakes
+from streams.serve.audit import ServedAudit
 from streams.serve.requests import CustomerOfNumber
 from streams.settings import Settings
 
@@ -77,5 +78,6 @@ class Served:
     intakes: Intakes
     outcomes: KnowsOutcomes
     customer_of: CustomerOfNumber
+    audit: ServedAudit
     checks: Mapping[str, Callable[[], None]]
     """Name of what is needed → raises where it does not answer."""

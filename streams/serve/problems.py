@@ -9,6 +9,8 @@ from pydantic import BaseModel, Field
 if TYPE_CHECKING:
     from fastapi import Response
 
+    from streams.serve.requests import Principal
+
 MEDIA_TYPE = "application/problem+json"
 
 
@@ -25,7 +27,9 @@ class HttpProblem(BaseModel):
 
 
 class RefusedError(Exception):
-    """A request is refused. Nothing in it is a value that somebody sent."""
+    """A request is refused. Nothing in it is a value that somebody sent. `principal` is who asked, if that is known."""
+
+    principal: "Principal | None" = None
 
     def __init__(
         self,

@@ -13,10 +13,12 @@ from streams.adapters.decoder.process import DecoderProcess
 from streams.adapters.kafka.publisher_pool import PublisherPool
 from streams.adapters.object_store.from_settings import object_store_from
 from streams.adapters.register.api_keys import RegisterApiKeys
+from streams.adapters.register.audit_log import RegisterAuditLog
 from streams.adapters.register.register import Register
 from streams.runtime.loop import Loop
 from streams.runtime.worker_context import WorkerContext
 from streams.serve.application import build_app
+from streams.serve.audit import ServedAudit
 from streams.serve.ports import Served
 from streams.serve.server import Server
 from streams.stages.take_in import take_in_from
@@ -59,6 +61,7 @@ def build(worker: WorkerContext) -> Loop:
         customer_of=lambda tenant_id, number: settings.customer_keys.fields(
             tenant_id, number, keep_last_digits=tenants.keeps_last_digits(tenant_id)
         ),
+        audit=ServedAudit(RegisterAuditLog(register, worker.clock), worker.clock),
         checks={
             "the object store": store.check,
             "the register": lambda: require_register(register),
@@ -68,10 +71,15 @@ def build(worker: WorkerContext) -> Loop:
     server = Server(build_app(served), settings, worker.clock.now())
     server.start()
 
+    def look() -> None:
+        server.look()
+        served.audit.flush()
+
     def close() -> None:
         server.stop()
+        served.audit.flush(everything=True)
         decoder.close()
         outcomes.close()
         register.close()
 
-    return worker.loop(server.look, every_s=LOOKED_AFTER_EVERY_S, close=close)
+    return worker.loop(look, every_s=LOOKED_AFTER_EVERY_S, close=close)

@@ -112,10 +112,10 @@ for place in (f"/proc/{{os.getppid()}}/environ", "/proc/1/environ", {str(secret)
 SECRETS = {
     "kafka_sasl_password": (
         *("serve", "listen", "receive", "judge", "store", "watch", "second_read", "sweep", "relay", "notify"),
-        *("collect", "reconcile"),
+        *("collect", "reconcile", "audit"),
     ),
-    "clickhouse_url": ("serve", "judge", "store", "watch", "rollup", "second_read", "reconcile"),
-    "s3_secret_key": ("serve", "listen", "receive", "sweep", "collect"),
+    "clickhouse_url": ("serve", "judge", "store", "watch", "rollup", "second_read", "reconcile", "audit"),
+    "s3_secret_key": ("serve", "listen", "receive", "sweep", "collect", "audit"),
     "speech_api_key": ("listen",),
     "second_reader_secret_key": ("second_read",),
     "customer_key_secret": ("serve", "collect"),
@@ -123,7 +123,8 @@ SECRETS = {
     "audio_keys": ("serve", "listen", "collect"),
     "transcript_keys": ("listen", "receive"),
     "received_keys": ("serve", "receive"),
-    "register_url": ("serve", "listen", "receive", "sweep", "relay", "collect"),
+    "register_url": ("serve", "listen", "receive", "sweep", "relay", "collect", "audit"),
+    "audit_checkpoint_secret": ("audit",),
 }
 """And who needs them."""
 

@@ -19,6 +19,7 @@ from schemas.messages.topics import CALLS_ENDED, CALLS_TRANSCRIBED, message_key
 from schemas.messages.transcript import Transcript
 from streams.adapters.kafka.client import Publisher
 from streams.adapters.object_store.from_settings import object_store_from
+from streams.adapters.register.register import Register
 from streams.embedded.stack import Stack
 from streams.settings import CONFIG_VARIABLE, PREFIX
 from streams.wiring import transcript_store_from
@@ -149,7 +150,9 @@ def story(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Story]:
             stack, lambda: told.covered() >= len(ASKED) - 2, lambda: f"the topic; {told.covered()} calls have it"
         )
         told.said["after"] = told.unknown("2026-W14")
-        told.said["accesses"] = accesses(stack.settings)
+        register = Register.of(stack.settings)
+        told.said["accesses"] = accesses(register)
+        register.close()
         yield told
 
 

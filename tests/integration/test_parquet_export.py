@@ -20,8 +20,6 @@ from schemas.messages.transcript import Segment, Transcript
 from streams.adapters.clickhouse.connection import connect
 from streams.adapters.clickhouse.migrate import make_views, migrate
 from streams.adapters.clickhouse.sink import ClickHouseSink
-from streams.adapters.kafka.client import apply_topics
-from streams.embedded.ports import free_port
 from streams.queries.parquet_export import (
     CUSTOMER_COLUMNS,
     EXPORTS,
@@ -33,9 +31,8 @@ from streams.queries.parquet_export import (
     write_days,
 )
 from tests.streams.cli.terminal import Terminal
-from tests.support.access_log import accesses
+from tests.support.access_log import NO_REGISTER, accesses, register_of
 from tests.support.alerts import an_alert
-from tests.support.brokers import running_broker
 from tests.support.clickhouse_engine import RunningEngine
 from tests.support.judged_calls import CUSTOMER, an_event, judged
 
@@ -241,24 +238,18 @@ class TestCommand:
         ]
 
     @pytest.mark.parametrize("option", ["--with-text", "--with-customers"])
-    def test_texts_and_customers_leave_a_line_in_the_log_of_access(
-        self, option: str, terminal: Terminal, tmp_path: Path
-    ) -> None:
-        with running_broker("tansu", tmp_path / "broker") as broker:
-            apply_topics(broker)
-            terminal.set(kafka_bootstrap=broker.kafka_bootstrap, kafka_flavour=broker.kafka_flavour)
-            assert self.run(terminal, "--tables", "calls", "--overwrite").code == 0
-            assert not accesses(broker)
-            assert self.run(terminal, "--tables", "calls", "--overwrite", "--tenant", "acme", option).code == 0
-            (line,) = accesses(broker)
+    def test_texts_and_customers_leave_a_line_in_the_log_of_access(self, option: str, terminal: Terminal) -> None:
+        register = register_of(terminal.folder / "data")
+        assert self.run(terminal, "--tables", "calls", "--overwrite").code == 0
+        assert not accesses(register)
+        assert self.run(terminal, "--tables", "calls", "--overwrite", "--tenant", "acme", option).code == 0
+        (line,) = accesses(register)
+        register.close()
         assert (line.action, line.tenant_id) == ("exported", "acme")
         assert line.filters == ("day", "tenant", option.removeprefix("--").replace("-", "_"))
 
-    def test_texts_whose_export_cannot_be_logged_are_not_written(
-        self, terminal: Terminal, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        terminal.set(kafka_bootstrap=f"127.0.0.1:{free_port()}")
-        monkeypatch.setattr("streams.adapters.kafka.client.DELIVERY_TIMEOUT_S", 1.0)
+    def test_texts_whose_export_cannot_be_logged_are_not_written(self, terminal: Terminal) -> None:
+        terminal.set(register_url=NO_REGISTER)
         assert self.run(terminal, "--tables", "calls", "--with-text").code == 4
         assert not (terminal.folder / "out").exists()
 

@@ -19,6 +19,7 @@ from schemas.messages.dead_letter import DeadLetter
 from schemas.messages.finding import Finding
 from schemas.messages.topics import (
     ALERTS_DELIVERED,
+    AUDIT_CHECKPOINTS,
     CALLS_DEAD_LETTERS,
     CALLS_ENDED,
     CALLS_LISTED,
@@ -163,6 +164,8 @@ def test_the_key_schema_accepts_the_keys_that_the_stages_write(topic: AnyTopic) 
         assert Draft202012Validator(schema).is_valid("*/6e4d7313-21d5-53a0-82cf-e9829230bf79")
     if topic is RULES_PUBLISHED:
         key = "*/finance@12"
+    if topic is AUDIT_CHECKPOINTS:
+        key = "1207"
     validator = Draft202012Validator(schema, format_checker=FormatChecker(["uuid"]))
     assert validator.is_valid(key)
     assert not validator.is_valid("demo/../x")

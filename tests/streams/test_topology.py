@@ -9,6 +9,7 @@ import pytest
 from processors.custody.ports import PURPOSES
 from schemas.messages.topics import (
     ALERTS_RAISED,
+    AUDIT_CHECKPOINTS,
     CALLS_REANALYZED,
     TOPICS,
     TRANSCRIPTS_RECEIVED,
@@ -40,10 +41,10 @@ def test_a_topic_is_written_and_read_and_has_an_example_message(topic: AnyTopic)
     assert list((REPOSITORY / "tests" / "examples" / topic.name).glob("*.json"))
 
 
-def test_store_reads_every_topic_but_the_one_that_holds_texts_in_clear() -> None:
+def test_store_reads_every_topic_but_texts_in_clear_and_anchors() -> None:
     (store,) = (stage for stage in STAGES if stage.name == "store")
     assert [read.topic for read in store.reads if read.topic not in TOPICS] == []
-    assert {read.topic.name for read in store.reads} == {topic.name for topic in TOPICS} - {TRANSCRIPTS_RECEIVED.name}
+    assert {read.topic for read in store.reads} == set(TOPICS) - {TRANSCRIPTS_RECEIVED, AUDIT_CHECKPOINTS}
 
 
 def test_texts_in_clear_are_read_by_one_stage_alone() -> None:
@@ -114,7 +115,9 @@ def test_a_second_reader_that_nobody_has_named_is_never_behind() -> None:
 def test_every_subscription_is_a_consumer_group_and_notify_itself_is_none() -> None:
     groups = consumer_groups(["desk"])
     assert {group: topics for group, topics in groups.items() if group.partition(".")[0] in ("store", "notify")} == {
-        "store": tuple(topic.name for topic in TOPICS if topic not in (CALLS_REANALYZED, TRANSCRIPTS_RECEIVED)),
+        "store": tuple(
+            topic.name for topic in TOPICS if topic not in (CALLS_REANALYZED, TRANSCRIPTS_RECEIVED, AUDIT_CHECKPOINTS)
+        ),
         "store.history": (CALLS_REANALYZED.name,),
         "notify.desk": (ALERTS_RAISED.name,),
     }

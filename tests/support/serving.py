@@ -22,11 +22,13 @@ from streams.adapters.object_store.folder import FolderStore
 from streams.adapters.object_store.received import ReceivedStore
 from streams.adapters.object_store.sealed_store import SealedStore
 from streams.adapters.register.api_keys import RegisterApiKeys
+from streams.adapters.register.audit_log import RegisterAuditLog
 from streams.adapters.register.intakes import RegisterIntakes
 from streams.adapters.register.migrate import migrate_register
 from streams.adapters.register.register import Register, sqlite_url
 from streams.ports import ObjectStore
 from streams.serve.application import build_app
+from streams.serve.audit import ServedAudit
 from streams.serve.ports import Served
 from streams.serve.server import Server
 from streams.settings import Settings, load_settings
@@ -167,6 +169,7 @@ def serving(folder: Path, store: ObjectStore | None = None, /, **values: object)
             api_keys=api_keys,
             intakes=intakes,
             outcomes=outcomes,
+            audit=ServedAudit(RegisterAuditLog(register, clock), clock),
             customer_of=lambda tenant, number: CUSTOMERS.fields(tenant, number, keep_last_digits=False),
             checks={"the store": bucket.check, "the register": register.check, "Kafka": kafka},
         )

@@ -28,7 +28,8 @@ from sqlalchemy.sql import column, table
 
 from schemas.errors import RetryableError
 from schemas.messages.custody_changed import CustodyChanged
-from schemas.messages.topics import CUSTODY_CHANGED
+from schemas.messages.recording_accessed import RecordingAccessed
+from schemas.messages.topics import CUSTODY_CHANGED, RECORDINGS_ACCESSED
 from streams.adapters.register.errors import RegisterAccessError, RegisterSchemaError, translated_errors
 from streams.adapters.register.tables import REVISIONS, outbox
 from streams.settings import Settings
@@ -64,16 +65,14 @@ class Transaction:
         """Insert a row, unless there is one of the same key already; whether it is new."""
         return bool(self.execute(_insert_new(into, tuple(values)), values).rowcount)
 
-    def outbox(self, event: CustodyChanged) -> None:
+    def outbox(self, event: CustodyChanged | RecordingAccessed) -> None:
         """Have the relay publish this once the transaction is over. Does nothing with an event that is there."""
-        record = CUSTODY_CHANGED.record(event)
+        if isinstance(event, RecordingAccessed):
+            record, event_id, at = RECORDINGS_ACCESSED.record(event), event.access_id, event.accessed_at
+        else:
+            record, event_id, at = CUSTODY_CHANGED.record(event), event.event_id, event.at
         self.insert_new(
-            outbox,
-            event_id=event.event_id,
-            topic=record.topic,
-            key=record.key,
-            message=record.value,
-            written_at=event.at,
+            outbox, event_id=event_id, topic=record.topic, key=record.key, message=record.value, written_at=at
         )
 
 

@@ -22,7 +22,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.types import TypeDecorator
 
-REVISIONS: tuple[str, ...] = ("0001", "0002", "0003")
+REVISIONS: tuple[str, ...] = ("0001", "0002", "0003", "0004")
 """The migrations that there are, the oldest first; the last one is what this release works with."""
 
 TENANT_LENGTH = 64
@@ -214,3 +214,70 @@ api_keys = Table(
     Index("ix_api_keys_tenant_id", "tenant_id"),
 )
 """API keys of tenants. Of their secrets, 256 random bits, the SHA-256 alone; `used_at` is right to about an hour."""
+
+audit_entries = Table(
+    "audit_entries",
+    metadata,
+    Column("entry_id", String(36), primary_key=True),
+    Column("content", LargeBinary, nullable=False),
+    Column("at", UtcTime, nullable=False),
+    Column("tenant_id", String(TENANT_LENGTH), nullable=False),
+    Column("actor", String(512), nullable=False),
+    Column("action", String(SLUG_LENGTH), nullable=False),
+    Column("call_id", String(512)),
+    Column("appended_at", UtcTime, nullable=False),
+    Index("ix_audit_entries_at", "at"),
+    Index("ix_audit_entries_actor", "actor", "at"),
+    Index("ix_audit_entries_call_id", "tenant_id", "call_id"),
+)
+"""Entries of the audit log. `content` is what is hashed; the other columns repeat parts of it, to find entries by.
+
+A trigger refuses to change a row, and to remove one that is younger than a year.
+"""
+
+audit_waiting = Table(
+    "audit_waiting",
+    metadata,
+    Column("sequence", BigInteger().with_variant(Integer, "sqlite"), Identity(always=True), primary_key=True),
+    Column("entry_id", String(36), nullable=False, unique=True),
+    sqlite_autoincrement=True,
+)
+"""Entries that have no place in the tree yet. Whoever appends one writes here, too, and waits for nobody."""
+
+audit_leaves = Table(
+    "audit_leaves",
+    metadata,
+    Column("leaf_index", BigInteger, primary_key=True, autoincrement=False),
+    Column("entry_id", String(36), nullable=False, unique=True),
+    Column("leaf_hash", LargeBinary, nullable=False),
+)
+"""The place of each entry in the tree, for ever: also of entries that are gone. A trigger refuses every change."""
+
+audit_personal = Table(
+    "audit_personal",
+    metadata,
+    Column("entry_id", String(36), primary_key=True),
+    Column("name", String(SLUG_LENGTH), primary_key=True),
+    Column("salt", LargeBinary, nullable=False),
+    Column("value", String(512), nullable=False),
+    Index("ix_audit_personal_value", "value"),
+)
+"""What of entries is of a person, until it is erased: then the row is gone."""
+
+audit_checkpoints = Table(
+    "audit_checkpoints",
+    metadata,
+    Column("size", BigInteger, primary_key=True, autoincrement=False),
+    Column("note", String(2048), nullable=False),
+    Column("peaks", LargeBinary, nullable=False),
+    Column("signed_at", UtcTime, nullable=False),
+)
+"""What was signed of the log; `peaks` are the full subtrees of its tree, from which it grows. Never changed."""
+
+audit_positions = Table(
+    "audit_positions",
+    metadata,
+    Column("name", String(128), primary_key=True),
+    Column("position", String(256), nullable=False),
+)
+"""How far the stage `audit` has come in each of the things that it does."""

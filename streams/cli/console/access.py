@@ -1,11 +1,10 @@
-"""Lines in the log of access for what commands show or write of calls (R36)."""
+"""Who runs a command, and entries in the audit log for what commands show or write of calls (R36)."""
 
 import os
 import pwd
 import re
 
-from schemas.messages.recording_accessed import ALL_TENANTS, AccessAction, RecordingAccessed
-from streams.ports import SystemClock
+from schemas.messages.recording_accessed import AccessAction
 from streams.settings import Settings
 
 ROLE = "pipeline_writer"
@@ -30,25 +29,11 @@ def log_command(
     filters: tuple[str, ...],
     calls_count: int | None = None,
 ) -> None:
-    """A line for what a command is about to show of many calls; of every tenant where none was asked for.
+    """An entry in the audit log for what a command is about to show of many calls; of every tenant where none was
+    asked for.
 
-    Raises `RetryableError` when Kafka does not take it: then nothing may be shown.
+    Raises `RetryableError` and `OperatorError` when the register does not take it: then nothing may be shown.
     """
-    from streams.adapters.kafka.client import Publisher
-    from streams.queries.access_log import log_access
+    from streams.cli.console.audit import access_entry, enter
 
-    line = RecordingAccessed.of(
-        tenant_id=tenant or ALL_TENANTS,
-        user_id=account(),
-        user_role=ROLE,
-        action=action,
-        filters=filters,
-        calls_count=calls_count,
-        client="cli",
-        accessed_at=SystemClock().now(),
-    )
-    publisher = Publisher(settings)
-    try:
-        log_access(publisher, line)
-    finally:
-        publisher.close()
+    enter(settings, access_entry(action, tenant, filters, calls_count))

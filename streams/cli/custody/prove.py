@@ -41,7 +41,8 @@ def prove(
 
     Calls of the tenant custody-proof, with numbers and sounds that nobody else has, are taken in, heard, judged, and
     judged again, while every key is wrapped anew. Then all that the stack has written is searched for them: every file,
-    byte by byte, and topics, tables and register unpacked. Sealed objects are tampered with: none may open.
+    byte by byte, and topics, tables and register unpacked. Sealed objects are tampered with: none may open. And audit
+    logs are: each change must be found.
 
     Their rows stay. Ends with 1 if anything is found. Run it where the stack runs: it reads the files of its data
     folder.
@@ -164,6 +165,10 @@ def _print(proof: "CustodyProof") -> None:
     out.print(f"{proof.mutations.tried} changed objects tried: {len(proof.mutations.unnoticed)} opened")
     for kind in sorted(set(proof.mutations.unnoticed)):
         out.print(f"  not noticed: {kind}")
+    noticed = proof.audit_mutations.tried - len(proof.audit_mutations.unnoticed)
+    out.print(f"audit mutations found: {noticed} of {proof.audit_mutations.tried}")
+    for kind in sorted(set(proof.audit_mutations.unnoticed)):
+        out.print(f"  not noticed: {kind}")
     out.print("; ".join(f"{what}: {seconds:.0f} s" for what, seconds in proof.took_s.items()))
     out.print("custody holds" if proof.holds else "custody does NOT hold")
 
@@ -190,5 +195,9 @@ def _as_json(proof: "CustodyProof") -> dict[str, object]:
             for one in proof.searched
         ],
         "mutations": {"tried": proof.mutations.tried, "unnoticed": sorted(set(proof.mutations.unnoticed))},
+        "audit_mutations": {
+            "tried": proof.audit_mutations.tried,
+            "unnoticed": sorted(set(proof.audit_mutations.unnoticed)),
+        },
         "took_s": {what: round(seconds, 1) for what, seconds in proof.took_s.items()},
     }

@@ -47,7 +47,7 @@ def name_of(monday: date) -> str:
 def find_demands(
     settings: Settings, tenant: str | None, week: str | None, unlikely: float
 ) -> "tuple[str, WeekOfDemands]":
-    """The tenant, and what no topic covers in a week of it. Stands in the log of access before it returns."""
+    """The tenant, and what no topic covers in a week of it. Stands in the audit log before it returns."""
     from streams.adapters.clickhouse.connection import connect
     from streams.ports import SystemClock
     from streams.queries.search import only_tenant

@@ -29,8 +29,8 @@ def export_parquet(
     """Write one Parquet file per table and day.
 
     docs/operations.md#export describes the files. Ends with 1 and writes nothing if one of the files exists.
-    An export with texts or customers is logged first (the access log); if Kafka does not take the line, nothing is
-    written.
+    An export with texts or customers stands in the audit log first; where the register does not take the entry,
+    nothing is written.
     """
     from streams.adapters.clickhouse.connection import connect
     from streams.queries.parquet_export import Export, choose_exports, days_between, write_days

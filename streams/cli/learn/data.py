@@ -7,9 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.table import Table
 
-from schemas.messages.recording_accessed import RecordingAccessed
 from streams.cli.command_settings import command_settings
-from streams.cli.console.access import ROLE, account
 from streams.cli.console.output import console
 
 if TYPE_CHECKING:
@@ -64,11 +62,9 @@ def _calls(
 
 
 def _stored_calls(tenant: str, ask: "Callable[[Client, str], list[StoredCall]]") -> "list[StoredCall]":
-    """What a query gives, once it stands in the log of access that these transcripts were read."""
+    """What a query gives, once it stands in the audit log that these transcripts were read."""
     from streams.adapters.clickhouse.connection import connect
-    from streams.adapters.kafka.client import Publisher
-    from streams.ports import SystemClock
-    from streams.queries.access_log import log_access
+    from streams.cli.console.audit import access_entry, enter
 
     settings = command_settings()
     client = connect(settings.clickhouse_url.get_secret_value())
@@ -76,24 +72,7 @@ def _stored_calls(tenant: str, ask: "Callable[[Client, str], list[StoredCall]]")
         found = ask(client, tenant)
     finally:
         client.close()
-    publisher = Publisher(settings)
-    try:
-        log_access(
-            publisher,
-            RecordingAccessed.of(
-                tenant_id=tenant,
-                user_id=account(),
-                user_role=ROLE,
-                action="searched",
-                filters=("learning",),
-                calls_count=len(found),
-                reason="training",
-                client="cli",
-                accessed_at=SystemClock().now(),
-            ),
-        )
-    finally:
-        publisher.close()
+    enter(settings, access_entry("searched", tenant, ("learning",), len(found), reason="training"))
     return found
 
 

@@ -15,12 +15,9 @@ from clickhouse_connect.driver.client import Client
 from processors.custody.customer_keys import CustomerKeys
 from streams.adapters.clickhouse.connection import connect
 from streams.adapters.clickhouse.migrate import migrate
-from streams.adapters.kafka import client as kafka
-from streams.adapters.kafka.client import apply_topics
-from streams.settings import Settings
+from streams.adapters.register.register import Register
 from tests.streams.cli.terminal import Terminal
-from tests.support.access_log import accesses
-from tests.support.brokers import running_broker
+from tests.support.access_log import NO_REGISTER, accesses, register_of
 from tests.support.clickhouse_engine import RunningEngine
 from tests.support.stored_calls import KEY, PHONE, RICH, SECRET, T0, Call, Store
 
@@ -40,30 +37,25 @@ def store(engine: RunningEngine) -> Iterator[Store]:
     client.close()
 
 
-@pytest.fixture(scope="module")
-def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
-    with running_broker("tansu", tmp_path_factory.mktemp("broker")) as settings:
-        apply_topics(settings)
-        yield settings
+@pytest.fixture
+def register(terminal: Terminal) -> Iterator[Register]:
+    register = register_of(terminal.folder / "data")
+    yield register
+    register.close()
 
 
 class TestCommand:
     @pytest.fixture
-    def there(self, store: Store, broker: Settings, terminal: Terminal) -> Terminal:
-        terminal.set(
-            clickhouse_url=store.url,
-            customer_key_secret=SECRET,
-            kafka_bootstrap=broker.kafka_bootstrap,
-            kafka_flavour=broker.kafka_flavour,
-        )
+    def there(self, store: Store, register: Register, terminal: Terminal) -> Terminal:  # noqa: ARG002 - made before
+        terminal.set(clickhouse_url=store.url, customer_key_secret=SECRET)
         return terminal
 
-    def test_it_finds_a_phrase_as_heard_and_logs_no_word(self, there: Terminal, broker: Settings) -> None:
+    def test_it_finds_a_phrase_as_heard_and_logs_no_word(self, there: Terminal, register: Register) -> None:
         done = there.run("search", "--tenant", "acme", "--role", "customer", "--as-heard", "推宽", "--json")
         assert (done.code, done.err) == (0, "")
         assert [call["call_id"] for call in done.json["calls"]] == ["rich"]
         assert done.json["calls"][0]["quotes"][0]["text"] == "我要退款"
-        access = accesses(broker)[-1]
+        access = accesses(register)[-1]
         assert (access.filters, access.calls_count) == (("phrases",), 1)
         assert "推宽" not in access.model_dump_json()
 
@@ -162,12 +154,12 @@ class TestCommand:
         assert "Traceback" not in done.err
 
     def test_a_search_is_logged_by_what_it_asked_and_not_with_the_words(
-        self, there: Terminal, broker: Settings
+        self, there: Terminal, register: Register
     ) -> None:
-        before = accesses(broker)
+        before = accesses(register)
         asked = ("--customer-said", "退款", "--phone", PHONE, "--reason", "complaint", "--ticket", "T-7")
         assert there.run("search", "--tenant", "acme", *asked).code == 0
-        (line,) = [line for line in accesses(broker) if line not in before]
+        (line,) = [line for line in accesses(register) if line not in before]
         assert (line.tenant_id, line.calls_count) == ("acme", 1)
         assert (line.action, line.client, line.result, line.call_id) == ("searched", "cli", "allowed", None)
         assert (line.filters, line.reason, line.ticket) == (("customer_keys", "phrases"), "complaint", "T-7")
@@ -176,13 +168,13 @@ class TestCommand:
         assert KEY not in said
 
     def test_the_account_in_the_log_is_that_of_the_kernel(
-        self, there: Terminal, broker: Settings, monkeypatch: pytest.MonkeyPatch
+        self, there: Terminal, register: Register, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         for name in ("LOGNAME", "USER", "LNAME", "USERNAME"):
             monkeypatch.setenv(name, "somebody_else")
-        before = accesses(broker)
+        before = accesses(register)
         assert there.run("search", "--tenant", "acme").code == 0
-        (line,) = [line for line in accesses(broker) if line not in before]
+        (line,) = [line for line in accesses(register) if line not in before]
         assert line.user_id == pwd.getpwuid(os.getuid()).pw_name
 
     def test_a_number_on_the_command_line_is_warned_of_and_not_repeated(
@@ -196,9 +188,8 @@ class TestCommand:
         assert "is seen by every user of this machine" in shown.err
         assert PHONE not in shown.err
 
-    def test_what_cannot_be_logged_is_not_shown(self, there: Terminal, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(kafka, "DELIVERY_TIMEOUT_S", 2)
-        there.set(kafka_bootstrap="127.0.0.1:1")
+    def test_what_cannot_be_logged_is_not_shown(self, there: Terminal) -> None:
+        there.set(register_url=NO_REGISTER)
         done = there.run("search", "--tenant", "acme")
         assert done.code == 4
         assert done.out == ""
@@ -240,7 +231,8 @@ class TestCommand:
         assert "customer_key_secret is not set" in done.err
 
 
-def test_only_the_hash_of_a_phone_number_reaches_clickhouse(store: Store, broker: Settings, terminal: Terminal) -> None:
+@pytest.mark.usefixtures("register")
+def test_only_the_hash_of_a_phone_number_reaches_clickhouse(store: Store, terminal: Terminal) -> None:
     asked: list[str] = []
     query = Client.query
 
@@ -251,7 +243,6 @@ def test_only_the_hash_of_a_phone_number_reaches_clickhouse(store: Store, broker
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(type(store.client), "query", listening)
         terminal.set(clickhouse_url=store.url, customer_key_secret=SECRET)
-        terminal.set(kafka_bootstrap=broker.kafka_bootstrap, kafka_flavour=broker.kafka_flavour)
         terminal.run("search", "--tenant", "acme", "--phone", PHONE)
     said = " ".join(asked)
     assert KEY in said

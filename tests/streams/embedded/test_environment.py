@@ -42,6 +42,7 @@ MAY_HAVE = {
     "judge": {KAFKA, CLICKHOUSE},
     "sweep": {KAFKA, S3, REGISTER},
     "relay": {KAFKA, REGISTER},
+    "audit": {KAFKA, CLICKHOUSE, S3, REGISTER, "audit_checkpoint_url", "audit_checkpoint_secret"},
     "store": {KAFKA, CLICKHOUSE},
     "watch": {KAFKA, CLICKHOUSE},
     "rollup": {CLICKHOUSE},

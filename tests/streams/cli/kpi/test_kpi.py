@@ -14,13 +14,11 @@ from processors.kpi.statistics import Sums, estimate
 from schemas.errors import RetryableError
 from schemas.messages.recording_accessed import ALL_TENANTS
 from streams.adapters.clickhouse.migrate import views_of
-from streams.adapters.kafka.client import apply_topics
+from streams.adapters.register.register import Register
 from streams.cli.main import app
 from streams.cli.pages.kpis import KPIS_FILE, kpi_markdown
-from streams.embedded.ports import free_port
 from streams.settings import PREFIX, Settings
-from tests.support.access_log import accesses
-from tests.support.brokers import running_broker
+from tests.support.access_log import NO_REGISTER, accesses, register_of
 from tests.support.clickhouse_engine import RunningEngine
 from tests.support.kpi_store import REGISTRY, ZONE, Filled, filled_store
 
@@ -28,17 +26,19 @@ ROOT = Path(__file__).parents[4]
 
 
 @pytest.fixture(scope="module")
-def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
-    with running_broker("tansu", tmp_path_factory.mktemp("broker")) as settings:
-        apply_topics(settings)
-        yield settings
+def register(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Register]:
+    """Of the commands of this file."""
+    folder = tmp_path_factory.mktemp("data")
+    register = register_of(folder)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv(f"{PREFIX}DATA_DIR", str(folder))
+        yield register
+    register.close()
 
 
 @pytest.fixture(scope="module")
-def filled(engine: RunningEngine, broker: Settings) -> Iterator[Filled]:
-    with filled_store(engine, 300) as store, pytest.MonkeyPatch.context() as patch:
-        patch.setenv(f"{PREFIX}KAFKA_BOOTSTRAP", broker.kafka_bootstrap)
-        patch.setenv(f"{PREFIX}KAFKA_FLAVOUR", broker.kafka_flavour)
+def filled(engine: RunningEngine, register: Register) -> Iterator[Filled]:  # noqa: ARG001 - made before
+    with filled_store(engine, 300) as store:
         yield store
 
 
@@ -246,11 +246,11 @@ def test_demands_are_ranked_with_quotes(filled: Filled) -> None:
 
 
 @pytest.mark.embedded
-def test_quotes_of_demands_leave_a_line_in_the_log_of_access(filled: Filled, broker: Settings) -> None:
-    before = accesses(broker)
+def test_quotes_of_demands_leave_a_line_in_the_log_of_access(filled: Filled, register: Register) -> None:
+    before = accesses(register)
     found = answered(filled, "demands", "--last", "14d", "--tenant", "acme")
     run(filled, "demands", "--last", "14d", "--by-inquiry-type")
-    one, other = [line for line in accesses(broker) if line not in before]
+    one, other = [line for line in accesses(register) if line not in before]
     assert (one.tenant_id, one.action, one.client) == ("acme", "searched", "cli")
     assert one.filters == ("period", "tenant")
     assert one.calls_count == len({e["call_id"] for each in found["demands"] for e in each["examples"]})
@@ -259,8 +259,7 @@ def test_quotes_of_demands_leave_a_line_in_the_log_of_access(filled: Filled, bro
 
 @pytest.mark.embedded
 def test_quotes_that_cannot_be_logged_are_not_shown(filled: Filled, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv(f"{PREFIX}KAFKA_BOOTSTRAP", f"127.0.0.1:{free_port()}")
-    monkeypatch.setattr("streams.adapters.kafka.client.DELIVERY_TIMEOUT_S", 1.0)
+    monkeypatch.setenv(f"{PREFIX}REGISTER_URL", NO_REGISTER)
     done = run(filled, "demands", "--last", "14d", "--tenant", "acme")
     assert isinstance(done.exception, RetryableError)
     assert done.stdout == ""

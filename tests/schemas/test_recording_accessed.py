@@ -1,17 +1,12 @@
-"""A line of the log of access: what it holds, that it is durable first, and that it is one however often it comes."""
+"""A line of the log of access: what it holds, and that it is one however often it comes."""
 
-from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 from pydantic import ValidationError
 
-from schemas.errors import RetryableError
 from schemas.messages.recording_accessed import RecordingAccessed
-from schemas.messages.records import ProducerRecord
-from schemas.messages.topics import RECORDINGS_ACCESSED
-from streams.queries.access_log import log_access
 
 NOW = datetime(2026, 3, 2, 9, 0, 0, 123456, tzinfo=UTC)
 SEARCH: dict[str, Any] = {
@@ -23,33 +18,6 @@ SEARCH: dict[str, Any] = {
     "filters": ("phone", "keyword"),
     "accessed_at": NOW,
 }
-
-
-class Published:
-    """Keeps what is published; or does not answer."""
-
-    def __init__(self, *, answers: bool = True) -> None:
-        self.answers = answers
-        self.outputs: list[ProducerRecord] = []
-
-    def publish(self, outputs: Iterable[ProducerRecord]) -> None:
-        if not self.answers:
-            raise RetryableError("Kafka does not answer")
-        self.outputs.extend(outputs)
-
-
-def test_each_line_is_a_message_under_its_own_key() -> None:
-    publisher = Published()
-    lines = [RecordingAccessed.of(**SEARCH | {"tenant_id": tenant}) for tenant in ("acme", "beta", "*")]
-    log_access(publisher, *lines)
-    assert [output.topic for output in publisher.outputs] == [RECORDINGS_ACCESSED.name] * 3
-    assert [output.key.decode() for output in publisher.outputs] == [line.access_id for line in lines]
-    assert [RECORDINGS_ACCESSED.decode(output.value) for output in publisher.outputs] == lines
-
-
-def test_nothing_is_shown_while_it_cannot_be_logged() -> None:
-    with pytest.raises(RetryableError):
-        log_access(Published(answers=False), RecordingAccessed.of(**SEARCH))
 
 
 def test_the_id_is_made_of_everything_else() -> None:
