@@ -15,9 +15,11 @@ from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Protocol
 
-from processors.custody.audit_entry import AuditEntry, AuditLog
+from processors.custody.audit_entry import AuditEntry, AuditLog, Result
 from processors.custody.authorization import EVERY_TENANT, Action, Actor, Decision, Target, authorize
-from streams.ports import CallOwner, Clock
+from streams.ports import Clock
+from streams.serve.authentication import answered
+from streams.serve.ports import KnowsOwners
 from streams.serve.problems import RefusedError, not_found, unprocessable
 from streams.serve.requests import CallIdInPath, TenantInQuery
 
@@ -42,16 +44,12 @@ ENTERED_AS: dict[Action, str] = {
 }
 """Action → the word of the audit log for having done it, or having tried to."""
 
+ASKED = "asked"
+OF_A_CALL: frozenset[Action] = frozenset({"see_text", "listen", "listen_unmasked", "review"})
+"""Done to one call: refused for a tenant as a whole, it is entered as having been asked for."""
+
 NO_ROLE = "none"
 """In the audit log: who asks has no role there."""
-
-
-class KnowsOwners(Protocol):
-    """Whose calls are whose, in ClickHouse and in what is just coming in."""
-
-    def owner(self, tenant_id: str, call_id: str) -> CallOwner | None:
-        """None for a call that nobody knows. Raises `RetryableError` and `OperatorError`."""
-        ...
 
 
 class Authenticates(Protocol):
@@ -100,6 +98,10 @@ class Permission:
         request.state.key_id = actor.actor_id
         return await self.permit_actor(request, actor, action, call_id, tenant_id)
 
+    async def enter(self, permitted: Permitted, action: str) -> None:
+        """Enter what is allowed, before it is shown. Raises `RefusedError` (503): then it may not be."""
+        await self._append(permitted, action, "allowed", None)
+
     async def permit_actor(
         self,
         request: "Request",
@@ -109,14 +111,19 @@ class Permission:
         tenant_id: str | None = None,
     ) -> Permitted:
         """As `permit`, for an actor that is known already."""
+        address = request.client.host if request.client else None
+        personal = {} if address is None else {"address": address}
+        asked = ASKED if call_id is None and action in OF_A_CALL else ENTERED_AS[action]
+        if not actor.grants:
+            nothing = Decision(allowed=False, reason="no_role")
+            nowhere = Permitted(actor, Target(EVERY_TENANT, call_id), nothing, address=address, personal=personal)
+            await self._append(nowhere, asked, "refused", nothing.reason)
+            raise RefusedError(HTTPStatus.FORBIDDEN, "no_role", "This account has no role: ask an administrator.")
         target = await self._target(call_id, tenant_id or only_tenant(actor))
         decision = authorize(actor, action, target)
-        address = request.client.host if request.client else None
-        permitted = Permitted(
-            actor, target, decision, address=address, personal={} if address is None else {"address": address}
-        )
+        permitted = Permitted(actor, target, decision, address=address, personal=personal)
         if not decision.allowed:
-            await self._enter(permitted, action)
+            await self._append(permitted, asked, "refused", decision.reason)
             raise refusal_of(decision)
         return permitted
 
@@ -129,25 +136,22 @@ class Permission:
             return Target(tenant_id, call_id)
         return Target(tenant_id, call_id, owner.agent_id, owner.agent_team)
 
-    async def _enter(self, permitted: Permitted, action: Action) -> None:
-        target, decision = permitted.target, permitted.decision
+    async def _append(self, permitted: Permitted, action: str, result: Result, refusal: str | None) -> None:
         entry = AuditEntry(
             at=self._clock.now(),
             actor=permitted.actor.actor_id,
-            role=decision.role or NO_ROLE,
-            action=ENTERED_AS[action],
-            tenant_id=target.tenant_id,
-            result="refused",
+            role=permitted.decision.role or NO_ROLE,
+            action=action,
+            tenant_id=permitted.target.tenant_id,
+            result=result,
             client=permitted.client,
-            call_id=target.call_id,
-            refusal=decision.reason,
+            call_id=permitted.target.call_id,
+            refusal=refusal,
             personal=permitted.personal,
         )
         await self._answered(self._audit_log.append, "the audit log", entry)
 
     async def _answered(self, ask: Callable[..., Any], what: str, *arguments: object) -> Any:
-        from streams.serve.authentication import answered
-
         return await answered(asyncio.get_running_loop().run_in_executor(self._pool, ask, *arguments), what)
 
 
@@ -156,8 +160,6 @@ def only_tenant(actor: Actor) -> str:
     tenants = {grant.tenant_id for grant in actor.grants}
     if len(tenants) == 1 and EVERY_TENANT not in tenants:
         return tenants.pop()
-    if not tenants:
-        raise RefusedError(HTTPStatus.FORBIDDEN, "no_role", "This account has no role: ask an administrator for one.")
     raise unprocessable("tenant", "Say which tenant: ?tenant=…", ["tenant: missing"])
 
 
