@@ -8,12 +8,13 @@ from rich.table import Table
 from rich.text import Text
 
 from processors.clickhouse.search_sql import DEFAULT_LIMIT, MOST_HITS, FoundCall, Page, Quote, SearchQuery
+from processors.custody.authorization import Decision, Target
 from schemas.config.tenants import TenantDays
 from schemas.messages.call_analysis import TRIGGER_NAMES
 from schemas.messages.call_ended import Role
 from schemas.messages.recording_accessed import RecordingAccessed
 from streams.cli.command_settings import command_settings
-from streams.cli.console.access import ROLE, account
+from streams.cli.console.access import Allowed, refuse, require_reach
 from streams.cli.console.options import JsonOption
 from streams.cli.console.output import console, print_json
 from streams.cli.console.phone_number import read_phone_number
@@ -157,8 +158,8 @@ def search(
         **{f"{name}_ms": round(value * 1000) for name, value in _range("duration", duration).items()},
     }
     query = _query({name: value for name, value in wanted.items() if value not in (None, [], ())})
+    allowed, query = _narrowed(settings, query)
     client = connect(settings.clickhouse_url.get_secret_value())
-    who = account()
     try:
         page = find(client, query, limit=limit, cursor=cursor)
         unknown = [] if page.hits or cursor else unknown_values(client, query)
@@ -166,7 +167,7 @@ def search(
         client.close()
     publisher = Publisher(settings)
     try:
-        log_access(publisher, *_accesses(query, page, who, reason, ticket))
+        log_access(publisher, *_accesses(query, page, allowed, reason, ticket))
     finally:
         publisher.close()
     for sentence in unknown:
@@ -190,8 +191,35 @@ def _only_tenant(settings: Settings) -> str:
         client.close()
 
 
+def _narrowed(settings: Settings, query: SearchQuery) -> tuple[Allowed, SearchQuery]:
+    """Who searches, and the search within the teams or the agents of whoever has a role for these alone.
+
+    Raises `NotAllowedError` where it asks for others, and `SearchError` where it has to say more.
+    """
+    from streams.queries.search import SearchError
+
+    allowed, reaches = require_reach(settings, "see_text", query.tenants, entered_as="searched")
+    narrowed = {tenant: reach for tenant, reach in reaches.items() if not reach.whole_tenant}
+    if not narrowed:
+        return allowed, query
+    if len(reaches) > 1:
+        raise SearchError("your roles reach single teams or agents: search one --tenant at a time")
+    ((tenant, reach),) = narrowed.items()
+    teams, agents = set(query.teams), set(query.agents)
+    if (teams and teams <= reach.teams) or (agents and agents <= reach.agents):
+        return allowed, query
+    if (teams or not reach.teams) and (agents or not reach.agents):
+        decision = Decision(allowed=False, reason="other_team" if teams else "other_agent", role=allowed.role)
+        refuse(settings, allowed.actor, decision, Target(tenant), "searched")
+    if reach.teams and reach.agents:
+        raise SearchError("your roles reach a team and an agent: say --team or --agent")
+    if reach.teams:
+        return allowed, query.model_copy(update={"teams": tuple(sorted(reach.teams))})
+    return allowed, query.model_copy(update={"agents": tuple(sorted(reach.agents))})
+
+
 def _accesses(
-    query: SearchQuery, page: Page, who: str, reason: str | None, ticket: str | None
+    query: SearchQuery, page: Page, who: Allowed, reason: str | None, ticket: str | None
 ) -> list[RecordingAccessed]:
     """A line for each tenant that was asked for. Raises `SearchError`."""
     from streams.ports import SystemClock
@@ -203,8 +231,8 @@ def _accesses(
         return [
             RecordingAccessed.of(
                 tenant_id=tenant,
-                user_id=who,
-                user_role=ROLE,
+                user_id=who.actor.actor_id,
+                user_role=who.role,
                 action="searched",
                 filters=filters,
                 calls_count=sum(hit.tenant_id == tenant for hit in page.hits),

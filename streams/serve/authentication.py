@@ -15,7 +15,7 @@ from schemas.errors import OperatorError, RetryableError
 from streams.ports import Clock
 from streams.serve.people import COOKIE, People, Person, Remembered
 from streams.serve.ports import KnowsKeys
-from streams.serve.problems import RefusedError, unavailable
+from streams.serve.problems import RefusedError, entered, unavailable
 from streams.serve.requests import Principal
 
 if TYPE_CHECKING:
@@ -85,7 +85,7 @@ class Authentication:
         """Raises `RefusedError` (403) for a key that lacks it."""
         if scope not in principal.scopes:
             await self._people.enter_key(request, "scope", principal.key_id, principal.tenant_id)
-            raise RefusedError(HTTPStatus.FORBIDDEN, "scope", f"This key lacks the scope {scope}.")
+            raise entered(RefusedError(HTTPStatus.FORBIDDEN, "scope", f"This key lacks the scope {scope}."))
         return principal
 
     async def _key(self, given: str, request: "Request") -> Principal:

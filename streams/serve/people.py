@@ -39,7 +39,7 @@ from schemas.config.claim_grants import NO_CLAIM_GRANTS, ClaimGrants
 from schemas.config.roles import PeopleRole
 from schemas.errors import OperatorError, RetryableError
 from streams.ports import Clock
-from streams.serve.problems import RefusedError, busy, unavailable
+from streams.serve.problems import RefusedError, busy, entered, unavailable
 
 if TYPE_CHECKING:
     from starlette.requests import Request
@@ -252,8 +252,10 @@ class People:
             given = request.headers.get(CSRF_HEADER, "")
             if not hmac.compare_digest(given.encode(), csrf_token.encode()) or is_from_elsewhere(request):
                 await self._enter(request, "csrf", account)
-                raise RefusedError(
-                    HTTPStatus.FORBIDDEN, "csrf", "Send X-CSRF-Token as GET /v1/me gives it, from this site alone."
+                raise entered(
+                    RefusedError(
+                        HTTPStatus.FORBIDDEN, "csrf", "Send X-CSRF-Token as GET /v1/me gives it, from this site alone."
+                    )
                 )
         self._note("session", digest, now, SESSION_USE_IS_NOTED_EVERY, self._served.sessions.note_use)
         actor = actor_of(account, self._served.roles, now, session.claimed)
@@ -277,8 +279,10 @@ class People:
             raise await self.refused(request, "disabled", account)
         if account is None or not grants_at(account, served.roles, now, claimed):
             await self._enter(request, "no_role", account)
-            raise RefusedError(
-                HTTPStatus.FORBIDDEN, "no_role", "No group of yours is granted a role here: ask an administrator."
+            raise entered(
+                RefusedError(
+                    HTTPStatus.FORBIDDEN, "no_role", "No group of yours is granted a role here: ask an administrator."
+                )
             )
         return Person(account, actor_of(account, served.roles, now, claimed), by, claimed)
 
@@ -302,7 +306,8 @@ class People:
     async def sign_in(self, name: str, password: str, request: "Request") -> OpenedSession:
         """By a password. Raises `RefusedError`: 401 whatever is wrong, 429 after too many that were."""
         if is_from_elsewhere(request):
-            raise RefusedError(HTTPStatus.FORBIDDEN, "csrf", "Sign in from this site.")
+            await self._enter(request, "csrf")
+            raise entered(RefusedError(HTTPStatus.FORBIDDEN, "csrf", "Sign in from this site."))
         served, address = self._served, address_of(request)
         counted = [(f"account {name}", FREE_OF_ACCOUNT)]
         if not _is_this_machine(address):  # behind a proxy everybody comes from there
@@ -385,7 +390,7 @@ class People:
     async def refused(self, request: "Request", reason: str, account: Account | None = None) -> RefusedError:
         """The answer to whoever is nobody, once it is entered why."""
         await self._enter(request, reason, account)
-        return unauthorized()
+        return entered(unauthorized())
 
     async def enter_key(self, request: "Request", reason: str, key_id: str, tenant_id: str) -> None:
         """A key that is known is refused."""

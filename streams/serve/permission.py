@@ -20,7 +20,7 @@ from processors.custody.authorization import EVERY_TENANT, Action, Actor, Decisi
 from streams.ports import Clock
 from streams.serve.authentication import answered
 from streams.serve.ports import KnowsOwners
-from streams.serve.problems import RefusedError, not_found, unprocessable
+from streams.serve.problems import RefusedError, entered, not_found, unprocessable
 from streams.serve.requests import CallIdInPath, TenantInQuery
 
 if TYPE_CHECKING:
@@ -118,13 +118,15 @@ class Permission:
             nothing = Decision(allowed=False, reason="no_role")
             nowhere = Permitted(actor, Target(EVERY_TENANT, call_id), nothing, address=address, personal=personal)
             await self._append(nowhere, asked, "refused", nothing.reason)
-            raise RefusedError(HTTPStatus.FORBIDDEN, "no_role", "This account has no role: ask an administrator.")
+            raise entered(
+                RefusedError(HTTPStatus.FORBIDDEN, "no_role", "This account has no role: ask an administrator.")
+            )
         target = await self._target(call_id, tenant_id or only_tenant(actor))
         decision = authorize(actor, action, target)
         permitted = Permitted(actor, target, decision, address=address, personal=personal)
         if not decision.allowed:
             await self._append(permitted, asked, "refused", decision.reason)
-            raise refusal_of(decision)
+            raise entered(refusal_of(decision))
         return permitted
 
     async def _target(self, call_id: str | None, tenant_id: str) -> Target:

@@ -25,7 +25,9 @@ class HttpProblem(BaseModel):
 
 
 class RefusedError(Exception):
-    """A request is refused. Nothing in it is a value that somebody sent."""
+    """A request is refused. Nothing in it is a value that somebody sent. `entered`: the audit log has it already."""
+
+    entered = False
 
     def __init__(
         self,
@@ -72,6 +74,12 @@ NOT_FOUND = "There is no such call for this key."
 def not_found(detail: str = NOT_FOUND) -> RefusedError:
     """There is nothing, or nothing that may be known (404)."""
     return RefusedError(HTTPStatus.NOT_FOUND, "not_found", detail)
+
+
+def entered(refused: RefusedError) -> RefusedError:
+    """The same, which the audit log has already."""
+    refused.entered = True
+    return refused
 
 
 def answer_of(refused: RefusedError, request_id: str) -> "Response":

@@ -164,10 +164,10 @@ class RegisterAccounts:
         """Does nothing the second time."""
         return self._obey(by, RevokeToken(account_id, token_id))
 
-    def is_empty(self) -> bool:
-        """Whether there is no account yet."""
-        with self._register.reading("look for accounts") as tx:
-            return tx.execute(select(func.count()).select_from(accounts)).scalar() == 0
+    def is_new(self) -> bool:
+        """Whether nobody has been given a role yet."""
+        with self._register.reading("look for roles that were given") as tx:
+            return tx.execute(select(func.count()).select_from(account_grants)).scalar() == 0
 
     def find(self, account_id: str) -> Account | None:
         """The account of that name, whatever its state."""

@@ -9,7 +9,7 @@ from rich.table import Table
 
 from schemas.messages.recording_accessed import RecordingAccessed
 from streams.cli.command_settings import command_settings
-from streams.cli.console.access import ROLE, account
+from streams.cli.console.access import require_permission
 from streams.cli.console.output import console
 
 if TYPE_CHECKING:
@@ -71,6 +71,7 @@ def _stored_calls(tenant: str, ask: "Callable[[Client, str], list[StoredCall]]")
     from streams.queries.access_log import log_access
 
     settings = command_settings()
+    allowed = require_permission(settings, "see_text", tenant, entered_as="searched")
     client = connect(settings.clickhouse_url.get_secret_value())
     try:
         found = ask(client, tenant)
@@ -82,8 +83,8 @@ def _stored_calls(tenant: str, ask: "Callable[[Client, str], list[StoredCall]]")
             publisher,
             RecordingAccessed.of(
                 tenant_id=tenant,
-                user_id=account(),
-                user_role=ROLE,
+                user_id=allowed.actor.actor_id,
+                user_role=allowed.role,
                 action="searched",
                 filters=("learning",),
                 calls_count=len(found),
