@@ -1,4 +1,4 @@
-"""A small OpenID provider over loopback HTTP: discovery, authorization, tokens with PKCE, keys that can be exchanged."""
+"""A small OpenID provider over loopback HTTP: discovery, authorization, tokens with PKCE, keys that are exchanged."""
 
 import base64
 import json
