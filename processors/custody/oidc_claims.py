@@ -88,6 +88,8 @@ def claimed_grants(
         if grant.group not in groups:
             continue
         held = _held(grant, claims, now)
+        if (grant.teams_claim and not held.teams) or (grant.agent_claim and held.agent_id is None):
+            continue  # whatever the role, what should narrow it is missing
         try:
             check_grant(held.role, held.tenant_id, held.teams, held.agent_id, roles)
         except AccountError:

@@ -6,6 +6,7 @@ from typing import Annotated, Any, Self
 
 from pydantic import Field, StringConstraints, model_validator
 
+from schemas.config.roles import PeopleRole, check_scope
 from schemas.config.yaml_files import Location, YamlFileError, read_yaml_file
 from schemas.messages.message import Identifier, Record, ShortText, Slug, TenantId
 
@@ -50,7 +51,7 @@ class ClaimGrants(Record):
 NO_CLAIM_GRANTS = ClaimGrants(version=1)
 
 
-def load_claim_grants(file: Path | None, roles: Mapping[str, Any]) -> ClaimGrants:
+def load_claim_grants(file: Path | None, roles: Mapping[str, PeopleRole]) -> ClaimGrants:
     """What the file says; nothing where none is named. Raises `ClaimGrantsError`, also for a role that there is not."""
     if file is None:
         return NO_CLAIM_GRANTS
@@ -59,13 +60,25 @@ def load_claim_grants(file: Path | None, roles: Mapping[str, Any]) -> ClaimGrant
     except YamlFileError as error:
         raise ClaimGrantsError(error.problems) from None
     known = ", ".join(sorted(roles))
-    unknown = [
+    problems = [
         f"{file}:{document.line(('grants', number))}: there is no role {grant.role} of people: {known}"
         for number, grant in enumerate(document.content.grants)
         if grant.role not in roles
     ]
-    if unknown:
-        raise ClaimGrantsError(unknown)
+    for number, grant in enumerate(document.content.grants):
+        if grant.role in roles:
+            try:
+                check_scope(
+                    grant.role,
+                    roles[grant.role].rows,
+                    [grant.tenant],
+                    grant.teams or [name for name in (grant.teams_claim,) if name],
+                    grant.agent or grant.agent_claim,
+                )
+            except ValueError as error:
+                problems.append(f"{file}:{document.line(('grants', number))}: {error}")
+    if problems:
+        raise ClaimGrantsError(problems)
     return document.content
 
 
