@@ -179,7 +179,7 @@ class RegisterAccounts:
 
     def find_by_os_user(self, os_user: str) -> Account | None:
         """The account for which commands of that account of the operating system speak."""
-        return self._find(accounts.c.os_user == os_user)
+        return account_of_os_user(self._register, os_user)
 
     def find_token(self, token_id: str) -> FoundToken | None:
         """The token of that id and its account, whatever their states."""
@@ -242,6 +242,12 @@ class RegisterAccounts:
         if state is None:
             raise AccountError(f"there is no account {command.account_id}: `callstream user list` shows all")
         return state
+
+
+def account_of_os_user(register: Register, os_user: str) -> Account | None:
+    """The account for which commands of that account of the operating system speak. Raises as `Register.reading`."""
+    with register.reading("read an account") as tx:
+        return _load(tx, accounts.c.os_user == os_user)
 
 
 def new_id() -> str:

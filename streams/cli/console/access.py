@@ -80,27 +80,27 @@ def commanding(settings: Settings, register: "Register | None" = None) -> Comman
     """Who runs this command. Raises what `Register.transaction` does."""
     from processors.custody.accounts import actor_of, operator_of
     from schemas.config.roles import load_roles
-    from streams.adapters.register.accounts import RegisterAccounts
+    from streams.adapters.register.accounts import account_of_os_user
     from streams.adapters.register.errors import RegisterSchemaError
     from streams.adapters.register.register import Register
     from streams.ports import SystemClock
-    from streams.wiring import audit_log_of
 
-    name, clock = account(), SystemClock()
+    name = account()
     operator = operator_of(name) if is_operator(settings.data_dir) else None
     nobody = Commanding(Actor(f"os:{name}", ()), operator)
     mine = register or Register.of(settings)
     if mine.file is not None and not mine.file.exists():
         return nobody
-    roles = load_roles().of_people
     try:
-        linked = RegisterAccounts(mine, clock, roles, audit_log_of(mine, clock)).find_by_os_user(name)
+        linked = account_of_os_user(mine, name)
     except RegisterSchemaError:  # it has no tables yet, or is about to be migrated
         return nobody
     finally:
         if register is None:
             mine.close()
-    return nobody if linked is None else Commanding(actor_of(linked, roles, clock.now()), operator)
+    if linked is None:
+        return nobody
+    return Commanding(actor_of(linked, load_roles().of_people, SystemClock().now()), operator)
 
 
 def is_operator(data_dir: Path) -> bool:
