@@ -244,6 +244,14 @@ class IntakeRow:
     state: Intake
 
 
+@dataclass(frozen=True)
+class CallOwner:
+    """Whose call it is; None where that is not known."""
+
+    agent_id: str | None
+    agent_team: str | None
+
+
 class Intakes(Protocol):
     """Where the state of every intake is kept. Every method may raise `RetryableError` and `OperatorError`."""
 

@@ -155,6 +155,10 @@ _GROUPS: Mapping[str, tuple[str, ...]] = {
         *("serve_min_bytes_per_s", "serve_slow_after_s", "serve_uploads", "serve_uploads_per_tenant", "serve_wait_s"),
         *("serve_requests", "serve_requests_per_s", "serve_bytes_per_s"),
     ),
+    "people": (
+        *("oidc_issuer", "oidc_client_id", "oidc_client_secret_file", "oidc_redirect_url", "oidc_audience"),
+        *("oidc_ca_file", "oidc_grants_file"),
+    ),
     "collecting": (
         *("collect_from", "collect_names", "collect_name_times", "collect_usual_file", "collect_settle_s"),
         *("collect_finished", "collect_every_s"),
@@ -333,6 +337,34 @@ class Settings(SettingsPart):
     )
     serve_bytes_per_s: float = Field(
         default=0, ge=0, description="serve: bytes of a tenant a second; who sends faster is held up; 0: no bound"
+    )
+
+    oidc_issuer: str = Field(
+        default="",
+        max_length=512,
+        description="an OpenID provider at which people sign in, as it calls itself: https://… (docs/people.md); "
+        "empty: they have accounts and passwords here",
+    )
+    oidc_client_id: str = Field(default="", max_length=256, description="what callstream is called at the provider")
+    oidc_client_secret_file: OptionalPath = Field(
+        default=None, description="the secret that the provider gave it; none for a client that has PKCE alone"
+    )
+    oidc_redirect_url: str = Field(
+        default="",
+        max_length=512,
+        description="where the provider sends people back: https://<address of serve>/v1/session/oidc/callback",
+    )
+    oidc_audience: str = Field(
+        default="",
+        max_length=512,
+        description="audience of the provider's access tokens that programs may send in place of a token of ours; "
+        "empty: none are taken",
+    )
+    oidc_ca_file: OptionalPath = Field(
+        default=None, description="CA certificate of the provider (PEM) in place of the usual ones"
+    )
+    oidc_grants_file: OptionalPath = Field(
+        default=None, description="YAML file that says which group of the provider has which role (docs/people.md)"
     )
 
     speech_engine: Annotated[str, AfterValidator(_require_engine)] = Field(
@@ -749,6 +781,7 @@ class Settings(SettingsPart):
                 "kafka_sasl_password"
             )
         self._require_a_safe_address()
+        self._require_a_whole_provider()
         if self.second_reader_url is not None:
             self._require_a_reader(self.second_reader_url)
         return self
@@ -763,6 +796,21 @@ class Settings(SettingsPart):
             raise ValueError(
                 "serve_host can be reached from other machines: give serve_cert_file and serve_key_file, or keys and "
                 "recordings would cross the network in clear"
+            )
+
+    def _require_a_whole_provider(self) -> None:
+        """Raises `ValueError`."""
+        if not self.oidc_issuer:
+            return
+        for name in ("oidc_issuer", "oidc_redirect_url"):
+            parts = urlsplit(getattr(self, name))
+            if not parts.hostname or (parts.scheme != "https" and not _is_this_machine(parts.hostname)):
+                raise ValueError(f"{name} must be https://…, or tokens would cross the network in clear")
+        if not self.oidc_client_id:
+            raise ValueError("oidc_issuer needs oidc_client_id, which the provider gives")
+        if self.oidc_audience == self.oidc_client_id:
+            raise ValueError(
+                "oidc_audience must be another than oidc_client_id: the tokens that sign people in would open the API"
             )
 
     @property

@@ -99,7 +99,7 @@ STAGES: tuple[StageEntry, ...] = (
         scales_by="as many as a load balancer has",
         builder="streams.stages.serve:build",
         asks=("ClickHouse", "object store", "register"),
-        settings=("serving", "taking in", "keys", "audio keys", "received keys"),
+        settings=("serving", "people", "taking in", "keys", "audio keys", "received keys"),
     ),
     StageEntry(
         "collect",

@@ -24,10 +24,11 @@ from streams.adapters.object_store.recordings import RecordingStore
 from streams.adapters.object_store.renditions import RenditionStore
 from streams.adapters.object_store.sealed_store import SealedStore
 from streams.adapters.object_store.transcripts import TranscriptStore
+from streams.adapters.register.accounts import EntersWithin
 from streams.adapters.register.keys import RegisterKeys
 from streams.adapters.register.register import Register
 from streams.adapters.register.wrapping_keys import ensure_current
-from streams.ports import ObjectStore, SystemClock
+from streams.ports import Clock, ObjectStore, SystemClock
 from streams.settings import Settings
 
 
@@ -47,6 +48,13 @@ def require_migrations(settings: Settings) -> None:
     lacking = missing_migrations(settings.clickhouse_url.get_secret_value())
     if lacking:
         raise NotPreparedError(f"ClickHouse lacks {len(lacking)} migration(s): run `callstream migrate`")
+
+
+def audit_log_of(register: Register, clock: Clock) -> EntersWithin:
+    """Where entries about this register go."""
+    from streams.adapters.register.audit_log import RegisterAuditLog
+
+    return RegisterAuditLog(register, clock)
 
 
 def require_register(register: Register) -> None:

@@ -3,10 +3,11 @@
 `docs/roles.md` explains both files. What a server makes of them is in `processors/clickhouse/grants.py`.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, Self, get_args
 
 from pydantic import Field, StringConstraints, model_validator
 
@@ -19,6 +20,22 @@ ROLES_FILE = Path(__file__).parent / "roles.yaml"
 ALL_TENANTS = "*"
 RESERVED_USERS = frozenset({"default", "callstream", "analyst", "watcher"})
 """Accounts of the embedded engine, and of every server."""
+
+Action = Literal[
+    "see_text",
+    "listen",
+    "listen_unmasked",
+    "export",
+    "approve",
+    "hold",
+    "release",
+    "delete",
+    "review",
+    "administer",
+]
+"""What a role of people may be granted, each apart from the others (R91)."""
+
+ACTIONS: tuple[Action, ...] = get_args(Action)
 
 RowScope = Literal["agent", "team", "tenant", "all"]
 """How far a role sees: the calls of one agent, of teams, of tenants, everything."""
@@ -60,6 +77,7 @@ class AccessRole(Record):
     purpose: str
     purpose_zh: str
     rows: RowScope
+    actions: tuple[Action, ...] = Field(default=(), description="what callstream lets it do, to the rows that it sees")
     limits: QueryLimits | None = None
     grants: tuple[str, ...] = ()
 
@@ -67,12 +85,44 @@ class AccessRole(Record):
     def _is_of_one_kind(self) -> Self:
         if bool(self.grants) != (self.rows == "all") or bool(self.grants) == (self.limits is not None):
             raise ValueError("a role has either limits, or grants of its own and rows: all")
+        if self.grants and self.actions:
+            raise ValueError("an account of work has no actions: they are for people")
+        if find_repeated(self.actions):
+            raise ValueError("an action stands there twice")
         return self
 
     @property
     def of_people(self) -> bool:
         """Whether the role is for people, so that views say what it may read."""
         return not self.grants
+
+
+class RegisterRole(Record):
+    """A role for people without an account in ClickHouse: what it sees it sees through callstream."""
+
+    purpose: str
+    purpose_zh: str
+    rows: Literal["agent", "team", "tenant"]
+    actions: tuple[Action, ...] = Field(min_length=1)
+    fields: tuple[Slug, ...] = Field(default=(), description="groups of columns of the view calls that it is shown")
+
+    @model_validator(mode="after")
+    def _names_each_action_once(self) -> Self:
+        if find_repeated(self.actions):
+            raise ValueError("an action stands there twice")
+        return self
+
+
+@dataclass(frozen=True)
+class PeopleRole:
+    """What callstream lets a role of people do: to which calls, and which groups of columns of a call it is shown."""
+
+    name: str
+    rows: RowScope
+    actions: frozenset[Action]
+    fields: frozenset[str]
+    purpose: str
+    purpose_zh: str
 
 
 class RowColumns(Record):
@@ -102,6 +152,7 @@ class View(Record):
     columns: dict[Slug, tuple[ColumnName, ...]] = Field(default_factory=dict)
     may: dict[Slug, Permission] = Field(default_factory=dict)
     withheld: tuple[Slug, ...] = ()
+    text: bool = Field(default=False, description="whether what was said is in it")
 
     def columns_for(self, role: str) -> tuple[str, ...] | None:
         """The columns that the role may read, None for all of them. `role` must be one that may."""
@@ -116,6 +167,7 @@ class RolesFile(Record):
 
     version: int = Field(ge=1)
     roles: dict[Slug, AccessRole]
+    register_roles: dict[Slug, RegisterRole] = Field(default_factory=dict)
     views: dict[ColumnName, View]
     storage: dict[ColumnName, RowColumns] = Field(
         description="tables that no person reads but through views, with the columns by which a row policy guards them"
@@ -124,6 +176,15 @@ class RolesFile(Record):
     @model_validator(mode="after")
     def _leaves_nothing_open(self) -> Self:
         problems = [f"{name} is a view and storage" for name in self.storage if name in self.views]
+        problems += [
+            f"{name} stands in roles and in register_roles" for name in self.register_roles if name in self.roles
+        ]
+        problems += [
+            f"role {name} has no group of columns {group}"
+            for name, role in self.register_roles.items()
+            for group in role.fields
+            if "calls" not in self.views or group not in self.views["calls"].columns
+        ]
         people = {name for name, role in self.roles.items() if role.of_people}
         for name, view in self.views.items():
             named = [*view.may, *view.withheld]
@@ -147,9 +208,32 @@ class RolesFile(Record):
         problems = [f"view {name} has no group of columns {group}" for group in unknown]
         if view.columns and not permission.columns:
             problems.append(f"view {name} does not say which columns {role} may read")
+        if view.text and "see_text" not in self.roles[role].actions:
+            problems.append(f"view {name} has text, and {role} may not see_text: withhold it, or grant the action")
         if None in view.rows.of_level(permission.rows or self.roles[role].rows):
             problems.append(f"view {name} has no column by which {role} could be given its rows")
         return problems
+
+    @property
+    def of_people(self) -> Mapping[str, PeopleRole]:
+        """Every role that a person may be given, by its name."""
+        calls = self.views.get("calls", View())
+        found = {
+            name: PeopleRole(
+                name=name,
+                rows=role.rows,
+                actions=frozenset(role.actions),
+                fields=frozenset(calls.may[name].columns if name in calls.may else ()),
+                purpose=role.purpose,
+                purpose_zh=role.purpose_zh,
+            )
+            for name, role in self.roles.items()
+            if role.of_people
+        }
+        for name, each in self.register_roles.items():
+            actions, fields = frozenset(each.actions), frozenset(each.fields)
+            found[name] = PeopleRole(name, each.rows, actions, fields, each.purpose, each.purpose_zh)
+        return found
 
     def rows_for(self, view: str, role: str) -> RowScope:
         """Which rows of that view the role may see."""
@@ -240,15 +324,20 @@ def _check_scope(entry: UserEntry, roles: RolesFile) -> None:
     role = roles.roles.get(entry.role)
     if role is None:
         raise ValueError(f"there is no role {entry.role}: {', '.join(roles.roles)}")
-    needed = _LEVELS[role.rows]
-    given = {"tenant": bool(entry.tenants), "team": bool(entry.teams), "agent": entry.agent is not None}
+    check_scope(entry.role, role.rows, entry.tenants, entry.teams, entry.agent)
+
+
+def check_scope(name: str, rows: RowScope, tenants: Sequence[str], teams: Sequence[str], agent: str | None) -> None:
+    """Raises `ValueError` unless exactly that is given which a role that sees these rows needs."""
+    needed = _LEVELS[rows]
+    given = {"tenant": bool(tenants), "team": bool(teams), "agent": agent is not None}
     names = {"tenant": "tenants", "team": "teams", "agent": "agent"}
     if missing := [names[level] for level in needed if not given[level]]:
-        raise ValueError(f"role {entry.role} needs {' and '.join(missing)}")
+        raise ValueError(f"role {name} needs {' and '.join(missing)}")
     if useless := [names[level] for level, is_given in given.items() if is_given and level not in needed]:
-        raise ValueError(f"role {entry.role} does not look at {' and '.join(useless)}: leave it out")
-    if role.rows == "agent" and (len(entry.tenants) != 1 or ALL_TENANTS in entry.tenants):
-        raise ValueError(f"role {entry.role} needs exactly one tenant: numbers of agents are theirs alone in it")
+        raise ValueError(f"role {name} does not look at {' and '.join(useless)}: leave it out")
+    if rows == "agent" and (len(tenants) != 1 or ALL_TENANTS in tenants):
+        raise ValueError(f"role {name} needs exactly one tenant: numbers of agents are theirs alone in it")
 
 
 def _user_of(entry: UserEntry, folder: Path) -> User:

@@ -23,6 +23,14 @@ CustodyKind = Literal[
     "api_key_made",
     "api_key_replaced",
     "api_key_revoked",
+    "account_added",
+    "account_disabled",
+    "account_enabled",
+    "password_set",
+    "role_granted",
+    "role_revoked",
+    "token_made",
+    "token_revoked",
 ]
 """What has changed.
 
@@ -78,6 +86,8 @@ class CustodyChanged(Message):
     )
     api_key_id: Identifier | None = Field(default=None, description="id of an API key, not the key")
     count: int | None = Field(default=None, ge=0, le=2**63 - 1, description="how many keys it was about")
+    account_id: Identifier | None = Field(default=None, description="of an account: whose it is that changed")
+    role: Slug | None = Field(default=None, description="of an account: the role that was given or taken")
 
     @model_validator(mode="after")
     def _is_consistent(self) -> Self:

@@ -50,6 +50,7 @@ from streams.cli.surges import surges
 from streams.cli.topics import topics_app
 from streams.cli.topology import topology
 from streams.cli.up import up
+from streams.cli.user import user_app
 from streams.cli.verdicts import verdicts_app
 from streams.cli.worker import worker
 from streams.embedded.child import PRIVATE_UMASK
@@ -124,6 +125,7 @@ app.add_typer(roles_app, name="roles")
 app.add_typer(check_app, name="check")
 app.add_typer(quarantine_app, name="quarantine")
 app.add_typer(export_app, name="export")
+app.add_typer(user_app, name="user")
 
 
 def main() -> None:

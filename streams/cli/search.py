@@ -10,10 +10,12 @@ from rich.text import Text
 
 from processors.clickhouse.search_sql import DEFAULT_LIMIT, MOST_HITS, FoundCall, Page, Quote, SearchQuery
 from processors.custody.audit_entry import AuditEntry
+from processors.custody.authorization import Decision, Target
 from schemas.config.tenants import TenantDays
 from schemas.messages.call_analysis import TRIGGER_NAMES
 from schemas.messages.call_ended import Role
 from streams.cli.command_settings import command_settings
+from streams.cli.console.access import Allowed, refuse, require_reach
 from streams.cli.console.options import JsonOption
 from streams.cli.console.output import console, print_json
 from streams.cli.console.phone_number import read_phone_number
@@ -157,13 +159,14 @@ def search(
         **{f"{name}_ms": round(value * 1000) for name, value in _range("duration", duration).items()},
     }
     query = _query({name: value for name, value in wanted.items() if value not in (None, [], ())})
+    allowed, query = _narrowed(settings, query)
     client = connect(settings.clickhouse_url.get_secret_value())
     try:
         page = find(client, query, limit=limit, cursor=cursor)
         unknown = [] if page.hits or cursor else unknown_values(client, query)
     finally:
         client.close()
-    enter(settings, *_accesses(query, page, reason, ticket))
+    enter(settings, *_accesses(query, page, allowed, reason, ticket))
     for sentence in unknown:
         typer.echo(sentence, err=True)
     if as_json:
@@ -185,7 +188,34 @@ def _only_tenant(settings: Settings) -> str:
         client.close()
 
 
-def _accesses(query: SearchQuery, page: Page, reason: str | None, ticket: str | None) -> list[AuditEntry]:
+def _narrowed(settings: Settings, query: SearchQuery) -> tuple[Allowed, SearchQuery]:
+    """Who searches, and the search within the teams or the agents of whoever has a role for these alone.
+
+    Raises `NotAllowedError` where it asks for others, and `SearchError` where it has to say more.
+    """
+    from streams.queries.search import SearchError
+
+    allowed, reaches = require_reach(settings, "see_text", query.tenants, entered_as="searched")
+    narrowed = {tenant: reach for tenant, reach in reaches.items() if not reach.whole_tenant}
+    if not narrowed:
+        return allowed, query
+    if len(reaches) > 1:
+        raise SearchError("your roles reach single teams or agents: search one --tenant at a time")
+    ((tenant, reach),) = narrowed.items()
+    teams, agents = set(query.teams), set(query.agents)
+    if (teams and teams <= reach.teams) or (agents and agents <= reach.agents):
+        return allowed, query
+    if (teams or not reach.teams) and (agents or not reach.agents):
+        decision = Decision(allowed=False, reason="other_team" if teams else "other_agent", role=allowed.role)
+        refuse(settings, allowed.actor, decision, Target(tenant), "searched")
+    if reach.teams and reach.agents:
+        raise SearchError("your roles reach a team and an agent: say --team or --agent")
+    if reach.teams:
+        return allowed, query.model_copy(update={"teams": tuple(sorted(reach.teams))})
+    return allowed, query.model_copy(update={"agents": tuple(sorted(reach.agents))})
+
+
+def _accesses(query: SearchQuery, page: Page, who: Allowed, reason: str | None, ticket: str | None) -> list[AuditEntry]:
     """An entry for each tenant that was asked for."""
     from streams.cli.console.audit import access_entry
 
@@ -196,6 +226,7 @@ def _accesses(query: SearchQuery, page: Page, reason: str | None, ticket: str | 
             tenant,
             filters,
             sum(hit.tenant_id == tenant for hit in page.hits),
+            who=who,
             reason=reason,
             ticket=ticket,
         )

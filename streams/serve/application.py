@@ -1,4 +1,4 @@
-"""The HTTP interface: `/v1/recordings`, `/v1/calls/{call_id}`, `/v1/health`. Built without a server."""
+"""The HTTP interface: `/v1/recordings`, `/v1/calls/{call_id}`, `/v1/session`, `/v1/health`. Built without a server."""
 
 import asyncio
 import logging
@@ -13,9 +13,11 @@ from pydantic import BaseModel
 
 from processors.custody.intake import Announced, Free, Intake, Reserved, Stored
 from schemas.errors import OperatorError, RetryableError
-from streams.serve.authentication import Authentication, answered
+from streams.serve.authentication import Authentication, actor_of_key, answered
 from streams.serve.limits import TenantLimits
 from streams.serve.middleware import Edge
+from streams.serve.people import COOKIE, People, Person
+from streams.serve.permission import Permission
 from streams.serve.ports import Served
 from streams.serve.problems import HttpProblem, RefusedError, answer_of, described, not_found, unavailable
 from streams.serve.requests import (
@@ -25,8 +27,10 @@ from streams.serve.requests import (
     HandedOverAnswer,
     RecordingEvent,
     TakenInAnswer,
+    TenantInQuery,
     TranscriptUpload,
 )
+from streams.serve.session_routes import ANYBODY, SignIn, add_session_routes
 from streams.serve.uploads import Uploads
 
 if TYPE_CHECKING:
@@ -42,8 +46,8 @@ ASKING_THREADS = 8
 CHECKS_ARE_KEPT_S = 5.0
 """However often a load balancer asks, store, register and Kafka are asked once in this time."""
 
-_UNAUTHORIZED = (HTTPStatus.UNAUTHORIZED, "no API key, or none that holds")
-_FORBIDDEN = (HTTPStatus.FORBIDDEN, "the key lacks the scope")
+_UNAUTHORIZED = (HTTPStatus.UNAUTHORIZED, "nobody who is known, whatever is wrong")
+_FORBIDDEN = (HTTPStatus.FORBIDDEN, "the key lacks the scope, or no role of the person allows it")
 _NOT_FOUND = (HTTPStatus.NOT_FOUND, "there is none, or none that the key may know of")
 _BAD = (HTTPStatus.BAD_REQUEST, "not HTTP as it should be, or a form that is broken or cut")
 _INVALID = (HTTPStatus.UNPROCESSABLE_ENTITY, "a field is wrong; `errors` names it")
@@ -81,13 +85,16 @@ def build_app(served: Served) -> "FastAPI":
     asking = ThreadPoolExecutor(ASKING_THREADS, thread_name_prefix="ask")
     limits = TenantLimits(settings.serve_requests_per_s, settings.serve_bytes_per_s)
     uploads = Uploads(served, limits)
-    authentication = Authentication(served.api_keys, served.clock, asking)
+    people = People(served.people, served.clock, asking)
+    authentication = Authentication(served.api_keys, people, served.clock, asking)
+    permission = Permission(authentication, served.owners, served.people.audit_log, served.clock, asking)
     readiness = _Readiness(served, asking)
 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> "AsyncIterator[dict[str, float]]":
         yield {"head_within_s": settings.serve_slow_after_s}
         uploads.close()
+        people.close()
         asking.shutdown(wait=False, cancel_futures=True)
 
     app = FastAPI(
@@ -100,17 +107,37 @@ def build_app(served: Served) -> "FastAPI":
         lifespan=lifespan,
         redirect_slashes=False,
     )
+    app.state.permission = permission
 
     async def principal_of(request: Request, scope: Any) -> Any:
-        principal = await authentication.require(request.headers.get("authorization"), scope)
+        principal = await authentication.require(request, scope)
         request.state.key_id = principal.key_id
         request.state.principal = principal
         limits.request(principal.tenant_id)
         return principal
 
+    async def tenant_of_call(request: Request, call_id: str, tenant: str | None) -> str:
+        """Where the call is that a key or a person may ask about. Raises `RefusedError`."""
+        who = await authentication.who(request)
+        if isinstance(who, Person):
+            request.state.key_id = who.account.account_id
+            limits.request(f"account {who.account.account_id}")
+            permitted = await permission.permit_actor(request, who.actor, "see_text", call_id, tenant)
+            await permission.enter(permitted, "viewed_call")
+            return permitted.target.tenant_id
+        request.state.key_id = who.key_id
+        limits.request(who.tenant_id)
+        request.state.principal = who
+        await authentication.require_scope(request, who, "calls:read")
+        if tenant not in (None, who.tenant_id):
+            await permission.permit_actor(request, actor_of_key(who), "see_text", call_id, tenant)
+        shown = ("viewed_call", who.tenant_id, who.key_id, call_id, _address_of(request))
+        await answered(asyncio.get_running_loop().run_in_executor(asking, served.audit.shows, *shown), "the register")
+        return who.tenant_id
+
     @app.exception_handler(RefusedError)
     async def refused(request: Request, error: RefusedError) -> Response:
-        if error.status in _ENTERED:
+        if error.status in _ENTERED and not error.entered:
             await asyncio.get_running_loop().run_in_executor(asking, _enter_refusal, served, request, error)
         return answer_of(error, request.state.request_id)
 
@@ -181,25 +208,19 @@ def build_app(served: Served) -> "FastAPI":
         summary="Where a call stands",
         operation_id="get_call",
         responses=described(_BAD, _UNAUTHORIZED, _FORBIDDEN, _NOT_FOUND, _INVALID, _BUSY, _UNAVAILABLE),
-        openapi_extra={"security": [{"api_key": []}]},
+        openapi_extra=ANYBODY,
     )
-    async def get_call(call_id: CallIdInPath, request: Request) -> CallAnswer:
-        principal = await principal_of(request, "calls:read")
+    async def get_call(call_id: CallIdInPath, request: Request, tenant: TenantInQuery = None) -> CallAnswer:
+        tenant_id = await tenant_of_call(request, call_id, tenant)
         loop = asyncio.get_running_loop()
-        tenant_id = principal.tenant_id
         intake, outcome = await asyncio.gather(
             loop.run_in_executor(asking, served.intakes.intake, tenant_id, call_id),
             loop.run_in_executor(asking, served.outcomes.outcome, tenant_id, call_id),
             return_exceptions=True,
         )
-        answer = _answer(tenant_id, call_id, intake, outcome)
-        await answered(
-            loop.run_in_executor(
-                asking, served.audit.shows, "viewed_call", tenant_id, principal.key_id, call_id, _address_of(request)
-            ),
-            "the register",
-        )
-        return answer
+        return _answer(tenant_id, call_id, intake, outcome)
+
+    add_session_routes(app, authentication, people, limits, served.clock)
 
     @app.get("/v1/health/live", summary="Is the process alive", operation_id="live")
     async def live() -> Health:
@@ -234,7 +255,7 @@ def _address_of(request: "Request") -> str | None:
 
 def _enter_refusal(served: Served, request: "Request", error: RefusedError) -> None:
     """Who asked for what, and why it was refused; waits for the register."""
-    principal = error.principal or getattr(request.state, "principal", None)
+    principal = getattr(request.state, "principal", None)
     named = str(request.path_params.get("call_id", ""))
     call_id = named if _CALL_ID.fullmatch(named) else None
     served.audit.refuses(
@@ -368,14 +389,20 @@ def _complete_openapi(app: "FastAPI") -> None:
             return app.openapi_schema
         document = made()
         schemas = document["components"]["schemas"]
-        for model in (HttpProblem, RecordingEvent, TranscriptUpload):
+        for model in (HttpProblem, RecordingEvent, SignIn, TranscriptUpload):
             schema = model.model_json_schema(ref_template="#/components/schemas/{model}")
             schemas.update(schema.pop("$defs", {}))
             schemas[model.__name__] = schema
         for name in ("HTTPValidationError", "ValidationError"):
             schemas.pop(name, None)
         document["components"]["securitySchemes"] = {
-            "api_key": {"type": "http", "scheme": "bearer", "description": "`callstream api-keys issue`"}
+            "api_key": {
+                "type": "http",
+                "scheme": "bearer",
+                "description": "of a system: `callstream api-keys issue`; of a person: `callstream user token add`, or "
+                "an access token of the OpenID provider",
+            },
+            "session": {"type": "apiKey", "in": "cookie", "name": COOKIE, "description": "of POST /v1/session"},
         }
         document["components"]["schemas"] = dict(sorted(schemas.items()))
         app.openapi_schema = document

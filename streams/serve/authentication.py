@@ -1,30 +1,30 @@
-"""Who asks: the API key in `Authorization: Bearer …`."""
+"""Who asks: the API key of a system or the token of a person in `Authorization: Bearer …`, or a session's cookie."""
 
 import asyncio
 import logging
 import time
-from collections import OrderedDict
 from collections.abc import Awaitable, Callable
 from concurrent.futures import Executor
 from datetime import datetime, timedelta
 from http import HTTPStatus
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from processors.custody.api_keys import ApiKey, ApiScope, is_key, parts_of
+from processors.custody.authorization import Actor, Grant
 from schemas.errors import OperatorError, RetryableError
 from streams.ports import Clock
+from streams.serve.people import COOKIE, People, Person, Remembered
 from streams.serve.ports import KnowsKeys
-from streams.serve.problems import RefusedError, unavailable
+from streams.serve.problems import RefusedError, entered, unavailable
 from streams.serve.requests import Principal
+
+if TYPE_CHECKING:
+    from starlette.requests import Request
 
 T = TypeVar("T")
 
 log = logging.getLogger(__name__)
 
-REMEMBERED_S = 10.0
-"""So long a key that was revoked may still be used here. Its expiry needs no time: it is looked at every time."""
-
-REMEMBERED_KEYS = 10_000
 USE_IS_NOTED_EVERY = timedelta(hours=1)
 
 
@@ -32,47 +32,82 @@ class Authentication:
     """Asks the register for keys, and remembers them for seconds. For the thread of the event loop alone."""
 
     def __init__(
-        self, keys: KnowsKeys, clock: Clock, pool: Executor, monotonic_s: Callable[[], float] = time.monotonic
+        self,
+        keys: KnowsKeys,
+        people: People,
+        clock: Clock,
+        pool: Executor,
+        monotonic_s: Callable[[], float] = time.monotonic,
     ) -> None:
         self._keys = keys
+        self._people = people
         self._clock = clock
         self._pool = pool
-        self._monotonic_s = monotonic_s
-        self._remembered: OrderedDict[str, tuple[float, ApiKey | None]] = OrderedDict()
+        self._remembered: Remembered[ApiKey | None] = Remembered(monotonic_s)
         self._used_at: dict[str, datetime] = {}
         self._noting: set[asyncio.Future[None]] = set()
 
-    async def require(self, authorization: str | None, scope: ApiScope) -> Principal:
-        """Raises `RefusedError`: 401 for no key that holds, whatever is wrong with it; 403 for one that is for else."""
-        scheme, _, given = (authorization or "").partition(" ")
-        parts = parts_of(given.strip()) if scheme.lower() == "bearer" else None
+    async def who(self, request: "Request") -> Principal | Person:
+        """The system whose API key came, or the person: by a token, by one of the OpenID provider, or by a session.
+
+        Raises `RefusedError`: 401, whatever is wrong, once it is entered; 403 for a change that another site may have
+        sent.
+        """
+        authorization = request.headers.get("authorization")
+        if authorization is None:
+            cookie = request.cookies.get(COOKIE)
+            if cookie is None:
+                raise await self._people.refused(request, "no_token")
+            return await self._people.by_session(cookie, request)
+        scheme, _, given = authorization.partition(" ")
+        given = given.strip()
+        if scheme.lower() != "bearer":
+            raise await self._people.refused(request, "no_token")
+        if given.startswith("cst_"):
+            return await self._people.by_token(given, request)
+        if given.count(".") == 2:
+            return await self._people.by_access_token(given, request)
+        return await self._key(given, request)
+
+    async def actor_of(self, request: "Request") -> Actor:
+        """Whoever asks, as `authorize` knows them. A key alone shows, plays and changes nothing. Raises as `who`."""
+        who = await self.who(request)
+        return who.actor if isinstance(who, Person) else actor_of_key(who)
+
+    async def require(self, request: "Request", scope: ApiScope) -> Principal:
+        """A key with this scope. Raises `RefusedError`: 401; 403 for a key that is for else, and for a person."""
+        who = await self.who(request)
+        if isinstance(who, Person):
+            raise RefusedError(HTTPStatus.FORBIDDEN, "scope", "This is for systems: it needs an API key.")
+        return await self.require_scope(request, who, scope)
+
+    async def require_scope(self, request: "Request", principal: Principal, scope: ApiScope) -> Principal:
+        """Raises `RefusedError` (403) for a key that lacks it."""
+        if scope not in principal.scopes:
+            await self._people.enter_key(request, "scope", principal.key_id, principal.tenant_id)
+            raise entered(RefusedError(HTTPStatus.FORBIDDEN, "scope", f"This key lacks the scope {scope}."))
+        return principal
+
+    async def _key(self, given: str, request: "Request") -> Principal:
+        parts = parts_of(given)
         if parts is None:
-            raise _unauthorized()
+            raise await self._people.refused(request, "no_token")
         key_id, secret = parts
         key = await self._find(key_id)
         now = self._clock.now()
         if not is_key(key, secret, now) or key is None:
-            raise _unauthorized()
+            raise await self._people.refused(request, "key")
         self._note_use(key_id, now)
-        principal = Principal(key_id, key.tenant_id, frozenset(key.scopes))
-        if scope not in key.scopes:
-            refused = RefusedError(HTTPStatus.FORBIDDEN, "scope", f"This key lacks the scope {scope}.")
-            refused.principal = principal
-            raise refused
-        return principal
+        return Principal(key_id, key.tenant_id, frozenset(key.scopes))
 
     async def _find(self, key_id: str) -> ApiKey | None:
-        now_s = self._monotonic_s()
         known = self._remembered.get(key_id)
-        if known is not None and now_s - known[0] < REMEMBERED_S:
-            return known[1]
+        if known is not None:
+            return known[0]
         key = await answered(
             asyncio.get_running_loop().run_in_executor(self._pool, self._keys.find, key_id), "the register"
         )
-        self._remembered[key_id] = (now_s, key)
-        self._remembered.move_to_end(key_id)
-        while len(self._remembered) > REMEMBERED_KEYS:
-            self._remembered.popitem(last=False)
+        self._remembered.keep(key_id, key)
         return key
 
     def _note_use(self, key_id: str, now: datetime) -> None:
@@ -90,13 +125,9 @@ class Authentication:
             log.warning("when a key was used last is not noted: %s", str(error))
 
 
-def _unauthorized() -> RefusedError:
-    return RefusedError(
-        HTTPStatus.UNAUTHORIZED,
-        "unauthorized",
-        "A valid API key is needed: Authorization: Bearer cs_…",
-        headers={"WWW-Authenticate": 'Bearer realm="callstream"'},
-    )
+def actor_of_key(principal: Principal) -> Actor:
+    """A system: it may be asked about calls of its tenant, and is allowed nothing that is granted to people."""
+    return Actor(f"key:{principal.key_id}", (Grant("api_key", principal.tenant_id, frozenset()),))
 
 
 async def answered(asked: Awaitable[T], what: str) -> T:

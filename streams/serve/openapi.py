@@ -5,6 +5,7 @@ from typing import Any
 
 from streams.ports import SystemClock
 from streams.serve.application import build_app
+from streams.serve.people import PeopleServed
 from streams.serve.ports import Served
 from streams.settings import Settings
 
@@ -24,6 +25,8 @@ def openapi_text() -> str:
         outcomes=nothing,
         audit=nothing,
         customer_of=nothing,
+        people=PeopleServed(nothing, nothing, nothing, {}, nothing),
+        owners=nothing,
         checks={},
     )
     return json.dumps(build_app(served).openapi(), ensure_ascii=False, indent=2) + "\n"

@@ -8,8 +8,9 @@ from typing import Any, Literal, Protocol
 from processors.custody.api_keys import ApiKey
 from schemas.messages.call_ended import CallEnded
 from schemas.messages.transcript_received import TranscriptReceived
-from streams.ports import Clock, Intakes
+from streams.ports import CallOwner, Clock, Intakes
 from streams.serve.audit import ServedAudit
+from streams.serve.people import PeopleServed
 from streams.serve.requests import CustomerOfNumber
 from streams.settings import Settings
 
@@ -66,6 +67,14 @@ class KnowsOutcomes(Protocol):
         ...
 
 
+class KnowsOwners(Protocol):
+    """Whose calls are whose, in ClickHouse and in what is just coming in."""
+
+    def owner(self, tenant_id: str, call_id: str) -> CallOwner | None:
+        """None for a call that nobody knows. Raises `RetryableError` and `OperatorError`."""
+        ...
+
+
 @dataclass(frozen=True)
 class Served:
     """All that the application is made of. What blocks is called in threads."""
@@ -79,5 +88,7 @@ class Served:
     outcomes: KnowsOutcomes
     customer_of: CustomerOfNumber
     audit: ServedAudit
+    people: PeopleServed
+    owners: KnowsOwners
     checks: Mapping[str, Callable[[], None]]
     """Name of what is needed → raises where it does not answer."""

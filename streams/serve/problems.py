@@ -9,7 +9,6 @@ from pydantic import BaseModel, Field
 if TYPE_CHECKING:
     from fastapi import Response
 
-    from streams.serve.requests import Principal
 
 MEDIA_TYPE = "application/problem+json"
 
@@ -27,9 +26,9 @@ class HttpProblem(BaseModel):
 
 
 class RefusedError(Exception):
-    """A request is refused. Nothing in it is a value that somebody sent. `principal` is who asked, if that is known."""
+    """A request is refused. Nothing in it is a value that somebody sent. `entered`: the audit log has it already."""
 
-    principal: "Principal | None" = None
+    entered = False
 
     def __init__(
         self,
@@ -76,6 +75,12 @@ NOT_FOUND = "There is no such call for this key."
 def not_found(detail: str = NOT_FOUND) -> RefusedError:
     """There is nothing, or nothing that may be known (404)."""
     return RefusedError(HTTPStatus.NOT_FOUND, "not_found", detail)
+
+
+def entered(refused: RefusedError) -> RefusedError:
+    """The same, which the audit log has already."""
+    refused.entered = True
+    return refused
 
 
 def answer_of(refused: RefusedError, request_id: str) -> "Response":

@@ -218,6 +218,8 @@ class CallAnswer(BaseModel):
 
 CallIdInPath = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._:@-]{0,127}$")]
 
+TenantInQuery = Annotated[TenantId | None, Field(description="where the account has roles in several tenants")]
+
 
 @dataclass(frozen=True)
 class Principal:

@@ -12,6 +12,7 @@ import httpx
 from processors.custody.api_keys import ApiScope
 from processors.custody.customer_keys import CustomerKeys
 from processors.listening.audio import UnhearableError
+from schemas.config.claim_grants import NO_CLAIM_GRANTS, ClaimGrants
 from schemas.errors import RetryableError
 from schemas.messages.call_ended import CallEnded
 from schemas.messages.records import ProducerRecord
@@ -29,11 +30,13 @@ from streams.adapters.register.register import Register, sqlite_url
 from streams.ports import ObjectStore
 from streams.serve.application import build_app
 from streams.serve.audit import ServedAudit
+from streams.serve.people import Provider
 from streams.serve.ports import Served
 from streams.serve.server import Server
 from streams.settings import Settings, load_settings
 from streams.stages.take_in import TakeIn
 from tests.support.data_keys import MemoryDataKeys
+from tests.support.people import Town
 
 NOW = datetime(2026, 5, 1, 8, tzinfo=UTC)
 CUSTOMERS = CustomerKeys(1, {1: "of the test"})
@@ -93,6 +96,7 @@ class Serving:
     clock: HandClock
     sealed: SealedStore
     received: ReceivedStore
+    town: Town
 
     def key(self, tenant_id: str = "acme", scopes: tuple[ApiScope, ...] = ALL, days: int | None = 1) -> str:
         """A new API key."""
@@ -143,7 +147,15 @@ def settings_in(folder: Path, **values: object) -> Settings:
 
 
 @contextmanager
-def serving(folder: Path, store: ObjectStore | None = None, /, **values: object) -> Iterator[Serving]:
+def serving(
+    folder: Path,
+    store: ObjectStore | None = None,
+    /,
+    *,
+    provider: Provider | None = None,
+    claim_grants: ClaimGrants = NO_CLAIM_GRANTS,
+    **values: object,
+) -> Iterator[Serving]:
     """A server with these settings, listening; gone afterwards."""
     settings = settings_in(folder, **values)
     clock = HandClock()
@@ -155,6 +167,7 @@ def serving(folder: Path, store: ObjectStore | None = None, /, **values: object)
     received = ReceivedStore(bucket, sealed)
     intakes, broker, outcomes = RegisterIntakes(register, clock), SwitchableBroker(), KnownOutcomes()
     api_keys = RegisterApiKeys(register, clock)
+    town = Town(register, clock)
 
     def kafka() -> None:
         if broker.down:
@@ -171,13 +184,15 @@ def serving(folder: Path, store: ObjectStore | None = None, /, **values: object)
             outcomes=outcomes,
             audit=ServedAudit(RegisterAuditLog(register, clock), clock),
             customer_of=lambda tenant, number: CUSTOMERS.fields(tenant, number, keep_last_digits=False),
+            people=town.served(provider, claim_grants=claim_grants),
+            owners=town.owners,
             checks={"the store": bucket.check, "the register": register.check, "Kafka": kafka},
         )
     )
     server = Server(app, settings, datetime.now(UTC))
     server.start()
     try:
-        yield Serving(server.url, folder, register, api_keys, intakes, broker, outcomes, clock, sealed, received)
+        yield Serving(server.url, folder, register, api_keys, intakes, broker, outcomes, clock, sealed, received, town)
     finally:
         server.stop()
         register.close()

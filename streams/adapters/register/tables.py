@@ -18,11 +18,12 @@ from sqlalchemy import (
     MetaData,
     String,
     Table,
+    Text,
     text,
 )
 from sqlalchemy.types import TypeDecorator
 
-REVISIONS: tuple[str, ...] = ("0001", "0002", "0003", "0004")
+REVISIONS: tuple[str, ...] = ("0001", "0002", "0003", "0004", "0005")
 """The migrations that there are, the oldest first; the last one is what this release works with."""
 
 TENANT_LENGTH = 64
@@ -281,3 +282,96 @@ audit_positions = Table(
     Column("position", String(256), nullable=False),
 )
 """How far the stage `audit` has come in each of the things that it does."""
+
+ACCOUNT_LENGTH = 64
+URL_LENGTH = 512
+
+accounts = Table(
+    "accounts",
+    metadata,
+    Column("account_id", String(ACCOUNT_LENGTH), primary_key=True),
+    Column("home", String(TENANT_LENGTH), nullable=False),
+    Column("created_at", UtcTime, nullable=False),
+    Column("password_hash", String(256)),
+    Column("oidc_issuer", String(URL_LENGTH)),
+    Column("oidc_subject", String(256)),
+    Column("os_user", String(64)),
+    Column("clickhouse_user", String(64)),
+    Column("disabled_at", UtcTime),
+    Column("generation", Integer, nullable=False),
+    Index("ix_accounts_oidc", "oidc_issuer", "oidc_subject", unique=True),
+    Index("ix_accounts_os_user", "os_user", unique=True),
+)
+"""People. Of a password the Argon2id hash alone; `generation` grows with every change of what the account may do."""
+
+account_grants = Table(
+    "account_grants",
+    metadata,
+    Column("grant_id", String(32), primary_key=True),
+    Column("account_id", String(ACCOUNT_LENGTH), nullable=False),
+    Column("role", String(SLUG_LENGTH), nullable=False),
+    Column("tenant_id", String(TENANT_LENGTH), nullable=False),
+    Column("teams", Text),
+    Column("agent_id", String(128)),
+    Column("granted_at", UtcTime, nullable=False),
+    Column("ends_at", UtcTime),
+    Column("revoked_at", UtcTime),
+    ForeignKeyConstraint(["account_id"], ["accounts.account_id"]),
+    Index("ix_account_grants_account_id", "account_id"),
+)
+"""Roles that accounts were given. `teams` is a JSON list, or null where the role is not narrowed to any."""
+
+account_tokens = Table(
+    "account_tokens",
+    metadata,
+    Column("token_id", String(32), primary_key=True),
+    Column("account_id", String(ACCOUNT_LENGTH), nullable=False),
+    Column("label", String(128), nullable=False),
+    Column("scopes", String(256), nullable=False),
+    Column("digest", String(64), nullable=False),
+    Column("issued_at", UtcTime, nullable=False),
+    Column("expires_at", UtcTime, nullable=False),
+    Column("revoked_at", UtcTime),
+    Column("used_at", UtcTime),
+    ForeignKeyConstraint(["account_id"], ["accounts.account_id"]),
+    Index("ix_account_tokens_account_id", "account_id"),
+)
+"""Tokens of accounts. Of their secrets, 256 random bits, the SHA-256 alone; `used_at` is right to about an hour."""
+
+sessions = Table(
+    "sessions",
+    metadata,
+    Column("digest", String(64), primary_key=True),
+    Column("account_id", String(ACCOUNT_LENGTH), nullable=False),
+    Column("generation", Integer, nullable=False),
+    Column("opened_at", UtcTime, nullable=False),
+    Column("used_at", UtcTime, nullable=False),
+    Column("claimed", Text, nullable=False),
+    ForeignKeyConstraint(["account_id"], ["accounts.account_id"]),
+    Index("ix_sessions_account_id", "account_id"),
+    Index("ix_sessions_used_at", "used_at"),
+)
+"""Open sessions by the SHA-256 of what the cookie holds. `claimed`: grants of an OpenID provider's claims, as JSON."""
+
+oidc_sign_ins = Table(
+    "oidc_sign_ins",
+    metadata,
+    Column("digest", String(64), primary_key=True),
+    Column("nonce", String(64), nullable=False),
+    Column("verifier", String(128), nullable=False),
+    Column("began_at", UtcTime, nullable=False),
+    Index("ix_oidc_sign_ins_began_at", "began_at"),
+)
+"""People who were sent to the OpenID provider, by the SHA-256 of `state` and of what their browser holds, until they
+come back, once."""
+
+sign_in_tries = Table(
+    "sign_in_tries",
+    metadata,
+    Column("who", String(64), primary_key=True),
+    Column("count", Integer, nullable=False),
+    Column("last_at", UtcTime, nullable=False),
+    Column("waits_until", UtcTime),
+    Index("ix_sign_in_tries_last_at", "last_at"),
+)
+"""Tries to sign in that were not right, by the SHA-256 of a name or an address: neither has to exist."""

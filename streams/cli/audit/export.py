@@ -8,6 +8,7 @@ import typer
 
 from schemas.errors import OperatorError
 from streams.cli.command_settings import command_settings
+from streams.cli.console.access import require_permission
 from streams.cli.console.audit import access_entry, audit_log
 
 
@@ -27,8 +28,9 @@ def export_log(
     from processors.custody.audit_log import checkpoint_line_of, line_of
 
     settings = command_settings()
+    who = require_permission(settings, "administer", None, entered_as="exported")
     with audit_log(settings) as log:
-        log.append(access_entry("exported", None, ("audit_log",)))
+        log.append(access_entry("exported", None, ("audit_log",), who=who))
         count = 0
         try:
             file = os.open(out, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)

@@ -8,6 +8,7 @@ from rich.table import Table
 from rich.text import Text
 
 from streams.cli.command_settings import command_settings
+from streams.cli.console.access import require_permission
 from streams.cli.console.audit import access_entry, audit_log
 from streams.cli.console.options import JsonOption
 from streams.cli.console.output import console, print_json
@@ -51,9 +52,11 @@ def show_entries(
         until=parse_moment(until, "--until", zone) if until else None,
     )
     given = {"tenant": tenant, "actor": actor, "action": action, "call": call, "since": since or last, "until": until}
+    who = require_permission(settings, "administer", None if tenant == "*" else tenant, entered_as="searched")
     with audit_log(settings) as log:
         found = log.find(asked, limit)
-        looked = access_entry("searched", tenant, ("audit_log", *(name for name, value in given.items() if value)))
+        filters = ("audit_log", *(name for name, value in given.items() if value))
+        looked = access_entry("searched", tenant, filters, who=who)
         log.append(looked)
     if as_json:
         print_json([_as_json(each) for each in found])

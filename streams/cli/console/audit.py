@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING
 
 from processors.custody.audit_entry import AuditEntry
 from schemas.messages.recording_accessed import ALL_TENANTS, AccessAction
-from streams.cli.console.access import ROLE, account
 from streams.ports import SystemClock
 from streams.settings import Settings
 
 if TYPE_CHECKING:
     from streams.adapters.register.audit_log import RegisterAuditLog
+    from streams.cli.console.access import Allowed
 
 
 @contextmanager
@@ -39,14 +39,15 @@ def access_entry(
     filters: tuple[str, ...],
     calls_count: int | None = None,
     *,
+    who: "Allowed",
     reason: str | None = None,
     ticket: str | None = None,
 ) -> AuditEntry:
-    """An access of whoever runs the command to many calls; of every tenant where none was asked for."""
+    """An access of `who` by a command to many calls; of every tenant where none was asked for."""
     return AuditEntry(
         at=SystemClock().now(),
-        actor=account(),
-        role=ROLE,
+        actor=who.actor.actor_id,
+        role=who.role,
         action=action,
         tenant_id=tenant or ALL_TENANTS,
         result="allowed",

@@ -8,6 +8,7 @@ import typer
 from rich.table import Table
 
 from streams.cli.command_settings import command_settings
+from streams.cli.console.access import require_permission
 from streams.cli.console.output import console
 
 if TYPE_CHECKING:
@@ -67,12 +68,13 @@ def _stored_calls(tenant: str, ask: "Callable[[Client, str], list[StoredCall]]")
     from streams.cli.console.audit import access_entry, enter
 
     settings = command_settings()
+    allowed = require_permission(settings, "see_text", tenant, entered_as="searched")
     client = connect(settings.clickhouse_url.get_secret_value())
     try:
         found = ask(client, tenant)
     finally:
         client.close()
-    enter(settings, access_entry("searched", tenant, ("learning",), len(found), reason="training"))
+    enter(settings, access_entry("searched", tenant, ("learning",), len(found), who=allowed, reason="training"))
     return found
 
 

@@ -175,7 +175,7 @@ class TestCommand:
         before = accesses(register)
         assert there.run("search", "--tenant", "acme").code == 0
         (line,) = [line for line in accesses(register) if line not in before]
-        assert line.user_id == pwd.getpwuid(os.getuid()).pw_name
+        assert line.user_id == f"os:{pwd.getpwuid(os.getuid()).pw_name}"
 
     def test_a_number_on_the_command_line_is_warned_of_and_not_repeated(
         self, there: Terminal, monkeypatch: pytest.MonkeyPatch

@@ -1,0 +1,1 @@
+"""OpenID Connect: people who sign in at a provider of their company."""

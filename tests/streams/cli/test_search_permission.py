@@ -1,0 +1,140 @@
+"""`callstream search` and `export` ask whether whoever runs them may, and stay within their teams."""
+
+from collections.abc import Iterator
+from datetime import timedelta
+from pathlib import Path
+from uuid import uuid4
+
+import pytest
+
+from streams import wiring
+from streams.adapters.clickhouse.connection import connect
+from streams.adapters.clickhouse.migrate import migrate
+from streams.adapters.kafka.client import apply_topics
+from streams.adapters.register.migrate import migrate_register
+from streams.adapters.register.register import Register, sqlite_url
+from streams.cli.console import access
+from streams.ports import SystemClock
+from streams.settings import Settings
+from tests.streams.cli.terminal import Terminal
+from tests.support.access_log import accesses
+from tests.support.brokers import running_broker
+from tests.support.clickhouse_engine import RunningEngine
+from tests.support.people import OPERATOR, MemoryAuditLog, Town
+from tests.support.stored_calls import T0, Call, Store
+
+pytestmark = pytest.mark.embedded
+
+
+@pytest.fixture(scope="module")
+def store(engine: RunningEngine) -> Iterator[Store]:
+    url = engine.url(f"test_{uuid4().hex}")
+    migrate(url)
+    client = connect(url)
+    stored = Store(url, client)
+    words = (("agent", "退款"),)
+    stored.write(
+        Call("sales1", words, team="sales", agent="1001"),
+        Call("care1", words, team="care", agent="1002", ended_at=T0 - timedelta(days=1)),
+        Call("other1", words, tenant="other", team="sales"),
+    )
+    yield stored
+    client.close()
+
+
+@pytest.fixture(scope="module")
+def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
+    with running_broker("tansu", tmp_path_factory.mktemp("broker")) as settings:
+        apply_topics(settings)
+        yield settings
+
+
+@pytest.fixture
+def log() -> MemoryAuditLog:
+    return MemoryAuditLog()
+
+
+@pytest.fixture
+def town(tmp_path: Path, log: MemoryAuditLog, monkeypatch: pytest.MonkeyPatch) -> Iterator[Town]:
+    """Whoever runs commands is `lina` of the machine, to whom nothing belongs, and `li_na` of the register."""
+    register = Register(sqlite_url(tmp_path / "data" / "register" / "register.db"))
+    migrate_register(register)
+    monkeypatch.setattr(wiring, "audit_log_of", lambda _register, _clock: log)
+    monkeypatch.setattr(access, "account", lambda: "lina")
+    monkeypatch.setattr(access, "is_operator", lambda _folder: False)
+    made = Town(register, SystemClock(), log)
+    made.accounts.add(OPERATOR, "li_na", "acme", os_user="lina")
+    yield made
+    register.close()
+
+
+@pytest.fixture
+def there(store: Store, broker: Settings, terminal: Terminal) -> Terminal:
+    terminal.set(clickhouse_url=store.url, kafka_bootstrap=broker.kafka_bootstrap, kafka_flavour=broker.kafka_flavour)
+    return terminal
+
+
+def found(there: Terminal, *arguments: str) -> list[str]:
+    done = there.run("search", "退款", *arguments, "--json")
+    assert done.code == 0, done.err
+    return sorted(call["call_id"] for call in done.json["calls"])
+
+
+def test_an_inspector_finds_the_calls_of_the_own_teams(there: Terminal, town: Town, broker: Settings) -> None:
+    town.person("li_na", "inspector", teams=["sales"])
+    assert found(there, "--tenant", "acme") == ["sales1"]
+    line = accesses(broker)[-1]
+    assert (line.user_id, line.user_role, line.calls_count) == ("li_na", "inspector", 1)
+    assert found(there, "--tenant", "acme", "--team", "sales") == ["sales1"]
+    assert found(there, "--tenant", "acme", "--agent", "1002") == []
+
+
+def test_what_is_asked_of_others_is_refused_and_entered(there: Terminal, town: Town, log: MemoryAuditLog) -> None:
+    town.person("li_na", "inspector", teams=["sales"])
+    for arguments, refusal in (
+        (("--tenant", "acme", "--team", "care"), "other_team"),
+        (("--tenant", "other"), "other_tenant"),
+        (("--tenant", "other", "--team", "sales"), "other_tenant"),
+    ):
+        done = there.run("search", "退款", *arguments)
+        assert done.code == 1
+        assert done.out == ""
+        assert "may not" in done.err
+        last = log.of("searched", "refused")[-1]
+        assert (last.actor, last.refusal, last.client) == ("li_na", refusal, "cli")
+
+
+def test_an_agent_finds_the_own_calls(there: Terminal, town: Town) -> None:
+    town.person("li_na", "agent", agent_id="1002")
+    assert found(there, "--tenant", "acme") == ["care1"]
+    assert there.run("search", "退款", "--tenant", "acme", "--agent", "1001").code == 1
+
+
+def test_an_analyst_finds_those_of_the_tenant_and_may_export_none(
+    there: Terminal, town: Town, log: MemoryAuditLog, tmp_path: Path
+) -> None:
+    town.person("li_na", "bi_analyst")
+    assert found(there, "--tenant", "acme") == ["care1", "sales1"]
+    assert there.run("search", "退款", "--tenant", "acme", "--tenant", "other").code == 1
+    day = ("export", "parquet", "--day", f"{T0:%Y-%m-%d}", "--tenant", "acme", "--with-text", "--out", tmp_path / "out")
+    done = there.run(*day)
+    assert done.code == 1
+    assert not (tmp_path / "out").exists()
+    assert log.of("exported", "refused")[-1].refusal == "not_granted"
+    town.person("li_na", "administrator")
+    assert there.run(*day).code == 0
+
+
+def test_whoever_has_no_account_here_may_nothing(there: Terminal, town: Town, log: MemoryAuditLog) -> None:
+    town.accounts.disable(OPERATOR, "li_na")
+    assert there.run("search", "退款", "--tenant", "acme").code == 1
+    assert log.of("searched", "refused")[-1].role == "none"
+
+
+def test_the_owner_of_the_data_directory_searches_as_operator_where_the_account_may_not(
+    there: Terminal, town: Town, broker: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    town.person("li_na", "approver")
+    monkeypatch.setattr(access, "is_operator", lambda _folder: True)
+    assert found(there, "--tenant", "acme", "--tenant", "other") == ["care1", "other1", "sales1"]
+    assert {(each.user_id, each.user_role) for each in accesses(broker)[-2:]} == {("os:lina", "operator")}
