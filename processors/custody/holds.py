@@ -157,13 +157,13 @@ def decide(command: HoldCommand, case: Case | None) -> tuple[HoldEvent, ...]:
         case Open(actor=actor), Case() if actor == TELEPHONY:
             return ()
         case Open(scope, reason, actor), Case(state="open") if (reason, actor) == (case.reason, case.opened_by):
-            return () if scope == case.scope else (HoldWasExtended(scope),)
+            return _extended(scope, case)
         case Open(), Case(state="open"):
             raise HoldRefusedError("the case is open already: `callstream hold extend` adds calls to it")
         case Open(), _:
             raise HoldRefusedError("the case was released: open another one, under an id of its own")
         case Extend(scope), Case(state="open"):
-            return (HoldWasExtended(scope),)
+            return _extended(scope, case)
         case Extend(), Case():
             raise HoldRefusedError("the case was released: open another one, under an id of its own")
         case Release(is_person=False), _:
@@ -174,6 +174,13 @@ def decide(command: HoldCommand, case: Case | None) -> tuple[HoldEvent, ...]:
             return ()
         case _:
             raise HoldRefusedError("there is no such case")
+
+
+def _extended(scope: HoldScope, case: Case) -> tuple[HoldEvent, ...]:
+    new = HoldScope(
+        scope.calls - case.scope.calls, tuple(one for one in scope.customers if one not in case.scope.customers)
+    )
+    return (HoldWasExtended(new),) if new else ()
 
 
 def evolve(case: Case | None, event: HoldEvent) -> Case:

@@ -35,29 +35,27 @@ def opened(scope: HoldScope = ONE, actor: str = "li") -> Open:
     return Open(scope, "lawsuit", actor, AT)
 
 
-def case_of(*commands: HoldCommand) -> Case | None:
-    case: Case | None = None
+def case_of(first: Open, *commands: HoldCommand) -> Case:
+    case = after(None, first)
     for command in commands:
         case = after(case, command)
+    assert case is not None
     return case
 
 
 class TestTheLifeOfACase:
     def test_it_holds_until_a_person_releases_it(self) -> None:
         case = case_of(opened(), Extend(HoldScope(frozenset({"c2"}))))
-        assert case is not None
         assert holding([("k1", case)], HeldCall("c2")) == ["k1"]
         with pytest.raises(HoldRefusedError, match="by a person who may release"):
             decide(Release("callstream", is_person=False), case)
-        released = after(case, Release("wang", is_person=True))
+        released = case_of(opened(), Release("wang", is_person=True))
         assert holding([("k1", released)], HeldCall("c2")) == []
 
     def test_a_call_is_free_only_when_every_case_let_go(self) -> None:
         first, second = case_of(opened()), case_of(opened(actor="zhou"))
-        assert first is not None
-        assert second is not None
         assert holding([("k2", second), ("k1", first)], HeldCall("c1")) == ["k1", "k2"]
-        released = after(first, Release("wang", is_person=True))
+        released = case_of(opened(), Release("wang", is_person=True))
         assert holding([("k2", second), ("k1", released)], HeldCall("c1")) == ["k2"]
 
     def test_what_was_released_stays_released(self) -> None:
