@@ -32,8 +32,10 @@ from schemas.messages.topics import CALLS_ANALYZED, CALLS_DEAD_LETTERS, CALLS_EN
 from streams.adapters.register.errors import RegisterRefusedError
 from streams.adapters.register.holds import RegisterCases, RegisterHolds
 from streams.adapters.register.retentions import Decision, DueKey, KeptCall, RegisterRetentions
-from streams.ports import Clock
+from streams.ports import Clock, WorkSource
 from streams.runtime.logs import describe
+from streams.runtime.loop import Loop, PollWorkPublishCommit, nothing
+from streams.runtime.worker_context import WorkerContext
 
 log = logging.getLogger(__name__)
 
@@ -41,6 +43,9 @@ KEEP = "keep"
 
 AT_ONCE = 500
 """Calls of one page of what is due."""
+
+DECIDED_AT_ONCE = 500
+"""Messages of one batch; on SQLite nobody else writes while they are decided."""
 
 MOST_WAITS = 3
 """So often in a row may something outside not answer; then the round pauses, and goes on behind that page."""
@@ -136,7 +141,7 @@ class Decide:
         return Found(raw, analysis, decision_of_analysis(policy, analysis), analysis.call.legal_hold)
 
     def _hold(self, found: Found, letters: list[ProducerRecord]) -> bool:
-        """Before anything is decided, the case of a call whose event says `legal_hold`; whether it may be decided now."""
+        """First of all the case of a call whose event says `legal_hold`; whether the call may be decided now."""
         tenant_id, call_id = found.decision.call
         now = self.clock.now()
         case_id = telephony_case(call_id)
@@ -323,6 +328,42 @@ class CarryOut:
     def _tell_of(kept: KeptCall, error: Exception) -> None:
         what = str(error) if isinstance(error, OperatorError) else describe(error)
         log.error("keep: call %s/%s is due and stays, for now: %s", kept.tenant_id, kept.call_id, what)
+
+
+def loop_of(
+    worker: WorkerContext,
+    source: WorkSource,
+    decide: Decide,
+    carry_out: CarryOut,
+    go_on: Callable[[], object] = nothing,
+    close: Callable[[], None] = nothing,
+) -> Loop:
+    """The stage on a source: a batch is decided, then a page of what is due carried out, then `go_on` with purges that
+    were begun."""
+    settings = worker.settings
+    cycle = PollWorkPublishCommit(
+        KEEP,
+        source,
+        decide.work,
+        worker.publisher(),
+        worker.stop,
+        settings.retry_max_wait_s,
+        batch=DECIDED_AT_ONCE,
+        wait_s=1.0,
+        guard=worker.guard(),
+        longest_work_s=settings.stuck_after_minutes * 60,
+    )
+
+    def step() -> None:
+        cycle.step()
+        carry_out.step(worker.stop)
+        go_on()
+
+    def end() -> None:
+        source.close()
+        close()
+
+    return worker.loop(step, recover=cycle.recover, close=end, hangs_on=cycle.hangs_on)
 
 
 def _order(kept: KeptCall) -> tuple[str, str, str, int]:

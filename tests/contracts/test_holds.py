@@ -24,7 +24,7 @@ from processors.custody.retention import Keep, terms_of
 from schemas.config.retention import read_retention_policy
 from schemas.errors import RetryableError
 from schemas.messages.custody_changed import CustodyChanged
-from streams.adapters.register.holds import Call, HoldOutcome, RegisterCases, RegisterHolds
+from streams.adapters.register.holds import Call, HoldOutcome, RegisterCaseList, RegisterCases, RegisterHolds
 from streams.adapters.register.outbox import Outbox
 from streams.adapters.register.register import Register
 from streams.adapters.register.retentions import Decision, RegisterRetentions
@@ -45,6 +45,7 @@ class House:
         self.entries = ListedEntries()
         self.holds = RegisterHolds(register, self.clock)
         self.cases = RegisterCases(register, self.clock, self.entries, self.gone)
+        self.listed = RegisterCaseList(register)
         self.retentions = RegisterRetentions(register, self.clock)
 
     def gone(self, calls: Collection[Call]) -> frozenset[Call]:
@@ -132,15 +133,15 @@ class TestCases:
         house.tell("k-1", opened("c1", "c2", customers=(CustomerScope(frozenset({KEY, FORMER_KEY})),)))
         house.tell("k-2", opened("c1"))
         house.tell("k-2", RELEASED)
-        (row,) = house.cases.list("acme")
+        (row,) = house.listed.list("acme")
         assert (row.case_id, row.reason, row.opened_by, row.calls, row.customers) == ("k-1", "lawsuit", "li", 2, 1)
-        assert {each.case_id for each in house.cases.list(released=True)} == {"k-1", "k-2"}
-        assert house.cases.calls("acme", "k-1", 99) == ["c1", "c2", "c3"]
-        assert house.cases.calls("acme", "k-2", 99) == []
-        found = house.cases.find("acme", "k-2")
+        assert {each.case_id for each in house.listed.list(released=True)} == {"k-1", "k-2"}
+        assert house.listed.calls("acme", "k-1", 99) == ["c1", "c2", "c3"]
+        assert house.listed.calls("acme", "k-2", 99) == []
+        found = house.listed.find("acme", "k-2")
         assert found is not None
         assert (found.state, found.released_by) == ("released", "wang")
-        assert house.cases.find("acme", "k-9") is None
+        assert house.listed.find("acme", "k-9") is None
 
     def test_holds_of_many_calls_are_asked_for_at_once(self, house: House) -> None:
         house.tell("k-1", opened(*(f"c{number}" for number in range(0, 1_200, 3))))
@@ -163,7 +164,7 @@ class TestCustomers:
             [("acme", each) for each in ("before", "there", "others", "nobodys", "later", "too_late")]
         )
         assert held == {("acme", "there"): ("k-1",), ("acme", "later"): ("k-1",)}
-        assert house.cases.calls("acme", "k-1", 9) == ["later", "there"]
+        assert house.listed.calls("acme", "k-1", 9) == ["later", "there"]
 
     def test_a_call_of_which_nothing_was_decided_may_be_theirs(self, house: House) -> None:
         house.tell("k-1", opened(customers=(self.year,)))
@@ -181,7 +182,7 @@ class TestHoldAndPurge:
         assert house.purge("c1")
         with pytest.raises(HoldRefusedError, match="has been destroyed"):
             house.tell("k-1", opened("c1"))
-        assert house.cases.find("acme", "k-1") is None
+        assert house.listed.find("acme", "k-1") is None
 
     def test_the_others_are_held_and_the_gone_ones_are_named(self, house: House) -> None:
         house.decide("c1", KEY)

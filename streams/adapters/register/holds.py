@@ -146,6 +146,13 @@ class RegisterCases:
             raise HoldRefusedError("every call that was named has been destroyed: there is nothing left to hold")
         return replace(command, scope=HoldScope(calls, command.scope.customers)), tuple(sorted(gone))
 
+
+class RegisterCaseList:
+    """Cases as they stand, to look at. Every method may raise what `Register.transaction` does."""
+
+    def __init__(self, register: Register) -> None:
+        self._register = register
+
     def list(self, tenant_id: str | None = None, *, released: bool = False, most: int = 1_000) -> Sequence[CaseRow]:
         """Cases, the newest first; with `released` those that are released, too."""
         h = holds.c

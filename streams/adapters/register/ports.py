@@ -13,6 +13,6 @@ class AuditWithin(Protocol):
         """Durable when this returns. Raises `RetryableError` and `OperatorError`: then nothing may be done."""
         ...
 
-    def append_within(self, transaction: Transaction, entry: AuditEntry) -> None:
-        """Durable together with the transaction."""
+    def append_within(self, transaction: Transaction, entry: AuditEntry) -> object:
+        """Durable together with the transaction. What it returns is nobody's here."""
         ...

@@ -22,7 +22,7 @@ from schemas.messages.dead_letter import DeadLetter
 from schemas.messages.outcome import Outcome
 from schemas.messages.records import ConsumerRecord, ProducerRecord
 from schemas.messages.topics import CALLS_ANALYZED, CALLS_ENDED, CALLS_REANALYZED, AnyTopic
-from streams.adapters.register.holds import Call, RegisterCases, RegisterHolds
+from streams.adapters.register.holds import Call, RegisterCaseList, RegisterCases, RegisterHolds
 from streams.adapters.register.register import Register
 from streams.adapters.register.retentions import KeptCall, RegisterRetentions
 from streams.adapters.register.tables import leftovers
@@ -195,7 +195,7 @@ class TestDeciding:
         call = ended(legal_hold=True)
         house.purge("acme", {"c1": ()}, reason="request", policy_version="")
         house.take(call, judged(call, "finance", 1825))
-        assert house.cases.list() == []
+        assert RegisterCaseList(house.register).list() == []
         assert house.retentions.find("acme", "c1") is None
 
 
