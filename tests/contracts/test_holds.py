@@ -24,10 +24,10 @@ from processors.custody.retention import Keep, terms_of
 from schemas.config.retention import read_retention_policy
 from schemas.errors import RetryableError
 from schemas.messages.custody_changed import CustodyChanged
-from streams.adapters.register.holds import Call, HoldOutcome, RegisterCaseList, RegisterCases, RegisterHolds
+from streams.adapters.register.holds import HoldOutcome, RegisterCaseList, RegisterCases, RegisterHolds
 from streams.adapters.register.outbox import Outbox
 from streams.adapters.register.register import Register
-from streams.adapters.register.retentions import Decision, RegisterRetentions
+from streams.adapters.register.retentions import Call, Decision, RegisterRetentions
 from streams.adapters.register.tables import leftovers
 from tests.support.holding import ListedEntries
 from tests.support.judged_calls import FixedClock

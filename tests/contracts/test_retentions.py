@@ -4,9 +4,10 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, date, datetime, time, timedelta
 from itertools import permutations
+from typing import Any
 
 import pytest
-from sqlalchemy import func, select
+from sqlalchemy import event, func, select
 
 from processors.custody.audit_entry import AuditEntry
 from processors.custody.retention import DecidedBy, EventCame, Keep, first_day_after, terms_of
@@ -232,3 +233,26 @@ class TestFloors:
         kept.decide([found(more=[INSURANCE])])
         assert self.floor(kept, register) == NOW + LOOK_AGAIN
         assert self.floor(kept, register, "unknown") == NOW + UNDECIDED_FOR
+
+
+class TestAmongMany:
+    def test_nothing_looks_through_the_whole_table(self, kept: RegisterRetentions, register: Register) -> None:
+        if register.file is None:
+            pytest.skip("PostgreSQL decides by how many rows there are")
+        kept.decide([found(f"c{number}") for number in range(20)])
+        asked: list[tuple[str, Any]] = []
+
+        @event.listens_for(register.engine, "before_cursor_execute")
+        def listen(_c: Any, _cursor: Any, statement: str, parameters: Any, _context: Any, many: bool) -> None:
+            asked.append((statement, parameters[0] if many else parameters))
+
+        kept.due(date(2027, 1, 1), (date(2026, 8, 29), "acme", "c3"), 9)
+        kept.decide([found(f"c{number}", ["finance"], contract_id="p-1") for number in range(25)])
+        kept.tell_of_contract("acme", "p-1", TestEvents.ended, entry(), ListedEntries())
+        kept.forget([("acme", "c1"), ("other", "c1")])
+        event.remove(register.engine, "before_cursor_execute", listen)
+        with register.reading() as tx:
+            for statement, parameters in asked:
+                if statement.startswith(("SELECT", "UPDATE", "DELETE")):
+                    plan = tx.connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", parameters).all()
+                    assert not [row for row in plan if row[3].startswith("SCAN")], statement

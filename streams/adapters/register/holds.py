@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import and_, func, or_, select, text, tuple_, update
+from sqlalchemy import and_, func, or_, select, text, update
 
 from processors.custody.audit_entry import AuditEntry
 from processors.custody.holds import (
@@ -32,19 +32,13 @@ from processors.custody.holds import (
 from schemas.messages.custody_changed import CustodyChanged, CustodyKind
 from streams.adapters.register.ports import AuditWithin
 from streams.adapters.register.register import Register, Transaction
-from streams.adapters.register.retentions import lock_call
+from streams.adapters.register.retentions import Call, by_tenant, lock_call
 from streams.adapters.register.tables import hold_calls, hold_customers, holds, retentions
 from streams.ports import Clock
-
-ASKED_AT_ONCE = 500
-"""Calls of one statement."""
 
 SINCE_EVER = datetime(1970, 1, 1, tzinfo=UTC)
 FOR_EVER = datetime(9999, 1, 1, tzinfo=UTC)
 """Bounds of a customer's calls where none are given."""
-
-Call = tuple[str, str]
-"""Tenant and call id."""
 
 Gone = Callable[[Collection[Call]], frozenset[Call]]
 """Those of these calls that were destroyed, or are being: a hold would come too late."""
@@ -198,37 +192,33 @@ def _lock_tenant(tx: Transaction, tenant_id: str, *, shared: bool) -> None:
 def _holding(tx: Transaction, calls: Collection[Call]) -> dict[Call, tuple[str, ...]]:
     c, k, r, h = hold_calls.c, hold_customers.c, retentions.c, holds.c
     found: dict[Call, set[str]] = {}
-    wanted = sorted(set(calls))
-    for start in range(0, len(wanted), ASKED_AT_ONCE):
-        part = wanted[start : start + ASKED_AT_ONCE]
+    for tenant_id, part in by_tenant(calls):
         named = (
-            select(c.tenant_id, c.call_id, c.case_id)
+            select(c.call_id, c.case_id)
             .join(holds, and_(h.tenant_id == c.tenant_id, h.case_id == c.case_id))
-            .where(h.state == "open", tuple_(c.tenant_id, c.call_id).in_(part))
+            .where(h.state == "open", c.tenant_id == tenant_id, c.call_id.in_(part))
         )
+        for call_id, case_id in tx.execute(named):
+            found.setdefault((tenant_id, call_id), set()).add(case_id)
+        of_customers = (
+            select(k.case_id)
+            .join(holds, and_(h.tenant_id == k.tenant_id, h.case_id == k.case_id))
+            .where(h.state == "open", k.tenant_id == tenant_id)
+            .distinct()
+        )
+        if not (cases := tx.execute(of_customers).scalars().all()):
+            continue
         theirs = (
-            select(r.tenant_id, r.call_id, k.case_id)
+            select(r.call_id, k.case_id)
             .join(hold_customers, _is_theirs())
             .join(holds, and_(h.tenant_id == k.tenant_id, h.case_id == k.case_id))
-            .where(h.state == "open", tuple_(r.tenant_id, r.call_id).in_(part))
+            .where(h.state == "open", r.tenant_id == tenant_id, r.call_id.in_(part))
         )
-        for row in (*tx.execute(named), *tx.execute(theirs)):
-            found.setdefault((row.tenant_id, row.call_id), set()).add(row.case_id)
-        decided = select(r.tenant_id, r.call_id).where(
-            tuple_(r.tenant_id, r.call_id).in_(part), r.ended_at.is_not(None)
-        )
-        unknown = set(part) - {(row.tenant_id, row.call_id) for row in tx.execute(decided)}
-        for tenant_id in {tenant_id for tenant_id, _ in unknown}:
-            of_customers = (
-                select(k.case_id)
-                .join(holds, and_(h.tenant_id == k.tenant_id, h.case_id == k.case_id))
-                .where(h.state == "open", k.tenant_id == tenant_id)
-                .distinct()
-            )
-            cases = tx.execute(of_customers).scalars().all()
-            for call in unknown if cases else ():
-                if call[0] == tenant_id:
-                    found.setdefault(call, set()).update(cases)
+        for call_id, case_id in tx.execute(theirs):
+            found.setdefault((tenant_id, call_id), set()).add(case_id)
+        decided = select(r.call_id).where(r.tenant_id == tenant_id, r.call_id.in_(part), r.ended_at.is_not(None))
+        for call_id in set(part).difference(tx.execute(decided).scalars()):
+            found.setdefault((tenant_id, call_id), set()).update(cases)
     return {call: tuple(sorted(cases)) for call, cases in found.items()}
 
 

@@ -22,9 +22,9 @@ from schemas.messages.dead_letter import DeadLetter
 from schemas.messages.outcome import Outcome
 from schemas.messages.records import ConsumerRecord, ProducerRecord
 from schemas.messages.topics import CALLS_ANALYZED, CALLS_ENDED, CALLS_REANALYZED, AnyTopic
-from streams.adapters.register.holds import Call, RegisterCaseList, RegisterCases, RegisterHolds
+from streams.adapters.register.holds import RegisterCaseList, RegisterCases, RegisterHolds
 from streams.adapters.register.register import Register
-from streams.adapters.register.retentions import KeptCall, RegisterRetentions
+from streams.adapters.register.retentions import Call, KeptCall, RegisterRetentions
 from streams.adapters.register.tables import leftovers
 from streams.stages.keep import MOST_WAITS, PAUSE, CarriedOut, CarryOut, Decide
 from tests.processors.transcripts import audio
