@@ -22,20 +22,37 @@ from processors.custody.holds import TELEPHONY, HoldRefusedError, HoldScope, Ope
 from processors.custody.ports import Tombstones
 from processors.custody.retention import DecidedBy, Keep, Term, Waiting, first_day_after, may_go_early, terms_of
 from processors.judging.retention import fitting_classes
-from schemas.config.retention import LEAST_DAYS, RetentionClass, RetentionPolicy, TenantPolicies
+from processors.listening.audio import DecodeLimits
+from schemas.config.retention import (
+    LEAST_DAYS,
+    RETENTION_FILE,
+    RetentionClass,
+    RetentionPolicy,
+    TenantPolicies,
+    read_retention_policy,
+)
+from schemas.config.tenants import read_tenants
 from schemas.errors import InvalidMessageError, OperatorError, RefusedByDatabaseError, RetryableError
 from schemas.messages.call_analysis import CallAnalysis
 from schemas.messages.call_ended import CallEnded
 from schemas.messages.dead_letter import dead_letter_for
 from schemas.messages.records import ConsumerRecord, ProducerRecord
 from schemas.messages.topics import CALLS_ANALYZED, CALLS_DEAD_LETTERS, CALLS_ENDED, CALLS_REANALYZED
+from streams.adapters.decoder.process import DecoderProcess
+from streams.adapters.kafka.client import BatchConsumer
+from streams.adapters.object_store.archive import RecordingArchive
+from streams.adapters.object_store.from_settings import object_store_from
 from streams.adapters.register.errors import RegisterRefusedError
 from streams.adapters.register.holds import RegisterCases, RegisterHolds
+from streams.adapters.register.register import Register
 from streams.adapters.register.retentions import Decision, DueKey, KeptCall, RegisterRetentions
 from streams.ports import Clock, WorkSource
+from streams.runtime.lanes import Lanes
 from streams.runtime.logs import describe
 from streams.runtime.loop import Loop, PollWorkPublishCommit, nothing
 from streams.runtime.worker_context import WorkerContext
+from streams.topology import groups_of
+from streams.wiring import require_migrations, require_register, require_topics, sealed_store_from
 
 log = logging.getLogger(__name__)
 
@@ -58,6 +75,9 @@ CONTRACT = "contract_id"
 
 LEGAL_HOLD = "legal_hold"
 
+ACTOR = "callstream"
+"""Who destroys what is due."""
+
 
 class Purge(Protocol):
     """The one function that destroys calls (`streams.stages.purge`)."""
@@ -70,11 +90,74 @@ class Purge(Protocol):
         ...
 
 
-Archive = Callable[[KeptCall], bool]
-"""Have the recording lie in the archive and not where it lay; whether there was one. Doing it again is right.
+Archive = Callable[[KeptCall], object]
+"""Have the recording lie in the archive and not where it lay. Doing it again is right.
 
 Raises `RetryableError` and `OperatorError`.
 """
+
+
+def build(worker: WorkerContext) -> Loop:
+    """Waits for object store, register, Kafka and ClickHouse. Raises `RetentionPolicyError` and `TenantsError`."""
+    from processors.custody.purge import PurgeOrder  # type: ignore[import-untyped, import-not-found, unused-ignore]
+
+    from streams.adapters.register.tombstones import (  # type: ignore[import-untyped, import-not-found, unused-ignore]
+        RegisterTombstones,
+    )
+    from streams.purging import (  # type: ignore[import-untyped, import-not-found, unused-ignore]
+        eraser_from,
+        keeps_calls,
+        purger_from,
+    )
+
+    settings, clock = worker.settings, worker.clock
+    policy = read_retention_policy(settings.retention_file or RETENTION_FILE)
+    policies = TenantPolicies(policy, read_tenants(settings.tenants_file))
+    store, register = object_store_from(settings), Register.of(settings)
+    worker.wait_for(store.check)
+    worker.wait_for(lambda: require_register(register))
+    worker.wait_for(lambda: require_topics(settings))
+    worker.wait_for(lambda: require_migrations(settings))
+    keeps = keeps_calls(register, clock)
+    purger, eraser = purger_from(settings, register, clock, keeps), eraser_from(settings, register, clock, keeps)
+    tombstones, decoder = RegisterTombstones(register, clock), DecoderProcess()
+    archive = RecordingArchive(
+        store,
+        sealed_store_from(settings, store, "audio", register=register),
+        decoder.render,
+        decoder.probe,
+        DecodeLimits(settings.max_call_minutes * 60_000),
+        settings.max_recording_bytes,
+    )
+
+    def purge(
+        tenant_id: str, calls: Mapping[str, Sequence[date]], *, reason: str, policy_version: str
+    ) -> Collection[str]:
+        done = purger.purge(PurgeOrder(tenant_id, reason, ACTOR, policy_version), list(calls))
+        return {*done.buried, *done.known}
+
+    def go_on() -> None:
+        purger.go_on()
+        eraser.go_on()
+
+    def close() -> None:
+        decoder.close()
+        register.close()
+
+    retentions, holds = RegisterRetentions(register, clock), RegisterHolds(register, clock)
+    cases = RegisterCases(register, clock, keeps.audit, tombstones.among)
+    carry_out = CarryOut(
+        retentions,
+        holds,
+        purge,
+        lambda kept: archive.archive(kept.tenant_id, kept.call_id, kept.day),
+        clock,
+        timedelta(seconds=settings.keep_every_s),
+        go_on=go_on,
+    )
+    live, history = (BatchConsumer(settings, group, topics) for group, topics in groups_of(KEEP).items())
+    decide = Decide(retentions, cases, tombstones, policies, clock)
+    return loop_of(worker, Lanes(live, history), decide, carry_out, close)
 
 
 @dataclass(frozen=True)
@@ -246,13 +329,15 @@ class CarryOut:
     every: timedelta
     """So long after a round has come to its end the next one begins."""
     at_once: int = AT_ONCE
+    go_on: Callable[[], object] = nothing
+    """What was begun and not finished, by whomever, is gone on with once a round."""
     _behind: DueKey | None = field(default=None, init=False, repr=False)
     _next_at: datetime | None = field(default=None, init=False, repr=False)
     _round: CarriedOut = field(default_factory=CarriedOut, init=False, repr=False)
     _waits: int = field(default=0, init=False, repr=False)
 
     def step(self, stop: threading.Event | None = None) -> CarriedOut | None:
-        """One page; None where nothing is to be done now. Raises what the register does."""
+        """One page; None where nothing is due now. Raises what the register does, and `go_on`."""
         now = self.clock.now()
         if self._next_at is not None and now < self._next_at:
             return None
@@ -264,6 +349,7 @@ class CarryOut:
                     *(self._round.destroyed, self._round.archived, self._round.held, self._round.failed),
                 )
             self._behind, self._round, self._next_at = None, CarriedOut(), now + self.every
+            self.go_on()
             return None
         done = self._carry_out(page, stop or threading.Event())
         last = page[-1]
@@ -335,11 +421,9 @@ def loop_of(
     source: WorkSource,
     decide: Decide,
     carry_out: CarryOut,
-    go_on: Callable[[], object] = nothing,
     close: Callable[[], None] = nothing,
 ) -> Loop:
-    """The stage on a source: a batch is decided, then a page of what is due carried out, then `go_on` with purges that
-    were begun."""
+    """The stage on a source: a batch is decided, then a page of what is due carried out."""
     settings = worker.settings
     cycle = PollWorkPublishCommit(
         KEEP,
@@ -357,7 +441,6 @@ def loop_of(
     def step() -> None:
         cycle.step()
         carry_out.step(worker.stop)
-        go_on()
 
     def end() -> None:
         source.close()

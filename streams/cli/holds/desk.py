@@ -24,10 +24,12 @@ def open_desk(ticket: str | None = None) -> Iterator[Desk]:
     from streams.adapters.register.holds import RegisterCases
     from streams.adapters.register.register import Register
     from streams.adapters.register.retentions import RegisterRetentions
-    from streams.adapters.register.tombstones import RegisterTombstones
-    from streams.cli.console.access import commanding
+    from streams.adapters.register.tombstones import (  # type: ignore[import-untyped, import-not-found, unused-ignore]
+        RegisterTombstones,
+    )
+    from streams.cli.console.access import commanding  # type: ignore[attr-defined, unused-ignore]
     from streams.ports import SystemClock
-    from streams.wiring import audit_log_of
+    from streams.wiring import audit_log_of  # type: ignore[attr-defined, unused-ignore]
 
     settings, clock = command_settings(), SystemClock()
     register = Register.of(settings)
