@@ -130,15 +130,18 @@ _GROUPS: Mapping[str, tuple[str, ...]] = {
     "hearing": (
         *("speech_engine", "crosstalk_gate_db", "emotion", "emotion_heads"),
         *("emotion_sound_checkpoint", "emotion_text_checkpoint", "emotion_device"),
-        *("min_call_ms", "max_call_minutes", "max_recording_bytes", "unsealed_recordings", "convert_recordings_to"),
+        *("min_call_ms", "unsealed_recordings", "convert_recordings_to"),
     ),
+    "recordings": ("max_call_minutes", "max_recording_bytes"),
     "transcripts": ("pii_keep_last", "chinese_script"),
     "receiving": ("clear_transcripts",),
     "judging": (
         *("baseline_window_days", "baseline_refresh_s", "background_timeout_s", "contacts_lookup"),
         *("rules_folder", "rules_public_keys", "sentence_model", "sentence_min_cosine", "sound_mergers"),
-        *("score_forms_folder", "risk_file", "selection_file", "retention_file", "alert_min_severity"),
+        *("score_forms_folder", "risk_file", "selection_file", "alert_min_severity"),
     ),
+    "retention": ("retention_file",),
+    "keeping": ("keep_every_s",),
     "sweeping": ("sweep_every_s", "intakes_keep_days"),
     "storing": ("sink_batch_messages", "sink_batch_ms"),
     "second reading": (
@@ -456,6 +459,9 @@ class Settings(SettingsPart):
         le=3_650,
         description="sweep: so long the register keeps what it knows of a recording that was taken in, by which the "
         "same upload once more is the same call",
+    )
+    keep_every_s: float = Field(
+        default=300, gt=0, description="keep: pause between two rounds through what is due (docs/retention.md)"
     )
     convert_recordings_to: Annotated[RecordingFormat | None, BeforeValidator(_unset_when_empty)] = Field(
         default=None,

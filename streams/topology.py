@@ -146,7 +146,7 @@ STAGES: tuple[StageEntry, ...] = (
         scales_by="cores and GPUs",
         builder="streams.stages.listen:build",
         asks=("object store", "register"),
-        settings=("hearing", "transcripts", "keys", "audio keys", "transcript keys"),
+        settings=("hearing", "recordings", "transcripts", "keys", "audio keys", "transcript keys"),
         variables=("HF_", "TRANSFORMERS_"),
     ),
     StageEntry(
@@ -177,7 +177,7 @@ STAGES: tuple[StageEntry, ...] = (
         scales_by="partitions",
         builder="streams.stages.judge:build",
         asks=("ClickHouse",),
-        settings=("judging",),
+        settings=("judging", "retention"),
         variables=("TF_", "TFHUB_"),
     ),
     StageEntry(
@@ -204,7 +204,7 @@ STAGES: tuple[StageEntry, ...] = (
         ),
         scales_by="runs in `callstream replay`, in as many processes as there are cores",
         asks=("ClickHouse", "object store", "register"),
-        settings=("judging", "keys", "transcript keys"),
+        settings=("judging", "retention", "keys", "transcript keys"),
     ),
     StageEntry(
         "sweep",
@@ -242,6 +242,20 @@ STAGES: tuple[StageEntry, ...] = (
         reads=(Reads(AUDIT_CHECKPOINTS, "take every checkpoint as an anchor", whole=True),),
         scales_by="runs in `callstream audit verify --kafka`",
         asks=("object store", "register"),
+    ),
+    StageEntry(
+        "keep",
+        "decides how long each call is kept, and has what is due archived or destroyed",
+        reads=(
+            Reads(CALLS_ENDED, "decide by the event how long the call is kept, and open the case of a legal hold"),
+            Reads(CALLS_ANALYZED, "decide again by what was said"),
+            Reads(CALLS_REANALYZED, "decide again, after live traffic", group="keep.history"),
+        ),
+        writes=(Writes(CALLS_DEAD_LETTERS, "a message of which the register refuses what was decided"),),
+        scales_by="one is enough",
+        builder="streams.stages.keep:build",
+        asks=("ClickHouse", "object store", "register"),
+        settings=("retention", "keeping", "recordings", "keys", "audio keys"),
     ),
     StageEntry(
         "store",

@@ -125,7 +125,11 @@ class Judge:
         )
         self._detectors = find_detectors(context) if detectors is None else tuple(detectors)
         self._assessor = assessor or Assessor(
-            settings.score_form_folders, settings.risk_file, settings.selection_file, settings.retention_file
+            settings.score_form_folders,
+            settings.risk_file,
+            settings.selection_file,
+            settings.retention_file,
+            settings.tenants,
         )
 
     def under(self, rulebooks: Rulebooks) -> "Judge":

@@ -1,6 +1,7 @@
 """How long a recording must be kept: by the event, and again by what was said, never shorter (R16–R18, R81, R82). Pure.
 
-A legal hold is no class: it stands on the event and stops every deletion by itself.
+A legal hold is no class: it stops every deletion by itself (`processors.custody.holds`). What becomes of what is said
+here, over time: `processors.custody.retention`.
 """
 
 import re
@@ -52,6 +53,17 @@ def retention_by_content(
         and (one.about is None or _is_about(one.about, call, topics, texts))
     ]
     return _longest(longer) if longer else known
+
+
+def fitting_classes(
+    policy: RetentionPolicy, call: CallEnded, topics: Sequence[TopicMention] = (), texts: Sequence[str] = ()
+) -> tuple[RetentionClass, ...]:
+    """Every class that fits, in the order of the file, by the event and, where those are given, by what was said."""
+    return tuple(
+        one
+        for one in policy.classes
+        if _fits(one.when, call) and (one.about is None or _is_about(one.about, call, topics, texts))
+    )
 
 
 def retention_by_rules(

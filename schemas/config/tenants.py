@@ -1,6 +1,6 @@
 """What differs between tenants, as YAML: where their days begin, which length of a call is right (R42), which of the
 claims that are only examples are true of their products, which reading heads read their calls, whether the last digits
-of a number are kept, and in which format else their recordings are kept (R13).
+of a number are kept, in which format else their recordings are kept (R13), and for how long (R16).
 
 There is no such file unless a setting names one: then all tenants are alike.
 """
@@ -90,6 +90,11 @@ class TenantEntry(Record):
     )
     convert_recordings_to: RecordingFormat | None = Field(
         default=None, description="a copy of each recording in this format is kept beside it (R13)"
+    )
+    retention_days: dict[Slug, Annotated[int, Field(ge=1, le=36_525)]] | None = Field(
+        default=None,
+        max_length=500,
+        description="class of the retention file: days that its recordings are kept at least, never below the floor",
     )
 
 

@@ -192,6 +192,11 @@ class CallAnalysis(Message):
         default=None, description="class by which the recording must be kept; decided by content, longest wins (R82)"
     )
     retention_days: int | None = Field(default=None, ge=1, description="how long that is, at least")
+    retention_classes: tuple[Slug, ...] = Field(
+        default=(),
+        max_length=500,
+        description="every class of the retention file that fits; none in analyses by release 0.4 or before",
+    )
     transcribed_at: UtcDatetime
     analyzed_at: UtcDatetime
 

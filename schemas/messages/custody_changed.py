@@ -1,10 +1,10 @@
 """`CustodyChanged` v1: something that must be known exactly has changed: a recording was taken in, a key destroyed."""
 
 from datetime import date, datetime
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
 from uuid import NAMESPACE_URL, uuid5
 
-from pydantic import Field, model_validator
+from pydantic import Field, StringConstraints, model_validator
 from pydantic_core import PydanticCustomError
 
 from schemas.messages.message import Identifier, Message, Sha256, Slug, TenantId, UtcDatetime
@@ -31,16 +31,23 @@ CustodyKind = Literal[
     "role_revoked",
     "token_made",
     "token_revoked",
+    "hold_opened",
+    "hold_extended",
+    "hold_released",
+    "retention_event_told",
+    "recording_archived",
 ]
 """What has changed.
 
 `intake_announced`: a recording is durable and its call announced; `intake_removed`: one that was never finished was
 taken away; `intake_refused`: another recording was offered under the id of a call; `intake_not_received`: the telephony
-system knows a call that never came.
+system knows a call that never came. `hold_…`: a case of a legal hold; `retention_event_told`: what retention waits for
+has come, such as the end of a contract; `recording_archived`: a recording lies in the archive and nowhere else.
 """
 
 OF_A_CALL: frozenset[CustodyKind] = frozenset(
     {"intake_announced", "intake_removed", "intake_refused", "intake_not_received", "call_keys_destroyed"}
+    | {"recording_archived"}
 )
 
 ALL_TENANTS = "*"
@@ -85,9 +92,17 @@ class CustodyChanged(Message):
         default=None, ge=date(1970, 1, 1), le=date(2105, 12, 31), description="UTC day by which keys are filed"
     )
     api_key_id: Identifier | None = Field(default=None, description="id of an API key, not the key")
-    count: int | None = Field(default=None, ge=0, le=2**63 - 1, description="how many keys it was about")
+    count: int | None = Field(
+        default=None,
+        ge=0,
+        le=2**63 - 1,
+        description="how many keys it was about; of a hold or a later event, how many calls",
+    )
     account_id: Identifier | None = Field(default=None, description="of an account: whose it is that changed")
     role: Slug | None = Field(default=None, description="of an account: the role that was given or taken")
+    case_id: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._:@-]{0,159}$")] | None = Field(
+        default=None, description="of a hold: the case"
+    )
 
     @model_validator(mode="after")
     def _is_consistent(self) -> Self:

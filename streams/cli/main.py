@@ -29,6 +29,8 @@ from streams.cli.demands import demands_app
 from streams.cli.demo import demo
 from streams.cli.emotion import emotion_app
 from streams.cli.export import export_app
+from streams.cli.holds import hold_app
+from streams.cli.holds.release import release
 from streams.cli.index_sounds import index_sounds
 from streams.cli.keys import keys_app
 from streams.cli.kpi import kpi_app
@@ -38,6 +40,7 @@ from streams.cli.publish import publish
 from streams.cli.quarantine import quarantine_app
 from streams.cli.rate import rate
 from streams.cli.replay import replay
+from streams.cli.retain import retain_app
 from streams.cli.roles import roles_app
 from streams.cli.rollup import rollup
 from streams.cli.rules import rules_app
@@ -105,6 +108,7 @@ app.command()(status)
 app.command()(surges)
 app.command()(contracts)
 app.command()(config)
+app.command()(release)
 app.add_typer(api_keys_app, name="api-keys")
 app.add_typer(topics_app, name="topics")
 app.add_typer(bucket_app, name="bucket")
@@ -126,6 +130,8 @@ app.add_typer(check_app, name="check")
 app.add_typer(quarantine_app, name="quarantine")
 app.add_typer(export_app, name="export")
 app.add_typer(user_app, name="user")
+app.add_typer(retain_app, name="retain")
+app.add_typer(hold_app, name="hold")
 
 
 def main() -> None:

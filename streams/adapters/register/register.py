@@ -3,7 +3,7 @@
 import errno
 import os
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import cache
@@ -64,6 +64,10 @@ class Transaction:
     def insert_new(self, into: Table, **values: object) -> bool:
         """Insert a row, unless there is one of the same key already; whether it is new."""
         return bool(self.execute(_insert_new(into, tuple(values)), values).rowcount)
+
+    def insert_all_new(self, into: Table, rows: Sequence[Mapping[str, object]]) -> int:
+        """As `insert_new`, of several rows with the same columns; how many of them are new."""
+        return self.execute(_insert_new(into, tuple(rows[0])), rows).rowcount
 
     def outbox(self, event: CustodyChanged | RecordingAccessed) -> None:
         """Have the relay publish this once the transaction is over. Does nothing with an event that is there."""

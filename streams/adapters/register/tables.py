@@ -5,6 +5,7 @@ from typing import Any
 
 from sqlalchemy import (
     BigInteger,
+    Boolean,
     CheckConstraint,
     Column,
     Date,
@@ -23,7 +24,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.types import TypeDecorator
 
-REVISIONS: tuple[str, ...] = ("0001", "0002", "0003", "0004", "0005")
+REVISIONS: tuple[str, ...] = ("0001", "0002", "0003", "0004", "0005", "0006")
 """The migrations that there are, the oldest first; the last one is what this release works with."""
 
 TENANT_LENGTH = 64
@@ -31,6 +32,8 @@ CALL_LENGTH = 128
 VERSION_LENGTH = 128
 SLUG_LENGTH = 64
 KEY_LENGTH = 1_024
+CASE_LENGTH = 160
+CONTRACT_LENGTH = 128
 
 
 class UtcTime(TypeDecorator[datetime]):
@@ -375,3 +378,108 @@ sign_in_tries = Table(
     Index("ix_sign_in_tries_last_at", "last_at"),
 )
 """Tries to sign in that were not right, by the SHA-256 of a name or an address: neither has to exist."""
+
+retentions = Table(
+    "retentions",
+    metadata,
+    Column("tenant_id", String(TENANT_LENGTH), primary_key=True),
+    Column("call_id", String(CALL_LENGTH), primary_key=True),
+    Column("day", Date),
+    Column("ended_at", UtcTime),
+    Column("customer_key", String(64)),
+    Column("contract_id", String(CONTRACT_LENGTH)),
+    Column("retention_class", String(SLUG_LENGTH)),
+    Column("days", Integer),
+    Column("starts_at", UtcTime),
+    Column("ends_on", Date),
+    Column("floor_on", Date),
+    Column("policy_version", BigInteger),
+    Column("decided_by", String(16)),
+    Column("archive_days", Integer),
+    Column("waiting", LargeBinary),
+    Column("is_misdial", Boolean),
+    Column("early_on", Date),
+    Column("archived_on", Date),
+    Column("archived_at", UtcTime),
+    Column("due_on", Date),
+    CheckConstraint("decided_by IN ('capture', 'judged', 'event', 'person')", name="decided_by"),
+    sqlite_with_rowid=False,
+)
+"""How long each call is kept; what is not known of it yet is NULL. A row is also what a purge and a hold of the call
+lock, so either makes one that says nothing more where there is none. `due_on` is NULL where nothing is due by itself;
+`waiting` (JSON) holds the classes that wait for an event, and the events that came.
+"""
+
+due_retentions = Index(
+    "ix_retentions_due",
+    retentions.c.due_on,
+    retentions.c.tenant_id,
+    retentions.c.call_id,
+    sqlite_where=text("due_on IS NOT NULL"),
+    postgresql_where=text("due_on IS NOT NULL"),
+)
+retentions_of_customers = Index(
+    "ix_retentions_customer",
+    retentions.c.tenant_id,
+    retentions.c.customer_key,
+    sqlite_where=text("customer_key IS NOT NULL"),
+    postgresql_where=text("customer_key IS NOT NULL"),
+)
+retentions_of_contracts = Index(
+    "ix_retentions_contract",
+    retentions.c.tenant_id,
+    retentions.c.contract_id,
+    sqlite_where=text("contract_id IS NOT NULL"),
+    postgresql_where=text("contract_id IS NOT NULL"),
+)
+
+retention_events = Table(
+    "retention_events",
+    metadata,
+    Column("tenant_id", String(TENANT_LENGTH), primary_key=True),
+    Column("contract_id", String(CONTRACT_LENGTH), primary_key=True),
+    Column("event", String(SLUG_LENGTH), primary_key=True),
+    Column("came_at", UtcTime, nullable=False),
+    Column("told_by", String(CALL_LENGTH), nullable=False),
+    Column("told_at", UtcTime, nullable=False),
+)
+"""What has come of a contract, for its calls that are there and those that are told later."""
+
+holds = Table(
+    "holds",
+    metadata,
+    Column("tenant_id", String(TENANT_LENGTH), primary_key=True),
+    Column("case_id", String(CASE_LENGTH), primary_key=True),
+    Column("state", String(16), nullable=False),
+    Column("reason", String(SLUG_LENGTH), nullable=False),
+    Column("opened_by", String(CALL_LENGTH), nullable=False),
+    Column("opened_at", UtcTime, nullable=False),
+    Column("released_by", String(CALL_LENGTH)),
+    Column("released_at", UtcTime),
+    CheckConstraint("state IN ('open', 'released')", name="state"),
+)
+"""The cases of legal holds."""
+
+hold_calls = Table(
+    "hold_calls",
+    metadata,
+    Column("tenant_id", String(TENANT_LENGTH), primary_key=True),
+    Column("call_id", String(CALL_LENGTH), primary_key=True),
+    Column("case_id", String(CASE_LENGTH), primary_key=True),
+    ForeignKeyConstraint(["tenant_id", "case_id"], ["holds.tenant_id", "holds.case_id"]),
+    Index("ix_hold_calls_case", "tenant_id", "case_id"),
+)
+"""The calls that each case names."""
+
+hold_customers = Table(
+    "hold_customers",
+    metadata,
+    Column("tenant_id", String(TENANT_LENGTH), primary_key=True),
+    Column("case_id", String(CASE_LENGTH), primary_key=True),
+    Column("customer_key", String(64), primary_key=True),
+    Column("ended_from", UtcTime, primary_key=True),
+    Column("ended_before", UtcTime, primary_key=True),
+    ForeignKeyConstraint(["tenant_id", "case_id"], ["holds.tenant_id", "holds.case_id"]),
+    Index("ix_hold_customers_customer_key", "tenant_id", "customer_key"),
+)
+"""The customers whose calls each case holds, a row for each key of theirs, with when these calls ended."""

@@ -1,0 +1,109 @@
+"""The archive: recordings that need not be kept at hand, as Opus, under `archive/<tenant>/<yyyy>/<mm>/<dd>/` (R19).
+
+Sealed under the same audio key of the call, so that they are destroyed with it. A rule of the bucket for that prefix
+puts them on a cheaper class of storage. What can be decoded lies there as `<call_id>.<version>.opus`: smaller and,
+unlike the original, not bit for bit what came. What cannot be decoded lies there as it came. The original, and what was
+made of it, go once the copy has been read back. The waveform stays where it is.
+"""
+
+import logging
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from datetime import date
+
+from processors.custody.ports import KeyGoneError, SealedIdentity
+from processors.listening.audio import DecodeLimits, UnhearableError
+from processors.listening.renditions import Renditions
+from schemas.config.tenants import RecordingFormat
+from schemas.errors import OperatorError
+from schemas.messages.transcript import AudioFacts
+from streams.adapters.object_store.sealed_store import SealedStore
+from streams.ports import ObjectMissingError, ObjectStore
+
+log = logging.getLogger(__name__)
+
+ARCHIVE = "archive"
+PEAKS = "peaks"
+MOST_DIFFERENCE_MS = 1_000
+"""So much may the copy be longer or shorter; what encoders put before the beginning is a hundredth of that."""
+
+
+class ArchiveError(OperatorError):
+    """What was written into the archive is not what was to be: the original stays."""
+
+
+Renderer = Callable[[bytes, DecodeLimits, RecordingFormat | None], Renditions]
+"""`processors.listening.renditions.render`, or the same in a process of its own."""
+
+
+@dataclass(frozen=True)
+class RecordingArchive:
+    """Every method may raise what store and keys raise: `RetryableError` and `OperatorError`, `SealBrokenError`."""
+
+    store: ObjectStore
+    sealed: SealedStore
+    """Over the same store."""
+    render: Renderer
+    probe: Callable[[bytes], AudioFacts]
+    limits: DecodeLimits
+    most_bytes: int
+    """A larger recording is not held in memory: it stays where it is."""
+
+    def archive(self, tenant_id: str, call_id: str, day: date) -> int:
+        """Have every recording of the call lie in the archive alone; how many those were. Again is right.
+
+        `day` is the UTC day on which the call ended. Raises `ArchiveError`.
+        """
+        count = 0
+        for key, version, extension in list(self._recordings(tenant_id, call_id, day)):
+            identity = SealedIdentity(tenant_id, call_id, "recording", version)
+            try:
+                self._copy(key, identity, day, extension)
+            except KeyGoneError:
+                return count  # it was destroyed just now
+            except ObjectMissingError:
+                continue
+            for made in list(self._made_of(identity, day)):
+                self.store.delete(made)
+            self.store.delete(key)
+            count += 1
+        return count
+
+    def _recordings(self, tenant_id: str, call_id: str, day: date) -> Iterator[tuple[str, str, str]]:
+        """Key, version and extension of each."""
+        prefix = f"recordings/{tenant_id}/{day:%Y/%m/%d}/{call_id}."
+        for entry in self.store.entries(prefix):
+            version, dot, extension = entry.key.removeprefix(prefix).partition(".")
+            if dot and "." not in extension:  # else it is of another call, whose id begins with this one
+                yield entry.key, version, extension
+
+    def _copy(self, key: str, identity: SealedIdentity, day: date, extension: str) -> None:
+        data = self.sealed.read(key, identity, day, most_bytes=self.most_bytes)
+        try:
+            facts = self.probe(data)
+            copy = self.render(data, self.limits, "opus").converted
+            assert copy is not None  # noqa: S101 - it was asked for
+            in_archive, what = replace(identity, role="converted"), "opus"
+        except UnhearableError:
+            facts, copy, in_archive, what = None, data, identity, extension
+        target = f"{_folder(identity, day)}.{what}"
+        self.sealed.put(target, in_archive, day, copy)
+        if self.sealed.read(target, in_archive, day) != copy:
+            raise ArchiveError(f"what was read back from the archive of call {identity.call_id} is something else")
+        if facts is not None and abs(self.probe(copy).duration_ms - facts.duration_ms) > MOST_DIFFERENCE_MS:
+            raise ArchiveError(f"the copy of call {identity.call_id} in the archive is longer or shorter than it was")
+
+    def _made_of(self, identity: SealedIdentity, day: date) -> Iterator[str]:
+        prefix = f"renditions/{identity.tenant_id}/{day:%Y/%m/%d}/{identity.call_id}.{identity.version}."
+        for entry in self.store.entries(prefix):
+            if entry.key != f"{prefix}{PEAKS}":
+                yield entry.key
+
+
+def archived_key(tenant_id: str, call_id: str, version: str, day: date) -> str:
+    """Where a recording lies in the archive that could be decoded; it is sealed as `converted`."""
+    return f"{_folder(SealedIdentity(tenant_id, call_id, 'converted', version), day)}.opus"
+
+
+def _folder(identity: SealedIdentity, day: date) -> str:
+    return f"{ARCHIVE}/{identity.tenant_id}/{day:%Y/%m/%d}/{identity.call_id}.{identity.version}"

@@ -1,0 +1,455 @@
+"""The stage `keep`: decides how long each call is kept, and has what is due archived or destroyed (R16–R19, R82, R94).
+
+Deciding: what is said of a call when it ends, when it is judged, and whenever it is judged again, is added to what the
+register has (`processors.custody.retention`). A call whose event says `legal_hold` gets a case of a hold first. Offsets
+move once the register has it; again is right.
+
+Carrying out: what is due is read from the register, held calls are passed over, and the others given to the one
+function that destroys, which looks at holds itself, in the transaction in which it writes the tombstone. Calls that
+cannot be destroyed or archived now are tried again in the next round, and hold up no others.
+"""
+
+import logging
+import threading
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime, timedelta
+from itertools import groupby
+from typing import Protocol
+
+from processors.custody.audit_entry import AuditEntry
+from processors.custody.holds import TELEPHONY, HoldRefusedError, HoldScope, Open, telephony_case
+from processors.custody.ports import Tombstones
+from processors.custody.retention import DecidedBy, Keep, Term, Waiting, first_day_after, may_go_early, terms_of
+from processors.judging.retention import fitting_classes
+from processors.listening.audio import DecodeLimits
+from schemas.config.retention import (
+    LEAST_DAYS,
+    RETENTION_FILE,
+    RetentionClass,
+    RetentionPolicy,
+    TenantPolicies,
+    read_retention_policy,
+)
+from schemas.config.tenants import read_tenants
+from schemas.errors import InvalidMessageError, OperatorError, RefusedByDatabaseError, RetryableError
+from schemas.messages.call_analysis import CallAnalysis
+from schemas.messages.call_ended import CallEnded
+from schemas.messages.dead_letter import dead_letter_for
+from schemas.messages.records import ConsumerRecord, ProducerRecord
+from schemas.messages.topics import CALLS_ANALYZED, CALLS_DEAD_LETTERS, CALLS_ENDED, CALLS_REANALYZED
+from streams.adapters.decoder.process import DecoderProcess
+from streams.adapters.kafka.client import BatchConsumer
+from streams.adapters.object_store.archive import RecordingArchive
+from streams.adapters.object_store.from_settings import object_store_from
+from streams.adapters.register.errors import RegisterRefusedError
+from streams.adapters.register.holds import RegisterCases, RegisterHolds
+from streams.adapters.register.register import Register
+from streams.adapters.register.retentions import Decision, DueKey, KeptCall, RegisterRetentions
+from streams.ports import Clock, WorkSource
+from streams.runtime.lanes import Lanes
+from streams.runtime.logs import describe
+from streams.runtime.loop import Loop, PollWorkPublishCommit, nothing
+from streams.runtime.worker_context import WorkerContext
+from streams.topology import groups_of
+from streams.wiring import require_migrations, require_register, require_topics, sealed_store_from
+
+log = logging.getLogger(__name__)
+
+KEEP = "keep"
+
+AT_ONCE = 500
+"""Calls of one page of what is due."""
+
+DECIDED_AT_ONCE = 500
+"""Messages of one batch; on SQLite nobody else writes while they are decided."""
+
+MOST_WAITS = 3
+"""So often in a row may something outside not answer; then the round pauses, and goes on behind that page."""
+
+PAUSE = timedelta(minutes=1)
+"""So long it pauses."""
+
+CONTRACT = "contract_id"
+"""The field of `crm` that names the contract of a call."""
+
+LEGAL_HOLD = "legal_hold"
+
+ACTOR = "callstream"
+"""Who destroys what is due."""
+
+
+class Purge(Protocol):
+    """The one function that destroys calls (`streams.stages.purge`)."""
+
+    def __call__(
+        self, tenant_id: str, calls: Mapping[str, Sequence[date]], *, reason: str, policy_version: str
+    ) -> Collection[str]:
+        """Calls by id, with the UTC days under which something of each is filed. Those of them whose tombstone stands
+        when this returns; the others are held. Raises `RetryableError` and `OperatorError`."""
+        ...
+
+
+Archive = Callable[[KeptCall], object]
+"""Have the recording lie in the archive and not where it lay. Doing it again is right.
+
+Raises `RetryableError` and `OperatorError`.
+"""
+
+
+def build(worker: WorkerContext) -> Loop:
+    """Waits for object store, register, Kafka and ClickHouse. Raises `RetentionPolicyError` and `TenantsError`."""
+    from processors.custody.purge import PurgeOrder  # type: ignore[import-untyped, import-not-found, unused-ignore]
+
+    from streams.adapters.register.tombstones import (  # type: ignore[import-untyped, import-not-found, unused-ignore]
+        RegisterTombstones,
+    )
+    from streams.purging import (  # type: ignore[import-untyped, import-not-found, unused-ignore]
+        eraser_from,
+        keeps_calls,
+        purger_from,
+    )
+
+    settings, clock = worker.settings, worker.clock
+    policy = read_retention_policy(settings.retention_file or RETENTION_FILE)
+    policies = TenantPolicies(policy, read_tenants(settings.tenants_file))
+    store, register = object_store_from(settings), Register.of(settings)
+    worker.wait_for(store.check)
+    worker.wait_for(lambda: require_register(register))
+    worker.wait_for(lambda: require_topics(settings))
+    worker.wait_for(lambda: require_migrations(settings))
+    keeps = keeps_calls(register, clock)
+    purger, eraser = purger_from(settings, register, clock, keeps), eraser_from(settings, register, clock, keeps)
+    tombstones, decoder = RegisterTombstones(register, clock), DecoderProcess()
+    archive = RecordingArchive(
+        store,
+        sealed_store_from(settings, store, "audio", register=register),
+        decoder.render,
+        decoder.probe,
+        DecodeLimits(settings.max_call_minutes * 60_000),
+        settings.max_recording_bytes,
+    )
+
+    def purge(
+        tenant_id: str, calls: Mapping[str, Sequence[date]], *, reason: str, policy_version: str
+    ) -> Collection[str]:
+        done = purger.purge(PurgeOrder(tenant_id, reason, ACTOR, policy_version), list(calls))
+        return {*done.buried, *done.known}
+
+    def go_on() -> None:
+        purger.go_on()
+        eraser.go_on()
+
+    def close() -> None:
+        decoder.close()
+        register.close()
+
+    retentions, holds = RegisterRetentions(register, clock), RegisterHolds(register, clock)
+    cases = RegisterCases(register, clock, keeps.audit, tombstones.among)
+    carry_out = CarryOut(
+        retentions,
+        holds,
+        purge,
+        lambda kept: archive.archive(kept.tenant_id, kept.call_id, kept.day),
+        clock,
+        timedelta(seconds=settings.keep_every_s),
+        go_on=go_on,
+    )
+    live, history = (BatchConsumer(settings, group, topics) for group, topics in groups_of(KEEP).items())
+    decide = Decide(retentions, cases, tombstones, policies, clock)
+    return loop_of(worker, Lanes(live, history), decide, carry_out, close)
+
+
+@dataclass(frozen=True)
+class CarriedOut:
+    """What one page of what was due came to."""
+
+    destroyed: int = 0
+    archived: int = 0
+    held: int = 0
+    failed: int = 0
+
+    def __add__(self, other: "CarriedOut") -> "CarriedOut":
+        return CarriedOut(
+            self.destroyed + other.destroyed,
+            self.archived + other.archived,
+            self.held + other.held,
+            self.failed + other.failed,
+        )
+
+
+@dataclass(frozen=True)
+class Found:
+    """A record, and what is to be decided of its call."""
+
+    raw: ConsumerRecord
+    message: CallEnded | CallAnalysis
+    decision: Decision
+    is_held: bool
+
+
+@dataclass(frozen=True)
+class Decide:
+    """The first half of the stage: what is said of calls, added to what the register has."""
+
+    retentions: RegisterRetentions
+    cases: RegisterCases
+    tombstones: Tombstones
+    policies: TenantPolicies
+    clock: Clock
+
+    def work(self, records: Sequence[ConsumerRecord]) -> Sequence[ProducerRecord]:
+        """Decide all of them; the dead letters of those that the register refuses. Doing it again is right.
+
+        A record that cannot be read has an owner that makes the dead letter: `listen` and `store`. Nothing is decided
+        of calls that have a tombstone. Raises `RetryableError` and `OperatorError`.
+        """
+        found = [one for raw in records if (one := self._found(raw)) is not None]
+        gone = self.tombstones.among({one.decision.call for one in found})
+        found = [one for one in found if one.decision.call not in gone]
+        letters: list[ProducerRecord] = []
+        self._decide([one for one in found if not one.is_held or self._hold(one, letters)], letters)
+        return letters
+
+    def _found(self, raw: ConsumerRecord) -> Found | None:
+        try:
+            if raw.topic == CALLS_ENDED.name:
+                call = CALLS_ENDED.read(raw)
+                return Found(raw, call, decision_of_event(self.policies.of(call.tenant_id), call), call.legal_hold)
+            topic = CALLS_ANALYZED if raw.topic == CALLS_ANALYZED.name else CALLS_REANALYZED
+            analysis = topic.read(raw)
+        except InvalidMessageError:
+            return None
+        policy = self.policies.of(analysis.tenant_id)
+        return Found(raw, analysis, decision_of_analysis(policy, analysis), analysis.call.legal_hold)
+
+    def _hold(self, found: Found, letters: list[ProducerRecord]) -> bool:
+        """First of all the case of a call whose event says `legal_hold`; whether the call may be decided now."""
+        tenant_id, call_id = found.decision.call
+        now = self.clock.now()
+        case_id = telephony_case(call_id)
+        entry = AuditEntry(
+            at=now,
+            actor=TELEPHONY,
+            role="",
+            action="hold_opened",
+            tenant_id=tenant_id,
+            result="done",
+            client="callstream",
+            call_id=call_id,
+            object_kind="case",
+            object_id=case_id,
+            purpose=LEGAL_HOLD,
+        )
+        command = Open(HoldScope(frozenset({call_id})), LEGAL_HOLD, TELEPHONY, now)
+        try:
+            self.cases.tell(tenant_id, case_id, command, entry)
+        except HoldRefusedError:
+            return False  # it was destroyed just now
+        except RegisterRefusedError as error:
+            letters.append(self._refused(found, error))
+            return False
+        return True
+
+    def _decide(self, found: Sequence[Found], letters: list[ProducerRecord]) -> None:
+        """Halved until the one stands alone that the register refuses; the others are decided."""
+        if not found:
+            return
+        try:
+            self.retentions.decide([one.decision for one in found])
+        except RegisterRefusedError as error:
+            if len(found) == 1:
+                letters.append(self._refused(found[0], error))
+                return
+            middle = len(found) // 2
+            self._decide(found[:middle], letters)
+            self._decide(found[middle:], letters)
+
+    def _refused(self, one: Found, error: RegisterRefusedError) -> ProducerRecord:
+        log.error("keep: %s becomes a dead letter: %s; the call is kept for good", one.raw.position, error)
+        refused = RefusedByDatabaseError([str(error)])
+        return CALLS_DEAD_LETTERS.record(dead_letter_for(KEEP, one.raw, one.message, refused, self.clock.now()))
+
+
+def decision_of_event(policy: RetentionPolicy, call: CallEnded) -> Decision:
+    """What is known when a call ends."""
+    terms, waiting = _terms(fitting_classes(policy, call), policy, call, "capture")
+    return _decision(call, Keep(terms, waiting))
+
+
+def decision_of_analysis(policy: RetentionPolicy, analysis: CallAnalysis) -> Decision:
+    """What is known when a call was judged: by the event, by what was said, by the rules of its industry.
+
+    The days that the analysis names hold, too, where its class is that of a rule pack, or has since become shorter.
+    """
+    call = analysis.call
+    by_id = {one.id: one for one in policy.classes}
+    named = [by_id[one] for one in analysis.retention_classes if one in by_id]
+    classes = {one.id: one for one in (*fitting_classes(policy, call), *named)}
+    terms, waiting = _terms(classes.values(), policy, call, "judged")
+    if analysis.retention_class is not None and analysis.retention_days is not None:
+        known = by_id.get(analysis.retention_class)
+        floor_days = LEAST_DAYS if known is None else known.floor_days
+        terms += (
+            Term(
+                analysis.retention_class,
+                analysis.retention_days,
+                call.ended_at,
+                first_day_after(call.ended_at, analysis.retention_days),
+                first_day_after(call.ended_at, floor_days),
+                policy.version,
+                "judged",
+                0 if known is None else known.archive_days or 0,
+            ),
+        )
+    duration_ms = None if analysis.audio is None else analysis.audio.duration_ms
+    early_on = may_go_early(policy, call, analysis.outcome, duration_ms)
+    return _decision(call, Keep(terms, waiting, early_on is not None, early_on))
+
+
+def _terms(
+    classes: Collection[RetentionClass], policy: RetentionPolicy, call: CallEnded, by: DecidedBy
+) -> tuple[tuple[Term, ...], tuple[Waiting, ...]]:
+    return terms_of(classes, policy.version, call.ended_at, by)
+
+
+def _decision(call: CallEnded, command: Keep) -> Decision:
+    return Decision(call.tenant_id, call.call_id, call.ended_at, command, call.customer.key, call.crm.get(CONTRACT))
+
+
+@dataclass
+class CarryOut:
+    """The second half of the stage: what is due, page by page."""
+
+    retentions: RegisterRetentions
+    holds: RegisterHolds
+    purge: Purge
+    archive: Archive
+    clock: Clock
+    every: timedelta
+    """So long after a round has come to its end the next one begins."""
+    at_once: int = AT_ONCE
+    go_on: Callable[[], object] = nothing
+    """What was begun and not finished, by whomever, is gone on with once a round."""
+    _behind: DueKey | None = field(default=None, init=False, repr=False)
+    _next_at: datetime | None = field(default=None, init=False, repr=False)
+    _round: CarriedOut = field(default_factory=CarriedOut, init=False, repr=False)
+    _waits: int = field(default=0, init=False, repr=False)
+
+    def step(self, stop: threading.Event | None = None) -> CarriedOut | None:
+        """One page; None where nothing is due now. Raises what the register does, and `go_on`."""
+        now = self.clock.now()
+        if self._next_at is not None and now < self._next_at:
+            return None
+        page = self.retentions.due(now.astimezone(UTC).date(), self._behind, self.at_once)
+        if not page:
+            if self._round != CarriedOut():
+                log.info(
+                    "keep: %d call(s) destroyed, %d archived, %d due and held, %d to be tried again",
+                    *(self._round.destroyed, self._round.archived, self._round.held, self._round.failed),
+                )
+            self._behind, self._round, self._next_at = None, CarriedOut(), now + self.every
+            self.go_on()
+            return None
+        done = self._carry_out(page, stop or threading.Event())
+        last = page[-1]
+        assert last.due is not None  # noqa: S101 - it is in a list of what is due
+        self._behind = (last.due.on, last.tenant_id, last.call_id)
+        self._round += done
+        if self._waits >= MOST_WAITS:
+            self._waits, self._next_at = 0, now + PAUSE
+        return done
+
+    def _carry_out(self, page: Sequence[KeptCall], stop: threading.Event) -> CarriedOut:
+        held = self.holds.among([one.call for one in page])
+        free = [one for one in page if one.call not in held]
+        done = CarriedOut(held=len(page) - len(free))
+        for (tenant_id, action, reason, policy_version), group in groupby(sorted(free, key=_order), key=_order):
+            calls = list(group)
+            if stop.is_set() or self._waits >= MOST_WAITS:
+                done += CarriedOut(failed=len(calls))
+            elif action == "archive":
+                done += sum((self._archive(one, stop) for one in calls), CarriedOut())
+            else:
+                done += self._destroy(tenant_id, calls, reason, str(policy_version))
+        return done
+
+    def _destroy(self, tenant_id: str, calls: Sequence[KeptCall], reason: str, policy_version: str) -> CarriedOut:
+        """All of them together; where that fails each by itself, so that one that cannot be destroyed is alone."""
+        wanted = {one.call_id: (one.day,) for one in calls}
+        try:
+            gone = self.purge(tenant_id, wanted, reason=reason, policy_version=policy_version)
+        except RetryableError as error:
+            return self._waited(len(calls), error)
+        except Exception as error:
+            if len(calls) > 1:
+                parts = (self._destroy(tenant_id, [one], reason, policy_version) for one in calls)
+                return sum(parts, CarriedOut())
+            self._tell_of(calls[0], error)
+            return CarriedOut(failed=1)
+        self._waits = 0
+        self.retentions.forget([(tenant_id, call_id) for call_id in gone])
+        return CarriedOut(destroyed=len(gone), held=len(calls) - len(gone))
+
+    def _archive(self, kept: KeptCall, stop: threading.Event) -> CarriedOut:
+        if stop.is_set() or self._waits >= MOST_WAITS:
+            return CarriedOut(failed=1)
+        try:
+            self.archive(kept)
+            self.retentions.archived(kept, self.clock.now())
+        except RetryableError as error:
+            return self._waited(1, error)
+        except Exception as error:
+            self._tell_of(kept, error)
+            return CarriedOut(failed=1)
+        self._waits = 0
+        return CarriedOut(archived=1)
+
+    def _waited(self, calls: int, error: RetryableError) -> CarriedOut:
+        self._waits += 1
+        log.warning("keep waits with %d call(s): %s", calls, str(error))
+        return CarriedOut(failed=calls)
+
+    @staticmethod
+    def _tell_of(kept: KeptCall, error: Exception) -> None:
+        what = str(error) if isinstance(error, OperatorError) else describe(error)
+        log.error("keep: call %s/%s is due and stays, for now: %s", kept.tenant_id, kept.call_id, what)
+
+
+def loop_of(
+    worker: WorkerContext,
+    source: WorkSource,
+    decide: Decide,
+    carry_out: CarryOut,
+    close: Callable[[], None] = nothing,
+) -> Loop:
+    """The stage on a source: a batch is decided, then a page of what is due carried out."""
+    settings = worker.settings
+    cycle = PollWorkPublishCommit(
+        KEEP,
+        source,
+        decide.work,
+        worker.publisher(),
+        worker.stop,
+        settings.retry_max_wait_s,
+        batch=DECIDED_AT_ONCE,
+        wait_s=1.0,
+        guard=worker.guard(),
+        longest_work_s=settings.stuck_after_minutes * 60,
+    )
+
+    def step() -> None:
+        cycle.step()
+        carry_out.step(worker.stop)
+
+    def end() -> None:
+        source.close()
+        close()
+
+    return worker.loop(step, recover=cycle.recover, close=end, hangs_on=cycle.hangs_on)
+
+
+def _order(kept: KeptCall) -> tuple[str, str, str, int]:
+    """What calls that are destroyed together have in common."""
+    assert kept.due is not None  # noqa: S101 - it is in a list of what is due
+    return kept.tenant_id, kept.due.action, kept.due.reason, kept.due.policy_version
