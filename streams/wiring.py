@@ -26,8 +26,10 @@ from streams.adapters.object_store.sealed_store import SealedStore
 from streams.adapters.object_store.transcripts import TranscriptStore
 from streams.adapters.register.keys import RegisterKeys
 from streams.adapters.register.register import Register
+from streams.adapters.register.tombstones import RegisterTombstones
 from streams.adapters.register.wrapping_keys import ensure_current
 from streams.ports import ObjectStore, SystemClock
+from streams.runtime.buried import BuriedCalls
 from streams.settings import Settings
 
 
@@ -52,6 +54,11 @@ def require_migrations(settings: Settings) -> None:
 def require_register(register: Register) -> None:
     """Raises `RegisterSchemaError` where its tables are not of this release, and as `Register.transaction`."""
     register.check()
+
+
+def buried_calls(settings: Settings) -> BuriedCalls:
+    """Which calls were destroyed, or may be used no more, by the register of these settings; nothing is opened yet."""
+    return BuriedCalls(RegisterTombstones(Register.of(settings), SystemClock()))
 
 
 def sealed_store_from(

@@ -23,16 +23,30 @@ CustodyKind = Literal[
     "api_key_made",
     "api_key_replaced",
     "api_key_revoked",
+    "call_blocked",
+    "call_buried",
+    "call_purged",
 ]
 """What has changed.
 
 `intake_announced`: a recording is durable and its call announced; `intake_removed`: one that was never finished was
 taken away; `intake_refused`: another recording was offered under the id of a call; `intake_not_received`: the telephony
-system knows a call that never came.
+system knows a call that never came. `call_blocked`: a call is erased for every use, and still kept by a hold or a
+floor; `call_buried`: its tombstone is written, and it is being destroyed; `call_purged`: nothing of it is left, and the
+receipt is signed.
 """
 
 OF_A_CALL: frozenset[CustodyKind] = frozenset(
-    {"intake_announced", "intake_removed", "intake_refused", "intake_not_received", "call_keys_destroyed"}
+    {
+        "intake_announced",
+        "intake_removed",
+        "intake_refused",
+        "intake_not_received",
+        "call_keys_destroyed",
+        "call_blocked",
+        "call_buried",
+        "call_purged",
+    }
 )
 
 ALL_TENANTS = "*"

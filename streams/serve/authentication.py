@@ -11,6 +11,7 @@ from http import HTTPStatus
 from typing import TypeVar
 
 from processors.custody.api_keys import ApiKey, ApiScope, is_key, parts_of
+from processors.custody.ports import CallPurgedError
 from schemas.errors import OperatorError, RetryableError
 from streams.ports import Clock
 from streams.serve.ports import KnowsKeys
@@ -100,6 +101,8 @@ async def answered(asked: Awaitable[T], what: str) -> T:
     """The answer. Raises `RefusedError` (503) where it does not come; why stands in the log."""
     try:
         return await asked
+    except CallPurgedError:
+        raise  # an answer, and not a trouble of ours
     except (RetryableError, OperatorError) as error:
         log.warning("%s is needed: %s", what, str(error))
     raise unavailable(f"Not now: {what} does not answer.")
