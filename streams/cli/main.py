@@ -27,6 +27,7 @@ from streams.cli.custody import custody_app
 from streams.cli.demands import demands_app
 from streams.cli.demo import demo
 from streams.cli.emotion import emotion_app
+from streams.cli.erase import erase_app
 from streams.cli.export import export_app
 from streams.cli.index_sounds import index_sounds
 from streams.cli.keys import keys_app
@@ -34,8 +35,10 @@ from streams.cli.kpi import kpi_app
 from streams.cli.learn import learn_app
 from streams.cli.migrate import migrate
 from streams.cli.publish import publish
+from streams.cli.purge import purge
 from streams.cli.quarantine import quarantine_app
 from streams.cli.rate import rate
+from streams.cli.receipts import receipts_app
 from streams.cli.replay import replay
 from streams.cli.roles import roles_app
 from streams.cli.rollup import rollup
@@ -90,6 +93,7 @@ app.command()(up)
 app.command()(worker)
 app.command()(serve)
 app.command()(publish)
+app.command()(purge)
 app.command()(analyze)
 app.command()(replay)
 app.command()(rate)
@@ -122,6 +126,8 @@ app.add_typer(roles_app, name="roles")
 app.add_typer(check_app, name="check")
 app.add_typer(quarantine_app, name="quarantine")
 app.add_typer(export_app, name="export")
+app.add_typer(erase_app, name="erase")
+app.add_typer(receipts_app, name="receipts")
 
 
 def main() -> None:

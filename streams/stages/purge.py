@@ -36,6 +36,9 @@ READ_BACKS = 3
 """So many times is what read-back still finds removed at once; after that the round is given up, and the next one goes
 on."""
 
+KEEPER = "callstream"
+"""Who destroys what is kept no longer."""
+
 OF_A_PERSON = "erasure"
 """The reason of an order by which a customer is erased: tags that were given to the person go, too."""
 
@@ -86,7 +89,10 @@ class Tables(Protocol):
 class DerivedCopies(Protocol):
     """Copies of calls somewhere else, of which callstream itself is in charge: caches, exports that were released."""
 
-    name: str
+    @property
+    def name(self) -> str:
+        """What a receipt calls them."""
+        ...
 
     def destroy(self, tenant_id: str, calls: Sequence[str]) -> int:
         """Remove what there is of these calls; how many things that were. Again is right."""
@@ -136,8 +142,11 @@ class Purger:
     reached: Callable[[str], None] = lambda _step: None
     """Is told each step before it is done; tests end the process there."""
 
-    def purge(self, order: PurgeOrder, calls: Collection[str], *, erases: bool = False) -> Purged:
-        """Destroy these calls, each unless something holds it; see `RegisterPurges.open` for `erases`.
+    def purge(
+        self, order: PurgeOrder, calls: Collection[str] | Mapping[str, Sequence[date]], *, erases: bool = False
+    ) -> Purged:
+        """Destroy these calls, each unless something holds it; see `RegisterPurges.open` for `erases`. Where it is
+        known, each with the UTC days under which something of it is filed; days that store and tables know are added.
 
         When this returns, what it buried is destroyed and receipted, but for what may still be under way (`go_on`).
         """
@@ -146,7 +155,8 @@ class Purger:
         for start in range(0, len(wanted), MOST_CALLS):
             part = wanted[start : start + MOST_CALLS]
             self.reached("tombstones")
-            opened = self.purges.open(order, self._with_days(order.tenant_id, part), worker, erases=erases)
+            days = self._with_days(order.tenant_id, part, calls if isinstance(calls, Mapping) else {})
+            opened = self.purges.open(order, days, worker, erases=erases)
             done.add(opened)
             if opened.blocked:
                 self._block(order, opened.blocked)
@@ -171,10 +181,20 @@ class Purger:
             count += len(self.purge(order, calls, erases=True).purges)
         return count
 
-    def _with_days(self, tenant_id: str, calls: Sequence[str]) -> dict[str, tuple[date, ...]]:
+    def due(
+        self, tenant_id: str, calls: Mapping[str, Sequence[date]], *, reason: str, policy_version: str
+    ) -> Collection[str]:
+        """For the stage `keep`: calls whose time is over. Those of them whose tombstone stands now; the others are
+        held."""
+        done = self.purge(PurgeOrder(tenant_id, reason, KEEPER, policy_version), calls)
+        return {*done.buried, *(call for call, purge_id in done.known.items() if purge_id)}
+
+    def _with_days(
+        self, tenant_id: str, calls: Sequence[str], told: Mapping[str, Sequence[date]]
+    ) -> dict[str, tuple[date, ...]]:
         """Each call with the UTC days under which something of it may be filed."""
         stored = self.tables.days_of(tenant_id, calls)
-        days = {call_id: set(stored.get(call_id, ())) for call_id in calls}
+        days = {call_id: {*stored.get(call_id, ()), *told.get(call_id, ())} for call_id in calls}
         for call_id in calls:
             if (day := self.objects.day_of(tenant_id, call_id)) is not None:
                 days[call_id].add(day)

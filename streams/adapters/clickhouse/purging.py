@@ -68,7 +68,7 @@ SELECT call_id, max(ended_at) FROM
     WHERE tenant_id = {{tenant:String}} AND customer_key IN {{keys:Array(String)}}
 )
 GROUP BY call_id ORDER BY call_id {_UNLOGGED}
-"""
+"""  # noqa: S608 - names of ours
 
 _OLD_PARTS = """
 SELECT count() FROM {parts} WHERE database = {{database:String}} AND table IN {{tables:Array(String)}} AND NOT active

@@ -90,6 +90,14 @@ class RegisterTombstones:
 
     def among(self, calls: Collection[Call]) -> frozenset[Call]:
         """See `Tombstones.among`."""
+        return self._among(calls, ("blocked", "purging", "purged"))
+
+    def gone(self, calls: Collection[Call]) -> frozenset[Call]:
+        """Those of these calls that were destroyed, or are being: a hold would come too late. Blocked ones can be
+        held."""
+        return self._among(calls, ("purging", "purged"))
+
+    def _among(self, calls: Collection[Call], states: Sequence[str]) -> frozenset[Call]:
         wanted = sorted(set(calls))
         if not wanted:
             return frozenset()
@@ -97,7 +105,9 @@ class RegisterTombstones:
         found: set[Call] = set()
         with self._register.reading("look for tombstones") as tx:
             for part in _parts(wanted, CALLS_ASKED_AT_ONCE):
-                asked = select(t.tenant_id, t.call_id).where(tuple_(t.tenant_id, t.call_id).in_(part))
+                asked = select(t.tenant_id, t.call_id).where(
+                    tuple_(t.tenant_id, t.call_id).in_(part), t.state.in_(states)
+                )
                 found.update((row.tenant_id, row.call_id) for row in tx.execute(asked))
         return frozenset(found)
 
@@ -350,10 +360,16 @@ class RegisterPurges:
         with self._register.reading("look for blocked calls") as tx:
             return [BlockedCall(_order(row), row.call_id, _days(row.days)) for row in tx.execute(asked)]
 
+    def of_erasure(self, tenant_id: str, erasure_id: str) -> Mapping[str, str]:
+        """Call → its state, of every call that a customer's request is about."""
+        t = tombstones.c
+        asked = select(t.call_id, t.state).where(t.tenant_id == tenant_id, t.erasure_id == erasure_id)
+        with self._register.reading("read the calls of an erasure") as tx:
+            return {row.call_id: row.state for row in tx.execute(asked)}
+
     def purge(self, purge_id: str) -> PurgeRow:
         """Raises `LookupError` where there is none."""
-        with self._register.reading("read a purge") as tx:
-            return _purge(tx, purge_id)
+        return read_purge(self._register, purge_id)
 
     def all(self, tenant_id: str | None, most: int) -> Sequence[PurgeRow]:
         """Purges, the newest first."""
@@ -363,6 +379,12 @@ class RegisterPurges:
             asked = asked.where(p.tenant_id == tenant_id)
         with self._register.reading("list purges") as tx:
             return [_purge(tx, purge_id) for purge_id in tx.execute(asked).scalars().all()]
+
+
+def read_purge(register: Register, purge_id: str) -> PurgeRow:
+    """Raises `LookupError` where there is none, and as `Register.transaction`."""
+    with register.reading("read a purge") as tx:
+        return _purge(tx, purge_id)
 
 
 def _entry(
