@@ -3,9 +3,12 @@
 import random
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from hashlib import sha256
+from pathlib import Path
 from uuid import uuid4
 
 import pytest
+from clickhouse_connect.driver.exceptions import DatabaseError
 
 from processors.clickhouse.purge_sql import PURGED, TABLES, WITHOUT_A_CALL
 from processors.clickhouse.rows import rows_for_call_ended, rows_for_verdict_given
@@ -18,7 +21,7 @@ from streams.adapters.clickhouse.purging import ClickHousePurge
 from streams.adapters.clickhouse.rollups import ClickHouseRollups
 from streams.proof.searching import Needles, search_files
 from streams.stages.rollup import Rollups
-from tests.support.clickhouse_engine import RunningEngine
+from tests.support.clickhouse_engine import RunningEngine, running_engine
 from tests.support.kpi_store import DAYS, REGISTRY, WINDOW_DAYS, Filled, filled_store
 from tests.support.stored_calls import KEY, T0, Call, Store
 
@@ -204,3 +207,35 @@ def test_no_figure_of_a_day_that_is_made_anew_changes(filled: Filled) -> None:
     after = figures()
     changed = [(one, other) for one, other in zip(before, after, strict=True) if one != other]
     assert not changed, changed[:2]
+
+
+def test_the_role_for_it_may_do_it_and_no_more(tmp_path: Path) -> None:
+    users = tmp_path / "users.yaml"
+    users.write_text(
+        f"users:\n- {{name: keeper, role: custody_keeper, password_sha256: {sha256(b'pw').hexdigest()}}}\n"
+    )
+    with running_engine(tmp_path / "engine", users_file=users) as engine:
+        migrate(engine.url())
+        client = connect(engine.url())
+        store = Store(engine.url(), client)
+        store.write(TOLD)
+        url = f"http://keeper:pw@127.0.0.1:{engine.port}/callstream"
+        purge = ClickHousePurge(url, WINDOW_DAYS)
+
+        purge.tell("acme", ["told"], "purging", reason="request", policy="", purge_id="p1", at=AT)
+        purge.destroy("acme", ["told"], AT, of_a_person=True)
+
+        assert set(purge.left("acme", ["told"], of_a_person=True).values()) == {0}
+        keeper = connect(url)
+        for refused in (
+            "ALTER TABLE outcome_versions DELETE WHERE 1",
+            "ALTER TABLE access_log_versions DELETE WHERE 1",
+            "ALTER TABLE transcript_versions UPDATE language = 'x' WHERE 1",
+            "DROP TABLE call_versions",
+            "TRUNCATE TABLE call_versions",
+        ):
+            with pytest.raises(DatabaseError):
+                keeper.command(refused)
+        keeper.close()
+        purge.close()
+        client.close()

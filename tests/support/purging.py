@@ -116,6 +116,7 @@ class MemoryTables:
             self.states[tenant_id, call].append(state)
 
     def destroy(self, tenant_id: str, calls: Sequence[str], at: datetime, **_: object) -> Mapping[str, int]:
+        assert at.tzinfo is not None
         self.mutated += 1
         return {"call_versions": sum(self.rows.pop((tenant_id, call), 0) for call in calls)}
 

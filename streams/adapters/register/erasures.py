@@ -112,6 +112,8 @@ class RegisterErasures:
             values |= {"done_at": self._clock.now(), "customer_keys": None}
         with self._register.transaction("note how far an erasure is") as tx:
             tx.execute(update(erasures).where(erasures.c.erasure_id == erasure_id).values(values))
+        if is_done:
+            self._register.truncate_log()
 
 
 def read_erasures(register: Register, tenant_id: str | None = None) -> Sequence[Erasure]:

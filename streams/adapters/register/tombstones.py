@@ -305,6 +305,8 @@ class RegisterPurges:
                 for key in filter(None, rows):  # an upload that is under way may write it yet: `sweep` looks again
                     tx.insert_new(leftovers, object_key=key, left_at=self._clock.now(), removed_at=None)
                 counts["intakes"] += tx.execute(delete(intakes).where(mine)).rowcount
+        if sum(counts.values()):
+            self._register.truncate_log()
         return counts
 
     def _destroy_keys(self, tx: Transaction, tenant_id: str, call_id: str, days: Sequence[date]) -> int:

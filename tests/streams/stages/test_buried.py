@@ -15,12 +15,10 @@ from schemas.messages.records import ConsumerRecord, ProducerRecord
 from schemas.messages.topics import (
     CALLS_ANALYZED,
     CALLS_ENDED,
-    CALLS_LISTED,
     CALLS_RATED,
     CALLS_REANALYZED,
     CALLS_TRANSCRIBED,
     CUSTODY_CHANGED,
-    VERDICTS_GIVEN,
 )
 from streams.adapters.register.register import Register
 from streams.ports import Rows
@@ -90,18 +88,6 @@ def test_store_takes_nothing_of_a_destroyed_call_but_what_became_of_it() -> None
     for table in (CALLS, TRANSCRIPTS, OUTCOMES):
         assert set(sink.calls(table)) == {"kept"}, table
     assert sink.calls(CUSTODY_EVENTS) == ["gone"]
-
-
-def test_every_topic_that_tells_of_calls_is_filtered_by_store() -> None:
-    """Of a topic that comes later it is decided in `store`, too."""
-    from streams.stages.store import _ROWS_OF
-
-    told_anyway = {"custody.changed.v1", "recordings.accessed.v1", "alerts.delivered.v1", "calls.dead_letters.v1"}
-    of_calls = {name for name, (topic, _) in _ROWS_OF.items() if "call_id" in topic.message.model_fields}
-    assert of_calls - told_anyway == {
-        *(each.name for each in (CALLS_ENDED, CALLS_LISTED, CALLS_TRANSCRIBED, CALLS_ANALYZED, CALLS_REANALYZED)),
-        *(CALLS_RATED.name, VERDICTS_GIVEN.name, "alerts.raised.v1"),
-    }
 
 
 def stage_with(
