@@ -258,7 +258,8 @@ class Intakes(Protocol):
     def tell(self, tenant_id: str, call_id: str, command: IntakeCommand) -> Intake:
         """What `processors.custody.intake.decide` says becomes true, at once and whole; the state after it.
 
-        What the outside must hear of it is in the outbox in the same transaction. Raises as `decide` does.
+        What the outside must hear of it is in the outbox in the same transaction. Raises as `decide` does, and
+        `CallPurgedError` for a call with a tombstone, unless it is given up.
         """
         ...
 

@@ -166,6 +166,7 @@ _GROUPS: Mapping[str, tuple[str, ...]] = {
         *("collect_from", "collect_names", "collect_name_times", "collect_usual_file", "collect_settle_s"),
         *("collect_finished", "collect_every_s"),
     ),
+    "purging": ("clickhouse_keeper_url", "receipts_key_file"),
     "relaying": ("relay_every_s", "outbox_keep_days"),
     "auditing": (
         *("audit_origin", "audit_key_file", "audit_checkpoint_s", "audit_keep_days", "audit_lock_days"),
@@ -268,6 +269,16 @@ class Settings(SettingsPart):
         default=None,
         description="YAML file of the people who may query ClickHouse (docs/roles.md): `up` lets them in, `roles` "
         "prints what a server needs",
+    )
+    clickhouse_keeper_url: SecretStr = Field(
+        default=SecretStr(""),
+        description="as clickhouse_url, by an account that may take calls out of the tables (role custody_keeper); "
+        "empty: by that of clickhouse_url",
+    )
+    receipts_key_file: OptionalPath = Field(
+        default=None,
+        description="the private key (PEM, Ed25519) that signs what was destroyed; made where there is none, by "
+        "default <data_dir>/keys/receipts.pem",
     )
     clickhouse_cluster: str = Field(
         default="",

@@ -27,8 +27,10 @@ from streams.adapters.object_store.transcripts import TranscriptStore
 from streams.adapters.register.accounts import EntersWithin
 from streams.adapters.register.keys import RegisterKeys
 from streams.adapters.register.register import Register
+from streams.adapters.register.tombstones import RegisterTombstones
 from streams.adapters.register.wrapping_keys import ensure_current
 from streams.ports import Clock, ObjectStore, SystemClock
+from streams.runtime.buried import BuriedCalls
 from streams.settings import Settings
 
 
@@ -60,6 +62,11 @@ def audit_log_of(register: Register, clock: Clock) -> EntersWithin:
 def require_register(register: Register) -> None:
     """Raises `RegisterSchemaError` where its tables are not of this release, and as `Register.transaction`."""
     register.check()
+
+
+def buried_calls(settings: Settings) -> BuriedCalls:
+    """Which calls were destroyed, or may be used no more, by the register of these settings; nothing is opened yet."""
+    return BuriedCalls(RegisterTombstones(Register.of(settings), SystemClock()))
 
 
 def sealed_store_from(

@@ -43,6 +43,8 @@ CUSTODY_EVENTS = "custody_event_versions"
 
 PENDING_VERSION = 0
 REFUSED_VERSION = 1
+PURGED_VERSION = 2
+"""Of a call that was destroyed before it had an outcome."""
 ANALYSIS_VERSION_STEP = 10**13
 """More than the milliseconds since 1970 until the year 2286: of one transcript, a higher analysis version wins."""
 

@@ -24,6 +24,18 @@ class KeyRefusedError(OperatorError):
     """A wrapped key does not open: it was changed, belongs elsewhere, or the wrapping key is another one."""
 
 
+class CallPurgedError(OperatorError):
+    """The call was destroyed, or is erased and may be used no more: its tombstone outranks whatever comes of it later.
+
+    A stage drops the message; whoever sends the call again is told that it is gone.
+    """
+
+    exit_code = 1
+
+    def __init__(self) -> None:
+        super().__init__("the call was destroyed, or erased for every use: nothing of it is taken in or made any more")
+
+
 class CallKeyRefusedError(InvalidMessageError, KeyRefusedError):
     """The key of one call does not open under the key of its day, which does: its row was changed or exchanged.
 
@@ -87,7 +99,10 @@ class DataKeys(Protocol):
     """
 
     def make(self, tenant_id: str, call_id: str, day: date, purpose: Purpose) -> bytes:
-        """The key of the call, a new one where there is none. Durable when this returns; the same every time."""
+        """The key of the call, a new one where there is none. Durable when this returns; the same every time.
+
+        Raises `CallPurgedError` for a call with a tombstone: nothing more is sealed of it.
+        """
         ...
 
     def get(self, tenant_id: str, call_id: str, day: date, purpose: Purpose) -> bytes:

@@ -36,6 +36,9 @@ CustodyKind = Literal[
     "hold_released",
     "retention_event_told",
     "recording_archived",
+    "call_blocked",
+    "call_buried",
+    "call_purged",
 ]
 """What has changed.
 
@@ -43,11 +46,22 @@ CustodyKind = Literal[
 taken away; `intake_refused`: another recording was offered under the id of a call; `intake_not_received`: the telephony
 system knows a call that never came. `hold_…`: a case of a legal hold; `retention_event_told`: what retention waits for
 has come, such as the end of a contract; `recording_archived`: a recording lies in the archive and nowhere else.
+`call_blocked`: a call is erased for every use, and still kept by a hold or a floor; `call_buried`: its tombstone is
+written, and it is being destroyed; `call_purged`: nothing of it is left, and the receipt is signed.
 """
 
 OF_A_CALL: frozenset[CustodyKind] = frozenset(
-    {"intake_announced", "intake_removed", "intake_refused", "intake_not_received", "call_keys_destroyed"}
-    | {"recording_archived"}
+    {
+        "intake_announced",
+        "intake_removed",
+        "intake_refused",
+        "intake_not_received",
+        "call_keys_destroyed",
+        "recording_archived",
+        "call_blocked",
+        "call_buried",
+        "call_purged",
+    }
 )
 
 ALL_TENANTS = "*"

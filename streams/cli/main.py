@@ -28,6 +28,7 @@ from streams.cli.custody import custody_app
 from streams.cli.demands import demands_app
 from streams.cli.demo import demo
 from streams.cli.emotion import emotion_app
+from streams.cli.erase import erase_app
 from streams.cli.export import export_app
 from streams.cli.holds import hold_app
 from streams.cli.holds.release import release
@@ -37,8 +38,10 @@ from streams.cli.kpi import kpi_app
 from streams.cli.learn import learn_app
 from streams.cli.migrate import migrate
 from streams.cli.publish import publish
+from streams.cli.purge import purge
 from streams.cli.quarantine import quarantine_app
 from streams.cli.rate import rate
+from streams.cli.receipts import receipts_app
 from streams.cli.replay import replay
 from streams.cli.retain import retain_app
 from streams.cli.roles import roles_app
@@ -95,6 +98,7 @@ app.command()(up)
 app.command()(worker)
 app.command()(serve)
 app.command()(publish)
+app.command()(purge)
 app.command()(analyze)
 app.command()(replay)
 app.command()(rate)
@@ -132,6 +136,8 @@ app.add_typer(export_app, name="export")
 app.add_typer(user_app, name="user")
 app.add_typer(retain_app, name="retain")
 app.add_typer(hold_app, name="hold")
+app.add_typer(erase_app, name="erase")
+app.add_typer(receipts_app, name="receipts")
 
 
 def main() -> None:

@@ -202,7 +202,7 @@ class BatchJudgeBuilder:
         from streams.runtime.stage import no_side_outputs
         from streams.stages.judge import alert_outputs
         from streams.stages.replay import BatchJudge
-        from streams.wiring import judge_settings, transcript_store_from
+        from streams.wiring import buried_calls, judge_settings, transcript_store_from
 
         settings = self.settings
         rulebooks = Rulebooks(self.packs, Sounds(settings.merged_sounds), settings.days)
@@ -216,6 +216,7 @@ class BatchJudgeBuilder:
             (lambda analysis: alert_outputs(analysis, judge.category_names(analysis), settings.alert_min_severity))
             if self.alerts
             else no_side_outputs,
+            buried_calls(settings),
         )
 
 

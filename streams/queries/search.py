@@ -60,6 +60,12 @@ TEXTS = "search_text_versions"
 TRANSCRIPTS = "transcript_versions"
 
 
+_USABLE = SqlCondition(
+    "isNull(purged_at) AND (tenant_id, call_id) GLOBAL NOT IN (SELECT tenant_id, call_id FROM blocked_calls)", {}
+)
+"""A call that was destroyed, or is erased for every use, is found by nothing."""
+
+
 class SearchError(OperatorError):
     """The search cannot be done as it was asked for; the text says what to change, and quotes nothing that was said."""
 
@@ -232,7 +238,7 @@ class _Search:
         confirmed: set[PagePosition] = set()
         for tenant_id, group in groupby(sorted(candidates, key=_tenant_of), key=_tenant_of):
             keys = of_keys(list(group))
-            there = self._current(CALLS, tenant_id, keys & self._of_call)
+            there = self._current(CALLS, tenant_id, keys & self._of_call & _USABLE)
             if there and self._of_text.sql:
                 there &= self._current(TEXTS, tenant_id, of_keys(there) & self._of_text)
             if there and self._is_heard_asked:

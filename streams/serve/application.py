@@ -170,6 +170,7 @@ def build_app(served: Served) -> "FastAPI":
             },
             **_UPLOAD_REFUSALS,
             **described((HTTPStatus.CONFLICT, "the call id is taken by another recording or other facts")),
+            **described((HTTPStatus.GONE, "the call was destroyed, or erased; it is never taken in again")),
         },
         openapi_extra=_UPLOAD,
     )

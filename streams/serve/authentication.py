@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from processors.custody.api_keys import ApiKey, ApiScope, is_key, parts_of
 from processors.custody.authorization import Actor, Grant
+from processors.custody.ports import CallPurgedError
 from schemas.errors import OperatorError, RetryableError
 from streams.ports import Clock
 from streams.serve.people import COOKIE, People, Person, Remembered
@@ -134,6 +135,8 @@ async def answered(asked: Awaitable[T], what: str) -> T:
     """The answer. Raises `RefusedError` (503) where it does not come; why stands in the log."""
     try:
         return await asked
+    except CallPurgedError:
+        raise  # an answer, and not a trouble of ours
     except (RetryableError, OperatorError) as error:
         log.warning("%s is needed: %s", what, str(error))
     raise unavailable(f"Not now: {what} does not answer.")

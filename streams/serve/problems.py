@@ -68,6 +68,15 @@ def unprocessable(code: str, detail: str, errors: Sequence[str] = ()) -> Refused
     return RefusedError(HTTPStatus.UNPROCESSABLE_ENTITY, code, detail, errors=errors)
 
 
+def gone() -> RefusedError:
+    """The call was destroyed, or erased (410): it is never taken in again."""
+    return RefusedError(
+        HTTPStatus.GONE,
+        "gone",
+        "The call was destroyed, or erased: nothing of it is taken in any more. Do not send it again.",
+    )
+
+
 NOT_FOUND = "There is no such call for this key."
 """The same words whether there is none, or one of another tenant."""
 

@@ -9,6 +9,7 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
 from processors.custody.intake import IntakeBusyError, IntakeConflictError
+from processors.custody.ports import CallPurgedError
 from schemas.errors import InvalidCallError, OperatorError, RetryableError
 from schemas.messages.message import MAX_PROBLEMS
 from schemas.messages.transcript_received import TranscriptReceived
@@ -18,7 +19,7 @@ from streams.serve.chunk_pipe import AbortedError, ChunkPipe
 from streams.serve.limits import Slots, TenantLimits
 from streams.serve.multipart import PartBegins, PartEnds, boundary_of, events
 from streams.serve.ports import Served, TakenInCall
-from streams.serve.problems import RefusedError, unavailable, unprocessable
+from streams.serve.problems import RefusedError, gone, unavailable, unprocessable
 from streams.serve.requests import (
     MOST_EVENT_BYTES,
     MULTIPART,
@@ -95,7 +96,10 @@ class Uploads:
                 raw += data
             message = read_transcript(bytes(raw), principal.tenant_id, self._served.customer_of)
             working = asyncio.get_running_loop().run_in_executor(self._pool, self._served.hand_over, message)
-            await answered(working, "what keeps transcripts and events")
+            try:
+                await answered(working, "what keeps transcripts and events")
+            except CallPurgedError:
+                raise gone() from None
             return message
 
     async def _multipart(self, boundary: bytes, body: AsyncIterator[bytes], principal: Principal) -> TakenInCall:
@@ -159,6 +163,8 @@ async def _taken(working: "asyncio.Future[TakenInCall]") -> TakenInCall:
         refused = unprocessable(
             "invalid_event", "The event is not one: see `errors`.", str(error).split("; ")[:MAX_PROBLEMS]
         )
+    except CallPurgedError:
+        refused = gone()
     except IntakeConflictError:
         refused = RefusedError(
             HTTPStatus.CONFLICT,

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from processors.custody.intake import IntakeBusyError, IntakeConflictError, IntakeSource, LeaseLostError
+from processors.custody.ports import CallPurgedError
 from processors.telephony.file_facts import FileFacts, NamePattern
 from schemas.config.tenants import read_tenants
 from schemas.errors import InvalidCallError
@@ -167,6 +168,11 @@ class Collect:
                 source=source,
                 received_at=lambda: written_at,
             )
+        except CallPurgedError:
+            # Whoever left it must not find it again, nor anybody else: it goes as one that was taken in.
+            log.warning("collect: a recording of a call that was destroyed is not taken in")
+            arrival.finish()
+            return "refused"
         except REFUSALS as error:
             log.warning("collect: a recording is refused: %s", error)
             arrival.refuse(str(error))

@@ -4,6 +4,7 @@ import gc
 from collections.abc import Callable, Mapping
 
 from processors.alerts.raising import alerts_of
+from processors.custody.ports import Tombstones
 from processors.judging.call_context import CallContext
 from processors.judging.pipeline import Judge
 from schemas.messages.call_analysis import CallAnalysis
@@ -14,13 +15,15 @@ from schemas.messages.transcript import Transcript
 from streams.adapters.clickhouse.history import ClickHouseHistory
 from streams.adapters.kafka.client import TopicReader
 from streams.adapters.kafka.faust_source import FaustSource
+from streams.adapters.register.register import Register
 from streams.ports import Clock, History, NoHistory
+from streams.runtime.buried import NO_TOMBSTONES
 from streams.runtime.loop import Loop
 from streams.runtime.rule_signatures import read_public_keys
 from streams.runtime.rules_feed import LiveJudge, follow, packs_at_hand
 from streams.runtime.stage import Stage
 from streams.runtime.worker_context import WorkerContext
-from streams.wiring import judge_settings, require_topics
+from streams.wiring import buried_calls, judge_settings, require_register, require_topics
 
 
 def build(worker: WorkerContext) -> Loop:
@@ -29,7 +32,14 @@ def build(worker: WorkerContext) -> Loop:
     live = LiveJudge(
         judge_settings(settings), packs_at_hand(settings.rules_folder), read_public_keys(settings.rules_public_keys)
     )
-    stage = judge_stage(lambda: live.current, worker.clock, ClickHouseHistory.of(settings), settings.alert_min_severity)
+    worker.wait_for(lambda: require_register(Register.of(settings)))
+    stage = judge_stage(
+        lambda: live.current,
+        worker.clock,
+        ClickHouseHistory.of(settings),
+        settings.alert_min_severity,
+        buried_calls(settings),
+    )
     worker.wait_for(lambda: require_topics(settings))
     worker.wait_for(
         lambda: follow(
@@ -46,6 +56,7 @@ def judge_stage(
     clock: Clock,
     history: History | None = None,
     alert_min_severity: Severity = "high",
+    tombstones: Tombstones = NO_TOMBSTONES,
 ) -> Stage[Transcript, CallContext, CallAnalysis]:
     """calls.transcribed.v1 → detectors → calls.analyzed.v1, alerts.raised.v1. Text and intervals, and what is known of
     other calls.
@@ -62,6 +73,7 @@ def judge_stage(
         target=CALLS_ANALYZED,
         clock=clock,
         side_outputs=lambda analysis: alert_outputs(analysis, judge().category_names(analysis), alert_min_severity),
+        tombstones=tombstones,
     )
 
 

@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from processors.custody.ports import Tombstones
 from processors.emotion.segments import EmotionModel
 from processors.listening.audio import DecodeLimits, UnhearableError, decode
 from processors.listening.engine_port import SpeechEngine
@@ -26,6 +27,7 @@ from streams.adapters.object_store.renditions import RenditionStore
 from streams.adapters.object_store.transcripts import TranscriptStore
 from streams.adapters.register.register import Register
 from streams.ports import Clock
+from streams.runtime.buried import NO_TOMBSTONES
 from streams.runtime.logs import describe
 from streams.runtime.loop import Loop, Streak
 from streams.runtime.stage import Stage
@@ -33,6 +35,7 @@ from streams.runtime.worker_context import WorkerContext
 from streams.wiring import (
     build_emotion,
     build_engine,
+    buried_calls,
     listen_settings,
     recording_store_from,
     rendition_store_from,
@@ -76,6 +79,7 @@ def build(worker: WorkerContext) -> Loop:
         build_emotion(settings, engine),
         decoder.decode,
         renditions,
+        buried_calls(settings),
     )
     worker.wait_for(lambda: require_topics(settings))
     return worker.loop_of(stage, FaustSource(settings, stage.name, stage.source.name, worker.stop))
@@ -135,6 +139,7 @@ def listen_stage(
     emotion: EmotionModel | None = None,
     decode: Decoder = decode,
     renditions: RenditionMaker | None = None,
+    tombstones: Tombstones = NO_TOMBSTONES,
 ) -> Stage[CallEnded, Recorded, Transcript]:
     """calls.ended.v1 → fetch, decode, VAD, recognise, judge emotion → calls.transcribed.v1.
 
@@ -189,7 +194,7 @@ def listen_stage(
             renditions.make(recorded.call, recorded.audio)
         transcripts.save(transcript)
 
-    return Stage("listen", CALLS_ENDED, load, step, save, CALLS_TRANSCRIBED, clock)
+    return Stage("listen", CALLS_ENDED, load, step, save, CALLS_TRANSCRIBED, clock, tombstones=tombstones)
 
 
 def _was_heard(transcript: Transcript) -> bool:

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from processors.alerts.delivery_queue import Answer, Delivery, DeliveryQueue, RetrySchedule
+from processors.custody.ports import CallPurgedError, Tombstones
 from schemas.config.subscription import Subscription, SubscriptionsError, content_digest
 from schemas.errors import InvalidMessageError, RetryableError
 from schemas.messages.alert_delivery import FINAL_OUTCOMES, AlertDelivery
@@ -24,6 +25,7 @@ from streams.adapters.channels.channel import Channel
 from streams.adapters.kafka.alert_source import KafkaAlertSource
 from streams.adapters.kafka.client import TopicReader
 from streams.ports import AlertSource, Clock, PartitionCommits, PublisherPort
+from streams.runtime.buried import NO_TOMBSTONES
 from streams.runtime.heartbeat import LONGEST_STEP_S, Pulse
 from streams.runtime.logs import describe
 from streams.runtime.loop import Loop, in_own_thread
@@ -31,7 +33,7 @@ from streams.runtime.offsets import PartitionProgress
 from streams.runtime.worker_context import WorkerContext
 from streams.settings import Settings
 from streams.topology import group_of_subscription
-from streams.wiring import require_topics
+from streams.wiring import buried_calls, require_topics
 
 log = logging.getLogger(__name__)
 
@@ -88,6 +90,7 @@ def build(worker: WorkerContext) -> Loop:
         schedule=RetrySchedule(),
         retry_max_wait_s=settings.retry_max_wait_s,
         pulse=worker.pulse,
+        tombstones=buried_calls(settings),
     )
     worker.wait_for(lambda: require_topics(settings))
     notify = Notify(settings.subscriptions_file, outside)
@@ -108,6 +111,7 @@ class Outside:
     schedule: RetrySchedule
     retry_max_wait_s: float
     pulse: Pulse = field(default_factory=Pulse)
+    tombstones: Tombstones = NO_TOMBSTONES
 
 
 def delivery_lines(settings: Settings) -> Iterator[ConsumerRecord]:
@@ -303,11 +307,26 @@ class _GroupMembership:
         """How the attempt ended. A bug that one alert brings out is a failed attempt, so that it holds up no other."""
         began_s = time.monotonic()
         try:
-            answer = self._channel.send(delivery.notice(self._name))
+            kept = self._of_kept_calls(delivery)
+            if kept is None:
+                return Answer("refused", error_class=CallPurgedError.__name__)
+            answer = self._channel.send(kept.notice(self._name))
+        except RetryableError as error:
+            log.warning("notify %s waits: %s", self._name, str(error))
+            answer = Answer("later", error_class=type(error).__name__)
         except Exception as error:
             log.critical("notify %s failed by a bug: %s", self._name, describe(error))
             answer = Answer("later", error_class=type(error).__name__)
         return replace(answer, latency_ms=round((time.monotonic() - began_s) * 1000))
+
+    def _of_kept_calls(self, delivery: Delivery) -> Delivery | None:
+        """The delivery without alerts of calls that were destroyed while it waited; None where no other is left."""
+        calls = {(alert.tenant_id, alert.call_id) for alert, _ in delivery.entries if alert.call_id is not None}
+        buried = self._outside.tombstones.among([(tenant, call) for tenant, call in calls if call is not None])
+        if not buried:
+            return delivery
+        kept = [entry for entry in delivery.entries if (entry[0].tenant_id, entry[0].call_id) not in buried]
+        return replace(delivery, entries=kept) if kept else None
 
     def _commit(self, source: AlertSource) -> None:
         for partition, offset in self._queue.take_finished():

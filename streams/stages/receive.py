@@ -7,6 +7,7 @@ import logging
 from dataclasses import dataclass
 from datetime import timedelta
 
+from processors.custody.ports import Tombstones
 from processors.receiving.pipeline import ReceiveSettings, call_of, transcript_of
 from schemas.errors import ConflictingCallError, InvalidMessageError
 from schemas.messages.topics import CALLS_TRANSCRIBED, TRANSCRIPTS_RECEIVED
@@ -18,10 +19,12 @@ from streams.adapters.object_store.received import OriginalGoneError, ReceivedSt
 from streams.adapters.object_store.transcripts import TranscriptStore
 from streams.adapters.register.register import Register
 from streams.ports import Clock
+from streams.runtime.buried import NO_TOMBSTONES
 from streams.runtime.loop import Loop, in_own_thread
 from streams.runtime.stage import Stage
 from streams.runtime.worker_context import WorkerContext
 from streams.wiring import (
+    buried_calls,
     receive_settings,
     received_store_from,
     require_register,
@@ -60,6 +63,7 @@ def build(worker: WorkerContext) -> Loop:
         receive_settings(settings),
         worker.clock,
         takes_clear=settings.clear_transcripts == "take",
+        tombstones=buried_calls(settings),
     )
     worker.wait_for(lambda: require_topics(settings))
     in_own_thread(
@@ -97,6 +101,7 @@ def receive_stage(
     clock: Clock,
     *,
     takes_clear: bool = False,
+    tombstones: Tombstones = NO_TOMBSTONES,
 ) -> Stage[TranscriptReceived, Arrived, Transcript]:
     """transcripts.received.v1 → open → mask → calls.transcribed.v1.
 
@@ -128,7 +133,7 @@ def receive_stage(
             transcripts.save(transcript)
         originals.remove(arrived.received)
 
-    return Stage("receive", TRANSCRIPTS_RECEIVED, load, step, save, CALLS_TRANSCRIBED, clock)
+    return Stage("receive", TRANSCRIPTS_RECEIVED, load, step, save, CALLS_TRANSCRIBED, clock, tombstones=tombstones)
 
 
 def _beside(masked: Transcript, known: Transcript) -> Transcript:

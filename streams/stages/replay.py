@@ -16,7 +16,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, Protocol
 
-from processors.custody.ports import KeyGoneError
+from processors.custody.ports import KeyGoneError, Tombstones
 from processors.judging.pipeline import Judge
 from schemas.config.rule_pack import RulePack, read_rule_pack
 from schemas.errors import OperatorError
@@ -35,6 +35,7 @@ from streams.ports import (
     PublisherPort,
     RiskOrNone,
 )
+from streams.runtime.buried import NO_TOMBSTONES
 from streams.runtime.processes import InOrder
 from streams.runtime.rules_feed import PackRegistry
 
@@ -207,12 +208,16 @@ class BatchJudge:
     clock: Clock
     history: History = NO_HISTORY
     side_outputs: SideOutputs = lambda _analysis: ()
+    tombstones: Tombstones = NO_TOMBSTONES
 
     def __call__(self, batch: ReplayBatch) -> JudgedBatch:
         """Raises `RetryableError` and `OperatorError`."""
         result = JudgedBatch(batch.objects[-1].key)
         transcripts = [read for one in batch.objects if (read := self._read(one, result)) is not None]
-        wanted = [transcript for transcript in transcripts if batch.window.holds(transcript)]
+        buried = self.tombstones.among({(each.tenant_id, each.call_id) for each in transcripts})
+        wanted = [
+            each for each in transcripts if batch.window.holds(each) and (each.tenant_id, each.call_id) not in buried
+        ]
         before = self.former.risks(wanted) if wanted else {}
         for transcript in wanted:
             analysis = self.judge.judge(transcript, self.clock.now(), self.history.background(transcript.call))

@@ -7,11 +7,12 @@ the findings that are known of the call; what this stage has published itself it
 
 import logging
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 
+from processors.custody.ports import Tombstones
 from processors.judging.call_context import CallContext
 from processors.second_reading.joining import is_joined, with_reading, without_reading
 from processors.second_reading.question import NotReadError, Question, question_about, wants_reading
@@ -24,15 +25,17 @@ from schemas.messages.records import ConsumerRecord, ProducerRecord
 from schemas.messages.topics import CALLS_ANALYZED, CALLS_REANALYZED
 from streams.adapters.clickhouse.stored_transcripts import ClickHouseTranscripts
 from streams.adapters.kafka.client import BatchConsumer
+from streams.adapters.register.register import Register
 from streams.adapters.second_readers import second_reader
 from streams.adapters.second_readers.answers import Answers
 from streams.ports import Clock, ReaderBusyError, SecondReader, StoredTranscripts, TranscriptGoneError
+from streams.runtime.buried import NO_TOMBSTONES
 from streams.runtime.lanes import Lanes
 from streams.runtime.loop import Loop, PollWorkPublishCommit
 from streams.runtime.worker_context import WorkerContext
 from streams.settings import Settings
 from streams.topology import groups_of
-from streams.wiring import NotPreparedError, require_migrations, require_topics
+from streams.wiring import NotPreparedError, buried_calls, require_migrations, require_register, require_topics
 
 log = logging.getLogger(__name__)
 
@@ -80,6 +83,7 @@ def build(worker: WorkerContext) -> Loop:
     packs = PromptPacks.read(settings.second_reader_prompts_folder)
     worker.wait_for(lambda: require_topics(settings))
     worker.wait_for(lambda: require_migrations(settings))
+    worker.wait_for(lambda: require_register(Register.of(settings)))
     stage = SecondRead(
         second_reader(settings, worker.stop, worker.clock),
         ClickHouseTranscripts(settings.clickhouse_url.get_secret_value()),
@@ -88,6 +92,7 @@ def build(worker: WorkerContext) -> Loop:
         ReadingPolicy.of(settings),
         settings.days,
         worker.clock,
+        buried_calls(settings),
     )
     live, history = (BatchConsumer(settings, group, topics) for group, topics in groups_of(SECOND_READ).items())
     cycle = PollWorkPublishCommit(
@@ -116,6 +121,7 @@ class SecondRead:
     policy: ReadingPolicy
     days: TenantDays
     clock: Clock
+    tombstones: Tombstones = NO_TOMBSTONES
     _busy: Counter[tuple[str, str]] = field(default_factory=Counter, init=False, repr=False)
     """Calls → how often in a row the reader was too busy for them."""
     _unread: dict[tuple[str, str], str] = field(default_factory=dict, init=False, repr=False)
@@ -130,7 +136,8 @@ class SecondRead:
         self._clean(self.clock.now())
         # Of one call the last judgement of the batch: the others are replaced anyway.
         wanted = {(one.tenant_id, one.call_id): one for one in map(_decoded, records) if one is not None}
-        analyses = [one for one in wanted.values() if self._is_wanted(one)]
+        buried = self.tombstones.among(wanted.keys())
+        analyses = [one for call, one in wanted.items() if call not in buried and self._is_wanted(one)]
         if not analyses:
             return []
         with ThreadPoolExecutor(min(self.policy.parallel, len(analyses))) as pool:
@@ -138,7 +145,17 @@ class SecondRead:
         # All have ended: the answers of those that went well are kept, also where one raises.
         results = [future.result() for future in futures]
         self._unread.clear()
-        return [record for result in results if result is not None and (record := _record(result)) is not None]
+        # Reading takes a while: of what was destroyed meanwhile nothing is said.
+        joined = [result for result in results if result is not None]
+        buried = self.tombstones.among({(one.tenant_id, one.call_id) for one in joined})
+        told = [one for one in joined if (one.tenant_id, one.call_id) not in buried]
+        self._forget(buried)
+        return [record for one in told if (record := _record(one)) is not None]
+
+    def _forget(self, calls: Collection[tuple[str, str]]) -> None:
+        """What was answered about calls that were destroyed goes. Raises `RetryableError`."""
+        for tenant_id, call_id in calls:
+            self.answers.forget(tenant_id, [call_id])
 
     def _is_wanted(self, analysis: CallAnalysis) -> bool:
         if is_joined(analysis) or analysis.outcome != "analyzed":
@@ -185,7 +202,7 @@ class SecondRead:
         if known is None:
             known = verify(self._ask(question, tenant_id, self.days.day_of(now, tenant_id)), question)
             self.answers.keep(*place, known, now)
-        self.answers.keep_call(tenant_id, call_id, now)
+        self.answers.keep_call(tenant_id, call_id, now, question.digest)
         return known
 
     def _ask(self, question: Question, tenant_id: str, day: date) -> str:
@@ -206,6 +223,8 @@ class SecondRead:
     def _clean(self, now: datetime) -> None:
         if self._cleaned_on != now.date():
             self.answers.forget_old(now)
+            for calls in self.answers.calls():
+                self._forget(self.tombstones.among(calls))
             self._cleaned_on = now.date()
 
 

@@ -35,6 +35,7 @@ from processors.clickhouse.rows import (
     rows_for_unreadable,
     rows_for_verdict_given,
 )
+from processors.custody.ports import Tombstones
 from schemas.errors import InvalidMessageError, RefusedByDatabaseError
 from schemas.messages.dead_letter import dead_letter_for
 from schemas.messages.message import Message
@@ -58,13 +59,15 @@ from schemas.messages.topics import (
 from streams.adapters.clickhouse.connection import connect
 from streams.adapters.clickhouse.sink import ClickHouseSink
 from streams.adapters.kafka.client import BatchConsumer
+from streams.adapters.register.register import Register
 from streams.ports import Clock, RowsRefusedError, Sink, WorkSource
+from streams.runtime.buried import NO_TOMBSTONES
 from streams.runtime.json_files import read_object, write_whole
 from streams.runtime.lanes import Lanes
 from streams.runtime.loop import Loop, PollWorkPublishCommit, TooManyFailuresError
 from streams.runtime.worker_context import WorkerContext
 from streams.topology import groups_of
-from streams.wiring import require_migrations, require_topics
+from streams.wiring import buried_calls, require_migrations, require_register, require_topics
 
 log = logging.getLogger(__name__)
 
@@ -82,10 +85,16 @@ def build(worker: WorkerContext) -> Loop:
     settings = worker.settings
     worker.wait_for(lambda: require_topics(settings))
     worker.wait_for(lambda: require_migrations(settings))
+    worker.wait_for(lambda: require_register(Register.of(settings)))
     client = worker.wait_for(lambda: connect(settings.clickhouse_url.get_secret_value()))
     live, history = (BatchConsumer(settings, group, topics) for group, topics in groups_of(STORE).items())
     return loop_of(
-        Store(ClickHouseSink(client), worker.clock, StoredTopics(worker.folder / "stored_topics.json")),
+        Store(
+            ClickHouseSink(client),
+            worker.clock,
+            StoredTopics(worker.folder / "stored_topics.json"),
+            buried_calls(settings),
+        ),
         Lanes(live, history),
         worker,
     )
@@ -115,6 +124,8 @@ class RecordRows:
 
     raw: ConsumerRecord
     rows: TableRows
+    call: tuple[str, str] | None = None
+    """Tenant and id of the call that it tells of; None where it may be stored whatever became of the call."""
 
 
 @dataclass
@@ -170,6 +181,7 @@ class Store:
     sink: Sink
     clock: Clock
     stored: StoredTopics = field(default_factory=StoredTopics)
+    tombstones: Tombstones = NO_TOMBSTONES
     _refused: dict[str, set[str]] = field(default_factory=lambda: defaultdict(set), init=False, repr=False)
     """Topic → positions of the messages that ClickHouse has refused before it took any of that topic."""
 
@@ -180,8 +192,18 @@ class Store:
         """
         with _collector_paused():
             batch = self.batch_of(records)
-            self._insert(batch.parts, batch.dead_letters)
+            self._insert(self._of_kept_calls(batch.parts), batch.dead_letters)
         return batch.dead_letters
+
+    def _of_kept_calls(self, parts: Sequence[RecordRows]) -> Sequence[RecordRows]:
+        """Those that are not of a call with a tombstone, which outranks whatever comes later. Raises
+        `RetryableError`."""
+        buried = self.tombstones.among({part.call for part in parts if part.call is not None})
+        if not buried:
+            return parts
+        kept = [part for part in parts if part.call not in buried]
+        log.info("store: %d message(s) of calls that were destroyed are dropped", len(parts) - len(kept))
+        return kept
 
     def _insert(self, parts: Sequence[RecordRows], dead_letters: list[ProducerRecord]) -> None:
         """The rows of these parts; one that ClickHouse refuses becomes a dead letter, and is counted.
@@ -228,7 +250,7 @@ class Store:
             except InvalidMessageError as error:
                 rows = self._refuse(raw, message, error, batch)
             if rows:
-                batch.parts.append(RecordRows(raw, rows))
+                batch.parts.append(RecordRows(raw, rows, _call_of(raw, message)))
         return batch
 
     def _refuse(
@@ -247,6 +269,21 @@ class Store:
         letter = dead_letter_for(STORE, raw, message, error, self.clock.now())
         log.warning("store: %s becomes a dead letter: %s", raw.position, "; ".join(error.problems))
         return CALLS_DEAD_LETTERS.record(letter)
+
+
+_OF_EVERY_CALL = frozenset(
+    {CUSTODY_CHANGED.name, RECORDINGS_ACCESSED.name, ALERTS_DELIVERED.name, CALLS_DEAD_LETTERS.name}
+)
+"""What was done with calls and messages, without a word of them: it is stored of destroyed calls, too."""
+
+
+def _call_of(raw: ConsumerRecord, message: Message | None) -> tuple[str, str] | None:
+    if raw.topic in _OF_EVERY_CALL:
+        return None
+    tenant_id, call_id = getattr(message, "tenant_id", None), getattr(message, "call_id", None)
+    if isinstance(tenant_id, str) and isinstance(call_id, str):
+        return tenant_id, call_id
+    return call_of_key(raw.key) if message is None else None
 
 
 @contextmanager

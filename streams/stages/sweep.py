@@ -11,11 +11,14 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from processors.custody.intake import Expire, Stored
+from processors.custody.ports import Tombstones
 from schemas.messages.call_ended import CallEnded
 from streams.adapters.object_store.from_settings import object_store_from
 from streams.adapters.register.intakes import RegisterIntakes
 from streams.adapters.register.register import Register
+from streams.adapters.register.tombstones import RegisterTombstones
 from streams.ports import Clock, Intakes, ObjectStore, PublisherPort
+from streams.runtime.buried import NO_TOMBSTONES
 from streams.runtime.loop import Loop
 from streams.runtime.worker_context import WorkerContext
 from streams.stages.take_in import announce
@@ -62,6 +65,7 @@ def build(worker: WorkerContext) -> Loop:
         worker.clock,
         timedelta(seconds=settings.sweep_every_s),
         timedelta(days=settings.intakes_keep_days),
+        RegisterTombstones(register, worker.clock),
     )
     return worker.loop(lambda: sweep.step(worker.stop), every_s=settings.sweep_every_s, close=register.close)
 
@@ -77,6 +81,7 @@ class Sweep:
     clock: Clock
     after: timedelta
     keep: timedelta
+    tombstones: Tombstones = NO_TOMBSTONES
 
     def step(self, stop: threading.Event | None = None) -> Swept:
         """One round. Raises `RetryableError` and `OperatorError`: then the next round does what is left."""
@@ -96,7 +101,7 @@ class Sweep:
         for row in self.intakes.unannounced(self.clock.now() - self.after, AT_ONCE):
             if stop.is_set():
                 break
-            if isinstance(row.state, Stored):
+            if isinstance(row.state, Stored) and not self.tombstones.among([(row.tenant_id, row.call_id)]):
                 announce(self.intakes, self.publisher, self.clock, CallEnded.decode(row.state.event))
                 count += 1
         return count

@@ -72,10 +72,13 @@ CREATE OR REPLACE VIEW calls {{on_cluster}}
     selected Nullable(Bool) COMMENT 'a trigger selected the call for review; null when that is not known',
     triggers Array(LowCardinality(String)) COMMENT 'what selected the call, each by itself; reading among them is a guess that nobody has confirmed',
     retention_class LowCardinality(Nullable(String)) COMMENT 'class by which the recording is kept; null in analyses from before there were classes',
-    retention_days Nullable(UInt32) COMMENT 'days for which it is kept at least'
+    retention_days Nullable(UInt32) COMMENT 'days for which it is kept at least',
+    purged_at Nullable(DateTime64(3, 'UTC')) COMMENT 'when the call was destroyed, UTC: since then the row has neither words nor customer nor recording; null while it is kept'
 )
 SQL SECURITY DEFINER
-AS SELECT
+AS WITH
+    (tenant_id, call_id) GLOBAL IN (SELECT tenant_id, call_id FROM blocked_calls) AS is_blocked
+SELECT
     tenant_id,
     call_id,
     direction,
@@ -88,24 +91,24 @@ AS SELECT
     agent_team,
     agent_hired_on,
     agent_seniority,
-    customer_key,
+    if(is_blocked, NULL, call_versions.customer_key) AS customer_key,
     customer_tags,
     customer_value_tier,
     queue,
     inquiry_type,
     industry,
     course_type,
-    order_id,
+    if(is_blocked, NULL, call_versions.order_id) AS order_id,
     order_status,
-    crm,
+    if(is_blocked, CAST(map(), 'Map(LowCardinality(String), String)'), call_versions.crm) AS crm,
     recording_notice_played,
     csat_score,
     csat_scale_min,
     csat_scale_max,
     legal_hold,
     language_hint,
-    audio_uri,
-    audio_sha256,
+    if(is_blocked, '', call_versions.audio_uri) AS audio_uri,
+    if(is_blocked, '', call_versions.audio_sha256) AS audio_sha256,
     audio_bytes,
     audio_encryption,
     audio_encryption_key_id,
@@ -148,6 +151,7 @@ AS SELECT
     selected,
     selected_by.trigger AS triggers,
     retention_class,
-    retention_days
+    retention_days,
+    purged_at
 FROM call_versions FINAL
 COMMENT 'One row per call that reached the end of the pipeline, calls that could not be analysed included.';

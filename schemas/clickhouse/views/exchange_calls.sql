@@ -27,7 +27,7 @@ AS SELECT
     answered,
     agent_id,
     queue,
-    customer_key,
+    if((tenant_id, call_id) GLOBAL IN (SELECT tenant_id, call_id FROM blocked_calls), NULL, exchange_call_versions.customer_key) AS customer_key,
     listed_at
 FROM exchange_call_versions FINAL
 COMMENT 'One row per call that the exchange lists; outcomes says what became of those that must have a recording.';

@@ -24,7 +24,9 @@ CREATE OR REPLACE VIEW findings {{on_cluster}}
     analysis_version UInt32 COMMENT 'version of the analysis; a higher one replaces a lower one'
 )
 SQL SECURITY DEFINER
-AS SELECT
+AS WITH
+    (tenant_id, call_id) GLOBAL IN (SELECT tenant_id, call_id FROM blocked_calls) AS is_blocked
+SELECT
     tenant_id,
     call_id,
     ended_at,
@@ -40,12 +42,12 @@ AS SELECT
     role,
     start_ms,
     end_ms,
-    quote,
-    matched,
+    if(is_blocked, '', said) AS quote,
+    if(is_blocked, '', hit) AS matched,
     severity,
     score_delta,
     confidence,
-    attributes,
+    if(is_blocked, CAST(map(), 'Map(LowCardinality(String), String)'), told) AS attributes,
     analysis_version
 FROM call_versions FINAL
 ARRAY JOIN
@@ -57,11 +59,11 @@ ARRAY JOIN
     findings.role AS role,
     findings.start_ms AS start_ms,
     findings.end_ms AS end_ms,
-    findings.quote AS quote,
-    findings.matched AS matched,
+    findings.quote AS said,
+    findings.matched AS hit,
     findings.severity AS severity,
     findings.score_delta AS score_delta,
     findings.confidence AS confidence,
-    findings.attributes AS attributes
+    findings.attributes AS told
 WHERE detector NOT IN ('like', 'reading', 'second_reader')
 COMMENT 'One row per finding of the newest analysis of each call; what reading, rules with like and the second reader suspect is in suspicions.';

@@ -22,6 +22,9 @@
 -- order_status, customer_value_tier and customer_tags are those of the call, as in the view calls; newest_* is what was said last,
 -- after the call or with it. score is that of the analysis, as in the view calls.
 --
+-- Of calls that were destroyed the key of the customer has gone; kept_contact holds what it said of them, and of other calls of
+-- that customer.
+--
 -- made after: ratings
 CREATE OR REPLACE VIEW kpi_calls {{on_cluster}}
 SQL SECURITY DEFINER
@@ -65,7 +68,7 @@ AS WITH
     (
         SELECT
             *,
-            customer_key IS NOT NULL AND direction = 'inbound' AND outcome != 'too_short'
+            has(kept_contact, 'contact') OR customer_key IS NOT NULL AND direction = 'inbound' AND outcome != 'too_short'
                 AND (notEmpty(topic_ids) OR isNotNull(inquiry_type)) AS is_contact
         FROM
         (
@@ -83,6 +86,7 @@ AS WITH
                 agent_hired_on,
                 agent_seniority,
                 customer_key,
+                kept_contact,
                 queue,
                 inquiry_type,
                 industry,
@@ -182,20 +186,20 @@ SELECT
     if(told.customer_tags_told, told.customer_tags, judged.customer_tags) AS newest_customer_tags,
     coalesce(told.rating, 100 * (judged.csat_score - judged.csat_scale_min) / (judged.csat_scale_max - judged.csat_scale_min)) AS rating,
     told.resolved AS resolved_answer,
-    if(is_contact, arrayExists(
+    if(is_contact, has(judged.kept_contact, 'called_again') OR arrayExists(
         later -> later.1 > judged.started_at
             AND later.1 <= judged.ended_at + toIntervalDay({window_days:UInt32})
             AND (hasAny(later.2, judged.topic_ids)
                 OR ((empty(later.2) OR empty(judged.topic_ids)) AND ifNull(later.3 = judged.inquiry_type, false))),
         contacts.contacts_of_customer
     ), NULL) AS customer_called_again,
-    is_contact AND arrayExists(
+    is_contact AND (has(judged.kept_contact, 'repeat') OR arrayExists(
         earlier -> earlier.1 < judged.started_at
             AND judged.started_at <= earlier.4 + toIntervalDay({window_days:UInt32})
             AND (hasAny(earlier.2, judged.topic_ids)
                 OR ((empty(earlier.2) OR empty(judged.topic_ids)) AND ifNull(earlier.3 = judged.inquiry_type, false))),
         contacts.contacts_of_customer
-    ) AS is_repeat,
+    )) AS is_repeat,
     multiIf(
         isNotNull(resolved_answer), if(resolved_answer, 'resolved', 'unresolved'),
         isNull(customer_called_again), NULL,

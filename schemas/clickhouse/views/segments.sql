@@ -68,4 +68,5 @@ ARRAY JOIN
     segments.text_agitated AS text_agitated,
     segments.emotion_source AS emotion_source,
     segments.emotion_gap AS emotion_gap
+WHERE (tenant_id, call_id) GLOBAL NOT IN (SELECT tenant_id, call_id FROM blocked_calls)
 COMMENT 'One row per utterance of the newest transcript of each call.';

@@ -54,4 +54,5 @@ ARRAY JOIN
     findings.confidence AS probability,
     findings.attributes AS attributes
 WHERE detector IN ('like', 'reading', 'second_reader')
+    AND (tenant_id, call_id) GLOBAL NOT IN (SELECT tenant_id, call_id FROM blocked_calls)
 COMMENT 'One row per utterance that the reading heads, a rule with like or the second reader of the newest analysis suspect; nobody has confirmed it.';

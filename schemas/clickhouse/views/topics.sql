@@ -14,7 +14,9 @@ CREATE OR REPLACE VIEW topics {{on_cluster}}
     analysis_version UInt32 COMMENT 'version of the analysis; a higher one replaces a lower one'
 )
 SQL SECURITY DEFINER
-AS SELECT
+AS WITH
+    (tenant_id, call_id) GLOBAL IN (SELECT tenant_id, call_id FROM blocked_calls) AS is_blocked
+SELECT
     tenant_id,
     call_id,
     ended_at,
@@ -24,7 +26,7 @@ AS SELECT
     topic_id,
     name,
     role,
-    quote,
+    if(is_blocked, '', said) AS quote,
     confidence,
     analysis_version
 FROM call_versions FINAL
@@ -32,6 +34,6 @@ ARRAY JOIN
     topics.topic_id AS topic_id,
     topics.name AS name,
     topics.role AS role,
-    topics.quote AS quote,
+    topics.quote AS said,
     topics.confidence AS confidence
 COMMENT 'One row per demand that was heard in a call, by its newest analysis.';

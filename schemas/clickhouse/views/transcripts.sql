@@ -46,4 +46,5 @@ AS SELECT
     arrayStringConcat(segments.text, '\n') AS text,
     transcribed_at
 FROM transcript_versions FINAL
+WHERE (tenant_id, call_id) GLOBAL NOT IN (SELECT tenant_id, call_id FROM blocked_calls)
 COMMENT 'One row per call that was listened to: what was said in it as one text.';

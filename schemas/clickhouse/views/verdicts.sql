@@ -34,10 +34,10 @@ AS SELECT
     told.rule_id AS rule_id,
     told.rule_version AS rule_version,
     told.kind AS kind,
-    told.quote AS quote,
+    if((told.tenant_id, told.call_id) GLOBAL IN (SELECT tenant_id, call_id FROM blocked_calls), NULL, told.quote) AS quote,
     told.segment_id AS segment_id,
     told.start_ms AS start_ms,
-    told.note AS note,
+    if((told.tenant_id, told.call_id) GLOBAL IN (SELECT tenant_id, call_id FROM blocked_calls), NULL, told.note) AS note,
     judged.ended_at AS ended_at,
     judged.agent_id AS agent_id,
     judged.agent_team AS agent_team

@@ -137,7 +137,7 @@ class TranscriptStore:
         day = transcript.call.ended_at.astimezone(UTC).date()
         place = TranscriptPlace.of(transcript.tenant_id, transcript.call_id, day)
         # First where it lies, then what lies there: a transcript that nobody finds would let a second event pass.
-        self._store.put(_day_key(place.tenant_id, place.call_id), day.isoformat().encode(), content_type="text/plain")
+        self._store.put(day_key(place.tenant_id, place.call_id), day.isoformat().encode(), content_type="text/plain")
         self._sealed.put(place.key, place.identity, day, compressed(transcript.encode()))
 
     def read(self, place: TranscriptPlace) -> Transcript:
@@ -216,7 +216,7 @@ class TranscriptStore:
         return transcript
 
     def _day_of(self, tenant_id: str, call_id: str) -> date | None:
-        key = _day_key(tenant_id, call_id)
+        key = day_key(tenant_id, call_id)
         try:
             written = self._store.read(key, length=10)
         except ObjectMissingError:
@@ -255,8 +255,12 @@ def _day(transcript: Transcript) -> date:
     return transcript.call.ended_at.astimezone(UTC).date()
 
 
-def _day_key(tenant_id: str, call_id: str) -> str:
-    """Spread over 4,096 folders: a disk is slow with millions of files in one."""
+def day_key(tenant_id: str, call_id: str) -> str:
+    """Where it stands on which day a call ended: spread over 4,096 folders, as a disk is slow with millions of files in
+    one.
+
+    Raises `ValueError` for an id that an event could not hold.
+    """
     return f"{DAY_PREFIX}{valid_tenant(tenant_id)}/{sha256(call_id.encode()).hexdigest()[:3]}/{valid_call(call_id)}"
 
 

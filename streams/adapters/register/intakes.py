@@ -8,6 +8,7 @@ from sqlalchemy import and_, delete, select, text, tuple_, update
 
 from processors.custody.intake import (
     FREE,
+    Abandon,
     Announced,
     Expire,
     Free,
@@ -29,6 +30,7 @@ from schemas.messages.call_ended import CallEnded
 from schemas.messages.custody_changed import CustodyChanged, CustodyKind
 from streams.adapters.register.register import Register, Transaction
 from streams.adapters.register.tables import intakes, leftovers
+from streams.adapters.register.tombstone_rows import refuse_purged
 from streams.ports import Clock, IntakeRow
 
 ACTOR = "callstream"
@@ -45,11 +47,13 @@ class RegisterIntakes:
         self._clock = clock
 
     def tell(self, tenant_id: str, call_id: str, command: IntakeCommand) -> Intake:
-        """See `Intakes.tell`. A conflict is told to the outside, too."""
+        """See `Intakes.tell`. A conflict is told to the outside, too. A call with a tombstone is only given up."""
         if isinstance(command, Reserve) and (first := self._first(tenant_id, call_id, command)) is not None:
             return first
         refused: IntakeConflictError | None = None
         with self._register.transaction("keep an intake") as tx:
+            if not isinstance(command, Abandon | Expire):
+                refuse_purged(tx, tenant_id, call_id)
             if isinstance(command, Reserve):
                 _make_row(tx, tenant_id, call_id, command)
             before = _intake(tx, tenant_id, call_id, lock=True)
@@ -66,10 +70,11 @@ class RegisterIntakes:
         return state
 
     def _first(self, tenant_id: str, call_id: str, command: Reserve) -> Intake | None:
-        """What nearly every reservation is: the first one of its call, in one statement. None where it is not."""
+        """What nearly every reservation is: the first one of its call. None where it is not."""
         state = after(FREE, decide(command, FREE))
         row = {"tenant_id": tenant_id, "call_id": call_id, "state": "reserved", **_values(state)}
         with self._register.statement("keep an intake") as tx:
+            refuse_purged(tx, tenant_id, call_id)
             return state if tx.insert_new(intakes, **row) else None
 
     def intake(self, tenant_id: str, call_id: str) -> Intake:

@@ -22,6 +22,7 @@ from processors.custody.ports import (
 from schemas.errors import OperatorError
 from streams.adapters.register.register import Register, Transaction
 from streams.adapters.register.tables import call_keys, day_keys
+from streams.adapters.register.tombstone_rows import refuse_purged
 from streams.adapters.register.wrapping_keys import current_version, hold_current
 from streams.ports import Clock
 
@@ -81,9 +82,15 @@ class RegisterKeys:
                     self._day_keys.clear()
                 self._day_keys[tenant_id, purpose] = day_key
                 return made
+            else:
+                # There is a key since then, the day key is another one, or the call may have none any more.
+                with self._register.reading("look for a tombstone") as tx:
+                    refuse_purged(tx, tenant_id, call_id)
 
     def _make(self, day_key: DayKey, call_id: str, context: bytes) -> bytes | None:
-        """A new key. None where there is one, or where the day key is no longer this: what counts is what is there."""
+        """A new key. None where there is one, where the day key is no longer this, or where the call has a tombstone:
+        what counts is what is there.
+        """
         key = new_key()
         blob = wrap_key(self._open(day_key), key, context)
         with self._register.statement("keep the key of a call") as tx:
@@ -228,7 +235,8 @@ def replace_day_key(tx: Transaction, former: DayKey, wrapped: WrappedKey) -> boo
 
 
 def _keep(tx: Transaction, day_key: DayKey, call_id: str, blob: bytes) -> bool:
-    """Insert the key of a call, unless there is one, and only where its day key is still as it was read."""
+    """Insert the key of a call, unless there is one or a tombstone, and only where its day key is still as it was
+    read."""
     values = {
         "day": day_key.day,
         "tenant_id": day_key.tenant_id,
@@ -245,6 +253,7 @@ _INSERT_CALL_KEY = text(
     "INSERT INTO call_keys (day, tenant_id, call_id, purpose, blob) "
     "SELECT day, tenant_id, :call_id, purpose, :blob FROM day_keys "
     "WHERE tenant_id = :tenant_id AND day = :day AND purpose = :purpose AND version = :version AND blob = :day_blob "
+    "AND NOT EXISTS (SELECT 1 FROM tombstones AS t WHERE t.tenant_id = :tenant_id AND t.call_id = :call_id) "
     "ON CONFLICT DO NOTHING"
 ).bindparams(bindparam("day", type_=Date))
 """As text, which both databases understand: SQLAlchemy compiles its own form of it anew each time."""

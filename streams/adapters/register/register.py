@@ -210,6 +210,19 @@ class Register:
             "from before it"
         )
 
+    def truncate_log(self) -> None:
+        """On SQLite, empty the file in which what was changed stands beside the database: what was deleted is gone from
+        the disk then, unless others are reading. PostgreSQL recycles its own. Raises as `transaction`.
+        """
+        if self.file is None:
+            return
+        with self._turn("empty its log"), translated_errors("empty its log"):
+            connection = self.engine.raw_connection()
+            try:
+                connection.cursor().execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+            finally:
+                connection.close()
+
     def close(self) -> None:
         """Let go of the connections; what is asked next makes new ones."""
         if self._engine is not None:

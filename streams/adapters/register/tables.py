@@ -24,7 +24,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.types import TypeDecorator
 
-REVISIONS: tuple[str, ...] = ("0001", "0002", "0003", "0004", "0005", "0006")
+REVISIONS: tuple[str, ...] = ("0001", "0002", "0003", "0004", "0005", "0006", "0007")
 """The migrations that there are, the oldest first; the last one is what this release works with."""
 
 TENANT_LENGTH = 64
@@ -483,3 +483,88 @@ hold_customers = Table(
     Index("ix_hold_customers_customer_key", "tenant_id", "customer_key"),
 )
 """The customers whose calls each case holds, a row for each key of theirs, with when these calls ended."""
+
+purges = Table(
+    "purges",
+    metadata,
+    Column("purge_id", String(32), primary_key=True),
+    Column("tenant_id", String(TENANT_LENGTH), nullable=False),
+    Column("reason", String(SLUG_LENGTH), nullable=False),
+    Column("actor", String(128), nullable=False),
+    Column("policy_version", String(VERSION_LENGTH), nullable=False),
+    Column("ticket", String(128)),
+    Column("erasure_id", String(32)),
+    Column("salt", LargeBinary, nullable=False),
+    Column("started_at", UtcTime, nullable=False),
+    Column("done", String(256), nullable=False),
+    Column("counts", Text, nullable=False),
+    Column("worker", String(32)),
+    Column("lease_until", UtcTime),
+    Column("late_at", UtcTime, nullable=False),
+    Column("receipt", LargeBinary),
+    Column("receipted_at", UtcTime),
+    Column("ended_at", UtcTime),
+)
+"""A set of calls that are destroyed together: which steps are done (words with spaces between), what each has destroyed
+(JSON), who is at it, and the signed receipt. `ended_at` stands once what was written late has gone, too."""
+
+open_purges = Index(
+    "ix_purges_open",
+    purges.c.started_at,
+    sqlite_where=text("ended_at IS NULL"),
+    postgresql_where=text("ended_at IS NULL"),
+)
+
+tombstones = Table(
+    "tombstones",
+    metadata,
+    Column("tenant_id", String(TENANT_LENGTH), primary_key=True),
+    Column("call_id", String(CALL_LENGTH), primary_key=True),
+    Column("state", String(16), nullable=False),
+    Column("reason", String(SLUG_LENGTH), nullable=False),
+    Column("actor", String(128), nullable=False),
+    Column("policy_version", String(VERSION_LENGTH), nullable=False),
+    Column("ticket", String(128)),
+    Column("erasure_id", String(32)),
+    Column("purge_id", String(32)),
+    Column("digest", String(64)),
+    Column("days", String(256), nullable=False),
+    Column("kept_by", String(16)),
+    Column("look_at", UtcTime),
+    Column("written_at", UtcTime, nullable=False),
+    Column("purged_at", UtcTime),
+    CheckConstraint("state IN ('blocked', 'purging', 'purged')", name="state"),
+    Index("ix_tombstones_purge_id", "purge_id"),
+    Index("ix_tombstones_erasure_id", "erasure_id"),
+)
+"""Calls that are no more, or may be used no more. `digest` is salted: what the receipt calls the call. `days` are the
+UTC days under which something of it is filed. Kept for ever: whatever comes of a call after its tombstone is
+dropped."""
+
+blocked_tombstones = Index(
+    "ix_tombstones_blocked",
+    tombstones.c.look_at,
+    sqlite_where=text("state = 'blocked'"),
+    postgresql_where=text("state = 'blocked'"),
+)
+
+erasures = Table(
+    "erasures",
+    metadata,
+    Column("erasure_id", String(32), primary_key=True),
+    Column("tenant_id", String(TENANT_LENGTH), nullable=False),
+    Column("reason", String(SLUG_LENGTH), nullable=False),
+    Column("actor", String(128), nullable=False),
+    Column("ticket", String(128)),
+    Column("customer_keys", Text),
+    Column("salt", LargeBinary, nullable=False),
+    Column("customer_digest", String(64), nullable=False),
+    Column("asked_at", UtcTime, nullable=False),
+    Column("listed_at", UtcTime),
+    Column("done_at", UtcTime),
+    Column("counts", Text, nullable=False),
+    Column("receipt", LargeBinary),
+    Index("ix_erasures_tenant_id", "tenant_id"),
+)
+"""Customers' requests to be erased. The keys of the customer (JSON) go with the last of the calls; of them the salted
+digest stays."""

@@ -5,7 +5,7 @@ Of an answer it holds places in a transcript, never words.
 
 import sqlite3
 import threading
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager, suppress
 from datetime import date, datetime, timedelta
 from pathlib import Path
@@ -24,6 +24,10 @@ CREATE TABLE IF NOT EXISTS answers (
 ) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS calls_read (
     tenant_id TEXT NOT NULL, call_id TEXT NOT NULL, day TEXT NOT NULL, PRIMARY KEY (tenant_id, call_id)
+) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS transcripts_read (
+    tenant_id TEXT NOT NULL, call_id TEXT NOT NULL, transcript TEXT NOT NULL, day TEXT NOT NULL,
+    PRIMARY KEY (tenant_id, call_id, transcript)
 ) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS spent (
     tenant_id TEXT NOT NULL, day TEXT NOT NULL, calls INTEGER NOT NULL, tokens INTEGER NOT NULL,
@@ -46,6 +50,7 @@ class Answers:
             file.touch(mode=0o600)
             self._connection = sqlite3.connect(file, timeout=_WAIT_S, isolation_level=None, check_same_thread=False)
             self._connection.execute("PRAGMA journal_mode = WAL")
+            self._connection.execute("PRAGMA secure_delete = ON")
             self._connection.executescript(_TABLES)
         self._file = file
 
@@ -77,12 +82,55 @@ class Answers:
                 (transcript, prompt, model, reading.model_dump_json(), now.date().isoformat()),
             )
 
-    def keep_call(self, tenant_id: str, call_id: str, now: datetime) -> None:
-        """The call was read."""
+    def keep_call(self, tenant_id: str, call_id: str, now: datetime, transcript: str | None = None) -> None:
+        """The call was read, by the transcript with that digest."""
         with self._transaction() as connection:
             connection.execute(
                 "INSERT OR REPLACE INTO calls_read VALUES (?, ?, ?)", (tenant_id, call_id, now.date().isoformat())
             )
+            if transcript is not None:
+                connection.execute(
+                    "INSERT OR REPLACE INTO transcripts_read VALUES (?, ?, ?, ?)",
+                    (tenant_id, call_id, transcript, now.date().isoformat()),
+                )
+
+    def calls(self) -> Iterator[list[tuple[str, str]]]:
+        """Every call that was read, as (tenant, call id), some at a time."""
+        after = ("", "")
+        while True:
+            with self._transaction() as connection:
+                found = connection.execute(
+                    "SELECT tenant_id, call_id FROM calls_read WHERE (tenant_id, call_id) > (?, ?) "
+                    "ORDER BY tenant_id, call_id LIMIT 1000",
+                    after,
+                ).fetchall()
+            if not found:
+                return
+            yield [(str(tenant_id), str(call_id)) for tenant_id, call_id in found]
+            after = found[-1]
+
+    def count(self, tenant_id: str, calls: Collection[str]) -> int:
+        """How many of these calls were read."""
+        return sum(self.was_read(tenant_id, call_id) for call_id in calls)
+
+    def forget(self, tenant_id: str, calls: Collection[str]) -> int:
+        """What was answered about these calls; how many of them there were. SQLite overwrites it (`secure_delete`).
+
+        Answers of releases before 0.5 do not say of which call they are: they go with their age.
+        """
+        forgotten = 0
+        with self._transaction() as connection:
+            for call_id in calls:
+                call = (tenant_id, call_id)
+                connection.execute(
+                    "DELETE FROM answers WHERE transcript IN "
+                    "(SELECT transcript FROM transcripts_read WHERE tenant_id = ? AND call_id = ?)",
+                    call,
+                )
+                connection.execute("DELETE FROM transcripts_read WHERE tenant_id = ? AND call_id = ?", call)
+                found = connection.execute("DELETE FROM calls_read WHERE tenant_id = ? AND call_id = ?", call)
+                forgotten += found.rowcount
+        return forgotten
 
     def reserve(self, tenant_id: str, day: date, tokens: int, most_calls: int, most_tokens: int) -> bool:
         """One call with so many tokens is spent; False, and nothing is, where the budget of the day does not allow it.
@@ -127,6 +175,7 @@ class Answers:
         with self._transaction() as connection:
             connection.execute("DELETE FROM answers WHERE day < ?", oldest)
             connection.execute("DELETE FROM calls_read WHERE day < ?", oldest)
+            connection.execute("DELETE FROM transcripts_read WHERE day < ?", oldest)
             connection.execute("DELETE FROM spent WHERE day < ?", oldest)
 
     def close(self) -> None:

@@ -1,0 +1,32 @@
+"""`callstream erase --customer -`."""
+
+import typer
+
+from streams.cli.command_settings import command_settings
+from streams.cli.console.access import account
+from streams.cli.console.phone_number import read_phone_number
+from streams.cli.purge import check_words
+
+
+def erase(customer: str, tenant: str, reason: str, ticket: str | None) -> None:
+    """Erase the customer with this number."""
+    from streams.adapters.register.register import Register
+    from streams.ports import SystemClock
+    from streams.purging import eraser_from, keeps_calls
+    from streams.wiring import require_register
+
+    check_words(tenant, reason)
+    settings, clock = command_settings(), SystemClock()
+    keys = settings.customer_keys.every(tenant, read_phone_number("--customer", customer))
+    register = Register.of(settings)
+    try:
+        require_register(register)
+        eraser = eraser_from(settings, register, clock, keeps_calls(register, clock))
+        done = eraser.erase(tenant, keys, reason=reason, actor=account(), ticket=ticket)
+    finally:
+        register.close()
+    counts = done.counts
+    typer.echo(
+        f"erasure {done.erasure_id}: {counts['destroyed']} call(s) destroyed, {counts['blocked']} blocked for every "
+        f"use until the law or a hold lets them go, {counts['personal']} value(s) of the audit log erased"
+    )
