@@ -28,7 +28,7 @@ from processors.custody.ports import KeyGoneError, SealBrokenError, Tombstones
 from processors.listening.audio import UnhearableError
 from processors.listening.renditions import Peaks, read_peaks
 from processors.listening.stretch import SeekIndex
-from processors.listening.virtual_wav import Frames, VirtualWav
+from processors.listening.virtual_wav import Frames, VirtualWav, WavShape
 from schemas.messages.call_ended import CallEnded
 from schemas.messages.transcript import AudioFacts, Transcript
 from streams.adapters.object_store.playable import (
@@ -91,6 +91,15 @@ class Playing:
 
 
 @dataclass(frozen=True)
+class Description:
+    """What is known of a recording without hearing it."""
+
+    shape: WavShape
+    masking: Masking
+    muted_ms: int
+
+
+@dataclass(frozen=True)
 class ShownPeaks:
     """A waveform in which muted stretches are flat."""
 
@@ -132,13 +141,21 @@ class Listening:
 
     def play(self, request: ListeningRequest) -> Playing:
         """The recording as a virtual WAV; personal data is muted unless `unmasked` was asked for and is allowed."""
-        decision, known = self._permitted(request, "listened", "listen_unmasked" if request.unmasked else "listen")
-        muted = self._muted(request, "listened", decision, known)
-        with _Refusing(self, request, "listened", decision):
+        return self._open(request, "listened")
+
+    def describe(self, request: ListeningRequest) -> Description:
+        """How long it is and how much of it is muted, without its sound."""
+        playing = self._open(request, "viewed_recording")
+        return Description(playing.wav.shape, playing.masking, playing.muted_ms)
+
+    def _open(self, request: ListeningRequest, action: str) -> Playing:
+        decision, known = self._permitted(request, action, "listen_unmasked" if request.unmasked else "listen")
+        muted = self._muted(request, action, decision, known)
+        with _Refusing(self, request, action, decision):
             if known.place is None:
                 raise NotPlayableError(known.not_playable or "no_recording")
             opened = self.recordings.open(known.place, known.facts, known.index)
-        self._enter_session(request, "listened", decision, known)
+        self._enter_session(request, action, decision, known)
         muter = Muter(muted, opened.shape.rate_hz)
 
         def sound(first: int, count: int) -> Frames:

@@ -3,7 +3,7 @@
 import re
 from dataclasses import dataclass
 
-_ONE = re.compile(r"(?P<first>\d{0,18})-(?P<last>\d{0,18})")
+_ONE = re.compile(r"(?P<first>[0-9]{0,18})-(?P<last>[0-9]{0,18})")
 
 
 @dataclass(frozen=True)

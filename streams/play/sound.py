@@ -8,6 +8,8 @@ from contextlib import suppress
 from http import HTTPStatus
 from typing import Any
 
+from starlette.responses import Response
+
 from processors.custody.ports import SealBrokenError
 from processors.listening.audio import UnhearableError
 from processors.listening.virtual_wav import VirtualWav
@@ -28,7 +30,7 @@ _Receive = Callable[[], Awaitable[_Message]]
 _Send = Callable[[_Message], Awaitable[None]]
 
 
-class SoundAnswer:
+class SoundAnswer(Response):
     """An ASGI answer of the bytes of `part`. At most one block is held, and only bytes that were verified are sent.
 
     Where the rest cannot be had, the connection ends before its length, so that nobody takes a part for the whole.
@@ -41,20 +43,20 @@ class SoundAnswer:
         first: bytes,
         pool: Executor,
         status: HTTPStatus,
-        headers: Mapping[str, str],
+        told: Mapping[str, str],
         taken_within_s: float = TAKEN_WITHIN_S,
     ) -> None:
         """`first` is the beginning of the part, which was read already."""
+        super().__init__(status_code=status.value)
         self._wav = wav
         self._part = part
         self._first = first
         self._pool = pool
         self._taken_within_s = taken_within_s
-        self.status_code = status.value
-        self._headers = [(name.lower().encode(), value.encode()) for name, value in headers.items()]
+        self.raw_headers = [(name.lower().encode(), value.encode()) for name, value in told.items()]
 
-    async def __call__(self, _scope: _Message, receive: _Receive, send: _Send) -> None:
-        await send({"type": "http.response.start", "status": self.status_code, "headers": self._headers})
+    async def __call__(self, scope: _Message, receive: _Receive, send: _Send) -> None:  # noqa: ARG002 - as ASGI has it
+        await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
         gone = asyncio.ensure_future(_hung_up(receive))
         try:
             await self._send(self._first, self._part.start + len(self._first), send)

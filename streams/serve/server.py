@@ -87,8 +87,8 @@ class Server:
             listening.listen(BACKLOG)
         except OSError as error:
             raise AddressError(
-                f"nobody can listen at {self._name}_host {self._host}, {self._name}_port {self._port}: {error.strerror}; "
-                "choose another port, or stop what listens there"
+                f"nobody can listen at {self._name}_host {self._host}, {self._name}_port {self._port}: "
+                f"{error.strerror}; choose another port, or stop what listens there"
             ) from None
         self._socket = listening
         self._thread.start()
