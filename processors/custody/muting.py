@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 
 from processors.pii.masking import PLACEHOLDER_OF
 from schemas.messages.interval import Interval
-from schemas.messages.transcript import Transcript
+from schemas.messages.pii import PiiSpan
+from schemas.messages.transcript import Segment, Transcript
 
 Pcm = NDArray[np.int16]
 """Samples of the shape (frames, channels)."""
@@ -76,11 +77,24 @@ def muted_stretches(transcript: Transcript | None) -> tuple[MutedStretch, ...]:
     found: list[tuple[int, int]] = []
     for span in transcript.pii:
         segment = segments.get(span.segment_id)
-        whole = (segment,) if segment is not None and not segment.words else ()
-        found.append((min(each.start_ms for each in (span, *whole)), max(each.end_ms for each in (span, *whole))))
+        found.append((span.start_ms, span.end_ms) if segment is None else _around(segment, span))
     found += [(each.start_ms, each.end_ms) for each in transcript.rejected if _PLACEHOLDER.search(each.text)]
     found += _unheard(transcript)
     return _joined((max(0, start - MARGIN_MS), end + MARGIN_MS) for start, end in found)
+
+
+def _around(segment: Segment, span: PiiSpan) -> tuple[int, int]:
+    """From when to when: with a word of one character on either side, which may be a digit that was misheard."""
+    if not segment.words:
+        return min(segment.start_ms, span.start_ms), max(segment.end_ms, span.end_ms)
+    start_ms, end_ms = span.start_ms, span.end_ms
+    before = [word for word in segment.words if word.end_ms <= span.start_ms]
+    behind = [word for word in segment.words if word.start_ms >= span.end_ms]
+    if before and len(before[-1].text.strip()) == 1 and span.start_ms - before[-1].end_ms < MARGIN_MS:
+        start_ms = before[-1].start_ms
+    if behind and len(behind[0].text.strip()) == 1 and behind[0].start_ms - span.end_ms < MARGIN_MS:
+        end_ms = behind[0].end_ms
+    return start_ms, end_ms
 
 
 def _unheard(transcript: Transcript) -> Iterator[tuple[int, int]]:

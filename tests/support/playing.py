@@ -219,9 +219,11 @@ def plays(
 
 
 @contextmanager
-def played(folder: Path, store: ObjectStore | None = None, /, **values: object) -> Iterator[Plays]:
+def played(
+    folder: Path, store: ObjectStore | None = None, /, *, decoder: DecodesStretches | None = None, **values: object
+) -> Iterator[Plays]:
     """The same behind a server at the loopback address."""
-    with plays(folder, store) as all_of_it:
+    with plays(folder, store, decoder=decoder) as all_of_it:
         settings = settings_in(folder, play_port=0, **values)
         app = build_app(Played(settings, NamedActors(), all_of_it.listening, {"the store": all_of_it.store.check}))
         server = Server(app, settings, datetime.now(UTC), name="play")

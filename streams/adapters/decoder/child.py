@@ -55,7 +55,8 @@ def main() -> None:
         _answer(answers, data, request)
         answers.flush()
         del data
-        gc.collect()
+        if request["wanted"] != "stretch":  # what that leaves is small, and who listens waits for the next one
+            gc.collect()
 
 
 def _die_with_parent() -> None:

@@ -42,7 +42,15 @@ def stretch(start_ms: int, end_ms: int) -> MutedStretch:
 
 def test_what_was_masked_in_the_text_is_muted_with_a_margin_on_either_side() -> None:
     one = said("手机" * 20, 1_000, 5_000)
-    assert muted_stretches(transcript(one, pii=(personal(one, 2_000, 3_000),))) == (stretch(2_000, 3_000),)
+    long = one.model_copy(update={"words": one.words[:3]})
+    assert muted_stretches(transcript(long, pii=(personal(one, 2_000, 3_000),))) == (stretch(2_000, 3_000),)
+
+
+def test_a_word_of_one_character_beside_it_may_be_a_digit_that_was_misheard() -> None:
+    one = said("一个号摇的", 1_000, 6_000)  # five words of a second
+    assert muted_stretches(transcript(one, pii=(personal(one, 3_000, 4_000),))) == (stretch(2_000, 5_000),)
+    two = one.model_copy(update={"words": tuple(word.model_copy(update={"text": "后面"}) for word in one.words)})
+    assert muted_stretches(transcript(two, pii=(personal(two, 3_000, 4_000),))) == (stretch(3_000, 4_000),)
 
 
 def test_nothing_personal_leaves_everything_to_be_heard() -> None:
@@ -55,9 +63,9 @@ def test_a_segment_whose_words_have_no_times_is_muted_whole() -> None:
 
 
 def test_a_number_said_in_pieces_is_one_stretch() -> None:
-    one, two = said(TEXT, 1_000, 3_000), said(TEXT, 4_000, 6_000, segment_id=1)
-    found = muted_stretches(transcript(one, two, pii=(personal(one, 2_000, 3_000), personal(two, 4_000, 5_000))))
-    assert found == (stretch(2_000, 5_000),)
+    one, two = said("一" * 2, 1_000, 3_000), said("一" * 2, 4_000, 6_000, segment_id=1)
+    found = muted_stretches(transcript(one, two, pii=(personal(one, 1_000, 3_000), personal(two, 4_000, 6_000))))
+    assert found == (stretch(1_000, 6_000),)
 
 
 def test_what_was_not_believed_is_muted_where_something_personal_stood_in_it() -> None:
