@@ -9,7 +9,7 @@ from queue import LifoQueue
 
 from processors.custody.audit_entry import AuditLog
 from processors.custody.ports import Tombstones
-from processors.listening.virtual_wav import Frames
+from processors.listening.virtual_wav import Frames, WavShape
 from streams.adapters.decoder.process import DecoderProcess
 from streams.adapters.object_store.playable import DecodesStretches, PlayableRecordings
 from streams.adapters.register.intakes import RegisterIntakes
@@ -29,6 +29,9 @@ DECODERS = 2
 DECODE_WITHIN_S = 20.0
 """A stretch takes milliseconds, a whole recording that cannot be sought in seconds."""
 
+_SILENT = WavShape(8_000, 1, 8)
+_SILENCE = _SILENT.header() + bytes(_SILENT.frames * _SILENT.frame_bytes)
+
 
 class Decoders:
     """Some decoder processes: while one is at a recording that takes long, others are heard."""
@@ -38,6 +41,11 @@ class Decoders:
         self._free: LifoQueue[DecoderProcess] = LifoQueue()
         for each in self._all:
             self._free.put(each)
+
+    def start(self) -> None:
+        """Start them now, rather than while somebody waits for the first sound."""
+        for each in self._all:
+            each.probe(_SILENCE)
 
     def stretch(self, parts: Sequence[bytes], at_ms: int, first: int, count: int, channels: int) -> Frames:
         """See `DecodesStretches`. Waits for a decoder that is free."""
@@ -98,6 +106,7 @@ def play_loop(
         settings, store, register, worker.clock, decoders.stretch, audit_log=audit_log, tombstones=tombstones
     )
     checks = {"the object store": store.check, "the register": lambda: require_register(register)}
+    decoders.start()
     server = Server(
         build_app(Played(settings, authentication, listening, checks)), settings, worker.clock.now(), name="play"
     )
