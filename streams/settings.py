@@ -155,11 +155,11 @@ _GROUPS: Mapping[str, tuple[str, ...]] = {
         *("serve_min_bytes_per_s", "serve_slow_after_s", "serve_uploads", "serve_uploads_per_tenant", "serve_wait_s"),
         *("serve_requests", "serve_requests_per_s", "serve_bytes_per_s"),
     ),
-    "playing": ("play_host", "play_port", "play_requests", "play_most_bytes"),
     "collecting": (
         *("collect_from", "collect_names", "collect_name_times", "collect_usual_file", "collect_settle_s"),
         *("collect_finished", "collect_every_s"),
     ),
+    "playing": ("play_host", "play_port", "play_requests", "play_most_bytes"),
     "relaying": ("relay_every_s", "outbox_keep_days"),
     "surges": ("surge_weeks", "surge_min_count", "surge_ratio", "surge_every_s"),
     "reconciliation": ("reconcile_grace_minutes", "reconcile_days", "reconcile_every_s"),
@@ -331,21 +331,6 @@ class Settings(SettingsPart):
         default=0, ge=0, description="serve: bytes of a tenant a second; who sends faster is held up; 0: no bound"
     )
 
-    play_host: str = Field(
-        default="127.0.0.1",
-        description="address at which `play` listens; any but one of this machine itself needs the certificate of "
-        "`serve` (serve_cert_file)",
-    )
-    play_port: int = Field(default=8081, ge=0, le=65_535, description="port at which `play` listens; 0: any")
-    play_requests: int = Field(default=200, ge=1, le=10_000, description="play: open requests; more are refused (429)")
-    play_most_bytes: int = Field(
-        default=4 * 1024 * 1024,
-        ge=64 * 1024,
-        le=256 * 1024 * 1024,
-        description="play: so much of a recording is sent at most for one range, so that who hangs up has not made "
-        "the rest be decoded",
-    )
-
     speech_engine: Annotated[str, AfterValidator(_require_engine)] = Field(
         default="faster-whisper",
         description="the recogniser: Whisper (settings `whisper_*`), SenseVoice, Paraformer and Zipformer "
@@ -423,6 +408,20 @@ class Settings(SettingsPart):
         description="collect: what becomes of a recording in clear once it is sealed: delete it, or keep it in done/",
     )
     collect_every_s: float = Field(default=0.5, gt=0, description="collect: pause between two looks")
+    play_host: str = Field(
+        default="127.0.0.1",
+        description="address at which `play` listens; any but one of this machine itself needs the certificate of "
+        "`serve` (serve_cert_file)",
+    )
+    play_port: int = Field(default=8081, ge=0, le=65_535, description="port at which `play` listens; 0: any")
+    play_requests: int = Field(default=200, ge=1, le=10_000, description="play: open requests; more are refused (429)")
+    play_most_bytes: int = Field(
+        default=4 * 1024 * 1024,
+        ge=64 * 1024,
+        le=256 * 1024 * 1024,
+        description="play: so much of a recording is sent at most for one range, so that who hangs up has not made "
+        "the rest be decoded",
+    )
     sweep_every_s: float = Field(
         default=60,
         gt=0,
