@@ -167,6 +167,7 @@ _GROUPS: Mapping[str, tuple[str, ...]] = {
         *("collect_finished", "collect_every_s"),
     ),
     "purging": ("clickhouse_keeper_url", "receipts_key_file"),
+    "playing": ("play_host", "play_port", "play_requests", "play_most_bytes"),
     "relaying": ("relay_every_s", "outbox_keep_days"),
     "auditing": (
         *("audit_origin", "audit_key_file", "audit_checkpoint_s", "audit_keep_days", "audit_lock_days"),
@@ -458,6 +459,20 @@ class Settings(SettingsPart):
         description="collect: what becomes of a recording in clear once it is sealed: delete it, or keep it in done/",
     )
     collect_every_s: float = Field(default=0.5, gt=0, description="collect: pause between two looks")
+    play_host: str = Field(
+        default="127.0.0.1",
+        description="address at which `play` listens; any but one of this machine itself needs the certificate of "
+        "`serve` (serve_cert_file)",
+    )
+    play_port: int = Field(default=8081, ge=0, le=65_535, description="port at which `play` listens; 0: any")
+    play_requests: int = Field(default=200, ge=1, le=10_000, description="play: open requests; more are refused (429)")
+    play_most_bytes: int = Field(
+        default=4 * 1024 * 1024,
+        ge=64 * 1024,
+        le=256 * 1024 * 1024,
+        description="play: so much of a recording is sent at most for one range, so that who hangs up has not made "
+        "the rest be decoded",
+    )
     sweep_every_s: float = Field(
         default=60,
         gt=0,
@@ -809,6 +824,11 @@ class Settings(SettingsPart):
             raise ValueError("serve_cert_file and serve_key_file belong together: give both, or neither")
         if self.serve_cert_file is not None and self.serve_self_signed:
             raise ValueError("serve_self_signed makes a certificate of its own: leave out serve_cert_file, or it")
+        if not (self.serves_tls or _is_this_machine(self.play_host)):
+            raise ValueError(
+                "play_host can be reached from other machines: give serve_cert_file and serve_key_file, or recordings "
+                "would cross the network in clear"
+            )
         if not (self.serves_tls or _is_this_machine(self.serve_host)):
             raise ValueError(
                 "serve_host can be reached from other machines: give serve_cert_file and serve_key_file, or keys and "

@@ -28,6 +28,11 @@ LEAST_SAMPLE_RATE_HZ = 4_000
 MOST_SAMPLE_RATE_HZ = 384_000
 """What records calls writes nothing beyond these; a header that says so costs a resampler minutes and gigabytes."""
 
+_MP3_FRAME = 1_152
+_LEAST_RATE_OF_LONG_FRAMES_HZ = 32_000
+_FRAME_SAMPLES = {"mp3": _MP3_FRAME, "mp3float": _MP3_FRAME, "opus": 120, "amrnb": 160, "amr_nb": 160, "amr_wb": 320}
+"""What the frames of a codec are multiples of, in samples; MP3 below 32 kHz has half as many."""
+
 _UNKNOWN_RIFF_SIZES = (0, 0xFFFFFFFF)
 _EDGE_MS = 20
 
@@ -204,6 +209,37 @@ class OpenedRecording:
             raise UnhearableError("bad_audio", "undecodable")
         else:
             raise UnhearableError("no_audio", "empty_recording")
+
+    def blocks_from(self, at_ms: int) -> Iterator[tuple[int, Pcm]]:
+        """As `blocks` at the rate of the file, each with the number of its first sample.
+
+        `at_ms` is what the seek index says of the place at which these bytes go on behind the head of the file; 0 for a
+        whole one. That is in whole milliseconds; of which sample it is follows from how long the frames of a codec are.
+        """
+        layout = "mono" if self.channels == 1 else "stereo"
+        resampler = av.AudioResampler(format="s16p", layout=layout, rate=self.rate_hz)
+        at: int | None = None
+        for frame in self._frames():
+            if at is None:
+                at = self._first_sample(frame, at_ms)
+            frame.pts = None
+            try:
+                converted = resampler.resample(frame)
+            except ValueError:  # rate or layout change in mid-file
+                return
+            for block in map(_pcm_of, converted):
+                yield at, block
+                at += block.shape[1]
+
+    def _first_sample(self, frame: av.AudioFrame, at_ms: int) -> int:
+        if at_ms == 0:
+            return 0
+        if self.codec == "flac" and frame.pts is not None and frame.time_base is not None:
+            return int(frame.pts * frame.time_base * self.rate_hz)  # each of its frames tells its number
+        step = _FRAME_SAMPLES.get(self.codec.removeprefix("lib"), 1)
+        if step == _MP3_FRAME and self.rate_hz < _LEAST_RATE_OF_LONG_FRAMES_HZ:
+            step //= 2
+        return -(-at_ms * self.rate_hz // (1000 * step)) * step
 
     @property
     def codec(self) -> str:

@@ -141,7 +141,10 @@ class _Exchange:
     async def send(self, message: _Message) -> None:
         if message["type"] == "http.response.start":
             self.status = message["status"]
-            headers = [*message.get("headers", ()), (b"x-request-id", self._request_id), *_SAFE]
+            given = [*message.get("headers", ())]
+            names = {name for name, _ in given}
+            safe = (each for each in _SAFE if each[0] not in names)
+            headers = [*given, (b"x-request-id", self._request_id), *safe]
             self._closes = not self._whole and message["status"] >= HTTPStatus.BAD_REQUEST
             if self._closes:
                 headers.append((b"connection", b"close"))

@@ -6,7 +6,7 @@ import resource
 import socket
 import threading
 from datetime import datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from schemas.errors import OperatorError
 from streams.serve.certificate import certificate_files
@@ -32,14 +32,18 @@ class AddressError(OperatorError):
 class Server:
     """Serves the application from `start` until `stop`."""
 
-    def __init__(self, app: "FastAPI", settings: Settings, now: datetime) -> None:
-        """Raises `CertificateError`."""
+    def __init__(
+        self, app: "FastAPI", settings: Settings, now: datetime, *, name: Literal["serve", "play"] = "serve"
+    ) -> None:
+        """At `serve_host` and `serve_port`, or `play_host` and `play_port`. Raises `CertificateError`."""
         import uvicorn
 
         from streams.serve.connections import Connection
 
         files = certificate_files(settings, now)
-        self._settings = settings
+        self._name = name
+        self._host = settings.serve_host if name == "serve" else settings.play_host
+        self._port = settings.serve_port if name == "serve" else settings.play_port
         self._scheme = "http" if files is None else "https"
         self._server = uvicorn.Server(
             uvicorn.Config(
@@ -63,7 +67,7 @@ class Server:
         )
         self._failure: BaseException | None = None
         self._socket: socket.socket | None = None
-        self._thread = threading.Thread(target=self._run, name="serve", daemon=True)
+        self._thread = threading.Thread(target=self._run, name=name, daemon=True)
 
     @property
     def url(self) -> str:
@@ -75,21 +79,20 @@ class Server:
     def start(self) -> None:
         """Listens when this returns. Raises `AddressError`."""
         _allow_many_files()
-        host, port = self._settings.serve_host, self._settings.serve_port
         try:
-            family, kind, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+            family, kind, _, _, address = socket.getaddrinfo(self._host, self._port, type=socket.SOCK_STREAM)[0]
             listening = socket.socket(family, kind)
             listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             listening.bind(address)
             listening.listen(BACKLOG)
         except OSError as error:
             raise AddressError(
-                f"nobody can listen at serve_host {host}, serve_port {port}: {error.strerror}; choose another port, or "
-                "stop what listens there"
+                f"nobody can listen at {self._name}_host {self._host}, {self._name}_port {self._port}: "
+                f"{error.strerror}; choose another port, or stop what listens there"
             ) from None
         self._socket = listening
         self._thread.start()
-        log.info("serve listens at %s", self.url)
+        log.info("%s listens at %s", self._name, self.url)
 
     def look(self) -> None:
         """Raises what ended the server, where anything did."""

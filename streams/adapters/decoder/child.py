@@ -1,12 +1,14 @@
 """`python -m streams.adapters.decoder.child`: decodes what comes on standard input, under limits, for one parent.
 
 A request is one line of JSON, `{"bytes": n, "max_duration_ms": n, "wanted": …}`, and the recording. What is wanted are
-`facts`, `sound`, or `renditions`, these with `convert_to`. The answer is one line of JSON, of which one key says what
+`facts`, `sound`, `renditions`, these with `convert_to`, or a `stretch`, this with `at_ms`, `first`, `count` and
+`channels` (`processors.listening.stretch`). The answer is one line of JSON, of which one key says what
 became of it, and for sound and renditions what that line announces:
 
 * `{"facts": …}`
 * `{"facts": …, "truncated": bool, "rate_hz": n, "samples": n}`, and the samples of each channel, 16 bit, native order
 * `{"renditions": [n, n or null, n or null]}`, and so many bytes of peaks, of the seek index, of the converted recording
+* `{"stretch": n}`, and so many bytes of 16-bit samples, those of all channels at one time side by side
 * `{"unhearable": [outcome, reason]}`
 * `{"failed": class}`
 """
@@ -24,6 +26,7 @@ from typing import Any, BinaryIO
 
 from processors.listening.audio import DecodeLimits, UnhearableError, decode, probe
 from processors.listening.renditions import render
+from processors.listening.stretch import decode_stretch
 from streams.runtime.landlock import read_nothing_but
 
 CPU_S = 120
@@ -52,7 +55,8 @@ def main() -> None:
         _answer(answers, data, request)
         answers.flush()
         del data
-        gc.collect()
+        if request["wanted"] != "stretch":  # what that leaves is small, and who listens waits for the next one
+            gc.collect()
 
 
 def _die_with_parent() -> None:
@@ -91,6 +95,12 @@ def _answer(answers: BinaryIO, data: bytes, request: dict[str, Any]) -> None:
             parts = (made.peaks, made.seek_index, made.converted)
             _write(answers, {"renditions": [None if part is None else len(part) for part in parts]})
             answers.writelines(part for part in parts if part is not None)
+            return
+        if request["wanted"] == "stretch":
+            wanted = (request[name] for name in ("at_ms", "first", "count", "channels"))
+            sound = decode_stretch([data], *wanted)
+            _write(answers, {"stretch": sound.nbytes})
+            answers.write(sound.data)
             return
         recording = decode(data, limits)
         first = recording.channels[0]

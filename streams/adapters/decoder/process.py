@@ -15,6 +15,7 @@ import numpy as np
 import streams
 from processors.listening.audio import ChannelSound, DecodeLimits, Recording, UnhearableError
 from processors.listening.renditions import Renditions
+from processors.listening.virtual_wav import Frames
 from schemas.config.tenants import RecordingFormat
 from schemas.messages.transcript import AudioFacts
 
@@ -69,6 +70,14 @@ class DecoderProcess:
         peaks, seek_index, converted = (None if part is None else bytes(part) for part in parts)
         assert peaks is not None  # noqa: S101 - the child always makes them
         return Renditions(peaks, seek_index, converted)
+
+    def stretch(self, parts: Sequence[bytes], at_ms: int, first: int, count: int, channels: int) -> Frames:
+        """As `processors.listening.stretch.decode_stretch`; what ends the child is `bad_audio` (`decoder_failed`)."""
+        wanted = {"wanted": "stretch", "at_ms": at_ms, "first": first, "count": count, "channels": channels}
+        with self._lock:
+            _, (sound,) = self._ask(b"".join(parts), {**wanted, "max_duration_ms": 0})
+        assert sound is not None  # noqa: S101 - the child always makes it
+        return np.frombuffer(sound, dtype=np.int16).reshape(count, channels)
 
     @property
     def pid(self) -> int | None:
@@ -141,6 +150,8 @@ def _exchange(
 
 def _lengths_of(head: dict[str, Any]) -> list[int | None]:
     """Of what follows the line, in bytes."""
+    if "stretch" in head:
+        return [head["stretch"]]
     if "renditions" in head:
         lengths: list[int | None] = head["renditions"]
         return lengths

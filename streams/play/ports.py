@@ -1,0 +1,40 @@
+"""What the application that plays recordings needs of the rest."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+from processors.custody.authorization import Actor
+from schemas.messages.transcript import Transcript
+from streams.listening import ListeningRequest, Playing, ShownPeaks
+from streams.settings import Settings
+
+if TYPE_CHECKING:
+    from starlette.requests import Request
+
+
+class Authenticates(Protocol):
+    """Finds out who asks."""
+
+    async def actor_of(self, request: "Request") -> Actor:
+        """Raises `RefusedError`: 401 where nobody known asks, 503 where that cannot be found out."""
+        ...
+
+
+class Listens(Protocol):
+    """`streams.listening.Listening`. Used by several threads at once."""
+
+    def play(self, request: ListeningRequest) -> Playing: ...
+    def peaks(self, request: ListeningRequest) -> ShownPeaks: ...
+    def transcript(self, request: ListeningRequest) -> Transcript: ...
+
+
+@dataclass(frozen=True)
+class Played:
+    """All that the application is made of. What blocks is called in threads."""
+
+    settings: Settings
+    authentication: Authenticates
+    listening: Listens
+    checks: Mapping[str, Callable[[], None]]
+    """Name of what is needed → raises where it does not answer."""

@@ -1,0 +1,121 @@
+"""The stage `play`: people listen to recordings over HTTP.
+
+A process of its own, because it alone of those that are reached over HTTP may open recordings: `serve`, at which
+systems upload, seals them and cannot. What it answers is in `streams/play`; this file gives it store and register.
+"""
+
+from collections.abc import Callable, Sequence
+from queue import LifoQueue
+
+from processors.custody.audit_entry import AuditLog
+from processors.custody.ports import Tombstones
+from processors.listening.virtual_wav import Frames, WavShape
+from streams.adapters.decoder.process import DecoderProcess
+from streams.adapters.object_store.playable import DecodesStretches, PlayableRecordings
+from streams.adapters.register.intakes import RegisterIntakes
+from streams.adapters.register.register import Register
+from streams.listening import Listening
+from streams.play.application import build_app
+from streams.play.ports import Authenticates, Played
+from streams.ports import Clock, ObjectStore
+from streams.runtime.loop import Loop
+from streams.runtime.worker_context import WorkerContext
+from streams.serve.server import Server
+from streams.settings import Settings
+from streams.wiring import rendition_store_from, require_register, sealed_store_from, transcript_store_from
+
+LOOKED_AFTER_EVERY_S = 0.5
+DECODERS = 2
+DECODE_WITHIN_S = 20.0
+"""A stretch takes milliseconds, a whole recording that cannot be sought in seconds."""
+
+_SILENT = WavShape(8_000, 1, 8)
+_SILENCE = _SILENT.header() + bytes(_SILENT.frames * _SILENT.frame_bytes)
+
+
+class Decoders:
+    """Some decoder processes: while one is at a recording that takes long, others are heard."""
+
+    def __init__(self, count: int = DECODERS, within_s: float = DECODE_WITHIN_S) -> None:
+        self._all = [DecoderProcess(within_s) for _ in range(count)]
+        self._free: LifoQueue[DecoderProcess] = LifoQueue()
+        for each in self._all:
+            self._free.put(each)
+
+    def start(self) -> None:
+        """Start them now, rather than while somebody waits for the first sound."""
+        for each in self._all:
+            each.probe(_SILENCE)
+
+    def stretch(self, parts: Sequence[bytes], at_ms: int, first: int, count: int, channels: int) -> Frames:
+        """See `DecodesStretches`. Waits for a decoder that is free."""
+        decoder = self._free.get()
+        try:
+            return decoder.stretch(parts, at_ms, first, count, channels)
+        finally:
+            self._free.put(decoder)
+
+    def close(self) -> None:
+        """End them."""
+        for each in self._all:
+            each.close()
+
+
+def listening_from(
+    settings: Settings,
+    store: ObjectStore,
+    register: Register,
+    clock: Clock,
+    decode: DecodesStretches,
+    *,
+    audit_log: AuditLog,
+    tombstones: Tombstones,
+) -> Listening:
+    """The use case over this store and register, with the keys of audio and transcripts that the settings give."""
+    recordings = PlayableRecordings(
+        store,
+        sealed_store_from(settings, store, "audio", register=register),
+        rendition_store_from(settings, store),
+        decode,
+    )
+    return Listening(
+        recordings,
+        transcript_store_from(settings, store),
+        RegisterIntakes(register, clock),
+        tombstones,
+        audit_log,
+        clock,
+    )
+
+
+def play_loop(
+    worker: WorkerContext,
+    store: ObjectStore,
+    register: Register,
+    *,
+    authentication: Authenticates,
+    audit_log: AuditLog,
+    tombstones: Tombstones,
+    close_authentication: Callable[[], None],
+) -> Loop:
+    """Waits for object store and register, then listens. Raises `AddressError` and `CertificateError`."""
+    settings, decoders = worker.settings, Decoders()
+    worker.wait_for(store.check)
+    worker.wait_for(lambda: require_register(register))
+    listening = listening_from(
+        settings, store, register, worker.clock, decoders.stretch, audit_log=audit_log, tombstones=tombstones
+    )
+    checks = {"the object store": store.check, "the register": lambda: require_register(register)}
+    decoders.start()
+    server = Server(
+        build_app(Played(settings, authentication, listening, checks)), settings, worker.clock.now(), name="play"
+    )
+    server.start()
+
+    def close() -> None:
+        server.stop()
+        decoders.close()
+        close_authentication()
+        register.close()
+
+    return worker.loop(server.look, every_s=LOOKED_AFTER_EVERY_S, close=close)
