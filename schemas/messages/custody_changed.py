@@ -23,12 +23,21 @@ CustodyKind = Literal[
     "api_key_made",
     "api_key_replaced",
     "api_key_revoked",
+    "export_requested",
+    "export_approved",
+    "export_refused",
+    "export_withdrawn",
+    "export_expired",
+    "export_voided",
+    "export_download_begun",
+    "export_download_ended",
+    "export_closed",
 ]
 """What has changed.
 
 `intake_announced`: a recording is durable and its call announced; `intake_removed`: one that was never finished was
 taken away; `intake_refused`: another recording was offered under the id of a call; `intake_not_received`: the telephony
-system knows a call that never came.
+system knows a call that never came. `export_voided`: what would be handed out is not what was approved.
 """
 
 OF_A_CALL: frozenset[CustodyKind] = frozenset(
@@ -63,7 +72,12 @@ class CustodyChanged(Message):
     )
     reason: Slug | None = Field(default=None, description="why, as a word")
     content_sha256: Sha256 | None = Field(default=None, description="of an intake: SHA-256 of what came, as it came")
-    content_bytes: int | None = Field(default=None, ge=0, le=2**63 - 1, description="of an intake: its length")
+    content_bytes: int | None = Field(
+        default=None,
+        ge=0,
+        le=2**63 - 1,
+        description="of an intake: its length; of a download of an export: bytes of the files that were handed out",
+    )
     capture_ms: int | None = Field(
         default=None,
         ge=0,
@@ -77,7 +91,10 @@ class CustodyChanged(Message):
         default=None, ge=date(1970, 1, 1), le=date(2105, 12, 31), description="UTC day by which keys are filed"
     )
     api_key_id: Identifier | None = Field(default=None, description="id of an API key, not the key")
-    count: int | None = Field(default=None, ge=0, le=2**63 - 1, description="how many keys it was about")
+    count: int | None = Field(
+        default=None, ge=0, le=2**63 - 1, description="how many keys it was about; of an export, how many calls"
+    )
+    export_id: Identifier | None = Field(default=None, description="id of an export")
 
     @model_validator(mode="after")
     def _is_consistent(self) -> Self:
