@@ -16,6 +16,7 @@ from functools import cached_property
 from hashlib import sha256
 from typing import Literal, Protocol, get_args
 
+from processors.custody.authorization import Target
 from schemas.errors import OperatorError
 
 ExportContent = Literal["audio_masked", "audio_unmasked", "text", "parquet"]
@@ -50,6 +51,14 @@ class ExportedCall:
     recording: str | None = None
     text: str | None = None
     analysis: str | None = None
+
+
+@dataclass(frozen=True)
+class FoundCall:
+    """A call as it is now: what of it would be handed out, and whose it is."""
+
+    exported: ExportedCall
+    target: Target
 
 
 @dataclass(frozen=True)

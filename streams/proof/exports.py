@@ -5,15 +5,22 @@ The people use `streams.stages.exporting`, as the HTTP interface and commands do
 counts approvals, humans, times and calls for itself.
 """
 
+import io
 import random
+import re
+import struct
+import zipfile
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from typing import Any
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from processors.custody.audit_entry import AuditEntry
 from processors.custody.authorization import Action, Actor, Grant, Target
+from processors.custody.export_archive import verify_archive
 from processors.custody.exports import (
     ActionRefused,
     Export,
@@ -24,10 +31,11 @@ from processors.custody.exports import (
     ExportRefusedError,
     Exports,
     ExportTerms,
+    FoundCall,
     after,
     decide,
 )
-from streams.stages.exporting import Asker, Exporting, FoundCall
+from streams.stages.exporting import Asker, Exporting
 
 TENANTS = ("acme", "bank")
 TEAMS = ("north", "south")
@@ -119,6 +127,9 @@ class MadeCalls:
         text = str(version) if {"text", "parquet"} & set(contents) else None
         return ExportedCall(call_id, "0" if sound else None, text, str(version) if "parquet" in contents else None)
 
+    def ended_on(self, tenant_id: str, first: date, last: date, most: int) -> Sequence[str]:  # noqa: ARG002
+        return sorted(call_id for owner, call_id in self.versions if owner == tenant_id)[:most]
+
     def segments(self, tenant_id: str, call_id: str) -> Iterable[Mapping[str, Any]]:
         yield {
             "call_id": call_id,
@@ -132,6 +143,13 @@ class MadeCalls:
 
     def tables(self, tenant_id: str, call_ids: Sequence[str], mark: str) -> Iterable[tuple[str, Iterable[bytes]]]:
         yield "calls", [f"{tenant_id} {call_ids} {mark}".encode()]
+
+    def wav(self, tenant_id: str, call_id: str, *, masked: bool) -> Iterable[bytes]:  # noqa: ARG002
+        """A WAV whose few samples are the name of its tenant."""
+        data = tenant_id.encode()
+        head = struct.pack("<4sIHHIIHH", b"fmt ", 16, 1, 1, 8_000, 16_000, 2, 16)
+        yield struct.pack("<4sI4s", b"RIFF", 36 + len(data), b"WAVE") + head + struct.pack("<4sI", b"data", len(data))
+        yield data
 
     def among(self, calls: Iterable[tuple[str, str]]) -> frozenset[tuple[str, str]]:
         return frozenset(calls) & self.gone
@@ -193,8 +211,29 @@ class ExportProof:
         )
 
     @property
+    def otherwise_wrong(self) -> int:
+        """Those that were too late, too often, of something else than was approved, or not theirs who asked."""
+        return self.wrong - self.unapproved - self.self_approved - self.across_tenants
+
+    @property
     def holds(self) -> bool:
         return self.wrong == 0 and self.downloads > 0 and self.done["approve"] > 0
+
+
+_KEY = Ed25519PrivateKey.generate()
+
+
+def _handed_out(data: bytes) -> tuple[set[str], set[str]]:
+    """Whose files are in the ZIP: the calls, and the tenants by what the files hold."""
+    calls, tenants = set(), set()
+    manifest = verify_archive(io.BytesIO(data), _KEY.public_key())
+    with zipfile.ZipFile(io.BytesIO(data)) as packed:
+        for each in manifest["files"]:
+            content = packed.read(each["name"])
+            of_tables = re.findall(rb"'(\w+)'", content) if each["call_id"] is None else []
+            calls |= {each["call_id"]} if each["call_id"] else {call.decode() for call in of_tables}
+            tenants |= {tenant_id for tenant_id in TENANTS if tenant_id.encode() in content}
+    return calls, tenants
 
 
 Swap = Callable[[str, random.Random], None]
@@ -233,7 +272,15 @@ class ExportWorld:
         # The register of all sequences is one: so ids are, too.
         self._prefix = prefix
         self._desk = Exporting(
-            exports, self._calls, self._calls, self._entries, clock, lambda _tenant: TERMS, self._new_id
+            exports,
+            self._calls,
+            self._calls,
+            self._entries,
+            clock,
+            lambda _tenant: TERMS,
+            self._new_id,
+            lambda: _KEY,
+            self._calls,
         )
 
     def do(self, name: str | None = None) -> None:
@@ -295,15 +342,14 @@ class ExportWorld:
             _, token = self._desk.offer(offerer, export_id)
         if self._chance.random() < 0.15:
             self._chance.choice((self.wait, self.change_call, self.destroy_call, self.change_rights, self.swap))()
-        export = self._desk.begin_rows(asker, export_id, token)
+        handed = self._desk.hand_out(asker, export_id, token)
         page.downloads += 1
-        self._judge(human, asker, export, page)
-        self._desk.ended(asker, export, 1, whole=True)
+        self._judge(human, asker, handed.export, page, b"".join(handed.chunks))
         if self._chance.random() < 0.2:
-            self._desk.begin_rows(asker, export_id, token)  # the token again
+            self._desk.hand_out(asker, export_id, token)  # the token again
             self._proof.too_often += 1
 
-    def _judge(self, human: int, asker: Asker, export: Export, page: _Page) -> None:
+    def _judge(self, human: int, asker: Asker, export: Export, page: _Page, data: bytes) -> None:
         now = self._clock.now()
         others = page.agreed - {page.human}
         self._proof.unapproved += len(others) < TERMS.approvals or page.ended
@@ -311,8 +357,8 @@ class ExportWorld:
         self._may("export", asker, page.tenant_id, export)
         if "audio_unmasked" in page.contents:
             self._may("listen_unmasked", asker, page.tenant_id, export)
-        self._proof.across_tenants += export.tenant_id != page.tenant_id
-        delivered = {call.call_id for call in export.contained.calls}
+        delivered, tenants = _handed_out(data)
+        self._proof.across_tenants += tenants != {page.tenant_id}
         self._proof.changed += page.swapped or delivered != set(page.calls) or self._is_changed(page)
         self._proof.too_late += page.granted_at is None or now >= page.granted_at + TERMS.grant_lasts
         self._proof.too_often += page.downloads > TERMS.downloads

@@ -16,10 +16,10 @@ from clickhouse_connect.driver.client import Client
 from schemas.errors import OperatorError, RetryableError
 from streams.adapters.clickhouse.statements import read_rows, stream_of
 
-_MAGIC = b"PAR1"
+PARQUET_END = b"PAR1"
 """The last bytes of a Parquet file: what breaks off in between lacks them."""
 
-_SETTINGS = {
+PARQUET_SETTINGS = {
     "output_format_parquet_compression_method": "zstd",
     "output_format_parquet_parallel_encoding": 0,  # equal rows make equal files
     "output_format_parquet_string_as_string": 1,
@@ -125,13 +125,13 @@ def _write(client: Client, export: Export, exported: Exported, day: date, file: 
         tail = b""
         with os.fdopen(descriptor, "wb") as written:
             for chunk in stream_of(
-                client, f"the export of {exported.view}", statement, parameters, "Parquet", _SETTINGS
+                client, f"the export of {exported.view}", statement, parameters, "Parquet", PARQUET_SETTINGS
             ):
                 written.write(chunk)
-                tail = (tail + chunk)[-len(_MAGIC) :]
+                tail = (tail + chunk)[-len(PARQUET_END) :]
             written.flush()
             os.fsync(written.fileno())
-        if tail != _MAGIC:
+        if tail != PARQUET_END:
             raise RetryableError(f"ClickHouse broke off the export of {exported.view}")
         draft.replace(file)
     finally:

@@ -13,6 +13,7 @@ from pydantic import BaseModel
 from processors.custody.intake import Announced, Free, Intake, Reserved, Stored
 from schemas.errors import OperatorError, RetryableError
 from streams.serve.authentication import Authentication
+from streams.serve.export_routes import add_export_routes
 from streams.serve.limits import TenantLimits
 from streams.serve.middleware import Edge
 from streams.serve.ports import Served
@@ -87,6 +88,8 @@ def build_app(served: Served) -> "FastAPI":
     async def lifespan(_app: FastAPI) -> "AsyncIterator[dict[str, float]]":
         yield {"head_within_s": settings.serve_slow_after_s}
         uploads.close()
+        if close_exports is not None:
+            close_exports()
         asking.shutdown(wait=False, cancel_futures=True)
 
     app = FastAPI(
@@ -206,6 +209,7 @@ def build_app(served: Served) -> "FastAPI":
             raise unavailable(f"Not now: {', '.join(lacking)} does not answer.")
         return Health(status="ready")
 
+    close_exports = None if served.exports is None else add_export_routes(app, served.exports)
     _complete_openapi(app)
     app.add_middleware(Edge, most_requests=settings.serve_requests)
     return app
@@ -339,7 +343,8 @@ def _complete_openapi(app: "FastAPI") -> None:
         for name in ("HTTPValidationError", "ValidationError"):
             schemas.pop(name, None)
         document["components"]["securitySchemes"] = {
-            "api_key": {"type": "http", "scheme": "bearer", "description": "`callstream api-keys issue`"}
+            "api_key": {"type": "http", "scheme": "bearer", "description": "`callstream api-keys issue`"},
+            "person": {"type": "http", "scheme": "bearer", "description": "a token of a person's account"},
         }
         document["components"]["schemas"] = dict(sorted(schemas.items()))
         app.openapi_schema = document

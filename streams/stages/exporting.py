@@ -6,7 +6,7 @@ Each step asks `authorize` about every call that it is about, and looks at the c
 import secrets
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import timedelta
+from datetime import date, timedelta
 from hashlib import sha256
 from typing import Any, Protocol
 
@@ -25,6 +25,7 @@ from processors.custody.export_archive import (
     text_as_json,
 )
 from processors.custody.exports import (
+    MOST_CALLS,
     OPEN,
     ApproveExport,
     BeginDownload,
@@ -37,6 +38,8 @@ from processors.custody.exports import (
     Exports,
     ExportSet,
     ExportTerms,
+    FoundCall,
+    LapseExport,
     OfferDownload,
     Person,
     RefuseExport,
@@ -44,20 +47,19 @@ from processors.custody.exports import (
     WithdrawExport,
 )
 from processors.custody.ports import KeyGoneError, Tombstones
+from schemas.config.tenants import read_tenants
+from streams.adapters.register.exports import AuditsWithin, RegisterExports, new_export_id
+from streams.adapters.register.register import Register
 from streams.ports import Clock
+from streams.queries.export_material import ClickHouseMaterial
+from streams.runtime.export_key import kept_export_key
+from streams.serve.ports import ExportAsked
+from streams.settings import Settings
 
 TOKEN_LASTS = timedelta(minutes=5)
 """From the offer of a download to its beginning."""
 
 MOST_LISTED = 1_000
-
-
-@dataclass(frozen=True)
-class FoundCall:
-    """A call as it is now: what of it would be handed out, and whose it is."""
-
-    exported: ExportedCall
-    target: Target
 
 
 class Material(Protocol):
@@ -69,6 +71,10 @@ class Material(Protocol):
         self, tenant_id: str, call_ids: Sequence[str], contents: Sequence[ExportContent]
     ) -> Mapping[str, FoundCall]:
         """Those that are there and have all that is asked for."""
+        ...
+
+    def ended_on(self, tenant_id: str, first: date, last: date, most: int) -> Sequence[str]:
+        """Calls that ended on these days of the tenant, both included, at most so many."""
         ...
 
     def segments(self, tenant_id: str, call_id: str) -> Iterable[Mapping[str, Any]]:
@@ -162,6 +168,26 @@ class Exporting:
         command = RequestExport(self.new_id(), asker.as_person, contained, reason, ticket, self.terms_of(tenant_id))
         return self.exports.tell(command, client=asker.client, role=role)
 
+    def request_days(
+        self,
+        asker: Asker,
+        tenant_id: str,
+        days: tuple[date, date],
+        contents: Sequence[ExportContent],
+        recipient: str,
+        reason: str,
+        ticket: str | None = None,
+    ) -> Export:
+        """As `request`, of the calls that ended from the first to the last of these days and have what is asked for:
+        from then on it is exactly those, whatever comes later.
+        """
+        call_ids: Sequence[str] = ()
+        if self._could_ever(asker.actor, "export", tenant_id):
+            every = self.material.ended_on(tenant_id, *days, MOST_CALLS + 1)
+            found = self._found(tenant_id, every, contents) if len(every) <= MOST_CALLS else dict.fromkeys(every)
+            call_ids = [each for each in every if each in found]
+        return self.request(asker, tenant_id, call_ids, contents, recipient, reason, ticket)
+
     def list(self, asker: Asker, tenant_id: str) -> Sequence[Export]:
         """The own ones of a tenant, and those that this person may decide about; the newest first."""
         every = self.exports.list(tenant_id, MOST_LISTED)
@@ -169,7 +195,8 @@ class Exporting:
 
     def show(self, asker: Asker, export_id: str) -> Export:
         """Raises `ExportNotFoundError` for one that this person may not know of, too."""
-        export = self.exports.get(export_id)
+        role = authorize(asker.actor, "export", Target("*")).role
+        export = self.exports.tell(LapseExport(export_id), client=asker.client, role=role)
         if not self._may_see(asker, export):
             decision = authorize(asker.actor, "export", Target(export.tenant_id))
             self._enter(asker, export.tenant_id, "export_viewed", decision.role, "not_visible", export)
@@ -207,23 +234,13 @@ class Exporting:
         """Begin a download: entered and counted before this returns, then bytes come as they are asked for."""
         if self.key is None:
             raise ExportRefusedError("not_here")
-        export = self._begun(asker, export_id, token, needs_sound=True)
+        export = self._begun(asker, export_id, token)
         name = f"{export.export_id}-{export.downloads}.zip"
         return HandedOut(export, name, self._chunks(asker, export, self.key()))
 
-    def begin_rows(self, asker: Asker, export_id: str, token: str) -> Export:
-        """Begin the download of an export of Parquet that the caller writes itself, and then says with `ended`."""
-        return self._begun(asker, export_id, token, needs_sound=False)
-
-    def ended(self, asker: Asker, export: Export, handed_bytes: int, *, whole: bool) -> None:
-        """What was begun is over."""
-        command = EndDownload(export.export_id, asker.as_person, export.downloads, handed_bytes, whole)
-        role = authorize(asker.actor, "export", Target(export.tenant_id)).role
-        self.exports.tell(command, client=asker.client, role=role)
-
-    def _begun(self, asker: Asker, export_id: str, token: str, *, needs_sound: bool) -> Export:
+    def _begun(self, asker: Asker, export_id: str, token: str) -> Export:
         export = self.show(asker, export_id)
-        if needs_sound and self.sounds is None and any(each.startswith("audio") for each in export.contained.contents):
+        if self.sounds is None and any(each.startswith("audio") for each in export.contained.contents):
             raise ExportRefusedError("not_here")
         role, current = self._permit_download(asker, export)
         command = BeginDownload(export_id, asker.as_person, _digest(token), current)
@@ -241,7 +258,9 @@ class Exporting:
             yield from archive(export, files, key, self.clock.now())
             whole = True
         finally:
-            self.ended(asker, export, handed, whole=whole)
+            command = EndDownload(export.export_id, asker.as_person, export.downloads, handed, whole)
+            role = authorize(asker.actor, "export", Target(export.tenant_id)).role
+            self.exports.tell(command, client=asker.client, role=role)
 
     def _files(self, export: Export) -> Iterator[ExportFile]:
         contained, mark = export.contained, mark_of(export)
@@ -398,3 +417,74 @@ class Exporting:
 
 def _digest(token: str) -> str:
     return sha256(token.encode()).hexdigest()
+
+
+class AuditsExports(AuditLog, AuditsWithin, Protocol):
+    """`streams.adapters.register.audit_log.RegisterAuditLog`."""
+
+
+def exporting_from(
+    settings: Settings,
+    register: Register,
+    clock: Clock,
+    audit: AuditsExports,
+    tombstones: Tombstones,
+    sounds: Sounds | None = None,
+) -> Exporting:
+    """The desk over register and ClickHouse. Raises `TenantsError`."""
+    tenants = read_tenants(settings.tenants_file)
+
+    def terms_of(tenant_id: str) -> ExportTerms:
+        terms = tenants.exports(tenant_id)
+        return ExportTerms(
+            terms.approvals, timedelta(days=terms.request_days), timedelta(days=terms.grant_days), terms.downloads
+        )
+
+    return Exporting(
+        exports=RegisterExports(register, clock, audit),
+        material=ClickHouseMaterial(settings.clickhouse_url.get_secret_value()),
+        tombstones=tombstones,
+        audit=audit,
+        clock=clock,
+        terms_of=terms_of,
+        new_id=new_export_id,
+        key=lambda: kept_export_key(settings),
+        sounds=sounds,
+    )
+
+
+@dataclass(frozen=True)
+class ExporterFor:
+    """`streams.serve.ports.Exporter`: the desk, for one person."""
+
+    desk: Exporting
+    asker: Asker
+
+    def request(self, asked: ExportAsked) -> Export:
+        """Of calls, or of days."""
+        rest = (asked.contents, asked.recipient, asked.reason, asked.ticket)
+        if asked.first_day is not None and asked.last_day is not None:
+            return self.desk.request_days(self.asker, asked.tenant_id, (asked.first_day, asked.last_day), *rest)
+        return self.desk.request(self.asker, asked.tenant_id, asked.call_ids, *rest)
+
+    def list(self, tenant_id: str) -> Sequence[Export]:
+        return self.desk.list(self.asker, tenant_id)
+
+    def show(self, export_id: str) -> Export:
+        return self.desk.show(self.asker, export_id)
+
+    def approve(self, export_id: str, digest: str) -> Export:
+        return self.desk.approve(self.asker, export_id, digest)
+
+    def refuse(self, export_id: str, reason: str) -> Export:
+        return self.desk.refuse(self.asker, export_id, reason)
+
+    def withdraw(self, export_id: str) -> Export:
+        return self.desk.withdraw(self.asker, export_id)
+
+    def offer(self, export_id: str) -> str:
+        return self.desk.offer(self.asker, export_id)[1]
+
+    def hand_out(self, export_id: str, token: str) -> tuple[str, Iterator[bytes]]:
+        handed = self.desk.hand_out(self.asker, export_id, token)
+        return handed.name, handed.chunks

@@ -125,7 +125,7 @@ def test_what_cannot_be_entered_is_not_done(register: Register) -> None:
 def test_of_two_approvers_at_once_one_approves(house: ExportHouse) -> None:
     export = requested(house)
     digest = export.contained.digest
-    results = at_once(*(lambda who=who: house.desk.approve(who, "x1", digest) for who in (BOB, CLEO) * 2))  # type: ignore[misc]
+    results = at_once(*(lambda who=who: house.desk.approve(who, "x1", digest) for who in (BOB, CLEO) * 2))
     assert len(house.exports.get("x1").approvals) == 1
     assert sorted(refusals(results)) == ["not_requested"] * 3
 
@@ -146,7 +146,7 @@ def test_approved_or_withdrawn_not_both(house: ExportHouse, turn: int) -> None:
 def test_a_token_that_is_used_by_several_at_once_begins_one_download(house: ExportHouse) -> None:
     approved(house)
     _, token = house.desk.offer(ANN, "x1")
-    results = at_once(*[lambda: house.desk.begin_rows(ANN, "x1", token)] * 6)
+    results = at_once(*[lambda: house.desk.hand_out(ANN, "x1", token)] * 6)
     assert sorted(refusals(results)) == ["no_token"] * 5
     assert house.exports.get("x1").downloads == 1
 
@@ -160,7 +160,7 @@ def test_who_downloads_while_it_expires_does_either(house: ExportHouse) -> None:
         assert isinstance(house.exports, RegisterExports)
         return house.exports.lapse()
 
-    results = at_once(lambda: house.desk.begin_rows(ANN, "x1", token), expire)
+    results = at_once(lambda: house.desk.hand_out(ANN, "x1", token), expire)
     export = house.exports.get("x1")
     assert (export.state, export.downloads, refusals(results)) in (
         ("closed", 1, []),

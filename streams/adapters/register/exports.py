@@ -99,7 +99,8 @@ class RegisterExports:
         return found
 
     def list(self, tenant_id: str, most: int) -> Sequence[Export]:
-        """Those of a tenant, the newest first."""
+        """Those of a tenant, the newest first, once what is over has ended."""
+        self.lapse()
         e = exports.c
         asked = (
             select(e.export_id).where(e.tenant_id == tenant_id).order_by(e.requested_at.desc(), e.export_id).limit(most)
