@@ -64,12 +64,13 @@ TEXT_COLUMNS = frozenset({"text", "word_text", "quote", "matched", "attributes"}
 
 @dataclass(frozen=True)
 class Export:
-    """Where an export is written, for which tenant, and whether customers and text are included."""
+    """Where an export is written, for which tenant, and whether customers are included. Text never is: what was said
+    leaves in an approved export alone (`streams.queries.export_material`).
+    """
 
     folder: Path
     tenant: str = ""
     with_customers: bool = False
-    with_text: bool = False
 
     def file(self, exported: Exported, day: date) -> Path:
         """`calls-2026-03-01.parquet`, of one tenant `calls-2026-03-01-acme.parquet`."""
@@ -78,9 +79,7 @@ class Export:
 
     def columns(self, every: Sequence[str]) -> list[str]:
         """The columns that may be exported."""
-        left_out = (frozenset() if self.with_customers else CUSTOMER_COLUMNS) | (
-            frozenset() if self.with_text else TEXT_COLUMNS
-        )
+        left_out = TEXT_COLUMNS | (frozenset() if self.with_customers else CUSTOMER_COLUMNS)
         return [name for name in every if name not in left_out]
 
 

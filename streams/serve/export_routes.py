@@ -319,10 +319,13 @@ def _refusal(error: ExportRefusedError) -> RefusedError:
 _TENANT = r"^[a-z][a-z0-9_-]{0,63}$"
 
 _REFUSALS = described(
+    (HTTPStatus.BAD_REQUEST, "not HTTP as it should be"),
     (HTTPStatus.UNAUTHORIZED, "nobody known asks"),
     (HTTPStatus.FORBIDDEN, "no role allows it, it was the own request, or the token does not hold"),
     (HTTPStatus.NOT_FOUND, "there is none, or none that this account may know of"),
     (HTTPStatus.CONFLICT, "it does not stand so that this could be done; `code` says why"),
+    (HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "the body is too large"),
     (HTTPStatus.UNPROCESSABLE_ENTITY, "a field is wrong, or a call is not there or not this account's"),
+    (HTTPStatus.TOO_MANY_REQUESTS, "too much at once: send it again after Retry-After"),
     (HTTPStatus.SERVICE_UNAVAILABLE, "something does not answer: send it again after Retry-After"),
 )

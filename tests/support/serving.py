@@ -27,7 +27,7 @@ from streams.adapters.register.migrate import migrate_register
 from streams.adapters.register.register import Register, sqlite_url
 from streams.ports import ObjectStore
 from streams.serve.application import build_app
-from streams.serve.ports import Served
+from streams.serve.ports import Served, ServedExports
 from streams.serve.server import Server
 from streams.settings import Settings, load_settings
 from streams.stages.take_in import TakeIn
@@ -141,7 +141,9 @@ def settings_in(folder: Path, **values: object) -> Settings:
 
 
 @contextmanager
-def serving(folder: Path, store: ObjectStore | None = None, /, **values: object) -> Iterator[Serving]:
+def serving(
+    folder: Path, store: ObjectStore | None = None, /, *, exports: ServedExports | None = None, **values: object
+) -> Iterator[Serving]:
     """A server with these settings, listening; gone afterwards."""
     settings = settings_in(folder, **values)
     clock = HandClock()
@@ -168,6 +170,7 @@ def serving(folder: Path, store: ObjectStore | None = None, /, **values: object)
             intakes=intakes,
             outcomes=outcomes,
             customer_of=lambda tenant, number: CUSTOMERS.fields(tenant, number, keep_last_digits=False),
+            exports=exports,
             checks={"the store": bucket.check, "the register": register.check, "Kafka": kafka},
         )
     )

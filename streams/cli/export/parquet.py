@@ -13,6 +13,7 @@ import typer
 from streams.cli.command_settings import command_settings
 from streams.cli.console.access import log_command
 from streams.cli.console.times import parse_day
+from streams.cli.export.asking import path_of
 from streams.cli.export.handing import fetch_export
 
 _TENANT = re.compile(r"([a-z][a-z0-9_-]{0,63})?")
@@ -93,6 +94,9 @@ def _unpack(export_id: str, out: Path, *, overwrite: bool) -> Iterator[Path]:
     """The tables of an approved export, as files of the folder; each gets its name when it is whole."""
     from streams.queries.parquet_export import ExportRefusedError
 
+    path_of(export_id)
+    if not overwrite and (existing := sorted(out.glob(f"*-{export_id}.parquet"))):  # before a download is used up
+        raise ExportRefusedError(f"{existing[0]} exists: choose another folder, or say --overwrite.")
     out.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=out, prefix=".export-") as folder:  # 0700, on the same disk
         fetched = fetch_export(export_id, Path(folder), "")
@@ -100,10 +104,8 @@ def _unpack(export_id: str, out: Path, *, overwrite: bool) -> Iterator[Path]:
             tables = [name for name in packed.namelist() if name.startswith("parquet/")]
             if not tables:
                 raise ExportRefusedError(f"{export_id} has no Parquet: ask for one with --contents parquet.")
-            files = {name: out / f"{Path(name).stem}-{export_id}.parquet" for name in tables}
-            if not overwrite and (existing := [file for file in files.values() if file.exists()]):
-                raise ExportRefusedError(f"{existing[0]} exists: choose another folder, or say --overwrite.")
-            for name, file in files.items():
+            for name in tables:
+                file = out / f"{Path(name).stem}-{export_id}.parquet"
                 draft = Path(folder) / file.name
                 with packed.open(name) as table, draft.open("wb") as written:
                     shutil.copyfileobj(table, written)
