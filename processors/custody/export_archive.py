@@ -80,12 +80,12 @@ def archive(export: Export, files: Iterable[ExportFile], key: Ed25519PrivateKey,
                         digest.update(piece)
                         size += len(piece)
                         entry.write(piece)
-                        yield from out.taken()
+                        yield from out.take()
             told.append({"name": each.name, "sha256": digest.hexdigest(), "bytes": size, "call_id": each.call_id})
         manifest = _written(_manifest(export, told, key, at))
         for name, content in ((MANIFEST, manifest), (SIGNATURE, base64.b64encode(key.sign(manifest)) + b"\n")):
             packed.writestr(zipfile.ZipInfo(name, FILE_TIME), content)
-    yield from out.taken()
+    yield from out.take()
 
 
 class _Passing(io.RawIOBase):
@@ -102,7 +102,7 @@ class _Passing(io.RawIOBase):
         self._pieces.append(bytes(data))
         return len(data)
 
-    def taken(self) -> Iterator[bytes]:
+    def take(self) -> Iterator[bytes]:
         pieces, self._pieces = self._pieces, []
         yield from (piece for piece in pieces if piece)
 
@@ -259,10 +259,10 @@ def _info_chunk(mark: str) -> bytes:
     return b"LIST" + struct.pack("<I", len(content)) + content
 
 
-Counted = Callable[[int], None]
+CountBytes = Callable[[int], None]
 
 
-def counted(chunks: Iterable[bytes], count: Counted) -> Iterator[bytes]:
+def count_bytes(chunks: Iterable[bytes], count: CountBytes) -> Iterator[bytes]:
     """The chunks as they pass, and how many bytes each has."""
     for chunk in chunks:
         count(len(chunk))

@@ -54,7 +54,7 @@ class ExportedCall:
 
 
 @dataclass(frozen=True)
-class FoundCall:
+class ExportableCall:
     """A call as it is now: what of it would be handed out, and whose it is."""
 
     exported: ExportedCall

@@ -24,6 +24,7 @@ from processors.custody.export_archive import verify_archive
 from processors.custody.exports import (
     ActionRefused,
     Export,
+    ExportableCall,
     ExportCommand,
     ExportContent,
     ExportedCall,
@@ -31,7 +32,6 @@ from processors.custody.exports import (
     ExportRefusedError,
     Exports,
     ExportTerms,
-    FoundCall,
     after,
     decide,
 )
@@ -112,13 +112,13 @@ class MadeCalls:
 
     def find(
         self, tenant_id: str, call_ids: Sequence[str], contents: Sequence[ExportContent]
-    ) -> Mapping[str, FoundCall]:
+    ) -> Mapping[str, ExportableCall]:
         found = {}
         for call_id in call_ids:
             version = self.versions.get((tenant_id, call_id))
             if version is not None:
                 target = Target(tenant_id, call_id, "A1", self.teams[tenant_id, call_id])
-                found[call_id] = FoundCall(self._exported(call_id, version, contents), target)
+                found[call_id] = ExportableCall(self._exported(call_id, version, contents), target)
         return found
 
     @staticmethod

@@ -10,7 +10,7 @@ from typing import Any
 
 from processors.custody.authorization import Target
 from processors.custody.export_archive import MARK_COLUMN, TEXT_COLUMNS
-from processors.custody.exports import ExportContent, ExportedCall, FoundCall
+from processors.custody.exports import ExportableCall, ExportContent, ExportedCall
 from schemas.errors import RetryableError
 from streams.adapters.clickhouse.connection import connect
 from streams.adapters.clickhouse.statements import read_rows, stream_of
@@ -57,11 +57,11 @@ class ClickHouseMaterial:
 
     def find(
         self, tenant_id: str, call_ids: Sequence[str], contents: Sequence[ExportContent]
-    ) -> Mapping[str, FoundCall]:
+    ) -> Mapping[str, ExportableCall]:
         """See `Material`. A transcript without a word is none."""
         wants_sound = any(each.startswith("audio") for each in contents)
         wants_text = not {"text", "parquet"}.isdisjoint(contents)
-        found: dict[str, FoundCall] = {}
+        found: dict[str, ExportableCall] = {}
         with closing(connect(self._url)) as client:
             for start in range(0, len(call_ids), AT_ONCE):
                 some = list(call_ids[start : start + AT_ONCE])
@@ -79,7 +79,9 @@ class ClickHouseMaterial:
                         texts.get(call_id),
                         f"{version}:{analyzed_ms}" if "parquet" in contents else None,
                     )
-                    found[call_id] = FoundCall(exported, Target(tenant_id, call_id, agent_id or None, team or None))
+                    found[call_id] = ExportableCall(
+                        exported, Target(tenant_id, call_id, agent_id or None, team or None)
+                    )
         return found
 
     def ended_on(self, tenant_id: str, first: date, last: date, most: int) -> Sequence[str]:

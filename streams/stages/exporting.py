@@ -17,7 +17,7 @@ from processors.custody.authorization import Action, Actor, Decision, Target, au
 from processors.custody.export_archive import (
     ExportFile,
     archive,
-    counted,
+    count_bytes,
     file_name,
     mark_of,
     marked_wav,
@@ -31,6 +31,7 @@ from processors.custody.exports import (
     BeginDownload,
     EndDownload,
     Export,
+    ExportableCall,
     ExportContent,
     ExportedCall,
     ExportNotFoundError,
@@ -38,7 +39,6 @@ from processors.custody.exports import (
     Exports,
     ExportSet,
     ExportTerms,
-    FoundCall,
     LapseExport,
     OfferDownload,
     Person,
@@ -69,7 +69,7 @@ class Material(Protocol):
 
     def find(
         self, tenant_id: str, call_ids: Sequence[str], contents: Sequence[ExportContent]
-    ) -> Mapping[str, FoundCall]:
+    ) -> Mapping[str, ExportableCall]:
         """Those that are there and have all that is asked for."""
         ...
 
@@ -86,7 +86,7 @@ class Material(Protocol):
         ...
 
 
-class Sounds(Protocol):
+class ExportSounds(Protocol):
     """The sound of calls as WAV, decrypted on the way: what listening gives, too."""
 
     def wav(self, tenant_id: str, call_id: str, *, masked: bool) -> Iterable[bytes]:
@@ -132,7 +132,7 @@ class Exporting:
     new_id: Callable[[], str]
     key: Callable[[], Ed25519PrivateKey] | None = None
     """Signs manifests; None where this process hands nothing out."""
-    sounds: Sounds | None = None
+    sounds: ExportSounds | None = None
     """None where this process has no keys of recordings."""
 
     def request(
@@ -253,7 +253,7 @@ class Exporting:
             nonlocal handed
             handed += more
 
-        files = (replace(each, chunks=counted(each.chunks, count)) for each in self._files(export))
+        files = (replace(each, chunks=count_bytes(each.chunks, count)) for each in self._files(export))
         try:
             yield from archive(export, files, key, self.clock.now())
             whole = True
@@ -281,7 +281,7 @@ class Exporting:
             for name, rows in self.material.tables(contained.tenant_id, ids, mark):
                 yield ExportFile(f"parquet/{name}.parquet", rows)
 
-    def _wav(self, sounds: Sounds, export: Export, call: ExportedCall, *, masked: bool) -> Iterator[bytes]:
+    def _wav(self, sounds: ExportSounds, export: Export, call: ExportedCall, *, masked: bool) -> Iterator[bytes]:
         self._require_present(export, [call.call_id])
         try:
             yield from sounds.wav(export.tenant_id, call.call_id, masked=masked)
@@ -299,13 +299,13 @@ class Exporting:
 
     def _found(
         self, tenant_id: str, call_ids: Sequence[str], contents: Sequence[ExportContent]
-    ) -> Mapping[str, FoundCall]:
+    ) -> Mapping[str, ExportableCall]:
         """Those of the calls that are there, and were not destroyed."""
         gone = self.tombstones.among([(tenant_id, call_id) for call_id in call_ids])
         found = self.material.find(tenant_id, call_ids, contents)
         return {call_id: each for call_id, each in found.items() if (tenant_id, call_id) not in gone}
 
-    def _now(self, export: Export) -> tuple[Mapping[str, FoundCall], str | None]:
+    def _now(self, export: Export) -> tuple[Mapping[str, ExportableCall], str | None]:
         """The calls of an export as they are, and the digest of its set; None where a call is gone."""
         contained = export.contained
         wanted = [call.call_id for call in contained.calls]
@@ -347,13 +347,15 @@ class Exporting:
         return role, current
 
     @staticmethod
-    def _targets(export: Export, found: Mapping[str, FoundCall]) -> Iterator[Target]:
+    def _targets(export: Export, found: Mapping[str, ExportableCall]) -> Iterator[Target]:
         """Of a call that is gone nobody knows any more whose it was: then it is about the tenant's."""
         for call in export.contained.calls:
             known = found.get(call.call_id)
             yield Target(export.tenant_id, call.call_id) if known is None else known.target
 
-    def _permit_all(self, asker: Asker, action: Action, found: Mapping[str, FoundCall], wanted: Sequence[str]) -> str:
+    def _permit_all(
+        self, asker: Asker, action: Action, found: Mapping[str, ExportableCall], wanted: Sequence[str]
+    ) -> str:
         """The role. Raises `ExportRefusedError`: one sentence for what is not there and what is not this person's."""
         role = ""
         for call_id in wanted:
@@ -429,7 +431,7 @@ def exporting_from(
     clock: Clock,
     audit: AuditsExports,
     tombstones: Tombstones,
-    sounds: Sounds | None = None,
+    sounds: ExportSounds | None = None,
 ) -> Exporting:
     """The desk over register and ClickHouse. Raises `TenantsError`."""
     tenants = read_tenants(settings.tenants_file)

@@ -26,8 +26,8 @@ from streams.queries.parquet_export import (
     CUSTOMER_COLUMNS,
     EXPORTS,
     TEXT_COLUMNS,
-    Export,
-    ExportRefusedError,
+    ParquetExport,
+    ParquetRefusedError,
     choose_exports,
     days_between,
     write_days,
@@ -59,7 +59,7 @@ class Data:
     url: str
     client: Client
 
-    def write(self, export: Export, *tables: str, days: int = 1, overwrite: bool = False) -> list[Path]:
+    def write(self, export: ParquetExport, *tables: str, days: int = 1, overwrite: bool = False) -> list[Path]:
         last = DAY + timedelta(days=days - 1)
         every = write_days(self.client, export, choose_exports(tables), days_between(DAY, last), overwrite=overwrite)
         return list(every)
@@ -125,7 +125,7 @@ def read(file: Path) -> list[dict[str, Any]]:
 
 
 def test_a_day_holds_the_calls_that_ended_in_it_once_and_in_order(data: Data, tmp_path: Path) -> None:
-    (file,) = data.write(Export(tmp_path), "calls")
+    (file,) = data.write(ParquetExport(tmp_path), "calls")
     assert file == tmp_path / "calls-2026-03-01.parquet"
     rows = read(file)
     assert [row["call_id"] for row in rows] == ["first", "last", "other"]
@@ -135,7 +135,7 @@ def test_a_day_holds_the_calls_that_ended_in_it_once_and_in_order(data: Data, tm
 
 
 def test_every_value_is_what_the_view_shows(data: Data, tmp_path: Path) -> None:
-    export = Export(tmp_path, "acme", with_customers=True)
+    export = ParquetExport(tmp_path, "acme", with_customers=True)
     for file, exported in zip(data.write(export), EXPORTS, strict=True):
         shown = data.client.query(
             f"SELECT * FROM {exported.view} WHERE tenant_id = 'acme' "  # noqa: S608 - names of views
@@ -162,7 +162,7 @@ def plain(value: Any) -> Any:
 
 
 def test_neither_customers_nor_words_leave_unless_they_are_asked_for(data: Data, tmp_path: Path) -> None:
-    files = data.write(Export(tmp_path))
+    files = data.write(ParquetExport(tmp_path))
     assert len(files) == len(EXPORTS)
     for file in files:
         content = str(parquet.read_table(file).to_pydict())
@@ -173,13 +173,13 @@ def test_neither_customers_nor_words_leave_unless_they_are_asked_for(data: Data,
 
 def test_customers_that_are_asked_for_are_there(data: Data, tmp_path: Path) -> None:
     names: set[str] = set()
-    for file in data.write(Export(tmp_path, with_customers=True), "calls", "findings"):
+    for file in data.write(ParquetExport(tmp_path, with_customers=True), "calls", "findings"):
         names |= set(parquet.read_schema(file).names)
     assert names & (CUSTOMER_COLUMNS | TEXT_COLUMNS) == {"customer_key", "order_id", "crm"}
 
 
 def test_each_day_and_tenant_has_a_file_of_its_own(data: Data, tmp_path: Path) -> None:
-    files = data.write(Export(tmp_path / "made", "acme"), "calls", "topics", days=2)
+    files = data.write(ParquetExport(tmp_path / "made", "acme"), "calls", "topics", days=2)
     assert [file.name for file in files] == [
         *("calls-2026-03-01-acme.parquet", "calls-2026-03-02-acme.parquet"),
         *("topics-2026-03-01-acme.parquet", "topics-2026-03-02-acme.parquet"),
@@ -189,31 +189,33 @@ def test_each_day_and_tenant_has_a_file_of_its_own(data: Data, tmp_path: Path) -
 
 
 def test_a_day_without_calls_is_a_file_with_columns_and_no_rows(data: Data, tmp_path: Path) -> None:
-    (file,) = write_days(data.client, Export(tmp_path), choose_exports(["calls"]), [date(2025, 1, 1)], overwrite=False)
+    (file,) = write_days(
+        data.client, ParquetExport(tmp_path), choose_exports(["calls"]), [date(2025, 1, 1)], overwrite=False
+    )
     assert read(file) == []
     assert "call_id" in parquet.read_schema(file).names
 
 
 def test_the_same_day_twice_is_the_same_file(data: Data, tmp_path: Path) -> None:
-    (first,) = data.write(Export(tmp_path / "a"), "calls")
-    (second,) = data.write(Export(tmp_path / "b"), "calls")
+    (first,) = data.write(ParquetExport(tmp_path / "a"), "calls")
+    (second,) = data.write(ParquetExport(tmp_path / "b"), "calls")
     assert first.read_bytes() == second.read_bytes()
 
 
 def test_a_file_that_exists_stops_the_export_before_anything_is_written(data: Data, tmp_path: Path) -> None:
     existing = tmp_path / "topics-2026-03-01.parquet"
     existing.write_text("mine")
-    with pytest.raises(ExportRefusedError, match=r"topics-2026-03-01\.parquet exists: .* --overwrite"):
-        data.write(Export(tmp_path), "calls", "topics")
+    with pytest.raises(ParquetRefusedError, match=r"topics-2026-03-01\.parquet exists: .* --overwrite"):
+        data.write(ParquetExport(tmp_path), "calls", "topics")
     assert list(tmp_path.iterdir()) == [existing]
-    data.write(Export(tmp_path), "topics", overwrite=True)
+    data.write(ParquetExport(tmp_path), "topics", overwrite=True)
     assert len(read(existing)) == 3
 
 
 def test_an_answer_that_breaks_off_leaves_no_file(data: Data, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("streams.queries.parquet_export.stream_of", lambda *_: iter([b"PAR1 half of a fi"]))
     with pytest.raises(RetryableError, match="broke off the export of calls"):
-        data.write(Export(tmp_path), "calls")
+        data.write(ParquetExport(tmp_path), "calls")
     assert list(tmp_path.iterdir()) == []
 
 

@@ -53,7 +53,7 @@ def wav(samples: int = 8_000) -> bytes:
 
 @dataclass
 class MadeSounds:
-    """`Sounds`: the same tone for each call, cut into pieces at odd places."""
+    """`ExportSounds`: the same tone for each call, cut into pieces at odd places."""
 
     data: bytes = field(default_factory=wav)
     asked: list[tuple[str, str, bool]] = field(default_factory=list)

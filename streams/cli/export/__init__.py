@@ -2,16 +2,16 @@
 
 import typer
 
-from streams.cli.export.asking import (
-    approve_export,
-    list_exports,
-    refuse_export,
-    request_export,
-    show_export,
-    withdraw_export,
-)
-from streams.cli.export.handing import download_export, print_key, verify_export
+from streams.cli.export.approve import approve_export
+from streams.cli.export.download import download_export
+from streams.cli.export.key import print_key
+from streams.cli.export.list import list_exports
 from streams.cli.export.parquet import export_parquet
+from streams.cli.export.refuse import refuse_export
+from streams.cli.export.request import request_export
+from streams.cli.export.show import show_export
+from streams.cli.export.verify import verify_export
+from streams.cli.export.withdraw import withdraw_export
 
 export_app = typer.Typer(
     help="Export what is stored as files for others; sound and text once somebody else approves (docs/exports.md).",

@@ -13,8 +13,8 @@ import typer
 from streams.cli.command_settings import command_settings
 from streams.cli.console.access import log_command
 from streams.cli.console.times import parse_day
-from streams.cli.export.asking import path_of
-from streams.cli.export.handing import fetch_export
+from streams.cli.export.download import fetch_export
+from streams.cli.export.person import path_of
 
 _TENANT = re.compile(r"([a-z][a-z0-9_-]{0,63})?")
 
@@ -47,7 +47,7 @@ def export_parquet(
     customers is logged first (the access log); if Kafka does not take the line, nothing is written.
     """
     from streams.adapters.clickhouse.connection import connect
-    from streams.queries.parquet_export import Export, choose_exports, days_between, write_days
+    from streams.queries.parquet_export import ParquetExport, choose_exports, days_between, write_days
 
     if with_text or export_id:
         _require_approved(export_id, with_text=with_text, others=bool(day or to or tables or tenant or with_customers))
@@ -61,7 +61,7 @@ def export_parquet(
     if not _TENANT.fullmatch(tenant):
         raise typer.BadParameter("no tenant can have this id", param_hint="--tenant")
     settings = command_settings()
-    export = Export(out, tenant, with_customers=with_customers)
+    export = ParquetExport(out, tenant, with_customers=with_customers)
     which, days = (
         choose_exports([name.strip() for name in tables.split(",") if name.strip()]),
         days_between(first, last),
@@ -75,11 +75,11 @@ def export_parquet(
 
 
 def _require_approved(export_id: str, *, with_text: bool, others: bool) -> None:
-    """Raises `ExportRefusedError` for text that nobody has approved, and `BadParameter`."""
-    from streams.queries.parquet_export import ExportRefusedError
+    """Raises `ParquetRefusedError` for text that nobody has approved, and `BadParameter`."""
+    from streams.queries.parquet_export import ParquetRefusedError
 
     if not export_id:
-        raise ExportRefusedError(
+        raise ParquetRefusedError(
             "What was said leaves in an approved export: `callstream export request --contents parquet`, then "
             "--export with its id (docs/exports.md)."
         )
@@ -92,18 +92,18 @@ def _require_approved(export_id: str, *, with_text: bool, others: bool) -> None:
 
 def _unpack(export_id: str, out: Path, *, overwrite: bool) -> Iterator[Path]:
     """The tables of an approved export, as files of the folder; each gets its name when it is whole."""
-    from streams.queries.parquet_export import ExportRefusedError
+    from streams.queries.parquet_export import ParquetRefusedError
 
     path_of(export_id)
     if not overwrite and (existing := sorted(out.glob(f"*-{export_id}.parquet"))):  # before a download is used up
-        raise ExportRefusedError(f"{existing[0]} exists: choose another folder, or say --overwrite.")
+        raise ParquetRefusedError(f"{existing[0]} exists: choose another folder, or say --overwrite.")
     out.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=out, prefix=".export-") as folder:  # 0700, on the same disk
         fetched = fetch_export(export_id, Path(folder), "")
         with zipfile.ZipFile(fetched) as packed:
             tables = [name for name in packed.namelist() if name.startswith("parquet/")]
             if not tables:
-                raise ExportRefusedError(f"{export_id} has no Parquet: ask for one with --contents parquet.")
+                raise ParquetRefusedError(f"{export_id} has no Parquet: ask for one with --contents parquet.")
             for name in tables:
                 file = out / f"{Path(name).stem}-{export_id}.parquet"
                 draft = Path(folder) / file.name
