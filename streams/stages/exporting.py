@@ -60,6 +60,8 @@ TOKEN_LASTS = timedelta(minutes=5)
 """From the offer of a download to its beginning."""
 
 MOST_LISTED = 1_000
+SOUND_BYTES = 1024 * 1024
+"""So much of a recording is in memory at once."""
 
 
 class Material(Protocol):
@@ -92,6 +94,30 @@ class ExportSounds(Protocol):
     def wav(self, tenant_id: str, call_id: str, *, masked: bool) -> Iterable[bytes]:
         """Personal data is muted where `masked`. Raises `KeyGoneError`, `RetryableError` and `OperatorError`."""
         ...
+
+
+class ReadableWav(Protocol):
+    """A WAV of which any range can be read, such as `processors.listening.virtual_wav.VirtualWav`."""
+
+    def read(self, start: int, length: int) -> bytes:
+        """Cut like a slice: behind the end it is empty. Raises as `ExportSounds.wav`."""
+        ...
+
+
+@dataclass(frozen=True)
+class RangedSounds:
+    """`ExportSounds` over what listening opens; a stretch at a time is decrypted, decoded and muted."""
+
+    open: Callable[[str, str, bool], ReadableWav]
+    """Of a tenant, a call, and whether it is masked."""
+
+    def wav(self, tenant_id: str, call_id: str, *, masked: bool) -> Iterator[bytes]:
+        """See `ExportSounds`."""
+        opened = self.open(tenant_id, call_id, masked)
+        start = 0
+        while piece := opened.read(start, SOUND_BYTES):
+            yield piece
+            start += len(piece)
 
 
 @dataclass(frozen=True)

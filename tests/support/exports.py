@@ -11,7 +11,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from processors.custody.audit_entry import AuditEntry
 from processors.custody.authorization import Action, Actor, Grant
-from processors.custody.exports import Exports, ExportTerms
+from processors.custody.exports import EndDownload, Export, ExportCommand, Exports, ExportTerms
 from streams.proof.exports import BEGAN, MadeCalls, MemoryExports, MovedClock
 from streams.stages.exporting import Asker, Exporting
 
@@ -77,6 +77,19 @@ def person(
     return Asker(Actor(account, (grant,)), human or account, "api")
 
 
+@dataclass
+class RememberedExports(MemoryExports):
+    """Exports in memory, and how each download ended."""
+
+    ended: list[bool] = field(default_factory=list)
+
+    def tell(self, command: ExportCommand, *, client: str, role: str) -> Export:
+        export = super().tell(command, client=client, role=role)
+        if isinstance(command, EndDownload):
+            self.ended.append(command.whole)
+        return export
+
+
 class ExportHouse:
     """Three calls each of acme and bank, and a desk for their exports."""
 
@@ -93,7 +106,7 @@ class ExportHouse:
                 self.calls.versions[tenant_id, f"c{number}"] = 1
                 self.calls.teams[tenant_id, f"c{number}"] = "north" if number < 2 else "south"
         ids = count(1)
-        self.exports = exports or MemoryExports(self.clock)
+        self.exports = exports or RememberedExports(self.clock)
         self.desk = Exporting(
             self.exports,
             self.calls,
@@ -105,3 +118,9 @@ class ExportHouse:
             lambda: self.key,
             self.sounds,
         )
+
+    @property
+    def ended(self) -> list[bool]:
+        """Of each download that is over, whether it was whole."""
+        assert isinstance(self.exports, RememberedExports)
+        return self.exports.ended

@@ -3,13 +3,15 @@
 import io
 import wave
 import zipfile
+from dataclasses import replace
 
 import pytest
 
 from processors.custody.export_archive import ExportBrokenError, verify_archive
 from processors.custody.exports import Export, ExportNotFoundError, ExportRefusedError
-from streams.stages.exporting import Asker
-from tests.support.exports import ExportHouse, person
+from processors.custody.ports import KeyGoneError
+from streams.stages.exporting import SOUND_BYTES, Asker, RangedSounds
+from tests.support.exports import ExportHouse, person, wav
 
 ANN = person("ann", "export", "listen_unmasked")
 BOB = person("bob", "approve")
@@ -160,6 +162,7 @@ def test_a_token_is_good_once_and_a_grant_for_so_many_downloads(house: ExportHou
     export = approved(house)
     _, token = house.desk.offer(ANN, export.export_id)
     b"".join(house.desk.hand_out(ANN, export.export_id, token).chunks)
+    assert house.ended == [True]
     with pytest.raises(ExportRefusedError) as refused:
         house.desk.hand_out(ANN, export.export_id, token)
     assert refusal(refused) == "no_token"
@@ -175,12 +178,11 @@ def test_who_hangs_up_has_used_the_download(house: ExportHouse) -> None:
     chunks = house.desk.hand_out(ANN, export.export_id, token).chunks
     next(chunks)
     chunks.close()  # type: ignore[attr-defined] # what a server does with a client that is gone
+    assert house.ended == [False]
     assert house.exports.get(export.export_id).downloads == 1
 
 
 def test_a_process_without_keys_of_recordings_hands_out_no_sound_and_uses_up_no_token(house: ExportHouse) -> None:
-    from dataclasses import replace
-
     export = approved(house)
     _, token = house.desk.offer(ANN, export.export_id)
     deaf = replace(house.desk, sounds=None)
@@ -194,6 +196,36 @@ def test_the_tables_of_an_export_are_of_its_calls_alone(house: ExportHouse) -> N
     data = downloaded(house, approved(house, "c1", contents="parquet"))
     with zipfile.ZipFile(io.BytesIO(data)) as packed:
         assert packed.read("parquet/calls.parquet").startswith(b"acme ['c1'] callstream export x1 for the court")
+
+
+def test_sound_that_is_read_by_ranges_comes_whole_and_a_stretch_at_a_time() -> None:
+    data = wav(2_000_000)
+    asked: list[tuple[str, str, bool]] = []
+
+    class Ranged:
+        def read(self, start: int, length: int) -> bytes:
+            return data[start : start + length]
+
+    def opened(tenant_id: str, call_id: str, masked: bool) -> Ranged:
+        asked.append((tenant_id, call_id, masked))
+        return Ranged()
+
+    pieces = list(RangedSounds(opened).wav("acme", "c0", masked=True))
+    assert b"".join(pieces) == data
+    assert max(map(len, pieces)) == SOUND_BYTES
+    assert asked == [("acme", "c0", True)]
+
+
+def test_a_key_that_was_destroyed_meanwhile_ends_the_download(house: ExportHouse) -> None:
+    def gone(_tenant: str, _call: str, _masked: bool) -> RangedSounds:
+        raise KeyGoneError("there is no key")
+
+    desk = replace(house.desk, sounds=RangedSounds(gone))  # type: ignore[arg-type]
+    export = approved(house)
+    _, token = desk.offer(ANN, export.export_id)
+    with pytest.raises(ExportRefusedError):
+        list(desk.hand_out(ANN, export.export_id, token).chunks)
+    assert house.ended == [False]
 
 
 def test_who_withdraws_gets_nothing_any_more(house: ExportHouse) -> None:
