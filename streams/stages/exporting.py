@@ -220,7 +220,13 @@ class Exporting:
         return [each for each in every if self._may_see(asker, each)]
 
     def show(self, asker: Asker, export_id: str) -> Export:
-        """Raises `ExportNotFoundError` for one that this person may not know of, too."""
+        """Entered before it is shown. Raises `ExportNotFoundError` for one that this person may not know of, too."""
+        export = self._seen(asker, export_id)
+        role = authorize(asker.actor, "export", Target(export.tenant_id)).role
+        self._enter(asker, export.tenant_id, "export_viewed", role, None, export)
+        return export
+
+    def _seen(self, asker: Asker, export_id: str) -> Export:
         role = authorize(asker.actor, "export", Target("*")).role
         export = self.exports.tell(LapseExport(export_id), client=asker.client, role=role)
         if not self._may_see(asker, export):
@@ -244,13 +250,13 @@ class Exporting:
 
     def withdraw(self, asker: Asker, export_id: str) -> Export:
         """The requester does not want it any more. That needs no right: it was the own one, or it is refused."""
-        export = self.show(asker, export_id)
+        export = self._seen(asker, export_id)
         role = authorize(asker.actor, "export", Target(export.tenant_id)).role
         return self.exports.tell(WithdrawExport(export_id, asker.as_person), client=asker.client, role=role)
 
     def offer(self, asker: Asker, export_id: str) -> tuple[Export, str]:
         """A token for one download, good for `TOKEN_LASTS`. It is shown once, and kept nowhere."""
-        export = self.show(asker, export_id)
+        export = self._seen(asker, export_id)
         role, _ = self._permit_download(asker, export)
         token = secrets.token_urlsafe(32)
         command = OfferDownload(export_id, asker.as_person, _digest(token), TOKEN_LASTS)
@@ -265,7 +271,7 @@ class Exporting:
         return HandedOut(export, name, self._chunks(asker, export, self.key()))
 
     def _begun(self, asker: Asker, export_id: str, token: str) -> Export:
-        export = self.show(asker, export_id)
+        export = self._seen(asker, export_id)
         if self.sounds is None and any(each.startswith("audio") for each in export.contained.contents):
             raise ExportRefusedError("not_here")
         role, current = self._permit_download(asker, export)
@@ -420,7 +426,7 @@ class Exporting:
         tenant_id: str,
         word: str,
         role: str,
-        refusal: str,
+        refusal: str | None,
         export: Export | None,
         calls: int | None = None,
     ) -> None:
@@ -431,7 +437,7 @@ class Exporting:
                 role=role or "none",
                 action=word,
                 tenant_id=tenant_id,
-                result="refused",
+                result="allowed" if refusal is None else "refused",
                 client=asker.client,
                 object_kind="export",
                 object_id=None if export is None else export.export_id,
