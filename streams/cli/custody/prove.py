@@ -44,6 +44,7 @@ def prove(
     Calls of the tenant custody-proof, with numbers and sounds that nobody else has, are taken in, heard, judged, and
     judged again, while every key is wrapped anew. Then all that the stack has written is searched for them: every file,
     byte by byte, and topics, tables and register unpacked. Sealed objects are tampered with: none may open.
+    And people at random ask for exports, approve and download them: none may leave that nobody else approved.
 
     Their rows stay. Ends with 1 if anything is found. Run it where the stack runs: it reads the files of its data
     folder.
