@@ -54,7 +54,7 @@ LAPSED_AT_ONCE = 500
 class AuditsWithin(Protocol):
     """`streams.adapters.register.audit_log.RegisterAuditLog`: entries in the transaction of what they tell of."""
 
-    def append_within(self, transaction: Transaction, entry: AuditEntry) -> None:
+    def append_within(self, transaction: Transaction, entry: AuditEntry) -> object:
         """Durable with the transaction, and with nothing less."""
         ...
 
@@ -327,7 +327,7 @@ def _entry(event: ExportEvent, export: Export, at: datetime, client: str, role: 
     return AuditEntry(
         at=at,
         actor=actor,
-        role=SYSTEM if actor == SYSTEM else role,
+        role=SYSTEM if actor == SYSTEM else role or "none",
         action=action,
         tenant_id=export.tenant_id,
         result=result,
