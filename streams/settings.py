@@ -157,6 +157,7 @@ _GROUPS: Mapping[str, tuple[str, ...]] = {
         *("serve_host", "serve_port", "serve_cert_file", "serve_key_file", "serve_self_signed"),
         *("serve_min_bytes_per_s", "serve_slow_after_s", "serve_uploads", "serve_uploads_per_tenant", "serve_wait_s"),
         *("serve_requests", "serve_requests_per_s", "serve_bytes_per_s"),
+        "exports_key_file",
     ),
     "people": (
         *("oidc_issuer", "oidc_client_id", "oidc_client_secret_file", "oidc_redirect_url", "oidc_audience"),
@@ -352,6 +353,15 @@ class Settings(SettingsPart):
     )
     serve_bytes_per_s: float = Field(
         default=0, ge=0, description="serve: bytes of a tenant a second; who sends faster is held up; 0: no bound"
+    )
+    exports_key_file: OptionalPath = Field(
+        default=None,
+        description="private key that signs what exports hand out (Ed25519, PEM; docs/exports.md); unless it is "
+        "given, one in <data_dir>/keys is made at first use",
+    )
+    person_token: SecretStr = Field(
+        default=SecretStr(""),
+        description="token of your account, which commands show to `serve` (`callstream export request` and the like)",
     )
 
     oidc_issuer: str = Field(

@@ -440,6 +440,7 @@ def rows_for_custody_changed(event: CustodyChanged) -> TableRows:
         "key_day": event.day,
         "api_key_id": event.api_key_id,
         "keys_count": event.count,
+        "export_id": event.export_id,
         "version": _milliseconds("at", event.at),
     }
     return {CUSTODY_EVENTS: [row]}

@@ -77,6 +77,15 @@ class TenantReading(Record):
         return self
 
 
+class TenantExports(Record):
+    """By how many other people, and for how long, what leaves in an export is approved (R38)."""
+
+    approvals: int = Field(default=1, ge=1, le=10, description="people besides the requester who must agree")
+    request_days: int = Field(default=7, ge=1, le=90, description="so long a request waits for them")
+    grant_days: int = Field(default=3, ge=1, le=90, description="so long it can be downloaded then")
+    downloads: int = Field(default=3, ge=1, le=100, description="so often")
+
+
 class TenantEntry(Record):
     """What is different for a tenant; what is not said is as for all."""
 
@@ -96,6 +105,7 @@ class TenantEntry(Record):
         max_length=500,
         description="class of the retention file: days that its recordings are kept at least, never below the floor",
     )
+    exports: TenantExports = TenantExports()
 
 
 class IndustryEntry(Record):
@@ -134,6 +144,10 @@ class Tenants(Record):
     def convert_recordings_to(self, tenant: str) -> RecordingFormat | None:
         """Of a tenant; None where the settings hold."""
         return next((one.convert_recordings_to for one in self.tenants if one.id == tenant), None)
+
+    def exports(self, tenant: str) -> TenantExports:
+        """How exports of a tenant are approved."""
+        return next((one.exports for one in self.tenants if one.id == tenant), TenantExports())
 
     def duration_band(self, tenant: str, industry: str) -> DurationBand | None:
         """That of the tenant, else that of the industry; None where neither has one."""

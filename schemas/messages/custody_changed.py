@@ -39,6 +39,15 @@ CustodyKind = Literal[
     "call_blocked",
     "call_buried",
     "call_purged",
+    "export_requested",
+    "export_approved",
+    "export_refused",
+    "export_withdrawn",
+    "export_expired",
+    "export_voided",
+    "export_download_begun",
+    "export_download_ended",
+    "export_closed",
 ]
 """What has changed.
 
@@ -48,6 +57,7 @@ system knows a call that never came. `hold_…`: a case of a legal hold; `retent
 has come, such as the end of a contract; `recording_archived`: a recording lies in the archive and nowhere else.
 `call_blocked`: a call is erased for every use, and still kept by a hold or a floor; `call_buried`: its tombstone is
 written, and it is being destroyed; `call_purged`: nothing of it is left, and the receipt is signed.
+`export_voided`: what would be handed out is not what was approved.
 """
 
 OF_A_CALL: frozenset[CustodyKind] = frozenset(
@@ -92,7 +102,12 @@ class CustodyChanged(Message):
     )
     reason: Slug | None = Field(default=None, description="why, as a word")
     content_sha256: Sha256 | None = Field(default=None, description="of an intake: SHA-256 of what came, as it came")
-    content_bytes: int | None = Field(default=None, ge=0, le=2**63 - 1, description="of an intake: its length")
+    content_bytes: int | None = Field(
+        default=None,
+        ge=0,
+        le=2**63 - 1,
+        description="of an intake: its length; of a download of an export: bytes of the files that were handed out",
+    )
     capture_ms: int | None = Field(
         default=None,
         ge=0,
@@ -110,13 +125,14 @@ class CustodyChanged(Message):
         default=None,
         ge=0,
         le=2**63 - 1,
-        description="how many keys it was about; of a hold or a later event, how many calls",
+        description="how many keys it was about; of a hold, a later event or an export, how many calls",
     )
     account_id: Identifier | None = Field(default=None, description="of an account: whose it is that changed")
     role: Slug | None = Field(default=None, description="of an account: the role that was given or taken")
     case_id: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._:@-]{0,159}$")] | None = Field(
         default=None, description="of a hold: the case"
     )
+    export_id: Identifier | None = Field(default=None, description="id of an export")
 
     @model_validator(mode="after")
     def _is_consistent(self) -> Self:

@@ -36,6 +36,7 @@ from streams.cli.index_sounds import index_sounds
 from streams.cli.keys import keys_app
 from streams.cli.kpi import kpi_app
 from streams.cli.learn import learn_app
+from streams.cli.meters import meters
 from streams.cli.migrate import migrate
 from streams.cli.publish import publish
 from streams.cli.purge import purge
@@ -109,6 +110,7 @@ app.command()(index_sounds)
 app.command()(topology)
 app.command()(migrate)
 app.command()(status)
+app.command()(meters)
 app.command()(surges)
 app.command()(contracts)
 app.command()(config)

@@ -16,17 +16,17 @@ from clickhouse_connect.driver.client import Client
 from schemas.errors import OperatorError, RetryableError
 from streams.adapters.clickhouse.statements import read_rows, stream_of
 
-_MAGIC = b"PAR1"
+PARQUET_END = b"PAR1"
 """The last bytes of a Parquet file: what breaks off in between lacks them."""
 
-_SETTINGS = {
+PARQUET_SETTINGS = {
     "output_format_parquet_compression_method": "zstd",
     "output_format_parquet_parallel_encoding": 0,  # equal rows make equal files
     "output_format_parquet_string_as_string": 1,
 }
 
 
-class ExportRefusedError(OperatorError):
+class ParquetRefusedError(OperatorError):
     """The export would do something that was not asked for; the text says what."""
 
     exit_code = 1
@@ -63,13 +63,14 @@ TEXT_COLUMNS = frozenset({"text", "word_text", "quote", "matched", "attributes"}
 
 
 @dataclass(frozen=True)
-class Export:
-    """Where an export is written, for which tenant, and whether customers and text are included."""
+class ParquetExport:
+    """Where an export is written, for which tenant, and whether customers are included. Text never is: what was said
+    leaves in an approved export alone (`streams.queries.export_material`).
+    """
 
     folder: Path
     tenant: str = ""
     with_customers: bool = False
-    with_text: bool = False
 
     def file(self, exported: Exported, day: date) -> Path:
         """`calls-2026-03-01.parquet`, of one tenant `calls-2026-03-01-acme.parquet`."""
@@ -78,32 +79,30 @@ class Export:
 
     def columns(self, every: Sequence[str]) -> list[str]:
         """The columns that may be exported."""
-        left_out = (frozenset() if self.with_customers else CUSTOMER_COLUMNS) | (
-            frozenset() if self.with_text else TEXT_COLUMNS
-        )
+        left_out = TEXT_COLUMNS | (frozenset() if self.with_customers else CUSTOMER_COLUMNS)
         return [name for name in every if name not in left_out]
 
 
 def write_days(
-    client: Client, export: Export, tables: Sequence[Exported], days: Sequence[date], *, overwrite: bool
+    client: Client, export: ParquetExport, tables: Sequence[Exported], days: Sequence[date], *, overwrite: bool
 ) -> Iterator[Path]:
     """Write each table and day; gives each file when it is whole.
 
-    Raises `ExportRefusedError` before the first when one exists and is not to be overwritten, and as
+    Raises `ParquetRefusedError` before the first when one exists and is not to be overwritten, and as
     `connect` does.
     """
     places = [(exported, day, export.file(exported, day)) for exported in tables for day in days]
     existing = [file for _, _, file in places if file.exists()]
     if existing and not overwrite:
         more = f" and {len(existing) - 1} more" if len(existing) > 1 else ""
-        raise ExportRefusedError(f"{existing[0]}{more} exists: choose another folder, or say --overwrite.")
+        raise ParquetRefusedError(f"{existing[0]}{more} exists: choose another folder, or say --overwrite.")
     export.folder.mkdir(parents=True, exist_ok=True)
     for exported, day, file in places:
         _write(client, export, exported, day, file)
         yield file
 
 
-def _write(client: Client, export: Export, exported: Exported, day: date, file: Path) -> None:
+def _write(client: Client, export: ParquetExport, exported: Exported, day: date, file: Path) -> None:
     query = (
         "SELECT name FROM system.columns WHERE database = currentDatabase() AND table = {table:String} "
         "ORDER BY position"
@@ -125,13 +124,13 @@ def _write(client: Client, export: Export, exported: Exported, day: date, file: 
         tail = b""
         with os.fdopen(descriptor, "wb") as written:
             for chunk in stream_of(
-                client, f"the export of {exported.view}", statement, parameters, "Parquet", _SETTINGS
+                client, f"the export of {exported.view}", statement, parameters, "Parquet", PARQUET_SETTINGS
             ):
                 written.write(chunk)
-                tail = (tail + chunk)[-len(_MAGIC) :]
+                tail = (tail + chunk)[-len(PARQUET_END) :]
             written.flush()
             os.fsync(written.fileno())
-        if tail != _MAGIC:
+        if tail != PARQUET_END:
             raise RetryableError(f"ClickHouse broke off the export of {exported.view}")
         draft.replace(file)
     finally:
@@ -140,15 +139,15 @@ def _write(client: Client, export: Export, exported: Exported, day: date, file: 
 
 
 def choose_exports(names: Collection[str]) -> list[Exported]:
-    """The tables of those names, in the order of `EXPORTS`; all where none is named. Raises `ExportRefusedError`."""
+    """The tables of those names, in the order of `EXPORTS`; all where none is named. Raises `ParquetRefusedError`."""
     known = {exported.view for exported in EXPORTS}
     if unknown := sorted(set(names) - known):
-        raise ExportRefusedError(f"{unknown[0]} cannot be exported; there are {', '.join(sorted(known))}.")
+        raise ParquetRefusedError(f"{unknown[0]} cannot be exported; there are {', '.join(sorted(known))}.")
     return [exported for exported in EXPORTS if not names or exported.view in names]
 
 
 def days_between(first: date, last: date) -> list[date]:
-    """Every day from first to last, both included. Raises `ExportRefusedError` when they are in the wrong order."""
+    """Every day from first to last, both included. Raises `ParquetRefusedError` when they are in the wrong order."""
     if last < first:
-        raise ExportRefusedError(f"{last} is before {first}: --to is the last day.")
+        raise ParquetRefusedError(f"{last} is before {first}: --to is the last day.")
     return [first + timedelta(days=number) for number in range((last - first).days + 1)]

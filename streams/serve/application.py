@@ -14,6 +14,7 @@ from pydantic import BaseModel
 from processors.custody.intake import Announced, Free, Intake, Reserved, Stored
 from schemas.errors import OperatorError, RetryableError
 from streams.serve.authentication import Authentication, actor_of_key, answered
+from streams.serve.export_routes import add_export_routes
 from streams.serve.limits import TenantLimits
 from streams.serve.middleware import Edge
 from streams.serve.people import COOKIE, People, Person
@@ -95,6 +96,8 @@ def build_app(served: Served) -> "FastAPI":
         yield {"head_within_s": settings.serve_slow_after_s}
         uploads.close()
         people.close()
+        if close_exports is not None:
+            close_exports()
         asking.shutdown(wait=False, cancel_futures=True)
 
     app = FastAPI(
@@ -239,6 +242,7 @@ def build_app(served: Served) -> "FastAPI":
             raise unavailable(f"Not now: {', '.join(lacking)} does not answer.")
         return Health(status="ready")
 
+    close_exports = None if served.exports is None else add_export_routes(app, served.exports)
     _complete_openapi(app)
     app.add_middleware(Edge, most_requests=settings.serve_requests)
     return app

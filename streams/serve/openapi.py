@@ -6,7 +6,7 @@ from typing import Any
 from streams.ports import SystemClock
 from streams.serve.application import build_app
 from streams.serve.people import PeopleServed
-from streams.serve.ports import Served
+from streams.serve.ports import Served, ServedExports
 from streams.settings import Settings
 
 OPENAPI_FILE = "docs/contracts/openapi.json"
@@ -15,6 +15,7 @@ OPENAPI_FILE = "docs/contracts/openapi.json"
 def openapi_text() -> str:
     """The document that a running server gives at `/v1/openapi.json`, whatever its settings."""
     nothing: Any = None  # no request comes, so nothing behind the application is asked
+    nothing_of_exports = ServedExports(exporter_for=nothing, actor_of=nothing)
     served = Served(
         settings=Settings(),
         clock=SystemClock(),
@@ -28,5 +29,6 @@ def openapi_text() -> str:
         people=PeopleServed(nothing, nothing, nothing, {}, nothing),
         owners=nothing,
         checks={},
+        exports=nothing_of_exports,
     )
     return json.dumps(build_app(served).openapi(), ensure_ascii=False, indent=2) + "\n"

@@ -1,11 +1,13 @@
 """What the application needs of the rest: one use case, keys, and where calls stand."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
-from typing import Any, Literal, Protocol
+from datetime import date, datetime
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from processors.custody.api_keys import ApiKey
+from processors.custody.authorization import Actor
+from processors.custody.exports import Export, ExportContent
 from schemas.messages.call_ended import CallEnded
 from schemas.messages.transcript_received import TranscriptReceived
 from streams.ports import CallOwner, Clock, Intakes
@@ -13,6 +15,9 @@ from streams.serve.audit import ServedAudit
 from streams.serve.people import PeopleServed
 from streams.serve.requests import CustomerOfNumber
 from streams.settings import Settings
+
+if TYPE_CHECKING:
+    from starlette.requests import Request
 
 
 class TakenInCall(Protocol):
@@ -74,6 +79,49 @@ class KnowsOwners(Protocol):
         """None for a call that nobody knows. Raises `RetryableError` and `OperatorError`."""
         ...
 
+class ExportAsked(Protocol):
+    """What a request for an export says (`streams.serve.export_routes.ExportRequest`)."""
+
+    @property
+    def tenant_id(self) -> str: ...
+    @property
+    def call_ids(self) -> Sequence[str]: ...
+    @property
+    def first_day(self) -> date | None: ...
+    @property
+    def last_day(self) -> date | None: ...
+    @property
+    def contents(self) -> Sequence[ExportContent]: ...
+    @property
+    def recipient(self) -> str: ...
+    @property
+    def reason(self) -> str: ...
+    @property
+    def ticket(self) -> str | None: ...
+
+
+class Exporter(Protocol):
+    """`streams.stages.exporting.Exporting` for one person. See there what each does and raises."""
+
+    def request(self, asked: ExportAsked) -> Export: ...
+    def list(self, tenant_id: str) -> Sequence[Export]: ...
+    def show(self, export_id: str) -> Export: ...
+    def approve(self, export_id: str, digest: str) -> Export: ...
+    def refuse(self, export_id: str, reason: str) -> Export: ...
+    def withdraw(self, export_id: str) -> Export: ...
+    def offer(self, export_id: str) -> str: ...
+    def hand_out(self, export_id: str, token: str) -> tuple[str, Iterator[bytes]]: ...
+
+
+@dataclass(frozen=True)
+class ServedExports:
+    """What the routes of exports are made of."""
+
+    exporter_for: Callable[[Actor], Exporter]
+    """Of who asks; called in threads."""
+    actor_of: Callable[["Request"], Awaitable[Actor]]
+    """Raises `RefusedError` (401) where nobody known asks."""
+
 
 @dataclass(frozen=True)
 class Served:
@@ -92,3 +140,5 @@ class Served:
     owners: KnowsOwners
     checks: Mapping[str, Callable[[], None]]
     """Name of what is needed → raises where it does not answer."""
+    exports: ServedExports | None = None
+    """None where nobody is known who could ask for one."""

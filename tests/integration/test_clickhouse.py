@@ -119,7 +119,7 @@ STORAGE = (
 VIEWS = (
     *("calls", "findings", "suspicions", "selected_calls", "scores", "topics", "transcripts", "segments"),
     *("outcomes", "unaccounted", "dead_letters", "alerts", "alert_deliveries", "rule_packs", "ratings", "access_log"),
-    *("verdicts", "rule_precision", "custody_events", "exchange_calls", "captures", "purges"),
+    *("verdicts", "rule_precision", "custody_events", "exchange_calls", "captures", "purges", "meters"),
 )
 OF_ROLLUPS = ("kpi_calls", "kpi_rollup")
 """One needs parameters, one its worker: tests/integration/test_rollups.py is about them."""

@@ -85,7 +85,7 @@ def found_by_rules(rows: TableRows) -> TableRows:
 NEW_TABLES = (VERDICTS, CUSTODY_EVENTS, EXCHANGE_CALLS)
 NEW_VIEWS = (
     *("suspicions", "selected_calls", "verdicts", "rule_precision"),
-    *("custody_events", "exchange_calls", "captures", "purges"),
+    *("custody_events", "exchange_calls", "captures", "purges", "meters"),
 )
 
 

@@ -31,7 +31,7 @@ from streams.ports import ObjectStore
 from streams.serve.application import build_app
 from streams.serve.audit import ServedAudit
 from streams.serve.people import Provider
-from streams.serve.ports import Served
+from streams.serve.ports import Served, ServedExports
 from streams.serve.server import Server
 from streams.settings import Settings, load_settings
 from streams.stages.take_in import TakeIn
@@ -154,6 +154,7 @@ def serving(
     *,
     provider: Provider | None = None,
     claim_grants: ClaimGrants = NO_CLAIM_GRANTS,
+    exports: ServedExports | None = None,
     **values: object,
 ) -> Iterator[Serving]:
     """A server with these settings, listening; gone afterwards."""
@@ -186,6 +187,7 @@ def serving(
             customer_of=lambda tenant, number: CUSTOMERS.fields(tenant, number, keep_last_digits=False),
             people=town.served(provider, claim_grants=claim_grants),
             owners=town.owners,
+            exports=exports,
             checks={"the store": bucket.check, "the register": register.check, "Kafka": kafka},
         )
     )

@@ -9,14 +9,15 @@ CREATE OR REPLACE VIEW custody_events {{on_cluster}}
     source LowCardinality(Nullable(String)) COMMENT 'of an intake: how it came, such as http, folder or cdr',
     reason LowCardinality(Nullable(String)) COMMENT 'why, as a word',
     content_sha256 Nullable(FixedString(64)) COMMENT 'of an intake: SHA-256 of what came, as it came',
-    content_bytes Nullable(UInt64) COMMENT 'of an intake: its length in bytes',
+    content_bytes Nullable(UInt64) COMMENT 'of an intake: its length; of a download of an export: of its files; bytes',
     capture_ms Nullable(UInt64) COMMENT 'of an intake: from its last byte to the acknowledgement of its event, ms',
     object_version Nullable(String) COMMENT 'version of the sealed object in the store',
     purpose LowCardinality(Nullable(String)) COMMENT 'of a key: what it opens: audio, transcript or received',
     key_version LowCardinality(Nullable(String)) COMMENT 'version of the wrapping key',
     key_day Nullable(Date) COMMENT 'UTC day by which keys are filed',
     api_key_id LowCardinality(Nullable(String)) COMMENT 'id of an API key',
-    keys_count Nullable(UInt64) COMMENT 'how many keys it was about'
+    keys_count Nullable(UInt64) COMMENT 'how many keys it was about; of an export: how many calls',
+    export_id LowCardinality(Nullable(String)) COMMENT 'id of an export'
 )
 SQL SECURITY DEFINER
 AS SELECT
@@ -36,6 +37,7 @@ AS SELECT
     key_version,
     key_day,
     api_key_id,
-    keys_count
+    keys_count,
+    export_id
 FROM custody_event_versions FINAL
 COMMENT 'One row per change of what is kept exactly: recordings taken in, keys made, wrapped anew and destroyed.';

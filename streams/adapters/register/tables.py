@@ -24,7 +24,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.types import TypeDecorator
 
-REVISIONS: tuple[str, ...] = ("0001", "0002", "0003", "0004", "0005", "0006", "0007")
+REVISIONS: tuple[str, ...] = ("0001", "0002", "0003", "0004", "0005", "0006", "0007", "0008")
 """The migrations that there are, the oldest first; the last one is what this release works with."""
 
 TENANT_LENGTH = 64
@@ -34,6 +34,7 @@ SLUG_LENGTH = 64
 KEY_LENGTH = 1_024
 CASE_LENGTH = 160
 CONTRACT_LENGTH = 128
+PERSON_LENGTH = 256
 
 
 class UtcTime(TypeDecorator[datetime]):
@@ -568,3 +569,61 @@ erasures = Table(
 )
 """Customers' requests to be erased. The keys of the customer (JSON) go with the last of the calls; of them the salted
 digest stays."""
+
+exports = Table(
+    "exports",
+    metadata,
+    Column("export_id", String(32), primary_key=True),
+    Column("tenant_id", String(TENANT_LENGTH), nullable=False),
+    Column("recipient", String(128), nullable=False),
+    Column("contents", String(64), nullable=False),
+    Column("digest", String(64), nullable=False),
+    Column("requester_account", String(PERSON_LENGTH), nullable=False),
+    Column("requester_person", String(PERSON_LENGTH), nullable=False),
+    Column("reason", String(SLUG_LENGTH), nullable=False),
+    Column("ticket", String(128)),
+    Column("approvals_needed", Integer, nullable=False),
+    Column("grant_lasts_s", BigInteger, nullable=False),
+    Column("downloads_allowed", Integer, nullable=False),
+    Column("requested_at", UtcTime, nullable=False),
+    Column("request_until", UtcTime, nullable=False),
+    Column("state", String(16), nullable=False),
+    Column("grant_until", UtcTime),
+    Column("downloads", Integer, nullable=False),
+    Column("token_digest", String(64)),
+    Column("token_until", UtcTime),
+    Column("ended_at", UtcTime),
+    Column("end_reason", String(SLUG_LENGTH)),
+    CheckConstraint(
+        "state IN ('requested', 'approved', 'downloaded', 'refused', 'withdrawn', 'expired', 'void', 'closed')",
+        name="state",
+    ),
+    Index("ix_exports_tenant_id_requested_at", "tenant_id", "requested_at"),
+)
+"""Exports, what is asked for and where each stands. `digest` is of the set when it was asked for; of the secret of a
+download's token the SHA-256 alone is kept."""
+
+export_calls = Table(
+    "export_calls",
+    metadata,
+    Column("export_id", String(32), primary_key=True),
+    Column("call_id", String(CALL_LENGTH), primary_key=True),
+    Column("recording", String(64)),
+    Column("text", String(64)),
+    Column("analysis", String(64)),
+    ForeignKeyConstraint(["export_id"], ["exports.export_id"]),
+    Index("ix_export_calls_call_id", "call_id"),
+)
+"""The calls of each export, and in which versions they would be handed out."""
+
+export_approvals = Table(
+    "export_approvals",
+    metadata,
+    Column("export_id", String(32), primary_key=True),
+    Column("person", String(PERSON_LENGTH), primary_key=True),
+    Column("account", String(PERSON_LENGTH), nullable=False),
+    Column("digest", String(64), nullable=False),
+    Column("approved_at", UtcTime, nullable=False),
+    ForeignKeyConstraint(["export_id"], ["exports.export_id"]),
+)
+"""Who agreed to which set; a person once."""

@@ -17,15 +17,17 @@ from streams.cli.console.access import account
 from streams.cli.console.exit_codes import EXIT_PROBLEM
 from streams.cli.console.options import JsonOption
 from streams.cli.console.output import console, print_json
+from streams.cli.console.served import http_of_serve, url_of_serve
 from streams.settings import Settings, variable_of
 
 if TYPE_CHECKING:
-    import urllib3
-
     from streams.adapters.register.register import Register
     from streams.proof.custody import CustodyProof
+    from streams.proof.exports import ExportProof
 
 NAMED = 20
+EXPORT_SEQUENCES = 10_000
+"""Of random actions on exports, in memory: some ten seconds."""
 
 
 def prove(
@@ -42,7 +44,8 @@ def prove(
     Calls of the tenant custody-proof, with numbers and sounds that nobody else has, are taken in, heard, judged, and
     judged again, while every key is wrapped anew. Then all that the stack has written is searched for them: every file,
     byte by byte, and topics, tables and register unpacked. Sealed objects are tampered with: none may open. And audit
-    logs are: each change must be found.
+    logs are: each change must be found. And people at random ask for exports, approve and download them: none may leave
+    that nobody else approved.
 
     Their rows stay. Ends with 1 if anything is found. Run it where the stack runs: it reads the files of its data
     folder.
@@ -57,6 +60,7 @@ def prove(
     from streams.ports import SystemClock
     from streams.proof.custody import ProofOfCustody, WholeRotation
     from streams.proof.entrance import HttpEntrance
+    from streams.proof.exports import prove_exports
     from streams.proof.secrets import ProofCalls
     from streams.wiring import received_store_from, require_register
 
@@ -71,7 +75,11 @@ def prove(
     try:
         with _api_key(register, now, within) as api_key:
             entrance = HttpEntrance(
-                url or _url_of(settings), api_key, _http(settings, now), received_store_from(settings, store), publisher
+                url or url_of_serve(settings),
+                api_key,
+                http_of_serve(settings, now),
+                received_store_from(settings, store),
+                publisher,
             )
             proof = ProofOfCustody(
                 settings,
@@ -84,14 +92,16 @@ def prove(
                 lambda sentence: typer.echo(sentence, err=True),
                 within,
             ).run(secret_calls, calls, round(calls * recordings))
+        typer.echo("asking for exports, approving and downloading them at random", err=True)
+        exports = prove_exports(EXPORT_SEQUENCES, now.toordinal())
     finally:
         publisher.close()
         register.close()
     if as_json:
-        print_json(_as_json(proof))
+        print_json(_as_json(proof, exports))
     else:
-        _print(proof)
-    raise typer.Exit(0 if proof.holds else EXIT_PROBLEM)
+        _print(proof, exports)
+    raise typer.Exit(0 if proof.holds and exports.holds else EXIT_PROBLEM)
 
 
 @contextmanager
@@ -108,23 +118,6 @@ def _api_key(register: "Register", now: datetime, within_s: float) -> Iterator[s
         yield fresh.text
     finally:
         keys.revoke(fresh.key.key_id, actor=account())
-
-
-def _url_of(settings: Settings) -> str:
-    https = settings.serve_self_signed or settings.serve_cert_file is not None
-    host = f"[{settings.serve_host}]" if ":" in settings.serve_host else settings.serve_host
-    return f"{'https' if https else 'http'}://{host}:{settings.serve_port}"
-
-
-def _http(settings: Settings, now: datetime) -> "urllib3.PoolManager":
-    import urllib3
-
-    from streams.serve.certificate import certificate_files
-
-    files = certificate_files(settings, now)
-    if files is None:
-        return urllib3.PoolManager(maxsize=16)
-    return urllib3.PoolManager(maxsize=16, ca_certs=str(files.certificate))
 
 
 def _replay(settings: Settings, since: datetime) -> int:
@@ -145,7 +138,7 @@ def _replay(settings: Settings, since: datetime) -> int:
     return int(json.loads(done.stdout)["judged"])
 
 
-def _print(proof: "CustodyProof") -> None:
+def _print(proof: "CustodyProof", exports: "ExportProof") -> None:
     out = console(soft_wrap=True)
     outcomes = ", ".join(f"{count} {name}" for name, count in sorted(proof.outcomes.items()))
     out.print(f"{proof.calls} calls with {proof.secrets} secrets, {proof.recordings} of them recordings: {outcomes}")
@@ -169,13 +162,18 @@ def _print(proof: "CustodyProof") -> None:
     out.print(f"audit mutations found: {noticed} of {proof.audit_mutations.tried}")
     for kind in sorted(set(proof.audit_mutations.unnoticed)):
         out.print(f"  not noticed: {kind}")
+    out.print(
+        f"{exports.sequences} sequences of {exports.actions.total()} random actions on exports, with "
+        f"{exports.downloads} downloads: unapproved exports {exports.unapproved}, approvals of one's own "
+        f"{exports.self_approved}, across tenants {exports.across_tenants}, otherwise wrong {exports.otherwise_wrong}"
+    )
     out.print("; ".join(f"{what}: {seconds:.0f} s" for what, seconds in proof.took_s.items()))
-    out.print("custody holds" if proof.holds else "custody does NOT hold")
+    out.print("custody holds" if proof.holds and exports.holds else "custody does NOT hold")
 
 
-def _as_json(proof: "CustodyProof") -> dict[str, object]:
+def _as_json(proof: "CustodyProof", exports: "ExportProof") -> dict[str, object]:
     return {
-        "holds": proof.holds,
+        "holds": proof.holds and exports.holds,
         "calls": proof.calls,
         "recordings": proof.recordings,
         "secrets": proof.secrets,
@@ -198,6 +196,15 @@ def _as_json(proof: "CustodyProof") -> dict[str, object]:
         "audit_mutations": {
             "tried": proof.audit_mutations.tried,
             "unnoticed": sorted(set(proof.audit_mutations.unnoticed)),
+        },
+        "exports": {
+            "sequences": exports.sequences,
+            "actions": exports.actions.total(),
+            "downloads": exports.downloads,
+            "unapproved": exports.unapproved,
+            "self_approved": exports.self_approved,
+            "across_tenants": exports.across_tenants,
+            "otherwise_wrong": exports.otherwise_wrong,
         },
         "took_s": {what: round(seconds, 1) for what, seconds in proof.took_s.items()},
     }

@@ -1,6 +1,10 @@
 """`callstream export parquet`."""
 
 import re
+import shutil
+import tempfile
+import zipfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated
 
@@ -9,13 +13,17 @@ import typer
 from streams.cli.command_settings import command_settings
 from streams.cli.console.access import log_command
 from streams.cli.console.times import parse_day
+from streams.cli.export.download import fetch_export
+from streams.cli.export.person import path_of
 
 _TENANT = re.compile(r"([a-z][a-z0-9_-]{0,63})?")
 
 
 def export_parquet(
-    day: Annotated[str, typer.Option(help="Day to export, such as 2026-03-01, in the time zone of the settings.")],
     out: Annotated[Path, typer.Option(help="Folder for the files; created if it does not exist.")],
+    day: Annotated[
+        str | None, typer.Option(help="Day to export, such as 2026-03-01, in the time zone of the settings.")
+    ] = None,
     to: Annotated[str | None, typer.Option(help="Last day to export, if several; it is included.")] = None,
     tables: Annotated[str, typer.Option(help="Tables to export, as in calls,findings; by default all.")] = "",
     tenant: Annotated[str, typer.Option(help="Only this tenant.")] = "",
@@ -23,32 +31,83 @@ def export_parquet(
         bool,
         typer.Option("--with-customers", help="Include customer_key, order_id and crm, which can identify a person."),
     ] = False,
-    with_text: Annotated[bool, typer.Option("--with-text", help="Include what was said: texts and quotes.")] = False,
+    with_text: Annotated[
+        bool,
+        typer.Option("--with-text", help="What was said, too: the calls of an approved export, which --export names."),
+    ] = False,
+    export_id: Annotated[
+        str, typer.Option("--export", help="Id of an approved export with the contents parquet (docs/exports.md).")
+    ] = "",
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace files that exist.")] = False,
 ) -> None:
     """Write one Parquet file per table and day.
 
     docs/operations.md#export describes the files. Ends with 1 and writes nothing if one of the files exists.
-    An export with texts or customers stands in the audit log first; where the register does not take the entry,
-    nothing is written.
+    With --with-text --export it is the tables of exactly the calls that were approved, one file each. An export with
+    customers stands in the audit log first; where the register does not take the entry, nothing is written.
     """
     from streams.adapters.clickhouse.connection import connect
-    from streams.queries.parquet_export import Export, choose_exports, days_between, write_days
+    from streams.queries.parquet_export import ParquetExport, choose_exports, days_between, write_days
 
+    if with_text or export_id:
+        _require_approved(export_id, with_text=with_text, others=bool(day or to or tables or tenant or with_customers))
+        for file in _unpack(export_id, out, overwrite=overwrite):
+            typer.echo(str(file))
+        return
+    if day is None:
+        raise typer.BadParameter("name the day to export", param_hint="--day")
     first = parse_day(day, "--day")
     last = first if to is None else parse_day(to, "--to")
     if not _TENANT.fullmatch(tenant):
         raise typer.BadParameter("no tenant can have this id", param_hint="--tenant")
     settings = command_settings()
-    export = Export(out, tenant, with_customers=with_customers, with_text=with_text)
+    export = ParquetExport(out, tenant, with_customers=with_customers)
     which, days = (
         choose_exports([name.strip() for name in tables.split(",") if name.strip()]),
         days_between(first, last),
     )
-    if with_text or with_customers:
-        included = {"with_text": with_text, "with_customers": with_customers, "tenant": bool(tenant)}
-        log_command(settings, "exported", tenant, ("day", *(name for name, asked in included.items() if asked)))
+    if with_customers:
+        log_command(settings, "exported", tenant, ("day", "with_customers", *(("tenant",) if tenant else ())))
     client = connect(settings.clickhouse_url.get_secret_value())
     for file in write_days(client, export, which, days, overwrite=overwrite):
         typer.echo(str(file))
     client.close()
+
+
+def _require_approved(export_id: str, *, with_text: bool, others: bool) -> None:
+    """Raises `ParquetRefusedError` for text that nobody has approved, and `BadParameter`."""
+    from streams.queries.parquet_export import ParquetRefusedError
+
+    if not export_id:
+        raise ParquetRefusedError(
+            "What was said leaves in an approved export: `callstream export request --contents parquet`, then "
+            "--export with its id (docs/exports.md)."
+        )
+    if not with_text or others:
+        raise typer.BadParameter(
+            "an approved export says itself which calls and tables: give --with-text, --export and --out alone",
+            param_hint="--export",
+        )
+
+
+def _unpack(export_id: str, out: Path, *, overwrite: bool) -> Iterator[Path]:
+    """The tables of an approved export, as files of the folder; each gets its name when it is whole."""
+    from streams.queries.parquet_export import ParquetRefusedError
+
+    path_of(export_id)
+    if not overwrite and (existing := sorted(out.glob(f"*-{export_id}.parquet"))):  # before a download is used up
+        raise ParquetRefusedError(f"{existing[0]} exists: choose another folder, or say --overwrite.")
+    out.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=out, prefix=".export-") as folder:  # 0700, on the same disk
+        fetched = fetch_export(export_id, Path(folder), "")
+        with zipfile.ZipFile(fetched) as packed:
+            tables = [name for name in packed.namelist() if name.startswith("parquet/")]
+            if not tables:
+                raise ParquetRefusedError(f"{export_id} has no Parquet: ask for one with --contents parquet.")
+            for name in tables:
+                file = out / f"{Path(name).stem}-{export_id}.parquet"
+                draft = Path(folder) / file.name
+                with packed.open(name) as table, draft.open("wb") as written:
+                    shutil.copyfileobj(table, written)
+                draft.replace(file)
+                yield file

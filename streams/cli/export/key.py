@@ -1,0 +1,12 @@
+"""`callstream export key`."""
+
+import typer
+
+from streams.cli.command_settings import command_settings
+
+
+def print_key() -> None:
+    """Print the public key by which recipients check what was handed out."""
+    from streams.runtime.export_key import kept_export_key, public_pem
+
+    typer.echo(public_pem(kept_export_key(command_settings())), nl=False)
