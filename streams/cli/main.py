@@ -17,6 +17,7 @@ from schemas.errors import OperatorError, RetryableError
 from streams.cli.alerts import alerts_app
 from streams.cli.analyze import analyze
 from streams.cli.api_keys import api_keys_app
+from streams.cli.backup import backup_app
 from streams.cli.bucket import bucket_app, store_app
 from streams.cli.cdr import cdr_app
 from streams.cli.check import check_app
@@ -122,6 +123,7 @@ app.add_typer(roles_app, name="roles")
 app.add_typer(check_app, name="check")
 app.add_typer(quarantine_app, name="quarantine")
 app.add_typer(export_app, name="export")
+app.add_typer(backup_app, name="backup")
 
 
 def main() -> None:
