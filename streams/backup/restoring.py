@@ -110,6 +110,7 @@ def restore_backup(
     _compare_objects(target, manifest, systems, erased)
     migrate_register(systems.register)
     _put_tombstones(target, systems.register)
+    register_rows.forget_what_was_under_way(systems.register)
     clickhouse.migrate()
     tell("opening a call of each tenant …")
     _play(target, manifest, systems, keys, erased, restored)

@@ -14,6 +14,7 @@ from clickhouse_connect.driver.client import Client
 from processors.custody.backups import TableRows, lines_of
 from schemas.clickhouse.cluster import LOCAL_SUFFIX
 from streams.adapters.clickhouse.errors import translated_errors
+from streams.adapters.clickhouse.rollups import STAGING
 from streams.adapters.clickhouse.sink import INSERT_SETTINGS
 from streams.adapters.clickhouse.statements import read_rows, stream_of
 
@@ -72,7 +73,8 @@ def read_tables(client: Client) -> list[ReadTable]:
         local = f"{name}{LOCAL_SUFFIX}"
         distributed = engine == "Distributed" and local in engines
         of_shard = name.endswith(LOCAL_SUFFIX) and engines.get(name.removesuffix(LOCAL_SUFFIX)) == "Distributed"
-        if name == LEDGER or of_shard or not (distributed or engine.endswith("MergeTree")) or name.startswith(".inner"):
+        passing = name == LEDGER or name.startswith((STAGING, ".inner"))
+        if passing or of_shard or not (distributed or engine.endswith("MergeTree")):
             continue
         names, types = columns[name]
         rows = TableRows(columns=names, types=types, sorted_by=sorting[local if distributed else name])

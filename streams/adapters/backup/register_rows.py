@@ -12,7 +12,7 @@ from sqlalchemy import Column, Date, DateTime, LargeBinary, Table, bindparam, fu
 from processors.custody.backups import BackupError, TableRows
 from streams.adapters.register.partitions import prepare_days
 from streams.adapters.register.register import Register, Transaction
-from streams.adapters.register.tables import call_keys, day_keys, metadata, wrapping_keys
+from streams.adapters.register.tables import call_keys, day_keys, intakes, leftovers, metadata, wrapping_keys
 
 KEY_TABLES: tuple[Table, ...] = (wrapping_keys, day_keys, call_keys)
 """What the keys part holds, in an order in which rows can be written."""
@@ -109,6 +109,14 @@ def forget_wrapping_keys(register: Register) -> None:
     """Those that `migrate` made in an empty register: the backup has its own."""
     with register.transaction("forget its wrapping keys") as tx:
         tx.execute(wrapping_keys.delete())
+
+
+def forget_what_was_under_way(register: Register) -> None:
+    """Uploads that had not ended look as if they never would, and `sweep` would remove recordings that were stored a
+    moment after the register was read. Whoever was sending sends again."""
+    with register.transaction("forget what was under way") as tx:
+        tx.execute(intakes.delete().where(intakes.c.state == "reserved"))
+        tx.execute(leftovers.delete())
 
 
 def _insert(tx: Transaction, table: Table, columns: Sequence[Column[Any]], *, identity: bool) -> Any:
