@@ -8,10 +8,12 @@ import base64
 import json
 import random
 from collections.abc import Callable, Collection, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass, field
 from datetime import date
 from hashlib import sha256
+from itertools import islice
 
 from processors.custody.audit_entry import AuditLog
 from processors.custody.backups import (
@@ -37,6 +39,8 @@ from streams.backup.systems import ConfigurationFile, PublishedRecord, Systems, 
 from streams.ports import ObjectMissingError
 
 _INSERT_BYTES = 16 * 1024 * 1024
+_COPIES_AT_ONCE = 8
+_OBJECTS_AT_ONCE = 64
 _PLAYED: tuple[tuple[str, ObjectRole], ...] = (("recordings", "recording"), ("transcripts", "transcript"))
 
 
@@ -260,24 +264,36 @@ def _counted(lines: Iterable[bytes], total: RowSum) -> Iterator[bytes]:
 def _restore_objects(
     target: BackupTarget, manifest: Manifest, systems: Systems, erased: frozenset[Call], restored: Restored
 ) -> None:
-    for line in map(ObjectLine.of, target.chunks.lines(manifest.objects.chunks)):
-        of = object_of(line.key)
-        if of is not None and (of.tenant_id, of.call_id) in erased:
-            restored.left_out_objects += 1
-            continue
-        digest = sha256()
-        try:
-            with systems.store.writer(line.key) as writer:
-                for piece in target.pieces_of_copy(line.copy_id, line.size_bytes):
-                    digest.update(piece)
-                    writer.write(piece)
-                if digest.hexdigest() != line.sha256:
-                    raise BackupError(f"object {line.key}: its copy was changed; see `callstream backup verify`")
-                writer.commit()
-        except ObjectMissingError:
-            raise BackupError(f"object {line.key}: its copy is absent; see `callstream backup verify`") from None
-        restored.objects += 1
-        restored.object_bytes += line.size_bytes
+    def wanted() -> Iterator[ObjectLine]:
+        for line in map(ObjectLine.of, target.chunks.lines(manifest.objects.chunks)):
+            of = object_of(line.key)
+            if of is not None and (of.tenant_id, of.call_id) in erased:
+                restored.left_out_objects += 1
+                continue
+            restored.objects += 1
+            restored.object_bytes += line.size_bytes
+            yield line
+
+    lines = wanted()
+    with ThreadPoolExecutor(_COPIES_AT_ONCE) as pool:
+        while some := list(islice(lines, _OBJECTS_AT_ONCE)):
+            for _ in pool.map(lambda line: _restore_object(target, systems, line), some):
+                pass
+
+
+def _restore_object(target: BackupTarget, systems: Systems, line: ObjectLine) -> None:
+    """Under its old name only once all of it was compared. Raises `BackupError`."""
+    digest = sha256()
+    try:
+        with systems.store.writer(line.key) as writer:
+            for piece in target.pieces_of_copy(line.copy_id, line.size_bytes):
+                digest.update(piece)
+                writer.write(piece)
+            if digest.hexdigest() != line.sha256:
+                raise BackupError(f"object {line.key}: its copy was changed; see `callstream backup verify`")
+            writer.commit()
+    except ObjectMissingError:
+        raise BackupError(f"object {line.key}: its copy is absent; see `callstream backup verify`") from None
 
 
 def _compare_register(register: Register, manifest: Manifest, sums: dict[str, RowSum]) -> None:
