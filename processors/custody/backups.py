@@ -46,7 +46,7 @@ class Chunk(_Part):
     size_bytes: int = Field(ge=0)
 
 
-class Rows(_Part):
+class KeptRows(_Part):
     """Rows of one kind. `checksum` is the sum of the SHA-256 of all lines: the same in whatever order they come.
 
     `fingerprint` says by what they were known to be unchanged since the backup before; empty where that is not asked.
@@ -58,13 +58,13 @@ class Rows(_Part):
     fingerprint: str = ""
 
 
-class TableRows(_Part):
+class TablePart(_Part):
     """A table: which columns its lines have, their types, the columns that it is sorted by, and its partitions."""
 
     columns: tuple[str, ...]
     types: tuple[str, ...] = ()
     sorted_by: tuple[str, ...] = ()
-    partitions: dict[str, Rows] = {}
+    partitions: dict[str, KeptRows] = {}
 
     @property
     def rows(self) -> int:
@@ -82,13 +82,13 @@ class Manifest(_Part):
     began_at: datetime
     ended_at: datetime
     register_revision: str
-    register_tables: dict[str, TableRows]
+    register_tables: dict[str, TablePart]
     clickhouse_migration: int
-    clickhouse_tables: dict[str, TableRows]
-    objects: Rows
+    clickhouse_tables: dict[str, TablePart]
+    objects: KeptRows
     objects_bytes: int
-    rules: Rows
-    configuration: Rows
+    rules: KeptRows
+    configuration: KeptRows
     erased_at: datetime | None = None
     """When rows of calls that were erased meanwhile were last taken out."""
 
@@ -102,7 +102,7 @@ class KeysPart(_Part):
     format: Literal[1] = 1
     written_at: datetime
     register_revision: str
-    tables: dict[str, TableRows]
+    tables: dict[str, TablePart]
 
 
 class Erased(_Part):
@@ -111,8 +111,8 @@ class Erased(_Part):
 
     format: Literal[1] = 1
     written_at: datetime
-    calls: Rows
-    tables: dict[str, TableRows] = {}
+    calls: KeptRows
+    tables: dict[str, TablePart] = {}
     reached: bool = True
 
 
@@ -220,13 +220,13 @@ def lines_of(pieces: Iterable[bytes]) -> Iterator[bytes]:
         yield rest + b"\n"
 
 
-def keep_rows(lines: Iterable[bytes], keep: Callable[[CutChunk], None], fingerprint: str = "") -> Rows:
+def keep_rows(lines: Iterable[bytes], keep: Callable[[CutChunk], None], fingerprint: str = "") -> KeptRows:
     """Cut lines into chunks, have each kept, and say what they are."""
     total, chunks = RowSum(), []
     for each in cut(lines, total):
         keep(each)
         chunks.append(each.chunk)
-    return Rows(rows=total.rows, checksum=total.checksum, chunks=tuple(chunks), fingerprint=fingerprint)
+    return KeptRows(rows=total.rows, checksum=total.checksum, chunks=tuple(chunks), fingerprint=fingerprint)
 
 
 # --- what is erased -------------------------------------------------------------------------------------------------
@@ -266,7 +266,7 @@ _KEPT_NAME = re.compile(r"(.*\.)?(\w+_id|rule_version|version)$")
 _BY_WHICH_PEOPLE_ARE_FOUND = frozenset({"order_id"})
 
 
-def columns_that_go(name: str, table: TableRows) -> tuple[int, ...]:
+def columns_that_go(name: str, table: TablePart) -> tuple[int, ...]:
     """Positions of the columns of a ClickHouse table that are emptied when a call is erased. Measures, times, what
     calls are grouped by and whatever the table is sorted by stay, so that KPIs of days long gone do not change."""
     named = COLUMNS_THAT_GO.get(name)
@@ -281,7 +281,7 @@ def columns_that_go(name: str, table: TableRows) -> tuple[int, ...]:
     )
 
 
-def emptied(line: bytes, positions: Iterable[int], table: TableRows) -> bytes:
+def without_words(line: bytes, positions: Iterable[int], table: TablePart) -> bytes:
     """A row of tab-separated values without what stands at these positions. Arrays of one nested structure keep their
     length, because they must agree."""
     fields = line[:-1].split(b"\t")
@@ -307,7 +307,7 @@ def text_of(field: bytes) -> str:
     return _ESCAPED.sub(lambda found: _ESCAPES.get(found[1], found[1]), field).decode(errors="replace")
 
 
-def call_reader(table: TableRows, *, json_lines: bool) -> Callable[[bytes], Call] | None:
+def call_reader(table: TablePart, *, json_lines: bool) -> Callable[[bytes], Call] | None:
     """What says of which call a line is; None for a table that is not about calls."""
     if not {"tenant_id", "call_id"} <= set(table.columns):
         return None
@@ -325,7 +325,7 @@ def call_reader(table: TableRows, *, json_lines: bool) -> Callable[[bytes], Call
 
 
 def without_erased(
-    name: str, table: TableRows, lines: Iterable[bytes], erased: Collection[Call], *, of_clickhouse: bool
+    name: str, table: TablePart, lines: Iterable[bytes], erased: Collection[Call], *, of_clickhouse: bool
 ) -> Iterator[bytes]:
     """The lines as they may be kept and given back: those of erased calls are left out, or emptied."""
     reader = reader_of_erased(name, table, of_clickhouse=of_clickhouse)
@@ -337,10 +337,10 @@ def without_erased(
         if reader(line) not in erased:
             yield line
         elif of_clickhouse and name not in ROWS_THAT_GO:
-            yield emptied(line, positions, table)
+            yield without_words(line, positions, table)
 
 
-def reader_of_erased(name: str, table: TableRows, *, of_clickhouse: bool) -> Callable[[bytes], Call] | None:
+def reader_of_erased(name: str, table: TablePart, *, of_clickhouse: bool) -> Callable[[bytes], Call] | None:
     """What says of which call a line is; None for a table in which nothing goes."""
     goes = name not in COLUMNS_THAT_GO or bool(COLUMNS_THAT_GO[name])
     if not (goes if of_clickhouse else name in REGISTER_ROWS_THAT_GO):

@@ -18,10 +18,10 @@ from secrets import token_hex
 from processors.custody.audit_entry import AuditLog
 from processors.custody.backups import (
     Call,
+    KeptRows,
     Manifest,
     ObjectLine,
-    Rows,
-    TableRows,
+    TablePart,
     backup_id_of,
     copy_id_of,
     object_of,
@@ -31,7 +31,7 @@ from streams.adapters.backup.clickhouse_rows import ReadTable, last_migration, l
 from streams.adapters.backup.register_rows import empty_table, other_tables, rows_of
 from streams.adapters.backup.target import BackupTarget, Copied
 from streams.adapters.register.errors import RegisterSchemaError
-from streams.backup.erasing import Reached, apply_erasures, erased_calls, renew_keys
+from streams.backup.erasing import ErasureReach, apply_erasures, erased_calls, renew_keys
 from streams.backup.systems import ALONE, Sources, Systems, entry_of
 from streams.ports import ObjectEntry, ObjectMissingError
 
@@ -45,7 +45,7 @@ class Created:
 
     manifest: Manifest
     copied: Copied
-    reached: Reached = field(default_factory=Reached)
+    reached: ErasureReach = field(default_factory=ErasureReach)
 
 
 def create_backup(
@@ -141,11 +141,11 @@ class _Creation:
         self._previous = self._target.manifest(ids[-1]) if ids else None
         self._erased = erased_calls(self._target)
 
-    def _keep(self, table: ReadTable, lines: Iterable[bytes], fingerprint: str) -> Rows:
+    def _keep(self, table: ReadTable, lines: Iterable[bytes], fingerprint: str) -> KeptRows:
         left = without_erased(table.name, table.rows, lines, self._erased, of_clickhouse=True)
         return self._target.keep(left, self._copied, fingerprint)
 
-    def _partition(self, name: str, table: TableRows, partition: str, fingerprint: str) -> Rows | None:
+    def _partition(self, name: str, table: TablePart, partition: str, fingerprint: str) -> KeptRows | None:
         """What the backup before has of a partition that is unchanged since then."""
         before = self._previous.clickhouse_tables.get(name) if self._previous else None
         rows = before.partitions.get(partition) if before else None

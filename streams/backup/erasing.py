@@ -17,11 +17,11 @@ from processors.custody.backups import (
     Chunk,
     CutChunk,
     Erased,
+    KeptRows,
     KeysPart,
     ObjectLine,
-    Rows,
     RowSum,
-    TableRows,
+    TablePart,
     cut,
     merged_keys,
     object_of,
@@ -40,7 +40,7 @@ _BLOCKED = "blocked"
 
 
 @dataclass
-class Reached:
+class ErasureReach:
     """What an erasure took out of backups."""
 
     calls: int = 0
@@ -103,12 +103,12 @@ def remember_erased(
     return erased
 
 
-def renew_keys(target: BackupTarget, register: Register | None, erased: Collection[Call], at: datetime) -> Reached:
+def renew_keys(target: BackupTarget, register: Register | None, erased: Collection[Call], at: datetime) -> ErasureReach:
     """Write the keys part anew: what the register has and what the part had, without erased calls.
 
     Without a register it is what the part had. The chunks of before are gone when this returns.
     """
-    reached, copied = Reached(), Copied()
+    reached, copied = ErasureReach(), Copied()
     before = target.keys_part()
     if register is None:
         if before is not None:
@@ -132,9 +132,9 @@ def _keys_of_calls(
     before: KeysPart | None,
     erased: Collection[Call],
     copied: Copied,
-    reached: Reached,
-    tables: dict[str, TableRows],
-) -> dict[str, TableRows]:
+    reached: ErasureReach,
+    tables: dict[str, TablePart],
+) -> dict[str, TablePart]:
     head = empty_table(call_keys)
     former = {} if before is None else before.tables[call_keys.name].partitions
     days = set(former) | ({day.isoformat() for day in days_of_keys(tx)} if tx else set())
@@ -152,7 +152,7 @@ def _keys_of_calls(
     return {**tables, call_keys.name: head.model_copy(update={"partitions": partitions})}
 
 
-def _by_key(head: TableRows, lines: Iterable[bytes]) -> dict[tuple[str, str, str], bytes]:
+def _by_key(head: TablePart, lines: Iterable[bytes]) -> dict[tuple[str, str, str], bytes]:
     at = [head.columns.index(name) for name in ("tenant_id", "call_id", "purpose")]
     found: dict[tuple[str, str, str], bytes] = {}
     for line in lines:
@@ -161,7 +161,7 @@ def _by_key(head: TableRows, lines: Iterable[bytes]) -> dict[tuple[str, str, str
     return found
 
 
-def take_out(target: BackupTarget, calls: Collection[Call], at: datetime, reached: Reached) -> None:
+def take_out(target: BackupTarget, calls: Collection[Call], at: datetime, reached: ErasureReach) -> None:
     """Take the rows and the copies of these calls out of every backup of the target. What was broken off is taken up
     by the next. Raises `BackupError`."""
     reached.calls = len(calls)
@@ -187,7 +187,7 @@ def chunks_in_use(target: BackupTarget) -> set[str]:
     """Of every backup of the target, and of what it knows of erased calls."""
     wanted: set[str] = set()
 
-    def want(rows: Iterable[Rows]) -> None:
+    def want(rows: Iterable[KeptRows]) -> None:
         wanted.update(chunk.sha256 for each in rows for chunk in each.chunks)
 
     for manifest in target.manifests():
@@ -204,13 +204,13 @@ def chunks_in_use(target: BackupTarget) -> set[str]:
 
 def _without(
     target: BackupTarget,
-    tables: Mapping[str, TableRows],
+    tables: Mapping[str, TablePart],
     calls: Collection[Call],
     done: dict[tuple[str, str], tuple[CutChunk, ...]],
-    reached: Reached,
+    reached: ErasureReach,
     *,
     of_clickhouse: bool,
-) -> dict[str, TableRows]:
+) -> dict[str, TablePart]:
     result = {}
     for name, table in tables.items():
         partitions = dict(table.partitions)
@@ -226,14 +226,14 @@ def _without(
 def _rows_without(
     target: BackupTarget,
     name: str,
-    table: TableRows,
-    rows: Rows,
+    table: TablePart,
+    rows: KeptRows,
     calls: Collection[Call],
     done: dict[tuple[str, str], tuple[CutChunk, ...]],
-    reached: Reached,
+    reached: ErasureReach,
     *,
     of_clickhouse: bool,
-) -> Rows:
+) -> KeptRows:
     """The rows without what is erased. Chunks that hold nothing of it stay as they are."""
     total, chunks = RowSum(rows.rows, rows.checksum), list[Chunk]()
     for chunk in rows.chunks:
@@ -255,12 +255,12 @@ def _rows_without(
     if tuple(chunks) == rows.chunks:
         return rows
     # Where the live table has not changed either, it must be read anew and not be taken from here.
-    return Rows(rows=total.rows, checksum=total.checksum, chunks=tuple(chunks))
+    return KeptRows(rows=total.rows, checksum=total.checksum, chunks=tuple(chunks))
 
 
 def apply_erasures(
     target: BackupTarget, register: Register | None, more: Collection[Call], at: datetime, *, renew: bool = True
-) -> Reached:
+) -> ErasureReach:
     """Have every erasure that is known reach every backup: those of the register, of the target, and `more`.
 
     May be killed at any place: as long as it has not reached everything, the target says so, and the next one begins
@@ -273,7 +273,7 @@ def apply_erasures(
     is_new = every != known or (before is not None and not before.reached)
     if is_new:
         remember_erased(target, register, every, at, reached=False)
-    reached = renew_keys(target, register, every, at) if renew or is_new else Reached()
+    reached = renew_keys(target, register, every, at) if renew or is_new else ErasureReach()
     if is_new:
         take_out(target, every if before is None or not before.reached else every - known, at, reached)
     remember_erased(target, register, every, at, reached=True)

@@ -6,7 +6,7 @@ from pathlib import Path
 from clickhouse_connect.driver.client import Client
 
 from streams.adapters.backup.signing import read_private_key, read_public_keys, read_sealing_key
-from streams.adapters.backup.target import BackupTarget, Place
+from streams.adapters.backup.target import BackupPlace, BackupTarget
 from streams.adapters.clickhouse.connection import connect
 from streams.adapters.object_store.folder import FolderStore
 from streams.adapters.object_store.from_settings import object_store_from
@@ -54,9 +54,9 @@ def target_from(settings: Settings, to: str | None = None, *, writes: bool = Fal
     )
 
 
-def _place(settings: Settings, place: str, setting: str) -> Place:
+def _place(settings: Settings, place: str, setting: str) -> BackupPlace:
     if not place.startswith("s3://"):
-        return Place(FolderStore(Path(place).expanduser().absolute(), BUCKET))
+        return BackupPlace(FolderStore(Path(place).expanduser().absolute(), BUCKET))
     bucket, _, prefix = place.removeprefix("s3://").partition("/")
     if prefix and not prefix.endswith("/"):
         prefix += "/"
@@ -71,7 +71,7 @@ def _place(settings: Settings, place: str, setting: str) -> Place:
         s3_secret_key=settings.backup_s3_secret_key,
         s3_older_versions_days=0,  # what is erased must not lie on as an older version
     )
-    return Place(s3.open(bucket, settings.data_dir), prefix)
+    return BackupPlace(s3.open(bucket, settings.data_dir), prefix)
 
 
 def systems_from(settings: Settings, clock: Clock, release: str) -> Systems:

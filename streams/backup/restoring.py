@@ -22,7 +22,7 @@ from processors.custody.backups import (
     Manifest,
     ObjectLine,
     RowSum,
-    TableRows,
+    TablePart,
     object_of,
     without_erased,
 )
@@ -200,7 +200,7 @@ def _restore_register(
     return sums
 
 
-def _without_keys(rows: TableRows, name: str, lines: Iterable[bytes], erased: Collection[Call]) -> Iterator[bytes]:
+def _without_keys(rows: TablePart, name: str, lines: Iterable[bytes], erased: Collection[Call]) -> Iterator[bytes]:
     if name != call_keys.name or not erased:
         yield from lines
         return

@@ -8,12 +8,12 @@ from datetime import date
 from processors.custody.backups import (
     BackupError,
     Call,
+    KeptRows,
     Manifest,
     ObjectLine,
     ObjectOfCall,
-    Rows,
     RowSum,
-    TableRows,
+    TablePart,
     object_of,
 )
 from processors.custody.ports import (
@@ -104,12 +104,12 @@ def _look_at_chain(target: BackupTarget, found: Verified) -> None:
     found.chain = tuple(chain)
 
 
-def _look_at_table(target: BackupTarget, what: str, table: TableRows, found: Verified) -> None:
+def _look_at_table(target: BackupTarget, what: str, table: TablePart, found: Verified) -> None:
     for partition, rows in table.partitions.items():
         _look_at_rows(target.chunks, f"{what}, partition {partition}" if partition else what, rows, found)
 
 
-def _look_at_rows(pool: ChunkPool, what: str, rows: Rows, found: Verified) -> bool:
+def _look_at_rows(pool: ChunkPool, what: str, rows: KeptRows, found: Verified) -> bool:
     """Whether all of it is there and right."""
     total = RowSum()
     try:
@@ -181,7 +181,7 @@ def _open_calls(target: BackupTarget, found: Verified, count: int, wrapper: KeyW
 
 
 @dataclass
-class Opened:
+class OpenedCalls:
     """The calls of which something was opened, and what did not open."""
 
     calls: set[Call] = field(default_factory=set)
@@ -195,10 +195,10 @@ def open_some(
     count: int,
     chance: random.Random,
     erased: frozenset[Call] = frozenset(),
-) -> Opened:
+) -> OpenedCalls:
     """Open recordings and transcripts of so many calls, whichever chance gives, wholly. Sorted by day, because keys are
     read so."""
-    opened = Opened()
+    opened = OpenedCalls()
     part = target.keys_part()
     if part is None:
         opened.problems.append("the keys part is absent")

@@ -6,7 +6,7 @@ from secrets import token_hex
 
 import pytest
 
-from streams.adapters.backup.target import BackupTarget, Place
+from streams.adapters.backup.target import BackupPlace, BackupTarget
 from streams.adapters.register.migrate import migrate_register
 from streams.adapters.register.register import Register, sqlite_url
 from streams.backup.creating import create_backup
@@ -48,8 +48,8 @@ def test_a_backup_in_a_bucket_is_given_back_and_an_erasure_leaves_no_version_of_
 ) -> None:
     bucket, keys_bucket = f"backup-{token_hex(4)}", f"keys-{token_hex(4)}"
     target = BackupTarget(
-        Place(server.store(bucket, older_versions_days=0), "callstream/"),
-        keys_place=Place(server.store(keys_bucket, older_versions_days=0)),
+        BackupPlace(server.store(bucket, older_versions_days=0), "callstream/"),
+        keys_place=BackupPlace(server.store(keys_bucket, older_versions_days=0)),
         private_key=SIGNING,
     )
     going = house.take_in("going-1")

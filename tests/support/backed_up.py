@@ -12,7 +12,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from processors.custody.ports import PURPOSES, SealedIdentity
 from schemas.clickhouse.migrations import load_migrations
-from streams.adapters.backup.target import BackupTarget, Place
+from streams.adapters.backup.target import BackupPlace, BackupTarget
 from streams.adapters.clickhouse.connection import connect
 from streams.adapters.clickhouse.migrate import migrate
 from streams.adapters.object_store.folder import FolderStore
@@ -184,7 +184,9 @@ def target_in(
 ) -> BackupTarget:
     """In a folder, signed with the key of these tests. With `writes` it is killed behind so many."""
     store = FolderStore(folder, "backup") if writes is None else DyingStore(folder, "backup", writes)
-    return BackupTarget(Place(store), private_key=SIGNING, sealing_key=sealing_key, keys_sealing_key=keys_sealing_key)
+    return BackupTarget(
+        BackupPlace(store), private_key=SIGNING, sealing_key=sealing_key, keys_sealing_key=keys_sealing_key
+    )
 
 
 def new_database() -> str:

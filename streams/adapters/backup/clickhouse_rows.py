@@ -11,7 +11,7 @@ from typing import Any
 
 from clickhouse_connect.driver.client import Client
 
-from processors.custody.backups import TableRows, lines_of
+from processors.custody.backups import TablePart, lines_of
 from schemas.clickhouse.cluster import LOCAL_SUFFIX
 from streams.adapters.clickhouse.errors import translated_errors
 from streams.adapters.clickhouse.rollups import STAGING
@@ -44,7 +44,7 @@ class ReadTable:
     name: str
     is_replacing: bool
     is_distributed: bool
-    rows: TableRows
+    rows: TablePart
     fingerprints: Mapping[str, str] = field(default_factory=dict)
     """Partition → what says that it is unchanged; empty where nothing does."""
 
@@ -77,7 +77,7 @@ def read_tables(client: Client) -> list[ReadTable]:
         if passing or of_shard or not (distributed or engine.endswith("MergeTree")):
             continue
         names, types = columns[name]
-        rows = TableRows(columns=names, types=types, sorted_by=sorting[local if distributed else name])
+        rows = TablePart(columns=names, types=types, sorted_by=sorting[local if distributed else name])
         replacing = "Replacing" in (engines[local] if distributed else engine)
         prints = {WHOLE: ""} if distributed else _fingerprints(client, name)
         tables.append(ReadTable(name, replacing, distributed, rows, prints))
@@ -128,7 +128,7 @@ def lines_of_partition(client: Client, table: ReadTable, partition: str) -> Iter
     return lines_of(pieces)
 
 
-def with_columns(table: ReadTable, as_it_was: TableRows) -> ReadTable:
+def with_columns(table: ReadTable, as_it_was: TablePart) -> ReadTable:
     """The same table, of which those columns are read that there were."""
     rows = table.rows.model_copy(update={"columns": as_it_was.columns, "types": as_it_was.types})
     return replace(table, rows=rows)

@@ -9,7 +9,7 @@ from typing import Any
 
 from sqlalchemy import Column, Date, DateTime, LargeBinary, Table, bindparam, func, select, text
 
-from processors.custody.backups import BackupError, TableRows
+from processors.custody.backups import BackupError, TablePart
 from streams.adapters.register.partitions import prepare_days
 from streams.adapters.register.register import Register, Transaction
 from streams.adapters.register.tables import call_keys, day_keys, intakes, leftovers, metadata, wrapping_keys
@@ -27,9 +27,9 @@ def other_tables() -> tuple[Table, ...]:
     return tuple(table for table in metadata.sorted_tables if table.name not in keys)
 
 
-def empty_table(table: Table) -> TableRows:
+def empty_table(table: Table) -> TablePart:
     """What is said of a table before its rows."""
-    return TableRows(
+    return TablePart(
         columns=tuple(column.name for column in table.c),
         sorted_by=tuple(column.name for column in table.primary_key.columns),
     )
@@ -55,7 +55,7 @@ def days_of_keys(tx: Transaction) -> list[date]:
     return [row[0] for row in tx.execute(select(call_keys.c.day).distinct().order_by(call_keys.c.day))]
 
 
-def put_rows(register: Register, name: str, rows: TableRows, lines: Iterable[bytes], *, replace: bool = False) -> int:
+def put_rows(register: Register, name: str, rows: TablePart, lines: Iterable[bytes], *, replace: bool = False) -> int:
     """Write rows into a table, a part in each transaction; how many. With `replace` they take the place of others.
 
     Raises `BackupError` for columns that this release does not know, and as `Register.transaction`.
@@ -89,7 +89,7 @@ def put_rows(register: Register, name: str, rows: TableRows, lines: Iterable[byt
     return count
 
 
-def of_line(table: Table, rows: TableRows, line: bytes) -> dict[str, Any]:
+def of_line(table: Table, rows: TablePart, line: bytes) -> dict[str, Any]:
     """The values of a row, by column."""
     return _values([table.c[column] for column in rows.columns], line)
 

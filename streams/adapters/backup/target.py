@@ -28,10 +28,10 @@ from processors.custody.backups import (
     Chunk,
     CutChunk,
     Erased,
+    KeptRows,
     KeysPart,
     M,
     Manifest,
-    Rows,
     keep_rows,
     lines_of,
     read_document,
@@ -53,7 +53,7 @@ class ChunkBrokenError(BackupError):
 
 
 @dataclass(frozen=True)
-class Place:
+class BackupPlace:
     """A store, and below which prefix of it; empty or with a slash at its end."""
 
     store: ObjectStore
@@ -76,7 +76,7 @@ class Copied:
 class ChunkPool:
     """Chunks by the SHA-256 of their lines. Safe for one thread."""
 
-    def __init__(self, place: Place, folder: str, sealing_key: bytes | None) -> None:
+    def __init__(self, place: BackupPlace, folder: str, sealing_key: bytes | None) -> None:
         self._place = place
         self._folder = folder
         self._aead = None if sealing_key is None else AESGCM(sealing_key)
@@ -155,9 +155,9 @@ class BackupTarget:
 
     def __init__(
         self,
-        place: Place,
+        place: BackupPlace,
         *,
-        keys_place: Place | None = None,
+        keys_place: BackupPlace | None = None,
         private_key: Ed25519PrivateKey | None = None,
         public_keys: Sequence[Ed25519PublicKey] = (),
         sealing_key: bytes | None = None,
@@ -239,11 +239,11 @@ class BackupTarget:
 
     # rows
 
-    def keep(self, lines: Iterable[bytes], copied: Copied, fingerprint: str = "") -> Rows:
+    def keep(self, lines: Iterable[bytes], copied: Copied, fingerprint: str = "") -> KeptRows:
         """Keep lines as chunks."""
         return keep_rows(lines, lambda cut: self.chunks.keep(cut, copied), fingerprint)
 
-    def keep_keys(self, lines: Iterable[bytes], copied: Copied) -> Rows:
+    def keep_keys(self, lines: Iterable[bytes], copied: Copied) -> KeptRows:
         """The same in the keys part."""
         return keep_rows(lines, lambda cut: self.key_chunks.keep(cut, copied))
 
@@ -329,10 +329,10 @@ class BackupTarget:
             raise BackupError(f"{what} was changed, or somebody else has signed it")
         return document
 
-    def _write(self, place: Place, name: str, document: BaseModel) -> None:
+    def _write(self, place: BackupPlace, name: str, document: BaseModel) -> None:
         place.store.put(place.key(name), self.signed(document), content_type="application/json")
 
-    def _read(self, place: Place, name: str, kind: type[M], what: str) -> M | None:
+    def _read(self, place: BackupPlace, name: str, kind: type[M], what: str) -> M | None:
         try:
             data = place.store.read(place.key(name))
         except ObjectMissingError:

@@ -9,12 +9,12 @@ import typer
 from streams.cli.backup.options import FromOption, PlaceOption
 from streams.cli.command_settings import command_settings
 
-FileOption = Annotated[
+ErasedFileOption = Annotated[
     Path | None, typer.Option("--tombstones", help="A file of erased calls (`callstream backup tombstones`).")
 ]
 
 
-def apply(to: PlaceOption = None, file: FileOption = None) -> None:
+def apply(to: PlaceOption = None, file: ErasedFileOption = None) -> None:
     """Take erased calls out of every backup now, and not with the next one.
 
     Their wrapped keys, the copies of their objects and their words go. Run it after an erasure whose receipt is due

@@ -9,17 +9,16 @@ from hypothesis import strategies as st
 from processors.custody.backups import (
     BackupError,
     Keeping,
+    KeptRows,
     KeysPart,
     Manifest,
     ObjectLine,
-    Rows,
     RowSum,
-    TableRows,
+    TablePart,
     backups_to_keep,
     canonical,
     columns_that_go,
     cut,
-    emptied,
     keep_rows,
     lines_of,
     merged_keys,
@@ -28,6 +27,7 @@ from processors.custody.backups import (
     signed_bytes,
     text_of,
     without_erased,
+    without_words,
 )
 
 NOW = datetime(2026, 6, 15, 3, tzinfo=UTC)
@@ -82,7 +82,7 @@ def test_lines_come_whole_from_pieces_that_end_anywhere(data: bytes, size: int) 
     assert b"".join(lines_of(pieces)) == whole
 
 
-TABLE = TableRows(
+TABLE = TablePart(
     columns=(
         *("tenant_id", "call_id", "agent_id", "customer_key", "order_id", "crm", "findings.quote", "findings.score"),
         *("findings.attributes", "tags", "team"),
@@ -103,7 +103,7 @@ def test_what_may_be_words_or_find_a_person_goes_from_a_table_that_nobody_has_de
     assert [TABLE.columns[at] for at in positions] == [
         *("customer_key", "order_id", "crm", "findings.quote", "findings.attributes")
     ]
-    assert emptied(LINE, positions, TABLE) == (
+    assert without_words(LINE, positions, TABLE) == (
         b"acme\tc1\tA1\t\\N\t\\N\t{}\t['','']\t[1.5,2]\t[{},{}]\t['vip']\tnorth\n"
     )
 
@@ -116,7 +116,7 @@ def test_rows_of_erased_calls_are_emptied_or_left_out_and_others_are_not_touched
     assert b"it" not in left[0]
     assert list(without_erased("transcript_versions", TABLE, [LINE, other], erased, of_clickhouse=True)) == [other]
     assert list(without_erased("access_log_versions", TABLE, [LINE], erased, of_clickhouse=True)) == [LINE]
-    intakes = TableRows(columns=("tenant_id", "call_id", "event"))
+    intakes = TablePart(columns=("tenant_id", "call_id", "event"))
     rows = [b'["acme","c1","x"]\n', b'["beta","c1","y"]\n']
     assert list(without_erased("intakes", intakes, rows, erased, of_clickhouse=False)) == rows[1:]
     assert list(without_erased("tombstones", intakes, rows, erased, of_clickhouse=False)) == rows
@@ -189,4 +189,4 @@ def test_rows_are_kept_with_what_they_are() -> None:
     rows = keep_rows([b"a\n", b"b\n"], lambda each: held.append(each.lines), "print")
     assert held == [b"a\nb\n"]
     assert (rows.rows, rows.fingerprint, len(rows.chunks)) == (2, "print", 1)
-    assert Rows.model_validate_json(rows.model_dump_json()) == rows
+    assert KeptRows.model_validate_json(rows.model_dump_json()) == rows

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from processors.custody.backups import BackupError, Keeping, Rows
+from processors.custody.backups import BackupError, Keeping, KeptRows
 from processors.custody.ports import KeyGoneError
 from streams.adapters.backup.clickhouse_rows import lines_of_partition, read_tables
 from streams.adapters.backup.register_rows import rows_of
@@ -237,7 +237,7 @@ def parts_to_corrupt(target: BackupTarget, folder: Path) -> dict[str, Path]:
     manifest = target.backup_or_newest(None)
     place = folder / "backup"
 
-    def chunk(rows: Rows) -> Path:
+    def chunk(rows: KeptRows) -> Path:
         name = rows.chunks[0].sha256
         return place / "chunks" / name[:2] / name
 
