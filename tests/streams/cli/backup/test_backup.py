@@ -24,6 +24,8 @@ from tests.support.backed_up import House, new_database
 from tests.support.clickhouse_engine import RunningEngine
 from tests.support.registers import MemoryWrapper
 
+DEPLOY = Path(__file__).parents[4] / "deploy"
+
 pytestmark = [pytest.mark.embedded, pytest.mark.loopback]
 
 
@@ -42,7 +44,7 @@ def require(result: Result) -> str:
 def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, engine: RunningEngine) -> Settings:
     """Of an installation with two calls, and of the keys of its backups."""
     tenants = tmp_path / "tenants.yaml"
-    tenants.write_text("tenants: {}\n", encoding="utf-8")
+    tenants.write_bytes((DEPLOY / "tenants.example.yaml").read_bytes())
     monkeypatch.setenv("CALLSTREAM_DATA_DIR", str(tmp_path / "data"))
     monkeypatch.setenv("CALLSTREAM_CLICKHOUSE_URL", engine.url(new_database()))
     monkeypatch.setenv("CALLSTREAM_TENANTS_FILE", str(tenants))
