@@ -570,6 +570,34 @@ class Settings(SettingsPart):
     rules_private_key_file: OptionalPath = Field(
         default=None, description="the private key that `callstream rules publish` signs with; workers need none"
     )
+    backup_to: OptionalInbox = Field(
+        default=None,
+        description="where `callstream backup` keeps backups (docs/backup.md): a folder, or s3://BUCKET/PREFIX/",
+    )
+    backup_keys_to: OptionalInbox = Field(
+        default=None,
+        description="where it keeps the wrapped keys, apart from the rest; empty: below `backup_to`",
+    )
+    backup_private_key_file: OptionalPath = Field(
+        default=None, description="the private key that signs backups; made by `callstream backup keygen`"
+    )
+    backup_public_keys: OptionalPath = Field(
+        default=None,
+        description="a public key, or a folder of them (*public*.pem): who verifies and restores needs no private key",
+    )
+    backup_sealing_key_file: OptionalPath = Field(
+        default=None, description="the key that seals rows in backups; without it they lie compressed, in clear"
+    )
+    backup_keys_sealing_key_file: OptionalPath = Field(
+        default=None, description="the key that seals the wrapped keys in backups once more"
+    )
+    backup_s3_endpoint: str = Field(
+        default="127.0.0.1:9000", pattern=r"^[^/\s]+$", description="backups in a bucket: host:port, without https://"
+    )
+    backup_s3_secure: bool = Field(default=True, description="backups in a bucket: TLS")
+    backup_s3_region: str = Field(default="us-east-1", description="backups in a bucket: region")
+    backup_s3_access_key: str = Field(default="", description="backups in a bucket: access key")
+    backup_s3_secret_key: SecretStr = Field(default=SecretStr(""), description="backups in a bucket: secret key")
     sentence_model: Literal["off", "use"] = Field(
         default="off",
         description="find topics by meaning as well: `use`, the Universal Sentence Encoder (extra `sentences`)",

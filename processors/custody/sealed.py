@@ -190,6 +190,23 @@ def unseal(key: bytes, identity: SealedIdentity, sealed: bytes) -> bytes:
     return opened.read()
 
 
+def is_sound(read: Callable[[int, int], bytes], sealed_bytes: int) -> bool:
+    """Whether an object looks as sealed ones do, which says without any key that it was neither cut nor exchanged for
+    something else: its header, the mark of its first segment and that of its last, and its length. `read` is given
+    start and length."""
+    start = _PARAMETERS.header_start()
+    last_full, last_bytes = divmod(sealed_bytes - HEADER_BYTES - _TRAILER_BYTES, _PARAMETERS.segment_bytes)
+    if last_full < 0:
+        return False
+    if last_bytes == 0:
+        last_full, last_bytes = last_full - 1, _PARAMETERS.segment_bytes
+    if last_bytes < OVERHEAD_BYTES or last_full < 0 or read(0, len(start)) != start:
+        return False
+    at = HEADER_BYTES + last_full * _PARAMETERS.segment_bytes
+    first = last_full == 0 or read(HEADER_BYTES, 4) == b"\xff\xff\xff\xff"
+    return first and read(at, 4) == pack(">I", last_bytes)
+
+
 def _associated(identity: SealedIdentity) -> bytes:
     """The identity, so written that no two have the same bytes."""
     parts = (SUITE, identity.tenant_id, identity.call_id, identity.role, identity.version)

@@ -18,6 +18,7 @@ from streams.cli.alerts import alerts_app
 from streams.cli.analyze import analyze
 from streams.cli.api_keys import api_keys_app
 from streams.cli.audit import audit_app
+from streams.cli.backup import backup_app
 from streams.cli.bucket import bucket_app, store_app
 from streams.cli.cdr import cdr_app
 from streams.cli.check import check_app
@@ -140,6 +141,7 @@ app.add_typer(retain_app, name="retain")
 app.add_typer(hold_app, name="hold")
 app.add_typer(erase_app, name="erase")
 app.add_typer(receipts_app, name="receipts")
+app.add_typer(backup_app, name="backup")
 
 
 def main() -> None:

@@ -14,7 +14,8 @@ from streams.adapters.clickhouse.sink import ClickHouseSink
 from streams.adapters.clickhouse.statements import execute, read_rows
 
 TIMEOUT_S = 600
-_STAGING = "kpi_rollup_staging_"
+STAGING = "kpi_rollup_staging_"
+"""How tables begin that are there while days are rolled up."""
 _LEFT_BEHIND = timedelta(hours=6)
 """No roll-up takes so long: a staging table of that age was left by a process that was killed."""
 
@@ -86,7 +87,7 @@ class ClickHouseRollups:
         """Roll up the days first to last, and put each in place of what was there. Raises as `connect` does;
         then some of the days may be done, and all may be made again."""
         days = [first + timedelta(days=n) for n in range((last - first).days + 1)]
-        staging = f"{_STAGING}{token_hex(8)}"
+        staging = f"{STAGING}{token_hex(8)}"
         self._command(_CREATE.format(staging))
         try:
             self._command(
@@ -111,8 +112,8 @@ class ClickHouseRollups:
             "SELECT name FROM system.tables WHERE database = currentDatabase() AND startsWith(name, {prefix:String}) "
             "AND metadata_modification_time < {before:DateTime('UTC')}"
         )
-        for (name,) in self._rows("staging tables", query, prefix=_STAGING, before=now - _LEFT_BEHIND):
-            if re.fullmatch(rf"{_STAGING}[0-9a-f]+", name):
+        for (name,) in self._rows("staging tables", query, prefix=STAGING, before=now - _LEFT_BEHIND):
+            if re.fullmatch(rf"{STAGING}[0-9a-f]+", name):
                 self._command(f"DROP TABLE IF EXISTS {name} SYNC")
 
     def close(self) -> None:

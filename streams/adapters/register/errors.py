@@ -18,6 +18,12 @@ class RegisterSchemaError(OperatorError):
     """The tables of the register are not those of this release."""
 
 
+class AlreadyRunsError(OperatorError):
+    """What may be done by one process at a time is being done by another."""
+
+    exit_code = 1
+
+
 class RegisterRefusedError(Exception):
     """The register refuses a statement: the code is wrong. `code` is SQLSTATE or SQLite's name of the error."""
 

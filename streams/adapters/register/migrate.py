@@ -12,8 +12,8 @@ _MIGRATE_LOCK = 4_817_001
 MIGRATIONS = Path(__file__).with_name("migrations")
 
 
-def migrate_register(register: Register, migrations: Path = MIGRATIONS) -> list[str]:
-    """Make what is missing; returns the revisions that were applied, none the second time.
+def migrate_register(register: Register, migrations: Path = MIGRATIONS, until: str = "head") -> list[str]:
+    """Make what is missing, `until` a revision; returns the revisions that were applied, none the second time.
 
     Raises `RegisterSchemaError` for a register of a newer release, and as `Register.transaction`.
     """
@@ -34,5 +34,5 @@ def migrate_register(register: Register, migrations: Path = MIGRATIONS) -> list[
             connection.execute(text("SET LOCAL statement_timeout = 0"))
         config.attributes["connection"] = connection
         config.attributes["applied"] = applied
-        command.upgrade(config, "head")
+        command.upgrade(config, until)
     return applied

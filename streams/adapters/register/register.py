@@ -1,6 +1,7 @@
 """The register: connections, transactions, and whether its tables are those of this release."""
 
 import errno
+import fcntl
 import os
 import threading
 from collections.abc import Iterator, Mapping, Sequence
@@ -30,7 +31,12 @@ from schemas.errors import RetryableError
 from schemas.messages.custody_changed import CustodyChanged
 from schemas.messages.recording_accessed import RecordingAccessed
 from schemas.messages.topics import CUSTODY_CHANGED, RECORDINGS_ACCESSED
-from streams.adapters.register.errors import RegisterAccessError, RegisterSchemaError, translated_errors
+from streams.adapters.register.errors import (
+    AlreadyRunsError,
+    RegisterAccessError,
+    RegisterSchemaError,
+    translated_errors,
+)
 from streams.adapters.register.tables import REVISIONS, outbox
 from streams.settings import Settings
 
@@ -188,6 +194,49 @@ class Register:
             connection.execution_options(**options).begin(),
         ):
             yield Transaction(connection)
+
+    @contextmanager
+    def snapshot(self, what: str = "be read as a whole") -> Iterator[Transaction]:
+        """To read much: every statement sees the same state, however long it takes. Raises as `transaction`."""
+        options: dict[str, Any] = {_READS: True}
+        if self.file is None:
+            options |= {"isolation_level": "REPEATABLE READ", "postgresql_readonly": True}
+        with (
+            translated_errors(what),
+            self.engine.connect() as connection,
+            connection.execution_options(**options).begin(),
+        ):
+            if self.file is None:
+                connection.execute(text("SET LOCAL statement_timeout = 0"))
+            yield Transaction(connection)
+
+    @contextmanager
+    def alone(self, what: str) -> Iterator[None]:
+        """Nobody else with this register does `what` (a word or two) meanwhile. Raises `AlreadyRunsError`."""
+        if (file := self.file) is not None:
+            _make_private(file)
+            lock = os.open(file.with_name(f"{file.name}.{what}.lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            try:
+                try:
+                    fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                except BlockingIOError:
+                    raise AlreadyRunsError(f"another {what} runs with this register: wait until it has ended") from None
+                yield
+            finally:
+                os.close(lock)
+            return
+        number = int.from_bytes(what.encode()[:7])
+        with translated_errors(f"begin a {what}"):
+            connection = self.engine.connect().execution_options(isolation_level="AUTOCOMMIT")
+        try:
+            with translated_errors(f"begin a {what}"):
+                taken = connection.execute(text("SELECT pg_try_advisory_lock(:n)"), {"n": number}).scalar()
+            if not taken:
+                raise AlreadyRunsError(f"another {what} runs with this register: wait until it has ended")
+            yield
+        finally:
+            connection.invalidate()  # closed, not handed back: the server lets go of the lock with it
+            connection.close()
 
     def revision(self) -> str | None:
         """The last migration that was applied; None for a register without tables. Raises as `transaction`."""

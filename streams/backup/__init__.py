@@ -1,0 +1,1 @@
+"""Backups: made, verified, given back, thinned out (`callstream backup`)."""

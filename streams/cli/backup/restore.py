@@ -1,0 +1,173 @@
+"""`callstream backup restore`."""
+
+from contextlib import closing, suppress
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from schemas.errors import OperatorError, RetryableError
+from streams.cli.backup.options import BackupOption, FromOption, megabytes
+from streams.cli.command_settings import command_settings
+from streams.cli.console.access import account
+from streams.cli.console.output import end_with_problems
+from streams.settings import Settings
+
+if TYPE_CHECKING:
+    from processors.custody.backups import Call, Manifest
+    from streams.adapters.backup.target import BackupTarget
+    from streams.backup.restoring import ClickHouseTarget
+
+
+def restore(
+    source: FromOption = None,
+    backup: BackupOption = None,
+    into: Annotated[
+        Path | None,
+        typer.Option(
+            help="A folder for register and objects, as a data folder has them; the register of the settings is then "
+            "asked what was erased since. Without it, the register and the bucket of the settings are filled."
+        ),
+    ] = None,
+    tombstones: Annotated[
+        Path | None, typer.Option(help="A file of calls that were erased since (`callstream backup tombstones`).")
+    ] = None,
+    publish_rules: Annotated[
+        bool, typer.Option("--publish-rules", help="Publish the rules again, where Kafka has none.")
+    ] = False,
+) -> None:
+    """Give a backup back into an empty register, an empty database of ClickHouse and an empty bucket.
+
+    Every row is compared with what the backup held, and a recording and a transcript of each tenant are opened. Calls
+    that were erased since the backup stay erased. Nothing else may use these systems meanwhile; what was broken off is
+    begun again in empty ones.
+    """
+    from streams.adapters.key_wrappers.from_settings import key_wrapper_from
+    from streams.adapters.register.keys import RegisterKeys
+    from streams.backup.from_settings import systems_from, systems_in, target_from
+    from streams.backup.restoring import restore_backup
+    from streams.ports import SystemClock
+
+    settings = command_settings()
+    target = target_from(settings, source)
+    manifest = target.backup_or_newest(backup)
+    erased = _erased(settings, target, tombstones, asks_register=into is not None)
+    clock, release = SystemClock(), version("callstream")
+    systems = systems_from(settings, clock, release) if into is None else systems_in(into, settings, clock, release)
+    try:
+        restored = restore_backup(
+            target,
+            manifest,
+            systems,
+            _clickhouse(settings),
+            RegisterKeys(systems.register, key_wrapper_from(settings), clock),
+            more_erased=erased,
+            actor=account(),
+            tell=lambda sentence: typer.echo(sentence, err=True),
+        )
+    finally:
+        systems.register.close()
+    folder = (into or settings.data_dir) / "restored-configuration"
+    files = _write_configuration(target, manifest, folder)
+    if publish_rules:
+        _publish_rules(settings, target, manifest)
+    typer.echo(
+        f"{manifest.backup_id} is given back, and every row is as it was: {restored.register_rows} rows of the "
+        f"register, {restored.keys} of keys, {restored.clickhouse_rows} of ClickHouse, {restored.objects} objects "
+        f"({megabytes(restored.object_bytes)})"
+    )
+    if restored.left_out_objects:
+        typer.echo(f"{restored.left_out_objects} objects of erased calls were left out")
+    for tenant, count in sorted(restored.played.items()):
+        typer.echo(f"{tenant}: {count} objects opened")
+    if files:
+        typer.echo(f"{files} files of configuration are in {folder}: compare them, and put them where settings say")
+    typer.echo(f"now: callstream backup reset-groups --backup {manifest.backup_id}, then start the workers")
+    if restored.problems:
+        end_with_problems(restored.problems)
+
+
+def _erased(settings: Settings, target: "BackupTarget", file: Path | None, *, asks_register: bool) -> "frozenset[Call]":
+    """Calls that were erased since, as far as anybody knows."""
+    from processors.custody.backups import ErasedFile
+    from streams.adapters.register.register import Register
+    from streams.backup.erasing import destroyed_calls
+
+    found: set[Call] = set()
+    if file is not None:
+        found |= set(target.opened(file.read_bytes(), ErasedFile, str(file)).calls)
+    if asks_register:
+        register = Register.of(settings)
+        if register.file is None or register.file.exists():
+            try:
+                with closing(register):
+                    found |= destroyed_calls(register)
+            except (OperatorError, RetryableError) as error:
+                typer.echo(f"not asked what was erased since: {error}", err=True)
+    return frozenset(found)
+
+
+def _clickhouse(settings: Settings) -> "ClickHouseTarget":
+    from schemas.clickhouse.migrations import load_migrations
+    from streams.adapters.clickhouse import migrate as database
+    from streams.adapters.clickhouse.connection import connect
+    from streams.adapters.clickhouse.errors import ClickHouseSchemaError
+    from streams.backup.restoring import ClickHouseTarget
+
+    url, cluster = settings.clickhouse_url.get_secret_value(), settings.clickhouse_cluster
+
+    def migrate_until(number: int) -> None:
+        wanted = tuple(each for each in load_migrations() if each.number <= number)
+        database.migrate(url, wanted, cluster=cluster, views={})
+
+    def migrate() -> None:
+        database.migrate(url, cluster=cluster, views=database.views_of(settings))
+
+    def exists() -> bool:
+        with suppress(ClickHouseSchemaError):
+            connect(url).close()
+            return True
+        return False
+
+    return ClickHouseTarget(migrate_until, migrate, exists)
+
+
+def _write_configuration(target: "BackupTarget", manifest: "Manifest", folder: Path) -> int:
+    from streams.backup.restoring import configuration_of
+
+    count = 0
+    for file in configuration_of(target, manifest):
+        place = (folder / file.setting / file.path).resolve()
+        if not place.is_relative_to(folder.resolve()):
+            continue
+        place.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        place.write_bytes(file.content)
+        count += 1
+    return count
+
+
+def _publish_rules(settings: Settings, target: "BackupTarget", manifest: "Manifest") -> None:
+    from schemas.messages.records import ProducerRecord
+    from schemas.messages.topics import RULES_PUBLISHED
+    from streams.adapters.kafka.client import Publisher, TopicReader
+    from streams.backup.restoring import rules_of
+
+    reader = TopicReader(settings, RULES_PUBLISHED.name)
+    try:
+        if not reader.is_at_end:
+            typer.echo("Kafka has published rules: none were published again")
+            return
+    finally:
+        reader.close()
+    records = [
+        ProducerRecord(RULES_PUBLISHED.name, each.key or b"", each.value)
+        for each in rules_of(target, manifest)
+        if each.value is not None
+    ]
+    publisher = Publisher(settings)
+    try:
+        publisher.publish(records)
+    finally:
+        publisher.close()
+    typer.echo(f"{len(records)} packs of rules published again")
