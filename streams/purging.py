@@ -10,8 +10,9 @@ from streams.adapters.clickhouse.purging import ClickHousePurge
 from streams.adapters.object_store.from_settings import object_store_from
 from streams.adapters.object_store.purging import CallObjects
 from streams.adapters.register.erasures import RegisterErasures
+from streams.adapters.register.ports import AuditWithin
 from streams.adapters.register.register import Register
-from streams.adapters.register.tombstones import AuditWithin, FloorsWithin, HoldsWithin, RegisterPurges
+from streams.adapters.register.tombstones import FloorsWithin, HoldsWithin, RegisterPurges
 from streams.adapters.second_readers.answers import Answers
 from streams.ports import Clock
 from streams.runtime.receipt_keys import receipt_key
@@ -95,9 +96,9 @@ def eraser_from(settings: Settings, register: Register, clock: Clock, keeps: Kee
 
 def keeps_calls(register: Register, clock: Clock) -> KeepsCalls:
     """By the register: holds, floors, and the audit log."""
-    from streams.adapters.register.audit_log import RegisterAuditLog  # type: ignore[import-untyped, import-not-found, unused-ignore]
-    from streams.adapters.register.holds import RegisterHolds  # type: ignore[import-untyped, import-not-found, unused-ignore]
-    from streams.adapters.register.retentions import RegisterRetentions  # type: ignore[import-untyped, import-not-found, unused-ignore]
+    from streams.adapters.register.audit_log import RegisterAuditLog
+    from streams.adapters.register.holds import RegisterHolds
+    from streams.adapters.register.retentions import RegisterRetentions
 
     audit = RegisterAuditLog(register, clock)
     return KeepsCalls(

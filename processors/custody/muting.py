@@ -169,4 +169,7 @@ class Muter:
 def _tone(rate_hz: int) -> NDArray[np.int64]:
     """Whole periods of the tone."""
     length = rate_hz // gcd(rate_hz, TONE_HZ)
-    return np.rint(TONE_PEAK * np.sin(2 * np.pi * TONE_HZ * np.arange(length) / rate_hz)).astype(np.int64)
+    tone: NDArray[np.int64] = np.rint(TONE_PEAK * np.sin(2 * np.pi * TONE_HZ * np.arange(length) / rate_hz)).astype(
+        np.int64
+    )
+    return tone

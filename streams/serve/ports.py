@@ -79,6 +79,7 @@ class KnowsOwners(Protocol):
         """None for a call that nobody knows. Raises `RetryableError` and `OperatorError`."""
         ...
 
+
 class ExportAsked(Protocol):
     """What a request for an export says (`streams.serve.export_routes.ExportRequest`)."""
 

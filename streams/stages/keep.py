@@ -99,12 +99,11 @@ Raises `RetryableError` and `OperatorError`.
 
 def build(worker: WorkerContext) -> Loop:
     """Waits for object store, register, Kafka and ClickHouse. Raises `RetentionPolicyError` and `TenantsError`."""
-    from processors.custody.purge import PurgeOrder  # type: ignore[import-untyped, import-not-found, unused-ignore]
-
-    from streams.adapters.register.tombstones import (  # type: ignore[import-untyped, import-not-found, unused-ignore]
+    from processors.custody.purge import PurgeOrder
+    from streams.adapters.register.tombstones import (
         RegisterTombstones,
     )
-    from streams.purging import (  # type: ignore[import-untyped, import-not-found, unused-ignore]
+    from streams.purging import (
         eraser_from,
         keeps_calls,
         purger_from,

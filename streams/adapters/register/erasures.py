@@ -13,9 +13,9 @@ from typing import Any
 from sqlalchemy import Row, insert, select, update
 
 from processors.custody.audit_entry import AuditEntry
+from streams.adapters.register.ports import AuditWithin
 from streams.adapters.register.register import Register
 from streams.adapters.register.tables import erasures
-from streams.adapters.register.tombstones import AuditWithin
 from streams.ports import Clock
 
 

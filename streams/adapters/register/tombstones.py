@@ -42,6 +42,7 @@ from processors.custody.purge import (
 )
 from schemas.messages.custody_changed import CustodyChanged, CustodyKind
 from streams.adapters.register.keys import destroy_call_keys
+from streams.adapters.register.ports import AuditWithin
 from streams.adapters.register.register import Register, Transaction
 from streams.adapters.register.tables import call_keys, intakes, leftovers, purges, tombstones
 from streams.ports import Clock
@@ -70,14 +71,6 @@ class FloorsWithin(Protocol):
 
     def floor_until_within(self, tx: Transaction, tenant_id: str, call_id: str) -> datetime | None:
         """The end of its statutory floor; None where it has none."""
-        ...
-
-
-class AuditWithin(Protocol):
-    """`streams.adapters.register.audit_log.RegisterAuditLog`."""
-
-    def append_within(self, tx: Transaction, entry: AuditEntry) -> None:
-        """Durable with the transaction."""
         ...
 
 
