@@ -2,12 +2,15 @@
 
 import base64
 import json
+import threading
 from datetime import UTC, datetime, timedelta
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from pydantic import SecretStr
 
 from processors.alerts.signatures import standard_webhooks_signature
 from processors.custody.merkle import leaf_hash, peaks_of
@@ -23,8 +26,9 @@ from streams.adapters.audit_anchors import (
 )
 from streams.adapters.memory.broker import MemoryBroker
 from streams.adapters.object_store.folder import FolderStore
+from streams.adapters.object_store.s3.client import S3Store
 from streams.adapters.register.audit_log import SignedCheckpoint
-from streams.ports import LocksObjects
+from streams.ports import LocksObjects, StoreAccessError
 from streams.runtime.audit_key import AuditKey
 from streams.settings import load_settings
 from tests.support.later_clock import LaterClock
@@ -93,7 +97,7 @@ def test_the_newest_checkpoint_is_posted_and_signed() -> None:
     with running_receiver(Reply(status=200), Reply(status=503)) as receiver:
         channel = webhook_of(settings(url=receiver.url(), secret=SECRET, allow_private="true"))
         assert channel is not None
-        anchor = WebhookAnchor(channel, LaterClock())
+        anchor = WebhookAnchor(channel, LaterClock(timedelta()))
         anchor.deliver([signed(1), signed(2)])
         with pytest.raises(RetryableError, match="HTTP 503"):
             anchor.deliver([signed(3)])
@@ -106,7 +110,7 @@ def test_the_newest_checkpoint_is_posted_and_signed() -> None:
     assert request.headers["webhook-signature"] == standard_webhooks_signature(
         [bytes(range(32))], "audit-checkpoint-2", timestamp_s, request.body
     )
-    gone = WebhookAnchor(channel, LaterClock())
+    gone = WebhookAnchor(channel, LaterClock(timedelta()))
     with pytest.raises(RetryableError, match="does not answer"):
         gone.deliver([signed(1)])
 
@@ -116,9 +120,47 @@ def test_a_subscriber_that_cannot_be_used_is_refused_without_its_url() -> None:
     for wrong in (
         {"url": "https://hooks.example.com/token-1234", "secret": "short"},
         {"url": "http://hooks.example.com/token-1234", "secret": SECRET},
-        {"url": "https://169.254.169.254/token-1234", "secret": SECRET},
         {"url": "https://hooks.example.com/token-1234"},
     ):
         with pytest.raises(OperatorError, match="audit_checkpoint_url") as caught:
             webhook_of(settings(**wrong))
         assert "token-1234" not in str(caught.value)
+
+
+@pytest.mark.loopback
+def test_a_bucket_is_asked_to_lock_in_compliance_mode() -> None:
+    """What S3 needs to be told; MinIO and versitygw keep to it."""
+    seen: list[tuple[str, dict[str, str], bytes]] = []
+
+    class Bucket(BaseHTTPRequestHandler):
+        def do_PUT(self) -> None:
+            body = self.rfile.read(int(self.headers["content-length"]))
+            seen.append((self.path, {name.lower(): value for name, value in self.headers.items()}, body))
+            refused = len(seen) > 1
+            told = b"<Error><Code>InvalidRequest</Code></Error>" if refused else b""
+            self.send_response(400 if refused else 200)
+            self.send_header("content-length", str(len(told)))
+            self.end_headers()
+            self.wfile.write(told)
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Bucket)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        endpoint = f"127.0.0.1:{server.server_address[1]}"
+        store = S3Store(endpoint, "calls", access_key="a", secret_key=SecretStr("s" * 8), secure=False)
+        anchor = StoreAnchor(store, timedelta(days=400))
+        anchor.deliver([signed(3)])
+        with pytest.raises(StoreAccessError, match="InvalidRequest"):  # a bucket that was not made with object lock
+            anchor.deliver([signed(4)])
+    finally:
+        server.shutdown()
+        server.server_close()
+    path, headers, body = seen[0]
+    assert path == f"/calls/{checkpoint_key(signed(3))}"
+    assert body.decode() == signed(3).note
+    assert headers["x-amz-object-lock-mode"] == "COMPLIANCE"
+    assert headers["x-amz-object-lock-retain-until-date"].startswith("2027-06-05T08:03:00")
+    assert headers["content-md5"]
