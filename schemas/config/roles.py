@@ -138,7 +138,7 @@ class RowColumns(Record):
         return tuple(getattr(self, level) for level in _LEVELS[rows])
 
 
-class Permission(Record):
+class ViewPermission(Record):
     """What a role may read of a view."""
 
     columns: tuple[Slug, ...] = ()
@@ -150,7 +150,7 @@ class View(Record):
 
     rows: RowColumns = RowColumns()
     columns: dict[Slug, tuple[ColumnName, ...]] = Field(default_factory=dict)
-    may: dict[Slug, Permission] = Field(default_factory=dict)
+    may: dict[Slug, ViewPermission] = Field(default_factory=dict)
     withheld: tuple[Slug, ...] = ()
     text: bool = Field(default=False, description="whether what was said is in it")
 

@@ -15,7 +15,7 @@ from schemas.config.tenants import TenantDays
 from schemas.messages.call_analysis import TRIGGER_NAMES
 from schemas.messages.call_ended import Role
 from streams.cli.command_settings import command_settings
-from streams.cli.console.access import Allowed, refuse, require_reach
+from streams.cli.console.access import PermittedCommand, refuse, require_reach
 from streams.cli.console.options import JsonOption
 from streams.cli.console.output import console, print_json
 from streams.cli.console.phone_number import read_phone_number
@@ -188,7 +188,7 @@ def _only_tenant(settings: Settings) -> str:
         client.close()
 
 
-def _narrowed(settings: Settings, query: SearchQuery) -> tuple[Allowed, SearchQuery]:
+def _narrowed(settings: Settings, query: SearchQuery) -> tuple[PermittedCommand, SearchQuery]:
     """Who searches, and the search within the teams or the agents of whoever has a role for these alone.
 
     Raises `NotAllowedError` where it asks for others, and `SearchError` where it has to say more.
@@ -215,7 +215,7 @@ def _narrowed(settings: Settings, query: SearchQuery) -> tuple[Allowed, SearchQu
     return allowed, query.model_copy(update={"agents": tuple(sorted(reach.agents))})
 
 
-def _accesses(query: SearchQuery, page: Page, who: Allowed, reason: str | None, ticket: str | None) -> list[AuditEntry]:
+def _accesses(query: SearchQuery, page: Page, who: PermittedCommand, reason: str | None, ticket: str | None) -> list[AuditEntry]:
     """An entry for each tenant that was asked for."""
     from streams.cli.console.audit import access_entry
 

@@ -88,7 +88,7 @@ def build_app(served: Served) -> "FastAPI":
     uploads = Uploads(served, limits)
     people = People(served.people, served.clock, asking)
     authentication = Authentication(served.api_keys, people, served.clock, asking)
-    permission = Permission(authentication, served.owners, served.people.audit_log, served.clock, asking)
+    permission = Permission(authentication, served.owners, served.people.audit_log, served.clock, asking, limits)
     readiness = _Readiness(served, asking)
 
     @asynccontextmanager

@@ -19,6 +19,7 @@ from processors.custody.audit_entry import AuditEntry, AuditLog, Result
 from processors.custody.authorization import EVERY_TENANT, Action, Actor, Decision, Target, authorize
 from streams.ports import Clock
 from streams.serve.authentication import answered
+from streams.serve.limits import TenantLimits
 from streams.serve.ports import KnowsOwners
 from streams.serve.problems import RefusedError, entered, not_found, unprocessable
 from streams.serve.requests import CallIdInPath, TenantInQuery
@@ -77,13 +78,20 @@ class Permission:
     """For the thread of the event loop alone; what blocks runs in `pool`."""
 
     def __init__(
-        self, authentication: Authenticates, owners: KnowsOwners, audit_log: AuditLog, clock: Clock, pool: Executor
+        self,
+        authentication: Authenticates,
+        owners: KnowsOwners,
+        audit_log: AuditLog,
+        clock: Clock,
+        pool: Executor,
+        limits: TenantLimits,
     ) -> None:
         self._authentication = authentication
         self._owners = owners
         self._audit_log = audit_log
         self._clock = clock
         self._pool = pool
+        self._limits = limits
 
     async def permit(
         self, request: "Request", action: Action, call_id: str | None = None, tenant_id: str | None = None
@@ -91,11 +99,12 @@ class Permission:
         """Whoever asks may do this to the call, or without one to the tenant. Without `tenant_id` it is the only one
         in which the actor has a role.
 
-        Raises `RefusedError`: 401; 403 and 404 once the refusal is entered; 422 where the tenant has to be named; 503
-        where the register or the database does not answer, and then nothing may be shown either.
+        Raises `RefusedError`: 401; 403 and 404 once the refusal is entered; 422 where the tenant has to be named; 429;
+        503 where the register or the database does not answer, and then nothing may be shown either.
         """
         actor = await self._authentication.actor_of(request)
         request.state.key_id = actor.actor_id
+        self._limits.request(f"account {actor.actor_id}")
         return await self.permit_actor(request, actor, action, call_id, tenant_id)
 
     async def enter(self, permitted: Permitted, action: str) -> None:

@@ -59,7 +59,7 @@ def build(worker: WorkerContext) -> Loop:
     received = received_store_from(settings, store)
     tenants = read_tenants(settings.tenants_file)
     outcomes = ClickHouseOutcomes(settings.clickhouse_url.get_secret_value())
-    owners = ClickHouseCallOwners(settings.clickhouse_url.get_secret_value(), take_in.intakes)
+    owners = ClickHouseCallOwners(settings.clickhouse_url.get_secret_value(), take_in.intakes.intake)
     served = Served(
         settings=settings,
         clock=worker.clock,

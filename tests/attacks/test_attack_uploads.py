@@ -19,7 +19,7 @@ import httpx
 import pytest
 
 from streams.adapters.object_store.folder import FolderStore
-from streams.serve.authentication import REMEMBERED_S
+from streams.serve.people import REMEMBERED_S
 from tests.streams.serve.test_recordings import DATA, form, header, of_call
 from tests.support.disks import fill, small_disk
 from tests.support.serving import Serving, event, serving

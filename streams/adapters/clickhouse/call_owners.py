@@ -1,12 +1,13 @@
 """Whose call it is, as `store` wrote it. See `streams.serve.permission.KnowsOwners`."""
 
 import threading
+from collections.abc import Callable
 
-from processors.custody.intake import Stored
+from processors.custody.intake import Intake, Stored
 from schemas.messages.call_ended import CallEnded
 from streams.adapters.clickhouse.reconnecting import ReconnectingClient
 from streams.adapters.clickhouse.statements import read_rows
-from streams.ports import CallOwner, Intakes
+from streams.ports import CallOwner
 
 _TIMEOUT_S = 5
 _QUERY = "SELECT agent_id, agent_team FROM calls WHERE tenant_id = {tenant:String} AND call_id = {call:String} LIMIT 1"
@@ -18,9 +19,10 @@ class ClickHouseCallOwners:
     What is stored and not announced yet is known from the register.
     """
 
-    def __init__(self, url: str, intakes: Intakes) -> None:
+    def __init__(self, url: str, intake: Callable[[str, str], Intake]) -> None:
+        """`intake` is that of `Intakes`."""
         self._clients = ReconnectingClient(url, timeout_s=_TIMEOUT_S)
-        self._intakes = intakes
+        self._intake = intake
         self._lock = threading.Lock()
 
     def owner(self, tenant_id: str, call_id: str) -> CallOwner | None:
@@ -30,7 +32,7 @@ class ClickHouseCallOwners:
         if rows:
             agent_id, team = rows[0]
             return CallOwner(str(agent_id) or None, None if team is None else str(team) or None)
-        intake = self._intakes.intake(tenant_id, call_id)
+        intake = self._intake(tenant_id, call_id)
         if isinstance(intake, Stored):
             agent = CallEnded.decode(intake.event).agent
             return CallOwner(agent.id, agent.team)

@@ -57,7 +57,7 @@ class Commanding:
 
 
 @dataclass(frozen=True)
-class Allowed:
+class PermittedCommand:
     """Who does it, for the log, and in which role."""
 
     actor: Actor
@@ -117,7 +117,7 @@ def is_operator(data_dir: Path) -> bool:
 
 def require_permission(
     settings: Settings, action: Action, tenant: str | None, *, entered_as: str = "", call: Target | None = None
-) -> Allowed:
+) -> PermittedCommand:
     """Whoever runs the command may do this to the tenant, to all of them where none is named, or to the call.
 
     Raises `NotAllowedError` once the refusal is entered, and as `commanding`.
@@ -126,12 +126,12 @@ def require_permission(
     actor, decision = commanding(settings).decide(action, target)
     if not decision.allowed:
         refuse(settings, actor, decision, target, entered_as or action)
-    return Allowed(actor, decision.role)
+    return PermittedCommand(actor, decision.role)
 
 
 def require_reach(
     settings: Settings, action: Action, tenants: Iterable[str], *, entered_as: str
-) -> tuple[Allowed, dict[str, Reach]]:
+) -> tuple[PermittedCommand, dict[str, Reach]]:
     """Which calls of each tenant whoever runs the command may do this to. Raises as `require_permission`."""
     who, reaches = commanding(settings), {}
     by, role = who.actor, ""
@@ -147,7 +147,7 @@ def require_reach(
         from processors.custody.accounts import OPERATOR
 
         role = OPERATOR
-    return Allowed(by, role), reaches
+    return PermittedCommand(by, role), reaches
 
 
 def refuse(settings: Settings, actor: Actor, decision: Decision, target: Target, entered_as: str) -> None:

@@ -11,7 +11,7 @@ from streams.settings import Settings
 
 if TYPE_CHECKING:
     from streams.adapters.register.audit_log import RegisterAuditLog
-    from streams.cli.console.access import Allowed
+    from streams.cli.console.access import PermittedCommand
 
 
 @contextmanager
@@ -39,7 +39,7 @@ def access_entry(
     filters: tuple[str, ...],
     calls_count: int | None = None,
     *,
-    who: "Allowed",
+    who: "PermittedCommand",
     reason: str | None = None,
     ticket: str | None = None,
 ) -> AuditEntry:

@@ -108,16 +108,14 @@ def test_a_disabled_account_and_a_role_that_is_no_more_grant_nothing() -> None:
 def test_every_change_of_what_it_may_do_begins_another_generation_and_none_other_does() -> None:
     account = given_roles(LI_NA, held("approver"))
     first = account.generation
-    for number, command in enumerate(
-        [
-            SetPassword("li_na", "hash"),
-            GiveGrant("li_na", "g2", "bi_analyst", "acme"),
-            RevokeGrant("li_na", "g2"),
-            DisableAccount("li_na"),
-            EnableAccount("li_na"),
-        ],
-        start=1,
-    ):
+    changes: list[AccountCommand] = [
+        SetPassword("li_na", "hash"),
+        GiveGrant("li_na", "g2", "bi_analyst", "acme"),
+        RevokeGrant("li_na", "g2"),
+        DisableAccount("li_na"),
+        EnableAccount("li_na"),
+    ]
+    for number, command in enumerate(changes, start=1):
         account = obey([command], admin("acme"), account)
         assert account.generation == first + number
     issued = obey(
@@ -178,7 +176,7 @@ def test_what_cannot_be_is_said_in_a_sentence() -> None:
             ),
         ):
             with cases.case(name), pytest.raises(AccountError, match=sentence):
-                decide(command, account, OPERATOR, ROLES, NOW)  # type: ignore[arg-type] # commands of every kind
+                decide(command, account, OPERATOR, ROLES, NOW)
 
 
 def test_an_administrator_stays_within_the_tenant() -> None:
@@ -199,7 +197,7 @@ def test_an_administrator_stays_within_the_tenant() -> None:
             ("a role for oneself", GiveGrant("li_na", "g", "approver", "acme"), LI_NA, admin("*", "li_na")),
         ):
             with cases.case(name), pytest.raises(AccountRefusedError):
-                decide(command, account, by, ROLES, NOW)  # type: ignore[arg-type] # commands of every kind
+                decide(command, account, by, ROLES, NOW)
     assert decide(DisableAccount("li_na"), elsewhere, admin("*"), ROLES, NOW)
 
 

@@ -7,6 +7,7 @@ from uuid import uuid4
 
 import pytest
 
+from schemas.messages.call_ended import Role
 from streams import wiring
 from streams.adapters.clickhouse.connection import connect
 from streams.adapters.clickhouse.migrate import migrate
@@ -32,7 +33,7 @@ def store(engine: RunningEngine) -> Iterator[Store]:
     migrate(url)
     client = connect(url)
     stored = Store(url, client)
-    words = (("agent", "退款"),)
+    words: tuple[tuple[Role, str], ...] = (("agent", "退款"),)
     stored.write(
         Call("sales1", words, team="sales", agent="1001"),
         Call("care1", words, team="care", agent="1002", ended_at=T0 - timedelta(days=1)),

@@ -51,12 +51,17 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serving]:
         yield running
 
 
+OPERATIONS = [
+    *("take_in_recording", "hand_over_transcript", "get_call", "live", "ready"),
+    *("get_me", "sign_in", "sign_out", "begin_oidc", "end_oidc"),
+]
+
 CHECKS = [not_a_server_error, status_code_conformance, content_type_conformance, response_schema_conformance]
 
 
 @pytest.mark.loopback
 @pytest.mark.parametrize("mode", schemathesis.GenerationMode, ids=lambda mode: mode.value)
-@pytest.mark.parametrize("name", ["take_in_recording", "hand_over_transcript", "get_call", "live", "ready"])
+@pytest.mark.parametrize("name", OPERATIONS)
 def test_answers_to_what_the_document_allows_or_forbids_are_those_it_names(
     server: Serving, name: str, mode: schemathesis.GenerationMode
 ) -> None:

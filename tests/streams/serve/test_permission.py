@@ -6,7 +6,7 @@ from itertools import product
 from typing import Annotated, Any
 
 import pytest
-from fastapi import Depends
+from fastapi import Depends, FastAPI
 
 from processors.custody.authorization import ACTIONS, Action
 from streams.ports import CallOwner
@@ -47,7 +47,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serving]:
             yield running
 
 
-def add_route(app: Any, action: Action) -> None:
+def add_route(app: FastAPI, action: Action) -> None:
     @app.post(f"/try/{action}/{{call_id}}")
     async def of_call(permitted: Annotated[Permitted, Depends(require(action))]) -> dict[str, Any]:
         return {
@@ -64,7 +64,8 @@ def add_route(app: Any, action: Action) -> None:
 
 
 def scope_of(rows: str) -> dict[str, Any]:
-    return {"tenant": {}, "team": {"teams": ["sales"]}, "agent": {"agent_id": "1001"}}[rows]
+    scopes: dict[str, dict[str, Any]] = {"team": {"teams": ["sales"]}, "agent": {"agent_id": "1001"}}
+    return scopes.get(rows, {})
 
 
 def test_every_action_as_every_role_on_every_kind_of_call(server: Serving) -> None:

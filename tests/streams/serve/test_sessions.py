@@ -184,7 +184,7 @@ def test_what_is_sent_is_checked_and_never_repeated(server: Serving, browser: ht
             ("from another site", 403, _from_elsewhere()),
         ):
             with cases.case(name):
-                answer = browser.post("/v1/session", **options)  # type: ignore[arg-type] # of every kind
+                answer = browser.post("/v1/session", **options)
                 assert answer.status_code == status
                 assert secret not in answer.text
     assert secret not in str(server.town.audit_log.entries)
