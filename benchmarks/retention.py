@@ -20,7 +20,7 @@ from schemas.config.retention import read_retention_policy
 from streams.adapters.register.holds import RegisterCases, RegisterHolds
 from streams.adapters.register.migrate import migrate_register
 from streams.adapters.register.register import Register, Transaction, sqlite_url
-from streams.adapters.register.retentions import Decision, RegisterRetentions
+from streams.adapters.register.retentions import KeepDecision, RegisterRetentions
 from streams.ports import SystemClock
 from streams.queries.retention_plan import planned
 from streams.stages.keep import DECIDED_AT_ONCE
@@ -38,17 +38,17 @@ class NoEntries:
         """Nothing."""
 
 
-def decisions(calls: int) -> Iterator[list[Decision]]:
+def decisions(calls: int) -> Iterator[list[KeepDecision]]:
     """Of calls in the order in which they end, general and finance by turns, in batches as `keep` has them."""
     policy = read_retention_policy()
     by_id = {one.id: one for one in policy.classes}
     step = timedelta(days=365) / calls
-    batch: list[Decision] = []
+    batch: list[KeepDecision] = []
     for number in range(calls):
         ended_at = BEGIN + number * step
         classes = [by_id["general"], *([by_id["finance"]] if number % 2 else [])]
         command = Keep(*terms_of(classes, policy.version, ended_at, "capture"))
-        batch.append(Decision("acme", f"call-{number:012d}", ended_at, command, f"{number % (calls // 5):064x}"))
+        batch.append(KeepDecision("acme", f"call-{number:012d}", ended_at, command, f"{number % (calls // 5):064x}"))
         if len(batch) == DECIDED_AT_ONCE:
             yield batch
             batch = []

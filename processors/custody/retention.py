@@ -17,8 +17,8 @@ from schemas.messages.call_ended import CallEnded
 DecidedBy = Literal["capture", "judged", "event", "person"]
 """By the event of the call, by what was said, by a later event such as the end of a contract, by a person."""
 
-Action = Literal["archive", "delete"]
-Reason = Literal["retention_over", "archive_over", "misdial"]
+DueAction = Literal["archive", "delete"]
+DueReason = Literal["retention_over", "archive_over", "misdial"]
 """Why a recording is due, as a word for the tombstone."""
 
 TOO_SHORT = "too_short"
@@ -26,7 +26,7 @@ TOO_SHORT = "too_short"
 
 
 @dataclass(frozen=True)
-class Term:
+class RetentionTerm:
     """How long a recording is kept by one class, and what becomes of it then.
 
     `starts_at` is the end of the call or the later event; `ends_on` the first day on which it need not be kept.
@@ -63,7 +63,7 @@ class Retention:
     is the day from which a misdial may go.
     """
 
-    term: Term | None = None
+    term: RetentionTerm | None = None
     waiting: tuple[Waiting, ...] = ()
     came: Mapping[str, datetime] = field(default_factory=dict)
     is_misdial: bool | None = None
@@ -78,7 +78,7 @@ UNDECIDED = Retention()
 class Keep:
     """These terms and waiting classes were found. `is_misdial` is None where that cannot be told from what is known."""
 
-    terms: tuple[Term, ...]
+    terms: tuple[RetentionTerm, ...]
     waiting: tuple[Waiting, ...] = ()
     is_misdial: bool | None = None
     early_on: date | None = None
@@ -93,20 +93,20 @@ class EventCame:
 
 
 @dataclass(frozen=True)
-class Archive:
+class PutInArchive:
     """The recording lies in the archive, and not where it lay, from this day on."""
 
     on: date
 
 
-RetentionCommand = Keep | EventCame | Archive
+RetentionCommand = Keep | EventCame | PutInArchive
 
 
 @dataclass(frozen=True)
 class TermWasSet:
     """From now on this term holds."""
 
-    term: Term
+    term: RetentionTerm
 
 
 @dataclass(frozen=True)
@@ -151,8 +151,8 @@ class Due:
     """What is to be done with a recording, from which day on, by which class under which version of the policy."""
 
     on: date
-    action: Action
-    reason: Reason
+    action: DueAction
+    reason: DueReason
     retention_class: str
     policy_version: int
 
@@ -165,13 +165,13 @@ def decide(command: RetentionCommand, state: Retention) -> tuple[RetentionEvent,
         case EventCame(event, at):
             known = state.came.get(event)
             return () if known is not None and at <= known else (EventWasNoted(event, at),)
-        case Archive(on):
+        case PutInArchive(on):
             return () if state.archived_on is not None else (WasArchived(on),)
 
 
 def _kept(
     state: Retention,
-    terms: Iterable[Term],
+    terms: Iterable[RetentionTerm],
     waiting: Iterable[Waiting],
     is_misdial: bool | None,
     early_on: date | None,
@@ -193,7 +193,7 @@ def _kept(
             yield MisdialWasFound(later)
 
 
-def _longer(one: Term | None, other: Term) -> Term:
+def _longer(one: RetentionTerm | None, other: RetentionTerm) -> RetentionTerm:
     """The one that ends last; of two that end together the first, with the longer floor and time in the archive."""
     if one is None:
         return other
@@ -235,7 +235,7 @@ def after(state: Retention, command: RetentionCommand) -> Retention:
     return reduce(evolve, decide(command, state), state)
 
 
-def holding_term(state: Retention, ended_at: datetime) -> Term | None:
+def holding_term(state: Retention, ended_at: datetime) -> RetentionTerm | None:
     """The term that ends last, those among them whose event has come; None where nothing was decided.
 
     `ended_at` is the end of the call: an event that came before it counts from there.
@@ -245,7 +245,7 @@ def holding_term(state: Retention, ended_at: datetime) -> Term | None:
         if (came := state.came.get(one.event)) is not None:
             starts_at = max(came, ended_at)
             ends_on = first_day_after(starts_at, one.days)
-            term = Term(
+            term = RetentionTerm(
                 one.retention_class,
                 one.days,
                 starts_at,
@@ -302,7 +302,7 @@ def floor_on(state: Retention, ended_at: datetime) -> date | None:
     return max([date.min if term is None else term.floor_on, *(one.until_on for one in still_open if one.until_on)])
 
 
-def _due(on: date, action: Action, reason: Reason, term: Term) -> Due:
+def _due(on: date, action: DueAction, reason: DueReason, term: RetentionTerm) -> Due:
     return Due(on, action, reason, term.retention_class, term.policy_version)
 
 
@@ -313,7 +313,7 @@ def first_day_after(starts_at: datetime, days: int) -> date:
 
 def terms_of(
     classes: Iterable[RetentionClass], policy_version: int, ended_at: datetime, decided_by: DecidedBy
-) -> tuple[tuple[Term, ...], tuple[Waiting, ...]]:
+) -> tuple[tuple[RetentionTerm, ...], tuple[Waiting, ...]]:
     """What these classes mean for a call that ended then."""
     terms, waiting = [], []
     for one in classes:
@@ -323,7 +323,7 @@ def terms_of(
             waiting.append(Waiting(one.id, one.days, one.event, policy_version, until_on, archive_days))
         days = one.days if one.event is None else one.floor_days
         ends_on, floor_on = first_day_after(ended_at, days), first_day_after(ended_at, one.floor_days)
-        terms.append(Term(one.id, days, ended_at, ends_on, floor_on, policy_version, decided_by, archive_days))
+        terms.append(RetentionTerm(one.id, days, ended_at, ends_on, floor_on, policy_version, decided_by, archive_days))
     return tuple(terms), tuple(waiting)
 
 

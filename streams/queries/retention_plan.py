@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date
 
-from processors.custody.retention import Action, Reason
+from processors.custody.retention import DueAction, DueReason
 from streams.adapters.register.holds import RegisterHolds
 from streams.adapters.register.retentions import DueKey, RegisterRetentions
 
@@ -19,8 +19,8 @@ class PlannedCall:
     tenant_id: str
     call_id: str
     on: date
-    action: Action
-    reason: Reason
+    action: DueAction
+    reason: DueReason
     retention_class: str
     policy_version: int
     cases: Sequence[str]

@@ -10,7 +10,7 @@ from processors.custody.retention import EventCame
 from schemas.errors import OperatorError
 from streams.adapters.register.holds import HoldOutcome, RegisterCases
 from streams.adapters.register.ports import AuditWithin
-from streams.adapters.register.retentions import RegisterRetentions, Told
+from streams.adapters.register.retentions import EventTold, RegisterRetentions
 from streams.ports import Clock
 
 NO_ROLE = "none"
@@ -73,7 +73,7 @@ class Holding:
         *,
         call_id: str | None = None,
         contract_id: str | None = None,
-    ) -> Told:
+    ) -> EventTold:
         """What classes wait for has come, of a call or of a contract. Raises `UnknownCallError`, `ValueError` for
         neither and for both.
         """

@@ -20,7 +20,15 @@ from typing import Protocol
 from processors.custody.audit_entry import AuditEntry
 from processors.custody.holds import TELEPHONY, HoldRefusedError, HoldScope, Open, telephony_case
 from processors.custody.ports import Tombstones
-from processors.custody.retention import DecidedBy, Keep, Term, Waiting, first_day_after, may_go_early, terms_of
+from processors.custody.retention import (
+    DecidedBy,
+    Keep,
+    RetentionTerm,
+    Waiting,
+    first_day_after,
+    may_go_early,
+    terms_of,
+)
 from processors.judging.retention import fitting_classes
 from processors.listening.audio import DecodeLimits
 from schemas.config.retention import (
@@ -45,7 +53,7 @@ from streams.adapters.object_store.from_settings import object_store_from
 from streams.adapters.register.errors import RegisterRefusedError
 from streams.adapters.register.holds import RegisterCases, RegisterHolds
 from streams.adapters.register.register import Register
-from streams.adapters.register.retentions import Decision, DueKey, KeptCall, RegisterRetentions
+from streams.adapters.register.retentions import DueKey, KeepDecision, KeptCall, RegisterRetentions
 from streams.ports import Clock, WorkSource
 from streams.runtime.lanes import Lanes
 from streams.runtime.logs import describe
@@ -90,7 +98,7 @@ class Purge(Protocol):
         ...
 
 
-Archive = Callable[[KeptCall], object]
+ToArchive = Callable[[KeptCall], object]
 """Have the recording lie in the archive and not where it lay. Doing it again is right.
 
 Raises `RetryableError` and `OperatorError`.
@@ -183,7 +191,7 @@ class Found:
 
     raw: ConsumerRecord
     message: CallEnded | CallAnalysis
-    decision: Decision
+    decision: KeepDecision
     is_held: bool
 
 
@@ -270,13 +278,13 @@ class Decide:
         return CALLS_DEAD_LETTERS.record(dead_letter_for(KEEP, one.raw, one.message, refused, self.clock.now()))
 
 
-def decision_of_event(policy: RetentionPolicy, call: CallEnded) -> Decision:
+def decision_of_event(policy: RetentionPolicy, call: CallEnded) -> KeepDecision:
     """What is known when a call ends."""
     terms, waiting = _terms(fitting_classes(policy, call), policy, call, "capture")
     return _decision(call, Keep(terms, waiting))
 
 
-def decision_of_analysis(policy: RetentionPolicy, analysis: CallAnalysis) -> Decision:
+def decision_of_analysis(policy: RetentionPolicy, analysis: CallAnalysis) -> KeepDecision:
     """What is known when a call was judged: by the event, by what was said, by the rules of its industry.
 
     The days that the analysis names hold, too, where its class is that of a rule pack, or has since become shorter.
@@ -290,7 +298,7 @@ def decision_of_analysis(policy: RetentionPolicy, analysis: CallAnalysis) -> Dec
         known = by_id.get(analysis.retention_class)
         floor_days = LEAST_DAYS if known is None else known.floor_days
         terms += (
-            Term(
+            RetentionTerm(
                 analysis.retention_class,
                 analysis.retention_days,
                 call.ended_at,
@@ -308,12 +316,12 @@ def decision_of_analysis(policy: RetentionPolicy, analysis: CallAnalysis) -> Dec
 
 def _terms(
     classes: Collection[RetentionClass], policy: RetentionPolicy, call: CallEnded, by: DecidedBy
-) -> tuple[tuple[Term, ...], tuple[Waiting, ...]]:
+) -> tuple[tuple[RetentionTerm, ...], tuple[Waiting, ...]]:
     return terms_of(classes, policy.version, call.ended_at, by)
 
 
-def _decision(call: CallEnded, command: Keep) -> Decision:
-    return Decision(call.tenant_id, call.call_id, call.ended_at, command, call.customer.key, call.crm.get(CONTRACT))
+def _decision(call: CallEnded, command: Keep) -> KeepDecision:
+    return KeepDecision(call.tenant_id, call.call_id, call.ended_at, command, call.customer.key, call.crm.get(CONTRACT))
 
 
 @dataclass
@@ -323,7 +331,7 @@ class CarryOut:
     retentions: RegisterRetentions
     holds: RegisterHolds
     purge: Purge
-    archive: Archive
+    archive: ToArchive
     clock: Clock
     every: timedelta
     """So long after a round has come to its end the next one begins."""

@@ -27,7 +27,7 @@ from schemas.messages.custody_changed import CustodyChanged
 from streams.adapters.register.holds import HoldOutcome, RegisterCaseList, RegisterCases, RegisterHolds
 from streams.adapters.register.outbox import Outbox
 from streams.adapters.register.register import Register
-from streams.adapters.register.retentions import Call, Decision, RegisterRetentions
+from streams.adapters.register.retentions import KeepDecision, RegisterRetentions, TenantCall
 from streams.adapters.register.tables import leftovers
 from tests.support.holding import ListedEntries
 from tests.support.judged_calls import FixedClock
@@ -48,7 +48,7 @@ class House:
         self.listed = RegisterCaseList(register)
         self.retentions = RegisterRetentions(register, self.clock)
 
-    def gone(self, calls: Collection[Call]) -> frozenset[Call]:
+    def gone(self, calls: Collection[TenantCall]) -> frozenset[TenantCall]:
         with self.register.reading() as tx:
             keys = set(tx.execute(select(leftovers.c.object_key)).scalars())
         return frozenset(call for call in calls if "/".join(call) in keys)
@@ -70,7 +70,7 @@ class House:
     def decide(self, call_id: str, customer_key: str | None = None, ended_at: datetime = AT) -> None:
         classes = [one for one in read_retention_policy().classes if one.id == "general"]
         command = Keep(*terms_of(classes, 2, ended_at, "capture"))
-        self.retentions.decide([Decision("acme", call_id, ended_at, command, customer_key)])
+        self.retentions.decide([KeepDecision("acme", call_id, ended_at, command, customer_key)])
 
 
 @pytest.fixture

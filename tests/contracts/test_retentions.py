@@ -18,7 +18,7 @@ from streams.adapters.register.register import Register, Transaction
 from streams.adapters.register.retentions import (
     LOOK_AGAIN,
     UNDECIDED_FOR,
-    Decision,
+    KeepDecision,
     KeptCall,
     RegisterRetentions,
     UnknownCallError,
@@ -42,11 +42,11 @@ def found(
     contract_id: str | None = None,
     ended_at: datetime = ENDED_AT,
     is_misdial: bool | None = None,
-) -> Decision:
+) -> KeepDecision:
     classes = [*(one for one in POLICY.classes if one.id in wanted), *more]
     terms, waiting = terms_of(classes, POLICY.version, ended_at, by)
     early_on = first_day_after(ended_at, 7) if is_misdial else None
-    return Decision("acme", call_id, ended_at, Keep(terms, waiting, is_misdial, early_on), "k" * 64, contract_id)
+    return KeepDecision("acme", call_id, ended_at, Keep(terms, waiting, is_misdial, early_on), "k" * 64, contract_id)
 
 
 @pytest.fixture

@@ -32,10 +32,6 @@ class ArchiveError(OperatorError):
     """What was written into the archive is not what was to be: the original stays."""
 
 
-Renderer = Callable[[bytes, DecodeLimits, RecordingFormat | None], Renditions]
-"""`processors.listening.renditions.render`, or the same in a process of its own."""
-
-
 @dataclass(frozen=True)
 class RecordingArchive:
     """Every method may raise what store and keys raise: `RetryableError` and `OperatorError`, `SealBrokenError`."""
@@ -43,7 +39,8 @@ class RecordingArchive:
     store: ObjectStore
     sealed: SealedStore
     """Over the same store."""
-    render: Renderer
+    render: Callable[[bytes, DecodeLimits, RecordingFormat | None], Renditions]
+    """`processors.listening.renditions.render`, or the same in a process of its own; so with `probe`."""
     probe: Callable[[bytes], AudioFacts]
     limits: DecodeLimits
     most_bytes: int

@@ -32,7 +32,7 @@ from processors.custody.holds import (
 from schemas.messages.custody_changed import CustodyChanged, CustodyKind
 from streams.adapters.register.ports import AuditWithin
 from streams.adapters.register.register import Register, Transaction
-from streams.adapters.register.retentions import Call, by_tenant, lock_call
+from streams.adapters.register.retentions import TenantCall, by_tenant, lock_call
 from streams.adapters.register.tables import hold_calls, hold_customers, holds, retentions
 from streams.ports import Clock
 
@@ -40,7 +40,7 @@ SINCE_EVER = datetime(1970, 1, 1, tzinfo=UTC)
 FOR_EVER = datetime(9999, 1, 1, tzinfo=UTC)
 """Bounds of a customer's calls where none are given."""
 
-Gone = Callable[[Collection[Call]], frozenset[Call]]
+Gone = Callable[[Collection[TenantCall]], frozenset[TenantCall]]
 """Those of these calls that were destroyed, or are being: a hold would come too late."""
 
 
@@ -59,7 +59,7 @@ class RegisterHolds:
         nobody knows."""
         return self.among([(tenant_id, call_id)]).get((tenant_id, call_id), ())
 
-    def among(self, calls: Collection[Call]) -> Mapping[Call, Sequence[str]]:
+    def among(self, calls: Collection[TenantCall]) -> Mapping[TenantCall, Sequence[str]]:
         """Those of these calls that are held, with the cases that hold them."""
         with self._register.reading("look for holds") as tx:
             return _holding(tx, calls)
@@ -189,9 +189,9 @@ def _lock_tenant(tx: Transaction, tenant_id: str, *, shared: bool) -> None:
         tx.execute(text(f"SELECT {lock}(hashtextextended(:name, 0))"), {"name": name})
 
 
-def _holding(tx: Transaction, calls: Collection[Call]) -> dict[Call, tuple[str, ...]]:
+def _holding(tx: Transaction, calls: Collection[TenantCall]) -> dict[TenantCall, tuple[str, ...]]:
     c, k, r, h = hold_calls.c, hold_customers.c, retentions.c, holds.c
-    found: dict[Call, set[str]] = {}
+    found: dict[TenantCall, set[str]] = {}
     for tenant_id, part in by_tenant(calls):
         named = (
             select(c.call_id, c.case_id)

@@ -16,13 +16,13 @@ from sqlalchemy import Row, bindparam, delete, literal, select, text, tuple_, up
 from processors.custody.audit_entry import AuditEntry
 from processors.custody.retention import (
     UNDECIDED,
-    Archive,
     Due,
     EventCame,
     Keep,
+    PutInArchive,
     Retention,
     RetentionCommand,
-    Term,
+    RetentionTerm,
     Waiting,
     after,
     due,
@@ -44,7 +44,7 @@ LOOK_AGAIN = timedelta(days=30)
 UNDECIDED_FOR = timedelta(days=1)
 """So long after it was asked for is an erasure looked at again of a call of which nothing was decided yet."""
 
-Call = tuple[str, str]
+TenantCall = tuple[str, str]
 """Tenant and call id."""
 
 DueKey = tuple[date, str, str]
@@ -58,7 +58,7 @@ class UnknownCallError(OperatorError):
 
 
 @dataclass(frozen=True)
-class Decision:
+class KeepDecision:
     """What was found of one call. `customer_key` and `contract_id` are None where the event names none."""
 
     tenant_id: str
@@ -69,7 +69,7 @@ class Decision:
     contract_id: str | None = None
 
     @property
-    def call(self) -> Call:
+    def call(self) -> TenantCall:
         return self.tenant_id, self.call_id
 
 
@@ -86,7 +86,7 @@ class KeptCall:
     contract_id: str | None = None
 
     @property
-    def call(self) -> Call:
+    def call(self) -> TenantCall:
         return self.tenant_id, self.call_id
 
     @property
@@ -96,7 +96,7 @@ class KeptCall:
 
 
 @dataclass(frozen=True)
-class Told:
+class EventTold:
     """An event as it was told: of how many calls the end has changed by it."""
 
     calls: int
@@ -110,9 +110,9 @@ class RegisterRetentions:
         self._register = register
         self._clock = clock
 
-    def decide(self, decisions: Sequence[Decision]) -> int:
+    def decide(self, decisions: Sequence[KeepDecision]) -> int:
         """Add these to what is stored, in one transaction; how many calls changed. Again is right, and changes none."""
-        by_call: dict[Call, list[Decision]] = {}
+        by_call: dict[TenantCall, list[KeepDecision]] = {}
         for each in sorted(decisions, key=lambda one: one.call):
             by_call.setdefault(each.call, []).append(each)
         with self._register.transaction("decide how long calls are kept") as tx:
@@ -157,7 +157,7 @@ class RegisterRetentions:
             row = _kept(tx.execute(select(retentions).where(*mine(*kept.call)).with_for_update()).first())
             if row is None or row.retention.archived_on is not None:
                 return
-            state = after(row.retention, Archive(at.astimezone(UTC).date()))
+            state = after(row.retention, PutInArchive(at.astimezone(UTC).date()))
             _write(tx, row, state, archived_at=at)
             tx.outbox(
                 CustodyChanged.of(
@@ -165,7 +165,7 @@ class RegisterRetentions:
                 )
             )
 
-    def forget(self, calls: Iterable[Call]) -> None:
+    def forget(self, calls: Iterable[TenantCall]) -> None:
         """Calls that have a tombstone: nothing is due with them any more."""
         with self._register.transaction("forget how long calls were kept") as tx:
             for tenant_id, part in by_tenant(calls):
@@ -174,7 +174,7 @@ class RegisterRetentions:
 
     def tell_of_call(
         self, tenant_id: str, call_id: str, command: EventCame, entry: AuditEntry, audit: AuditWithin
-    ) -> Told:
+    ) -> EventTold:
         """An event of one call, with its entry. Raises `UnknownCallError` where nothing was decided of the call."""
         with self._register.transaction("note an event") as tx:
             row = _kept(tx.execute(select(retentions).where(*mine(tenant_id, call_id)).with_for_update()).first())
@@ -182,11 +182,11 @@ class RegisterRetentions:
                 raise UnknownCallError(f"nothing is known of how long call {call_id} of {tenant_id} is kept")
             changed = _apply(tx, row, command)
             _tell(tx, tenant_id, command, entry, audit, changed, call_id=call_id)
-        return Told(1, int(changed))
+        return EventTold(1, int(changed))
 
     def tell_of_contract(
         self, tenant_id: str, contract_id: str, command: EventCame, entry: AuditEntry, audit: AuditWithin
-    ) -> Told:
+    ) -> EventTold:
         """An event of a contract: of all its calls, those that are decided later, too. The latest time holds."""
         e, r = retention_events.c, retentions.c
         with self._register.transaction("note an event") as tx:
@@ -205,7 +205,7 @@ class RegisterRetentions:
             calls = [row for row in rows if row is not None]
             changed = sum(_apply(tx, row, command) for row in calls)
             _tell(tx, tenant_id, command, entry, audit, changed)
-        return Told(len(calls), changed)
+        return EventTold(len(calls), changed)
 
     def floor_until_within(self, tx: Transaction, tenant_id: str, call_id: str) -> datetime | None:
         """When no law asks for the call any more; None where none does now. What cannot be foretold is looked at again
@@ -222,7 +222,7 @@ class RegisterRetentions:
         return until if until > now else None
 
 
-def by_tenant(calls: Iterable[Call]) -> Iterator[tuple[str, Sequence[str]]]:
+def by_tenant(calls: Iterable[TenantCall]) -> Iterator[tuple[str, Sequence[str]]]:
     """The calls in parts of one tenant each, sorted. Asked for as pairs, SQLite would look through the whole table."""
     for tenant_id, group in groupby(sorted(set(calls)), key=lambda call: call[0]):
         for part in _parts([call_id for _, call_id in group], ASKED_AT_ONCE):
@@ -241,7 +241,7 @@ def mine(tenant_id: str, call_id: str) -> tuple[Any, Any]:
     return retentions.c.tenant_id == tenant_id, retentions.c.call_id == call_id
 
 
-def _decided(known: KeptCall | None, decisions: Sequence[Decision], events: "_Events") -> KeptCall:
+def _decided(known: KeptCall | None, decisions: Sequence[KeepDecision], events: "_Events") -> KeptCall:
     """The call with these decisions added, and with what came of its contract."""
     first = decisions[0]
     ended_at = first.ended_at if known is None else known.ended_at
@@ -260,8 +260,8 @@ def _decided(known: KeptCall | None, decisions: Sequence[Decision], events: "_Ev
 
 def _add(
     tx: Transaction,
-    decisions: Mapping[Call, Sequence[Decision]],
-    known: Mapping[Call, KeptCall | None],
+    decisions: Mapping[TenantCall, Sequence[KeepDecision]],
+    known: Mapping[TenantCall, KeptCall | None],
     events: "_Events",
 ) -> int:
     changes = []
@@ -288,9 +288,9 @@ _UPDATE = (
 )
 
 
-def _rows(tx: Transaction, calls: Iterable[Call]) -> dict[Call, KeptCall | None]:
+def _rows(tx: Transaction, calls: Iterable[TenantCall]) -> dict[TenantCall, KeptCall | None]:
     """Call → what is stored; None for a row that only locks."""
-    r, found = retentions.c, dict[Call, KeptCall | None]()
+    r, found = retentions.c, dict[TenantCall, KeptCall | None]()
     for tenant_id, part in by_tenant(calls):
         asked = select(retentions).where(r.tenant_id == tenant_id, r.call_id.in_(part))
         for row in tx.execute(asked.order_by(r.call_id).with_for_update()):
@@ -329,7 +329,7 @@ def _values(kept: KeptCall, *, new: bool = False) -> dict[str, object]:
     return {"tenant_id": kept.tenant_id, "call_id": kept.call_id, **values} if new else values
 
 
-def _term_values(term: Term | None) -> dict[str, object]:
+def _term_values(term: RetentionTerm | None) -> dict[str, object]:
     names = (
         "retention_class",
         "days",
@@ -367,7 +367,7 @@ def _kept(row: Row[Any] | None) -> KeptCall | None:
         return None
     term = None
     if row.retention_class is not None:
-        term = Term(
+        term = RetentionTerm(
             row.retention_class,
             row.days,
             row.starts_at,
@@ -394,12 +394,12 @@ def _kept(row: Row[Any] | None) -> KeptCall | None:
     return KeptCall(row.tenant_id, row.call_id, row.day, row.ended_at, state, row.customer_key, row.contract_id)
 
 
-_Events = Mapping[Call, Sequence[tuple[str, datetime]]]
+_Events = Mapping[TenantCall, Sequence[tuple[str, datetime]]]
 """Tenant and contract → what came of it, and when."""
 
 
-def _contract_events(tx: Transaction, decisions: Iterable[Decision]) -> _Events:
-    e, found = retention_events.c, dict[Call, list[tuple[str, datetime]]]()
+def _contract_events(tx: Transaction, decisions: Iterable[KeepDecision]) -> _Events:
+    e, found = retention_events.c, dict[TenantCall, list[tuple[str, datetime]]]()
     for tenant_id, part in by_tenant(_contracts(decisions)):
         asked = select(retention_events).where(e.tenant_id == tenant_id, e.contract_id.in_(part))
         for row in tx.execute(asked):
@@ -407,11 +407,11 @@ def _contract_events(tx: Transaction, decisions: Iterable[Decision]) -> _Events:
     return found
 
 
-def _contracts(decisions: Iterable[Decision]) -> list[Call]:
+def _contracts(decisions: Iterable[KeepDecision]) -> list[TenantCall]:
     return sorted({(one.tenant_id, one.contract_id) for one in decisions if one.contract_id is not None})
 
 
-def _lock_contracts(tx: Transaction, decisions: Iterable[Decision]) -> None:
+def _lock_contracts(tx: Transaction, decisions: Iterable[KeepDecision]) -> None:
     for tenant_id, contract_id in _contracts(decisions):
         _lock_contract(tx, tenant_id, contract_id)
 

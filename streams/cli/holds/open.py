@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from streams.settings import Settings
 
 CaseArgument = Annotated[str, typer.Argument(metavar="CASE", help="Id of the case: letters, digits and . _ : @ -")]
-TenantOption = Annotated[str, typer.Option(help="Tenant of the calls.")]
+HeldTenantOption = Annotated[str, typer.Option(help="Tenant of the calls.")]
 CallOption = Annotated[list[str] | None, typer.Option(help="Call id; can be repeated.")]
 CustomerOption = Annotated[
     str | None,
@@ -24,21 +24,21 @@ CustomerOption = Annotated[
         "keyed hash is stored."
     ),
 ]
-FromOption = Annotated[
+HeldFromOption = Annotated[
     str | None, typer.Option("--from", help="With --customer: calls that ended at this time or later.")
 ]
-ToOption = Annotated[str | None, typer.Option("--to", help="With --customer: calls that ended before this time.")]
+HeldToOption = Annotated[str | None, typer.Option("--to", help="With --customer: calls that ended before this time.")]
 TicketOption = Annotated[str | None, typer.Option(help="Id of the matter, for the audit log.")]
 
 
 def open_case(
     case: CaseArgument,
-    tenant: TenantOption,
+    tenant: HeldTenantOption,
     reason: Annotated[str, typer.Option(help="Why, in one word: lawsuit, complaint, regulator …")],
     call: CallOption = None,
     customer: CustomerOption = None,
-    since: FromOption = None,
-    until: ToOption = None,
+    since: HeldFromOption = None,
+    until: HeldToOption = None,
     ticket: TicketOption = None,
 ) -> None:
     """Open a case: nothing destroys its calls until it is released, whatever their retention.
@@ -57,11 +57,11 @@ def open_case(
 
 def extend(
     case: CaseArgument,
-    tenant: TenantOption,
+    tenant: HeldTenantOption,
     call: CallOption = None,
     customer: CustomerOption = None,
-    since: FromOption = None,
-    until: ToOption = None,
+    since: HeldFromOption = None,
+    until: HeldToOption = None,
     ticket: TicketOption = None,
 ) -> None:
     """Add calls to a case that is open."""

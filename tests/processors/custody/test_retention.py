@@ -11,13 +11,13 @@ from hypothesis import strategies as st
 
 from processors.custody.retention import (
     UNDECIDED,
-    Archive,
     Due,
     EventCame,
     Keep,
+    PutInArchive,
     Retention,
     RetentionCommand,
-    Term,
+    RetentionTerm,
     Waiting,
     after,
     decide,
@@ -140,13 +140,13 @@ class TestAtTheEnd:
         state = kept(Keep(*terms_of([self.archived], 2, ENDED_AT, "capture")))
         ends_on = first_day_after(ENDED_AT, 365)
         assert due_of(state) == Due(ends_on, "archive", "retention_over", "long", 2)
-        archived = after(state, Archive(ends_on + LATER))
+        archived = after(state, PutInArchive(ends_on + LATER))
         assert due_of(archived) == Due(ends_on + LATER + timedelta(days=730), "delete", "archive_over", "long", 2)
-        assert after(archived, Archive(ends_on + 9 * LATER)) == archived
+        assert after(archived, PutInArchive(ends_on + 9 * LATER)) == archived
 
     def test_what_is_kept_longer_stays_in_the_archive_longer(self) -> None:
         short = Keep(*terms_of([self.archived], 2, ENDED_AT, "capture"))
-        state = kept(short, Archive(first_day_after(ENDED_AT, 365)), keep("finance"))
+        state = kept(short, PutInArchive(first_day_after(ENDED_AT, 365)), keep("finance"))
         found = due_of(state)
         assert found is not None
         assert (found.action, found.on) == ("delete", first_day_after(ENDED_AT, 1825))
@@ -199,13 +199,13 @@ DAYS = st.integers(180, 4_000)
 
 
 @st.composite
-def terms(draw: st.DrawFn) -> Term:
+def terms(draw: st.DrawFn) -> RetentionTerm:
     days = draw(DAYS)
     ends_on = first_day_after(ENDED_AT, days)
     archive_days = draw(st.sampled_from([0, 0, 30, 400]))
     name = draw(st.sampled_from(["a", "b", "c"]))
     floor = first_day_after(ENDED_AT, draw(st.integers(180, days)))
-    return Term(name, days, ENDED_AT, ends_on, floor, draw(st.integers(1, 9)), "judged", archive_days)
+    return RetentionTerm(name, days, ENDED_AT, ends_on, floor, draw(st.integers(1, 9)), "judged", archive_days)
 
 
 waits = st.builds(

@@ -24,7 +24,7 @@ from schemas.messages.records import ConsumerRecord, ProducerRecord
 from schemas.messages.topics import CALLS_ANALYZED, CALLS_ENDED, CALLS_REANALYZED, AnyTopic
 from streams.adapters.register.holds import RegisterCaseList, RegisterCases, RegisterHolds
 from streams.adapters.register.register import Register
-from streams.adapters.register.retentions import Call, KeptCall, RegisterRetentions
+from streams.adapters.register.retentions import KeptCall, RegisterRetentions, TenantCall
 from streams.adapters.register.tables import leftovers
 from streams.stages.keep import MOST_WAITS, PAUSE, CarriedOut, CarryOut, Decide
 from tests.processors.transcripts import audio
@@ -64,7 +64,7 @@ class House:
     purged: list[tuple[str, str, str]] = field(default_factory=list)
     archived: list[str] = field(default_factory=list)
     stuck: dict[str, Exception] = field(default_factory=dict)
-    """Call → what destroying or archiving it raises."""
+    """TenantCall → what destroying or archiving it raises."""
 
     def __post_init__(self) -> None:
         self.holds = RegisterHolds(self.register, self.clock)
@@ -74,7 +74,7 @@ class House:
         self.decide = Decide(self.retentions, self.cases, self, policies, self.clock)
         self.carry_out = CarryOut(self.retentions, self.holds, self.purge, self.archive, self.clock, EVERY)
 
-    def among(self, calls: Collection[Call]) -> frozenset[Call]:
+    def among(self, calls: Collection[TenantCall]) -> frozenset[TenantCall]:
         with self.register.reading() as tx:
             keys = set(tx.execute(select(leftovers.c.object_key)).scalars())
         return frozenset(call for call in calls if "/".join(call) in keys)
@@ -129,7 +129,7 @@ def record(message: CallEnded | CallAnalysis, offset: int, *, again: bool = Fals
 class Early(RegisterHolds):
     """Looked before the hold was opened."""
 
-    def among(self, calls: Collection[Call]) -> Mapping[Call, Sequence[str]]:  # noqa: ARG002 - as declared
+    def among(self, calls: Collection[TenantCall]) -> Mapping[TenantCall, Sequence[str]]:  # noqa: ARG002 - as declared
         return {}
 
 

@@ -15,7 +15,7 @@ from schemas.config.retention import read_retention_policy
 from streams.adapters.register.holds import RegisterCases
 from streams.adapters.register.migrate import migrate_register
 from streams.adapters.register.register import Register, sqlite_url
-from streams.adapters.register.retentions import Decision, RegisterRetentions
+from streams.adapters.register.retentions import KeepDecision, RegisterRetentions
 from streams.cli.command_settings import command_settings
 from streams.cli.holds import desk
 from streams.cli.main import app
@@ -52,7 +52,7 @@ def register(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Regist
 def decide(register: Register, call_id: str, of_class: str, **more: str | None) -> None:
     classes = [one for one in read_retention_policy().classes if one.id == of_class]
     command = Keep(*terms_of(classes, 2, ENDED_AT, "capture"))
-    RegisterRetentions(register, SystemClock()).decide([Decision("acme", call_id, ENDED_AT, command, **more)])
+    RegisterRetentions(register, SystemClock()).decide([KeepDecision("acme", call_id, ENDED_AT, command, **more)])
 
 
 def run(*arguments: str, typed: str | None = None) -> Result:
