@@ -19,7 +19,7 @@ PURGE_STATE_STEP = 10**15
 
 
 @dataclass(frozen=True)
-class Purged:
+class PurgedTable:
     """A table whose rows of a destroyed call go, or lose what tells of it.
 
     `blank` is column → what is put in its place; without any, the rows are deleted. `left` is what a row fulfils that
@@ -51,10 +51,10 @@ def _blanked(*columns: str) -> tuple[tuple[str, str], ...]:
     return tuple((f"`{column}`", _NO_WORDS.format(column=f"`{column}`")) for column in columns)
 
 
-PURGED: tuple[Purged, ...] = (
-    Purged("transcript_versions"),
-    Purged("search_text_versions"),
-    Purged(
+PURGED: tuple[PurgedTable, ...] = (
+    PurgedTable("transcript_versions"),
+    PurgedTable("search_text_versions"),
+    PurgedTable(
         "call_versions",
         blank=(
             ("customer_key", _NULL),
@@ -74,37 +74,37 @@ PURGED: tuple[Purged, ...] = (
         " OR arrayExists(one -> one != '', `topics.quote`) OR arrayExists(one -> notEmpty(one), `findings.attributes`)"
         " OR isNull(purged_at)",
     ),
-    Purged(
+    PurgedTable(
         "alert_versions",
         blank=(("quote", "''"), ("matched", "''")),
         left="quote != '' OR matched != ''",
     ),
     # The id of what was missed is a digest of its words, and in the key of the table: such rows go whole. No KPI and no
     # precision is made of them.
-    Purged("verdict_versions", rows=f"about = 'missed' AND {_MOST_OF}"),
-    Purged(
+    PurgedTable("verdict_versions", rows=f"about = 'missed' AND {_MOST_OF}"),
+    PurgedTable(
         "verdict_versions",
         blank=(("quote", _NULL), ("note", _NULL)),
         left="isNotNull(quote) OR isNotNull(note)",
     ),
-    Purged(
+    PurgedTable(
         "dead_letter_versions",
         blank=(("value_sha256", _NULL),),
         left="isNotNull(value_sha256)",
     ),
-    Purged("custody_event_versions", blank=(("content_sha256", _NULL_SHA256),), left="isNotNull(content_sha256)"),
-    Purged("exchange_call_versions", blank=(("customer_key", _NULL),), left="isNotNull(customer_key)"),
-    Purged(
+    PurgedTable("custody_event_versions", blank=(("content_sha256", _NULL_SHA256),), left="isNotNull(content_sha256)"),
+    PurgedTable("exchange_call_versions", blank=(("customer_key", _NULL),), left="isNotNull(customer_key)"),
+    PurgedTable(
         "rating_versions",
         blank=(("customer_tags", "[]"),),
         left="0",  # tags are what calls are grouped by: they go where a person is erased alone
     ),
-    Purged("blocked_calls"),
+    PurgedTable("blocked_calls"),
 )
 """In this order: what was said first."""
 
-OF_A_PERSON: tuple[Purged, ...] = tuple(
-    Purged(each.table, each.blank, "notEmpty(customer_tags)") if each.table == "rating_versions" else each
+OF_A_PERSON: tuple[PurgedTable, ...] = tuple(
+    PurgedTable(each.table, each.blank, "notEmpty(customer_tags)") if each.table == "rating_versions" else each
     for each in PURGED
 )
 """The same where a customer asks for it: tags that somebody gave to the person go, too."""
@@ -187,6 +187,6 @@ KEEP_CONTACTS = (
 """The mutation that keeps it in their rows."""
 
 
-def mutations(of_a_person: bool, tables: Collection[str] = TABLES) -> Iterator[Purged]:
+def mutations(of_a_person: bool, tables: Collection[str] = TABLES) -> Iterator[PurgedTable]:
     """What is to be done, in order."""
     return (each for each in (OF_A_PERSON if of_a_person else PURGED) if each.table in tables)

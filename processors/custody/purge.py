@@ -95,12 +95,12 @@ class Buried:
     is_purged: bool = False
 
 
-CallState = Kept | Blocked | Buried
+CallFate = Kept | Blocked | Buried
 KEPT = Kept()
 
 
 @dataclass(frozen=True)
-class Bury:
+class BuryCall:
     """Destroy the call."""
 
     order: PurgeOrder
@@ -108,7 +108,7 @@ class Bury:
 
 
 @dataclass(frozen=True)
-class Erase:
+class EraseCall:
     """Destroy the call, or, while something keeps it, block it for every use."""
 
     order: PurgeOrder
@@ -134,17 +134,17 @@ CallEvent = WasBuried | WasBlocked
 
 
 def decide_call(
-    command: Bury | Erase, state: CallState, cases: Collection[str], floor_until: datetime | None, now: datetime
+    command: BuryCall | EraseCall, state: CallFate, cases: Collection[str], floor_until: datetime | None, now: datetime
 ) -> tuple[CallEvent, ...]:
     """What happens to a call. Nothing to one whose tombstone stands.
 
     `cases` hold it, `floor_until` is the end of its statutory floor (None where it has none, or it is over). Raises
-    `HeldError` where `Bury` meets a hold. A floor is no bar to `Bury`: who gives that order has the right to (a
+    `HeldError` where `BuryCall` meets a hold. A floor is no bar to `BuryCall`: who gives that order has the right to (a
     retention that has run out is behind its floor), and a person's is written down with who it was.
     """
     if isinstance(state, Buried):
         return ()
-    if isinstance(command, Bury):
+    if isinstance(command, BuryCall):
         if cases:
             raise HeldError(sorted(cases))
         return (WasBuried(command.order, command.purge_id),)
@@ -156,17 +156,17 @@ def decide_call(
 
 
 def _blocked(
-    order: PurgeOrder, state: CallState, look_at: datetime, by: Literal["hold", "floor"]
+    order: PurgeOrder, state: CallFate, look_at: datetime, by: Literal["hold", "floor"]
 ) -> tuple[CallEvent, ...]:
     if isinstance(state, Blocked) and state.order == order and state.look_at == look_at:
         return ()
     return (WasBlocked(order, look_at, by),)
 
 
-def call_after(state: CallState, events: Sequence[CallEvent]) -> CallState:
+def call_after(state: CallFate, events: Sequence[CallEvent]) -> CallFate:
     """What is true of a call after these events."""
 
-    def evolve(_state: CallState, event: CallEvent) -> CallState:
+    def evolve(_state: CallFate, event: CallEvent) -> CallFate:
         if isinstance(event, WasBuried):
             return Buried(event.order, event.purge_id)
         return Blocked(event.order, event.look_at)
@@ -174,7 +174,7 @@ def call_after(state: CallState, events: Sequence[CallEvent]) -> CallState:
     return reduce(evolve, events, state)
 
 
-Counts = Mapping[str, int]
+PlaceCounts = Mapping[str, int]
 """Place → how many things of it: rows, objects, keys."""
 
 
@@ -188,7 +188,7 @@ class PurgeState:
     purge_id: str
     started_at: datetime
     done: tuple[PurgeStep, ...] = ()
-    counts: Mapping[str, Counts] = field(default_factory=dict)
+    counts: Mapping[str, PlaceCounts] = field(default_factory=dict)
     worker: str | None = None
     lease_until: datetime | None = None
 
@@ -209,7 +209,7 @@ class PurgeState:
 
 
 @dataclass(frozen=True)
-class Claim:
+class ClaimPurge:
     """A process begins, or goes on: it is `worker` that does the steps until the lease ends."""
 
     worker: str
@@ -217,12 +217,12 @@ class Claim:
 
 
 @dataclass(frozen=True)
-class Finish:
+class FinishStep:
     """A step is done, and what it destroyed."""
 
     worker: str
     step: PurgeStep
-    counts: Counts
+    counts: PlaceCounts
     now: datetime
 
 
@@ -235,7 +235,7 @@ class WasClaimed:
 @dataclass(frozen=True)
 class WasFinished:
     step: PurgeStep
-    counts: Counts
+    counts: PlaceCounts
     lease_until: datetime | None
     """None: the worker has let go."""
 
@@ -243,14 +243,14 @@ class WasFinished:
 PurgeEvent = WasClaimed | WasFinished
 
 
-def decide_purge(command: Claim | Finish, state: PurgeState) -> tuple[PurgeEvent, ...]:
+def decide_purge(command: ClaimPurge | FinishStep, state: PurgeState) -> tuple[PurgeEvent, ...]:
     """What happens to a purge. A step that is done already is not done again.
 
     Raises `PurgeBusyError` where another worker has it, also in the middle of what this one thought it did.
     """
     if state.worker not in (None, command.worker) and state.lease_until is not None and state.lease_until > command.now:
         raise PurgeBusyError("another process is at this purge")
-    if isinstance(command, Claim):
+    if isinstance(command, ClaimPurge):
         return (WasClaimed(command.worker, command.now + LEASE),)
     if command.step != state.next_step:
         return ()

@@ -9,14 +9,13 @@ from collections import OrderedDict
 from collections.abc import Callable, Collection
 
 from processors.custody.ports import Tombstones
+from streams.ports import CallKey
 
 KEEP_S = 2.0
 """So long a call that had no tombstone is taken to have none. What slips through is found by the purge itself."""
 
 MOST = 50_000
 """Calls that are remembered."""
-
-Call = tuple[str, str]
 
 
 class BuriedCalls:
@@ -28,11 +27,11 @@ class BuriedCalls:
         self._tombstones = tombstones
         self._stopwatch = stopwatch
         self._keep_s = keep_s
-        self._free_until: OrderedDict[Call, float] = OrderedDict()
-        self._buried: OrderedDict[Call, None] = OrderedDict()
+        self._free_until: OrderedDict[CallKey, float] = OrderedDict()
+        self._buried: OrderedDict[CallKey, None] = OrderedDict()
         self._lock = threading.Lock()
 
-    def among(self, calls: Collection[Call]) -> frozenset[Call]:
+    def among(self, calls: Collection[CallKey]) -> frozenset[CallKey]:
         """See `Tombstones.among`."""
         now_s = self._stopwatch()
         with self._lock:
@@ -59,7 +58,7 @@ class BuriedCalls:
 class NoTombstones:
     """Where there is no register: nothing was destroyed."""
 
-    def among(self, calls: Collection[Call]) -> frozenset[Call]:  # noqa: ARG002 - it is the same for every call
+    def among(self, calls: Collection[CallKey]) -> frozenset[CallKey]:  # noqa: ARG002 - it is the same for every call
         """See `Tombstones.among`."""
         return frozenset()
 

@@ -16,7 +16,7 @@ from typing import Any, Protocol
 
 from processors.custody.purge import (
     MOST_CALLS,
-    Counts,
+    PlaceCounts,
     PurgeBusyError,
     PurgeOrder,
     PurgeStep,
@@ -24,7 +24,7 @@ from processors.custody.purge import (
 )
 from schemas.errors import RetryableError
 from schemas.messages.topics import CALLS_ENDED, CALLS_RATED, DAY_MS
-from streams.adapters.register.tombstones import Opened, PurgeRow, RegisterPurges
+from streams.adapters.register.tombstones import OpenedPurge, PurgeRow, RegisterPurges
 from streams.ports import Clock
 
 log = logging.getLogger(__name__)
@@ -55,9 +55,9 @@ class Objects(Protocol):
 
     def day_of(self, tenant_id: str, call_id: str) -> date | None: ...
 
-    def destroy(self, tenant_id: str, calls: Mapping[str, Sequence[date]]) -> Counts: ...
+    def destroy(self, tenant_id: str, calls: Mapping[str, Sequence[date]]) -> PlaceCounts: ...
 
-    def left(self, tenant_id: str, calls: Mapping[str, Sequence[date]]) -> Counts: ...
+    def left(self, tenant_id: str, calls: Mapping[str, Sequence[date]]) -> PlaceCounts: ...
 
 
 class Tables(Protocol):
@@ -79,9 +79,9 @@ class Tables(Protocol):
         at: datetime,
     ) -> None: ...
 
-    def destroy(self, tenant_id: str, calls: Sequence[str], at: datetime, *, of_a_person: bool) -> Counts: ...
+    def destroy(self, tenant_id: str, calls: Sequence[str], at: datetime, *, of_a_person: bool) -> PlaceCounts: ...
 
-    def left(self, tenant_id: str, calls: Sequence[str], *, of_a_person: bool) -> Counts: ...
+    def left(self, tenant_id: str, calls: Sequence[str], *, of_a_person: bool) -> PlaceCounts: ...
 
     def wait_for_old_parts(self) -> None: ...
 
@@ -104,7 +104,7 @@ class DerivedCopies(Protocol):
 
 
 @dataclass
-class Purged:
+class PurgeResult:
     """What came of an order. `purges` are those that destroy the calls now."""
 
     purges: list[str] = field(default_factory=list)
@@ -113,7 +113,7 @@ class Purged:
     held: dict[str, tuple[str, ...]] = field(default_factory=dict)
     known: dict[str, str] = field(default_factory=dict)
 
-    def add(self, opened: Opened) -> None:
+    def add(self, opened: OpenedPurge) -> None:
         """What came of a part of the calls."""
         if opened.buried:
             self.purges.append(opened.purge_id)
@@ -144,14 +144,14 @@ class Purger:
 
     def purge(
         self, order: PurgeOrder, calls: Collection[str] | Mapping[str, Sequence[date]], *, erases: bool = False
-    ) -> Purged:
+    ) -> PurgeResult:
         """Destroy these calls, each unless something holds it; see `RegisterPurges.open` for `erases`. Where it is
         known, each with the UTC days under which something of it is filed; days that store and tables know are added.
 
         When this returns, what it buried is destroyed and receipted, but for what may still be under way (`go_on`).
         """
         self._require_one_time()
-        worker, done, wanted = token_hex(8), Purged(), sorted(set(calls))
+        worker, done, wanted = token_hex(8), PurgeResult(), sorted(set(calls))
         for start in range(0, len(wanted), MOST_CALLS):
             part = wanted[start : start + MOST_CALLS]
             self.reached("tombstones")
@@ -216,7 +216,7 @@ class Purger:
                 return
             row = self.purges.claim(purge_id, worker)
 
-    def _do(self, step: PurgeStep, row: PurgeRow) -> tuple[Counts, bytes | None]:
+    def _do(self, step: PurgeStep, row: PurgeRow) -> tuple[PlaceCounts, bytes | None]:
         tenant_id, calls = row.order.tenant_id, sorted(row.calls)
         match step:
             case "keys":
@@ -241,7 +241,7 @@ class Purger:
             case "late":
                 return self._look_for_late(row)
 
-    def _look_for_late(self, row: PurgeRow) -> tuple[Counts, bytes | None]:
+    def _look_for_late(self, row: PurgeRow) -> tuple[PlaceCounts, bytes | None]:
         """What was under way at the tombstone has been written by now: it goes. A new receipt says how much that
         was."""
         found = self._destroy_what_is_left(row)
@@ -255,7 +255,7 @@ class Purger:
             self._receipt(row) | {"written_late": dict(found), "looked_again_at": _text(self.clock.now())}
         )
 
-    def _destroy_rows(self, row: PurgeRow) -> Counts:
+    def _destroy_rows(self, row: PurgeRow) -> PlaceCounts:
         of_a_person = row.order.reason == OF_A_PERSON
         calls = sorted(row.calls)
         return self.tables.destroy(row.order.tenant_id, calls, row.state.started_at, of_a_person=of_a_person)

@@ -31,9 +31,7 @@ CREATE OR REPLACE VIEW alerts {{on_cluster}}
     raised_at DateTime64(3, 'UTC') COMMENT 'when the alert was raised, UTC'
 )
 SQL SECURITY DEFINER
-AS WITH
-    (tenant_id, assumeNotNull(call_id)) GLOBAL IN (SELECT tenant_id, call_id FROM blocked_calls) AS is_blocked
-SELECT
+AS SELECT
     alert_id,
     kind,
     tenant_id,
@@ -50,8 +48,8 @@ SELECT
     role,
     start_ms,
     end_ms,
-    if(is_blocked, '', alert_versions.quote) AS quote,
-    if(is_blocked, '', alert_versions.matched) AS matched,
+    if((tenant_id, assumeNotNull(call_id)) GLOBAL IN (SELECT tenant_id, call_id FROM blocked_calls), '', alert_versions.quote) AS quote,
+    if((tenant_id, assumeNotNull(call_id)) GLOBAL IN (SELECT tenant_id, call_id FROM blocked_calls), '', alert_versions.matched) AS matched,
     hits,
     risk_level,
     risk_reasons,

@@ -76,9 +76,7 @@ CREATE OR REPLACE VIEW calls {{on_cluster}}
     purged_at Nullable(DateTime64(3, 'UTC')) COMMENT 'when the call was destroyed, UTC: since then the row has neither words nor customer nor recording; null while it is kept'
 )
 SQL SECURITY DEFINER
-AS WITH
-    (tenant_id, call_id) GLOBAL IN (SELECT tenant_id, call_id FROM blocked_calls) AS is_blocked
-SELECT
+AS SELECT
     tenant_id,
     call_id,
     direction,
@@ -91,24 +89,24 @@ SELECT
     agent_team,
     agent_hired_on,
     agent_seniority,
-    if(is_blocked, NULL, call_versions.customer_key) AS customer_key,
+    if((tenant_id, call_id) GLOBAL IN (SELECT tenant_id, call_id FROM blocked_calls), NULL, call_versions.customer_key) AS customer_key,
     customer_tags,
     customer_value_tier,
     queue,
     inquiry_type,
     industry,
     course_type,
-    if(is_blocked, NULL, call_versions.order_id) AS order_id,
+    if((tenant_id, call_id) GLOBAL IN (SELECT tenant_id, call_id FROM blocked_calls), NULL, call_versions.order_id) AS order_id,
     order_status,
-    if(is_blocked, CAST(map(), 'Map(LowCardinality(String), String)'), call_versions.crm) AS crm,
+    if((tenant_id, call_id) GLOBAL IN (SELECT tenant_id, call_id FROM blocked_calls), CAST(map(), 'Map(LowCardinality(String), String)'), call_versions.crm) AS crm,
     recording_notice_played,
     csat_score,
     csat_scale_min,
     csat_scale_max,
     legal_hold,
     language_hint,
-    if(is_blocked, '', call_versions.audio_uri) AS audio_uri,
-    if(is_blocked, '', call_versions.audio_sha256) AS audio_sha256,
+    if((tenant_id, call_id) GLOBAL IN (SELECT tenant_id, call_id FROM blocked_calls), '', call_versions.audio_uri) AS audio_uri,
+    if((tenant_id, call_id) GLOBAL IN (SELECT tenant_id, call_id FROM blocked_calls), '', call_versions.audio_sha256) AS audio_sha256,
     audio_bytes,
     audio_encryption,
     audio_encryption_key_id,

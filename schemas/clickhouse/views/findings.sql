@@ -24,9 +24,7 @@ CREATE OR REPLACE VIEW findings {{on_cluster}}
     analysis_version UInt32 COMMENT 'version of the analysis; a higher one replaces a lower one'
 )
 SQL SECURITY DEFINER
-AS WITH
-    (tenant_id, call_id) GLOBAL IN (SELECT tenant_id, call_id FROM blocked_calls) AS is_blocked
-SELECT
+AS SELECT
     tenant_id,
     call_id,
     ended_at,
@@ -42,12 +40,12 @@ SELECT
     role,
     start_ms,
     end_ms,
-    if(is_blocked, '', said) AS quote,
-    if(is_blocked, '', hit) AS matched,
+    if((tenant_id, call_id) GLOBAL IN (SELECT tenant_id, call_id FROM blocked_calls), '', said) AS quote,
+    if((tenant_id, call_id) GLOBAL IN (SELECT tenant_id, call_id FROM blocked_calls), '', hit) AS matched,
     severity,
     score_delta,
     confidence,
-    if(is_blocked, CAST(map(), 'Map(LowCardinality(String), String)'), told) AS attributes,
+    if((tenant_id, call_id) GLOBAL IN (SELECT tenant_id, call_id FROM blocked_calls), CAST(map(), 'Map(LowCardinality(String), String)'), told) AS attributes,
     analysis_version
 FROM call_versions FINAL
 ARRAY JOIN

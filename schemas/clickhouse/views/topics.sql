@@ -14,9 +14,7 @@ CREATE OR REPLACE VIEW topics {{on_cluster}}
     analysis_version UInt32 COMMENT 'version of the analysis; a higher one replaces a lower one'
 )
 SQL SECURITY DEFINER
-AS WITH
-    (tenant_id, call_id) GLOBAL IN (SELECT tenant_id, call_id FROM blocked_calls) AS is_blocked
-SELECT
+AS SELECT
     tenant_id,
     call_id,
     ended_at,
@@ -26,7 +24,7 @@ SELECT
     topic_id,
     name,
     role,
-    if(is_blocked, '', said) AS quote,
+    if((tenant_id, call_id) GLOBAL IN (SELECT tenant_id, call_id FROM blocked_calls), '', said) AS quote,
     confidence,
     analysis_version
 FROM call_versions FINAL

@@ -16,11 +16,11 @@ from processors.clickhouse.purge_sql import (
     PURGE_STATE_STEP,
     PURGED,
     TABLES,
-    Purged,
+    PurgedTable,
     mutations,
 )
 from processors.clickhouse.rows import OUTCOMES, PURGED_VERSION
-from processors.custody.purge import Counts
+from processors.custody.purge import PlaceCounts
 from schemas.clickhouse.cluster import Cluster, to_sql
 from schemas.errors import RetryableError
 from streams.adapters.clickhouse.connection import ClickHouseAddress
@@ -140,7 +140,7 @@ class ClickHousePurge:
             self._write({"blocked_calls": hidden})
         self._write({"purge_versions": rows})
 
-    def destroy(self, tenant_id: str, calls: Sequence[str], at: datetime, *, of_a_person: bool) -> Counts:
+    def destroy(self, tenant_id: str, calls: Sequence[str], at: datetime, *, of_a_person: bool) -> PlaceCounts:
         """Take away what tells of these calls; what `kpi_calls` knows by their customers stays in their rows.
 
         Table → rows that had something. Returns when every replica has done it. Again is right.
@@ -152,7 +152,7 @@ class ClickHousePurge:
             self._mutate(purged.mutation(), tenant=tenant_id, calls=list(calls), at=_milliseconds(at))
         return before
 
-    def left(self, tenant_id: str, calls: Sequence[str], *, of_a_person: bool) -> Counts:
+    def left(self, tenant_id: str, calls: Sequence[str], *, of_a_person: bool) -> PlaceCounts:
         """Table → rows that still have something of these calls: 0 everywhere, after `destroy`."""
         counts = dict.fromkeys(TABLES, 0)
         for purged in OF_A_PERSON if of_a_person else PURGED:
@@ -213,7 +213,7 @@ class ClickHousePurge:
         rows = self._rows("the ends of calls", _DAYS, tenant=tenant_id, calls=sorted(calls))
         return {str(call_id): ended_at for call_id, ended_at in rows}
 
-    def _count(self, purged: Purged, tenant_id: str, calls: Sequence[str]) -> int:
+    def _count(self, purged: PurgedTable, tenant_id: str, calls: Sequence[str]) -> int:
         rows = self._rows("what is left of calls", purged.count(), tenant=tenant_id, calls=list(calls))
         return int(rows[0][0])
 

@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import date
 
-from processors.custody.purge import Counts
+from processors.custody.purge import PlaceCounts
 from streams.adapters.object_store.transcripts import day_key, valid_call, valid_tenant
 from streams.ports import ObjectMissingError, ObjectStore
 
@@ -30,15 +30,15 @@ class CallObjects:
         except (ObjectMissingError, ValueError):
             return None
 
-    def destroy(self, tenant_id: str, calls: Mapping[str, Sequence[date]]) -> Counts:
+    def destroy(self, tenant_id: str, calls: Mapping[str, Sequence[date]]) -> PlaceCounts:
         """Remove all of these calls (id → its UTC days); how many there were, by prefix. Again is right."""
         return self._each(tenant_id, calls, remove=True)
 
-    def left(self, tenant_id: str, calls: Mapping[str, Sequence[date]]) -> Counts:
+    def left(self, tenant_id: str, calls: Mapping[str, Sequence[date]]) -> PlaceCounts:
         """How many there are."""
         return self._each(tenant_id, calls, remove=False)
 
-    def _each(self, tenant_id: str, calls: Mapping[str, Sequence[date]], *, remove: bool) -> Counts:
+    def _each(self, tenant_id: str, calls: Mapping[str, Sequence[date]], *, remove: bool) -> PlaceCounts:
         counts = dict.fromkeys((*_NAMES, "call_days"), 0)
         for call_id, days in calls.items():
             for prefix, key in self._keys(tenant_id, call_id, days):

@@ -22,14 +22,14 @@ from processors.custody.purge import (
     STEPS,
     Blocked,
     Buried,
-    Bury,
+    BuryCall,
     CallEvent,
-    CallState,
-    Claim,
-    Counts,
-    Erase,
-    Finish,
+    CallFate,
+    ClaimPurge,
+    EraseCall,
+    FinishStep,
     HeldError,
+    PlaceCounts,
     PurgeBusyError,
     PurgeOrder,
     PurgeState,
@@ -45,16 +45,13 @@ from streams.adapters.register.keys import destroy_call_keys
 from streams.adapters.register.ports import AuditWithin
 from streams.adapters.register.register import Register, Transaction
 from streams.adapters.register.tables import call_keys, intakes, leftovers, purges, tombstones
-from streams.ports import Clock
+from streams.ports import CallKey, Clock
 
 CALLS_ASKED_AT_ONCE = 250
 """Of one statement; SQLite takes 32,766 values, and PostgreSQL plans as many for longer than it looks them up."""
 
 CALLS_BURIED_AT_ONCE = 50
 """In one transaction: on SQLite nobody else writes meanwhile."""
-
-Call = tuple[str, str]
-"""Tenant and call id."""
 
 
 class HoldsWithin(Protocol):
@@ -81,21 +78,21 @@ class RegisterTombstones:
         self._register = register
         self._clock = clock
 
-    def among(self, calls: Collection[Call]) -> frozenset[Call]:
+    def among(self, calls: Collection[CallKey]) -> frozenset[CallKey]:
         """See `Tombstones.among`."""
         return self._among(calls, ("blocked", "purging", "purged"))
 
-    def gone(self, calls: Collection[Call]) -> frozenset[Call]:
+    def gone(self, calls: Collection[CallKey]) -> frozenset[CallKey]:
         """Those of these calls that were destroyed, or are being: a hold would come too late. Blocked ones can be
         held."""
         return self._among(calls, ("purging", "purged"))
 
-    def _among(self, calls: Collection[Call], states: Sequence[str]) -> frozenset[Call]:
+    def _among(self, calls: Collection[CallKey], states: Sequence[str]) -> frozenset[CallKey]:
         wanted = sorted(set(calls))
         if not wanted:
             return frozenset()
         t = tombstones.c
-        found: set[Call] = set()
+        found: set[CallKey] = set()
         with self._register.reading("look for tombstones") as tx:
             for part in _parts(wanted, CALLS_ASKED_AT_ONCE):
                 asked = select(t.tenant_id, t.call_id).where(
@@ -119,7 +116,7 @@ class PurgeRow:
 
 
 @dataclass
-class Opened:
+class OpenedPurge:
     """What became of calls that were to be destroyed: those that a purge has now, those that wait, those that are held
     (call id → cases), and those whose tombstone stood before (call id → purge, empty where it only waits)."""
 
@@ -156,7 +153,7 @@ class RegisterPurges:
 
     def open(
         self, order: PurgeOrder, calls: Mapping[str, Sequence[date]], worker: str, *, erases: bool = False
-    ) -> Opened:
+    ) -> OpenedPurge:
         """Write the tombstones of these calls (id → the UTC days of it that are known), each unless something holds it.
 
         `erases`: a call that is held, or within its floor, is blocked for every use. Without it a held one stays as it
@@ -164,7 +161,7 @@ class RegisterPurges:
         those that are in, which goes on, and given again it makes another of the rest. `worker` is at the purge from
         its first tombstone on. Raises `PurgeBusyError` where another has taken it over meanwhile.
         """
-        opened = Opened(secrets.token_hex(8))
+        opened = OpenedPurge(secrets.token_hex(8))
         begun = _Begun(worker, secrets.token_bytes(32))
         for part in _parts(sorted(calls), CALLS_BURIED_AT_ONCE):
             with self._register.transaction("write tombstones") as tx:
@@ -178,7 +175,7 @@ class RegisterPurges:
         order: PurgeOrder,
         call_id: str,
         days: Sequence[date],
-        opened: Opened,
+        opened: OpenedPurge,
         begun: "_Begun",
         *,
         erases: bool,
@@ -188,7 +185,7 @@ class RegisterPurges:
         cases = self._holds.cases_within(tx, order.tenant_id, call_id)
         state, known_days = _state_of(tx, order.tenant_id, call_id)
         floor = self._floors.floor_until_within(tx, order.tenant_id, call_id) if erases else None
-        command = (Erase if erases else Bury)(order, opened.purge_id)
+        command = (EraseCall if erases else BuryCall)(order, opened.purge_id)
         try:
             events = decide_call(command, state, cases, floor, now)
         except HeldError as held:
@@ -212,8 +209,8 @@ class RegisterPurges:
         event: CallEvent,
         call_id: str,
         days: set[date],
-        state: CallState,
-        opened: Opened,
+        state: CallFate,
+        opened: OpenedPurge,
         begun: "_Begun",
         now: datetime,
     ) -> None:
@@ -247,7 +244,7 @@ class RegisterPurges:
         """Be the one who does the steps of a purge, or go on to be. Raises `PurgeBusyError`, `LookupError`."""
         with self._register.transaction("take a purge over") as tx:
             row = _purge(tx, purge_id, lock=True)
-            events = decide_purge(Claim(worker, self._clock.now()), row.state)
+            events = decide_purge(ClaimPurge(worker, self._clock.now()), row.state)
             state = purge_after(row.state, events)
             tx.execute(
                 update(purges)
@@ -256,12 +253,14 @@ class RegisterPurges:
             )
             return PurgeRow(row.order, state, row.salt, row.calls, row.digests, row.receipt)
 
-    def finish(self, purge_id: str, worker: str, step: PurgeStep, counts: Counts, receipt: bytes | None = None) -> None:
+    def finish(
+        self, purge_id: str, worker: str, step: PurgeStep, counts: PlaceCounts, receipt: bytes | None = None
+    ) -> None:
         """A step is done. Raises `PurgeBusyError` where the purge was taken over."""
         now = self._clock.now()
         with self._register.transaction("note a step of a purge") as tx:
             row = _purge(tx, purge_id, lock=True)
-            events = decide_purge(Finish(worker, step, counts, now), row.state)
+            events = decide_purge(FinishStep(worker, step, counts, now), row.state)
             if events:
                 self._note(tx, row, purge_after(row.state, events), step, receipt, now)
 
@@ -286,7 +285,7 @@ class RegisterPurges:
             values |= {"ended_at": now}
         tx.execute(update(purges).where(purges.c.purge_id == state.purge_id).values(values))
 
-    def destroy_keys(self, tenant_id: str, calls: Mapping[str, Sequence[date]]) -> Counts:
+    def destroy_keys(self, tenant_id: str, calls: Mapping[str, Sequence[date]]) -> PlaceCounts:
         """The wrapped keys of these calls, their intakes and what else the register has of them. Again is right."""
         counts = {"call_keys": 0, "intakes": 0}
         for part in _parts(sorted(calls), CALLS_BURIED_AT_ONCE):
@@ -309,7 +308,7 @@ class RegisterPurges:
         k = call_keys.c
         return tx.execute(delete(call_keys).where(k.tenant_id == tenant_id, k.call_id == call_id)).rowcount
 
-    def count_keys(self, tenant_id: str, calls: Mapping[str, Sequence[date]]) -> Counts:
+    def count_keys(self, tenant_id: str, calls: Mapping[str, Sequence[date]]) -> PlaceCounts:
         """What the register still has of them: 0 everywhere, after `destroy_keys`."""
         k, counts = call_keys.c, {"call_keys": 0, "intakes": 0}
         days = sorted({day for each in calls.values() for day in each})
@@ -444,7 +443,7 @@ def _begin_purge(tx: Transaction, event: WasBuried, begun: _Begun, now: datetime
     tx.execute(update(purges).where(p.purge_id == purge_id).values(values))
 
 
-def _state_of(tx: Transaction, tenant_id: str, call_id: str) -> tuple[CallState, tuple[date, ...]]:
+def _state_of(tx: Transaction, tenant_id: str, call_id: str) -> tuple[CallFate, tuple[date, ...]]:
     asked = select(tombstones).where(*_mine(tenant_id, call_id)).with_for_update()
     row = tx.execute(asked).first()
     if row is None:

@@ -33,6 +33,7 @@ USERS = (
     User(name="paul", role="agent", tenants=("acme",), agent="1001", password_sha256="c" * 64),
     User(name="audrey", role="auditor", tenants=("*",), password_sha256="d" * 64),
     User(name="worker", role="pipeline_writer", password_sha256="e" * 64),
+    User(name="keeper", role="custody_keeper", password_sha256="0" * 64),
     User(name="boss", role="admin", password_sha256="f" * 64),
 )
 
@@ -186,7 +187,17 @@ def test_an_account_that_works_is_given_nothing_that_runs_programs_or_reaches_ot
         right.strip() for grant in grants_of(role, ROLES, "callstream") for right in grant.split(" ON ")[0].split(",")
     }
     assert rights <= {
-        *("SHOW", "SELECT", "INSERT", "ALTER TABLE", "ALTER VIEW", "ALTER DELETE", "DROP", "DROP TABLE"),
+        *(
+            "SHOW",
+            "SELECT",
+            "INSERT",
+            "ALTER TABLE",
+            "ALTER VIEW",
+            "ALTER DELETE",
+            "ALTER UPDATE",
+            "DROP",
+            "DROP TABLE",
+        ),
         *("CREATE DATABASE", "CREATE TABLE", "CREATE VIEW", "TRUNCATE", "OPTIMIZE", "SYSTEM VIEWS", "TABLE ENGINE"),
     }
     user = next(user for user in USERS if user.role == role)

@@ -63,7 +63,7 @@ MADE_BY_THE_VIEW = {
 }
 
 NOT_SHOWN = {
-    CALLS: {"stored_at", "agitation", "skipped.measure", "skipped.reason"},
+    CALLS: {"stored_at", "agitation", "skipped.measure", "skipped.reason", "kept_contact"},
     "kpi_rollup_rows": {"order_status", "customer_value_tier"},
     "transcript_versions": {"sounds"},
     EXCHANGE_CALLS: {"stored_at"},

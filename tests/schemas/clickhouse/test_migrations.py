@@ -38,6 +38,7 @@ def test_every_statement_can_be_run_again(migration: Migration) -> None:
         r"|INSERT INTO \w+_versions "
         r"|ALTER TABLE \{\{\w+ \w+\}\} \{\{on_cluster\}\} (ADD|DROP) (COLUMN|INDEX) IF (NOT )?EXISTS"
         r"|ALTER TABLE \{\{\w+ \w+\}\} \{\{on_cluster\}\} (MATERIALIZE|MODIFY) COLUMN"
+        r"|ALTER TABLE \{\{\w+ \w+\}\} \{\{on_cluster\}\} MODIFY SETTING "
         r"|RENAME TABLE IF EXISTS"
     )
     assert migration.statements
