@@ -28,7 +28,7 @@ from processors.custody.ports import KeyGoneError, SealBrokenError, Tombstones
 from processors.listening.audio import UnhearableError
 from processors.listening.renditions import Peaks, read_peaks
 from processors.listening.stretch import SeekIndex
-from processors.listening.virtual_wav import Frames, VirtualWav, WavShape
+from processors.listening.virtual_wav import SoundFrames, VirtualWav, WavShape
 from schemas.messages.call_ended import CallEnded
 from schemas.messages.transcript import AudioFacts, Transcript
 from streams.adapters.object_store.playable import (
@@ -158,7 +158,7 @@ class Listening:
         self._enter_session(request, action, decision, known)
         muter = Muter(muted, opened.shape.rate_hz)
 
-        def sound(first: int, count: int) -> Frames:
+        def sound(first: int, count: int) -> SoundFrames:
             return muter.mute(opened.sound(first, count), first)
 
         version = known.place.identity.version
@@ -197,7 +197,9 @@ class Listening:
         try:
             valid_tenant(tenant_id), valid_call(call_id)
         except ValueError:
-            raise NotPlayedError("unknown", "no_call") from None  # no id that anything could be entered under
+            raise NotPlayedError(
+                why="unknown", reason="no_call"
+            ) from None  # no id that anything could be entered under
         of_tenant = authorize(request.actor, asked, Target(tenant_id))
         known = None if of_tenant.reason == "other_tenant" else self._known(tenant_id, call_id)
         destroyed = (tenant_id, call_id) in self.tombstones.among([(tenant_id, call_id)])
@@ -209,10 +211,10 @@ class Listening:
             raise NotPlayedError("unknown" if decision.hides else "forbidden", decision.reason)
         if destroyed:
             self._refuse(request, action, decision, "destroyed")
-            raise NotPlayedError("gone", "destroyed")
+            raise NotPlayedError(why="gone", reason="destroyed")
         if known is None:
             self._refuse(request, action, decision, "no_call")
-            raise NotPlayedError("unknown", "no_call")
+            raise NotPlayedError(why="unknown", reason="no_call")
         return decision, known
 
     def _muted(

@@ -14,13 +14,11 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from processors.listening.virtual_wav import SoundFrames
 from processors.pii.masking import PLACEHOLDER_OF
 from schemas.messages.interval import Interval
 from schemas.messages.pii import PiiSpan
 from schemas.messages.transcript import Segment, Transcript
-
-Pcm = NDArray[np.int16]
-"""Samples of the shape (frames, channels)."""
 
 MARGIN_MS = 250
 """So much more is muted before and after what was said."""
@@ -138,7 +136,7 @@ class Muter:
     stretches: tuple[MutedStretch, ...]
     rate_hz: int
 
-    def mute(self, pcm: Pcm, first: int) -> Pcm:
+    def mute(self, pcm: SoundFrames, first: int) -> SoundFrames:
         """Samples from frame `first` on, muted; the same array where nothing is."""
         fade = max(1, self.rate_hz * FADE_MS // 1000)
         behind = first + len(pcm)
@@ -153,7 +151,7 @@ class Muter:
             self._mute_one(muted, first, start, end, fade)
         return muted
 
-    def _mute_one(self, pcm: Pcm, first: int, start: int, end: int, fade: int) -> None:
+    def _mute_one(self, pcm: SoundFrames, first: int, start: int, end: int, fade: int) -> None:
         """The sound fades out before the stretch and in behind it; within, not a sample of it is left."""
         begin, behind = max(first, start - fade), min(first + len(pcm), end + fade)
         frames = np.arange(begin, behind, dtype=np.int64)
@@ -169,7 +167,7 @@ class Muter:
 def _tone(rate_hz: int) -> NDArray[np.int64]:
     """Whole periods of the tone."""
     length = rate_hz // gcd(rate_hz, TONE_HZ)
-    tone: NDArray[np.int64] = np.rint(TONE_PEAK * np.sin(2 * np.pi * TONE_HZ * np.arange(length) / rate_hz)).astype(
+    period: NDArray[np.int64] = np.rint(TONE_PEAK * np.sin(2 * np.pi * TONE_HZ * np.arange(length) / rate_hz)).astype(
         np.int64
     )
-    return tone
+    return period

@@ -8,7 +8,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from processors.listening.virtual_wav import Frames, WavShape
+from processors.listening.virtual_wav import SoundFrames, WavShape
 
 PlainCodec = Literal["pcm_s16le", "pcm_u8", "pcm_mulaw", "pcm_alaw"]
 _CODEC_OF: dict[tuple[int, int], PlainCodec] = {
@@ -22,7 +22,7 @@ _UNKNOWN_SIZES = (0, 0xFFFFFFFF)
 _MOST_CHUNKS = 64
 _MOST_CHANNELS = 2
 
-Read = Callable[[int, int], bytes]
+ReadRange = Callable[[int, int], bytes]
 """So many bytes from a place, fewer where the file ends."""
 
 
@@ -34,14 +34,14 @@ class PlainWav:
     shape: WavShape
     data_start: int
 
-    def frames(self, read: Read, first: int, count: int) -> Frames:
+    def frames(self, read: ReadRange, first: int, count: int) -> SoundFrames:
         """So many frames from `first`, which there are. Raises what `read` does."""
         step = self.shape.channels * (2 if self.codec == "pcm_s16le" else 1)
         data = read(self.data_start + first * step, count * step)
         return _SAMPLES[self.codec](data).reshape(-1, self.shape.channels)
 
 
-def plain_wav_of(read: Read, size_bytes: int) -> PlainWav | None:
+def plain_wav_of(read: ReadRange, size_bytes: int) -> PlainWav | None:
     """Where the samples stand in a file of that size; None where it is another kind of file, or says what cannot be."""
     if read(0, 4) != b"RIFF" or read(8, 4) != b"WAVE":
         return None

@@ -12,7 +12,7 @@ from itertools import pairwise
 import numpy as np
 
 from processors.listening.audio import OpenedRecording, UnhearableError
-from processors.listening.virtual_wav import Frames
+from processors.listening.virtual_wav import SoundFrames
 
 STRETCH_MS = 2_000
 LEAD_IN_MS = 500
@@ -25,7 +25,7 @@ MOST_HEAD_BYTES = 1024 * 1024
 
 
 @dataclass(frozen=True)
-class Piece:
+class SeekPiece:
     """Bytes to decode a stretch from: the head of the file, `[0, head)`, and `[start, end)`; this begins at `at_ms`."""
 
     head: int
@@ -52,22 +52,22 @@ class SeekIndex:
         usable = rises and len(points) > 1 and points[0][0] == 0 and 0 <= points[0][1] <= MOST_HEAD_BYTES
         return cls(points) if usable else None
 
-    def piece(self, start_ms: int, end_ms: int, size_bytes: int) -> Piece:
+    def piece(self, start_ms: int, end_ms: int, size_bytes: int) -> SeekPiece:
         """What a stretch is decoded from, in a file of that size."""
         at = max(0, bisect_right(self.points, (max(0, start_ms - LEAD_IN_MS), size_bytes)) - 1)
         behind = bisect_right(self.points, (end_ms + LEAD_IN_MS, size_bytes))
         at_ms, start = self.points[at]
         end = self.points[behind][1] if behind < len(self.points) else size_bytes
-        return Piece(self.points[0][1], start, max(start, min(end, size_bytes)), at_ms)
+        return SeekPiece(self.points[0][1], start, max(start, min(end, size_bytes)), at_ms)
 
 
-def decode_stretch(parts: Sequence[bytes], at_ms: int, first: int, count: int, channels: int) -> Frames:
+def decode_stretch(parts: Sequence[bytes], at_ms: int, first: int, count: int, channels: int) -> SoundFrames:
     """Frames `first` to `first + count` of a recording of which `parts`, its head and a piece, begin at `at_ms`.
 
     Shape (count, channels); what is not there is silence. Raises `UnhearableError`, also where the recording has
     another number of channels than it was said to have.
     """
-    sound: Frames = np.zeros((count, channels), dtype=np.int16)
+    sound: SoundFrames = np.zeros((count, channels), dtype=np.int16)
     with OpenedRecording(b"".join(parts)) as reader:
         if reader.channels != channels:
             raise UnhearableError("bad_audio", "undecodable")

@@ -10,7 +10,7 @@ from struct import pack
 import numpy as np
 from numpy.typing import NDArray
 
-Frames = NDArray[np.int16]
+SoundFrames = NDArray[np.int16]
 """Samples of the shape (frames, channels)."""
 
 HEADER_BYTES = 44
@@ -58,7 +58,7 @@ class VirtualWav:
     """`sound(first, count)` returns so many frames from `first`, which there are; they may be muted already."""
 
     shape: WavShape
-    sound: Callable[[int, int], Frames]
+    sound: Callable[[int, int], SoundFrames]
 
     def read(self, start: int, length: int) -> bytes:
         """At most `length` bytes from `start`, fewer where the file ends. Raises `ValueError` and what `sound` does."""

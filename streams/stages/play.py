@@ -9,7 +9,7 @@ from queue import LifoQueue
 
 from processors.custody.audit_entry import AuditLog
 from processors.custody.ports import Tombstones
-from processors.listening.virtual_wav import Frames, WavShape
+from processors.listening.virtual_wav import SoundFrames, WavShape
 from streams.adapters.decoder.process import DecoderProcess
 from streams.adapters.object_store.playable import DecodesStretches, PlayableRecordings
 from streams.adapters.register.intakes import RegisterIntakes
@@ -47,7 +47,7 @@ class Decoders:
         for each in self._all:
             each.probe(_SILENCE)
 
-    def stretch(self, parts: Sequence[bytes], at_ms: int, first: int, count: int, channels: int) -> Frames:
+    def stretch(self, parts: Sequence[bytes], at_ms: int, first: int, count: int, channels: int) -> SoundFrames:
         """See `DecodesStretches`. Waits for a decoder that is free."""
         decoder = self._free.get()
         try:

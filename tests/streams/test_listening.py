@@ -203,14 +203,14 @@ def test_a_recording_that_was_heard_again_is_muted_as_it_was_heard_then(all_of_i
     all_of_it.clock.moment += timedelta(minutes=1)
     after = all_of_it.listening.play(all_of_it.request())
     assert before.etag != after.etag
-    assert after.muted_ms == 1_000
+    assert after.muted_ms == 1_400
 
 
 def test_the_waveform_is_flat_where_the_sound_is_muted(all_of_it: Plays) -> None:
     all_of_it.put(DATA, **HEARD)
     shown = all_of_it.listening.peaks(all_of_it.request()).peaks.pairs
     flat = ~shown.any(axis=(1, 2))
-    assert list(np.flatnonzero(flat)) == list(range(35, 55))
+    assert list(np.flatnonzero(flat)) == list(range(27, 55))
     assert not (~all_of_it.listening.peaks(all_of_it.request(CHIEF, unmasked=True)).peaks.pairs.any(axis=(1, 2))).any()
     assert {entry.action for entry in all_of_it.audit_log.entries} == {"viewed_waveform"}
 

@@ -15,7 +15,7 @@ import numpy as np
 import streams
 from processors.listening.audio import ChannelSound, DecodeLimits, Recording, UnhearableError
 from processors.listening.renditions import Renditions
-from processors.listening.virtual_wav import Frames
+from processors.listening.virtual_wav import SoundFrames
 from schemas.config.tenants import RecordingFormat
 from schemas.messages.transcript import AudioFacts
 
@@ -71,7 +71,7 @@ class DecoderProcess:
         assert peaks is not None  # noqa: S101 - the child always makes them
         return Renditions(peaks, seek_index, converted)
 
-    def stretch(self, parts: Sequence[bytes], at_ms: int, first: int, count: int, channels: int) -> Frames:
+    def stretch(self, parts: Sequence[bytes], at_ms: int, first: int, count: int, channels: int) -> SoundFrames:
         """As `processors.listening.stretch.decode_stretch`; what ends the child is `bad_audio` (`decoder_failed`)."""
         wanted = {"wanted": "stretch", "at_ms": at_ms, "first": first, "count": count, "channels": channels}
         with self._lock:

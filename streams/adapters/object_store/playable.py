@@ -14,7 +14,7 @@ from processors.custody.sealed import Opened
 from processors.listening.audio import MAX_CHANNELS
 from processors.listening.plain_wav import PlainWav, plain_wav_of
 from processors.listening.stretch import SEEKABLE_CODECS, SEEKABLE_CONTAINERS, STRETCH_MS, SeekIndex
-from processors.listening.virtual_wav import Frames, WavShape
+from processors.listening.virtual_wav import SoundFrames, WavShape
 from schemas.messages.call_ended import CallEnded
 from schemas.messages.transcript import AudioFacts, Transcript
 from streams.adapters.object_store.recordings import ClearRecording, UnreadableRecordingError, seal_of
@@ -42,7 +42,7 @@ class NotPlayableError(Exception):
 class DecodesStretches(Protocol):
     """`streams.adapters.decoder.process.DecoderProcess.stretch`. Raises `UnhearableError`."""
 
-    def __call__(self, parts: Sequence[bytes], at_ms: int, first: int, count: int, channels: int) -> Frames: ...
+    def __call__(self, parts: Sequence[bytes], at_ms: int, first: int, count: int, channels: int) -> SoundFrames: ...
 
 
 @dataclass(frozen=True)
@@ -91,7 +91,7 @@ class PlayableRecording:
     shape: WavShape
     sha256: str
     """Of the recording as it came, 64 hex digits."""
-    sound: Callable[[int, int], Frames]
+    sound: Callable[[int, int], SoundFrames]
 
 
 @dataclass(frozen=True)
@@ -160,16 +160,16 @@ class _DecodedSound:
         self._index = index
         self._decode = decode
         self._step = STRETCH_MS * shape.rate_hz // 1000
-        self._kept: dict[int, Frames] = {}
+        self._kept: dict[int, SoundFrames] = {}
 
-    def frames(self, first: int, count: int) -> Frames:
+    def frames(self, first: int, count: int) -> SoundFrames:
         numbers = range(first // self._step, -(-(first + count) // self._step))
         found = [self._stretch(number) for number in numbers]
         together = np.concatenate(found) if found else np.zeros((0, self._shape.channels), dtype=np.int16)
         begin = first - numbers.start * self._step
         return together[begin : begin + count]
 
-    def _stretch(self, number: int) -> Frames:
+    def _stretch(self, number: int) -> SoundFrames:
         kept = self._kept.get(number)
         if kept is None:
             kept = self._decoded(number)
@@ -178,7 +178,7 @@ class _DecodedSound:
                 self._kept.pop(next(iter(self._kept)))
         return kept
 
-    def _decoded(self, number: int) -> Frames:
+    def _decoded(self, number: int) -> SoundFrames:
         first = number * self._step
         count = min(self._step, self._shape.frames - first)
         size = self._opened.plaintext_bytes

@@ -12,8 +12,8 @@ from schemas.errors import OperatorError
 from streams.listening import ListeningRequest, NotPlayedError
 
 CallArgument = Annotated[str, typer.Argument(metavar="CALL", help="The id of the call.")]
-TenantOption = Annotated[str, typer.Option("--tenant", help="Whose call it is.")]
-PurposeOption = Annotated[
+RecordingTenantOption = Annotated[str, typer.Option("--tenant", help="Whose call it is.")]
+ListeningPurposeOption = Annotated[
     str, typer.Option("--purpose", help=f"What for, for the audit log: {', '.join(get_args(ListeningPurpose))}.")
 ]
 TicketOption = Annotated[str | None, typer.Option("--ticket", help="The case that it is done for.")]

@@ -12,13 +12,13 @@ from processors.listening.audio import OpenedRecording
 from processors.listening.plain_wav import plain_wav_of
 from processors.listening.renditions import seek_index_of
 from processors.listening.stretch import STRETCH_MS, SeekIndex, decode_stretch
-from processors.listening.virtual_wav import HEADER_BYTES, Frames, VirtualWav, WavShape
+from processors.listening.virtual_wav import HEADER_BYTES, SoundFrames, VirtualWav, WavShape
 from tests.processors.recordings import encoded, tone, wav, wav_header
 
 RATE_HZ = 8_000
 
 
-def frames_of(data: bytes) -> Frames:
+def frames_of(data: bytes) -> SoundFrames:
     """All of a recording as a decoder has it, at its own rate."""
     with OpenedRecording(data) as reader:
         return np.concatenate(list(reader.blocks(reader.rate_hz)), axis=1).T

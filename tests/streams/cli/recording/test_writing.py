@@ -8,7 +8,7 @@ import pytest
 import typer
 
 from processors.custody.ports import SealBrokenError
-from processors.listening.virtual_wav import Frames, VirtualWav, WavShape
+from processors.listening.virtual_wav import SoundFrames, VirtualWav, WavShape
 from streams.cli.recording.asking import NotShownError, refusals_as_sentences, request_of
 from streams.cli.recording.writing import BrokenOffError, OutputError, time_ms, write_wav
 from streams.listening import NotPlayedError
@@ -53,7 +53,7 @@ def test_where_there_is_no_folder_that_is_said(tmp_path: Path) -> None:
 
 
 def test_of_a_recording_that_breaks_off_nothing_is_left(tmp_path: Path) -> None:
-    def breaks(first: int, count: int) -> Frames:  # noqa: ARG001 - as a virtual WAV asks
+    def breaks(first: int, count: int) -> SoundFrames:  # noqa: ARG001 - as a virtual WAV asks
         raise SealBrokenError("a segment does not open")
 
     with pytest.raises(BrokenOffError, match="SealBrokenError"):
