@@ -29,10 +29,12 @@ from processors.listening.audio import UnhearableError
 from processors.listening.renditions import Peaks, read_peaks
 from processors.listening.stretch import SeekIndex
 from processors.listening.virtual_wav import SoundFrames, VirtualWav, WavShape
+from schemas.errors import OperatorError
 from schemas.messages.call_ended import CallEnded
 from schemas.messages.transcript import AudioFacts, Transcript
 from streams.adapters.object_store.playable import (
     NotPlayableError,
+    PlayableRecording,
     PlayableRecordings,
     RecordingPlace,
     place_in,
@@ -64,6 +66,12 @@ class NotPlayedError(Exception):
         self.why: Why = why
         self.reason = reason
         super().__init__(f"{why}: {reason}")
+
+
+class NotExportableError(OperatorError):
+    """The sound of a call cannot be handed out as it was approved; the sentence says why."""
+
+    exit_code = 1
 
 
 @dataclass(frozen=True)
@@ -156,17 +164,38 @@ class Listening:
                 raise NotPlayableError(known.not_playable or "no_recording")
             opened = self.recordings.open(known.place, known.facts, known.index)
         self._enter_session(request, action, decision, known)
-        muter = Muter(muted, opened.shape.rate_hz)
-
-        def sound(first: int, count: int) -> SoundFrames:
-            return muter.mute(opened.sound(first, count), first)
-
         version = known.place.identity.version
         return Playing(
-            VirtualWav(opened.shape, sound),
+            _muted_wav(opened, muted),
             _etag(version, opened.sha256, muted, opened.shape.header()),
             "unmasked" if request.unmasked else "masked",
             sum(each.end_ms - each.start_ms for each in muted),
+        )
+
+    def approved(self, tenant_id: str, call_id: str, *, masked: bool) -> VirtualWav:
+        """The sound of a call whose export was approved: whoever hands it out has asked who may, and entered it.
+
+        Raises `KeyGoneError` where the call or its key was destroyed, and `NotExportableError`.
+        """
+        if (tenant_id, call_id) in self.tombstones.among([(tenant_id, call_id)]):
+            raise KeyGoneError
+        known, why = self._known(tenant_id, call_id), "no_recording"
+        try:
+            if known is not None and known.place is not None:
+                if masked and known.not_mutable is not None:
+                    raise NotPlayableError(known.not_mutable)
+                return _muted_wav(
+                    self.recordings.open(known.place, known.facts, known.index), known.muted if masked else ()
+                )
+        except KeyGoneError:
+            raise
+        except Exception as error:
+            found = why_not(error)
+            if found is None:
+                raise
+            why = found[1]
+        raise NotExportableError(
+            f"a recording of the export cannot be handed out ({why}): export its text alone, or leave it out"
         )
 
     def peaks(self, request: ListeningRequest) -> ShownPeaks:
@@ -344,6 +373,15 @@ def why_not(error: BaseException) -> tuple[Why, str] | None:
         case ValueError():  # of `read_peaks`
             return "broken", "seal_broken"
     return None
+
+
+def _muted_wav(opened: PlayableRecording, muted: tuple[MutedStretch, ...]) -> VirtualWav:
+    muter = Muter(muted, opened.shape.rate_hz)
+
+    def sound(first: int, count: int) -> SoundFrames:
+        return muter.mute(opened.sound(first, count), first)
+
+    return VirtualWav(opened.shape, sound)
 
 
 def _etag(version: str, sha256: str, muted: tuple[MutedStretch, ...], header: bytes) -> str:

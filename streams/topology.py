@@ -102,6 +102,14 @@ STAGES: tuple[StageEntry, ...] = (
         settings=("serving", "people", "taking in", "keys", "audio keys", "received keys"),
     ),
     StageEntry(
+        "play",
+        "lets people hear recordings and read transcripts over HTTP, and hands out approved exports",
+        scales_by="as many as a load balancer has, each person at one of them",
+        builder="streams.stages.play:build",
+        asks=("ClickHouse", "object store", "register"),
+        settings=("serving", "playing", "people", "recordings", "transcripts", "keys", "audio keys", "transcript keys"),
+    ),
+    StageEntry(
         "collect",
         "takes in recordings that telephony leaves in a folder or a bucket",
         writes=(Writes(CALLS_ENDED, "announce a recording that lay there and is sealed now"),),

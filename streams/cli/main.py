@@ -44,6 +44,7 @@ from streams.cli.purge import purge
 from streams.cli.quarantine import quarantine_app
 from streams.cli.rate import rate
 from streams.cli.receipts import receipts_app
+from streams.cli.recording import recording_app
 from streams.cli.replay import replay
 from streams.cli.retain import retain_app
 from streams.cli.roles import roles_app
@@ -142,6 +143,7 @@ app.add_typer(hold_app, name="hold")
 app.add_typer(erase_app, name="erase")
 app.add_typer(receipts_app, name="receipts")
 app.add_typer(backup_app, name="backup")
+app.add_typer(recording_app, name="recording")
 
 
 def main() -> None:

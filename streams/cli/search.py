@@ -215,7 +215,9 @@ def _narrowed(settings: Settings, query: SearchQuery) -> tuple[PermittedCommand,
     return allowed, query.model_copy(update={"agents": tuple(sorted(reach.agents))})
 
 
-def _accesses(query: SearchQuery, page: Page, who: PermittedCommand, reason: str | None, ticket: str | None) -> list[AuditEntry]:
+def _accesses(
+    query: SearchQuery, page: Page, who: PermittedCommand, reason: str | None, ticket: str | None
+) -> list[AuditEntry]:
     """An entry for each tenant that was asked for."""
     from streams.cli.console.audit import access_entry
 

@@ -18,6 +18,7 @@ from streams.play.ranges import Part, UnsatisfiableError, is_still, part_of
 from streams.play.sound import FIRST_BLOCK_BYTES, SoundAnswer
 from streams.serve.application import Health
 from streams.serve.authentication import answered
+from streams.serve.export_routes import add_export_routes
 from streams.serve.middleware import Edge
 from streams.serve.problems import RefusedError, answer_of, described, not_found, unprocessable
 from streams.serve.requests import CallIdInPath
@@ -70,10 +71,13 @@ def build_app(played: Played) -> "FastAPI":
 
     settings = played.settings
     pool = ThreadPoolExecutor(PLAYING_THREADS, thread_name_prefix="play")
+    close_exports: Callable[[], None] | None = None
 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> "AsyncIterator[dict[str, float]]":
         yield {"head_within_s": settings.serve_slow_after_s}
+        if close_exports is not None:
+            close_exports()
         pool.shutdown(wait=False, cancel_futures=True)
 
     app = FastAPI(
@@ -229,6 +233,8 @@ def build_app(played: Played) -> "FastAPI":
             await answered(loop.run_in_executor(pool, check), name)
         return Health(status="ready")
 
+    if played.exports is not None:
+        close_exports = add_export_routes(app, played.exports, played.authentication.actor_of)
     app.add_middleware(Edge, most_requests=settings.play_requests)
     return app
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Protocol
 from processors.custody.authorization import Actor
 from schemas.messages.transcript import Transcript
 from streams.listening import ListeningRequest, Playing, ShownPeaks
+from streams.serve.ports import ServedExports
 from streams.settings import Settings
 
 if TYPE_CHECKING:
@@ -38,3 +39,5 @@ class Played:
     listening: Listens
     checks: Mapping[str, Callable[[], None]]
     """Name of what is needed → raises where it does not answer."""
+    exports: ServedExports | None = None
+    """None where no exports are handed out."""

@@ -242,7 +242,7 @@ def build_app(served: Served) -> "FastAPI":
             raise unavailable(f"Not now: {', '.join(lacking)} does not answer.")
         return Health(status="ready")
 
-    close_exports = None if served.exports is None else add_export_routes(app, served.exports)
+    close_exports = None if served.exports is None else add_export_routes(app, served.exports, authentication.actor_of)
     _complete_openapi(app)
     app.add_middleware(Edge, most_requests=settings.serve_requests)
     return app

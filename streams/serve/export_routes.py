@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import threading
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import date, datetime
 from http import HTTPStatus
@@ -12,6 +12,7 @@ from urllib.parse import quote
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from processors.custody.authorization import Actor
 from processors.custody.exports import (
     MOST_CALLS,
     Export,
@@ -168,8 +169,12 @@ class DownloadAnswer(BaseModel):
     token: str = Field(description=f"goes into the header {TOKEN_HEADER}")
 
 
-def add_export_routes(app: "FastAPI", served: ServedExports) -> Callable[[], None]:
-    """The routes; what is returned is called at the end of the application."""
+def add_export_routes(
+    app: "FastAPI", served: ServedExports, actor_of: "Callable[[Request], Awaitable[Actor]]"
+) -> Callable[[], None]:
+    """The routes; what is returned is called at the end of the application. `actor_of` says who asks, where `served`
+    does not.
+    """
     from fastapi import Request
     from fastapi.responses import StreamingResponse
 
@@ -177,7 +182,7 @@ def add_export_routes(app: "FastAPI", served: ServedExports) -> Callable[[], Non
 
     async def done(request: Request, act: Callable[[Exporter], T]) -> T:
         """What came of it, in a thread. Raises `RefusedError`."""
-        actor = await served.actor_of(request)
+        actor = await (served.actor_of or actor_of)(request)
         request.state.key_id = actor.actor_id
 
         def run() -> T | RefusedError:
@@ -194,7 +199,7 @@ def add_export_routes(app: "FastAPI", served: ServedExports) -> Callable[[], Non
         return result
 
     def operation(identifier: str, summary: str, model: type[BaseModel] | None = None) -> dict[str, Any]:
-        extra: dict[str, Any] = {"security": [{"person": []}]}
+        extra: dict[str, Any] = {"security": [{"api_key": []}, {"session": []}]}
         if model is not None:
             schema = model.model_json_schema()
             extra["requestBody"] = {"required": True, "content": {"application/json": {"schema": schema}}}

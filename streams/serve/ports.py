@@ -120,8 +120,8 @@ class ServedExports:
 
     exporter_for: Callable[[Actor], Exporter]
     """Of who asks; called in threads."""
-    actor_of: Callable[["Request"], Awaitable[Actor]]
-    """Raises `RefusedError` (401) where nobody known asks."""
+    actor_of: Callable[["Request"], Awaitable[Actor]] | None = None
+    """Raises `RefusedError` (401) where nobody known asks. None: the server's own authentication."""
 
 
 @dataclass(frozen=True)

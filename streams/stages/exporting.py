@@ -53,7 +53,7 @@ from streams.adapters.register.register import Register
 from streams.ports import Clock
 from streams.queries.export_material import ClickHouseMaterial
 from streams.runtime.export_key import kept_export_key
-from streams.serve.ports import ExportAsked
+from streams.serve.ports import ExportAsked, ServedExports
 from streams.settings import Settings
 
 TOKEN_LASTS = timedelta(minutes=5)
@@ -485,6 +485,11 @@ def exporting_from(
         key=lambda: kept_export_key(settings),
         sounds=sounds,
     )
+
+
+def exports_of(desk: Exporting, client: str = "api") -> ServedExports:
+    """The desk as routes use it. Each account is one person."""
+    return ServedExports(lambda actor: ExporterFor(desk, Asker(actor, actor.actor_id, client)))
 
 
 @dataclass(frozen=True)

@@ -19,8 +19,10 @@ from streams.adapters.oidc.provider import provider_from
 from streams.adapters.passwords import Passwords
 from streams.adapters.register.accounts import RegisterAccounts
 from streams.adapters.register.api_keys import RegisterApiKeys
+from streams.adapters.register.audit_log import RegisterAuditLog
 from streams.adapters.register.register import Register
 from streams.adapters.register.sessions import RegisterSessions
+from streams.adapters.register.tombstones import RegisterTombstones
 from streams.ports import Clock
 from streams.runtime.loop import Loop
 from streams.runtime.worker_context import WorkerContext
@@ -30,6 +32,7 @@ from streams.serve.people import PeopleServed
 from streams.serve.ports import Served
 from streams.serve.server import Server
 from streams.settings import Settings
+from streams.stages.exporting import exporting_from, exports_of
 from streams.stages.take_in import take_in_from
 from streams.wiring import audit_log_of, received_store_from, require_register, require_topics
 
@@ -60,6 +63,13 @@ def build(worker: WorkerContext) -> Loop:
     tenants = read_tenants(settings.tenants_file)
     outcomes = ClickHouseOutcomes(settings.clickhouse_url.get_secret_value())
     owners = ClickHouseCallOwners(settings.clickhouse_url.get_secret_value(), take_in.intakes.intake)
+    exporting = exporting_from(
+        settings,
+        register,
+        worker.clock,
+        RegisterAuditLog(register, worker.clock),
+        RegisterTombstones(register, worker.clock),
+    )
     served = Served(
         settings=settings,
         clock=worker.clock,
@@ -74,6 +84,7 @@ def build(worker: WorkerContext) -> Loop:
         audit=ServedAudit(audit_log_of(register, worker.clock), worker.clock),
         people=people_from(settings, register, worker.clock),
         owners=owners,
+        exports=exports_of(exporting),
         checks={
             "the object store": store.check,
             "the register": lambda: require_register(register),
