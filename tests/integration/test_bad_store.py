@@ -187,7 +187,7 @@ def test_the_undisturbed_run_has_something_to_lose_in_every_view(undisturbed: di
     }
 
 
-@pytest.mark.parametrize("seed", range(2))
+@pytest.mark.parametrize("seed", [0, pytest.param(1, marks=pytest.mark.long)])
 def test_an_engine_that_is_killed_during_inserts_leaves_what_an_undisturbed_one_does(
     seed: int, tmp_path: Path, undisturbed: dict[str, list[str]]
 ) -> None:
