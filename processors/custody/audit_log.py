@@ -25,7 +25,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey,
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from processors.custody.audit_entry import AuditEntry
-from processors.custody.merkle import EMPTY_ROOT, HASH_BYTES, Peaks, leaf_hash, peaks_of
+from processors.custody.merkle import EMPTY_ROOT, HASH_BYTES, TreePeaks, leaf_hash, peaks_of
 from schemas.errors import InvalidMessageError
 
 SALT_BYTES = 32
@@ -282,7 +282,7 @@ def opened_note(note: str, keys: Iterable[VerifierKey]) -> str | None:
 
 # Verifying -----------------------------------------------------------------------------------------------------------
 
-ProblemKind = Literal["edited", "deleted", "cut", "changed", "forked", "signature", "personal", "unlisted", "unread"]
+LogProblemKind = Literal["edited", "deleted", "cut", "changed", "forked", "signature", "personal", "unlisted", "unread"]
 """What is wrong with a log.
 
 `edited`: an entry is not what its leaf says. `deleted`: an entry, or its place, is missing. `cut`: there are fewer
@@ -294,10 +294,10 @@ entries than were signed. `changed`: what stands there is not what was signed: e
 
 
 @dataclass(frozen=True)
-class Problem:
+class LogProblem:
     """One thing that is wrong; `says` is a sentence without any value of an entry."""
 
-    kind: ProblemKind
+    kind: LogProblemKind
     says: str
 
 
@@ -333,7 +333,7 @@ class Verified:
     """So many entries, from the first on, a checkpoint vouches for."""
     checkpoints: int = 0
     """That are signed and fit."""
-    problems: list[Problem] = field(default_factory=list)
+    problems: list[LogProblem] = field(default_factory=list)
 
     @property
     def holds(self) -> bool:
@@ -372,15 +372,15 @@ def _wanted(notes: Iterable[NamedNote], keys: Sequence[VerifierKey], found: Veri
     for each in notes:
         text = opened_note(each.note, keys)
         if text is None:
-            found.problems.append(Problem("signature", f"{each.name}: none of the public keys has signed it"))
+            found.problems.append(LogProblem("signature", f"{each.name}: none of the public keys has signed it"))
             continue
         try:
             checkpoint = Checkpoint.parse(text)
         except InvalidMessageError as error:
-            found.problems.append(Problem("signature", f"{each.name}: {error}"))
+            found.problems.append(LogProblem("signature", f"{each.name}: {error}"))
             continue
         if checkpoint.origin not in origins:
-            found.problems.append(Problem("signature", f"{each.name}: it is of another log"))
+            found.problems.append(LogProblem("signature", f"{each.name}: it is of another log"))
             continue
         wanted[checkpoint.size].append((each.name, checkpoint))
     return wanted
@@ -390,17 +390,17 @@ def _compare(size: int, checkpoints: Sequence[tuple[str, Checkpoint]], root: byt
     first_name, first = checkpoints[0]
     for name, other in checkpoints[1:]:
         if other.root != first.root:
-            found.problems.append(Problem("forked", f"{first_name} and {name} are of one size and not of one log"))
+            found.problems.append(LogProblem("forked", f"{first_name} and {name} are of one size and not of one log"))
     for name, checkpoint in checkpoints:
         if root is None:
             says = f"{name}: it was signed over {size} entries, and there are {found.size}: the log was cut"
-            found.problems.append(Problem("cut", says))
+            found.problems.append(LogProblem("cut", says))
         elif checkpoint.root != root:
             says = (
                 f"{name}: the first {size} entries are not those that it was signed over: something was edited, "
                 "reordered, inserted or exchanged there"
             )
-            found.problems.append(Problem("changed", says))
+            found.problems.append(LogProblem("changed", says))
         else:
             found.checkpoints += 1
             found.covered = max(found.covered, size)
@@ -410,7 +410,7 @@ class _Walk:
     """One pass over the lines, from the first to the last."""
 
     def __init__(self, found: Verified) -> None:
-        self.peaks = Peaks()
+        self.peaks = TreePeaks()
         self._found = found
         self._next = 0
         self._whole_from: int | None = None
@@ -460,8 +460,8 @@ class _Walk:
         if read.entry.action == PRUNED:
             self._may_be_pruned = max(self._may_be_pruned, _pruned_up_to(read.entry))
 
-    def _say(self, kind: ProblemKind, says: str) -> None:
-        self._found.problems.append(Problem(kind, says))
+    def _say(self, kind: LogProblemKind, says: str) -> None:
+        self._found.problems.append(LogProblem(kind, says))
 
 
 def _pruned_up_to(entry: AuditEntry) -> int:

@@ -1,7 +1,7 @@
 """The Merkle tree of RFC 6962: hashes, roots, and proofs of inclusion and of consistency. Pure.
 
-A hash is 32 bytes of SHA-256. A tree is known by its `Peaks`: the roots of the full subtrees that it is made of, the
-largest first, as many as its size has ones in binary. They give the root, and grow by a leaf without the others.
+A hash is 32 bytes of SHA-256. A tree is known by its `TreePeaks`: the roots of the full subtrees that it is made of,
+the largest first, as many as its size has ones in binary. They give the root, and grow by a leaf without the others.
 """
 
 from collections.abc import Callable, Sequence
@@ -24,7 +24,7 @@ def node_hash(left: bytes, right: bytes) -> bytes:
 
 
 @dataclass(frozen=True)
-class Peaks:
+class TreePeaks:
     """A tree of `size` leaves by its full subtrees, the largest first."""
 
     size: int = 0
@@ -36,14 +36,14 @@ class Peaks:
         if any(len(each) != HASH_BYTES for each in self.hashes):
             raise ValueError("a hash has 32 bytes")
 
-    def with_leaf(self, leaf: bytes) -> "Peaks":
+    def with_leaf(self, leaf: bytes) -> "TreePeaks":
         """The tree with a leaf more, which is given by its hash."""
         hashes, size = list(self.hashes), self.size
         joined = leaf
         while size & 1:
             joined = node_hash(hashes.pop(), joined)
             size >>= 1
-        return Peaks(self.size + 1, (*hashes, joined))
+        return TreePeaks(self.size + 1, (*hashes, joined))
 
     @property
     def root(self) -> bytes:
@@ -60,13 +60,13 @@ class Peaks:
         return b"".join(self.hashes)
 
     @classmethod
-    def from_bytes(cls, size: int, stored: bytes) -> "Peaks":
+    def from_bytes(cls, size: int, stored: bytes) -> "TreePeaks":
         """Raises `ValueError` for bytes that are no tree of that size."""
         starts = range(0, len(stored), HASH_BYTES)
         return cls(size, tuple(stored[start : start + HASH_BYTES] for start in starts))
 
 
-def peaks_of(leaves: Sequence[bytes], start: Peaks | None = None) -> Peaks:
+def peaks_of(leaves: Sequence[bytes], start: TreePeaks | None = None) -> TreePeaks:
     """The tree of these leaves, given by their hashes, behind those of `start`."""
     size, hashes = (0, []) if start is None else (start.size, list(start.hashes))
     for leaf in leaves:
@@ -76,7 +76,7 @@ def peaks_of(leaves: Sequence[bytes], start: Peaks | None = None) -> Peaks:
             ones >>= 1
         hashes.append(joined)
         size += 1
-    return Peaks(size, tuple(hashes))
+    return TreePeaks(size, tuple(hashes))
 
 
 def root_of(leaves: Sequence[bytes]) -> bytes:

@@ -22,7 +22,7 @@ PREFIX = "audit/checkpoints/"
 """Of checkpoints in the object store."""
 
 
-class Anchor(Protocol):
+class CheckpointAnchor(Protocol):
     """One place."""
 
     name: str
@@ -64,7 +64,7 @@ class StoreAnchor:
         self._lock = lock
 
     def deliver(self, checkpoints: Sequence[SignedCheckpoint]) -> None:
-        """See `Anchor.deliver`."""
+        """See `CheckpointAnchor.deliver`."""
         for each in checkpoints:
             key, note, kind = checkpoint_key(each), each.note.encode(), "text/plain; charset=utf-8"
             if self._lock and isinstance(self._store, LocksObjects):
@@ -87,7 +87,7 @@ class KafkaAnchor:
         self._origin = verifier.name
 
     def deliver(self, checkpoints: Sequence[SignedCheckpoint]) -> None:
-        """See `Anchor.deliver`."""
+        """See `CheckpointAnchor.deliver`."""
         self._publisher.publish(
             [
                 AUDIT_CHECKPOINTS.record(
@@ -119,7 +119,7 @@ class WebhookAnchor:
         self._clock = clock
 
     def deliver(self, checkpoints: Sequence[SignedCheckpoint]) -> None:
-        """See `Anchor.deliver`."""
+        """See `CheckpointAnchor.deliver`."""
         newest = checkpoints[-1]
         message_id = f"audit-checkpoint-{newest.size}"
         told = {"note": newest.note, "size": newest.size, "root": newest.peaks.root.hex()}
@@ -141,7 +141,7 @@ class WebhookAnchor:
             raise RetryableError(f"the subscriber of audit checkpoints does not take them: HTTP {answer.status}")
 
     def close(self) -> None:
-        """See `Anchor.close`."""
+        """See `CheckpointAnchor.close`."""
         self._sender.close()
 
 

@@ -18,7 +18,7 @@ from schemas.config.roles import ALL_TENANTS, RESERVED_USERS, load_roles, load_u
 from schemas.errors import OperatorError, RetryableError
 from streams.adapters.audit_anchors import (
     PREFIX,
-    Anchor,
+    CheckpointAnchor,
     KafkaAnchor,
     StoreAnchor,
     WebhookAnchor,
@@ -122,7 +122,7 @@ def build(worker: WorkerContext) -> Loop:
     entries = RegisterAuditLog(register, worker.clock)
     last = worker.wait_for(entries.last_checkpoint)
     key = kept_audit_key(settings, may_make=last is None)
-    anchors: list[Anchor] = [stored, KafkaAnchor(worker.publisher(), key.verifier)]
+    anchors: list[CheckpointAnchor] = [stored, KafkaAnchor(worker.publisher(), key.verifier)]
     if webhook is not None:
         anchors.append(WebhookAnchor(webhook, worker.clock))
     audit = Audit(
@@ -157,7 +157,7 @@ class Audit:
         self,
         entries: RegisterAuditLog,
         key: AuditKey,
-        anchors: Sequence[Anchor],
+        anchors: Sequence[CheckpointAnchor],
         source: AuditSource,
         accounts: Accounts,
         clock: Clock,
@@ -238,7 +238,7 @@ class Audit:
         if signed is not None:
             self._signed_at = now
 
-    def _deliver(self, anchor: Anchor, stop: threading.Event, beat: Callable[[], None]) -> None:
+    def _deliver(self, anchor: CheckpointAnchor, stop: threading.Event, beat: Callable[[], None]) -> None:
         name = f"anchor {anchor.name}"
         while not stop.is_set():
             beat()

@@ -19,7 +19,7 @@ from processors.custody.audit_log import (
     signed_note,
     verify_log,
 )
-from processors.custody.merkle import Peaks
+from processors.custody.merkle import TreePeaks
 from schemas.messages.recording_accessed import RecordingAccessed
 from schemas.messages.topics import RECORDINGS_ACCESSED
 from streams.adapters.register.audit_log import (
@@ -76,7 +76,7 @@ def entry(number: int, **fields: object) -> AuditEntry:
 
 
 def sign(log: RegisterAuditLog) -> SignedCheckpoint | None:
-    def note(peaks: Peaks) -> str:
+    def note(peaks: TreePeaks) -> str:
         return signed_note(Checkpoint("log", peaks.size, peaks.root).text, "log", KEY)
 
     def trusted(last: SignedCheckpoint) -> bool:

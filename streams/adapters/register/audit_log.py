@@ -27,7 +27,7 @@ from processors.custody.audit_log import (
     read_entry,
     written,
 )
-from processors.custody.merkle import Peaks, leaf_hash, peaks_of
+from processors.custody.merkle import TreePeaks, leaf_hash, peaks_of
 from schemas.errors import InvalidMessageError, OperatorError
 from schemas.messages.recording_accessed import ACCESS_ACTIONS, RecordingAccessed
 from streams.adapters.register.register import Register, Transaction
@@ -65,7 +65,7 @@ class SignedCheckpoint:
 
     size: int
     note: str
-    peaks: Peaks
+    peaks: TreePeaks
     signed_at: datetime
 
 
@@ -197,7 +197,7 @@ class RegisterAuditLog:
             return len(waiting)
 
     def sign(
-        self, sign: Callable[[Peaks], str], trusted: Callable[[SignedCheckpoint], bool]
+        self, sign: Callable[[TreePeaks], str], trusted: Callable[[SignedCheckpoint], bool]
     ) -> SignedCheckpoint | None:
         """A checkpoint of all entries that have a place; None where there are none since the last one.
 
@@ -212,7 +212,7 @@ class RegisterAuditLog:
                     "the last checkpoint in the register is not one that this key has signed: somebody changed it, or "
                     "the key; see `callstream audit verify` (docs/audit.md)"
                 )
-            start = Peaks() if last is None else last.peaks
+            start = TreePeaks() if last is None else last.peaks
             peaks = peaks_of(list(_leaves(tx, start.size)), start)
             if peaks.size == start.size:
                 return None
@@ -479,7 +479,7 @@ def _last_checkpoint(tx: Transaction) -> SignedCheckpoint | None:
 def _as_checkpoint(row: Row[Any]) -> SignedCheckpoint:
     size, note, peaks, signed_at = row
     try:
-        return SignedCheckpoint(int(size), str(note), Peaks.from_bytes(int(size), bytes(peaks)), signed_at)
+        return SignedCheckpoint(int(size), str(note), TreePeaks.from_bytes(int(size), bytes(peaks)), signed_at)
     except ValueError:
         raise AuditLogError(
             f"the checkpoint of {size} entries in the register was changed; see `callstream audit verify` "

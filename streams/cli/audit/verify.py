@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from processors.custody.audit_log import LogLine, NamedNote, Problem, Verified, VerifierKey, read_line, verify_log
+from processors.custody.audit_log import LogLine, LogProblem, NamedNote, Verified, VerifierKey, read_line, verify_log
 from schemas.errors import InvalidMessageError
 from streams.cli.audit.export import AuditFileError
 from streams.cli.command_settings import command_settings
@@ -61,12 +61,12 @@ def verify(
             # Checkpoints first: what is signed meanwhile is over more than will be read.
             found = verify_log(entries.lines(columns_differ=differing.append), [*notes, *anchors], keys)
             found.problems += [
-                Problem("edited", f"entry {index}: its columns say something else than the entry")
+                LogProblem("edited", f"entry {index}: its columns say something else than the entry")
                 for index in differing
             ]
             if unlisted := entries.unlisted():
                 found.problems.append(
-                    Problem("unlisted", f"{unlisted} entries are in the register and not in the tree")
+                    LogProblem("unlisted", f"{unlisted} entries are in the register and not in the tree")
                 )
             waiting = entries.waiting()
             if waiting:
@@ -165,13 +165,13 @@ class _Exported:
 
     def __init__(self, file: Path) -> None:
         self._file = file
-        self.problems: list[Problem] = []
+        self.problems: list[LogProblem] = []
 
     def lines(self) -> Iterator[LogLine]:
         """The places of the log. What is no line of one is a problem."""
         for number, line in self._all():
             if isinstance(line, InvalidMessageError):
-                self.problems.append(Problem("unread", f"line {number}: {line}"))
+                self.problems.append(LogProblem("unread", f"line {number}: {line}"))
             elif not isinstance(line, str):
                 yield line
 

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from processors.custody.merkle import (
     EMPTY_ROOT,
-    Peaks,
+    TreePeaks,
     consistency_proof,
     inclusion_proof,
     is_consistent,
@@ -110,8 +110,8 @@ def test_every_proof_of_trees_of_up_to_33_leaves_holds_and_no_changed_one_does()
 @given(st.lists(st.binary(min_size=32, max_size=32), max_size=70), st.integers(0, 70))
 def test_a_tree_grows_from_its_peaks_as_from_its_leaves(leaves: list[bytes], at: int) -> None:
     at = min(at, len(leaves))
-    grown = peaks_of(leaves[at:], Peaks.from_bytes(at, peaks_of(leaves[:at]).to_bytes()))
-    one_by_one = Peaks()
+    grown = peaks_of(leaves[at:], TreePeaks.from_bytes(at, peaks_of(leaves[:at]).to_bytes()))
+    one_by_one = TreePeaks()
     for leaf in leaves:
         one_by_one = one_by_one.with_leaf(leaf)
     assert grown == one_by_one == peaks_of(leaves)
@@ -120,8 +120,8 @@ def test_a_tree_grows_from_its_peaks_as_from_its_leaves(leaves: list[bytes], at:
 
 def test_what_is_no_tree_or_no_place_of_one_is_refused() -> None:
     for refused in (
-        lambda: Peaks(2, (LEAVES[0], LEAVES[1])),
-        lambda: Peaks.from_bytes(1, LEAVES[0][:31]),
+        lambda: TreePeaks(2, (LEAVES[0], LEAVES[1])),
+        lambda: TreePeaks.from_bytes(1, LEAVES[0][:31]),
         lambda: inclusion_proof(LEAVES, 8),
         lambda: consistency_proof(LEAVES, 9),
     ):

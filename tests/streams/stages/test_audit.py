@@ -12,7 +12,7 @@ from processors.custody.audit_entry import AuditEntry
 from processors.custody.audit_log import NamedNote, verify_log
 from schemas.errors import RetryableError
 from schemas.messages.topics import AUDIT_CHECKPOINTS
-from streams.adapters.audit_anchors import PREFIX, Anchor, KafkaAnchor, StoreAnchor, size_of_key
+from streams.adapters.audit_anchors import PREFIX, CheckpointAnchor, KafkaAnchor, StoreAnchor, size_of_key
 from streams.adapters.clickhouse.audit_source import ACCESS_DENIED, AskedQuery, DayAccount
 from streams.adapters.memory.broker import MemoryBroker
 from streams.adapters.object_store.folder import FolderStore
@@ -89,7 +89,7 @@ class Stage:
         self.source = Source()
 
     def audit(self, log: RegisterAuditLog | None = None) -> Audit:
-        anchors: list[Anchor] = [StoreAnchor(self.store, timedelta()), KafkaAnchor(self.broker, KEY.verifier)]
+        anchors: list[CheckpointAnchor] = [StoreAnchor(self.store, timedelta()), KafkaAnchor(self.broker, KEY.verifier)]
         return Audit(
             log or self.log,
             KEY,
