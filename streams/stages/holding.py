@@ -9,7 +9,7 @@ from processors.custody.holds import TELEPHONY, Extend, HoldRefusedError, HoldSc
 from processors.custody.retention import EventCame
 from schemas.errors import OperatorError
 from streams.adapters.register.holds import HoldOutcome, RegisterCases
-from streams.adapters.register.ports import AuditWithin
+from streams.adapters.register.ports import EntryWithinOrBefore
 from streams.adapters.register.retentions import EventTold, RegisterRetentions
 from streams.ports import Clock
 
@@ -40,7 +40,7 @@ class Holding:
 
     cases: RegisterCases
     retentions: RegisterRetentions
-    audit: AuditWithin
+    audit: EntryWithinOrBefore
     clock: Clock
 
     def open(self, asking: Asking, tenant_id: str, case_id: str, scope: HoldScope, reason: str) -> HoldOutcome:

@@ -8,7 +8,7 @@ from streams.adapters.register.register import Transaction
 
 @dataclass
 class ListedEntries:
-    """`AuditWithin` in memory; entries of transactions that were undone stay in it."""
+    """`EntryWithinOrBefore` in memory; entries of transactions that were undone stay in it."""
 
     entries: list[AuditEntry] = field(default_factory=list)
 

@@ -30,7 +30,7 @@ from processors.custody.holds import (
     evolve,
 )
 from schemas.messages.custody_changed import CustodyChanged, CustodyKind
-from streams.adapters.register.ports import AuditWithin
+from streams.adapters.register.ports import EntryWithin
 from streams.adapters.register.register import Register, Transaction
 from streams.adapters.register.retentions import TenantCall, by_tenant, lock_call
 from streams.adapters.register.tables import hold_calls, hold_customers, holds, retentions
@@ -102,7 +102,7 @@ class RegisterCases:
     Whether the actor may, is asked before. Every method may raise what `Register.transaction` does.
     """
 
-    def __init__(self, register: Register, clock: Clock, audit: AuditWithin, gone: Gone) -> None:
+    def __init__(self, register: Register, clock: Clock, audit: EntryWithin, gone: Gone) -> None:
         self._register = register
         self._clock = clock
         self._audit = audit

@@ -2,17 +2,17 @@
 
 from typing import Protocol
 
-from processors.custody.audit_entry import AuditEntry
+from processors.custody.audit_entry import AuditEntry, AuditLog
 from streams.adapters.register.register import Transaction
 
 
-class AuditWithin(Protocol):
+class EntryWithin(Protocol):
     """The audit log as changes use it. The register's is `streams.adapters.register.audit_log.RegisterAuditLog`."""
 
-    def append(self, entry: AuditEntry) -> None:
-        """Durable when this returns. Raises `RetryableError` and `OperatorError`: then nothing may be done."""
-        ...
-
-    def append_within(self, transaction: Transaction, entry: AuditEntry) -> object:
+    def append_within(self, transaction: Transaction, entry: AuditEntry, /) -> object:
         """Durable together with the transaction. What it returns is nobody's here."""
         ...
+
+
+class EntryWithinOrBefore(EntryWithin, AuditLog, Protocol):
+    """The same with entries of their own, for what is refused."""

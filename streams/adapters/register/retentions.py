@@ -30,7 +30,7 @@ from processors.custody.retention import (
 )
 from schemas.errors import OperatorError
 from schemas.messages.custody_changed import CustodyChanged
-from streams.adapters.register.ports import AuditWithin
+from streams.adapters.register.ports import EntryWithin
 from streams.adapters.register.register import Register, Transaction
 from streams.adapters.register.tables import retention_events, retentions
 from streams.ports import Clock
@@ -173,7 +173,7 @@ class RegisterRetentions:
                 tx.execute(delete(retentions).where(r.tenant_id == tenant_id, r.call_id.in_(part)))
 
     def tell_of_call(
-        self, tenant_id: str, call_id: str, command: EventCame, entry: AuditEntry, audit: AuditWithin
+        self, tenant_id: str, call_id: str, command: EventCame, entry: AuditEntry, audit: EntryWithin
     ) -> EventTold:
         """An event of one call, with its entry. Raises `UnknownCallError` where nothing was decided of the call."""
         with self._register.transaction("note an event") as tx:
@@ -185,7 +185,7 @@ class RegisterRetentions:
         return EventTold(1, int(changed))
 
     def tell_of_contract(
-        self, tenant_id: str, contract_id: str, command: EventCame, entry: AuditEntry, audit: AuditWithin
+        self, tenant_id: str, contract_id: str, command: EventCame, entry: AuditEntry, audit: EntryWithin
     ) -> EventTold:
         """An event of a contract: of all its calls, those that are decided later, too. The latest time holds."""
         e, r = retention_events.c, retentions.c
@@ -428,7 +428,7 @@ def _tell(
     tenant_id: str,
     command: EventCame,
     entry: AuditEntry,
-    audit: AuditWithin,
+    audit: EntryWithin,
     changed: int,
     call_id: str | None = None,
 ) -> None:
