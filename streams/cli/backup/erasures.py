@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from streams.cli.backup.options import FromOption, PlaceOption
+from streams.cli.backup.options import BackupsFromOption, PlaceOption
 from streams.cli.command_settings import command_settings
 
 ErasedFileOption = Annotated[
@@ -45,7 +45,7 @@ def apply(to: PlaceOption = None, file: ErasedFileOption = None) -> None:
 
 def tombstones(
     out: Annotated[Path, typer.Option("--out", help="The file; it takes the place of one that is there.")],
-    source: FromOption = None,
+    source: BackupsFromOption = None,
 ) -> None:
     """Write down, signed, which calls were erased: to be kept where neither the installation nor its backups lie.
 

@@ -3,13 +3,13 @@
 import typer
 from rich.table import Table
 
-from streams.cli.backup.options import FromOption, megabytes
+from streams.cli.backup.options import BackupsFromOption, megabytes
 from streams.cli.command_settings import command_settings
 from streams.cli.console.options import JsonOption
 from streams.cli.console.output import console, print_json
 
 
-def list_backups(source: FromOption = None, as_json: JsonOption = False) -> None:
+def list_backups(source: BackupsFromOption = None, as_json: JsonOption = False) -> None:
     """The backups that there are, the oldest first. Ends with 1 where one is not signed as it should be."""
     from streams.backup.from_settings import target_from
 

@@ -8,7 +8,7 @@ PlaceOption = Annotated[
     str | None,
     typer.Option("--to", help="A folder, or s3://BUCKET/PREFIX/; by default as CALLSTREAM_BACKUP_TO says."),
 ]
-FromOption = Annotated[
+BackupsFromOption = Annotated[
     str | None,
     typer.Option("--from", help="Where the backups lie; by default as CALLSTREAM_BACKUP_TO says."),
 ]

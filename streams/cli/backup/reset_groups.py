@@ -5,12 +5,12 @@ from typing import Annotated
 
 import typer
 
-from streams.cli.backup.options import BackupOption, FromOption
+from streams.cli.backup.options import BackupOption, BackupsFromOption
 from streams.cli.command_settings import command_settings
 
 
 def reset(
-    source: FromOption = None,
+    source: BackupsFromOption = None,
     backup: BackupOption = None,
     margin_minutes: Annotated[
         int, typer.Option("--margin-minutes", min=0, help="So long before the backup is begun again.")

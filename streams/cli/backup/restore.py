@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from schemas.errors import OperatorError, RetryableError
-from streams.cli.backup.options import BackupOption, FromOption, megabytes
+from streams.cli.backup.options import BackupOption, BackupsFromOption, megabytes
 from streams.cli.command_settings import command_settings
 from streams.cli.console.access import account
 from streams.cli.console.output import end_with_problems
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 def restore(
-    source: FromOption = None,
+    source: BackupsFromOption = None,
     backup: BackupOption = None,
     into: Annotated[
         Path | None,

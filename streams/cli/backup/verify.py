@@ -4,14 +4,14 @@ from typing import Annotated
 
 import typer
 
-from streams.cli.backup.options import BackupOption, FromOption
+from streams.cli.backup.options import BackupOption, BackupsFromOption
 from streams.cli.command_settings import command_settings
 from streams.cli.console.options import JsonOption
 from streams.cli.console.output import end_with_problems, print_json
 
 
 def verify(
-    source: FromOption = None,
+    source: BackupsFromOption = None,
     backup: BackupOption = None,
     full: Annotated[
         bool, typer.Option("--full", help="Read every object, and not a sample, to compare its SHA-256.")
