@@ -13,7 +13,7 @@ from typing import Literal
 
 import numpy as np
 
-from processors.custody.audit_entry import AuditEntry, AuditLog, Result
+from processors.custody.audit_entry import AuditEntry, AuditLog, AuditResult
 from processors.custody.authorization import Action, Actor, Decision, Masking, Target, authorize
 from processors.custody.muting import (
     MUTING_VERSION,
@@ -313,7 +313,7 @@ class Listening:
         request: ListeningRequest,
         action: str,
         decision: Decision,
-        result: Result,
+        result: AuditResult,
         refusal: str | None,
         details: dict[str, str | int],
     ) -> AuditEntry:

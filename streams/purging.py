@@ -10,7 +10,7 @@ from streams.adapters.clickhouse.purging import ClickHousePurge
 from streams.adapters.object_store.from_settings import object_store_from
 from streams.adapters.object_store.purging import CallObjects
 from streams.adapters.register.erasures import RegisterErasures
-from streams.adapters.register.ports import AuditWithin
+from streams.adapters.register.ports import EntryWithin
 from streams.adapters.register.register import Register
 from streams.adapters.register.tombstones import FloorsWithin, HoldsWithin, RegisterPurges
 from streams.adapters.second_readers.answers import Answers
@@ -28,7 +28,7 @@ class KeepsCalls:
 
     holds: HoldsWithin
     floors: FloorsWithin
-    audit: AuditWithin
+    audit: EntryWithin
     erase_personal: ErasePersonal
 
 

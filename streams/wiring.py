@@ -24,8 +24,8 @@ from streams.adapters.object_store.recordings import RecordingStore
 from streams.adapters.object_store.renditions import RenditionStore
 from streams.adapters.object_store.sealed_store import SealedStore
 from streams.adapters.object_store.transcripts import TranscriptStore
-from streams.adapters.register.accounts import EntersWithin
 from streams.adapters.register.keys import RegisterKeys
+from streams.adapters.register.ports import EntryWithinOrBefore
 from streams.adapters.register.register import Register
 from streams.adapters.register.tombstones import RegisterTombstones
 from streams.adapters.register.wrapping_keys import ensure_current
@@ -52,7 +52,7 @@ def require_migrations(settings: Settings) -> None:
         raise NotPreparedError(f"ClickHouse lacks {len(lacking)} migration(s): run `callstream migrate`")
 
 
-def audit_log_of(register: Register, clock: Clock) -> EntersWithin:
+def audit_log_of(register: Register, clock: Clock) -> EntryWithinOrBefore:
     """Where entries about this register go."""
     from streams.adapters.register.audit_log import RegisterAuditLog
 

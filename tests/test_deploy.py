@@ -56,7 +56,7 @@ def test_the_example_settings_load_with_the_example_secrets(name: str) -> None:
     assert environ["CALLSTREAM_CONFIG"] == "/etc/callstream/callstream.toml"
     loaded = load_settings(environ, SETTINGS)
     assert loaded.settings.store_kind == "s3"
-    assert loaded.settings.kafka_security_protocol == ("PLAINTEXT" if name == "rollup" else "SASL_SSL")
+    assert loaded.settings.kafka_security_protocol == ("PLAINTEXT" if name in ("rollup", "play") else "SASL_SSL")
 
 
 @pytest.mark.parametrize("stage", WORKER_NAMES)

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from datetime import date, datetime
 from uuid import NAMESPACE_URL, uuid5
 
-from processors.custody.audit_entry import AuditEntry, Result
+from processors.custody.audit_entry import AuditEntry, AuditResult
 
 RESULTS = frozenset({"analyzed", "too_short", "no_audio", "bad_audio", "unsupported"})
 """Outcomes of calls that were dealt with: analysed, or found to be none that can be."""
@@ -51,7 +51,7 @@ def query_entry(
     tenant_id: str,
     at: datetime,
     *,
-    result: Result,
+    result: AuditResult,
     refusal: str | None,
     error: int,
     tables: tuple[str, ...],

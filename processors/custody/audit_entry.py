@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Literal, Protocol
 
-Result = Literal["allowed", "refused", "done", "failed"]
+AuditResult = Literal["allowed", "refused", "done", "failed"]
 """`allowed` is written before something is shown; `done` with a change that is in the same transaction."""
 
 
@@ -28,7 +28,7 @@ class AuditEntry:
     role: str
     action: str
     tenant_id: str
-    result: Result
+    result: AuditResult
     client: str
     call_id: str | None = None
     object_kind: str | None = None

@@ -20,6 +20,8 @@ AccessAction = Literal[
     "deleted",
     "queried",
     "viewed_text",
+    "viewed_recording",
+    "viewed_waveform",
     "downloaded",
     "asked",
     "export_requested",

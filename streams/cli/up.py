@@ -45,6 +45,7 @@ def up(
         clickhouse_port=clickhouse_port,
         clickhouse_tcp_port=clickhouse_tcp_port,
         serve_port=settings.serve_port,
+        play_port=settings.play_port,
         listen_workers=listen_workers,
     )
     columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn())
@@ -63,6 +64,10 @@ def up(
         out.print(
             f"recordings are taken in at {scheme}://{settings.serve_host}:{stack.settings.serve_port}/v1/recordings; "
             "`callstream api-keys issue TENANT` makes a key"
+        )
+        out.print(
+            f"people listen at {scheme}://{settings.play_host}:{stack.settings.play_port}/v1/recordings/CALL/audio; "
+            "`callstream user add` makes an account"
         )
         password = password_file(settings.data_dir / "clickhouse", "analyst")
         out.print(f"analysts log in as user analyst; the password is in {password}")

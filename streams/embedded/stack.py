@@ -64,6 +64,7 @@ class StackPlan:
     clickhouse_port: int = 0
     clickhouse_tcp_port: int = 0
     serve_port: int = 0
+    play_port: int = 0
     listen_workers: int = 1
     restart_workers: bool = True
     stages: tuple[str, ...] = WORKER_NAMES
@@ -78,6 +79,7 @@ class Stack:
         self._base = base
         self._kafka_port = plan.kafka_port or free_port()
         self._serve_port = plan.serve_port or free_port()
+        self._play_port = plan.play_port or free_port()
         self._clickhouse_port = plan.clickhouse_port
         self._clickhouse_tcp_port = plan.clickhouse_tcp_port
         self.supervisor = Supervisor(plan.data_dir / "logs", records=ChildRecordFile(plan.data_dir))
@@ -106,8 +108,9 @@ class Stack:
         """
         load_users(self._base.clickhouse_users_file, load_roles())  # what is wrong with it is said before anything runs
         self._require_space()
-        if self._serves:
-            _require_free_for_serve(self._serve_port)
+        for name, port in (("serve", self._serve_port), ("play", self._play_port)):
+            if self._runs(name):
+                _require_free(port, name)
         self._clickhouse_port = self._reserved(self._plan.clickhouse_port)
         self._clickhouse_tcp_port = self._reserved(self._plan.clickhouse_tcp_port)
         self._start_broker(say, fetched)
@@ -136,9 +139,8 @@ class Stack:
                 spec = worker_spec(name, number, self.settings, restart=self._plan.restart_workers)
                 self.supervisor.start(self._when_it_listens(spec) if name == "serve" else spec)
 
-    @property
-    def _serves(self) -> bool:
-        return "serve" in self._plan.stages and "serve" in stages_of(self._base)
+    def _runs(self, stage: str) -> bool:
+        return stage in self._plan.stages and stage in stages_of(self._base)
 
     def _when_it_listens(self, serve: ChildSpec) -> ChildSpec:
         """Who is told where recordings are taken in may send them at once."""
@@ -229,6 +231,7 @@ class Stack:
         else:
             update |= client_settings(self._plan.data_dir / "kafka", self._kafka_port)
         update["serve_port"] = self._serve_port
+        update["play_port"] = self._play_port
         if not self._base.customer_key_secret.get_secret_value():
             # Losing it makes old customer keys unfindable.
             update["customer_key_secret"] = SecretStr(kept_secret(self._plan.data_dir / "customer_key"))
@@ -245,11 +248,11 @@ def stages_of(settings: Settings) -> tuple[str, ...]:
     )
 
 
-def _require_free_for_serve(port: int) -> None:
+def _require_free(port: int, stage: str) -> None:
     try:
-        require_free(port, "serve")
+        require_free(port, stage)
     except PortTakenError as error:
-        raise PortTakenError(f"{error} Choose another port by CALLSTREAM_SERVE_PORT.") from None
+        raise PortTakenError(f"{error} Choose another port by CALLSTREAM_{stage.upper()}_PORT.") from None
 
 
 class FullDiskError(EmbeddedStackError):

@@ -31,7 +31,7 @@ from processors.custody.accounts import (
     is_token,
     parts_of_token,
 )
-from processors.custody.audit_entry import AuditEntry, AuditLog, Result
+from processors.custody.audit_entry import AuditEntry, AuditLog, AuditResult
 from processors.custody.authorization import EVERY_TENANT, Actor, Grant
 from processors.custody.oidc_claims import TokenRefusedError, account_of, claimed_grants
 from processors.custody.sign_in import FREE_OF_ACCOUNT, FREE_OF_ADDRESS
@@ -414,7 +414,7 @@ class People:
         request: "Request",
         actor: str,
         tenant_id: str,
-        result: Result,
+        result: AuditResult,
         refusal: str | None,
         action: str = "signed_in",
     ) -> AuditEntry:

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Protocol
 
-from processors.custody.audit_entry import AuditEntry, AuditLog, Result
+from processors.custody.audit_entry import AuditEntry, AuditLog, AuditResult
 from processors.custody.authorization import EVERY_TENANT, Action, Actor, Decision, Target, authorize
 from streams.ports import Clock
 from streams.serve.authentication import answered
@@ -147,7 +147,7 @@ class Permission:
             return Target(tenant_id, call_id)
         return Target(tenant_id, call_id, owner.agent_id, owner.agent_team)
 
-    async def _append(self, permitted: Permitted, action: str, result: Result, refusal: str | None) -> None:
+    async def _append(self, permitted: Permitted, action: str, result: AuditResult, refusal: str | None) -> None:
         entry = AuditEntry(
             at=self._clock.now(),
             actor=permitted.actor.actor_id,

@@ -13,7 +13,7 @@ from datetime import UTC, date, datetime, timedelta
 from typing import Protocol
 
 from processors.custody.audit_account import completeness_entry, query_entry, shortened_entry
-from processors.custody.audit_entry import AuditEntry, Result
+from processors.custody.audit_entry import AuditEntry, AuditResult
 from schemas.config.roles import ALL_TENANTS, RESERVED_USERS, load_roles, load_users
 from schemas.errors import OperatorError, RetryableError
 from streams.adapters.audit_anchors import (
@@ -273,7 +273,7 @@ class Audit:
     def _entry_of(self, query: AskedQuery) -> tuple[str, AuditEntry]:
         person = self._accounts.people.get(query.user, Person("unknown", ALL_TENANTS))
         refused = query.error == ACCESS_DENIED
-        result: Result = "refused" if refused else "allowed" if query.began else "failed"
+        result: AuditResult = "refused" if refused else "allowed" if query.began else "failed"
         return query_entry(
             query.query_id,
             query.user,

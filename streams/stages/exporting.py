@@ -48,7 +48,8 @@ from processors.custody.exports import (
 )
 from processors.custody.ports import KeyGoneError, Tombstones
 from schemas.config.tenants import read_tenants
-from streams.adapters.register.exports import AuditsWithin, RegisterExports, new_export_id
+from streams.adapters.register.exports import RegisterExports, new_export_id
+from streams.adapters.register.ports import EntryWithinOrBefore
 from streams.adapters.register.register import Register
 from streams.ports import Clock
 from streams.queries.export_material import ClickHouseMaterial
@@ -453,15 +454,11 @@ def _digest(token: str) -> str:
     return sha256(token.encode()).hexdigest()
 
 
-class AuditsExports(AuditLog, AuditsWithin, Protocol):
-    """`streams.adapters.register.audit_log.RegisterAuditLog`."""
-
-
 def exporting_from(
     settings: Settings,
     register: Register,
     clock: Clock,
-    audit: AuditsExports,
+    audit: EntryWithinOrBefore,
     tombstones: Tombstones,
     sounds: ExportSounds | None = None,
 ) -> Exporting:

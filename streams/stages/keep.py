@@ -54,7 +54,9 @@ from streams.adapters.register.errors import RegisterRefusedError
 from streams.adapters.register.holds import RegisterCases, RegisterHolds
 from streams.adapters.register.register import Register
 from streams.adapters.register.retentions import DueKey, KeepDecision, KeptCall, RegisterRetentions
+from streams.adapters.register.tombstones import RegisterTombstones
 from streams.ports import Clock, WorkSource
+from streams.purging import eraser_from, keeps_calls, purger_from
 from streams.runtime.lanes import Lanes
 from streams.runtime.logs import describe
 from streams.runtime.loop import Loop, PollWorkPublishCommit, nothing
@@ -107,16 +109,6 @@ Raises `RetryableError` and `OperatorError`.
 
 def build(worker: WorkerContext) -> Loop:
     """Waits for object store, register, Kafka and ClickHouse. Raises `RetentionPolicyError` and `TenantsError`."""
-    from processors.custody.purge import PurgeOrder
-    from streams.adapters.register.tombstones import (
-        RegisterTombstones,
-    )
-    from streams.purging import (
-        eraser_from,
-        keeps_calls,
-        purger_from,
-    )
-
     settings, clock = worker.settings, worker.clock
     policy = read_retention_policy(settings.retention_file or RETENTION_FILE)
     policies = TenantPolicies(policy, read_tenants(settings.tenants_file))
@@ -137,12 +129,6 @@ def build(worker: WorkerContext) -> Loop:
         settings.max_recording_bytes,
     )
 
-    def purge(
-        tenant_id: str, calls: Mapping[str, Sequence[date]], *, reason: str, policy_version: str
-    ) -> Collection[str]:
-        done = purger.purge(PurgeOrder(tenant_id, reason, ACTOR, policy_version), list(calls))
-        return {*done.buried, *done.known}
-
     def go_on() -> None:
         purger.go_on()
         eraser.go_on()
@@ -152,11 +138,11 @@ def build(worker: WorkerContext) -> Loop:
         register.close()
 
     retentions, holds = RegisterRetentions(register, clock), RegisterHolds(register, clock)
-    cases = RegisterCases(register, clock, keeps.audit, tombstones.among)
+    cases = RegisterCases(register, clock, keeps.audit, tombstones.gone)
     carry_out = CarryOut(
         retentions,
         holds,
-        purge,
+        purger.due,
         lambda kept: archive.archive(kept.tenant_id, kept.call_id, kept.day),
         clock,
         timedelta(seconds=settings.keep_every_s),

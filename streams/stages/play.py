@@ -4,7 +4,7 @@ A process of its own, because it alone of those that are reached over HTTP may o
 systems upload, seals them and cannot. What it answers is in `streams/play`; this file gives it store and register.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from queue import LifoQueue
 
@@ -21,12 +21,14 @@ from streams.adapters.register.register import Register
 from streams.adapters.register.tombstones import RegisterTombstones
 from streams.listening import Listening
 from streams.play.application import build_app
-from streams.play.ports import Played
+from streams.play.ports import Authenticates, Played
 from streams.ports import Clock, ObjectStore
 from streams.runtime.loop import Loop
 from streams.runtime.worker_context import WorkerContext
+from streams.serve.application import ASKING_THREADS
 from streams.serve.authentication import Authentication
 from streams.serve.people import People
+from streams.serve.ports import ServedExports
 from streams.serve.server import Server
 from streams.settings import Settings
 from streams.stages.exporting import RangedSounds, exporting_from, exports_of
@@ -34,7 +36,6 @@ from streams.stages.serve import people_from
 from streams.wiring import rendition_store_from, require_register, sealed_store_from, transcript_store_from
 
 LOOKED_AFTER_EVERY_S = 0.5
-ASKING_THREADS = 4
 DECODERS = 2
 DECODE_WITHIN_S = 20.0
 """A stretch takes milliseconds, a whole recording that cannot be sought in seconds."""
@@ -99,33 +100,66 @@ def listening_from(
 
 
 def build(worker: WorkerContext) -> Loop:
-    """Waits for object store and register, then listens. Raises `AddressError`, `CertificateError`, `OidcError`,
-    `RolesFileError`, `ClaimGrantsError` and `TenantsError`.
-    """
+    """See `play_loop`. Raises what `people_from` and `exporting_from` do besides."""
     settings, clock = worker.settings, worker.clock
-    store, register, decoders = object_store_from(settings), Register.of(settings), Decoders()
-    worker.wait_for(store.check)
-    worker.wait_for(lambda: require_register(register))
+    register, store = Register.of(settings), object_store_from(settings)
     audit_log, tombstones = RegisterAuditLog(register, clock), RegisterTombstones(register, clock)
-    listening = listening_from(
-        settings, store, register, clock, decoders.stretch, audit_log=audit_log, tombstones=tombstones
-    )
-    sounds = RangedSounds(lambda tenant, call, masked: listening.approved(tenant, call, masked=masked))
-    exporting = exporting_from(settings, register, clock, audit_log, tombstones, sounds)
     asking = ThreadPoolExecutor(ASKING_THREADS, thread_name_prefix="ask")
     people = People(people_from(settings, register, clock), clock, asking)
-    authentication = Authentication(RegisterApiKeys(register, clock), people, clock, asking)
+
+    def close() -> None:
+        people.close()
+        asking.shutdown(wait=False, cancel_futures=True)
+
+    def exports(listening: Listening) -> ServedExports:
+        sounds = RangedSounds(lambda tenant, call, masked: listening.approved(tenant, call, masked=masked))
+        return exports_of(exporting_from(settings, register, clock, audit_log, tombstones, sounds))
+
+    return play_loop(
+        worker,
+        store,
+        register,
+        authentication=Authentication(RegisterApiKeys(register, clock), people, clock, asking),
+        audit_log=audit_log,
+        tombstones=tombstones,
+        close_authentication=close,
+        exports_by=exports,
+    )
+
+
+def play_loop(
+    worker: WorkerContext,
+    store: ObjectStore,
+    register: Register,
+    *,
+    authentication: Authenticates,
+    audit_log: AuditLog,
+    tombstones: Tombstones,
+    close_authentication: Callable[[], None],
+    exports_by: Callable[[Listening], ServedExports] | None = None,
+) -> Loop:
+    """Waits for object store and register, then listens. Raises `AddressError` and `CertificateError`."""
+    settings, decoders = worker.settings, Decoders()
+    worker.wait_for(store.check)
+    worker.wait_for(lambda: require_register(register))
+    listening = listening_from(
+        settings, store, register, worker.clock, decoders.stretch, audit_log=audit_log, tombstones=tombstones
+    )
     checks = {"the object store": store.check, "the register": lambda: require_register(register)}
-    played = Played(settings, authentication, listening, checks, exports_of(exporting))
+    exports = None if exports_by is None else exports_by(listening)
     decoders.start()
-    server = Server(build_app(played), settings, clock.now(), name="play")
+    server = Server(
+        build_app(Played(settings, authentication, listening, checks, exports)),
+        settings,
+        worker.clock.now(),
+        name="play",
+    )
     server.start()
 
     def close() -> None:
         server.stop()
         decoders.close()
-        people.close()
-        asking.shutdown(wait=False, cancel_futures=True)
+        close_authentication()
         register.close()
 
     return worker.loop(server.look, every_s=LOOKED_AFTER_EVERY_S, close=close)

@@ -59,6 +59,7 @@ OPENS = {
     "listen": {"audio keys", "transcript keys"},
     "receive": {"received keys", "transcript keys"},
     "replay": {"transcript keys"},
+    "play": {"audio keys", "transcript keys"},
     "keep": {"audio keys"},
 }
 """What each stage may open or seal; all others have no key of anything."""

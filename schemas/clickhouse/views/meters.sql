@@ -49,16 +49,7 @@ AS WITH counted AS
     GROUP BY tenant_id, month
     UNION ALL
     SELECT tenant_id, toStartOfMonth({{day gone_at}}) AS month, 0, 0, -sum(audio_bytes)::Int64, 0, 0, 0, 0, 0, 0, 0, 0
-    FROM
-    (
-        SELECT tenant_id, call_id, audio_bytes, gone_at
-        FROM (SELECT tenant_id, call_id, audio_bytes FROM call_versions FINAL) AS kept
-        GLOBAL INNER JOIN
-        (
-            SELECT tenant_id, assumeNotNull(call_id) AS call_id, min(at) AS gone_at FROM custody_event_versions
-            WHERE kind = 'call_keys_destroyed' AND isNotNull(call_id) GROUP BY tenant_id, call_id
-        ) AS gone USING (tenant_id, call_id)
-    )
+    FROM (SELECT tenant_id, audio_bytes, assumeNotNull(purged_at) AS gone_at FROM call_versions FINAL WHERE isNotNull(purged_at))
     GROUP BY tenant_id, month
     UNION ALL
     SELECT
@@ -66,7 +57,7 @@ AS WITH counted AS
         toStartOfMonth({{day accessed_at}}) AS month,
         0, 0, 0, 0, 0,
         countIf(action = 'searched'),
-        countIf(action = 'viewed_transcript'),
+        countIf(action IN ('viewed_transcript', 'viewed_text')),
         countIf(action = 'listened'),
         0, 0, 0
     FROM access_log_versions FINAL

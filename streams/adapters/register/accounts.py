@@ -9,7 +9,7 @@ import secrets
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any, Protocol, cast
+from typing import Any, cast
 
 from sqlalchemy import func, insert, select, update
 
@@ -48,23 +48,12 @@ from processors.custody.audit_entry import AuditEntry
 from processors.custody.authorization import Action, Actor
 from schemas.config.roles import PeopleRole
 from schemas.messages.custody_changed import CustodyChanged, CustodyKind
+from streams.adapters.register.ports import EntryWithinOrBefore
 from streams.adapters.register.register import Register, Transaction
 from streams.adapters.register.tables import account_grants, account_tokens, accounts
 from streams.ports import Clock
 
 NO_ROLE = "none"
-
-
-class EntersWithin(Protocol):
-    """`streams.adapters.register.audit_log.RegisterAuditLog`."""
-
-    def append(self, entry: AuditEntry) -> None:
-        """Durable when this returns. Raises `RetryableError` and `OperatorError`."""
-        ...
-
-    def append_within(self, transaction: Transaction, entry: AuditEntry) -> object:
-        """Durable with the transaction, or not at all."""
-        ...
 
 
 @dataclass(frozen=True)
@@ -93,7 +82,7 @@ class RegisterAccounts:
         register: Register,
         clock: Clock,
         roles: Mapping[str, PeopleRole],
-        audit_log: EntersWithin,
+        audit_log: EntryWithinOrBefore,
         *,
         client: str = "cli",
     ) -> None:

@@ -13,7 +13,7 @@ from typing import Any
 from sqlalchemy import Row, insert, select, update
 
 from processors.custody.audit_entry import AuditEntry
-from streams.adapters.register.ports import AuditWithin
+from streams.adapters.register.ports import EntryWithin
 from streams.adapters.register.register import Register
 from streams.adapters.register.tables import erasures
 from streams.ports import Clock
@@ -39,7 +39,7 @@ class Erasure:
 class RegisterErasures:
     """Safe to share between threads and processes. Every method may raise what `Register.transaction` does."""
 
-    def __init__(self, register: Register, clock: Clock, audit: AuditWithin) -> None:
+    def __init__(self, register: Register, clock: Clock, audit: EntryWithin) -> None:
         self._register = register
         self._clock = clock
         self._audit = audit

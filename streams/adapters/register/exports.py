@@ -6,11 +6,11 @@ import base64
 import secrets
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
-from typing import Any, Protocol, cast
+from typing import Any, cast
 
 from sqlalchemy import insert, select, update
 
-from processors.custody.audit_entry import AuditEntry, Result
+from processors.custody.audit_entry import AuditEntry, AuditResult
 from processors.custody.exports import (
     ActionRefused,
     Approval,
@@ -41,6 +41,7 @@ from processors.custody.exports import (
     decide,
 )
 from schemas.messages.custody_changed import CustodyChanged, CustodyKind
+from streams.adapters.register.ports import EntryWithin
 from streams.adapters.register.register import Register, Transaction
 from streams.adapters.register.tables import export_approvals, export_calls, exports
 from streams.ports import Clock
@@ -51,20 +52,12 @@ SYSTEM = "exports"
 LAPSED_AT_ONCE = 500
 
 
-class AuditsWithin(Protocol):
-    """`streams.adapters.register.audit_log.RegisterAuditLog`: entries in the transaction of what they tell of."""
-
-    def append_within(self, transaction: Transaction, entry: AuditEntry) -> object:
-        """Durable with the transaction, and with nothing less."""
-        ...
-
-
 class RegisterExports:
     """`processors.custody.exports.Exports`. Safe to share between threads and processes: of two changes of one export
     at the same time the second sees the first. Every method may raise what `Register.transaction` does.
     """
 
-    def __init__(self, register: Register, clock: Clock, audit: AuditsWithin) -> None:
+    def __init__(self, register: Register, clock: Clock, audit: EntryWithin) -> None:
         self._register = register
         self._clock = clock
         self._audit = audit
@@ -303,7 +296,7 @@ def _entry(event: ExportEvent, export: Export, at: datetime, client: str, role: 
         "contents": " ".join(export.contained.contents),
     }
     action = ""
-    result: Result = "done"
+    result: AuditResult = "done"
     refusal: str | None = None
     match event:
         case ActionRefused():

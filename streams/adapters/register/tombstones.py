@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from datetime import date, datetime
 from typing import Any, Protocol
 
-from sqlalchemy import Row, and_, delete, func, insert, or_, select, tuple_, update
+from sqlalchemy import Row, and_, delete, func, insert, or_, select, update
 
 from processors.custody.audit_entry import AuditEntry
 from processors.custody.purge import (
@@ -42,8 +42,9 @@ from processors.custody.purge import (
 )
 from schemas.messages.custody_changed import CustodyChanged, CustodyKind
 from streams.adapters.register.keys import destroy_call_keys
-from streams.adapters.register.ports import AuditWithin
+from streams.adapters.register.ports import EntryWithin
 from streams.adapters.register.register import Register, Transaction
+from streams.adapters.register.retentions import by_tenant
 from streams.adapters.register.tables import call_keys, intakes, leftovers, purges, tombstones
 from streams.ports import CallKey, Clock
 
@@ -88,17 +89,14 @@ class RegisterTombstones:
         return self._among(calls, ("purging", "purged"))
 
     def _among(self, calls: Collection[CallKey], states: Sequence[str]) -> frozenset[CallKey]:
-        wanted = sorted(set(calls))
-        if not wanted:
+        if not calls:
             return frozenset()
         t = tombstones.c
         found: set[CallKey] = set()
         with self._register.reading("look for tombstones") as tx:
-            for part in _parts(wanted, CALLS_ASKED_AT_ONCE):
-                asked = select(t.tenant_id, t.call_id).where(
-                    tuple_(t.tenant_id, t.call_id).in_(part), t.state.in_(states)
-                )
-                found.update((row.tenant_id, row.call_id) for row in tx.execute(asked))
+            for tenant_id, part in by_tenant(calls):
+                asked = select(t.call_id).where(t.tenant_id == tenant_id, t.call_id.in_(part), t.state.in_(states))
+                found.update((tenant_id, call_id) for call_id in tx.execute(asked).scalars())
         return frozenset(found)
 
 
@@ -143,7 +141,7 @@ class RegisterPurges:
     """
 
     def __init__(
-        self, register: Register, clock: Clock, holds: HoldsWithin, floors: FloorsWithin, audit: AuditWithin
+        self, register: Register, clock: Clock, holds: HoldsWithin, floors: FloorsWithin, audit: EntryWithin
     ) -> None:
         self._register = register
         self._clock = clock

@@ -36,7 +36,7 @@ def open_desk(ticket: str | None = None) -> Iterator[Desk]:
     try:
         register.check()
         audit = audit_log_of(register, clock)
-        cases = RegisterCases(register, clock, audit, RegisterTombstones(register, clock).among)
+        cases = RegisterCases(register, clock, audit, RegisterTombstones(register, clock).gone)
         who = commanding(settings, register)
         holding = Holding(cases, RegisterRetentions(register, clock), audit, clock)
         yield Desk(settings, holding, Asking(who.actor, "cli", ticket, who.operator))

@@ -1,10 +1,10 @@
-"""`callstream recording`: hear a call on the machine of the operator."""
+"""`callstream recording …`: listening on the command line."""
 
 import typer
 
-from streams.cli.recording.get import get_recording
-from streams.cli.recording.info import describe_recording
+from streams.cli.recording.get import get
+from streams.cli.recording.info import info
 
-recording_app = typer.Typer(no_args_is_help=True, help="Hear recordings; each time stands in the audit log first.")
-recording_app.command("get")(get_recording)
-recording_app.command("info")(describe_recording)
+recording_app = typer.Typer(help="Listen to recordings, where that is allowed and entered.", no_args_is_help=True)
+recording_app.command()(get)
+recording_app.command()(info)

@@ -1,4 +1,4 @@
-"""`callstream recording get`: a recording, or a part of it, as a WAV file."""
+"""`callstream recording get`."""
 
 from typing import Annotated
 
@@ -17,28 +17,27 @@ from streams.cli.recording.asking import (
 from streams.cli.recording.writing import STANDARD_OUTPUT, time_ms, write_wav
 
 
-def get_recording(
+def get(
     call: CallArgument,
     tenant: RecordingTenantOption,
     purpose: ListeningPurposeOption,
-    output: Annotated[str, typer.Option("--output", help="File to write, which must not exist; - for the output.")],
+    output: Annotated[str, typer.Option("--output", help="A file that is not there yet, or - for standard output.")],
     ticket: TicketOption = None,
-    from_: Annotated[str | None, typer.Option("--from", help="Where to begin: 65, 1:05 or 1:02:03.5.")] = None,
-    to: Annotated[str | None, typer.Option("--to", help="Where to end, in the same forms.")] = None,
+    begin: Annotated[str | None, typer.Option("--from", help="Begin there: 65, 1:05 or 1:02:03.5.")] = None,
+    end: Annotated[str | None, typer.Option("--to", help="End there.")] = None,
     unmasked: UnmaskedOption = False,
 ) -> None:
-    """Write a recording as WAV, personal data muted.
+    """Write a recording, or a part of it, as a WAV file; personal data is muted (docs/listening.md).
 
-    It stands in the audit log before the first byte. The file is for its owner alone.
+    It is in the audit log before anything is written. The file is in clear: it is no longer in custody.
     """
-    from streams.cli.recording.opened import opened_listening, who_listens
+    begin_ms, end_ms = time_ms(begin, "--from"), time_ms(end, "--to")
+    from streams.cli.recording.opening import opened_listening
 
-    start_ms, end_ms = time_ms(from_, "--from"), time_ms(to, "--to")
-    settings = command_settings()
-    actor = who_listens(settings, "listen_unmasked" if unmasked else "listen", tenant)
-    request = request_of(actor, tenant, call, purpose, ticket, unmasked=unmasked)
-    with opened_listening(settings) as listening, refusals_as_sentences():
-        playing = listening.play(request)
-        written_ms = write_wav(playing.wav, start_ms, end_ms, output)
+    with opened_listening(command_settings(), tenant) as (listening, actor):
+        request = request_of(actor, tenant, call, purpose, ticket, unmasked=unmasked)
+        with refusals_as_sentences():
+            playing = listening.play(request)
+        length_ms = write_wav(playing.wav, begin_ms, end_ms, output)
     if output != STANDARD_OUTPUT:
-        typer.echo(f"wrote {written_ms / 1000:.1f} s to {output}, {playing.muted_ms / 1000:.1f} s of the call muted")
+        typer.echo(f"{output}: {length_ms / 1000:.1f} s, {playing.masking}", err=True)

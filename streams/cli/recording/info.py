@@ -1,48 +1,44 @@
-"""`callstream recording info`: what is known of a recording without hearing it."""
-
-import typer
+"""`callstream recording info`."""
 
 from streams.cli.command_settings import command_settings
 from streams.cli.console.options import JsonOption
-from streams.cli.console.output import print_json
+from streams.cli.console.output import console, print_json
 from streams.cli.recording.asking import (
     CallArgument,
     ListeningPurposeOption,
     RecordingTenantOption,
     TicketOption,
+    UnmaskedOption,
     refusals_as_sentences,
     request_of,
 )
 
 
-def describe_recording(
+def info(
     call: CallArgument,
     tenant: RecordingTenantOption,
     purpose: ListeningPurposeOption,
     ticket: TicketOption = None,
+    unmasked: UnmaskedOption = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Show length, channels and rate of a recording, and how much of it is muted."""
-    from streams.cli.recording.opened import opened_listening, who_listens
+    """How long a recording is, its channels and rate, and how much of it would be muted."""
+    from streams.cli.recording.opening import opened_listening
 
-    settings = command_settings()
-    request = request_of(who_listens(settings, "listen", tenant), tenant, call, purpose, ticket, unmasked=False)
-    with opened_listening(settings) as listening, refusals_as_sentences():
-        found = listening.describe(request)
-    length_ms = found.shape.frames * 1000 // found.shape.rate_hz
+    with opened_listening(command_settings(), tenant) as (listening, actor), refusals_as_sentences():
+        found = listening.describe(request_of(actor, tenant, call, purpose, ticket, unmasked=unmasked))
+    told = {
+        "tenant_id": tenant,
+        "call_id": call,
+        "duration_ms": found.shape.frames * 1000 // found.shape.rate_hz,
+        "sample_rate_hz": found.shape.rate_hz,
+        "channels": found.shape.channels,
+        "wav_bytes": found.shape.size_bytes,
+        "masking": found.masking,
+        "muted_ms": found.muted_ms,
+    }
     if as_json:
-        print_json(
-            {
-                "call_id": call,
-                "tenant_id": tenant,
-                "length_ms": length_ms,
-                "channels": found.shape.channels,
-                "sample_rate_hz": found.shape.rate_hz,
-                "muted_ms": found.muted_ms,
-            }
-        )
+        print_json(told)
         return
-    typer.echo(
-        f"{call}: {length_ms / 1000:.1f} s, {found.shape.channels} channel(s), {found.shape.rate_hz} Hz, "
-        f"{found.muted_ms / 1000:.1f} s muted"
-    )
+    for name, value in told.items():
+        console().print(f"{name}: {value}")

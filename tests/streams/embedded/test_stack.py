@@ -1,6 +1,7 @@
 """The address file by which other commands find a stack."""
 
 import socket
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -66,14 +67,19 @@ def test_a_stack_on_a_full_disk_says_so_before_it_starts_anything(
         assert [path.name for path in (disk / "data").iterdir()] == ["stack.lock"]
 
 
-def test_a_port_that_is_taken_from_serve_is_said_before_anything_starts(tmp_path: Path) -> None:
+@pytest.mark.parametrize("stage", ["serve", "play"])
+def test_a_port_that_is_taken_from_a_server_is_said_before_anything_starts(tmp_path: Path, stage: str) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         port = taken.getsockname()[1]
         with (
-            Stack(StackPlan("tansu", tmp_path, serve_port=port), Settings(data_dir=tmp_path)) as stack,
-            pytest.raises(PortTakenError, match=f"serve cannot listen on 127.0.0.1:{port}.*CALLSTREAM_SERVE_PORT"),
+            Stack(
+                replace(StackPlan("tansu", tmp_path), **{f"{stage}_port": port}), Settings(data_dir=tmp_path)
+            ) as stack,
+            pytest.raises(
+                PortTakenError, match=f"{stage} cannot listen on 127.0.0.1:{port}.*CALLSTREAM_{stage.upper()}_PORT"
+            ),
         ):
             stack.start()
     assert not (tmp_path / "clickhouse").exists()
