@@ -112,18 +112,22 @@ for place in (f"/proc/{{os.getppid()}}/environ", "/proc/1/environ", {str(secret)
 SECRETS = {
     "kafka_sasl_password": (
         *("serve", "listen", "receive", "judge", "store", "watch", "second_read", "sweep", "relay", "notify"),
-        *("collect", "reconcile", "audit"),
+        *("collect", "reconcile", "audit", "keep"),
     ),
-    "clickhouse_url": ("serve", "judge", "store", "watch", "rollup", "second_read", "reconcile", "audit"),
-    "s3_secret_key": ("serve", "listen", "receive", "sweep", "collect", "audit"),
+    "clickhouse_url": ("serve", "judge", "store", "watch", "rollup", "second_read", "reconcile", "audit")
+    + ("keep", "play"),
+    "s3_secret_key": ("serve", "listen", "receive", "sweep", "collect", "audit", "keep", "play"),
     "speech_api_key": ("listen",),
     "second_reader_secret_key": ("second_read",),
     "customer_key_secret": ("serve", "collect"),
     "customer_key_former_secrets": ("serve", "collect"),
-    "audio_keys": ("serve", "listen", "collect"),
-    "transcript_keys": ("listen", "receive"),
+    "audio_keys": ("serve", "listen", "collect", "keep", "play"),
+    "transcript_keys": ("listen", "receive", "play"),
     "received_keys": ("serve", "receive"),
-    "register_url": ("serve", "listen", "receive", "sweep", "relay", "collect", "audit"),
+    "register_url": (
+        *("serve", "listen", "receive", "sweep", "relay", "collect", "audit", "judge", "store", "second_read"),
+        *("notify", "keep", "play"),
+    ),
     "audit_checkpoint_secret": ("audit",),
 }
 """And who needs them."""

@@ -95,7 +95,7 @@ def test_a_call_goes_from_everywhere_and_its_neighbours_stay(filled: PurgeHouse,
     receipt = filled.receipt(done.purges[0])
     assert receipt["destroyed"]["keys"]["call_keys"] == 3
     assert receipt["destroyed"]["objects"] == {
-        **{"recordings": 1, "renditions": 2, "transcripts": 1, "received": 1},
+        **{"recordings": 1, "archive": 0, "renditions": 2, "transcripts": 1, "received": 1},
         "call_days": 1,
     }
     assert set(receipt["read_back"].values()) == {0}
