@@ -59,7 +59,7 @@ class PurgeBusyError(RetryableError):
 
 @dataclass(frozen=True)
 class PurgeOrder:
-    """Who wants a call destroyed, and why. `reason` is a word: retention, misdial, erasure, request …
+    """Who wants a call destroyed, in which role, and why. `reason` is a word: retention, misdial, erasure, request …
 
     `policy_version` names the retention policy by which it is done, or is empty where a person decided it. `erasure_id`
     is that of the customer's request that it belongs to.
@@ -71,6 +71,7 @@ class PurgeOrder:
     policy_version: str = ""
     ticket: str | None = None
     erasure_id: str | None = None
+    role: str = ""
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from streams.cli.command_settings import command_settings
-from streams.cli.console.access import account
+from streams.cli.console.access import require_permission
 from streams.cli.console.exit_codes import EXIT_PROBLEM
 from streams.cli.console.options import JsonOption
 from streams.cli.console.output import print_json
@@ -27,7 +27,8 @@ def purge(
 
     Everything that comes of such a call later is dropped. The figures of its day stay as they are. When the command
     ends, all of it is read back and a receipt is signed (`callstream receipts show`). A command that was stopped is
-    gone on with by --go-on; the worker `keep` does that, too.
+    gone on with by --go-on; the worker `keep` does that, too. It needs a role that may delete calls of the tenant, and
+    --go-on one that may delete those of all.
     """
     from streams.adapters.register.register import Register
     from streams.ports import SystemClock
@@ -40,6 +41,7 @@ def purge(
     from processors.custody.purge import PurgeOrder
 
     settings, clock = command_settings(), SystemClock()
+    who = require_permission(settings, "delete", tenant or None, entered_as="purged")
     register = Register.of(settings)
     try:
         require_register(register)
@@ -47,7 +49,7 @@ def purge(
         if go_on:
             typer.echo(f"{purger.go_on()} purge(s) got on with")
             return
-        done = purger.purge(PurgeOrder(tenant, reason, account(), ticket=ticket), calls or ())
+        done = purger.purge(PurgeOrder(tenant, reason, who.actor.actor_id, ticket=ticket, role=who.role), calls or ())
     finally:
         register.close()
     if as_json:

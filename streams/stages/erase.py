@@ -41,10 +41,17 @@ class Eraser:
     clock: Clock
 
     def erase(
-        self, tenant_id: str, customer_keys: Sequence[str], *, reason: str, actor: str, ticket: str | None = None
+        self,
+        tenant_id: str,
+        customer_keys: Sequence[str],
+        *,
+        reason: str,
+        actor: str,
+        role: str = "",
+        ticket: str | None = None,
     ) -> Erasure:
         """Erase the customer with these keys, one for each version of the secret. The same once more goes on."""
-        erasure = self.erasures.ask(tenant_id, customer_keys, reason, actor, ticket)
+        erasure = self.erasures.ask(tenant_id, customer_keys, reason, actor, ticket, role)
         return self._step(erasure)
 
     def go_on(self) -> int:
@@ -53,7 +60,12 @@ class Eraser:
 
     def _step(self, erasure: Erasure) -> Erasure:
         order = PurgeOrder(
-            erasure.tenant_id, OF_A_PERSON, erasure.actor, ticket=erasure.ticket, erasure_id=erasure.erasure_id
+            erasure.tenant_id,
+            OF_A_PERSON,
+            erasure.actor,
+            ticket=erasure.ticket,
+            erasure_id=erasure.erasure_id,
+            role=erasure.role,
         )
         found = self.customers.calls_of_customer(erasure.tenant_id, erasure.customer_keys)
         # Later calls of a person who calls again are not what was asked for.

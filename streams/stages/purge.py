@@ -39,6 +39,9 @@ on."""
 KEEPER = "callstream"
 """Who destroys what is kept no longer."""
 
+KEEPER_ROLE = "keeper"
+"""In which role: nobody is granted it."""
+
 OF_A_PERSON = "erasure"
 """The reason of an order by which a customer is erased: tags that were given to the person go, too."""
 
@@ -186,7 +189,7 @@ class Purger:
     ) -> Collection[str]:
         """For the stage `keep`: calls whose time is over. Those of them whose tombstone stands now; the others are
         held."""
-        done = self.purge(PurgeOrder(tenant_id, reason, KEEPER, policy_version), calls)
+        done = self.purge(PurgeOrder(tenant_id, reason, KEEPER, policy_version, role=KEEPER_ROLE), calls)
         return {*done.buried, *(call for call, purge_id in done.known.items() if purge_id)}
 
     def _with_days(

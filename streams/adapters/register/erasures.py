@@ -27,6 +27,7 @@ class Erasure:
     tenant_id: str
     reason: str
     actor: str
+    role: str
     ticket: str | None
     customer_keys: tuple[str, ...]
     customer_digest: str
@@ -44,7 +45,15 @@ class RegisterErasures:
         self._clock = clock
         self._audit = audit
 
-    def ask(self, tenant_id: str, customer_keys: Sequence[str], reason: str, actor: str, ticket: str | None) -> Erasure:
+    def ask(
+        self,
+        tenant_id: str,
+        customer_keys: Sequence[str],
+        reason: str,
+        actor: str,
+        ticket: str | None,
+        role: str = "",
+    ) -> Erasure:
         """Write the request down. One of the same customer that is not done yet is that one."""
         known = next((each for each in self.open(tenant_id) if set(each.customer_keys) == set(customer_keys)), None)
         if known is not None:
@@ -58,6 +67,7 @@ class RegisterErasures:
                     tenant_id=tenant_id,
                     reason=reason,
                     actor=actor,
+                    role=role,
                     ticket=ticket,
                     customer_keys=json.dumps(sorted(customer_keys)),
                     salt=salt,
@@ -71,7 +81,7 @@ class RegisterErasures:
                 AuditEntry(
                     at=now,
                     actor=actor,
-                    role="",
+                    role=role,
                     action="erasure_asked",
                     tenant_id=tenant_id,
                     result="done",
@@ -131,6 +141,7 @@ def _erasure(row: Row[Any]) -> Erasure:
         row.tenant_id,
         row.reason,
         row.actor,
+        row.role,
         row.ticket,
         tuple(json.loads(row.customer_keys)) if row.customer_keys else (),
         row.customer_digest,

@@ -216,6 +216,7 @@ class RegisterPurges:
         values: dict[str, Any] = {
             "reason": order.reason,
             "actor": order.actor,
+            "role": order.role,
             "policy_version": order.policy_version,
             "ticket": order.ticket,
             "erasure_id": order.erasure_id,
@@ -385,7 +386,7 @@ def _entry(
     return AuditEntry(
         at=now,
         actor=order.actor,
-        role="",
+        role=order.role,
         action=action,
         tenant_id=order.tenant_id,
         result="done" if refusal is None else "refused",
@@ -421,6 +422,7 @@ def _begin_purge(tx: Transaction, event: WasBuried, begun: _Begun, now: datetime
         tenant_id=order.tenant_id,
         reason=order.reason,
         actor=order.actor,
+        role=order.role,
         policy_version=order.policy_version,
         ticket=order.ticket,
         erasure_id=order.erasure_id,
@@ -456,7 +458,7 @@ def _mine(tenant_id: str, call_id: str) -> tuple[Any, Any]:
 
 
 def _order(row: Row[Any]) -> PurgeOrder:
-    return PurgeOrder(row.tenant_id, row.reason, row.actor, row.policy_version, row.ticket, row.erasure_id)
+    return PurgeOrder(row.tenant_id, row.reason, row.actor, row.policy_version, row.ticket, row.erasure_id, row.role)
 
 
 def _days(text: str) -> tuple[date, ...]:

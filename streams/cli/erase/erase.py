@@ -3,7 +3,7 @@
 import typer
 
 from streams.cli.command_settings import command_settings
-from streams.cli.console.access import account
+from streams.cli.console.access import require_permission
 from streams.cli.console.phone_number import read_phone_number
 from streams.cli.purge import check_words
 
@@ -17,12 +17,13 @@ def erase(customer: str, tenant: str, reason: str, ticket: str | None) -> None:
 
     check_words(tenant, reason)
     settings, clock = command_settings(), SystemClock()
+    who = require_permission(settings, "delete", tenant, entered_as="erased")
     keys = settings.customer_keys.every(tenant, read_phone_number("--customer", customer))
     register = Register.of(settings)
     try:
         require_register(register)
         eraser = eraser_from(settings, register, clock, keeps_calls(register, clock))
-        done = eraser.erase(tenant, keys, reason=reason, actor=account(), ticket=ticket)
+        done = eraser.erase(tenant, keys, reason=reason, actor=who.actor.actor_id, role=who.role, ticket=ticket)
     finally:
         register.close()
     counts = done.counts

@@ -6,6 +6,7 @@ import typer
 from rich.table import Table
 
 from streams.cli.command_settings import command_settings
+from streams.cli.console.access import require_permission
 from streams.cli.console.options import JsonOption
 from streams.cli.console.output import console, print_json
 
@@ -21,7 +22,9 @@ def list_erasures(
     from streams.adapters.register.erasures import read_erasures
     from streams.adapters.register.register import Register
 
-    register = Register.of(command_settings())
+    settings = command_settings()
+    require_permission(settings, "delete", tenant, entered_as="erased")
+    register = Register.of(settings)
     try:
         found = [told(each) for each in read_erasures(register, tenant)]
     finally:

@@ -44,7 +44,7 @@ def tombstones(house: House, new_house: House) -> Iterator[Table]:
 def bury(register: Register, table: Table, call_id: str, state: str) -> None:
     values: dict[str, Any] = {
         **{"tenant_id": "acme", "call_id": call_id, "state": state, "written_at": datetime.now(UTC)},
-        **{"reason": "request", "actor": "test", "policy_version": "", "days": "2026-03-31"},
+        **{"reason": "request", "actor": "test", "role": "", "policy_version": "", "days": "2026-03-31"},
     }
     with register.transaction() as tx:
         tx.execute(table.insert(), {name: value for name, value in values.items() if name in table.c})
