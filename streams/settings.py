@@ -119,7 +119,7 @@ _GROUPS: Mapping[str, tuple[str, ...]] = {
         *("kafka_bootstrap", "kafka_flavour", "kafka_replication_factor", "kafka_security_protocol"),
         *("kafka_sasl_mechanism", "kafka_sasl_username", "kafka_sasl_password", "kafka_ca_file", "kafka_masked_days"),
     ),
-    "ClickHouse": ("clickhouse_url",),
+    "ClickHouse": ("clickhouse_url", "clickhouse_cluster"),
     "object store": ("store_kind", "store_bucket"),
     "register": ("register_url", "register_ca_file", "register_allow_plain"),
     "keys": ("key_wrapper",),
@@ -173,11 +173,12 @@ _GROUPS: Mapping[str, tuple[str, ...]] = {
     "auditing": (
         *("audit_origin", "audit_key_file", "audit_checkpoint_s", "audit_keep_days", "audit_lock_days"),
         *("audit_checkpoint_url", "audit_checkpoint_secret", "audit_checkpoint_allow_private"),
-        *("audit_checkpoint_ca_file", "audit_technical_accounts", "clickhouse_users_file", "clickhouse_cluster"),
+        *("audit_checkpoint_ca_file", "audit_technical_accounts", "clickhouse_users_file"),
     ),
     "surges": ("surge_weeks", "surge_min_count", "surge_ratio", "surge_every_s"),
     "reconciliation": ("reconcile_grace_minutes", "reconcile_days", "reconcile_every_s"),
-    "rollups": ("rollup_every_s", "first_contact_days", "kpis_file"),
+    "rollups": ("rollup_every_s", "kpis_file"),
+    "first contacts": ("first_contact_days",),
     EVERY_WORKER: (
         *("timezone", "tenants_file", "retry_max_wait_s", "dead_letter_streak_limit", "stuck_after_minutes"),
         *("data_dir", "cache_dir", "log_level"),

@@ -263,7 +263,7 @@ STAGES: tuple[StageEntry, ...] = (
         scales_by="one is enough",
         builder="streams.stages.keep:build",
         asks=("ClickHouse", "object store", "register"),
-        settings=("retention", "keeping", "recordings", "keys", "audio keys"),
+        settings=("retention", "keeping", "purging", "first contacts", "recordings", "keys", "audio keys"),
     ),
     StageEntry(
         "store",
@@ -313,7 +313,7 @@ STAGES: tuple[StageEntry, ...] = (
         scales_by="one is enough",
         builder="streams.stages.rollup:build",
         asks=("ClickHouse",),
-        settings=("rollups",),
+        settings=("rollups", "first contacts"),
     ),
     StageEntry(
         "notify",

@@ -1,0 +1,144 @@
+"""The `keep` worker as a supervised process, with the settings that its stage is given and no others: what ended five
+years ago is destroyed, key, recording, rows and all, and what a legal hold keeps stays."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+from uuid import uuid4
+
+import pytest
+
+from processors.clickhouse.purge_sql import TABLES
+from processors.custody.receipts import verified_receipt
+from processors.listening.audio import probe
+from streams.adapters.clickhouse.connection import connect
+from streams.adapters.clickhouse.migrate import migrate
+from streams.adapters.kafka.client import Publisher, apply_topics
+from streams.adapters.object_store.from_settings import object_store_from
+from streams.adapters.register.audit_log import RegisterAuditLog
+from streams.adapters.register.holds import RegisterHolds
+from streams.adapters.register.migrate import migrate_register
+from streams.adapters.register.register import Register
+from streams.adapters.register.tombstones import RegisterPurges
+from streams.embedded.stack import worker_spec
+from streams.embedded.supervisor import Supervisor
+from streams.ports import SystemClock
+from streams.purging import keeps_calls, receipts_key_file
+from streams.runtime.receipt_keys import receipt_key
+from streams.settings import Settings, variable_of
+from streams.stages.take_in import take_in_file, take_in_from
+from streams.wiring import prepare_keys
+from tests.processors.recordings import tone, wav
+from tests.support.brokers import running_broker
+from tests.support.clickhouse_engine import RunningEngine
+from tests.support.processes import eventually
+from tests.support.stored_calls import Call, Store
+
+pytestmark = pytest.mark.embedded
+
+SOUND = wav([tone(440, 6_000, 8_000), tone(880, 6_000, 8_000)], 8_000)
+FIVE_YEARS = timedelta(days=5 * 366)
+
+
+@dataclass
+class World:
+    """All that `keep` asks, and the worker beside it."""
+
+    settings: Settings
+    register: Register
+    store: Store
+    supervisor: Supervisor
+
+    def take(self, call_id: str, ago: timedelta, folder: Path, **facts: object) -> None:
+        """Taken in, announced, and its rows stored."""
+        publisher = Publisher(self.settings)
+        ended_at = SystemClock().now() - ago
+        path = folder / f"{call_id}.wav"
+        path.write_bytes(SOUND)
+        told = {"tenant_id": "acme", "call_id": call_id, "ended_at": ended_at.isoformat(), **facts}
+        take_in_file(take_in_from(self.settings, publisher, probe), path, told, 1_000_000, source="publish")
+        publisher.close()
+        self.store.write(Call(call_id, (("customer", "我要退款"),), ended_at=ended_at))
+
+    def start(self) -> None:
+        self.supervisor.start(worker_spec("keep", 0, self.settings, restart=True))
+
+    def log(self) -> str:
+        return self.supervisor.log_file("keep").read_text()
+
+    def objects(self) -> list[str]:
+        return [entry.key for entry in object_store_from(self.settings).entries("recordings/")]
+
+    def texts(self) -> list[str]:
+        found = self.store.client.query("SELECT call_id FROM transcripts ORDER BY call_id").result_rows
+        return [call_id for (call_id,) in found]
+
+
+@pytest.fixture
+def world(engine: RunningEngine, tmp_path: Path) -> Iterator[World]:
+    url = engine.url(f"keeping_{uuid4().hex}")
+    migrate(url)
+    client = connect(url)
+    for table in TABLES:  # what was replaced goes in a second, not in forty
+        client.command(f"ALTER TABLE {table} MODIFY SETTING old_parts_lifetime = 1, cleanup_delay_period = 1")
+        client.command(f"DETACH TABLE {table} SYNC")
+        client.command(f"ATTACH TABLE {table}")
+    with running_broker("tansu", tmp_path) as broker, Supervisor(tmp_path / "logs") as supervisor:
+        own = {"clickhouse_url": url, "data_dir": tmp_path / "data", "keep_every_s": 1, "retry_max_wait_s": 1}
+        settings = Settings.model_validate(broker.model_dump(exclude_unset=True) | own)
+        settings.data_dir.mkdir()
+        apply_topics(settings)
+        object_store_from(settings).apply()
+        register = Register.of(settings)
+        migrate_register(register)
+        prepare_keys(settings)
+        yield World(settings, register, Store(url, client), supervisor)
+        register.close()
+    client.close()
+
+
+def test_what_ended_five_years_ago_goes_and_what_is_held_stays(world: World, tmp_path: Path) -> None:
+    world.take("old", FIVE_YEARS, tmp_path)
+    world.take("held", FIVE_YEARS, tmp_path, legal_hold=True)
+    world.take("young", timedelta(days=3), tmp_path)
+    audit = RegisterAuditLog(world.register, SystemClock())
+    keeps = keeps_calls(world.register, SystemClock())
+    purges = RegisterPurges(world.register, SystemClock(), keeps.holds, keeps.floors, audit)
+
+    def is_receipted() -> bool:
+        world.supervisor.check()
+        return any(row.receipt is not None for row in purges.all("acme", 10))
+
+    world.start()
+
+    assert eventually(is_receipted, 90), world.log()
+    (row,) = purges.all("acme", 10)
+    assert set(row.calls) == {"old"}
+    assert (row.order.actor, row.order.role, row.order.reason) == ("callstream", "keeper", "retention_over")
+    assert row.receipt is not None
+    receipt = verified_receipt(row.receipt, [receipt_key(receipts_key_file(world.settings)).public_key()])
+    assert set(receipt["read_back"].values()) == {0}
+    assert sorted(key.rsplit("/", 1)[1].partition(".")[0] for key in world.objects()) == ["held", "young"]
+    assert world.texts() == ["held", "young"]
+    held = RegisterHolds(world.register, SystemClock()).among([("acme", "held"), ("acme", "old")])
+    assert set(held) == {("acme", "held")}
+
+
+def test_a_supervised_keep_is_given_all_that_purging_asks(tmp_path: Path) -> None:
+    url = "http://keeper:secret@127.0.0.1:1/callstream"
+    set_by_hand = {
+        "clickhouse_keeper_url": url,
+        "clickhouse_cluster": "replicated",
+        "receipts_key_file": tmp_path / "receipts.pem",
+        "first_contact_days": 5,
+        "kafka_masked_days": 3,
+        "retention_file": tmp_path / "retention.yaml",
+        "keep_every_s": 7,
+    }
+    settings = Settings.model_validate({"data_dir": tmp_path, **set_by_hand})
+
+    env = worker_spec("keep", 0, settings, restart=True).env
+
+    assert {name for name in set_by_hand if variable_of(name) not in env} == set()
+    assert env[variable_of("clickhouse_keeper_url")] == url
