@@ -35,6 +35,9 @@ LEAST_KEPT = timedelta(days=365)
 PRUNED = "log_pruned"
 """The action of the entry that says up to which entry the log was pruned."""
 
+RESTORED = "backup_restored"
+"""The action of the entry that says that a backup was given back."""
+
 MOST_CHARACTERS = 512
 """Of one value."""
 MOST_DETAILS = 64
@@ -333,6 +336,8 @@ class Verified:
     """So many entries, from the first on, a checkpoint vouches for."""
     checkpoints: int = 0
     """That are signed and fit."""
+    restored: list[int] = field(default_factory=list)
+    """Places of the entries that say that a backup was given back, in order: what was before them came from it."""
     problems: list[LogProblem] = field(default_factory=list)
 
     @property
@@ -386,19 +391,34 @@ def _wanted(notes: Iterable[NamedNote], keys: Sequence[VerifierKey], found: Veri
     return wanted
 
 
+def _why(size: int, found: Verified) -> str:
+    """What of the log itself may explain that a checkpoint does not fit. It excuses nothing: such an entry can be
+    written by whoever cuts."""
+    places = [index for index in found.restored if index < size]
+    if not places:
+        return ""
+    named = ", ".join(map(str, places))
+    return (
+        f"; entry {named} says that a backup was given back: what had been entered since that backup was lost with the "
+        "register that it replaced"
+    )
+
+
 def _compare(size: int, checkpoints: Sequence[tuple[str, Checkpoint]], root: bytes | None, found: Verified) -> None:
     first_name, first = checkpoints[0]
+    why = _why(size, found)
     for name, other in checkpoints[1:]:
         if other.root != first.root:
-            found.problems.append(LogProblem("forked", f"{first_name} and {name} are of one size and not of one log"))
+            says = f"{first_name} and {name} are of one size and not of one log{why}"
+            found.problems.append(LogProblem("forked", says))
     for name, checkpoint in checkpoints:
         if root is None:
-            says = f"{name}: it was signed over {size} entries, and there are {found.size}: the log was cut"
+            says = f"{name}: it was signed over {size} entries, and there are {found.size}: the log was cut{why}"
             found.problems.append(LogProblem("cut", says))
         elif checkpoint.root != root:
             says = (
                 f"{name}: the first {size} entries are not those that it was signed over: something was edited, "
-                "reordered, inserted or exchanged there"
+                f"reordered, inserted or exchanged there{why}"
             )
             found.problems.append(LogProblem("changed", says))
         else:
@@ -457,6 +477,8 @@ class _Walk:
         for name in line.personal:
             if name not in read.digests:
                 self._say("personal", f"entry {line.index}: it was written without a personal value {name}")
+        if read.entry.action == RESTORED and read.entry.result == "allowed":
+            self._found.restored.append(line.index)
         if read.entry.action == PRUNED:
             self._may_be_pruned = max(self._may_be_pruned, _pruned_up_to(read.entry))
 

@@ -32,11 +32,14 @@ from streams.adapters.backup.register_rows import empty_table, other_tables, row
 from streams.adapters.backup.target import BackupTarget, Copied
 from streams.adapters.register.errors import RegisterSchemaError
 from streams.backup.erasing import ErasureReach, apply_erasures, erased_calls, renew_keys
-from streams.backup.systems import ALONE, Sources, Systems, entry_of
+from streams.backup.systems import ALONE, ByWhom, Sources, Systems
 from streams.ports import ObjectEntry, ObjectMissingError
 
 _COPIES_AT_ONCE = 8
 _OBJECTS_AT_ONCE = 64
+
+CREATED = "backup_created"
+_BY_ITSELF = ByWhom()
 
 
 @dataclass
@@ -54,20 +57,25 @@ def create_backup(
     target: BackupTarget,
     *,
     audit: AuditLog | None = None,
-    actor: str = "callstream",
+    by: ByWhom = _BY_ITSELF,
     tell: Callable[[str], None] = lambda _sentence: None,
 ) -> Created:
-    """Make a backup. What a former attempt has copied is not copied again.
+    """Make a backup. What a former attempt has copied is not copied again. That it is made stands in `audit` before
+    anything is copied, and in the backup itself.
 
     Raises `AlreadyRunsError`, `BackupError`, and what the systems and the target raise.
     """
     with systems.register.alone(ALONE):
         systems.register.check()
+        began_at = systems.clock.now()
+        backup_id = backup_id_of(began_at.astimezone(UTC), token_hex(4))
+        if audit is not None:
+            audit.append(by.entry(CREATED, backup_id, systems))
         target.apply()
-        created = _Creation(systems, sources, target, tell).run()
+        created = _Creation(systems, sources, target, tell).run(backup_id, began_at)
         if audit is not None:
             details = {"objects": created.copied.objects, "bytes": created.copied.object_bytes}
-            audit.append(entry_of("backup_created", created.manifest, systems, actor, details))
+            audit.append(by.entry(CREATED, backup_id, systems, result="done", details=details))
         return created
 
 
@@ -81,8 +89,8 @@ class _Creation:
         self._previous: Manifest | None = None
         self._erased: frozenset[Call] = frozenset()
 
-    def run(self) -> Created:
-        began_at = self._systems.clock.now()
+    def run(self, backup_id: str, began_at: datetime) -> Created:
+        """Raises as `create_backup`."""
         # First those that are erased already: what is unchanged since the backup before is taken from it as it is.
         apply_erasures(self._target, self._systems.register, (), began_at, renew=False)
         self._reread()
@@ -116,7 +124,7 @@ class _Creation:
         self._tell("keys …")
         renewed = renew_keys(self._target, self._systems.register, self._erased, self._systems.clock.now())
         manifest = Manifest(
-            backup_id=backup_id_of(began_at.astimezone(UTC), token_hex(4)),
+            backup_id=backup_id,
             previous=self._previous.backup_id if self._previous else None,
             release=self._systems.release,
             began_at=began_at,

@@ -16,6 +16,7 @@ from hashlib import sha256
 from itertools import islice
 
 from processors.custody.audit_entry import AuditLog
+from processors.custody.audit_log import RESTORED
 from processors.custody.backups import (
     BackupError,
     Call,
@@ -35,12 +36,13 @@ from streams.adapters.register.migrate import migrate_register
 from streams.adapters.register.register import Register
 from streams.adapters.register.tables import REVISIONS, call_keys, metadata
 from streams.backup.erasing import erased_calls
-from streams.backup.systems import ConfigurationFile, PublishedRecord, Systems, entry_of
+from streams.backup.systems import ByWhom, ConfigurationFile, PublishedRecord, Systems
 from streams.ports import ObjectMissingError
 
 _INSERT_BYTES = 16 * 1024 * 1024
 _COPIES_AT_ONCE = 8
 _OBJECTS_AT_ONCE = 64
+_BY_ITSELF = ByWhom()
 _PLAYED: tuple[tuple[str, ObjectRole], ...] = (("recordings", "recording"), ("transcripts", "transcript"))
 
 
@@ -89,10 +91,15 @@ def restore_backup(
     *,
     more_erased: Collection[Call] = (),
     audit: AuditLog | None = None,
-    actor: str = "callstream",
+    audit_beside: AuditLog | None = None,
+    by: ByWhom = _BY_ITSELF,
     tell: Callable[[str], None] = lambda _sentence: None,
 ) -> Restored:
     """Give a backup back. What was broken off is begun again, in empty systems.
+
+    `audit` is the log of the register that is given back: once its rows are there and compared, and before anything
+    else is, it says that a backup was given back. `audit_beside` is that of an installation that lives on: it says so
+    before the first row.
 
     Raises `NotEmptyError`, `RestoreDiffersError`, `BackupError` for a backup of a newer release, and what the systems
     and the target raise.
@@ -102,27 +109,34 @@ def restore_backup(
     _require_empty(systems, clickhouse)
     erased = erased_calls(target) | frozenset(more_erased)
     restored.left_out_calls = len(erased)
+    if audit_beside is not None:
+        audit_beside.append(by.entry(RESTORED, manifest.backup_id, systems))
     tell("register …")
     sums = _restore_register(target, manifest, systems.register, erased, restored)
+    _compare_register(systems.register, manifest, sums)
+    migrate_register(systems.register)
+    if audit is not None:
+        audit.append(by.entry(RESTORED, manifest.backup_id, systems))
     tell("ClickHouse …")
     clickhouse_sums = _restore_clickhouse(target, manifest, systems, clickhouse, erased, restored, tell)
     tell("objects …")
     _restore_objects(target, manifest, systems, erased, restored)
     tell("comparing …")
-    _compare_register(systems.register, manifest, sums)
     _compare_clickhouse(systems, manifest, clickhouse_sums)
     _compare_objects(target, manifest, systems, erased)
-    migrate_register(systems.register)
     _put_tombstones(target, systems.register)
     register_rows.forget_what_was_under_way(systems.register)
     clickhouse.migrate()
     tell("opening a call of each tenant …")
     _play(target, manifest, systems, keys, erased, restored)
-    if audit is not None:
-        details = {"rows": restored.clickhouse_rows + restored.register_rows, "objects": restored.objects}
-        audit.append(
-            entry_of("backup_restored", manifest, systems, actor, {**details, "left_out": restored.left_out_objects})
-        )
+    details = {
+        "rows": restored.clickhouse_rows + restored.register_rows,
+        "objects": restored.objects,
+        "left_out": restored.left_out_objects,
+    }
+    for log in (audit, audit_beside):
+        if log is not None:
+            log.append(by.entry(RESTORED, manifest.backup_id, systems, result="done", details=details))
     return restored
 
 

@@ -5,16 +5,13 @@ from dataclasses import dataclass
 
 from clickhouse_connect.driver.client import Client
 
-from processors.custody.audit_entry import AuditEntry
+from processors.custody.audit_entry import AuditEntry, AuditResult
 from processors.custody.authorization import EVERY_TENANT
-from processors.custody.backups import Manifest
 from streams.adapters.register.register import Register
 from streams.ports import Clock, ObjectStore
 
 ALONE = "backup"
 """As what the register is asked that no other one runs."""
-
-_ROLE = "pipeline_writer"
 
 
 @dataclass(frozen=True)
@@ -46,22 +43,38 @@ class Systems:
     release: str
 
 
-def entry_of(
-    action: str, manifest: Manifest, systems: Systems, actor: str, details: Mapping[str, str | int]
-) -> AuditEntry:
-    """What the audit log says of a backup that was made, or given back: of every tenant."""
-    return AuditEntry(
-        at=systems.clock.now(),
-        actor=actor,
-        role=_ROLE,
-        action=action,
-        tenant_id=EVERY_TENANT,
-        result="done",
-        client="cli",
-        object_kind="backup",
-        object_id=manifest.backup_id,
-        details=details,
-    )
+_NOTHING: Mapping[str, str | int] = {}
+
+
+@dataclass(frozen=True)
+class ByWhom:
+    """Who has a backup made, or given back, and in which role."""
+
+    actor: str = "callstream"
+    role: str = "pipeline_writer"
+
+    def entry(
+        self,
+        action: str,
+        backup_id: str,
+        systems: Systems,
+        *,
+        result: AuditResult = "allowed",
+        details: Mapping[str, str | int] = _NOTHING,
+    ) -> AuditEntry:
+        """What the audit log says of it, before and afterwards: of every tenant."""
+        return AuditEntry(
+            at=systems.clock.now(),
+            actor=self.actor,
+            role=self.role,
+            action=action,
+            tenant_id=EVERY_TENANT,
+            result=result,
+            client="cli",
+            object_kind="backup",
+            object_id=backup_id,
+            details=details,
+        )
 
 
 @dataclass(frozen=True)

@@ -48,7 +48,7 @@ OF_A_PERSON = "erasure"
 NOT_UNDER_CONTROL = (
     "copies that people made: schemas of analysts, files of `export parquet` and `learn data`, screenshots",
     "messages that subscribers of alerts were sent",
-    "backups from before: erasures are applied again when one is restored",
+    "backups from before, until the next `backup create` or `backup apply-erasures` takes it out; copies of backups",
 )
 """What no program of ours can reach; a receipt names it."""
 

@@ -115,6 +115,7 @@ def _tell(found: Verified, anchors: int, *, as_json: bool) -> None:
                 "checkpoints": found.checkpoints,
                 "anchors": anchors,
                 "pruned": found.pruned,
+                "backups_restored": found.restored,
                 "personal_values_erased": found.erased,
                 "problems": [{"kind": each.kind, "says": each.says} for each in found.problems],
             }

@@ -8,7 +8,7 @@ import typer
 
 from streams.cli.backup.options import PlaceOption, megabytes
 from streams.cli.command_settings import command_settings
-from streams.cli.console.access import account
+from streams.cli.console.access import require_permission
 from streams.cli.console.options import JsonOption
 from streams.cli.console.output import print_json
 from streams.settings import Settings
@@ -31,18 +31,25 @@ def create(
     """
     from streams.backup.creating import create_backup
     from streams.backup.from_settings import configuration_files, systems_from, target_from
-    from streams.backup.systems import Sources
+    from streams.backup.systems import ByWhom, Sources
     from streams.ports import SystemClock
+    from streams.wiring import audit_log_of
 
-    settings = command_settings()
+    settings, clock = command_settings(), SystemClock()
+    who = require_permission(settings, "administer", None, entered_as="backup_created")
     target = target_from(settings, to, writes=True)
-    systems = systems_from(settings, SystemClock(), version("callstream"))
+    systems = systems_from(settings, clock, version("callstream"))
     sources = Sources(
         rules=lambda: () if without_rules else published_rules(settings), configuration=configuration_files(settings)
     )
     try:
         created = create_backup(
-            systems, sources, target, actor=account(), tell=lambda sentence: typer.echo(sentence, err=True)
+            systems,
+            sources,
+            target,
+            audit=audit_log_of(systems.register, clock),
+            by=ByWhom(who.actor.actor_id, who.role),
+            tell=lambda sentence: typer.echo(sentence, err=True),
         )
     finally:
         systems.register.close()

@@ -1,6 +1,6 @@
 """`callstream backup restore`."""
 
-from contextlib import closing, suppress
+from contextlib import ExitStack, closing, suppress
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -10,13 +10,14 @@ import typer
 from schemas.errors import OperatorError, RetryableError
 from streams.cli.backup.options import BackupOption, BackupsFromOption, megabytes
 from streams.cli.command_settings import command_settings
-from streams.cli.console.access import account
+from streams.cli.console.access import require_permission
 from streams.cli.console.output import end_with_problems
 from streams.settings import Settings
 
 if TYPE_CHECKING:
     from processors.custody.backups import Call, Manifest
     from streams.adapters.backup.target import BackupTarget
+    from streams.adapters.register.register import Register
     from streams.backup.restoring import ClickHouseTarget
 
 
@@ -44,18 +45,24 @@ def restore(
     begun again in empty ones.
     """
     from streams.adapters.key_wrappers.from_settings import key_wrapper_from
+    from streams.adapters.register.audit_log import RegisterAuditLog
     from streams.adapters.register.keys import RegisterKeys
     from streams.backup.from_settings import systems_from, systems_in, target_from
     from streams.backup.restoring import restore_backup
+    from streams.backup.systems import ByWhom
     from streams.ports import SystemClock
 
     settings = command_settings()
+    who = require_permission(settings, "administer", None, entered_as="backup_restored")
     target = target_from(settings, source)
     manifest = target.backup_or_newest(backup)
     erased = _erased(settings, target, tombstones, asks_register=into is not None)
     clock, release = SystemClock(), version("callstream")
     systems = systems_from(settings, clock, release) if into is None else systems_in(into, settings, clock, release)
-    try:
+    with ExitStack() as stack:
+        stack.callback(systems.register.close)
+        beside = None if into is None else _living_register(settings, stack)
+        log = RegisterAuditLog(systems.register, clock)
         restored = restore_backup(
             target,
             manifest,
@@ -63,11 +70,13 @@ def restore(
             _clickhouse(settings),
             RegisterKeys(systems.register, key_wrapper_from(settings), clock),
             more_erased=erased,
-            actor=account(),
+            audit=log,
+            audit_beside=None if beside is None else RegisterAuditLog(beside, clock),
+            by=ByWhom(who.actor.actor_id, who.role),
             tell=lambda sentence: typer.echo(sentence, err=True),
         )
-    finally:
-        systems.register.close()
+        while log.sequence():  # at once, so that `audit verify` names it before the worker `audit` runs
+            pass
     folder = (into or settings.data_dir) / "restored-configuration"
     files = _write_configuration(target, manifest, folder)
     if publish_rules:
@@ -106,6 +115,22 @@ def _erased(settings: Settings, target: "BackupTarget", file: Path | None, *, as
             except (OperatorError, RetryableError) as error:
                 typer.echo(f"not asked what was erased since: {error}", err=True)
     return frozenset(found)
+
+
+def _living_register(settings: Settings, stack: ExitStack) -> "Register | None":
+    """That of the installation which the settings name, where there is one."""
+    from streams.adapters.register.register import Register
+
+    register = Register.of(settings)
+    stack.callback(register.close)
+    if register.file is not None and not register.file.exists():
+        return None
+    try:
+        register.check()
+    except (OperatorError, RetryableError) as error:
+        typer.echo(f"not entered in the audit log of this installation: {error}", err=True)
+        return None
+    return register
 
 
 def _clickhouse(settings: Settings) -> "ClickHouseTarget":
