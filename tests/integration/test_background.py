@@ -261,6 +261,22 @@ class TestWithClickHouse:
         }
         assert found == {former: {"old-1", "old-2"}, new: {"new-1"}}
 
+    def test_a_blocked_call_is_counted_by_nothing(self, url: str, history_on: Callable[..., ClickHouseHistory]) -> None:
+        store = ClickHouseCalls(connect(url))
+        store.add(
+            *(
+                judged(an_event(call_id, NOW - DAY, customer=CUSTOMER, tenant_id="hides"))
+                for call_id in ("kept", "erased")
+            )
+        )
+        store.sink.write({"blocked_calls": [{"tenant_id": "hides", "call_id": "erased"}]})
+        store.close()
+
+        background = history_on(url).background(an_event("this", NOW, customer=CUSTOMER, tenant_id="hides"))
+
+        assert [contact.call_id for contact in background.contacts or ()] == ["kept"]
+        assert calls_behind(background) == 1
+
     def test_a_customer_who_calls_without_end_is_counted_to_a_limit(self, url: str) -> None:
         deliver(url, 150, "robot")
         reader = ContactReader(url, timeout_s=LONG_ENOUGH_S)
@@ -304,7 +320,7 @@ class TestWithClickHouse:
     def test_contacts_have_the_same_times_as_their_calls(
         self, url: str, history_on: Callable[..., ClickHouseHistory]
     ) -> None:
-        background = history_on(url).background(THIS)
+        background = history_on(url).background(an_event("this", NOW, customer=CUSTOMER, tenant_id="hides"))
         assert background.contacts == tuple(
             EarlierContact(call_id, NOW - DAY, (), "inbound") for call_id in ("c-1", "c-0")
         )

@@ -27,6 +27,7 @@ from schemas.messages.call_listed import CallListed
 from streams.adapters.clickhouse.connection import connect
 from streams.adapters.clickhouse.migrate import migrate
 from streams.adapters.clickhouse.missing_recordings import ClickHouseMissingRecordings
+from streams.adapters.clickhouse.purging import ClickHousePurge
 from streams.adapters.clickhouse.sink import ClickHouseSink
 from streams.adapters.memory.broker import MemoryBroker
 from streams.stages.reconcile import Reconcile, ReconcileSettings
@@ -53,7 +54,7 @@ def url(engine: RunningEngine) -> str:
 def client(url: str) -> Iterator[Client]:
     with connect(url) as client:
         yield client
-        for table in (EXCHANGE_CALLS, MISSING_RECORDINGS, OUTCOMES, ALERTS, CALLS):
+        for table in (EXCHANGE_CALLS, MISSING_RECORDINGS, OUTCOMES, ALERTS, CALLS, "purge_versions", "blocked_calls"):
             client.command(f"TRUNCATE TABLE {table}")
 
 
@@ -158,6 +159,35 @@ def test_a_list_that_comes_a_day_late_is_reconciled_too(world: World) -> None:
     world.lists(listed("c1"))
     world.look()
     assert world.outcomes() == {"c1": MISSING}
+
+
+@pytest.mark.parametrize("state", ["blocked", "purging", "purged"])
+def test_a_call_that_has_a_tombstone_is_not_missed(world: World, state: str) -> None:
+    world.lists(listed("c1"), listed("c2"))
+    tell_purge(world, state, "c1")
+    world.look()
+    assert world.outcomes() == {"c2": MISSING}
+    tell_purge(world, state, "c2")
+    world.clock.moment += MINUTE
+    world.look()
+    assert world.outcomes() == {}
+
+
+def test_a_purged_call_that_the_exchange_lists_again_stays_purged(world: World) -> None:
+    purge = ClickHousePurge(world.url, 7)
+    world.receives("c1")
+    purge.destroy("acme", ["c1"], world.clock.now(), of_a_person=False)
+    tell_purge(world, "purged", "c1")
+    world.lists(listed("c1"))
+    world.look()
+    assert world.outcomes() == {"c1": ("purged", "purged")}
+    purge.close()
+
+
+def tell_purge(world: World, state: str, call_id: str) -> None:
+    purge = ClickHousePurge(world.url, 7)
+    purge.tell("acme", [call_id], state, reason="request", policy="", purge_id="p1", at=world.clock.now())
+    purge.close()
 
 
 def test_the_same_list_again_changes_nothing(world: World) -> None:

@@ -203,6 +203,7 @@ class ClickHouseHistory:
         return Background(baseline, self._contacts.contacts(call) if self._contacts is not None else None)
 
 
+# Calls that are blocked were erased by their customers: nothing is learnt from them, and nothing counts them.
 # groupArray of the logarithms, because the deviations need the median first: 8 bytes for each call of the window.
 _BASELINES = """
 SELECT
@@ -218,6 +219,7 @@ FROM
     FROM calls
     WHERE ended_at >= fromUnixTimestamp64Milli({start:Int64}) AND ended_at < fromUnixTimestamp64Milli({end:Int64})
         AND outcome = 'analyzed' AND duration_ms > 0
+        AND (tenant_id, call_id) GLOBAL NOT IN (SELECT tenant_id, call_id FROM blocked_calls)
     GROUP BY tenant_id, queue, inquiry_type
 )
 """
@@ -240,6 +242,8 @@ FROM call_versions FINAL
 WHERE tenant_id = {tenant_id:String} AND customer_key = {customer_key:String} AND call_id != {call_id:String}
     AND ended_at >= fromUnixTimestamp64Milli({start:Int64}) AND ended_at < fromUnixTimestamp64Milli({end:Int64})
     AND outcome != 'too_short'
+    AND (tenant_id, call_id) GLOBAL NOT IN
+        (SELECT tenant_id, call_id FROM blocked_calls WHERE tenant_id = {tenant_id:String})
 ORDER BY ended_at DESC, call_id DESC
 LIMIT {most:UInt32}
 SETTINGS max_execution_time = {timeout_s:UInt32}, max_threads = 1

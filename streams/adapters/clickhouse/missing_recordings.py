@@ -11,6 +11,7 @@ from streams.adapters.clickhouse.statements import execute, read_rows
 
 TIMEOUT_S = 600
 
+# A call that has a tombstone was purged or is blocked, whether or not its event ever came: it is not missing.
 # On a cluster: the rows are in the tables of the shards when the statement returns.
 _INSERT = f"""
 INSERT INTO {MISSING_RECORDINGS} (tenant_id, call_id, missing, reason, ended_at, found_at, since, version)
@@ -51,6 +52,11 @@ WHERE (tenant_id, call_id) GLOBAL NOT IN
         SELECT tenant_id, call_id FROM {MISSING_RECORDINGS} FINAL
         WHERE (tenant_id, call_id) GLOBAL IN (SELECT tenant_id, call_id FROM listed) AND missing
     )
+    AND (tenant_id, call_id) GLOBAL NOT IN
+    (
+        SELECT tenant_id, call_id FROM purge_versions
+        WHERE (tenant_id, call_id) GLOBAL IN (SELECT tenant_id, call_id FROM listed)
+    )
 """  # noqa: S608 - names of tables
 
 _LET_GO = f"""
@@ -63,6 +69,11 @@ FROM gone
 WHERE (tenant_id, call_id) GLOBAL IN
     (
         SELECT tenant_id, call_id FROM {OUTCOMES}
+        WHERE (tenant_id, call_id) GLOBAL IN (SELECT tenant_id, call_id FROM gone)
+    )
+    OR (tenant_id, call_id) GLOBAL IN
+    (
+        SELECT tenant_id, call_id FROM purge_versions
         WHERE (tenant_id, call_id) GLOBAL IN (SELECT tenant_id, call_id FROM gone)
     )
     OR (tenant_id, call_id) GLOBAL IN
