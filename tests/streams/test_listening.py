@@ -11,9 +11,12 @@ import pytest
 from processors.custody.authorization import Actor
 from processors.custody.intake import Complete, Reserve
 from processors.custody.muting import TONE_PEAK
+from processors.listening.audio import DecodeLimits, probe
 from processors.listening.plain_wav import plain_wav_of
+from processors.listening.renditions import render
 from schemas.errors import RetryableError
 from schemas.messages.transcript import EngineIdentity
+from streams.adapters.object_store.archive import ARCHIVE_RATE_HZ, RecordingArchive
 from streams.listening import NotPlayedError
 from tests.processors.recordings import encoded, tone, wav
 from tests.support.playing import (
@@ -257,3 +260,32 @@ def test_any_range_of_any_format_is_that_part_of_the_whole(all_of_it: Plays, for
         again = all_of_it.listening.play(all_of_it.request())
         assert again.wav.read(start, length) == whole[start : start + length]
     assert all_of_it.listening.play(all_of_it.request()).etag == playing.etag
+
+
+@pytest.mark.parametrize("channels", [1, 2])
+def test_an_archived_recording_is_heard_muted_as_before_and_may_be_exported(all_of_it: Plays, channels: int) -> None:
+    call = all_of_it.put(wav(SOUND[:channels], RATE_HZ), **HEARD)
+    archive = RecordingArchive(all_of_it.store, all_of_it.sealed, render, probe, DecodeLimits(60_000), 10_000_000)
+    assert archive.archive("acme", "c1", call.ended_at.date()) == 1
+
+    playing = all_of_it.listening.play(all_of_it.request())
+    exported = all_of_it.listening.approved("acme", "c1", masked=False)
+
+    shape = playing.wav.shape
+    assert (shape.rate_hz, shape.channels, shape.frames) == (ARCHIVE_RATE_HZ, channels, 4 * 48_000)
+    heard = np.frombuffer(playing.wav.read(44, 10**9), dtype="<i2").reshape(-1, channels)
+    told = np.frombuffer(exported.read(44, 10**9), dtype="<i2").reshape(-1, channels)
+    assert np.abs(heard[2_000 * 48 : 2_500 * 48]).max() == TONE_PEAK
+    assert (heard[: 1_200 * 48] == told[: 1_200 * 48]).all()
+    spectrum = np.abs(np.fft.rfft(told[48_000 : 3 * 48_000, 0]))
+    assert abs(int(spectrum.argmax()) / 2 - 300) < 2, "the tone that was recorded"
+    assert all_of_it.audit_log.entries[0].result == "allowed"
+
+
+def test_of_an_archived_call_that_was_destroyed_nothing_is_heard(all_of_it: Plays) -> None:
+    call = all_of_it.put(DATA, **HEARD)
+    archive = RecordingArchive(all_of_it.store, all_of_it.sealed, render, probe, DecodeLimits(60_000), 10_000_000)
+    archive.archive("acme", "c1", call.ended_at.date())
+    for entry in list(all_of_it.store.entries("archive/")):
+        all_of_it.store.delete(entry.key)
+    assert refusal(all_of_it) == ("gone", "object_missing")

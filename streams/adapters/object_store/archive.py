@@ -24,6 +24,8 @@ log = logging.getLogger(__name__)
 
 ARCHIVE = "archive"
 PEAKS = "peaks"
+ARCHIVE_RATE_HZ = 48_000
+"""At which Opus is decoded, whatever the rate of the original was."""
 MOST_DIFFERENCE_MS = 1_000
 """So much may the copy be longer or shorter; what encoders put before the beginning is a hundredth of that."""
 

@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 from typing import Protocol
 
@@ -17,6 +17,7 @@ from processors.listening.stretch import SEEKABLE_CODECS, SEEKABLE_CONTAINERS, S
 from processors.listening.virtual_wav import SoundFrames, WavShape
 from schemas.messages.call_ended import CallEnded
 from schemas.messages.transcript import AudioFacts, Transcript
+from streams.adapters.object_store.archive import ARCHIVE_RATE_HZ, archived_key
 from streams.adapters.object_store.recordings import ClearRecording, UnreadableRecordingError, seal_of
 from streams.adapters.object_store.renditions import RenditionStore
 from streams.adapters.object_store.sealed_store import ObjectTooLargeError, SealedStore
@@ -90,7 +91,7 @@ class PlayableRecording:
 
     shape: WavShape
     sha256: str
-    """Of the recording as it came, 64 hex digits."""
+    """Of the recording as it came, or of its copy in the archive, 64 hex digits."""
     sound: Callable[[int, int], SoundFrames]
 
 
@@ -123,10 +124,14 @@ class PlayableRecordings:
     def open(self, place: RecordingPlace, facts: AudioFacts | None, index: SeekIndex | None) -> PlayableRecording:
         """`facts` are what decoding showed, None where the recording was not heard yet.
 
-        Raises `KeyGoneError`, `ObjectMissingError`, `SealBrokenError`, and `NotPlayableError`: `not_heard_yet` where
+        A recording that is not where it lay is looked for in the archive. Raises `KeyGoneError`,
+        `ObjectMissingError`, `SealBrokenError`, and `NotPlayableError`: `not_heard_yet` where
         its length is not known, `undecodable`, `too_long`. Its sound raises the same and `UnhearableError`.
         """
-        opened = self.sealed.open(place.key, place.identity, place.day)
+        try:
+            opened = self.sealed.open(place.key, place.identity, place.day)
+        except ObjectMissingError:
+            return self._open_archived(place, facts)
         head = opened.read(0, HEAD_BYTES)
 
         def read(start: int, length: int) -> bytes:
@@ -139,6 +144,18 @@ class PlayableRecordings:
         if plain is not None:
             return PlayableRecording(shape, opened.sha256, lambda first, count: plain.frames(read, first, count))
         return PlayableRecording(shape, opened.sha256, _DecodedSound(opened, shape, index, self.decode).frames)
+
+    def _open_archived(self, place: RecordingPlace, facts: AudioFacts | None) -> PlayableRecording:
+        """The copy in the archive: at its own rate, as long as the recording was, and without the seek index, which
+        went with the recording. Raises `ObjectMissingError` where there is none either."""
+        of = place.identity
+        key = archived_key(of.tenant_id, of.call_id, of.version, place.day)
+        opened = self.sealed.open(key, replace(of, role="converted"), place.day)
+        in_archive = None if facts is None else facts.model_copy(update={"sample_rate_hz": ARCHIVE_RATE_HZ})
+        shape = _shape(None, in_archive)
+        if not shape.fits:
+            raise NotPlayableError("too_long")
+        return PlayableRecording(shape, opened.sha256, _DecodedSound(opened, shape, None, self.decode).frames)
 
 
 def _shape(plain: PlainWav | None, facts: AudioFacts | None) -> WavShape:
