@@ -239,6 +239,9 @@ own."""
 ROWS_THAT_GO = frozenset({"transcript_versions", "search_text_versions", "blocked_calls"})
 """Tables of ClickHouse whose rows of an erased call go whole."""
 
+ROWS_THAT_GO_WHERE: Mapping[str, tuple[str, str]] = {"verdict_versions": ("about", "missed")}
+"""Table → column and value: rows that go whole, because their id is a digest of words."""
+
 COLUMNS_THAT_GO: Mapping[str, frozenset[str]] = {
     "call_versions": frozenset(
         {
@@ -333,9 +336,13 @@ def without_erased(
         yield from lines
         return
     positions = columns_that_go(name, table) if of_clickhouse else ()
+    column, value = ROWS_THAT_GO_WHERE.get(name, ("", ""))
+    whole = table.columns.index(column) if of_clickhouse and column in table.columns else None
     for line in lines:
         if reader(line) not in erased:
             yield line
+        elif whole is not None and text_of(line[:-1].split(b"\t")[whole]) == value:
+            continue
         elif of_clickhouse and name not in ROWS_THAT_GO:
             yield without_words(line, positions, table)
 
