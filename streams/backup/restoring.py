@@ -15,6 +15,8 @@ from datetime import date
 from hashlib import sha256
 from itertools import islice
 
+from sqlalchemy import select
+
 from processors.custody.audit_entry import AuditLog
 from processors.custody.audit_log import RESTORED
 from processors.custody.backups import (
@@ -32,9 +34,10 @@ from processors.custody.sealed import unseal
 from schemas.clickhouse.migrations import load_migrations
 from streams.adapters.backup import clickhouse_rows, register_rows
 from streams.adapters.backup.target import BackupTarget
+from streams.adapters.register.audit_log import RegisterAuditLog
 from streams.adapters.register.migrate import migrate_register
 from streams.adapters.register.register import Register
-from streams.adapters.register.tables import REVISIONS, call_keys, metadata
+from streams.adapters.register.tables import REVISIONS, call_keys, metadata, tombstones
 from streams.backup.erasing import erased_calls
 from streams.backup.systems import ByWhom, ConfigurationFile, PublishedRecord, Systems
 from streams.ports import ObjectMissingError
@@ -42,6 +45,7 @@ from streams.ports import ObjectMissingError
 _INSERT_BYTES = 16 * 1024 * 1024
 _COPIES_AT_ONCE = 8
 _OBJECTS_AT_ONCE = 64
+_ERASED_AT_ONCE = 500
 _BY_ITSELF = ByWhom()
 _PLAYED: tuple[tuple[str, ObjectRole], ...] = (("recordings", "recording"), ("transcripts", "transcript"))
 
@@ -125,6 +129,7 @@ def restore_backup(
     _compare_clickhouse(systems, manifest, clickhouse_sums)
     _compare_objects(target, manifest, systems, erased)
     _put_tombstones(target, systems.register)
+    _erase_personal(systems)
     register_rows.forget_what_was_under_way(systems.register)
     clickhouse.migrate()
     tell("opening a call of each tenant …")
@@ -371,6 +376,17 @@ def _put_tombstones(target: BackupTarget, register: Register) -> None:
     for name, rows in erased.tables.items():
         for each in rows.partitions.values():
             register_rows.put_rows(register, name, rows, target.chunks.lines(each.chunks), replace=True)
+
+
+def _erase_personal(systems: Systems) -> None:
+    """What the audit log of the backup still has of customers who were erased since, in entries about their calls."""
+    t = tombstones.c
+    with systems.register.reading("look for customers who were erased") as tx:
+        found = tx.execute(select(t.tenant_id, t.call_id).where(t.erasure_id.is_not(None)))
+        calls = iter([(row.tenant_id, row.call_id) for row in found])
+    log = RegisterAuditLog(systems.register, systems.clock)
+    while some := list(islice(calls, _ERASED_AT_ONCE)):
+        log.erase_personal(calls=some)
 
 
 def _play(

@@ -1,5 +1,6 @@
 """What the audit log says of backups: before anything is copied or written, and that a log came from an older one."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -14,7 +15,9 @@ from streams.adapters.clickhouse.errors import ClickHouseSchemaError
 from streams.adapters.object_store.folder import FolderStore
 from streams.adapters.register.audit_log import EntryFilter, RegisterAuditLog
 from streams.adapters.register.register import Register
+from streams.adapters.register.tables import tombstones
 from streams.backup.creating import create_backup
+from streams.backup.erasing import apply_erasures
 from streams.backup.restoring import restore_backup
 from streams.backup.systems import ByWhom
 from streams.ports import SystemClock
@@ -142,6 +145,39 @@ def test_a_log_that_came_from_an_older_backup_does_not_hold_and_names_the_entry(
     longer = verify_log(new.lines(), [*kept, signed(new)], keys)
     assert [each.kind for each in longer.problems] == ["changed"]
     assert f"entry {place} says that a backup was given back" in longer.problems[0].says
+
+
+def test_what_the_log_had_of_a_customer_who_was_erased_since_does_not_come_back(
+    house: House, new_house: House, target: BackupTarget
+) -> None:
+    log = log_of(house.systems.register)
+    log.append_all(
+        replace(entry_of(number), call_id=f"call-{number}", personal={"address": f"192.0.2.{number}"})
+        for number in (1, 2)
+    )
+    manifest = create_backup(house.systems, SOURCES, target, audit=log).manifest
+    with house.systems.register.transaction() as tx:
+        tx.insert_new(
+            tombstones,
+            **{
+                "tenant_id": "acme",
+                "call_id": "call-1",
+                "state": "purged",
+                "reason": "erasure",
+                "actor": "li_na",
+                "role": "operator",
+            },
+            **{"erasure_id": "e" * 32, "policy_version": "", "days": "", "written_at": SystemClock().now()},
+        )
+    apply_erasures(target, house.systems.register, (), SystemClock().now())
+    manifest = target.manifest(manifest.backup_id)  # which was signed anew
+
+    new = log_of(new_house.systems.register)
+    restore_backup(target, manifest, new_house.systems, new_house.clickhouse(), new_house.keys, audit=new)
+
+    shown = {each.read.entry.call_id: each.personal for each in new.find(EntryFilter(action="viewed_text"), 10)}
+    assert shown == {"call-1": {}, "call-2": {"address": "192.0.2.2"}}
+    assert verify_log(new.lines(), [signed(new)], [VerifierKey.of(LOG, KEY)]).erased == 1
 
 
 def test_a_log_in_which_no_backup_was_given_back_is_excused_by_nothing(house: House) -> None:
