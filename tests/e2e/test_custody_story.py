@@ -107,7 +107,7 @@ class Story:
         url = f"http://127.0.0.1:{self.stack.settings.serve_port}/v1/recordings"
         headers = {"Authorization": f"Bearer {key}"}
         # Names of the fields are what docs/api.md has: the event first.
-        files = {"event": (None, json.dumps(facts)), "file": (path.name, path.read_bytes())}
+        files: dict[str, Any] = {"event": (None, json.dumps(facts)), "file": (path.name, path.read_bytes())}
         return httpx.post(url, headers=headers, files=files, timeout=60, trust_env=False)
 
     def play(self, name: str, call_id: str, first: int, last: int, tenant: str = "acme") -> httpx.Response:
@@ -253,7 +253,7 @@ def deliver_again(story: Story) -> None:
     while not reader.is_at_end:
         for record in reader.read(1_000, 1):
             if CALLS_ENDED.read(record).call_id == CALL:
-                found.append(ProducerRecord(record.topic, record.key, record.value))
+                found.append(ProducerRecord(record.topic, record.key or b"", record.value or b""))
     reader.close()
     assert found
     publisher = Publisher(story.stack.settings)
