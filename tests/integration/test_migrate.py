@@ -110,6 +110,7 @@ def test_rows_of_before_show_as_they_did(engine: RunningEngine) -> None:
         "selected",
         "triggers",
         "roles_doubtful",
+        "purged_at",
     )
     assert content(store, without=gained, views=views) == before
     assert {tuple(row["response_delays_ms"]) for row in store.all("calls")} == {()}
