@@ -32,7 +32,6 @@ from streams.cli.emotion import emotion_app
 from streams.cli.erase import erase_app
 from streams.cli.export import export_app
 from streams.cli.holds import hold_app
-from streams.cli.holds.release import release
 from streams.cli.index_sounds import index_sounds
 from streams.cli.keys import keys_app
 from streams.cli.kpi import kpi_app
@@ -45,6 +44,7 @@ from streams.cli.quarantine import quarantine_app
 from streams.cli.rate import rate
 from streams.cli.receipts import receipts_app
 from streams.cli.recording import recording_app
+from streams.cli.release import release
 from streams.cli.replay import replay
 from streams.cli.retain import retain_app
 from streams.cli.roles import roles_app

@@ -16,6 +16,7 @@ from hashlib import sha256
 from processors.custody.audit_entry import AuditEntry, AuditLog
 from schemas.errors import InvalidMessageError, OperatorError, RetryableError
 from streams.ports import Clock
+from streams.runtime.logs import describe
 
 log = logging.getLogger(__name__)
 
@@ -137,4 +138,4 @@ class ServedAudit:
         try:
             self._entries.append(entry)
         except (RetryableError, OperatorError, InvalidMessageError) as error:
-            log.error("a refusal is in no audit log: %s", str(error))
+            log.error("a refusal is in no audit log: %s", describe(error))

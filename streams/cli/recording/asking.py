@@ -2,14 +2,16 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Annotated, get_args
+from typing import TYPE_CHECKING, Annotated, get_args
 
 import typer
 
-from processors.custody.authorization import Actor
 from processors.custody.play_sessions import ListeningPurpose
 from schemas.errors import OperatorError
-from streams.listening import ListeningRequest, NotPlayedError
+
+if TYPE_CHECKING:
+    from processors.custody.authorization import Actor
+    from streams.listening import ListeningRequest
 
 CallArgument = Annotated[str, typer.Argument(metavar="CALL", help="The id of the call.")]
 RecordingTenantOption = Annotated[str, typer.Option("--tenant", help="Whose call it is.")]
@@ -40,9 +42,11 @@ _SENTENCES = {
 
 
 def request_of(
-    actor: Actor, tenant: str, call_id: str, purpose: str, ticket: str | None, *, unmasked: bool
-) -> ListeningRequest:
+    actor: "Actor", tenant: str, call_id: str, purpose: str, ticket: str | None, *, unmasked: bool
+) -> "ListeningRequest":
     """Raises `typer.BadParameter` for a purpose that is none."""
+    from streams.listening import ListeningRequest
+
     purposes: tuple[ListeningPurpose, ...] = get_args(ListeningPurpose)
     found = next((each for each in purposes if each == purpose), None)
     if found is None:
@@ -53,6 +57,8 @@ def request_of(
 @contextmanager
 def refusals_as_sentences() -> Iterator[None]:
     """Raises `NotShownError` in place of `NotPlayedError`."""
+    from streams.listening import NotPlayedError
+
     refusal: NotPlayedError | None = None
     try:
         yield

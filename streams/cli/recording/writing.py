@@ -6,15 +6,14 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import BinaryIO
+from typing import TYPE_CHECKING, BinaryIO
 
 import typer
 
-from processors.custody.ports import SealBrokenError
-from processors.listening.audio import UnhearableError
-from processors.listening.virtual_wav import VirtualWav, WavShape
 from schemas.errors import OperatorError
-from streams.ports import ObjectMissingError
+
+if TYPE_CHECKING:
+    from processors.listening.virtual_wav import VirtualWav
 
 STANDARD_OUTPUT = "-"
 BLOCK_BYTES = 1024 * 1024
@@ -45,11 +44,13 @@ def time_ms(text: str | None, option: str) -> int | None:
     return (minutes * 60 + int(match["seconds"])) * 1000 + int((match["fraction"] or "0").ljust(3, "0"))
 
 
-def write_wav(wav: VirtualWav, start_ms: int | None, end_ms: int | None, output: str) -> int:
+def write_wav(wav: "VirtualWav", start_ms: int | None, end_ms: int | None, output: str) -> int:
     """Write the part between two times, or all; how many milliseconds it has.
 
     Raises `typer.BadParameter` for a part that is none, `OutputError` and `BrokenOffError`.
     """
+    from processors.listening.virtual_wav import WavShape
+
     shape = wav.shape
     start, end = shape.byte_at(start_ms or 0), shape.size_bytes if end_ms is None else shape.byte_at(end_ms)
     if start >= end:
@@ -64,7 +65,11 @@ def write_wav(wav: VirtualWav, start_ms: int | None, end_ms: int | None, output:
     return part.frames * 1000 // part.rate_hz
 
 
-def _read(wav: VirtualWav, at: int, length: int) -> bytes:
+def _read(wav: "VirtualWav", at: int, length: int) -> bytes:
+    from processors.custody.ports import SealBrokenError
+    from processors.listening.audio import UnhearableError
+    from streams.ports import ObjectMissingError
+
     try:
         return wav.read(at, length)
     except (SealBrokenError, ObjectMissingError, UnhearableError) as error:

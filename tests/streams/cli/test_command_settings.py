@@ -36,7 +36,7 @@ def stack(terminal: Terminal) -> Settings:
             "rules_folder": folder / "rules",
             "score_forms_folder": folder / "forms",
             "risk_file": changed(RISK_FILE, folder, "version: 1", "version: 6"),
-            "retention_file": changed(RETENTION_FILE, folder, "version: 1", "version: 8"),
+            "retention_file": changed(RETENTION_FILE, folder, "version: 2", "version: 8"),
             "subscriptions_file": terminal.file("of_the_stack/subscriptions.yaml", SUBSCRIPTION),
         }
     ).with_parts(WhisperSettings(whisper_model="/nowhere/of-the-stack"))

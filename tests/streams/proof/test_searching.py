@@ -90,6 +90,7 @@ def proof_of(**changes: object) -> CustodyProof:
     proof = CustodyProof(calls=2, recordings=1, rewrapped=3, replayed=2, searched=[searched])
     proof.outcomes["analyzed"] = 2
     proof.mutations = MutationReport(tried=5)
+    proof.audit_mutations = MutationReport(tried=5)
     for name, value in changes.items():
         setattr(proof, name, value)
     return proof
@@ -110,6 +111,8 @@ def proof_of(**changes: object) -> CustodyProof:
         ),
         pytest.param({"mutations": MutationReport()}, id="no object was tampered with"),
         pytest.param({"mutations": MutationReport(5, ["a cut end"])}, id="a cut was not noticed"),
+        pytest.param({"audit_mutations": MutationReport()}, id="no audit log was tampered with"),
+        pytest.param({"audit_mutations": MutationReport(5, ["fork"])}, id="a fork of the log was not noticed"),
     ],
 )
 def test_custody_holds_only_if_everything_does(changes: dict[str, object]) -> None:

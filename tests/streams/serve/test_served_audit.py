@@ -54,16 +54,16 @@ def test_a_call_is_entered_before_it_is_shown_and_every_refusal_is(tmp_path: Pat
         [
             ("acme", "allowed", None, "c1"),
             ("globex", "refused", "not_found", "c1"),
-            ("globex", "refused", "scope", "c1"),
-            ("*", "refused", "unauthorized", "c1"),
+            ("globex", "refused", "scope", None),
+            ("*", "refused", "key", None),
         ],
         key=str,
     )
     actors = {each.read.entry.refusal: each.read.entry.actor for each in entries}
     assert actors[None] == reader.split("_")[1]
     assert actors["not_found"] == other.split("_")[1]
-    assert actors["scope"] == writer.split("_")[1]
-    assert actors["unauthorized"] == "unknown"
+    assert actors["scope"] == f"key:{writer.split('_')[1]}"
+    assert actors["key"] == "unknown"
     assert all(each.personal == {"address": "127.0.0.1"} for each in entries)
     assert all(each.read.entry.client == "api" for each in entries)
 

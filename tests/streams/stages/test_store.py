@@ -18,6 +18,7 @@ from schemas.messages.dead_letter import DeadLetter, dead_letter_for
 from schemas.messages.message import Message
 from schemas.messages.records import ConsumerRecord, ProducerRecord
 from schemas.messages.topics import (
+    AUDIT_CHECKPOINTS,
     CALLS_ANALYZED,
     CALLS_DEAD_LETTERS,
     CALLS_ENDED,
@@ -40,7 +41,7 @@ from tests.support.shipped_rules import shipped_judge
 
 HISTORY_GROUP = "store.history"
 NOW = datetime(2026, 3, 2, 10, 15, tzinfo=UTC)
-EVERY_TOPIC = tuple(topic.name for topic in TOPICS if topic is not TRANSCRIPTS_RECEIVED)
+EVERY_TOPIC = tuple(topic.name for topic in TOPICS if topic not in (TRANSCRIPTS_RECEIVED, AUDIT_CHECKPOINTS))
 """That it reads."""
 KEY = b"acme/c-1"
 WORDS = "我的卡号是六二二二零二"

@@ -24,7 +24,7 @@ def run(*arguments: str | Path, env: dict[str, str] | None = None) -> Result:
 def test_what_is_in_use_is_in_order() -> None:
     found = run("lint")
     assert found.exit_code == 0
-    for label in ("finance@2, ", "telecom@2, ", "risk rules @1, ", "selection rules @1, ", "retention policy @1, "):
+    for label in ("finance@2, ", "telecom@2, ", "risk rules @1, ", "selection rules @1, ", "retention policy @2, "):
         assert label in found.stdout
 
 
@@ -32,7 +32,7 @@ def test_files_of_ones_own_are_checked_without_their_kind_being_named(tmp_path: 
     changed(SCORE_FORM_FOLDER / "finance.yaml", tmp_path, "version: 2", "version: 5")
     changed(RISK_FILE, tmp_path, "version: 1", "version: 6")
     changed(SELECTION_FILE, tmp_path, "version: 1", "version: 8")
-    changed(RETENTION_FILE, tmp_path, "version: 1", "version: 7")
+    changed(RETENTION_FILE, tmp_path, "version: 2", "version: 7")
     found = run("lint", tmp_path)
     assert found.exit_code == 0
     for label in ("finance@5", "risk rules @6", "selection rules @8", "retention policy @7"):
