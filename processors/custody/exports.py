@@ -107,13 +107,13 @@ class ExportSet:
 
 
 @dataclass(frozen=True)
-class Person:
+class ExportPerson:
     """Who acts: an account, and the person behind it. Two accounts of one person cannot approve each other."""
 
     account: str
     person: str
 
-    def is_same(self, other: "Person") -> bool:
+    def is_same(self, other: "ExportPerson") -> bool:
         """Whether one human being may be behind both."""
         return self.account == other.account or self.person == other.person
 
@@ -136,7 +136,7 @@ class ExportTerms:
 class Approval:
     """Somebody agreed to hand out the set of this digest."""
 
-    by: Person
+    by: ExportPerson
     digest: str
     at: datetime
 
@@ -155,7 +155,7 @@ class Export:
 
     export_id: str
     contained: ExportSet
-    requester: Person
+    requester: ExportPerson
     reason: str
     ticket: str | None
     terms: ExportTerms
@@ -183,7 +183,7 @@ class Export:
     @property
     def is_approved_as_it_is(self) -> bool:
         """Whether enough different people, none of them the requester, have agreed to exactly this set."""
-        counted: list[Person] = []
+        counted: list[ExportPerson] = []
         for approval in self.approvals:
             agrees = hmac.compare_digest(approval.digest.encode(), self.contained.digest.encode())
             if agrees and not any(approval.by.is_same(other) for other in (self.requester, *counted)):
@@ -196,7 +196,7 @@ class RequestExport:
     """Ask for an export. Who may was decided before, call by call."""
 
     export_id: str
-    by: Person
+    by: ExportPerson
     contained: ExportSet
     reason: str
     ticket: str | None
@@ -208,7 +208,7 @@ class ApproveExport:
     """Agree to hand out the set of `digest`, which is what the approver was shown. `current` is that of the set now."""
 
     export_id: str
-    by: Person
+    by: ExportPerson
     digest: str
     current: str | None
 
@@ -218,7 +218,7 @@ class RefuseExport:
     """Do not agree, or no longer; `reason` is a word."""
 
     export_id: str
-    by: Person
+    by: ExportPerson
     reason: str
 
 
@@ -227,7 +227,7 @@ class WithdrawExport:
     """The requester does not want it any more."""
 
     export_id: str
-    by: Person
+    by: ExportPerson
 
 
 @dataclass(frozen=True)
@@ -235,7 +235,7 @@ class OfferDownload:
     """Make a token for one download."""
 
     export_id: str
-    by: Person
+    by: ExportPerson
     digest: str = field(repr=False)
     lasts: timedelta
 
@@ -245,7 +245,7 @@ class BeginDownload:
     """Use the token. `current` is the digest of the set as it would be handed out now; None where a call is gone."""
 
     export_id: str
-    by: Person
+    by: ExportPerson
     digest: str = field(repr=False)
     current: str | None
 
@@ -255,7 +255,7 @@ class EndDownload:
     """A download is over; `whole` where everything was handed over, with so many bytes of files."""
 
     export_id: str
-    by: Person
+    by: ExportPerson
     number: int
     handed_bytes: int
     whole: bool
@@ -299,7 +299,7 @@ class ExportApproved:
 class ExportRefused:
     """It will not be handed out, or not again."""
 
-    by: Person
+    by: ExportPerson
     reason: str
     at: datetime
 
@@ -308,7 +308,7 @@ class ExportRefused:
 class ExportWithdrawn:
     """The requester took it back."""
 
-    by: Person
+    by: ExportPerson
     at: datetime
 
 
@@ -323,7 +323,7 @@ class ExportExpired:
 class ExportVoided:
     """What would be handed out is not what was asked for and approved."""
 
-    by: Person
+    by: ExportPerson
     reason: str
     at: datetime
 
@@ -332,7 +332,7 @@ class ExportVoided:
 class DownloadOffered:
     """There is a token; it takes the place of one from before."""
 
-    by: Person
+    by: ExportPerson
     token: DownloadToken
     at: datetime
 
@@ -341,7 +341,7 @@ class DownloadOffered:
 class DownloadBegun:
     """The token is used up, and the download counts from now on, whatever becomes of it."""
 
-    by: Person
+    by: ExportPerson
     number: int
     at: datetime
 
@@ -350,7 +350,7 @@ class DownloadBegun:
 class DownloadEnded:
     """A download is over."""
 
-    by: Person
+    by: ExportPerson
     number: int
     handed_bytes: int
     whole: bool
@@ -370,7 +370,7 @@ class ActionRefused:
     """Nothing has changed: what was asked may not be done, and that is entered in the audit log."""
 
     action: str
-    by: Person
+    by: ExportPerson
     reason: str
     at: datetime
 
@@ -543,7 +543,7 @@ def _withdraw(command: WithdrawExport, state: Export, now: datetime) -> Sequence
     return (ExportWithdrawn(command.by, now),)
 
 
-def _may_download(by: Person, state: Export) -> str | None:
+def _may_download(by: ExportPerson, state: Export) -> str | None:
     """Why this person may not download now; None where it may be."""
     if not by.is_same(state.requester):
         return "not_requester"

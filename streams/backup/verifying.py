@@ -36,7 +36,7 @@ _ROLES: dict[str, ObjectRole] = {"recordings": "recording", "transcripts": "tran
 
 
 @dataclass
-class Verified:
+class VerifiedBackup:
     """What was looked at, and what is wrong. Problems name parts, and ids of calls at most."""
 
     manifest: Manifest
@@ -64,14 +64,14 @@ def verify_backup(
     open_calls: int = 0,
     wrapper: KeyWrapper | None = None,
     chance: random.Random | None = None,
-) -> Verified:
+) -> VerifiedBackup:
     """Look at every chunk and every object of a backup: there, as long as it should be, and sealed as it should be.
 
     Of `sample` objects (of all with `full`) the SHA-256 is compared; so many calls are opened, for which the wrapper
     has the wrapping keys. Raises what the target raises where it does not answer.
     """
     chance = chance or random.Random()  # noqa: S311 - which ones are looked at is no secret
-    found = Verified(manifest)
+    found = VerifiedBackup(manifest)
     _look_at_chain(target, found)
     for name, table in manifest.register_tables.items():
         _look_at_table(target, f"register table {name}", table, found)
@@ -87,7 +87,7 @@ def verify_backup(
     return found
 
 
-def _look_at_chain(target: BackupTarget, found: Verified) -> None:
+def _look_at_chain(target: BackupTarget, found: VerifiedBackup) -> None:
     """A backup is whole by itself; the ones before it, as far as they are kept, say where it comes from."""
     ids = set(target.backup_ids())
     chain, at = [found.manifest.backup_id], found.manifest.previous
@@ -104,12 +104,12 @@ def _look_at_chain(target: BackupTarget, found: Verified) -> None:
     found.chain = tuple(chain)
 
 
-def _look_at_table(target: BackupTarget, what: str, table: TablePart, found: Verified) -> None:
+def _look_at_table(target: BackupTarget, what: str, table: TablePart, found: VerifiedBackup) -> None:
     for partition, rows in table.partitions.items():
         _look_at_rows(target.chunks, f"{what}, partition {partition}" if partition else what, rows, found)
 
 
-def _look_at_rows(pool: ChunkPool, what: str, rows: KeptRows, found: Verified) -> bool:
+def _look_at_rows(pool: ChunkPool, what: str, rows: KeptRows, found: VerifiedBackup) -> bool:
     """Whether all of it is there and right."""
     total = RowSum()
     try:
@@ -125,7 +125,7 @@ def _look_at_rows(pool: ChunkPool, what: str, rows: KeptRows, found: Verified) -
     return True
 
 
-def _look_at_objects(target: BackupTarget, found: Verified, *, sample: int | None, chance: random.Random) -> None:
+def _look_at_objects(target: BackupTarget, found: VerifiedBackup, *, sample: int | None, chance: random.Random) -> None:
     erased = erased_calls(target)
     count = found.manifest.objects.rows
     chosen = None if sample is None or sample >= count else set(chance.sample(range(count), sample))
@@ -158,7 +158,7 @@ def _objects(target: BackupTarget, manifest: Manifest) -> Iterator[ObjectLine]:
     return map(ObjectLine.of, target.chunks.lines(manifest.objects.chunks))
 
 
-def _look_at_keys(target: BackupTarget, found: Verified) -> None:
+def _look_at_keys(target: BackupTarget, found: VerifiedBackup) -> None:
     try:
         part = target.keys_part()
     except BackupError as error:
@@ -172,7 +172,9 @@ def _look_at_keys(target: BackupTarget, found: Verified) -> None:
             _look_at_rows(target.key_chunks, f"keys {name}, partition {partition}", rows, found)
 
 
-def _open_calls(target: BackupTarget, found: Verified, count: int, wrapper: KeyWrapper, chance: random.Random) -> None:
+def _open_calls(
+    target: BackupTarget, found: VerifiedBackup, count: int, wrapper: KeyWrapper, chance: random.Random
+) -> None:
     erased = erased_calls(target)
     opened = open_some(target, found.manifest, wrapper, count, chance, erased)
     for problem in opened.problems:

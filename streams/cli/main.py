@@ -31,7 +31,7 @@ from streams.cli.demo import demo
 from streams.cli.emotion import emotion_app
 from streams.cli.erase import erase_app
 from streams.cli.export import export_app
-from streams.cli.holds import hold_app
+from streams.cli.hold import hold_app
 from streams.cli.index_sounds import index_sounds
 from streams.cli.keys import keys_app
 from streams.cli.kpi import kpi_app

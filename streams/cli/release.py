@@ -17,7 +17,7 @@ def release(
     Its calls that no other case holds are kept as long as their retention says: what is due goes in the next round of
     the worker `keep`. `callstream retain plan` shows what that is.
     """
-    from streams.cli.holds.desk import open_desk
+    from streams.cli.hold.desk import open_desk
 
     if not re.fullmatch(r"[a-z][a-z0-9_]{0,63}", reason):
         raise typer.BadParameter("one word of a to z, 0 to 9 and _", param_hint="--reason")

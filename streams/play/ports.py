@@ -4,22 +4,14 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
-from processors.custody.authorization import Actor
 from schemas.messages.transcript import Transcript
 from streams.listening import ListeningRequest, Playing, ShownPeaks
+from streams.serve.permission import Authenticates
 from streams.serve.ports import ServedExports
 from streams.settings import Settings
 
 if TYPE_CHECKING:
-    from starlette.requests import Request
-
-
-class Authenticates(Protocol):
-    """Finds out who asks."""
-
-    async def actor_of(self, request: "Request") -> Actor:
-        """Raises `RefusedError`: 401 where nobody known asks, 503 where that cannot be found out."""
-        ...
+    pass
 
 
 class Listens(Protocol):

@@ -134,8 +134,6 @@ def build_app(served: Served) -> "FastAPI":
         await authentication.require_scope(request, who, "calls:read")
         if tenant not in (None, who.tenant_id):
             await permission.permit_actor(request, actor_of_key(who), "see_text", call_id, tenant)
-        shown = ("viewed_call", who.tenant_id, who.key_id, call_id, _address_of(request))
-        await answered(asyncio.get_running_loop().run_in_executor(asking, served.audit.shows, *shown), "the register")
         return who.tenant_id
 
     @app.exception_handler(RefusedError)
@@ -222,7 +220,12 @@ def build_app(served: Served) -> "FastAPI":
             loop.run_in_executor(asking, served.outcomes.outcome, tenant_id, call_id),
             return_exceptions=True,
         )
-        return _answer(tenant_id, call_id, intake, outcome)
+        answer = _answer(tenant_id, call_id, intake, outcome)
+        principal = getattr(request.state, "principal", None)
+        if principal is not None:  # a person's is entered with the permission
+            shown = ("viewed_call", tenant_id, principal.key_id, call_id, _address_of(request))
+            await answered(loop.run_in_executor(asking, served.audit.shows, *shown), "the register")
+        return answer
 
     add_session_routes(app, authentication, people, limits, served.clock)
 

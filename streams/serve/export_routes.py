@@ -24,7 +24,7 @@ from processors.custody.exports import (
 from schemas.messages.message import Identifier, Slug, TenantId
 from streams.serve.authentication import answered
 from streams.serve.ports import Exporter, ServedExports
-from streams.serve.problems import RefusedError, described, not_found, unprocessable
+from streams.serve.problems import RefusedError, described, entered, not_found, unprocessable
 
 if TYPE_CHECKING:
     from fastapi import FastAPI, Request
@@ -189,9 +189,9 @@ def add_export_routes(
             try:
                 return act(served.exporter_for(actor))
             except ExportNotFoundError:
-                return not_found("There is no such export for this account.")
+                return entered(not_found("There is no such export for this account."))
             except ExportRefusedError as error:
-                return _refusal(error)
+                return entered(_refusal(error))
 
         result = await answered(asyncio.get_running_loop().run_in_executor(pool, run), "what is needed")
         if isinstance(result, RefusedError):

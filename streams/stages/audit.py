@@ -80,7 +80,7 @@ class AuditSource(Protocol):
 
 
 @dataclass(frozen=True)
-class Person:
+class QueryingPerson:
     """An account of ClickHouse: its role, and its tenant; `*` where it has several."""
 
     role: str
@@ -91,7 +91,7 @@ class Person:
 class Accounts:
     """Accounts by name. Whoever is neither here nor technical is a person of whom the role is not known."""
 
-    people: Mapping[str, Person]
+    people: Mapping[str, QueryingPerson]
     technical: frozenset[str]
 
     @classmethod
@@ -102,9 +102,10 @@ class Accounts:
         named = {each.strip() for each in settings.audit_technical_accounts.split(",") if each.strip()}
         technical = {user.name for user in users if not roles.roles[user.role].of_people}
         people = {
-            user.name: Person(user.role, user.tenants[0] if len(user.tenants) == 1 else ALL_TENANTS) for user in users
+            user.name: QueryingPerson(user.role, user.tenants[0] if len(user.tenants) == 1 else ALL_TENANTS)
+            for user in users
         }
-        people.setdefault("analyst", Person("bi_analyst", ALL_TENANTS))  # of the embedded engine
+        people.setdefault("analyst", QueryingPerson("bi_analyst", ALL_TENANTS))  # of the embedded engine
         return cls(people, frozenset(named | technical | (RESERVED_USERS - {"analyst"})))
 
 
@@ -271,7 +272,7 @@ class Audit:
                 return
 
     def _entry_of(self, query: AskedQuery) -> tuple[str, AuditEntry]:
-        person = self._accounts.people.get(query.user, Person("unknown", ALL_TENANTS))
+        person = self._accounts.people.get(query.user, QueryingPerson("unknown", ALL_TENANTS))
         refused = query.error == ACCESS_DENIED
         result: AuditResult = "refused" if refused else "allowed" if query.began else "failed"
         return query_entry(

@@ -35,13 +35,13 @@ from processors.custody.exports import (
     ExportContent,
     ExportedCall,
     ExportNotFoundError,
+    ExportPerson,
     ExportRefusedError,
     Exports,
     ExportSet,
     ExportTerms,
     LapseExport,
     OfferDownload,
-    Person,
     RefuseExport,
     RequestExport,
     WithdrawExport,
@@ -130,8 +130,8 @@ class Asker:
     client: str
 
     @property
-    def as_person(self) -> Person:
-        return Person(self.actor.actor_id, self.person)
+    def as_person(self) -> ExportPerson:
+        return ExportPerson(self.actor.actor_id, self.person)
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ NO_ROLE = "none"
 """In the audit log: who asks has no role there."""
 
 
-class NotAllowedError(OperatorError):
+class NotAllowedToHoldError(OperatorError):
     """Who asks may not do it there."""
 
     exit_code = 1
@@ -36,7 +36,7 @@ class Asking:
 
 @dataclass(frozen=True)
 class Holding:
-    """Every method raises `NotAllowedError` once the refusal is entered, `RetryableError` and `OperatorError`."""
+    """Every method raises `NotAllowedToHoldError` once the refusal is entered, `RetryableError` and `OperatorError`."""
 
     cases: RegisterCases
     retentions: RegisterRetentions
@@ -103,7 +103,9 @@ class Holding:
             return asking.operator, besides.role
         entry = self._entry(asking, asking.actor, decision.role or NO_ROLE, entered_as, tenant_id, call_id=call_id)
         self.audit.append(replace(entry, result="refused", refusal=decision.reason))
-        raise NotAllowedError(f"you may not do that to calls of {tenant_id}: no role of yours has `{action}` there")
+        raise NotAllowedToHoldError(
+            f"you may not do that to calls of {tenant_id}: no role of yours has `{action}` there"
+        )
 
     def _entry(
         self,

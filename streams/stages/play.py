@@ -21,13 +21,14 @@ from streams.adapters.register.register import Register
 from streams.adapters.register.tombstones import RegisterTombstones
 from streams.listening import Listening
 from streams.play.application import build_app
-from streams.play.ports import Authenticates, Played
+from streams.play.ports import Played
 from streams.ports import Clock, ObjectStore
 from streams.runtime.loop import Loop
 from streams.runtime.worker_context import WorkerContext
 from streams.serve.application import ASKING_THREADS
 from streams.serve.authentication import Authentication
 from streams.serve.people import People
+from streams.serve.permission import Authenticates
 from streams.serve.ports import ServedExports
 from streams.serve.server import Server
 from streams.settings import Settings

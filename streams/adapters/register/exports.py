@@ -27,6 +27,7 @@ from processors.custody.exports import (
     ExportEvent,
     ExportExpired,
     ExportNotFoundError,
+    ExportPerson,
     ExportRefused,
     ExportRefusedError,
     ExportRequested,
@@ -36,7 +37,6 @@ from processors.custody.exports import (
     ExportVoided,
     ExportWithdrawn,
     LapseExport,
-    Person,
     after,
     decide,
 )
@@ -132,7 +132,7 @@ def _find(tx: Transaction, export_id: str, *, lock: bool = False) -> Export | No
         .where(a.export_id == export_id)
         .order_by(a.approved_at, a.person)
     ).all()
-    approvals = tuple(Approval(Person(each[0], each[1]), each[2], each[3]) for each in approved)
+    approvals = tuple(Approval(ExportPerson(each[0], each[1]), each[2], each[3]) for each in approved)
     return _as_export(row, [ExportedCall(*each) for each in calls], approvals)
 
 
@@ -146,7 +146,7 @@ def _as_export(row: Mapping[Any, Any], calls: Sequence[ExportedCall], approvals:
     return Export(
         export_id=row["export_id"],
         contained=contained,
-        requester=Person(row["requester_account"], row["requester_person"]),
+        requester=ExportPerson(row["requester_account"], row["requester_person"]),
         reason=row["reason"],
         ticket=row["ticket"],
         terms=ExportTerms(

@@ -2,13 +2,14 @@
 
 import typer
 
+from streams.cli.backup.apply_erasures import apply
 from streams.cli.backup.create import create
-from streams.cli.backup.erasures import apply, tombstones
 from streams.cli.backup.keygen import keygen
 from streams.cli.backup.list import list_backups
 from streams.cli.backup.prune import prune
 from streams.cli.backup.reset_groups import reset
 from streams.cli.backup.restore import restore
+from streams.cli.backup.tombstones import tombstones
 from streams.cli.backup.verify import verify
 
 backup_app = typer.Typer(

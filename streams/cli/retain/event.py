@@ -23,7 +23,7 @@ def event(
     Told again with a later time, that time holds; with an earlier one, nothing changes. Calls of the contract that come
     later are kept by it, too.
     """
-    from streams.cli.holds.desk import open_desk
+    from streams.cli.hold.desk import open_desk
 
     if (call is None) == (contract is None):
         raise typer.BadParameter("give either --call or --contract")

@@ -27,7 +27,7 @@ from processors.custody.export_archive import (
     text_as_json,
     verify_archive,
 )
-from processors.custody.exports import Approval, Export, ExportedCall, ExportSet, ExportTerms, Person
+from processors.custody.exports import Approval, Export, ExportedCall, ExportPerson, ExportSet, ExportTerms
 from tests.support.exports import wav
 
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
@@ -35,7 +35,7 @@ SET = ExportSet.of("acme", "第一法院", ("text",), [ExportedCall("c1", None, 
 EXPORT = Export(
     "x1",
     SET,
-    Person("ann", "ann"),
+    ExportPerson("ann", "ann"),
     "complaint",
     "T-1",
     ExportTerms(),
@@ -43,7 +43,7 @@ EXPORT = Export(
     NOW + timedelta(days=7),
     SET.digest,
     "downloaded",
-    (Approval(Person("bob", "bob"), SET.digest, NOW),),
+    (Approval(ExportPerson("bob", "bob"), SET.digest, NOW),),
     downloads=1,
 )
 KEY = Ed25519PrivateKey.generate()
@@ -161,5 +161,5 @@ def test_no_call_id_leads_out_of_the_folder_and_no_two_files_have_one_name() -> 
 
 
 def test_a_mark_names_every_approver() -> None:
-    two = replace(EXPORT, approvals=(*EXPORT.approvals, Approval(Person("cleo", "cleo"), SET.digest, NOW)))
+    two = replace(EXPORT, approvals=(*EXPORT.approvals, Approval(ExportPerson("cleo", "cleo"), SET.digest, NOW)))
     assert mark_of(two).endswith("approved by bob, cleo")

@@ -15,12 +15,12 @@ from processors.custody.exports import (
     ExportCommand,
     ExportedCall,
     ExportNotFoundError,
+    ExportPerson,
     ExportRefusedError,
     ExportSet,
     ExportTerms,
     LapseExport,
     OfferDownload,
-    Person,
     RefuseExport,
     RequestExport,
     WithdrawExport,
@@ -30,8 +30,8 @@ from processors.custody.exports import (
 from tests.support.cases import every_case
 
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
-ANN, BOB, CLEO = Person("ann", "ann"), Person("bob", "bob"), Person("cleo", "cleo")
-ANNS_OTHER = Person("ann-admin", "ann")
+ANN, BOB, CLEO = ExportPerson("ann", "ann"), ExportPerson("bob", "bob"), ExportPerson("cleo", "cleo")
+ANNS_OTHER = ExportPerson("ann-admin", "ann")
 CALLS = (ExportedCall("c1", "r1", "t1"), ExportedCall("c2", "r2", "t2"))
 SET = ExportSet.of("acme", "the court", ("audio_masked", "text"), CALLS)
 TERMS = ExportTerms(1, timedelta(days=7), timedelta(days=3), 2)
@@ -183,7 +183,7 @@ def test_two_approvals_need_two_people() -> None:
     two = ExportTerms(2, TERMS.request_lasts, TERMS.grant_lasts, 1)
     state = told(requested(two), ApproveExport("x1", BOB, SET.digest, SET.digest))[0]
     assert (state.state, state.grant_until) == ("requested", None)
-    bobs_other = Person("bob-2", "bob")
+    bobs_other = ExportPerson("bob-2", "bob")
     assert told(state, ApproveExport("x1", bobs_other, SET.digest, SET.digest))[1] == "approved_before"
     assert told(state, ApproveExport("x1", CLEO, SET.digest, SET.digest))[0].state == "approved"
 

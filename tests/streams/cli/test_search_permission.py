@@ -11,15 +11,11 @@ from schemas.messages.call_ended import Role
 from streams import wiring
 from streams.adapters.clickhouse.connection import connect
 from streams.adapters.clickhouse.migrate import migrate
-from streams.adapters.kafka.client import apply_topics
-from streams.adapters.register.migrate import migrate_register
-from streams.adapters.register.register import Register, sqlite_url
+from streams.adapters.register.register import Register
 from streams.cli.console import access
 from streams.ports import SystemClock
-from streams.settings import Settings
 from tests.streams.cli.terminal import Terminal
-from tests.support.access_log import accesses
-from tests.support.brokers import running_broker
+from tests.support.access_log import accesses, register_of
 from tests.support.clickhouse_engine import RunningEngine
 from tests.support.people import OPERATOR, MemoryAuditLog, Town
 from tests.support.stored_calls import T0, Call, Store
@@ -43,35 +39,32 @@ def store(engine: RunningEngine) -> Iterator[Store]:
     client.close()
 
 
-@pytest.fixture(scope="module")
-def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
-    with running_broker("tansu", tmp_path_factory.mktemp("broker")) as settings:
-        apply_topics(settings)
-        yield settings
-
-
 @pytest.fixture
 def log() -> MemoryAuditLog:
     return MemoryAuditLog()
 
 
 @pytest.fixture
-def town(tmp_path: Path, log: MemoryAuditLog, monkeypatch: pytest.MonkeyPatch) -> Iterator[Town]:
+def register(tmp_path: Path) -> Iterator[Register]:
+    register = register_of(tmp_path / "data")
+    yield register
+    register.close()
+
+
+@pytest.fixture
+def town(register: Register, log: MemoryAuditLog, monkeypatch: pytest.MonkeyPatch) -> Town:
     """Whoever runs commands is `lina` of the machine, to whom nothing belongs, and `li_na` of the register."""
-    register = Register(sqlite_url(tmp_path / "data" / "register" / "register.db"))
-    migrate_register(register)
     monkeypatch.setattr(wiring, "audit_log_of", lambda _register, _clock: log)
     monkeypatch.setattr(access, "account", lambda: "lina")
     monkeypatch.setattr(access, "is_operator", lambda _folder: False)
     made = Town(register, SystemClock(), log)
     made.accounts.add(OPERATOR, "li_na", "acme", os_user="lina")
-    yield made
-    register.close()
+    return made
 
 
 @pytest.fixture
-def there(store: Store, broker: Settings, terminal: Terminal) -> Terminal:
-    terminal.set(clickhouse_url=store.url, kafka_bootstrap=broker.kafka_bootstrap, kafka_flavour=broker.kafka_flavour)
+def there(store: Store, terminal: Terminal) -> Terminal:
+    terminal.set(clickhouse_url=store.url)
     return terminal
 
 
@@ -81,10 +74,10 @@ def found(there: Terminal, *arguments: str) -> list[str]:
     return sorted(call["call_id"] for call in done.json["calls"])
 
 
-def test_an_inspector_finds_the_calls_of_the_own_teams(there: Terminal, town: Town, broker: Settings) -> None:
+def test_an_inspector_finds_the_calls_of_the_own_teams(there: Terminal, town: Town, register: Register) -> None:
     town.person("li_na", "inspector", teams=["sales"])
     assert found(there, "--tenant", "acme") == ["sales1"]
-    line = accesses(broker)[-1]
+    line = accesses(register)[-1]
     assert (line.user_id, line.user_role, line.calls_count) == ("li_na", "inspector", 1)
     assert found(there, "--tenant", "acme", "--team", "sales") == ["sales1"]
     assert found(there, "--tenant", "acme", "--agent", "1002") == []
@@ -117,7 +110,17 @@ def test_an_analyst_finds_those_of_the_tenant_and_may_export_none(
     town.person("li_na", "bi_analyst")
     assert found(there, "--tenant", "acme") == ["care1", "sales1"]
     assert there.run("search", "退款", "--tenant", "acme", "--tenant", "other").code == 1
-    day = ("export", "parquet", "--day", f"{T0:%Y-%m-%d}", "--tenant", "acme", "--with-text", "--out", tmp_path / "out")
+    day = (
+        "export",
+        "parquet",
+        "--day",
+        f"{T0:%Y-%m-%d}",
+        "--tenant",
+        "acme",
+        "--with-customers",
+        "--out",
+        tmp_path / "out",
+    )
     done = there.run(*day)
     assert done.code == 1
     assert not (tmp_path / "out").exists()
@@ -133,9 +136,9 @@ def test_whoever_has_no_account_here_may_nothing(there: Terminal, town: Town, lo
 
 
 def test_the_owner_of_the_data_directory_searches_as_operator_where_the_account_may_not(
-    there: Terminal, town: Town, broker: Settings, monkeypatch: pytest.MonkeyPatch
+    there: Terminal, town: Town, register: Register, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     town.person("li_na", "approver")
     monkeypatch.setattr(access, "is_operator", lambda _folder: True)
     assert found(there, "--tenant", "acme", "--tenant", "other") == ["care1", "other1", "sales1"]
-    assert {(each.user_id, each.user_role) for each in accesses(broker)[-2:]} == {("os:lina", "operator")}
+    assert {(each.user_id, each.user_role) for each in accesses(register)[-2:]} == {("os:lina", "operator")}

@@ -19,14 +19,14 @@ from streams.adapters.object_store.folder import FolderStore
 from streams.adapters.register.audit_log import EntryFilter, RegisterAuditLog, SignedCheckpoint
 from streams.adapters.register.register import Register
 from streams.runtime.audit_key import AuditKey
-from streams.stages.audit import SIGNED_AFTER, Accounts, Audit, Person
+from streams.stages.audit import SIGNED_AFTER, Accounts, Audit, QueryingPerson
 from tests.support.registers import BOTH
 
 pytestmark = [pytest.mark.parametrize("register_url", BOTH, indirect=True)]
 
 NOW = datetime(2026, 5, 2, 9, tzinfo=UTC)
 KEY = AuditKey("log", Ed25519PrivateKey.from_private_bytes(bytes(range(32))))
-ACCOUNTS = Accounts({"ana": Person("bi_analyst", "acme")}, frozenset({"default"}))
+ACCOUNTS = Accounts({"ana": QueryingPerson("bi_analyst", "acme")}, frozenset({"default"}))
 
 
 class HandClock:

@@ -9,7 +9,7 @@ from processors.custody.holds import HoldRefusedError, HoldScope
 from streams.adapters.register.holds import RegisterCases, RegisterHolds
 from streams.adapters.register.register import Register
 from streams.adapters.register.retentions import RegisterRetentions
-from streams.stages.holding import Asking, Holding, NotAllowedError
+from streams.stages.holding import Asking, Holding, NotAllowedToHoldError
 from tests.support.holding import ListedEntries
 from tests.support.judged_calls import FixedClock
 
@@ -50,13 +50,13 @@ def test_a_case_is_opened_extended_and_released_by_who_may(
 
 
 def test_what_no_role_allows_is_refused_and_entered(holding: Holding, entries: ListedEntries) -> None:
-    with pytest.raises(NotAllowedError, match="no role of yours has `hold` there"):
+    with pytest.raises(NotAllowedToHoldError, match="no role of yours has `hold` there"):
         holding.open(asking("release", "see_text"), "acme", "k-1", ONE, "lawsuit")
-    with pytest.raises(NotAllowedError):
+    with pytest.raises(NotAllowedToHoldError):
         holding.extend(asking("hold", tenant="other"), "acme", "k-1", ONE)
-    with pytest.raises(NotAllowedError):
+    with pytest.raises(NotAllowedToHoldError):
         holding.release(asking("hold"), "acme", "k-1", "settled")
-    with pytest.raises(NotAllowedError):
+    with pytest.raises(NotAllowedToHoldError):
         holding.tell_event(asking("hold", "release"), "acme", "contract_ended", AT, contract_id="p-1")
     assert [(one.action, one.result, one.refusal) for one in entries.entries] == [
         ("hold_opened", "refused", "not_granted"),

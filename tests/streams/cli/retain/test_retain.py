@@ -17,7 +17,7 @@ from streams.adapters.register.migrate import migrate_register
 from streams.adapters.register.register import Register, sqlite_url
 from streams.adapters.register.retentions import KeepDecision, RegisterRetentions
 from streams.cli.command_settings import command_settings
-from streams.cli.holds import desk
+from streams.cli.hold import desk
 from streams.cli.main import app
 from streams.ports import SystemClock
 from streams.stages.holding import Asking, Holding

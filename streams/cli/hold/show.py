@@ -7,7 +7,7 @@ import typer
 from streams.cli.command_settings import command_settings
 from streams.cli.console.options import JsonOption
 from streams.cli.console.output import end_with_problems, print_json
-from streams.cli.holds.list import case_facts
+from streams.cli.hold.list import case_facts
 
 
 def show(

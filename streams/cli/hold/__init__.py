@@ -2,9 +2,10 @@
 
 import typer
 
-from streams.cli.holds.list import list_cases
-from streams.cli.holds.open import extend, open_case
-from streams.cli.holds.show import show
+from streams.cli.hold.extend import extend
+from streams.cli.hold.list import list_cases
+from streams.cli.hold.open import open_case
+from streams.cli.hold.show import show
 
 hold_app = typer.Typer(
     help="Legal holds: cases that keep calls from being destroyed (docs/retention.md).",
