@@ -312,7 +312,7 @@ def test_entries_go_after_a_year_and_not_before(register: Register) -> None:
     clock = HandClock(datetime.now(UTC) - timedelta(days=500))
     log = RegisterAuditLog(register, clock)
     for number in range(3):
-        log.append(entry(number))
+        log.append(entry(number, at=clock.now()))
     clock.moment = datetime.now(UTC) - timedelta(days=300)
     log.append(entry(3))
     log.sequence()

@@ -351,20 +351,24 @@ class RegisterAuditLog:
         return removed
 
     def _old_up_to(self, first: int, before: datetime, beat: Callable[[], None]) -> int:
-        """The first place from there on whose entry is not older: everything before it is."""
+        """The first place from there on whose entry is not older, or not what was entered: everything before it is old.
+
+        What is missing there was not removed by us, and a time that only the column tells is not when it was entered:
+        nobody has us remove, and sign for, what they would see gone.
+        """
         leaf, e = audit_leaves.c, audit_entries.c
         while True:
             beat()
             with self._register.reading("find what of its audit log is old") as tx:
                 rows = tx.execute(
-                    select(leaf.leaf_index, e.appended_at)
+                    select(leaf.leaf_index, leaf.leaf_hash, e.appended_at, e.content)
                     .join_from(audit_leaves, audit_entries, leaf.entry_id == e.entry_id, isouter=True)
                     .where(leaf.leaf_index >= first)
                     .order_by(leaf.leaf_index)
                     .limit(READ_AT_ONCE)
                 ).all()
             for row in rows:
-                if row.appended_at is not None and row.appended_at >= before:
+                if not _is_old(row, before):
                     return int(row.leaf_index)
             if len(rows) < READ_AT_ONCE:
                 return first + len(rows)
@@ -495,6 +499,16 @@ def _personal_of(tx: Transaction, entry_ids: Sequence[str]) -> dict[str, dict[st
     for row in tx.execute(select(audit_personal).where(audit_personal.c.entry_id.in_(list(entry_ids)))):
         found.setdefault(row.entry_id, {})[row.name] = PersonalValue(bytes(row.salt), row.value)
     return found
+
+
+def _is_old(row: Row[Any], before: datetime) -> bool:
+    """Whether the entry of a place was appended before then, also by what its leaf was made of."""
+    if row.content is None or row.appended_at >= before or leaf_hash(bytes(row.content)) != bytes(row.leaf_hash):
+        return False
+    try:
+        return read_entry(bytes(row.content)).entry.at < before
+    except InvalidMessageError:
+        return False
 
 
 def _differ(row: Row[Any], content: bytes) -> bool:
