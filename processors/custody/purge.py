@@ -150,16 +150,17 @@ def decide_call(
             raise HeldError(sorted(cases))
         return (WasBuried(command.order, command.purge_id),)
     if cases:
-        return _blocked(command.order, state, now + LATER_LOOK, "hold")
+        return _blocked(command.order, state, now + LATER_LOOK, "hold", now)
     if floor_until is not None and floor_until > now:
-        return _blocked(command.order, state, floor_until, "floor")
+        return _blocked(command.order, state, floor_until, "floor", now)
     return (WasBuried(command.order, command.purge_id),)
 
 
 def _blocked(
-    order: PurgeOrder, state: CallFate, look_at: datetime, by: Literal["hold", "floor"]
+    order: PurgeOrder, state: CallFate, look_at: datetime, by: Literal["hold", "floor"], now: datetime
 ) -> tuple[CallEvent, ...]:
-    if isinstance(state, Blocked) and state.order == order and state.look_at == look_at:
+    """Nothing where it is blocked and the time to look at it again has not come, however often it is asked for."""
+    if isinstance(state, Blocked) and state.order == order and state.look_at > now:
         return ()
     return (WasBlocked(order, look_at, by),)
 

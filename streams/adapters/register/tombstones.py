@@ -197,9 +197,10 @@ class RegisterPurges:
             return
         for event in events:
             self._write(tx, event, call_id, {*days, *known_days}, state, opened, begun, now)
-            self._audit.append_within(
-                tx, _entry(order, call_id, now, "purged" if isinstance(event, WasBuried) else "blocked")
-            )
+            if isinstance(event, WasBuried):
+                self._audit.append_within(tx, _entry(order, call_id, now, "purged"))
+            elif state is KEPT:  # one that goes on to be blocked is looked at for years, and was entered
+                self._audit.append_within(tx, _entry(order, call_id, now, "blocked"))
 
     def _write(
         self,
