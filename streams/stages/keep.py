@@ -19,7 +19,6 @@ from typing import Protocol
 
 from processors.custody.audit_entry import AuditEntry
 from processors.custody.holds import TELEPHONY, HoldRefusedError, HoldScope, Open, telephony_case
-from processors.custody.ports import Tombstones
 from processors.custody.retention import (
     DecidedBy,
     Keep,
@@ -51,7 +50,7 @@ from streams.adapters.kafka.client import BatchConsumer
 from streams.adapters.object_store.archive import RecordingArchive
 from streams.adapters.object_store.from_settings import object_store_from
 from streams.adapters.register.errors import RegisterRefusedError
-from streams.adapters.register.holds import RegisterCases, RegisterHolds
+from streams.adapters.register.holds import Gone, RegisterCases, RegisterHolds
 from streams.adapters.register.register import Register
 from streams.adapters.register.retentions import DueKey, KeepDecision, KeptCall, RegisterRetentions
 from streams.adapters.register.tombstones import RegisterTombstones
@@ -149,7 +148,7 @@ def build(worker: WorkerContext) -> Loop:
         go_on=go_on,
     )
     live, history = (BatchConsumer(settings, group, topics) for group, topics in groups_of(KEEP).items())
-    decide = Decide(retentions, cases, tombstones, policies, clock)
+    decide = Decide(retentions, cases, tombstones.gone, policies, clock)
     return loop_of(worker, Lanes(live, history), decide, carry_out, close)
 
 
@@ -187,7 +186,7 @@ class Decide:
 
     retentions: RegisterRetentions
     cases: RegisterCases
-    tombstones: Tombstones
+    gone: Gone
     policies: TenantPolicies
     clock: Clock
 
@@ -195,10 +194,11 @@ class Decide:
         """Decide all of them; the dead letters of those that the register refuses. Doing it again is right.
 
         A record that cannot be read has an owner that makes the dead letter: `listen` and `store`. Nothing is decided
-        of calls that have a tombstone. Raises `RetryableError` and `OperatorError`.
+        of calls that were destroyed; of those that are blocked it is: until it is known how long the law keeps them
+        they wait, and a legal hold keeps them, too. Raises `RetryableError` and `OperatorError`.
         """
         found = [one for raw in records if (one := self._found(raw)) is not None]
-        gone = self.tombstones.among({one.decision.call for one in found})
+        gone = self.gone({one.decision.call for one in found})
         found = [one for one in found if one.decision.call not in gone]
         letters: list[ProducerRecord] = []
         self._decide([one for one in found if not one.is_held or self._hold(one, letters)], letters)

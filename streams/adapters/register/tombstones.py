@@ -45,7 +45,7 @@ from streams.adapters.register.keys import destroy_call_keys
 from streams.adapters.register.ports import EntryWithin
 from streams.adapters.register.register import Register, Transaction
 from streams.adapters.register.retentions import by_tenant
-from streams.adapters.register.tables import call_keys, intakes, leftovers, purges, tombstones
+from streams.adapters.register.tables import call_keys, intakes, leftovers, purges, retentions, tombstones
 from streams.ports import CallKey, Clock
 
 CALLS_ASKED_AT_ONCE = 250
@@ -286,7 +286,8 @@ class RegisterPurges:
         tx.execute(update(purges).where(purges.c.purge_id == state.purge_id).values(values))
 
     def destroy_keys(self, tenant_id: str, calls: Mapping[str, Sequence[date]]) -> PlaceCounts:
-        """The wrapped keys of these calls, their intakes and what else the register has of them. Again is right."""
+        """The wrapped keys of these calls, their intakes and what else the register has of them: how long each was kept
+        stands beside the key of its customer. Again is right."""
         counts = {"call_keys": 0, "intakes": 0}
         for part in _parts(sorted(calls), CALLS_BURIED_AT_ONCE):
             with self._register.transaction("destroy the keys of calls") as tx:
@@ -297,6 +298,8 @@ class RegisterPurges:
                 for key in filter(None, rows):  # an upload that is under way may write it yet: `sweep` looks again
                     tx.insert_new(leftovers, object_key=key, left_at=self._clock.now(), removed_at=None)
                 counts["intakes"] += tx.execute(delete(intakes).where(mine)).rowcount
+                kept = and_(retentions.c.tenant_id == tenant_id, retentions.c.call_id.in_(part))
+                tx.execute(delete(retentions).where(kept))
         if sum(counts.values()):
             self._register.truncate_log()
         return counts

@@ -71,7 +71,7 @@ class House:
         self.cases = RegisterCases(self.register, self.clock, self.entries, self.among)
         self.retentions = RegisterRetentions(self.register, self.clock)
         policies = TenantPolicies(self.policy, ALL_ALIKE)
-        self.decide = Decide(self.retentions, self.cases, self, policies, self.clock)
+        self.decide = Decide(self.retentions, self.cases, self.among, policies, self.clock)
         self.carry_out = CarryOut(self.retentions, self.holds, self.purge, self.archive, self.clock, EVERY)
 
     def among(self, calls: Collection[TenantCall]) -> frozenset[TenantCall]:
