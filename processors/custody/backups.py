@@ -358,17 +358,18 @@ def reader_of_erased(name: str, table: TablePart, *, of_clickhouse: bool) -> Cal
 # --- objects --------------------------------------------------------------------------------------------------------
 
 _OF_CALL = re.compile(
-    r"(?:recordings|renditions|transcripts|received)/(?P<tenant>[^/]+)/(?P<day>[0-9]{4}/[0-9]{2}/[0-9]{2})/(?P<rest>[^/]+)"
+    r"(?:recordings|archive|renditions|transcripts|received)/(?P<tenant>[^/]+)/(?P<day>[0-9]{4}/[0-9]{2}/[0-9]{2})/(?P<rest>[^/]+)"
 )
 _VERSION = re.compile(r"(?P<call>.+)\.(?P<version>[0-9a-f]{16})(?:\.[a-z0-9_]{1,16}){0,2}")
 _OLD_VERSION = re.compile(r"(?P<call>.+)\.(?P<version>[0-9a-f]{12})\.[a-z0-9]{1,8}")
-_TRANSCRIPT = re.compile(r"(?P<call>.+)\.(?P<version>1)")
+_TRANSCRIPT = re.compile(r"(?P<call>.+)\.(?P<version>[0-9]{1,3})")
+_IN_CLEAR = re.compile(r"transcripts/(?P<tenant>[^/]+)/(?P<call>[^/]+)\.json")
 
 
 @dataclass(frozen=True)
 class ObjectOfCall:
     """What the key of an object says: whose it is, of which UTC day, and which version. Not `sealed`: as releases
-    before 0.4 wrote it."""
+    before 0.4 wrote it; of their transcripts the key says neither day nor version, and both are empty."""
 
     kind: str
     tenant_id: str
@@ -380,6 +381,8 @@ class ObjectOfCall:
 
 def object_of(key: str) -> ObjectOfCall | None:
     """None for a key that leads to no call, such as those of `call_days/`."""
+    if (clear := _IN_CLEAR.fullmatch(key)) is not None:
+        return ObjectOfCall("transcripts", clear["tenant"], clear["call"], "", "", False)
     found = _OF_CALL.fullmatch(key)
     if found is None:
         return None

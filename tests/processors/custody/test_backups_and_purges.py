@@ -1,7 +1,19 @@
 """What backups take out of an erased call is at least what a purge takes out of the tables."""
 
+import re
+
+import pytest
+
 from processors.clickhouse.purge_sql import OF_A_PERSON
-from processors.custody.backups import COLUMNS_THAT_GO, ROWS_THAT_GO, ROWS_THAT_GO_WHERE, TablePart, without_erased
+from processors.custody.backups import (
+    COLUMNS_THAT_GO,
+    ROWS_THAT_GO,
+    ROWS_THAT_GO_WHERE,
+    TablePart,
+    object_of,
+    without_erased,
+)
+from streams.adapters.object_store.purging import _NAMES
 
 STAMP = "purged_at"
 """Says when the call was destroyed; nothing goes by it."""
@@ -36,3 +48,15 @@ def test_what_an_inspector_wrote_down_as_missed_goes_whole_and_other_verdicts_lo
     ]
     left = list(without_erased("verdict_versions", table, lines, {("acme", "c1")}, of_clickhouse=True))
     assert left == [b"acme\tc1\tfinding\tf1\t\\N\n", lines[2]]
+
+
+@pytest.mark.parametrize("prefix", _NAMES)
+def test_objects_that_a_purge_destroys_are_taken_out_of_backups(prefix: str) -> None:
+    names = {"renditions": "c1.0123456789abcdef.peaks", "transcripts": "c1.1", "received": "c1.0123456789abcdef"}
+    name = names.get(prefix, "c1.0123456789abcdef.wav")
+    assert re.fullmatch(_NAMES[prefix].format(call="c1"), name)
+
+    found = object_of(f"{prefix}/acme/2026/01/02/{name}")
+
+    assert found is not None
+    assert (found.kind, found.tenant_id, found.call_id) == (prefix, "acme", "c1")

@@ -3,6 +3,7 @@
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -41,7 +42,7 @@ class World:
     def eraser(self) -> Eraser:
         return eraser_of(self.house)
 
-    def hear(self, **facts: object) -> None:
+    def hear(self, **facts: Any) -> None:
         written = CALLS_ENDED.record(an_event("c1", self.ended_at, customer=CUSTOMER, **facts))
         self.decide.work([ConsumerRecord(written.topic, 0, 0, written.key, written.value, self.clock.now())])
 
