@@ -139,6 +139,17 @@ def _problems_of_personal(personal: Mapping[str, str]) -> Iterator[str]:
             yield "personal: a name is made of a to z, 0 to 9 and _"
         elif not isinstance(value, str) or len(value) > MOST_CHARACTERS:
             yield f"personal.{name}: no text of at most {MOST_CHARACTERS} characters"
+        elif not _is_unicode(value):
+            yield f"personal.{name}: it holds what is no text"
+
+
+def _is_unicode(value: str) -> bool:
+    """Halves of characters are not: no register takes them."""
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def digest_of(name: str, personal: PersonalValue) -> str:
