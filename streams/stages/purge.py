@@ -146,9 +146,14 @@ class Purger:
     """Is told each step before it is done; tests end the process there."""
 
     def purge(
-        self, order: PurgeOrder, calls: Collection[str] | Mapping[str, Sequence[date]], *, erases: bool = False
+        self,
+        order: PurgeOrder,
+        calls: Collection[str] | Mapping[str, Sequence[date]],
+        *,
+        erases: bool = False,
+        only_due: bool = False,
     ) -> PurgeResult:
-        """Destroy these calls, each unless something holds it; see `RegisterPurges.open` for `erases`. Where it is
+        """Destroy these calls, each unless something holds it; see `RegisterPurges.open` for the rest. Where it is
         known, each with the UTC days under which something of it is filed; days that store and tables know are added.
 
         When this returns, what it buried is destroyed and receipted, but for what may still be under way (`go_on`).
@@ -159,7 +164,7 @@ class Purger:
             part = wanted[start : start + MOST_CALLS]
             self.reached("tombstones")
             days = self._with_days(order.tenant_id, part, calls if isinstance(calls, Mapping) else {})
-            opened = self.purges.open(order, days, worker, erases=erases)
+            opened = self.purges.open(order, days, worker, erases=erases, only_due=only_due)
             done.add(opened)
             if opened.blocked:
                 self._block(order, opened.blocked)
@@ -188,8 +193,9 @@ class Purger:
         self, tenant_id: str, calls: Mapping[str, Sequence[date]], *, reason: str, policy_version: str
     ) -> Collection[str]:
         """For the stage `keep`: calls whose time is over. Those of them whose tombstone stands now; the others are
-        held."""
-        done = self.purge(PurgeOrder(tenant_id, reason, KEEPER, policy_version, role=KEEPER_ROLE), calls)
+        held, or their time is not over any more."""
+        order = PurgeOrder(tenant_id, reason, KEEPER, policy_version, role=KEEPER_ROLE)
+        done = self.purge(order, calls, only_due=True)
         return {*done.buried, *(call for call, purge_id in done.known.items() if purge_id)}
 
     def _with_days(

@@ -75,6 +75,9 @@ class FloorsOfTests:
     def floor_until_within(self, _tx: Transaction, tenant_id: str, call_id: str) -> datetime | None:
         return self.until.get((tenant_id, call_id))
 
+    def is_to_go_within(self, _tx: Transaction, _tenant_id: str, _call_id: str, _on: date) -> bool:
+        return True
+
 
 class Entries:
     """The audit log of tests."""

@@ -221,6 +221,11 @@ class RegisterRetentions:
         until = datetime.combine(ends_on, time(), UTC)
         return until if until > now else None
 
+    def is_to_go_within(self, tx: Transaction, tenant_id: str, call_id: str, on: date) -> bool:
+        """Whether it is to be destroyed on that UTC day: what was due may be kept longer since somebody looked."""
+        row = _kept(tx.execute(select(retentions).where(*mine(tenant_id, call_id))).first())
+        return row is not None and row.due is not None and row.due.action == "delete" and row.due.on <= on
+
 
 def by_tenant(calls: Iterable[TenantCall]) -> Iterator[tuple[str, Sequence[str]]]:
     """The calls in parts of one tenant each, sorted. Asked for as pairs, SQLite would look through the whole table."""

@@ -9,7 +9,7 @@ import json
 import secrets
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import date, datetime
+from datetime import UTC, date, datetime
 from typing import Any, Protocol
 
 from sqlalchemy import Row, and_, delete, func, insert, or_, select, update
@@ -69,6 +69,10 @@ class FloorsWithin(Protocol):
 
     def floor_until_within(self, tx: Transaction, tenant_id: str, call_id: str) -> datetime | None:
         """The end of its statutory floor; None where it has none."""
+        ...
+
+    def is_to_go_within(self, tx: Transaction, tenant_id: str, call_id: str, on: date) -> bool:
+        """Whether it is to be destroyed on that UTC day, by what is known now."""
         ...
 
 
@@ -150,21 +154,28 @@ class RegisterPurges:
         self._audit = audit
 
     def open(
-        self, order: PurgeOrder, calls: Mapping[str, Sequence[date]], worker: str, *, erases: bool = False
+        self,
+        order: PurgeOrder,
+        calls: Mapping[str, Sequence[date]],
+        worker: str,
+        *,
+        erases: bool = False,
+        only_due: bool = False,
     ) -> OpenedPurge:
         """Write the tombstones of these calls (id → the UTC days of it that are known), each unless something holds it.
 
         `erases`: a call that is held, or within its floor, is blocked for every use. Without it a held one stays as it
-        is. Calls of one purge share their transaction in parts; one that is killed in between has begun a purge of
-        those that are in, which goes on, and given again it makes another of the rest. `worker` is at the purge from
-        its first tombstone on. Raises `PurgeBusyError` where another has taken it over meanwhile.
+        is. `only_due`: nor does one go that was to go when somebody looked, and by now is to be kept longer; it counts
+        as held by no case. Calls of one purge share their transaction in parts; one that is killed in between has begun
+        a purge of those that are in, which goes on, and given again it makes another of the rest. `worker` is at the
+        purge from its first tombstone on. Raises `PurgeBusyError` where another has taken it over meanwhile.
         """
         opened = OpenedPurge(secrets.token_hex(8))
         begun = _Begun(worker, secrets.token_bytes(32))
         for part in _parts(sorted(calls), CALLS_BURIED_AT_ONCE):
             with self._register.transaction("write tombstones") as tx:
                 for call_id in part:
-                    self._open(tx, order, call_id, calls[call_id], opened, begun, erases=erases)
+                    self._open(tx, order, call_id, calls[call_id], opened, begun, erases=erases, only_due=only_due)
         return opened
 
     def _open(
@@ -177,11 +188,17 @@ class RegisterPurges:
         begun: "_Begun",
         *,
         erases: bool,
+        only_due: bool,
     ) -> None:
         now = self._clock.now()
         # The lock first: from here on nobody opens a hold on this call.
         cases = self._holds.cases_within(tx, order.tenant_id, call_id)
         state, known_days = _state_of(tx, order.tenant_id, call_id)
+        if only_due and not isinstance(state, Buried):
+            today = now.astimezone(UTC).date()
+            if not self._floors.is_to_go_within(tx, order.tenant_id, call_id, today):
+                opened.held[call_id] = ()
+                return
         floor = self._floors.floor_until_within(tx, order.tenant_id, call_id) if erases else None
         command = (EraseCall if erases else BuryCall)(order, opened.purge_id)
         try:

@@ -7,13 +7,14 @@ from typing import Any
 
 import pytest
 
+from processors.custody.retention import Keep, RetentionTerm, first_day_after
 from schemas.config.retention import TenantPolicies, read_retention_policy
 from schemas.config.tenants import ALL_ALIKE
 from schemas.messages.records import ConsumerRecord
 from schemas.messages.topics import CALLS_ENDED
 from streams.adapters.register.holds import RegisterCases, RegisterHolds
 from streams.adapters.register.register import Register
-from streams.adapters.register.retentions import RegisterRetentions
+from streams.adapters.register.retentions import KeepDecision, RegisterRetentions
 from streams.adapters.register.tombstones import RegisterPurges
 from streams.stages.erase import Eraser
 from streams.stages.keep import Decide
@@ -87,3 +88,20 @@ def test_nothing_of_the_customer_stays_beside_how_long_a_destroyed_call_was_kept
     assert world.after(days=2_000) == ["c1"]
 
     assert world.retentions.find("acme", "c1") is None
+
+
+def test_a_call_that_is_to_be_kept_longer_since_somebody_looked_does_not_go(world: World) -> None:
+    world.hear(crm={"contract_id": "k-1"})
+    world.clock.pass_(timedelta(days=3_000))
+    (page,) = world.retentions.due(world.clock.now().date(), None, 10)
+    longer = RetentionTerm(
+        "lawyers", 9_000, world.ended_at, *(first_day_after(world.ended_at, 9_000),) * 2, policy_version=9,
+        decided_by="person",
+    )  # fmt: skip
+    world.retentions.decide([KeepDecision("acme", "c1", world.ended_at, Keep((longer,)))])
+    purger = world.eraser().purger
+
+    assert list(purger.due("acme", {"c1": (page.day,)}, reason="retention_over", policy_version="1")) == []
+    assert not world.house.tombstones.gone([("acme", "c1")])
+    world.clock.pass_(timedelta(days=6_001))
+    assert list(purger.due("acme", {"c1": (page.day,)}, reason="retention_over", policy_version="9")) == ["c1"]
