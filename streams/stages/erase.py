@@ -7,13 +7,14 @@ keeps it any more, finds calls that were under way when the request came, and at
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from importlib.metadata import version
 from typing import Any, Protocol
 
 from processors.custody.purge import IN_FLIGHT, PurgeOrder
 from streams.adapters.register.erasures import Erasure, RegisterErasures
 from streams.ports import Clock
-from streams.stages.purge import OF_A_PERSON, Purger
+from streams.stages.purge import OF_A_PERSON, OneByOne, Purger
 
 
 class CustomerCalls(Protocol):
@@ -55,8 +56,14 @@ class Eraser:
         return self._step(erasure)
 
     def go_on(self) -> int:
-        """One round over all that are not done; how many are done now."""
-        return sum(self._step(erasure).done_at is not None for erasure in self.erasures.open())
+        """One round over all that are not done; how many are done now. One that fails holds up no other."""
+        turns = OneByOne()
+        for erasure in self.erasures.open():
+            turns.take(f"erasure {erasure.erasure_id}", partial(self._is_done, erasure))
+        return turns.ended()
+
+    def _is_done(self, erasure: Erasure) -> bool:
+        return self._step(erasure).done_at is not None
 
     def _step(self, erasure: Erasure) -> Erasure:
         order = PurgeOrder(

@@ -10,6 +10,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
+from functools import partial
 from importlib.metadata import version
 from secrets import token_hex
 from typing import Any, Protocol
@@ -22,7 +23,7 @@ from processors.custody.purge import (
     PurgeStep,
     require_one_time,
 )
-from schemas.errors import RetryableError
+from schemas.errors import OperatorError, RetryableError
 from schemas.messages.topics import CALLS_ENDED, CALLS_RATED, DAY_MS
 from streams.adapters.register.tombstones import OpenedPurge, PurgeRow, RegisterPurges
 from streams.ports import Clock
@@ -31,6 +32,9 @@ log = logging.getLogger(__name__)
 
 AT_ONCE = 100
 """Purges, and blocked calls times `MOST_CALLS`, in one round of `go_on`."""
+
+MOST_WAITS = 3
+"""So many in a row may wait for an answer of something outside; then the round ends."""
 
 READ_BACKS = 3
 """So many times is what read-back still finds removed at once; after that the round is given up, and the next one goes
@@ -126,6 +130,35 @@ class PurgeResult:
         self.known |= opened.known
 
 
+@dataclass
+class OneByOne:
+    """Things that are each done by themselves: where one fails, the next has its turn."""
+
+    _count: int = 0
+    _in_a_row: int = 0
+    _waits: RetryableError | None = None
+
+    def take(self, what: str, do: Callable[[], int]) -> None:
+        """Do it. Raises `RetryableError` where several in a row have not been answered."""
+        try:
+            self._count += do()
+        except RetryableError as error:
+            log.warning("%s waits: %s", what, str(error))
+            self._waits, self._in_a_row = self._waits or error, self._in_a_row + 1
+            if self._in_a_row >= MOST_WAITS:
+                raise
+        except OperatorError as error:
+            log.error("%s cannot be got on with, for now: %s", what, str(error))
+        else:
+            self._in_a_row = 0
+
+    def ended(self) -> int:
+        """What they add up to. Raises `RetryableError` where one waits."""
+        if self._waits is not None:
+            raise self._waits
+        return self._count
+
+
 @dataclass(frozen=True)
 class Purger:
     """Destroys calls. Every method may raise `RetryableError` and `OperatorError`: what was begun goes on later.
@@ -174,20 +207,28 @@ class Purger:
 
     def go_on(self) -> int:
         """One round: finish what was begun, look for what was written late, and destroy blocked calls that nothing
-        keeps any more. How many purges were got on with; the others wait, or others are at them.
+        keeps any more. How many purges were got on with; the others wait, or others are at them. One that cannot be
+        got on with is told of in the log, and holds up no other.
         """
         self._require_one_time()
-        count = 0
+        turns = OneByOne()
         for purge_id in self.purges.due(AT_ONCE):
-            with suppress(PurgeBusyError):
-                self._work(purge_id, token_hex(8))
-                count += 1
+            turns.take(f"purge {purge_id}", partial(self._got_on_with, purge_id))
         waiting: dict[PurgeOrder, list[str]] = {}
         for blocked in self.purges.to_look_at(MOST_CALLS):
             waiting.setdefault(blocked.order, []).append(blocked.call_id)
         for order, calls in waiting.items():
-            count += len(self.purge(order, calls, erases=True).purges)
-        return count
+            turns.take(f"blocked calls of {order.tenant_id}", partial(self._look_at, order, calls))
+        return turns.ended()
+
+    def _got_on_with(self, purge_id: str) -> int:
+        with suppress(PurgeBusyError):
+            self._work(purge_id, token_hex(8))
+            return 1
+        return 0
+
+    def _look_at(self, order: PurgeOrder, calls: Sequence[str]) -> int:
+        return len(self.purge(order, calls, erases=True).purges)
 
     def due(
         self, tenant_id: str, calls: Mapping[str, Sequence[date]], *, reason: str, policy_version: str

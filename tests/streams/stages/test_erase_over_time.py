@@ -1,11 +1,13 @@
 """A customer's request that has to wait: looked at for years, and entered once."""
 
-from collections.abc import Collection
-from datetime import timedelta
+from collections.abc import Collection, Mapping, Sequence
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
 
+from processors.custody.purge import IN_FLIGHT, LEASE, PurgeOrder
+from schemas.errors import OperatorError, RetryableError
 from streams.adapters.register.erasures import RegisterErasures
 from streams.adapters.register.register import Register
 from streams.stages.erase import Eraser
@@ -59,3 +61,49 @@ def test_a_call_that_waits_is_entered_once_however_often_it_is_looked_at(house: 
     eraser.go_on()
     assert (entered(house, "blocked"), entered(house, "purged")) == (1, 1)
     assert not eraser.erasures.open()
+
+
+def test_what_cannot_be_destroyed_now_holds_up_no_other(house: PurgeHouse) -> None:
+    order = PurgeOrder("acme", "request", "li_na")
+    destroy = house.tables.destroy
+
+    def refuse(tenant_id: str, calls: Sequence[str], at: datetime, **how: object) -> Mapping[str, int]:
+        if "bad" in calls:
+            raise OperatorError("ClickHouse refuses")
+        return destroy(tenant_id, calls, at, **how)
+
+    house.tables.destroy = refuse  # type: ignore[method-assign]
+    with pytest.raises(OperatorError):
+        house.purger().purge(order, ["bad"])
+
+    def die(step: str) -> None:
+        if step == "tables":
+            raise RetryableError("killed here")
+
+    with pytest.raises(RetryableError):
+        house.purger(die).purge(order, ["good"])
+    house.wait(LEASE + timedelta(seconds=1))
+
+    assert house.purger().go_on() == 1
+
+    assert [row.state.next_step for row in house.purges.all("acme", 2)] == ["late", "tables"]
+
+
+def test_an_erasure_that_fails_holds_up_no_other(house: PurgeHouse) -> None:
+    eraser = eraser_of(house)
+    asked = house.tables.calls_of_customer
+
+    def refuse(_tenant_id: str, customer_keys: Collection[str]) -> dict[str, datetime]:
+        if "bad" in customer_keys:
+            raise OperatorError("ClickHouse refuses")
+        return asked(_tenant_id, customer_keys)
+
+    house.tables.calls_of_customer = refuse  # type: ignore[method-assign]
+    with pytest.raises(OperatorError):
+        eraser.erase("acme", ["bad"], reason="pipl", actor="li_na")
+    eraser.erase("acme", [CUSTOMER], reason="pipl", actor="li_na")
+    house.wait(IN_FLIGHT + timedelta(minutes=1))
+
+    assert eraser.go_on() == 1
+
+    assert [each.customer_keys for each in eraser.erasures.open()] == [("bad",)]
