@@ -213,7 +213,8 @@ class RegisterPurges:
                 opened.blocked.append(call_id)
             return
         for event in events:
-            self._write(tx, event, call_id, {*days, *known_days}, state, opened, begun, now)
+            of_retention = _days_of_retention(tx, order.tenant_id, call_id)
+            self._write(tx, event, call_id, {*days, *known_days, *of_retention}, state, opened, begun, now)
             if isinstance(event, WasBuried):
                 self._audit.append_within(tx, _entry(order, call_id, now, "purged"))
             elif state is KEPT:  # one that goes on to be blocked is looked at for years, and was entered
@@ -472,6 +473,13 @@ def _state_of(tx: Transaction, tenant_id: str, call_id: str) -> tuple[CallFate, 
     if row.state == "blocked":
         return Blocked(_order(row), row.look_at), _days(row.days)
     return Buried(_order(row), row.purge_id, row.state == "purged"), _days(row.days)
+
+
+def _days_of_retention(tx: Transaction, tenant_id: str, call_id: str) -> Sequence[date]:
+    """The UTC day by which `keep` knows the call: of one that was recorded, and came no further, nobody else does."""
+    r = retentions.c
+    asked = select(r.day).where(r.tenant_id == tenant_id, r.call_id == call_id, r.day.is_not(None))
+    return tx.execute(asked).scalars().all()
 
 
 def _mine(tenant_id: str, call_id: str) -> tuple[Any, Any]:

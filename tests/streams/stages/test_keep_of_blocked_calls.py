@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from processors.custody.purge import PurgeOrder
 from processors.custody.retention import Keep, RetentionTerm, first_day_after
 from schemas.config.retention import TenantPolicies, read_retention_policy
 from schemas.config.tenants import ALL_ALIKE
@@ -105,3 +106,13 @@ def test_a_call_that_is_to_be_kept_longer_since_somebody_looked_does_not_go(worl
     assert not world.house.tombstones.gone([("acme", "c1")])
     world.clock.pass_(timedelta(days=6_001))
     assert list(purger.due("acme", {"c1": (page.day,)}, reason="retention_over", policy_version="9")) == ["c1"]
+
+
+def test_a_recording_that_came_no_further_than_the_store_is_found_by_the_day_that_keep_knows(world: World) -> None:
+    key = f"recordings/acme/{world.ended_at:%Y/%m/%d}/c1.0123456789abcdef.wav"
+    world.house.store.put(key, b"sealed")
+    world.hear()
+
+    world.house.purger().purge(PurgeOrder("acme", "request", "li_na"), ["c1"])
+
+    assert [entry.key for entry in world.house.store.entries()] == []
