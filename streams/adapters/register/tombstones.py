@@ -375,6 +375,16 @@ class RegisterPurges:
         with self._register.reading("look for blocked calls") as tx:
             return [BlockedCall(_order(row), row.call_id, _days(row.days)) for row in tx.execute(asked)]
 
+    def calls_of_customer(self, tenant_id: str, customer_keys: Sequence[str]) -> dict[str, datetime]:
+        """Call → when it ended, of the customer's calls that `keep` knows: those among them that were recorded and came
+        no further."""
+        r = retentions.c
+        asked = select(r.call_id, r.ended_at).where(
+            r.tenant_id == tenant_id, r.customer_key.in_(list(customer_keys)), r.ended_at.is_not(None)
+        )
+        with self._register.reading("look for the calls of a customer") as tx:
+            return {row.call_id: row.ended_at for row in tx.execute(asked)}
+
     def of_erasure(self, tenant_id: str, erasure_id: str) -> Mapping[str, str]:
         """Call → its state, of every call that a customer's request is about."""
         t = tombstones.c

@@ -116,3 +116,12 @@ def test_a_recording_that_came_no_further_than_the_store_is_found_by_the_day_tha
     world.house.purger().purge(PurgeOrder("acme", "request", "li_na"), ["c1"])
 
     assert [entry.key for entry in world.house.store.entries()] == []
+
+
+def test_a_call_of_an_erased_customer_that_was_never_judged_goes(world: World) -> None:
+    world.hear()
+    world.house.tables.customers.clear()
+
+    assert world.eraser().erase("acme", [CUSTOMER], reason="pipl", actor="li_na").counts["blocked"] == 1
+
+    assert world.after(days=2_000) == ["c1"]
