@@ -7,7 +7,8 @@ from sqlalchemy import delete, select, text, update
 
 from processors.custody.audit_entry import AuditEntry
 from processors.custody.audit_log import verify_log
-from streams.adapters.register.audit_log import RegisterAuditLog
+from streams.adapters.register.audit_log import EntryFilter, RegisterAuditLog
+from streams.adapters.register.errors import RegisterRefusedError
 from streams.adapters.register.register import Register
 from streams.adapters.register.tables import audit_entries, audit_leaves
 from tests.support.registers import BOTH
@@ -80,3 +81,21 @@ def test_entries_whose_time_a_stranger_put_back_stay(register: Register, log: Re
         left = tx.execute(select(audit_entries.c.entry_id)).scalars().all()
     assert set(ids(register, 2, 3, 4)) <= set(left)
     assert verify_log(log.lines(), (), ()).holds
+
+
+def test_a_clock_that_has_jumped_prunes_nothing_and_says_so_once(register: Register) -> None:
+    clock = HandClock()
+    log = RegisterAuditLog(register, clock)
+    clock.moment = datetime.now(UTC) - timedelta(days=100)
+    for _ in range(3):
+        log.append(AuditEntry(clock.now(), "li_na", "inspector", "listened", "acme", "allowed", "console"))
+    log.sequence()
+    clock.moment += timedelta(days=1_000)
+
+    for _ in range(4):  # the database itself refuses what is younger than a year by its own clock
+        with pytest.raises(RegisterRefusedError):
+            log.prune(YEAR)
+
+    entries = log.find(EntryFilter(), 100)
+    assert [each.read.entry.action for each in entries].count("log_pruned") == 1
+    assert len(entries) == 4

@@ -55,6 +55,9 @@ PRUNED_AT_ONCE = 1_000
 _PRUNED = "pruned"
 """The position up to which entries are gone."""
 
+_PRUNING = "pruning"
+"""The position up to which an entry says that they are."""
+
 
 class AuditLogError(OperatorError):
     """The audit log in the register is not what was signed of it, or is asked for what it must not do."""
@@ -324,7 +327,10 @@ class RegisterAuditLog:
             client="audit",
             details={"entries": up_to, "before": (now - keep).isoformat(timespec="microseconds")},
         )
-        self.append(told)
+        with self._register.transaction("write its audit log") as tx:
+            if up_to > int(position_within(tx, _PRUNING) or 0):  # else an entry says so, and the rest was refused
+                self.append_within(tx, told)
+                _set_position(tx, _PRUNING, str(up_to))
         while self.sequence():  # the tree says so before anything goes
             beat()
         leaf, removed = audit_leaves.c, 0
