@@ -273,8 +273,9 @@ class People:
         if account is None and claimed:
             tenants = {grant.tenant_id for grant in claimed}
             home = tenants.pop() if len(tenants) == 1 else EVERY_TENANT
-            account = await self._added(said.subject, home)
-        self._accounts.keep(name, account)
+            account, known = await self._added(said.subject, home), None
+        if known is None:  # or whoever asks often enough would be remembered for ever
+            self._accounts.keep(name, account)
         if account is not None and not account.is_enabled:
             raise await self.refused(request, "disabled", account)
         if account is None or not grants_at(account, served.roles, now, claimed):

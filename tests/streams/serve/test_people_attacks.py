@@ -1,0 +1,72 @@
+"""What somebody tries who is, or was, somebody: each try has an end, and one entry by the name of who it was."""
+
+import asyncio
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from processors.custody.accounts import OidcSubject
+from schemas.config.claim_grants import ClaimGrants
+from streams.adapters.oidc.provider import SaidOfSomebody
+from streams.adapters.register.migrate import migrate_register
+from streams.adapters.register.register import Register, sqlite_url
+from streams.serve.people import REMEMBERED_S, People
+from streams.serve.problems import RefusedError
+from tests.support.people import OPERATOR, Town
+from tests.support.serving import HandClock
+
+MAPPING = ClaimGrants.model_validate(
+    {"version": 1, "grants": [{"group": "cs-approvers", "role": "approver", "tenant": "acme"}]}
+)
+
+
+class SaysSomebody:
+    """A provider of which every token is somebody's who is in the group."""
+
+    issuer = "https://id.example"
+
+    def sign_in_url(self, state: str, nonce: str, verifier: str) -> str:
+        raise NotImplementedError
+
+    def redeem(self, code: str, verifier: str, nonce: str) -> SaidOfSomebody:
+        raise NotImplementedError
+
+    def read_access_token(self, token: str) -> SaidOfSomebody:
+        return SaidOfSomebody(OidcSubject(self.issuer, token), {"groups": ["cs-approvers"]})
+
+
+def request_of(address: str = "192.0.2.7") -> Any:
+    """As much of a request as is looked at."""
+    return SimpleNamespace(
+        client=SimpleNamespace(host=address), state=SimpleNamespace(request_id="r1"), headers={}, method="GET"
+    )
+
+
+def test_who_asks_all_the_time_is_not_remembered_for_ever(tmp_path: Path) -> None:
+    register = Register(sqlite_url(tmp_path / "register.db"))
+    migrate_register(register)
+    clock, now_s = HandClock(datetime(2026, 3, 1, tzinfo=UTC)), [0.0]
+    town = Town(register, clock)
+
+    async def try_it() -> str:
+        with ThreadPoolExecutor(1) as pool:
+            people = People(town.served(SaysSomebody(), claim_grants=MAPPING), clock, pool, lambda: now_s[0])
+            person = await people.by_access_token("s1", request_of())
+            town.accounts.disable(OPERATOR, person.account.account_id)
+            now_s[0] = REMEMBERED_S / 2
+            await people.by_access_token("s1", request_of())
+            now_s[0] = REMEMBERED_S
+            with pytest.raises(RefusedError) as refused:
+                await people.by_access_token("s1", request_of())
+            people.close()
+        assert refused.value.status == 401
+        return person.account.account_id
+
+    account_id = asyncio.run(try_it())
+    (entry,) = town.audit_log.of("signed_in", "refused")
+    assert (entry.actor, entry.refusal) == (account_id, "disabled")
+    register.close()
