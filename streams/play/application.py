@@ -42,6 +42,7 @@ _STATUS: dict[Why, HTTPStatus] = {
 }
 _SENTENCES = {
     "not_granted": "No role that you have there allows this.",
+    "no_role": "This account has no role: ask an administrator for one.",
     "destroyed": "The call was destroyed.",
     "key_destroyed": "The key of the recording was destroyed.",
     "object_missing": "What is asked for is not stored, or no more.",
@@ -257,12 +258,15 @@ def _refusal(why: Why, reason: str) -> RefusedError:
 
 
 def only_tenant(actor: Actor) -> str:
-    """The tenant in which the actor has roles. Raises `RefusedError` (403, 422) where there is not exactly one."""
+    """The tenant in which the actor has roles, `*` for somebody without any, whose refusal is entered as all are.
+
+    Raises `RefusedError` (422) where there are several.
+    """
     tenants = {grant.tenant_id for grant in actor.grants}
     if len(tenants) == 1 and EVERY_TENANT not in tenants:
         return tenants.pop()
     if not tenants:
-        raise RefusedError(HTTPStatus.FORBIDDEN, "no_role", "This account has no role: ask an administrator for one.")
+        return EVERY_TENANT
     raise unprocessable("tenant", "Say which tenant: ?tenant=…", ["tenant: missing"])
 
 

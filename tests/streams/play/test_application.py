@@ -110,6 +110,8 @@ REFUSED: dict[str, tuple[str | None, str, dict[str, str | None], int, str]] = {
     "no purpose": ("inspector", "c1", {"purpose": None}, 422, "purpose"),
     "another purpose": ("inspector", "c1", {"purpose": "fun"}, 422, "invalid"),
     "not granted": ("reader", "c1", {}, 403, "not_granted"),
+    "without a role": ("roleless", "c1", {}, 403, "no_role"),
+    "without a role, a tenant by name": ("roleless", "c1", {"tenant": "acme"}, 404, "not_found"),
     "not unmasked": ("inspector", "c1", {"unmasked": "true"}, 403, "not_granted"),
     "another tenant's": ("stranger", "c1", {}, 404, "not_found"),
     "another tenant by name": ("stranger", "c1", {"tenant": "acme"}, 404, "not_found"),
