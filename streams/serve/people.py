@@ -397,6 +397,11 @@ class People:
         """A key that is known is refused."""
         await self._append(self._entry(request, f"key:{key_id}", tenant_id, "refused", reason))
 
+    async def enter_person(self, request: "Request", reason: str, person: Person) -> None:
+        """A person is refused what is for systems."""
+        account = person.account
+        await self._append(self._entry(request, account.account_id, account.home, "refused", reason, action="asked"))
+
     async def _enter(self, request: "Request", reason: str, account: Account | None = None) -> None:
         log.info("request %s: nobody is let in: %s", request.state.request_id, reason)
         key, now_s = (address_of(request) or "", reason), self._monotonic_s()

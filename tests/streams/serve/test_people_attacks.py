@@ -12,12 +12,15 @@ import pytest
 from processors.custody.accounts import OidcSubject
 from schemas.config.claim_grants import ClaimGrants
 from streams.adapters.oidc.provider import SaidOfSomebody
+from streams.adapters.register.audit_log import EntryFilter, RegisterAuditLog
 from streams.adapters.register.migrate import migrate_register
 from streams.adapters.register.register import Register, sqlite_url
 from streams.serve.people import REMEMBERED_S, People
 from streams.serve.problems import RefusedError
 from tests.support.people import OPERATOR, Town
-from tests.support.serving import HandClock
+from tests.support.serving import HandClock, Serving, serving
+
+pytestmark = pytest.mark.loopback
 
 MAPPING = ClaimGrants.model_validate(
     {"version": 1, "grants": [{"group": "cs-approvers", "role": "approver", "tenant": "acme"}]}
@@ -70,3 +73,39 @@ def test_who_asks_all_the_time_is_not_remembered_for_ever(tmp_path: Path) -> Non
     (entry,) = town.audit_log.of("signed_in", "refused")
     assert (entry.actor, entry.refusal) == (account_id, "disabled")
     register.close()
+
+
+def nobody(server: Serving) -> list[str]:
+    """Entries about whoever is not known."""
+    log = RegisterAuditLog(server.register, server.clock)
+    return [each.read.entry.action for each in log.find(EntryFilter(actor="unknown"), 10)]
+
+
+def test_a_person_is_no_system_and_the_entry_names_them(tmp_path: Path) -> None:
+    with serving(tmp_path) as server:
+        server.town.person("ana", "bi_analyst")
+        token = server.town.token("ana", "see_text")
+        before = len(server.town.audit_log.entries)
+        with server.client(token) as client:
+            for way in ("/v1/recordings", "/v1/transcripts"):
+                answer = client.post(way, json={})
+                assert (answer.status_code, answer.json()["code"]) == (403, "scope")
+        entries = server.town.audit_log.entries[before:]
+        assert nobody(server) == []
+    assert [(each.actor, each.action, each.result, each.refusal) for each in entries] == [
+        ("ana", "asked", "refused", "scope")
+    ] * 2
+
+
+def test_a_call_that_there_is_not_is_one_entry_of_who_asked(tmp_path: Path) -> None:
+    with serving(tmp_path) as server:
+        server.town.person("ana", "bi_analyst")
+        token = server.town.token("ana", "see_text")
+        before = len(server.town.audit_log.entries)
+        with server.client(token) as client:
+            assert client.get("/v1/calls/c404").status_code == 404
+        entries = server.town.audit_log.entries[before:]
+        assert nobody(server) == []
+    assert [(each.actor, each.action, each.result, each.refusal) for each in entries] == [
+        ("ana", "viewed_call", "refused", "not_found")
+    ]
