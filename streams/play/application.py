@@ -19,6 +19,7 @@ from streams.play.sound import FIRST_BLOCK_BYTES, SoundAnswer
 from streams.serve.application import Health
 from streams.serve.authentication import answered
 from streams.serve.export_routes import add_export_routes
+from streams.serve.limits import TenantLimits
 from streams.serve.middleware import Edge
 from streams.serve.problems import RefusedError, answer_of, described, not_found, unprocessable
 from streams.serve.requests import CallIdInPath
@@ -72,6 +73,7 @@ def build_app(played: Played) -> "FastAPI":
 
     settings = played.settings
     pool = ThreadPoolExecutor(PLAYING_THREADS, thread_name_prefix="play")
+    limits = TenantLimits(settings.serve_requests_per_s, 0)
     close_exports: Callable[[], None] | None = None
 
     @asynccontextmanager
@@ -108,6 +110,13 @@ def build_app(played: Played) -> "FastAPI":
         problems = [f"{'.'.join(map(str, each['loc'][1:]))}: {each['type']}" for each in error.errors()]
         return answer_of(unprocessable("invalid", "A parameter is wrong.", problems), request.state.request_id)
 
+    async def actor_of(request: Request) -> Actor:
+        """Who asks, as often as anybody may: each refusal is an entry."""
+        actor = await played.authentication.actor_of(request)
+        request.state.key_id = actor.actor_id
+        limits.request(f"account {actor.actor_id}")
+        return actor
+
     async def asked(
         request: Request,
         call_id: CallIdInPath,
@@ -118,8 +127,7 @@ def build_app(played: Played) -> "FastAPI":
         purpose_header: Annotated[ListeningPurpose | None, Header(alias="X-Callstream-Purpose")] = None,
         ticket_header: Annotated[Identifier | None, Header(alias="X-Callstream-Ticket")] = None,
     ) -> ListeningRequest:
-        actor = await played.authentication.actor_of(request)
-        request.state.key_id = actor.actor_id
+        actor = await actor_of(request)
         given = purpose or purpose_header
         if given is None:
             raise unprocessable("purpose", "Say what for: ?purpose=complaint, sampling, …", ["purpose: missing"])
@@ -235,7 +243,7 @@ def build_app(played: Played) -> "FastAPI":
         return Health(status="ready")
 
     if played.exports is not None:
-        close_exports = add_export_routes(app, played.exports, played.authentication.actor_of)
+        close_exports = add_export_routes(app, played.exports, actor_of)
     app.add_middleware(Edge, most_requests=settings.play_requests)
     return app
 

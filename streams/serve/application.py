@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel
 
+from processors.custody.authorization import Actor
 from processors.custody.intake import Announced, Free, Intake, Reserved, Stored
 from schemas.errors import OperatorError, RetryableError
 from streams.serve.authentication import Authentication, actor_of_key, answered
@@ -252,7 +253,13 @@ def build_app(served: Served) -> "FastAPI":
             raise unavailable(f"Not now: {', '.join(lacking)} does not answer.")
         return Health(status="ready")
 
-    close_exports = None if served.exports is None else add_export_routes(app, served.exports, authentication.actor_of)
+    async def actor_of(request: Request) -> Actor:
+        """Who asks for exports, as often as anybody may: each refusal is an entry."""
+        actor = await authentication.actor_of(request)
+        limits.request(f"account {actor.actor_id}")
+        return actor
+
+    close_exports = None if served.exports is None else add_export_routes(app, served.exports, actor_of)
     _complete_openapi(app)
     app.add_middleware(Edge, most_requests=settings.serve_requests)
     return app

@@ -8,6 +8,7 @@ import wave
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from pathlib import Path
 from urllib.parse import urlsplit
 
 import httpx
@@ -263,3 +264,13 @@ def test_the_server_says_whether_it_is_of_use(all_of_it: Plays) -> None:
         assert client.get("/v1/health/ready").status_code == 200
         assert client.get("/v1/health/live").json() == {"status": "live"}
         assert client.get("/v1/openapi.json").status_code == 200
+
+
+def test_nobody_asks_without_end(tmp_path: Path) -> None:
+    with played(tmp_path, serve_requests_per_s=0.2) as all_of_it, all_of_it.client("stranger") as client:
+        statuses = [client.get(AUDIO, params={"tenant": "acme"}).status_code for _ in range(5)]
+        assert statuses[:2] == [404, 404]
+        assert statuses[2:] == [429] * 3
+        assert len(all_of_it.audit_log.entries) == 2
+        with all_of_it.client("inspector") as other:
+            assert other.get("/v1/recordings/c404/audio").status_code == 404, "others are not held up"
