@@ -66,6 +66,10 @@ who are not let in. The log of the process has each."""
 PASSWORDS_AT_ONCE = 2
 PASSWORDS_WAITING = 16
 
+PROVIDER_NAME = "the OpenID provider"
+PROVIDER_THREADS = 4
+"""Of their own: while the provider is slow or away, those who need the register alone are not held up."""
+
 COOKIE = "__Host-callstream"
 """A browser sends it back to this server alone, over HTTPS or to this machine, and shows it to no script."""
 
@@ -189,6 +193,7 @@ class People:
         self._monotonic_s = monotonic_s
         self._hashing = ThreadPoolExecutor(PASSWORDS_AT_ONCE, thread_name_prefix="password")
         self._hashing_now = 0
+        self._remote = ThreadPoolExecutor(PROVIDER_THREADS, thread_name_prefix="oidc")
         self._accounts: Remembered[Account | None] = Remembered(monotonic_s)
         self._tokens: Remembered[FoundToken | None] = Remembered(monotonic_s)
         self._sessions: Remembered[Session | None] = Remembered(monotonic_s)
@@ -222,7 +227,7 @@ class People:
         if self._served.provider is None:
             raise await self.refused(request, "no_token")
         try:
-            said = await self._asked(self._served.provider.read_access_token, text, what="the OpenID provider")
+            said = await self._asked(self._served.provider.read_access_token, text, what=PROVIDER_NAME)
         except TokenRefusedError as refused:
             reason = refused.reason
         else:
@@ -336,9 +341,7 @@ class People:
         provider = self._provider()
         state, browser = secrets.token_urlsafe(32), secrets.token_urlsafe(32)
         sign_in = OidcSignIn(secrets.token_urlsafe(32), secrets.token_urlsafe(48))
-        url = await self._asked(
-            provider.sign_in_url, state, sign_in.nonce, sign_in.verifier, what="the OpenID provider"
-        )
+        url = await self._asked(provider.sign_in_url, state, sign_in.nonce, sign_in.verifier, what=PROVIDER_NAME)
         await self._asked(self._served.sessions.begin_oidc, state, browser, sign_in)
         return url, browser
 
@@ -356,7 +359,7 @@ class People:
         if sign_in is None:
             raise await self.refused(request, "state")
         try:
-            said = await self._asked(provider.redeem, code, sign_in.verifier, sign_in.nonce, what="the OpenID provider")
+            said = await self._asked(provider.redeem, code, sign_in.verifier, sign_in.nonce, what=PROVIDER_NAME)
         except TokenRefusedError as refused:
             reason = refused.reason
         else:
@@ -444,8 +447,9 @@ class People:
 
     async def _asked(self, ask: Callable[..., Any], *arguments: object, what: str = "the register") -> Any:
         """The answer. Raises `AccountError`, and `RefusedError` (503) where it does not come; why stands in the log."""
+        pool = self._remote if what == PROVIDER_NAME else self._pool
         try:
-            return await asyncio.get_running_loop().run_in_executor(self._pool, ask, *arguments)
+            return await asyncio.get_running_loop().run_in_executor(pool, ask, *arguments)
         except AccountError:
             raise
         except (RetryableError, OperatorError) as error:
@@ -485,6 +489,7 @@ class People:
     def close(self) -> None:
         """Let go of the threads."""
         self._hashing.shutdown(wait=False, cancel_futures=True)
+        self._remote.shutdown(wait=False, cancel_futures=True)
 
 
 def unauthorized() -> RefusedError:

@@ -4,6 +4,7 @@ import asyncio
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from pathlib import Path
+from threading import Event
 from types import SimpleNamespace
 from typing import Any
 
@@ -109,3 +110,32 @@ def test_a_call_that_there_is_not_is_one_entry_of_who_asked(tmp_path: Path) -> N
     assert [(each.actor, each.action, each.result, each.refusal) for each in entries] == [
         ("ana", "viewed_call", "refused", "not_found")
     ]
+
+
+def test_a_provider_that_is_slow_holds_up_nobody_else(tmp_path: Path) -> None:
+    register = Register(sqlite_url(tmp_path / "register.db"))
+    migrate_register(register)
+    town = Town(register, HandClock(datetime(2026, 3, 1, tzinfo=UTC)))
+    town.person("ana", "bi_analyst")
+    token, answers = town.token("ana", "see_text"), Event()
+
+    class Slow(SaysSomebody):
+        def read_access_token(self, token: str) -> SaidOfSomebody:
+            assert answers.wait(30)
+            return super().read_access_token(token)
+
+    async def try_it() -> None:
+        with ThreadPoolExecutor(2) as pool:
+            people = People(town.served(Slow(), claim_grants=MAPPING), town.clock, pool)
+            waiting = [asyncio.ensure_future(people.by_access_token(f"s{number}", request_of())) for number in range(9)]
+            await asyncio.sleep(0.1)
+            try:
+                person = await asyncio.wait_for(people.by_token(token, request_of()), 10)
+            finally:
+                answers.set()
+            await asyncio.gather(*waiting)
+            people.close()
+        assert person.account.account_id == "ana"
+
+    asyncio.run(try_it())
+    register.close()
