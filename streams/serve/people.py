@@ -16,6 +16,8 @@ from datetime import datetime, timedelta
 from functools import partial
 from hashlib import sha256
 from http import HTTPStatus
+from ipaddress import IPv4Address, ip_address, ip_network
+from itertools import islice
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 from urllib.parse import urlsplit
 
@@ -62,6 +64,9 @@ SESSION_USE_IS_NOTED_EVERY = timedelta(minutes=1)
 ENTERED_EVERY_S = 10.0
 """Who is nobody, from one address and for one reason, is entered once in that time: a log must not be filled by those
 who are not let in. The log of the process has each."""
+
+MOST_ADDRESSES = 60
+"""So many are told apart in that time; of all others together there is one entry."""
 
 PASSWORDS_AT_ONCE = 2
 PASSWORDS_WAITING = 16
@@ -317,7 +322,8 @@ class People:
         served, address = self._served, address_of(request)
         counted = [(f"account {name}", FREE_OF_ACCOUNT)]
         if not _is_this_machine(address):  # behind a proxy everybody comes from there
-            counted.append((f"address {address}", FREE_OF_ADDRESS))
+            # First: who has to wait himself makes no account wait.
+            counted.insert(0, (f"address {_whose(address)}", FREE_OF_ADDRESS))
         for who, free in counted:
             wait_s = await self._asked(served.sessions.begin_try, who, free)
             if wait_s:
@@ -407,8 +413,14 @@ class People:
 
     async def _enter(self, request: "Request", reason: str, account: Account | None = None) -> None:
         log.info("request %s: nobody is let in: %s", request.state.request_id, reason)
-        key, now_s = (address_of(request) or "", reason), self._monotonic_s()
+        key, now_s = (_whose(address_of(request)), reason), self._monotonic_s()
         if account is None:
+            newest = islice(reversed(self._entered_at_s.values()), MOST_ADDRESSES)
+            if (
+                key not in self._entered_at_s
+                and sum(now_s - at_s < ENTERED_EVERY_S for at_s in newest) == MOST_ADDRESSES
+            ):
+                key = ("others", "")
             if now_s - self._entered_at_s.get(key, float("-inf")) < ENTERED_EVERY_S:
                 return
             self._entered_at_s[key] = now_s
@@ -518,6 +530,18 @@ def is_from_elsewhere(request: "Request") -> bool:
 def address_of(request: "Request") -> str | None:
     """Where the request comes from."""
     return request.client.host if request.client else None
+
+
+def _whose(address: str | None) -> str:
+    """The address, of IPv6 the /64 that it is in: one household has all of those."""
+    try:
+        found = ip_address(address or "")
+    except ValueError:
+        return address or ""
+    if isinstance(found, IPv4Address):
+        return str(found)
+    mapped = found.ipv4_mapped
+    return str(ip_network((found, 64), strict=False)) if mapped is None else str(mapped)
 
 
 def _is_this_machine(address: str | None) -> bool:

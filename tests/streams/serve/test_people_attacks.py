@@ -9,14 +9,18 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from sqlalchemy import func, select
 
 from processors.custody.accounts import OidcSubject
+from processors.custody.sign_in import FREE_OF_ADDRESS
 from schemas.config.claim_grants import ClaimGrants
 from streams.adapters.oidc.provider import SaidOfSomebody
+from streams.adapters.passwords import Passwords
 from streams.adapters.register.audit_log import EntryFilter, RegisterAuditLog
 from streams.adapters.register.migrate import migrate_register
 from streams.adapters.register.register import Register, sqlite_url
-from streams.serve.people import REMEMBERED_S, People
+from streams.adapters.register.tables import sign_in_tries
+from streams.serve.people import ENTERED_EVERY_S, MOST_ADDRESSES, REMEMBERED_S, People
 from streams.serve.problems import RefusedError
 from tests.support.people import OPERATOR, Town
 from tests.support.serving import HandClock, Serving, serving
@@ -136,6 +140,58 @@ def test_a_provider_that_is_slow_holds_up_nobody_else(tmp_path: Path) -> None:
             await asyncio.gather(*waiting)
             people.close()
         assert person.account.account_id == "ana"
+
+    asyncio.run(try_it())
+    register.close()
+
+
+class NobodysPasswords(Passwords):
+    """Of which none is right, at once."""
+
+    def is_password(self, kept: str | None, given: str) -> bool:  # noqa: ARG002
+        return False
+
+
+def test_many_addresses_of_one_household_are_one(tmp_path: Path) -> None:
+    register = Register(sqlite_url(tmp_path / "register.db"))
+    migrate_register(register)
+    town = Town(register, HandClock(datetime(2026, 3, 1, tzinfo=UTC)))
+    town.passwords = NobodysPasswords()
+
+    async def try_it() -> list[int]:
+        with ThreadPoolExecutor(1) as pool:
+            people = People(town.served(), town.clock, pool, lambda: 0.0)
+            statuses = []
+            for number in range(FREE_OF_ADDRESS + 5):
+                with pytest.raises(RefusedError) as refused:
+                    await people.sign_in(f"name-{number}", "a password", request_of(f"2001:db8::{number:x}"))
+                statuses.append(int(refused.value.status))
+            people.close()
+        return statuses
+
+    assert asyncio.run(try_it()) == [401] * FREE_OF_ADDRESS + [429] * 5
+    assert [each.refusal for each in town.audit_log.entries] == ["password", "too_many_tries"]
+    with register.reading("count") as tx:
+        counted = tx.execute(select(func.count()).select_from(sign_in_tries)).scalar()
+    assert counted == FREE_OF_ADDRESS + 1, "who has to wait makes no account wait, and fills nothing"
+    register.close()
+
+
+def test_nobody_from_everywhere_cannot_fill_the_log(tmp_path: Path) -> None:
+    register = Register(sqlite_url(tmp_path / "register.db"))
+    migrate_register(register)
+    town, now_s = Town(register, HandClock(datetime(2026, 3, 1, tzinfo=UTC))), [0.0]
+
+    async def try_it() -> None:
+        with ThreadPoolExecutor(1) as pool:
+            people = People(town.served(), town.clock, pool, lambda: now_s[0])
+            for number in range(500):
+                await people.refused(request_of(f"10.0.{number // 256}.{number % 256}"), "no_token")
+            assert len(town.audit_log.entries) == MOST_ADDRESSES + 1
+            now_s[0] = ENTERED_EVERY_S
+            await people.refused(request_of("10.1.0.1"), "no_token")
+            assert len(town.audit_log.entries) == MOST_ADDRESSES + 2, "and later they are told apart again"
+            people.close()
 
     asyncio.run(try_it())
     register.close()
