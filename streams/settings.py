@@ -479,7 +479,12 @@ class Settings(SettingsPart):
         "`serve` (serve_cert_file)",
     )
     play_port: int = Field(default=8081, ge=0, le=65_535, description="port at which `play` listens; 0: any")
-    play_requests: int = Field(default=200, ge=1, le=10_000, description="play: open requests; more are refused (429)")
+    play_requests: int = Field(
+        default=200,
+        ge=1,
+        le=10_000,
+        description="play: open requests, a quarter of them of one person at most; more are refused (429)",
+    )
     play_most_bytes: int = Field(
         default=4 * 1024 * 1024,
         ge=64 * 1024,

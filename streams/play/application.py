@@ -1,9 +1,11 @@
 """The HTTP interface to listen by: sound, waveform and transcript of a call. Built without a server."""
 
 import asyncio
+from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
+from functools import partial
 from http import HTTPStatus
 from struct import pack
 from typing import TYPE_CHECKING, Annotated, TypeVar
@@ -21,7 +23,7 @@ from streams.serve.authentication import answered
 from streams.serve.export_routes import add_export_routes
 from streams.serve.limits import TenantLimits
 from streams.serve.middleware import Edge
-from streams.serve.problems import RefusedError, answer_of, described, not_found, unprocessable
+from streams.serve.problems import RefusedError, answer_of, busy, described, not_found, unprocessable
 from streams.serve.requests import CallIdInPath
 
 if TYPE_CHECKING:
@@ -34,6 +36,8 @@ T = TypeVar("T")
 TITLE = "callstream play"
 VERSION = "1"
 PLAYING_THREADS = 16
+SHARE_OF_ONE = 4
+"""Of the open requests a quarter at most is one person's: who takes slowly, and often, holds up nobody else."""
 
 _STATUS: dict[Why, HTTPStatus] = {
     "forbidden": HTTPStatus.FORBIDDEN,
@@ -74,6 +78,8 @@ def build_app(played: Played) -> "FastAPI":
     settings = played.settings
     pool = ThreadPoolExecutor(PLAYING_THREADS, thread_name_prefix="play")
     limits = TenantLimits(settings.serve_requests_per_s, 0)
+    open_of: Counter[str] = Counter()
+    most_of_one = max(1, settings.play_requests // SHARE_OF_ONE)
     close_exports: Callable[[], None] | None = None
 
     @asynccontextmanager
@@ -110,11 +116,20 @@ def build_app(played: Played) -> "FastAPI":
         problems = [f"{'.'.join(map(str, each['loc'][1:]))}: {each['type']}" for each in error.errors()]
         return answer_of(unprocessable("invalid", "A parameter is wrong.", problems), request.state.request_id)
 
+    def ended(actor_id: str) -> None:
+        open_of[actor_id] -= 1
+        if not open_of[actor_id]:
+            del open_of[actor_id]
+
     async def actor_of(request: Request) -> Actor:
         """Who asks, as often as anybody may: each refusal is an entry."""
         actor = await played.authentication.actor_of(request)
         request.state.key_id = actor.actor_id
         limits.request(f"account {actor.actor_id}")
+        if open_of[actor.actor_id] >= most_of_one:
+            raise busy("too_many_requests", "Too many requests of yours at once: send this one again later.")
+        open_of[actor.actor_id] += 1
+        request.state.ended = partial(ended, actor.actor_id)
         return actor
 
     async def asked(

@@ -274,3 +274,22 @@ def test_nobody_asks_without_end(tmp_path: Path) -> None:
         assert len(all_of_it.audit_log.entries) == 2
         with all_of_it.client("inspector") as other:
             assert other.get("/v1/recordings/c404/audio").status_code == 404, "others are not held up"
+
+
+def test_who_takes_slowly_and_often_holds_up_nobody_else(tmp_path: Path) -> None:
+    with played(tmp_path, play_requests=8) as all_of_it:
+        all_of_it.put(wav([tone(300, 600_000, RATE_HZ)], RATE_HZ), "long", segments=())
+        slow = [_ask(all_of_it, "long") for _ in range(2)]
+        try:
+            assert all(each.recv(12) == b"HTTP/1.1 200" for each in slow)
+            with all_of_it.client("chief") as same, all_of_it.client() as other:
+                assert same.head("/v1/recordings/long/audio").status_code == 429
+                assert other.head("/v1/recordings/long/audio").status_code == 200
+        finally:
+            for each in slow:
+                each.close()
+        deadline_s = time.monotonic() + 20
+        with all_of_it.client("chief") as same:
+            while same.head("/v1/recordings/long/audio").status_code == 429 and time.monotonic() < deadline_s:
+                time.sleep(0.05)
+            assert same.head("/v1/recordings/long/audio").status_code == 200
