@@ -14,7 +14,7 @@ from typing import Literal
 import numpy as np
 
 from processors.custody.audit_entry import AuditEntry, AuditLog, AuditResult
-from processors.custody.authorization import Action, Actor, Decision, Masking, Target, authorize
+from processors.custody.authorization import EVERY_TENANT, Action, Actor, Decision, Masking, Target, authorize
 from processors.custody.muting import (
     MUTING_VERSION,
     MutedStretch,
@@ -76,7 +76,10 @@ class NotExportableError(OperatorError):
 
 @dataclass(frozen=True)
 class ListeningRequest:
-    """Who asks for what, and what for. `address` is of a person: the audit log keeps it apart."""
+    """Who asks for what, and what for. `address` is of a person: the audit log keeps it apart.
+
+    Of somebody without a role, who named no tenant, `tenant_id` is `*`.
+    """
 
     actor: Actor
     tenant_id: str
@@ -223,12 +226,17 @@ class Listening:
 
     def _permitted(self, request: ListeningRequest, action: str, asked: Action) -> tuple[Decision, _Known]:
         tenant_id, call_id = request.tenant_id, request.call_id
+        is_nobodys = tenant_id == EVERY_TENANT and not request.actor.grants
         try:
-            valid_tenant(tenant_id), valid_call(call_id)
+            is_nobodys or valid_tenant(tenant_id), valid_call(call_id)
         except ValueError:
             raise NotPlayedError(
                 why="unknown", reason="no_call"
             ) from None  # no id that anything could be entered under
+        if is_nobodys:
+            nothing = Decision(allowed=False, reason="no_role")
+            self._refuse(request, action, nothing, nothing.reason)
+            raise NotPlayedError("forbidden", nothing.reason)
         of_tenant = authorize(request.actor, asked, Target(tenant_id))
         known = None if of_tenant.reason == "other_tenant" else self._known(tenant_id, call_id)
         destroyed = (tenant_id, call_id) in self.tombstones.among([(tenant_id, call_id)])

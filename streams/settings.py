@@ -350,7 +350,10 @@ class Settings(SettingsPart):
         default=800, ge=1, le=50_000, description="serve: open requests, waiting ones included; more are refused (429)"
     )
     serve_requests_per_s: float = Field(
-        default=100, ge=0, description="serve: requests of a tenant a second, ten times as many at once; 0: no bound"
+        default=100,
+        ge=0,
+        description="serve: requests of a tenant a second, and serve and play: of a person; ten times as many at once; "
+        "0: no bound",
     )
     serve_bytes_per_s: float = Field(
         default=0, ge=0, description="serve: bytes of a tenant a second; who sends faster is held up; 0: no bound"
@@ -476,7 +479,12 @@ class Settings(SettingsPart):
         "`serve` (serve_cert_file)",
     )
     play_port: int = Field(default=8081, ge=0, le=65_535, description="port at which `play` listens; 0: any")
-    play_requests: int = Field(default=200, ge=1, le=10_000, description="play: open requests; more are refused (429)")
+    play_requests: int = Field(
+        default=200,
+        ge=1,
+        le=10_000,
+        description="play: open requests, a quarter of them of one person at most; more are refused (429)",
+    )
     play_most_bytes: int = Field(
         default=4 * 1024 * 1024,
         ge=64 * 1024,

@@ -1,9 +1,11 @@
 """The HTTP interface to listen by: sound, waveform and transcript of a call. Built without a server."""
 
 import asyncio
+from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
+from functools import partial
 from http import HTTPStatus
 from struct import pack
 from typing import TYPE_CHECKING, Annotated, TypeVar
@@ -19,8 +21,9 @@ from streams.play.sound import FIRST_BLOCK_BYTES, SoundAnswer
 from streams.serve.application import Health
 from streams.serve.authentication import answered
 from streams.serve.export_routes import add_export_routes
+from streams.serve.limits import TenantLimits
 from streams.serve.middleware import Edge
-from streams.serve.problems import RefusedError, answer_of, described, not_found, unprocessable
+from streams.serve.problems import RefusedError, answer_of, busy, described, not_found, unprocessable
 from streams.serve.requests import CallIdInPath
 
 if TYPE_CHECKING:
@@ -33,6 +36,8 @@ T = TypeVar("T")
 TITLE = "callstream play"
 VERSION = "1"
 PLAYING_THREADS = 16
+SHARE_OF_ONE = 4
+"""Of the open requests a quarter at most is one person's: who takes slowly, and often, holds up nobody else."""
 
 _STATUS: dict[Why, HTTPStatus] = {
     "forbidden": HTTPStatus.FORBIDDEN,
@@ -42,6 +47,7 @@ _STATUS: dict[Why, HTTPStatus] = {
 }
 _SENTENCES = {
     "not_granted": "No role that you have there allows this.",
+    "no_role": "This account has no role: ask an administrator for one.",
     "destroyed": "The call was destroyed.",
     "key_destroyed": "The key of the recording was destroyed.",
     "object_missing": "What is asked for is not stored, or no more.",
@@ -71,6 +77,9 @@ def build_app(played: Played) -> "FastAPI":
 
     settings = played.settings
     pool = ThreadPoolExecutor(PLAYING_THREADS, thread_name_prefix="play")
+    limits = TenantLimits(settings.serve_requests_per_s, 0)
+    open_of: Counter[str] = Counter()
+    most_of_one = max(1, settings.play_requests // SHARE_OF_ONE)
     close_exports: Callable[[], None] | None = None
 
     @asynccontextmanager
@@ -107,6 +116,22 @@ def build_app(played: Played) -> "FastAPI":
         problems = [f"{'.'.join(map(str, each['loc'][1:]))}: {each['type']}" for each in error.errors()]
         return answer_of(unprocessable("invalid", "A parameter is wrong.", problems), request.state.request_id)
 
+    def ended(actor_id: str) -> None:
+        open_of[actor_id] -= 1
+        if not open_of[actor_id]:
+            del open_of[actor_id]
+
+    async def actor_of(request: Request) -> Actor:
+        """Who asks, as often as anybody may: each refusal is an entry."""
+        actor = await played.authentication.actor_of(request)
+        request.state.key_id = actor.actor_id
+        limits.request(f"account {actor.actor_id}")
+        if open_of[actor.actor_id] >= most_of_one:
+            raise busy("too_many_requests", "Too many requests of yours at once: send this one again later.")
+        open_of[actor.actor_id] += 1
+        request.state.ended = partial(ended, actor.actor_id)
+        return actor
+
     async def asked(
         request: Request,
         call_id: CallIdInPath,
@@ -117,8 +142,7 @@ def build_app(played: Played) -> "FastAPI":
         purpose_header: Annotated[ListeningPurpose | None, Header(alias="X-Callstream-Purpose")] = None,
         ticket_header: Annotated[Identifier | None, Header(alias="X-Callstream-Ticket")] = None,
     ) -> ListeningRequest:
-        actor = await played.authentication.actor_of(request)
-        request.state.key_id = actor.actor_id
+        actor = await actor_of(request)
         given = purpose or purpose_header
         if given is None:
             raise unprocessable("purpose", "Say what for: ?purpose=complaint, sampling, …", ["purpose: missing"])
@@ -234,7 +258,7 @@ def build_app(played: Played) -> "FastAPI":
         return Health(status="ready")
 
     if played.exports is not None:
-        close_exports = add_export_routes(app, played.exports, played.authentication.actor_of)
+        close_exports = add_export_routes(app, played.exports, actor_of)
     app.add_middleware(Edge, most_requests=settings.play_requests)
     return app
 
@@ -257,12 +281,15 @@ def _refusal(why: Why, reason: str) -> RefusedError:
 
 
 def only_tenant(actor: Actor) -> str:
-    """The tenant in which the actor has roles. Raises `RefusedError` (403, 422) where there is not exactly one."""
+    """The tenant in which the actor has roles, `*` for somebody without any, whose refusal is entered as all are.
+
+    Raises `RefusedError` (422) where there are several.
+    """
     tenants = {grant.tenant_id for grant in actor.grants}
     if len(tenants) == 1 and EVERY_TENANT not in tenants:
         return tenants.pop()
     if not tenants:
-        raise RefusedError(HTTPStatus.FORBIDDEN, "no_role", "This account has no role: ask an administrator for one.")
+        return EVERY_TENANT
     raise unprocessable("tenant", "Say which tenant: ?tenant=…", ["tenant: missing"])
 
 

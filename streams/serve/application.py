@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel
 
+from processors.custody.authorization import Actor
 from processors.custody.intake import Announced, Free, Intake, Reserved, Stored
 from schemas.errors import OperatorError, RetryableError
 from streams.serve.authentication import Authentication, actor_of_key, answered
@@ -18,9 +19,9 @@ from streams.serve.export_routes import add_export_routes
 from streams.serve.limits import TenantLimits
 from streams.serve.middleware import Edge
 from streams.serve.people import COOKIE, People, Person
-from streams.serve.permission import Permission
+from streams.serve.permission import Permission, Permitted
 from streams.serve.ports import Served
-from streams.serve.problems import HttpProblem, RefusedError, answer_of, described, not_found, unavailable
+from streams.serve.problems import HttpProblem, RefusedError, answer_of, described, entered, not_found, unavailable
 from streams.serve.requests import (
     CallAnswer,
     CallIdInPath,
@@ -113,28 +114,27 @@ def build_app(served: Served) -> "FastAPI":
     app.state.permission = permission
 
     async def principal_of(request: Request, scope: Any) -> Any:
-        principal = await authentication.require(request, scope)
+        principal = await authentication.require(request, scope, limits)
         request.state.key_id = principal.key_id
         request.state.principal = principal
         limits.request(principal.tenant_id)
         return principal
 
-    async def tenant_of_call(request: Request, call_id: str, tenant: str | None) -> str:
-        """Where the call is that a key or a person may ask about. Raises `RefusedError`."""
+    async def tenant_of_call(request: Request, call_id: str, tenant: str | None) -> tuple[str, Permitted | None]:
+        """Where the call is that a key or a person may ask about; of a person, why. Raises `RefusedError`."""
         who = await authentication.who(request)
         if isinstance(who, Person):
             request.state.key_id = who.account.account_id
             limits.request(f"account {who.account.account_id}")
             permitted = await permission.permit_actor(request, who.actor, "see_text", call_id, tenant)
-            await permission.enter(permitted, "viewed_call")
-            return permitted.target.tenant_id
+            return permitted.target.tenant_id, permitted
         request.state.key_id = who.key_id
         limits.request(who.tenant_id)
         request.state.principal = who
         await authentication.require_scope(request, who, "calls:read")
         if tenant not in (None, who.tenant_id):
             await permission.permit_actor(request, actor_of_key(who), "see_text", call_id, tenant)
-        return who.tenant_id
+        return who.tenant_id, None
 
     @app.exception_handler(RefusedError)
     async def refused(request: Request, error: RefusedError) -> Response:
@@ -213,16 +213,24 @@ def build_app(served: Served) -> "FastAPI":
         openapi_extra=ANYBODY,
     )
     async def get_call(call_id: CallIdInPath, request: Request, tenant: TenantInQuery = None) -> CallAnswer:
-        tenant_id = await tenant_of_call(request, call_id, tenant)
+        tenant_id, permitted = await tenant_of_call(request, call_id, tenant)
         loop = asyncio.get_running_loop()
         intake, outcome = await asyncio.gather(
             loop.run_in_executor(asking, served.intakes.intake, tenant_id, call_id),
             loop.run_in_executor(asking, served.outcomes.outcome, tenant_id, call_id),
             return_exceptions=True,
         )
-        answer = _answer(tenant_id, call_id, intake, outcome)
+        try:
+            answer = _answer(tenant_id, call_id, intake, outcome)
+        except RefusedError as error:
+            if permitted is not None and error.status == HTTPStatus.NOT_FOUND:
+                await permission.enter_refusal(permitted, "viewed_call", error.code)
+                entered(error)
+            raise
         principal = getattr(request.state, "principal", None)
-        if principal is not None:  # a person's is entered with the permission
+        if permitted is not None:
+            await permission.enter(permitted, "viewed_call")
+        elif principal is not None:
             shown = ("viewed_call", tenant_id, principal.key_id, call_id, _address_of(request))
             await answered(loop.run_in_executor(asking, served.audit.shows, *shown), "the register")
         return answer
@@ -245,7 +253,13 @@ def build_app(served: Served) -> "FastAPI":
             raise unavailable(f"Not now: {', '.join(lacking)} does not answer.")
         return Health(status="ready")
 
-    close_exports = None if served.exports is None else add_export_routes(app, served.exports, authentication.actor_of)
+    async def actor_of(request: Request) -> Actor:
+        """Who asks for exports, as often as anybody may: each refusal is an entry."""
+        actor = await authentication.actor_of(request)
+        limits.request(f"account {actor.actor_id}")
+        return actor
+
+    close_exports = None if served.exports is None else add_export_routes(app, served.exports, actor_of)
     _complete_openapi(app)
     app.add_middleware(Edge, most_requests=settings.serve_requests)
     return app

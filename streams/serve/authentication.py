@@ -14,6 +14,7 @@ from processors.custody.authorization import Actor, Grant
 from processors.custody.ports import CallPurgedError
 from schemas.errors import OperatorError, RetryableError
 from streams.ports import Clock
+from streams.serve.limits import TenantLimits
 from streams.serve.people import COOKIE, People, Person, Remembered
 from streams.serve.ports import KnowsKeys
 from streams.serve.problems import RefusedError, entered, unavailable
@@ -75,11 +76,15 @@ class Authentication:
         who = await self.who(request)
         return who.actor if isinstance(who, Person) else actor_of_key(who)
 
-    async def require(self, request: "Request", scope: ApiScope) -> Principal:
-        """A key with this scope. Raises `RefusedError`: 401; 403 for a key that is for else, and for a person."""
+    async def require(self, request: "Request", scope: ApiScope, limits: TenantLimits) -> Principal:
+        """A key with this scope. Raises `RefusedError`: 401; 403 for a key that is for else, and for a person, of whom
+        429 where they try it too often.
+        """
         who = await self.who(request)
         if isinstance(who, Person):
-            raise RefusedError(HTTPStatus.FORBIDDEN, "scope", "This is for systems: it needs an API key.")
+            limits.request(f"account {who.account.account_id}")
+            await self._people.enter_person(request, "scope", who)
+            raise entered(RefusedError(HTTPStatus.FORBIDDEN, "scope", "This is for systems: it needs an API key."))
         return await self.require_scope(request, who, scope)
 
     async def require_scope(self, request: "Request", principal: Principal, scope: ApiScope) -> Principal:

@@ -23,6 +23,8 @@ from processors.custody.exports import (
 )
 from schemas.messages.message import Identifier, Slug, TenantId
 from streams.serve.authentication import answered
+from streams.serve.body import BodyLimits
+from streams.serve.body import chunks as chunks_of
 from streams.serve.ports import Exporter, ServedExports
 from streams.serve.problems import RefusedError, described, entered, not_found, unprocessable
 
@@ -35,7 +37,7 @@ T = TypeVar("T")
 M = TypeVar("M", bound=BaseModel)
 
 EXPORT_THREADS = 8
-MOST_BODY_BYTES = 4 * 1024 * 1024
+_LIMITS = BodyLimits(most_bytes=4 * 1024 * 1024, min_bytes_per_s=1_024, window_s=10.0)
 TOKEN_HEADER = "X-Callstream-Download"  # noqa: S105 - the name of a header
 """In a header and not in the URL, which proxies log and browsers remember."""
 
@@ -180,10 +182,14 @@ def add_export_routes(
 
     pool = ThreadPoolExecutor(EXPORT_THREADS, thread_name_prefix="export")
 
-    async def done(request: Request, act: Callable[[Exporter], T]) -> T:
-        """What came of it, in a thread. Raises `RefusedError`."""
+    async def asking(request: Request) -> Actor:
+        """Who asks; found out before anything that they send is read. Raises `RefusedError`."""
         actor = await (served.actor_of or actor_of)(request)
         request.state.key_id = actor.actor_id
+        return actor
+
+    async def done(actor: Actor, act: Callable[[Exporter], T]) -> T:
+        """What came of it, in a thread. Raises `RefusedError`."""
 
         def run() -> T | RefusedError:
             try:
@@ -216,40 +222,43 @@ def add_export_routes(
         **operation("request_export", "Ask for an export", ExportRequest),
     )
     async def request_export(request: Request) -> ExportAnswer:
+        actor = await asking(request)
         asked = await _read(request, ExportRequest)
         days = (asked.first_day, asked.last_day)
         if (asked.call_ids != ()) == (days != (None, None)) or (days[0] is None) != (days[1] is None):
             raise unprocessable("calls_or_days", "Name calls, or a first and a last day.", ["call_ids: missing"])
-        return ExportAnswer.of(await done(request, lambda exporter: exporter.request(asked)))
+        return ExportAnswer.of(await done(actor, lambda exporter: exporter.request(asked)))
 
     @app.get("/v1/exports", **operation("list_exports", "The own exports, and those to decide about"))
     async def list_exports(request: Request, tenant: Annotated[str, Field(pattern=_TENANT)]) -> ExportsAnswer:
-        found = await done(request, lambda exporter: exporter.list(tenant))
+        found = await done(await asking(request), lambda exporter: exporter.list(tenant))
         return ExportsAnswer(exports=tuple(ExportAnswer.of(each, with_calls=False) for each in found))
 
     @app.get("/v1/exports/{export_id}", **operation("get_export", "An export with its exact set"))
     async def get_export(export_id: ExportId, request: Request) -> ExportAnswer:
-        return ExportAnswer.of(await done(request, lambda exporter: exporter.show(export_id)))
+        return ExportAnswer.of(await done(await asking(request), lambda exporter: exporter.show(export_id)))
 
     @app.post(
         "/v1/exports/{export_id}/approve",
         **operation("approve_export", "Agree to hand out exactly this set", ExportApproval),
     )
     async def approve_export(export_id: ExportId, request: Request) -> ExportAnswer:
+        actor = await asking(request)
         given = await _read(request, ExportApproval)
-        return ExportAnswer.of(await done(request, lambda exporter: exporter.approve(export_id, given.set_sha256)))
+        return ExportAnswer.of(await done(actor, lambda exporter: exporter.approve(export_id, given.set_sha256)))
 
     @app.post(
         "/v1/exports/{export_id}/refuse",
         **operation("refuse_export", "Do not agree, or no longer", ExportRefusal),
     )
     async def refuse_export(export_id: ExportId, request: Request) -> ExportAnswer:
+        actor = await asking(request)
         given = await _read(request, ExportRefusal)
-        return ExportAnswer.of(await done(request, lambda exporter: exporter.refuse(export_id, given.reason)))
+        return ExportAnswer.of(await done(actor, lambda exporter: exporter.refuse(export_id, given.reason)))
 
     @app.post("/v1/exports/{export_id}/withdraw", **operation("withdraw_export", "Take back an own request"))
     async def withdraw_export(export_id: ExportId, request: Request) -> ExportAnswer:
-        return ExportAnswer.of(await done(request, lambda exporter: exporter.withdraw(export_id)))
+        return ExportAnswer.of(await done(await asking(request), lambda exporter: exporter.withdraw(export_id)))
 
     @app.post(
         "/v1/exports/{export_id}/downloads",
@@ -257,7 +266,7 @@ def add_export_routes(
         **operation("offer_download", "A token for one download, good for five minutes"),
     )
     async def offer_download(export_id: ExportId, request: Request) -> DownloadAnswer:
-        token = await done(request, lambda exporter: exporter.offer(export_id))
+        token = await done(await asking(request), lambda exporter: exporter.offer(export_id))
         return DownloadAnswer(export_id=export_id, token=token)
 
     content = operation("download_export", "The export as a ZIP")
@@ -266,7 +275,7 @@ def add_export_routes(
     @app.get("/v1/exports/{export_id}/content", response_class=StreamingResponse, **content)
     async def download_export(export_id: ExportId, request: Request) -> StreamingResponse:
         token = request.headers.get(TOKEN_HEADER, "")
-        name, chunks = await done(request, lambda exporter: exporter.hand_out(export_id, token))
+        name, chunks = await done(await asking(request), lambda exporter: exporter.hand_out(export_id, token))
         return StreamingResponse(
             _in_threads(chunks, pool),
             media_type="application/zip",
@@ -299,17 +308,19 @@ async def _in_threads(chunks: Iterator[bytes], pool: ThreadPoolExecutor) -> Asyn
 
 
 async def _read(request: "Request", model: type[M]) -> M:
-    """The body. Raises `RefusedError` (413, 422)."""
-    raw = b""
-    async for chunk in request.stream():
+    """The body. Raises `RefusedError` (408, 413, 422)."""
+    raw = bytearray()
+    async for chunk in chunks_of(request.receive, _LIMITS, None, _at_once):
         raw += chunk
-        if len(raw) > MOST_BODY_BYTES:
-            raise RefusedError(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "too_large", "The body is too large.")
     try:
-        return model.model_validate_json(raw or b"{}")
+        return model.model_validate_json(bytes(raw) or b"{}")
     except ValidationError as error:
         problems = [f"{'.'.join(map(str, each['loc']))}: {each['type']}" for each in error.errors()[:20]]
     raise unprocessable("invalid", "The body is not what belongs there: see `errors`.", problems)
+
+
+async def _at_once(_size: int) -> None:
+    return None
 
 
 def _refusal(error: ExportRefusedError) -> RefusedError:
@@ -329,6 +340,7 @@ _REFUSALS = described(
     (HTTPStatus.FORBIDDEN, "no role allows it, it was the own request, or the token does not hold"),
     (HTTPStatus.NOT_FOUND, "there is none, or none that this account may know of"),
     (HTTPStatus.CONFLICT, "it does not stand so that this could be done; `code` says why"),
+    (HTTPStatus.REQUEST_TIMEOUT, "the body comes too slowly"),
     (HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "the body is too large"),
     (HTTPStatus.UNPROCESSABLE_ENTITY, "a field is wrong, or a call is not there or not this account's"),
     (HTTPStatus.TOO_MANY_REQUESTS, "too much at once: send it again after Retry-After"),

@@ -33,7 +33,7 @@ _SAFE = (
 
 
 class Edge:
-    """The outermost layer of the application."""
+    """The outermost layer of the application. `request.state.ended` is called when the request is over."""
 
     def __init__(self, app: _App, most_requests: int, new_id: Callable[[], str] = lambda: secrets.token_hex(8)) -> None:
         self._app = app
@@ -68,6 +68,8 @@ class Edge:
                 await answer_of(bug, request_id)(scope, exchange.receive, exchange.send)
         finally:
             self._open -= 1
+            if (ended := scope["state"].get("ended")) is not None:
+                ended()
             route = scope.get("route")
             log.info(
                 "request %s: %s %s %s by %s, %d bytes in %d ms",

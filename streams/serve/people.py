@@ -16,6 +16,8 @@ from datetime import datetime, timedelta
 from functools import partial
 from hashlib import sha256
 from http import HTTPStatus
+from ipaddress import IPv4Address, ip_address, ip_network
+from itertools import islice
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 from urllib.parse import urlsplit
 
@@ -63,8 +65,15 @@ ENTERED_EVERY_S = 10.0
 """Who is nobody, from one address and for one reason, is entered once in that time: a log must not be filled by those
 who are not let in. The log of the process has each."""
 
+MOST_ADDRESSES = 60
+"""So many are told apart in that time; of all others together there is one entry."""
+
 PASSWORDS_AT_ONCE = 2
 PASSWORDS_WAITING = 16
+
+PROVIDER_NAME = "the OpenID provider"
+PROVIDER_THREADS = 4
+"""Of their own: while the provider is slow or away, those who need the register alone are not held up."""
 
 COOKIE = "__Host-callstream"
 """A browser sends it back to this server alone, over HTTPS or to this machine, and shows it to no script."""
@@ -189,6 +198,7 @@ class People:
         self._monotonic_s = monotonic_s
         self._hashing = ThreadPoolExecutor(PASSWORDS_AT_ONCE, thread_name_prefix="password")
         self._hashing_now = 0
+        self._remote = ThreadPoolExecutor(PROVIDER_THREADS, thread_name_prefix="oidc")
         self._accounts: Remembered[Account | None] = Remembered(monotonic_s)
         self._tokens: Remembered[FoundToken | None] = Remembered(monotonic_s)
         self._sessions: Remembered[Session | None] = Remembered(monotonic_s)
@@ -222,7 +232,7 @@ class People:
         if self._served.provider is None:
             raise await self.refused(request, "no_token")
         try:
-            said = await self._asked(self._served.provider.read_access_token, text, what="the OpenID provider")
+            said = await self._asked(self._served.provider.read_access_token, text, what=PROVIDER_NAME)
         except TokenRefusedError as refused:
             reason = refused.reason
         else:
@@ -273,8 +283,9 @@ class People:
         if account is None and claimed:
             tenants = {grant.tenant_id for grant in claimed}
             home = tenants.pop() if len(tenants) == 1 else EVERY_TENANT
-            account = await self._added(said.subject, home)
-        self._accounts.keep(name, account)
+            account, known = await self._added(said.subject, home), None
+        if known is None:  # or whoever asks often enough would be remembered for ever
+            self._accounts.keep(name, account)
         if account is not None and not account.is_enabled:
             raise await self.refused(request, "disabled", account)
         if account is None or not grants_at(account, served.roles, now, claimed):
@@ -311,7 +322,8 @@ class People:
         served, address = self._served, address_of(request)
         counted = [(f"account {name}", FREE_OF_ACCOUNT)]
         if not _is_this_machine(address):  # behind a proxy everybody comes from there
-            counted.append((f"address {address}", FREE_OF_ADDRESS))
+            # First: who has to wait himself makes no account wait.
+            counted.insert(0, (f"address {_whose(address)}", FREE_OF_ADDRESS))
         for who, free in counted:
             wait_s = await self._asked(served.sessions.begin_try, who, free)
             if wait_s:
@@ -335,9 +347,7 @@ class People:
         provider = self._provider()
         state, browser = secrets.token_urlsafe(32), secrets.token_urlsafe(32)
         sign_in = OidcSignIn(secrets.token_urlsafe(32), secrets.token_urlsafe(48))
-        url = await self._asked(
-            provider.sign_in_url, state, sign_in.nonce, sign_in.verifier, what="the OpenID provider"
-        )
+        url = await self._asked(provider.sign_in_url, state, sign_in.nonce, sign_in.verifier, what=PROVIDER_NAME)
         await self._asked(self._served.sessions.begin_oidc, state, browser, sign_in)
         return url, browser
 
@@ -355,7 +365,7 @@ class People:
         if sign_in is None:
             raise await self.refused(request, "state")
         try:
-            said = await self._asked(provider.redeem, code, sign_in.verifier, sign_in.nonce, what="the OpenID provider")
+            said = await self._asked(provider.redeem, code, sign_in.verifier, sign_in.nonce, what=PROVIDER_NAME)
         except TokenRefusedError as refused:
             reason = refused.reason
         else:
@@ -396,10 +406,21 @@ class People:
         """A key that is known is refused."""
         await self._append(self._entry(request, f"key:{key_id}", tenant_id, "refused", reason))
 
+    async def enter_person(self, request: "Request", reason: str, person: Person) -> None:
+        """A person is refused what is for systems."""
+        account = person.account
+        await self._append(self._entry(request, account.account_id, account.home, "refused", reason, action="asked"))
+
     async def _enter(self, request: "Request", reason: str, account: Account | None = None) -> None:
         log.info("request %s: nobody is let in: %s", request.state.request_id, reason)
-        key, now_s = (address_of(request) or "", reason), self._monotonic_s()
+        key, now_s = (_whose(address_of(request)), reason), self._monotonic_s()
         if account is None:
+            newest = islice(reversed(self._entered_at_s.values()), MOST_ADDRESSES)
+            if (
+                key not in self._entered_at_s
+                and sum(now_s - at_s < ENTERED_EVERY_S for at_s in newest) == MOST_ADDRESSES
+            ):
+                key = ("others", "")
             if now_s - self._entered_at_s.get(key, float("-inf")) < ENTERED_EVERY_S:
                 return
             self._entered_at_s[key] = now_s
@@ -438,8 +459,9 @@ class People:
 
     async def _asked(self, ask: Callable[..., Any], *arguments: object, what: str = "the register") -> Any:
         """The answer. Raises `AccountError`, and `RefusedError` (503) where it does not come; why stands in the log."""
+        pool = self._remote if what == PROVIDER_NAME else self._pool
         try:
-            return await asyncio.get_running_loop().run_in_executor(self._pool, ask, *arguments)
+            return await asyncio.get_running_loop().run_in_executor(pool, ask, *arguments)
         except AccountError:
             raise
         except (RetryableError, OperatorError) as error:
@@ -479,6 +501,7 @@ class People:
     def close(self) -> None:
         """Let go of the threads."""
         self._hashing.shutdown(wait=False, cancel_futures=True)
+        self._remote.shutdown(wait=False, cancel_futures=True)
 
 
 def unauthorized() -> RefusedError:
@@ -507,6 +530,18 @@ def is_from_elsewhere(request: "Request") -> bool:
 def address_of(request: "Request") -> str | None:
     """Where the request comes from."""
     return request.client.host if request.client else None
+
+
+def _whose(address: str | None) -> str:
+    """The address, of IPv6 the /64 that it is in: one household has all of those."""
+    try:
+        found = ip_address(address or "")
+    except ValueError:
+        return address or ""
+    if isinstance(found, IPv4Address):
+        return str(found)
+    mapped = found.ipv4_mapped
+    return str(ip_network((found, 64), strict=False)) if mapped is None else str(mapped)
 
 
 def _is_this_machine(address: str | None) -> bool:

@@ -111,6 +111,10 @@ class Permission:
         """Enter what is allowed, before it is shown. Raises `RefusedError` (503): then it may not be."""
         await self._append(permitted, action, "allowed", None)
 
+    async def enter_refusal(self, permitted: Permitted, action: str, reason: str) -> None:
+        """Enter that what was allowed is refused all the same. Raises `RefusedError` (503)."""
+        await self._append(permitted, action, "refused", reason)
+
     async def permit_actor(
         self,
         request: "Request",

@@ -46,7 +46,7 @@ class SignIn(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    account: str = Field(min_length=1, max_length=64)
+    account: str = Field(min_length=1, max_length=64, pattern=r"^[^\x00-\x1f\x7f]*$")
     password: SecretStr = Field(min_length=1, max_length=LONGEST_PASSWORD)
 
 

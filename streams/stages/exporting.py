@@ -5,6 +5,7 @@ Each step asks `authorize` about every call that it is about, and looks at the c
 
 import secrets
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import date, timedelta
 from hashlib import sha256
@@ -13,7 +14,7 @@ from typing import Any, Protocol
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from processors.custody.audit_entry import AuditEntry, AuditLog
-from processors.custody.authorization import Action, Actor, Decision, Target, authorize
+from processors.custody.authorization import EVERY_TENANT, Action, Actor, Decision, Target, authorize
 from processors.custody.export_archive import (
     ExportFile,
     archive,
@@ -216,9 +217,19 @@ class Exporting:
         return self.request(asker, tenant_id, call_ids, contents, recipient, reason, ticket)
 
     def list(self, asker: Asker, tenant_id: str) -> Sequence[Export]:
-        """The own ones of a tenant, and those that this person may decide about; the newest first."""
+        """The own ones of a tenant, and those that this person may decide about; the newest first.
+
+        Entered before they are shown, and so is that somebody asks who has no role there.
+        """
+        role = authorize(asker.actor, "export", Target(tenant_id)).role
+        if not self._is_of(asker.actor, tenant_id):
+            self._enter(asker, tenant_id, "export_viewed", role, "not_visible", None)
+            return []
         every = self.exports.list(tenant_id, MOST_LISTED)
-        return [each for each in every if self._may_see(asker, each)]
+        seen = [each for each in every if self._may_see(asker, each)]
+        if seen:
+            self._enter(asker, tenant_id, "export_viewed", role, None, None, exports=len(seen))
+        return seen
 
     def show(self, asker: Asker, export_id: str) -> Export:
         """Entered before it is shown. Raises `ExportNotFoundError` for one that this person may not know of, too."""
@@ -229,23 +240,35 @@ class Exporting:
 
     def _seen(self, asker: Asker, export_id: str) -> Export:
         role = authorize(asker.actor, "export", Target("*")).role
-        export = self.exports.tell(LapseExport(export_id), client=asker.client, role=role)
+        with self._entering_none(asker, export_id, "export_viewed"):
+            export = self.exports.tell(LapseExport(export_id), client=asker.client, role=role)
         if not self._may_see(asker, export):
             decision = authorize(asker.actor, "export", Target(export.tenant_id))
             self._enter(asker, export.tenant_id, "export_viewed", decision.role, "not_visible", export)
             raise ExportNotFoundError
         return export
 
+    @contextmanager
+    def _entering_none(self, asker: Asker, export_id: str, word: str) -> Iterator[None]:
+        """That somebody tries an id that there is not is entered as well: they may be guessing."""
+        try:
+            yield
+        except ExportNotFoundError:
+            self._enter(asker, EVERY_TENANT, word, "", "no_export", None, object_id=export_id)
+            raise
+
     def approve(self, asker: Asker, export_id: str, digest: str) -> Export:
         """Agree to hand out the set of this digest, which `show` has shown."""
-        export = self.exports.get(export_id)
+        with self._entering_none(asker, export_id, "export_approved"):
+            export = self.exports.get(export_id)
         role, current = self._decides(asker, export, "export_approved")
         command = ApproveExport(export_id, asker.as_person, digest, current)
         return self.exports.tell(command, client=asker.client, role=role)
 
     def refuse(self, asker: Asker, export_id: str, reason: str) -> Export:
         """Do not agree; also an export that is approved ends by it."""
-        export = self.exports.get(export_id)
+        with self._entering_none(asker, export_id, "export_refused"):
+            export = self.exports.get(export_id)
         role, _ = self._decides(asker, export, "export_refused")
         return self.exports.tell(RefuseExport(export_id, asker.as_person, reason), client=asker.client, role=role)
 
@@ -265,18 +288,19 @@ class Exporting:
 
     def hand_out(self, asker: Asker, export_id: str, token: str) -> HandedOut:
         """Begin a download: entered and counted before this returns, then bytes come as they are asked for."""
-        if self.key is None:
+        export, key = self._seen(asker, export_id), self.key
+        has_sound = any(each.startswith("audio") for each in export.contained.contents)
+        if key is None or (self.sounds is None and has_sound):
+            role = authorize(asker.actor, "export", Target(export.tenant_id)).role
+            self._enter(asker, export.tenant_id, "exported", role, "not_here", export)
             raise ExportRefusedError("not_here")
-        export = self._begun(asker, export_id, token)
-        name = f"{export.export_id}-{export.downloads}.zip"
-        return HandedOut(export, name, self._chunks(asker, export, self.key()))
+        begun = self._begun(asker, export, token)
+        name = f"{begun.export_id}-{begun.downloads}.zip"
+        return HandedOut(begun, name, self._chunks(asker, begun, key()))
 
-    def _begun(self, asker: Asker, export_id: str, token: str) -> Export:
-        export = self._seen(asker, export_id)
-        if self.sounds is None and any(each.startswith("audio") for each in export.contained.contents):
-            raise ExportRefusedError("not_here")
+    def _begun(self, asker: Asker, export: Export, token: str) -> Export:
         role, current = self._permit_download(asker, export)
-        command = BeginDownload(export_id, asker.as_person, _digest(token), current)
+        command = BeginDownload(export.export_id, asker.as_person, _digest(token), current)
         return self.exports.tell(command, client=asker.client, role=role)
 
     def _chunks(self, asker: Asker, export: Export, key: Ed25519PrivateKey) -> Iterator[bytes]:
@@ -406,8 +430,13 @@ class Exporting:
         """Whether the actor may do that to anything of the tenant."""
         return any(grant.tenant_id in (tenant_id, "*") and action in grant.actions for grant in actor.grants)
 
+    @staticmethod
+    def _is_of(actor: Actor, tenant_id: str) -> bool:
+        """Whether the actor has a role there."""
+        return any(grant.tenant_id in (tenant_id, EVERY_TENANT) for grant in actor.grants)
+
     def _may_see(self, asker: Asker, export: Export) -> bool:
-        if not any(grant.tenant_id in (export.tenant_id, "*") for grant in asker.actor.grants):
+        if not self._is_of(asker.actor, export.tenant_id):
             return False
         own = asker.as_person.is_same(export.requester)
         return own or self._could_ever(asker.actor, "approve", export.tenant_id)
@@ -429,7 +458,9 @@ class Exporting:
         role: str,
         refusal: str | None,
         export: Export | None,
-        calls: int | None = None,
+        *,
+        object_id: str | None = None,
+        **counts: int,
     ) -> None:
         self.audit.append(
             AuditEntry(
@@ -441,11 +472,11 @@ class Exporting:
                 result="allowed" if refusal is None else "refused",
                 client=asker.client,
                 object_kind="export",
-                object_id=None if export is None else export.export_id,
+                object_id=object_id if export is None else export.export_id,
                 purpose=None if export is None else export.reason,
                 ticket=None if export is None else export.ticket,
                 refusal=refusal,
-                details={} if calls is None else {"calls": calls},
+                details=dict(counts),
             )
         )
 

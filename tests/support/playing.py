@@ -54,7 +54,8 @@ INSPECTOR = actor_of("inspector", "see_text", "listen", teams=frozenset({TEAM}))
 CHIEF = actor_of("chief", "see_text", "listen", "listen_unmasked")
 READER = actor_of("reader", "see_text")
 STRANGER = actor_of("stranger", "see_text", "listen", "listen_unmasked", tenant_id="other")
-ACTORS = {each.actor_id: each for each in (INSPECTOR, CHIEF, READER, STRANGER)}
+ROLELESS = Actor("roleless", ())
+ACTORS = {each.actor_id: each for each in (INSPECTOR, CHIEF, READER, STRANGER, ROLELESS)}
 
 
 class MemoryAuditLog:

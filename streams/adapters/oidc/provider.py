@@ -40,6 +40,10 @@ KEYS_ARE_KEPT_S = 300.0
 LOOKS_AGAIN_AFTER_S = 10.0
 """So long nobody asks anew because of a token with a key that is not known: such tokens cost nothing to make."""
 
+AWAY_FOR_S = 5.0
+"""So long nobody asks a provider again that did not answer: whoever sends what looks like a token, which everybody can,
+would keep a thread waiting each."""
+
 
 class OidcError(OperatorError):
     """The provider is not what the settings say, or refuses us."""
@@ -89,6 +93,7 @@ class OidcProvider:
         self._lock = threading.Lock()
         self._document: tuple[float, Mapping[str, Any]] | None = None
         self._keys: tuple[float, tuple[Mapping[str, Any], ...]] | None = None
+        self._away: tuple[float, str] | None = None
 
     @property
     def issuer(self) -> str:
@@ -192,18 +197,31 @@ class OidcProvider:
         with self._lock:
             if self._keys is None or self._monotonic_s() - self._keys[0] >= kept_s:
                 url = self._endpoint("jwks_uri")
-                keys = _object(*self._fetch(url, None, {"Accept": "application/json"}), "jwks_uri").get("keys")
+                keys = self._got(url, "jwks_uri").get("keys")
                 if not isinstance(keys, list):
                     raise OidcError("oidc_issuer: what the provider publishes as its keys are none")
                 self._keys = (self._monotonic_s(), tuple(each for each in keys if isinstance(each, dict)))
             return self._keys[1]
+
+    def _got(self, url: str, what: str) -> Mapping[str, Any]:
+        """What the provider publishes there. While it is away, only now and then somebody waits for it."""
+        away = self._away
+        if away is not None and self._monotonic_s() - away[0] < AWAY_FOR_S:
+            raise RetryableError(away[1])
+        try:
+            found = _object(*self._fetch(url, None, {"Accept": "application/json"}), what)
+        except RetryableError as error:
+            self._away = (self._monotonic_s(), str(error))
+            raise
+        self._away = None
+        return found
 
     def _endpoint(self, name: str) -> str:
         """An address of the provider, as it says itself."""
         now_s = self._monotonic_s()
         if self._document is None or now_s - self._document[0] >= DISCOVERED_FOR_S:
             url = f"{self.client.issuer.rstrip('/')}/.well-known/openid-configuration"
-            document = _object(*self._fetch(url, None, {"Accept": "application/json"}), "openid-configuration")
+            document = self._got(url, "openid-configuration")
             if document.get("issuer") != self.client.issuer:
                 raise OidcError("oidc_issuer is not what the provider calls itself: write it exactly so, to the last /")
             self._document = (now_s, document)

@@ -8,6 +8,7 @@ import wave
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from pathlib import Path
 from urllib.parse import urlsplit
 
 import httpx
@@ -110,6 +111,8 @@ REFUSED: dict[str, tuple[str | None, str, dict[str, str | None], int, str]] = {
     "no purpose": ("inspector", "c1", {"purpose": None}, 422, "purpose"),
     "another purpose": ("inspector", "c1", {"purpose": "fun"}, 422, "invalid"),
     "not granted": ("reader", "c1", {}, 403, "not_granted"),
+    "without a role": ("roleless", "c1", {}, 403, "no_role"),
+    "without a role, a tenant by name": ("roleless", "c1", {"tenant": "acme"}, 404, "not_found"),
     "not unmasked": ("inspector", "c1", {"unmasked": "true"}, 403, "not_granted"),
     "another tenant's": ("stranger", "c1", {}, 404, "not_found"),
     "another tenant by name": ("stranger", "c1", {"tenant": "acme"}, 404, "not_found"),
@@ -261,3 +264,32 @@ def test_the_server_says_whether_it_is_of_use(all_of_it: Plays) -> None:
         assert client.get("/v1/health/ready").status_code == 200
         assert client.get("/v1/health/live").json() == {"status": "live"}
         assert client.get("/v1/openapi.json").status_code == 200
+
+
+def test_nobody_asks_without_end(tmp_path: Path) -> None:
+    with played(tmp_path, serve_requests_per_s=0.2) as all_of_it, all_of_it.client("stranger") as client:
+        statuses = [client.get(AUDIO, params={"tenant": "acme"}).status_code for _ in range(5)]
+        assert statuses[:2] == [404, 404]
+        assert statuses[2:] == [429] * 3
+        assert len(all_of_it.audit_log.entries) == 2
+        with all_of_it.client("inspector") as other:
+            assert other.get("/v1/recordings/c404/audio").status_code == 404, "others are not held up"
+
+
+def test_who_takes_slowly_and_often_holds_up_nobody_else(tmp_path: Path) -> None:
+    with played(tmp_path, play_requests=8) as all_of_it:
+        all_of_it.put(wav([tone(300, 600_000, RATE_HZ)], RATE_HZ), "long", segments=())
+        slow = [_ask(all_of_it, "long") for _ in range(2)]
+        try:
+            assert all(each.recv(12) == b"HTTP/1.1 200" for each in slow)
+            with all_of_it.client("chief") as same, all_of_it.client() as other:
+                assert same.head("/v1/recordings/long/audio").status_code == 429
+                assert other.head("/v1/recordings/long/audio").status_code == 200
+        finally:
+            for each in slow:
+                each.close()
+        deadline_s = time.monotonic() + 20
+        with all_of_it.client("chief") as same:
+            while same.head("/v1/recordings/long/audio").status_code == 429 and time.monotonic() < deadline_s:
+                time.sleep(0.05)
+            assert same.head("/v1/recordings/long/audio").status_code == 200

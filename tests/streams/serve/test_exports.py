@@ -1,12 +1,15 @@
 """Exports over HTTP, and by the commands that use it: four eyes, one set, one download at a time."""
 
 import io
+import socket
 import time
 import zipfile
 from collections.abc import Iterator
+from contextlib import suppress
 from http import HTTPStatus
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import httpx
 import pytest
@@ -14,6 +17,8 @@ import pytest
 from processors.custody.authorization import Actor
 from processors.custody.export_archive import verify_archive
 from streams.runtime.export_key import kept_export_key
+from streams.serve import export_routes
+from streams.serve.body import BodyLimits
 from streams.serve.export_routes import TOKEN_HEADER
 from streams.serve.ports import ServedExports
 from streams.serve.problems import RefusedError
@@ -234,3 +239,26 @@ def test_a_file_that_was_handed_out_is_checked_by_its_key(
         packed.writestr("more.txt", "more")
     ended = terminal.run("export", "verify", file)
     assert (ended.code, "not in its manifest" in ended.err) == (1, True)
+
+
+def half_a_request(running: Running, who: str | None) -> bytes:
+    """What is answered to somebody who announces a body and sends the half of it; nothing for three seconds: b''."""
+    address = urlsplit(running.server.url)
+    token = "" if who is None else f"Authorization: Bearer {who}\r\n"
+    with socket.create_connection((address.hostname, address.port), timeout=3) as connection:
+        head = f"POST /v1/exports HTTP/1.1\r\nHost: {address.netloc}\r\n{token}Content-Length: 200\r\n\r\n"
+        connection.sendall(head.encode() + b'{"tenant_id": ')
+        with suppress(TimeoutError):
+            return connection.recv(64)
+    return b""
+
+
+def test_of_nobody_not_a_byte_is_read(running: Running) -> None:
+    assert half_a_request(running, None).startswith(b"HTTP/1.1 401")
+    assert running.ask(None, "POST", "/v1/exports", content=b"no json").status_code == 401
+
+
+def test_who_sends_slowly_holds_no_request_open(running: Running, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(export_routes, "_LIMITS", BodyLimits(most_bytes=1_000, min_bytes_per_s=1_024, window_s=0.2))
+    assert half_a_request(running, "ann").startswith(b"HTTP/1.1 408")
+    assert running.ask("ann", "POST", "/v1/exports", content=b" " * 1_001).status_code == 413

@@ -11,6 +11,7 @@ from processors.custody.export_archive import ExportBrokenError, verify_archive
 from processors.custody.exports import Export, ExportNotFoundError, ExportRefusedError
 from processors.custody.ports import KeyGoneError
 from streams.stages.exporting import SOUND_BYTES, Asker, RangedSounds
+from tests.support.cases import every_case
 from tests.support.exports import ExportHouse, person, wav
 
 ANN = person("ann", "export", "listen_unmasked")
@@ -189,6 +190,7 @@ def test_a_process_without_keys_of_recordings_hands_out_no_sound_and_uses_up_no_
     with pytest.raises(ExportRefusedError) as refused:
         deaf.hand_out(ANN, export.export_id, token)
     assert refusal(refused) == "not_here"
+    assert house.audit.told()[-1] == ("exported", "refused", "not_here")
     assert house.desk.hand_out(ANN, export.export_id, token).name == "x1-1.zip"
 
 
@@ -235,3 +237,31 @@ def test_who_withdraws_gets_nothing_any_more(house: ExportHouse) -> None:
         house.desk.offer(ANN, export.export_id)
     with pytest.raises(ExportRefusedError):
         house.desk.withdraw(BOB, export.export_id)
+
+
+def test_an_id_that_somebody_guesses_is_an_entry(house: ExportHouse) -> None:
+    with every_case() as cases:
+        for action, ask in (
+            ("export_viewed", lambda: house.desk.show(ANN, "x9")),
+            ("export_viewed", lambda: house.desk.offer(ANN, "x9")),
+            ("export_viewed", lambda: house.desk.hand_out(ANN, "x9", "")),
+            ("export_viewed", lambda: house.desk.withdraw(ANN, "x9")),
+            ("export_approved", lambda: house.desk.approve(BOB, "x9", "0" * 64)),
+            ("export_refused", lambda: house.desk.refuse(BOB, "x9", "not_justified")),
+        ):
+            with cases.case(action):
+                before = len(house.audit.entries)
+                with pytest.raises(ExportNotFoundError):
+                    ask()
+                (entry,) = house.audit.entries[before:]
+                assert (entry.action, entry.result, entry.refusal) == (action, "refused", "no_export")
+                assert (entry.tenant_id, entry.object_id) == ("*", "x9")
+
+
+def test_a_list_is_entered_and_so_is_who_may_not_have_it(house: ExportHouse) -> None:
+    requested(house)
+    before = len(house.audit.entries)
+    assert house.desk.list(BOB, "bank") == []
+    assert len(house.desk.list(BOB, "acme")) == 1
+    told = [(each.tenant_id, each.result, each.refusal, each.details) for each in house.audit.entries[before:]]
+    assert told == [("bank", "refused", "not_visible", {}), ("acme", "allowed", None, {"exports": 1})]

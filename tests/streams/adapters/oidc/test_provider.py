@@ -17,7 +17,7 @@ from joserfc.jwk import OctKey, RSAKey
 
 from processors.custody.oidc_claims import TokenRefusedError
 from schemas.errors import RetryableError
-from streams.adapters.oidc.provider import OidcClient, OidcError, OidcProvider
+from streams.adapters.oidc.provider import AWAY_FOR_S, OidcClient, OidcError, OidcProvider
 from streams.ports import SystemClock
 from tests.support.cases import every_case
 from tests.support.oidc_provider import AUDIENCE, CLIENT, REDIRECT, SECRET, TestProvider, running_provider
@@ -277,11 +277,14 @@ def test_what_the_provider_publishes_is_not_believed_blindly(remote: TestProvide
             ask(good, keys={"keys": published})
 
 
-def test_a_provider_that_does_not_answer_is_asked_again_later(remote: TestProvider, ours: OidcProvider) -> None:
+def test_a_provider_that_does_not_answer_is_asked_again_later(
+    remote: TestProvider, ours: OidcProvider, hand: Hand
+) -> None:
     remote.down = True
     with pytest.raises(RetryableError):
         ours.sign_in_url("state", "nonce", "verifier")
     remote.down = False
+    hand.s += AWAY_FOR_S
     assert ours.sign_in_url("state", "nonce", "verifier").startswith(f"{remote.issuer}/authorize?")
     away = OidcProvider(replace(ours.client, issuer="http://127.0.0.1:9/realm"), SystemClock())
     with pytest.raises(RetryableError):
@@ -301,3 +304,24 @@ def test_an_hour_of_claims_is_judged_by_our_own_clock(remote: TestProvider, ours
     late = OidcProvider(ours.client, Later())
     with pytest.raises(TokenRefusedError, match="expired"):
         late.read_access_token(remote.access_token())
+
+
+def test_while_the_provider_is_away_hardly_anybody_waits_for_it(remote: TestProvider, hand: Hand) -> None:
+    asked = []
+
+    def fetch(url: str, _form: object, _headers: object) -> tuple[int, bytes]:
+        asked.append(url)
+        raise RetryableError("the OpenID provider does not answer: ReadTimeoutError")
+
+    ours = OidcProvider(
+        OidcClient(remote.issuer, CLIENT, SECRET, REDIRECT, AUDIENCE), SystemClock(), fetch, monotonic_s=hand
+    )
+    token = remote.access_token()
+    for _ in range(50):
+        with pytest.raises(RetryableError, match="ReadTimeoutError"):
+            ours.read_access_token(token)
+    assert len(asked) == 1
+    hand.s = AWAY_FOR_S
+    with pytest.raises(RetryableError):
+        ours.sign_in_url("state", "nonce", "verifier")
+    assert len(asked) == 2
