@@ -24,6 +24,7 @@ from streams.adapters.channels import channel_of, read_subscriptions
 from streams.adapters.channels.channel import Channel
 from streams.adapters.kafka.alert_source import KafkaAlertSource
 from streams.adapters.kafka.client import TopicReader
+from streams.adapters.register.register import Register
 from streams.ports import AlertSource, Clock, PartitionCommits, PublisherPort
 from streams.runtime.buried import NO_TOMBSTONES
 from streams.runtime.heartbeat import LONGEST_STEP_S, Pulse
@@ -33,7 +34,7 @@ from streams.runtime.offsets import PartitionProgress
 from streams.runtime.worker_context import WorkerContext
 from streams.settings import Settings
 from streams.topology import group_of_subscription
-from streams.wiring import buried_calls, require_topics
+from streams.wiring import buried_calls, require_register, require_topics
 
 log = logging.getLogger(__name__)
 
@@ -93,6 +94,7 @@ def build(worker: WorkerContext) -> Loop:
         tombstones=buried_calls(settings),
     )
     worker.wait_for(lambda: require_topics(settings))
+    worker.wait_for(lambda: require_register(Register.of(settings)))
     notify = Notify(settings.subscriptions_file, outside)
     notify.start()
     return worker.loop(notify.look_again, every_s=LOOK_AGAIN_S, close=notify.stop)

@@ -19,6 +19,7 @@ from streams.ports import SystemClock
 from streams.runtime.heartbeat import conditions
 from streams.settings import Settings
 from streams.topology import consumer_groups
+from tests.support.access_log import register_of
 from tests.support.alerts import QUOTE, SECRET, an_alert
 from tests.support.brokers import running_broker
 from tests.support.processes import eventually
@@ -91,6 +92,7 @@ def running(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
         Supervisor(folder / "workers", Backoff(first_s=0.1)) as supervisor,
     ):
         apply_topics(broker)
+        register_of(folder).close()
         file = folder / "subscriptions.yaml"
         channels = {
             name: {"webhook": {"url": at.url(), "secrets": [{"env": "HOOK_SECRET"}], "allow_private": True}}
