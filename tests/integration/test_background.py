@@ -320,7 +320,7 @@ class TestWithClickHouse:
     def test_contacts_have_the_same_times_as_their_calls(
         self, url: str, history_on: Callable[..., ClickHouseHistory]
     ) -> None:
-        background = history_on(url).background(an_event("this", NOW, customer=CUSTOMER, tenant_id="hides"))
+        background = history_on(url).background(THIS)
         assert background.contacts == tuple(
             EarlierContact(call_id, NOW - DAY, (), "inbound") for call_id in ("c-1", "c-0")
         )

@@ -156,7 +156,7 @@ def test_what_is_delivered_again_by_any_host_shows_what_one_server_shows(pair: P
         size = chance.randint(1, 40)
         chance.choice(pair.hosts).sink.write(as_one_batch(repeated[:size]))
         del repeated[:size]
-    assert {view for view in VIEWS if not expected[view]} == set()
+    assert {view for view in set(VIEWS) - {"purges"} if not expected[view]} == set(), "no message writes that one"
     for host in pair.hosts:
         assert content(host) == expected
 
