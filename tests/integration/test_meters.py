@@ -63,13 +63,14 @@ def url(engine: RunningEngine) -> str:
         sink.write(custody("intake_announced", at(1), call_id="c1", content_bytes=100))
         sink.write(custody("intake_announced", at(1), call_id="c2", content_bytes=50))
         sink.write(custody("intake_announced", at(3), call_id="c3", content_bytes=7))
-        sink.write(custody("call_keys_destroyed", at(3, 20), call_id="c1", count=2))
         sink.write(custody("export_download_begun", at(3), export_id="x1", count=2))
         sink.write(custody("export_download_ended", at(3), export_id="x1", count=2, content_bytes=900))
         sink.write(accessed("searched", at(3)))
         sink.write(accessed("listened", at(3), "c3"))
         sink.write(accessed("listened", at(3), "c2", refusal="not_granted"))
         sink.write(accessed("viewed_transcript", at(3), "c3"))
+    gone = f"UPDATE purged_at = '{at(3, 20):%Y-%m-%d %H:%M:%S}' WHERE tenant_id = 'acme' AND call_id = 'c1'"
+    client.command(f"ALTER TABLE call_versions {gone} SETTINGS mutations_sync = 2")
     # At the end of a month in Shanghai, not in UTC.
     sink.write(accessed("searched", datetime(2026, 3, 31, 17, tzinfo=UTC)))
     client.close()

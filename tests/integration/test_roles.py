@@ -215,6 +215,8 @@ def fill(sink: ClickHouseSink) -> None:
         )
         sink.write(rows_for_custody_changed(taken))
         sink.write(rows_for_call_listed(listed.model_copy(update=own)))
+        told = {"state": "purged", "reason": "request", "policy_version": "", "purge_id": "p1", "ended_at": None}
+        sink.write({"purge_versions": [{**own, **told, "at": NOW, "version": 1}]})
     letter = CALLS_DEAD_LETTERS.decode(next((EXAMPLES / CALLS_DEAD_LETTERS.name).glob("*.json")).read_bytes())
     for tenant in ("acme", "other", None):
         named = {"tenant_id": tenant, "call_id": tenant and "d1", "dead_letter_id": f"letter-{tenant}"}
