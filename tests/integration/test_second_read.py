@@ -24,6 +24,7 @@ from streams.embedded.supervisor import Backoff, Supervisor
 from streams.ports import SystemClock, TranscriptGoneError
 from streams.settings import Settings
 from tests.processors.rules.rule_packs import called
+from tests.support.access_log import register_of
 from tests.support.brokers import running_broker
 from tests.support.chat_server import ChatServer, running_chat_server
 from tests.support.clickhouse_engine import RunningEngine
@@ -101,6 +102,7 @@ def running(engine: RunningEngine, tmp_path_factory: pytest.TempPathFactory) -> 
         Supervisor(folder / "workers", Backoff(first_s=0.1)) as supervisor,
     ):
         apply_topics(broker)
+        register_of(broker.data_dir).close()
         settings = broker.model_copy(
             update={
                 "clickhouse_url": SecretStr(url),

@@ -8,7 +8,7 @@ from processors.custody.purge import PlaceCounts
 from streams.adapters.object_store.transcripts import day_key, valid_call, valid_tenant
 from streams.ports import ObjectMissingError, ObjectStore
 
-_NAMES: Mapping[str, str] = {
+OBJECT_NAMES: Mapping[str, str] = {
     "recordings": r"{call}\.[0-9a-f]{{12,16}}\.[a-z0-9]{{1,8}}",
     "archive": r"{call}\.[0-9a-f]{{12,16}}\.[a-z0-9]{{1,8}}",
     "renditions": r"{call}\.[0-9a-f]{{12,16}}\.(peaks|seek|converted\.[a-z0-9]{{1,8}})",
@@ -40,7 +40,7 @@ class CallObjects:
         return self._each(tenant_id, calls, remove=False)
 
     def _each(self, tenant_id: str, calls: Mapping[str, Sequence[date]], *, remove: bool) -> PlaceCounts:
-        counts = dict.fromkeys((*_NAMES, "call_days"), 0)
+        counts = dict.fromkeys((*OBJECT_NAMES, "call_days"), 0)
         for call_id, days in calls.items():
             for prefix, key in self._keys(tenant_id, call_id, days):
                 counts[prefix] += 1
@@ -51,7 +51,7 @@ class CallObjects:
     def _keys(self, tenant_id: str, call_id: str, days: Sequence[date]) -> Iterator[tuple[str, str]]:
         """What there is; where its transcript lies is told last, so that a purge that was killed finds it again."""
         tenant, call = valid_tenant(tenant_id), valid_call(call_id)
-        for prefix, name in _NAMES.items():
+        for prefix, name in OBJECT_NAMES.items():
             of_call = re.compile(name.format(call=re.escape(call)))
             for day in days:
                 folder = f"{prefix}/{tenant}/{day:%Y/%m/%d}/"

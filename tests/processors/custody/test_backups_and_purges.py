@@ -13,7 +13,7 @@ from processors.custody.backups import (
     object_of,
     without_erased,
 )
-from streams.adapters.object_store.purging import _NAMES
+from streams.adapters.object_store.purging import OBJECT_NAMES
 
 STAMP = "purged_at"
 """Says when the call was destroyed; nothing goes by it."""
@@ -50,11 +50,11 @@ def test_what_an_inspector_wrote_down_as_missed_goes_whole_and_other_verdicts_lo
     assert left == [b"acme\tc1\tfinding\tf1\t\\N\n", lines[2]]
 
 
-@pytest.mark.parametrize("prefix", _NAMES)
+@pytest.mark.parametrize("prefix", OBJECT_NAMES)
 def test_objects_that_a_purge_destroys_are_taken_out_of_backups(prefix: str) -> None:
     names = {"renditions": "c1.0123456789abcdef.peaks", "transcripts": "c1.1", "received": "c1.0123456789abcdef"}
     name = names.get(prefix, "c1.0123456789abcdef.wav")
-    assert re.fullmatch(_NAMES[prefix].format(call="c1"), name)
+    assert re.fullmatch(OBJECT_NAMES[prefix].format(call="c1"), name)
 
     found = object_of(f"{prefix}/acme/2026/01/02/{name}")
 
