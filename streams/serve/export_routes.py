@@ -37,7 +37,7 @@ T = TypeVar("T")
 M = TypeVar("M", bound=BaseModel)
 
 EXPORT_THREADS = 8
-_LIMITS = BodyLimits(most_bytes=4 * 1024 * 1024, min_bytes_per_s=1_024, window_s=10.0)
+EXPORT_BODY_LIMITS = BodyLimits(most_bytes=4 * 1024 * 1024, min_bytes_per_s=1_024, window_s=10.0)
 TOKEN_HEADER = "X-Callstream-Download"  # noqa: S105 - the name of a header
 """In a header and not in the URL, which proxies log and browsers remember."""
 
@@ -310,7 +310,7 @@ async def _in_threads(chunks: Iterator[bytes], pool: ThreadPoolExecutor) -> Asyn
 async def _read(request: "Request", model: type[M]) -> M:
     """The body. Raises `RefusedError` (408, 413, 422)."""
     raw = bytearray()
-    async for chunk in chunks_of(request.receive, _LIMITS, None, _at_once):
+    async for chunk in chunks_of(request.receive, EXPORT_BODY_LIMITS, None, _at_once):
         raw += chunk
     try:
         return model.model_validate_json(bytes(raw) or b"{}")

@@ -259,6 +259,8 @@ def test_of_nobody_not_a_byte_is_read(running: Running) -> None:
 
 
 def test_who_sends_slowly_holds_no_request_open(running: Running, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(export_routes, "_LIMITS", BodyLimits(most_bytes=1_000, min_bytes_per_s=1_024, window_s=0.2))
+    monkeypatch.setattr(
+        export_routes, "EXPORT_BODY_LIMITS", BodyLimits(most_bytes=1_000, min_bytes_per_s=1_024, window_s=0.2)
+    )
     assert half_a_request(running, "ann").startswith(b"HTTP/1.1 408")
     assert running.ask("ann", "POST", "/v1/exports", content=b" " * 1_001).status_code == 413
