@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from starlette.requests import Request
     from starlette.responses import Response
 
-EXPORT_BODY_LIMITS = BodyLimits(most_bytes=8 * 1024, min_bytes_per_s=1, window_s=10.0)
+_LIMITS = BodyLimits(most_bytes=8 * 1024, min_bytes_per_s=1, window_s=10.0)
 
 _UNAUTHORIZED = (HTTPStatus.UNAUTHORIZED, "nobody who is known, whatever is wrong")
 _FORBIDDEN = (HTTPStatus.FORBIDDEN, "without a role, or sent by another site")
@@ -210,7 +210,7 @@ async def _read_sign_in(request: "Request") -> SignIn:
     if request.headers.get("content-type", "").partition(";")[0].strip().lower() != "application/json":
         raise RefusedError(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "unsupported_media_type", "Send application/json.")
     raw = bytearray()
-    async for data in chunks(request.receive, EXPORT_BODY_LIMITS, None, _at_once):
+    async for data in chunks(request.receive, _LIMITS, None, _at_once):
         raw += data
     problems: list[str] = []
     try:
