@@ -10,7 +10,7 @@ from http import HTTPStatus
 from struct import pack
 from typing import TYPE_CHECKING, Annotated, TypeVar
 
-from processors.custody.authorization import EVERY_TENANT, Actor
+from processors.custody.authorization import Actor
 from processors.custody.play_sessions import ListeningPurpose
 from schemas.messages.message import Identifier, TenantId
 from streams.listening import ListeningRequest, NotPlayedError, ShownPeaks, Why, why_not
@@ -23,7 +23,15 @@ from streams.serve.authentication import answered
 from streams.serve.export_routes import add_export_routes
 from streams.serve.limits import TenantLimits
 from streams.serve.middleware import Edge
-from streams.serve.problems import RefusedError, answer_of, busy, described, not_found, unprocessable
+from streams.serve.permission import only_tenant
+from streams.serve.problems import (
+    RefusedError,
+    add_problem_handlers,
+    busy,
+    described,
+    not_found,
+    unprocessable,
+)
 from streams.serve.requests import CallIdInPath
 
 if TYPE_CHECKING:
@@ -72,8 +80,6 @@ _REFUSALS = described(
 def build_app(played: Played) -> "FastAPI":
     """The application. What it starts, it stops at the end of its lifespan."""
     from fastapi import FastAPI, Header, Query, Request, Response
-    from fastapi.exceptions import RequestValidationError
-    from starlette.exceptions import HTTPException
 
     settings = played.settings
     pool = ThreadPoolExecutor(PLAYING_THREADS, thread_name_prefix="play")
@@ -100,21 +106,7 @@ def build_app(played: Played) -> "FastAPI":
         redirect_slashes=False,
     )
 
-    @app.exception_handler(RefusedError)
-    async def refused(request: Request, error: RefusedError) -> Response:
-        return answer_of(error, request.state.request_id)
-
-    @app.exception_handler(HTTPException)
-    async def routed_nowhere(request: Request, error: HTTPException) -> Response:
-        status = HTTPStatus(error.status_code)
-        problem = RefusedError(status, status.phrase.lower().replace(" ", "_"), "There is nothing of that kind here.")
-        problem.headers.update(error.headers or {})
-        return answer_of(problem, request.state.request_id)
-
-    @app.exception_handler(RequestValidationError)
-    async def invalid(request: Request, error: RequestValidationError) -> Response:
-        problems = [f"{'.'.join(map(str, each['loc'][1:]))}: {each['type']}" for each in error.errors()]
-        return answer_of(unprocessable("invalid", "A parameter is wrong.", problems), request.state.request_id)
+    add_problem_handlers(app)
 
     def ended(actor_id: str) -> None:
         open_of[actor_id] -= 1
@@ -278,19 +270,6 @@ def _refusal(why: Why, reason: str) -> RefusedError:
     if why == "unknown":
         return not_found()
     return RefusedError(_STATUS[why], reason, _SENTENCES.get(reason, "The recording cannot be played."))
-
-
-def only_tenant(actor: Actor) -> str:
-    """The tenant in which the actor has roles, `*` for somebody without any, whose refusal is entered as all are.
-
-    Raises `RefusedError` (422) where there are several.
-    """
-    tenants = {grant.tenant_id for grant in actor.grants}
-    if len(tenants) == 1 and EVERY_TENANT not in tenants:
-        return tenants.pop()
-    if not tenants:
-        return EVERY_TENANT
-    raise unprocessable("tenant", "Say which tenant: ?tenant=…", ["tenant: missing"])
 
 
 def binary_peaks(shown: ShownPeaks) -> bytes:

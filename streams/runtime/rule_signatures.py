@@ -10,19 +10,12 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
+from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
-from cryptography.hazmat.primitives.serialization import (
-    Encoding,
-    NoEncryption,
-    PrivateFormat,
-    PublicFormat,
-    load_pem_private_key,
-    load_pem_public_key,
-)
 
 from schemas.errors import OperatorError
 from schemas.messages.rules_published import RulesPublished
+from streams.runtime.signing_keys import SigningKeys, private_pem, public_pem
 
 PublicKeys = tuple[Ed25519PublicKey, ...]
 
@@ -32,6 +25,9 @@ PUBLIC_KEY_FILE = "rules-public.pem"
 
 class RuleKeyError(OperatorError):
     """A key file cannot be used, or one is there already; the text names the file and holds nothing of a key."""
+
+
+_KEYS = SigningKeys(RuleKeyError, made_by=": make one with callstream rules keygen")
 
 
 def make_key_pair(folder: Path) -> tuple[Path, Path]:
@@ -47,8 +43,8 @@ def make_key_pair(folder: Path) -> tuple[Path, Path]:
     try:
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         # The public key first: a start that was cut off between the two is seen by the private one being absent.
-        _write(public_file, key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo), 0o644)
-        _write(private_file, key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()), 0o600)
+        _write(public_file, public_pem(key), 0o644)
+        _write(private_file, private_pem(key), 0o600)
     except OSError as error:
         raise RuleKeyError(f"the keys cannot be written to {folder}: {error.strerror}") from None
     return private_file, public_file
@@ -70,33 +66,12 @@ def _write(file: Path, content: bytes, mode: int) -> None:
 
 def read_private_key(file: Path) -> Ed25519PrivateKey:
     """Raises `RuleKeyError`."""
-    try:
-        key = load_pem_private_key(file.read_bytes(), password=None)
-    except (OSError, ValueError, TypeError, UnsupportedAlgorithm) as error:
-        raise RuleKeyError(f"the private key {file} cannot be read: {type(error).__name__}") from None
-    if not isinstance(key, Ed25519PrivateKey):
-        raise RuleKeyError(f"{file} is no private key of Ed25519: make one with callstream rules keygen")
-    return key
+    return _KEYS.read_private(file)
 
 
 def read_public_keys(place: Path | None) -> PublicKeys | None:
     """The keys of a file, or of all files *.pem of a folder; none where no place is named. Raises `RuleKeyError`."""
-    if place is None:
-        return None
-    files = sorted(place.glob("*public*.pem")) if place.is_dir() else [place]
-    if not files:
-        raise RuleKeyError(f"{place} holds no public key (*public*.pem): make one with callstream rules keygen")
-    return tuple(_read_public_key(file) for file in files)
-
-
-def _read_public_key(file: Path) -> Ed25519PublicKey:
-    try:
-        key = load_pem_public_key(file.read_bytes())
-    except (OSError, ValueError, UnsupportedAlgorithm) as error:
-        raise RuleKeyError(f"the public key {file} cannot be read: {type(error).__name__}") from None
-    if not isinstance(key, Ed25519PublicKey):
-        raise RuleKeyError(f"{file} is no public key of Ed25519: make one with callstream rules keygen")
-    return key
+    return None if place is None else _KEYS.read_publics(place)
 
 
 def sign(message: RulesPublished, key: Ed25519PrivateKey) -> RulesPublished:

@@ -21,7 +21,15 @@ from streams.serve.middleware import Edge
 from streams.serve.people import COOKIE, People, Person
 from streams.serve.permission import Permission, Permitted
 from streams.serve.ports import Served
-from streams.serve.problems import HttpProblem, RefusedError, answer_of, described, entered, not_found, unavailable
+from streams.serve.problems import (
+    HttpProblem,
+    RefusedError,
+    add_problem_handlers,
+    described,
+    entered,
+    not_found,
+    unavailable,
+)
 from streams.serve.requests import (
     CallAnswer,
     CallIdInPath,
@@ -80,8 +88,6 @@ class Health(BaseModel):
 def build_app(served: Served) -> "FastAPI":
     """The application. What it starts, it stops at the end of its lifespan."""
     from fastapi import FastAPI, Request, Response
-    from fastapi.exceptions import RequestValidationError
-    from starlette.exceptions import HTTPException
 
     settings = served.settings
     asking = ThreadPoolExecutor(ASKING_THREADS, thread_name_prefix="ask")
@@ -136,24 +142,11 @@ def build_app(served: Served) -> "FastAPI":
             await permission.permit_actor(request, actor_of_key(who), "see_text", call_id, tenant)
         return who.tenant_id, None
 
-    @app.exception_handler(RefusedError)
-    async def refused(request: Request, error: RefusedError) -> Response:
+    async def enter(request: Request, error: RefusedError) -> None:
         if error.status in _ENTERED and not error.entered:
             await asyncio.get_running_loop().run_in_executor(asking, _enter_refusal, served, request, error)
-        return answer_of(error, request.state.request_id)
 
-    @app.exception_handler(HTTPException)
-    async def routed_nowhere(request: Request, error: HTTPException) -> Response:
-        status = HTTPStatus(error.status_code)
-        problem = RefusedError(status, status.phrase.lower().replace(" ", "_"), "There is nothing of that kind here.")
-        problem.headers.update(error.headers or {})
-        return answer_of(problem, request.state.request_id)
-
-    @app.exception_handler(RequestValidationError)
-    async def invalid(request: Request, error: RequestValidationError) -> Response:
-        problems = [f"{'.'.join(map(str, each['loc'][1:]))}: {each['type']}" for each in error.errors()]
-        refused = RefusedError(HTTPStatus.UNPROCESSABLE_ENTITY, "invalid", "A parameter is wrong.", errors=problems)
-        return answer_of(refused, request.state.request_id)
+    add_problem_handlers(app, enter)
 
     @app.post(
         "/v1/recordings",

@@ -171,10 +171,15 @@ class Permission:
 
 
 def only_tenant(actor: Actor) -> str:
-    """The tenant in which the actor has roles. Raises `RefusedError` (422) where there is not exactly one."""
+    """The tenant in which the actor has roles, `*` for somebody without any, whose refusal is entered as all are.
+
+    Raises `RefusedError` (422) where there are several.
+    """
     tenants = {grant.tenant_id for grant in actor.grants}
     if len(tenants) == 1 and EVERY_TENANT not in tenants:
         return tenants.pop()
+    if not tenants:
+        return EVERY_TENANT
     raise unprocessable("tenant", "Say which tenant: ?tenant=…", ["tenant: missing"])
 
 

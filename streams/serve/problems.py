@@ -1,13 +1,13 @@
 """How a request is refused: `application/problem+json` of RFC 9457, with names of fields and never a value."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, Field
 
 if TYPE_CHECKING:
-    from fastapi import Response
+    from fastapi import FastAPI, Request, Response
 
 
 MEDIA_TYPE = "application/problem+json"
@@ -90,6 +90,35 @@ def entered(refused: RefusedError) -> RefusedError:
     """The same, which the audit log has already."""
     refused.entered = True
     return refused
+
+
+def add_problem_handlers(
+    app: "FastAPI", enter: "Callable[[Request, RefusedError], Awaitable[None]] | None" = None
+) -> None:
+    """Have every refusal answered by a problem, those of routes that are not there and of parameters too. `enter`
+    hears of a refusal before it is answered.
+    """
+    from fastapi import Request, Response
+    from fastapi.exceptions import RequestValidationError
+    from starlette.exceptions import HTTPException
+
+    @app.exception_handler(RefusedError)
+    async def refused(request: Request, error: RefusedError) -> Response:
+        if enter is not None:
+            await enter(request, error)
+        return answer_of(error, request.state.request_id)
+
+    @app.exception_handler(HTTPException)
+    async def routed_nowhere(request: Request, error: HTTPException) -> Response:
+        status = HTTPStatus(error.status_code)
+        problem = RefusedError(status, status.phrase.lower().replace(" ", "_"), "There is nothing of that kind here.")
+        problem.headers.update(error.headers or {})
+        return answer_of(problem, request.state.request_id)
+
+    @app.exception_handler(RequestValidationError)
+    async def invalid(request: Request, error: RequestValidationError) -> Response:
+        problems = [f"{'.'.join(map(str, each['loc'][1:]))}: {each['type']}" for each in error.errors()]
+        return answer_of(unprocessable("invalid", "A parameter is wrong.", problems), request.state.request_id)
 
 
 def answer_of(refused: RefusedError, request_id: str) -> "Response":

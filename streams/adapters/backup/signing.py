@@ -5,18 +5,11 @@ from collections.abc import Iterable
 from pathlib import Path
 from secrets import token_bytes
 
-from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
+from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
-from cryptography.hazmat.primitives.serialization import (
-    Encoding,
-    NoEncryption,
-    PrivateFormat,
-    PublicFormat,
-    load_pem_private_key,
-    load_pem_public_key,
-)
 
 from schemas.errors import OperatorError
+from streams.runtime.signing_keys import SigningKeys, private_pem, public_pem
 
 PRIVATE_FILE = "backup-private.pem"
 PUBLIC_FILE = "backup-public.pem"
@@ -28,6 +21,9 @@ class BackupKeyError(OperatorError):
     """A key file cannot be used, or is there already; the text names the file and holds nothing of a key."""
 
 
+_KEYS = SigningKeys(BackupKeyError, made_by=": make one with callstream backup keygen")
+
+
 def make_keys(folder: Path) -> tuple[Path, ...]:
     """New files of every kind in the folder, which is made where it is absent; only the public one is for others.
 
@@ -35,8 +31,8 @@ def make_keys(folder: Path) -> tuple[Path, ...]:
     """
     pair = Ed25519PrivateKey.generate()
     contents = {
-        PUBLIC_FILE: pair.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo),
-        PRIVATE_FILE: pair.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()),
+        PUBLIC_FILE: public_pem(pair),
+        PRIVATE_FILE: private_pem(pair),
         SEALING_FILE: token_bytes(32).hex().encode() + b"\n",
         KEYS_SEALING_FILE: token_bytes(32).hex().encode() + b"\n",
     }
@@ -57,31 +53,12 @@ def make_keys(folder: Path) -> tuple[Path, ...]:
 
 def read_private_key(file: Path) -> Ed25519PrivateKey:
     """Raises `BackupKeyError`."""
-    try:
-        key = load_pem_private_key(file.read_bytes(), password=None)
-    except (OSError, ValueError, TypeError, UnsupportedAlgorithm) as error:
-        raise BackupKeyError(f"the private key {file} cannot be read: {type(error).__name__}") from None
-    if not isinstance(key, Ed25519PrivateKey):
-        raise BackupKeyError(f"{file} is no private key of Ed25519: make one with callstream backup keygen")
-    return key
+    return _KEYS.read_private(file)
 
 
 def read_public_keys(place: Path) -> tuple[Ed25519PublicKey, ...]:
     """The key of a file, or those of all files *public*.pem of a folder. Raises `BackupKeyError`."""
-    files = sorted(place.glob("*public*.pem")) if place.is_dir() else [place]
-    if not files:
-        raise BackupKeyError(f"{place} holds no public key (*public*.pem): make one with callstream backup keygen")
-    return tuple(_read_public_key(file) for file in files)
-
-
-def _read_public_key(file: Path) -> Ed25519PublicKey:
-    try:
-        key = load_pem_public_key(file.read_bytes())
-    except (OSError, ValueError, TypeError, UnsupportedAlgorithm) as error:
-        raise BackupKeyError(f"the public key {file} cannot be read: {type(error).__name__}") from None
-    if not isinstance(key, Ed25519PublicKey):
-        raise BackupKeyError(f"{file} is no public key of Ed25519: make one with callstream backup keygen")
-    return key
+    return _KEYS.read_publics(place)
 
 
 def read_sealing_key(file: Path | None) -> bytes | None:

@@ -19,10 +19,10 @@ def verify(
     """Say whether a receipt is as it was signed; works without any connection. Ends with 1 where it is not."""
     from processors.custody.receipts import verified_receipt
     from streams.purging import receipts_key_file
-    from streams.runtime.receipt_keys import read_public_pem, receipt_key
+    from streams.runtime.receipt_keys import read_receipt_public_key, receipt_key
 
     if public_key is not None:
-        key = read_public_pem(public_key)
+        key = read_receipt_public_key(public_key)
     else:
         own = receipts_key_file(command_settings())
         if not own.exists():
