@@ -33,6 +33,7 @@ from streams.adapters.clickhouse.risks import StoredRisks
 from streams.adapters.kafka.client import Publisher, TopicReader
 from streams.adapters.object_store.from_settings import object_store_from
 from streams.adapters.object_store.transcripts import StoredObject
+from streams.analysis import judge_settings
 from streams.cli.replay import BatchJudgeBuilder
 from streams.embedded.stack import Stack, StackPlan
 from streams.ports import SystemClock
@@ -40,7 +41,7 @@ from streams.runtime.processes import in_processes, in_this_process
 from streams.runtime.replay_progress import ReplayProgress
 from streams.settings import Settings, load_settings
 from streams.stages.replay import BATCH_CALLS, Replay, ReplayBatch, ReplayWindow
-from streams.wiring import judge_settings, transcript_store_from
+from streams.wiring import transcript_store_from
 
 SEED = 7
 DAYS = 20

@@ -64,8 +64,8 @@ def analyze_file(
 
     from processors.listening.pipeline import listen
     from streams.adapters.decoder.process import DecoderProcess
+    from streams.analysis import build_emotion, build_engine, build_judge, listen_settings
     from streams.stages.capture import call_of_file, read_facts
-    from streams.wiring import build_emotion, build_engine, build_judge, listen_settings
 
     with DecoderProcess() as decoder:
         call, data = call_of_file(file, read_facts(meta) if meta else {}, settings.max_recording_bytes, decoder)
@@ -85,8 +85,8 @@ def analyze_transcript(
     Raises `InvalidCallError`.
     """
     from processors.receiving.pipeline import transcript_of
+    from streams.analysis import build_judge, receive_settings
     from streams.stages.capture import read_facts, transcript_of_file
-    from streams.wiring import build_judge, receive_settings
 
     received = transcript_of_file(file, read_facts(meta) if meta else {}, usual_call_id="transcript")
     transcript = transcript_of(received, receive_settings(settings), clock.now())

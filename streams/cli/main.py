@@ -7,61 +7,16 @@ import errno
 import os
 import resource
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import NoReturn
+from importlib import import_module
+from typing import Any, NoReturn
 
 import typer
+from typer.core import TyperGroup
 
 from schemas.errors import OperatorError, RetryableError
-from streams.cli.alerts import alerts_app
-from streams.cli.analyze import analyze
-from streams.cli.api_keys import api_keys_app
-from streams.cli.audit import audit_app
-from streams.cli.backup import backup_app
-from streams.cli.bucket import bucket_app, store_app
-from streams.cli.cdr import cdr_app
-from streams.cli.check import check_app
-from streams.cli.config import config
 from streams.cli.console.exit_codes import EXIT_BUG, EXIT_PROBLEM, EXIT_UNREACHABLE
-from streams.cli.contracts import contracts
-from streams.cli.custody import custody_app
-from streams.cli.demands import demands_app
-from streams.cli.demo import demo
-from streams.cli.emotion import emotion_app
-from streams.cli.erase import erase_app
-from streams.cli.export import export_app
-from streams.cli.hold import hold_app
-from streams.cli.index_sounds import index_sounds
-from streams.cli.keys import keys_app
-from streams.cli.kpi import kpi_app
-from streams.cli.learn import learn_app
-from streams.cli.meters import meters
-from streams.cli.migrate import migrate
-from streams.cli.publish import publish
-from streams.cli.purge import purge
-from streams.cli.quarantine import quarantine_app
-from streams.cli.rate import rate
-from streams.cli.receipts import receipts_app
-from streams.cli.recording import recording_app
-from streams.cli.release import release
-from streams.cli.replay import replay
-from streams.cli.retain import retain_app
-from streams.cli.roles import roles_app
-from streams.cli.rollup import rollup
-from streams.cli.rules import rules_app
-from streams.cli.sample_data import sample_data
-from streams.cli.scorecards import scorecards_app
-from streams.cli.search import search
-from streams.cli.serve import serve
-from streams.cli.status import status
-from streams.cli.surges import surges
-from streams.cli.topics import topics_app
-from streams.cli.topology import topology
-from streams.cli.up import up
-from streams.cli.user import user_app
-from streams.cli.verdicts import verdicts_app
-from streams.cli.worker import worker
 from streams.embedded.child import PRIVATE_UMASK
 from streams.runtime.logs import describe
 
@@ -88,7 +43,91 @@ Exit codes
   3  a setting is wrong                  130  interrupted
 """
 
+COMMANDS = (
+    "demo",
+    "up",
+    "worker",
+    "serve",
+    "publish",
+    "purge",
+    "analyze",
+    "replay",
+    "rate",
+    "rollup",
+    "sample-data",
+    "search",
+    "index-sounds",
+    "topology",
+    "migrate",
+    "status",
+    "meters",
+    "surges",
+    "contracts",
+    "config",
+    "release",
+    "api-keys",
+    "topics",
+    "bucket",
+    "custody",
+    "audit",
+    "store",
+    "rules",
+    "scorecards",
+    "alerts",
+    "emotion",
+    "kpi",
+    "keys",
+    "recording",
+    "demands",
+    "verdicts",
+    "cdr",
+    "learn",
+    "roles",
+    "check",
+    "quarantine",
+    "export",
+    "user",
+    "retain",
+    "hold",
+    "erase",
+    "receipts",
+    "backup",
+)
+"""In the order of the help; `streams.cli.NAME` has each."""
+
+
+class CommandsAtNeed(Mapping[str, Any]):
+    """Name → command. Its module is imported when it is asked for: thirteen workers need not load what others run."""
+
+    def __getitem__(self, name: str) -> Any:
+        if name not in COMMANDS:
+            raise KeyError(name)
+        module = import_module(f"streams.cli.{name.replace('-', '_')}")
+        holder = typer.Typer(add_completion=False, rich_markup_mode=None)
+        word = module.__name__.rpartition(".")[2]
+        if group := getattr(module, f"{word}_app", None):
+            holder.add_typer(group, name=name)
+        else:
+            holder.command(name)(getattr(module, word))
+        return typer.main.get_group(holder).commands[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(COMMANDS)
+
+    def __len__(self) -> int:
+        return len(COMMANDS)
+
+
+class LazyGroup(TyperGroup):
+    """The first words of a command line."""
+
+    def __init__(self, **attributes: Any) -> None:
+        super().__init__(**attributes)
+        self.commands = CommandsAtNeed()  # type: ignore[assignment]  # nobody adds commands later
+
+
 app = typer.Typer(
+    cls=LazyGroup,
     help=HELP,
     no_args_is_help=True,
     add_completion=False,
@@ -96,55 +135,11 @@ app = typer.Typer(
     rich_markup_mode=None,
     context_settings={"max_content_width": 120},
 )
-app.command()(demo)
-app.command()(up)
-app.command()(worker)
-app.command()(serve)
-app.command()(publish)
-app.command()(purge)
-app.command()(analyze)
-app.command()(replay)
-app.command()(rate)
-app.command()(rollup)
-app.command()(sample_data)
-app.command()(search)
-app.command()(index_sounds)
-app.command()(topology)
-app.command()(migrate)
-app.command()(status)
-app.command()(meters)
-app.command()(surges)
-app.command()(contracts)
-app.command()(config)
-app.command()(release)
-app.add_typer(api_keys_app, name="api-keys")
-app.add_typer(topics_app, name="topics")
-app.add_typer(bucket_app, name="bucket")
-app.add_typer(custody_app, name="custody")
-app.add_typer(audit_app, name="audit")
-app.add_typer(store_app, name="store", hidden=True)
-app.add_typer(rules_app, name="rules")
-app.add_typer(scorecards_app, name="scorecards")
-app.add_typer(alerts_app, name="alerts")
-app.add_typer(emotion_app, name="emotion")
-app.add_typer(kpi_app, name="kpi")
-app.add_typer(keys_app, name="keys")
-app.add_typer(recording_app, name="recording")
-app.add_typer(demands_app, name="demands")
-app.add_typer(verdicts_app, name="verdicts")
-app.add_typer(cdr_app, name="cdr")
-app.add_typer(learn_app, name="learn")
-app.add_typer(roles_app, name="roles")
-app.add_typer(check_app, name="check")
-app.add_typer(quarantine_app, name="quarantine")
-app.add_typer(export_app, name="export")
-app.add_typer(user_app, name="user")
-app.add_typer(retain_app, name="retain")
-app.add_typer(hold_app, name="hold")
-app.add_typer(erase_app, name="erase")
-app.add_typer(receipts_app, name="receipts")
-app.add_typer(backup_app, name="backup")
-app.add_typer(recording_app, name="recording")
+
+
+@app.callback()
+def _callstream() -> None:
+    """Typer makes a group of what has a callback, also while no command is loaded."""
 
 
 def main() -> None:

@@ -198,11 +198,12 @@ class BatchJudgeBuilder:
         from streams.adapters.clickhouse.history import ClickHouseHistory
         from streams.adapters.clickhouse.risks import StoredRisks
         from streams.adapters.object_store.from_settings import object_store_from
+        from streams.analysis import judge_settings
         from streams.ports import SystemClock
         from streams.runtime.stage import no_side_outputs
         from streams.stages.judge import alert_outputs
         from streams.stages.replay import BatchJudge
-        from streams.wiring import buried_calls, judge_settings, transcript_store_from
+        from streams.wiring import buried_calls, transcript_store_from
 
         settings = self.settings
         rulebooks = Rulebooks(self.packs, Sounds(settings.merged_sounds), settings.days)

@@ -16,6 +16,7 @@ from streams.adapters.clickhouse.history import ClickHouseHistory
 from streams.adapters.kafka.client import TopicReader
 from streams.adapters.kafka.faust_source import FaustSource
 from streams.adapters.register.register import Register
+from streams.analysis import judge_settings
 from streams.ports import Clock, History, NoHistory
 from streams.runtime.buried import NO_TOMBSTONES
 from streams.runtime.loop import Loop
@@ -23,7 +24,7 @@ from streams.runtime.rule_signatures import read_public_keys
 from streams.runtime.rules_feed import LiveJudge, follow, packs_at_hand
 from streams.runtime.stage import Stage
 from streams.runtime.worker_context import WorkerContext
-from streams.wiring import buried_calls, judge_settings, require_register, require_topics
+from streams.wiring import buried_calls, require_register, require_topics
 
 
 def build(worker: WorkerContext) -> Loop:

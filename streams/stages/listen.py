@@ -26,6 +26,7 @@ from streams.adapters.object_store.recordings import RecordingStore, UnreadableR
 from streams.adapters.object_store.renditions import RenditionStore
 from streams.adapters.object_store.transcripts import TranscriptStore
 from streams.adapters.register.register import Register
+from streams.analysis import build_emotion, build_engine, listen_settings
 from streams.ports import Clock
 from streams.runtime.buried import NO_TOMBSTONES
 from streams.runtime.logs import describe
@@ -33,10 +34,7 @@ from streams.runtime.loop import Loop, Streak
 from streams.runtime.stage import Stage
 from streams.runtime.worker_context import WorkerContext
 from streams.wiring import (
-    build_emotion,
-    build_engine,
     buried_calls,
-    listen_settings,
     recording_store_from,
     rendition_store_from,
     require_register,

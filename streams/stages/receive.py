@@ -18,6 +18,7 @@ from streams.adapters.object_store.from_settings import object_store_from
 from streams.adapters.object_store.received import OriginalGoneError, ReceivedStore
 from streams.adapters.object_store.transcripts import TranscriptStore
 from streams.adapters.register.register import Register
+from streams.analysis import receive_settings
 from streams.ports import Clock
 from streams.runtime.buried import NO_TOMBSTONES
 from streams.runtime.loop import Loop, in_own_thread
@@ -25,7 +26,6 @@ from streams.runtime.stage import Stage
 from streams.runtime.worker_context import WorkerContext
 from streams.wiring import (
     buried_calls,
-    receive_settings,
     received_store_from,
     require_register,
     require_sealed_transcripts,

@@ -25,11 +25,12 @@ from schemas.messages.topics import CALLS_ENDED, CALLS_TRANSCRIBED, message_key
 from schemas.messages.transcript import Transcript
 from streams.adapters.kafka.client import BatchConsumer, Publisher, lags
 from streams.adapters.object_store.from_settings import object_store_from
+from streams.analysis import build_judge
 from streams.demo.examples import example_recordings
 from streams.embedded.stack import Broker, stages_of
 from streams.settings import Settings
 from streams.topology import consumer_groups
-from streams.wiring import build_judge, transcript_store_from
+from streams.wiring import transcript_store_from
 from tests.support.processes import eventually, runs
 from tests.support.stack import publish_examples, rows, running_stack, wait_for_outcomes, wait_until
 

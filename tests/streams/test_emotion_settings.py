@@ -7,8 +7,8 @@ import pytest
 from processors.emotion.heads import FUSION_FILE, HeadsError, load_heads
 from processors.emotion.segments import EmotionModel
 from processors.emotion.transformers_head import CheckpointError
+from streams.analysis import build_emotion
 from streams.settings import load_settings
-from streams.wiring import build_emotion
 from tests.processors.emotion.tiny_checkpoints import build_sound_checkpoint, build_text_checkpoint
 from tests.processors.listening.scripted_engine import ScriptedEngine
 

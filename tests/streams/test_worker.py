@@ -8,8 +8,8 @@ from processors.listening.engines import device
 from processors.listening.engines.device import DeviceError
 from processors.listening.engines.weights import WeightsError
 from schemas.messages.call_analysis import MeasureValue
+from streams.analysis import build_engine, build_judge, listen_settings
 from streams.settings import Settings, load_settings
-from streams.wiring import build_engine, build_judge, listen_settings
 from tests.processors.listening.engines import tiny_sense_voice, tiny_speakers
 from tests.processors.transcripts import NOW, heard
 

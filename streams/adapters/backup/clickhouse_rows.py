@@ -15,8 +15,7 @@ from processors.custody.backups import TablePart, lines_of
 from schemas.clickhouse.cluster import LOCAL_SUFFIX
 from streams.adapters.clickhouse.errors import translated_errors
 from streams.adapters.clickhouse.rollups import STAGING
-from streams.adapters.clickhouse.sink import INSERT_SETTINGS
-from streams.adapters.clickhouse.statements import read_rows, stream_of
+from streams.adapters.clickhouse.statements import INSERT_SETTINGS, read_rows, stream_of
 
 LEDGER = "schema_migrations"
 """Which migrations were applied: the manifest says it by number, and `migrate` writes it again."""

@@ -18,8 +18,7 @@ from schemas.clickhouse.migrations import (
 from schemas.clickhouse.views import load_views
 from streams.adapters.clickhouse.connection import ClickHouseAddress, connect, open_client
 from streams.adapters.clickhouse.errors import ClickHouseSchemaError, translated_errors
-from streams.adapters.clickhouse.sink import INSERT_SETTINGS
-from streams.adapters.clickhouse.statements import define, read_rows
+from streams.adapters.clickhouse.statements import INSERT_SETTINGS, define, read_rows
 from streams.settings import Settings
 
 _LEDGER = "schema_migrations"

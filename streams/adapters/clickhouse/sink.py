@@ -11,16 +11,8 @@ from clickhouse_connect.driver.exceptions import Error as DriverError
 from processors.clickhouse.rows import OUTCOMES
 from schemas.errors import RetryableError
 from streams.adapters.clickhouse.errors import ClickHouseRefusedError, name_of, translated_errors
+from streams.adapters.clickhouse.statements import INSERT_SETTINGS
 from streams.ports import Rows, RowsRefusedError
-
-INSERT_SETTINGS = {
-    "async_insert": 0,  # the rows are in the table when the insert returns: offsets are committed after it
-    "max_partitions_per_insert_block": 0,  # events with strange dates must not block those beside them
-    # Made when parts are merged, which makes them anew anyway; a search reads the texts of a part that has none yet.
-    "exclude_materialize_skip_indexes_on_insert": "agent_text_index, customer_text_index, unknown_text_index, "
-    "agent_sounds_index, customer_sounds_index, unknown_sounds_index",
-    "distributed_foreground_insert": 1,  # on a cluster: in the tables of the shards, not in a queue of this server
-}
 
 _READONLY = 164
 """To whoever reads or migrates it means: ask for rights. To `store` it is a state of the database that passes."""

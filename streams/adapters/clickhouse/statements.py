@@ -10,6 +10,15 @@ from urllib3.exceptions import HTTPError
 from schemas.errors import RetryableError
 from streams.adapters.clickhouse.errors import translated_errors
 
+INSERT_SETTINGS = {
+    "async_insert": 0,  # the rows are in the table when the insert returns: offsets are committed after it
+    "max_partitions_per_insert_block": 0,  # events with strange dates must not block those beside them
+    # Made when parts are merged, which makes them anew anyway; a search reads the texts of a part that has none yet.
+    "exclude_materialize_skip_indexes_on_insert": "agent_text_index, customer_text_index, unknown_text_index, "
+    "agent_sounds_index, customer_sounds_index, unknown_sounds_index",
+    "distributed_foreground_insert": 1,  # on a cluster: in the tables of the shards, not in a queue of this server
+}
+
 _CHUNK_BYTES = 1024 * 1024
 
 

@@ -4,14 +4,17 @@ Sealed like the recording, under the same key, so that they are destroyed with i
 """
 
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 from processors.custody.ports import ObjectRole
-from processors.listening.renditions import Renditions
 from schemas.config.tenants import RecordingFormat
 from schemas.messages.call_ended import CallEnded
 from streams.adapters.object_store.recordings import RecordingSeal, day_folder, seal_of
 from streams.adapters.object_store.sealed_store import SealedStore
 from streams.ports import ObjectMissingError, ObjectStore
+
+if TYPE_CHECKING:  # who only reads them needs no codecs
+    from processors.listening.renditions import Renditions
 
 _PEAKS = "peaks"
 _SEEK_INDEX = "seek"
@@ -38,7 +41,7 @@ class RenditionStore:
         except ObjectMissingError:
             return False
 
-    def save(self, call: CallEnded, made: Renditions, convert_to: RecordingFormat | None) -> None:
+    def save(self, call: CallEnded, made: "Renditions", convert_to: RecordingFormat | None) -> None:
         """Durable when this returns. The peaks come last: where they are, everything is. `convert_to` is the format of
         `made.converted`. Raises `ValueError` for a recording that is not sealed.
         """

@@ -58,7 +58,7 @@ def _files_in_use(settings: Settings) -> list[Path]:
 
 def _known_measures(settings: Settings) -> frozenset[str]:
     """Of the judge as the settings build it, but with what is shipped in place of the files that are to be checked."""
-    from streams.wiring import build_judge
+    from streams.analysis import build_judge
 
     shipped = {"score_forms_folder": None, "risk_file": None, "selection_file": None, "retention_file": None}
     return build_judge(settings.model_copy(update=shipped)).measures

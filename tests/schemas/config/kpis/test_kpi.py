@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from schemas.config.kpis.kpi import KPI_FILE, KpiRegistryError, read_kpis
+from streams.analysis import build_judge
 from streams.settings import Settings
-from streams.wiring import build_judge
 from tests.schemas.config.yaml_change import changed
 from tests.support.kpi_calls import COMPLETE, SCRIPTS
 
