@@ -2,6 +2,7 @@
 
 import json
 import logging
+import signal
 import subprocess
 import sys
 import threading
@@ -23,6 +24,9 @@ log = logging.getLogger(__name__)
 
 DECODE_WITHIN_S = 600.0
 """By the clock, for one recording; then the child is killed."""
+
+_ASKED_TO_END = (-signal.SIGTERM, -signal.SIGINT)
+"""Whoever stops the worker sent it, before the child could ignore it; that says nothing about the recording."""
 
 COMMAND = (sys.executable, "-P", "-m", "streams.adapters.decoder.child")
 
@@ -91,7 +95,9 @@ class DecoderProcess:
             child.kill()
             child.communicate()
 
-    def _ask(self, data: bytes, wanted: Mapping[str, object]) -> tuple[dict[str, Any], list[bytearray | None]]:
+    def _ask(
+        self, data: bytes, wanted: Mapping[str, object], *, once_more: bool = True
+    ) -> tuple[dict[str, Any], list[bytearray | None]]:
         child = self._running()
         watch = threading.Timer(self._within_s, child.kill)
         watch.daemon = True
@@ -99,10 +105,12 @@ class DecoderProcess:
         try:
             return _exchange(child, data, wanted)
         except (OSError, EOFError, ValueError):
-            # The child is gone, by a limit, a signal or a crash; only the recording can be the reason.
             child.kill()
             child.communicate()
             self._child = None
+            if once_more and child.returncode in _ASKED_TO_END:
+                return self._ask(data, wanted, once_more=False)
+            # The child is gone, by a limit or a crash; only the recording can be the reason.
             log.warning("the decoder ended with %s on a recording of %d bytes", child.returncode, len(data))
             raise UnhearableError("bad_audio", "decoder_failed") from None
         finally:
@@ -118,6 +126,8 @@ class DecoderProcess:
                 # Nothing of what the worker knows: a file that takes over the decoder finds no password.
                 env={"PATH": "/usr/bin:/bin", "LANG": "C.UTF-8", "PYTHONPATH": str(Path(streams.__file__).parents[1])},
                 cwd="/",
+                # Who stops a worker signals its group: what is being decoded is brought to an end first.
+                process_group=0,
             )
         return self._child
 

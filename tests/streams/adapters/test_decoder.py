@@ -133,3 +133,33 @@ def test_it_ends_when_it_is_closed() -> None:
     pid = child_of(decoder)
     decoder.close()
     assert not Path(f"/proc/{pid}").exists()
+
+
+@pytest.mark.parametrize("asked", [signal.SIGTERM, signal.SIGINT])
+def test_who_stops_a_worker_by_its_group_does_not_stop_what_is_being_decoded(asked: signal.Signals) -> None:
+    with DecoderProcess() as decoder:
+        pid = child_of(decoder)
+        assert os.getpgid(pid) != os.getpgid(0)
+        os.kill(pid, asked)
+        assert decoder.probe(MONO) == probe(MONO)
+        assert decoder.pid == pid
+
+
+def test_a_child_that_is_asked_to_end_before_it_can_ignore_it_is_started_once_more(tmp_path: Path) -> None:
+    """It says nothing about the recording; one that ends it that way each time is `bad_audio` all the same."""
+    starts = tmp_path / "starts"
+    starts.touch()
+    ended_once = (
+        "import os, pathlib, signal\n"
+        f"starts = pathlib.Path({str(starts)!r})\n"
+        "starts.write_text(starts.read_text() + 'x')\n"
+        "if len(starts.read_text()) != 2: os.kill(os.getpid(), signal.SIGTERM)\n"
+        "import streams.adapters.decoder.child as c; c.main()"
+    )
+    with DecoderProcess(command=(sys.executable, "-P", "-c", ended_once)) as decoder:
+        assert decoder.probe(MONO) == probe(MONO)
+        assert starts.read_text() == "xx"
+        decoder.close()
+        with pytest.raises(UnhearableError, match="decoder_failed"):
+            decoder.probe(MONO)
+        assert starts.read_text() == "xxxx"
