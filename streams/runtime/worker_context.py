@@ -58,6 +58,22 @@ class WorkerContext:
             hangs_on=hangs_on,
         )
 
+    def loop_beside(
+        self, what: str, step: Callable[[], Any], *, every_s: float, longest_step_s: float = LONGEST_STEP_S
+    ) -> Loop:
+        """One more loop of this process, for a thread of its own. Its beats are seen, too; a bug does not end it."""
+        name = f"{self.stage}: {what}"
+        pulse = self.pulse.of_loop(name, every_s + 2 * self.settings.retry_max_wait_s + longest_step_s)
+        return Loop(
+            name,
+            step,
+            self.stop,
+            self.settings.retry_max_wait_s,
+            every_s=every_s,
+            survives_bugs=True,
+            beat=lambda: self.pulse.beat(pulse),
+        )
+
     @property
     def folder(self) -> Path:
         """What this stage remembers on this machine."""

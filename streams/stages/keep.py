@@ -58,7 +58,7 @@ from streams.ports import Clock, WorkSource
 from streams.purging import eraser_from, keeps_calls, purger_from
 from streams.runtime.lanes import Lanes
 from streams.runtime.logs import describe
-from streams.runtime.loop import Loop, PollWorkPublishCommit, nothing
+from streams.runtime.loop import Loop, PollWorkPublishCommit, in_own_thread, nothing
 from streams.runtime.worker_context import WorkerContext
 from streams.topology import groups_of
 from streams.wiring import require_migrations, require_register, require_topics, sealed_store_from
@@ -78,6 +78,15 @@ MOST_WAITS = 3
 
 PAUSE = timedelta(minutes=1)
 """So long it pauses."""
+
+PAGE_EVERY_S = 0.5
+"""Between two pages, and two looks whether something is due."""
+
+LONGEST_PAGE_S = 3600.0
+"""A page may be of many tenants, and each waits until ClickHouse has removed the files that were replaced."""
+
+END_WITHIN_S = 5.0
+"""So long what is being destroyed may take to come to a step at which it can be left."""
 
 CONTRACT = "contract_id"
 """The field of `crm` that names the contract of a call."""
@@ -416,7 +425,10 @@ def loop_of(
     carry_out: CarryOut,
     close: Callable[[], None] = nothing,
 ) -> Loop:
-    """The stage on a source: a batch is decided, then a page of what is due carried out."""
+    """The stage on a source: batches are decided, and beside that what is due is carried out, page by page.
+
+    In threads of their own: to destroy calls takes minutes, and what must be kept longer is decided meanwhile.
+    """
     settings = worker.settings
     cycle = PollWorkPublishCommit(
         KEEP,
@@ -431,15 +443,17 @@ def loop_of(
         longest_work_s=settings.stuck_after_minutes * 60,
     )
 
-    def step() -> None:
-        cycle.step()
-        carry_out.step(worker.stop)
+    carrying = in_own_thread(
+        worker.loop_beside("what is due", lambda: carry_out.step(worker.stop), every_s=PAGE_EVERY_S)
+    )
 
     def end() -> None:
         source.close()
-        close()
+        carrying.join(END_WITHIN_S)
+        if not carrying.is_alive():  # otherwise the process ends without it, and a later one goes on
+            close()
 
-    return worker.loop(step, recover=cycle.recover, close=end, hangs_on=cycle.hangs_on)
+    return worker.loop(cycle.step, recover=cycle.recover, close=end, hangs_on=cycle.hangs_on)
 
 
 def _order(kept: KeptCall) -> tuple[str, str, str, int]:
