@@ -33,10 +33,11 @@ test: $(STAMP) ## units, contracts on fakes, and one run on the embedded stack w
 	@$(BIN)/pytest $(PARALLEL) -m "not ($(OUTSIDE)) or end_to_end"
 
 test-all: $(STAMP) ## everything but make nightly: engines, brokers, faults; Kafka, S3 servers, PostgreSQL where they can be had
-	@$(BIN)/pytest $(PARALLEL) $(REPORT) --hypothesis-profile=thorough -m "not transformers and not superset and not long"
+	@$(BIN)/pytest $(PARALLEL) $(REPORT) -m "not transformers and not superset and not long"
 
 nightly: test-transformers superset ## what takes too long for every change; write its result into docs/nightly.md
 	@$(BIN)/pytest -m "long and not transformers and not superset"
+	@$(BIN)/pytest $(PARALLEL) --hypothesis-profile=thorough -m "hypothesis and not long"
 	@$(BIN)/python benchmarks/judge.py
 	@$(BIN)/python benchmarks/pipeline_overhead.py
 

@@ -1,7 +1,7 @@
 """What holds for every test: how far it may reach, one engine for a process, how long properties are looked at."""
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import cache
 from importlib import import_module
 from pathlib import Path
@@ -16,6 +16,7 @@ from streams.adapters.register.register import Register
 from streams.runtime import rules_feed
 from streams.settings import load_settings
 from tests.support.clickhouse_engine import RunningEngine, running_engine
+from tests.support.databases import Databases
 from tests.support.postgresql_server import PostgresqlServer, PostgresqlUnavailableError, running_postgresql
 from tests.support.reach import GUARD, Reach, reach_of
 from tests.support.registers import BOTH, migrated, new_register_url
@@ -24,7 +25,7 @@ from tests.support.shipped_rules import checked_rulebooks, rulebooks_of
 import_module("croniter")  # Faust imports it, and it asks for the machine by a child process, which a test may not
 GUARD.install()
 
-# The same examples in every run, so that a failure is one of the change that is tested; `make test-all` looks at more.
+# The same examples in every run, so that a failure is one of the change that is tested; `make nightly` looks at more.
 settings.register_profile("quick", max_examples=50, derandomize=True, deadline=None, database=None)
 settings.register_profile("thorough", max_examples=200, derandomize=True, deadline=None, database=None)
 settings.load_profile("quick")
@@ -90,6 +91,19 @@ def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningEngine]:
     """
     with running_engine(tmp_path_factory.mktemp("clickhouse")) as running:
         yield running
+
+
+@pytest.fixture(scope="session")
+def databases(engine: RunningEngine) -> Databases:
+    """Those of `engine` that tests lend each other."""
+    return Databases(engine)
+
+
+@pytest.fixture
+def new_database(databases: Databases) -> Iterator[Callable[[], str]]:
+    """Each call gives the address of one more ClickHouse database with every table and view, and no row."""
+    with databases.lending() as new:
+        yield new
 
 
 @pytest.fixture(scope="session")

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from math import exp, log
 from typing import Protocol
-from uuid import uuid4
 
 import numpy as np
 import pytest
@@ -19,11 +18,9 @@ from schemas.messages.call_analysis import CallAnalysis
 from schemas.messages.call_ended import CallEnded
 from streams.adapters.clickhouse.connection import connect
 from streams.adapters.clickhouse.history import BaselineReader, ClickHouseHistory, ContactReader
-from streams.adapters.clickhouse.migrate import migrate
 from streams.adapters.clickhouse.topic_counts import ClickHouseTopicCounts
 from streams.adapters.memory.calls import MemoryCalls
 from streams.ports import History, TopicCounts
-from tests.support.clickhouse_engine import RunningEngine
 from tests.support.judged_calls import CUSTOMER, NAMES, NOW, ClickHouseCalls, an_event, judged
 
 DAY = timedelta(days=1)
@@ -50,9 +47,7 @@ def world(request: pytest.FixtureRequest) -> Iterator[World]:
         memory = MemoryCalls()
         yield World(memory, lambda: memory, memory)
         return
-    engine: RunningEngine = request.getfixturevalue("engine")
-    url = engine.url(f"test_{uuid4().hex}")
-    migrate(url)
+    url = request.getfixturevalue("new_database")()
     with ExitStack() as cleanup:
         calls = ClickHouseCalls(connect(url))
         cleanup.callback(calls.close)

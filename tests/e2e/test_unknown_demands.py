@@ -26,7 +26,7 @@ from streams.wiring import transcript_store_from
 from tests.support.access_log import accesses
 from tests.support.stack import rows, running_stack, wait_for_outcomes, wait_until
 
-pytestmark = pytest.mark.embedded
+pytestmark = [pytest.mark.embedded, pytest.mark.long]
 
 TENANT = "acme"
 BEFORE, WEEK = date(2026, 3, 23), date(2026, 3, 30)

@@ -32,6 +32,7 @@ from streams.stages.judge import judge_stage
 from tests.contracts.faulty_proxy import Fault, faulty_proxy
 from tests.processors.transcripts import said
 from tests.support.clickhouse_engine import RunningEngine, running_engine
+from tests.support.databases import Databases
 from tests.support.judged_calls import CUSTOMER, NOW, ClickHouseCalls, FixedClock, an_event, judged
 from tests.support.processes import eventually
 from tests.support.shipped_rules import shipped_judge, shipped_rules
@@ -141,13 +142,18 @@ def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningEngine]:
         yield running
 
 
+@pytest.fixture(scope="module")
+def lent(engine: RunningEngine) -> Databases:
+    return Databases(engine)
+
+
 @pytest.fixture
-def url(engine: RunningEngine) -> str:
+def url(lent: Databases) -> Iterator[str]:
     """A migrated database with two calls of the group and the customer."""
-    url = engine.url(f"test_{uuid4().hex}")
-    migrate(url)
-    deliver(url, 2)
-    return url
+    with lent.lending() as new:
+        url = new()
+        deliver(url, 2)
+        yield url
 
 
 def deliver(url: str, calls: int, prefix: str = "c") -> None:

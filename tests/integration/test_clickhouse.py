@@ -157,12 +157,11 @@ class Store:
 
 
 @pytest.fixture
-def open_store(engine: RunningEngine) -> Iterator[Callable[[], Store]]:
+def open_store(new_database: Callable[[], str]) -> Iterator[Callable[[], Store]]:
     opened = []
 
     def new() -> Store:
-        url = engine.url(f"test_{uuid4().hex}")
-        migrate(url)
+        url = new_database()
         client = connect(url)
         opened.append(client)
         return Store(url, client, ClickHouseSink(client))

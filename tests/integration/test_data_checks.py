@@ -5,7 +5,6 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
-from uuid import uuid4
 
 import pytest
 from clickhouse_connect.driver.client import Client
@@ -26,12 +25,10 @@ from schemas.messages.call_analysis import CallAnalysis
 from schemas.messages.call_ended import Agent, CallEnded
 from schemas.messages.transcript import Segment, Transcript
 from streams.adapters.clickhouse.connection import connect
-from streams.adapters.clickhouse.migrate import migrate
 from streams.adapters.clickhouse.sink import ClickHouseSink
 from streams.queries.data_checks import DATA_CHECKS, CheckLimits, as_json, results_table, run_checks
 from tests.streams.cli.terminal import Terminal
 from tests.support.alerts import an_alert
-from tests.support.clickhouse_engine import RunningEngine
 from tests.support.judged_calls import NOW, an_event, judged
 
 pytestmark = pytest.mark.embedded
@@ -129,9 +126,8 @@ def a_transcript(call: CallEnded) -> Transcript:
 
 
 @pytest.fixture
-def data(engine: RunningEngine) -> Iterator[Data]:
-    url = engine.url(f"test_{uuid4().hex}")
-    migrate(url)
+def data(new_database: Callable[[], str]) -> Iterator[Data]:
+    url = new_database()
     client = connect(url)
     data = Data(url, client, ClickHouseSink(client))
     for number in range(3):
@@ -146,10 +142,8 @@ def test_nothing_is_found_where_all_is_in_order(data: Data) -> None:
     assert data.found() == {}
 
 
-def test_nothing_is_found_where_nothing_is(engine: RunningEngine) -> None:
-    url = engine.url(f"test_{uuid4().hex}")
-    migrate(url)
-    client = connect(url)
+def test_nothing_is_found_where_nothing_is(new_database: Callable[[], str]) -> None:
+    client = connect(new_database())
     assert list(run_checks(client, LIMITS)) == []
     client.close()
 

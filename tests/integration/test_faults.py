@@ -415,6 +415,7 @@ class TestDemo:
             assert "bug" not in errors
             assert_nothing_is_left_in(tmp_path)
 
+    @pytest.mark.long
     def test_a_child_that_dies_ends_it_with_a_sentence_and_leaves_nothing(self, tmp_path: Path) -> None:
         with demo_in_mid_flow(tmp_path) as demo:
             (log,) = tmp_path.glob("callstream-demo-*/logs/judge.log")
@@ -427,6 +428,7 @@ class TestDemo:
             assert "judge is ready" in errors
             assert_nothing_is_left_in(tmp_path)
 
+    @pytest.mark.long
     def test_when_it_is_killed_its_children_go_with_it(self, tmp_path: Path) -> None:
         with demo_in_mid_flow(tmp_path) as demo:
             demo.kill()

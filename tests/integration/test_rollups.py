@@ -3,7 +3,7 @@
 import math
 import random
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
@@ -114,9 +114,8 @@ class Database:
 
 
 @pytest.fixture
-def database(engine: RunningEngine) -> Iterator[Database]:
-    url = engine.url(f"test_{uuid4().hex}")
-    migrate(url)
+def database(new_database: Callable[[], str]) -> Iterator[Database]:
+    url = new_database()
     client = connect(url)
     yield Database(url, client)
     client.close()

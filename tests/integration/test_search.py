@@ -25,12 +25,11 @@ pytestmark = pytest.mark.embedded
 
 
 @pytest.fixture
-def open_store(engine: RunningEngine) -> Iterator[Callable[[], Store]]:
+def open_store(new_database: Callable[[], str]) -> Iterator[Callable[[], Store]]:
     opened: list[Client] = []
 
     def new() -> Store:
-        url = engine.url(f"test_{uuid4().hex}")
-        migrate(url)
+        url = new_database()
         opened.append(connect(url))
         return Store(url, opened[-1])
 
