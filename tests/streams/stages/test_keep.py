@@ -11,7 +11,8 @@ import pytest
 from sqlalchemy import select
 
 from processors.custody.audit_entry import AuditEntry
-from processors.custody.holds import Release, telephony_case
+from processors.custody.holds import CustomerScope, HoldScope, Open, Release, telephony_case
+from processors.custody.listed_call import ListedCall
 from processors.custody.retention import EventCame, first_day_after
 from schemas.config.retention import RetentionPolicy, TenantPolicies, read_retention_policy
 from schemas.config.tenants import ALL_ALIKE
@@ -72,7 +73,10 @@ class House:
         self.retentions = RegisterRetentions(self.register, self.clock)
         policies = TenantPolicies(self.policy, ALL_ALIKE)
         self.decide = Decide(self.retentions, self.cases, self.among, policies, self.clock)
-        self.carry_out = CarryOut(self.retentions, self.holds, self.purge, self.archive, self.clock, EVERY)
+        self.listed: dict[TenantCall, ListedCall] = {}
+        self.carry_out = CarryOut(
+            self.retentions, self.holds, self.purge, self.archive, self.clock, EVERY, listed=lambda _calls: self.listed
+        )
 
     def among(self, calls: Collection[TenantCall]) -> frozenset[TenantCall]:
         with self.register.reading() as tx:
@@ -87,7 +91,7 @@ class House:
             if call_id in self.stuck:
                 raise self.stuck[call_id]
             with self.register.transaction("write a tombstone") as tx:
-                if self.holds.cases_within(tx, tenant_id, call_id):
+                if self.holds.cases_within(tx, tenant_id, call_id, self.listed.get((tenant_id, call_id))):
                     continue
                 tx.insert_new(leftovers, object_key=f"{tenant_id}/{call_id}", left_at=self.clock.now())
             self.purged.append((call_id, reason, policy_version))
@@ -129,7 +133,7 @@ def record(message: CallEnded | CallAnalysis, offset: int, *, again: bool = Fals
 class Early(RegisterHolds):
     """Looked before the hold was opened."""
 
-    def among(self, calls: Collection[TenantCall]) -> Mapping[TenantCall, Sequence[str]]:  # noqa: ARG002 - as declared
+    def among(self, *_calls: object) -> Mapping[TenantCall, Sequence[str]]:
         return {}
 
 
