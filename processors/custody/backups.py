@@ -116,7 +116,7 @@ class Erased(_Part):
     reached: bool = True
 
 
-class Holds(_Part):
+class HeldCases(_Part):
     """The cases of legal holds as they stood last, whichever backup is given back. It takes the place of the one
     before."""
 
@@ -141,7 +141,7 @@ class ErasedFile(_Part):
     holds: dict[str, FileRows] = {}
 
 
-M = TypeVar("M", Manifest, KeysPart, Erased, Holds, ErasedFile)
+M = TypeVar("M", Manifest, KeysPart, Erased, HeldCases, ErasedFile)
 
 
 def canonical(document: BaseModel) -> bytes:

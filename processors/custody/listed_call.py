@@ -1,5 +1,6 @@
 """What the exchange's own list says of a call. Pure."""
 
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
@@ -28,3 +29,7 @@ class ListedCall:
         """Of a call that the list alone knows: until when a recording of it may come, which the law would keep; None
         where there is none."""
         return self.ended_at + RECORDING_MAY_COME if self.recorded else None
+
+
+Listed = Callable[[Collection[tuple[str, str]]], Mapping[tuple[str, str], ListedCall]]
+"""What the exchange's list says of these calls (tenant and call id), those that it has."""

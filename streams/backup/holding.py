@@ -11,7 +11,7 @@ from typing import Any
 
 from sqlalchemy import Table, update
 
-from processors.custody.backups import BackupError, FileRows, Holds, TablePart
+from processors.custody.backups import BackupError, FileRows, HeldCases, TablePart
 from streams.adapters.backup.register_rows import empty_table, line_of, of_line, rows_of
 from streams.adapters.backup.target import BackupTarget, Copied
 from streams.adapters.register.register import Register
@@ -114,7 +114,7 @@ def remember_holds(target: BackupTarget, register: Register, at: datetime) -> No
         for table in HOLD_TABLES
     }
     if former is None or former.tables != tables:
-        target.write_holds(Holds(written_at=at, tables=tables))
+        target.write_holds(HeldCases(written_at=at, tables=tables))
 
 
 def put_holds(register: Register, known: KnownHolds) -> int:

@@ -1,16 +1,13 @@
 """What the stage `keep` would do until a day, and what holds keep it from: a look that changes nothing."""
 
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date
 
-from processors.custody.listed_call import ListedCall
+from processors.custody.listed_call import Listed
 from processors.custody.retention import DueAction, DueReason
 from streams.adapters.register.holds import RegisterHolds
 from streams.adapters.register.retentions import DueKey, RegisterRetentions
-from streams.ports import CallKey
-
-Listed = Callable[[Collection[CallKey]], Mapping[CallKey, ListedCall]]
 
 READ_AT_ONCE = 1_000
 """Calls."""

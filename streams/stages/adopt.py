@@ -14,7 +14,7 @@ from processors.custody.holds import HoldRefusedError
 from processors.custody.retention import UNDECIDED, after, due
 from processors.judging.retention import JudgedCall, fitting_classes
 from schemas.config.retention import RetentionPolicy, TenantPolicies
-from streams.adapters.clickhouse.judged_calls import CallPlace, StoredCall
+from streams.adapters.clickhouse.judged_calls import CallPlace, StoredJudgement
 from streams.adapters.register.errors import RegisterRefusedError
 from streams.adapters.register.holds import Gone, RegisterCases
 from streams.adapters.register.retentions import KeepDecision, RegisterRetentions
@@ -37,7 +37,9 @@ class JudgedCalls(Protocol):
 
     def places(self, tenant_id: str, calls: Collection[str]) -> Sequence[CallPlace]: ...
 
-    def read(self, tenant_id: str, places: Sequence[CallPlace], *, with_texts: bool) -> Iterator[StoredCall | str]: ...
+    def read(
+        self, tenant_id: str, places: Sequence[CallPlace], *, with_texts: bool
+    ) -> Iterator[StoredJudgement | str]: ...
 
 
 @dataclass
@@ -128,7 +130,7 @@ class Adopter:
             found = due(after(UNDECIDED, each.command), each.ended_at)
             done.due += found is not None and found.on <= today
 
-    def _hold(self, stored: StoredCall, done: Adopted) -> bool:
+    def _hold(self, stored: StoredJudgement, done: Adopted) -> bool:
         """Whether the call may be decided now."""
         call = (stored.call.tenant_id, stored.call.call_id)
         try:
@@ -157,7 +159,7 @@ class Adopter:
         return list(decisions)
 
 
-def decision_of_stored(policy: RetentionPolicy, stored: StoredCall) -> KeepDecision:
+def decision_of_stored(policy: RetentionPolicy, stored: StoredJudgement) -> KeepDecision:
     """How long a call is kept, by what is stored of it."""
     classes = fitting_classes(policy, stored.call, stored.topics, stored.texts)
     return decision_of_judged(

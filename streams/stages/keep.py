@@ -18,7 +18,7 @@ from itertools import groupby
 from typing import Protocol
 
 from processors.custody.holds import HoldRefusedError
-from processors.custody.listed_call import ListedCall
+from processors.custody.listed_call import Listed, ListedCall
 from processors.listening.audio import DecodeLimits
 from schemas.config.retention import RETENTION_FILE, TenantPolicies, read_retention_policy
 from schemas.config.tenants import read_tenants
@@ -76,10 +76,6 @@ class Purge(Protocol):
         """Calls by id, with the UTC days under which something of each is filed. Those of them whose tombstone stands
         when this returns; the others are held. Raises `RetryableError` and `OperatorError`."""
         ...
-
-
-Listed = Callable[[Collection[TenantCall]], Mapping[TenantCall, ListedCall]]
-"""What the exchange's list says of these calls. Raises `RetryableError` and `OperatorError`."""
 
 
 def nothing_listed(_calls: Collection[TenantCall]) -> Mapping[TenantCall, ListedCall]:

@@ -29,7 +29,7 @@ from processors.custody.backups import (
     Chunk,
     CutChunk,
     Erased,
-    Holds,
+    HeldCases,
     KeptRows,
     KeysPart,
     M,
@@ -239,11 +239,11 @@ class BackupTarget:
         """Takes the place of the one before."""
         self._write(self._place, "erased.json", erased)
 
-    def holds(self) -> Holds | None:
+    def holds(self) -> HeldCases | None:
         """None where none were written down yet."""
-        return self._read(self._place, "holds.json", Holds, "holds.json")
+        return self._read(self._place, "holds.json", HeldCases, "holds.json")
 
-    def write_holds(self, holds: Holds) -> None:
+    def write_holds(self, holds: HeldCases) -> None:
         """Takes the place of the one before."""
         self._write(self._place, "holds.json", holds)
 

@@ -63,7 +63,7 @@ class CallPlace:
 
 
 @dataclass(frozen=True)
-class StoredCall:
+class StoredJudgement:
     """What is stored of a judged call. `topics` were found in it, `texts` said, one for each segment."""
 
     call: CallFacts
@@ -94,7 +94,7 @@ class ClickHouseJudgedCalls:
         """Those of these calls that are there."""
         return self._places(_PLACES_OF, tenant=tenant_id, calls=sorted(calls))
 
-    def read(self, tenant_id: str, places: Sequence[CallPlace], *, with_texts: bool) -> Iterator[StoredCall | str]:
+    def read(self, tenant_id: str, places: Sequence[CallPlace], *, with_texts: bool) -> Iterator[StoredJudgement | str]:
         """These calls, or the id of one that cannot be read as a call."""
         asked: dict[str, object] = {
             "tenant": tenant_id,
@@ -115,7 +115,7 @@ class ClickHouseJudgedCalls:
                 TopicMention(topic_id=topic_id, name=name, role="unknown", quote="", confidence=0)
                 for topic_id, name in zip(topic_ids, names, strict=True)
             )
-            yield StoredCall(call, outcome, duration_ms, of_class, days, topics, texts.get(call.call_id, ()))
+            yield StoredJudgement(call, outcome, duration_ms, of_class, days, topics, texts.get(call.call_id, ()))
 
     def close(self) -> None:
         """Lets go of the connection."""

@@ -17,8 +17,8 @@ TIMEOUT_S = 60
 AT_ONCE = 1_000
 """Calls of one question."""
 
-# All versions of a row: a key that a later list has no more is still that of the customer. Every event that came has
-# an outcome, `pending` at least. Whoever reads the log of queries must not find the key of a customer there.
+# Not FINAL: a key that a later list has no more may still lie in a row that is not merged, and is to go. Every event
+# that came has an outcome, `pending` at least. Whoever reads the log of queries must not find a customer's key there.
 _AMONG = """
 SELECT
     call_id, groupUniqArray(customer_key) AS customer_keys, argMax(ended_at, version), max(recorded),

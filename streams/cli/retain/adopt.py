@@ -47,8 +47,8 @@ def adopt(
 
     settings, clock = command_settings(), SystemClock()
     who = require_permission(settings, "administer", tenant, entered_as=ADOPTED)
-    begin = FIRST.ended_at if since is None else parse_moment(since, "--from")
-    end = clock.now() if until is None else parse_moment(until, "--to")
+    begin = FIRST.ended_at if since is None else parse_moment(since, "--from", UTC)
+    end = clock.now() if until is None else parse_moment(until, "--to", UTC)
     register = Register.of(settings)
     try:
         require_register(register)

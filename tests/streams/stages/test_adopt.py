@@ -14,7 +14,7 @@ from schemas.config.retention import TenantPolicies, read_retention_policy
 from schemas.config.tenants import ALL_ALIKE
 from schemas.messages.call_analysis import TopicMention
 from schemas.messages.call_ended import CallFacts
-from streams.adapters.clickhouse.judged_calls import CallPlace, StoredCall
+from streams.adapters.clickhouse.judged_calls import CallPlace, StoredJudgement
 from streams.adapters.register.holds import RegisterCaseList, RegisterCases, RegisterHolds
 from streams.adapters.register.register import Register
 from streams.adapters.register.retentions import KeepDecision, KeptCall, RegisterRetentions, TenantCall, lock_call
@@ -43,18 +43,18 @@ def stored(
     topics: Sequence[str] = (),
     texts: Sequence[str] = (),
     **facts: Any,
-) -> StoredCall:
+) -> StoredJudgement:
     event = an_event(call_id, ENDED_AT + timedelta(seconds=after_s), duration_ms or 240_000, **facts)
     call = CallFacts.model_validate(event.model_dump(include=set(CallFacts.model_fields)))
     mentions = tuple(TopicMention(topic_id=one, name=one, role="unknown", quote="", confidence=0) for one in topics)
-    return StoredCall(call, outcome, duration_ms, of_class, days, mentions, tuple(texts))
+    return StoredJudgement(call, outcome, duration_ms, of_class, days, mentions, tuple(texts))
 
 
 @dataclass
 class Calls:
     """`JudgedCalls` in memory. `reads` counts the calls that were read."""
 
-    all: list[StoredCall | str] = field(default_factory=list)
+    all: list[StoredJudgement | str] = field(default_factory=list)
     reads: int = 0
 
     def tenants(self) -> Sequence[str]:
@@ -71,7 +71,9 @@ class Calls:
     def places(self, _tenant_id: str, calls: Collection[str]) -> Sequence[CallPlace]:
         return [one for one in self._places() if one.call_id in calls]
 
-    def read(self, _tenant_id: str, places: Sequence[CallPlace], *, with_texts: bool) -> Iterator[StoredCall | str]:
+    def read(
+        self, _tenant_id: str, places: Sequence[CallPlace], *, with_texts: bool
+    ) -> Iterator[StoredJudgement | str]:
         assert with_texts, "the shipped classes ask what was said"
         wanted = {one.call_id for one in places}
         for one in self.all:
@@ -143,7 +145,7 @@ def days(number: int) -> date:
         pytest.param(stored("c1", outcome="too_short", duration_ms=None), days(180), id="of unknown length"),
     ],
 )
-def test_it_is_decided_by_what_is_stored(house: House, call: StoredCall, due_on: date | None) -> None:
+def test_it_is_decided_by_what_is_stored(house: House, call: StoredJudgement, due_on: date | None) -> None:
     house.calls.all = [call]
     assert house.adopt().adopted == 1
     assert house.due_on("c1") == due_on
@@ -195,8 +197,8 @@ def test_one_that_was_destroyed_is_passed_over(house: House) -> None:
 
 
 def test_what_cannot_be_read_or_is_refused_holds_up_no_other(house: House) -> None:
-    calls: list[StoredCall | str] = [stored(f"c{number}") for number in range(5)]
-    bad: list[StoredCall | str] = ["broken"]
+    calls: list[StoredJudgement | str] = [stored(f"c{number}") for number in range(5)]
+    bad: list[StoredJudgement | str] = ["broken"]
     if house.register.file is None:  # SQLite takes every text
         bad.append(stored("refused", crm={"contract_id": "p\x001"}))
     house.calls.all = [*calls, *bad]
