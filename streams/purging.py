@@ -6,17 +6,25 @@ from pathlib import Path
 from typing import Any
 
 from processors.custody.receipts import signed_receipt
+from schemas.config.retention import RETENTION_FILE, TenantPolicies, read_retention_policy
+from schemas.config.tenants import read_tenants
+from streams.adapters.clickhouse.judged_calls import ClickHouseJudgedCalls
+from streams.adapters.clickhouse.listed_calls import ListedCalls
 from streams.adapters.clickhouse.purging import ClickHousePurge
 from streams.adapters.object_store.from_settings import object_store_from
 from streams.adapters.object_store.purging import CallObjects
+from streams.adapters.register.audit_log import RegisterAuditLog
 from streams.adapters.register.erasures import RegisterErasures
+from streams.adapters.register.holds import RegisterCases, RegisterHolds
 from streams.adapters.register.ports import EntryWithin
 from streams.adapters.register.register import Register
-from streams.adapters.register.tombstones import FloorsWithin, HoldsWithin, RegisterPurges
+from streams.adapters.register.retentions import RegisterRetentions
+from streams.adapters.register.tombstones import FloorsWithin, HoldsWithin, RegisterPurges, RegisterTombstones
 from streams.adapters.second_readers.answers import Answers
 from streams.ports import Clock
 from streams.runtime.receipt_keys import receipt_key
 from streams.settings import Settings
+from streams.stages.adopt import Adopter
 from streams.stages.erase import ErasePersonal, Eraser
 from streams.stages.purge import DerivedCopies, Purger
 from streams.stages.second_read import ANSWERS_FILE, SECOND_READ
@@ -63,7 +71,8 @@ def receipts_key_file(settings: Settings) -> Path:
 
 
 def purger_from(settings: Settings, register: Register, clock: Clock, keeps: KeepsCalls) -> Purger:
-    """Nothing is asked yet, but the key of receipts read. Raises `ReceiptError`, and `OperatorError` for a setting."""
+    """Nothing is asked yet, but the key of receipts, classes and tenants read. Raises `ReceiptError`,
+    `RetentionPolicyError`, `TenantsError`, and `OperatorError` for a setting."""
     key = receipt_key(receipts_key_file(settings))
 
     def sign(body: Mapping[str, Any]) -> bytes:
@@ -78,13 +87,36 @@ def purger_from(settings: Settings, register: Register, clock: Clock, keeps: Kee
         sign,
         clock,
         settings.kafka_masked_days,
+        adopter_from(settings, register, clock, keeps.audit).adopt,
     )
+
+
+def adopter_from(settings: Settings, register: Register, clock: Clock, audit: EntryWithin) -> Adopter:
+    """Nothing is asked yet, but classes and tenants read. Raises `RetentionPolicyError` and `TenantsError`."""
+    policy = read_retention_policy(settings.retention_file or RETENTION_FILE)
+    gone = RegisterTombstones(register, clock).gone
+    return Adopter(
+        ClickHouseJudgedCalls(_keeper_url(settings)),
+        RegisterRetentions(register, clock),
+        RegisterCases(register, clock, audit, gone),
+        gone,
+        TenantPolicies(policy, read_tenants(settings.tenants_file)),
+        clock,
+    )
+
+
+def listed_from(settings: Settings) -> ListedCalls:
+    """What the exchange lists, by the account that destroys."""
+    return ListedCalls(_keeper_url(settings))
 
 
 def tables_from(settings: Settings) -> ClickHousePurge:
     """The tables of ClickHouse, by the account that may change their rows."""
-    url = settings.clickhouse_keeper_url.get_secret_value() or settings.clickhouse_url.get_secret_value()
-    return ClickHousePurge(url, settings.first_contact_days, settings.clickhouse_cluster)
+    return ClickHousePurge(_keeper_url(settings), settings.first_contact_days, settings.clickhouse_cluster)
+
+
+def _keeper_url(settings: Settings) -> str:
+    return settings.clickhouse_keeper_url.get_secret_value() or settings.clickhouse_url.get_secret_value()
 
 
 def eraser_from(settings: Settings, register: Register, clock: Clock, keeps: KeepsCalls) -> Eraser:
@@ -96,10 +128,6 @@ def eraser_from(settings: Settings, register: Register, clock: Clock, keeps: Kee
 
 def keeps_calls(register: Register, clock: Clock) -> KeepsCalls:
     """By the register: holds, floors, and the audit log."""
-    from streams.adapters.register.audit_log import RegisterAuditLog
-    from streams.adapters.register.holds import RegisterHolds
-    from streams.adapters.register.retentions import RegisterRetentions
-
     audit = RegisterAuditLog(register, clock)
     return KeepsCalls(
         RegisterHolds(register, clock),

@@ -116,15 +116,32 @@ class Erased(_Part):
     reached: bool = True
 
 
+class HeldCases(_Part):
+    """The cases of legal holds as they stood last, whichever backup is given back. It takes the place of the one
+    before."""
+
+    format: Literal[1] = 1
+    written_at: datetime
+    tables: dict[str, TablePart]
+
+
+class FileRows(_Part):
+    """Rows of a table in a file: which columns its lines have, and the lines without their line feeds."""
+
+    columns: tuple[str, ...]
+    lines: tuple[str, ...] = ()
+
+
 class ErasedFile(_Part):
-    """Erased calls in a file of its own, to be kept apart from the backups."""
+    """Erased calls, and the cases of legal holds by table, in a file of its own, to be kept apart from the backups."""
 
     format: Literal[1] = 1
     written_at: datetime
     calls: tuple[Call, ...]
+    holds: dict[str, FileRows] = {}
 
 
-M = TypeVar("M", Manifest, KeysPart, Erased, ErasedFile)
+M = TypeVar("M", Manifest, KeysPart, Erased, HeldCases, ErasedFile)
 
 
 def canonical(document: BaseModel) -> bytes:

@@ -10,6 +10,7 @@ from datetime import datetime
 from functools import reduce
 from typing import Literal
 
+from processors.custody.listed_call import ListedCall
 from schemas.errors import OperatorError
 
 TELEPHONY = "telephony"
@@ -53,11 +54,13 @@ class HoldScope:
 
 @dataclass(frozen=True)
 class HeldCall:
-    """What a hold needs to know of a call; None where that is not known."""
+    """What a hold needs to know of a call; None where that is not known. The customer of its event and that of the
+    exchange's list may differ, and either is enough."""
 
     call_id: str
     customer_key: str | None = None
     ended_at: datetime | None = None
+    listed: ListedCall | None = None
 
 
 def catches(scope: HoldScope, call: HeldCall) -> bool:
@@ -66,13 +69,18 @@ def catches(scope: HoldScope, call: HeldCall) -> bool:
 
 
 def _is_theirs(scope: CustomerScope, call: HeldCall) -> bool:
+    listed = call.listed
+    if listed is not None and listed.customer_keys & scope.keys and ended_within(scope, listed.ended_at):
+        return True
     if call.ended_at is None:
-        return True  # nothing was decided of the call yet, its customer is not known either
-    return (
-        call.customer_key in scope.keys
-        and (scope.since is None or call.ended_at >= scope.since)
-        and (scope.until is None or call.ended_at < scope.until)
-    )
+        # Nothing was decided of the call yet, and its customer is not known either, unless the list alone knows it.
+        return listed is None or not listed.tells_all
+    return call.customer_key in scope.keys and ended_within(scope, call.ended_at)
+
+
+def ended_within(scope: CustomerScope, ended_at: datetime) -> bool:
+    """Whether calls that ended then are among those of the scope."""
+    return (scope.since is None or ended_at >= scope.since) and (scope.until is None or ended_at < scope.until)
 
 
 CaseState = Literal["open", "released"]

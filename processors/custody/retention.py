@@ -12,7 +12,7 @@ from functools import reduce
 from typing import Literal
 
 from schemas.config.retention import AtEnd, RetentionClass, RetentionPolicy
-from schemas.messages.call_ended import CallEnded
+from schemas.messages.call_ended import CallFacts
 
 DecidedBy = Literal["capture", "judged", "event", "person"]
 """By the event of the call, by what was said, by a later event such as the end of a contract, by a person."""
@@ -331,7 +331,7 @@ def _archive_days(at_end: AtEnd, archive_days: int | None) -> int:
     return archive_days or 0 if at_end == "archive" else 0
 
 
-def may_go_early(policy: RetentionPolicy, call: CallEnded, outcome: str, duration_ms: int | None) -> date | None:
+def may_go_early(policy: RetentionPolicy, call: CallFacts, outcome: str, duration_ms: int | None) -> date | None:
     """From which day on the recording of a misdial may go (R94); None for a call that is none.
 
     Both must be shorter than the policy says: the recording, and the call as the exchange saw it. A minute of which

@@ -14,7 +14,7 @@ from processors.judging.call_context import CallContext
 from processors.rules.rulebook import Rulebook
 from schemas.config.retention import RetentionAbout, RetentionClass, RetentionPolicy, RetentionWhen
 from schemas.messages.call_analysis import TopicMention
-from schemas.messages.call_ended import CallEnded
+from schemas.messages.call_ended import CallFacts
 
 
 @dataclass(frozen=True)
@@ -25,7 +25,22 @@ class RetentionPeriod:
     days: int
 
 
-def retention_by_event(policy: RetentionPolicy, call: CallEnded) -> RetentionPeriod:
+@dataclass(frozen=True)
+class JudgedCall:
+    """What says how long a judged call is kept: facts of its event, and what its analysis has found. `class_ids` are
+    the classes that it fits; `retention_class` with its days is the longest of them, also where it is that of a rule
+    pack; None in analyses from before there were classes."""
+
+    call: CallFacts
+    outcome: str
+    duration_ms: int | None
+    """Of the recording."""
+    retention_class: str | None = None
+    retention_days: int | None = None
+    class_ids: tuple[str, ...] = ()
+
+
+def retention_by_event(policy: RetentionPolicy, call: CallFacts) -> RetentionPeriod:
     """The longest class that fits by the event alone."""
     return _longest(
         one
@@ -37,7 +52,7 @@ def retention_by_event(policy: RetentionPolicy, call: CallEnded) -> RetentionPer
 def retention_by_content(
     policy: RetentionPolicy,
     known: RetentionPeriod,
-    call: CallEnded,
+    call: CallFacts,
     topics: Sequence[TopicMention],
     texts: Sequence[str],
 ) -> RetentionPeriod:
@@ -56,7 +71,7 @@ def retention_by_content(
 
 
 def fitting_classes(
-    policy: RetentionPolicy, call: CallEnded, topics: Sequence[TopicMention] = (), texts: Sequence[str] = ()
+    policy: RetentionPolicy, call: CallFacts, topics: Sequence[TopicMention] = (), texts: Sequence[str] = ()
 ) -> tuple[RetentionClass, ...]:
     """Every class that fits, in the order of the file, by the event and, where those are given, by what was said."""
     return tuple(
@@ -95,7 +110,7 @@ def _longest(classes: Iterable[RetentionClass]) -> RetentionPeriod:
     return RetentionPeriod(found.id, found.days)
 
 
-def _fits(when: RetentionWhen, call: CallEnded) -> bool:
+def _fits(when: RetentionWhen, call: CallFacts) -> bool:
     return (
         (not when.tenants or call.tenant_id in when.tenants)
         and (not when.industries or call.industry in when.industries)
@@ -104,7 +119,7 @@ def _fits(when: RetentionWhen, call: CallEnded) -> bool:
     )
 
 
-def _is_about(about: RetentionAbout, call: CallEnded, topics: Iterable[TopicMention], texts: Sequence[str]) -> bool:
+def _is_about(about: RetentionAbout, call: CallFacts, topics: Iterable[TopicMention], texts: Sequence[str]) -> bool:
     return (
         _names_one(about.inquiry_types, (call.inquiry_type,))
         or _names_one(about.topics, (text for topic in topics for text in (topic.topic_id, topic.name)))

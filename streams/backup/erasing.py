@@ -32,6 +32,7 @@ from streams.adapters.backup.register_rows import KEY_TABLES, days_of_keys, empt
 from streams.adapters.backup.target import BackupTarget, Copied
 from streams.adapters.register.register import Register, Transaction
 from streams.adapters.register.tables import call_keys, metadata
+from streams.backup.holding import remember_holds
 
 TOMBSTONES = "tombstones"
 _TABLES_OF_PURGES = ("purges", TOMBSTONES)
@@ -184,7 +185,7 @@ def take_out(target: BackupTarget, calls: Collection[Call], at: datetime, reache
 
 
 def chunks_in_use(target: BackupTarget) -> set[str]:
-    """Of every backup of the target, and of what it knows of erased calls."""
+    """Of every backup of the target, and of what it knows of erased calls and of holds."""
     wanted: set[str] = set()
 
     def want(rows: Iterable[KeptRows]) -> None:
@@ -198,6 +199,9 @@ def chunks_in_use(target: BackupTarget) -> set[str]:
     if (erased := target.erased()) is not None:
         want((erased.calls,))
         for table in erased.tables.values():
+            want(table.partitions.values())
+    if (holds := target.holds()) is not None:
+        for table in holds.tables.values():
             want(table.partitions.values())
     return wanted
 
@@ -261,12 +265,15 @@ def _rows_without(
 def apply_erasures(
     target: BackupTarget, register: Register | None, more: Collection[Call], at: datetime, *, renew: bool = True
 ) -> ErasureReach:
-    """Have every erasure that is known reach every backup: those of the register, of the target, and `more`.
+    """Have every erasure that is known reach every backup: those of the register, of the target, and `more`. How holds
+    stand in the register is written down in the target first.
 
     May be killed at any place: as long as it has not reached everything, the target says so, and the next one begins
     again. Without `renew` the keys part is written anew only where there is something to take out of it. Raises
     `BackupError`, and what register and stores raise.
     """
+    if register is not None:
+        remember_holds(target, register, at)
     before = target.erased()
     known = erased_calls(target)
     every = known | frozenset(more) | (destroyed_calls(register) if register else frozenset())

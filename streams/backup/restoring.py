@@ -1,7 +1,8 @@
 """A backup is given back, into systems that hold nothing, and compared with what it was.
 
 Erased calls are not given back: neither those that were erased before the backup, nor those that were erased since, as
-far as anybody knows of them: the target, the register that is still alive, a file of tombstones.
+far as anybody knows of them: the target, the register that is still alive, a file of tombstones. Holds that were opened
+and released since stand as they do now, as far as any of these knows.
 """
 
 import base64
@@ -39,6 +40,7 @@ from streams.adapters.register.migrate import migrate_register
 from streams.adapters.register.register import Register
 from streams.adapters.register.tables import REVISIONS, call_keys, metadata, tombstones
 from streams.backup.erasing import erased_calls
+from streams.backup.holding import KnownHolds, holds_of_target, put_holds
 from streams.backup.systems import ByWhom, ConfigurationFile, PublishedRecord, Systems
 from streams.ports import ObjectMissingError
 
@@ -71,6 +73,8 @@ class Restored:
     left_out_calls: int = 0
     """Erased calls of which the backup still held something, or could have."""
     left_out_objects: int = 0
+    cases: int = 0
+    """Of legal holds that were opened, extended or released since the backup."""
     played: dict[str, int] = field(default_factory=dict)
     """Tenant → objects of a call that were opened: its recording, its transcript."""
     problems: list[str] = field(default_factory=list)
@@ -94,6 +98,7 @@ def restore_backup(
     keys: DataKeys,
     *,
     more_erased: Collection[Call] = (),
+    more_holds: KnownHolds | None = None,
     audit: AuditLog | None = None,
     audit_beside: AuditLog | None = None,
     by: ByWhom = _BY_ITSELF,
@@ -104,6 +109,8 @@ def restore_backup(
     `audit` is the log of the register that is given back: once its rows are there and compared, and before anything
     else is, it says that a backup was given back. `audit_beside` is that of an installation that lives on: it says so
     before the first row.
+
+    `more_erased` and `more_holds` are what others than the target know.
 
     Raises `NotEmptyError`, `RestoreDiffersError`, `BackupError` for a backup of a newer release, and what the systems
     and the target raise.
@@ -129,6 +136,10 @@ def restore_backup(
     _compare_clickhouse(systems, manifest, clickhouse_sums)
     _compare_objects(target, manifest, systems, erased)
     _put_tombstones(target, systems.register)
+    cases = holds_of_target(target)
+    if more_holds is not None:
+        cases.add(more_holds)
+    restored.cases = put_holds(systems.register, cases)
     _erase_personal(systems)
     register_rows.forget_what_was_under_way(systems.register)
     clickhouse.migrate()
@@ -138,6 +149,7 @@ def restore_backup(
         "rows": restored.clickhouse_rows + restored.register_rows,
         "objects": restored.objects,
         "left_out": restored.left_out_objects,
+        "cases": restored.cases,
     }
     for log in (audit, audit_beside):
         if log is not None:

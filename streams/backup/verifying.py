@@ -82,6 +82,7 @@ def verify_backup(
     if _look_at_rows(target.chunks, "list of objects", manifest.objects, found):
         _look_at_objects(target, found, sample=None if full else sample, chance=chance)
     _look_at_keys(target, found)
+    _look_at_holds(target, found)
     if open_calls and wrapper is not None:
         _open_calls(target, found, open_calls, wrapper, chance)
     return found
@@ -170,6 +171,16 @@ def _look_at_keys(target: BackupTarget, found: VerifiedBackup) -> None:
     for name, table in part.tables.items():
         for partition, rows in table.partitions.items():
             _look_at_rows(target.key_chunks, f"keys {name}, partition {partition}", rows, found)
+
+
+def _look_at_holds(target: BackupTarget, found: VerifiedBackup) -> None:
+    try:
+        holds = target.holds()
+    except BackupError as error:
+        found.tell(str(error))
+        return
+    for name, table in ({} if holds is None else holds.tables).items():
+        _look_at_table(target, f"holds since, table {name}", table, found)
 
 
 def _open_calls(

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date
 
+from processors.custody.listed_call import Listed
 from processors.custody.retention import DueAction, DueReason
 from streams.adapters.register.holds import RegisterHolds
 from streams.adapters.register.retentions import DueKey, RegisterRetentions
@@ -36,11 +37,14 @@ def planned(
     until: date,
     tenant_id: str | None = None,
     at_once: int = READ_AT_ONCE,
+    listed: Listed = lambda _calls: {},
 ) -> Iterator[PlannedCall]:
-    """What is due until that day, the longest due first. Raises `RetryableError` and `OperatorError`."""
+    """What is due until that day, the longest due first. `listed` is what the exchange's list says of calls. Raises
+    `RetryableError` and `OperatorError`."""
     behind: DueKey | None = None
     while page := retentions.due(until, behind, at_once, tenant_id):
-        held = holds.among([one.call for one in page])
+        calls = [one.call for one in page]
+        held = holds.among(calls, listed(calls))
         for one in page:
             due = one.due
             assert due is not None  # noqa: S101 - it is in a list of what is due

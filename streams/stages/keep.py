@@ -17,27 +17,10 @@ from datetime import UTC, date, datetime, timedelta
 from itertools import groupby
 from typing import Protocol
 
-from processors.custody.audit_entry import AuditEntry
-from processors.custody.holds import TELEPHONY, HoldRefusedError, HoldScope, Open, telephony_case
-from processors.custody.retention import (
-    DecidedBy,
-    Keep,
-    RetentionTerm,
-    Waiting,
-    first_day_after,
-    may_go_early,
-    terms_of,
-)
-from processors.judging.retention import fitting_classes
+from processors.custody.holds import HoldRefusedError
+from processors.custody.listed_call import Listed, ListedCall
 from processors.listening.audio import DecodeLimits
-from schemas.config.retention import (
-    LEAST_DAYS,
-    RETENTION_FILE,
-    RetentionClass,
-    RetentionPolicy,
-    TenantPolicies,
-    read_retention_policy,
-)
+from schemas.config.retention import RETENTION_FILE, TenantPolicies, read_retention_policy
 from schemas.config.tenants import read_tenants
 from schemas.errors import InvalidMessageError, OperatorError, RefusedByDatabaseError, RetryableError
 from schemas.messages.call_analysis import CallAnalysis
@@ -52,14 +35,15 @@ from streams.adapters.object_store.from_settings import object_store_from
 from streams.adapters.register.errors import RegisterRefusedError
 from streams.adapters.register.holds import Gone, RegisterCases, RegisterHolds
 from streams.adapters.register.register import Register
-from streams.adapters.register.retentions import DueKey, KeepDecision, KeptCall, RegisterRetentions
+from streams.adapters.register.retentions import DueKey, KeepDecision, KeptCall, RegisterRetentions, TenantCall
 from streams.adapters.register.tombstones import RegisterTombstones
 from streams.ports import Clock, WorkSource
-from streams.purging import eraser_from, keeps_calls, purger_from
+from streams.purging import eraser_from, keeps_calls, listed_from, purger_from
 from streams.runtime.lanes import Lanes
 from streams.runtime.logs import describe
 from streams.runtime.loop import Loop, PollWorkPublishCommit, in_own_thread, nothing
 from streams.runtime.worker_context import WorkerContext
+from streams.stages.deciding import decision_of_analysis, decision_of_event, hold_for_telephony
 from streams.topology import groups_of
 from streams.wiring import require_migrations, require_register, require_topics, sealed_store_from
 
@@ -88,11 +72,6 @@ LONGEST_PAGE_S = 3600.0
 END_WITHIN_S = 5.0
 """So long what is being destroyed may take to come to a step at which it can be left."""
 
-CONTRACT = "contract_id"
-"""The field of `crm` that names the contract of a call."""
-
-LEGAL_HOLD = "legal_hold"
-
 ACTOR = "callstream"
 """Who destroys what is due."""
 
@@ -106,6 +85,11 @@ class Purge(Protocol):
         """Calls by id, with the UTC days under which something of each is filed. Those of them whose tombstone stands
         when this returns; the others are held. Raises `RetryableError` and `OperatorError`."""
         ...
+
+
+def nothing_listed(_calls: Collection[TenantCall]) -> Mapping[TenantCall, ListedCall]:
+    """Where there is no list."""
+    return {}
 
 
 ToArchive = Callable[[KeptCall], object]
@@ -127,6 +111,7 @@ def build(worker: WorkerContext) -> Loop:
     worker.wait_for(lambda: require_migrations(settings))
     keeps = keeps_calls(register, clock)
     purger, eraser = purger_from(settings, register, clock, keeps), eraser_from(settings, register, clock, keeps)
+    listed = listed_from(settings)
     tombstones, decoder = RegisterTombstones(register, clock), DecoderProcess()
     archive = RecordingArchive(
         store,
@@ -143,6 +128,7 @@ def build(worker: WorkerContext) -> Loop:
 
     def close() -> None:
         decoder.close()
+        listed.close()
         register.close()
 
     retentions, holds = RegisterRetentions(register, clock), RegisterHolds(register, clock)
@@ -155,6 +141,7 @@ def build(worker: WorkerContext) -> Loop:
         clock,
         timedelta(seconds=settings.keep_every_s),
         go_on=go_on,
+        listed=listed.among,
     )
     live, history = (BatchConsumer(settings, group, topics) for group, topics in groups_of(KEEP).items())
     decide = Decide(retentions, cases, tombstones.gone, policies, clock)
@@ -227,25 +214,8 @@ class Decide:
 
     def _hold(self, found: Found, letters: list[ProducerRecord]) -> bool:
         """First of all the case of a call whose event says `legal_hold`; whether the call may be decided now."""
-        tenant_id, call_id = found.decision.call
-        now = self.clock.now()
-        case_id = telephony_case(call_id)
-        entry = AuditEntry(
-            at=now,
-            actor=TELEPHONY,
-            role="",
-            action="hold_opened",
-            tenant_id=tenant_id,
-            result="done",
-            client="callstream",
-            call_id=call_id,
-            object_kind="case",
-            object_id=case_id,
-            purpose=LEGAL_HOLD,
-        )
-        command = Open(HoldScope(frozenset({call_id})), LEGAL_HOLD, TELEPHONY, now)
         try:
-            self.cases.tell(tenant_id, case_id, command, entry)
+            hold_for_telephony(self.cases, found.decision.call, self.clock.now())
         except HoldRefusedError:
             return False  # it was destroyed just now
         except RegisterRefusedError as error:
@@ -273,52 +243,6 @@ class Decide:
         return CALLS_DEAD_LETTERS.record(dead_letter_for(KEEP, one.raw, one.message, refused, self.clock.now()))
 
 
-def decision_of_event(policy: RetentionPolicy, call: CallEnded) -> KeepDecision:
-    """What is known when a call ends."""
-    terms, waiting = _terms(fitting_classes(policy, call), policy, call, "capture")
-    return _decision(call, Keep(terms, waiting))
-
-
-def decision_of_analysis(policy: RetentionPolicy, analysis: CallAnalysis) -> KeepDecision:
-    """What is known when a call was judged: by the event, by what was said, by the rules of its industry.
-
-    The days that the analysis names hold, too, where its class is that of a rule pack, or has since become shorter.
-    """
-    call = analysis.call
-    by_id = {one.id: one for one in policy.classes}
-    named = [by_id[one] for one in analysis.retention_classes if one in by_id]
-    classes = {one.id: one for one in (*fitting_classes(policy, call), *named)}
-    terms, waiting = _terms(classes.values(), policy, call, "judged")
-    if analysis.retention_class is not None and analysis.retention_days is not None:
-        known = by_id.get(analysis.retention_class)
-        floor_days = LEAST_DAYS if known is None else known.floor_days
-        terms += (
-            RetentionTerm(
-                analysis.retention_class,
-                analysis.retention_days,
-                call.ended_at,
-                first_day_after(call.ended_at, analysis.retention_days),
-                first_day_after(call.ended_at, floor_days),
-                policy.version,
-                "judged",
-                0 if known is None else known.archive_days or 0,
-            ),
-        )
-    duration_ms = None if analysis.audio is None else analysis.audio.duration_ms
-    early_on = may_go_early(policy, call, analysis.outcome, duration_ms)
-    return _decision(call, Keep(terms, waiting, early_on is not None, early_on))
-
-
-def _terms(
-    classes: Collection[RetentionClass], policy: RetentionPolicy, call: CallEnded, by: DecidedBy
-) -> tuple[tuple[RetentionTerm, ...], tuple[Waiting, ...]]:
-    return terms_of(classes, policy.version, call.ended_at, by)
-
-
-def _decision(call: CallEnded, command: Keep) -> KeepDecision:
-    return KeepDecision(call.tenant_id, call.call_id, call.ended_at, command, call.customer.key, call.crm.get(CONTRACT))
-
-
 @dataclass
 class CarryOut:
     """The second half of the stage: what is due, page by page."""
@@ -333,6 +257,7 @@ class CarryOut:
     at_once: int = AT_ONCE
     go_on: Callable[[], object] = nothing
     """What was begun and not finished, by whomever, is gone on with once a round."""
+    listed: Listed = nothing_listed
     _behind: DueKey | None = field(default=None, init=False, repr=False)
     _next_at: datetime | None = field(default=None, init=False, repr=False)
     _round: CarriedOut = field(default_factory=CarriedOut, init=False, repr=False)
@@ -363,17 +288,21 @@ class CarryOut:
         return done
 
     def _carry_out(self, page: Sequence[KeptCall], stop: threading.Event) -> CarriedOut:
-        held = self.holds.among([one.call for one in page])
+        calls = [one.call for one in page]
+        try:
+            held = self.holds.among(calls, self.listed(calls))
+        except RetryableError as error:
+            return self._waited(len(page), error)
         free = [one for one in page if one.call not in held]
         done = CarriedOut(held=len(page) - len(free))
         for (tenant_id, action, reason, policy_version), group in groupby(sorted(free, key=_order), key=_order):
-            calls = list(group)
+            these = list(group)
             if stop.is_set() or self._waits >= MOST_WAITS:
-                done += CarriedOut(failed=len(calls))
+                done += CarriedOut(failed=len(these))
             elif action == "archive":
-                done += sum((self._archive(one, stop) for one in calls), CarriedOut())
+                done += sum((self._archive(one, stop) for one in these), CarriedOut())
             else:
-                done += self._destroy(tenant_id, calls, reason, str(policy_version))
+                done += self._destroy(tenant_id, these, reason, str(policy_version))
         return done
 
     def _destroy(self, tenant_id: str, calls: Sequence[KeptCall], reason: str, policy_version: str) -> CarriedOut:

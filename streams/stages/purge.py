@@ -15,6 +15,7 @@ from importlib.metadata import version
 from secrets import token_hex
 from typing import Any, Protocol
 
+from processors.custody.listed_call import ListedCall
 from processors.custody.purge import (
     MOST_CALLS,
     PlaceCounts,
@@ -73,6 +74,8 @@ class Tables(Protocol):
     def now(self) -> datetime: ...
 
     def days_of(self, tenant_id: str, calls: Collection[str]) -> Mapping[str, set[date]]: ...
+
+    def listed(self, tenant_id: str, calls: Collection[str]) -> Mapping[str, ListedCall]: ...
 
     def tell(
         self,
@@ -173,6 +176,9 @@ class Purger:
     sign: Callable[[Mapping[str, Any]], bytes]
     clock: Clock
     kafka_masked_days: int
+    adopt: Callable[[str, Collection[str]], object] = lambda _tenant_id, _calls: None
+    """Has it decided how long calls are kept of which nothing is known but what is stored, and opens the holds that
+    their events ask for, before any of them is looked at (`streams.stages.adopt`)."""
     compares_clocks: bool = True
     """Whether nothing begins while this machine and the database tell different times."""
     reached: Callable[[str], None] = lambda _step: None
@@ -196,8 +202,10 @@ class Purger:
         for start in range(0, len(wanted), MOST_CALLS):
             part = wanted[start : start + MOST_CALLS]
             self.reached("tombstones")
+            self.adopt(order.tenant_id, part)
+            listed = self.tables.listed(order.tenant_id, part)
             days = self._with_days(order.tenant_id, part, calls if isinstance(calls, Mapping) else {})
-            opened = self.purges.open(order, days, worker, erases=erases, only_due=only_due)
+            opened = self.purges.open(order, days, worker, erases=erases, only_due=only_due, listed=listed)
             done.add(opened)
             if opened.blocked:
                 self._block(order, opened.blocked)

@@ -1,7 +1,7 @@
 """Legal holds in the register, and that a purge and a hold of one moment never both succeed."""
 
 import threading
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 
@@ -11,15 +11,19 @@ from sqlalchemy import select
 from processors.custody.audit_entry import AuditEntry
 from processors.custody.holds import (
     TELEPHONY,
+    Case,
     CustomerScope,
     Extend,
+    HeldCall,
     HoldCommand,
     HoldRefusedError,
     HoldScope,
     Open,
     Release,
+    holding,
     telephony_case,
 )
+from processors.custody.listed_call import ListedCall
 from processors.custody.retention import Keep, terms_of
 from schemas.config.retention import read_retention_policy
 from schemas.errors import RetryableError
@@ -174,6 +178,66 @@ class TestCustomers:
         assert house.holds.cases("acme", "unknown") == ("k-1",)
         house.decide("unknown", "c" * 64)
         assert house.holds.cases("acme", "unknown") == ()
+
+
+class TestCustomersOfTheExchangesList:
+    scope = CustomerScope(frozenset({KEY, FORMER_KEY}), AT, AT + timedelta(days=365))
+
+    def cases(self, house: House, call_id: str, listed: ListedCall) -> Sequence[str]:
+        """By a look, and by a purge in its transaction, which must agree."""
+        found = house.holds.cases("acme", call_id, listed)
+        with house.register.transaction() as tx:
+            assert house.holds.cases_within(tx, "acme", call_id, listed) == found
+        model = HeldCall(call_id, None, None, listed)
+        row = house.retentions.find("acme", call_id)
+        if row is not None:
+            model = HeldCall(call_id, row.customer_key, row.ended_at, listed)
+        open_cases = [(row.case_id, Case("open", "", "", AT, HoldScope(customers=(self.scope,))))
+                      for row in house.listed.list("acme")]  # fmt: skip
+        assert list(found) == holding(open_cases, model)
+        return found
+
+    def test_a_call_whose_event_withheld_the_number_is_held_by_the_number_of_the_list(self, house: House) -> None:
+        house.decide("c1")
+        house.tell("k-1", opened(customers=(self.scope,)))
+        assert self.cases(house, "c1", ListedCall(frozenset({"d" * 64, FORMER_KEY}), AT)) == ("k-1",)
+        assert self.cases(house, "c1", ListedCall(frozenset({"d" * 64}), AT)) == ()
+        assert self.cases(house, "c1", ListedCall(frozenset(), AT)) == ()
+
+    def test_by_the_end_that_the_list_tells(self, house: House) -> None:
+        house.decide("c1", ended_at=AT - timedelta(days=1))
+        house.tell("k-1", opened(customers=(self.scope,)))
+        assert self.cases(house, "c1", ListedCall(frozenset({KEY}), AT - timedelta(days=1))) == ()
+        assert self.cases(house, "c1", ListedCall(frozenset({KEY}), AT)) == ("k-1",)
+        assert self.cases(house, "c1", ListedCall(frozenset({KEY}), AT + timedelta(days=365))) == ()
+
+    def test_the_customer_of_the_event_counts_beside_another_of_the_list(self, house: House) -> None:
+        house.decide("c1", KEY)
+        house.tell("k-1", opened(customers=(self.scope,)))
+        assert self.cases(house, "c1", ListedCall(frozenset({"d" * 64}), AT)) == ("k-1",)
+
+    def test_a_call_that_the_list_alone_knows_is_held_by_cases_of_its_customer_alone(self, house: House) -> None:
+        house.tell("k-1", opened(customers=(self.scope,)))
+        assert self.cases(house, "c1", ListedCall(frozenset({KEY}), AT, is_alone=True)) == ("k-1",)
+        assert self.cases(house, "c2", ListedCall(frozenset({"d" * 64}), AT, is_alone=True)) == ()
+        assert self.cases(house, "c3", ListedCall(frozenset({"d" * 64}), AT)) == ("k-1",), "its event came"
+        assert self.cases(house, "c4", ListedCall(frozenset(), AT, is_alone=True)) == ("k-1",), "nobody knows whose"
+
+    def test_a_released_case_holds_nothing(self, house: House) -> None:
+        house.decide("c1")
+        house.tell("k-1", opened(customers=(self.scope,)))
+        assert list(house.listed.customers("acme", "k-1")) == [self.scope]
+        house.tell("k-1", RELEASED)
+        assert self.cases(house, "c1", ListedCall(frozenset({KEY}), AT)) == ()
+        assert list(house.listed.customers("acme", "k-1")) == []
+
+    def test_the_calls_of_customers_by_their_own_events(self, house: House) -> None:
+        house.decide("theirs", FORMER_KEY)
+        house.decide("before", KEY, AT - timedelta(seconds=1))
+        house.decide("others", "d" * 64)
+        assert house.listed.theirs("acme", [self.scope]) == {"theirs"}
+        assert house.listed.theirs("acme", []) == frozenset()
+        assert house.listed.theirs("other", [self.scope]) == frozenset()
 
 
 class TestHoldAndPurge:

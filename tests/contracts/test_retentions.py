@@ -10,6 +10,7 @@ import pytest
 from sqlalchemy import event, func, select
 
 from processors.custody.audit_entry import AuditEntry
+from processors.custody.listed_call import RECORDING_MAY_COME, ListedCall
 from processors.custody.retention import DecidedBy, EventCame, Keep, first_day_after, terms_of
 from schemas.config.retention import RetentionClass, read_retention_policy
 from schemas.errors import OperatorError
@@ -22,6 +23,7 @@ from streams.adapters.register.retentions import (
     KeptCall,
     RegisterRetentions,
     UnknownCallError,
+    lock_call,
 )
 from streams.adapters.register.tables import retentions as table
 from tests.support.holding import ListedEntries
@@ -233,6 +235,43 @@ class TestFloors:
         kept.decide([found(more=[INSURANCE])])
         assert self.floor(kept, register) == NOW + LOOK_AGAIN
         assert self.floor(kept, register, "unknown") == NOW + UNDECIDED_FOR
+
+
+class TestCallsThatTheExchangesListAloneKnows:
+    def floor(self, kept: RegisterRetentions, register: Register, listed: ListedCall) -> datetime | None:
+        with register.transaction() as tx:
+            return kept.floor_until_within(tx, "acme", "c1", listed)
+
+    def test_no_law_asks_for_one_without_a_recording(self, kept: RegisterRetentions, register: Register) -> None:
+        unrecorded = ListedCall(frozenset({"a" * 64}), NOW, recorded=False, is_alone=True)
+        assert self.floor(kept, register, unrecorded) is None
+
+    def test_one_whose_recording_may_still_come_is_waited_for(
+        self, kept: RegisterRetentions, register: Register, clock: FixedClock
+    ) -> None:
+        missing = ListedCall(frozenset({"a" * 64}), NOW, is_alone=True)
+        assert self.floor(kept, register, missing) == NOW + RECORDING_MAY_COME
+        clock.moment = NOW + RECORDING_MAY_COME
+        assert self.floor(kept, register, missing) is None
+
+    def test_of_any_other_nothing_is_known_until_something_is_decided(
+        self, kept: RegisterRetentions, register: Register
+    ) -> None:
+        assert self.floor(kept, register, ListedCall(frozenset({"a" * 64}), NOW)) == NOW + UNDECIDED_FOR
+        kept.decide([found(wanted=["finance"])])
+        until = datetime.combine(first_day_after(ENDED_AT, 365), time(), UTC)
+        assert self.floor(kept, register, ListedCall(frozenset(), NOW, recorded=False, is_alone=True)) == until
+
+
+class TestWhatWasDecided:
+    def test_it_is_known_of_which_calls_and_whether_they_were_judged(
+        self, kept: RegisterRetentions, register: Register
+    ) -> None:
+        kept.decide([found("ended"), found("judged", is_misdial=False)])
+        with register.transaction() as tx:
+            lock_call(tx, "acme", "locked")
+        calls = [("acme", each) for each in ("ended", "judged", "locked", "unknown")]
+        assert kept.decided_among(calls) == {("acme", "ended"): False, ("acme", "judged"): True}
 
 
 class TestAmongMany:

@@ -12,6 +12,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from sqlalchemy import text
 
 from processors.custody.audit_entry import AuditEntry
+from processors.custody.listed_call import ListedCall
 from processors.custody.receipts import signed_receipt
 from streams.adapters.object_store.folder import FolderStore
 from streams.adapters.object_store.purging import CallObjects
@@ -36,7 +37,9 @@ class HeldBySomebody:
         with register.transaction() as tx:
             tx.execute(text(_MAKE))
 
-    def cases_within(self, tx: Transaction, tenant_id: str, call_id: str) -> Sequence[str]:
+    def cases_within(
+        self, tx: Transaction, tenant_id: str, call_id: str, _listed: ListedCall | None = None
+    ) -> Sequence[str]:
         place = {"tenant": tenant_id, "call": call_id}
         tx.execute(text(_ROW), place)
         return str(tx.execute(text(_READ + (" FOR UPDATE" if tx.is_postgresql else "")), place).scalar_one()).split()
@@ -72,7 +75,9 @@ class FloorsOfTests:
     def __init__(self) -> None:
         self.until: dict[tuple[str, str], datetime] = {}
 
-    def floor_until_within(self, _tx: Transaction, tenant_id: str, call_id: str) -> datetime | None:
+    def floor_until_within(
+        self, _tx: Transaction, tenant_id: str, call_id: str, _listed: ListedCall | None = None
+    ) -> datetime | None:
         return self.until.get((tenant_id, call_id))
 
     def is_to_go_within(self, _tx: Transaction, _tenant_id: str, _call_id: str, _on: date) -> bool:
@@ -97,6 +102,7 @@ class MemoryTables:
     rows: dict[tuple[str, str], int] = field(default_factory=dict)
     states: dict[tuple[str, str], list[str]] = field(default_factory=lambda: defaultdict(list))
     customers: dict[str, dict[str, datetime]] = field(default_factory=dict)
+    in_list: dict[str, ListedCall] = field(default_factory=dict)
     mutated: int = 0
 
     def now(self) -> datetime:
@@ -107,6 +113,9 @@ class MemoryTables:
 
     def calls_of_customer(self, _tenant_id: str, customer_keys: Collection[str]) -> dict[str, datetime]:
         return {call: at for key in customer_keys for call, at in self.customers.get(key, {}).items()}
+
+    def listed(self, _tenant_id: str, calls: Collection[str]) -> Mapping[str, ListedCall]:
+        return {call: self.in_list[call] for call in calls if call in self.in_list}
 
     def tell(
         self,

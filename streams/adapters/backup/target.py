@@ -4,6 +4,7 @@ chunks/<2 digits>/<sha256>   rows, compressed; with a key, sealed
 objects/<2 digits>/<id>      copies of objects, as they lay in the store
 backups/<id>.json            the manifest of a backup, signed; written last
 erased.json                  the calls that no backup may give back, signed
+holds.json                   how cases of legal holds stand, whichever backup is given back, signed
 keys/keys.json               the wrapped keys, signed: one part for all backups, which may lie elsewhere
 keys/chunks/<2 digits>/<sha256>
 """
@@ -28,6 +29,7 @@ from processors.custody.backups import (
     Chunk,
     CutChunk,
     Erased,
+    HeldCases,
     KeptRows,
     KeysPart,
     M,
@@ -236,6 +238,14 @@ class BackupTarget:
     def write_erased(self, erased: Erased) -> None:
         """Takes the place of the one before."""
         self._write(self._place, "erased.json", erased)
+
+    def holds(self) -> HeldCases | None:
+        """None where none were written down yet."""
+        return self._read(self._place, "holds.json", HeldCases, "holds.json")
+
+    def write_holds(self, holds: HeldCases) -> None:
+        """Takes the place of the one before."""
+        self._write(self._place, "holds.json", holds)
 
     # rows
 

@@ -20,10 +20,12 @@ from processors.clickhouse.purge_sql import (
     mutations,
 )
 from processors.clickhouse.rows import OUTCOMES, PURGED_VERSION
+from processors.custody.listed_call import ListedCall
 from processors.custody.purge import PlaceCounts
 from schemas.clickhouse.cluster import Cluster, to_sql
 from schemas.errors import RetryableError
 from streams.adapters.clickhouse.connection import ClickHouseAddress
+from streams.adapters.clickhouse.listed_calls import read_listed
 from streams.adapters.clickhouse.reconnecting import ReconnectingClient
 from streams.adapters.clickhouse.sink import ClickHouseSink
 from streams.adapters.clickhouse.statements import execute, read_rows
@@ -51,6 +53,17 @@ SELECT DISTINCT call_id, ended_at FROM
     SELECT call_id, toNullable(ended_at) FROM transcript_versions
     WHERE tenant_id = {tenant:String} AND call_id IN {calls:Array(String)}
 )
+"""
+
+# Of a call without a recording the list is all there ever was: it was not announced, and has no outcome.
+_UNRECORDED = """
+SELECT call_id FROM exchange_call_versions
+WHERE tenant_id = {tenant:String} AND call_id IN {calls:Array(String)} GROUP BY call_id HAVING NOT max(recorded)
+"""
+
+_LISTED_ENDS = """
+SELECT call_id, argMax(ended_at, version) FROM exchange_call_versions
+WHERE tenant_id = {tenant:String} AND call_id IN {calls:Array(String)} GROUP BY call_id
 """
 
 _UNDECIDED = """
@@ -105,6 +118,11 @@ class ClickHousePurge:
         """Call → when it ended, of every call of the customer, those of the exchange's list included."""
         rows = self._rows("the calls of a customer", _OF_CUSTOMER, tenant=tenant_id, keys=sorted(customer_keys))
         return {str(call_id): ended_at for call_id, ended_at in rows}
+
+    def listed(self, tenant_id: str, calls: Collection[str]) -> dict[str, ListedCall]:
+        """Call → what the exchange's list says of it."""
+        with self._connection.client() as client:
+            return read_listed(client, tenant_id, sorted(calls))
 
     def tell(
         self,
@@ -189,9 +207,12 @@ class ClickHousePurge:
         self._mutate(KEEP_CONTACTS, tenant=tenant_id, touched=[row[0] for row in found], **kept)
 
     def _decide(self, tenant_id: str, calls: Sequence[str], at: datetime) -> None:
-        """A call that has no outcome yet gets `purged`; any other keeps its first one."""
+        """A call that has no outcome yet gets `purged`; any other keeps its first one, and one without a recording
+        none."""
+        unrecorded = self._rows("calls without a recording", _UNRECORDED, tenant=tenant_id, calls=list(calls))
+        known = {str(call_id): "" for (call_id,) in unrecorded}
         rows_known = self._rows("outcomes", _UNDECIDED, tenant=tenant_id, calls=list(calls))
-        known = {str(call_id): str(outcome) for call_id, outcome in rows_known}
+        known |= {str(call_id): str(outcome) for call_id, outcome in rows_known}
         ends = self._ends(tenant_id, calls)
         rows = [
             {
@@ -210,8 +231,12 @@ class ClickHousePurge:
             self._write({OUTCOMES: rows})
 
     def _ends(self, tenant_id: str, calls: Collection[str]) -> dict[str, datetime]:
-        rows = self._rows("the ends of calls", _DAYS, tenant=tenant_id, calls=sorted(calls))
-        return {str(call_id): ended_at for call_id, ended_at in rows}
+        """By their events; of calls that the exchange's list alone knows, by that."""
+        ends: dict[str, datetime] = {}
+        for query in (_LISTED_ENDS, _DAYS):
+            rows = self._rows("the ends of calls", query, tenant=tenant_id, calls=sorted(calls))
+            ends |= {str(call_id): ended_at for call_id, ended_at in rows}
+        return ends
 
     def _count(self, purged: PurgedTable, tenant_id: str, calls: Sequence[str]) -> int:
         rows = self._rows("what is left of calls", purged.count(), tenant=tenant_id, calls=list(calls))

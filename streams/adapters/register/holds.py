@@ -5,12 +5,12 @@ opened at that moment either comes before it, and the call stays, or after it, a
 lock the row of the call in `retentions` and, on PostgreSQL, the holds of the tenant (SQLite lets one write at a time).
 """
 
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import and_, func, or_, select, text, update
+from sqlalchemy import Select, and_, func, or_, select, text, update
 
 from processors.custody.audit_entry import AuditEntry
 from processors.custody.holds import (
@@ -29,6 +29,7 @@ from processors.custody.holds import (
     decide,
     evolve,
 )
+from processors.custody.listed_call import ListedCall
 from schemas.messages.custody_changed import CustodyChanged, CustodyKind
 from streams.adapters.register.ports import EntryWithin
 from streams.adapters.register.register import Register, Transaction
@@ -44,6 +45,9 @@ Gone = Callable[[Collection[TenantCall]], frozenset[TenantCall]]
 """Those of these calls that were destroyed, or are being: a hold would come too late."""
 
 
+_NOTHING_LISTED: Mapping[TenantCall, ListedCall] = {}
+
+
 class RegisterHolds:
     """See `Holds`. Safe to share between threads and processes.
 
@@ -54,21 +58,27 @@ class RegisterHolds:
         self._register = register
         self._clock = clock
 
-    def cases(self, tenant_id: str, call_id: str) -> Sequence[str]:
+    def cases(self, tenant_id: str, call_id: str, listed: ListedCall | None = None) -> Sequence[str]:
         """See `Holds.cases`. A call of which nothing was decided yet is held by every case of a customer: whose it is,
-        nobody knows."""
-        return self.among([(tenant_id, call_id)]).get((tenant_id, call_id), ())
+        nobody knows, unless the exchange's list alone knows the call. `listed` is what the list says of it."""
+        call = (tenant_id, call_id)
+        return self.among([call], _of_one(call, listed)).get(call, ())
 
-    def among(self, calls: Collection[TenantCall]) -> Mapping[TenantCall, Sequence[str]]:
+    def among(
+        self, calls: Collection[TenantCall], listed: Mapping[TenantCall, ListedCall] = _NOTHING_LISTED
+    ) -> Mapping[TenantCall, Sequence[str]]:
         """Those of these calls that are held, with the cases that hold them."""
         with self._register.reading("look for holds") as tx:
-            return _holding(tx, calls)
+            return _holding(tx, calls, listed)
 
-    def cases_within(self, tx: Transaction, tenant_id: str, call_id: str) -> Sequence[str]:
+    def cases_within(
+        self, tx: Transaction, tenant_id: str, call_id: str, listed: ListedCall | None = None
+    ) -> Sequence[str]:
         """As `cases`, in a transaction that goes on to destroy the call: until it ends nobody opens a hold of it."""
         _lock_tenant(tx, tenant_id, shared=True)
         lock_call(tx, tenant_id, call_id)
-        return _holding(tx, [(tenant_id, call_id)]).get((tenant_id, call_id), ())
+        call = (tenant_id, call_id)
+        return _holding(tx, [call], _of_one(call, listed)).get(call, ())
 
 
 @dataclass(frozen=True)
@@ -164,6 +174,23 @@ class RegisterCaseList:
             row = tx.execute(select(holds).where(*_this(tenant_id, case_id))).first()
             return None if row is None else _case_row(tx, row)
 
+    def customers(self, tenant_id: str, case_id: str) -> Sequence[CustomerScope]:
+        """The customers whose calls an open case holds."""
+        k, h = hold_customers.c, holds.c
+        asked = (
+            select(hold_customers)
+            .join(holds, and_(h.tenant_id == k.tenant_id, h.case_id == k.case_id))
+            .where(h.state == "open", k.tenant_id == tenant_id, k.case_id == case_id)
+        )
+        with self._register.reading("read whose calls are held") as tx:
+            return _customers(tx.execute(asked))
+
+    def theirs(self, tenant_id: str, customers: Collection[CustomerScope]) -> frozenset[str]:
+        """The calls of these customers, by the keys of their own events."""
+        with self._register.reading("look for the calls of customers") as tx:
+            asked = _asked_of(tenant_id, customers)
+            return frozenset() if asked is None else frozenset(tx.execute(asked).scalars())
+
     def calls(self, tenant_id: str, case_id: str, most: int) -> Sequence[str]:
         """Calls that an open case holds now, by id: those that it names, and those of its customers."""
         c, k, r, h = hold_calls.c, hold_customers.c, retentions.c, holds.c
@@ -189,7 +216,13 @@ def _lock_tenant(tx: Transaction, tenant_id: str, *, shared: bool) -> None:
         tx.execute(text(f"SELECT {lock}(hashtextextended(:name, 0))"), {"name": name})
 
 
-def _holding(tx: Transaction, calls: Collection[TenantCall]) -> dict[TenantCall, tuple[str, ...]]:
+def _of_one(call: TenantCall, listed: ListedCall | None) -> Mapping[TenantCall, ListedCall]:
+    return _NOTHING_LISTED if listed is None else {call: listed}
+
+
+def _holding(
+    tx: Transaction, calls: Collection[TenantCall], listed: Mapping[TenantCall, ListedCall]
+) -> dict[TenantCall, tuple[str, ...]]:
     c, k, r, h = hold_calls.c, hold_customers.c, retentions.c, holds.c
     found: dict[TenantCall, set[str]] = {}
     for tenant_id, part in by_tenant(calls):
@@ -216,10 +249,32 @@ def _holding(tx: Transaction, calls: Collection[TenantCall]) -> dict[TenantCall,
         )
         for call_id, case_id in tx.execute(theirs):
             found.setdefault((tenant_id, call_id), set()).add(case_id)
+        told = {call_id: listed[tenant_id, call_id] for call_id in part if (tenant_id, call_id) in listed}
+        for call_id, case_id in _by_the_list(tx, tenant_id, told):
+            found.setdefault((tenant_id, call_id), set()).add(case_id)
         decided = select(r.call_id).where(r.tenant_id == tenant_id, r.call_id.in_(part), r.ended_at.is_not(None))
-        for call_id in set(part).difference(tx.execute(decided).scalars()):
+        alone = {call_id for call_id, one in told.items() if one.tells_all}
+        for call_id in set(part).difference(tx.execute(decided).scalars(), alone):
             found.setdefault((tenant_id, call_id), set()).update(cases)
     return {call: tuple(sorted(cases)) for call, cases in found.items()}
+
+
+def _by_the_list(tx: Transaction, tenant_id: str, told: Mapping[str, ListedCall]) -> Iterator[tuple[str, str]]:
+    """Calls with the open cases of the customers whose the exchange's list says that they are."""
+    keys = sorted({key for one in told.values() for key in one.customer_keys})
+    if not keys:
+        return
+    k, h = hold_customers.c, holds.c
+    of_customers = (
+        select(k.customer_key, k.case_id, k.ended_from, k.ended_before)
+        .join(holds, and_(h.tenant_id == k.tenant_id, h.case_id == k.case_id))
+        .where(h.state == "open", k.tenant_id == tenant_id)
+        .where(k.customer_key.in_(keys))
+    )
+    for row in tx.execute(of_customers):
+        for call_id, one in told.items():
+            if row.customer_key in one.customer_keys and row.ended_from <= one.ended_at < row.ended_before:
+                yield call_id, row.case_id
 
 
 def _is_theirs() -> Any:
@@ -235,6 +290,11 @@ def _is_theirs() -> Any:
 
 def _calls_of(tx: Transaction, tenant_id: str, customers: Iterable[CustomerScope]) -> Sequence[str]:
     """Their calls that are known, locked."""
+    asked = _asked_of(tenant_id, customers)
+    return [] if asked is None else tx.execute(asked.with_for_update()).scalars().all()
+
+
+def _asked_of(tenant_id: str, customers: Iterable[CustomerScope]) -> Select[Any] | None:
     r = retentions.c
     theirs = [
         and_(
@@ -244,10 +304,7 @@ def _calls_of(tx: Transaction, tenant_id: str, customers: Iterable[CustomerScope
         )
         for one in customers
     ]
-    if not theirs:
-        return []
-    asked = select(r.call_id).where(r.tenant_id == tenant_id, or_(*theirs)).order_by(r.call_id).with_for_update()
-    return tx.execute(asked).scalars().all()
+    return select(r.call_id).where(r.tenant_id == tenant_id, or_(*theirs)).order_by(r.call_id) if theirs else None
 
 
 def _case(tx: Transaction, tenant_id: str, case_id: str) -> Case | None:
@@ -256,14 +313,18 @@ def _case(tx: Transaction, tenant_id: str, case_id: str) -> Case | None:
         return None
     c, k = hold_calls.c, hold_customers.c
     named = tx.execute(select(c.call_id).where(c.tenant_id == tenant_id, c.case_id == case_id)).scalars()
+    customers = _customers(tx.execute(select(hold_customers).where(k.tenant_id == tenant_id, k.case_id == case_id)))
+    return Case(row.state, row.reason, row.opened_by, row.opened_at, HoldScope(frozenset(named), customers))
+
+
+def _customers(rows: Iterable[Any]) -> tuple[CustomerScope, ...]:
     spans: dict[tuple[datetime, datetime], set[str]] = {}
-    for each in tx.execute(select(hold_customers).where(k.tenant_id == tenant_id, k.case_id == case_id)):
+    for each in rows:
         spans.setdefault((each.ended_from, each.ended_before), set()).add(each.customer_key)
-    customers = tuple(
+    return tuple(
         CustomerScope(frozenset(keys), None if since == SINCE_EVER else since, None if until == FOR_EVER else until)
         for (since, until), keys in sorted(spans.items())
     )
-    return Case(row.state, row.reason, row.opened_by, row.opened_at, HoldScope(frozenset(named), customers))
 
 
 def _write(tx: Transaction, tenant_id: str, case_id: str, event: HoldEvent, now: datetime) -> None:

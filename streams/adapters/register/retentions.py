@@ -5,7 +5,7 @@ lose nothing of what either found. The row of a call is also what a purge and a 
 """
 
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from itertools import groupby
@@ -14,6 +14,7 @@ from typing import Any
 from sqlalchemy import Row, bindparam, delete, literal, select, text, tuple_, update
 
 from processors.custody.audit_entry import AuditEntry
+from processors.custody.listed_call import ListedCall
 from processors.custody.retention import (
     UNDECIDED,
     Due,
@@ -139,6 +140,17 @@ class RegisterRetentions:
         with self._register.reading("read how long a call is kept") as tx:
             return _kept(tx.execute(select(retentions).where(*mine(tenant_id, call_id))).first())
 
+    def decided_among(self, calls: Collection[TenantCall]) -> Mapping[TenantCall, bool]:
+        """Those of these calls of which something was decided, and whether they were judged then."""
+        r, found = retentions.c, dict[TenantCall, bool]()
+        with self._register.reading("look what was decided of calls") as tx:
+            for tenant_id, part in by_tenant(calls):
+                asked = select(r.call_id, r.is_misdial).where(
+                    r.tenant_id == tenant_id, r.call_id.in_(part), r.ended_at.is_not(None)
+                )
+                found |= {(tenant_id, row.call_id): row.is_misdial is not None for row in tx.execute(asked)}
+        return found
+
     def due(self, on: date, behind: DueKey | None, most: int, tenant_id: str | None = None) -> Sequence[KeptCall]:
         """What is due on that day, the longest due first, `behind` that key."""
         r = retentions.c
@@ -207,12 +219,18 @@ class RegisterRetentions:
             _tell(tx, tenant_id, command, entry, audit, changed)
         return EventTold(len(calls), changed)
 
-    def floor_until_within(self, tx: Transaction, tenant_id: str, call_id: str) -> datetime | None:
+    def floor_until_within(
+        self, tx: Transaction, tenant_id: str, call_id: str, listed: ListedCall | None = None
+    ) -> datetime | None:
         """When no law asks for the call any more; None where none does now. What cannot be foretold is looked at again
-        then: a class that waits for an event, and a call of which nothing was decided yet.
+        then: a class that waits for an event, and a call of which nothing was decided yet. Of one that the exchange's
+        list alone knows there is no recording: nothing asks for it once none can come.
         """
         now = self._clock.now()
         row = _kept(tx.execute(select(retentions).where(*mine(tenant_id, call_id))).first())
+        if row is None and listed is not None and listed.is_alone:
+            may_come = listed.may_be_recorded_until()
+            return may_come if may_come is not None and may_come > now else None
         if row is None:
             return now + UNDECIDED_FOR
         ends_on = floor_on(row.retention, row.ended_at)

@@ -8,13 +8,14 @@ moment comes either before, and the call stays, or after, and finds the tombston
 import json
 import secrets
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime
 from typing import Any, Protocol
 
 from sqlalchemy import Row, and_, delete, func, insert, or_, select, update
 
 from processors.custody.audit_entry import AuditEntry
+from processors.custody.listed_call import ListedCall
 from processors.custody.purge import (
     IN_FLIGHT,
     KEPT,
@@ -55,19 +56,27 @@ CALLS_BURIED_AT_ONCE = 50
 """In one transaction: on SQLite nobody else writes meanwhile."""
 
 
+_NOTHING_LISTED: Mapping[str, ListedCall] = {}
+
+
 class HoldsWithin(Protocol):
     """What keeps a call, inside of a transaction (`streams.adapters.register.holds.RegisterHolds`)."""
 
-    def cases_within(self, tx: Transaction, tenant_id: str, call_id: str) -> Sequence[str]:
-        """The cases that hold the call, sorted. Locks the row of the call in `retentions` until the transaction ends,
-        and makes one where there is none: whoever opens a hold locks it, too."""
+    def cases_within(
+        self, tx: Transaction, tenant_id: str, call_id: str, listed: ListedCall | None = None
+    ) -> Sequence[str]:
+        """The cases that hold the call, sorted; `listed` is what the exchange's list says of it. Locks the row of the
+        call in `retentions` until the transaction ends, and makes one where there is none: whoever opens a hold locks
+        it, too."""
         ...
 
 
 class FloorsWithin(Protocol):
     """How long the law keeps a call (`streams.adapters.register.retentions.RegisterRetentions`)."""
 
-    def floor_until_within(self, tx: Transaction, tenant_id: str, call_id: str) -> datetime | None:
+    def floor_until_within(
+        self, tx: Transaction, tenant_id: str, call_id: str, listed: ListedCall | None = None
+    ) -> datetime | None:
         """The end of its statutory floor; None where it has none."""
         ...
 
@@ -161,8 +170,10 @@ class RegisterPurges:
         *,
         erases: bool = False,
         only_due: bool = False,
+        listed: Mapping[str, ListedCall] = _NOTHING_LISTED,
     ) -> OpenedPurge:
         """Write the tombstones of these calls (id → the UTC days of it that are known), each unless something holds it.
+        `listed` is what the exchange's list says of them, where it names a customer.
 
         `erases`: a call that is held, or within its floor, is blocked for every use. Without it a held one stays as it
         is. `only_due`: nor does one go that was to go when somebody looked, and by now is to be kept longer; it counts
@@ -175,7 +186,10 @@ class RegisterPurges:
         for part in _parts(sorted(calls), CALLS_BURIED_AT_ONCE):
             with self._register.transaction("write tombstones") as tx:
                 for call_id in part:
-                    self._open(tx, order, call_id, calls[call_id], opened, begun, erases=erases, only_due=only_due)
+                    told = listed.get(call_id)
+                    self._open(
+                        tx, order, call_id, calls[call_id], opened, begun, told, erases=erases, only_due=only_due
+                    )
         return opened
 
     def _open(
@@ -186,20 +200,23 @@ class RegisterPurges:
         days: Sequence[date],
         opened: OpenedPurge,
         begun: "_Begun",
+        listed: ListedCall | None,
         *,
         erases: bool,
         only_due: bool,
     ) -> None:
         now = self._clock.now()
+        if listed is not None and listed.is_alone and _is_taken_in(tx, order.tenant_id, call_id):
+            listed = replace(listed, is_alone=False)  # its event is under way
         # The lock first: from here on nobody opens a hold on this call.
-        cases = self._holds.cases_within(tx, order.tenant_id, call_id)
+        cases = self._holds.cases_within(tx, order.tenant_id, call_id, listed)
         state, known_days = _state_of(tx, order.tenant_id, call_id)
         if only_due and not isinstance(state, Buried):
             today = now.astimezone(UTC).date()
             if not self._floors.is_to_go_within(tx, order.tenant_id, call_id, today):
                 opened.held[call_id] = ()
                 return
-        floor = self._floors.floor_until_within(tx, order.tenant_id, call_id) if erases else None
+        floor = self._floors.floor_until_within(tx, order.tenant_id, call_id, listed) if erases else None
         command = (EraseCall if erases else BuryCall)(order, opened.purge_id)
         try:
             events = decide_call(command, state, cases, floor, now)
@@ -483,6 +500,11 @@ def _state_of(tx: Transaction, tenant_id: str, call_id: str) -> tuple[CallFate, 
     if row.state == "blocked":
         return Blocked(_order(row), row.look_at), _days(row.days)
     return Buried(_order(row), row.purge_id, row.state == "purged"), _days(row.days)
+
+
+def _is_taken_in(tx: Transaction, tenant_id: str, call_id: str) -> bool:
+    i = intakes.c
+    return tx.execute(select(i.call_id).where(i.tenant_id == tenant_id, i.call_id == call_id)).first() is not None
 
 
 def _days_of_retention(tx: Transaction, tenant_id: str, call_id: str) -> Sequence[date]:

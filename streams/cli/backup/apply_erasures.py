@@ -17,7 +17,7 @@ def apply(to: PlaceOption = None, file: ErasedFileOption = None) -> None:
     """Take erased calls out of every backup now, and not with the next one.
 
     Their wrapped keys, the copies of their objects and their words go. Run it after an erasure whose receipt is due
-    before the next backup.
+    before the next backup, and after a hold that a restore must not lose: how holds stand is written down there, too.
     """
     from processors.custody.backups import ErasedFile
     from streams.adapters.register.register import Register

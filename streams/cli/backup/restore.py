@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from processors.custody.backups import Call, Manifest
     from streams.adapters.backup.target import BackupTarget
     from streams.adapters.register.register import Register
+    from streams.backup.holding import KnownHolds
     from streams.backup.restoring import ClickHouseTarget
 
 
@@ -28,11 +29,11 @@ def restore(
         Path | None,
         typer.Option(
             help="A folder for register and objects, as a data folder has them; the register of the settings is then "
-            "asked what was erased since. Without it, the register and the bucket of the settings are filled."
+            "asked what was erased and held since. Without it, the register and the bucket of the settings are filled."
         ),
     ] = None,
     tombstones: Annotated[
-        Path | None, typer.Option(help="A file of calls that were erased since (`callstream backup tombstones`).")
+        Path | None, typer.Option(help="A file of what was erased and held since (`callstream backup tombstones`).")
     ] = None,
     publish_rules: Annotated[
         bool, typer.Option("--publish-rules", help="Publish the rules again, where Kafka has none.")
@@ -41,8 +42,8 @@ def restore(
     """Give a backup back into an empty register, an empty database of ClickHouse and an empty bucket.
 
     Every row is compared with what the backup held, and a recording and a transcript of each tenant are opened. Calls
-    that were erased since the backup stay erased. Nothing else may use these systems meanwhile; what was broken off is
-    begun again in empty ones.
+    that were erased since the backup stay erased, and holds stand as they do now. Nothing else may use these systems
+    meanwhile; what was broken off is begun again in empty ones.
     """
     from streams.adapters.key_wrappers.from_settings import key_wrapper_from
     from streams.adapters.register.audit_log import RegisterAuditLog
@@ -56,7 +57,7 @@ def restore(
     who = require_permission(settings, "administer", None, entered_as="backup_restored")
     target = target_from(settings, source)
     manifest = target.backup_or_newest(backup)
-    erased = _erased(settings, target, tombstones, asks_register=into is not None)
+    erased, cases = _since(settings, target, tombstones, asks_register=into is not None)
     clock, release = SystemClock(), version("callstream")
     systems = systems_from(settings, clock, release) if into is None else systems_in(into, settings, clock, release)
     with ExitStack() as stack:
@@ -70,6 +71,7 @@ def restore(
             _clickhouse(settings),
             RegisterKeys(systems.register, key_wrapper_from(settings), clock),
             more_erased=erased,
+            more_holds=cases,
             audit=log,
             audit_beside=None if beside is None else RegisterAuditLog(beside, clock),
             by=ByWhom(who.actor.actor_id, who.role),
@@ -88,6 +90,8 @@ def restore(
     )
     if restored.left_out_objects:
         typer.echo(f"{restored.left_out_objects} objects of erased calls were left out")
+    if restored.cases:
+        typer.echo(f"{restored.cases} cases of holds that have changed since stand as they do now")
     for tenant, count in sorted(restored.played.items()):
         typer.echo(f"{tenant}: {count} objects opened")
     if files:
@@ -97,24 +101,31 @@ def restore(
         end_with_problems(restored.problems)
 
 
-def _erased(settings: Settings, target: "BackupTarget", file: Path | None, *, asks_register: bool) -> "frozenset[Call]":
-    """Calls that were erased since, as far as anybody knows."""
+def _since(
+    settings: Settings, target: "BackupTarget", file: Path | None, *, asks_register: bool
+) -> "tuple[frozenset[Call], KnownHolds]":
+    """Calls that were erased since, and how cases of holds stand, as far as anybody but the target knows."""
     from processors.custody.backups import ErasedFile
     from streams.adapters.register.register import Register
     from streams.backup.erasing import destroyed_calls
+    from streams.backup.holding import KnownHolds, holds_of_file, holds_of_register
 
     found: set[Call] = set()
+    cases = KnownHolds()
     if file is not None:
-        found |= set(target.opened(file.read_bytes(), ErasedFile, str(file)).calls)
+        kept = target.opened(file.read_bytes(), ErasedFile, str(file))
+        found |= set(kept.calls)
+        cases.add(holds_of_file(kept.holds))
     if asks_register:
         register = Register.of(settings)
         if register.file is None or register.file.exists():
             try:
                 with closing(register):
                     found |= destroyed_calls(register)
+                    cases.add(holds_of_register(register))
             except (OperatorError, RetryableError) as error:
-                typer.echo(f"not asked what was erased since: {error}", err=True)
-    return frozenset(found)
+                typer.echo(f"not asked what was erased and held since: {error}", err=True)
+    return frozenset(found), cases
 
 
 def _living_register(settings: Settings, stack: ExitStack) -> "Register | None":

@@ -4,7 +4,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
+from streams.adapters.register.holds import HoldOutcome, RegisterCaseList
 from streams.cli.command_settings import command_settings
+from streams.queries.exchange_list import HeldOfCustomers, ListIfItAnswers, held_of_customers
 from streams.settings import Settings
 from streams.stages.holding import Asking, Holding
 
@@ -16,6 +18,12 @@ class Desk:
     settings: Settings
     holding: Holding
     asking: Asking
+    cases: RegisterCaseList
+    listed: ListIfItAnswers
+
+    def held_of(self, tenant_id: str, outcome: HoldOutcome) -> HeldOfCustomers:
+        """The calls that a case holds of its customers, as they are known now. Raises as `Register.transaction`."""
+        return held_of_customers(self.cases, self.listed, tenant_id, outcome.case.scope.customers)
 
 
 @contextmanager
@@ -29,16 +37,19 @@ def open_desk(ticket: str | None = None) -> Iterator[Desk]:
     )
     from streams.cli.console.access import commanding  # type: ignore[attr-defined, unused-ignore]
     from streams.ports import SystemClock
+    from streams.purging import listed_from
     from streams.wiring import audit_log_of  # type: ignore[attr-defined, unused-ignore]
 
     settings, clock = command_settings(), SystemClock()
-    register = Register.of(settings)
+    register, listed = Register.of(settings), ListIfItAnswers(listed_from(settings))
     try:
         register.check()
         audit = audit_log_of(register, clock)
         cases = RegisterCases(register, clock, audit, RegisterTombstones(register, clock).gone)
         who = commanding(settings, register)
         holding = Holding(cases, RegisterRetentions(register, clock), audit, clock)
-        yield Desk(settings, holding, Asking(who.actor, "cli", ticket, who.operator))
+        asking = Asking(who.actor, "cli", ticket, who.operator)
+        yield Desk(settings, holding, asking, RegisterCaseList(register), listed)
     finally:
+        listed.close()
         register.close()

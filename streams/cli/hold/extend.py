@@ -28,4 +28,5 @@ def extend(
     with open_desk(ticket) as desk:
         scope = scope_of(desk.settings, tenant, call, customer, since, until)
         outcome = desk.holding.extend(desk.asking, tenant, case, scope)
-    tell(case, outcome)
+        theirs = desk.held_of(tenant, outcome)
+    tell(case, outcome, theirs)

@@ -39,7 +39,8 @@ def open_case(
     with open_desk(ticket) as desk:
         scope = scope_of(desk.settings, tenant, call, customer, since, until)
         outcome = desk.holding.open(desk.asking, tenant, case, scope, reason)
-    tell(case, outcome)
+        theirs = desk.held_of(tenant, outcome)
+    tell(case, outcome, theirs)
 
 
 def _check(case: str, reason: str) -> None:

@@ -11,6 +11,7 @@ from streams.cli.console.times import parse_moment
 if TYPE_CHECKING:
     from processors.custody.holds import HoldScope
     from streams.adapters.register.holds import HoldOutcome
+    from streams.queries.exchange_list import HeldOfCustomers, ListIfItAnswers
     from streams.settings import Settings
 
 CaseArgument = Annotated[str, typer.Argument(metavar="CASE", help="Id of the case: letters, digits and . _ : @ -")]
@@ -28,6 +29,14 @@ HeldFromOption = Annotated[
 ]
 HeldToOption = Annotated[str | None, typer.Option("--to", help="With --customer: calls that ended before this time.")]
 MatterOption = Annotated[str | None, typer.Option(help="Id of the matter, for the audit log.")]
+
+
+NOT_ASKED = "which calls the exchange's list alone names is not known; they are held all the same"
+
+
+def tell_problem(listed: "ListIfItAnswers") -> None:
+    if listed.problem:
+        typer.echo(f"{NOT_ASKED}: {listed.problem}", err=True)
 
 
 def scope_of(
@@ -54,10 +63,18 @@ def scope_of(
     return HoldScope(frozenset(calls or ()), customers)
 
 
-def tell(case: str, outcome: "HoldOutcome") -> None:
+def tell(case: str, outcome: "HoldOutcome", theirs: "HeldOfCustomers") -> None:
     scope = outcome.case.scope
     typer.echo(
         f"case {case} holds {len(scope.calls)} call(s) by id, and the calls of {len(scope.customers)} customer(s)"
     )
+    if scope.customers:
+        by_list = "an unknown number" if theirs.by_list_alone is None else str(len(theirs.by_list_alone))
+        typer.echo(
+            f"of these customers {len(theirs.by_event)} call(s) are known by their own events, and {by_list} by the "
+            "exchange's list alone"
+        )
+    if theirs.problem:
+        typer.echo(f"{NOT_ASKED}: {theirs.problem}", err=True)
     if outcome.gone:
         end_with_problems(f"call {call} was destroyed before: the case does not hold it" for call in outcome.gone)

@@ -2,6 +2,7 @@
 
 import typer
 
+from streams.cli.retain.adopt import adopt
 from streams.cli.retain.event import event
 from streams.cli.retain.plan import plan
 from streams.cli.retain.show import show
@@ -12,3 +13,4 @@ retain_app = typer.Typer(
 retain_app.command()(plan)
 retain_app.command()(show)
 retain_app.command()(event)
+retain_app.command()(adopt)

@@ -10,6 +10,7 @@ from streams.cli.command_settings import command_settings
 from streams.cli.console.options import JsonOption
 from streams.cli.console.output import console, print_json
 from streams.cli.console.times import parse_day
+from streams.cli.hold.options import tell_problem
 from streams.queries.retention_plan import PlannedCall
 
 
@@ -29,21 +30,27 @@ def plan(
     from streams.adapters.register.register import Register
     from streams.adapters.register.retentions import RegisterRetentions
     from streams.ports import SystemClock
+    from streams.purging import listed_from
+    from streams.queries.exchange_list import ListIfItAnswers
     from streams.queries.retention_plan import planned
 
     clock = SystemClock()
     day = clock.now().date() if until is None else parse_day(until, "--until")
-    register = Register.of(command_settings())
+    settings = command_settings()
+    register, exchange = Register.of(settings), ListIfItAnswers(listed_from(settings))
     counts: Counter[tuple[str, str]] = Counter()
     listed: list[PlannedCall] = []
     try:
         register.check()
-        for one in planned(RegisterRetentions(register, clock), RegisterHolds(register, clock), day, tenant):
+        retentions, holds = RegisterRetentions(register, clock), RegisterHolds(register, clock)
+        for one in planned(retentions, holds, day, tenant, listed=exchange.among):
             counts["held" if one.is_held else one.action, one.retention_class] += 1
             if len(listed) < limit:
                 listed.append(one)
     finally:
+        exchange.close()
         register.close()
+    tell_problem(exchange)
     if as_json:
         print_json(
             {

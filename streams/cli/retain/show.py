@@ -7,6 +7,7 @@ import typer
 from streams.cli.command_settings import command_settings
 from streams.cli.console.options import JsonOption
 from streams.cli.console.output import end_with_problems, print_json
+from streams.cli.hold.options import tell_problem
 
 if TYPE_CHECKING:
     from streams.adapters.register.retentions import KeptCall
@@ -22,14 +23,20 @@ def show(
     from streams.adapters.register.register import Register
     from streams.adapters.register.retentions import RegisterRetentions
     from streams.ports import SystemClock
+    from streams.purging import listed_from
+    from streams.queries.exchange_list import ListIfItAnswers
 
-    register = Register.of(command_settings())
+    settings = command_settings()
+    register, listed = Register.of(settings), ListIfItAnswers(listed_from(settings))
     try:
         register.check()
         kept = RegisterRetentions(register, SystemClock()).find(tenant, call)
-        cases = RegisterHolds(register, SystemClock()).cases(tenant, call)
+        told = listed.among([(tenant, call)]).get((tenant, call))
+        cases = RegisterHolds(register, SystemClock()).cases(tenant, call, told)
     finally:
+        listed.close()
         register.close()
+    tell_problem(listed)
     if kept is None:
         end_with_problems([f"nothing is known of how long call {call} of {tenant} is kept"])
     found = _facts(kept) | {"held_by": list(cases)}

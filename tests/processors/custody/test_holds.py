@@ -24,6 +24,7 @@ from processors.custody.holds import (
     holding,
     telephony_case,
 )
+from processors.custody.listed_call import ListedCall
 from tests.support.cases import every_case
 
 AT = datetime(2026, 11, 30, 9, tzinfo=UTC)
@@ -33,6 +34,10 @@ ONE = HoldScope(frozenset({"c1"}))
 
 def opened(scope: HoldScope = ONE, actor: str = "li") -> Open:
     return Open(scope, "lawsuit", actor, AT)
+
+
+def listed(*keys: str, alone: bool = False) -> ListedCall:
+    return ListedCall(frozenset(keys), AT, is_alone=alone)
 
 
 def case_of(first: Open, *commands: HoldCommand) -> Case:
@@ -100,6 +105,17 @@ class TestTheCallsOfACustomer:
             pytest.param(HeldCall("c9", "c" * 64, AT), False, id="somebody else"),
             pytest.param(HeldCall("c9", None, AT), False, id="nobody's"),
             pytest.param(HeldCall("c9"), True, id="nobody knows whose it is"),
+            pytest.param(HeldCall("c9", None, AT, listed(KEY)), True, id="theirs by the exchange's list"),
+            pytest.param(
+                HeldCall("c9", KEY, AT, listed("c" * 64)), True, id="theirs by its event, another's by the list"
+            ),
+            pytest.param(HeldCall("c9", None, AT, listed("c" * 64)), False, id="another's by the list"),
+            pytest.param(HeldCall("c9", None, AT, listed()), False, id="nobody's, by the list either"),
+            pytest.param(HeldCall("c9", None, None, listed("c" * 64)), True, id="another's by the list, undecided"),
+            pytest.param(HeldCall("c9", None, None, listed("c" * 64, alone=True)), False, id="known to the list alone"),
+            pytest.param(
+                HeldCall("c9", None, None, listed(alone=True)), True, id="known to the list, which names nobody"
+            ),
         ],
     )
     def test_those_to_come_are_held_too(self, call: HeldCall, held: bool) -> None:

@@ -11,8 +11,9 @@ import pytest
 from sqlalchemy import select
 
 from processors.custody.audit_entry import AuditEntry
-from processors.custody.holds import Release, telephony_case
-from processors.custody.retention import EventCame, first_day_after
+from processors.custody.holds import CustomerScope, HoldScope, Open, Release, telephony_case
+from processors.custody.listed_call import ListedCall
+from processors.custody.retention import EventCame, Keep, first_day_after, terms_of
 from schemas.config.retention import RetentionPolicy, TenantPolicies, read_retention_policy
 from schemas.config.tenants import ALL_ALIKE
 from schemas.errors import OperatorError, RetryableError
@@ -24,7 +25,7 @@ from schemas.messages.records import ConsumerRecord, ProducerRecord
 from schemas.messages.topics import CALLS_ANALYZED, CALLS_ENDED, CALLS_REANALYZED, AnyTopic
 from streams.adapters.register.holds import RegisterCaseList, RegisterCases, RegisterHolds
 from streams.adapters.register.register import Register
-from streams.adapters.register.retentions import KeptCall, RegisterRetentions, TenantCall
+from streams.adapters.register.retentions import KeepDecision, KeptCall, RegisterRetentions, TenantCall
 from streams.adapters.register.tables import leftovers
 from streams.stages.keep import MOST_WAITS, PAUSE, CarriedOut, CarryOut, Decide
 from tests.processors.transcripts import audio
@@ -72,7 +73,10 @@ class House:
         self.retentions = RegisterRetentions(self.register, self.clock)
         policies = TenantPolicies(self.policy, ALL_ALIKE)
         self.decide = Decide(self.retentions, self.cases, self.among, policies, self.clock)
-        self.carry_out = CarryOut(self.retentions, self.holds, self.purge, self.archive, self.clock, EVERY)
+        self.listed: dict[TenantCall, ListedCall] = {}
+        self.carry_out = CarryOut(
+            self.retentions, self.holds, self.purge, self.archive, self.clock, EVERY, listed=lambda _calls: self.listed
+        )
 
     def among(self, calls: Collection[TenantCall]) -> frozenset[TenantCall]:
         with self.register.reading() as tx:
@@ -87,7 +91,7 @@ class House:
             if call_id in self.stuck:
                 raise self.stuck[call_id]
             with self.register.transaction("write a tombstone") as tx:
-                if self.holds.cases_within(tx, tenant_id, call_id):
+                if self.holds.cases_within(tx, tenant_id, call_id, self.listed.get((tenant_id, call_id))):
                     continue
                 tx.insert_new(leftovers, object_key=f"{tenant_id}/{call_id}", left_at=self.clock.now())
             self.purged.append((call_id, reason, policy_version))
@@ -129,7 +133,7 @@ def record(message: CallEnded | CallAnalysis, offset: int, *, again: bool = Fals
 class Early(RegisterHolds):
     """Looked before the hold was opened."""
 
-    def among(self, calls: Collection[TenantCall]) -> Mapping[TenantCall, Sequence[str]]:  # noqa: ARG002 - as declared
+    def among(self, *_calls: object) -> Mapping[TenantCall, Sequence[str]]:
         return {}
 
 
@@ -224,6 +228,37 @@ class TestAtTheEnd:
         house.take(ended(legal_hold=True))
         assert house.after(300) == CarriedOut(held=1)
         assert house.purged == []
+
+    @pytest.mark.parametrize("archives", [False, True])
+    def test_one_that_the_exchanges_list_alone_calls_a_held_customers_stays_as_it_is(
+        self, archives: bool, house: House
+    ) -> None:
+        if archives:
+            of_finance = next(one for one in POLICY.classes if one.id == "finance")
+            terms = terms_of(
+                [of_finance.model_copy(update={"at_end": "archive", "archive_days": 365})], 2, ENDED_AT, "capture"
+            )
+            house.retentions.decide([KeepDecision("acme", "c1", ENDED_AT, Keep(*terms))])
+        else:
+            house.take(ended(industry="finance"))
+        entry = AuditEntry(house.clock.now(), "wang", "inspector", "hold_opened", "acme", "done", "cli")
+        scope = HoldScope(customers=(CustomerScope(frozenset({"a" * 64})),))
+        house.cases.tell("acme", "k-1", Open(scope, "lawsuit", "wang", ENDED_AT), entry)
+        house.listed["acme", "c1"] = ListedCall(frozenset({"a" * 64}), ENDED_AT)
+        assert house.after(1_826) == CarriedOut(held=1)
+        assert (house.purged, house.archived) == ([], [])
+        house.listed.clear()
+        assert house.after(1_827) == (CarriedOut(archived=1) if archives else CarriedOut(destroyed=1))
+
+    def test_while_nobody_tells_what_the_exchange_lists_nothing_is_destroyed(self, house: House) -> None:
+        def refuse(_calls: Collection[TenantCall]) -> Mapping[TenantCall, ListedCall]:
+            raise RetryableError("ClickHouse does not answer")
+
+        house.take(ended())
+        answering, house.carry_out.listed = house.carry_out.listed, refuse
+        assert house.after(3_000) == CarriedOut(failed=1)
+        house.carry_out.listed = answering
+        assert house.after(3_001) == CarriedOut(destroyed=1)
 
     def test_a_misdial_goes_after_a_week_unless_it_is_held(self, house: House) -> None:
         short = [ended(call_id, 3_000, industry="finance", legal_hold=call_id == "c2") for call_id in ("c1", "c2")]

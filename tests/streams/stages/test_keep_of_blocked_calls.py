@@ -7,6 +7,9 @@ from typing import Any
 
 import pytest
 
+from processors.custody.audit_entry import AuditEntry
+from processors.custody.holds import CustomerScope, HoldScope, Open, Release
+from processors.custody.listed_call import ListedCall
 from processors.custody.purge import PurgeOrder
 from processors.custody.retention import Keep, RetentionTerm, first_day_after
 from schemas.config.retention import TenantPolicies, read_retention_policy
@@ -16,6 +19,7 @@ from schemas.messages.topics import CALLS_ENDED
 from streams.adapters.register.holds import RegisterCases, RegisterHolds
 from streams.adapters.register.register import Register
 from streams.adapters.register.retentions import KeepDecision, RegisterRetentions
+from streams.adapters.register.tables import intakes
 from streams.adapters.register.tombstones import RegisterPurges
 from streams.stages.erase import Eraser
 from streams.stages.keep import Decide
@@ -35,7 +39,7 @@ class World:
         self.holds, self.retentions = RegisterHolds(register, clock), RegisterRetentions(register, clock)
         purges = RegisterPurges(register, clock, self.holds, self.retentions, house.audit)
         self.house = replace(house, purges=purges)
-        cases = RegisterCases(register, clock, house.audit, house.tombstones.gone)
+        self.cases = cases = RegisterCases(register, clock, house.audit, house.tombstones.gone)
         policies = TenantPolicies(read_retention_policy(), ALL_ALIKE)
         self.decide = Decide(self.retentions, cases, house.tombstones.gone, policies, clock)
         self.ended_at = clock.now() - timedelta(minutes=5)
@@ -125,3 +129,76 @@ def test_a_call_of_an_erased_customer_that_was_never_judged_goes(world: World) -
     assert world.eraser().erase("acme", [CUSTOMER], reason="pipl", actor="li_na").counts["blocked"] == 1
 
     assert world.after(days=2_000) == ["c1"]
+
+
+class TestCallsThatTheExchangesListAloneKnows:
+    def test_one_without_a_recording_goes_at_once(self, world: World) -> None:
+        world.house.tables.in_list["c1"] = listed(world, recorded=False)
+
+        counts = world.eraser().erase("acme", [CUSTOMER], reason="pipl", actor="li_na").counts
+
+        assert (counts["destroyed"], counts["blocked"]) == (1, 0)
+        assert world.after(days=1) == ["c1"]
+        (erasure,) = world.eraser().erasures.all("acme")
+        assert erasure.done_at is not None
+        assert erasure.receipt is not None
+
+    def test_one_whose_recording_may_come_is_blocked_for_a_month_and_goes_then(self, world: World) -> None:
+        world.house.tables.in_list["c1"] = listed(world)
+
+        assert world.eraser().erase("acme", [CUSTOMER], reason="pipl", actor="li_na").counts["blocked"] == 1
+
+        assert world.after(days=30) == []
+        assert world.after(days=2) == ["c1"]
+        world.after(days=1)
+        assert not world.eraser().erasures.open()
+
+    def test_one_whose_recording_comes_after_all_is_kept_as_the_law_asks(self, world: World) -> None:
+        world.house.tables.in_list["c1"] = listed(world)
+        world.eraser().erase("acme", [CUSTOMER], reason="pipl", actor="li_na")
+        world.hear()
+        world.house.tables.in_list["c1"] = replace(listed(world), is_alone=False)
+
+        assert world.after(days=170) == []
+        assert world.after(days=2_000) == ["c1"]
+
+    def test_one_whose_recording_was_taken_in_just_now_is_waited_for(self, world: World) -> None:
+        world.house.tables.in_list["c1"] = listed(world, recorded=False)
+        with world.house.register.transaction() as tx:
+            taken = {"state": "stored", "attempt": "a" * 16, "object_key": "recordings/c1", "source": "test"}
+            tx.insert_new(
+                intakes, tenant_id="acme", call_id="c1", lease_until=None, content="0" * 64, event=b"{}",
+                received_at=world.clock.now(), capture_ms=3, **taken,
+            )  # fmt: skip
+
+        assert world.eraser().erase("acme", [CUSTOMER], reason="pipl", actor="li_na").counts["blocked"] == 1
+        assert world.after(days=40) == []
+
+    @pytest.mark.parametrize(
+        ("of", "stays"), [pytest.param(CUSTOMER, True, id="theirs"), pytest.param("d" * 64, False, id="another's")]
+    )
+    def test_one_is_held_by_a_case_of_its_customer_and_by_no_other(self, world: World, of: str, stays: bool) -> None:
+        entry = AuditEntry(world.clock.now(), "wang", "inspector", "hold_opened", "acme", "done", "cli")
+        scope = HoldScope(customers=(CustomerScope(frozenset({of})),))
+        world.cases.tell("acme", "k-1", Open(scope, "lawsuit", "wang", world.clock.now()), entry)
+        world.house.tables.in_list["c1"] = listed(world, recorded=False)
+
+        counts = world.eraser().erase("acme", [CUSTOMER], reason="pipl", actor="li_na").counts
+
+        assert (counts["blocked"], counts["destroyed"]) == ((1, 0) if stays else (0, 1))
+        world.cases.tell("acme", "k-1", Release("wang", is_person=True), entry)
+        assert world.after(days=1) == ["c1"]
+
+
+def listed(world: World, *, recorded: bool = True) -> ListedCall:
+    return ListedCall(frozenset({CUSTOMER}), world.ended_at, recorded, is_alone=True)
+
+
+def test_what_is_stored_of_calls_is_decided_before_any_of_them_is_looked_at(world: World) -> None:
+    """As of a call of an earlier release, whose event asked for a hold."""
+    purger = replace(world.eraser().purger, adopt=lambda _tenant_id, _calls: world.hear(legal_hold=True))
+
+    done = purger.purge(PurgeOrder("acme", "request", "li_na"), ["c1"])
+
+    assert done.held == {"c1": ("telephony:c1",)}
+    assert world.retentions.find("acme", "c1") is not None

@@ -1,8 +1,9 @@
 """`callstream retain`, `hold` and `release`: what is due, what holds it, and who lets go."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -10,16 +11,21 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from processors.custody.authorization import ACTIONS, Actor, Grant
+from processors.custody.holds import CustomerScope
+from processors.custody.listed_call import ListedCall
 from processors.custody.retention import Keep, terms_of
 from schemas.config.retention import read_retention_policy
-from streams.adapters.register.holds import RegisterCases
+from schemas.errors import RetryableError
+from streams import purging
+from streams.adapters.register.holds import RegisterCaseList, RegisterCases
 from streams.adapters.register.migrate import migrate_register
 from streams.adapters.register.register import Register, sqlite_url
 from streams.adapters.register.retentions import KeepDecision, RegisterRetentions
 from streams.cli.command_settings import command_settings
 from streams.cli.hold import desk
 from streams.cli.main import app
-from streams.ports import SystemClock
+from streams.ports import CallKey, SystemClock
+from streams.queries.exchange_list import ListIfItAnswers
 from streams.stages.holding import Asking, Holding
 from tests.support.holding import ListedEntries
 
@@ -28,8 +34,36 @@ NUMBER = "13812345678"
 SECRET = "s" * 32
 
 
+@dataclass
+class Exchange:
+    """`ExchangeList` in memory."""
+
+    calls: dict[CallKey, ListedCall] = field(default_factory=dict)
+    answers: bool = True
+
+    def among(self, calls: Collection[CallKey]) -> Mapping[CallKey, ListedCall]:
+        self._answer()
+        return {call: self.calls[call] for call in calls if call in self.calls}
+
+    def of_customers(self, tenant_id: str, customers: Collection[CustomerScope]) -> frozenset[str]:
+        self._answer()
+        keys = {key for one in customers for key in one.keys}
+        return frozenset(call for (of, call), one in self.calls.items() if of == tenant_id and one.customer_keys & keys)
+
+    def close(self) -> None: ...
+
+    def _answer(self) -> None:
+        if not self.answers:
+            raise RetryableError("ClickHouse does not answer")
+
+
+@pytest.fixture
+def exchange() -> Exchange:
+    return Exchange()
+
+
 @pytest.fixture(autouse=True)
-def register(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Register]:
+def register(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, exchange: Exchange) -> Iterator[Register]:
     """Whoever runs a command may do all of it; the audit log is in memory."""
     monkeypatch.setenv("CALLSTREAM_DATA_DIR", str(tmp_path))
     monkeypatch.setenv("CALLSTREAM_CUSTOMER_KEY_SECRET", SECRET)
@@ -42,9 +76,11 @@ def register(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Regist
     @contextmanager
     def open_desk(ticket: str | None = None) -> Iterator[desk.Desk]:
         holding = Holding(cases, RegisterRetentions(register, clock), entries, clock)
-        yield desk.Desk(command_settings(), holding, Asking(actor, "cli", ticket))
+        asking, listed = Asking(actor, "cli", ticket), ListIfItAnswers(exchange)
+        yield desk.Desk(command_settings(), holding, asking, RegisterCaseList(register), listed)
 
     monkeypatch.setattr(desk, "open_desk", open_desk)
+    monkeypatch.setattr(purging, "listed_from", lambda _settings: exchange)
     yield register
     register.close()
 
@@ -105,6 +141,37 @@ def test_a_case_of_a_customer_whose_number_nobody_sees(register: Register) -> No
     assert run("release", "k-1", "--tenant", "acme", "--reason", "settled").stdout == "case k-1 is released\n"
     assert run("release", "k-1", "--tenant", "acme", "--reason", "settled").stdout == "case k-1 was released before\n"
     assert json.loads(run("hold", "list", "--json").stdout) == []
+
+
+def test_a_case_holds_what_the_exchanges_list_alone_calls_the_customers(register: Register, exchange: Exchange) -> None:
+    key = command_settings().customer_keys.of("acme", NUMBER)
+    decide(register, "c1", "general", customer_key=key)
+    decide(register, "c2", "general")
+    exchange.calls = {("acme", call): ListedCall(frozenset({key}), ENDED_AT) for call in ("c1", "c2", "c3")}
+    opened = run("hold", "open", "k-1", "--tenant", "acme", "--reason", "lawsuit", "--customer", NUMBER)
+    assert "1 call(s) are known by their own events, and 2 by the exchange's list alone" in opened.stdout
+    shown = json.loads(run("hold", "show", "k-1", "--tenant", "acme", "--json").stdout)
+    assert (shown["held"], shown["by_list_alone"]) == (["c1", "c2", "c3"], 2)
+    assert {one["call_id"]: one["held_by"] for one in planned("--until", "2026-12-31")["calls"]} == {
+        "c1": ["k-1"],
+        "c2": ["k-1"],
+    }
+    assert json.loads(run("retain", "show", "c2", "--tenant", "acme", "--json").stdout)["held_by"] == ["k-1"]
+
+
+def test_without_an_answer_of_the_list_a_case_is_opened_all_the_same(register: Register, exchange: Exchange) -> None:
+    exchange.answers = False
+    decide(register, "c1", "general")
+    opened = run("hold", "open", "k-1", "--tenant", "acme", "--reason", "lawsuit", "--customer", NUMBER)
+    assert "an unknown number by the exchange's list" in opened.stdout
+    for shown in (
+        opened,
+        run("hold", "show", "k-1", "--tenant", "acme", "--json"),
+        run("retain", "plan", "--until", "2026-12-31", "--json"),
+        run("retain", "show", "c1", "--tenant", "acme", "--json"),
+    ):
+        assert shown.exit_code == 0
+        assert "are held all the same: ClickHouse does not answer" in shown.stderr
 
 
 def test_the_end_of_a_contract_is_told(register: Register) -> None:
