@@ -23,7 +23,8 @@ class Grant:
     """A role that somebody has: where it holds, and what it allows there.
 
     `teams` narrows it to calls of those teams, `agent_id` to the calls of one agent; None narrows nothing. `fields` are
-    the groups of columns of a call that the role is shown (`roles.yaml`).
+    the groups of columns of a call that the role is shown (`roles.yaml`). `granted_by` is the account that gave it;
+    None where that was none.
     """
 
     role: str
@@ -32,6 +33,7 @@ class Grant:
     teams: frozenset[str] | None = None
     agent_id: str | None = None
     fields: frozenset[str] = frozenset()
+    granted_by: str | None = None
 
 
 @dataclass(frozen=True)

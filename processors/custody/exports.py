@@ -17,6 +17,7 @@ from hashlib import sha256
 from typing import Literal, Protocol, get_args
 
 from processors.custody.authorization import Target
+from processors.custody.makers import Tie
 from schemas.errors import OperatorError
 
 ExportContent = Literal["audio_masked", "audio_unmasked", "text", "parquet"]
@@ -120,12 +121,16 @@ class ExportPerson:
 
 @dataclass(frozen=True)
 class ExportTerms:
-    """What holds for an export from its request on. `approvals` is how many other people must agree."""
+    """What holds for an export from its request on. `approvals` is how many other people must agree.
+
+    `makers_apart`, whether no account may be able to act as requester and approver both, is as it is at the approval.
+    """
 
     approvals: int = 1
     request_lasts: timedelta = timedelta(days=7)
     grant_lasts: timedelta = timedelta(days=3)
     downloads: int = 3
+    makers_apart: bool = True
 
     def __post_init__(self) -> None:
         if self.approvals < 1 or self.downloads < 1 or min(self.request_lasts, self.grant_lasts) <= timedelta(0):
@@ -205,12 +210,16 @@ class RequestExport:
 
 @dataclass(frozen=True)
 class ApproveExport:
-    """Agree to hand out the set of `digest`, which is what the approver was shown. `current` is that of the set now."""
+    """Agree to hand out the set of `digest`, which is what the approver was shown. `current` is that of the set now.
+
+    `tie` is why the approver is not somebody else (`processors.custody.makers`); None where they are.
+    """
 
     export_id: str
     by: ExportPerson
     digest: str
     current: str | None
+    tie: Tie | None = None
 
 
 @dataclass(frozen=True)
@@ -398,6 +407,17 @@ _SENTENCES = {
     "no_recipient": "name who gets it: one line, at most 128 letters",
     "exists": "there is an export of this id",
     "own_request": "who asked for an export cannot decide about it, from whatever account: somebody else must",
+    "made_by_requester": "who asked for the export made your account, or gave it its password, or may have a token of "
+    "it, themselves or through an account of theirs: somebody must approve whose account, password and tokens come "
+    "from another administrator or the OpenID provider",
+    "made_requester": "you made the account that asked for the export, or gave it its password, or may have a token of "
+    "it: somebody else must approve it",
+    "granted_by_requester": "who asked for the export gave you the role by which you would approve it: another "
+    "administrator must give it to you, or somebody else approve",
+    "made_by_approver": "somebody who has approved it made your account, or you theirs, or gave it its password: "
+    "another person must approve",
+    "one_maker": "one account made yours and that of the requester, or can sign in as both, and could do it all alone: "
+    "somebody must approve whose account comes from another administrator, the operator or the OpenID provider",
     "approved_before": "this person has approved it before: another one must",
     "another_set": "what you approve is not what is asked for: look at it again with `callstream export show`",
     "set_changed": "the calls are not as they were when the export was asked for, so it is void: ask again",
@@ -516,6 +536,8 @@ def _approve(command: ApproveExport, state: Export, now: datetime) -> Sequence[E
         return refused("own_request")
     if any(command.by.is_same(approval.by) for approval in state.approvals):
         return refused("approved_before")
+    if command.tie is not None:
+        return refused(command.tie)
     if not hmac.compare_digest(command.digest.encode(), state.contained.digest.encode()):
         return refused("another_set")
     if not state.is_as_requested:

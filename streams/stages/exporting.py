@@ -47,8 +47,10 @@ from processors.custody.exports import (
     RequestExport,
     WithdrawExport,
 )
+from processors.custody.makers import KnowsMakers, Tie, can_act_as_each_other, tie_to_requester
 from processors.custody.ports import KeyGoneError, Tombstones
 from schemas.config.tenants import read_tenants
+from streams.adapters.register.accounts import RegisterMakers
 from streams.adapters.register.exports import RegisterExports, new_export_id
 from streams.adapters.register.ports import EntryWithinOrBefore
 from streams.adapters.register.register import Register
@@ -158,6 +160,7 @@ class Exporting:
     terms_of: Callable[[str], ExportTerms]
     """Of a tenant."""
     new_id: Callable[[], str]
+    makers: KnowsMakers
     key: Callable[[], Ed25519PrivateKey] | None = None
     """Signs manifests; None where this process hands nothing out."""
     sounds: ExportSounds | None = None
@@ -261,15 +264,24 @@ class Exporting:
         """Agree to hand out the set of this digest, which `show` has shown."""
         with self._entering_none(asker, export_id, "export_approved"):
             export = self.exports.get(export_id)
-        role, current = self._decides(asker, export, "export_approved")
-        command = ApproveExport(export_id, asker.as_person, digest, current)
+        role, current, targets = self._decides(asker, export, "export_approved")
+        command = ApproveExport(export_id, asker.as_person, digest, current, self._tie(asker, export, targets))
         return self.exports.tell(command, client=asker.client, role=role)
+
+    def _tie(self, asker: Asker, export: Export, targets: tuple[Target, ...]) -> Tie | None:
+        """Why the approver is not somebody else than who asked, or than who has approved; None where they are."""
+        now = self.clock.now()
+        by, before = asker.actor.actor_id, [each.by.account for each in export.approvals]
+        if any(can_act_as_each_other(by, each, self.makers, now) for each in before):
+            return "made_by_approver"
+        apart = self.terms_of(export.tenant_id).makers_apart
+        return tie_to_requester(asker.actor, export.requester.account, targets, self.makers, now, makers_apart=apart)
 
     def refuse(self, asker: Asker, export_id: str, reason: str) -> Export:
         """Do not agree; also an export that is approved ends by it."""
         with self._entering_none(asker, export_id, "export_refused"):
             export = self.exports.get(export_id)
-        role, _ = self._decides(asker, export, "export_refused")
+        role, _, _ = self._decides(asker, export, "export_refused")
         return self.exports.tell(RefuseExport(export_id, asker.as_person, reason), client=asker.client, role=role)
 
     def withdraw(self, asker: Asker, export_id: str) -> Export:
@@ -372,21 +384,21 @@ class Exporting:
         now = replace(contained, calls=tuple(found[call_id].exported for call_id in wanted))
         return found, now.digest
 
-    def _decides(self, asker: Asker, export: Export, word: str) -> tuple[str, str | None]:
-        """Role, and the digest of the set as it is now, for somebody who may approve every call of it."""
+    def _decides(self, asker: Asker, export: Export, word: str) -> tuple[str, str | None, tuple[Target, ...]]:
+        """Role, the digest of the set as it is now, and what it is about, for somebody who may approve all of that."""
         if not self._could_ever(asker.actor, "approve", export.tenant_id):
             decision = authorize(asker.actor, "approve", Target(export.tenant_id))
             self._refuse(asker, export.tenant_id, word, decision, export)
         if export.state not in OPEN:  # the calls may be gone by now: what is over is refused by its state
-            return authorize(asker.actor, "approve", Target(export.tenant_id)).role, None
+            return authorize(asker.actor, "approve", Target(export.tenant_id)).role, None, ()
         found, current = self._now(export)
-        role = ""
-        for target in self._targets(export, found):
+        role, targets = "", tuple(self._targets(export, found))
+        for target in targets:
             decision = authorize(asker.actor, "approve", target)
             if not decision.allowed:
                 self._refuse(asker, export.tenant_id, word, decision, export)
             role = decision.role
-        return role, current
+        return role, current, targets
 
     def _permit_download(self, asker: Asker, export: Export) -> tuple[str, str | None]:
         """As `_decides`, for somebody who may still export every call of it: rights may have been taken away."""
@@ -499,7 +511,11 @@ def exporting_from(
     def terms_of(tenant_id: str) -> ExportTerms:
         terms = tenants.exports(tenant_id)
         return ExportTerms(
-            terms.approvals, timedelta(days=terms.request_days), timedelta(days=terms.grant_days), terms.downloads
+            terms.approvals,
+            timedelta(days=terms.request_days),
+            timedelta(days=terms.grant_days),
+            terms.downloads,
+            terms.makers_apart,
         )
 
     return Exporting(
@@ -510,6 +526,7 @@ def exporting_from(
         clock=clock,
         terms_of=terms_of,
         new_id=new_export_id,
+        makers=RegisterMakers(register),
         key=lambda: kept_export_key(settings),
         sounds=sounds,
     )

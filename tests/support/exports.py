@@ -12,7 +12,8 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from processors.custody.audit_entry import AuditEntry
 from processors.custody.authorization import Action, Actor, Grant
 from processors.custody.exports import EndDownload, Export, ExportCommand, Exports, ExportTerms
-from streams.proof.exports import BEGAN, MadeCalls, MemoryExports, MovedClock
+from processors.custody.makers import KnowsMakers
+from streams.proof.exports import BEGAN, MadeCalls, MadePeople, MemoryExports, MovedClock
 from streams.stages.exporting import Asker, Exporting
 
 TERMS = ExportTerms(1, timedelta(days=7), timedelta(days=3), 2)
@@ -94,13 +95,19 @@ class ExportHouse:
     """Three calls each of acme and bank, and a desk for their exports."""
 
     def __init__(
-        self, exports: Exports | None = None, clock: Any = None, audit: RememberedEntries | None = None
+        self,
+        exports: Exports | None = None,
+        clock: Any = None,
+        audit: RememberedEntries | None = None,
+        makers: KnowsMakers | None = None,
     ) -> None:
         self.clock = clock or MovedClock(BEGAN)
         self.calls = MadeCalls()
         self.audit = audit or RememberedEntries()
         self.sounds = MadeSounds()
         self.key = Ed25519PrivateKey.generate()
+        self.people = MadePeople()
+        self.terms = TERMS
         for tenant_id in ("acme", "bank"):
             for number in range(3):
                 self.calls.versions[tenant_id, f"c{number}"] = 1
@@ -113,8 +120,9 @@ class ExportHouse:
             self.calls,
             self.audit,
             self.clock,
-            lambda _tenant: TERMS,
+            lambda _tenant: self.terms,
             lambda: f"x{next(ids)}",
+            makers or self.people,
             lambda: self.key,
             self.sounds,
         )

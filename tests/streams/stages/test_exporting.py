@@ -265,3 +265,30 @@ def test_a_list_is_entered_and_so_is_who_may_not_have_it(house: ExportHouse) -> 
     assert len(house.desk.list(BOB, "acme")) == 1
     told = [(each.tenant_id, each.result, each.refusal, each.details) for each in house.audit.entries[before:]]
     assert told == [("bank", "refused", "not_visible", {}), ("acme", "allowed", None, {"exports": 1})]
+
+
+def test_an_approver_whom_the_requester_can_act_as_is_refused(house: ExportHouse) -> None:
+    export = requested(house)
+    for made, reason in (
+        ({"bob": "ann"}, "made_by_requester"),
+        ({"ann": "bob"}, "made_requester"),
+        ({"ann": "mia", "bob": "mia"}, "one_maker"),
+    ):
+        house.people.made_by = made
+        with pytest.raises(ExportRefusedError) as refused:
+            house.desk.approve(BOB, export.export_id, export.contained.digest)
+        assert refusal(refused) == reason
+        assert house.exports.get(export.export_id).state == "requested"
+    house.terms = replace(house.terms, makers_apart=False)
+    assert house.desk.approve(BOB, export.export_id, export.contained.digest).state == "approved"
+
+
+def test_two_approvals_are_of_two_people_who_cannot_act_as_each_other(house: ExportHouse) -> None:
+    house.terms = replace(house.terms, approvals=2)
+    export = requested(house)
+    house.people.made_by = {"cleo": "bob"}
+    house.desk.approve(BOB, export.export_id, export.contained.digest)
+    with pytest.raises(ExportRefusedError) as refused:
+        house.desk.approve(person("cleo", "approve"), export.export_id, export.contained.digest)
+    assert refusal(refused) == "made_by_approver"
+    assert house.desk.approve(person("dan", "approve"), export.export_id, export.contained.digest).state == "approved"
