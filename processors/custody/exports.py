@@ -18,6 +18,7 @@ from typing import Literal, Protocol, get_args
 
 from processors.custody.authorization import Target
 from processors.custody.makers import Tie
+from processors.custody.muting import WhyNotMuted
 from schemas.errors import OperatorError
 
 ExportContent = Literal["audio_masked", "audio_unmasked", "text", "parquet"]
@@ -37,6 +38,9 @@ GRANTED: frozenset[ExportState] = frozenset({"approved", "downloaded"})
 MOST_CALLS = 10_000
 """Of one export: what somebody can be asked to answer for."""
 
+MOST_NAMED = 20
+"""Calls, in one sentence."""
+
 FORMAT = "callstream-export-1"
 
 
@@ -45,21 +49,26 @@ class ExportedCall:
     """A call of an export, and what of it would be handed out: digests and versions, None for what is no part of it.
 
     `recording` is the SHA-256 of the recording as it came, `text` that of the masked transcript; `analysis` says which
-    judgement of the call the rows are of.
+    judgement of the call the rows are of, and `muting` which stretches of the sound are muted (`muting_id`).
     """
 
     call_id: str
     recording: str | None = None
     text: str | None = None
     analysis: str | None = None
+    muting: str | None = None
 
 
 @dataclass(frozen=True)
 class ExportableCall:
-    """A call as it is now: what of it would be handed out, and whose it is."""
+    """A call as it is now: what of it would be handed out, and whose it is.
+
+    `not_mutable` is why its sound cannot be muted, where that was asked for and cannot be; `muting` is None then.
+    """
 
     exported: ExportedCall
     target: Target
+    not_mutable: WhyNotMuted | None = None
 
 
 @dataclass(frozen=True)
@@ -101,7 +110,7 @@ class ExportSet:
             "recipient": self.recipient,
             "contents": list(self.contents),
             "masking": "unmasked" if "audio_unmasked" in self.contents else "masked",
-            "calls": [[each.call_id, each.recording, each.text, each.analysis] for each in self.calls],
+            "calls": [[each.call_id, each.recording, each.text, each.analysis, each.muting] for each in self.calls],
         }
         written = json.dumps(told, ensure_ascii=False, sort_keys=True, separators=(",", ":"))
         return sha256(written.encode()).hexdigest()
@@ -429,6 +438,8 @@ _SENTENCES = {
     "no_downloads_left": "every download of it was used: ask again",
     "no_token": "the token of the download is wrong, was used, or is too old: get another one",
     "unknown_call": "a call is not there, not yours, was destroyed, or has nothing of what is asked for",
+    "not_mutable": "personal data cannot be muted in recordings of which nobody knows when what was said: leave them "
+    "out, or ask again once they are transcribed here",
     "no_right": "no role that you have allows this with every call of it",
     "not_here": "this process hands nothing out: download from `callstream serve`",
 }
@@ -436,13 +447,17 @@ _SENTENCES = {
 
 
 class ExportRefusedError(OperatorError):
-    """What is asked of an export may not be done; `reason` is the word that the audit log has."""
+    """What is asked of an export may not be done; `reason` is the word that the audit log has. `calls` are those that
+    stand in the way, where they may be named to who asks.
+    """
 
     exit_code = 1
 
-    def __init__(self, reason: str) -> None:
+    def __init__(self, reason: str, calls: Sequence[str] = ()) -> None:
         self.reason = reason
-        super().__init__(_SENTENCES.get(reason, reason))
+        more = f" and {len(calls) - MOST_NAMED} more" if len(calls) > MOST_NAMED else ""
+        named = f": {', '.join(calls[:MOST_NAMED])}{more}" if calls else ""
+        super().__init__(_SENTENCES.get(reason, reason) + named)
 
 
 class ExportNotFoundError(OperatorError):

@@ -110,6 +110,7 @@ class MadeCalls:
     versions: dict[tuple[str, str], int] = field(default_factory=dict)
     teams: dict[tuple[str, str], str] = field(default_factory=dict)
     gone: set[tuple[str, str]] = field(default_factory=set)
+    not_mutable: set[tuple[str, str]] = field(default_factory=set)
 
     def find(
         self, tenant_id: str, call_ids: Sequence[str], contents: Sequence[ExportContent]
@@ -120,13 +121,18 @@ class MadeCalls:
             if version is not None:
                 target = Target(tenant_id, call_id, "A1", self.teams[tenant_id, call_id])
                 found[call_id] = ExportableCall(self._exported(call_id, version, contents), target)
+                if "audio_masked" in contents and (tenant_id, call_id) in self.not_mutable:
+                    unheard = replace(found[call_id].exported, muting=None)
+                    found[call_id] = ExportableCall(unheard, target, "not_heard_yet")
         return found
 
     @staticmethod
     def _exported(call_id: str, version: int, contents: Sequence[ExportContent]) -> ExportedCall:
         sound = any(each.startswith("audio") for each in contents)
         text = str(version) if {"text", "parquet"} & set(contents) else None
-        return ExportedCall(call_id, "0" if sound else None, text, str(version) if "parquet" in contents else None)
+        analysis = str(version) if "parquet" in contents else None
+        muting = f"1:{version}" if "audio_masked" in contents else None
+        return ExportedCall(call_id, "0" if sound else None, text, analysis, muting)
 
     def ended_on(self, tenant_id: str, first: date, last: date, most: int) -> Sequence[str]:  # noqa: ARG002
         return sorted(call_id for owner, call_id in self.versions if owner == tenant_id)[:most]
@@ -145,7 +151,7 @@ class MadeCalls:
     def tables(self, tenant_id: str, call_ids: Sequence[str], mark: str) -> Iterable[tuple[str, Iterable[bytes]]]:
         yield "calls", [f"{tenant_id} {call_ids} {mark}".encode()]
 
-    def wav(self, tenant_id: str, call_id: str, *, masked: bool) -> Iterable[bytes]:  # noqa: ARG002
+    def wav(self, tenant_id: str, call_id: str, *, muting: str | None) -> Iterable[bytes]:  # noqa: ARG002
         """A WAV whose few samples are the name of its tenant."""
         data = tenant_id.encode()
         head = struct.pack("<4sIHHIIHH", b"fmt ", 16, 1, 1, 8_000, 16_000, 2, 16)
@@ -392,7 +398,7 @@ class ExportWorld:
 
     def _is_changed(self, page: _Page) -> bool:
         """Whether a call is another one now, or gone. What has no text in it does not change with the text."""
-        fixed = set(page.contents) <= {"audio_masked", "audio_unmasked"}
+        fixed = set(page.contents) <= {"audio_unmasked"}
         for call_id, version in page.calls.items():
             key = (page.tenant_id, call_id)
             if key in self._calls.gone or not (fixed or self._calls.versions[key] == version):

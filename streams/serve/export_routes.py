@@ -89,6 +89,7 @@ class ExportCallAnswer(BaseModel):
     recording_sha256: str | None
     text_sha256: str | None
     analysis: str | None
+    muting: str | None = Field(description="which stretches of its sound are muted; null where none are")
 
 
 class ExportApprovalAnswer(BaseModel):
@@ -133,6 +134,7 @@ class ExportAnswer(BaseModel):
                 recording_sha256=each.recording,
                 text_sha256=each.text,
                 analysis=each.analysis,
+                muting=each.muting,
             )
             for each in contained.calls
         )

@@ -48,6 +48,7 @@ from processors.custody.exports import (
     WithdrawExport,
 )
 from processors.custody.makers import KnowsMakers, Tie, can_act_as_each_other, tie_to_requester
+from processors.custody.muting import MutingChangedError
 from processors.custody.ports import KeyGoneError, Tombstones
 from schemas.config.tenants import read_tenants
 from streams.adapters.register.accounts import RegisterMakers
@@ -95,8 +96,11 @@ class Material(Protocol):
 class ExportSounds(Protocol):
     """The sound of calls as WAV, decrypted on the way: what listening gives, too."""
 
-    def wav(self, tenant_id: str, call_id: str, *, masked: bool) -> Iterable[bytes]:
-        """Personal data is muted where `masked`. Raises `KeyGoneError`, `RetryableError` and `OperatorError`."""
+    def wav(self, tenant_id: str, call_id: str, *, muting: str | None) -> Iterable[bytes]:
+        """Personal data is muted as `muting` (`muting_id`) says; None leaves the sound as it is.
+
+        Raises `MutingChangedError` where that is another one now, `KeyGoneError`, `RetryableError` and `OperatorError`.
+        """
         ...
 
 
@@ -112,12 +116,12 @@ class ReadableWav(Protocol):
 class RangedSounds:
     """`ExportSounds` over what listening opens; a stretch at a time is decrypted, decoded and muted."""
 
-    open: Callable[[str, str, bool], ReadableWav]
-    """Of a tenant, a call, and whether it is masked."""
+    open: Callable[[str, str, str | None], ReadableWav]
+    """Of a tenant, a call, and a muting."""
 
-    def wav(self, tenant_id: str, call_id: str, *, masked: bool) -> Iterator[bytes]:
+    def wav(self, tenant_id: str, call_id: str, *, muting: str | None) -> Iterator[bytes]:
         """See `ExportSounds`."""
-        opened = self.open(tenant_id, call_id, masked)
+        opened = self.open(tenant_id, call_id, muting)
         start = 0
         while piece := opened.read(start, SOUND_BYTES):
             yield piece
@@ -192,6 +196,9 @@ class Exporting:
             role = self._permit_all(asker, "export", found, wanted)
             if "audio_unmasked" in contents:
                 self._permit_all(asker, "listen_unmasked", found, wanted)
+            # Only once they are known to be this person's.
+            if unheard := [f"{each} ({why})" for each in wanted if (why := found[each].not_mutable) is not None]:
+                raise ExportRefusedError("not_mutable", unheard)
             contained = ExportSet.of(tenant_id, recipient, contents, [found[call_id].exported for call_id in wanted])
         except ExportRefusedError as error:
             self._enter(asker, tenant_id, "export_requested", role, error.reason, None, calls=len(wanted))
@@ -216,7 +223,7 @@ class Exporting:
         if self._could_ever(asker.actor, "export", tenant_id):
             every = self.material.ended_on(tenant_id, *days, MOST_CALLS + 1)
             found = self._found(tenant_id, every, contents) if len(every) <= MOST_CALLS else dict.fromkeys(every)
-            call_ids = [each for each in every if each in found]
+            call_ids = [each for each in every if each in found and _can_be_asked_for(found[each])]
         return self.request(asker, tenant_id, call_ids, contents, recipient, reason, ticket)
 
     def list(self, asker: Asker, tenant_id: str) -> Sequence[Export]:
@@ -333,10 +340,9 @@ class Exporting:
 
     def _files(self, export: Export) -> Iterator[ExportFile]:
         contained, mark = export.contained, mark_of(export)
-        masked = "audio_unmasked" not in contained.contents
         for number, call in enumerate(contained.calls, 1):
             if call.recording is not None and self.sounds is not None:
-                wav = marked_wav(self._wav(self.sounds, export, call, masked=masked), mark)
+                wav = marked_wav(self._wav(self.sounds, export, call), mark)
                 yield ExportFile(f"recordings/{file_name(number, call.call_id, 'wav')}", wav, call.call_id)
             if "text" in contained.contents:
                 for extension, chunks in (
@@ -350,11 +356,13 @@ class Exporting:
             for name, rows in self.material.tables(contained.tenant_id, ids, mark):
                 yield ExportFile(f"parquet/{name}.parquet", rows)
 
-    def _wav(self, sounds: ExportSounds, export: Export, call: ExportedCall, *, masked: bool) -> Iterator[bytes]:
+    def _wav(self, sounds: ExportSounds, export: Export, call: ExportedCall) -> Iterator[bytes]:
         self._require_present(export, [call.call_id])
+        if call.muting is None and "audio_unmasked" not in export.contained.contents:
+            raise ExportRefusedError("set_changed")  # nobody has approved to hand it out as it is
         try:
-            yield from sounds.wav(export.tenant_id, call.call_id, masked=masked)
-        except KeyGoneError:
+            yield from sounds.wav(export.tenant_id, call.call_id, muting=call.muting)
+        except (KeyGoneError, MutingChangedError):
             raise ExportRefusedError("set_changed") from None
 
     def _segments(self, export: Export, call: ExportedCall) -> Iterator[Mapping[str, Any]]:
@@ -491,6 +499,11 @@ class Exporting:
                 details=dict(counts),
             )
         )
+
+
+def _can_be_asked_for(call: ExportableCall | None) -> bool:
+    """Whether it has what is asked for; of too many calls nobody looks."""
+    return call is None or call.not_mutable is None
 
 
 def _digest(token: str) -> str:

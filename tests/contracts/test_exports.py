@@ -111,6 +111,10 @@ def test_an_export_is_kept_as_it_was_decided_with_entries_and_events(register: R
     export = approved(house)
     assert house.exports.get(export.export_id) == export
     assert export.contained.recipient == "第一法院"
+    muted = requested(house, "audio_masked")
+    assert house.exports.get(muted.export_id) == muted
+    assert [call.muting for call in muted.contained.calls] == ["1:1", "1:1"]
+    house.desk.withdraw(ANN, muted.export_id)
     _, token = house.desk.offer(ANN, export.export_id)
     b"".join(house.desk.hand_out(ANN, export.export_id, token).chunks)
     assert told(register) == [

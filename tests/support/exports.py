@@ -13,6 +13,7 @@ from processors.custody.audit_entry import AuditEntry
 from processors.custody.authorization import Action, Actor, Grant
 from processors.custody.exports import EndDownload, Export, ExportCommand, Exports, ExportTerms
 from processors.custody.makers import KnowsMakers
+from processors.custody.muting import MutingChangedError
 from streams.proof.exports import BEGAN, MadeCalls, MadePeople, MemoryExports, MovedClock
 from streams.stages.exporting import Asker, Exporting
 
@@ -57,10 +58,13 @@ class MadeSounds:
     """`ExportSounds`: the same tone for each call, cut into pieces at odd places."""
 
     data: bytes = field(default_factory=wav)
-    asked: list[tuple[str, str, bool]] = field(default_factory=list)
+    asked: list[tuple[str, str, str | None]] = field(default_factory=list)
+    changed: set[str] = field(default_factory=set)
 
-    def wav(self, tenant_id: str, call_id: str, *, masked: bool) -> Iterable[bytes]:
-        self.asked.append((tenant_id, call_id, masked))
+    def wav(self, tenant_id: str, call_id: str, *, muting: str | None) -> Iterable[bytes]:
+        self.asked.append((tenant_id, call_id, muting))
+        if call_id in self.changed:
+            raise MutingChangedError
         for start in range(0, len(self.data), 1_237):
             yield self.data[start : start + 1_237]
 

@@ -619,6 +619,7 @@ export_calls = Table(
     Column("recording", String(64)),
     Column("text", String(64)),
     Column("analysis", String(64)),
+    Column("muting", String(64)),
     ForeignKeyConstraint(["export_id"], ["exports.export_id"]),
     Index("ix_export_calls_call_id", "call_id"),
 )
