@@ -126,7 +126,7 @@ def test_the_muting_is_that_of_the_transcript_or_why_there_is_none(url: str, cli
         ({"engine": judged(call).engine, "outcome": "too_short", "outcome_reason": "short"}, "not_analyzed"),
     ):
         client.command("TRUNCATE TABLE transcript_versions")
-        transcript = Transcript(tenant_id="acme", call_id="c2", call=call, transcribed_at=later, **fields)  # type: ignore[arg-type]
+        transcript = Transcript(tenant_id="acme", call_id="c2", call=call, transcribed_at=later, **fields)
         sink.write(rows_for_transcript(transcript))
         heard = material.find("acme", ["c2"], ["audio_masked"])["c2"]
         assert (heard.exported.muting, heard.not_mutable) == (muting_of(transcript) if why is None else None, why)
