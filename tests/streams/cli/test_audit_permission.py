@@ -48,7 +48,7 @@ def test_every_role_reads_the_log_of_its_tenant_or_is_refused_and_either_is_an_e
     with every_case() as cases:
         for name, role in ROLES.items():
             scope = {"teams": ["sales"]} if role.rows == "team" else {"agent_id": "1"} if role.rows == "agent" else {}
-            grant = town.accounts.give(OPERATOR, "li_na", name, "acme", **scope)  # type: ignore[arg-type]
+            grant = town.accounts.give(OPERATOR, "li_na", name, "acme", **scope)
             may = "audit" in role.actions
             with cases.case(name):
                 done = terminal.run("audit", "show", "--tenant", "acme")
