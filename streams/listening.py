@@ -19,9 +19,11 @@ from processors.custody.muting import (
     MUTING_VERSION,
     MutedStretch,
     Muter,
+    MutingChangedError,
     NotMutableError,
     WhyNotMuted,
     muted_stretches,
+    muting_of,
 )
 from processors.custody.play_sessions import ListeningPurpose, PlaySessions
 from processors.custody.ports import KeyGoneError, SealBrokenError, Tombstones
@@ -128,6 +130,7 @@ class _Known:
     facts: AudioFacts | None = None
     index: SeekIndex | None = None
     muted: tuple[MutedStretch, ...] = ()
+    muting: str | None = None
     not_mutable: WhyNotMuted | None = None
     not_playable: str | None = None
 
@@ -175,22 +178,22 @@ class Listening:
             sum(each.end_ms - each.start_ms for each in muted),
         )
 
-    def approved(self, tenant_id: str, call_id: str, *, masked: bool) -> VirtualWav:
+    def approved(self, tenant_id: str, call_id: str, *, muting: str | None) -> VirtualWav:
         """The sound of a call whose export was approved: whoever hands it out has asked who may, and entered it.
 
-        Raises `KeyGoneError` where the call or its key was destroyed, and `NotExportableError`.
+        `muting` is the one that was approved (`muting_id`); None leaves the sound as it is. Raises `MutingChangedError`
+        where it is another one now, `KeyGoneError` where the call or its key was destroyed, and `NotExportableError`.
         """
         if (tenant_id, call_id) in self.tombstones.among([(tenant_id, call_id)]):
             raise KeyGoneError
         known, why = self._known(tenant_id, call_id), "no_recording"
         try:
             if known is not None and known.place is not None:
-                if masked and known.not_mutable is not None:
-                    raise NotPlayableError(known.not_mutable)
-                return _muted_wav(
-                    self.recordings.open(known.place, known.facts, known.index), known.muted if masked else ()
-                )
-        except KeyGoneError:
+                if muting is not None and muting != known.muting:
+                    raise MutingChangedError
+                stretches = () if muting is None else known.muted
+                return _muted_wav(self.recordings.open(known.place, known.facts, known.index), stretches)
+        except (KeyGoneError, MutingChangedError):
             raise
         except Exception as error:
             found = why_not(error)
@@ -292,14 +295,14 @@ class Listening:
             place = place_in(self.recordings.store, transcript.call)
         except NotPlayableError as error:
             not_playable = error.reason
-        muted, not_mutable = (), None  # type: tuple[MutedStretch, ...], WhyNotMuted | None
+        muted, not_mutable, muting = (), None, None  # type: tuple[MutedStretch, ...], WhyNotMuted | None, str | None
         try:
-            muted = muted_stretches(transcript)
+            muted, muting = muted_stretches(transcript), muting_of(transcript)
         except NotMutableError as error:
             not_mutable = error.reason
         index = self.recordings.seek_index(transcript)
         return _Known(
-            target, place, transcript.call, transcript.audio, index, muted, not_mutable, not_playable
+            target, place, transcript.call, transcript.audio, index, muted, muting, not_mutable, not_playable
         )  # fmt: skip
 
     def _enter_session(self, request: ListeningRequest, action: str, decision: Decision, known: _Known | None) -> None:

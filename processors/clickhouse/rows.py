@@ -441,6 +441,9 @@ def rows_for_custody_changed(event: CustodyChanged) -> TableRows:
         "api_key_id": event.api_key_id,
         "keys_count": event.count,
         "export_id": event.export_id,
+        "account_id": event.account_id,
+        "role": event.role,
+        "case_id": event.case_id,
         "version": _milliseconds("at", event.at),
     }
     return {CUSTODY_EVENTS: [row]}

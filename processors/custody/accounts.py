@@ -57,7 +57,10 @@ class OidcSubject:
 
 @dataclass(frozen=True)
 class HeldGrant:
-    """A role that an account was given. `teams` and `agent_id` as in `Grant`."""
+    """A role that an account was given. `teams` and `agent_id` as in `Grant`.
+
+    `granted_by` is who gave it; None where an OpenID provider's claims do.
+    """
 
     grant_id: str
     role: str
@@ -67,6 +70,7 @@ class HeldGrant:
     agent_id: str | None = None
     ends_at: datetime | None = None
     revoked_at: datetime | None = None
+    granted_by: str | None = None
 
     def holds(self, now: datetime) -> bool:
         """Whether it counts."""
@@ -75,7 +79,11 @@ class HeldGrant:
 
 @dataclass(frozen=True)
 class Token:
-    """What is kept of a token of a person. `digest` is the SHA-256 of its secret, in hex."""
+    """What is kept of a token of a person. `digest` is the SHA-256 of its secret, in hex.
+
+    `held_by` is who besides the account may have it: the operator who made it, or, where the account made it itself,
+    who had given the account its password by then; None where nobody had.
+    """
 
     token_id: str
     label: str
@@ -84,6 +92,7 @@ class Token:
     issued_at: datetime
     expires_at: datetime
     revoked_at: datetime | None = None
+    held_by: str | None = None
 
     def holds(self, now: datetime) -> bool:
         """Whether it may be used."""
@@ -95,13 +104,16 @@ class Account:
     """What is known of a person. `home` is the tenant whose administrators look after the account, `*` for none alone.
 
     Sessions carry the `generation` in which they were opened; every change of what the account may do begins another,
-    so that what was open before it is closed.
+    so that what was open before it is closed. `made_by` is who added it, and `password_by` who else gave it a password
+    last: that the account changes it itself shows nothing, because who knows a password can do so, too.
     """
 
     account_id: str
     home: str
     created_at: datetime
+    made_by: str
     password_hash: str | None = None
+    password_by: str | None = None
     oidc: OidcSubject | None = None
     os_user: str | None = None
     clickhouse_user: str | None = None
@@ -204,6 +216,7 @@ class AccountAdded:
 class PasswordSet:
     account_id: str
     password_hash: str
+    password_by: str | None
 
 
 @dataclass(frozen=True)
@@ -269,9 +282,10 @@ def decide(
         raise AccountError(f"there is no account {command.account_id}: `callstream user list` shows all")
     match command:
         case SetPassword():
-            if by.actor_id != state.account_id:
-                _require_over(state, by, now)
-            return (PasswordSet(state.account_id, command.password_hash),)
+            if by.actor_id == state.account_id:
+                return (PasswordSet(state.account_id, command.password_hash, state.password_by),)
+            _require_over(state, by, now)
+            return (PasswordSet(state.account_id, command.password_hash, by.actor_id),)
         case GiveGrant():
             return _give(command, state, by, roles, now)
         case RevokeGrant():
@@ -318,7 +332,9 @@ def _add(command: AddAccount, state: Account | None, by: Actor, now: datetime) -
                 account_id=command.account_id,
                 home=command.home,
                 created_at=now,
+                made_by=by.actor_id,
                 password_hash=command.password_hash,
+                password_by=None if command.password_hash is None else by.actor_id,
                 oidc=command.oidc,
                 os_user=command.os_user,
                 clickhouse_user=command.clickhouse_user,
@@ -348,6 +364,7 @@ def _give(
         teams=command.teams,
         agent_id=command.agent_id,
         ends_at=command.ends_at,
+        granted_by=by.actor_id,
     )
     return (GrantGiven(state.account_id, grant),)
 
@@ -394,7 +411,15 @@ def _issue(
         )
     if not now < command.expires_at <= now + LONGEST_TOKEN:
         raise AccountError(f"a token holds for {LONGEST_TOKEN.days} days at most")
-    token = Token(command.token_id, command.label, command.scopes, command.digest, now, command.expires_at)
+    token = Token(
+        command.token_id,
+        command.label,
+        command.scopes,
+        command.digest,
+        now,
+        command.expires_at,
+        held_by=state.password_by if by.actor_id == state.account_id else by.actor_id,
+    )
     return (TokenIssued(state.account_id, token),)
 
 
@@ -426,7 +451,7 @@ def after(event: AccountEvent, state: Account | None) -> Account:
         raise ValueError("the event is about another account")
     match event:
         case PasswordSet():
-            return replace(_next(state), password_hash=event.password_hash)
+            return replace(_next(state), password_hash=event.password_hash, password_by=event.password_by)
         case GrantGiven():
             return replace(_next(state), grants=(*state.grants, event.grant))
         case GrantRevoked():
@@ -470,6 +495,7 @@ def grants_at(
             teams=held.teams,
             agent_id=held.agent_id,
             fields=roles[held.role].fields,
+            granted_by=held.granted_by,
         )
         for held in (*account.grants, *extra)
         if held.holds(now) and held.role in roles

@@ -192,20 +192,24 @@ def _each_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 _ED25519 = b"\x01"
 _KEY_NAME = re.compile(r"[^\s+]{1,128}")
 _DASH = "— "
+_TIME = "time "
+"""Begins the line of a checkpoint that says when it was signed."""
 
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """How many leaves a log has, and the root of their tree."""
+    """How many leaves a log has, the root of their tree, and when that was so."""
 
     origin: str
     size: int
     root: bytes
+    at: datetime | None = None
 
     @property
     def text(self) -> str:
-        """What is signed."""
-        return f"{self.origin}\n{self.size}\n{base64.b64encode(self.root).decode()}\n"
+        """What is signed. The time is an extension line, which other tools pass over."""
+        time = "" if self.at is None else f"{_TIME}{self.at.astimezone(UTC).isoformat(timespec='microseconds')}\n"
+        return f"{self.origin}\n{self.size}\n{base64.b64encode(self.root).decode()}\n{time}"
 
     @classmethod
     def parse(cls, text: str) -> "Checkpoint":
@@ -219,7 +223,14 @@ class Checkpoint:
             root = b""
         if len(root) != HASH_BYTES:
             raise InvalidMessageError(["its root is no hash of 32 bytes in base64"])
-        return cls(lines[0], int(lines[1]), root)
+        times = [line.removeprefix(_TIME) for line in lines[3:] if line.startswith(_TIME)]
+        try:
+            at = datetime.fromisoformat(times[0]) if times else None
+        except ValueError:
+            raise InvalidMessageError(["its time is none"]) from None
+        if len(times) > 1 or (at is not None and at.tzinfo is None):
+            raise InvalidMessageError(["its time is none"])
+        return cls(lines[0], int(lines[1]), root, at)
 
 
 @dataclass(frozen=True)
@@ -296,14 +307,17 @@ def opened_note(note: str, keys: Iterable[VerifierKey]) -> str | None:
 
 # Verifying -----------------------------------------------------------------------------------------------------------
 
-LogProblemKind = Literal["edited", "deleted", "cut", "changed", "forked", "signature", "personal", "unlisted", "unread"]
+LogProblemKind = Literal[
+    "edited", "deleted", "cut", "changed", "forked", "signature", "personal", "unlisted", "unread", "pruned"
+]
 """What is wrong with a log.
 
 `edited`: an entry is not what its leaf says. `deleted`: an entry, or its place, is missing. `cut`: there are fewer
 entries than were signed. `changed`: what stands there is not what was signed: edited, reordered, inserted, exchanged.
 `forked`: two checkpoints that cannot both be of one log. `signature`: a checkpoint that none of the keys has signed.
 `personal`: a personal value that was changed. `unlisted`: an entry that stands in the register and not in the tree.
-`unread`: a line that is none of a log.
+`unread`: a line that is none of a log. `pruned`: an entry says that others were old enough to go, and what was signed
+does not show that they were.
 """
 
 
@@ -357,8 +371,16 @@ class Verified:
         return not self.problems
 
 
-def verify_log(lines: Iterable[LogLine], notes: Iterable[NamedNote], keys: Sequence[VerifierKey]) -> Verified:
+def verify_log(
+    lines: Iterable[LogLine],
+    notes: Iterable[NamedNote],
+    keys: Sequence[VerifierKey],
+    now: datetime | None = None,
+) -> Verified:
     """Whether a log is what its checkpoints were signed over. Needs nothing but its arguments.
+
+    `now` is the time of whoever verifies: nothing can have been pruned later. Without it, the pruning of a moment ago,
+    over which no checkpoint was signed yet, is not believed.
 
     `notes` are the checkpoints that the log brings with it, and those that were kept elsewhere, the anchors: without
     one of these, whoever can write everywhere in the register, and sign, can write another log.
@@ -371,11 +393,61 @@ def verify_log(lines: Iterable[LogLine], notes: Iterable[NamedNote], keys: Seque
         tree.step(line)
         if tree.peaks.size in wanted:
             roots[tree.peaks.size] = tree.peaks.root
-    tree.end()
     found.size, found.root = tree.peaks.size, tree.peaks.root
     for size, checkpoints in sorted(wanted.items()):
         _compare(size, checkpoints, roots.get(size), found)
+    times = [
+        (size, each.at)
+        for size, checkpoints in wanted.items()
+        for _, each in checkpoints
+        if each.at is not None and each.root == roots.get(size)
+    ]
+    _check_pruned(tree.prunings, times, found, now)
     return found
+
+
+@dataclass(frozen=True)
+class _Pruning:
+    """What the entry of a place says: that so many, from the first on, were older than `before` at that time."""
+
+    index: int
+    up_to: int
+    at: datetime
+    before: datetime
+
+    def is_shown(self, times: Sequence[tuple[int, datetime]], now: datetime | None) -> bool:
+        """Whether checkpoints show that the entries were a year old. `times` are sizes of the log, and when it had
+        them.
+
+        The entry was written before the first checkpoint over it, whatever time it names. A year before that one must
+        have been signed over all that went, and none over fewer of them afterwards.
+        """
+        signed_over = [at for size, at in times if size > self.index]
+        if not signed_over and now is None:
+            return False
+        limit = min([self.at, *signed_over, *([] if now is None else [now])]) - LEAST_KEPT
+        was_there = any(size >= self.up_to and at <= limit for size, at in times)
+        return self.before <= limit and was_there and not any(size < self.up_to and at > limit for size, at in times)
+
+
+def _check_pruned(
+    prunings: Iterable[_Pruning], times: Sequence[tuple[int, datetime]], found: Verified, now: datetime | None
+) -> None:
+    may_be_gone = 0
+    for each in prunings:
+        if each.is_shown(times, now):
+            may_be_gone = max(may_be_gone, each.up_to)
+            continue
+        says = (
+            f"entry {each.index} says that {each.up_to} entries were old enough to go, and no checkpoint shows that "
+            "they were there a year before"
+        )
+        found.problems.append(LogProblem("pruned", says))
+    if found.pruned > may_be_gone:
+        says = (
+            f"the first {found.pruned} entries are gone, and no entry that may be believed says that they were pruned"
+        )
+        found.problems.append(LogProblem("deleted", says))
 
 
 _Wanted = dict[int, list[tuple[str, Checkpoint]]]
@@ -445,7 +517,7 @@ class _Walk:
         self._found = found
         self._next = 0
         self._whole_from: int | None = None
-        self._may_be_pruned = 0
+        self.prunings: list[_Pruning] = []
 
     def step(self, line: LogLine) -> None:
         """The next line."""
@@ -466,12 +538,6 @@ class _Walk:
         self.peaks = peaks_of((leaf,), self.peaks)
         self._next = line.index + 1
 
-    def end(self) -> None:
-        """No line comes any more."""
-        if self._found.pruned > self._may_be_pruned:
-            says = f"the first {self._found.pruned} entries are gone, and no entry says that they were pruned"
-            self._say("deleted", says)
-
     def _read(self, line: LogLine, content: bytes) -> None:
         try:
             read = read_entry(content)
@@ -491,20 +557,21 @@ class _Walk:
         if read.entry.action == RESTORED and read.entry.result == "allowed":
             self._found.restored.append(line.index)
         if read.entry.action == PRUNED:
-            self._may_be_pruned = max(self._may_be_pruned, _pruned_up_to(read.entry))
+            self._read_pruning(line.index, read.entry)
+
+    def _read_pruning(self, index: int, entry: AuditEntry) -> None:
+        up_to, told = entry.details.get("entries"), entry.details.get("before")
+        try:
+            before = datetime.fromisoformat(str(told))
+            if not isinstance(up_to, int) or before.tzinfo is None:
+                raise ValueError("no number, or no point in time")
+        except ValueError:
+            self._say("pruned", f"entry {index} says that entries were pruned, and not how many, or how old they were")
+            return
+        self.prunings.append(_Pruning(index, up_to, entry.at, before))
 
     def _say(self, kind: LogProblemKind, says: str) -> None:
         self._found.problems.append(LogProblem(kind, says))
-
-
-def _pruned_up_to(entry: AuditEntry) -> int:
-    """How many entries that entry allows to be gone; none where they were younger than a year."""
-    up_to, before = entry.details.get("entries"), entry.details.get("before")
-    try:
-        old = entry.at - datetime.fromisoformat(str(before)) >= LEAST_KEPT
-    except (ValueError, TypeError):
-        return 0
-    return up_to if old and isinstance(up_to, int) else 0
 
 
 # The log as a file ----------------------------------------------------------------------------------------------------

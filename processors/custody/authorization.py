@@ -23,7 +23,8 @@ class Grant:
     """A role that somebody has: where it holds, and what it allows there.
 
     `teams` narrows it to calls of those teams, `agent_id` to the calls of one agent; None narrows nothing. `fields` are
-    the groups of columns of a call that the role is shown (`roles.yaml`).
+    the groups of columns of a call that the role is shown (`roles.yaml`). `granted_by` is the account that gave it;
+    None where that was none.
     """
 
     role: str
@@ -32,6 +33,7 @@ class Grant:
     teams: frozenset[str] | None = None
     agent_id: str | None = None
     fields: frozenset[str] = frozenset()
+    granted_by: str | None = None
 
 
 @dataclass(frozen=True)
@@ -88,6 +90,10 @@ class Reach:
         """Whether there is no call that the actor could reach."""
         return not (self.whole_tenant or self.teams or self.agents)
 
+    def has(self, agent_id: str, agent_team: str | None) -> bool:
+        """Whether the call of this agent and team is one of them."""
+        return self.whole_tenant or agent_team in self.teams or agent_id in self.agents
+
 
 def authorize(actor: Actor, action: Action, target: Target) -> Decision:
     """Whether `actor` may do `action` to `target`. What no grant allows is refused.
@@ -114,12 +120,14 @@ def authorize(actor: Actor, action: Action, target: Target) -> Decision:
     )
 
 
-def reach_of(actor: Actor, action: Action, tenant_id: str) -> Reach:
-    """The calls of the tenant to which `authorize` allows the action, for a search that has to be narrowed to them."""
+def reach_of(actor: Actor, action: Action, tenant_id: str, field: str | None = None) -> Reach:
+    """The calls of the tenant to which `authorize` allows the action, for a search that has to be narrowed to them;
+    with `field` by grants alone that show this group of columns.
+    """
     teams: set[str] = set()
     agents: set[str] = set()
     for grant in actor.grants:
-        if action not in grant.actions:
+        if action not in grant.actions or (field is not None and field not in grant.fields):
             continue
         if _outside(grant, Target(tenant_id)) is None:
             return Reach(whole_tenant=True)

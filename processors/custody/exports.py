@@ -17,6 +17,8 @@ from hashlib import sha256
 from typing import Literal, Protocol, get_args
 
 from processors.custody.authorization import Target
+from processors.custody.makers import Tie
+from processors.custody.muting import WhyNotMuted
 from schemas.errors import OperatorError
 
 ExportContent = Literal["audio_masked", "audio_unmasked", "text", "parquet"]
@@ -36,6 +38,9 @@ GRANTED: frozenset[ExportState] = frozenset({"approved", "downloaded"})
 MOST_CALLS = 10_000
 """Of one export: what somebody can be asked to answer for."""
 
+MOST_NAMED = 20
+"""Calls, in one sentence."""
+
 FORMAT = "callstream-export-1"
 
 
@@ -44,21 +49,26 @@ class ExportedCall:
     """A call of an export, and what of it would be handed out: digests and versions, None for what is no part of it.
 
     `recording` is the SHA-256 of the recording as it came, `text` that of the masked transcript; `analysis` says which
-    judgement of the call the rows are of.
+    judgement of the call the rows are of, and `muting` which stretches of the sound are muted (`muting_id`).
     """
 
     call_id: str
     recording: str | None = None
     text: str | None = None
     analysis: str | None = None
+    muting: str | None = None
 
 
 @dataclass(frozen=True)
 class ExportableCall:
-    """A call as it is now: what of it would be handed out, and whose it is."""
+    """A call as it is now: what of it would be handed out, and whose it is.
+
+    `not_mutable` is why its sound cannot be muted, where that was asked for and cannot be; `muting` is None then.
+    """
 
     exported: ExportedCall
     target: Target
+    not_mutable: WhyNotMuted | None = None
 
 
 @dataclass(frozen=True)
@@ -100,7 +110,7 @@ class ExportSet:
             "recipient": self.recipient,
             "contents": list(self.contents),
             "masking": "unmasked" if "audio_unmasked" in self.contents else "masked",
-            "calls": [[each.call_id, each.recording, each.text, each.analysis] for each in self.calls],
+            "calls": [[each.call_id, each.recording, each.text, each.analysis, each.muting] for each in self.calls],
         }
         written = json.dumps(told, ensure_ascii=False, sort_keys=True, separators=(",", ":"))
         return sha256(written.encode()).hexdigest()
@@ -120,12 +130,16 @@ class ExportPerson:
 
 @dataclass(frozen=True)
 class ExportTerms:
-    """What holds for an export from its request on. `approvals` is how many other people must agree."""
+    """What holds for an export from its request on. `approvals` is how many other people must agree.
+
+    `makers_apart`, whether no account may be able to act as requester and approver both, is as it is at the approval.
+    """
 
     approvals: int = 1
     request_lasts: timedelta = timedelta(days=7)
     grant_lasts: timedelta = timedelta(days=3)
     downloads: int = 3
+    makers_apart: bool = True
 
     def __post_init__(self) -> None:
         if self.approvals < 1 or self.downloads < 1 or min(self.request_lasts, self.grant_lasts) <= timedelta(0):
@@ -205,12 +219,16 @@ class RequestExport:
 
 @dataclass(frozen=True)
 class ApproveExport:
-    """Agree to hand out the set of `digest`, which is what the approver was shown. `current` is that of the set now."""
+    """Agree to hand out the set of `digest`, which is what the approver was shown. `current` is that of the set now.
+
+    `tie` is why the approver is not somebody else (`processors.custody.makers`); None where they are.
+    """
 
     export_id: str
     by: ExportPerson
     digest: str
     current: str | None
+    tie: Tie | None = None
 
 
 @dataclass(frozen=True)
@@ -398,6 +416,17 @@ _SENTENCES = {
     "no_recipient": "name who gets it: one line, at most 128 letters",
     "exists": "there is an export of this id",
     "own_request": "who asked for an export cannot decide about it, from whatever account: somebody else must",
+    "made_by_requester": "who asked for the export made your account, or gave it its password, or may have a token of "
+    "it, themselves or through an account of theirs: somebody must approve whose account, password and tokens come "
+    "from another administrator or the OpenID provider",
+    "made_requester": "you made the account that asked for the export, or gave it its password, or may have a token of "
+    "it: somebody else must approve it",
+    "granted_by_requester": "who asked for the export gave you the role by which you would approve it: another "
+    "administrator must give it to you, or somebody else approve",
+    "made_by_approver": "somebody who has approved it made your account, or you theirs, or gave it its password: "
+    "another person must approve",
+    "one_maker": "one account made yours and that of the requester, or can sign in as both, and could do it all alone: "
+    "somebody must approve whose account comes from another administrator, the operator or the OpenID provider",
     "approved_before": "this person has approved it before: another one must",
     "another_set": "what you approve is not what is asked for: look at it again with `callstream export show`",
     "set_changed": "the calls are not as they were when the export was asked for, so it is void: ask again",
@@ -409,6 +438,8 @@ _SENTENCES = {
     "no_downloads_left": "every download of it was used: ask again",
     "no_token": "the token of the download is wrong, was used, or is too old: get another one",
     "unknown_call": "a call is not there, not yours, was destroyed, or has nothing of what is asked for",
+    "not_mutable": "personal data cannot be muted in recordings of which nobody knows when what was said: leave them "
+    "out, or ask again once they are transcribed here",
     "no_right": "no role that you have allows this with every call of it",
     "not_here": "this process hands nothing out: download from `callstream serve`",
 }
@@ -416,13 +447,17 @@ _SENTENCES = {
 
 
 class ExportRefusedError(OperatorError):
-    """What is asked of an export may not be done; `reason` is the word that the audit log has."""
+    """What is asked of an export may not be done; `reason` is the word that the audit log has. `calls` are those that
+    stand in the way, where they may be named to who asks.
+    """
 
     exit_code = 1
 
-    def __init__(self, reason: str) -> None:
+    def __init__(self, reason: str, calls: Sequence[str] = ()) -> None:
         self.reason = reason
-        super().__init__(_SENTENCES.get(reason, reason))
+        more = f" and {len(calls) - MOST_NAMED} more" if len(calls) > MOST_NAMED else ""
+        named = f": {', '.join(calls[:MOST_NAMED])}{more}" if calls else ""
+        super().__init__(_SENTENCES.get(reason, reason) + named)
 
 
 class ExportNotFoundError(OperatorError):
@@ -516,6 +551,8 @@ def _approve(command: ApproveExport, state: Export, now: datetime) -> Sequence[E
         return refused("own_request")
     if any(command.by.is_same(approval.by) for approval in state.approvals):
         return refused("approved_before")
+    if command.tie is not None:
+        return refused(command.tie)
     if not hmac.compare_digest(command.digest.encode(), state.contained.digest.encode()):
         return refused("another_set")
     if not state.is_as_requested:

@@ -7,6 +7,7 @@ there is a margin on either side. All channels are muted: on a telephone line on
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from functools import cache
 from math import gcd
 from typing import Literal
@@ -18,7 +19,7 @@ from processors.listening.virtual_wav import SoundFrames
 from processors.pii.masking import PLACEHOLDER_OF
 from schemas.messages.interval import Interval
 from schemas.messages.pii import PiiSpan
-from schemas.messages.transcript import Segment, Transcript
+from schemas.messages.transcript import EngineIdentity, Segment, Transcript
 
 MARGIN_MS = 250
 """So much more is muted before and after what was said."""
@@ -37,6 +38,8 @@ FADE_MS = 10
 MUTING_VERSION = "1"
 """Part of what tells two virtual recordings apart: raise it with whatever changes a muted byte."""
 
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
 WhyNotMuted = Literal["not_heard_yet", "not_analyzed", "times_unknown"]
 
 
@@ -46,6 +49,29 @@ class NotMutableError(Exception):
     def __init__(self, reason: WhyNotMuted) -> None:
         self.reason: WhyNotMuted = reason
         super().__init__(reason)
+
+
+class MutingChangedError(Exception):
+    """What would be muted now is not what was approved."""
+
+
+def muting_id(transcribed_ms: int) -> str:
+    """Which stretches of a recording are muted, and how: the version of this module, and of the transcript that says
+    where personal data was said, by when it was made (ms since 1970).
+    """
+    return f"{MUTING_VERSION}:{transcribed_ms}"
+
+
+def muting_of(transcript: Transcript) -> str:
+    """The `muting_id` of the recording that this is the transcript of."""
+    return muting_id((transcript.transcribed_at - _EPOCH) // timedelta(milliseconds=1))
+
+
+def why_not_mutable(outcome: str | None, engine: EngineIdentity) -> WhyNotMuted | None:
+    """Why the transcript with this outcome, of this engine, does not say what to mute; None where it does."""
+    if outcome is not None:
+        return "not_analyzed"
+    return None if engine.knows_times else "times_unknown"
 
 
 @dataclass(frozen=True)
@@ -67,10 +93,8 @@ def muted_stretches(transcript: Transcript | None) -> tuple[MutedStretch, ...]:
     """
     if transcript is None:
         raise NotMutableError("not_heard_yet")
-    if transcript.outcome is not None:
-        raise NotMutableError("not_analyzed")
-    if not transcript.engine.knows_times:
-        raise NotMutableError("times_unknown")
+    if (why := why_not_mutable(transcript.outcome, transcript.engine)) is not None:
+        raise NotMutableError(why)
     segments = {segment.segment_id: segment for segment in transcript.segments}
     found: list[tuple[int, int]] = []
     for span in transcript.pii:

@@ -32,6 +32,7 @@ Action = Literal[
     "delete",
     "review",
     "administer",
+    "audit",
 ]
 """What a role of people may be granted, each apart from the others (R91)."""
 

@@ -84,6 +84,10 @@ class TenantExports(Record):
     request_days: int = Field(default=7, ge=1, le=90, description="so long a request waits for them")
     grant_days: int = Field(default=3, ge=1, le=90, description="so long it can be downloaded then")
     downloads: int = Field(default=3, ge=1, le=100, description="so often")
+    makers_apart: bool = Field(
+        default=True,
+        description="refuse an approver where one account made theirs and the requester's, or can sign in as both",
+    )
 
 
 class TenantEntry(Record):

@@ -1,6 +1,7 @@
 """`callstream search`: calls by any combination of conditions, newest first."""
 
 import re
+from dataclasses import replace
 from typing import Annotated, Any, get_args
 
 import typer
@@ -10,7 +11,7 @@ from rich.text import Text
 
 from processors.clickhouse.search_sql import DEFAULT_LIMIT, MOST_HITS, FoundCall, Page, Quote, SearchQuery
 from processors.custody.audit_entry import AuditEntry
-from processors.custody.authorization import Decision, Target
+from processors.custody.authorization import Actor, Decision, Target, reach_of
 from schemas.config.tenants import TenantDays
 from schemas.messages.call_analysis import TRIGGER_NAMES
 from schemas.messages.call_ended import Role
@@ -103,6 +104,8 @@ def search(
     given; an option that is repeated fits with any of its values. A phrase matches character by character within one
     segment; for 客户说过“退款” write --customer-said 退款. --as-heard finds what the recogniser wrote otherwise.
 
+    --phone and --order need a role that sees who the customer is; of other roles, calls are shown without the order.
+
     Every search is recorded in the audit log before anything is shown: who searched, when, by which criteria and how
     many calls were found; never the words.
     """
@@ -167,6 +170,7 @@ def search(
     finally:
         client.close()
     enter(settings, *_accesses(query, page, allowed, reason, ticket))
+    page = _shown(page, allowed.actor)
     for sentence in unknown:
         typer.echo(sentence, err=True)
     if as_json:
@@ -195,7 +199,10 @@ def _narrowed(settings: Settings, query: SearchQuery) -> tuple[PermittedCommand,
     """
     from streams.queries.search import SearchError
 
-    allowed, reaches = require_reach(settings, "see_text", query.tenants, entered_as="searched")
+    tells_customers = bool(query.customer_keys or query.order_ids)
+    allowed, reaches = require_reach(
+        settings, "see_text", query.tenants, entered_as="searched", field="customer" if tells_customers else None
+    )
     narrowed = {tenant: reach for tenant, reach in reaches.items() if not reach.whole_tenant}
     if not narrowed:
         return allowed, query
@@ -213,6 +220,16 @@ def _narrowed(settings: Settings, query: SearchQuery) -> tuple[PermittedCommand,
     if reach.teams:
         return allowed, query.model_copy(update={"teams": tuple(sorted(reach.teams))})
     return allowed, query.model_copy(update={"agents": tuple(sorted(reach.agents))})
+
+
+def _shown(page: Page, who: Actor) -> Page:
+    """Without what leads to a customer, where no role shows it of that call."""
+    reaches = {hit.tenant_id: reach_of(who, "see_text", hit.tenant_id, "customer") for hit in page.hits}
+    hits = (
+        hit if reaches[hit.tenant_id].has(hit.agent_id, hit.agent_team) else hit.model_copy(update={"order_id": None})
+        for hit in page.hits
+    )
+    return replace(page, hits=tuple(hits))
 
 
 def _accesses(
@@ -330,10 +347,10 @@ def _found(hit: FoundCall) -> Text:
     """The first two quotes, or what the call was about."""
     if not hit.quotes:
         return Text(hit.outcome if hit.outcome != "analyzed" else ", ".join(hit.topics))
-    return Text("\n").join(_shown(quote) for quote in hit.quotes[:2])
+    return Text("\n").join(_quoted(quote) for quote in hit.quotes[:2])
 
 
-def _shown(quote: Quote) -> Text:
+def _quoted(quote: Quote) -> Text:
     at = "" if quote.start_ms is None else f"{quote.start_ms // 60_000}:{quote.start_ms // 1000 % 60:02d} "
     shown = Text(f"{at}{quote.role}: ")
     start = max(0, quote.spans[0].start - CONTEXT) if quote.spans else 0

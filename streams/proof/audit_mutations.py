@@ -14,6 +14,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from processors.custody.audit_entry import AuditEntry
 from processors.custody.audit_log import (
+    PRUNED,
     SALT_BYTES,
     Checkpoint,
     LogLine,
@@ -107,7 +108,8 @@ def _line(index: int, entry: AuditEntry, chance: random.Random) -> LogLine:
 
 def _note(lines: Sequence[LogLine], size: int, key: Ed25519PrivateKey) -> NamedNote:
     root = peaks_of([line.leaf for line in lines[:size]]).root
-    return NamedNote(f"checkpoint {size}", signed_note(Checkpoint(ORIGIN, size, root).text, ORIGIN, key))
+    at = _BEGAN + timedelta(seconds=size)
+    return NamedNote(f"checkpoint {size}", signed_note(Checkpoint(ORIGIN, size, root, at).text, ORIGIN, key))
 
 
 def _numbered(lines: Sequence[LogLine]) -> list[LogLine]:
@@ -198,6 +200,26 @@ def _delete_beginning(log: SampleLog, chance: random.Random) -> Changed:
     end = chance.randrange(1, len(log.lines))
     gone = [replace(line, content=None, personal={}) for line in log.lines[:end]]
     return [*gone, *log.lines[end:]], log.notes
+
+
+def _prune_by_forging(log: SampleLog, chance: random.Random) -> Changed:
+    """With an entry that says that it was time, which is then signed as every other is."""
+    end = chance.randrange(1, len(log.lines))
+    at = _BEGAN + timedelta(seconds=len(log.lines)) + chance.choice((timedelta(0), timedelta(days=4_000)))
+    before = at - timedelta(days=chance.randrange(365, 800))
+    told = AuditEntry(
+        at=at,
+        actor="callstream",
+        role="pipeline_writer",
+        action=PRUNED,
+        tenant_id="*",
+        result="done",
+        client="audit",
+        details={"entries": end, "before": before.isoformat(timespec="microseconds")},
+    )
+    gone = [replace(line, content=None, personal={}) for line in log.lines[:end]]
+    lines = [*gone, *log.lines[end:], _line(len(log.lines), told, chance)]
+    return lines, (*log.notes, _note(lines, len(lines), log.key))
 
 
 def _reorder(log: SampleLog, chance: random.Random) -> Changed:
@@ -310,6 +332,7 @@ MUTATIONS: Mapping[str, Mutation] = {
     "deleted, and signed anew": _delete_and_sign,
     "deleted, its leaf left": _delete_content,
     "beginning deleted as if pruned": _delete_beginning,
+    "beginning deleted after a forged entry, which was signed": _prune_by_forging,
     "reordered": _reorder,
     "reordered, and signed anew": _reorder_and_sign,
     "contents exchanged": _exchange_contents,

@@ -8,10 +8,14 @@ from contextlib import closing
 from datetime import date
 from typing import Any
 
+from clickhouse_connect.driver.client import Client
+
 from processors.custody.authorization import Target
 from processors.custody.export_archive import MARK_COLUMN, TEXT_COLUMNS
 from processors.custody.exports import ExportableCall, ExportContent, ExportedCall
+from processors.custody.muting import WhyNotMuted, muting_id, why_not_mutable
 from schemas.errors import RetryableError
+from schemas.messages.transcript import EngineIdentity
 from streams.adapters.clickhouse.connection import connect
 from streams.adapters.clickhouse.statements import read_rows, stream_of
 from streams.queries.parquet_export import CUSTOMER_COLUMNS, EXPORTS, PARQUET_END, PARQUET_SETTINGS, Exported
@@ -34,6 +38,12 @@ SELECT
     lower(hex(SHA256(toJSONString(arraySort(groupArray((segment_id, channel, role, start_ms, end_ms, text)))))))
 FROM segments WHERE tenant_id = {tenant:String} AND call_id IN {calls:Array(String)} GROUP BY call_id
 """
+_MUTINGS = """
+SELECT
+    call_id, outcome, engine_name, engine_version, engine_model, engine_settings, toUnixTimestamp64Milli(transcribed_at)
+FROM transcripts
+WHERE tenant_id = {tenant:String} AND call_id IN {calls:Array(String)}
+"""
 _ENDED_ON = """
 SELECT call_id FROM calls
 WHERE tenant_id = {tenant:String} AND day BETWEEN {first:Date32} AND {last:Date32}
@@ -47,6 +57,22 @@ WHERE tenant_id = {tenant:String} AND call_id = {call:String} ORDER BY segment_i
 _COLUMNS = (
     "SELECT name FROM system.columns WHERE database = currentDatabase() AND table = {table:String} ORDER BY position"
 )
+
+
+_Muting = tuple[str | None, WhyNotMuted | None]
+
+_NOT_MUTED: _Muting = (None, "not_heard_yet")
+
+
+def _mutings(client: Client, tenant_id: str, call_ids: Sequence[str]) -> Mapping[str, _Muting]:
+    """Of each call that has a transcript: which muting, or why there is none."""
+    rows = read_rows(client, "what an export mutes", _MUTINGS, tenant=tenant_id, calls=call_ids)
+    found: dict[str, _Muting] = {}
+    for call_id, outcome, name, version, model, settings, transcribed_ms in rows:
+        engine = EngineIdentity(name=name, version=version, model=model, settings=settings)
+        why = why_not_mutable(outcome, engine)
+        found[call_id] = (muting_id(transcribed_ms), None) if why is None else (None, why)
+    return found
 
 
 class ClickHouseMaterial:
@@ -70,17 +96,22 @@ class ClickHouseMaterial:
                 if wants_text:
                     read = read_rows(client, "the transcripts of an export", _TEXTS, tenant=tenant_id, calls=some)
                     texts = {str(call_id): str(digest) for call_id, digest in read}
+                mutings = _mutings(client, tenant_id, some) if "audio_masked" in contents else {}
                 for call_id, agent_id, team, recording, version, analyzed_ms in rows:
                     if (wants_sound and not recording) or (wants_text and call_id not in texts):
                         continue
+                    muting, not_mutable = mutings.get(call_id, _NOT_MUTED)
                     exported = ExportedCall(
                         call_id,
                         recording if wants_sound else None,
                         texts.get(call_id),
                         f"{version}:{analyzed_ms}" if "parquet" in contents else None,
+                        muting,
                     )
                     found[call_id] = ExportableCall(
-                        exported, Target(tenant_id, call_id, agent_id or None, team or None)
+                        exported,
+                        Target(tenant_id, call_id, agent_id or None, team or None),
+                        not_mutable if "audio_masked" in contents else None,
                     )
         return found
 

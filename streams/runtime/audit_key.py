@@ -1,11 +1,12 @@
 """The key that signs the audit log: Ed25519, in a file that its owner alone may read."""
 
+from datetime import datetime
 from pathlib import Path
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from processors.custody.audit_log import Checkpoint, VerifierKey, opened_note, signed_note
-from schemas.errors import OperatorError
+from schemas.errors import InvalidMessageError, OperatorError
 from streams.runtime.signing_keys import SigningKeys
 from streams.settings import Settings
 
@@ -24,13 +25,18 @@ class AuditKey:
         self._key = key
         self.verifier = VerifierKey.of(origin, key)
 
-    def note(self, size: int, root: bytes) -> str:
-        """The signed checkpoint of a tree."""
-        return signed_note(Checkpoint(self.verifier.name, size, root).text, self.verifier.name, self._key)
+    def note(self, size: int, root: bytes, at: datetime) -> str:
+        """The signed checkpoint of a tree, as it is at that time."""
+        return signed_note(Checkpoint(self.verifier.name, size, root, at).text, self.verifier.name, self._key)
 
     def has_signed(self, note: str, size: int, root: bytes) -> bool:
         """Whether the note is ours, and of this tree."""
-        return opened_note(note, (self.verifier,)) == Checkpoint(self.verifier.name, size, root).text
+        text = opened_note(note, (self.verifier,))
+        try:
+            checkpoint = None if text is None else Checkpoint.parse(text)
+        except InvalidMessageError:
+            return False
+        return checkpoint is not None and checkpoint == Checkpoint(self.verifier.name, size, root, checkpoint.at)
 
 
 def audit_key_file(settings: Settings) -> Path:

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import date, datetime
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar, get_args
 from urllib.parse import quote
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -21,6 +21,7 @@ from processors.custody.exports import (
     ExportRefusedError,
     ExportState,
 )
+from processors.custody.makers import Tie
 from schemas.messages.message import Identifier, Slug, TenantId
 from streams.serve.authentication import answered
 from streams.serve.body import BodyLimits
@@ -49,7 +50,7 @@ _CONFLICTS = frozenset(
         *("over", "no_downloads_left", "not_here"),
     }
 )
-_FORBIDDEN = frozenset({"own_request", "not_requester", "no_right", "no_token"})
+_FORBIDDEN = frozenset({"own_request", "not_requester", "no_right", "no_token", *get_args(Tie)})
 
 
 class _Body(BaseModel):
@@ -88,6 +89,7 @@ class ExportCallAnswer(BaseModel):
     recording_sha256: str | None
     text_sha256: str | None
     analysis: str | None
+    muting: str | None = Field(description="which stretches of its sound are muted; null where none are")
 
 
 class ExportApprovalAnswer(BaseModel):
@@ -132,6 +134,7 @@ class ExportAnswer(BaseModel):
                 recording_sha256=each.recording,
                 text_sha256=each.text,
                 analysis=each.analysis,
+                muting=each.muting,
             )
             for each in contained.calls
         )

@@ -232,7 +232,7 @@ class Audit:
         if not due and self._placed_since_signing < SIGNED_AFTER:
             return
         signed = self._entries.sign(
-            lambda peaks: self._key.note(peaks.size, peaks.root),
+            lambda peaks, at: self._key.note(peaks.size, peaks.root, at),
             lambda last: self._key.has_signed(last.note, last.size, last.peaks.root),
         )
         self._placed_since_signing = 0

@@ -47,8 +47,11 @@ from processors.custody.exports import (
     RequestExport,
     WithdrawExport,
 )
+from processors.custody.makers import KnowsMakers, Tie, can_act_as_each_other, tie_to_requester
+from processors.custody.muting import MutingChangedError
 from processors.custody.ports import KeyGoneError, Tombstones
 from schemas.config.tenants import read_tenants
+from streams.adapters.register.accounts import RegisterMakers
 from streams.adapters.register.exports import RegisterExports, new_export_id
 from streams.adapters.register.ports import EntryWithinOrBefore
 from streams.adapters.register.register import Register
@@ -93,8 +96,11 @@ class Material(Protocol):
 class ExportSounds(Protocol):
     """The sound of calls as WAV, decrypted on the way: what listening gives, too."""
 
-    def wav(self, tenant_id: str, call_id: str, *, masked: bool) -> Iterable[bytes]:
-        """Personal data is muted where `masked`. Raises `KeyGoneError`, `RetryableError` and `OperatorError`."""
+    def wav(self, tenant_id: str, call_id: str, *, muting: str | None) -> Iterable[bytes]:
+        """Personal data is muted as `muting` (`muting_id`) says; None leaves the sound as it is.
+
+        Raises `MutingChangedError` where that is another one now, `KeyGoneError`, `RetryableError` and `OperatorError`.
+        """
         ...
 
 
@@ -110,12 +116,12 @@ class ReadableWav(Protocol):
 class RangedSounds:
     """`ExportSounds` over what listening opens; a stretch at a time is decrypted, decoded and muted."""
 
-    open: Callable[[str, str, bool], ReadableWav]
-    """Of a tenant, a call, and whether it is masked."""
+    open: Callable[[str, str, str | None], ReadableWav]
+    """Of a tenant, a call, and a muting."""
 
-    def wav(self, tenant_id: str, call_id: str, *, masked: bool) -> Iterator[bytes]:
+    def wav(self, tenant_id: str, call_id: str, *, muting: str | None) -> Iterator[bytes]:
         """See `ExportSounds`."""
-        opened = self.open(tenant_id, call_id, masked)
+        opened = self.open(tenant_id, call_id, muting)
         start = 0
         while piece := opened.read(start, SOUND_BYTES):
             yield piece
@@ -158,6 +164,7 @@ class Exporting:
     terms_of: Callable[[str], ExportTerms]
     """Of a tenant."""
     new_id: Callable[[], str]
+    makers: KnowsMakers
     key: Callable[[], Ed25519PrivateKey] | None = None
     """Signs manifests; None where this process hands nothing out."""
     sounds: ExportSounds | None = None
@@ -189,6 +196,9 @@ class Exporting:
             role = self._permit_all(asker, "export", found, wanted)
             if "audio_unmasked" in contents:
                 self._permit_all(asker, "listen_unmasked", found, wanted)
+            # Only once they are known to be this person's.
+            if unheard := [f"{each} ({why})" for each in wanted if (why := found[each].not_mutable) is not None]:
+                raise ExportRefusedError("not_mutable", unheard)
             contained = ExportSet.of(tenant_id, recipient, contents, [found[call_id].exported for call_id in wanted])
         except ExportRefusedError as error:
             self._enter(asker, tenant_id, "export_requested", role, error.reason, None, calls=len(wanted))
@@ -213,7 +223,7 @@ class Exporting:
         if self._could_ever(asker.actor, "export", tenant_id):
             every = self.material.ended_on(tenant_id, *days, MOST_CALLS + 1)
             found = self._found(tenant_id, every, contents) if len(every) <= MOST_CALLS else dict.fromkeys(every)
-            call_ids = [each for each in every if each in found]
+            call_ids = [each for each in every if each in found and _can_be_asked_for(found[each])]
         return self.request(asker, tenant_id, call_ids, contents, recipient, reason, ticket)
 
     def list(self, asker: Asker, tenant_id: str) -> Sequence[Export]:
@@ -261,15 +271,24 @@ class Exporting:
         """Agree to hand out the set of this digest, which `show` has shown."""
         with self._entering_none(asker, export_id, "export_approved"):
             export = self.exports.get(export_id)
-        role, current = self._decides(asker, export, "export_approved")
-        command = ApproveExport(export_id, asker.as_person, digest, current)
+        role, current, targets = self._decides(asker, export, "export_approved")
+        command = ApproveExport(export_id, asker.as_person, digest, current, self._tie(asker, export, targets))
         return self.exports.tell(command, client=asker.client, role=role)
+
+    def _tie(self, asker: Asker, export: Export, targets: tuple[Target, ...]) -> Tie | None:
+        """Why the approver is not somebody else than who asked, or than who has approved; None where they are."""
+        now = self.clock.now()
+        by, before = asker.actor.actor_id, [each.by.account for each in export.approvals]
+        if any(can_act_as_each_other(by, each, self.makers, now) for each in before):
+            return "made_by_approver"
+        apart = self.terms_of(export.tenant_id).makers_apart
+        return tie_to_requester(asker.actor, export.requester.account, targets, self.makers, now, makers_apart=apart)
 
     def refuse(self, asker: Asker, export_id: str, reason: str) -> Export:
         """Do not agree; also an export that is approved ends by it."""
         with self._entering_none(asker, export_id, "export_refused"):
             export = self.exports.get(export_id)
-        role, _ = self._decides(asker, export, "export_refused")
+        role, _, _ = self._decides(asker, export, "export_refused")
         return self.exports.tell(RefuseExport(export_id, asker.as_person, reason), client=asker.client, role=role)
 
     def withdraw(self, asker: Asker, export_id: str) -> Export:
@@ -321,10 +340,9 @@ class Exporting:
 
     def _files(self, export: Export) -> Iterator[ExportFile]:
         contained, mark = export.contained, mark_of(export)
-        masked = "audio_unmasked" not in contained.contents
         for number, call in enumerate(contained.calls, 1):
             if call.recording is not None and self.sounds is not None:
-                wav = marked_wav(self._wav(self.sounds, export, call, masked=masked), mark)
+                wav = marked_wav(self._wav(self.sounds, export, call), mark)
                 yield ExportFile(f"recordings/{file_name(number, call.call_id, 'wav')}", wav, call.call_id)
             if "text" in contained.contents:
                 for extension, chunks in (
@@ -338,11 +356,13 @@ class Exporting:
             for name, rows in self.material.tables(contained.tenant_id, ids, mark):
                 yield ExportFile(f"parquet/{name}.parquet", rows)
 
-    def _wav(self, sounds: ExportSounds, export: Export, call: ExportedCall, *, masked: bool) -> Iterator[bytes]:
+    def _wav(self, sounds: ExportSounds, export: Export, call: ExportedCall) -> Iterator[bytes]:
         self._require_present(export, [call.call_id])
+        if call.muting is None and "audio_unmasked" not in export.contained.contents:
+            raise ExportRefusedError("set_changed")  # nobody has approved to hand it out as it is
         try:
-            yield from sounds.wav(export.tenant_id, call.call_id, masked=masked)
-        except KeyGoneError:
+            yield from sounds.wav(export.tenant_id, call.call_id, muting=call.muting)
+        except (KeyGoneError, MutingChangedError):
             raise ExportRefusedError("set_changed") from None
 
     def _segments(self, export: Export, call: ExportedCall) -> Iterator[Mapping[str, Any]]:
@@ -372,21 +392,21 @@ class Exporting:
         now = replace(contained, calls=tuple(found[call_id].exported for call_id in wanted))
         return found, now.digest
 
-    def _decides(self, asker: Asker, export: Export, word: str) -> tuple[str, str | None]:
-        """Role, and the digest of the set as it is now, for somebody who may approve every call of it."""
+    def _decides(self, asker: Asker, export: Export, word: str) -> tuple[str, str | None, tuple[Target, ...]]:
+        """Role, the digest of the set as it is now, and what it is about, for somebody who may approve all of that."""
         if not self._could_ever(asker.actor, "approve", export.tenant_id):
             decision = authorize(asker.actor, "approve", Target(export.tenant_id))
             self._refuse(asker, export.tenant_id, word, decision, export)
         if export.state not in OPEN:  # the calls may be gone by now: what is over is refused by its state
-            return authorize(asker.actor, "approve", Target(export.tenant_id)).role, None
+            return authorize(asker.actor, "approve", Target(export.tenant_id)).role, None, ()
         found, current = self._now(export)
-        role = ""
-        for target in self._targets(export, found):
+        role, targets = "", tuple(self._targets(export, found))
+        for target in targets:
             decision = authorize(asker.actor, "approve", target)
             if not decision.allowed:
                 self._refuse(asker, export.tenant_id, word, decision, export)
             role = decision.role
-        return role, current
+        return role, current, targets
 
     def _permit_download(self, asker: Asker, export: Export) -> tuple[str, str | None]:
         """As `_decides`, for somebody who may still export every call of it: rights may have been taken away."""
@@ -481,6 +501,11 @@ class Exporting:
         )
 
 
+def _can_be_asked_for(call: ExportableCall | None) -> bool:
+    """Whether it has what is asked for; of too many calls nobody looks."""
+    return call is None or call.not_mutable is None
+
+
 def _digest(token: str) -> str:
     return sha256(token.encode()).hexdigest()
 
@@ -499,7 +524,11 @@ def exporting_from(
     def terms_of(tenant_id: str) -> ExportTerms:
         terms = tenants.exports(tenant_id)
         return ExportTerms(
-            terms.approvals, timedelta(days=terms.request_days), timedelta(days=terms.grant_days), terms.downloads
+            terms.approvals,
+            timedelta(days=terms.request_days),
+            timedelta(days=terms.grant_days),
+            terms.downloads,
+            terms.makers_apart,
         )
 
     return Exporting(
@@ -510,6 +539,7 @@ def exporting_from(
         clock=clock,
         terms_of=terms_of,
         new_id=new_export_id,
+        makers=RegisterMakers(register),
         key=lambda: kept_export_key(settings),
         sounds=sounds,
     )

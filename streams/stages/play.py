@@ -113,7 +113,7 @@ def build(worker: WorkerContext) -> Loop:
         asking.shutdown(wait=False, cancel_futures=True)
 
     def exports(listening: Listening) -> ServedExports:
-        sounds = RangedSounds(lambda tenant, call, masked: listening.approved(tenant, call, masked=masked))
+        sounds = RangedSounds(lambda tenant, call, muting: listening.approved(tenant, call, muting=muting))
         return exports_of(exporting_from(settings, register, clock, audit_log, tombstones, sounds))
 
     return play_loop(

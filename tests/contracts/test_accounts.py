@@ -46,6 +46,7 @@ def test_an_account_is_found_by_each_of_its_names_with_all_that_it_has(town: Tow
     assert found is not None
     assert found.grants == (grant,)
     assert found.tokens == (fresh.token,)
+    assert (found.made_by, found.password_by, grant.granted_by, fresh.token.held_by) == ("os:root",) * 4
     assert (found.password_hash, found.oidc, found.os_user, found.clickhouse_user) == ("h", SUBJECT, "lina", "li_na")
     assert town.accounts.find_by_subject(SUBJECT) == found
     assert town.accounts.find_by_os_user("lina") == found

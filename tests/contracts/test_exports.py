@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import timedelta
 
 import pytest
@@ -10,12 +11,15 @@ from sqlalchemy import insert, select, update
 from processors.custody.exports import Export, ExportNotFoundError, ExportRefusedError
 from schemas.errors import RetryableError
 from schemas.messages.custody_changed import CustodyChanged
+from streams.adapters.register.accounts import RegisterMakers
 from streams.adapters.register.exports import RegisterExports, new_export_id
 from streams.adapters.register.outbox import Outbox
 from streams.adapters.register.register import Register
 from streams.adapters.register.tables import export_approvals, export_calls, exports
 from streams.proof.exports import BEGAN, MovedClock, prove_exports
+from streams.stages.exporting import Asker
 from tests.support.exports import ExportHouse, RememberedEntries, person
+from tests.support.people import Town
 
 ANN, BOB, CLEO = person("ann"), person("bob"), person("cleo")
 
@@ -24,6 +28,45 @@ ANN, BOB, CLEO = person("ann"), person("bob"), person("cleo")
 def house(register: Register) -> ExportHouse:
     clock, audit = MovedClock(BEGAN), RememberedEntries()
     return ExportHouse(RegisterExports(register, clock, audit), clock, audit)
+
+
+def test_who_made_whom_is_kept_in_the_register_and_an_approval_asks_it(register: Register) -> None:
+    """`ann` administers and exports: whatever she makes herself, she does not approve her own exports by it."""
+    clock, audit = MovedClock(BEGAN), RememberedEntries()
+    town = Town(register, clock)
+    house = ExportHouse(RegisterExports(register, clock, audit), clock, audit, RegisterMakers(register))
+
+    def as_asker(name: str) -> Asker:
+        return Asker(town.actor(name), name, "api")
+
+    for name in ("ann", "ben"):
+        town.person(name, "administrator")
+    town.accounts.add(town.actor("ann"), "puppet", "acme", password_hash="h")
+    town.accounts.give(town.actor("ann"), "puppet", "approver", "acme")
+    town.accounts.add(town.actor("ben"), "bob", "acme", password_hash="h")
+    town.accounts.give(town.actor("ann"), "bob", "approver", "acme")
+    export = house.desk.request(as_asker("ann"), "acme", ["c0"], ["text"], "a court", "complaint")
+
+    def tried(name: str) -> str | None:
+        """Why not, as the audit log has it."""
+        with suppress(ExportRefusedError):
+            house.desk.approve(as_asker(name), export.export_id, export.contained.digest)
+        ((action, _, why),) = audit.told()[-1:]
+        assert action == "export_approved"
+        return why
+
+    assert tried("puppet") == "made_by_requester"
+    assert tried("bob") == "granted_by_requester"
+    town.accounts.give(town.actor("ben"), "bob", "approver", "acme")
+    town.accounts.set_password(town.actor("ann"), "bob", "h2")
+    assert tried("bob") == "made_by_requester"
+    town.accounts.issue_token(town.actor("bob"), "bob", "", ["approve"], timedelta(days=9))
+    town.accounts.set_password(town.actor("ben"), "bob", "h3")
+    assert tried("bob") == "made_by_requester", "a token from then is still good"
+    clock.moment += timedelta(days=6)
+    (token,) = town.accounts.find("bob").tokens  # type: ignore[union-attr]
+    town.accounts.revoke_token(town.actor("ben"), "bob", token.token_id)
+    assert tried("bob") is None
 
 
 def requested(house: ExportHouse, contents: str = "text") -> Export:
@@ -68,6 +111,10 @@ def test_an_export_is_kept_as_it_was_decided_with_entries_and_events(register: R
     export = approved(house)
     assert house.exports.get(export.export_id) == export
     assert export.contained.recipient == "第一法院"
+    muted = requested(house, "audio_masked")
+    assert house.exports.get(muted.export_id) == muted
+    assert [call.muting for call in muted.contained.calls] == ["1:1", "1:1"]
+    house.desk.withdraw(ANN, muted.export_id)
     _, token = house.desk.offer(ANN, export.export_id)
     b"".join(house.desk.hand_out(ANN, export.export_id, token).chunks)
     assert told(register) == [

@@ -581,6 +581,11 @@ def test_every_example_message_can_be_stored(store: Store) -> None:
     for path in sorted(EXAMPLES.glob("custody.changed.v1/*.json")):
         store.sink.write(rows_for_custody_changed(CUSTODY_CHANGED.decode(path.read_bytes())))
     assert store.count("custody_events") == len(list(EXAMPLES.glob("custody.changed.v1/*.json")))
+    told = store.client.query(
+        "SELECT kind, account_id, role, case_id FROM custody_events WHERE kind IN ('role_granted', 'hold_opened') "
+        "ORDER BY kind"
+    ).result_rows
+    assert told == [("hold_opened", None, None, "court:7-C-12"), ("role_granted", "li_na", "approver", None)]
     assert store.count("alert_versions") == len(list(EXAMPLES.glob("alerts.raised.v1/*.json")))
     assert store.count("alerts") == store.count("alert_versions") - 1, "that a call was selected is no alert"
     assert store.count("alert_deliveries") == len(list(EXAMPLES.glob("alerts.delivered.v1/*.json")))

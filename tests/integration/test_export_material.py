@@ -10,8 +10,9 @@ from clickhouse_connect.driver.client import Client
 from pyarrow import parquet
 
 from processors.clickhouse.rows import rows_for_analysis, rows_for_transcript
+from processors.custody.muting import muting_id, muting_of
 from schemas.messages.finding import Finding
-from schemas.messages.transcript import Segment, Transcript
+from schemas.messages.transcript import EngineIdentity, Segment, Transcript
 from streams.adapters.clickhouse.connection import connect
 from streams.adapters.clickhouse.migrate import migrate
 from streams.adapters.clickhouse.sink import ClickHouseSink
@@ -105,6 +106,33 @@ def test_versions_change_with_what_they_are_of(url: str, client: Client) -> None
     assert judged_again.analysis != before.analysis
     write(client, "c1", ("您好", "再会"), version=3)
     assert material.find("acme", ["c1"], ["text"])["c1"].exported.text != before.text
+
+
+def test_the_muting_is_that_of_the_transcript_or_why_there_is_none(url: str, client: Client) -> None:
+    material = ClickHouseMaterial(url)
+    found = material.find("acme", ["c1", "silent"], ["audio_masked"])
+    assert {each.not_mutable for each in found.values()} == {None}
+    assert found["c1"].exported.muting == muting_id(round(NOON.timestamp() * 1000) + 1_000)
+    assert material.find("acme", ["c1"], ["audio_unmasked", "text"])["c1"].exported.muting is None
+    write(client, "c1", ("您好", "再见"), version=2)
+    assert material.find("acme", ["c1"], ["audio_masked"])["c1"].exported.muting != found["c1"].exported.muting
+
+    sink, later = ClickHouseSink(client), NOON + timedelta(seconds=9, microseconds=1_999)
+    call = an_event("c2", NOON, customer=CUSTOMER)
+    received = EngineIdentity(name="received", version="1", model="", settings={"times": "none"})
+    for fields, why in (
+        ({"engine": judged(call).engine}, None),
+        ({"engine": received}, "times_unknown"),
+        ({"engine": judged(call).engine, "outcome": "too_short", "outcome_reason": "short"}, "not_analyzed"),
+    ):
+        client.command("TRUNCATE TABLE transcript_versions")
+        transcript = Transcript(tenant_id="acme", call_id="c2", call=call, transcribed_at=later, **fields)
+        sink.write(rows_for_transcript(transcript))
+        heard = material.find("acme", ["c2"], ["audio_masked"])["c2"]
+        assert (heard.exported.muting, heard.not_mutable) == (muting_of(transcript) if why is None else None, why)
+    client.command("TRUNCATE TABLE transcript_versions")
+    unheard = material.find("acme", ["c2"], ["audio_masked"])["c2"]
+    assert (unheard.exported.muting, unheard.not_mutable) == (None, "not_heard_yet")
 
 
 @pytest.mark.usefixtures("client")

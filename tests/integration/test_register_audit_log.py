@@ -76,12 +76,12 @@ def entry(number: int, **fields: object) -> AuditEntry:
 
 
 def sign(log: RegisterAuditLog) -> SignedCheckpoint | None:
-    def note(peaks: TreePeaks) -> str:
-        return signed_note(Checkpoint("log", peaks.size, peaks.root).text, "log", KEY)
+    def note(peaks: TreePeaks, at: datetime) -> str:
+        return signed_note(Checkpoint("log", peaks.size, peaks.root, at).text, "log", KEY)
 
     def trusted(last: SignedCheckpoint) -> bool:
         signed = opened_note(last.note, (VERIFIER,))
-        return signed == Checkpoint("log", last.size, last.peaks.root).text
+        return signed == Checkpoint("log", last.size, last.peaks.root, last.signed_at).text
 
     return log.sign(note, trusted)
 
@@ -313,6 +313,8 @@ def test_entries_go_after_a_year_and_not_before(register: Register) -> None:
     log = RegisterAuditLog(register, clock)
     for number in range(3):
         log.append(entry(number, at=clock.now()))
+    log.sequence()
+    assert sign(log) is not None
     clock.moment = datetime.now(UTC) - timedelta(days=300)
     log.append(entry(3))
     log.sequence()

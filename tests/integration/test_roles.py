@@ -435,6 +435,17 @@ def test_a_column_that_is_withheld_can_be_neither_read_nor_asked_for(user: str, 
     assert answer(engine, user, f"SELECT * EXCEPT ({', '.join(withheld)}) FROM calls LIMIT 1 FORMAT TSVRaw")
 
 
+def test_only_who_sees_customers_finds_calls_by_them(engine: RunningEngine) -> None:
+    """By a number, which is its key here, or by an order; as `callstream search` has it."""
+    key = sha256(b"a1").hexdigest()
+    for user in ("ana", "agent_1001", "audrey"):
+        for condition in (f"customer_key = '{key}'", "order_id = 'O-1'", "crm['id'] = '1'"):
+            assert "ACCESS_DENIED" in refusal(engine, user, f"SELECT count() FROM calls WHERE {condition}"), user
+        listed = f"SELECT count() FROM exchange_calls WHERE customer_key = '{key}'"
+        assert "ACCESS_DENIED" in refusal(engine, user, listed), user
+    assert answer(engine, "ines", "SELECT count() FROM calls WHERE order_id = 'none'") == {"0"}
+
+
 SUSPICIONS = {
     "keys of what was read": "SELECT reading.keys FROM calls",
     "their number": "SELECT call_id FROM calls WHERE reading.size0 > 0",

@@ -8,16 +8,17 @@ from typing import Any
 import numpy as np
 import pytest
 
+from processors.custody import muting
 from processors.custody.authorization import Actor
 from processors.custody.intake import Complete, Reserve
-from processors.custody.muting import TONE_PEAK
+from processors.custody.muting import TONE_PEAK, MutingChangedError, muting_of
 from processors.listening.audio import DecodeLimits, probe
 from processors.listening.plain_wav import plain_wav_of
 from processors.listening.renditions import render
 from schemas.errors import RetryableError
 from schemas.messages.transcript import EngineIdentity
 from streams.adapters.object_store.archive import ARCHIVE_RATE_HZ, RecordingArchive
-from streams.listening import NotPlayedError
+from streams.listening import REMEMBERED, NotPlayedError
 from tests.processors.recordings import encoded, tone, wav
 from tests.support.playing import (
     CHIEF,
@@ -269,7 +270,7 @@ def test_an_archived_recording_is_heard_muted_as_before_and_may_be_exported(all_
     assert archive.archive("acme", "c1", call.ended_at.date()) == 1
 
     playing = all_of_it.listening.play(all_of_it.request())
-    exported = all_of_it.listening.approved("acme", "c1", masked=False)
+    exported = all_of_it.listening.approved("acme", "c1", muting=None)
 
     shape = playing.wav.shape
     assert (shape.rate_hz, shape.channels, shape.frames) == (ARCHIVE_RATE_HZ, channels, 4 * 48_000)
@@ -289,3 +290,29 @@ def test_of_an_archived_call_that_was_destroyed_nothing_is_heard(all_of_it: Play
     for entry in list(all_of_it.store.entries("archive/")):
         all_of_it.store.delete(entry.key)
     assert refusal(all_of_it) == ("gone", "object_missing")
+
+
+def test_of_an_export_the_sound_is_muted_as_it_was_approved_or_not_handed_out(
+    all_of_it: Plays, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    all_of_it.put(DATA, **HEARD)
+    transcript = all_of_it.transcripts.load("acme", "c1")
+    assert transcript is not None
+    approved = muting_of(transcript)
+    heard = all_of_it.listening.play(all_of_it.request()).wav
+    assert all_of_it.listening.approved("acme", "c1", muting=approved).read(0, 10**9) == heard.read(0, 10**9)
+
+    def refused() -> None:
+        all_of_it.clock.moment += REMEMBERED
+        with pytest.raises(MutingChangedError):
+            all_of_it.listening.approved("acme", "c1", muting=approved)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(muting, "MUTING_VERSION", "2")
+        refused()
+    later = transcript.transcribed_at + timedelta(milliseconds=1)
+    all_of_it.transcripts.save(transcript.model_copy(update={"transcribed_at": later, "pii": ()}))
+    refused()
+    all_of_it.transcripts.save(transcript.model_copy(update={"outcome": "too_short", "outcome_reason": "because"}))
+    refused()
+    assert all_of_it.listening.approved("acme", "c1", muting=None).read(0, 10**9) == DATA

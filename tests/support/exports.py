@@ -12,7 +12,9 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from processors.custody.audit_entry import AuditEntry
 from processors.custody.authorization import Action, Actor, Grant
 from processors.custody.exports import EndDownload, Export, ExportCommand, Exports, ExportTerms
-from streams.proof.exports import BEGAN, MadeCalls, MemoryExports, MovedClock
+from processors.custody.makers import KnowsMakers
+from processors.custody.muting import MutingChangedError
+from streams.proof.exports import BEGAN, MadeCalls, MadePeople, MemoryExports, MovedClock
 from streams.stages.exporting import Asker, Exporting
 
 TERMS = ExportTerms(1, timedelta(days=7), timedelta(days=3), 2)
@@ -56,10 +58,13 @@ class MadeSounds:
     """`ExportSounds`: the same tone for each call, cut into pieces at odd places."""
 
     data: bytes = field(default_factory=wav)
-    asked: list[tuple[str, str, bool]] = field(default_factory=list)
+    asked: list[tuple[str, str, str | None]] = field(default_factory=list)
+    changed: set[str] = field(default_factory=set)
 
-    def wav(self, tenant_id: str, call_id: str, *, masked: bool) -> Iterable[bytes]:
-        self.asked.append((tenant_id, call_id, masked))
+    def wav(self, tenant_id: str, call_id: str, *, muting: str | None) -> Iterable[bytes]:
+        self.asked.append((tenant_id, call_id, muting))
+        if call_id in self.changed:
+            raise MutingChangedError
         for start in range(0, len(self.data), 1_237):
             yield self.data[start : start + 1_237]
 
@@ -94,13 +99,19 @@ class ExportHouse:
     """Three calls each of acme and bank, and a desk for their exports."""
 
     def __init__(
-        self, exports: Exports | None = None, clock: Any = None, audit: RememberedEntries | None = None
+        self,
+        exports: Exports | None = None,
+        clock: Any = None,
+        audit: RememberedEntries | None = None,
+        makers: KnowsMakers | None = None,
     ) -> None:
         self.clock = clock or MovedClock(BEGAN)
         self.calls = MadeCalls()
         self.audit = audit or RememberedEntries()
         self.sounds = MadeSounds()
         self.key = Ed25519PrivateKey.generate()
+        self.people = MadePeople()
+        self.terms = TERMS
         for tenant_id in ("acme", "bank"):
             for number in range(3):
                 self.calls.versions[tenant_id, f"c{number}"] = 1
@@ -113,8 +124,9 @@ class ExportHouse:
             self.calls,
             self.audit,
             self.clock,
-            lambda _tenant: TERMS,
+            lambda _tenant: self.terms,
             lambda: f"x{next(ids)}",
+            makers or self.people,
             lambda: self.key,
             self.sounds,
         )

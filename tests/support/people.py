@@ -4,9 +4,9 @@ from collections.abc import Collection
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
-from processors.custody.accounts import Account, operator_of
+from processors.custody.accounts import Account, actor_of, operator_of
 from processors.custody.audit_entry import AuditEntry
-from processors.custody.authorization import Action
+from processors.custody.authorization import Action, Actor
 from schemas.config.roles import load_roles
 from schemas.errors import RetryableError
 from streams.adapters.passwords import Passwords
@@ -99,6 +99,12 @@ class Town:
         found = self.accounts.find(account_id)
         assert found is not None
         return found
+
+    def actor(self, account_id: str) -> Actor:
+        """The account as it asks."""
+        account = self.accounts.find(account_id)
+        assert account is not None
+        return actor_of(account, ROLES, self.clock.now())
 
     def token(self, account_id: str, *scopes: Action, days: int = 30) -> str:
         """A token of the account."""

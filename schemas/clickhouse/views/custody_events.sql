@@ -17,7 +17,10 @@ CREATE OR REPLACE VIEW custody_events {{on_cluster}}
     key_day Nullable(Date) COMMENT 'UTC day by which keys are filed',
     api_key_id LowCardinality(Nullable(String)) COMMENT 'id of an API key',
     keys_count Nullable(UInt64) COMMENT 'how many keys it was about; of an export: how many calls',
-    export_id LowCardinality(Nullable(String)) COMMENT 'id of an export'
+    export_id LowCardinality(Nullable(String)) COMMENT 'id of an export',
+    account_id LowCardinality(Nullable(String)) COMMENT 'of an account: whose it is that changed',
+    role LowCardinality(Nullable(String)) COMMENT 'of an account: the role that was given or taken',
+    case_id Nullable(String) COMMENT 'of a hold: the case'
 )
 SQL SECURITY DEFINER
 AS SELECT
@@ -38,6 +41,9 @@ AS SELECT
     key_day,
     api_key_id,
     keys_count,
-    export_id
+    export_id,
+    account_id,
+    role,
+    case_id
 FROM custody_event_versions FINAL
-COMMENT 'One row per change of what is kept exactly: recordings taken in, keys made, wrapped anew and destroyed.';
+COMMENT 'One row per change of what is kept exactly: recordings, keys, accounts, holds, exports.';

@@ -233,6 +233,22 @@ class RegisterAccounts:
         return state
 
 
+@dataclass(frozen=True)
+class RegisterMakers:
+    """`processors.custody.makers.KnowsMakers`. Every method may raise what `Register.reading` does."""
+
+    register: Register
+
+    def find(self, account_id: str) -> Account | None:
+        """The account of that name, whatever its state."""
+        with self.register.reading("read an account") as tx:
+            return _load(tx, accounts.c.account_id == account_id)
+
+    def find_by_os_user(self, os_user: str) -> Account | None:
+        """The account for which commands of that account of the operating system speak."""
+        return account_of_os_user(self.register, os_user)
+
+
 def account_of_os_user(register: Register, os_user: str) -> Account | None:
     """The account for which commands of that account of the operating system speak. Raises as `Register.reading`."""
     with register.reading("read an account") as tx:
@@ -269,7 +285,9 @@ def _load(tx: Transaction, which: Any, *, lock: bool = False) -> Account | None:
         account_id=mine,
         home=row["home"],
         created_at=row["created_at"],
+        made_by=row["made_by"],
         password_hash=row["password_hash"],
+        password_by=row["password_by"],
         oidc=subject,
         os_user=row["os_user"],
         clickhouse_user=row["clickhouse_user"],
@@ -290,6 +308,7 @@ def _as_grant(row: Mapping[Any, Any]) -> HeldGrant:
         agent_id=row["agent_id"],
         ends_at=row["ends_at"],
         revoked_at=row["revoked_at"],
+        granted_by=row["granted_by"],
     )
 
 
@@ -302,6 +321,7 @@ def _as_token(row: Mapping[Any, Any]) -> Token:
         issued_at=row["issued_at"],
         expires_at=row["expires_at"],
         revoked_at=row["revoked_at"],
+        held_by=row["held_by"],
     )
 
 
@@ -309,6 +329,7 @@ def _write(tx: Transaction, event: AccountEvent, account: Account) -> None:
     mine = accounts.c.account_id == account.account_id
     values: dict[str, object] = {
         "password_hash": account.password_hash,
+        "password_by": account.password_by,
         "disabled_at": account.disabled_at,
         "generation": account.generation,
     }
@@ -318,6 +339,7 @@ def _write(tx: Transaction, event: AccountEvent, account: Account) -> None:
                 "account_id": account.account_id,
                 "home": account.home,
                 "created_at": account.created_at,
+                "made_by": account.made_by,
                 "oidc_issuer": None if account.oidc is None else account.oidc.issuer,
                 "oidc_subject": None if account.oidc is None else account.oidc.subject,
                 "os_user": account.os_user,
@@ -335,6 +357,7 @@ def _write(tx: Transaction, event: AccountEvent, account: Account) -> None:
                     teams=None if grant.teams is None else json.dumps(sorted(grant.teams), ensure_ascii=False),
                     agent_id=grant.agent_id,
                     granted_at=grant.granted_at,
+                    granted_by=grant.granted_by,
                     ends_at=grant.ends_at,
                 )
             )
@@ -351,6 +374,7 @@ def _write(tx: Transaction, event: AccountEvent, account: Account) -> None:
                     digest=token.digest,
                     issued_at=token.issued_at,
                     expires_at=token.expires_at,
+                    held_by=token.held_by,
                 )
             )
         case TokenRevoked(_, token_id, revoked_at):

@@ -21,6 +21,7 @@ from processors.custody.audit_log import (
     LEAST_KEPT,
     PRUNED,
     SALT_BYTES,
+    Checkpoint,
     LogLine,
     PersonalValue,
     ReadEntry,
@@ -188,12 +189,12 @@ class RegisterAuditLog:
             return len(waiting)
 
     def sign(
-        self, sign: Callable[[TreePeaks], str], trusted: Callable[[SignedCheckpoint], bool]
+        self, sign: Callable[[TreePeaks, datetime], str], trusted: Callable[[SignedCheckpoint], bool]
     ) -> SignedCheckpoint | None:
         """A checkpoint of all entries that have a place; None where there are none since the last one.
 
-        `sign` gives the note of a tree. `trusted` says whether the last checkpoint is one that we have signed, over the
-        tree that stands beside it; where it is not, nothing is signed. Raises `AuditLogError`.
+        `sign` gives the note of a tree at a time. `trusted` says whether the last checkpoint is one that we have
+        signed, over the tree that stands beside it; where it is not, nothing is signed. Raises `AuditLogError`.
         """
         with self._register.transaction("sign its audit log") as tx:
             _take_turn(tx)
@@ -207,7 +208,8 @@ class RegisterAuditLog:
             peaks = peaks_of(list(_leaves(tx, start.size)), start)
             if peaks.size == start.size:
                 return None
-            signed = SignedCheckpoint(peaks.size, sign(peaks), peaks, self._clock.now())
+            now = self._clock.now()
+            signed = SignedCheckpoint(peaks.size, sign(peaks, now), peaks, now)
             tx.execute(
                 insert(audit_checkpoints).values(
                     size=signed.size, note=signed.note, peaks=peaks.to_bytes(), signed_at=signed.signed_at
@@ -307,6 +309,7 @@ class RegisterAuditLog:
     def prune(self, keep: timedelta, beat: Callable[[], None] = lambda: None) -> int:
         """Remove entries, from the first on, that were appended longer ago; how many. Their leaves stay.
 
+        Only those go over which a checkpoint was signed that long ago: it shows to whoever verifies that they were old.
         An entry says so before the first of them goes; killed between the two, the next time does the rest. Raises
         `AuditLogError` for less than a year.
         """
@@ -314,7 +317,7 @@ class RegisterAuditLog:
             raise AuditLogError("the audit log is kept for at least 365 days (R92)")
         now = self._clock.now()
         first = int(self.position(_PRUNED) or 0)
-        up_to = self._old_up_to(first, now - keep, beat)
+        up_to = min(self._signed_over(now - keep), self._old_up_to(first, now - keep, beat))
         if up_to <= first:
             return 0
         told = AuditEntry(
@@ -343,6 +346,20 @@ class RegisterAuditLog:
                 removed += tx.execute(delete(audit_entries).where(audit_entries.c.entry_id.in_(part))).rowcount
                 _set_position(tx, _PRUNED, str(end))
         return removed
+
+    def _signed_over(self, before: datetime) -> int:
+        """How many entries there were before then, by the newest checkpoint of that time; none where what was signed
+        does not say so.
+        """
+        c = audit_checkpoints.c
+        asked = select(c.size, c.note).where(c.signed_at <= before).order_by(c.size.desc()).limit(1)
+        with self._register.reading("read the checkpoints of its audit log") as tx:
+            row = tx.execute(asked).first()
+        try:
+            told = None if row is None else Checkpoint.parse(str(row.note))
+        except InvalidMessageError:
+            return 0
+        return 0 if told is None or told.at is None or told.at > before else told.size
 
     def _old_up_to(self, first: int, before: datetime, beat: Callable[[], None]) -> int:
         """The first place from there on whose entry is not older, or not what was entered: everything before it is old.

@@ -126,7 +126,9 @@ def _find(tx: Transaction, export_id: str, *, lock: bool = False) -> Export | No
     if row is None:
         return None
     c, a = export_calls.c, export_approvals.c
-    calls = tx.execute(select(c.call_id, c.recording, c.text, c.analysis).where(c.export_id == export_id)).all()
+    calls = tx.execute(
+        select(c.call_id, c.recording, c.text, c.analysis, c.muting).where(c.export_id == export_id)
+    ).all()
     approved = tx.execute(
         select(a.account, a.person, a.digest, a.approved_at)
         .where(a.export_id == export_id)
@@ -219,6 +221,7 @@ def _write(tx: Transaction, event: ExportEvent, export: Export) -> None:
                 "recording": call.recording,
                 "text": call.text,
                 "analysis": call.analysis,
+                "muting": call.muting,
             }
             for call in export.contained.calls
         ],

@@ -289,6 +289,7 @@ audit_positions = Table(
 
 ACCOUNT_LENGTH = 64
 URL_LENGTH = 512
+ACTOR_LENGTH = 128
 
 accounts = Table(
     "accounts",
@@ -296,7 +297,9 @@ accounts = Table(
     Column("account_id", String(ACCOUNT_LENGTH), primary_key=True),
     Column("home", String(TENANT_LENGTH), nullable=False),
     Column("created_at", UtcTime, nullable=False),
+    Column("made_by", String(ACTOR_LENGTH), nullable=False),
     Column("password_hash", String(256)),
+    Column("password_by", String(ACTOR_LENGTH)),
     Column("oidc_issuer", String(URL_LENGTH)),
     Column("oidc_subject", String(256)),
     Column("os_user", String(64)),
@@ -318,6 +321,7 @@ account_grants = Table(
     Column("teams", Text),
     Column("agent_id", String(128)),
     Column("granted_at", UtcTime, nullable=False),
+    Column("granted_by", String(ACTOR_LENGTH), nullable=False),
     Column("ends_at", UtcTime),
     Column("revoked_at", UtcTime),
     ForeignKeyConstraint(["account_id"], ["accounts.account_id"]),
@@ -337,6 +341,7 @@ account_tokens = Table(
     Column("expires_at", UtcTime, nullable=False),
     Column("revoked_at", UtcTime),
     Column("used_at", UtcTime),
+    Column("held_by", String(ACTOR_LENGTH)),
     ForeignKeyConstraint(["account_id"], ["accounts.account_id"]),
     Index("ix_account_tokens_account_id", "account_id"),
 )
@@ -614,6 +619,7 @@ export_calls = Table(
     Column("recording", String(64)),
     Column("text", String(64)),
     Column("analysis", String(64)),
+    Column("muting", String(64)),
     ForeignKeyConstraint(["export_id"], ["exports.export_id"]),
     Index("ix_export_calls_call_id", "call_id"),
 )

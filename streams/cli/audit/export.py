@@ -22,13 +22,14 @@ def export_log(
     """Write the whole audit log and its checkpoints to a file, which `audit verify --log` verifies anywhere.
 
     A line of JSON for each place of the tree, with the entry, and of its personal values those that were not erased,
-    with their salts; then a line for each checkpoint. The file is as confidential as the log. The export itself is an
-    entry, which is in the file when the worker `audit` has put it into the tree.
+    with their salts; then a line for each checkpoint. The file is as confidential as the log. It needs the right
+    `audit` in every tenant. The export itself is an entry, which is in the file when the worker `audit` has put it into
+    the tree.
     """
     from processors.custody.audit_log import checkpoint_line_of, line_of
 
     settings = command_settings()
-    who = require_permission(settings, "administer", None, entered_as="exported")
+    who = require_permission(settings, "audit", None, entered_as="exported")
     with audit_log(settings) as log:
         log.append(access_entry("exported", None, ("audit_log",), who=who))
         count = 0

@@ -33,7 +33,8 @@ def show_entries(
 ) -> None:
     """Show entries of the audit log, the newest last.
 
-    To look is an entry, too. An entry without a number is not in the tree yet: the worker `audit` puts it there.
+    It needs the right `audit` in the --tenant, or without one in every tenant. To look is an entry, too. An entry
+    without a number is not in the tree yet: the worker `audit` puts it there.
     """
     from streams.adapters.register.audit_log import EntryFilter
     from streams.ports import SystemClock
@@ -52,7 +53,7 @@ def show_entries(
         until=parse_moment(until, "--until", zone) if until else None,
     )
     given = {"tenant": tenant, "actor": actor, "action": action, "call": call, "since": since or last, "until": until}
-    who = require_permission(settings, "administer", None if tenant == "*" else tenant, entered_as="searched")
+    who = require_permission(settings, "audit", None if tenant == "*" else tenant, entered_as="searched")
     with audit_log(settings) as log:
         found = log.find(asked, limit)
         filters = ("audit_log", *(name for name, value in given.items() if value))

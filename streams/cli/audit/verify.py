@@ -44,6 +44,8 @@ def verify(
     and has the key that signs, could have cut or written anew all of it. With one that was kept elsewhere (bucket,
     Kafka, subscriber), every change of the entries before it is found. Ends with 1 where anything is found.
     """
+    from streams.ports import SystemClock
+
     keys = _keys(public_key)
     anchors = [NamedNote(str(file), _text_of(file)) for file in _files(checkpoint or [])]
     if from_store:
@@ -52,14 +54,16 @@ def verify(
         anchors += _in_kafka()
     if log is not None:
         exported = _Exported(log)
-        found = verify_log(exported.lines(), [*exported.notes(), *anchors], keys)
+        found = verify_log(exported.lines(), [*exported.notes(), *anchors], keys, SystemClock().now())
         found.problems += exported.problems
     else:
         with audit_log(command_settings()) as entries:
             differing: list[int] = []
             notes = [NamedNote(f"checkpoint {each.size} of the register", each.note) for each in entries.checkpoints()]
             # Checkpoints first: what is signed meanwhile is over more than will be read.
-            found = verify_log(entries.lines(columns_differ=differing.append), [*notes, *anchors], keys)
+            found = verify_log(
+                entries.lines(columns_differ=differing.append), [*notes, *anchors], keys, SystemClock().now()
+            )
             found.problems += [
                 LogProblem("edited", f"entry {index}: its columns say something else than the entry")
                 for index in differing

@@ -48,12 +48,12 @@ class Commanding:
             return self.actor, decision
         return self.operator, authorize(self.operator, action, target)
 
-    def reach(self, action: Action, tenant_id: str) -> tuple[Actor, Reach]:
-        """Which calls of the tenant, and by which of the two."""
-        reach = reach_of(self.actor, action, tenant_id)
+    def reach(self, action: Action, tenant_id: str, field: str | None = None) -> tuple[Actor, Reach]:
+        """Which calls of the tenant, by grants that show the `field`, and by which of the two."""
+        reach = reach_of(self.actor, action, tenant_id, field)
         if self.operator is None or not reach.is_nothing:
             return self.actor, reach
-        return self.operator, reach_of(self.operator, action, tenant_id)
+        return self.operator, reach_of(self.operator, action, tenant_id, field)
 
 
 @dataclass(frozen=True)
@@ -130,24 +130,36 @@ def require_permission(
 
 
 def require_reach(
-    settings: Settings, action: Action, tenants: Iterable[str], *, entered_as: str
+    settings: Settings, action: Action, tenants: Iterable[str], *, entered_as: str, field: str | None = None
 ) -> tuple[PermittedCommand, dict[str, Reach]]:
-    """Which calls of each tenant whoever runs the command may do this to. Raises as `require_permission`."""
+    """Which calls of each tenant whoever runs the command may do this to, where `field` is given by a role that is
+    shown this group of columns. Raises as `require_permission`.
+    """
     who, reaches = commanding(settings), {}
     by, role = who.actor, ""
     for tenant in tenants:
-        actor, reach = who.reach(action, tenant)
+        actor, reach = who.reach(action, tenant, field)
+        if reach.is_nothing and field is not None and not reach_of(actor, action, tenant).is_nothing:
+            hidden = Decision(allowed=False, reason=f"no_{field}", role=_role_in(actor, action, tenant))
+            refuse(settings, actor, hidden, Target(tenant), entered_as)
         if reach.is_nothing:
             refuse(settings, actor, authorize(actor, action, Target(tenant)), Target(tenant), entered_as)
         if actor == who.operator:
             by = actor
         reaches[tenant] = reach
-        role = role or next(grant.role for grant in actor.grants if action in grant.actions)
+        role = role or _role_in(actor, action, tenant)
     if by == who.operator:
         from processors.custody.accounts import OPERATOR
 
         role = OPERATOR
     return PermittedCommand(by, role), reaches
+
+
+def _role_in(actor: Actor, action: Action, tenant: str) -> str:
+    """The first role that allows the action in the tenant."""
+    return next(
+        grant.role for grant in actor.grants if action in grant.actions and grant.tenant_id in (tenant, EVERY_TENANT)
+    )
 
 
 def refuse(settings: Settings, actor: Actor, decision: Decision, target: Target, entered_as: str) -> None:
@@ -175,6 +187,11 @@ def refuse(settings: Settings, actor: Actor, decision: Decision, target: Target,
     finally:
         register.close()
     where = "every tenant" if target.tenant_id == EVERY_TENANT else f"tenant {target.tenant_id}"
+    if decision.reason == "no_customer":
+        raise NotAllowedError(
+            f"{actor.actor_id} may not search by what tells a customer apart (--phone, --order) in {where}: it needs a "
+            "role that sees who the customer is, such as inspector or privacy_officer (docs/people.md)"
+        )
     raise NotAllowedError(
         f"{actor.actor_id} may not do that in {where}: it needs a role that allows it (docs/people.md), or a --tenant, "
         "--team or --agent for which there is one"

@@ -140,5 +140,6 @@ def grant_as_json(grant: HeldGrant, now: datetime) -> dict[str, object]:
         "agent_id": grant.agent_id,
         "state": "revoked" if grant.revoked_at else "holds" if grant.holds(now) else "ended",
         "granted_at": written(grant.granted_at),
+        "granted_by": grant.granted_by,
         "ends_at": written(grant.ends_at),
     }

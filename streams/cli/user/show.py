@@ -22,6 +22,8 @@ def show(name: NameArgument, as_json: JsonOption = False) -> None:
                 "signs_in_by": ways_in(found),
                 "clickhouse_user": found.clickhouse_user,
                 "created_at": written(found.created_at),
+                "made_by": found.made_by,
+                "password_by": found.password_by,
                 "grants": [grant_as_json(grant, now) for grant in found.grants],
             }
         )
@@ -29,10 +31,17 @@ def show(name: NameArgument, as_json: JsonOption = False) -> None:
     console().print(
         f"{found.account_id} of {found.home}, {state}, signs in by {', '.join(ways_in(found)) or 'nothing'}"
     )
-    table = Table("grant", "role", "where", "state", "ends")
+    by_password = "" if found.password_by is None else f", given a password last by {found.password_by}"
+    console().print(f"made by {found.made_by}{by_password}")
+    table = Table("grant", "role", "where", "state", "ends", "given by")
     for grant in found.grants:
         row = grant_as_json(grant, now)
         table.add_row(
-            grant.grant_id, grant.role, Text(scope_of(grant)), str(row["state"]), str(row["ends_at"] or "never")
+            grant.grant_id,
+            grant.role,
+            Text(scope_of(grant)),
+            str(row["state"]),
+            str(row["ends_at"] or "never"),
+            grant.granted_by or "",
         )
     console().print(table)

@@ -141,6 +141,16 @@ def test_a_row_has_exactly_the_columns_of_its_table(table: str, row: Row) -> Non
     assert list(row) == [name for name in filled if name not in FILLED_BY_A_PURGE]
 
 
+def test_an_event_of_custody_keeps_whose_account_which_role_and_which_case_it_is_about() -> None:
+    def kept(name: str) -> tuple[object, ...]:
+        row = rows_for_custody_changed(CUSTODY_CHANGED.decode(example(CUSTODY_CHANGED.name, name)))[CUSTODY_EVENTS][0]
+        return row["account_id"], row["role"], row["case_id"]
+
+    assert kept("role_granted") == ("li_na", "approver", None)
+    assert kept("hold_opened") == (None, None, "court:7-C-12")
+    assert kept("recording_announced") == (None, None, None)
+
+
 def test_a_call_is_pending_since_its_event_was_written() -> None:
     event = an_event()
     assert rows_for_call_ended(event, READ_AT) == {

@@ -54,7 +54,7 @@ from tests.support.cases import every_case
 ROLES = load_roles().of_people
 NOW = datetime(2026, 5, 1, 8, tzinfo=UTC)
 OPERATOR = operator_of("root")
-LI_NA = Account("li_na", "acme", NOW)
+LI_NA = Account("li_na", "acme", NOW, "os:root")
 
 
 def admin(tenant_id: str, name: str = "boss") -> Actor:

@@ -191,23 +191,68 @@ def test_a_log_verifies_after_its_personal_values_were_erased() -> None:
     assert (found.erased, found.covered) == (10, 5)
 
 
+def _signed(lines: list[LogLine], size: int, at: datetime) -> NamedNote:
+    key = Ed25519PrivateKey.from_private_bytes(bytes(range(32)))
+    checkpoint = Checkpoint("log", size, peaks_of([line.leaf for line in lines[:size]]).root, at)
+    return NamedNote(f"checkpoint {size}", signed_note(checkpoint.text, "log", key))
+
+
 @pytest.mark.parametrize(
-    ("up_to", "days", "holds"),
+    ("up_to", "before_days", "signed_days", "at_days", "holds"),
     [
-        pytest.param(3, 365, True, id="as it was told, after a year"),
-        pytest.param(2, 365, False, id="one more than was told"),
-        pytest.param(3, 364, False, id="too young"),
+        pytest.param(3, 365, {3: 365}, 0, True, id="as it was told, after a year"),
+        pytest.param(3, 400, {2: 500, 4: 366, 5: 3}, 0, True, id="by a checkpoint over more, of then"),
+        pytest.param(2, 365, {3: 365}, 0, False, id="one more than was told"),
+        pytest.param(3, 364, {3: 365}, 0, False, id="too young by its own word"),
+        pytest.param(3, 365, {3: 364}, 0, False, id="too young by what was signed"),
+        pytest.param(3, 365, {2: 500, 5: 3}, 0, False, id="only two of them were there a year before"),
+        pytest.param(3, 365, {}, 0, False, id="no checkpoint of then"),
+        pytest.param(3, 365, {3: 100}, -4_000, False, id="a time to come, and a checkpoint of now over it"),
+        pytest.param(3, 365, {3: 400, 2: 3}, 0, False, id="one over fewer of them that was signed later"),
     ],
 )
-def test_a_pruned_log_verifies_where_an_entry_tells_of_it(up_to: int, days: int, holds: bool) -> None:
-    before = (AT - timedelta(days=days)).isoformat()
-    told = replace(ENTRY, action=PRUNED, details={"entries": up_to, "before": before}, personal={})
+def test_a_pruned_log_verifies_where_signed_checkpoints_show_that_it_was_time(
+    up_to: int, before_days: int, signed_days: dict[int, int], at_days: int, holds: bool
+) -> None:
+    """Ages are in days before the checkpoint over the entry that tells of it."""
+    at = AT - timedelta(days=at_days)
+    before = (at - timedelta(days=before_days)).isoformat()
+    told = replace(ENTRY, at=at, action=PRUNED, details={"entries": up_to, "before": before}, personal={})
     lines = _log([ENTRY] * 5 + [told])
-    note, key = _checkpoint(lines)
+    _, key = _checkpoint(lines)
+    notes = [_signed(lines, size, AT - timedelta(days=days)) for size, days in signed_days.items()]
     pruned = [replace(line, content=None, personal={}) for line in lines[:3]]
-    found = verify_log([*pruned, *lines[3:]], (note,), (key,))
+    found = verify_log([*pruned, *lines[3:]], (*notes, _signed(lines, 6, AT)), (key,))
     assert found.holds is holds
     assert found.pruned == 3
+
+
+def test_a_pruning_that_no_checkpoint_is_over_yet_is_believed_by_the_clock_of_who_verifies() -> None:
+    before = (AT - timedelta(days=365)).isoformat()
+    told = replace(ENTRY, action=PRUNED, details={"entries": 3, "before": before}, personal={})
+    lines = _log([ENTRY] * 5 + [told])
+    _, key = _checkpoint(lines)
+    note = _signed(lines, 3, AT - timedelta(days=365))
+    pruned = [replace(line, content=None, personal={}) for line in lines[:3]]
+    assert verify_log([*pruned, *lines[3:]], (note,), (key,), AT).holds
+    assert not verify_log([*pruned, *lines[3:]], (note,), (key,)).holds
+    assert not verify_log([*pruned, *lines[3:]], (note,), (key,), AT - timedelta(days=1)).holds, "it is of tomorrow"
+
+
+def test_a_pruning_that_says_nothing_is_found() -> None:
+    for details in ({}, {"entries": "3", "before": AT.isoformat()}, {"entries": 3, "before": "2025-01-01T00:00:00"}):
+        lines = _log([ENTRY, replace(ENTRY, action=PRUNED, details=details, personal={})])  # type: ignore[arg-type]
+        note, key = _checkpoint(lines)
+        assert [each.kind for each in verify_log(lines, (note,), (key,)).problems] == ["pruned"]
+
+
+def test_the_time_of_a_checkpoint_is_signed() -> None:
+    checkpoint = Checkpoint("log", 3, bytes(32), AT)
+    assert Checkpoint.parse(checkpoint.text) == checkpoint
+    assert Checkpoint.parse(checkpoint.text + "of another tool\n") == checkpoint
+    for line in ("time noon", "time 2026-05-01T08:00:00", checkpoint.text.splitlines()[3]):
+        with pytest.raises(InvalidMessageError, match="time"):
+            Checkpoint.parse(f"{checkpoint.text}{line}\n")
 
 
 def test_lines_that_are_none_of_a_log_are_refused() -> None:

@@ -132,8 +132,8 @@ EXPECTED: dict[str, tuple[str, frozenset[str]]] = {
     "bi_analyst": ("tenant", frozenset({"see_text"})),
     "inspector": ("team", frozenset({"see_text", "listen", "review"})),
     "agent": ("agent", frozenset({"see_text", "listen"})),
-    "auditor": ("tenant", frozenset()),
-    "administrator": ("tenant", frozenset({"export", "hold", "release", "delete", "administer"})),
+    "auditor": ("tenant", frozenset({"audit"})),
+    "administrator": ("tenant", frozenset({"export", "hold", "release", "delete", "administer", "audit"})),
     "approver": ("tenant", frozenset({"approve", "hold", "release"})),
     "privacy_officer": ("tenant", frozenset({"see_text", "listen", "listen_unmasked"})),
 }

@@ -1,6 +1,7 @@
 """What the audit log says of backups: before anything is copied or written, and that a log came from an older one."""
 
 from dataclasses import replace
+from datetime import datetime
 from pathlib import Path
 
 import pytest
@@ -61,8 +62,8 @@ def signed(log: RegisterAuditLog) -> NamedNote:
     return NamedNote(f"anchor of {last.size}", last.note)
 
 
-def note_of(peaks: TreePeaks) -> str:
-    return signed_note(Checkpoint(LOG, peaks.size, peaks.root).text, LOG, KEY)
+def note_of(peaks: TreePeaks, at: datetime) -> str:
+    return signed_note(Checkpoint(LOG, peaks.size, peaks.root, at).text, LOG, KEY)
 
 
 def told(log: RegisterAuditLog, action: str) -> list[tuple[str, str, str, str | None]]:

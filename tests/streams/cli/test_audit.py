@@ -55,7 +55,7 @@ def log(register: Register, terminal: Terminal) -> RegisterAuditLog:
         log.append(entry(number))
     log.append(entry(5, action="listened", result="refused", refusal="other_team", actor="ana", tenant_id="globex"))
     log.sequence()
-    signed = log.sign(lambda peaks: key.note(peaks.size, peaks.root), lambda _last: True)
+    signed = log.sign(lambda peaks, at: key.note(peaks.size, peaks.root, at), lambda _last: True)
     assert signed is not None
     store = FolderStore(terminal.folder / "store", "calls")
     store.apply()

@@ -31,8 +31,8 @@ def store(engine: RunningEngine) -> Iterator[Store]:
     stored = Store(url, client)
     words: tuple[tuple[Role, str], ...] = (("agent", "退款"),)
     stored.write(
-        Call("sales1", words, team="sales", agent="1001"),
-        Call("care1", words, team="care", agent="1002", ended_at=T0 - timedelta(days=1)),
+        Call("sales1", words, team="sales", agent="1001", order_id="O-1"),
+        Call("care1", words, team="care", agent="1002", order_id="O-1", ended_at=T0 - timedelta(days=1)),
         Call("other1", words, tenant="other", team="sales"),
     )
     yield stored
@@ -102,6 +102,40 @@ def test_an_agent_finds_the_own_calls(there: Terminal, town: Town) -> None:
     town.person("li_na", "agent", agent_id="1002")
     assert found(there, "--tenant", "acme") == ["care1"]
     assert there.run("search", "退款", "--tenant", "acme", "--agent", "1001").code == 1
+
+
+def test_only_who_sees_who_the_customer_is_searches_by_number_or_order(
+    there: Terminal, town: Town, log: MemoryAuditLog
+) -> None:
+    """R21 to R23, R72: what SQL withholds from a role is not told by a search either."""
+    there.set(customer_key_secret="s" * 32)
+    told = (("--phone", "13800138000"), ("--order", "O-1"))
+    for role, scope in (("bi_analyst", {}), ("agent", {"agent_id": "1001"})):
+        grant = town.accounts.give(OPERATOR, "li_na", role, "acme", **scope)  # type: ignore[arg-type]
+        for by in told:
+            done = there.run("search", "--tenant", "acme", *by)
+            assert (done.code, done.out) == (1, ""), role
+            assert "tells a customer apart" in done.err
+            assert "13800138000" not in done.err
+            last = log.of("searched", "refused")[-1]
+            assert (last.actor, last.role, last.refusal) == ("li_na", role, "no_customer")
+        (hit,) = there.run("search", "退款", "--tenant", "acme", "--agent", "1001", "--json").json["calls"]
+        assert hit["order_id"] is None
+        town.accounts.revoke_grant(OPERATOR, "li_na", grant.grant_id)
+    done = there.run("search", "--tenant", "acme", *told[0])
+    assert done.code == 1
+    assert "needs a role that allows it" in done.err, "who has no role at all learns nothing more"
+
+
+def test_by_number_an_analyst_who_inspects_a_team_searches_that_team(there: Terminal, town: Town) -> None:
+    town.person("li_na", "bi_analyst")
+    town.person("li_na", "inspector", teams=["sales"])
+    assert found(there, "--tenant", "acme", "--order", "O-1") == ["sales1"]
+    by_id = {
+        call["call_id"]: call["order_id"]
+        for call in there.run("search", "退款", "--tenant", "acme", "--json").json["calls"]
+    }
+    assert by_id == {"sales1": "O-1", "care1": None}
 
 
 def test_an_analyst_finds_those_of_the_tenant_and_may_export_none(

@@ -33,6 +33,7 @@ PEOPLE = {
     "ann": person("ann", "export"),
     "ann-admin": person("ann-admin", human="ann"),
     "bob": person("bob", "approve"),
+    "puppet": person("puppet", "approve"),
     "eve": person("eve", tenant_id="bank"),
 }
 
@@ -82,6 +83,7 @@ def path(export: dict[str, Any], action: str = "") -> str:
 @pytest.fixture
 def running(tmp_path: Path) -> Iterator[Running]:
     house = ExportHouse()
+    house.people.made_by = {"puppet": "ann"}
 
     def asker(actor: Actor) -> Asker:
         return next(each for each in PEOPLE.values() if each.actor == actor)
@@ -126,6 +128,7 @@ def test_each_refusal_has_its_status_and_word(running: Running) -> None:
         ("ann", "GET", "/v1/exports/x9", {}, 404, "not_found"),
         ("ann", "POST", path(export, "/approve"), approve, 403, "no_right"),
         ("ann-admin", "POST", path(export, "/approve"), approve, 403, "own_request"),
+        ("puppet", "POST", path(export, "/approve"), approve, 403, "made_by_requester"),
         ("bob", "POST", path(export, "/approve"), other, 409, "another_set"),
         ("bob", "POST", path(export, "/withdraw"), {}, 403, "not_requester"),
         ("ann", "POST", path(export, "/downloads"), {}, 409, "not_granted"),

@@ -10,6 +10,7 @@ import pytest
 from processors.custody.export_archive import ExportBrokenError, verify_archive
 from processors.custody.exports import Export, ExportNotFoundError, ExportRefusedError
 from processors.custody.ports import KeyGoneError
+from streams.proof.exports import BEGAN
 from streams.stages.exporting import SOUND_BYTES, Asker, RangedSounds
 from tests.support.cases import every_case
 from tests.support.exports import ExportHouse, person, wav
@@ -60,14 +61,14 @@ def test_what_was_approved_is_handed_out_marked_and_entered(house: ExportHouse) 
         "manifest.json.sig",
     ]
     assert told["set_sha256"] == house.desk.show(ANN, told["export_id"]).contained.digest
-    assert house.sounds.asked == [("acme", "c0", True), ("acme", "c1", True)]
+    assert house.sounds.asked == [("acme", "c0", "1:1"), ("acme", "c1", "1:1")]
     export = house.exports.get("x1")
     assert (export.state, export.downloads) == ("downloaded", 1)
 
 
 def test_sound_is_as_it_is_where_that_was_asked_for_and_approved(house: ExportHouse) -> None:
     downloaded(house, approved(house, contents="audio_unmasked"))
-    assert {masked for _, _, masked in house.sounds.asked} == {False}
+    assert {muting for _, _, muting in house.sounds.asked} == {None}
 
 
 @pytest.mark.parametrize(
@@ -148,7 +149,7 @@ def test_a_call_that_is_destroyed_during_the_download_is_not_in_it(house: Export
         sent.extend(chunks)
     with pytest.raises(ExportBrokenError):
         verify_archive(io.BytesIO(b"".join(sent)), house.key.public_key())
-    assert ("acme", "c1", True) not in house.sounds.asked
+    assert [call_id for _, call_id, _ in house.sounds.asked] == ["c0"]
 
 
 def test_rights_that_were_taken_away_download_nothing(house: ExportHouse) -> None:
@@ -202,24 +203,24 @@ def test_the_tables_of_an_export_are_of_its_calls_alone(house: ExportHouse) -> N
 
 def test_sound_that_is_read_by_ranges_comes_whole_and_a_stretch_at_a_time() -> None:
     data = wav(2_000_000)
-    asked: list[tuple[str, str, bool]] = []
+    asked: list[tuple[str, str, str | None]] = []
 
     class Ranged:
         def read(self, start: int, length: int) -> bytes:
             return data[start : start + length]
 
-    def opened(tenant_id: str, call_id: str, masked: bool) -> Ranged:
-        asked.append((tenant_id, call_id, masked))
+    def opened(tenant_id: str, call_id: str, muting: str | None) -> Ranged:
+        asked.append((tenant_id, call_id, muting))
         return Ranged()
 
-    pieces = list(RangedSounds(opened).wav("acme", "c0", masked=True))
+    pieces = list(RangedSounds(opened).wav("acme", "c0", muting="1:1"))
     assert b"".join(pieces) == data
     assert max(map(len, pieces)) == SOUND_BYTES
-    assert asked == [("acme", "c0", True)]
+    assert asked == [("acme", "c0", "1:1")]
 
 
 def test_a_key_that_was_destroyed_meanwhile_ends_the_download(house: ExportHouse) -> None:
-    def gone(_tenant: str, _call: str, _masked: bool) -> RangedSounds:
+    def gone(_tenant: str, _call: str, _muting: str | None) -> RangedSounds:
         raise KeyGoneError("there is no key")
 
     desk = replace(house.desk, sounds=RangedSounds(gone))  # type: ignore[arg-type]
@@ -265,3 +266,71 @@ def test_a_list_is_entered_and_so_is_who_may_not_have_it(house: ExportHouse) -> 
     assert len(house.desk.list(BOB, "acme")) == 1
     told = [(each.tenant_id, each.result, each.refusal, each.details) for each in house.audit.entries[before:]]
     assert told == [("bank", "refused", "not_visible", {}), ("acme", "allowed", None, {"exports": 1})]
+
+
+def test_an_approver_whom_the_requester_can_act_as_is_refused(house: ExportHouse) -> None:
+    export = requested(house)
+    for made, reason in (
+        ({"bob": "ann"}, "made_by_requester"),
+        ({"ann": "bob"}, "made_requester"),
+        ({"ann": "mia", "bob": "mia"}, "one_maker"),
+    ):
+        house.people.made_by = made
+        with pytest.raises(ExportRefusedError) as refused:
+            house.desk.approve(BOB, export.export_id, export.contained.digest)
+        assert refusal(refused) == reason
+        assert house.exports.get(export.export_id).state == "requested"
+    house.terms = replace(house.terms, makers_apart=False)
+    assert house.desk.approve(BOB, export.export_id, export.contained.digest).state == "approved"
+
+
+def test_two_approvals_are_of_two_people_who_cannot_act_as_each_other(house: ExportHouse) -> None:
+    house.terms = replace(house.terms, approvals=2)
+    export = requested(house)
+    house.people.made_by = {"cleo": "bob"}
+    house.desk.approve(BOB, export.export_id, export.contained.digest)
+    with pytest.raises(ExportRefusedError) as refused:
+        house.desk.approve(person("cleo", "approve"), export.export_id, export.contained.digest)
+    assert refusal(refused) == "made_by_approver"
+    assert house.desk.approve(person("dan", "approve"), export.export_id, export.contained.digest).state == "approved"
+
+
+def test_what_cannot_be_muted_cannot_be_asked_for_muted_and_is_named(house: ExportHouse) -> None:
+    house.calls.not_mutable = {("acme", "c1")}
+    with pytest.raises(ExportRefusedError, match=r"c1 \(not_heard_yet\)$") as refused:
+        requested(house, contents="audio_masked")
+    assert refusal(refused) == "not_mutable"
+    assert house.audit.told()[-1] == ("export_requested", "refused", "not_mutable")
+    assert requested(house, "c0", contents="audio_masked").state == "requested"
+    assert requested(house, contents="audio_unmasked text").state == "requested"
+    with pytest.raises(ExportRefusedError) as refused:
+        requested(house, asker=person("ann", "export", teams=["south"]), contents="audio_masked")
+    assert refusal(refused) == "unknown_call", "of calls of others nothing is told"
+    days = (BEGAN.date(), BEGAN.date())
+    of_days = house.desk.request_days(ANN, "acme", days, ["audio_masked"], "the court", "complaint")
+    assert [each.call_id for each in of_days.contained.calls] == ["c0", "c2"]
+
+
+def test_a_transcript_that_is_another_one_makes_an_export_of_muted_sound_void(house: ExportHouse) -> None:
+    """What is muted follows the transcript: another transcript is another sound."""
+    before, later = requested(house, contents="audio_masked"), approved(house, contents="audio_masked")
+    house.calls.versions["acme", "c1"] += 1
+    with pytest.raises(ExportRefusedError) as refused:
+        house.desk.approve(BOB, before.export_id, before.contained.digest)
+    assert refusal(refused) == "set_changed"
+    with pytest.raises(ExportRefusedError) as refused:
+        downloaded(house, later)
+    assert refusal(refused) == "set_changed"
+    assert house.desk.show(ANN, later.export_id).state == "void"
+    unmasked = approved(house, contents="audio_unmasked")
+    house.calls.versions["acme", "c1"] += 1
+    assert downloaded(house, unmasked), "as it is, it is the same sound"
+
+
+def test_a_muting_that_changed_during_the_download_ends_it(house: ExportHouse) -> None:
+    export = approved(house, contents="audio_masked")
+    house.sounds.changed = {"c1"}
+    with pytest.raises(ExportRefusedError) as refused:
+        downloaded(house, export)
+    assert refusal(refused) == "set_changed"
+    assert house.ended == [False]

@@ -46,6 +46,7 @@ def upgrade() -> None:
         sa.Column("recording", sa.String(64)),
         sa.Column("text", sa.String(64)),
         sa.Column("analysis", sa.String(64)),
+        sa.Column("muting", sa.String(64)),
         sa.PrimaryKeyConstraint("export_id", "call_id", name="pk_export_calls"),
         sa.ForeignKeyConstraint(["export_id"], ["exports.export_id"], name="fk_export_calls_export_id"),
     )
