@@ -7,7 +7,7 @@ from typing import Any
 
 from processors.custody.receipts import signed_receipt
 from streams.adapters.clickhouse.purging import ClickHousePurge
-from streams.adapters.object_store.from_settings import object_store_from
+from streams.adapters.object_store.from_settings import whole_store_from
 from streams.adapters.object_store.purging import CallObjects
 from streams.adapters.register.erasures import RegisterErasures
 from streams.adapters.register.ports import EntryWithin
@@ -72,7 +72,7 @@ def purger_from(settings: Settings, register: Register, clock: Clock, keeps: Kee
     copies: list[DerivedCopies] = [ReaderAnswers(settings.data_dir / "workers" / SECOND_READ / ANSWERS_FILE)]
     return Purger(
         RegisterPurges(register, clock, keeps.holds, keeps.floors, keeps.audit),
-        CallObjects(object_store_from(settings)),
+        CallObjects(whole_store_from(settings)),
         tables_from(settings),
         copies,
         sign,

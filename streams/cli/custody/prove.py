@@ -52,7 +52,7 @@ def prove(
     """
     from streams.adapters.kafka.client import Publisher
     from streams.adapters.key_wrappers.from_settings import key_wrapper_from
-    from streams.adapters.object_store.from_settings import object_store_from
+    from streams.adapters.object_store.from_settings import whole_store_from
     from streams.adapters.register.keys import RegisterKeys
     from streams.adapters.register.register import Register
     from streams.adapters.register.rotation import Rotation
@@ -67,7 +67,7 @@ def prove(
     settings = command_settings()
     register = Register.of(settings)
     require_register(register)
-    store, now = object_store_from(settings), SystemClock().now()
+    store, now = whole_store_from(settings), SystemClock().now()
     store.check()
     speech = [file.read_bytes() for file in example_recordings()[:6]]
     secret_calls = ProofCalls(f"{now.isoformat()}", now, speech)

@@ -5,7 +5,7 @@ from contextlib import contextmanager
 
 from processors.custody.authorization import Actor, Target
 from streams.adapters.decoder.process import DecoderProcess
-from streams.adapters.object_store.from_settings import object_store_from
+from streams.adapters.object_store.from_settings import whole_store_from
 from streams.adapters.register.register import Register
 from streams.adapters.register.tombstones import RegisterTombstones
 from streams.cli.console.access import commanding
@@ -29,7 +29,7 @@ def opened_listening(settings: Settings, tenant: str) -> Iterator[tuple[Listenin
         with DecoderProcess() as decoder:
             listening = listening_from(
                 settings,
-                object_store_from(settings),
+                whole_store_from(settings),
                 register,
                 clock,
                 decoder.stretch,

@@ -31,6 +31,12 @@ class S3Settings(ObjectStoreSettings):
         description="s3 store: days for which the bucket keeps what was overwritten or deleted, 0 for none. Set "
         "by `callstream bucket apply` where the server can",
     )
+    s3_archive_class: str = Field(
+        default="",
+        pattern=r"^(?!GLACIER$|DEEP_ARCHIVE$)[A-Z0-9_]*$",
+        description="s3 store: class of storage of what is archived, such as GLACIER_IR; empty: that of the bucket. Not "
+        "GLACIER or DEEP_ARCHIVE: what must be thawed first cannot be read",
+    )
 
     def open(self, bucket: str, data_dir: Path) -> "S3Store":  # noqa: ARG002 - nothing is kept on this machine
         """See `ObjectStoreSettings.open`. Raises `SettingsError`."""
@@ -48,6 +54,7 @@ class S3Settings(ObjectStoreSettings):
                 secure=self.s3_secure,
                 region=self.s3_region,
                 older_versions_days=self.s3_older_versions_days,
+                archive_class=self.s3_archive_class,
             )
         except ValueError:
             raise SettingsError(
