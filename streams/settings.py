@@ -304,8 +304,8 @@ class Settings(SettingsPart):
     )
     archive_to: OptionalInbox = Field(
         default=None,
-        description="where recordings and results are archived (docs/retention.md): a folder, or s3://BUCKET/; empty: in "
-        "store_bucket, below archive/. Do not change it while anything lies there",
+        description="where recordings and results are archived (docs/retention.md): a folder, or s3://BUCKET/; empty: "
+        "in store_bucket, below archive/. Do not change it while anything lies there",
     )
     archive_s3_endpoint: str = Field(
         default="",

@@ -115,8 +115,8 @@ class DataKeys(Protocol):
 
 
 ObjectRole = Literal["recording", "converted", "peaks", "seek_index", "transcript", "received", "result"]
-"""What a sealed object is of its call. `received` is a transcript from outside as it came, not masked; `result` what was
-said, masked, and found, as Parquet in the archive."""
+"""What a sealed object is of its call. `received` is a transcript from outside as it came, not masked; `result`,
+in the archive, is what was said, masked, and found, as Parquet."""
 
 PURPOSE_OF: Mapping[ObjectRole, Purpose] = {
     "recording": "audio",

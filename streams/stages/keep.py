@@ -55,8 +55,8 @@ from streams.adapters.register.register import Register
 from streams.adapters.register.retentions import DueKey, KeepDecision, KeptCall, RegisterRetentions
 from streams.adapters.register.tombstones import RegisterTombstones
 from streams.ports import Clock, WorkSource
-from streams.queries.archived_result import CallResults
 from streams.purging import eraser_from, keeps_calls, purger_from
+from streams.queries.archived_result import CallResults
 from streams.runtime.lanes import Lanes
 from streams.runtime.logs import describe
 from streams.runtime.loop import Loop, PollWorkPublishCommit, nothing

@@ -12,6 +12,7 @@ from processors.custody.audit_entry import AuditLog
 from processors.custody.ports import Tombstones
 from processors.listening.virtual_wav import SoundFrames, WavShape
 from streams.adapters.decoder.process import DecoderProcess
+from streams.adapters.object_store.archive import ArchivedResults
 from streams.adapters.object_store.from_settings import whole_store_from
 from streams.adapters.object_store.playable import DecodesStretches, PlayableRecordings
 from streams.adapters.register.api_keys import RegisterApiKeys
@@ -97,6 +98,7 @@ def listening_from(
         tombstones,
         audit_log,
         clock,
+        ArchivedResults(sealed_store_from(settings, store, "transcript", register=register)),
     )
 
 

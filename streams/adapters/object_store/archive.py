@@ -43,7 +43,7 @@ Result = Callable[[str, str, date], bytes | None]
 """What was said and found of a call (tenant, call, UTC day of its end) as Parquet; None where it was never judged."""
 
 
-def _no_result(tenant_id: str, call_id: str, day: date) -> None:  # noqa: ARG001 - see `Result`
+def _no_result(tenant_id: str, call_id: str, day: date) -> None:
     """For who archives sound alone."""
 
 
@@ -140,6 +140,18 @@ class ArchivedResult:
     def identity(self) -> SealedIdentity:
         """To what its bytes are bound."""
         return SealedIdentity(self.tenant_id, self.call_id, "result", RESULT_FORMAT)
+
+
+@dataclass(frozen=True)
+class ArchivedResults:
+    """Results that lie in the archive, for who may read transcripts."""
+
+    sealed: SealedStore
+
+    def read(self, tenant_id: str, call_id: str, day: date) -> bytes:
+        """The Parquet of a call. Raises as `SealedStore.read`: `ObjectMissingError` where none is archived."""
+        place = ArchivedResult(tenant_id, call_id, day)
+        return self.sealed.read(place.key, place.identity, day)
 
 
 def archived_key(tenant_id: str, call_id: str, version: str, day: date) -> str:

@@ -78,7 +78,9 @@ class StoreWithArchive:
             return
         last = ""
         both = (self._archive.entries(below, after=after), self._at_hand.entries(prefix, after=after))
-        for entry in merge(*both, key=lambda each: each.key.encode()):  # of two that are equal the archive's comes first
+        for entry in merge(
+            *both, key=lambda each: each.key.encode()
+        ):  # of two that are equal the archive's comes first
             if entry.key != last:
                 yield entry
             last = entry.key

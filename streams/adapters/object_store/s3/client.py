@@ -128,8 +128,9 @@ class S3Store:
         patience: Patience | None = None,
         clock: Clock | None = None,
     ) -> None:
-        """`endpoint` is host:port. With TLS the CA is certifi's, or the file that SSL_CERT_FILE names. `archive_class` is
-        the class of storage of what is written below `archive/`; the bucket's own where it is empty.
+        """`endpoint` is host:port. With TLS the CA is certifi's, or the file that SSL_CERT_FILE names.
+
+        `archive_class` is the class of storage of what is written below `archive/`; the bucket's where it is empty.
 
         Nothing is sent before the first call. Raises `ValueError` for an endpoint or a bucket name that cannot be.
         """
