@@ -107,6 +107,8 @@ class ActionsProof:
     actions: Counter[str] = field(default_factory=Counter)
     done: Counter[str] = field(default_factory=Counter)
     destroyed: int = 0
+    stopped: int = 0
+    """Calls that were to go, and were held."""
     killed: int = 0
     across_tenants: int = 0
     not_allowed: int = 0
@@ -141,7 +143,7 @@ class ActionsProof:
 
     @property
     def holds(self) -> bool:
-        return self.wrong == 0 and min(self.plays, self.destroyed, self.done["hold"], self.done["release"]) > 0
+        return self.wrong == 0 and min(self.plays, self.destroyed, self.stopped, self.done["release"]) > 0
 
 
 @dataclass
@@ -662,6 +664,7 @@ class ActionWorld:
     def _foretell(self, call: BookedCall) -> None:
         """What becomes of a call that is ordered to go, at the moment before its tombstone would be written."""
         held, today = self._is_held(call), self._clock.now().date()
+        self._proof.stopped += held and not call.doomed and (self._order != "keep" or today >= call.keep_until)
         match self._order:
             case "person":
                 call.doomed |= not held
