@@ -478,11 +478,12 @@ class ActionWorld:
         self._proof.done[name] += 1
 
     def end(self) -> None:
-        """What was begun must be carried out by the next rounds, whoever was killed at it."""
-        self._clock.moment += timedelta(hours=1)
-        self.go_on()
-        self._look()
-        self._proof.not_destroyed += sum(call.doomed and not call.gone for call in self._calls)
+        """What was begun must be carried out by the next round, whoever was killed at it."""
+        if any(call.doomed and not call.gone for call in self._calls):
+            self._clock.moment += timedelta(hours=1)
+            self.go_on()
+            self._look()
+            self._proof.not_destroyed += sum(call.doomed and not call.gone for call in self._calls)
 
     # --- what people hear and read ---
 
@@ -677,19 +678,8 @@ class ActionWorld:
     def _carried_out(self) -> None:
         """Nobody was killed: what had to go has gone."""
         self._look()
-        self._proof.not_destroyed += sum(
-            call.doomed and not call.gone for call in self._wanted if not self._leased(call)
-        )
-
-    def _leased(self, call: BookedCall) -> bool:
-        """Somebody was killed at it before: it goes in a later round."""
-        return call.key in self._left_behind
-
-    @property
-    def _left_behind(self) -> set[tuple[str, str]]:
-        """Calls of purges that have begun and are not receipted."""
-        found = self._house.purges.all(None, 100)
-        return {(each.order.tenant_id, call) for each in found if each.receipt is None for call in each.calls}
+        for call in self._wanted:
+            self._proof.not_destroyed += call.doomed and not call.gone and not call.left_behind
 
     def _look(self) -> None:
         """What has gone from the disk, and whether it was to."""
