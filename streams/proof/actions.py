@@ -211,7 +211,7 @@ class MadeTables:
     def wait_for_old_parts(self) -> None: ...
 
 
-def _no_decoding(*_: object) -> SoundFrames:
+def _no_decoding(parts: Sequence[bytes], at_ms: int, first: int, count: int, channels: int) -> SoundFrames:  # noqa: ARG001
     raise AssertionError("recordings of the proof are plain")
 
 
@@ -515,7 +515,7 @@ class ActionWorld:
         return any(
             grant.tenant_id in (call.tenant_id, "*")
             and action in grant.actions
-            and grant.teams in (None, frozenset(TEAMS), frozenset({call.team}))
+            and (grant.teams is None or call.team in grant.teams)
             and grant.agent_id in (None, call.agent_id)
             for grant in actor.grants
         )
@@ -741,7 +741,9 @@ class ActionWorld:
     def _may_all(actor: Actor, action: Action, tenant_id: str) -> bool:
         """Whether a grant is for the whole tenant."""
         return any(
-            grant.tenant_id in (tenant_id, "*") and action in grant.actions and grant.teams is grant.agent_id is None
+            grant.tenant_id in (tenant_id, "*")
+            and action in grant.actions
+            and (grant.teams, grant.agent_id) == (None, None)
             for grant in actor.grants
         )
 
