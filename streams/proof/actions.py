@@ -95,7 +95,7 @@ class KilledError(BaseException):
     """Here the process ends."""
 
 
-class RefusedError(Exception):
+class NothingToDoError(Exception):
     """Whoever asked may not."""
 
 
@@ -465,7 +465,7 @@ class ActionWorld:
         self._proof.actions[name] += 1
         try:
             getattr(self, name)()
-        except (NotPlayedError, NotAllowedToHoldError, HoldRefusedError, RefusedError):
+        except (NotPlayedError, NotAllowedToHoldError, HoldRefusedError, NothingToDoError):
             return
         except KilledError:
             self._proof.killed += 1
@@ -575,7 +575,7 @@ class ActionWorld:
     def _some_case(self, tenant_id: str) -> str:
         known = [case_id for owner, case_id in self._cases if owner == tenant_id]
         if not known:
-            raise RefusedError
+            raise NothingToDoError
         return self._chance.choice(known)
 
     def _is_held(self, call: BookedCall) -> bool:
@@ -633,7 +633,7 @@ class ActionWorld:
 
     def _require_delete(self, actor: Actor, tenant_id: str) -> None:
         if not authorize(actor, "delete", Target(tenant_id)).allowed:
-            raise RefusedError
+            raise NothingToDoError
         self._proof.not_allowed += not self._may_all(actor, "delete", tenant_id)
 
     def _destroying(self, order: str, calls: Sequence[BookedCall]) -> None:
@@ -659,7 +659,7 @@ class ActionWorld:
     def _refusals(self) -> Iterator[None]:
         try:
             yield
-        except (NotPlayedError, NotAllowedToHoldError, HoldRefusedError, RefusedError):
+        except (NotPlayedError, NotAllowedToHoldError, HoldRefusedError, NothingToDoError):
             return
 
     def _foretell(self, call: BookedCall) -> None:
@@ -706,7 +706,7 @@ class ActionWorld:
         """Another call of somebody."""
         tenant_id = self._chance.choice(TENANTS)
         if len(self._of(tenant_id)) >= CALLS_OF_A_TENANT + 2:
-            raise RefusedError
+            raise NothingToDoError
         call, name = _booked(self._chance, tenant_id, len(self._of(tenant_id)), self._clock.now())
         self._house.take_in(call, name)
         self._calls.append(call)
@@ -715,7 +715,7 @@ class ActionWorld:
         """It is found to be of another class: what is kept longest counts."""
         call, name = self._some_call(), self._chance.choice(list(_DAYS))
         if call.doomed:
-            raise RefusedError
+            raise NothingToDoError
         self._house.decide(call, name)
         days, floor = _DAYS[name]
         ended_on = call.ended_at.date()

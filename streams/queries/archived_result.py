@@ -35,7 +35,7 @@ _COUNT = f"SELECT count() FROM calls WHERE {_OF_CALL}"  # noqa: S608 - a constan
 
 @dataclass(frozen=True)
 class CallResults:
-    """`streams.adapters.object_store.archive.Result`. Safe to share between threads."""
+    """`streams.adapters.object_store.archive.ResultOfCall`. Safe to share between threads."""
 
     url: str
 

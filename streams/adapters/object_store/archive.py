@@ -39,7 +39,7 @@ class ArchiveError(OperatorError):
     """What was written into the archive is not what was to be: the original stays."""
 
 
-Result = Callable[[str, str, date], bytes | None]
+ResultOfCall = Callable[[str, str, date], bytes | None]
 """What was said and found of a call (tenant, call, UTC day of its end) as Parquet; None where it was never judged."""
 
 
@@ -60,7 +60,7 @@ class RecordingArchive:
     limits: DecodeLimits
     most_bytes: int
     """A larger recording is not held in memory: it stays where it is."""
-    result: Result = _no_result
+    result: ResultOfCall = _no_result
 
     def archive(self, tenant_id: str, call_id: str, day: date) -> int:
         """Have its result lie in the archive, and every recording there alone; how many those were. Again is right.
