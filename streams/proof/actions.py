@@ -524,16 +524,17 @@ class ActionWorld:
 
     def hold(self) -> None:
         tenant_id, calls = self._named()
-        self._tell_case(tenant_id, self._free_case(tenant_id), HoldScope(frozenset(calls)), extends=False)
+        self._tell_case(tenant_id, self._free_case(), HoldScope(frozenset(calls)), extends=False)
 
     def hold_customer(self) -> None:
         tenant_id = self._chance.choice(TENANTS)
-        self._tell_case(tenant_id, self._free_case(tenant_id), self._scope_of_customer(), extends=False)
+        self._tell_case(tenant_id, self._free_case(), self._scope_of_customer(), extends=False)
 
     def extend(self) -> None:
-        tenant_id, calls = self._named()
+        tenant_id, case_id = self._some_case()
+        calls = self._named(tenant_id)[1]
         scope = HoldScope(frozenset(calls)) if self._chance.random() < 0.6 else self._scope_of_customer()
-        self._tell_case(tenant_id, self._some_case(tenant_id), scope, extends=True)
+        self._tell_case(tenant_id, case_id, scope, extends=True)
 
     def _tell_case(self, tenant_id: str, case_id: str, scope: HoldScope, *, extends: bool) -> None:
         actor = self._somebody()
@@ -553,8 +554,7 @@ class ActionWorld:
         case.customers += [(key, each.since) for each in scope.customers for key in each.keys]
 
     def release(self) -> None:
-        tenant_id, actor = self._chance.choice(TENANTS), self._somebody()
-        case_id = self._some_case(tenant_id)
+        actor, (tenant_id, case_id) = self._somebody(), self._some_case()
         self._house.holding.release(Asking(actor, "proof"), tenant_id, case_id, "settled")
         self._proof.not_allowed += not self._may_all(actor, "release", tenant_id)
         self._cases[tenant_id, case_id].is_open = False
@@ -563,17 +563,23 @@ class ActionWorld:
         since = self._chance.choice((None, BEGAN - timedelta(days=200)))
         return HoldScope(customers=(CustomerScope(frozenset({self._chance.choice(CUSTOMERS)}), since),))
 
-    def _named(self) -> tuple[str, list[str]]:
-        tenant_id = self._chance.choice(TENANTS)
-        ids = [call.call_id for call in self._calls if call.tenant_id == tenant_id]
-        return tenant_id, self._chance.sample(ids, self._chance.randint(1, 2))
+    def _named(self, tenant_id: str | None = None, *, rather_held: bool = False) -> tuple[str, list[str]]:
+        """One or two calls of a tenant; every other time such as are held, where there are any."""
+        tenant_id = tenant_id or self._chance.choice(TENANTS)
+        ids = [call.call_id for call in self._of(tenant_id)]
+        if rather_held and self._chance.random() < 0.5:
+            ids = [call.call_id for call in self._of(tenant_id) if self._is_held(call)] or ids
+        return tenant_id, self._chance.sample(ids, min(len(ids), self._chance.randint(1, 2)))
 
-    def _free_case(self, tenant_id: str) -> str:
+    def _free_case(self) -> str:
         """Mostly one of its own; sometimes one that is open, or over."""
-        return f"K{self._chance.randint(0, 9)}" if self._chance.random() < 0.8 else self._some_case(tenant_id)
+        return f"K{self._chance.randint(0, 9 if self._chance.random() < 0.8 else 1)}"
 
-    def _some_case(self, tenant_id: str) -> str:
-        known = [case_id for owner, case_id in self._cases if owner == tenant_id]
+    def _some_case(self) -> tuple[str, str]:
+        """Mostly one that is open."""
+        known = list(self._cases)
+        if self._chance.random() < 0.8:
+            known = [key for key, case in self._cases.items() if case.is_open] or known
         if not known:
             raise NothingToDoError
         return self._chance.choice(known)
@@ -593,7 +599,7 @@ class ActionWorld:
 
     def purge(self) -> None:
         """As `callstream purge` does."""
-        actor, (tenant_id, calls) = self._somebody(), self._named()
+        actor, (tenant_id, calls) = self._somebody(), self._named(rather_held=True)
         self._require_delete(actor, tenant_id)
         order = PurgeOrder(tenant_id, "request", actor.actor_id, role="some_role")
         self._destroying("person", [call for call in self._of(tenant_id) if call.call_id in calls])

@@ -29,10 +29,10 @@ from streams.proof.exports import MovedClock
 
 
 def test_at_random_nothing_is_heard_across_tenants_and_nothing_goes_that_is_held() -> None:
-    proof = prove_actions(60, 15, houses=3)
+    proof = prove_actions(50, 15, houses=2)
     assert proof.wrong == 0, proof
     assert proof.holds, proof
-    assert min(proof.plays, proof.destroyed) > 30
+    assert min(proof.plays, proof.destroyed) > 20
 
 
 @pytest.mark.long
@@ -77,7 +77,7 @@ def everything_is_allowed(_actor: Actor, _action: Action, _target: Target) -> De
 
 
 def test_the_book_sees_that_a_hold_was_not_asked_for() -> None:
-    proof = prove_actions(60, 15, house=NothingIsHeld, houses=1)
+    proof = prove_actions(15, 15, steps=30, house=NothingIsHeld, houses=1)
     assert proof.under_hold > 0
     assert not proof.holds
 
@@ -89,7 +89,7 @@ def test_the_book_sees_what_goes_before_its_time() -> None:
 
 
 def test_the_book_sees_what_is_heard_after_it_was_erased() -> None:
-    assert prove_actions(30, 15, house=NothingIsGone, houses=1).after_destruction > 0
+    assert prove_actions(15, 15, steps=30, house=NothingIsGone, houses=1).after_destruction > 0
 
 
 def test_the_book_sees_who_hears_what_is_not_theirs(monkeypatch: pytest.MonkeyPatch) -> None:
