@@ -1,21 +1,28 @@
 """An archive in a store of its own: the contract of stores over the two of them, and what lies where."""
 
 from collections.abc import Iterator
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import ClassVar
 
 import pytest
 from pydantic import SecretStr
 
+from processors.listening.audio import DecodeLimits, probe
+from processors.listening.renditions import render
+from streams.adapters.object_store.archive import ArchivedResult, ArchivedResults, RecordingArchive
 from streams.adapters.object_store.folder import FolderSettings, FolderStore
 from streams.adapters.object_store.from_settings import object_store_from, whole_store_from
+from streams.adapters.object_store.purging import CallObjects
 from streams.adapters.object_store.s3 import S3Settings
+from streams.adapters.object_store.sealed_store import SealedStore
 from streams.adapters.object_store.with_archive import with_archive
-from streams.ports import ForeignUriError, LocksObjects, ObjectMissingError, ObjectStore, StoreAccessError
+from streams.backup.from_settings import systems_from
+from streams.ports import ForeignUriError, LocksObjects, ObjectMissingError, ObjectStore, StoreAccessError, SystemClock
 from streams.settings import Settings, SettingsError, load_settings
 from tests.contracts.object_store_contract import BUCKET, DIGITS, KEY, ObjectStoreContract
 from tests.contracts.s3_server import S3Server
+from tests.support.data_keys import MemoryDataKeys
 
 ARCHIVE_BUCKET = "the-archive"
 ARCHIVED = "archive/acme/2026/01/02/c1.0123456789abcdef.opus"
@@ -69,6 +76,31 @@ class ArchiveContract:
         for ask in (store.read, store.size):
             with pytest.raises(ObjectMissingError):
                 ask(ARCHIVED)
+
+    def test_a_purge_counts_and_destroys_what_is_archived_wherever_it_lies(
+        self, store: ObjectStore, at_hand: ObjectStore
+    ) -> None:
+        day = date(2026, 1, 2)
+        store.put(ARCHIVED, DIGITS)
+        store.put(ArchivedResult("acme", "c1", day).key, DIGITS)
+        at_hand.put("archive/acme/2026/01/02/c1.fedcba9876543210.opus", DIGITS)  # of before
+        store.put(ArchivedResult("acme", "c1.1", day).key, DIGITS)
+        objects = CallObjects(store)
+
+        assert objects.left("acme", {"c1": [day]})["archive"] == 3
+        assert objects.destroy("acme", {"c1": [day]})["archive"] == 3
+        assert objects.left("acme", {"c1": [day]})["archive"] == 0
+        assert [entry.key for entry in store.entries()] == [ArchivedResult("acme", "c1.1", day).key], "another call's"
+
+    def test_what_lies_in_the_archive_is_sealed_like_all_else(self, store: ObjectStore, archive: ObjectStore) -> None:
+        sealed, day = SealedStore(store, MemoryDataKeys()), date(2026, 1, 2)
+        result = RecordingArchive(
+            store, sealed, render, probe, DecodeLimits(60_000), 1_000_000, lambda *_: b"PAR1 what was said PAR1"
+        )
+        result.archive("acme", "c1", day)
+        (entry,) = archive.entries()
+        assert b"what was said" not in archive.read(entry.key)
+        assert ArchivedResults(sealed).read("acme", "c1", day) == b"PAR1 what was said PAR1"
 
     def test_a_listing_is_sorted_over_both_and_may_go_on_anywhere(self, store: ObjectStore) -> None:
         keys = ["alerts/a", "archive/a", "archive/ä", "archive.txt", "archives/z", "transcripts/t"]
@@ -210,6 +242,14 @@ def test_a_folder_of_its_own_holds_what_is_archived(tmp_path: Path) -> None:
     store.apply()
     store.put(ARCHIVED, DIGITS)
     assert (tmp_path / "far" / "archive" / ARCHIVED).read_bytes() == DIGITS
+
+
+def test_a_backup_has_what_is_archived_elsewhere(tmp_path: Path) -> None:
+    settings = Settings(data_dir=tmp_path / "data", archive_to=str(tmp_path / "far"))
+    whole_store_from(settings).apply()
+    whole_store_from(settings).put(ARCHIVED, DIGITS)
+    systems = systems_from(settings, SystemClock(), "1")
+    assert [entry.key for entry in systems.store.entries()] == [ARCHIVED]
 
 
 @pytest.mark.parametrize(
