@@ -29,8 +29,8 @@ if TYPE_CHECKING:
 NAMED = 20
 EXPORT_SEQUENCES = 10_000
 """Of random actions on exports, in memory: some ten seconds."""
-ACTION_SEQUENCES = 300
-"""Of random plays, holds and deletions, on a register and a folder of their own: some twenty seconds."""
+ACTION_SEQUENCES = 200
+"""Of random plays, holds and deletions, on a register and a folder of their own: some ten seconds."""
 
 
 def prove(
@@ -100,7 +100,7 @@ def prove(
         typer.echo("asking for exports, approving and downloading them at random", err=True)
         exports = prove_exports(EXPORT_SEQUENCES, now.toordinal())
         typer.echo("listening, holding, releasing and destroying at random", err=True)
-        actions = prove_actions(ACTION_SEQUENCES, now.toordinal(), houses=10)
+        actions = prove_actions(ACTION_SEQUENCES, now.toordinal(), houses=5)
     finally:
         publisher.close()
         register.close()
