@@ -7,7 +7,7 @@ import hashlib
 import logging
 from collections import OrderedDict
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from threading import Lock
 from typing import Literal
 
@@ -34,6 +34,7 @@ from processors.listening.virtual_wav import SoundFrames, VirtualWav, WavShape
 from schemas.errors import OperatorError
 from schemas.messages.call_ended import CallEnded
 from schemas.messages.transcript import AudioFacts, Transcript
+from streams.adapters.object_store.archive import ArchivedResults
 from streams.adapters.object_store.playable import (
     NotPlayableError,
     PlayableRecording,
@@ -149,6 +150,8 @@ class Listening:
     tombstones: Tombstones
     audit_log: AuditLog
     clock: Clock
+    results: ArchivedResults | None = None
+    """None where this process shows no archived results."""
     sessions: PlaySessions = field(default_factory=PlaySessions)
     _remembered: "OrderedDict[tuple[str, str], tuple[datetime, _Known]]" = field(default_factory=OrderedDict)
     _lock: Lock = field(default_factory=Lock)
@@ -226,6 +229,22 @@ class Listening:
                 raise NotPlayableError("not_heard_yet")
         self._enter_session(request, action, decision, None)
         return transcript
+
+    def result(self, request: ListeningRequest) -> bytes:
+        """What was said, masked, and found of an archived call, as Parquet. Entered each time."""
+        action = "viewed_text"
+        decision, _ = self._permitted(request, action, "see_text")
+        with _Refusing(self, request, action, decision):
+            transcript = self.transcripts.load(request.tenant_id, request.call_id)
+            if transcript is None or self.results is None:
+                raise NotPlayableError("not_archived")
+            day = transcript.call.ended_at.astimezone(UTC).date()
+            try:
+                data = self.results.read(request.tenant_id, request.call_id, day)
+            except ObjectMissingError:
+                raise NotPlayableError("not_archived") from None
+        self.audit_log.append(self._entry(request, action, decision, "allowed", None, {"archived_bytes": len(data)}))
+        return data
 
     def _permitted(self, request: ListeningRequest, action: str, asked: Action) -> tuple[Decision, _Known]:
         tenant_id, call_id = request.tenant_id, request.call_id

@@ -11,7 +11,7 @@ from schemas.config.tenants import read_tenants
 from streams.adapters.clickhouse.judged_calls import ClickHouseJudgedCalls
 from streams.adapters.clickhouse.listed_calls import ListedCalls
 from streams.adapters.clickhouse.purging import ClickHousePurge
-from streams.adapters.object_store.from_settings import object_store_from
+from streams.adapters.object_store.from_settings import whole_store_from
 from streams.adapters.object_store.purging import CallObjects
 from streams.adapters.register.audit_log import RegisterAuditLog
 from streams.adapters.register.erasures import RegisterErasures
@@ -81,7 +81,7 @@ def purger_from(settings: Settings, register: Register, clock: Clock, keeps: Kee
     copies: list[DerivedCopies] = [ReaderAnswers(settings.data_dir / "workers" / SECOND_READ / ANSWERS_FILE)]
     return Purger(
         RegisterPurges(register, clock, keeps.holds, keeps.floors, keeps.audit),
-        CallObjects(object_store_from(settings)),
+        CallObjects(whole_store_from(settings)),
         tables_from(settings),
         copies,
         sign,

@@ -121,6 +121,10 @@ _GROUPS: Mapping[str, tuple[str, ...]] = {
     ),
     "ClickHouse": ("clickhouse_url", "clickhouse_cluster"),
     "object store": ("store_kind", "store_bucket"),
+    "archive": (
+        *("archive_to", "archive_s3_endpoint", "archive_s3_secure", "archive_s3_region"),
+        *("archive_s3_access_key", "archive_s3_secret_key"),
+    ),
     "register": ("register_url", "register_ca_file", "register_allow_plain"),
     "keys": ("key_wrapper",),
     "audio keys": ("audio_keys_file", "audio_keys", "transit_audio_key"),
@@ -297,6 +301,23 @@ class Settings(SettingsPart):
     )
     store_bucket: str = Field(
         default="callstream", pattern=r"^[a-z0-9][a-z0-9.-]{1,62}$", description="bucket of recordings and transcripts"
+    )
+    archive_to: OptionalInbox = Field(
+        default=None,
+        description="where recordings and results are archived (docs/retention.md): a folder, or s3://BUCKET/; empty: "
+        "in store_bucket, below archive/. Do not change it while anything lies there",
+    )
+    archive_s3_endpoint: str = Field(
+        default="",
+        pattern=r"^[^/\s]*$",
+        description="archive in a bucket elsewhere: host:port, without https://; empty: at that of the s3 store, "
+        "by its settings",
+    )
+    archive_s3_secure: bool = Field(default=True, description="archive in a bucket elsewhere: TLS")
+    archive_s3_region: str = Field(default="us-east-1", description="archive in a bucket elsewhere: region")
+    archive_s3_access_key: str = Field(default="", description="archive in a bucket elsewhere: access key")
+    archive_s3_secret_key: SecretStr = Field(
+        default=SecretStr(""), description="archive in a bucket elsewhere: secret key"
     )
 
     register_url: SecretStr = Field(

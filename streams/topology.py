@@ -107,7 +107,10 @@ STAGES: tuple[StageEntry, ...] = (
         scales_by="as many as a load balancer has, each person at one of them",
         builder="streams.stages.play:build",
         asks=("ClickHouse", "object store", "register"),
-        settings=("serving", "playing", "people", "recordings", "transcripts", "keys", "audio keys", "transcript keys"),
+        settings=(
+            *("serving", "playing", "people", "recordings", "transcripts", "archive"),
+            *("keys", "audio keys", "transcript keys"),
+        ),
     ),
     StageEntry(
         "collect",
@@ -263,7 +266,10 @@ STAGES: tuple[StageEntry, ...] = (
         scales_by="one is enough",
         builder="streams.stages.keep:build",
         asks=("ClickHouse", "object store", "register"),
-        settings=("retention", "keeping", "purging", "first contacts", "recordings", "keys", "audio keys"),
+        settings=(
+            *("retention", "keeping", "purging", "first contacts", "recordings", "archive"),
+            *("keys", "audio keys", "transcript keys"),
+        ),
     ),
     StageEntry(
         "store",

@@ -380,6 +380,8 @@ _OF_CALL = re.compile(
 _VERSION = re.compile(r"(?P<call>.+)\.(?P<version>[0-9a-f]{16})(?:\.[a-z0-9_]{1,16}){0,2}")
 _OLD_VERSION = re.compile(r"(?P<call>.+)\.(?P<version>[0-9a-f]{12})\.[a-z0-9]{1,8}")
 _TRANSCRIPT = re.compile(r"(?P<call>.+)\.(?P<version>[0-9]{1,3})")
+_RECORDINGS = (_VERSION, _OLD_VERSION)
+_RESULT = re.compile(r"(?P<call>.+)\.(?P<version>[0-9]{1,3})\.parquet")
 _IN_CLEAR = re.compile(r"transcripts/(?P<tenant>[^/]+)/(?P<call>[^/]+)\.json")
 
 
@@ -404,7 +406,7 @@ def object_of(key: str) -> ObjectOfCall | None:
     if found is None:
         return None
     kind = key.partition("/")[0]
-    patterns = (_TRANSCRIPT,) if kind == "transcripts" else (_VERSION, _OLD_VERSION)
+    patterns = {"transcripts": (_TRANSCRIPT,), "archive": (_RESULT, *_RECORDINGS)}.get(kind, _RECORDINGS)
     for pattern in patterns:
         if match := pattern.fullmatch(found["rest"]):
             day = found["day"].replace("/", "-")

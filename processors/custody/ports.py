@@ -114,8 +114,9 @@ class DataKeys(Protocol):
         ...
 
 
-ObjectRole = Literal["recording", "converted", "peaks", "seek_index", "transcript", "received"]
-"""What a sealed object is of its call. `received` is a transcript from outside as it came, not masked."""
+ObjectRole = Literal["recording", "converted", "peaks", "seek_index", "transcript", "received", "result"]
+"""What a sealed object is of its call. `received` is a transcript from outside as it came, not masked; `result`,
+in the archive, is what was said, masked, and found, as Parquet."""
 
 PURPOSE_OF: Mapping[ObjectRole, Purpose] = {
     "recording": "audio",
@@ -124,6 +125,7 @@ PURPOSE_OF: Mapping[ObjectRole, Purpose] = {
     "seek_index": "audio",
     "transcript": "transcript",
     "received": "received",
+    "result": "transcript",
 }
 """Which key seals it."""
 

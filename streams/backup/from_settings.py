@@ -9,7 +9,7 @@ from streams.adapters.backup.signing import read_private_key, read_public_keys, 
 from streams.adapters.backup.target import BackupPlace, BackupTarget
 from streams.adapters.clickhouse.connection import connect
 from streams.adapters.object_store.folder import FolderStore
-from streams.adapters.object_store.from_settings import object_store_from
+from streams.adapters.object_store.from_settings import whole_store_from
 from streams.adapters.object_store.s3 import S3Settings
 from streams.adapters.register.register import Register, sqlite_url
 from streams.backup.systems import ConfigurationFile, Systems
@@ -76,7 +76,7 @@ def _place(settings: Settings, place: str, setting: str) -> BackupPlace:
 
 def systems_from(settings: Settings, clock: Clock, release: str) -> Systems:
     """The installation that the settings name."""
-    return Systems(Register.of(settings), lambda: _client(settings), object_store_from(settings), clock, release)
+    return Systems(Register.of(settings), lambda: _client(settings), whole_store_from(settings), clock, release)
 
 
 def systems_in(folder: Path, settings: Settings, clock: Clock, release: str) -> Systems:

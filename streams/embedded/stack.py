@@ -20,7 +20,7 @@ from schemas.errors import EmbeddedStackError, OperatorError
 from streams.adapters.clickhouse.migrate import migrate, views_of
 from streams.adapters.kafka.client import apply_topics
 from streams.adapters.key_wrappers.from_settings import key_wrapper_from
-from streams.adapters.object_store.from_settings import object_store_from
+from streams.adapters.object_store.from_settings import whole_store_from
 from streams.adapters.register.migrate import migrate_register
 from streams.adapters.register.register import Register
 from streams.adapters.register.wrapping_keys import ensure_current, is_known
@@ -128,7 +128,7 @@ class Stack:
         prepare_keys(self.settings)
         apply_topics(self.settings)
         migrate(self.settings.clickhouse_url.get_secret_value(), views=views_of(self.settings))
-        store = object_store_from(self.settings)
+        store = whole_store_from(self.settings)
         store.apply()
         if is_first:  # later, whoever can write the store could have anything sealed that way
             seal_those_in_clear(transcript_store_from(self.settings, store))

@@ -31,7 +31,7 @@ from schemas.messages.topics import CALLS_ANALYZED, CALLS_DEAD_LETTERS, CALLS_EN
 from streams.adapters.decoder.process import DecoderProcess
 from streams.adapters.kafka.client import BatchConsumer
 from streams.adapters.object_store.archive import RecordingArchive
-from streams.adapters.object_store.from_settings import object_store_from
+from streams.adapters.object_store.from_settings import whole_store_from
 from streams.adapters.register.errors import RegisterRefusedError
 from streams.adapters.register.holds import Gone, RegisterCases, RegisterHolds
 from streams.adapters.register.register import Register
@@ -39,6 +39,7 @@ from streams.adapters.register.retentions import DueKey, KeepDecision, KeptCall,
 from streams.adapters.register.tombstones import RegisterTombstones
 from streams.ports import Clock, WorkSource
 from streams.purging import eraser_from, keeps_calls, listed_from, purger_from
+from streams.queries.archived_result import CallResults
 from streams.runtime.lanes import Lanes
 from streams.runtime.logs import describe
 from streams.runtime.loop import Loop, PollWorkPublishCommit, in_own_thread, nothing
@@ -104,7 +105,7 @@ def build(worker: WorkerContext) -> Loop:
     settings, clock = worker.settings, worker.clock
     policy = read_retention_policy(settings.retention_file or RETENTION_FILE)
     policies = TenantPolicies(policy, read_tenants(settings.tenants_file))
-    store, register = object_store_from(settings), Register.of(settings)
+    store, register = whole_store_from(settings), Register.of(settings)
     worker.wait_for(store.check)
     worker.wait_for(lambda: require_register(register))
     worker.wait_for(lambda: require_topics(settings))
@@ -115,11 +116,12 @@ def build(worker: WorkerContext) -> Loop:
     tombstones, decoder = RegisterTombstones(register, clock), DecoderProcess()
     archive = RecordingArchive(
         store,
-        sealed_store_from(settings, store, "audio", register=register),
+        sealed_store_from(settings, store, "audio", "transcript", register=register),
         decoder.render,
         decoder.probe,
         DecodeLimits(settings.max_call_minutes * 60_000),
         settings.max_recording_bytes,
+        CallResults(settings.clickhouse_url.get_secret_value()),
     )
 
     def go_on() -> None:

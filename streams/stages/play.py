@@ -12,7 +12,8 @@ from processors.custody.audit_entry import AuditLog
 from processors.custody.ports import Tombstones
 from processors.listening.virtual_wav import SoundFrames, WavShape
 from streams.adapters.decoder.process import DecoderProcess
-from streams.adapters.object_store.from_settings import object_store_from
+from streams.adapters.object_store.archive import ArchivedResults
+from streams.adapters.object_store.from_settings import whole_store_from
 from streams.adapters.object_store.playable import DecodesStretches, PlayableRecordings
 from streams.adapters.register.api_keys import RegisterApiKeys
 from streams.adapters.register.audit_log import RegisterAuditLog
@@ -97,13 +98,14 @@ def listening_from(
         tombstones,
         audit_log,
         clock,
+        ArchivedResults(sealed_store_from(settings, store, "transcript", register=register)),
     )
 
 
 def build(worker: WorkerContext) -> Loop:
     """See `play_loop`. Raises what `people_from` and `exporting_from` do besides."""
     settings, clock = worker.settings, worker.clock
-    register, store = Register.of(settings), object_store_from(settings)
+    register, store = Register.of(settings), whole_store_from(settings)
     audit_log, tombstones = RegisterAuditLog(register, clock), RegisterTombstones(register, clock)
     asking = ThreadPoolExecutor(ASKING_THREADS, thread_name_prefix="ask")
     people = People(people_from(settings, register, clock), clock, asking)

@@ -19,6 +19,7 @@ RECORDING = "recordings/acme/2026/01/02/c1.0123456789abcdef.wav"
 PEAKS = "renditions/acme/2026/01/02/c1.0123456789abcdef.peaks"
 TRANSCRIPT = "transcripts/acme/2026/01/02/c1.1"
 DAY = "call_days/acme/0a1/c1"
+ARCHIVED = "archive/acme/2026/01/02/c1.0123456789abcdef.opus"
 ORIGINAL = "received/acme/2026/01/02/c1.0123456789abcdef"
 IN_PARTS = bytes(12_000_000)
 
@@ -34,7 +35,7 @@ def stores(versitygw: Versitygw) -> Iterator[Stores]:
         versitygw.store(BUCKET).apply()
         statements: list[dict[str, Any]] = []
         stores = {}
-        for worker in ("listen", "capture", "receive", "replay", "keep"):
+        for worker in ("listen", "capture", "receive", "replay", "keep", "archive"):
             user = versitygw.make_user()
             for statement in json.loads((POLICIES / f"{worker}.json").read_text())["Statement"]:
                 statements.append(statement | {"Principal": {"AWS": [user.access_key]}})
@@ -48,7 +49,7 @@ def stores(versitygw: Versitygw) -> Iterator[Stores]:
 
 @pytest.fixture(autouse=True)
 def stored(stores: Stores) -> None:
-    for key in (RECORDING, PEAKS, TRANSCRIPT, DAY, ORIGINAL):
+    for key in (RECORDING, PEAKS, TRANSCRIPT, DAY, ARCHIVED, ORIGINAL):
         stores["root"].put(key, b"sealed")
 
 
@@ -80,6 +81,12 @@ def left_in_the_middle(store: ObjectStore, key: str) -> None:
         pytest.param("keep", lambda store: store.delete(RECORDING), id="keep deletes recordings"),
         pytest.param("keep", lambda store: store.delete(TRANSCRIPT), id="keep deletes transcripts"),
         pytest.param("keep", lambda store: list(store.entries()), id="keep lists"),
+        pytest.param("archive", lambda store: store.read(RECORDING), id="archive reads recordings"),
+        pytest.param("archive", lambda store: store.put(ARCHIVED, IN_PARTS), id="archive writes into the archive"),
+        pytest.param("archive", lambda store: store.read(ARCHIVED), id="archive reads it back"),
+        pytest.param("archive", lambda store: store.delete(RECORDING), id="archive deletes recordings"),
+        pytest.param("archive", lambda store: store.delete(ARCHIVED), id="archive deletes what is archived"),
+        pytest.param("archive", lambda store: store.read(DAY), id="archive reads days of calls"),
     ],
 )
 def test_a_worker_can_do_what_it_must(stores: Stores, worker: str, use: Callable[[ObjectStore], object]) -> None:
@@ -107,6 +114,8 @@ def test_a_worker_can_do_what_it_must(stores: Stores, worker: str, use: Callable
         pytest.param("replay", lambda store: store.delete(TRANSCRIPT), id="replay deletes no transcript"),
         pytest.param("keep", lambda store: store.read(RECORDING), id="keep reads no recording"),
         pytest.param("keep", lambda store: store.put(RECORDING, b"x"), id="keep writes no recording"),
+        pytest.param("archive", lambda store: store.read(TRANSCRIPT), id="archive reads no transcript"),
+        pytest.param("archive", lambda store: store.put(RECORDING, b"x"), id="archive writes no recording"),
     ],
 )
 def test_a_worker_can_do_nothing_else(stores: Stores, worker: str, use: Callable[[ObjectStore], object]) -> None:
@@ -118,7 +127,7 @@ def test_a_worker_can_do_nothing_else(stores: Stores, worker: str, use: Callable
     assert stores["root"].read(ORIGINAL) == b"sealed"
 
 
-@pytest.mark.parametrize("worker", ["listen", "capture", "receive", "replay", "keep"])
+@pytest.mark.parametrize("worker", ["listen", "capture", "receive", "replay", "keep", "archive"])
 def test_a_worker_that_may_not_set_the_rules_of_the_bucket_leaves_them(stores: Stores, worker: str) -> None:
     before = {rule.name: rule.state for rule in stores["root"].rules()}
 

@@ -61,6 +61,8 @@ def test_custody_holds_on_a_stack_that_runs(stack: Stack) -> None:
     assert {place["place"] for place in proof["searched"]} == {"files", "topics", "tables", "register"}
     assert proof["mutations"]["tried"] > 1_000
     assert proof["day_keys_wrapped_anew"] > 0
+    assert (proof["actions"]["across_tenants"], proof["actions"]["under_hold"]) == (0, 0)
+    assert proof["actions"]["kept_by_a_hold"] > 0
 
 
 @pytest.mark.embedded

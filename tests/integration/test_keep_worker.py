@@ -1,6 +1,7 @@
 """The `keep` worker as a supervised process, with the settings that its stage is given and no others: what ended five
 years ago is destroyed, key, recording, rows and all, and what a legal hold keeps stays."""
 
+import io
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import timedelta
@@ -8,14 +9,17 @@ from pathlib import Path
 from uuid import uuid4
 
 import pytest
+from pyarrow import parquet
 
 from processors.clickhouse.purge_sql import TABLES
 from processors.custody.receipts import verified_receipt
 from processors.listening.audio import probe
+from schemas.config.retention import RETENTION_FILE
 from streams.adapters.clickhouse.connection import connect
 from streams.adapters.clickhouse.migrate import migrate
 from streams.adapters.kafka.client import Publisher, apply_topics
-from streams.adapters.object_store.from_settings import object_store_from
+from streams.adapters.object_store.archive import ArchivedResult
+from streams.adapters.object_store.from_settings import object_store_from, whole_store_from
 from streams.adapters.register.audit_log import RegisterAuditLog
 from streams.adapters.register.holds import RegisterHolds
 from streams.adapters.register.migrate import migrate_register
@@ -28,7 +32,7 @@ from streams.purging import keeps_calls, receipts_key_file
 from streams.runtime.receipt_keys import receipt_key
 from streams.settings import Settings, variable_of
 from streams.stages.take_in import take_in_file, take_in_from
-from streams.wiring import prepare_keys
+from streams.wiring import prepare_keys, sealed_store_from
 from tests.processors.recordings import tone, wav
 from tests.support.brokers import running_broker
 from tests.support.clickhouse_engine import RunningEngine
@@ -125,6 +129,39 @@ def test_what_ended_five_years_ago_goes_and_what_is_held_stays(world: World, tmp
     assert set(held) == {("acme", "held")}
 
 
+def test_what_is_due_for_the_archive_lies_there_as_opus_and_parquet_in_a_store_of_its_own(
+    world: World, tmp_path: Path
+) -> None:
+    shipped = RETENTION_FILE.read_text(encoding="utf-8")
+    class_of_all = "    days: 180     # R17"
+    assert class_of_all in shipped
+    retention = tmp_path / "retention.yaml"
+    archives = "    days: 180\n    at_end: archive\n    archive_days: 3650  #"
+    retention.write_text(shipped.replace(class_of_all, archives, 1), encoding="utf-8")
+    world.settings = world.settings.model_copy(
+        update={"retention_file": retention, "archive_to": str(tmp_path / "far")}
+    )
+    whole_store_from(world.settings).apply()
+    world.take("old", FIVE_YEARS, tmp_path)
+    ended_on = (SystemClock().now() - FIVE_YEARS).date()
+
+    def archived() -> list[str]:
+        world.supervisor.check()
+        return [entry.key.rpartition("/")[2] for entry in whole_store_from(world.settings).entries("archive/")]
+
+    world.start()
+
+    assert eventually(lambda: len(archived()) == 2 and not world.objects(), 90), world.log()
+    assert sorted(name.rpartition(".")[2] for name in archived()) == ["opus", "parquet"]
+    assert list(object_store_from(world.settings).entries("archive/")) == [], "none of it lies at hand"
+    sealed = sealed_store_from(world.settings, whole_store_from(world.settings), "transcript", register=world.register)
+    place = ArchivedResult("acme", "old", ended_on)
+    (row,) = parquet.read_table(io.BytesIO(sealed.read(place.key, place.identity, ended_on))).to_pylist()
+    assert [each["text"] for each in row["segments"]] == ["我要退款"]
+    for file in (path for path in (tmp_path / "far").rglob("*") if path.is_file()):
+        assert "我要退款".encode() not in file.read_bytes()
+
+
 def test_a_supervised_keep_is_given_all_that_purging_asks(tmp_path: Path) -> None:
     url = "http://keeper:secret@127.0.0.1:1/callstream"
     set_by_hand = {
@@ -135,6 +172,8 @@ def test_a_supervised_keep_is_given_all_that_purging_asks(tmp_path: Path) -> Non
         "kafka_masked_days": 3,
         "retention_file": tmp_path / "retention.yaml",
         "keep_every_s": 7,
+        "archive_to": str(tmp_path / "far"),
+        "archive_s3_endpoint": "far.example:443",
     }
     settings = Settings.model_validate({"data_dir": tmp_path, **set_by_hand})
 

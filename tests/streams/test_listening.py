@@ -1,7 +1,8 @@
 """Who may hear what, that it is entered before, and what stands in the way."""
 
 from collections.abc import Iterator
-from datetime import timedelta
+from datetime import UTC, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ from tests.support.playing import (
     CHIEF,
     INSPECTOR,
     READER,
+    ROLELESS,
     STRANGER,
     Plays,
     actor_of,
@@ -316,3 +318,42 @@ def test_of_an_export_the_sound_is_muted_as_it_was_approved_or_not_handed_out(
     all_of_it.transcripts.save(transcript.model_copy(update={"outcome": "too_short", "outcome_reason": "because"}))
     refused()
     assert all_of_it.listening.approved("acme", "c1", muting=None).read(0, 10**9) == DATA
+
+
+def test_the_result_of_an_archived_call_is_for_who_may_see_text_and_entered_each_time(all_of_it: Plays) -> None:
+    call = all_of_it.put(DATA, **HEARD)
+    listening = all_of_it.listening
+    with pytest.raises(NotPlayedError) as raised:
+        listening.result(all_of_it.request(READER))
+    assert (raised.value.why, raised.value.reason) == ("not_now", "not_archived")
+    day = call.ended_at.astimezone(UTC).date()
+    make = partial(RecordingArchive, all_of_it.store, all_of_it.sealed, render, probe, DecodeLimits(60_000), 10_000_000)
+    make(result=lambda *_: b"PAR1 words PAR1").archive("acme", "c1", day)
+
+    for _ in range(2):
+        assert listening.result(all_of_it.request(READER)) == b"PAR1 words PAR1"
+    entries = [entry for entry in all_of_it.audit_log.entries if entry.result == "allowed"]
+    assert [(entry.action, entry.details) for entry in entries] == [("viewed_text", {"archived_bytes": 15})] * 2
+
+    listener = actor_of("listener", "listen", "listen_unmasked")
+    for actor, why in ((STRANGER, "unknown"), (listener, "forbidden"), (ROLELESS, "unknown")):
+        with pytest.raises(NotPlayedError) as raised:
+            listening.result(all_of_it.request(actor))
+        assert raised.value.why == why
+        assert all_of_it.audit_log.entries[-1].result == "refused"
+
+    all_of_it.tombstones.of.add(("acme", "c1"))
+    with pytest.raises(NotPlayedError) as raised:
+        listening.result(all_of_it.request(READER))
+    assert raised.value.why == "gone"
+
+
+def test_where_the_audit_log_is_down_no_result_is_shown(all_of_it: Plays) -> None:
+    call = all_of_it.put(DATA, **HEARD)
+    archive = RecordingArchive(
+        all_of_it.store, all_of_it.sealed, render, probe, DecodeLimits(60_000), 10_000_000, lambda *_: b"PAR1"
+    )
+    archive.archive("acme", "c1", call.ended_at.astimezone(UTC).date())
+    all_of_it.audit_log.down = True
+    with pytest.raises(RetryableError):
+        all_of_it.listening.result(all_of_it.request(READER))

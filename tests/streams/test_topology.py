@@ -60,7 +60,7 @@ OPENS = {
     "receive": {"received keys", "transcript keys"},
     "replay": {"transcript keys"},
     "play": {"audio keys", "transcript keys"},
-    "keep": {"audio keys"},
+    "keep": {"audio keys", "transcript keys"},
 }
 """What each stage may open or seal; all others have no key of anything."""
 

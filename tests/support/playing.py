@@ -22,6 +22,7 @@ from schemas.messages.interval import Interval
 from schemas.messages.outcome import Outcome
 from schemas.messages.pii import PiiSpan
 from schemas.messages.transcript import EngineIdentity, Segment, Transcript, Word
+from streams.adapters.object_store.archive import ArchivedResults
 from streams.adapters.object_store.folder import FolderStore
 from streams.adapters.object_store.playable import DecodesStretches, PlayableRecordings
 from streams.adapters.object_store.renditions import RenditionStore
@@ -212,7 +213,8 @@ def plays(
     transcripts, intakes = TranscriptStore(bucket, sealed), RegisterIntakes(register, clock)
     audit_log, tombstones = MemoryAuditLog(), MemoryTombstones()
     recordings = PlayableRecordings(bucket, sealed, RenditionStore(bucket, sealed), decoder or decode_stretch)
-    listening = Listening(recordings, transcripts, intakes, tombstones, audit_log, clock)
+    results = ArchivedResults(sealed)
+    listening = Listening(recordings, transcripts, intakes, tombstones, audit_log, clock, results)
     try:
         yield Plays(folder, bucket, keys, sealed, transcripts, intakes, audit_log, tombstones, clock, listening)
     finally:

@@ -1,9 +1,12 @@
-"""The archive: recordings that need not be kept at hand, as Opus, under `archive/<tenant>/<yyyy>/<mm>/<dd>/` (R19).
+"""The archive: calls that need not be kept at hand, under `archive/<tenant>/<yyyy>/<mm>/<dd>/` (R19), in a store of its
+own where `archive_to` names one.
 
-Sealed under the same audio key of the call, so that they are destroyed with it. A rule of the bucket for that prefix
-puts them on a cheaper class of storage. What can be decoded lies there as `<call_id>.<version>.opus`: smaller and,
-unlike the original, not bit for bit what came. What cannot be decoded lies there as it came. The original, and what was
-made of it, go once the copy has been read back. The waveform stays where it is.
+Recordings lie there as `<call_id>.<version>.opus`, sealed under the same audio key of the call, so that they are
+destroyed with it: smaller and, unlike the original, not bit for bit what came. What cannot be decoded lies there as it
+came. The original, and what was made of it, go once the copy has been read back. The waveform stays where it is.
+
+What was said, masked, and found lies beside them as Parquet, `<call_id>.1.parquet`, sealed under the transcript key of
+the call. The transcript and the rows in ClickHouse stay until the call is destroyed.
 """
 
 import logging
@@ -26,12 +29,22 @@ ARCHIVE = "archive"
 PEAKS = "peaks"
 ARCHIVE_RATE_HZ = 48_000
 """At which Opus is decoded, whatever the rate of the original was."""
+RESULT_FORMAT = "1"
+"""How the Parquet is laid out (`streams.queries.archived_result`). Part of its key and of what is sealed."""
 MOST_DIFFERENCE_MS = 1_000
 """So much may the copy be longer or shorter; what encoders put before the beginning is a hundredth of that."""
 
 
 class ArchiveError(OperatorError):
     """What was written into the archive is not what was to be: the original stays."""
+
+
+ResultOfCall = Callable[[str, str, date], bytes | None]
+"""What was said and found of a call (tenant, call, UTC day of its end) as Parquet; None where it was never judged."""
+
+
+def _no_result(tenant_id: str, call_id: str, day: date) -> None:
+    """For who archives sound alone."""
 
 
 @dataclass(frozen=True)
@@ -47,12 +60,14 @@ class RecordingArchive:
     limits: DecodeLimits
     most_bytes: int
     """A larger recording is not held in memory: it stays where it is."""
+    result: ResultOfCall = _no_result
 
     def archive(self, tenant_id: str, call_id: str, day: date) -> int:
-        """Have every recording of the call lie in the archive alone; how many those were. Again is right.
+        """Have its result lie in the archive, and every recording there alone; how many those were. Again is right.
 
-        `day` is the UTC day on which the call ended. Raises `ArchiveError`.
+        `day` is the UTC day on which the call ended. Raises `ArchiveError`, and what `result` raises.
         """
+        self._keep_result(tenant_id, call_id, day)
         count = 0
         for key, version, extension in list(self._recordings(tenant_id, call_id, day)):
             identity = SealedIdentity(tenant_id, call_id, "recording", version)
@@ -67,6 +82,15 @@ class RecordingArchive:
             self.store.delete(key)
             count += 1
         return count
+
+    def _keep_result(self, tenant_id: str, call_id: str, day: date) -> None:
+        data = self.result(tenant_id, call_id, day)
+        if data is None:
+            return
+        place = ArchivedResult(tenant_id, call_id, day)
+        self.sealed.put(place.key, place.identity, day, data)
+        if self.sealed.read(place.key, place.identity, day) != data:
+            raise ArchiveError(f"what was read back of the result of call {call_id} is something else")
 
     def _recordings(self, tenant_id: str, call_id: str, day: date) -> Iterator[tuple[str, str, str]]:
         """Key, version and extension of each."""
@@ -97,6 +121,37 @@ class RecordingArchive:
         for entry in self.store.entries(prefix):
             if entry.key != f"{prefix}{PEAKS}":
                 yield entry.key
+
+
+@dataclass(frozen=True)
+class ArchivedResult:
+    """Where the Parquet of a call lies, and what it is sealed as. `day` is the UTC day on which the call ended."""
+
+    tenant_id: str
+    call_id: str
+    day: date
+
+    @property
+    def key(self) -> str:
+        """In the object store."""
+        return f"{ARCHIVE}/{self.tenant_id}/{self.day:%Y/%m/%d}/{self.call_id}.{RESULT_FORMAT}.parquet"
+
+    @property
+    def identity(self) -> SealedIdentity:
+        """To what its bytes are bound."""
+        return SealedIdentity(self.tenant_id, self.call_id, "result", RESULT_FORMAT)
+
+
+@dataclass(frozen=True)
+class ArchivedResults:
+    """Results that lie in the archive, for who may read transcripts."""
+
+    sealed: SealedStore
+
+    def read(self, tenant_id: str, call_id: str, day: date) -> bytes:
+        """The Parquet of a call. Raises as `SealedStore.read`: `ObjectMissingError` where none is archived."""
+        place = ArchivedResult(tenant_id, call_id, day)
+        return self.sealed.read(place.key, place.identity, day)
 
 
 def archived_key(tenant_id: str, call_id: str, version: str, day: date) -> str:

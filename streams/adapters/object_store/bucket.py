@@ -4,6 +4,9 @@ import re
 
 from streams.ports import ForeignUriError
 
+ARCHIVE_PREFIX = "archive/"
+"""Below it lies what need not be kept at hand; it may have a store, and a class of storage, of its own."""
+
 _MAX_KEY_BYTES = 900
 _MAX_PART_BYTES = 255
 """The longest file name, in a folder and in MinIO alike."""

@@ -10,7 +10,7 @@ from streams.ports import ObjectMissingError, ObjectStore
 
 OBJECT_NAMES: Mapping[str, str] = {
     "recordings": r"{call}\.[0-9a-f]{{12,16}}\.[a-z0-9]{{1,8}}",
-    "archive": r"{call}\.[0-9a-f]{{12,16}}\.[a-z0-9]{{1,8}}",
+    "archive": r"{call}\.([0-9a-f]{{12,16}}\.[a-z0-9]{{1,8}}|[0-9]{{1,3}}\.parquet)",
     "renditions": r"{call}\.[0-9a-f]{{12,16}}\.(peaks|seek|converted\.[a-z0-9]{{1,8}})",
     "transcripts": r"{call}\.[0-9]{{1,3}}",
     "received": r"{call}\.[0-9a-f]{{16}}",

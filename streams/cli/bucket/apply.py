@@ -8,10 +8,10 @@ from streams.cli.command_settings import command_settings
 
 def apply_bucket() -> None:
     """Create the bucket if it does not exist, set its rules, and check that it can be used."""
-    from streams.adapters.object_store.from_settings import object_store_from
+    from streams.adapters.object_store.from_settings import whole_store_from
 
     settings = command_settings()
-    store = object_store_from(settings)
+    store = whole_store_from(settings)
     store.apply()
     store.check()
     tell_rules(store.rules())

@@ -17,10 +17,10 @@ _SENTENCES: Mapping[BucketRuleState, str] = {
 
 def check_bucket() -> None:
     """Say whether the bucket can be used and its rules are set; end with 1 where one is missing."""
-    from streams.adapters.object_store.from_settings import object_store_from
+    from streams.adapters.object_store.from_settings import whole_store_from
 
     settings = command_settings()
-    store = object_store_from(settings)
+    store = whole_store_from(settings)
     store.check()
     rules = store.rules()
     tell_rules(rules)

@@ -22,12 +22,15 @@ from streams.settings import Settings, variable_of
 
 if TYPE_CHECKING:
     from streams.adapters.register.register import Register
+    from streams.proof.actions import ActionsProof
     from streams.proof.custody import CustodyProof
     from streams.proof.exports import ExportProof
 
 NAMED = 20
 EXPORT_SEQUENCES = 10_000
 """Of random actions on exports, in memory: some ten seconds."""
+ACTION_SEQUENCES = 200
+"""Of random plays, holds and deletions, on a register and a folder of their own: some ten seconds."""
 
 
 def prove(
@@ -45,19 +48,21 @@ def prove(
     judged again, while every key is wrapped anew. Then all that the stack has written is searched for them: every file,
     byte by byte, and topics, tables and register unpacked. Sealed objects are tampered with: none may open. And audit
     logs are: each change must be found. And people at random ask for exports, approve and download them: none may leave
-    that nobody else approved.
+    that nobody else approved. And they listen, hold, release, purge and erase while years pass, with a register and a
+    folder of their own: nothing may be heard across tenants, and nothing may go that is held.
 
     Their rows stay. Ends with 1 if anything is found. Run it where the stack runs: it reads the files of its data
     folder.
     """
     from streams.adapters.kafka.client import Publisher
     from streams.adapters.key_wrappers.from_settings import key_wrapper_from
-    from streams.adapters.object_store.from_settings import object_store_from
+    from streams.adapters.object_store.from_settings import whole_store_from
     from streams.adapters.register.keys import RegisterKeys
     from streams.adapters.register.register import Register
     from streams.adapters.register.rotation import Rotation
     from streams.demo.examples import example_recordings
     from streams.ports import SystemClock
+    from streams.proof.actions import prove_actions
     from streams.proof.custody import ProofOfCustody, WholeRotation
     from streams.proof.entrance import HttpEntrance
     from streams.proof.exports import prove_exports
@@ -67,7 +72,7 @@ def prove(
     settings = command_settings()
     register = Register.of(settings)
     require_register(register)
-    store, now = object_store_from(settings), SystemClock().now()
+    store, now = whole_store_from(settings), SystemClock().now()
     store.check()
     speech = [file.read_bytes() for file in example_recordings()[:6]]
     secret_calls = ProofCalls(f"{now.isoformat()}", now, speech)
@@ -94,14 +99,16 @@ def prove(
             ).run(secret_calls, calls, round(calls * recordings))
         typer.echo("asking for exports, approving and downloading them at random", err=True)
         exports = prove_exports(EXPORT_SEQUENCES, now.toordinal())
+        typer.echo("listening, holding, releasing and destroying at random", err=True)
+        actions = prove_actions(ACTION_SEQUENCES, now.toordinal(), houses=5)
     finally:
         publisher.close()
         register.close()
     if as_json:
-        print_json(_as_json(proof, exports))
+        print_json(_as_json(proof, exports, actions))
     else:
-        _print(proof, exports)
-    raise typer.Exit(0 if proof.holds and exports.holds else EXIT_PROBLEM)
+        _print(proof, exports, actions)
+    raise typer.Exit(0 if proof.holds and exports.holds and actions.holds else EXIT_PROBLEM)
 
 
 @contextmanager
@@ -138,7 +145,7 @@ def _replay(settings: Settings, since: datetime) -> int:
     return int(json.loads(done.stdout)["judged"])
 
 
-def _print(proof: "CustodyProof", exports: "ExportProof") -> None:
+def _print(proof: "CustodyProof", exports: "ExportProof", actions: "ActionsProof") -> None:
     out = console(soft_wrap=True)
     outcomes = ", ".join(f"{count} {name}" for name, count in sorted(proof.outcomes.items()))
     out.print(f"{proof.calls} calls with {proof.secrets} secrets, {proof.recordings} of them recordings: {outcomes}")
@@ -167,13 +174,20 @@ def _print(proof: "CustodyProof", exports: "ExportProof") -> None:
         f"{exports.downloads} downloads: unapproved exports {exports.unapproved}, approvals of one's own "
         f"{exports.self_approved}, across tenants {exports.across_tenants}, otherwise wrong {exports.otherwise_wrong}"
     )
+    out.print(
+        f"{actions.sequences} sequences of {actions.actions.total()} random actions, with {actions.plays} plays, "
+        f"{actions.destroyed} calls destroyed and {actions.stopped} kept by a hold: plays across tenants "
+        f"{actions.across_tenants}, deletions under hold {actions.under_hold}, "
+        f"otherwise wrong {actions.otherwise_wrong}"
+    )
     out.print("; ".join(f"{what}: {seconds:.0f} s" for what, seconds in proof.took_s.items()))
-    out.print("custody holds" if proof.holds and exports.holds else "custody does NOT hold")
+    holds = proof.holds and exports.holds and actions.holds
+    out.print("custody holds" if holds else "custody does NOT hold")
 
 
-def _as_json(proof: "CustodyProof", exports: "ExportProof") -> dict[str, object]:
+def _as_json(proof: "CustodyProof", exports: "ExportProof", actions: "ActionsProof") -> dict[str, object]:
     return {
-        "holds": proof.holds and exports.holds,
+        "holds": proof.holds and exports.holds and actions.holds,
         "calls": proof.calls,
         "recordings": proof.recordings,
         "secrets": proof.secrets,
@@ -205,6 +219,17 @@ def _as_json(proof: "CustodyProof", exports: "ExportProof") -> dict[str, object]
             "self_approved": exports.self_approved,
             "across_tenants": exports.across_tenants,
             "otherwise_wrong": exports.otherwise_wrong,
+        },
+        "actions": {
+            "sequences": actions.sequences,
+            "actions": actions.actions.total(),
+            "plays": actions.plays,
+            "destroyed": actions.destroyed,
+            "kept_by_a_hold": actions.stopped,
+            "killed": actions.killed,
+            "across_tenants": actions.across_tenants,
+            "under_hold": actions.under_hold,
+            "otherwise_wrong": actions.otherwise_wrong,
         },
         "took_s": {what: round(seconds, 1) for what, seconds in proof.took_s.items()},
     }

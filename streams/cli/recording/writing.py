@@ -1,4 +1,4 @@
-"""A recording, or a part of it, as a WAV file that nobody else can read."""
+"""A recording, a part of it as WAV, or an archived result: as a file that nobody else can read."""
 
 import os
 import re
@@ -42,6 +42,13 @@ def time_ms(text: str | None, option: str) -> int | None:
         raise typer.BadParameter(f"{text} is no time in a recording: write 65, 1:05 or 1:02:03.5", param_hint=option)
     minutes = int(match["hours"] or 0) * 60 + int(match["minutes"] or 0)
     return (minutes * 60 + int(match["seconds"])) * 1000 + int((match["fraction"] or "0").ljust(3, "0"))
+
+
+def write_file(data: bytes, output: str) -> None:
+    """Write all of it. Raises `OutputError`."""
+    with _opened(output) as file:
+        file.write(data)
+        file.flush()
 
 
 def write_wav(wav: "VirtualWav", start_ms: int | None, end_ms: int | None, output: str) -> int:

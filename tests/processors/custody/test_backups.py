@@ -137,6 +137,11 @@ def test_a_call_id_is_read_as_it_was_before_it_was_escaped() -> None:
         ("received/acme/2026/01/02/c1.0123456789abcdef", ("received", "acme", "c1", True)),
         ("archive/acme/2026/01/02/c1.0123456789abcdef.opus", ("archive", "acme", "c1", True)),
         ("archive/acme/2026/01/02/c1.0123456789abcdef.g729", ("archive", "acme", "c1", True)),
+        ("archive/acme/2026/01/02/c1.1.parquet", ("archive", "acme", "c1", True)),
+        (
+            "archive/acme/2026/01/02/c1.0123456789abcdef.1.parquet",
+            ("archive", "acme", "c1.0123456789abcdef", True),
+        ),
         ("transcripts/acme/c1.json", ("transcripts", "acme", "c1", False)),
         ("call_days/acme/c1", None),
         ("models/heads.npz", None),

@@ -1,15 +1,21 @@
 """Any S3 that there is: its settings. The client takes 0.3 s to import, which only who chooses it waits for."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Annotated, ClassVar
 
-from pydantic import Field, SecretStr
+from pydantic import AfterValidator, Field, SecretStr
 
 from streams.ports import ObjectStoreSettings
 from streams.settings import SettingsError
 
 if TYPE_CHECKING:
     from streams.adapters.object_store.s3.client import S3Store
+
+
+def _read_at_once(storage_class: str) -> str:
+    if storage_class in ("GLACIER", "DEEP_ARCHIVE"):
+        raise ValueError("what must be thawed first cannot be read: take GLACIER_IR, STANDARD_IA or the like")
+    return storage_class
 
 
 class S3Settings(ObjectStoreSettings):
@@ -31,6 +37,12 @@ class S3Settings(ObjectStoreSettings):
         description="s3 store: days for which the bucket keeps what was overwritten or deleted, 0 for none. Set "
         "by `callstream bucket apply` where the server can",
     )
+    s3_archive_class: Annotated[str, AfterValidator(_read_at_once)] = Field(
+        default="",
+        pattern=r"^[A-Z0-9_]*$",
+        description="s3 store: class of storage of what is archived, such as GLACIER_IR; empty: that of the bucket. "
+        "Not GLACIER or DEEP_ARCHIVE: what must be thawed first cannot be read",
+    )
 
     def open(self, bucket: str, data_dir: Path) -> "S3Store":  # noqa: ARG002 - nothing is kept on this machine
         """See `ObjectStoreSettings.open`. Raises `SettingsError`."""
@@ -48,6 +60,7 @@ class S3Settings(ObjectStoreSettings):
                 secure=self.s3_secure,
                 region=self.s3_region,
                 older_versions_days=self.s3_older_versions_days,
+                archive_class=self.s3_archive_class,
             )
         except ValueError:
             raise SettingsError(

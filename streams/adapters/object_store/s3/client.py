@@ -23,7 +23,7 @@ from pydantic import SecretStr
 from urllib3.exceptions import ProtocolError
 
 from schemas.errors import RetryableError
-from streams.adapters.object_store.bucket import Bucket, require_range
+from streams.adapters.object_store.bucket import ARCHIVE_PREFIX, Bucket, require_range
 from streams.adapters.object_store.s3.bucket_rules import CANNOT_LIST_VERSIONS, BucketRules
 from streams.ports import (
     BucketRule,
@@ -79,6 +79,7 @@ _REFUSALS = {
     "AuthorizationHeaderMalformed": "expects another region: check s3_region",
     "InvalidRegion": "expects another region: check s3_region",
     "IllegalLocationConstraintException": "expects another region: check s3_region",
+    "InvalidStorageClass": "does not know the class of storage: check s3_archive_class",
     "BucketAlreadyExists": "says that this bucket belongs to another account: choose another store_bucket",
 }
 
@@ -123,10 +124,13 @@ class S3Store:
         secure: bool = True,
         region: str = "us-east-1",
         older_versions_days: int = 7,
+        archive_class: str = "",
         patience: Patience | None = None,
         clock: Clock | None = None,
     ) -> None:
         """`endpoint` is host:port. With TLS the CA is certifi's, or the file that SSL_CERT_FILE names.
+
+        `archive_class` is the class of storage of what is written below `archive/`; the bucket's where it is empty.
 
         Nothing is sent before the first call. Raises `ValueError` for an endpoint or a bucket name that cannot be.
         """
@@ -135,6 +139,7 @@ class S3Store:
         if address.netloc != endpoint or not address.hostname or address.port == 0:  # `port` raises for what is none
             raise ValueError("an endpoint is host:port")
         self._secure = secure
+        self._archive_class = archive_class
         self._patience = patience or Patience()
         self._clock = clock or SystemClock()
         try:
@@ -198,7 +203,10 @@ class S3Store:
     def writer(self, key: str, *, content_type: str = "application/octet-stream") -> Iterator[ObjectWriter]:
         """See `ObjectStore.writer`. Holds one part; an object of no more than that goes up in one request."""
         self._bucket.parts(key)
-        upload = _Upload(self._call, self._client, {"Bucket": self._bucket.name, "Key": key}, content_type)
+        how = {"ContentType": content_type}
+        if self._archive_class and key.startswith(ARCHIVE_PREFIX):
+            how["StorageClass"] = self._archive_class
+        upload = _Upload(self._call, self._client, {"Bucket": self._bucket.name, "Key": key}, how)
         try:
             yield upload
         finally:
@@ -342,12 +350,12 @@ class _Upload:
     """An object that is going up: in one request at the end, or in parts as soon as there are enough for one."""
 
     def __init__(
-        self, call: Callable[[Callable[[], Any]], Any], client: Any, place: dict[str, str], content_type: str
+        self, call: Callable[[Callable[[], Any]], Any], client: Any, place: dict[str, str], how: dict[str, str]
     ) -> None:
         self._call = call
         self._client = client
         self._place = place
-        self._content_type = content_type
+        self._how = how
         self._waiting = bytearray()
         self._sent_bytes = 0
         self._upload_id: str | None = None
@@ -364,7 +372,7 @@ class _Upload:
         """See `ObjectWriter.commit`."""
         if self._upload_id is None:
             body = bytes(self._waiting)
-            self._call(lambda: self._client.put_object(**self._place, Body=body, ContentType=self._content_type))
+            self._call(lambda: self._client.put_object(**self._place, **self._how, Body=body))
             return
         self._send_part(len(self._waiting))
         self._call(self._complete)
@@ -381,9 +389,7 @@ class _Upload:
         if len(self._parts) == _MOST_PARTS:
             raise StoreAccessError(f"an object of more than {_MOST_PARTS * _PART_BYTES >> 30} GiB is too large for S3")
         if self._upload_id is None:
-            begun = self._call(
-                lambda: self._client.create_multipart_upload(**self._place, ContentType=self._content_type)
-            )
+            begun = self._call(lambda: self._client.create_multipart_upload(**self._place, **self._how))
             self._upload_id = begun["UploadId"]
         body = bytes(memoryview(self._waiting)[:size_bytes])
         number = len(self._parts) + 1

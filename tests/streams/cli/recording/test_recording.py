@@ -8,11 +8,12 @@ import pytest
 
 from schemas.messages.call_ended import Agent
 from schemas.messages.transcript import EngineIdentity, Transcript
+from streams.adapters.object_store.archive import ArchivedResult
 from streams.adapters.object_store.from_settings import object_store_from
 from streams.adapters.register.migrate import migrate_register
 from streams.adapters.register.register import Register
 from streams.settings import load_settings
-from streams.wiring import prepare_keys, transcript_store_from
+from streams.wiring import prepare_keys, sealed_store_from, transcript_store_from
 from tests.processors.recordings import call_with, tone, wav
 from tests.streams.cli.terminal import Terminal
 from tests.support.playing import personal, said
@@ -76,3 +77,20 @@ def test_a_call_that_nobody_knows_is_refused(stored: Terminal) -> None:
     result = stored.run("recording", "get", "c404", *ASKED[1:], "--output", stored.folder / "a.wav")
     assert result.code == 1
     assert not (stored.folder / "a.wav").exists()
+
+
+def test_the_result_of_an_archived_call_is_written_as_it_lies_there(stored: Terminal) -> None:
+    target = stored.folder / "c1.parquet"
+    before = stored.run("recording", "result", *ASKED, "--output", target)
+    assert (before.code, target.exists()) == (1, False)
+    assert "not_archived" in before.err
+    settings = load_settings().settings
+    place = ArchivedResult("acme", "c1", call_with(DATA).ended_at.astimezone(UTC).date())
+    sealed = sealed_store_from(settings, object_store_from(settings), "transcript")
+    sealed.put(place.key, place.identity, place.day, b"PAR1 words PAR1")
+
+    result = stored.run("recording", "result", *ASKED, "--output", target)
+
+    assert result.code == 0, result.err
+    assert target.read_bytes() == b"PAR1 words PAR1"
+    assert target.stat().st_mode & 0o777 == 0o600
