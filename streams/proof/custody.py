@@ -230,16 +230,11 @@ class ProofOfCustody:
         allowed = frozenset({MARK})
         in_passing = {Path(tempfile.gettempdir()): began.timestamp()}
         return [
-            search_files_apart(self.folders(), needles, allowed, in_passing),
+            search_files_apart(folders_of(self.settings), needles, allowed, in_passing),
             search_topics(self.settings, all_topic_names(self.settings), needles, allowed),
             search_tables(self.settings, needles, allowed),
             search_register(self.register, needles, allowed),
         ]
-
-    def folders(self) -> list[Path]:
-        """Where this stack writes: its data, and its objects where they lie in a folder of their own."""
-        named = (self.settings.data_dir, self.settings.part(FolderSettings).store_folder)
-        return [one for one in named if one is not None]
 
     def _samples(self, mark: str) -> list[SealedSample]:
         """Sealed objects of the proof, of every kind that there is, as they lie in the store."""
@@ -260,6 +255,17 @@ class ProofOfCustody:
     @staticmethod
     def _timed(proof: CustodyProof, what: str) -> "_Timed":
         return _Timed(proof.took_s, what)
+
+
+def folders_of(settings: Settings) -> list[Path]:
+    """Where a stack writes: its data, and its objects and their archive where they lie in folders of their own."""
+    archive = settings.archive_to
+    named = (
+        settings.data_dir,
+        settings.part(FolderSettings).store_folder,
+        None if archive is None or archive.startswith("s3://") else Path(archive),
+    )
+    return [one for one in named if one is not None]
 
 
 @dataclass

@@ -5,9 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from streams.proof.custody import MARK, CustodyProof
+from streams.adapters.object_store.folder import FolderSettings
+from streams.proof.custody import MARK, CustodyProof, folders_of
 from streams.proof.mutations import MutationReport
 from streams.proof.searching import Needles, Searched, search_files, search_files_apart
+from streams.settings import Settings
 
 PHONE = b"13812345678"
 SAMPLE = bytes(range(1, 49))
@@ -126,3 +128,10 @@ def test_of_a_folder_of_everybody_only_what_was_written_since_then_is_searched(t
         os.utime(tmp_path / name, (written_s, written_s))
     searched = search_files([], NEEDLES, ALLOWED, {tmp_path: 1_500})
     assert list(searched.where) == [str(tmp_path / "new")]
+
+
+def test_objects_and_archive_in_folders_of_their_own_are_searched_too(tmp_path: Path) -> None:
+    data, store, far = tmp_path / "data", tmp_path / "store", tmp_path / "far"
+    settings = Settings(data_dir=data, archive_to=str(far)).with_parts(FolderSettings(store_folder=store))
+    assert folders_of(settings) == [data, store, far]
+    assert folders_of(Settings(data_dir=data, archive_to="s3://far/")) == [data]
