@@ -28,7 +28,7 @@ _NOISE = 40
 """So loud, of 32,767: nobody hears it, and no two recordings have a sample in common."""
 
 _NOUNS = (
-    "苹果钥匙窗帘铅笔月亮雨伞积木风筝饼干手套帽子电池拖鞋毛巾茶杯口琴吉他皮球沙发台灯"
+    "苹果钥匙窗帘铅笔雨伞积木风筝饼干手套帽子电池拖鞋毛巾茶杯口琴吉他沙发台灯"
     "枕头相机手表贝壳松果蘑菇土豆番茄葡萄西瓜香蕉牛奶面包蛋糕糖果剪刀镜子地毯书包橡皮"
 )
 """Of two letters each."""
