@@ -43,6 +43,7 @@ GONE = 410
 
 OTHERS = "an order of a customer who stays"
 CUSTOMER_KEY = "a customer's key"
+DIGEST = "the digest of a recording"
 PLACE = "where a recording lies"
 _SEALED_AT = 74
 _SEALED_BYTES = 48
@@ -215,9 +216,10 @@ class ErasureOfCustomers:
         for topic in sorted(all_topic_names(self.settings)):
             reader = TopicReader(self.settings, topic)
             try:
-                for record in reader.read_to_end(self.within_s):
-                    if record.key in keys and record.value is not None:
-                        yield ProducerRecord(topic, record.key, record.value)
+                while not reader.is_at_end:
+                    for record in reader.read(1_000, 0.2):
+                        if record.key in keys and record.value is not None:
+                            yield ProducerRecord(topic, record.key, record.value)
             finally:
                 reader.close()
 
@@ -232,7 +234,7 @@ class ErasureOfCustomers:
             CUSTOMER_KEY: {key.encode() for key in customers},
             "what was said": {phrase.encode() for call in calls for phrase in call.phrases},
             PLACE: self._places(call_ids),
-            "the digest of a recording": {sha256(one).hexdigest().encode() for one in recordings},
+            DIGEST: {sha256(one).hexdigest().encode() for one in recordings},
             "a wrapped key": self._wrapped_keys(call_ids),
             "a sealed object": self._sealed(call_ids),
         }
@@ -279,11 +281,17 @@ class ErasureOfCustomers:
         kafka = f"in files of Kafka, which keeps masked text for {masked_days} days and facts for {facts_days}"
         request = "in the request to erase, which has the customer's key until it is done, two hours later"
         leftover = "in `leftovers`: names of objects, where `sweep` looks for an upload that was under way"
+        days = self.settings.outbox_keep_days
+        outbox = f"in events of the register, which it keeps for {days} days after Kafka has them"
         register = f"{self.settings.data_dir / 'register'}/"
+        restored = f"{self.drill.restored / 'register'}/"
         return [
             Exemption(f"{self.settings.data_dir / 'kafka'}/", kafka),
             Exemption("register.erasures", request, CUSTOMER_KEY),
             Exemption(register, request, CUSTOMER_KEY),
             Exemption("register.leftovers", leftover, PLACE),
             Exemption(register, leftover, PLACE),
+            Exemption("register.outbox", outbox, DIGEST),
+            Exemption(register, outbox, DIGEST),
+            Exemption(restored, outbox, DIGEST),
         ]
