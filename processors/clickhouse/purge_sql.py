@@ -5,7 +5,7 @@ whether it says what was said, whose it was or where it lies. Mutations alone ar
 or update has hidden come back with a backup.
 """
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 
 _NO_WORDS = "arrayMap(one -> '', {column})"
@@ -102,6 +102,14 @@ PURGED: tuple[PurgedTable, ...] = (
     PurgedTable("blocked_calls"),
 )
 """In this order: what was said first."""
+
+_STORED_LATER = frozenset({"dead_letter_versions", "custody_event_versions"})
+
+DIGESTS: Mapping[str, tuple[str, ...]] = {
+    each.table: tuple(column for column, _ in each.blank) for each in PURGED if each.table in _STORED_LATER
+}
+"""Table → its columns that are null of a destroyed call. Rows of these tables tell what was done with a call, and are
+stored after its tombstone, too."""
 
 OF_A_PERSON: tuple[PurgedTable, ...] = tuple(
     PurgedTable(each.table, each.blank, "notEmpty(customer_tags)") if each.table == "rating_versions" else each

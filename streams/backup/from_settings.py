@@ -1,17 +1,22 @@
 """What the settings name: where backups lie, what is backed up, where it is given back."""
 
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 from clickhouse_connect.driver.client import Client
 
+from schemas.clickhouse.migrations import load_migrations
 from streams.adapters.backup.signing import read_private_key, read_public_keys, read_sealing_key
 from streams.adapters.backup.target import BackupPlace, BackupTarget
+from streams.adapters.clickhouse import migrate as database
 from streams.adapters.clickhouse.connection import connect
+from streams.adapters.clickhouse.errors import ClickHouseSchemaError
 from streams.adapters.object_store.folder import FolderStore
 from streams.adapters.object_store.from_settings import whole_store_from
 from streams.adapters.object_store.s3 import S3Settings
 from streams.adapters.register.register import Register, sqlite_url
+from streams.backup.restoring import ClickHouseTarget
 from streams.backup.systems import ConfigurationFile, Systems
 from streams.ports import Clock, ObjectStore
 from streams.settings import Settings, SettingsError
@@ -85,6 +90,26 @@ def systems_in(folder: Path, settings: Settings, clock: Clock, release: str) -> 
     store: ObjectStore = FolderStore(folder / "objects", settings.store_bucket)
     register = Register(sqlite_url(folder / "register" / "register.db"))
     return Systems(register, lambda: _client(settings), store, clock, release)
+
+
+def clickhouse_target_from(settings: Settings) -> ClickHouseTarget:
+    """The database that the settings name, to be made anew."""
+    url, cluster = settings.clickhouse_url.get_secret_value(), settings.clickhouse_cluster
+
+    def migrate_until(number: int) -> None:
+        wanted = tuple(each for each in load_migrations() if each.number <= number)
+        database.migrate(url, wanted, cluster=cluster, views={})
+
+    def migrate() -> None:
+        database.migrate(url, cluster=cluster, views=database.views_of(settings))
+
+    def exists() -> bool:
+        with suppress(ClickHouseSchemaError):
+            connect(url).close()
+            return True
+        return False
+
+    return ClickHouseTarget(migrate_until, migrate, exists)
 
 
 def _client(settings: Settings) -> Client:

@@ -4,7 +4,6 @@ then everything that the stack has written is searched for the secrets, and seal
 
 import random
 import re
-import tempfile
 import threading
 import time
 from collections import Counter
@@ -12,8 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field
-from datetime import date, datetime, timedelta
-from pathlib import Path
+from datetime import date, datetime
 from typing import Protocol
 
 from processors.custody.ports import (
@@ -29,7 +27,6 @@ from schemas.errors import EmbeddedStackError, RetryableError
 from streams.adapters.clickhouse.connection import connect
 from streams.adapters.clickhouse.statements import read_rows
 from streams.adapters.kafka.client import all_topic_names
-from streams.adapters.object_store.folder import FolderSettings
 from streams.adapters.register.register import Register
 from streams.adapters.register.rotation import Rotation
 from streams.ports import ObjectStore
@@ -38,10 +35,12 @@ from streams.proof.mutations import MutationReport, SealedSample, try_mutations
 from streams.proof.searching import (
     Needles,
     Searched,
+    folders_of,
     search_files_apart,
     search_register,
     search_tables,
     search_topics,
+    temporary_since,
 )
 from streams.proof.secrets import TENANT, ProofCall, ProofCalls
 from streams.settings import Settings
@@ -150,7 +149,7 @@ class ProofOfCustody:
         secrets: dict[str, set[bytes]] = {MARK: {calls.mark.encode()}}
         with self._timed(proof, "taken in, while keys were wrapped anew"):
             self.say(f"taking in {count} calls, {recordings} of them with a recording, while keys are wrapped anew")
-            made = (calls.make(number, with_recording=number < recordings) for number in range(count))
+            made = (_made(calls, number, recordings) for number in range(count))
             proof.rewrapped = self._take_in(_noting(made, secrets))
         proof.secrets = sum(len(which) for name, which in secrets.items() if name != MARK)
         with self._timed(proof, "heard and judged"):
@@ -158,7 +157,7 @@ class ProofOfCustody:
             proof.outcomes = self._outcomes(calls.mark, count)
         with self._timed(proof, "judged again"):
             self.say("judging every call again from its stored transcript")
-            proof.replayed = self.replay(calls.now - timedelta(days=2))
+            proof.replayed = self.replay(calls.since)
         with self._timed(proof, "searched"):
             self.say("searching files, topics, tables and register")
             proof.searched = self._search(Needles(secrets), calls.now)
@@ -228,9 +227,8 @@ class ProofOfCustody:
 
     def _search(self, needles: Needles, began: datetime) -> list[Searched]:
         allowed = frozenset({MARK})
-        in_passing = {Path(tempfile.gettempdir()): began.timestamp()}
         return [
-            search_files_apart(folders_of(self.settings), needles, allowed, in_passing),
+            search_files_apart(folders_of(self.settings), needles, allowed, temporary_since(began)),
             search_topics(self.settings, all_topic_names(self.settings), needles, allowed),
             search_tables(self.settings, needles, allowed),
             search_register(self.register, needles, allowed),
@@ -281,6 +279,13 @@ class _Timed:
 
     def __exit__(self, *_: object) -> None:
         self.took_s[self.what] = time.monotonic() - self._started_s
+
+
+def _made(calls: ProofCalls, number: int, recordings: int) -> ProofCall:
+    """The first ones are recordings. A customer has one of them, and one call that is told."""
+    with_recording = number < recordings
+    customer = number if with_recording else number - recordings
+    return calls.make(number, with_recording=with_recording, customer=customer)
 
 
 def _noting(calls: Iterable[ProofCall], secrets: dict[str, set[bytes]]) -> Iterator[ProofCall]:

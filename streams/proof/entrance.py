@@ -14,7 +14,11 @@ from streams.proof.secrets import ProofCall
 
 
 class EntranceRefusedError(EmbeddedStackError):
-    """The stack does not take a call of the proof in."""
+    """The stack does not take a call of the proof in; `status` is that of HTTP."""
+
+    def __init__(self, status: int) -> None:
+        self.status = status
+        super().__init__(f"serve refused a recording of the proof with status {status}")
 
 
 @dataclass(frozen=True)
@@ -48,4 +52,4 @@ class HttpEntrance:
         except urllib3.exceptions.HTTPError as error:
             raise RetryableError(f"serve at {self.url} does not answer: {type(error).__name__}") from None
         if answer.status not in (200, 201):
-            raise EntranceRefusedError(f"serve refused a recording of the proof with status {answer.status}")
+            raise EntranceRefusedError(answer.status)

@@ -4,9 +4,11 @@ and the register say once they are unpacked, because what is compressed hides wh
 
 import os
 import stat
+import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from functools import partial
 from operator import call
 from pathlib import Path
@@ -17,6 +19,7 @@ from schemas.errors import RetryableError
 from streams.adapters.clickhouse.connection import connect
 from streams.adapters.clickhouse.statements import read_rows, stream_of
 from streams.adapters.kafka.client import TopicReader
+from streams.adapters.object_store.folder import FolderSettings
 from streams.adapters.register.register import Register
 from streams.adapters.register.tables import metadata
 from streams.runtime.processes import in_processes
@@ -80,6 +83,8 @@ class Searched:
     found: dict[str, set[bytes]] = field(default_factory=dict)
     where: Counter[str] = field(default_factory=Counter)
     """Part (file, topic, table) → hits of whatever must not be found there."""
+    which: dict[str, set[tuple[str, bytes]]] = field(default_factory=dict)
+    """Part → which ones these were, by name and string."""
     unreadable: list[str] = field(default_factory=list)
 
     def add(self, part: str, hits: Iterable[tuple[str, bytes]], allowed: frozenset[str]) -> None:
@@ -88,6 +93,18 @@ class Searched:
             self.found.setdefault(name, set()).add(needle)
             if name not in allowed:
                 self.where[part] += 1
+                self.which.setdefault(part, set()).add((name, needle))
+
+
+def folders_of(settings: Settings) -> list[Path]:
+    """Where a stack writes: its data, and its objects where they lie in a folder of their own."""
+    named = (settings.data_dir, settings.part(FolderSettings).store_folder)
+    return [one for one in named if one is not None]
+
+
+def temporary_since(moment: datetime) -> dict[Path, float]:
+    """For `also_since`: the folder of temporary files, of whomever, as far as they were written since then."""
+    return {Path(tempfile.gettempdir()): moment.timestamp()}
 
 
 def search_files(

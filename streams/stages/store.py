@@ -14,11 +14,12 @@ import logging
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from processors.clickhouse.purge_sql import DIGESTS
 from processors.clickhouse.rows import (
     TableRows,
     rows_for_alert,
@@ -125,7 +126,16 @@ class RecordRows:
     raw: ConsumerRecord
     rows: TableRows
     call: tuple[str, str] | None = None
-    """Tenant and id of the call that it tells of; None where it may be stored whatever became of the call."""
+    """Tenant and id of the call that it tells of; None where it tells of none, or of which is not known."""
+
+    @property
+    def without_digests(self) -> "RecordRows":
+        """As it is stored of a destroyed call, where it tells what was done with it."""
+        rows = {
+            table: [{**row, **dict.fromkeys(DIGESTS.get(table, ()))} for row in table_rows]
+            for table, table_rows in self.rows.items()
+        }
+        return replace(self, rows=rows)
 
 
 @dataclass
@@ -196,12 +206,16 @@ class Store:
         return batch.dead_letters
 
     def _of_kept_calls(self, parts: Sequence[RecordRows]) -> Sequence[RecordRows]:
-        """Those that are not of a call with a tombstone, which outranks whatever comes later. Raises
-        `RetryableError`."""
+        """Those that are not of a call with a tombstone, which outranks whatever comes later. What was done with such a
+        call stays, without digests of what is gone. Raises `RetryableError`."""
         buried = self.tombstones.among({part.call for part in parts if part.call is not None})
         if not buried:
             return parts
-        kept = [part for part in parts if part.call not in buried]
+        kept = [
+            part.without_digests if part.call in buried else part
+            for part in parts
+            if part.call not in buried or part.raw.topic in _OF_EVERY_CALL
+        ]
         log.info("store: %d message(s) of calls that were destroyed are dropped", len(parts) - len(kept))
         return kept
 
@@ -278,8 +292,6 @@ _OF_EVERY_CALL = frozenset(
 
 
 def _call_of(raw: ConsumerRecord, message: Message | None) -> tuple[str, str] | None:
-    if raw.topic in _OF_EVERY_CALL:
-        return None
     tenant_id, call_id = getattr(message, "tenant_id", None), getattr(message, "call_id", None)
     if isinstance(tenant_id, str) and isinstance(call_id, str):
         return tenant_id, call_id

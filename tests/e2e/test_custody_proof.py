@@ -1,4 +1,5 @@
-"""`callstream custody prove` on a running stack: it holds, and it finds what somebody has left lying in clear."""
+"""`callstream custody prove` on a running stack: it holds, also of what was erased, and it finds what somebody has left
+lying in clear."""
 
 import json
 import os
@@ -11,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from processors.clickhouse.purge_sql import TABLES
 from schemas.messages.records import ProducerRecord
 from schemas.messages.topics import TRANSCRIPTS_RECEIVED
 from streams.adapters.clickhouse.connection import connect
@@ -26,13 +28,16 @@ AT = datetime(2026, 3, 2, tzinfo=UTC)
 ROOT = Path(__file__).parents[2]
 
 
-def proved(stack: Stack, calls: int, within_s: int = 240) -> tuple[int, dict[str, Any]]:
+def proved(stack: Stack, calls: int, within_s: int = 600) -> tuple[int, dict[str, Any]]:
     """Exit code, and what the command found with so many calls."""
     stack.announce()
     env = os.environ | {variable_of("data_dir"): str(stack.settings.data_dir), "PYTHONPATH": str(ROOT)}
     env.pop(CONFIG_VARIABLE, None)
     done = subprocess.run(
-        [sys.executable, "-m", "streams.cli.main", "custody", "prove", "--calls", str(calls), "--json"],
+        [
+            *(sys.executable, "-m", "streams.cli.main", "custody", "prove", "--json"),
+            *("--calls", str(calls), "--customers", "1"),
+        ],
         cwd=stack.settings.data_dir,
         env=env,
         capture_output=True,
@@ -50,19 +55,40 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
         yield running
 
 
+def remove_old_parts_at_once(stack: Stack) -> None:
+    """What mutations have replaced goes in a second, not in forty."""
+    client = connect(stack.settings.clickhouse_url.get_secret_value())
+    for table in TABLES:
+        client.command(f"ALTER TABLE {table} MODIFY SETTING old_parts_lifetime = 1, cleanup_delay_period = 1")
+        client.command(f"DETACH TABLE {table} SYNC")
+        client.command(f"ATTACH TABLE {table}")
+    client.close()
+
+
 @pytest.mark.embedded
 @pytest.mark.model
-def test_custody_holds_on_a_stack_that_runs(stack: Stack) -> None:
-    code, proof = proved(stack, 10)
+def test_custody_holds_on_a_stack_that_runs_and_nothing_is_left_of_who_was_erased(stack: Stack) -> None:
+    remove_old_parts_at_once(stack)
+    code, proof = proved(stack, 6)
     assert (code, proof["holds"]) == (0, True), proof
-    assert proof["outcomes"] == {"analyzed": 10}
-    assert proof["secrets"] >= 5 * 8
+    assert proof["outcomes"] == {"analyzed": 6}
+    assert proof["secrets"] >= 3 * 8
     assert all(place["mark_seen"] and not place["found"] for place in proof["searched"])
     assert {place["place"] for place in proof["searched"]} == {"files", "topics", "tables", "register"}
     assert proof["mutations"]["tried"] > 1_000
     assert proof["day_keys_wrapped_anew"] > 0
     assert (proof["actions"]["across_tenants"], proof["actions"]["under_hold"]) == (0, 0)
     assert proof["actions"]["kept_by_a_hold"] > 0
+    erasure = proof["erasure"]
+    # A recording and a call that was told.
+    assert (erasure["calls"], erasure["destroyed"], erasure["refused"]) == (2, 2, 2)
+    assert erasure["judged_again"] == erasure["judged_before"] - 2
+    assert [step["after"] for step in erasure["steps"]] == [
+        *("before", "erased", "replayed", "delivered again", "restored")
+    ]
+    before, *later = (step["found"] for step in erasure["steps"])
+    assert before == sum(erasure["needles"].values()) >= 14
+    assert later == [0, 0, 0, 0]
 
 
 @pytest.mark.embedded

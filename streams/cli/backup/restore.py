@@ -1,6 +1,6 @@
 """`callstream backup restore`."""
 
-from contextlib import ExitStack, closing, suppress
+from contextlib import ExitStack, closing
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from streams.adapters.backup.target import BackupTarget
     from streams.adapters.register.register import Register
     from streams.backup.holding import KnownHolds
-    from streams.backup.restoring import ClickHouseTarget
 
 
 def restore(
@@ -48,7 +47,7 @@ def restore(
     from streams.adapters.key_wrappers.from_settings import key_wrapper_from
     from streams.adapters.register.audit_log import RegisterAuditLog
     from streams.adapters.register.keys import RegisterKeys
-    from streams.backup.from_settings import systems_from, systems_in, target_from
+    from streams.backup.from_settings import clickhouse_target_from, systems_from, systems_in, target_from
     from streams.backup.restoring import restore_backup
     from streams.backup.systems import ByWhom
     from streams.ports import SystemClock
@@ -68,7 +67,7 @@ def restore(
             target,
             manifest,
             systems,
-            _clickhouse(settings),
+            clickhouse_target_from(settings),
             RegisterKeys(systems.register, key_wrapper_from(settings), clock),
             more_erased=erased,
             more_holds=cases,
@@ -142,31 +141,6 @@ def _living_register(settings: Settings, stack: ExitStack) -> "Register | None":
         typer.echo(f"not entered in the audit log of this installation: {error}", err=True)
         return None
     return register
-
-
-def _clickhouse(settings: Settings) -> "ClickHouseTarget":
-    from schemas.clickhouse.migrations import load_migrations
-    from streams.adapters.clickhouse import migrate as database
-    from streams.adapters.clickhouse.connection import connect
-    from streams.adapters.clickhouse.errors import ClickHouseSchemaError
-    from streams.backup.restoring import ClickHouseTarget
-
-    url, cluster = settings.clickhouse_url.get_secret_value(), settings.clickhouse_cluster
-
-    def migrate_until(number: int) -> None:
-        wanted = tuple(each for each in load_migrations() if each.number <= number)
-        database.migrate(url, wanted, cluster=cluster, views={})
-
-    def migrate() -> None:
-        database.migrate(url, cluster=cluster, views=database.views_of(settings))
-
-    def exists() -> bool:
-        with suppress(ClickHouseSchemaError):
-            connect(url).close()
-            return True
-        return False
-
-    return ClickHouseTarget(migrate_until, migrate, exists)
 
 
 def _write_configuration(target: "BackupTarget", manifest: "Manifest", folder: Path) -> int:

@@ -6,6 +6,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Annotated
 
@@ -13,7 +14,7 @@ import typer
 from rich.table import Table
 
 from streams.cli.command_settings import command_settings
-from streams.cli.console.access import account
+from streams.cli.console.access import PermittedCommand, account, require_permission
 from streams.cli.console.exit_codes import EXIT_PROBLEM
 from streams.cli.console.options import JsonOption
 from streams.cli.console.output import console, print_json
@@ -22,8 +23,10 @@ from streams.settings import Settings, variable_of
 
 if TYPE_CHECKING:
     from streams.adapters.register.register import Register
+    from streams.ports import ObjectStore, PublisherPort
     from streams.proof.actions import ActionsProof
-    from streams.proof.custody import CustodyProof
+    from streams.proof.custody import CustodyProof, Entrance
+    from streams.proof.erasing import ErasureOfCustomers, ErasureOnStack
     from streams.proof.exports import ExportProof
 
 NAMED = 20
@@ -31,6 +34,8 @@ EXPORT_SEQUENCES = 10_000
 """Of random actions on exports, in memory: some ten seconds."""
 ACTION_SEQUENCES = 200
 """Of random plays, holds and deletions, on a register and a folder of their own: some ten seconds."""
+FLOORS_ARE_OVER = timedelta(days=36_525)
+"""So far ahead is the clock by which it is asked how long the law keeps calls of the proof; nothing else goes by it."""
 
 
 def prove(
@@ -39,10 +44,16 @@ def prove(
         float, typer.Option(min=0, max=1, help="Share of them with a recording; the others are transcripts.")
     ] = 0.5,
     within: Annotated[float, typer.Option(min=1, help="Seconds that the stack has to hear and judge them.")] = 3_600,
+    erases: Annotated[
+        bool, typer.Option("--erase/--no-erase", help="Erase customers afterwards, which needs a backup of everything.")
+    ] = True,
+    customers: Annotated[
+        int, typer.Option(min=1, max=1_000, help="Customers that are erased, with their calls: a minute each.")
+    ] = 3,
     url: Annotated[str, typer.Option(help="Where `serve` listens; by default where the settings say.")] = "",
     as_json: JsonOption = False,
 ) -> None:
-    """Prove on a running stack that nothing unmasked lies in clear.
+    """Prove on a running stack that nothing unmasked lies in clear, and that what is erased is gone.
 
     Calls of the tenant custody-proof, with numbers and sounds that nobody else has, are taken in, heard, judged, and
     judged again, while every key is wrapped anew. Then all that the stack has written is searched for them: every file,
@@ -51,8 +62,13 @@ def prove(
     that nobody else approved. And they listen, hold, release, purge and erase while years pass, with a register and a
     folder of their own: nothing may be heard across tenants, and nothing may go that is held.
 
-    Their rows stay. Ends with 1 if anything is found. Run it where the stack runs: it reads the files of its data
-    folder.
+    At last some of the customers are erased. Before, and after that, after a replay, after everything of their calls
+    was sent again, and after a backup from before was given back beside the stack, all files, tables and the register
+    are searched for what was theirs alone. The backup is one of the whole installation: --no-erase leaves all of this
+    out.
+
+    The rows of the calls stay. Ends with 1 if anything is found. Run it where the stack runs: it reads the files of its
+    data folder.
     """
     from streams.adapters.kafka.client import Publisher
     from streams.adapters.key_wrappers.from_settings import key_wrapper_from
@@ -66,16 +82,28 @@ def prove(
     from streams.proof.custody import ProofOfCustody, WholeRotation
     from streams.proof.entrance import HttpEntrance
     from streams.proof.exports import prove_exports
-    from streams.proof.secrets import ProofCalls
+    from streams.proof.secrets import TENANT, ProofCalls
     from streams.wiring import received_store_from, require_register
 
     settings = command_settings()
+    if erases:  # who may not do it is told so before anything is taken in
+        require_permission(settings, "administer", None, entered_as="backup_created")
+    by = require_permission(settings, "delete", TENANT, entered_as="erased") if erases else None
     register = Register.of(settings)
     require_register(register)
     store, now = whole_store_from(settings), SystemClock().now()
     store.check()
     speech = [file.read_bytes() for file in example_recordings()[:6]]
-    secret_calls = ProofCalls(f"{now.isoformat()}", now, speech)
+    recorded = round(calls * recordings)
+    # Of one customer at least nothing is erased, where there are two: it has to be found afterwards.
+    erased_customers = min(customers, max(max(recorded, calls - recorded) - 1, 1)) if erases else 0
+    secret_calls = ProofCalls(
+        now.isoformat(),
+        now,
+        speech,
+        lambda number: settings.customer_keys.fields(TENANT, number, keep_last_digits=False),
+        erased_customers,
+    )
     publisher = Publisher(settings)
     try:
         with _api_key(register, now, within) as api_key:
@@ -94,9 +122,13 @@ def prove(
                 entrance,
                 WholeRotation(Rotation(register, key_wrapper_from(settings), SystemClock(), account())),
                 lambda since: _replay(settings, since),
-                lambda sentence: typer.echo(sentence, err=True),
+                _say,
                 within,
-            ).run(secret_calls, calls, round(calls * recordings))
+            ).run(secret_calls, calls, recorded)
+            erasure = None
+            if by is not None and proof.holds:
+                erasing = _erasing(settings, register, store, entrance, publisher, by, within)
+                erasure = erasing.run(secret_calls, proof.replayed)
         typer.echo("asking for exports, approving and downloading them at random", err=True)
         exports = prove_exports(EXPORT_SEQUENCES, now.toordinal())
         typer.echo("listening, holding, releasing and destroying at random", err=True)
@@ -104,11 +136,51 @@ def prove(
     finally:
         publisher.close()
         register.close()
+    holds = proof.holds and exports.holds and actions.holds and (by is None or (erasure is not None and erasure.holds))
     if as_json:
-        print_json(_as_json(proof, exports, actions))
+        print_json(_as_json(proof, exports, actions, erasure, holds=holds))
     else:
-        _print(proof, exports, actions)
-    raise typer.Exit(0 if proof.holds and exports.holds and actions.holds else EXIT_PROBLEM)
+        _print(proof, exports, actions, erasure)
+        typer.echo("custody holds" if holds else "custody does NOT hold")
+    raise typer.Exit(0 if holds else EXIT_PROBLEM)
+
+
+def _say(sentence: str) -> None:
+    typer.echo(sentence, err=True)
+
+
+def _erasing(
+    settings: Settings,
+    register: "Register",
+    store: "ObjectStore",
+    entrance: "Entrance",
+    publisher: "PublisherPort",
+    by: PermittedCommand,
+    within_s: float,
+) -> "ErasureOfCustomers":
+    from streams.adapters.register.retentions import RegisterRetentions
+    from streams.backup.systems import ByWhom
+    from streams.ports import SystemClock
+    from streams.proof.backup_drill import BackupDrill
+    from streams.proof.erasing import AheadClock, ErasureOfCustomers
+    from streams.purging import eraser_from, keeps_calls
+
+    clock, actor = SystemClock(), by.actor.actor_id
+    floors = RegisterRetentions(register, AheadClock(clock, FLOORS_ARE_OVER))
+    return ErasureOfCustomers(
+        settings,
+        register,
+        store,
+        entrance,
+        publisher,
+        eraser_from(settings, register, clock, replace(keeps_calls(register, clock), floors=floors)),
+        BackupDrill.of(settings, register, clock, ByWhom(actor, by.role)),
+        lambda since: _replay(settings, since),
+        _say,
+        actor,
+        by.role,
+        within_s,
+    )
 
 
 @contextmanager
@@ -145,7 +217,9 @@ def _replay(settings: Settings, since: datetime) -> int:
     return int(json.loads(done.stdout)["judged"])
 
 
-def _print(proof: "CustodyProof", exports: "ExportProof", actions: "ActionsProof") -> None:
+def _print(
+    proof: "CustodyProof", exports: "ExportProof", actions: "ActionsProof", erasure: "ErasureOnStack | None"
+) -> None:
     out = console(soft_wrap=True)
     outcomes = ", ".join(f"{count} {name}" for name, count in sorted(proof.outcomes.items()))
     out.print(f"{proof.calls} calls with {proof.secrets} secrets, {proof.recordings} of them recordings: {outcomes}")
@@ -181,13 +255,84 @@ def _print(proof: "CustodyProof", exports: "ExportProof", actions: "ActionsProof
         f"otherwise wrong {actions.otherwise_wrong}"
     )
     out.print("; ".join(f"{what}: {seconds:.0f} s" for what, seconds in proof.took_s.items()))
-    holds = proof.holds and exports.holds and actions.holds
-    out.print("custody holds" if holds else "custody does NOT hold")
+    if erasure is not None:
+        _print_erasure(erasure)
 
 
-def _as_json(proof: "CustodyProof", exports: "ExportProof", actions: "ActionsProof") -> dict[str, object]:
+def _print_erasure(erasure: "ErasureOnStack") -> None:
+    out, proof = console(soft_wrap=True), erasure.proof
+    out.print(
+        f"{erasure.customers} customers with {erasure.calls} calls erased: {erasure.destroyed} calls destroyed, "
+        f"{erasure.blocked} blocked; {erasure.judged_again} of {erasure.judged_before} calls judged again; "
+        f"{erasure.delivered} records delivered again; {erasure.refused} of {erasure.uploads} uploads refused; "
+        f"{erasure.left_out_objects} objects left out of what the backup gave back"
+    )
+    table = Table(
+        "after", "files searched", "tables", "MB", "needles found", "s", "s to search", box=None, header_style=""
+    )
+    for step in proof.steps:
+        found = f"{len(step.needles)} of {proof.total}"
+        counts = (str(step.files), str(step.tables), f"{step.size_bytes / 1e6:.1f}", found)
+        table.add_row(step.what, *counts, f"{step.took_s:.0f}", f"{step.search_s:.0f}")
+    out.print(table)
+    out.print("needles: " + ", ".join(f"{len(which)} × {name}" for name, which in proof.planted.items()))
+    for name, count in proof.unseen.items():
+        out.print(f"  not found before, so that it proves nothing: {count} × {name}")
+    for step in proof.steps:
+        for part in [] if step is proof.steps[0] else sorted(step.found)[:NAMED]:
+            out.print(f"  {step.what}: {', '.join(sorted({name for name, _ in step.found[part]}))} in {part}")
+        for part in step.unreadable[:NAMED]:
+            out.print(f"  {step.what}: not searched: {part}")
+        if step.what in proof.blind:
+            out.print(f"  {step.what}: what has to be there was not found: the search is blind, or too much is gone")
+    for why, count in proof.steps[-1].let_pass.items():
+        out.print(f"still there, as promised: {count} needles {why}")
+
+
+def _erasure_as_json(erasure: "ErasureOnStack") -> dict[str, object]:
+    proof = erasure.proof
     return {
-        "holds": proof.holds and exports.holds and actions.holds,
+        "customers": erasure.customers,
+        "calls": erasure.calls,
+        "destroyed": erasure.destroyed,
+        "blocked": erasure.blocked,
+        "judged_before": erasure.judged_before,
+        "judged_again": erasure.judged_again,
+        "delivered_again": erasure.delivered,
+        "uploads": erasure.uploads,
+        "refused": erasure.refused,
+        "left_out_objects": erasure.left_out_objects,
+        "needles": {name: len(which) for name, which in proof.planted.items()},
+        "not_found_before": dict(proof.unseen),
+        "blind": proof.blind,
+        "steps": [
+            {
+                "after": step.what,
+                "files": step.files,
+                "tables": step.tables,
+                "bytes": step.size_bytes,
+                "found": len(step.needles),
+                "where": {part: sorted({name for name, _ in needles}) for part, needles in step.found.items()},
+                "let_pass": dict(step.let_pass),
+                "not_searched": step.unreadable,
+                "took_s": round(step.took_s, 1),
+                "search_s": round(step.search_s, 1),
+            }
+            for step in proof.steps
+        ],
+    }
+
+
+def _as_json(
+    proof: "CustodyProof",
+    exports: "ExportProof",
+    actions: "ActionsProof",
+    erasure: "ErasureOnStack | None",
+    *,
+    holds: bool,
+) -> dict[str, object]:
+    return {
+        "holds": holds,
         "calls": proof.calls,
         "recordings": proof.recordings,
         "secrets": proof.secrets,
@@ -231,5 +376,6 @@ def _as_json(proof: "CustodyProof", exports: "ExportProof", actions: "ActionsPro
             "under_hold": actions.under_hold,
             "otherwise_wrong": actions.otherwise_wrong,
         },
+        "erasure": None if erasure is None else _erasure_as_json(erasure),
         "took_s": {what: round(seconds, 1) for what, seconds in proof.took_s.items()},
     }

@@ -59,6 +59,23 @@ def test_masking_leaves_none_of_what_is_told() -> None:
             assert secret.content in said
             assert secret.content not in masked
         assert making.mark.encode() in masked
+        for phrase in call.phrases:  # what is looked for after an erasure has to be there before
+            assert phrase.encode() in masked
+
+
+def test_a_customer_has_calls_of_both_kinds_and_those_who_are_to_be_erased_are_remembered() -> None:
+    making = ProofCalls("seed", NOW, SPEECH, lambda number: {"key": number.zfill(64)}, remember_customers=2)
+    made = [making.make(n, with_recording=n < 3, customer=n % 3) for n in range(6)]
+    assert making.remembered == [made[0], made[1], made[3], made[4]]
+    assert making.another is made[5]
+    assert [call.phone_number for call in made[:3]] == [call.phone_number for call in made[3:]]
+    assert len({call.phone_number for call in made}) == 3
+    told = made[4].transcript
+    assert told is not None
+    assert told.call.customer.key == made[1].phone_number.zfill(64)
+    assert told.call.order_id == made[4].facts["order_id"]
+    assert len({call.facts["order_id"] for call in made}) == 6
+    assert all(call.phrases for call in made[3:])
 
 
 def test_every_tampering_is_noticed_and_an_object_that_does_not_open_is_told() -> None:

@@ -7,13 +7,15 @@ from typing import Any
 
 import pytest
 
-from processors.clickhouse.rows import CALLS, CUSTODY_EVENTS, OUTCOMES, TRANSCRIPTS
+from processors.clickhouse.rows import CALLS, CUSTODY_EVENTS, DEAD_LETTERS, OUTCOMES, TRANSCRIPTS
 from processors.custody.ports import CallPurgedError
 from processors.custody.purge import PurgeOrder
 from schemas.messages.custody_changed import CustodyChanged
+from schemas.messages.dead_letter import DeadLetter
 from schemas.messages.records import ConsumerRecord, ProducerRecord
 from schemas.messages.topics import (
     CALLS_ANALYZED,
+    CALLS_DEAD_LETTERS,
     CALLS_ENDED,
     CALLS_RATED,
     CALLS_REANALYZED,
@@ -88,6 +90,39 @@ def test_store_takes_nothing_of_a_destroyed_call_but_what_became_of_it() -> None
     for table in (CALLS, TRANSCRIPTS, OUTCOMES):
         assert set(sink.calls(table)) == {"kept"}, table
     assert sink.calls(CUSTODY_EVENTS) == ["gone"]
+
+
+def test_what_was_done_with_a_destroyed_call_is_stored_again_without_digests() -> None:
+    digest = "ab" * 32
+    letters = [
+        DeadLetter(
+            dead_letter_id=f"letter-{call}",
+            step="listen",
+            source_topic=CALLS_ENDED.name,
+            source_partition=0,
+            source_offset=1,
+            exception_class="ConflictingCallError",
+            tenant_id="acme",
+            call_id=call,
+            value_sha256=digest,
+            value_bytes=9,
+            failed_at=NOW,
+        )
+        for call in ("gone", "kept")
+    ]
+    events = [
+        CustodyChanged.of(
+            "intake_announced", tenant_id="acme", call_id=call, actor="callstream", at=NOW, content_sha256=digest
+        )
+        for call in ("gone", "kept")
+    ]
+    batch = [*map(CUSTODY_CHANGED.record, events), *map(CALLS_DEAD_LETTERS.record, letters)]
+    sink = Written()
+    Store(sink, LaterClock(timedelta()), tombstones=Tombs(("acme", "gone"))).work(
+        [record(each, offset) for offset, each in enumerate(batch)]
+    )
+    for table, column in ((CUSTODY_EVENTS, "content_sha256"), (DEAD_LETTERS, "value_sha256")):
+        assert {row["call_id"]: row[column] for row in sink.rows[table]} == {"gone": None, "kept": digest}, table
 
 
 def stage_with(
