@@ -25,6 +25,7 @@ from pydantic import SecretStr
 
 from processors.custody.authorization import Action, Actor, Grant, Target, authorize
 from processors.custody.holds import CustomerScope, HoldRefusedError, HoldScope
+from processors.custody.listed_call import ListedCall
 from processors.custody.ports import PURPOSES, SealedIdentity
 from processors.custody.purge import PurgeOrder
 from processors.custody.receipts import signed_receipt
@@ -195,6 +196,9 @@ class MadeTables:
     def days_of(self, tenant_id: str, calls: Collection[str]) -> Mapping[str, set[date]]:
         found = {call_id: self.rows.get((tenant_id, call_id)) for call_id in calls}
         return {call_id: {row[1].date()} for call_id, row in found.items() if row is not None}
+
+    def listed(self, tenant_id: str, calls: Collection[str]) -> Mapping[str, ListedCall]:  # noqa: ARG002
+        return {}  # no exchange sends a list here
 
     def calls_of_customer(self, tenant_id: str, customer_keys: Collection[str]) -> dict[str, datetime]:
         mine = ((owner, call_id, row) for (owner, call_id), row in self.rows.items())

@@ -97,8 +97,13 @@ class Searched:
 
 
 def folders_of(settings: Settings) -> list[Path]:
-    """Where a stack writes: its data, and its objects where they lie in a folder of their own."""
-    named = (settings.data_dir, settings.part(FolderSettings).store_folder)
+    """Where a stack writes: its data, and its objects and their archive where they lie in folders of their own."""
+    archive = settings.archive_to
+    named = (
+        settings.data_dir,
+        settings.part(FolderSettings).store_folder,
+        None if archive is None or archive.startswith("s3://") else Path(archive),
+    )
     return [one for one in named if one is not None]
 
 

@@ -41,7 +41,8 @@ SECRET = "whsec_" + base64.b64encode(bytes(range(32))).decode()
 
 def signed(size: int) -> SignedCheckpoint:
     peaks = peaks_of([leaf_hash(bytes([number])) for number in range(size)])
-    return SignedCheckpoint(size, KEY.note(size, peaks.root), peaks, AT + timedelta(minutes=size))
+    at = AT + timedelta(minutes=size)
+    return SignedCheckpoint(size, KEY.note(size, peaks.root, at), peaks, at)
 
 
 def test_checkpoints_are_objects_that_sort_by_time(tmp_path: Path) -> None:

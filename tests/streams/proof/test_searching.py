@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 
 from streams.adapters.object_store.folder import FolderSettings
-from streams.proof.custody import MARK, CustodyProof, folders_of
+from streams.proof.custody import MARK, CustodyProof
 from streams.proof.mutations import MutationReport
-from streams.proof.searching import Needles, Searched, search_files, search_files_apart
+from streams.proof.searching import Needles, Searched, folders_of, search_files, search_files_apart
 from streams.settings import Settings
 
 PHONE = b"13812345678"
