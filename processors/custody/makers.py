@@ -53,8 +53,9 @@ def who_can_act_as(
                 linked = known.find_by_os_user(name.removeprefix(_OS))
                 # One person. Who could sign in as the linked account is not on the machine by that.
                 found |= {name} if linked is None else {name, linked.account_id}
-        elif (account := known.find(name)) is not None and (on_the_machine or not _is_operators(account, account_id)):
-            found.add(name)
+        elif (account := known.find(name)) is not None:
+            if on_the_machine or not _is_operators(account, account_id):
+                found.add(name)
             todo += _hands_on(account, now)
     return frozenset(found)
 
@@ -85,7 +86,8 @@ def tie_to_requester(
 
     `targets` are what is approved. A right that only the requester gave, or somebody as whom the requester can act, is
     none; one that others gave besides is. With `makers_apart` no third account may be able to act as both, either;
-    whoever does it on the machine is the operator, from whom nothing is kept (nor from their own account). Raises what `known` does.
+    whoever does it on the machine is the operator, from whom nothing is kept (nor from their own account). Raises
+    what `known` does.
     """
     of_approver = who_can_act_as(approver.actor_id, known, now)
     of_requester = who_can_act_as(requester, known, now)

@@ -238,6 +238,12 @@ def test_the_account_that_the_operator_made_for_themselves_is_the_operators(vill
     assert village.tie("bob", "rita") is None
     assert village.tie("bob", "boss") == "made_by_requester"
     assert village.tie("bob", "ann") is None
+    village.tell("ann", SetPassword("ann", "h"))
+    village.tell(OPERATOR, GiveGrant("ann", "a", "administrator", "*"))
+    village.tell("ann", SetPassword("boss", "h"))
+    assert village.tie("bob", "rita") == "one_maker", "ann can sign in as boss now, and as both by that"
+    village.tell(OPERATOR, SetPassword("boss", "h"))
+    assert village.tie("bob", "rita") is None
     village.tell("boss", AddAccount("carl", "acme", os_user="carl"))
     village.tell("boss", GiveGrant("carl", "c", "administrator", "acme"))
     village.add("carl", "ruth", "administrator", password_hash="h")
