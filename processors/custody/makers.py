@@ -35,7 +35,8 @@ def who_can_act_as(
     account_id: str, known: KnowsMakers, now: datetime, *, on_the_machine: bool = True
 ) -> frozenset[str]:
     """The account itself, and every account that could act as it, through whatever chain; and, unless not asked for,
-    who could on the machine, as `os:` names and the accounts that are linked to them.
+    who could on the machine, as `os:` names and the accounts that are linked to them. The account that the operator
+    made for themselves is of the machine, too.
 
     Raises what `known` does.
     """
@@ -53,9 +54,16 @@ def who_can_act_as(
                 # One person. Who could sign in as the linked account is not on the machine by that.
                 found |= {name} if linked is None else {name, linked.account_id}
         elif (account := known.find(name)) is not None:
-            found.add(name)
+            if on_the_machine or not _is_operators(account, account_id):
+                found.add(name)
             todo += _hands_on(account, now)
     return frozenset(found)
+
+
+def _is_operators(account: Account, asked_about: str) -> bool:
+    """Whether the operator made it for themselves; the account that is asked about is always somebody."""
+    own = account.os_user is not None and account.made_by == f"{_OS}{account.os_user}"
+    return own and account.account_id != asked_about
 
 
 def _hands_on(account: Account, now: datetime) -> Iterator[str]:
@@ -78,7 +86,8 @@ def tie_to_requester(
 
     `targets` are what is approved. A right that only the requester gave, or somebody as whom the requester can act, is
     none; one that others gave besides is. With `makers_apart` no third account may be able to act as both, either;
-    whoever does it on the machine is the operator, from whom nothing is kept. Raises what `known` does.
+    whoever does it on the machine is the operator, from whom nothing is kept (nor from their own account). Raises
+    what `known` does.
     """
     of_approver = who_can_act_as(approver.actor_id, known, now)
     of_requester = who_can_act_as(requester, known, now)

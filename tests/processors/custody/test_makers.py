@@ -229,6 +229,28 @@ def test_that_the_operator_made_both_is_no_common_maker_also_where_the_operator_
     assert village.tie("bob", "ben") == "made_by_requester"
 
 
+def test_the_account_that_the_operator_made_for_themselves_is_the_operators(village: Village) -> None:
+    """On a machine of one's own: the first administrator is its owner, and makes everybody's account."""
+    village.tell(OPERATOR, AddAccount("boss", "*", os_user="root"))
+    village.tell(OPERATOR, GiveGrant("boss", "b", "administrator", "*"))
+    village.add("boss", "rita", "administrator", password_hash="h")
+    village.add("boss", "bob", "approver", password_hash="h")
+    assert village.tie("bob", "rita") is None
+    assert village.tie("bob", "boss") == "made_by_requester"
+    assert village.tie("bob", "ann") is None
+    village.tell("ann", SetPassword("ann", "h"))
+    village.tell(OPERATOR, GiveGrant("ann", "a", "administrator", "*"))
+    village.tell("ann", SetPassword("boss", "h"))
+    assert village.tie("bob", "rita") == "one_maker", "ann can sign in as boss now, and as both by that"
+    village.tell(OPERATOR, SetPassword("boss", "h"))
+    assert village.tie("bob", "rita") is None
+    village.tell("boss", AddAccount("carl", "acme", os_user="carl"))
+    village.tell("boss", GiveGrant("carl", "c", "administrator", "acme"))
+    village.add("carl", "ruth", "administrator", password_hash="h")
+    village.add("carl", "bert", "approver", password_hash="h")
+    assert village.tie("bert", "ruth") == "one_maker", "who was given an account of the machine is not its operator"
+
+
 def test_of_several_approvers_none_can_act_as_another(village: Village) -> None:
     village.add("ben", "bob", "approver", password_hash="h")
     village.add("ben", "bea", "approver", password_hash="h")
