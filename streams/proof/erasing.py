@@ -53,7 +53,7 @@ _KEPT_LONGER_DAYS = 7
 
 _PLACES = """
 SELECT DISTINCT audio_uri FROM call_versions
-WHERE tenant_id = {tenant:String} AND call_id IN {calls:Array(String)} AND audio_uri != ''
+WHERE tenant_id = {tenant:String} AND call_id IN {calls:Array(String)} AND position(audio_uri, call_id) > 0
 """
 
 

@@ -26,6 +26,7 @@ from streams.runtime.processes import in_processes
 from streams.settings import Settings
 
 _CHUNK_BYTES = 4 * 1024 * 1024
+_ZEROS = bytes(64 * 1024)
 _BATCH = 1_000
 _NONE: Mapping[Path, float] = {}
 
@@ -53,7 +54,7 @@ class Needles:
     def found_in(self, data: bytes) -> Iterator[tuple[str, bytes]]:
         """The name and the string of each hit."""
         if self.count:
-            for _, hit in self._automaton.iter(data.decode("latin-1")):
+            for _, hit in self._automaton.iter(_without_reserved(data, self.longest).decode("latin-1")):
                 yield hit
 
     def found_in_stream(self, chunks: Iterable[bytes]) -> Iterator[tuple[str, bytes]]:
@@ -63,6 +64,14 @@ class Needles:
             data = tail + chunk
             yield from self.found_in(data)
             tail = data[-(self.longest - 1) :] if self.longest > 1 else b""
+
+
+def _without_reserved(data: bytes, longest: int) -> bytes:
+    """Without the zeros at the end, but for as many as a hit may end in: most of a broker's files is reserved alone."""
+    end = len(data)
+    while end > longest and data[max(end - len(_ZEROS), 0) : end] == _ZEROS[: min(end, len(_ZEROS))]:
+        end = max(end - len(_ZEROS), 0)
+    return data[: end + longest]
 
 
 def _forms(text: bytes) -> set[bytes]:

@@ -26,6 +26,9 @@ ALLOWED = frozenset({MARK})
         pytest.param("号码13812345678".encode("utf-16-be"), id="UTF-16, big end first"),
         pytest.param(b"\x00" * (4 * 1024 * 1024 - 5) + PHONE, id="over the end of a piece that is read"),
         pytest.param(b"138" + PHONE, id="behind its own beginning"),
+        pytest.param(PHONE + b"\x00" * 9_000_000, id="before what is reserved and not written"),
+        pytest.param(b"\x00" * 9_000_000 + PHONE, id="behind it"),
+        pytest.param(PHONE.decode().encode("utf-16-le") + b"\x00" * 100, id="one that ends in a zero, before zeros"),
         pytest.param(SAMPLE + PHONE, id="beside another one"),
     ],
 )
