@@ -76,7 +76,7 @@ class Manifest(_Part):
     """What a backup holds, but for keys. Nothing is a backup without it, and it is written last."""
 
     format: Literal[1] = 1
-    backup_id: str = Field(pattern=r"^[0-9]{8}T[0-9]{6}Z-[0-9a-f]{8}$")
+    backup_id: str = Field(pattern=r"^[0-9]{8}T[0-9]{6}[.][0-9]{6}Z-[0-9a-f]{8}$")
     previous: str | None
     release: str
     began_at: datetime
@@ -164,8 +164,8 @@ def read_document(kind: type[M], content: bytes, what: str) -> M:
 
 
 def backup_id_of(at: datetime, token: str) -> str:
-    """`<UTC time>-<8 hex digits>`: sorted by time."""
-    return f"{at:%Y%m%dT%H%M%SZ}-{token}"
+    """`<UTC time, to the microsecond>-<8 hex digits>`: sorted by time, also two of one second."""
+    return f"{at:%Y%m%dT%H%M%S.%fZ}-{token}"
 
 
 class RowSum:

@@ -256,7 +256,7 @@ def test_what_sounds_like_a_secret_is_one() -> None:
     paths = {name for name in setting_fields() if name.endswith("_file")}
     sounding = {name for name in setting_fields() if {"password", "secret"} & set(name.split("_"))} - paths
     others = {"clickhouse_url", "register_url", "speech_api_key", "customer_key_former_secrets", "person_token"}
-    others |= {*WRAPPING_KEYS}
+    others |= {"clickhouse_keeper_url", "audit_checkpoint_url", *WRAPPING_KEYS}
     assert sounding | others == set(SECRETS)
 
 
