@@ -278,7 +278,9 @@ class ErasureOfCustomers:
     def _exempt(self) -> list[Exemption]:
         masked_days = self.settings.kafka_masked_days + 1
         facts_days = CALLS_ENDED.retention_ms // DAY_MS + _KEPT_LONGER_DAYS
-        kafka = f"in files of Kafka, which keeps masked text for {masked_days} days and facts for {facts_days}"
+        kafka = (
+            f"in files of Kafka, packed, where masked text is kept for {masked_days} days and facts for {facts_days}"
+        )
         request = "in the request to erase, which has the customer's key until it is done, two hours later"
         leftover = "in `leftovers`: names of objects, where `sweep` looks for an upload that was under way"
         days = self.settings.outbox_keep_days

@@ -75,7 +75,7 @@ def test_custody_holds_on_a_stack_that_runs_and_nothing_is_left_of_who_was_erase
     assert proof["secrets"] >= 3 * 8
     assert all(place["mark_seen"] and not place["found"] for place in proof["searched"])
     assert {place["place"] for place in proof["searched"]} == {"files", "topics", "tables", "register"}
-    assert proof["mutations"]["tried"] > 1_000
+    assert proof["mutations"]["tried"] > 500
     assert proof["day_keys_wrapped_anew"] > 0
     assert (proof["actions"]["across_tenants"], proof["actions"]["under_hold"]) == (0, 0)
     assert proof["actions"]["kept_by_a_hold"] > 0

@@ -285,8 +285,9 @@ def _print_erasure(erasure: "ErasureOnStack") -> None:
             out.print(f"  {step.what}: not searched: {part}")
         if step.what in proof.blind:
             out.print(f"  {step.what}: what has to be there was not found: the search is blind, or too much is gone")
-    for why, count in proof.steps[-1].let_pass.items():
-        out.print(f"still there, as promised: {count} needles {why}")
+    last = proof.steps[-1]
+    for why in dict.fromkeys(each.why for each in last.exempt):
+        out.print(f"may still be there, and {last.let_pass[why]} needles are: {why}")
 
 
 def _erasure_as_json(erasure: "ErasureOnStack") -> dict[str, object]:
