@@ -636,8 +636,16 @@ class ActionWorld:
         """As a round of `keep` does."""
         self._wanted, self._order, self._interrupted_at, self._ends_at = (), "go_on", None, None
         self._purger.go_on()
-        self._look()  # what goes from here on was blocked for longer
+        self._look()  # what goes from here on was blocked for longer, or was asked for by who was killed at it
+        self._order = "erase"
+        self._wanted = [
+            call
+            for call in self._calls
+            if (asked_at := self._asked.get((call.tenant_id, call.customer))) and call.ended_at <= asked_at
+        ]
         self._eraser.go_on()
+        self._look()
+        self._wanted = ()
         still_open = {(each.tenant_id, each.customer_keys[0]) for each in self._house.erasures.open()}
         self._asked = {key: at for key, at in self._asked.items() if key in still_open}
 
