@@ -270,7 +270,7 @@ def tell_of_much_history(story: Story) -> None:
 @pytest.fixture(
     scope="module",
     params=[
-        pytest.param("tansu", marks=pytest.mark.embedded),
+        pytest.param("tansu", marks=[pytest.mark.embedded, pytest.mark.long]),
         pytest.param("kafka", marks=[pytest.mark.kafka, pytest.mark.long]),
     ],
 )
