@@ -24,7 +24,7 @@ from streams.embedded.clickhouse_engine import ANALYST, engine_url
 from streams.embedded.stack import Stack, worker_spec
 from streams.ports import SystemClock
 from streams.runtime.audit_key import read_audit_key
-from tests.support.registers import PROCESSES_ON, new_register_url
+from tests.support.registers import BOTH_AT_NIGHT, new_register_url
 from tests.support.stack import rows, running_stack, wait_until
 
 KILLS = 3
@@ -68,7 +68,7 @@ def an_audit(stack: Stack) -> Iterator[subprocess.Popen[bytes]]:
 
 
 @pytest.mark.embedded
-@pytest.mark.parametrize("kind", PROCESSES_ON)
+@pytest.mark.parametrize("kind", BOTH_AT_NIGHT)
 def test_an_audit_worker_that_is_killed_anywhere_loses_nothing(
     kind: str, request: pytest.FixtureRequest, tmp_path: Path
 ) -> None:

@@ -19,7 +19,7 @@ from streams.adapters.register.outbox import Outbox
 from streams.adapters.register.register import Register
 from streams.adapters.register.tables import outbox
 from streams.embedded.stack import Stack, worker_spec
-from tests.support.registers import PROCESSES_ON, new_register_url
+from tests.support.registers import BOTH_AT_NIGHT, new_register_url
 from tests.support.stack import rows, running_stack, wait_until
 
 CALLS = 20
@@ -64,7 +64,7 @@ def a_relay(stack: Stack) -> Iterator[subprocess.Popen[bytes]]:
 
 
 @pytest.mark.kafka
-@pytest.mark.parametrize("kind", PROCESSES_ON)
+@pytest.mark.parametrize("kind", BOTH_AT_NIGHT)
 @pytest.mark.parametrize("kills", KILLS)
 def test_a_relay_that_is_killed_anywhere_loses_and_doubles_nothing(
     kind: str, kills: int, request: pytest.FixtureRequest, tmp_path: Path

@@ -14,11 +14,11 @@ from streams.adapters.register.register import Register, sqlite_url
 SQLITE = pytest.param("sqlite", id="sqlite")
 POSTGRESQL = pytest.param("postgresql", id="postgresql", marks=pytest.mark.postgresql)
 BOTH = (SQLITE, POSTGRESQL)
-PROCESSES_ON = (
+BOTH_AT_NIGHT = (
     SQLITE,
     pytest.param("postgresql", id="postgresql", marks=[pytest.mark.postgresql, pytest.mark.long]),
 )
-"""For tests that start many processes: the statements are those that other tests try on both for every change."""
+"""For tests that are dear: what they ask of the register, other tests ask of both for every change."""
 
 
 def new_register_url(kind: str, request: pytest.FixtureRequest, folder: Path) -> str:

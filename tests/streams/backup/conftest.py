@@ -10,11 +10,17 @@ from streams.adapters.backup.target import BackupTarget
 from streams.adapters.register.register import Register, sqlite_url
 from tests.support.backed_up import House, new_database, opened_house, target_in
 from tests.support.clickhouse_engine import RunningEngine
+from tests.support.registers import BOTH_AT_NIGHT, new_register_url
+
+
+@pytest.fixture(params=BOTH_AT_NIGHT)
+def register_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """As everywhere; but each test has an installation of its own, and most are tried on PostgreSQL at night."""
+    return new_register_url(request.param, request, tmp_path)
 
 
 @pytest.fixture
 def house(register: Register, engine: RunningEngine, tmp_path: Path) -> Iterator[House]:
-    """On SQLite, and on PostgreSQL."""
     with opened_house(register, engine.url(new_database()), tmp_path / "house") as opened:
         yield opened
 

@@ -23,6 +23,7 @@ from streams.backup.systems import ALONE
 from streams.backup.verifying import verify_backup
 from streams.ports import SystemClock
 from tests.support.backed_up import SAID, SOURCES, House, Killed, target_in
+from tests.support.registers import BOTH
 from tests.support.stored_calls import Call
 
 pytestmark = [pytest.mark.embedded, pytest.mark.loopback]
@@ -56,6 +57,7 @@ def restored(target: BackupTarget, into: House, **options: Any) -> Any:
     return restore_backup(target, manifest, into.systems, into.clickhouse(), into.keys, **options)
 
 
+@pytest.mark.parametrize("register_url", BOTH, indirect=True)
 def test_a_restore_into_empty_systems_gives_every_row_and_plays_a_call_of_each_tenant(
     house: House, new_house: House, target: BackupTarget
 ) -> None:
