@@ -3,9 +3,9 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
-# Most of the time of the larger tests is waiting: for group members to expire, for processes to start and stop.
+# A third of the time of the larger tests is waiting: for group members to expire, for processes to start and stop.
 # tests/conftest.py puts the dearest files first, and xdist must leave them there.
-PARALLEL := -n 2 --dist loadfile --no-loadscope-reorder
+PARALLEL := -n 3 --dist loadfile --no-loadscope-reorder
 OUTSIDE  := embedded or kafka or minio or versitygw or openbao or postgresql or model or transformers or superset or long
 
 .DEFAULT_GOAL := help

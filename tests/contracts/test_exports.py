@@ -111,10 +111,6 @@ def test_an_export_is_kept_as_it_was_decided_with_entries_and_events(register: R
     export = approved(house)
     assert house.exports.get(export.export_id) == export
     assert export.contained.recipient == "第一法院"
-    muted = requested(house, "audio_masked")
-    assert house.exports.get(muted.export_id) == muted
-    assert [call.muting for call in muted.contained.calls] == ["1:1", "1:1"]
-    house.desk.withdraw(ANN, muted.export_id)
     _, token = house.desk.offer(ANN, export.export_id)
     b"".join(house.desk.hand_out(ANN, export.export_id, token).chunks)
     assert told(register) == [
@@ -131,6 +127,12 @@ def test_an_export_is_kept_as_it_was_decided_with_entries_and_events(register: R
         ("export_download_ended", "done", None),
     ]
     assert {entry.personal["recipient"] for entry in house.audit.entries} == {"第一法院"}
+
+
+def test_of_an_export_of_muted_sound_the_muting_is_kept(house: ExportHouse) -> None:
+    muted = requested(house, "audio_masked")
+    assert house.exports.get(muted.export_id) == muted
+    assert [call.muting for call in muted.contained.calls] == ["1:1", "1:1"]
 
 
 def test_the_register_and_what_it_tells_hold_no_token_and_events_no_recipient(
