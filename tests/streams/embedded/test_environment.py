@@ -11,7 +11,7 @@ from types import ModuleType
 import pytest
 from pydantic import SecretStr
 
-from streams import wiring
+from streams import analysis, wiring
 from streams.adapters.clickhouse import history
 from streams.adapters.kafka import alert_source, client, faust_source
 from streams.adapters.object_store import from_settings
@@ -35,6 +35,7 @@ SECRETS = sorted(
     name for model in setting_models() for name, field in model.model_fields.items() if field.annotation is SecretStr
 )
 KAFKA, CLICKHOUSE, S3, SPEECH = "kafka_sasl_password", "clickhouse_url", "s3_secret_key", "speech_api_key"
+ARCHIVE = "archive_s3_secret_key"
 REGISTER = "register_url"
 MAY_HAVE = {
     "listen": {KAFKA, S3, SPEECH, REGISTER, "audio_keys", "transcript_keys"},
@@ -47,8 +48,8 @@ MAY_HAVE = {
     "watch": {KAFKA, CLICKHOUSE},
     "rollup": {CLICKHOUSE},
     "notify": {KAFKA, REGISTER},
-    "keep": {KAFKA, CLICKHOUSE, "clickhouse_keeper_url", S3, REGISTER, "audio_keys"},
-    "play": {CLICKHOUSE, S3, REGISTER, "audio_keys", "transcript_keys"},
+    "keep": {KAFKA, CLICKHOUSE, "clickhouse_keeper_url", S3, ARCHIVE, REGISTER, "audio_keys", "transcript_keys"},
+    "play": {CLICKHOUSE, S3, ARCHIVE, REGISTER, "audio_keys", "transcript_keys"},
 }
 
 
@@ -100,7 +101,7 @@ class TestWhatIsReadIsGiven:
             pytest.param(faust_source, {"Kafka"}, id="Faust"),
             pytest.param(alert_source, {"Kafka"}, id="alerts"),
             pytest.param(history, {"ClickHouse", "judging"}, id="what is known of other calls"),
-            pytest.param(from_settings, {"object store"}, id="object store"),
+            pytest.param(from_settings, {"object store", "archive"}, id="object store"),
         ],
     )
     def test_by_adapters(self, module: ModuleType, groups: set[str]) -> None:
@@ -131,9 +132,12 @@ def settings_read(tree: ast.AST) -> Iterator[str]:
 
 
 def wiring_of(tree: ast.AST) -> Iterable[ast.AST]:
-    """The functions of `streams.wiring` that are called there, and those that these call."""
+    """The functions of `streams.wiring` and `streams.analysis` that are called there, and those that these call."""
     functions = {
-        node.name: node for node in ast.parse(inspect.getsource(wiring)).body if isinstance(node, ast.FunctionDef)
+        node.name: node
+        for module in (wiring, analysis)
+        for node in ast.parse(inspect.getsource(module)).body
+        if isinstance(node, ast.FunctionDef)
     }
     found: dict[str, ast.AST] = {}
     left = [tree]
