@@ -30,6 +30,7 @@ from schemas.messages.records import ConsumerRecord, ProducerRecord
 from schemas.messages.topics import CALLS_ANALYZED, CALLS_DEAD_LETTERS, CALLS_ENDED, CALLS_REANALYZED
 from streams.adapters.decoder.process import DecoderProcess
 from streams.adapters.kafka.client import BatchConsumer
+from streams.adapters.kafka.lag_at_start import LagAtStart
 from streams.adapters.object_store.archive import RecordingArchive
 from streams.adapters.object_store.from_settings import whole_store_from
 from streams.adapters.register.errors import RegisterRefusedError
@@ -66,6 +67,9 @@ PAUSE = timedelta(minutes=1)
 
 PAGE_EVERY_S = 0.5
 """Between two pages, and two looks whether something is due."""
+
+LOOK_WHETHER_CAUGHT_UP_S = 2.0
+"""Between two questions to Kafka, after a start."""
 
 LONGEST_PAGE_S = 3600.0
 """A page may be of many tenants, and each waits until ClickHouse has removed the files that were replaced."""
@@ -147,7 +151,8 @@ def build(worker: WorkerContext) -> Loop:
     )
     live, history = (BatchConsumer(settings, group, topics) for group, topics in groups_of(KEEP).items())
     decide = Decide(retentions, cases, tombstones.gone, policies, clock)
-    return loop_of(worker, Lanes(live, history), decide, carry_out, close)
+    at_start = LagAtStart(settings, groups_of(KEEP))
+    return loop_of(worker, Lanes(live, history), decide, carry_out, close, at_start.is_done)
 
 
 @dataclass(frozen=True)
@@ -355,10 +360,12 @@ def loop_of(
     decide: Decide,
     carry_out: CarryOut,
     close: Callable[[], None] = nothing,
+    has_caught_up: Callable[[], bool] = lambda: True,
 ) -> Loop:
     """The stage on a source: batches are decided, and beside that what is due is carried out, page by page.
 
-    In threads of their own: to destroy calls takes minutes, and what must be kept longer is decided meanwhile.
+    In threads of their own: to destroy calls takes minutes, and what must be kept longer is decided meanwhile. Nothing
+    is carried out before `has_caught_up`: what was said of a call while no worker ran may keep it longer.
     """
     settings = worker.settings
     cycle = PollWorkPublishCommit(
@@ -374,8 +381,17 @@ def loop_of(
         longest_work_s=settings.stuck_after_minutes * 60,
     )
 
+    knows_all = threading.Event()
+
+    def carry() -> None:
+        if not knows_all.is_set() and not has_caught_up():
+            worker.stop.wait(LOOK_WHETHER_CAUGHT_UP_S)
+            return
+        knows_all.set()
+        carry_out.step(worker.stop)
+
     carrying = in_own_thread(
-        worker.loop_beside("what is due", lambda: carry_out.step(worker.stop), every_s=PAGE_EVERY_S)
+        worker.loop_beside("what is due", carry, every_s=PAGE_EVERY_S, longest_step_s=LONGEST_PAGE_S)
     )
 
     def end() -> None:

@@ -637,6 +637,8 @@ class Lag:
     messages: int
     unread: tuple[tuple[int, int], ...] = ()
     """Partition and offset of the first message of each partition that is not finished."""
+    ends: tuple[tuple[int, int], ...] = ()
+    """Partition and offset behind the last message of each."""
 
 
 def lags(settings: Settings, groups: Mapping[str, Sequence[str]]) -> list[Lag]:
@@ -664,7 +666,8 @@ def lags(settings: Settings, groups: Mapping[str, Sequence[str]]) -> list[Lag]:
                 }
                 behind = sum(high - offset for offset, high in next_up.values())
                 unread = tuple((partition, offset) for partition, (offset, high) in next_up.items() if offset < high)
-                result.append(Lag(stage, name, max(behind, 0), unread))
+                highs = tuple((partition, high) for partition, (_, high) in next_up.items())
+                result.append(Lag(stage, name, max(behind, 0), unread, highs))
     except KafkaException as error:
         raise failure("Kafka does not tell its offsets", error) from None
     finally:

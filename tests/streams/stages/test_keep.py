@@ -1,7 +1,8 @@
 """The stage `keep`, over years: decided when a call ends and whenever it is judged, held, and at last destroyed."""
 
 import threading
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
@@ -23,15 +24,21 @@ from schemas.messages.dead_letter import DeadLetter
 from schemas.messages.outcome import Outcome
 from schemas.messages.records import ConsumerRecord, ProducerRecord
 from schemas.messages.topics import CALLS_ANALYZED, CALLS_ENDED, CALLS_REANALYZED, AnyTopic
+from streams.adapters.memory.broker import MemoryBroker
 from streams.adapters.register.holds import RegisterCaseList, RegisterCases, RegisterHolds
 from streams.adapters.register.register import Register
 from streams.adapters.register.retentions import KeepDecision, KeptCall, RegisterRetentions, TenantCall
 from streams.adapters.register.tables import leftovers
-from streams.stages.keep import MOST_WAITS, PAUSE, CarriedOut, CarryOut, Decide
+from streams.runtime.loop import in_own_thread
+from streams.runtime.worker_context import WorkerContext
+from streams.settings import Settings
+from streams.stages import keep
+from streams.stages.keep import KEEP, MOST_WAITS, PAUSE, CarriedOut, CarryOut, Decide, loop_of
 from tests.processors.transcripts import audio
 from tests.support.holding import ListedEntries
 from tests.support.judged_calls import FixedClock, an_event
 from tests.support.judged_calls import judged as analysed
+from tests.support.processes import eventually
 
 ENDED_AT = datetime(2026, 3, 1, 15, 30, tzinfo=UTC)
 POLICY = read_retention_policy()
@@ -323,3 +330,62 @@ class TestCallsThatCannotBeDestroyed:
         stop.set()
         assert house.carry_out.step(stop) == CarriedOut(failed=1)
         assert house.purged == []
+
+
+class TestBesideEachOther:
+    """Deciding and destroying, each in a loop of the worker."""
+
+    @contextmanager
+    def running(
+        self, house: House, broker: MemoryBroker, folder: Path, has_caught_up: Callable[[], bool] = lambda: True
+    ) -> Iterator[None]:
+        worker = WorkerContext(KEEP, Settings(data_dir=folder, retry_max_wait_s=1), house.clock, lambda: broker)
+        source = broker.consumer(KEEP, [CALLS_ENDED.name, CALLS_ANALYZED.name])
+        loop = loop_of(worker, source, house.decide, house.carry_out, has_caught_up=has_caught_up)
+        thread = in_own_thread(loop)
+        try:
+            yield
+        finally:
+            worker.stop.set()
+            thread.join(60)
+
+    def test_what_is_said_while_calls_are_destroyed_is_decided_meanwhile(self, house: House, tmp_path: Path) -> None:
+        house.take(ended("old"))
+        house.clock.moment = ENDED_AT + 200 * DAY
+        destroys, may_go_on, broker = threading.Event(), threading.Event(), MemoryBroker()
+
+        def slow_purge(*of: Any, **why: Any) -> Collection[str]:
+            destroys.set()
+            assert may_go_on.wait(60)
+            return house.purge(*of, **why)
+
+        house.carry_out.purge = slow_purge
+        with self.running(house, broker, tmp_path):
+            assert destroys.wait(60)
+            broker.publish([CALLS_ENDED.record(ended("new"))])
+            assert eventually(lambda: house.retentions.find("acme", "new") is not None)
+            assert eventually(lambda: broker.committed.get((KEEP, CALLS_ENDED.name)) == 1)
+            assert house.purged == []
+            may_go_on.set()
+            assert eventually(lambda: [call_id for call_id, *_ in house.purged] == ["old"])
+
+    def test_nothing_is_destroyed_before_all_is_decided_that_was_there_at_the_start(
+        self, house: House, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(keep, "LOOK_WHETHER_CAUGHT_UP_S", 0.01)
+        house.take(ended("c1"), ended("longer", industry="education"))
+        house.clock.moment = ENDED_AT + 400 * DAY
+        asked, caught_up, broker = [], threading.Event(), MemoryBroker()
+
+        def has_caught_up() -> bool:
+            asked.append(house.clock.now())
+            return caught_up.is_set()
+
+        with self.running(house, broker, tmp_path, has_caught_up):
+            assert eventually(lambda: len(asked) > 3)
+            assert house.purged == []
+            said = judged(ended("longer", industry="education"), "education_refund_3y", 1095, "general", "education")
+            broker.publish([CALLS_ANALYZED.record(said)])
+            assert eventually(lambda: broker.committed.get((KEEP, CALLS_ANALYZED.name)) == 1)
+            caught_up.set()
+            assert eventually(lambda: [call_id for call_id, *_ in house.purged] == ["c1"])
