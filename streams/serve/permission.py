@@ -42,6 +42,7 @@ ENTERED_AS: dict[Action, str] = {
     "delete": "purged",
     "review": "reviewed",
     "administer": "administered",
+    "audit": "searched",
 }
 """Action → the word of the audit log for having done it, or having tried to."""
 
