@@ -12,7 +12,6 @@ from typing import Any
 
 import pytest
 
-from processors.clickhouse.purge_sql import TABLES
 from schemas.messages.records import ProducerRecord
 from schemas.messages.topics import TRANSCRIPTS_RECEIVED
 from streams.adapters.clickhouse.connection import connect
@@ -22,6 +21,7 @@ from streams.adapters.register.tables import wrapping_keys
 from streams.embedded.stack import Stack
 from streams.proof.searching import Needles, search_register, search_tables, search_topics
 from streams.settings import CONFIG_VARIABLE, variable_of
+from tests.support.old_parts import remove_old_parts_at_once
 from tests.support.stack import running_stack
 
 AT = datetime(2026, 3, 2, tzinfo=UTC)
@@ -55,20 +55,12 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
         yield running
 
 
-def remove_old_parts_at_once(stack: Stack) -> None:
-    """What mutations have replaced goes in a second, not in forty."""
-    client = connect(stack.settings.clickhouse_url.get_secret_value())
-    for table in TABLES:
-        client.command(f"ALTER TABLE {table} MODIFY SETTING old_parts_lifetime = 1, cleanup_delay_period = 1")
-        client.command(f"DETACH TABLE {table} SYNC")
-        client.command(f"ATTACH TABLE {table}")
-    client.close()
-
-
 @pytest.mark.embedded
 @pytest.mark.model
 def test_custody_holds_on_a_stack_that_runs_and_nothing_is_left_of_who_was_erased(stack: Stack) -> None:
-    remove_old_parts_at_once(stack)
+    client = connect(stack.settings.clickhouse_url.get_secret_value())
+    remove_old_parts_at_once(client)
+    client.close()
     code, proof = proved(stack, 6)
     assert (code, proof["holds"]) == (0, True), proof
     assert proof["outcomes"] == {"analyzed": 6}

@@ -9,7 +9,6 @@ from uuid import uuid4
 import pytest
 from typer.testing import CliRunner
 
-from processors.clickhouse.purge_sql import TABLES
 from processors.clickhouse.rows import rows_for_analysis, rows_for_call_ended, rows_for_call_listed
 from processors.custody.holds import CustomerScope
 from processors.custody.listed_call import ListedCall
@@ -30,6 +29,7 @@ from streams.cli.main import app
 from streams.ports import SystemClock
 from streams.stages.adopt import FIRST
 from tests.support.clickhouse_engine import RunningEngine
+from tests.support.old_parts import remove_old_parts_at_once
 from tests.support.stored_calls import KEY, T0, Call, Store
 
 pytestmark = pytest.mark.embedded
@@ -44,10 +44,7 @@ def store(engine: RunningEngine) -> Iterator[Store]:
     url = engine.url(f"adopting_{uuid4().hex}")
     migrate(url)
     client = connect(url)
-    for table in TABLES:  # what was replaced goes in a second, not in forty
-        client.command(f"ALTER TABLE {table} MODIFY SETTING old_parts_lifetime = 1, cleanup_delay_period = 1")
-        client.command(f"DETACH TABLE {table} SYNC")
-        client.command(f"ATTACH TABLE {table}")
+    remove_old_parts_at_once(client)
     yield Store(url, client)
     client.close()
 

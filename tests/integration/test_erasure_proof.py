@@ -33,6 +33,7 @@ from streams.stages.store import Store as StoreStage
 from tests.streams.stages.intake_house import FACTS, House, house_in
 from tests.support.clickhouse_engine import RunningEngine, running_engine
 from tests.support.later_clock import LaterClock
+from tests.support.old_parts import remove_old_parts_at_once
 from tests.support.purging import Entries, FloorsOfTests, HeldBySomebody
 from tests.support.registers import migrated
 from tests.support.stored_calls import Call
@@ -49,7 +50,6 @@ PLANTED = {
 }
 STAYS = {"key of another": [OTHER_CUSTOMER.encode()]}
 NEEDLES = Needles({**PLANTED, **STAYS})
-TABLES = ("call_versions", "transcript_versions", "search_text_versions", "alert_versions", "verdict_versions")
 
 
 @dataclass
@@ -124,10 +124,7 @@ def world(tmp_path: Path) -> Iterator[World]:
         url = engine.url(f"erasing_{uuid4().hex}")
         migrate(url)
         client = connect(url)
-        for table in TABLES:
-            client.command(f"ALTER TABLE {table} MODIFY SETTING old_parts_lifetime = 1, cleanup_delay_period = 1")
-            client.command(f"DETACH TABLE {table} SYNC")
-            client.command(f"ATTACH TABLE {table}")
+        remove_old_parts_at_once(client)
         client.close()
         yield World(tmp_path, engine, url, register, house_in(register, tmp_path / "objects"))
 

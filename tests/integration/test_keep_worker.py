@@ -11,7 +11,6 @@ from uuid import uuid4
 import pytest
 from pyarrow import parquet
 
-from processors.clickhouse.purge_sql import TABLES
 from processors.custody.receipts import verified_receipt
 from processors.listening.audio import probe
 from schemas.config.retention import RETENTION_FILE
@@ -36,6 +35,7 @@ from streams.wiring import prepare_keys, sealed_store_from
 from tests.processors.recordings import tone, wav
 from tests.support.brokers import running_broker
 from tests.support.clickhouse_engine import RunningEngine
+from tests.support.old_parts import remove_old_parts_at_once
 from tests.support.processes import eventually
 from tests.support.stored_calls import Call, Store
 
@@ -84,10 +84,7 @@ def world(engine: RunningEngine, tmp_path: Path) -> Iterator[World]:
     url = engine.url(f"keeping_{uuid4().hex}")
     migrate(url)
     client = connect(url)
-    for table in TABLES:  # what was replaced goes in a second, not in forty
-        client.command(f"ALTER TABLE {table} MODIFY SETTING old_parts_lifetime = 1, cleanup_delay_period = 1")
-        client.command(f"DETACH TABLE {table} SYNC")
-        client.command(f"ATTACH TABLE {table}")
+    remove_old_parts_at_once(client)
     with running_broker("tansu", tmp_path) as broker, Supervisor(tmp_path / "logs") as supervisor:
         own = {"clickhouse_url": url, "data_dir": tmp_path / "data", "keep_every_s": 1, "retry_max_wait_s": 1}
         settings = Settings.model_validate(broker.model_dump(exclude_unset=True) | own)

@@ -23,6 +23,7 @@ from streams.proof.searching import Needles, search_files
 from streams.stages.rollup import Rollups
 from tests.support.clickhouse_engine import RunningEngine, running_engine
 from tests.support.kpi_store import DAYS, REGISTRY, WINDOW_DAYS, Filled, filled_store
+from tests.support.old_parts import remove_old_parts_at_once
 from tests.support.stored_calls import KEY, T0, Call, Store
 
 pytestmark = pytest.mark.embedded
@@ -36,10 +37,7 @@ def store(engine: RunningEngine) -> Iterator[Store]:
     url = engine.url(f"purging_{uuid4().hex}")
     migrate(url)
     client = connect(url)
-    for table in TABLES:  # what was replaced goes in a second, not in forty
-        client.command(f"ALTER TABLE {table} MODIFY SETTING old_parts_lifetime = 1, cleanup_delay_period = 1")
-        client.command(f"DETACH TABLE {table} SYNC")
-        client.command(f"ATTACH TABLE {table}")
+    remove_old_parts_at_once(client)
     yield Store(url, client)
     client.close()
 

@@ -651,9 +651,9 @@ def lags(settings: Settings, groups: Mapping[str, Sequence[str]]) -> list[Lag]:
     probe = Consumer(client_config(settings) | {"group.id": GROUP_PREFIX + "status", "enable.auto.commit": False})
     try:
         ends: dict[tuple[str, int], tuple[int, int]] = {
-            (topic.name, partition): probe.get_watermark_offsets(TopicPartition(topic.name, partition), timeout=10)
-            for topic in TOPICS
-            for partition in range(counts.get(topic.name, 0))
+            (name, partition): probe.get_watermark_offsets(TopicPartition(name, partition), timeout=10)
+            for name in {name for names in groups.values() for name in names}
+            for partition in range(counts.get(name, 0))
         }
         result: list[Lag] = []
         for stage, names in groups.items():
