@@ -14,6 +14,8 @@ from typing import Any, Protocol, TypeVar
 
 from schemas.errors import OperatorError
 
+_SAFE_PATH = "PYTHONSAFEPATH"
+
 W = TypeVar("W")
 R = TypeVar("R")
 W_contra = TypeVar("W_contra", contravariant=True)
@@ -51,7 +53,8 @@ def in_processes(build: Callable[[], Work[W, R]], count: int) -> Iterator[InOrde
     ends. `build`, work and results go between processes by pickle. Raises `LostProcessError` where one has gone.
     """
     # They begin with what stands in the folder of the user, unless Python is told otherwise (3.11 on).
-    os.environ["PYTHONSAFEPATH"] = "1"
+    former = os.environ.get(_SAFE_PATH)
+    os.environ[_SAFE_PATH] = "1"
     pool = ProcessPoolExecutor(count, mp_context=get_context("spawn"), initializer=_begin, initargs=(build,))
 
     def in_order(works: Iterable[W]) -> Iterator[R]:
@@ -72,6 +75,10 @@ def in_processes(build: Callable[[], Work[W, R]], count: int) -> Iterator[InOrde
         yield in_order
     finally:
         pool.shutdown(cancel_futures=True)
+        if former is None:
+            os.environ.pop(_SAFE_PATH, None)
+        else:
+            os.environ[_SAFE_PATH] = former
 
 
 _work: Callable[[Any], Any] | None = None

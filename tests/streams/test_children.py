@@ -1,6 +1,7 @@
 """Processes that we start load nothing from the folder of who starts them."""
 
 import ast
+import os
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
@@ -13,6 +14,7 @@ from streams.embedded.child import launcher_argv
 from streams.embedded.clickhouse_engine import start_command
 from streams.embedded.stack import worker_spec
 from streams.embedded.supervisor import ChildSpec
+from streams.runtime.processes import in_processes
 from streams.settings import Settings, load_settings
 
 pytestmark = [pytest.mark.processes, pytest.mark.loopback]
@@ -85,6 +87,16 @@ def test_a_module_that_was_planted_does_not_run_in_a_process_that_shares_work(tm
     )
     assert (done.stdout, done.returncode) == ("-1 -2 -3\n", 0), done.stderr
     assert not (tmp_path / "ran").exists()
+
+
+def test_sharing_work_leaves_the_environment_as_it_was(monkeypatch: pytest.MonkeyPatch) -> None:
+    for former in (None, "", "1"):
+        monkeypatch.delenv("PYTHONSAFEPATH", raising=False)
+        if former is not None:
+            monkeypatch.setenv("PYTHONSAFEPATH", former)
+        with in_processes(lambda: str, 1):
+            assert os.environ["PYTHONSAFEPATH"] == "1"
+        assert os.environ.get("PYTHONSAFEPATH") == former
 
 
 @pytest.mark.parametrize(
