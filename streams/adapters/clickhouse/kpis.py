@@ -7,6 +7,7 @@ from typing import Any
 from clickhouse_connect.driver.client import Client
 
 from processors.kpi.demands import CustomerDemandCount, DemandCount, DemandExample
+from processors.kpi.hours import AgentsOfHours, agents_of_hours, hour_sums
 from processors.kpi.problems import Key
 from processors.kpi.reports import SumsOf
 from processors.kpi.sql import (
@@ -58,6 +59,7 @@ class ClickHouseKpis:
 
     def __init__(self, client: Client, window_days: int, days: TenantDays) -> None:
         self._client = client
+        self._days = days
         self._stretches = {"day": stretch_of_days(days, window_days), "hour": stretch_of_moments(window_days)}
 
     def sums(
@@ -85,6 +87,13 @@ class ClickHouseKpis:
                 key, kpi, numbers = tuple(rest[:width]), rest[width], rest[width + 1 :]
                 found[tenant_id, key, kpi] = Sums(*numbers)
         return found
+
+    def hours(
+        self, kpi: Kpi, start: datetime, end: datetime, tenant: str | None = None, *, by_weekday: bool
+    ) -> AgentsOfHours:
+        """The sums of a ratio in each hour of the day, or of the week, over the days of the stretch, by agent."""
+        query = hour_sums(kpi, self._days, by_weekday=by_weekday)
+        return agents_of_hours(self._rows("hours of a KPI", query, start, end, tenant))
 
     def industries(self) -> dict[str, str]:
         """Tenant → industry of most of its calls."""

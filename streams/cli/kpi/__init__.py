@@ -4,6 +4,7 @@ import typer
 
 from streams.cli.kpi.customers import compare_customers
 from streams.cli.kpi.demands import rank_demands
+from streams.cli.kpi.hours import show_hours
 from streams.cli.kpi.overview import show_kpis
 from streams.cli.kpi.problems import find_problems
 from streams.cli.kpi.superset import write_datasets
@@ -15,4 +16,5 @@ kpi_app.command("problems")(find_problems)
 kpi_app.command("demands")(rank_demands)
 kpi_app.command("customers")(compare_customers)
 kpi_app.command("training")(compare_training)
+kpi_app.command("hours")(show_hours)
 kpi_app.command("superset")(write_datasets)

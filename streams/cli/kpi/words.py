@@ -54,10 +54,22 @@ WORDS: Mapping[str, tuple[str, str]] = {
     "common": ("共性", "everyone"),
     "team": ("班组", "team"),
     "individual": ("个体", "agent"),
+    "hour": ("时段", "hour"),
     "clear": ("显著", "clear"),
     "tag": ("标签", "tag"),
     "value_tier": ("等级", "tier"),
 }
+
+WEEKDAYS = (
+    ("周一", "Mon"),
+    ("周二", "Tue"),
+    ("周三", "Wed"),
+    ("周四", "Thu"),
+    ("周五", "Fri"),
+    ("周六", "Sat"),
+    ("周日", "Sun"),
+)
+"""From Monday on."""
 
 COMPARED: Mapping[Language, str] = {
     "zh": "共 {comparisons} 次比较；判为显著者中，出于偶然的预期不超过 {rate:.0%}（q 值）",

@@ -59,6 +59,7 @@ $ callstream kpi problems --last 30d                  # what is bad for everybod
 $ callstream kpi demands --last 7d --by-inquiry-type  # what customers call for, with quotes (R61, R62)
 $ callstream kpi customers --last 30d                 # what customers of a value tier or tag call for (R63)
 $ callstream kpi training --on 2026-03-15 --agent A1 --agent A2 --agent A3 --agent A4   # before and after (R67)
+$ callstream kpi hours --kpi non_talk --by-weekday     # by hour of the day, or as a map of the hours of the week
 ```
 
 `--lang zh` prints Chinese; without it the language of the terminal decides. `--last 30d` is the last 30 days with
@@ -124,6 +125,13 @@ trained: of fewer than three agents, or with fewer than three others, nobody can
 less than one, so four are better). Agents who are chosen because of a bad month are mostly better in the next one
 without any training; the others do not show that. Sensitive words are to reach 0: see the upper limit for how sure 0
 is.
+
+## Hours
+
+`callstream kpi hours` takes the same hour of all days of the period together, by the tenant's clock; with
+`--by-weekday` the same hour of all Mondays, and so on. A call belongs to the hour in which it ended. A value in
+brackets is of fewer calls than the KPI needs (`minimum_n`): of 168 hours of a week some look bad by chance, and those
+are mostly in brackets. KPIs that are made by a query are not kept by hour.
 
 ## Demands and customers
 

@@ -78,6 +78,8 @@ def test_the_page_is_what_the_registry_says() -> None:
         pytest.param(["--last", "3h", "--by", "agent_inquiry_type"], "available by day only", id="not by hour"),
         pytest.param(["problems", "--last", "3h"], "available by day only", id="no problems of hours"),
         pytest.param(["problems", "--kpi", "lift"], "cannot be added up", id="no sums of agents"),
+        pytest.param(["hours", "--kpi", "score", "--last", "3h"], "as in 30d", id="hours of hours"),
+        pytest.param(["hours", "--kpi", "lift"], "not kept by hour", id="no sums of hours"),
         pytest.param(
             ["training", "--on", "x", "--agent", "A"], "x is not a day: write 2026-03-01", id="no day of a training"
         ),
@@ -143,6 +145,34 @@ def test_a_stretch_of_days_is_compared_with_the_one_before(filled: Filled) -> No
     assert line["n"] == calls_of(first, last)
     assert line["before"]["n"] == calls_of(first - timedelta(days=3), first - timedelta(days=1))
     assert found["start"].startswith(str(first))
+
+
+@pytest.mark.embedded
+def test_the_same_hour_of_all_days_is_taken_together(filled: Filled) -> None:
+    first, last = ((filled.world.now - timedelta(days=days)).astimezone(ZONE).date() for days in (11, 2))
+    stretch = ("--kpi", "score", "--from", str(first), "--to", str(last), "--tenant", "acme")
+    of_day, of_week = (answered(filled, "hours", *stretch, *more)["hours"] for more in ((), ("--by-weekday",)))
+    (whole,) = answered(filled, *stretch)["kpis"]
+    assert {line["weekday"] for line in of_day} == {None}
+    assert len({line["hour"] for line in of_day}) == len(of_day) > 1
+    for line in of_day:
+        parts = [part for part in of_week if part["hour"] == line["hour"]]
+        assert sum(part["n"] for part in parts) == line["n"]
+        assert sum(part["n"] * part["value"] for part in parts) == pytest.approx(line["n"] * line["value"])
+    assert sum(line["n"] for line in of_day) == whole["n"]
+    assert {line["weekday"] for line in of_week} <= set(range(1, 8))
+
+
+@pytest.mark.embedded
+def test_a_map_of_the_week_has_a_column_for_each_weekday_and_brackets_around_few_calls(filled: Filled) -> None:
+    done = run(filled, "hours", "--kpi", "duration", "--by-weekday", "--tenant", "acme", lang="zh_CN.UTF-8")
+    assert done.exit_code == 0, done.output
+    assert all(name in done.stdout for name in ("平均通话时长", "周一", "周日"))
+    assert re.search(r"\(\d+\.\d s\)", done.stdout)
+    assert (
+        "no calls to count"
+        in run(filled, "hours", "--kpi", "score", "--from", "2001-01-01", "--to", "2001-01-02").stdout
+    )
 
 
 @pytest.mark.embedded
