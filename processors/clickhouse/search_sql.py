@@ -2,8 +2,10 @@
 
 Pure; `streams/queries/search.py` asks ClickHouse. A phrase is found where it stands within one segment, character by
 character: no case folding, no other script, no normalisation; but a number is also found as its digits are said. A
-phrase `as_heard` is found where it can be heard, however it was written. `docs/adr/0022-search.md` and
-`docs/adr/0045-search-as-heard.md` have the reasons.
+phrase `as_heard` is found where it can be heard, however it was written. Steps, which say what is said or found before
+or after something else, are checked by `processors/clickhouse/search_steps.py`; SQL narrows down to calls that hold
+their words. `docs/adr/0022-search.md`, `docs/adr/0045-search-as-heard.md` and `docs/adr/0072-search-steps.md` have the
+reasons.
 """
 
 import base64
@@ -24,7 +26,7 @@ from processors.text.heard import LEAST_SYLLABLES, HeardPhrase, heard_phrase
 from processors.text.phonetic import USUAL_MERGERS, Merger
 from schemas.messages.call_analysis import RiskLevel, TriggerName
 from schemas.messages.call_ended import Role
-from schemas.messages.message import Identifier, Record, Sha256, ShortText, TenantId, UtcDatetime
+from schemas.messages.message import Identifier, Record, Sha256, ShortText, Slug, TenantId, UtcDatetime
 from schemas.messages.outcome import Outcome
 
 PAIR = 2
@@ -39,6 +41,8 @@ MOST_HITS = 200
 """Calls of one page."""
 MOST_QUOTES = 5
 """Quotes of one kind that a found call shows."""
+MOST_CONDITIONS = 32
+"""Conditions of one search: as many names has its entry in the log of access."""
 
 ROLES: tuple[Role, ...] = get_args(Role)
 _SAID_BY: dict[Role | None, tuple[Role, ...]] = {role: (role,) for role in ROLES} | {None: ROLES}
@@ -60,12 +64,13 @@ Points = Annotated[float, Field(ge=0, le=100)]
 
 
 class SearchPhrase(Record):
-    """A keyword or phrase, and who said it; null: anybody.
+    """A keyword or phrase, and who said it; null: anybody. One of its `alternatives` will do as well.
 
     `as_heard` looks for its sound, with the sounds of `merged_sounds` not told apart.
     """
 
     text: PhraseText
+    alternatives: tuple[PhraseText, ...] = Field(default=(), max_length=128)
     role: Role | None = None
     as_heard: bool = False
     merged_sounds: tuple[Merger, ...] = tuple(sorted(USUAL_MERGERS))
@@ -74,7 +79,13 @@ class SearchPhrase(Record):
     def _has_a_sound_to_look_for(self) -> Self:
         if self.as_heard and len(self.sound()) < LEAST_SYLLABLES:
             raise PydanticCustomError("too_short_to_be_heard", "a phrase as heard needs two syllables or more")
+        if self.alternatives and (self.as_heard or any("\n" in text for text in (self.text, *self.alternatives))):
+            raise PydanticCustomError("plain_alternatives", "alternatives are words as written, each of one line")
         return self
+
+    def spellings(self) -> tuple[str, ...]:
+        """Every text that it is found by."""
+        return tuple(dict.fromkeys(each for text in (self.text, *self.alternatives) for each in spellings_of(text)))
 
     def sound(self) -> HeardPhrase:
         """The phrase as it sounds."""
@@ -85,15 +96,56 @@ class SearchPhrase(Record):
         if self.as_heard:
             yield from self.sound().places(text)
             return
-        for spelling in spellings_of(self.text):
+        for spelling in self.spellings():
             yield from ((start, start + len(spelling)) for start in _starts(text, spelling))
+
+
+class SearchStep(Record):
+    """What comes after, or before, what a search is about: a phrase that is said, or a finding of a rule.
+
+    `within_ms` is from the end of the one to the beginning of the other, null: however long; what is said at the same
+    time counts as both. With `absent` it does not come. Segments have times, words inside them have none: within one
+    segment the order of the words counts.
+    """
+
+    said: SearchPhrase | None = None
+    rule: ShortText | None = None
+    side: Literal["after", "before"] = "after"
+    within_ms: int | None = Field(default=None, gt=0, lt=2**63)
+    absent: bool = False
+
+    @model_validator(mode="after")
+    def _is_of_one_kind(self) -> Self:
+        if (self.said is None) == (self.rule is None):
+            raise PydanticCustomError("one_kind", "a step is either a phrase or a rule")
+        return self
+
+
+class MeasureRange(Record):
+    """Bounds of a measure of `docs/measures.md`, in its unit; yes and no are 1 and 0."""
+
+    name: Slug
+    least: float | None = Field(default=None, allow_inf_nan=False)
+    most: float | None = Field(default=None, allow_inf_nan=False)
+
+    @model_validator(mode="after")
+    def _holds_something(self) -> Self:
+        if re.match(r"(like|reading|second_reader)_", self.name):
+            raise PydanticCustomError("suspicion", "what reading suspects is no measure of the call")
+        if self.least is None and self.most is None:
+            raise PydanticCustomError("no_bound", "a range needs a lower or an upper bound")
+        if self.least is not None and self.most is not None and self.least > self.most:
+            raise PydanticCustomError("empty_range", "the range of {name} is empty", {"name": self.name})
+        return self
 
 
 class SearchQuery(Record):
     """Every condition holds for a call that is found; of several values of one condition, any.
 
     `since` is inclusive, `until` exclusive, both of the end of the call; the ends of a range belong to it, and a call
-    for which the value is not known lies in no range.
+    for which the value is not known lies in no range. All `phrases` are said, and none of `not_phrases`; of a call
+    in which nobody was heard neither is known. `steps` all hold for one and the same place of the only phrase or,
+    without phrases, of one of the findings that `rules`, `words` and `sensitive` ask for.
     """
 
     tenants: tuple[TenantId, ...] = Field(min_length=1, max_length=64)
@@ -108,11 +160,17 @@ class SearchQuery(Record):
     queues: tuple[ShortText, ...] = ()
     inquiry_types: tuple[ShortText, ...] = ()
     order_ids: tuple[ShortText, ...] = ()
+    tags: tuple[ShortText, ...] = Field(default=(), description="tags of the customer at the time of the call")
+    value_tiers: tuple[ShortText, ...] = Field(default=(), description="value tier at the time of the call")
+    directions: tuple[Literal["inbound", "outbound"], ...] = ()
+    order_statuses: tuple[ShortText, ...] = Field(default=(), description="of the order at the time of the call")
+    newest_order_statuses: tuple[ShortText, ...] = Field(default=(), description="as it became known since")
     topics: tuple[ShortText, ...] = ()
     risks: tuple[RiskLevel, ...] = ()
     selected: bool = Field(default=False, description="only calls that a trigger selected for review, whichever")
     triggers: tuple[TriggerName, ...] = Field(default=(), description="what selected them")
     rules: tuple[ShortText, ...] = ()
+    not_rules: tuple[ShortText, ...] = Field(default=(), description="rules none of which found anything")
     words: tuple[ShortText, ...] = Field(default=(), description="sensitive words, as they were heard")
     sensitive: bool = Field(default=False, description="only calls with a sensitive word, whichever")
     outcomes: tuple[Outcome, ...] = ()
@@ -122,7 +180,10 @@ class SearchQuery(Record):
     agitation_max: ShareValue | None = None
     duration_min_ms: int | None = Field(default=None, ge=0, lt=2**63)
     duration_max_ms: int | None = Field(default=None, ge=0, lt=2**63)
+    measures: tuple[MeasureRange, ...] = Field(default=(), max_length=8)
     phrases: tuple[SearchPhrase, ...] = Field(default=(), max_length=8)
+    not_phrases: tuple[SearchPhrase, ...] = Field(default=(), max_length=8)
+    steps: tuple[SearchStep, ...] = Field(default=(), max_length=4)
 
     @model_validator(mode="after")
     def _ranges_are_not_empty(self) -> Self:
@@ -134,6 +195,29 @@ class SearchQuery(Record):
             if least is not None and most is not None and least > most:
                 raise PydanticCustomError("empty_range", "the range of {name} is empty", {"name": name})
         return self
+
+    @model_validator(mode="after")
+    def _can_be_looked_for(self) -> Self:
+        if any(phrase.as_heard or "\n" in phrase.text for phrase in self.not_phrases):
+            raise PydanticCustomError("plain_negation", "what was not said is told as written, each phrase of one line")
+        if self.steps and len(self.phrases) > 1:
+            raise PydanticCustomError(
+                "no_single_anchor", "what comes before or after is told of one phrase, and this search has several"
+            )
+        if self.steps and not (self.phrases or self.asks_for_findings):
+            raise PydanticCustomError(
+                "no_anchor", "before or after what? say a phrase, a rule or a sensitive word, too"
+            )
+        if len(self.model_dump(exclude_defaults=True)) > MOST_CONDITIONS:
+            raise PydanticCustomError(
+                "too_many_conditions", "a search has at most {most} conditions", {"most": MOST_CONDITIONS}
+            )
+        return self
+
+    @property
+    def asks_for_findings(self) -> bool:
+        """Whether the findings of rules or words are asked for."""
+        return bool(self.rules or self.words or self.sensitive)
 
     def digest(self) -> str:
         """A digest that identifies this query."""
@@ -233,10 +317,18 @@ _ONE_OF = {
     "queues": ("queue", "String"),
     "inquiry_types": ("inquiry_type", "String"),
     "order_ids": ("order_id", "String"),
+    "value_tiers": ("customer_value_tier", "String"),
+    "directions": ("direction", "String"),
+    "order_statuses": ("order_status", "String"),
     "risks": ("risk_level", "String"),
     "outcomes": ("outcome", "String"),
 }
-_ANY_OF = {"topics": "topics.topic_id", "rules": "findings.rule_id", "triggers": "selected_by.trigger"}
+_ANY_OF = {
+    "topics": "topics.topic_id",
+    "tags": "customer_tags",
+    "rules": "findings.rule_id",
+    "triggers": "selected_by.trigger",
+}
 _RANGES = {
     "score": ("score", "Float64", ""),
     "agitation": ("agitation", "Float64", ""),
@@ -256,6 +348,20 @@ def of_call(query: SearchQuery) -> SqlCondition:
         for name, column in _ANY_OF.items()
         if getattr(query, name)
     ]
+    if query.not_rules:
+        parts.append(
+            SqlCondition(
+                "NOT hasAny(findings.rule_id, {not_rules:Array(String)})", {"not_rules": list(query.not_rules)}
+            )
+        )
+    if query.newest_order_statuses:
+        parts.append(_newest_order_status(query))
+    for number, measure in enumerate(query.measures):
+        value = f"measures[{{measure_{number}:String}}]"
+        for bound, sign, limit in (("least", ">=", measure.least), ("most", "<=", measure.most)):
+            if limit is not None:
+                parameters: dict[str, object] = {f"measure_{number}": measure.name, f"{bound}_{number}": limit}
+                parts.append(SqlCondition(f"{value} {sign} {{{bound}_{number}:Float64}}", parameters))
     if query.words:
         parts.append(
             SqlCondition(
@@ -277,6 +383,26 @@ def of_call(query: SearchQuery) -> SqlCondition:
     return _all_of(parts)
 
 
+def _newest_order_status(query: SearchQuery) -> SqlCondition:
+    """The newest that is told of the order after the call, or else that of the call, as `kpi_calls` has it."""
+    told = f"({_NEWEST_ORDER_STATUSES})"
+    asked = "IN {newest_order_statuses:Array(String)}"
+    changed = f"(tenant_id, call_id) GLOBAL IN (SELECT told.1, told.2 FROM {told} WHERE newest {asked})"  # noqa: S608
+    kept = f"order_status {asked} AND (tenant_id, call_id) GLOBAL NOT IN (SELECT told.1, told.2 FROM {told})"  # noqa: S608
+    parameters: dict[str, object] = {
+        "newest_order_statuses": list(query.newest_order_statuses),
+        "newest_tenants": list(query.tenants),
+    }
+    return SqlCondition(f"({changed} OR ({kept}))", parameters)
+
+
+_NEWEST_ORDER_STATUSES = """
+    SELECT (tenant_id, call_id) AS told, argMax(order_status, (rated_at, rating_id)) AS newest
+    FROM rating_versions WHERE tenant_id IN {newest_tenants:Array(String)} AND isNotNull(order_status)
+    GROUP BY tenant_id, call_id
+"""
+
+
 def of_index(query: SearchQuery) -> SqlCondition:
     """What a row of `search_text_versions` fulfils if it holds the phrases, by its text index alone as far as possible.
 
@@ -287,7 +413,8 @@ def of_index(query: SearchQuery) -> SqlCondition:
 
 
 def of_text(query: SearchQuery) -> SqlCondition:
-    """What a row of `search_text_versions` must fulfil: each phrase stands in the text of that role.
+    """What a row of `search_text_versions` must fulfil: each phrase stands in the text of that role, and none of those
+    that are not said; and so do the words of steps that must come, wherever they stand.
 
     Exact for phrases of one line, because a line is a segment or a part of one; but not for those as heard, of which
     it says no more than the index (`is_heard`).
@@ -296,19 +423,38 @@ def of_text(query: SearchQuery) -> SqlCondition:
 
 
 def _of_text(query: SearchQuery, test: Callable[[str, str], SqlCondition]) -> SqlCondition:
-    parts = []
-    for number, phrase in enumerate(query.phrases):
-        if phrase.as_heard:
-            parts.append(_by_sound(number, phrase))
-            continue
-        either: list[str] = []
-        parameters: dict[str, object] = {}
-        for spelling, text in enumerate(spellings_of(phrase.text)):
-            one = test(f"{number}_{spelling}" if spelling else f"{number}", text)
-            either += [f"({one.sql.format(column=f'{role}_text')})" for role in _SAID_BY[phrase.role]]
-            parameters |= one.parameters
-        parts.append(SqlCondition(f"({' OR '.join(either)})", parameters))
+    there = (*query.phrases, *(step.said for step in query.steps if step.said is not None and not step.absent))
+    parts = [
+        _by_sound(number, phrase)
+        if phrase.as_heard
+        else _is_said(f"{number}", phrase.spellings(), _SAID_BY[phrase.role], test)
+        for number, phrase in enumerate(there)
+    ]
+    if query.not_phrases:  # where nobody was heard, what was not said is not known
+        parts.append(SqlCondition(f"({' OR '.join(f'notEmpty({role}_text)' for role in ROLES)})", {}))
+    for number, phrase in enumerate(query.not_phrases):
+        # The index may promise too much, so that it cannot say that something is not there: the text is asked.
+        said = _is_said(f"not_{number}", phrase.spellings(), may_be_said_by(phrase.role), _by_text)
+        parts.append(SqlCondition(f"NOT {said.sql}", said.parameters))
     return _all_of(parts)
+
+
+def may_be_said_by(role: Role | None) -> tuple[Role, ...]:
+    """Whose words are perhaps those of the role: what an unknown voice said, either side may have said."""
+    return ROLES if role is None else tuple(dict.fromkeys((role, "unknown")))
+
+
+def _is_said(
+    number: str, texts: Sequence[str], roles: Sequence[Role], test: Callable[[str, str], SqlCondition]
+) -> SqlCondition:
+    """One of the texts stands in what one of the roles said."""
+    either: list[str] = []
+    parameters: dict[str, object] = {}
+    for spelling, text in enumerate(texts):
+        one = test(f"{number}_{spelling}" if spelling else number, text)
+        either += [f"({one.sql.format(column=f'{role}_text')})" for role in roles]
+        parameters |= one.parameters
+    return SqlCondition(f"({' OR '.join(either)})", parameters)
 
 
 def _by_sound(number: int, phrase: SearchPhrase) -> SqlCondition:
@@ -474,7 +620,7 @@ def phrase_quotes(query: SearchQuery, segments: Sequence[tuple[int, str, int, in
     quotes = []
     for segment_id, role, start_ms, end_ms, text in segments:
         wanted = [phrase for phrase in query.phrases if phrase.role in (None, role)]
-        spans = _merged(place for phrase in wanted for place in phrase.places(text))
+        spans = merged_spans(place for phrase in wanted for place in phrase.places(text))
         if spans:
             quotes.append(
                 Quote(
@@ -492,10 +638,11 @@ def phrase_quotes(query: SearchQuery, segments: Sequence[tuple[int, str, int, in
 
 def spans_of(text: str, phrases: Iterable[str]) -> tuple[Span, ...]:
     """Where the phrases stand in a text; stretches that touch or overlap are one."""
-    return _merged((start, start + len(phrase)) for phrase in phrases for start in _starts(text, phrase))
+    return merged_spans((start, start + len(phrase)) for phrase in phrases for start in _starts(text, phrase))
 
 
-def _merged(found: Iterable[tuple[int, int]]) -> tuple[Span, ...]:
+def merged_spans(found: Iterable[tuple[int, int]]) -> tuple[Span, ...]:
+    """Stretches in order; those that touch or overlap are one."""
     merged: list[tuple[int, int]] = []
     for start, end in sorted(found):
         if merged and start <= merged[-1][1]:
@@ -512,6 +659,12 @@ def _starts(text: str, phrase: str) -> Iterator[int]:
         start = text.find(phrase, start + 1)
 
 
+def is_wanted_finding(query: SearchQuery, detector: str, rule_id: str, matched: str) -> bool:
+    """Whether a finding is one of those that are asked for."""
+    is_sensitive = detector == "sensitive_words"
+    return rule_id in query.rules or (is_sensitive and (query.sensitive or matched in query.words))
+
+
 def finding_quotes(query: SearchQuery, row: Mapping[str, Sequence[Any]]) -> tuple[Quote, ...]:
     """Findings and topics that were asked for, by the columns of `call_versions`."""
     quotes = []
@@ -519,8 +672,7 @@ def finding_quotes(query: SearchQuery, row: Mapping[str, Sequence[Any]]) -> tupl
     for detector, rule_id, role, start_ms, end_ms, text, matched in zip(
         *(row[f"findings.{name}"] for name in names), strict=True
     ):
-        is_sensitive = detector == "sensitive_words"
-        if rule_id in query.rules or (is_sensitive and (query.sensitive or matched in query.words)):
+        if is_wanted_finding(query, detector, rule_id, matched):
             spans = spans_of(text, [matched]) if matched else ()
             quotes.append(
                 Quote(

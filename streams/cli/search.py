@@ -12,6 +12,7 @@ from rich.text import Text
 from processors.clickhouse.search_sql import DEFAULT_LIMIT, MOST_HITS, FoundCall, Page, Quote, SearchQuery
 from processors.custody.audit_entry import AuditEntry
 from processors.custody.authorization import Actor, Decision, Target, reach_of
+from processors.rules.acts import Act, act_named
 from schemas.config.tenants import TenantDays
 from schemas.messages.call_analysis import TRIGGER_NAMES
 from schemas.messages.call_ended import Role
@@ -20,6 +21,7 @@ from streams.cli.console.access import PermittedCommand, refuse, require_reach
 from streams.cli.console.options import JsonOption
 from streams.cli.console.output import console, print_json
 from streams.cli.console.phone_number import read_phone_number
+from streams.cli.console.search_words import parse_step, parse_within, parse_words
 from streams.cli.console.times import parse_moment, parse_span
 from streams.settings import Settings
 
@@ -51,6 +53,44 @@ def search(
             help="Phrase by its sound, however it was written: 保本保息 also finds 保本保溪. --role says by whom.",
         ),
     ] = None,
+    not_said: Annotated[
+        list[str] | None, typer.Option("--not-said", help="Phrase that nobody said; can be repeated.")
+    ] = None,
+    not_said_by_customer: Annotated[
+        list[str] | None, typer.Option("--customer-did-not-say", help="Phrase that the customer did not say.")
+    ] = None,
+    not_said_by_agent: Annotated[
+        list[str] | None, typer.Option("--agent-did-not-say", help="Phrase that the agent did not say.")
+    ] = None,
+    did: Annotated[
+        list[str] | None,
+        typer.Option("--did", metavar="ACT", help="Act of the rule packs that was done in words: apologizes."),
+    ] = None,
+    did_not: Annotated[
+        list[str] | None, typer.Option("--did-not", metavar="ACT", help="Act that was not done in these words.")
+    ] = None,
+    followed_by: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--followed-by",
+            metavar="WHAT",
+            help="What comes after the phrase or finding that is searched for: agent:抱歉|对不起, customer:…, "
+            "anybody:…, @ACT or rule:ID. See --within.",
+        ),
+    ] = None,
+    not_followed_by: Annotated[
+        list[str] | None, typer.Option("--not-followed-by", metavar="WHAT", help="What does not come after it.")
+    ] = None,
+    preceded_by: Annotated[
+        list[str] | None, typer.Option("--preceded-by", metavar="WHAT", help="What comes before it.")
+    ] = None,
+    not_preceded_by: Annotated[
+        list[str] | None, typer.Option("--not-preceded-by", metavar="WHAT", help="What does not come before it.")
+    ] = None,
+    within: Annotated[
+        str | None,
+        typer.Option(help="How long before or after, from the end of one to the beginning of the other: 30s, 2m."),
+    ] = None,
     since: Annotated[
         str | None,
         typer.Option("--from", help="Calls that ended at this time or later: 2026-01-01, 2026-01-01T08:00+08:00."),
@@ -69,6 +109,13 @@ def search(
     queue: Annotated[list[str] | None, typer.Option(help="Queue.")] = None,
     inquiry_type: Annotated[list[str] | None, typer.Option(help="Inquiry type.")] = None,
     order: Annotated[list[str] | None, typer.Option(help="Order id.")] = None,
+    order_status: Annotated[list[str] | None, typer.Option(help="Status of the order at the time of the call.")] = None,
+    newest_order_status: Annotated[
+        list[str] | None, typer.Option(help="Status of the order as it became known since.")
+    ] = None,
+    tag: Annotated[list[str] | None, typer.Option(help="Tag of the customer at the time of the call.")] = None,
+    tier: Annotated[list[str] | None, typer.Option(help="Value tier of the customer at the time of the call.")] = None,
+    direction: Annotated[list[str] | None, typer.Option(help="Direction: inbound or outbound.")] = None,
     topic: Annotated[list[str] | None, typer.Option(help="Topic id.")] = None,
     risk: Annotated[list[str] | None, typer.Option(help="Risk level: low, medium or high.")] = None,
     selected: Annotated[
@@ -78,6 +125,7 @@ def search(
         list[str] | None, typer.Option(help=f"What selected the call for review: {', '.join(TRIGGER_NAMES)}.")
     ] = None,
     rule: Annotated[list[str] | None, typer.Option(help="Id of a rule, of any detector, that found something.")] = None,
+    not_rule: Annotated[list[str] | None, typer.Option("--not-rule", help="Id of a rule that found nothing.")] = None,
     word: Annotated[list[str] | None, typer.Option(help="Sensitive word that was found, as it was heard.")] = None,
     sensitive: Annotated[bool, typer.Option("--sensitive", help="Only calls with sensitive words.")] = False,
     score: Annotated[str | None, typer.Option(help="Range of the score: 80..100, 80.., ..59.5.")] = None,
@@ -85,6 +133,13 @@ def search(
         str | None, typer.Option(help="Range of the customer's highest agitation, 0 to 1: 0.8.. for the most agitated.")
     ] = None,
     duration: Annotated[str | None, typer.Option(help="Range of the recording's length in seconds: 180..480.")] = None,
+    silence: Annotated[
+        str | None, typer.Option(help="Range of the longest silence in seconds, as 10.. for 10 s or longer.")
+    ] = None,
+    measure: Annotated[
+        list[str] | None,
+        typer.Option("--measure", metavar="NAME=RANGE", help="Range of a measure: interruptions_agent=3.."),
+    ] = None,
     outcome: Annotated[list[str] | None, typer.Option(help="Outcome: analyzed, too_short, no_audio …")] = None,
     limit: Annotated[int, typer.Option(min=1, max=MOST_HITS, help="Calls on a page.")] = DEFAULT_LIMIT,
     cursor: Annotated[
@@ -103,6 +158,10 @@ def search(
     Criteria are who, when, what about, how the call went, and what was said. A call must fit every option that is
     given; an option that is repeated fits with any of its values. A phrase matches character by character within one
     segment; for 客户说过“退款” write --customer-said 退款. --as-heard finds what the recogniser wrote otherwise.
+
+    --followed-by, --preceded-by and their opposites are told of the one phrase that is searched for or, without a
+    phrase, of the findings of --rule, --word and --sensitive: for 客户说12315后坐席30秒内未道歉 write
+    --customer-said 12315 --not-followed-by @apologizes --within 30s.
 
     --phone and --order need a role that sees who the customer is; of other roles, calls are shown without the order.
 
@@ -124,13 +183,41 @@ def search(
     days = settings.days
     zone = days.zone_of(tenant[0] if tenant and len(tenant) == 1 else None)
     sounds = tuple(sorted(settings.merged_sounds))
-    phrases = [
+    phrases: list[dict[str, Any]] = [
         *({"text": text, "role": role} for text in phrase or ()),
         *({"text": text, "role": "customer"} for text in said_by_customer or ()),
         *({"text": text, "role": "agent"} for text in said_by_agent or ()),
         *({"text": text, "role": role, "as_heard": True, "merged_sounds": sounds} for text in as_heard or ()),
     ]
     tenants = tenant or [_only_tenant(settings)]
+
+    def act(name: str) -> Act:
+        from streams.runtime.rules_feed import packs_at_hand
+
+        return act_named(name, packs_at_hand(settings.rules_folder), tenants[0] if len(tenants) == 1 else None)
+
+    phrases += [parse_words(f"@{name}", "--did", act) for name in did or ()]
+    not_phrases = [
+        *({"text": text} for text in not_said or ()),
+        *({"text": text, "role": "customer"} for text in not_said_by_customer or ()),
+        *({"text": text, "role": "agent"} for text in not_said_by_agent or ()),
+        *(parse_words(f"@{name}", "--did-not", act) for name in did_not or ()),
+    ]
+    sides = (
+        ("--followed-by", followed_by, {"side": "after"}),
+        ("--not-followed-by", not_followed_by, {"side": "after", "absent": True}),
+        ("--preceded-by", preceded_by, {"side": "before"}),
+        ("--not-preceded-by", not_preceded_by, {"side": "before", "absent": True}),
+    )
+    steps = [
+        {**parse_step(text, option, act), **told, "within_ms": within and parse_within(within)}
+        for option, texts, told in sides
+        for text in texts or ()
+    ]
+    if within and not steps:
+        raise SearchError(
+            "--within says how long before or after: give --followed-by, --preceded-by or their opposites"
+        )
     keys: set[str] = set()
     if phone is not None:
         number = read_phone_number("--phone", phone)
@@ -148,15 +235,24 @@ def search(
         "queues": queue,
         "inquiry_types": inquiry_type,
         "order_ids": order,
+        "order_statuses": order_status,
+        "newest_order_statuses": newest_order_status,
+        "tags": tag,
+        "value_tiers": tier,
+        "directions": direction,
         "topics": topic,
         "risks": risk,
         "selected": selected,
         "triggers": trigger,
         "rules": rule,
+        "not_rules": not_rule,
         "words": word,
         "sensitive": sensitive,
         "outcomes": outcome,
         "phrases": phrases,
+        "not_phrases": not_phrases,
+        "steps": steps,
+        "measures": _measures(measure, silence),
         **_range("score", score),
         **_range("agitation", agitation),
         **{f"{name}_ms": round(value * 1000) for name, value in _range("duration", duration).items()},
@@ -276,6 +372,15 @@ _OPTIONS = {
     "topics": "--topic",
     "risks": "--risk",
     "triggers": "--trigger",
+    "order_statuses": "--order-status",
+    "newest_order_statuses": "--newest-order-status",
+    "tags": "--tag",
+    "value_tiers": "--tier",
+    "directions": "--direction",
+    "measures": "--measure",
+    "not_phrases": "a phrase that was not said",
+    "steps": "what comes before or after",
+    "not_rules": "--not-rule",
     "rules": "--rule",
     "words": "--word",
     "outcomes": "--outcome",
@@ -320,6 +425,27 @@ def _range(name: str, text: str | None) -> dict[str, float]:
     if not found or any(not abs(value) <= 1e15 for value in found.values()):
         raise SearchError(f"--{name} is not a range: write 10..20, 10.. or ..20")
     return found
+
+
+def _measures(measures: list[str] | None, silence: str | None) -> list[dict[str, Any]]:
+    """Raises `SearchError`."""
+    from streams.queries.search import SearchError
+
+    wanted = []
+    for text in measures or ():
+        name, equals, range_ = text.partition("=")
+        if not equals:
+            raise SearchError("--measure is no name and range: write NAME=10..20; docs/measures.md has the names")
+        bounds = _range(f"measure {name}", range_)
+        wanted.append({"name": name, **_bounds(bounds)})
+    if silence is not None:
+        bounds = {name: 1000 * value for name, value in _range("silence", silence).items()}
+        wanted.append({"name": "longest_silence_ms", **_bounds(bounds)})
+    return wanted
+
+
+def _bounds(found: dict[str, float]) -> dict[str, float]:
+    return {"least" if name.endswith("_min") else "most": value for name, value in found.items()}
 
 
 def _print(page: Page, days: TenantDays) -> None:

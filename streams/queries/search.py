@@ -41,6 +41,7 @@ from processors.clickhouse.search_sql import (
     stretch,
     windows,
 )
+from processors.clickhouse.search_steps import FINDING_COLUMNS, HeardCall, SpokenSegment
 from schemas.errors import OperatorError
 from streams.adapters.clickhouse.errors import QueryTimeoutError
 from streams.adapters.clickhouse.statements import read_rows
@@ -209,7 +210,7 @@ class _Search:
 
     def _of_tenant(self, tenant_id: str, where: SqlCondition, spoken: SqlCondition, most: int) -> list[PagePosition]:
         """Candidates of one tenant; a list shorter than `most` is complete."""
-        if not self.query.phrases:
+        if not self._of_text.sql:
             return self._places(CALLS, tenant_id, where & self._of_call, most)
         if not self._of_call.sql:
             return self._places(TEXTS, tenant_id, where & spoken, most)
@@ -245,6 +246,8 @@ class _Search:
                 there = self._heard(tenant_id, there)
             if there and self._of_segments.sql:
                 there &= self._current(TRANSCRIPTS, tenant_id, of_keys(there) & self._of_segments)
+            if there and self.query.steps:
+                there = set(_quotes_of_steps(self.client, self.query, tenant_id, of_keys(there)))
             confirmed |= there
         return [place for place in candidates if place in confirmed]
 
@@ -311,11 +314,14 @@ def _hits(client: Client, query: SearchQuery, places: Sequence[PagePosition]) ->
     columns = (*_HIT_COLUMNS, "selected_by.trigger", "topics.topic_id", *(_QUOTE_COLUMNS if is_quoted else ()))
     for tenant_id, group in groupby(sorted(places, key=_tenant_of), key=_tenant_of):
         keys = of_keys(list(group))
-        spoken = _spoken(client, query, tenant_id, keys) if query.phrases else {}
+        spoken = _spoken(client, query, tenant_id, keys)
         for values in _read(client, columns, f"{CALLS} FINAL", keys):
             row = dict(zip(columns, values, strict=True))
             place = PagePosition(row["ended_at"], row["tenant_id"], row["call_id"])
-            quotes = (*spoken.get(place, ()), *(finding_quotes(query, row) if is_quoted else ()))
+            judged = finding_quotes(query, row) if is_quoted else ()
+            if query.steps and not query.phrases:  # of the findings those are shown for which the steps hold
+                judged = tuple(quote for quote in judged if quote.kind != "finding")
+            quotes = (*spoken.get(place, ()), *judged)
             facts = {name: row[name] for name in _HIT_COLUMNS}
             topics = tuple(dict.fromkeys(row["topics.topic_id"]))
             triggers = tuple(row["selected_by.trigger"])
@@ -326,12 +332,38 @@ def _hits(client: Client, query: SearchQuery, places: Sequence[PagePosition]) ->
 def _spoken(
     client: Client, query: SearchQuery, tenant_id: str, keys: SqlCondition
 ) -> dict[PagePosition, tuple[Quote, ...]]:
-    """The quotes of each call. Its texts come from the narrow table, because reading them among transcripts is slow."""
+    """The quotes of each call that show what was said, and what came before or after it."""
+    if query.steps:
+        return _quotes_of_steps(client, query, tenant_id, keys)
+    if not query.phrases:
+        return {}
+    segments = _segments(client, tenant_id, keys)
+    return {place: phrase_quotes(query, each) for place, each in segments.items()}
+
+
+def _quotes_of_steps(
+    client: Client, query: SearchQuery, tenant_id: str, keys: SqlCondition
+) -> dict[PagePosition, tuple[Quote, ...]]:
+    """The quotes of each call in which the steps of the search hold; no call without a transcript is among them."""
+    findings: dict[PagePosition, dict[str, Sequence[Any]]] = {}
+    if query.asks_for_findings or any(step.rule is not None for step in query.steps):
+        columns = ("ended_at", "call_id", *FINDING_COLUMNS)
+        for ended_at, call_id, *found in _read(client, columns, f"{CALLS} FINAL", keys):
+            findings[PagePosition(ended_at, tenant_id, call_id)] = dict(zip(FINDING_COLUMNS, found, strict=True))
+    quotes = {
+        place: HeardCall(segments, findings.get(place, {})).anchor_quotes(query)
+        for place, segments in _segments(client, tenant_id, keys).items()
+    }
+    return {place: shown for place, shown in quotes.items() if shown}
+
+
+def _segments(client: Client, tenant_id: str, keys: SqlCondition) -> dict[PagePosition, list[SpokenSegment]]:
+    """The segments of each call. Texts come from the narrow table, because reading them among transcripts is slow."""
     texts = {
         PagePosition(ended_at, tenant_id, call_id): (version, dict(zip(ROLES, said, strict=True)))
         for ended_at, call_id, version, *said in _read(client, _TEXT_COLUMNS, f"{TEXTS} FINAL", keys)
     }
-    quotes: dict[PagePosition, tuple[Quote, ...]] = {}
+    segments: dict[PagePosition, list[SpokenSegment]] = {}
     unlike: list[PagePosition] = []
     for ended_at, call_id, version, *told in _read(client, _SEGMENT_COLUMNS, f"{TRANSCRIPTS} FINAL", keys):
         place = PagePosition(ended_at, tenant_id, call_id)
@@ -340,9 +372,9 @@ def _spoken(
         if lines is None:
             unlike.append(place)
         else:
-            quotes[place] = phrase_quotes(query, list(zip(*told, lines, strict=True)))
+            segments[place] = list(zip(*told, lines, strict=True))
     if unlike:  # a segment of several lines, or a transcript that was stored in this moment
         columns = (*_SEGMENT_COLUMNS, "segments.text")
         for ended_at, call_id, _, *told in _read(client, columns, f"{TRANSCRIPTS} FINAL", of_keys(unlike)):
-            quotes[PagePosition(ended_at, tenant_id, call_id)] = phrase_quotes(query, list(zip(*told, strict=True)))
-    return quotes
+            segments[PagePosition(ended_at, tenant_id, call_id)] = list(zip(*told, strict=True))
+    return segments

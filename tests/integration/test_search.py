@@ -315,6 +315,20 @@ def test_transcripts_from_before_are_found_by_sound_once_they_were_read(engine: 
         pytest.param({"queues": ["售后"]}, {"queues": ["售"]}, id="queue"),
         pytest.param({"inquiry_types": ["退款"]}, {"inquiry_types": ["退货"]}, id="inquiry type"),
         pytest.param({"order_ids": ["O-1"]}, {"order_ids": ["O-2"]}, id="order"),
+        pytest.param({"order_statuses": ["退款中"]}, {"order_statuses": ["已退款"]}, id="order status"),
+        pytest.param({"tags": ["老客户", "x"]}, {"tags": ["客户"]}, id="tag"),
+        pytest.param({"value_tiers": ["gold"]}, {"value_tiers": ["silver"]}, id="value tier"),
+        pytest.param({"directions": ["outbound"]}, {"directions": ["inbound"], "agents": ["A1"]}, id="direction"),
+        pytest.param(
+            {"measures": [{"name": "longest_silence_ms", "least": 12_000}]},
+            {"measures": [{"name": "longest_silence_ms", "most": 11_999}, {"name": "turns", "least": 0}]},
+            id="measure; what was not measured lies in no range",
+        ),
+        pytest.param(
+            {"not_rules": ["finance.other"], "agents": ["A1"]},
+            {"not_rules": ["finance.notice"], "agents": ["A1"]},
+            id="no such rule",
+        ),
         pytest.param({"topics": ["delay"]}, {"topics": ["invoice"]}, id="topic"),
         pytest.param({"risks": ["high", "medium"]}, {"risks": ["low"]}, id="risk"),
         pytest.param({"triggers": ["safety", "sensitive_word"]}, {"triggers": ["safety"]}, id="trigger"),
@@ -376,7 +390,7 @@ def test_a_hit_shows_the_call(store: Store) -> None:
     store.write(RICH)
     (hit,) = store.all()
     assert hit.model_dump(exclude={"quotes"}) == {
-        **{"tenant_id": "acme", "call_id": "rich", "direction": "inbound", "outcome": "analyzed"},
+        **{"tenant_id": "acme", "call_id": "rich", "direction": "outbound", "outcome": "analyzed"},
         **{"started_at": RICH.ended_at - timedelta(minutes=3), "ended_at": RICH.ended_at},
         **{"agent_id": "A1", "agent_team": "north", "queue": "售后", "inquiry_type": "退款", "order_id": "O-1"},
         **{"duration_ms": 200_000, "risk_level": "high", "score": 59.5, "agitation": 0.8},

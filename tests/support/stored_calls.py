@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, Literal
 
 from clickhouse_connect.driver.client import Client
 
@@ -75,6 +75,10 @@ class Call:
     queue: str | None = None
     inquiry_type: str | None = None
     order_id: str | None = None
+    order_status: str | None = None
+    direction: Literal["inbound", "outbound"] = "inbound"
+    tags: tuple[str, ...] = ()
+    tier: str | None = None
     topics: tuple[str, ...] = ()
     risk: RiskLevel | None = None
     triggers: tuple[TriggerName, ...] | None = None
@@ -83,6 +87,7 @@ class Call:
     score: float | None = None
     agitation: float | None = None
     duration_ms: int | None = None
+    silence_ms: int | None = None
     outcome: Outcome = "analyzed"
 
     @property
@@ -90,14 +95,15 @@ class Call:
         return CallEnded(
             tenant_id=self.tenant,
             call_id=self.call_id,
-            direction="inbound",
+            direction=self.direction,
             started_at=self.ended_at - timedelta(minutes=3),
             ended_at=self.ended_at,
             agent=Agent(id=self.agent, team=self.team),
-            customer=Customer(key=self.customer),
+            customer=Customer(key=self.customer, tags=self.tags, value_tier=self.tier),
             queue=self.queue,
             inquiry_type=self.inquiry_type,
             order_id=self.order_id,
+            order_status=self.order_status,
             audio=Audio(uri=f"s3://callstream/{self.call_id}.wav", sha256="0" * 64, bytes=44),
         )
 
@@ -141,7 +147,11 @@ class Call:
             outcome=self.outcome,
             outcome_reason="told",
             engine=ENGINE,
-            measures={"duration_ms": self.duration_ms, "customer_agitation_max": self.agitation},
+            measures={
+                "duration_ms": self.duration_ms,
+                "customer_agitation_max": self.agitation,
+                "longest_silence_ms": self.silence_ms,
+            },
             findings=tuple(
                 Finding(
                     finding_id=f"{self.call_id}/{number}",
@@ -242,4 +252,9 @@ RICH = Call(
     score=59.5,
     agitation=0.8,
     duration_ms=200_000,
+    order_status="退款中",
+    direction="outbound",
+    tags=("老客户",),
+    tier="gold",
+    silence_ms=12_000,
 )

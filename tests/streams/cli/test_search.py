@@ -4,6 +4,7 @@ import io
 import json
 import os
 import pwd
+import re
 from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any
@@ -13,6 +14,7 @@ import pytest
 from clickhouse_connect.driver.client import Client
 
 from processors.custody.customer_keys import CustomerKeys
+from schemas.messages.call_ended import Role
 from streams.adapters.clickhouse.connection import connect
 from streams.adapters.clickhouse.migrate import migrate
 from streams.adapters.register.register import Register
@@ -33,6 +35,13 @@ def store(engine: RunningEngine) -> Iterator[Store]:
     stored.write(RICH, Call("c2", (("agent", "退款"),), ended_at=T0 - timedelta(days=1)))
     stored.write(Call("c3", (("agent", "[bold]退货[/]"),), tenant="bracket", team="[/x]", queue=":fire:"))
     stored.write(Call("c4", (("agent", "买流奶"),), tenant="noodles"))
+    threat: tuple[Role, str] = ("customer", "再不处理我打12315")
+    stored.write(
+        Call("sorry", (threat, ("agent", "非常抱歉给您添麻烦了")), tenant="threats", tier="gold", tags=("vip",)),
+        Call(
+            "rude", (threat, ("agent", "随便您")), tenant="threats", ended_at=T0 - timedelta(days=1), silence_ms=12_000
+        ),
+    )
     yield stored
     client.close()
 
@@ -166,6 +175,60 @@ class TestCommand:
         said = line.encode().decode()
         assert "退款" not in said
         assert KEY not in said
+
+    @pytest.mark.parametrize(
+        ("options", "found"),
+        [
+            ("--customer-said 12315 --not-followed-by @apologizes --within 30s", ["rude"]),
+            ("--customer-said 12315 --followed-by agent:对不起|抱歉 --within 1m", ["sorry"]),
+            ("--agent-said 随便 --preceded-by customer:12315", ["rude"]),
+            ("--agent-said 随便 --not-preceded-by anybody:12315 --within 2", []),
+            ("12315 --agent-did-not-say 随便您", ["sorry"]),
+            ("--not-said 随便您", ["sorry"]),
+            ("--customer-did-not-say 随便您", ["sorry", "rude"]),
+            ("--did apologizes", ["sorry"]),
+            ("--did-not general.apologizes", ["rude"]),
+            ("--tier gold --tag vip --direction inbound", ["sorry"]),
+            ("--silence 12..", ["rude"]),
+            ("--measure longest_silence_ms=..11999", []),
+            ("--order-status 退款中", []),
+        ],
+    )
+    def test_what_was_not_said_and_what_follows_are_options(
+        self, options: str, found: list[str], there: Terminal
+    ) -> None:
+        done = there.run("search", "--tenant", "threats", *options.split(), "--json")
+        assert (done.code, done.err) == (0, "")
+        assert [call["call_id"] for call in done.json["calls"]] == found
+
+    def test_the_log_names_steps_and_tells_no_word_of_them(self, there: Terminal, register: Register) -> None:
+        words = ["--customer-said", "12315", "--not-followed-by", "agent:抱歉", "--not-said", "转接"]
+        assert there.run("search", "--tenant", "threats", *words, "--tag", "vip").code == 0
+        line = accesses(register)[-1]
+        assert line.filters == ("not_phrases", "phrases", "steps", "tags")
+        assert not {"抱歉", "转接", "vip"} & set(line.model_dump_json().split('"'))
+        assert "抱歉" not in line.model_dump_json()
+
+    @pytest.mark.parametrize(
+        ("options", "sentence"),
+        [
+            ("--not-followed-by agent:抱歉", "before or after what?"),
+            ("甲 乙 --followed-by agent:抱歉", "told of one phrase"),
+            ("甲 --followed-by 抱歉", "who says what? write agent:抱歉"),
+            ("甲 --followed-by agent:|", "who says what?"),
+            ("甲 --followed-by agent:抱歉 --within 30h", "write 30s or 2m"),
+            ("甲 --within 30s", "--within says how long"),
+            ("--did sings", "@sings is no act that consists of words alone; there are"),
+            ("--measure silence", "write NAME=10..20"),
+            ("--measure reading_upset=0.5..", "--measure: what reading suspects is no measure"),
+            ("--direction up", "--direction: Input should be 'inbound' or 'outbound'"),
+        ],
+    )
+    def test_what_cannot_be_looked_for_is_a_sentence(self, options: str, sentence: str, there: Terminal) -> None:
+        done = there.run("search", "--tenant", "threats", *options.split())
+        assert done.code == 2
+        assert sentence in " ".join(re.sub("[│╭╮╰╯─]", " ", done.err).split())
+        assert done.out == ""
 
     def test_the_account_in_the_log_is_that_of_the_kernel(
         self, there: Terminal, register: Register, monkeypatch: pytest.MonkeyPatch
