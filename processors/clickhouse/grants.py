@@ -38,7 +38,7 @@ of the user's own is asked of rows that the user may not see (docs/adr/0023-role
 FIXED_SETTINGS = ("merge_tree_disk",)
 """What no account changes that makes tables: `SETTINGS disk = disk(type = 'web', endpoint = …)` asks another host."""
 
-EVERYWHERE = frozenset({"kpi_rollup_rows"})
+EVERYWHERE = frozenset({"kpi_rollup_rows", "reader_role_versions"})
 """Tables with a policy that every host of a cluster has whole; the others lie in `NAME_local`."""
 
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,63}")
@@ -105,7 +105,9 @@ def table_guards(users: Iterable[User], roles: RolesFile) -> dict[str, str]:
         names: dict[str, list[str]] = {}
         for user in people:
             condition = _condition(user, columns, roles.roles[user.role].rows)
-            if columns.tenant and condition:
+            if columns.role:
+                condition = _is_one_of(columns.role, [user.role])
+            if condition:
                 names.setdefault(condition, []).append(user.name)
         if names:
             kept = [name for group in names.values() for name in group]

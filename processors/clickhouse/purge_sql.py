@@ -127,6 +127,7 @@ WITHOUT_A_CALL = frozenset(
         "rule_pack_versions",
         "kpi_rollup_rows",  # sums
         "kpi_rollup_days",
+        "reader_role_versions",
         "schema_migrations",
         "search_text_writer",  # writes into a table above
     }

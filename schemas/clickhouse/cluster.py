@@ -12,6 +12,7 @@ its placeholders where it is run; nothing is guessed from the SQL around them (d
     {{stored X}}                      X                 X, left out for T of {{both T}}: how rows lie on the disk
     {{engine MergeTree(a)}}           MergeTree(a)      its replicated form, for {{local T}} or {{everywhere T}}
     {{distributed T by a, b}}         no statement      Distributed over T_local; rows with equal a and b share a shard
+    {{secret}}                        a random text in quotes, 256 bits, another one each time
 
 Views also have `{{day M}}` and `{{clock M}}`, which are replaced before (`schemas.clickhouse.days`).
 
@@ -19,6 +20,7 @@ Braces are double because ClickHouse has single ones for parameters of queries a
 """
 
 import re
+import secrets
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
@@ -31,6 +33,7 @@ REPLICA_PATH_EVERYWHERE = "/clickhouse/tables/all/{database}/{table}"
 """The same of a table that every host has whole."""
 
 ON_CLUSTER = "{{on_cluster}}"
+_MADE_ANEW = "{{secret}}"
 
 _PLACEHOLDER = re.compile(r"(?P<space> ?)\{\{(?P<word>\w+)(?: (?P<argument>[^{}]+))?\}\}")
 _ENGINE = re.compile(
@@ -73,7 +76,7 @@ def to_sql(statements: Iterable[str], cluster: Cluster | None) -> tuple[str, ...
 
 def to_server_sql(statement: str) -> tuple[str, ...]:
     """The statement on one server; none where it concerns clusters alone. Raises `PlaceholderError`."""
-    sql = _replace(statement, lambda word, argument: "" if word == "on_cluster" else argument)
+    sql = _replace(_with_secret(statement), lambda word, argument: "" if word == "on_cluster" else argument)
     return () if "{{distributed " in statement else (sql,)
 
 
@@ -82,6 +85,8 @@ def to_cluster_sql(statement: str, cluster: Cluster) -> tuple[str, ...]:
 
     Raises `PlaceholderError`.
     """
+
+    statement = _with_secret(statement)
 
     def below(word: str, argument: str) -> str:
         match word:
@@ -105,6 +110,11 @@ def to_cluster_sql(statement: str, cluster: Cluster) -> tuple[str, ...]:
 
     sql = _replace(statement, below)
     return (sql, _replace(statement, above)) if "{{both " in statement else (sql,)
+
+
+def _with_secret(statement: str) -> str:
+    """A secret that stands in the statement more than once, or in both tables, is one."""
+    return statement.replace(_MADE_ANEW, _quoted(secrets.token_hex(32))) if _MADE_ANEW in statement else statement
 
 
 def _replace(statement: str, text_for: Callable[[str, str], str]) -> str:

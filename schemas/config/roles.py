@@ -132,6 +132,9 @@ class RowColumns(Record):
     tenant: ColumnName | None = None
     team: ColumnName | None = None
     agent: ColumnName | None = None
+    role: ColumnName | None = Field(
+        default=None, description="of storage: whoever asks sees rows of the own role alone"
+    )
     also: str | None = Field(default=None, description="SQL: rows that everybody sees who may read the view")
 
     def of_level(self, rows: RowScope) -> tuple[str | None, ...]:

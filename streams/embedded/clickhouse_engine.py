@@ -240,6 +240,7 @@ def _users_xml(passwords: dict[str, str], roles: RolesFile, people: Sequence[Use
     SubElement(quotas, "default")
     quotas.extend(quota_elements(roles))
     users = SubElement(root, "users")
+    analyst = User(name=ANALYST, role="bi_analyst", tenants=(ALL_TENANTS,), password_sha256=_digest(passwords[ANALYST]))
     writer_grants = (*grants_of(_WRITER_ROLE, roles, "*"), *_WRITER_GRANTS)
     for name, profile, grants in (
         ("default", "holder", _HOLDER_GRANTS),
@@ -250,10 +251,9 @@ def _users_xml(passwords: dict[str, str], roles: RolesFile, people: Sequence[Use
         user = user_element(name, digest, (HOST,), profile, "default")
         if name == WRITER:
             # In its name the views are made, and read by everybody.
-            add_filters(user, DATABASE, table_guards(people, roles))
+            add_filters(user, DATABASE, table_guards((analyst, *people), roles))
         add_grants(user, grants)
         users.append(user)
-    analyst = User(name=ANALYST, role="bi_analyst", tenants=(ALL_TENANTS,), password_sha256=_digest(passwords[ANALYST]))
     users.extend(user_elements(roles, (analyst, *people), DATABASE, (HOST,)))
     return xml_text(root)
 

@@ -114,7 +114,7 @@ WRITTEN_BY_CLICKHOUSE = ("search_text_versions", "search_text_writer")
 STORAGE = (
     *(CALLS, TRANSCRIPTS, OUTCOMES, DEAD_LETTERS, ALERTS, ALERT_DELIVERIES, RULE_PACKS, RATINGS, VERDICTS, ACCESS_LOG),
     *(EXCHANGE_CALLS, MISSING_RECORDINGS, CUSTODY_EVENTS),
-    *("kpi_rollup_rows", "kpi_rollup_days"),
+    *("kpi_rollup_rows", "kpi_rollup_days", "reader_role_versions"),
 )
 VIEWS = (
     *("calls", "findings", "suspicions", "selected_calls", "scores", "topics", "transcripts", "segments"),

@@ -2,6 +2,7 @@
 
 # ruff: noqa: S608 - queries are put together here, of names in our own files
 
+import hmac
 import http.client
 import socket
 import subprocess
@@ -85,6 +86,7 @@ USERS: list[dict[str, Any]] = [
     {"name": "ines", "role": "inspector", "tenants": ["acme"], "teams": ["north", "o'neil"]},
     {"name": "agent_1001", "role": "agent", "tenants": ["acme"], "agent": "1001"},
     {"name": "audrey", "role": "auditor", "tenants": ["acme"]},
+    {"name": "otto", "role": "bi_analyst", "tenants": ["other"]},
     {"name": "worker", "role": "pipeline_writer"},
     {"name": "boss", "role": "admin"},
 ]
@@ -119,6 +121,10 @@ CALLS_OF: dict[str, tuple[str, str, str | None]] = {
     "o1": ("other", "1001", "north"),
 }
 """Call → tenant, agent, team. The other tenant has an agent and a team of the same name."""
+SAME_CUSTOMER = {"a2": "a1", "o1": "a1"}
+"""Call → another call of the same number, in the other tenant, too."""
+PSEUDONYMS = 27
+"""Number of the migration."""
 MOVED = "moved"
 """First judged as a call of agent 1001 of team north, then as one of 2001 of team south: rows of both are stored."""
 OF_ONE_CALL = ("calls", "findings", "scores", "topics", "transcripts", "segments")
@@ -154,7 +160,7 @@ def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningEngine]:
 
 def event_of(call_id: str, tenant: str, agent: str, team: str | None) -> CallEnded:
     example = CALLS_ENDED.decode((EXAMPLES / CALLS_ENDED.name / "human_inbound_with_everything.json").read_bytes())
-    key = sha256(call_id.encode()).hexdigest()
+    key = sha256(SAME_CUSTOMER.get(call_id, call_id).encode()).hexdigest()
     return example.model_copy(
         update={
             "tenant_id": tenant,
@@ -383,7 +389,7 @@ def test_rows_are_seen_by_tenant(user: str, view: str, tenants: set[str], engine
 
 def test_an_inspector_finds_the_calls_of_a_customer(engine: RunningEngine) -> None:
     key = sha256(b"a1").hexdigest()
-    assert answer(engine, "ines", f"SELECT call_id FROM calls WHERE customer_key = '{key}'") == {"a1"}
+    assert answer(engine, "ines", f"SELECT call_id FROM calls WHERE customer_key = '{key}'") == {"a1", "a2"}
 
 
 @pytest.mark.parametrize("user", [*PEOPLE, "analyst"])
@@ -886,6 +892,103 @@ def test_an_agent_runs_two_queries_at_a_time(engine: RunningEngine) -> None:
     refused = [text for answered, text in (each.result() for each in asked) if not answered]
     assert len(refused) == 1
     assert "TOO_MANY_SIMULTANEOUS_QUERIES" in refused[0]
+
+
+# --- pseudonyms of customers
+
+
+def pseudonyms_of(engine: RunningEngine, user: str, source: str = "calls") -> dict[str, str]:
+    """Call → pseudonym, as the user sees it."""
+    rows = answer(engine, user, f"SELECT DISTINCT call_id, customer_pseudonym FROM {source}")
+    return dict(row.split("\t") for row in rows)
+
+
+def test_a_customer_is_told_apart_by_a_pseudonym_of_the_tenant_and_the_role(engine: RunningEngine) -> None:
+    of_analyst, of_inspector = pseudonyms_of(engine, "ana"), pseudonyms_of(engine, "ines")
+    of_other = pseudonyms_of(engine, "otto")
+    assert of_analyst["a1"] == of_analyst["a2"] != of_analyst["a3"]
+    assert of_inspector["a1"] == of_inspector["a2"]
+    assert not set(of_analyst.values()) & set(of_inspector.values()), "two roles could join theirs"
+    assert of_other.keys() == {"o1"}
+    assert of_other["o1"] not in of_analyst.values(), "two tenants could join theirs"
+    assert all(len(value) == 32 for value in (*of_analyst.values(), *of_inspector.values()))
+    everywhere = pseudonyms_of(engine, "analyst")
+    assert of_analyst.items() <= everywhere.items(), "an analyst of all tenants sees what those of one see"
+
+
+def test_views_of_calls_agree_about_a_pseudonym(engine: RunningEngine) -> None:
+    for user in ("ana", "ines"):
+        assert pseudonyms_of(engine, user, source_of("kpi_calls")) == pseudonyms_of(engine, user)
+
+
+@pytest.mark.parametrize("user", ["agent_1001", "worker", "boss", "callstream"])
+def test_who_is_given_no_pseudonym_sees_none(user: str, engine: RunningEngine) -> None:
+    assert set(pseudonyms_of(engine, user, source_of("kpi_calls")).values()) == {"\\N"}
+
+
+def test_a_pseudonym_goes_with_what_tells_of_the_customer(engine: RunningEngine, owner: Client) -> None:
+    """A call that is blocked has none at once; one that was destroyed has no customer that one could be made of."""
+    blocked = "INSERT INTO blocked_calls (tenant_id, call_id) VALUES ('acme', 'a1')"
+    owner.command(blocked)
+    try:
+        assert pseudonyms_of(engine, "ana")["a1"] == "\\N"
+        assert pseudonyms_of(engine, "ana", source_of("kpi_calls"))["a1"] == "\\N"
+        assert pseudonyms_of(engine, "ana")["a2"] != "\\N"
+    finally:
+        owner.command("TRUNCATE TABLE blocked_calls")
+
+
+def test_the_key_of_pseudonyms_is_read_by_nobody_who_sees_them(engine: RunningEngine, owner: Client) -> None:
+    """Not by its column, nor as a constant of a plan, in an error, or in what a view or table is made of."""
+    ((key,),) = owner.query("SELECT DISTINCT pseudonym_key FROM call_versions").result_rows
+    customers = {row[0] for row in owner.query("SELECT DISTINCT customer_key FROM call_versions").result_rows}
+    assert len(key) == 64
+    shown = "SELECT customer_pseudonym FROM calls"
+    in_period = f"SELECT customer_pseudonym FROM {source_of('kpi_calls')}"
+    asked = [
+        "SELECT pseudonym_key FROM calls",
+        "SELECT call_versions.pseudonym_key FROM calls",
+        "SELECT DISTINCT pseudonym_key FROM call_versions",
+        "SELECT * FROM reader_role_versions",
+        "SHOW CREATE TABLE call_versions",
+        "SHOW CREATE TABLE calls",
+        "SHOW CREATE TABLE kpi_calls",
+        "DESCRIBE TABLE call_versions",
+        "SELECT * FROM system.columns WHERE table IN ('call_versions', 'calls') FORMAT TSV",
+        "SELECT * FROM system.tables WHERE database = 'callstream' FORMAT TSV",
+        "SELECT * FROM system.parts_columns",
+        "SELECT * FROM system.mutations",
+        "SELECT * FROM system.query_log",
+        "SELECT * FROM merge('callstream', 'call_versions')",
+        f"SELECT throwIf(1, customer_pseudonym) FROM ({shown})",
+        f"SELECT CAST(customer_pseudonym AS UInt8) FROM ({shown})",
+        f"SELECT toDate(customer_pseudonym) FROM ({in_period})",
+        "SELECT count() FROM calls WHERE CAST(customer_pseudonym AS UInt8) = 1",
+    ]
+    explained = ("AST", "SYNTAX", "QUERY TREE", "QUERY TREE run_passes = 1", "PLAN actions = 1, header = 1", "PIPELINE")
+    asked += [f"EXPLAIN {how} {query}" for how in explained for query in (shown, in_period)]
+    with every_case() as cases:
+        for query, user in product(asked, ("ana", "ines", "agent_1001")):
+            with cases.case(query, user):
+                _, text = ask(engine, user, query)
+                assert key not in text
+                assert not any(customer in text for customer in customers)
+
+
+def test_a_pseudonym_is_the_hash_that_the_page_names(engine: RunningEngine, owner: Client) -> None:
+    ((key, customer),) = owner.query(
+        "SELECT DISTINCT pseudonym_key, customer_key FROM call_versions WHERE tenant_id = 'acme' AND call_id = 'a1'"
+    ).result_rows
+    expected = hmac.new(key.encode(), f"bi_analyst acme {customer}".encode(), "sha256").hexdigest()[:32]
+    assert pseudonyms_of(engine, "ana")["a1"] == expected
+
+
+def test_a_database_has_a_key_of_its_own_which_a_second_migrate_leaves(owner: Client) -> None:
+    of_key = "SELECT default_expression FROM system.columns WHERE database = {name:String} AND name = 'pseudonym_key'"
+    before = owner.query(of_key, parameters={"name": "callstream"}).result_rows
+    for statement in to_sql(load_migrations()[PSEUDONYMS - 1].statements, None):
+        owner.command(statement)
+    assert owner.query(of_key, parameters={"name": "callstream"}).result_rows == before
 
 
 # --- accounts that work

@@ -7,7 +7,7 @@
 -- outbound calls, unknown customers and misdials. Until the window has passed a call is pending, also where the customer has
 -- called again already: else the newest days would know of repeats alone, and nothing of them would be resolved. A repeat is
 -- no first contact (is_repeat): the call that it repeats has failed already, and must not be made good by it. The key of the
--- customer is not shown: analysts may read this view.
+-- customer is not shown, but a pseudonym by role: analysts may read this view.
 --
 -- Items of the score form that ask whether the matter was settled are pending in the analysis, and the score leaves them out.
 -- settled_score is the score with their points, when the window has passed (before, only those who answered would have them) and
@@ -86,6 +86,7 @@ AS WITH
                 agent_hired_on,
                 agent_seniority,
                 customer_key,
+                if((tenant_id, call_id) GLOBAL IN (SELECT tenant_id, call_id FROM blocked_calls), NULL, lower(hex(substring(HMAC('sha256', concat(nullIf((SELECT if(count() = 1, any(role), '') FROM reader_role_versions FINAL), ''), ' ', tenant_id, ' ', customer_key), pseudonym_key), 1, 16)))) AS customer_pseudonym,
                 kept_contact,
                 queue,
                 inquiry_type,
@@ -145,6 +146,7 @@ SELECT
     judged.agent_team AS agent_team,
     judged.agent_hired_on AS agent_hired_on,
     judged.agent_seniority AS agent_seniority,
+    judged.customer_pseudonym AS customer_pseudonym,
     judged.queue AS queue,
     judged.inquiry_type AS inquiry_type,
     judged.industry AS industry,

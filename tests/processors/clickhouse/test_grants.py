@@ -134,11 +134,13 @@ def test_a_table_is_guarded_by_who_asks_and_not_by_in_whose_name() -> None:
         " OR (currentUser() IN ('paul') AND (tenant_id IN ('acme') AND agent_id IN ('1001')))"
     )
     assert "(tenant_id IN ('acme', 'beta')) OR tenant_id IS NULL" in guards["rule_pack_versions"]
-    assert table_guards([user for user in USERS if user.name in ("audrey", "boss")], ROLES) == {}
+    of_auditor = table_guards([user for user in USERS if user.name in ("audrey", "boss")], ROLES)
+    own = "NOT currentUser() IN ('audrey') OR (currentUser() IN ('audrey') AND (role IN ('auditor')))"
+    assert of_auditor == {"reader_role_versions": own}
 
 
 def test_every_table_with_a_tenant_is_guarded() -> None:
-    with_tenant = {name for name, rows in ROLES.storage.items() if rows.tenant}
+    with_tenant = {name for name, rows in ROLES.storage.items() if rows.tenant or rows.role}
     assert set(table_guards(USERS, ROLES)) == with_tenant
     assert {name for name in ROLES.storage if name.endswith("_versions")} <= with_tenant
 
@@ -146,7 +148,7 @@ def test_every_table_with_a_tenant_is_guarded() -> None:
 def test_on_a_cluster_the_tables_that_hold_the_rows_are_guarded() -> None:
     made = "".join(migration.sql for migration in load_migrations())
     everywhere = set(re.findall(r"CREATE TABLE IF NOT EXISTS \{\{everywhere (\w+)\}\}", made))
-    guarded = {name for name, rows in ROLES.storage.items() if rows.tenant}
+    guarded = {name for name, rows in ROLES.storage.items() if rows.tenant or rows.role}
     assert everywhere & guarded == EVERYWHERE
     wanted = {name if name in EVERYWHERE else f"{name}_local" for name in guarded}
     statements = sql_statements(ROLES, USERS, "callstream", "analytics")

@@ -49,7 +49,8 @@ WHOLE = {
 }
 
 MADE_BY_THE_VIEW = {
-    "calls": {"day", "ended_local", "skipped_measures", "skipped_reasons", "findings_count", "reading", "triggers"},
+    "calls": {"day", "ended_local", "skipped_measures", "skipped_reasons", "findings_count", "reading", "triggers"}
+    | {"customer_pseudonym"},
     "findings": {"day", "ended_local"},
     "selected_calls": {"day", "ended_local", "is_suspicion"},
     "alerts": {"day", "raised_local"},
@@ -63,7 +64,7 @@ MADE_BY_THE_VIEW = {
 }
 
 NOT_SHOWN = {
-    CALLS: {"stored_at", "agitation", "skipped.measure", "skipped.reason", "kept_contact"},
+    CALLS: {"stored_at", "agitation", "skipped.measure", "skipped.reason", "kept_contact", "pseudonym_key"},
     "kpi_rollup_rows": {"order_status", "customer_value_tier"},
     "transcript_versions": {"sounds"},
     EXCHANGE_CALLS: {"stored_at"},

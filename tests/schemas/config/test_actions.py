@@ -84,4 +84,4 @@ def test_every_action_is_granted_to_somebody_and_nobody_has_all() -> None:
 def test_a_role_without_clickhouse_has_no_grants_there() -> None:
     assert not set(ROLES.register_roles) & set(ROLES.roles)
     assert ROLES.of_people["administrator"].fields == frozenset()
-    assert ROLES.of_people["inspector"].fields == {"facts", "customer", "suspicion"}
+    assert ROLES.of_people["inspector"].fields == {"facts", "customer", "suspicion", "pseudonym"}

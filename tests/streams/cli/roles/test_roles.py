@@ -37,7 +37,7 @@ def test_show_says_for_every_view_and_role_what_it_may(terminal: Terminal) -> No
     assert cells == [
         "own tenants, without customer, recording",
         "own teams, without recording",
-        "own calls, without suspicion, customer, recording",
+        "own calls, without suspicion, pseudonym, customer, recording",
         "–",
     ]
     assert [
