@@ -34,6 +34,7 @@ from processors.custody.customer_keys import CustomerKeys
 from processors.listening.engine_port import EngineSettings
 from processors.pii.digit_kinds import DIGIT_KINDS
 from processors.text.phonetic import MERGERS, Merger
+from schemas.config.console_url import ConsoleUrl
 from schemas.config.settings_part import LocalPath, OptionalPath, P, SettingsPart, part_of
 from schemas.config.tenants import DEFAULT_ZONE, RecordingFormat, TenantDays, read_tenants
 from schemas.config.time_zones import time_zone
@@ -73,6 +74,11 @@ _HttpUrl = Annotated[
 ]
 OptionalHttpUrl = Annotated[_HttpUrl | None, BeforeValidator(_unset_when_empty)]
 """No user, no password: the URL is no secret."""
+
+
+def _console_url(text: str) -> str:
+    return ConsoleUrl(text).text
+
 
 OptionalInbox = Annotated[str | None, BeforeValidator(_unset_when_empty), AfterValidator(_inbox)]
 """A folder, or a bucket with a prefix."""
@@ -666,10 +672,11 @@ class Settings(SettingsPart):
     subscriptions_file: OptionalPath = Field(
         default=None, description="YAML file that says who is notified of which alerts, and how; without it, nobody is"
     )
-    console_url: str = Field(
+    console_url: Annotated[str, AfterValidator(_console_url)] = Field(
         default="",
-        pattern=r"^(https?://[^\s<>\"]+)?$",
-        description="base URL of the console, for links in alerts; empty: no links",
+        description="where people open a call, for links in alerts, views, dashboards and search: "
+        "https://console.example/calls/{tenant_id}/{call_id}?t={second} ({ms} is there, too), or the beginning of such "
+        "links alone; empty: no links. `callstream migrate` puts it into the views",
     )
 
     second_reader_url: OptionalHttpUrl = Field(

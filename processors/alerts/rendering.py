@@ -7,6 +7,7 @@ from typing import Any
 from uuid import NAMESPACE_URL, uuid5
 
 from processors.alerts.raising import gravest
+from schemas.config.console_url import ConsoleUrl
 from schemas.messages.alert import Alert
 from schemas.messages.finding import Severity
 
@@ -66,11 +67,10 @@ class Notice:
 
 
 def link_of(alert: Alert, console_url: str) -> str | None:
-    """To the moment in the recording; None without a console or a call. Ids need no encoding in a path."""
-    if not console_url or alert.call_id is None:
+    """To the moment in the recording; None without a console or a call."""
+    if alert.call_id is None:
         return None
-    moment = "" if alert.start_ms is None else f"?t={alert.start_ms}"
-    return f"{console_url.rstrip('/')}/calls/{alert.tenant_id}/{alert.call_id}{moment}"
+    return ConsoleUrl(console_url).link(alert.tenant_id, alert.call_id, alert.start_ms) or None
 
 
 def body_of(notice: Notice, console_url: str = "") -> bytes:

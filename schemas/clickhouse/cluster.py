@@ -14,7 +14,8 @@ its placeholders where it is run; nothing is guessed from the SQL around them (d
     {{distributed T by a, b}}         no statement      Distributed over T_local; rows with equal a and b share a shard
     {{secret}}                        a random text in quotes, 256 bits, another one each time
 
-Views also have `{{day M}}` and `{{clock M}}`, which are replaced before (`schemas.clickhouse.days`).
+Views also have `{{day M}}` and `{{clock M}}` (`schemas.clickhouse.days`) and `{{call_url T, C, MS}}`
+(`schemas.clickhouse.views`), which are replaced before.
 
 Braces are double because ClickHouse has single ones for parameters of queries and views.
 """

@@ -10,9 +10,11 @@ from importlib.resources.abc import Traversable
 
 from schemas.clickhouse.days import with_days
 from schemas.clickhouse.migrations import split_statements
+from schemas.config.console_url import NO_CONSOLE, ConsoleUrl
 from schemas.config.tenants import USUAL_DAYS, TenantDays
 from schemas.errors import OperatorError
 
+_LINK = re.compile(r"\{\{call_url ([\w.]+), ([\w.]+)(?:, ([\w.]+))?\}\}")
 _AFTER = re.compile(r"^-- made after: (.+)$", re.MULTILINE)
 
 
@@ -20,10 +22,13 @@ class ViewFilesError(OperatorError):
     """A file is not the view that its name says, or the views wait for each other; the text says which."""
 
 
-def load_views(folder: Traversable | None = None, days: TenantDays | None = None) -> dict[str, str]:
+def load_views(
+    folder: Traversable | None = None, days: TenantDays | None = None, console: ConsoleUrl = NO_CONSOLE
+) -> dict[str, str]:
     """Name → statement with placeholders (`schemas.clickhouse.cluster`), in an order in which they can be made.
 
-    `days` are those of the tenants; without them all are where most are.
+    `days` are those of the tenants; without them all are where most are. `console` is where links to calls lead:
+    `{{call_url tenant_id, call_id, start_ms}}` is one, without the last to the beginning of the call.
 
     Raises `ViewFilesError`.
     """
@@ -38,7 +43,7 @@ def load_views(folder: Traversable | None = None, days: TenantDays | None = None
         found = split_statements(sql)
         if len(found) != 1 or not re.match(rf"CREATE OR REPLACE VIEW {name}\s", found[0]):
             raise ViewFilesError(f"{file.name} must hold one statement: CREATE OR REPLACE VIEW {name}")
-        statements[name] = with_days(found[0], days)
+        statements[name] = _with_links(with_days(found[0], days), console)
         after[name] = [other.strip() for line in _AFTER.findall(sql) for other in line.split(",")]
     unknown = sorted({other for others in after.values() for other in others} - statements.keys())
     if unknown:
@@ -47,3 +52,7 @@ def load_views(folder: Traversable | None = None, days: TenantDays | None = None
         return {name: statements[name] for name in TopologicalSorter(after).static_order()}
     except CycleError as error:
         raise ViewFilesError(f"these views wait for each other: {', '.join(error.args[1])}") from None
+
+
+def _with_links(statement: str, console: ConsoleUrl) -> str:
+    return _LINK.sub(lambda found: console.sql(*found.groups()), statement)

@@ -13,6 +13,7 @@ from processors.clickhouse.search_sql import DEFAULT_LIMIT, MOST_HITS, FoundCall
 from processors.custody.audit_entry import AuditEntry
 from processors.custody.authorization import Actor, Decision, Target, reach_of
 from processors.rules.acts import Act, act_named
+from schemas.config.console_url import ConsoleUrl
 from schemas.config.tenants import TenantDays
 from schemas.messages.call_analysis import TRIGGER_NAMES
 from schemas.messages.call_ended import Role
@@ -267,13 +268,13 @@ def search(
         client.close()
     enter(settings, *_accesses(query, page, allowed, reason, ticket))
     page = _shown(page, allowed.actor)
+    console_url = ConsoleUrl(settings.console_url)
     for sentence in unknown:
         typer.echo(sentence, err=True)
     if as_json:
-        found = {"calls": [hit.model_dump(mode="json") for hit in page.hits], "next_cursor": page.next_cursor}
-        print_json(found)
+        print_json({"calls": [_with_links(hit, console_url) for hit in page.hits], "next_cursor": page.next_cursor})
         return
-    _print(page, days)
+    _print(page, days, console_url)
 
 
 def _only_tenant(settings: Settings) -> str:
@@ -448,15 +449,30 @@ def _bounds(found: dict[str, float]) -> dict[str, float]:
     return {"least" if name.endswith("_min") else "most": value for name, value in found.items()}
 
 
-def _print(page: Page, days: TenantDays) -> None:
+def _with_links(hit: FoundCall, console_url: ConsoleUrl) -> dict[str, Any]:
+    """The call as JSON, with the link to it and to the moment of each quote; empty without a console."""
+    found = hit.model_dump(mode="json")
+    found["call_url"] = console_url.link(hit.tenant_id, hit.call_id, _moment(hit))
+    for quote in found["quotes"]:
+        quote["call_url"] = console_url.link(hit.tenant_id, hit.call_id, quote["start_ms"])
+    return found
+
+
+def _moment(hit: FoundCall) -> int | None:
+    """Of the first quote that has one."""
+    return next((quote.start_ms for quote in hit.quotes if quote.start_ms is not None), None)
+
+
+def _print(page: Page, days: TenantDays, console_url: ConsoleUrl) -> None:
     if not page.hits:
         typer.echo("no calls found" if page.next_cursor is None else "no calls on this page")
         return
     table = Table("ended", "call", "agent", "seconds", "risk", "selected by", "score", "found")
     for hit in page.hits:
+        link = console_url.link(hit.tenant_id, hit.call_id, _moment(hit))
         table.add_row(
             f"{hit.ended_at.astimezone(days.zone_of(hit.tenant_id)):%Y-%m-%d %H:%M:%S}",
-            f"{hit.tenant_id}/{hit.call_id}",
+            "\n".join(part for part in (f"{hit.tenant_id}/{hit.call_id}", link) if part),
             hit.agent_id if hit.agent_team is None else f"{hit.agent_id} ({hit.agent_team})",
             "" if hit.duration_ms is None else f"{hit.duration_ms / 1000:.0f}",
             hit.risk_level or "",

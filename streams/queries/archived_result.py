@@ -8,6 +8,7 @@ from datetime import date
 
 from clickhouse_connect.driver.client import Client
 
+from schemas.config.console_url import LINK_COLUMN
 from schemas.errors import RetryableError
 from streams.adapters.clickhouse.connection import connect
 from streams.adapters.clickhouse.statements import read_rows, stream_of
@@ -66,5 +67,5 @@ def _statement(client: Client) -> str:
 def _columns(client: Client, view: str) -> Iterator[tuple[str, str]]:
     """Name and type of each that is kept."""
     for name, kind in read_rows(client, f"the columns of {view}", _COLUMNS, table=view):
-        if name not in CUSTOMER_COLUMNS:
+        if name not in CUSTOMER_COLUMNS and name != LINK_COLUMN:
             yield name, kind

@@ -14,6 +14,7 @@ from processors.custody.authorization import Target
 from processors.custody.export_archive import MARK_COLUMN, TEXT_COLUMNS
 from processors.custody.exports import ExportableCall, ExportContent, ExportedCall
 from processors.custody.muting import WhyNotMuted, muting_id, why_not_mutable
+from schemas.config.console_url import LINK_COLUMN
 from schemas.errors import RetryableError
 from schemas.messages.transcript import EngineIdentity
 from streams.adapters.clickhouse.connection import connect
@@ -25,6 +26,9 @@ AT_ONCE = 200
 
 VIEWS = ("calls", "findings", "scores", "topics", "transcripts", "segments")
 """What an export of Parquet holds: everything that is of a single call. Of customers nothing but what they said."""
+
+_LEFT_OUT = CUSTOMER_COLUMNS | {LINK_COLUMN}
+"""Of the columns of these views."""
 
 _CALL_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:@-]{0,127}")
 
@@ -140,7 +144,7 @@ class ClickHouseMaterial:
         operation = f"the export of {exported.view}"
         with closing(connect(self._url)) as client:
             every = [row[0] for row in read_rows(client, operation, _COLUMNS, table=exported.view)]
-            columns = ", ".join(f"`{name}`" for name in every if name not in CUSTOMER_COLUMNS)
+            columns = ", ".join(f"`{name}`" for name in every if name not in _LEFT_OUT)
             # As literals, which such ids are fit for: ten thousand of them are too long for an URL.
             calls = ", ".join(f"'{call_id}'" for call_id in call_ids)
             statement = (

@@ -27,6 +27,10 @@ _QUERY = re.compile(r"^```sql\n(?P<sql>.*?)^```\n\n```text\n(?P<output>.*?)^```$
 _COMMAND = re.compile(r"^callstream sample-data --calls (\d+) --days (\d+) --until (\S+)$", re.MULTILINE)
 
 
+CONSOLE = "https://console.example/calls/{tenant_id}/{call_id}?t={second}"
+"""Where links to the invented calls lead."""
+
+
 @dataclass(frozen=True)
 class Query:
     """A query of the page and what the page says that it gives."""
@@ -59,7 +63,9 @@ def span() -> SampleSpan:
 
 def fill(engine: RunningEngine, calls: SampleSpan) -> None:
     """An empty engine with tables, calls, roll-ups and the views of KPIs."""
-    settings: Settings = load_settings({"CALLSTREAM_CLICKHOUSE_URL": engine.url()}).settings
+    settings: Settings = load_settings(
+        {"CALLSTREAM_CLICKHOUSE_URL": engine.url(), "CALLSTREAM_CONSOLE_URL": CONSOLE}
+    ).settings
     migrate(engine.url(), views=views_of(settings))
     client = connect(engine.url())
     for _ in write_sample(calls, ClickHouseSink(client), ()):

@@ -126,6 +126,28 @@ def test_a_time_series_begins_with_the_time_and_a_stat_is_one_number(
         assert isinstance(value, int | float)
 
 
+@every_panel
+def test_a_table_whose_rows_are_calls_links_to_each(board: str, panel: dict[str, Any], writer: Client) -> None:
+    found = writer.query(expanded(sql_of(panel)))
+    if panel["type"] != "table" or "call_id" not in found.column_names:
+        return
+    properties = {
+        each["matcher"]["options"]: {one["id"]: one["value"] for one in each["properties"]}
+        for each in panel["fieldConfig"]["overrides"]
+    }
+    (link,) = properties["call_id"]["links"]
+    assert link["url"] == "${__data.fields.call_url:raw}", board  # as it is: it is encoded already
+    assert properties["call_url"] == {"custom.hidden": True}
+    rows = list(found.named_results())
+    assert rows
+    for row in rows:
+        assert row["call_url"] == f"https://console.example/calls/{row['tenant_id']}/{row['call_id']}?t=0"
+
+
+def test_there_is_a_table_of_calls() -> None:
+    assert [panel["id"] for _, panel in PANELS if panel["type"] == "table" and "call_id" in sql_of(panel)] == [16]
+
+
 @every_board
 def test_a_board_has_places_and_ids_of_its_own(name: str) -> None:
     panels = BOARDS[name]["panels"]

@@ -114,6 +114,43 @@ def test_the_type_of_a_chart_is_told_once_in_two_places(chart: Chart) -> None:
     assert chart.content["viz_type"] == chart.params["viz_type"]
 
 
+@every_dataset
+def test_a_dataset_of_calls_has_links_to_them(name: str, analyst: Client) -> None:
+    columns = {column["column_name"] for column in DATASETS[name]["columns"]}
+    if "call_id" not in columns:
+        return
+    query = f"SELECT tenant_id, call_id, call_url, call_link FROM ({DATASETS[name]['sql']}) WHERE call_id != ''"  # noqa: S608
+    rows = analyst.query(f"{query} ORDER BY call_id LIMIT 50").result_rows
+    assert rows
+    for tenant_id, call_id, url, link in rows:
+        assert re.fullmatch(rf"https://console\.example/calls/{tenant_id}/{re.escape(call_id)}\?t=[0-9]+", url)
+        assert link == f'<a href="{url}" target="_blank">{call_id}</a>'
+
+
+@every_chart
+def test_a_table_whose_rows_are_calls_links_to_each_at_its_second(chart: Chart, analyst: Client) -> None:
+    """A row of many calls has no link; one that quotes a call links to the call that it quotes."""
+    quoted = {"quote", "example"} & {*chart.columns, *chart.metrics}
+    if chart.content["viz_type"] != "table" or not (chart.params["query_mode"] == "raw" or quoted):
+        assert "call_id" not in chart.columns
+        return
+    (shown,) = {"call_link", "example_link"} & {*chart.columns, *chart.metrics}
+    assert chart.params["allow_render_html"]
+    expression = shown if shown in chart.columns else chart.expression(shown)
+    rows = analyst.query(f"SELECT {expression} FROM ({chart.dataset['sql']}) AS dataset").result_rows  # noqa: S608
+    assert rows
+    assert all(
+        re.fullmatch(r'<a href="https://[^"<>]+\?t=[0-9]+" target="_blank">[^<>]+</a>', link) for (link,) in rows
+    )
+
+
+def test_findings_link_to_their_second(analyst: Client) -> None:
+    sql = "SELECT start_ms, call_url FROM findings WHERE start_ms > 999 ORDER BY start_ms DESC LIMIT 20"
+    rows = analyst.query(sql).result_rows
+    assert rows
+    assert [url.rpartition("?t=")[2] for _, url in rows] == [str(start_ms // 1000) for start_ms, _ in rows]
+
+
 def test_no_password_stands_in_the_files() -> None:
     (database,) = read("databases").values()
     assert database["sqlalchemy_uri"] == "clickhousedb://analyst:XXXXXXXXXX@localhost:8123/callstream"

@@ -28,7 +28,8 @@ CREATE OR REPLACE VIEW alerts {{on_cluster}}
     happened_at DateTime64(3, 'UTC') COMMENT 'end of the call, of a surge the end of its window, of missing recordings the end of the last of their calls, UTC',
     day Date32 COMMENT 'day of the tenant on which it happened',
     raised_local String COMMENT 'when the alert was raised by the clock of the tenant, such as 2026-03-01 09:30',
-    raised_at DateTime64(3, 'UTC') COMMENT 'when the alert was raised, UTC'
+    raised_at DateTime64(3, 'UTC') COMMENT 'when the alert was raised, UTC',
+    call_url String COMMENT 'link that opens the call in the console at that second; empty where console_url is not set'
 )
 SQL SECURITY DEFINER
 AS SELECT
@@ -60,7 +61,8 @@ AS SELECT
     happened_at,
     {{day happened_at}} AS day,
     {{clock raised_at}} AS raised_local,
-    raised_at
+    raised_at,
+    {{call_url tenant_id, call_id, start_ms}} AS call_url
 FROM alert_versions FINAL
 WHERE kind != 'selected'
 COMMENT 'One row per alert: per call, rule and version of the rule; per surge. Calls that were selected for review are in selected_calls.';

@@ -74,7 +74,8 @@ CREATE OR REPLACE VIEW calls {{on_cluster}}
     triggers Array(LowCardinality(String)) COMMENT 'what selected the call, each by itself; reading among them is a guess that nobody has confirmed',
     retention_class LowCardinality(Nullable(String)) COMMENT 'class by which the recording is kept; null in analyses from before there were classes',
     retention_days Nullable(UInt32) COMMENT 'days for which it is kept at least',
-    purged_at Nullable(DateTime64(3, 'UTC')) COMMENT 'when the call was destroyed, UTC: since then the row has neither words nor customer nor recording; null while it is kept'
+    purged_at Nullable(DateTime64(3, 'UTC')) COMMENT 'when the call was destroyed, UTC: since then the row has neither words nor customer nor recording; null while it is kept',
+    call_url String COMMENT 'link that opens the call in the console; empty where console_url is not set'
 )
 SQL SECURITY DEFINER
 AS SELECT
@@ -152,6 +153,7 @@ AS SELECT
     selected_by.trigger AS triggers,
     retention_class,
     retention_days,
-    purged_at
+    purged_at,
+    {{call_url tenant_id, call_id}} AS call_url
 FROM call_versions FINAL
 COMMENT 'One row per call that reached the end of the pipeline, calls that could not be analysed included.';

@@ -21,7 +21,8 @@ CREATE OR REPLACE VIEW findings {{on_cluster}}
     score_delta Float64 COMMENT 'what the finding adds to the score',
     confidence Float64 COMMENT 'confidence of the detector, 0 to 1',
     attributes Map(LowCardinality(String), String) COMMENT 'what else the detector says, see its documentation',
-    analysis_version UInt32 COMMENT 'version of the analysis; a higher one replaces a lower one'
+    analysis_version UInt32 COMMENT 'version of the analysis; a higher one replaces a lower one',
+    call_url String COMMENT 'link that opens the call in the console at that second; empty where console_url is not set'
 )
 SQL SECURITY DEFINER
 AS SELECT
@@ -46,7 +47,8 @@ AS SELECT
     score_delta,
     confidence,
     if((tenant_id, call_id) GLOBAL IN (SELECT tenant_id, call_id FROM blocked_calls), CAST(map(), 'Map(LowCardinality(String), String)'), told) AS attributes,
-    analysis_version
+    analysis_version,
+    {{call_url tenant_id, call_id, start_ms}} AS call_url
 FROM call_versions FINAL
 ARRAY JOIN
     findings.finding_id AS finding_id,

@@ -232,7 +232,8 @@ SELECT
         arraySum(one -> if(one.3 > 0, 100 * one.2 / one.3 * one.4, 0.), settled_sums)
             / nullIf(arraySum(one -> if(one.3 > 0, one.4, 0.), settled_sums), 0.),
         2
-    ), judged.score) AS settled_score
+    ), judged.score) AS settled_score,
+    {{call_url judged.tenant_id, judged.call_id}} AS call_url
 FROM judged
 LEFT JOIN contacts ON judged.tenant_id = contacts.tenant_id AND judged.customer_key = contacts.customer_key
 LEFT JOIN told ON judged.tenant_id = told.tenant_id AND judged.call_id = told.call_id

@@ -7,7 +7,8 @@ CREATE OR REPLACE VIEW outcomes {{on_cluster}}
     reason LowCardinality(String) COMMENT 'why; empty while pending',
     ended_at Nullable(DateTime64(3, 'UTC')) COMMENT 'end of the call, UTC; null where the event could not be read',
     since DateTime64(3, 'UTC') COMMENT 'pending: when the event was written to its topic; else when the outcome was decided, UTC',
-    day Date32 COMMENT 'day of the tenant on which the call ended; of since, where the event could not be read'
+    day Date32 COMMENT 'day of the tenant on which the call ended; of since, where the event could not be read',
+    call_url String COMMENT 'link that opens the call in the console; empty where console_url is not set'
 )
 SQL SECURITY DEFINER
 AS SELECT
@@ -17,7 +18,8 @@ AS SELECT
     reason,
     ended_at,
     since,
-    {{day coalesce(ended_at, since)}} AS day
+    {{day coalesce(ended_at, since)}} AS day,
+    {{call_url tenant_id, call_id}} AS call_url
 FROM (
     SELECT tenant_id, call_id, outcome, reason, ended_at, since FROM outcome_versions FINAL
     UNION ALL

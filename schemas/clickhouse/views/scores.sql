@@ -17,7 +17,8 @@ CREATE OR REPLACE VIEW scores {{on_cluster}}
     reason LowCardinality(Nullable(String)) COMMENT 'why the item was not measurable',
     evidence_measures Map(LowCardinality(String), Nullable(Float64)) COMMENT 'measures that the points rest on, booleans as 0 and 1',
     evidence_finding_ids Array(String) COMMENT 'findings that cost points',
-    analysis_version UInt32 COMMENT 'version of the analysis; a higher one replaces a lower one'
+    analysis_version UInt32 COMMENT 'version of the analysis; a higher one replaces a lower one',
+    call_url String COMMENT 'link that opens the call in the console; empty where console_url is not set'
 )
 SQL SECURITY DEFINER
 AS SELECT
@@ -38,7 +39,8 @@ AS SELECT
     reason,
     evidence_measures,
     evidence_finding_ids,
-    analysis_version
+    analysis_version,
+    {{call_url tenant_id, call_id}} AS call_url
 FROM call_versions FINAL
 ARRAY JOIN
     score_items.item_id AS item_id,

@@ -22,7 +22,8 @@ CREATE OR REPLACE VIEW segments {{on_cluster}}
     sound_agitated Nullable(Float32) COMMENT 'probability by sound alone; null where the sound said nothing',
     text_agitated Nullable(Float32) COMMENT 'probability by words alone; null where the words said nothing',
     emotion_source LowCardinality(Nullable(String)) COMMENT 'sound, text or fused',
-    emotion_gap LowCardinality(Nullable(String)) COMMENT 'why there is no emotion: switched_off, too_short, silent, no_voice'
+    emotion_gap LowCardinality(Nullable(String)) COMMENT 'why there is no emotion: switched_off, too_short, silent, no_voice',
+    call_url String COMMENT 'link that opens the call in the console at that second; empty where console_url is not set'
 )
 SQL SECURITY DEFINER
 AS SELECT
@@ -48,7 +49,8 @@ AS SELECT
     sound_agitated,
     text_agitated,
     emotion_source,
-    emotion_gap
+    emotion_gap,
+    {{call_url tenant_id, call_id, start_ms}} AS call_url
 FROM transcript_versions FINAL
 ARRAY JOIN
     segments.segment_id AS segment_id,

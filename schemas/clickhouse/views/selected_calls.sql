@@ -17,7 +17,8 @@ CREATE OR REPLACE VIEW selected_calls {{on_cluster}}
     is_suspicion Bool COMMENT 'the trigger is what the reading heads or rules with like guess, which nobody has confirmed',
     risk_level LowCardinality(Nullable(String)) COMMENT 'low, medium or high; null when it was not judged',
     risk_score Nullable(Float64) COMMENT 'score behind risk_level',
-    analysis_version UInt32 COMMENT 'version of the analysis; a higher one replaces a lower one'
+    analysis_version UInt32 COMMENT 'version of the analysis; a higher one replaces a lower one',
+    call_url String COMMENT 'link that opens the call in the console; empty where console_url is not set'
 )
 SQL SECURITY DEFINER
 AS SELECT
@@ -38,7 +39,8 @@ AS SELECT
     trigger IN ('like', 'reading') AS is_suspicion,
     risk_level,
     risk_score,
-    analysis_version
+    analysis_version,
+    {{call_url tenant_id, call_id}} AS call_url
 FROM call_versions FINAL
 ARRAY JOIN
     selected_by.trigger AS trigger,

@@ -17,7 +17,8 @@ CREATE OR REPLACE VIEW suspicions {{on_cluster}}
     quote String COMMENT 'sentence around the words that weighed most',
     matched String COMMENT 'words that weighed most',
     probability Float64 COMMENT 'that the utterance breaks a rule of conduct, 0 to 1; of like the similarity, of a second reader what it claims',
-    analysis_version UInt32 COMMENT 'version of the analysis; a higher one replaces a lower one'
+    analysis_version UInt32 COMMENT 'version of the analysis; a higher one replaces a lower one',
+    call_url String COMMENT 'link that opens the call in the console at that second; empty where console_url is not set'
 )
 SQL SECURITY DEFINER
 AS SELECT
@@ -38,7 +39,8 @@ AS SELECT
     quote,
     matched,
     probability,
-    analysis_version
+    analysis_version,
+    {{call_url tenant_id, call_id, start_ms}} AS call_url
 FROM call_versions FINAL
 ARRAY JOIN
     findings.finding_id AS finding_id,

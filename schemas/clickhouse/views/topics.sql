@@ -11,7 +11,8 @@ CREATE OR REPLACE VIEW topics {{on_cluster}}
     role LowCardinality(String) COMMENT 'who spoke: agent, customer or unknown',
     quote String COMMENT 'words that show the demand',
     confidence Float64 COMMENT 'confidence, 0 to 1',
-    analysis_version UInt32 COMMENT 'version of the analysis; a higher one replaces a lower one'
+    analysis_version UInt32 COMMENT 'version of the analysis; a higher one replaces a lower one',
+    call_url String COMMENT 'link that opens the call in the console; empty where console_url is not set'
 )
 SQL SECURITY DEFINER
 AS SELECT
@@ -26,7 +27,8 @@ AS SELECT
     role,
     if((tenant_id, call_id) GLOBAL IN (SELECT tenant_id, call_id FROM blocked_calls), '', said) AS quote,
     confidence,
-    analysis_version
+    analysis_version,
+    {{call_url tenant_id, call_id}} AS call_url
 FROM call_versions FINAL
 ARRAY JOIN
     topics.topic_id AS topic_id,

@@ -19,7 +19,8 @@ CREATE OR REPLACE VIEW verdicts {{on_cluster}}
     note Nullable(String) COMMENT 'why, masked',
     ended_at Nullable(DateTime64(3, 'UTC')) COMMENT 'end of the call, UTC; null where the call is not known yet',
     agent_id Nullable(String) COMMENT 'number of the agent; null where the call is not known yet',
-    agent_team LowCardinality(Nullable(String)) COMMENT 'team of the agent at the time of the call'
+    agent_team LowCardinality(Nullable(String)) COMMENT 'team of the agent at the time of the call',
+    call_url String COMMENT 'link that opens the call in the console at that second; empty where console_url is not set'
 )
 SQL SECURITY DEFINER
 AS SELECT
@@ -40,7 +41,8 @@ AS SELECT
     if((told.tenant_id, told.call_id) GLOBAL IN (SELECT tenant_id, call_id FROM blocked_calls), NULL, told.note) AS note,
     judged.ended_at AS ended_at,
     judged.agent_id AS agent_id,
-    judged.agent_team AS agent_team
+    judged.agent_team AS agent_team,
+    {{call_url told.tenant_id, told.call_id, told.start_ms}} AS call_url
 FROM (SELECT * FROM verdict_versions FINAL WHERE answer != 'withdrawn') AS told
 LEFT JOIN
 (

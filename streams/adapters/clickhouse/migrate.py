@@ -16,6 +16,7 @@ from schemas.clickhouse.migrations import (
     split_statements,
 )
 from schemas.clickhouse.views import load_views
+from schemas.config.console_url import ConsoleUrl
 from streams.adapters.clickhouse.connection import ClickHouseAddress, connect, open_client
 from streams.adapters.clickhouse.errors import ClickHouseSchemaError, translated_errors
 from streams.adapters.clickhouse.statements import INSERT_SETTINGS, define, read_rows
@@ -33,7 +34,8 @@ def views_of(settings: Settings) -> dict[str, str]:
     """
     registry = kpis_in_force(settings.kpis_file)
     days = settings.days
-    return {**load_views(days=days), **kpi_views(registry, days, settings.first_contact_days)}
+    views = load_views(days=days, console=ConsoleUrl(settings.console_url))
+    return {**views, **kpi_views(registry, days, settings.first_contact_days)}
 
 
 def migrate(

@@ -49,16 +49,24 @@ WHOLE = {
 }
 
 MADE_BY_THE_VIEW = {
-    "calls": {"day", "ended_local", "skipped_measures", "skipped_reasons", "findings_count", "reading", "triggers"}
-    | {"customer_pseudonym"},
-    "findings": {"day", "ended_local"},
-    "selected_calls": {"day", "ended_local", "is_suspicion"},
-    "alerts": {"day", "raised_local"},
-    "transcripts": {"day", "segments_count", "text"},
-    **{
-        name: {"day"}
-        for name in ("topics", "scores", "segments", "outcomes", "alert_deliveries", "dead_letters", "exchange_calls")
+    "calls": {
+        "call_url",
+        "customer_pseudonym",
+        "day",
+        "ended_local",
+        "skipped_measures",
+        "skipped_reasons",
+        "findings_count",
+        "reading",
+        "triggers",
     },
+    "findings": {"call_url", "day", "ended_local"},
+    "selected_calls": {"call_url", "day", "ended_local", "is_suspicion"},
+    "alerts": {"call_url", "day", "raised_local"},
+    "transcripts": {"day", "segments_count", "text"},
+    **{name: {"day"} for name in ("alert_deliveries", "dead_letters", "exchange_calls")},
+    **{name: {"call_url", "day"} for name in ("topics", "scores", "segments", "outcomes")},
+    "unaccounted": {"call_url"},
     # The table is from when all tenants had the same days, and its names do not say which status is meant.
     "kpi_rollup": {"day", "newest_order_status", "newest_customer_value_tier"},
 }

@@ -201,6 +201,17 @@ class TestCommand:
         assert (done.code, done.err) == (0, "")
         assert [call["call_id"] for call in done.json["calls"]] == found
 
+    def test_a_call_and_each_quote_link_to_the_console_at_their_second(self, there: Terminal) -> None:
+        words = ["search", "--tenant", "threats", "--agent-said", "随便", "--preceded-by", "customer:12315"]
+        (call,) = there.run(*words, "--json").json["calls"]
+        assert {call["call_url"], *(quote["call_url"] for quote in call["quotes"])} == {""}
+        there.set(console_url="https://console.example/calls/{tenant_id}/{call_id}?t={second}")
+        (call,) = there.run(*words, "--json").json["calls"]
+        links = [f"https://console.example/calls/threats/rude?t={second}" for second in (0, 1)]
+        assert [call["call_url"], *(quote["call_url"] for quote in call["quotes"])] == [links[0], *links]
+        shown = there.run(*words).out
+        assert links[0].removeprefix("https://")[:12] in shown
+
     def test_the_log_names_steps_and_tells_no_word_of_them(self, there: Terminal, register: Register) -> None:
         words = ["--customer-said", "12315", "--not-followed-by", "agent:抱歉", "--not-said", "转接"]
         assert there.run("search", "--tenant", "threats", *words, "--tag", "vip").code == 0
