@@ -7,11 +7,10 @@ Everything else in it is written by hand.
 import json
 import re
 from collections.abc import Mapping
-from string import Template
 
+from processors.kpi.metrics import rows_by_day, value_over_calls
 from processors.kpi.statistics import DECIDED_PER_PENDING
 from schemas.config.kpis.kpi import Kpi, KpiRegistry, KpiUnit
-from schemas.config.kpis.kpi_expression import MAX_NUMBER
 
 CALLS_DATASET = "calls"
 """The dataset of which every row is one of `kpi_calls`; all KPIs that are ratios are metrics of it."""
@@ -36,32 +35,6 @@ _FORMATS: Mapping[KpiUnit, str] = {
 _METRIC = re.compile(r"^- metric_name: (\w+)\n(?:  .*\n)+", re.MULTILINE)
 _METRICS = re.compile(r"^metrics:\n(?:[- ] .*\n)+", re.MULTILINE)
 _SQL = re.compile(r"^sql: \|\n(?:  .*\n|\n)+", re.MULTILINE)
-_ALL_TIMES = {
-    "start": "toDateTime64('1970-01-01 00:00:00', 3, 'UTC')",
-    "end": "toDateTime64('2200-01-01 00:00:00', 3, 'UTC')",
-}
-
-
-def value_over_calls(kpi: Kpi) -> str:
-    """The value of a ratio over rows of `kpi_calls`, as the roll-ups count it.
-
-    Null where no call counts, and while more than a tenth of the calls are pending.
-    """
-    if kpi.ratio is None:
-        raise ValueError(f"{kpi.id} is no ratio over calls")
-    above, below = (f"toFloat64({text})" for text in (kpi.ratio.numerator, kpi.ratio.denominator))
-    if kpi.ratio.denominator == "1":
-        counts = f"ifNull(abs({above}) <= {MAX_NUMBER:g}, false)"
-        value = f"avgOrNullIf({above}, {counts})"
-    else:
-        counts = f"ifNull(abs({above}) <= {MAX_NUMBER:g} AND {below} > 0 AND {below} <= {MAX_NUMBER:g}, false)"
-        value = f"sumIf({above}, {counts}) / nullIf(sumIf({below}, {counts}), 0)"
-    if kpi.scale != 1:
-        value = f"{kpi.scale:g} * {value}"
-    if kpi.ratio.pending == "false":
-        return value
-    pending = f"countIf(NOT {counts} AND ifNull({kpi.ratio.pending}, false))"
-    return f"if(countIf({counts}) >= {DECIDED_PER_PENDING} * {pending}, {value}, NULL)"
 
 
 def with_kpis(name: str, text: str, registry: KpiRegistry) -> str:
@@ -114,5 +87,4 @@ def _as_clause(text: str) -> str:
 
 
 def _rows_by_day(kpi: Kpi) -> str:
-    rows = Template(kpi.query.rows if kpi.query else "").substitute(keys=", day", calls="", **_ALL_TIMES)
-    return "sql: |\n" + "".join(f"  {line}\n" for line in rows.strip().splitlines())
+    return "sql: |\n" + "".join(f"  {line}\n" for line in rows_by_day(kpi).splitlines())

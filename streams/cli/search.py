@@ -1,6 +1,7 @@
 """`callstream search`: calls by any combination of conditions, newest first."""
 
 import re
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Annotated, Any, get_args
 
@@ -22,8 +23,18 @@ from streams.cli.console.access import PermittedCommand, refuse, require_reach
 from streams.cli.console.options import JsonOption
 from streams.cli.console.output import console, print_json
 from streams.cli.console.phone_number import read_phone_number
+from streams.cli.console.saved_search import (
+    criteria_to_keep,
+    forget_saved,
+    keep_search,
+    list_saved,
+    recall_search,
+)
 from streams.cli.console.search_words import parse_step, parse_within, parse_words
+from streams.cli.console.table_file import CsvOption, FileTable, TableFiles, XlsxOption
 from streams.cli.console.times import parse_moment, parse_span
+from streams.cli.kpi.options import LangOption, choose_language
+from streams.cli.kpi.words import Language
 from streams.settings import Settings
 
 CONTEXT = 18
@@ -31,6 +42,7 @@ CONTEXT = 18
 
 
 def search(
+    context: typer.Context,
     phrase: Annotated[
         list[str] | None,
         typer.Argument(help="Keywords or phrases, exactly as they appear within one segment of the transcript."),
@@ -152,6 +164,33 @@ def search(
     ticket: Annotated[
         str | None, typer.Option(help="Id of the case that the search is for, for the audit log.")
     ] = None,
+    save: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="Keep the criteria of this search under a name, for this account alone."),
+    ] = None,
+    _saved: Annotated[
+        str | None,
+        typer.Option(
+            "--saved",
+            metavar="NAME",
+            is_eager=True,
+            callback=recall_search,
+            help="Search by the criteria that were kept; what is given besides replaces what was kept of it.",
+        ),
+    ] = None,
+    _list_saved: Annotated[
+        bool,
+        typer.Option("--list-saved", is_eager=True, callback=list_saved, help="Show the searches that were kept."),
+    ] = False,
+    _forget: Annotated[
+        str | None,
+        typer.Option(
+            "--forget", metavar="NAME", is_eager=True, callback=forget_saved, help="Remove a search that was kept."
+        ),
+    ] = None,
+    csv: CsvOption = None,
+    xlsx: XlsxOption = None,
+    lang: LangOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Find calls by any combination of criteria, newest first.
@@ -166,6 +205,9 @@ def search(
 
     --phone and --order need a role that sees who the customer is; of other roles, calls are shown without the order.
 
+    --save keeps criteria, never results, and none that tells a customer apart (--phone, --order).
+    --csv and --xlsx write the page to a file, with headings in the language of --lang.
+
     Every search is recorded in the audit log before anything is shown: who searched, when, by which criteria and how
     many calls were found; never the words.
     """
@@ -177,6 +219,8 @@ def search(
 
     settings = command_settings()
     _check_purpose(reason, ticket)
+    files, language = TableFiles(csv, xlsx), choose_language(lang)
+    to_keep = None if save is None else criteria_to_keep(context, save)
     if role is not None and role not in get_args(Role):
         raise SearchError(f"--role: {' or '.join(get_args(Role))}")
     if since and last:
@@ -269,10 +313,17 @@ def search(
     enter(settings, *_accesses(query, page, allowed, reason, ticket))
     page = _shown(page, allowed.actor)
     console_url = ConsoleUrl(settings.console_url)
+    if save is not None and to_keep is not None:
+        keep_search(settings, save, to_keep)
     for sentence in unknown:
         typer.echo(sentence, err=True)
     if as_json:
         print_json({"calls": [_with_links(hit, console_url) for hit in page.hits], "next_cursor": page.next_cursor})
+        return
+    if files:
+        files.write(_file_table(page, days, language))
+        if page.next_cursor is not None:
+            typer.echo(f"for more, run the same command with --cursor {page.next_cursor} and another file", err=True)
         return
     _print(page, days, console_url)
 
@@ -483,6 +534,35 @@ def _print(page: Page, days: TenantDays, console_url: ConsoleUrl) -> None:
     console().print(table)
     if page.next_cursor is not None:
         typer.echo(f"for more, run the same command with --cursor {page.next_cursor}")
+
+
+_HEADINGS: Mapping[Language, tuple[str, ...]] = {
+    "zh": (
+        *("租户", "通话编号", "结束时间", "开始时间", "方向", "坐席", "班组", "队列", "咨询类型", "订单号", "结果"),
+        *("录音时长（秒）", "风险等级", "入选原因", "评分", "客户激动程度", "诉求", "命中内容"),
+    ),
+    "en": (
+        *("tenant", "call", "ended", "started", "direction", "agent", "team", "queue", "inquiry type", "order"),
+        *("outcome", "recording in s", "risk level", "selected by", "score", "agitation", "topics", "found"),
+    ),
+}
+
+
+def _file_table(page: Page, days: TenantDays, language: Language) -> FileTable:
+    """A row for each call, in the order of the page; times by the clock of the tenant."""
+    rows = []
+    for hit in page.hits:
+        zone = days.zone_of(hit.tenant_id)
+        rows.append(
+            (
+                *(hit.tenant_id, hit.call_id, hit.ended_at.astimezone(zone), hit.started_at.astimezone(zone)),
+                *(hit.direction, hit.agent_id, hit.agent_team, hit.queue, hit.inquiry_type, hit.order_id, hit.outcome),
+                None if hit.duration_ms is None else hit.duration_ms / 1000,
+                *(hit.risk_level, ", ".join(hit.triggers), hit.score, hit.agitation, ", ".join(hit.topics)),
+                "\n".join(_quoted(quote).plain for quote in hit.quotes),
+            )
+        )
+    return FileTable("search", _HEADINGS[language], rows)
 
 
 def _found(hit: FoundCall) -> Text:

@@ -11,7 +11,8 @@ import pytest
 import yaml
 from clickhouse_connect.driver.client import Client
 
-from processors.kpi.superset import value_over_calls, with_kpis
+from processors.kpi.metrics import value_over_calls
+from processors.kpi.superset import with_kpis
 from schemas.config.kpis.kpi import read_kpis
 from tests.analysts.superset_bundle import BUNDLE, Chart, charts, read, script
 

@@ -1,13 +1,16 @@
 """Every KPI on the real engine against a reference that is written from the messages."""
 
+import re
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
 from math import isclose
 from typing import Any
 
 import numpy as np
 import pytest
+import yaml
+from jinja2 import Template
 
 from processors.clickhouse.rows import (
     OUTCOMES,
@@ -20,6 +23,7 @@ from processors.kpi.demands import DemandExample
 from processors.kpi.problems import Key
 from processors.kpi.reports import SumsOf
 from processors.kpi.rollups import RollupDefinition
+from processors.kpi.semantic import SEMANTIC_FILE, semantic_files
 from processors.kpi.sql import AGENTS_OF, VIEW_OF_DIMENSION, WIDE, kpi_views
 from processors.kpi.statistics import CallGroup, Sums, estimate, estimate_group, target_status
 from schemas.config.kpis.kpi import DIMENSIONS, Dimension, Kpi, KpiRegistry
@@ -754,3 +758,52 @@ def test_the_dashboard_of_demands_shows_kpis_of_the_calls_about_each(filled: Fil
             assert alike(row[f"metric {kpi_id}"], found.value), (kpi_id, row)
             compared += 1
     assert compared == 3 * len(TOPICS) * len(metrics)
+
+
+# --- semantic model
+
+
+def in_dbt(filled: Filled, metrics: Sequence[str], keys: tuple[str, ...]) -> dict[tuple[str, ...], dict[str, Any]]:
+    """Metrics of the exported model as MetricFlow asks for them: sums of measures, divided, then derived."""
+    database = filled.client.command("SELECT currentDatabase()")
+    files = semantic_files(REGISTRY, WINDOW_DAYS, "elsewhere")
+    content = yaml.safe_load(files[SEMANTIC_FILE])
+    (calls,) = (model for model in content["semantic_models"] if model["name"] == "calls")
+    measures = {each["name"]: f"{each['agg']}({each['expr']})" for each in calls["measures"]}
+    every = {metric["name"]: metric for metric in content["metrics"]}
+
+    def sql(name: str) -> str:
+        parameters = every[name]["type_params"] if name in every else {}
+        if name in measures:
+            return measures[name]
+        if every[name]["type"] == "ratio":
+            return f"{sql(parameters['numerator'])} / nullIf({sql(parameters['denominator'])}, 0)"
+        inputs = "|".join(each["name"] for each in parameters["metrics"])
+        return re.sub(rf"\b({inputs})\b", lambda found: f"({sql(found[1])})", parameters["expr"])
+
+    model = Template(files["callstream_calls.sql"]).render(config=lambda **_: "", var=lambda *_: database)
+    chosen = ", ".join((*keys, *(f"{sql(name)} AS `metric {name}`" for name in metrics)))
+    rows = filled.rows(
+        f"SELECT {chosen} FROM ({model}) AS callstream_calls "  # noqa: S608 - of the repository
+        f"WHERE day BETWEEN {{first:Date32}} AND {{last:Date32}} GROUP BY {', '.join(keys)}",
+        first=filled.start.date(),
+        last=filled.end.date(),
+    )
+    return {tuple(row[key] for key in keys): row for row in rows}
+
+
+def test_the_semantic_model_of_dbt_gives_the_values_of_kpi_between(filled: Filled) -> None:
+    ratios = [kpi.id for kpi in REGISTRY.ratios]
+    of_dbt = in_dbt(filled, ratios, ("tenant_id", "inquiry_type"))
+    rows = filled.rows(
+        "SELECT tenant_id, inquiry_type, kpi, value FROM kpi_between(dimension = 'inquiry_type', "
+        "first = {first:String}, last = {last:String})",
+        first=str(filled.start.date()),
+        last=str(filled.end.date()),
+    )
+    of_views = {(row["tenant_id"], row["inquiry_type"], row["kpi"]): row["value"] for row in rows}
+    assert {key[:2] for key in of_views} == of_dbt.keys()
+    for key, row in of_dbt.items():
+        for kpi in ratios:
+            assert alike(row[f"metric {kpi}"], of_views.get((*key, kpi))), (key, kpi)
+    assert any(value is not None for value in of_views.values())

@@ -24,7 +24,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.types import TypeDecorator
 
-REVISIONS: tuple[str, ...] = ("0001", "0002", "0003", "0004", "0005", "0006", "0007", "0008")
+REVISIONS: tuple[str, ...] = ("0001", "0002", "0003", "0004", "0005", "0006", "0007", "0008", "0011")
 """The migrations that there are, the oldest first; the last one is what this release works with."""
 
 TENANT_LENGTH = 64
@@ -636,3 +636,28 @@ export_approvals = Table(
     ForeignKeyConstraint(["export_id"], ["exports.export_id"]),
 )
 """Who agreed to which set; a person once."""
+
+saved_searches = Table(
+    "saved_searches",
+    metadata,
+    Column("account_id", String(PERSON_LENGTH), primary_key=True),
+    Column("name", String(SLUG_LENGTH), primary_key=True),
+    Column("criteria", Text, nullable=False),
+    Column("saved_at", UtcTime, nullable=False),
+)
+"""Criteria of searches (JSON: option → what was given) that an account keeps; no results, and none that tells a
+customer apart."""
+
+sent_reports = Table(
+    "sent_reports",
+    metadata,
+    Column("report", String(SLUG_LENGTH), primary_key=True),
+    Column("period", String(32), primary_key=True),
+    Column("recipient", String(320), primary_key=True),
+    Column("state", String(16), nullable=False),
+    Column("attempts", Integer, nullable=False),
+    Column("tried_at", UtcTime, nullable=False),
+    Column("error", String(128)),
+    CheckConstraint("state IN ('sending', 'sent', 'later', 'refused')", name="state"),
+)
+"""Reports by mail: what became of each period at each recipient."""

@@ -9,6 +9,7 @@ from streams.cli.export.list import list_exports
 from streams.cli.export.parquet import export_parquet
 from streams.cli.export.refuse import refuse_export
 from streams.cli.export.request import request_export
+from streams.cli.export.semantic import export_semantic
 from streams.cli.export.show import show_export
 from streams.cli.export.verify import verify_export
 from streams.cli.export.withdraw import withdraw_export
@@ -18,6 +19,7 @@ export_app = typer.Typer(
     no_args_is_help=True,
 )
 export_app.command("parquet")(export_parquet)
+export_app.command("semantic")(export_semantic)
 export_app.command("request")(request_export)
 export_app.command("list")(list_exports)
 export_app.command("show")(show_export)

@@ -13,7 +13,9 @@ from processors.kpi.rollups import HOURLY
 from processors.kpi.sql import AGENTS_OF
 from schemas.config.kpis.kpi import DIMENSIONS, Dimension, Kpi
 from streams.cli.console.options import JsonOption
+from streams.cli.console.table_file import CsvOption, TableFiles, XlsxOption
 from streams.cli.kpi.cells import interval_cell, q_cell, value_cell
+from streams.cli.kpi.file_table import kpi_file_table
 from streams.cli.kpi.options import (
     AllOption,
     FromOption,
@@ -43,11 +45,14 @@ def show_kpis(
     every: AllOption = False,
     lang: LangOption = None,
     as_json: JsonOption = False,
+    csv: CsvOption = None,
+    xlsx: XlsxOption = None,
     markdown: Annotated[bool, typer.Option("--markdown", help="Print the page docs/kpis.md.")] = False,
 ) -> None:
     """Show KPIs with targets and trends (docs/kpis.md).
 
     For each group: value, confidence interval, number of calls, target, and trend against the period before.
+    --csv and --xlsx write the same to a file, with headings in the language of --lang.
     """
     from streams.queries.kpis import open_kpis
 
@@ -56,6 +61,7 @@ def show_kpis(
     if markdown:
         typer.echo(kpi_markdown(), nl=False)
         return
+    files = TableFiles(csv, xlsx)
     dimension = choose_dimension(by)
     report = KpiReport(lang, as_json, tenant)
     period = report.period(last, first, to)
@@ -72,6 +78,9 @@ def show_kpis(
         )
         agents = _agents(store, apart, dimension, period, tenant)
         lines = kpi_lines(apart, found, before, store.industries(), *agents)
+    if files:
+        files.write(kpi_file_table(lines, dimension, report.lang, report.title(period)))
+        return
     compared = [line.q_value for line in lines]
     if as_json:
         content = {"by": dimension, "kpis": [_line_as_json(line, dimension) for line in lines]}

@@ -1,5 +1,6 @@
 """`callstream search`: options, errors, table, JSON; and a phone number that never reaches ClickHouse."""
 
+import csv
 import io
 import json
 import os
@@ -12,12 +13,18 @@ from uuid import uuid4
 
 import pytest
 from clickhouse_connect.driver.client import Client
+from openpyxl import load_workbook
+from sqlalchemy import select
 
 from processors.custody.customer_keys import CustomerKeys
 from schemas.messages.call_ended import Role
 from streams.adapters.clickhouse.connection import connect
 from streams.adapters.clickhouse.migrate import migrate
 from streams.adapters.register.register import Register
+from streams.adapters.register.saved_searches import RegisterSavedSearches
+from streams.adapters.register.tables import saved_searches
+from streams.cli.console.access import account
+from streams.ports import SystemClock
 from tests.streams.cli.terminal import Terminal
 from tests.support.access_log import NO_REGISTER, accesses, register_of
 from tests.support.clickhouse_engine import RunningEngine
@@ -322,3 +329,81 @@ def test_only_the_hash_of_a_phone_number_reaches_clickhouse(store: Store, termin
     assert KEY in said
     assert "13800138000" not in said
     assert PHONE not in said
+
+
+class TestFiles:
+    @pytest.fixture
+    def there(self, store: Store, register: Register, terminal: Terminal) -> Terminal:  # noqa: ARG002 - made before
+        terminal.set(clickhouse_url=store.url, customer_key_secret=SECRET)
+        return terminal
+
+    def test_a_page_as_csv_and_as_a_workbook(self, there: Terminal, register: Register) -> None:
+        asked = ("search", "退款", "--tenant", "acme", "--csv", "found.csv", "--xlsx", "found.xlsx")
+        done = there.run(*asked, "--lang", "zh")
+        assert (done.code, done.out) == (0, "")
+        assert accesses(register)[-1].calls_count == 2
+        with (there.folder / "found.csv").open(encoding="utf-8-sig", newline="") as file:
+            rows = list(csv.DictReader(file))
+        assert [row["通话编号"] for row in rows] == ["c2", "rich"]
+        assert "退款" in rows[1]["命中内容"]
+        sheet = load_workbook(there.folder / "found.xlsx").worksheets[0]
+        assert [row[1].value for row in sheet.iter_rows()] == ["通话编号", "c2", "rich"]
+        again = there.run(*asked)
+        assert (again.code, "exists" in again.err) == (1, True)
+
+    def test_headings_in_english(self, there: Terminal) -> None:
+        assert there.run("search", "--tenant", "acme", "--csv", "en.csv", "--lang", "en").code == 0
+        assert (there.folder / "en.csv").read_text("utf-8-sig").startswith("tenant,call,ended,")
+
+
+class TestSaved:
+    @pytest.fixture
+    def there(self, store: Store, register: Register, terminal: Terminal) -> Terminal:  # noqa: ARG002 - made before
+        terminal.set(clickhouse_url=store.url, customer_key_secret=SECRET)
+        return terminal
+
+    def test_a_search_is_kept_used_changed_and_forgotten(self, there: Terminal, register: Register) -> None:
+        asked = ("退款", "--tenant", "acme", "--customer-said", "退款", "--last", "1000w", "--selected", "--limit", "7")
+        assert there.run("search", *asked, "--save", "退款 & 入选").code == 0
+        listed = there.run("search", "--list-saved")
+        assert listed.out == "退款 & 入选: --tenant acme --customer-said 退款 --last 1000w --selected 退款\n"
+        before = len(accesses(register))
+        kept = there.run("search", "--saved", "退款 & 入选", "--json")
+        assert kept.json == there.run("search", *asked, "--json").json
+        used, typed = accesses(register)[before:]
+        assert (used.filters, used.calls_count) == (typed.filters, typed.calls_count)
+        other = there.run("search", "--saved", "退款 & 入选", "--tenant", "noodles", "--json")
+        assert other.json["calls"] == []
+        assert there.run("search", "--forget", "退款 & 入选").code == 0
+        for option in ("--saved", "--forget"):
+            done = there.run("search", option, "退款 & 入选")
+            assert (done.code, "has kept no search" in done.err) == (2, True)
+
+    def test_the_last_days_are_those_of_whenever_it_is_used(self, there: Terminal, register: Register) -> None:
+        assert there.run("search", "--tenant", "acme", "--last", "7d", "--save", "week").code == 0
+        with register.reading() as tx:
+            (criteria,) = tx.execute(select(saved_searches.c.criteria)).scalars()
+        assert json.loads(criteria) == {"tenant": ["acme"], "last": "7d"}
+
+    @pytest.mark.parametrize(
+        "options",
+        [
+            pytest.param(("--phone", PHONE), id="a phone number"),
+            pytest.param(("--order", "O-1"), id="an order"),
+            pytest.param(("我的手机是一三八一二三四五六七八",), id="a number that was said"),
+            pytest.param(("--customer-said", "13812345678"), id="a number as a phrase"),
+        ],
+    )
+    def test_what_tells_a_customer_apart_is_not_kept(self, options: tuple[str, ...], there: Terminal) -> None:
+        done = there.run("search", "--tenant", "acme", *options, "--save", "mine")
+        assert (done.code, done.out, "not kept" in done.err) == (2, "", True)
+        assert there.run("search", "--list-saved").out == ""
+
+    def test_names(self, there: Terminal) -> None:
+        for name in ("", " ", "a\nb", "x" * 65):
+            assert "a name has" in there.run("search", "--tenant", "acme", "--save", name).err
+
+    def test_a_search_of_another_release_is_refused_by_name(self, there: Terminal, register: Register) -> None:
+        searches = RegisterSavedSearches(register, f"os:{account()}", SystemClock())
+        assert searches.keep("old", {"tenant": ["acme"], "moon": "full"})
+        assert "has moon, which" in there.run("search", "--saved", "old").err

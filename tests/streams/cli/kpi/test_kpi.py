@@ -1,5 +1,6 @@
 """`callstream kpi` as a person or a program meets it, on the real engine."""
 
+import csv
 import json
 import re
 from collections.abc import Iterator
@@ -8,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from openpyxl import load_workbook
 from typer.testing import CliRunner, Result
 
 from processors.kpi.statistics import Sums, estimate
@@ -350,3 +352,24 @@ def test_migrating_makes_the_views_and_shows_their_sql(filled: Filled, tmp_path:
     assert {row["name"] for row in there} == every.keys()
     shown = CliRunner().invoke(app, ["migrate", "--print"], env=env)
     assert "CREATE OR REPLACE VIEW kpi_team" in shown.stdout
+
+
+@pytest.mark.embedded
+def test_the_same_as_csv_and_as_a_workbook(filled: Filled, tmp_path: Path) -> None:
+    files = tmp_path / "kpis.csv", tmp_path / "kpis.xlsx"
+    asked = ("--by", "team", "--last", "14d", "--all")
+    done = run(filled, *asked, "--lang", "zh", "--csv", str(files[0]), "--xlsx", str(files[1]))
+    assert (done.exit_code, done.stdout) == (0, "")
+    lines = answered(filled, *asked)["kpis"]
+    with files[0].open(encoding="utf-8-sig", newline="") as file:
+        written = list(csv.DictReader(file))
+    assert [(row["租户"], row["班组"], row["指标编号"], row["样本量"]) for row in written] == [
+        (line["tenant_id"], line["agent_team"] or "", line["kpi"], str(line["n"])) for line in lines
+    ]
+    sheet = load_workbook(files[1]).worksheets[0]
+    heads, *rows = ([cell.value for cell in row] for row in sheet.iter_rows())
+    assert heads[:8] == ["租户", "班组", "指标编号", "指标", "单位", "数值", "区间下限", "区间上限"]
+    values = [row[5] for row in rows]
+    assert values == pytest.approx([line["value"] for line in lines], nan_ok=True)
+    shares = {cell.number_format for row in sheet.iter_rows(min_row=2) if row[4].value == "share" for cell in row[5:6]}
+    assert shares == {"0.0%"}
