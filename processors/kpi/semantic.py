@@ -85,7 +85,7 @@ def semantic_files(registry: KpiRegistry, window_days: int, database: str) -> di
                 "label": "Calls",
                 "description": "通话数 Calls that ended, whatever became of them.",
                 "type": "simple",
-                "type_params": {"measure": "calls_sum"},
+                "type_params": {"measure": {"name": "calls_sum"}},
             },
         ],
     }
@@ -167,7 +167,7 @@ def _sum(name: str, expression: str) -> dict[str, Any]:
 def _metrics(kpi: Kpi, row: RowSums) -> Iterable[dict[str, Any]]:
     ratio = {
         "type": "ratio",
-        "type_params": {"numerator": f"{kpi.id}_numerator", "denominator": f"{kpi.id}_denominator"},
+        "type_params": {name: {"name": f"{kpi.id}_{name}"} for name in ("numerator", "denominator")},
     }
     told = {
         "label": f"{kpi.name.zh} {kpi.name.en}",

@@ -36,12 +36,13 @@ class ParquetRefusedError(OperatorError):
 class Exported:
     """A view that can be exported, and the order that makes its rows a sequence.
 
-    Its column `day` says to which day of the tenant a row belongs; it is that of the moment.
+    `day` says to which day of the tenant a row belongs; it is that of the moment. No moment: the rows are of days.
     """
 
     view: str
     moment: str
     order: tuple[str, ...]
+    day: str = "day"
 
 
 EXPORTS: tuple[Exported, ...] = (
@@ -58,7 +59,7 @@ EXPORTS: tuple[Exported, ...] = (
 
 CUSTOMER_COLUMNS = frozenset({"customer_key", "order_id", "crm"})
 """By these a person can be found in other systems."""
-TEXT_COLUMNS = frozenset({"text", "word_text", "quote", "matched", "attributes"})
+TEXT_COLUMNS = frozenset({"text", "word_text", "quote", "matched", "attributes", "note"})
 """What somebody said, or words out of it."""
 
 
@@ -98,24 +99,46 @@ def write_days(
         raise ParquetRefusedError(f"{existing[0]}{more} exists: choose another folder, or say --overwrite.")
     export.folder.mkdir(parents=True, exist_ok=True)
     for exported, day, file in places:
-        _write(client, export, exported, day, file)
+        write_rows(client, export, exported, day, file, export.columns(columns_of(client, exported.view)))
         yield file
 
 
-def _write(client: Client, export: ParquetExport, exported: Exported, day: date, file: Path) -> None:
+def columns_of(client: Client, view: str) -> list[str]:
+    """Every column of a view, in its order. Raises as `connect` does."""
     query = (
         "SELECT name FROM system.columns WHERE database = currentDatabase() AND table = {table:String} "
         "ORDER BY position"
     )
-    every = [row[0] for row in read_rows(client, f"the columns of {exported.view}", query, table=exported.view)]
-    statement = (
-        f"SELECT {', '.join(f'`{name}`' for name in export.columns(every))} FROM {exported.view} "  # noqa: S608 - names
-        "WHERE day = {day:Date32} "
+    return [row[0] for row in read_rows(client, f"the columns of {view}", query, table=view)]
+
+
+def write_rows(
+    client: Client,
+    export: ParquetExport,
+    exported: Exported,
+    day: date,
+    file: Path,
+    columns: Sequence[str],
+    *,
+    only_tenant: bool = False,
+) -> None:
+    """The rows of a day as one file, which gets its name when it is whole. `only_tenant`: also where its id is empty.
+
+    Raises `RetryableError` where ClickHouse breaks off, and as `connect` does.
+    """
+    near = (
         # A day of any zone lies within two days around it in UTC; parts of other days are not read.
         f"AND {exported.moment} >= toDateTime64({{day:Date32}} - 1, 3, 'UTC') "
         f"AND {exported.moment} < toDateTime64({{day:Date32}} + 2, 3, 'UTC') "
-        "AND ({tenant:String} = '' OR tenant_id = {tenant:String}) "
-        f"ORDER BY {', '.join(exported.order)}"
+        if exported.moment
+        else ""
+    )
+    of_tenant = (
+        "tenant_id = {tenant:String}" if only_tenant else "({tenant:String} = '' OR tenant_id = {tenant:String})"
+    )
+    statement = (
+        f"SELECT {', '.join(f'`{name}`' for name in columns)} FROM {exported.view} "  # noqa: S608 - names
+        f"WHERE {exported.day} = {{day:Date32}} {near}AND {of_tenant} ORDER BY {', '.join(exported.order)}"
     )
     parameters: dict[str, object] = {"day": day.isoformat(), "tenant": export.tenant}
     draft = file.with_name(f".{file.name}.{secrets.token_hex(8)}")

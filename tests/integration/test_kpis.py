@@ -777,7 +777,8 @@ def in_dbt(filled: Filled, metrics: Sequence[str], keys: tuple[str, ...]) -> dic
         if name in measures:
             return measures[name]
         if every[name]["type"] == "ratio":
-            return f"{sql(parameters['numerator'])} / nullIf({sql(parameters['denominator'])}, 0)"
+            above, below = (sql(parameters[part]["name"]) for part in ("numerator", "denominator"))
+            return f"{above} / nullIf({below}, 0)"
         inputs = "|".join(each["name"] for each in parameters["metrics"])
         return re.sub(rf"\b({inputs})\b", lambda found: f"({sql(found[1])})", parameters["expr"])
 
@@ -803,7 +804,8 @@ def test_the_semantic_model_of_dbt_gives_the_values_of_kpi_between(filled: Fille
     )
     of_views = {(row["tenant_id"], row["inquiry_type"], row["kpi"]): row["value"] for row in rows}
     assert {key[:2] for key in of_views} == of_dbt.keys()
-    for key, row in of_dbt.items():
+    for (tenant, inquiry_type), row in of_dbt.items():
         for kpi in ratios:
-            assert alike(row[f"metric {kpi}"], of_views.get((*key, kpi))), (key, kpi)
+            shown = of_views.get((tenant, inquiry_type, kpi))
+            assert alike(row[f"metric {kpi}"], shown), (tenant, inquiry_type, kpi)
     assert any(value is not None for value in of_views.values())

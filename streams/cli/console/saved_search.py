@@ -92,7 +92,7 @@ def list_saved(context: typer.Context, wanted: bool) -> None:
         return
     from streams.cli.command_settings import command_settings
 
-    options = {parameter.name: parameter.opts[0] for parameter in context.command.params}
+    options = {parameter.name or "": parameter.opts[0] for parameter in context.command.params}
     with _searches(command_settings()) as searches:
         for each in searches.every():
             typer.echo(f"{each.name}: {' '.join(_written(options, each.criteria))}")
@@ -121,7 +121,7 @@ def _is_personal(value: object) -> bool:
     return any(kind_unasked(run.digits, other_number_asked=False) is not None for run in digit_runs(fold(value)))
 
 
-def _written(options: dict[str | None, str], criteria: "Criteria") -> Iterator[str]:
+def _written(options: dict[str, str], criteria: "Criteria") -> Iterator[str]:
     for name, value in criteria.items():
         option = options.get(name, name)
         for each in value if isinstance(value, list) else [value]:

@@ -12,7 +12,7 @@ import secrets
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import date, datetime, time
 from math import isfinite
 from pathlib import Path
 from typing import Annotated
@@ -122,8 +122,8 @@ def as_xlsx(table: FileTable) -> bytes:
                 if isinstance(cell, str):
                     sheet.write_string(number, column, _fitting(cell))
                 elif isinstance(cell, date):  # a datetime is one
-                    naive = cell.replace(tzinfo=None) if isinstance(cell, datetime) else cell
-                    sheet.write_datetime(number, column, naive, formats[type(cell)])
+                    moment = cell.replace(tzinfo=None) if isinstance(cell, datetime) else datetime.combine(cell, time())
+                    sheet.write_datetime(number, column, moment, formats[type(cell)])
                 elif cell is not None and isfinite(cell):
                     sheet.write_number(number, column, cell, formats.get(type(cell)))
         sheet.autofit()

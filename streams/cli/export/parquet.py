@@ -39,8 +39,19 @@ def export_parquet(
         str, typer.Option("--export", help="Id of an approved export with the contents parquet (docs/exports.md).")
     ] = "",
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace files that exist.")] = False,
+    changes: Annotated[
+        bool,
+        typer.Option("--changes", help="Bring the folder up to date: write what changed since the last time, alone."),
+    ] = False,
+    since: Annotated[
+        str | None, typer.Option(help="--changes of this day of the calls and later alone, such as 2026-03-01.")
+    ] = None,
 ) -> None:
-    """Write one Parquet file per table and day.
+    """Write one Parquet file per table and day, or keep a folder up to date.
+
+    With --changes or --since the folder is a copy that follows what is stored, ratings, verdicts, purges and KPIs, too,
+    in a file per table, tenant and day, which DuckDB, Spark and others read as one table. Run it as often as you like:
+    files whose rows have changed are written anew, those of rows that are gone are removed.
 
     docs/operations.md#export describes the files. Ends with 1 and writes nothing if one of the files exists.
     With --with-text --export it is the tables of exactly the calls that were approved, one file each. An export with
@@ -49,17 +60,23 @@ def export_parquet(
     from streams.adapters.clickhouse.connection import connect
     from streams.queries.parquet_export import ParquetExport, choose_exports, days_between, write_days
 
+    if changes or since is not None:
+        if day or to or with_text or export_id or overwrite:
+            raise typer.BadParameter(
+                "goes with --out, --since, --tables, --tenant, --with-customers alone", param_hint="--changes"
+            )
+        _follow(out, since, tables, tenant, with_customers=with_customers)
+        return
     if with_text or export_id:
         _require_approved(export_id, with_text=with_text, others=bool(day or to or tables or tenant or with_customers))
         for file in _unpack(export_id, out, overwrite=overwrite):
             typer.echo(str(file))
         return
     if day is None:
-        raise typer.BadParameter("name the day to export", param_hint="--day")
+        raise typer.BadParameter("name the day to export, or say --changes", param_hint="--day")
     first = parse_day(day, "--day")
     last = first if to is None else parse_day(to, "--to")
-    if not _TENANT.fullmatch(tenant):
-        raise typer.BadParameter("no tenant can have this id", param_hint="--tenant")
+    _check_tenant(tenant)
     settings = command_settings()
     export = ParquetExport(out, tenant, with_customers=with_customers)
     which, days = (
@@ -72,6 +89,32 @@ def export_parquet(
     for file in write_days(client, export, which, days, overwrite=overwrite):
         typer.echo(str(file))
     client.close()
+
+
+def _check_tenant(tenant: str) -> None:
+    if not _TENANT.fullmatch(tenant):
+        raise typer.BadParameter("no tenant can have this id", param_hint="--tenant")
+
+
+def _follow(out: Path, since: str | None, tables: str, tenant: str, *, with_customers: bool) -> None:
+    from streams.adapters.clickhouse.connection import connect
+    from streams.queries.parquet_changes import ChangesExport, choose_followed, write_changes
+    from streams.queries.parquet_export import ParquetExport
+
+    _check_tenant(tenant)
+    first = None if since is None else parse_day(since, "--since")
+    views = choose_followed([name.strip() for name in tables.split(",") if name.strip()])
+    settings = command_settings()
+    if with_customers:
+        filters = ("changes", "with_customers", *(("tenant",) if tenant else ()), *(("since",) if since else ()))
+        log_command(settings, "exported", tenant, filters)
+    client = connect(settings.clickhouse_url.get_secret_value())
+    try:
+        export = ParquetExport(out, tenant, with_customers=with_customers)
+        for what, file in write_changes(client, ChangesExport(export, views, first)):
+            typer.echo(f"{what} {file}")
+    finally:
+        client.close()
 
 
 def _require_approved(export_id: str, *, with_text: bool, others: bool) -> None:
