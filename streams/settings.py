@@ -672,6 +672,9 @@ class Settings(SettingsPart):
     subscriptions_file: OptionalPath = Field(
         default=None, description="YAML file that says who is notified of which alerts, and how; without it, nobody is"
     )
+    reports_file: OptionalPath = Field(
+        default=None, description="YAML file that says which KPIs are mailed to whom and how often; see docs/reports.md"
+    )
     console_url: Annotated[str, AfterValidator(_console_url)] = Field(
         default="",
         description="where people open a call, for links in alerts, views, dashboards and search: "

@@ -76,6 +76,7 @@ COMMANDS = (
     "alerts",
     "emotion",
     "kpi",
+    "reports",
     "keys",
     "recording",
     "demands",

@@ -84,9 +84,9 @@ class TableFiles:
     def write(self, table: FileTable) -> None:
         """Write each, whole and readable by its owner alone, and say so on standard error. Raises `OSError`."""
         if self.csv is not None:
-            _write(self.csv, as_csv(table))
+            write_private_file(self.csv, as_csv(table))
         if self.xlsx is not None:
-            _write(self.xlsx, as_xlsx(table))
+            write_private_file(self.xlsx, as_xlsx(table))
         for file in self._wanted:
             typer.echo(f"{file}: {len(table.rows)} rows", err=True)
 
@@ -151,7 +151,8 @@ def _sheet_name(title: str) -> str:
     return "".join(" " if each in "[]:*?/\\'" else each for each in title)[:31].strip() or "callstream"
 
 
-def _write(file: Path, content: bytes) -> None:
+def write_private_file(file: Path, content: bytes) -> None:
+    """Write it anew, whole and readable by its owner alone. Raises `OSError`."""
     draft = file.with_name(f".{file.name}.{secrets.token_hex(8)}")
     try:
         with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as written:

@@ -73,11 +73,7 @@ def show_kpis(
         missing = next(each for each in chosen if each not in apart)
         raise typer.BadParameter(f"{missing.id} is not available by {dimension}", param_hint="--by")
     with open_kpis(report.settings) as store:
-        found, before = (
-            store.sums(apart, dimension, each.grain, each.start, each.end, tenant) for each in (period, period.before)
-        )
-        agents = _agents(store, apart, dimension, period, tenant)
-        lines = kpi_lines(apart, found, before, store.industries(), *agents)
+        lines = lines_of(store, apart, dimension, period, tenant)
     if files:
         files.write(kpi_file_table(lines, dimension, report.lang, report.title(period)))
         return
@@ -104,6 +100,17 @@ def show_kpis(
         )
     report.print(table, len(lines))
     report.print_comparisons(compared_as_json(compared)["comparisons"])
+
+
+def lines_of(
+    store: "ClickHouseKpis", kpis: Sequence[Kpi], dimension: Dimension, period: Period, tenant: str | None
+) -> list[KpiLine]:
+    """A line for each group and KPI of the period, against the one before. Raises as `ClickHouseKpis.sums`."""
+    found, before = (
+        store.sums(kpis, dimension, each.grain, each.start, each.end, tenant) for each in (period, period.before)
+    )
+    agents = _agents(store, kpis, dimension, period, tenant)
+    return kpi_lines(kpis, found, before, store.industries(), *agents)
 
 
 def _agents(

@@ -1,0 +1,14 @@
+"""`callstream reports check`."""
+
+import typer
+
+from streams.cli.reports.report_file import FileOption, read_reports
+
+
+def check_reports(file: FileOption = None) -> None:
+    """Check the file of reports; send nothing.
+
+    Names what is wrong by line, report and field.
+    """
+    content, _, _ = read_reports(file)
+    typer.echo(f"{len(content.reports)} report(s), no problems")
