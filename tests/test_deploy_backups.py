@@ -1,4 +1,4 @@
-"""Schedules of backups that an operator copies: timers that systemd reads, jobs whose commands exist."""
+"""Schedules of backups and reports that an operator copies: timers that systemd reads, jobs whose commands exist."""
 
 import re
 import shutil
@@ -15,7 +15,7 @@ from streams.cli.main import app
 from streams.settings import load_settings
 
 DEPLOY = Path(__file__).parents[1] / "deploy"
-UNITS = ("callstream-backup", "callstream-backup-verify")
+UNITS = ("callstream-backup", "callstream-backup-verify", "callstream-reports")
 COMMAND = "/opt/callstream/.venv/bin/callstream"
 
 
@@ -56,7 +56,7 @@ def test_systemd_finds_nothing_wrong_with_a_timer(unit: str, tmp_path: Path) -> 
 
 def test_the_jobs_run_commands_that_exist_with_settings_that_exist() -> None:
     jobs = list(yaml.safe_load_all((DEPLOY / "kubernetes" / "backup-cronjobs.yaml").read_text(encoding="utf-8")))
-    assert [job["metadata"]["name"] for job in jobs] == list(UNITS)
+    assert [job["metadata"]["name"] for job in jobs] == ["callstream-backup", "callstream-backup-verify"]
     for job in jobs:
         assert job["spec"]["concurrencyPolicy"] == "Forbid", "a second one would be refused, and be told as a failure"
         pod = job["spec"]["jobTemplate"]["spec"]["template"]["spec"]

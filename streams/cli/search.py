@@ -321,7 +321,7 @@ def search(
         print_json({"calls": [_with_links(hit, console_url) for hit in page.hits], "next_cursor": page.next_cursor})
         return
     if files:
-        files.write(_file_table(page, days, language))
+        files.write(_file_table(page, days, console_url, language))
         if page.next_cursor is not None:
             typer.echo(f"for more, run the same command with --cursor {page.next_cursor} and another file", err=True)
         return
@@ -539,16 +539,16 @@ def _print(page: Page, days: TenantDays, console_url: ConsoleUrl) -> None:
 _HEADINGS: Mapping[Language, tuple[str, ...]] = {
     "zh": (
         *("租户", "通话编号", "结束时间", "开始时间", "方向", "坐席", "班组", "队列", "咨询类型", "订单号", "结果"),
-        *("录音时长（秒）", "风险等级", "入选原因", "评分", "客户激动程度", "诉求", "命中内容"),
+        *("录音时长（秒）", "风险等级", "入选原因", "评分", "客户激动程度", "诉求", "命中内容", "链接"),
     ),
     "en": (
         *("tenant", "call", "ended", "started", "direction", "agent", "team", "queue", "inquiry type", "order"),
-        *("outcome", "recording in s", "risk level", "selected by", "score", "agitation", "topics", "found"),
+        *("outcome", "recording in s", "risk level", "selected by", "score", "agitation", "topics", "found", "link"),
     ),
 }
 
 
-def _file_table(page: Page, days: TenantDays, language: Language) -> FileTable:
+def _file_table(page: Page, days: TenantDays, console_url: ConsoleUrl, language: Language) -> FileTable:
     """A row for each call, in the order of the page; times by the clock of the tenant."""
     rows = []
     for hit in page.hits:
@@ -560,6 +560,7 @@ def _file_table(page: Page, days: TenantDays, language: Language) -> FileTable:
                 None if hit.duration_ms is None else hit.duration_ms / 1000,
                 *(hit.risk_level, ", ".join(hit.triggers), hit.score, hit.agitation, ", ".join(hit.topics)),
                 "\n".join(_quoted(quote).plain for quote in hit.quotes),
+                console_url.link(hit.tenant_id, hit.call_id, _moment(hit)),
             )
         )
     return FileTable("search", _HEADINGS[language], rows)

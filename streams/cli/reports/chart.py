@@ -6,6 +6,7 @@ program always has. What the picture shows stands above it in the mail.
 
 import io
 from collections.abc import Sequence
+from itertools import pairwise
 
 from PIL import Image, ImageDraw, ImageFont
 
@@ -48,7 +49,7 @@ def chart_png(kpi: Kpi, labels: Sequence[str], found: Sequence[Estimate], target
         drawn.line([(_LEFT * _SCALE, y), ((WIDTH - _RIGHT) * _SCALE, y)], fill=_FAINT, width=_SCALE)
         drawn.text(((_LEFT - 8) * _SCALE, y), in_unit(kpi, number), fill=_INK, font=font, anchor="rm")
     band = [(place, each.low, each.high) for place, each in values if each.low is not None and each.high is not None]
-    for (place, below, above), (after, below_after, above_after) in zip(band, band[1:], strict=False):
+    for (place, below, above), (after, below_after, above_after) in pairwise(band):
         if after == place + 1:
             corners = [at(place, below), at(place, above), at(after, above_after), at(after, below_after)]
             drawn.polygon(corners, fill=_BAND)
@@ -57,7 +58,7 @@ def chart_png(kpi: Kpi, labels: Sequence[str], found: Sequence[Estimate], target
         for start in range(_LEFT, WIDTH - _RIGHT, 12):
             drawn.line([(start * _SCALE, y), ((start + 6) * _SCALE, y)], fill=_TARGET, width=_SCALE)
     line = [(place, at(place, each.value)) for place, each in values if each.value is not None]
-    for (place, here), (after, there) in zip(line, line[1:], strict=False):
+    for (place, here), (after, there) in pairwise(line):
         if after == place + 1:  # what is not known is a gap
             drawn.line([here, there], fill=_LINE, width=2 * _SCALE)
     for _, (x, y) in line:

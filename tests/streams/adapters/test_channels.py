@@ -1,22 +1,19 @@
 """Every way to reach a subscriber, against a server that behaves as badly as it can."""
 
 import base64
-import email
-import email.policy
 import hashlib
 import hmac
 import json
 import logging
 from collections.abc import Callable, Iterable, Iterator
 from datetime import UTC, datetime
-from email.message import EmailMessage
 from pathlib import Path
 from typing import Any, ClassVar
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
 from aiosmtpd.controller import Controller
-from aiosmtpd.smtp import SMTP, AuthResult, Envelope, LoginPassword, Session
+from aiosmtpd.smtp import AuthResult, LoginPassword
 from pydantic import BaseModel, SecretStr, TypeAdapter
 from standardwebhooks import Webhook
 
@@ -40,6 +37,7 @@ from streams.adapters.memory.broker import MemoryBroker
 from streams.embedded.ports import free_port
 from streams.ports import PublisherPort, SystemClock
 from tests.support.alerts import OTHER_SECRET, QUOTE, SECRET, HandClock, a_subscription, an_alert
+from tests.support.mailroom import Mailroom
 from tests.support.receiver import DROP, HANG, Receiver, Reply, running_receiver, self_signed
 
 pytestmark = pytest.mark.loopback
@@ -401,32 +399,6 @@ class TestRobots:
     def test_robots_have_a_limit_and_others_have_none(self, receiver: Receiver, opened: Opened, kind: str) -> None:
         assert opened(robot(kind, receiver.url())).per_minute == ROBOT_MESSAGES_PER_MINUTE
         assert opened(webhook(receiver.url())).per_minute is None
-
-
-class Mailroom:
-    """An SMTP server; refuses what a test tells it to refuse."""
-
-    def __init__(self) -> None:
-        self.mails: list[tuple[EmailMessage, list[str]]] = []
-        self.answer_to_data = "250 taken"
-        self.refused_recipients: tuple[str, ...] = ()
-        self.refusal = "550 unknown"
-
-    async def handle_RCPT(  # noqa: N802 - the name is aiosmtpd's
-        self, _server: SMTP, _session: Session, envelope: Envelope, address: str, _options: list[str]
-    ) -> str:
-        if address in self.refused_recipients:
-            return self.refusal
-        envelope.rcpt_tos.append(address)
-        return "250 fine"
-
-    async def handle_DATA(self, _server: SMTP, _session: Session, envelope: Envelope) -> str:  # noqa: N802
-        if self.answer_to_data.startswith("250"):
-            assert isinstance(envelope.content, bytes)
-            message = email.message_from_bytes(envelope.content, policy=email.policy.default)
-            assert isinstance(message, EmailMessage)
-            self.mails.append((message, list(envelope.rcpt_tos)))
-        return self.answer_to_data
 
 
 @pytest.fixture
