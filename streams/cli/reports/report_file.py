@@ -14,6 +14,7 @@ from processors.kpi.reports import Period
 from schemas.config.kpis.kpi import Dimension, Kpi, KpiRegistry
 from schemas.config.yaml_files import Location, YamlFileError, find_repeated, read_yaml_file
 from schemas.errors import OperatorError
+from schemas.messages.alert_delivery import SubscriberName
 from schemas.messages.message import Record, Slug, TenantId
 from streams.adapters.channels.smtp import MailAddress, SmtpServer
 from streams.cli.command_settings import command_settings
@@ -34,7 +35,7 @@ class NoReportsError(OperatorError):
 class Report(Record):
     """One report. It tells of the last whole day, week (Monday to Sunday) or month of the tenant."""
 
-    name: Slug
+    name: SubscriberName
     tenant: TenantId
     title: Annotated[str, StringConstraints(pattern=r"^[^\x00-\x1f]{1,80}$")] = Field(
         default="", validate_default=False, description="subject of the mail; by default what the language calls it"

@@ -44,7 +44,7 @@ def test_the_last_period_that_is_due(every: Every, now: str, found: str) -> None
 
 def test_earlier_periods_join_without_gaps() -> None:
     for every in ("daily", "weekly", "monthly"):
-        report = a_report(every)  # type: ignore[arg-type]
+        report = a_report(every)
         periods = report.earlier(report.period(datetime(2026, 3, 31, 1, tzinfo=UTC), ZONE), 14, ZONE)
         assert len({report.period_id(each) for each in periods}) == 14
         assert all(one.end == other.start for one, other in pairwise(periods))
