@@ -50,13 +50,15 @@ def example_environment(name: str) -> dict[str, str]:
     return environment_of((DEPLOY / "env" / f"{name}.example.env").read_text(encoding="utf-8").splitlines())
 
 
-@pytest.mark.parametrize("name", ["commands", "backup", *WORKER_NAMES])
+@pytest.mark.parametrize("name", ["commands", "backup", "reports", *WORKER_NAMES])
 def test_the_example_settings_load_with_the_example_secrets(name: str) -> None:
     environ = example_environment(name)
     assert environ["CALLSTREAM_CONFIG"] == "/etc/callstream/callstream.toml"
     loaded = load_settings(environ, SETTINGS)
     assert loaded.settings.store_kind == "s3"
-    assert loaded.settings.kafka_security_protocol == ("PLAINTEXT" if name in ("rollup", "play") else "SASL_SSL")
+    assert loaded.settings.kafka_security_protocol == (
+        "PLAINTEXT" if name in ("rollup", "play", "reports") else "SASL_SSL"
+    )
 
 
 @pytest.mark.parametrize("stage", WORKER_NAMES)
@@ -64,7 +66,8 @@ def test_the_example_environment_of_a_stage_has_the_secrets_that_it_needs_and_no
     secrets = {name for name in example_environment("commands") if name.startswith(PREFIX)} - {CONFIG_VARIABLE}
     needed = secrets & worker_spec(stage, 0, load_settings({}).settings, restart=True).env.keys()
     assert secrets & example_environment(stage).keys() == needed
-    assert {path.name.partition(".")[0] for path in (DEPLOY / "env").iterdir()} == {"commands", "backup", *WORKER_NAMES}
+    files = {path.name.partition(".")[0] for path in (DEPLOY / "env").iterdir()}
+    assert files == {"commands", "backup", "reports", *WORKER_NAMES}
     assert ("HOOK_SECRET" in example_environment(stage)) is (stage == "notify")
 
 

@@ -37,7 +37,7 @@ NO_VALUE = "__HIVE_DEFAULT_PARTITION__"
 _SAVE_EVERY = 100
 _PATH = re.compile(rf"[a-z_]+/tenant_id=[^/]+/day=[0-9]{{4}}-[0-9]{{2}}-[0-9]{{2}}/{re.escape(FILE)}")
 
-Changed = Literal["written", "removed"]
+FileChange = Literal["written", "removed"]
 
 FOLLOWED: tuple[Exported, ...] = (
     *EXPORTS,
@@ -47,6 +47,7 @@ FOLLOWED: tuple[Exported, ...] = (
         "given_at",
         ("tenant_id", "given_at", "call_id", "about", "finding_id", "segment_id"),
         day="toDate32(given_at, 'UTC')",
+        left_out=frozenset({"note"}),
     ),
     Exported("purges", "coalesce(ended_at, at)", ("tenant_id", "at", "call_id")),
     *(
@@ -91,7 +92,7 @@ def choose_followed(names: Collection[str]) -> list[Exported]:
     return [exported for exported in FOLLOWED if not names or exported.view in names]
 
 
-def write_changes(client: Client, changes: ChangesExport) -> Generator[tuple[Changed, Path], None, None]:
+def write_changes(client: Client, changes: ChangesExport) -> Generator[tuple[FileChange, Path], None, None]:
     """Bring the folder up to date; gives each file when it is whole, or gone.
 
     Raises `ParquetRefusedError` where another export is at the folder, it was begun otherwise, or it holds what is
@@ -110,9 +111,13 @@ def write_changes(client: Client, changes: ChangesExport) -> Generator[tuple[Cha
 
 def _follow(
     client: Client, changes: ChangesExport, exported: Exported, state: _State
-) -> Iterator[tuple[Changed, Path]]:
+) -> Iterator[tuple[FileChange, Path]]:
     export = changes.export
-    columns = [name for name in export.columns(columns_of(client, exported.view)) if name not in PARTITION_COLUMNS]
+    columns = [
+        name
+        for name in export.columns(columns_of(client, exported.view))
+        if name not in PARTITION_COLUMNS | exported.left_out
+    ]
     found = _digests(client, changes, exported, columns)
     done = 0
     for (tenant, day), digest in found.items():

@@ -37,12 +37,14 @@ class Exported:
     """A view that can be exported, and the order that makes its rows a sequence.
 
     `day` says to which day of the tenant a row belongs; it is that of the moment. No moment: the rows are of days.
+    `left_out` are columns that are not exported, beside those of customers and text.
     """
 
     view: str
     moment: str
     order: tuple[str, ...]
     day: str = "day"
+    left_out: frozenset[str] = frozenset()
 
 
 EXPORTS: tuple[Exported, ...] = (
@@ -57,9 +59,9 @@ EXPORTS: tuple[Exported, ...] = (
     Exported("alert_deliveries", "at", ("tenant_id", "at", "alert_id", "subscriber", "attempt", "outcome")),
 )
 
-CUSTOMER_COLUMNS = frozenset({"customer_key", "order_id", "crm"})
-"""By these a person can be found in other systems."""
-TEXT_COLUMNS = frozenset({"text", "word_text", "quote", "matched", "attributes", "note"})
+CUSTOMER_COLUMNS = frozenset({"customer_key", "customer_pseudonym", "order_id", "crm"})
+"""By these a person can be found in other systems, or told apart from others."""
+TEXT_COLUMNS = frozenset({"text", "word_text", "quote", "matched", "attributes"})
 """What somebody said, or words out of it."""
 
 

@@ -172,7 +172,7 @@ def test_customers_that_are_asked_for_are_there(data: Data, tmp_path: Path) -> N
     names: set[str] = set()
     for file in data.write(ParquetExport(tmp_path, with_customers=True), "calls", "findings"):
         names |= set(parquet.read_schema(file).names)
-    assert names & (CUSTOMER_COLUMNS | TEXT_COLUMNS) == {"customer_key", "order_id", "crm"}
+    assert names & (CUSTOMER_COLUMNS | TEXT_COLUMNS) == {"customer_key", "customer_pseudonym", "order_id", "crm"}
 
 
 def test_each_day_and_tenant_has_a_file_of_its_own(data: Data, tmp_path: Path) -> None:

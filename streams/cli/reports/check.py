@@ -2,10 +2,10 @@
 
 import typer
 
-from streams.cli.reports.report_file import FileOption, read_reports
+from streams.cli.reports.report_file import ReportsFileOption, read_reports
 
 
-def check_reports(file: FileOption = None) -> None:
+def check_reports(file: ReportsFileOption = None) -> None:
     """Check the file of reports; send nothing.
 
     Names what is wrong by line, report and field.

@@ -4,10 +4,10 @@ from rich.table import Table
 
 from streams.cli.console.options import JsonOption
 from streams.cli.console.output import console, print_json
-from streams.cli.reports.report_file import FileOption, read_reports
+from streams.cli.reports.report_file import ReportsFileOption, read_reports
 
 
-def list_reports(file: FileOption = None, as_json: JsonOption = False) -> None:
+def list_reports(file: ReportsFileOption = None, as_json: JsonOption = False) -> None:
     """Show each report, its last period, and what became of it at each recipient."""
     from streams.adapters.register.register import Register
     from streams.adapters.register.sent_reports import RegisterSentReports

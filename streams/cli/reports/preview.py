@@ -6,13 +6,13 @@ from typing import Annotated
 import typer
 
 from streams.cli.console.table_file import write_private_file
-from streams.cli.reports.report_file import FileOption, choose_report, read_reports
+from streams.cli.reports.report_file import ReportsFileOption, choose_report, read_reports
 
 
 def preview_report(
     name: Annotated[str, typer.Argument(help="Name of the report.")],
     output: Annotated[Path, typer.Option(help="File for the mail, such as report.eml; mail programs open it.")],
-    file: FileOption = None,
+    file: ReportsFileOption = None,
 ) -> None:
     """Write a report as it would be mailed to the first recipient; send nothing."""
     from streams.cli.reports.content import content_of

@@ -23,7 +23,7 @@ from streams.settings import Settings
 MOST_REPORTS = 200
 Every = Literal["daily", "weekly", "monthly"]
 
-FileOption = Annotated[
+ReportsFileOption = Annotated[
     Path | None, typer.Option(help="File of reports; by default the one in CALLSTREAM_REPORTS_FILE.")
 ]
 

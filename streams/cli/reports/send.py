@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from streams.cli.console.exit_codes import EXIT_PROBLEM
-from streams.cli.reports.report_file import FileOption, choose_report, read_reports
+from streams.cli.reports.report_file import ReportsFileOption, choose_report, read_reports
 
 if TYPE_CHECKING:
     from streams.adapters.register.sent_reports import ReportState
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 def send_reports(
     names: Annotated[list[str] | None, typer.Argument(metavar="NAME...", help="Only these reports.")] = None,
-    file: FileOption = None,
+    file: ReportsFileOption = None,
 ) -> None:
     """Mail every report that is due to whoever has not got it yet.
 
