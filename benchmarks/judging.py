@@ -5,11 +5,11 @@
     python benchmarks/judging.py --chats FOLDER
 
 FOLDER holds dialogues as JSON, a file for each industry: `id`, `turns` of `role` and `text`, and `labels`
-(`violations`, `select`, `customer_upset`, `complaint_threat`, `recording_notice`, `topics`). Intervals are 95 %, by
-Wilson's formula (Wilson 1927). Pairs are dialogues in the format of `training/README.md`, each followed by a twin in
-which one sentence of the agent is another: of the two, the one with the violation must be read as the worse. Chats
-are text files of real ones, a chat in each line: `用户：…` and `客服：…` after each other; in them hardly anything is a
-violation, so what is suspected is wrong.
+(`violations`, `select`, `customer_upset`, `complaint_threat`, `recording_notice`, `identity_verified`, `topics`).
+Intervals are 95 %, by Wilson's formula (Wilson 1927). Pairs are dialogues in the format of `training/README.md`, each
+followed by a twin in which one sentence of the agent is another: of the two, the one with the violation must be read
+as the worse. Chats are text files of real ones, a chat in each line: `用户：…` and `客服：…` after each other; in them
+hardly anything is a violation, so what is suspected is wrong.
 """
 
 import argparse
@@ -17,7 +17,7 @@ import json
 import re
 import statistics
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -29,7 +29,7 @@ from processors.reading.call_reader import VIOLATION, CallReader
 from processors.reading.features import Said
 from processors.rules.examples import imagine_transcript
 from processors.text.normalized_text import normalize
-from schemas.messages.call_analysis import CallAnalysis
+from schemas.messages.call_analysis import CallAnalysis, MeasureValue
 from training.dialogues import load_dialogues
 
 OF_VIOLATIONS = frozenset(
@@ -163,6 +163,13 @@ def rows(cases: Sequence[Case], reader: CallReader) -> Iterable[tuple[str, str]]
     for name, label, believes in compared:
         yield name, score((believes(case), bool(case.labels[label])) for case in cases)
     for who, by_rules in (("rules", True), ("rules and reading", False)):
+        yield (
+            f"recording notice, {who}",
+            score((_measures(case, by_rules=by_rules)[_NOTICE] is True, case.labels[_NOTICE]) for case in cases),
+        )
+    yield from _identity("rules", [(case, case.by_rules.measures[_IDENTITY]) for case in cases])
+    yield from _identity("reading", [(case, case.analysis.measures[_IDENTITY_READ]) for case in cases])
+    for who, by_rules in (("rules", True), ("rules and reading", False)):
         yield f"topics, {who}", score(_topics(cases, by_rules=by_rules))
         mains = [
             (case.labels["topics"][0], names_of_topics(case, by_rules=by_rules))
@@ -174,6 +181,32 @@ def rows(cases: Sequence[Case], reader: CallReader) -> Iterable[tuple[str, str]]
             f"main topic is the first, {who}",
             share(sum(found[:1] == [main] for main, found in mains), len(mains)),
         )
+
+
+_NOTICE = "recording_notice"
+_IDENTITY = "identity_verified_before_disclosure"
+_IDENTITY_READ = "reading_identity_verified"
+
+
+def _measures(case: Case, *, by_rules: bool) -> Mapping[str, MeasureValue]:
+    return (case.by_rules if by_rules else case.analysis).measures
+
+
+def _identity(who: str, values: Iterable[tuple[Case, MeasureValue]]) -> Iterator[tuple[str, str]]:
+    """Of the calls in which something personal is told or changed, in how many the measure has a value, and of these
+    in how many the right one; of all that have one, in how many something is."""
+    said = [(case.labels["identity_verified"], value) for case, value in values]
+    measured = [(true, value) for true, value in said if true is not None and value is not None]
+    with_value = sum(value is not None for _, value in said)
+    yield (
+        f"identity measured where it applies, {who}",
+        share(len(measured), sum(true is not None for true, _ in said)),
+    )
+    yield (
+        f"identity right where it applies, {who}",
+        share(sum(true == value for true, value in measured), len(measured)),
+    )
+    yield (f"identity applies where measured, {who}", share(len(measured), with_value))
 
 
 def names_of_topics(case: Case, *, by_rules: bool) -> list[str]:
@@ -255,7 +288,12 @@ def main() -> None:
     parser.add_argument("--data", type=Path, help="folder of labelled dialogues, JSON")
     parser.add_argument("--pairs", type=Path, help="folder of dialogues and their twins, as in training/")
     parser.add_argument("--chats", type=Path, help="folder of text files of real chats, one in each line")
-    parser.add_argument("--industries", action="store_true", help="also each industry by itself")
+    parser.add_argument(
+        "--industries",
+        action=argparse.BooleanOptionalAction,
+        default=True,
+        help="also each industry by itself (default: %(default)s)",
+    )
     options = parser.parse_args()
     reader = CallReader.load()
     if options.pairs is not None:
@@ -269,7 +307,7 @@ def main() -> None:
     for name, group in groups.items():
         print(f"\n{name}: {len(group)} calls")
         for what, figures in rows(group, reader):
-            print(f"  {what:38} {figures}")
+            print(f"  {what:50} {figures}")
     print_cost(reader)
 
 

@@ -1,11 +1,21 @@
-"""Steps that must be taken in order: verify who the customer is before disclosing anything about the account (R71)."""
+"""Steps that must be taken in order: verify who the customer is before disclosing anything about the account (R71).
+
+Where rules miss that identity was asked for, it may have been in other words: then reading finds it.
+"""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
 
 from processors.detectors.base.contract import DetectorContext
-from processors.detectors.base.rule_detector import RuleDetector, finding_of_rule, rule_attributes
+from processors.detectors.base.rule_detector import (
+    ReadInstead,
+    RuleDetector,
+    SecondLook,
+    finding_of_rule,
+    rule_attributes,
+)
+from processors.detectors.reading import Reading, reading_of
 from processors.judging.call_context import CallContext
 from processors.rules.conditions import Hearing, RuleHit, order
 from processors.rules.rulebook import Compiled
@@ -71,6 +81,14 @@ def _finding(
     return finding_of_rule(NAME, procedure, _first_hit_of_before(procedure, hearing), context, attributes)
 
 
+def _read_identity(reading: Reading, context: CallContext) -> ReadInstead | None:
+    read = reading.of(context)
+    return ReadInstead(read.reader.version) if read is not None and read.identity_verified() else None
+
+
 def detector(context: DetectorContext) -> RuleDetector:
-    """The detector, with the rules in force: one finding for each procedure that applies and is broken."""
-    return RuleDetector(NAME, context.rulebooks, _judge)
+    """The detector, with the rules in force: one finding for each procedure that applies and is broken. Raises
+    `ReadingWeightsError`."""
+    reading = reading_of(context)
+    second_look = SecondLook("identity_verified_before_disclosure", lambda call: _read_identity(reading, call))
+    return RuleDetector(NAME, context.rulebooks, _judge, second_look)

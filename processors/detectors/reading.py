@@ -1,7 +1,7 @@
 """What the reading heads make of a call: a judge that has learned from dialogues, beside the rules."""
 
 import logging
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -11,10 +11,11 @@ from pydantic import Field
 
 from processors.detectors.base.contract import DetectorContext, Measure, NotMeasured, Result
 from processors.detectors.base.findings import finding_in_words
-from processors.detectors.base.rule_detector import LANGUAGE_NOT_SUPPORTED
+from processors.detectors.base.rule_detector import LANGUAGE_NOT_SUPPORTED, NOT_APPLICABLE
 from processors.judging.call_context import CallContext
-from processors.reading.call_reader import KINDS, VIOLATION, WEIGHTS, CallReader, UtteranceReading
+from processors.reading.call_reader import KINDS, VIOLATION, WEIGHTS, CallReader, CallReading, UtteranceReading
 from processors.reading.features import Said
+from processors.reading.identity import ASKS, DISCLOSES, asked_before_disclosing
 from processors.text.languages import CHINESE_LANGUAGES
 from processors.text.passages import Passage
 from schemas.config.settings_part import OptionalPath, SettingsPart
@@ -49,11 +50,69 @@ class TenantReader:
 
 
 @dataclass(frozen=True)
+class ReadCall:
+    """A call and what the heads of its tenant read in it; `readings` are of the passages, in their order."""
+
+    reader: CallReader
+    passages: Sequence[Passage]
+    reading: CallReading
+
+    def identity_verified(self) -> bool | None:
+        """Whether the agent asks who is calling before something personal is told or changed; null where nothing is."""
+        heads = self.reader.agent
+        read = [one.probabilities for _, one in self.of_agent()]
+        return asked_before_disclosing(
+            [one[ASKS] for one in read],
+            [one[DISCLOSES] for one in read],
+            heads.threshold(ASKS),
+            heads.threshold(DISCLOSES),
+        )
+
+    def of_agent(self) -> Iterator[tuple[Passage, UtteranceReading]]:
+        """The utterances of the agent in which something is said."""
+        for passage, reading in zip(self.passages, self.reading.utterances, strict=True):
+            if reading is not None and reading.role == "agent" and passage.utterance.normalized.letters:
+                yield passage, reading
+
+
+@dataclass(frozen=True)
+class Reading:
+    """The heads that read calls, those of tenants by their names; None where reading is switched off. A call is read
+    once, however many detectors ask."""
+
+    reader: CallReader | None
+    own: Mapping[str, TenantReader] = field(default_factory=dict)
+
+    def why_not(self, context: CallContext) -> str | None:
+        """Why a call is not read; None if it is."""
+        return "switched_off" if self.reader is None else why_not_read(context)
+
+    def of(self, context: CallContext) -> ReadCall | None:
+        """What is read in a call; None where it is not read."""
+        if self.reader is None or why_not_read(context) is not None:
+            return None
+        reader = self.heads_of(context.transcript.tenant_id).reader
+        read = context.readings.get(id(reader))
+        if read is None:
+            passages = context.spoken.passages
+            reading = reader.read([Said(one.role, one.utterance.normalized.letters) for one in passages])
+            read = context.readings[id(reader)] = ReadCall(reader, passages, reading)
+        found: ReadCall = read
+        return found
+
+    def heads_of(self, tenant: str) -> TenantReader:
+        """The heads of a tenant, where calls are read."""
+        assert self.reader is not None, "nothing is read"  # noqa: S101
+        return self.own.get(tenant) or TenantReader(self.reader)
+
+
+@dataclass(frozen=True)
 class ReadingDetector:
     """`reading_select`, `reading_upset` and `reading_threat` are probabilities, 0–1: that somebody should listen to the
     call, that the customer is upset by the words, that a complaint to others is announced. `reading_selects` tells
     whether the first of them reaches the threshold from which on its head is believed. `reading_suspicions` counts the
-    agent's utterances that are suspected of a violation.
+    agent's utterances that are suspected of a violation. `reading_identity_verified` tells whether the agent asks who
+    is calling before something personal is told or changed (`not_applicable` where nothing is).
 
     Findings, all of severity `info` and worth no points: `suspected_…` with the most likely of the twelve kinds, from
     the probability on at which seven of ten were right on dialogues that the heads were not trained on, or that the
@@ -70,41 +129,34 @@ class ReadingDetector:
         "reading_threat",
         "reading_selects",
         "reading_suspicions",
+        "reading_identity_verified",
     )
     needs_speech: ClassVar[bool] = True
     reads_measures: ClassVar[bool] = False
 
-    reader: CallReader | None
-    own: Mapping[str, TenantReader] = field(default_factory=dict)
-    """Tenant → what it has of its own."""
+    reading: Reading
 
     def process(self, context: CallContext) -> Iterable[Result]:
-        if self.reader is None:
-            return self._read_nothing("switched_off")
-        reason = why_not_read(context)
-        own = self.own.get(context.transcript.tenant_id, TenantReader(self.reader))
-        return self._read(own, context) if reason is None else self._read_nothing(reason)
+        read = self.reading.of(context)
+        if read is None:
+            reason = self.reading.why_not(context) or "switched_off"
+            return (NotMeasured(measure, reason) for measure in self.measures)
+        return self._results(read, context)
 
-    def _read_nothing(self, reason: str) -> Iterator[Result]:
-        return (NotMeasured(measure, reason) for measure in self.measures)
-
-    def _read(self, own: TenantReader, context: CallContext) -> Iterator[Result]:
-        reader = own.reader
-        passages = context.spoken.passages
-        call = reader.read([Said(one.role, one.utterance.normalized.letters) for one in passages])
+    def _results(self, read: ReadCall, context: CallContext) -> Iterator[Result]:
+        reader, probabilities = read.reader, read.reading.probabilities
+        own = self.reading.heads_of(context.transcript.tenant_id)
         least = reader.agent.threshold(VIOLATION) if own.suspect_from is None else own.suspect_from
-        suspected = [
-            (passage, reading)
-            for passage, reading in zip(passages, call.utterances, strict=True)
-            if reading is not None
-            and reading.role == "agent"
-            and reading.probabilities[VIOLATION] >= least
-            and passage.utterance.normalized.letters
-        ]
-        for head, probability in call.probabilities.items():
+        suspected = [(passage, one) for passage, one in read.of_agent() if one.probabilities[VIOLATION] >= least]
+        for head, probability in probabilities.items():
             yield Measure(f"reading_{head}", round(probability, 4))
-        yield Measure("reading_selects", call.probabilities["select"] >= reader.call.threshold("select"))
+        yield Measure("reading_selects", probabilities["select"] >= reader.call.threshold("select"))
         yield Measure("reading_suspicions", len(suspected))
+        verified = read.identity_verified()
+        if verified is None:
+            yield NotMeasured("reading_identity_verified", NOT_APPLICABLE)
+        else:
+            yield Measure("reading_identity_verified", verified)
         for passage, reading in suspected:
             yield _suspicion(context, reader, passage, reading)
 
@@ -146,19 +198,26 @@ def weights_of(settings: ReadingSettings, tenants: Tenants, tenant: str | None) 
     return (own.weights if own else None) or settings.reading_weights or WEIGHTS
 
 
-def detector(context: DetectorContext) -> ReadingDetector:
-    """The detector, with the heads of the settings, and those of tenants. Raises `ReadingWeightsError`."""
+def reading_of(context: DetectorContext) -> Reading:
+    """The heads of the settings, and those of tenants. Raises `ReadingWeightsError`."""
     settings = context.part(ReadingSettings)
     if not settings.reading:
-        return ReadingDetector(None)
+        return Reading(None)
     own: dict[str, TenantReader] = {}
     for tenant in context.tenants.tenants:
         if tenant.reading is None:
             continue
         reader = _reader(weights_of(settings, context.tenants, tenant.id))
-        suspect_from = tenant.reading.suspect_from
-        if suspect_from is not None and tenant.reading.model != reader.version:
+        is_of_these = tenant.reading.model == reader.version
+        own[tenant.id] = TenantReader(reader, tenant.reading.suspect_from if is_of_these else None)
+    return Reading(_reader(settings.reading_weights or WEIGHTS), own)
+
+
+def detector(context: DetectorContext) -> ReadingDetector:
+    """The detector, with the heads of the settings, and those of tenants. Raises `ReadingWeightsError`."""
+    reading = reading_of(context)
+    for tenant in context.tenants.tenants:
+        wanted = tenant.reading.suspect_from if tenant.reading is not None else None
+        if tenant.id in reading.own and wanted != reading.own[tenant.id].suspect_from:
             log.warning("suspect_from of tenant %s is of other heads and not used: calibrate again", tenant.id)
-            suspect_from = None
-        own[tenant.id] = TenantReader(reader, suspect_from)
-    return ReadingDetector(_reader(settings.reading_weights or WEIGHTS), own)
+    return ReadingDetector(reading)

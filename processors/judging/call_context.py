@@ -51,6 +51,8 @@ class CallContext:
     measures: Mapping[str, MeasureValue] = field(default_factory=dict)
     hearings: dict[int, Any] = field(default_factory=dict, compare=False, repr=False)
     """What rulebooks have heard in the call so far; theirs alone (`processors.rules.rulebook`)."""
+    readings: dict[int, Any] = field(default_factory=dict, compare=False, repr=False)
+    """What heads have read in the call so far; for detectors that read alone (`processors.detectors.reading`)."""
 
     @remembered
     def spoken(self) -> SpokenText:

@@ -28,7 +28,7 @@ from schemas.messages.finding import Finding
 from schemas.messages.outcome import Outcome
 from schemas.messages.transcript import Transcript
 
-ANALYSIS_VERSION = 3
+ANALYSIS_VERSION = 4
 """Rises with every change of code that can alter a judgement; changes of rules show in `lexicon_version`."""
 
 DETECTOR_FAILED = "detector_failed"

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, NamedTuple
 
 from processors.detectors.base.contract import Measure, NotMeasured, Result
 from processors.detectors.base.findings import Attributes, finding_in_words, finding_of_call
@@ -30,6 +30,22 @@ DISCLOSURES = ("required_disclosures_asked", "required_disclosures_kept")
 
 RuleMeasure = tuple[str | None, bool | None]
 """The measure of a rule and its value; null where nobody can say whether it holds."""
+
+
+class ReadInstead(NamedTuple):
+    """That what a rule misses was read in a call, by which heads, and where; without a place in the call as a whole."""
+
+    model: str
+    hit: RuleHit | None = None
+
+
+@dataclass(frozen=True)
+class SecondLook:
+    """Reading beside the rules of one measure: what a rule finds is certain, and stands; what it misses and is read is
+    no miss, and costs nothing."""
+
+    measure: str
+    read: Callable[[CallContext], ReadInstead | None]
 
 
 def ask_rules(
@@ -122,11 +138,14 @@ class RuleDetector:
 
     Where agent and customer are not told apart, a rule that depends on who speaks holds only by what is known to be
     said by the right one; else it has no finding, and its measure is null with the reason why they are not.
+
+    With a `second_look`, a rule of its measure that would be missed is kept where reading finds that it was.
     """
 
     name: Literal["mandatory_scripts", "procedures", "checklists", "threats", "rules"]
     rulebooks: Rulebooks
     judge: Callable[[Compiled[Any], Hearing, CallContext], tuple[Iterable[Finding], bool]]
+    second_look: SecondLook | None = None
     needs_speech: ClassVar[bool] = True
     reads_measures: ClassVar[bool] = True
 
@@ -170,16 +189,28 @@ class RuleDetector:
         self, rule: Compiled[Any], hearing: Hearing, context: CallContext
     ) -> tuple[Iterable[Finding], bool | None]:
         findings, holds = self.judge(rule, hearing, context)
+        if not holds and self.second_look is not None and rule.entry.measure == self.second_look.measure:
+            read = self.second_look.read(context)
+            if read is not None:
+                return self._shown(rule, read, context), True
         if context.why_not_told_apart is None or not rule.asks_who_speaks:
             return findings, holds
         return (findings, True) if holds and not rule.asks_who_is_silent else ((), None)
 
+    def _shown(self, rule: Compiled[Any], read: ReadInstead, context: CallContext) -> Iterator[Finding]:
+        """Where it was read, if that is known: an `info` finding with the `source` `reading`."""
+        if read.hit is not None:
+            attributes = rule_attributes(rule, state="found", source="reading", model=read.model)
+            yield finding_of_rule(self.name, rule, read.hit, context, attributes, _SHOWN)
 
-def conversation_rules(name: Literal["mandatory_scripts", "threats", "rules"], rulebooks: Rulebooks) -> RuleDetector:
+
+def conversation_rules(
+    name: Literal["mandatory_scripts", "threats", "rules"], rulebooks: Rulebooks, second_look: SecondLook | None = None
+) -> RuleDetector:
     """For rules that are found in a call, or missing.
 
     Of a mandatory script the finding that counts is that it is missing; where it was said is shown by an `info` one
-    (`script_found`), with the `source` `speech` or `telephony` (the telephony side played it).
+    (`script_found`), with the `source` `speech`, `telephony` (the telephony side played it) or `reading`.
     """
 
     def judge(
@@ -188,7 +219,7 @@ def conversation_rules(name: Literal["mandatory_scripts", "threats", "rules"], r
         found = hearing.look(rule.nodes["find"])
         return _findings(name, rule, found, context), found.holds
 
-    return RuleDetector(name, rulebooks, judge)
+    return RuleDetector(name, rulebooks, judge, second_look)
 
 
 def _findings(

@@ -27,7 +27,7 @@ BAD = said(
 
 def test_probabilities_and_suspicions_are_measured() -> None:
     values = measured(DETECTOR, BAD)
-    assert set(values) == set(DETECTOR.measures)
+    assert set(values) | set(not_measured(DETECTOR, BAD)) == set(DETECTOR.measures)
     assert all(0 <= float(values[name] or 0) <= 1 for name in DETECTOR.measures[:3])
     assert values["reading_suspicions"] == len(found(DETECTOR, BAD))
 
