@@ -104,8 +104,8 @@ class TestIdentity:
         assert of_rule(by_both, "identity_before_disclosure") == []
 
     def test_where_nobody_asks_the_rule_stays_broken(self) -> None:
-        lines = (("customer", "我查一下我卡里的钱"), ("agent", "您的账户余额是三千二百元"), ("customer", "好"))
-        analysis = judged(*lines, industry="finance")
+        asked = ("customer", "我查一下我卡里的钱")
+        analysis = judged(("agent", "您好"), asked, ("agent", "查到了，您的账户余额是三千二百元"), industry="finance")
         assert analysis.measures["identity_verified_before_disclosure"] is False
         assert len(of_rule(analysis, "identity_before_disclosure")) == 1
 
