@@ -7,14 +7,14 @@ from processors.judging.pipeline import Judge, JudgeSettings
 from processors.reading.identity import asked_before_disclosing
 from schemas.messages.call_analysis import CallAnalysis
 from schemas.messages.finding import Finding
-from tests.processors.transcripts import NOW, heard, on_one_channel, said
+from tests.processors.transcripts import NOW, Line, heard, on_one_channel, said
 from tests.support.shipped_rules import shipped_judge, shipped_rules
 
 NOTICE = "您好，八零二号为您服务，咱们这个电话是留着录音的，您讲"
 """In words that no shipped rule knows."""
 
 
-def judged(*lines: tuple[str, str], industry: str = "ecommerce") -> CallAnalysis:
+def judged(*lines: Line, industry: str = "ecommerce") -> CallAnalysis:
     return shipped_judge().judge(said(*lines, industry=industry), NOW)
 
 
@@ -65,15 +65,15 @@ class TestRecordingNotice:
         assert shipped_judge().judge(transcript, NOW).measures["recording_notice"] is None
 
 
-ASKED = ("agent", "行，您叫什么名字，身份证后六位报给我听听")
-ANSWERED = ("customer", "我叫张伟，零三一八二四")
-TOLD = ("agent", "张先生，您账上还有三千二，上个月扣了四百")
+ASKED: Line = ("agent", "行，您叫什么名字，身份证后六位报给我听听")
+ANSWERED: Line = ("customer", "我叫张伟，零三一八二四")
+TOLD: Line = ("agent", "张先生，您账上还有三千二，上个月扣了四百")
 
 
 class TestIdentity:
     @pytest.mark.parametrize("industry", ["ecommerce", "education", "general"])
     def test_where_no_rule_is_asked_it_is_read(self, industry: str) -> None:
-        beginning = (("agent", "您好，请讲"), ("customer", "我查一下我卡里的钱"))
+        beginning: tuple[Line, ...] = (("agent", "您好，请讲"), ("customer", "我查一下我卡里的钱"))
         asked = judged(*beginning, ASKED, ANSWERED, TOLD, industry=industry)
         not_asked = judged(*beginning, TOLD, ("customer", "好的"), industry=industry)
         assert asked.measures["reading_identity_verified"] is True
@@ -89,7 +89,7 @@ class TestIdentity:
         assert skipped.reason == "not_applicable"
 
     def test_a_question_that_a_rule_misses_and_reading_does_not_is_no_broken_procedure(self) -> None:
-        lines = (
+        lines: tuple[Line, ...] = (
             ("agent", "您好，请讲"),
             ("customer", "我查一下我卡里的钱"),
             ("agent", "行，您叫啥，哪年哪月生的，报给我对一对"),
@@ -104,7 +104,7 @@ class TestIdentity:
         assert of_rule(by_both, "identity_before_disclosure") == []
 
     def test_where_nobody_asks_the_rule_stays_broken(self) -> None:
-        asked = ("customer", "我查一下我卡里的钱")
+        asked: Line = ("customer", "我查一下我卡里的钱")
         analysis = judged(("agent", "您好"), asked, ("agent", "查到了，您的账户余额是三千二百元"), industry="finance")
         assert analysis.measures["identity_verified_before_disclosure"] is False
         assert len(of_rule(analysis, "identity_before_disclosure")) == 1
