@@ -21,6 +21,7 @@ from schemas.messages.topics import (
     CALLS_REANALYZED,
     CALLS_TRANSCRIBED,
     CUSTODY_CHANGED,
+    FACTS_RECEIVED,
     RECORDINGS_ACCESSED,
     RULES_PUBLISHED,
     TRANSCRIPTS_RECEIVED,
@@ -127,6 +128,12 @@ STAGES: tuple[StageEntry, ...] = (
         "tells what becomes known of a call after it",
         writes=(Writes(CALLS_RATED, "satisfaction, orders, CRM data of a call"),),
         scales_by="runs in `callstream rate`",
+    ),
+    StageEntry(
+        "facts",
+        "tells what other systems know of orders, customers, agents and courses",
+        writes=(Writes(FACTS_RECEIVED, "what holds of one of them from a moment on"),),
+        scales_by="runs in `callstream facts import`",
     ),
     StageEntry(
         "list",
@@ -281,6 +288,7 @@ STAGES: tuple[StageEntry, ...] = (
             Reads(CALLS_ANALYZED, "rows of calls, findings and outcomes"),
             Reads(CALLS_REANALYZED, "rows of calls that were judged again, after live traffic", group="store.history"),
             Reads(CALLS_RATED, "rows of what became known of calls later"),
+            Reads(FACTS_RECEIVED, "rows of what other systems know"),
             Reads(VERDICTS_GIVEN, "rows of what inspectors say"),
             Reads(ALERTS_RAISED, "rows of alerts"),
             Reads(RULES_PUBLISHED, "rows of rule packs"),

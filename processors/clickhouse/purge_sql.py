@@ -14,6 +14,24 @@ _NULL = "nullIf(materialize(''), '')"
 _NULL_SHA256 = "nullIf(materialize(toFixedString('', 64)), toFixedString('', 64))"
 _MOST_OF = "tenant_id = {tenant:String} AND call_id IN {calls:Array(String)}"
 
+_OF_THESE = "tenant_id = {tenant:String} AND call_id IN {calls:Array(String)}"
+_OF_OTHERS = "tenant_id = {tenant:String} AND call_id NOT IN {calls:Array(String)}"
+
+
+def _named_last(column: str) -> str:
+    """The key of a fact stands in that column of these calls, and of no other."""
+    keys = f"SELECT assumeNotNull({column}) FROM call_versions WHERE isNotNull({column})"  # noqa: S608 - names of ours
+    return f"key IN ({keys} AND {_OF_THESE}) AND key NOT IN ({keys} AND {_OF_OTHERS})"
+
+
+_FACTS_OF_CALLS = (
+    "tenant_id = {tenant:String} AND (entity = 'call' AND key IN {calls:Array(String)}"
+    f" OR entity = 'order' AND {_named_last('order_id')}"
+    f" OR entity IN ('customer', 'credit') AND {_named_last('customer_key')})"
+)
+"""What other systems know of a customer or an order goes with the last call that names it; before, another call that is
+still kept needs it."""
+
 PURGE_STATE_STEP = 10**15
 """More than the milliseconds since 1970 for 30,000 years: of the states of one call the later one stands."""
 
@@ -54,6 +72,8 @@ def _blanked(*columns: str) -> tuple[tuple[str, str], ...]:
 PURGED: tuple[PurgedTable, ...] = (
     PurgedTable("transcript_versions"),
     PurgedTable("search_text_versions"),
+    # Before the rows of the calls, which say whose the facts are.
+    PurgedTable("fact_versions", rows=_FACTS_OF_CALLS),
     PurgedTable(
         "call_versions",
         blank=(
@@ -135,6 +155,13 @@ WITHOUT_A_CALL = frozenset(
 """Tables that say nothing of what was said, whose it was, or where it lay."""
 
 TABLES: tuple[str, ...] = tuple(dict.fromkeys(each.table for each in PURGED))
+
+FORGET_CUSTOMER = (
+    "ALTER TABLE {{local fact_versions}} {{on_cluster}} DELETE WHERE tenant_id = {tenant:String} "
+    "AND entity IN ('customer', 'credit') AND lower(hex(SHA256(key))) IN {digests:Array(String)}"
+)
+"""What other systems know of a customer of whom no call is left, or never was any. By SHA-256 of the key: mutations are
+shown for long."""
 
 _CUSTOMERS = (
     "SELECT DISTINCT assumeNotNull(customer_key) FROM call_versions "

@@ -9,6 +9,7 @@ stands.
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 
+from processors.pii.fact_fields import mask_field
 from processors.pii.masking import MaskSettings, mask_text
 from processors.text.heard import pairs_heard
 from schemas.errors import InvalidMessageError
@@ -20,6 +21,7 @@ from schemas.messages.call_listed import CallListed
 from schemas.messages.call_rated import CallRated
 from schemas.messages.custody_changed import CustodyChanged
 from schemas.messages.dead_letter import DeadLetter
+from schemas.messages.fact_received import FactReceived
 from schemas.messages.recording_accessed import RecordingAccessed
 from schemas.messages.records import EPOCH
 from schemas.messages.rules_published import RulesPublished
@@ -33,6 +35,7 @@ OUTCOMES = "outcome_versions"
 DEAD_LETTERS = "dead_letter_versions"
 RULE_PACKS = "rule_pack_versions"
 RATINGS = "rating_versions"
+FACTS = "fact_versions"
 VERDICTS = "verdict_versions"
 EXCHANGE_CALLS = "exchange_call_versions"
 MISSING_RECORDINGS = "missing_recording_versions"
@@ -53,6 +56,10 @@ TRANSCRIPT_STEP = 10**23
 
 VERDICT_STEP = 2**64
 """Of verdicts of one moment the first 64 bits of their fingerprints decide: the same in whatever order they arrive."""
+
+FACT_STEP = 2**63
+"""More than any offset: of what is told of one thing for one moment what was written last stands, and of one
+millisecond the higher offset, because all of it goes to one partition."""
 
 LISTED_STEP = 2**65
 """Of the rows of a call in one list one that is recorded stands, and of several such the fingerprint decides."""
@@ -195,6 +202,22 @@ def rows_for_call_listed(listed: CallListed) -> TableRows:
         "version": listed_ms * LISTED_STEP + listed.recorded * 2**64 + fingerprint,
     }
     return {EXCHANGE_CALLS: [row]}
+
+
+def rows_for_fact_received(fact: FactReceived, written_at: datetime, offset: int) -> TableRows:
+    """What holds of one thing from a moment on. Phone numbers, identity and bank card numbers and e-mail addresses in
+    fields are masked, whoever wrote them; the key stays as it is."""
+    row: Row = {
+        "tenant_id": fact.tenant_id,
+        "entity": fact.entity,
+        "key": fact.key,
+        "valid_from": fact.valid_from,
+        "fields": {name: mask_field(value) for name, value in fact.fields.items()},
+        "source": fact.source,
+        "told_at": written_at,
+        "version": _milliseconds("written_at", written_at) * FACT_STEP + offset,
+    }
+    return {FACTS: [row]}
 
 
 def rows_for_verdict_given(verdict: VerdictGiven) -> TableRows:
@@ -548,6 +571,14 @@ def _call_columns(call: CallEnded) -> Row:
         "csat_scale_max": call.csat.scale_max if call.csat else None,
         "legal_hold": call.legal_hold,
         "language_hint": call.language_hint,
+        "initial_call_id": call.initial_call_id,
+        "previous_call_id": call.previous_call_id,
+        "related_call_ids": list(call.related_call_ids),
+        "transferred_to": call.transferred_to,
+        "hold_ms": call.hold_ms,
+        "queue_wait_ms": call.queue_wait_ms,
+        "after_call_work_ms": call.after_call_work_ms,
+        "disconnected_by": call.disconnected_by,
         "audio_uri": call.audio.uri,
         "audio_sha256": call.audio.sha256,
         "audio_bytes": _uint64("audio.bytes", call.audio.bytes),

@@ -9,11 +9,19 @@ from pydantic_core import PydanticCustomError
 from schemas.messages.interval import Interval
 from schemas.messages.message import Identifier, Message, PastDatetime, Record, Sha256, ShortText, Slug, TenantId
 
+DisconnectedBy = Literal["agent", "customer", "system", "transfer"]
+"""Who ended a call, or the leg of it: `transfer` where it was handed on."""
+
 Role = Literal["agent", "customer", "unknown"]
 """Who speaks. A voice bot speaks as `agent` (`handled_by` says that it is one)."""
 
 
 LONGEST_CALL = timedelta(days=7)
+
+LONGEST_CALL_MS = LONGEST_CALL // timedelta(milliseconds=1)
+
+HOLD_MORE_MOST = timedelta(minutes=1)
+"""So much more than the whole call may an exchange count as hold, which rounds, or counts by another clock."""
 
 SCALE_END = 1_000_000
 """Scales of ratings end here: the difference of two larger numbers may be more than any number holds."""
@@ -59,8 +67,8 @@ class AudioEncryption(Record):
 class SpeakerSegment(Interval):
     """Who speaks in a stretch of the recording, as the telephony side knows it."""
 
-    start_ms: int = Field(ge=0, le=LONGEST_CALL // timedelta(milliseconds=1))
-    end_ms: int = Field(ge=0, le=LONGEST_CALL // timedelta(milliseconds=1))
+    start_ms: int = Field(ge=0, le=LONGEST_CALL_MS)
+    end_ms: int = Field(ge=0, le=LONGEST_CALL_MS)
     role: Role
 
 
@@ -129,6 +137,38 @@ class CallFacts(Record):
     language_hint: Annotated[str, StringConstraints(pattern=r"^[A-Za-z]{2,8}(-[A-Za-z0-9]{1,8})*$")] | None = None
     csat: Csat | None = None
     legal_hold: bool = False
+    initial_call_id: Identifier | None = Field(
+        default=None, description="the first call of the contact that this one belongs to; its own id where it is that"
+    )
+    previous_call_id: Identifier | None = Field(
+        default=None, description="the call that this one continues: it was transferred from there, or calls back"
+    )
+    related_call_ids: tuple[Identifier, ...] = Field(
+        default=(), max_length=64, description="other calls that have to do with it; they make no chain"
+    )
+    transferred_to: Identifier | None = Field(
+        default=None,
+        description="the call that this one was handed on to; null where it ended here, or its other end is unknown "
+        "(then disconnected_by says transfer)",
+    )
+    hold_ms: int | None = Field(
+        default=None,
+        ge=0,
+        le=LONGEST_CALL_MS,
+        description="how long the customer was on hold, all holds together; at most a minute more than the call lasted",
+    )
+    queue_wait_ms: int | None = Field(
+        default=None,
+        ge=0,
+        le=LONGEST_CALL_MS,
+        description="how long the customer waited in the queue before somebody answered; not part of the call",
+    )
+    after_call_work_ms: int | None = Field(
+        default=None, ge=0, le=LONGEST_CALL_MS, description="how long the agent worked on it after it had ended"
+    )
+    disconnected_by: DisconnectedBy | None = Field(
+        default=None, description="who ended it; transfer where it was handed on"
+    )
 
     @model_validator(mode="after")
     def _ends_after_it_starts(self) -> Self:
@@ -136,6 +176,9 @@ class CallFacts(Record):
             raise PydanticCustomError("ended_before_started", "ended_at is before started_at")
         if self.ended_at - self.started_at > LONGEST_CALL:
             raise PydanticCustomError("call_too_long", "ended_at is more than 7 days after started_at")
+        hold = timedelta(milliseconds=self.hold_ms or 0)
+        if hold > self.ended_at - self.started_at + HOLD_MORE_MOST:
+            raise PydanticCustomError("hold_too_long", "hold_ms is more than the call lasted")
         return self
 
 

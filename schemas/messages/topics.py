@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from hashlib import sha256
 from typing import Any, Generic, TypeVar
 
 from schemas.errors import InvalidMessageError, UnreadableBatchError
@@ -14,6 +15,7 @@ from schemas.messages.call_listed import CallListed
 from schemas.messages.call_rated import CallRated
 from schemas.messages.custody_changed import CustodyChanged
 from schemas.messages.dead_letter import DeadLetter
+from schemas.messages.fact_received import FactReceived
 from schemas.messages.message import Message
 from schemas.messages.recording_accessed import RecordingAccessed
 from schemas.messages.records import ConsumerRecord, ProducerRecord
@@ -53,6 +55,11 @@ def key_of_alert(alert: Alert) -> bytes:
 def key_of_custody(event: CustodyChanged) -> bytes:
     """That of its call; an event that is about no call has its own id in place of the call's."""
     return f"{event.tenant_id}/{event.call_id or event.event_id}".encode()
+
+
+def key_of_fact(fact: FactReceived) -> bytes:
+    """All that is told of one thing goes to one partition, in order. A digest: what it is made of may be personal."""
+    return sha256(f"{fact.tenant_id}/{fact.entity}/{fact.key}".encode()).hexdigest().encode()
 
 
 @dataclass(frozen=True)
@@ -157,6 +164,17 @@ CALLS_RATED = Topic(
     CallRated,
     "what is known of a call only after it: satisfaction, whether it was settled, state of the order, CRM data",
     retention_ms=400 * DAY_MS,
+    from_outside=True,
+)
+FACTS_RECEIVED = Topic(
+    "facts.received.v1",
+    FactReceived,
+    "what other systems know of orders, customers, agents and courses, as of a moment; their systems keep it",
+    key=key_of_fact,
+    key_means="SHA-256 of <tenant_id>/<entity>/<key>",
+    key_pattern=r"^[0-9a-f]{64}$",
+    retention_ms=7 * DAY_MS,
+    segment_ms=DAY_MS,
     from_outside=True,
 )
 VERDICTS_GIVEN = Topic(

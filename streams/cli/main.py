@@ -82,6 +82,7 @@ COMMANDS = (
     "demands",
     "verdicts",
     "cdr",
+    "facts",
     "learn",
     "roles",
     "check",

@@ -25,6 +25,7 @@ from processors.clickhouse.rows import (
     rows_for_analysis,
     rows_for_call_ended,
     rows_for_dead_letter,
+    rows_for_fact_received,
     rows_for_transcript,
 )
 from processors.judging.baselines import Group, baseline_of, group_of, moment_of
@@ -40,11 +41,13 @@ from schemas.messages.call_analysis import CallAnalysis
 from schemas.messages.call_ended import Agent, Audio, CallEnded, Csat, Customer, Role
 from schemas.messages.dead_letter import DeadLetter
 from schemas.messages.emotion import SegmentEmotion
+from schemas.messages.fact_received import FactReceived
 from schemas.messages.interval import Interval
 from schemas.messages.message import Record, Slug
 from schemas.messages.outcome import Outcome
 from schemas.messages.topics import CALLS_ENDED
 from schemas.messages.transcript import AudioFacts, EngineIdentity, Segment, Transcript
+from streams.demo.sample_facts import SampleFacts, SampleTelephony
 from streams.ports import Sink
 
 SAMPLE_TENANT = "sample"
@@ -168,16 +171,31 @@ def sample_rows(span: SampleSpan, judge: Judge | None = None) -> Iterator[TableR
     random = Random(span.seed)  # noqa: S311 - nothing is secret here
     judge = judge or Judge(JudgeSettings(tenants=SAMPLE_TENANTS))
     past = _Past()
+    calls = _Calls(span, random)
+    facts = SampleFacts(SAMPLE_TENANT, span.seed, span.until)
+    first = span.until - timedelta(days=span.days)
     batch: dict[str, list[dict[str, object]]] = defaultdict(list)
-    for number, call in enumerate(_Calls(span, random)):
+    for fact in (*facts.of_agents(calls.agents, first), *facts.of_courses(first)):
+        _add(batch, _rows_of_fact(fact))
+    for number, call in enumerate(calls):
         for rows in _rows_of_call(call, random, judge, past, last=number >= span.calls - 3):
-            for table, found in rows.items():
-                batch[table].extend(found)
+            _add(batch, rows)
+        for fact in facts.of_call(call.event):
+            _add(batch, _rows_of_fact(fact))
         if number % BATCH_CALLS == BATCH_CALLS - 1:
             yield dict(batch)
             batch.clear()
     if batch:
         yield dict(batch)
+
+
+def _add(batch: dict[str, list[dict[str, object]]], rows: TableRows) -> None:
+    for table, found in rows.items():
+        batch[table].extend(found)
+
+
+def _rows_of_fact(fact: FactReceived) -> TableRows:
+    return rows_for_fact_received(fact, fact.valid_from, 0)
 
 
 def write_sample(span: SampleSpan, sink: Sink, tenants: Sequence[str]) -> Iterator[int]:
@@ -218,6 +236,12 @@ class _Calls:
         self._dialogues = read_yaml_file(DIALOGUES_FILE, Dialogues, lambda *_: "").content
         self._agents = _agents(random, span.until.date())
         self._recent: list[str] = []
+        self._telephony = SampleTelephony(span.seed)
+
+    @property
+    def agents(self) -> list[tuple[str, date]]:
+        """Number and first day of each agent."""
+        return [(agent.id, agent.hired_on) for agent in self._agents]
 
     def __iter__(self) -> Iterator[_SampleCall]:
         for number, ended_at in enumerate(self._moments()):
@@ -278,6 +302,7 @@ class _Calls:
             ),
             csat=csat,
         )
+        event = self._telephony.told(event, holds="holds" in traits)
         return _SampleCall(event, scenario, agent, traits, turns, duration_ms)
 
     def _customer(self) -> Customer:

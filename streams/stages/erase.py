@@ -24,6 +24,10 @@ class CustomerCalls(Protocol):
         """Call → when it ended."""
         ...
 
+    def forget_customer(self, tenant_id: str, customer_keys: Collection[str]) -> None:
+        """Take away what other systems know of a customer, of whose calls nothing is left."""
+        ...
+
 
 ErasePersonal = Callable[[Collection[str], Collection[tuple[str, str]]], int]
 """Customer keys, and calls (tenant, id) → how many personal values were erased that the audit log had of them
@@ -90,6 +94,8 @@ class Eraser:
             "personal": before + self.erase_personal(erasure.customer_keys, about),
         }
         nothing_waits = not counts["blocked"] and not counts["under_way"]
+        if nothing_waits:
+            self.customers.forget_customer(erasure.tenant_id, erasure.customer_keys)
         is_done = nothing_waits and self.clock.now() >= erasure.asked_at + IN_FLIGHT
         receipt = self.sign(self._receipt(erasure, counts, is_done))
         self.erasures.got(erasure.erasure_id, counts, receipt, is_done=is_done)

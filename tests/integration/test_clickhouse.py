@@ -31,6 +31,7 @@ from processors.clickhouse.rows import (
     CUSTODY_EVENTS,
     DEAD_LETTERS,
     EXCHANGE_CALLS,
+    FACTS,
     MISSING_RECORDINGS,
     OUTCOMES,
     RATINGS,
@@ -46,6 +47,7 @@ from processors.clickhouse.rows import (
     rows_for_call_rated,
     rows_for_custody_changed,
     rows_for_dead_letter,
+    rows_for_fact_received,
     rows_for_recording_accessed,
     rows_for_rules_published,
     rows_for_transcript,
@@ -84,6 +86,7 @@ from schemas.messages.topics import (
     CALLS_RATED,
     CALLS_TRANSCRIBED,
     CUSTODY_CHANGED,
+    FACTS_RECEIVED,
     RECORDINGS_ACCESSED,
     VERDICTS_GIVEN,
 )
@@ -113,13 +116,14 @@ EXAMPLES = Path(__file__).parents[1] / "examples"
 WRITTEN_BY_CLICKHOUSE = ("search_text_versions", "search_text_writer")
 STORAGE = (
     *(CALLS, TRANSCRIPTS, OUTCOMES, DEAD_LETTERS, ALERTS, ALERT_DELIVERIES, RULE_PACKS, RATINGS, VERDICTS, ACCESS_LOG),
-    *(EXCHANGE_CALLS, MISSING_RECORDINGS, CUSTODY_EVENTS),
+    *(EXCHANGE_CALLS, MISSING_RECORDINGS, CUSTODY_EVENTS, FACTS),
     *("kpi_rollup_rows", "kpi_rollup_days", "reader_role_versions"),
 )
 VIEWS = (
     *("calls", "findings", "suspicions", "selected_calls", "scores", "topics", "transcripts", "segments"),
     *("outcomes", "unaccounted", "dead_letters", "alerts", "alert_deliveries", "rule_packs", "ratings", "access_log"),
     *("verdicts", "rule_precision", "custody_events", "exchange_calls", "captures", "purges", "meters"),
+    *("contact_chains", "facts", "call_facts"),
 )
 OF_ROLLUPS = ("kpi_calls", "kpi_rollup")
 """One needs parameters, one its worker: tests/integration/test_rollups.py is about them."""
@@ -977,6 +981,11 @@ def deliveries_at_random(chance: random.Random) -> list[TableRows]:
         listed = CALLS_LISTED.decode(path.read_bytes())
         later = {"listed_at": listed.listed_at + timedelta(hours=1), "recorded": not listed.recorded}
         deliveries += map(rows_for_call_listed, (listed, listed.model_copy(update=later)))
+    for place, path in enumerate(sorted(EXAMPLES.glob("facts.received.v1/*.json"))):
+        fact = FACTS_RECEIVED.decode(path.read_bytes())
+        corrected = fact.model_copy(update={"fields": {"status": "corrected"}})
+        for offset, each in enumerate((fact, corrected)):
+            deliveries.append(rows_for_fact_received(each, NOW, 2 * place + offset))
     return deliveries
 
 

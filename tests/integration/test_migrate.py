@@ -8,7 +8,7 @@ from uuid import uuid4
 import pytest
 from clickhouse_connect.driver.client import Client
 
-from processors.clickhouse.rows import CALLS, CUSTODY_EVENTS, EXCHANGE_CALLS, VERDICTS, TableRows
+from processors.clickhouse.rows import CALLS, CUSTODY_EVENTS, EXCHANGE_CALLS, FACTS, VERDICTS, TableRows
 from schemas.clickhouse.migrations import load_migrations
 from streams.adapters.clickhouse.connection import connect
 from streams.adapters.clickhouse.migrate import migrate, missing_migrations, views_of
@@ -82,10 +82,11 @@ def found_by_rules(rows: TableRows) -> TableRows:
     }
 
 
-NEW_TABLES = (VERDICTS, CUSTODY_EVENTS, EXCHANGE_CALLS)
+NEW_TABLES = (VERDICTS, CUSTODY_EVENTS, EXCHANGE_CALLS, FACTS)
 NEW_VIEWS = (
     *("suspicions", "selected_calls", "verdicts", "rule_precision"),
     *("custody_events", "exchange_calls", "captures", "purges", "meters"),
+    *("contact_chains", "facts", "call_facts"),
 )
 
 
@@ -111,6 +112,8 @@ def test_rows_of_before_show_as_they_did(engine: RunningEngine) -> None:
         "triggers",
         "roles_doubtful",
         "purged_at",
+        *("initial_call_id", "previous_call_id", "related_call_ids", "transferred_to"),
+        *("hold_ms", "queue_wait_ms", "after_call_work_ms", "disconnected_by"),
     )
     assert content(store, without=gained, views=views) == before
     assert {tuple(row["response_delays_ms"]) for row in store.all("calls")} == {()}

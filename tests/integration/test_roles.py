@@ -32,6 +32,7 @@ from processors.clickhouse.rows import (
     rows_for_call_rated,
     rows_for_custody_changed,
     rows_for_dead_letter,
+    rows_for_fact_received,
     rows_for_recording_accessed,
     rows_for_rules_published,
     rows_for_transcript,
@@ -49,6 +50,7 @@ from schemas.messages.call_analysis import Trigger
 from schemas.messages.call_ended import Agent, CallEnded, Csat, Customer
 from schemas.messages.call_rated import CallRated
 from schemas.messages.custody_changed import CustodyChanged
+from schemas.messages.fact_received import FactReceived
 from schemas.messages.recording_accessed import ALL_TENANTS, RecordingAccessed
 from schemas.messages.rules_published import RulesPublished
 from schemas.messages.topics import (
@@ -101,6 +103,7 @@ PARAMETERS: dict[str, str] = {
             "kpi_response_delay_p90",
             "kpi_satisfaction_match",
             "kpi_captured_in_time",
+            "kpi_time_to_solution",
             "kpi_alerts",
             "kpi_lift",
             "demands",
@@ -167,6 +170,7 @@ def event_of(call_id: str, tenant: str, agent: str, team: str | None) -> CallEnd
             "call_id": call_id,
             "agent": Agent(id=agent, team=team),
             "customer": Customer(key=key),
+            "previous_call_id": "earlier",
         }
     )
 
@@ -221,6 +225,15 @@ def fill(sink: ClickHouseSink) -> None:
         )
         sink.write(rows_for_custody_changed(taken))
         sink.write(rows_for_call_listed(listed.model_copy(update=own)))
+        known = {"tenant_id": event.tenant_id, "valid_from": event.started_at, "source": "orders"}
+        solved = {"status": "已签收", "solved_at": event.ended_at.isoformat()}
+        for about, which, fields in (
+            ("order", event.order_id, solved),
+            ("customer", event.customer.key, {"tier": "gold"}),
+            ("agent", event.agent.id, {"trained_on": "2026-02-16"}),
+        ):
+            fact = FactReceived.model_validate(known | {"entity": about, "key": which, "fields": fields})
+            sink.write(rows_for_fact_received(fact, NOW, number))
         told = {"state": "purged", "reason": "request", "policy_version": "", "purge_id": "p1", "ended_at": None}
         sink.write({"purge_versions": [{**own, **told, "at": NOW, "version": 1}]})
     letter = CALLS_DEAD_LETTERS.decode(next((EXAMPLES / CALLS_DEAD_LETTERS.name).glob("*.json")).read_bytes())
@@ -385,6 +398,16 @@ def test_alerts_are_seen_as_far_as_the_role_goes(user: str, engine: RunningEngin
 )
 def test_rows_are_seen_by_tenant(user: str, view: str, tenants: set[str], engine: RunningEngine) -> None:
     assert answer(engine, user, f"SELECT DISTINCT tenant_id FROM {view}") == tenants
+
+
+def test_of_what_other_systems_know_nobody_is_shown_whose_it_is(engine: RunningEngine) -> None:
+    keys = "SELECT DISTINCT entity, ifNull(key, 'withheld') FROM"
+    shown = answer(engine, "ana", f"{keys} facts")
+    assert shown == answer(engine, "ana", f"{keys} call_facts")
+    assert {"order\twithheld", "customer\twithheld", "agent\t1001"} <= shown
+    assert answer(engine, "ines", "SELECT DISTINCT call_id FROM call_facts") == SEEN["ines"]
+    refusal(engine, "ines", "SELECT count() FROM facts")
+    refusal(engine, "agent_1001", "SELECT count() FROM call_facts")
 
 
 def test_an_inspector_finds_the_calls_of_a_customer(engine: RunningEngine) -> None:

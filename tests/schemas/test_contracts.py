@@ -1,6 +1,7 @@
 """The published contracts are those of the models, and the example messages keep them."""
 
 import json
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,7 @@ from schemas.messages.topics import (
     CALLS_LISTED,
     CALLS_RATED,
     CUSTODY_CHANGED,
+    FACTS_RECEIVED,
     RECORDINGS_ACCESSED,
     RULES_PUBLISHED,
     TOPICS,
@@ -71,11 +73,12 @@ def test_schemas_refuse_unknown_fields_in_exactly_the_parts_that_decoding_does()
         "call_ended.v1.schema.json",
         "call_listed.v1.schema.json",
         "call_rated.v1.schema.json",
+        "fact_received.v1.schema.json",
         "rules_published.v1.schema.json",
         "transcript_received.v1.schema.json",
         "verdict_given.v1.schema.json",
     }
-    for topic in (CALLS_ENDED, CALLS_LISTED, CALLS_RATED, TRANSCRIPTS_RECEIVED, VERDICTS_GIVEN):
+    for topic in (CALLS_ENDED, CALLS_LISTED, CALLS_RATED, FACTS_RECEIVED, TRANSCRIPTS_RECEIVED, VERDICTS_GIVEN):
         assert refusing[schema_file(topic.message)] == named[schema_file(topic.message)]
     pack = "rules_published.v1.schema.json"
     assert named[pack] - refusing[pack] == {"RulesPublished"}
@@ -166,6 +169,8 @@ def test_the_key_schema_accepts_the_keys_that_the_stages_write(topic: AnyTopic) 
         key = "*/finance@12"
     if topic is AUDIT_CHECKPOINTS:
         key = "1207"
+    if topic is FACTS_RECEIVED:
+        key = sha256(b"demo/order/SO1").hexdigest()
     validator = Draft202012Validator(schema, format_checker=FormatChecker(["uuid"]))
     assert validator.is_valid(key)
     assert not validator.is_valid("demo/../x")

@@ -27,7 +27,7 @@ from schemas.messages.call_analysis import (
     TopicMention,
     Trigger,
 )
-from schemas.messages.call_ended import Agent, Audio, CallEnded, Csat, Customer
+from schemas.messages.call_ended import Agent, Audio, CallEnded, Csat, Customer, DisconnectedBy
 from schemas.messages.call_rated import CallRated
 from schemas.messages.outcome import OUTCOMES
 from schemas.messages.transcript import EngineIdentity
@@ -124,7 +124,21 @@ def _a_call(random: Random, number: int, ended_at: datetime) -> CallEnded:
         order_status=random.choice(("paid", "sent", None)),
         audio=Audio(uri=f"s3://callstream/{number}.wav", sha256="0" * 64, bytes=44),
         csat=Csat(score=random.randrange(1, 6)) if random.random() < 0.3 else None,
+        **_of_telephony(Random(f"telephony/{number}"), number),
     )
+
+
+def _of_telephony(random: Random, number: int) -> dict[str, Any]:
+    """Each of it of most calls; some were handed on to a call that is known, others to nobody knows whom."""
+    ended: tuple[DisconnectedBy, ...] = ("agent", "customer", "system", "transfer")
+    told = {
+        "hold_ms": random.choice((0, 20_000, 75_500)),
+        "queue_wait_ms": random.randrange(90_000),
+        "after_call_work_ms": random.randrange(120_000),
+        "disconnected_by": random.choice(ended),
+        "transferred_to": f"call-{number + 1}" if random.random() < 0.2 else None,
+    }
+    return {name: value for name, value in told.items() if random.random() < 0.8}
 
 
 def _an_analysis(random: Random, call: CallEnded, version: int) -> CallAnalysis:
@@ -559,6 +573,25 @@ def _house_scripts(_: Reference, analysis: CallAnalysis) -> Pair | None:
     return (kept, asked) if asked else None
 
 
+def _told(name: str) -> Rule:
+    """What telephony tells of a call, and nothing where it does not."""
+    return _mean(lambda _, analysis: getattr(analysis.call, name))
+
+
+def _handling_ms(_: Reference, analysis: CallAnalysis) -> float | None:
+    call = analysis.call
+    if call.after_call_work_ms is None:
+        return None
+    return (call.ended_at - call.started_at) / timedelta(milliseconds=1) + call.after_call_work_ms
+
+
+def _was_handed_on(_: Reference, analysis: CallAnalysis) -> bool | None:
+    call = analysis.call
+    if call.transferred_to is not None:
+        return True
+    return None if call.disconnected_by is None else call.disconnected_by == "transfer"
+
+
 def _settled(reference: Reference, analysis: CallAnalysis) -> bool | None:
     resolution = reference.resolution(analysis)
     return None if resolution in (None, "pending") else resolution == "resolved"
@@ -594,6 +627,14 @@ RULES: Mapping[str, Rule] = {
     "customer_interruption_rate": _ratio("customer_interruptions", "customer_turns"),
     "non_talk": _ratio("non_talk_ms", "duration_ms"),
     "unexcused_silence": _ratio("unexcused_silence_ms", "duration_ms"),
+    "queue_wait": _told("queue_wait_ms"),
+    "hold_time": _told("hold_ms"),
+    "after_call_work": _told("after_call_work_ms"),
+    "handling_time": _mean(_handling_ms),
+    "transfer_rate": _share(_was_handed_on),
+    "customer_disconnects": _share(
+        lambda _, analysis: None if (by := analysis.call.disconnected_by) is None else by == "customer"
+    ),
     "customer_agitation": _at_least("customer_agitated_segments", 1),
     "agent_agitation": _at_least("agent_agitation_max", 0.5),
     "first_contact_resolution": _share(_settled_at_first_contact),

@@ -104,6 +104,7 @@ class MemoryTables:
     customers: dict[str, dict[str, datetime]] = field(default_factory=dict)
     in_list: dict[str, ListedCall] = field(default_factory=dict)
     mutated: int = 0
+    forgotten: set[tuple[str, str]] = field(default_factory=set)
 
     def now(self) -> datetime:
         return self.clock.now()
@@ -113,6 +114,9 @@ class MemoryTables:
 
     def calls_of_customer(self, _tenant_id: str, customer_keys: Collection[str]) -> dict[str, datetime]:
         return {call: at for key in customer_keys for call, at in self.customers.get(key, {}).items()}
+
+    def forget_customer(self, tenant_id: str, customer_keys: Collection[str]) -> None:
+        self.forgotten |= {(tenant_id, key) for key in customer_keys}
 
     def listed(self, _tenant_id: str, calls: Collection[str]) -> Mapping[str, ListedCall]:
         return {call: self.in_list[call] for call in calls if call in self.in_list}

@@ -52,6 +52,7 @@ COLUMNS: Mapping[str, ExpressionType] = {
             *("tenant_id", "direction", "handled_by", "agent_id", "agent_team", "agent_seniority", "queue"),
             *("inquiry_type", "industry", "course_type", "outcome", "outcome_reason", "language", "risk_level"),
             *("order_status", "customer_value_tier", "newest_order_status", "newest_customer_value_tier", "resolution"),
+            "disconnected_by",
         ),
         "text",
     ),
@@ -59,6 +60,7 @@ COLUMNS: Mapping[str, ExpressionType] = {
         (
             *("duration_ms", "score", "settled_score", "risk_score", "rating", "analysis_version"),
             *("scripts_asked", "scripts_kept", "script_rules_asked", "script_rules_kept"),
+            *("hold_ms", "queue_wait_ms", "after_call_work_ms"),
         ),
         "number",
     ),

@@ -11,6 +11,7 @@ from typing import Any
 
 from clickhouse_connect.driver.client import Client
 
+from processors.clickhouse.rows import FACTS
 from processors.custody.backups import TablePart, lines_of
 from schemas.clickhouse.cluster import LOCAL_SUFFIX
 from streams.adapters.clickhouse.errors import translated_errors
@@ -18,6 +19,9 @@ from streams.adapters.clickhouse.rollups import STAGING
 from streams.adapters.clickhouse.statements import INSERT_SETTINGS, read_rows, stream_of
 
 LEDGER = "schema_migrations"
+NOT_BACKED_UP = frozenset({LEDGER, FACTS})
+"""Facts are kept by the systems that tell them, which tell them again. In a backup nothing would say which of them are
+of a customer who was erased since."""
 """Which migrations were applied: the manifest says it by number, and `migrate` writes it again."""
 
 WHOLE = ""
@@ -49,7 +53,8 @@ class ReadTable:
 
 
 def read_tables(client: Client) -> list[ReadTable]:
-    """The tables of the database with rows of their own; those that views write into, behind those they read.
+    """The tables of the database with rows of their own, but for facts; those that views write into, behind those they
+    read.
 
     Raises as `connect` does.
     """
@@ -72,7 +77,7 @@ def read_tables(client: Client) -> list[ReadTable]:
         local = f"{name}{LOCAL_SUFFIX}"
         distributed = engine == "Distributed" and local in engines
         of_shard = name.endswith(LOCAL_SUFFIX) and engines.get(name.removesuffix(LOCAL_SUFFIX)) == "Distributed"
-        passing = name == LEDGER or name.startswith((STAGING, ".inner"))
+        passing = name in NOT_BACKED_UP or name.startswith((STAGING, ".inner"))
         if passing or of_shard or not (distributed or engine.endswith("MergeTree")):
             continue
         names, types = columns[name]

@@ -7,10 +7,12 @@ import time
 from collections import defaultdict
 from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import UTC, date, datetime
+from hashlib import sha256
 from typing import Any, cast
 
 from processors.clickhouse.purge_sql import (
     CONTACTS,
+    FORGET_CUSTOMER,
     KEEP_CONTACTS,
     OF_A_PERSON,
     PURGE_STATE_STEP,
@@ -35,6 +37,9 @@ TIMEOUT_S = 3_600
 
 OLD_PARTS_WITHIN_S = 300.0
 """So long ClickHouse may take to remove what mutations have replaced: forty seconds, and its own rhythm."""
+
+# Which facts go is asked of the calls, which nothing changes meanwhile: every replica finds the same.
+_AT_ONCE = "SETTINGS mutations_sync = 2, allow_nondeterministic_mutations = 1"
 
 _STATES = {"blocked": 0, "purging": PURGE_STATE_STEP, "purged": 2 * PURGE_STATE_STEP}
 
@@ -170,6 +175,11 @@ class ClickHousePurge:
             self._mutate(purged.mutation(), tenant=tenant_id, calls=list(calls), at=_milliseconds(at))
         return before
 
+    def forget_customer(self, tenant_id: str, customer_keys: Collection[str]) -> None:
+        """Take away what other systems know of a customer, of whose calls nothing is left. Again is right."""
+        digests = sorted(sha256(key.encode()).hexdigest() for key in customer_keys)
+        self._mutate(FORGET_CUSTOMER, tenant=tenant_id, digests=digests)
+
     def left(self, tenant_id: str, calls: Sequence[str], *, of_a_person: bool) -> PlaceCounts:
         """Table → rows that still have something of these calls: 0 everywhere, after `destroy`."""
         counts = dict.fromkeys(TABLES, 0)
@@ -245,7 +255,7 @@ class ClickHousePurge:
     def _mutate(self, statement: str, **parameters: object) -> None:
         for sql in to_sql((statement,), self._cluster):
             with self._connection.client() as client:
-                execute(client, "destroying what tells of calls", f"{sql} SETTINGS mutations_sync = 2", **parameters)
+                execute(client, "destroying what tells of calls", f"{sql} {_AT_ONCE}", **parameters)
 
     def _write(self, rows: Mapping[str, Sequence[Mapping[str, object]]]) -> None:
         with self._connection.client() as client:

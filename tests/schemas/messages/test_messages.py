@@ -98,6 +98,17 @@ BAD_EVENTS: dict[str, tuple[bytes | None, tuple[str, ...]]] = {
         event(ended_at=f"{datetime.now(UTC) + timedelta(days=2):%Y-%m-%dT%H:%M:%SZ}"),
         ("ended_at: datetime_in_the_future",),
     ),
+    "more hold than the call lasted, and a minute": (event(hold_ms=30 * 60_000), ("message: hold_too_long",)),
+    "hold of less than nothing": (event(hold_ms=-1), ("hold_ms: greater_than_equal",)),
+    "after-call work of more than a week": (
+        event(after_call_work_ms=7 * 86_400_000 + 1),
+        ("after_call_work_ms: less_than_equal",),
+    ),
+    "ended by somebody whom nobody knows": (event(disconnected_by="peer"), ("disconnected_by: literal_error",)),
+    "handed on to a phone number with a plus": (
+        event(transferred_to="+8613800138000"),
+        ("transferred_to: string_pattern_mismatch",),
+    ),
     "lasts more than a week": (event(ended_at="2026-01-08T00:00:01Z"), ("message: call_too_long",)),
     "speaks after a week": (
         audio(speaker_segments=[{"role": "agent", "start_ms": 0, "end_ms": 604_800_001}]),

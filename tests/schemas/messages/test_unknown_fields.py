@@ -15,6 +15,7 @@ from schemas.messages.topics import (
     CALLS_LISTED,
     CALLS_RATED,
     CALLS_TRANSCRIBED,
+    FACTS_RECEIVED,
     RULES_PUBLISHED,
     TOPICS,
     TRANSCRIPTS_RECEIVED,
@@ -56,12 +57,13 @@ def with_unknown_field(message: Message, *paths: tuple[str | int, ...]) -> bytes
     return json.dumps(content).encode()
 
 
-def test_other_programs_write_calls_lists_transcripts_ratings_and_verdicts_and_nothing_else() -> None:
+def test_other_programs_write_calls_lists_transcripts_ratings_facts_and_verdicts_and_nothing_else() -> None:
     outside = {topic.name for topic in TOPICS if topic.from_outside}
     assert outside == {
         CALLS_ENDED.name,
         CALLS_LISTED.name,
         CALLS_RATED.name,
+        FACTS_RECEIVED.name,
         TRANSCRIPTS_RECEIVED.name,
         VERDICTS_GIVEN.name,
     }

@@ -3,6 +3,7 @@
 import json
 import os
 import sys
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
@@ -43,8 +44,10 @@ class Terminal:
         for name, value in settings.items():
             self._monkeypatch.setenv(PREFIX + name.upper(), str(value))
 
-    def run(self, *arguments: str | Path) -> Finished:
+    def run(self, *arguments: str | Path, stdin: str = "") -> Finished:
         self._capsys.readouterr()
+        if stdin:
+            self._monkeypatch.setattr(sys, "stdin", StringIO(stdin))
         self._monkeypatch.setattr(sys, "argv", ["callstream", *map(str, arguments)])
         with pytest.raises(SystemExit) as end:
             main()

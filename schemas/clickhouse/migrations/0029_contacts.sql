@@ -1,0 +1,10 @@
+-- What telephony knows of a call beside the recording: to which contact it belongs, hold, queue, after-call work, who hung up. Calls
+-- of before have none of it.
+ALTER TABLE {{both call_versions}} {{on_cluster}} ADD COLUMN IF NOT EXISTS initial_call_id Nullable(String) COMMENT 'first call of the contact, as the telephony side tells it; null when it does not' {{stored CODEC(ZSTD(1))}} AFTER language_hint;
+ALTER TABLE {{both call_versions}} {{on_cluster}} ADD COLUMN IF NOT EXISTS previous_call_id Nullable(String) COMMENT 'call that this one continues; null when the telephony side tells of none' {{stored CODEC(ZSTD(1))}} AFTER initial_call_id;
+ALTER TABLE {{both call_versions}} {{on_cluster}} ADD COLUMN IF NOT EXISTS related_call_ids Array(String) COMMENT 'other calls that have to do with it, as the telephony side tells them' {{stored CODEC(ZSTD(1))}} AFTER previous_call_id;
+ALTER TABLE {{both call_versions}} {{on_cluster}} ADD COLUMN IF NOT EXISTS transferred_to Nullable(String) COMMENT 'call that this one was handed on to; null when there is none, or it is not known' {{stored CODEC(ZSTD(1))}} AFTER related_call_ids;
+ALTER TABLE {{both call_versions}} {{on_cluster}} ADD COLUMN IF NOT EXISTS hold_ms Nullable(UInt64) COMMENT 'how long the customer was on hold, ms; null when the telephony side does not tell' AFTER transferred_to;
+ALTER TABLE {{both call_versions}} {{on_cluster}} ADD COLUMN IF NOT EXISTS queue_wait_ms Nullable(UInt64) COMMENT 'how long the customer waited in the queue before the call, ms; null when the telephony side does not tell' AFTER hold_ms;
+ALTER TABLE {{both call_versions}} {{on_cluster}} ADD COLUMN IF NOT EXISTS after_call_work_ms Nullable(UInt64) COMMENT 'how long the agent worked on it after it had ended, ms; null when the telephony side does not tell' AFTER queue_wait_ms;
+ALTER TABLE {{both call_versions}} {{on_cluster}} ADD COLUMN IF NOT EXISTS disconnected_by LowCardinality(Nullable(String)) COMMENT 'who ended the call: agent, customer, system or transfer; null when the telephony side does not tell' AFTER after_call_work_ms;
