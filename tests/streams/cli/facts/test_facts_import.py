@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import create_engine, text
 
-from processors.custody.customer_keys import customer_key
+from processors.custody.customer_keys import CustomerKeys
 from schemas.messages.fact_received import FactReceived
 from schemas.messages.topics import FACTS_RECEIVED
 from streams.adapters.kafka.client import TopicReader, apply_topics
@@ -106,7 +106,8 @@ def test_a_database_is_asked_for_what_is_new(terminal: Terminal) -> None:
     _make(url)
     arguments = ("--from-database", "-", "--query", ASK, *CREDIT, "--since", "2026-03-02")
     facts = imported(terminal, terminal.folder, *arguments, stdin=f"{url}\n")
-    bands = {customer_key(number, SECRET): band for number, band in (("13800138000", "B"), ("13900139000", "A"))}
+    keys = CustomerKeys(1, {1: SECRET})
+    bands = {keys.of("acme", number): band for number, band in (("13800138000", "B"), ("13900139000", "A"))}
     assert {fact.key: fact.fields["band"] for fact in facts} == bands
     done = asked(terminal, url, "--since", "2026-03-03", "--dry-run")
     assert done.err.splitlines() == ["row 2: phone: is not a phone number", "left out 1 row(s)"]
@@ -116,11 +117,11 @@ def test_a_database_is_asked_for_what_is_new(terminal: Terminal) -> None:
 @pytest.mark.postgresql
 def test_postgresql_is_asked_for_what_is_new_and_not_changed(terminal: Terminal, postgresql: PostgresqlServer) -> None:
     url = postgresql.new_database()
-    _make(url)
+    _make(url, "CREATE SEQUENCE visits")
     terminal.set(customer_key_secret=SECRET)
     done = asked(terminal, url, "--since", "2026-03-02", "--dry-run")
     assert "read 2 fact(s) of credit, the newest valid from 2026-03-05T01:30:00+00:00" in done.out
-    changing = ("--query", "SELECT CAST(lo_create(0) AS text) AS phone, now() AS changed, 1 AS band")
+    changing = ("--query", "SELECT CAST(nextval('visits') AS text) AS phone, now() AS changed, 1 AS band")
     refused = terminal.run("facts", "import", "--from-database", "-", *changing, *CREDIT, "--dry-run", stdin=f"{url}\n")
     assert refused.code == EXIT_PROBLEM
     assert "read-only transaction" in refused.err
@@ -130,10 +131,10 @@ def test_postgresql_is_asked_for_what_is_new_and_not_changed(terminal: Terminal,
     assert "wrong-secret" not in gone.err + gone.out
 
 
-def _make(url: str) -> None:
+def _make(url: str, *further: str) -> None:
     engine = create_engine(url)
     with engine.begin() as connection:
-        for statement in MAKE:
+        for statement in (*MAKE, *further):
             connection.execute(text(statement))
     engine.dispose()
 
