@@ -1,5 +1,6 @@
 """Rows of somebody's table as facts: which column is what, and why a row is none. Pure."""
 
+import json
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -84,12 +85,12 @@ class FactColumns:
             "tenant_id": self.tenant_id,
             "entity": self.entity,
             "key": key,
-            "valid_from": self._valid_from(row),
+            "valid_from": self._valid_from(row).isoformat(),
             "fields": told,
             "source": self.source,
         }
         try:
-            return FactReceived.decode(FactReceived.model_construct(**content).encode())
+            return FactReceived.decode(json.dumps(content).encode())
         except InvalidMessageError as error:
             raise FactRowError("; ".join(error.problems)) from None
 

@@ -172,7 +172,7 @@ def sample_rows(span: SampleSpan, judge: Judge | None = None) -> Iterator[TableR
     judge = judge or Judge(JudgeSettings(tenants=SAMPLE_TENANTS))
     past = _Past()
     calls = _Calls(span, random)
-    facts = SampleFacts(SAMPLE_TENANT, span.seed, span.until)
+    facts = SampleFacts(SAMPLE_TENANT, span.seed, span.until, ZONE)
     first = span.until - timedelta(days=span.days)
     batch: dict[str, list[dict[str, object]]] = defaultdict(list)
     for fact in (*facts.of_agents(calls.agents, first), *facts.of_courses(first)):

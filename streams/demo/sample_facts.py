@@ -5,7 +5,7 @@ Drawn from generators of their own: the calls, and all that is said in them, are
 
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta, tzinfo
 from random import Random
 from typing import Any
 
@@ -67,6 +67,8 @@ class SampleFacts:
     tenant_id: str
     seed: int
     until: datetime
+    zone: tzinfo
+    """In which these systems write their times."""
     _known: set[tuple[str, str]] = field(default_factory=set, init=False, repr=False)
 
     def of_agents(self, agents: Collection[tuple[str, date]], first: datetime) -> Iterator[FactReceived]:
@@ -76,7 +78,10 @@ class SampleFacts:
             told = {"hired_on": hired_on.isoformat()}
             yield self._fact("agent", agent_id, first, told, "personnel")
             if number % 2 == 0:
-                trained = told | {"trained_on": trained_at.date().isoformat(), "training": "合规话术"}
+                trained = told | {
+                    "trained_on": trained_at.astimezone(self.zone).date().isoformat(),
+                    "training": "合规话术",
+                }
                 yield self._fact("agent", agent_id, trained_at, trained, "personnel")
 
     def of_courses(self, first: datetime) -> Iterator[FactReceived]:
@@ -109,19 +114,19 @@ class SampleFacts:
             delivered_at = max(delivered_at, call.ended_at + timedelta(hours=random.randrange(3, 50)))
         else:
             delivered_at = min(delivered_at, call.started_at - timedelta(hours=1))
-        told = {"ordered_at": _text(ordered_at), "promised_at": _text(promised_at)}
-        before = told | {"status": status} | ({} if on_its_way else {"delivered_at": _text(delivered_at)})
+        told = {"ordered_at": self._text(ordered_at), "promised_at": self._text(promised_at)}
+        before = told | {"status": status} | ({} if on_its_way else {"delivered_at": self._text(delivered_at)})
         yield self._fact("order", order_id, ordered_at, before, "orders")
-        problem = {"problem_at": _text(call.started_at)}
+        problem = {"problem_at": self._text(call.started_at)}
         solved_at = call.ended_at + timedelta(hours=random.lognormvariate(2.6, 0.9))
         if on_its_way and delivered_at <= self.until:
-            arrived = told | problem | {"status": "已签收", "delivered_at": _text(delivered_at)}
+            arrived = told | problem | {"status": "已签收", "delivered_at": self._text(delivered_at)}
             yield self._fact("order", order_id, delivered_at, arrived, "orders")
             before = arrived
         if on_its_way:
             solved_at = max(solved_at, delivered_at + timedelta(minutes=1))
         if random.random() < 0.85 and solved_at <= self.until:
-            solved = before | problem | {"solved_at": _text(solved_at)}
+            solved = before | problem | {"solved_at": self._text(solved_at)}
             yield self._fact("order", order_id, solved_at, solved, "orders")
 
     def _fact(self, entity: str, key: str, valid_from: datetime, fields: dict[str, str], source: str) -> FactReceived:
@@ -129,6 +134,5 @@ class SampleFacts:
             tenant_id=self.tenant_id, entity=entity, key=key, valid_from=valid_from, fields=fields, source=source
         )
 
-
-def _text(moment: datetime) -> str:
-    return moment.isoformat(timespec="seconds")
+    def _text(self, moment: datetime) -> str:
+        return moment.astimezone(self.zone).isoformat(timespec="seconds")

@@ -227,12 +227,12 @@ def fill(sink: ClickHouseSink) -> None:
         sink.write(rows_for_call_listed(listed.model_copy(update=own)))
         known = {"tenant_id": event.tenant_id, "valid_from": event.started_at, "source": "orders"}
         solved = {"status": "已签收", "solved_at": event.ended_at.isoformat()}
-        for about, which, fields in (
+        for thing, which, fields in (
             ("order", event.order_id, solved),
             ("customer", event.customer.key, {"tier": "gold"}),
             ("agent", event.agent.id, {"trained_on": "2026-02-16"}),
         ):
-            fact = FactReceived.model_validate(known | {"entity": about, "key": which, "fields": fields})
+            fact = FactReceived.model_validate(known | {"entity": thing, "key": which, "fields": fields})
             sink.write(rows_for_fact_received(fact, NOW, number))
         told = {"state": "purged", "reason": "request", "policy_version": "", "purge_id": "p1", "ended_at": None}
         sink.write({"purge_versions": [{**own, **told, "at": NOW, "version": 1}]})

@@ -12,6 +12,7 @@ from processors.clickhouse.rows import (
     CALLS,
     CUSTODY_EVENTS,
     DEAD_LETTERS,
+    FACTS,
     OUTCOMES,
     RATINGS,
     RULE_PACKS,
@@ -25,6 +26,7 @@ from processors.clickhouse.rows import (
     rows_for_call_rated,
     rows_for_custody_changed,
     rows_for_dead_letter,
+    rows_for_fact_received,
     rows_for_recording_accessed,
     rows_for_rules_published,
     rows_for_transcript,
@@ -37,6 +39,7 @@ from schemas.messages.call_analysis import CallAnalysis
 from schemas.messages.call_ended import CallEnded
 from schemas.messages.call_rated import CallRated
 from schemas.messages.dead_letter import DeadLetter
+from schemas.messages.fact_received import FactReceived
 from schemas.messages.topics import (
     ALERTS_DELIVERED,
     ALERTS_RAISED,
@@ -46,6 +49,7 @@ from schemas.messages.topics import (
     CALLS_RATED,
     CALLS_TRANSCRIBED,
     CUSTODY_CHANGED,
+    FACTS_RECEIVED,
     RECORDINGS_ACCESSED,
     RULES_PUBLISHED,
     VERDICTS_GIVEN,
@@ -82,6 +86,11 @@ def a_verdict(name: str = "violation_missed") -> VerdictGiven:
     return VERDICTS_GIVEN.decode(example(VERDICTS_GIVEN.name, name))
 
 
+def a_fact(**fields: str) -> FactReceived:
+    fact = FACTS_RECEIVED.decode(example(FACTS_RECEIVED.name, "order_that_was_solved"))
+    return fact.model_copy(update={"fields": fields}) if fields else fact
+
+
 def a_letter(name: str = "conflicting_call") -> DeadLetter:
     return CALLS_DEAD_LETTERS.decode(example("calls.dead_letters.v1", name))
 
@@ -99,6 +108,7 @@ FILLED_BY_A_PURGE = {"purged_at", "kept_contact"}
         pytest.param(OUTCOMES, rows_for_dead_letter(a_letter())[OUTCOMES][0], id="a refused call"),
         pytest.param(DEAD_LETTERS, rows_for_dead_letter(a_letter())[DEAD_LETTERS][0], id="a dead letter"),
         pytest.param(RATINGS, rows_for_call_rated(a_rating())[RATINGS][0], id="what a customer said later"),
+        pytest.param(FACTS, rows_for_fact_received(a_fact(), READ_AT, 7)[FACTS][0], id="what another system knows"),
         pytest.param(VERDICTS, rows_for_verdict_given(a_verdict())[VERDICTS][0], id="a verdict"),
         pytest.param(
             ALERTS,
@@ -332,3 +342,19 @@ def test_of_verdicts_of_one_moment_the_same_one_stands_in_whatever_order_they_co
     later = one.model_copy(update={"given_at": one.given_at + timedelta(milliseconds=1)})
     (last,) = rows_for_verdict_given(later)[VERDICTS]
     assert all(int(str(last["version"])) > int(str(row["version"])) for row in rows)
+
+
+def test_of_one_moment_what_was_written_last_stands() -> None:
+    """Also within the same millisecond: all of one thing lies in one partition."""
+    later = READ_AT + timedelta(milliseconds=1)
+    versions = [
+        rows_for_fact_received(a_fact(), written_at, offset)[FACTS][0]["version"]
+        for written_at, offset in ((READ_AT, 2**62), (READ_AT, 2**63 - 1), (later, 0))
+    ]
+    assert versions == sorted(versions, key=int)  # type: ignore[call-overload]
+    assert len(set(versions)) == 3
+
+
+def test_personal_numbers_in_fields_are_masked_whoever_wrote_them() -> None:
+    (row,) = rows_for_fact_received(a_fact(phone="13800138000", paid="13800138000.50"), READ_AT, 0)[FACTS]
+    assert row["fields"] == {"phone": "[手机号]", "paid": "13800138000.50"}

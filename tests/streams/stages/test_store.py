@@ -11,10 +11,11 @@ from pathlib import Path
 
 import pytest
 
-from processors.clickhouse.rows import CALLS, DEAD_LETTERS, OUTCOMES, TRANSCRIPTS
+from processors.clickhouse.rows import CALLS, DEAD_LETTERS, FACTS, OUTCOMES, TRANSCRIPTS
 from schemas.errors import RetryableError, UnreadableBatchError
 from schemas.messages.call_analysis import CallAnalysis
 from schemas.messages.dead_letter import DeadLetter, dead_letter_for
+from schemas.messages.fact_received import FactReceived
 from schemas.messages.message import Message
 from schemas.messages.records import ConsumerRecord, ProducerRecord
 from schemas.messages.topics import (
@@ -24,8 +25,10 @@ from schemas.messages.topics import (
     CALLS_ENDED,
     CALLS_REANALYZED,
     CALLS_TRANSCRIBED,
+    FACTS_RECEIVED,
     TOPICS,
     TRANSCRIPTS_RECEIVED,
+    key_of_fact,
     message_key,
 )
 from schemas.messages.transcript import Transcript
@@ -338,6 +341,22 @@ class TestWhatCannotBeRead:
         pipeline.send(CALLS_ANALYZED.name, None, None)
         pipeline.run_until(lambda: len(pipeline.sink.rows(DEAD_LETTERS)) == 2)
         assert len(pipeline.sink.rows(CALLS)) == 1
+
+    def test_a_wrong_fact_becomes_a_dead_letter_that_refuses_no_call_and_the_next_is_stored(self) -> None:
+        pipeline = Pipeline()
+        fact = FactReceived(
+            tenant_id="acme", entity="order", key="o1", valid_from=NOW, fields={"status": "sent"}, source="orders"
+        )
+        key = key_of_fact(fact)
+        wrong = fact.encode().replace(b'"fields":{"status":"sent"}', b'"fields":{"status":7}')
+        for value in (wrong, fact.encode()):
+            pipeline.send(FACTS_RECEIVED.name, value, key)
+        pipeline.run_until(lambda: len(pipeline.sink.rows(DEAD_LETTERS)) == 1)
+        letter = DeadLetter.decode(pipeline.broker.records[CALLS_DEAD_LETTERS.name][-1].value)
+        assert (letter.problems, letter.call_id) == (("fields.<unknown field>: string_type",), None)
+        assert outcomes(pipeline) == []
+        (row,) = pipeline.sink.rows(FACTS)
+        assert (row["key"], row["fields"]) == ("o1", {"status": "sent"})
 
     def test_the_same_record_twice_has_one_dead_letter_id(self) -> None:
         pipeline = Pipeline(failures=1)
