@@ -219,7 +219,7 @@ def search(
 
     settings = command_settings()
     _check_purpose(reason, ticket)
-    files, language = TableFiles(csv, xlsx), choose_language(lang)
+    files, language = TableFiles.asked_for(csv, xlsx, as_json=as_json), choose_language(lang)
     to_keep = None if save is None else criteria_to_keep(context, save)
     if role is not None and role not in get_args(Role):
         raise SearchError(f"--role: {' or '.join(get_args(Role))}")

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from datetime import date, datetime, time
 from math import isfinite
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Self
 
 import typer
 
@@ -73,6 +73,13 @@ class TableFiles:
                 raise TableFileError(f"{file} exists: name another file, or remove it.")
             if not file.absolute().parent.is_dir():
                 raise TableFileError(f"{file.parent} is no folder: make it, or name a file in another.")
+
+    @classmethod
+    def asked_for(cls, csv: Path | None, xlsx: Path | None, *, as_json: bool) -> Self:
+        """Those of a command that prints JSON as well. Raises `typer.BadParameter` where it was asked for both."""
+        if as_json and (csv or xlsx):
+            raise typer.BadParameter("prints, and --csv and --xlsx write files: give one of them", param_hint="--json")
+        return cls(csv, xlsx)
 
     def __bool__(self) -> bool:
         return bool(self._wanted)

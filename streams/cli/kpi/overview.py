@@ -61,7 +61,7 @@ def show_kpis(
     if markdown:
         typer.echo(kpi_markdown(), nl=False)
         return
-    files = TableFiles(csv, xlsx)
+    files = TableFiles.asked_for(csv, xlsx, as_json=as_json)
     dimension = choose_dimension(by)
     report = KpiReport(lang, as_json, tenant)
     period = report.period(last, first, to)

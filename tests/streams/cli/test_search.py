@@ -350,6 +350,7 @@ class TestFiles:
         assert [row[1].value for row in sheet.iter_rows()] == ["通话编号", "c2", "rich"]
         again = there.run(*asked)
         assert (again.code, "exists" in again.err) == (1, True)
+        assert there.run("search", "--tenant", "acme", "--json", "--csv", "both.csv").code == 2
 
     def test_headings_in_english(self, there: Terminal) -> None:
         assert there.run("search", "--tenant", "acme", "--csv", "en.csv", "--lang", "en").code == 0
