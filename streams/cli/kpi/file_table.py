@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from processors.kpi.hours import HourLine
 from processors.kpi.reports import KpiLine
 from schemas.config.kpis.kpi import DIMENSIONS, Dimension, Kpi
 from streams.cli.console.table_file import Cell, FileTable, Share
@@ -17,6 +18,22 @@ def kpi_file_table(lines: Sequence[KpiLine], dimension: Dimension, lang: Languag
     zh = lang == "zh"
     headings = tuple(WORDS[name][0 if zh else 1] for name in names)
     return FileTable(title, headings, [_row(line, zh=zh) for line in lines])
+
+
+def hours_file_table(kpi: Kpi, lines: Sequence[HourLine], lang: Language, title: str) -> FileTable:
+    """A row for each hour; the weekday, from 1 for Monday, is empty where all days are taken together."""
+    zh = lang == "zh"
+    names = ("tenant", "weekday", "hour", "kpi_id", "kpi", "unit", "value", "low", "high", "n", "pending_calls")
+    name = kpi.name.zh if zh else kpi.name.en
+    rows = [
+        (
+            *(line.tenant_id, line.weekday, line.hour, kpi.id, name, kpi.unit),
+            *(_number(kpi, each) for each in (line.found.value, line.found.low, line.found.high)),
+            *(line.found.n, line.found.pending),
+        )
+        for line in lines
+    ]
+    return FileTable(title, tuple(WORDS[each][0 if zh else 1] for each in names), rows)
 
 
 def _row(line: KpiLine, *, zh: bool) -> tuple[Cell, ...]:

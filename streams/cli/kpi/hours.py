@@ -10,7 +10,9 @@ from processors.kpi.hours import HourLine, hour_lines
 from processors.kpi.own_kpis import kpis_in_force
 from schemas.config.kpis.kpi import Kpi
 from streams.cli.console.options import JsonOption
+from streams.cli.console.table_file import CsvOption, TableFiles, XlsxOption
 from streams.cli.kpi.cells import interval_cell, value_cell
+from streams.cli.kpi.file_table import hours_file_table
 from streams.cli.kpi.options import FromOption, LangOption, LastOption, TenantOption, ToOption, choose_kpis
 from streams.cli.kpi.report import KpiReport
 from streams.cli.kpi.words import WEEKDAYS
@@ -27,6 +29,8 @@ def show_hours(
     tenant: TenantOption = None,
     lang: LangOption = None,
     as_json: JsonOption = False,
+    csv: CsvOption = None,
+    xlsx: XlsxOption = None,
 ) -> None:
     """Show a KPI by the hour in which calls end, over all days of the period.
 
@@ -34,6 +38,7 @@ def show_hours(
     """
     from streams.queries.kpis import open_kpis
 
+    files = TableFiles(csv, xlsx)
     report = KpiReport(lang, as_json, tenant)
     period = report.period(last, first, to)
     if period.grain == "hour":
@@ -45,6 +50,9 @@ def show_hours(
         raise typer.BadParameter(f"{chosen.id} is made by a query and not kept by hour", param_hint="--kpi")
     with open_kpis(report.settings) as store:
         lines = hour_lines(chosen, store.hours(chosen, period.start, period.end, tenant, by_weekday=by_weekday))
+    if files:
+        files.write(hours_file_table(chosen, lines, report.lang, _title(report, chosen, report.title(period))))
+        return
     if as_json:
         report.print_json(period, {"kpi": chosen.id, "unit": chosen.unit, "hours": [_as_json(line) for line in lines]})
         return

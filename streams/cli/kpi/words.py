@@ -62,6 +62,7 @@ WORDS: Mapping[str, tuple[str, str]] = {
     "team": ("班组", "team"),
     "individual": ("个体", "agent"),
     "hour": ("时段", "hour"),
+    "weekday": ("星期", "weekday"),
     "clear": ("显著", "clear"),
     "tag": ("标签", "tag"),
     "value_tier": ("等级", "tier"),

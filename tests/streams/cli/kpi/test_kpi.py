@@ -166,15 +166,22 @@ def test_the_same_hour_of_all_days_is_taken_together(filled: Filled) -> None:
 
 
 @pytest.mark.embedded
-def test_a_map_of_the_week_has_a_column_for_each_weekday_and_brackets_around_few_calls(filled: Filled) -> None:
-    done = run(filled, "hours", "--kpi", "duration", "--by-weekday", "--tenant", "acme", lang="zh_CN.UTF-8")
+def test_a_map_of_the_week_has_a_column_for_each_weekday_and_brackets_around_few_calls(
+    filled: Filled, tmp_path: Path
+) -> None:
+    asked = ("hours", "--kpi", "duration", "--by-weekday", "--tenant", "acme")
+    done = run(filled, *asked, lang="zh_CN.UTF-8")
     assert done.exit_code == 0, done.output
     assert all(name in done.stdout for name in ("平均通话时长", "周一", "周日"))
     assert re.search(r"\(\d+\.\d s\)", done.stdout)
-    assert (
-        "no calls to count"
-        in run(filled, "hours", "--kpi", "score", "--from", "2001-01-01", "--to", "2001-01-02").stdout
-    )
+    file = tmp_path / "map.csv"
+    assert run(filled, *asked, "--csv", str(file)).exit_code == 0
+    heading, *rows = file.read_text("utf-8-sig").splitlines()
+    assert heading == "tenant,weekday,hour,KPI id,KPI,unit,value,lower limit,upper limit,n,calls pending"
+    assert rows
+    assert all(re.match(r"acme,[1-7],\d+,duration,Length of calls,ms,\d", row) for row in rows)
+    nothing = run(filled, "hours", "--kpi", "score", "--from", "2001-01-01", "--to", "2001-01-02")
+    assert "no calls to count" in nothing.stdout
 
 
 @pytest.mark.embedded
