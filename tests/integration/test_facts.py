@@ -154,6 +154,27 @@ def test_the_time_to_solution_counts_each_order_once_at_its_first_call(store: Fi
     }
 
 
+def test_a_refund_is_of_a_late_order_by_what_was_known_when_the_call_ended(store: Filled) -> None:
+    promised = {"promised_at": minutes(-30).isoformat()}
+    orders = {
+        "late": (promised | {"delivered_at": minutes(-20).isoformat()}, 1.0),
+        "in time": (promised | {"delivered_at": minutes(-40).isoformat()}, 0.0),
+        "on its way": (promised, 1.0),
+        "not due": ({"promised_at": minutes(30).isoformat()}, 0.0),
+        "unknown": ({"status": "sent"}, None),
+    }
+    for number, (order, (fields, _)) in enumerate(orders.items()):
+        store.calls(Call(f"refund.{number}", ended_at=minutes(0), order_id=order, topics=("ecommerce.refund_return",)))
+        store.calls(Call(f"other.{number}", ended_at=minutes(0), order_id=order, topics=("ecommerce.promotion",)))
+        store.fact("order", order, minutes(-60), **fields)
+        store.fact("order", order, minutes(1), promised_at=minutes(90).isoformat())
+    kpi = read_kpis().kpi("late_refunds")
+    assert kpi is not None
+    kpis = ClickHouseKpis(store.client, 7, TenantDays())
+    sums = kpis.sums([kpi], "tenant", "day", T0 - timedelta(days=1), T0 + timedelta(days=1))
+    assert sums == {("acme", (), kpi.id): Sums.of([(late, 1) for _, late in orders.values() if late is not None])}
+
+
 # --- they go with the customer
 
 

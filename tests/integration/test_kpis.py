@@ -77,7 +77,7 @@ def same_sums(one: Sums, other: Sums) -> bool:
     )
 
 
-OF_OTHER_ROWS = ("recording_completeness", "captured_in_time", "time_to_solution")
+OF_OTHER_ROWS = ("recording_completeness", "captured_in_time", "time_to_solution", "late_refunds")
 KPIS_OF_CALLS = [kpi for kpi in REGISTRY.kpis if kpi.id not in OF_OTHER_ROWS]
 SOME: tuple[Dimension, ...] = ("tenant", "agent", "order_status", "team_inquiry_type")
 """Dimensions in which KPIs with a query are computed; they read all calls for each."""

@@ -92,7 +92,7 @@ USERS: list[dict[str, Any]] = [
     {"name": "worker", "role": "pipeline_writer"},
     {"name": "boss", "role": "admin"},
 ]
-NEED_MORE_CALLS = {"unaccounted", "kpi_lift", "customer_demands"}
+NEED_MORE_CALLS = {"unaccounted", "kpi_late_refunds", "kpi_lift", "customer_demands"}
 """Views that hold nothing where all calls have an outcome, and where few calls are rated."""
 PARAMETERS: dict[str, str] = {
     "kpi_calls": "start = '2000-01-01', end = '2100-01-01', window_days = 7",
@@ -104,6 +104,7 @@ PARAMETERS: dict[str, str] = {
             "kpi_satisfaction_match",
             "kpi_captured_in_time",
             "kpi_time_to_solution",
+            "kpi_late_refunds",
             "kpi_alerts",
             "kpi_lift",
             "demands",
