@@ -168,6 +168,12 @@ def dimensions(client: Client, year: Year) -> list[Dimension]:
     def says(text: str, role: str | None = None) -> dict[str, Any]:
         return {"phrases": [{"text": text, "role": role}]}
 
+    def step(text: str) -> dict[str, Any]:
+        return {"said": {"text": text, "role": "agent"}, "within_ms": 30_000}
+
+    def no_step(text: str) -> dict[str, Any]:
+        return {**step(text), "absent": True}
+
     def agent(number: int) -> str:
         return f"A{number * 7 % 240:04d}"
 
@@ -228,6 +234,20 @@ def dimensions(client: Client, year: Year) -> list[Dimension]:
         Dimension("rare keyword and risk", lambda _: {"risks": ["high"], **says("蓝鲸计划")}),
         Dimension("keyword and rare topic", lambda _: {"topics": [RARE_TOPIC], **says("退款")}),
         Dimension("keyword and one day", lambda n: {**day(n), **says("学费分期")}),
+        Dimension("not said, frequent", lambda _: {"not_phrases": [{"text": "退款"}]}),
+        Dimension(
+            "keyword, frequent, and not said",
+            lambda n: {**says("退款", "customer"), "not_phrases": [{"text": words[n]}]},
+        ),
+        Dimension("steps: frequent, followed by frequent", lambda n: {**says("退款"), "steps": [step(words[10 + n])]}),
+        Dimension(
+            "steps: frequent, not followed by frequent", lambda n: {**says("退款"), "steps": [no_step(words[n])]}
+        ),
+        Dimension("steps: frequent, followed by rare", lambda n: {**says("退款"), "steps": [step(words[59_000 + n])]}),
+        Dimension("steps: medium, not followed", lambda n: {**says("学费分期"), "steps": [no_step(words[n])]}),
+        Dimension(
+            "steps: a rule, not followed", lambda n: {"rules": [f"rule_{n % 150}"], "steps": [no_step(words[n])]}
+        ),
     ]
 
 

@@ -14,7 +14,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from functools import partial
+from functools import lru_cache, partial
 from hashlib import sha256
 from itertools import product
 from typing import Annotated, Any, Literal, Self, get_args
@@ -85,7 +85,7 @@ class SearchPhrase(Record):
 
     def spellings(self) -> tuple[str, ...]:
         """Every text that it is found by."""
-        return tuple(dict.fromkeys(each for text in (self.text, *self.alternatives) for each in spellings_of(text)))
+        return _spellings_of_any(self.text, self.alternatives)
 
     def sound(self) -> HeardPhrase:
         """The phrase as it sounds."""
@@ -97,7 +97,8 @@ class SearchPhrase(Record):
             yield from self.sound().places(text)
             return
         for spelling in self.spellings():
-            yield from ((start, start + len(spelling)) for start in _starts(text, spelling))
+            if spelling in text:
+                yield from ((start, start + len(spelling)) for start in _starts(text, spelling))
 
 
 class SearchStep(Record):
@@ -487,6 +488,11 @@ _SPOKEN_RUN = re.compile(r"[〇零洞一二三四五六七八九幺拐勾0-9]{3,
 
 def _say_each(ones: Iterator[str], run: re.Match[str]) -> str:
     return "".join(next(ones) if digit == "1" else "零一二三四五六七八九"[int(digit)] for digit in run[0])
+
+
+@lru_cache(maxsize=64)  # asked again for each segment of each candidate
+def _spellings_of_any(text: str, alternatives: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(spelling for each in (text, *alternatives) for spelling in spellings_of(each)))
 
 
 def spellings_of(phrase: str) -> tuple[str, ...]:

@@ -6,7 +6,7 @@ reasons.
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from processors.clickhouse.search_sql import (
     MOST_QUOTES,
@@ -14,11 +14,9 @@ from processors.clickhouse.search_sql import (
     SearchPhrase,
     SearchQuery,
     SearchStep,
-    Span,
     is_wanted_finding,
     may_be_said_by,
     merged_spans,
-    spans_of,
 )
 
 SpokenSegment = tuple[int, str, int, int, str]
@@ -29,15 +27,17 @@ FINDING_COLUMNS = tuple(
 """Columns of `call_versions` that steps are looked for in, where they are about findings."""
 
 
-@dataclass(frozen=True)
-class _Place:
-    """Where something is said, or what a rule found lies; `start` and `end` are characters of the segment."""
+class _Place(NamedTuple):
+    """Where something is said, or what a rule found lies; `start` and `end` are characters of the text."""
 
     start_ms: int
     end_ms: int
-    quote: Quote
+    role: str
+    text: str
+    start: int
+    end: int
     segment_id: int | None = None
-    start: int = 0
+    rule_id: str | None = None
 
     def is_followed_by(self, other: "_Place", within_ms: int | None) -> bool:
         """Whether the other begins after it, in time. What is said at the same time is both before and after."""
@@ -62,14 +62,12 @@ class HeardCall:
         """
         if not self.segments:
             return ()
-        quotes: dict[tuple[int, int, str, Quote], None] = {}
+        places: dict[_Place, None] = {}
         for anchor in self._anchors(query):
             beside = [self._beside(anchor, step) for step in query.steps]
-            if all(bool(found) != step.absent for found, step in zip(beside, query.steps, strict=True)):
-                for place in (anchor, *(place for found in beside for place in found[:1])):
-                    quotes[place.start_ms, place.start, place.quote.kind, place.quote] = None
-        ordered = [quote for *_, quote in sorted(quotes, key=lambda key: key[:3])]
-        return tuple(_joined(ordered))[:MOST_QUOTES]
+            if all((found is None) == step.absent for found, step in zip(beside, query.steps, strict=True)):
+                places |= dict.fromkeys([anchor, *(found for found in beside if found is not None)])
+        return tuple(_quotes(places))[:MOST_QUOTES]
 
     def _anchors(self, query: SearchQuery) -> Iterator[_Place]:
         if query.phrases:
@@ -80,24 +78,20 @@ class HeardCall:
             if is_wanted_finding(query, detector, rule_id, matched):
                 yield place
 
-    def _beside(self, anchor: _Place, step: SearchStep) -> list[_Place]:
-        """The places of the step on its side of the anchor, the nearest first."""
+    def _beside(self, anchor: _Place, step: SearchStep) -> _Place | None:
+        """The place of the step on its side of the anchor, the nearest; None where there is none."""
         if step.said is not None:
             role = step.said.role
             # That somebody did not say it can be told only where nobody unknown said it.
             roles = () if role is None else may_be_said_by(role) if step.absent else (role,)
             there: Iterable[_Place] = self._said(step.said, roles)
         else:
-            there = (place for place, _, rule_id, _ in self._found() if rule_id == step.rule)
+            there = (place for place, *_ in self._found() if place.rule_id == step.rule)
         if step.side == "after":
-            return sorted(
-                (place for place in there if anchor.is_followed_by(place, step.within_ms)),
-                key=lambda place: (place.start_ms, place.start),
-            )
-        return sorted(
-            (place for place in there if place.is_followed_by(anchor, step.within_ms)),
-            key=lambda place: (-place.end_ms, -place.start),
-        )
+            later = (place for place in there if anchor.is_followed_by(place, step.within_ms))
+            return min(later, key=lambda place: (place.start_ms, place.start), default=None)
+        earlier = (place for place in there if place.is_followed_by(anchor, step.within_ms))
+        return max(earlier, key=lambda place: (place.end_ms, place.start), default=None)
 
     def _said(self, phrase: SearchPhrase, roles: Sequence[str]) -> Iterator[_Place]:
         """Every place of the phrase; without roles by anybody."""
@@ -105,34 +99,31 @@ class HeardCall:
             if roles and role not in roles:
                 continue
             for start, end in phrase.places(text):
-                quote = Quote(
-                    kind="phrase",
-                    role=role,
-                    start_ms=start_ms,
-                    end_ms=end_ms,
-                    text=text,
-                    spans=(Span(start=start, end=end),),
-                    segment_id=segment_id,
-                )
-                yield _Place(start_ms, end_ms, quote, segment_id, start)
+                yield _Place(start_ms, end_ms, role, text, start, end, segment_id=segment_id)
 
     def _found(self) -> Iterator[tuple[_Place, str, str, str]]:
         """Every finding with its detector, rule and what it matched."""
         columns = (self.findings.get(name, ()) for name in FINDING_COLUMNS)
         for detector, rule_id, matched, role, start_ms, end_ms, text in zip(*columns, strict=True):
-            spans = spans_of(text, [matched]) if matched else ()
-            quote = Quote(
-                kind="finding", role=role, start_ms=start_ms, end_ms=end_ms, text=text, spans=spans, rule_id=rule_id
-            )
-            yield _Place(start_ms, end_ms, quote), detector, rule_id, matched
+            start = max(0, text.find(matched))
+            end = start + len(matched) if matched in text else start
+            yield _Place(start_ms, end_ms, role, text, start, end, rule_id=rule_id), detector, rule_id, matched
 
 
-def _joined(quotes: Iterable[Quote]) -> Iterator[Quote]:
-    """Quotes of one segment as one, with the places of all; stretches that overlap are one."""
-    joined: dict[tuple[object, ...], Quote] = {}
-    for quote in quotes:
-        key = (quote.kind, quote.segment_id, quote.rule_id, quote.start_ms, quote.text)
-        known = joined.get(key)
-        spans = [*(known.spans if known else ()), *quote.spans]
-        joined[key] = quote.model_copy(update={"spans": merged_spans((span.start, span.end) for span in spans)})
-    return iter(joined.values())
+def _quotes(places: Iterable[_Place]) -> Iterator[Quote]:
+    """In order of time; places of one segment are one quote, and stretches of it that overlap one."""
+    spans: dict[tuple[int, int, str, str, int | None, str | None], list[tuple[int, int]]] = {}
+    for place in sorted(places, key=lambda each: (each.start_ms, each.start, each.segment_id is not None)):
+        key = (place.start_ms, place.end_ms, place.role, place.text, place.segment_id, place.rule_id)
+        spans.setdefault(key, []).extend([(place.start, place.end)] if place.start < place.end else [])
+    for (start_ms, end_ms, role, text, segment_id, rule_id), found in spans.items():
+        yield Quote(
+            kind="finding" if segment_id is None else "phrase",
+            role=role,
+            start_ms=start_ms,
+            end_ms=end_ms,
+            text=text,
+            spans=merged_spans(found),
+            segment_id=segment_id,
+            rule_id=rule_id,
+        )

@@ -7,6 +7,7 @@ page is read whole. Time is looked at in stretches that grow, the latest first: 
 """
 
 import heapq
+import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -54,7 +55,7 @@ FEW_CANDIDATES = 200
 """So many calls with the phrase are tried for the other conditions one by one; if there are more, the tables are
 joined."""
 MOST_SECONDS = 60
-"""No query of a search runs longer."""
+"""No query of a search runs longer, and a search begins none after so long."""
 
 CALLS = "call_versions"
 TEXTS = "search_text_versions"
@@ -147,6 +148,7 @@ class _Search:
 
     def __post_init__(self) -> None:
         self._rest_is_rare = False
+        self._began_s = time.monotonic()
         self._tenants = sorted(set(self.query.tenants))
         self._of_call = of_call(self.query)
         self._of_index = of_index(self.query)
@@ -162,6 +164,8 @@ class _Search:
             most = wanted + SPARE_CANDIDATES
             spoken = self._of_index
             while len(found) < wanted:
+                if time.monotonic() - self._began_s > MOST_SECONDS:
+                    raise QueryTimeoutError("searching for candidates")
                 candidates, at = self._candidates(start, end, at, spoken, most)
                 found += self._confirmed(candidates)
                 if at is None:
