@@ -21,6 +21,7 @@ from processors.clickhouse.grants import (
 )
 from schemas.clickhouse.cluster import Cluster, to_sql
 from schemas.clickhouse.migrations import load_migrations, split_statements
+from schemas.clickhouse.views import load_views
 from schemas.config.roles import User, load_roles
 
 ROLES = load_roles()
