@@ -6,10 +6,10 @@ STAMP  := $(VENV)/.installed
 # A third of the time of the larger tests is waiting: for group members to expire, for processes to start and stop.
 # tests/conftest.py puts the dearest files first, and xdist must leave them there.
 PARALLEL := -n 3 --dist loadfile --no-loadscope-reorder
-OUTSIDE  := embedded or kafka or minio or versitygw or openbao or postgresql or model or transformers or superset or long
+OUTSIDE  := embedded or kafka or minio or versitygw or openbao or postgresql or model or transformers or superset or dbt or long
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo up test test-all nightly test-kafka test-buckets test-minio test-transformers superset lint format bench heads contracts freeze clean
+.PHONY: help install demo up test test-all nightly test-kafka test-buckets test-minio test-transformers superset dbt lint format bench heads contracts freeze clean
 
 help: ## show this list
 	@awk -F':.*## ' '/^[a-z-]+:.*## / { printf "  make %-17s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -32,7 +32,7 @@ up: $(STAMP) ## the same stack, kept: Apache Kafka on disk, ClickHouse, workers
 test: $(STAMP) ## units, contracts on fakes, and one run on the embedded stack with Whisper base (minutes)
 	@$(BIN)/pytest $(PARALLEL) -m "not ($(OUTSIDE)) or end_to_end"
 
-test-all: $(STAMP) ## everything but make nightly: engines, brokers, faults; Kafka, S3 servers, PostgreSQL where they can be had
+test-all: $(STAMP) .venv-dbt/.installed ## everything but make nightly: engines, brokers, faults; Kafka, S3 servers, PostgreSQL where they can be had
 	@$(BIN)/pytest $(PARALLEL) $(REPORT) -m "not transformers and not superset and not long"
 
 nightly: test-transformers superset ## what takes too long for every change; write its result into docs/nightly.md
@@ -57,6 +57,15 @@ test-transformers: .venv-transformers/.installed ## a Hugging Face checkpoint as
 	@echo "installing callstream with torch and transformers into .venv-transformers (once; some minutes, 5.6 GB)"
 	@$(PYTHON) -m venv .venv-transformers
 	@.venv-transformers/bin/pip install --quiet --disable-pip-version-check --editable '.[transformers]' pytest hypothesis
+	@touch $@
+
+dbt: $(STAMP) .venv-dbt/.installed ## examples/dbt is built by an analyst on the embedded engine, in an environment of its own (160 MB)
+	@$(BIN)/pytest -m dbt tests/analysts/test_dbt.py
+
+.venv-dbt/.installed: examples/dbt/requirements.txt
+	@echo "installing dbt into .venv-dbt (once; about a minute, 160 MB)"
+	@$(PYTHON) -m venv .venv-dbt
+	@.venv-dbt/bin/pip install --quiet --disable-pip-version-check -r examples/dbt/requirements.txt
 	@touch $@
 
 superset: $(STAMP) .venv-superset/.installed ## the dashboards in a real Superset: imported, every chart asked, drawn in Chromium
@@ -93,4 +102,4 @@ freeze: $(STAMP) ## VERSION=0.3.0: keep the messages of a release for tests of c
 	@$(BIN)/python -m tests.compatibility.freeze $(VERSION)
 
 clean: ## remove the virtual environment and caches
-	rm -rf $(VENV) .venv-transformers .venv-superset .mypy_cache .ruff_cache .pytest_cache
+	rm -rf $(VENV) .venv-transformers .venv-superset .venv-dbt .mypy_cache .ruff_cache .pytest_cache

@@ -6,14 +6,18 @@ Both forms are written from the same `Access`, and a test reads them back and co
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from xml.etree.ElementTree import Element, SubElement, indent, tostring
 
 from schemas.clickhouse.cluster import LOCAL_SUFFIX
-from schemas.config.roles import ALL_TENANTS, QueryLimits, RolesFile, RowColumns, RowScope, User
+from schemas.config.roles import ALL_TENANTS, OwnDatabase, QueryLimits, RolesFile, RowColumns, RowScope, User
 from schemas.errors import OperatorError
 
 PREFIX = "callstream_"
 """Of what is made on a server besides roles and users: profiles, quotas, row policies."""
+
+WRITING = "_writing"
+"""Behind the name of a profile for users with a database of their own."""
 
 QUOTA_S = 3600
 
@@ -34,6 +38,21 @@ FREE_SETTINGS = (
 Not among them, on purpose: `additional_table_filters` and `optimize_move_to_prewhere_if_final`, with which a condition
 of the user's own is asked of rows that the user may not see (docs/adr/0023-roles.md).
 """
+
+TOOL_SETTINGS = (
+    "allow_nondeterministic_mutations",
+    "alter_sync",
+    "database",
+    "default_format",
+    "distributed_foreground_insert",
+    "insert_deduplicate",
+    "lightweight_deletes_sync",
+    "mutations_sync",
+    "replication_alter_partitions_sync",
+)
+"""What users with a database of their own may change besides, because tools send it: for what a change waits."""
+
+_SETTINGS_FILE = Path(__file__).parent / "engine_settings.txt"
 
 FIXED_SETTINGS = ("merge_tree_disk",)
 """What no account changes that makes tables: `SETTINGS disk = disk(type = 'web', endpoint = …)` asks another host."""
@@ -82,6 +101,25 @@ def grants_of(role: str, roles: RolesFile, database: str) -> tuple[str, ...]:
     return tuple(grants)
 
 
+def engine_settings() -> tuple[str, ...]:
+    """The names of all settings of the engine that is shipped."""
+    return tuple(_SETTINGS_FILE.read_text(encoding="ascii").split())
+
+
+def constant_settings(known: Iterable[str]) -> tuple[str, ...]:
+    """Of the settings that a server knows those that a user with a database of its own does not change.
+
+    Such a user cannot have `readonly = 1`, so what it might change by it is forbidden one by one.
+    """
+    own = {setting.name for setting in settings_of(_ANY_LIMITS, "tenant") if setting.least is not None}
+    return tuple(sorted({*known, *FIXED_SETTINGS, "readonly"} - {*FREE_SETTINGS, *TOOL_SETTINGS, *own}))
+
+
+def own_databases(users: Iterable[User], database: str) -> tuple[str, ...]:
+    """The databases that users write to, each once."""
+    return tuple(dict.fromkeys(name for user in users for name in user.own_databases(database)))
+
+
 def access_of(user: User, roles: RolesFile, database: str) -> Access:
     """What the user may do, and which rows of each view are for it."""
     filters = {
@@ -89,7 +127,13 @@ def access_of(user: User, roles: RolesFile, database: str) -> Access:
         for name, view in roles.views.items()
         if user.role in view.may or not roles.roles[user.role].of_people
     }
-    return Access(grants_of(user.role, roles, database), filters)
+    own = roles.roles[user.role].own_database
+    of_own = [
+        grant.format(own=f"`{name}`")
+        for name in user.own_databases(database)
+        for grant in (own.grants if own is not None else ())
+    ]
+    return Access((*grants_of(user.role, roles, database), *dict.fromkeys(of_own)), filters)
 
 
 def table_guards(users: Iterable[User], roles: RolesFile) -> dict[str, str]:
@@ -110,7 +154,8 @@ def table_guards(users: Iterable[User], roles: RolesFile) -> dict[str, str]:
             if condition:
                 names.setdefault(condition, []).append(user.name)
         if names:
-            kept = [name for group in names.values() for name in group]
+            # Nobody asks where a view of an analyst's is filled by the clock: what such a query reads is guarded, too.
+            kept = ["", *(name for group in names.values() for name in group)]
             own = [f"({_is_one_of('currentUser()', group)} AND ({condition}))" for condition, group in names.items()]
             guards[table] = " OR ".join([f"NOT {_is_one_of('currentUser()', kept)}", *own])
     return guards
@@ -162,6 +207,16 @@ def settings_of(limits: QueryLimits, rows: RowScope) -> tuple[Setting, ...]:
     )
 
 
+_ANY_LIMITS = QueryLimits(
+    execution_s=1, memory_mb=64, read_gb=1, result_rows=1, concurrent_queries=1, queries_per_hour=1
+)
+
+
+def _writing(settings: Iterable[Setting]) -> tuple[Setting, ...]:
+    """The settings of a role for its users with a database of their own."""
+    return tuple(Setting("readonly", 0) if setting.name == "readonly" else setting for setting in settings)
+
+
 def quote_identifier(text: str) -> str:
     """A text in single quotes, escaped as SQL wants it."""
     escaped = text.replace("\\", "\\\\").replace("'", "\\'")
@@ -177,12 +232,17 @@ def _technical(roles: RolesFile) -> list[str]:
 
 
 def sql_statements(
-    roles: RolesFile, users: Iterable[User], database: str, cluster: str | None = None
+    roles: RolesFile,
+    users: Iterable[User],
+    database: str,
+    cluster: str | None = None,
+    known_settings: Iterable[str] | None = None,
 ) -> tuple[str, ...]:
     """The statements that bring a ClickHouse server to what the files say; they can be run again.
 
     In an order that leaves nothing open in between: a role has its policy, which shows no row, before it has a grant,
-    and a user has rows last. Users that left the file stay on the server. Raises `AccessNameError`.
+    and a user has rows last. Users that left the file stay on the server. `known_settings` are those of the server;
+    without them, those of the engine that is shipped. Raises `AccessNameError`.
     """
     _check_name("database", database)
     if cluster is not None:
@@ -194,6 +254,16 @@ def sql_statements(
         settings = [_sql_setting(setting) for setting in settings_of(limits, rows)]
         settings += [f"{name} CHANGEABLE_IN_READONLY" for name in FREE_SETTINGS]
         statements.append(f"CREATE SETTINGS PROFILE OR REPLACE {PREFIX}{role}{on} SETTINGS {', '.join(settings)}")
+    for role in _roles_that_write(users, roles):
+        constant = constant_settings(engine_settings() if known_settings is None else known_settings)
+        of_role = [each for name, limits, rows in _people(roles) if name == role for each in settings_of(limits, rows)]
+        settings = [_sql_setting(setting) for setting in _writing(of_role)]
+        given = {setting.name for setting in of_role}
+        settings = [f"{text} CONST" if text.split(" ", 1)[0] in constant else text for text in settings]
+        settings += [f"{name} CONST" for name in constant if name not in given]
+        statements.append(
+            f"CREATE SETTINGS PROFILE OR REPLACE {PREFIX}{role}{WRITING}{on} SETTINGS {', '.join(settings)}"
+        )
     for role in _technical(roles):
         fixed = ", ".join(f"{name} CONST" for name in FIXED_SETTINGS)
         statements.append(f"CREATE SETTINGS PROFILE OR REPLACE {PREFIX}{role}{on} SETTINGS {fixed}")
@@ -202,10 +272,12 @@ def sql_statements(
         statements.append(f"REVOKE{on} ALL ON *.* FROM {role}")
         statements.append(f"ALTER ROLE {role}{on} SETTINGS PROFILE '{PREFIX}{role}'")
     for role, limits, _rows in _people(roles):
+        most = f"queries = {limits.queries_per_hour}{_sql_written(roles, role)}"
         statements.append(
             f"CREATE QUOTA OR REPLACE {PREFIX}{role}{on} KEYED BY user_name "
-            f"FOR INTERVAL {QUOTA_S} second MAX queries = {limits.queries_per_hour} TO {role}"
+            f"FOR INTERVAL {QUOTA_S} second MAX {most} TO {role}"
         )
+    statements += [f"CREATE DATABASE IF NOT EXISTS `{name}`{on}" for name in own_databases(users, database)]
     for table, condition in table_guards(users, roles).items():
         statements.append(_policy("ALL", stored_in(table, on_cluster=bool(cluster)), condition, database, on))
     for role, definition in roles.roles.items():
@@ -220,13 +292,29 @@ def sql_statements(
         hosts = f"IP {', '.join(quote_identifier(network) for network in user.networks)}" if user.networks else "ANY"
         statements.append(
             f"CREATE USER OR REPLACE {user.name}{on} IDENTIFIED WITH sha256_hash "
-            f"BY {quote_identifier(user.password_sha256)} HOST {hosts} SETTINGS PROFILE '{PREFIX}{user.role}'"
+            f"BY {quote_identifier(user.password_sha256)} HOST {hosts} SETTINGS PROFILE '{_profile_of(user)}'"
         )
         statements.append(f"GRANT{on} {user.role} TO {user.name}")
         if roles.roles[user.role].of_people:
-            filters = access_of(user, roles, database).filters
+            access = access_of(user, roles, database)
+            by_role = grants_of(user.role, roles, database)
+            statements += [f"GRANT{on} {grant} TO {user.name}" for grant in access.grants if grant not in by_role]
+            filters = access.filters
             statements += [_policy(user.name, view, condition, database, on) for view, condition in filters.items()]
     return tuple(statements)
+
+
+def _roles_that_write(users: Iterable[User], roles: RolesFile) -> list[str]:
+    return [role for role in roles.roles if any(user.own_database and user.role == role for user in users)]
+
+
+def _profile_of(user: User) -> str:
+    return f"{PREFIX}{user.role}{WRITING if user.own_database else ''}"
+
+
+def _sql_written(roles: RolesFile, role: str) -> str:
+    own = roles.roles[role].own_database
+    return f", written_bytes = {own.written_gb_per_hour * 1_000_000_000}" if own is not None else ""
 
 
 def _sql_setting(setting: Setting) -> str:
@@ -252,7 +340,7 @@ def users_xml(roles: RolesFile, users: Iterable[User], database: str, *, on_clus
     """A file for `users.d` of a server whose users stand in files. Raises `AccessNameError`."""
     users = tuple(users)
     root = Element("clickhouse")
-    SubElement(root, "profiles").extend(profile_elements(roles))
+    SubElement(root, "profiles").extend(profile_elements(roles, users))
     SubElement(root, "quotas").extend(quota_elements(roles))
     SubElement(root, "users").extend(user_elements(roles, users, database, on_cluster=on_cluster))
     return xml_text(root)
@@ -264,9 +352,15 @@ def xml_text(root: Element) -> str:
     return tostring(root, encoding="unicode") + "\n"
 
 
-def profile_elements(roles: RolesFile) -> list[Element]:
-    """What stands in `<profiles>`, one for each role."""
+def profile_elements(roles: RolesFile, users: Iterable[User] = ()) -> list[Element]:
+    """What stands in `<profiles>`, one for each role, and one more for those with users who write."""
     people = [_profile(role, settings_of(limits, rows)) for role, limits, rows in _people(roles)]
+    writing = set(_roles_that_write(users, roles))
+    people += [
+        _profile(f"{role}{WRITING}", _writing(settings_of(limits, rows)), constant_settings(engine_settings()))
+        for role, limits, rows in _people(roles)
+        if role in writing
+    ]
     return people + [_technical_profile(role) for role in _technical(roles)]
 
 
@@ -278,7 +372,7 @@ def _technical_profile(role: str) -> Element:
     return profile
 
 
-def _profile(role: str, settings: Sequence[Setting]) -> Element:
+def _profile(role: str, settings: Sequence[Setting], constant: Iterable[str] = ()) -> Element:
     profile = Element(f"{PREFIX}{role}")
     for setting in settings:
         _add(profile, setting.name, str(setting.value))
@@ -289,21 +383,25 @@ def _profile(role: str, settings: Sequence[Setting]) -> Element:
             _add(limit, "min", str(setting.least))
             _add(limit, "max", str(setting.value))
             SubElement(limit, "changeable_in_readonly")
-    for name in FREE_SETTINGS:
+    for name in FREE_SETTINGS if not constant else ():
         SubElement(SubElement(constraints, name), "changeable_in_readonly")
+    for name in constant:
+        SubElement(SubElement(constraints, name), "readonly")
     return profile
 
 
 def quota_elements(roles: RolesFile) -> list[Element]:
     """What stands in `<quotas>`, one for each role of people."""
-    return [_quota(role, limits) for role, limits, _rows in _people(roles)]
+    return [_quota(role, limits, roles.roles[role].own_database) for role, limits, _rows in _people(roles)]
 
 
-def _quota(role: str, limits: QueryLimits) -> Element:
+def _quota(role: str, limits: QueryLimits, own: OwnDatabase | None) -> Element:
     quota = Element(f"{PREFIX}{role}")
     interval = SubElement(quota, "interval")
     _add(interval, "duration", str(QUOTA_S))
     _add(interval, "queries", str(limits.queries_per_hour))
+    if own is not None:
+        _add(interval, "written_bytes", str(own.written_gb_per_hour * 1_000_000_000))
     return quota
 
 
@@ -333,9 +431,8 @@ def add_filters(user: Element, database: str, filters: Mapping[str, str]) -> Non
 
 def _user(user: User, roles: RolesFile, database: str, networks: Sequence[str], guards: Mapping[str, str]) -> Element:
     access = access_of(user, roles, database)
-    profile = f"{PREFIX}{user.role}"
-    quota = profile if roles.roles[user.role].of_people else "default"
-    element = user_element(user.name, user.password_sha256, networks, profile, quota)
+    quota = f"{PREFIX}{user.role}" if roles.roles[user.role].of_people else "default"
+    element = user_element(user.name, user.password_sha256, networks, _profile_of(user), quota)
     # Views are read in the name of who made them: the policies of tables are those of the accounts that may have.
     of_tables = {} if roles.roles[user.role].of_people else guards
     add_filters(element, database, {**access.filters, **of_tables})

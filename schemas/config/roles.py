@@ -72,6 +72,13 @@ class QueryLimits(Record):
     queries_per_hour: int = Field(ge=1)
 
 
+class OwnDatabase(Record):
+    """What users of a role may do in the database of each of their tenants that is theirs to write to."""
+
+    written_gb_per_hour: int = Field(ge=1)
+    grants: tuple[str, ...] = Field(min_length=1)
+
+
 class AccessRole(Record):
     """Either a role for people, who read views within limits, or one with its own `grants`, for technical accounts."""
 
@@ -80,6 +87,7 @@ class AccessRole(Record):
     rows: RowScope
     actions: tuple[Action, ...] = Field(default=(), description="what callstream lets it do, to the rows that it sees")
     limits: QueryLimits | None = None
+    own_database: OwnDatabase | None = None
     grants: tuple[str, ...] = ()
 
     @model_validator(mode="after")
@@ -88,6 +96,8 @@ class AccessRole(Record):
             raise ValueError("a role has either limits, or grants of its own and rows: all")
         if self.grants and self.actions:
             raise ValueError("an account of work has no actions: they are for people")
+        if self.own_database and self.rows != "tenant":
+            raise ValueError("a database of one's own holds what a whole tenant may see: only for rows: tenant")
         if find_repeated(self.actions):
             raise ValueError("an action stands there twice")
         return self
@@ -254,6 +264,16 @@ class User(Record):
     agent: Identifier | None = None
     password_sha256: Sha256
     networks: tuple[Network, ...] = Field(default=(), description="addresses that a server lets in; any without")
+    own_database: bool = Field(default=False, description="whether it may write to the databases of its tenants")
+
+    def own_databases(self, database: str) -> tuple[str, ...]:
+        """The databases that it may write to, beside that of callstream."""
+        return tuple(own_database_of(database, tenant) for tenant in self.tenants) if self.own_database else ()
+
+
+def own_database_of(database: str, tenant: str) -> str:
+    """The database that analysts of a tenant write to; of those of all tenants, what no other may read."""
+    return f"{database}_own" if tenant == ALL_TENANTS else f"{database}_own_{tenant}"
 
 
 class UserEntry(Record):
@@ -267,6 +287,7 @@ class UserEntry(Record):
     password_sha256: Sha256 | None = None
     password_file: Path | None = None
     networks: tuple[Network, ...] = ()
+    own_database: bool = False
 
     @model_validator(mode="after")
     def _has_one_password_and_a_free_name(self) -> Self:
@@ -329,6 +350,9 @@ def _check_scope(entry: UserEntry, roles: RolesFile) -> None:
     if role is None:
         raise ValueError(f"there is no role {entry.role}: {', '.join(roles.roles)}")
     check_scope(entry.role, role.rows, entry.tenants, entry.teams, entry.agent)
+    if entry.own_database and role.own_database is None:
+        able = ", ".join(name for name, each in roles.roles.items() if each.own_database)
+        raise ValueError(f"role {entry.role} has no database of its own; only {able}: leave own_database out")
 
 
 def check_scope(name: str, rows: RowScope, tenants: Sequence[str], teams: Sequence[str], agent: str | None) -> None:

@@ -6,6 +6,7 @@ import typer
 
 from streams.cli.command_settings import command_settings
 from streams.cli.console.access import require_permission
+from streams.cli.console.copies import copies_of_analysts, copies_sentence
 from streams.cli.console.exit_codes import EXIT_PROBLEM
 from streams.cli.console.options import JsonOption
 from streams.cli.console.output import print_json
@@ -52,8 +53,10 @@ def purge(
         done = purger.purge(PurgeOrder(tenant, reason, who.actor.actor_id, ticket=ticket, role=who.role), calls or ())
     finally:
         register.close()
+    copies = copies_of_analysts(settings, tenant) if done.buried else []
     if as_json:
         told = {"purges": done.purges, "destroyed": done.buried, "held": done.held, "destroyed_before": done.known}
+        told["copies_of_analysts"] = copies
         print_json(told)
     else:
         typer.echo(f"{len(done.buried)} call(s) destroyed; receipts: {', '.join(done.purges) or 'none'}")
@@ -61,6 +64,8 @@ def purge(
             typer.echo(f"{call_id}: its tombstone stands since before ({purge_id or 'blocked'})")
         for call_id, cases in sorted(done.held.items()):
             typer.echo(f"{call_id}: held by {', '.join(cases)}; nothing of it is destroyed", err=True)
+        if copies:
+            typer.echo(copies_sentence(copies), err=True)
     if done.held:
         raise typer.Exit(EXIT_PROBLEM)
 

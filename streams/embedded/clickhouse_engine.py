@@ -39,6 +39,7 @@ from xml.sax.saxutils import escape
 
 from processors.clickhouse.grants import (
     PREFIX,
+    WRITING,
     add_filters,
     add_grants,
     grants_of,
@@ -227,9 +228,9 @@ def _users_xml(passwords: dict[str, str], roles: RolesFile, people: Sequence[Use
     profiles = SubElement(root, "profiles")
     SubElement(SubElement(profiles, "default"), "allow_python_table_function").text = "0"
     SubElement(SubElement(profiles, "holder"), "max_sessions_for_user").text = "1"
-    profiles.extend(profile_elements(roles))
+    profiles.extend(profile_elements(roles, people))
     for each in profiles:
-        role = roles.roles.get(each.tag.removeprefix(PREFIX))
+        role = roles.roles.get(each.tag.removeprefix(PREFIX).removesuffix(WRITING))
         of_people = role is not None and role.of_people
         # What the workers ask says nothing of people, and there is much of it.
         SubElement(each, "log_queries").text = str(int(of_people))

@@ -14,10 +14,13 @@ from typing import Literal, NoReturn, Self
 
 from pydantic import SecretStr
 
+from processors.clickhouse.grants import own_databases
 from processors.custody.ports import PURPOSES
-from schemas.config.roles import load_roles, load_users
+from schemas.config.roles import User, load_roles, load_users
 from schemas.errors import EmbeddedStackError, OperatorError
+from streams.adapters.clickhouse.connection import connect
 from streams.adapters.clickhouse.migrate import migrate, views_of
+from streams.adapters.clickhouse.own_databases import make_own_databases
 from streams.adapters.kafka.client import apply_topics
 from streams.adapters.key_wrappers.from_settings import key_wrapper_from
 from streams.adapters.object_store.from_settings import whole_store_from
@@ -106,7 +109,8 @@ class Stack:
         `say` hears what is being done, `fetched` how much of Kafka's jars is there. Raises `ChildFailedError`,
         `FullDiskError`, `KafkaJarsError`, `PortTakenError`, `UsersFileError` and the errors of the adapters.
         """
-        load_users(self._base.clickhouse_users_file, load_roles())  # what is wrong with it is said before anything runs
+        # What is wrong with it is said before anything runs.
+        people = load_users(self._base.clickhouse_users_file, load_roles())
         self._require_space()
         for name, port in (("serve", self._serve_port), ("play", self._play_port)):
             if self._runs(name):
@@ -128,6 +132,7 @@ class Stack:
         prepare_keys(self.settings)
         apply_topics(self.settings)
         migrate(self.settings.clickhouse_url.get_secret_value(), views=views_of(self.settings))
+        self._make_own_databases(people)
         store = whole_store_from(self.settings)
         store.apply()
         if is_first:  # later, whoever can write the store could have anything sealed that way
@@ -213,6 +218,16 @@ class Stack:
             stop_grace_s=20,
             restart=self._plan.restart_workers,
         )
+
+    def _make_own_databases(self, people: Sequence[User]) -> None:
+        """Of analysts who write: their accounts stand in a file, so nothing else makes them."""
+        if not (names := own_databases(people, clickhouse_engine.DATABASE)):
+            return
+        client = connect(self.settings.clickhouse_url.get_secret_value())
+        try:
+            make_own_databases(client, names)
+        finally:
+            client.close()
 
     def reachable_settings(self) -> Settings:
         """Those of the base with the addresses and secrets of this stack, which are made where there are none."""

@@ -20,7 +20,7 @@ import pytest
 import yaml
 from clickhouse_connect.driver.client import Client
 
-from processors.clickhouse.grants import FREE_SETTINGS, sql_statements
+from processors.clickhouse.grants import FREE_SETTINGS, engine_settings, own_databases, sql_statements
 from processors.clickhouse.rows import (
     CALLS,
     TRANSCRIPTS,
@@ -65,6 +65,7 @@ from schemas.messages.topics import (
 from schemas.messages.verdict_given import VerdictGiven
 from streams.adapters.clickhouse.connection import connect
 from streams.adapters.clickhouse.migrate import make_views, migrate
+from streams.adapters.clickhouse.own_databases import make_own_databases, own_tables_of
 from streams.adapters.clickhouse.rollups import ClickHouseRollups
 from streams.adapters.clickhouse.sink import ClickHouseSink
 from streams.embedded.clickhouse_engine import start_command
@@ -89,7 +90,10 @@ USERS: list[dict[str, Any]] = [
     {"name": "agent_1001", "role": "agent", "tenants": ["acme"], "agent": "1001"},
     {"name": "audrey", "role": "auditor", "tenants": ["acme"]},
     {"name": "otto", "role": "bi_analyst", "tenants": ["other"]},
+    {"name": "dan", "role": "bi_analyst", "tenants": ["acme"], "own_database": True},
+    {"name": "oda", "role": "bi_analyst", "tenants": ["other"], "own_database": True},
     {"name": "worker", "role": "pipeline_writer"},
+    {"name": "keeper", "role": "custody_keeper"},
     {"name": "boss", "role": "admin"},
 ]
 NEED_MORE_CALLS = {"unaccounted", "kpi_late_refunds", "kpi_lift", "customer_demands"}
@@ -154,6 +158,7 @@ def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningEngine]:
             # What was replaced stays beside what replaced it.
             client.command(f"ALTER TABLE {table} MODIFY SETTING max_bytes_to_merge_at_max_space_in_pool = 1")
         fill(ClickHouseSink(client))
+        make_own_databases(client, own_databases(load_users(users, ROLES), "callstream"))
         url = running.url().replace(
             running.url().split("//")[1].split("@")[0], f"worker:{PASSWORD.replace(' ', '%20')}"
         )
@@ -1013,6 +1018,111 @@ def test_a_database_has_a_key_of_its_own_which_a_second_migrate_leaves(owner: Cl
     for statement in to_sql(load_migrations()[PSEUDONYMS - 1].statements, None):
         owner.command(statement)
     assert owner.query(of_key, parameters={"name": "callstream"}).result_rows == before
+
+
+# --- databases of their own
+
+OWN, OF_OTHER = "callstream_own_acme", "callstream_own_other"
+
+
+@pytest.fixture(scope="module")
+def copied(engine: RunningEngine) -> str:
+    """A table of dan's, made of what he may see."""
+    columns = "tenant_id, call_id, customer_pseudonym"
+    made = f"CREATE TABLE {OWN}.copied ENGINE = MergeTree ORDER BY call_id AS SELECT {columns} FROM calls"
+    assert ask(engine, "dan", made) == (True, "")
+    return f"{OWN}.copied"
+
+
+def test_a_copy_holds_what_its_maker_may_see_and_is_read_by_those_who_write_there(
+    engine: RunningEngine, copied: str
+) -> None:
+    assert answer(engine, "dan", f"SELECT call_id FROM {copied}") == SEEN["ana"]
+    for user in ("oda", "ana", "ines", "agent_1001", "audrey", "worker", "keeper"):
+        assert "ACCESS_DENIED" in refusal(engine, user, f"SELECT * FROM {copied}")
+        assert "ACCESS_DENIED" in refusal(engine, user, f"DROP TABLE {copied}")
+
+
+def test_what_analysts_made_is_named_to_who_destroys_calls(engine: RunningEngine, copied: str) -> None:
+    url = engine.url().replace(engine.url().split("//")[1].split("@")[0], f"keeper:{PASSWORD.replace(' ', '%20')}")
+    assert copied in own_tables_of(url, "acme")
+    assert own_tables_of(url, "other") == []
+
+
+def test_an_analyst_changes_and_drops_the_own_tables(engine: RunningEngine) -> None:
+    for statement in (
+        f"CREATE TABLE {OWN}.mine (a UInt8) ENGINE = ReplacingMergeTree ORDER BY a",
+        f"INSERT INTO {OWN}.mine SELECT 1",
+        f"ALTER TABLE {OWN}.mine ADD COLUMN b String",
+        f"ALTER TABLE {OWN}.mine DELETE WHERE a = 1 SETTINGS mutations_sync = 1",
+        f"CREATE VIEW {OWN}.seen AS SELECT count() AS calls FROM {OWN}.mine",
+        f"DROP VIEW {OWN}.seen",
+        f"DROP TABLE {OWN}.mine",
+    ):
+        assert ask(engine, "dan", statement) == (True, ""), statement
+
+
+NOT_WITH_AN_OWN_DATABASE = (
+    "CREATE TABLE callstream.x (a Int8) ENGINE = MergeTree ORDER BY a",
+    f"CREATE TABLE {OF_OTHER}.x (a Int8) ENGINE = MergeTree ORDER BY a",
+    "CREATE DATABASE mine",
+    f"DROP DATABASE {OWN}",
+    "INSERT INTO call_versions SELECT * FROM call_versions",
+    f"CREATE TABLE {OWN}.x (a Int8) ENGINE = Memory",
+    f"CREATE TABLE {OWN}.x (a Int8) ENGINE = File(TSV)",
+    f"CREATE TABLE {OWN}.x (a String) ENGINE = URL('http://127.0.0.1:1/', TSV)",
+    f"CREATE TABLE {OWN}.x AS url('http://127.0.0.1:1/', 'TSV', 'a String')",
+    f"CREATE TABLE {OWN}.x (a String) ENGINE = MergeTree " + DISK_OF_ANOTHER_HOST.format(host="127.0.0.1:1"),
+    f"CREATE VIEW {OWN}.x SQL SECURITY NONE AS SELECT * FROM callstream.call_versions",
+    f"CREATE VIEW {OWN}.x DEFINER = callstream SQL SECURITY DEFINER AS SELECT * FROM callstream.call_versions",
+    f"CREATE MATERIALIZED VIEW {OWN}.x ENGINE = MergeTree ORDER BY tuple() AS SELECT * FROM callstream.call_versions",
+    f"CREATE DICTIONARY {OWN}.x (a UInt64) PRIMARY KEY a SOURCE(HTTP(url 'http://127.0.0.1:1/' format 'TSV')) "
+    "LAYOUT(FLAT()) LIFETIME(0)",
+    "CREATE FUNCTION f AS x -> x",
+    "CREATE USER mine",
+    "SYSTEM FLUSH LOGS",
+    "SELECT customer_key FROM calls",
+    "SELECT * FROM call_versions",
+)
+
+
+def test_an_analyst_with_an_own_database_does_nothing_elsewhere(engine: RunningEngine) -> None:
+    with every_case() as cases:
+        for statement in NOT_WITH_AN_OWN_DATABASE:
+            with cases.case(statement):
+                reason = refusal(engine, "dan", statement)
+                assert any(word in reason for word in ("ACCESS_DENIED", "SETTING_CONSTRAINT_VIOLATION")), reason
+
+
+def test_a_view_that_is_filled_by_the_clock_shows_no_more_than_its_maker_sees(engine: RunningEngine) -> None:
+    """In the background nobody asks; unguarded, a condition would be asked of other tenants' rows."""
+    condition = "throwIf(tenant_id = 'other') = 0"
+    made = (
+        f"CREATE MATERIALIZED VIEW {OWN}.by_clock REFRESH EVERY 1 YEAR ENGINE = MergeTree ORDER BY tuple() AS "
+        f"SELECT tenant_id, call_id FROM callstream.calls WHERE {condition}"
+    )
+    try:
+        assert ask(engine, "dan", made) == (True, "")
+        assert ask(engine, "dan", f"SYSTEM WAIT VIEW {OWN}.by_clock")[0] is False  # no right to that either
+        time.sleep(1)
+        assert answer(engine, "dan", f"SELECT count() FROM {OWN}.by_clock WHERE tenant_id != 'acme'") == {"0"}
+    finally:
+        ask(engine, "dan", f"DROP VIEW {OWN}.by_clock")
+
+
+def test_who_writes_changes_no_setting_that_decides_what_is_read(engine: RunningEngine) -> None:
+    with every_case() as cases:
+        for setting in (*DECIDING, "query_plan_enable_optimizations = 0", "log_queries = 0", "merge_tree_disk = 'x'"):
+            if setting in ("readonly = 0", "allow_ddl = 1, allow_python_table_function = 1"):
+                continue  # so it is already; and the second is no setting that may be changed at all
+            with cases.case(setting):
+                reason = refusal(engine, "dan", f"SELECT 1 SETTINGS {setting}")
+                assert any(word in reason for word in ("CONSTRAINT_VIOLATION", "PROHIBITED")), reason
+
+
+def test_the_settings_that_are_kept_from_who_writes_are_all_of_the_engine(owner: Client) -> None:
+    known = {row[0] for row in owner.query("SELECT name FROM system.settings WHERE alias_for = ''").result_rows}
+    assert known == set(engine_settings()), "write them anew into processors/clickhouse/engine_settings.txt"
 
 
 # --- accounts that work

@@ -4,6 +4,7 @@ import typer
 
 from streams.cli.command_settings import command_settings
 from streams.cli.console.access import require_permission
+from streams.cli.console.copies import copies_of_analysts, copies_sentence
 from streams.cli.console.phone_number import read_phone_number
 from streams.cli.purge import check_words
 
@@ -31,3 +32,5 @@ def erase(customer: str, tenant: str, reason: str, ticket: str | None) -> None:
         f"erasure {done.erasure_id}: {counts['destroyed']} call(s) destroyed, {counts['blocked']} blocked for every "
         f"use until the law or a hold lets them go, {counts['personal']} value(s) of the audit log erased"
     )
+    if copies := copies_of_analysts(settings, tenant):
+        typer.echo(copies_sentence(copies), err=True)

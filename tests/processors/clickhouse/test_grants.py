@@ -11,9 +11,11 @@ from processors.clickhouse.grants import (
     EVERYWHERE,
     FREE_SETTINGS,
     PREFIX,
+    TOOL_SETTINGS,
     AccessNameError,
     access_of,
     grants_of,
+    own_databases,
     settings_of,
     sql_statements,
     table_guards,
@@ -60,7 +62,7 @@ def told_by_sql() -> dict[str, Told]:
     profiles = {m[1]: m[2] for m in only(r"CREATE SETTINGS PROFILE OR REPLACE (\w+) SETTINGS (.*)", statements)}
     profile_of = {m[1]: m[2] for m in only(r"ALTER ROLE (\w+) SETTINGS PROFILE '(\w+)'", statements)}
     quotas = {
-        m[2]: m[1] for m in only(r"CREATE QUOTA .* INTERVAL 3600 second MAX queries = (\d+) TO (\w+)", statements)
+        m[2]: m[1] for m in only(r"CREATE QUOTA .* INTERVAL 3600 second MAX queries = (\d+)[^;]*? TO (\w+)", statements)
     }
     policies = r"CREATE ROW POLICY OR REPLACE (\w+) ON callstream\.(\w+) FOR SELECT USING (.*) AS PERMISSIVE TO (\w+)"
     for match in only(r"CREATE USER OR REPLACE (\w+) IDENTIFIED WITH sha256_hash BY '(\w+)' HOST (.*)", statements):
@@ -127,14 +129,14 @@ def test_what_is_told_is_what_the_definition_says() -> None:
 def test_a_table_is_guarded_by_who_asks_and_not_by_in_whose_name() -> None:
     guards = table_guards(USERS, ROLES)
     assert guards["kpi_rollup_rows"] == (
-        "NOT currentUser() IN ('ana', 'ines', 'paul')"
+        "NOT currentUser() IN ('', 'ana', 'ines', 'paul')"
         " OR (currentUser() IN ('ana') AND (tenant_id IN ('acme', 'beta')))"
         r" OR (currentUser() IN ('ines') AND (tenant_id IN ('acme') AND agent_team IN ('north', 'o\'neil \\ <b>')))"
         " OR (currentUser() IN ('paul') AND (tenant_id IN ('acme') AND agent_id IN ('1001')))"
     )
     assert "(tenant_id IN ('acme', 'beta')) OR tenant_id IS NULL" in guards["rule_pack_versions"]
     of_auditor = table_guards([user for user in USERS if user.name in ("audrey", "boss")], ROLES)
-    own = "NOT currentUser() IN ('audrey') OR (currentUser() IN ('audrey') AND (role IN ('auditor')))"
+    own = "NOT currentUser() IN ('', 'audrey') OR (currentUser() IN ('audrey') AND (role IN ('auditor')))"
     assert of_auditor == {"reader_role_versions": own}
 
 
@@ -200,7 +202,16 @@ def test_an_account_that_works_is_given_nothing_that_runs_programs_or_reaches_ot
             "DROP",
             "DROP TABLE",
         ),
-        *("CREATE DATABASE", "CREATE TABLE", "CREATE VIEW", "TRUNCATE", "OPTIMIZE", "SYSTEM VIEWS", "TABLE ENGINE"),
+        *(
+            "CREATE DATABASE",
+            "CREATE TABLE",
+            "CREATE VIEW",
+            "TRUNCATE",
+            "OPTIMIZE",
+            "SYSTEM VIEWS",
+            "TABLE ENGINE",
+            "SHOW TABLES",
+        ),
     }
     user = next(user for user in USERS if user.role == role)
     assert told_by_xml()[user.name].settings["merge_tree_disk"].endswith("True")
@@ -284,3 +295,45 @@ def test_a_name_that_could_be_more_than_a_name_is_refused(database: str, cluster
 
 def test_every_statement_names_the_cluster_where_one_is_given() -> None:
     assert all(" ON CLUSTER analytics" in statement for statement in sql_statements(ROLES, USERS, "x", "analytics"))
+
+
+WRITERS = (
+    User(name="dan", role="bi_analyst", tenants=("acme", "beta"), own_database=True, password_sha256="a" * 64),
+    User(name="eve", role="bi_analyst", tenants=("*",), own_database=True, password_sha256="a" * 64),
+    User(name="amy", role="bi_analyst", tenants=("acme",), password_sha256="a" * 64),
+)
+
+
+def test_who_writes_is_given_the_databases_of_the_own_tenants_and_no_other() -> None:
+    names = ("callstream_own_acme", "callstream_own_beta", "callstream_own")
+    assert own_databases(WRITERS, "callstream") == names
+    dan, eve, amy = (access_of(user, ROLES, "callstream").grants for user in WRITERS)
+    assert [grant for grant in amy if "_own" in grant or "ENGINE" in grant] == []
+    assert {grant.split(" ON ")[1] for grant in dan if "_own" in grant} == {f"`{name}`.*" for name in names[:2]}
+    assert {grant.split(" ON ")[1] for grant in eve if "_own" in grant} == {"`callstream_own`.*"}
+    statements = sql_statements(ROLES, WRITERS, "callstream")
+    assert [each for each in statements if each.startswith("CREATE DATABASE")] == [
+        f"CREATE DATABASE IF NOT EXISTS `{name}`" for name in names
+    ]
+    assert not any("_own" in each for each in statements if each.endswith((" TO bi_analyst", " TO amy")))
+
+
+def test_who_writes_keeps_every_setting_that_the_server_knows_but_a_few() -> None:
+    known = (*FREE_SETTINGS, *TOOL_SETTINGS, "max_execution_time", "query_plan_merge_filters", "some_new_setting")
+    statements = sql_statements(ROLES, WRITERS, "callstream", None, known)
+    (profile,) = (each for each in statements if each.startswith("CREATE SETTINGS PROFILE") and "_writing " in each)
+    settings = profile.split(" SETTINGS ")[-1].split(", ")
+    constant = {each.split(" ")[0] for each in settings if each.endswith(" CONST")}
+    assert {
+        "readonly",
+        "query_plan_merge_filters",
+        "some_new_setting",
+        "merge_tree_disk",
+    } <= constant
+    assert constant & {*FREE_SETTINGS, *TOOL_SETTINGS, "max_execution_time"} == set()
+    assert "readonly = 0 CONST" in settings
+    assert "query_plan_merge_filters = 0 CONST" in settings
+    (of_dan,) = (each for each in statements if each.startswith("CREATE USER OR REPLACE dan"))
+    (of_amy,) = (each for each in statements if each.startswith("CREATE USER OR REPLACE amy"))
+    assert "'callstream_bi_analyst_writing'" in of_dan
+    assert "'callstream_bi_analyst'" in of_amy

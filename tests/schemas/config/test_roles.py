@@ -67,6 +67,11 @@ def test_a_password_is_read_beside_the_file_and_hashed(tmp_path: Path) -> None:
             "does not look at teams",
             id="an analyst of a team, who would see all",
         ),
+        pytest.param(
+            {"role": "auditor", "tenants": ["acme"], "own_database": True},
+            "only bi_analyst",
+            id="an auditor who would write",
+        ),
         pytest.param({"role": "admin", "tenants": ["acme"]}, "does not look at tenants", id="an admin of one tenant"),
         pytest.param({"role": "bi_analyst", "tenants": ["*", "acme"]}, "either", id="all tenants and one"),
         pytest.param({"name": "analyst", "role": "admin"}, "belongs to callstream", id="a name of the engine"),
