@@ -5,14 +5,19 @@ from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from hashlib import sha256
 
+from processors.kpi.sql import TOPIC_OF_CALL
 from schemas.clickhouse import days as day_sql
-from schemas.config.kpis.kpi import DIMENSIONS, Dimension, KpiRegistry
+from schemas.config.kpis.kpi import BY_TOPIC, DIMENSIONS, Dimension, KpiRegistry
 from schemas.config.kpis.kpi_expression import MAX_NUMBER
 from schemas.config.tenants import TenantDays
 
-HOURLY: tuple[Dimension, ...] = tuple(name for name in DIMENSIONS if name != "agent_inquiry_type")
+DAILY_ONLY: tuple[Dimension, ...] = (
+    *("agent_inquiry_type", "agent_profile"),
+    *("seniority", "tenure", "rated", "team_topic", "tenure_direction"),
+)
+HOURLY: tuple[Dimension, ...] = tuple(name for name in DIMENSIONS if name not in DAILY_ONLY)
 """Dimensions that are also kept by hour. An agent has a handful of calls in an hour: by inquiry type, too, there would
-be a row for nearly every call."""
+be a row for nearly every call. What the others say is not asked of an hour."""
 
 COLUMNS = tuple(dict.fromkeys(column for columns in DIMENSIONS.values() for column in columns))
 
@@ -36,16 +41,12 @@ def rollup_query(registry: KpiRegistry, days: TenantDays) -> str:
         f"toUInt64(ifNull({ratio.pending}, false)))"
         for _, ratio in ratios
     )
-    sets = [("day", name) for name in DIMENSIONS] + [("hour", name) for name in HOURLY]
-    keys = ",\n    ".join(
-        f"(tenant_id, day{', hour' if grain == 'hour' else ''}{''.join(f', {c}' for c in DIMENSIONS[name])})"
-        for grain, name in sets
-    )
-    numbers = [_grouping(("hour",) * (grain == "hour") + DIMENSIONS[name]) for grain, name in sets]
-    labels = [f"{grain}/{name}" for grain, name in sets]
     columns = ", ".join(COLUMNS)
-    # Where a column is not grouped by it is null, if only its type has a null.
-    nullable = ", ".join(f"CAST(kpi_calls.{c}, 'LowCardinality(Nullable(String))') AS {c}" for c in COLUMNS)
+    every_grouping = [("day", name) for name in DIMENSIONS] + [("hour", name) for name in HOURLY]
+    groupings = [each for each in every_grouping if each[1] not in BY_TOPIC]
+    of_topics = [each for each in every_grouping if each[1] in BY_TOPIC]
+    # Two passes: in one, each call would be counted for each of its topics in every grouping.
+    passes = "\n    UNION ALL\n".join(_grouped(each, pairs, days) for each in (groupings, of_topics))
     # A number that is infinite, none or larger than any measure does not count: it would spoil the sums of a whole day.
     # Sums of whole arrays, one element for each KPI: one pass over the calls for each grouping, not one for each KPI.
     return f"""
@@ -56,8 +57,27 @@ SELECT
     {", ".join(_where_counted(values) for values in (names, *_SUMS))}
 FROM
 (
+{passes}
+)
+"""  # noqa: S608 - made of the registry alone
+
+
+def _grouped(groupings: Sequence[tuple[str, Dimension]], pairs: str, days: TenantDays) -> str:
+    """The sums of some groupings, each a grain and a dimension."""
+    used = tuple(column for column in COLUMNS if any(column in DIMENSIONS[name] for _, name in groupings))
+    keys = ",\n    ".join(
+        f"(tenant_id, day{', hour' if grain == 'hour' else ''}{''.join(f', {c}' for c in DIMENSIONS[name])})"
+        for grain, name in groupings
+    )
+    numbers = [_grouping(("hour",) * (grain == "hour") + DIMENSIONS[name], used) for grain, name in groupings]
+    labels = [f"{grain}/{name}" for grain, name in groupings]
+    columns = ", ".join(used)
+    every_column = ", ".join(c if c in used else f"CAST(NULL, '{_NULLABLE}') AS {c}" for c in COLUMNS)
+    # Where a column is not grouped by it is null, if only its type has a null.
+    nullable = ", ".join(f"CAST({_FROM_CALLS.get(c, f'kpi_calls.{c}')}, '{_NULLABLE}') AS {c}" for c in used)
+    return f"""
     SELECT
-        tenant_id, day, hour, {columns},
+        tenant_id, day, hour, {every_column},
         transform(grouping(hour, {columns}), {numbers}, {labels}, '') AS label,
         count() AS calls, sumForEach(counted) AS n, sumForEach(x) AS numerators, sumForEach(y) AS denominators,
         sumForEach(arrayMap(a -> a * a, x)) AS numerator_squares,
@@ -88,11 +108,11 @@ FROM
     )
     GROUP BY GROUPING SETS (
     {keys}
-    )
-)
-"""  # noqa: S608 - made of the registry alone
+    )"""  # noqa: S608 - made of the registry alone
 
 
+_NULLABLE = "LowCardinality(Nullable(String))"
+_FROM_CALLS = {"topic": TOPIC_OF_CALL}
 _SUMS = ("n", "numerators", "denominators", "numerator_squares", "products", "denominator_squares", "pending")
 
 
@@ -101,10 +121,10 @@ def _where_counted(values: str | list[str]) -> str:
     return f"arrayFilter((value, counting, to_come) -> counting + to_come > 0, {values}, n, pending)"
 
 
-def _grouping(grouped: Sequence[str]) -> int:
-    """What `grouping(hour, COLUMNS…)` gives: a bit for each, the first the highest, 1 where it is not grouped by."""
+def _grouping(grouped: Sequence[str], columns: Sequence[str]) -> int:
+    """What `grouping(hour, columns…)` gives: a bit for each, the first the highest, 1 where it is not grouped by."""
     number = 0
-    for column in ("hour", *COLUMNS):
+    for column in ("hour", *columns):
         number = 2 * number + (column not in grouped)
     return number
 

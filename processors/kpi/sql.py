@@ -12,7 +12,7 @@ from string import Template
 from processors.kpi.statistics import DECIDED_PER_PENDING, LEAST_AGENTS, NO_EVENT_LIMIT, Z95, bounds
 from schemas.clickhouse import days as day_sql
 from schemas.clickhouse.cluster import ON_CLUSTER
-from schemas.config.kpis.kpi import DIMENSIONS, Dimension, Kpi, KpiRegistry
+from schemas.config.kpis.kpi import BY_TOPIC, DIMENSIONS, Dimension, Kpi, KpiRegistry
 from schemas.config.tenants import TenantDays
 
 SUMS = ("n", "numerator", "denominator", "numerator_squares", "products", "denominator_squares", "pending")
@@ -23,8 +23,19 @@ AGENTS_OF: Mapping[Dimension, Dimension] = {
     "team": "agent",
     "inquiry_type": "agent_inquiry_type",
     "team_inquiry_type": "agent_inquiry_type",
+    "direction": "agent_profile",
+    "handled_by": "agent_profile",
+    "seniority": "agent_profile",
+    "tenure": "agent_profile",
+    "tenure_direction": "agent_profile",
 }
 """Dimension → the one that tells its agents apart. Of all others it is not known who took the calls."""
+
+TOPICS_OF_CALL = "if(empty(topic_ids), [NULL], arrayDistinct(topic_ids))"
+"""The topics of a row of `kpi_calls`, each once; null alone where it has none."""
+
+TOPIC_OF_CALL = f"arrayJoin({TOPICS_OF_CALL})"
+"""A row of `kpi_calls` for each topic of the call, with null for a call that has none."""
 
 START = "{start:DateTime64(3, 'UTC')}"
 END = "{end:DateTime64(3, 'UTC')}"
@@ -48,6 +59,12 @@ _KEY_COMMENTS = {
     "course_type": "course type (education)",
     "newest_order_status": "newest known status of the order",
     "newest_customer_value_tier": "newest known value tier of the customer",
+    "topic": "demand of the taxonomy that the call is about; a call counts for each of its demands; null: for none",
+    "direction": "inbound or outbound",
+    "handled_by": "human or bot",
+    "agent_seniority": "new, regular or senior",
+    "agent_tenure": "whole months since the first day of work of the agent: 00-02, 03-05, 06-11, 12-23 or 24+",
+    "rated": "rated or unrated by the customer; null where nobody was to be asked",
 }
 _DAY = "day of the tenant"
 _HOUR = "hour of that day by the tenant's clock, 0 to 23"
@@ -141,9 +158,10 @@ def query_sums(kpi: Kpi, dimension: Dimension, stretch: Stretch) -> str:
         raise ValueError(f"{kpi.id} cannot be told apart by {dimension}")
     keys = DIMENSIONS[dimension]
     columns = ", ".join(("tenant_id", *keys))
+    calls = f"(SELECT *, {TOPIC_OF_CALL} AS topic FROM {stretch.calls})"  # noqa: S608 - no value of anybody
     rows = Template(kpi.query.rows).substitute(
         keys="".join(f", {key}" for key in keys),
-        calls=stretch.calls,
+        calls=calls if dimension in BY_TOPIC else stretch.calls,
         start=stretch.start,
         end=stretch.end,
     )

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import yaml
 from jinja2 import Template
+from clickhouse_connect.driver.exceptions import DatabaseError
 
 from processors.clickhouse.rows import (
     OUTCOMES,
@@ -18,19 +19,21 @@ from processors.clickhouse.rows import (
     rows_for_call_ended,
     rows_for_call_rated,
     rows_for_custody_changed,
+    rows_for_verdict_given,
 )
-from processors.kpi.demands import DemandExample
+from processors.kpi.demands import DemandExample, share_of
 from processors.kpi.problems import Key
-from processors.kpi.reports import SumsOf
+from processors.kpi.reports import Period, SumsOf
 from processors.kpi.rollups import RollupDefinition
 from processors.kpi.semantic import SEMANTIC_FILE, semantic_files
 from processors.kpi.sql import AGENTS_OF, VIEW_OF_DIMENSION, WIDE, kpi_views
-from processors.kpi.statistics import CallGroup, Sums, estimate, estimate_group, target_status
+from processors.kpi.statistics import CallGroup, Sums, difference, estimate, estimate_group, target_status
 from schemas.config.kpis.kpi import DIMENSIONS, Dimension, Kpi, KpiRegistry
-from schemas.messages.call_analysis import CallAnalysis, Scorecard, ScoreItem
+from schemas.messages.call_analysis import CallAnalysis, Risk, Scorecard, ScoreItem
 from schemas.messages.call_ended import Agent, Csat
 from schemas.messages.call_rated import CallRated
 from schemas.messages.custody_changed import CustodyChanged
+from schemas.messages.verdict_given import VerdictAnswer, VerdictGiven
 from streams.adapters.clickhouse.migrate import make_views
 from streams.adapters.clickhouse.rollups import ClickHouseRollups
 from streams.adapters.clickhouse.sink import ClickHouseSink
@@ -55,7 +58,8 @@ def filled(engine: RunningEngine) -> Iterator[Filled]:
 def grouped(filled: Filled, dimension: Dimension) -> dict[tuple[str, Key], list[CallAnalysis]]:
     groups: dict[tuple[str, Key], list[CallAnalysis]] = defaultdict(list)
     for analysis in filled.world.analyses:
-        groups[analysis.tenant_id, filled.reference.keys(analysis, DIMENSIONS[dimension])].append(analysis)
+        for key in filled.reference.groups(analysis, DIMENSIONS[dimension]):
+            groups[analysis.tenant_id, key].append(analysis)
     return groups
 
 
@@ -77,9 +81,9 @@ def same_sums(one: Sums, other: Sums) -> bool:
     )
 
 
-OF_OTHER_ROWS = ("recording_completeness", "captured_in_time", "time_to_solution", "late_refunds")
+OF_OTHER_ROWS = ("recording_completeness", "captured_in_time", "time_to_solution", "late_refunds", "lift_by_people")
 KPIS_OF_CALLS = [kpi for kpi in REGISTRY.kpis if kpi.id not in OF_OTHER_ROWS]
-SOME: tuple[Dimension, ...] = ("tenant", "agent", "order_status", "team_inquiry_type")
+SOME: tuple[Dimension, ...] = ("tenant", "agent", "order_status", "team_inquiry_type", "topic")
 """Dimensions in which KPIs with a query are computed; they read all calls for each."""
 
 
@@ -238,6 +242,122 @@ def test_the_slow_tenth_of_few_or_equal_answers(
     assert found.value == (pytest.approx(np.quantile(everything, 0.9)) if everything else None)
     if found.n < 2:
         assert (found.low, found.high) == (None, None)
+
+
+def test_risk_is_held_against_what_people_found_worth_hearing(filled: Filled) -> None:
+    """Ten calls that people judged, two problems: one of them at the top by risk, one in the middle of three equals of
+    which one has room; a call that people disagree about, one of another day and one without risk are none."""
+    first = next(analysis for analysis in filled.world.analyses if analysis.risk is not None)
+    at = filled.world.now - timedelta(days=75)
+    sink = ClickHouseSink(filled.client)
+    answers: list[tuple[int | None, tuple[VerdictAnswer, ...]]] = [
+        (90, ("yes",)),
+        *((50, (answer,)) for answer in ("yes", "no", "no")),
+        (40, ("yes", "no")),
+        *((10, ("no", "no")) for _ in range(5)),
+        (None, ("yes",)),
+    ]
+    for number, (risk, said) in enumerate(answers):
+        call = first.call.model_copy(
+            update={"tenant_id": "iris", "call_id": f"c{number}", "started_at": at, "ended_at": at}
+        )
+        known = None if risk is None else Risk(level="low", score=risk)
+        changed = {"tenant_id": "iris", "call_id": call.call_id, "call": call, "risk": known}
+        sink.write(rows_for_analysis(first.model_copy(update=changed)))
+        for person, answer in enumerate(said):
+            verdict = VerdictGiven(
+                tenant_id="iris",
+                call_id=call.call_id,
+                about="call",
+                answer=answer,
+                given_by=f"inspector-{person}",
+                given_at=at,
+            )
+            sink.write(rows_for_verdict_given(verdict))
+    kpi = a_kpi("lift_by_people")
+    found = filled.kpis.sums([kpi], "tenant", "day", at - timedelta(days=1), at + timedelta(days=1), "iris")
+    assert found["iris", (), kpi.id] == Sums.of([(1, 1), (pytest.approx(1 / 3), 1)])
+
+
+def test_the_parts_of_a_change_add_up_to_what_the_kpi_changed_by(filled: Filled) -> None:
+    """Of any KPI, by any grouping; also where a call counts for several topics."""
+    middle = filled.world.now.astimezone(ZONE).replace(hour=0, minute=0, second=0, microsecond=0) - timedelta(days=6)
+    before = Period.days((filled.start - timedelta(days=1)).date(), (middle - timedelta(days=1)).date(), ZONE)
+    after = Period.days(middle.date(), filled.world.now.astimezone(ZONE).date(), ZONE)
+    asked: list[tuple[str, Dimension]] = [
+        ("score", "topic"),
+        ("mandatory_scripts", "team"),
+        ("sensitive_words", "inquiry_type"),
+        ("survey_response_rate", "team_topic"),
+        ("duration", "tenant"),
+    ]
+    with every_case() as cases:
+        for name, by in asked:
+            kpi = a_kpi(name)
+            was, now = (filled.kpis.sums([kpi], "tenant", "day", each.start, each.end) for each in (before, after))
+            parts = filled.kpis.why_changed(REGISTRY.ratios, name, by, before, after)
+            for tenant in ("acme", "bolt", "cord"):
+                with cases.case(name, by, tenant):
+                    found = [each for each in parts if each.tenant_id == tenant]
+                    sums = was[tenant, (), name], now[tenant, (), name]
+                    values = [estimate(kpi, each).value for each in sums]
+                    assert [found[0].kpi_before, found[0].kpi_after] == [pytest.approx(each) for each in values]
+                    whole = (values[1] or 0) - (values[0] or 0)
+                    assert sum(each.value or 0 for each in found) == pytest.approx(whole, abs=1e-9, rel=1e-9)
+                    amount = sums[1].numerator - sums[0].numerator
+                    assert sum(each.amount or 0 for each in found) == pytest.approx(amount, abs=1e-6, rel=1e-9)
+                    assert (by == "tenant") == ({each.item for each in found if each.part == "within"} == {None})
+    (shown,) = filled.rows(
+        "SELECT sum(value) AS whole, any(kpi_after - kpi_before) AS difference FROM why_changed(kpi = 'score', "
+        "by = 'topic', first_before = {a:Date32}, last_before = {b:Date32}, first = {c:Date32}, last = {d:Date32}) "
+        "WHERE tenant_id = 'acme'",
+        a=before.start.date(),
+        b=before.last_day,
+        c=after.start.date(),
+        d=after.last_day,
+    )
+    assert shown["whole"] == pytest.approx(shown["difference"])
+    for wrong in ("kpi = 'luck', by = 'topic'", "kpi = 'score', by = 'moon'", "kpi = 'lift', by = 'topic'"):
+        with pytest.raises(DatabaseError, match=r"(kpi|by) must be"):
+            filled.rows(
+                f"SELECT * FROM why_changed({wrong}, first_before = '2026-01-01', last_before = '2026-01-02', "  # noqa: S608
+                "first = '2026-01-03', last = '2026-01-04')"
+            )
+
+
+def test_rated_calls_are_held_against_unrated_ones(filled: Filled) -> None:
+    days = Period.days(filled.start.date(), filled.world.now.astimezone(ZONE).date(), ZONE)
+    told = filled.kpis.rated_and_unrated(days.start, days.end)
+    rows = {(each.tenant_id, each.about, each.name): each for each in told}
+    apart: dict[tuple[str, bool], list[CallAnalysis]] = defaultdict(list)
+    for analysis in filled.world.analyses:
+        is_rated = filled.reference.rating(analysis) is not None
+        if is_rated or analysis.outcome != "too_short":
+            apart[analysis.tenant_id, is_rated].append(analysis)
+    for tenant in ("acme", "bolt", "cord"):
+        kpi, found = a_kpi("score"), rows[tenant, "kpi", "score"]
+        sides = [estimate(kpi, filled.reference.sums("score", apart[tenant, side])) for side in (True, False)]
+        assert (found.n_rated, found.n_unrated) == tuple(side.n for side in sides)
+        assert [found.rated, found.rated_low, found.unrated, found.unrated_high] == [
+            pytest.approx(each) for each in (sides[0].value, sides[0].low, sides[1].value, sides[1].high)
+        ]
+        expected = difference(*sides)
+        assert expected
+        assert (found.difference, found.difference_low, found.difference_high) == (
+            pytest.approx(expected.value),
+            pytest.approx(expected.low),
+            pytest.approx(expected.high),
+        )
+        for topic in TOPICS:
+            found = rows[tenant, "topic", topic]
+            shares = [
+                share_of(sum(any(one.topic_id == topic for one in each.topics) for each in heard), len(heard))
+                for side in (True, False)
+                for heard in [[each for each in apart[tenant, side] if each.outcome == "analyzed"]]
+            ]
+            assert (found.n_rated, found.n_unrated) == (shares[0].n, shares[1].n)
+            assert (found.rated, found.unrated_low) == (pytest.approx(shares[0].value), pytest.approx(shares[1].low))
+            assert found.difference_high == pytest.approx(getattr(difference(*shares), "high", None))
 
 
 def test_one_tenant_can_be_asked_for(filled: Filled) -> None:

@@ -3,7 +3,7 @@
 import math
 import random
 from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
@@ -15,7 +15,7 @@ from clickhouse_connect.driver.client import Client
 
 from processors.clickhouse.rows import CALLS, RATINGS, TableRows, rows_for_analysis, rows_for_call_rated
 from processors.kpi.rollups import COLUMNS, HOURLY, RollupDefinition
-from schemas.config.kpis.kpi import DIMENSIONS, KpiRegistry, read_kpis
+from schemas.config.kpis.kpi import BY_TOPIC, DIMENSIONS, KpiRegistry, read_kpis
 from schemas.config.tenants import TenantDays
 from schemas.messages.call_analysis import CallAnalysis, Scorecard, ScoreItem
 from schemas.messages.call_ended import Agent, Csat
@@ -27,6 +27,7 @@ from streams.adapters.clickhouse.sink import ClickHouseSink
 from streams.stages.rollup import Rollups
 from tests.support.clickhouse_engine import RunningEngine
 from tests.support.judged_calls import NAMES, an_event, judged
+from tests.support.kpi_calls import tenure
 from tests.support.stored_calls import as_before_migration_16
 
 pytestmark = pytest.mark.embedded
@@ -136,7 +137,13 @@ def a_world(seed: int) -> tuple[list[CallAnalysis], list[CallRated]]:
             tenant_id=chance.choice(["acme", "beta"]),
             customer=chance.choice([None, "a" * 64, "b" * 64, "c" * 64, "d" * 64]),
             direction=chance.choice(["inbound", "inbound", "inbound", "outbound"]),
-            agent=Agent(id=f"A{chance.randrange(4)}", team=chance.choice([None, "一组", "二组"])),
+            handled_by="bot" if number % 5 == 0 else "human",
+            agent=Agent(
+                id=f"A{chance.randrange(4)}",
+                team=chance.choice([None, "一组", "二组"]),
+                seniority=(None, "new", "senior")[number % 3],
+                hired_on=(ended_at - timedelta(days=40 * number)).date(),
+            ),
             queue=chance.choice([None, "vip"]),
             inquiry_type=chance.choice([None, "退款", "物流"]),
             order_status=chance.choice([None, "paid"]),
@@ -244,14 +251,22 @@ def reference(
             "course_type": call.course_type,
             "newest_order_status": told(analysis, ratings, "order_status") or call.order_status,
             "newest_customer_value_tier": told(analysis, ratings, "customer_value_tier") or call.customer.value_tier,
+            "direction": call.direction,
+            "handled_by": call.handled_by,
+            "agent_seniority": call.agent.seniority,
+            "agent_tenure": tenure(call),
+            "rated": "rated" if csat else None if analysis.outcome == "too_short" else "unrated",
         }
+        topics: Iterable[str | None] = {topic.topic_id for topic in analysis.topics} or {None}
         local = call.ended_at.astimezone(ZoneInfo(ZONE))
         day = local.replace(hour=0, minute=0, second=0, microsecond=0)
         for grain, dimensions in (("day", tuple(DIMENSIONS)), ("hour", HOURLY)):
             start = day if grain == "day" else local.replace(minute=0, second=0, microsecond=0)
             for dimension in dimensions:
-                named = tuple(columns[name] if name in DIMENSIONS[dimension] else None for name in COLUMNS)
-                groups[grain, start.astimezone(UTC), dimension, call.tenant_id, *named].append((analysis, values))
+                for topic in topics if dimension in BY_TOPIC else (None,):
+                    known = {**columns, "topic": topic}
+                    named = tuple(known[name] if name in DIMENSIONS[dimension] else None for name in COLUMNS)
+                    groups[grain, start.astimezone(UTC), dimension, call.tenant_id, *named].append((analysis, values))
     sums: dict[tuple[object, ...], tuple[float, ...]] = {}
     for group, members in groups.items():
         for kpi in ("in_band", "words", "rating", "settled"):
@@ -364,7 +379,8 @@ def test_numbers_at_the_ends_of_what_an_event_may_hold_spoil_no_day(database: Da
     )
     assert database.rollups().refresh() == [FIRST.astimezone(ZoneInfo(ZONE)).date()]
     sums = database.rolled_up()
-    assert {value[1:3] for key, value in sums.items() if key[-1] == "rating"} == {(4, 400.0)}
+    of_tenant = {key: value for key, value in sums.items() if key[2] == "tenant"}
+    assert {value[1:3] for key, value in of_tenant.items() if key[-1] == "rating"} == {(4, 400.0)}
     assert all(math.isfinite(each) for value in sums.values() for each in value)
     assert len(database.client.query("SELECT agent_hired_on FROM calls").result_rows) == 5
 

@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 from random import Random
 from typing import Any, get_args
 from uuid import NAMESPACE_OID, uuid5
+from zoneinfo import ZoneInfo
 
 import numpy as np
 
@@ -68,6 +69,9 @@ MEANS = {
 """KPI → measure that it is the mean of."""
 
 
+TENURES = ((3, "00-02"), (6, "03-05"), (12, "06-11"), (24, "12-23"))
+
+
 @dataclass(frozen=True)
 class World:
     """Everything that is known, each call by the analysis that stands."""
@@ -111,7 +115,8 @@ def _a_call(random: Random, number: int, ended_at: datetime) -> CallEnded:
         direction=random.choice(("inbound", "inbound", "outbound")),
         started_at=ended_at - timedelta(minutes=4),
         ended_at=ended_at,
-        agent=Agent(id=f"{team or 'free'}-{random.randrange(3)}", team=team),
+        handled_by="bot" if number % 7 == 0 else "human",
+        agent=_an_agent(f"{team or 'free'}-{random.randrange(3)}", team, ended_at, number),
         customer=Customer(
             key=None if random.random() < 0.1 else f"{random.randrange(40):064x}",
             tags=tuple(random.sample(("vip", "new", "late"), random.randrange(3))),
@@ -139,6 +144,17 @@ def _of_telephony(random: Random, number: int) -> dict[str, Any]:
         "transferred_to": f"call-{number + 1}" if random.random() < 0.2 else None,
     }
     return {name: value for name, value in told.items() if random.random() < 0.8}
+
+
+def _an_agent(name: str, team: str | None, ended_at: datetime, number: int) -> Agent:
+    """Hired on days around the ends of months, some after the call, as wrong data have it."""
+    hired = (None, -3, 30, 89, 91, 92, 181, 365, 366, 730, 731, 2_000)[number % 12]
+    return Agent(
+        id=name,
+        team=team,
+        hired_on=None if hired is None else (ended_at - timedelta(days=hired)).date(),
+        seniority=(None, "new", "regular", "senior")[number % 4],
+    )
 
 
 def _an_analysis(random: Random, call: CallEnded, version: int) -> CallAnalysis:
@@ -321,6 +337,15 @@ def _an_alert(call: CallEnded, rule: int) -> Alert:
     )
 
 
+def tenure(call: CallEnded) -> str | None:
+    """The band of whole months that the agent had worked, on a calendar of Shanghai."""
+    hired, day = call.agent.hired_on, call.ended_at.astimezone(ZoneInfo("Asia/Shanghai")).date()
+    if hired is None or hired > day:
+        return None
+    months = 12 * (day.year - hired.year) + day.month - hired.month - (day.day < hired.day)
+    return next((name for limit, name in TENURES if months < limit), "24+")
+
+
 class Reference:
     """What is known of a call besides its analysis, and the pairs of every KPI."""
 
@@ -338,9 +363,16 @@ class Reference:
             if key is not None and _is_contact(analysis):
                 self._contacts[analysis.tenant_id, key].append(analysis)
 
-    def keys(self, analysis: CallAnalysis, columns: Sequence[str]) -> tuple[str | None, ...]:
-        """The values of these columns."""
+    def groups(self, analysis: CallAnalysis, columns: Sequence[str]) -> list[tuple[str | None, ...]]:
+        """The values of these columns, once for each topic of the call where `topic` is one of them."""
         call = analysis.call
+        topics: Iterable[str | None] = {topic.topic_id for topic in analysis.topics} or {None}
+        return [
+            tuple(topic if column == "topic" else self._value(analysis, call, column) for column in columns)
+            for topic in (topics if "topic" in columns else (None,))
+        ]
+
+    def _value(self, analysis: CallAnalysis, call: CallEnded, column: str) -> str | None:
         values = {
             "industry": call.industry,
             "agent_team": call.agent.team,
@@ -350,8 +382,13 @@ class Reference:
             "course_type": call.course_type,
             "newest_order_status": self._newest(analysis, "order_status") or call.order_status,
             "newest_customer_value_tier": self.value_tier(analysis),
+            "direction": call.direction,
+            "handled_by": call.handled_by,
+            "agent_seniority": call.agent.seniority,
+            "agent_tenure": tenure(call),
+            "rated": self.rated(analysis),
         }
-        return tuple(values[column] for column in columns)
+        return values[column]
 
     def value_tier(self, analysis: CallAnalysis) -> str | None:
         return self._newest(analysis, "customer_value_tier") or analysis.call.customer.value_tier
@@ -360,6 +397,12 @@ class Reference:
         """0 to 100."""
         said: Csat | None = self._newest(analysis, "csat") or analysis.call.csat
         return None if said is None else 100 * (said.score - said.scale_min) / (said.scale_max - said.scale_min)
+
+    def rated(self, analysis: CallAnalysis) -> str | None:
+        """Whether the customer rated the call; null for misdials, about which nobody is asked."""
+        if self.rating(analysis) is not None:
+            return "rated"
+        return None if analysis.outcome == "too_short" else "unrated"
 
     def answer(self, analysis: CallAnalysis) -> bool | None:
         """Whether the customer says that the matter is settled."""
@@ -640,6 +683,9 @@ RULES: Mapping[str, Rule] = {
     "first_contact_resolution": _share(_settled_at_first_contact),
     "resolution_per_call": _share(_settled),
     "satisfaction": _mean(lambda reference, analysis: reference.rating(analysis)),
+    "survey_response_rate": _share(
+        lambda reference, analysis: None if reference.rated(analysis) is None else reference.rated(analysis) == "rated"
+    ),
     "satisfaction_within_10": _share(_within_10),
     "score": _mean(lambda reference, analysis: reference.settled_score(analysis)[0]),
     "high_risk": _share(lambda _, analysis: analysis.risk.level == "high" if analysis.risk else None),

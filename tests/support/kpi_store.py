@@ -13,6 +13,7 @@ from zoneinfo import ZoneInfo
 from clickhouse_connect.driver.client import Client
 
 from processors.clickhouse.rows import rows_for_alert, rows_for_analysis, rows_for_call_ended, rows_for_call_rated
+from processors.kpi.comparisons import comparison_views
 from processors.kpi.rollups import RollupDefinition
 from processors.kpi.sql import kpi_views
 from schemas.config.kpis.kpi import read_kpis
@@ -59,7 +60,7 @@ def filled_store(engine: RunningEngine, calls: int) -> Iterator[Filled]:
     """A database of its own with so many calls."""
     url = engine.url(f"kpis_{uuid4().hex}")
     migrate(url)
-    make_views(url, kpi_views(REGISTRY, DAYS, WINDOW_DAYS))
+    make_views(url, kpi_views(REGISTRY, DAYS, WINDOW_DAYS) | comparison_views(REGISTRY, DAYS, WINDOW_DAYS))
     client = connect(url)
     world = a_world(datetime.now(UTC), calls)
     deliver(client, world)

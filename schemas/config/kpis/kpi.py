@@ -36,9 +36,18 @@ Dimension = Literal[
     "course_type",
     "order_status",
     "customer_value_tier",
+    "topic",
+    "direction",
+    "handled_by",
+    "seniority",
+    "tenure",
+    "rated",
     "team_inquiry_type",
     "queue_inquiry_type",
     "agent_inquiry_type",
+    "team_topic",
+    "tenure_direction",
+    "agent_profile",
 ]
 
 DIMENSIONS: Mapping[Dimension, tuple[str, ...]] = {
@@ -51,11 +60,26 @@ DIMENSIONS: Mapping[Dimension, tuple[str, ...]] = {
     "course_type": ("course_type",),
     "order_status": ("newest_order_status",),
     "customer_value_tier": ("newest_customer_value_tier",),
+    "topic": ("topic",),
+    "direction": ("direction",),
+    "handled_by": ("handled_by",),
+    "seniority": ("agent_seniority",),
+    "tenure": ("agent_tenure",),
+    "rated": ("rated",),
     "team_inquiry_type": ("agent_team", "inquiry_type"),
     "queue_inquiry_type": ("queue", "inquiry_type"),
     "agent_inquiry_type": ("agent_team", "agent_id", "inquiry_type"),
+    "team_topic": ("agent_team", "topic"),
+    "tenure_direction": ("agent_tenure", "direction"),
+    "agent_profile": ("agent_team", "agent_id", "agent_seniority", "agent_tenure", "direction", "handled_by"),
 }
-"""By what KPIs are told apart within a tenant: name → columns of `kpi_calls` and `kpi_rollup`."""
+"""By what KPIs are told apart within a tenant: name → columns of `kpi_calls` and `kpi_rollup`.
+
+`topic` is an element of `topic_ids`: a call counts once for each of its topics, and with null where it has none.
+"""
+
+BY_TOPIC: tuple[Dimension, ...] = tuple(name for name, columns in DIMENSIONS.items() if "topic" in columns)
+"""Dimensions in which a call may count more than once: their groups do not add up to the tenant."""
 
 
 BOUNDS: Mapping[KpiUnit, tuple[float, float]] = {

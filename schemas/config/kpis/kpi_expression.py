@@ -53,12 +53,21 @@ COLUMNS: Mapping[str, ExpressionType] = {
             *("inquiry_type", "industry", "course_type", "outcome", "outcome_reason", "language", "risk_level"),
             *("order_status", "customer_value_tier", "newest_order_status", "newest_customer_value_tier", "resolution"),
             "disconnected_by",
+            *("agent_tenure", "rated"),
         ),
         "text",
     ),
     **dict.fromkeys(
         (
-            *("duration_ms", "score", "settled_score", "risk_score", "rating", "analysis_version"),
+            *(
+                "duration_ms",
+                "score",
+                "settled_score",
+                "risk_score",
+                "rating",
+                "analysis_version",
+                "agent_tenure_months",
+            ),
             *("scripts_asked", "scripts_kept", "script_rules_asked", "script_rules_kept"),
             *("hold_ms", "queue_wait_ms", "after_call_work_ms"),
         ),

@@ -6,10 +6,11 @@ from typing import Any
 
 from clickhouse_connect.driver.client import Client
 
+from processors.kpi.comparisons import RATED_COLUMNS, RatedDifference, rated_query
 from processors.kpi.demands import CustomerDemandCount, DemandCount, DemandExample
 from processors.kpi.hours import AgentsOfHours, agents_of_hours, hour_sums
 from processors.kpi.problems import Key
-from processors.kpi.reports import SumsOf
+from processors.kpi.reports import Period, SumsOf
 from processors.kpi.sql import (
     customer_demands_query,
     demands_query,
@@ -19,6 +20,7 @@ from processors.kpi.sql import (
     stretch_of_moments,
 )
 from processors.kpi.statistics import Sums
+from processors.kpi.why_changed import WHY_COLUMNS, ChangePart, why_changed_query
 from schemas.config.kpis.kpi import DIMENSIONS, Dimension, Kpi
 from schemas.config.tenants import TenantDays
 from streams.adapters.clickhouse.statements import read_rows
@@ -125,6 +127,42 @@ class ClickHouseKpis:
         query = _CUSTOMER_DEMANDS.format(customer_demands_query(self._stretches[grain]))
         rows = self._rows("demands of customers", query, start, end, tenant)
         return [CustomerDemandCount(*row) for row in rows]
+
+    def why_changed(
+        self,
+        kpis: Sequence[Kpi],
+        kpi: str,
+        dimension: Dimension,
+        before: Period,
+        after: Period,
+        tenant: str | None = None,
+    ) -> list[ChangePart]:
+        """The parts of the difference between two stretches of days, for each tenant that has calls in both."""
+        query = (
+            f"SELECT {', '.join(WHY_COLUMNS)} FROM ({why_changed_query(kpis, self._stretches['day'])})\n"  # noqa: S608
+            "WHERE {tenant:String} = '' OR tenant_id = {tenant:String}"
+        )
+        rows = read_rows(
+            self._client,
+            "why a KPI changed",
+            query,
+            kpi=kpi,
+            by=dimension,
+            first_before=before.start.date(),
+            last_before=before.last_day,
+            first=after.start.date(),
+            last=after.last_day,
+            tenant=tenant or "",
+        )
+        return [ChangePart(*row) for row in rows]
+
+    def rated_and_unrated(self, start: datetime, end: datetime, tenant: str | None = None) -> list[RatedDifference]:
+        """How rated calls differ from unrated ones, by KPI and topic, for each tenant that has both."""
+        query = (
+            f"SELECT {', '.join(RATED_COLUMNS)} FROM ({rated_query(self._stretches['day'])})\n"  # noqa: S608
+            "WHERE {tenant:String} = '' OR tenant_id = {tenant:String}"
+        )
+        return [RatedDifference(*row) for row in self._rows("rated and unrated calls", query, start, end, tenant)]
 
     def close(self) -> None:
         """Lets go of the connection."""

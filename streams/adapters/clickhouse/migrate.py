@@ -5,6 +5,7 @@ from importlib import resources
 
 from clickhouse_connect.driver.client import Client
 
+from processors.kpi.comparisons import comparison_views
 from processors.kpi.own_kpis import kpis_in_force
 from processors.kpi.sql import kpi_views
 from schemas.clickhouse.cluster import Cluster, to_sql
@@ -28,14 +29,18 @@ _MIGRATION_INSERTS = {"distributed_foreground_insert": 1}
 
 
 def views_of(settings: Settings) -> dict[str, str]:
-    """Name → statement, with placeholders, of every view: those of `schemas/clickhouse/views`, then those of KPIs.
+    """Name → statement, with placeholders, of every view: those of `schemas/clickhouse/views`, of KPIs, of comparisons.
 
     In an order in which they can be made; each can be repeated. Raises `KpiRegistryError` and `TenantsError`.
     """
     registry = kpis_in_force(settings.kpis_file)
     days = settings.days
-    views = load_views(days=days, console=ConsoleUrl(settings.console_url))
-    return {**views, **kpi_views(registry, days, settings.first_contact_days)}
+    window_days = settings.first_contact_days
+    return {
+        **load_views(days=days, console=ConsoleUrl(settings.console_url)),
+        **kpi_views(registry, days, window_days),
+        **comparison_views(registry, days, window_days),
+    }
 
 
 def migrate(

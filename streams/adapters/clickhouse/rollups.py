@@ -21,7 +21,8 @@ _LEFT_BEHIND = timedelta(hours=6)
 
 _COLUMNS = (
     "tenant_id, day, grain, period, dimension, industry, agent_team, agent_id, queue, inquiry_type, course_type, "
-    "order_status, customer_value_tier, calls, kpis.kpi, kpis.n, kpis.numerator, kpis.denominator, "
+    "order_status, customer_value_tier, topic, direction, handled_by, agent_seniority, agent_tenure, rated, "
+    "calls, kpis.kpi, kpis.n, kpis.numerator, kpis.denominator, "
     "kpis.numerator_squares, kpis.products, kpis.denominator_squares, kpis.pending"
 )
 
