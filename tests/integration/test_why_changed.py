@@ -143,7 +143,7 @@ def random_cells(chance: Random) -> list[Cell]:
         for _ in ("before", "after"):
             y = chance.choice((0.0, 1.0, chance.uniform(1, 1_000), chance.uniform(1, 1e6)))
             sides.append((y * chance.choice((0.0, 1.0, chance.random())), y))
-        cells[classes] = Cell(classes, *sides)
+        cells[classes] = Cell(classes, sides[0], sides[1])
     cells[("on time",) + ("a",) * 5] = Cell(("on time",) + ("a",) * 5, (chance.random(), 1.0), (chance.random(), 1.0))
     return list(cells.values())
 

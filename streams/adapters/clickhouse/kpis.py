@@ -130,8 +130,7 @@ class ClickHouseKpis:
 
     def why_changed(
         self,
-        kpis: Sequence[Kpi],
-        kpi: str,
+        kpi: Kpi,
         dimension: Dimension,
         before: Period,
         after: Period,
@@ -139,14 +138,14 @@ class ClickHouseKpis:
     ) -> list[ChangePart]:
         """The parts of the difference between two stretches of days, for each tenant that has calls in both."""
         query = (
-            f"SELECT {', '.join(WHY_COLUMNS)} FROM ({why_changed_query(kpis, self._stretches['day'])})\n"  # noqa: S608
+            f"SELECT {', '.join(WHY_COLUMNS)} FROM ({why_changed_query((kpi,), self._stretches['day'])})\n"  # noqa: S608
             "WHERE {tenant:String} = '' OR tenant_id = {tenant:String}"
         )
         rows = read_rows(
             self._client,
             "why a KPI changed",
             query,
-            kpi=kpi,
+            kpi=kpi.id,
             by=dimension,
             first_before=before.start.date(),
             last_before=before.last_day,

@@ -43,12 +43,11 @@ def explain_change(
     report = KpiReport(lang, as_json, tenant)
     before, after = _days(earlier, "--from", report), _days(later, "--to", report)
     dimension = choose_dimension(by)
-    registry = kpis_in_force(report.settings.kpis_file)
-    (chosen,) = choose_kpis(registry, [kpi], every=False)
+    (chosen,) = choose_kpis(kpis_in_force(report.settings.kpis_file), [kpi], every=False)
     if chosen.ratio is None:
         raise typer.BadParameter(f"{kpi} is no ratio over calls, so it has no parts", param_hint="--kpi")
     with open_kpis(report.settings) as store:
-        found = store.why_changed(registry.ratios, kpi, dimension, before, after, tenant)
+        found = store.why_changed(chosen, dimension, before, after, tenant)
     if as_json:
         days = {"before": _as_json(before), "after": _as_json(after)}
         print_json({"kpi": kpi, "by": dimension, **days, "parts": [asdict(each) for each in found]})

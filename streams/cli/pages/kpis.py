@@ -23,8 +23,8 @@ made from it.
   2,000 calls of two hundred. So the interval of a tenant, team or inquiry type is as wide as its agents differ
   (typically two to three times as wide as by calls alone): it answers how the value might be had other agents like
   these taken the calls. From fewer than three agents (few with most of the calls count as fewer) nobody can tell;
-  then there is no interval and no trend, and the table says so. Of industries, queues, course types, order states and
-  value tiers, and of KPIs that are made by a query, it is not known which agent counts; their intervals, and those of
+  then there is no interval and no trend, and the table says so. Of industries, queues, course types, order states,
+  value tiers, topics and rated calls, and of KPIs that are made by a query, it is not known which agent counts; their intervals, and those of
   a single agent, say how far chance among calls goes and no more.
 * **Target.** `reached` and `missed` go by the value. Below the minimum n the verdict is `too_few`, and nothing is
   said.
@@ -58,6 +58,8 @@ $ callstream kpi --kpi sensitive_words --by agent --from 2026-03-01 --to 2026-03
 $ callstream kpi problems --last 30d                  # what is bad for everybody, for a team, for an agent (R64)
 $ callstream kpi demands --last 7d --by-inquiry-type  # what customers call for, with quotes (R61, R62)
 $ callstream kpi customers --last 30d                 # what customers of a value tier or tag call for (R63)
+$ callstream kpi why-changed --kpi score --by topic --from 2026-03-01..2026-03-07 --to 2026-03-08..2026-03-14
+$ callstream kpi rated --last 30d                     # how rated calls differ from unrated ones (R45)
 $ callstream kpi training --on 2026-03-15 --agent A1 --agent A2 --agent A3 --agent A4   # before and after (R67)
 $ callstream kpi hours --kpi non_talk --by-weekday     # by hour of the day, or as a map of the hours of the week
 ```
@@ -65,6 +67,10 @@ $ callstream kpi hours --kpi non_talk --by-weekday     # by hour of the day, or 
 `--lang zh` prints Chinese; without it the language of the terminal decides. `--last 30d` is the last 30 days with
 today, `--last 24h` hours. A day is the tenant's: in the time zone of the setting `timezone`, or in the tenant's own
 ([operations.md](operations.md#tenants)); `--from` and `--to` are days of each tenant.
+
+`--by` takes {dimensions}. By `topic` and `team_topic` a call counts once for each of its topics, and for “–” where it
+has none: these groups do not add up to the tenant. `tenure` is whole months since the agent's first day of work;
+`rated` tells rated calls from unrated ones; misdials that nobody rated are neither.
 
 ## Views
 
@@ -75,6 +81,8 @@ today, `--last 24h` hours. A day is the tenant's: in the time zone of the settin
 {wide}
 | `kpi_between(dimension = 'agent', first = '2026-03-01', last = '2026-03-31')` | group and KPI, all days together |
 {queries}
+| `why_changed(kpi = …, by = …, first_before = …, last_before = …, first = …, last = …)` | part of a change, and item |
+| `rated_and_unrated(first = …, last = …)` | KPI, or topic: rated and unrated calls, and the difference |
 | `kpis` | KPI: names, definition, unit, target, minimum n |
 | `demands(first = …, last = …)` | tenant, inquiry type, topic: calls, agitated, unresolved, examples |
 | `customer_demands(first = …, last = …)` | tenant, value tier or tag, topic: calls, and those of all others |
@@ -133,6 +141,28 @@ is.
 brackets is of fewer calls than the KPI needs (`minimum_n`): of 168 hours of a week some look bad by chance, and those
 are mostly in brackets. KPIs that are made by a query are not kept by hour.
 
+## Why a KPI changed
+
+`callstream kpi why-changed` and the view `why_changed` split the change of a KPI between two stretches of days into
+parts that add up to it ([why so](adr/0071-why-changed.md)): `late` (calls stored more than two days after they ended),
+`industry`, `mix` (more or fewer calls of some groups of `--by`), `models`, `forms` and `rules` (calls judged by other
+versions), `within` (the groups themselves, judged alike), and `volume`, which moves amounts and no ratio. `value` is in
+the unit of the KPI, `amount` in that of its numerator. Where the versions changed with the first day of the second stretch nobody can tell
+them from a real change: then `is_separable` is false, and the rest is `unexplained`. A part is a sum, without an
+interval: look at n before you believe a small one.
+
+```sql
+SELECT part, item, value, n_before, n_after FROM why_changed(kpi = 'score', by = 'topic', first_before = '2026-03-01',
+    last_before = '2026-03-07', first = '2026-03-08', last = '2026-03-14') WHERE tenant_id = 'acme'
+```
+
+## Rated calls, and people's judgement
+
+Who answers a survey is not like who does not. `survey_response_rate` is how many were rated of the calls that could
+have been; `callstream kpi rated` and the view `rated_and_unrated` hold every KPI, and the share of each topic, of rated
+calls against unrated ones, with the interval of the difference; `--by rated` shows both with their values. `lift` takes
+the customers' word for what is a problem, `lift_by_people` that of people who judged calls (`callstream verdicts`).
+
 ## Demands and customers
 
 `callstream kpi demands` compares the share of calls about each topic with the time before, `kpi customers` with that of
@@ -155,7 +185,11 @@ def kpi_markdown(registry: KpiRegistry | None = None) -> str:
     )
     queries = "\n".join(f"| `kpi_{kpi.id}(first = …, last = …)` | tenant |" for kpi in registry.queries)
     text = _INTRODUCTION.format(
-        views=views, wide=wide, queries=queries, query_ids=", ".join(f"`{kpi.id}`" for kpi in registry.queries)
+        dimensions=", ".join(f"`{dimension}`" for dimension in DIMENSIONS),
+        views=views,
+        wide=wide,
+        queries=queries,
+        query_ids=", ".join(f"`{kpi.id}`" for kpi in registry.queries),
     )
     rows = [("KPI", "name", "in Chinese", "better", "target", "source"), ("---",) * 6]
     rows += [

@@ -78,6 +78,22 @@ def test_the_page_is_what_the_registry_says() -> None:
             ["--by", "agent", "--kpi", "recording_completeness"], "is not available by agent", id="not by agent"
         ),
         pytest.param(["--last", "3h", "--by", "agent_inquiry_type"], "available by day only", id="not by hour"),
+        pytest.param(["rated", "--last", "3h"], "by day only: write 1d", id="no rated calls of hours"),
+        pytest.param(
+            ["why-changed", "--kpi", "lift", "--from", "2026-03-01..2026-03-07", "--to", "2026-03-08..2026-03-14"],
+            "lift is no ratio over calls",
+            id="no parts of a rank",
+        ),
+        pytest.param(
+            ["why-changed", "--kpi", "score", "--from", "2026-03-01", "--to", "2026-03-08..2026-03-14"],
+            "2026-03-01 is no stretch of days: write",
+            id="a day where a stretch is needed",
+        ),
+        pytest.param(
+            ["why-changed", "--kpi", "score", "--from", "2026-03-07..2026-03-01", "--to", "2026-03-08..2026-03-14"],
+            "the last day is before the first",
+            id="a stretch the wrong way round",
+        ),
         pytest.param(["problems", "--last", "3h"], "available by day only", id="no problems of hours"),
         pytest.param(["problems", "--kpi", "lift"], "cannot be added up", id="no sums of agents"),
         pytest.param(["hours", "--kpi", "score", "--last", "3h"], "as in 30d", id="hours of hours"),
@@ -380,3 +396,38 @@ def test_the_same_as_csv_and_as_a_workbook(filled: Filled, tmp_path: Path) -> No
     assert values == pytest.approx([line["value"] for line in lines], nan_ok=True)
     shares = {row[5].number_format for row in sheet.iter_rows(min_row=2) if row[4].value == "share" and row[5].value}
     assert shares == {"0.0%"}
+
+
+@pytest.mark.embedded
+def test_why_a_kpi_changed_is_told_in_parts_that_add_up(filled: Filled) -> None:
+    now = filled.world.now.astimezone(ZONE).date()
+    stretches = (
+        *("--from", f"{now - timedelta(days=13)}..{now - timedelta(days=7)}"),
+        *("--to", f"{now - timedelta(days=6)}..{now}"),
+    )
+    asked = ("why-changed", "--kpi", "score", *stretches, "--by", "topic", "--tenant", "acme")
+    answer = answered(filled, *asked)
+    parts = answer["parts"]
+    assert {part["tenant_id"] for part in parts} == {"acme"}
+    whole = parts[0]["kpi_after"] - parts[0]["kpi_before"]
+    assert sum(part["value"] for part in parts) == pytest.approx(whole)
+    shown = run(filled, *asked)
+    assert shown.exit_code == 0
+    assert "whole change" in shown.stdout
+    assert f"{whole:+.1f}" in shown.stdout
+    assert {part["item"] for part in parts if part["part"] == "within"} >= {"refund", "price"}
+
+
+@pytest.mark.embedded
+def test_rated_and_unrated_calls_stand_side_by_side(filled: Filled) -> None:
+    answer = answered(filled, "rated", "--last", "14d", "--tenant", "acme")
+    rows = answer["rated_and_unrated"]
+    assert {row["about"] for row in rows} == {"kpi", "topic"}
+    assert answer["comparisons"] == sum(row["q_value"] is not None for row in rows)
+    for row in rows:
+        if row["difference"] is not None:
+            assert row["difference"] == pytest.approx(row["rated"] - row["unrated"])
+            assert row["difference_low"] <= row["difference"] <= row["difference_high"]
+    shown = run(filled, "rated", "--last", "14d", "--tenant", "acme", "--kpi", "duration")
+    assert "Duration" in shown.stdout
+    assert "refund" not in shown.stdout, "topics are not asked for where KPIs are named"
