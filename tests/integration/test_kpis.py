@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 import pytest
 import yaml
-from jinja2 import Template
 from clickhouse_connect.driver.exceptions import DatabaseError
+from jinja2 import Template
 
 from processors.clickhouse.rows import (
     OUTCOMES,

@@ -24,8 +24,8 @@ made from it.
   (typically two to three times as wide as by calls alone): it answers how the value might be had other agents like
   these taken the calls. From fewer than three agents (few with most of the calls count as fewer) nobody can tell;
   then there is no interval and no trend, and the table says so. Of industries, queues, course types, order states,
-  value tiers, topics and rated calls, and of KPIs that are made by a query, it is not known which agent counts; their intervals, and those of
-  a single agent, say how far chance among calls goes and no more.
+  value tiers, topics and rated calls, and of KPIs that are made by a query, it is not known which agent counts; their
+  intervals, and those of a single agent, say how far chance among calls goes and no more.
 * **Target.** `reached` and `missed` go by the value. Below the minimum n the verdict is `too_few`, and nothing is
   said.
 * **Pending.** Whether a matter was settled is known after a week, and of customers who answer at once, who are not like
@@ -147,9 +147,9 @@ are mostly in brackets. KPIs that are made by a query are not kept by hour.
 parts that add up to it ([why so](adr/0071-why-changed.md)): `late` (calls stored more than two days after they ended),
 `industry`, `mix` (more or fewer calls of some groups of `--by`), `models`, `forms` and `rules` (calls judged by other
 versions), `within` (the groups themselves, judged alike), and `volume`, which moves amounts and no ratio. `value` is in
-the unit of the KPI, `amount` in that of its numerator. Where the versions changed with the first day of the second stretch nobody can tell
-them from a real change: then `is_separable` is false, and the rest is `unexplained`. A part is a sum, without an
-interval: look at n before you believe a small one.
+the unit of the KPI, `amount` in that of its numerator. Where the versions changed with the first day of the second
+stretch nobody can tell them from a real change: then `is_separable` is false, and the rest is `unexplained`. A part is
+a sum, without an interval: look at n before you believe a small one.
 
 ```sql
 SELECT part, item, value, n_before, n_after FROM why_changed(kpi = 'score', by = 'topic', first_before = '2026-03-01',
