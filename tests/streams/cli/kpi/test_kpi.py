@@ -429,5 +429,5 @@ def test_rated_and_unrated_calls_stand_side_by_side(filled: Filled) -> None:
             assert row["difference"] == pytest.approx(row["rated"] - row["unrated"])
             assert row["difference_low"] <= row["difference"] <= row["difference_high"]
     shown = run(filled, "rated", "--last", "14d", "--tenant", "acme", "--kpi", "duration")
-    assert "Duration" in shown.stdout
+    assert "Length of calls" in shown.stdout
     assert "refund" not in shown.stdout, "topics are not asked for where KPIs are named"
