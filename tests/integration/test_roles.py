@@ -39,6 +39,7 @@ from processors.clickhouse.rows import (
     rows_for_verdict_given,
 )
 from processors.kpi.rollups import RollupDefinition
+from processors.kpi.comparisons import comparison_views
 from processors.kpi.sql import kpi_views
 from schemas.clickhouse.cluster import to_sql
 from schemas.clickhouse.migrations import load_migrations
@@ -152,7 +153,8 @@ def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningEngine]:
     users.write_text(yaml.safe_dump({"users": [user | {"password_sha256": digest} for user in USERS]}))
     with running_engine(folder / "engine", users) as running:
         migrate(running.url())
-        make_views(running.url(), kpi_views(read_kpis(), TenantDays(), 7))
+        of_kpis = (read_kpis(), TenantDays(), 7)
+        make_views(running.url(), kpi_views(*of_kpis) | comparison_views(*of_kpis))
         client = connect(running.url())
         for table in (CALLS, TRANSCRIPTS):
             # What was replaced stays beside what replaced it.
