@@ -57,7 +57,11 @@ def as_before_migration_16(rows: TableRows) -> TableRows:
 
 
 def _without_later_columns(row: Row) -> Row:
-    later = ("response_delays_ms", "selected", "roles_doubtful", "sounds")
+    later = (
+        *("response_delays_ms", "selected", "roles_doubtful", "sounds"),
+        *("initial_call_id", "previous_call_id", "related_call_ids", "transferred_to"),
+        *("hold_ms", "queue_wait_ms", "after_call_work_ms", "disconnected_by"),
+    )
     return {name: value for name, value in row.items() if not name.startswith(later)}
 
 
