@@ -10,6 +10,7 @@ from schemas.config.retention import RETENTION_FILE, TenantPolicies, read_retent
 from schemas.config.tenants import read_tenants
 from streams.adapters.clickhouse.judged_calls import ClickHouseJudgedCalls
 from streams.adapters.clickhouse.listed_calls import ListedCalls
+from streams.adapters.clickhouse.own_databases import own_tables_of
 from streams.adapters.clickhouse.purging import ClickHousePurge
 from streams.adapters.object_store.from_settings import whole_store_from
 from streams.adapters.object_store.purging import CallObjects
@@ -113,6 +114,11 @@ def listed_from(settings: Settings) -> ListedCalls:
 def tables_from(settings: Settings) -> ClickHousePurge:
     """The tables of ClickHouse, by the account that may change their rows."""
     return ClickHousePurge(_keeper_url(settings), settings.first_contact_days, settings.clickhouse_cluster)
+
+
+def copies_of_analysts(settings: Settings, tenant_id: str) -> list[str]:
+    """Tables and views that analysts who see the tenant have made, as `database.table`. Raises as `connect` does."""
+    return own_tables_of(_keeper_url(settings), tenant_id)
 
 
 def _keeper_url(settings: Settings) -> str:

@@ -6,7 +6,7 @@ import typer
 
 from streams.cli.command_settings import command_settings
 from streams.cli.console.access import require_permission
-from streams.cli.console.copies import copies_of_analysts, copies_sentence
+from streams.cli.console.copies import copies_sentence
 from streams.cli.console.exit_codes import EXIT_PROBLEM
 from streams.cli.console.options import JsonOption
 from streams.cli.console.output import print_json
@@ -33,7 +33,7 @@ def purge(
     """
     from streams.adapters.register.register import Register
     from streams.ports import SystemClock
-    from streams.purging import keeps_calls, purger_from
+    from streams.purging import copies_of_analysts, keeps_calls, purger_from
     from streams.wiring import require_register
 
     check_words(tenant, reason, needed=not go_on)
@@ -53,18 +53,17 @@ def purge(
         done = purger.purge(PurgeOrder(tenant, reason, who.actor.actor_id, ticket=ticket, role=who.role), calls or ())
     finally:
         register.close()
-    copies = copies_of_analysts(settings, tenant) if done.buried else []
     if as_json:
         told = {"purges": done.purges, "destroyed": done.buried, "held": done.held, "destroyed_before": done.known}
-        told["copies_of_analysts"] = copies
-        print_json(told)
+        copies = copies_of_analysts(settings, tenant) if done.buried else []
+        print_json({**told, "copies_of_analysts": copies})
     else:
         typer.echo(f"{len(done.buried)} call(s) destroyed; receipts: {', '.join(done.purges) or 'none'}")
         for call_id, purge_id in sorted(done.known.items()):
             typer.echo(f"{call_id}: its tombstone stands since before ({purge_id or 'blocked'})")
         for call_id, cases in sorted(done.held.items()):
             typer.echo(f"{call_id}: held by {', '.join(cases)}; nothing of it is destroyed", err=True)
-        if copies:
+        if done.buried and (copies := copies_of_analysts(settings, tenant)):
             typer.echo(copies_sentence(copies), err=True)
     if done.held:
         raise typer.Exit(EXIT_PROBLEM)

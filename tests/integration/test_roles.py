@@ -38,8 +38,8 @@ from processors.clickhouse.rows import (
     rows_for_transcript,
     rows_for_verdict_given,
 )
-from processors.kpi.rollups import RollupDefinition
 from processors.kpi.comparisons import comparison_views
+from processors.kpi.rollups import RollupDefinition
 from processors.kpi.sql import kpi_views
 from schemas.clickhouse.cluster import to_sql
 from schemas.clickhouse.migrations import load_migrations

@@ -4,7 +4,7 @@ import typer
 
 from streams.cli.command_settings import command_settings
 from streams.cli.console.access import require_permission
-from streams.cli.console.copies import copies_of_analysts, copies_sentence
+from streams.cli.console.copies import copies_sentence
 from streams.cli.console.phone_number import read_phone_number
 from streams.cli.purge import check_words
 
@@ -13,7 +13,7 @@ def erase(customer: str, tenant: str, reason: str, ticket: str | None) -> None:
     """Erase the customer with this number."""
     from streams.adapters.register.register import Register
     from streams.ports import SystemClock
-    from streams.purging import eraser_from, keeps_calls
+    from streams.purging import copies_of_analysts, eraser_from, keeps_calls
     from streams.wiring import require_register
 
     check_words(tenant, reason)

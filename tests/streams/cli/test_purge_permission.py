@@ -55,6 +55,8 @@ def house(town: Town, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> PurgeH
 
     monkeypatch.setattr(purging, "purger_from", lambda *_: house.purger())
     monkeypatch.setattr(purging, "eraser_from", eraser)
+    made = {"acme": ["callstream_own_acme.cohorts"]}
+    monkeypatch.setattr(purging, "copies_of_analysts", lambda _settings, tenant: made.get(tenant, []))
     return house
 
 
@@ -93,6 +95,7 @@ def test_an_administrator_purges_her_tenant_alone_and_is_in_every_entry(
     other = terminal.run("purge", "c1", "--tenant", "other", "--reason", "request")
 
     assert done.code == 0, done.err
+    assert "callstream_own_acme.cohorts" in done.err, "where copies may lie is said"
     assert other.code == 1
     (entry,) = house.audit.all
     assert (entry.actor, entry.role, entry.action, entry.ticket) == ("li_na", "administrator", "purged", "T-1")
