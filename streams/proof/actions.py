@@ -204,6 +204,8 @@ class MadeTables:
         mine = ((owner, call_id, row) for (owner, call_id), row in self.rows.items())
         return {call_id: row[1] for owner, call_id, row in mine if owner == tenant_id and row[0] in customer_keys}
 
+    def forget_customer(self, tenant_id: str, customer_keys: Collection[str]) -> None: ...  # nobody sends facts here
+
     def tell(self, tenant_id: str, calls: Collection[str], state: str, **_why: object) -> None: ...
 
     def destroy(self, tenant_id: str, calls: Sequence[str], at: datetime, **_: object) -> Mapping[str, int]:  # noqa: ARG002
