@@ -145,6 +145,7 @@ WITHOUT_A_CALL = frozenset(
         "access_log_versions",  # who looked: it must stay
         "purge_versions",
         "rule_pack_versions",
+        "rule_versions",
         "kpi_rollup_rows",  # sums
         "kpi_rollup_days",
         "reader_role_versions",

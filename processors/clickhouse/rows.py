@@ -6,12 +6,13 @@ same rows again, in any order, changes nothing that the views show: of the rows 
 stands.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 
 from processors.pii.fact_fields import mask_field
 from processors.pii.masking import MaskSettings, mask_text
 from processors.text.heard import pairs_heard
+from schemas.config.rule_pack import RulePack
 from schemas.errors import InvalidMessageError
 from schemas.messages.alert import Alert
 from schemas.messages.alert_delivery import AlertDelivery
@@ -34,6 +35,7 @@ TRANSCRIPTS = "transcript_versions"
 OUTCOMES = "outcome_versions"
 DEAD_LETTERS = "dead_letter_versions"
 RULE_PACKS = "rule_pack_versions"
+RULES = "rule_versions"
 RATINGS = "rating_versions"
 FACTS = "fact_versions"
 VERDICTS = "verdict_versions"
@@ -360,7 +362,44 @@ def rows_for_rules_published(published: RulesPublished) -> TableRows:
         "note": published.note,
         "version": _milliseconds("published_at", published.published_at),
     }
-    return {RULE_PACKS: [row]}
+    return {RULE_PACKS: [row], **rows_for_rules(pack, published.published_at, published.published_at)}
+
+
+def rows_for_rules(
+    pack: RulePack, published_at: datetime | None, written_at: datetime, categories: Mapping[str, str] | None = None
+) -> TableRows:
+    """A row for each rule of a pack: of one that was published, or that lies in a file. All that are written together
+    have the same `written_at`; what is written later replaces them. A rule without a name has that of its category,
+    which may stand in another pack: `categories`.
+
+    Raises `InvalidMessageError` as above.
+    """
+    rows: list[Row] = []
+    names = {**(categories or {}), **pack.categories}
+    for section, rule in pack.entries():
+        finds = getattr(rule, "finding", "found") != "none"
+        category = getattr(rule, "category", None) if finds else None
+        rows.append(
+            {
+                "tenant_id": pack.tenant,
+                "pack": pack.pack,
+                "pack_version": _uint32("version", pack.version),
+                "rule_id": pack.rule_id(rule),
+                "section": section,
+                "name": rule.name or names.get(category or "") or rule.id.replace("_", " "),
+                "category": category,
+                "severity": getattr(rule, "severity", None) if finds else None,
+                "measure": getattr(rule, "measure", None),
+                "industry": pack.industry,
+                "language": pack.language,
+                "owner": getattr(rule, "owner", None) or pack.owner,
+                "valid_from": getattr(rule, "valid_from", None),
+                "valid_until": getattr(rule, "valid_to", None),
+                "published_at": published_at,
+                "version": _milliseconds("published_at", written_at),
+            }
+        )
+    return {RULES: rows}
 
 
 def rows_for_alert(alert: Alert) -> TableRows:

@@ -9,10 +9,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from string import Template
 
+from processors.kpi import recent
+from processors.kpi.calendar import calendar_select
 from processors.kpi.statistics import DECIDED_PER_PENDING, LEAST_AGENTS, NO_EVENT_LIMIT, Z95, bounds
 from schemas.clickhouse import days as day_sql
 from schemas.clickhouse.cluster import ON_CLUSTER
-from schemas.config.kpis.kpi import BY_TOPIC, DIMENSIONS, Dimension, Kpi, KpiRegistry
+from schemas.config.kpis.kpi import BY_TOPIC, DIMENSIONS, CallQuery, Dimension, Kpi, KpiRegistry
 from schemas.config.tenants import TenantDays
 
 SUMS = ("n", "numerator", "denominator", "numerator_squares", "products", "denominator_squares", "pending")
@@ -67,6 +69,14 @@ _KEY_COMMENTS = {
     "rated": "rated or unrated by the customer; null where nobody was to be asked",
 }
 _DAY = "day of the tenant"
+_PERIODS = {
+    "day": ("day", "day", _DAY),
+    "week": ("toDate32(toMonday(day))", "week + 6", "first day of the week, a Monday"),
+    "month": ("toDate32(toStartOfMonth(day))", "toDate32(toLastDayOfMonth(month))", "first day of the month"),
+}
+"""Column of a view → the period that a day lies in, the last day of a period, and what the column is."""
+PENDING_DAYS = 14
+"""So long a call without an outcome makes its day a partial one; then it is lost, and `unaccounted` tells of it."""
 _HOUR = "hour of that day by the tenant's clock, 0 to 23"
 _HOUR_START = "when that hour began, UTC"
 _TENANT = "whose calls these are"
@@ -120,12 +130,17 @@ def kpi_views(registry: KpiRegistry, days: TenantDays, window_days: int) -> dict
     views["kpi_hourly"] = _long_view(registry, "kpi_hourly", "tenant", "hour", days, by_industry=industries)
     for name, dimension in WIDE.items():
         views[name] = _wide_view(registry, name, dimension)
+    for period, name in (("week", "kpi_weekly"), ("month", "kpi_monthly")):
+        views[name] = _period_view(registry, name, period, days, by_industry=industries)
+        views[f"{name}_by"] = _period_by_view(registry, f"{name}_by", period, days, by_industry=industries)
     views["kpi_between"] = _between_view(registry, by_industry=industries)
     stretch = stretch_of_days(days, window_days)
     for kpi in registry.queries:
         views[f"kpi_{kpi.id}"] = _query_view(kpi, stretch, by_industry=industries)
+    views["dim_calendar"] = _calendar_view()
     views["demands"] = _demands_view(stretch)
     views["customer_demands"] = _customer_demands_view(stretch)
+    views |= _recent_views(registry, window_days, by_industry=industries)
     return views
 
 
@@ -156,18 +171,23 @@ def query_sums(kpi: Kpi, dimension: Dimension, stretch: Stretch) -> str:
     """
     if kpi.query is None or dimension not in kpi.query.by:
         raise ValueError(f"{kpi.id} cannot be told apart by {dimension}")
-    keys = DIMENSIONS[dimension]
+    return _sums_of_query(kpi.id, kpi.query, DIMENSIONS[dimension], stretch, by_topic=dimension in BY_TOPIC)
+
+
+def _sums_of_query(
+    kpi_id: str, query: CallQuery, keys: Sequence[str], stretch: Stretch, *, by_topic: bool = False
+) -> str:
     columns = ", ".join(("tenant_id", *keys))
     calls = f"(SELECT *, {TOPIC_OF_CALL} AS topic FROM {stretch.calls})"  # noqa: S608 - no value of anybody
-    rows = Template(kpi.query.rows).substitute(
+    rows = Template(query.rows).substitute(
         keys="".join(f", {key}" for key in keys),
-        calls=calls if dimension in BY_TOPIC else stretch.calls,
+        calls=calls if by_topic else stretch.calls,
         start=stretch.start,
         end=stretch.end,
     )
     sums = ", ".join(f"{sql} AS {name}" for name, sql in zip(SUMS, _SUMS_OF_ROWS, strict=True))
     return (
-        f"SELECT {columns}, {quote_string(kpi.id)} AS kpi, {sums}\n"
+        f"SELECT {columns}, {quote_string(kpi_id)} AS kpi, {sums}\n"
         "FROM\n(\n"
         f"SELECT {columns}, toFloat64(numerator) AS y, toFloat64(denominator) AS x\nFROM\n(\n{rows.strip()}\n)\n"
         "WHERE isNotNull(y) AND isNotNull(x) AND x > 0\n)\n"
@@ -194,7 +214,14 @@ def _registry_view(registry: KpiRegistry) -> str:
         ("definition_zh", "String", "what it is, in Chinese"),
         ("definition_en", "String", "what it is, in English"),
         ("unit", "LowCardinality(String)", "share, per_100_calls, score, ms, per_minute or correlation"),
+        ("kind", "LowCardinality(String)", "what the sums mean: share, events, mean or correlation"),
+        ("numerator", "Nullable(String)", "SQL over a row of kpi_calls; null: the KPI has a query of its own"),
+        ("denominator", "Nullable(String)", "SQL over a row of kpi_calls; null: the KPI has a query of its own"),
+        ("pending", "Nullable(String)", "SQL: whether a call that does not count yet will; null: the KPI has a query"),
+        ("query", "Nullable(String)", "SQL of a KPI that is no ratio of sums over calls, with placeholders; else null"),
         ("scale", "Float64", "by what numerator ÷ denominator is multiplied"),
+        ("dimensions", "Array(LowCardinality(String))", "by what it can be told apart"),
+        ("headline", "Bool", "shown where nobody says which"),
         ("direction", "LowCardinality(String)", "higher or lower: what is better; neutral: neither"),
         ("target", "Nullable(Float64)", "what to reach; null: no number is set"),
         ("minimum_n", "UInt32", "fewer calls are too few to judge"),
@@ -214,7 +241,14 @@ def _registry_view(registry: KpiRegistry) -> str:
                         kpi.unit,
                     )
                 ),
+                quote_string(kpi.kind),
+                *(
+                    f"toNullable({quote_string(' '.join(text.split()))})" if text else "CAST(NULL, 'Nullable(String)')"
+                    for text in _formula(kpi)
+                ),
                 _number(kpi.scale),
+                f"CAST([{', '.join(quote_string(name) for name in kpi.dimensions)}], 'Array(String)')",
+                str(kpi.headline).lower(),
                 quote_string(kpi.direction),
                 f"CAST({'NULL' if kpi.target is None else repr(float(kpi.target))}, 'Nullable(Float64)')",
                 f"toUInt32({kpi.minimum_n})",
@@ -237,6 +271,125 @@ def _registry_view(registry: KpiRegistry) -> str:
     )
 
 
+def _formula(kpi: Kpi) -> tuple[str, str, str, str]:
+    """Numerator, denominator, what is pending, and query; empty where there is none."""
+    if kpi.ratio is None:
+        return "", "", "", "" if kpi.query is None else kpi.query.rows
+    return kpi.ratio.numerator, kpi.ratio.denominator, kpi.ratio.pending, ""
+
+
+def _calendar_view() -> str:
+    nullable = "LowCardinality(Nullable(String))"
+    columns = (
+        ("day", "Date32", "the day"),
+        ("week", "Date32", "first day of its week, a Monday"),
+        ("month", "Date32", "first day of its month"),
+        ("quarter", "Date32", "first day of its quarter"),
+        ("year", "UInt16", "its year"),
+        ("weekday", "UInt8", "1 is Monday, 7 is Sunday"),
+        ("is_weekend", "Bool", "Saturday or Sunday, whether it is worked or not"),
+        (
+            "is_workday",
+            "Nullable(Bool)",
+            "worked in China: weekends that are worked for a holiday count (调休); null in "
+            "years whose holidays this version does not know",
+        ),
+        ("holiday_zh", nullable, "holiday that it is a day off for, in Chinese; else null"),
+        ("holiday_en", nullable, "holiday that it is a day off for, in English; else null"),
+    )
+    described = [KpiColumn(name, kind, comment, "") for name, kind, comment in columns]
+    return _view(
+        "dim_calendar", described, calendar_select(), "One row per day, with the working days of mainland China."
+    )
+
+
+def _recent_views(registry: KpiRegistry, window_days: int, *, by_industry: bool) -> dict[str, str]:
+    """The same as views with parameters, of the last days; where counts of days can be added up, by day."""
+    calls = [KpiColumn(name, kind, comment, name) for name, kind, comment in recent.CALL_COLUMNS]
+    since = f"now64(3, 'UTC') - toIntervalDay({recent.DAYS})"
+    # As constants: a view with parameters takes nothing else, and pushes down what is asked of its rows.
+    source = f"kpi_calls(start = {since}, end = now64(3, 'UTC') + toIntervalDay(1), window_days = {window_days})"
+    stretch = Stretch(since, "now64(3, 'UTC') + toIntervalDay(1)", source)
+    of_last_days = f"of the last {recent.DAYS} days"
+    views = {
+        "kpi_calls_recent": _view(
+            "kpi_calls_recent",
+            calls,
+            f"SELECT\n    {_selected(calls)}\nFROM {source}",
+            f"One row per call {of_last_days} with all that a KPI is made of; "
+            "of other days kpi_calls(start, end, window_days).",
+        )
+    }
+    if registry.queries:
+        columns = [
+            KpiColumn("day", "Date32", _DAY, "day"),
+            KpiColumn("tenant_id", "LowCardinality(String)", _TENANT, "tenant_id"),
+            *_VALUE_COLUMNS,
+        ]
+        rows = "\nUNION ALL\n".join(
+            _sums_of_query(kpi.id, kpi.query, ("day",), stretch) for kpi in registry.queries if kpi.query is not None
+        )
+        views["kpi_queries_recent"] = _view(
+            "kpi_queries_recent",
+            columns,
+            f"{_names(registry.queries, by_industry=by_industry)}SELECT\n    {_selected(columns)}\n"
+            f"FROM\n(\n{rows}\n) AS together{_industries(by_industry)}",
+            f"One row per day {of_last_days}, tenant and KPI that is no ratio of sums over calls: ask for one of them.",
+        )
+    views["demands_recent"] = _view(
+        "demands_recent",
+        _described(_DEMANDS_BY_DAY),
+        _chosen(_DEMANDS_BY_DAY, demands_query(stretch, by_day=True)),
+        f"What customers call for by day, {of_last_days}: one row per tenant, inquiry type and topic.",
+    )
+    views["customer_demands_recent"] = _view(
+        "customer_demands_recent",
+        _described(_CUSTOMER_DEMANDS),
+        _chosen(_CUSTOMER_DEMANDS, customer_demands_query(stretch)),
+        f"What customers of a value tier or tag call for, {of_last_days} together, against all others of the tenant.",
+    )
+    return views
+
+
+_DEMANDS_BY_DAY = (
+    ("day", "Date32", _DAY),
+    ("tenant_id", "LowCardinality(String)", _TENANT),
+    ("inquiry_type", "LowCardinality(Nullable(String))", "inquiry type as the telephony side knows it"),
+    ("topic_id", "LowCardinality(String)", "topic, as in dim_topics"),
+    ("name", "String", "name of the topic"),
+    ("calls", "UInt64", "calls that are about it"),
+    ("agitated", "UInt64", "calls in which the customer is agitated"),
+    ("agitation_known", "UInt64", "calls in which that could be measured"),
+    ("unresolved", "UInt64", "calls after which the matter was open"),
+    ("resolution_known", "UInt64", "calls of which that is known"),
+    ("resolution_pending", "UInt64", "calls of which it will be"),
+    (
+        "examples",
+        "Array(Tuple(call_id String, quote String, confidence Float64))",
+        "up to five calls, the surest first",
+    ),
+)
+_CUSTOMER_DEMANDS = (
+    ("tenant_id", "LowCardinality(String)", _TENANT),
+    ("attribute", "String", "value_tier or tag"),
+    ("customers", "String", "which value tier or tag, as it is known now"),
+    ("topic_id", "LowCardinality(String)", "topic, as in dim_topics"),
+    ("name", "String", "name of the topic"),
+    ("calls", "UInt64", "calls of these customers about it"),
+    ("calls_of_customers", "UInt64", "analysed calls of these customers"),
+    ("calls_of_others_about_it", "UInt64", "calls of all others about it"),
+    ("calls_of_others", "UInt64", "analysed calls of all others"),
+)
+
+
+def _chosen(columns: Iterable[tuple[str, str, str]], rows: str) -> str:
+    return f"SELECT {', '.join(name for name, _, _ in columns)} FROM (\n{rows}\n)"  # noqa: S608 - of the registry
+
+
+def _described(columns: Iterable[tuple[str, str, str]]) -> list[KpiColumn]:
+    return [KpiColumn(name, kind, comment, name) for name, kind, comment in columns]
+
+
 def _long_view(
     registry: KpiRegistry, name: str, dimension: Dimension, grain: str, days: TenantDays, *, by_industry: bool
 ) -> str:
@@ -250,13 +403,110 @@ def _long_view(
         KpiColumn("tenant_id", "LowCardinality(String)", _TENANT, "tenant_id"),
         *(_key(key) for key in DIMENSIONS[dimension]),
         *_VALUE_COLUMNS,
+        _is_partial("day"),
     ]
     body = (
         f"{_names(registry.ratios, by_industry=by_industry, has_agents=str(dimension in AGENTS_OF).lower())}"
-        f"SELECT\n    {_selected(columns)}\nFROM {_groups(dimension, grain)}{_industries(by_industry)}"
+        f"SELECT\n    {_selected(columns)}\nFROM {_groups(dimension, grain)}{_how_whole(days, 'day')}"
+        f"{_industries(by_industry)}"
     )
     group = "" if dimension == "tenant" else f", {dimension.replace('_', ' ')}"
     return _view(name, columns, body, f"One row per {grain}, tenant{group} and KPI for which a call counts.")
+
+
+def _period_view(registry: KpiRegistry, name: str, period: str, days: TenantDays, *, by_industry: bool) -> str:
+    """The tenant by week or month: an agent of several days is one agent, as in `kpi_between`."""
+    columns = [
+        KpiColumn(period, "Date32", _PERIODS[period][2], period),
+        KpiColumn("tenant_id", "LowCardinality(String)", _TENANT, "tenant_id"),
+        *_VALUE_COLUMNS,
+        _is_partial(period),
+    ]
+    rows = _rows_of_period("tenant", period, ())
+    body = (
+        f"{_names(registry.ratios, by_industry=by_industry, has_agents='true')}"
+        f"SELECT\n    {_selected(columns)}\nFROM {_summed((period, 'tenant_id', 'kpi'), rows)}"
+        f"{_how_whole(days, period)}{_industries(by_industry)}"
+    )
+    return _view(name, columns, body, f"One row per {period}, tenant and KPI for which a call counts.")
+
+
+def _period_by_view(registry: KpiRegistry, name: str, period: str, days: TenantDays, *, by_industry: bool) -> str:
+    """Every dimension by week or month. Only the key columns that a dimension names are filled."""
+    keys = tuple(dict.fromkeys(key for columns in DIMENSIONS.values() for key in columns))
+    columns = [
+        KpiColumn(period, "Date32", _PERIODS[period][2], period),
+        KpiColumn("tenant_id", "LowCardinality(String)", _TENANT, "tenant_id"),
+        KpiColumn("dimension", "LowCardinality(String)", "what calls are grouped by: ask for one", "dimension"),
+        *(_key(key) for key in keys),
+        *_VALUE_COLUMNS,
+        _is_partial(period),
+    ]
+    rows = "\nUNION ALL\n".join(_rows_of_period(dimension, period, keys) for dimension in DIMENSIONS)
+    known = f"dimension IN ({', '.join(map(quote_string, AGENTS_OF))})"
+    body = (
+        f"{_names(registry.ratios, by_industry=by_industry, has_agents=known)}"
+        f"SELECT\n    {_selected(columns)}\n"
+        f"FROM {_summed((period, 'tenant_id', 'dimension', *keys, 'kpi'), rows)}"
+        f"{_how_whole(days, period)}{_industries(by_industry)}"
+    )
+    return _view(
+        name, columns, body, f"One row per {period}, tenant, dimension, group and KPI for which a call counts."
+    )
+
+
+def _rows_of_period(dimension: Dimension, period: str, keys: Sequence[str]) -> str:
+    source = AGENTS_OF.get(dimension)
+    named = "".join(
+        f", {key if key in DIMENSIONS[dimension] else 'NULL'}::Nullable(String) AS {key}_of" for key in keys
+    )
+    renamed = "".join(f", {key}_of AS {key}" for key in keys)
+    label = f", {quote_string(dimension)} AS dimension" if keys else ""
+    inner = (
+        f"SELECT {_PERIODS[period][0]} AS {period}, tenant_id{named}, kpi, {', '.join(SUMS)}, "  # noqa: S608 - names
+        f"{'NULL' if source is None else 'agent_id'}::Nullable(String) AS taken_by FROM kpi_rollup\n"
+        f"WHERE grain = 'day' AND dimension = {quote_string(source or dimension)}"
+    )
+    return f"SELECT {period}, tenant_id{label}{renamed}, kpi, {', '.join(SUMS)}, taken_by FROM ({inner})"  # noqa: S608
+
+
+def _is_partial(period: str) -> KpiColumn:
+    return KpiColumn(
+        "is_partial",
+        "Bool",
+        f"the {period} was not over everywhere when this was made, or calls of it of the last {PENDING_DAYS} days "
+        "have no outcome yet: do not compare it with whole ones",
+        "CAST(ifNull(made.is_whole = 0, true) OR ifNull(now64(3, 'UTC') < made.over_at, false)"
+        " OR ifNull(waiting.calls, 0) > 0, 'Bool')",
+    )
+
+
+def _how_whole(days: TenantDays, period: str) -> str:
+    """Joins that say when what is shown was made, and which calls of it are still to come."""
+    of_day, last_day, _ = _PERIODS[period]
+    day_over, period_over = (_over_everywhere(days, day) for day in ("day", last_day))
+    return (
+        "\nLEFT JOIN\n(\n"  # noqa: S608 - no value of anybody
+        f"    SELECT {period} AS made_{period}, min(is_whole) AS is_whole, any({period_over}) AS over_at\n"
+        f"    FROM (SELECT {of_day} AS {period}, as_of >= {day_over} AS is_whole FROM kpi_rollup_days FINAL)\n"
+        f"    GROUP BY {period}\n) AS made ON together.{period} = made.made_{period}"
+        "\nLEFT JOIN\n(\n"
+        f"    SELECT tenant_id AS waiting_tenant, {of_day} AS waiting_{period}, count() AS calls\n"
+        f"    FROM (SELECT tenant_id, {day_sql.day(days, 'min(ended_at)')} AS day\n"
+        # Not FINAL over the whole table, which is sorted by call id: only of calls that ever were pending of late.
+        "        FROM outcome_versions WHERE (tenant_id, call_id) GLOBAL IN (\n"
+        "            SELECT tenant_id, call_id FROM outcome_versions\n"
+        f"            WHERE outcome = 'pending' AND ended_at >= now64(3, 'UTC') - toIntervalDay({PENDING_DAYS}))\n"
+        "        GROUP BY tenant_id, call_id HAVING argMax(outcome, version) = 'pending')\n"
+        f"    GROUP BY waiting_tenant, waiting_{period}\n) AS waiting"
+        f" ON together.tenant_id = waiting.waiting_tenant AND together.{period} = waiting.waiting_{period}"
+    )
+
+
+def _over_everywhere(days: TenantDays, day: str) -> str:
+    """When a day is over, by the clock of the tenant where it ends last."""
+    ends = [f"toDateTime64(toStartOfDay({day} + 1, {quote_string(zone.key)}), 3, 'UTC')" for zone in days.zones]
+    return ends[0] if len(ends) == 1 else f"greatest({', '.join(ends)})"
 
 
 def _groups(dimension: Dimension, grain: str) -> str:
@@ -541,11 +791,12 @@ def _view(name: str, columns: Sequence[KpiColumn], body: str, comment: str) -> s
     return f"{head}\nAS {body}\nCOMMENT {quote_string(comment)}"
 
 
-def demands_query(stretch: Stretch) -> str:
-    """R61, R62: demands by how many calls are about them, with the words that show them."""
+def demands_query(stretch: Stretch, *, by_day: bool = False) -> str:
+    """R61, R62: demands by how many calls are about them, with the words that show them; if asked for, of each day."""
+    day = "day, " if by_day else ""
     return f"""\
 SELECT
-    tenant_id,
+    {day}tenant_id,
     inquiry_type,
     topic_id,
     any(mentions.name) AS name,
@@ -565,12 +816,12 @@ FROM
 INNER JOIN
 (
     SELECT
-        tenant_id, call_id, inquiry_type, measures, resolution,
-        count() OVER (PARTITION BY tenant_id, inquiry_type) AS calls_of_type
+        {day}tenant_id, call_id, inquiry_type, measures, resolution,
+        count() OVER (PARTITION BY {day}tenant_id, inquiry_type) AS calls_of_type
     FROM {stretch.calls}
     WHERE outcome = 'analyzed'
 ) AS called USING (tenant_id, call_id)
-GROUP BY tenant_id, inquiry_type, topic_id"""  # noqa: S608 - no value of anybody is in it
+GROUP BY {day}tenant_id, inquiry_type, topic_id"""  # noqa: S608 - no value of anybody is in it
 
 
 def customer_demands_query(stretch: Stretch) -> str:

@@ -18,6 +18,8 @@ ROLES_FILE = Path(__file__).parent / "roles.yaml"
 """The file that is shipped."""
 
 ALL_TENANTS = "*"
+WHOLE_CALLS = "whole_calls"
+"""The view of which people are given parts of a call."""
 RESERVED_USERS = frozenset({"default", "callstream", "analyst", "watcher"})
 """Accounts of the embedded engine, and of every server."""
 
@@ -115,7 +117,7 @@ class RegisterRole(Record):
     purpose_zh: str
     rows: Literal["agent", "team", "tenant"]
     actions: tuple[Action, ...] = Field(min_length=1)
-    fields: tuple[Slug, ...] = Field(default=(), description="groups of columns of the view calls that it is shown")
+    fields: tuple[Slug, ...] = Field(default=(), description="groups of columns of whole_calls that it is shown")
 
     @model_validator(mode="after")
     def _names_each_action_once(self) -> Self:
@@ -153,9 +155,8 @@ class RowColumns(Record):
 
 
 class ViewPermission(Record):
-    """What a role may read of a view."""
+    """What a role may read of a view: all of its columns."""
 
-    columns: tuple[Slug, ...] = ()
     rows: RowScope | None = Field(default=None, description="where it is not what the role usually sees")
 
 
@@ -163,17 +164,21 @@ class View(Record):
     """Who may read a view, and who may not."""
 
     rows: RowColumns = RowColumns()
-    columns: dict[Slug, tuple[ColumnName, ...]] = Field(default_factory=dict)
+    columns: dict[Slug, tuple[ColumnName, ...]] = Field(default_factory=dict, description="groups that parts have")
+    part_of: ColumnName | None = Field(default=None, description="the view some of whose columns it has")
+    groups: tuple[Slug, ...] = Field(default=(), description="of a part: the groups of columns that it has")
+    comment: str = Field(default="", max_length=200, description="of a part: what it is")
     may: dict[Slug, ViewPermission] = Field(default_factory=dict)
     withheld: tuple[Slug, ...] = ()
     text: bool = Field(default=False, description="whether what was said is in it")
 
-    def columns_for(self, role: str) -> tuple[str, ...] | None:
-        """The columns that the role may read, None for all of them. `role` must be one that may."""
-        groups = self.may[role].columns
-        if not self.columns or set(groups) == set(self.columns):
-            return None
-        return tuple(column for group in groups for column in self.columns[group])
+    @model_validator(mode="after")
+    def _is_a_whole_part(self) -> Self:
+        if len({self.part_of is None, not self.groups, not self.comment}) > 1:
+            raise ValueError("a part of a view needs part_of, groups and comment; other views have none of them")
+        if self.columns and (self.may or self.part_of):
+            raise ValueError("a view with groups of columns is given to nobody: people are given its parts")
+        return self
 
 
 class RolesFile(Record):
@@ -197,7 +202,7 @@ class RolesFile(Record):
             f"role {name} has no group of columns {group}"
             for name, role in self.register_roles.items()
             for group in role.fields
-            if "calls" not in self.views or group not in self.views["calls"].columns
+            if group not in self._whole_calls.columns
         ]
         people = {name for name, role in self.roles.items() if role.of_people}
         for name, view in self.views.items():
@@ -210,6 +215,7 @@ class RolesFile(Record):
             problems += [
                 f"view {name} has column {c} twice" for c in find_repeated(c for g in view.columns.values() for c in g)
             ]
+            problems += self._problems_of_part(name, view)
             for role in people & set(view.may):
                 problems += self._problems_of(name, view, role)
         if problems:
@@ -218,26 +224,48 @@ class RolesFile(Record):
 
     def _problems_of(self, name: str, view: View, role: str) -> list[str]:
         permission = view.may[role]
-        unknown = [group for group in permission.columns if group not in view.columns]
-        problems = [f"view {name} has no group of columns {group}" for group in unknown]
-        if view.columns and not permission.columns:
-            problems.append(f"view {name} does not say which columns {role} may read")
+        problems = []
         if view.text and "see_text" not in self.roles[role].actions:
             problems.append(f"view {name} has text, and {role} may not see_text: withhold it, or grant the action")
         if None in view.rows.of_level(permission.rows or self.roles[role].rows):
             problems.append(f"view {name} has no column by which {role} could be given its rows")
         return problems
 
+    def _problems_of_part(self, name: str, view: View) -> list[str]:
+        if view.part_of is None:
+            return []
+        whole = self.views.get(view.part_of)
+        if whole is None:
+            return [f"view {name} is part of {view.part_of}, which no view is"]
+        problems = [
+            f"view {name} has groups {group}, which {view.part_of} has not"
+            for group in view.groups
+            if group not in whole.columns
+        ]
+        lacking = {view.rows.tenant, view.rows.team, view.rows.agent} - {None, *self.columns_of_part(name)}
+        problems += [f"view {name} lacks {column}, which says whose a row is" for column in sorted(map(str, lacking))]
+        return problems
+
+    def columns_of_part(self, name: str) -> tuple[str, ...]:
+        """The columns of a part of a view, in no order that means anything."""
+        part = self.views[name]
+        whole = self.views[part.part_of].columns if part.part_of in self.views else {}
+        return tuple(column for group in part.groups for column in whole.get(group, ()))
+
+    @property
+    def _whole_calls(self) -> View:
+        return self.views.get(WHOLE_CALLS, View())
+
     @property
     def of_people(self) -> Mapping[str, PeopleRole]:
         """Every role that a person may be given, by its name."""
-        calls = self.views.get("calls", View())
+        parts = [view for view in self.views.values() if view.part_of == WHOLE_CALLS]
         found = {
             name: PeopleRole(
                 name=name,
                 rows=role.rows,
                 actions=frozenset(role.actions),
-                fields=frozenset(calls.may[name].columns if name in calls.may else ()),
+                fields=frozenset(group for part in parts if name in part.may for group in part.groups),
                 purpose=role.purpose,
                 purpose_zh=role.purpose_zh,
             )

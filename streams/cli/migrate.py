@@ -42,3 +42,5 @@ def migrate(
     for migration in database.migrate(url, cluster=name, views=views):
         typer.echo(f"applied {migration.name}")
     typer.echo(f"made {len(views)} views")
+    packs = database.rule_packs_of(settings)
+    typer.echo(f"wrote what {database.write_rules(url, packs)} rules of {len(packs)} packs are called")

@@ -19,7 +19,7 @@ from processors.custody.ports import PURPOSES
 from schemas.config.roles import User, load_roles, load_users
 from schemas.errors import EmbeddedStackError, OperatorError
 from streams.adapters.clickhouse.connection import connect
-from streams.adapters.clickhouse.migrate import migrate, views_of
+from streams.adapters.clickhouse.migrate import migrate, rule_packs_of, views_of, write_rules
 from streams.adapters.clickhouse.own_databases import make_own_databases
 from streams.adapters.kafka.client import apply_topics
 from streams.adapters.key_wrappers.from_settings import key_wrapper_from
@@ -131,7 +131,9 @@ class Stack:
         register.close()
         prepare_keys(self.settings)
         apply_topics(self.settings)
-        migrate(self.settings.clickhouse_url.get_secret_value(), views=views_of(self.settings))
+        url = self.settings.clickhouse_url.get_secret_value()
+        migrate(url, views=views_of(self.settings))
+        write_rules(url, rule_packs_of(self.settings))
         self._make_own_databases(people)
         store = whole_store_from(self.settings)
         store.apply()

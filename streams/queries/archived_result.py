@@ -9,6 +9,7 @@ from datetime import date
 from clickhouse_connect.driver.client import Client
 
 from schemas.config.console_url import LINK_COLUMN
+from schemas.config.roles import WHOLE_CALLS
 from schemas.errors import RetryableError
 from streams.adapters.clickhouse.connection import connect
 from streams.adapters.clickhouse.statements import read_rows, stream_of
@@ -54,14 +55,14 @@ class CallResults:
 
 
 def _statement(client: Client) -> str:
-    columns = [f"`{name}`" for name, _ in _columns(client, "calls")]
+    columns = [f"`{name}`" for name, _ in _columns(client, WHOLE_CALLS)]
     for view, order in LISTS.items():
         found = list(_columns(client, view))
         row = f"tuple({', '.join(f'`{name}`' for name, _ in found)})"
         kind = f"Tuple({', '.join(f'`{name}` {kind}' for name, kind in found)})"
         rows = f"SELECT * FROM {view} WHERE {_OF_CALL} ORDER BY {', '.join(order)}"  # noqa: S608 - names of ours
         columns.append(f"(SELECT groupArray(CAST({row} AS {kind})) FROM ({rows})) AS {view}")  # noqa: S608
-    return f"SELECT {', '.join(columns)} FROM calls WHERE {_OF_CALL}"  # noqa: S608
+    return f"SELECT {', '.join(columns)} FROM {WHOLE_CALLS} WHERE {_OF_CALL}"  # noqa: S608
 
 
 def _columns(client: Client, view: str) -> Iterator[tuple[str, str]]:

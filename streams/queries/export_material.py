@@ -33,7 +33,8 @@ _LEFT_OUT = CUSTOMER_COLUMNS | {LINK_COLUMN}
 _CALL_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:@-]{0,127}")
 
 _CALLS = """
-SELECT call_id, agent_id, agent_team, audio_sha256, analysis_version, toUnixTimestamp64Milli(analyzed_at) FROM calls
+SELECT call_id, agent_id, agent_team, audio_sha256, analysis_version, toUnixTimestamp64Milli(analyzed_at)
+FROM whole_calls
 WHERE tenant_id = {tenant:String} AND call_id IN {calls:Array(String)}
 """
 _TEXTS = """
@@ -143,12 +144,12 @@ class ClickHouseMaterial:
             raise ValueError(f"{len(unfit)} ids that no call has")
         operation = f"the export of {exported.view}"
         with closing(connect(self._url)) as client:
-            every = [row[0] for row in read_rows(client, operation, _COLUMNS, table=exported.view)]
+            every = [row[0] for row in read_rows(client, operation, _COLUMNS, table=exported.source)]
             columns = ", ".join(f"`{name}`" for name in every if name not in _LEFT_OUT)
             # As literals, which such ids are fit for: ten thousand of them are too long for an URL.
             calls = ", ".join(f"'{call_id}'" for call_id in call_ids)
             statement = (
-                f"SELECT {columns}, {{mark:String}} AS {MARK_COLUMN} FROM {exported.view} "  # noqa: S608 - see above
+                f"SELECT {columns}, {{mark:String}} AS {MARK_COLUMN} FROM {exported.source} "  # noqa: S608 - see above
                 f"WHERE tenant_id = {{tenant:String}} AND call_id IN ({calls}) ORDER BY {', '.join(exported.order)}"
             )
             settings = PARQUET_SETTINGS | {"max_query_size": 16 * 1024 * 1024}

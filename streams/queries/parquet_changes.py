@@ -115,7 +115,7 @@ def _follow(
     export = changes.export
     columns = [
         name
-        for name in export.columns(columns_of(client, exported.view))
+        for name in export.columns(columns_of(client, exported.source))
         if name not in PARTITION_COLUMNS | exported.left_out
     ]
     found = _digests(client, changes, exported, columns)
@@ -156,7 +156,7 @@ def _digests(
     listed = ", ".join(f"`{name}`" for name in columns)
     query = (
         f"SELECT toString(tenant_id) AS tenant, {exported.day} AS partition_day, count(), "  # noqa: S608 - names
-        f"sum(sipHash64(formatRow('RowBinary', {listed}))) FROM {exported.view} "
+        f"sum(sipHash64(formatRow('RowBinary', {listed}))) FROM {exported.source} "
         "WHERE ({tenant:String} = '' OR tenant_id = {tenant:String}) "
         f"AND {exported.day} >= {{since:Date32}} "
         "GROUP BY tenant, partition_day ORDER BY tenant, partition_day"

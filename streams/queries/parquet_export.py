@@ -13,6 +13,7 @@ from pathlib import Path
 
 from clickhouse_connect.driver.client import Client
 
+from schemas.config.roles import WHOLE_CALLS
 from schemas.errors import OperatorError, RetryableError
 from streams.adapters.clickhouse.statements import read_rows, stream_of
 
@@ -45,6 +46,11 @@ class Exported:
     order: tuple[str, ...]
     day: str = "day"
     left_out: frozenset[str] = frozenset()
+
+    @property
+    def source(self) -> str:
+        """The view that it is read from: of calls the one with every column, of which people are given parts."""
+        return WHOLE_CALLS if self.view == "calls" else self.view
 
 
 EXPORTS: tuple[Exported, ...] = (
@@ -101,7 +107,7 @@ def write_days(
         raise ParquetRefusedError(f"{existing[0]}{more} exists: choose another folder, or say --overwrite.")
     export.folder.mkdir(parents=True, exist_ok=True)
     for exported, day, file in places:
-        write_rows(client, export, exported, day, file, export.columns(columns_of(client, exported.view)))
+        write_rows(client, export, exported, day, file, export.columns(columns_of(client, exported.source)))
         yield file
 
 
@@ -139,7 +145,7 @@ def write_rows(
         "tenant_id = {tenant:String}" if only_tenant else "({tenant:String} = '' OR tenant_id = {tenant:String})"
     )
     statement = (
-        f"SELECT {', '.join(f'`{name}`' for name in columns)} FROM {exported.view} "  # noqa: S608 - names
+        f"SELECT {', '.join(f'`{name}`' for name in columns)} FROM {exported.source} "  # noqa: S608 - names
         f"WHERE {exported.day} = {{day:Date32}} {near}AND {of_tenant} ORDER BY {', '.join(exported.order)}"
     )
     parameters: dict[str, object] = {"day": day.isoformat(), "tenant": export.tenant}

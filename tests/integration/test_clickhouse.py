@@ -36,6 +36,7 @@ from processors.clickhouse.rows import (
     OUTCOMES,
     RATINGS,
     RULE_PACKS,
+    RULES,
     TRANSCRIPTS,
     VERDICTS,
     TableRows,
@@ -117,16 +118,30 @@ WRITTEN_BY_CLICKHOUSE = ("search_text_versions", "search_text_writer")
 STORAGE = (
     *(CALLS, TRANSCRIPTS, OUTCOMES, DEAD_LETTERS, ALERTS, ALERT_DELIVERIES, RULE_PACKS, RATINGS, VERDICTS, ACCESS_LOG),
     *(EXCHANGE_CALLS, MISSING_RECORDINGS, CUSTODY_EVENTS, FACTS),
-    *("kpi_rollup_rows", "kpi_rollup_days", "reader_role_versions"),
+    *("kpi_rollup_rows", "kpi_rollup_days", "reader_role_versions", RULES),
 )
 VIEWS = (
-    *("calls", "findings", "suspicions", "selected_calls", "scores", "topics", "transcripts", "segments"),
+    *(
+        "calls",
+        "calls_with_customers",
+        "own_calls",
+        "whole_calls",
+        "findings",
+        "suspicions",
+        "selected_calls",
+        "scores",
+        "topics",
+        "transcripts",
+        "segments",
+    ),
     *("outcomes", "unaccounted", "dead_letters", "alerts", "alert_deliveries", "rule_packs", "ratings", "access_log"),
     *("verdicts", "rule_precision", "custody_events", "exchange_calls", "captures", "purges", "meters"),
     *("contact_chains", "facts", "call_facts"),
 )
 OF_ROLLUPS = ("kpi_calls", "kpi_rollup")
 """One needs parameters, one its worker: tests/integration/test_rollups.py is about them."""
+BESIDE_FIGURES = (*("dim_rules", "dim_topics", "dim_agents", "dim_teams", "dim_queues", "changes", "kpi_freshness"),)
+"""What analysts join to figures: tests/integration/test_dimensions.py and test_kpis.py are about them."""
 EMOTION = ("agitated", "valence", "sound_agitated", "text_agitated", "emotion_source", "emotion_gap")
 LATER = (*EMOTION, "agent_id", "agent_team", "sounds")
 """Columns of a transcript that its first table did not have."""
@@ -224,7 +239,7 @@ def test_two_migrators_at_once_do_no_harm(empty_url: str) -> None:
     assert failures == []
     client = connect(empty_url)
     assert {row[0] for row in client.query("SHOW TABLES").result_rows} == {
-        *(*STORAGE, *WRITTEN_BY_CLICKHOUSE, *VIEWS, *OF_ROLLUPS),
+        *(*STORAGE, *WRITTEN_BY_CLICKHOUSE, *VIEWS, *OF_ROLLUPS, *BESIDE_FIGURES),
         *("schema_migrations", "purge_versions", "blocked_calls"),
     }
     assert client.query("SELECT count() FROM schema_migrations FINAL").result_rows[0][0] == len(load_migrations())
@@ -287,7 +302,7 @@ def test_a_view_says_the_same_of_a_column_as_the_table_below_it(store: Store) ->
         )
     }
     below = {
-        "calls": (CALLS, ""),
+        "whole_calls": (CALLS, ""),
         "findings": (CALLS, "findings."),
         "scores": (CALLS, "score_items."),
         "topics": (CALLS, "topics."),

@@ -14,7 +14,16 @@ import pytest
 from clickhouse_connect.driver.client import Client
 from clickhouse_connect.driver.exceptions import DatabaseError
 
-from processors.clickhouse.rows import ALERT_DELIVERIES, ALERTS, CALLS, DEAD_LETTERS, OUTCOMES, RULE_PACKS, TRANSCRIPTS
+from processors.clickhouse.rows import (
+    ALERT_DELIVERIES,
+    ALERTS,
+    CALLS,
+    DEAD_LETTERS,
+    OUTCOMES,
+    RULE_PACKS,
+    RULES,
+    TRANSCRIPTS,
+)
 from schemas.clickhouse.cluster import Cluster, to_sql
 from schemas.clickhouse.migrations import load_migrations, split_statements
 from schemas.errors import OperatorError
@@ -37,6 +46,7 @@ KEYS = {
     ALERTS: "alert_id",
     ALERT_DELIVERIES: "tenant_id, alert_id, subscriber, at, attempt, outcome",
     RULE_PACKS: "ifNull(tenant_id, ''), pack, pack_version",
+    RULES: "ifNull(tenant_id, ''), pack, pack_version, rule_id",
 }
 """Table → what its versions of one row have in common."""
 

@@ -3,7 +3,7 @@
 import re
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from math import isclose
 from typing import Any
 
@@ -431,6 +431,181 @@ def test_the_share_of_pending_calls_is_shown_and_the_value_is_not_while_it_is_la
         assert row["day"] >= late or not is_withheld
 
 
+PERIODS = {"weekly": "week", "monthly": "month"}
+
+
+def first_of(period: str, day: date) -> date:
+    """The first day of the week, a Monday, or month that the day lies in."""
+    return day - timedelta(days=day.weekday()) if period == "week" else day.replace(day=1)
+
+
+@pytest.mark.parametrize("name", list(PERIODS))
+def test_a_week_and_a_month_are_their_days_together(name: str, filled: Filled) -> None:
+    """An agent of several days is one agent, and the week that is not over is marked."""
+    period = PERIODS[name]
+    chosen = {"first_contact_resolution", "sensitive_words", "mandatory_scripts", "duration", "satisfaction"}
+    views: dict[str, dict[Dimension, list[dict[str, Any]]]] = {
+        f"kpi_{name}": {"tenant": filled.rows("SELECT * FROM {view:Identifier}", view=f"kpi_{name}")},
+        f"kpi_{name}_by": {},
+    }
+    every = {key for columns in DIMENSIONS.values() for key in columns}
+    for row in filled.rows("SELECT * FROM {view:Identifier}", view=f"kpi_{name}_by"):
+        assert {key for key in every if row[key] is not None} <= set(DIMENSIONS[row["dimension"]])
+        views[f"kpi_{name}_by"].setdefault(row["dimension"], []).append(row)
+    assert views[f"kpi_{name}_by"].keys() == DIMENSIONS.keys()
+    partial = set()
+    for of_dimensions in views.values():
+        for dimension, rows in of_dimensions.items():
+            groups: dict[tuple[Any, str, Key], list[CallAnalysis]] = defaultdict(list)
+            for (tenant, key), analyses in grouped(filled, dimension).items():
+                for analysis in analyses:
+                    day = analysis.call.ended_at.astimezone(ZONE).date()
+                    groups[first_of(period, day), tenant, key].append(analysis)
+            seen = set()
+            for row in rows:
+                group = (row[period], row["tenant_id"], tuple(row[key] for key in DIMENSIONS[dimension]))
+                seen.add(group)
+                if row["kpi"] in chosen:
+                    kpi = a_kpi(row["kpi"])
+                    same_as_shown(kpi, group_of(filled, kpi, groups[group], dimension), row)
+                partial |= {row[period]} if row["is_partial"] else set()
+            assert seen == groups.keys(), dimension
+    assert partial == {first_of(period, filled.world.now.astimezone(ZONE).date())} & {
+        first_of(period, analysis.call.ended_at.astimezone(ZONE).date()) for analysis in filled.world.analyses
+    }
+
+
+def test_a_day_is_marked_while_calls_of_it_have_no_outcome(filled: Filled) -> None:
+    """One that is lost does not mark its day for ever, and one whose outcome comes no longer."""
+    zone_day = {name: (filled.world.now - timedelta(days=ago)).astimezone(ZONE).date() for name, ago in AGO.items()}
+
+    def marked() -> set[date]:
+        rows = filled.rows("SELECT DISTINCT day FROM kpi_daily WHERE is_partial AND tenant_id = 'acme'")
+        return {row["day"] for row in rows}
+
+    today = {filled.world.now.astimezone(ZONE).date()}
+    assert marked() <= today
+    calls = {
+        name: filled.world.analyses[0].call.model_copy(
+            update={
+                "tenant_id": "acme",
+                "call_id": f"pending-{name}",
+                "ended_at": filled.world.now - timedelta(days=ago),
+            }
+        )
+        for name, ago in AGO.items()
+    }
+    sink = ClickHouseSink(filled.client)
+    try:
+        for call in calls.values():
+            sink.write(rows_for_call_ended(call, filled.world.now))
+        assert marked() - today == {zone_day["late"]}
+        (fresh,) = filled.rows(
+            "SELECT * FROM kpi_freshness WHERE tenant_id = 'acme' AND day = {day:Date32}", day=zone_day["late"]
+        )
+        assert (fresh["pending_calls"], fresh["is_partial"], fresh["is_waiting"]) == (1, True, False)
+        weeks = filled.rows("SELECT DISTINCT week FROM kpi_weekly WHERE is_partial AND tenant_id = 'acme'")
+        assert first_of("week", zone_day["late"]) in {row["week"] for row in weeks}
+    finally:
+        ids = [call.call_id for call in calls.values()]
+        filled.client.command(
+            "DELETE FROM outcome_versions WHERE call_id IN {ids:Array(String)}", parameters={"ids": ids}
+        )
+    assert marked() <= today
+
+
+AGO = {"late": 3, "lost": 20}
+"""Days ago that a call ended which has no outcome."""
+
+
+def test_freshness_says_of_each_day_what_has_come_and_what_is_in_the_roll_up(filled: Filled) -> None:
+    rows = {(row["tenant_id"], row["day"]): row for row in filled.rows("SELECT * FROM kpi_freshness")}
+    counts: dict[tuple[str, date], list[datetime]] = defaultdict(list)
+    for analysis in filled.world.analyses:
+        counts[analysis.tenant_id, analysis.call.ended_at.astimezone(ZONE).date()].append(analysis.call.ended_at)
+    known = {key: row for key, row in rows.items() if row["tenant_id"] in ("acme", "bolt", "cord")}
+    assert {key: row["calls"] for key, row in known.items()} == {key: len(ended) for key, ended in counts.items()}
+    for key, row in known.items():
+        assert row["newest_call_at"] == max(counts[key])
+        assert row["rolled_up_at"] > row["newest_stored_at"]
+        assert not row["is_waiting"]
+        assert row["is_partial"] == (key[1] == filled.world.now.astimezone(ZONE).date())
+
+
+# --- the last days, without parameters
+
+
+def test_plain_views_show_the_calls_that_those_with_parameters_do(filled: Filled) -> None:
+    columns = filled.rows("DESCRIBE TABLE kpi_calls(start = '2026-01-01', end = '2026-01-02', window_days = 7)")
+    shown = filled.rows("DESCRIBE TABLE kpi_calls_recent")
+    assert [(row["name"], row["type"]) for row in shown] == [(row["name"], row["type"]) for row in columns], (
+        "put the columns of kpi_calls into CALL_COLUMNS of processors/kpi/recent.py, too"
+    )
+    rows = filled.rows("SELECT * FROM kpi_calls_recent WHERE tenant_id IN ('acme', 'bolt', 'cord') ORDER BY call_id")
+    by_parameters = filled.rows(
+        "SELECT * FROM kpi_calls(start = {start:String}, end = {end:String}, window_days = 7) "
+        "WHERE tenant_id IN ('acme', 'bolt', 'cord') ORDER BY call_id",
+        start=f"{filled.start:%Y-%m-%d %H:%M:%S}",
+        end=f"{filled.end:%Y-%m-%d %H:%M:%S}",
+    )
+    assert len(rows) == len(filled.world.analyses)
+    assert [str(row) for row in rows] == [str(row) for row in by_parameters]
+
+
+def test_kpis_that_are_no_ratios_have_a_row_for_each_day(filled: Filled) -> None:
+    day = (filled.world.now - timedelta(days=5)).astimezone(ZONE).date()
+    start = datetime(day.year, day.month, day.day, tzinfo=ZONE)
+    rows = filled.rows("SELECT * FROM kpi_queries_recent WHERE day = {day:Date32}", day=day)
+    found = {(row["tenant_id"], row["kpi"]): row for row in rows if row["tenant_id"] in ("acme", "bolt", "cord")}
+    sums = filled.kpis.sums(REGISTRY.queries, "tenant", "day", start, start + timedelta(hours=12))
+    expected = {(tenant, name): each for (tenant, _, name), each in sums.items() if tenant in ("acme", "bolt", "cord")}
+    assert found.keys() == expected.keys()
+    assert len({name for _, name in expected}) >= 4
+    for key, row in found.items():
+        same_as_shown(a_kpi(key[1]), CallGroup(expected[key]), row)
+
+
+def test_demands_of_days_add_up_and_those_of_customers_are_of_all_of_them(filled: Filled) -> None:
+    times = {"first": (filled.world.now - timedelta(days=95)).date(), "last": filled.end.date()}
+    of_days = (
+        "SELECT tenant_id, inquiry_type, topic_id, sum(d.calls) AS calls, sum(d.agitated) AS agitated, "
+        "sum(d.unresolved) AS unresolved FROM demands_recent AS d "
+        "GROUP BY tenant_id, inquiry_type, topic_id ORDER BY ALL"
+    )
+    whole = filled.rows(
+        "SELECT tenant_id, inquiry_type, topic_id, calls, agitated, unresolved "
+        "FROM demands(first = {first:Date32}, last = {last:Date32}) ORDER BY ALL",
+        **times,
+    )
+    assert len(whole) > 10
+    assert filled.rows(of_days) == whole
+    shown = filled.rows("SELECT * FROM customer_demands_recent ORDER BY ALL")
+    by_parameters = "SELECT * FROM customer_demands(first = {first:Date32}, last = {last:Date32}) ORDER BY ALL"
+    assert shown == filled.rows(by_parameters, **times)
+    assert shown
+
+
+# --- what is joined to figures
+
+
+def test_teams_and_queues_are_those_that_calls_name(filled: Filled) -> None:
+    calls = [analysis.call for analysis in filled.world.analyses]
+    teams = {(row["tenant_id"], row["agent_team"]): row for row in filled.rows("SELECT * FROM dim_teams")}
+    queues = {(row["tenant_id"], row["queue"]): row for row in filled.rows("SELECT * FROM dim_queues")}
+    for (tenant, name), row in {**teams, **queues}.items():
+        theirs = [
+            call
+            for call in calls
+            if call.tenant_id == tenant and name in (call.queue, call.agent.team if call.agent else "")
+        ]
+        days = [call.ended_at.astimezone(ZONE).date() for call in theirs]
+        assert (row["first_day"], row["last_day"], row["calls"]) == (min(days), max(days), len(theirs))
+    for (tenant, team), row in teams.items():
+        assert row["agents"] == len({c.agent.id for c in calls if c.tenant_id == tenant and c.agent.team == team})
+    assert set(teams) == {(call.tenant_id, call.agent.team) for call in calls if call.agent.team}
+    assert set(queues) == {(call.tenant_id, call.queue) for call in calls if call.queue}
+
+
 def test_hours_are_counted_too(filled: Filled) -> None:
     hours: dict[tuple[datetime, str], list[CallAnalysis]] = defaultdict(list)
     for analysis in filled.world.analyses:
@@ -510,6 +685,15 @@ def test_the_registry_can_be_queried(filled: Filled) -> None:
         assert (row["name_zh"], row["name_en"], row["target"]) == (kpi.name.zh, kpi.name.en, kpi.target)
         assert (row["requirements"], row["null_rule"]) == (list(kpi.requirements), kpi.null_rule)
         assert row["does_not_tell"] == kpi.does_not_tell
+        assert (row["kind"], row["scale"], row["dimensions"]) == (kpi.kind, kpi.scale, list(kpi.dimensions))
+        if kpi.ratio is not None:
+            assert (row["numerator"], row["denominator"], row["query"]) == (
+                *(" ".join(text.split()) for text in (kpi.ratio.numerator, kpi.ratio.denominator)),
+                None,
+            )
+        else:
+            assert row["numerator"] is None
+            assert "tenant_id$keys" in row["query"]
 
 
 def test_every_view_and_column_says_what_it_holds(filled: Filled) -> None:

@@ -88,6 +88,7 @@ def found_by_rules(rows: TableRows) -> TableRows:
 NEW_TABLES = (VERDICTS, CUSTODY_EVENTS, EXCHANGE_CALLS, FACTS)
 NEW_VIEWS = (
     *("suspicions", "selected_calls", "verdicts", "rule_precision"),
+    *("calls_with_customers", "own_calls", "whole_calls"),
     *("custody_events", "exchange_calls", "captures", "purges", "meters"),
     *("contact_chains", "facts", "call_facts"),
 )

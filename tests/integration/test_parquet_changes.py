@@ -106,7 +106,7 @@ def test_duckdb_reads_what_the_views_show_and_a_second_run_writes_nothing(copy: 
     assert copy.read("kpi_daily", "tenant_id, kpi, n, value") == sorted(map(tuple, shown))
     assert copy.follow(*FEW, "kpi_daily") == []
     for exported in FOLLOWED:  # no words, and customers only where they are asked for
-        every = columns_of(copy.store.client, exported.view)
+        every = columns_of(copy.store.client, exported.source)
         assert set(ParquetExport(copy.folder).columns(every)).isdisjoint(CUSTOMER_COLUMNS | TEXT_COLUMNS)
         assert set(ParquetExport(copy.folder, with_customers=True).columns(every)).isdisjoint(TEXT_COLUMNS)
         assert set(exported.order) <= set(every) | PARTITION_COLUMNS, exported.view

@@ -135,7 +135,7 @@ def test_every_value_is_what_the_view_shows(data: Data, tmp_path: Path) -> None:
     export = ParquetExport(tmp_path, "acme", with_customers=True)
     for file, exported in zip(data.write(export), EXPORTS, strict=True):
         shown = data.client.query(
-            f"SELECT * FROM {exported.view} WHERE tenant_id = 'acme' "  # noqa: S608 - names of views
+            f"SELECT * FROM {exported.source} WHERE tenant_id = 'acme' "  # noqa: S608 - names of views
             f"AND {exported.moment} >= '2026-02-28 16:00:00' AND {exported.moment} < '2026-03-01 16:00:00' "
             f"ORDER BY {', '.join(exported.order)}"
         )

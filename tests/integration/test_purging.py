@@ -92,7 +92,7 @@ def test_what_tells_of_a_call_goes_and_its_figures_stay(store: Store) -> None:
     assert set(left.values()) == {0} == set(again.values())
     (row,) = store.client.query(
         "SELECT customer_key, order_id, crm, audio_uri, audio_sha256, outcome, risk_level, score, measures, purged_at "
-        "FROM calls WHERE call_id = 'told'"
+        "FROM whole_calls WHERE call_id = 'told'"
     ).named_results()
     assert (row["customer_key"], row["order_id"], row["crm"], row["audio_uri"], row["audio_sha256"]) == (
         *(None, None),
@@ -162,7 +162,7 @@ def test_a_blocked_call_is_shown_as_a_destroyed_one_is(store: Store) -> None:
 
     assert store.client.query("SELECT call_id FROM transcripts").result_rows == [("other",)]
     assert store.client.query("SELECT DISTINCT call_id FROM segments").result_rows == [("other",)]
-    assert store.client.query("SELECT customer_key, order_id FROM calls WHERE call_id = 'told'").result_rows == [
+    assert store.client.query("SELECT customer_key, order_id FROM whole_calls WHERE call_id = 'told'").result_rows == [
         (None, None)
     ]
     assert store.client.query("SELECT quote, matched FROM findings").result_rows == [("", "")]

@@ -11,7 +11,6 @@ CREATE OR REPLACE VIEW exchange_calls {{on_cluster}}
     answered Nullable(Bool) COMMENT 'whether the call was answered; null where the list does not say',
     agent_id Nullable(String) COMMENT 'number of the agent, if the list has it',
     queue LowCardinality(Nullable(String)) COMMENT 'queue that the call came through, if the list has it',
-    customer_key Nullable(String) COMMENT 'keyed hash of the phone number of the customer',
     listed_at DateTime64(3, 'UTC') COMMENT 'when the list was written, UTC'
 )
 SQL SECURITY DEFINER
@@ -27,7 +26,6 @@ AS SELECT
     answered,
     agent_id,
     queue,
-    if((tenant_id, call_id) GLOBAL IN (SELECT tenant_id, call_id FROM blocked_calls), NULL, exchange_call_versions.customer_key) AS customer_key,
     listed_at
 FROM exchange_call_versions FINAL
 COMMENT 'One row per call that the exchange lists; outcomes says what became of those that must have a recording.';

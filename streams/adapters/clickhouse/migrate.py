@@ -5,6 +5,7 @@ from importlib import resources
 
 from clickhouse_connect.driver.client import Client
 
+from processors.clickhouse.rows import rows_for_rules
 from processors.kpi.comparisons import comparison_views
 from processors.kpi.own_kpis import kpis_in_force
 from processors.kpi.sql import kpi_views
@@ -18,8 +19,10 @@ from schemas.clickhouse.migrations import (
 )
 from schemas.clickhouse.views import load_views
 from schemas.config.console_url import ConsoleUrl
+from schemas.config.rule_pack import RULE_PACK_FOLDER, RulePack, load_rule_packs
 from streams.adapters.clickhouse.connection import ClickHouseAddress, connect, open_client
 from streams.adapters.clickhouse.errors import ClickHouseSchemaError, translated_errors
+from streams.adapters.clickhouse.sink import ClickHouseSink
 from streams.adapters.clickhouse.statements import INSERT_SETTINGS, define, read_rows
 from streams.settings import Settings
 
@@ -41,6 +44,29 @@ def views_of(settings: Settings) -> dict[str, str]:
         **kpi_views(registry, days, window_days),
         **comparison_views(registry, days, window_days),
     }
+
+
+def rule_packs_of(settings: Settings) -> tuple[RulePack, ...]:
+    """The packs that are shipped, and those of `rules_folder`. Raises `RulePackError`."""
+    return load_rule_packs((RULE_PACK_FOLDER, *([settings.rules_folder] if settings.rules_folder else [])))
+
+
+def write_rules(url: str, packs: Iterable[RulePack]) -> int:
+    """Write what the rules of these packs are called into `rule_versions`, and say how many there are; again and again
+    does no harm. Raises as `connect` does."""
+    packs = tuple(packs)
+    categories = {category: name for pack in packs for category, name in pack.categories.items()}
+    client = connect(url)
+    written = 0
+    try:
+        ((now,),) = read_rows(client, "the time", "SELECT now64(3, 'UTC')")
+        for pack in packs:
+            rows = rows_for_rules(pack, None, now, categories)
+            ClickHouseSink(client).write(rows)
+            written += sum(map(len, rows.values()))
+    finally:
+        client.close()
+    return written
 
 
 def migrate(

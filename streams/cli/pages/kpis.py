@@ -79,11 +79,13 @@ has none: these groups do not add up to the tenant. `tenure` is whole months sin
 {views}
 | `kpi_hourly` | day, hour of that day, tenant, KPI; `hour_start` is when it began, in UTC |
 {wide}
+| `kpi_weekly`, `kpi_monthly` | week or month, tenant, KPI; `week` and `month` are its first day, a Monday or the 1st |
+| `kpi_weekly_by`, `kpi_monthly_by` | week or month, tenant, `dimension`, group, KPI; ask for one dimension |
 | `kpi_between(dimension = 'agent', first = '2026-03-01', last = '2026-03-31')` | group and KPI, all days together |
 {queries}
 | `why_changed(kpi = …, by = …, first_before = …, last_before = …, first = …, last = …)` | part of a change, and item |
 | `rated_and_unrated(first = …, last = …)` | KPI, or topic: rated and unrated calls, and the difference |
-| `kpis` | KPI: names, definition, unit, target, minimum n |
+| `kpis` | KPI: names, definition, formula, kind, unit, dimensions, target, minimum n |
 | `demands(first = …, last = …)` | tenant, inquiry type, topic: calls, agitated, unresolved, examples |
 | `customer_demands(first = …, last = …)` | tenant, value tier or tag, topic: calls, and those of all others |
 

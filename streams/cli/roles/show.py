@@ -62,8 +62,7 @@ def _permission(roles: RolesFile, view: str, role: str) -> str:
     definition = roles.views[view]
     if role not in definition.may:
         return "–"
-    missing = [group for group in definition.columns if group not in definition.may[role].columns]
-    return ROWS[roles.rows_for(view, role)] + (f", without {', '.join(missing)}" if missing else "")
+    return ROWS[roles.rows_for(view, role)]
 
 
 def _as_json(roles: RolesFile, people: tuple[User, ...], database: str) -> dict[str, Any]:
@@ -75,7 +74,7 @@ def _as_json(roles: RolesFile, people: tuple[User, ...], database: str) -> dict[
                 "limits": role.limits.model_dump() if role.limits else None,
                 "grants": [grant.format(database=database) for grant in role.grants],
                 "views": {
-                    view: {"rows": roles.rows_for(view, name), "columns": definition.columns_for(name)}
+                    view: {"rows": roles.rows_for(view, name)}
                     for view, definition in roles.views.items()
                     if name in definition.may
                 },

@@ -16,6 +16,7 @@ from processors.clickhouse.rows import (
     OUTCOMES,
     RATINGS,
     RULE_PACKS,
+    RULES,
     TRANSCRIPTS,
     VERDICTS,
     Row,
@@ -128,6 +129,13 @@ FILLED_BY_A_PURGE = {"purged_at", "kept_contact"}
                 RULE_PACKS
             ][0],
             id="a rule pack",
+        ),
+        pytest.param(
+            RULES,
+            rows_for_rules_published(RULES_PUBLISHED.decode(example(RULES_PUBLISHED.name, "a_tenants_own_version")))[
+                RULES
+            ][0],
+            id="a rule",
         ),
         pytest.param(
             ACCESS_LOG,

@@ -18,6 +18,7 @@ from processors.clickhouse.rows import (
     OUTCOMES,
     RATINGS,
     RULE_PACKS,
+    RULES,
     TRANSCRIPTS,
     VERDICTS,
 )
@@ -35,7 +36,7 @@ UNFOLDED = {
 """Views with a row for each element of a nested table."""
 
 WHOLE = {
-    "calls": CALLS,
+    "whole_calls": CALLS,
     "transcripts": TRANSCRIPTS,
     "outcomes": OUTCOMES,
     "unaccounted": OUTCOMES,
@@ -43,13 +44,14 @@ WHOLE = {
     "alerts": ALERTS,
     "alert_deliveries": ALERT_DELIVERIES,
     "rule_packs": RULE_PACKS,
+    "dim_rules": RULES,
     "access_log": ACCESS_LOG,
     "custody_events": CUSTODY_EVENTS,
     "exchange_calls": EXCHANGE_CALLS,
 }
 
 MADE_BY_THE_VIEW = {
-    "calls": {
+    "whole_calls": {
         "call_url",
         "customer_pseudonym",
         "day",
@@ -64,6 +66,7 @@ MADE_BY_THE_VIEW = {
     "selected_calls": {"call_url", "day", "ended_local", "is_suspicion"},
     "alerts": {"call_url", "day", "raised_local"},
     "transcripts": {"day", "segments_count", "text"},
+    "dim_rules": {"name_en"},
     **{name: {"day"} for name in ("alert_deliveries", "dead_letters", "exchange_calls")},
     **{name: {"call_url", "day"} for name in ("topics", "scores", "segments", "outcomes")},
     "unaccounted": {"call_url"},
@@ -75,7 +78,7 @@ NOT_SHOWN = {
     CALLS: {"stored_at", "agitation", "skipped.measure", "skipped.reason", "kept_contact", "pseudonym_key"},
     "kpi_rollup_rows": {"order_status", "customer_value_tier"},
     "transcript_versions": {"sounds"},
-    EXCHANGE_CALLS: {"stored_at"},
+    EXCHANGE_CALLS: {"stored_at", "customer_key"},
 }
 """Table → columns that people are not to see, or see in another form."""
 

@@ -144,15 +144,31 @@ def changed(change: str) -> str:
         pytest.param(
             "  news:\n    rows: {tenant: tenant_id}\n    columns: {a: [x], b: [y]}\n    may: {auditor: {}}\n"
             "    withheld: [agent, bi_analyst, inspector]",
-            "view news does not say which columns auditor may read",
-            id="columns that nobody has decided about",
+            "a view with groups of columns is given to nobody",
+            id="a view that is given by columns",
         ),
         pytest.param(
-            "  news:\n    rows: {tenant: tenant_id}\n    columns: {a: [x], b: [x]}\n"
-            "    may: {auditor: {columns: [c]}}\n"
+            "  news:\n    part_of: whole_calls\n    groups: [c]\n    comment: News.\n    may: {auditor: {}}\n"
             "    withheld: [agent, bi_analyst, inspector]",
-            "view news has no group of columns c",
+            "view news has groups c, which whole_calls has not",
             id="an unknown group",
+        ),
+        pytest.param(
+            "  news:\n    part_of: whole_calls\n    groups: [customer]\n    comment: News.\n"
+            "    rows: {tenant: tenant_id}\n    may: {auditor: {}}\n    withheld: [agent, bi_analyst, inspector]",
+            "view news lacks tenant_id, which says whose a row is",
+            id="a part without the columns of its rows",
+        ),
+        pytest.param(
+            "  news:\n    part_of: gossip\n    groups: [a]\n    comment: News.\n    may: {}\n"
+            "    withheld: [agent, bi_analyst, inspector, auditor]",
+            "view news is part of gossip, which no view is",
+            id="a part of nothing",
+        ),
+        pytest.param(
+            "  news:\n    groups: [facts]\n    may: {}\n    withheld: [agent, bi_analyst, inspector, auditor]",
+            "needs part_of, groups and comment",
+            id="half a part",
         ),
         pytest.param(
             "  news:\n    rows: {tenant: tenant_id}\n    withheld: [agent, bi_analyst, inspector, auditor, admin]",

@@ -32,14 +32,13 @@ def test_the_settings_name_users_and_database_where_no_option_does(terminal: Ter
 
 def test_show_says_for_every_view_and_role_what_it_may(terminal: Terminal) -> None:
     lines = terminal.run("roles", "show", "--users", EXAMPLE).out.splitlines()
-    (calls,) = [line for line in lines if line.startswith("│ calls ")]
-    cells = [cell.strip() for cell in calls.split("│")[2:-1]]
-    assert cells == [
-        "own tenants, without customer, recording",
-        "own teams, without recording",
-        "own calls, without suspicion, pseudonym, customer, recording",
-        "–",
-    ]
+    shown = {
+        cells[0]: cells[1:] for cells in ([cell.strip() for cell in line.split("│")[1:-1]] for line in lines) if cells
+    }
+    assert shown["calls"] == ["own tenants", "own teams", "–", "–"]
+    assert shown["calls_with_customers"] == ["–", "own teams", "–", "–"]
+    assert shown["own_calls"] == ["–", "–", "own calls", "–"]
+    assert shown["whole_calls"] == ["–", "–", "–", "–"]
     assert [
         line for line in lines if line.startswith("agent_1007, agent: tenant_id IN ('acme') AND agent_id IN ('1007')")
     ]
@@ -53,7 +52,8 @@ def test_show_prints_the_same_for_programs(terminal: Terminal) -> None:
     shown = terminal.run("roles", "show", "--users", EXAMPLE, "--json").json
     assert set(shown["roles"]) == set(ROLES.roles)
     assert set(shown["roles"]["auditor"]["views"]) == AUDITED
-    assert "customer_key" not in shown["roles"]["bi_analyst"]["views"]["calls"]["columns"]
+    assert "calls_with_customers" not in shown["roles"]["bi_analyst"]["views"]
+    assert shown["roles"]["inspector"]["views"]["calls_with_customers"] == {"rows": "team"}
     assert shown["users"]["chen_jing"] == {"role": "auditor", "filters": dict.fromkeys(AUDITED, "1")}
 
 

@@ -1,4 +1,4 @@
-CREATE OR REPLACE VIEW calls {{on_cluster}}
+CREATE OR REPLACE VIEW whole_calls {{on_cluster}}
 (
     tenant_id LowCardinality(String) COMMENT 'whose call it is',
     call_id String COMMENT 'id of the call in the telephony system',
@@ -59,7 +59,7 @@ CREATE OR REPLACE VIEW calls {{on_cluster}}
     duration_ms Nullable(UInt64) COMMENT 'length of the recording, ms; null when it could not be measured',
     duration_in_band Nullable(Bool) COMMENT 'the length lies in the quality band (R42); null when it could not be measured',
     measures Map(LowCardinality(String), Nullable(Float64)) COMMENT 'every measure by name, booleans as 0 and 1; null when it could not be measured',
-    response_delays_ms Array(UInt64) COMMENT 'how long each answer of the agent took, in the order of the call; none where it could not be measured',
+    response_delays_ms Array(UInt64) COMMENT 'how long each answer of the agent took, ms, in the order of the call; none where it could not be measured',
     reading Map(LowCardinality(String), Nullable(Float64)) COMMENT 'what the reading heads made of the call: probabilities select, upset and threat, the number of suspicions, and whether the agent asked who is calling before something personal was told or changed (identity_verified, 0 or 1); like_suspicions where rules with like were asked; second_reader_findings, _dropped and _disagrees where a second reader was asked; a guess that nobody has confirmed',
     skipped_measures Array(LowCardinality(String)) COMMENT 'measures that could not be taken',
     skipped_reasons Array(LowCardinality(String)) COMMENT 'why, for each of them',
