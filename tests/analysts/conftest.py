@@ -10,8 +10,8 @@ from clickhouse_connect.driver.client import Client
 
 from streams.adapters.clickhouse.connection import connect
 from streams.demo.sample_data import SampleSpan
-from tests.analysts.analysts_page import fill
-from tests.support.clickhouse_engine import RunningEngine, running_engine
+from tests.analysts.analysts_page import engine_of_the_page, fill, url_of_analyst
+from tests.support.clickhouse_engine import RunningEngine
 
 UNTIL = datetime(2026, 3, 31, 16, tzinfo=UTC)
 """The end of March in Shanghai, as on docs/analysts.md."""
@@ -22,16 +22,24 @@ FROM = UNTIL - timedelta(days=SPAN.days)
 @pytest.fixture(scope="session")
 def sample_engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningEngine]:
     """An engine that holds `SPAN`."""
-    folder: Path = tmp_path_factory.mktemp("sample") / "data"
-    with running_engine(folder) as engine:
+    folder: Path = tmp_path_factory.mktemp("sample")
+    with engine_of_the_page(folder) as engine:
         fill(engine, SPAN)
         yield engine
 
 
 @pytest.fixture
 def analyst(sample_engine: RunningEngine) -> Iterator[Client]:
-    """Logged in as analysts are."""
+    """The account that comes with the embedded engine."""
     client = connect(sample_engine.url(user="analyst"))
+    yield client
+    client.close()
+
+
+@pytest.fixture
+def bi_analyst(sample_engine: RunningEngine) -> Iterator[Client]:
+    """A person of that role, as on the page."""
+    client = connect(url_of_analyst(sample_engine))
     yield client
     client.close()
 
