@@ -120,7 +120,9 @@ def test_rows_of_before_show_as_they_did(engine: RunningEngine) -> None:
         *("hold_ms", "queue_wait_ms", "after_call_work_ms", "disconnected_by"),
     )
     now = content(store, without=gained, views=["whole_calls" if view == "calls" else view for view in views])
-    assert now | {"calls": now["whole_calls"]} == before | {"whole_calls": before["calls"]}, "calls withholds some by now"
+    assert now | {"calls": now["whole_calls"]} == before | {"whole_calls": before["calls"]}, (
+        "calls withholds some by now"
+    )
     assert {tuple(row["response_delays_ms"]) for row in store.all("calls")} == {()}
     assert {(row["selected"], *row["triggers"]) for row in store.all("calls")} == {(None,)}, "not known, not false"
     client.close()
