@@ -242,6 +242,7 @@ def rows_for_verdict_given(verdict: VerdictGiven) -> TableRows:
         "quote": verdict.quote,
         "segment_id": verdict.segment_id,
         "start_ms": verdict.start_ms,
+        "score": verdict.score,
         "note": verdict.note,
         "version": given_ms * VERDICT_STEP + int(verdict.fingerprint()[:16], 16),
     }

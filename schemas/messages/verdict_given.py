@@ -25,7 +25,7 @@ _NEEDED: dict[VerdictAbout, tuple[str, ...]] = {
     "missed": ("kind", "quote"),
 }
 _ALLOWED: dict[VerdictAbout, frozenset[str]] = {
-    "call": frozenset(("detector", "rule_version")),
+    "call": frozenset(("detector", "rule_version", "score")),
     "finding": frozenset(("finding_id", "detector", "rule_id", "rule_version", "start_ms")),
     "missed": frozenset(("kind", "quote", "segment_id")),
 }
@@ -67,6 +67,13 @@ class VerdictGiven(Message):
         le=2**63 - 1,
         description="of a finding: its start in the recording; by it a suspicion is found again after other heads",
     )
+    score: float | None = Field(
+        default=None,
+        ge=0,
+        le=100,
+        allow_inf_nan=False,
+        description="of a call as a whole: how good it was, 0 to 100, as the person scores it",
+    )
     note: str | None = Field(
         default=None,
         min_length=1,
@@ -81,8 +88,11 @@ class VerdictGiven(Message):
             raise PydanticCustomError(
                 "names_another_thing",
                 "a verdict about a finding has finding_id, detector, rule_id and rule_version, one about a missed "
-                "violation kind and quote, one about a call none of these but detector and rule_version",
+                "violation kind and quote, one about a call none of these but detector and rule_version; a score is of "
+                "a call",
             )
+        if self.answer == "withdrawn" and self.score is not None:
+            raise PydanticCustomError("withdrawn_with_score", "a verdict that is withdrawn has no score")
         if self.about == "missed" and self.answer == "no":
             raise PydanticCustomError("missed_and_not", "a missed violation is there, or the verdict is withdrawn")
         return self

@@ -81,7 +81,10 @@ def same_sums(one: Sums, other: Sums) -> bool:
     )
 
 
-OF_OTHER_ROWS = ("recording_completeness", "captured_in_time", "time_to_solution", "late_refunds", "lift_by_people")
+OF_OTHER_ROWS = (
+    *("recording_completeness", "captured_in_time", "time_to_solution", "late_refunds", "lift_by_people"),
+    *("satisfaction_match_by_people", "satisfaction_within_10_by_people"),
+)
 KPIS_OF_CALLS = [kpi for kpi in REGISTRY.kpis if kpi.id not in OF_OTHER_ROWS]
 SOME: tuple[Dimension, ...] = ("tenant", "agent", "order_status", "team_inquiry_type", "topic")
 """Dimensions in which KPIs with a query are computed; they read all calls for each."""
@@ -277,6 +280,60 @@ def test_risk_is_held_against_what_people_found_worth_hearing(filled: Filled) ->
     kpi = a_kpi("lift_by_people")
     found = filled.kpis.sums([kpi], "tenant", "day", at - timedelta(days=1), at + timedelta(days=1), "iris")
     assert same_sums(found["iris", (), kpi.id], Sums.of([(1, 1), (1 / 3, 1)]))
+
+
+def test_ratings_are_held_against_what_people_scored(filled: Filled) -> None:
+    """Of several people the mean of what each said last. A call that nobody rated or scored does not count, nor does a
+    score that was withdrawn, or that was followed by a verdict without one."""
+    template = filled.world.analyses[0]
+    at = filled.world.now - timedelta(days=75)
+    sink = ClickHouseSink(filled.client)
+    told: list[tuple[int | None, list[list[float | None]]]] = [
+        (5, [[90]]),
+        (5, [[70.5], [85]]),
+        (4, [[10, 65]]),
+        (4, [[80], [90], [85]]),
+        (3, [[61]]),
+        (3, [[40]]),
+        (2, [[85]]),
+        (1, [[0]]),
+        (1, [[20], [50, None]]),
+        (None, [[50]]),
+        (2, [[30, None]]),
+        (2, []),
+    ]
+    pairs: list[tuple[float, float]] = []
+    for number, (stars, people) in enumerate(told):
+        csat = None if stars is None else Csat(score=stars, scale_min=1, scale_max=5)
+        named = {"tenant_id": "jade", "call_id": f"c{number}"}
+        call = template.call.model_copy(update=named | {"started_at": at, "ended_at": at, "csat": csat})
+        sink.write(rows_for_analysis(template.model_copy(update=named | {"call": call})))
+        for person, said in enumerate(people):
+            for minute, score in enumerate(said):
+                about = {"about": "call", "given_by": f"inspector-{person}", "given_at": at + timedelta(minutes=minute)}
+                answer = "withdrawn" if score is None and number % 2 else "yes"
+                verdict = VerdictGiven.model_validate(named | about | {"answer": answer, "score": score})
+                sink.write(rows_for_verdict_given(verdict))
+        newest = [said[-1] for said in people if said[-1] is not None]
+        if stars is not None and newest:
+            pairs.append((sum(newest) / len(newest), 25.0 * (stars - 1)))
+    assert len(pairs) == 9
+    match, within = a_kpi("satisfaction_match_by_people"), a_kpi("satisfaction_within_10_by_people")
+    found = filled.kpis.sums([match, within], "tenant", "day", at - timedelta(days=1), at + timedelta(days=1), "jade")
+
+    near = [(float(abs(score - rating) <= 10), 1.0) for score, rating in pairs]
+    assert 0 < sum(numerator for numerator, _ in near) < len(near)
+    assert same_sums(found["jade", (), within.id], Sums.of(near))
+    ranks = [_ranks([pair[side] for pair in pairs]) for side in (0, 1)]
+    assert same_sums(found["jade", (), match.id], Sums.of(list(zip(*ranks, strict=True))))
+    shown = estimate(match, found["jade", (), match.id])
+    assert shown.value == pytest.approx(float(np.corrcoef(*ranks)[0, 1]))
+    assert (shown.n, shown.low is not None, shown.high is not None) == (9, True, True)
+
+
+def _ranks(values: list[float]) -> list[float]:
+    """Equal values share the mean of their ranks."""
+    return [1 + sum(one < value for one in values) + (sum(one == value for one in values) - 1) / 2 for value in values]
 
 
 def test_the_parts_of_a_change_add_up_to_what_the_kpi_changed_by(filled: Filled) -> None:

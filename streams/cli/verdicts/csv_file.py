@@ -97,7 +97,10 @@ def _verdict(cells: Mapping[str, str], zone_of: Callable[[str], tzinfo]) -> Verd
     for name in ("segment_id", "start_ms"):
         if cells.get(name, "").isdecimal():
             fields[name] = int(cells[name])
-    with suppress(ValueError):  # what is no time, the message refuses
+    with suppress(ValueError):  # what is no number, and below what is no time, the message refuses
+        if "score" in cells:
+            fields["score"] = float(cells["score"])
+    with suppress(ValueError):
         moment = datetime.fromisoformat(cells.get("given_at", ""))
         if moment.tzinfo is None:
             moment = moment.replace(tzinfo=zone_of(cells.get("tenant_id", "")))

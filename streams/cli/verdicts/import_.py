@@ -32,7 +32,7 @@ def import_verdicts(
 
     Columns: tenant_id, call_id, about (call, finding or missed), answer (yes, no or withdrawn), given_by, given_at; of
     a finding finding_id, detector, rule_id, rule_version, start_ms; of a missed violation kind, quote,
-    segment_id; and note. docs/learning.md describes them.
+    segment_id; of a call score (0 to 100); and note. docs/learning.md describes them.
     """
     from streams.adapters.kafka.client import Publisher
 

@@ -91,6 +91,33 @@ def test_what_is_the_same_for_all_rows_needs_no_column(tmp_path: Path) -> None:
     assert [(each.tenant_id, each.given_by) for each in found.verdicts] == [("acme", "qa_1")]
 
 
+def test_whoever_scores_a_call_writes_the_score_beside_the_answer(tmp_path: Path) -> None:
+    found = read(tmp_path, *(f"{CALL},{score}" for score in ("86", "0", "100", "72.5", "")), header=f"{HEADER},score")
+    assert found.problems == ()
+    assert [each.score for each in found.verdicts] == [86, 0, 100, 72.5, None]
+
+
+@pytest.mark.parametrize(
+    ("row", "reason"),
+    [
+        pytest.param(f"{CALL},101", "score: less_than_equal", id="more than all"),
+        pytest.param(f"{CALL},-1", "score: greater_than_equal", id="less than nothing"),
+        pytest.param(f"{CALL},nan", "score", id="no number that is one"),
+        pytest.param(f"{CALL},86分", "score: float_type", id="not a number alone"),
+        pytest.param(f"{FINDING},86", "names_another_thing", id="of a finding"),
+        pytest.param(f"{MISSED},86", "names_another_thing", id="of what was missed"),
+        pytest.param(f"{CALL.replace('yes', 'withdrawn')},86", "withdrawn_with_score", id="taken back and scored"),
+    ],
+)
+def test_a_score_that_is_none_is_named_and_holds_up_no_other(row: str, reason: str, tmp_path: Path) -> None:
+    found = read(tmp_path, f"{CALL},86", row, f"{CALL},87", header=f"{HEADER},score")
+    assert [each.score for each in found.verdicts] == [86, 87]
+    (problem,) = found.problems
+    assert problem.startswith("line 3: ")
+    assert reason in problem
+    assert "86分" not in problem
+
+
 @pytest.mark.parametrize(
     ("header", "sentence"),
     [
