@@ -327,7 +327,7 @@ def test_ratings_are_held_against_what_people_scored(filled: Filled) -> None:
     ranks = [_ranks([pair[side] for pair in pairs]) for side in (0, 1)]
     assert same_sums(found["jade", (), match.id], Sums.of(list(zip(*ranks, strict=True))))
     shown = estimate(match, found["jade", (), match.id])
-    assert shown.value == pytest.approx(float(np.corrcoef(*ranks)[0, 1]))
+    assert shown.value == pytest.approx(float(np.corrcoef(ranks[0], ranks[1])[0, 1]))
     assert (shown.n, shown.low is not None, shown.high is not None) == (9, True, True)
 
 
