@@ -166,7 +166,7 @@ ENDINGS: dict[str, Ending] = {
 Place = tuple[str, int, int]
 
 TABLES = {
-    "calls": "SELECT * FROM calls ORDER BY call_id",
+    "calls": "SELECT * FROM whole_calls ORDER BY call_id",
     "segments": "SELECT * FROM segments ORDER BY call_id, segment_id",
     "findings": "SELECT * FROM findings ORDER BY call_id, start_ms",
     "outcomes": "SELECT * FROM outcomes ORDER BY call_id",

@@ -251,7 +251,7 @@ def flow(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Flow]:
 class TestRunningStack:
     def test_the_secrets_went_through_it(self, flow: Flow) -> None:
         """Else nothing could leak, and the other tests would say nothing."""
-        (call,) = rows(flow.stack, f"SELECT * FROM calls WHERE call_id = '{PII_CALL}'")  # noqa: S608 - a constant
+        (call,) = rows(flow.stack, f"SELECT * FROM whole_calls WHERE call_id = '{PII_CALL}'")  # noqa: S608 - a constant
         assert (call["agent_team"], call["queue"], list(call["customer_tags"])) == (NAMES[2], NAMES[4], [NAMES[0]])
         assert call["crm"] == {NAMES[3]: NAMES[1]}
         text = rows(flow.stack, "SELECT text FROM transcripts WHERE text LIKE '%银行卡%'")
@@ -310,7 +310,7 @@ class TestRunningStack:
 
     def test_the_customers_number_goes_no_further_than_the_command(self, flow: Flow) -> None:
         digits = windows(CUSTOMER_NUMBER)
-        for table in ("calls", "transcripts", "outcomes"):
+        for table in ("whole_calls", "transcripts", "outcomes"):
             found = rows(flow.stack, f"SELECT * FROM {table}")  # noqa: S608 - a constant
             assert found
             assert leaks(str(found), digits) == set()

@@ -56,7 +56,7 @@ class Pipeline:
     def __init__(self, stack: Stack, published: Sequence[CallEnded]) -> None:
         self.stack = stack
         self.published = {call.call_id: call for call in published}
-        self.calls = {row["call_id"]: row for row in self.rows("SELECT * FROM calls")}
+        self.calls = {row["call_id"]: row for row in self.rows("SELECT * FROM whole_calls")}
         self.segments: dict[str, list[Row]] = defaultdict(list)
         for row in self.rows("SELECT * FROM segments ORDER BY call_id, segment_id"):
             self.segments[row["call_id"]].append(row)

@@ -92,7 +92,7 @@ def test_the_command_says_which_call_it_is(flow: Flow) -> None:
 
 
 def test_the_call_is_shown_once_as_received_and_judged(flow: Flow) -> None:
-    (call,) = flow.of_the_example("SELECT * FROM calls")
+    (call,) = flow.of_the_example("SELECT * FROM whole_calls")
     (transcript,) = flow.of_the_example("SELECT * FROM transcripts")
     assert (call["outcome"], call["outcome_reason"], call["risk_level"]) == ("analyzed", "complete", "high")
     assert (call["engine_name"], call["engine_model"]) == ("received", "another recogniser 2.1")
