@@ -22,9 +22,11 @@ from typing import Annotated, Any, Literal, Self, get_args
 from pydantic import AfterValidator, Field, StringConstraints, model_validator
 from pydantic_core import PydanticCustomError
 
+from processors.second_reading.joining import SUSPECTING
 from processors.text.heard import LEAST_SYLLABLES, HeardPhrase, heard_phrase
 from processors.text.phonetic import USUAL_MERGERS, Merger
-from schemas.messages.call_analysis import RiskLevel, TriggerName
+from schemas.messages.call_analysis import SUSPECTING as SUSPECTING_TRIGGERS
+from schemas.messages.call_analysis import TRIGGER_NAMES, RiskLevel, TriggerName
 from schemas.messages.call_ended import Role
 from schemas.messages.message import Identifier, Record, Sha256, ShortText, Slug, TenantId, UtcDatetime
 from schemas.messages.outcome import Outcome
@@ -146,7 +148,8 @@ class SearchQuery(Record):
     `since` is inclusive, `until` exclusive, both of the end of the call; the ends of a range belong to it, and a call
     for which the value is not known lies in no range. All `phrases` are said, and none of `not_phrases`; of a call
     in which nobody was heard neither is known. `steps` all hold for one and the same place of the only phrase or,
-    without phrases, of one of the findings that `rules`, `words` and `sensitive` ask for.
+    without phrases, of one of the findings that `rules`, `words` and `sensitive` ask for. Without `with_suspicions` no
+    finding counts or is quoted that is only suspected, and no trigger that rests on one.
     """
 
     tenants: tuple[TenantId, ...] = Field(min_length=1, max_length=64)
@@ -182,6 +185,7 @@ class SearchQuery(Record):
     duration_min_ms: int | None = Field(default=None, ge=0, lt=2**63)
     duration_max_ms: int | None = Field(default=None, ge=0, lt=2**63)
     measures: tuple[MeasureRange, ...] = Field(default=(), max_length=8)
+    with_suspicions: bool = Field(default=True, description="whether what nobody has confirmed counts as a finding")
     phrases: tuple[SearchPhrase, ...] = Field(default=(), max_length=8)
     not_phrases: tuple[SearchPhrase, ...] = Field(default=(), max_length=8)
     steps: tuple[SearchStep, ...] = Field(default=(), max_length=4)
@@ -327,7 +331,6 @@ _ONE_OF = {
 _ANY_OF = {
     "topics": "topics.topic_id",
     "tags": "customer_tags",
-    "rules": "findings.rule_id",
     "triggers": "selected_by.trigger",
 }
 _RANGES = {
@@ -349,12 +352,13 @@ def of_call(query: SearchQuery) -> SqlCondition:
         for name, column in _ANY_OF.items()
         if getattr(query, name)
     ]
+    if not query.with_suspicions and (query.selected or query.triggers):
+        told = [name for name in query.triggers or TRIGGER_NAMES if name not in SUSPECTING_TRIGGERS]
+        parts.append(SqlCondition("hasAny(selected_by.trigger, {told:Array(String)})", {"told": told}))
+    if query.rules:
+        parts.append(SqlCondition(_found_by("rules", query), {"rules": list(query.rules)}))
     if query.not_rules:
-        parts.append(
-            SqlCondition(
-                "NOT hasAny(findings.rule_id, {not_rules:Array(String)})", {"not_rules": list(query.not_rules)}
-            )
-        )
+        parts.append(SqlCondition(f"NOT ({_found_by('not_rules', query)})", {"not_rules": list(query.not_rules)}))
     if query.newest_order_statuses:
         parts.append(_newest_order_status(query))
     for number, measure in enumerate(query.measures):
@@ -382,6 +386,18 @@ def of_call(query: SearchQuery) -> SqlCondition:
             if (value := getattr(query, field)) is not None:
                 parts.append(SqlCondition(f"{column} {sign} {{{field}:{kind}}}", {field: value}))
     return _all_of(parts)
+
+
+def _found_by(rules: str, query: SearchQuery) -> str:
+    """SQL that is true where one of the rules found something that may be told. The first condition has an index."""
+    found = f"hasAny(findings.rule_id, {{{rules}:Array(String)}})"
+    if query.with_suspicions:
+        return found
+    suspecting = ", ".join(f"'{detector}'" for detector in sorted(SUSPECTING))
+    return (
+        f"{found} AND arrayExists((detector, rule_id) -> detector NOT IN ({suspecting}) AND "
+        f"has({{{rules}:Array(String)}}, rule_id), findings.detector, findings.rule_id)"
+    )
 
 
 def _newest_order_status(query: SearchQuery) -> SqlCondition:
@@ -665,8 +681,20 @@ def _starts(text: str, phrase: str) -> Iterator[int]:
         start = text.find(phrase, start + 1)
 
 
+def told_triggers(query: SearchQuery, triggers: Iterable[str]) -> tuple[str, ...]:
+    """Those that may be shown to whoever searches."""
+    return tuple(name for name in triggers if query.with_suspicions or name not in SUSPECTING_TRIGGERS)
+
+
+def is_told(query: SearchQuery, detector: str) -> bool:
+    """Whether findings of the detector count for this search."""
+    return query.with_suspicions or detector not in SUSPECTING
+
+
 def is_wanted_finding(query: SearchQuery, detector: str, rule_id: str, matched: str) -> bool:
     """Whether a finding is one of those that are asked for."""
+    if not is_told(query, detector):
+        return False
     is_sensitive = detector == "sensitive_words"
     return rule_id in query.rules or (is_sensitive and (query.sensitive or matched in query.words))
 

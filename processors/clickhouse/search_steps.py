@@ -14,6 +14,7 @@ from processors.clickhouse.search_sql import (
     SearchPhrase,
     SearchQuery,
     SearchStep,
+    is_told,
     is_wanted_finding,
     may_be_said_by,
     merged_spans,
@@ -64,7 +65,7 @@ class HeardCall:
             return ()
         places: dict[_Place, None] = {}
         for anchor in self._anchors(query):
-            beside = [self._beside(anchor, step) for step in query.steps]
+            beside = [self._beside(anchor, step, query) for step in query.steps]
             if all((found is None) == step.absent for found, step in zip(beside, query.steps, strict=True)):
                 places |= dict.fromkeys([anchor, *(found for found in beside if found is not None)])
         return tuple(_quotes(places))[:MOST_QUOTES]
@@ -78,7 +79,7 @@ class HeardCall:
             if is_wanted_finding(query, detector, rule_id, matched):
                 yield place
 
-    def _beside(self, anchor: _Place, step: SearchStep) -> _Place | None:
+    def _beside(self, anchor: _Place, step: SearchStep, query: SearchQuery) -> _Place | None:
         """The place of the step on its side of the anchor, the nearest; None where there is none."""
         if step.said is not None:
             role = step.said.role
@@ -86,7 +87,11 @@ class HeardCall:
             roles = () if role is None else may_be_said_by(role) if step.absent else (role,)
             there: Iterable[_Place] = self._said(step.said, roles)
         else:
-            there = (place for place, *_ in self._found() if place.rule_id == step.rule)
+            there = (
+                place
+                for place, detector, *_ in self._found()
+                if place.rule_id == step.rule and is_told(query, detector)
+            )
         if step.side == "after":
             later = (place for place in there if anchor.is_followed_by(place, step.within_ms))
             return min(later, key=lambda place: (place.start_ms, place.start), default=None)

@@ -12,11 +12,11 @@ from rich.text import Text
 
 from processors.clickhouse.search_sql import DEFAULT_LIMIT, MOST_HITS, FoundCall, Page, Quote, SearchQuery
 from processors.custody.audit_entry import AuditEntry
-from processors.custody.authorization import Actor, Decision, Target, reach_of
+from processors.custody.authorization import Actor, Decision, Reach, Target, reach_of
 from processors.rules.acts import Act, act_named
 from schemas.config.console_url import ConsoleUrl
 from schemas.config.tenants import TenantDays
-from schemas.messages.call_analysis import TRIGGER_NAMES
+from schemas.messages.call_analysis import SUSPECTING, TRIGGER_NAMES
 from schemas.messages.call_ended import Role
 from streams.cli.command_settings import command_settings
 from streams.cli.console.access import PermittedCommand, refuse, require_reach
@@ -203,7 +203,8 @@ def search(
     phrase, of the findings of --rule, --word and --sensitive: for 客户说12315后坐席30秒内未道歉 write
     --customer-said 12315 --not-followed-by @apologizes --within 30s.
 
-    --phone and --order need a role that sees who the customer is; of other roles, calls are shown without the order.
+    --phone and --order need a role that sees who the customer is; to other roles, calls are shown without the order.
+    Roles that see no suspicions, such as agent, find no call by them: not by --rule, --selected or --trigger.
 
     --save keeps criteria, never results, and none that tells a customer apart (--phone, --order).
     --csv and --xlsx write the page to a file, with headings in the language of --lang.
@@ -304,6 +305,7 @@ def search(
     }
     query = _query({name: value for name, value in wanted.items() if value not in (None, [], ())})
     allowed, query = _narrowed(settings, query)
+    query = _without_what_is_hidden(settings, allowed, query)
     client = connect(settings.clickhouse_url.get_secret_value())
     try:
         page = find(client, query, limit=limit, cursor=cursor)
@@ -358,7 +360,7 @@ def _narrowed(settings: Settings, query: SearchQuery) -> tuple[PermittedCommand,
         raise SearchError("your roles reach single teams or agents: search one --tenant at a time")
     ((tenant, reach),) = narrowed.items()
     teams, agents = set(query.teams), set(query.agents)
-    if (teams and teams <= reach.teams) or (agents and agents <= reach.agents):
+    if _is_within(query, reach):
         return allowed, query
     if (teams or not reach.teams) and (agents or not reach.agents):
         decision = Decision(allowed=False, reason="other_team" if teams else "other_agent", role=allowed.role)
@@ -368,6 +370,31 @@ def _narrowed(settings: Settings, query: SearchQuery) -> tuple[PermittedCommand,
     if reach.teams:
         return allowed, query.model_copy(update={"teams": tuple(sorted(reach.teams))})
     return allowed, query.model_copy(update={"agents": tuple(sorted(reach.agents))})
+
+
+def _without_what_is_hidden(settings: Settings, who: PermittedCommand, query: SearchQuery) -> SearchQuery:
+    """The search without suspicions, unless each call that it may find is one of which they are shown.
+
+    Raises `NotAllowedError` where it asks for a trigger that rests on one.
+    """
+    hidden_in = [
+        tenant
+        for tenant in query.tenants
+        if not _is_within(query, reach_of(who.actor, "see_text", tenant, "suspicion"))
+    ]
+    if not hidden_in:
+        return query
+    if set(query.triggers) & set(SUSPECTING):
+        decision = Decision(allowed=False, reason="no_suspicion", role=who.role)
+        refuse(settings, who.actor, decision, Target(hidden_in[0]), "searched")
+    return query.model_copy(update={"with_suspicions": False})
+
+
+def _is_within(query: SearchQuery, reach: Reach) -> bool:
+    """Whether the search asks for calls of the reach alone."""
+    teams, agents = set(query.teams), set(query.agents)
+    of_teams, of_agents = bool(teams) and teams <= reach.teams, bool(agents) and agents <= reach.agents
+    return reach.whole_tenant or of_teams or of_agents
 
 
 def _shown(page: Page, who: Actor) -> Page:
@@ -386,12 +413,12 @@ def _accesses(
     """An entry for each tenant that was asked for."""
     from streams.cli.console.audit import access_entry
 
-    filters = tuple(name for name in query.model_dump(exclude_defaults=True) if name != "tenants")
+    asked = query.model_dump(exclude_defaults=True, exclude={"tenants", "with_suspicions"})
     return [
         access_entry(
             "searched",
             tenant,
-            filters,
+            tuple(asked),
             sum(hit.tenant_id == tenant for hit in page.hits),
             who=who,
             reason=reason,

@@ -40,9 +40,11 @@ from processors.clickhouse.search_sql import (
     of_text,
     phrase_quotes,
     stretch,
+    told_triggers,
     windows,
 )
 from processors.clickhouse.search_steps import FINDING_COLUMNS, HeardCall, SpokenSegment
+from processors.second_reading.joining import SUSPECTING
 from schemas.errors import OperatorError
 from streams.adapters.clickhouse.errors import QueryTimeoutError
 from streams.adapters.clickhouse.statements import read_rows
@@ -114,6 +116,15 @@ _NAMED = {
     "teams": ("team", "(agent_team, agent_team)"),
 }
 """Condition → what one value of it is called, and SQL of the values that calls have, with what people call them."""
+_NAMED_TO_ALL = _NAMED | {
+    "rules": (
+        "rule",
+        "arrayJoin(arrayMap((id, detector) -> if(detector IN "
+        f"({', '.join(repr(each) for each in sorted(SUSPECTING))}), ('', ''), (id, id)), "
+        "findings.rule_id, findings.detector))",
+    )
+}
+"""The same without rules of which there are suspicions alone."""
 
 
 def unknown_values(client: Client, query: SearchQuery) -> list[str]:
@@ -123,7 +134,7 @@ def unknown_values(client: Client, query: SearchQuery) -> list[str]:
     """
     sentences = []
     of_tenants = SqlCondition("tenant_id IN {tenants:Array(String)}", {"tenants": list(query.tenants)})
-    for condition, (kind, column) in _NAMED.items():
+    for condition, (kind, column) in (_NAMED if query.with_suspicions else _NAMED_TO_ALL).items():
         asked = getattr(query, condition)
         if not asked:
             continue
@@ -328,7 +339,7 @@ def _hits(client: Client, query: SearchQuery, places: Sequence[PagePosition]) ->
             quotes = (*spoken.get(place, ()), *judged)
             facts = {name: row[name] for name in _HIT_COLUMNS}
             topics = tuple(dict.fromkeys(row["topics.topic_id"]))
-            triggers = tuple(row["selected_by.trigger"])
+            triggers = told_triggers(query, row["selected_by.trigger"])
             hits[place] = FoundCall(**facts, triggers=triggers, topics=topics, quotes=quotes)
     return tuple(hits[place] for place in places if place in hits)
 

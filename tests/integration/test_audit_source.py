@@ -52,16 +52,18 @@ def test_what_people_ask_is_told_without_its_words(own: RunningEngine) -> None:
     ):
         with pytest.raises(ClickHouseError):
             analyst.query(wrong)
+    analyst.query("SELECT * FROM search_text(phrase = '退款投诉', first = '2026-03-01', last = '2026-03-31')")
     analyst.query("SELECT 1")
     writer.query("SELECT count() FROM calls WHERE call_id = '退款投诉'")
-    found = asked(source, since, 4)
+    found = asked(source, since, 5)
     assert [(each.user, each.error, each.tables) for each in found] == [
         ("analyst", 0, ("calls", "findings")),
         ("analyst", 0, ("transcripts",)),
         ("analyst", ACCESS_DENIED, ()),
         ("analyst", 395, ("calls",)),
+        ("analyst", 0, ("search_text",)),
     ]
-    assert [each.began for each in found] == [True, True, False, True]
+    assert [each.began for each in found] == [True, True, False, True, True]
     assert all(since <= each.at <= datetime.now(UTC) for each in found)
     assert source.queries(since, TECHNICAL | {"analyst"}) == []
     assert source.queries(found[-1].at, TECHNICAL) == found[-1:]

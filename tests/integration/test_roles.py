@@ -123,8 +123,9 @@ MADE_ALIKE = {
 PARAMETERS: dict[str, str] = {
     "kpi_calls": "start = '2000-01-01', end = '2100-01-01', window_days = 7",
     "kpi_between": "dimension = 'tenant', first = '2000-01-01', last = '2100-01-01'",
-    "why_changed": "kpi = 'score', by = 'team', first_before = '2000-01-01', last_before = '2010-01-01', "
-    "first = '2010-01-02', last = '2100-01-01'",
+    "why_changed": "kpi = 'score', by = 'team', first_before = '2000-01-01', last_before = '2100-01-01', "
+    "first = '2000-01-01', last = '2100-01-01'",
+    "search_text": "phrase = '您好', first = '2000-01-01', last = '2100-01-01'",
     **dict.fromkeys(
         (
             "kpi_recording_completeness",
@@ -387,6 +388,7 @@ def test_no_column_that_tells_a_customer_apart_is_given_but_to_who_follows_compl
 PLAIN_BESIDE = {
     "kpi_calls": "kpi_calls_recent",
     **dict.fromkeys(("kpi_between", "rated_and_unrated"), "kpi_weekly_by"),
+    "search_text": "segments",
     "demands": "demands_recent",
     "customer_demands": "customer_demands_recent",
     **{f"kpi_{kpi.id}": "kpi_queries_recent" for kpi in read_kpis().queries},
@@ -496,6 +498,28 @@ def test_of_what_other_systems_know_nobody_is_shown_whose_it_is(engine: RunningE
     assert answer(engine, "ines", "SELECT DISTINCT call_id FROM call_facts") == SEEN["ines"]
     refusal(engine, "ines", "SELECT count() FROM facts")
     refusal(engine, "agent_1001", "SELECT count() FROM call_facts")
+
+
+def test_an_analyst_finds_what_was_said_in_the_own_tenant_as_it_is_now(engine: RunningEngine, owner: Client) -> None:
+    """And nobody else by it: which rows the index leaves out tells of calls of other teams."""
+    found = f"SELECT DISTINCT call_id FROM {source_of('search_text')}"
+    assert answer(engine, "ana", found) == SEEN["ana"]
+    assert answer(engine, "otto", found) == {"o1"}
+    assert answer(engine, "analyst", found) == SEEN["analyst"]
+    shown = "tenant_id, call_id, day, agent_id, agent_team, role, start_ms, end_ms, text, call_url"
+    by_phrase = answer(engine, "ana", f"SELECT {shown} FROM {source_of('search_text')}")
+    assert by_phrase == answer(engine, "ana", f"SELECT {shown} FROM segments WHERE text LIKE '%您好%'")
+    asked_of = "search_text(phrase = '{}', first = '2000-01-01', last = '2100-01-01')"
+    for phrase in (" ", ""):
+        assert "phrase is empty" in refusal(engine, "ana", f"SELECT * FROM {asked_of.format(phrase)}")
+    for user in ("ines", "agent_1001", "audrey"):
+        assert "ACCESS_DENIED" in refusal(engine, user, found)
+        assert "ACCESS_DENIED" in refusal(engine, user, "SELECT count() FROM search_text_versions")
+    owner.command("INSERT INTO blocked_calls (tenant_id, call_id) VALUES ('acme', 'a1')")
+    try:
+        assert answer(engine, "ana", found) == SEEN["ana"] - {"a1"}
+    finally:
+        owner.command("TRUNCATE TABLE blocked_calls")
 
 
 def test_an_inspector_finds_the_calls_of_a_customer(engine: RunningEngine) -> None:
@@ -1172,7 +1196,7 @@ NOT_WITH_AN_OWN_DATABASE = (
     "CREATE FUNCTION f AS x -> x",
     "CREATE USER mine",
     "SYSTEM FLUSH LOGS",
-    "SELECT customer_key FROM calls",
+    "SELECT customer_key FROM whole_calls",
     "SELECT * FROM call_versions",
 )
 

@@ -1,9 +1,10 @@
 """Search on a real engine: nothing is found that is not there, nothing is missed, pages join, tenants stay apart."""
 
 import random
+import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from uuid import uuid4
 
 import pytest
@@ -99,6 +100,46 @@ def like(store: Store, text: str, role: str | None) -> list[str]:
         WHERE text LIKE {pattern:String} AND ({role:String} = '' OR role = {role:String}) ORDER BY ended_at DESC"""
     rows = store.client.query(query, parameters={"pattern": f"%{pattern}%", "role": role or ""}).result_rows
     return [call_id for _, call_id in rows]
+
+
+def by_view(store: Store, text: str, first: str = "2026-03-01", last: str = "2026-03-31") -> list[tuple[str, str, str]]:
+    """Call, role and text of what the view `search_text` finds, latest first."""
+    query = """SELECT call_id, role, text FROM search_text(phrase = {phrase:String}, first = {first:Date32},
+        last = {last:Date32}) WHERE tenant_id = 'acme' ORDER BY ended_at DESC, call_id, segment_id"""
+    rows = store.client.query(query, parameters={"phrase": text, "first": first, "last": last}).result_rows
+    return [(call_id, role, said) for call_id, role, said in rows]
+
+
+def test_the_view_of_text_finds_what_stands_in_segments_as_they_are_now(store: Store) -> None:
+    chance = random.Random(4)
+    calls = [
+        Call(f"c{number:03d}", said_at_random(chance), ended_at=T0 - timedelta(hours=number)) for number in range(60)
+    ]
+    store.write(*calls)
+    store.write(Call("replaced", (("customer", "退款保本"),)))
+    store.write(Call("replaced", (("customer", "嗯"),)), after_s=120)
+    store.write(Call("blocked", (("customer", "退款保本"),)))
+    store.client.command("INSERT INTO blocked_calls (tenant_id, call_id) VALUES ('acme', 'blocked')")
+    phrases = [text for text in (phrase_at_random(chance, calls) for _ in range(15)) if text.strip()]
+    for text in (*phrases, "退款保本", "退", "'", "%"):
+        there = [(call.call_id, role, said) for call in calls for role, said in call.said if text in said]
+        assert by_view(store, text) == there, text
+
+
+def test_the_view_of_text_takes_days_of_the_tenant_and_leaves_granules_out(store: Store) -> None:
+    midnight = datetime(2026, 3, 10, 16, 0, tzinfo=UTC)  # in Shanghai
+    store.write(*(Call(f"c{number:03d}", (("agent", "您好"),)) for number in range(200)))
+    store.write(Call("before", (("agent", "打12315"),), ended_at=midnight - timedelta(milliseconds=1)))
+    store.write(Call("after", (("customer", "打12315"),), ended_at=midnight))
+    store.merge_texts()
+    assert [call for call, *_ in by_view(store, "12315", last="2026-03-10")] == ["before"]
+    assert [call for call, *_ in by_view(store, "12315", first="2026-03-11")] == ["after"]
+    sql = """EXPLAIN indexes = 1
+        SELECT call_id FROM search_text(phrase = '12315', first = '2026-03-01', last = '2026-03-31')
+        SETTINGS use_index_for_in_with_subqueries = 0"""  # otherwise the calls are looked up before there is a plan
+    plan = "\n".join(row[0] for row in store.client.query(sql).result_rows)
+    assert "customer_text_index" in plan
+    assert re.search(r"Combined skip indexes.*?Granules: 1/3", plan, re.DOTALL), plan
 
 
 @pytest.mark.parametrize(

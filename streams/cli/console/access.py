@@ -192,6 +192,11 @@ def refuse(settings: Settings, actor: Actor, decision: Decision, target: Target,
             f"{actor.actor_id} may not search by what tells a customer apart (--phone, --order) in {where}: it needs a "
             "role that sees who the customer is, such as inspector or privacy_officer (docs/people.md)"
         )
+    if decision.reason == "no_suspicion":
+        raise NotAllowedError(
+            f"{actor.actor_id} may not search by triggers that rest on suspicions (like, reading) in {where}: "
+            "it needs a role that sees suspicions, such as inspector (docs/people.md)"
+        )
     raise NotAllowedError(
         f"{actor.actor_id} may not do that in {where}: it needs a role that allows it (docs/people.md), or a --tenant, "
         "--team or --agent for which there is one"

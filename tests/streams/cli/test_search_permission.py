@@ -34,6 +34,28 @@ def store(engine: RunningEngine) -> Iterator[Store]:
         Call("sales1", words, team="sales", agent="1001", order_id="O-1"),
         Call("care1", words, team="care", agent="1002", order_id="O-1", ended_at=T0 - timedelta(days=1)),
         Call("other1", words, tenant="other", team="sales"),
+        Call(
+            "judged2",
+            tenant="judged",
+            team="sales",
+            agent="1001",
+            ended_at=T0 - timedelta(days=1),
+            rules=(("reading", "suspected_rude", "随便"),),
+            triggers=("reading",),
+        ),
+        Call(
+            "judged1",
+            (("agent", "随便"),),
+            tenant="judged",
+            team="sales",
+            agent="1001",
+            rules=(
+                ("rules", "finance.promise", "保本"),
+                ("like", "finance.alike", "保息"),
+                ("reading", "suspected_rude", "随便"),
+            ),
+            triggers=("reading", "customer_agitated"),
+        ),
     )
     yield stored
     client.close()
@@ -125,6 +147,56 @@ def test_only_who_sees_who_the_customer_is_searches_by_number_or_order(
     done = there.run("search", "--tenant", "acme", *told[0])
     assert done.code == 1
     assert "needs a role that allows it" in done.err, "who has no role at all learns nothing more"
+
+
+def by_rule(there: Terminal, *arguments: str) -> list[str]:
+    """The calls that are found, or what is said where there are none."""
+    done = there.run("search", "--tenant", "judged", *arguments, "--json")
+    assert done.code == 0, done.err
+    return [call["call_id"] for call in done.json["calls"]] or done.err.splitlines()
+
+
+@pytest.mark.parametrize("role", ["agent", "privacy_officer"])
+def test_who_sees_no_suspicion_neither_sees_nor_finds_one(
+    role: str, there: Terminal, town: Town, log: MemoryAuditLog, register: Register
+) -> None:
+    town.person("li_na", role, "judged", agent_id="1001" if role == "agent" else None)
+    done = there.run("search", "--tenant", "judged", "--trigger", "customer_agitated", "--trigger", "reading")
+    assert (done.code, done.out) == (1, "")
+    assert "suspicions" in done.err
+    last = log.of("searched", "refused")[-1]
+    assert (last.actor, last.role, last.refusal) == ("li_na", role, "no_suspicion")
+    assert by_rule(there, "--selected") == by_rule(there, "--trigger", "customer_agitated") == ["judged1"]
+    (hit,) = there.run("search", "随便", "--tenant", "judged", "--json").json["calls"]
+    assert hit["triggers"] == ["customer_agitated"]
+    assert by_rule(there, "--rule", "finance.promise") == ["judged1"]
+    for rule in ("finance.alike", "suspected_rude"):
+        nobody = by_rule(there, "--rule", rule)
+        assert nobody[0].startswith(f"no call of judged has the rule {rule}"), "as of a rule that there is not"
+        assert "did you mean suspected" not in nobody[0]
+        assert by_rule(there, "--not-rule", rule) == ["judged1", "judged2"]
+        assert by_rule(there, "--rule", "finance.promise", "--not-followed-by", f"rule:{rule}") == ["judged1"]
+        assert by_rule(there, "随便", "--not-preceded-by", f"rule:{rule}") == ["judged1"]
+    assert "with_suspicions" not in accesses(register)[-1].filters
+
+
+@pytest.mark.parametrize("role", ["bi_analyst", "inspector"])
+def test_who_sees_suspicions_in_sql_finds_calls_by_them(role: str, there: Terminal, town: Town) -> None:
+    town.person("li_na", role, "judged", teams=["sales"] if role == "inspector" else None)
+    assert by_rule(there, "--selected", "--rule", "suspected_rude") == ["judged1", "judged2"]
+    assert by_rule(there, "--trigger", "reading") == ["judged1", "judged2"]
+    (hit,) = there.run("search", "随便", "--tenant", "judged", "--json").json["calls"]
+    assert hit["triggers"] == ["customer_agitated", "reading"]
+
+
+def test_of_the_own_calls_an_inspector_who_is_an_agent_sees_suspicions_in_the_team_alone(
+    there: Terminal, town: Town
+) -> None:
+    town.person("li_na", "agent", "judged", agent_id="1001")
+    town.person("li_na", "inspector", "judged", teams=["care"])
+    assert there.run("search", "--tenant", "judged", "--agent", "1001", "--trigger", "reading").code == 1
+    assert by_rule(there, "--agent", "1001", "--rule", "finance.promise") == ["judged1"]
+    assert there.run("search", "--tenant", "judged", "--team", "care", "--trigger", "reading").code == 0
 
 
 def test_by_number_an_analyst_who_inspects_a_team_searches_that_team(there: Terminal, town: Town) -> None:
