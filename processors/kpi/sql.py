@@ -442,7 +442,9 @@ def _period_by_view(registry: KpiRegistry, name: str, period: str, days: TenantD
         *_VALUE_COLUMNS,
         _is_partial(period),
     ]
-    rows = "\nUNION ALL\n".join(_rows_of_period(dimension, period, keys) for dimension in DIMENSIONS)
+    rows = "\nUNION ALL\n".join(
+        (_rows_as_they_are(period, keys), *(_rows_of_period(dimension, period, keys) for dimension in AGENTS_OF))
+    )
     known = f"dimension IN ({', '.join(map(quote_string, AGENTS_OF))})"
     body = (
         f"{_names(registry.ratios, by_industry=by_industry, has_agents=known)}"
@@ -453,6 +455,25 @@ def _period_by_view(registry: KpiRegistry, name: str, period: str, days: TenantD
     return _view(
         name, columns, body, f"One row per {period}, tenant, dimension, group and KPI for which a call counts."
     )
+
+
+def _rows_as_they_are(period: str, keys: Sequence[str]) -> str:
+    """Those of all dimensions of which it is not known who took the calls: each branch of a view costs planning."""
+    others = [dimension for dimension in DIMENSIONS if dimension not in AGENTS_OF]
+    of_key = {key: [dimension for dimension in _with_column(key) if dimension in others] for key in keys}
+    named = "".join(
+        f", if(dimension IN ({', '.join(map(quote_string, named))}), rolled.{key}, NULL)::Nullable(String) AS {key}_of"
+        if named
+        else f", NULL::Nullable(String) AS {key}_of"
+        for key, named in of_key.items()
+    )
+    renamed = "".join(f", {key}_of AS {key}" for key in keys)
+    inner = (
+        f"SELECT {_PERIODS[period][0]} AS {period}, tenant_id, toString(dimension) AS dimension{named}, kpi, "  # noqa: S608 - names
+        f"{', '.join(SUMS)}, NULL::Nullable(String) AS taken_by FROM kpi_rollup AS rolled\n"
+        f"WHERE grain = 'day' AND rolled.dimension IN ({', '.join(map(quote_string, others))})"
+    )
+    return f"SELECT {period}, tenant_id, dimension{renamed}, kpi, {', '.join(SUMS)}, taken_by FROM ({inner})"  # noqa: S608
 
 
 def _rows_of_period(dimension: Dimension, period: str, keys: Sequence[str]) -> str:

@@ -94,8 +94,10 @@ def why_changed_of(cells: str) -> str:
     for depth in range(len(LEVELS)):
         rows = _descended(rows, depth)
     every = ", ".join(("tenant_id", *(f"p{depth}" for depth in range(len(LEVELS)))))
-    of_tenant = ", ".join(_TOTALS)
+    totals = ", ".join(f"of_tenant.{number} AS {name}" for number, name in enumerate(_TOTALS, start=1))
+    n_before, x_before, y_before, n_after, x_after, y_after = (f"sum(sums[{number}])" for number in range(1, 7))
     return f"""\
+WITH {totals}
 SELECT
     tenant_id,
     told.1 AS part,
@@ -104,22 +106,20 @@ SELECT
     if(is_withheld, NULL, sum(told.3) * (y_of_before + y_of_after) / 2
         + if(part = 'volume', (y_of_after - y_of_before) * (ratio_before + ratio_after) / 2, 0)) AS amount,
     min(told.4) = 1 AS is_separable,
-    sum(n_before) AS n_before,
-    sum(n_after) AS n_after,
-    scale * sum(x_before) / nullIf(sum(y_before), 0) AS item_before,
-    scale * sum(x_after) / nullIf(sum(y_after), 0) AS item_after,
+    toUInt64({n_before}) AS n_before,
+    toUInt64({n_after}) AS n_after,
+    scale * {x_before} / nullIf({y_before}, 0) AS item_before,
+    scale * {x_after} / nullIf({y_after}, 0) AS item_after,
     if(is_withheld, NULL, scale * ratio_before) AS kpi_before,
     if(is_withheld, NULL, scale * ratio_after) AS kpi_after
 FROM
 (
     SELECT
-        tenant_id, {of_tenant}, n_before, n_after, x_before, x_after, y_before, y_after,
+        tenant_id, of_tenant, sums, sumForEach(xy) OVER path AS l,
         arrayConcat(told_so_far, [
             (
                 if(is_unclear, 'unexplained', 'within'), p{_MIX},
-                if(sum(a_y) OVER path > 0 AND sum(b_y) OVER path > 0,
-                    weight * (sum(b_x) OVER path / sum(b_y) OVER path - sum(a_x) OVER path / sum(a_y) OVER path)
-                        / count() OVER path, 0),
+                if(l[2] > 0 AND l[4] > 0, weight * (l[3] / l[4] - l[1] / l[2]) / count() OVER path, 0),
                 true
             ),
             ('volume', NULL, 0, true)
@@ -129,7 +129,7 @@ FROM
     WINDOW path AS (PARTITION BY {every})
 )
 ARRAY JOIN every_part AS told
-GROUP BY tenant_id, {of_tenant}, part, item
+GROUP BY tenant_id, of_tenant, part, item
 ORDER BY tenant_id, indexOf({list(PARTS)}, part), abs(value) DESC, item"""  # noqa: S608 - no value of anybody is in it
 
 
@@ -206,18 +206,20 @@ def _of_kpi(texts: Mapping[str, object], kind: str) -> str:
     for name, text in texts.items():
         together.setdefault(made.format(text), []).append(quote_string(name))
     usual = max(together, key=lambda sql: len(together[sql]))
-    choices = [
-        part
-        for sql, names in together.items()
-        if sql != usual
-        for part in (f"{{kpi:String}} IN ({', '.join(names)})", sql)
-    ]
-    return f"multiIf({', '.join((*choices, usual))})" if choices else usual
+    choices = [(f"has([{', '.join(names)}], {{kpi:String}})", sql) for sql, names in together.items() if sql != usual]
+    return _chosen(choices, usual)
+
+
+def _chosen(choices: Sequence[tuple[str, str]], otherwise: str) -> str:
+    """What belongs to the condition that is true, of conditions over parameters alone. ClickHouse puts it in the place
+    of an `if` when it plans, but would carry all choices of a `multiIf` through every level above."""
+    ifs = "".join(f"if({condition}, {sql}, " for condition, sql in choices)
+    return f"{ifs}{otherwise}{')' * len(choices)}"
 
 
 def _groups() -> str:
     """The groups of a call by the dimension that is asked for, as texts."""
-    choices: list[str] = []
+    choices: list[tuple[str, str]] = []
     for dimension, columns in DIMENSIONS.items():
         if dimension == "tenant":
             continue
@@ -230,8 +232,8 @@ def _groups() -> str:
             groups += f"{TOPICS_OF_CALL})"
         else:
             groups = f"arrayMap(topic -> toNullable(toString(topic)), {TOPICS_OF_CALL})"
-        choices += [f"{{by:String}} = {quote_string(dimension)}", f"CAST({groups}, 'Array(Nullable(String))')"]
-    return f"multiIf({', '.join(choices)}, CAST([NULL], 'Array(Nullable(String))'))"
+        choices.append((f"{{by:String}} = {quote_string(dimension)}", f"CAST({groups}, 'Array(Nullable(String))')"))
+    return _chosen(choices, "CAST([NULL], 'Array(Nullable(String))')")
 
 
 def _joined(texts: Sequence[str]) -> str:
@@ -239,21 +241,27 @@ def _joined(texts: Sequence[str]) -> str:
 
 
 def _with_totals(cells: str) -> str:
-    """The cells of tenants that have both periods, with the ratios of both, and nothing told yet."""
+    """The cells of tenants that have both periods, with the ratios of both, and nothing told yet.
+
+    `sums` are those of `_SUMS`; `xy` x and y before, x and y after, of what still counts. Arrays, because each column
+    and each window costs planning, again at every level above.
+    """
     keys = ", ".join(f"k{depth}" for depth in range(len(LEVELS)))
     return f"""
     SELECT
-        tenant_id, {keys}, {", ".join(_SUMS)}, scale,
-        x_before AS a_x, y_before AS a_y, x_after AS b_x, y_after AS b_y,
-        sum(y_before) OVER of_tenant AS y_of_before, sum(y_after) OVER of_tenant AS y_of_after,
-        sum(x_before) OVER of_tenant / y_of_before AS ratio_before,
-        sum(x_after) OVER of_tenant / y_of_after AS ratio_after,
-        sum(n_before) OVER of_tenant < {DECIDED_PER_PENDING} * sum(pending_before) OVER of_tenant
-            OR sum(n_after) OVER of_tenant < {DECIDED_PER_PENDING} * sum(pending_after) OVER of_tenant AS is_withheld,
+        tenant_id, {keys}, [{", ".join(f"toFloat64({name})" for name in _SUMS)}] AS sums,
+        [sums[2], sums[3], sums[5], sums[6]] AS xy,
+        sum(y_before) OVER each_tenant AS y_of_before, sum(y_after) OVER each_tenant AS y_of_after,
+        sum(x_before) OVER each_tenant / y_of_before AS ratio_before,
+        sum(x_after) OVER each_tenant / y_of_after AS ratio_after,
+        sum(n_before) OVER each_tenant < {DECIDED_PER_PENDING} * sum(pending_before) OVER each_tenant
+            OR sum(n_after) OVER each_tenant < {DECIDED_PER_PENDING} * sum(pending_after) OVER each_tenant
+            AS is_withheld,
+        ({", ".join(_TOTALS)}) AS of_tenant,
         toFloat64(1) AS weight, false AS is_unclear,
         CAST([], 'Array(Tuple(String, Nullable(String), Float64, Bool))') AS told_so_far
     FROM ({cells}) AS cells
-    WINDOW of_tenant AS (PARTITION BY tenant_id)
+    WINDOW each_tenant AS (PARTITION BY tenant_id)
     QUALIFY y_of_before > 0 AND y_of_after > 0"""  # noqa: S608 - no value of anybody is in it
 
 
@@ -262,30 +270,25 @@ def _descended(rows: str, depth: int) -> str:
     level = LEVELS[depth]
     path = ", ".join(("tenant_id", *(f"p{above}" for above in range(depth))))
     deeper = "".join(f", k{below}" for below in range(depth + 1, len(LEVELS)))
-    carried = f"{path}{deeper}, {', '.join(_SUMS)}, {', '.join(_TOTALS)}"
-    ratios = "(c_b_x / c_b_y + c_a_x / c_a_y) / 2 - (k_b_x / k_b_y + k_a_x / k_a_y) / 2"
+    carried = f"{path}{deeper}, sums, of_tenant"
+    ratios = "(c[3] / c[4] + c[1] / c[2]) / 2 - (k[3] / k[4] + k[1] / k[2]) / 2"
     alone = " ".join(
-        f"{sign} if(c_{side}_y > 0 AND k_{side}_y > 0, "
-        f"c_{side}_y / p_{side}_y * (c_{side}_x / c_{side}_y - k_{side}_x / k_{side}_y), 0)"
-        for sign, side in (("+", "b"), ("-", "a"))
+        f"{sign} if(c[{y}] > 0 AND k[{y}] > 0, c[{y}] / p[{y}] * (c[{x}] / c[{y}] - k[{x}] / k[{y}]), 0)"
+        for sign, x, y in (("+", 3, 4), ("-", 1, 2))
     )
-    sums = [f"{side}_{what}" for side in "ab" for what in "xy"]
-    of_class = ", ".join(f"sum({name}) OVER of_class AS c_{name}" for name in sums)
-    of_kept = ", ".join(f"sumIf({name}, is_kept) OVER above AS k_{name}" for name in sums)
-    of_all = ", ".join(f"sum({name}) OVER above AS p_{name}" for name in sums)
     return f"""
     SELECT
         {carried},
         if(is_told, class, NULL) AS p{depth},
-        {", ".join(f"if(is_told AND NOT is_kept, 0, {name}) AS {name}" for name in sums)},
-        weight_above * if(is_told AND is_kept, (c_a_y / k_a_y + c_b_y / k_b_y) / 2, 1) AS weight,
+        if(is_told AND NOT is_kept, [0., 0., 0., 0.], xy) AS xy,
+        weight_above * if(is_told AND is_kept, (c[2] / k[2] + c[4] / k[4]) / 2, 1) AS weight,
         is_unclear OR {"NOT is_told" if level.is_needed else "false"} AS is_unclear,
         arrayPushBack(told_so_far, (
             {quote_string(level.part)},
             if(is_told, class, NULL),
             multiIf(
                 NOT is_told, 0,
-                is_kept, weight_above * (c_b_y / k_b_y - c_a_y / k_a_y) * ({ratios}) / in_class,
+                is_kept, weight_above * (c[4] / k[4] - c[2] / k[2]) * ({ratios}) / in_class,
                 weight_above * ({alone}) / in_class
             ),
             is_told
@@ -293,14 +296,14 @@ def _descended(rows: str, depth: int) -> str:
     FROM
     (
         SELECT
-            *, {of_kept}, {of_all},
-            k_a_y >= {LEAST_COMPARABLE} * p_a_y AND k_b_y >= {LEAST_COMPARABLE} * p_b_y AS is_told
+            *, sumForEachIf(xy, is_kept) OVER above AS k, sumForEach(xy) OVER above AS p,
+            k[2] >= {LEAST_COMPARABLE} * p[2] AND k[4] >= {LEAST_COMPARABLE} * p[4] AS is_told
         FROM
         (
             SELECT
-                {carried}, k{depth} AS class, {", ".join(sums)}, weight AS weight_above, is_unclear, told_so_far,
-                {of_class}, count() OVER of_class AS in_class,
-                c_a_y > 0 AND c_b_y > 0 AND ifNull({level.comparable}, false) AS is_kept
+                {carried}, k{depth} AS class, xy, weight AS weight_above, is_unclear, told_so_far,
+                sumForEach(xy) OVER of_class AS c, count() OVER of_class AS in_class,
+                c[2] > 0 AND c[4] > 0 AND ifNull({level.comparable}, false) AS is_kept
             FROM ({rows})
             WINDOW of_class AS (PARTITION BY {path}, k{depth})
         )

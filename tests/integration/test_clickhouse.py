@@ -955,6 +955,8 @@ def deliveries_at_random(chance: random.Random) -> list[TableRows]:
     deliveries = []
     for number in range(30):
         event = an_event(number, minutes=number * 10)
+        if number % 3 == 2:
+            event = event.model_copy(update={"previous_call_id": f"call-{number - 2}"})
         deliveries.append(rows_for_call_ended(event, event.ended_at))
         for after_s in range(60, 60 + chance.randint(0, 2)):
             deliveries.append(rows_for_transcript(a_transcript(event, segments=chance.randint(0, 5), after_s=after_s)))
@@ -1001,8 +1003,9 @@ def deliveries_at_random(chance: random.Random) -> list[TableRows]:
     for place, path in enumerate(sorted(EXAMPLES.glob("facts.received.v1/*.json"))):
         fact = FACTS_RECEIVED.decode(path.read_bytes())
         corrected = fact.model_copy(update={"fields": {"status": "corrected"}})
-        for offset, each in enumerate((fact, corrected)):
-            deliveries.append(rows_for_fact_received(each, NOW, 2 * place + offset))
+        of_calls = fact.model_copy(update={"tenant_id": "tenant-1", "entity": "agent", "key": f"A{place}"})
+        for offset, each in enumerate((fact, corrected, of_calls)):
+            deliveries.append(rows_for_fact_received(each, NOW, 3 * place + offset))
     return deliveries
 
 
