@@ -39,6 +39,6 @@ def test_every_view_of_calls_is_in_the_table_of_views(analyst: Client) -> None:
     views = analyst.query(
         "SELECT name FROM system.tables WHERE database = 'callstream' AND engine = 'View'"
     ).result_rows
-    with_parameters = ("demands", "customer_demands", "why_changed", "rated_and_unrated")
+    with_parameters = ("demands", "customer_demands", "why_changed", "rated_and_unrated", "search_text")
     of_kpis = {name for (name,) in views if name.startswith("kpi") or name in with_parameters}
     assert {name for (name,) in views} - of_kpis - told == set()
