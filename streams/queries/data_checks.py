@@ -123,7 +123,7 @@ _NULLS = f"""
     FROM
     (
         SELECT tenant_id, call_id, part.1 AS name, part.2 AS value, part.3 AS reason
-        FROM calls
+        FROM whole_calls
         ARRAY JOIN arrayConcat(
             [{_NEEDED}],
             arrayMap(

@@ -56,7 +56,7 @@ from processors.clickhouse.rows import (
     rows_for_verdict_given,
 )
 from schemas.clickhouse.migrations import Migration, MigrationRefusedError, load_migrations
-from schemas.config.rule_pack import RulePack
+from schemas.config.rule_pack import RulePack, TopicRule
 from schemas.errors import OperatorError, RetryableError
 from schemas.messages.alert import Alert
 from schemas.messages.alert_delivery import AlertDelivery
@@ -989,7 +989,8 @@ def deliveries_at_random(chance: random.Random) -> list[TableRows]:
             deliveries.append(rows_for_dead_letter(a_letter(offset)))
     deliveries.append(rows_for_dead_letter(a_letter(200, topic=CALLS_TRANSCRIBED.name)))
     for version in range(1, 4):
-        pack = RulePack(pack="own", version=version, industry="general", owner="tests")
+        demand = TopicRule(id="move", name="移机", phrases=("移机",), match=("我要移机",), no_match=("我要退款",))
+        pack = RulePack(pack="own", version=version, industry="general", owner="tests", topics=(demand,))
         published = RulesPublished(pack=pack, published_at=NOW + timedelta(minutes=version), published_by="tests")
         deliveries.append(rows_for_rules_published(published))
     for path in sorted(EXAMPLES.glob("recordings.accessed.v1/*.json")):

@@ -230,6 +230,11 @@ def test_a_shard_that_is_down_is_waited_for(pair: Pair, engines: tuple[RunningEn
         engines[1].start()
 
 
+def but_for_the_key(text: str) -> str:
+    """Without the key of pseudonyms, which is another one whenever it is made."""
+    return re.sub("MATERIALIZED '[0-9a-f]{64}'", "MATERIALIZED 'a key'", text)
+
+
 class TestPrint:
     @pytest.fixture
     def terminal(
@@ -246,17 +251,21 @@ class TestPrint:
     def test_it_shows_every_statement_that_would_run_and_runs_none(self, terminal: Terminal) -> None:
         shown = terminal.run("migrate", "--print", "--cluster", CLUSTER)
         assert shown.code == 0
-        assert list(split_statements(shown.out)) == statements("printed")
+        assert [but_for_the_key(each) for each in split_statements(shown.out)] == [
+            but_for_the_key(each) for each in statements("printed")
+        ]
         assert [line for line in shown.out.splitlines() if line.startswith("-- ")] == [
             *(f"-- {migration.name}" for migration in load_migrations()),
             *(f"-- view {name}" for name in views("http://127.0.0.1:1/printed")),
         ]
-        assert terminal.run("migrate", "--print", "--cluster", CLUSTER).out == shown.out
+        again = terminal.run("migrate", "--print", "--cluster", CLUSTER).out
+        assert but_for_the_key(again) == but_for_the_key(shown.out)
+        assert again != shown.out
 
     def test_the_setting_says_the_same_as_the_option(self, terminal: Terminal) -> None:
-        shown = terminal.run("migrate", "--print", "--cluster", CLUSTER).out
+        shown = but_for_the_key(terminal.run("migrate", "--print", "--cluster", CLUSTER).out)
         terminal.set(clickhouse_cluster=CLUSTER)
-        assert terminal.run("migrate", "--print").out == shown
+        assert but_for_the_key(terminal.run("migrate", "--print").out) == shown
         assert "ON CLUSTER" not in terminal.run("migrate", "--print", "--cluster", "").out
 
     def test_a_cluster_is_migrated_by_the_setting_alone(self, terminal: Terminal) -> None:
