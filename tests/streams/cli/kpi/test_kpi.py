@@ -367,10 +367,11 @@ def test_a_training_is_judged_by_before_and_after(filled: Filled) -> None:
 def test_migrating_makes_the_views_and_shows_their_sql(filled: Filled, tmp_path: Path) -> None:
     env = {f"{PREFIX}CLICKHOUSE_URL": filled.url, f"{PREFIX}DATA_DIR": str(tmp_path)}
     done = CliRunner().invoke(app, ["migrate"], env=env)
-    *applied, made = done.stdout.splitlines()
+    *applied, made, wrote = done.stdout.splitlines()
     assert all(re.fullmatch(r"applied \d{4} to the register", line) for line in applied)
     every = views_of(Settings())
     assert made == f"made {len(every)} views"
+    assert re.fullmatch(r"wrote what [1-9]\d* rules of [1-9]\d* packs are called", wrote)
     there = filled.rows("SELECT name FROM system.tables WHERE database = currentDatabase() AND engine = 'View'")
     assert {row["name"] for row in there} == every.keys()
     shown = CliRunner().invoke(app, ["migrate", "--print"], env=env)
