@@ -506,7 +506,7 @@ def test_an_analyst_finds_what_was_said_in_the_own_tenant_as_it_is_now(engine: R
     assert answer(engine, "ana", found) == SEEN["ana"]
     assert answer(engine, "otto", found) == {"o1"}
     assert answer(engine, "analyst", found) == SEEN["analyst"]
-    shown = "tenant_id, call_id, day, agent_id, agent_team, role, start_ms, end_ms, text, call_url"
+    shown = "tenant_id, call_id, day, agent_id, agent_team, role, start_ms, end_ms, call_url, text"
     by_phrase = answer(engine, "ana", f"SELECT {shown} FROM {source_of('search_text')}")
     assert by_phrase == answer(engine, "ana", f"SELECT {shown} FROM segments WHERE text LIKE '%您好%'")
     asked_of = "search_text(phrase = '{}', first = '2000-01-01', last = '2100-01-01')"
