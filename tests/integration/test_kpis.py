@@ -1155,6 +1155,8 @@ def in_dbt(filled: Filled, metrics: Sequence[str], keys: tuple[str, ...]) -> dic
 def test_the_semantic_model_of_dbt_gives_the_values_of_kpi_between(filled: Filled) -> None:
     ratios = [kpi.id for kpi in REGISTRY.ratios]
     of_dbt = in_dbt(filled, ratios, ("tenant_id", "inquiry_type"))
+    # The days of "gull", which another test writes, are not rolled up.
+    of_dbt = {key: row for key, row in of_dbt.items() if key[0] != "gull"}
     rows = filled.rows(
         "SELECT tenant_id, inquiry_type, kpi, value FROM kpi_between(dimension = 'inquiry_type', "
         "first = {first:String}, last = {last:String})",

@@ -23,7 +23,8 @@ def test_the_page_has_the_table_that_the_file_makes() -> None:
 def test_the_views_with_text_are_those_that_an_export_leaves_text_out_of() -> None:
     """Views that count texts, and give none, have none of these columns."""
     with_text = {name for name in load_views() if name in ROLES.views and TEXT_COLUMNS & columns_of_view(name).keys()}
-    assert {name for name, view in ROLES.views.items() if view.text} == with_text
+    of_parameters = {"search_text"}  # its columns have no comments
+    assert {name for name, view in ROLES.views.items() if view.text} == with_text | of_parameters
 
 
 def changed(**changes: object) -> str:
