@@ -10,7 +10,7 @@ from itertools import pairwise
 
 from PIL import Image, ImageDraw, ImageFont
 
-from processors.kpi.statistics import Estimate
+from processors.kpi.statistics import Estimate, bounds
 from schemas.config.kpis.kpi import Kpi
 from streams.cli.pages.kpis import in_unit
 
@@ -34,7 +34,7 @@ def chart_png(kpi: Kpi, labels: Sequence[str], found: Sequence[Estimate], target
         for number in (each.value, each.low, each.high)
         if number is not None and each.value is not None
     ]
-    low, high = _bounds([*shown, *([] if target is None else [target])])
+    low, high = _axis(kpi, [*shown, *([] if target is None else [target])])
     picture = Image.new("RGB", (WIDTH * _SCALE, HEIGHT * _SCALE), "white")
     drawn = ImageDraw.Draw(picture)
     font = ImageFont.load_default(12 * _SCALE)
@@ -72,8 +72,9 @@ def chart_png(kpi: Kpi, labels: Sequence[str], found: Sequence[Estimate], target
     return written.getvalue()
 
 
-def _bounds(numbers: Sequence[float]) -> tuple[float, float]:
-    """With some air, and never of no height."""
+def _axis(kpi: Kpi, numbers: Sequence[float]) -> tuple[float, float]:
+    """With some air, within what the KPI can be at all, and never of no height."""
     low, high = min(numbers), max(numbers)
     air = (high - low) * 0.08 or abs(high) * 0.1 or 1.0
-    return max(low - air, 0.0) if low >= 0 else low - air, high + air
+    least, most = (bound * kpi.scale for bound in bounds(kpi.unit))
+    return max(low - air, least), min(high + air, most)
