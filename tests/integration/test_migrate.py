@@ -8,7 +8,7 @@ from uuid import uuid4
 import pytest
 from clickhouse_connect.driver.client import Client
 
-from processors.clickhouse.rows import CALLS, CUSTODY_EVENTS, EXCHANGE_CALLS, FACTS, VERDICTS, TableRows
+from processors.clickhouse.rows import CALLS, CUSTODY_EVENTS, EXCHANGE_CALLS, FACTS, RULES, VERDICTS, TableRows
 from schemas.clickhouse.migrations import load_migrations
 from streams.adapters.clickhouse.connection import connect
 from streams.adapters.clickhouse.migrate import migrate, missing_migrations, views_of
@@ -85,7 +85,7 @@ def found_by_rules(rows: TableRows) -> TableRows:
     }
 
 
-NEW_TABLES = (VERDICTS, CUSTODY_EVENTS, EXCHANGE_CALLS, FACTS)
+NEW_TABLES = (VERDICTS, CUSTODY_EVENTS, EXCHANGE_CALLS, FACTS, RULES)
 NEW_VIEWS = (
     *("suspicions", "selected_calls", "verdicts", "rule_precision"),
     *("calls_with_customers", "own_calls", "whole_calls"),
