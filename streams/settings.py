@@ -426,7 +426,8 @@ class Settings(SettingsPart):
     speech_engine: Annotated[str, AfterValidator(_require_engine)] = Field(
         default="faster-whisper",
         description="the recogniser: Whisper (settings `whisper_*`), SenseVoice, Paraformer and Zipformer "
-        "(settings `sherpa_*`, extra `sherpa-onnx`), or a service with OpenAI's interface (settings `speech_api_*`)",
+        "(settings `sherpa_*`, extra `sherpa-onnx`), or a service with OpenAI's interface (settings `speech_api_*`); "
+        "`stand-in` hears nothing and is for benchmarks and fault tests",
         json_schema_extra=lambda schema: schema.update(enum=[*engines()]),
     )
     pii_keep_last: str = Field(

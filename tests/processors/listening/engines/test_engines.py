@@ -21,7 +21,8 @@ from processors.listening.engine_port import (
 )
 from processors.listening.engines.faster_whisper import FasterWhisperEngine, WhisperSettings
 from processors.listening.engines.sherpa_onnx import SherpaSettings
-from processors.listening.engines.weights import find_weights
+from processors.listening.engines.stand_in import DIALOGUES, StandInEngine, StandInSettings, choice_of
+from processors.listening.engines.weights import WeightsError, find_weights
 from processors.listening.pipeline import ListenSettings, listen
 from processors.listening.role_inference import infer_roles
 from schemas.messages.transcript import Transcript
@@ -153,6 +154,36 @@ class TestSherpaOnnx(EngineContract):
     def engine(self, tmp_path: Path) -> SpeechEngine:
         tiny_sense_voice.write(tmp_path)
         return SherpaSettings(sherpa_model=tmp_path).build(cache_dir=tmp_path)
+
+
+class TestStandIn(EngineContract):
+    """Which hears nothing, and takes the time that it is told to."""
+
+    kind = StandInSettings.kind
+
+    @pytest.fixture
+    def engine(self, tmp_path: Path) -> SpeechEngine:
+        return StandInSettings(stand_in_ear=True, stand_in_call_s=0).build(cache_dir=tmp_path)
+
+    def test_it_is_not_built_by_its_name_alone(self, tmp_path: Path) -> None:
+        with pytest.raises(WeightsError, match="needs stand_in_ear, because what it writes is made up"):
+            StandInSettings().build(cache_dir=tmp_path)
+
+    def test_the_time_it_takes_is_told_for_the_call_and_for_its_speech(self) -> None:
+        slept: list[float] = []
+        clips = clips_of("s02_finance_violation", 3)
+        speech_s = sum(clip.end_ms - clip.start_ms for clip in clips) / 1000
+
+        StandInEngine(2.0, 0.5, slept.append).recognize(clips, language_hint=None)
+
+        assert slept == [pytest.approx(2.0 + speech_s / 2)]
+
+    def test_other_sound_is_another_dialogue_until_all_have_been_heard(self) -> None:
+        clips = clips_of("s01_ecommerce_calm", 10)
+
+        chosen = {choice_of(clips[start:end]) for start in range(10) for end in range(start + 1, 11)}
+
+        assert chosen == set(range(len(DIALOGUES)))
 
 
 @pytest.mark.loopback
