@@ -191,7 +191,7 @@ _GROUPS: Mapping[str, tuple[str, ...]] = {
     "first contacts": ("first_contact_days",),
     EVERY_WORKER: (
         *("timezone", "tenants_file", "retry_max_wait_s", "dead_letter_streak_limit", "stuck_after_minutes"),
-        *("data_dir", "cache_dir", "log_level"),
+        *("data_dir", "cache_dir", "secrets_dir", "log_level"),
     ),
 }
 """Who needs which settings (`streams.topology` names these groups). What stands in none is for commands alone.
@@ -251,6 +251,7 @@ class Settings(SettingsPart):
     """
 
     _parts: tuple[SettingsPart, ...] = PrivateAttr(default=())
+    _from_secrets: Mapping[str, str] = PrivateAttr(default_factory=dict)
 
     kafka_bootstrap: str = Field(default="127.0.0.1:9092", description="Kafka brokers, host:port[,host:port…]")
     kafka_flavour: Literal["apache", "tansu"] = Field(
@@ -833,6 +834,11 @@ class Settings(SettingsPart):
         json_schema_extra={"default": _xdg_text(*_CACHE_HOME)},
         description="what can be downloaded or made again: joined model weights, Kafka's jars",
     )
+    secrets_dir: OptionalPath = Field(
+        default=None,
+        description="folder with a file for each secret, named as the setting (kafka_sasl_password), as Docker and "
+        "Kubernetes mount them; a worker reads those of its stage. A variable of the same name comes first",
+    )
     maven_url: str = Field(
         default="https://repo1.maven.org/maven2",
         description="where `callstream up` fetches the jars of Apache Kafka; or a mirror of Maven Central",
@@ -1045,12 +1051,14 @@ class Settings(SettingsPart):
 
         All of them, or those that every worker has and those of these groups (`setting_groups`).
         A path that is not set is an empty variable, so that a settings file cannot set it in the child. The others are
-        absolute: the child runs in another folder.
+        absolute: the child runs in another folder. What stands in a file of `secrets_dir` the child reads there itself,
+        so that one that is started again has what the file says then.
         """
         return {
             variable_of(name): _as_text(value)
             for name, value in self.values().items()
-            if groups is None or group_of(name) in (EVERY_WORKER, *groups)
+            if (groups is None or group_of(name) in (EVERY_WORKER, *groups))
+            and self._from_secrets.get(name) != _as_text(value)
         }
 
 
@@ -1162,14 +1170,20 @@ class SettingsError(OperatorError):
 
 @dataclass(frozen=True)
 class LoadedSettings:
-    """Settings, and for each where its value came from: `default`, `file` or `environment`."""
+    """Settings, and for each where its value came from: `default`, `file`, `secrets` or `environment`."""
 
     settings: Settings
     origin: Mapping[str, str]
 
 
-def load_settings(environ: Mapping[str, str] | None = None, file: Path | None = None) -> LoadedSettings:
-    """Read the settings. `file` (or `CALLSTREAM_CONFIG`) names the TOML file. Raises `SettingsError`."""
+def load_settings(
+    environ: Mapping[str, str] | None = None, file: Path | None = None, groups: Collection[str] | None = None
+) -> LoadedSettings:
+    """Read the settings. `file` (or `CALLSTREAM_CONFIG`) names the TOML file. Raises `SettingsError`.
+
+    Of `secrets_dir` only what is in these `groups` is read (`setting_groups`), or all where none are named: a worker
+    has no secret of another, also where all lie in one folder.
+    """
     environ = os.environ if environ is None else environ
     if file is None and environ.get(CONFIG_VARIABLE):
         file = Path(environ[CONFIG_VARIABLE])
@@ -1192,6 +1206,11 @@ def load_settings(environ: Mapping[str, str] | None = None, file: Path | None = 
             log.warning("%s comes from a Kubernetes service called callstream and is no setting: ignored", variable)
         else:
             problems.append(f"{variable} is not a setting")
+    folder = _secrets_folder(environ, values[Settings].get("secrets_dir"))
+    from_secrets: dict[str, str] = {}
+    for name, text in secrets_in(folder, groups).items() if folder else ():
+        if origin[name] != "environment":
+            values[owners[name]][name], origin[name], from_secrets[name] = text, "secrets", text
     if problems:
         raise SettingsError("; ".join(problems) + ". `callstream config` lists every setting.")
     read: dict[type[SettingsPart], SettingsPart] = {}
@@ -1200,13 +1219,14 @@ def load_settings(environ: Mapping[str, str] | None = None, file: Path | None = 
             read[model] = model.model_validate(given)
         except ValidationError as error:
             details = error.errors(include_input=False, include_context=False, include_url=False)
-            problems += (_sentence(detail, origin, file) for detail in details)
+            problems += (_sentence(detail, origin, file, folder) for detail in details)
     # Raised outside of the except block: inside it, the caught error would ride along as __context__, with its input.
     if problems:
         raise SettingsError("; ".join(problems))
     settings = read.pop(Settings)
     assert isinstance(settings, Settings)  # noqa: S101 - it was read by that model
     settings = settings.with_parts(*read.values())
+    settings._from_secrets = from_secrets
     if lacking := settings.engine.lacking():
         raise SettingsError(
             f"the settings do not fit each other: speech_engine {settings.speech_engine} needs {lacking}"
@@ -1214,12 +1234,58 @@ def load_settings(environ: Mapping[str, str] | None = None, file: Path | None = 
     return LoadedSettings(settings, origin)
 
 
-def _sentence(detail: ErrorDetails, origin: Mapping[str, str], file: Path | None) -> str:
+MAX_SECRET_BYTES = 64 * 1024
+
+
+def secrets_in(folder: Path, groups: Collection[str] | None = None) -> dict[str, str]:
+    """Setting → what its file in that folder says, without the line break at its end; of these `groups`, or of all.
+
+    Names that begin with a dot are passed over: Kubernetes keeps what it exchanges under such names. Raises
+    `SettingsError` for a file that is no setting, or cannot be read, or is larger than `MAX_SECRET_BYTES`.
+    """
+    secrets: dict[str, str] = {}
+    problems: list[str] = []
+    try:
+        files = sorted(path for path in folder.iterdir() if not path.name.startswith("."))
+    except OSError as error:
+        raise SettingsError(f"secrets_dir names the folder {folder}, which cannot be read: {error.strerror}") from None
+    for path in files:
+        if path.name not in _owners() or path.name == "secrets_dir":
+            problems.append(f"the file {path} in secrets_dir is named as no setting: rename it, or keep it elsewhere")
+        elif groups is None or group_of(path.name) in (EVERY_WORKER, *groups):
+            try:
+                secrets[path.name] = _one_secret(path)
+            except (OSError, ValueError) as error:
+                reason = error.strerror if isinstance(error, OSError) else "it is no text in UTF-8, or too large"
+                problems.append(f"the file {path} in secrets_dir cannot be read: {reason}")
+    # Outside of the except block: what could not be decoded would ride along as __context__.
+    if problems:
+        raise SettingsError("; ".join(problems))
+    return secrets
+
+
+def _one_secret(path: Path) -> str:
+    with path.open("rb") as file:
+        content = file.read(MAX_SECRET_BYTES + 1)
+    text = content.decode("utf-8")
+    if len(content) > MAX_SECRET_BYTES or "\0" in text:
+        raise ValueError
+    return text.removesuffix("\n").removesuffix("\r")
+
+
+def _secrets_folder(environ: Mapping[str, str], in_file: object) -> Path | None:
+    """The folder, before the settings are read as a whole: what lies in it is part of them."""
+    text = environ.get(variable_of("secrets_dir"), in_file)
+    return Path(text).expanduser() if isinstance(text, str) and text else None
+
+
+def _sentence(detail: ErrorDetails, origin: Mapping[str, str], file: Path | None, folder: Path | None) -> str:
     message = detail["msg"].removeprefix("Value error, ")
     if not detail["loc"]:
         return f"the settings do not fit each other: {message}"
     name = str(detail["loc"][0])
-    where = variable_of(name) if origin.get(name) == "environment" else f"{name} in {file}"
+    places = {"environment": variable_of(name), "secrets": f"the file {name} in {folder}"}
+    where = places.get(origin.get(name, ""), f"{name} in {file}")
     return f"{where} does not fit: {message[0].lower()}{message[1:]}"
 
 

@@ -9,7 +9,7 @@ import typer
 
 from streams.cli.command_settings import command_settings
 from streams.cli.console.interrupt import sigterm_as_interrupt
-from streams.topology import WORKER_NAMES
+from streams.topology import WORKER_NAMES, worker_stage
 
 
 def worker(
@@ -22,8 +22,8 @@ def worker(
     unknown = [name for name in stages if name not in WORKER_NAMES]
     if unknown:
         raise typer.BadParameter(f"{unknown[0]} is not a stage: {', '.join(WORKER_NAMES)}")
-    settings = command_settings()
     chosen = [name for name in WORKER_NAMES if name in stages]
+    settings = command_settings({group for name in chosen for group in worker_stage(name).setting_groups})
     if len(chosen) > 1:
         from streams.embedded.stack import run_workers
 

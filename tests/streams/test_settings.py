@@ -26,6 +26,7 @@ from streams.settings import (
     setting_fields,
     variable_of,
 )
+from streams.topology import worker_stage
 
 REPOSITORY = Path(__file__).parents[2]
 PASSWORD = "tiger-lily-7"
@@ -420,3 +421,90 @@ def test_what_kubernetes_tells_of_services_stops_no_pod(caplog: pytest.LogCaptur
 def test_what_only_looks_like_it_still_stops_the_start(variable: str) -> None:
     with pytest.raises(SettingsError, match="is not a setting"):
         load_settings({variable: "x"})
+
+
+SECRET = "pass-word-of-kafka"
+
+
+def secrets_folder(folder: Path, **files: str) -> dict[str, str]:
+    for name, text in files.items():
+        (folder / name).write_text(text, encoding="utf-8")
+    return {"CALLSTREAM_SECRETS_DIR": str(folder)}
+
+
+def test_a_secret_comes_from_the_file_of_its_name(tmp_path: Path) -> None:
+    loaded = load_settings(secrets_folder(tmp_path, kafka_sasl_password=SECRET + "\n", s3_secret_key=" kept \r\n"))
+    assert loaded.settings.kafka_sasl_password.get_secret_value() == SECRET
+    assert loaded.settings.part(S3Settings).s3_secret_key.get_secret_value() == " kept "
+    assert (loaded.origin["kafka_sasl_password"], loaded.origin["clickhouse_url"]) == ("secrets", "default")
+
+
+def test_a_variable_comes_before_a_secret_and_a_secret_before_the_settings_file(tmp_path: Path) -> None:
+    folder = tmp_path / "secrets"
+    folder.mkdir()
+    environ = secrets_folder(folder, kafka_sasl_password="of folder", kafka_sasl_username="of folder")
+    file = tmp_path / "callstream.toml"
+    file.write_text(f'kafka_sasl_username = "of file"\nsecrets_dir = "{folder}"\n', encoding="utf-8")
+    for given in (environ, {}):  # the folder may stand in the file, too
+        loaded = load_settings(given | {"CALLSTREAM_KAFKA_SASL_PASSWORD": "of variable"}, file)
+        assert loaded.settings.kafka_sasl_password.get_secret_value() == "of variable"
+        assert loaded.settings.kafka_sasl_username == "of folder"
+
+
+def test_what_kubernetes_keeps_beside_secrets_is_passed_over(tmp_path: Path) -> None:
+    (tmp_path / "..2026_12_01").mkdir()
+    (tmp_path / "..2026_12_01" / "kafka_sasl_password").write_text(SECRET, encoding="utf-8")
+    (tmp_path / "..data").symlink_to("..2026_12_01")
+    (tmp_path / "kafka_sasl_password").symlink_to("..data/kafka_sasl_password")
+    loaded = load_settings({"CALLSTREAM_SECRETS_DIR": str(tmp_path)})
+    assert loaded.settings.kafka_sasl_password.get_secret_value() == SECRET
+
+
+def test_a_worker_reads_the_secrets_of_its_stage_alone(tmp_path: Path) -> None:
+    environ = secrets_folder(tmp_path, kafka_sasl_password=SECRET, customer_key_secret="c" * 40)
+    settings = load_settings(environ, groups=worker_stage("judge").setting_groups).settings
+    assert settings.kafka_sasl_password.get_secret_value() == SECRET
+    assert settings.customer_key_secret.get_secret_value() == ""
+
+
+def test_a_child_reads_its_secrets_in_the_folder_unless_its_parent_has_another_value(tmp_path: Path) -> None:
+    environ = secrets_folder(tmp_path, kafka_sasl_password=SECRET, clickhouse_url="http://a:b@127.0.0.1:8123/c")
+    settings = load_settings(environ).settings
+    given = settings.environment()
+    assert SECRET not in given.values()
+    assert given["CALLSTREAM_SECRETS_DIR"] == str(tmp_path)
+    (tmp_path / "kafka_sasl_password").write_text("another", encoding="utf-8")
+    assert load_settings(given).settings.kafka_sasl_password.get_secret_value() == "another"
+    changed = settings.model_copy(update={"clickhouse_url": SecretStr("http://of:stack@127.0.0.1:1/c")})
+    assert load_settings(changed.environment()).settings.clickhouse_url == changed.clickhouse_url
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "sentence"),
+    [
+        pytest.param("kafka_pasword", b"x", "named as no setting", id="a slip of the pen"),
+        pytest.param("secrets_dir", b"/", "named as no setting", id="a folder within itself"),
+        pytest.param("kafka_sasl_password", b"\xff\xfe" + SECRET.encode(), "no text in UTF-8", id="not a text"),
+        pytest.param("kafka_sasl_password", SECRET.encode() + b"\0", "no text in UTF-8", id="a zero byte"),
+        pytest.param("kafka_sasl_password", SECRET.encode() * 5_000, "too large", id="too large"),
+        pytest.param("clickhouse_url", SECRET.encode(), "does not fit", id="a value that does not fit"),
+        pytest.param("kafka_sasl_password", None, "cannot be read: Is a directory", id="a folder"),
+    ],
+)
+def test_a_bad_secret_stops_the_start_with_a_sentence_that_does_not_tell_it(
+    tmp_path: Path, name: str, content: bytes | None, sentence: str
+) -> None:
+    if content is None:
+        (tmp_path / name).mkdir()
+    else:
+        (tmp_path / name).write_bytes(content)
+    with pytest.raises(SettingsError, match=sentence) as caught:
+        load_settings({"CALLSTREAM_SECRETS_DIR": str(tmp_path)})
+    assert name in str(caught.value)
+    assert SECRET not in repr(caught.value)
+    assert caught.value.__context__ is None
+
+
+def test_a_folder_of_secrets_that_is_not_there_stops_the_start(tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match="which cannot be read: No such file"):
+        load_settings({"CALLSTREAM_SECRETS_DIR": str(tmp_path / "none")})

@@ -22,13 +22,17 @@ SETTINGS_FILE = "docs/settings.md"
 _INTRODUCTION = f"""\
 # Settings
 
-A setting comes from its environment variable; where that is not set, from the TOML file that `{CONFIG_VARIABLE}` names;
-where that is silent, too, from the default below. `callstream config` shows each value and where it came from.
+A setting comes from its environment variable; where that is not set, from a file of its name in `secrets_dir`; then
+from the TOML file that `{CONFIG_VARIABLE}` names; where that is silent, too, from the default below.
+`callstream config` shows each value and where it came from.
 
 * A `{PREFIX}*` variable or a key in the file that is not in this table stops the start with a sentence that names it,
   and so does a value that does not fit. The value itself is not repeated.
 * The file is flat: `whisper_threads = 2`, without tables.
 * true and false may be written `true`/`false`, `1`/`0`, `yes`/`no` or `on`/`off` in a variable, in any case.
+* A file in `secrets_dir` holds the value and nothing else; a line break at its end is cut. Names that begin with a dot
+  are passed over, any other that is no setting stops the start. A worker reads the files of the settings that its stage
+  is given (below), and no others.
 * A path may begin with `~`. An optional path whose variable is empty is not set.
 * Values of type secret are never printed or logged.
 
