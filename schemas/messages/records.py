@@ -6,6 +6,9 @@ from datetime import UTC, datetime
 
 _KEY = re.compile(rb"(?P<tenant>[a-z][a-z0-9_-]{0,63})/(?P<call>[A-Za-z0-9][A-Za-z0-9._:@-]{0,127})")
 
+Headers = tuple[tuple[str, bytes], ...]
+"""What stands beside a message: name and value. Whoever may write to a topic may write anything there."""
+
 EPOCH = datetime.fromtimestamp(0, UTC)
 
 
@@ -22,6 +25,7 @@ class ConsumerRecord:
     """When it was written to the topic, as the broker says."""
     unreadable: str = ""
     """Why the batch that this stands for cannot be read, and which offsets it has; its own is the last of them."""
+    headers: Headers = ()
 
     @property
     def position(self) -> str:
@@ -31,11 +35,12 @@ class ConsumerRecord:
 
 @dataclass(frozen=True)
 class ProducerRecord:
-    """A message ready to be written: the topic's name, the Kafka key, the JSON."""
+    """A message ready to be written: the topic's name, the Kafka key, the JSON, and what stands beside it."""
 
     topic: str
     key: bytes
     value: bytes
+    headers: Headers = ()
 
 
 def call_of_key(key: bytes | None) -> tuple[str, str] | None:

@@ -96,6 +96,16 @@ def test_what_is_published_is_consumed_with_key_and_value(broker: Broker) -> Non
     assert {output.key: output.value for output in published}.items() <= found.items()
 
 
+def test_what_stands_beside_a_message_comes_with_it(broker: Broker) -> None:
+    plain, retried = outputs(2)
+    headers = (("callstream-retries", b"2"), ("x", b""), ("x", b"\xff\x00"))
+    broker.publisher.publish([plain, replace(retried, headers=headers)])
+    consumer = broker.consumer(uuid4().hex)
+    found = {record.key: record.headers for record in take(consumer, {plain.key, retried.key})}
+    consumer.close()
+    assert (found[plain.key], found[retried.key]) == ((), headers)
+
+
 def test_a_group_goes_on_after_what_it_has_committed(broker: Broker) -> None:
     group = uuid4().hex
     first = outputs(3)

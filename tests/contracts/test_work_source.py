@@ -116,6 +116,17 @@ def take(source: WorkSource, values: list[bytes]) -> list[bytes]:
     return taken
 
 
+def test_what_stands_beside_a_message_comes_with_it(broker: Broker) -> None:
+    value = uuid4().hex.encode()
+    headers = (("callstream-retries", b"2"), ("x", b""), ("x", b"\xff\x00"))
+    broker.publisher.publish([ProducerRecord(TOPIC, b"acme/c1", value, headers)])
+    source = broker.source(uuid4().hex)
+    record = next_of(source, [value])
+    source.commit([record])
+    source.close()
+    assert record.headers == headers
+
+
 def test_records_of_a_call_come_in_order_each_once(broker: Broker) -> None:
     values = published(broker, 5)
     source = broker.source(uuid4().hex)

@@ -168,7 +168,13 @@ class Publisher:
         self._told.take_refusal()
         try:
             for output in outputs:
-                self._producer.produce(output.topic, key=output.key, value=output.value, on_delivery=delivered)
+                self._producer.produce(
+                    output.topic,
+                    key=output.key,
+                    value=output.value,
+                    headers=list(output.headers),
+                    on_delivery=delivered,
+                )
         except KafkaException as error:
             failed.append(error.args[0])
         except BufferError:

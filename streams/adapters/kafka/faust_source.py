@@ -17,7 +17,7 @@ from schemas.errors import RetryableError
 from schemas.messages.records import ConsumerRecord
 from streams.adapters.kafka.batches import UnreadableBatch, guard_aiokafka
 from streams.adapters.kafka.client import GROUP_PREFIX, require_access
-from streams.adapters.kafka.fetcher import FETCH_BYTES, Fetcher, ssl_context
+from streams.adapters.kafka.fetcher import FETCH_BYTES, Fetcher, headers_of, ssl_context
 from streams.runtime.logs import describe
 from streams.settings import Settings
 
@@ -178,7 +178,7 @@ def _record(message: Any) -> ConsumerRecord:
     place = (message.topic, message.partition, message.offset)
     if isinstance(message.value, UnreadableBatch):
         return ConsumerRecord(*place, None, None, unreadable=message.value.problem)
-    return ConsumerRecord(*place, message.key, message.value)
+    return ConsumerRecord(*place, message.key, message.value, headers=headers_of(message.headers))
 
 
 def build_app(settings: Settings, stage_name: str) -> faust.App:

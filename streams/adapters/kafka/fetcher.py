@@ -9,7 +9,7 @@ import logging
 import ssl
 import threading
 import time
-from collections.abc import Coroutine, Mapping
+from collections.abc import Coroutine, Iterable, Mapping
 from concurrent.futures import Future
 from datetime import datetime, timedelta
 from typing import Any, TypeVar
@@ -24,7 +24,7 @@ from aiokafka.errors import (
 )
 
 from schemas.errors import OperatorError, RetryableError
-from schemas.messages.records import EPOCH, ConsumerRecord
+from schemas.messages.records import EPOCH, ConsumerRecord, Headers
 from schemas.messages.topics import MAX_MESSAGE_BYTES, RECORD_OVERHEAD_BYTES
 from streams.adapters.kafka.batches import UnreadableBatch, guard_aiokafka
 from streams.settings import Settings
@@ -214,8 +214,13 @@ def moment(ms: int) -> datetime:
     return EPOCH + timedelta(milliseconds=min(max(ms, 0), LATEST_MS))
 
 
+def headers_of(raw: Iterable[tuple[str, bytes | None]] | None) -> Headers:
+    """Of a record as aiokafka reads it; a header may have no value."""
+    return tuple((name, value or b"") for name, value in raw or ())
+
+
 def _record(raw: Any) -> ConsumerRecord:
     place = (raw.topic, raw.partition, raw.offset)
     if isinstance(raw.value, UnreadableBatch):
         return ConsumerRecord(*place, None, None, moment(raw.timestamp), unreadable=raw.value.problem)
-    return ConsumerRecord(*place, raw.key, raw.value, moment(raw.timestamp))
+    return ConsumerRecord(*place, raw.key, raw.value, moment(raw.timestamp), headers=headers_of(raw.headers))

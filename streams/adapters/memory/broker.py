@@ -29,7 +29,8 @@ class MemoryBroker:
                 too_large = True
                 continue
             log = self.records[output.topic]
-            log.append(ConsumerRecord(output.topic, 0, len(log), output.key, output.value, datetime.now(UTC)))
+            now = datetime.now(UTC)
+            log.append(ConsumerRecord(output.topic, 0, len(log), output.key, output.value, now, headers=output.headers))
         if too_large:
             raise RecordTooLargeError(["Kafka takes no message as large as what became of this one"])
 
