@@ -191,7 +191,7 @@ _GROUPS: Mapping[str, tuple[str, ...]] = {
     "first contacts": ("first_contact_days",),
     EVERY_WORKER: (
         *("timezone", "tenants_file", "retry_max_wait_s", "dead_letter_streak_limit", "stuck_after_minutes"),
-        *("data_dir", "cache_dir", "secrets_dir", "log_level"),
+        *("data_dir", "cache_dir", "secrets_dir", "log_level", "metrics_address"),
     ),
 }
 """Who needs which settings (`streams.topology` names these groups). What stands in none is for commands alone.
@@ -798,10 +798,10 @@ class Settings(SettingsPart):
         description="a stage that refuses this many messages in a row stops: the code is wrong, not the messages",
     )
     stuck_after_minutes: int = Field(
-        default=120,
+        default=15,
         ge=1,
-        description="a worker that is at one message (store: one batch) for longer than this ends itself; after three "
-        "times the message becomes a dead letter",
+        description="a worker that is at one message (store: one batch) for longer than this ends itself, unless it "
+        "hears a recording: that may take ten times its length; after three times the message becomes a dead letter",
     )
     processing_objective_s: int = Field(
         default=900, ge=1, description="a call without outcome for longer than this counts as unaccounted"
@@ -843,6 +843,11 @@ class Settings(SettingsPart):
         default="https://repo1.maven.org/maven2",
         description="where `callstream up` fetches the jars of Apache Kafka; or a mirror of Maven Central",
     )
+    metrics_address: str = Field(
+        default="",
+        description="where a worker tells its metrics and how it is (/metrics, /livez, /readyz, /startupz): host:port, "
+        "port 0 for a free one; empty: nowhere. `up` and `worker` with several stages choose a port for each",
+    )
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(default="INFO", description="of every process")
 
     @property
@@ -856,6 +861,13 @@ class Settings(SettingsPart):
         secret = self.customer_key_secret.get_secret_value()
         former = _secrets_by_version(self.customer_key_former_secrets)
         return CustomerKeys(self.customer_key_version, {0: secret} | former | {self.customer_key_version: secret})
+
+    @field_validator("metrics_address")
+    @classmethod
+    def _is_host_and_port(cls, address: str) -> str:
+        if address:
+            host_and_port(address)
+        return address
 
     @field_validator("clickhouse_url")
     @classmethod
@@ -1143,6 +1155,15 @@ def _is_this_machine(host: str) -> bool:
         return host == "localhost" or ip_address(host).is_loopback
     except ValueError:
         return False
+
+
+def host_and_port(address: str) -> tuple[str, int]:
+    """Of `host:port`, `[::1]:port`. Raises `ValueError`."""
+    host, colon, port = address.rpartition(":")
+    host = host.removeprefix("[").removesuffix("]")
+    if not (colon and host and port.isascii() and port.isdecimal() and int(port) <= 65_535):
+        raise ValueError("it must be host:port, such as 127.0.0.1:9464 or 0.0.0.0:9464; port 0 is a free one")
+    return host, int(port)
 
 
 def _names(text: str) -> list[str]:

@@ -8,6 +8,9 @@ from pkgutil import resolve_name
 
 from streams.adapters.kafka.client import Publisher
 from streams.ports import SystemClock
+from streams.readiness import checks_of
+from streams.runtime.health import Readiness, WorkerHealth
+from streams.runtime.health_server import HealthServer
 from streams.runtime.heartbeat import HeartbeatFile
 from streams.runtime.loop import Loop, StoppedError
 from streams.runtime.worker_context import WorkerContext
@@ -17,13 +20,16 @@ from streams.topology import worker_stage
 log = logging.getLogger(__name__)
 
 LOOK_UP_S = 0.2
+DID_NOT_RUN_S = 5.0
+"""Where the main thread, which does nothing, comes round so much later than it wanted, the process did not run: it was
+stopped, or its machine slept."""
 FINISH_WITHIN_S = 8.0
 """So long a stage may take to finish what it is at when it is asked to stop; then the process ends without it. What is
 not finished is not committed: another member does it."""
 
 
 EXIT_HANGS = 71
-"""Of a worker that ended itself because a record took longer than `stuck_after_minutes`."""
+"""Of a worker that ended itself because a record took too long, or a loop did not come round."""
 
 
 def run_worker(name: str, settings: Settings) -> int:
@@ -36,16 +42,29 @@ def run_worker(name: str, settings: Settings) -> int:
     """
     entry = worker_stage(name)
     worker = WorkerContext(name, settings, SystemClock(), lambda: Publisher(settings))
-    heartbeat = HeartbeatFile(worker.folder, name, worker.pulse, settings.stuck_after_minutes * 60)
+    # Only where somebody asks: without an address nothing outside is asked in the background.
+    readiness = Readiness(checks_of(entry, settings) if settings.metrics_address else {}, worker.stop)
+    health = WorkerHealth(name, worker.pulse, worker.watchdog, worker.metrics, readiness)
+    server = HealthServer(settings.metrics_address, health) if settings.metrics_address else None
+    heartbeat = HeartbeatFile(
+        worker.folder,
+        name,
+        worker.pulse,
+        worker.watchdog.longest_limit_s,
+        lambda: server.address if server is not None else "",
+    )
+    if server is not None:
+        worker.metrics.before_scrape(health.export)
+        server.start()
+        readiness.start()
     heartbeat.start()
     former = {number: signal.signal(number, lambda *_: worker.stop.set()) for number in (signal.SIGTERM, signal.SIGINT)}
     failures: list[BaseException] = []
-    loops: list[Loop] = []
 
     def live() -> None:
         try:
             loop: Loop = resolve_name(entry.builder)(worker)
-            loops.append(loop)
+            health.has_started.set()
             log.info("%s is ready", name)
             loop.run()
         except StoppedError:
@@ -57,12 +76,17 @@ def run_worker(name: str, settings: Settings) -> int:
     thread = threading.Thread(target=live, name=name, daemon=True)
     thread.start()
     try:
+        looked_s = worker.pulse.monotonic_s()
         while thread.is_alive() and not worker.stop.wait(LOOK_UP_S):
+            gap_s = worker.pulse.monotonic_s() - looked_s
+            looked_s += gap_s
+            if gap_s > DID_NOT_RUN_S:
+                worker.pulse.forgive(gap_s)
+                worker.watchdog.forgive(gap_s)
             heartbeat.keep_up()
-            for loop in loops:
-                if (record := loop.hangs_on()) is not None:
-                    log.critical("%s hangs on %s: the worker ends itself", name, record)
-                    os._exit(EXIT_HANGS)
+            if thread.is_alive() and (hangs := health.against_living()):
+                log.critical("%s: %s: the worker ends itself", name, "; ".join(hangs))
+                os._exit(EXIT_HANGS)
         thread.join(FINISH_WITHIN_S)
         if thread.is_alive():
             worker.forget_what_is_under_way()
@@ -72,4 +96,6 @@ def run_worker(name: str, settings: Settings) -> int:
     if failures:
         raise failures[0]  # and its last heartbeat stays: it ended, and nobody had asked it to
     heartbeat.remove()
+    if server is not None:
+        server.stop()
     return 0

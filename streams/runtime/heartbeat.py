@@ -52,6 +52,7 @@ class Pulse:
     def __init__(self, monotonic_s: Callable[[], float] = time.monotonic) -> None:
         self.monotonic_s = monotonic_s
         self._loops: list[LoopPulse] = []
+        self._waited_s = monotonic_s()
 
     def of_loop(self, name: str, due_within_s: float) -> LoopPulse:
         """One more loop, from now on."""
@@ -69,6 +70,31 @@ class Pulse:
         if loop in self._loops:
             self._loops.remove(loop)
 
+    def wait(self) -> None:
+        """The worker is not built yet: it waits for an outside system, and hangs no more than one that works."""
+        self._waited_s = self.monotonic_s()
+
+    def forgive(self, gap_s: float) -> None:
+        """For so long the whole process did not run (it was stopped, its machine slept): that does not count."""
+        self._waited_s += gap_s
+        for loop in self.loops:
+            loop.last_s += gap_s
+
+    def due_s(self, stage: str, work_due_s: float | None = None) -> dict[str, float]:
+        """Loop → by when it must come round. `work_due_s`: by when what the loop of the stage is at must have ended;
+        None where it is at nothing."""
+        due_s = {loop.name: loop.last_s + loop.due_within_s for loop in self.loops}
+        if work_due_s is not None and stage in due_s:
+            due_s[stage] = max(due_s[stage], work_due_s)
+        return due_s
+
+    def overdue(self, stage: str, work_due_s: float | None = None) -> tuple[str, ...]:
+        """Loops that hang, by name; while there are none yet, `start` where that takes too long."""
+        now_s = self.monotonic_s()
+        if not self._loops:
+            return ("start",) if now_s - self._waited_s > START_WITHIN_S else ()
+        return tuple(name for name, due_s in self.due_s(stage, work_due_s).items() if now_s > due_s)
+
     @property
     def loops(self) -> tuple[LoopPulse, ...]:
         """Those that are to move; none before the stage is built."""
@@ -78,12 +104,21 @@ class Pulse:
 class HeartbeatFile:
     """The file of this process, in the folder of its stage. One that is left behind tells of a sudden end."""
 
-    def __init__(self, folder: Path, stage: str, pulse: Pulse, longest_work_s: float) -> None:
-        """`longest_work_s`: what takes longer at one record hangs, and the worker ends itself."""
+    def __init__(
+        self,
+        folder: Path,
+        stage: str,
+        pulse: Pulse,
+        longest_work_s: Callable[[], float],
+        metrics_address: Callable[[], str] = lambda: "",
+    ) -> None:
+        """`longest_work_s`: what takes longer at the record under way hangs, and the worker ends itself.
+        `metrics_address`: where its metrics are, `host:port`; empty where nobody listens."""
         self._folder = folder
         self._stage = stage
         self._pulse = pulse
         self._longest_work_s = longest_work_s
+        self._metrics_address = metrics_address
         self._own = ProcessIdentity.own()
         self._path = folder / f"{_PREFIX}{self._own.pid}.json"
         self._started_s = pulse.monotonic_s()
@@ -108,7 +143,14 @@ class HeartbeatFile:
         self._next_s = now_s + WRITE_EVERY_S
         self._sequence += 1
         beat = Heartbeat(
-            self._stage, self._own, self._sequence, self._started_s, now_s, self._longest_work_s, self._pulse.loops
+            self._stage,
+            self._own,
+            self._sequence,
+            self._started_s,
+            now_s,
+            self._longest_work_s(),
+            self._pulse.loops,
+            self._metrics_address(),
         )
         try:
             self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -139,6 +181,7 @@ class Heartbeat:
     written_s: float
     longest_work_s: float
     loops: tuple[LoopPulse, ...]
+    metrics_address: str = ""
 
 
 _FORM = TypeAdapter(Heartbeat)

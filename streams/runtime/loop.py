@@ -5,9 +5,9 @@ the step is the same `Loop`.
 """
 
 import logging
+import math
 import random
 import threading
-import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -20,6 +20,8 @@ from schemas.messages.topics import CALLS_DEAD_LETTERS
 from streams.ports import PublisherPort, WorkSource
 from streams.runtime.crash_guard import CrashGuard
 from streams.runtime.logs import describe
+from streams.runtime.metrics import WorkerMetrics
+from streams.runtime.watchdog import Watchdog
 
 log = logging.getLogger(__name__)
 
@@ -33,6 +35,15 @@ EXIT_BREAKER = 6
 
 class StoppedError(Exception):
     """The worker is asked to stop; what it was about to do is not done."""
+
+
+class RetryLaterError(RetryableError):
+    """Of records that are read again; their metrics are counted."""
+
+
+def no_audio(_record: ConsumerRecord) -> float:
+    """0: for a stage that hears nothing."""
+    return 0
 
 
 class TooManyFailuresError(OperatorError):
@@ -64,8 +75,23 @@ class BackOff:
         self._next_s = FIRST_WAIT_S
 
 
-def insist(attempt: Callable[[], T], what_waits: str, stop: threading.Event, max_wait_s: float) -> T:
-    """The result of the attempt, made again for as long as an outside system does not answer.
+def nothing() -> None:
+    """Nothing has to be done."""
+
+
+def nothing_of(_error: RetryableError) -> None:
+    """Nothing has to be done about it."""
+
+
+def insist(
+    attempt: Callable[[], T],
+    what_waits: str,
+    stop: threading.Event,
+    max_wait_s: float,
+    waited: Callable[[RetryableError], None] = nothing_of,
+) -> T:
+    """The result of the attempt, made again for as long as an outside system does not answer; `waited` hears of each
+    time that it did not.
 
     Raises `StoppedError` when asked to stop, and whatever else the attempt raises.
     """
@@ -75,16 +101,8 @@ def insist(attempt: Callable[[], T], what_waits: str, stop: threading.Event, max
             return attempt()
         except RetryableError as error:
             log.warning("%s waits: %s", what_waits, str(error))
+            waited(error)
             back_off.wait()
-
-
-def nothing() -> None:
-    """Nothing has to be done."""
-
-
-def no_answer() -> str | None:
-    """Nothing hangs."""
-    return None
 
 
 @dataclass
@@ -107,8 +125,8 @@ class Loop:
     """For a loop beside others, which must not stop with it: a bug is logged, and the step is made again."""
     beat: Callable[[], None] = nothing
     """Called before each step: the loop moves."""
-    hangs_on: Callable[[], str | None] = no_answer
-    """What the step has been at for too long, for whoever watches the loop from another thread."""
+    waited: Callable[[RetryableError], None] = nothing_of
+    """Called when a step ended because an outside system did not answer."""
 
     def run(self) -> None:
         """As `Runnable.run`."""
@@ -131,6 +149,8 @@ class Loop:
             self.step()
         except RetryableError as error:
             log.warning("%s waits: %s", self.name, str(error))
+            if not isinstance(error, RetryLaterError):
+                self.waited(error)
         except StoppedError:
             raise
         except OperatorError as error:
@@ -225,10 +245,14 @@ class PollWorkPublishCommit:
     refusals: Streak | None = None
     """Counts messages that become dead letters; None: any number may."""
     guard: CrashGuard | None = None
-    longest_work_s: float = float("inf")
-    """What takes longer hangs: the worker ends itself, and `guard` knows on what."""
+    metrics: WorkerMetrics = field(default_factory=lambda: WorkerMetrics(""))
+    watchdog: Watchdog = field(default_factory=lambda: Watchdog(math.inf))
+    """Knows how long the records under way may take; what takes longer hangs, and the worker ends itself."""
+    audio_s_of: Callable[[ConsumerRecord], float] = no_audio
+    """How many seconds of audio come with a record, where the stage hears them."""
+    beat: Callable[[], None] = nothing
+    """Called whenever it has come a step further, or has waited for an outside system."""
     _records: Sequence[ConsumerRecord] = field(default=(), init=False, repr=False)
-    _working_since_s: float | None = field(default=None, init=False, repr=False)
 
     def step(self) -> None:
         """Raises `RetryableError`, `StoppedError`, `TooManyFailuresError`, and whatever bug the stage has."""
@@ -237,18 +261,22 @@ class PollWorkPublishCommit:
             return
         for part in self.guard.parts(self._records) if self.guard is not None else [self._records]:
             self._finish(part)
-        self.source.commit(self._records)
+        with self.metrics.timed("commit"):
+            self.source.commit(self._records)
         self._records = ()
 
     def _finish(self, records: Sequence[ConsumerRecord]) -> None:
         """Everything that comes of them is durable when this returns."""
-        self._working_since_s = time.monotonic()
+        audio_s = sum(self.audio_s_of(record) for record in records)
         try:
-            outputs = self._outputs_of(records)
+            with self.watchdog.watching(_named(records), audio_s), self.metrics.timed("work"):
+                outputs = self._outputs_of(records)
         finally:
-            self._working_since_s = None
+            self.beat()  # after an hour at a call it is not late
         if outputs:
-            outputs = self._published(records, outputs)
+            with self.metrics.timed("publish"):
+                outputs = self._published(records, outputs)
+        self.metrics.worked(records, outputs)
         self._count(records, outputs)
         if self.guard is not None:
             self.guard.leave()
@@ -258,15 +286,22 @@ class PollWorkPublishCommit:
     ) -> Sequence[ProducerRecord]:
         """What was written: these, or the dead letter of a record whose outputs can never be."""
         try:
-            insist(lambda: self.publisher.publish(outputs), self.name, self.stop, self.max_wait_s)
+            self._insist_on_writing(outputs)
         except InvalidMessageError as error:
             if self.guard is None or len(records) > 1:
                 raise
             log.error("%s: %s becomes a dead letter: %s", self.name, _named(records), error)
             letter = self.guard.letter_of(records[0], error)
-            insist(lambda: self.publisher.publish((letter,)), self.name, self.stop, self.max_wait_s)
+            self._insist_on_writing((letter,))
             return (letter,)
         return outputs
+
+    def _insist_on_writing(self, outputs: Sequence[ProducerRecord]) -> None:
+        insist(lambda: self.publisher.publish(outputs), self.name, self.stop, self.max_wait_s, self._waited)
+
+    def _waited(self, error: RetryableError) -> None:
+        self.metrics.waited(error)
+        self.beat()  # a broker that is away is no hang
 
     def _outputs_of(self, records: Sequence[ConsumerRecord]) -> Sequence[ProducerRecord]:
         try:
@@ -276,7 +311,8 @@ class PollWorkPublishCommit:
         except RetryableError as error:
             if self.guard is not None:
                 self.guard.leave()
-            raise RetryableError(f"{_named(records)}, {error}") from None
+            self.metrics.retried(records, error)
+            raise RetryLaterError(f"{_named(records)}, {error}") from None
         except StoppedError:
             raise
         except Exception:
@@ -291,13 +327,6 @@ class PollWorkPublishCommit:
             self.refusals.count(refused)
         else:
             self.refusals.reset()
-
-    def hangs_on(self) -> str | None:
-        """What is worked on for too long; may be asked from another thread."""
-        since_s = self._working_since_s
-        if since_s is None or time.monotonic() - since_s < self.longest_work_s:
-            return None
-        return _named(self._records)
 
     def recover(self) -> None:
         """What was read and not committed is read again."""

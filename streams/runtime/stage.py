@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
@@ -13,6 +14,7 @@ from schemas.messages.records import ConsumerRecord, ProducerRecord
 from schemas.messages.topics import CALLS_DEAD_LETTERS, Topic
 from streams.ports import Clock
 from streams.runtime.buried import NO_TOMBSTONES
+from streams.runtime.metrics import TimedStep
 
 log = logging.getLogger(__name__)
 
@@ -24,6 +26,11 @@ Out = TypeVar("Out", bound=Message)
 def no_side_outputs(_result: object) -> Sequence[ProducerRecord]:
     """For a stage that writes its result and nothing else."""
     return ()
+
+
+def untimed(_step: TimedStep) -> AbstractContextManager[None]:
+    """For a stage of which nobody wants to know how long its steps take."""
+    return nullcontext()
 
 
 @dataclass(frozen=True)
@@ -44,6 +51,8 @@ class Stage(Generic[In, Loaded, Out]):
     side_outputs: Callable[[Out], Sequence[ProducerRecord]] = no_side_outputs
     tombstones: Tombstones = NO_TOMBSTONES
     """A message of a call that has one is dropped, also where it gets one while the step works."""
+    timed: Callable[[TimedStep], AbstractContextManager[None]] = untimed
+    """As `WorkerMetrics.timed`."""
 
     def work(self, records: Sequence[ConsumerRecord]) -> Sequence[ProducerRecord]:
         """As `handle`, for several records."""
@@ -60,11 +69,14 @@ class Stage(Generic[In, Loaded, Out]):
         try:
             event = self.source.read(record)
             self._refuse_purged(event)
-            loaded = self.load(event)
-            result = self.step(loaded)
+            with self.timed("load"):
+                loaded = self.load(event)
+            with self.timed("step"):
+                result = self.step(loaded)
             self._refuse_purged(event)
             outputs = (self.target.record(result), *self.side_outputs(result))
-            self.save(loaded, result)
+            with self.timed("save"):
+                self.save(loaded, result)
         except CallPurgedError:
             log.info("%s: %s is dropped, its call was destroyed", self.name, record.position)
             return ()

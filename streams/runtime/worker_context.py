@@ -1,16 +1,21 @@
 """What the builder of a stage is given: settings, the clock, the request to stop, and the loops that they make."""
 
 import threading
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any, TypeVar
 
+from schemas.errors import RetryableError
+from schemas.messages.records import ConsumerRecord, ProducerRecord
 from streams.ports import Clock, PublisherPort, WorkSource
 from streams.runtime.crash_guard import CrashGuard, Quarantine
 from streams.runtime.heartbeat import LONGEST_STEP_S, Pulse
-from streams.runtime.loop import REFUSALS_FILE, Loop, PollWorkPublishCommit, Streak, insist, no_answer, nothing
+from streams.runtime.loop import REFUSALS_FILE, Loop, PollWorkPublishCommit, Streak, insist, no_audio, nothing
+from streams.runtime.metrics import WorkerMetrics
 from streams.runtime.stage import Stage
+from streams.runtime.watchdog import Watchdog
 from streams.settings import Settings
 
 T = TypeVar("T")
@@ -27,9 +32,24 @@ class WorkerContext:
     stop: threading.Event = field(default_factory=threading.Event)
     pulse: Pulse = field(default_factory=Pulse)
 
+    @cached_property
+    def metrics(self) -> WorkerMetrics:
+        """What this process exports."""
+        return WorkerMetrics(self.stage)
+
+    @cached_property
+    def watchdog(self) -> Watchdog:
+        """Knows what is under way, and how long that may take."""
+        return Watchdog(self.settings.stuck_after_minutes * 60, self.pulse.monotonic_s)
+
     def wait_for(self, attempt: Callable[[], T]) -> T:
         """Until an outside system answers. Raises `StoppedError`, and what only a person can mend."""
-        return insist(attempt, self.stage, self.stop, self.settings.retry_max_wait_s)
+
+        def waited(error: RetryableError) -> None:
+            self.metrics.waited(error)
+            self.pulse.wait()
+
+        return insist(attempt, self.stage, self.stop, self.settings.retry_max_wait_s, waited)
 
     def loop(
         self,
@@ -38,7 +58,6 @@ class WorkerContext:
         every_s: float = 0,
         recover: Callable[[], None] = nothing,
         close: Callable[[], None] = nothing,
-        hangs_on: Callable[[], str | None] = no_answer,
         longest_step_s: float = LONGEST_STEP_S,
     ) -> Loop:
         """A loop with the pauses of the settings, whose beats are seen.
@@ -55,7 +74,7 @@ class WorkerContext:
             recover=recover,
             close=close,
             beat=lambda: self.pulse.beat(pulse),
-            hangs_on=hangs_on,
+            waited=self.metrics.waited,
         )
 
     def loop_beside(
@@ -72,6 +91,7 @@ class WorkerContext:
             every_s=every_s,
             survives_bugs=True,
             beat=lambda: self.pulse.beat(pulse),
+            waited=self.metrics.waited,
         )
 
     @property
@@ -88,19 +108,44 @@ class WorkerContext:
         quarantine = Quarantine.of_stage(self.settings.data_dir, self.stage)
         return self.wait_for(lambda: CrashGuard(self.stage, quarantine, self.clock))
 
-    def loop_of(self, stage: Stage[Any, Any, Any], source: WorkSource) -> Loop:
-        """The loop of a stage that makes one message of one message."""
+    def loop_of(
+        self,
+        stage: Stage[Any, Any, Any],
+        source: WorkSource,
+        audio_s_of: Callable[[ConsumerRecord], float] = no_audio,
+    ) -> Loop:
+        """The loop of a stage that makes one message of one message; `audio_s_of` as in `PollWorkPublishCommit`."""
+        refusals = Streak(f"{stage.name} refused", self.settings.dead_letter_streak_limit, self.folder / REFUSALS_FILE)
+        timed = replace(stage, timed=self.metrics.timed)
+        return self.loop_of_work(timed.work, source, refusals=refusals, audio_s_of=audio_s_of)
+
+    def loop_of_work(
+        self,
+        work: Callable[[Sequence[ConsumerRecord]], Sequence[ProducerRecord]],
+        source: WorkSource,
+        *,
+        batch: int = 1,
+        wait_s: float = 1.0,
+        refusals: Streak | None = None,
+        audio_s_of: Callable[[ConsumerRecord], float] = no_audio,
+        close: Callable[[], None] | None = None,
+    ) -> Loop:
+        """The loop of a stage that works on batches, with guard, watchdog and metrics."""
         cycle = PollWorkPublishCommit(
-            stage.name,
+            self.stage,
             source,
-            stage.work,
+            work,
             self.publisher(),
             self.stop,
             self.settings.retry_max_wait_s,
-            refusals=Streak(
-                f"{stage.name} refused", self.settings.dead_letter_streak_limit, self.folder / REFUSALS_FILE
-            ),
+            batch=batch,
+            wait_s=wait_s,
+            refusals=refusals,
             guard=self.guard(),
-            longest_work_s=self.settings.stuck_after_minutes * 60,
+            metrics=self.metrics,
+            watchdog=self.watchdog,
+            audio_s_of=audio_s_of,
         )
-        return self.loop(cycle.step, recover=cycle.recover, close=source.close, hangs_on=cycle.hangs_on)
+        loop = self.loop(cycle.step, recover=cycle.recover, close=close or source.close)
+        cycle.beat = loop.beat
+        return loop

@@ -1,7 +1,7 @@
 """`judge`: text and intervals to findings, measures, score, risk and alerts."""
 
 import gc
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 from processors.alerts.raising import alerts_of
 from processors.custody.ports import Tombstones
@@ -20,6 +20,7 @@ from streams.analysis import judge_settings
 from streams.ports import Clock, History, NoHistory
 from streams.runtime.buried import NO_TOMBSTONES
 from streams.runtime.loop import Loop
+from streams.runtime.metrics import WorkerMetrics
 from streams.runtime.rule_signatures import read_public_keys
 from streams.runtime.rules_feed import LiveJudge, follow, packs_at_hand
 from streams.runtime.stage import Stage
@@ -40,6 +41,7 @@ def build(worker: WorkerContext) -> Loop:
         ClickHouseHistory.of(settings),
         settings.alert_min_severity,
         buried_calls(settings),
+        lambda analysis, alerts: count_judged(worker.metrics, analysis, alerts),
     )
     worker.wait_for(lambda: require_topics(settings))
     worker.wait_for(
@@ -58,13 +60,21 @@ def judge_stage(
     history: History | None = None,
     alert_min_severity: Severity = "high",
     tombstones: Tombstones = NO_TOMBSTONES,
+    judged: Callable[[CallAnalysis, int], None] = lambda _analysis, _alerts: None,
 ) -> Stage[Transcript, CallContext, CallAnalysis]:
     """calls.transcribed.v1 → detectors → calls.analyzed.v1, alerts.raised.v1. Text and intervals, and what is known of
     other calls.
 
-    `judge` gives the judge with the rules in force, for each message anew.
+    `judge` gives the judge with the rules in force, for each message anew. `judged` is told of each judgement, and how
+    many alerts follow from it.
     """
     background = (history or NoHistory()).background
+
+    def side_outputs(analysis: CallAnalysis) -> Sequence[ProducerRecord]:
+        outputs = alert_outputs(analysis, judge().category_names(analysis), alert_min_severity)
+        judged(analysis, len(outputs))
+        return outputs
+
     return Stage(
         "judge",
         CALLS_TRANSCRIBED,
@@ -73,9 +83,15 @@ def judge_stage(
         save=lambda _context, _analysis: None,
         target=CALLS_ANALYZED,
         clock=clock,
-        side_outputs=lambda analysis: alert_outputs(analysis, judge().category_names(analysis), alert_min_severity),
+        side_outputs=side_outputs,
         tombstones=tombstones,
     )
+
+
+def count_judged(metrics: WorkerMetrics, analysis: CallAnalysis, alerts: int) -> None:
+    """Into the metrics."""
+    metrics.outcome(analysis.outcome)
+    metrics.alerts("raised", alerts)
 
 
 def alert_outputs(

@@ -43,7 +43,7 @@ from streams.purging import eraser_from, keeps_calls, listed_from, purger_from
 from streams.queries.archived_result import CallResults
 from streams.runtime.lanes import Lanes
 from streams.runtime.logs import describe
-from streams.runtime.loop import Loop, PollWorkPublishCommit, in_own_thread, nothing
+from streams.runtime.loop import Loop, in_own_thread, nothing
 from streams.runtime.worker_context import WorkerContext
 from streams.stages.deciding import decision_of_analysis, decision_of_event, hold_for_telephony
 from streams.topology import groups_of
@@ -367,20 +367,6 @@ def loop_of(
     In threads of their own: to destroy calls takes minutes, and what must be kept longer is decided meanwhile. Nothing
     is carried out before `has_caught_up`: what was said of a call while no worker ran may keep it longer.
     """
-    settings = worker.settings
-    cycle = PollWorkPublishCommit(
-        KEEP,
-        source,
-        decide.work,
-        worker.publisher(),
-        worker.stop,
-        settings.retry_max_wait_s,
-        batch=DECIDED_AT_ONCE,
-        wait_s=1.0,
-        guard=worker.guard(),
-        longest_work_s=settings.stuck_after_minutes * 60,
-    )
-
     knows_all = threading.Event()
 
     def carry() -> None:
@@ -390,17 +376,17 @@ def loop_of(
         knows_all.set()
         carry_out.step(worker.stop)
 
-    carrying = in_own_thread(
-        worker.loop_beside("what is due", carry, every_s=PAGE_EVERY_S, longest_step_s=LONGEST_PAGE_S)
-    )
-
     def end() -> None:
         source.close()
         carrying.join(END_WITHIN_S)
         if not carrying.is_alive():  # otherwise the process ends without it, and a later one goes on
             close()
 
-    return worker.loop(cycle.step, recover=cycle.recover, close=end, hangs_on=cycle.hangs_on)
+    loop = worker.loop_of_work(decide.work, source, batch=DECIDED_AT_ONCE, close=end)
+    carrying = in_own_thread(
+        worker.loop_beside("what is due", carry, every_s=PAGE_EVERY_S, longest_step_s=LONGEST_PAGE_S)
+    )
+    return loop
 
 
 def _order(kept: KeptCall) -> tuple[str, str, str, int]:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from processors.custody.ports import Tombstones
 from processors.emotion.segments import EmotionModel
-from processors.listening.audio import DecodeLimits, UnhearableError, decode
+from processors.listening.audio import DecodeLimits, Recording, UnhearableError, decode
 from processors.listening.engine_port import SpeechEngine
 from processors.listening.pipeline import Decoder, ListenSettings, Stopwatch, listen, listener_of, unheard_transcript
 from processors.listening.renditions import Renditions
@@ -28,9 +28,12 @@ from streams.adapters.object_store.transcripts import TranscriptStore
 from streams.adapters.register.register import Register
 from streams.analysis import build_emotion, build_engine, listen_settings
 from streams.ports import Clock
+from streams.runtime.audio_length import audio_s_of
 from streams.runtime.buried import NO_TOMBSTONES
 from streams.runtime.logs import describe
 from streams.runtime.loop import Loop, Streak
+from streams.runtime.memory import memory_bytes
+from streams.runtime.metrics import WorkerMetrics
 from streams.runtime.stage import Stage
 from streams.runtime.worker_context import WorkerContext
 from streams.wiring import (
@@ -57,8 +60,17 @@ def build(worker: WorkerContext) -> Loop:
     transcripts = transcript_store_from(settings, store)
     worker.wait_for(lambda: require_sealed_transcripts(transcripts))
     worker.wait_for(lambda: require_register(Register.of(settings)))
+    before_bytes = memory_bytes()
     engine = build_engine(settings)
+    emotion = build_emotion(settings, engine)
+    worker.metrics.models_loaded(engine.identity.name, memory_bytes() - before_bytes)
     decoder = DecoderProcess()
+
+    def decode_and_tell(data: bytes, limits: DecodeLimits) -> Recording:
+        recording = decoder.decode(data, limits)
+        worker.watchdog.audio_is(recording.facts.duration_ms / 1000)  # an event may say less than there is
+        return recording
+
     heard = listen_settings(settings)
     tenants = read_tenants(settings.tenants_file)
     renditions = RenditionMaker(
@@ -74,13 +86,14 @@ def build(worker: WorkerContext) -> Loop:
         heard,
         worker.clock,
         time.monotonic,
-        build_emotion(settings, engine),
-        decoder.decode,
+        emotion,
+        decode_and_tell,
         renditions,
         buried_calls(settings),
+        lambda transcript: count_heard(worker.metrics, transcript),
     )
     worker.wait_for(lambda: require_topics(settings))
-    return worker.loop_of(stage, FaustSource(settings, stage.name, stage.source.name, worker.stop))
+    return worker.loop_of(stage, FaustSource(settings, stage.name, stage.source.name, worker.stop), audio_s_of)
 
 
 Renderer = Callable[[bytes, DecodeLimits, RecordingFormat | None], Renditions]
@@ -138,12 +151,14 @@ def listen_stage(
     decode: Decoder = decode,
     renditions: RenditionMaker | None = None,
     tombstones: Tombstones = NO_TOMBSTONES,
+    was_heard: Callable[[Transcript], None] = lambda _transcript: None,
 ) -> Stage[CallEnded, Recorded, Transcript]:
     """calls.ended.v1 → fetch, decode, VAD, recognise, judge emotion → calls.transcribed.v1.
 
     The transcript is kept in the object store, so that a call that comes again is not recognised again: the same
     event, heard by the same engine, gives the stored transcript. Another event with the same call id is refused.
-    What is heard takes the place of a transcript that `receive` had of the call.
+    What is heard takes the place of a transcript that `receive` had of the call. `was_heard` is told of each recording
+    that was recognised just now.
     """
 
     listener = listener_of(engine, settings, emotion)
@@ -183,6 +198,7 @@ def listen_stage(
             transcript = unheard_transcript(call, "bad_audio", "internal_error", listener, clock.now(), error=error)
         else:
             failures.reset()
+            was_heard(transcript)
         return transcript if recorded.received is None or _was_heard(transcript) else recorded.received
 
     def save(recorded: Recorded, transcript: Transcript) -> None:
@@ -193,6 +209,17 @@ def listen_stage(
         transcripts.save(transcript)
 
     return Stage("listen", CALLS_ENDED, load, step, save, CALLS_TRANSCRIBED, clock, tombstones=tombstones)
+
+
+def count_heard(metrics: WorkerMetrics, transcript: Transcript) -> None:
+    """Into the metrics: how long it took, for how much audio, and which text is not believed."""
+    if transcript.audio is not None and transcript.real_time_factor is not None:
+        metrics.heard(
+            transcript.engine.name,
+            transcript.audio.duration_ms / 1000,
+            transcript.real_time_factor,
+            [piece.reason for piece in transcript.rejected],
+        )
 
 
 def _was_heard(transcript: Transcript) -> bool:

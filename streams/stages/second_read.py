@@ -31,7 +31,7 @@ from streams.adapters.second_readers.answers import Answers
 from streams.ports import Clock, ReaderBusyError, SecondReader, StoredTranscripts, TranscriptGoneError
 from streams.runtime.buried import NO_TOMBSTONES
 from streams.runtime.lanes import Lanes
-from streams.runtime.loop import Loop, PollWorkPublishCommit
+from streams.runtime.loop import Loop
 from streams.runtime.worker_context import WorkerContext
 from streams.settings import Settings
 from streams.topology import groups_of
@@ -95,19 +95,7 @@ def build(worker: WorkerContext) -> Loop:
         buried_calls(settings),
     )
     live, history = (BatchConsumer(settings, group, topics) for group, topics in groups_of(SECOND_READ).items())
-    cycle = PollWorkPublishCommit(
-        SECOND_READ,
-        Lanes(live, history),
-        stage.work,
-        worker.publisher(),
-        worker.stop,
-        settings.retry_max_wait_s,
-        batch=settings.second_reader_parallel,
-        wait_s=_WAIT_S,
-        guard=worker.guard(),
-        longest_work_s=settings.stuck_after_minutes * 60,
-    )
-    return worker.loop(cycle.step, recover=cycle.recover, close=cycle.source.close, hangs_on=cycle.hangs_on)
+    return worker.loop_of_work(stage.work, Lanes(live, history), batch=settings.second_reader_parallel, wait_s=_WAIT_S)
 
 
 @dataclass

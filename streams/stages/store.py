@@ -67,7 +67,7 @@ from streams.ports import Clock, RowsRefusedError, Sink, WorkSource
 from streams.runtime.buried import NO_TOMBSTONES
 from streams.runtime.json_files import read_object, write_whole
 from streams.runtime.lanes import Lanes
-from streams.runtime.loop import Loop, PollWorkPublishCommit, TooManyFailuresError
+from streams.runtime.loop import Loop, TooManyFailuresError
 from streams.runtime.worker_context import WorkerContext
 from streams.topology import groups_of
 from streams.wiring import buried_calls, require_migrations, require_register, require_topics
@@ -106,19 +106,9 @@ def build(worker: WorkerContext) -> Loop:
 def loop_of(store: "Store", source: WorkSource, worker: WorkerContext) -> Loop:
     """The store on a source."""
     settings = worker.settings
-    cycle = PollWorkPublishCommit(
-        STORE,
-        source,
-        store.work,
-        worker.publisher(),
-        worker.stop,
-        settings.retry_max_wait_s,
-        batch=settings.sink_batch_messages,
-        wait_s=settings.sink_batch_ms / 1000,
-        guard=worker.guard(),
-        longest_work_s=settings.stuck_after_minutes * 60,
+    return worker.loop_of_work(
+        store.work, source, batch=settings.sink_batch_messages, wait_s=settings.sink_batch_ms / 1000
     )
-    return worker.loop(cycle.step, recover=cycle.recover, close=source.close, hangs_on=cycle.hangs_on)
 
 
 @dataclass(frozen=True)

@@ -74,7 +74,7 @@ def is_passed(data_dir: Path) -> None:
     folder = data_dir / "workers" / "store"
     assert {worker.state for worker in conditions(data_dir)} <= {"gone"}
     assert child_conditions(data_dir) == []
-    HeartbeatFile(folder, "store", Pulse(), 1.0).start()
+    HeartbeatFile(folder, "store", Pulse(), lambda: 1.0).start()
     CrashGuard("store", Quarantine(folder), FixedClock())
     ChildRecordFile(data_dir).write([])
     assert [worker.pid for worker in conditions(data_dir)] == [os.getpid()]
@@ -107,7 +107,7 @@ def test_a_disk_that_can_only_be_read_since_a_record_was_begun_lets_the_worker_w
         machine.send(b"one")
         cycle = machine.cycle(threading.Event())
         folder.joinpath("heartbeat.999999.json").write_text("{}")
-        heartbeat = HeartbeatFile(folder, "stage", Pulse(), 1.0)
+        heartbeat = HeartbeatFile(folder, "stage", Pulse(), lambda: 1.0)
         ours = machine.work
 
         def work(records: Any) -> Any:

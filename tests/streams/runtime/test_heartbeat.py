@@ -48,7 +48,7 @@ class Worker:
         self.data_dir = data_dir
         self.clock = HandClock()
         self.pulse = Pulse(self.clock)
-        self.file = HeartbeatFile(data_dir / "workers" / stage, stage, self.pulse, LONGEST_WORK_S)
+        self.file = HeartbeatFile(data_dir / "workers" / stage, stage, self.pulse, lambda: LONGEST_WORK_S)
         self.file.start()
         self.guard = CrashGuard(stage, Quarantine.of_stage(data_dir, stage), FixedClock())
 
@@ -163,7 +163,7 @@ def test_a_folder_that_takes_nothing_stops_no_worker_and_is_told_once(
 ) -> None:
     (tmp_path / "workers").write_text("no folder")
     clock = HandClock()
-    file = HeartbeatFile(tmp_path / "workers" / "watch", "watch", Pulse(clock), LONGEST_WORK_S)
+    file = HeartbeatFile(tmp_path / "workers" / "watch", "watch", Pulse(clock), lambda: LONGEST_WORK_S)
     file.start()
     clock.now_s += 60
     file.keep_up()
