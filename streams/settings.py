@@ -124,6 +124,7 @@ _GROUPS: Mapping[str, tuple[str, ...]] = {
     "Kafka": (
         *("kafka_bootstrap", "kafka_flavour", "kafka_replication_factor", "kafka_security_protocol"),
         *("kafka_sasl_mechanism", "kafka_sasl_username", "kafka_sasl_password", "kafka_ca_file", "kafka_masked_days"),
+        *("kafka_ssl_certificate_file", "kafka_ssl_key_file", "kafka_ssl_key_password"),
     ),
     "ClickHouse": ("clickhouse_url", "clickhouse_cluster"),
     "object store": ("store_kind", "store_bucket"),
@@ -257,7 +258,18 @@ class Settings(SettingsPart):
     kafka_flavour: Literal["apache", "tansu"] = Field(
         default="apache", description="tansu: one record per batch, because its offsets are wrong otherwise"
     )
+    kafka_topics_file: OptionalPath = Field(
+        default=None,
+        description="YAML file of how many partitions topics have and how long they are kept (docs/kafka.md), for "
+        "`topics apply` and `up`; empty: as declared, which is right for one machine",
+    )
     kafka_replication_factor: int = Field(default=1, ge=1, description="of the topics that `topics apply` creates")
+    kafka_min_insync_replicas: int = Field(
+        default=0,
+        ge=0,
+        description="so many replicas must have a message before it is acknowledged; 0: two where there are three or "
+        "more, else one",
+    )
     kafka_masked_days: int = Field(
         default=MASKED_DAYS,
         ge=1,
@@ -274,6 +286,13 @@ class Settings(SettingsPart):
     kafka_sasl_username: str = Field(default="", description="used with SASL_*")
     kafka_sasl_password: SecretStr = Field(default=SecretStr(""), description="used with SASL_*")
     kafka_ca_file: OptionalPath = Field(default=None, description="CA certificate for SSL and SASL_SSL (PEM)")
+    kafka_ssl_certificate_file: OptionalPath = Field(
+        default=None, description="certificate of this client, with its chain (PEM), for brokers that ask for one"
+    )
+    kafka_ssl_key_file: OptionalPath = Field(default=None, description="the private key of that certificate (PEM)")
+    kafka_ssl_key_password: SecretStr = Field(
+        default=SecretStr(""), description="the password of that key; empty: it has none"
+    )
 
     clickhouse_url: SecretStr = Field(
         default=SecretStr("http://callstream@127.0.0.1:8123/callstream"),
@@ -909,11 +928,37 @@ class Settings(SettingsPart):
                 f"kafka_security_protocol {self.kafka_security_protocol} needs kafka_sasl_username and "
                 "kafka_sasl_password"
             )
+        self._require_a_whole_client_certificate()
+        self._require_a_broker_that_may_be_away()
         self._require_a_safe_address()
         self._require_a_whole_provider()
         if self.second_reader_url is not None:
             self._require_a_reader(self.second_reader_url)
         return self
+
+    def _require_a_whole_client_certificate(self) -> None:
+        """Raises `ValueError`."""
+        if (self.kafka_ssl_certificate_file is None) != (self.kafka_ssl_key_file is None):
+            raise ValueError("kafka_ssl_certificate_file and kafka_ssl_key_file belong together: give both, or neither")
+        if self.kafka_ssl_certificate_file is not None and not self.kafka_security_protocol.endswith("SSL"):
+            raise ValueError(
+                f"kafka_ssl_certificate_file is not used with kafka_security_protocol {self.kafka_security_protocol}: "
+                "set SSL or SASL_SSL"
+            )
+
+    def _require_a_broker_that_may_be_away(self) -> None:
+        """Raises `ValueError`."""
+        needed, replicas = self.kafka_min_insync_replicas, self.kafka_replication_factor
+        if needed > replicas:
+            raise ValueError(
+                f"kafka_min_insync_replicas {needed} is more than kafka_replication_factor {replicas}: nothing could "
+                "be written"
+            )
+        if needed == replicas > 1:
+            raise ValueError(
+                f"kafka_min_insync_replicas {needed} is as many as kafka_replication_factor {replicas}: everything "
+                "would stop whenever one broker is away; set one less"
+            )
 
     def _require_a_safe_address(self) -> None:
         """Raises `ValueError`."""

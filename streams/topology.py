@@ -35,7 +35,7 @@ class Reads:
     """A topic that a stage reads, and what for.
 
     By the consumer group of the stage, unless `group` names another of its own; with `whole`, every worker reads the
-    topic from its beginning, without a group.
+    topic by itself, without a group.
     """
 
     topic: AnyTopic
@@ -64,6 +64,8 @@ class StageEntry:
     builder: str = ""
     """`module:function`, resolved when the worker starts, so that the table can be read without heavy libraries."""
     group_per_subscription: bool = False
+    looks_at_groups: tuple[str, ...] = ()
+    """Consumer groups of other stages of which it asks how far they are; "" is every one."""
     asks: tuple[str, ...] = ()
     """What it asks besides topics."""
     needs_setting: str = ""
@@ -315,6 +317,8 @@ STAGES: tuple[StageEntry, ...] = (
     StageEntry(
         "reconcile",
         "finds calls that the exchange lists and of which no recording came",
+        reads=(Reads(CALLS_ENDED, "see how old the oldest event is that is not stored yet", whole=True),),
+        looks_at_groups=("store",),
         writes=(Writes(ALERTS_RAISED, "recordings that are missing, and that they have come"),),
         scales_by="one is enough",
         builder="streams.stages.reconcile:build",
@@ -332,7 +336,10 @@ STAGES: tuple[StageEntry, ...] = (
     StageEntry(
         "notify",
         "delivers each alert to the subscriptions that ask for it",
-        reads=(Reads(ALERTS_RAISED, "deliver each alert to the subscriptions that ask for it"),),
+        reads=(
+            Reads(ALERTS_RAISED, "deliver each alert to the subscriptions that ask for it"),
+            Reads(ALERTS_DELIVERED, "learn what was sent where offsets are lost, or lie behind", whole=True),
+        ),
         writes=(Writes(ALERTS_DELIVERED, "each attempt, and why there was none"),),
         scales_by="one is enough",
         builder="streams.stages.notify:build",

@@ -1,4 +1,8 @@
-"""Every topic, declared once: name, schema, partitions, retention. `callstream topics apply` creates them."""
+"""Every topic, declared once: name, schema, partitions, retention. `callstream topics apply` creates them.
+
+How many partitions there are, and how long they are kept, is what one machine needs; a cluster has a file of its own
+(`schemas/config/topics_file.py`).
+"""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -29,6 +33,9 @@ M = TypeVar("M", bound=Message)
 DAY_MS = 24 * 60 * 60 * 1000
 MASKED_DAYS = 7
 """So long Kafka keeps masked text, unless the setting `kafka_masked_days` says otherwise."""
+
+SEGMENT_DAYS = 7
+"""After so many days brokers close a file of a topic, unless they are told otherwise."""
 
 MAX_MESSAGE_BYTES = Message.max_bytes
 """The largest message of any topic: what clients and brokers must be able to carry."""
@@ -77,6 +84,8 @@ class Topic(Generic[M]):
     key_pattern: str | None = None
     """Of keys that are neither a call's nor an id, as a regular expression."""
     partitions: int = 12
+    """Where the file of topics says nothing else (`schemas/config/topics_file.py`). One: it is read whole, by workers
+    that would not see another, or in one order; no file changes that."""
     retention_ms: int = 30 * DAY_MS
     segment_ms: int | None = None
     """A file of the topic is closed after this long: what is in an open one is not deleted, however old. None: as the
@@ -84,9 +93,16 @@ class Topic(Generic[M]):
     masked_text: bool = False
     """It says what was said, masked: kept for as long as the setting `kafka_masked_days` says, usually 7 days, because
     Kafka's disks hold it as it is. It stays in ClickHouse and, sealed, in the object store."""
+    kept_with: str = ""
+    """What lies elsewhere and is kept for the same time: then no file says another one."""
     from_outside: bool = False
     """Programs other than callstream write here: unknown fields are refused (ADR 0027). Between our own stages they
     are ignored, so that workers of two releases run side by side."""
+
+    @property
+    def is_one_order(self) -> bool:
+        """Whether it has one partition for good."""
+        return self.partitions == 1
 
     def decode(self, raw: bytes | None) -> M:
         """Raises `InvalidMessageError`."""
@@ -108,9 +124,17 @@ class Topic(Generic[M]):
             raise InvalidMessageError([f"the message is larger than {self.name} takes"])
         return ProducerRecord(self.name, self.key(message), value)
 
-    def config(self, masked_days: int = MASKED_DAYS) -> dict[str, str]:
-        """Topic-level settings as Kafka names them, those aside that depend on the brokers."""
+    def config(self, masked_days: int = MASKED_DAYS, retention_days: int | None = None) -> dict[str, str]:
+        """Topic-level settings as Kafka names them, those aside that depend on the brokers.
+
+        `retention_days`: how long it is kept where that is not as declared; of topics with masked text `masked_days`
+        says it.
+        """
         retention_ms, segment_ms = self.retention_ms, self.segment_ms
+        if retention_days is not None:
+            retention_ms = retention_days * DAY_MS
+            if retention_days <= SEGMENT_DAYS:
+                segment_ms = DAY_MS
         if self.masked_text:
             retention_ms, segment_ms = masked_days * DAY_MS, DAY_MS
         return {
@@ -138,6 +162,7 @@ TRANSCRIPTS_RECEIVED = Topic(
     "a call that was written down elsewhere, sealed in the object store; kept only until it is surely masked",
     retention_ms=3 * DAY_MS,
     segment_ms=DAY_MS // 4,
+    kept_with="the sealed originals in the object store",
     from_outside=True,
 )
 CALLS_TRANSCRIBED = Topic(

@@ -204,6 +204,9 @@ def listen_stage(
     def save(recorded: Recorded, transcript: Transcript) -> None:
         if recorded.heard_before is not None or transcript is recorded.received:
             return
+        # Meanwhile another worker may have heard another event of the call, from another partition.
+        if (meanwhile := transcripts.load(recorded.call.tenant_id, recorded.call.call_id)) is not None:
+            _refuse_conflict(recorded.call, meanwhile)
         if renditions is not None and recorded.audio is not None and _was_heard(transcript):
             renditions.make(recorded.call, recorded.audio)
         transcripts.save(transcript)

@@ -109,11 +109,13 @@ for place in (f"/proc/{{os.getppid()}}/environ", "/proc/1/environ", {str(secret)
     assert done.stdout.split() == [b"refused"] * 3, done.stderr
 
 
+KAFKA_WORKERS = (
+    *("serve", "listen", "receive", "judge", "store", "watch", "second_read", "sweep", "relay", "notify"),
+    *("collect", "reconcile", "audit", "keep"),
+)
 SECRETS = {
-    "kafka_sasl_password": (
-        *("serve", "listen", "receive", "judge", "store", "watch", "second_read", "sweep", "relay", "notify"),
-        *("collect", "reconcile", "audit", "keep"),
-    ),
+    "kafka_sasl_password": KAFKA_WORKERS,
+    "kafka_ssl_key_password": KAFKA_WORKERS,
     "clickhouse_url": (
         "serve",
         "judge",

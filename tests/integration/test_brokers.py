@@ -32,8 +32,8 @@ from streams.adapters.kafka.client import (
     TopicReader,
     apply_topics,
     client_config,
-    topic_settings,
 )
+from streams.adapters.kafka.topic_plan import topic_settings
 from streams.embedded.apache_kafka import apache_kafka_spec, client_settings, fetch_jars
 from streams.embedded.ports import PortTakenError, free_port, kafka_answers, require_free
 from streams.embedded.supervisor import Backoff, ChildFailedError, ChildSpec, Supervisor

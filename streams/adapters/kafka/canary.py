@@ -4,7 +4,7 @@ from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient, NewTopic
 
 from schemas.messages.records import ProducerRecord
-from streams.adapters.kafka.client import Publisher, client_config, failure, name_of_error, topic_names
+from streams.adapters.kafka.client import Publisher, admin_client, failure, name_of_error, topic_names
 from streams.settings import Settings
 
 CANARY_TOPIC = "callstream.canary"
@@ -19,7 +19,7 @@ def write_canary(settings: Settings, within_s: float = WITHIN_S) -> None:
 
     Raises `RetryableError` when no broker answers or none takes it in time, and `KafkaAccessError`.
     """
-    admin = AdminClient(client_config(settings))
+    admin = admin_client(settings)
     if CANARY_TOPIC not in topic_names(admin):
         _make_topic(admin, settings.kafka_replication_factor)
     publisher = Publisher(settings, within_s)

@@ -6,10 +6,11 @@ confluent-kafka writes, administers and is the member of groups; what is read co
 import logging
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Literal
+from typing import Any
 
 from confluent_kafka import (
     Consumer,
@@ -18,6 +19,7 @@ from confluent_kafka import (
     KafkaException,
     Message,
     Producer,
+    TopicCollection,
     TopicPartition,
 )
 from confluent_kafka.admin import (
@@ -27,13 +29,22 @@ from confluent_kafka.admin import (
     ConfigResource,
     NewPartitions,
     NewTopic,
+    TopicDescription,
     TopicMetadata,
 )
 
 from schemas.errors import RetryableError
 from schemas.messages.records import ConsumerRecord, ProducerRecord
-from schemas.messages.topics import MASKED_DAYS, TOPICS, AnyTopic
-from streams.adapters.kafka.fetcher import FETCH_BYTES, Fetcher, KafkaAccessError, Place
+from schemas.messages.topics import TOPICS, AnyTopic
+from streams.adapters.kafka.fetcher import (
+    FETCH_BYTES,
+    Fetcher,
+    KafkaAccessError,
+    KafkaTlsError,
+    Place,
+    ssl_context,
+)
+from streams.adapters.kafka.topic_plan import FoundTopic, TopicChange, TopicStep, planned
 from streams.ports import RecordTooLargeError
 from streams.settings import Settings
 
@@ -51,6 +62,9 @@ LOOK_AT_GROUP_S = 0.1
 """So often a member without partitions looks whether it was given any; one that waits for records, five times less."""
 GROUP_PREFIX = "callstream."
 READ_WITHIN_S = 20.0
+
+NOTICE_PARTITIONS_MS = 30_000
+"""So long after partitions were added they may be unknown to a client that is running."""
 
 TELL_EVERY_S = 30.0
 """So often the log says that no broker answers."""
@@ -73,10 +87,23 @@ _REFUSALS = (
 def failure(what: str, error: BaseException | KafkaError) -> RetryableError | KafkaAccessError:
     """What to raise for an error of librdkafka: whether to ask again, or to ask a person."""
     cause = error if isinstance(error, KafkaError) else error.args[0] if error.args else None
+    if isinstance(cause, KafkaError) and _is_about_certificates(cause):
+        return KafkaTlsError(f"{what}: {_CERTIFICATES}")
     if isinstance(cause, KafkaError) and cause.code() in _REFUSALS:
         return KafkaAccessError(what, cause.name())
     name = cause.name() if isinstance(cause, KafkaError) else type(error).__name__
     return RetryableError(f"{what}: {name}")
+
+
+_CERTIFICATES = (
+    "TLS ends in an error about certificates; see to kafka_ca_file (who has signed those of the brokers), to the names "
+    "in kafka_bootstrap (those that the certificates bear), and to kafka_ssl_certificate_file where brokers ask for one"
+)
+
+
+def _is_about_certificates(error: KafkaError) -> bool:
+    """And not about a broker that goes away in the middle of a handshake, which has the same code."""
+    return error.code() == KafkaError._SSL and "certificate" in error.str().lower()
 
 
 class Told:
@@ -87,7 +114,7 @@ class Told:
         self._refusal: KafkaError | None = None
 
     def __call__(self, error: KafkaError) -> None:
-        if error.code() in _REFUSALS:
+        if error.code() in _REFUSALS or _is_about_certificates(error):
             self._refusal = error
         now_s = time.monotonic()
         if now_s - self._last_s.get(error.name(), -TELL_EVERY_S) >= TELL_EVERY_S:
@@ -101,11 +128,14 @@ class Told:
 
 
 def client_config(settings: Settings) -> dict[str, str | int | float | bool]:
-    """What every librdkafka client of ours needs: address and security."""
+    """What every librdkafka client of ours needs: address and security. Raises `KafkaTlsError`."""
+    ssl_context(settings)  # says what is wrong with a file; librdkafka says it with a trace
     config: dict[str, str | int | float | bool] = {
         "bootstrap.servers": settings.kafka_bootstrap,
         "client.id": "callstream",
         "security.protocol": settings.kafka_security_protocol,
+        # Partitions that were added are noticed within this time, and not after five minutes.
+        "topic.metadata.refresh.interval.ms": NOTICE_PARTITIONS_MS,
         # librdkafka writes to stderr by itself otherwise; errors reach us through the calls that fail.
         "log_level": 2,
     }
@@ -115,6 +145,11 @@ def client_config(settings: Settings) -> dict[str, str | int | float | bool]:
         config["sasl.password"] = settings.kafka_sasl_password.get_secret_value()
     if settings.kafka_ca_file is not None:
         config["ssl.ca.location"] = str(settings.kafka_ca_file)
+    if settings.kafka_ssl_certificate_file is not None:
+        config["ssl.certificate.location"] = str(settings.kafka_ssl_certificate_file)
+        config["ssl.key.location"] = str(settings.kafka_ssl_key_file)
+        if password := settings.kafka_ssl_key_password.get_secret_value():
+            config["ssl.key.password"] = password
     return config
 
 
@@ -530,41 +565,43 @@ def name_of_error(error: BaseException) -> str:
     return first.name() if isinstance(first, KafkaError) else type(error).__name__
 
 
-TopicChange = Literal[
-    "created",
-    "unchanged",
-    "settings changed",
-    "partitions added",
-    "partitions added, settings changed",
-    "has more partitions",
-    "has more partitions, settings changed",
-]
+def topic_steps(settings: Settings, topics: Sequence[AnyTopic] = TOPICS) -> list[TopicStep]:
+    """What is to be done to have the topics as they are wanted; changes nothing.
 
-
-def topic_settings(topic: AnyTopic, replicas: int, masked_days: int = MASKED_DAYS) -> dict[str, str]:
-    """What is declared, and how many of so many replicas must have a message before it is acknowledged.
-
-    `masked_days` is how long topics with masked text are kept.
-
-    Of three, two: then one broker may be away without a stop, and one may burn without a loss. Of fewer, one: two of
-    two would stop everything whenever one is away.
+    Raises `KafkaUnreachableError`, `KafkaAccessError`, `RetryableError` and `TopicsFileError`.
     """
-    return topic.config(masked_days) | {"min.insync.replicas": "2" if replicas >= 3 else "1"}
+    wanted = planned(settings, topics)
+    admin = admin_client(settings)
+    existing = _topics(admin)
+    there = [each for each in wanted if each.name in existing]
+    # tansu cannot change a topic, and forgets it at its end.
+    configs = _configs(admin, [each.name for each in there]) if settings.kafka_flavour == "apache" else {}
+    found = {
+        each.name: FoundTopic(
+            len(existing[each.name].partitions),
+            min(len(partition.replicas) for partition in existing[each.name].partitions.values()),
+            configs.get(each.name, {}),
+        )
+        for each in there
+    }
+    return [TopicStep(each, found.get(each.name)) for each in wanted]
 
 
 def apply_topics(settings: Settings, topics: Sequence[AnyTopic] = TOPICS) -> dict[str, TopicChange]:
-    """Create the declared topics, and bring settings of existing ones to what is declared.
+    """Create the topics, and bring partitions and settings of existing ones to what is wanted.
 
-    Partitions are added where there are too few, and never taken away. Raises `KafkaUnreachableError`.
+    Partitions are added where there are too few, and never taken away. What is kept too long goes: who must be asked
+    before calls `topic_steps` and `require_nothing_lost`. Raises as `topic_steps`.
     """
-    admin = AdminClient(client_config(settings))
-    existing = _topics(admin)
+    return carry_out(settings, topic_steps(settings, topics))
+
+
+def carry_out(settings: Settings, steps: Sequence[TopicStep]) -> dict[str, TopicChange]:
+    """Do it; what was done of each topic. Doing it again is right. Raises as `topic_steps`."""
+    admin = admin_client(settings)
     changes: dict[str, TopicChange] = {}
-    replicas, masked_days = settings.kafka_replication_factor, settings.kafka_masked_days
-    missing = [topic for topic in topics if topic.name not in existing]
-    requests = [
-        NewTopic(t.name, t.partitions, replicas, config=topic_settings(t, replicas, masked_days)) for t in missing
-    ]
+    new = [step.wanted for step in steps if step.found is None]
+    requests = [NewTopic(each.name, each.partitions, each.replicas, config=each.config()) for each in new]
     for name, future in (admin.create_topics(requests, operation_timeout=20.0) if requests else {}).items():
         try:
             future.result(timeout=30)
@@ -573,53 +610,75 @@ def apply_topics(settings: Settings, topics: Sequence[AnyTopic] = TOPICS) -> dic
             if name_of_error(error) != "TOPIC_ALREADY_EXISTS":
                 raise failure(f"Kafka did not create {name}", error) from None
             changes[name] = "unchanged"
-    for topic in topics:
-        if topic.name not in changes:
-            changes[topic.name] = _bring_up_to_date(admin, settings, topic, existing[topic.name])
-    return {topic.name: changes[topic.name] for topic in topics}
+    for step in steps:
+        if step.found is not None:
+            changes[step.wanted.name] = _bring_up_to_date(admin, settings, step)
+    return {step.wanted.name: changes[step.wanted.name] for step in steps}
 
 
-def _bring_up_to_date(admin: AdminClient, settings: Settings, topic: AnyTopic, found: TopicMetadata) -> TopicChange:
+def _bring_up_to_date(admin: AdminClient, settings: Settings, step: TopicStep) -> TopicChange:
     if settings.kafka_flavour == "tansu":
-        return "unchanged"  # it cannot change a topic, and forgets it at its end
-    partitions = len(found.partitions)
-    replicas = min(len(partition.replicas) for partition in found.partitions.values())
+        return "unchanged"
+    name = step.wanted.name
     try:
-        if partitions < topic.partitions:
-            admin.create_partitions([NewPartitions(topic.name, topic.partitions)])[topic.name].result(timeout=30)
-        changed = _change_settings(admin, topic.name, topic_settings(topic, replicas, settings.kafka_masked_days))
+        if step.partitions_to_add:
+            admin.create_partitions([NewPartitions(name, step.wanted.partitions)])[name].result(timeout=30)
+        if step.to_set:
+            entries = [
+                ConfigEntry(key, value, incremental_operation=AlterConfigOpType.SET)
+                for key, value in step.to_set.items()
+            ]
+            change = ConfigResource(ConfigResource.Type.TOPIC, name, incremental_configs=entries)
+            next(iter(admin.incremental_alter_configs([change]).values())).result(timeout=30)
     except KafkaException as error:
-        raise failure(f"Kafka did not change {topic.name}", error) from None
-    if partitions < topic.partitions:
-        return "partitions added, settings changed" if changed else "partitions added"
-    if partitions > topic.partitions:
-        return "has more partitions, settings changed" if changed else "has more partitions"
-    return "settings changed" if changed else "unchanged"
+        raise failure(f"Kafka did not change {name}", error) from None
+    return step.change
 
 
-def _change_settings(admin: AdminClient, name: str, declared: Mapping[str, str]) -> bool:
-    """Whether anything had to be changed. Raises `KafkaException`."""
-    now = next(iter(admin.describe_configs([ConfigResource(ConfigResource.Type.TOPIC, name)]).values())).result(30)
-    entries = [
-        ConfigEntry(key, value, incremental_operation=AlterConfigOpType.SET)
-        for key, value in declared.items()
-        if key not in now or now[key].value != value
-    ]
-    if entries:
-        change = ConfigResource(ConfigResource.Type.TOPIC, name, incremental_configs=entries)
-        next(iter(admin.incremental_alter_configs([change]).values())).result(timeout=30)
-    return bool(entries)
+def _configs(admin: AdminClient, names: Sequence[str]) -> dict[str, dict[str, str]]:
+    """Settings of topics, also those that they have from the brokers."""
+    if not names:
+        return {}
+    asked = [ConfigResource(ConfigResource.Type.TOPIC, name) for name in names]
+    try:
+        return {
+            resource.name: {key: entry.value for key, entry in answer.result(timeout=30).items()}
+            for resource, answer in admin.describe_configs(asked).items()
+        }
+    except KafkaException as error:
+        raise failure("Kafka does not tell the settings of topics", error) from None
 
 
 def missing_topics(settings: Settings, topics: Sequence[AnyTopic] = TOPICS) -> list[str]:
-    """Names of declared topics that the broker does not have. Raises `KafkaUnreachableError`."""
-    existing = _topics(AdminClient(client_config(settings)))
-    return [topic.name for topic in topics if topic.name not in existing]
+    """Names of declared topics that the broker does not have. Raises `KafkaUnreachableError` and `KafkaAccessError`.
+
+    Those that this account may not see (ACLs) are not missing: they are not its own.
+    """
+    admin = admin_client(settings)
+    existing = _topics(admin)
+    unseen = [topic.name for topic in topics if topic.name not in existing]
+    if not unseen or settings.kafka_flavour == "tansu":
+        return unseen
+    told = admin.describe_topics(TopicCollection(unseen), request_timeout=ASK_WITHIN_S)
+    return [name for name in unseen if _is_missing(told[name])]
+
+
+def _is_missing(answer: "Future[TopicDescription]") -> bool:
+    try:
+        answer.result(timeout=2 * ASK_WITHIN_S)
+    except KafkaException as error:
+        match name_of_error(error):
+            case "UNKNOWN_TOPIC_OR_PART":
+                return True
+            case "TOPIC_AUTHORIZATION_FAILED":
+                return False
+        raise failure("Kafka does not tell its topics", error) from None
+    return False  # made in this moment
 
 
 def all_topic_names(settings: Settings) -> frozenset[str]:
     """Of every topic that the broker has, also those that are not ours. Raises `KafkaUnreachableError`."""
-    return topic_names(AdminClient(client_config(settings)))
+    return topic_names(admin_client(settings))
 
 
 def topic_names(admin: AdminClient) -> frozenset[str]:
@@ -627,10 +686,26 @@ def topic_names(admin: AdminClient) -> frozenset[str]:
     return frozenset(_topics(admin))
 
 
+def admin_client(settings: Settings) -> AdminClient:
+    """Administers. Raises `KafkaTlsError`."""
+    return _Admin(client_config(settings))
+
+
+class _Admin(AdminClient):
+    """One that knows what its connections were told."""
+
+    def __init__(self, config: dict[str, Any]) -> None:
+        self.told = Told()
+        super().__init__(config | {"error_cb": self.told})
+
+
 def _topics(admin: AdminClient) -> Mapping[str, TopicMetadata]:
     try:
         return admin.list_topics(timeout=10).topics
     except KafkaException as error:
+        admin.poll(0)
+        if isinstance(admin, _Admin) and (refusal := admin.told.take_refusal()) is not None:
+            raise failure("Kafka does not tell its topics", refusal) from None
         raise KafkaUnreachableError(f"no Kafka broker answers: {name_of_error(error)}") from None
 
 
@@ -652,7 +727,7 @@ def lags(settings: Settings, groups: Mapping[str, Sequence[str]]) -> list[Lag]:
 
     Raises `RetryableError` and `KafkaAccessError`.
     """
-    admin = AdminClient(client_config(settings))
+    admin = admin_client(settings)
     counts = {name: len(topic.partitions) for name, topic in _topics(admin).items()}
     probe = Consumer(client_config(settings) | {"group.id": GROUP_PREFIX + "status", "enable.auto.commit": False})
     try:

@@ -16,7 +16,7 @@ from faust.types import TP
 from schemas.errors import RetryableError
 from schemas.messages.records import ConsumerRecord
 from streams.adapters.kafka.batches import UnreadableBatch, guard_aiokafka
-from streams.adapters.kafka.client import GROUP_PREFIX, require_access
+from streams.adapters.kafka.client import GROUP_PREFIX, NOTICE_PARTITIONS_MS, require_access
 from streams.adapters.kafka.fetcher import FETCH_BYTES, Fetcher, headers_of, ssl_context
 from streams.runtime.logs import describe
 from streams.settings import Settings
@@ -201,6 +201,7 @@ def build_app(settings: Settings, stage_name: str) -> faust.App:
         stream_processing_timeout=float(LONGEST_MESSAGE_S),
         consumer_auto_offset_reset="earliest",
         consumer_max_fetch_size=FETCH_BYTES,
+        consumer_metadata_max_age_ms=NOTICE_PARTITIONS_MS,
         key_serializer="raw",
         value_serializer="raw",
         store="memory://",

@@ -54,6 +54,13 @@ class KafkaAccessError(OperatorError):
         )
 
 
+class KafkaTlsError(KafkaAccessError):
+    """What TLS needs is not there, or the other side's certificate is not to be trusted, or ours is not taken."""
+
+    def __init__(self, problem: str) -> None:
+        OperatorError.__init__(self, problem)
+
+
 _REFUSALS = (
     AuthenticationFailedError,
     ClusterAuthorizationFailedError,
@@ -190,7 +197,7 @@ class Fetcher:
 
 
 def aiokafka_security(settings: Settings) -> dict[str, Any]:
-    """What every aiokafka client of ours needs to be let in."""
+    """What every aiokafka client of ours needs to be let in. Raises `KafkaTlsError`."""
     protocol = settings.kafka_security_protocol
     security: dict[str, Any] = {"security_protocol": protocol}
     if (context := ssl_context(settings)) is not None:
@@ -203,10 +210,35 @@ def aiokafka_security(settings: Settings) -> dict[str, Any]:
 
 
 def ssl_context(settings: Settings) -> ssl.SSLContext | None:
-    """For brokers that speak TLS; None where they do not."""
+    """For brokers that speak TLS; None where they do not. Raises `KafkaTlsError`."""
     if not settings.kafka_security_protocol.endswith("SSL"):
         return None
-    return ssl.create_default_context(cafile=str(settings.kafka_ca_file) if settings.kafka_ca_file else None)
+    try:
+        context = ssl.create_default_context(cafile=str(settings.kafka_ca_file) if settings.kafka_ca_file else None)
+    except OSError as error:  # ssl.SSLError is one
+        raise KafkaTlsError(f"kafka_ca_file cannot be used: {_why(error)}") from None
+    if settings.kafka_ssl_certificate_file is None:
+        return context
+    secret = settings.kafka_ssl_key_password
+    try:
+        # A function, so that OpenSSL asks nobody at the terminal.
+        context.load_cert_chain(
+            settings.kafka_ssl_certificate_file, settings.kafka_ssl_key_file, password=secret.get_secret_value
+        )
+    except (OSError, ValueError) as error:
+        reason = _why(error)
+        raise KafkaTlsError(
+            f"kafka_ssl_certificate_file and kafka_ssl_key_file cannot be used: {reason}; the key must belong to the "
+            "certificate, and kafka_ssl_key_password must open it where it has a password"
+        ) from None
+    return context
+
+
+def _why(error: Exception) -> str:
+    """Without the text of OpenSSL, which may quote what it read."""
+    if isinstance(error, ssl.SSLError) or not isinstance(error, OSError):
+        return "it is no PEM, or the parts do not belong together"
+    return (error.strerror or type(error).__name__).lower()
 
 
 def moment(ms: int) -> datetime:

@@ -7,7 +7,7 @@ from datetime import datetime
 from confluent_kafka import Consumer, ConsumerGroupTopicPartitions, KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient
 
-from streams.adapters.kafka.client import ASK_WITHIN_S, GROUP_PREFIX, client_config, failure
+from streams.adapters.kafka.client import ASK_WITHIN_S, GROUP_PREFIX, admin_client, client_config, failure
 from streams.settings import Settings
 
 
@@ -30,7 +30,7 @@ def reset_groups(
     Nothing is moved forward, and a group that has never committed reads everything anyway. Their workers must not run:
     Kafka refuses to move offsets of a group that has members. Raises `RetryableError` and `KafkaAccessError`.
     """
-    admin = AdminClient(client_config(settings))
+    admin = admin_client(settings)
     asking = Consumer(client_config(settings) | {"group.id": GROUP_PREFIX + "reader", "enable.auto.commit": False})
     moved: list[Reset] = []
     try:

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from processors.listening.engine_port import Recognition, SpeechEngine
+from processors.listening.engine_port import Recognition, SpeechClip, SpeechEngine
 from processors.listening.pipeline import ListenSettings, listener_of
 from schemas.errors import RetryableError
 from schemas.messages.call_ended import Agent, Audio, CallEnded, Customer
@@ -314,6 +314,22 @@ class TestConflicts:
         listening.hear(ScriptedEngine(), listening.call(SPEECH))
         refused = listening.hear(NewerEngine(), listening.call(MISDIAL))
         assert refused.topic == CALLS_DEAD_LETTERS.name
+
+    def test_one_that_another_worker_heard_meanwhile_stands(self, listening: Listening) -> None:
+        meanwhile: list[ProducerRecord] = []
+
+        def text_of(_clip: SpeechClip) -> str:
+            if not meanwhile:
+                other = listening.call(SPEECH, agent=Agent(id="A2"))
+                meanwhile.append(listening.hear(ScriptedEngine(), other))
+            return "您好"
+
+        refused = listening.hear(ScriptedEngine(text_of), listening.call(SPEECH))
+        assert DeadLetter.decode(refused.value).exception_class == "ConflictingCallError"
+        stands = listening.transcripts.load("acme", "c1")
+        assert stands is not None
+        assert stands == transcript_in(meanwhile[0])
+        assert stands.call.agent.id == "A2"
 
     def test_one_that_names_another_day_is_refused_too(self, listening: Listening) -> None:
         engine = ScriptedEngine()
