@@ -1,17 +1,56 @@
 """Files of weights, as numpy writes them."""
 
+import io
+from functools import cache
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from schemas.errors import OperatorError
+
+PROCESSORS = Path(__file__).parent
+PINS = PROCESSORS / "weights.sha256"
+"""SHA-256 of every file of weights that comes with callstream, as `sha256sum` writes it; made by `training.pins`."""
+
+
+class ChangedWeightsError(OperatorError):
+    """Weights that come with callstream are not those that were pinned; the sentence says what to do."""
+
 
 def read_arrays(file: Path) -> dict[str, NDArray[Any]] | None:
-    """The arrays of an `.npz` file by name; None where it cannot be read, or is none. Objects in it are not loaded."""
+    """The arrays of an `.npz` file by name; None where it cannot be read, or is none. Objects in it are not loaded.
+
+    Raises `ChangedWeightsError` for a file that comes with callstream and is another than was pinned.
+    """
     try:
-        # Opened here, because numpy leaves the file open when it is no archive.
-        with file.open("rb") as stream, np.load(stream, allow_pickle=False) as arrays:
+        content = file.read_bytes()
+    except OSError:
+        return None
+    _require_pinned(file, content)
+    try:
+        with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
             return dict(arrays)
     except Exception:  # zipfile, zlib and numpy each have their own errors for a damaged file
         return None
+
+
+def _require_pinned(file: Path, content: bytes) -> None:
+    if not file.is_relative_to(PROCESSORS):
+        return
+    name = str(file.relative_to(PROCESSORS))
+    if read_pins().get(name) != sha256(content).hexdigest():
+        raise ChangedWeightsError(
+            f"the weights {name} of callstream are damaged or were changed (their SHA-256 is not the pinned one): "
+            "install callstream again; weights of your own belong into a folder of your own, and after `make heads` "
+            "run `python -m training.pins`"
+        )
+
+
+@cache
+def read_pins() -> dict[str, str]:
+    """Path below `processors/` → SHA-256."""
+    pairs = [line.split(maxsplit=1) for line in PINS.read_text(encoding="utf-8").splitlines()]
+    return {name: digest for digest, name in pairs}

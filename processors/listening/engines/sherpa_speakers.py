@@ -7,12 +7,13 @@ from typing import Any
 
 from pydantic import Field
 
+from processors.file_digests import sha256_of
 from processors.listening.diarization import VoiceStretch
 from processors.listening.engine_port import ENGINE_SAMPLE_RATE_HZ, ChannelAudio
 from processors.listening.engines.device import Device, check_sherpa_device
 from processors.listening.engines.onnx_metadata import metadata_of_weights
 from processors.listening.engines.sherpa_onnx import sherpa_library
-from processors.listening.engines.weights import WeightsError, digest_of
+from processors.listening.engines.weights import WeightsError
 from schemas.config.settings_part import OptionalPath, SettingsPart
 from schemas.messages.interval import Interval
 
@@ -109,7 +110,7 @@ def _are_numbers(properties: dict[str, str], names: Iterable[str]) -> bool:
 
 
 def _name(file: Path) -> str:
-    return f"{file.name}@{digest_of(file)[:12]}"
+    return f"{file.name}@{sha256_of(file)[:12]}"
 
 
 def _load(library: Any, segmentation: Path, embedding: Path, provider: Device, threads: int) -> Any:

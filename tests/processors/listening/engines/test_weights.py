@@ -13,6 +13,7 @@ from typing import Self
 
 import pytest
 
+from processors.file_digests import sha256_of
 from processors.listening.engines import weights
 from processors.listening.engines.weights import WeightsError, find_weights
 
@@ -34,7 +35,7 @@ def test_the_packaged_model_is_joined_from_its_parts(joined: Path) -> None:
     assert found.folder == joined / "models" / NAME
     assert found.name == "whisper-base@d01c3014881c"
     assert {file.name for file in found.folder.iterdir()} == FILES
-    assert weights.digest_of(found.folder / "model.bin") == weights.PACKAGED_SHA256
+    assert sha256_of(found.folder / "model.bin") == weights.PACKAGED_SHA256
 
 
 def test_the_packaged_model_is_joined_once(joined: Path) -> None:
@@ -59,22 +60,29 @@ def test_workers_that_join_at_once_leave_one_whole_model(tmp_path: Path) -> None
     assert [worker.returncode for worker in workers] == [0, 0, 0]
     assert answers == {str(tmp_path / "models" / NAME)}
     assert [entry.name for entry in (tmp_path / "models").iterdir()] == [NAME]
-    assert weights.digest_of(tmp_path / "models" / NAME / "model.bin") == weights.PACKAGED_SHA256
+    assert sha256_of(tmp_path / "models" / NAME / "model.bin") == weights.PACKAGED_SHA256
 
 
-@pytest.mark.parametrize("damage", ["cut", "missing"])
+@pytest.mark.parametrize("damage", ["cut", "missing", "changed", "changed beside"])
 def test_a_model_that_is_not_whole_is_joined_anew(joined: Path, tmp_path: Path, damage: str) -> None:
     folder = tmp_path / "models" / NAME
     shutil.copytree(joined / "models" / NAME, folder)
     if damage == "cut":
         os.truncate(folder / "model.bin", 1_000)
-    else:
+    elif damage == "missing":
         (folder / "tokenizer.json").unlink()
+    else:
+        find_weights("packaged", tmp_path)  # its digests are known before it is changed
+        with (folder / ("model.bin" if damage == "changed" else "tokenizer.json")).open("r+b") as file:
+            file.seek(1_000)
+            byte = file.read(1)
+            file.seek(1_000)
+            file.write(bytes([byte[0] ^ 1]))
 
     find_weights("packaged", tmp_path)
 
     assert {file.name for file in folder.iterdir()} == FILES
-    assert weights.digest_of(folder / "model.bin") == weights.PACKAGED_SHA256
+    assert sha256_of(folder / "model.bin") == weights.PACKAGED_SHA256
     assert [entry.name for entry in (tmp_path / "models").iterdir()] == [NAME]
 
 
@@ -131,7 +139,8 @@ def test_a_cache_that_cannot_be_written_is_named(tmp_path: Path) -> None:
 
 
 _FIND = """
-import pathlib; from processors.listening.engines import weights
+import pathlib; from processors.file_digests import sha256_of
+from processors.listening.engines import weights
 weights._HUB_ANSWER_S = 0.5
 for model in ("Systran/faster-whisper-tiny", "tiny"):
     try: weights.find_weights(model, pathlib.Path("."))
