@@ -95,10 +95,12 @@ test-transformers: .venv-transformers/.installed ## a Hugging Face checkpoint as
 dbt: $(STAMP) .venv-dbt/.installed ## examples/dbt is built by an analyst on the embedded engine, in an environment of its own (160 MB)
 	@$(BIN)/pytest -m dbt tests/analysts/test_dbt.py
 
-.venv-dbt/.installed: requirements/dbt.lock $(STAMP)
+# Without $(STAMP): CI makes it beside `make install`.
+.venv-dbt/.installed: requirements/build.lock requirements/dbt.lock
 	@echo "installing dbt into .venv-dbt (once; about a minute, 160 MB)"
 	@$(PYTHON) -m venv .venv-dbt
-	@$(BIN)/uv pip install --quiet --python .venv-dbt/bin/python --require-hashes -r requirements/dbt.lock || .venv-dbt/bin/pip install --quiet --disable-pip-version-check --require-hashes -r requirements/dbt.lock
+	@.venv-dbt/bin/pip install --quiet --disable-pip-version-check --require-hashes -r requirements/build.lock
+	@.venv-dbt/bin/uv pip install --python .venv-dbt/bin/python $(LOCKED) requirements/dbt.lock || .venv-dbt/bin/pip install --disable-pip-version-check $(LOCKED) requirements/dbt.lock
 	@touch $@
 
 superset: $(STAMP) .venv-superset/.installed ## the dashboards in a real Superset: imported, every chart asked, drawn in Chromium
