@@ -32,8 +32,9 @@ def require_topics(settings: Settings) -> None:
 
 
 def require_migrations(settings: Settings) -> None:
-    """Raises `NotPreparedError` where ClickHouse is behind, `ClickHouseAccessError` and `RetryableError`."""
-    lacking = missing_migrations(settings.clickhouse_url.get_secret_value())
+    """Raises `NotPreparedError` where ClickHouse is behind, `MigrationRefusedError` where a newer release took away
+    what this one needs, `ClickHouseAccessError` and `RetryableError`."""
+    lacking = missing_migrations(settings.clickhouse_url.get_secret_value(), beside_newer=True)
     if lacking:
         raise NotPreparedError(f"ClickHouse lacks {len(lacking)} migration(s): run `callstream migrate`")
 

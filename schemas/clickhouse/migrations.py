@@ -4,6 +4,10 @@ Every statement of a migration can be run again without harm (`CREATE … IF NOT
 because ClickHouse has no transaction around it: one that failed half-way, or that two processes run at once, is simply
 run again. A migration that was applied is never edited; a new one follows it. Views are not among them
 (`schemas.clickhouse.views`), so a migration must not read one.
+
+Workers of the release before go on while a database is ahead of them (docs/operations.md#upgrading). So a migration
+only adds: tables, columns with a default, indexes. One that takes away or changes what they use is named `…_contract`,
+comes a release after nothing uses it any more, and they refuse to start once it was applied.
 """
 
 import re
@@ -16,6 +20,9 @@ from schemas.errors import OperatorError
 
 FORMER_CHECKSUMS = "former.sha256"
 """Beside the migrations, in the form of `sha256sum`: what files were when they were applied, before views left them."""
+
+CONTRACT = "_contract"
+"""How the name of a migration ends beside which workers of the release before cannot run."""
 
 _FILE_NAME = re.compile(r"(?P<number>\d{4})_(?P<name>[a-z0-9_]+)\.sql")
 _TOKEN = re.compile(
@@ -117,20 +124,28 @@ class AppliedMigration:
     name: str
     sha256: str
 
+    @property
+    def only_adds(self) -> bool:
+        """Whether a release that does not know it can use the database all the same."""
+        return not self.name.endswith(CONTRACT)
+
 
 def pending_migrations(
-    migrations: tuple[Migration, ...], applied: tuple[AppliedMigration, ...]
+    migrations: tuple[Migration, ...], applied: tuple[AppliedMigration, ...], *, beside_newer: bool = False
 ) -> tuple[Migration, ...]:
-    """The migrations that are still to be run, in order.
+    """The migrations that are still to be run, in order; with `beside_newer` none where those that these files do not
+    know only add.
 
     Raises `MigrationRefusedError` when an applied file was changed, when one would run out of order, and when the
     database is ahead of these files.
     """
     remembered = {entry.number: entry for entry in applied}
     highest = max(remembered, default=0)
-    if highest > len(migrations):
+    unknown = [entry for number, entry in sorted(remembered.items()) if number > len(migrations)]
+    if unknown and not (beside_newer and all(entry.only_adds for entry in unknown)):
+        worst = unknown[-1] if not beside_newer else next(entry for entry in unknown if not entry.only_adds)
         raise MigrationRefusedError(
-            f"The database was migrated to {highest:04d} ({remembered[highest].name}), but this callstream only knows "
+            f"The database was migrated to {worst.number:04d} ({worst.name}), but this callstream only knows "
             f"{len(migrations):04d}: it is older than the database; run the newer one."
         )
     for migration in migrations[:highest]:

@@ -106,10 +106,26 @@ class TestTables:
     def test_a_newer_release_has_made_them(self, register: Register) -> None:
         with register.transaction() as tx:
             tx.execute(text("UPDATE alembic_version SET version_num = '9999'"))
+            tx.execute(text("DROP TABLE register_floor"))
         with pytest.raises(RegisterSchemaError, match="newer callstream"):
             register.check()
         with pytest.raises(RegisterSchemaError, match="newer callstream"):
             migrate_register(register)
+
+    def test_a_newer_release_has_only_added_to_them(self, register: Register) -> None:
+        with register.transaction() as tx:
+            tx.execute(text("UPDATE alembic_version SET version_num = '9999'"))
+            tx.execute(text("UPDATE register_floor SET revision = :r"), {"r": REVISIONS[-1]})
+        register.check()
+        with pytest.raises(RegisterSchemaError, match="newer callstream"):
+            migrate_register(register)
+
+    def test_a_newer_release_has_taken_away_what_this_one_uses(self, register: Register) -> None:
+        with register.transaction() as tx:
+            tx.execute(text("UPDATE alembic_version SET version_num = '9999'"))
+            tx.execute(text("UPDATE register_floor SET revision = '9998'"))
+        with pytest.raises(RegisterSchemaError, match="newer callstream"):
+            register.check()
 
     def test_a_migration_that_fails_leaves_the_former_version_at_work(self, register: Register, tmp_path: Path) -> None:
         folder = tmp_path / "migrations"

@@ -119,8 +119,13 @@ def _make_views(client: Client, views: Mapping[str, str], database: str, cluster
             define(client, f"view {name}", statement)
 
 
-def missing_migrations(url: str, migrations: tuple[Migration, ...] | None = None) -> list[Migration]:
-    """What `migrate` would apply; changes nothing. Raises as `migrate` does."""
+def missing_migrations(
+    url: str, migrations: tuple[Migration, ...] | None = None, *, beside_newer: bool = False
+) -> list[Migration]:
+    """What `migrate` would apply; changes nothing. Raises as `migrate` does.
+
+    With `beside_newer`, a database that a newer release only added to lacks nothing.
+    """
     migrations = load_migrations() if migrations is None else migrations
     address = ClickHouseAddress.parse(url)
     if not _database_exists(address):
@@ -129,7 +134,7 @@ def missing_migrations(url: str, migrations: tuple[Migration, ...] | None = None
     try:
         with translated_errors("looking for schema_migrations"):
             known = bool(client.command(f"EXISTS TABLE {_LEDGER}"))
-        return list(pending_migrations(migrations, _applied(client) if known else ()))
+        return list(pending_migrations(migrations, _applied(client) if known else (), beside_newer=beside_newer))
     finally:
         client.close()
 

@@ -18,6 +18,14 @@ class RegisterSchemaError(OperatorError):
     """The tables of the register are not those of this release."""
 
 
+def newer_register() -> RegisterSchemaError:
+    """A newer release made tables that this one cannot use, or may not migrate."""
+    return RegisterSchemaError(
+        "the tables of the register were made by a newer callstream: run that release, or put back a backup from "
+        "before it"
+    )
+
+
 class AlreadyRunsError(OperatorError):
     """What may be done by one process at a time is being done by another."""
 

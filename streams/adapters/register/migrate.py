@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from streams.adapters.register.errors import translated_errors
+from streams.adapters.register.errors import newer_register, translated_errors
 from streams.adapters.register.register import Register
 from streams.adapters.register.tables import REVISIONS
 
@@ -26,7 +26,7 @@ def migrate_register(register: Register, migrations: Path = MIGRATIONS, until: s
     config.set_main_option("path_separator", "os")
     before = register.revision()
     if before is not None and migrations == MIGRATIONS and before not in REVISIONS:
-        register.check()
+        raise newer_register()
     applied: list[str] = []
     with translated_errors("be migrated"), register.engine.begin() as connection:
         if connection.dialect.name == "postgresql":

@@ -2,6 +2,7 @@
 
 import errno
 import fcntl
+import logging
 import os
 import threading
 from collections.abc import Iterator, Mapping, Sequence
@@ -35,6 +36,7 @@ from streams.adapters.register.errors import (
     AlreadyRunsError,
     RegisterAccessError,
     RegisterSchemaError,
+    newer_register,
     translated_errors,
 )
 from streams.adapters.register.tables import REVISIONS, outbox
@@ -50,7 +52,11 @@ CONNECTIONS = 10
 """Of one process at the same time, at most."""
 
 _READS = "register_reads"
+log = logging.getLogger(__name__)
+
 _VERSION_TABLE = table("alembic_version", column("version_num"))
+_FLOOR_TABLE = table("register_floor", column("revision"))
+"""One row, which only migrations write: the oldest revision with which a release can still use these tables."""
 
 
 @dataclass(frozen=True)
@@ -248,16 +254,29 @@ class Register:
         return None if found is None else str(found)
 
     def check(self) -> None:
-        """Raises `RegisterSchemaError` where its tables are older or newer than this release, and as `transaction`."""
+        """Raises `RegisterSchemaError` where its tables are older than this release, or so much newer that it cannot
+        use them, and as `transaction`.
+
+        A newer release that only added to them left the floor where it was: `register_floor` has the oldest revision of
+        which a release can still use the register.
+        """
         revision = self.revision()
         if revision == REVISIONS[-1]:
             return
+        if revision is not None and revision not in REVISIONS and (floor := self._floor()) in REVISIONS:
+            log.info("the register has revision %s, and can be used from %s on", revision, floor)
+            return
         if revision is None or revision in REVISIONS:
             raise RegisterSchemaError("the tables of the register are too old: run `callstream migrate`")
-        raise RegisterSchemaError(
-            "the tables of the register were made by a newer callstream: run that release, or put back a backup "
-            "from before it"
-        )
+        raise newer_register()
+
+    def _floor(self) -> str | None:
+        try:
+            with self.reading("say from which version on it can be used") as tx:
+                found = tx.execute(select(_FLOOR_TABLE.c.revision)).scalar()
+        except RegisterSchemaError:
+            return None
+        return None if found is None else str(found)
 
     def truncate_log(self) -> None:
         """On SQLite, empty the file in which what was changed stands beside the database: what was deleted is gone from

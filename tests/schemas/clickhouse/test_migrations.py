@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from schemas.clickhouse.migrations import (
+    CONTRACT,
     AppliedMigration,
     Migration,
     MigrationFilesError,
@@ -44,6 +45,17 @@ def test_every_statement_can_be_run_again(migration: Migration) -> None:
     assert migration.statements
     for statement in migration.statements:
         assert repeatable.match(statement), statement[:60]
+
+
+BEFORE_EXPANDING = 33
+"""The last migration of releases whose workers refused any newer database."""
+
+
+@pytest.mark.parametrize("migration", load_migrations()[BEFORE_EXPANDING:], ids=lambda migration: migration.label)
+def test_a_migration_only_adds_or_is_named_a_contract(migration: Migration) -> None:
+    takes_away = re.compile(r"\b(DROP|RENAME|TRUNCATE|DELETE|REPLACE)\b|MODIFY COLUMN \S+(?! *COMMENT)")
+    changes = [statement for statement in migration.statements if takes_away.search(statement)]
+    assert migration.name.endswith(CONTRACT) or not changes, "old workers run beside it"
 
 
 @pytest.mark.parametrize(
@@ -133,3 +145,13 @@ def test_a_migration_below_the_highest_applied_one_is_refused() -> None:
 def test_a_database_that_is_ahead_of_the_files_is_refused() -> None:
     with pytest.raises(MigrationRefusedError, match="older than the database"):
         pending_migrations((FIRST,), applied(FIRST, SECOND))
+
+
+def test_workers_go_on_beside_a_newer_release_that_only_adds() -> None:
+    assert pending_migrations((FIRST,), applied(FIRST, SECOND, THIRD), beside_newer=True) == ()
+
+
+def test_workers_stop_beside_a_newer_release_that_takes_something_away() -> None:
+    contract = Migration(2, "cut_contract", "SELECT 2")
+    with pytest.raises(MigrationRefusedError, match=r"0002 \(cut_contract\)"):
+        pending_migrations((FIRST,), applied(FIRST, contract, THIRD), beside_newer=True)
