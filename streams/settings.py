@@ -192,7 +192,7 @@ _GROUPS: Mapping[str, tuple[str, ...]] = {
     "first contacts": ("first_contact_days",),
     EVERY_WORKER: (
         *("timezone", "tenants_file", "retry_max_wait_s", "dead_letter_streak_limit", "stuck_after_minutes"),
-        *("data_dir", "cache_dir", "secrets_dir", "log_level", "metrics_address"),
+        *("finish_within_s", "data_dir", "cache_dir", "secrets_dir", "log_level", "metrics_address"),
     ),
 }
 """Who needs which settings (`streams.topology` names these groups). What stands in none is for commands alone.
@@ -821,6 +821,14 @@ class Settings(SettingsPart):
         ge=1,
         description="a worker that is at one message (store: one batch) for longer than this ends itself, unless it "
         "hears a recording: that may take ten times its length; after three times the message becomes a dead letter",
+    )
+    finish_within_s: float = Field(
+        default=8,
+        ge=1,
+        le=4 * 3600,
+        description="so long a worker that is asked to stop, or whose stage is paused or drained, may take to finish "
+        "what it is at; what is not finished by then is handed back, and another worker does it. Whatever stops "
+        "workers must wait longer (systemd TimeoutStopSec, Kubernetes terminationGracePeriodSeconds)",
     )
     processing_objective_s: int = Field(
         default=900, ge=1, description="a call without outcome for longer than this counts as unaccounted"

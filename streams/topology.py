@@ -72,6 +72,8 @@ class StageEntry:
     """A stack runs it only where this setting has a value."""
     settings: tuple[str, ...] = ()
     """Groups of settings (`streams.settings`) that it needs beside those of Kafka and of what it asks."""
+    pauses_tenants: bool = False
+    """Whether it can do nothing for one tenant and go on for the others (`callstream pause STAGE --tenant`)."""
     variables: tuple[str, ...] = ()
     """How other variables begin that a supervisor hands on to it, beside those of the system; "" is every one."""
 
@@ -165,6 +167,7 @@ STAGES: tuple[StageEntry, ...] = (
         ),
         scales_by="cores and GPUs",
         builder="streams.stages.listen:build",
+        pauses_tenants=True,
         asks=("object store", "register"),
         settings=("hearing", "recordings", "transcripts", "keys", "audio keys", "transcript keys"),
         variables=("HF_", "TRANSFORMERS_"),
@@ -311,7 +314,7 @@ STAGES: tuple[StageEntry, ...] = (
         writes=(Writes(ALERTS_RAISED, "a surge of calls about a topic, found in ClickHouse"),),
         scales_by="one is enough",
         builder="streams.stages.watch:build",
-        asks=("ClickHouse",),
+        asks=("ClickHouse", "register"),
         settings=("surges",),
     ),
     StageEntry(
@@ -322,7 +325,7 @@ STAGES: tuple[StageEntry, ...] = (
         writes=(Writes(ALERTS_RAISED, "recordings that are missing, and that they have come"),),
         scales_by="one is enough",
         builder="streams.stages.reconcile:build",
-        asks=("ClickHouse",),
+        asks=("ClickHouse", "register"),
         settings=("reconciliation",),
     ),
     StageEntry(
@@ -330,7 +333,7 @@ STAGES: tuple[StageEntry, ...] = (
         "makes the roll-ups of KPIs for the days that were touched",
         scales_by="one is enough",
         builder="streams.stages.rollup:build",
-        asks=("ClickHouse",),
+        asks=("ClickHouse", "register"),
         settings=("rollups", "first contacts"),
     ),
     StageEntry(

@@ -17,7 +17,8 @@ def worker(
 ) -> None:
     """Run stages of the pipeline until SIGTERM or Ctrl-C.
 
-    One stage runs in this process; several stages run in a child process each.
+    One stage runs in this process; several stages run in a child process each. While a stage is paused or drained
+    (`callstream pause`, `callstream drain`), its worker waits.
     """
     unknown = [name for name in stages if name not in WORKER_NAMES]
     if unknown:
@@ -30,10 +31,13 @@ def worker(
         with sigterm_as_interrupt(), suppress(KeyboardInterrupt):
             run_workers(chosen, settings)
         return
-    from streams.worker import run_worker
+    from streams.worker import WorkerEnd, run_worker
 
-    code = run_worker(chosen[0], settings)
+    end = run_worker(chosen[0], settings)
     # The thread of the stage may still be recognising; its message is not acknowledged, so nothing is lost by going.
     sys.stdout.flush()
     sys.stderr.flush()
-    os._exit(code)
+    if end is WorkerEnd.PAUSED:
+        # In place of this process, under its number: no supervisor sees an end, and no model lies in memory meanwhile.
+        os.execv(sys.executable, sys.orig_argv)  # noqa: S606 - the command line that started this process
+    os._exit(0)

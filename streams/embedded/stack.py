@@ -25,6 +25,7 @@ from streams.adapters.kafka.client import apply_topics
 from streams.adapters.key_wrappers.from_settings import key_wrapper_from
 from streams.adapters.object_store.from_settings import whole_store_from
 from streams.adapters.register.migrate import migrate_register
+from streams.adapters.register.pauses import RegisterPauses
 from streams.adapters.register.register import Register
 from streams.adapters.register.wrapping_keys import ensure_current, is_known
 from streams.embedded import clickhouse_engine
@@ -38,6 +39,7 @@ from streams.ports import SystemClock
 from streams.runtime.child_records import ChildRecordFile
 from streams.runtime.free_space import lack_of_space
 from streams.runtime.loop import EXIT_BREAKER
+from streams.runtime.pauses import Pauses
 from streams.runtime.rule_signatures import kept_key_pair
 from streams.settings import CONFIG_VARIABLE, Settings, setting_fields
 from streams.stages.seal_transcripts import seal_those_in_clear
@@ -52,6 +54,8 @@ TellUser = Callable[[str], None]
 LOOK_AT_DISK_EVERY_S = 60.0
 
 SERVE_LISTENS_WITHIN_S = 120
+STOP_BESIDE_S = 2.0
+"""So long a worker may take to stop beside what it finishes; then it is killed."""
 """It waits for register, store and Kafka, which are there; on a busy machine its start alone takes twenty seconds."""
 
 STACK_FILE = "stack.toml"
@@ -153,8 +157,14 @@ class Stack:
         return stage in self._plan.stages and stage in stages_of(self._base)
 
     def _when_it_listens(self, serve: ChildSpec) -> ChildSpec:
-        """Who is told where recordings are taken in may send them at once."""
+        """Who is told where recordings are taken in may send them at once, unless somebody wants it to stand still."""
         host, port = self.settings.serve_host, self.settings.serve_port
+        register = Register.of(self.settings)
+        pauses = Pauses(RegisterPauses(register).every)
+        pauses.look()
+        register.close()
+        if pauses.stage_is_paused(serve.name):
+            return serve
         return replace(serve, ready=lambda: answers(host, port), ready_within_s=SERVE_LISTENS_WITHIN_S)
 
     def check(self) -> None:
@@ -307,7 +317,7 @@ def worker_spec(stage: str, number: int, settings: Settings, *, restart: bool) -
         # Whether a worker has joined its group shows in what it does; waiting for it would only cost time.
         ready=lambda: True,
         ready_within_s=5,
-        stop_grace_s=10,
+        stop_grace_s=settings.finish_within_s + STOP_BESIDE_S,
         restart=restart,
         # A wrong command line, a wrong setting, and a worker that stopped because nothing went right.
         stays_ended=frozenset({2, OperatorError.exit_code, EXIT_BREAKER}),

@@ -26,12 +26,14 @@ from streams.adapters.kafka.client import lags
 from streams.adapters.kafka.fetcher import KafkaAccessError
 from streams.adapters.kafka.waiting import oldest_unread
 from streams.adapters.register.outbox import Outbox
+from streams.adapters.register.pauses import RegisterPauses
 from streams.adapters.register.register import Register
 from streams.ports import Clock
 from streams.runtime.child_records import LOOP_WITHIN_S, ChildCondition, child_conditions
 from streams.runtime.free_space import lack_of_space
 from streams.runtime.heartbeat import WorkerCondition, conditions
 from streams.runtime.loop import refused_in_a_row
+from streams.runtime.pauses import Pause
 from streams.settings import Settings
 from streams.topology import WORKER_NAMES, consumer_groups
 
@@ -105,6 +107,8 @@ class PipelineStatus:
     disk is full."""
     outbox: OutboxLag | None = None
     """None where the register does not answer, which is a problem, or where there is none yet, which is not."""
+    pauses: Sequence[Pause] = ()
+    """Stages that are to stand still, and tenants for whom one does nothing; no problem, somebody wanted it."""
 
     @property
     def is_problem(self) -> bool:
@@ -118,6 +122,7 @@ class PipelineStatus:
         return plain | {
             "oldest_unaccounted": oldest.isoformat() if oldest else None,
             "problems": [*self.problems, *self.local.problems],
+            "pauses": [{**asdict(each), "since": each.since.isoformat()} for each in self.pauses],
         }
 
     def summary(self) -> str:
@@ -156,7 +161,19 @@ def _look(settings: Settings, clock: Clock, problems: Sequence[str]) -> Pipeline
         local=LocalWorkers.of(settings.data_dir),
         problems=(*_refused_canary(settings), *of_register, *problems),
         outbox=outbox,
+        pauses=standing_pauses(settings),
     )
+
+
+def standing_pauses(settings: Settings) -> list[Pause]:
+    """Those in the register; none where it does not answer, which `outbox_lag` tells."""
+    register = Register.of(settings)
+    try:
+        return RegisterPauses(register).every()
+    except (RetryableError, OperatorError):
+        return []
+    finally:
+        register.close()
 
 
 def outbox_lag(settings: Settings, now: datetime) -> tuple[OutboxLag | None, tuple[str, ...]]:
@@ -212,6 +229,13 @@ def status_tables(status: PipelineStatus) -> Iterator[Table]:
         waits = _in_seconds(status.outbox.oldest_waits_s)
         lag.add_row("relay", "outbox of the register", str(status.outbox.events), waits)
     yield lag
+    if status.pauses:
+        pauses = Table("stage", "tenant", "is", "since (UTC)", "by", "why", title="paused")
+        for pause in status.pauses:
+            how = "paused" if pause.kind == "pause" else "drained"
+            since = f"{pause.since:%Y-%m-%d %H:%M:%S}"
+            pauses.add_row(pause.stage, pause.tenant_id or "all", how, since, Text(pause.actor), Text(pause.why))
+        yield pauses
     yield from _local_tables(status.local)
     outcomes = Table("outcome", "calls", title="outcomes")
     for outcome, calls in status.outcomes.items():

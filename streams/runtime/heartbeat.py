@@ -125,6 +125,8 @@ class HeartbeatFile:
         self._next_s = 0.0
         self._sequence = 0
         self._writes = True
+        self.paused = False
+        """Whether the stage is to stand still: then nothing has to move."""
 
     def start(self) -> None:
         """Write it for the first time, and take away those of former workers of the stage that run no more."""
@@ -151,6 +153,7 @@ class HeartbeatFile:
             self._longest_work_s(),
             self._pulse.loops,
             self._metrics_address(),
+            self.paused,
         )
         try:
             self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -161,13 +164,18 @@ class HeartbeatFile:
                 log.warning("%s: no heartbeat can be written: %s", self._stage, os.strerror(error.errno or 0))
             self._writes = False
 
+    def stand_still(self) -> None:
+        """The stage is paused from now on. Written at once: whoever takes the place of this process needs a while."""
+        self.paused, self._next_s = True, 0.0
+        self.keep_up()
+
     def remove(self) -> None:
         """The worker ends in good order."""
         with suppress(OSError):
             self._path.unlink(missing_ok=True)
 
 
-WorkerState = Literal["works", "starts", "frozen", "gone"]
+WorkerState = Literal["works", "starts", "paused", "frozen", "gone"]
 
 
 @dataclass(frozen=True)
@@ -182,6 +190,7 @@ class Heartbeat:
     longest_work_s: float
     loops: tuple[LoopPulse, ...]
     metrics_address: str = ""
+    paused: bool = False
 
 
 _FORM = TypeAdapter(Heartbeat)
@@ -208,7 +217,7 @@ class WorkerCondition:
     def is_problem(self) -> bool:
         """Whether somebody has to look. A worker that is gone may just be started again."""
         match self.state:
-            case "works":
+            case "works" | "paused":
                 return False
             case "starts":
                 return self.for_s > START_WITHIN_S
@@ -245,6 +254,8 @@ def _condition(beat: Heartbeat, at: tuple[str, ...], now_s: float) -> WorkerCond
         return in_state("gone", silent_s if silent_s >= 0 else now_s)
     if silent_s > SILENT_AFTER_S:
         return in_state("frozen", silent_s)
+    if beat.paused:
+        return in_state("paused", now_s - beat.started_s)
     if not beat.loops:
         return in_state("starts", now_s - beat.started_s)
     ages_s = {loop.name: now_s - loop.last_s for loop in beat.loops}

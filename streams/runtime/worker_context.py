@@ -14,6 +14,7 @@ from streams.runtime.crash_guard import CrashGuard, Quarantine
 from streams.runtime.heartbeat import LONGEST_STEP_S, Pulse
 from streams.runtime.loop import REFUSALS_FILE, Loop, PollWorkPublishCommit, Streak, insist, no_audio, nothing
 from streams.runtime.metrics import WorkerMetrics
+from streams.runtime.pauses import Pauses
 from streams.runtime.stage import Stage
 from streams.runtime.watchdog import Watchdog
 from streams.settings import Settings
@@ -31,6 +32,8 @@ class WorkerContext:
     publisher: Callable[[], PublisherPort]
     stop: threading.Event = field(default_factory=threading.Event)
     pulse: Pulse = field(default_factory=Pulse)
+    pauses: Pauses = field(default_factory=Pauses.none)
+    """A stage that is paused as a whole is stopped from outside; it need not ask about itself."""
 
     @cached_property
     def metrics(self) -> WorkerMetrics:

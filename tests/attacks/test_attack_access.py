@@ -139,7 +139,7 @@ SECRETS = {
     "received_keys": ("serve", "receive"),
     "register_url": (
         *("serve", "listen", "receive", "sweep", "relay", "collect", "audit", "judge", "store", "second_read"),
-        *("notify", "keep", "play"),
+        *("notify", "keep", "play", "watch", "reconcile", "rollup"),
     ),
     "audit_checkpoint_secret": ("audit",),
 }

@@ -24,7 +24,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.types import TypeDecorator
 
-REVISIONS: tuple[str, ...] = ("0001", "0002", "0003", "0004", "0005", "0006", "0007", "0008", "0009", "0010")
+REVISIONS: tuple[str, ...] = ("0001", "0002", "0003", "0004", "0005", "0006", "0007", "0008", "0009", "0010", "0011")
 """The migrations that there are, the oldest first; the last one is what this release works with."""
 
 TENANT_LENGTH = 64
@@ -661,3 +661,17 @@ sent_reports = Table(
     CheckConstraint("state IN ('sending', 'sent', 'later', 'refused')", name="state"),
 )
 """Reports by mail: what became of each period at each recipient."""
+
+pauses = Table(
+    "pauses",
+    metadata,
+    Column("stage", String(SLUG_LENGTH), primary_key=True),
+    Column("tenant_id", String(TENANT_LENGTH), primary_key=True),
+    Column("kind", String(16), nullable=False),
+    Column("why", String(256), nullable=False),
+    Column("actor", String(PERSON_LENGTH), nullable=False),
+    Column("since", UtcTime, nullable=False),
+    CheckConstraint("kind IN ('pause', 'drain')", name="kind"),
+)
+"""Stages that are to stand still until somebody resumes them; with a tenant, they do nothing for that tenant alone. The
+tenant is empty where it is the whole stage."""

@@ -1,6 +1,6 @@
 """Entries in the audit log for what commands show or do, before they show or do it (R36)."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -58,4 +58,28 @@ def access_entry(
             **({"filters": ",".join(sorted(set(filters)))} if filters else {}),
             **({} if calls_count is None else {"calls": calls_count}),
         },
+    )
+
+
+def act_entry(
+    action: str,
+    tenant: str | None,
+    who: "PermittedCommand",
+    *,
+    object_kind: str,
+    object_id: str,
+    personal: Mapping[str, str] | None = None,
+) -> AuditEntry:
+    """What `who` does by a command to a part of the system, for one tenant or for all."""
+    return AuditEntry(
+        at=SystemClock().now(),
+        actor=who.actor.actor_id,
+        role=who.role,
+        action=action,
+        tenant_id=tenant or ALL_TENANTS,
+        result="done",
+        client="cli",
+        object_kind=object_kind,
+        object_id=object_id,
+        personal=dict(personal or {}),
     )

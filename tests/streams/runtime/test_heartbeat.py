@@ -185,3 +185,14 @@ def test_of_a_real_worker_one_sees_that_it_waits_and_that_it_was_killed_until_th
 
 def states_in(data_dir: Path) -> list[tuple[int, str]]:
     return [(each.pid, each.state) for each in conditions(data_dir)]
+
+
+def test_a_worker_whose_stage_is_paused_need_not_move(tmp_path: Path) -> None:
+    worker = Worker(tmp_path)
+    worker.file.paused = True
+    found = worker.later(30 * 24 * 3600)
+    assert (found.state, found.is_problem) == ("paused", False)
+    silent = worker.later(2 * SILENT_AFTER_S, main_thread_runs=False)
+    assert silent.state == "frozen", "its process must run all the same"
+    worker.file.paused = False
+    assert worker.later(2 * START_WITHIN_S).state == "starts"
