@@ -68,9 +68,16 @@ test: $(STAMP) ## units, contracts on fakes, and one run on the embedded stack w
 test-all: $(STAMP) .venv-dbt/.installed ## everything but make nightly: engines, brokers, faults; Kafka, S3 servers, PostgreSQL where they can be had
 	@$(BIN)/pytest $(PARALLEL) $(REPORT) -m "not transformers and not superset and not long"
 
+BROKER ?= both
+SEEDS  ?= 1-5
+AGAIN  ?=
+chaos: $(STAMP) ## break a whole stack in seeded ways and look what is lost; SEEDS=1-200 BROKER=kafka|tansu|both AGAIN=--again
+	@$(BIN)/python -m tests.chaos --broker $(BROKER) --seeds $(SEEDS) $(AGAIN)
+
 nightly: test-transformers superset ## what takes too long for every change; write its result into docs/nightly.md
 	@$(BIN)/pytest -m "long and not transformers and not superset"
 	@$(BIN)/pytest $(PARALLEL) --hypothesis-profile=thorough -m "hypothesis and not long"
+	@$(BIN)/python -m tests.chaos --seeds 1-100
 	@$(BIN)/python benchmarks/judge.py
 	@$(BIN)/python benchmarks/pipeline_overhead.py
 

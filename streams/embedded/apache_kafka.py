@@ -275,8 +275,12 @@ def java_binary() -> Path:
     )
 
 
-def apache_kafka_spec(data_dir: Path, libs: Sequence[Path], port: int, controller_port: int) -> ChildSpec:
+def apache_kafka_spec(
+    data_dir: Path, libs: Sequence[Path], port: int, controller_port: int, advertised_port: int | None = None
+) -> ChildSpec:
     """The broker on two loopback ports, with everything it keeps in `data_dir`.
+
+    Where a proxy stands before it, clients are told to come to the advertised port.
 
     Writes its configuration and, the first time, formats its storage, which takes about a second. The ports may differ
     from those of an earlier run. Started again when it dies: nothing is lost. Raises `JavaMissingError`,
@@ -289,7 +293,7 @@ def apache_kafka_spec(data_dir: Path, libs: Sequence[Path], port: int, controlle
     data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
     data_dir.chmod(0o700)
     own_password = secrets.token_urlsafe(24)
-    properties = server_properties(port, controller_port, own_password)
+    properties = server_properties(port, controller_port, own_password, advertised_port)
     write_private(data_dir / "server.properties", properties)
     (data_dir / "log4j2.properties").write_text(_LOG4J2_PROPERTIES, encoding="ascii")
     _clear(data_dir / "tmp")
@@ -367,7 +371,7 @@ def _login(mechanism: str, user: str, password: str) -> dict[str, str | int | fl
     }
 
 
-def server_properties(port: int, controller_port: int, own_password: str) -> str:
+def server_properties(port: int, controller_port: int, own_password: str, advertised_port: int | None = None) -> str:
     """The broker's configuration. What is not named here is at Kafka's default.
 
     Nobody reaches either port without a password: clients log in by SCRAM, the broker to itself by `own_password`.
@@ -382,7 +386,7 @@ def server_properties(port: int, controller_port: int, own_password: str) -> str
         "controller.quorum.voters": f"1@{LOOPBACK}:{controller_port}",
         "controller.listener.names": "CONTROLLER",
         "listeners": f"CLIENTS://{LOOPBACK}:{port},CONTROLLER://{LOOPBACK}:{controller_port}",
-        "advertised.listeners": f"CLIENTS://{LOOPBACK}:{port}",
+        "advertised.listeners": f"CLIENTS://{LOOPBACK}:{advertised_port or port}",
         "inter.broker.listener.name": "CLIENTS",
         "listener.security.protocol.map": "CLIENTS:SASL_PLAINTEXT,CONTROLLER:SASL_PLAINTEXT",
         "sasl.mechanism.inter.broker.protocol": "PLAIN",

