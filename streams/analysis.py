@@ -47,6 +47,13 @@ def build_engine(settings: Settings) -> SpeechEngine:
     return settings.engine.build(settings.cache_dir)
 
 
+def hears_several(settings: Settings) -> bool:
+    """Whether everything that hears may be used by several threads at once; else calls are heard one after the other,
+    and only what is around that is done beside it."""
+    checkpoints = settings.emotion_sound_checkpoint or settings.emotion_text_checkpoint
+    return settings.engine.hears_several and not checkpoints and settings.part(SpeakerSettings).speaker_models is None
+
+
 def judge_settings(settings: Settings) -> JudgeSettings:
     """What `judge` needs of the settings."""
     return JudgeSettings(

@@ -98,6 +98,37 @@ class AlertSource(Protocol):
         ...
 
 
+Place = tuple[str, int]
+"""Topic and partition."""
+
+PlaceCommits = Mapping[Place, tuple[int, str]]
+"""Topic and partition → offset and metadata of a commit."""
+
+
+class LaneSource(Protocol):
+    """Where a stage reads several topics as one member of its group, and finishes records in any order.
+
+    It calls back from within `read`: with the partitions that it was given and how far each was done, and when all of
+    them are taken away. What was not committed then, another member reads.
+    """
+
+    def read(self, most: int, wait_s: float) -> Sequence[ConsumerRecord]:
+        """What is there, at most so much. Must be called every few minutes. Raises `RetryableError`."""
+        ...
+
+    def hold(self, places: Collection[Place]) -> None:
+        """Read nothing of these for now, and of all others go on."""
+        ...
+
+    def commit(self, commits: PlaceCommits) -> None:
+        """Everything before each offset is done, and what its metadata say. Raises `RetryableError`."""
+        ...
+
+    def close(self) -> None:
+        """Leave the group."""
+        ...
+
+
 class ObjectMissingError(Exception):
     """There is no object under that key."""
 

@@ -41,7 +41,7 @@ from schemas.config.time_zones import time_zone
 from schemas.errors import OperatorError
 from schemas.found import FoundError, find_classes, find_kinds
 from schemas.messages.pii import PiiKind
-from schemas.messages.topics import MASKED_DAYS
+from schemas.messages.topics import LANES, MASKED_DAYS
 from streams.ports import KeyWrapperSettings, ObjectStoreSettings
 
 log = logging.getLogger(__name__)
@@ -142,6 +142,7 @@ _GROUPS: Mapping[str, tuple[str, ...]] = {
         *("speech_engine", "crosstalk_gate_db", "emotion", "emotion_heads"),
         *("emotion_sound_checkpoint", "emotion_text_checkpoint", "emotion_device"),
         *("min_call_ms", "unsealed_recordings", "convert_recordings_to"),
+        *("listen_at_once", "listen_lane_weights", "listen_window_calls"),
     ),
     "recordings": ("max_call_minutes", "max_recording_bytes"),
     "transcripts": ("pii_keep_last", "chinese_script"),
@@ -176,7 +177,7 @@ _GROUPS: Mapping[str, tuple[str, ...]] = {
     ),
     "collecting": (
         *("collect_from", "collect_names", "collect_name_times", "collect_usual_file", "collect_settle_s"),
-        *("collect_finished", "collect_every_s"),
+        *("collect_finished", "collect_lane", "collect_every_s"),
     ),
     "purging": ("clickhouse_keeper_url", "receipts_key_file"),
     "playing": ("play_host", "play_port", "play_requests", "play_most_bytes"),
@@ -520,6 +521,10 @@ class Settings(SettingsPart):
         default="delete",
         description="collect: what becomes of a recording in clear once it is sealed: delete it, or keep it in done/",
     )
+    collect_lane: Literal["live", "backfill"] = Field(
+        default="live",
+        description="collect: backfill where the inbox holds recordings of the past, for which no live call is to wait",
+    )
     collect_every_s: float = Field(default=0.5, gt=0, description="collect: pause between two looks")
     play_host: str = Field(
         default="127.0.0.1",
@@ -808,6 +813,23 @@ class Settings(SettingsPart):
 
     sink_batch_messages: int = Field(default=500, ge=1, description="store: messages per insert at most")
     sink_batch_ms: int = Field(default=1_000, ge=1, description="store: wait at most this long to fill a batch")
+    listen_at_once: int = Field(
+        default=2,
+        ge=1,
+        le=64,
+        description="listen: calls of one worker that are under way at the same time; a recogniser on a CPU shares its "
+        "threads between them, a service or a GPU hears them side by side",
+    )
+    listen_lane_weights: str = Field(
+        default="live:8,backfill:1,redo:1",
+        description="listen: how much of its time each lane gets while others wait, too; nobody waits for ever",
+    )
+    listen_window_calls: int = Field(
+        default=20_000,
+        ge=10,
+        le=1_000_000,
+        description="listen: calls of one lane that a worker reads ahead, to choose fairly among them; some 3 kB each",
+    )
     retry_max_wait_s: float = Field(
         default=30, gt=0, description="longest pause between two attempts at the same message"
     )
@@ -1054,6 +1076,19 @@ class Settings(SettingsPart):
                 raise PydanticCustomError("pii_keep_last", "write it as bank_card:4,mobile:4, at most four digits each")
         return text
 
+    @field_validator("listen_lane_weights")
+    @classmethod
+    def _weighs_every_lane(cls, text: str) -> str:
+        try:
+            weights = _weights_of(text)
+        except ValueError:
+            weights = {}
+        if set(weights) != set(LANES) or not all(0.01 <= weight <= 1_000 for weight in weights.values()):
+            raise PydanticCustomError(
+                "listen_lane_weights", f"write it as live:8,backfill:1,redo:1: each of {', '.join(LANES)}, 0.01 to 1000"
+            )
+        return text
+
     @field_validator("sound_mergers")
     @classmethod
     def _names_sounds(cls, text: str) -> str:
@@ -1072,6 +1107,11 @@ class Settings(SettingsPart):
         """Kind of number → how many of its last digits stay readable."""
         parts = [part.partition(":") for part in filter(None, self.pii_keep_last.split(","))]
         return {cast(PiiKind, kind.strip()): int(kept) for kind, _, kept in parts}
+
+    @property
+    def lane_weights(self) -> dict[str, float]:
+        """Lane of `listen` → its weight."""
+        return _weights_of(self.listen_lane_weights)
 
     def part(self, model: type[P]) -> P:
         """The settings that a component declared; its defaults where none were read."""
@@ -1217,6 +1257,12 @@ def host_and_port(address: str) -> tuple[str, int]:
     if not (colon and host and port.isascii() and port.isdecimal() and int(port) <= 65_535):
         raise ValueError("it must be host:port, such as 127.0.0.1:9464 or 0.0.0.0:9464; port 0 is a free one")
     return host, int(port)
+
+
+def _weights_of(text: str) -> dict[str, float]:
+    """Raises `ValueError`."""
+    parts = [part.partition(":") for part in text.split(",")]
+    return {name.strip(): float(weight) for name, _, weight in parts}
 
 
 def _names(text: str) -> list[str]:

@@ -14,11 +14,13 @@ from schemas.messages.topics import (
     ALERTS_RAISED,
     AUDIT_CHECKPOINTS,
     CALLS_ANALYZED,
+    CALLS_BACKFILLED,
     CALLS_DEAD_LETTERS,
     CALLS_ENDED,
     CALLS_LISTED,
     CALLS_RATED,
     CALLS_REANALYZED,
+    CALLS_REANNOUNCED,
     CALLS_TRANSCRIBED,
     CUSTODY_CHANGED,
     FACTS_RECEIVED,
@@ -90,6 +92,8 @@ STAGES: tuple[StageEntry, ...] = (
         "takes in a finished recording, stores it and announces the call",
         writes=(
             Writes(CALLS_ENDED, "announce a recording that is durable in the object store"),
+            Writes(CALLS_BACKFILLED, "announce a recording of the past, which live calls do not wait for"),
+            Writes(CALLS_REANNOUNCED, "have a call heard once more"),
             Writes(TRANSCRIPTS_RECEIVED, "announce a transcript that was made elsewhere and is sealed in the store"),
         ),
         scales_by="runs in `callstream publish`",
@@ -120,7 +124,10 @@ STAGES: tuple[StageEntry, ...] = (
     StageEntry(
         "collect",
         "takes in recordings that telephony leaves in a folder or a bucket",
-        writes=(Writes(CALLS_ENDED, "announce a recording that lay there and is sealed now"),),
+        writes=(
+            Writes(CALLS_ENDED, "announce a recording that lay there and is sealed now"),
+            Writes(CALLS_BACKFILLED, "announce a recording of an inbox with recordings of the past"),
+        ),
         scales_by="one for each folder or bucket",
         builder="streams.stages.collect:build",
         asks=("object store", "register"),
@@ -160,7 +167,11 @@ STAGES: tuple[StageEntry, ...] = (
     StageEntry(
         "listen",
         "hears a recording: who said what, when and how; the only stage that sees audio",
-        reads=(Reads(CALLS_ENDED, "fetch the recording and recognise it"),),
+        reads=(
+            Reads(CALLS_ENDED, "fetch the recording and recognise it"),
+            Reads(CALLS_BACKFILLED, "the same, where live calls leave room"),
+            Reads(CALLS_REANNOUNCED, "the same once more, where live calls leave room"),
+        ),
         writes=(
             Writes(CALLS_TRANSCRIBED, "what was said, or why the recording could not be heard"),
             Writes(CALLS_DEAD_LETTERS, "an event that can never be processed"),
@@ -271,6 +282,8 @@ STAGES: tuple[StageEntry, ...] = (
         "decides how long each call is kept, and has what is due archived or destroyed",
         reads=(
             Reads(CALLS_ENDED, "decide by the event how long the call is kept, and open the case of a legal hold"),
+            Reads(CALLS_BACKFILLED, "the same of past calls"),
+            Reads(CALLS_REANNOUNCED, "the same of calls that are heard once more"),
             Reads(CALLS_ANALYZED, "decide again by what was said"),
             Reads(CALLS_REANALYZED, "decide again, after live traffic", group="keep.history"),
         ),
@@ -288,6 +301,8 @@ STAGES: tuple[StageEntry, ...] = (
         "writes every topic that people query into ClickHouse",
         reads=(
             Reads(CALLS_ENDED, "account for every call"),
+            Reads(CALLS_BACKFILLED, "account for past calls"),
+            Reads(CALLS_REANNOUNCED, "account for calls that are heard once more"),
             Reads(CALLS_LISTED, "rows of calls that the exchange lists"),
             Reads(CALLS_TRANSCRIBED, "rows of what was said"),
             Reads(CALLS_ANALYZED, "rows of calls, findings and outcomes"),
@@ -320,7 +335,10 @@ STAGES: tuple[StageEntry, ...] = (
     StageEntry(
         "reconcile",
         "finds calls that the exchange lists and of which no recording came",
-        reads=(Reads(CALLS_ENDED, "see how old the oldest event is that is not stored yet", whole=True),),
+        reads=tuple(
+            Reads(topic, "see how old the oldest event is that is not stored yet", whole=True)
+            for topic in (CALLS_ENDED, CALLS_BACKFILLED, CALLS_REANNOUNCED)
+        ),
         looks_at_groups=("store",),
         writes=(Writes(ALERTS_RAISED, "recordings that are missing, and that they have come"),),
         scales_by="one is enough",

@@ -26,7 +26,7 @@ from schemas.messages.fact_received import FactReceived
 from schemas.messages.recording_accessed import RecordingAccessed
 from schemas.messages.records import EPOCH
 from schemas.messages.rules_published import RulesPublished
-from schemas.messages.topics import CALLS_ENDED
+from schemas.messages.topics import LANE_OF
 from schemas.messages.transcript import Segment, Transcript
 from schemas.messages.verdict_given import VerdictGiven
 
@@ -102,7 +102,7 @@ def rows_for_unreadable(
     `call` is tenant and call id where the key of the message tells them. Nothing for other topics than that of the
     call events: only an event needs an outcome.
     """
-    if topic != CALLS_ENDED.name:
+    if topic not in LANE_OF:
         return {}
     return {
         OUTCOMES: [
@@ -552,7 +552,7 @@ def _outcome_row(
 def _refused_call(letter: DeadLetter) -> tuple[str, str] | None:
     if letter.tenant_id and letter.call_id:
         return letter.tenant_id, letter.call_id
-    if letter.source_topic == CALLS_ENDED.name:
+    if letter.source_topic in LANE_OF:
         return _call_named_by_place(letter.source_topic, letter.source_partition, letter.source_offset)
     return None
 

@@ -97,7 +97,8 @@ class Recognition:
 
 
 class SpeechEngine(Protocol):
-    """A recogniser. Built once per worker; one method, called from one thread."""
+    """A recogniser. Built once per worker; one method, called from one thread at a time unless its settings say that
+    several may (`EngineSettings.hears_several`)."""
 
     @property
     def identity(self) -> EngineIdentity:
@@ -124,6 +125,9 @@ class EngineSettings(SettingsPart, ABC):
 
     kind: ClassVar[str]
     """The value of `speech_engine` that chooses it."""
+
+    hears_several: ClassVar[bool] = False
+    """Whether several threads may call `recognize` at the same time."""
 
     def lacking(self) -> str | None:
         """What else must be set before this recogniser can be chosen, as it ends a sentence; None where it can be."""

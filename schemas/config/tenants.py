@@ -110,6 +110,12 @@ class TenantEntry(Record):
         description="class of the retention file: days that its recordings are kept at least, never below the floor",
     )
     exports: TenantExports = TenantExports()
+    weight: float = Field(
+        default=1,
+        ge=0.01,
+        le=100,
+        description="how much of `listen` it gets while calls of others wait, too: 2 is twice as much as 1",
+    )
 
 
 class IndustryEntry(Record):
@@ -148,6 +154,10 @@ class Tenants(Record):
     def convert_recordings_to(self, tenant: str) -> RecordingFormat | None:
         """Of a tenant; None where the settings hold."""
         return next((one.convert_recordings_to for one in self.tenants if one.id == tenant), None)
+
+    def weight(self, tenant: str) -> float:
+        """How much it gets of what tenants share."""
+        return next((one.weight for one in self.tenants if one.id == tenant), 1.0)
 
     def exports(self, tenant: str) -> TenantExports:
         """How exports of a tenant are approved."""

@@ -32,6 +32,12 @@ class ConsumerRecord:
         """`topic/partition/offset`: for logs, and the name of a message that has no readable id."""
         return f"{self.topic}/{self.partition}/{self.offset}"
 
+    @property
+    def title(self) -> str:
+        """Its position, and its call where its key tells it: whoever reads the log can look at it."""
+        call = call_of_key(self.key)
+        return self.position + (f" (call {'/'.join(call)})" if call else "")
+
 
 @dataclass(frozen=True)
 class ProducerRecord:

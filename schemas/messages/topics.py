@@ -4,10 +4,10 @@ How many partitions there are, and how long they are kept, is what one machine n
 (`schemas/config/topics_file.py`).
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from hashlib import sha256
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, Literal, TypeVar
 
 from schemas.errors import InvalidMessageError, UnreadableBatchError
 from schemas.messages.alert import Alert
@@ -149,6 +149,18 @@ class Topic(Generic[M]):
 
 
 CALLS_ENDED = Topic("calls.ended.v1", CallEnded, "a call is over and its recording is durable", from_outside=True)
+CALLS_BACKFILLED = Topic(
+    "calls.backfilled.v1",
+    CallEnded,
+    "a past call whose recording was taken in in bulk: the lane beside calls.ended.v1 that live calls never wait for",
+    from_outside=True,
+)
+CALLS_REANNOUNCED = Topic(
+    "calls.reannounced.v1",
+    CallEnded,
+    "a call that is to be heard once more, by another recogniser: the lane for what is done again",
+    from_outside=True,
+)
 CALLS_LISTED = Topic(
     "calls.listed.v1",
     CallListed,
@@ -272,6 +284,20 @@ CALLS_DEAD_LETTERS = Topic(
     partitions=1,
     retention_ms=400 * DAY_MS,
 )
+
+Lane = Literal["live", "backfill", "redo"]
+"""How urgent it is that a call is heard."""
+
+LANES: Mapping[Lane, Topic[CallEnded]] = {
+    "live": CALLS_ENDED,
+    "backfill": CALLS_BACKFILLED,
+    "redo": CALLS_REANNOUNCED,
+}
+"""Each has a topic of its own, because a log is read in its order. All must have the same number of partitions: what is
+announced of one call then comes to one worker, whatever the lane."""
+
+LANE_OF: Mapping[str, Lane] = {topic.name: lane for lane, topic in LANES.items()}
+"""By the name of the topic."""
 
 AnyTopic = Topic[Any]
 

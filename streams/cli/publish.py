@@ -9,7 +9,7 @@ import typer
 
 from schemas.config.tenants import read_tenants
 from schemas.errors import InvalidCallError
-from schemas.messages.topics import TRANSCRIPTS_RECEIVED
+from schemas.messages.topics import TRANSCRIPTS_RECEIVED, Lane
 from streams.cli.command_settings import command_settings
 from streams.cli.console.options import JsonOption
 from streams.cli.console.output import print_json
@@ -67,6 +67,13 @@ def publish(
         str | None,
         typer.Option(help="Role of each channel, such as agent,customer; by default what is said tells who is who."),
     ] = None,
+    lane: Annotated[
+        Lane,
+        typer.Option(
+            help="live; backfill for recordings of the past, for which no live call is to wait; redo to have calls "
+            "heard once more that were taken in before: of use where another recogniser hears now."
+        ),
+    ] = "live",
     as_json: JsonOption = False,
 ) -> None:
     """Send recordings of your own through the pipeline.
@@ -81,6 +88,8 @@ def publish(
     recordings, transcripts = files or [], transcript or []
     if not recordings and not transcripts:
         raise typer.BadParameter("give recordings, or transcripts with --transcript", param_hint="FILES")
+    if lane != "live" and transcripts:
+        raise typer.BadParameter("lanes are for recordings: nobody has to hear a transcript", param_hint="--lane")
     if call_id and len(recordings) + len(transcripts) > 1:
         raise typer.BadParameter("one call id cannot name several recordings", param_hint="--call-id")
     if channel_roles and transcripts:
@@ -121,7 +130,7 @@ def publish(
     publisher = Publisher(settings)
     published: list[dict[str, str]] = []
     for file, call in chain(
-        _publish_recordings(recordings, facts_of, settings, publisher),
+        _publish_recordings(recordings, facts_of, settings, publisher, lane),
         _publish_transcripts(transcripts, facts_of, settings, publisher),
     ):
         published.append({"file": str(file), "tenant_id": call.tenant_id, "call_id": call.call_id})
@@ -132,7 +141,7 @@ def publish(
 
 
 def _publish_recordings(
-    files: Sequence[Path], facts_of: FactsOfFile, settings: Settings, publisher: "PublisherPort"
+    files: Sequence[Path], facts_of: FactsOfFile, settings: Settings, publisher: "PublisherPort", lane: Lane
 ) -> "Iterator[tuple[Path, CallFacts]]":
     """Each call, once it is durable.
 
@@ -144,7 +153,7 @@ def _publish_recordings(
     if not files:
         return
     with DecoderProcess() as decoder:
-        take_in = take_in_from(settings, publisher, decoder.probe)
+        take_in = take_in_from(settings, publisher, decoder.probe, lane=lane)
         for file in files:
             try:
                 taken = take_in_file(take_in, file, facts_of(file), settings.max_recording_bytes, source="publish")

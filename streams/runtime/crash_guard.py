@@ -124,7 +124,11 @@ class CrashGuard:
         with _refusal_of_the_disk_waits(quarantine.folder):
             quarantine.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             self._suspects = quarantine.suspects()
-        self._records: Sequence[ConsumerRecord] = ()
+        self._records: list[ConsumerRecord] = []
+
+    def is_suspect(self, record: ConsumerRecord) -> bool:
+        """Whether it is to be worked on alone: with nothing else between `enter` and `leave`."""
+        return record.position in self._suspects
 
     def parts(self, records: Sequence[ConsumerRecord]) -> Iterator[Sequence[ConsumerRecord]]:
         """The records in their order, suspects alone."""
@@ -141,27 +145,39 @@ class CrashGuard:
             yield together
 
     def enter(self, records: Sequence[ConsumerRecord]) -> Sequence[ProducerRecord]:
-        """These are worked on from now on. What to write instead where the record is given up: its dead letter."""
+        """These are worked on from now on, beside what was entered before and not left.
+
+        What to write instead where the record is given up: its dead letter.
+        """
         known = self._suspects.get(records[0].position) if len(records) == 1 else None
         if known is not None and (known.state != "suspect" or known.ends >= self._limit):
-            self._records = records
+            self._records += records
             self._suspects[known.position] = replace(known, state="given_up")
             error = EndedTheWorkerError([f"the worker ended {known.ends} times while it worked on this message"])
             return (self.letter_of(records[0], error),)
+        self._note([*self._records, *records])
+        self._records += records
+        return ()
+
+    def _note(self, records: Sequence[ConsumerRecord]) -> None:
         places = [_place(record) for record in records]
         _note(self._file, {"stage": self._stage, "process": asdict(ProcessIdentity.own()), "records": places})
-        self._records = records
-        return ()
 
     def letter_of(self, record: ConsumerRecord, error: InvalidMessageError) -> ProducerRecord:
         """The dead letter of a record that is given up."""
         return CALLS_DEAD_LETTERS.record(dead_letter_for(self._stage, record, None, error, self._clock.now()))
 
-    def leave(self) -> None:
-        """They are done, or will be tried again in good order."""
+    def leave(self, records: Sequence[ConsumerRecord] | None = None) -> None:
+        """These, or all, are done, or will be tried again in good order."""
+        left = list(self._records if records is None else records)
+        positions = {record.position for record in left}
+        stays = [record for record in self._records if record.position not in positions]
         with _refusal_of_the_disk_waits(self._quarantine.folder):
-            self._file.unlink(missing_ok=True)
-            for record in self._records:
+            if stays:
+                self._note(stays)
+            else:
+                self._file.unlink(missing_ok=True)
+            for record in left:
                 known = self._suspects.pop(record.position, None)
                 if known is None:
                     continue
@@ -169,7 +185,7 @@ class CrashGuard:
                     self._quarantine.put(known)
                 else:
                     self._quarantine.forget(known.position)
-        self._records = ()
+        self._records = stays
 
     @staticmethod
     def forget_own(quarantine: Quarantine) -> None:

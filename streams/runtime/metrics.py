@@ -23,7 +23,7 @@ from schemas.messages.alert_delivery import DeliveryOutcome
 from schemas.messages.dead_letter import DeadLetter
 from schemas.messages.outcome import OUTCOMES
 from schemas.messages.records import ConsumerRecord, ProducerRecord
-from schemas.messages.topics import CALLS_DEAD_LETTERS, CALLS_ENDED, CALLS_TRANSCRIBED, TOPICS, TRANSCRIPTS_RECEIVED
+from schemas.messages.topics import CALLS_DEAD_LETTERS, CALLS_TRANSCRIBED, LANE_OF, LANES, TOPICS, TRANSCRIPTS_RECEIVED
 from streams.runtime.system_of_error import SYSTEMS, system_of
 
 disable_created_metrics()  # type: ignore[no-untyped-call]  # a second series for each, which nobody asks for
@@ -34,7 +34,6 @@ PREFIX = "callstream_"
 Kind = Literal["counter", "gauge", "histogram"]
 MessageResult = Literal["done", "dead_letter", "retried"]
 TimedStep = Literal["poll", "load", "step", "save", "work", "publish", "commit"]
-Lane = Literal["live", "backfill", "redo"]
 RejectedReason = Literal["no_speech", "repetition", "known_phantom", "low_confidence"]
 ALERT_STATES: tuple[str, ...] = ("raised", *get_args(DeliveryOutcome))
 
@@ -272,7 +271,7 @@ _CLOSED: Mapping[str, Collection[str]] = {
     "step": frozenset(get_args(TimedStep)),
     "outcome": frozenset(OUTCOMES),
     "state": frozenset(ALERT_STATES),
-    "lane": frozenset(get_args(Lane)),
+    "lane": frozenset(LANES),
     "reason": frozenset(get_args(RejectedReason)),
     "system": SYSTEMS,
     "status": frozenset(("1xx", "2xx", "3xx", "4xx", "5xx")),
@@ -286,7 +285,7 @@ _FROM_THE_START: Mapping[str, tuple[str, Collection[str]]] = {
 }
 """Metrics with one label whose values stand at 0 before the first event, so that their rates are right from there."""
 
-_CALLS_BEGIN_IN = frozenset((CALLS_ENDED.name, TRANSCRIPTS_RECEIVED.name, CALLS_TRANSCRIBED.name))
+_CALLS_BEGIN_IN = frozenset((*LANE_OF, TRANSCRIPTS_RECEIVED.name, CALLS_TRANSCRIBED.name))
 """A call whose message of one of these is refused ends with that."""
 
 

@@ -45,8 +45,10 @@ class PartitionProgress:
         return True
 
     def finish(self, offset: int) -> None:
-        """This offset is done."""
-        self._waiting.discard(offset)
+        """This offset is done. One that was not taken, or is done already, changes nothing."""
+        if offset not in self._waiting:
+            return
+        self._waiting.remove(offset)
         self._move()
 
     @property

@@ -49,7 +49,7 @@ def build(worker: WorkerContext) -> Loop:
     worker.wait_for(lambda: require_topics(settings))
     decoder = DecoderProcess()
     worker.wait_for(lambda: check_register(settings))
-    take_in = take_in_from(settings, worker.publisher(), decoder.probe, worker.clock)
+    take_in = take_in_from(settings, worker.publisher(), decoder.probe, worker.clock, settings.collect_lane)
     collect = Collect([inbox], facts_of(settings), take_in, worker.clock, settings.intake_max_bytes)
     loop = worker.loop(
         lambda: collect.step(worker.stop, loop.beat), every_s=settings.collect_every_s, close=decoder.close

@@ -27,7 +27,7 @@ from schemas.messages.call_analysis import CallAnalysis
 from schemas.messages.call_ended import CallEnded
 from schemas.messages.dead_letter import dead_letter_for
 from schemas.messages.records import ConsumerRecord, ProducerRecord
-from schemas.messages.topics import CALLS_ANALYZED, CALLS_DEAD_LETTERS, CALLS_ENDED, CALLS_REANALYZED
+from schemas.messages.topics import CALLS_ANALYZED, CALLS_DEAD_LETTERS, CALLS_REANALYZED, LANE_OF, LANES
 from streams.adapters.decoder.process import DecoderProcess
 from streams.adapters.kafka.client import BatchConsumer
 from streams.adapters.kafka.lag_at_start import LagAtStart
@@ -209,8 +209,8 @@ class Decide:
 
     def _found(self, raw: ConsumerRecord) -> Found | None:
         try:
-            if raw.topic == CALLS_ENDED.name:
-                call = CALLS_ENDED.read(raw)
+            if raw.topic in LANE_OF:
+                call = LANES[LANE_OF[raw.topic]].read(raw)
                 return Found(raw, call, decision_of_event(self.policies.of(call.tenant_id), call), call.legal_hold)
             topic = CALLS_ANALYZED if raw.topic == CALLS_ANALYZED.name else CALLS_REANALYZED
             analysis = topic.read(raw)

@@ -6,7 +6,7 @@ The only stage that sees audio, and it sees each recording once.
 import logging
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from processors.custody.ports import Tombstones
 from processors.emotion.segments import EmotionModel
@@ -14,24 +14,25 @@ from processors.listening.audio import DecodeLimits, Recording, UnhearableError,
 from processors.listening.engine_port import SpeechEngine
 from processors.listening.pipeline import Decoder, ListenSettings, Stopwatch, listen, listener_of, unheard_transcript
 from processors.listening.renditions import Renditions
-from schemas.config.tenants import RecordingFormat, read_tenants
+from schemas.config.tenants import RecordingFormat, Tenants, read_tenants
 from schemas.errors import ConflictingCallError, OperatorError, RetryableError
 from schemas.messages.call_ended import CallEnded
-from schemas.messages.topics import CALLS_ENDED, CALLS_TRANSCRIBED
+from schemas.messages.topics import CALLS_ENDED, CALLS_TRANSCRIBED, LANE_OF
 from schemas.messages.transcript import Transcript
 from streams.adapters.decoder.process import DecoderProcess
-from streams.adapters.kafka.faust_source import FaustSource
+from streams.adapters.kafka.lane_source import KafkaLaneSource
 from streams.adapters.object_store.from_settings import object_store_from
 from streams.adapters.object_store.recordings import RecordingStore, UnreadableRecordingError
 from streams.adapters.object_store.renditions import RenditionStore
 from streams.adapters.object_store.transcripts import TranscriptStore
 from streams.adapters.register.register import Register
-from streams.analysis import build_emotion, build_engine, listen_settings
-from streams.ports import Clock
-from streams.runtime.audio_length import audio_s_of
+from streams.analysis import build_emotion, build_engine, hears_several, listen_settings
+from streams.ports import Clock, LaneSource, PlaceCommits
 from streams.runtime.buried import NO_TOMBSTONES
+from streams.runtime.fair_queue import FairQueue
+from streams.runtime.in_flight import LONG_CALL_S, InFlight, Window
 from streams.runtime.logs import describe
-from streams.runtime.loop import Loop, Streak
+from streams.runtime.loop import REFUSALS_FILE, Loop, Streak
 from streams.runtime.memory import memory_bytes
 from streams.runtime.metrics import WorkerMetrics
 from streams.runtime.stage import Stage
@@ -47,6 +48,12 @@ from streams.wiring import (
 )
 
 log = logging.getLogger(__name__)
+
+WINDOW_BYTES = 64 * 1024 * 1024
+"""Of events that a worker reads ahead in one lane. Usual ones have a thousand bytes, and may have half a million."""
+
+LEAVE_WITHIN_S = 1.0
+"""So much of the time that a stopped worker has is for leaving the group."""
 
 FAILURES_IN_A_ROW = 20
 """So many recordings in a row that raise a bug: then the code is wrong, not the recordings."""
@@ -93,7 +100,38 @@ def build(worker: WorkerContext) -> Loop:
         lambda transcript: count_heard(worker.metrics, transcript),
     )
     worker.wait_for(lambda: require_topics(settings))
-    return worker.loop_of(stage, FaustSource(settings, stage.name, stage.source.name, worker.stop), audio_s_of)
+    return loop_of(worker, stage, tenants)
+
+
+def loop_of(worker: WorkerContext, stage: "Stage[CallEnded, Recorded, Transcript]", tenants: Tenants) -> Loop:
+    """Calls of all lanes, several at once, fairly shared between tenants."""
+    settings = worker.settings
+    timed = replace(stage, timed=worker.metrics.timed)
+
+    def open_source(assigned: Callable[[PlaceCommits], None], revoked: Callable[[], None]) -> LaneSource:
+        return KafkaLaneSource(settings, stage.name, [*LANE_OF], assigned, revoked)
+
+    in_flight = InFlight(
+        stage.name,
+        open_source,
+        LANE_OF,
+        FairQueue(settings.lane_weights, tenants.weight, LONG_CALL_S),
+        timed.handle,
+        worker.publisher(),
+        worker.stop,
+        settings.retry_max_wait_s,
+        settings.listen_at_once if hears_several(settings) else 1,
+        Window(settings.listen_window_calls, WINDOW_BYTES),
+        worker.guard(),
+        Streak(f"{stage.name} refused", settings.dead_letter_streak_limit, worker.folder / REFUSALS_FILE),
+        worker.metrics,
+        worker.watchdog,
+        paused=lambda: worker.pauses.paused_tenants(stage.name),
+        finish_within_s=max(settings.finish_within_s - LEAVE_WITHIN_S, 0),
+    )
+    loop = worker.loop(in_flight.step, close=in_flight.close)
+    in_flight.beat = loop.beat
+    return loop
 
 
 Renderer = Callable[[bytes, DecodeLimits, RecordingFormat | None], Renditions]
@@ -159,6 +197,7 @@ def listen_stage(
     event, heard by the same engine, gives the stored transcript. Another event with the same call id is refused.
     What is heard takes the place of a transcript that `receive` had of the call. `was_heard` is told of each recording
     that was recognised just now.
+    Several threads may work on calls at once where the engine lets them.
     """
 
     listener = listener_of(engine, settings, emotion)

@@ -12,7 +12,7 @@ from typing import Protocol
 
 from processors.telephony.missing import HourOfMissing, alert_of, news
 from schemas.messages.alert import MAX_CALLS_OF_SURGE, Alert
-from schemas.messages.topics import ALERTS_RAISED, CALLS_ENDED
+from schemas.messages.topics import ALERTS_RAISED, LANE_OF
 from streams.adapters.clickhouse.missing_recordings import ClickHouseMissingRecordings
 from streams.adapters.kafka.client import lags, read_record
 from streams.ports import Clock, PublisherPort
@@ -93,8 +93,8 @@ def stored_until(settings: Settings, now: datetime) -> datetime:
 
     Raises `RetryableError` and `KafkaAccessError`.
     """
-    (lag,) = lags(settings, {STORE: (CALLS_ENDED.name,)})
-    waiting = [read_record(settings, CALLS_ENDED.name, partition, offset) for partition, offset in lag.unread]
+    behind = lags(settings, {STORE: tuple(LANE_OF)})
+    waiting = [read_record(settings, lag.topic, *unread) for lag in behind for unread in lag.unread]
     return min([now, *(record.written_at for record in waiting if record is not None)])
 
 

@@ -47,13 +47,14 @@ from schemas.messages.topics import (
     ALERTS_RAISED,
     CALLS_ANALYZED,
     CALLS_DEAD_LETTERS,
-    CALLS_ENDED,
     CALLS_LISTED,
     CALLS_RATED,
     CALLS_REANALYZED,
     CALLS_TRANSCRIBED,
     CUSTODY_CHANGED,
     FACTS_RECEIVED,
+    LANE_OF,
+    LANES,
     RECORDINGS_ACCESSED,
     RULES_PUBLISHED,
     VERDICTS_GIVEN,
@@ -262,8 +263,8 @@ class Store:
     def _refuse(
         self, raw: ConsumerRecord, message: Message | None, error: InvalidMessageError, batch: Batch
     ) -> TableRows:
-        if message is None and raw.topic == CALLS_ENDED.name:
-            # `listen` owns this topic and writes the dead letter; here the event only has to be accounted for.
+        if message is None and raw.topic in LANE_OF:
+            # `listen` owns these topics and writes the dead letter; here the event only has to be accounted for.
             call = call_of_key(raw.key)
             return rows_for_unreadable(raw.topic, raw.partition, raw.offset, call, raw.written_at)
         if message is None and raw.topic == CALLS_TRANSCRIBED.name:
@@ -303,7 +304,7 @@ def _collector_paused() -> Iterator[None]:
 
 
 _ROWS_OF: dict[str, tuple[AnyTopic, Callable[[Any, ConsumerRecord], TableRows]]] = {
-    CALLS_ENDED.name: (CALLS_ENDED, lambda event, raw: rows_for_call_ended(event, raw.written_at)),
+    **{topic.name: (topic, lambda event, raw: rows_for_call_ended(event, raw.written_at)) for topic in LANES.values()},
     CALLS_LISTED.name: (CALLS_LISTED, lambda listed, _raw: rows_for_call_listed(listed)),
     CALLS_TRANSCRIBED.name: (CALLS_TRANSCRIBED, lambda transcript, _raw: rows_for_transcript(transcript)),
     CALLS_ANALYZED.name: (CALLS_ANALYZED, lambda analysis, _raw: rows_for_analysis(analysis)),

@@ -33,7 +33,7 @@ from processors.custody.sealed import SUITE
 from processors.listening.audio import UnhearableError
 from schemas.errors import InvalidCallError, OperatorError, RetryableError
 from schemas.messages.call_ended import AudioEncryption, CallEnded
-from schemas.messages.topics import CALLS_ENDED
+from schemas.messages.topics import LANES, Lane
 from schemas.messages.transcript import AudioFacts
 from streams.adapters.object_store.from_settings import object_store_from
 from streams.adapters.object_store.recordings import key_id_of, recording_key
@@ -92,6 +92,8 @@ class TakeIn:
     probe: Probe
     max_bytes: int
     lease: timedelta = LEASE
+    lane: Lane = "live"
+    """How urgent it is that what is taken in is heard."""
 
     def take_in(
         self,
@@ -167,10 +169,13 @@ class TakeIn:
             return TakenIn(call, False, self._announce(call))
         assert isinstance(state, Announced)  # noqa: S101 - `Compare` is refused otherwise
         first = replace(upload, version=state.attempt, key=state.object_key)
-        return TakenIn(first.event(self.store.uri_of(first.key), self.probe), False, state.capture_ms)
+        call = first.event(self.store.uri_of(first.key), self.probe)
+        if self.lane == "redo":
+            self.publisher.publish([LANES["redo"].record(call)])
+        return TakenIn(call, False, state.capture_ms)
 
     def _announce(self, call: CallEnded) -> int | None:
-        return announce(self.intakes, self.publisher, self.clock, call)
+        return announce(self.intakes, self.publisher, self.clock, call, self.lane)
 
     def _tell(self, draft: CallEnded, command: IntakeCommand) -> Intake:
         return self.intakes.tell(draft.tenant_id, draft.call_id, command)
@@ -184,7 +189,9 @@ def take_in_file(
     return take_in.take_in(known, pieces_of(file), extension=extension_of(file), source=source)
 
 
-def take_in_from(settings: Settings, publisher: PublisherPort, probe: Probe, clock: Clock | None = None) -> TakeIn:
+def take_in_from(
+    settings: Settings, publisher: PublisherPort, probe: Probe, clock: Clock | None = None, lane: Lane = "live"
+) -> TakeIn:
     """Taking in with the object store, the register and the audio keys of these settings.
 
     Nothing is opened yet. `probe` is called by whichever thread takes in: `DecoderProcess.probe` lets one wait for the
@@ -194,16 +201,18 @@ def take_in_from(settings: Settings, publisher: PublisherPort, probe: Probe, clo
     store, register = object_store_from(settings), Register.of(settings)
     sealed = sealed_store_from(settings, store, "audio", register=register)
     intakes = RegisterIntakes(register, clock)
-    return TakeIn(store, sealed, intakes, publisher, clock, probe, settings.intake_max_bytes)
+    return TakeIn(store, sealed, intakes, publisher, clock, probe, settings.intake_max_bytes, lane=lane)
 
 
-def announce(intakes: Intakes, publisher: PublisherPort, clock: Clock, call: CallEnded) -> int | None:
+def announce(
+    intakes: Intakes, publisher: PublisherPort, clock: Clock, call: CallEnded, lane: Lane = "live"
+) -> int | None:
     """Publish the event of a call that is stored; milliseconds from its last byte to Kafka's acknowledgement.
 
     Doing it twice is harmless: consumers drop repeats, and the first time counts. Raises `RetryableError` and
     `OperatorError`.
     """
-    publisher.publish([CALLS_ENDED.record(call)])
+    publisher.publish([LANES[lane].record(call)])
     state = intakes.tell(call.tenant_id, call.call_id, Announce(clock.now()))
     return state.capture_ms if isinstance(state, Announced) else None
 

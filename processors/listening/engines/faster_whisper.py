@@ -63,6 +63,7 @@ class WhisperSettings(EngineSettings):
     """What the operator may say of Whisper."""
 
     kind: ClassVar[str] = "faster-whisper"
+    hears_several: ClassVar[bool] = True
 
     whisper_model: Annotated[str, AfterValidator(_absolute_folder)] = Field(
         default="packaged",
@@ -110,7 +111,8 @@ class _Decoded:
 
 
 class FasterWhisperEngine:
-    """Any Whisper model that CTranslate2 reads. Loads it when built; one thread at a time.
+    """Any Whisper model that CTranslate2 reads. Loads it when built; may be used by several threads at once, whose
+    batches take turns in the model.
 
     `model` is a folder, `packaged`, or a model id; `hot_words` are put in front of every window as if they had been
     said before. Raises `WeightsError` and `DeviceError` with what to do.

@@ -58,6 +58,7 @@ class StandInSettings(EngineSettings):
     """How long the stand-in takes."""
 
     kind: ClassVar[str] = "stand-in"
+    hears_several: ClassVar[bool] = True
 
     stand_in_ear: bool = Field(
         default=False,

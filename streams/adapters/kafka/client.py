@@ -41,11 +41,10 @@ from streams.adapters.kafka.fetcher import (
     Fetcher,
     KafkaAccessError,
     KafkaTlsError,
-    Place,
     ssl_context,
 )
 from streams.adapters.kafka.topic_plan import FoundTopic, TopicChange, TopicStep, planned
-from streams.ports import RecordTooLargeError
+from streams.ports import Place, RecordTooLargeError
 from streams.settings import Settings
 
 log = logging.getLogger(__name__)

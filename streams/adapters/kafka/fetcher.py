@@ -9,7 +9,7 @@ import logging
 import ssl
 import threading
 import time
-from collections.abc import Coroutine, Iterable, Mapping
+from collections.abc import Collection, Coroutine, Iterable, Mapping
 from concurrent.futures import Future
 from datetime import datetime, timedelta
 from typing import Any, TypeVar
@@ -27,6 +27,7 @@ from schemas.errors import OperatorError, RetryableError
 from schemas.messages.records import EPOCH, ConsumerRecord, Headers
 from schemas.messages.topics import MAX_MESSAGE_BYTES, RECORD_OVERHEAD_BYTES
 from streams.adapters.kafka.batches import UnreadableBatch, guard_aiokafka
+from streams.ports import Place
 from streams.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -37,9 +38,6 @@ FETCH_BYTES = MAX_MESSAGE_BYTES + RECORD_OVERHEAD_BYTES
 ANSWER_WITHIN_S = 10.0
 LATEST_MS = 4_102_444_800_000
 """The year 2100."""
-
-Place = tuple[str, int]
-"""Topic and partition."""
 
 T = TypeVar("T")
 
@@ -77,6 +75,7 @@ class Fetcher:
         guard_aiokafka()
         self._settings = settings
         self._positions: dict[Place, int | None] = {}
+        self._held: frozenset[Place] = frozenset()
         self._consumer: aiokafka.AIOKafkaConsumer | None = None
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="kafka fetcher", daemon=True)
@@ -96,6 +95,15 @@ class Fetcher:
         if self._consumer is not None:
             self._run(self._seek(self._consumer, place, offset))
         return True
+
+    def hold(self, places: Collection[Place]) -> None:
+        """Of these nothing is read until they are held no more; of all others it is."""
+        held = frozenset(places)
+        if held == self._held:
+            return
+        self._held = held
+        if self._consumer is not None:
+            self._run(self._hold(self._consumer))
 
     @property
     def has_partitions(self) -> bool:
@@ -177,6 +185,11 @@ class Fetcher:
         for place, offset in self._positions.items():
             if offset is not None:
                 consumer.seek(aiokafka.TopicPartition(*place), offset)
+        await self._hold(consumer)
+
+    async def _hold(self, consumer: aiokafka.AIOKafkaConsumer) -> None:
+        for place in self._positions:
+            (consumer.pause if place in self._held else consumer.resume)(aiokafka.TopicPartition(*place))
 
     def _note_positions(self, consumer: aiokafka.AIOKafkaConsumer) -> None:
         assignment = consumer._subscription.subscription.assignment

@@ -5,7 +5,8 @@ from collections.abc import Iterable, Mapping
 from datetime import datetime
 
 from streams.adapters.kafka.client import Lag
-from streams.adapters.kafka.fetcher import Fetcher, Place
+from streams.adapters.kafka.fetcher import Fetcher
+from streams.ports import Place
 from streams.settings import Settings
 
 READ_WITHIN_S = 10.0

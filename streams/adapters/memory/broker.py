@@ -98,6 +98,67 @@ class MemoryReader:
         """Let go of the topic."""
 
 
+class MemoryLaneSource:
+    """As `KafkaLaneSource`, the only member of its group."""
+
+    def __init__(
+        self,
+        broker: MemoryBroker,
+        group: str,
+        topics: Sequence[str],
+        assigned: Callable[[Mapping[tuple[str, int], tuple[int, str]]], None],
+        revoked: Callable[[], None],
+    ) -> None:
+        self._broker = broker
+        self._group = group
+        self._topics = topics
+        self._assigned = assigned
+        self._revoked = revoked
+        self._next: dict[str, int] = {}
+        self._held: frozenset[tuple[str, int]] = frozenset()
+
+    def read(self, most: int, wait_s: float) -> list[ConsumerRecord]:
+        """As `LaneSource.read`. Where there is nothing, a moment is waited, so that who asks on and on lets others
+        run."""
+        if not self._next:
+            self.rebalance()
+        batch: list[ConsumerRecord] = []
+        for topic, start in self._next.items():
+            if (topic, 0) not in self._held:
+                new = self._broker.records[topic][start : start + most - len(batch)]
+                self._next[topic] += len(new)
+                batch.extend(new)
+        if not batch:
+            time.sleep(min(wait_s, 0.01))
+        return batch
+
+    def rebalance(self) -> None:
+        """All partitions are taken away and given back."""
+        if self._next:
+            self._revoked()
+        known = {topic: self._broker.committed.get((self._group, topic), -1) for topic in self._topics}
+        self._next = {topic: max(offset, 0) for topic, offset in known.items()}
+        self._assigned(
+            {
+                (topic, 0): (offset, self._broker.metadata.get((self._group, topic), ""))
+                for topic, offset in known.items()
+            }
+        )
+
+    def hold(self, places: Collection[tuple[str, int]]) -> None:
+        """As `LaneSource.hold`."""
+        self._held = frozenset(places)
+
+    def commit(self, commits: Mapping[tuple[str, int], tuple[int, str]]) -> None:
+        """As `LaneSource.commit`."""
+        for (topic, _), (offset, metadata) in commits.items():
+            self._broker.committed[(self._group, topic)] = offset
+            self._broker.metadata[(self._group, topic)] = metadata
+
+    def close(self) -> None:
+        """Leave the group."""
+
+
 class MemoryAlertSource:
     """As `KafkaAlertSource`, the only member of its group."""
 

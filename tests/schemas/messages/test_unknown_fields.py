@@ -16,6 +16,7 @@ from schemas.messages.topics import (
     CALLS_RATED,
     CALLS_TRANSCRIBED,
     FACTS_RECEIVED,
+    LANE_OF,
     RULES_PUBLISHED,
     TOPICS,
     TRANSCRIPTS_RECEIVED,
@@ -60,7 +61,7 @@ def with_unknown_field(message: Message, *paths: tuple[str | int, ...]) -> bytes
 def test_other_programs_write_calls_lists_transcripts_ratings_facts_and_verdicts_and_nothing_else() -> None:
     outside = {topic.name for topic in TOPICS if topic.from_outside}
     assert outside == {
-        CALLS_ENDED.name,
+        *LANE_OF,
         CALLS_LISTED.name,
         CALLS_RATED.name,
         FACTS_RECEIVED.name,

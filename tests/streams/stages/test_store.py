@@ -26,6 +26,7 @@ from schemas.messages.topics import (
     CALLS_REANALYZED,
     CALLS_TRANSCRIBED,
     FACTS_RECEIVED,
+    LANE_OF,
     TOPICS,
     TRANSCRIPTS_RECEIVED,
     key_of_fact,
@@ -175,8 +176,8 @@ class TestRows:
             pipeline.send(topic, None)
         batch = pipeline.store.batch_of(pipeline.consumer.poll(100, 0))
         refused = {DeadLetter.decode(output.value).source_topic for output in batch.dead_letters}
-        assert refused == set(EVERY_TOPIC) - {CALLS_ENDED.name, CALLS_TRANSCRIBED.name}
-        assert {table: len(rows) for table, rows in batch.rows.items()} == {OUTCOMES: 1}
+        assert refused == set(EVERY_TOPIC) - {*LANE_OF, CALLS_TRANSCRIBED.name}
+        assert {table: len(rows) for table, rows in batch.rows.items()} == {OUTCOMES: len(LANE_OF)}
 
     def test_a_batch_holds_no_more_messages_than_it_may(self) -> None:
         pipeline = Pipeline(batch_messages=2)

@@ -17,6 +17,7 @@ class OpenAiApiSettings(EngineSettings):
     """Where the service is, and what is asked of it."""
 
     kind: ClassVar[str] = "openai-api"
+    hears_several: ClassVar[bool] = True
 
     speech_api_url: str = Field(
         default="",

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from math import exp
-from queue import SimpleQueue
+from queue import Empty, SimpleQueue
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
@@ -150,10 +150,9 @@ class OpenAiApiEngine:
         self._headers = {"Authorization": f"Bearer {key.get_secret_value()}"} if key.get_secret_value() else {}
         self._model, self._language, self._attempts, self._parallel = model, language, attempts, parallel
         self._sleep = sleep
-        self._senders = [HttpSender(target, limits) for _ in range(parallel)]
         self._idle: SimpleQueue[HttpSender] = SimpleQueue()
-        for sender in self._senders:
-            self._idle.put(sender)
+        for _ in range(parallel):
+            self._idle.put(HttpSender(target, limits))
         self._identity = EngineIdentity(
             name="openai-api",
             version="1",
@@ -181,8 +180,17 @@ class OpenAiApiEngine:
         try:
             return self._recognize(clips, self._language or _known_language(language_hint))
         finally:
-            for sender in self._senders:  # connections last for a call
-                sender.close()
+            self._close_idle()
+
+    def _close_idle(self) -> None:
+        """Connections last for a call; those that another thread uses, it closes itself."""
+        idle: list[HttpSender] = []
+        with suppress(Empty):
+            for _ in range(self._parallel):
+                idle.append(self._idle.get_nowait())
+        for sender in idle:
+            sender.close()
+            self._idle.put(sender)
 
     def _recognize(self, clips: Sequence[SpeechClip], language: str | None) -> Recognition:
         answers: dict[int, _Answer] = {}
