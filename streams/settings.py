@@ -838,6 +838,13 @@ class Settings(SettingsPart):
         ge=1,
         description="a stage that refuses this many messages in a row stops: the code is wrong, not the messages",
     )
+    dead_letter_retries: int = Field(
+        default=3,
+        ge=1,
+        le=100,
+        description="a message that was published again so often, and refused each time, is published once more only "
+        "with `callstream dead-letters retry --again-anyway`",
+    )
     stuck_after_minutes: int = Field(
         default=15,
         ge=1,

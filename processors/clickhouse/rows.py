@@ -69,6 +69,9 @@ LISTED_STEP = 2**65
 UNKNOWN_TENANT = "unknown"
 """The tenant of an event that cannot be read and whose key does not tell the call."""
 
+HANDLED_STEP = 10**15
+"""More than the milliseconds since 1970 for 30,000 years: a letter that was handled outranks one that was not."""
+
 _UINT32_MAX = 2**32 - 1
 _UINT64_MAX = 2**64 - 1
 
@@ -327,8 +330,15 @@ def rows_for_dead_letter(letter: DeadLetter) -> TableRows:
         "call_id": letter.call_id,
         "value_sha256": letter.value_sha256,
         "value_bytes": _uint64("value_bytes", letter.value_bytes),
+        "retries": letter.retries,
+        "retry_of": letter.retry_of,
+        "origin": letter.origin,
         "failed_at": letter.failed_at,
-        "version": _milliseconds("failed_at", letter.failed_at),
+        "handling": letter.handling or "",
+        "handled_at": letter.handled_at,
+        "handled_by": letter.handled_by,
+        "handled_reason": letter.handled_reason,
+        "version": _version_of_letter(letter),
     }
     rows: TableRows = {DEAD_LETTERS: [row]}
     refused = _refused_call(letter)
@@ -344,6 +354,13 @@ def rows_for_dead_letter(letter: DeadLetter) -> TableRows:
             )
         ]
     return rows
+
+
+def _version_of_letter(letter: DeadLetter) -> int:
+    """What somebody has done about a letter stands, also where the same message is refused once more at its place."""
+    if letter.handled_at is None:
+        return _milliseconds("failed_at", letter.failed_at)
+    return HANDLED_STEP + _milliseconds("handled_at", letter.handled_at)
 
 
 def rows_for_rules_published(published: RulesPublished) -> TableRows:

@@ -35,6 +35,7 @@ Action = Literal[
     "review",
     "administer",
     "audit",
+    "operate",
 ]
 """What a role of people may be granted, each apart from the others (R91)."""
 

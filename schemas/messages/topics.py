@@ -99,6 +99,9 @@ class Topic(Generic[M]):
     """Programs other than callstream write here: unknown fields are refused (ADR 0027). Between our own stages they
     are ignored, so that workers of two releases run side by side."""
 
+    never_again: str = ""
+    """Why a message of it that was refused is not published again; empty where it may be."""
+
     @property
     def is_one_order(self) -> bool:
         """Whether it has one partition for good."""
@@ -228,6 +231,7 @@ ALERTS_RAISED = Topic(
     masked_text=True,
     key=key_of_alert,
     key_means="<tenant_id>/<call_id>; <tenant_id>/<alert_id> where no single call is meant",
+    never_again="subscribers would be told of it again; judge the call again with `callstream replay --alerts`",
 )
 RULES_PUBLISHED = Topic(
     "rules.published.v1",
@@ -238,6 +242,7 @@ RULES_PUBLISHED = Topic(
     key_pattern=r"^(\*|[a-z][a-z0-9_-]*)/[a-z][a-z0-9_]*@[0-9]+(\+[0-9a-f]{64})?$",
     partitions=1,
     retention_ms=-1,
+    never_again="rules come into force by `callstream rules publish` alone",
 )
 ALERTS_DELIVERED = Topic(
     "alerts.delivered.v1",
@@ -254,6 +259,7 @@ RECORDINGS_ACCESSED = Topic(
     key_means="access_id",
     partitions=1,
     retention_ms=400 * DAY_MS,
+    never_again="only the worker `relay` says what the audit log has",
 )
 CUSTODY_CHANGED = Topic(
     "custody.changed.v1",
@@ -264,6 +270,7 @@ CUSTODY_CHANGED = Topic(
     "all",
     key_pattern=r"^(\*|[a-z][a-z0-9_-]*)/[A-Za-z0-9][A-Za-z0-9._:@-]*$",
     retention_ms=400 * DAY_MS,
+    never_again="only the worker `relay` says what has changed in the register",
 )
 AUDIT_CHECKPOINTS = Topic(
     "audit.checkpoints.v1",
@@ -274,6 +281,7 @@ AUDIT_CHECKPOINTS = Topic(
     key_pattern=r"^[0-9]+$",
     partitions=1,
     retention_ms=-1,
+    never_again="only the worker `audit` says what it has signed",
 )
 CALLS_DEAD_LETTERS = Topic(
     "calls.dead_letters.v1",
@@ -283,6 +291,7 @@ CALLS_DEAD_LETTERS = Topic(
     key_means="dead_letter_id",
     partitions=1,
     retention_ms=400 * DAY_MS,
+    never_again="a letter about a letter would be refused as well; `store` writes it once its table takes it",
 )
 
 Lane = Literal["live", "backfill", "redo"]

@@ -90,6 +90,7 @@ COMMANDS = (
     "roles",
     "check",
     "quarantine",
+    "dead-letters",
     "export",
     "user",
     "retain",

@@ -242,7 +242,7 @@ def status_tables(status: PipelineStatus) -> Iterator[Table]:
         outcomes.add_row(outcome, str(calls))
     yield outcomes
     if status.dead_letters:
-        letters = Table("step", "error", "messages", title="dead letters")
+        letters = Table("step", "error", "messages", title="open dead letters")
         for count in status.dead_letters:
             letters.add_row(count.step, count.exception_class, str(count.letters))
         yield letters

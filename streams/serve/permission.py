@@ -43,6 +43,7 @@ ENTERED_AS: dict[Action, str] = {
     "review": "reviewed",
     "administer": "administered",
     "audit": "searched",
+    "operate": "dead_letters_listed",
 }
 """Action → the word of the audit log for having done it, or having tried to."""
 

@@ -74,7 +74,7 @@ from schemas.messages.call_analysis import (
 )
 from schemas.messages.call_ended import Agent, Audio, CallEnded, Csat, Customer
 from schemas.messages.call_rated import CallRated
-from schemas.messages.dead_letter import DeadLetter
+from schemas.messages.dead_letter import DeadLetter, Handling
 from schemas.messages.finding import Finding
 from schemas.messages.rules_published import RulesPublished
 from schemas.messages.topics import (
@@ -537,6 +537,13 @@ def a_letter(offset: int, *, event: CallEnded | None = None, topic: str = CALLS_
     )
 
 
+def handled(letter: DeadLetter, what: Handling) -> DeadLetter:
+    """What somebody has done about it; given up is what was not taken after a retry."""
+    at = letter.failed_at + timedelta(hours=1 if what == "retried" else 2)
+    told = {"handling": what, "handled_at": at, "handled_by": "ada", "handled_reason": "upgraded"}
+    return letter.model_copy(update=told)
+
+
 def a_delivery(alert: Alert, *, attempt: int) -> AlertDelivery:
     """The attempt of that number; the third is taken."""
     taken = attempt == 3
@@ -982,7 +989,8 @@ def deliveries_at_random(chance: random.Random) -> list[TableRows]:
                 about = {"tenant_id": event.tenant_id, "call_id": event.call_id} | judged
                 deliveries.append(rows_for_verdict_given(VerdictGiven.model_validate(about | told)))
         if chance.random() < 0.2:
-            deliveries.append(rows_for_dead_letter(a_letter(number, event=event)))
+            letter = a_letter(number, event=event)
+            deliveries += map(rows_for_dead_letter, (letter, handled(letter, "retried"), handled(letter, "discarded")))
     for offset in range(100, 106):
         deliveries.append(rows_for_unreadable(CALLS_ENDED.name, 0, offset, None, T0))
         if offset % 2:
@@ -1051,6 +1059,38 @@ def test_a_look_up_of_one_call_goes_through_its_index(view: str, store: Store) -
     query = "EXPLAIN indexes = 1 SELECT * FROM {view:Identifier} WHERE call_id = 'call-1x'"
     plan = "\n".join(row[0] for row in store.client.query(query, parameters={"view": view}).result_rows)
     assert re.search(r"Name: call_id_index.*?Granules: 0/1", plan, flags=re.DOTALL)
+
+
+def test_the_state_of_a_letter_is_what_became_of_its_message(store: Store) -> None:
+    """`a_letter(n)` is of n seconds after noon, and a call ends n minutes after; refused at 12:00:0n each."""
+    judged, waiting, conflicting, early, gone = (an_event(number) for number in range(1, 6))
+    letters = {
+        "open": a_letter(2, event=waiting),
+        "resolved": a_letter(1, event=judged),
+        "retried": handled(a_letter(6), "retried"),
+        "discarded": handled(a_letter(7, event=judged), "discarded"),
+        "purged": a_letter(5, event=gone),
+        "of another event": a_letter(3, event=conflicting).model_copy(
+            update={"exception_class": "ConflictingCallError"}
+        ),
+        "refused after it was judged": a_letter(99_999, event=early),
+        "of what is no call": a_letter(8, event=judged, topic=CALLS_RATED.name).model_copy(update={"step": "store"}),
+    }
+    for event in (judged, conflicting, early):
+        store.sink.write(rows_for_analysis(an_analysis(event, version=1, findings=1)))
+    purged = {"tenant_id": gone.tenant_id, "call_id": gone.call_id, "outcome": "purged", "reason": "request"}
+    store.sink.write({OUTCOMES: [{**purged, "ended_at": None, "since": NOW, "version": 2}]})
+    for letter in letters.values():
+        for delivered in (letter, letter.model_copy(update={"handling": None, "handled_at": None})):
+            store.sink.write(rows_for_dead_letter(delivered))
+    states = dict(store.rows("SELECT dead_letter_id, state FROM dead_letters"))
+    assert {name: states[letter.dead_letter_id] for name, letter in letters.items()} == {
+        **{name: name for name in ("open", "resolved", "retried", "discarded", "purged")},
+        "of another event": "open",
+        "refused after it was judged": "open",
+        "of what is no call": "open",
+    }
+    assert dead_letter_counts(store.client)[0].letters == 2
 
 
 def test_the_numbers_of_status(store: Store) -> None:

@@ -45,11 +45,11 @@ def count_unaccounted(client: Client, *, older_than_s: float, now: datetime) -> 
 
 
 def dead_letter_counts(client: Client) -> list[DeadLetterCount]:
-    """Dead letters by step and kind of error, the most frequent first."""
+    """Open dead letters by step and kind of error, the most frequent first."""
     rows = read_rows(
         client,
         "dead letter counts",
-        "SELECT step, exception_class, count() AS letters FROM dead_letters "
+        "SELECT step, exception_class, count() AS letters FROM dead_letters WHERE state = 'open' "
         "GROUP BY step, exception_class ORDER BY letters DESC, step, exception_class",
     )
     return [DeadLetterCount(step, exception_class, letters) for step, exception_class, letters in rows]

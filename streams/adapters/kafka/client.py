@@ -414,8 +414,8 @@ class TopicReader:
 
     def __init__(self, settings: Settings, topic: str, since: datetime | None = None) -> None:
         """Raises `RetryableError` when no broker answers, and `KafkaAccessError`."""
-        with _asking(settings) as consumer:
-            places = _partitions(consumer, topic)
+        with asking(settings) as consumer:
+            places = partitions_of(consumer, topic)
             ends = {place.partition: consumer.get_watermark_offsets(place, timeout=ASK_WITHIN_S) for place in places}
             starts = {partition: low for partition, (low, _high) in ends.items()}
             if since is not None:
@@ -464,7 +464,7 @@ class TopicReader:
 
 
 @contextmanager
-def _asking(settings: Settings, group: str = "reader") -> Iterator[Consumer]:
+def asking(settings: Settings, group: str = "reader") -> Iterator[Consumer]:
     """A client that asks for offsets and joins no group. Raises `RetryableError` and `KafkaAccessError`."""
     told: list[KafkaError] = []
     config = client_config(settings) | {"group.id": GROUP_PREFIX + group, "enable.auto.commit": False}
@@ -479,7 +479,7 @@ def _asking(settings: Settings, group: str = "reader") -> Iterator[Consumer]:
         consumer.close()
 
 
-def _partitions(consumer: Consumer, topic: str) -> list[TopicPartition]:
+def partitions_of(consumer: Consumer, topic: str) -> list[TopicPartition]:
     """Of a topic. Raises `KafkaException`, also where we may not know of it."""
     metadata = consumer.list_topics(topic, timeout=ASK_WITHIN_S).topics[topic]
     if metadata.error is not None:
@@ -492,8 +492,8 @@ def require_access(settings: Settings, group: str, topic: str) -> None:
 
     Raises `RetryableError` and `KafkaAccessError`.
     """
-    with _asking(settings, group) as consumer:
-        require_told(consumer.committed(_partitions(consumer, topic), timeout=ASK_WITHIN_S))
+    with asking(settings, group) as consumer:
+        require_told(consumer.committed(partitions_of(consumer, topic), timeout=ASK_WITHIN_S))
 
 
 def require_told(places: Sequence[TopicPartition]) -> None:
@@ -511,8 +511,8 @@ def read_record(settings: Settings, topic: str, partition: int, offset: int) -> 
 
     Raises `RetryableError` and `KafkaAccessError`.
     """
-    with _asking(settings) as consumer:
-        if partition not in {place.partition for place in _partitions(consumer, topic)}:
+    with asking(settings) as consumer:
+        if partition not in {place.partition for place in partitions_of(consumer, topic)}:
             return None
         low, high = consumer.get_watermark_offsets(TopicPartition(topic, partition), timeout=ASK_WITHIN_S)
     if not low <= offset < high:

@@ -136,6 +136,7 @@ EXPECTED: dict[str, tuple[str, frozenset[str]]] = {
     "administrator": ("tenant", frozenset({"export", "hold", "release", "delete", "administer", "audit"})),
     "approver": ("tenant", frozenset({"approve", "hold", "release"})),
     "privacy_officer": ("tenant", frozenset({"see_text", "listen", "listen_unmasked"})),
+    "data_engineer": ("tenant", frozenset({"operate"})),
 }
 """Written down once more, so that a change of roles.yaml is one of this table, too."""
 

@@ -67,7 +67,8 @@ MADE_BY_THE_VIEW = {
     "alerts": {"call_url", "day", "raised_local"},
     "transcripts": {"day", "segments_count", "text"},
     "dim_rules": {"name_en"},
-    **{name: {"day"} for name in ("alert_deliveries", "dead_letters", "exchange_calls")},
+    **{name: {"day"} for name in ("alert_deliveries", "exchange_calls")},
+    "dead_letters": {"day", "state"},
     **{name: {"call_url", "day"} for name in ("topics", "scores", "segments", "outcomes")},
     "unaccounted": {"call_url"},
     # The table is from when all tenants had the same days, and its names do not say which status is meant.
@@ -79,6 +80,7 @@ NOT_SHOWN = {
     "kpi_rollup_rows": {"order_status", "customer_value_tier"},
     "transcript_versions": {"sounds"},
     EXCHANGE_CALLS: {"stored_at", "customer_key"},
+    DEAD_LETTERS: {"handling", "handled_by"},
 }
 """Table → columns that people are not to see, or see in another form."""
 

@@ -1,0 +1,1 @@
+"""Dead letters, looked after by people: listed, shown masked, tried, published again, given up."""
