@@ -5,12 +5,14 @@ import re
 import shutil
 import subprocess
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 import yaml
 
-from streams.runtime.metrics import METRICS
+from streams.runtime.metrics import ALERT_STATES, METRICS, Lane
+from streams.runtime.system_of_error import SYSTEMS
+from streams.topology import WORKER_NAMES
 
 ROOT = Path(__file__).parents[1]
 FOLDER = ROOT / "deploy" / "prometheus"
@@ -20,11 +22,12 @@ GROUPS: list[dict[str, Any]] = yaml.safe_load((FOLDER / "rules" / "callstream.ya
 ]
 RULES = {rule["alert"]: rule for group in GROUPS for rule in group["rules"] if "alert" in rule}
 RECORDS = {rule["record"]: rule for group in GROUPS for rule in group["rules"] if "record" in rule}
+STAGES = frozenset((*WORKER_NAMES, "observe"))
 OF_PROMETHEUS = {"up"}
 """Made by Prometheus for every target."""
-TESTS: list[dict[str, Any]] = yaml.safe_load((FOLDER / "tests" / "callstream_test.yaml").read_text(encoding="utf-8"))[
-    "tests"
-]
+TESTS: list[dict[str, Any]] = yaml.safe_load(
+    (FOLDER / "rule_tests" / "callstream_test.yaml").read_text(encoding="utf-8")
+)["tests"]
 BOARD: dict[str, Any] = json.loads(
     (ROOT / "deploy" / "grafana" / "prometheus" / "callstream-operations.json").read_text(encoding="utf-8")
 )
@@ -70,6 +73,16 @@ def test_every_metric_and_label_that_a_rule_names_is_exported(rule: dict[str, An
         assert labels <= known[name], (name, labels - known[name])
 
 
+VALUES = {"system": SYSTEMS, "state": frozenset(ALERT_STATES), "lane": frozenset(get_args(Lane)), "stage": STAGES}
+
+
+@pytest.mark.parametrize("rule", RULES.values(), ids=RULES)
+def test_a_rule_chooses_by_values_that_are_exported(rule: dict[str, Any]) -> None:
+    for label, chosen in re.findall(r'(\w+)\s*(?:=~|!~|!=|=)\s*"([^"]*)"', rule["expr"]):
+        for value in chosen.split("|") if label in VALUES else ():
+            assert any(re.fullmatch(value, known) for known in VALUES[label]), (label, value)
+
+
 @every_rule
 def test_a_rule_says_how_bad_it_is_what_it_means_in_both_languages_and_which_page_helps(name: str) -> None:
     rule = RULES[name]
@@ -110,7 +123,7 @@ def test_a_rule_is_fired_and_kept_quiet_by_a_test(name: str) -> None:
     "command",
     [
         ("promtool", "check", "rules", "rules/callstream.yaml"),
-        ("promtool", "test", "rules", "tests/callstream_test.yaml"),
+        ("promtool", "test", "rules", "rule_tests/callstream_test.yaml"),
         ("promtool", "check", "config", "--syntax-only", "prometheus.example.yaml"),
         ("amtool", "check-config", "alertmanager.example.yaml"),
     ],
