@@ -9,8 +9,8 @@ from typing import Any, get_args
 
 import pytest
 import yaml
-from schemas.messages.lanes import Lane
 
+from schemas.messages.topics import Lane
 from streams.runtime.metrics import ALERT_STATES, METRICS
 from streams.runtime.system_of_error import SYSTEMS
 from streams.topology import WORKER_NAMES
