@@ -50,7 +50,7 @@ FROM (
             handling = 'discarded', 'discarded',
             outcome = 'purged', 'purged',
             outcome NOT IN ('', 'pending', 'refused') AND since >= failed_at
-                AND source_topic IN ('calls.ended.v1', 'calls.backfill.v1', 'calls.redo.v1', 'transcripts.received.v1',
+                AND source_topic IN ('calls.ended.v1', 'calls.backfilled.v1', 'calls.reannounced.v1', 'transcripts.received.v1',
                     'calls.transcribed.v1', 'calls.analyzed.v1', 'calls.reanalyzed.v1')
                 AND step IN ('listen', 'receive', 'judge', 'store')
                 AND exception_class != 'ConflictingCallError', 'resolved',

@@ -1,5 +1,6 @@
 """Which refused message may be published again: a row for each reason why not."""
 
+import re
 from dataclasses import replace
 from datetime import UTC, datetime
 
@@ -13,10 +14,18 @@ from processors.dead_letters.again import (
     hindrance_of_letter,
     hindrance_of_record,
 )
+from schemas.clickhouse.views import load_views
 from schemas.errors import InvalidMessageError
 from schemas.messages.dead_letter import DeadLetter, dead_letter_for
 from schemas.messages.records import ConsumerRecord
-from schemas.messages.topics import CALLS_ENDED, TOPICS
+from schemas.messages.topics import (
+    CALLS_ANALYZED,
+    CALLS_ENDED,
+    CALLS_REANALYZED,
+    LANES,
+    RULES_PUBLISHED,
+    TOPICS,
+)
 from streams.topology import WORKERS
 from tests.support.stored_calls import Call
 
@@ -95,5 +104,15 @@ def test_each_reason_says_what_to_do() -> None:
             assert advice_of(hindrance, topic.name)
     read_by_stages = {read.topic.name for stage in WORKERS for read in stage.reads if not read.whole}
     may_be_retried = {topic.name for topic in TOPICS if not topic.never_again} & read_by_stages
-    lanes = {"calls.backfill.v1", "calls.redo.v1"}
+    lanes = {topic.name for topic in LANES.values()}
     assert may_be_retried - lanes - {"alerts.delivered.v1"} <= GONE_ADVICE.keys()
+    assert {advice_of("gone", lane) for lane in lanes} == {GONE_ADVICE[CALLS_ENDED.name]}
+
+
+def test_a_letter_is_resolved_by_its_call_on_every_topic_of_its_way() -> None:
+    stages = {stage.name: stage for stage in WORKERS}
+    on_the_way = {read.topic.name for name in ("listen", "receive", "judge") for read in stages[name].reads}
+    on_the_way |= {CALLS_ANALYZED.name, CALLS_REANALYZED.name}
+    view = load_views()["dead_letters"]
+    (listed,) = re.findall(r"source_topic IN \(([^)]*)\)", view)
+    assert set(re.findall(r"'([^']+)'", listed)) == on_the_way - {RULES_PUBLISHED.name}
