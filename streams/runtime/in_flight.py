@@ -1,6 +1,6 @@
 """Several calls at once, chosen fairly, and committed only up to the lowest that is not done.
 
-What is read waits in a window; which call of it is next, `FairQueue` says. Each is worked on in a thread of its own,
+What is read waits in a window; which call of it is next, `FairQueue` says. Each is worked on in one of a few threads,
 and everything else (reading, publishing, committing) is done by the one thread of the loop. A call whose outputs are
 durable is done: its offset is committed as soon as everything before it is done too, and until then noted beside the
 offset, so that a restart does not do it again (`offsets`).
@@ -126,6 +126,8 @@ class InFlight:
     """Key → records that wait for one of the same key, which is in the window before them."""
     _later: list[tuple[float, int, CallAtHand]] = field(default_factory=list, init=False, repr=False)
     _alone: CallAtHand | None = field(default=None, init=False, repr=False)
+    _threads: int = field(default=0, init=False, repr=False)
+    _begun: SimpleQueue[CallAtHand | None] = field(default_factory=SimpleQueue, init=False, repr=False)
     _ended: SimpleQueue[Ended] = field(default_factory=SimpleQueue, init=False, repr=False)
     _unpublished: list[tuple[CallAtHand, Sequence[ProducerRecord]]] = field(
         default_factory=list, init=False, repr=False
@@ -256,20 +258,27 @@ class InFlight:
             if letters:
                 self._ended.put((call, letters))
             else:
-                threading.Thread(target=self._run, args=(call,), name=f"{self.name} call", daemon=True).start()
+                self._hand_over(call)
 
     def _may_be_long(self) -> bool:
         long = sum(call.audio_s >= LONG_CALL_S for call in self.under_way)
         return long < max(self.at_once - 1, 1)
 
-    def _run(self, call: CallAtHand) -> None:
-        """In the thread of the call."""
-        try:
-            with self.watchdog.watching(call.record.title, call.audio_s), self.metrics.timed("work"):
-                outputs: Sequence[ProducerRecord] | BaseException = self.work(call.record)
-        except BaseException as error:
-            outputs = error
-        self._ended.put((call, outputs))
+    def _hand_over(self, call: CallAtHand) -> None:
+        """To a thread that lives on behind the call: a child process may die with the thread that started it."""
+        if self._threads < len(self._under_way):
+            self._threads += 1
+            threading.Thread(target=self._serve, name=f"{self.name} calls", daemon=True).start()
+        self._begun.put(call)
+
+    def _serve(self) -> None:
+        while (call := self._begun.get()) is not None:
+            try:
+                with self.watchdog.watching(call.record.title, call.audio_s), self.metrics.timed("work"):
+                    outputs: Sequence[ProducerRecord] | BaseException = self.work(call.record)
+            except BaseException as error:
+                outputs = error
+            self._ended.put((call, outputs))
 
     def _bring_back(self) -> None:
         """What failed a while ago is next of its tenant."""
@@ -412,6 +421,9 @@ class InFlight:
         if self._source is not None:
             with suppress(RetryableError):
                 self._source.close()
+        if not self._under_way:  # else a child dies on which a call that is handed back still works
+            for _ in range(self._threads):
+                self._begun.put(None)
 
 
 def _waiting(call: CallAtHand) -> Queued[CallAtHand]:

@@ -187,6 +187,29 @@ def test_every_call_of_every_lane_is_written_once_and_committed(broker: MemoryBr
     assert max(worker.ear.at_once) <= 4
 
 
+def test_threads_live_on_behind_a_call_and_are_no_more_than_calls_at_once(broker: MemoryBroker, tmp_path: Path) -> None:
+    """The child that decodes recordings dies with the thread that started it."""
+    worker = Worker(broker, tmp_path, at_once=2)
+    threads: set[threading.Thread] = set()
+    work = worker.in_flight.work
+
+    def noted(record: ConsumerRecord) -> Sequence[ProducerRecord]:
+        threads.add(threading.current_thread())
+        return work(record)
+
+    worker.in_flight.work = noted
+    with worker.running():
+        for number in range(6):
+            send(broker, f"c-{number}")
+            until(partial(has_committed, broker, number + 1))
+        assert all(thread.is_alive() for thread in threads)
+        assert 1 <= len(threads) <= 2
+
+
+def has_committed(broker: MemoryBroker, count: int) -> bool:
+    return committed(broker) == count
+
+
 def test_a_call_behind_one_that_takes_long_is_not_held_up(broker: MemoryBroker, tmp_path: Path) -> None:
     send(broker, "long", "a", "b", "c")
     worker = Worker(broker, tmp_path)
