@@ -25,8 +25,8 @@ def running_stack(settings: Settings) -> Path | None:
     return path if path.is_file() else None
 
 
-def command_settings(groups: Collection[str] | None = None) -> Settings:
-    """The settings, with logging as they say. `groups`: as of `load_settings`."""
+def command_settings(groups: Collection[str] | None = None, stage: str = "") -> Settings:
+    """The settings, with logging as they say. `groups`: as of `load_settings`; `stage`: which this process runs."""
     settings = load_command_settings(groups).settings
-    configure_logging(settings.log_level)
+    configure_logging(settings.log_level, settings.log_format, stage)
     return settings

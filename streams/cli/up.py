@@ -36,7 +36,7 @@ def up(
     if broker not in get_args(Broker):
         raise typer.BadParameter(f"{broker} is not a broker: kafka or tansu", param_hint="--broker")
     settings = load_settings().settings
-    configure_logging(settings.log_level)
+    configure_logging(settings.log_level, settings.log_format)
     out = console(soft_wrap=True)
     plan = StackPlan(
         "tansu" if broker == "tansu" else "kafka",

@@ -24,7 +24,8 @@ def worker(
     if unknown:
         raise typer.BadParameter(f"{unknown[0]} is not a stage: {', '.join(WORKER_NAMES)}")
     chosen = [name for name in WORKER_NAMES if name in stages]
-    settings = command_settings({group for name in chosen for group in worker_stage(name).setting_groups})
+    groups = {group for name in chosen for group in worker_stage(name).setting_groups}
+    settings = command_settings(groups, chosen[0] if len(chosen) == 1 else "")
     if len(chosen) > 1:
         from streams.embedded.stack import run_workers
 

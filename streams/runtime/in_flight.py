@@ -25,6 +25,7 @@ from schemas.messages.topics import CALLS_DEAD_LETTERS
 from streams.ports import LaneSource, Place, PlaceCommits, PublisherPort
 from streams.runtime.crash_guard import CrashGuard
 from streams.runtime.fair_queue import FairQueue, Queued
+from streams.runtime.logs import at_records
 from streams.runtime.loop import FIRST_WAIT_S, StoppedError, Streak, nothing
 from streams.runtime.metrics import WorkerMetrics
 from streams.runtime.offsets import PartitionProgress
@@ -274,7 +275,11 @@ class InFlight:
     def _serve(self) -> None:
         while (call := self._begun.get()) is not None:
             try:
-                with self.watchdog.watching(call.record.title, call.audio_s), self.metrics.timed("work"):
+                with (
+                    at_records((call.record,)),
+                    self.watchdog.watching(call.record.title, call.audio_s),
+                    self.metrics.timed("work"),
+                ):
                     outputs: Sequence[ProducerRecord] | BaseException = self.work(call.record)
             except BaseException as error:
                 outputs = error

@@ -6,15 +6,27 @@ libraries below us as well, because it is done where records are formatted.
 
 import asyncio
 import copy
+import json
 import logging
 import sys
 import threading
 import time
 import traceback
 from collections import deque
-from collections.abc import ItemsView, KeysView, Mapping, ValuesView
+from collections.abc import ItemsView, Iterator, KeysView, Mapping, Sequence, ValuesView
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import fields, is_dataclass
+from datetime import UTC, datetime
 from types import TracebackType
+from typing import Literal
+
+from schemas.messages.records import ConsumerRecord, call_of_key
+
+LogFormat = Literal["text", "json"]
+
+_AT: ContextVar[Mapping[str, str | int] | None] = ContextVar("at", default=None)
+"""What this thread is at, for lines of JSON."""
 
 _FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
 _QUIET = ("aiokafka", "faust", "mode", "faster_whisper", "clickhouse_connect", "numba", "asyncio", "alembic")
@@ -54,21 +66,71 @@ class WithoutExceptionText(logging.Formatter):
         return describe(ei[1]) if isinstance(ei, tuple) and isinstance(ei[1], BaseException) else ""
 
     def format(self, record: logging.LogRecord) -> str:
-        # Exceptions are put into the message itself: "… failed: %r". They too become their class, wherever they lie.
-        # On a copy: other handlers get what was logged.
-        record = copy.copy(record)
-        record.msg = without_exceptions(record.msg)
-        if isinstance(record.args, tuple):
-            record.args = tuple(without_exceptions(value) for value in record.args)
-        elif record.args:
-            record.args = {without_exceptions(k): without_exceptions(v) for k, v in record.args.items()}  # type: ignore[misc]
-        try:
-            message = record.getMessage()
-        except Exception:  # logging itself would print what was to be logged
-            message = f"a message that cannot be put together, of {record.pathname}:{record.lineno}"
-        record.msg, record.args = _without_text(message, record.exc_info), None
-        record.exc_text = None
-        return super().format(record)
+        return super().format(_safe(record))
+
+
+class JsonLines(logging.Formatter):
+    """A line of JSON for each record: `ts` (UTC), `level`, `logger`, `stage`, what the thread is at (`topic`,
+    `partition`, `offset`, `tenant_id`, `call_id`, or `messages` of a batch), `message`, and of an exception its class
+    and frames as `error`. Exceptions as in `WithoutExceptionText`.
+    """
+
+    def __init__(self, stage: str = "") -> None:
+        super().__init__()
+        self._stage = stage
+
+    def format(self, record: logging.LogRecord) -> str:
+        """One line, without its end."""
+        error = record.exc_info[1] if isinstance(record.exc_info, tuple) else None
+        safe = _safe(record)
+        line: dict[str, object] = {
+            "ts": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
+            "level": record.levelname,
+            "logger": record.name,
+            **({"stage": self._stage} if self._stage else {}),
+            **(_AT.get() or {}),
+            "message": safe.getMessage(),
+        }
+        if error is not None:
+            kind, *frames = describe(error).splitlines()
+            line["error"] = {"class": kind, "frames": [frame.strip() for frame in frames]}
+        return json.dumps(line, ensure_ascii=False)
+
+
+@contextmanager
+def at_records(records: Sequence[ConsumerRecord]) -> Iterator[None]:
+    """Lines of JSON that this thread logs inside say which record, and which call, it is at."""
+    if len(records) == 1:
+        (record,) = records
+        call = call_of_key(record.key)
+        at: dict[str, str | int] = {"topic": record.topic, "partition": record.partition, "offset": record.offset}
+        if call:
+            at |= {"tenant_id": call[0], "call_id": call[1]}
+    else:
+        at = {"messages": len(records)}
+    token = _AT.set(at)
+    try:
+        yield
+    finally:
+        _AT.reset(token)
+
+
+def _safe(record: logging.LogRecord) -> logging.LogRecord:
+    """A copy that says the same without texts of exceptions; other handlers get what was logged."""
+    # Exceptions are put into the message itself: "… failed: %r". They too become their class, wherever they lie.
+    record = copy.copy(record)
+    record.msg = without_exceptions(record.msg)
+    if isinstance(record.args, tuple):
+        record.args = tuple(without_exceptions(value) for value in record.args)
+    elif record.args:
+        record.args = {without_exceptions(k): without_exceptions(v) for k, v in record.args.items()}  # type: ignore[misc]
+    try:
+        message = record.getMessage()
+    except Exception:  # logging itself would print what was to be logged
+        message = f"a message that cannot be put together, of {record.pathname}:{record.lineno}"
+    record.msg, record.args = _without_text(message, record.exc_info), None
+    record.exc_text = None
+    return record
 
 
 def _without_text(message: str, exc_info: object) -> str:
@@ -115,13 +177,16 @@ def describe(error: BaseException) -> str:
     return "\n".join([f"{type(error).__module__}.{type(error).__qualname__}", *lines])
 
 
-def configure_logging(level: str) -> None:
-    """Log to stderr; libraries below us speak up only when something is wrong."""
+def configure_logging(level: str, form: LogFormat = "text", stage: str = "") -> None:
+    """Log to stderr; libraries below us speak up only when something is wrong. `stage` is named in lines of JSON."""
     handler = logging.StreamHandler(sys.stderr)
-    formatter = WithoutExceptionText(_FORMAT)
-    formatter.default_msec_format = "%s.%03dZ"
-    formatter.converter = time.gmtime
-    handler.setFormatter(formatter)
+    if form == "json":
+        handler.setFormatter(JsonLines(stage))
+    else:
+        formatter = WithoutExceptionText(_FORMAT)
+        formatter.default_msec_format = "%s.%03dZ"
+        formatter.converter = time.gmtime
+        handler.setFormatter(formatter)
     handler.addFilter(NotAgainAndAgain("aiokafka"))
     logging.basicConfig(level=level, handlers=[handler], force=True)
     for name in _QUIET:

@@ -2,17 +2,23 @@
 
 import ast
 import io
+import json
 import logging
 import subprocess
 import sys
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from schemas.messages.records import ConsumerRecord
 from streams.runtime.logs import (
+    JsonLines,
     NotAgainAndAgain,
     WithoutExceptionText,
+    at_records,
     describe,
     without_exceptions,
 )
@@ -20,11 +26,12 @@ from streams.runtime.logs import (
 CALLERS_WORDS = "我的卡号是六二二二零二"
 
 
-@pytest.fixture
-def log_text() -> Iterator[tuple[logging.Logger, io.StringIO]]:
+@pytest.fixture(params=["text", "json"])
+def log_text(request: pytest.FixtureRequest) -> Iterator[tuple[logging.Logger, io.StringIO]]:
     text = io.StringIO()
     handler = logging.StreamHandler(text)
-    handler.setFormatter(WithoutExceptionText("%(levelname)s %(name)s: %(message)s"))
+    plain = WithoutExceptionText("%(levelname)s %(name)s: %(message)s")
+    handler.setFormatter(JsonLines("judge") if request.param == "json" else plain)
     logger = logging.getLogger("a library")
     logger.addHandler(handler)
     logger.propagate = False
@@ -208,3 +215,79 @@ def test_making_the_register_says_nothing_of_how_alembic_does_it(tmp_path: Path)
     )
     assert file.exists()
     assert ended.stderr == ""
+
+
+def a_record(offset: int, key: bytes | None = b"acme/c1") -> ConsumerRecord:
+    return ConsumerRecord("calls.ended.v1", 11, offset, key, b"{}")
+
+
+def lines_of(work: Callable[[logging.Logger], None]) -> list[dict[str, Any]]:
+    """What it logs, as lines of JSON."""
+    text = io.StringIO()
+    handler = logging.StreamHandler(text)
+    handler.setFormatter(JsonLines("listen"))
+    logger = logging.Logger("one of ours")
+    logger.addHandler(handler)
+    work(logger)
+    return [json.loads(line) for line in text.getvalue().splitlines()]
+
+
+def test_a_line_of_json_says_what_its_thread_is_at_and_nothing_afterwards() -> None:
+    def work(logger: logging.Logger) -> None:
+        with at_records([a_record(7)]):
+            logger.warning("one\nline of %s", "two")
+            other = threading.Thread(target=lambda: logger.warning("of another thread"))
+            other.start()
+            other.join()
+        with at_records([a_record(8, None)]):
+            logger.warning("no call")
+        with at_records([a_record(9), a_record(10)]):
+            logger.warning("several")
+        logger.warning("later")
+
+    first, other, no_call, several, later = lines_of(work)
+    assert first.pop("ts").endswith("+00:00")
+    assert first == {
+        "level": "WARNING",
+        "logger": "one of ours",
+        "stage": "listen",
+        "topic": "calls.ended.v1",
+        "partition": 11,
+        "offset": 7,
+        "tenant_id": "acme",
+        "call_id": "c1",
+        "message": "one\nline of two",
+    }
+    assert (no_call["offset"], "call_id" in no_call) == (8, False)
+    assert (several["messages"], "offset" in several) == (2, False)
+    for line in (other, later):
+        assert line.keys() == {"ts", "level", "logger", "stage", "message"}
+
+
+def test_an_error_in_a_line_of_json_is_its_class_and_its_frames() -> None:
+    def work(logger: logging.Logger) -> None:
+        try:
+            fail()
+        except ValueError:
+            logger.exception("something broke")
+
+    (line,) = lines_of(work)
+    assert line["error"]["class"] == "builtins.ValueError"
+    assert line["error"]["frames"][-1].endswith("in fail")
+    assert CALLERS_WORDS not in json.dumps(line, ensure_ascii=False)
+
+
+@pytest.mark.processes
+def test_a_command_logs_json_where_it_is_told_to() -> None:
+    code = (
+        "import logging; from streams.runtime.logs import configure_logging; "
+        "configure_logging('INFO', 'json', 'judge'); logging.getLogger('x').info('there')"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert json.loads(done.stderr) | {"ts": ""} == {
+        "ts": "",
+        "level": "INFO",
+        "logger": "x",
+        "stage": "judge",
+        "message": "there",
+    }
