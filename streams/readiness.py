@@ -5,10 +5,12 @@ from collections.abc import Callable
 from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
 
-from streams.adapters.clickhouse.connection import connect
+from streams.adapters.clickhouse.reconnecting import ReconnectingClient
+from streams.adapters.clickhouse.statements import read_rows
 from streams.adapters.kafka.client import client_config, failure
 from streams.adapters.object_store.from_settings import object_store_from
 from streams.adapters.register.register import Register
+from streams.ports import ObjectStore
 from streams.runtime.health import Check
 from streams.settings import Settings
 from streams.topology import StageEntry
@@ -45,7 +47,13 @@ def _kafka(settings: Settings) -> Check:
 
 
 def _clickhouse(settings: Settings) -> Check:
-    return lambda: connect(settings.clickhouse_url.get_secret_value(), timeout_s=ANSWER_WITHIN_S).close()
+    asking = ReconnectingClient(settings.clickhouse_url.get_secret_value(), timeout_s=ANSWER_WITHIN_S)
+
+    def check() -> None:
+        with asking.client() as client:
+            read_rows(client, "whether it answers", "SELECT 1")
+
+    return check
 
 
 def _register(settings: Settings) -> Check:
@@ -60,7 +68,14 @@ def _register(settings: Settings) -> Check:
 
 
 def _object_store(settings: Settings) -> Check:
-    return lambda: object_store_from(settings).check()
+    stores: list[ObjectStore] = []
+
+    def check() -> None:
+        if not stores:
+            stores.append(object_store_from(settings))
+        stores[0].check()
+
+    return check
 
 
 _BUILT_BY: dict[str, Callable[[Settings], Check]] = {

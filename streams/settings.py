@@ -137,7 +137,9 @@ _GROUPS: Mapping[str, tuple[str, ...]] = {
     "audio keys": ("audio_keys_file", "audio_keys", "transit_audio_key"),
     "transcript keys": ("transcript_keys_file", "transcript_keys", "transit_transcript_key"),
     "received keys": ("received_keys_file", "received_keys", "transit_received_key"),
-    "subscribers": ("subscriptions_file", "console_url"),
+    "subscribers": ("console_url",),
+    "what runs": ("subscriptions_file", "second_reader_url"),
+    "observing": ("observe_every_s", "processing_objective_s"),
     "hearing": (
         *("speech_engine", "crosstalk_gate_db", "emotion", "emotion_heads"),
         *("emotion_sound_checkpoint", "emotion_text_checkpoint", "emotion_device"),
@@ -157,7 +159,7 @@ _GROUPS: Mapping[str, tuple[str, ...]] = {
     "sweeping": ("sweep_every_s", "intakes_keep_days"),
     "storing": ("sink_batch_messages", "sink_batch_ms"),
     "second reading": (
-        *("second_reader_url", "second_reader_kind", "second_reader_model", "second_reader_secret_key"),
+        *("second_reader_kind", "second_reader_model", "second_reader_secret_key"),
         *("second_reader_allow_http", "second_reader_ca_file", "second_reader_prompts_folder"),
         *("second_reader_calls", "second_reader_calls_per_day"),
         *("second_reader_tokens_per_day", "second_reader_timeout_s", "second_reader_attempts"),
@@ -858,6 +860,9 @@ class Settings(SettingsPart):
         description="so long a worker that is asked to stop, or whose stage is paused or drained, may take to finish "
         "what it is at; what is not finished by then is handed back, and another worker does it. Whatever stops "
         "workers must wait longer (systemd TimeoutStopSec, Kubernetes terminationGracePeriodSeconds)",
+    )
+    observe_every_s: float = Field(
+        default=15, gt=0, description="observe: pause between two rounds of measuring what waits"
     )
     processing_objective_s: int = Field(
         default=900, ge=1, description="a call without outcome for longer than this counts as unaccounted"

@@ -226,7 +226,7 @@ STAGES: tuple[StageEntry, ...] = (
         builder="streams.stages.second_read:build",
         asks=("ClickHouse", "register"),
         needs_setting="second_reader_url",
-        settings=("second reading",),
+        settings=("second reading", "what runs"),
     ),
     StageEntry(
         "replay",
@@ -355,6 +355,19 @@ STAGES: tuple[StageEntry, ...] = (
         settings=("rollups", "first contacts"),
     ),
     StageEntry(
+        "observe",
+        "measures what waits: how far each stage is behind, how much audio waits, what custody has to do",
+        reads=tuple(
+            Reads(topic, "see how long the calls are that wait to be heard", whole=True)
+            for topic in (CALLS_ENDED, CALLS_BACKFILLED, CALLS_REANNOUNCED)
+        ),
+        looks_at_groups=("",),
+        scales_by="one is enough",
+        builder="streams.stages.observe:build",
+        asks=("ClickHouse", "register"),
+        settings=("observing", "what runs", "recordings"),
+    ),
+    StageEntry(
         "notify",
         "delivers each alert to the subscriptions that ask for it",
         reads=(
@@ -367,6 +380,7 @@ STAGES: tuple[StageEntry, ...] = (
         group_per_subscription=True,
         asks=("subscribers", "register"),
         needs_setting="subscriptions_file",
+        settings=("what runs",),
         # Which secrets it needs, its file says, and that may change while it runs.
         variables=("",),
     ),

@@ -17,6 +17,7 @@ from streams.runtime.health_server import HealthServer
 from streams.runtime.heartbeat import HeartbeatFile
 from streams.runtime.loop import Loop, StoppedError
 from streams.runtime.pauses import Pause, Pauses
+from streams.runtime.service_manager import ServiceManager
 from streams.runtime.worker_context import WorkerContext
 from streams.settings import Settings
 from streams.topology import worker_stage
@@ -65,12 +66,15 @@ def run_worker(name: str, settings: Settings) -> WorkerEnd:
         worker.pulse,
         worker.watchdog.longest_limit_s,
         lambda: server.address if server is not None else "",
+        health.away,
     )
     if server is not None:
         worker.metrics.before_scrape(health.export)
         server.start()
         readiness.start()
     heartbeat.start()
+    manager = ServiceManager()
+    manager.started()
     asked = threading.Event()
 
     def ask(*_: object) -> None:
@@ -106,6 +110,7 @@ def run_worker(name: str, settings: Settings) -> WorkerEnd:
         while thread.is_alive() and (until_s is None or worker.pulse.monotonic_s() < until_s):
             if until_s is None and worker.stop.wait(LOOK_UP_S):
                 until_s = worker.pulse.monotonic_s() + settings.finish_within_s
+                manager.stopping()
             thread.join(0 if until_s is None else LOOK_UP_S)
             gap_s = worker.pulse.monotonic_s() - looked_s
             looked_s += gap_s
@@ -113,6 +118,7 @@ def run_worker(name: str, settings: Settings) -> WorkerEnd:
                 worker.pulse.forgive(gap_s)
                 worker.watchdog.forgive(gap_s)
             heartbeat.keep_up()
+            manager.keep_up()
             if thread.is_alive() and (hangs := health.against_living()):
                 log.critical("%s: %s: the worker ends itself", name, "; ".join(hangs))
                 os._exit(EXIT_HANGS)

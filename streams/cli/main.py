@@ -63,6 +63,7 @@ COMMANDS = (
     "pause",
     "drain",
     "resume",
+    "metrics",
     "meters",
     "surges",
     "contracts",

@@ -32,6 +32,7 @@ def up(
 
     from streams.embedded.clickhouse_engine import password_file
     from streams.embedded.stack import Broker, Stack, StackPlan
+    from streams.embedded.worker_care import TARGETS_FILE
 
     if broker not in get_args(Broker):
         raise typer.BadParameter(f"{broker} is not a broker: kafka or tansu", param_hint="--broker")
@@ -47,6 +48,7 @@ def up(
         serve_port=settings.serve_port,
         play_port=settings.play_port,
         listen_workers=listen_workers,
+        metrics=True,
     )
     columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn())
     with sigterm_as_interrupt(), Stack(plan, settings) as stack:
@@ -74,6 +76,7 @@ def up(
         if settings.clickhouse_users_file is not None:
             out.print(f"the users in {settings.clickhouse_users_file} can log in too, with the rights of their roles")
         out.print(f"other commands find this stack through {address_file}; logs are in {settings.data_dir / 'logs'}")
+        out.print(f"Prometheus finds the metrics of all workers through {settings.data_dir / TARGETS_FILE}")
         if broker == "tansu":
             out.print("tansu keeps messages in memory: whatever has not reached ClickHouse is lost when this stops")
         out.print("press Ctrl-C to stop")

@@ -35,13 +35,14 @@ from streams.embedded.ports import LOOPBACK, PortTakenError, answers, free_port,
 from streams.embedded.private_files import kept_secret, write_private
 from streams.embedded.supervisor import ChildSpec, Supervisor
 from streams.embedded.tansu import tansu_spec
+from streams.embedded.worker_care import WorkerCare
 from streams.ports import SystemClock
 from streams.runtime.child_records import ChildRecordFile
 from streams.runtime.free_space import lack_of_space
 from streams.runtime.loop import EXIT_BREAKER
 from streams.runtime.pauses import Pauses
 from streams.runtime.rule_signatures import kept_key_pair
-from streams.settings import CONFIG_VARIABLE, Settings, setting_fields
+from streams.settings import CONFIG_VARIABLE, Settings, host_and_port, setting_fields, variable_of
 from streams.stages.seal_transcripts import seal_those_in_clear
 from streams.topology import WORKER_NAMES, WORKERS, worker_stage
 from streams.wiring import prepare_keys, transcript_store_from
@@ -77,6 +78,8 @@ class StackPlan:
     play_port: int = 0
     listen_workers: int = 1
     restart_workers: bool = True
+    metrics: bool = False
+    """Whether workers tell their metrics, each at a port of its own."""
     stages: tuple[str, ...] = WORKER_NAMES
     """Of those that the settings ask for."""
 
@@ -93,6 +96,7 @@ class Stack:
         self._clickhouse_port = plan.clickhouse_port
         self._clickhouse_tcp_port = plan.clickhouse_tcp_port
         self.supervisor = Supervisor(plan.data_dir / "logs", records=ChildRecordFile(plan.data_dir))
+        self._care = WorkerCare(self.supervisor, plan.data_dir)
         self._cleanup = ExitStack()
         self._look_at_disk_s = 0.0
         self.settings = base
@@ -100,6 +104,7 @@ class Stack:
     def __enter__(self) -> Self:
         self._plan.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._cleanup.enter_context(_only_stack_in(self._plan.data_dir))
+        self._cleanup.callback(self._care.close)
         self._cleanup.enter_context(self.supervisor)
         return self
 
@@ -152,7 +157,9 @@ class Stack:
         # Last, so that the others start while it does.
         for name in sorted((one for one in stages_of(self.settings) if one in self._plan.stages), key="serve".__eq__):
             for number in range(self._plan.listen_workers if name == "listen" else 1):
-                spec = worker_spec(name, number, self.settings, restart=self._plan.restart_workers)
+                spec = worker_spec(
+                    name, number, self.settings, restart=self._plan.restart_workers, metrics=self._plan.metrics
+                )
                 self.supervisor.start(self._when_it_listens(spec) if name == "serve" else spec)
 
     def _runs(self, stage: str) -> bool:
@@ -172,6 +179,7 @@ class Stack:
     def check(self) -> None:
         """Look after the children and the disk; call it every second or so. Raises `ChildFailedError`."""
         self.supervisor.check()
+        self._care.look()
         now_s = time.monotonic()
         if now_s >= self._look_at_disk_s:
             self._look_at_disk_s = now_s + LOOK_AT_DISK_EVERY_S
@@ -311,9 +319,15 @@ def _only_stack_in(data_dir: Path) -> Iterator[None]:
         yield
 
 
-def worker_spec(stage: str, number: int, settings: Settings, *, restart: bool) -> ChildSpec:
-    """A worker of that stage as a child process, with those of the settings that the stage needs."""
+def worker_spec(stage: str, number: int, settings: Settings, *, restart: bool, metrics: bool = False) -> ChildSpec:
+    """A worker of that stage as a child process, with those of the settings that the stage needs.
+
+    With `metrics` it tells them at a free port, of the host that `metrics_address` names, or of this machine alone: all
+    workers of a machine cannot have the same.
+    """
     entry = worker_stage(stage)
+    host = host_and_port(settings.metrics_address)[0] if settings.metrics_address else LOOPBACK
+    address = {variable_of("metrics_address"): f"{_in_brackets(host)}:0" if metrics else ""}
     return ChildSpec(
         name=f"{stage}-{number}" if stage == "listen" else stage,
         argv=(sys.executable, "-P", "-m", "streams.cli.main", "worker", stage),
@@ -326,7 +340,7 @@ def worker_spec(stage: str, number: int, settings: Settings, *, restart: bool) -
         stays_ended=frozenset({2, OperatorError.exit_code, EXIT_BREAKER}),
         stops_with_neighbours=True,
         # No settings file reaches the child, neither one that our own environment names nor that of a running stack.
-        env={CONFIG_VARIABLE: ""} | settings.environment(entry.setting_groups),
+        env={CONFIG_VARIABLE: ""} | settings.environment(entry.setting_groups) | address,
         variables=entry.variables,
         cwd=settings.data_dir.absolute(),
     )
@@ -335,11 +349,20 @@ def worker_spec(stage: str, number: int, settings: Settings, *, restart: bool) -
 def run_workers(stages: Sequence[str], settings: Settings) -> NoReturn:
     """Several stages, each in a child process that is started again when it dies; until interrupted."""
     with Supervisor(settings.data_dir / "logs", records=ChildRecordFile(settings.data_dir)) as supervisor:
+        care = WorkerCare(supervisor, settings.data_dir)
         for stage in stages:
-            supervisor.start(worker_spec(stage, 0, settings, restart=True))
-        while True:
-            supervisor.check()
-            time.sleep(0.5)
+            supervisor.start(worker_spec(stage, 0, settings, restart=True, metrics=bool(settings.metrics_address)))
+        try:
+            while True:
+                supervisor.check()
+                care.look()
+                time.sleep(0.5)
+        finally:
+            care.close()
+
+
+def _in_brackets(host: str) -> str:
+    return f"[{host}]" if ":" in host else host
 
 
 def _as_toml(value: object) -> str:

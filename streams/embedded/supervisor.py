@@ -216,6 +216,11 @@ class Supervisor:
         process = self._children[name].process
         return None if _has_ended(process) else process.pid
 
+    def running(self) -> dict[int, str]:
+        """Process id → name, of the children that run."""
+        found = {self.pid(name): name for name in self._children}
+        return {pid: name for pid, name in found.items() if pid is not None}
+
     def kill(self, name: str, signal_number: int = signal.SIGKILL) -> None:
         """Send a signal to a child alone, not to its group, as a crash would. Raises `KeyError`.
 

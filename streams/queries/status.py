@@ -254,12 +254,19 @@ def _in_seconds(waits_s: float | None) -> str:
 
 def _local_tables(local: LocalWorkers) -> Iterator[Table]:
     if local.workers:
-        workers = Table("stage", "process", "state", "for", "at", "refused in a row", title="workers of this machine")
+        columns = ("stage", "process", "state", "for", "at", "refused in a row", "not ready: no answer of")
+        workers = Table(*columns, title="workers of this machine")
         for worker in local.workers:
             refused = local.refused_in_a_row.get(worker.stage, 0)
             at = worker.at[0] if len(worker.at) == 1 else f"{len(worker.at)} messages" if worker.at else worker.loop
             workers.add_row(
-                worker.stage, str(worker.pid), worker.state, f"{worker.for_s:.0f} s", Text(at), str(refused)
+                worker.stage,
+                str(worker.pid),
+                worker.state,
+                f"{worker.for_s:.0f} s",
+                Text(at),
+                str(refused),
+                ", ".join(worker.away),
             )
         yield workers
     ended = [child for child in local.children if child.ends or child.is_problem]

@@ -130,5 +130,9 @@ class WorkerHealth:
         self.metrics.measured("callstream_loop_moved_timestamp_seconds", moved)
         self.metrics.measured("callstream_loop_due_timestamp_seconds", due)
 
+    def away(self) -> list[str]:
+        """Systems that do not answer, by name."""
+        return [system for system, problem in self.readiness.problems().items() if problem]
+
     def _is_ready(self, problems: Mapping[str, str]) -> bool:
         return self.has_started.is_set() and not any(problems.values())

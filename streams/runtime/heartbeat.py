@@ -11,7 +11,7 @@ sets. Workers on other machines, in other containers too, are not seen here.
 import logging
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -111,14 +111,17 @@ class HeartbeatFile:
         pulse: Pulse,
         longest_work_s: Callable[[], float],
         metrics_address: Callable[[], str] = lambda: "",
+        away: Callable[[], Sequence[str]] = tuple,
     ) -> None:
         """`longest_work_s`: what takes longer at the record under way hangs, and the worker ends itself.
-        `metrics_address`: where its metrics are, `host:port`; empty where nobody listens."""
+        `metrics_address`: where its metrics are, `host:port`; empty where nobody listens. `away`: systems that do not
+        answer it."""
         self._folder = folder
         self._stage = stage
         self._pulse = pulse
         self._longest_work_s = longest_work_s
         self._metrics_address = metrics_address
+        self._away = away
         self._own = ProcessIdentity.own()
         self._path = folder / f"{_PREFIX}{self._own.pid}.json"
         self._started_s = pulse.monotonic_s()
@@ -154,6 +157,7 @@ class HeartbeatFile:
             self._pulse.loops,
             self._metrics_address(),
             self.paused,
+            tuple(self._away()),
         )
         try:
             self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -191,6 +195,7 @@ class Heartbeat:
     loops: tuple[LoopPulse, ...]
     metrics_address: str = ""
     paused: bool = False
+    away: tuple[str, ...] = ()
 
 
 _FORM = TypeAdapter(Heartbeat)
@@ -212,6 +217,10 @@ class WorkerCondition:
     at: tuple[str, ...] = ()
     loop: str = ""
     """Which loop is frozen, where not all are."""
+    metrics_address: str = ""
+    """Where it tells its metrics, `host:port`; empty where it tells none."""
+    away: tuple[str, ...] = ()
+    """Systems that do not answer it, where it asks (`metrics_address`): it is not ready."""
 
     @property
     def is_problem(self) -> bool:
@@ -246,7 +255,8 @@ def _heartbeats(data_dir: Path) -> Iterator[tuple[Path, Heartbeat]]:
 
 def _condition(beat: Heartbeat, at: tuple[str, ...], now_s: float) -> WorkerCondition:
     def in_state(state: WorkerState, for_s: float, loop: str = "") -> WorkerCondition:
-        return WorkerCondition(beat.stage, beat.process.pid, state, max(for_s, 0), beat.sequence, at, loop)
+        pid, address = beat.process.pid, beat.metrics_address
+        return WorkerCondition(beat.stage, pid, state, max(for_s, 0), beat.sequence, at, loop, address, beat.away)
 
     silent_s = now_s - beat.written_s
     if not beat.process.runs:

@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from datetime import datetime
 from importlib.metadata import version
 from typing import Literal, get_args
 
@@ -289,6 +290,11 @@ _CALLS_BEGIN_IN = frozenset((*LANE_OF, TRANSCRIPTS_RECEIVED.name, CALLS_TRANSCRI
 """A call whose message of one of these is refused ends with that."""
 
 
+def values_of_label(label: str) -> Collection[str]:
+    """The only values that it has, beside `OTHER`; none where any are possible."""
+    return _CLOSED.get(label, ())
+
+
 class _Gauges(Collector):
     """The gauges of a process: what is not set is not exported, rather than as 0."""
 
@@ -405,6 +411,10 @@ class WorkerMetrics:
         """All series of a gauge, by their labels beside `stage`: what is not among them is not exported any more."""
         if name in self._labels:
             self._gauges.replace(name, {self._values(name, labels): value for labels, value in values})
+
+    def observed(self, system: str, now: datetime) -> None:
+        """This system has told what is measured of it."""
+        self._set("callstream_observed_timestamp_seconds", now.timestamp(), system=system)
 
     def before_scrape(self, bring_up_to_date: Callable[[], None]) -> None:
         """Called each time before the metrics are shown; it must be quick, and ask no outside system."""

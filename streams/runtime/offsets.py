@@ -73,6 +73,11 @@ def done_until(position: int, metadata: str) -> int:
     return max(_decoded(position, metadata), default=position - 1) + 1
 
 
+def done_behind(position: int, metadata: str) -> frozenset[int]:
+    """Offsets that a commit says are done, behind the first one that is not."""
+    return frozenset(_decoded(position, metadata))
+
+
 def _encoded(position: int, done: list[int]) -> str:
     if not done:
         return ""

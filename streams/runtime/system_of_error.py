@@ -17,7 +17,7 @@ _PREFIX = "streams.adapters."
 
 def system_of(error: BaseException) -> str:
     """The adapter nearest to where it was raised; `OTHER` where there is none: a disk, for example."""
-    found = OTHER
+    found = OTHER if error.__cause__ is None else system_of(error.__cause__)
     for frame in _frames(error.__traceback__):
         module = str(frame.f_globals.get("__name__", ""))
         if module.startswith(_PREFIX):

@@ -32,6 +32,22 @@ _SAFE = (
 )
 
 
+class TellsAnswers:
+    """Tells the status of each answer that is begun, whoever gives it."""
+
+    def __init__(self, app: _App, answered: Callable[[int], None]) -> None:
+        self._app = app
+        self._answered = answered
+
+    async def __call__(self, scope: _Scope, receive: _Receive, send: _Send) -> None:
+        async def send_and_tell(message: _Message) -> None:
+            if message["type"] == "http.response.start":
+                self._answered(int(message["status"]))
+            await send(message)
+
+        await self._app(scope, receive, send_and_tell)
+
+
 class Edge:
     """The outermost layer of the application. `request.state.ended` is called when the request is over."""
 

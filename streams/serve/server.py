@@ -5,12 +5,13 @@ import logging
 import resource
 import socket
 import threading
+from collections.abc import Callable
 from datetime import datetime
 from typing import TYPE_CHECKING, Literal
 
 from schemas.errors import OperatorError
 from streams.serve.certificate import certificate_files
-from streams.serve.middleware import MOST_HEADER_BYTES
+from streams.serve.middleware import MOST_HEADER_BYTES, TellsAnswers
 from streams.settings import Settings
 
 if TYPE_CHECKING:
@@ -33,9 +34,17 @@ class Server:
     """Serves the application from `start` until `stop`."""
 
     def __init__(
-        self, app: "FastAPI", settings: Settings, now: datetime, *, name: Literal["serve", "play"] = "serve"
+        self,
+        app: "FastAPI",
+        settings: Settings,
+        now: datetime,
+        *,
+        name: Literal["serve", "play"] = "serve",
+        answered: Callable[[int], None] | None = None,
     ) -> None:
-        """At `serve_host` and `serve_port`, or `play_host` and `play_port`. Raises `CertificateError`."""
+        """At `serve_host` and `serve_port`, or `play_host` and `play_port`; `answered` is told the status of each
+        answer. Raises `CertificateError`.
+        """
         import uvicorn
 
         from streams.serve.connections import Connection
@@ -47,7 +56,7 @@ class Server:
         self._scheme = "http" if files is None else "https"
         self._server = uvicorn.Server(
             uvicorn.Config(
-                app,
+                app if answered is None else TellsAnswers(app, answered),
                 http=Connection,
                 ws="none",
                 loop="asyncio",

@@ -17,7 +17,7 @@ from processors.alerts.delivery_queue import Answer, Delivery, DeliveryQueue, Re
 from processors.custody.ports import CallPurgedError, Tombstones
 from schemas.config.subscription import Subscription, SubscriptionsError, content_digest
 from schemas.errors import InvalidMessageError, RetryableError
-from schemas.messages.alert_delivery import FINAL_OUTCOMES, AlertDelivery
+from schemas.messages.alert_delivery import FINAL_OUTCOMES, AlertDelivery, DeliveryOutcome
 from schemas.messages.records import ConsumerRecord
 from schemas.messages.topics import ALERTS_DELIVERED, ALERTS_RAISED
 from streams.adapters.channels import channel_of, read_subscriptions
@@ -91,6 +91,7 @@ def build(worker: WorkerContext) -> Loop:
         schedule=RetrySchedule(),
         retry_max_wait_s=settings.retry_max_wait_s,
         pulse=worker.pulse,
+        ended=worker.metrics.alerts,
         tombstones=buried_calls(settings),
     )
     worker.wait_for(lambda: require_topics(settings))
@@ -113,6 +114,8 @@ class Outside:
     schedule: RetrySchedule
     retry_max_wait_s: float
     pulse: Pulse = field(default_factory=Pulse)
+    ended: Callable[[DeliveryOutcome], None] = lambda _outcome: None
+    """Told how each attempt ended whose line is durable."""
     tombstones: Tombstones = NO_TOMBSTONES
 
 
@@ -140,7 +143,7 @@ class DeliveryThread:
         self.subscription = subscription
         self._outside = outside
         self._queue = DeliveryQueue(subscription, outside.schedule)
-        self._record = _Record(outside.publisher)
+        self._record = _Record(outside)
         if predecessor is not None:
             self._queue.settled = predecessor._queue.settled
             self._record = predecessor._record
@@ -200,15 +203,17 @@ class DeliveryThread:
 class _Record:
     """Writes down what became of alerts, and keeps what could not be written."""
 
-    def __init__(self, publisher: PublisherPort) -> None:
-        self._publisher = publisher
+    def __init__(self, outside: Outside) -> None:
+        self._outside = outside
         self._lines: list[AlertDelivery] = []
 
     def write(self, lines: Sequence[AlertDelivery] = ()) -> None:
         """These and all lines before them are durable when it returns. Raises `RetryableError`."""
         self._lines += lines
         if self._lines:
-            self._publisher.publish([ALERTS_DELIVERED.record(line) for line in self._lines])
+            self._outside.publisher.publish([ALERTS_DELIVERED.record(line) for line in self._lines])
+            for line in self._lines:
+                self._outside.ended(line.outcome)
             self._lines.clear()
 
 

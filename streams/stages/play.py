@@ -156,6 +156,7 @@ def play_loop(
         settings,
         worker.clock.now(),
         name="play",
+        answered=worker.metrics.answered,
     )
     server.start()
 

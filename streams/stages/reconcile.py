@@ -16,7 +16,7 @@ from schemas.messages.topics import ALERTS_RAISED, LANE_OF
 from streams.adapters.clickhouse.missing_recordings import ClickHouseMissingRecordings
 from streams.adapters.kafka.client import lags, read_record
 from streams.ports import Clock, PublisherPort
-from streams.runtime.loop import Loop
+from streams.runtime.loop import Loop, nothing
 from streams.runtime.worker_context import WorkerContext
 from streams.settings import Settings
 from streams.wiring import require_migrations, require_topics
@@ -78,6 +78,7 @@ def build(worker: WorkerContext) -> Loop:
         worker.clock,
         ReconcileSettings.of(settings),
         lambda now: stored_until(settings, now),
+        lambda: worker.metrics.alerts("raised"),
     )
     return worker.loop(
         reconcile.look,
@@ -121,12 +122,15 @@ class Reconcile:
         clock: Clock,
         settings: ReconcileSettings,
         stored_until: Callable[[datetime], datetime],
+        raised: Callable[[], None] = nothing,
     ) -> None:
+        """`raised` is called for each alert that is durable."""
         self._recordings = recordings
         self._publisher = publisher
         self._clock = clock
         self._settings = settings
         self._stored_until = stored_until
+        self._count_raised = raised
         self._looked = self._looked_due = EVER
         self._raised: set[str] = set()
 
@@ -153,6 +157,7 @@ class Reconcile:
         for hour in news(hours, raised):
             alert = alert_of(hour, self._recordings.first_calls(hour, MAX_CALLS_OF_SURGE), now)
             self._publisher.publish([ALERTS_RAISED.record(alert)])
+            self._count_raised()
             self._raised.add(alert.alert_id)
             log.warning(
                 "reconcile: %s has %d call(s) without a recording, of %d found in the hour from %s",

@@ -91,7 +91,7 @@ def build(worker: WorkerContext) -> Loop:
             "Kafka": lambda: require_topics(settings),
         },
     )
-    server = Server(build_app(served), settings, worker.clock.now())
+    server = Server(build_app(served), settings, worker.clock.now(), answered=worker.metrics.answered)
     server.start()
 
     def look() -> None:

@@ -5,7 +5,7 @@ raised again, by another process or after a restart, has the same id.
 """
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -29,7 +29,7 @@ from schemas.messages.alert import MAX_CALLS_OF_SURGE, Alert
 from schemas.messages.topics import ALERTS_RAISED
 from streams.adapters.clickhouse.topic_counts import ClickHouseTopicCounts
 from streams.ports import Clock, PublisherPort, TopicCounts
-from streams.runtime.loop import Loop
+from streams.runtime.loop import Loop, nothing
 from streams.runtime.worker_context import WorkerContext
 from streams.settings import Settings
 from streams.wiring import require_migrations, require_topics
@@ -45,7 +45,7 @@ def build(worker: WorkerContext) -> Loop:
     settings = worker.settings
     worker.wait_for(lambda: require_topics(settings))
     worker.wait_for(lambda: require_migrations(settings))
-    watch = Watch(build_surges(settings), worker.publisher(), worker.clock)
+    watch = Watch(build_surges(settings), worker.publisher(), worker.clock, lambda: worker.metrics.alerts("raised"))
     return worker.loop(watch.look, every_s=settings.surge_every_s)
 
 
@@ -89,10 +89,14 @@ class Surges:
 class Watch:
     """Raises an alert of every surge that is news."""
 
-    def __init__(self, surges: Surges, publisher: PublisherPort, clock: Clock) -> None:
+    def __init__(
+        self, surges: Surges, publisher: PublisherPort, clock: Clock, raised: Callable[[], None] = nothing
+    ) -> None:
+        """`raised` is called for each alert that is durable."""
         self._surges = surges
         self._publisher = publisher
         self._clock = clock
+        self._count_raised = raised
         self._raised = RaisedSurges(surges.settings.ratio)
 
     def look(self) -> list[Alert]:
@@ -104,6 +108,7 @@ class Watch:
             if assessment.verdict == "surge" and self._raised.is_news(assessment.window):
                 alert = self._surges.alert(assessment, now)
                 self._publisher.publish([ALERTS_RAISED.record(alert)])
+                self._count_raised()
                 self._raised.remember(assessment.window)
                 log.warning(
                     "watch: surge of %s/%s, %d calls in the hour to %s",

@@ -111,12 +111,13 @@ for place in (f"/proc/{{os.getppid()}}/environ", "/proc/1/environ", {str(secret)
 
 KAFKA_WORKERS = (
     *("serve", "listen", "receive", "judge", "store", "watch", "second_read", "sweep", "relay", "notify"),
-    *("collect", "reconcile", "audit", "keep"),
+    *("collect", "reconcile", "audit", "keep", "observe"),
 )
 SECRETS = {
     "kafka_sasl_password": KAFKA_WORKERS,
     "kafka_ssl_key_password": KAFKA_WORKERS,
     "clickhouse_url": (
+        "observe",
         "serve",
         "judge",
         "store",
@@ -139,7 +140,7 @@ SECRETS = {
     "received_keys": ("serve", "receive"),
     "register_url": (
         *("serve", "listen", "receive", "sweep", "relay", "collect", "audit", "judge", "store", "second_read"),
-        *("notify", "keep", "play", "watch", "reconcile", "rollup"),
+        *("notify", "keep", "play", "watch", "reconcile", "rollup", "observe"),
     ),
     "audit_checkpoint_secret": ("audit",),
 }

@@ -45,6 +45,7 @@ from streams.adapters.kafka.fetcher import (
 )
 from streams.adapters.kafka.topic_plan import FoundTopic, TopicChange, TopicStep, planned
 from streams.ports import Place, RecordTooLargeError
+from streams.runtime.offsets import done_behind
 from streams.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -719,6 +720,8 @@ class Lag:
     """Partition and offset of the first message of each partition that is not finished."""
     ends: tuple[tuple[int, int], ...] = ()
     """Partition and offset behind the last message of each."""
+    done: tuple[tuple[int, int], ...] = ()
+    """Partition and offset of messages that are finished behind one that is not; they are not in `messages`."""
 
 
 def lags(settings: Settings, groups: Mapping[str, Sequence[str]]) -> list[Lag]:
@@ -740,14 +743,21 @@ def lags(settings: Settings, groups: Mapping[str, Sequence[str]]) -> list[Lag]:
             committed = _committed(admin, stage, [place for place in ends if place[0] in names])
             for name in names:
                 next_up = {
-                    partition: (max(committed.get((topic, partition), low), low), high)
+                    partition: (max(committed.get((topic, partition), (low, ()))[0], low), high)
                     for (topic, partition), (low, high) in ends.items()
                     if topic == name
                 }
-                behind = sum(high - offset for offset, high in next_up.values())
+                done = tuple(
+                    (partition, offset)
+                    for (topic, partition), (_, offsets) in committed.items()
+                    if topic == name
+                    for offset in offsets
+                    if next_up[partition][0] <= offset < next_up[partition][1]
+                )
+                behind = sum(high - offset for offset, high in next_up.values()) - len(done)
                 unread = tuple((partition, offset) for partition, (offset, high) in next_up.items() if offset < high)
                 highs = tuple((partition, high) for partition, (_, high) in next_up.items())
-                result.append(Lag(stage, name, max(behind, 0), unread, highs))
+                result.append(Lag(stage, name, max(behind, 0), unread, highs, done))
     except KafkaException as error:
         raise failure("Kafka does not tell its offsets", error) from None
     finally:
@@ -755,10 +765,15 @@ def lags(settings: Settings, groups: Mapping[str, Sequence[str]]) -> list[Lag]:
     return result
 
 
-def _committed(admin: AdminClient, stage: str, places: Sequence[tuple[str, int]]) -> dict[tuple[str, int], int]:
+def _committed(admin: AdminClient, stage: str, places: Sequence[Place]) -> dict[Place, tuple[int, frozenset[int]]]:
+    """Partition → the offset of the first message that is not finished, and those behind it that are."""
     if not places:
         return {}
     request = ConsumerGroupTopicPartitions(GROUP_PREFIX + stage, [TopicPartition(t, p) for t, p in places])
     answer = next(iter(admin.list_consumer_group_offsets([request]).values())).result(timeout=20)
     require_told(answer.topic_partitions or [])
-    return {(tp.topic, tp.partition): tp.offset for tp in answer.topic_partitions or [] if tp.offset >= 0}
+    return {
+        (tp.topic, tp.partition): (tp.offset, done_behind(tp.offset, tp.metadata or ""))
+        for tp in answer.topic_partitions or []
+        if tp.offset >= 0
+    }

@@ -48,6 +48,7 @@ MAY_HAVE = {
     "store": {KAFKA, CLICKHOUSE, REGISTER},
     "watch": {KAFKA, CLICKHOUSE, REGISTER},
     "rollup": {CLICKHOUSE, REGISTER},
+    "observe": {KAFKA, CLICKHOUSE, REGISTER},
     "notify": {KAFKA, REGISTER},
     "keep": {KAFKA, CLICKHOUSE, "clickhouse_keeper_url", S3, ARCHIVE, REGISTER, "audio_keys", "transcript_keys"},
     "play": {CLICKHOUSE, S3, ARCHIVE, REGISTER, "audio_keys", "transcript_keys"},
@@ -61,7 +62,7 @@ def test_a_worker_is_given_the_secrets_of_what_it_asks_and_no_others(stage: str)
     both_of_kafka = {KAFKA, KAFKA_KEY} if KAFKA in MAY_HAVE[stage] else set()
     assert {name for name in SECRETS if variable_of(name) in given} == MAY_HAVE[stage] | both_of_kafka
     assert variable_of("rules_private_key_file") not in given
-    assert (variable_of("subscriptions_file") in given) is (stage == "notify")
+    assert (variable_of("subscriptions_file") in given) is (stage in ("notify", "observe"))
 
 
 def test_no_secret_is_given_to_every_worker() -> None:
