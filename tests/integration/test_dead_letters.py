@@ -11,6 +11,7 @@ import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from hashlib import sha256
+from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
@@ -22,18 +23,26 @@ from processors.custody.audit_entry import AuditEntry
 from schemas.errors import EndedTheWorkerError, InvalidMessageError
 from schemas.messages.dead_letter import DeadLetter, dead_letter_for
 from schemas.messages.records import ConsumerRecord
-from schemas.messages.topics import ALERTS_RAISED, CALLS_DEAD_LETTERS, CALLS_TRANSCRIBED
+from schemas.messages.topics import (
+    ALERTS_RAISED,
+    CALLS_DEAD_LETTERS,
+    CALLS_ENDED,
+    CALLS_TRANSCRIBED,
+    TRANSCRIPTS_RECEIVED,
+)
 from streams import wiring
 from streams.adapters.kafka.client import TopicReader, client_config
 from streams.adapters.object_store.from_settings import object_store_from
 from streams.adapters.register.register import Register
 from streams.cli.console import access, audit
 from streams.ports import SystemClock
-from streams.wiring import transcript_store_from
+from streams.wiring import received_store_from, transcript_store_from
 from tests.streams.cli.terminal import Terminal
 from tests.support.databases import Databases
 from tests.support.people import OPERATOR, MemoryAuditLog, Town
 from tests.support.refused import RefusedHouse, refused_house, transcript, transcripts
+from tests.support.sealing import Sealing
+from tests.support.stored_calls import Call
 
 TANSU = pytest.param("tansu", marks=pytest.mark.embedded)
 ON_BOTH = pytest.mark.parametrize(
@@ -45,6 +54,8 @@ ON_BOTH_AT_NIGHT = pytest.mark.parametrize(
     indirect=True,
     scope="module",
 )
+EXAMPLES = Path(__file__).parents[1] / "examples" / "transcripts.received.v1"
+EXAMPLE_CALLS = Path(__file__).parents[2] / "examples" / "calls"
 FEW = 110
 """More than a batch."""
 
@@ -255,6 +266,32 @@ def test_a_dry_run_says_what_would_be_refused_again_and_what_it_did_not_try(
     assert told["refused_again"] == {"judge: InvalidMessageError": 1}
     assert told["untried"] == {"ended_a_worker": 1}
     assert (told["letters"], told["calls_changed"]) == (3, 1)
+
+
+@ON_BOTH_AT_NIGHT
+def test_a_dry_run_hears_recordings_and_masks_transcripts_and_keeps_nothing_of_it(
+    house: RefusedHouse, command: Terminal, tenant: str
+) -> None:
+    sealing = Sealing.of(house.settings)
+    heard, missing = (Call(call_id, tenant=tenant).event for call_id in ("heard", "missing"))
+    recording = (EXAMPLE_CALLS / "s02_finance_violation.flac").read_bytes()
+    audio = {"sha256": sha256(recording).hexdigest(), "bytes": len(recording)}
+    heard = heard.model_copy(update={"audio": heard.audio.model_copy(update=audio), "industry": "finance"})
+    heard = sealing.put(heard.model_copy(update={"audio": heard.audio}), recording, "flac")
+    house.refuse_of("listen", [CALLS_ENDED.record(heard), CALLS_ENDED.record(missing)])
+    received = TRANSCRIPTS_RECEIVED.decode((EXAMPLES / "with_times_on_two_channels.json").read_bytes())
+    call = received.call.model_copy(update={"tenant_id": tenant, "call_id": "received"})
+    received = received.model_copy(update={"call": call})
+    originals = received_store_from(house.settings, object_store_from(house.settings))
+    house.refuse_of("receive", [TRANSCRIPTS_RECEIVED.record(originals.put(received))])
+    before = house.objects()
+
+    told = command.run("dead-letters", "retry", "--tenant", tenant, "--dry-run", "--json")
+    assert told.code == 0, told.err
+    assert told.json["outcomes"] == {"refused → analyzed": 2, "refused → unsupported": 1}
+    assert told.json["findings_more"] > 0
+    assert house.objects() == before, "nothing is kept of it, and no original is removed"
+    assert house.judged(tenant) == {"calls_changed": 0, "findings_more": 0, "alerts": 0}
 
 
 def forged(house: RefusedHouse, letter: DeadLetter) -> None:

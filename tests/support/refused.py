@@ -111,7 +111,8 @@ class RefusedHouse:
 
     def run(self, group: str, work: Work, batch: int = 500) -> list[ProducerRecord]:
         """Everything that the group has not read; what was written."""
-        topics = {**groups_of("judge"), **groups_of("store"), **groups_of("listen")}[group]
+        stages = ("judge", "store", "listen", "receive")
+        topics = {name: topics for stage in stages for name, topics in groups_of(stage).items()}[group]
         if group not in self._consumers:
             self._consumers[group] = BatchConsumer(self.settings, group, topics)
         consumer = self._consumers[group]
@@ -135,6 +136,16 @@ class RefusedHouse:
         """They are in their topic, and `judge` of yesterday has refused each of them."""
         self.publish(records)
         self.refuse_again(error)
+
+    def refuse_of(self, step: str, records: Sequence[ProducerRecord]) -> None:
+        """As `refuse`, by another stage."""
+        self.publish(records)
+        self.run(step, refusing(step, InvalidMessageError(["call: extra_forbidden"])))
+        self.run("store", self.store.work)
+
+    def objects(self) -> set[Path]:
+        """Every file of the object store."""
+        return {path for path in (self.settings.data_dir / "objects").rglob("*") if path.is_file()}
 
     def refuse_again(self, error: InvalidMessageError | None = None) -> None:
         """`judge` of yesterday reads on."""
@@ -185,7 +196,14 @@ class RefusedHouse:
 def refused_house(kind: str, folder: Path, clickhouse_url: str) -> Iterator[RefusedHouse]:
     """On a broker of that kind; the database has every table and view."""
     with running_broker(kind, folder) as broker:
-        mine = {"CALLSTREAM_CLICKHOUSE_URL": clickhouse_url, "CALLSTREAM_STORE_KIND": "folder"}
+        mine = {
+            "CALLSTREAM_CLICKHOUSE_URL": clickhouse_url,
+            "CALLSTREAM_STORE_KIND": "folder",
+            "CALLSTREAM_SPEECH_ENGINE": "stand-in",
+            "CALLSTREAM_STAND_IN_EAR": "true",
+            "CALLSTREAM_STAND_IN_CALL_S": "0",
+            "CALLSTREAM_EMOTION": "false",
+        }
         settings = load_settings({**broker.environment(), **mine}).settings
         register = Register.of(settings)
         migrate_register(register)
