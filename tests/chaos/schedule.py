@@ -13,7 +13,17 @@ KINDS = ("harmless", "violating", "too_short", "broken", "unsupported", "repaire
 WORKERS = ("listen", "judge", "store", "notify", "keep", "relay", "sweep")
 """All that a recorded call passes on its way, and what finishes what taking in began."""
 
-POISONED = ("calls.ended.v1", "calls.transcribed.v1", "calls.analyzed.v1", "alerts.raised.v1", "alerts.delivered.v1")
+LANES = ("live", "backfill")
+"""How a call is announced first; that it is repaired, the lane `redo` says."""
+
+POISONED = (
+    "calls.ended.v1",
+    "calls.backfilled.v1",
+    "calls.transcribed.v1",
+    "calls.analyzed.v1",
+    "alerts.raised.v1",
+    "alerts.delivered.v1",
+)
 
 NEEDS_DISK = frozenset({"disk_full"})
 NEEDS_POSTGRESQL = frozenset({"kill_register", "slow_register", "cut_register"})
@@ -47,6 +57,7 @@ class PlannedCall:
     call_id: str
     kind: str
     at_s: float
+    lane: str = "live"
 
 
 @dataclass(frozen=True)
@@ -100,7 +111,9 @@ def schedule_of(seed: int, lacking: Collection[str] = (), *, faults: Sequence[Fa
     kinds = [*KINDS, *rng.choices(("harmless", "violating"), k=rng.randint(2, 4))]
     rng.shuffle(kinds)
     calls = [
-        PlannedCall(f"c{seed}-{number}-{kind.replace('_', '-')}", kind, round(rng.uniform(0, LOAD_S), 2))
+        PlannedCall(
+            f"c{seed}-{number}-{kind.replace('_', '-')}", kind, round(rng.uniform(0, LOAD_S), 2), rng.choice(LANES)
+        )
         for number, kind in enumerate(kinds)
     ]
     if faults is None:

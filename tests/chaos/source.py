@@ -18,17 +18,18 @@ from processors.listening.audio import probe
 from schemas.errors import OperatorError, RetryableError
 from schemas.messages.call_ended import CallEnded
 from schemas.messages.records import ProducerRecord
-from schemas.messages.topics import CALLS_ENDED, message_key
+from schemas.messages.topics import CALLS_ENDED, CALLS_TRANSCRIBED, LANES, message_key
 from streams.adapters.kafka.client import Publisher, client_config
 from streams.adapters.object_store.from_settings import object_store_from
 from streams.stages.take_in import TakeIn, take_in_file, take_in_from
-from tests.chaos.schedule import Fault, PlannedCall, Schedule
+from tests.chaos.schedule import LOAD_S, Fault, PlannedCall, Schedule
 from tests.chaos.stand import Stand
 
 GIVE_UP_S = 180.0
 TRY_AGAIN_S = 0.5
 ABSENT_FOR_S = 2.0
-"""So long the recording of a call that is to be repaired is not there."""
+MISSED_WITHIN_S = 15.0
+"""The recording of a call that is to be repaired is away until `listen` has missed it, at most for so long."""
 POISON = b"\xff nobody can read this"
 ASK_WITHIN_S = 10.0
 PUBLISHED_WITHIN_S = 8.0
@@ -65,7 +66,10 @@ class Source(threading.Thread):
         self._recordings = recordings
         self._events: list[CallEnded] = []
         self._publisher = Publisher(stand.settings, PUBLISHED_WITHIN_S)
-        self._take_in = take_in_from(stand.settings, self._publisher, probe)
+        self._take_in = {
+            "live": take_in_from(stand.settings, self._publisher, probe, lane="live"),
+            "backfill": take_in_from(stand.settings, self._publisher, probe, lane="backfill"),
+        }
         raw = {**client_config(stand.settings), "enable.idempotence": True, "batch.num.messages": 1}
         self._producer = Producer({**raw, "message.timeout.ms": int(GIVE_UP_S * 1000)})
         self._began = time.monotonic()
@@ -102,7 +106,7 @@ class Source(threading.Thread):
                 time.sleep(TRY_AGAIN_S)
 
     def _publish(self, call: PlannedCall) -> None:
-        self._taken_in(self._take_in, call)
+        self._taken_in(self._take_in[call.lane], call)
         self._acknowledged(call)
 
     def _taken_in(self, take_in: TakeIn, call: PlannedCall) -> None:
@@ -120,7 +124,7 @@ class Source(threading.Thread):
 
         def take_away() -> None:
             if not held.outputs:
-                self._taken_in(replace(self._take_in, publisher=held), call)
+                self._taken_in(replace(self._take_in[call.lane], publisher=held), call)
             if not aside:
                 store = object_store_from(self._stand.settings)
                 key = store.key_of(CALLS_ENDED.decode(held.outputs[0].value or b"").audio.uri)
@@ -134,13 +138,18 @@ class Source(threading.Thread):
 
         def put_back() -> None:
             path, away = aside[0]
+            key, give_up_s = held.outputs[0].key, time.monotonic() + MISSED_WITHIN_S
+            while time.monotonic() < give_up_s and not any(
+                record.key == key for record in self._records_of(CALLS_TRANSCRIBED.name)
+            ):
+                time.sleep(TRY_AGAIN_S)
             draft = path.with_name(f".{path.name}.draft")
             draft.write_bytes(away.read_bytes())
             draft.replace(path)
-            self._publisher.publish(held.outputs)
+            self._publisher.publish([LANES["redo"].record(CALLS_ENDED.decode(held.outputs[0].value or b""))])
             self._acknowledged(call)
 
-        return [(call.at_s, take_away), (call.at_s + ABSENT_FOR_S, put_back)]
+        return [(call.at_s, take_away), (max(LOAD_S, call.at_s + ABSENT_FOR_S), put_back)]
 
     def _disturb(self, fault: Fault) -> None:
         if fault.kind == "duplicates":

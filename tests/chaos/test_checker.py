@@ -12,10 +12,12 @@ import pytest
 from tests.chaos import checker
 from tests.chaos.checker import (
     ANALYZED,
+    BACKFILLED,
     DELIVERED,
     ENDED,
     LETTERS,
     RAISED,
+    REANNOUNCED,
     TRANSCRIBED,
     Evidence,
     picture_of,
@@ -45,6 +47,8 @@ def right() -> Evidence:
         ],
         records={
             ENDED: [of_call(call, {}) for call in KINDS],
+            BACKFILLED: [],
+            REANNOUNCED: [of_call("mended", {})],
             TRANSCRIBED: [of_call(call, {"outcome": "bad_audio"} if call == "noise" else heard) for call in KINDS],
             ANALYZED: [of_call(call, {}) for call in KINDS],
             RAISED: [of_call("bad", alert)],
