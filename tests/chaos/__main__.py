@@ -194,19 +194,27 @@ def _run_on_one_stack(broker: Broker, seeds: Sequence[int], results: Path, keep:
                 _write(results, broker, result, postgresql=postgresql)
                 _tell(broker, result)
                 if not result.holds:
-                    kept = keep / f"{broker}-{seed}"
-                    shutil.rmtree(kept, ignore_errors=True)
-                    kept.mkdir(parents=True)
-                    shutil.copytree(folder / "logs", kept / "logs")
-                    shutil.copytree(folder / "stack" / "logs", kept / "stack-logs")
-                    for path in (chaos.evidence_of(result.schedule), folder / "events.jsonl", folder / "truth.json"):
-                        if path.exists():
-                            shutil.copy(path, kept)
-                    _say(f"  logs and evidence: {kept}\n  again: make chaos BROKER={broker} SEEDS={seed} AGAIN=--again")
+                    _keep(folder, keep / f"{broker}-{seed}")
+                    _say(f"  again: make chaos BROKER={broker} SEEDS={seed} AGAIN=--again")
                     return seeds[position + 1 :], 1
         return (), 0
+    except AssertionError:
+        _keep(folder, keep / f"{broker}-0")
+        raise
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def _keep(folder: Path, kept: Path) -> None:
+    """Logs, and what the checker has seen."""
+    shutil.rmtree(kept, ignore_errors=True)
+    kept.mkdir(parents=True)
+    for logs, name in ((folder / "logs", "logs"), (folder / "stack" / "logs", "stack-logs")):
+        shutil.copytree(logs, kept / name)
+    for path in (*folder.glob("evidence-*.json"), folder / "events.jsonl", folder / "truth.json"):
+        if path.exists():
+            shutil.copy(path, kept)
+    _say(f"  logs and evidence: {kept}")
 
 
 def _done(results: Path, broker: Broker) -> set[int]:
