@@ -20,7 +20,7 @@ WORD_TABLE = "callstream_benchmark.words"
 
 TENANTS = ("acme", "bright", "corner", "delta")
 AGENTS = 400
-"""Numbered through all tenants: 60 % of them are of the first tenant, 25, 10 and 5 % of the others."""
+"""Unless a year says otherwise. Numbered through all tenants: 60 % are of the first, 25, 10 and 5 % of the others."""
 TEAM_SIZE = 20
 QUEUES = ("售前", "售后", "投诉", "账务", "技术", "续费")
 INQUIRY_TYPES = ("退款", "退货", "物流", "发票", "续费", "课程", "密码", "故障", "活动", "投诉", "咨询", "其他")
@@ -85,6 +85,7 @@ class Year:
 
     calls: int
     start: datetime
+    agents: int = AGENTS
 
     @property
     def per_day(self) -> int:
@@ -112,9 +113,9 @@ def _call(year: Year, first: int, last: int) -> str:
     return f"""(
     SELECT
         number + {first} AS n,
-        cityHash64(n, 1) % {AGENTS} AS agent,
-        multiIf(agent < {AGENTS * 60 // 100}, 'acme', agent < {AGENTS * 85 // 100}, 'bright',
-            agent < {AGENTS * 95 // 100}, 'corner', 'delta') AS tenant_id,
+        cityHash64(n, 1) % {year.agents} AS agent,
+        multiIf(agent < {year.agents * 60 // 100}, 'acme', agent < {year.agents * 85 // 100}, 'bright',
+            agent < {year.agents * 95 // 100}, 'corner', 'delta') AS tenant_id,
         concat('c-', leftPad(toString(n), 9, '0')) AS call_id,
         fromUnixTimestamp64Milli(toInt64({start_ms} + intDiv(n, {year.per_day}) * {_DAY_MS} + 28800000
             + intDiv(cityHash64(n, 2) % 50400000 + cityHash64(n, 3) % 50400000, 2)), 'UTC') AS ended_at,
@@ -211,6 +212,7 @@ def calls_sql(year: Year, first: int, last: int) -> str:
     word = f"if(cityHash64(n, 70) % {RARE_ONE_OF} = 0, '{RARE_SENSITIVE_WORD}', {common})"
     topic = f"'topic_' || toString({_zipf('cityHash64(n, t, 75)', TOPICS)})"
     queue = _among(QUEUES, f"cityHash64(n, 80) % {len(QUEUES)}")
+    digits = max(4, len(str(year.agents - 1)))
     inquiry_type = _among(INQUIRY_TYPES, f"cityHash64(n, 81) % {len(INQUIRY_TYPES)}")
     return f"""
 INSERT INTO call_versions (tenant_id, call_id, direction, handled_by, started_at, ended_at, agent_id, agent_team,
@@ -236,7 +238,7 @@ WITH
 SELECT
     tenant_id, call_id, if(cityHash64(n, 79) % 5 = 0, 'outbound', 'inbound'), 'human',
     ended_at - INTERVAL length_ms MILLISECOND, ended_at,
-    'A' || leftPad(toString(agent), 4, '0'), tenant_id || '-' || toString(intDiv(agent, {TEAM_SIZE})),
+    'A' || leftPad(toString(agent), {digits}, '0'), tenant_id || '-' || toString(intDiv(agent, {TEAM_SIZE})),
     ['new', 'regular', 'senior'][1 + agent % 3], lower(hex(SHA256(concat('customer ', toString(customer))))), [], NULL,
     {queue}, {inquiry_type},
     'ecommerce', if(has_order < 2, 'O' || toString(1000000000 + intDiv(n * 3, 4)), NULL),

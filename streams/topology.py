@@ -348,7 +348,7 @@ STAGES: tuple[StageEntry, ...] = (
     ),
     StageEntry(
         "rollup",
-        "makes the roll-ups of KPIs for the days that were touched",
+        "makes the roll-ups of KPIs for the days that were touched, and adds up durations for baselines",
         scales_by="one is enough",
         builder="streams.stages.rollup:build",
         asks=("ClickHouse", "register"),

@@ -57,7 +57,7 @@ _SETTINGS_FILE = Path(__file__).parent / "engine_settings.txt"
 FIXED_SETTINGS = ("merge_tree_disk",)
 """What no account changes that makes tables: `SETTINGS disk = disk(type = 'web', endpoint = …)` asks another host."""
 
-EVERYWHERE = frozenset({"kpi_rollup_rows", "reader_role_versions"})
+EVERYWHERE = frozenset({"kpi_rollup_rows", "duration_buckets", "reader_role_versions"})
 """Tables with a policy that every host of a cluster has whole; the others lie in `NAME_local`."""
 
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,63}")

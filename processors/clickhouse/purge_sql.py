@@ -148,6 +148,7 @@ WITHOUT_A_CALL = frozenset(
         "rule_versions",
         "kpi_rollup_rows",  # sums
         "kpi_rollup_days",
+        "duration_buckets",  # sums
         "reader_role_versions",
         "schema_migrations",
         "search_text_writer",  # writes into a table above

@@ -6,12 +6,13 @@ from streams.cli.command_settings import command_settings
 
 
 def rollup() -> None:
-    """Recompute the KPIs of all days with new data.
+    """Recompute the KPIs of all days with new data, and add up durations for baselines.
 
     `callstream worker rollup` does the same continuously.
     """
-    from streams.stages.rollup import build_rollups
+    from streams.stages.rollup import build_durations, build_rollups
 
+    build_durations(command_settings()).step()
     days = build_rollups(command_settings()).refresh()
     for day in days:
         typer.echo(day.isoformat())

@@ -13,6 +13,7 @@ import pytest
 
 from processors.custody.customer_keys import CustomerKeys
 from processors.detectors.duration_anomaly import DurationAnomalySettings
+from processors.judging.baselines import STEPS_PER_UNIT
 from processors.judging.call_context import NO_BACKGROUND, Background
 from processors.judging.earlier_contacts import EarlierContact
 from processors.judging.pipeline import Judge, JudgeSettings
@@ -331,5 +332,5 @@ class TestWithClickHouse:
             EarlierContact(call_id, NOW - DAY, (), "inbound") for call_id in ("c-1", "c-0")
         )
         assert background.baseline is not None
-        assert background.baseline.median == pytest.approx(log(240_000))
+        assert background.baseline.median == pytest.approx(log(240_000), abs=1 / STEPS_PER_UNIT)
         assert background.baseline.mad == 0

@@ -118,7 +118,7 @@ WRITTEN_BY_CLICKHOUSE = ("search_text_versions", "search_text_writer")
 STORAGE = (
     *(CALLS, TRANSCRIPTS, OUTCOMES, DEAD_LETTERS, ALERTS, ALERT_DELIVERIES, RULE_PACKS, RATINGS, VERDICTS, ACCESS_LOG),
     *(EXCHANGE_CALLS, MISSING_RECORDINGS, CUSTODY_EVENTS, FACTS),
-    *("kpi_rollup_rows", "kpi_rollup_days", "reader_role_versions", RULES),
+    *("kpi_rollup_rows", "kpi_rollup_days", "duration_buckets", "reader_role_versions", RULES),
 )
 VIEWS = (
     *(

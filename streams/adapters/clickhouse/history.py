@@ -15,7 +15,8 @@ from typing import Self
 
 from clickhouse_connect.driver.client import Client
 
-from processors.judging.baselines import Group, group_of, moment_of
+from processors.clickhouse.time_buckets import DAY_S, SPAN_S, durations_sql, sources
+from processors.judging.baselines import Group, baseline_in_steps, group_of, moment_of
 from processors.judging.call_context import Background, DurationBaseline
 from processors.judging.earlier_contacts import CONTACT_WINDOW, EarlierContact
 from schemas.errors import OperatorError, RetryableError
@@ -203,34 +204,26 @@ class ClickHouseHistory:
         return Background(baseline, self._contacts.contacts(call) if self._contacts is not None else None)
 
 
-# Calls that are blocked were erased by their customers: nothing is learnt from them, and nothing counts them.
-# groupArray of the logarithms, because the deviations need the median first: 8 bytes for each call of the window.
-_BASELINES = """
-SELECT
-    tenant_id, queue, inquiry_type, middle,
-    arrayReduce('quantileExactInclusive(0.5)', arrayMap(value -> abs(value - middle), logs)) AS mad,
-    length(logs) AS calls
-FROM
-(
-    SELECT
-        tenant_id, queue, inquiry_type,
-        groupArray(log(assumeNotNull(duration_ms))) AS logs,
-        quantileExactInclusive(0.5)(log(assumeNotNull(duration_ms))) AS middle
-    FROM calls
-    WHERE ended_at >= fromUnixTimestamp64Milli({start:Int64}) AND ended_at < fromUnixTimestamp64Milli({end:Int64})
-        AND outcome = 'analyzed' AND duration_ms > 0
-        AND (tenant_id, call_id) GLOBAL NOT IN (SELECT tenant_id, call_id FROM blocked_calls)
-    GROUP BY tenant_id, queue, inquiry_type
-)
-"""
+_MADE = f"""
+SELECT span_s, start FROM duration_buckets FINAL
+WHERE tenant_id = '' AND span_s IN ({SPAN_S}, {DAY_S})
+    AND start >= fromUnixTimestamp64Milli({{start:Int64}}, 'UTC')
+    AND start < fromUnixTimestamp64Milli({{end:Int64}}, 'UTC')
+"""  # noqa: S608 - numbers of ours
 
 
 def read_baselines(client: Client, start: datetime, end: datetime) -> Baselines:
-    """Median and MAD of ln(ms) of the analysed calls that ended in [start, end), by group. Raises as `connect`."""
-    rows = read_rows(client, "baselines of durations", _BASELINES, start=_ms(start), end=_ms(end))
+    """Median and MAD of ln(ms) of the analysed calls that ended in [start, end), by group. Raises as `connect`.
+
+    From the days and ten minutes that `rollup` has added up, and from the calls where it has not: the same either way,
+    but for calls that were stored, or erased, since it did.
+    """
+    made = read_rows(client, "buckets of durations", _MADE, start=_ms(start), end=_ms(end))
+    days, spans = ([of for span_s, of in made if span_s == wanted] for wanted in (DAY_S, SPAN_S))
+    rows = read_rows(client, "baselines of durations", durations_sql(sources(start, end, days, spans)))
     return {
-        (tenant_id, queue, inquiry_type): DurationBaseline(middle, mad, calls)
-        for tenant_id, queue, inquiry_type, middle, mad, calls in rows
+        (tenant_id, queue, inquiry_type): baseline_in_steps(middle, deviation, calls)
+        for tenant_id, queue, inquiry_type, middle, deviation, calls in rows
     }
 
 

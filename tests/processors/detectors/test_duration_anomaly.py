@@ -1,4 +1,6 @@
+import random
 from math import exp, log
+from statistics import median
 
 import pytest
 
@@ -9,7 +11,7 @@ from processors.detectors.duration_anomaly import (
     deviation_of,
     expected_range_ms,
 )
-from processors.judging.baselines import baseline_of
+from processors.judging.baselines import STEPS_PER_UNIT, baseline_of, baseline_of_steps, step_of
 from processors.judging.call_context import NO_BACKGROUND, Background, CallContext, DurationBaseline
 from processors.judging.pipeline import Judge, JudgeSettings
 from schemas.messages.finding import Finding
@@ -142,9 +144,25 @@ def test_a_baseline_is_median_and_mad_of_logarithms() -> None:
     # ln: 0, 1, 2, 3, 10 → median 2; deviations 2, 1, 0, 1, 8 → median 1
     odd = baseline_of([round(exp(value + 10)) for value in (0, 1, 2, 3, 10)])
     assert odd.calls == 5
-    assert [odd.median, odd.mad] == pytest.approx([12, 1], abs=1e-4)
+    assert [odd.median, odd.mad] == pytest.approx([12, 1], abs=1 / STEPS_PER_UNIT)
     even = baseline_of([round(exp(value + 10)) for value in (0, 1, 2, 10)])
-    assert [even.median, even.mad] == pytest.approx([11.5, 1], abs=1e-4)
+    assert [even.median, even.mad] == pytest.approx([11.5, 1], abs=1 / STEPS_PER_UNIT)
+
+
+def test_a_baseline_is_that_of_python_to_half_a_step() -> None:
+    chance = random.Random(5)
+    for size in (1, 2, 3, 10, 401):
+        durations_ms = [round(chance.lognormvariate(12, 0.8)) for _ in range(size)]
+        found = baseline_of(durations_ms)
+        logs = [log(each) for each in durations_ms]
+        middle = median(logs)
+        assert found.median == pytest.approx(middle, abs=0.5 / STEPS_PER_UNIT)
+        assert found.mad == pytest.approx(median(abs(each - middle) for each in logs), abs=1 / STEPS_PER_UNIT)
+        assert found.calls == size
+
+
+def test_steps_can_be_added_up() -> None:
+    assert baseline_of_steps({step_of(60_000): 2, step_of(240_000): 1}) == baseline_of([60_000, 240_000, 60_000])
 
 
 @pytest.mark.parametrize("outcome", ["too_short", "bad_audio", "no_audio"])
