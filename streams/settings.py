@@ -192,6 +192,7 @@ _GROUPS: Mapping[str, tuple[str, ...]] = {
     "surges": ("surge_weeks", "surge_min_count", "surge_ratio", "surge_every_s"),
     "reconciliation": ("reconcile_grace_minutes", "reconcile_days", "reconcile_every_s"),
     "rollups": ("rollup_every_s", "kpis_file"),
+    "healing": ("heal_per_s",),
     "first contacts": ("first_contact_days",),
     EVERY_WORKER: (
         *("timezone", "tenants_file", "retry_max_wait_s", "dead_letter_streak_limit", "stuck_after_minutes"),
@@ -863,6 +864,12 @@ class Settings(SettingsPart):
     )
     observe_every_s: float = Field(
         default=15, gt=0, description="observe: pause between two rounds of measuring what waits"
+    )
+    heal_per_s: float = Field(
+        default=10,
+        gt=0,
+        le=1000,
+        description="so many calls a second at most are judged again that were judged without what ClickHouse knows",
     )
     processing_objective_s: int = Field(
         default=900, ge=1, description="a call without outcome for longer than this counts as unaccounted"

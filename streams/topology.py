@@ -215,6 +215,25 @@ STAGES: tuple[StageEntry, ...] = (
         variables=("TF_", "TFHUB_"),
     ),
     StageEntry(
+        "heal",
+        "judges calls again that were judged while ClickHouse told nothing of other calls",
+        reads=(
+            Reads(CALLS_ANALYZED, "find calls that lack what ClickHouse knows"),
+            Reads(RULES_PUBLISHED, "take over the rules in force", whole=True),
+        ),
+        writes=(
+            Writes(CALLS_REANALYZED, "the judgement of the call with what is known of others"),
+            Writes(ALERTS_RAISED, "alerts that follow from it alone"),
+            Writes(CALLS_DEAD_LETTERS, "a judgement that ended the worker again and again"),
+        ),
+        scales_by="one is enough",
+        builder="streams.stages.heal:build",
+        looks_at_groups=("store",),
+        asks=("ClickHouse", "object store", "register"),
+        settings=("judging", "retention", "healing", "keys", "transcript keys"),
+        variables=("TF_", "TFHUB_"),
+    ),
+    StageEntry(
         "second_read",
         "gives masked transcripts to a second reader and adds what it finds",
         reads=(

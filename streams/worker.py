@@ -4,9 +4,11 @@ import logging
 import os
 import signal
 import threading
+from collections.abc import Callable
 from enum import Enum
 from pkgutil import resolve_name
 
+from schemas.errors import OperatorError
 from streams.adapters.kafka.client import Publisher
 from streams.adapters.register.pauses import RegisterPauses
 from streams.adapters.register.register import Register
@@ -17,6 +19,7 @@ from streams.runtime.health_server import HealthServer
 from streams.runtime.heartbeat import HeartbeatFile
 from streams.runtime.loop import Loop, StoppedError
 from streams.runtime.pauses import Pause, Pauses
+from streams.runtime.secret_files import SecretFiles, follow
 from streams.runtime.service_manager import ServiceManager
 from streams.runtime.worker_context import WorkerContext
 from streams.settings import Settings
@@ -41,10 +44,14 @@ class WorkerEnd(Enum):
     """Somebody asked it to, or its stage is drained. The process ends with 0."""
     PAUSED = "paused"
     """Its stage is paused: the process is to begin anew, and waits there until somebody resumes it."""
+    RENEWED = "renewed"
+    """A secret in a file has changed: the process is to begin anew with it."""
 
 
-def run_worker(name: str, settings: Settings) -> WorkerEnd:
-    """Run one stage until SIGTERM or SIGINT, or until the stage is paused or drained.
+def run_worker(name: str, settings: Settings, read_again: Callable[[], object] = lambda: None) -> WorkerEnd:
+    """Run one stage until SIGTERM or SIGINT, until the stage is paused or drained, or a secret in a file has changed.
+
+    `read_again` reads the settings as they would be read now, and raises `OperatorError` where they do not fit.
 
     Where that is so from the start, waits until somebody resumes it. Waits for systems that do not answer yet. Raises
     what only a person can mend (`OperatorError`: something is not prepared, access is refused), and whatever bug the
@@ -83,7 +90,10 @@ def run_worker(name: str, settings: Settings) -> WorkerEnd:
 
     former = {number: signal.signal(number, ask) for number in (signal.SIGTERM, signal.SIGINT)}
     failures: list[BaseException] = []
-    begun = threading.Event()
+    begun, renewed = threading.Event(), threading.Event()
+    files = SecretFiles(settings, entry.setting_groups)
+    if not files.are_none:
+        follow(files, read_again, worker.stop, renewed)
 
     def live() -> None:
         try:
@@ -110,7 +120,8 @@ def run_worker(name: str, settings: Settings) -> WorkerEnd:
         while thread.is_alive() and (until_s is None or worker.pulse.monotonic_s() < until_s):
             if until_s is None and worker.stop.wait(LOOK_UP_S):
                 until_s = worker.pulse.monotonic_s() + settings.finish_within_s
-                manager.stopping()
+                if asked.is_set() or (pause is not None and pause.kind == "drain"):
+                    manager.stopping()  # otherwise the process goes on, under its number
             thread.join(0 if until_s is None else LOOK_UP_S)
             gap_s = worker.pulse.monotonic_s() - looked_s
             looked_s += gap_s
@@ -125,19 +136,26 @@ def run_worker(name: str, settings: Settings) -> WorkerEnd:
             if until_s is None and begun.is_set() and (pause := pauses.of_stage(name)) is not None:
                 log.warning("%s: its stage is %s", name, "paused" if pause.kind == "pause" else "drained")
                 worker.stop.set()
+            elif until_s is None and renewed.is_set():
+                worker.stop.set()
         if thread.is_alive():
             log.warning("%s: what it is at is not finished in time, another worker does it", name)
             worker.forget_what_is_under_way()
     finally:
         for number, handler in former.items():
             signal.signal(number, handler)
-    if failures:
+    if failures and isinstance(failures[0], OperatorError) and not asked.is_set() and files.have_changed:
+        log.warning("%s begins anew with the secrets that have changed: %s", name, str(failures[0]))
+        renewed.set()
+    elif failures:
         raise failures[0]  # and its last heartbeat stays: it ended, and nobody had asked it to
     if server is not None:
         server.stop()
     if pause is not None and pause.kind == "pause" and not asked.is_set():
         heartbeat.stand_still()
         return WorkerEnd.PAUSED
+    if pause is None and renewed.is_set() and not asked.is_set():
+        return WorkerEnd.RENEWED  # its heartbeat stays, as that of one that moves
     heartbeat.remove()
     return WorkerEnd.STOPPED
 

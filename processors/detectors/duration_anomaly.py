@@ -24,6 +24,8 @@ SMALLEST_MAD = 0.1
 call within a factor of 1.68 of the median never is one."""
 
 NO_BASELINE = "no_baseline"
+BASELINE_UNKNOWN = "baseline_unknown"
+"""Whether there is one could not be asked; the call is judged again once it can be (`heal`)."""
 
 
 class DurationAnomalySettings(SettingsPart):
@@ -80,7 +82,8 @@ class DurationAnomalyDetector:
         attributes: dict[str, str | int | float | bool] = {"duration_ms": audio.duration_ms}
         if baseline is None or baseline.calls < self.baseline_min_calls:
             is_anomaly = not self.fallback_min_ms <= audio.duration_ms <= self.fallback_max_ms
-            yield NotMeasured("duration_deviation", NO_BASELINE)
+            reason = NO_BASELINE if context.background.baseline_known else BASELINE_UNKNOWN
+            yield NotMeasured("duration_deviation", reason)
             attributes |= {
                 "basis": "fallback",
                 "expected_min_ms": self.fallback_min_ms,

@@ -36,6 +36,8 @@ class Background:
 
     baseline: DurationBaseline | None = None
     contacts: tuple[EarlierContact, ...] | None = None
+    baseline_known: bool = True
+    """False where baselines could not be asked for: then there may be one."""
 
 
 NO_BACKGROUND = Background()

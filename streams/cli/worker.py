@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from streams.cli.command_settings import command_settings
+from streams.cli.command_settings import command_settings, load_command_settings
 from streams.cli.console.interrupt import sigterm_as_interrupt
 from streams.topology import WORKER_NAMES, worker_stage
 
@@ -18,7 +18,7 @@ def worker(
     """Run stages of the pipeline until SIGTERM or Ctrl-C.
 
     One stage runs in this process; several stages run in a child process each. While a stage is paused or drained
-    (`callstream pause`, `callstream drain`), its worker waits.
+    (`callstream pause`, `callstream drain`), its worker waits. One whose secrets in files change begins anew with them.
     """
     unknown = [name for name in stages if name not in WORKER_NAMES]
     if unknown:
@@ -34,11 +34,11 @@ def worker(
         return
     from streams.worker import WorkerEnd, run_worker
 
-    end = run_worker(chosen[0], settings)
+    end = run_worker(chosen[0], settings, lambda: load_command_settings(groups))
     # The thread of the stage may still be recognising; its message is not acknowledged, so nothing is lost by going.
     sys.stdout.flush()
     sys.stderr.flush()
-    if end is WorkerEnd.PAUSED:
-        # In place of this process, under its number: no supervisor sees an end, and no model lies in memory meanwhile.
+    if end is not WorkerEnd.STOPPED:
+        # In place of this process, under its number: no supervisor sees an end, and nothing of it stays in memory.
         os.execv(sys.executable, sys.orig_argv)  # noqa: S606 - the command line that started this process
     os._exit(0)

@@ -5,7 +5,7 @@ lose. What comes late takes the outcome away again, and an alert of an hour that
 """
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Protocol
@@ -89,12 +89,12 @@ def build(worker: WorkerContext) -> Loop:
     )
 
 
-def stored_until(settings: Settings, now: datetime) -> datetime:
-    """All events that were written to their topic before this moment are in ClickHouse.
+def stored_until(settings: Settings, now: datetime, topics: Collection[str] = tuple(LANE_OF)) -> datetime:
+    """All messages that were written to the topics, events by default, before this moment are in ClickHouse.
 
     Raises `RetryableError` and `KafkaAccessError`.
     """
-    behind = lags(settings, {STORE: tuple(LANE_OF)})
+    behind = lags(settings, {STORE: tuple(topics)})
     waiting = [read_record(settings, lag.topic, *unread) for lag in behind for unread in lag.unread]
     return min([now, *(record.written_at for record in waiting if record is not None)])
 

@@ -111,7 +111,7 @@ for place in (f"/proc/{{os.getppid()}}/environ", "/proc/1/environ", {str(secret)
 
 KAFKA_WORKERS = (
     *("serve", "listen", "receive", "judge", "store", "watch", "second_read", "sweep", "relay", "notify"),
-    *("collect", "reconcile", "audit", "keep", "observe"),
+    *("collect", "reconcile", "audit", "keep", "observe", "heal"),
 )
 SECRETS = {
     "kafka_sasl_password": KAFKA_WORKERS,
@@ -128,19 +128,20 @@ SECRETS = {
         "audit",
         "keep",
         "play",
+        "heal",
     ),
-    "s3_secret_key": ("serve", "listen", "receive", "sweep", "collect", "audit", "keep", "play"),
+    "s3_secret_key": ("serve", "listen", "receive", "sweep", "collect", "audit", "keep", "play", "heal"),
     "archive_s3_secret_key": ("keep", "play"),
     "speech_api_key": ("listen",),
     "second_reader_secret_key": ("second_read",),
     "customer_key_secret": ("serve", "collect"),
     "customer_key_former_secrets": ("serve", "collect"),
     "audio_keys": ("serve", "listen", "collect", "keep", "play"),
-    "transcript_keys": ("listen", "receive", "keep", "play"),
+    "transcript_keys": ("listen", "receive", "keep", "play", "heal"),
     "received_keys": ("serve", "receive"),
     "register_url": (
         *("serve", "listen", "receive", "sweep", "relay", "collect", "audit", "judge", "store", "second_read"),
-        *("notify", "keep", "play", "watch", "reconcile", "rollup", "observe"),
+        *("notify", "keep", "play", "watch", "reconcile", "rollup", "observe", "heal"),
     ),
     "audit_checkpoint_secret": ("audit",),
 }

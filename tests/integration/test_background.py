@@ -97,7 +97,7 @@ class TestWithoutClickHouse:
         analysis = judge_with(history)
         assert analysis.outcome == "analyzed"
         assert analysis.measures["duration_anomaly"] is True, "shorter than the fixed range"
-        assert reasons(analysis)["duration_deviation"] == "no_baseline"
+        assert reasons(analysis)["duration_deviation"] == "baseline_unknown"
         assert reasons(analysis)["repeated_contact"] == "history_unknown"
         assert "did not answer" in caplog.text
         assert "hush-hush" not in caplog.text

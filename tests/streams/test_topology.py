@@ -59,6 +59,7 @@ OPENS = {
     "listen": {"audio keys", "transcript keys"},
     "receive": {"received keys", "transcript keys"},
     "replay": {"transcript keys"},
+    "heal": {"transcript keys"},
     "play": {"audio keys", "transcript keys"},
     "keep": {"audio keys", "transcript keys"},
 }

@@ -34,6 +34,9 @@ PAUSE_AFTER_FAILURE_S = 5.0
 SNAPSHOTS = 64
 """As many moments are remembered. Live traffic needs one or two; history that is judged again needs more."""
 
+STALE_AFTER = timedelta(hours=1)
+"""Baselines of four weeks hardly change in an hour; older ones are as good as none, because calls are judged again."""
+
 SCAN_TIMEOUT_S = 60
 """For the baselines of all groups, in the background."""
 
@@ -80,8 +83,10 @@ class BaselineReader:
         self._thread = threading.Thread(target=self._serve, name="baselines", daemon=True)
         self._thread.start()
 
-    def baselines(self, moment: datetime) -> Baselines:
-        """Those as of the moment; when they do not come in time, the last known before it, or none."""
+    def baselines(self, moment: datetime) -> Baselines | None:
+        """Those as of the moment; when they do not come in time, the last known before it, of `STALE_AFTER` at most.
+        None where there are none such: then nothing is known.
+        """
         with self._changed:
             snapshot = self._snapshots.get(moment)
             if snapshot is None or self._stopwatch() - snapshot.read_s >= self._refresh_s:
@@ -93,7 +98,9 @@ class BaselineReader:
                     lambda: moment in self._snapshots or not self._answers, self._timeout_s
                 ) and (moment in self._snapshots)
             known = [earlier for earlier in self._snapshots if earlier <= moment]
-            return self._snapshots[max(known)].baselines if known else {}
+            if not known or moment - max(known) > STALE_AFTER:
+                return None
+            return self._snapshots[max(known)].baselines
 
     def close(self) -> None:
         """Ends the thread; a query that is under way is waited for no longer than a call would."""
@@ -200,8 +207,12 @@ class ClickHouseHistory:
 
         After a wait in vain nobody waits, until ClickHouse answers again.
         """
-        baseline = self._baselines.baselines(moment_of(call.ended_at)).get(group_of(call))
-        return Background(baseline, self._contacts.contacts(call) if self._contacts is not None else None)
+        baselines = self._baselines.baselines(moment_of(call.ended_at))
+        return Background(
+            None if baselines is None else baselines.get(group_of(call)),
+            self._contacts.contacts(call) if self._contacts is not None else None,
+            baseline_known=baselines is not None,
+        )
 
 
 _MADE = f"""

@@ -42,6 +42,7 @@ MAY_HAVE = {
     "listen": {KAFKA, S3, SPEECH, REGISTER, "audio_keys", "transcript_keys"},
     "receive": {KAFKA, S3, REGISTER, "received_keys", "transcript_keys"},
     "judge": {KAFKA, CLICKHOUSE, REGISTER},
+    "heal": {KAFKA, CLICKHOUSE, S3, REGISTER, "transcript_keys"},
     "sweep": {KAFKA, S3, REGISTER},
     "relay": {KAFKA, REGISTER},
     "audit": {KAFKA, CLICKHOUSE, S3, REGISTER, "audit_checkpoint_url", "audit_checkpoint_secret"},
