@@ -2,7 +2,8 @@
 data folder.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from pathlib import Path
@@ -13,6 +14,7 @@ from rich.text import Text
 
 from schemas.config.subscription import subscriber_names
 from schemas.errors import OperatorError, RetryableError
+from schemas.messages.topics import Lane
 from streams.adapters.clickhouse.connection import connect
 from streams.adapters.clickhouse.status import (
     DeadLetterCount,
@@ -21,6 +23,7 @@ from streams.adapters.clickhouse.status import (
     dead_letter_counts,
     outcome_counts,
 )
+from streams.adapters.kafka.audio_lag import AudioAhead, AudioWaiting
 from streams.adapters.kafka.canary import write_canary
 from streams.adapters.kafka.client import lags
 from streams.adapters.kafka.fetcher import KafkaAccessError
@@ -29,6 +32,7 @@ from streams.adapters.register.outbox import Outbox
 from streams.adapters.register.pauses import RegisterPauses
 from streams.adapters.register.register import Register
 from streams.ports import Clock
+from streams.queries.lane_waits import LaneWait, lane_waits
 from streams.runtime.child_records import LOOP_WITHIN_S, ChildCondition, child_conditions
 from streams.runtime.free_space import lack_of_space
 from streams.runtime.heartbeat import WorkerCondition, conditions
@@ -107,6 +111,8 @@ class PipelineStatus:
     disk is full."""
     outbox: OutboxLag | None = None
     """None where the register does not answer, which is a problem, or where there is none yet, which is not."""
+    lanes: Sequence[LaneWait] = ()
+    """What waits to be heard."""
     pauses: Sequence[Pause] = ()
     """Stages that are to stand still, and tenants for whom one does nothing; no problem, somebody wanted it."""
 
@@ -151,18 +157,26 @@ def _look(settings: Settings, clock: Clock, problems: Sequence[str]) -> Pipeline
     now = clock.now()
     waiting = count_unaccounted(client, older_than_s=settings.processing_objective_s, now=now)
     outbox, of_register = outbox_lag(settings, now)
+    rate = calls_per_minute(client, now=now, minutes=RATE_OVER_MINUTES)
     return PipelineStatus(
         lags=stage_lags(settings, clock),
         outcomes=outcome_counts(client),
         unaccounted=waiting.calls,
         oldest_unaccounted=waiting.oldest_since,
         dead_letters=dead_letter_counts(client),
-        calls_per_minute=calls_per_minute(client, now=now, minutes=RATE_OVER_MINUTES),
+        calls_per_minute=rate,
         local=LocalWorkers.of(settings.data_dir),
         problems=(*_refused_canary(settings), *of_register, *problems),
         outbox=outbox,
+        lanes=lane_waits(audio_waiting(settings), settings.lane_weights, rate),
         pauses=standing_pauses(settings),
     )
+
+
+def audio_waiting(settings: Settings) -> Mapping[Lane, AudioWaiting]:
+    """Lane → what waits to be heard. Raises `RetryableError` and `KafkaAccessError`."""
+    with closing(AudioAhead(settings)) as ahead:
+        return ahead.ask()
 
 
 def standing_pauses(settings: Settings) -> list[Pause]:
@@ -229,6 +243,13 @@ def status_tables(status: PipelineStatus) -> Iterator[Table]:
         waits = _in_seconds(status.outbox.oldest_waits_s)
         lag.add_row("relay", "outbox of the register", str(status.outbox.events), waits)
     yield lag
+    if any(lane.calls for lane in status.lanes):
+        lanes = Table("lane", "calls waiting", "audio waiting", "heard in", title="lanes of listen")
+        for lane in status.lanes:
+            about = "about " if lane.is_estimate else ""
+            ends = "not at the rate of now" if lane.heard_in_s is None else f"{lane.heard_in_s:.0f} s"
+            lanes.add_row(lane.lane, str(lane.calls), f"{about}{lane.audio_s:.0f} s", ends)
+        yield lanes
     if status.pauses:
         pauses = Table("stage", "tenant", "is", "since (UTC)", "by", "why", title="paused")
         for pause in status.pauses:

@@ -168,6 +168,26 @@ def test_variables_of_other_programs_are_none_of_our_business() -> None:
             id="an engine without its model",
         ),
         pytest.param(
+            {"CALLSTREAM_SPEECH_ENGINE": "stand-in"},
+            "speech_engine stand-in needs stand_in_ear, because what it writes is made up",
+            id="a stand-in by mistake",
+        ),
+        pytest.param(
+            {"CALLSTREAM_LISTEN_LANE_WEIGHTS": "live:8,backfill:1"},
+            "write it as live:8,backfill:1,redo:1: each of live, backfill, redo, 0.01 to 1000",
+            id="a lane without a weight",
+        ),
+        pytest.param(
+            {"CALLSTREAM_LISTEN_LANE_WEIGHTS": "live:8,backfill:0,redo:1"},
+            "write it as live:8,backfill:1,redo:1",
+            id="a lane that would wait for ever",
+        ),
+        pytest.param(
+            {"CALLSTREAM_LISTEN_LANE_WEIGHTS": "live:much,backfill:1,redo:1"},
+            "write it as live:8,backfill:1,redo:1",
+            id="a weight that is no number",
+        ),
+        pytest.param(
             {"CALLSTREAM_SPEECH_ENGINE": "whisper"},
             "CALLSTREAM_SPEECH_ENGINE does not fit: input should be 'faster-whisper'",
             id="an engine that there is not",

@@ -35,6 +35,18 @@ def test_without_a_file_all_tenants_are_alike() -> None:
     assert read_tenants(None).duration_band("acme", "general") is None
 
 
+def test_a_tenant_has_the_weight_of_all_others_unless_the_file_says_otherwise(tmp_path: Path) -> None:
+    file = tmp_path / "tenants.yaml"
+    file.write_text("version: 1\ntenants:\n  - {id: acme, weight: 2.5}\n  - {id: bolt}\n", encoding="utf-8")
+
+    tenants = read_tenants(file)
+
+    assert [tenants.weight(tenant) for tenant in ("acme", "bolt", "other")] == [2.5, 1, 1]
+    file.write_text("version: 1\ntenants:\n  - {id: acme, weight: 0}\n", encoding="utf-8")
+    with pytest.raises(TenantsError, match=r"tenant acme, field tenants\.0\.weight"):
+        read_tenants(file)
+
+
 def test_a_tenant_has_its_zone_and_all_others_the_usual_one(file: Path) -> None:
     days = TenantDays.of("Asia/Shanghai", read_tenants(file))
     assert days.others == {"acme": "America/New_York"}

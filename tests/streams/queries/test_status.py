@@ -10,6 +10,7 @@ from rich.console import Console
 from schemas.messages.custody_changed import CustodyChanged
 from streams.adapters.register.migrate import migrate_register
 from streams.adapters.register.register import Register
+from streams.queries.lane_waits import LaneWait
 from streams.queries.status import LocalWorkers, OutboxLag, PipelineStatus, StageLag, outbox_lag, status_tables
 from streams.runtime.child_records import LOOP_RESTARTS, LOOP_WITHIN_S, ChildCondition
 from streams.runtime.heartbeat import WorkerCondition
@@ -41,7 +42,27 @@ def test_waiting_is_shown_in_seconds_and_refusals_beside_the_worker() -> None:
     assert "754 s" in text
     assert "calls.ended.v1/3/17 (call acme/[/c1])" in text
     (line,) = (line for line in text.splitlines() if "works" in line)
-    assert [cell.strip() for cell in line.strip("│").split("│")][-1] == "7"
+    assert "7" in [cell.strip() for cell in line.strip("│").split("│")]
+
+
+def test_each_lane_says_what_waits_and_when_it_will_have_been_heard() -> None:
+    lanes = [
+        LaneWait("live", 12, 3_600.4, False, 1_250.0),
+        LaneWait("backfill", 40_000, 9_600_000.0, True, None),
+        LaneWait("redo", 0, 0, False, 0.0),
+    ]
+    rows = [
+        [cell.strip() for cell in line.split("│")]
+        for line in printed(replace(status_of(WELL), lanes=lanes)).splitlines()
+    ]
+    assert [row[1:-1] for row in rows if row[1:2] in (["live"], ["backfill"], ["redo"])] == [
+        ["live", "12", "3600 s", "1250 s"],
+        ["backfill", "40000", "about 9600000 s", "not at the rate of now"],
+        ["redo", "0", "0 s", "0 s"],
+    ]
+    assert "lanes of listen" not in printed(replace(status_of(WELL), lanes=lanes[2:]))
+    (live, *_) = replace(status_of(WELL), lanes=lanes).as_json()["lanes"]
+    assert live == {"lane": "live", "calls": 12, "audio_s": 3_600.4, "is_estimate": False, "heard_in_s": 1_250.0}
 
 
 def test_a_worker_that_takes_an_hour_at_a_call_is_no_problem() -> None:

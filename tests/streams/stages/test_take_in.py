@@ -21,6 +21,8 @@ from processors.custody.intake import (
 from processors.custody.sealed import SUITE
 from processors.listening.audio import probe
 from schemas.errors import InvalidCallError, RetryableError
+from schemas.messages.call_ended import CallEnded
+from schemas.messages.topics import LANES, Lane
 from schemas.messages.transcript import AudioFacts
 from streams.adapters.register.register import Register
 from streams.stages.sweep import Swept
@@ -32,6 +34,10 @@ from tests.streams.stages.intake_house import AFTER, ENDED_AT, FACTS, OTHER, SOU
 @pytest.fixture
 def house(register: Register, tmp_path: Path) -> House:
     return house_in(register, tmp_path / "objects")
+
+
+def announced(house: House, lane: Lane) -> list[CallEnded]:
+    return [LANES[lane].read(record) for record in house.broker.records[LANES[lane].name]]
 
 
 class TestTakenIn:
@@ -56,6 +62,28 @@ class TestTakenIn:
         version = taken.call.audio.encryption.parameters["version"]
         assert house.objects == [f"recordings/acme/2026/03/02/c1.{version}.wav"]
         assert taken.call.audio.uri == f"s3://the-bucket/{house.objects[0]}"
+
+    def test_a_recording_of_the_past_is_announced_in_the_lane_that_live_calls_do_not_wait_for(
+        self, house: House
+    ) -> None:
+        house.take_in = replace(house.take_in, lane="backfill")
+
+        taken = house.take()
+
+        assert house.events == []
+        assert announced(house, "backfill") == [taken.call]
+
+    def test_one_that_is_to_be_heard_once_more_is_announced_again_and_stays_what_it_is(self, house: House) -> None:
+        first = house.take()
+        again = house.take()
+        house.take_in = replace(house.take_in, lane="redo")
+
+        redone = house.take()
+
+        assert (again.created, redone.created) == (False, False)
+        assert house.events == [first.call]
+        assert announced(house, "redo") == [first.call]
+        assert len(house.objects) == 1
 
     def test_nothing_of_it_lies_in_clear(self, house: House) -> None:
         house.take()
