@@ -18,6 +18,7 @@ import pg8000.exceptions
 import pg8000.native
 
 from streams.embedded.ports import LOOPBACK, free_port
+from tests.support.certificates import Certificate
 
 _START_S = 60
 _FOLDERS = "/usr/lib/postgresql"
@@ -81,10 +82,10 @@ def postgresql_binaries() -> Path:
 
 
 @contextmanager
-def running_postgresql(*, durable: bool = False) -> Iterator[PostgresqlServer]:
+def running_postgresql(*, durable: bool = False, tls: Certificate | None = None) -> Iterator[PostgresqlServer]:
     """A server with a folder of its own, which is removed. Raises `PostgresqlUnavailableError`.
 
-    `durable`: what is committed outlives the machine too, which tests need not.
+    `durable`: what is committed outlives the machine too, which tests need not. With `tls` it speaks TLS, too.
     """
     binaries = postgresql_binaries()
     options = _other_user()
@@ -108,6 +109,8 @@ def running_postgresql(*, durable: bool = False) -> Iterator[PostgresqlServer]:
             **options,
         )
 
+        secured = _with_tls(folder, tls, options) if tls is not None else ()
+
         def start() -> "subprocess.Popen[bytes]":
             return subprocess.Popen(
                 (
@@ -121,6 +124,7 @@ def running_postgresql(*, durable: bool = False) -> Iterator[PostgresqlServer]:
                         f"fsync={'on' if durable else 'off'}",
                     ),
                     *("-c", f"listen_addresses={LOOPBACK}", "-c", f"unix_socket_directories={folder}"),
+                    *secured,
                 ),
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.DEVNULL,
@@ -136,6 +140,18 @@ def running_postgresql(*, durable: bool = False) -> Iterator[PostgresqlServer]:
                 server.kill()
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def _with_tls(folder: Path, tls: Certificate, options: dict[str, Any]) -> tuple[str, ...]:
+    """Arguments of the server. Its key must be its own, and nobody else's to read."""
+    for source, name in ((tls.certificate, "server.crt"), (tls.key, "server.key")):
+        copy = folder / name
+        copy.write_bytes(source.read_bytes())
+        copy.chmod(0o600)
+        if "user" in options:
+            shutil.chown(copy, options["user"], options["group"])
+    files = (f"ssl_cert_file={folder / 'server.crt'}", f"ssl_key_file={folder / 'server.key'}")
+    return ("-c", "ssl=on", "-c", files[0], "-c", files[1])
 
 
 def _other_user() -> dict[str, Any]:

@@ -4,6 +4,7 @@ The text of ClickHouse's errors can quote values, so none of ours carries it unl
 name the operation, and ClickHouse's name and number of the error.
 """
 
+import ssl
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -103,6 +104,11 @@ def _translated(error: ClickHouseError, operation: str, *, quotable: bool) -> Ex
         return QueryTimeoutError(f"ClickHouse could not do {operation} in time: {reason}")
     if code in _RETRYABLE_CODES:
         return RetryableError(f"ClickHouse could not do {operation}: {reason}")
+    if _is_about_certificates(error):
+        return ClickHouseAccessError(
+            "The certificate of ClickHouse is not to be trusted: let SSL_CERT_FILE name its CA, and clickhouse_url a "
+            "host that it bears."
+        )
     if code is None and not isinstance(error, ProgrammingError | DataError):
         return RetryableError(f"ClickHouse did not answer {operation}")
     if code in _MISSING_CODES and not quotable:
@@ -110,3 +116,18 @@ def _translated(error: ClickHouseError, operation: str, *, quotable: bool) -> Ex
             f"ClickHouse lacks the database, a table or a column for {operation}: {reason}; run `callstream migrate`."
         )
     return ClickHouseRefusedError(f"ClickHouse refused {operation}: {error if quotable else reason}")
+
+
+def _is_about_certificates(error: BaseException) -> bool:
+    """Whether that is why there was no connection: such an error lies below those of the pool."""
+    seen: set[int] = set()
+    left: list[object] = [error]
+    while left:
+        one = left.pop()
+        if not isinstance(one, BaseException) or id(one) in seen:
+            continue
+        if isinstance(one, ssl.SSLCertVerificationError):
+            return True
+        seen.add(id(one))
+        left += [one.__cause__, one.__context__, getattr(one, "reason", None), *one.args]
+    return False

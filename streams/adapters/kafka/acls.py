@@ -24,7 +24,6 @@ PRINCIPAL = "User:callstream-{name}"
 COMMANDS = "commands"
 TOPICS_ADMIN = "topics"
 _MAKES_TOPICS: tuple[KafkaOperation, ...] = ("Create", "Describe", "Alter", "AlterConfigs", "DescribeConfigs")
-_LOOKS_AT_BROKERS: tuple[KafkaOperation, ...] = ("Describe", "DescribeConfigs")
 _WRITES_CANARY: tuple[KafkaOperation, ...] = ("Create", "Write")
 CLUSTER = "kafka-cluster"
 """Kafka's own name of the one resource of its kind."""
@@ -115,8 +114,7 @@ def _of_topics_apply() -> Iterator[Right]:
         for operation in _MAKES_TOPICS:
             yield Right("topic", topic.name, operation)
     yield Right("topic", "__consumer_offsets", "Describe")
-    for operation in _LOOKS_AT_BROKERS:
-        yield Right("cluster", CLUSTER, operation)
+    yield Right("cluster", CLUSTER, "DescribeConfigs")
 
 
 def _sorted(rights: Iterable[Right]) -> tuple[Right, ...]:

@@ -102,8 +102,8 @@ _CERTIFICATES = (
 
 
 def _is_about_certificates(error: KafkaError) -> bool:
-    """And not about a broker that goes away in the middle of a handshake, which has the same code."""
-    return error.code() == KafkaError._SSL and "certificate" in error.str().lower()
+    """And not about a broker that goes away in the middle of a handshake, which has the same codes."""
+    return error.code() in (KafkaError._SSL, KafkaError._TRANSPORT) and "certificate" in error.str().lower()
 
 
 class Told:
@@ -112,17 +112,23 @@ class Told:
     def __init__(self) -> None:
         self._last_s: dict[str, float] = {}
         self._refusal: KafkaError | None = None
+        self._distrust: KafkaError | None = None
 
     def __call__(self, error: KafkaError) -> None:
-        if error.code() in _REFUSALS or _is_about_certificates(error):
+        if error.code() in _REFUSALS:
             self._refusal = error
+        elif _is_about_certificates(error):
+            self._distrust = error
+        elif error.code() == KafkaError._ALL_BROKERS_DOWN and self._distrust is not None:
+            # Of one broker it would be nothing that must stop us: the others go on.
+            self._refusal, self._distrust = self._distrust, None
         now_s = time.monotonic()
         if now_s - self._last_s.get(error.name(), -TELL_EVERY_S) >= TELL_EVERY_S:
             self._last_s[error.name()] = now_s
             log.warning("Kafka: %s", error.name())
 
     def take_refusal(self) -> KafkaError | None:
-        """The refusal of a connection that was told since the last call."""
+        """The refusal of a connection that was told since the last call, or of all where it is about certificates."""
         refusal, self._refusal = self._refusal, None
         return refusal
 
@@ -467,15 +473,14 @@ class TopicReader:
 @contextmanager
 def asking(settings: Settings, group: str = "reader") -> Iterator[Consumer]:
     """A client that asks for offsets and joins no group. Raises `RetryableError` and `KafkaAccessError`."""
-    told: list[KafkaError] = []
+    told = Told()
     config = client_config(settings) | {"group.id": GROUP_PREFIX + group, "enable.auto.commit": False}
-    consumer = Consumer(config | {"error_cb": told.append})
+    consumer = Consumer(config | {"error_cb": told})
     try:
         yield consumer
     except KafkaException as error:
         consumer.poll(0)  # tells what was wrong with the connections
-        refusal = next((problem for problem in told if problem.code() in _REFUSALS), None)
-        raise failure("Kafka cannot be read", refusal or error) from None
+        raise failure("Kafka cannot be read", told.take_refusal() or error) from None
     finally:
         consumer.close()
 

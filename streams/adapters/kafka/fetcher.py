@@ -36,6 +36,8 @@ FETCH_BYTES = MAX_MESSAGE_BYTES + RECORD_OVERHEAD_BYTES
 """Room for one message of the largest size with its protocol overhead."""
 
 ANSWER_WITHIN_S = 10.0
+CLOSE_TLS_S = 0.1
+"""So long the other sides of TLS connections may take to say goodbye; a loop that has ended would leave them open."""
 LATEST_MS = 4_102_444_800_000
 """The year 2100."""
 
@@ -136,7 +138,10 @@ class Fetcher:
         if self._loop.is_closed():
             return
         self._positions = {}
-        self._forget_consumer()
+        if self._consumer is not None:
+            self._forget_consumer()
+            if self._settings.kafka_security_protocol.endswith("SSL"):
+                self._run(asyncio.sleep(CLOSE_TLS_S))
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join(ANSWER_WITHIN_S)
         if not self._thread.is_alive():

@@ -1,5 +1,6 @@
 """What the drivers of the two databases say, in our words: no parameter, no value of a row, no password."""
 
+import ssl
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -85,6 +86,8 @@ def translated_errors(what: str) -> Iterator[None]:
     found: Exception | None = None
     try:
         yield
+    except ssl.SSLError as error:  # pg8000 leaves it as it is
+        found = _of_tls(what, error)
     except PoolTimeoutError:
         found = RetryableError(f"the register cannot {what}: all its connections are in use")
     except DBAPIError as error:
@@ -103,9 +106,23 @@ def _translated(what: str, error: DBAPIError) -> Exception:
     fields = original.args[0] if original is not None and original.args else None
     if isinstance(fields, dict) and isinstance(fields.get("C"), str):
         return _of_postgresql(what, fields["C"])
+    if "refuses SSL" in str(original):
+        return RegisterAccessError(
+            f"the register cannot {what}: the server speaks no TLS: set ssl = on there, or register_allow_plain here"
+        )
     if _lost(original):
         return RetryableError(f"the register cannot {what}: the server does not answer")
     return RegisterRefusedError(what, type(original).__name__)
+
+
+def _of_tls(what: str, error: ssl.SSLError) -> Exception:
+    """A connection that breaks in a handshake comes back by itself, a certificate does not become another."""
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return RegisterAccessError(
+            f"the register cannot {what}: the server's certificate is not to be trusted: register_ca_file must name "
+            "who signed it, and register_url a host that it bears"
+        )
+    return RetryableError(f"the register cannot {what}: the connection broke in the TLS handshake")
 
 
 def _lost(original: object) -> bool:
