@@ -10,7 +10,8 @@ from confluent_kafka import TopicPartition
 from schemas.errors import RetryableError
 from schemas.messages.records import ConsumerRecord
 from streams.adapters.kafka.client import ASK_WITHIN_S, READ_WITHIN_S, asking, lags, partitions_of
-from streams.adapters.kafka.fetcher import Fetcher, Place
+from streams.adapters.kafka.fetcher import Fetcher
+from streams.ports import Place
 from streams.settings import Settings
 
 PASSED_OVER = 200
