@@ -1,5 +1,5 @@
 """Three brokers with TLS, SCRAM-SHA-512, client certificates and ACLs: each account may do what its stage does and
-nothing else, and brokers may be killed.
+nothing else, and certificates are looked at by both sides.
 """
 
 import threading
@@ -36,9 +36,8 @@ from confluent_kafka.admin import (
 )
 from pydantic import SecretStr
 
-from schemas.errors import RetryableError
 from schemas.messages.records import ConsumerRecord, ProducerRecord
-from schemas.messages.topics import CALLS_ENDED, CALLS_RATED, CALLS_TRANSCRIBED, TOPICS
+from schemas.messages.topics import CALLS_ENDED, CALLS_RATED, TOPICS
 from streams.adapters.kafka.acl_changes import apply_acls
 from streams.adapters.kafka.acls import COMMANDS, TOPICS_ADMIN, KafkaAccount, Right, accounts
 from streams.adapters.kafka.client import (
@@ -56,12 +55,11 @@ from streams.adapters.kafka.client import (
 from streams.adapters.kafka.faust_source import FaustSource
 from streams.adapters.kafka.fetcher import Fetcher, KafkaAccessError, KafkaTlsError
 from streams.adapters.kafka.topic_checks import check_topics
-from streams.runtime.loop import Loop, PollWorkPublishCommit
 from streams.settings import Settings
 from streams.stages.reconcile import stored_until
 from streams.topology import consumer_groups, groups_of, worker_stage
 from tests.support.certificates import Authority
-from tests.support.kafka_cluster import BROKERS, KafkaCluster, running_cluster
+from tests.support.kafka_cluster import KafkaCluster, running_cluster
 from tests.support.processes import eventually
 
 pytestmark = pytest.mark.kafka
@@ -430,85 +428,3 @@ class TestBrokersThatAreNotToBeTrusted:
 def refusable(settings: Settings) -> list[Callable[[], object]]:
     """Who writes, and who is a member of a group."""
     return [lambda: Publisher(settings, within_s=3).publish([EVENT]), lambda: consumed(settings)]
-
-
-class Load:
-    """Publishes as producers do, again and again until it is acknowledged, while a stage copies what comes."""
-
-    def __init__(self, cluster: KafkaCluster) -> None:
-        self._cluster = cluster
-        self._full = threading.Event()
-        self._stop = threading.Event()
-        self.acknowledged: set[bytes] = set()
-        self.unacknowledged = 0
-        self._publisher = threading.Thread(target=self._publish)
-        self._stage = threading.Thread(target=self._run_stage)
-
-    def __enter__(self) -> "Load":
-        self._publisher.start()
-        self._stage.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.end()
-        self._stop.set()
-        self._stage.join(LONG_ENOUGH_S)
-
-    def end(self) -> None:
-        """Nothing more is published; the stage goes on."""
-        self._full.set()
-        self._publisher.join(LONG_ENOUGH_S)
-
-    def _publish(self) -> None:
-        publisher = Publisher(self._cluster.admin, within_s=5)
-        number = 0
-        while not self._full.is_set():
-            value = b"%d" % number
-            try:
-                publisher.publish([ProducerRecord(CALLS_ENDED.name, b"acme/c-%d" % (number % 40), value)])
-            except RetryableError:
-                self.unacknowledged += 1
-                continue
-            self.acknowledged.add(value)
-            number += 1
-        publisher.close()
-
-    def _run_stage(self) -> None:
-        source = BatchConsumer(self._cluster.admin, "copies", [CALLS_ENDED.name])
-        cycle = PollWorkPublishCommit(
-            "copies",
-            source,
-            lambda records: [ProducerRecord(CALLS_TRANSCRIBED.name, b"copy", r.value) for r in records if r.value],
-            Publisher(self._cluster.admin, within_s=5),
-            self._stop,
-            1.0,
-            batch=20,
-            wait_s=0.2,
-        )
-        Loop("copies", cycle.step, self._stop, 1.0, recover=cycle.recover, close=source.close).run()
-
-    def copied(self) -> set[bytes]:
-        """What the stage has written."""
-        with closing(TopicReader(self._cluster.admin, CALLS_TRANSCRIBED.name)) as reader:
-            return {record.value for record in reader.read_to_end(LONG_ENOUGH_S) if record.value}
-
-
-@pytest.mark.long
-class TestKilledBrokers:
-    def test_one_of_three_loses_nothing_and_two_stop_everything_until_one_is_back(self, cluster: KafkaCluster) -> None:
-        with Load(cluster) as load:
-            assert eventually(lambda: len(load.acknowledged) > 50, LONG_ENOUGH_S)
-            cluster.kill(BROKERS[0])
-            so_far = len(load.acknowledged)
-            assert eventually(lambda: len(load.acknowledged) > so_far + 50, LONG_ENOUGH_S)
-
-            cluster.kill(BROKERS[1])
-            assert eventually(lambda: load.unacknowledged > 0, LONG_ENOUGH_S)
-            so_far, refused = len(load.acknowledged), load.unacknowledged
-            assert eventually(lambda: load.unacknowledged > refused + 1, LONG_ENOUGH_S)
-            assert len(load.acknowledged) == so_far
-
-            cluster.start(BROKERS[0])
-            assert eventually(lambda: len(load.acknowledged) > so_far + 50, 2 * LONG_ENOUGH_S)
-            load.end()
-            assert eventually(lambda: load.acknowledged <= load.copied(), 2 * LONG_ENOUGH_S)

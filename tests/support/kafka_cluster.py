@@ -1,5 +1,5 @@
 """Three brokers of Apache Kafka and a controller on loopback, as a centre runs them: TLS, SCRAM-SHA-512, client
-certificates, ACLs. Any of them can be killed and started again.
+certificates, ACLs.
 
 Each broker has two listeners: one for passwords (SASL_SSL), one for client certificates (SSL), by which the brokers
 speak to each other, too. Whoever has the certificate `admin` or `broker` may do anything; nobody else may do anything
@@ -73,12 +73,6 @@ class KafkaCluster:
     folder: Path
     _certificates: dict[str, Certificate] = field(default_factory=dict)
     _passwords: dict[str, str] = field(default_factory=dict)
-
-    def kill(self, broker: int) -> None:
-        self.nodes[broker].kill()
-
-    def start(self, broker: int) -> None:
-        self.nodes[broker].start()
 
     def _bootstrap(self, listener: int) -> str:
         return ",".join(f"{LOOPBACK}:{self.nodes[number].ports[listener]}" for number in BROKERS)
