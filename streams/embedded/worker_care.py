@@ -46,12 +46,12 @@ class WorkerCare:
     def look(self) -> None:
         """Call this every second or so; it does something every few."""
         now_s = self._monotonic_s()
+        gap_s, self._looked_s = now_s - self._looked_s, now_s
+        if gap_s > DID_NOT_RUN_S:
+            self._next_s = now_s + DID_NOT_RUN_S
         if now_s < self._next_s:
             return
-        if now_s - self._looked_s > DID_NOT_RUN_S:
-            self._looked_s, self._next_s = now_s, now_s + DID_NOT_RUN_S
-            return
-        self._looked_s, self._next_s = now_s, now_s + LOOK_EVERY_S
+        self._next_s = now_s + LOOK_EVERY_S
         children = self._supervisor.running()
         workers = [one for one in conditions(self._data_dir, now_s) if one.pid in children]
         for worker in workers:

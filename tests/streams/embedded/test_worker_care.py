@@ -89,6 +89,9 @@ def test_who_was_stopped_itself_ends_no_worker_because_of_that(tmp_path: Path) -
         clock.later_s += 3_600
         care.look()
         assert supervisor.pid("watch") == pid
+        assert not care.targets_file.exists()
+        clock.pass_s(care, 2 * DID_NOT_RUN_S)
+        assert care.targets_file.exists(), "and looks again after that"
 
 
 def test_only_workers_that_tell_their_metrics_are_targets() -> None:
