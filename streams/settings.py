@@ -149,8 +149,9 @@ _GROUPS: Mapping[str, tuple[str, ...]] = {
     "recordings": ("max_call_minutes", "max_recording_bytes"),
     "transcripts": ("pii_keep_last", "chinese_script"),
     "receiving": ("clear_transcripts",),
+    "baselines": ("baseline_window_days",),
     "judging": (
-        *("baseline_window_days", "baseline_refresh_s", "background_timeout_s", "contacts_lookup"),
+        *("baseline_refresh_s", "background_timeout_s", "contacts_lookup"),
         *("rules_folder", "rules_public_keys", "sentence_model", "sentence_min_cosine", "sound_mergers"),
         *("score_forms_folder", "risk_file", "selection_file", "alert_min_severity"),
     ),

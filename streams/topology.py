@@ -211,7 +211,7 @@ STAGES: tuple[StageEntry, ...] = (
         scales_by="partitions",
         builder="streams.stages.judge:build",
         asks=("ClickHouse", "register"),
-        settings=("judging", "retention"),
+        settings=("judging", "baselines", "retention"),
         variables=("TF_", "TFHUB_"),
     ),
     StageEntry(
@@ -257,7 +257,7 @@ STAGES: tuple[StageEntry, ...] = (
         ),
         scales_by="runs in `callstream replay`, in as many processes as there are cores",
         asks=("ClickHouse", "object store", "register"),
-        settings=("judging", "retention", "keys", "transcript keys"),
+        settings=("judging", "baselines", "retention", "keys", "transcript keys"),
     ),
     StageEntry(
         "sweep",
@@ -371,7 +371,7 @@ STAGES: tuple[StageEntry, ...] = (
         scales_by="one is enough",
         builder="streams.stages.rollup:build",
         asks=("ClickHouse", "register"),
-        settings=("rollups", "first contacts"),
+        settings=("rollups", "baselines", "first contacts"),
     ),
     StageEntry(
         "observe",

@@ -104,7 +104,7 @@ class TestWhatIsReadIsGiven:
             pytest.param(client, {"Kafka"}, id="Kafka"),
             pytest.param(faust_source, {"Kafka"}, id="Faust"),
             pytest.param(alert_source, {"Kafka"}, id="alerts"),
-            pytest.param(history, {"ClickHouse", "judging"}, id="what is known of other calls"),
+            pytest.param(history, {"ClickHouse", "judging", "baselines"}, id="what is known of other calls"),
             pytest.param(from_settings, {"object store", "archive"}, id="object store"),
         ],
     )
