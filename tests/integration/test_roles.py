@@ -451,8 +451,10 @@ def test_every_view_that_is_given_can_be_read_whole(user: str, engine: RunningEn
                 with cases.case(name):
                     source = source_of(name)
                     answer(engine, user, f"SELECT * FROM {source}")
-                    answer(engine, user, f"SELECT count() FROM {source}")
-                    if name not in PARAMETERS:
+                    # What is asked of a part of it plans otherwise; one person of those who see all of a tenant will do.
+                    if user == "ana":
+                        answer(engine, user, f"SELECT count() FROM {source}")
+                    if name not in PARAMETERS and user == "ana":
                         answer(engine, user, f"DESCRIBE TABLE {name}")
 
 
@@ -695,16 +697,20 @@ ORACLES = {
 SLOWLY_PLANNED = ("why_changed", "rated_and_unrated", "kpi_calls_recent", "kpi_weekly_by")
 BY_DAY = ("a condition", "a key of groups", "a condition beside a join", "a setting that may be changed")
 """Of views that take seconds to plan, these are asked for every change, and all questions at night."""
+EVERY = 3
+"""For every change each question is put to every third view, and to others by each person; at night to all."""
 
 
 @pytest.mark.parametrize("at_night", [False, pytest.param(True, marks=pytest.mark.long)])
 def test_no_error_of_a_question_to_any_view_tells_of_rows_of_others(engine: RunningEngine, at_night: bool) -> None:
+    questions, views, people = list(ORACLES), list(ROLES.views), list(PEOPLE)
     with every_case() as cases:
         for (what, oracle), user, (name, view) in product(ORACLES.items(), PEOPLE, ROLES.views.items()):
-            # An agent may ask 500 questions an hour, so each is put to every second view.
-            if ROLE_OF[user] == "agent" and (list(ORACLES).index(what) + list(ROLES.views).index(name)) % 2:
+            at = questions.index(what) + views.index(name)
+            # An agent may ask 500 questions an hour, so at night each is put to every second view.
+            if at_night and ROLE_OF[user] == "agent" and at % 2:
                 continue
-            if at_night != (name in SLOWLY_PLANNED) and not (name in SLOWLY_PLANNED and what in BY_DAY):
+            if not at_night and ((at + people.index(user)) % EVERY or (name in SLOWLY_PLANNED and what not in BY_DAY)):
                 continue
             if name not in MADE_ALIKE and ROLE_OF[user] in view.may and view.rows.tenant is not None:
                 with cases.case(what, user, name):
