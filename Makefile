@@ -35,7 +35,7 @@ lock: $(STAMP) ## write requirements/*.lock anew after a change of pyproject.tom
 	@$(LOCK) requirements/build.in -o requirements/build.lock
 	@$(LOCK) pyproject.toml --extra dev -o requirements/dev.lock
 	@$(LOCK) pyproject.toml --extra embedded -c requirements/dev.lock -o requirements/embedded.lock
-	@$(LOCK) pyproject.toml --extra sentences --extra sherpa-onnx -c requirements/dev.lock -o requirements/image.lock
+	@$(LOCK) pyproject.toml --extra sentences --extra sherpa-onnx --extra tracing -c requirements/dev.lock -o requirements/image.lock
 	@$(LOCK) examples/dbt/requirements.txt -o requirements/dbt.lock
 
 .venv-shipped/.installed: requirements/image.lock requirements/embedded.lock $(STAMP)

@@ -197,7 +197,8 @@ _GROUPS: Mapping[str, tuple[str, ...]] = {
     "first contacts": ("first_contact_days",),
     EVERY_WORKER: (
         *("timezone", "tenants_file", "retry_max_wait_s", "dead_letter_streak_limit", "stuck_after_minutes"),
-        *("finish_within_s", "data_dir", "cache_dir", "secrets_dir", "log_level", "log_format", "metrics_address"),
+        *("finish_within_s", "data_dir", "cache_dir", "secrets_dir", "log_level", "log_format", "tracing"),
+        "metrics_address",
     ),
 }
 """Who needs which settings (`streams.topology` names these groups). What stands in none is for commands alone.
@@ -918,6 +919,11 @@ class Settings(SettingsPart):
         "port 0 for a free one; empty: nowhere. `up` and `worker` with several stages choose a port for each",
     )
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(default="INFO", description="of every process")
+    tracing: Literal["off", "otlp"] = Field(
+        default="off",
+        description="otlp: traces of calls go where OTEL_EXPORTER_OTLP_ENDPOINT says; needs the extra `tracing` "
+        "(docs/operations.md#traces)",
+    )
     log_format: Literal["text", "json"] = Field(
         default="text",
         description="json: a line of JSON for each entry, with stage, topic, call and class of an error "

@@ -21,6 +21,7 @@ from streams.runtime.loop import Loop, StoppedError
 from streams.runtime.pauses import Pause, Pauses
 from streams.runtime.secret_files import SecretFiles, follow
 from streams.runtime.service_manager import ServiceManager
+from streams.runtime.tracing import end_tracing
 from streams.runtime.worker_context import WorkerContext
 from streams.settings import Settings
 from streams.topology import worker_stage
@@ -148,6 +149,8 @@ def run_worker(name: str, settings: Settings, read_again: Callable[[], object] =
         log.warning("%s begins anew with the secrets that have changed: %s", name, str(failures[0]))
         renewed.set()
     elif failures:
+    end_tracing()
+    if failures:
         raise failures[0]  # and its last heartbeat stays: it ended, and nobody had asked it to
     if server is not None:
         server.stop()

@@ -18,7 +18,7 @@ from tests.support.cases import every_case
 REPOSITORY = Path(__file__).parents[1]
 REQUIREMENTS = REPOSITORY / "requirements"
 LOCKS = sorted(REQUIREMENTS.glob("*.lock"))
-OWN = {"dev.lock": ["dev"], "embedded.lock": ["embedded"], "image.lock": ["sentences", "sherpa-onnx"]}
+OWN = {"dev.lock": ["dev"], "embedded.lock": ["embedded"], "image.lock": ["sentences", "sherpa-onnx", "tracing"]}
 """Lock file → the extras of callstream that it is made of."""
 LINUX = {"sys_platform": "linux", "platform_system": "Linux", "platform_machine": "x86_64", "python_version": "3.11"}
 LINUX |= {

@@ -5,6 +5,7 @@ from collections.abc import Collection
 from pathlib import Path
 
 from streams.runtime.logs import configure_logging
+from streams.runtime.tracing import configure_tracing
 from streams.settings import CONFIG_VARIABLE, LoadedSettings, Settings, load_settings
 
 
@@ -29,4 +30,5 @@ def command_settings(groups: Collection[str] | None = None, stage: str = "") -> 
     """The settings, with logging as they say. `groups`: as of `load_settings`; `stage`: which this process runs."""
     settings = load_command_settings(groups).settings
     configure_logging(settings.log_level, settings.log_format, stage)
+    configure_tracing(settings.tracing, stage)
     return settings

@@ -172,6 +172,7 @@ def _publish_transcripts(
     All are read first: if one is wrong, it is named and none is published.
     """
     from streams.adapters.object_store.from_settings import object_store_from
+    from streams.runtime.tracing import begun
     from streams.stages.capture import transcript_of_file
     from streams.wiring import received_store_from
 
@@ -180,7 +181,7 @@ def _publish_transcripts(
     received = [(file, transcript_of_file(file, facts_of(file))) for file in files]
     originals = received_store_from(settings, object_store_from(settings))
     for file, message in received:
-        publisher.publish([TRANSCRIPTS_RECEIVED.record(originals.put(message))])
+        publisher.publish([begun("capture", TRANSCRIPTS_RECEIVED.record(originals.put(message)))])
         yield file, message.call
 
 

@@ -13,7 +13,7 @@ _NAMES = frozenset(
 )
 _BEGINNINGS = (
     *("LC_", "XDG_", "PYTHON", "MALLOC_"),
-    *("CUDA_", "NVIDIA_", "OMP_", "GOMP_", "KMP_", "MKL_", "OPENBLAS_", "CT2_"),
+    *("OTEL_", "CUDA_", "NVIDIA_", "OMP_", "GOMP_", "KMP_", "MKL_", "OPENBLAS_", "CT2_"),
 )
 
 

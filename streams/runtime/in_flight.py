@@ -23,6 +23,7 @@ from schemas.errors import InvalidMessageError, OperatorError, RetryableError
 from schemas.messages.records import ConsumerRecord, ProducerRecord, call_of_key
 from schemas.messages.topics import CALLS_DEAD_LETTERS
 from streams.ports import LaneSource, Place, PlaceCommits, PublisherPort
+from streams.runtime import tracing
 from streams.runtime.crash_guard import CrashGuard
 from streams.runtime.fair_queue import FairQueue, Queued
 from streams.runtime.logs import at_records
@@ -279,8 +280,9 @@ class InFlight:
                     at_records((call.record,)),
                     self.watchdog.watching(call.record.title, call.audio_s),
                     self.metrics.timed("work"),
+                    tracing.working(self.name, (call.record,)) as span,
                 ):
-                    outputs: Sequence[ProducerRecord] | BaseException = self.work(call.record)
+                    outputs: Sequence[ProducerRecord] | BaseException = span.marked(self.work(call.record))
             except BaseException as error:
                 outputs = error
             self._ended.put((call, outputs))

@@ -18,6 +18,7 @@ from schemas.errors import InvalidMessageError, OperatorError, RetryableError
 from schemas.messages.records import ConsumerRecord, ProducerRecord, call_of_key
 from schemas.messages.topics import CALLS_DEAD_LETTERS
 from streams.ports import PublisherPort, WorkSource
+from streams.runtime import tracing
 from streams.runtime.crash_guard import CrashGuard
 from streams.runtime.logs import at_records, describe
 from streams.runtime.metrics import WorkerMetrics
@@ -269,8 +270,13 @@ class PollWorkPublishCommit:
         """Everything that comes of them is durable when this returns."""
         audio_s = sum(self.audio_s_of(record) for record in records)
         try:
-            with at_records(records), self.watchdog.watching(_named(records), audio_s), self.metrics.timed("work"):
-                outputs = self._outputs_of(records)
+            with (
+                at_records(records),
+                self.watchdog.watching(_named(records), audio_s),
+                self.metrics.timed("work"),
+                tracing.working(self.name, records) as span,
+            ):
+                outputs: Sequence[ProducerRecord] = span.marked(self._outputs_of(records))
         finally:
             self.beat()  # after an hour at a call it is not late
         if outputs:

@@ -19,7 +19,7 @@ from schemas.config.subscription import Subscription, SubscriptionsError, conten
 from schemas.errors import InvalidMessageError, RetryableError
 from schemas.messages.alert_delivery import FINAL_OUTCOMES, AlertDelivery, DeliveryOutcome
 from schemas.messages.records import ConsumerRecord
-from schemas.messages.topics import ALERTS_DELIVERED, ALERTS_RAISED
+from schemas.messages.topics import ALERTS_DELIVERED, ALERTS_RAISED, key_of_alert
 from streams.adapters.channels import channel_of, read_subscriptions
 from streams.adapters.channels.channel import Channel
 from streams.adapters.kafka.alert_source import KafkaAlertSource
@@ -31,6 +31,7 @@ from streams.runtime.heartbeat import LONGEST_STEP_S, Pulse
 from streams.runtime.logs import describe
 from streams.runtime.loop import Loop, in_own_thread
 from streams.runtime.offsets import PartitionProgress
+from streams.runtime.tracing import Trace, ended, trace_of
 from streams.runtime.worker_context import WorkerContext
 from streams.settings import Settings
 from streams.topology import group_of_subscription
@@ -229,6 +230,8 @@ class _GroupMembership:
         self._queue.per_minute = self._channel.per_minute
         self._progress: dict[int, PartitionProgress] = {}
         self._changed: set[int] = set()
+        self._traces: dict[tuple[int, int], Trace] = {}
+        """Of alerts that wait, by their place: after which span of its trace each comes."""
         self._source: AlertSource | None = None
         self._begins_again = False
 
@@ -291,6 +294,8 @@ class _GroupMembership:
                 log.warning("notify %s: %s cannot be read", self._name, raw.position)
                 self._queue.skip(place)
             else:
+                if (trace := trace_of(raw.key, raw.headers)) is not None:
+                    self._traces[place] = trace
                 lines += self._queue.arrive(alert, place, self._outside.clock.now())
         self._record.write(lines)
 
@@ -303,7 +308,12 @@ class _GroupMembership:
             lines += decided
             if delivery is None:
                 break
-            settled = self._queue.settle(delivery, self._sent(delivery), self._outside.clock.now())
+            began_ns = time.time_ns()
+            answer = self._sent(delivery)
+            for alert, place in delivery.entries:
+                about = {"callstream.alert_id": alert.alert_id, "callstream.verdict": answer.verdict}
+                ended("notify", key_of_alert(alert), self._traces.get(place), began_ns, about)
+            settled = self._queue.settle(delivery, answer, self._outside.clock.now())
             _log_attempt(settled[0])
             lines += settled
             if stop.is_set() or time.monotonic() >= ends_at_s:
@@ -337,6 +347,7 @@ class _GroupMembership:
 
     def _commit(self, source: AlertSource) -> None:
         for partition, offset in self._queue.take_finished():
+            self._traces.pop((partition, offset), None)
             if partition in self._progress:
                 self._progress[partition].finish(offset)
                 self._changed.add(partition)
@@ -352,6 +363,7 @@ class _GroupMembership:
     def _revoked(self, partitions: Collection[int]) -> None:
         """What was not finished there is read again by whoever has the partition now."""
         self._queue.drop(partitions)
+        self._traces = {place: trace for place, trace in self._traces.items() if place[0] not in partitions}
         for partition in partitions:
             self._progress.pop(partition, None)
             self._changed.discard(partition)

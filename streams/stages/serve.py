@@ -25,6 +25,7 @@ from streams.adapters.register.sessions import RegisterSessions
 from streams.adapters.register.tombstones import RegisterTombstones
 from streams.ports import Clock
 from streams.runtime.loop import Loop
+from streams.runtime.tracing import begun
 from streams.runtime.worker_context import WorkerContext
 from streams.serve.application import build_app
 from streams.serve.audit import ServedAudit
@@ -74,7 +75,9 @@ def build(worker: WorkerContext) -> Loop:
         settings=settings,
         clock=worker.clock,
         take_in=take_in,
-        hand_over=lambda message: publisher.publish([TRANSCRIPTS_RECEIVED.record(received.put(message))]),
+        hand_over=lambda message: publisher.publish(
+            [begun("capture", TRANSCRIPTS_RECEIVED.record(received.put(message)))]
+        ),
         api_keys=RegisterApiKeys(register, worker.clock),
         intakes=take_in.intakes,
         outcomes=outcomes,

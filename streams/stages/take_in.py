@@ -41,6 +41,7 @@ from streams.adapters.object_store.sealed_store import SealedStore
 from streams.adapters.register.intakes import RegisterIntakes
 from streams.adapters.register.register import Register
 from streams.ports import Clock, Intakes, ObjectStore, PublisherPort, SystemClock
+from streams.runtime import tracing
 from streams.settings import Settings
 from streams.stages.capture import PENDING_URI, event_of, extension_of, facts_of_recording, pieces_of
 from streams.wiring import sealed_store_from
@@ -171,7 +172,7 @@ class TakeIn:
         first = replace(upload, version=state.attempt, key=state.object_key)
         call = first.event(self.store.uri_of(first.key), self.probe)
         if self.lane == "redo":
-            self.publisher.publish([LANES["redo"].record(call)])
+            self.publisher.publish([tracing.begun("capture", LANES["redo"].record(call))])
         return TakenIn(call, False, state.capture_ms)
 
     def _announce(self, call: CallEnded) -> int | None:
@@ -212,7 +213,7 @@ def announce(
     Doing it twice is harmless: consumers drop repeats, and the first time counts. Raises `RetryableError` and
     `OperatorError`.
     """
-    publisher.publish([LANES[lane].record(call)])
+    publisher.publish([tracing.begun("capture", LANES[lane].record(call))])
     state = intakes.tell(call.tenant_id, call.call_id, Announce(clock.now()))
     return state.capture_ms if isinstance(state, Announced) else None
 

@@ -451,7 +451,7 @@ def test_every_view_that_is_given_can_be_read_whole(user: str, engine: RunningEn
                 with cases.case(name):
                     source = source_of(name)
                     answer(engine, user, f"SELECT * FROM {source}")
-                    # What is asked of a part of it plans otherwise; one person of those who see all of a tenant will do.
+                    # What asks a part of it is planned otherwise: one of those who see all of a tenant will do.
                     if user == "ana":
                         answer(engine, user, f"SELECT count() FROM {source}")
                     if name not in PARAMETERS and user == "ana":
