@@ -145,12 +145,11 @@ def run_worker(name: str, settings: Settings, read_again: Callable[[], object] =
     finally:
         for number, handler in former.items():
             signal.signal(number, handler)
+    end_tracing()
     if failures and isinstance(failures[0], OperatorError) and not asked.is_set() and files.have_changed:
         log.warning("%s begins anew with the secrets that have changed: %s", name, str(failures[0]))
         renewed.set()
     elif failures:
-    end_tracing()
-    if failures:
         raise failures[0]  # and its last heartbeat stays: it ended, and nobody had asked it to
     if server is not None:
         server.stop()
