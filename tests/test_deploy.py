@@ -121,6 +121,49 @@ def test_the_stack_has_the_time_that_its_children_may_take_to_stop() -> None:
 
 @pytest.mark.processes
 @every_unit
+def test_a_unit_exposes_little_of_the_machine(unit: Path, tmp_path: Path) -> None:
+    analyze = shutil.which("systemd-analyze")
+    if analyze is None:
+        pytest.skip("no systemd-analyze here")
+    copy = tmp_path / unit.name.replace("@", "@judge")
+    shutil.copy(unit, copy)
+    command = [analyze, "security", "--offline=true", "--threshold=20", str(copy)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout
+    service = read_unit(unit)["Service"]
+    assert service["SystemCallArchitectures"] == ["native"]
+    assert "landlock_restrict_self" in service["SystemCallFilter"][0], "the decoder could not shut itself in"
+    assert service["MemoryMax"]
+
+
+def test_the_target_has_every_worker_and_what_a_worker_needs_more_is_beside_it() -> None:
+    unit = read_unit(DEPLOY / "systemd" / "callstream-worker@.service")
+    assert unit["Unit"]["PartOf"] == ["callstream.target"]
+    assert unit["Install"]["WantedBy"] == ["callstream.target"]
+    for folder in (DEPLOY / "systemd").glob("*.service.d"):
+        stage = folder.name.removeprefix("callstream-worker@").removesuffix(".service.d")
+        assert stage in WORKER_NAMES
+        for part in folder.glob("*.conf"):
+            assert read_unit(part)["Service"].keys() <= {"MemoryMax", "Environment"}
+
+
+def test_a_worker_of_systemd_has_the_time_that_it_may_take_to_finish() -> None:
+    service = read_unit(DEPLOY / "systemd" / "callstream-worker@.service")["Service"]
+    assert float(service["TimeoutStopSec"][0]) > load_settings({}).settings.finish_within_s
+
+
+@pytest.mark.processes
+def test_the_installer_installs_by_hash_and_knows_every_unit() -> None:
+    text = (DEPLOY / "systemd" / "install.sh").read_text(encoding="utf-8")
+    installs = [line for line in text.splitlines() if "pip install" in line]
+    assert [line for line in installs if "--require-hashes" not in line and "--no-deps" not in line] == []
+    suffixes = {path.suffix for path in (DEPLOY / "systemd").iterdir() if path.is_file()} - {".sh"}
+    assert {suffix for suffix in suffixes if f"deploy/systemd/*{suffix}" not in text} == set()
+    assert subprocess.run(["sh", "-n", str(DEPLOY / "systemd" / "install.sh")], check=False).returncode == 0
+
+
+@pytest.mark.processes
+@every_unit
 def test_systemd_finds_nothing_wrong_with_a_unit(unit: Path, tmp_path: Path) -> None:
     analyze = shutil.which("systemd-analyze")
     if analyze is None:

@@ -24,7 +24,7 @@ OLDEST, NEWEST = "1.29", "1.37"
 EVERYTHING = {
     "image": {"digest": "sha256:" + "0" * 64, "pullSecrets": ["registry"]},
     "trust": {"configMap": "authorities"},
-    "metrics": {"podMonitor": True, "labels": {"release": "prometheus"}},
+    "metrics": {"podMonitor": True, "rules": True, "labels": {"release": "prometheus"}},
     "serviceAccount": {"annotations": {"example.internal/role": "callstream"}},
     "files": {"tenants.yaml": "tenants: {}\n", "subscriptions.yaml": "subscriptions: []\n"},
     "stages": {
@@ -299,6 +299,19 @@ def test_a_monitor_finds_the_port_of_every_worker(everything: list[Manifest]) ->
         template = deployment["spec"]["template"]
         assert monitor["spec"]["selector"]["matchLabels"].items() <= template["metadata"]["labels"].items()
         assert endpoint["port"] in {port["name"] for port in template["spec"]["containers"][0]["ports"]}
+
+
+@pytest.mark.processes
+def test_the_alert_rules_are_those_that_were_tested(everything: list[Manifest]) -> None:
+    (made,) = of_kind(everything, "PrometheusRule").values()
+    files = sorted((CHART.parents[1] / "prometheus" / "rules").glob("*.yaml"))
+    groups = [group for file in files for group in yaml.safe_load(file.read_text(encoding="utf-8"))["groups"]]
+    assert groups
+    assert made["spec"]["groups"] == groups
+
+
+def test_a_pod_has_the_time_that_its_worker_may_take_to_finish() -> None:
+    assert VALUES["defaults"]["terminationGracePeriodSeconds"] > load_settings({}).settings.finish_within_s
 
 
 def test_the_chart_is_of_this_version() -> None:
