@@ -1083,7 +1083,7 @@ def test_the_state_of_a_letter_is_what_became_of_its_message(store: Store) -> No
     for letter in letters.values():
         for delivered in (letter, letter.model_copy(update={"handling": None, "handled_at": None})):
             store.sink.write(rows_for_dead_letter(delivered))
-    states = dict(store.rows("SELECT dead_letter_id, state FROM dead_letters"))
+    states = {row[0]: row[1] for row in store.rows("SELECT dead_letter_id, state FROM dead_letters")}
     assert {name: states[letter.dead_letter_id] for name, letter in letters.items()} == {
         **{name: name for name in ("open", "resolved", "retried", "discarded", "purged")},
         "of another event": "open",
