@@ -7,6 +7,7 @@ import logging
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
 
 from processors.custody.ports import Tombstones
 from processors.emotion.segments import EmotionModel
@@ -176,6 +177,15 @@ class Recorded:
     unreadable: UnreadableRecordingError | None = None
     heard_before: Transcript | None = None
     received: Transcript | None = None
+    known_at: datetime | None = None
+    """When the transcript that is known of it was made, by the clock of whoever made it."""
+
+    def moment(self, now: datetime) -> datetime:
+        """When a transcript that is made now was made: after the one that is known, whose clock may have been wrong.
+
+        The newest stands; one of an hour ahead would else stand for an hour.
+        """
+        return now if self.known_at is None else max(now, self.known_at + timedelta(milliseconds=1))
 
 
 def listen_stage(
@@ -211,30 +221,30 @@ def listen_stage(
         received = known if known is not None and known.engine.is_received else None
         if heard is not None and heard.engine.hears_like(listener):
             return Recorded(call, heard_before=heard)
+        known_at = known.transcribed_at if known is not None else None
         try:
-            return Recorded(call, audio=recordings.load_audio(call), received=received)
+            return Recorded(call, audio=recordings.load_audio(call), received=received, known_at=known_at)
         except UnreadableRecordingError as error:
             # What another recogniser heard is worth more than a recording that has lawfully gone since.
-            return Recorded(call, unreadable=error, heard_before=heard or received)
+            return Recorded(call, unreadable=error, heard_before=heard or received, known_at=known_at)
 
     def step(recorded: Recorded) -> Transcript:
         if recorded.heard_before is not None:
             return recorded.heard_before
+        made_at = recorded.moment(clock.now())
         if recorded.audio is None:
             reason = recorded.unreadable
             assert reason is not None, "either audio, or why there is none"  # noqa: S101
-            return unheard_transcript(recorded.call, reason.outcome, reason.reason, listener, clock.now())
+            return unheard_transcript(recorded.call, reason.outcome, reason.reason, listener, made_at)
         try:
-            transcript = listen(
-                recorded.call, recorded.audio, engine, settings, clock.now(), stopwatch, emotion, decode
-            )
+            transcript = listen(recorded.call, recorded.audio, engine, settings, made_at, stopwatch, emotion, decode)
         except (OperatorError, RetryableError):
             raise  # a device or a service that is gone is nothing that a recording can do
         except Exception as error:
             call = recorded.call
             log.error("listen: call %s/%s ends as bad_audio by %s", call.tenant_id, call.call_id, describe(error))
             failures.count()
-            transcript = unheard_transcript(call, "bad_audio", "internal_error", listener, clock.now(), error=error)
+            transcript = unheard_transcript(call, "bad_audio", "internal_error", listener, made_at, error=error)
         else:
             failures.reset()
             was_heard(transcript)

@@ -46,6 +46,8 @@ class FaultyProxy(ThreadingTCPServer):
         self.stopping = Event()
         self.holds_answers = Event()
         """While it is set, requests reach the target, but its answers go nowhere."""
+        self.silent_until = 0
+        """Of so many connections, from the first, no answer comes any more; later ones are as if nothing had been."""
         self._faults = list(faults)
         self._afterwards = afterwards
         self._lock = Lock()
@@ -122,13 +124,15 @@ class _Connection(StreamRequestHandler):
             self.wfile.write(line + answer.read(body_bytes // 2))
 
     def _pass_through(self) -> None:
+        number = self.server.connections
         with socket.create_connection(self.server.target) as target, DefaultSelector() as selector:
             selector.register(self.connection, EVENT_READ, target)
             selector.register(target, EVENT_READ, self.connection)
             while not self.server.stopping.is_set():
                 for ready, _ in selector.select(timeout=0.01):
                     source, sink = ready.fileobj, ready.data
-                    if source is target and self.server.holds_answers.is_set():
+                    held = self.server.holds_answers.is_set() or number <= self.server.silent_until
+                    if source is target and held:
                         self.server.stopping.wait(0.01)
                         continue
                     assert isinstance(source, socket.socket)

@@ -24,6 +24,7 @@ from sqlalchemy.engine import make_url
 from processors.custody.ports import PURPOSES, KeyGoneError, KeyRefusedError, Purpose, WrappedKey
 from schemas.errors import OperatorError, RetryableError
 from schemas.messages.custody_changed import CustodyChanged
+from streams.adapters.register import register as register_module
 from streams.adapters.register.errors import RegisterAccessError, RegisterRefusedError, RegisterSchemaError
 from streams.adapters.register.keys import DayKey, RegisterKeys, day_keys_under, find_day_key, replace_day_key
 from streams.adapters.register.migrate import MIGRATIONS, migrate_register
@@ -40,6 +41,7 @@ from streams.adapters.register.wrapping_keys import (
 )
 from streams.embedded.ports import LOOPBACK, free_port
 from streams.ports import SystemClock
+from tests.contracts.faulty_proxy import faulty_proxy
 from tests.support.postgresql_server import PostgresqlServer, running_postgresql
 from tests.support.registers import MemoryWrapper, migrated
 
@@ -625,3 +627,31 @@ def test_another_url_is_refused_without_its_password(url: str) -> None:
     with pytest.raises(RegisterAccessError) as caught:
         Register(url)
     assert "s3cret" not in "".join(traceback.format_exception(caught.value))
+
+
+@pytest.mark.postgresql
+def test_a_server_that_stood_still_is_asked_by_new_connections_at_once(
+    postgresql: PostgresqlServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(register_module, "ANSWER_S", 3)
+    url = make_url(postgresql.new_database())
+    with faulty_proxy(f"{url.host}:{url.port}") as proxy:
+        host, _, port = proxy.endpoint.partition(":")
+        register = Register(url.set(host=host, port=int(port)).render_as_string(hide_password=False))
+        migrate_register(register)
+        together = threading.Barrier(4)
+
+        def ask(_: int) -> None:
+            with register.transaction() as tx:
+                tx.execute(text("SELECT 1"))
+                together.wait(10)
+
+        with ThreadPoolExecutor(4) as pool:
+            list(pool.map(ask, range(4)))
+        assert proxy.connections >= 4
+        proxy.silent_until = proxy.connections
+        with pytest.raises(RetryableError):
+            register.check()
+        for _ in range(4):
+            register.check()
+        register.close()

@@ -17,6 +17,7 @@ from confluent_kafka import KafkaException, Producer
 from confluent_kafka.admin import AdminClient, ConfigResource, NewTopic
 from pydantic import SecretStr
 
+from schemas.errors import RetryableError
 from schemas.messages.records import ConsumerRecord, ProducerRecord
 from schemas.messages.topics import (
     CALLS_ENDED,
@@ -420,3 +421,32 @@ print(server.getsockname()[1], flush=True)
 while True:
     server.accept()[0].close()
 """
+
+
+@pytest.mark.embedded
+def test_who_publishes_goes_on_with_a_new_producer_where_nobody_had_answered_for_a_while(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    port = free_port()
+    settings = Settings.model_validate({"kafka_bootstrap": f"127.0.0.1:{port}", "kafka_flavour": "tansu"})
+    publisher = Publisher(settings, within_s=1)
+    event = ProducerRecord(CALLS_ENDED.name, b"acme/c1", b"event")
+    for _ in range(3):
+        with pytest.raises(RetryableError):
+            publisher.publish([event])
+    assert "a new producer begins" in caplog.text
+    with Supervisor(tmp_path / "logs") as supervisor:
+        supervisor.start(tansu_spec(port))
+        apply_topics(settings)
+        patient = Publisher(settings)
+        patient.publish([event])
+        patient.close()
+        for _ in range(30):
+            try:
+                publisher.publish([event])
+            except RetryableError:
+                continue
+            break
+        else:
+            pytest.fail("the publisher did not come back")
+    publisher.close()

@@ -172,6 +172,10 @@ def consumer_config(settings: Settings, group: str) -> dict[str, str | int | flo
     }
 
 
+MOST_UNANSWERED = 2
+"""So many calls of `publish` in a row may end without any answer before a producer is replaced."""
+
+
 class Publisher:
     """Writes messages and returns when the broker has them (idempotent, acks=all)."""
 
@@ -192,6 +196,7 @@ class Publisher:
         self._told = Told()
         self._config = config | {"error_cb": self._told}
         self._producer = Producer(self._config)
+        self._unanswered = 0
 
     def publish(self, outputs: Iterable[ProducerRecord]) -> None:
         """Durable when this returns.
@@ -223,6 +228,7 @@ class Publisher:
         # What was handed over before an error is waited for, too: it must not come later than what is written next.
         left = self._producer.flush(self._within_s + 5)
         if not failed and not left:
+            self._unanswered = 0
             return
         problem = next((error for error in failed if error.code() in _LASTING), failed[0] if failed else None)
         if problem is None or problem.code() not in _LASTING:
@@ -230,6 +236,8 @@ class Publisher:
         if self._is_broken(problem):
             log.error("Kafka: the producer has failed for good, a new one takes its place: %s", problem)
             self._producer = Producer(self._config)
+        elif problem is None or problem.code() == KafkaError._MSG_TIMED_OUT:
+            self._begin_anew_if_stuck()
         if problem is not None and problem.code() in _TOO_LARGE:
             if len(outputs) > 1:  # one of them, or all of them in one batch
                 refused = [no for output in outputs if (no := self._refusal_of(output)) is not None]
@@ -239,6 +247,17 @@ class Publisher:
             raise RecordTooLargeError(["Kafka takes no message as large as what became of this one"])
         what = f"Kafka did not take {left + len(failed)} message(s)"
         raise failure(what, problem) if problem is not None else RetryableError(f"{what}: no acknowledgement in time")
+
+    def _begin_anew_if_stuck(self) -> None:
+        """An idempotent producer whose messages time out may wait for answers that never come, also when the broker
+        is back. What it still holds was reported as not written, and is written by whoever tries again."""
+        self._unanswered += 1
+        if self._unanswered < MOST_UNANSWERED:
+            return
+        log.warning("Kafka: %d times in a row nothing was acknowledged, a new producer begins", self._unanswered)
+        self._unanswered = 0
+        self._producer.purge(blocking=False)
+        self._producer = Producer(self._config)
 
     def _refusal_of(self, output: ProducerRecord) -> RecordTooLargeError | None:
         """Written alone; what is raised where it is too large."""

@@ -88,6 +88,8 @@ def translated_errors(what: str) -> Iterator[None]:
         yield
     except ssl.SSLError as error:  # pg8000 leaves it as it is
         found = _of_tls(what, error)
+    except TimeoutError:  # pg8000 leaves that of its socket as it is
+        found = RetryableError(f"the register cannot {what}: the server does not answer")
     except PoolTimeoutError:
         found = RetryableError(f"the register cannot {what}: all its connections are in use")
     except DBAPIError as error:
@@ -110,7 +112,7 @@ def _translated(what: str, error: DBAPIError) -> Exception:
         return RegisterAccessError(
             f"the register cannot {what}: the server speaks no TLS: set ssl = on there, or register_allow_plain here"
         )
-    if _lost(original):
+    if is_lost(original):
         return RetryableError(f"the register cannot {what}: the server does not answer")
     return RegisterRefusedError(what, type(original).__name__)
 
@@ -125,7 +127,7 @@ def _of_tls(what: str, error: ssl.SSLError) -> Exception:
     return RetryableError(f"the register cannot {what}: the connection broke in the TLS handshake")
 
 
-def _lost(original: object) -> bool:
+def is_lost(original: object) -> bool:
     """pg8000 says all that concerns the connection by this class, and sometimes by that of the socket."""
     return isinstance(original, OSError) or type(original).__name__ == "InterfaceError"
 

@@ -24,7 +24,7 @@ from sqlalchemy import (
     select,
     text,
 )
-from sqlalchemy.engine import URL, CursorResult, make_url
+from sqlalchemy.engine import URL, CursorResult, ExceptionContext, make_url
 from sqlalchemy.exc import ArgumentError
 from sqlalchemy.sql import column, table
 
@@ -36,6 +36,7 @@ from streams.adapters.register.errors import (
     AlreadyRunsError,
     RegisterAccessError,
     RegisterSchemaError,
+    is_lost,
     newer_register,
     translated_errors,
 )
@@ -351,6 +352,14 @@ class Register:
             cursor.execute("SET synchronous_commit = on")
             connection.commit()
             cursor.close()
+
+        @event.listens_for(engine, "handle_error")
+        def _lose_all(context: ExceptionContext) -> None:
+            # Where one connection does not answer, the others that wait in the pool are as old as it: without this,
+            # each of them is waited for in its turn, for half a minute.
+            if is_lost(context.original_exception):
+                context.is_disconnect = True
+                engine.dispose()
 
         return engine
 

@@ -50,8 +50,10 @@ HOW = ListenSettings(min_call_ms=5_000, max_call_ms=3_600_000, crosstalk_gate_db
 
 
 class FixedClock:
+    time = NOW
+
     def now(self) -> datetime:
-        return NOW
+        return self.time
 
 
 class NewerEngine(ScriptedEngine):
@@ -75,9 +77,10 @@ class Listening:
         self.transcripts = transcripts_in(self.folder, self.keys)
         self._offset = 0
         self.how = HOW
+        self.clock = FixedClock()
 
     def stage(self, engine: SpeechEngine) -> Stage[CallEnded, Recorded, Transcript]:
-        return listen_stage(engine, self.recordings, self.transcripts, self.how, FixedClock(), time.monotonic)
+        return listen_stage(engine, self.recordings, self.transcripts, self.how, self.clock, time.monotonic)
 
     def call(self, data: bytes, **changes: Any) -> CallEnded:
         """The event of a recording that is stored."""
@@ -226,6 +229,17 @@ class TestWhatCouldNotBeHeard:
         assert (broken.outcome, broken.outcome_reason, engine.clips) == (outcome, reason, [])
         listening.sealing.replace(call, SPEECH)
         assert transcript_in(listening.hear(engine, call)).outcome is None
+
+    def test_is_newer_than_what_was_told_of_it_before_by_a_clock_that_was_wrong(self, listening: Listening) -> None:
+        call = listening.call(SPEECH)
+        listening.sealing.replace(call, b"")
+        listening.clock.time = NOW + timedelta(hours=1)
+        missed = transcript_in(listening.hear(ScriptedEngine(), call))
+        listening.sealing.replace(call, SPEECH)
+        listening.clock.time = NOW
+        heard = transcript_in(listening.hear(ScriptedEngine(), call))
+        assert (missed.outcome, heard.outcome) == ("no_audio", None)
+        assert heard.transcribed_at > missed.transcribed_at
 
     def test_one_whose_seal_is_broken_or_whose_key_is_gone_ends_so(self, listening: Listening) -> None:
         engine = ScriptedEngine()
