@@ -260,6 +260,17 @@ STAGES: tuple[StageEntry, ...] = (
         settings=("judging", "baselines", "retention", "keys", "transcript keys"),
     ),
     StageEntry(
+        "repair",
+        "takes calls anew that a check of the data found, from stored transcripts",
+        reads=(Reads(RULES_PUBLISHED, "find the rules in force", whole=True),),
+        writes=(
+            Writes(CALLS_TRANSCRIBED, "a transcript that nobody has judged"),
+            Writes(CALLS_REANALYZED, "the judgement of a call whose rows are wrong"),
+        ),
+        scales_by="runs in `callstream check data --repair`",
+        asks=("ClickHouse", "object store", "register"),
+    ),
+    StageEntry(
         "sweep",
         "finishes what taking in began and did not end",
         writes=(Writes(CALLS_ENDED, "announce a recording that is stored and was not announced"),),

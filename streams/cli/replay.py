@@ -117,7 +117,7 @@ def _new_plan(
 
     window = ReplayWindow.of(asked.since, asked.until, tenant, SystemClock().now())
     try:
-        packs = _packs(settings, names)
+        packs = packs_of(settings, names)
     except RulePackError as error:
         end_with_problems(error.problems)
     return ReplayPlan(version("callstream"), window, packs, dry_run, alerts)
@@ -221,7 +221,7 @@ class BatchJudgeBuilder:
         )
 
 
-def _packs(settings: Settings, names: list[str]) -> tuple[RulePack, ...]:
+def packs_of(settings: Settings, names: list[str]) -> tuple[RulePack, ...]:
     """The rules in force, with those that are named in their place. Raises `RulePackError`, `ReplayError`."""
     from processors.text.phonetic import Sounds
     from streams.adapters.kafka.client import TopicReader

@@ -10,7 +10,7 @@ stand in the row of their call.
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, Literal
 
 from clickhouse_connect.driver.client import Client
 from rich.table import Table
@@ -26,14 +26,20 @@ LENGTH_ALLOWED_MS = 2_000
 """A segment may end so far behind the end of the recording: recognisers round."""
 
 
+Repair = Literal["judge_again", "hand_over", "store_text"]
+"""How a call is taken anew from its stored transcript: judged again without alerts, handed to `judge` as if it had just
+been heard, or its text written to ClickHouse."""
+
+
 @dataclass(frozen=True)
 class DataCheck:
-    """One question, what a hit means, and what to do about it."""
+    """One question, what a hit means, what to do about it, and how `--repair` mends it; None where only people can."""
 
     id: str
     meaning: str
     advice: str
     query: str
+    repair: Repair | None = None
 
 
 @dataclass(frozen=True)
@@ -201,9 +207,14 @@ _SAME_VERSION = f"""
         anyIf(call_id, contents > 1) AS example
     FROM
     (
-        SELECT tenant_id, call_id,
-            uniqExact(toString((outcome, agent_id, risk_score, score, measures, findings.finding_id))) AS contents
-        FROM call_versions WHERE {_IN_TIME} GROUP BY tenant_id, call_id, version
+        SELECT tenant_id, call_id, argMax(contents, version) AS contents
+        FROM
+        (
+            SELECT tenant_id, call_id, version,
+                uniqExact(toString((outcome, agent_id, risk_score, score, measures, findings.finding_id))) AS contents
+            FROM call_versions WHERE {_IN_TIME} GROUP BY tenant_id, call_id, version
+        )
+        GROUP BY tenant_id, call_id
     )
     GROUP BY tenant_id HAVING count > 0"""  # noqa: S608 - a text without parts of others
 
@@ -257,7 +268,8 @@ _OTHER_TRANSCRIPT = f"""
     )
     GROUP BY tenant_id HAVING count > 0"""  # noqa: S608 - a text without parts of others
 
-_REPLAY = "judge it again: callstream replay --from DAY"
+
+_REPAIR = "repair it: callstream check data --repair CHECK"
 
 DATA_CHECKS: tuple[DataCheck, ...] = (
     DataCheck(
@@ -275,52 +287,58 @@ DATA_CHECKS: tuple[DataCheck, ...] = (
     DataCheck(
         "transcript_without_call",
         "calls that were heard longer ago than processing_objective_s and never judged",
-        f"see dead letters of judge and store in callstream status; then {_REPLAY}",
+        f"see dead letters of judge and store in callstream status; then {_REPAIR}",
         _orphans(
             *("transcripts", "call_id", f"ended_at >= {_SINCE} AND transcribed_at < {_DONE}"),
             *("calls", "call_id", f"ended_at >= {_SINCE}"),
         ),
+        repair="hand_over",
     ),
     DataCheck(
         "call_without_transcript",
         "calls that were analysed and whose transcript is not stored: no quote of theirs can be found",
-        "see dead letters of store; with its offsets set back, store takes the transcripts from the topic again",
+        f"see dead letters of store; then {_REPAIR}",
         _orphans(
             *("calls", "call_id", f"ended_at >= {_SINCE} AND outcome = 'analyzed'"),
             *("transcripts", "call_id", f"ended_at >= {_SINCE}"),
         ),
+        repair="store_text",
     ),
     DataCheck(
         "call_without_outcome",
         "judged calls that the accounting does not know: completeness is too low by them",
-        _REPLAY,
+        _REPAIR,
         _orphans("calls", "call_id", f"ended_at >= {_SINCE}", "outcomes", "call_id", "1"),
+        repair="judge_again",
     ),
     DataCheck(
         "outcome_without_call",
         "calls that count as done, but whose row is not there",
-        f"see dead letters of store; then {_REPLAY}",
+        f"see dead letters of store; then {_REPAIR}",
         _orphans(
             "outcomes",
             "call_id",
             f"ifNull(ended_at >= {_SINCE}, false) AND outcome NOT IN ('pending', 'refused', 'not_received', 'purged')",
             *("calls", "call_id", f"ended_at >= {_SINCE}"),
         ),
+        repair="judge_again",
     ),
     DataCheck(
         "outcome_contradicts_call",
         "calls whose row says another outcome than the accounting",
-        f"report it, it is a bug or a row written by hand; then {_REPLAY}",
+        f"report it, it is a bug or a row written by hand; then {_REPAIR}",
         _CONTRADICTING_OUTCOMES,
+        repair="judge_again",
     ),
     DataCheck(
         "alert_without_call",
         "alerts about calls that are not stored: their links lead nowhere",
-        f"see dead letters of store; then {_REPLAY}",
+        f"see dead letters of store; then {_REPAIR}",
         _orphans(
             *("alerts", "assumeNotNull(call_id)", f"isNotNull(call_id) AND raised_at BETWEEN {_SINCE} AND {_DONE}"),
             *("calls", "call_id", f"ended_at >= {_SINCE} - toIntervalDay(1)"),
         ),
+        repair="judge_again",
     ),
     DataCheck(
         "delivery_without_alert",
@@ -342,8 +360,9 @@ DATA_CHECKS: tuple[DataCheck, ...] = (
         "judged_by_other_transcript",
         "calls whose judgement was made of another transcript than the one that is shown",
         "the newest transcript is not judged yet, or was refused: see lag and dead letters of judge in callstream "
-        f"status; then {_REPLAY}",
+        f"status; then {_REPAIR}",
         _OTHER_TRANSCRIPT,
+        repair="judge_again",
     ),
     DataCheck(
         "null_share",
@@ -367,14 +386,17 @@ DATA_CHECKS: tuple[DataCheck, ...] = (
     DataCheck(
         "judged_before_end",
         f"calls that were judged more than {FUTURE_ALLOWED_S // 60} minutes before they ended",
-        "a clock or a time zone is wrong at the telephony side, or on the machine of judge",
+        "a clock or a time zone is wrong at the telephony side, or on the machine of judge; once it is right, "
+        f"{_REPAIR}",
         _calls(f"analyzed_at < ended_at - toIntervalSecond({FUTURE_ALLOWED_S})"),
+        repair="judge_again",
     ),
     DataCheck(
         "out_of_range",
         "shares, confidences and probabilities outside 0 to 1, and scores outside 0 to 100",
-        "report it: a detector computes nonsense, or a row was written by hand",
+        f"report it: a detector computes nonsense, or a row was written by hand; then {_REPAIR}",
         _RANGES,
+        repair="judge_again",
     ),
     DataCheck(
         "segment_behind_end",
@@ -391,8 +413,9 @@ DATA_CHECKS: tuple[DataCheck, ...] = (
     DataCheck(
         "same_version_twice",
         "calls with two judgements of the same version that differ: which one is shown is chance",
-        f"two judges with different rules wrote at once; when all run the same, {_REPLAY}",
+        f"two judges with different rules wrote at once; when all run the same, {_REPAIR}",
         _SAME_VERSION,
+        repair="judge_again",
     ),
 )
 

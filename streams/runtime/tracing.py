@@ -65,7 +65,7 @@ def trace_of(key: bytes | None, headers: Headers) -> Trace | None:
     return begin
 
 
-class Span:
+class CallSpans:
     """What is being done for some messages; their outputs are marked with it."""
 
     def __init__(self, records: Sequence[ConsumerRecord]) -> None:
@@ -92,9 +92,9 @@ def _marked(output: ProducerRecord, place: Trace | None) -> ProducerRecord:
 
 
 @contextmanager
-def working(stage: str, records: Sequence[ConsumerRecord]) -> Iterator[Span]:
+def working(stage: str, records: Sequence[ConsumerRecord]) -> Iterator[CallSpans]:
     """A span for each call among the records, as long as what is inside."""
-    span, began_ns, error = Span(records), time.time_ns(), ""
+    span, began_ns, error = CallSpans(records), time.time_ns(), ""
     try:
         yield span
     except BaseException as raised:

@@ -1,10 +1,10 @@
 """Each check of the data fires on what it is about, and on nothing else."""
 
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Collection, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from clickhouse_connect.driver.client import Client
@@ -23,13 +23,22 @@ from processors.clickhouse.rows import (
 from schemas.messages.alert_delivery import AlertDelivery
 from schemas.messages.call_analysis import CallAnalysis
 from schemas.messages.call_ended import Agent, CallEnded
+from schemas.messages.topics import CALLS_REANALYZED, CALLS_TRANSCRIBED
 from schemas.messages.transcript import Segment, Transcript
 from streams.adapters.clickhouse.connection import connect
 from streams.adapters.clickhouse.sink import ClickHouseSink
+from streams.adapters.memory.broker import MemoryBroker
+from streams.adapters.object_store.folder import FolderStore
+from streams.adapters.object_store.transcripts import TranscriptStore
+from streams.ports import FormerJudgements
 from streams.queries.data_checks import DATA_CHECKS, CheckLimits, as_json, results_table, run_checks
+from streams.stages.repairing import Repaired, Repairing
+from streams.stages.replay import BatchJudge
 from tests.streams.cli.terminal import Terminal
-from tests.support.alerts import an_alert
+from tests.support.alerts import HandClock, an_alert
 from tests.support.judged_calls import NOW, an_event, judged
+from tests.support.shipped_rules import shipped_judge
+from tests.support.stored_keys import DerivedKeys, transcripts_in
 
 pytestmark = pytest.mark.embedded
 
@@ -362,6 +371,114 @@ def test_json_has_every_check_and_the_table_every_hit(data: Data) -> None:
     ]
     assert [len(check["hits"]) for check in by_id.values()].count(0) == len(IDS) - 1
     assert results_table(found).row_count == 1
+
+
+# --- repairs
+
+
+def one_more(data: Data, table: str, **columns: object) -> None:
+    """A row of the first call that comes after the one that is there, and is wrong."""
+    version = data.rows_of(0)[table][0]["version"]
+    assert isinstance(version, int)
+    data.put(table, 0, **columns, version=version + 1)
+
+
+@dataclass
+class Workshop:
+    """What repairs, over the transcripts of the calls in order; what it publishes is stored as `store` would."""
+
+    data: Data
+    transcripts: TranscriptStore
+    broker: MemoryBroker = field(default_factory=MemoryBroker)
+
+    def judging(self) -> BatchJudge:
+        return BatchJudge(self.transcripts, shipped_judge(), NOTHING_BEFORE, HandClock(NOW))
+
+    def repair(self, *checks: str, writes: bool = True) -> list[Repaired]:
+        publisher, sink = (self.broker, self.data.sink) if writes else (None, None)
+        repairing = Repairing(self.data.client, self.judging, publisher, sink, most_per_s=10_000)
+        wanted = [check for check in DATA_CHECKS if check.id in checks]
+        done = list(repairing.repair(wanted, LIMITS))
+        judge = shipped_judge()
+        for record in self.broker.records[CALLS_TRANSCRIBED.name]:
+            analysis = judge.judge(CALLS_TRANSCRIBED.read(record), NOW)
+            self.data.sink.write(rows_for_analysis(analysis))
+        for record in self.broker.records[CALLS_REANALYZED.name]:
+            self.data.sink.write(rows_for_analysis(CALLS_REANALYZED.read(record)))
+        return done
+
+
+class NothingBefore:
+    def risks(self, calls: Collection[Transcript]) -> Mapping[tuple[str, str], str]:
+        raise AssertionError(f"nobody asks for {len(calls)}")
+
+
+NOTHING_BEFORE = cast("FormerJudgements", NothingBefore())
+
+
+@pytest.fixture
+def workshop(data: Data, tmp_path: Path) -> Workshop:
+    store = FolderStore(tmp_path / "objects", "bucket")
+    store.apply()
+    transcripts = transcripts_in(store, DerivedKeys())
+    for number in (*range(3), 9):
+        transcripts.save(a_transcript(a_call(number)))
+    return Workshop(data, transcripts)
+
+
+REPAIRED: dict[str, Callable[[Data], object]] = {
+    "transcript_without_call": lambda data: data.sink.write(rows_for_transcript(a_transcript(a_call(9)))),
+    "call_without_transcript": lambda data: data.remove(TRANSCRIPTS),
+    "call_without_outcome": lambda data: data.remove(OUTCOMES),
+    "outcome_without_call": lambda data: data.put(OUTCOMES, 9),
+    "outcome_contradicts_call": lambda data: one_more(data, OUTCOMES, outcome="no_audio"),
+    "alert_without_call": lambda data: data.put(ALERTS, call_id="c-9"),
+    "judged_before_end": lambda data: one_more(data, CALLS, **IN_ORDER, analyzed_at=ENDED_AT - timedelta(minutes=6)),
+    "out_of_range": lambda data: one_more(data, CALLS, **(IN_ORDER | {"score": -1.0})),
+    "same_version_twice": lambda data: data.put(CALLS, 0, **(IN_ORDER | {"score": 10.0})),
+}
+"""Check → damage that a repair mends."""
+
+
+def test_every_repair_that_there_is_is_tried() -> None:
+    of_a_test_of_its_own = {"judged_by_other_transcript"}
+    assert {check.id for check in DATA_CHECKS if check.repair} == {*REPAIRED, *of_a_test_of_its_own}
+
+
+@pytest.mark.parametrize("check", REPAIRED)
+def test_a_repair_mends_what_its_check_finds(check: str, data: Data, workshop: Workshop) -> None:
+    REPAIRED[check](data)
+    assert check in data.found()
+    (would,) = workshop.repair(check, writes=False)
+    assert check in data.found(), "a dry run changes nothing"
+    (done,) = workshop.repair(check)
+    assert (done.calls, done.left) == (would.calls, would.left) == (1, ())
+    assert check not in data.found()
+
+
+def test_a_call_whose_words_are_newer_than_its_judgement_is_judged_again(data: Data, workshop: Workshop) -> None:
+    late = a_transcript(a_call(0)).model_copy(update={"transcribed_at": ENDED_AT + timedelta(seconds=1)})
+    data.sink.write(rows_for_transcript(late))
+    workshop.transcripts.save(late)
+    assert list(data.found()) == ["judged_by_other_transcript"]
+    workshop.repair("judged_by_other_transcript")
+    assert data.found() == {}
+
+
+def test_what_has_no_transcript_is_named_and_does_not_hold_up_the_others(data: Data, workshop: Workshop) -> None:
+    for number in (9, 8):
+        data.put(OUTCOMES, number)
+    (done,) = workshop.repair("outcome_without_call")
+    assert (done.calls, done.left) == (1, ("c-8",))
+    assert data.found()["outcome_without_call"] == [("", 1, 5, "c-8")]
+
+
+def test_a_repair_that_is_done_twice_gives_the_same(data: Data, workshop: Workshop) -> None:
+    data.remove(OUTCOMES)
+    workshop.repair("call_without_outcome")
+    before = data.client.query("SELECT * FROM whole_calls ORDER BY call_id").result_rows
+    assert workshop.repair("call_without_outcome") == []
+    assert data.client.query("SELECT * FROM whole_calls ORDER BY call_id").result_rows == before
 
 
 def test_ids_are_unique_and_the_page_says_of_each_what_the_command_says() -> None:
