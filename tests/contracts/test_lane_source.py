@@ -181,6 +181,7 @@ def test_all_that_is_announced_of_a_call_comes_to_one_member(broker: Broker) -> 
 
 
 @pytest.mark.kafka
+@pytest.mark.long
 def test_a_worker_of_the_former_release_in_the_group_is_waited_for_and_succeeded(
     tmp_path_factory: pytest.TempPathFactory,
 ) -> None:

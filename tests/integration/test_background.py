@@ -14,7 +14,7 @@ import pytest
 from processors.custody.customer_keys import CustomerKeys
 from processors.detectors.duration_anomaly import DurationAnomalySettings
 from processors.judging.baselines import STEPS_PER_UNIT
-from processors.judging.call_context import NO_BACKGROUND, Background
+from processors.judging.call_context import Background
 from processors.judging.earlier_contacts import EarlierContact
 from processors.judging.pipeline import Judge, JudgeSettings
 from schemas.messages.call_analysis import CallAnalysis
@@ -24,7 +24,7 @@ from schemas.messages.topics import CALLS_TRANSCRIBED
 from schemas.messages.transcript import Transcript
 from streams.adapters.clickhouse import history as clickhouse_background
 from streams.adapters.clickhouse.connection import connect
-from streams.adapters.clickhouse.history import SNAPSHOTS, BaselineReader, ClickHouseHistory, ContactReader
+from streams.adapters.clickhouse.history import SNAPSHOTS, STALE_AFTER, BaselineReader, ClickHouseHistory, ContactReader
 from streams.adapters.clickhouse.migrate import migrate
 from streams.embedded.ports import free_port
 from streams.ports import History
@@ -128,7 +128,7 @@ class TestWithoutClickHouse:
         url = f"http://callstream:x@127.0.0.1:{free_port()}/callstream"
         settings = Settings.model_validate({"clickhouse_url": url, "contacts_lookup": False})
         with ClickHouseHistory.of(settings) as history:
-            assert history.background(THIS) == NO_BACKGROUND
+            assert history.background(THIS) == Background(None, None, baseline_known=False)
 
     def test_without_a_history_nothing_is_known(self) -> None:
         judge = shipped_judge()
@@ -220,8 +220,11 @@ class TestWithClickHouse:
             assert history.background(THIS).baseline == before.baseline
             time.sleep(0.02)
         # A later moment, whose baseline was never read, is served by the last before it.
-        later = an_event("later", NOW + timedelta(hours=3), customer=CUSTOMER)
+        later = an_event("later", NOW + STALE_AFTER / 2, customer=CUSTOMER)
         assert history.background(later).baseline == before.baseline
+        # Much later it tells too little; then nothing is known, which is something else than no calls.
+        much_later = history.background(an_event("much-later", NOW + 2 * STALE_AFTER, customer=CUSTOMER))
+        assert (much_later.baseline, much_later.baseline_known) == (None, False)
         # An earlier one is not: that baseline would hold calls that came later.
         assert history.background(an_event("earlier", NOW - timedelta(hours=3))).baseline is None
         engine.start()
@@ -236,7 +239,7 @@ class TestWithClickHouse:
         self, engine: RunningEngine, history_on: Callable[..., ClickHouseHistory], caplog: pytest.LogCaptureFixture
     ) -> None:
         history = history_on(engine.url(f"test_{uuid4().hex}"))
-        assert history.background(THIS) == Background(None, None)
+        assert history.background(THIS) == Background(None, None, baseline_known=False)
         assert "run `callstream migrate`" in caplog.text
 
     def test_many_moments_do_not_fill_the_memory(self, url: str) -> None:

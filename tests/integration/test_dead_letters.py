@@ -45,9 +45,6 @@ from tests.support.sealing import Sealing
 from tests.support.stored_calls import Call
 
 TANSU = pytest.param("tansu", marks=pytest.mark.embedded)
-ON_BOTH = pytest.mark.parametrize(
-    "house", [TANSU, pytest.param("kafka", marks=pytest.mark.kafka)], indirect=True, scope="module"
-)
 ON_BOTH_AT_NIGHT = pytest.mark.parametrize(
     "house",
     [TANSU, pytest.param("kafka", marks=[pytest.mark.kafka, pytest.mark.long])],
@@ -158,7 +155,7 @@ def redriven(house: RefusedHouse, command: Terminal, tenant: str, count: int) ->
     assert copies_in_topic(house, tenant) == count
 
 
-@ON_BOTH
+@ON_BOTH_AT_NIGHT
 def test_what_happens_is_what_the_dry_run_said(
     house: RefusedHouse, command: Terminal, tenant: str, log: MemoryAuditLog
 ) -> None:
@@ -401,7 +398,7 @@ def test_what_is_discarded_stays_countable_and_refused(house: RefusedHouse, comm
     assert taken_up.json["published"] == 1
 
 
-@ON_BOTH
+@ON_BOTH_AT_NIGHT
 def test_what_kafka_keeps_no_more_is_made_again_from_the_object_store_or_said(
     house: RefusedHouse, command: Terminal, tenant: str
 ) -> None:

@@ -66,7 +66,7 @@ def is_judged(stack: Stack) -> bool:
 @pytest.mark.parametrize(
     "broker",
     [
-        pytest.param("tansu", marks=pytest.mark.embedded),
+        pytest.param("tansu", marks=[pytest.mark.embedded, pytest.mark.long]),
         pytest.param("kafka", marks=[pytest.mark.kafka, pytest.mark.long]),
     ],
 )

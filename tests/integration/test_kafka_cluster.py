@@ -66,6 +66,9 @@ pytestmark = pytest.mark.kafka
 
 NAMES = tuple(topic.name for topic in TOPICS)
 ACCOUNTS: Mapping[str, KafkaAccount] = {account.name: account for account in accounts()}
+BY_DAY = ("listen", "store", "observe", "commands")
+"""Accounts that are tried for every change: one that hears, one that reads nearly all, one that only looks, and that of
+people. All at night."""
 GROUPS = tuple(GROUP_PREFIX + group for group in consumer_groups(("desk",)))
 LONG_ENOUGH_S = 180
 
@@ -96,7 +99,9 @@ def filled(cluster: KafkaCluster) -> KafkaCluster:
 class TestAccounts:
     """Everything is tried on everything, and what is done is what the rights say."""
 
-    @pytest.mark.parametrize("name", ACCOUNTS)
+    @pytest.mark.parametrize(
+        "name", [name if name in BY_DAY else pytest.param(name, marks=pytest.mark.long) for name in ACCOUNTS]
+    )
     def test_does_what_its_stage_does_and_nothing_else(self, filled: KafkaCluster, name: str) -> None:
         settings = account(filled, name)
         may = ACCOUNTS[name].rights

@@ -36,7 +36,7 @@ class FixedClock:
     scope="module",
     params=[
         pytest.param("tansu", marks=pytest.mark.embedded, id="tansu"),
-        pytest.param("kafka", marks=pytest.mark.kafka, id="kafka"),
+        pytest.param("kafka", marks=[pytest.mark.kafka, pytest.mark.long], id="kafka"),
     ],
 )
 def broker(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:

@@ -24,7 +24,7 @@ from tests.support.processes import eventually
 @pytest.fixture(
     params=[
         pytest.param("tansu", marks=pytest.mark.embedded),
-        pytest.param("kafka", marks=[pytest.mark.kafka, pytest.mark.embedded]),
+        pytest.param("kafka", marks=[pytest.mark.kafka, pytest.mark.embedded, pytest.mark.long]),
     ]
 )
 def settings(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Settings]:

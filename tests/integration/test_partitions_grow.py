@@ -31,7 +31,7 @@ from tests.support.brokers import running_broker
 from tests.support.judged_calls import NOW, an_event
 from tests.support.processes import eventually
 
-pytestmark = [pytest.mark.kafka, pytest.mark.embedded]
+pytestmark = [pytest.mark.kafka, pytest.mark.embedded, pytest.mark.long]
 
 NOTICED_MS = 500
 CALLS = [f"c-{number}" for number in range(12)]
