@@ -141,7 +141,7 @@ def test_the_replicated_tables_can_be_made(tmp_path: Path) -> None:
         engines_of = client.query("SELECT DISTINCT engine FROM system.tables WHERE database = 'callstream'").result_rows
         assert all(name.startswith("Replicated") for (name,) in engines_of)
         distributed = sum("ENGINE = Distributed(" in statement for statement in statements("callstream"))
-        assert len(made) == distributed + 3, "and three that every host has whole"
+        assert len(made) == distributed + 4, "and four that every host has whole"
         client.close()
     finally:
         if engine.process is not None:
