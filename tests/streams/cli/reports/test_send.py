@@ -25,7 +25,7 @@ TO = ("boss@example.com", "lead@example.com")
 
 @pytest.fixture(scope="module")
 def filled(engine: RunningEngine) -> Iterator[Filled]:
-    with filled_store(engine, 60) as store:
+    with filled_store(engine, 600) as store:
         yield store
 
 
