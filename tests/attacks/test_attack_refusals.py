@@ -135,7 +135,7 @@ class Admin:
     ],
 )
 def test_a_refusal_is_neither_a_lag_nor_asked_again(answer: object, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(client, "AdminClient", Admin)
+    monkeypatch.setattr(client, "admin_client", lambda _settings: Admin({}))
     monkeypatch.setattr(Admin, "answer", answer, raising=False)
     with pytest.raises(KafkaAccessError, match="see to the user and the password"):
         lags(Settings(), {"store": [CALLS_ENDED.name]})
