@@ -109,7 +109,9 @@ def _is_about_certificates(error: KafkaError) -> bool:
 class Told:
     """What librdkafka tells beside its answers: that no broker answers, that we are refused. Goes into the log."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, logs: bool = True) -> None:
+        """`logs` is false where whoever asks says by itself that nobody answers."""
+        self._logs = logs
         self._last_s: dict[str, float] = {}
         self._refusal: KafkaError | None = None
         self._distrust: KafkaError | None = None
@@ -123,7 +125,7 @@ class Told:
             # Of one broker it would be nothing that must stop us: the others go on.
             self._refusal, self._distrust = self._distrust, None
         now_s = time.monotonic()
-        if now_s - self._last_s.get(error.name(), -TELL_EVERY_S) >= TELL_EVERY_S:
+        if self._logs and now_s - self._last_s.get(error.name(), -TELL_EVERY_S) >= TELL_EVERY_S:
             self._last_s[error.name()] = now_s
             log.warning("Kafka: %s", error.name())
 
@@ -492,7 +494,7 @@ class TopicReader:
 @contextmanager
 def asking(settings: Settings, group: str = "reader") -> Iterator[Consumer]:
     """A client that asks for offsets and joins no group. Raises `RetryableError` and `KafkaAccessError`."""
-    told = Told()
+    told = Told(logs=False)
     config = client_config(settings) | {"group.id": GROUP_PREFIX + group, "enable.auto.commit": False}
     consumer = Consumer(config | {"error_cb": told})
     try:
@@ -719,7 +721,7 @@ class _Admin(AdminClient):
     """One that knows what its connections were told."""
 
     def __init__(self, config: dict[str, Any]) -> None:
-        self.told = Told()
+        self.told = Told(logs=False)
         super().__init__(config | {"error_cb": self.told})
 
 
