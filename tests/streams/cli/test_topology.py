@@ -46,6 +46,6 @@ def test_a_page_without_markers_is_refused_with_what_to_do() -> None:
 def test_the_diagram_has_an_arrow_from_each_that_writes_a_topic_to_each_that_reads_it(terminal: Terminal) -> None:
     """But none to `store` of what others read as well: it reads nearly everything."""
     lines = [line.strip() for line in terminal.run("topology", "--markdown").out.splitlines()]
-    assert "listen & receive -->|calls.transcribed.v1| judge" in lines
+    assert "listen & receive & repair -->|calls.transcribed.v1| judge" in lines
     assert "rate -->|calls.rated.v1| store" in lines
     assert "capture & serve -->|transcripts.received.v1| receive" in lines
