@@ -122,9 +122,11 @@ class DeliveryQueue:
     _recent: deque[datetime] = field(default_factory=deque)
     _failures: int = 0
     _hold_until: datetime = LONG_AGO
+    _last_now: datetime = LONG_AGO
 
     def arrive(self, alert: Alert, place: RecordPosition, now: datetime) -> list[AlertDelivery]:
         """Take in an alert. It waits, or is finished at once if it is not for this subscriber or was sent before."""
+        self._follow(now)
         has_ended = self.settled.get(place) == alert.alert_id or alert.alert_id in self.ended_before
         if has_ended or not wants(self.subscription, alert):
             self._finished.append(place)
@@ -142,6 +144,7 @@ class DeliveryQueue:
 
     def next_delivery(self, now: datetime) -> tuple[Delivery | None, list[AlertDelivery]]:
         """What to send now, if anything; settles on the way what need not be sent."""
+        self._follow(now)
         lines: list[AlertDelivery] = []
         if now < self._free_at():
             return None, lines
@@ -156,6 +159,7 @@ class DeliveryQueue:
 
     def settle(self, delivery: Delivery, answer: Answer, now: datetime) -> list[AlertDelivery]:
         """Record how an attempt ended: the delivery is finished, or waits for the next attempt."""
+        self._follow(now)
         delivery.attempts += 1
         self._close(delivery)
         if self.per_minute is not None:
@@ -192,6 +196,18 @@ class DeliveryQueue:
 
     def __len__(self) -> int:
         return sum(len(delivery.entries) for delivery in self._waiting)
+
+    def _follow(self, now: datetime) -> None:
+        """Where the clock was set back, go back with it: else what was sent in a time to come would suppress alerts,
+        and pauses would end as much later."""
+        back, self._last_now = self._last_now - now, now
+        if back <= timedelta(0):
+            return
+        for delivery in self._waiting:
+            delivery.due_at -= back
+        self._sent_at = {cause: deque(at - back for at in sent_at) for cause, sent_at in self._sent_at.items()}
+        self._recent = deque(at - back for at in self._recent)
+        self._hold_until = max(self._hold_until - back, LONG_AGO)
 
     def _free_at(self) -> datetime:
         """The earliest moment at which anything may be sent at all."""

@@ -1,7 +1,8 @@
 """tansu: a Kafka-protocol broker in one binary, in memory. It forgets everything when it stops.
 
 Its clients write one record per batch and read from the earliest offset, because it takes the base of the last batch,
-not its last record, for the newest offset. It adds no partitions to a topic and does not drop old records.
+not its last record, for the newest offset. It adds no partitions to a topic and does not drop old records. Members of
+groups leave without a word while their group is forming: see `may_leave`.
 """
 
 import os

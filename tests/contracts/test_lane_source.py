@@ -146,6 +146,22 @@ def test_a_group_that_has_committed_nothing_is_told_so_and_begins_with_the_oldes
         assert member.given[(LIVE, record.partition)][0] == -1
 
 
+def test_who_is_left_by_the_leader_of_a_group_that_is_just_forming_is_given_everything(broker: Broker) -> None:
+    if broker.settings is None:
+        return  # in memory there is one member
+    group = uuid4().hex
+    leader = broker.member(group)
+    assert leader.source is not None
+    values = send(broker, LIVE, 3)
+    read_all(leader, values)
+    follower = broker.member(group)
+    assert follower.source is not None
+    with closing(follower.source):
+        follower.read(wait_s=1.0)
+        leader.source.close()
+        assert sorted(str(record.value) for record in read_all(follower, values)) == sorted(map(str, values))
+
+
 def test_of_what_is_held_nothing_comes_and_of_the_others_it_does(broker: Broker) -> None:
     member = broker.member(uuid4().hex)
     assert member.source is not None

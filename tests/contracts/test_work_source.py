@@ -134,6 +134,20 @@ def test_records_of_a_call_come_in_order_each_once(broker: Broker) -> None:
     source.close()
 
 
+def test_who_is_left_by_the_leader_of_a_group_that_is_just_forming_is_given_everything(broker: Broker) -> None:
+    if broker.settings is None:
+        return  # in memory nobody waits for a leader
+    group = uuid4().hex
+    values = published(broker, 2)
+    leader = broker.source(group)
+    assert take(leader, values[:1]) == values[:1]
+    follower = broker.source(group)
+    follower.poll(1, 1.0)
+    leader.close()
+    assert next_of(follower, values[1:]).value == values[1]
+    follower.close()
+
+
 def test_a_group_goes_on_after_what_it_has_committed(broker: Broker) -> None:
     group = uuid4().hex
     first = published(broker, 3)

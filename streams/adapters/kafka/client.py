@@ -14,6 +14,7 @@ from typing import Any
 
 from confluent_kafka import (
     Consumer,
+    ConsumerGroupState,
     ConsumerGroupTopicPartitions,
     KafkaError,
     KafkaException,
@@ -62,6 +63,8 @@ LOOK_AT_GROUP_S = 0.1
 """So often a member without partitions looks whether it was given any; one that waits for records, five times less."""
 GROUP_PREFIX = "callstream."
 READ_WITHIN_S = 20.0
+STATE_WITHIN_S = 2.0
+"""So long is asked whether a group may be left."""
 
 NOTICE_PARTITIONS_MS = 30_000
 """So long after partitions were added they may be unknown to a client that is running."""
@@ -298,6 +301,7 @@ class GroupMember:
         self._assigned = assigned
         self._revoked = revoked
         self._told = Told()
+        self._settings = settings
         self._config = consumer_config(settings, group) | {"error_cb": self._told}
         self._failure: Exception | None = None
         self._join()
@@ -334,7 +338,7 @@ class GroupMember:
             raise failed
 
     def _join_again(self) -> None:
-        self._consumer.close()
+        self.close()
         self._revoked([])
         self._join()
 
@@ -358,8 +362,26 @@ class GroupMember:
             raise failure("Kafka did not take the offsets", error) from None
 
     def close(self) -> None:
-        """Leave the group."""
-        self._consumer.close()
+        """Leave the group. Nothing else may be done with a member that has left."""
+        if may_leave(self._settings, str(self._config["group.id"])):
+            self._consumer.close()
+        else:
+            del self._consumer  # that says nothing to anybody
+
+
+def may_leave(settings: Settings, group: str) -> bool:
+    """Whether a member may tell its group that it leaves, or must fall silent and be missed after some seconds.
+
+    If the leader leaves while its group is forming, tansu (0.6.0) waits for it for ever and gives nobody a partition;
+    one that is missed it replaces.
+    """
+    if settings.kafka_flavour != "tansu":
+        return True
+    try:
+        told = admin_client(settings).describe_consumer_groups([group], request_timeout=STATE_WITHIN_S)
+        return bool(told[group].result(timeout=STATE_WITHIN_S + 1).state == ConsumerGroupState.STABLE)
+    except (KafkaException, TimeoutError):
+        return False
 
 
 class BatchConsumer:

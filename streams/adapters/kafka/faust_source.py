@@ -10,6 +10,7 @@ from contextlib import closing, suppress
 from typing import Any, cast
 
 import faust
+from aiokafka.consumer.group_coordinator import GroupCoordinator
 from faust.transport.drivers.aiokafka import Consumer as AiokafkaConsumer
 from faust.types import TP
 
@@ -55,6 +56,14 @@ class _InOrder(AiokafkaConsumer):
 
     async def _add_gap(self, tp: TP, offset_from: int, offset_to: int) -> None:
         """Nothing is remembered of offsets that do not come."""
+
+
+_leave_group = GroupCoordinator._maybe_leave_group
+
+
+async def _fall_silent(coordinator: GroupCoordinator) -> None:
+    """Be missed, as every member of a first generation is: aiokafka takes its number, 0 on tansu, for none."""
+    coordinator.reset_generation()
 
 
 class _Worker(faust.Worker):
@@ -185,6 +194,8 @@ def build_app(settings: Settings, stage_name: str) -> faust.App:
     """A Faust app that only consumes: no tables, no web server, no leader topic, nothing on disk."""
     guard_aiokafka()
     tansu = settings.kafka_flavour == "tansu"
+    # As `may_leave` says; but to ask takes longer than Faust has when it stops.
+    GroupCoordinator._maybe_leave_group = _fall_silent if tansu else _leave_group
     directory = settings.data_dir / "faust" / stage_name
     directory.parent.mkdir(parents=True, exist_ok=True)  # Faust makes its folder, but not the parent
     app = faust.App(

@@ -400,6 +400,48 @@ class TestMinimumInterval:
         assert desk.outcomes() == [("gave_up", "refused"), ("delivered", None)]
 
 
+class TestAClockThatIsSetBack:
+    def test_what_was_sent_before_suppresses_nothing(self) -> None:
+        desk = Desk()
+        desk.arrive(an_alert(1))
+        desk.send_all()
+        desk.wait(hours=-1)
+        desk.arrive(an_alert(2))
+        desk.send_all()
+        assert desk.outcomes() == [("delivered", None), ("delivered", None)]
+
+    def test_an_interval_that_is_wanted_lasts_as_long_as_it_should(self) -> None:
+        desk = Desk(min_interval_s=600)
+        desk.arrive(an_alert(1))
+        desk.send_all()
+        desk.wait(hours=-1)
+        desk.wait(seconds=599)
+        desk.arrive(an_alert(2))
+        desk.send_all()
+        desk.wait(seconds=1)
+        desk.arrive(an_alert(3))
+        desk.send_all()
+        assert desk.outcomes() == [("delivered", None), ("suppressed", "min_interval"), ("delivered", None)]
+
+    def test_pauses_do_not_grow_by_as_much(self) -> None:
+        desk = Desk()
+        desk.answer = Answer("later")
+        desk.arrive(an_alert(1))
+        desk.send_all()
+        desk.wait(hours=-1)
+        wake_at = desk.queue.wake_at()
+        assert wake_at is not None
+        assert wake_at - desk.now <= timedelta(seconds=SCHEDULE.longest_s)
+
+    def test_a_channel_that_takes_so_many_a_minute_takes_as_many_in_the_next(self) -> None:
+        desk = Desk(per_minute=1)
+        desk.arrive(an_alert(1), an_alert(2))
+        desk.send_all()
+        desk.wait(hours=-1)
+        desk.wait(seconds=60)
+        assert desk.sent == [(an_alert(1).alert_id,), (an_alert(2).alert_id,)]
+
+
 GROUPING = {"more_than": 3, "within_s": 300}
 
 
