@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 from functools import cache
 from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 import pytest
 import urllib3  # noqa: F401 - it asks at its import whether there is IPv6, which a test may not
@@ -52,6 +53,14 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         dearest[item.location[0]] = min(rank(item), dearest.get(item.location[0], len(DEAREST_FIRST)))
     items.sort(key=lambda item: dearest[item.location[0]])
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Which file goes to which process. There are environments with pytest that have no xdist."""
+    from tests.support.files_that_share import FilesThatShare
+
+    return FilesThatShare(config, log) if config.getvalue("dist") == "loadfile" else None
 
 
 @cache

@@ -210,9 +210,10 @@ def test_a_compose_file_is_what_the_specification_says(file: Mapping[str, Any]) 
 @pytest.mark.processes
 @pytest.mark.parametrize("files", [["compose.yaml"], ["compose.yaml", "compose.elsewhere.yaml"]])
 def test_docker_compose_makes_one_whole_of_them(files: list[str]) -> None:
-    program = os.environ.get("DOCKER_COMPOSE_BINARY") or shutil.which("docker-compose")
-    if program is None:
-        pytest.skip("no docker-compose here: set DOCKER_COMPOSE_BINARY")
+    built = REPOSITORY / ".tools" / "docker-compose"
+    program = os.environ.get("DOCKER_COMPOSE_BINARY") or shutil.which("docker-compose") or str(built)
+    if program == str(built) and not built.exists():
+        pytest.skip("no docker-compose here: `make .tools/docker-compose` builds it, as does `make nightly`")
     command = [
         program,
         *(part for name in files for part in ("-f", str(ONPREM / name))),

@@ -34,6 +34,75 @@ RECORDING = SealedIdentity("acme", "c1", "recording", "0123456789abcdef")
 class TestMinio(S3Contract):
     fixture = "minio"
 
+    def test_tls_asked_of_a_plain_server_is_named(self, server: S3Server) -> None:
+        with pytest.raises(StoreAccessError, match="set s3_secure to false"):
+            server.store(BUCKET, secure=True).check()
+
+    def test_rules_of_the_operator_stay_beside_ours(self, store: ObjectStore, server: S3Server) -> None:
+        of_operator = {
+            "ID": "archive",
+            "Status": "Enabled",
+            "Filter": {"Prefix": "exports/"},
+            "Expiration": {"Days": 30},
+        }
+        client = server.client()
+        client.put_bucket_lifecycle_configuration(Bucket=BUCKET, LifecycleConfiguration={"Rules": [of_operator]})
+        assert [rule.state for rule in store.rules()] == ["set", "missing", "missing"]
+
+        store.apply()
+
+        rules = client.get_bucket_lifecycle_configuration(Bucket=BUCKET)["Rules"]
+        assert {rule["ID"] for rule in rules} == {"archive", "callstream"}
+        assert [rule.state for rule in store.rules()] == ["set", "set", "unsupported"]
+
+    @pytest.mark.usefixtures("store")
+    def test_another_number_of_days_is_a_change(self, server: S3Server) -> None:
+        longer = server.store(BUCKET, older_versions_days=30)
+        assert longer.rules()[1].state == "missing"
+
+        longer.apply()
+
+        assert longer.rules()[1].state == "set"
+
+    @pytest.mark.usefixtures("store")
+    def test_who_wants_no_older_versions_has_no_rule_for_them(self, server: S3Server) -> None:
+        without = server.store(BUCKET, older_versions_days=0)
+
+        without.apply()
+
+        (rule,) = without.rules()
+        assert (rule.name, rule.state) == ("uploads that were never finished are removed after 1 day", "unsupported")
+
+
+@pytest.fixture(scope="module")
+def versitygw_in_clear(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
+    try:
+        with running_versitygw(tmp_path_factory.mktemp("versitygw-in-clear"), tls=False) as server:
+            yield server
+    except ServerUnavailableError as reason:
+        pytest.skip(str(reason))
+
+
+class TestFaultsThatPass:
+    """On servers without TLS, since who disturbs their answers reads them."""
+
+    @pytest.fixture(
+        params=[
+            pytest.param("versitygw_in_clear", marks=pytest.mark.versitygw),
+            pytest.param("minio", marks=pytest.mark.minio),
+        ]
+    )
+    def server(self, request: pytest.FixtureRequest) -> S3Server:
+        server: S3Server = request.getfixturevalue(request.param)
+        server.remove_bucket(BUCKET)
+        return server
+
+    @pytest.fixture
+    def store(self, server: S3Server) -> ObjectStore:
+        store = server.store(BUCKET)
+        store.apply()
+        return store
+
     @pytest.mark.parametrize(
         "fault",
         [
@@ -78,45 +147,6 @@ class TestMinio(S3Contract):
             pytest.raises(RetryableError, match="ProtocolError"),
         ):
             server.store(BUCKET, endpoint=proxy.endpoint).read(KEY)
-
-    def test_tls_asked_of_a_plain_server_is_named(self, server: S3Server) -> None:
-        with pytest.raises(StoreAccessError, match="set s3_secure to false"):
-            server.store(BUCKET, secure=True).check()
-
-    def test_rules_of_the_operator_stay_beside_ours(self, store: ObjectStore, server: S3Server) -> None:
-        of_operator = {
-            "ID": "archive",
-            "Status": "Enabled",
-            "Filter": {"Prefix": "exports/"},
-            "Expiration": {"Days": 30},
-        }
-        client = server.client()
-        client.put_bucket_lifecycle_configuration(Bucket=BUCKET, LifecycleConfiguration={"Rules": [of_operator]})
-        assert [rule.state for rule in store.rules()] == ["set", "missing", "missing"]
-
-        store.apply()
-
-        rules = client.get_bucket_lifecycle_configuration(Bucket=BUCKET)["Rules"]
-        assert {rule["ID"] for rule in rules} == {"archive", "callstream"}
-        assert [rule.state for rule in store.rules()] == ["set", "set", "unsupported"]
-
-    @pytest.mark.usefixtures("store")
-    def test_another_number_of_days_is_a_change(self, server: S3Server) -> None:
-        longer = server.store(BUCKET, older_versions_days=30)
-        assert longer.rules()[1].state == "missing"
-
-        longer.apply()
-
-        assert longer.rules()[1].state == "set"
-
-    @pytest.mark.usefixtures("store")
-    def test_who_wants_no_older_versions_has_no_rule_for_them(self, server: S3Server) -> None:
-        without = server.store(BUCKET, older_versions_days=0)
-
-        without.apply()
-
-        (rule,) = without.rules()
-        assert (rule.name, rule.state) == ("uploads that were never finished are removed after 1 day", "unsupported")
 
 
 @pytest.mark.versitygw

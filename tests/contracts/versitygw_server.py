@@ -37,10 +37,10 @@ class Versitygw(S3Server):
 
 
 @contextmanager
-def running_versitygw(folder: Path, *, versioning: bool = True) -> Iterator[Versitygw]:
+def running_versitygw(folder: Path, *, versioning: bool = True, tls: bool = True) -> Iterator[Versitygw]:
     """Start a server that keeps its data in `folder`, wait until it answers, stop it at the end.
 
-    Without `versioning` it has no place for versions. It speaks TLS with a certificate whose CA is `certificate`.
+    Without `versioning` it has no place for versions. It speaks TLS, with a certificate whose CA is `certificate`.
     Raises `ServerUnavailableError`.
     """
     binary = binary_of("versitygw", VERSITYGW_MODULE, "VERSITYGW_BINARY")
@@ -55,7 +55,7 @@ def running_versitygw(folder: Path, *, versioning: bool = True) -> Iterator[Vers
     certificate.private_key_pem.write_to_path(folder / "key.pem")
     for pem in certificate.cert_chain_pems:
         pem.write_to_path(folder / "cert.pem", append=True)
-    plain = new_server(folder / "ca.pem")
+    plain = new_server(folder / "ca.pem" if tls else None)
     server = Versitygw(
         plain.endpoint,
         plain.access_key,
@@ -67,7 +67,8 @@ def running_versitygw(folder: Path, *, versioning: bool = True) -> Iterator[Vers
     )
     # Without --keep-alive it ends a connection whose request it refuses before it has read all of it.
     command = [str(binary), "--quiet", "--keep-alive", "--port", server.endpoint, "--admin-port", server.admin_endpoint]
-    command += ["--cert", str(folder / "cert.pem"), "--key", str(folder / "key.pem"), "--iam-dir", str(users)]
+    command += ["--cert", str(folder / "cert.pem"), "--key", str(folder / "key.pem")] if tls else []
+    command += ["--iam-dir", str(users)]
     command += ["--iam-cache-disable", "posix", *(["--versioning-dir", str(versions)] if versioning else []), str(data)]
     credentials = {"ROOT_ACCESS_KEY": server.access_key, "ROOT_SECRET_KEY": server.secret_key}
     with serving(server, command, credentials, folder / "versitygw.log"):

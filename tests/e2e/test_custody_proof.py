@@ -57,6 +57,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
 
 @pytest.mark.embedded
 @pytest.mark.model
+@pytest.mark.long
 def test_custody_holds_on_a_stack_that_runs_and_nothing_is_left_of_who_was_erased(stack: Stack) -> None:
     client = connect(stack.settings.clickhouse_url.get_secret_value())
     remove_old_parts_at_once(client)

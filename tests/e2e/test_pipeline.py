@@ -95,7 +95,7 @@ class Pipeline:
     scope="module",
     params=[
         pytest.param("tansu", marks=[pytest.mark.embedded, pytest.mark.model, pytest.mark.end_to_end]),
-        pytest.param("kafka", marks=[pytest.mark.kafka, pytest.mark.model]),
+        pytest.param("kafka", marks=[pytest.mark.kafka, pytest.mark.model, pytest.mark.long]),
         pytest.param("tansu, with S3 over TLS", marks=[pytest.mark.versitygw, pytest.mark.model, pytest.mark.long]),
     ],
 )
@@ -338,6 +338,7 @@ class TestExpectations:
 
     @pytest.mark.model
     @pytest.mark.processes
+    @pytest.mark.long
     def test_so_has_one_that_was_analyzed_without_a_stack(self, analyzed: dict[str, Judged]) -> None:
         check_expectations(analyzed.__getitem__)
 

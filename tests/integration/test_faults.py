@@ -324,6 +324,7 @@ def test_the_broker_is_killed_and_started_again(pipeline: Pipeline) -> None:
 
 
 @only_on_kafka
+@pytest.mark.long
 def test_a_stack_that_is_stopped_in_mid_flow_goes_on_when_it_is_started_again(pipeline: Pipeline) -> None:
     calls, later_calls = pipeline.publish_into_mid_flow("stopped"), pipeline.publish("stopped-before-heard")
     pipeline.stop()
@@ -397,6 +398,7 @@ def assert_nothing_is_left_in(folder: Path) -> None:
 @pytest.mark.embedded
 @pytest.mark.model
 class TestDemo:
+    @pytest.mark.long
     def test_ctrl_c_in_mid_flow_ends_it_and_leaves_nothing(self, tmp_path: Path) -> None:
         with demo_in_mid_flow(tmp_path) as demo:
             os.killpg(demo.pid, signal.SIGINT)

@@ -183,6 +183,7 @@ def transcripts(whisper: FasterWhisperEngine) -> dict[str, Transcript]:
 
 
 @pytest.mark.model
+@pytest.mark.long
 class TestTheExampleCalls:
     """What the shipped heads say of synthetic calls, of which one has an angry customer."""
 

@@ -82,6 +82,7 @@ def test_an_upload_is_in_clickhouse_soon_and_its_state_says_so(stack: Stack, key
         assert told["capture_ms"] == answer.json()["capture_ms"]
 
 
+@pytest.mark.long
 def test_a_server_that_is_killed_in_mid_upload_loses_and_doubles_nothing(stack: Stack, key: str) -> None:
     names = [f"killed{number}" for number in range(60)]
 
