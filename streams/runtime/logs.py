@@ -188,13 +188,20 @@ def configure_logging(level: str, form: LogFormat = "text", stage: str = "") -> 
         formatter.converter = time.gmtime
         handler.setFormatter(formatter)
     handler.addFilter(NotAgainAndAgain("aiokafka"))
+    handler.addFilter(_is_no_retry)
     logging.basicConfig(level=level, handlers=[handler], force=True)
     for name in _QUIET:
         logging.getLogger(name).setLevel(logging.WARNING)
-    # Its retries are ours to report, once they have failed.
-    logging.getLogger("urllib3").setLevel(logging.ERROR)
     sys.excepthook = _log_uncaught
     threading.excepthook = _log_uncaught_in_a_thread
+
+
+def _is_no_retry(record: logging.LogRecord) -> bool:
+    """Retries of urllib3 are ours to report, once they have failed; its lines hold the parameters of queries.
+
+    By its logger alone they would come back: the driver of ClickHouse sets that to WARNING when it is loaded.
+    """
+    return record.levelno >= logging.ERROR or not record.name.startswith("urllib3")
 
 
 def _log_uncaught(kind: type[BaseException], error: BaseException, tb: TracebackType | None) -> None:

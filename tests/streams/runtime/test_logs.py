@@ -217,6 +217,18 @@ def test_making_the_register_says_nothing_of_how_alembic_does_it(tmp_path: Path)
     assert ended.stderr == ""
 
 
+@pytest.mark.processes
+def test_no_parameter_of_a_query_is_logged_with_a_retry() -> None:
+    retries = (
+        "import logging; from streams.runtime.logs import configure_logging; configure_logging('INFO'); "
+        "import clickhouse_connect.driver.httputil; pool = logging.getLogger('urllib3.connectionpool'); "
+        "pool.warning('Retrying after connection broken: /?param_call_id=c1'); pool.error('no more')"
+    )
+    ended = subprocess.run([sys.executable, "-c", retries], capture_output=True, text=True, timeout=60, check=True)
+    assert "c1" not in ended.stderr
+    assert "no more" in ended.stderr
+
+
 def a_record(offset: int, key: bytes | None = b"acme/c1") -> ConsumerRecord:
     return ConsumerRecord("calls.ended.v1", 11, offset, key, b"{}")
 
