@@ -14,8 +14,10 @@ def status(as_json: JsonOption = False) -> None:
     Ends with 1 if calls have been without an outcome for longer than the setting processing_objective_s, if Kafka takes
     no record, if the register does not answer or its events have waited for Kafka as long, if the disk of the data
     folder is full, or if a worker of this machine does not move, has gone, or ends again and again. Workers of other
-    machines are not seen.
+    machines are not seen. Ends with 4 where Kafka or ClickHouse does not answer; without ClickHouse it shows what the
+    others know. What waits is no problem by itself: read the lag.
     """
+    from schemas.errors import RetryableError
     from streams.ports import SystemClock
     from streams.queries.status import pipeline_status, status_tables
 
@@ -29,4 +31,6 @@ def status(as_json: JsonOption = False) -> None:
         typer.echo(found.summary())
         for problem in (*found.problems, *found.local.problems):
             typer.echo(f"problem: {problem}", err=True)
+    if found.clickhouse_away:
+        raise RetryableError(found.clickhouse_away)
     raise typer.Exit(EXIT_PROBLEM if found.is_problem else 0)

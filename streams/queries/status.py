@@ -42,6 +42,9 @@ from streams.settings import Settings
 from streams.topology import WORKER_NAMES, consumer_groups
 
 RATE_OVER_MINUTES = 5
+CLICKHOUSE_WITHIN_S = 10
+"""So long ClickHouse may take to say that it is there. One that hangs takes connections and never answers, and who asks
+how the pipeline is doing has no two minutes."""
 
 
 @dataclass(frozen=True)
@@ -97,14 +100,17 @@ class LocalWorkers:
 
 @dataclass(frozen=True)
 class PipelineStatus:
-    """One look at the pipeline. `unaccounted` are calls without outcome for longer than the objective."""
+    """One look at the pipeline. `unaccounted` are calls without outcome for longer than the objective.
+
+    What only ClickHouse knows is None where it does not answer.
+    """
 
     lags: Sequence[StageLag]
-    outcomes: dict[str, int]
-    unaccounted: int
+    outcomes: dict[str, int] | None
+    unaccounted: int | None
     oldest_unaccounted: datetime | None
-    dead_letters: Sequence[DeadLetterCount]
-    calls_per_minute: float
+    dead_letters: Sequence[DeadLetterCount] | None
+    calls_per_minute: float | None
     local: LocalWorkers
     problems: Sequence[str] = ()
     """Sentences about what keeps the pipeline from going on: Kafka takes no record, the register does not answer, a
@@ -115,11 +121,13 @@ class PipelineStatus:
     """What waits to be heard."""
     pauses: Sequence[Pause] = ()
     """Stages that are to stand still, and tenants for whom one does nothing; no problem, somebody wanted it."""
+    clickhouse_away: str = ""
+    """The sentence that says so; empty where ClickHouse answers."""
 
     @property
     def is_problem(self) -> bool:
         """Whether somebody has to look."""
-        return self.unaccounted > 0 or bool(self.problems) or bool(self.local.problems)
+        return bool(self.unaccounted) or bool(self.problems) or bool(self.local.problems)
 
     def as_json(self) -> dict[str, Any]:
         """The status for programs; times in ISO 8601."""
@@ -133,6 +141,8 @@ class PipelineStatus:
 
     def summary(self) -> str:
         """One line: how fast, and what is overdue."""
+        if self.calls_per_minute is None:
+            return "outcomes, dead letters and calls a minute stand in ClickHouse, which does not answer"
         since = f", the oldest since {self.oldest_unaccounted:%Y-%m-%d %H:%M:%S} UTC" if self.unaccounted else ""
         return (
             f"{self.calls_per_minute:.1f} calls a minute over {RATE_OVER_MINUTES} minutes; "
@@ -143,33 +153,60 @@ class PipelineStatus:
 def pipeline_status(settings: Settings, clock: Clock) -> PipelineStatus:
     """Writes a record to a topic that nobody reads: a broker may answer, and take nothing.
 
-    Raises `RetryableError` when Kafka or ClickHouse does not answer, and `ClickHouseAccessError`.
+    Raises `RetryableError` when Kafka does not answer, and `ClickHouseAccessError`.
     """
     lacking = lack_of_space(settings.data_dir)
+    counts, away = _Counts(), ""
     try:
-        return _look(settings, clock, lacking)
+        counts = _counts(settings, clock.now())
     except RetryableError as error:
-        raise RetryableError("; ".join((str(error), *lacking))) from None
+        away = str(error)
+    try:
+        return _look(settings, clock, counts, away, lacking)
+    except RetryableError as error:
+        raise RetryableError("; ".join(filter(None, (away, str(error), *lacking)))) from None
 
 
-def _look(settings: Settings, clock: Clock, problems: Sequence[str]) -> PipelineStatus:
-    client = connect(settings.clickhouse_url.get_secret_value())
-    now = clock.now()
-    waiting = count_unaccounted(client, older_than_s=settings.processing_objective_s, now=now)
-    outbox, of_register = outbox_lag(settings, now)
-    rate = calls_per_minute(client, now=now, minutes=RATE_OVER_MINUTES)
+@dataclass(frozen=True)
+class _Counts:
+    """What only ClickHouse knows."""
+
+    outcomes: dict[str, int] | None = None
+    unaccounted: int | None = None
+    oldest_unaccounted: datetime | None = None
+    dead_letters: Sequence[DeadLetterCount] | None = None
+    calls_per_minute: float | None = None
+
+
+def _counts(settings: Settings, now: datetime) -> _Counts:
+    url = settings.clickhouse_url.get_secret_value()
+    connect(url, timeout_s=CLICKHOUSE_WITHIN_S).close()
+    with closing(connect(url)) as client:
+        waiting = count_unaccounted(client, older_than_s=settings.processing_objective_s, now=now)
+        return _Counts(
+            outcomes=outcome_counts(client),
+            unaccounted=waiting.calls,
+            oldest_unaccounted=waiting.oldest_since,
+            dead_letters=dead_letter_counts(client),
+            calls_per_minute=calls_per_minute(client, now=now, minutes=RATE_OVER_MINUTES),
+        )
+
+
+def _look(settings: Settings, clock: Clock, counts: _Counts, away: str, problems: Sequence[str]) -> PipelineStatus:
+    outbox, of_register = outbox_lag(settings, clock.now())
     return PipelineStatus(
         lags=stage_lags(settings, clock),
-        outcomes=outcome_counts(client),
-        unaccounted=waiting.calls,
-        oldest_unaccounted=waiting.oldest_since,
-        dead_letters=dead_letter_counts(client),
-        calls_per_minute=rate,
+        outcomes=counts.outcomes,
+        unaccounted=counts.unaccounted,
+        oldest_unaccounted=counts.oldest_unaccounted,
+        dead_letters=counts.dead_letters,
+        calls_per_minute=counts.calls_per_minute,
         local=LocalWorkers.of(settings.data_dir),
         problems=(*_refused_canary(settings), *of_register, *problems),
         outbox=outbox,
-        lanes=lane_waits(audio_waiting(settings), settings.lane_weights, rate),
+        lanes=lane_waits(audio_waiting(settings), settings.lane_weights, counts.calls_per_minute or 0.0),
         pauses=standing_pauses(settings),
+        clickhouse_away=away,
     )
 
 
@@ -247,7 +284,8 @@ def status_tables(status: PipelineStatus) -> Iterator[Table]:
         lanes = Table("lane", "calls waiting", "audio waiting", "heard in", title="lanes of listen")
         for lane in status.lanes:
             about = "about " if lane.is_estimate else ""
-            ends = "not at the rate of now" if lane.heard_in_s is None else f"{lane.heard_in_s:.0f} s"
+            nobody_knows = "unknown" if status.clickhouse_away else "not at the rate of now"
+            ends = nobody_knows if lane.heard_in_s is None else f"{lane.heard_in_s:.0f} s"
             lanes.add_row(lane.lane, str(lane.calls), f"{about}{lane.audio_s:.0f} s", ends)
         yield lanes
     if status.pauses:
@@ -258,10 +296,11 @@ def status_tables(status: PipelineStatus) -> Iterator[Table]:
             pauses.add_row(pause.stage, pause.tenant_id or "all", how, since, Text(pause.actor), Text(pause.why))
         yield pauses
     yield from _local_tables(status.local)
-    outcomes = Table("outcome", "calls", title="outcomes")
-    for outcome, calls in status.outcomes.items():
-        outcomes.add_row(outcome, str(calls))
-    yield outcomes
+    if status.outcomes is not None:
+        outcomes = Table("outcome", "calls", title="outcomes")
+        for outcome, calls in status.outcomes.items():
+            outcomes.add_row(outcome, str(calls))
+        yield outcomes
     if status.dead_letters:
         letters = Table("step", "error", "messages", title="open dead letters")
         for count in status.dead_letters:

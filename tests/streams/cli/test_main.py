@@ -14,7 +14,7 @@ from streams.adapters.register.register import Register
 from streams.cli import main as main_module
 from streams.cli.main import app
 from streams.embedded.ports import free_port
-from streams.queries.status import LocalWorkers, PipelineStatus
+from streams.queries.status import LocalWorkers, PipelineStatus, StageLag
 from streams.settings import load_settings
 from streams.topology import WORKER_NAMES
 from streams.wiring import prepare_keys
@@ -207,10 +207,25 @@ class TestWhatDoesNotAnswer:
             assert ended.code == 1
             assert problem in ended.out + ended.err
 
+    def test_without_clickhouse_the_status_shows_what_the_others_know_and_ends_with_4(
+        self, terminal: Terminal, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        lag = StageLag("store", "calls.ended.v1", 61, 386.0)
+        found = PipelineStatus(
+            [lag], None, None, None, None, None, LocalWorkers([], [], {}), clickhouse_away="it hangs"
+        )
+        monkeypatch.setattr("streams.queries.status.pipeline_status", lambda *_: found)
+        for arguments in (("status",), ("status", "--json")):
+            ended = terminal.run(*arguments)
+            assert (ended.code, ended.err) == (4, "callstream: it hangs\n")
+            assert "61" in ended.out
+
     @pytest.mark.parametrize("command", ["status", "migrate"])
     def test_clickhouse_is_named_with_4_and_its_password_is_not(self, terminal: Terminal, command: str) -> None:
         port = free_port()
-        terminal.set(clickhouse_url=f"http://me:{SECRET}@127.0.0.1:{port}/callstream")
+        terminal.set(
+            clickhouse_url=f"http://me:{SECRET}@127.0.0.1:{port}/callstream", kafka_bootstrap=f"127.0.0.1:{free_port()}"
+        )
         ended = terminal.run(command)
         assert ended.code == 4
         assert "ClickHouse" in ended.err

@@ -1,17 +1,30 @@
 """What `callstream status` says of the workers of this machine, in words, in JSON and by its exit code."""
 
 import json
+import socket
+import time
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import pytest
 from rich.console import Console
 
 from schemas.messages.custody_changed import CustodyChanged
+from streams.adapters.kafka.audio_lag import AudioWaiting
 from streams.adapters.register.migrate import migrate_register
 from streams.adapters.register.register import Register
+from streams.ports import SystemClock
 from streams.queries.lane_waits import LaneWait
-from streams.queries.status import LocalWorkers, OutboxLag, PipelineStatus, StageLag, outbox_lag, status_tables
+from streams.queries.status import (
+    LocalWorkers,
+    OutboxLag,
+    PipelineStatus,
+    StageLag,
+    outbox_lag,
+    pipeline_status,
+    status_tables,
+)
 from streams.runtime.child_records import LOOP_RESTARTS, LOOP_WITHIN_S, ChildCondition
 from streams.runtime.heartbeat import WorkerCondition
 from streams.runtime.loop import Streak
@@ -43,6 +56,28 @@ def test_waiting_is_shown_in_seconds_and_refusals_beside_the_worker() -> None:
     assert "calls.ended.v1/3/17 (call acme/[/c1])" in text
     (line,) = (line for line in text.splitlines() if "works" in line)
     assert "7" in [cell.strip() for cell in line.strip("│").split("│")]
+
+
+@pytest.mark.loopback
+def test_a_clickhouse_that_hangs_does_not_keep_the_others_from_being_shown(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("streams.queries.status.CLICKHOUSE_WITHIN_S", 1)
+    monkeypatch.setattr("streams.queries.status.stage_lags", lambda *_: [StageLag("store", "calls.ended.v1", 61, 386)])
+    monkeypatch.setattr("streams.queries.status.audio_waiting", lambda _: {"live": AudioWaiting(2, 90, False)})
+    monkeypatch.setattr("streams.queries.status.write_canary", lambda _: None)
+    with socket.create_server(("127.0.0.1", 0)) as hangs:  # takes connections, as the kernel does, and never answers
+        url = f"http://me@127.0.0.1:{hangs.getsockname()[1]}/callstream"
+        started = time.monotonic()
+        found = pipeline_status(Settings(clickhouse_url=url, data_dir=tmp_path), SystemClock())
+    assert time.monotonic() - started < 30
+    text = printed(found)
+    assert "386 s" in text
+    assert "unknown" in text, "when what waits will have been heard"
+    assert "outcome" not in text
+    assert "ClickHouse, which does not answer" in found.summary()
+    assert "did not answer" in found.clickhouse_away
+    assert [found.as_json()[field] for field in ("outcomes", "unaccounted", "calls_per_minute")] == [None] * 3
 
 
 def test_each_lane_says_what_waits_and_when_it_will_have_been_heard() -> None:
