@@ -9,6 +9,13 @@ cd "$(dirname "$0")/../.."
 [ "$(id -u)" = 0 ] || { echo "install.sh: only root can do this: sudo $0" >&2; exit 1; }
 python=${PYTHON:-python3}
 "$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "install.sh: Python 3.11 or newer is needed; PYTHON names it" >&2; exit 1; }
+# It starts its children anew when they end: some would be of the new release, and some of the old.
+case $#,$(systemctl is-active callstream || true) in
+  0,active | 0,activating | 0,deactivating)
+    echo "install.sh: callstream is running: systemctl stop callstream, run this again, systemctl start callstream" >&2
+    exit 1
+    ;;
+esac
 
 id callstream > /dev/null 2>&1 || useradd --system --home-dir /var/lib/callstream --shell /usr/sbin/nologin callstream
 if [ $# -eq 0 ]; then lock=embedded.lock; else lock=image.lock; fi
@@ -25,7 +32,7 @@ for folder in deploy/systemd/*.service.d; do
 done
 systemctl daemon-reload
 if [ $# -eq 0 ]; then
-  echo "installed: systemctl enable --now callstream (or restart it, after an upgrade)"
+  echo "installed: systemctl enable --now callstream (start callstream, after an upgrade)"
   exit
 fi
 [ -e /etc/callstream/callstream.toml ] || install -m 0644 deploy/callstream.example.toml /etc/callstream/callstream.toml
