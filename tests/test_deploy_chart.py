@@ -199,12 +199,16 @@ def test_secrets_come_by_file_and_each_stage_has_its_own(everything: list[Manife
 
 @pytest.mark.processes
 def test_workers_are_asked_how_they_are_where_they_tell_it(everything: list[Manifest]) -> None:
-    paths = {"startupProbe": "/startupz", "livenessProbe": "/livez", "readinessProbe": "/readyz"}
+    paths = {"startupProbe": "/startupz", "livenessProbe": "/livez"}
+    of_itself = {"path": "/readyz", "port": "metrics"}
+    of_its_service = {"path": "/v1/health/ready", "port": "https", "scheme": "HTTPS"}  # without ClickHouse, too
     for name, deployment in of_kind(everything, "Deployment").items():
         (worker,) = deployment["spec"]["template"]["spec"]["containers"]
         command, stage = worker["args"]
         assert (command, stage) == ("worker", stage_of(name.removeprefix("callstream-")))
         assert {probe: worker[probe]["httpGet"]["path"] for probe in paths} == paths
+        is_served = stage in ("serve", "play")
+        assert worker["readinessProbe"]["httpGet"] == (of_its_service if is_served else of_itself)
         (port,) = (each["containerPort"] for each in worker["ports"] if each["name"] == "metrics")
         environ = {entry["name"]: entry["value"] for entry in worker["env"]}
         assert environ["CALLSTREAM_METRICS_ADDRESS"] == f"0.0.0.0:{port}"
