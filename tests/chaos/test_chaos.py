@@ -1,4 +1,4 @@
-"""Schedules of faults on a whole stack at night, and the bugs that the checker must find.
+"""Schedules of faults on a whole stack: some for every change, and at night the bugs that the checker must find.
 
 `make chaos` and `make nightly` run many more (docs/reliability.md).
 """
@@ -13,7 +13,7 @@ from tests.chaos.planted import BUGS
 from tests.chaos.schedule import Fault, schedule_of
 from tests.contracts.s3_server import ServerUnavailableError
 
-FEW_SEEDS = range(1, 6)
+SEEDS_OF_EVERY_CHANGE = range(1, 6)
 AT_REST_WITHIN_S = 60.0
 FIRST_SEED = 9_001
 
@@ -29,11 +29,9 @@ def chaos(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Chaos]:
 
 
 @pytest.mark.embedded
-@pytest.mark.long
 def test_nothing_is_lost_or_doubled(chaos: Chaos) -> None:
-    """At night, as long as a member of a group on tansu sometimes waits for ever (docs/reliability.md)."""
     chaos.plant("")
-    for seed in FEW_SEEDS:
+    for seed in SEEDS_OF_EVERY_CHANGE:
         result = chaos.run(schedule_of(seed, chaos.lacking))
         assert result.holds, f"make chaos BROKER=tansu SEEDS={seed}: {result.sentences}"
 
