@@ -31,6 +31,8 @@ from tests.support.postgresql_server import PostgresqlUnavailableError, postgres
 AT_REST_WITHIN_S = 300.0
 """From the last repair. A busy machine takes a while to start workers."""
 LOOK_EVERY_S = 0.1
+MOST_ATTEMPTS = 3
+"""So often an undisturbed run is tried, where the machine was too busy for it to be one."""
 RESULTS = REPOSITORY / ".callstream" / "chaos" / "results.jsonl"
 CHECKER = Path(checker.__file__)
 
@@ -66,7 +68,10 @@ class Chaos:
 
     def learn(self) -> None:
         """What an undisturbed run comes to. Raises `AssertionError` where that is not right either."""
-        result = self.run(undisturbed(), learn=True)
+        for attempt in range(MOST_ATTEMPTS):
+            result = self.run(undisturbed(attempt), learn=True)
+            if result.holds or not all(sentence.startswith(checker.UNFIT) for sentence in result.sentences):
+                break
         assert result.holds, "an undisturbed run is not as it must be:\n" + "\n".join(result.sentences)
 
     def plant(self, bug: str) -> None:

@@ -127,12 +127,12 @@ def schedule_of(seed: int, lacking: Collection[str] = (), *, faults: Sequence[Fa
     )
 
 
-def undisturbed() -> Schedule:
-    """One call of each kind, and nothing that is wrong."""
+def undisturbed(attempt: int = 0) -> Schedule:
+    """One call of each kind, and nothing that is wrong; each attempt under a tenant of its own."""
     calls = [
         PlannedCall(f"c0-{number}-{kind.replace('_', '-')}", kind, 0.1 * number) for number, kind in enumerate(KINDS)
     ]
-    return Schedule(0, "chaos-0", tuple(calls), ())
+    return Schedule(0, f"chaos-0-{attempt}", tuple(calls), ())
 
 
 def _fault(rng: random.Random, kind: str) -> Fault:

@@ -191,3 +191,12 @@ def test_it_imports_nothing_of_ours() -> None:
             assert node.id not in ("__import__", "eval", "exec")
     assert names - sys.stdlib_module_names == {"confluent_kafka"}
     assert "importlib" not in names
+
+
+def test_a_run_in_which_clickhouse_told_nothing_of_other_calls_becomes_no_truth() -> None:
+    evidence = right()
+    assert list(checker.unfit(evidence)) == []
+    evidence.rows["whole_calls"][1]["skipped_reasons"] = ["no_emotion", "baseline_unknown"]
+    (sentence,) = checker.unfit(evidence)
+    assert sentence.startswith(checker.UNFIT)
+    assert "bad" in sentence
