@@ -53,7 +53,12 @@ def known_series() -> dict[str, set[str]]:
         endings = ("_bucket", "_sum", "_count") if metric.kind == "histogram" else ("",)
         for ending in endings:
             known[metric.name + ending] = labels | ({"le"} if ending == "_bucket" else set())
-    return known | {record: set() for record in RECORDS}
+    return known | {record: _labels_by(rule["expr"]) for record, rule in RECORDS.items()}
+
+
+def _labels_by(promql: str) -> set[str]:
+    """Labels that are left of series that are aggregated."""
+    return {label.strip() for labels in re.findall(r"by \(([^)]*)\)", promql) for label in labels.split(",")}
 
 
 def test_names_are_seen_in_an_expression() -> None:

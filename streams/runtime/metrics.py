@@ -216,6 +216,22 @@ METRICS: tuple[Metric, ...] = (
         _OBSERVE,
     ),
     Metric(
+        "callstream_stage_paused",
+        "gauge",
+        ("stage",),
+        "1: somebody has paused or drained the whole stage; else 0",
+        "",
+        _OBSERVE,
+    ),
+    Metric(
+        "callstream_paused_tenants",
+        "gauge",
+        ("stage",),
+        "tenants for whom somebody has paused the stage while it works for others",
+        "tenants",
+        _OBSERVE,
+    ),
+    Metric(
         "callstream_unaccounted_calls",
         "gauge",
         (),

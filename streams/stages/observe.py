@@ -5,6 +5,7 @@ It writes nothing but metrics. A system that does not answer leaves what the oth
 is not exported any more.
 """
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -17,13 +18,14 @@ from streams.adapters.kafka.ages import UnfinishedAges
 from streams.adapters.kafka.audio_lag import AudioAhead
 from streams.adapters.kafka.client import lags
 from streams.adapters.register.outbox import Outbox
+from streams.adapters.register.pauses import RegisterPauses
 from streams.adapters.register.queues import custody_queues
 from streams.adapters.register.register import Register
 from streams.runtime.loop import Loop, in_own_thread
 from streams.runtime.metrics import WorkerMetrics
 from streams.runtime.worker_context import WorkerContext
 from streams.settings import Settings
-from streams.topology import consumer_groups
+from streams.topology import WORKER_NAMES, WORKERS, consumer_groups
 
 Series = Iterable[tuple[Mapping[str, str], float]]
 Measured = Mapping[str, Series]
@@ -119,18 +121,31 @@ def of_clickhouse(settings: Settings, now: datetime) -> Measured:
     }
 
 
-REGISTER_METRICS = ("callstream_custody_queue", "callstream_outbox_entries", "callstream_outbox_oldest_age_seconds")
+REGISTER_METRICS = (
+    "callstream_custody_queue",
+    "callstream_outbox_entries",
+    "callstream_outbox_oldest_age_seconds",
+    "callstream_stage_paused",
+    "callstream_paused_tenants",
+)
 
 
 def of_register(register: Register, now: datetime) -> Measured:
     """Raises as `Register.transaction`."""
     backlog = Outbox(register).backlog()
+    pauses = RegisterPauses(register).every()
+    whole = {each.stage for each in pauses if not each.tenant_id}
+    tenants = Counter(each.stage for each in pauses if each.tenant_id)
     return {
         "callstream_custody_queue": [
             ({"queue": queue}, entries) for queue, entries in custody_queues(register, now).items()
         ],
         "callstream_outbox_entries": [({}, backlog.events)],
         "callstream_outbox_oldest_age_seconds": [({}, _age_s(backlog.oldest_since, now))],
+        "callstream_stage_paused": [({"stage": name}, float(name in whole)) for name in WORKER_NAMES],
+        "callstream_paused_tenants": [
+            ({"stage": stage.name}, tenants[stage.name]) for stage in WORKERS if stage.pauses_tenants
+        ],
     }
 
 

@@ -205,7 +205,7 @@ def test_a_worker_of_the_former_release_in_the_group_is_waited_for_and_succeeded
     with running_broker("kafka", tmp_path_factory.mktemp("former")) as settings:
         apply_topics(settings)
         broker = Broker(
-            Publisher(settings),
+            Publisher(settings, LONG_ENOUGH_S),
             lambda group, one: KafkaLaneSource(settings, group, [*LANE_OF], one.assigned, one.revoked),
             settings,
         )

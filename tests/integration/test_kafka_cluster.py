@@ -54,6 +54,7 @@ from streams.adapters.kafka.client import (
 )
 from streams.adapters.kafka.faust_source import FaustSource
 from streams.adapters.kafka.fetcher import Fetcher, KafkaAccessError, KafkaTlsError
+from streams.adapters.kafka.members import members_of
 from streams.adapters.kafka.topic_checks import check_topics
 from streams.settings import Settings
 from streams.stages.reconcile import stored_until
@@ -148,6 +149,7 @@ class TestAccounts:
         store = account(cluster, "store")
         with closing(BatchConsumer(store, "store", groups_of("store")["store"])) as consumer:
             consumer.commit(first(lambda: consumer.poll(100, 1.0)))
+            assert members_of(account(cluster, COMMANDS), ["store", "judge"]) == {"store": 1, "judge": 0}
 
     def test_topics_are_applied_and_checked_by_the_account_for_that(self, cluster: KafkaCluster) -> None:
         settings = account(cluster, TOPICS_ADMIN)

@@ -109,7 +109,7 @@ def until(condition: Callable[[], object]) -> None:
 
 def send(settings: Settings, run: str, tenant: str, count: int, lane: Lane = "live") -> list[str]:
     keys = [f"{tenant}/{run}-{lane}-{number}" for number in range(count)]
-    publisher = Publisher(settings)
+    publisher = Publisher(settings, LONG_ENOUGH_S)
     publisher.publish(ProducerRecord(LANES[lane].name, key.encode(), b"{}") for key in keys)
     publisher.close()
     return keys

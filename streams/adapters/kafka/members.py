@@ -18,9 +18,8 @@ def members_of(settings: Settings, groups: Collection[str]) -> dict[str, int]:
     """
     if not groups or settings.kafka_flavour == "tansu":
         return {}
-    asked = admin_client(settings).describe_consumer_groups(
-        [GROUP_PREFIX + group for group in groups], request_timeout=ASK_WITHIN_S
-    )
+    admin = admin_client(settings)  # kept until the answers are there: without it none would come
+    asked = admin.describe_consumer_groups([GROUP_PREFIX + group for group in groups], request_timeout=ASK_WITHIN_S)
     try:
         told = {name: each.result(2 * ASK_WITHIN_S) for name, each in asked.items()}
     except NotInTimeError:

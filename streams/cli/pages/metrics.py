@@ -58,7 +58,7 @@ OPEN = {
     "group": "consumer groups, those of subscriptions among them, without `callstream.`",
     "loop": "loops of the worker: the stage, and what it does beside that; of `notify` one for each subscription",
     "queue": "what waits in the register, see `streams/adapters/register/queues.py`",
-    "stage": "the worker; with lags, the one that is behind",
+    "stage": "the worker; with lags, the one that is behind, with pauses the one that is paused",
     "version": "the release",
 }
 """Of the labels whose values are no closed list."""

@@ -10,8 +10,9 @@ from schemas.errors import OperatorError, RetryableError
 from streams.adapters.kafka.fetcher import KafkaAccessError
 from streams.adapters.register.queues import custody_queues
 from streams.adapters.register.register import Register
-from streams.adapters.register.tables import audit_waiting, intakes, leftovers, retentions
+from streams.adapters.register.tables import audit_waiting, intakes, leftovers, pauses, retentions
 from streams.runtime.metrics import METRICS, WorkerMetrics
+from streams.runtime.pauses import Pause
 from streams.stages.observe import (
     CLICKHOUSE_METRICS,
     KAFKA_METRICS,
@@ -20,6 +21,7 @@ from streams.stages.observe import (
     Observation,
     of_register,
 )
+from streams.topology import WORKER_NAMES
 from tests.streams.runtime.test_metrics import samples_of
 
 NOW = datetime(2026, 3, 2, 10, 15, tzinfo=UTC)
@@ -107,6 +109,18 @@ class TestTheRegister:
         }
         assert [*told["callstream_outbox_entries"]] == [({}, 0)]
         assert [*told["callstream_outbox_oldest_age_seconds"]] == [({}, 0)]
+
+    def test_tells_which_stages_are_paused_and_for_how_many_tenants_others_are(self, register: Register) -> None:
+        with register.transaction("prepare a test") as tx:
+            tx.execute(insert(pauses), [a_pause("judge"), a_pause("listen", "acme"), a_pause("listen", "globex")])
+        told = of_register(register, NOW)
+        paused = {labels["stage"]: value for labels, value in told["callstream_stage_paused"]}
+        assert paused == {stage: float(stage == "judge") for stage in WORKER_NAMES}
+        assert [*told["callstream_paused_tenants"]] == [({"stage": "listen"}, 2)]
+
+
+def a_pause(stage: str, tenant_id: str = "") -> dict[str, object]:
+    return vars(Pause(stage, tenant_id, "pause", "OPS-17", "li", NOW))
 
 
 def intake(call_id: str, state: str, **more: datetime) -> dict[str, object]:
