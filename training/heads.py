@@ -35,8 +35,9 @@ from processors.reading.features import Said, SparseRows, call_rows, idf_of, utt
 from processors.reading.features import stack_rows as _stacked
 from processors.reading.figures import threshold_at
 from processors.reading.grams import BUCKETS
-from processors.reading.heads import LinearHeads
+from processors.reading.heads import LinearHeads, log_odds_of
 from processors.reading.identity import ASKS, DISCLOSES, asked_before_disclosing
+from processors.reading.second_look import SecondLook, in_their_call
 from processors.text.normalized_text import normalize
 from processors.text.syllables import syllables
 from training.dialogues import SOFT, Dialogue, Turn, load_dialogues
@@ -68,6 +69,7 @@ class Example:
     call: Mapping[str, bool]
     known: Labels = field(default_factory=dict)
     identity: Identity | None = None
+    is_twin: bool = False
 
 
 def example_of(
@@ -98,6 +100,7 @@ def example_of(
         {"select": bool(dialogue.select), "upset": "upset" in dialogue.flags, "threat": "threat" in dialogue.flags},
         known,
         labelled,
+        dialogue.twin_of is not None,
     )
 
 
@@ -225,12 +228,6 @@ def _read(heads: LinearHeads, examples: Sequence[Example], role: Any) -> list[ND
     return [heads.probabilities(utterance_rows(one.said, role, heads.idf)) for one in examples]
 
 
-def _log_odds(probabilities: NDArray[np.float32]) -> NDArray[np.float64]:
-    clipped = np.clip(probabilities.astype(np.float64), 1e-6, 1 - 1e-6)
-    result: NDArray[np.float64] = np.log(clipped / (1 - clipped))
-    return result
-
-
 def calibrated(
     heads: LinearHeads,
     readings: NDArray[np.float32],
@@ -247,7 +244,7 @@ def calibrated(
             thresholds.append(1.0)
             continue
         rows = (known or {}).get(head, slice(None))
-        truth, odds = all_labels[rows], _log_odds(readings[rows, number])
+        truth, odds = all_labels[rows], log_odds_of(readings[rows, number])
         model = LogisticRegression(C=1e6, max_iter=1_000).fit(odds[:, None], truth)
         slope, offset = float(model.coef_[0, 0]), float(model.intercept_[0])
         slopes.append(slope)
@@ -292,7 +289,30 @@ def train(examples: Sequence[Example]) -> CallReader:
         heads[role] = calibrated(fitted, np.concatenate(raw), labels, precisions, _known(examples, role))
         held_out[role] = [_recalibrated(heads[role], reading) for reading in raw]
     heads["agent"] = with_identity_thresholds(heads["agent"], examples, held_out["agent"])
-    return CallReader(heads["agent"], heads["customer"], _train_call(examples, parts, held_out))
+    call, of_calls = _train_call(examples, parts, held_out)
+    second_look, threshold = fit_second_look(examples, held_out["agent"], of_calls)
+    heads["agent"] = heads["agent"].with_threshold(VIOLATION, threshold)
+    return CallReader(heads["agent"], heads["customer"], call, second_look)
+
+
+def fit_second_look(
+    examples: Sequence[Example], agents: Sequence[NDArray[np.float32]], calls: NDArray[np.float32]
+) -> tuple[SecondLook, float]:
+    """What the call says of its utterances, and from which probability on a violation is believed then.
+
+    `agents` and `calls` are what heads read in parts that were left out. Twins are passed over: they hold one violation
+    and are harmless elsewhere, by construction.
+    """
+    place = AGENT_HEADS.index(VIOLATION)
+    read = zip(examples, agents, log_odds_of(calls).tolist(), strict=True)
+    looks = [(one, in_their_call(log_odds_of(agent[:, place]), call)) for one, agent, call in read if not one.is_twin]
+    rows = np.concatenate([look for _, look in looks])
+    truth = np.concatenate([one.agent[VIOLATION] for one, _ in looks])
+    model = LogisticRegression(C=1e6, max_iter=1_000).fit(rows, truth)
+    own, *of_call = (float(weight) for weight in model.coef_[0])
+    look = SecondLook(float(model.intercept_[0]), own, tuple(of_call))
+    probability = model.predict_proba(rows)[:, 1]
+    return look, threshold_at(truth, probability, AGENT_PRECISIONS[VIOLATION])
 
 
 def with_identity_thresholds(
@@ -328,7 +348,7 @@ def with_identity_thresholds(
 
 def _recalibrated(heads: LinearHeads, reading: NDArray[np.float32]) -> NDArray[np.float32]:
     """What was read without calibration, as the calibrated heads would have read it."""
-    result: NDArray[np.float32] = (1 / (1 + np.exp(-(_log_odds(reading) * heads.slopes + heads.offsets)))).astype(
+    result: NDArray[np.float32] = (1 / (1 + np.exp(-(log_odds_of(reading) * heads.slopes + heads.offsets)))).astype(
         np.float32
     )
     return result
@@ -336,7 +356,8 @@ def _recalibrated(heads: LinearHeads, reading: NDArray[np.float32]) -> NDArray[n
 
 def _train_call(
     examples: Sequence[Example], parts: Sequence[str], held_out: Mapping[str, Sequence[NDArray[np.float32]]]
-) -> LinearHeads:
+) -> tuple[LinearHeads, NDArray[np.float32]]:
+    """Heads of calls, and what those of other parts read in each; shape (calls, heads)."""
     readings = np.zeros((len(examples), len(CALL_HEADS)), dtype=np.float32)
 
     def chosen(numbers: Sequence[int]) -> tuple[Any, ...]:
@@ -353,7 +374,8 @@ def _train_call(
         readings[left_out] = heads.probabilities(with_summaries(rows, agents, customers))
     labels = {head: np.array([one.call[head] for one in examples]) for head in CALL_HEADS}
     everything = call_heads(examples, held_out["agent"], held_out["customer"])
-    return calibrated(everything, readings, labels, PRECISIONS)
+    heads = calibrated(everything, readings, labels, PRECISIONS)
+    return heads, _recalibrated(heads, readings)
 
 
 # --- figures

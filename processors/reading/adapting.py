@@ -18,12 +18,11 @@ from hashlib import sha256
 import numpy as np
 from numpy.typing import NDArray
 
-from processors.reading.call_reader import VIOLATION, CallReader, with_summaries
+from processors.reading.call_reader import VIOLATION, WORTH_HEARING, CallReader, with_summaries
 from processors.reading.features import Said, SparseRows, call_rows, stack_rows, utterance_rows
 from processors.reading.figures import Read, Truth, best_threshold, threshold_at
 from processors.reading.heads import LinearHeads
 
-WORTH_HEARING = "select"
 FOLDS = 5
 PENALTIES = (10.0, 3.0, 1.0, 0.3, 0.1)
 """Of the squared length of d, half of which is added to the summed log loss; strongest first."""
@@ -140,10 +139,9 @@ def adapt(reader: CallReader, calls: Sequence[LabelledCall]) -> Adapted:
         np.array([_number(label) for call in calls for label in call.violations], dtype=np.float64),
         np.repeat(folds, counts),
     )
-    violation, held_out, violation_report = _correct(spoken, reader.agent.weights.shape[1], VIOLATION)
+    violation, violation_held_out, violation_report = _correct(spoken, reader.agent.weights.shape[1], VIOLATION)
     agent = correct_head(reader.agent, VIOLATION, violation)
-    agent = _with_threshold(agent, VIOLATION, spoken, held_out, violation)
-    log_odds[:, place] = held_out
+    log_odds[:, place] = violation_held_out
     agents = np.split(_probability(log_odds).astype(np.float32), np.cumsum(counts)[:-1])
     customers = [
         reader.customer.probabilities(utterance_rows(call.said, "customer", reader.customer.idf)) for call in calls
@@ -155,10 +153,18 @@ def adapt(reader: CallReader, calls: Sequence[LabelledCall]) -> Adapted:
         np.array([_number(call.worth_hearing) for call in calls], dtype=np.float64),
         folds,
     )
-    select, held_out, select_report = _correct(whole, reader.call.weights.shape[1], WORTH_HEARING)
+    select, select_held_out, select_report = _correct(whole, reader.call.weights.shape[1], WORTH_HEARING)
     call_heads = correct_head(reader.call, WORTH_HEARING, select)
-    call_heads = _with_threshold(call_heads, WORTH_HEARING, whole, held_out, select)
-    return Adapted(CallReader(agent, reader.customer, call_heads), (select_report, violation_report))
+    call_heads = _with_threshold(call_heads, WORTH_HEARING, whole, select_held_out, select)
+    if reader.second_look is not None:
+        of_calls = reader.call.log_odds(rows).astype(np.float64)
+        of_calls[:, reader.call.names.index(WORTH_HEARING)] = select_held_out
+        by_call = np.split(violation_held_out, np.cumsum(counts)[:-1])
+        looks = zip(by_call, of_calls.tolist(), strict=True)
+        violation_held_out = np.concatenate([reader.second_look.log_odds(*look) for look in looks])
+    agent = _with_threshold(agent, VIOLATION, spoken, violation_held_out, violation)
+    adapted = replace(reader, agent=agent, call=call_heads)
+    return Adapted(adapted, (select_report, violation_report))
 
 
 def _number(label: bool | None) -> float:
@@ -324,7 +330,7 @@ def _with_threshold(
     labels = examples.labels[examples.known].astype(bool)
     read = _probability(held_out[examples.known])
     threshold = threshold_at(labels, read, VIOLATION_PRECISION) if head == VIOLATION else best_threshold(labels, read)
-    return replace(heads, thresholds=_with(heads.thresholds, heads.names.index(head), threshold))
+    return heads.with_threshold(head, threshold)
 
 
 def _with(values: NDArray[np.float32], place: int, value: float) -> NDArray[np.float32]:

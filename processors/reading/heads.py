@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -67,9 +67,22 @@ class LinearHeads:
         """From which probability on that head is believed."""
         return float(self.thresholds[self.names.index(name)])
 
+    def with_threshold(self, name: str, threshold: float) -> "LinearHeads":
+        """The heads of which one is believed from another probability on."""
+        thresholds = self.thresholds.copy()
+        thresholds[self.names.index(name)] = threshold
+        return replace(self, thresholds=thresholds)
+
     @cached_property
     def _columns(self) -> NDArray[Any]:
         return np.ascontiguousarray(self.weights.T)
+
+
+def log_odds_of(probabilities: NDArray[np.float32]) -> NDArray[np.float64]:
+    """The natural logarithm of the odds; of what is certain as if it were nearly so."""
+    clipped = np.clip(probabilities.astype(np.float64), 1e-6, 1 - 1e-6)
+    result: NDArray[np.float64] = np.log(clipped / (1 - clipped))
+    return result
 
 
 _OF_EACH_HEAD = ("scales", "biases", "slopes", "offsets", "thresholds")

@@ -9,8 +9,8 @@ from typing import Literal
 
 from pydantic import Field, ValidationError
 
-from processors.reading.adapting import WORTH_HEARING, Adapted, LabelledCall, adapt, read_labels
-from processors.reading.call_reader import VIOLATION, CallReader
+from processors.reading.adapting import Adapted, LabelledCall, adapt, read_labels
+from processors.reading.call_reader import VIOLATION, WORTH_HEARING, CallReader
 from processors.reading.figures import HeadFigures, Read, Truth, Value, average_precision, difference, f1_at, figures
 from processors.reading.labels import LabelledDataError
 from schemas.messages.message import Record
