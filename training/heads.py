@@ -260,10 +260,10 @@ def calibrated(
 
 
 PRECISIONS = {"select": 0.88, "upset": 0.88, "threat": 0.88}
-AGENT_PRECISIONS = {VIOLATION: 0.72, "notice": 0.9}
+AGENT_PRECISIONS = {VIOLATION: 0.75, "notice": 0.9}
 """The precision at which heads are believed; 0.8 for the others. A suspicion is looked at by a person, who would rather
-see three that are none than miss the seven beside them. At 0.6 one in a hundred sentences of real agents was suspected,
-nearly always wrongly; at 0.7 one in 260; at 0.72 one in 370. A notice that is read must also name recording."""
+see one that is none than miss the three beside it. At 0.6 one in a hundred sentences of real agents was suspected,
+nearly always wrongly; at 0.7 one in 250; at 0.75 one in 400. A notice that is read must also name recording."""
 
 MEASURED = 0.9
 """In so many of the calls in which something personal is told or changed, reading says that it is."""
