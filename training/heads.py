@@ -37,7 +37,7 @@ from processors.reading.figures import threshold_at
 from processors.reading.grams import BUCKETS
 from processors.reading.heads import LinearHeads, log_odds_of
 from processors.reading.identity import ASKS, DISCLOSES, asked_before_disclosing
-from processors.reading.second_look import SecondLook, in_their_call
+from processors.reading.rescoring import Rescoring, in_their_call
 from processors.text.normalized_text import normalize
 from processors.text.syllables import syllables
 from training.dialogues import SOFT, Dialogue, Turn, load_dialogues
@@ -290,14 +290,14 @@ def train(examples: Sequence[Example]) -> CallReader:
         held_out[role] = [_recalibrated(heads[role], reading) for reading in raw]
     heads["agent"] = with_identity_thresholds(heads["agent"], examples, held_out["agent"])
     call, of_calls = _train_call(examples, parts, held_out)
-    second_look, threshold = fit_second_look(examples, held_out["agent"], of_calls)
+    rescoring, threshold = fit_rescoring(examples, held_out["agent"], of_calls)
     heads["agent"] = heads["agent"].with_threshold(VIOLATION, threshold)
-    return CallReader(heads["agent"], heads["customer"], call, second_look)
+    return CallReader(heads["agent"], heads["customer"], call, rescoring)
 
 
-def fit_second_look(
+def fit_rescoring(
     examples: Sequence[Example], agents: Sequence[NDArray[np.float32]], calls: NDArray[np.float32]
-) -> tuple[SecondLook, float]:
+) -> tuple[Rescoring, float]:
     """What the call says of its utterances, and from which probability on a violation is believed then.
 
     `agents` and `calls` are what heads read in parts that were left out. Twins are passed over: they hold one violation
@@ -310,9 +310,9 @@ def fit_second_look(
     truth = np.concatenate([one.agent[VIOLATION] for one, _ in looks])
     model = LogisticRegression(C=1e6, max_iter=1_000).fit(rows, truth)
     own, *of_call = (float(weight) for weight in model.coef_[0])
-    look = SecondLook(float(model.intercept_[0]), own, tuple(of_call))
+    rescoring = Rescoring(float(model.intercept_[0]), own, tuple(of_call))
     probability = model.predict_proba(rows)[:, 1]
-    return look, threshold_at(truth, probability, AGENT_PRECISIONS[VIOLATION])
+    return rescoring, threshold_at(truth, probability, AGENT_PRECISIONS[VIOLATION])
 
 
 def with_identity_thresholds(

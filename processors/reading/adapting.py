@@ -156,12 +156,12 @@ def adapt(reader: CallReader, calls: Sequence[LabelledCall]) -> Adapted:
     select, select_held_out, select_report = _correct(whole, reader.call.weights.shape[1], WORTH_HEARING)
     call_heads = correct_head(reader.call, WORTH_HEARING, select)
     call_heads = _with_threshold(call_heads, WORTH_HEARING, whole, select_held_out, select)
-    if reader.second_look is not None:
+    if reader.rescoring is not None:
         of_calls = reader.call.log_odds(rows).astype(np.float64)
         of_calls[:, reader.call.names.index(WORTH_HEARING)] = select_held_out
         by_call = np.split(violation_held_out, np.cumsum(counts)[:-1])
         looks = zip(by_call, of_calls.tolist(), strict=True)
-        violation_held_out = np.concatenate([reader.second_look.log_odds(*look) for look in looks])
+        violation_held_out = np.concatenate([reader.rescoring.log_odds(*look) for look in looks])
     agent = _with_threshold(agent, VIOLATION, spoken, violation_held_out, violation)
     adapted = replace(reader, agent=agent, call=call_heads)
     return Adapted(adapted, (select_report, violation_report))

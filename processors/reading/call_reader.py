@@ -12,7 +12,7 @@ from processors.digest import digest_of
 from processors.reading.features import OWN, Said, SparseRows, call_rows, utterance_rows
 from processors.reading.grams import BUCKETS, RECIPE, weigh_letters
 from processors.reading.heads import LinearHeads, load_heads, log_odds_of, save_heads
-from processors.reading.second_look import SecondLook
+from processors.reading.rescoring import Rescoring
 from schemas.messages.call_ended import Role
 
 WEIGHTS = Path(__file__).parent / "weights"
@@ -53,7 +53,7 @@ CALL_COLUMNS = BUCKETS + 2 * len(_SUMMARIES)
 MAX_STRETCH_LETTERS = 24
 """So long at most is what is shown of an utterance as having weighed most."""
 
-SECOND_LOOK_FILE = "second_look.npz"
+RESCORING_FILE = "rescoring.npz"
 
 _SUM_LIMIT = 5.0
 """From so many utterances on, more of them say nothing new."""
@@ -79,13 +79,13 @@ class CallReading:
 class CallReader:
     """Heads of utterances and of calls. Reading is pure: the same words give the same numbers.
 
-    With a second look, violations are read once more in the light of the call, which is read with what was read first.
+    With a rescoring, violations are weighed again in the light of the call, which is read with what was read first.
     """
 
     agent: LinearHeads
     customer: LinearHeads
     call: LinearHeads
-    second_look: SecondLook | None = None
+    rescoring: Rescoring | None = None
 
     def read(self, said: Sequence[Said]) -> CallReading:
         """`said` in the order in which it was said; what is said by nobody known is passed over."""
@@ -95,7 +95,7 @@ class CallReader:
         }
         row = with_summaries(call_rows([said], self.call.idf), [by_role["agent"]], [by_role["customer"]])
         of_call = self.call.probabilities(row)[0]
-        self._look_again(by_role["agent"], of_call)
+        self._rescore(by_role["agent"], of_call)
         names: dict[Role, tuple[str, ...]] = {"agent": self.agent.names, "customer": self.customer.names}
         next_of = {role: iter(readings.tolist()) for role, readings in by_role.items()}
         utterances = tuple(
@@ -106,20 +106,20 @@ class CallReader:
         )
         return CallReading(dict(zip(self.call.names, of_call.tolist(), strict=True)), utterances)
 
-    def _look_again(self, agent: NDArray[np.float32], of_call: NDArray[np.float32]) -> None:
-        """Put what the second look says of violations in the place of what was read first."""
-        if self.second_look is None or not len(agent):
+    def _rescore(self, agent: NDArray[np.float32], of_call: NDArray[np.float32]) -> None:
+        """Put the rescored probabilities of violations in the place of those that were read first."""
+        if self.rescoring is None or not len(agent):
             return
         place = self.agent.names.index(VIOLATION)
-        log_odds = self.second_look.log_odds(log_odds_of(agent[:, place]), log_odds_of(of_call).tolist())
+        log_odds = self.rescoring.log_odds(log_odds_of(agent[:, place]), log_odds_of(of_call).tolist())
         agent[:, place] = 1 / (1 + np.exp(-log_odds))
 
     def save(self, folder: Path) -> None:
         """Write the files of weights."""
         for name, heads in (("agent", self.agent), ("customer", self.customer), ("call", self.call)):
             save_heads(heads, folder / f"{name}.npz")
-        if self.second_look is not None:
-            self.second_look.save(folder / SECOND_LOOK_FILE)
+        if self.rescoring is not None:
+            self.rescoring.save(folder / RESCORING_FILE)
 
     @staticmethod
     def load(folder: Path = WEIGHTS) -> "CallReader":
@@ -128,7 +128,7 @@ class CallReader:
             load_heads(folder / "agent.npz", AGENT_HEADS, BUCKETS),
             load_heads(folder / "customer.npz", CUSTOMER_HEADS, BUCKETS),
             load_heads(folder / "call.npz", CALL_HEADS, CALL_COLUMNS),
-            SecondLook.load(folder / SECOND_LOOK_FILE, len(CALL_HEADS)),
+            Rescoring.load(folder / RESCORING_FILE, len(CALL_HEADS)),
         )
 
     def weightiest(self, letters: str, head: str) -> tuple[int, int]:

@@ -1,4 +1,4 @@
-"""What an agent says, looked at once more in the light of the whole call.
+"""What an agent says, rescored in the light of the whole call, as recognisers rescore what they first heard.
 
 A sentence is first read with what is said just before and after it. Whether "that is how everybody does it" is
 harmless hangs on more: in a call that nobody need hear, a doubtful sentence is rarely a violation, and a call that
@@ -24,7 +24,7 @@ _LIMIT = 6.0
 
 
 @dataclass(frozen=True)
-class SecondLook:
+class Rescoring:
     """What is added, and the weights of the log-odds: of the violation itself, and of each head of calls."""
 
     offset: float
@@ -41,18 +41,18 @@ class SecondLook:
         np.savez(file, format=np.array(FORMAT), weights=np.array([self.offset, self.own, *self.call]))
 
     @staticmethod
-    def load(file: Path, call_heads: int) -> "SecondLook | None":
-        """None where there is no such file: heads of earlier releases look once. Raises `ReadingWeightsError`."""
+    def load(file: Path, call_heads: int) -> "Rescoring | None":
+        """None where there is no such file: heads of earlier releases do not rescore. Raises `ReadingWeightsError`."""
         if not file.is_file():
             return None
         try:
             found = read_arrays(file) or {}
             offset, own, *call = (float(weight) for weight in found["weights"])
             if int(found["format"]) == FORMAT and len(call) == call_heads:
-                return SecondLook(offset, own, tuple(call))
+                return Rescoring(offset, own, tuple(call))
         except (ValueError, KeyError, TypeError):
             pass
-        raise ReadingWeightsError(f"{file} cannot be read as a second look: train the heads beside it again")
+        raise ReadingWeightsError(f"{file} cannot be read as a rescoring: train the heads beside it again")
 
 
 def in_their_call(violations: Read, call: Sequence[float]) -> NDArray[np.float64]:

@@ -1,4 +1,4 @@
-"""What an agent says, looked at again in the light of the call."""
+"""What an agent says, rescored in the light of the call."""
 
 import random
 from dataclasses import replace
@@ -10,9 +10,9 @@ import pytest
 from processors.reading.call_reader import VIOLATION, CallReader
 from processors.reading.features import Said
 from processors.reading.heads import ReadingWeightsError
-from processors.reading.second_look import SecondLook, in_their_call
+from processors.reading.rescoring import Rescoring, in_their_call
 
-LOOK = SecondLook(offset=-1.0, own=0.8, call=(0.5, -0.2))
+RESCORING = Rescoring(offset=-1.0, own=0.8, call=(0.5, -0.2))
 SHIPPED = CallReader.load()
 
 
@@ -31,7 +31,7 @@ def test_every_utterance_is_weighed_with_its_call() -> None:
     own = [chance.uniform(-5, 5) for _ in range(12)]
     select, upset = chance.uniform(-5, 5), chance.uniform(-5, 5)
     expected = [0.8 * one + 0.5 * select - 0.2 * upset - 1.0 for one in own]
-    assert LOOK.log_odds(np.array(own), [select, upset]).tolist() == pytest.approx(expected)
+    assert RESCORING.log_odds(np.array(own), [select, upset]).tolist() == pytest.approx(expected)
 
 
 def test_a_call_in_which_an_agent_says_nothing_has_no_rows() -> None:
@@ -46,38 +46,38 @@ def test_a_doubtful_sentence_is_worse_in_a_bad_call_than_in_a_harmless_one() -> 
     doubtful = "这个您就放心吧大家都是这么弄的"
     bad = said(doubtful, "您把钱转到我个人微信上走公司账要交税", "您不今天交这个名额就没了别跟您爱人说")
     harmless = said(doubtful, "您的订单明天上午送到", "好的祝您生活愉快再见")
-    once = replace(SHIPPED, second_look=None)
+    once = replace(SHIPPED, rescoring=None)
     assert violation(once, bad) == pytest.approx(violation(once, harmless))
     assert violation(SHIPPED, bad) > 1.3 * violation(SHIPPED, harmless)
 
 
 def test_the_call_is_read_with_what_was_read_first() -> None:
     call = said("您把钱转到我个人微信上走公司账要交税", "好的")
-    once = replace(SHIPPED, second_look=None)
+    once = replace(SHIPPED, rescoring=None)
     assert SHIPPED.read(call).probabilities == once.read(call).probabilities
     assert SHIPPED.version != once.version
 
 
-def test_heads_of_a_folder_without_a_second_look_look_once(tmp_path: Path) -> None:
-    replace(SHIPPED, second_look=None).save(tmp_path)
+def test_heads_of_a_folder_without_a_rescoring_do_not_rescore(tmp_path: Path) -> None:
+    replace(SHIPPED, rescoring=None).save(tmp_path)
     loaded = CallReader.load(tmp_path)
-    assert loaded.second_look is None
+    assert loaded.rescoring is None
     SHIPPED.save(tmp_path)
-    assert CallReader.load(tmp_path).second_look == SHIPPED.second_look
+    assert CallReader.load(tmp_path).rescoring == SHIPPED.rescoring
 
 
 @pytest.mark.parametrize("content", [b"", b"no zip", b"PK\x03\x04"])
 def test_a_damaged_file_is_refused(tmp_path: Path, content: bytes) -> None:
     SHIPPED.save(tmp_path)
-    (tmp_path / "second_look.npz").write_bytes(content)
-    with pytest.raises(ReadingWeightsError, match=r"second_look\.npz cannot be read"):
+    (tmp_path / "rescoring.npz").write_bytes(content)
+    with pytest.raises(ReadingWeightsError, match=r"rescoring\.npz cannot be read"):
         CallReader.load(tmp_path)
 
 
 def test_a_file_of_another_format_is_refused(tmp_path: Path) -> None:
-    np.savez(tmp_path / "look.npz", format=np.array(2), weights=np.zeros(3))
+    np.savez(tmp_path / "rescoring.npz", format=np.array(2), weights=np.zeros(3))
     with pytest.raises(ReadingWeightsError, match="cannot be read"):
-        SecondLook.load(tmp_path / "look.npz", 1)
-    np.savez(tmp_path / "look.npz", format=np.array(1), weights=np.zeros(4))
+        Rescoring.load(tmp_path / "rescoring.npz", 1)
+    np.savez(tmp_path / "rescoring.npz", format=np.array(1), weights=np.zeros(4))
     with pytest.raises(ReadingWeightsError, match="cannot be read"):
-        SecondLook.load(tmp_path / "look.npz", 1)
+        Rescoring.load(tmp_path / "rescoring.npz", 1)
