@@ -244,7 +244,7 @@ class Publisher:
         if self._is_broken(problem):
             log.error("Kafka: the producer has failed for good, a new one takes its place: %s", problem)
             self._producer = Producer(self._config)
-        elif problem is None or problem.code() == KafkaError._MSG_TIMED_OUT:
+        elif problem is None or problem.code() not in _LASTING:
             self._begin_anew_if_stuck()
         if problem is not None and problem.code() in _TOO_LARGE:
             if len(outputs) > 1:  # one of them, or all of them in one batch
@@ -258,11 +258,12 @@ class Publisher:
 
     def _begin_anew_if_stuck(self) -> None:
         """An idempotent producer whose messages time out may wait for answers that never come, also when the broker
-        is back. What it still holds was reported as not written, and is written by whoever tries again."""
+        is back; one that the broker takes for an older self (`PRODUCER_FENCED`) is refused for ever. What it still
+        holds was reported as not written, and is written by whoever tries again."""
         self._unanswered += 1
         if self._unanswered < MOST_UNANSWERED:
             return
-        log.warning("Kafka: %d times in a row nothing was acknowledged, a new producer begins", self._unanswered)
+        log.warning("Kafka: %d times in a row not all was acknowledged, a new producer begins", self._unanswered)
         self._unanswered = 0
         self._producer.purge(blocking=False)
         self._producer = Producer(self._config)
