@@ -115,7 +115,7 @@ class ReadingDetector:
     is calling before something personal is told or changed (`not_applicable` where nothing is).
 
     Findings, all of severity `info` and worth no points: `suspected_…` with the most likely of the twelve kinds, from
-    the probability on at which seven of ten were right on dialogues that the heads were not trained on, or that the
+    the probability on at which three of four were right on dialogues that the heads were not trained on, or that the
     tenants file has for the tenant. `confidence` is that probability; `matched` are the words that weighed most;
     `attributes` has the `model`.
 
