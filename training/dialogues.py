@@ -1,8 +1,9 @@
 """Labelled dialogues in the compact text of `training/README.md`, read and checked.
 
-python -m training.dialogues    # checks all parts and counts what they hold
+python -m training.dialogues [FOLDER]    # checks all parts and counts what they hold
 """
 
+import argparse
 import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -227,8 +228,10 @@ def _contradictions(one: Dialogue) -> Iterator[str]:
 
 
 def main() -> None:
-    """Check all parts and print what they hold."""
-    dialogues = load_dialogues()
+    """Check all parts of a folder and print what they hold."""
+    parser = argparse.ArgumentParser(description="Check labelled dialogues and count what each part holds.")
+    parser.add_argument("folder", type=Path, nargs="?", default=DIALOGUES, help="default: what heads learn from")
+    dialogues = load_dialogues(parser.parse_args().folder)
     for part in sorted({one.part for one in dialogues}):
         of_part = [one for one in dialogues if one.part == part]
         violations = Counter(mark.kind for one in of_part for turn in one.turns for mark in turn.violations)

@@ -452,13 +452,24 @@ def examples_of(
     return found
 
 
+def _print_as_read(dialogues: Sequence[Dialogue]) -> None:
+    reader = CallReader.load()
+    for part in sorted({one.part for one in dialogues}):
+        examples = examples_of((one for one in dialogues if one.part == part), copies=0)
+        _print(f"{part}, read by the shipped heads ({len(examples)} calls)", figures(reader, examples))
+
+
 def main() -> None:
     """Train, print the figures of parts that were left out, and write the weights."""
     parser = argparse.ArgumentParser(description="Train the reading heads on the dialogues of training/.")
     parser.add_argument("--copies", type=int, default=1, help="misheard copies of each dialogue (default %(default)s)")
     parser.add_argument("--output", type=Path, default=WEIGHTS, help="folder for the weights (default: those shipped)")
     parser.add_argument("--skip-figures", action="store_true", help="train only")
+    parser.add_argument("--read", type=Path, metavar="FOLDER", help="train nothing; how the shipped heads read this")
     options = parser.parse_args()
+    if options.read is not None:
+        _print_as_read(load_dialogues(options.read))
+        return
     dialogues = load_dialogues()
     identity = load_identity(dialogues)
     for part in [] if options.skip_figures else sorted({one.part for one in dialogues}):

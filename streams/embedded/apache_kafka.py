@@ -307,7 +307,7 @@ def apache_kafka_spec(
         cwd=data_dir,
         ready=partial(_is_ready, port, own_password, Settings.model_validate(client_settings(data_dir, port))),
         # After a kill it reads through its open segments first.
-        ready_within_s=120,
+        ready_within_s=300,
         stop_grace_s=30,
         restart=True,
     )
