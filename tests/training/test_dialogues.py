@@ -32,6 +32,14 @@ def test_all_that_there_are_can_be_read() -> None:
     assert without > len(found) / 2
 
 
+def test_parts_that_no_head_learned_from_stand_apart() -> None:
+    learned, unseen = load_dialogues(), load_dialogues(dialogues.DIALOGUES.parent / "unseen")
+    assert unseen
+    assert {one.part for one in learned}.isdisjoint(one.part for one in unseen)
+    said = {tuple(turn.text for turn in one.turns) for one in learned}
+    assert said.isdisjoint(tuple(turn.text for turn in one.turns) for one in unseen)
+
+
 def test_labels_are_read(tmp_path: Path) -> None:
     (one,) = load(tmp_path, CALL)
     assert (one.id, one.part, one.industry, one.topics, one.select) == ("a-1", "part", "ecommerce", ("物流延迟",), True)
