@@ -312,7 +312,9 @@ class InFlight:
             if isinstance(outputs, RetryableError):
                 self._put_off(call, outputs)
             elif isinstance(outputs, BaseException):
-                if not isinstance(outputs, StoppedError | OperatorError):
+                if isinstance(outputs, OperatorError):
+                    self.guard.leave()  # the installation is wrong, and no record is to blame
+                elif not isinstance(outputs, StoppedError):
                     log.critical("%s: stopped at %s", self.name, call.record.title)
                 raise outputs
             else:

@@ -321,6 +321,10 @@ class PollWorkPublishCommit:
             raise RetryLaterError(f"{_named(records)}, {error}") from None
         except StoppedError:
             raise
+        except OperatorError:
+            if self.guard is not None:
+                self.guard.leave()  # the installation is wrong, and no record is to blame
+            raise
         except Exception:
             log.critical("%s: stopped at %s", self.name, _named(records))
             raise

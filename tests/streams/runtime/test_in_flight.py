@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from schemas.errors import RetryableError
+from schemas.errors import OperatorError, RetryableError
 from schemas.messages.dead_letter import DeadLetter
 from schemas.messages.records import ConsumerRecord, ProducerRecord
 from schemas.messages.topics import CALLS_DEAD_LETTERS, CALLS_ENDED, LANE_OF, LANES, Lane
@@ -369,6 +369,22 @@ def test_a_record_that_ends_the_worker_is_tried_alone_and_given_up(broker: Memor
     letters = [DeadLetter.decode(record.value) for record in broker.records[CALLS_DEAD_LETTERS.name]]
     assert [(letter.source_offset, letter.exception_class) for letter in letters] == [(1, "EndedTheWorkerError")]
     assert set(worker.written()) >= {"a", *[f"c-{number}" for number in range(6)]}
+
+
+def test_no_record_is_given_up_because_the_installation_is_wrong(broker: MemoryBroker, tmp_path: Path) -> None:
+    send(broker, "a", "b")
+    for _ in range(5):
+        worker = Worker(broker, tmp_path, at_once=2)
+        worker.ear.raises["a"] = [OperatorError("the weights are damaged")]
+        with pytest.raises(OperatorError), worker.running():
+            until(worker.has_ended.is_set)
+
+    worker = Worker(broker, tmp_path, at_once=2)
+    with worker.running():
+        until(lambda: committed(broker) == 2)
+
+    assert not broker.records[CALLS_DEAD_LETTERS.name]
+    assert set(worker.written()) == {"a", "b"}
 
 
 class SmallPublisher:

@@ -179,6 +179,22 @@ def test_a_message_whose_result_kafka_never_takes_becomes_a_dead_letter_and_the_
     assert running.source.committed == [7, 8]
 
 
+def test_no_message_is_given_up_because_the_installation_is_wrong(tmp_path: Path) -> None:
+    def refuse(_number: Number) -> Number:
+        raise OperatorError("the weights are damaged")
+
+    written = Written()
+    for _ in range(5):
+        running = work(stage(load=refuse), written)
+        running.cycle.guard = CrashGuard("double", Quarantine(tmp_path), FixedClock())
+        with pytest.raises(OperatorError):
+            running.process(raw(Number(value=1).encode(), 7))
+    running = work(stage(), written)
+    running.cycle.guard = CrashGuard("double", Quarantine(tmp_path), FixedClock())
+    running.process(raw(Number(value=1).encode(), 7))
+    assert [DOUBLES.decode(result.value).value for result in written.outputs] == [2]
+
+
 def test_a_batch_that_cannot_be_read_becomes_a_dead_letter_and_the_records_around_it_are_worked_on() -> None:
     written = Written()
     running = work(stage(), written)
