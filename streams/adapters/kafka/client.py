@@ -7,7 +7,6 @@ import logging
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
-from concurrent.futures import TimeoutError as NotInTimeError
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
@@ -17,7 +16,6 @@ from confluent_kafka import (
     Consumer,
     ConsumerGroupState,
     ConsumerGroupTopicPartitions,
-    IsolationLevel,
     KafkaError,
     KafkaException,
     Message,
@@ -32,7 +30,6 @@ from confluent_kafka.admin import (
     ConfigResource,
     NewPartitions,
     NewTopic,
-    OffsetSpec,
     TopicDescription,
     TopicMetadata,
 )
@@ -795,15 +792,13 @@ def lags(settings: Settings, groups: Mapping[str, Sequence[str]]) -> list[Lag]:
     """
     admin = admin_client(settings)
     counts = {name: len(topic.partitions) for name, topic in _topics(admin).items()}
+    probe = Consumer(client_config(settings) | {"group.id": GROUP_PREFIX + "status", "enable.auto.commit": False})
     try:
-        ends = ends_of(
-            admin,
-            [
-                (name, partition)
-                for name in {name for names in groups.values() for name in names}
-                for partition in range(counts.get(name, 0))
-            ],
-        )
+        ends: dict[tuple[str, int], tuple[int, int]] = {
+            (name, partition): probe.get_watermark_offsets(TopicPartition(name, partition), timeout=10)
+            for name in {name for names in groups.values() for name in names}
+            for partition in range(counts.get(name, 0))
+        }
         result: list[Lag] = []
         for stage, names in groups.items():
             committed = _committed(admin, stage, [place for place in ends if place[0] in names])
@@ -826,31 +821,9 @@ def lags(settings: Settings, groups: Mapping[str, Sequence[str]]) -> list[Lag]:
                 result.append(Lag(stage, name, max(behind, 0), unread, highs, done))
     except KafkaException as error:
         raise failure("Kafka does not tell its offsets", error) from None
-    except NotInTimeError:
-        raise RetryableError("Kafka does not tell its offsets: no answer in time") from None
+    finally:
+        probe.close()
     return result
-
-
-def ends_of(admin: AdminClient, places: Sequence[Place]) -> dict[Place, tuple[int, int]]:
-    """The offset of the first message of each partition, and the one behind its last, in two questions for all.
-
-    Raises `KafkaException`, and `TimeoutError` where a broker does not answer.
-    """
-    if not places:
-        return {}
-    lows, highs = (
-        admin.list_offsets(
-            {TopicPartition(*place): spec for place in places},
-            isolation_level=IsolationLevel.READ_COMMITTED,
-            request_timeout=ASK_WITHIN_S,
-        )
-        for spec in (OffsetSpec.earliest(), OffsetSpec.latest())  # type: ignore[no-untyped-call]
-    )
-    first = {(place.topic, place.partition): each.result(2 * ASK_WITHIN_S).offset for place, each in lows.items()}
-    return {
-        (place.topic, place.partition): (first[place.topic, place.partition], each.result(2 * ASK_WITHIN_S).offset)
-        for place, each in highs.items()
-    }
 
 
 def _committed(admin: AdminClient, stage: str, places: Sequence[Place]) -> dict[Place, tuple[int, frozenset[int]]]:
