@@ -161,10 +161,19 @@ def adapt(reader: CallReader, calls: Sequence[LabelledCall]) -> Adapted:
         of_calls[:, reader.call.names.index(WORTH_HEARING)] = select_held_out
         by_call = np.split(violation_held_out, np.cumsum(counts)[:-1])
         looks = zip(by_call, of_calls.tolist(), strict=True)
-        violation_held_out = np.concatenate([reader.rescoring.log_odds(*look) for look in looks])
+        rescored = np.concatenate([reader.rescoring.log_odds(*look) for look in looks])
+        if _loss_of(spoken, rescored) <= _loss_of(spoken, violation_held_out):
+            violation_held_out = rescored
+        else:
+            reader = replace(reader, rescoring=None)
     agent = _with_threshold(agent, VIOLATION, spoken, violation_held_out, violation)
     adapted = replace(reader, agent=agent, call=call_heads)
     return Adapted(adapted, (select_report, violation_report))
+
+
+def _loss_of(examples: Examples, log_odds: Read) -> float:
+    """The log loss of what has a label: rescoring stays only where it reads the calls of the house better."""
+    return _log_loss(log_odds[examples.known], examples.labels[examples.known]) if len(examples.known) else 0.0
 
 
 def _number(label: bool | None) -> float:
