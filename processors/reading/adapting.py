@@ -124,7 +124,8 @@ class Examples:
 def adapt(reader: CallReader, calls: Sequence[LabelledCall]) -> Adapted:
     """The reader with the heads `violation` and `select` corrected by these calls; the others stay as they are.
 
-    The head of calls learns from what heads of utterances read that did not learn from the same call.
+    The head of calls learns from what heads of utterances read that did not learn from the same call. Violations are
+    rescored only where that reads these calls better: what a house calls worth hearing may say little of them.
     """
     calls = sorted(calls, key=lambda call: (call.moment, call.call_id))
     folds = _folds(calls)
@@ -162,7 +163,8 @@ def adapt(reader: CallReader, calls: Sequence[LabelledCall]) -> Adapted:
         by_call = np.split(violation_held_out, np.cumsum(counts)[:-1])
         looks = zip(by_call, of_calls.tolist(), strict=True)
         rescored = np.concatenate([reader.rescoring.log_odds(*look) for look in looks])
-        if _loss_of(spoken, rescored) <= _loss_of(spoken, violation_held_out):
+        # A head that stays as it was keeps its threshold, which is one of rescored probabilities.
+        if violation.penalty is None or _loss_of(spoken, rescored) <= _loss_of(spoken, violation_held_out):
             violation_held_out = rescored
         else:
             reader = replace(reader, rescoring=None)
@@ -172,8 +174,8 @@ def adapt(reader: CallReader, calls: Sequence[LabelledCall]) -> Adapted:
 
 
 def _loss_of(examples: Examples, log_odds: Read) -> float:
-    """The log loss of what has a label: rescoring stays only where it reads the calls of the house better."""
-    return _log_loss(log_odds[examples.known], examples.labels[examples.known]) if len(examples.known) else 0.0
+    """Of the examples that have a label."""
+    return _log_loss(log_odds[examples.known], examples.labels[examples.known])
 
 
 def _number(label: bool | None) -> float:

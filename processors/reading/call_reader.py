@@ -115,9 +115,10 @@ class CallReader:
         agent[:, place] = 1 / (1 + np.exp(-log_odds))
 
     def save(self, folder: Path) -> None:
-        """Write the files of weights."""
+        """Write the files of weights, in place of those that stand there."""
         for name, heads in (("agent", self.agent), ("customer", self.customer), ("call", self.call)):
             save_heads(heads, folder / f"{name}.npz")
+        (folder / RESCORING_FILE).unlink(missing_ok=True)
         if self.rescoring is not None:
             self.rescoring.save(folder / RESCORING_FILE)
 

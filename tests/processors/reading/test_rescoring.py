@@ -64,6 +64,8 @@ def test_heads_of_a_folder_without_a_rescoring_do_not_rescore(tmp_path: Path) ->
     assert loaded.rescoring is None
     SHIPPED.save(tmp_path)
     assert CallReader.load(tmp_path).rescoring == SHIPPED.rescoring
+    replace(SHIPPED, rescoring=None).save(tmp_path)
+    assert CallReader.load(tmp_path).rescoring is None
 
 
 @pytest.mark.parametrize("content", [b"", b"no zip", b"PK\x03\x04"])
