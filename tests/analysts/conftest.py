@@ -1,21 +1,19 @@
 """A database with invented calls, for everything that analysts look at; made once for each process that tests."""
 
-import os
 from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 from clickhouse_connect.driver.client import Client
 
 from streams.adapters.clickhouse.connection import connect
-from streams.demo.sample_data import SampleSpan
-from tests.analysts.analysts_page import engine_of_the_page, fill, url_of_analyst
+from tests.analysts.analysts_page import engine_of_the_page, fill, span, url_of_analyst
 from tests.support.clickhouse_engine import RunningEngine
 
-UNTIL = datetime(2026, 3, 31, 16, tzinfo=UTC)
-"""The end of March in Shanghai, as on docs/analysts.md."""
-SPAN = SampleSpan(calls=int(os.environ.get("SAMPLE_CALLS", "700")), days=60, until=UNTIL)
+SPAN = span()
+"""Those of docs/analysts.md: of fewer calls, some query of the page finds none."""
+UNTIL = SPAN.until
 FROM = UNTIL - timedelta(days=SPAN.days)
 
 

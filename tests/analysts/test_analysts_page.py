@@ -8,8 +8,7 @@ import re
 import pytest
 from clickhouse_connect.driver.client import Client
 
-from tests.analysts.analysts_page import PAGE, Query, queries, span
-from tests.analysts.conftest import SPAN, UNTIL
+from tests.analysts.analysts_page import PAGE, Query, queries
 
 pytestmark = pytest.mark.embedded
 
@@ -27,10 +26,6 @@ def test_a_query_runs_and_gives_what_stands_below_it(query: Query, bi_analyst: C
     assert columns == query.told_columns
     if query.is_of_invented_calls or "system.columns" in query.sql:
         assert bi_analyst.query(query.sql).result_rows
-
-
-def test_the_calls_of_the_page_end_when_those_of_the_tests_do() -> None:
-    assert (span().until, span().days) == (UNTIL, SPAN.days)
 
 
 def test_every_view_of_calls_is_in_the_table_of_views(analyst: Client) -> None:
