@@ -34,11 +34,12 @@ def commit_of_last_release() -> tuple[str, str]:
     pytest.skip("the history of this clone does not reach back to the last release")
 
 
-def unpack_last_release(folder: Path) -> str:
-    """Its source in this folder; its version. Skips as `commit_of_last_release`."""
+def unpack_last_release(folder: Path, *, whole: bool = False) -> str:
+    """Its source in this folder, or the whole of its repository; its version. Skips as `commit_of_last_release`."""
     version, commit = commit_of_last_release()
     packed = folder / "source.tar"
-    assert _git("archive", "--output", str(packed), commit, "streams", "processors", "schemas", "pyproject.toml") == ""
+    parts = () if whole else ("streams", "processors", "schemas", "pyproject.toml")
+    assert _git("archive", "--output", str(packed), commit, *parts) == ""
     subprocess.run(("tar", "-x", "-C", str(folder), "-f", str(packed)), check=True)
     packed.unlink()
     return version
