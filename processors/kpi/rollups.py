@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from hashlib import sha256
+from types import MappingProxyType
 
 from processors.kpi.sql import TOPIC_OF_CALL
 from schemas.clickhouse import days as day_sql
@@ -26,6 +27,12 @@ SETTLING = timedelta(seconds=60)
 
 RELATED_EVERY = timedelta(hours=1)
 """How often a day is made again for the sake of later days alone: a repeat of a call, or a window that has passed."""
+
+RESTS = 10
+"""A day that was touched is made again when ten times as long has passed as it took: a tenth of the database's time."""
+
+RELATED_RESTS = 100
+"""The same for days that are made again for the sake of other days. There may be eight of them for each that runs."""
 
 
 def rollup_query(registry: KpiRegistry, days: TenantDays) -> str:
@@ -152,35 +159,58 @@ class MadeDay:
     definition: str
 
 
+@dataclass(frozen=True)
+class Pace:
+    """How often a day may be made again."""
+
+    related_every: timedelta = RELATED_EVERY
+    rests: int = RESTS
+    related_rests: int = RELATED_RESTS
+
+
+PACE = Pace()
+
+
 def due_days(
     touched: Mapping[date, datetime],
     made: Mapping[date, MadeDay],
     definition: RollupDefinition,
     now: datetime,
-    related_every: timedelta = RELATED_EVERY,
+    *,
+    took: Mapping[date, timedelta] = MappingProxyType({}),
+    pace: Pace = PACE,
 ) -> list[date]:
     """The days that have to be made, the newest first.
 
-    `touched` holds every day with calls, and when the newest of its rows, or a rating of its calls, was stored. A day
-    is due at once when it was never made, was made by another definition, or was touched since. It is due once in
-    `related_every` when a day within the window after it or before it was touched since, because a call there may be a
-    repeat of one of it, or the other way round, and while calls of it may have been pending when it was made. A day
-    after tomorrow, where a wrong clock has put its calls, is never due.
+    `touched` holds every day with calls, and when the newest of its rows, or a rating of its calls, was stored; `took`
+    how long the making of a day took last. A day is due at once when it was never made or was made by another
+    definition, and when it was touched since and `pace.rests` times as long has passed as it took. It is due once in
+    `pace.related_every`, and no sooner than after `pace.related_rests` times what it took, when a day within the window
+    after it or before it was touched since, because a call there may be a repeat of one of it, or the other way round,
+    and while calls of it may have been pending when it was made. Of a day of which nobody knows what it took the
+    dearest is believed. A day after tomorrow, where a wrong clock has put its calls, is never due.
     """
     digest = definition.digest
     last_day = max(now.astimezone(zone).date() for zone in definition.days.zones) + timedelta(days=1)
     window = timedelta(days=definition.window_days)
+    dearest = max(took.values(), default=timedelta())
     due = []
     for day, stored_at in touched.items():
         if day > last_day:
             continue
         last = made.get(day)
-        if last is None or last.definition != digest or stored_at + SETTLING >= last.as_of:
+        if last is None or last.definition != digest:
             due.append(day)
+            continue
+        cost, age = took.get(day, dearest), now - last.as_of
+        if stored_at + SETTLING >= last.as_of:
+            if age >= pace.rests * cost:
+                due.append(day)
             continue
         closes_at = definition.days.last_start(day + timedelta(days=1)) + window
         repeats_may_have_come = _latest(touched, day, definition.window_days + 1) + SETTLING >= last.as_of
-        if now - last.as_of >= related_every and (repeats_may_have_come or last.as_of < closes_at):
+        every = max(pace.related_every, pace.related_rests * cost)
+        if age >= every and (repeats_may_have_come or last.as_of < closes_at):
             due.append(day)
     return sorted(due, reverse=True)
 

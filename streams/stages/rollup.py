@@ -13,7 +13,7 @@ from typing import Protocol
 
 from processors.clickhouse.time_buckets import SPAN, MadeBuckets, due_days_of_buckets, due_spans, start_of_day
 from processors.kpi.own_kpis import kpis_in_force
-from processors.kpi.rollups import RELATED_EVERY, SETTLING, MadeDay, RollupDefinition, due_days, runs_of
+from processors.kpi.rollups import PACE, SETTLING, MadeDay, Pace, RollupDefinition, due_days, runs_of
 from schemas.config.tenants import TenantDays
 from streams.adapters.clickhouse.duration_buckets import ClickHouseDurationBuckets
 from streams.adapters.clickhouse.rollups import ClickHouseRollups
@@ -25,7 +25,13 @@ from streams.wiring import require_migrations
 log = logging.getLogger(__name__)
 
 DAYS_AT_ONCE = 7
-"""As many days are read in one go: what bounds the memory of the database."""
+"""As many days are read in one go at most: what bounds the memory of the database."""
+
+ONE_GO = timedelta(minutes=5)
+"""Days that take longer together are not read in one go: the database has to answer in time."""
+
+TURN = timedelta(minutes=10)
+"""After that the worker looks again what is due: today may be, while years of other days are left."""
 
 LONGEST_ANSWER_S = 1_800
 """Some days of a large history take the database so long."""
@@ -166,42 +172,62 @@ class Durations:
 
 
 class Rollups:
-    """Makes the days that are due."""
+    """Makes the days that are due.
 
-    def __init__(
-        self,
-        store: RollupStore,
-        definition: RollupDefinition,
-        related_every: timedelta = RELATED_EVERY,
-    ) -> None:
+    It remembers how long each day took, and forgets it when it ends; what it costs then is that days which were due
+    only later are made once at once.
+    """
+
+    def __init__(self, store: RollupStore, definition: RollupDefinition, pace: Pace = PACE) -> None:
         self._store = store
         self._definition = definition
-        self._related_every = related_every
+        self._pace = pace
         self._touched: dict[date, datetime] = {}
+        self._took: dict[date, timedelta] = {}
         self._looked_at = EVER
 
-    def refresh(self, stop: threading.Event | None = None, beat: Callable[[], None] = nothing) -> list[date]:
-        """Make what is due, the newest days first; returns the days. Raises `RetryableError`: then the next call does
-        what is left. `beat` is called before each of the database's long answers."""
-        now = self._store.now()
+    def refresh(
+        self,
+        stop: threading.Event | None = None,
+        beat: Callable[[], None] = nothing,
+        turn: timedelta = timedelta.max,
+    ) -> list[date]:
+        """Make what is due, the newest days first, and after `turn` no other; returns the days. Raises
+        `RetryableError`; after that, and after a turn, the next call does what is left. `beat` is called before each of
+        the database's long answers."""
+        began = self._store.now()
         since = self._looked_at - SETTLING if self._looked_at > EVER else EVER
         for day, stored_at in self._store.touched(self._definition.days, since).items():
             self._touched[day] = max(stored_at, self._touched.get(day, stored_at))
-        self._looked_at = now
-        due = due_days(self._touched, self._store.made(), self._definition, now, self._related_every)
+        self._looked_at = now = began
         done: list[date] = []
-        for first, last in runs_of(due, DAYS_AT_ONCE):
-            if stop is not None and stop.is_set():
+        while now - began < turn and not (stop is not None and stop.is_set()):
+            # Asked each time, because what one day took says when others are due.
+            due = due_days(self._touched, self._store.made(), self._definition, began, took=self._took, pace=self._pace)
+            due = [day for day in due if day not in done]
+            if not due:
                 break
+            first, last = runs_of(due, self._days_at_once())[0]
+            made = [day for day in due if first <= day <= last]
             beat()
-            self._store.make(first, last, self._definition, self._store.now())
-            done += [day for day in due if first <= day <= last]
+            as_of = self._store.now()
+            self._store.make(first, last, self._definition, as_of)
+            now = self._store.now()
+            self._took |= dict.fromkeys(made, (now - as_of) / len(made))
+            done += made
         return done
+
+    def _days_at_once(self) -> int:
+        """One at first: nobody knows yet what days take."""
+        if not self._took:
+            return 1
+        dearest = max(self._took.values())
+        return DAYS_AT_ONCE if dearest * DAYS_AT_ONCE <= ONE_GO else max(1, ONE_GO // dearest)
 
     def step(self, stop: threading.Event, beat: Callable[[], None] = nothing) -> None:
         """Tidy up, and make what is due. Raises `RetryableError`."""
         self._store.tidy(self._store.now())
-        days = self.refresh(stop, beat)
+        days = self.refresh(stop, beat, TURN)
         if days:
             log.info("rollup: made %d day(s), the newest %s", len(days), days[0].isoformat())
 

@@ -13,7 +13,8 @@ from streams.adapters.clickhouse.reconnecting import ReconnectingClient
 from streams.adapters.clickhouse.sink import ClickHouseSink
 from streams.adapters.clickhouse.statements import execute, read_rows
 
-TIMEOUT_S = 600
+TIMEOUT_S = 1_500
+"""A day of ten million calls takes two cores ten minutes."""
 STAGING = "kpi_rollup_staging_"
 """How tables begin that are there while days are rolled up."""
 _LEFT_BEHIND = timedelta(hours=6)

@@ -4,7 +4,7 @@ from datetime import UTC, date, datetime, timedelta
 
 import pytest
 
-from processors.kpi.rollups import MadeDay, RollupDefinition, due_days, rollup_query, runs_of
+from processors.kpi.rollups import MadeDay, Pace, RollupDefinition, due_days, rollup_query, runs_of
 from schemas.config.kpis.kpi import read_kpis
 from schemas.config.tenants import TenantDays
 
@@ -67,6 +67,41 @@ def test_a_day_is_due(touched: dict[date, datetime], last: MadeDay | None, due: 
     if last is None:
         del every[DAY]
     assert (DAY in due_days(touched, every, DEFINITION, NOW)) == due
+
+
+@pytest.mark.parametrize(
+    ("stored", "age_minutes", "took_minutes", "due"),
+    [
+        pytest.param(NOW, 99, {DAY: 10}, False, id="touched, and ten times what it took have not passed"),
+        pytest.param(NOW, 100, {DAY: 10}, True, id="touched, and they have"),
+        pytest.param(NOW, 1, {DAY: 0.1}, True, id="a small day is made every minute"),
+        pytest.param(
+            NOW, 99, {DAY + timedelta(days=40): 10}, False, id="what nobody knows of is as dear as the dearest"
+        ),
+        pytest.param(NOW, 15, {DAY: 1, DAY + timedelta(days=40): 10}, True, id="what is known of it counts"),
+        pytest.param(STORED, 990, {DAY: 10}, False, id="a repeat may have come to a dear day, made not long ago"),
+        pytest.param(STORED, 1000, {DAY: 10}, True, id="a hundred times what it took have passed"),
+        pytest.param(STORED, 59, {DAY: 0.01}, False, id="a repeat in a small day: once in an hour"),
+        pytest.param(STORED, 60, {DAY: 0.01}, True, id="an hour has passed"),
+    ],
+)
+def test_a_dear_day_rests(stored: datetime, age_minutes: float, took_minutes: dict[date, float], due: bool) -> None:
+    touched = {DAY: stored, DAY + timedelta(days=1): NOW}
+    as_of = MadeDay(NOW - timedelta(minutes=age_minutes), DIGEST)
+    took = {day: timedelta(minutes=minutes) for day, minutes in took_minutes.items()}
+    found = due_days(touched, {DAY: as_of, DAY + timedelta(days=1): as_of}, DEFINITION, NOW, took=took)
+    assert (DAY in found) == due
+
+
+@pytest.mark.parametrize("last", [None, MadeDay(NOW, "other")])
+def test_a_day_that_shows_nothing_or_something_else_is_made_whatever_it_takes(last: MadeDay | None) -> None:
+    every = {DAY: last} if last else {}
+    assert due_days({DAY: NOW}, every, DEFINITION, NOW, took={DAY: timedelta(hours=1)}) == [DAY]
+
+
+def test_without_rests_a_day_is_due_whenever_it_was_touched() -> None:
+    every = {DAY: MadeDay(NOW, DIGEST)}
+    assert due_days({DAY: NOW}, every, DEFINITION, NOW, took={DAY: timedelta(hours=1)}, pace=Pace(rests=0)) == [DAY]
 
 
 def test_a_day_in_years_to_come_is_never_due() -> None:
