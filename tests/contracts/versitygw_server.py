@@ -29,11 +29,18 @@ class Versitygw(S3Server):
     def make_user(self) -> S3Server:
         """A user who has no rights but those that the policy of a bucket gives."""
         user = S3Server(self.endpoint, f"user-{token_hex(4)}", token_hex(16), self.certificate)
-        command = [str(self.binary), "admin", "--access", self.access_key, "--secret", self.secret_key]
-        command += ["--endpoint-url", f"http://{self.admin_endpoint}", "create-user", "--role", "user"]
-        command += ["--access", user.access_key, "--secret", user.secret_key]
-        subprocess.run(command, check=True, capture_output=True)
+        self._administer("create-user", "--role", "user", "--access", user.access_key, "--secret", user.secret_key)
         return user
+
+    def change_secret(self, user: S3Server, secret_key: str) -> None:
+        """The one that the user had holds no longer."""
+        self._administer("update-user", "--access", user.access_key, "--secret", secret_key)
+
+    def _administer(self, *what: str) -> None:
+        command = [str(self.binary), "admin", "--access", self.access_key, "--secret", self.secret_key]
+        subprocess.run(
+            [*command, "--endpoint-url", f"http://{self.admin_endpoint}", *what], check=True, capture_output=True
+        )
 
 
 @contextmanager
