@@ -427,6 +427,11 @@ class InFlight:
                 self.beat()
                 self._finish(CLOSE_EVERY_S)
                 self._commit()
+        if self.stop.is_set() and self._under_way:
+            log.warning(
+                "%s: %d call(s) are not finished in time, another worker does them", self.name, len(self._under_way)
+            )
+            self.guard.hand_back()
         if self._source is not None:
             with suppress(RetryableError):
                 self._source.close()

@@ -518,6 +518,24 @@ def test_a_worker_that_is_stopped_finishes_what_is_under_way_and_begins_nothing(
     assert committed(broker) == 1
 
 
+def test_a_call_that_a_stopped_worker_does_not_finish_is_left_to_another_and_is_no_suspect(
+    broker: MemoryBroker, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    send(broker, "long")
+    stopped = Worker(broker, tmp_path, finish_within_s=0)
+    stopped.ear.hold("long")
+    with stopped.running():
+        until(lambda: stopped.ear.begun == ["long"])
+    assert "listen: 1 call(s) are not finished in time, another worker does them" in caplog.text
+    assert Quarantine(tmp_path).suspects() == {}
+    stopped.ear.let_go()
+
+    other = Worker(broker, tmp_path)
+    with other.running():
+        until(lambda: has_committed(broker, 1))
+    assert other.written() == ["long"]
+
+
 def test_each_call_has_a_limit_of_its_own_by_its_length(broker: MemoryBroker, tmp_path: Path) -> None:
     send(broker, "long", lasts_s=7_200)
     send(broker, "hangs", lasts_s=60)
