@@ -1,11 +1,14 @@
 """What ClickHouse is asked every minute, at ten million calls a day: before 0.7.0 and since, as ratios.
 
     python -m benchmarks.scale_clickhouse --calls 10000000 --data-dir /var/tmp/scale [--fill-only | --as-it-is]
+    python -m benchmarks.scale_clickhouse --outcomes 10000000 --data-dir /var/tmp/outcomes [--as-it-is]
 
 Starts the embedded engine on the data directory and fills it, where that is not done yet, with one whole day of calls
 of `benchmarks/realistic_calls.py` (no transcripts) by 150,000 agents, and with the 27 days before it in fewer columns
 and fewer calls (`--before-calls` a day): what baselines, contacts and outcomes are made of. Then it measures what is
 asked every minute, what was asked before 0.7.0 beside it, and how many parts a peak of storing makes.
+
+With `--outcomes` it fills outcomes alone, of so many calls of a year, and measures what `status` and `observe` ask.
 """
 
 import argparse
@@ -39,6 +42,7 @@ AGENTS = 150_000
 DAYS_BEFORE = 27
 AT_ONCE = 500_000
 GENERATED = 1_000_000
+OUTCOMES_AT_ONCE = 50_000
 
 
 def narrow_sql(day: datetime, calls: int, numbered_from: int) -> str:
@@ -116,6 +120,34 @@ def fill(client: Client, day: datetime, calls: int, before_calls: int) -> None:
         )
 
 
+def fill_outcomes(client: Client, day: datetime, calls: int) -> None:
+    """Those of a year until eight in the evening, as they come: pending, then ended, with ids that say nothing of the
+    time. Of ten thousand calls one was refused; of the last ten minutes and of fifty others none has ended."""
+    if rows_of(client, OUTCOMES):
+        return
+    end_ms = int((day + timedelta(hours=20)).timestamp() * 1000)
+    step_ms = 365 * 86_400_000 // calls
+    call = f"""
+        ['acme', 'bright', 'corner', 'delta'][1 + cityHash64(n, 1) % 4] AS tenant_id,
+        lower(hex(cityHash64(n))) AS call_id,
+        fromUnixTimestamp64Milli(toInt64({end_ms} - ({calls} - n) * {step_ms}), 'UTC') AS ended_at
+    """
+    is_open = f"n % intDiv({calls}, 50) = 0 OR ended_at > fromUnixTimestamp64Milli({end_ms} - 600000, 'UTC')"
+    columns = f"INSERT INTO {OUTCOMES} (tenant_id, call_id, outcome, reason, ended_at, since, version)"
+    for first in range(0, calls + OUTCOMES_AT_ONCE, OUTCOMES_AT_ONCE):
+        numbers = f"SELECT number + {first} AS n FROM numbers({max(0, min(OUTCOMES_AT_ONCE, calls - first))})"  # noqa: S608
+        pending = f"""{columns} SELECT tenant_id, call_id, 'pending', '', ended_at, ended_at + INTERVAL 20 SECOND, 0
+            FROM (SELECT n, {call} FROM ({numbers}))"""  # noqa: S608 - numbers of ours
+        # Those before: what is pending and what became of it come in different batches.
+        numbers = f"SELECT number + {first - OUTCOMES_AT_ONCE} AS n FROM numbers({OUTCOMES_AT_ONCE if first else 0})"  # noqa: S608
+        ended = f"""{columns} SELECT tenant_id, call_id, if(n % 10000 = 1, 'refused', 'analyzed'), 'heard',
+                if(n % 10000 = 1, NULL, ended_at), ended_at + INTERVAL 70 SECOND,
+                if(n % 10000 = 1, 1, 10000000000000 + toUnixTimestamp64Milli(ended_at))
+            FROM (SELECT n, {call} FROM ({numbers})) WHERE n < {calls} AND NOT ({is_open})"""  # noqa: S608 - numbers of ours
+        for statement in (pending, ended):
+            client.command(statement, settings=FILL_SETTINGS)
+
+
 def _run(client: Client, what: str, calls: int, statement: str) -> None:
     began_s = time.monotonic()
     client.command(statement, settings=FILL_SETTINGS)
@@ -150,16 +182,45 @@ FROM
 """
 
 
-def timed(what: str, do: Callable[[], object], runs: int = 3) -> float:
-    """Prints what it took, and returns the median in seconds."""
-    seconds = []
-    for _ in range(runs):
-        began_s = time.perf_counter()
-        do()
-        seconds.append(time.perf_counter() - began_s)
-    middle = statistics.median(seconds)
-    print(f"| {what} | {middle:.2f} | {max(seconds):.2f} |", flush=True)
-    return middle
+def rows_read(client: Client) -> int:
+    """From tables, by all queries since the engine was started."""
+    query = "SELECT sum(value) FROM system.events WHERE event = 'SelectedRows'"
+    return int(client.query(query).result_rows[0][0])
+
+
+class Measuring:
+    """Prints a row of the table for each question."""
+
+    def __init__(self, client: Client) -> None:
+        self._client = client
+
+    def __call__(self, what: str, do: Callable[[], object], runs: int = 3) -> float:
+        """Prints what it took and read, and returns the median in seconds."""
+        seconds = []
+        before = rows_read(self._client)
+        for _ in range(runs):
+            began_s = time.perf_counter()
+            do()
+            seconds.append(time.perf_counter() - began_s)
+        rows = (rows_read(self._client) - before) // runs
+        middle = statistics.median(seconds)
+        print(f"| {what} | {middle:.2f} | {max(seconds):.2f} | {rows:,} |", flush=True)
+        return middle
+
+
+def measure_status(client: Client) -> None:
+    """What `status` and `observe` ask, when the newest outcome has come."""
+    moment: datetime = client.query(f"SELECT max(since) FROM {OUTCOMES}").result_rows[0][0]  # noqa: S608
+    timed = Measuring(client)
+    print(f"{rows_of(client, OUTCOMES):,} outcomes\n\n| what | median, s | longest, s | rows read |\n|---|---|---|---|")
+    timed("status: outcomes of all time", lambda: outcome_counts(client))
+    timed("status, observe: without outcome", lambda: count_unaccounted(client, older_than_s=900, now=moment))
+    timed("status: calls a minute", lambda: calls_per_minute(client, now=moment, minutes=5))
+
+
+def rows_of(client: Client, table: str) -> int:
+    """Versions included."""
+    return int(client.query(f"SELECT count() FROM {table}").result_rows[0][0])  # noqa: S608 - names of ours
 
 
 def measure(engine: Engine, client: Client, day: datetime) -> None:
@@ -170,7 +231,9 @@ def measure(engine: Engine, client: Client, day: datetime) -> None:
     calls = client.query(
         f"SELECT countIf(toDate(ended_at) = '{day:%Y-%m-%d}'), count() FROM {CALLS}"  # noqa: S608
     ).result_rows[0]
-    print(f"{calls[0]:,} calls of the day, {calls[1]:,} in all\n\n| what | median, s | longest, s |\n|---|---|---|")
+    print(f"{calls[0]:,} calls of the day, {calls[1]:,} in all\n\n| what | median, s | longest, s | rows read |")
+    print("|---|---|---|---|")
+    timed = Measuring(client)
     before_s = timed("baselines before: all calls", lambda: client.query(BEFORE_BASELINES, parameters=ms).result_rows)
     client.command("TRUNCATE TABLE duration_buckets")
     scanned_s = timed("baselines, nothing added up yet", lambda: read_baselines(client, start, moment), 1)
@@ -183,9 +246,6 @@ def measure(engine: Engine, client: Client, day: datetime) -> None:
     late = moment + timedelta(minutes=3)
     timed("baselines, added up, three minutes of calls", lambda: read_baselines(client, start, late))
     print(f"baselines: before / added up {before_s / after_s:.1f}, before / scanned {before_s / scanned_s:.1f}")
-    timed("status: calls by outcome", lambda: outcome_counts(client))
-    timed("status: without outcome", lambda: count_unaccounted(client, older_than_s=900, now=moment))
-    timed("status: calls a minute", lambda: calls_per_minute(client, now=moment, minutes=5))
     counts = ClickHouseTopicCounts(engine.url)
     timed("watch: six hours of the day", lambda: counts.buckets(moment - timedelta(hours=6), moment))
     judged = ClickHouseJudgedCalls(engine.url)
@@ -243,6 +303,7 @@ def main() -> None:
     parser.add_argument("--data-dir", type=Path, required=True)
     parser.add_argument("--fill-only", action="store_true")
     parser.add_argument("--as-it-is", action="store_true", help="measure what is there, and fill nothing")
+    parser.add_argument("--outcomes", type=int, default=0, help="fill outcomes of so many calls, and measure status")
     parser.add_argument("--peak-s", type=int, default=60)
     arguments = parser.parse_args()
     arguments.data_dir.mkdir(parents=True, exist_ok=True)
@@ -252,9 +313,15 @@ def main() -> None:
         migrate(engine.url)
         client = connect(engine.url, timeout_s=3_600)
         day = datetime(2026, 11, 30, tzinfo=UTC)
+        if arguments.outcomes:
+            if not arguments.as_it_is:
+                fill_outcomes(client, day, arguments.outcomes)
+            measure_status(client)
+            return
         if not arguments.as_it_is:
             fill(client, day, arguments.calls, arguments.before_calls)
         if not arguments.fill_only:
+            measure_status(client)
             measure(engine, client, day)
             peak(engine, day, arguments.peak_s)
     finally:

@@ -8,7 +8,14 @@ from streams.cli.console.options import JsonOption
 from streams.cli.console.output import console, print_json
 
 
-def status(as_json: JsonOption = False) -> None:
+def status(
+    as_json: JsonOption = False,
+    outcomes: bool = typer.Option(
+        True,
+        "--outcomes/--no-outcomes",
+        help="Count how all calls ended that there ever were, which reads every outcome that was ever stored.",
+    ),
+) -> None:
     """Show lag, workers, outcomes and dead letters of the pipeline, and whether Kafka takes records.
 
     Ends with 1 if calls have been without an outcome for longer than the setting processing_objective_s, if Kafka takes
@@ -21,7 +28,7 @@ def status(as_json: JsonOption = False) -> None:
     from streams.ports import SystemClock
     from streams.queries.status import pipeline_status, status_tables
 
-    found = pipeline_status(command_settings(), SystemClock())
+    found = pipeline_status(command_settings(), SystemClock(), with_outcomes=outcomes)
     if as_json:
         print_json(found.as_json())
     else:

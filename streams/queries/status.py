@@ -102,7 +102,7 @@ class LocalWorkers:
 class PipelineStatus:
     """One look at the pipeline. `unaccounted` are calls without outcome for longer than the objective.
 
-    What only ClickHouse knows is None where it does not answer.
+    What only ClickHouse knows is None where it does not answer; `outcomes` also where nobody asked for them.
     """
 
     lags: Sequence[StageLag]
@@ -150,15 +150,17 @@ class PipelineStatus:
         )
 
 
-def pipeline_status(settings: Settings, clock: Clock) -> PipelineStatus:
+def pipeline_status(settings: Settings, clock: Clock, *, with_outcomes: bool = True) -> PipelineStatus:
     """Writes a record to a topic that nobody reads: a broker may answer, and take nothing.
+
+    Outcomes are counted of all calls that there ever were: whoever asks often leaves them out.
 
     Raises `RetryableError` when Kafka does not answer, and `ClickHouseAccessError`.
     """
     lacking = lack_of_space(settings.data_dir)
     counts, away = _Counts(), ""
     try:
-        counts = _counts(settings, clock.now())
+        counts = _counts(settings, clock.now(), with_outcomes)
     except RetryableError as error:
         away = str(error)
     try:
@@ -178,13 +180,13 @@ class _Counts:
     calls_per_minute: float | None = None
 
 
-def _counts(settings: Settings, now: datetime) -> _Counts:
+def _counts(settings: Settings, now: datetime, with_outcomes: bool) -> _Counts:
     url = settings.clickhouse_url.get_secret_value()
     connect(url, timeout_s=CLICKHOUSE_WITHIN_S).close()
     with closing(connect(url)) as client:
         waiting = count_unaccounted(client, older_than_s=settings.processing_objective_s, now=now)
         return _Counts(
-            outcomes=outcome_counts(client),
+            outcomes=outcome_counts(client) if with_outcomes else None,
             unaccounted=waiting.calls,
             oldest_unaccounted=waiting.oldest_since,
             dead_letters=dead_letter_counts(client),
