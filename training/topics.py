@@ -1,12 +1,13 @@
 """Train what reads the topics of a call (`processors/reading/topic_heads.py`): `make heads`.
 
-Learns from the dialogues, from the openings of `training/openings` and from the example sentences of the packs. Each
-part of the dialogues is read once by heads that were trained without it: these readings calibrate (Platt 1999, with
-slopes of their own for the lead over other topics and for phrases that were said), choose the threshold, and are the
-figures that are printed.
+Learns from the dialogues (a twin says the same as its original), from the openings of `training/openings` and from the
+example sentences of the packs. Each part of the dialogues is read once by heads that were trained without it: these
+readings calibrate (Platt 1999, with slopes of their own for the lead over other topics and for phrases that were said),
+choose the threshold, and are the figures that are printed.
 """
 
 import argparse
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
@@ -29,7 +30,7 @@ from processors.rules.rulebook import Rulebooks
 from processors.text.normalized_text import normalize
 from schemas.config.rule_pack import RULE_PACK_FOLDER, load_rule_packs
 from schemas.messages.call_ended import Role
-from training.dialogues import Dialogue, load_dialogues, topic_names
+from training.dialogues import Dialogue, folds, load_dialogues, topic_names
 from training.openings import load_openings
 
 RIDGE = 0.3
@@ -141,11 +142,10 @@ def fit(data: Data, rows: NDArray[np.int64]) -> NDArray[np.float32]:
 
 def held_out_scores(data: Data) -> NDArray[np.float32]:
     """Shape (calls, topics): what heads say of each call that were trained without its part."""
-    parts = np.array([one.part for one in data.calls])
     rows = np.arange(data.matrix.shape[0])
-    scores = np.zeros((len(parts), len(data.names)), dtype=np.float32)
-    for part in sorted(set(parts.tolist())):
-        left_out = np.flatnonzero(parts == part)
+    scores = np.zeros((len(data.calls), len(data.names)), dtype=np.float32)
+    for group in folds(Counter(str(one.part) for one in data.calls)):
+        left_out = np.flatnonzero([one.part in group for one in data.calls])
         weights = fit(data, np.setdiff1d(rows, left_out))
         scores[left_out] = data.matrix[left_out] @ weights.T.astype(np.float32)
     return scores
@@ -233,7 +233,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Train the heads of topics on the text of training/.")
     parser.add_argument("--output", type=Path, default=TOPICS_FILE, help="file for the weights (default: the shipped)")
     options = parser.parse_args()
-    reader, found = train([example_of(one) for one in load_dialogues()], [*sentences_of_packs(), *openings()])
+    calls = [example_of(one) for one in load_dialogues() if one.twin_of is None]
+    reader, found = train(calls, [*sentences_of_packs(), *openings()])
     for name, value in found.items():
         print(
             f"{name}: {value:.2f}" if name != "calls" else f"topics of {value:.0f} calls, each part by heads without it"

@@ -48,7 +48,8 @@ def test_a_doubtful_sentence_is_worse_in_a_bad_call_than_in_a_harmless_one() -> 
     harmless = said(doubtful, "您的订单明天上午送到", "好的祝您生活愉快再见")
     once = replace(SHIPPED, rescoring=None)
     assert violation(once, bad) == pytest.approx(violation(once, harmless))
-    assert violation(SHIPPED, bad) > 1.3 * violation(SHIPPED, harmless)
+    in_bad, in_harmless = violation(SHIPPED, bad), violation(SHIPPED, harmless)
+    assert in_bad / (1 - in_bad) > 2 * in_harmless / (1 - in_harmless)
 
 
 def test_the_call_is_read_with_what_was_read_first() -> None:
