@@ -267,8 +267,8 @@ def calibrated(
 PRECISIONS = {"select": 0.88, "upset": 0.88, "threat": 0.88}
 AGENT_PRECISIONS = {VIOLATION: 0.8, "notice": 0.9}
 """The precision at which heads are believed; 0.8 for the others. A suspicion is looked at by a person, who would rather
-see one that is none than miss the three beside it. At 0.6 one in a hundred sentences of real agents was suspected,
-nearly always wrongly; at 0.7 one in 250; at 0.75 one in 400. A notice that is read must also name recording."""
+see one that is none than miss the two beside it. At 0.75 one in 140 sentences of real agents was suspected, nearly
+always wrongly; at 0.8 one in 250; at 0.85 one in 430. A notice that is read must also name recording."""
 
 MEASURED = 0.9
 """In so many of the calls in which something personal is told or changed, reading says that it is."""
