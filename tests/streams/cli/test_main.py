@@ -201,7 +201,7 @@ class TestWhatDoesNotAnswer:
     ) -> None:
         problem = "Kafka answers, and takes no records: nothing was taken"
         found = PipelineStatus([], {}, 0, None, [], 0.0, LocalWorkers([], [], {}), (problem,))
-        monkeypatch.setattr("streams.queries.status.pipeline_status", lambda *_: found)
+        monkeypatch.setattr("streams.queries.status.pipeline_status", lambda *_, **__: found)
         for arguments in (("status",), ("status", "--json")):
             ended = terminal.run(*arguments)
             assert ended.code == 1
@@ -214,7 +214,7 @@ class TestWhatDoesNotAnswer:
         found = PipelineStatus(
             [lag], None, None, None, None, None, LocalWorkers([], [], {}), clickhouse_away="it hangs"
         )
-        monkeypatch.setattr("streams.queries.status.pipeline_status", lambda *_: found)
+        monkeypatch.setattr("streams.queries.status.pipeline_status", lambda *_, **__: found)
         for arguments in (("status",), ("status", "--json")):
             ended = terminal.run(*arguments)
             assert (ended.code, ended.err) == (4, "callstream: it hangs\n")
