@@ -32,6 +32,16 @@ def test_all_that_there_are_can_be_read() -> None:
     assert without > len(found) / 2
 
 
+def test_each_part_is_left_out_once_and_whole_in_groups_of_about_the_same_size() -> None:
+    sizes = {name: size for size, name in enumerate("abcdefgh", start=3)}
+    groups = dialogues.folds(sizes)
+    assert sorted(part for group in groups for part in group) == sorted(sizes)
+    held = [sum(sizes[part] for part in group) for group in groups]
+    assert len(groups) == dialogues.FOLDS
+    assert max(held) - min(held) <= max(sizes.values())
+    assert dialogues.folds({"only": 9, "two": 1}) == [{"only"}, {"two"}]
+
+
 def test_parts_that_no_head_learned_from_stand_apart() -> None:
     learned, unseen = load_dialogues(), load_dialogues(dialogues.DIALOGUES.parent / "unseen")
     assert unseen

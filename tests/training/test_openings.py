@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from training.dialogues import DialogueError
-from training.openings import load_openings
+from training.openings import OPENINGS, load_openings
 
 
 def write(folder: Path, name: str, text: str) -> Path:
@@ -16,6 +16,12 @@ def write(folder: Path, name: str, text: str) -> Path:
 
 def test_all_that_there_are_can_be_read() -> None:
     assert len(load_openings()) > 4_000
+
+
+def test_a_part_that_no_head_learned_from_stands_apart() -> None:
+    learned, unseen = load_openings(), load_openings(OPENINGS.parent / "openings_unseen")
+    assert unseen
+    assert {one.part for one in learned}.isdisjoint(one.part for one in unseen)
 
 
 def test_an_opening_has_the_topic_above_it(tmp_path: Path) -> None:
