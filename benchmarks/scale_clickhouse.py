@@ -8,7 +8,8 @@ of `benchmarks/realistic_calls.py` (no transcripts) by 150,000 agents, and with 
 and fewer calls (`--before-calls` a day): what baselines, contacts and outcomes are made of. Then it measures what is
 asked every minute, what was asked before 0.7.0 beside it, and how many parts a peak of storing makes.
 
-With `--outcomes` it fills outcomes alone, of so many calls of a year, and measures what `status` and `observe` ask.
+With `--outcomes` it fills outcomes alone, of so many calls of a year, and measures what `status` and `observe` ask:
+once when there are those of the last tenth of the year, and once when there are all, which is ten times the history.
 """
 
 import argparse
@@ -24,7 +25,7 @@ from clickhouse_connect.driver.exceptions import ClickHouseError
 
 from benchmarks.realistic_calls import INQUIRY_TYPES, QUEUES, WORD_TABLE, Year, calls_sql, vocabulary
 from benchmarks.search import FILL_SETTINGS, Engine
-from processors.clickhouse.rows import CALLS, OUTCOMES
+from processors.clickhouse.rows import CALLS, DEAD_LETTERS, OUTCOMES
 from processors.kpi.rollups import RollupDefinition
 from schemas.config.kpis.kpi import read_kpis
 from schemas.config.tenants import TenantDays
@@ -34,7 +35,7 @@ from streams.adapters.clickhouse.history import read_baselines
 from streams.adapters.clickhouse.judged_calls import CallPlace, ClickHouseJudgedCalls
 from streams.adapters.clickhouse.migrate import migrate
 from streams.adapters.clickhouse.rollups import ClickHouseRollups
-from streams.adapters.clickhouse.status import calls_per_minute, count_unaccounted, outcome_counts
+from streams.adapters.clickhouse.status import calls_per_minute, count_unaccounted, dead_letter_counts, outcome_counts
 from streams.adapters.clickhouse.topic_counts import ClickHouseTopicCounts
 from streams.stages.rollup import Durations
 
@@ -43,6 +44,7 @@ DAYS_BEFORE = 27
 AT_ONCE = 500_000
 GENERATED = 1_000_000
 OUTCOMES_AT_ONCE = 50_000
+BY_TIME = "timed_outcome_versions"
 
 
 def narrow_sql(day: datetime, calls: int, numbered_from: int) -> str:
@@ -120,11 +122,10 @@ def fill(client: Client, day: datetime, calls: int, before_calls: int) -> None:
         )
 
 
-def fill_outcomes(client: Client, day: datetime, calls: int) -> None:
-    """Those of a year until eight in the evening, as they come: pending, then ended, with ids that say nothing of the
-    time. Of ten thousand calls one was refused; of the last ten minutes and of fifty others none has ended."""
-    if rows_of(client, OUTCOMES):
-        return
+def fill_outcomes(client: Client, day: datetime, calls: int, first: int, last: int) -> None:
+    """Of those of a year until eight in the evening the ones with these numbers, as they come: pending, then ended,
+    with ids that say nothing of the time. Of ten thousand calls one was refused, and has a dead letter; of the last ten
+    minutes and of fifty others none has ended. What is there of them is kept."""
     end_ms = int((day + timedelta(hours=20)).timestamp() * 1000)
     step_ms = 365 * 86_400_000 // calls
     call = f"""
@@ -132,20 +133,33 @@ def fill_outcomes(client: Client, day: datetime, calls: int) -> None:
         lower(hex(cityHash64(n))) AS call_id,
         fromUnixTimestamp64Milli(toInt64({end_ms} - ({calls} - n) * {step_ms}), 'UTC') AS ended_at
     """
+    newest = f"fromUnixTimestamp64Milli(toInt64({end_ms} - ({calls} - {last - 1}) * {step_ms}), 'UTC')"
+    if client.command(f"SELECT count() FROM {OUTCOMES} WHERE ended_at = {newest}"):  # noqa: S608 - numbers of ours
+        return
     is_open = f"n % intDiv({calls}, 50) = 0 OR ended_at > fromUnixTimestamp64Milli({end_ms} - 600000, 'UTC')"
     columns = f"INSERT INTO {OUTCOMES} (tenant_id, call_id, outcome, reason, ended_at, since, version)"
-    for first in range(0, calls + OUTCOMES_AT_ONCE, OUTCOMES_AT_ONCE):
-        numbers = f"SELECT number + {first} AS n FROM numbers({max(0, min(OUTCOMES_AT_ONCE, calls - first))})"  # noqa: S608
+    began_s = time.monotonic()
+    for begin in range(first, last + OUTCOMES_AT_ONCE, OUTCOMES_AT_ONCE):
+        numbers = f"SELECT number + {begin} AS n FROM numbers({max(0, min(OUTCOMES_AT_ONCE, last - begin))})"  # noqa: S608
         pending = f"""{columns} SELECT tenant_id, call_id, 'pending', '', ended_at, ended_at + INTERVAL 20 SECOND, 0
             FROM (SELECT n, {call} FROM ({numbers}))"""  # noqa: S608 - numbers of ours
         # Those before: what is pending and what became of it come in different batches.
-        numbers = f"SELECT number + {first - OUTCOMES_AT_ONCE} AS n FROM numbers({OUTCOMES_AT_ONCE if first else 0})"  # noqa: S608
+        former = (
+            f"SELECT number + {begin - OUTCOMES_AT_ONCE} AS n FROM numbers({OUTCOMES_AT_ONCE if begin > first else 0})"  # noqa: S608
+        )
         ended = f"""{columns} SELECT tenant_id, call_id, if(n % 10000 = 1, 'refused', 'analyzed'), 'heard',
                 if(n % 10000 = 1, NULL, ended_at), ended_at + INTERVAL 70 SECOND,
                 if(n % 10000 = 1, 1, 10000000000000 + toUnixTimestamp64Milli(ended_at))
-            FROM (SELECT n, {call} FROM ({numbers})) WHERE n < {calls} AND NOT ({is_open})"""  # noqa: S608 - numbers of ours
+            FROM (SELECT n, {call} FROM ({former})) WHERE n < {last} AND NOT ({is_open})"""  # noqa: S608 - numbers of ours
         for statement in (pending, ended):
             client.command(statement, settings=FILL_SETTINGS)
+    client.command(
+        f"INSERT INTO {DEAD_LETTERS} (dead_letter_id, step, source_topic, exception_class, tenant_id, call_id, "  # noqa: S608
+        "value_bytes, failed_at, version) SELECT lower(hex(SHA256(call_id))), 'listen', 'calls.ended.v1', "
+        "'InvalidMessageError', tenant_id, call_id, 100, since, toUnixTimestamp64Milli(since) "
+        f"FROM {OUTCOMES} WHERE outcome = 'refused'"
+    )
+    print(f"outcomes {first:,} to {last:,}: {(last - first) / (time.monotonic() - began_s):,.0f} calls/s", flush=True)
 
 
 def _run(client: Client, what: str, calls: int, statement: str) -> None:
@@ -208,14 +222,47 @@ class Measuring:
         return middle
 
 
-def measure_status(client: Client) -> None:
-    """What `status` and `observe` ask, when the newest outcome has come."""
+BEFORE_COUNTS = "SELECT outcome, count() FROM outcomes GROUP BY outcome"
+BEFORE_UNACCOUNTED = (
+    "SELECT count(), minOrNull(since) FROM unaccounted WHERE since < fromUnixTimestamp64Milli({before:Int64})"
+)
+BEFORE_DECIDED = (
+    "SELECT count() FROM outcomes WHERE outcome NOT IN ('pending', 'refused', 'not_received') "
+    "AND since > fromUnixTimestamp64Milli({after:Int64}) AND since <= fromUnixTimestamp64Milli({now:Int64})"
+)
+
+BEFORE_LETTERS = (
+    "SELECT step, exception_class, count() AS letters FROM dead_letters WHERE state = 'open' "
+    "GROUP BY step, exception_class ORDER BY letters DESC, step, exception_class"
+)
+
+
+def measure_status(client: Client, days: int = 8) -> None:
+    """What `status` and `observe` ask, when the newest outcome has come, and what they asked before 0.7.0."""
     moment: datetime = client.query(f"SELECT max(since) FROM {OUTCOMES}").result_rows[0][0]  # noqa: S608
+    since, now_ms = moment - timedelta(days=days), int(moment.timestamp() * 1000)
+    ms = {"now": now_ms, "before": now_ms - 900_000, "after": now_ms - 300_000}
     timed = Measuring(client)
-    print(f"{rows_of(client, OUTCOMES):,} outcomes\n\n| what | median, s | longest, s | rows read |\n|---|---|---|---|")
-    timed("status: outcomes of all time", lambda: outcome_counts(client))
-    timed("status, observe: without outcome", lambda: count_unaccounted(client, older_than_s=900, now=moment))
+    print(f"{rows_of(client, OUTCOMES):,} rows of outcomes, in {parts_of(client, OUTCOMES)} parts; ", end="")
+    print(f"{rows_of(client, BY_TIME):,} by time, in {parts_of(client, BY_TIME)}")
+    print("\n| what | median, s | longest, s | rows read |\n|---|---|---|---|")
+    timed("before: outcomes of all time", lambda: client.query(BEFORE_COUNTS).result_rows)
+    timed(f"status: outcomes of {days} days", lambda: outcome_counts(client, since=since))
+    timed("before: without outcome", lambda: client.query(BEFORE_UNACCOUNTED, parameters=ms).result_rows)
+    timed(
+        f"status, observe: without outcome, of {days} days",
+        lambda: count_unaccounted(client, older_than_s=900, since=since, now=moment),
+    )
+    timed("before: calls a minute", lambda: client.query(BEFORE_DECIDED, parameters=ms).result_rows)
     timed("status: calls a minute", lambda: calls_per_minute(client, now=moment, minutes=5))
+    timed("before: open dead letters", lambda: client.query(BEFORE_LETTERS).result_rows)
+    timed(f"status: open dead letters of {days} days", lambda: dead_letter_counts(client, since=since))
+
+
+def parts_of(client: Client, table: str) -> int:
+    """Those that are in use."""
+    query = "SELECT count() FROM system.parts WHERE active AND database = currentDatabase() AND table = {table:String}"
+    return int(client.query(query, parameters={"table": table}).result_rows[0][0])
 
 
 def rows_of(client: Client, table: str) -> int:
@@ -303,7 +350,9 @@ def main() -> None:
     parser.add_argument("--data-dir", type=Path, required=True)
     parser.add_argument("--fill-only", action="store_true")
     parser.add_argument("--as-it-is", action="store_true", help="measure what is there, and fill nothing")
-    parser.add_argument("--outcomes", type=int, default=0, help="fill outcomes of so many calls, and measure status")
+    parser.add_argument(
+        "--outcomes", type=int, default=0, help="fill outcomes of so many calls of a year, and measure status"
+    )
     parser.add_argument("--peak-s", type=int, default=60)
     arguments = parser.parse_args()
     arguments.data_dir.mkdir(parents=True, exist_ok=True)
@@ -314,8 +363,11 @@ def main() -> None:
         client = connect(engine.url, timeout_s=3_600)
         day = datetime(2026, 11, 30, tzinfo=UTC)
         if arguments.outcomes:
+            calls = arguments.outcomes
             if not arguments.as_it_is:
-                fill_outcomes(client, day, arguments.outcomes)
+                fill_outcomes(client, day, calls, calls - calls // 10, calls)
+                measure_status(client)
+                fill_outcomes(client, day, calls, 0, calls - calls // 10)
             measure_status(client)
             return
         if not arguments.as_it_is:

@@ -139,7 +139,7 @@ _GROUPS: Mapping[str, tuple[str, ...]] = {
     "received keys": ("received_keys_file", "received_keys", "transit_received_key"),
     "subscribers": ("console_url",),
     "what runs": ("subscriptions_file", "second_reader_url"),
-    "observing": ("observe_every_s", "processing_objective_s"),
+    "observing": ("observe_every_s", "processing_objective_s", "status_days"),
     "hearing": (
         *("speech_engine", "crosstalk_gate_db", "emotion", "emotion_heads"),
         *("emotion_sound_checkpoint", "emotion_text_checkpoint", "emotion_device"),
@@ -875,6 +875,12 @@ class Settings(SettingsPart):
     )
     processing_objective_s: int = Field(
         default=900, ge=1, description="a call without outcome for longer than this counts as unaccounted"
+    )
+    status_days: int = Field(
+        default=8,
+        ge=1,
+        description="status, observe: outcomes, calls without one and dead letters are counted of so many last days. "
+        "What is older and still without outcome is found by callstream check data",
     )
 
     customer_key_secret: SecretStr = Field(

@@ -140,6 +140,8 @@ OF_A_PERSON: tuple[PurgedTable, ...] = tuple(
 WITHOUT_A_CALL = frozenset(
     {
         "outcome_versions",  # the first outcome stays; a call that had none gets `purged`
+        "timed_outcome_versions",  # ids and times
+        "timed_outcome_writer",
         "missing_recording_versions",  # ids and times
         "alert_delivery_versions",  # what became of messages; ids of alerts
         "access_log_versions",  # who looked: it must stay

@@ -273,6 +273,7 @@ COLUMNS_THAT_GO: Mapping[str, frozenset[str]] = {
     "exchange_call_versions": frozenset({"customer_key"}),
     "rating_versions": frozenset({"customer_tags"}),
     "outcome_versions": frozenset(),
+    "timed_outcome_versions": frozenset(),
     "missing_recording_versions": frozenset(),
     "access_log_versions": frozenset(),
     "purge_versions": frozenset(),

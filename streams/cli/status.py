@@ -13,10 +13,14 @@ def status(
     outcomes: bool = typer.Option(
         True,
         "--outcomes/--no-outcomes",
-        help="Count how all calls ended that there ever were, which reads every outcome that was ever stored.",
+        help="Count how the calls of the last status_days days ended; probes do without.",
     ),
 ) -> None:
     """Show lag, workers, outcomes and dead letters of the pipeline, and whether Kafka takes records.
+
+    Calls are those whose event or outcome came in the last status_days days (8 unless set), dead letters those of the
+    same days. What is older and still without outcome is found by `callstream check data`, and older letters by
+    `callstream dead-letters list`.
 
     Ends with 1 if calls have been without an outcome for longer than the setting processing_objective_s, if Kafka takes
     no record, if the register does not answer or its events have waited for Kafka as long, if the disk of the data

@@ -4,6 +4,7 @@ import tempfile
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from clickhouse_connect.driver.client import Client
@@ -149,7 +150,7 @@ def _follow(
                     raise DemoTimeoutError(f"{len(call_ids) - stored} calls have no outcome after {LONGEST_RUN_S} s")
                 for raw in consumer.poll(100, 0.5):
                     seen.take(raw.topic, topics[raw.topic].decode(raw.value))
-                counts = outcome_counts(client)
+                counts = outcome_counts(client, since=datetime.now(UTC) - timedelta(days=1))
                 stored = sum(calls for outcome, calls in counts.items() if outcome != "pending")
                 elapsed_s = time.monotonic() - began_s
                 factor = (

@@ -221,8 +221,9 @@ _SAME_VERSION = f"""
 _UNACCOUNTED = f"""
     SELECT tenant_id, '' AS subject, countIf(outcome = 'pending' AND since < {_DONE}) AS count, count() AS total,
         anyIf(call_id, outcome = 'pending' AND since < {_DONE}) AS example
-    FROM outcomes WHERE {_TENANT} AND since >= {_SINCE}
+    FROM outcomes WHERE {_TENANT} AND (since >= {_SINCE} OR outcome = 'pending')
     GROUP BY tenant_id HAVING count > 0"""  # noqa: S608 - a text without parts of others
+"""Of any age: `status` and `observe` look at the last days alone."""
 
 _CONTRADICTING_OUTCOMES = f"""
     SELECT tenant_id, '' AS subject, countIf(wrong) AS count, count() AS total, anyIf(call_id, wrong) AS example
@@ -274,8 +275,9 @@ _REPAIR = "repair it: callstream check data --repair CHECK"
 DATA_CHECKS: tuple[DataCheck, ...] = (
     DataCheck(
         "unaccounted",
-        "calls whose event came longer ago than processing_objective_s and that have no outcome yet",
-        "see the lag in callstream status and the logs of listen and judge; they are not lost",
+        "calls whose event came longer ago than processing_objective_s, however long, and that have no outcome yet",
+        "see the lag in callstream status and the logs of listen and judge; they are not lost. Where Kafka keeps the "
+        "event no more, publish the recording again",
         _UNACCOUNTED,
     ),
     DataCheck(

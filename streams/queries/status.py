@@ -5,7 +5,7 @@ data folder.
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import asdict, dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -102,7 +102,8 @@ class LocalWorkers:
 class PipelineStatus:
     """One look at the pipeline. `unaccounted` are calls without outcome for longer than the objective.
 
-    What only ClickHouse knows is None where it does not answer; `outcomes` also where nobody asked for them.
+    Calls and dead letters are those of the last `days`. What only ClickHouse knows is None where it does not answer;
+    `outcomes` also where nobody asked for them.
     """
 
     lags: Sequence[StageLag]
@@ -111,6 +112,7 @@ class PipelineStatus:
     oldest_unaccounted: datetime | None
     dead_letters: Sequence[DeadLetterCount] | None
     calls_per_minute: float | None
+    days: int
     local: LocalWorkers
     problems: Sequence[str] = ()
     """Sentences about what keeps the pipeline from going on: Kafka takes no record, the register does not answer, a
@@ -146,14 +148,14 @@ class PipelineStatus:
         since = f", the oldest since {self.oldest_unaccounted:%Y-%m-%d %H:%M:%S} UTC" if self.unaccounted else ""
         return (
             f"{self.calls_per_minute:.1f} calls a minute over {RATE_OVER_MINUTES} minutes; "
-            f"{self.unaccounted} without outcome for too long{since}"
+            f"of the last {_days(self.days)} {self.unaccounted} without outcome for too long{since}"
         )
 
 
 def pipeline_status(settings: Settings, clock: Clock, *, with_outcomes: bool = True) -> PipelineStatus:
     """Writes a record to a topic that nobody reads: a broker may answer, and take nothing.
 
-    Outcomes are counted of all calls that there ever were: whoever asks often leaves them out.
+    Outcomes are counted of all calls of the last `status_days`, which may be many: whoever asks often leaves them out.
 
     Raises `RetryableError` when Kafka does not answer, and `ClickHouseAccessError`.
     """
@@ -184,12 +186,13 @@ def _counts(settings: Settings, now: datetime, with_outcomes: bool) -> _Counts:
     url = settings.clickhouse_url.get_secret_value()
     connect(url, timeout_s=CLICKHOUSE_WITHIN_S).close()
     with closing(connect(url)) as client:
-        waiting = count_unaccounted(client, older_than_s=settings.processing_objective_s, now=now)
+        since = now - timedelta(days=settings.status_days)
+        waiting = count_unaccounted(client, older_than_s=settings.processing_objective_s, since=since, now=now)
         return _Counts(
-            outcomes=outcome_counts(client) if with_outcomes else None,
+            outcomes=outcome_counts(client, since=since) if with_outcomes else None,
             unaccounted=waiting.calls,
             oldest_unaccounted=waiting.oldest_since,
-            dead_letters=dead_letter_counts(client),
+            dead_letters=dead_letter_counts(client, since=since),
             calls_per_minute=calls_per_minute(client, now=now, minutes=RATE_OVER_MINUTES),
         )
 
@@ -203,6 +206,7 @@ def _look(settings: Settings, clock: Clock, counts: _Counts, away: str, problems
         oldest_unaccounted=counts.oldest_unaccounted,
         dead_letters=counts.dead_letters,
         calls_per_minute=counts.calls_per_minute,
+        days=settings.status_days,
         local=LocalWorkers.of(settings.data_dir),
         problems=(*_refused_canary(settings), *of_register, *problems),
         outbox=outbox,
@@ -299,15 +303,20 @@ def status_tables(status: PipelineStatus) -> Iterator[Table]:
         yield pauses
     yield from _local_tables(status.local)
     if status.outcomes is not None:
-        outcomes = Table("outcome", "calls", title="outcomes")
+        outcomes = Table("outcome", "calls", title=f"outcomes of the last {_days(status.days)}")
         for outcome, calls in status.outcomes.items():
             outcomes.add_row(outcome, str(calls))
         yield outcomes
     if status.dead_letters:
-        letters = Table("step", "error", "messages", title="open dead letters")
+        letters = Table("step", "error", "messages", title=f"open dead letters of the last {_days(status.days)}")
         for count in status.dead_letters:
             letters.add_row(count.step, count.exception_class, str(count.letters))
         yield letters
+
+
+def _days(days: int) -> str:
+    """`day`, or `8 days`."""
+    return "day" if days == 1 else f"{days} days"
 
 
 def _in_seconds(waits_s: float | None) -> str:

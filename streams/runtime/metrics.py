@@ -235,7 +235,7 @@ METRICS: tuple[Metric, ...] = (
         "callstream_unaccounted_calls",
         "gauge",
         (),
-        "calls without outcome for longer than processing_objective_s",
+        "calls without outcome for longer than processing_objective_s, of the last status_days",
         "calls",
         _OBSERVE,
     ),

@@ -8,7 +8,7 @@ is not exported any more.
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from schemas.config.subscription import subscriber_names
 from schemas.errors import OperatorError, RetryableError
@@ -112,7 +112,12 @@ def of_clickhouse(settings: Settings, now: datetime) -> Measured:
     """Raises `RetryableError` and `ClickHouseAccessError`."""
     client = connect(settings.clickhouse_url.get_secret_value())
     try:
-        waiting = count_unaccounted(client, older_than_s=settings.processing_objective_s, now=now)
+        waiting = count_unaccounted(
+            client,
+            older_than_s=settings.processing_objective_s,
+            since=now - timedelta(days=settings.status_days),
+            now=now,
+        )
     finally:
         client.close()
     return {

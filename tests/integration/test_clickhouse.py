@@ -114,7 +114,10 @@ from tests.support.stored_calls import as_before_migration_16
 pytestmark = pytest.mark.embedded
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
-WRITTEN_BY_CLICKHOUSE = ("search_text_versions", "search_text_writer")
+WRITTEN_BY_CLICKHOUSE = (
+    *("search_text_versions", "search_text_writer"),
+    *("timed_outcome_versions", "timed_outcome_writer"),
+)
 STORAGE = (
     *(CALLS, TRANSCRIPTS, OUTCOMES, DEAD_LETTERS, ALERTS, ALERT_DELIVERIES, RULE_PACKS, RATINGS, VERDICTS, ACCESS_LOG),
     *(EXCHANGE_CALLS, MISSING_RECORDINGS, CUSTODY_EVENTS, FACTS),
@@ -1090,7 +1093,14 @@ def test_the_state_of_a_letter_is_what_became_of_its_message(store: Store) -> No
         "refused after it was judged": "open",
         "of what is no call": "open",
     }
-    assert dead_letter_counts(store.client)[0].letters == 2
+    in_view = store.rows(
+        "SELECT step, exception_class, count() FROM dead_letters WHERE state = 'open' AND failed_at >= '2026-01-01' "
+        "GROUP BY step, exception_class ORDER BY count() DESC, step, exception_class"
+    )
+    counted = dead_letter_counts(store.client, since=datetime(2026, 1, 1, tzinfo=UTC))
+    assert counted == [DeadLetterCount(*row) for row in in_view]
+    assert counted[0].letters == 2
+    assert dead_letter_counts(store.client, since=datetime(2027, 1, 1, tzinfo=UTC)) == []
 
 
 def test_the_numbers_of_status(store: Store) -> None:
@@ -1099,11 +1109,16 @@ def test_the_numbers_of_status(store: Store) -> None:
         store.sink.write(rows_for_call_ended(an_event(number), an_event(number).ended_at))
     store.sink.write(rows_for_analysis(an_analysis(an_event(1), version=1, findings=1, after_s=58 * 60)))
     store.sink.write(rows_for_dead_letter(a_letter(7)))
-    assert outcome_counts(store.client) == {"analyzed": 1, "pending": 3, "refused": 1}
+    since = now - timedelta(days=8)
+    assert outcome_counts(store.client, since=since) == {"analyzed": 1, "pending": 3, "refused": 1}
     oldest = an_event(2).ended_at
-    assert count_unaccounted(store.client, older_than_s=900, now=now) == Unaccounted(calls=2, oldest_since=oldest)
-    assert count_unaccounted(store.client, older_than_s=86_400, now=now) == Unaccounted(calls=0, oldest_since=None)
-    assert dead_letter_counts(store.client) == [DeadLetterCount("listen", "InvalidMessageError", 1)]
+    assert count_unaccounted(store.client, older_than_s=900, since=since, now=now) == Unaccounted(
+        calls=2, oldest_since=oldest
+    )
+    assert count_unaccounted(store.client, older_than_s=86_400, since=since, now=now) == Unaccounted(
+        calls=0, oldest_since=None
+    )
+    assert dead_letter_counts(store.client, since=since) == [DeadLetterCount("listen", "InvalidMessageError", 1)]
     assert calls_per_minute(store.client, now=now, minutes=5) == pytest.approx(1 / 5)
 
 
@@ -1236,7 +1251,7 @@ def test_a_sink_goes_on_with_the_same_client_after_the_engine_was_killed(tmp_pat
         engine.start()
         sink.write(rows_for_call_ended(an_event(1), T0))
         sink.write(rows_for_call_ended(an_event(2), T0))
-        assert outcome_counts(client) == {"pending": 2}
+        assert outcome_counts(client, since=T0) == {"pending": 2}
         client.close()
 
 

@@ -170,6 +170,12 @@ IN_ORDER = {"risk_level": "low", "score": 90.0, "retention_class": "general"}
             id="an event waits for longer than the objective",
         ),
         pytest.param(
+            "unaccounted",
+            lambda data: data.sink.write(rows_for_call_ended(a_call(9), NOW - timedelta(days=400))),
+            ("", 1, 4, "c-9"),
+            id="an event waits for so long that status does not look there any more",
+        ),
+        pytest.param(
             "transcript_without_call",
             lambda data: data.sink.write(rows_for_transcript(a_transcript(a_call(9)))),
             ("", 1, 4, "c-9"),

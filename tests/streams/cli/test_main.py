@@ -200,7 +200,7 @@ class TestWhatDoesNotAnswer:
         self, terminal: Terminal, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         problem = "Kafka answers, and takes no records: nothing was taken"
-        found = PipelineStatus([], {}, 0, None, [], 0.0, LocalWorkers([], [], {}), (problem,))
+        found = PipelineStatus([], {}, 0, None, [], 0.0, 8, LocalWorkers([], [], {}), (problem,))
         monkeypatch.setattr("streams.queries.status.pipeline_status", lambda *_, **__: found)
         for arguments in (("status",), ("status", "--json")):
             ended = terminal.run(*arguments)
@@ -212,7 +212,7 @@ class TestWhatDoesNotAnswer:
     ) -> None:
         lag = StageLag("store", "calls.ended.v1", 61, 386.0)
         found = PipelineStatus(
-            [lag], None, None, None, None, None, LocalWorkers([], [], {}), clickhouse_away="it hangs"
+            [lag], None, None, None, None, None, 8, LocalWorkers([], [], {}), clickhouse_away="it hangs"
         )
         monkeypatch.setattr("streams.queries.status.pipeline_status", lambda *_, **__: found)
         for arguments in (("status",), ("status", "--json")):

@@ -39,7 +39,7 @@ def status_of(
 ) -> PipelineStatus:
     local = LocalWorkers(workers, children, {"listen": 7})
     lags = [StageLag("listen", "calls.ended.v1", 3, 754.2), StageLag("judge", "calls.transcribed.v1", 0, None)]
-    return PipelineStatus(lags, {"analyzed": 2}, unaccounted, None, [], 1.5, local)
+    return PipelineStatus(lags, {"analyzed": 2}, unaccounted, None, [], 1.5, 8, local)
 
 
 def printed(status: PipelineStatus) -> str:

@@ -30,7 +30,7 @@ def tables_with(name: str) -> Iterator[Table]:
     local = LocalWorkers(
         [WorkerCondition(name, 1, "works", 2, 3, (name,))], [ChildCondition(name, "ended", 1, 1, name)], {}
     )
-    yield from status_tables(PipelineStatus([StageLag(name, name, 1, 2)], {name: 1}, 0, None, letters, 1.0, local))
+    yield from status_tables(PipelineStatus([StageLag(name, name, 1, 2)], {name: 1}, 0, None, letters, 1.0, 8, local))
     yield results_table([CheckResult(DATA_CHECKS[0], name, name, 1, 2, name)])
     yield surges_table([SurgeAssessment(TopicWindow(name, name, name, NOW, 3, ()), "usual")], NOW)
 
