@@ -15,6 +15,7 @@ from processors.detectors.base.rule_detector import LANGUAGE_NOT_SUPPORTED, NOT_
 from processors.judging.call_context import CallContext
 from processors.reading.call_reader import KINDS, VIOLATION, WEIGHTS, CallReader, CallReading, UtteranceReading
 from processors.reading.features import Said
+from processors.reading.heads import OtherReleaseError
 from processors.reading.identity import ASKS, DISCLOSES, asked_before_disclosing
 from processors.text.languages import CHINESE_LANGUAGES
 from processors.text.passages import Passage
@@ -188,8 +189,16 @@ def _suspicion(context: CallContext, reader: CallReader, passage: Passage, readi
 
 @cache
 def _reader(folder: Path) -> CallReader:
-    """Read once a process: judges are made anew with every version of the rules."""
-    return CallReader.load(folder)
+    """Read once a process: judges are made anew with every version of the rules. After an upgrade that reads text in
+    another way, those that are shipped read in the place of a house's own until these are trained again. Raises
+    `ReadingWeightsError`."""
+    try:
+        return CallReader.load(folder)
+    except OtherReleaseError as problem:
+        if folder == WEIGHTS:
+            raise
+        log.warning("%s; until then the shipped heads read (docs/learning.md)", problem)
+        return CallReader.load(WEIGHTS)
 
 
 def weights_of(settings: ReadingSettings, tenants: Tenants, tenant: str | None) -> Path:

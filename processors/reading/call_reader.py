@@ -138,7 +138,7 @@ class CallReader:
         def weight_of(buckets: NDArray[np.int64]) -> NDArray[np.float32]:
             return self.agent.weight_of(head, buckets) * self.agent.idf[buckets]
 
-        return heaviest_stretch(weigh_letters([letters], OWN.lengths, 0, weight_of)[0])
+        return heaviest_stretch(weigh_letters([letters], OWN.lengths, 0, weight_of, OWN.gaps)[0])
 
     @cached_property
     def version(self) -> str:

@@ -20,13 +20,14 @@ class Said(NamedTuple):
 
 @dataclass(frozen=True)
 class Block:
-    """One group of n-grams: which lengths, and how much the group weighs beside the others."""
+    """One group of n-grams: which lengths, how much the group weighs beside the others, and which pairs with a gap."""
 
     lengths: tuple[int, ...]
     weight: float
+    gaps: tuple[int, ...] = ()
 
 
-OWN, BEFORE, AFTER = Block((1, 2, 3, 4), 1.0), Block((1, 2, 3), 0.4), Block((1, 2, 3), 0.4)
+OWN, BEFORE, AFTER = Block((1, 2, 3, 4), 1.0, gaps=(1, 2)), Block((1, 2, 3), 0.4), Block((1, 2, 3), 0.4)
 UTTERANCE_BLOCKS = (OWN, BEFORE, AFTER)
 """What is said, what the other side said last before it, and what it says next."""
 
@@ -39,7 +40,7 @@ CUSTOMER_SAYS, AGENT_SAYS, OPENING = Block((1, 2), 1.0), Block((1, 2), 0.6), Blo
 """Of what tells the topic: all that the customer says, all that the agent says, how the call opens, whoever says it.
 They share their columns: a word means the same topic in each."""
 
-TOPIC_BUCKETS = 1 << 15
+TOPIC_BUCKETS = 1 << 17
 """So many columns have the rows of topics, fewer than the others: there are two hundred heads."""
 
 
@@ -100,7 +101,7 @@ def _in_one(utterances: Sequence[Said]) -> str:
 def _rows(blocks: Sequence[Block], texts: Sequence[Sequence[str]], idf: NDArray[np.float32] | None) -> SparseRows:
     parts = []
     for salt, (block, block_texts) in enumerate(zip(blocks, texts, strict=True)):
-        grams = grams_of(block_texts, block.lengths, salt)
+        grams = grams_of(block_texts, block.lengths, salt, block.gaps)
         parts.append(_weighted(grams, block.weight, len(block_texts), idf))
     return _stack(parts, len(texts[0]))
 

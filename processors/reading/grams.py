@@ -6,10 +6,10 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-RECIPE = 1
+RECIPE = 2
 """Rises when the same texts would give other grams than before."""
 
-BUCKET_BITS = 17
+BUCKET_BITS = 19
 BUCKETS = 1 << BUCKET_BITS
 
 _FACTOR = np.uint64(0x9E3779B97F4A7C15)
@@ -28,13 +28,14 @@ class Grams(NamedTuple):
     counts: NDArray[np.int64]
 
 
-def grams_of(texts: Sequence[str], lengths: Sequence[int], salt: int) -> Grams:
-    """The n-grams of these lengths; no gram reaches from one text into the next.
+def grams_of(texts: Sequence[str], lengths: Sequence[int], salt: int, gaps: Sequence[int] = ()) -> Grams:
+    """The n-grams of these lengths, and for each gap the pairs of letters with so many others between them (skip-grams,
+    Guthrie et al. 2006); none reaches from one text into the next.
 
     `salt` tells apart grams of the same letters that mean different things: said, or heard before.
     """
     codes, owners = _joined(texts)
-    hits = [_hashed(codes, owners, length, salt)[1] for length in lengths]
+    hits = [_hashed(codes, owners, shape, salt)[1] for shape in _shapes(lengths, gaps)]
     places = np.unique(np.concatenate(hits) if hits else np.empty(0, np.int64), return_counts=True)
     return Grams(places[0] >> BUCKET_BITS, places[0] & (BUCKETS - 1), places[1])
 
@@ -44,15 +45,16 @@ def weigh_letters(
     lengths: Sequence[int],
     salt: int,
     weight_of: Callable[[NDArray[np.int64]], NDArray[np.float32]],
+    gaps: Sequence[int] = (),
 ) -> list[NDArray[np.float32]]:
     """How much each letter of each text speaks for a head: each gram shares its weight out among its letters."""
     codes, owners = _joined(texts)
     shares = np.zeros(len(codes), dtype=np.float32)
-    for length in lengths:
-        within, hashed = _hashed(codes, owners, length, salt)
+    for shape in _shapes(lengths, gaps):
+        within, hashed = _hashed(codes, owners, shape, salt)
         share = np.zeros(len(within), dtype=np.float32)
-        share[within] = weight_of(hashed & (BUCKETS - 1)) / length
-        for place in range(length):
+        share[within] = weight_of(hashed & (BUCKETS - 1)) / len(shape)
+        for place in shape:
             shares[place : place + len(share)] += share
     ends = np.cumsum([len(text) + 2 for text in texts])
     return [shares[end - len(text) - 1 : end - 1] for text, end in zip(texts, ends.tolist(), strict=True)]
@@ -67,17 +69,24 @@ def _joined(texts: Sequence[str]) -> tuple[NDArray[np.uint64], NDArray[np.int64]
     return codes, owners.astype(np.int64)
 
 
+def _shapes(lengths: Sequence[int], gaps: Sequence[int]) -> list[tuple[int, ...]]:
+    """Which letters each kind of gram takes, counted from its first."""
+    return [*(tuple(range(length)) for length in lengths), *((0, gap + 1) for gap in gaps)]
+
+
 def _hashed(
-    codes: NDArray[np.uint64], owners: NDArray[np.int64], length: int, salt: int
+    codes: NDArray[np.uint64], owners: NDArray[np.int64], shape: tuple[int, ...], salt: int
 ) -> tuple[NDArray[np.bool_], NDArray[np.int64]]:
-    """Where a gram of that length lies within a text, and of each of those text and bucket, in one number."""
-    count = len(codes) - length + 1
+    """Where a gram of that shape lies within a text, and of each of those text and bucket, in one number."""
+    reach = shape[-1] + 1
+    count = len(codes) - reach + 1
     if count <= 0:
         return np.empty(0, np.bool_), np.empty(0, np.int64)
-    within = owners[:count] == owners[length - 1 :]
+    within = owners[:count] == owners[reach - 1 :]
     with np.errstate(over="ignore"):
-        hashed = np.full(count, salt * 31 + length, dtype=np.uint64)
-        for place in range(length):
+        kind = reach if reach == len(shape) else 16 + reach  # letters in a row, or with others between them
+        hashed = np.full(count, salt * 31 + kind, dtype=np.uint64)
+        for place in shape:
             hashed = (hashed + codes[place : place + count]) * _FACTOR
             hashed ^= hashed >> np.uint64(29)
         buckets = ((hashed * _MIX) >> _SHIFT).astype(np.int64)

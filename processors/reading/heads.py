@@ -24,6 +24,10 @@ class ReadingWeightsError(OperatorError):
     """A file of reading heads cannot be used; the text says which and what to do."""
 
 
+class OtherReleaseError(ReadingWeightsError):
+    """The heads of a file were made for a release that read text in another way: they must be trained again."""
+
+
 @dataclass(frozen=True)
 class LinearHeads:
     """Logistic models that share their columns; `weights` has the shape (heads, buckets), with a scale each: 8-bit, or
@@ -121,11 +125,11 @@ def load_heads(file: Path, names: Sequence[str] | None, columns: int) -> LinearH
         about = json.loads(str(found["about"]))
         width = {FORMAT: np.int8, FORMAT_16_BIT: np.int16}.get(about["format"])
         if width is None or about["recipe"] != RECIPE:
-            raise ReadingWeightsError(f"{file} was made for another version of callstream: train its heads again")
+            raise OtherReleaseError(f"{file} was made for another version of callstream: train its heads again")
         names = tuple(str(name) for name in about["names"]) if names is None else tuple(names)
         if tuple(about["names"]) != names or about["columns"] != columns:
             raise ReadingWeightsError(f"{file} has other heads than this version reads: train them again")
-        weights = np.zeros((len(names), columns), dtype=width)
+        weights = np.zeros((columns, len(names)), dtype=width).T  # in the order in which they are read: no copy of it
         weights[:, found["used"]] = found["weights"]
         vectors = {name: found[name].astype(np.float32) for name in (*_OF_EACH_HEAD, "idf")}
     except (ValueError, KeyError, TypeError, IndexError):

@@ -21,7 +21,7 @@ from processors.reading.features import (
     topic_rows,
 )
 from processors.reading.grams import RECIPE, weigh_letters
-from processors.reading.heads import LinearHeads, load_fact, load_heads, save_heads
+from processors.reading.heads import LinearHeads, load_fact, load_heads, log_odds_of, save_heads
 
 TOPICS_FILE = WEIGHTS / "topics.npz"
 
@@ -34,22 +34,27 @@ class Shown(NamedTuple):
     end: int
 
 
+NONE = ""
+"""The head that says that a call is about none of the topics."""
+
+
 @dataclass(frozen=True)
 class TopicHeads:
-    """A linear head for each topic, trained by ridge regression (Hoerl and Kennard 1970) and calibrated together.
-
-    Log-odds are what the head says, and `lead` times how much more that is than what the likeliest other topic of the
-    call is given, and `phrase` where a rule has found a phrase of the topic.
+    """A linear head for each topic and one for none of them, trained together: their softmax over what is possible in
+    a call is each topic's share (multinomial logistic regression). A call may be about several, so shares are
+    calibrated (Platt 1999): log-odds are `slope` times those of the share, and `offset`, and `phrase` where a rule has
+    found a phrase of the topic.
     """
 
     heads: LinearHeads
-    lead: float
+    slope: float
+    offset: float
     phrase: float
 
-    @property
+    @cached_property
     def names(self) -> tuple[str, ...]:
         """The topics that can be read."""
-        return self.heads.names
+        return tuple(name for name in self.heads.names if name != NONE)
 
     @property
     def threshold(self) -> float:
@@ -58,12 +63,15 @@ class TopicHeads:
 
     def read(self, said: Sequence[Said], possible: Collection[str], phrases_said: Collection[str]) -> dict[str, float]:
         """Topic → probability that the call is about it, of those that are possible and that can be read."""
-        numbers = [number for number, name in enumerate(self.names) if name in possible]
-        names = [self.names[number] for number in numbers]
-        log_odds = self.heads.log_odds(topic_rows([said], self.heads.idf))[:, numbers]
-        phrases = np.array([[name in phrases_said for name in names]])
-        odds = log_odds + self.lead * leads(log_odds) + self.phrase * phrases
-        return dict(zip(names, (1 / (1 + np.exp(-odds[0]))).tolist(), strict=True))
+        known = self.heads.names
+        numbers = [number for number, name in enumerate(known) if name in possible and name != NONE]
+        if not numbers:
+            return {}
+        scores = self.heads.log_odds(topic_rows([said], self.heads.idf))[:, [*numbers, known.index(NONE)]]
+        names = [known[number] for number in numbers]
+        phrases = np.array([name in phrases_said for name in names])
+        odds = self.slope * log_odds_of(shares(scores))[0, :-1] + self.offset + self.phrase * phrases
+        return dict(zip(names, (1 / (1 + np.exp(-odds))).tolist(), strict=True))
 
     def find_words(self, said: Sequence[Said], name: str) -> Shown | None:
         """The words that speak most for a topic; None where nothing with letters was said."""
@@ -97,12 +105,13 @@ class TopicHeads:
 
     def save(self, file: Path) -> None:
         """Write the weights."""
-        save_heads(self.heads, file, lead=self.lead, phrase=self.phrase)
+        save_heads(self.heads, file, slope=self.slope, offset=self.offset, phrase=self.phrase)
 
     @staticmethod
     def load(file: Path = TOPICS_FILE) -> "TopicHeads":
         """The reader of a file. Raises `ReadingWeightsError`."""
-        return TopicHeads(load_heads(file, None, TOPIC_BUCKETS), load_fact(file, "lead"), load_fact(file, "phrase"))
+        heads = load_heads(file, None, TOPIC_BUCKETS)
+        return TopicHeads(heads, *(load_fact(file, name) for name in ("slope", "offset", "phrase")))
 
     @cached_property
     def version(self) -> str:
@@ -110,10 +119,8 @@ class TopicHeads:
         return digest_of((RECIPE, self))
 
 
-def leads(scores: NDArray[np.float32]) -> NDArray[np.float32]:
-    """By how much each score of a row exceeds the highest of the others; shape (rows, two or more scores)."""
-    if scores.shape[1] < 2:
-        return np.zeros_like(scores)
-    second, first = np.partition(scores, -2, axis=1)[:, -2:].T
-    result: NDArray[np.float32] = scores - np.where(scores == first[:, None], second[:, None], first[:, None])
+def shares(scores: NDArray[np.float32]) -> NDArray[np.float32]:
+    """The softmax of each row."""
+    powers = np.exp(scores - scores.max(axis=1, keepdims=True))
+    result: NDArray[np.float32] = powers / powers.sum(axis=1, keepdims=True)
     return result

@@ -18,12 +18,6 @@ def test_all_that_there_are_can_be_read() -> None:
     assert len(load_openings()) > 4_000
 
 
-def test_a_part_that_no_head_learned_from_stands_apart() -> None:
-    learned, unseen = load_openings(), load_openings(OPENINGS.parent / "openings_unseen")
-    assert unseen
-    assert {one.part for one in learned}.isdisjoint(one.part for one in unseen)
-
-
 def test_an_opening_has_the_topic_above_it(tmp_path: Path) -> None:
     (first, second) = load_openings(
         write(tmp_path, "telecom.txt", "# 网速慢\n看剧老是转圈\n\n# 携号转网\n号不换能换家不\n")

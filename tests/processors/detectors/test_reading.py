@@ -14,6 +14,7 @@ from schemas.config.tenants import TenantEntry, TenantReading, Tenants
 from schemas.messages.transcript import Transcript
 from tests.processors.detectors.results import found, measured, not_measured
 from tests.processors.transcripts import NOW, heard, on_one_channel, said
+from tests.support.reading import as_of_an_earlier_release
 from tests.support.shipped_rules import shipped_judge, shipped_rules
 
 DETECTOR = detector(DetectorContext(shipped_rules()))
@@ -114,3 +115,16 @@ def test_a_tenant_has_heads_of_its_own(tmp_path: Path) -> None:
     own = TenantReading(weights=tmp_path)
     assert found(detector(of_tenant(own)), BAD) == []
     assert found(detector(of_tenant(own, "other")), BAD) == found(DETECTOR, BAD)
+
+
+def test_heads_of_an_earlier_release_are_replaced_by_those_that_are_shipped(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A judge that starts after an upgrade goes on with reading; what must be done is said."""
+    CallReader.load().save(tmp_path)
+    as_of_an_earlier_release(tmp_path / "agent.npz")
+    own = TenantReading(weights=tmp_path, suspect_from=0.1, model="0" * 16)
+    with caplog.at_level(logging.WARNING):
+        assert found(detector(of_tenant(own)), BAD) == found(DETECTOR, BAD)
+    assert f"{tmp_path / 'agent.npz'} was made for another version of callstream: train its heads again" in caplog.text
+    assert "suspect_from of tenant" in caplog.text

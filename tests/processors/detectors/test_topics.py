@@ -1,12 +1,21 @@
 """Topics come from reading where the reader knows them, and from phrases where it does not or may not read."""
 
+import logging
+import shutil
+from pathlib import Path
+
+import pytest
+
 from processors.detectors.base.contract import DetectorContext
 from processors.detectors.reading import ReadingSettings
 from processors.detectors.topics import TopicsDetector, detector
 from processors.judging.call_context import CallContext
+from processors.reading.call_reader import WEIGHTS
+from processors.reading.topic_heads import TOPICS_FILE
 from schemas.messages.call_analysis import TopicMention
 from schemas.messages.transcript import Transcript
 from tests.processors.transcripts import heard, said
+from tests.support.reading import as_of_an_earlier_release
 from tests.support.shipped_rules import shipped_rules
 
 READS = detector(DetectorContext(shipped_rules()))
@@ -43,3 +52,15 @@ def test_phrases_decide_alone_where_reading_is_switched_off() -> None:
 def test_phrases_decide_alone_where_speakers_are_not_told_apart() -> None:
     unknown = heard([("unknown", 0, 4_000, "我的快递一直没更新，到现在还没收到")], industry="ecommerce")
     assert {one.model for one in mentions(READS, unknown)} == {None}
+
+
+def test_topics_of_an_earlier_release_are_read_by_the_shipped_heads(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    for file in WEIGHTS.glob("*.npz"):
+        shutil.copy(file, tmp_path)
+    as_of_an_earlier_release(tmp_path / TOPICS_FILE.name)
+    with caplog.at_level(logging.WARNING):
+        own = detector(DetectorContext(shipped_rules(), (ReadingSettings(reading_weights=tmp_path),)))
+    assert mentions(own, SLOW) == mentions(READS, SLOW)
+    assert "topics.npz was made for another version of callstream" in caplog.text

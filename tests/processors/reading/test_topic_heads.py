@@ -8,7 +8,7 @@ import pytest
 
 from processors.reading.features import Said
 from processors.reading.heads import ReadingWeightsError
-from processors.reading.topic_heads import TOPICS_FILE, TopicHeads, leads
+from processors.reading.topic_heads import NONE, TOPICS_FILE, TopicHeads, shares
 
 READER = TopicHeads.load()
 SLOW = [
@@ -49,9 +49,16 @@ def test_a_call_in_which_nothing_is_said_shows_nothing(said: list[Said]) -> None
     assert all(0 <= probability <= 1 for probability in READER.read(said, POSSIBLE, ()).values())
 
 
-def test_a_lead_is_over_the_best_of_the_others() -> None:
-    assert leads(np.array([[3.0, 1.0, 2.5]], dtype=np.float32)).tolist() == [[0.5, -2.0, -0.5]]
-    assert leads(np.array([[3.0]], dtype=np.float32)).tolist() == [[0.0]]
+def test_shares_add_up_to_one_in_each_row() -> None:
+    found = shares(np.array([[3.0, 1.0, 1.0], [500.0, 500.0, -500.0]], dtype=np.float32))
+    assert found.sum(axis=1).tolist() == pytest.approx([1, 1])
+    assert found[1].tolist() == pytest.approx([0.5, 0.5, 0])
+    assert found[0, 0] / found[0, 1] == pytest.approx(np.exp(2), rel=1e-5)
+
+
+def test_that_a_call_is_about_nothing_is_no_topic() -> None:
+    assert NONE not in READER.names
+    assert READER.read(SLOW, {NONE}, ()) == {}
 
 
 def test_what_was_saved_reads_the_same(tmp_path: Path) -> None:
@@ -59,7 +66,7 @@ def test_what_was_saved_reads_the_same(tmp_path: Path) -> None:
     again = TopicHeads.load(tmp_path / "topics.npz")
     assert again.read(SLOW, POSSIBLE, {"网速慢"}) == READER.read(SLOW, POSSIBLE, {"网速慢"})
     assert again.version == READER.version
-    assert replace(READER, lead=READER.lead + 1).version != READER.version
+    assert replace(READER, slope=READER.slope + 1).version != READER.version
 
 
 def test_a_file_that_is_none_is_refused(tmp_path: Path) -> None:

@@ -81,7 +81,7 @@ def test_what_is_not_meant_is_not_found(lines: list[tuple[Role, str]], why: str)
 
 
 def test_a_higher_similarity_finds_less() -> None:
-    line: tuple[Role, str] = ("agent", "我们这个产品是稳赚不赔的东西呀，您尽管放心")
+    line: tuple[Role, str] = ("agent", "我们这个是稳赚不赔的呀，您放心")
     found = [
         len([one for one in judged(line, pack=PACK % more).findings if one.detector == "like"])
         for more in ("", ", min_similarity: 0.99")
