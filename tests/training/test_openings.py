@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from training.dialogues import DialogueError
-from training.openings import OPENINGS, load_openings
+from training.openings import load_openings
 
 
 def write(folder: Path, name: str, text: str) -> Path:
