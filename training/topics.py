@@ -50,8 +50,8 @@ STEP_KEPT = 0.8
 MAIN_WEIGHS = (0.6, 0.25, 0.15)
 """What each topic of a call counts, the main one first."""
 
-PRECISION = 0.72
-"""A topic that is wrong misleads more than one that is missing."""
+PRECISION, PRECISION_WITH_PHRASE = 0.7, 0.65
+"""A topic that is wrong misleads more than one that is missing; less so where its phrase can be seen in the call."""
 
 Marks = NDArray[np.bool_]
 
@@ -244,12 +244,13 @@ def held_out_shares(data: Data, processes: int) -> NDArray[np.float32]:
 
 @dataclass(frozen=True)
 class Calibration:
-    """Log-odds of a share to log-odds, and what a phrase adds; believed from `threshold` on."""
+    """Log-odds of a share to log-odds, and what a phrase adds; from which probabilities on a topic is believed."""
 
     slope: float
     phrase: float
     offset: float
     threshold: float = 1.0
+    threshold_with_phrase: float = 1.0
 
     def probability(self, data: Data, read: NDArray[np.float32]) -> NDArray[np.float64]:
         """Shape (calls, topics)."""
@@ -259,13 +260,18 @@ class Calibration:
 
 
 def calibrate(data: Data, read: NDArray[np.float32]) -> Calibration:
-    """By what was read of the parts that were left out; believed from where `PRECISION` was kept there."""
+    """By what was read of the parts that were left out; believed from where a precision was kept there."""
     seen = data.allowed
     inputs = np.stack([log_odds_of(read)[seen], data.phrases[seen]], axis=1)
     truth = data.topics[seen]
     model = LogisticRegression(C=1e6, max_iter=1_000).fit(inputs, truth)
     found = Calibration(*(float(value) for value in (*model.coef_[0], model.intercept_[0])))
-    return replace(found, threshold=threshold_at(truth, found.probability(data, read)[seen], PRECISION))
+    probability, said = found.probability(data, read)[seen], data.phrases[seen]
+    return replace(
+        found,
+        threshold=threshold_at(truth[~said], probability[~said], PRECISION),
+        threshold_with_phrase=threshold_at(truth[said], probability[said], PRECISION_WITH_PHRASE),
+    )
 
 
 def reader_of(
@@ -284,12 +290,15 @@ def reader_of(
         np.full(count, calibration.threshold, dtype=np.float32),
         data.idf,
     )
-    return TopicHeads(heads, calibration.slope, calibration.offset, calibration.phrase)
+    return TopicHeads(
+        heads, calibration.slope, calibration.offset, calibration.phrase, calibration.threshold_with_phrase
+    )
 
 
-def figures(data: Data, probabilities: NDArray[np.float64], threshold: float) -> Mapping[str, float]:
+def figures(data: Data, probabilities: NDArray[np.float64], calibration: Calibration) -> Mapping[str, float]:
     """Of calls: whether their main topic is found, precision and recall of all topics."""
-    believed = (probabilities >= threshold) & data.allowed
+    least = np.where(data.phrases, calibration.threshold_with_phrase, calibration.threshold)
+    believed = (probabilities >= least) & data.allowed
     truth = data.topics
     mains = [(row, data.names.index(one.topics[0])) for row, one in enumerate(data.calls) if one.topics]
     right = int((believed & truth).sum())
@@ -310,7 +319,7 @@ def train(
     data = gather(calls, [*others, *composed(others, calls, random.Random(20_261_201))])
     read = held_out_shares(data, processes)
     calibration = calibrate(data, read)
-    found = figures(data, calibration.probability(data, read), calibration.threshold)
+    found = figures(data, calibration.probability(data, read), calibration)
     weights, biases = fit(data, np.arange(data.matrix.shape[0]))
     return reader_of(data, weights, biases, calibration), found
 

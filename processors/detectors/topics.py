@@ -25,6 +25,11 @@ from schemas.messages.call_analysis import TopicMention
 
 log = logging.getLogger(__name__)
 
+FAR_LIKELIER = 4
+"""How many times as likely, by the odds, a topic must be to stand against a more specific one."""
+
+_CERTAIN = 1 - 1e-6
+
 TopicHit = tuple[Compiled[TopicRule], RuleHit]
 """A topic with the place that shows it first."""
 
@@ -123,7 +128,7 @@ def topics_by_reading(
     found: dict[str, TopicHit] = {}
     for topic in possible:
         probability = probabilities.get(topic.entry.name, 0.0)
-        if probability < reader.threshold:
+        if probability < reader.threshold_of(phrase_said=topic.entry.name in names_said):
             continue
         confidence = round(probability, 4)
         if topic.entry.id in by_phrase:
@@ -136,12 +141,25 @@ def topics_by_reading(
 
 
 def most_telling(found: Mapping[str, TopicHit]) -> list[TopicHit]:
-    """The topics without those that a more specific one covers, in the order in which they come up."""
-    outdone = {other for topic, _ in found.values() for other in topic.entry.instead_of}
+    """The topics without those that a more specific one covers, in the order in which they come up. A more specific
+    one that is far less likely than what it would take the place of is passed over itself.
+    """
+    outdone = set()
+    for topic_id, (topic, hit) in found.items():
+        for other in topic.entry.instead_of:
+            if other in found and _odds(found[other][1]) > FAR_LIKELIER * _odds(hit):
+                outdone.add(topic_id)
+            else:
+                outdone.add(other)
     return sorted(
         (one for topic_id, one in found.items() if topic_id not in outdone),
         key=lambda one: (order(one[1]), one[0].rule_id),
     )
+
+
+def _odds(hit: RuleHit) -> float:
+    confidence = min(hit.confidence, _CERTAIN)
+    return confidence / (1 - confidence)
 
 
 def mention(topic: Compiled[TopicRule], hit: RuleHit, model: str | None = None) -> TopicMention:

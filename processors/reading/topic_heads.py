@@ -34,6 +34,8 @@ class Shown(NamedTuple):
     end: int
 
 
+_FACTS = ("slope", "offset", "phrase", "threshold_with_phrase")
+
 NONE = ""
 """The head that says that a call is about none of the topics."""
 
@@ -50,6 +52,7 @@ class TopicHeads:
     slope: float
     offset: float
     phrase: float
+    threshold_with_phrase: float
 
     @cached_property
     def names(self) -> tuple[str, ...]:
@@ -58,8 +61,12 @@ class TopicHeads:
 
     @property
     def threshold(self) -> float:
-        """From which probability on a call is said to be about a topic."""
+        """From which probability on a call is said to be about a topic of which no phrase was said."""
         return float(self.heads.thresholds[0])
+
+    def threshold_of(self, *, phrase_said: bool) -> float:
+        """From which probability on a call is said to be about a topic: lower, where somebody said a phrase of it."""
+        return self.threshold_with_phrase if phrase_said else self.threshold
 
     def read(self, said: Sequence[Said], possible: Collection[str], phrases_said: Collection[str]) -> dict[str, float]:
         """Topic → probability that the call is about it, of those that are possible and that can be read."""
@@ -105,13 +112,14 @@ class TopicHeads:
 
     def save(self, file: Path) -> None:
         """Write the weights."""
-        save_heads(self.heads, file, slope=self.slope, offset=self.offset, phrase=self.phrase)
+        facts = {name: getattr(self, name) for name in _FACTS}
+        save_heads(self.heads, file, **facts)
 
     @staticmethod
     def load(file: Path = TOPICS_FILE) -> "TopicHeads":
         """The reader of a file. Raises `ReadingWeightsError`."""
         heads = load_heads(file, None, TOPIC_BUCKETS)
-        return TopicHeads(heads, *(load_fact(file, name) for name in ("slope", "offset", "phrase")))
+        return TopicHeads(heads, *(load_fact(file, name) for name in _FACTS))
 
     @cached_property
     def version(self) -> str:

@@ -8,7 +8,7 @@ import pytest
 
 from processors.detectors.base.contract import DetectorContext
 from processors.detectors.reading import ReadingSettings
-from processors.detectors.topics import TopicsDetector, detector
+from processors.detectors.topics import TopicsDetector, detector, most_telling, topics_by_phrase
 from processors.judging.call_context import CallContext
 from processors.reading.call_reader import WEIGHTS
 from processors.reading.topic_heads import TOPICS_FILE
@@ -64,3 +64,28 @@ def test_topics_of_an_earlier_release_are_read_by_the_shipped_heads(
         own = detector(DetectorContext(shipped_rules(), (ReadingSettings(reading_weights=tmp_path),)))
     assert mentions(own, SLOW) == mentions(READS, SLOW)
     assert "topics.npz was made for another version of callstream" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("specific", "general", "named"),
+    [
+        pytest.param(0.9, 0.9, "物流延迟", id="as likely"),
+        pytest.param(0.8, 0.9, "物流延迟", id="somewhat less likely"),
+        pytest.param(0.4, 0.9, "物流查询", id="far less likely"),
+        pytest.param(1.0, 1.0, "物流延迟", id="both by their phrases"),
+    ],
+)
+def test_a_more_specific_topic_takes_the_place_of_a_general_one_unless_it_is_far_less_likely(
+    specific: float, general: float, named: str
+) -> None:
+    context = CallContext(SLOW)
+    book = READS.rulebooks.of(context)
+    assert book is not None
+    confidence_of = {"物流延迟": specific, "物流查询": general}
+    found = {
+        topic_id: (topic, hit._replace(confidence=confidence_of[topic.entry.name]))
+        for topic_id, (topic, hit) in topics_by_phrase(book.topics, book.hearing(context)).items()
+        if topic.entry.name in confidence_of
+    }
+    assert len(found) == 2
+    assert [topic.entry.name for topic, _ in most_telling(found)] == [named]

@@ -36,6 +36,10 @@ def test_a_phrase_speaks_for_its_topic() -> None:
     assert said > unsaid
 
 
+def test_less_is_needed_where_a_phrase_was_said() -> None:
+    assert 0 < READER.threshold_of(phrase_said=True) < READER.threshold_of(phrase_said=False) == READER.threshold < 1
+
+
 def test_it_shows_the_words_that_speak_for_a_topic() -> None:
     shown = READER.find_words(SLOW, "网速慢")
     assert shown is not None
