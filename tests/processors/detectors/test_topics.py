@@ -12,6 +12,7 @@ from processors.detectors.topics import TopicsDetector, detector, most_telling, 
 from processors.judging.call_context import CallContext
 from processors.reading.call_reader import WEIGHTS
 from processors.reading.topic_heads import TOPICS_FILE
+from processors.rules.conditions import RuleHit
 from schemas.messages.call_analysis import TopicMention
 from schemas.messages.transcript import Transcript
 from tests.processors.transcripts import heard, said
@@ -83,7 +84,7 @@ def test_a_more_specific_topic_takes_the_place_of_a_general_one_unless_it_is_far
     assert book is not None
     confidence_of = {"物流延迟": specific, "物流查询": general}
     found = {
-        topic_id: (topic, hit._replace(confidence=confidence_of[topic.entry.name]))
+        topic_id: (topic, RuleHit(hit.passage, hit.start, hit.end, hit.matched, confidence_of[topic.entry.name]))
         for topic_id, (topic, hit) in topics_by_phrase(book.topics, book.hearing(context)).items()
         if topic.entry.name in confidence_of
     }
