@@ -4,7 +4,6 @@ It learns from the dialogues and from pieces of calls in which names are said (`
 heads, each part is read once by a model that was trained on the others; those figures are printed.
 """
 
-import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -35,11 +34,10 @@ ALL_MARKED = frozenset(("delta", "harbour", "north", "plains", "southwest"))
 """Parts in which every name has a mark; with the others fewer names were found in other text."""
 
 SAID = Path(__file__).parent / "names"
-"""Short pieces of calls that are full of names, and of words that look like some: by two authors, one of whom wrote of
-given names alone and of names of other languages."""
+"""Short pieces of calls that are full of names, and of words that look like some."""
 
 THRESHOLD = 0.1
-"""A name that stays is worse than a word that is hidden: one is in one turn of two hundred to one of thirty."""
+"""A name that stays is worse than a word that is hidden; at this probability, in one turn of a hundred one is."""
 
 
 @dataclass(frozen=True)
@@ -80,20 +78,14 @@ def _examples(call: NamedCall, counts: Counter[int]) -> Iterator[tuple[list[int]
         return commonness(counts[piece_bucket(piece)])
 
     for (_, text), names, heard in zip(call.said, call.names, heard_before(call.said), strict=True):
-        spans = [match.span() for name in names for match in re.finditer(re.escape(name), text)]
         for one in candidates(text):
-            if text[one.start : one.end] not in names and any(
-                start <= one.start and one.end <= end for start, end in spans
-            ):
-                continue  # a piece of a name: neither a name nor none
             seen = [bucket_of(each) for each in features(text, one, heard, together, often)]
             yield seen, text[one.start : one.end] in names
 
 
 def train(calls: Sequence[NamedCall]) -> NameReader:
     """The model that these calls teach."""
-    # Pieces of calls that are full of odd names, and of words that look like some, say nothing of ordinary speech.
-    of_each = [pieces_of(call) if call.part in ALL_MARKED else Counter[int]() for call in calls]
+    of_each = [pieces_of(call) for call in calls]
     counts: Counter[int] = Counter()
     for one in of_each:
         counts.update(one)

@@ -1,10 +1,9 @@
 """Names where nobody asks for them, by a linear model that has learned from labelled dialogues what stands around them.
 
-A candidate is a surname with one or two letters behind it, two letters of which given names are often made (秀兰), or
-three and more with which names of other languages are written (古丽娜尔, 扎西次仁). What speaks for it: the letters
-themselves, what stands before and after it, what the other side has just said, how its letters are explained
-(章是立早章), whether it comes again, and how rare the pairs of letters are in ordinary speech: 龚建斌 is made of pairs
-that nobody says, 高兴啊 is not.
+A candidate is a surname with one or two letters behind it. What speaks for it: the letters themselves, what stands
+before and after it, what the other side has just said, how its letters are explained (章是立早章), whether it comes
+again, and how rare the pairs of letters are in ordinary
+speech: 龚建斌 is made of pairs that nobody says, 高兴啊 is not.
 """
 
 import json
@@ -24,8 +23,8 @@ from schemas.errors import OperatorError
 from schemas.messages.call_ended import Role
 
 WEIGHTS = Path(__file__).parent / "weights" / "names.npz"
-FORMAT = 3
-FEATURE_BUCKETS = 1 << 16
+FORMAT = 2
+FEATURE_BUCKETS = 1 << 15
 PIECE_BUCKETS = 1 << 17
 MOST_OFTEN = 6
 """Logarithm to base 2 of the count from which on a pair of letters is simply common."""
@@ -58,22 +57,9 @@ OF_GIVEN_NAMES = frozenset(
     "立业功勋勇敢振奋扬帆远征程嘉佑佐佩倩倪俪偲伊伶俏仪任伦伯仲叔季孟元亨利贞甲乙丙丁戊己庚辛壬癸寅卯辰巳午未申酉戌亥全友朋宾客君王侯卿相臣"
 )
 """Letters of which given names are often made."""
-OF_OTHER_LANGUAGES = frozenset(
-    "阿艾爱埃安奥巴白拜包保贝比彼毕波伯博布措查达旦丹当道德登迪帝丁东多杜顿敦恩尔额法菲夫弗福格贡古哈海汉赫黑胡华霍基吉几加贾嘉江杰金居卡"
-    "凯坎康柯科克库拉腊莱兰朗勒雷黎里丽利莉连林琳珑卢鲁路罗洛玛马买麦曼梅蒙米莫木姆穆那娜纳乃尼妮涅宁努诺欧帕潘佩皮珀普齐其奇恰强乔切琴青"
-    "仁日荣汝茹瑞萨赛桑瑟沙山珊尚舍史斯丝松苏孙索塔泰坦汤特提图吐托瓦万维韦卫温文翁沃乌吾西希锡夏先逊雅亚延扬央耶叶伊依易尤尧约泽扎珍珠卓兹"
-    "祖佐孜热合则江古再孜帕夏牙肯别克汗叶尔娅芭思妲朵萝蕾娃黛蒂卢岚次噶堆拉姆嘎玉珠白玛顿珠平措旺姆旺杰顿巴雅尔其木格高娃呼和斯琴图雅"
-)
-"""Letters with which names of other languages are written, and the dot between their parts."""
-_DOTS = frozenset("·•・.")
-MOST_LETTERS = 8
-"""So long at most is a candidate that is written with them; a longer one is found in its parts."""
-_IN_NO_NAME = frozenset("吗呢吧嘛么的")
 _ALSO_WORDS = frozenset("别都能莫管占要但应还从全平明和家那时后成单高班门路越经南东方哈")
 LEAST_OF_WORDS = 0.3
 """A surname that is an ordinary word needs more."""
-LEAST_WITHOUT_SURNAME = 0.7
-"""And so does what has none: most letters of given names are also those of words."""
 _ASKING = ("名字", "姓名", "叫什么", "怎么称呼", "贵姓", "姓什么", "哪位", "收件人", "联系人", "户主", "投保人", "本人")
 _TELLING = (
     *("名字", "姓名", "叫", "收件人", "联系人", "姓", "户名", "本人", "是", "找", "投保人"),
@@ -89,7 +75,7 @@ class NameWeightsError(OperatorError):
 
 @dataclass(frozen=True)
 class Candidate:
-    """Letters `start` to `end` of a folded text, the first `surname` of which may be a surname; 0: of none."""
+    """Letters `start` to `end` of a folded text, the first `surname` of which may be a surname."""
 
     start: int
     end: int
@@ -97,35 +83,12 @@ class Candidate:
 
 
 def candidates(text: str) -> Iterator[Candidate]:
-    """Surnames with one or two letters behind them, then what may be a name without a surname."""
-    yield from _with_surname(text)
-    for start in range(len(text) - 1):
-        if text[start] in OF_GIVEN_NAMES and text[start + 1] in OF_GIVEN_NAMES:
-            yield Candidate(start, start + 2, 0)
-    for start, end in _stretches(text):
-        for first in range(start, end - 2):
-            for last in range(first + 3, min(end, first + MOST_LETTERS) + 1):
-                if text[first] not in _DOTS and text[last - 1] not in _DOTS:
-                    yield Candidate(first, last, 0)
-
-
-def _stretches(text: str) -> Iterator[tuple[int, int]]:
-    """Start and end of what is written with letters of other languages' names and the dots between them."""
-    start = 0
-    for place in range(len(text) + 1):
-        if place < len(text) and (text[place] in OF_OTHER_LANGUAGES or text[place] in _DOTS):
-            continue
-        if place - start >= 3:
-            yield start, place
-        start = place + 1
-
-
-def _with_surname(text: str) -> Iterator[Candidate]:
+    """Surnames with one or two letters behind them."""
     for start, letter in enumerate(text):
         surname = 2 if text[start : start + 2] in DOUBLE_SURNAMES else 1 if letter in SINGLE_SURNAMES else 0
         for given in (1, 2) if surname else ():
             end = start + surname + given
-            if end <= len(text) and all(_is_han(each) and each not in _IN_NO_NAME for each in text[start:end]):
+            if end <= len(text) and all(map(_is_han, text[start:end])):
                 yield Candidate(start, end, surname)
 
 
@@ -135,18 +98,16 @@ def features(text: str, one: Candidate, heard: str, call: str, often: Callable[[
     """
     name, given = text[one.start : one.end], text[one.start + one.surname : one.end]
     before, after = text[max(0, one.start - _AROUND) : one.start], text[one.end : one.end + _AROUND]
-    kind = "" if one.surname else "given " if len(name) == 2 else "other "  # each with weights of its own
-    yield from (f"surname={kind}{name[: one.surname]}", f"length={len(name)}", f"{kind}given={given}")
-    yield from (f"{kind}letter={letter}" for letter in given)
-    yield from (f"{kind}first={given[0]}", f"{kind}last={given[-1]}")
+    yield from (f"surname={name[: one.surname]}", f"length={len(name)}", f"given={given}")
+    yield from (f"letter={letter}" for letter in given)
+    yield from (f"first={given[0]}", f"last={given[-1]}")
     for length in range(1, _AROUND + 1):
         if len(before) >= length:
             yield f"before{length}={before[-length:]}"
         if len(after) >= length:
             yield f"after{length}={after[:length]}"
     edges = (_edge(before[-1:], "^"), _edge(after[:1], "$"))
-    yield from (f"{kind}left={edges[0]}", f"{kind}right={edges[1]}")
-    yield f"{kind}edges={'H' if edges[0] == 'H' else 'B'}{edges[1]}"
+    yield from (f"left={edges[0]}", f"right={edges[1]}", f"edges={'H' if edges[0] == 'H' else 'B'}{edges[1]}")
     yield from (f"heard{length}={heard[-length:]}" for length in range(2, 6) if len(heard) >= length)
     yield from (f"asked={word}" for word in _ASKING if word in heard)
     told = text[max(0, one.start - _BEFORE_TELLS) : one.start]
@@ -156,20 +117,15 @@ def features(text: str, one: Candidate, heard: str, call: str, often: Callable[[
         yield "explained"
     if any(letter in explanation for letter in given):
         yield "again"
-    yield f"{kind}times={min(call.count(name), 3)}"
+    yield f"times={min(call.count(name), 3)}"
     typical = sum(letter in OF_GIVEN_NAMES for letter in given)
-    yield f"{kind}typical={typical}of{len(given)}"
+    yield f"typical={typical}of{len(given)}"
     pairs = [often(name[place : place + 2]) for place in range(len(name) - 1)]
-    yield from (f"{kind}pair={pairs[0]}", f"{kind}commonest={max(pairs)}", f"{kind}last_pair={pairs[-1]}")
-    yield f"{kind}whole={often(name)}"
-    if kind == "other ":
-        yield f"other mean={round(sum(pairs) / len(pairs))}"
-        yield from (f"other edge={edge in OF_OTHER_LANGUAGES}" for edge in (before[-1:], after[:1]))
-        yield f"other dot={any(letter in _DOTS for letter in name)}"
+    yield from (f"pair={pairs[0]}", f"commonest={max(pairs)}", f"last_pair={pairs[-1]}", f"whole={often(name)}")
     if before:
-        yield f"{kind}into={often(before[-1] + name[0])}"
+        yield f"into={often(before[-1] + name[0])}"
     if after:
-        yield f"{kind}out={often(name[-1] + after[0])}"
+        yield f"out={often(name[-1] + after[0])}"
 
 
 def heard_before(said: Sequence[tuple[Role, str]]) -> Iterator[str]:
@@ -227,7 +183,11 @@ class NameReader:
                 for one in candidates(text)
                 if asked or not _is_all(text, one)
             ]
-            believed = [(probability, one) for probability, one in rated if probability >= _least_of(text, one)]
+            believed = [
+                (probability, one)
+                for probability, one in rated
+                if probability >= LEAST_OF_WORDS or text[one.start] not in _ALSO_WORDS
+            ]
             found.append(_best_apart(believed, self.threshold))
         return found
 
@@ -257,13 +217,6 @@ class NameReader:
         """Write the weights."""
         about = {"format": FORMAT, "scale": self.scale, "bias": self.bias, "threshold": self.threshold}
         np.savez_compressed(file, about=np.array(json.dumps(about)), weights=self.weights, pieces=self.pieces)
-
-
-def _least_of(text: str, one: Candidate) -> float:
-    """From which probability on a candidate is looked at at all."""
-    if not one.surname:
-        return LEAST_WITHOUT_SURNAME
-    return LEAST_OF_WORDS if text[one.start] in _ALSO_WORDS else 0.0
 
 
 def _is_all(text: str, one: Candidate) -> bool:
