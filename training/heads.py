@@ -324,8 +324,8 @@ def calibrated(
 PRECISIONS = {"select": 0.88, "upset": 0.86, "threat": 0.86}
 AGENT_PRECISIONS = {VIOLATION: 0.86, "notice": 0.9}
 """The precision at which heads are believed; 0.8 for the others. A suspicion is looked at by a person, who would rather
-see one that is none than miss the two beside it. At 0.75 one in 140 sentences of real agents was suspected, nearly
-always wrongly; at 0.8 one in 250; at 0.85 one in 430. A notice that is read must also name recording."""
+see one that is none than miss the two beside it. Of sentences of real agents, nearly all of them harmless, one in 140
+was suspected at 0.8 by heads of 24 parts, one in 340 at 0.86. A notice that is read must also name recording."""
 
 MEASURED = 0.9
 """In so many of the calls in which something personal is told or changed, reading says that it is."""

@@ -1,11 +1,11 @@
 """What the reading heads make of a call: a judge that has learned from dialogues, beside the rules."""
 
 import logging
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
-from typing import ClassVar
+from typing import ClassVar, TypeVar
 
 from pydantic import Field
 
@@ -40,6 +40,9 @@ class ReadingSettings(SettingsPart):
         description="folder of reading heads of one's own, for tenants without others in tenants_file; without it, and "
         "for topics without its topics.npz, the shipped ones are used",
     )
+
+
+Heads = TypeVar("Heads")
 
 
 @dataclass(frozen=True)
@@ -187,18 +190,22 @@ def _suspicion(context: CallContext, reader: CallReader, passage: Passage, readi
     )
 
 
-@cache
-def _reader(folder: Path) -> CallReader:
-    """Read once a process: judges are made anew with every version of the rules. After an upgrade that reads text in
-    another way, those that are shipped read in the place of a house's own until these are trained again. Raises
-    `ReadingWeightsError`."""
+def own_or_shipped(load: Callable[[Path], Heads], own: Path, shipped: Path) -> Heads:
+    """The heads of a house. After an upgrade that reads text in another way, those that are shipped read in their place
+    until they are trained again. Raises `ReadingWeightsError`."""
     try:
-        return CallReader.load(folder)
+        return load(own)
     except OtherReleaseError as problem:
-        if folder == WEIGHTS:
+        if own == shipped:
             raise
         log.warning("%s; until then the shipped heads read (docs/learning.md)", problem)
-        return CallReader.load(WEIGHTS)
+        return load(shipped)
+
+
+@cache
+def _reader(folder: Path) -> CallReader:
+    """Read once a process: judges are made anew with every version of the rules. Raises `ReadingWeightsError`."""
+    return own_or_shipped(CallReader.load, folder, WEIGHTS)
 
 
 def weights_of(settings: ReadingSettings, tenants: Tenants, tenant: str | None) -> Path:

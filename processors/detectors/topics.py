@@ -1,6 +1,5 @@
 """What the call is about: the demands of the taxonomy (R60, R61), by phrases, by reading, by what sentences mean."""
 
-import logging
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -10,11 +9,10 @@ from typing import ClassVar
 
 from processors.detectors.base.contract import DetectorContext, Measure, Result
 from processors.detectors.base.rule_detector import applies, ask_rules
-from processors.detectors.reading import ReadingSettings, why_not_read
+from processors.detectors.reading import ReadingSettings, own_or_shipped, why_not_read
 from processors.judging.call_context import CallContext
 from processors.reading.call_reader import WEIGHTS
 from processors.reading.features import Said
-from processors.reading.heads import OtherReleaseError
 from processors.reading.topic_heads import TOPICS_FILE, TopicHeads
 from processors.rules.conditions import Hearing, RuleHit, order
 from processors.rules.rulebook import Compiled, Rulebook, Rulebooks
@@ -22,8 +20,6 @@ from processors.text.passages import Passage
 from processors.text.sentences import Meanings, SentenceModel
 from schemas.config.rule_pack import TopicRule
 from schemas.messages.call_analysis import TopicMention
-
-log = logging.getLogger(__name__)
 
 FAR_LIKELIER = 4
 """How many times as likely, by the odds, a topic must be to stand against a more specific one."""
@@ -176,15 +172,8 @@ def mention(topic: Compiled[TopicRule], hit: RuleHit, model: str | None = None) 
 
 @cache
 def _reader(file: Path) -> TopicHeads:
-    """Read once a process: judges are made anew with every version of the rules. After an upgrade that reads text in
-    another way, those that are shipped read in the place of a house's own. Raises `ReadingWeightsError`."""
-    try:
-        return TopicHeads.load(file)
-    except OtherReleaseError as problem:
-        if file == TOPICS_FILE:
-            raise
-        log.warning("%s; until then the shipped ones read (docs/learning.md)", problem)
-        return TopicHeads.load(TOPICS_FILE)
+    """Read once a process: judges are made anew with every version of the rules. Raises `ReadingWeightsError`."""
+    return own_or_shipped(TopicHeads.load, file, TOPICS_FILE)
 
 
 def detector(context: DetectorContext) -> TopicsDetector:
