@@ -169,6 +169,10 @@ class Pace:
 
 
 PACE = Pace()
+"""Of the worker."""
+
+BY_HAND = Pace(rests=0)
+"""Of somebody who asks for it: whatever was touched is made, however long it takes."""
 
 
 def due_days(

@@ -87,11 +87,12 @@ def build(worker: WorkerContext) -> Loop:
     return loop
 
 
-def build_rollups(settings: Settings) -> "Rollups":
+def build_rollups(settings: Settings, pace: Pace = PACE) -> "Rollups":
     """The roll-ups of these settings. Raises `KpiRegistryError` for KPIs of one's own that cannot be used."""
     return Rollups(
         ClickHouseRollups(settings.clickhouse_url.get_secret_value()),
         RollupDefinition(kpis_in_force(settings.kpis_file), settings.days, settings.first_contact_days),
+        pace,
     )
 
 

@@ -20,6 +20,7 @@ import yaml
 from clickhouse_connect.driver.client import Client
 from typer.testing import CliRunner, Result
 
+from processors.kpi.rollups import BY_HAND
 from streams.adapters.clickhouse.connection import connect
 from streams.adapters.clickhouse.migrate import migrate, rule_packs_of, views_of, write_rules
 from streams.adapters.clickhouse.sink import ClickHouseSink
@@ -144,7 +145,7 @@ def fill(engine: RunningEngine, calls: SampleSpan) -> None:
     for _ in write_sample(calls, ClickHouseSink(client), ()):
         pass
     client.close()
-    build_rollups(settings).refresh()
+    build_rollups(settings, BY_HAND).refresh()
 
 
 def output_of(client: Client, query: Query) -> str:

@@ -18,6 +18,7 @@ import pytest
 from rich.console import Console
 
 from benchmarks.character_errors import read_aloud
+from processors.kpi.rollups import BY_HAND
 from processors.pii.masking import PLACEHOLDER_OF
 from schemas.messages.call_ended import CallEnded, Csat
 from schemas.messages.call_rated import CallRated
@@ -186,7 +187,7 @@ class TestWhatBecomesKnownLater:
             lambda: pipeline.rows(stored) == [{"rating": 25, "resolved": False}],
             lambda: "the answer of the customer in ratings",
         )
-        build_rollups(pipeline.stack.settings).refresh()
+        build_rollups(pipeline.stack.settings, BY_HAND).refresh()
         (day,) = pipeline.rows(
             "SELECT sum(calls) AS calls FROM kpi_rollup_rows WHERE grain = 'day' AND dimension = 'tenant'"
         )

@@ -13,7 +13,7 @@ from clickhouse_connect.driver.client import Client
 
 from processors.clickhouse.rows import TableRows, rows_for_analysis, rows_for_call_ended
 from processors.kpi.reports import Period
-from processors.kpi.rollups import RollupDefinition
+from processors.kpi.rollups import BY_HAND, RollupDefinition
 from processors.kpi.sql import kpi_views
 from schemas.clickhouse.views import load_views
 from schemas.config.kpis.kpi import read_kpis
@@ -98,7 +98,7 @@ def store(engine: RunningEngine) -> Iterator[Store]:
             for table, table_rows in made.items():
                 rows[table] += table_rows
     ClickHouseSink(client).write(rows)
-    Rollups(ClickHouseRollups(url), RollupDefinition(REGISTRY, DAYS, 7)).refresh()
+    Rollups(ClickHouseRollups(url), RollupDefinition(REGISTRY, DAYS, 7), BY_HAND).refresh()
     yield Store(url, client)
     client.close()
 
@@ -183,11 +183,11 @@ def test_another_zone_makes_the_days_of_a_tenant_anew(store: Store) -> None:
     moved = TenantDays(DAYS.zone, {**DAYS.others, "acme": "UTC"})
     try:
         make_views(store.url, load_views(days=moved) | kpi_views(REGISTRY, moved, 7))
-        Rollups(ClickHouseRollups(store.url), RollupDefinition(REGISTRY, moved, 7)).refresh()
+        Rollups(ClickHouseRollups(store.url), RollupDefinition(REGISTRY, moved, 7), BY_HAND).refresh()
         found = store.counts("SELECT tenant_id, day, n FROM kpi_daily WHERE kpi = 'ai_coverage'")
     finally:
         make_views(store.url, load_views(days=DAYS) | kpi_views(REGISTRY, DAYS, 7))
-        Rollups(ClickHouseRollups(store.url), RollupDefinition(REGISTRY, DAYS, 7)).refresh()
+        Rollups(ClickHouseRollups(store.url), RollupDefinition(REGISTRY, DAYS, 7), BY_HAND).refresh()
     expected: dict[tuple[str, date], int] = defaultdict(int)
     for tenant, moment in ENDS:
         expected[tenant, moved.day_of(moment, tenant)] += 1

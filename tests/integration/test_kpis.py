@@ -24,7 +24,7 @@ from processors.clickhouse.rows import (
 from processors.kpi.demands import DemandExample, share_of
 from processors.kpi.problems import Key
 from processors.kpi.reports import Period, SumsOf
-from processors.kpi.rollups import RollupDefinition
+from processors.kpi.rollups import BY_HAND, RollupDefinition
 from processors.kpi.semantic import SEMANTIC_FILE, semantic_files
 from processors.kpi.sql import AGENTS_OF, VIEW_OF_DIMENSION, WIDE, kpi_views
 from processors.kpi.statistics import CallGroup, Sums, difference, estimate, estimate_group, target_status
@@ -905,7 +905,7 @@ def test_a_repeat_is_no_first_contact_and_cannot_make_good_nor_pay_for_the_call_
     sink = ClickHouseSink(filled.client)
     for analysis in analyses:
         sink.write(rows_for_analysis(analysis))
-    Rollups(ClickHouseRollups(filled.url), RollupDefinition(REGISTRY, DAYS, WINDOW_DAYS)).refresh()
+    Rollups(ClickHouseRollups(filled.url), RollupDefinition(REGISTRY, DAYS, WINDOW_DAYS), BY_HAND).refresh()
     rows = filled.rows(
         "SELECT kpi, n, value FROM kpi_between(dimension = 'tenant', first = {first:String}, last = {last:String}) "
         "WHERE tenant_id = 'echo' AND kpi IN ('first_contact_resolution', 'resolution_per_call')",
@@ -1055,7 +1055,7 @@ def test_one_number_is_shown_of_ratings_out_of_order_of_turns_that_are_not_and_o
     rate("moved", 3, None, resolved=True)  # newer, and no rating
     rate("no-turns", 1, Csat(score=4, scale_min=1, scale_max=7))
     rate("never-called", 1, Csat(score=1, scale_min=1, scale_max=5))
-    Rollups(ClickHouseRollups(filled.url), RollupDefinition(REGISTRY, DAYS, WINDOW_DAYS)).refresh()
+    Rollups(ClickHouseRollups(filled.url), RollupDefinition(REGISTRY, DAYS, WINDOW_DAYS), BY_HAND).refresh()
     ratings = [row["rating"] for row in filled.rows(RATED_BY_HAND)]
     expected = {"satisfaction": sum(ratings) / len(ratings), "agent_interruption_rate": 0.05, "ai_coverage": 1.0}
     assert expected["satisfaction"] == pytest.approx((20 + 50) / 2)

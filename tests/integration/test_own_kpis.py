@@ -18,7 +18,7 @@ from processors.clickhouse.rows import rows_for_analysis
 from processors.judging.pipeline import Judge, JudgeSettings
 from processors.kpi.expression_sql import bounded_sql, expression_sql
 from processors.kpi.own_kpis import kpis_in_force
-from processors.kpi.rollups import RollupDefinition
+from processors.kpi.rollups import BY_HAND, RollupDefinition
 from processors.kpi.statistics import Sums, estimate
 from processors.rules.rulebook import Rulebooks
 from schemas.config.kpis.kpi_expression import COLUMNS, ExpressionError, ExpressionType, parse_expression
@@ -359,7 +359,7 @@ def own_settings(filled: Filled, tmp_path_factory: pytest.TempPathFactory) -> Se
     own = Settings.model_validate({"clickhouse_url": filled.url, "kpis_file": file, "timezone": ZONE.key})
     make_views(filled.url, views_of(own))
     definition = RollupDefinition(kpis_in_force(own.kpis_file), DAYS, WINDOW_DAYS)
-    assert Rollups(ClickHouseRollups(filled.url), definition).refresh() != []
+    assert Rollups(ClickHouseRollups(filled.url), definition, BY_HAND).refresh() != []
     return own
 
 
@@ -470,7 +470,7 @@ def test_a_script_of_a_tenants_own_counts_also_when_judged_again_and_delivered_t
         return judge.judge(transcript, ended_at + timedelta(minutes=minute))
 
     def shown() -> dict[str, tuple[float, float]]:
-        Rollups(ClickHouseRollups(filled.url), RollupDefinition(REGISTRY, DAYS, WINDOW_DAYS)).refresh()
+        Rollups(ClickHouseRollups(filled.url), RollupDefinition(REGISTRY, DAYS, WINDOW_DAYS), BY_HAND).refresh()
         kpi = REGISTRY.kpi("mandatory_scripts")
         assert kpi is not None
         sums = filled.kpis.sums([kpi], "tenant", "day", filled.start, filled.end)

@@ -10,7 +10,7 @@ import duckdb
 import pytest
 
 from processors.clickhouse.rows import rows_for_call_rated
-from processors.kpi.rollups import RollupDefinition
+from processors.kpi.rollups import BY_HAND, RollupDefinition
 from processors.kpi.sql import kpi_views
 from schemas.clickhouse.views import load_views
 from schemas.messages.call_ended import Csat, Role
@@ -70,7 +70,7 @@ class Copy:
 
     def roll_up(self) -> None:
         make_views(self.store.url, kpi_views(REGISTRY, DAYS, WINDOW_DAYS))
-        Rollups(ClickHouseRollups(self.store.url), RollupDefinition(REGISTRY, DAYS, WINDOW_DAYS)).refresh()
+        Rollups(ClickHouseRollups(self.store.url), RollupDefinition(REGISTRY, DAYS, WINDOW_DAYS), BY_HAND).refresh()
 
     def read(self, view: str, columns: str) -> list[tuple[Any, ...]]:
         """By DuckDB, sorted."""

@@ -12,7 +12,7 @@ from clickhouse_connect.driver.exceptions import DatabaseError
 
 from processors.clickhouse.purge_sql import PURGED, TABLES, WITHOUT_A_CALL
 from processors.clickhouse.rows import rows_for_call_ended, rows_for_verdict_given
-from processors.kpi.rollups import RollupDefinition
+from processors.kpi.rollups import BY_HAND, RollupDefinition
 from schemas.config.roles import load_roles
 from schemas.messages.verdict_given import VerdictGiven
 from streams.adapters.clickhouse.connection import connect
@@ -180,7 +180,7 @@ def filled(engine: RunningEngine) -> Iterator[Filled]:
 def test_no_figure_of_a_day_that_is_made_anew_changes(filled: Filled) -> None:
     def figures() -> list[tuple[object, ...]]:
         filled.client.command("TRUNCATE TABLE kpi_rollup_days")
-        Rollups(ClickHouseRollups(filled.url), RollupDefinition(REGISTRY, DAYS, WINDOW_DAYS)).refresh()
+        Rollups(ClickHouseRollups(filled.url), RollupDefinition(REGISTRY, DAYS, WINDOW_DAYS), BY_HAND).refresh()
         query = (
             "SELECT tenant_id, day, grain, period, dimension, industry, agent_team, agent_id, queue, inquiry_type, "
             "course_type, order_status, customer_value_tier, calls, arraySort(arrayMap((kpi, n, over, under) -> "

@@ -40,7 +40,7 @@ from processors.clickhouse.rows import (
     rows_for_verdict_given,
 )
 from processors.kpi.comparisons import comparison_views
-from processors.kpi.rollups import RollupDefinition
+from processors.kpi.rollups import BY_HAND, RollupDefinition
 from processors.kpi.sql import kpi_views
 from schemas.clickhouse.cluster import to_sql
 from schemas.clickhouse.migrations import load_migrations
@@ -194,7 +194,7 @@ def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningEngine]:
         url = running.url().replace(
             running.url().split("//")[1].split("@")[0], f"worker:{PASSWORD.replace(' ', '%20')}"
         )
-        Rollups(ClickHouseRollups(url), RollupDefinition(read_kpis(), TenantDays(), 7)).refresh()
+        Rollups(ClickHouseRollups(url), RollupDefinition(read_kpis(), TenantDays(), 7), BY_HAND).refresh()
         client.close()
         yield running
 

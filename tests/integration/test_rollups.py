@@ -14,7 +14,7 @@ import pytest
 from clickhouse_connect.driver.client import Client
 
 from processors.clickhouse.rows import CALLS, RATINGS, TableRows, rows_for_analysis, rows_for_call_rated
-from processors.kpi.rollups import COLUMNS, HOURLY, Pace, RollupDefinition
+from processors.kpi.rollups import BY_HAND, COLUMNS, HOURLY, Pace, RollupDefinition
 from schemas.config.kpis.kpi import BY_TOPIC, DIMENSIONS, KpiRegistry, read_kpis
 from schemas.config.tenants import TenantDays
 from schemas.messages.call_analysis import CallAnalysis, Scorecard, ScoreItem
@@ -453,12 +453,12 @@ def test_only_days_that_were_touched_are_made_again(database: Database) -> None:
     settled = timedelta(seconds=61)
     database.deliver(a_call("old", FIRST), a_call("new", FIRST + timedelta(days=40)))
     store = ClickHouseRollups(database.url)
-    rollups = Rollups(store, DEFINITION, Pace(rests=0))
+    rollups = Rollups(store, DEFINITION, BY_HAND)
     assert len(rollups.refresh()) == 2
     database.client.command(
         f"ALTER TABLE {CALLS} UPDATE stored_at = stored_at - {settled.seconds} WHERE 1 SETTINGS mutations_sync = 2"
     )
-    rollups = Rollups(store, DEFINITION, Pace(rests=0))
+    rollups = Rollups(store, DEFINITION, BY_HAND)
     assert rollups.refresh() == []
     database.deliver(a_call("late", FIRST + timedelta(hours=1)))
     assert rollups.refresh() == [date(2026, 2, 26)]

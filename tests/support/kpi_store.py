@@ -14,7 +14,7 @@ from clickhouse_connect.driver.client import Client
 
 from processors.clickhouse.rows import rows_for_alert, rows_for_analysis, rows_for_call_ended, rows_for_call_rated
 from processors.kpi.comparisons import comparison_views
-from processors.kpi.rollups import RollupDefinition
+from processors.kpi.rollups import BY_HAND, RollupDefinition
 from processors.kpi.sql import kpi_views
 from schemas.config.kpis.kpi import read_kpis
 from schemas.config.tenants import TenantDays
@@ -64,7 +64,7 @@ def filled_store(engine: RunningEngine, calls: int) -> Iterator[Filled]:
     client = connect(url)
     world = a_world(datetime.now(UTC), calls)
     deliver(client, world)
-    Rollups(ClickHouseRollups(url), RollupDefinition(REGISTRY, DAYS, WINDOW_DAYS)).refresh()
+    Rollups(ClickHouseRollups(url), RollupDefinition(REGISTRY, DAYS, WINDOW_DAYS), BY_HAND).refresh()
     yield Filled(url, client, ClickHouseKpis(client, WINDOW_DAYS, DAYS), world, Reference(world))
     client.close()
 

@@ -6,7 +6,7 @@ from datetime import UTC, date, datetime, timedelta
 
 import pytest
 
-from processors.kpi.rollups import MadeDay, RollupDefinition
+from processors.kpi.rollups import BY_HAND, MadeDay, RollupDefinition
 from schemas.config.kpis.kpi import read_kpis
 from schemas.config.tenants import TenantDays
 from schemas.errors import RetryableError
@@ -104,6 +104,16 @@ def test_a_day_that_takes_long_takes_a_tenth_of_the_time_while_calls_come_and_is
     assert min(pauses) >= timedelta(minutes=100)
     # Today may hold calls that are pending, for which it would be made again much later.
     assert came_last < store.as_of[TODAY].as_of <= came_last + timedelta(minutes=102)
+
+
+def test_by_hand_all_days_that_were_touched_are_made_also_just_after_they_were() -> None:
+    days = [TODAY - timedelta(days=number) for number in range(3)]
+    store = MemoryRollups(*days, day_takes=timedelta(minutes=1))
+    assert Rollups(store, DEFINITION, BY_HAND).refresh() == days
+    store.touched_days.update(dict.fromkeys(days, store.clock))
+    assert Rollups(store, DEFINITION).refresh() == days[:1], "what today took keeps the others waiting"
+    store.touched_days.update(dict.fromkeys(days, store.clock))
+    assert Rollups(store, DEFINITION, BY_HAND).refresh() == days
 
 
 def test_while_years_are_left_today_is_made_again() -> None:
