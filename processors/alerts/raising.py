@@ -33,6 +33,8 @@ def alerts_of(
     `risk.high` where the risk of the call is high; last, whatever the least severity, that the call was selected for
     review, which only subscriptions to selected calls receive. A call that reading alone selected raises none.
 
+    A suspicion raises one, of severity `high`, where it may (`Finding.may_alert`); no other does.
+
     `category_names` are those of the packs in force (`Rulebooks.category_names`), for titles; a category without a name
     is named by its rule alone. Several hits of a rule are one alert with the quote of the first. A call that is judged
     again gives alerts with the same ids, as long as the rules have the same versions. Where agent and customer may be
@@ -40,7 +42,8 @@ def alerts_of(
     """
     by_rule: dict[tuple[str, str], list[Finding]] = {}
     for finding in sorted(analysis.findings, key=lambda f: (f.start_ms, f.end_ms, f.finding_id)):
-        if at_least(finding.severity, min_severity) and not (analysis.roles_doubtful and finding.role == "agent"):
+        severity = _severity_told(finding)
+        if at_least(severity, min_severity) and not (analysis.roles_doubtful and finding.role == "agent"):
             by_rule.setdefault((finding.rule_id, finding.rule_version), []).append(finding)
     alerts = [_of_rule(analysis, findings, category_names) for findings in by_rule.values()]
     if analysis.risk is not None and analysis.risk.level == "high" and at_least("high", min_severity):
@@ -48,6 +51,11 @@ def alerts_of(
     if triggers := _triggers_told(analysis):
         alerts.append(_of_selection(analysis, triggers))
     return tuple(alerts)
+
+
+def _severity_told(finding: Finding) -> Severity:
+    """That of the alert. A suspicion is `info` so that it costs no points; one that may alert calls as a grave hit."""
+    return "high" if finding.may_alert else finding.severity
 
 
 def _triggers_told(analysis: CallAnalysis) -> tuple[Trigger, ...]:
@@ -61,7 +69,7 @@ def _triggers_told(analysis: CallAnalysis) -> tuple[Trigger, ...]:
 
 def _of_rule(analysis: CallAnalysis, findings: list[Finding], category_names: Mapping[str, str]) -> Alert:
     first = findings[0]
-    category = category_names.get(first.category, "规则命中")
+    category = category_names.get(first.category, "疑似违规" if first.may_alert else "规则命中")
     rule = first.attributes.get("name")
     # A moment that nobody knows would be a link to the wrong one.
     start_ms, end_ms = (first.start_ms, first.end_ms) if analysis.engine.knows_times else (None, None)
@@ -71,7 +79,7 @@ def _of_rule(analysis: CallAnalysis, findings: list[Finding], category_names: Ma
         rule_id=first.rule_id[:_MAX_ID],
         rule_version=first.rule_version[:_MAX_ID],
         category=first.category,
-        severity=gravest(finding.severity for finding in findings),
+        severity=gravest(map(_severity_told, findings)),
         title=f"{_ROLE_NAMES[first.role]}{name}（{first.rule_id}）"[:500],
         advice=str(first.attributes.get("advice", ""))[:_MAX_ADVICE],
         role=first.role,

@@ -29,6 +29,25 @@ SUSPECTED = "suspected_"
 """Categories of what was read begin like this: a suspicion that a person has yet to confirm."""
 
 
+KIND_NAMES = {
+    "false_promise": "虚假承诺",
+    "misleading": "误导或隐瞒",
+    "pressure": "施压",
+    "private_dealing": "私下交易",
+    "rude": "态度恶劣",
+    "shirking": "推诿",
+    "rights": "阻挠客户行使权利",
+    "privacy": "泄露或索要隐私",
+    "illegal": "违法建议",
+    "threat": "威胁客户",
+    "no_permission": "未经同意办理",
+    "safety": "危及安全",
+}
+"""How alerts name the kinds."""
+ADVICE = "这是语义研读的怀疑，尚无人确认：请先听录音再处理。"
+"""What an alert of a suspicion says."""
+
+
 class ReadingSettings(SettingsPart):
     """Which reading heads are used."""
 
@@ -47,10 +66,12 @@ Heads = TypeVar("Heads")
 
 @dataclass(frozen=True)
 class TenantReader:
-    """The heads that read the calls of a tenant, and from which probability on they suspect; None: as the heads say."""
+    """The heads that read the calls of a tenant; from which probability on they suspect, None: as the heads say; and
+    from which on a suspicion alerts, None: never."""
 
     reader: CallReader
     suspect_from: float | None = None
+    alert_from: float | None = None
 
 
 @dataclass(frozen=True)
@@ -121,7 +142,8 @@ class ReadingDetector:
     Findings, all of severity `info` and worth no points: `suspected_…` with the most likely of the twelve kinds, from
     the probability on at which three of four were right on dialogues that the heads were not trained on, or that the
     tenants file has for the tenant. `confidence` is that probability; `matched` are the words that weighed most;
-    `attributes` has the `model`.
+    `attributes` has the `model`; and `may_alert`, with `name` and `advice` for the alert, from the probability on that
+    the tenants file has for it: the verdicts of the tenant's inspectors have shown that nine of ten are right there.
 
     Not read: a call whose speakers are not told apart, and one in another language than Chinese.
     """
@@ -162,7 +184,8 @@ class ReadingDetector:
         else:
             yield Measure("reading_identity_verified", verified)
         for passage, reading in suspected:
-            yield _suspicion(context, reader, passage, reading)
+            alerts = own.alert_from is not None and reading.probabilities[VIOLATION] >= own.alert_from
+            yield _suspicion(context, reader, passage, reading, alerts=alerts)
 
 
 def why_not_read(context: CallContext) -> str | None:
@@ -172,9 +195,17 @@ def why_not_read(context: CallContext) -> str | None:
     return context.why_not_told_apart
 
 
-def _suspicion(context: CallContext, reader: CallReader, passage: Passage, reading: UtteranceReading) -> Finding:
+def _suspicion(
+    context: CallContext, reader: CallReader, passage: Passage, reading: UtteranceReading, *, alerts: bool
+) -> Finding:
     kind = max(KINDS, key=lambda name: reading.probabilities[name])
     normalized = passage.utterance.normalized
+    attributes: dict[str, str | float] = {
+        "model": reader.version,
+        "kind_probability": round(reading.probabilities[kind], 4),
+    }
+    if alerts:
+        attributes |= {"may_alert": True, "name": KIND_NAMES[kind], "advice": ADVICE}
     start, end = reader.weightiest(normalized.letters, VIOLATION)
     return finding_in_words(
         context.transcript,
@@ -186,7 +217,7 @@ def _suspicion(context: CallContext, reader: CallReader, passage: Passage, readi
         category=f"{SUSPECTED}{kind}",
         severity="info",
         confidence=round(reading.probabilities[VIOLATION], 4),
-        attributes={"model": reader.version, "kind_probability": round(reading.probabilities[kind], 4)},
+        attributes=attributes,
     )
 
 
@@ -225,7 +256,8 @@ def reading_of(context: DetectorContext) -> Reading:
             continue
         reader = _reader(weights_of(settings, context.tenants, tenant.id))
         is_of_these = tenant.reading.model == reader.version
-        own[tenant.id] = TenantReader(reader, tenant.reading.suspect_from if is_of_these else None)
+        thresholds = (tenant.reading.suspect_from, tenant.reading.alert_from) if is_of_these else (None, None)
+        own[tenant.id] = TenantReader(reader, *thresholds)
     return Reading(_reader(settings.reading_weights or WEIGHTS), own)
 
 
@@ -233,7 +265,7 @@ def detector(context: DetectorContext) -> ReadingDetector:
     """The detector, with the heads of the settings, and those of tenants. Raises `ReadingWeightsError`."""
     reading = reading_of(context)
     for tenant in context.tenants.tenants:
-        wanted = tenant.reading.suspect_from if tenant.reading is not None else None
-        if tenant.id in reading.own and wanted != reading.own[tenant.id].suspect_from:
-            log.warning("suspect_from of tenant %s is of other heads and not used: calibrate again", tenant.id)
+        model = tenant.reading.model if tenant.reading is not None else None
+        if tenant.id in reading.own and model not in (None, reading.own[tenant.id].reader.version):
+            log.warning("thresholds of tenant %s are of other heads and not used: see docs/learning.md", tenant.id)
     return ReadingDetector(reading)

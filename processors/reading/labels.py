@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Literal
@@ -94,6 +94,15 @@ def label_calls(calls: Iterable[StoredCall], *, also_unlabelled: bool = False) -
             _labelled(call.call_id, call.agent_id, call.ended_at.timestamp(), passages, worth_hearing, violations)
         )
     return Labelled(tuple(one for one in found if also_unlabelled or one.is_labelled), not_read, not_placed)
+
+
+def without_missed(calls: Iterable[StoredCall]) -> list[StoredCall]:
+    """The calls without what inspectors say was missed. That can only be right, so it tells nothing of how many
+    suspicions are."""
+    return [
+        replace(call, verdicts=tuple(verdict for verdict in call.verdicts if verdict.about != "missed"))
+        for call in calls
+    ]
 
 
 def _majority(answers: Sequence[VerdictAnswer]) -> bool | None:

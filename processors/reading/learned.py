@@ -142,6 +142,13 @@ def frozen_calls(calls: Sequence[LabelledCall], *records: Learned | None) -> tup
     return tuple(call for call in calls if call.call_id in frozen - learned_from)
 
 
+def not_learned_from(calls: Sequence[LabelledCall], folder: Path) -> tuple[LabelledCall, ...]:
+    """The calls that the heads of a folder have not learned from. Raises `LabelledDataError`."""
+    record = load_learned(folder)
+    learned_from = set(record.trained_on) if record is not None else set()
+    return tuple(call for call in calls if call.call_id not in learned_from)
+
+
 @dataclass(frozen=True)
 class HeadComparison:
     """Two readers on the same calls; differences are the second less the first."""

@@ -62,18 +62,25 @@ def _is_absolute(folder: Path) -> Path:
 
 
 class TenantReading(Record):
-    """Heads of the tenant's own, and from which probability on they suspect, as `callstream learn` printed both."""
+    """Heads of the tenant's own, and from which probabilities on they suspect and alert, as `callstream learn` printed
+    them."""
 
     weights: Annotated[Path, AfterValidator(_is_absolute)] | None = None
     suspect_from: float | None = Field(default=None, gt=0, le=1)
+    alert_from: float | None = Field(
+        default=None,
+        gt=0,
+        le=1,
+        description="from this probability on a suspicion raises an alert; without it, none does",
+    )
     model: Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{16}$")] | None = Field(
-        default=None, description="digest of the heads that suspect_from was measured with; it does not hold for others"
+        default=None, description="digest of the heads that both were measured with; they do not hold for others"
     )
 
     @model_validator(mode="after")
-    def _names_the_model_of_a_threshold(self) -> Self:
-        if (self.suspect_from is None) != (self.model is None):
-            raise ValueError("suspect_from and model go together")
+    def _names_the_model_of_thresholds(self) -> Self:
+        if (self.suspect_from is None and self.alert_from is None) != (self.model is None):
+            raise ValueError("suspect_from or alert_from goes together with model")
         return self
 
 

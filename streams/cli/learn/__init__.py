@@ -2,6 +2,7 @@
 
 import typer
 
+from streams.cli.learn.alerts import allow_alerts
 from streams.cli.learn.calibrate import calibrate_threshold
 from streams.cli.learn.compare import compare_models
 from streams.cli.learn.evaluate import evaluate
@@ -16,3 +17,4 @@ learn_app.command("evaluate")(evaluate)
 learn_app.command("compare")(compare_models)
 learn_app.command("publish")(publish_model)
 learn_app.command("calibrate")(calibrate_threshold)
+learn_app.command("alerts")(allow_alerts)

@@ -33,6 +33,14 @@ def labelled_calls(tenant: str | None, data: Path | None) -> "Labelled":
     return _calls(tenant, data, judged_calls, also_unlabelled=False)
 
 
+def calls_with_verdicts(tenant: str | None, data: Path | None) -> "Labelled":
+    """Those that inspectors have judged, without what they say was missed. Raises `LabelledDataError`."""
+    from processors.reading.labels import without_missed
+    from streams.queries.labelled_calls import judged_calls
+
+    return _calls(tenant, data, lambda client, name: without_missed(judged_calls(client, name)), also_unlabelled=False)
+
+
 def newest_calls(tenant: str | None, data: Path | None, most: int) -> "Labelled":
     """The newest of a tenant, judged or not, or all dialogues of a folder. Raises `LabelledDataError`."""
     from streams.queries.labelled_calls import newest_calls

@@ -8,8 +8,9 @@ import pytest
 
 from processors.alerts.raising import alerts_of
 from processors.detectors.base.contract import DetectorContext
-from processors.detectors.reading import ReadingSettings, detector
-from processors.reading.call_reader import VIOLATION, WEIGHTS, CallReader
+from processors.detectors.reading import ADVICE, KIND_NAMES, ReadingSettings, detector
+from processors.judging.pipeline import Judge, JudgeSettings
+from processors.reading.call_reader import KINDS, VIOLATION, WEIGHTS, CallReader
 from schemas.config.tenants import TenantEntry, TenantReading, Tenants
 from schemas.messages.transcript import Transcript
 from tests.processors.detectors.results import found, measured, not_measured
@@ -100,10 +101,53 @@ def test_a_tenant_has_a_threshold_of_its_own() -> None:
     assert found(detector(of_tenant(TenantReading(suspect_from=least, model=model), "other")), BAD) == suspicions
 
 
+def test_a_suspicion_alerts_from_the_probability_on_that_the_verdicts_of_its_tenant_have_shown() -> None:
+    model, suspicions = CallReader.load().version, found(DETECTOR, BAD)
+    least = max(one.confidence for one in suspicions) - 1e-4
+    entry = TenantEntry(id=BAD.tenant_id, reading=TenantReading(alert_from=least, model=model))
+    judge = Judge(JudgeSettings(tenants=Tenants(version=1, tenants=(entry,))), rulebooks=shipped_rules())
+    analysis = judge.judge(BAD, NOW)
+    read = [one for one in analysis.findings if one.detector == "reading"]
+    assert [one.finding_id for one in read if one.may_alert] == [
+        one.finding_id for one in suspicions if one.confidence >= least
+    ]
+    assert {(one.severity, one.score_delta) for one in read} == {("info", 0)}
+    shipped = shipped_judge().judge(BAD, NOW)
+    assert (analysis.risk, analysis.scorecard, analysis.selection) == (
+        shipped.risk,
+        shipped.scorecard,
+        shipped.selection,
+    )
+    names = judge.category_names(analysis)
+    (told,) = (one for one in alerts_of(analysis, names) if one.category.startswith("suspected_"))
+    (finding,) = (one for one in read if one.may_alert)
+    assert (told.severity, told.quote, told.rule_version) == ("high", finding.quote, model)
+    assert told.title == f"坐席疑似违规：{KIND_NAMES[finding.category.removeprefix('suspected_')]}（{finding.rule_id}）"
+    assert told.advice == ADVICE
+    doubtful = analysis.model_copy(update={"roles_doubtful": True})
+    assert not any(one.category.startswith("suspected_") for one in alerts_of(doubtful, names))
+    assert not any(one.category.startswith("suspected_") for one in alerts_of(analysis, names, "critical"))
+
+
+def test_the_right_to_alert_is_that_of_one_model_and_of_one_tenant(caplog: pytest.LogCaptureFixture) -> None:
+    model = CallReader.load().version
+    with caplog.at_level(logging.WARNING):
+        other_model = detector(of_tenant(TenantReading(alert_from=0.01, model="0" * 16)))
+    assert "thresholds of tenant" in caplog.text
+    other_tenant = detector(of_tenant(TenantReading(alert_from=0.01, model=model), "other"))
+    calibrated = detector(of_tenant(TenantReading(suspect_from=0.5, model=model)))
+    for one in (DETECTOR, other_model, other_tenant, calibrated):
+        assert not any(finding.may_alert for finding in found(one, BAD))
+
+
+def test_every_kind_has_a_name_for_alerts() -> None:
+    assert KIND_NAMES.keys() == set(KINDS)
+
+
 def test_a_threshold_of_other_heads_is_not_used_and_that_is_said(caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.WARNING):
         other = detector(of_tenant(TenantReading(suspect_from=1, model="0" * 16)))
-    assert "suspect_from of tenant" in caplog.text
+    assert "thresholds of tenant" in caplog.text
     assert found(other, BAD) == found(DETECTOR, BAD)
 
 
@@ -127,4 +171,4 @@ def test_heads_of_an_earlier_release_are_replaced_by_those_that_are_shipped(
     with caplog.at_level(logging.WARNING):
         assert found(detector(of_tenant(own)), BAD) == found(DETECTOR, BAD)
     assert f"{tmp_path / 'agent.npz'} was made for another version of callstream: train its heads again" in caplog.text
-    assert "suspect_from of tenant" in caplog.text
+    assert "thresholds of tenant" in caplog.text

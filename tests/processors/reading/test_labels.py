@@ -6,7 +6,14 @@ from pathlib import Path
 
 import pytest
 
-from processors.reading.labels import LabelledDataError, StoredCall, Verdict, label_calls, read_dialogues
+from processors.reading.labels import (
+    LabelledDataError,
+    StoredCall,
+    Verdict,
+    label_calls,
+    read_dialogues,
+    without_missed,
+)
 from processors.rules.examples import segments_of_lines
 from schemas.messages.call_ended import Role
 
@@ -109,3 +116,9 @@ def test_a_dialogue_that_is_wrong_is_named_without_its_words(content: object, se
 def test_a_folder_without_dialogues_is_said(tmp_path: Path) -> None:
     with pytest.raises(LabelledDataError, match="holds no JSON file"):
         read_dialogues(tmp_path)
+
+
+def test_what_was_missed_says_nothing_of_suspicions() -> None:
+    verdicts = (CALL, Verdict("finding", "no", "reading", 5), Verdict("missed", "yes", segment_id=2))
+    (kept,) = without_missed([StoredCall("c1", "a1", datetime(2026, 3, 5, tzinfo=UTC), SEGMENTS, verdicts)])
+    assert kept.verdicts == verdicts[:2]

@@ -109,7 +109,7 @@ def test_the_example_can_be_read() -> None:
             "duration_band: {min_s: 60, max_s: 240}",
             "reading: {suspect_from: 0.4}",
             "7: tenant bolt",
-            "suspect_from and model go together",
+            "suspect_from or alert_from goes together with model",
             id="a threshold of heads that nobody knows",
         ),
         pytest.param("id: bolt", "id: acme", "", "tenant acme occurs twice", id="a tenant twice"),

@@ -9,11 +9,14 @@ import json
 import random
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from processors.reading.call_reader import CallReader
+from processors.reading.call_reader import VIOLATION, CallReader
+from processors.reading.features import Said
 from processors.reading.learned import RECORD, load_learned, save_learned
+from processors.text.normalized_text import normalize
 from schemas.config.tenants import read_tenants
 from streams.cli.console.exit_codes import EXIT_PROBLEM
 from tests.streams.cli.terminal import Terminal
@@ -113,6 +116,45 @@ def test_calibration_needs_no_labels_and_prints_an_entry_that_can_be_used(termin
     assert reading.suspect_from is not None
     assert 0 < reading.suspect_from < 1
     assert reading.model == CallReader.load().version
+
+
+def test_alerts_are_allowed_by_verdicts_alone_and_the_entry_can_be_used(terminal: Terminal, house: Path) -> None:
+    """An inspector who says right of every suspicion; and one who says right of every second."""
+    calls = json.loads((house / "calls.json").read_text())
+    reader = CallReader.load()
+    for folder, rights in (("all", (True, True)), ("half", (True, False))):
+        for number, call in enumerate(calls):
+            suspected = suspected_turns(reader, call)
+            call["labels"] = {
+                "select": True,
+                "violations": [{"turn": turn} for turn in suspected if rights[number % 2]],
+            }
+        (terminal.folder / folder).mkdir()
+        (terminal.folder / folder / "calls.json").write_text(json.dumps(calls))
+    allowed = terminal.run("learn", "alerts", "--data", "all")
+    assert allowed.code == 0, allowed.err
+    assert "suspicions with a verdict from there on, of which are right: 1.00 [" in allowed.out
+    (terminal.folder / "tenants.yaml").write_text("version: 1\ntenants:\n" + allowed.out.replace("TENANT", "house"))
+    reading = read_tenants(terminal.folder / "tenants.yaml").reading("house")
+    assert reading is not None
+    assert reading.suspect_from is None
+    assert reading.alert_from is not None
+    assert reading.model == reader.version
+    refused = terminal.run("learn", "alerts", "--data", "half")
+    assert refused.code == EXIT_PROBLEM
+    assert refused.out == ""
+    assert "no alerts: " in refused.err
+    assert "is the lower limit of that share 0.9 or more" in " ".join(refused.err.split())
+
+
+def suspected_turns(reader: CallReader, call: dict[str, Any]) -> list[int]:
+    said = [Said(turn["role"], normalize(turn["text"]).letters) for turn in call["turns"]]
+    least = reader.agent.threshold(VIOLATION)
+    return [
+        place
+        for place, one in enumerate(reader.read(said).utterances)
+        if one is not None and one.role == "agent" and one.probabilities[VIOLATION] >= least
+    ]
 
 
 def test_what_is_too_little_to_learn_from_is_said(terminal: Terminal) -> None:
