@@ -21,6 +21,7 @@ from benchmarks.character_errors import count_character_errors, read_aloud
 from benchmarks.listening_accuracy import SIDES, Notes, heard, share
 from processors.judging.pipeline import JudgeSettings, shipped_rulebooks
 from processors.listening.engines.faster_whisper import FasterWhisperEngine
+from processors.listening.respelling import load_spelling
 from processors.text.heard import heard_phrase, pairs_heard
 from processors.text.normalized_text import normalize
 from processors.text.phonetic import MERGERS, USUAL_MERGERS, Merger
@@ -83,7 +84,7 @@ def hear(truth_files: Iterable[Path]) -> Iterator[Side]:
     for file in truth_files:
         truth = json.loads(file.read_text(encoding="utf-8"))
         sides = (None,) if truth.get("mono") else SIDES
-        notes = Notes(engine)
+        notes = Notes(engine, load_spelling())
         roles = None if truth.get("mono") else SIDES
         transcript = heard(notes, file.with_name(truth["file"]).read_bytes(), roles, truth["direction"])
         if transcript.outcome is not None:

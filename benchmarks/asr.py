@@ -43,6 +43,7 @@ from benchmarks.listening_accuracy import LONGEST_MS, SIDES, Notes, heard
 from processors.listening.audio import DecodeLimits, decode
 from processors.listening.engines.faster_whisper import FasterWhisperEngine
 from processors.listening.engines.weights import find_weights
+from processors.listening.respelling import load_spelling
 from processors.text.chinese_script import to_script
 
 BATCH = 8
@@ -230,8 +231,8 @@ def build_callstream(cache: Path, beam_size: int) -> Recognize:
     )
 
     def recognize(data: bytes) -> Texts:
-        notes = Notes(engine)
-        heard(notes, data, SIDES, "inbound")
+        notes = Notes(engine, load_spelling())
+        heard(notes, data, SIDES, "inbound", spelling=load_spelling())
         return notes.texts(2)
 
     return recognize

@@ -1,12 +1,13 @@
 """How well calls are heard: roles, turns, overlaps and character errors against the truth beside the recordings.
 
-    python benchmarks/listening_accuracy.py --data DIR [--model packaged] [--beam 5]
+    python benchmarks/listening_accuracy.py --data DIR [--model packaged] [--beam 5] [--as-recognised]
 
 `DIR/calls` holds recordings, each with a JSON of the same name: `turns` with `channel` (agent, customer), `start_ms`,
 `end_ms` and `text`, and `mono` for a recording with both speakers on one channel. `DIR/speech_zh` (if it is there)
 holds recordings of one channel and `transcripts.tsv` with a file name and its text a line. Two-channel calls are heard
 three times: as they are, with the roles not told, and with swapped channels and the roles not told. Characters are
-compared before personal data is masked: what is masked was not misheard.
+compared before personal data is masked: what is masked was not misheard. With `--as-recognised` characters of the same
+sound are not put right.
 """
 
 import argparse
@@ -31,6 +32,7 @@ from processors.listening.engine_port import Recognition, SpeechClip, SpeechEngi
 from processors.listening.engines.faster_whisper import FasterWhisperEngine
 from processors.listening.hallucination import sift
 from processors.listening.pipeline import ListenSettings, listen
+from processors.listening.respelling import SpellingModel, load_spelling
 from processors.text.chinese_script import to_script
 from processors.text.conversation import LEAST_OVERLAP_MS
 from schemas.messages.call_ended import Agent, Audio, CallEnded, Role
@@ -66,7 +68,9 @@ def main() -> None:
     parser.add_argument("--beam", type=int, default=5)
     parser.add_argument("--compute-type", default="int8")
     parser.add_argument("--skip-roles", action="store_true", help="hear each call once")
+    parser.add_argument("--as-recognised", action="store_true", help="without putting characters of one sound right")
     arguments = parser.parse_args()
+    spelling = None if arguments.as_recognised else load_spelling()
     engine = FasterWhisperEngine(
         model=arguments.model,
         cache_dir=arguments.cache,
@@ -81,7 +85,7 @@ def main() -> None:
     print("|---|---|---|---|---|---|---|")
     scores = []
     for truth_file in sorted((arguments.data / "calls").glob("*.json")):
-        score = score_call(engine, truth_file, with_roles=not arguments.skip_roles)
+        score = score_call(engine, spelling, truth_file, with_roles=not arguments.skip_roles)
         if score is not None:
             print(line(score), flush=True)
             scores.append(score)
@@ -90,7 +94,7 @@ def main() -> None:
     if read.is_dir():
         print("\n| clip | CER | wrong / characters |\n|---|---|---|")
         wrong = characters = 0
-        for name, clip_wrong, clip_characters in score_clips(engine, read):
+        for name, clip_wrong, clip_characters in score_clips(engine, spelling, read):
             print(f"| {name} | {share(clip_wrong, clip_characters)} | {clip_wrong} / {clip_characters} |", flush=True)
             wrong, characters = wrong + clip_wrong, characters + clip_characters
         print(f"| **all** | **{share(wrong, characters)}** | {wrong} / {characters} |")
@@ -130,13 +134,15 @@ def share(part: int, whole: int) -> str:
     return f"{part / whole:.3f}" if whole else "–"
 
 
-def score_call(engine: SpeechEngine, truth_file: Path, *, with_roles: bool) -> Score | None:
+def score_call(
+    engine: SpeechEngine, spelling: SpellingModel | None, truth_file: Path, *, with_roles: bool
+) -> Score | None:
     """None for a call that ends without being heard, such as a misdial."""
     truth = json.loads(truth_file.read_text(encoding="utf-8"))
     data = truth_file.with_name(truth["file"]).read_bytes()
     mono = bool(truth.get("mono"))
     turns = truth["turns"]
-    notes = Notes(engine)
+    notes = Notes(engine, spelling)
     transcript = heard(notes, data, None if mono else SIDES, truth["direction"])
     if transcript.outcome is not None:
         return None
@@ -196,10 +202,10 @@ def are_the_same(true: list[tuple[int, int, str]], transcript: Transcript) -> bo
     )
 
 
-def score_clips(engine: SpeechEngine, folder: Path) -> Iterator[tuple[str, int, int]]:
+def score_clips(engine: SpeechEngine, spelling: SpellingModel | None, folder: Path) -> Iterator[tuple[str, int, int]]:
     for row in (folder / "transcripts.tsv").read_text(encoding="utf-8").splitlines():
         name, text = row.split("\t")
-        notes = Notes(engine)
+        notes = Notes(engine, spelling)
         heard(notes, (folder / name).read_bytes(), None, "inbound")
         (found,) = notes.texts(1)
         said = read_aloud(text)
@@ -207,10 +213,11 @@ def score_clips(engine: SpeechEngine, folder: Path) -> Iterator[tuple[str, int, 
 
 
 class Notes:
-    """An engine, and what it said: believed, in simplified characters, not masked."""
+    """An engine, and what it said: believed, in simplified characters, respelt where a model is given, not masked."""
 
-    def __init__(self, engine: SpeechEngine) -> None:
+    def __init__(self, engine: SpeechEngine, spelling: SpellingModel | None = None) -> None:
         self._engine = engine
+        self._spelling = spelling
         self._texts: dict[int, str] = {}
 
     @property
@@ -225,6 +232,7 @@ class Notes:
             believed, _ = sift(speech)
             if believed is not None:
                 (text,) = to_script([believed.text], "simplified", recognition.language)
+                text = text if self._spelling is None else self._spelling.respell(text)
                 self._texts[speech.channel] = self._texts.get(speech.channel, "") + text
         return recognition
 
@@ -239,6 +247,7 @@ def heard(
     roles: tuple[Role, ...] | None,
     direction: str,
     emotion: EmotionModel | None = None,
+    spelling: SpellingModel | None = None,
 ) -> Transcript:
     audio = Audio(uri="s3://recordings/c1", sha256=sha256(data).hexdigest(), bytes=len(data), channel_roles=roles)
     call = CallEnded.model_validate(
@@ -254,7 +263,11 @@ def heard(
         }
     )
     how = ListenSettings(
-        min_call_ms=5_000 if roles else 0, max_call_ms=LONGEST_MS, crosstalk_gate_db=18, chinese_script="simplified"
+        min_call_ms=5_000 if roles else 0,
+        max_call_ms=LONGEST_MS,
+        crosstalk_gate_db=18,
+        chinese_script="simplified",
+        spelling=spelling,
     )
     return listen(call, data, engine, how, NOW, time.monotonic, emotion)
 

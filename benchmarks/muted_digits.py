@@ -26,6 +26,7 @@ from benchmarks.listening_accuracy import LONGEST_MS, SIDES, Notes, heard
 from processors.custody.muting import MutedStretch, Muter, muted_stretches
 from processors.listening.audio import DecodeLimits, decode
 from processors.listening.engines.faster_whisper import FasterWhisperEngine
+from processors.listening.respelling import load_spelling
 from schemas.messages.transcript import Transcript
 
 DIGITS = "零一二三四五六七八九幺两〇"
@@ -89,7 +90,7 @@ def measured(
     if place is not None and place.exists():
         transcript = Transcript.decode(place.read_bytes())
     else:
-        transcript = heard(engine, data, roles, truth["direction"])
+        transcript = heard(engine, data, roles, truth["direction"], spelling=load_spelling())
         if place is not None:
             place.parent.mkdir(parents=True, exist_ok=True)
             place.write_bytes(transcript.encode())

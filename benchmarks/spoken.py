@@ -1,6 +1,6 @@
 """How right the judge is on calls as they are heard: hearing, rules and reading together.
 
-    python benchmarks/spoken.py --data DIR [--transcripts FOLDER]
+    python benchmarks/spoken.py --data DIR [--transcripts FOLDER] [--as-recognised]
 
 `DIR` holds recordings with two channels, each with a JSON of the same name: `turns` with `channel`, `start_ms`,
 `end_ms` and `text`, and `expect` with `violations` (of `turn`), `select` and `topics`. A violating turn is found when
@@ -23,6 +23,7 @@ from benchmarks.listening_accuracy import SIDES, Notes, heard
 from processors.detectors.reading import SUSPECTED
 from processors.judging.pipeline import Judge, JudgeSettings
 from processors.listening.engines.faster_whisper import FasterWhisperEngine
+from processors.listening.respelling import SpellingModel, load_spelling
 from processors.rules.examples import imagine_transcript
 from schemas.messages.call_analysis import CallAnalysis
 from schemas.messages.finding import Finding
@@ -54,8 +55,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True, help="folder of recordings with the truth beside them")
     parser.add_argument("--transcripts", type=Path, help="folder in which what was heard is kept")
+    parser.add_argument("--as-recognised", action="store_true", help="without putting characters of one sound right")
     options = parser.parse_args()
-    calls = list(hear(sorted(options.data.glob("*.json")), options.transcripts))
+    spelling = None if options.as_recognised else load_spelling()
+    calls = list(hear(sorted(options.data.glob("*.json")), options.transcripts, spelling))
     judge = Judge(JudgeSettings())
     as_heard = [of_heard(judge, call) for call in calls]
     print_table("as heard", as_heard)
@@ -72,7 +75,7 @@ def main() -> None:
         print(f"{one.expected['topics']} {topics}")
 
 
-def hear(truth_files: Iterable[Path], kept: Path | None) -> Iterator[SpokenCall]:
+def hear(truth_files: Iterable[Path], kept: Path | None, spelling: SpellingModel | None) -> Iterator[SpokenCall]:
     """Every call that is heard, by the packaged recogniser; none that ends without being heard."""
     engine = FasterWhisperEngine(
         model="packaged",
@@ -90,8 +93,9 @@ def hear(truth_files: Iterable[Path], kept: Path | None) -> Iterator[SpokenCall]
             said = json.loads(memory.read_text(encoding="utf-8"))
             yield SpokenCall(truth, Transcript.model_validate(said["transcript"]), said["characters"], said["wrong"])
             continue
-        notes = Notes(engine)
-        transcript = heard(notes, file.with_name(truth["file"]).read_bytes(), SIDES, truth["direction"])
+        notes = Notes(engine, spelling)
+        recording = file.with_name(truth["file"]).read_bytes()
+        transcript = heard(notes, recording, SIDES, truth["direction"], spelling=spelling)
         if transcript.outcome is not None:
             continue
         call = transcript.call.model_copy(update={"industry": truth["industry"], "call_id": truth["id"]})

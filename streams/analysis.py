@@ -8,6 +8,7 @@ from processors.listening.engine_port import SpeechEngine
 from processors.listening.engines.sherpa_onnx import SherpaSettings
 from processors.listening.engines.sherpa_speakers import SherpaSpeakerSeparation, SpeakerSettings
 from processors.listening.pipeline import ListenSettings
+from processors.listening.respelling import SpellingModel, load_spelling
 from processors.receiving.pipeline import ReceiveSettings
 from processors.text.sentences import SentenceModel, universal_sentence_encoder
 from schemas.config.retention import RETENTION_FILE
@@ -27,7 +28,13 @@ def listen_settings(settings: Settings) -> ListenSettings:
         chinese_script=settings.chinese_script,
         pii_keep_last=settings.pii_keep_last_by_kind,
         separation=_build_separation(settings),
+        spelling=_spelling(settings),
     )
+
+
+def _spelling(settings: Settings) -> SpellingModel | None:
+    helps = settings.respelling == "on" or (settings.respelling == "auto" and settings.engine.errs_by_sound)
+    return load_spelling() if helps else None
 
 
 def receive_settings(settings: Settings) -> ReceiveSettings:

@@ -141,7 +141,7 @@ _GROUPS: Mapping[str, tuple[str, ...]] = {
     "what runs": ("subscriptions_file", "second_reader_url"),
     "observing": ("observe_every_s", "processing_objective_s", "status_days"),
     "hearing": (
-        *("speech_engine", "crosstalk_gate_db", "emotion", "emotion_heads"),
+        *("speech_engine", "respelling", "crosstalk_gate_db", "emotion", "emotion_heads"),
         *("emotion_sound_checkpoint", "emotion_text_checkpoint", "emotion_device"),
         *("min_call_ms", "unsealed_recordings", "convert_recordings_to"),
         *("listen_at_once", "listen_lane_weights", "listen_window_calls"),
@@ -455,6 +455,12 @@ class Settings(SettingsPart):
         "(settings `sherpa_*`, extra `sherpa-onnx`), or a service with OpenAI's interface (settings `speech_api_*`); "
         "`stand-in` hears nothing and is for benchmarks and fault tests",
         json_schema_extra=lambda schema: schema.update(enum=[*engines()]),
+    )
+    respelling: Literal["auto", "on", "off"] = Field(
+        default="auto",
+        description="put characters right that were misheard for others of the same sound, by what is usually said "
+        "before and after (docs/speech.md); `auto`: only of recognisers for which that was measured to help, such as "
+        "the packaged Whisper base",
     )
     pii_keep_last: str = Field(
         default="",

@@ -129,6 +129,11 @@ class EngineSettings(SettingsPart, ABC):
     hears_several: ClassVar[bool] = False
     """Whether several threads may call `recognize` at the same time."""
 
+    @property
+    def errs_by_sound(self) -> bool:
+        """Whether it was measured that putting characters of the same sound right makes its errors fewer."""
+        return False
+
     def lacking(self) -> str | None:
         """What else must be set before this recogniser can be chosen, as it ends a sentence; None where it can be."""
         return None

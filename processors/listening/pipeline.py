@@ -12,6 +12,7 @@ from processors.listening.engine_port import RecognizedSpeech, RecognizedWord, S
 from processors.listening.hallucination import RejectedText, sift
 from processors.listening.intervals import common_ms, length_ms, union
 from processors.listening.quality import Frames, audio_quality, frames_of
+from processors.listening.respelling import SpellingModel
 from processors.listening.role_inference import contradicts, infer_roles, lead_of_first
 from processors.listening.voice_activity import (
     are_identical,
@@ -53,6 +54,12 @@ class ListenSettings:
     """A recording below `min_call_ms` is recognised all the same, for who asks; its outcome stays `too_short`."""
     separation: SpeakerSeparation | None = None
     """Tells apart the voices of a recording with one channel, where the event does not; None: nobody does."""
+    spelling: SpellingModel | None = None
+    """Puts characters right that were misheard for others of the same sound; None: nobody does."""
+
+    def spelling_of(self, language: str | None) -> SpellingModel | None:
+        """What does so in that language: Mandarin, in simplified characters."""
+        return self.spelling if language == "zh" and self.chinese_script == "simplified" else None
 
 
 @dataclass(frozen=True)
@@ -120,6 +127,9 @@ def listen(
     if roles is not None:
         speakers = tuple(replace(speaker, role=role) for speaker, role in zip(speakers, roles, strict=True))
     segments = tuple(_segment(number, speech, speakers[who]) for number, (who, speech) in enumerate(heard.believed))
+    spelling = settings.spelling_of(heard.language)
+    if spelling is not None:
+        segments = tuple(_respelt(segment, spelling) for segment in segments)
     rejected = tuple(_rejected_piece(piece, speakers[who]) for who, piece in heard.rejected)
     # From here on nothing holds a number or a name in clear (R72): what leaves this function is masked.
     masked = mask(segments, MaskSettings(settings.pii_keep_last), rejected)
@@ -156,6 +166,7 @@ def listener_of(engine: SpeechEngine, settings: ListenSettings, emotion: Emotion
         "min_call_ms": settings.min_call_ms,
         "max_call_ms": settings.max_call_ms,
         "pii_keep_last": ",".join(f"{kind}:{kept}" for kind, kept in sorted(settings.pii_keep_last.items())),
+        "respelling": settings.spelling.version if settings.spelling is not None else "off",
     }
     ours |= emotion.settings if emotion is not None else {"emotion": "switched_off"}
     return engine.identity.model_copy(update={"settings": {**engine.identity.settings, **ours}})
@@ -329,6 +340,19 @@ def _segment(number: int, speech: RecognizedSpeech, speaker: _Speaker) -> Segmen
         words=tuple(_word(word, inside) for word in speech.words),
         confidence=speech.confidence,
     )
+
+
+def _respelt(segment: Segment, spelling: SpellingModel) -> Segment:
+    """The segment with the characters put right that were misheard for others of the same sound, and what was heard."""
+    text = spelling.respell(segment.text)
+    if text == segment.text:
+        return segment
+    words: list[Word] = []
+    position = 0
+    for word in segment.words:  # put together they are the text: see `_in_script`
+        words.append(word.model_copy(update={"text": text[position : position + len(word.text)]}))
+        position += len(word.text)
+    return segment.model_copy(update={"text": text, "heard_text": segment.text, "words": tuple(words)})
 
 
 def _with_emotion(

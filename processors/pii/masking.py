@@ -87,12 +87,14 @@ class _Place:
 def mask(segments: Sequence[Segment], settings: MaskSettings, rejected: Sequence[Rejected] = ()) -> Masked:
     """All segments of one call, in the order of their ids, with everything personal masked in text and words.
 
-    Ids, times, roles and confidences stay; the words still put together give the text. Rejected texts are masked
-    more broadly: every row of digits that is no amount or date, and the names of the call. Never raises.
+    Ids, times, roles and confidences stay; the words still put together give the text. What stands in the text or in
+    `heard_text`, which is as long, is masked in both: a name may look like one in either only. Rejected texts are
+    masked more broadly: every row of digits that is no amount or date, and the names of the call. Never raises.
     """
-    lines = [Line(fold(segment.text), segment.role, segment.start_ms, segment.end_ms) for segment in segments]
-    reading = read_numbers(lines)
-    places, known = _find(lines, reading, settings)
+    places, known = _find_in(segments, [segment.text for segment in segments], settings)
+    if any(segment.heard_text is not None for segment in segments):
+        also, known = _find_in(segments, [segment.heard_text or segment.text for segment in segments], settings)
+        places = tuple(_without_overlaps([*some, *others]) for some, others in zip(places, also, strict=True))
     masked: list[Segment] = []
     spans: list[PiiSpan] = []
     for segment, found in zip(segments, places, strict=True):
@@ -104,6 +106,17 @@ def mask(segments: Sequence[Segment], settings: MaskSettings, rejected: Sequence
         tuple(spans),
         tuple(piece.model_copy(update={"text": _mask_loosely(piece.text, settings, known)}) for piece in rejected),
     )
+
+
+def _find_in(
+    segments: Sequence[Segment], texts: Sequence[str], settings: MaskSettings
+) -> tuple[tuple[tuple[_Place, ...], ...], KnownNames]:
+    """The matches in each text of a call, without overlaps, and the names known in the call."""
+    lines = [
+        Line(fold(text), segment.role, segment.start_ms, segment.end_ms)
+        for segment, text in zip(segments, texts, strict=True)
+    ]
+    return _find(lines, read_numbers(lines), settings)
 
 
 def mask_text(text: str, settings: MaskSettings) -> str:
@@ -121,11 +134,7 @@ def _mask_loosely(text: str, settings: MaskSettings, known: KnownNames) -> str:
         for run in expected_digit_runs(folded)
         if len(run.digits) >= _FEWEST_UNTYPED_DIGITS
     )
-    masked, position = "", 0
-    for place in _without_overlaps(taken):
-        masked += text[position : place.start] + place.placeholder
-        position = place.end
-    return masked + text[position:]
+    return _replaced(text, _without_overlaps(taken))
 
 
 def _find(
@@ -287,8 +296,22 @@ def _masked_segment(segment: Segment, places: Sequence[_Place]) -> tuple[Segment
         masked += place.placeholder
         position = place.end
     masked += segment.text[position:]
-    words = tuple(_masked_words(word_places, places))
-    return segment.model_copy(update={"text": masked, "words": words}), tuple(spans)
+    heard = None if segment.heard_text is None else _replaced(segment.heard_text, places)
+    update = {
+        "text": masked,
+        "heard_text": None if heard == masked else heard,
+        "words": tuple(_masked_words(word_places, places)),
+    }
+    return segment.model_copy(update=update), tuple(spans)
+
+
+def _replaced(text: str, places: Sequence[_Place]) -> str:
+    """The text with placeholders in these places."""
+    replaced, position = "", 0
+    for place in places:
+        replaced += text[position : place.start] + place.placeholder
+        position = place.end
+    return replaced + text[position:]
 
 
 _WordPlace = tuple[Word, int, int]

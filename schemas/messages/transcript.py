@@ -28,6 +28,11 @@ class Segment(Interval):
     channel: int = Field(ge=0)
     role: Role
     text: str
+    heard_text: str | None = Field(
+        default=None,
+        description="what the recogniser wrote, masked like `text`; null where no character of `text` was put in the "
+        "place of another of the same sound",
+    )
     words: tuple[Word, ...] = ()
     confidence: float = Field(
         ge=0, le=1, description="mean confidence of the words; of the segment where there are none"

@@ -54,6 +54,21 @@ def test_nobody_tells_voices_apart_unless_a_setting_names_the_models(tmp_path: P
     assert str(separation.identity["speakers_embedding"]).startswith("embedding.onnx@")
 
 
+@pytest.mark.parametrize(
+    ("values", "respells"),
+    [
+        ({}, True),
+        ({"respelling": "off"}, False),
+        ({"whisper_model": "large-v3"}, False),
+        ({"whisper_model": "large-v3", "respelling": "on"}, True),
+    ],
+)
+def test_characters_are_put_right_where_that_was_measured_to_help_or_somebody_says_so(
+    values: dict[str, object], respells: bool
+) -> None:
+    assert (listen_settings(settings_of(**values)).spelling is not None) == respells
+
+
 def test_what_the_operator_says_of_a_detector_reaches_it() -> None:
     twenty_seconds = heard([("agent", 0, 1_000, "您好")], duration_ms=20_000)
 

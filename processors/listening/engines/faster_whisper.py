@@ -22,7 +22,7 @@ from processors.listening.engine_port import (
     StatesPool,
 )
 from processors.listening.engines.device import Device, check_whisper_device
-from processors.listening.engines.weights import WeightsError, find_weights
+from processors.listening.engines.weights import PACKAGED, WeightsError, find_weights
 from processors.listening.hallucination import compression_ratio, has_loop
 from processors.listening.packing import ClipWindow, PackedClip, alone, pack
 from schemas.messages.transcript import EngineIdentity
@@ -82,6 +82,11 @@ class WhisperSettings(EngineSettings):
         description="terms that Whisper is primed with before each window, separated by spaces; harmful with "
         "Whisper base (docs/speech.md); empty: none",
     )
+
+    @property
+    def errs_by_sound(self) -> bool:
+        """See `EngineSettings.errs_by_sound`."""
+        return self.whisper_model == PACKAGED
 
     def build(self, cache_dir: Path) -> "FasterWhisperEngine":
         """See `EngineSettings.build`."""

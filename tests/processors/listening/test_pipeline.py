@@ -5,6 +5,7 @@ import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ import pytest
 from processors.listening.engine_port import SpeechClip, SpeechEngine
 from processors.listening.engines.faster_whisper import FasterWhisperEngine
 from processors.listening.pipeline import ListenSettings, listen, listener_of, unheard_transcript
+from processors.listening.respelling import load_spelling
 from processors.text.chinese_script import ChineseScript
 from schemas.messages.call_ended import Role, SpeakerSegment
 from schemas.messages.outcome import Outcome
@@ -449,6 +451,41 @@ def test_the_transcript_is_in_the_script_wanted(script: ChineseScript, text: str
 
     assert {segment.text for segment in transcript.segments} == {text}
     assert {"".join(word.text for word in segment.words) for segment in transcript.segments} == {text}
+
+
+MISHEARD = "我叫孟瑶，这个号的优惠圈怎么领"
+
+
+@pytest.mark.parametrize(
+    ("how", "hint", "text", "heard_text"),
+    [
+        pytest.param({}, "zh", "我叫[姓名]，这个号的优惠券怎么领", "我叫[姓名]，这个号的优惠圈怎么领", id="Mandarin"),
+        pytest.param({"spelling": None}, "zh", "我叫[姓名]，这个号的优惠圈怎么领", None, id="switched off"),
+        pytest.param({}, "en", "我叫[姓名]，这个号的优惠圈怎么领", None, id="another language"),
+        pytest.param(
+            {"chinese_script": "traditional"}, "zh", "我叫[姓名]，這個號的優惠圈怎麼領", None, id="another script"
+        ),
+    ],
+)
+def test_characters_of_the_same_sound_are_put_right_and_what_was_heard_stays_beside_them(
+    how: dict[str, Any], hint: str, text: str, heard_text: str | None
+) -> None:
+    respelling = replace(settings(), **{"spelling": load_spelling()} | how)
+    engine = ScriptedEngine(lambda _: MISHEARD)
+    transcript = heard(example_calls()["s02_finance_violation"].data, engine, how=respelling, language_hint=hint)
+    for segment in transcript.segments:
+        assert (segment.text, segment.heard_text) == (text, heard_text)
+        assert "".join(word.text for word in segment.words) == segment.text
+    for span in transcript.pii:
+        assert transcript.segments[span.segment_id].text[span.start_char : span.end_char] == "[姓名]"
+    assert len(transcript.pii) == len(transcript.segments) > 0
+
+
+def test_what_puts_characters_right_stands_in_the_identity_of_the_engine() -> None:
+    spelling = load_spelling()
+    on, off = (listener_of(ScriptedEngine(), replace(settings(), spelling=one)) for one in (spelling, None))
+    assert (on.settings["respelling"], off.settings["respelling"]) == (spelling.version, "off")
+    assert not on.hears_like(off)
 
 
 def test_a_bug_in_an_engine_is_not_hidden_as_an_outcome() -> None:

@@ -281,3 +281,26 @@ def test_a_segment_keeps_everything_but_text_and_words() -> None:
     (after,) = masked(("customer", "我叫张伟")).segments
     assert isinstance(after, Segment)
     assert after.model_copy(update={"text": "", "words": ()}) == before.model_copy(update={"text": "", "words": ()})
+
+
+@pytest.mark.parametrize(
+    ("text", "heard_text"),
+    [
+        pytest.param("我叫李伟，电话是多少", "我叫里维，电话是多少", id="only the text has a name"),
+        pytest.param("我叫里维，电话是多少", "我叫李伟，电话是多少", id="only what was heard has one"),
+    ],
+)
+def test_what_is_a_name_in_the_text_or_in_what_was_heard_is_masked_in_both(text: str, heard_text: str) -> None:
+    line = segment(0, "customer", 0, 2_000, text)
+    words = tuple(Word(start_ms=0, end_ms=2_000, text=letter, confidence=1) for letter in text)
+    found = mask([line.model_copy(update={"heard_text": heard_text, "words": words})], NOTHING_KEPT)
+    (one,) = found.segments
+    assert (one.text, one.heard_text) == ("我叫[姓名]，电话是多少", None), "what is left is the same"
+    assert "".join(word.text for word in one.words) == one.text
+    assert len(found.spans) == 1
+
+
+def test_what_was_heard_stays_beside_the_text_where_it_differs_outside_of_what_is_masked() -> None:
+    line = segment(0, "customer", 0, 2_000, "我叫李伟，优惠券怎么领")
+    (one,) = mask([line.model_copy(update={"heard_text": "我叫里维，优惠圈怎么领"})], NOTHING_KEPT).segments
+    assert (one.text, one.heard_text) == ("我叫[姓名]，优惠券怎么领", "我叫[姓名]，优惠圈怎么领")
