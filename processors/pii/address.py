@@ -56,8 +56,8 @@ _DATE = re.compile(r"[0-9零〇一二三四五六七八九十]{1,4}(?:年|月(?:
 _FEWEST_LETTERS = 4
 _FEWEST_LETTERS_OF_AN_ESTATE = 3
 _LONGEST_ESTATE_ANSWER = 14
-_ONLY_LETTERS = re.compile(r"([一-鿿]{3,8}?)(?:[一二三四五六\d]期)?")
-_RARE = 3
+_ONLY_LETTERS = re.compile(r"(?P<name>[一-鿿]{3,8}?)(?P<stage>[一二三四五六\d]期)?")
+_RARE, _RARE_WITH_STAGE = 3, 4
 _NO_ESTATE = re.compile(r"哪里|这里|那里|心里|家里|手里|村里|店里|柜台|后台|平台|前台|电台|阳台|公里|夜里|屋里|城里")
 _FILLERS = re.compile(r"^(?:嗯|哦|呃|啊|是|对|好的?|在|住|[,、\s])+|[吧啊呀呢嘛]$")
 _NO_PLACE = re.compile(
@@ -131,8 +131,10 @@ def _answered(text: str, *, found: bool) -> Iterator[PiiMatch]:
 
 def _may_be_a_place(answer: str) -> bool:
     """Whether the whole answer is a few letters that are rarely heard together: 锦绣江南二期."""
-    name = _ONLY_LETTERS.fullmatch(answer)
-    return name is not None and load_names().commonest_pair(name[1]) <= _RARE
+    letters = _ONLY_LETTERS.fullmatch(answer)
+    if letters is None:
+        return False
+    return load_names().commonest_pair(letters["name"]) <= (_RARE_WITH_STAGE if letters["stage"] else _RARE)
 
 
 class KnownAddresses:

@@ -7,16 +7,14 @@ import re
 from collections.abc import Iterator, Sequence
 from functools import cache
 
-from processors.pii.learned_names import DOUBLE_SURNAMES, OF_GIVEN_NAMES, SINGLE_SURNAMES, load_names
+from processors.pii.learned_names import load_names
+from processors.pii.letters_of_names import COMMON_SURNAMES, DOUBLE_SURNAMES, OF_GIVEN_NAMES, SINGLE_SURNAMES
 from processors.pii.match import PiiMatch
 from processors.text.syllables import syllables
 
 _DOUBLE = "|".join(sorted(DOUBLE_SURNAMES))
 _ANY_SURNAME = rf"(?:{_DOUBLE}|[{''.join(sorted(SINGLE_SURNAMES))}])"
-_COMMON = (
-    "王李张刘陈杨黄赵吴周徐孙马朱胡郭何林罗郑梁谢宋唐许韩冯邓曹彭曾肖萧田董袁潘蒋蔡余杜叶程苏魏吕丁沈姚卢姜崔钟谭陆"
-    "汪范石廖贾夏韦傅邹孟熊秦邱江尹薛闫阎段雷侯龙史陶贺顾毛郝龚邵钱严覃武戴莫孔白康葛殷章施洪翟樊"
-)
+_COMMON = "".join(sorted(COMMON_SURNAMES))
 _RARE = (
     "高任方于向安成常易乔赖庞温柴游古文阮蓝牛岳包梅欧盛祝管倪纪舒屠项丛卞左右齐季路华伍甘艾涂单柳霍裴凌鲁景耿翁荣鲍"
     "费连鞠尚焦冷车米柯芦党初宫解辛瞿臧卓简明褚仇桂申池吉聂詹喻关苗谷官查匡麻闵滕占戚储岑刁邢习苟时蒲隋房卫佟奚娄晏"
@@ -111,6 +109,8 @@ _KINSHIP = re.compile(
     r"^[小老阿].$|阿[婆公姨叔]|[姐哥叔婶伯姨]$|叔叔|伯伯|阿姨|师傅|先生|女士|老师|妈妈|爸爸|大[叔姐哥娘爷]|家长|总$|学姐|学长|同学|经理|客服|顾问|助理"
 )
 """小苏, 南大姐: who is called so is not told apart from others."""
+_PET_NAME = re.compile(rf"[小阿](?![{''.join(sorted(SINGLE_SURNAMES))}婆公姨叔伯婶爷奶哥姐弟妹])[一-鿿]")
+"""小禾, 阿芳: made of a given name, unlike 小苏."""
 _RAREST, _RARE_WITH_SURNAME, _RARE_GIVEN = 2, 3, 4
 _FEWEST_WITHOUT_SURNAME, _LONGEST_NAME_OF_HAN = 3, 3
 _FEWEST_EXPLAINED = 2
@@ -229,9 +229,11 @@ def is_no_word(name: str) -> bool:
 
 
 def may_be_name(text: str, start: int, end: int) -> bool:
-    """Whether letters in a text are no word, explain no other (季节的季), and do not begin within 谢谢."""
-    explain = text[end : end + 1] == "的" and text[end + 1 : end + 2] in text[start:end]
-    return is_no_word(text[start:end]) and not explain and text[max(0, start - 1) : start + 1] != "谢谢"
+    """Whether letters that a model takes for a name are no word, explain no other (季节的季), are not within 谢谢."""
+    name = text[start:end]
+    explain = text[end : end + 1] == "的" and text[end + 1 : end + 2] in name
+    is_free = _PET_NAME.fullmatch(name) is not None or is_no_word(name)
+    return is_free and not explain and text[max(0, start - 1) : start + 1] != "谢谢"
 
 
 def find_explained(text: str, begin: int, name: str) -> Iterator[PiiMatch]:

@@ -7,7 +7,8 @@ import re
 from collections.abc import Iterator, Sequence
 
 from processors.pii.conversation import Line
-from processors.pii.learned_names import DOUBLE_SURNAMES, SINGLE_SURNAMES, load_names
+from processors.pii.learned_names import load_names
+from processors.pii.letters_of_names import DOUBLE_SURNAMES, SINGLE_SURNAMES
 from processors.pii.match import PiiMatch
 
 _H = "[一-鿿]"

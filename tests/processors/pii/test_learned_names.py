@@ -6,9 +6,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from processors.pii.learned_names import NameWeightsError, candidates, commonness, load_names
+from processors.pii.learned_names import NameWeightsError, commonness, load_names
 from processors.pii.masking import MaskSettings, mask
 from processors.pii.match import fold
+from processors.pii.name_letters import TEMPLATES, call_letters, hashes, weight_places
+from processors.pii.words_like_names import least_probability
 from schemas.messages.call_ended import Role
 from tests.processors.transcripts import said
 
@@ -58,12 +60,66 @@ def test_it_is_masked_wherever_it_comes_again() -> None:
     assert not any("缪思远" in text for text in texts)
 
 
-def test_matches_lie_apart_and_are_those_of_candidates() -> None:
+@pytest.mark.parametrize(
+    ("heard", "text", "name"),
+    [
+        ("几点来接孩子", "我走不开，让建国来接", "建国"),
+        ("请问您是哪位", "我是古丽娜尔的妹妹", "古丽娜尔"),
+        ("收件人叫什么", "扎西次仁，西藏的", "扎西次仁"),
+    ],
+)
+def test_a_name_without_a_surname_is_found(heard: str, text: str, name: str) -> None:
+    assert name in found(("agent", heard), ("customer", text))[1]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "我买的沙发什么时候送",
+        "相机镜头有划痕我要换",
+        "乌鲁木齐几天能到",
+        "阿莫西林饭前吃还是饭后吃",
+        "金额不对，客服也没给我解释",
+        "特斯拉能不能做四轮定位",
+    ],
+)
+def test_things_places_and_medicines_are_no_names(text: str) -> None:
+    assert found(("agent", "您好请讲"), ("customer", text)) == [[], []]
+
+
+def test_matches_lie_apart_in_their_text() -> None:
     text = fold("张王李赵陈建国王建国欧阳文静")
     (matches,) = READER.find([("customer", text)])
+    assert matches
     assert all(one.end <= other.start for one, other in pairwise(matches))
-    places = {(one.start, one.end) for one in candidates(text)}
-    assert {(one.start, one.end) for one in matches} <= places
+    assert all(0 <= one.start < one.end <= len(text) for one in matches)
+
+
+def test_letters_are_seen_at_their_places() -> None:
+    letters = call_letters(["ab", "", "王\U0001f600"], ["", "", "您的名字"])
+    codes = [
+        letters.codes[start : start + length] for start, length in zip(letters.starts, letters.lengths, strict=True)
+    ]
+    assert [each.tolist() for each in codes] == [[ord("a"), ord("b")], [], [ord("王"), 0xFFFF]]
+    seen = weight_places(hashes(letters, READER.speech))
+    assert seen.shape == (len(letters.codes), TEMPLATES)
+    assert seen.max() < len(READER.weights)
+    assert letters.asked[letters.starts[2]] > letters.asked[letters.starts[0]]
+
+
+@pytest.mark.parametrize(
+    ("text", "part", "least"),
+    [
+        ("我在乌鲁木齐", "鲁木齐", 0.9),
+        ("特斯拉的", "特斯拉", 0.9),
+        ("沙发相机", "发相", 0.5),
+        ("戴森林的", "戴森林", 0),
+        ("李建国家", "李建国", 0),
+    ],
+)
+def test_letters_that_may_be_words_have_to_be_surer_names(text: str, part: str, least: float) -> None:
+    start = text.index(part)
+    assert least_probability(text, start, start + len(part)) == least
 
 
 @pytest.mark.parametrize("text", ["", "abc 123", "王", "，。", "\U0001f600王\U0001f600"])
