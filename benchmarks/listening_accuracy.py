@@ -232,7 +232,9 @@ class Notes:
             believed, _ = sift(speech)
             if believed is not None:
                 (text,) = to_script([believed.text], "simplified", recognition.language)
-                text = text if self._spelling is None else self._spelling.respell(text)
+                if self._spelling is not None:
+                    sure = [word.confidence for word in believed.words for _ in word.text]
+                    text = self._spelling.respell(text, sure or [believed.confidence] * len(text))
                 self._texts[speech.channel] = self._texts.get(speech.channel, "") + text
         return recognition
 

@@ -25,7 +25,7 @@ from sklearn.metrics import adjusted_rand_score, normalized_mutual_info_score
 
 from processors.demands.unknown import BACKGROUND, OpenCall, SaidByCustomer, UnknownDemands
 from processors.detectors.base.rule_detector import applies
-from processors.detectors.topics import topics_by_phrase, topics_by_reading
+from processors.detectors.topics import phrases_said, topics_by_phrase, topics_by_reading
 from processors.judging.call_context import CallContext
 from processors.kpi.statistics import wilson
 from processors.reading.topic_heads import TOPICS_FILE, TopicHeads
@@ -86,7 +86,8 @@ class Judged:
         left = [one for one in book.topics if one.entry.name not in hidden and applies(one, hearing)]
         if not left:
             return False
-        read = topics_by_reading(self._reader, left, hearing, topics_by_phrase(left, hearing))
+        said = topics_by_phrase(left, hearing)
+        read = topics_by_reading(self._reader, left, hearing, said, phrases_said(said.values(), hearing))
         return any(hit.confidence >= UNLIKELY for _, hit in read.values())
 
 

@@ -1,8 +1,8 @@
 """Train what puts misheard characters right (`processors/listening/respelling.py`): `make heads`.
 
-It counts which letters follow each other in the dialogues and the openings, and in the words of a dictionary, without
-which it would respell what no call of the training text speaks of; and it smooths the shares as Witten and Bell do
-(1991): of what follows a context, as much is left for what was never seen there as different letters were.
+It counts which letters follow each other in the dialogues and the openings, and in the words of a dictionary and of the
+rules, without which it would respell what no call of the training text speaks of; and it smooths the shares as Witten
+and Bell do (1991): of what follows a context, as much is left for what was never seen there as different letters were.
 """
 
 import argparse
@@ -15,8 +15,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from processors.judging.pipeline import JudgeSettings, shipped_rulebooks
 from processors.listening.respelling import ALPHABET, EDGES, STEPS_PER_NAT, WEIGHTS, SpellingModel
-from training.dialogues import load_dialogues
+from training.dialogues import load_dialogues, topic_names
 from training.openings import load_openings
 
 LEAST_TRIPLES = 2
@@ -43,6 +44,20 @@ def words(file: Path = WORDS) -> Iterator[tuple[str, int]]:
         if not line.startswith("#"):
             word, counted = line.split()
             yield word, max(1, min(MOST, round(int(counted) / COUNTED_AS_ONE)))
+
+
+def phrases() -> Iterator[tuple[str, int]]:
+    """What the shipped rules look for, as if each was said `LEAST_TRIPLES` times: 投资需谨慎 is in no dialogue."""
+    books = shipped_rulebooks(JudgeSettings())
+    found = {
+        part
+        for industry in topic_names()
+        if (book := books.book("training", "zh", industry)) is not None
+        for phrase in book.phrases()
+        for part in phrase.parts
+        if _LETTERS.fullmatch(part)
+    }
+    yield from ((phrase, LEAST_TRIPLES) for phrase in sorted(found) if len(phrase) > 1)
 
 
 def train(said: Iterable[str], known: Iterable[tuple[str, int]] = ()) -> SpellingModel:
@@ -121,7 +136,7 @@ def main() -> None:
     """Write the weights."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--output", type=Path, default=WEIGHTS, help="file to write (default: %(default)s)")
-    model = train(texts(), words())
+    model = train(texts(), (*words(), *phrases()))
     file: Path = parser.parse_args().output
     file.parent.mkdir(parents=True, exist_ok=True)
     model.save(file)

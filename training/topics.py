@@ -24,12 +24,12 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 from sklearn.linear_model import LogisticRegression
 
-from processors.detectors.topics import topics_by_phrase
+from processors.detectors.topics import phrases_said, topics_by_phrase
 from processors.judging.call_context import CallContext
 from processors.reading.features import TOPIC_BUCKETS, Said, idf_of, topic_rows
 from processors.reading.figures import threshold_at
 from processors.reading.heads import LinearHeads, log_odds_of
-from processors.reading.topic_heads import NONE, TOPICS_FILE, TopicHeads, shares
+from processors.reading.topic_heads import NONE, SAID_OFTEN, TOPICS_FILE, TopicHeads, shares
 from processors.rules.examples import imagine_transcript
 from processors.rules.rulebook import Rulebooks
 from processors.text.normalized_text import normalize
@@ -50,8 +50,9 @@ STEP_KEPT = 0.8
 MAIN_WEIGHS = (0.6, 0.25, 0.15)
 """What each topic of a call counts, the main one first."""
 
-PRECISION, PRECISION_WITH_PHRASE = 0.7, 0.65
-"""A topic that is wrong misleads more than one that is missing; less so where its phrase can be seen in the call."""
+PRECISION, PRECISION_WITH_PHRASE = 0.71, 0.735
+"""A topic that is wrong misleads more than one that is missing. Of topics of which a phrase was said more are believed
+at the same precision."""
 
 Marks = NDArray[np.bool_]
 
@@ -97,14 +98,15 @@ def _rulebooks() -> Rulebooks:
     return Rulebooks(load_rule_packs((RULE_PACK_FOLDER,)))
 
 
-def phrases_said(example: Example) -> set[str]:
-    """The topics of which the shipped rules find a phrase."""
+def phrases_of(example: Example) -> Counter[str]:
+    """The topics of which the shipped rules find a phrase, and how many."""
     transcript = imagine_transcript(list(example.lines), example.industry)
     context = CallContext(transcript)
     book = _rulebooks().of(context)
     if book is None:
-        return set()
-    return {topic.entry.name for topic, _ in topics_by_phrase(book.topics, book.hearing(context)).values()}
+        return Counter()
+    hearing = book.hearing(context)
+    return phrases_said(topics_by_phrase(book.topics, hearing).values(), hearing)
 
 
 def marks(names: Sequence[str], rows: Iterable[Iterable[str]]) -> Marks:
@@ -145,8 +147,8 @@ class Data:
     """What each topic counts in each row; a row adds up to one."""
     possible: Marks
     """The topics of the industry of each row, and none of them."""
-    phrases: Marks
-    """Of calls."""
+    phrases: NDArray[np.int64]
+    """Of calls: how many of each topic were said."""
 
     @property
     def topics(self) -> Marks:
@@ -181,7 +183,7 @@ def gather(calls: Sequence[Example], others: Sequence[Example]) -> Data:
         idf,
         counts,
         marks(names, (of_industry[one.industry] | {NONE} for one in every)),
-        marks(names[:-1], map(phrases_said, calls)),
+        np.array([[said[name] for name in names[:-1]] for said in map(phrases_of, calls)], dtype=np.int64),
     )
 
 
@@ -244,17 +246,19 @@ def held_out_shares(data: Data, processes: int) -> NDArray[np.float32]:
 
 @dataclass(frozen=True)
 class Calibration:
-    """Log-odds of a share to log-odds, and what a phrase adds; from which probabilities on a topic is believed."""
+    """Log-odds of a share to log-odds, and what a phrase adds; from which probabilities on a topic is believed of which
+    no phrase was said, or one, or `SAID_OFTEN`."""
 
     slope: float
     phrase: float
     offset: float
     threshold: float = 1.0
     threshold_with_phrase: float = 1.0
+    threshold_with_phrases: float = 1.0
 
     def probability(self, data: Data, read: NDArray[np.float32]) -> NDArray[np.float64]:
         """Shape (calls, topics)."""
-        odds = self.slope * log_odds_of(read) + self.phrase * data.phrases + self.offset
+        odds = self.slope * log_odds_of(read) + self.phrase * (data.phrases > 0) + self.offset
         result: NDArray[np.float64] = 1 / (1 + np.exp(-odds))
         return result
 
@@ -262,15 +266,19 @@ class Calibration:
 def calibrate(data: Data, read: NDArray[np.float32]) -> Calibration:
     """By what was read of the parts that were left out; believed from where a precision was kept there."""
     seen = data.allowed
-    inputs = np.stack([log_odds_of(read)[seen], data.phrases[seen]], axis=1)
+    phrases = data.phrases[seen]
+    inputs = np.stack([log_odds_of(read)[seen], phrases > 0], axis=1)
     truth = data.topics[seen]
     model = LogisticRegression(C=1e6, max_iter=1_000).fit(inputs, truth)
     found = Calibration(*(float(value) for value in (*model.coef_[0], model.intercept_[0])))
-    probability, said = found.probability(data, read)[seen], data.phrases[seen]
+    probability = found.probability(data, read)[seen]
+    none, often = phrases == 0, phrases >= SAID_OFTEN
+    few = ~none & ~often
     return replace(
         found,
-        threshold=threshold_at(truth[~said], probability[~said], PRECISION),
-        threshold_with_phrase=threshold_at(truth[said], probability[said], PRECISION_WITH_PHRASE),
+        threshold=threshold_at(truth[none], probability[none], PRECISION),
+        threshold_with_phrase=threshold_at(truth[few], probability[few], PRECISION_WITH_PHRASE),
+        threshold_with_phrases=threshold_at(truth[often], probability[often], PRECISION),
     )
 
 
@@ -291,13 +299,19 @@ def reader_of(
         data.idf,
     )
     return TopicHeads(
-        heads, calibration.slope, calibration.offset, calibration.phrase, calibration.threshold_with_phrase
+        heads,
+        calibration.slope,
+        calibration.offset,
+        calibration.phrase,
+        calibration.threshold_with_phrase,
+        calibration.threshold_with_phrases,
     )
 
 
 def figures(data: Data, probabilities: NDArray[np.float64], calibration: Calibration) -> Mapping[str, float]:
     """Of calls: whether their main topic is found, precision and recall of all topics."""
-    least = np.where(data.phrases, calibration.threshold_with_phrase, calibration.threshold)
+    few = np.where(data.phrases > 0, calibration.threshold_with_phrase, calibration.threshold)
+    least = np.where(data.phrases >= SAID_OFTEN, calibration.threshold_with_phrases, few)
     believed = (probabilities >= least) & data.allowed
     truth = data.topics
     mains = [(row, data.names.index(one.topics[0])) for row, one in enumerate(data.calls) if one.topics]

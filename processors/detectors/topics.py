@@ -1,6 +1,7 @@
 """What the call is about: the demands of the taxonomy (R60, R61), by phrases, by reading, by what sentences mean."""
 
 import re
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cache
@@ -13,7 +14,7 @@ from processors.detectors.reading import ReadingSettings, own_or_shipped, why_no
 from processors.judging.call_context import CallContext
 from processors.reading.call_reader import WEIGHTS
 from processors.reading.features import Said
-from processors.reading.topic_heads import TOPICS_FILE, TopicHeads
+from processors.reading.topic_heads import SAID_OFTEN, TOPICS_FILE, TopicHeads
 from processors.rules.conditions import Hearing, RuleHit, order
 from processors.rules.rulebook import Compiled, Rulebook, Rulebooks
 from processors.text.passages import Passage
@@ -63,15 +64,16 @@ class TopicsDetector:
         if self.sentence_model is not None:
             for topic, hit in self._by_meaning(book, hearing, self.sentence_model):
                 found.setdefault(topic.entry.id, (topic, hit))
+        phrases = phrases_said(found.values(), hearing)
         read: dict[str, TopicHit] = {}
         if self.reader is not None and why_not_read(context) is None:
-            read = topics_by_reading(self.reader, book.topics, hearing, found)
+            read = topics_by_reading(self.reader, book.topics, hearing, found, phrases)
             known = frozenset(self.reader.names)
             found = {topic_id: one for topic_id, one in found.items() if one[0].entry.name not in known}
         version = self.reader.version if read and self.reader is not None else None
         mentions = [
             mention(topic, hit, version if topic.entry.id in read else None)
-            for topic, hit in most_telling({**found, **read})
+            for topic, hit in most_telling({**found, **read}, phrases)
         ]
         mentions.sort(key=lambda one: -one.confidence)
         return [*mentions, Measure("topics", len(mentions))]
@@ -102,29 +104,48 @@ def topics_by_phrase(topics: Iterable[Compiled[TopicRule]], hearing: Hearing) ->
     """Id → the topics of which a phrase, or what they look for, was said."""
     found: dict[str, TopicHit] = {}
     for topic in topics:
-        if not applies(topic, hearing):
-            continue
-        hits = [
-            hit for path in ("phrases", "find") if path in topic.nodes for hit in hearing.look(topic.nodes[path]).hits
-        ]
-        if hits:
+        if applies(topic, hearing) and (hits := _hits(topic, hearing)):
             found[topic.entry.id] = (topic, min(hits, key=order))
     return found
 
 
+def phrases_said(topics: Iterable[TopicHit], hearing: Hearing) -> Counter[str]:
+    """Name → how many phrases of a topic were said; those that overlap are one."""
+    counts: Counter[str] = Counter()
+    for topic, _ in topics:
+        ends: dict[int, int] = {}
+        said = 0
+        for hit in sorted(_hits(topic, hearing), key=lambda hit: (hit.passage.number, hit.start, -hit.end)):
+            if hit.start >= ends.get(hit.passage.number, 0):
+                said += 1
+                ends[hit.passage.number] = hit.end
+        counts[topic.entry.name] = max(counts[topic.entry.name], said)
+    return counts
+
+
+def _hits(topic: Compiled[TopicRule], hearing: Hearing) -> list[RuleHit]:
+    return [hit for path in ("phrases", "find") if path in topic.nodes for hit in hearing.look(topic.nodes[path]).hits]
+
+
 def topics_by_reading(
-    reader: TopicHeads, topics: Iterable[Compiled[TopicRule]], hearing: Hearing, by_phrase: Mapping[str, TopicHit]
+    reader: TopicHeads,
+    topics: Iterable[Compiled[TopicRule]],
+    hearing: Hearing,
+    by_phrase: Mapping[str, TopicHit],
+    phrases: Mapping[str, int],
 ) -> dict[str, TopicHit]:
-    """Id → the topics that are believed, each with the phrase that was said, or the words that speak most for it."""
+    """Id → the topics that are believed, each with the phrase that was said, or the words that speak most for it.
+
+    `phrases` tells by name how many phrases of a topic were said.
+    """
     passages = hearing.spoken.passages
     said = [Said(passage.role, passage.utterance.normalized.letters) for passage in passages]
     possible = [topic for topic in topics if applies(topic, hearing)]
-    names_said = {topic.entry.name for topic, _ in by_phrase.values()}
-    probabilities = reader.read(said, {topic.entry.name for topic in possible}, names_said)
+    probabilities = reader.read(said, {topic.entry.name for topic in possible}, phrases)
     found: dict[str, TopicHit] = {}
     for topic in possible:
         probability = probabilities.get(topic.entry.name, 0.0)
-        if probability < reader.threshold_of(phrase_said=topic.entry.name in names_said):
+        if probability < reader.threshold_of(phrases.get(topic.entry.name, 0)):
             continue
         confidence = round(probability, 4)
         if topic.entry.id in by_phrase:
@@ -136,21 +157,26 @@ def topics_by_reading(
     return found
 
 
-def most_telling(found: Mapping[str, TopicHit]) -> list[TopicHit]:
+def most_telling(found: Mapping[str, TopicHit], phrases: Mapping[str, int]) -> list[TopicHit]:
     """The topics without those that a more specific one covers, in the order in which they come up. A more specific
-    one that is far less likely than what it would take the place of is passed over itself.
+    one that is far less likely than what it would take the place of is passed over itself. A topic of which so many
+    phrases were said that it is hardly said in passing stays beside a more specific one of which none was.
     """
     outdone = set()
     for topic_id, (topic, hit) in found.items():
         for other in topic.entry.instead_of:
             if other in found and _odds(found[other][1]) > FAR_LIKELIER * _odds(hit):
                 outdone.add(topic_id)
-            else:
+            elif other in found and not _stays(found[other], topic, phrases):
                 outdone.add(other)
     return sorted(
         (one for topic_id, one in found.items() if topic_id not in outdone),
         key=lambda one: (order(one[1]), one[0].rule_id),
     )
+
+
+def _stays(one: TopicHit, beside: Compiled[TopicRule], phrases: Mapping[str, int]) -> bool:
+    return phrases.get(one[0].entry.name, 0) >= SAID_OFTEN and not phrases.get(beside.entry.name, 0)
 
 
 def _odds(hit: RuleHit) -> float:

@@ -344,7 +344,8 @@ def _segment(number: int, speech: RecognizedSpeech, speaker: _Speaker) -> Segmen
 
 def _respelt(segment: Segment, spelling: SpellingModel) -> Segment:
     """The segment with the characters put right that were misheard for others of the same sound, and what was heard."""
-    text = spelling.respell(segment.text)
+    sure = [word.confidence for word in segment.words for _ in word.text] or [segment.confidence] * len(segment.text)
+    text = spelling.respell(segment.text, sure)
     if text == segment.text:
         return segment
     words: list[Word] = []

@@ -2,8 +2,9 @@
 
 In Mandarin most errors of a recogniser are of that kind: 保本保溪 for 保本保息. Which characters follow each other in
 calls a model of three letters in a row knows, smoothed as Witten and Bell do (1991); the most probable spelling of
-what was heard is found by Viterbi's algorithm. A letter that is not the one that was heard costs `PRICE`. Negations and
-numerals are evidence of another kind: none is put in, and none taken away. The text keeps its length, letter by letter.
+what was heard is found by Viterbi's algorithm. A letter that was not heard costs the more the surer the recogniser is
+of the one that was (`price_of`). Negations and numerals are evidence of another kind: none is put in, and none taken
+away. The text keeps its length, letter by letter.
 """
 
 import json
@@ -13,6 +14,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, cached_property
 from itertools import pairwise
+from math import log
 from pathlib import Path
 
 import numpy as np
@@ -28,8 +30,9 @@ WEIGHTS = Path(__file__).parent / "weights" / "spelling.npz"
 FORMAT = 1
 EDGES = "^$"
 """Stand before and after a row of letters; the first of the alphabet of a model."""
-PRICE = 4.0
-"""Of a letter that was not heard, in natural logarithms: e^-4 is one in fifty-five."""
+LEAST_PRICE, PRICE_OF_A_DRAW, SUREST = 2.0, 3.0, 0.9999
+"""In natural logarithms: of a letter that was not heard at least, and where the recogniser gives the one that was heard
+an even chance; no surer than the last is it believed to be."""
 STEPS_PER_NAT = 12
 """Logarithms are kept as whole twelfths, in a byte."""
 ALPHABET = 1 << 12
@@ -40,7 +43,6 @@ NEVER_CHANGED = frozenset("不没无非未别勿零〇一二三四五六七八�
 """Negations and numerals."""
 
 _LETTERS = re.compile("[\u4e00-\u9fff]+")
-_PLACEHOLDER = re.compile(r"\[[^\]]*\]")
 
 
 class SpellingWeightsError(OperatorError):
@@ -65,23 +67,19 @@ class SpellingModel:
     left_after_one: NDArray[np.uint8]
     left_after_two: NDArray[np.uint8]
 
-    def respell(self, text: str) -> str:
+    def respell(self, text: str, confidence: Sequence[float]) -> str:
         """The most probable text that sounds like this one; as long, and the same where it is not Chinese.
 
-        Placeholders in brackets stay.
+        `confidence` is how sure the recogniser is of each letter, 0 to 1.
         """
-        pieces: list[str] = []
-        position = 0
-        for placeholder in _PLACEHOLDER.finditer(text):
-            pieces += [self._respell(text[position : placeholder.start()]), placeholder.group()]
-            position = placeholder.end()
-        return "".join((*pieces, self._respell(text[position:])))
 
-    def _respell(self, text: str) -> str:
-        return _LETTERS.sub(lambda found: self._best(found.group()), text)
+        def best(found: re.Match[str]) -> str:
+            return self._best(found.group(), confidence[found.start() : found.end()])
 
-    def _best(self, heard: str) -> str:
-        choices = [self._choices(letter) for letter in heard]
+        return _LETTERS.sub(best, text)
+
+    def _best(self, heard: str, confidence: Sequence[float]) -> str:
+        choices = [self._choices(letter).at(price_of(sure)) for letter, sure in zip(heard, confidence, strict=True)]
         if all(len(one.numbers) == 1 for one in choices):
             return heard
         kept = self._likely(choices)
@@ -152,7 +150,7 @@ class SpellingModel:
         letters = (letter, *sorted(others - {letter}))
         # A letter that the model does not know is as probable as the rarest one that it knows.
         numbers = np.array([self._numbers.get(one, len(self.letters) - 1) for one in letters], dtype=np.int64)
-        return _Choices("".join(letters), numbers, np.array([0.0] + [-PRICE] * (len(letters) - 1)))
+        return _Choices("".join(letters), numbers, np.zeros(len(letters)))
 
     @staticmethod
     def _sounds(letter: str) -> frozenset[str]:
@@ -221,12 +219,24 @@ class _Choices:
     numbers: NDArray[np.int64]
     cost: NDArray[np.float64]
 
+    def at(self, price: float) -> "_Choices":
+        """The same, where each but the first costs so much."""
+        cost = np.full(len(self.numbers), -price)
+        cost[0] = 0
+        return _Choices(self.letters, self.numbers, cost)
+
     def best(self, score: NDArray[np.float64]) -> "_Choices":
         """`KEPT` of them and the first."""
         if len(self.numbers) <= KEPT:
             return self
         places = [0, *(int(place) for place in np.argsort(-score, kind="stable")[:KEPT] if place)]
         return _Choices("".join(self.letters[place] for place in places), self.numbers[places], self.cost[places])
+
+
+def price_of(confidence: float) -> float:
+    """Of a letter that was not heard, where the recogniser is so sure of the one that was: by its odds."""
+    sure = min(confidence, SUREST)
+    return max(LEAST_PRICE, PRICE_OF_A_DRAW + log(sure / (1 - sure))) if sure > 0 else LEAST_PRICE
 
 
 def _logarithms(twelfths: NDArray[np.uint8]) -> NDArray[np.float64]:

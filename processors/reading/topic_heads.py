@@ -34,7 +34,10 @@ class Shown(NamedTuple):
     end: int
 
 
-_FACTS = ("slope", "offset", "phrase", "threshold_with_phrase")
+_FACTS = ("slope", "offset", "phrase", "threshold_with_phrase", "threshold_with_phrases")
+
+SAID_OFTEN = 3
+"""A topic of which so many phrases were said is hardly said in passing."""
 
 NONE = ""
 """The head that says that a call is about none of the topics."""
@@ -53,6 +56,7 @@ class TopicHeads:
     offset: float
     phrase: float
     threshold_with_phrase: float
+    threshold_with_phrases: float
 
     @cached_property
     def names(self) -> tuple[str, ...]:
@@ -64,9 +68,11 @@ class TopicHeads:
         """From which probability on a call is said to be about a topic of which no phrase was said."""
         return float(self.heads.thresholds[0])
 
-    def threshold_of(self, *, phrase_said: bool) -> float:
-        """From which probability on a call is said to be about a topic: lower, where somebody said a phrase of it."""
-        return self.threshold_with_phrase if phrase_said else self.threshold
+    def threshold_of(self, phrases: int) -> float:
+        """From which probability on a call is said to be about a topic of which so many phrases were said."""
+        if phrases >= SAID_OFTEN:
+            return self.threshold_with_phrases
+        return self.threshold_with_phrase if phrases else self.threshold
 
     def read(self, said: Sequence[Said], possible: Collection[str], phrases_said: Collection[str]) -> dict[str, float]:
         """Topic → probability that the call is about it, of those that are possible and that can be read."""

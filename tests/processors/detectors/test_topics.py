@@ -8,10 +8,10 @@ import pytest
 
 from processors.detectors.base.contract import DetectorContext
 from processors.detectors.reading import ReadingSettings
-from processors.detectors.topics import TopicsDetector, detector, most_telling, topics_by_phrase
+from processors.detectors.topics import TopicsDetector, detector, most_telling, phrases_said, topics_by_phrase
 from processors.judging.call_context import CallContext
 from processors.reading.call_reader import WEIGHTS
-from processors.reading.topic_heads import TOPICS_FILE
+from processors.reading.topic_heads import SAID_OFTEN, TOPICS_FILE
 from processors.rules.conditions import RuleHit
 from schemas.messages.call_analysis import TopicMention
 from schemas.messages.transcript import Transcript
@@ -89,4 +89,34 @@ def test_a_more_specific_topic_takes_the_place_of_a_general_one_unless_it_is_far
         if topic.entry.name in confidence_of
     }
     assert len(found) == 2
-    assert [topic.entry.name for topic, _ in most_telling(found)] == [named]
+    assert [topic.entry.name for topic, _ in most_telling(found, {})] == [named]
+
+
+@pytest.mark.parametrize(
+    ("phrases", "named"),
+    [
+        pytest.param({"物流查询": SAID_OFTEN}, {"物流延迟", "物流查询"}, id="said often, the specific one not"),
+        pytest.param({"物流查询": SAID_OFTEN, "物流延迟": 1}, {"物流延迟"}, id="a phrase of both"),
+        pytest.param({"物流查询": SAID_OFTEN - 1}, {"物流延迟"}, id="not said so often"),
+    ],
+)
+def test_a_topic_that_was_said_often_stays_beside_a_more_specific_one_that_was_only_read(
+    phrases: dict[str, int], named: set[str]
+) -> None:
+    context = CallContext(SLOW)
+    book = READS.rulebooks.of(context)
+    assert book is not None
+    found = {
+        topic_id: one
+        for topic_id, one in topics_by_phrase(book.topics, book.hearing(context)).items()
+        if one[0].entry.name in ("物流延迟", "物流查询")
+    }
+    assert {topic.entry.name for topic, _ in most_telling(found, phrases)} == named
+
+
+def test_phrases_that_overlap_are_one() -> None:
+    context = CallContext(said(("customer", "我要退货，退货，全额退款，我要退货"), industry="ecommerce"))
+    book = READS.rulebooks.of(context)
+    assert book is not None
+    hearing = book.hearing(context)
+    assert phrases_said(topics_by_phrase(book.topics, hearing).values(), hearing)["退款退货"] == 4

@@ -8,7 +8,7 @@ import pytest
 
 from processors.reading.features import Said
 from processors.reading.heads import ReadingWeightsError
-from processors.reading.topic_heads import NONE, TOPICS_FILE, TopicHeads, shares
+from processors.reading.topic_heads import NONE, SAID_OFTEN, TOPICS_FILE, TopicHeads, shares
 
 READER = TopicHeads.load()
 SLOW = [
@@ -37,7 +37,8 @@ def test_a_phrase_speaks_for_its_topic() -> None:
 
 
 def test_less_is_needed_where_a_phrase_was_said() -> None:
-    assert 0 < READER.threshold_of(phrase_said=True) < READER.threshold_of(phrase_said=False) == READER.threshold < 1
+    none, one, two, often, more = (READER.threshold_of(phrases) for phrases in (0, 1, 2, SAID_OFTEN, SAID_OFTEN + 1))
+    assert 0 <= often == more < one == two < none == READER.threshold < 1
 
 
 def test_it_shows_the_words_that_speak_for_a_topic() -> None:
