@@ -52,6 +52,11 @@ from training.identity import Identity, load_identity
 
 WEIGHTS = Path(__file__).parents[1] / "processors" / "reading" / "weights"
 
+NOT_LEARNED = frozenset(("fell", "fen", "tarn", "vale"))
+"""Parts from which only topics and spelling are learned. With them the heads read another author's calls no better
+(average precision of violations 0.75, 0.74 without) and suspect more sentences of real chats (0.42 %, 0.29 % without).
+"""
+
 UTTERANCE_C, CALL_C = 8.0, 10.0
 """Inverse strength of the penalty, as scikit-learn counts it."""
 
@@ -544,7 +549,7 @@ def main() -> None:
         _print_as_read(load_dialogues(options.read))
         return
     options.output.mkdir(parents=True, exist_ok=True)
-    dialogues = load_dialogues()
+    dialogues = [one for one in load_dialogues() if one.part not in NOT_LEARNED]
     identity = load_identity(dialogues)
     for part in sorted({one.part for one in dialogues}) if options.figures else []:
         others = examples_of((one for one in dialogues if one.part != part), copies=options.copies, identity=identity)
