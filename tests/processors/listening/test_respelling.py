@@ -54,7 +54,8 @@ def test_what_was_misheard_is_put_right_and_the_rest_stays(heard: str, said: str
 
 
 def test_what_the_recogniser_is_sure_of_stays() -> None:
-    heard = "这个号的优惠圈怎么领"
+    heard = "您打负可以吗"
+    assert SHIPPED.respell(heard, [0.3] * len(heard)) != heard
     assert SHIPPED.respell(heard, [0.9999] * len(heard)) == heard
     assert price_of(0.9999) == price_of(1) > price_of(0.9) > price_of(0.5) == PRICE_OF_A_DRAW
     assert price_of(0) == price_of(0.01) == LEAST_PRICE
