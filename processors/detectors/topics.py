@@ -159,15 +159,17 @@ def topics_by_reading(
 
 def most_telling(found: Mapping[str, TopicHit], phrases: Mapping[str, int]) -> list[TopicHit]:
     """The topics without those that a more specific one covers, in the order in which they come up. A more specific
-    one that is far less likely than what it would take the place of is passed over itself. A topic of which so many
-    phrases were said that it is hardly said in passing stays beside a more specific one of which none was.
+    one is passed over itself if it is far less likely than what it would take the place of, or if none of its own
+    phrases was said, and of that so many that it is hardly said in passing.
     """
     outdone = set()
     for topic_id, (topic, hit) in found.items():
         for other in topic.entry.instead_of:
-            if other in found and _odds(found[other][1]) > FAR_LIKELIER * _odds(hit):
+            if other in found and (
+                _odds(found[other][1]) > FAR_LIKELIER * _odds(hit) or _is_said_often(found[other][0], topic, phrases)
+            ):
                 outdone.add(topic_id)
-            elif other in found and not _stays(found[other], topic, phrases):
+            else:
                 outdone.add(other)
     return sorted(
         (one for topic_id, one in found.items() if topic_id not in outdone),
@@ -175,8 +177,8 @@ def most_telling(found: Mapping[str, TopicHit], phrases: Mapping[str, int]) -> l
     )
 
 
-def _stays(one: TopicHit, beside: Compiled[TopicRule], phrases: Mapping[str, int]) -> bool:
-    return phrases.get(one[0].entry.name, 0) >= SAID_OFTEN and not phrases.get(beside.entry.name, 0)
+def _is_said_often(one: Compiled[TopicRule], specific: Compiled[TopicRule], phrases: Mapping[str, int]) -> bool:
+    return phrases.get(one.entry.name, 0) >= SAID_OFTEN and not phrases.get(specific.entry.name, 0)
 
 
 def _odds(hit: RuleHit) -> float:
