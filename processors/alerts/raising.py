@@ -42,8 +42,9 @@ def alerts_of(
     """
     by_rule: dict[tuple[str, str], list[Finding]] = {}
     for finding in sorted(analysis.findings, key=lambda f: (f.start_ms, f.end_ms, f.finding_id)):
-        severity = _severity_told(finding)
-        if at_least(severity, min_severity) and not (analysis.roles_doubtful and finding.role == "agent"):
+        if at_least(_severity_told(finding), min_severity) and not (
+            analysis.roles_doubtful and finding.role == "agent"
+        ):
             by_rule.setdefault((finding.rule_id, finding.rule_version), []).append(finding)
     alerts = [_of_rule(analysis, findings, category_names) for findings in by_rule.values()]
     if analysis.risk is not None and analysis.risk.level == "high" and at_least("high", min_severity):

@@ -121,8 +121,8 @@ class SpellingModel:
         """Logarithms, a row for each letter before."""
         keys = (before[:, None] * ALPHABET + here[None, :]).astype(np.uint32)
         places = np.searchsorted(self.pairs, keys).clip(max=len(self.pairs) - 1)
-        unseen = self._none[here][None, :] + self._left_one[before][:, None]
-        return np.where(self.pairs[places] == keys, self._one[places], unseen)
+        unseen = self._logarithms["after_none"][here][None, :] + self._logarithms["left_after_one"][before][:, None]
+        return np.where(self.pairs[places] == keys, self._logarithms["after_one"][places], unseen)
 
     def _after_two(
         self, first: NDArray[np.int64], second: NDArray[np.int64], here: NDArray[np.int64]
@@ -132,9 +132,9 @@ class SpellingModel:
         keys = (pairs[:, :, None] * ALPHABET + here[None, None, :]).astype(np.uint64)
         places = np.searchsorted(self.triples, keys).clip(max=len(self.triples) - 1)
         of_pairs = np.searchsorted(self.pairs, pairs.astype(np.uint32)).clip(max=len(self.pairs) - 1)
-        left = np.where(self.pairs[of_pairs] == pairs, self._left_two[of_pairs], 0.0)
+        left = np.where(self.pairs[of_pairs] == pairs, self._logarithms["left_after_two"][of_pairs], 0.0)
         unseen = left[:, :, None] + self._after_one(second, here)[None, :, :]
-        return np.where(self.triples[places] == keys, self._two[places], unseen)
+        return np.where(self.triples[places] == keys, self._logarithms["after_two"][places], unseen)
 
     def _choices(self, letter: str) -> "_Choices":
         found = self._known.get(letter)
@@ -174,24 +174,9 @@ class SpellingModel:
         return found
 
     @cached_property
-    def _none(self) -> NDArray[np.float64]:
-        return _logarithms(self.after_none)
-
-    @cached_property
-    def _one(self) -> NDArray[np.float64]:
-        return _logarithms(self.after_one)
-
-    @cached_property
-    def _two(self) -> NDArray[np.float64]:
-        return _logarithms(self.after_two)
-
-    @cached_property
-    def _left_one(self) -> NDArray[np.float64]:
-        return _logarithms(self.left_after_one)
-
-    @cached_property
-    def _left_two(self) -> NDArray[np.float64]:
-        return _logarithms(self.left_after_two)
+    def _logarithms(self) -> Mapping[str, NDArray[np.float64]]:
+        """Of each array of bytes, what they stand for."""
+        return {name: -getattr(self, name).astype(np.float64) / STEPS_PER_NAT for name in _ARRAYS[2:]}
 
     @cached_property
     def version(self) -> str:
@@ -237,10 +222,6 @@ def price_of(confidence: float) -> float:
     """Of a letter that was not heard, where the recogniser is so sure of the one that was: by its odds."""
     sure = min(confidence, SUREST)
     return max(LEAST_PRICE, PRICE_OF_A_DRAW + log(sure / (1 - sure))) if sure > 0 else LEAST_PRICE
-
-
-def _logarithms(twelfths: NDArray[np.uint8]) -> NDArray[np.float64]:
-    return -twelfths.astype(np.float64) / STEPS_PER_NAT
 
 
 @cache
