@@ -17,6 +17,7 @@ import json
 import re
 import statistics
 import time
+from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -100,6 +101,27 @@ def turns_suspected(case: Case, *, rules: bool, reading: bool) -> set[int]:
     return found
 
 
+def _kinds_suspected(case: Case) -> set[str]:
+    categories = [finding.category for finding in case.analysis.findings]
+    return {one.removeprefix(SUSPECTED) for one in categories if one.startswith(SUSPECTED)}
+
+
+def _upset_turns(cases: Iterable[Case], reader: CallReader) -> str:
+    """How often a turn in which the customer is upset is read as more so than one in which not (area under the curve)."""
+    upset: list[float] = []
+    others: list[float] = []
+    for case in cases:
+        said = [Said(turn["role"], normalize(turn["text"]).letters) for turn in case.turns]
+        for number, one in enumerate(reader.read(said).utterances):
+            if one is not None and one.role == "customer":
+                (upset if number in case.labels["upset_turns"] else others).append(one.probabilities["upset"])
+    if not upset or not others:
+        return "-"
+    ordered = sorted(others)
+    beaten = sum((bisect_left(ordered, one) + bisect_right(ordered, one)) / 2 for one in upset)
+    return f"{beaten / len(upset) / len(others):.3f}  n {len(upset)} of {len(upset) + len(others)}"
+
+
 def share(hits: int, of: int) -> str:
     """A share with its interval."""
     if of == 0:
@@ -130,13 +152,30 @@ def rows(cases: Sequence[Case], reader: CallReader) -> Iterable[tuple[str, str]]
                 if turn["role"] == "agent"
             ),
         )
+    yield (
+        "violations by call and kind, reading",
+        score(
+            (kind in said, kind in true)
+            for case in cases
+            for said, true in [(_kinds_suspected(case), {one["kind"] for one in case.labels["violations"]})]
+            for kind in said | true
+        ),
+    )
+    yield (
+        "calls with violations, both",
+        score((bool(turns_suspected(case, rules=True, reading=True)), bool(case.labels["violations"])) for case in cases),
+    )
+    yield "customer upset by turn, AUC", _upset_turns(cases, reader)
     select = reader.call.threshold("select")
 
     def risky(case: Case) -> bool:
         return case.analysis.risk is not None and case.analysis.risk.level != "low"
 
-    def threatened(case: Case) -> bool:
-        return any(finding.category in THREATS for finding in case.analysis.findings)
+    def threatened(*, doubted: bool) -> Believes:
+        return lambda case: any(
+            finding.category in THREATS and (doubted or "doubted" not in finding.attributes)
+            for finding in case.analysis.findings
+        )
 
     def read(head: str) -> Believes:
         threshold = reader.call.threshold(head)
@@ -152,11 +191,8 @@ def rows(cases: Sequence[Case], reader: CallReader) -> Iterable[tuple[str, str]]
         ("select, both", "select", lambda case: risky(case) or read("select")(case)),
         ("select, triggers without reading", "select", lambda case: triggered(case, reading=False)),
         ("select, triggers", "select", lambda case: triggered(case, reading=True)),
-        (
-            "complaint threat, rules",
-            "complaint_threat",
-            threatened,
-        ),
+        ("complaint threat, rules", "complaint_threat", threatened(doubted=True)),
+        ("complaint threat, rules that reading does not doubt", "complaint_threat", threatened(doubted=False)),
         ("complaint threat, reading", "complaint_threat", read("threat")),
         ("customer upset, reading", "customer_upset", read("upset")),
     ]
@@ -251,14 +287,18 @@ _SPEAKER = re.compile("(用户|客服)[:：]")
 
 
 def print_chats(folder: Path, reader: CallReader) -> None:
-    """How many different sentences of agents are suspected; each is read in its chat."""
+    """How many different sentences of agents are suspected, each read in its chat; and how many chats are selected."""
     suspected: dict[str, bool] = {}
+    chats, selected = 0, 0
     for file in sorted(folder.glob("*.txt")):
         for line in file.read_text(encoding="utf-8").splitlines():
             _, *pieces = _SPEAKER.split(line)
             turns = [(who, normalize(text).letters) for who, text in zip(pieces[::2], pieces[1::2], strict=True)]
             said = [Said("agent" if who == "客服" else "customer", letters) for who, letters in turns if letters]
-            for one, reading in zip(said, reader.read(said).utterances, strict=True):
+            read = reader.read(said)
+            chats += 1
+            selected += read.probabilities["select"] >= reader.call.threshold("select")
+            for one, reading in zip(said, read.utterances, strict=True):
                 if one.role == "agent" and reading is not None:
                     found = reading.probabilities[VIOLATION] >= reader.agent.threshold(VIOLATION)
                     suspected[one.letters] = suspected.get(one.letters, False) or found
@@ -268,6 +308,7 @@ def print_chats(folder: Path, reader: CallReader) -> None:
     print(f"[{low:.2%}, {high:.2%}]")
     for letters in sorted(letters for letters, found in suspected.items() if found):
         print(f"  {letters}")
+    print(f"chats read as worth hearing: {share(selected, chats)}")
 
 
 def print_cost(reader: CallReader, repeats: int = 51) -> None:

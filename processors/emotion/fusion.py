@@ -39,14 +39,16 @@ class Fusion:
     """How far each head is believed, and how many segments are agitated before anything is heard.
 
     log odds = ln(base_rate / (1 − base_rate)) + what is believed of the sound + what is believed of the words: Bayes'
-    rule for two witnesses that err independently (naive Bayes). A missing witness says nothing. Valence is the mean
-    of both, the sound counting `sound_share_of_valence`.
+    rule for two witnesses that err independently (naive Bayes). A missing witness says nothing. Unless
+    `words_may_calm`, words that show no anger say nothing either where a voice is heard: people are angry in calm words.
+    Valence is the mean of both, the sound counting `sound_share_of_valence`.
     """
 
     sound: Witness
     text: Witness
     base_rate: float
     sound_share_of_valence: float
+    words_may_calm: bool = True
 
     @property
     def digest(self) -> str:
@@ -60,9 +62,10 @@ class Fusion:
         heard, gap = (None, sound) if isinstance(sound, str) else (sound, None)
         sound_odds = self.sound.weigh(heard.evidence) if heard else 0.0
         text_odds = self.text.weigh(text.evidence) if text else 0.0
+        added = text_odds if self.words_may_calm or heard is None else max(0.0, text_odds)
         base = log_odds(self.base_rate)
         return SegmentEmotion(
-            agitated=probability_of(base + sound_odds + text_odds),
+            agitated=probability_of(base + sound_odds + added),
             valence=self._valence(heard, text),
             sound_agitated=probability_of(base + sound_odds) if heard else None,
             text_agitated=probability_of(base + text_odds) if text else None,

@@ -113,7 +113,7 @@ def save_fusion(fusion: Fusion, folder: Path) -> Path:
     """Write how the heads are put together; returns the file."""
     return _write(
         folder / FUSION_FILE,
-        {},
+        {"words_may_calm": fusion.words_may_calm},
         sound=_numbers(fusion.sound),
         text=_numbers(fusion.text),
         base_rate=np.float64(fusion.base_rate),
@@ -180,12 +180,13 @@ def _grams(name: str, classes: tuple[str, ...], arrays: Arrays, prefix: str) -> 
 
 
 def _fusion(name: str, arrays: Arrays) -> Fusion:
-    _facts(name, arrays)
+    facts = _facts(name, arrays)
     return Fusion(
         sound=_witness(name, arrays["sound"]),
         text=_witness(name, arrays["text"]),
         base_rate=float(arrays["base_rate"]),
         sound_share_of_valence=float(arrays["sound_share_of_valence"]),
+        words_may_calm=bool(facts.get("words_may_calm", True)),  # files from before it are believed as they were
     )
 
 

@@ -175,6 +175,7 @@ DEFAULT_FUSION: Final = Fusion(
     text=TEXT_WITNESS,
     base_rate=BASE_RATE,
     sound_share_of_valence=SOUND_SHARE_OF_VALENCE,
+    words_may_calm=False,
 )
 
 
@@ -352,7 +353,8 @@ def _are_paired(sounds: Sequence[LabelledSound]) -> bool:
 def fit_fusion(varied: Sequence[Varied], encoder: str | None) -> Fusion:
     """How far sound and words are to be believed, from segments of calls that have both.
 
-    Logistic regression over the two pieces of evidence, each from heads that never met the speaker.
+    Logistic regression over the two pieces of evidence, each from heads that never met the speaker. It has seen how
+    often people are angry in calm words, so calm words may speak against anger.
     """
     plain = varied[0]
     paired = [
@@ -385,6 +387,7 @@ def fit_fusion(varied: Sequence[Varied], encoder: str | None) -> Fusion:
         sound=replace(SOUND_WITNESS, weight=sound_weight),
         text=replace(TEXT_WITNESS, weight=text_weight),
         base_rate=base_rate,
+        words_may_calm=True,
     )
 
 

@@ -56,6 +56,11 @@ class CompiledPhrase:
         """Whether it begins or ends with a letter or digit that a Latin word or number around it could go on with."""
         return self.parts[0][:1].isascii() or self.parts[-1][-1:].isascii()
 
+    @remembered
+    def may_be_half_a_number(self) -> bool:
+        """Whether it is a number read out digit by digit, of which a longer one may be made: 三幺五 in 二三三幺五."""
+        return len(self.parts) == 1 and len(self.text) >= MIN_READ_OUT and all(map(_IS_READ_OUT, self.parts[0]))
+
     def may_stand_in(self, places: "Places") -> bool:
         """Whether all parts behind the first stand somewhere: most phrases with gaps are ruled out by this."""
         return all(part in places for part in self.parts[1:])
@@ -87,8 +92,12 @@ def _read_out(text: str, digits: Mapping[int, str]) -> str:
     return _NUMBER.sub(spoken, text)
 
 
-_NUMBER = re.compile(r"\d{3,}")
+MIN_READ_OUT = 3
 """Fewer digits are rather a quantity, which nobody reads out digit by digit."""
+_NUMBER = re.compile(rf"\d{{{MIN_READ_OUT},}}")
+_IS_READ_OUT = frozenset("零幺一二三四五六七八九").__contains__
+_GOES_ON_WITH = frozenset("零幺二三四五六七八九").__contains__
+"""Digits that make a number next to them longer. 一 may be the next word: 打三一五一下."""
 _READ_OUT = tuple(
     {ord(digit): letter for digit, letter in zip("0123456789", letters, strict=True)}
     for letters in ("零一二三四五六七八九", "零幺二三四五六七八九")
@@ -295,7 +304,8 @@ def _lies_in(part: LetterSpan, longer: str, places: Places, *, by_sound: bool) -
 
 
 def is_in_one_piece(hit: PhraseHit, text: NormalizedText, *, negation_in_gap: bool) -> bool:
-    """Whether a hit is not torn by the end of a sentence, by a comma only when it is long, and no half of a Latin word.
+    """Whether a hit is not torn by the end of a sentence, by a comma only when it is long, and no half of a Latin word
+    or number.
 
     `negation_in_gap` says whether 内部没有名额 is still 内部…名额.
     """
@@ -308,11 +318,18 @@ def is_in_one_piece(hit: PhraseHit, text: NormalizedText, *, negation_in_gap: bo
             return False
     if hit.phrase.may_be_half_a_word and any(_is_inside_a_latin_word(letters, edge) for edge in (hit.start, hit.end)):
         return False
+    if hit.phrase.may_be_half_a_number and _is_in_a_longer_number(letters, hit.start, hit.end):
+        return False
     return (
         negation_in_gap
         or len(hit.parts) == 1
         or not any(holds_negation(letters[left.end : right.start]) for left, right in pairwise(hit.parts))
     )
+
+
+def _is_in_a_longer_number(letters: str, start: int, end: int) -> bool:
+    """Whether a number that is read out goes on before or after these letters."""
+    return any(map(_GOES_ON_WITH, letters[max(0, start - 1) : start] + letters[end : end + 1]))
 
 
 def _is_inside_a_latin_word(letters: str, at: int) -> bool:

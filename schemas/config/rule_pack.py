@@ -146,6 +146,11 @@ class Threat(ConversationRule):
     category: Slug = "complaint_threat"
     severity: Severity = "high"
     finding: Literal["found", "missing", "both", "none"] = "found"
+    doubtable: bool = Field(
+        default=False,
+        exclude_if=lambda value: not value,  # the digest of packs from before it stays what it was
+        description="where reading finds no threat at all in the call, a hit is only noted: info, and no measure",
+    )
 
 
 class Step(Record):

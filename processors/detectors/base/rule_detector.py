@@ -48,6 +48,10 @@ class SecondLook:
     read: Callable[[CallContext], ReadInstead | None]
 
 
+Doubt = Callable[[CallContext], float | None]
+"""How likely reading holds what rules found in a call, where it is so unlikely that they are doubted; else null."""
+
+
 def ask_rules(
     context: CallContext, rulebooks: Rulebooks, measures: Iterable[str]
 ) -> tuple[Rulebook, Hearing] | list[Result]:
@@ -139,13 +143,16 @@ class RuleDetector:
     Where agent and customer are not told apart, a rule that depends on who speaks holds only by what is known to be
     said by the right one; else it has no finding, and its measure is null with the reason why they are not.
 
-    With a `second_look`, a rule of its measure that would be missed is kept where reading finds that it was.
+    With a `second_look`, a rule of its measure that would be missed is kept where reading finds that it was. With a
+    `doubt`, what a rule finds that is `doubtable` is only noted where reading doubts it: an `info` finding that has the
+    probability as `doubted`, and no measure.
     """
 
     name: Literal["mandatory_scripts", "procedures", "checklists", "threats", "rules"]
     rulebooks: Rulebooks
     judge: Callable[[Compiled[Any], Hearing, CallContext], tuple[Iterable[Finding], bool]]
     second_look: SecondLook | None = None
+    doubt: Doubt | None = None
     needs_speech: ClassVar[bool] = True
     reads_measures: ClassVar[bool] = True
 
@@ -193,6 +200,10 @@ class RuleDetector:
             read = self.second_look.read(context)
             if read is not None:
                 return self._shown(rule, read, context), True
+        if holds and self.doubt is not None and rule.entry.doubtable:
+            probability = self.doubt(context)
+            if probability is not None:
+                return (_doubted(finding, probability) for finding in findings), False
         if context.why_not_told_apart is None or not rule.asks_who_speaks:
             return findings, holds
         return (findings, True) if holds and not rule.asks_who_is_silent else ((), None)
@@ -205,7 +216,10 @@ class RuleDetector:
 
 
 def conversation_rules(
-    name: Literal["mandatory_scripts", "threats", "rules"], rulebooks: Rulebooks, second_look: SecondLook | None = None
+    name: Literal["mandatory_scripts", "threats", "rules"],
+    rulebooks: Rulebooks,
+    second_look: SecondLook | None = None,
+    doubt: Doubt | None = None,
 ) -> RuleDetector:
     """For rules that are found in a call, or missing.
 
@@ -219,7 +233,7 @@ def conversation_rules(
         found = hearing.look(rule.nodes["find"])
         return _findings(name, rule, found, context), found.holds
 
-    return RuleDetector(name, rulebooks, judge, second_look)
+    return RuleDetector(name, rulebooks, judge, second_look, doubt)
 
 
 def _findings(
@@ -245,6 +259,12 @@ def _findings(
     for hit in found.hits if entry.each_hit else found.hits[:1]:
         of_hit = attributes | {"hits": len(found.hits), "word": hit.matched}
         yield finding_of_rule(name, rule, hit, context, of_hit if shown else of_hit | {"advice": entry.advice}, shown)
+
+
+def _doubted(finding: Finding, probability: float) -> Finding:
+    """The same words, only noted."""
+    attributes = finding.attributes | {"doubted": round(probability, 4)}
+    return finding.model_copy(update={"severity": "info", "score_delta": 0, "attributes": attributes})
 
 
 @dataclass(frozen=True)

@@ -41,6 +41,28 @@ def test_a_missing_witness_says_nothing() -> None:
     assert only_text.sound_agitated is None
 
 
+def test_calm_words_take_nothing_away_from_an_angry_voice() -> None:
+    fusion = replace(FUSION, words_may_calm=False)
+
+    emotion = fusion.join(reading(2.0), reading(-1.0))
+
+    assert isinstance(emotion, SegmentEmotion)
+    assert emotion.agitated == emotion.sound_agitated == pytest.approx(probability_of(log_odds(0.25) + 2.0))
+    assert emotion.text_agitated == pytest.approx(probability_of(log_odds(0.25) - 0.5))
+
+
+def test_angry_words_count_beside_any_voice() -> None:
+    fusion = replace(FUSION, words_may_calm=False)
+
+    assert fusion.join(reading(-2.0), reading(1.0)) == FUSION.join(reading(-2.0), reading(1.0))
+
+
+def test_calm_words_count_where_no_voice_is_heard() -> None:
+    fusion = replace(FUSION, words_may_calm=False)
+
+    assert fusion.join("silent", reading(-1.0)) == FUSION.join("silent", reading(-1.0))
+
+
 def test_no_evidence_is_the_base_rate() -> None:
     assert joined(reading(0.0), reading(0.0)).agitated == pytest.approx(0.25)
 
