@@ -20,13 +20,13 @@ GAP = rf"{_SEPARATORS}(?:{_FILLERS}{_SEPARATORS}){{0,4}}"
 """What may stand between two digits of one number."""
 
 _SEPARATOR = r"[\s,、.。-]"
-_REPEATED = rf"[两俩二三四五六2-6]个[{_D}]"
+_REPEATED = rf"(?:[两俩二三四五六七八九2-9]个|双|俩)[{_D}]"
 _ONE = rf"(?:{_REPEATED}|[{_D}])"
 _CLOSE = rf"(?:[{_SOFT}](?=[{_D}{_SOFT}]))"
 _SPOKEN = re.compile(
     rf"(?:[要妖腰夭吆](?=[{_D}]{{3}}))?{_ONE}(?:(?:{GAP}|{_CLOSE}{{1,2}}){_ONE})*(?:[洞拐勾]+(?![一-鿿]))?"
 )
-_TOKEN = re.compile(rf"(?P<times>[两俩二三四五六2-6])个(?P<repeated>[{_D}])|(?P<digit>[{_D}{_SOFT}])")
+_TOKEN = re.compile(rf"(?:(?P<times>[两俩二三四五六七八九2-9])个|双|俩)(?P<repeated>[{_D}])|(?P<digit>[{_D}{_SOFT}])")
 _VALUE = {**DIGIT_OF, **dict.fromkeys("要妖腰夭吆", "1"), "俩": "2"}
 
 _MEASURES = (
@@ -59,7 +59,7 @@ _THOUSANDS = re.compile(r"(?<![\d,])\d{1,3}(?:,\d{3})+(?![\d,])")
 _IDIOMS = re.compile(
     r"一下|一个|一些|一点|一起|一样|一直|一定|一般|一共|一旦|一边|一会|一次|一位|一种|一样|第一|万一|统一|唯一|之一|不一|三番五次|乱七八糟"
     r"|七上八下|五花八门|接二连三|一五一十|一心一意|一模一样|一清二楚|三言两语|三七二十一|星期[一二三四五六]|周[一二三四五六]|礼拜[一二三四五六]"
-    r"|双十一|五一节|五险一金|十一假|一般|一致|一切|一律|一向|一时|一路|一部分|一半|一系列|一家|一步|四川|三星|九江|六安|三亚"
+    r"|双十[一二]|双一流|五一节|五险一金|十一假|一般|一致|一切|一律|一向|一时|一路|一部分|一半|一系列|一家|一步|四川|三星|九江|六安|三亚"
 )
 _SPOKEN_DECIMAL = re.compile(rf"(?<![{_D}]){_N}{{1,4}}点[{_D}]{{1,4}}(?:万|千|的|(?![{_D}a-z杠]))")
 _BEFORE_A_DASH = re.compile("杠|-")
@@ -85,11 +85,13 @@ def digit_runs(text: str) -> Iterator[DigitRun]:
 def expected_digit_runs(text: str) -> Iterator[DigitRun]:
     """The same where digits were asked for: then what sounds like a digit among digits is one, and 八千 is 8000."""
     free = _blank(_digits_by_sound(_blank(text, (_IDIOMS,))), (_QUANTITIES,))
-    if _READ_AS_AMOUNTS.fullmatch(free) is None:
-        free = _BARE_CARDINAL.sub(
-            lambda match: _BLANK * len(match[0]) if _is_expected_amount(match) else match[0], free
-        )
-    yield from _runs(_EXPECTED, free)
+    rows = [match.span() for match in _READ_AS_AMOUNTS.finditer(free)]
+
+    def kept(match: re.Match[str]) -> str:
+        in_a_row = any(start <= match.start() and match.end() <= end for start, end in rows)
+        return match[0] if in_a_row or not _is_expected_amount(match) else _BLANK * len(match[0])
+
+    yield from _runs(_EXPECTED, _BARE_CARDINAL.sub(kept, free))
 
 
 def without_quantities(text: str) -> str:
@@ -154,7 +156,7 @@ def _spell(spoken: str) -> str:
             place += 1
             continue
         if token["repeated"]:
-            spelled += _VALUE[token["repeated"]] * int(_VALUE[token["times"]])
+            spelled += _VALUE[token["repeated"]] * int(_VALUE[token["times"] or "俩"])
         else:
             spelled += _VALUE[token["digit"]]
         place = token.end()

@@ -11,7 +11,7 @@ from processors.pii.digit_kinds import COMPLETE_DIGITS, DIGIT_KINDS, SECRET_KIND
 from processors.pii.digit_runs import expected_digit_runs
 from processors.pii.email import find_emails
 from processors.pii.learned_names import load_names
-from processors.pii.match import FoundKind, PiiMatch, fold
+from processors.pii.match import UNNAMED, FoundKind, PiiMatch, fold
 from processors.pii.name import KnownNames, find_explained, find_names, may_be_name
 from processors.pii.passport import find_passports
 from processors.pii.plate import find_plates
@@ -37,7 +37,7 @@ PLACEHOLDER_OF: dict[FoundKind, str] = {
     "code": "验证码",
 }
 UNTYPED_PLACEHOLDER = "[号码]"
-"""For digits in a text that is not believed, where nobody knows what they are."""
+"""For digits of which nobody has said what they are."""
 
 _SPELLED: frozenset[FoundKind] = SECRET_KINDS | {"email"}
 MAX_KEPT_DIGITS = 4
@@ -243,7 +243,8 @@ def _move(found: PiiMatch, offset: int) -> PiiMatch:
 
 
 def _with_placeholder(found: PiiMatch) -> _Place:
-    return _Place(found.kind, found.start, found.end, found.confidence, f"[{PLACEHOLDER_OF[found.kind]}]")
+    placeholder = f"[{PLACEHOLDER_OF[found.kind]}]" if found.confidence > UNNAMED else UNTYPED_PLACEHOLDER
+    return _Place(found.kind, found.start, found.end, found.confidence, placeholder)
 
 
 def _places_of(number: Number, settings: MaskSettings) -> Iterator[tuple[int, _Place]]:

@@ -9,6 +9,9 @@ from schemas.messages.pii import PiiKind, SecretKind
 FoundKind = PiiKind | SecretKind
 """Everything that is told apart while a call is read."""
 
+UNNAMED = 0.3
+"""The confidence in digits that are hidden though nobody has said what they are."""
+
 
 @dataclass(frozen=True)
 class PiiMatch:

@@ -8,12 +8,13 @@ Amounts, dates, hotlines, and numbers of orders, staff and products stay.
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 from processors.pii.asking import OTHER_NUMBER
 from processors.pii.conversation import AMOUNT_BEFORE, PATIENCE_MS, Line, NumbersSaid
 from processors.pii.digit_kinds import is_public_service_number, is_service_number, kind_unasked
 from processors.pii.digit_runs import GAP, without_quantities
-from processors.pii.match import FoundKind, PiiMatch
+from processors.pii.match import UNNAMED, FoundKind, PiiMatch
 from processors.pii.passport import FLIGHT
 from processors.text.syllables import syllables
 
@@ -37,7 +38,7 @@ _VALUE_OF = {
     for letter in letters
 }
 _SOFT = "".join(sorted(set(_VALUE_OF) - set("0123456789零〇洞一幺二三四五六七八九")))
-_REPEATED = rf"[两俩二三四五六2-6]个[{_STRICT}]"
+_REPEATED = rf"(?:[两俩二三四五六七八九2-9]个|双|俩)[{_STRICT}]"
 _LETTER = r"(?:艾弗|艾尺|[艾埃]克斯|[a-z]{1,12})"
 _SIGN = r"(?:下划线|中划线|减号|艾特|圈|杠|[@#_])"
 _TOKEN = rf"(?:{_REPEATED}|[{_STRICT}{_SOFT}]|十|{_LETTER})"
@@ -45,10 +46,16 @@ _RUN = re.compile(
     rf"(?:大写的?|小写的?)?{_TOKEN}(?:(?:{GAP}|{GAP}(?:{_SIGN}|大写的?|小写的?|后头|后面是?|哎呀|啊){GAP}){_TOKEN})*+"
 )
 _DIGIT = re.compile(rf"[{_STRICT}十]")
+_CLAUSE_BEFORE, _CLAUSE_AFTER = re.compile(r"(?:^|[,。?!:是])\s?$"), re.compile(r"\s?(?:$|[,。?!])")
+_BY_RADIO = re.compile(r"(?=.*洞|.*拐.*勾|.*勾.*拐)[洞幺两拐勾三四五六八]{3,}")
+"""Digits as radio operators and older people say them: 两洞勾拐."""
 _ALIKE = re.compile(rf"[{_SOFT}]")
-_LEADING = re.compile(rf"(?:[是我就要把吧以而两令事无起期](?![{_STRICT}a-z])|[是我就])+{GAP}")
+_LEADING = re.compile(
+    rf"(?:(?:uid|id|no|qq|vx|wx)(?![a-z])|[是我就要把吧以而两令事无起期](?![{_STRICT}a-z])|[是我就])+{GAP}"
+)
 _TRAILING = re.compile(rf"(?:{GAP}(?:[吧把我是就要以而事无起期两]|[a-z]{{3,12}}))+$")
 _SHORTEST, _SHORTEST_UNASKED = 3, 4
+_EXTENSION = re.compile(r"(?:分机|内线)号?码?[是为:]?\s?$")
 _OTHER = re.compile(
     r"订单|定单|单号|运单|快递单|物流|工单|投诉单|发票|合同|工号|员工|坐席|客服|型号|版本|受理|申诉编号|航班|车次|保单号|邮编|邮政编码|代码|持有|余额|金额"
     r"|多少钱|价格|费用|利率|几点|什么时候|哪天|日期|几楼|热线|投诉电话|报错|错误|内存|书名|班的|手机型|产品|商品|路公交|地铁|换.{0,6}路|刚给|理财|学费"
@@ -79,7 +86,7 @@ _KIND_ASKED: tuple[tuple[FoundKind, str], ...] = (
     ("mobile", r"电[话化]|手机|号码是|分机|伟号|联系"),
     (
         "code",
-        r"码(?![头率表字])|验证吗|短信|数字|几个数|[前后末最]后?[面头]?[三四几两六][个位]|[前后末][面头]?几位|最后$|然后呢|后面呢|后几位|没听清|眼镜念|念[一下]|要确认|通知",
+        r"码(?![头率表字])|验证吗|短信|数字|几个数|[前后末最]后?[面头]?[三四几两六][个位]|[前后末][面头]?几位|最后$|然后呢|后面呢|后几位|没听清|眼镜念|念[一下]|要确认|通知|再[来念报]|中间那?[段个]|重新?[播念报]|屏幕上|一[串组排]",
     ),
 )
 _ASKS = re.compile("|".join(f"(?P<{kind}>{pattern})" for kind, pattern in _KIND_ASKED))
@@ -179,21 +186,23 @@ def _in_line(lines: Sequence[Line], reading: NumbersSaid, number: int, runs: Seq
     )
     if others:
         asked = None
-    named = min((one.end for one in reading.named[number] if one.topic == OTHER_NUMBER), default=len(line.text))
+    named = [one.end for one in reading.named[number] if one.topic == OTHER_NUMBER]
     personal = _PERSONAL.search(line.text) is not None
     confirms = _CONFIRMS.search(line.text) is not None
     corrects = _CORRECTS.search(line.text) is not None
     around = len(_LETTERS.findall(line.text))
     told: FoundKind | None = None
     last = 0
-    for run in runs:
+    for place, run in enumerate(runs):
         plate = _plate(line.text, run)
         if plate is not None:
             last = run.end
             yield plate
             continue
         here = _last_kind(_TELLS, line.text, max(last, run.start - _TOLD_BEFORE), run.start)
-        is_of_others = not personal and ((others and here not in _OF_PERSONS - {"resident_id"}) or named <= run.start)
+        before = runs[place - 1].end if place else 0
+        is_named_other = any(before <= end <= run.start or 0 <= run.start - end <= _TOLD_BEFORE for end in named)
+        is_of_others = not personal and ((others and here not in _OF_PERSONS - {"resident_id"}) or is_named_other)
         if _is_other(line.text, run, personal=personal) or (is_of_others and _MOBILE.search(run.spelled) is None):
             last = run.end
             continue
@@ -205,6 +214,8 @@ def _in_line(lines: Sequence[Line], reading: NumbersSaid, number: int, runs: Seq
         if kind is not None:
             told = kind
             yield PiiMatch(kind, run.start, run.end, 0.6)
+        elif _is_said_for_its_digits(line.text, run):
+            yield PiiMatch("code", run.start, run.end, UNNAMED)
 
 
 def _kind(
@@ -238,6 +249,15 @@ def _kind(
     if _CODE_AFTER.match(line.text, run.end):
         return "code"
     return "code" if confirms else None
+
+
+def _is_said_for_its_digits(text: str, run: _Run) -> bool:
+    """Whether digits that nobody spoke of are a number of somebody's all the same: what is said digit by digit, and is
+    no amount, date or number of an order by its words, is hardly anything else. People also count, and round."""
+    if not run.is_digits or run.strict < _SHORTEST_UNASKED or run.spelled.endswith("00"):
+        return False
+    counts = all(int(after) - int(before) == 1 for before, after in pairwise(run.spelled))
+    return not counts and _EXTENSION.search(text, max(0, run.start - 5), run.start) is None
 
 
 def _asked(lines: Sequence[Line], number: int) -> FoundKind | None:
@@ -302,12 +322,23 @@ def _runs(text: str) -> Iterator[_Run]:
             end = trailing.start()
         spoken = free[start:end]
         strict, alike = len(_DIGIT.findall(spoken)), len(_ALIKE.findall(spoken))
+        if _BY_RADIO.fullmatch(spoken):
+            strict, alike = len(spoken), 0
         if strict and strict >= alike:
             yield _Run(start, end, _spell(spoken), strict)
+        elif alike >= _SHORTEST_UNASKED and not _LETTERS.sub("", spoken) and _stands_alone(free, start, end):
+            yield _Run(start, end, _spell(spoken), 1)
+
+
+def _stands_alone(text: str, start: int, end: int) -> bool:
+    """Whether it is a clause of its own: four letters or more, each of which sounds like a digit, are hardly words."""
+    return (
+        _CLAUSE_BEFORE.search(text, max(0, start - 2), start) is not None and _CLAUSE_AFTER.match(text, end) is not None
+    )
 
 
 _SPELLING = re.compile(
-    rf"(?P<times>[两俩二三四五六2-6])个(?P<repeated>[{_STRICT}])|(?P<one>[{_STRICT}{_SOFT}])|(?P<ten>十)|(?P<word>艾弗|艾尺|[艾埃]克斯)|(?P<letter>[a-z])"
+    rf"(?:(?P<times>[两俩二三四五六七八九2-9])个|双|俩)(?P<repeated>[{_STRICT}])|(?P<one>[{_STRICT}{_SOFT}])|(?P<ten>十)|(?P<word>艾弗|艾尺|[艾埃]克斯)|(?P<letter>[a-z])"
 )
 
 
@@ -315,7 +346,7 @@ def _spell(spoken: str) -> str:
     spelled = ""
     for token in _SPELLING.finditer(spoken):
         if token["repeated"]:
-            times = {"俩": "2"}.get(token["times"], _VALUE_OF.get(token["times"], "1"))
+            times = _VALUE_OF.get(token["times"] or "俩", "2")
             spelled += _VALUE_OF[token["repeated"]] * int(times)
         elif token["one"]:
             spelled += _VALUE_OF[token["one"]]
