@@ -10,6 +10,7 @@ from processors.pii.conversation import Line, Number, NumbersSaid, read_numbers
 from processors.pii.digit_kinds import COMPLETE_DIGITS, DIGIT_KINDS, SECRET_KINDS
 from processors.pii.digit_runs import expected_digit_runs
 from processors.pii.email import find_emails
+from processors.pii.email_pieces import KnownEmails, find_email_rows
 from processors.pii.learned_names import load_names
 from processors.pii.match import FoundKind, PiiMatch, fold
 from processors.pii.name import KnownNames, find_explained, find_names, may_be_name
@@ -162,7 +163,12 @@ def _find(
         places.extend(_with_placeholder(one) for one in kept)
         heard.learned.extend(line.text[one.start : one.end] for one in kept)
     known = KnownNames(heard.names, heard.learned)
-    finds = (known.find, KnownSpelled(heard.spelled).find, KnownAddresses(heard.addresses).find)
+    finds = (
+        known.find,
+        KnownSpelled(heard.spelled).find,
+        KnownAddresses(heard.addresses).find,
+        KnownEmails(heard.emails).find,
+    )
     for line, places in zip(lines, found, strict=True):
         for find in finds:
             places.extend(_with_placeholder(one) for one in find(line.text))
@@ -178,6 +184,7 @@ class _Heard:
     learned: list[str] = field(default_factory=list)
     spelled: list[tuple[str, FoundKind]] = field(default_factory=list)
     addresses: list[str] = field(default_factory=list)
+    emails: list[str] = field(default_factory=list)
 
     def take(self, text: str, one: PiiMatch) -> None:
         said = text[one.start : one.end]
@@ -185,6 +192,8 @@ class _Heard:
             self.names.append(said)
         elif one.kind == "address":
             self.addresses.append(said)
+        elif one.kind == "email":
+            self.emails.append(said)
         elif one.kind in SECRET_KINDS:
             self.spelled.append((said, one.kind))
 
@@ -213,6 +222,7 @@ def _in_text(line: Line, reading: NumbersSaid, number: int, asked_by: Mapping[As
     named_at = {mention.topic: mention.end for mention in named}
     for topic, find in (
         ("email", find_emails),
+        ("email", find_email_rows),
         ("plate", find_plates),
         ("passport", find_passports),
         ("address", find_addresses),
