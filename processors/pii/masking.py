@@ -1,5 +1,6 @@
 """Masking: a transcript in, the same transcript with placeholders out, and where they stand."""
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
@@ -219,6 +220,7 @@ def _in_text(line: Line, reading: NumbersSaid, number: int, asked_by: Mapping[As
     just_now = any(
         mention.topic == "name" for others in reading.named[max(0, number - 2) : number] for mention in others
     )
+    others = [mention for mention in named if mention.topic == OTHER_NUMBER]
     named_at = {mention.topic: mention.end for mention in named}
     for topic, find in (
         ("email", find_emails),
@@ -232,9 +234,18 @@ def _in_text(line: Line, reading: NumbersSaid, number: int, asked_by: Mapping[As
             yield from find(line.text, asked=False)
             continue
         yield from (one for one in find(line.text, asked=False) if one.start < begin)
-        yield from (_move(one, begin) for one in find(line.text[begin:], asked=True))
+        moved = (_move(one, begin) for one in find(line.text[begin:], asked=True))
+        yield from (one for one in moved if topic != "passport" or not _is_told_as_other(line.text, one, others))
     yield from find_names(line.text, asked=expects["name"], just_now=just_now)
     yield from _spelled(line.text, asked, named)
+
+
+def _is_told_as_other(text: str, one: PiiMatch, others: Sequence[Mention]) -> bool:
+    """Whether another number is named right before it: 申请号是T0012."""
+    return any(_NAMED_BEFORE.fullmatch(text, mention.end, one.start) for mention in others if mention.end <= one.start)
+
+
+_NAMED_BEFORE = re.compile(r"[是为:,\s]{0,3}")
 
 
 def _spelled(text: str, asked: frozenset[AskedFor], named: Sequence[Mention]) -> Iterator[PiiMatch]:

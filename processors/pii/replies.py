@@ -14,7 +14,7 @@ from processors.pii.conversation import AMOUNT_BEFORE, PATIENCE_MS, Line, Number
 from processors.pii.digit_kinds import is_public_service_number, is_service_number, kind_unasked
 from processors.pii.digit_runs import GAP, without_quantities
 from processors.pii.match import FoundKind, PiiMatch
-from processors.pii.passport import FLIGHT
+from processors.pii.passport import FLIGHT, OF_A_JOURNEY
 from processors.text.syllables import syllables
 
 _STRICT = "0-9零〇一二三四五六七八九幺洞"
@@ -279,6 +279,7 @@ def _is_other(text: str, run: _Run, *, personal: bool) -> bool:
     if (
         run.spelled in _NO_SERVICE
         or FLIGHT.fullmatch(run.spelled)
+        or (not run.is_digits and OF_A_JOURNEY.search(text, max(0, run.start - 10), run.start))
         or (run.tokens < _LONGER_THAN_AMOUNTS and AMOUNT_BEFORE.search(text, max(0, run.start - 10), run.start))
     ):
         return True
