@@ -71,7 +71,8 @@ def _is_spelled(spoken: str, kind: FoundKind, before: str) -> bool:
     if words and all(word in COMMON_WORDS for word in words):
         return False
     if kind == "code":
-        return digits >= _FEWEST_DIGITS and letters + signs > 0
+        single = all(len(word) == 1 for word in words)
+        return letters + signs > 0 and digits >= (1 if single and letters >= _FEWEST_LETTERS else _FEWEST_DIGITS)
     if letters and digits + signs:
         return letters + digits >= _FEWEST_SIGNS + 1
     if letters:
