@@ -220,12 +220,15 @@ _SOUND_DIGITS = {
     "jiu": "9",
     "gou": "9",
 }
-_AMONG_DIGITS = re.compile(rf"(?<=[{_D}])(?<![{_UNITS}][{_D}])(?P<alike>[一-鿿]{{1,2}})(?=[{_D}])")
+_AMONG_DIGITS = re.compile(
+    rf"(?<=[{_D}])(?<![{_UNITS}][{_D}])(?P<alike>[一-鿿]{{1,2}})(?=[{_D}])"
+    rf"|(?<=[{_D}][,\s])(?P<clause>[一-鿿]{{2}})(?=[,\s][{_D}]|$)|(?<=[{_D}]{{2}})(?P<last>[就期林武留])(?=[,。\s]|$)"
+)
 
 
 def _digits_by_sound(text: str) -> str:
-    """At most two letters between digits that sound like digits become them: 零吧零 → 080."""
-    return _AMONG_DIGITS.sub(lambda match: _by_sound(match["alike"]), text)
+    """At most two letters between digits that sound like digits become them: 零吧零 → 080; also two between pauses."""
+    return _AMONG_DIGITS.sub(lambda match: _by_sound(match[0]), text)
 
 
 def _by_sound(letters: str) -> str:
