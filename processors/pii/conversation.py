@@ -46,18 +46,23 @@ _TOLD_IN_WORDS: frozenset[AskedFor] = frozenset({"name", "address"})
 _FEWEST_DIGITS = 3
 _FEWEST_REPEATED = 4
 _FEWEST_AT_THE_END = 2
+_MOST_AT_AN_END = 6
+_FEWEST_BEFORE_EXTENSION = 7
 
 _LAST_X = re.compile(rf"{GAP}(?:大写的?)?(?:x|叉|[艾爱埃哎]克斯|[差插](?=$|[^一-鿿]))(?![a-z])")
 _ONLY_X = re.compile(r"[\s,.。]*(?:(?:最后|后面|尾号)[是一位个]*)?(?:大写的?)?(?:x|叉|[艾爱埃哎]克斯)[\s,.。啊]*")
-_EXTENSION = re.compile(r"[\s,、.-]*(?:转接?|分机号?|转分机号?)[是:\s,]*[0-9零〇一二三四五六七八九幺]{1,6}")
+_EXTENSION = re.compile(r"[\s,、.-]*(?:总机\s*)?(?:转接?|分机号?|转分机号?)[是:\s,]*[0-9零〇一二三四五六七八九幺]{1,6}")
 _SERVICE_BEFORE = re.compile(r"(?:打|拨|热线|客服|致电|短信|发送|发|投诉|咨询|联系|找)[^,。]{0,6}$")
 AMOUNT_BEFORE = re.compile(
     r"(?:刷了?|花了?|转了?|扣了?|付了?|存了?|取了?|余额|价格|金额|限额|额度|积分|共|收了?|充了?|消费了?|退了?|才|差|欠|满|减|价|费|卖|买了?)[是:为]?\s*$"
 )
 _STAFF_AFTER = re.compile(r"\s*号?\s*(?:很?高兴|竭诚|随时)?(?:为您服务|客服|坐席|话务员|专员|柜员|接待员)")
 _TAIL_BEFORE = re.compile(
-    r"(?:[后末尾][面头]?(?:的|还有)?[两二三四五六2-6]个?[位数]|尾号|尾数|结尾)(?:您|应该|那?就?是|的|:|,|\s)*$"
+    r"(?:[后末尾][面头]?(?:的|还有)?[两二三四五六2-6]个?[位数]|尾号|尾数|尾巴|末尾|结尾)(?:您|应该|那?就?是|的|:|,|\s)*$"
 )
+_END_AFTER = re.compile(r"\s?(?:的|那个?)?(?:开头|打头|结尾|[头尾](?=[,。\s的吗吧呢]|$))")
+_END_OF_ANOTHER = re.compile(r"[单件票券]|工号|型|编号|车牌|热线|客服|专线|退订")
+_HEAD_OF_A_MOBILE = re.compile(r"1[3-9]\d{1,2}")
 _MORE = re.compile(
     r"(?:[后末尾前剩差少]|还有|还剩|最后)[面头上边下]?(?:的|还有|那|了)?[一两二三四五六七八几1-8]个?[位数]|后[面头边](?:呢|是|还有|那)|接着[说报念]|(?:然后|还有|剩下的)呢"
 )
@@ -234,12 +239,17 @@ def _piece(number: int, text: str, run: DigitRun, topics: frozenset[AskedFor], *
     """The run with the X of a resident ID or the extension of a telephone."""
     end, spelled = run.end, run.digits
     last = _LAST_X.match(text, end) if "resident_id" in topics or len(spelled) == 17 else None
-    extension = _EXTENSION.match(text, end) if "fixed_phone" in topics or spelled.startswith("0") else None
+    extension = _EXTENSION.match(text, end) if _may_have_extension(spelled, topics) else None
     if last and not spelled.endswith("X"):
         end, spelled = last.end(), spelled + "X"
     elif extension:
         end = extension.end()
     return Piece(number, run.start, end, spelled, topics, named_here)
+
+
+def _may_have_extension(digits: str, topics: frozenset[AskedFor]) -> bool:
+    """Of firms, and of the numbers that carriers and shops give out in place of one's own: 95013… 转 442."""
+    return "fixed_phone" in topics or digits.startswith("0") or len(digits) >= _FEWEST_BEFORE_EXTENSION
 
 
 def _lone_x(number: int, text: str, expected: _Expected | None, found: Sequence[Piece]) -> Iterator[Piece]:
@@ -318,13 +328,30 @@ def _kind(lines: Sequence[Line], group: Sequence[Piece], spelled: str) -> Number
     if OTHER_NUMBER in first.topics:
         shape = None if first.named_here and not kinds else kind_unasked(spelled, other_number_asked=not kinds)
         return shape if shape is not None and (not kinds or shape.kind in kinds) else None
+    is_end = len(group) == 1 and _is_end(lines[first.line].text, first)
     if not kinds:
-        return kind_unasked(spelled, other_number_asked=False)
+        unasked = kind_unasked(spelled, other_number_asked=False)
+        return NumberKind("mobile", 0.5) if unasked is None and is_end and len(set(spelled)) > 1 else unasked
     digit_kinds = kinds & _NUMBER_KINDS or kinds
     only_digits = all(_is_only_digits(lines[piece.line].text, piece) for piece in group)
     # Letters belong to plates, passports and addresses of mail; only where there are none is it a part of one.
     enough = len(spelled) >= _FEWEST_DIGITS and (bool(kinds & _NUMBER_KINDS) or first.named_here)
-    return kind_asked(spelled, digit_kinds) if enough or only_digits else None
+    return kind_asked(spelled, digit_kinds) if enough or only_digits or is_end else None
+
+
+def _is_end(text: str, piece: Piece) -> bool:
+    """Whether these are the first or last digits of a number of a person: 139开头, 尾巴是四七."""
+    if not _FEWEST_AT_THE_END <= len(piece.digits) <= _MOST_AT_AN_END:
+        return False
+    before = text[max(0, piece.start - 16) : piece.start]
+    if _END_OF_ANOTHER.search(before):
+        return False
+    if _TAIL_BEFORE.search(before):
+        return True
+    after = _END_AFTER.match(text, piece.end)
+    if after is None:
+        return False
+    return "尾" in after[0] or bool(piece.topics) or _HEAD_OF_A_MOBILE.fullmatch(piece.digits) is not None
 
 
 def _is_only_digits(text: str, piece: Piece) -> bool:

@@ -14,19 +14,22 @@ _UNITS = "十百千万亿"
 _N = rf"[{_D}两{_UNITS}]"
 _SEPARATORS = r"[\s,、.。·\-–—_~:;…'\"“”/*+()]*"
 _FILLERS = (
-    r"(?:呃|额|嗯|啊|哦|噢|唔|那个|这个|然后是?|接着是?|就是|后面是?|再|杠|横杠|横线|空格|的话|哎|诶|唉|等一下|稍等|呢)"
+    r"(?:呃|额|嗯|啊|哦|噢|唔|那个|这个|然后是?|接着是?|就是|[后前][头边]是?|后面是?|再[来加]?|[还又]有?(?=[一双俩两])"
+    r"|完了|末了|跟着|杠|横杠|横线|空格|的话|哎|诶|唉|等一下|稍等|呢)"
 )
 GAP = rf"{_SEPARATORS}(?:{_FILLERS}{_SEPARATORS}){{0,4}}"
 """What may stand between two digits of one number."""
 
 _SEPARATOR = r"[\s,、.。-]"
-_REPEATED = rf"(?:[两俩二三四五六七八九2-9]个|双|俩)[{_D}]"
+_REPEATED = rf"(?:[一两俩二三四五六七八九1-9]个|[双俩])[{_D}]"
 _ONE = rf"(?:{_REPEATED}|[{_D}])"
 _CLOSE = rf"(?:[{_SOFT}](?=[{_D}{_SOFT}]))"
 _SPOKEN = re.compile(
     rf"(?:[要妖腰夭吆](?=[{_D}]{{3}}))?{_ONE}(?:(?:{GAP}|{_CLOSE}{{1,2}}){_ONE})*(?:[洞拐勾]+(?![一-鿿]))?"
 )
-_TOKEN = re.compile(rf"(?:(?P<times>[两俩二三四五六七八九2-9])个|双|俩)(?P<repeated>[{_D}])|(?P<digit>[{_D}{_SOFT}])")
+_TOKEN = re.compile(
+    rf"(?:(?P<times>[一两俩二三四五六七八九1-9])个|(?P<twice>[双俩]))(?P<repeated>[{_D}])|(?P<digit>[{_D}{_SOFT}])"
+)
 _VALUE = {**DIGIT_OF, **dict.fromkeys("要妖腰夭吆", "1"), "俩": "2"}
 
 _MEASURES = (
@@ -57,9 +60,11 @@ _BARE_CARDINAL = re.compile(rf"(?<![{_D}两])[{_D}两]*[{_UNITS}]{_N}*")
 _DECIMAL = re.compile(r"(?<![\d.])\d{1,7}\.\d{1,2}(?![\d.])")
 _THOUSANDS = re.compile(r"(?<![\d,])\d{1,3}(?:,\d{3})+(?![\d,])")
 _IDIOMS = re.compile(
-    r"一下|一个|一些|一点|一起|一样|一直|一定|一般|一共|一旦|一边|一会|一次|一位|一种|一样|第一|万一|统一|唯一|之一|不一|三番五次|乱七八糟"
+    r"一下|一个(?![DIGITS](?![DIGITS]))|一些|一点|一起|一样|一直|一定|一般|一共|一旦|一边|一会|一次|一位|一种|一样|第一|万一|统一|唯一|之一|不一|三番五次|乱七八糟"
     r"|七上八下|五花八门|接二连三|一五一十|一心一意|一模一样|一清二楚|三言两语|三七二十一|星期[一二三四五六]|周[一二三四五六]|礼拜[一二三四五六]"
-    r"|双十[一二]|双一流|五一节|五险一金|十一假|一般|一致|一切|一律|一向|一时|一路|一部分|一半|一系列|一家|一步|四川|三星|九江|六安|三亚"
+    r"|双十[一二]|双一流|五一节|五险一金|十一假|一般|一致|一切|一律|一向|一时|一路|一部分|一半|一系列|一家|一步|四川|三星|九江|六安|三亚".replace(
+        "DIGITS", _D
+    )
 )
 _SPOKEN_DECIMAL = re.compile(rf"(?<![{_D}]){_N}{{1,4}}点[{_D}]{{1,4}}(?:万|千|的|(?![{_D}a-z杠]))")
 _BEFORE_A_DASH = re.compile("杠|-")
@@ -77,6 +82,7 @@ class DigitRun:
 
 def digit_runs(text: str) -> Iterator[DigitRun]:
     """Digits in a folded text that are not an amount, date, time, count or set phrase."""
+    text = _digit_by_digit(text)
     free = _blank(text, (_QUANTITIES, _IDIOMS, _DECIMAL, _THOUSANDS))
     free = _BARE_CARDINAL.sub(lambda match: _BLANK * len(match[0]) if _is_amount(match[0], 1) else match[0], free)
     yield from _runs(_SPOKEN, free)
@@ -84,6 +90,7 @@ def digit_runs(text: str) -> Iterator[DigitRun]:
 
 def expected_digit_runs(text: str) -> Iterator[DigitRun]:
     """The same where digits were asked for: then what sounds like a digit among digits is one, and 八千 is 8000."""
+    text = _digit_by_digit(text)
     free = _blank(_digits_by_sound(_blank(text, (_IDIOMS,))), (_QUANTITIES,))
     rows = [match.span() for match in _READ_AS_AMOUNTS.finditer(free)]
 
@@ -92,6 +99,24 @@ def expected_digit_runs(text: str) -> Iterator[DigitRun]:
         return match[0] if in_a_row or not _is_expected_amount(match) else _BLANK * len(match[0])
 
     yield from _runs(_EXPECTED, _BARE_CARDINAL.sub(kept, free))
+
+
+_BEGINS_LIKE_A_MOBILE = re.compile(
+    rf"(?P<one>[一1]\s?)百(?P<tens>\s?[三四五六七八九3-9]\s?)十(?P<ones>\s?[一二三四五六七八九1-9])?"
+    rf"(?={GAP}(?:{_N}{_SEPARATORS}){{3}})"
+)
+_ONE_HEARD_AS_ME = re.compile(rf"(?<![什怎那这多要])么(?=\s?[{_D}么]{{2}})|(?<=[{_D}])么(?=[{_D}])")
+
+
+def _digit_by_digit(text: str) -> str:
+    """The text with 一百三十八 before more digits as 一 三 八, and with 么, which is how 幺 is often written."""
+    if "百" in text:
+        text = _BEGINS_LIKE_A_MOBILE.sub(_without_units, text)
+    return _ONE_HEARD_AS_ME.sub("幺", text) if "么" in text else text
+
+
+def _without_units(match: re.Match[str]) -> str:
+    return f"{match['one']} {match['tens']}" + (f" {match['ones']}" if match["ones"] else "零")
 
 
 def without_quantities(text: str) -> str:
@@ -156,7 +181,7 @@ def _spell(spoken: str) -> str:
             place += 1
             continue
         if token["repeated"]:
-            spelled += _VALUE[token["repeated"]] * int(_VALUE[token["times"] or "俩"])
+            spelled += _VALUE[token["repeated"]] * (2 if token["twice"] else int(_VALUE[token["times"]]))
         else:
             spelled += _VALUE[token["digit"]]
         place = token.end()
@@ -197,12 +222,15 @@ _SOUND_DIGITS = {
     "jiu": "9",
     "gou": "9",
 }
-_AMONG_DIGITS = re.compile(rf"(?<=[{_D}])(?<![{_UNITS}][{_D}])(?P<alike>[一-鿿]{{1,2}})(?=[{_D}])")
+_AMONG_DIGITS = re.compile(
+    rf"(?<=[{_D}])(?<![{_UNITS}][{_D}])(?P<alike>[一-鿿]{{1,2}})(?=[{_D}])"
+    rf"|(?<=[{_D}][,\s])(?P<clause>[一-鿿]{{2}})(?=[,\s][{_D}]|$)|(?<=[{_D}]{{2}})(?P<last>[就期林武留])(?=[,。\s]|$)"
+)
 
 
 def _digits_by_sound(text: str) -> str:
-    """At most two letters between digits that sound like digits become them: 零吧零 → 080."""
-    return _AMONG_DIGITS.sub(lambda match: _by_sound(match["alike"]), text)
+    """At most two letters between digits that sound like digits become them: 零吧零 → 080; also two between pauses."""
+    return _AMONG_DIGITS.sub(lambda match: _by_sound(match[0]), text)
 
 
 def _by_sound(letters: str) -> str:

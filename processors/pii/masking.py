@@ -1,5 +1,6 @@
 """Masking: a transcript in, the same transcript with placeholders out, and where they stand."""
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
@@ -10,6 +11,7 @@ from processors.pii.conversation import Line, Number, NumbersSaid, read_numbers
 from processors.pii.digit_kinds import COMPLETE_DIGITS, DIGIT_KINDS, SECRET_KINDS
 from processors.pii.digit_runs import expected_digit_runs
 from processors.pii.email import find_emails
+from processors.pii.email_pieces import KnownEmails, find_email_rows
 from processors.pii.learned_names import load_names
 from processors.pii.match import UNNAMED, FoundKind, PiiMatch, fold
 from processors.pii.name import KnownNames, find_explained, find_names, may_be_name
@@ -162,7 +164,12 @@ def _find(
         places.extend(_with_placeholder(one) for one in kept)
         heard.learned.extend(line.text[one.start : one.end] for one in kept)
     known = KnownNames(heard.names, heard.learned)
-    finds = (known.find, KnownSpelled(heard.spelled).find, KnownAddresses(heard.addresses).find)
+    finds = (
+        known.find,
+        KnownSpelled(heard.spelled).find,
+        KnownAddresses(heard.addresses).find,
+        KnownEmails(heard.emails).find,
+    )
     for line, places in zip(lines, found, strict=True):
         for find in finds:
             places.extend(_with_placeholder(one) for one in find(line.text))
@@ -178,6 +185,7 @@ class _Heard:
     learned: list[str] = field(default_factory=list)
     spelled: list[tuple[str, FoundKind]] = field(default_factory=list)
     addresses: list[str] = field(default_factory=list)
+    emails: list[str] = field(default_factory=list)
 
     def take(self, text: str, one: PiiMatch) -> None:
         said = text[one.start : one.end]
@@ -185,6 +193,8 @@ class _Heard:
             self.names.append(said)
         elif one.kind == "address":
             self.addresses.append(said)
+        elif one.kind == "email":
+            self.emails.append(said)
         elif one.kind in SECRET_KINDS:
             self.spelled.append((said, one.kind))
 
@@ -210,9 +220,11 @@ def _in_text(line: Line, reading: NumbersSaid, number: int, asked_by: Mapping[As
     just_now = any(
         mention.topic == "name" for others in reading.named[max(0, number - 2) : number] for mention in others
     )
+    others = [mention for mention in named if mention.topic == OTHER_NUMBER]
     named_at = {mention.topic: mention.end for mention in named}
     for topic, find in (
         ("email", find_emails),
+        ("email", find_email_rows),
         ("plate", find_plates),
         ("passport", find_passports),
         ("address", find_addresses),
@@ -222,9 +234,18 @@ def _in_text(line: Line, reading: NumbersSaid, number: int, asked_by: Mapping[As
             yield from find(line.text, asked=False)
             continue
         yield from (one for one in find(line.text, asked=False) if one.start < begin)
-        yield from (_move(one, begin) for one in find(line.text[begin:], asked=True))
+        moved = (_move(one, begin) for one in find(line.text[begin:], asked=True))
+        yield from (one for one in moved if topic != "passport" or not _is_told_as_other(line.text, one, others))
     yield from find_names(line.text, asked=expects["name"], just_now=just_now)
     yield from _spelled(line.text, asked, named)
+
+
+def _is_told_as_other(text: str, one: PiiMatch, others: Sequence[Mention]) -> bool:
+    """Whether another number is named right before it: 申请号是T0012."""
+    return any(_NAMED_BEFORE.fullmatch(text, mention.end, one.start) for mention in others if mention.end <= one.start)
+
+
+_NAMED_BEFORE = re.compile(r"[是为:,\s]{0,3}")
 
 
 def _spelled(text: str, asked: frozenset[AskedFor], named: Sequence[Mention]) -> Iterator[PiiMatch]:

@@ -15,7 +15,7 @@ from processors.pii.conversation import AMOUNT_BEFORE, PATIENCE_MS, Line, Number
 from processors.pii.digit_kinds import is_public_service_number, is_service_number, kind_unasked
 from processors.pii.digit_runs import GAP, without_quantities
 from processors.pii.match import UNNAMED, FoundKind, PiiMatch
-from processors.pii.passport import FLIGHT
+from processors.pii.passport import FLIGHT, OF_A_JOURNEY
 from processors.text.syllables import syllables
 
 _STRICT = "0-9零〇一二三四五六七八九幺洞"
@@ -31,13 +31,14 @@ _VALUE_OF = {
             "5五舞午我无武",
             "6六留刘流遛溜柳",
             "7七起期气妻拐",
-            "8八吧爸把巴疤",
+            "8八吧爸把巴疤拔",
             "9九就旧久酒勾",
         )
     )
     for letter in letters
 }
 _SOFT = "".join(sorted(set(_VALUE_OF) - set("0123456789零〇洞一幺二三四五六七八九")))
+_HEARD_FOR_DIGITS = "".join(sorted(set(_SOFT) - set("我是把无令起以而两")))
 _REPEATED = rf"(?:[两俩二三四五六七八九2-9]个|双|俩)[{_STRICT}]"
 _LETTER = r"(?:艾弗|艾尺|[艾埃]克斯|[a-z]{1,12})"
 _SIGN = r"(?:下划线|中划线|减号|艾特|圈|杠|[@#_])"
@@ -46,7 +47,6 @@ _RUN = re.compile(
     rf"(?:大写的?|小写的?)?{_TOKEN}(?:(?:{GAP}|{GAP}(?:{_SIGN}|大写的?|小写的?|后头|后面是?|哎呀|啊){GAP}){_TOKEN})*+"
 )
 _DIGIT = re.compile(rf"[{_STRICT}十]")
-_CLAUSE_BEFORE, _CLAUSE_AFTER = re.compile(r"(?:^|[,。?!:是])\s?$"), re.compile(r"\s?(?:$|[,。?!])")
 _BY_RADIO = re.compile(r"(?=.*洞|.*拐.*勾|.*勾.*拐)[洞幺两拐勾三四五六八]{3,}")
 """Digits as radio operators and older people say them: 两洞勾拐."""
 _ALIKE = re.compile(rf"[{_SOFT}]")
@@ -56,6 +56,10 @@ _LEADING = re.compile(
 _TRAILING = re.compile(rf"(?:{GAP}(?:[吧把我是就要以而事无起期两]|[a-z]{{3,12}}))+$")
 _SHORTEST, _SHORTEST_UNASKED = 3, 4
 _EXTENSION = re.compile(r"(?:分机|内线)号?码?[是为:]?\s?$")
+_ALL_HEARD_AS_WORDS = re.compile(
+    rf"(?:^|(?<=[,。:是\s]))[{_STRICT}{_HEARD_FOR_DIGITS}](?:[,\s]?[{_STRICT}{_HEARD_FOR_DIGITS}]){{4,}}(?=[,。?\s]|$)"
+)
+"""Clauses of nothing but what sounds like digits, though most are written as words: 要伞武期事."""
 _OTHER = re.compile(
     r"订单|定单|单号|运单|快递单|物流|工单|投诉单|发票|合同|工号|员工|坐席|客服|型号|版本|受理|申诉编号|航班|车次|保单号|邮编|邮政编码|代码|持有|余额|金额"
     r"|多少钱|价格|费用|利率|几点|什么时候|哪天|日期|几楼|热线|投诉电话|报错|错误|内存|书名|班的|手机型|产品|商品|路公交|地铁|换.{0,6}路|刚给|理财|学费"
@@ -86,7 +90,7 @@ _KIND_ASKED: tuple[tuple[FoundKind, str], ...] = (
     ("mobile", r"电[话化]|手机|号码是|分机|伟号|联系"),
     (
         "code",
-        r"码(?![头率表字])|验证吗|短信|数字|几个数|[前后末最]后?[面头]?[三四几两六][个位]|[前后末][面头]?几位|最后$|然后呢|后面呢|后几位|没听清|眼镜念|念[一下]|要确认|通知|再[来念报]|中间那?[段个]|重新?[播念报]|屏幕上|一[串组排]",
+        r"码(?![头率表字])|验证吗|短信|数字|几个数|[前后末最]后?[面头]?[三四几两六][个位]|[前后末][面头]?几位|最后$|然后呢|后面呢|后几位|没听清|眼镜念|念[一下]|您[念说]$|那串|那条|校验|授权|要确认|通知|再[来念报]|中间那?[段个]|重新?[播念报]|屏幕上|一[串组排]",
     ),
 )
 _ASKS = re.compile("|".join(f"(?P<{kind}>{pattern})" for kind, pattern in _KIND_ASKED))
@@ -124,6 +128,8 @@ _MOBILE = re.compile(r"1[3-9]\d{9}$")
 _CARD = re.compile(r"62\d{4,17}$")
 _LETTERS = re.compile(r"[一-鿿]")
 _GO_ON = re.compile(r"[\s,]{0,2}然后呢")
+_SHELF = re.compile(rf"^[{_STRICT}a-z]{{1,3}}\s?(?:杠|-)\s?[{_STRICT}]{{1,2}}\s?(?:杠|-)\s?[{_STRICT}]{{3,5}}$")
+"""What parcels are fetched with: shelf, row and the last digits of the parcel."""
 _PERSONAL = re.compile(
     r"邀请码|[取提].{0,2}码|激活码|会员|美[发容]|健身卡|[购礼]物?品?卡|常旅客|券码|登录|保险编号|社保|分机|诉号码"
 )
@@ -160,20 +166,35 @@ def find_replies(lines: Sequence[Line], reading: NumbersSaid) -> list[list[PiiMa
     """What is masked in each line because of what is said around it, and where it is said again."""
     runs = [list(_runs(line.text)) for line in lines]
     found = [list(_in_line(lines, reading, number, runs[number])) for number in range(len(lines))]
-    known = {
-        run.spelled: one.kind
-        for its_runs, matches in zip(runs, found, strict=True)
+    said = [
+        (number, run.spelled, one.kind)
+        for number, (its_runs, matches) in enumerate(zip(runs, found, strict=True))
         for run in its_runs
         for one in matches
-        if one.end == run.end and run.tokens > _SHORTEST_UNASKED
-    }
-    for line, its_runs, matches in zip(lines, runs, found, strict=True):
-        matches.extend(
-            PiiMatch(known[run.spelled], run.start, run.end, 0.6)
-            for run in its_runs
-            if run.spelled in known and not _is_other(line.text, run, personal=False)
-        )
+        if one.end == run.end and run.tokens >= _SHORTEST_UNASKED
+    ]
+    said.extend(
+        (number.pieces[-1].line, number.digits, number.kind)
+        for number in reading.numbers
+        if len(number.digits) >= _SHORTEST_UNASKED
+    )
+    known = {spelled: kind for _, spelled, kind in said if len(spelled) > _SHORTEST_UNASKED}
+    for number, (line, its_runs, matches) in enumerate(zip(lines, runs, found, strict=True)):
+        for run in its_runs:
+            kind = known.get(run.spelled) or _kind_repeated(run, number, said)
+            if kind is not None and not _is_other(line.text, run, personal=False):
+                matches.append(PiiMatch(kind, run.start, run.end, 0.6))
     return found
+
+
+def _kind_repeated(run: _Run, number: int, said: Sequence[tuple[int, str, FoundKind]]) -> FoundKind | None:
+    """Of what was just said, if its first or last digits are said again: 七七零四, 在三号货架."""
+    if run.tokens < _SHORTEST_UNASKED:
+        return None
+    near = ((spelled, kind) for line, spelled, kind in said if line != number and abs(number - line) <= _AT_MOST_BACK)
+    return next(
+        (kind for spelled, kind in near if spelled.startswith(run.spelled) or spelled.endswith(run.spelled)), None
+    )
 
 
 def _in_line(lines: Sequence[Line], reading: NumbersSaid, number: int, runs: Sequence[_Run]) -> Iterator[PiiMatch]:
@@ -233,6 +254,8 @@ def _kind(
         if _CARD.match(run.spelled):
             return "bank_card"
     letters = around - len(_LETTERS.findall(line.text, run.start, run.end))
+    if _SHELF.search(line.text[run.start : run.end]):
+        return "code"
     if letters <= _SHORTEST and run.tokens > 1 and _GO_ON.match(line.text, run.end):
         return "code"
     if asked is None and told is None and letters <= _SHORTEST and run.strict > _SHORTEST_UNASKED:
@@ -299,6 +322,7 @@ def _is_other(text: str, run: _Run, *, personal: bool) -> bool:
     if (
         run.spelled in _NO_SERVICE
         or FLIGHT.fullmatch(run.spelled)
+        or (not run.is_digits and OF_A_JOURNEY.search(text, max(0, run.start - 10), run.start))
         or (run.tokens < _LONGER_THAN_AMOUNTS and AMOUNT_BEFORE.search(text, max(0, run.start - 10), run.start))
     ):
         return True
@@ -326,15 +350,10 @@ def _runs(text: str) -> Iterator[_Run]:
             strict, alike = len(spoken), 0
         if strict and strict >= alike:
             yield _Run(start, end, _spell(spoken), strict)
-        elif alike >= _SHORTEST_UNASKED and not _LETTERS.sub("", spoken) and _stands_alone(free, start, end):
-            yield _Run(start, end, _spell(spoken), 1)
-
-
-def _stands_alone(text: str, start: int, end: int) -> bool:
-    """Whether it is a clause of its own: four letters or more, each of which sounds like a digit, are hardly words."""
-    return (
-        _CLAUSE_BEFORE.search(text, max(0, start - 2), start) is not None and _CLAUSE_AFTER.match(text, end) is not None
-    )
+            continue
+        for row in _ALL_HEARD_AS_WORDS.finditer(free, *match.span()):
+            if _DIGIT.search(row[0]):
+                yield _Run(*row.span(), _spell(row[0]), len(row[0]))
 
 
 _SPELLING = re.compile(

@@ -30,7 +30,8 @@ _COMMON = (
     "app ok okay vip wifi id pin hi hello no yes ktv sms atm pos pdf email e-mail qq mail sim apple iphone ipad ios"
     " android excel word web www com wechat nfc usb pc ai vs plus pro max hr it cvv pk bug"
 )
-_WORDS = frozenset(_COMMON.split())
+COMMON_WORDS = frozenset(_COMMON.split())
+"""Words in Latin letters of daily talk, which spell nothing."""
 _FEWEST_LETTERS, _FEWEST_SIGNS, _FEWEST_DIGITS = 4, 2, 2
 _ALONE_AFTER = frozenset(("", ",", "是", "叫", "为", ":", " ", "。"))
 _TRAILING = re.compile(r"(?:[\s,、.。:的点]|大写|小写)+$")
@@ -67,10 +68,11 @@ def _is_spelled(spoken: str, kind: FoundKind, before: str) -> bool:
     digits = len(_DIGITS.findall(spoken))
     signs = len(_SIGNS.findall(spoken))
     words = re.findall(r"[a-z]+", spoken)
-    if words and all(word in _WORDS for word in words):
+    if words and all(word in COMMON_WORDS for word in words):
         return False
     if kind == "code":
-        return digits >= _FEWEST_DIGITS and letters + signs > 0
+        single = all(len(word) == 1 for word in words)
+        return letters + signs > 0 and digits >= (1 if single and letters >= _FEWEST_LETTERS else _FEWEST_DIGITS)
     if letters and digits + signs:
         return letters + digits >= _FEWEST_SIGNS + 1
     if letters:
