@@ -18,7 +18,8 @@ from processors.pii.name import KnownNames, find_explained, find_names, may_be_n
 from processors.pii.passport import find_passports
 from processors.pii.plate import find_plates
 from processors.pii.replies import find_replies
-from processors.pii.spelled import KnownSpelled, find_spelled
+from processors.pii.secret_answers import find_secret_answers
+from processors.pii.spelled import KnownSpelled, find_spelled, find_spelled_out
 from processors.pii.told_names import find_told_names
 from schemas.messages.call_ended import Role
 from schemas.messages.pii import PiiKind, PiiSpan
@@ -156,6 +157,8 @@ def _find(
         asked_by.update((mention.topic, line.role) for mention in reading.named[number])
     for places, replies in zip(found, find_replies(lines, reading), strict=True):
         places.extend(map(_with_placeholder, replies))
+    for places, answers in zip(found, find_secret_answers(lines), strict=True):
+        places.extend(map(_with_placeholder, answers))
     for places, names in zip(found, find_told_names(lines), strict=True):
         places.extend(map(_with_placeholder, names))
     by_model = load_names().find([(one.role, one.text) for one in lines])
@@ -238,6 +241,7 @@ def _in_text(line: Line, reading: NumbersSaid, number: int, asked_by: Mapping[As
         yield from (one for one in moved if topic != "passport" or not _is_told_as_other(line.text, one, others))
     yield from find_names(line.text, asked=expects["name"], just_now=just_now)
     yield from _spelled(line.text, asked, named)
+    yield from find_spelled_out(line.text)
 
 
 def _is_told_as_other(text: str, one: PiiMatch, others: Sequence[Mention]) -> bool:

@@ -22,6 +22,8 @@ _HAN_THEN_DIGITS = re.compile(
     rf"[是叫为成:用填改设写的][\s,]?(?P<spelled>[一-鿿]{{1,5}}?(?:{_DIGIT}{{3,12}}|[a-z]{{2,12}}{_DIGIT}{{1,12}}))"
 )
 _HAN_INSIDE = re.compile(rf"(?<![a-z])[a-z]{{2,16}}[一-鿿]{{1,4}}{_DIGIT}{{2,12}}")
+_CASE = re.compile("大写|小写")
+_OF_A_PRODUCT = re.compile("型号|版本|单号|编号|航班|批号|序列号")
 _LETTER = re.compile(r"[a-z]")
 _DIGITS = re.compile(_DIGIT)
 _SIGNS = re.compile(_SIGN)
@@ -47,6 +49,19 @@ def find_spelled(text: str, kind: FoundKind, begin: int = 0, end: int | None = N
         if one.end > last:
             last = one.end
             yield one
+
+
+def find_spelled_out(text: str) -> Iterator[PiiMatch]:
+    """What is spelled with 大写 or 小写, whoever asked for it: nobody says these of words; of what is sold, some do."""
+    for match in _SPELLED.finditer(text):
+        letters, digits = len(_LETTER.findall(match[0])), len(_DIGITS.findall(match[0]))
+        if (
+            letters
+            and letters + digits > _FEWEST_SIGNS
+            and _CASE.search(match[0])
+            and _OF_A_PRODUCT.search(text, max(0, match.start() - 8), match.start()) is None
+        ):
+            yield PiiMatch("password", *match.span(), 0.6)
 
 
 def _spelled(text: str, kind: FoundKind, begin: int, stop: int) -> Iterator[PiiMatch]:
