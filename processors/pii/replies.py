@@ -165,7 +165,7 @@ class _Run:
 def find_replies(lines: Sequence[Line], reading: NumbersSaid) -> list[list[PiiMatch]]:
     """What is masked in each line because of what is said around it, and where it is said again."""
     runs = [list(_runs(line.text)) for line in lines]
-    found = [list(_in_line(lines, reading, number, runs[number])) for number in range(len(lines))]
+    found = [list(_in_line(lines, reading, number, runs)) for number in range(len(lines))]
     said = [
         (number, run.spelled, one.kind)
         for number, (its_runs, matches) in enumerate(zip(runs, found, strict=True))
@@ -197,12 +197,14 @@ def _kind_repeated(run: _Run, number: int, said: Sequence[tuple[int, str, FoundK
     )
 
 
-def _in_line(lines: Sequence[Line], reading: NumbersSaid, number: int, runs: Sequence[_Run]) -> Iterator[PiiMatch]:
-    line = lines[number]
+def _in_line(
+    lines: Sequence[Line], reading: NumbersSaid, number: int, all_runs: Sequence[Sequence[_Run]]
+) -> Iterator[PiiMatch]:
+    line, runs = lines[number], all_runs[number]
     if not runs:
         return
     asked = _asked(lines, number)
-    others = OTHER_NUMBER in reading.asked[number] and not (
+    others = _waits_for_other(reading, number, all_runs) and not (
         asked in _OF_PERSONS or (asked and _PERSONAL.search(lines[number - 1].text))
     )
     if others:
@@ -237,6 +239,17 @@ def _in_line(lines: Sequence[Line], reading: NumbersSaid, number: int, runs: Seq
             yield PiiMatch(kind, run.start, run.end, 0.6)
         elif _is_said_for_its_digits(line.text, run):
             yield PiiMatch("code", run.start, run.end, UNNAMED)
+
+
+def _waits_for_other(reading: NumbersSaid, number: int, runs: Sequence[Sequence[_Run]]) -> bool:
+    """Whether the number of an order or the like was asked for, and not said at once: 您的订单尾号三三幺零 has said it."""
+    if OTHER_NUMBER not in reading.asked[number]:
+        return False
+    for back in range(number - 1, -1, -1):
+        ends = [one.end for one in reading.named[back] if one.topic == OTHER_NUMBER]
+        if ends:
+            return all(run.start < ends[-1] for run in runs[back])
+    return True
 
 
 def _kind(

@@ -1,0 +1,75 @@
+"""Digits that nobody has named, answers to secret questions, and what is spelled: hidden; what is something else stays."""
+
+import pytest
+
+from processors.pii.masking import MaskSettings, mask
+from schemas.messages.call_ended import Role
+from tests.processors.transcripts import said
+
+Line = tuple[Role, str]
+
+
+def masked(*lines: Line) -> list[str]:
+    return [one.text for one in mask(said(*lines).segments, MaskSettings()).segments]
+
+
+@pytest.mark.parametrize(
+    ("lines", "last"),
+    [
+        ([("customer", "那天她让我念给她听，我就念了四八零九三七")], "那天她让我念给她听，我就念了[验证码]"),
+        ([("customer", "墙上贴着的是二七零九，我没动过")], "墙上贴着的是[号码]，我没动过"),
+        (
+            [("agent", "您的订单尾号七七三二已经发出了"), ("customer", "柜子上写的是六零四四八一零二")],
+            "柜子上写的是[验证码]",
+        ),
+        (
+            [("customer", "我工号三零二四，他要我念短信，我念了五五九零三八")],
+            "我工号三零二四，他要我念短信，我念了[验证码]",
+        ),
+        ([("agent", "您记一下"), ("customer", "两洞勾拐")], "[号码]"),
+        ([("customer", "用户编号九个八，帮我查一下")], "用户编号[账号]，帮我查一下"),
+        ([("agent", "请报卡号"), ("customer", "六二二八 双零 四八三 零九")], "[银行卡]"),
+        (
+            [("agent", "请报银行卡号"), ("customer", "六百二十一 七百七十 零三十三 一百二十一 零五")],
+            "[银行卡]",
+        ),
+    ],
+)
+def test_digits_that_nobody_has_named_are_hidden(lines: list[Line], last: str) -> None:
+    assert masked(*lines)[-1] == last
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "我数到一二三四五六都没人理我",
+        "去年花了四八零零，今年涨到五一零零",
+        "您的订单号是二零二六零三一七",
+        "分机七零三一，有事找我",
+        "我打幺零零八六问的",
+        "航班CA一五零二晚点了",
+        "一共两千三百四十五块",
+        "我工号三零二四，很高兴为您服务",
+    ],
+)
+def test_what_words_say_is_something_else_stays(text: str) -> None:
+    assert masked(("agent", text)) == [text]
+
+
+@pytest.mark.parametrize(
+    ("question", "answer", "hidden"),
+    [
+        ("您预留的口令是什么？", "春暖花开吧", "[密码]吧"),
+        ("安全问题是您第一只宠物叫什么", "嗯，煤球，不对，应该是汤圆", "嗯，[密码]，不对，应该是[密码]"),
+        ("您的口令是什么？", "我不记得了", "我不记得了"),
+        ("您想办什么业务？", "春暖花开吧", "春暖花开吧"),
+    ],
+)
+def test_answers_to_secret_questions_are_hidden(question: str, answer: str, hidden: str) -> None:
+    assert masked(("agent", question), ("customer", answer))[-1] == hidden
+
+
+def test_what_is_spelled_in_capitals_is_hidden_unless_it_is_sold() -> None:
+    assert masked(("customer", "师傅写的是大写的K小写的lm二零二五"))[0] == "师傅写的是[密码]"
+    text = "我买的是型号大写K二零的那种"
+    assert masked(("customer", text)) == [text]
