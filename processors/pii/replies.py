@@ -242,7 +242,7 @@ def _in_line(
 
 
 def _waits_for_other(reading: NumbersSaid, number: int, runs: Sequence[Sequence[_Run]]) -> bool:
-    """Whether the number of an order or the like was asked for, and not said at once: 您的订单尾号三三幺零 has said it."""
+    """Whether the number of an order or the like was asked for, and not said at once (您的订单尾号三三幺零)."""
     if OTHER_NUMBER not in reading.asked[number]:
         return False
     for back in range(number - 1, -1, -1):

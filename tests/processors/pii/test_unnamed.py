@@ -1,4 +1,4 @@
-"""Digits that nobody has named, answers to secret questions, and what is spelled: hidden; what is something else stays."""
+"""Digits that nobody has named, answers to secret questions, what is spelled; and what is something else, which stays."""
 
 import pytest
 
