@@ -1,4 +1,4 @@
-"""Digits that nobody has named, answers to secret questions, what is spelled; and what is something else, which stays."""
+"""Digits that nobody has named, secret answers, what is spelled; and what is something else, which stays."""
 
 import pytest
 
