@@ -61,13 +61,15 @@ _TAIL_BEFORE = re.compile(
     r"(?:[后末尾][面头]?(?:的|还有)?[两二三四五六2-6]个?[位数]|尾号|尾数|尾巴|末尾|结尾)(?:您|应该|那?就?是|的|:|,|\s)*$"
 )
 _END_AFTER = re.compile(r"\s?(?:的|那个?)?(?:开头|打头|结尾|[头尾](?=[,。\s的吗吧呢]|$))")
+_COUNTED_BEFORE = re.compile(r"[前后末][面头]?(?P<count>[两三四五六2-6])个?[位数][^,。?]{0,8}$")
+_COUNTS = {"两": 2, "三": 3, "四": 4, "五": 5, "六": 6}
 _END_OF_ANOTHER = re.compile(r"[单件票券]|工号|型|编号|车牌|热线|客服|专线|退订")
 _HEAD_OF_A_MOBILE = re.compile(r"1[3-9]\d{1,2}")
 _MORE = re.compile(
     r"(?:[后末尾前剩差少]|还有|还剩|最后)[面头上边下]?(?:的|还有|那|了)?[一两二三四五六七八几1-8]个?[位数]|后[面头边](?:呢|是|还有|那)|接着[说报念]|(?:然后|还有|剩下的)呢"
 )
 _OTHER_BEFORE = re.compile(r"(?:型|款|版本|代号|第)\s*$")
-_NUMBER_ONLY = re.compile(rf"(?:{GAP}|[嗯啊哦呃对是好的喂尾号后四位前面最后]|\d|\W)*")
+_NUMBER_ONLY = re.compile(rf"(?:{GAP}|[嗯啊哦呃对是好的喂尾号后四位前面最后]|还有一?个|再[加来]一?个|还差|漏了|\d|\W)*")
 _MAX_AMOUNT_DIGITS = 7
 _MAX_STAFF_DIGITS = 6
 
@@ -143,6 +145,9 @@ class _Listener:
     def hear(self, line: Line, named: Sequence[Mention], pieces: Sequence[Piece]) -> None:
         for piece in pieces:
             self._answer(line, piece)
+            unasked = None if piece.topics else kind_unasked(piece.digits, other_number_asked=False)
+            if unasked is not None:
+                self.last_number, self.last_touched_ms = frozenset({unasked.kind}), line.end_ms
         if named:
             self._expect_named(line, named, pieces)
             return
@@ -346,12 +351,17 @@ def _is_end(text: str, piece: Piece) -> bool:
     before = text[max(0, piece.start - 16) : piece.start]
     if _END_OF_ANOTHER.search(before):
         return False
-    if _TAIL_BEFORE.search(before):
+    counted = _COUNTED_BEFORE.search(before)
+    if _TAIL_BEFORE.search(before) or (counted and _count(counted["count"]) == len(piece.digits)):
         return True
     after = _END_AFTER.match(text, piece.end)
     if after is None:
         return False
     return "尾" in after[0] or bool(piece.topics) or _HEAD_OF_A_MOBILE.fullmatch(piece.digits) is not None
+
+
+def _count(said: str) -> int:
+    return _COUNTS[said] if said in _COUNTS else int(said)
 
 
 def _is_only_digits(text: str, piece: Piece) -> bool:

@@ -14,7 +14,7 @@ FLIGHT = re.compile(
     r"|tg|mh|lh|af|ba|qr|tk|ua)"
     r"(?:\s?[\d零〇一二三四五六七八九幺洞]){3,4}"
 )
-OF_A_JOURNEY = re.compile(r"(?:航班|班次|车次|班机|飞机|火车|高铁|动车|列车|[坐乘]的?是?)号?[是:,\s]*$")
+OF_A_JOURNEY = re.compile(r"(?:航班|班次|车次|班机|飞机|火车|高铁|动车|列车|[去回返]程|[坐乘]的?是?)号?[是:,\s]*$")
 _LETTERS = re.compile(
     rf"(?<![a-z])(?<![a-z]\s)[a-z](?:{_GAP}[a-z])?(?![a-z]|\s[a-z])(?!\s?[座区楼栋口级签排站卡轮照])(?!次列?车)"
 )

@@ -110,7 +110,7 @@ _TOLD: tuple[tuple[FoundKind, str], ...] = (
     ("mobile", r"电[话化]|号码|手机|原来是|[来记]|充|联系|打(?!了)"),
     (
         "code",
-        r"(?<![代条邮号数尺编源扫])码(?:是|给你|了|吗)?|前台说|后台说是?|发来的?|收到了?|新来的是|上一个|发[个了]|说(?:是|错了)|验证[吗马]?|朋友的|要|[后前]面|末尾|那段|取件|凭",
+        r"(?<![代条邮号数尺编源扫])码(?:是|给你|了|吗)?|前台说|后台说是?|发来的?|收到了?|新来的是|上一个|发[个了]|报(?:了|出去)|说(?:是|错了)|验证[吗马]?|朋友的|要|[后前]面|末尾|那段|取件|凭",
     ),
 )
 _TELLS = re.compile("|".join(f"(?P<{kind}>{pattern})" for kind, pattern in _TOLD))
@@ -361,12 +361,11 @@ def _runs(text: str) -> Iterator[_Run]:
         strict, alike = len(_DIGIT.findall(spoken)), len(_ALIKE.findall(spoken))
         if _BY_RADIO.fullmatch(spoken):
             strict, alike = len(spoken), 0
-        if strict and strict >= alike:
+        row = _ALL_HEARD_AS_WORDS.search(free, *match.span())
+        if row and _DIGIT.search(row[0]) and len(row[0]) > end - start:
+            yield _Run(*row.span(), _spell(row[0]), len(row[0]))
+        elif strict and strict >= alike:
             yield _Run(start, end, _spell(spoken), strict)
-            continue
-        for row in _ALL_HEARD_AS_WORDS.finditer(free, *match.span()):
-            if _DIGIT.search(row[0]):
-                yield _Run(*row.span(), _spell(row[0]), len(row[0]))
 
 
 _SPELLING = re.compile(

@@ -67,3 +67,69 @@ def test_letters_of_a_passport_are_masked_apart_from_its_digits(answer: str) -> 
 @pytest.mark.parametrize("answer", ["航班 ZH 九四六二 明天走", "坐的 T 二三六，靠窗的", "票号K三三零二七九"])
 def test_numbers_of_journeys_are_no_passports(answer: str) -> None:
     assert masked(("agent", "请报一下护照号码"), ("customer", answer))[1] == answer
+
+
+@pytest.mark.parametrize(
+    ("question", "answer", "secret"),
+    [
+        ("您存折上头那一长串是多少", "零四三 幺幺零 二七五九", "零四三 幺幺零 二七五九"),
+        ("您的学员编号报一下", "二零八三三四", "二零八三三四"),
+        ("您的用户ID是多少", "b 四 k 二 九 零", "b 四 k 二 九 零"),
+        ("您的查询码念一下", "Q 七 W 三 R", "Q 七 W 三 R"),
+        ("系统给您的那条您念", "三五零，九九八", "三五零，九九八"),
+        ("后面呢", "密保卡C二是六七零", "六七零"),
+        ("他怎么说", "默认是qwe五五六", "qwe五五六"),
+    ],
+)
+def test_what_people_call_accounts_codes_and_passwords(question: str, answer: str, secret: str) -> None:
+    _, text = masked(("agent", question), ("customer", answer))
+    assert secret not in text
+
+
+def test_the_last_digits_of_a_code_are_masked_where_they_are_said_again() -> None:
+    texts = masked(("agent", "验证码念一下"), ("customer", "三九零二七四"), ("agent", "零二七四，通过了"))
+    assert texts[2] == "[验证码]，通过了"
+
+
+def test_shelf_row_and_last_digits_of_a_parcel_are_what_it_is_fetched_with() -> None:
+    assert masked(("agent", "您到店里报这个就行，七杠三杠四零二八")) == ["您到店里报这个就行，[验证码]"]
+
+
+@pytest.mark.parametrize("answer", ["要伞武期四就", "期期事，幺林就"])
+def test_digits_that_were_all_heard_as_words_are_found_where_they_were_asked_for(answer: str) -> None:
+    assert masked(("agent", "验证码念一下"), ("customer", answer))[1] == "[验证码]"
+
+
+def test_two_words_between_pauses_may_be_digits_of_a_number_that_was_asked_for() -> None:
+    _, text = masked(("agent", "留个手机号"), ("customer", "幺七零，三三，林武，八二幺，四就"))
+    assert text == "[手机号]"
+
+
+def test_the_digits_that_a_speaker_counts_are_masked() -> None:
+    (text,) = masked(("customer", "卡包里的，前三位我闺女生日六零二，后两位随便写的"))
+    assert "六零二" not in text
+
+
+def test_one_more_digit_belongs_to_the_number_before_it() -> None:
+    texts = masked(("agent", "验证码念一下"), ("customer", "四零，嗯，二七三，最后还有个八"), ("agent", "好的，通过了"))
+    assert texts[1] == "[验证码]"
+
+
+def test_missing_digits_of_a_number_that_nobody_asked_for_are_expected() -> None:
+    texts = masked(
+        ("customer", "六二一七，零零三八，幺二零零，四四五六，七"), ("agent", "还差两位"), ("customer", "四九")
+    )
+    assert "四九" not in texts[2]
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        (("agent", "公积金账号是多少"), ("customer", "余额是三万一千五百零六")),
+        (("agent", "留个手机号"), ("customer", "等我到家了，一起说吧")),
+        (("customer", "存折丢了，什么时候能补"), ("agent", "三个工作日")),
+        (("customer", "默认是自动续费吧"), ("agent", "是的，一百二十块一年")),
+    ],
+)
+def test_amounts_and_daily_words_stay(lines: tuple[Line, ...]) -> None:
+    assert masked(*lines) == [text for _, text in lines]
