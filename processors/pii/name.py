@@ -116,12 +116,14 @@ _FEWEST_WITHOUT_SURNAME, _LONGEST_NAME_OF_HAN = 3, 3
 _FEWEST_EXPLAINED = 2
 _EXPLAINED = (
     r"弓长张|立早章|木子李|耳东陈|双木林|口天吴|草头黄|言午许|古月胡|双口吕|三横一?王|走肖赵|文刀刘|干勾于|禾火秋|木土杜|双人徐|三点水江"
-    r"|草字头|十八子李"
+    r"|草字头|十八子李|禾呈程|人则俞|卯金刀刘|水工江|言射谢"
 )
 _SPELLED = re.compile(
     rf"{_EXPLAINED}|(?P<first>{_H}){_H}{{1,3}}的(?P=first)(?!{_H}{{0,6}}[是有])|{_H}{{1,3}}(?P<last>{_H}){_H}?的(?P=last)"
-    rf"|{_H}{{1,4}}的(?P<letter>{_H})(?!{_H}{{0,12}}[是有])"
+    rf"|{_H}{{1,6}}?(?:的那个|那个|的)(?P<letter>{_H})(?!{_H}{{0,12}}[是有])"
 )
+_TAKEN_APART = re.compile(_EXPLAINED)
+"""A surname by its parts, which nobody says of anything else: 木子李, 耳东陈."""
 
 
 def find_names(text: str, *, asked: bool, just_now: bool = False) -> Iterator[PiiMatch]:
@@ -133,6 +135,8 @@ def find_names(text: str, *, asked: bool, just_now: bool = False) -> Iterator[Pi
     if asked:
         for one in _asked(text, max((end for _, end in found), default=0), just_now=just_now):
             found.setdefault((one.start, one.end), one)
+    for match in _TAKEN_APART.finditer(text):
+        found.setdefault(match.span(), PiiMatch("name", *match.span(), 0.6))
     yield from found.values()
 
 

@@ -73,3 +73,15 @@ def test_what_is_spelled_in_capitals_is_hidden_unless_it_is_sold() -> None:
     assert masked(("customer", "师傅写的是大写的K小写的lm二零二五"))[0] == "师傅写的是[密码]"
     text = "我买的是型号大写K二零的那种"
     assert masked(("customer", text)) == [text]
+
+
+@pytest.mark.parametrize(
+    ("text", "hidden"),
+    [
+        ("我姓李，木子李", "我姓李，[姓名]"),
+        ("叫王思默，沉默寡言那个默", "叫[姓名]，[姓名]"),
+        ("耳东陈还是禾呈程啊", "[姓名]还是[姓名]啊"),
+    ],
+)
+def test_how_letters_of_a_name_are_told_is_hidden(text: str, hidden: str) -> None:
+    assert masked(("customer", text)) == [hidden]
