@@ -62,7 +62,7 @@ _OTHER_BEFORE = re.compile(
     r"(?:订单|定单|单|编|工|发票|型|版本|代码|客服|坐席|员工|热线|投诉|报错|错误|第|路|线|航班|持有|我是|接电话的"
     r"|金额|余额|元|块|每人|共)(?:号码?|编号)?(?:[是为:]|报|显示)?[\s,]?(?:[a-z]{2,4})?$"
 )
-_OTHER_AFTER = re.compile(r"[\s,]?(?:路(?!\w*号)|号?线|[块元万层楼码度分折岁]|为您服务|号?(?:客服|坐席))")
+_OTHER_AFTER = re.compile(r"[\s,]?(?:路(?!\w*号)|号?线|[块元万层楼码度分折岁]|为您服务|号{0,2}(?:客服|坐席))")
 _WARNS = re.compile(r"(?:不要|请勿|切勿|别)[把向跟给将对说].{0,12}(?:告诉|透露|泄露|任何人)|任何人")
 _KIND_ASKED: tuple[tuple[FoundKind, str], ...] = (
     ("password", r"密[码马]|[秘蜜]码|口令|锁屏|按的|设的|门禁|楼门|换一个|不能用生日|纸上写|系统给您生成"),
@@ -111,7 +111,7 @@ _TELLS = re.compile("|".join(f"(?P<{kind}>{pattern})" for kind, pattern in _TOLD
 _TOLD_BEFORE = 14
 _CODE_AFTER = re.compile(r"[\s,]{0,2}(?:刚收到|刚来|刚发|告诉|给他|给小哥|对吗$)")
 _CONFIRMS = re.compile(
-    r"对吗|对吧|对不对|是吗|是吧|吗[?？]?$|吧[?？]?$|核对|确认"
+    r"对吗|对吧|对不对|读您听|您听一下|是吗|是吧|吗[?？]?$|吧[?？]?$|核对|确认"
     r"|一致|试试|告诉|然后呢|来取|有误|跟您说的|\?$"
 )
 _CORRECTS = re.compile(r"(?<!是)不是|(?<!对)不对|错了|等等|应该是|看串")
@@ -134,7 +134,7 @@ _PROVINCES = frozenset(
 )
 _PLATE = re.compile(r"[a-z](?=.*\d.*\d)[a-z0-9]{5,6}")
 _OF_PERSONS: frozenset[FoundKind] = frozenset({"bank_card", "account", "passport", "plate", "password", "resident_id"})
-_NO_PROVINCE = frozenset("想能军世新")
+_NO_PROVINCE = frozenset("想能军世新单箱机型")
 _NO_SERVICE = frozenset({"315"})
 
 
@@ -206,6 +206,7 @@ def _in_line(lines: Sequence[Line], reading: NumbersSaid, number: int, runs: Seq
     confirms = _CONFIRMS.search(line.text) is not None
     corrects = _CORRECTS.search(line.text) is not None
     around = len(_LETTERS.findall(line.text))
+    before = next((one.kind for one in reading.numbers if one.pieces[-1].line == number - 1), None)
     told: FoundKind | None = None
     last = 0
     for run in runs:
@@ -213,6 +214,10 @@ def _in_line(lines: Sequence[Line], reading: NumbersSaid, number: int, runs: Seq
         if plate is not None:
             last = run.end
             yield plate
+            continue
+        if _SHELF.search(line.text[run.start : run.end]):
+            last = run.end
+            yield PiiMatch("code", run.start, run.end, 0.6)
             continue
         here = _last_kind(_TELLS, line.text, max(last, run.start - _TOLD_BEFORE), run.start)
         is_of_others = not personal and ((others and here not in _OF_PERSONS - {"resident_id"}) or named <= run.start)
@@ -224,6 +229,8 @@ def _in_line(lines: Sequence[Line], reading: NumbersSaid, number: int, runs: Seq
         kind = _kind(line, run, asked=asked, told=told, confirms=confirms or corrects, around=around)
         if kind is None and told is not None and corrects and run.strict > 1:
             kind = told
+        if kind is None and corrects and before and run.is_digits and run.strict >= _SHORTEST:
+            kind = before  # who corrects a number that was read back says only a part of it
         if kind is not None:
             told = kind
             yield PiiMatch(kind, run.start, run.end, 0.6)
@@ -244,8 +251,6 @@ def _kind(
         if _CARD.match(run.spelled):
             return "bank_card"
     letters = around - len(_LETTERS.findall(line.text, run.start, run.end))
-    if _SHELF.search(line.text[run.start : run.end]):
-        return "code"
     if letters <= _SHORTEST and run.tokens > 1 and _GO_ON.match(line.text, run.end):
         return "code"
     if asked is None and told is None and letters <= _SHORTEST and run.strict > _SHORTEST_UNASKED:
@@ -261,7 +266,17 @@ def _kind(
         return told
     if _CODE_AFTER.match(line.text, run.end):
         return "code"
+    if line.role == "customer" and run.is_digits and run.strict >= _LONG_ENOUGH_ALONE:
+        dialled = _DIALLED.search(line.text, max(0, run.start - 8), run.start)
+        return None if dialled or run.spelled in _COUNTING else "code"
     return "code" if confirms else None
+
+
+_LONG_ENOUGH_ALONE = 6
+"""So many digits that a caller says, and that are nothing else, are something of his own."""
+
+_COUNTING = "01234567890"
+_DIALLED = re.compile(r"(?:按|拨|区号)[^,。?]{0,5}$")
 
 
 def _asked(lines: Sequence[Line], number: int) -> FoundKind | None:
