@@ -58,7 +58,7 @@ AMOUNT_BEFORE = re.compile(
 )
 _STAFF_AFTER = re.compile(r"\s*号?\s*(?:很?高兴|竭诚|随时)?(?:为您服务|客服|坐席|话务员|专员|柜员|接待员)")
 _TAIL_BEFORE = re.compile(
-    r"(?:[后末尾][面头]?(?:的|还有)?[两二三四五六2-6]个?[位数]|尾号|尾数|尾巴|末尾|结尾)(?:您|应该|那?就?是|的|:|,|\s)*$"
+    r"(?:[后末尾][面头]?(?:的|还有)?[两二三四五六2-6]个?[位数]|尾号|尾数|尾巴|末尾|结尾)(?:您|上|应该|那?就?是|的|:|,|\s)*$"
 )
 _END_AFTER = re.compile(r"\s?(?:的|那个?)?(?:开头|打头|结尾|[头尾](?=[,。\s的吗吧呢]|$))")
 _COUNTED_BEFORE = re.compile(r"[前后末][面头]?(?P<count>[两三四五六2-6])个?[位数][^,。?]{0,8}$")
@@ -230,7 +230,7 @@ def _pieces(number: int, text: str, opened: frozenset[AskedFor], named: Sequence
     dated: list[DigitRun] | None = None
     places = [mention.start for mention in named] + [len(text) + 1]
     for region, (begin, end) in enumerate(zip([0, *places], places, strict=False)):
-        topics = frozenset({named[region - 1].topic}) if region else opened
+        topics = frozenset({named[region - 1].topic}) if region else opened or _named_after(text, plain, named)
         runs = expected if topics else plain
         if "resident_id" in topics:
             dated = list(expected_digit_runs(with_dates_as_digits(text))) if dated is None else dated
@@ -238,6 +238,16 @@ def _pieces(number: int, text: str, opened: frozenset[AskedFor], named: Sequence
         for run in runs:
             if begin <= run.start < end and not _is_other(text, run, topics):
                 yield _piece(number, text, run, topics, named_here=region > 0)
+
+
+def _named_after(text: str, runs: Sequence[DigitRun], named: Sequence[Mention]) -> frozenset[AskedFor]:
+    """What the first digits are, if that is said after them: 五零三幺, 这是开门的密码."""
+    if runs and named and _SAYS_WHAT_IT_IS.fullmatch(text, runs[0].end, named[0].start):
+        return frozenset({named[0].topic})
+    return frozenset()
+
+
+_SAYS_WHAT_IT_IS = re.compile(r"[\s,。]*(?:[这那]个?|就)是[^,。?]{0,14}")
 
 
 def _piece(number: int, text: str, run: DigitRun, topics: frozenset[AskedFor], *, named_here: bool) -> Piece:

@@ -18,7 +18,7 @@ OF_A_JOURNEY = re.compile(r"(?:航班|班次|车次|班机|飞机|火车|高铁|
 _LETTERS = re.compile(
     rf"(?<![a-z])(?<![a-z]\s)[a-z](?:{_GAP}[a-z])?(?![a-z]|\s[a-z])(?!\s?[座区楼栋口级签排站卡轮照])(?!次列?车)"
 )
-_TOLD_IN_PIECES = re.compile(rf"{_DIGIT}.*{_DIGIT}|字母")
+_TOLD_IN_PIECES = re.compile(rf"{_DIGIT}{_GAP}{_DIGIT}|字母")
 
 
 def find_passports(text: str, *, asked: bool) -> Iterator[PiiMatch]:

@@ -68,7 +68,7 @@ _OTHER_BEFORE = re.compile(
     r"(?:订单|定单|单|编|工|发票|型|版本|代码|客服|坐席|员工|热线|投诉|报错|错误|第|路|线|航班|持有|我是|接电话的"
     r"|金额|余额|元|块|每人|共)(?:号码?|编号)?(?:[是为:]|报|显示)?[\s,]?(?:[a-z]{2,4})?$"
 )
-_OTHER_AFTER = re.compile(r"[\s,]?(?:路(?!\w*号)|号?线|[块元万层楼码度分折岁]|为您服务|号?(?:客服|坐席))")
+_OTHER_AFTER = re.compile(r"[\s,]?(?:路(?!\w*号)|号?线|[块元万层楼码度分折岁]|为您服务|号{0,2}(?:客服|坐席))")
 _WARNS = re.compile(r"(?:不要|请勿|切勿|别)[把向跟给将对说].{0,12}(?:告诉|透露|泄露|任何人)|任何人")
 _KIND_ASKED: tuple[tuple[FoundKind, str], ...] = (
     ("password", r"密[码马]|[秘蜜]码|口令|锁屏|按的|设的|门禁|楼门|换一个|不能用生日|纸上写|系统给您生成"),
@@ -117,7 +117,7 @@ _TELLS = re.compile("|".join(f"(?P<{kind}>{pattern})" for kind, pattern in _TOLD
 _TOLD_BEFORE = 14
 _CODE_AFTER = re.compile(r"[\s,]{0,2}(?:刚收到|刚来|刚发|告诉|给他|给小哥|对吗$)")
 _CONFIRMS = re.compile(
-    r"对吗|对吧|对不对|是吗|是吧|吗[?？]?$|吧[?？]?$|核对|确认"
+    r"对吗|对吧|对不对|读您听|您听一下|是吗|是吧|吗[?？]?$|吧[?？]?$|核对|确认"
     r"|一致|试试|告诉|然后呢|来取|有误|跟您说的|\?$"
 )
 _CORRECTS = re.compile(r"(?<!是)不是|(?<!对)不对|错了|等等|应该是|看串")
@@ -140,7 +140,7 @@ _PROVINCES = frozenset(
 )
 _PLATE = re.compile(r"[a-z](?=.*\d.*\d)[a-z0-9]{5,6}")
 _OF_PERSONS: frozenset[FoundKind] = frozenset({"bank_card", "account", "passport", "plate", "password", "resident_id"})
-_NO_PROVINCE = frozenset("想能军世新")
+_NO_PROVINCE = frozenset("想能军世新单箱机型")
 _NO_SERVICE = frozenset({"315"})
 
 
@@ -214,6 +214,7 @@ def _in_line(
     confirms = _CONFIRMS.search(line.text) is not None
     corrects = _CORRECTS.search(line.text) is not None
     around = len(_LETTERS.findall(line.text))
+    before = next((one.kind for one in reading.numbers if one.pieces[-1].line == number - 1), None)
     told: FoundKind | None = None
     last = 0
     for place, run in enumerate(runs):
@@ -222,9 +223,13 @@ def _in_line(
             last = run.end
             yield plate
             continue
+        if _SHELF.search(line.text[run.start : run.end]):
+            last = run.end
+            yield PiiMatch("code", run.start, run.end, 0.6)
+            continue
         here = _last_kind(_TELLS, line.text, max(last, run.start - _TOLD_BEFORE), run.start)
-        before = runs[place - 1].end if place else 0
-        is_named_other = any(before <= end <= run.start or 0 <= run.start - end <= _TOLD_BEFORE for end in named)
+        last_end = runs[place - 1].end if place else 0
+        is_named_other = any(last_end <= end <= run.start or 0 <= run.start - end <= _TOLD_BEFORE for end in named)
         is_of_others = not personal and ((others and here not in _OF_PERSONS - {"resident_id"}) or is_named_other)
         if _is_other(line.text, run, personal=personal) or (is_of_others and _MOBILE.search(run.spelled) is None):
             last = run.end
@@ -234,6 +239,8 @@ def _in_line(
         kind = _kind(line, run, asked=asked, told=told, confirms=confirms or corrects, around=around)
         if kind is None and told is not None and corrects and run.strict > 1:
             kind = told
+        if kind is None and corrects and before and run.is_digits and run.strict >= _SHORTEST:
+            kind = before  # who corrects a number that was read back says only a part of it
         if kind is not None:
             told = kind
             yield PiiMatch(kind, run.start, run.end, 0.6)
@@ -267,8 +274,6 @@ def _kind(
         if _CARD.match(run.spelled):
             return "bank_card"
     letters = around - len(_LETTERS.findall(line.text, run.start, run.end))
-    if _SHELF.search(line.text[run.start : run.end]):
-        return "code"
     if letters <= _SHORTEST and run.tokens > 1 and _GO_ON.match(line.text, run.end):
         return "code"
     if asked is None and told is None and letters <= _SHORTEST and run.strict > _SHORTEST_UNASKED:
@@ -287,13 +292,17 @@ def _kind(
     return "code" if confirms else None
 
 
+_DIALLED = re.compile(r"(?:按|拨|区号)[^,。?]{0,5}$")
+
+
 def _is_said_for_its_digits(text: str, run: _Run) -> bool:
     """Whether digits that nobody spoke of are a number of somebody's all the same: what is said digit by digit, and is
     no amount, date or number of an order by its words, is hardly anything else. People also count, and round."""
     if not run.is_digits or run.strict < _SHORTEST_UNASKED or run.spelled.endswith("00"):
         return False
     counts = all(int(after) - int(before) == 1 for before, after in pairwise(run.spelled))
-    return not counts and _EXTENSION.search(text, max(0, run.start - 5), run.start) is None
+    is_of_a_switchboard = any(one.search(text, max(0, run.start - 8), run.start) for one in (_EXTENSION, _DIALLED))
+    return not counts and not is_of_a_switchboard
 
 
 def _asked(lines: Sequence[Line], number: int) -> FoundKind | None:

@@ -133,3 +133,31 @@ def test_missing_digits_of_a_number_that_nobody_asked_for_are_expected() -> None
 )
 def test_amounts_and_daily_words_stay(lines: tuple[Line, ...]) -> None:
     assert masked(*lines) == [text for _, text in lines]
+
+
+@pytest.mark.parametrize(
+    ("lines", "secret"),
+    [
+        ((("customer", "六零四九，这是你们发的验证码吧"),), "六零四九"),
+        ((("agent", "您的订单八八二零四四幺"), ("customer", "别打那个 电话 幺三九 零零四")), "幺三九 零零四"),
+        ((("customer", "扣的是这张卡 六二五八零幺 三三零七 九九四二"),), "三三零七"),
+        ((("customer", "退到农行那张三零七六"),), "三零七六"),
+        ((("customer", "抽屉那个铁盒，里头纸上是二九四四零七，能开吗"),), "二九四四零七"),
+        ((("agent", "幺五零三三八二四四零六是吧"), ("customer", "不对，是四零九")), "四零九"),
+    ],
+)
+def test_digits_are_personal_by_what_follows_them_or_stands_around_them(lines: tuple[Line, ...], secret: str) -> None:
+    assert secret not in masked(*lines)[-1]
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "我按的零四七六二二幺幺，怎么是你们接",
+        "我都数到一二三四五六七了，还没人接",
+        "刚才三三零二七八号客服答应我今天回复的",
+        "保单P三三零七七二什么时候生效",
+    ],
+)
+def test_digits_that_were_dialled_or_counted_and_numbers_of_others_stay(words: str) -> None:
+    assert masked(("customer", words)) == [words]
