@@ -107,11 +107,14 @@ def _kinds_suspected(case: Case) -> set[str]:
 
 
 def _upset_turns(cases: Iterable[Case], reader: CallReader) -> str:
-    """How often a turn in which the customer is upset is read as more so than one in which not (area under the curve)."""
+    """How often a turn in which the customer is upset is read as more so than another (area under the curve)."""
     upset: list[float] = []
     others: list[float] = []
     for case in cases:
-        said = [Said(turn["role"], normalize(turn["text"]).letters) for turn in case.turns]
+        said = [
+            Said("agent" if turn["role"] == "agent" else "customer", normalize(turn["text"]).letters)
+            for turn in case.turns
+        ]
         for number, one in enumerate(reader.read(said).utterances):
             if one is not None and one.role == "customer":
                 (upset if number in case.labels["upset_turns"] else others).append(one.probabilities["upset"])
@@ -163,7 +166,9 @@ def rows(cases: Sequence[Case], reader: CallReader) -> Iterable[tuple[str, str]]
     )
     yield (
         "calls with violations, both",
-        score((bool(turns_suspected(case, rules=True, reading=True)), bool(case.labels["violations"])) for case in cases),
+        score(
+            (bool(turns_suspected(case, rules=True, reading=True)), bool(case.labels["violations"])) for case in cases
+        ),
     )
     yield "customer upset by turn, AUC", _upset_turns(cases, reader)
     select = reader.call.threshold("select")

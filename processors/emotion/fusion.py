@@ -40,8 +40,8 @@ class Fusion:
 
     log odds = ln(base_rate / (1 − base_rate)) + what is believed of the sound + what is believed of the words: Bayes'
     rule for two witnesses that err independently (naive Bayes). A missing witness says nothing. Unless
-    `words_may_calm`, words that show no anger say nothing either where a voice is heard: people are angry in calm words.
-    Valence is the mean of both, the sound counting `sound_share_of_valence`.
+    `words_may_calm`, words that show no anger say nothing either where a voice is heard: people are angry in calm
+    words. Valence is the mean of both, the sound counting `sound_share_of_valence`.
     """
 
     sound: Witness

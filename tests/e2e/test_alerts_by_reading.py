@@ -1,4 +1,4 @@
-"""A suspicion that may alert, from a transcript through the workers to a subscriber; and one of a tenant's that may not."""
+"""A suspicion that may alert, from a transcript through the workers to a subscriber; and one that may not."""
 
 from collections.abc import Iterator
 from pathlib import Path
