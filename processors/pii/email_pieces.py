@@ -36,7 +36,8 @@ _PARTS = re.compile(
 _COMMON_HOSTS = "qq gmail outlook hotmail icloud yahoo foxmail sina aliyun yeah sohu mail tom com net org edu gov"
 _PROVIDERS = frozenset(_COMMON_HOSTS.split())
 _OF_HOSTS = frozenset({"word", "digits", "provider"})
-_FEWEST_LETTERS = 4
+_FEWEST_LETTERS, _MOST_LETTERS = 4, 64
+"""Of a local part, which RFC 5321 gives 64; what is longer is no address."""
 
 
 def find_email_rows(text: str, *, asked: bool) -> Iterator[PiiMatch]:
@@ -102,7 +103,9 @@ def _letters_of(address: str) -> Iterator[str]:
             spelled.append("")
         elif part.lastgroup in ("word", "digits") and part[0] not in _PROVIDERS:
             spelled[-1] += part[0]
-    yield from (one for one in spelled if len(one) >= _FEWEST_LETTERS and one[0] not in _DIGITS_ALONE)
+    yield from (
+        one for one in spelled if _FEWEST_LETTERS <= len(one) <= _MOST_LETTERS and one[0] not in _DIGITS_ALONE
+    )
 
 
 _DIGITS_ALONE = frozenset("0123456789零〇一二三四五六七八九幺洞")

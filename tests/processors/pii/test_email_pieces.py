@@ -2,6 +2,7 @@
 
 import pytest
 
+from processors.pii.email_pieces import KnownEmails
 from processors.pii.masking import MaskSettings, mask
 from tests.processors.transcripts import Line, said
 
@@ -68,3 +69,9 @@ def test_what_was_spelled_is_found_where_it_is_read_back_in_one_piece() -> None:
 )
 def test_daily_words_in_letters_are_no_address(lines: tuple[Line, ...]) -> None:
     assert masked(*lines) == [text for _, text in lines]
+
+
+def test_a_row_that_is_too_long_for_an_address_is_not_looked_for_elsewhere() -> None:
+    letters = "ab" * 40
+    assert list(KnownEmails([f"{letters} 圈a qq点com"]).find(letters)) == []
+    assert len(list(KnownEmails([f"{letters[:20]} 圈a qq点com"]).find(letters[:20]))) == 1
