@@ -64,6 +64,7 @@ _END_AFTER = re.compile(r"\s?(?:的|那个?)?(?:开头|打头|结尾|[头尾](?=
 _COUNTED_BEFORE = re.compile(r"[前后末][面头]?(?P<count>[两三四五六2-6])个?[位数][^,。?]{0,8}$")
 _COUNTS = {"两": 2, "三": 3, "四": 4, "五": 5, "六": 6}
 _END_OF_ANOTHER = re.compile(r"[单件票券]|工号|型|编号|车牌|热线|客服|专线|退订")
+_HEAD_OF_A_FIRM = re.compile(r"0|9[56]|[48]00|1[02]")
 _HEAD_OF_A_MOBILE = re.compile(r"1[3-9]\d{1,2}")
 _MORE = re.compile(
     r"(?:[后末尾前剩差少]|还有|还剩|最后)[面头上边下]?(?:的|还有|那|了)?[一两二三四五六七八几1-8]个?[位数]|后[面头边](?:呢|是|还有|那)|接着[说报念]|(?:然后|还有|剩下的)呢"
@@ -367,7 +368,12 @@ def _is_end(text: str, piece: Piece) -> bool:
     after = _END_AFTER.match(text, piece.end)
     if after is None:
         return False
-    return "尾" in after[0] or bool(piece.topics) or _HEAD_OF_A_MOBILE.fullmatch(piece.digits) is not None
+    if "尾" in after[0]:
+        return True
+    if _HEAD_OF_A_MOBILE.fullmatch(piece.digits):
+        return True
+    asked = bool(piece.topics) and len(piece.digits) >= _FEWEST_DIGITS
+    return asked and _HEAD_OF_A_FIRM.match(piece.digits) is None
 
 
 def _count(said: str) -> int:

@@ -342,7 +342,7 @@ def _runs(text: str) -> Iterator[_Run]:
             end = trailing.start()
         spoken = free[start:end]
         strict, alike = len(_DIGIT.findall(spoken)), len(_ALIKE.findall(spoken))
-        row = _ALL_HEARD_AS_WORDS.search(free, *match.span())
+        row = _ALL_HEARD_AS_WORDS.search(free, *match.span()) if _ALIKE.search(match[0]) else None
         if row and _DIGIT.search(row[0]) and len(row[0]) > end - start:
             yield _Run(*row.span(), _spell(row[0]), len(row[0]))
         elif strict and strict >= alike:
