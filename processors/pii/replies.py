@@ -268,7 +268,9 @@ def _kind(
         return "code"
     if line.role == "customer" and run.is_digits and run.strict >= _LONG_ENOUGH_ALONE:
         dialled = _DIALLED.search(line.text, max(0, run.start - 8), run.start)
-        return None if dialled or run.spelled in _COUNTING else "code"
+        weights = "两" in line.text[run.start : run.end]
+        hotlines = is_public_service_number(run.spelled[:5]) and is_public_service_number(run.spelled[5:])
+        return None if dialled or weights or hotlines or run.spelled in _COUNTING else "code"
     return "code" if confirms else None
 
 

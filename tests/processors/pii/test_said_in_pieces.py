@@ -159,6 +159,8 @@ def test_digits_are_personal_by_what_follows_them_or_stands_around_them(lines: t
         "我都数到一二三四五六七了，还没人接",
         "刚才三三零二七八号客服答应我今天回复的",
         "保单P三三零七七二什么时候生效",
+        "河虾三两四，小的二两六，都还活着",
+        "一个是九五五三三，九五五六六也是你们的吧",
     ],
 )
 def test_digits_that_were_dialled_or_counted_and_numbers_of_others_stay(words: str) -> None:
