@@ -52,7 +52,7 @@ _FEWEST_BEFORE_EXTENSION = 7
 _LAST_X = re.compile(rf"{GAP}(?:大写的?)?(?:x|叉|[艾爱埃哎]克斯|[差插](?=$|[^一-鿿]))(?![a-z])")
 _ONLY_X = re.compile(r"[\s,.。]*(?:(?:最后|后面|尾号)[是一位个]*)?(?:大写的?)?(?:x|叉|[艾爱埃哎]克斯)[\s,.。啊]*")
 _EXTENSION = re.compile(r"[\s,、.-]*(?:总机\s*)?(?:转接?|分机号?|转分机号?)[是:\s,]*[0-9零〇一二三四五六七八九幺]{1,6}")
-_SERVICE_BEFORE = re.compile(r"(?:打|拨|热线|客服|致电|短信|发送|发|投诉|咨询|联系|找)[^,。]{0,6}$")
+_SERVICE_BEFORE = re.compile(r"(?:打|拨|热线|客服|致电|短信|发送|发|投诉|咨询|联系|找|说给|叫|喊)[^,。]{0,6}$")
 AMOUNT_BEFORE = re.compile(
     r"(?:刷了?|花了?|转了?|扣了?|付了?|存了?|取了?|余额|价格|金额|限额|额度|积分|共|收了?|充了?|消费了?|退了?|才|差|欠|满|减|价|费|卖|买了?)[是:为]?\s*$"
 )
@@ -63,7 +63,8 @@ _TAIL_BEFORE = re.compile(
 _END_AFTER = re.compile(r"\s?(?:的|那个?)?(?:开头|打头|结尾|[头尾](?=[,。\s的吗吧呢]|$))")
 _COUNTED_BEFORE = re.compile(r"[前后末][面头]?(?P<count>[两三四五六2-6])个?[位数][^,。?]{0,8}$")
 _COUNTS = {"两": 2, "三": 3, "四": 4, "五": 5, "六": 6}
-_END_OF_ANOTHER = re.compile(r"[单件票券]|工号|型|编号|车牌|热线|客服|专线|退订")
+_END_OF_ANOTHER = re.compile(r"[单件票券批]|工号|型|编号|车牌|热线|客服|专线|退订")
+_HEAD_OF_A_FIRM = re.compile(r"0|9[56]|[48]00|1[02]")
 _HEAD_OF_A_MOBILE = re.compile(r"1[3-9]\d{1,2}")
 _MORE = re.compile(
     r"(?:[后末尾前剩差少]|还有|还剩|最后)[面头上边下]?(?:的|还有|那|了)?[一两二三四五六七八几1-8]个?[位数]|后[面头边](?:呢|是|还有|那)|接着[说报念]|(?:然后|还有|剩下的)呢"
@@ -367,7 +368,12 @@ def _is_end(text: str, piece: Piece) -> bool:
     after = _END_AFTER.match(text, piece.end)
     if after is None:
         return False
-    return "尾" in after[0] or bool(piece.topics) or _HEAD_OF_A_MOBILE.fullmatch(piece.digits) is not None
+    if "尾" in after[0]:
+        return True
+    if _HEAD_OF_A_MOBILE.fullmatch(piece.digits):
+        return True
+    asked = bool(piece.topics) and len(piece.digits) >= _FEWEST_DIGITS
+    return asked and _HEAD_OF_A_FIRM.match(piece.digits) is None
 
 
 def _count(said: str) -> int:

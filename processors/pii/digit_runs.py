@@ -104,7 +104,7 @@ def expected_digit_runs(text: str) -> Iterator[DigitRun]:
 
 
 _BEGINS_LIKE_A_MOBILE = re.compile(
-    rf"(?P<one>[一1]\s?)百(?P<tens>\s?[三四五六七八九3-9]\s?)十(?P<ones>\s?[一二三四五六七八九1-9])?"
+    rf"(?P<one>[一1]\s?)百(?P<tens>\s?[三四五六七八九3-9]\s?)十(?P<ones>\s?[一二三四五六七八九1-9])?+"
     rf"(?={GAP}(?:{_N}{_SEPARATORS}){{3}})"
 )
 _ONE_HEARD_AS_ME = re.compile(rf"(?<![什怎那这多要])么(?=\s?[{_D}么]{{2}})|(?<=[{_D}])么(?=[{_D}])")

@@ -28,7 +28,7 @@ _OTHER = r"邮箱|信箱|邮件|手机|电话|密码|[卡单工账]号|地址|�
 _NOTE = rf"(?:(?!{_OTHER}|{_TOKEN})[一-鿿]){{1,6}}+"
 _GAP = rf"{_PAUSE}*+(?:{_NOTE}(?:{_PAUSE}++{_NOTE})?{_PAUSE}*+)?"
 _ROW = re.compile(rf"(?<![a-z])(?:{_AT}|{_DOT}|{_WORD}|{_DIGIT}{{2,}})(?:{_GAP}{_TOKEN})*+")
-_MAY_HOLD_ONE = re.compile(rf"{_AT}|[a-z]")
+_MAY_HOLD_ONE = re.compile("[a-z@艾爱哎埃矮圈鼠]")
 _PARTS = re.compile(
     rf"(?P<at>{_AT})|(?P<end>{_DOT}\s*{_ENDING})|(?P<dot>{_DOT})|(?P<sign>{_SIGN})|(?P<provider>{_PROVIDER})"
     rf"|(?P<word>{_WORD})|(?P<digits>{_DIGIT}+)"
@@ -103,9 +103,7 @@ def _letters_of(address: str) -> Iterator[str]:
             spelled.append("")
         elif part.lastgroup in ("word", "digits") and part[0] not in _PROVIDERS:
             spelled[-1] += part[0]
-    yield from (
-        one for one in spelled if _FEWEST_LETTERS <= len(one) <= _MOST_LETTERS and one[0] not in _DIGITS_ALONE
-    )
+    yield from (one for one in spelled if _FEWEST_LETTERS <= len(one) <= _MOST_LETTERS and one[0] not in _DIGITS_ALONE)
 
 
 _DIGITS_ALONE = frozenset("0123456789零〇一二三四五六七八九幺洞")

@@ -302,7 +302,9 @@ def _is_said_for_its_digits(text: str, run: _Run) -> bool:
         return False
     counts = all(int(after) - int(before) == 1 for before, after in pairwise(run.spelled))
     is_of_a_switchboard = any(one.search(text, max(0, run.start - 8), run.start) for one in (_EXTENSION, _DIALLED))
-    return not counts and not is_of_a_switchboard
+    spoken = text[run.start : run.end]
+    weighs = "两" in spoken and _BY_RADIO.fullmatch(spoken) is None
+    return not (counts or weighs or is_of_a_switchboard)
 
 
 def _asked(lines: Sequence[Line], number: int) -> FoundKind | None:
@@ -348,11 +350,16 @@ def _is_other(text: str, run: _Run, *, personal: bool) -> bool:
         or (run.tokens < _LONGER_THAN_AMOUNTS and AMOUNT_BEFORE.search(text, max(0, run.start - 10), run.start))
     ):
         return True
-    if run.is_digits and (is_service_number(run.spelled) or is_public_service_number(run.spelled)):
+    if run.is_digits and (is_service_number(run.spelled) or _are_hotlines(run.spelled)):
         return True
     if _OTHER_AFTER.match(text, run.end):
         return True
     return not personal and _OTHER_BEFORE.search(text, max(0, run.start - 16), run.start) is not None
+
+
+def _are_hotlines(digits: str) -> bool:
+    """Whether these are numbers that everybody knows, one or two after each other."""
+    return all(map(is_public_service_number, (digits[:5], digits[5:]) if digits[5:] else (digits,)))
 
 
 def _runs(text: str) -> Iterator[_Run]:
@@ -370,7 +377,7 @@ def _runs(text: str) -> Iterator[_Run]:
         strict, alike = len(_DIGIT.findall(spoken)), len(_ALIKE.findall(spoken))
         if _BY_RADIO.fullmatch(spoken):
             strict, alike = len(spoken), 0
-        row = _ALL_HEARD_AS_WORDS.search(free, *match.span())
+        row = _ALL_HEARD_AS_WORDS.search(free, *match.span()) if _ALIKE.search(match[0]) else None
         if row and _DIGIT.search(row[0]) and len(row[0]) > end - start:
             yield _Run(*row.span(), _spell(row[0]), len(row[0]))
         elif strict and strict >= alike:

@@ -45,6 +45,8 @@ def test_the_ends_of_a_number_are_masked(words: str, secret: str) -> None:
     [
         "快递单尾数三六七二到了吗",
         "九五开头的都是银行客服",
+        "密码别告诉人，零零开头的是国外打来的",
+        "昨天量的是一百四十六、九十，有点高",
         "有没有尾数三个九的号，我想换一个好记的",
         "一百三十七块钱，二零二三年买的",
         "什么时候能好",
@@ -157,6 +159,8 @@ def test_digits_are_personal_by_what_follows_them_or_stands_around_them(lines: t
         "我都数到一二三四五六七了，还没人接",
         "刚才三三零二七八号客服答应我今天回复的",
         "保单P三三零七七二什么时候生效",
+        "河虾三两四，小的二两六，都还活着",
+        "一个是九五五三三，九五五六六也是你们的吧",
     ],
 )
 def test_digits_that_were_dialled_or_counted_and_numbers_of_others_stay(words: str) -> None:
