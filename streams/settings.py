@@ -23,6 +23,7 @@ from pydantic import (
     PrivateAttr,
     SecretStr,
     ValidationError,
+    ValidationInfo,
     field_validator,
     model_validator,
 )
@@ -993,7 +994,7 @@ class Settings(SettingsPart):
         return url
 
     @model_validator(mode="after")
-    def _settings_fit_each_other(self) -> Self:
+    def _settings_fit_each_other(self, info: ValidationInfo) -> Self:
         if self.kafka_security_protocol.startswith("SASL") and not (
             self.kafka_sasl_username and self.kafka_sasl_password.get_secret_value()
         ):
@@ -1005,7 +1006,9 @@ class Settings(SettingsPart):
         self._require_a_broker_that_may_be_away()
         self._require_a_safe_address()
         self._require_a_whole_provider()
-        if self.second_reader_url is not None:
+        groups = (info.context or {}).get(_GROUPS_READ)
+        # Others are only told that there is one (`what runs`), and not what it needs.
+        if self.second_reader_url is not None and (groups is None or "second reading" in groups):
             self._require_a_reader(self.second_reader_url)
         return self
 
@@ -1379,7 +1382,7 @@ def load_settings(
     read: dict[type[SettingsPart], SettingsPart] = {}
     for model, given in values.items():
         try:
-            read[model] = model.model_validate(given)
+            read[model] = model.model_validate(given, context={_GROUPS_READ: groups})
         except ValidationError as error:
             details = error.errors(include_input=False, include_context=False, include_url=False)
             problems += (_sentence(detail, origin, file, folder) for detail in details)
@@ -1396,6 +1399,9 @@ def load_settings(
         )
     return LoadedSettings(settings, origin)
 
+
+_GROUPS_READ = "groups"
+"""In the context of a validation: the groups of settings that a worker reads; null for all."""
 
 MAX_SECRET_BYTES = 64 * 1024
 

@@ -26,7 +26,7 @@ from streams.settings import (
     setting_fields,
     variable_of,
 )
-from streams.topology import worker_stage
+from streams.topology import WORKERS, worker_stage
 
 REPOSITORY = Path(__file__).parents[2]
 PASSWORD = "tiger-lily-7"
@@ -485,6 +485,34 @@ def test_a_worker_reads_the_secrets_of_its_stage_alone(tmp_path: Path) -> None:
     settings = load_settings(environ, groups=worker_stage("judge").setting_groups).settings
     assert settings.kafka_sasl_password.get_secret_value() == SECRET
     assert settings.customer_key_secret.get_secret_value() == ""
+
+
+@pytest.mark.parametrize(
+    "reader",
+    [
+        {
+            "second_reader_url": "http://llm.example/v1/chat/completions",
+            "second_reader_model": "qwen",
+            "second_reader_allow_http": "true",
+        },
+        {
+            "second_reader_url": "https://nlp.example/read",
+            "second_reader_kind": "hook",
+            "second_reader_secret_key": "whsec_MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE=",
+        },
+    ],
+    ids=["a language model", "a hook"],
+)
+@pytest.mark.parametrize("stage", [stage.name for stage in WORKERS])
+def test_every_worker_starts_with_what_it_is_given_of_a_second_reader(reader: dict[str, str], stage: str) -> None:
+    settings = load_settings({f"CALLSTREAM_{name.upper()}": value for name, value in reader.items()}).settings
+    groups = worker_stage(stage).setting_groups
+    given = settings.environment(groups)
+    loaded = load_settings(given, groups=groups).settings
+    if {"what runs", "second reading"} & set(groups):
+        assert loaded.second_reader_url == reader["second_reader_url"]
+    if "second reading" not in groups:
+        assert not given.get("CALLSTREAM_SECOND_READER_SECRET_KEY")
 
 
 def test_a_child_reads_its_secrets_in_the_folder_unless_its_parent_has_another_value(tmp_path: Path) -> None:
