@@ -21,6 +21,7 @@ from processors.pii.replies import find_replies
 from processors.pii.secret_answers import find_secret_answers
 from processors.pii.spelled import KnownSpelled, find_spelled, find_spelled_out
 from processors.pii.told_names import find_told_names
+from processors.pii.words_of_rules import is_in_word_of_rules
 from schemas.messages.call_ended import Role
 from schemas.messages.pii import PiiKind, PiiSpan
 from schemas.messages.transcript import Rejected, Segment, Word
@@ -163,7 +164,11 @@ def _find(
         places.extend(map(_with_placeholder, names))
     by_model = load_names().find([(one.role, one.text) for one in lines])
     for line, places, names in zip(lines, found, by_model, strict=True):
-        kept = [one for one in names if may_be_name(line.text, one.start, one.end)]
+        kept = [
+            one
+            for one in names
+            if may_be_name(line.text, one.start, one.end) and not is_in_word_of_rules(line.text, one.start, one.end)
+        ]
         places.extend(_with_placeholder(one) for one in kept)
         heard.learned.extend(line.text[one.start : one.end] for one in kept)
     known = KnownNames(heard.names, heard.learned)

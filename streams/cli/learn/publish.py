@@ -55,6 +55,18 @@ def publish_model(
                 "refused: the model is worse than what is in force; nothing was written",
             ]
         )
+    for each in compared:
+        if each.after.precision.value < each.before.precision.value:
+            typer.echo(
+                f"{each.head}: less of what the model believes is right than of what is in force ("
+                f"{each.before.precision.value:.2f} → {each.after.precision.value:.2f}), and more is found "
+                f"({each.before.recall.value:.2f} → {each.after.recall.value:.2f})"
+                + (
+                    ": reading.suspect_from in the tenants file raises the threshold"
+                    if each.head == "violation"
+                    else ""
+                )
+            )
     save_learned(to, reader, record)
     (to / "MODEL_CARD.md").write_text(model_card(record, compared), encoding="utf-8")
     typer.echo(f"wrote {to}, model {record.model}. To put it into force, let the tenants file of every judge say")

@@ -66,6 +66,12 @@ def test_a_threat_that_is_read_too_counts_as_before() -> None:
     assert measured(SHIPPED, THREATENED)["complaint_threat"] is True
 
 
+@pytest.mark.parametrize("threat", ["我要找媒体曝光你们", "那好吧，我只能去12345了", "我会打银保监会电话的"])
+def test_short_calls_are_not_doubted(threat: str) -> None:
+    short = said(("agent", "您好，请问有什么可以帮您"), ("customer", threat), ("agent", "好的，再见"))
+    assert {one.severity for one in found(SHIPPED, short)} == {"high"}
+
+
 def test_what_is_said_of_violence_or_self_harm_is_never_doubted() -> None:
     assert [(one.rule_id, one.severity) for one in found(SHIPPED, SELF_HARM)] == [("general.scene", "high")]
 

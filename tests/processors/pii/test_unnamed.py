@@ -1,4 +1,4 @@
-"""Digits that nobody has named, secret answers, what is spelled; and what is something else, which stays."""
+"""What nobody has named, secret answers, what is spelled: hidden; and what is something else, which stays."""
 
 import pytest
 
@@ -85,3 +85,10 @@ def test_what_is_spelled_in_capitals_is_hidden_unless_it_is_sold() -> None:
 )
 def test_how_letters_of_a_name_are_told_is_hidden(text: str, hidden: str) -> None:
     assert masked(("customer", text)) == [hidden]
+
+
+@pytest.mark.parametrize("heard", ["薄本保溪", "薄本保锡", "宝本保息", "闻赚不赔"])
+@pytest.mark.parametrize("carrier", ["您好，这款{}", "我们{}您放心", "{}，您放心买"])
+def test_words_of_rules_are_no_names_however_they_were_heard(heard: str, carrier: str) -> None:
+    text = carrier.format(heard)
+    assert masked(("customer", "这款会不会亏"), ("agent", text))[-1] == text
