@@ -109,6 +109,12 @@ _NEGATED_AFTER_THE_PAUSE = re.compile(
     "(?:不可能|不存在|不允许|不行|不对|不现实|违规|违法|骗|假的|做不到|没有的)"
 )
 
+_DISOWNED_AFTER = re.compile(
+    rf"^{CLAUSE_END}?(?:的)?(?:[您你]们?|大家|咱们?)?(?:可|千万|都|也){{0,2}}别(?:再)?(?:相信|轻信|信|上当)[了啊哦呀]?(?:{_CLAUSE_ENDS}|$)"
+    r"|^的?(?:这|那)?[种个样]?话?,?(?:谁|哪个|哪家)[说讲]?(?:谁|哪个|哪家)(?:就|都)?(?:违规|违法|犯法|负责|倒霉|骗人)"
+)
+"""保本，您可别信; 这种话谁说谁违规."""
+
 _SPEAKERS = (
     r"(?:(?<![跟给和对向同与让告诉])(?:您|你|他们|她们|他|她|别人|别家|人家|有人|网上|客户|对方"
     r"|骗子|那边|广告|市面上|同行|友商|朋友|新闻|(?:其他|其它|别的|有的|有些|某些|某|个别)"
@@ -152,7 +158,7 @@ def stance(before: str, after: str) -> Stance:
         return "asked"
     if asks and (_ONLY_A_QUESTION_AFTER.match(clause_after) or _ASKED_OF.search(clause_before)):
         return "asked"
-    if _is_negated_after(clause_after) or _NEGATED_AFTER_THE_PAUSE.match(after):
+    if _is_negated_after(clause_after) or _NEGATED_AFTER_THE_PAUSE.match(after) or _DISOWNED_AFTER.match(after):
         return "negated"
     if _SAYS_SOMETHING.search(clause_before) and (_QUOTED.search(read) or _QUOTED_OF_OTHERS.search(clause_before)):
         return "quoted"

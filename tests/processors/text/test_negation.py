@@ -25,6 +25,11 @@ CASES: list[tuple[str, str, Stance]] = [
     ("从来没有过[内部名额]", "从来没有过", "negated"),
     ("别相信[内部名额]", "别相信", "negated"),
     ("请勿轻信[保本保息]", "勿 in writing", "negated"),
+    ("隔壁那家说[稳赚不赔]您别信，那是违规的", "别信 behind it", "negated"),
+    ("[稳赚不赔]，您可千万别上当", "a warning behind the pause", "negated"),
+    ("[保本保息]这种话谁说谁违规", "谁说谁违规", "negated"),
+    ("我们[保本保息]，您别信别人的", "别信 of others", "claimed"),
+    ("这款[稳赚不赔]，您别犹豫了", "别犹豫 behind it", "claimed"),
     # a denied promise
     ("起购金额是一万元，我们不承诺[保本]，请您选择", "s03 as spoken", "negated"),
     ("提供金额是一万元,我们不承诺[保本],请您根据自己的风险承受能力选择", "s03 with half-width marks", "negated"),
