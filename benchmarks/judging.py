@@ -294,6 +294,8 @@ _SPEAKER = re.compile("(用户|客服)[:：]")
 def print_chats(folder: Path, reader: CallReader) -> None:
     """How many different sentences of agents are suspected, each read in its chat; and how many chats are selected."""
     suspected: dict[str, bool] = {}
+    by_rules: dict[str, str] = {}
+    rules = Judge(JudgeSettings(parts=(ReadingSettings(reading=False),)))
     chats, selected = 0, 0
     for file in sorted(folder.glob("*.txt")):
         for line in file.read_text(encoding="utf-8").splitlines():
@@ -301,6 +303,10 @@ def print_chats(folder: Path, reader: CallReader) -> None:
             turns = [(who, normalize(text).letters) for who, text in zip(pieces[::2], pieces[1::2], strict=True)]
             said = [Said("agent" if who == "客服" else "customer", letters) for who, letters in turns if letters]
             read = reader.read(said)
+            transcript = imagine_transcript([(one.role, one.letters) for one in said], "ecommerce")
+            for finding in rules.judge(transcript, transcript.transcribed_at).findings:
+                if finding.category in OF_VIOLATIONS and finding.role == "agent" and "segment_id" in finding.attributes:
+                    by_rules[said[int(finding.attributes["segment_id"])].letters] = finding.matched
             chats += 1
             selected += read.probabilities["select"] >= reader.call.threshold("select")
             for one, reading in zip(said, read.utterances, strict=True):
@@ -314,6 +320,10 @@ def print_chats(folder: Path, reader: CallReader) -> None:
     for letters in sorted(letters for letters, found in suspected.items() if found):
         print(f"  {letters}")
     print(f"chats read as worth hearing: {share(selected, chats)}")
+    either = len(set(by_rules) | {letters for letters, found in suspected.items() if found})
+    low, high = wilson(either, len(suspected))
+    print(f"{len(by_rules)} sentences have a violation by rules: {', '.join(sorted(set(by_rules.values()))) or 'none'}")
+    print(f"by rules or reading: {either / len(suspected):.2%} [{low:.2%}, {high:.2%}]")
 
 
 def print_cost(reader: CallReader, repeats: int = 51) -> None:
@@ -341,6 +351,12 @@ def main() -> None:
         help="also each industry by itself (default: %(default)s)",
     )
     options = parser.parse_args()
+    for name, pattern in (("data", "*.json"), ("pairs", "*/*.txt"), ("chats", "*.txt")):
+        folder = getattr(options, name)
+        if folder is not None and not any(folder.glob(pattern)):
+            parser.error(f"--{name}: {folder} holds no {pattern}")
+    if options.data is options.pairs is options.chats is None:
+        parser.error("name what to judge: --data, --pairs or --chats")
     reader = CallReader.load()
     if options.pairs is not None:
         print_pairs(options.pairs, reader)
