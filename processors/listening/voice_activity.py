@@ -34,6 +34,13 @@ _OWN_MOST_FRAMES = 34
 _OWN_MARGIN_FRAMES = 2
 _CORRELATED_WINDOWS = 256
 
+_LOUDER_THAN_NOISE = 1.8
+"""Times the energy of its noise, from where on what a channel holds beside it can be told."""
+_NOISE_WITHIN_DB, _SPEECH_PERCENTILE = 30.0, 90
+"""Noise that is farther below the other channel's speech hides no leak."""
+_NEARER_DB, _LEAK_LEAST_EXPLAINED = 8.0, 0.8
+"""So much nearer than the gate a leak may lie, where the other channel explains so much of it."""
+
 # Two channels are one and the same sound when they correlate like this at about the same level. A channel that
 # holds nothing but the other's leak correlates too, but lies far below it.
 _IDENTICAL_CORRELATION = 0.98
@@ -94,9 +101,11 @@ def mute_crosstalk(first: ChannelSound, second: ChannelSound, gate_db: float) ->
         return
     frame = GATE_FRAME_MS * first.sample_rate_hz // 1000
     energies = (_smoothed_energies(first.pcm, frame), _smoothed_energies(second.pcm, frame))
-    difference_db = 10 * np.log10(energies[0] / energies[1])
-    leaks = (difference_db <= -gate_db, difference_db >= gate_db)
     # Both are looked at before either is muted: each explains the other.
+    leaks = [
+        _leaks(quiet.pcm, loud.pcm, of_quiet, of_loud, gate_db, frame)
+        for quiet, loud, of_quiet, of_loud in ((first, second, *energies), (second, first, *energies[::-1]))
+    ]
     muted = [
         is_leak & ~_own_sounds(quiet.pcm, loud.pcm, is_leak, energy, frame)
         for quiet, loud, is_leak, energy in zip((first, second), (second, first), leaks, energies, strict=True)
@@ -104,6 +113,27 @@ def mute_crosstalk(first: ChannelSound, second: ChannelSound, gate_db: float) ->
     for channel, is_muted in zip((first, second), muted, strict=True):
         for start, end in _runs(is_muted):
             channel.pcm[start * frame : end * frame] = 0
+
+
+def _leaks(quiet: Pcm, loud: Pcm, of_quiet: Energies, of_loud: Energies, gate_db: float, frame: int) -> _Flags:
+    """The frames of the quiet channel that hold the other one: far below it, or not so far and explained by it.
+
+    Noise that is loud enough to matter is taken off first: a leak of 20 dB in noise as loud as itself is but 17 dB
+    below its source.
+    """
+    noise = np.percentile(of_quiet, _NOISE_PERCENTILE)
+    without_noise = of_quiet
+    if noise * 10 ** (_NOISE_WITHIN_DB / 10) >= np.percentile(of_loud, _SPEECH_PERCENTILE):
+        without_noise = np.where(of_quiet >= _LOUDER_THAN_NOISE * noise, of_quiet - noise, of_quiet)
+    below_db = 10 * np.log10(of_loud / without_noise)
+    leaks: _Flags = below_db >= gate_db
+    nearer = np.flatnonzero(
+        ~leaks & (below_db >= gate_db - _NEARER_DB) & (of_quiet >= noise * 10 ** (_OWN_ABOVE_NOISE_DB / 10))
+    )
+    for start in range(0, len(nearer), _CORRELATED_WINDOWS):
+        some = nearer[start : start + _CORRELATED_WINDOWS]
+        leaks[some] = _explained(quiet, loud, some, frame, _ECHOES_MS[0]) >= _LEAK_LEAST_EXPLAINED
+    return leaks
 
 
 def _own_sounds(quiet: Pcm, loud: Pcm, is_leak: _Flags, energies: Energies, frame: int) -> _Flags:

@@ -94,12 +94,12 @@ HUMS_MS = [(7_499, 7_884), (11_299, 11_790)]
 """Where the customer of s10 shows attention while the agent speaks."""
 
 
-def mixed(hums_db: float, leak_db: float, delay_ms: int = 0) -> list[ChannelSound]:
-    """The agent of s10 and its customer, softer than in fact; the agent leaks, and the line has a little noise."""
+def mixed(hums_db: float, leak_db: float, delay_ms: int = 0, noise_level: float = 40) -> list[ChannelSound]:
+    """The agent of s10 and its customer, softer than in fact; the agent leaks, and the line has noise."""
     agent, customer = (sound.pcm.astype(float) for sound in decoded("s10_backchannels").channels)
     late = np.roll(agent, delay_ms * 8)
     late[: delay_ms * 8] = 0
-    noise = np.random.default_rng(7).normal(0, 40, len(customer))
+    noise = np.random.default_rng(7).normal(0, noise_level, len(customer))
     heard = customer * 10 ** (hums_db / 20) + late * 10 ** (leak_db / 20) + noise
     return [ChannelSound(np.round(one).astype(np.int16), 8_000) for one in (agent, heard)]
 
@@ -124,6 +124,28 @@ def test_a_leak_is_no_listener_however_late_it_comes(delay_ms: int) -> None:
     mute_crosstalk(agent, customer, 18)
 
     assert [span for span in spans(detect_speech(customer)) if span[1] < 13_000] == []
+
+
+@pytest.mark.parametrize(
+    ("leak_db", "noise_level"),
+    [
+        pytest.param(-15.0, 40.0, id="nearer than the gate"),
+        pytest.param(-12.0, 40.0, id="much nearer"),
+        pytest.param(-20.0, 260.0, id="hidden in noise as loud as itself"),
+    ],
+)
+def test_a_leak_that_the_gate_alone_would_let_through_is_muted_and_the_listener_is_not(
+    leak_db: float, noise_level: float
+) -> None:
+    agent, customer = mixed(0, leak_db, noise_level=noise_level)
+
+    mute_crosstalk(agent, customer, 18)
+
+    while_the_agent_speaks = [span for span in spans(detect_speech(customer)) if span[1] < 13_499]
+    assert len(while_the_agent_speaks) == len(HUMS_MS)
+    for (start_ms, end_ms), (from_ms, to_ms) in zip(while_the_agent_speaks, HUMS_MS, strict=True):
+        assert start_ms < to_ms
+        assert end_ms > from_ms
 
 
 def test_an_empty_channel_leaves_the_other_as_it_is() -> None:
