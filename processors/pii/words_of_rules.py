@@ -18,24 +18,33 @@ _LONGEST = 8
 
 
 @cache
-def _words() -> Mapping[int, Sequence[str]]:
-    """Number of letters → the words of the shipped packs that are found by sound."""
-    found: defaultdict[int, set[str]] = defaultdict(set)
-    for pack in load_rule_packs((RULE_PACK_FOLDER,)):
-        for rule in pack.sensitive_words:
-            for word in rule.words if rule.sound != "off" else ():
-                letters = normalize(word).letters
-                if GAP not in word and STRICT.min_letters <= len(letters) <= _LONGEST:
-                    found[len(letters)].add(letters)
-    return {length: sorted(words) for length, words in found.items()}
+def _words() -> Mapping[int, Mapping[tuple[int, str], Sequence[str]]]:
+    """Number of letters → place and letter → the words of the shipped packs, found by sound, that have it there."""
+    found: dict[int, defaultdict[tuple[int, str], list[str]]] = {}
+    for word in sorted(_found_by_sound()):
+        places = found.setdefault(len(word), defaultdict(list))
+        for place in enumerate(word):
+            places[place].append(word)
+    return found
+
+
+def _found_by_sound() -> set[str]:
+    rules = [rule for pack in load_rule_packs((RULE_PACK_FOLDER,)) for rule in pack.sensitive_words]
+    words = [word for rule in rules if rule.sound != "off" for word in rule.words if GAP not in word]
+    return {
+        letters
+        for letters in (normalize(word).letters for word in words)
+        if STRICT.min_letters <= len(letters) <= _LONGEST
+    }
 
 
 def is_in_word_of_rules(text: str, start: int, end: int) -> bool:
     """Whether characters `start` to `end` of a folded text are a part of, or are, such a word as it may be heard."""
-    for length, words in _words().items():
+    for length, places in _words().items():
         for begin in range(max(0, end - length), min(start, len(text) - length) + 1):
             window = text[begin : begin + length]
-            if any(_sounds_like(window, word) for word in words if _is_half_written(window, word)):
+            alike = {word for place in enumerate(window) for word in places.get(place, ())}
+            if any(_is_half_written(window, word) and _sounds_like(window, word) for word in alike):
                 return True
     return False
 
