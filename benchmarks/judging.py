@@ -26,7 +26,7 @@ from typing import Any
 from processors.detectors.reading import SUSPECTED, ReadingSettings
 from processors.judging.pipeline import Judge, JudgeSettings
 from processors.kpi.statistics import wilson
-from processors.reading.call_reader import VIOLATION, CallReader
+from processors.reading.call_reader import SUSPECTED_IN_CALL, VIOLATION, CallReader
 from processors.reading.features import Said
 from processors.rules.examples import imagine_transcript
 from processors.text.normalized_text import normalize
@@ -101,9 +101,12 @@ def turns_suspected(case: Case, *, rules: bool, reading: bool) -> set[int]:
     return found
 
 
-def _kinds_suspected(case: Case) -> set[str]:
-    categories = [finding.category for finding in case.analysis.findings]
-    return {one.removeprefix(SUSPECTED) for one in categories if one.startswith(SUSPECTED)}
+def _kinds_suspected(case: Case, *, whole: bool) -> set[str]:
+    """Kinds of which utterances are suspected, with `whole` also those of which the call as a whole is."""
+    found = [one for one in case.analysis.findings if one.category.startswith(SUSPECTED)]
+    return {
+        one.category.removeprefix(SUSPECTED) for one in found if whole or not one.rule_id.startswith(SUSPECTED_IN_CALL)
+    }
 
 
 def _upset_turns(cases: Iterable[Case], reader: CallReader) -> str:
@@ -155,15 +158,18 @@ def rows(cases: Sequence[Case], reader: CallReader) -> Iterable[tuple[str, str]]
                 if turn["role"] == "agent"
             ),
         )
-    yield (
-        "violations by call and kind, reading",
-        score(
-            (kind in said, kind in true)
-            for case in cases
-            for said, true in [(_kinds_suspected(case), {one["kind"] for one in case.labels["violations"]})]
-            for kind in said | true
-        ),
-    )
+    for who, whole in (("of utterances", False), ("reading", True)):
+        yield (
+            f"violations by call and kind, {who}",
+            score(
+                (kind in said, kind in true)
+                for case in cases
+                for said, true in [
+                    (_kinds_suspected(case, whole=whole), {one["kind"] for one in case.labels["violations"]})
+                ]
+                for kind in said | true
+            ),
+        )
     yield (
         "calls with violations, both",
         score(

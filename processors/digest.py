@@ -7,6 +7,9 @@ import numpy as np
 
 LENGTH = 16
 
+LATER = {"digest": "where it is"}
+"""`metadata` of a field of a dataclass that came later: where it is None the name stays what it was without it."""
+
 
 def digest_of(value: object) -> str:
     """The first 16 hexadecimal digits of a SHA-256 over numbers, texts, arrays, tuples and dataclasses of such."""
@@ -18,6 +21,8 @@ def digest_of(value: object) -> str:
 def _feed(digest: "hashlib._Hash", value: object) -> None:
     if is_dataclass(value):
         for each in fields(value):
+            if each.metadata == LATER and getattr(value, each.name) is None:
+                continue
             digest.update(each.name.encode())
             _feed(digest, getattr(value, each.name))
     elif isinstance(value, tuple):

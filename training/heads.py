@@ -34,6 +34,7 @@ from processors.reading.call_reader import (
     CALL_COLUMNS,
     CALL_HEADS,
     CUSTOMER_HEADS,
+    UPSET,
     VIOLATION,
     CallReader,
     with_summaries,
@@ -362,29 +363,39 @@ def train(examples: Sequence[Example], processes: int = 1) -> CallReader:
         held_out[role] = [_recalibrated(heads[role], reading) for reading in raw]
     heads["agent"] = with_identity_thresholds(heads["agent"], examples, held_out["agent"])
     call, of_calls = _train_call(examples, groups, held_out)
-    rescoring, threshold = fit_rescoring(examples, held_out["agent"], of_calls)
-    heads["agent"] = heads["agent"].with_threshold(VIOLATION, threshold)
-    return CallReader(heads["agent"], heads["customer"], call, rescoring)
+    rescorings = []
+    for role, head, precision in (
+        ("agent", VIOLATION, AGENT_PRECISIONS[VIOLATION]),
+        ("customer", UPSET, PRECISIONS[UPSET]),
+    ):
+        rescoring, threshold = fit_rescoring(examples, role, head, held_out[role], of_calls, precision)
+        heads[role] = heads[role].with_threshold(head, threshold)
+        rescorings.append(rescoring)
+    return CallReader(heads["agent"], heads["customer"], call, *rescorings)
 
 
 def fit_rescoring(
-    examples: Sequence[Example], agents: Sequence[NDArray[np.float32]], calls: NDArray[np.float32]
+    examples: Sequence[Example],
+    role: str,
+    head: str,
+    utterances: Sequence[NDArray[np.float32]],
+    calls: NDArray[np.float32],
+    precision: float,
 ) -> tuple[Rescoring, float]:
-    """What the call says of its utterances, and from which probability on a violation is believed then.
+    """What the call says of the utterances of one side, and from which probability on a head is believed then.
 
-    `agents` and `calls` are what heads read in parts that were left out. Twins are passed over: they hold one violation
-    and are harmless elsewhere, by construction.
+    `utterances` and `calls` are what heads read in parts that were left out. Twins are passed over: they hold one
+    violation and are harmless elsewhere, by construction.
     """
-    place = AGENT_HEADS.index(VIOLATION)
-    read = zip(examples, agents, log_odds_of(calls).tolist(), strict=True)
-    looks = [(one, in_their_call(log_odds_of(agent[:, place]), call)) for one, agent, call in read if not one.is_twin]
+    place = (AGENT_HEADS if role == "agent" else CUSTOMER_HEADS).index(head)
+    read = zip(examples, utterances, log_odds_of(calls).tolist(), strict=True)
+    looks = [(one, in_their_call(log_odds_of(each[:, place]), call)) for one, each, call in read if not one.is_twin]
     rows = np.concatenate([look for _, look in looks])
-    truth = np.concatenate([one.agent[VIOLATION] for one, _ in looks])
+    truth = np.concatenate([getattr(one, role)[head] for one, _ in looks])
     model = LogisticRegression(C=1e6, max_iter=1_000).fit(rows, truth)
     own, *of_call = (float(weight) for weight in model.coef_[0])
     rescoring = Rescoring(float(model.intercept_[0]), own, tuple(of_call))
-    probability = model.predict_proba(rows)[:, 1]
-    return rescoring, threshold_at(truth, probability, AGENT_PRECISIONS[VIOLATION])
+    return rescoring, threshold_at(truth, model.predict_proba(rows)[:, 1], precision)
 
 
 def with_identity_thresholds(

@@ -1,7 +1,7 @@
 """What the reading heads make of a call: a judge that has learned from dialogues, beside the rules."""
 
 import logging
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -10,10 +10,18 @@ from typing import ClassVar, TypeVar
 from pydantic import Field
 
 from processors.detectors.base.contract import DetectorContext, Measure, NotMeasured, Result
-from processors.detectors.base.findings import finding_in_words
+from processors.detectors.base.findings import finding_in_words, finding_of_call
 from processors.detectors.base.rule_detector import LANGUAGE_NOT_SUPPORTED, NOT_APPLICABLE
 from processors.judging.call_context import CallContext
-from processors.reading.call_reader import KINDS, VIOLATION, WEIGHTS, CallReader, CallReading, UtteranceReading
+from processors.reading.call_reader import (
+    KINDS,
+    SUSPECTED_IN_CALL,
+    VIOLATION,
+    WEIGHTS,
+    CallReader,
+    CallReading,
+    UtteranceReading,
+)
 from processors.reading.features import Said
 from processors.reading.heads import OtherReleaseError
 from processors.reading.identity import ASKS, DISCLOSES, asked_before_disclosing
@@ -27,6 +35,11 @@ log = logging.getLogger(__name__)
 
 SUSPECTED = "suspected_"
 """Categories of what was read begin like this: a suspicion that a person has yet to confirm."""
+
+KIND_SHARE = 0.65
+"""A call that is worth hearing is suspected of a kind of violation from this share on of the probability that is asked
+of a single utterance: there the kinds of a call are as often right as those of utterances, in parts from which neither
+was made (docs/accuracy.md)."""
 
 
 KIND_NAMES = {
@@ -145,6 +158,10 @@ class ReadingDetector:
     `attributes` has the `model`; and `may_alert`, with `name` and `advice` for the alert, from the probability on that
     the tenants file has for it: the verdicts of the tenant's inspectors have shown that nine of ten are right there.
 
+    A call that reading selects is also suspected as a whole, without words, of each kind that several doubtful
+    utterances make likely and of which none is suspected by itself: the same categories, the rule
+    `suspected_in_call_…`, and as attribute `likeliest_segment_id` where to listen first.
+
     Not read: a call whose speakers are not told apart, and one in another language than Chinese.
     """
 
@@ -176,7 +193,8 @@ class ReadingDetector:
         suspected = [(passage, one) for passage, one in read.of_agent() if one.probabilities[VIOLATION] >= least]
         for head, probability in probabilities.items():
             yield Measure(f"reading_{head}", round(probability, 4))
-        yield Measure("reading_selects", probabilities["select"] >= reader.call.threshold("select"))
+        selects = probabilities["select"] >= reader.call.threshold("select")
+        yield Measure("reading_selects", selects)
         yield Measure("reading_suspicions", len(suspected))
         verified = read.identity_verified()
         if verified is None:
@@ -186,6 +204,8 @@ class ReadingDetector:
         for passage, reading in suspected:
             alerts = own.alert_from is not None and reading.probabilities[VIOLATION] >= own.alert_from
             yield _suspicion(context, reader, passage, reading, alerts=alerts)
+        if selects and least < 1:
+            yield from _suspicions_of_call(context, read, {_kind(one) for _, one in suspected}, KIND_SHARE * least)
 
 
 def why_not_read(context: CallContext) -> str | None:
@@ -195,10 +215,37 @@ def why_not_read(context: CallContext) -> str | None:
     return context.why_not_told_apart
 
 
+def _kind(reading: UtteranceReading) -> str:
+    return max(KINDS, key=lambda name: reading.probabilities[name])
+
+
+def _suspicions_of_call(context: CallContext, read: ReadCall, told: Collection[str], least: float) -> Iterator[Finding]:
+    """Of the call as a whole, of the kinds of which no single utterance tells."""
+    utterances = list(read.of_agent())
+    for kind, probability in read.reading.kinds().items():
+        if probability < least or kind in told:
+            continue
+        passage, _ = max(utterances, key=lambda each: each[1].probabilities[VIOLATION] * each[1].probabilities[kind])
+        yield finding_of_call(
+            context.transcript,
+            detector=ReadingDetector.name,
+            rule_id=f"{SUSPECTED_IN_CALL}{kind}",
+            rule_version=read.reader.version,
+            category=f"{SUSPECTED}{kind}",
+            severity="info",
+            role="agent",
+            confidence=round(probability, 4),
+            attributes={
+                "model": read.reader.version,
+                "likeliest_segment_id": passage.utterance.segments[0].segment_id,
+            },
+        )
+
+
 def _suspicion(
     context: CallContext, reader: CallReader, passage: Passage, reading: UtteranceReading, *, alerts: bool
 ) -> Finding:
-    kind = max(KINDS, key=lambda name: reading.probabilities[name])
+    kind = _kind(reading)
     normalized = passage.utterance.normalized
     attributes: dict[str, str | float] = {
         "model": reader.version,

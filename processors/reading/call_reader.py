@@ -1,14 +1,14 @@
 """Reads a call by its words: each utterance, then the call as a whole."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from processors.digest import digest_of
+from processors.digest import LATER, digest_of
 from processors.reading.features import OWN, Said, SparseRows, call_rows, utterance_rows
 from processors.reading.grams import BUCKETS, RECIPE, weigh_letters
 from processors.reading.heads import LinearHeads, load_heads, log_odds_of, save_heads
@@ -36,14 +36,18 @@ KINDS = (
 )
 """What an agent may do wrong, sorted."""
 
+SUSPECTED_IN_CALL = "suspected_in_call_"
+"""Rules of suspicions of a whole call begin like this: verdicts on them tell nothing of a single utterance."""
+
 ACTS = ("greet", "notice", "warn", "askid", "disclose", "sorry", "promise", "refuse", "explain", "close")
 """What an agent does with an utterance: greets, says that the call is recorded, warns of risks, asks who is calling,
 tells or changes personal data, apologises, promises a time, refuses, explains, says goodbye."""
 
 AGENT_HEADS = (VIOLATION, *KINDS, *ACTS)
-CUSTOMER_HEADS = ("upset", "threat", "soft")
+UPSET = "upset"
+CUSTOMER_HEADS = (UPSET, "threat", "soft")
 WORTH_HEARING = "select"
-CALL_HEADS = (WORTH_HEARING, "upset", "threat")
+CALL_HEADS = (WORTH_HEARING, UPSET, "threat")
 """Of a call: whether somebody should listen to it, whether the customer is upset or threatens with a complaint."""
 
 _SUMMARIES = tuple(f"agent_{name}" for name in AGENT_HEADS) + tuple(f"customer_{name}" for name in CUSTOMER_HEADS)
@@ -53,7 +57,7 @@ CALL_COLUMNS = BUCKETS + 2 * len(_SUMMARIES)
 MAX_STRETCH_LETTERS = 24
 """So long at most is what is shown of an utterance as having weighed most."""
 
-RESCORING_FILE = "rescoring.npz"
+RESCORING_FILE, UPSET_RESCORING_FILE = "rescoring.npz", "upset_rescoring.npz"
 
 _SUM_LIMIT = 5.0
 """From so many utterances on, more of them say nothing new."""
@@ -74,18 +78,33 @@ class CallReading:
     probabilities: Mapping[str, float]
     utterances: tuple[UtteranceReading | None, ...]
 
+    def kinds(self) -> Mapping[str, float]:
+        """Kind of violation → how likely at least one utterance of the agent is of it, 0–1, as if one said nothing of
+        the others (noisy-or, Pearl 1988). Several doubtful sentences of a kind make it likely in the call.
+        """
+        nowhere = dict.fromkeys(KINDS, 1.0)
+        for one in self.utterances:
+            if one is not None and one.role == "agent":
+                read = one.probabilities
+                each = read[VIOLATION] / max(sum(read[kind] for kind in KINDS), 1e-9)
+                for kind in KINDS:
+                    nowhere[kind] *= 1 - each * read[kind]
+        return {kind: 1 - probability for kind, probability in nowhere.items()}
+
 
 @dataclass(frozen=True)
 class CallReader:
     """Heads of utterances and of calls. Reading is pure: the same words give the same numbers.
 
-    With a rescoring, violations are weighed again in the light of the call, which is read with what was read first.
+    With rescorings, an agent's violations and a customer's being upset are weighed again in the light of the call,
+    which is read with what was read first.
     """
 
     agent: LinearHeads
     customer: LinearHeads
     call: LinearHeads
     rescoring: Rescoring | None = None
+    upset_rescoring: Rescoring | None = field(default=None, metadata=LATER)
 
     def read(self, said: Sequence[Said]) -> CallReading:
         """`said` in the order in which it was said; what is said by nobody known is passed over."""
@@ -95,7 +114,8 @@ class CallReader:
         }
         row = with_summaries(call_rows([said], self.call.idf), [by_role["agent"]], [by_role["customer"]])
         of_call = self.call.probabilities(row)[0]
-        self._rescore(by_role["agent"], of_call)
+        _rescore(self.rescoring, by_role["agent"], self.agent.names.index(VIOLATION), of_call)
+        _rescore(self.upset_rescoring, by_role["customer"], self.customer.names.index(UPSET), of_call)
         names: dict[Role, tuple[str, ...]] = {"agent": self.agent.names, "customer": self.customer.names}
         next_of = {role: iter(readings.tolist()) for role, readings in by_role.items()}
         utterances = tuple(
@@ -106,21 +126,14 @@ class CallReader:
         )
         return CallReading(dict(zip(self.call.names, of_call.tolist(), strict=True)), utterances)
 
-    def _rescore(self, agent: NDArray[np.float32], of_call: NDArray[np.float32]) -> None:
-        """Put the rescored probabilities of violations in the place of those that were read first."""
-        if self.rescoring is None or not len(agent):
-            return
-        place = self.agent.names.index(VIOLATION)
-        log_odds = self.rescoring.log_odds(log_odds_of(agent[:, place]), log_odds_of(of_call).tolist())
-        agent[:, place] = 1 / (1 + np.exp(-log_odds))
-
     def save(self, folder: Path) -> None:
         """Write the files of weights, in place of those that stand there."""
         for name, heads in (("agent", self.agent), ("customer", self.customer), ("call", self.call)):
             save_heads(heads, folder / f"{name}.npz")
-        (folder / RESCORING_FILE).unlink(missing_ok=True)
-        if self.rescoring is not None:
-            self.rescoring.save(folder / RESCORING_FILE)
+        for name, rescoring in ((RESCORING_FILE, self.rescoring), (UPSET_RESCORING_FILE, self.upset_rescoring)):
+            (folder / name).unlink(missing_ok=True)
+            if rescoring is not None:
+                rescoring.save(folder / name)
 
     @staticmethod
     def load(folder: Path = WEIGHTS) -> "CallReader":
@@ -130,6 +143,7 @@ class CallReader:
             load_heads(folder / "customer.npz", CUSTOMER_HEADS, BUCKETS),
             load_heads(folder / "call.npz", CALL_HEADS, CALL_COLUMNS),
             Rescoring.load(folder / RESCORING_FILE, len(CALL_HEADS)),
+            Rescoring.load(folder / UPSET_RESCORING_FILE, len(CALL_HEADS)),
         )
 
     def weightiest(self, letters: str, head: str) -> tuple[int, int]:
@@ -144,6 +158,15 @@ class CallReader:
     def version(self) -> str:
         """A digest of the weights and of how text is read: it changes whenever a reading may change."""
         return digest_of((RECIPE, self))
+
+
+def _rescore(
+    rescoring: Rescoring | None, readings: NDArray[np.float32], head: int, of_call: NDArray[np.float32]
+) -> None:
+    """Put the rescored probabilities of a head in the place of those that were read first."""
+    if rescoring is not None and len(readings):
+        log_odds = rescoring.log_odds(log_odds_of(readings[:, head]), log_odds_of(of_call).tolist())
+        readings[:, head] = 1 / (1 + np.exp(-log_odds))
 
 
 def heaviest_stretch(weights: NDArray[np.float32]) -> tuple[int, int]:

@@ -1,9 +1,10 @@
-"""What an agent says, rescored in the light of the whole call, as recognisers rescore what they first heard.
+"""What is said, rescored in the light of the whole call, as recognisers rescore what they first heard.
 
 A sentence is first read with what is said just before and after it. Whether "that is how everybody does it" is
 harmless hangs on more: in a call that nobody need hear, a doubtful sentence is rarely a violation, and a call that
 somebody should hear because its customer is upset or threatens says less about the agent than one without such a
-reason. So the log-odds of a violation are a linear model of its own log-odds and of those of the call.
+reason. So the log-odds of a violation are a linear model of its own log-odds and of those of the call; and in the same
+way those of a customer's being upset, for "and who pays me back?" is anger in one call and a question in another.
 """
 
 from collections.abc import Sequence
@@ -25,15 +26,15 @@ _LIMIT = 6.0
 
 @dataclass(frozen=True)
 class Rescoring:
-    """What is added, and the weights of the log-odds: of the violation itself, and of each head of calls."""
+    """What is added, and the weights of the log-odds: of the head of utterances itself, and of each head of calls."""
 
     offset: float
     own: float
     call: tuple[float, ...]
 
-    def log_odds(self, violations: Read, call: Sequence[float]) -> Read:
-        """Of each of an agent's utterances in one call, from the log-odds as first read and those of the call."""
-        result: Read = in_their_call(violations, call) @ np.array([self.own, *self.call]) + self.offset
+    def log_odds(self, own: Read, call: Sequence[float]) -> Read:
+        """Of each utterance of one side in one call, from its log-odds as first read and those of the call."""
+        result: Read = in_their_call(own, call) @ np.array([self.own, *self.call]) + self.offset
         return result
 
     def save(self, file: Path) -> None:
@@ -55,8 +56,8 @@ class Rescoring:
         raise ReadingWeightsError(f"{file} cannot be read as a rescoring: train the heads beside it again")
 
 
-def in_their_call(violations: Read, call: Sequence[float]) -> NDArray[np.float64]:
-    """The log-odds of each utterance of an agent, and of the call beside: shape (utterances, 1 + heads of calls)."""
-    rows = np.empty((len(violations), 1 + len(call)))
-    rows[:, 0], rows[:, 1:] = violations, call
+def in_their_call(own: Read, call: Sequence[float]) -> NDArray[np.float64]:
+    """The log-odds of each utterance of one side, and of the call beside: shape (utterances, 1 + heads of calls)."""
+    rows = np.empty((len(own), 1 + len(call)))
+    rows[:, 0], rows[:, 1:] = own, call
     return np.clip(rows, -_LIMIT, _LIMIT)

@@ -7,6 +7,7 @@ from typing import Any
 
 from clickhouse_connect.driver.client import Client
 
+from processors.reading.call_reader import SUSPECTED_IN_CALL
 from processors.reading.labels import StoredCall, Verdict
 from processors.text.languages import CHINESE_LANGUAGES
 from schemas.messages.transcript import Segment
@@ -17,7 +18,8 @@ BATCH_CALLS = 200
 
 _VERDICTS = """
 SELECT call_id, finding_id, about, answer, detector, start_ms, segment_id, quote FROM verdicts
-WHERE tenant_id = {tenant:String} ORDER BY call_id, given_at, given_by
+WHERE tenant_id = {tenant:String} AND NOT startsWith(ifNull(rule_id, ''), {of_call:String})
+ORDER BY call_id, given_at, given_by
 """
 _SUSPICIONS = """
 SELECT call_id, finding_id, start_ms FROM suspicions
@@ -39,12 +41,15 @@ WHERE tenant_id = {tenant:String} AND call_id IN {calls:Array(String)} AND langu
 
 
 def judged_calls(client: Client, tenant: str) -> list[StoredCall]:
-    """Every Chinese call of the tenant that somebody judged. Raises as `connect`."""
+    """Every Chinese call of the tenant that somebody judged. Raises as `connect`.
+
+    Verdicts on suspicions of a whole call are left out: they tell nothing of any one utterance.
+    """
     # A verdict that tells no time has that of its suspicion, as long as no other heads have read the call.
     starts = {(row[0], row[1]): row[2] for row in read_rows(client, "suspicions", _SUSPICIONS, tenant=tenant)}
     verdicts: dict[str, list[Verdict]] = defaultdict(list)
     for call_id, finding_id, about, answer, detector, start_ms, segment_id, quote in read_rows(
-        client, "verdicts", _VERDICTS, tenant=tenant
+        client, "verdicts", _VERDICTS, tenant=tenant, of_call=SUSPECTED_IN_CALL
     ):
         start_ms = starts.get((call_id, finding_id)) if start_ms is None else start_ms
         verdicts[call_id].append(Verdict(about, answer, detector, start_ms, segment_id, quote))

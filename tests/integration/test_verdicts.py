@@ -127,7 +127,12 @@ def test_judged_calls_come_with_their_masked_text_and_what_was_said_of_them(clie
         on_finding("no", "f-1").model_copy(update=own),
         verdict("yes", about="missed", kind="rude", quote="无", segment_id=agent.segment_id, **own),
         verdict("yes"),  # of a call that has no transcript
+        on_finding("yes", "f-2").model_copy(
+            update=own | {"rule_id": "suspected_in_call_rude", "start_ms": agent.start_ms}
+        ),  # of no utterance
     )
+    (told,) = client.query("SELECT rule_id FROM suspicions WHERE finding_id = 'f-1'").result_rows
+    assert told == (suspicion.rule_id,)
     (call,) = judged_calls(client, transcript.tenant_id)
     assert [segment.text for segment in call.segments] == [segment.text for segment in transcript.segments]
     assert call.agent_id == transcript.call.agent.id

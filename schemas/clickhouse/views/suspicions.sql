@@ -14,11 +14,12 @@ CREATE OR REPLACE VIEW suspicions {{on_cluster}}
     role LowCardinality(String) COMMENT 'who spoke: agent, customer or unknown',
     start_ms UInt64 COMMENT 'start in the recording, ms',
     end_ms UInt64 COMMENT 'end in the recording, ms',
-    quote String COMMENT 'sentence around the words that weighed most',
-    matched String COMMENT 'words that weighed most',
-    probability Float64 COMMENT 'that the utterance breaks a rule of conduct, 0 to 1; of like the similarity, of a second reader what it claims',
+    quote String COMMENT 'sentence around the words that weighed most; empty where the call as a whole is suspected',
+    matched String COMMENT 'words that weighed most; empty where the call as a whole is suspected',
+    probability Float64 COMMENT 'that the utterance, or any of the call, breaks a rule of conduct, 0 to 1; of like the similarity, of a second reader what it claims',
     analysis_version UInt32 COMMENT 'version of the analysis; a higher one replaces a lower one',
-    call_url String COMMENT 'link that opens the call in the console at that second; empty where console_url is not set'
+    call_url String COMMENT 'link that opens the call in the console at that second; empty where console_url is not set',
+    rule_id LowCardinality(String) COMMENT 'what a verdict names: suspected_ and the kind, of a whole call suspected_in_call_ and the kind; of like the rule'
 )
 SQL SECURITY DEFINER
 AS SELECT
@@ -40,7 +41,8 @@ AS SELECT
     matched,
     probability,
     analysis_version,
-    {{call_url tenant_id, call_id, start_ms}} AS call_url
+    {{call_url tenant_id, call_id, start_ms}} AS call_url,
+    rule_id
 FROM call_versions FINAL
 ARRAY JOIN
     findings.finding_id AS finding_id,
@@ -57,4 +59,4 @@ ARRAY JOIN
     findings.attributes AS attributes
 WHERE detector IN ('like', 'reading', 'second_reader')
     AND (tenant_id, call_id) GLOBAL NOT IN (SELECT tenant_id, call_id FROM blocked_calls)
-COMMENT 'One row per utterance that the reading heads, a rule with like or the second reader of the newest analysis suspect; nobody has confirmed it.';
+COMMENT 'One row per utterance, or kind of violation in a call as a whole, that the reading heads, a rule with like or the second reader of the newest analysis suspect; nobody has confirmed it.';

@@ -8,9 +8,11 @@ import pytest
 
 from processors.alerts.raising import alerts_of
 from processors.detectors.base.contract import DetectorContext
-from processors.detectors.reading import ADVICE, KIND_NAMES, ReadingSettings, detector
+from processors.detectors.reading import ADVICE, KIND_NAMES, KIND_SHARE, ReadingSettings, detector
 from processors.judging.pipeline import Judge, JudgeSettings
 from processors.reading.call_reader import KINDS, VIOLATION, WEIGHTS, CallReader
+from processors.reading.features import Said
+from processors.text.normalized_text import normalize
 from schemas.config.tenants import TenantEntry, TenantReading, Tenants
 from schemas.messages.transcript import Transcript
 from tests.processors.detectors.results import found, measured, not_measured
@@ -35,7 +37,7 @@ def test_probabilities_and_suspicions_are_measured() -> None:
 
 
 def test_a_suspicion_quotes_what_weighed_most() -> None:
-    suspicions = found(DETECTOR, BAD)
+    suspicions = [one for one in found(DETECTOR, BAD) if one.matched]
     assert suspicions != []
     for one in suspicions:
         assert one.category.startswith("suspected_")
@@ -44,6 +46,36 @@ def test_a_suspicion_quotes_what_weighed_most() -> None:
         assert one.attributes["model"] == one.rule_version
         segment = BAD.segments[int(one.attributes["segment_id"])]
         assert segment.text[int(one.attributes["match_start"]) : int(one.attributes["match_end"])] == one.matched
+
+
+def test_a_call_is_suspected_of_a_kind_of_which_no_utterance_is_suspected_by_itself(tmp_path: Path) -> None:
+    shipped = CallReader.load()
+    by_utterance = found(DETECTOR, BAD)
+    least = max(one.confidence for one in by_utterance) + 1e-4
+    replace(shipped, agent=shipped.agent.with_threshold(VIOLATION, least)).save(tmp_path)
+    strict = detector(DetectorContext(shipped_rules(), (ReadingSettings(reading_weights=tmp_path),)))
+    of_call = found(strict, BAD)
+    assert of_call != []
+    kinds = {one.category.removeprefix("suspected_"): one for one in of_call}
+    assert measured(strict, BAD)["reading_suspicions"] == 0
+    reading = CallReader.load(tmp_path).read([Said(one.role, normalize(one.text).letters) for one in BAD.segments])
+    likely = {kind: value for kind, value in reading.kinds().items() if value >= KIND_SHARE * least}
+    assert {kind: one.confidence for kind, one in kinds.items()} == pytest.approx(likely, abs=1e-4)
+    for kind, one in kinds.items():
+        assert one.rule_id == f"suspected_in_call_{kind}"
+        assert (one.severity, one.score_delta, one.role, one.quote, one.matched) == ("info", 0, "agent", "", "")
+        assert one.attributes["likeliest_segment_id"] in (1, 3)
+        assert "may_alert" not in one.attributes
+    told = {one.category for one in by_utterance}
+    assert not told & {one.category for one in found(DETECTOR, BAD) if one.rule_id.startswith("suspected_in_call_")}
+
+
+def test_a_call_that_nobody_need_hear_is_suspected_of_nothing_as_a_whole(tmp_path: Path) -> None:
+    shipped = CallReader.load()
+    call = shipped.call.with_threshold("select", 1.0)
+    agent = shipped.agent.with_threshold(VIOLATION, 0.999)
+    replace(shipped, agent=agent, call=call).save(tmp_path)
+    assert found(detector(DetectorContext(shipped_rules(), (ReadingSettings(reading_weights=tmp_path),))), BAD) == []
 
 
 def test_it_costs_no_points_adds_no_risk_and_alerts_nobody() -> None:

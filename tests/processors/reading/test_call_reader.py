@@ -13,6 +13,8 @@ from processors.reading.call_reader import (
     MAX_STRETCH_LETTERS,
     WEIGHTS,
     CallReader,
+    CallReading,
+    UtteranceReading,
     heaviest_stretch,
 )
 from processors.reading.features import Said
@@ -32,6 +34,18 @@ CALM = [
     Said("agent", "好的您稍等我帮您查一下今天下午就会派送的"),
     Said("customer", "好的谢谢你再见"),
 ]
+
+
+def test_several_doubtful_utterances_of_a_kind_make_it_likely_in_the_call() -> None:
+    nothing = dict.fromkeys(AGENT_HEADS, 0.0)
+    rude = UtteranceReading("agent", nothing | {"violation": 0.4, "rude": 0.3, "rights": 0.1})
+    other = UtteranceReading("agent", nothing | {"violation": 0.2, "rights": 0.5})
+    customer = UtteranceReading("customer", dict.fromkeys(CUSTOMER_HEADS, 0.9))
+    kinds = CallReading({}, (rude, None, customer, rude, other)).kinds()
+    assert kinds["rude"] == pytest.approx(1 - (1 - 0.4 * 0.75) ** 2)
+    assert kinds["rights"] == pytest.approx(1 - (1 - 0.4 * 0.25) ** 2 * (1 - 0.2))
+    assert kinds["threat"] == 0
+    assert set(CallReading({}, ()).kinds().values()) == {0}
 
 
 def test_an_angry_call_is_told_from_a_calm_one() -> None:

@@ -1,15 +1,17 @@
-"""What an agent says, rescored in the light of the call."""
+"""What is said, rescored in the light of the call."""
 
 import random
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from processors.digest import digest_of
 from processors.reading.call_reader import VIOLATION, CallReader
 from processors.reading.features import Said
-from processors.reading.heads import ReadingWeightsError
+from processors.reading.grams import RECIPE
+from processors.reading.heads import LinearHeads, ReadingWeightsError
 from processors.reading.rescoring import Rescoring, in_their_call
 
 RESCORING = Rescoring(offset=-1.0, own=0.8, call=(0.5, -0.2))
@@ -84,3 +86,42 @@ def test_a_file_of_another_format_is_refused(tmp_path: Path) -> None:
     np.savez(tmp_path / "rescoring.npz", format=np.array(1), weights=np.zeros(4))
     with pytest.raises(ReadingWeightsError, match="cannot be read"):
         Rescoring.load(tmp_path / "rescoring.npz", 1)
+
+
+def test_customers_are_weighed_with_their_call_too() -> None:
+    question = "那我的钱谁来还我"
+    angry = [
+        Said("customer", question),
+        Said("agent", "不知道"),
+        Said("customer", "你们就是骗子我要去投诉你们气死我了"),
+    ]
+    calm = [Said("customer", question), Said("agent", "不知道"), Said("customer", "好的那我知道了谢谢您再见")]
+    rescoring = Rescoring(offset=0.0, own=1.0, call=(0.0, 0.5, 0.0))
+    once, rescored = (replace(SHIPPED, upset_rescoring=one) for one in (None, rescoring))
+
+    def upset(reader: CallReader, call: list[Said]) -> float:
+        reading = reader.read(call).utterances[0]
+        assert reading is not None
+        return reading.probabilities["upset"]
+
+    assert upset(once, angry) == pytest.approx(upset(once, calm))
+    assert upset(rescored, angry) > upset(rescored, calm)
+    assert once.read(angry).probabilities == rescored.read(angry).probabilities
+
+
+def test_heads_from_before_a_rescoring_of_customers_keep_their_name(tmp_path: Path) -> None:
+    """Thresholds of a tenant are those of one model, by its name."""
+
+    @dataclass(frozen=True)
+    class Former:
+        agent: LinearHeads
+        customer: LinearHeads
+        call: LinearHeads
+        rescoring: Rescoring | None
+
+    before = replace(SHIPPED, upset_rescoring=None)
+    former = Former(before.agent, before.customer, before.call, before.rescoring)
+    assert before.version == digest_of((RECIPE, former))
+    assert replace(before, upset_rescoring=RESCORING).version != before.version
+    before.save(tmp_path)
+    assert CallReader.load(tmp_path).version == before.version
