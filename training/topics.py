@@ -29,7 +29,7 @@ from processors.judging.call_context import CallContext
 from processors.reading.features import TOPIC_BUCKETS, Said, idf_of, topic_rows
 from processors.reading.figures import threshold_at
 from processors.reading.heads import LinearHeads, log_odds_of
-from processors.reading.topic_heads import NONE, SAID_OFTEN, TOPICS_FILE, TopicHeads, shares
+from processors.reading.topic_heads import MOST_READ, NONE, SAID_OFTEN, TOPICS_FILE, TopicHeads, shares
 from processors.rules.examples import imagine_transcript
 from processors.rules.rulebook import Rulebooks
 from processors.text.normalized_text import normalize
@@ -271,15 +271,23 @@ def calibrate(data: Data, read: NDArray[np.float32]) -> Calibration:
     truth = data.topics[seen]
     model = LogisticRegression(C=1e6, max_iter=1_000).fit(inputs, truth)
     found = Calibration(*(float(value) for value in (*model.coef_[0], model.intercept_[0])))
-    probability = found.probability(data, read)[seen]
-    none, often = phrases == 0, phrases >= SAID_OFTEN
-    few = ~none & ~often
+    probabilities = found.probability(data, read)
+    probability = probabilities[seen]
+    often, first = phrases >= SAID_OFTEN, likeliest(data, probabilities)[seen]
+    none, few = first & (phrases == 0), first & (phrases > 0) & ~often
     return replace(
         found,
         threshold=threshold_at(truth[none], probability[none], PRECISION),
         threshold_with_phrase=threshold_at(truth[few], probability[few], PRECISION_WITH_PHRASE),
         threshold_with_phrases=threshold_at(truth[often], probability[often], PRECISION),
     )
+
+
+def likeliest(data: Data, probabilities: NDArray[np.float64]) -> Marks:
+    """Which topics of each call are among the `MOST_READ` likeliest of those that are possible there."""
+    last = np.sort(np.where(data.allowed, probabilities, -1.0), axis=1)[:, -MOST_READ]
+    found: Marks = data.allowed & (probabilities >= last[:, None])
+    return found
 
 
 def reader_of(
@@ -308,11 +316,13 @@ def reader_of(
     )
 
 
-def figures(data: Data, probabilities: NDArray[np.float64], calibration: Calibration) -> Mapping[str, float]:
+def figures(data: Data, read: NDArray[np.float32], calibration: Calibration) -> Mapping[str, float]:
     """Of calls: whether their main topic is found, precision and recall of all topics."""
+    probabilities = calibration.probability(data, read)
+    often = data.phrases >= SAID_OFTEN
     few = np.where(data.phrases > 0, calibration.threshold_with_phrase, calibration.threshold)
-    least = np.where(data.phrases >= SAID_OFTEN, calibration.threshold_with_phrases, few)
-    believed = (probabilities >= least) & data.allowed
+    least = np.where(often, calibration.threshold_with_phrases, few)
+    believed = (probabilities >= least) & data.allowed & (often | likeliest(data, probabilities))
     truth = data.topics
     mains = [(row, data.names.index(one.topics[0])) for row, one in enumerate(data.calls) if one.topics]
     right = int((believed & truth).sum())
@@ -333,7 +343,7 @@ def train(
     data = gather(calls, [*others, *composed(others, calls, random.Random(20_261_201))])
     read = held_out_shares(data, processes)
     calibration = calibrate(data, read)
-    found = figures(data, calibration.probability(data, read), calibration)
+    found = figures(data, read, calibration)
     weights, biases = fit(data, np.arange(data.matrix.shape[0]))
     return reader_of(data, weights, biases, calibration), found
 

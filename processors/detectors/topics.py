@@ -14,7 +14,7 @@ from processors.detectors.reading import ReadingSettings, own_or_shipped, why_no
 from processors.judging.call_context import CallContext
 from processors.reading.call_reader import WEIGHTS
 from processors.reading.features import Said
-from processors.reading.topic_heads import SAID_OFTEN, TOPICS_FILE, TopicHeads
+from processors.reading.topic_heads import MOST_READ, SAID_OFTEN, TOPICS_FILE, TopicHeads
 from processors.rules.conditions import Hearing, RuleHit, order
 from processors.rules.rulebook import Compiled, Rulebook, Rulebooks
 from processors.text.passages import Passage
@@ -37,8 +37,8 @@ class TopicsDetector:
     that says more takes the place of the ones that it names in `instead_of`.
 
     Of the demands that the reader knows it decides, by all that was said and by whether a phrase was: `confidence` is
-    its probability then, `model` its version. Phrases alone decide of all others, and in calls that are not read:
-    `confidence` is 1, or the phrase's own.
+    its probability then, `model` its version; no more than two, but for those that were said often. Phrases alone
+    decide of all others, and in calls that are not read: `confidence` is 1, or the phrase's own.
 
     With a sentence model, demands of which no phrase was said are found by sentences that mean the same; `confidence`
     is then the cosine between the two.
@@ -76,6 +76,7 @@ class TopicsDetector:
             for topic, hit in most_telling({**found, **read}, phrases)
         ]
         mentions.sort(key=lambda one: -one.confidence)
+        mentions = list(not_too_many(mentions, phrases))
         return [*mentions, Measure("topics", len(mentions))]
 
     def _by_meaning(self, book: Rulebook, hearing: Hearing, model: SentenceModel) -> Iterable[TopicHit]:
@@ -86,6 +87,17 @@ class TopicsDetector:
         for alike in meanings.alike([hit.matched for hit in hits]):
             if alike.topic.entry.by != "agent" and applies(alike.topic, hearing):
                 yield alike.topic, hits[alike.sentence]._replace(confidence=min(1.0, alike.cosine))
+
+
+def not_too_many(mentions: Iterable[TopicMention], phrases: Mapping[str, int]) -> Iterator[TopicMention]:
+    """The mentions, the likeliest first, without those that were only read beyond the first `MOST_READ` that were."""
+    read = 0
+    for one in mentions:
+        if one.model is not None and phrases.get(one.name, 0) < SAID_OFTEN:
+            if read >= MOST_READ:
+                continue
+            read += 1
+        yield one
 
 
 def _sentences(passage: Passage) -> Iterator[RuleHit]:

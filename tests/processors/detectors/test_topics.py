@@ -8,7 +8,14 @@ import pytest
 
 from processors.detectors.base.contract import DetectorContext
 from processors.detectors.reading import ReadingSettings
-from processors.detectors.topics import TopicsDetector, detector, most_telling, phrases_said, topics_by_phrase
+from processors.detectors.topics import (
+    TopicsDetector,
+    detector,
+    most_telling,
+    not_too_many,
+    phrases_said,
+    topics_by_phrase,
+)
 from processors.judging.call_context import CallContext
 from processors.reading.call_reader import WEIGHTS
 from processors.reading.topic_heads import SAID_OFTEN, TOPICS_FILE
@@ -112,6 +119,19 @@ def test_a_topic_that_was_said_often_takes_the_place_of_a_more_specific_one_that
         if one[0].entry.name in ("物流延迟", "物流查询")
     }
     assert {topic.entry.name for topic, _ in most_telling(found, phrases)} == named
+
+
+def test_a_third_topic_is_believed_where_it_was_said_often_or_reading_does_not_decide() -> None:
+    def named(name: str, confidence: float, model: str | None = "heads") -> TopicMention:
+        return TopicMention(
+            topic_id=f"t.{name}", name=name, role="customer", quote="", confidence=confidence, model=model
+        )
+
+    of_rule = named("own", 1.0, None)
+    first, second, third, often = named("a", 0.9), named("b", 0.8), named("c", 0.7), named("d", 0.6)
+    found = list(not_too_many([of_rule, first, second, third, often], {"c": SAID_OFTEN - 1, "d": SAID_OFTEN}))
+    assert found == [of_rule, first, second, often]
+    assert list(not_too_many([often, first, second], {"d": SAID_OFTEN})) == [often, first, second]
 
 
 def test_phrases_that_overlap_are_one() -> None:
