@@ -42,7 +42,9 @@ SPLITS: tuple[Split, ...] = ("development", "held_out", "unseen")
 def main() -> None:
     arguments = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     arguments.add_argument("--split", choices=SPLITS, help="only this part of the spoken variants")
-    arguments.add_argument("--data", type=Path, help="folder of labelled dialogues, JSON, instead of spoken variants")
+    arguments.add_argument(
+        "--data", type=Path, help="labelled dialogues instead of spoken variants: folder of JSON files, or one"
+    )
     arguments.add_argument("--misses", action="store_true", help="with --data: show everything that went wrong")
     options = arguments.parse_args()
     if options.data is not None:
@@ -80,15 +82,17 @@ class LabelledCall:
     lures: tuple[Quote, ...]
 
 
-def labelled_calls(folder: Path) -> list[LabelledCall]:
-    """Every dialogue in the folder. Raises `ValueError` where there is none, and for a quote that its turn has not."""
+def labelled_calls(data: Path) -> list[LabelledCall]:
+    """Every dialogue in the folder, or file. Raises `ValueError` where there is none, and for a quote that its turn has
+    not.
+    """
     calls = [
         _labelled_call(file.name, dialogue)
-        for file in sorted(folder.glob("*.json"))
+        for file in ([data] if data.is_file() else sorted(data.glob("*.json")))
         for dialogue in json.loads(file.read_text(encoding="utf-8"))
     ]
     if not calls:
-        raise ValueError(f"{folder} holds no dialogue: give a folder of JSON files, each a list of dialogues")
+        raise ValueError(f"{data} holds no dialogue: give a folder of JSON files, each a list of dialogues")
     return calls
 
 
