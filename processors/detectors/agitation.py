@@ -7,6 +7,7 @@ from typing import ClassVar
 from processors.detectors.base.contract import DetectorContext, Measure, NotMeasured, Result
 from processors.detectors.base.findings import Attributes, CodeRule
 from processors.detectors.base.sentiment import SegmentWithEmotion, place_of, segments_with_emotion, why_no_emotion
+from processors.detectors.base.sides import of_sides
 from processors.judging.call_context import CallContext
 from schemas.messages.finding import Finding, Severity
 from schemas.messages.transcript import Transcript
@@ -52,7 +53,7 @@ class AgitationDetector:
     reads_measures: ClassVar[bool] = False
 
     def process(self, context: CallContext) -> Iterable[Result]:
-        return [*_of_the_customer(context), _agent_maximum(context)]
+        return of_sides(context, [*_of_the_customer(context), _agent_maximum(context)])
 
 
 def _of_the_customer(context: CallContext) -> Iterator[Result]:

@@ -9,6 +9,7 @@ from typing import ClassVar, Literal
 
 from processors.detectors.base.contract import DetectorContext, Measure, NotMeasured, Result
 from processors.detectors.base.rule_detector import Weight, applies, ask_rules, finding_of_rule, rule_attributes
+from processors.detectors.base.sides import of_sides
 from processors.judging.call_context import CallContext
 from processors.rules.conditions import Hearing, RuleHit
 from processors.rules.rulebook import Compiled, Rulebooks
@@ -89,11 +90,8 @@ class ClaimsDetector:
         if book.claims and not in_force:
             return [*findings, *(NotMeasured(measure, NO_CLAIMS_ADOPTED) for measure in self.measures)]
         contradicted = verdicts.count("claim_contradicted")
-        return [
-            *findings,
-            Measure("claims_checked", len(verdicts)),
-            Measure("claims_contradicted", contradicted),
-        ]
+        measured = (Measure("claims_checked", len(verdicts)), Measure("claims_contradicted", contradicted))
+        return of_sides(context, [*findings, *measured])
 
     def _is_in_force(self, claim: Compiled[Claim], context: CallContext) -> bool:
         pack = claim.pack

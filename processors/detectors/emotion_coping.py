@@ -8,6 +8,7 @@ from typing import ClassVar
 from processors.detectors.base.contract import DetectorContext, Measure, NotMeasured, Result
 from processors.detectors.base.findings import CodeRule
 from processors.detectors.base.sentiment import SegmentWithEmotion, place_of, segments_with_emotion, why_no_emotion
+from processors.detectors.base.sides import of_sides
 from processors.judging.call_context import CallContext
 from processors.text.conversation import says_something
 from processors.text.speech_rate import length_in_characters
@@ -68,7 +69,8 @@ class EmotionCopingDetector:
         after = [] if reply is None else [each for each in felt if each.segment.start_ms >= reply.end_ms]
         after = after[: self.parameters.following_segments]
         coped = bool(after) and _valence(after) - _valence(before) >= self.parameters.least_rise
-        return [_finding(transcript, before, reply, after, coped), Measure("emotion_coping", coped)]
+        measured = Measure("emotion_coping", coped)
+        return of_sides(context, [_finding(transcript, before, reply, after, coped), measured])
 
     def _first_run(self, felt: Sequence[SegmentWithEmotion]) -> list[SegmentWithEmotion] | None:
         run: list[SegmentWithEmotion] = []

@@ -5,6 +5,7 @@ from typing import ClassVar
 
 from processors.detectors.base.contract import DetectorContext, Measure, NotMeasured, Result
 from processors.detectors.base.findings import Attributes, CodeRule
+from processors.detectors.base.sides import of_sides
 from processors.judging.call_context import CallContext
 from processors.text.conversation import ONE_CHANNEL, Conversation, Turn
 from schemas.messages.call_ended import Role
@@ -47,7 +48,7 @@ class InterruptionsDetector:
             return [NotMeasured(measure, reason) for measure in self.measures]
         return [
             *(_finding(context.transcript, turn) for turn in found.turns if turn.is_interruption),
-            *(result for role in _SIDES for result in _side(found, role)),
+            *(result for role in _SIDES for result in of_sides(context, _side(found, role))),
             Measure("overlap_ms", found.overlap_ms),
         ]
 

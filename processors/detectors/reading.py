@@ -12,6 +12,7 @@ from pydantic import Field
 from processors.detectors.base.contract import DetectorContext, Measure, NotMeasured, Result
 from processors.detectors.base.findings import finding_in_words, finding_of_call
 from processors.detectors.base.rule_detector import LANGUAGE_NOT_SUPPORTED, NOT_APPLICABLE
+from processors.detectors.base.sides import of_sides
 from processors.judging.call_context import CallContext
 from processors.reading.call_reader import (
     KINDS,
@@ -191,16 +192,17 @@ class ReadingDetector:
         own = self.reading.heads_of(context.transcript.tenant_id)
         least = reader.agent.threshold(VIOLATION) if own.suspect_from is None else own.suspect_from
         suspected = [(passage, one) for passage, one in read.of_agent() if one.probabilities[VIOLATION] >= least]
-        for head, probability in probabilities.items():
-            yield Measure(f"reading_{head}", round(probability, 4))
+        yield Measure("reading_select", round(probabilities["select"], 4))
         selects = probabilities["select"] >= reader.call.threshold("select")
         yield Measure("reading_selects", selects)
-        yield Measure("reading_suspicions", len(suspected))
         verified = read.identity_verified()
-        if verified is None:
-            yield NotMeasured("reading_identity_verified", NOT_APPLICABLE)
-        else:
-            yield Measure("reading_identity_verified", verified)
+        identity = "reading_identity_verified"
+        measured = [
+            *(Measure(f"reading_{head}", round(probabilities[head], 4)) for head in ("upset", "threat")),
+            Measure("reading_suspicions", len(suspected)),
+            NotMeasured(identity, NOT_APPLICABLE) if verified is None else Measure(identity, verified),
+        ]
+        yield from of_sides(context, measured)
         for passage, reading in suspected:
             alerts = own.alert_from is not None and reading.probabilities[VIOLATION] >= own.alert_from
             yield _suspicion(context, reader, passage, reading, alerts=alerts)

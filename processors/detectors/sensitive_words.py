@@ -7,6 +7,7 @@ from typing import ClassVar
 from processors.detectors.base.contract import DetectorContext, Measure, NotMeasured, Result
 from processors.detectors.base.findings import finding_in_words
 from processors.detectors.base.rule_detector import LANGUAGE_NOT_SUPPORTED
+from processors.detectors.base.sides import of_sides
 from processors.judging.call_context import CallContext
 from processors.rules.rulebook import Rulebook, Rulebooks
 from processors.rules.word_matcher import WordHit, keep_claimed
@@ -42,7 +43,7 @@ class SensitiveWordsDetector:
         findings = tuple(_findings(context, book))
         if "unknown" in spoken.roles:
             return [*findings, NotMeasured("sensitive_words", SPEAKER_UNKNOWN)]
-        return [*findings, Measure("sensitive_words", len(findings))]
+        return of_sides(context, [*findings, Measure("sensitive_words", len(findings))])
 
 
 def _findings(context: CallContext, book: Rulebook) -> Iterator[Finding]:

@@ -10,6 +10,7 @@ from typing import ClassVar
 from processors.detectors.base.contract import DetectorContext, Measure, NotMeasured, Result
 from processors.detectors.base.findings import Attributes, CodeRule
 from processors.detectors.base.rule_detector import LANGUAGE_NOT_SUPPORTED
+from processors.detectors.base.sides import of_sides
 from processors.judging.call_context import CallContext
 from processors.listening.intervals import length_ms, union
 from processors.text.back_channel import is_back_channel
@@ -112,7 +113,7 @@ class SilenceDetector:
             reason = LANGUAGE_NOT_SUPPORTED
         if reason is not None:
             return [*measured, *(NotMeasured(measure, reason) for measure in self.measures[2:])]
-        return [*measured, *_judge(transcript, silences)]
+        return [*measured, *of_sides(context, _judge(transcript, silences))]
 
 
 def _gaps(transcript: Transcript) -> list[tuple[int, int]]:

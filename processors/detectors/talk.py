@@ -6,6 +6,7 @@ from statistics import median
 from typing import ClassVar
 
 from processors.detectors.base.contract import DetectorContext, Measure, NotMeasured, ResponseDelays, Result
+from processors.detectors.base.sides import of_sides
 from processors.judging.call_context import CallContext
 from processors.listening.intervals import common_ms, length_ms
 from processors.text.conversation import Conversation, speech_of
@@ -48,12 +49,13 @@ class TalkDetector:
         if context.why_not_timed is not None:
             return [NotMeasured(measure, context.why_not_timed) for measure in self.measures]
         agent, customer = speech_of(transcript, "agent"), speech_of(transcript, "customer")
-        return [
+        measured = [
             _talk_share(length_ms(agent), length_ms(customer)),
             _speech_rate(transcript, "agent", agent),
             _speech_rate(transcript, "customer", customer),
             *_response_delays(context.conversation),
         ]
+        return of_sides(context, measured)
 
 
 def _talk_share(agent_ms: int, customer_ms: int) -> Measure | NotMeasured:

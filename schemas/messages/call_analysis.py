@@ -171,7 +171,8 @@ class CallAnalysis(Message):
     real_time_factor: float | None = Field(default=None, ge=0)
     roles_doubtful: bool = Field(
         default=False,
-        description="agent and customer may be exchanged: what is found on the side of the agent raises no alert",
+        description="agent and customer may be exchanged: what is measured of either side is null, and what is found "
+        "on the side of the agent raises no alert",
     )
     measures: dict[Slug, MeasureValue] = Field(default_factory=dict)
     response_delays_ms: tuple[Annotated[int, Field(ge=0)], ...] = Field(

@@ -6,6 +6,7 @@ from typing import Any, ClassVar, Literal, NamedTuple
 
 from processors.detectors.base.contract import Measure, NotMeasured, Result
 from processors.detectors.base.findings import Attributes, finding_in_words, finding_of_call
+from processors.detectors.base.sides import ROLES_DOUBTFUL
 from processors.judging.call_context import CallContext
 from processors.rules.conditions import ConditionResult, Hearing, RuleHit
 from processors.rules.rulebook import Compiled, Rulebook, Rulebooks
@@ -114,6 +115,12 @@ def lacks_times(rule: Compiled[Any], hearing: Hearing, context: CallContext) -> 
     return find is None or not find.is_shown_by_event(hearing)
 
 
+def _rests_on_roles(rule: Compiled[Any], hearing: Hearing) -> bool:
+    """Whether another outcome would be possible with the roles exchanged: not where the event alone shows it."""
+    find = rule.nodes.get("find")
+    return rule.asks_who_speaks and (find is None or not find.is_shown_by_event(hearing))
+
+
 def count_kept(
     names: tuple[str, str], kept: Sequence[tuple[str, bool | None]], why_unknown: str | None
 ) -> Iterator[Result]:
@@ -141,7 +148,8 @@ class RuleDetector:
     count the rules of every pack without knowing their names.
 
     Where agent and customer are not told apart, a rule that depends on who speaks holds only by what is known to be
-    said by the right one; else it has no finding, and its measure is null with the reason why they are not.
+    said by the right one; else it has no finding, and its measure is null with the reason why they are not. Where they
+    may be exchanged, it keeps its finding, and its measure is null (`roles_doubtful`).
 
     With a `second_look`, a rule of its measure that would be missed is kept where reading finds that it was. With a
     `doubt`, what a rule finds that is `doubtable` is only noted where reading doubts it: an `info` finding that has the
@@ -171,7 +179,7 @@ class RuleDetector:
         kept: list[tuple[str, bool | None]] = []
         disclosed: list[tuple[str, bool | None]] = []
         untimed: set[str | None] = set()
-        why_unknown = context.why_not_told_apart
+        why_unknown = context.why_not_told_apart or (ROLES_DOUBTFUL if context.roles_doubtful else None)
         for rule in getattr(book, self.name):
             if rule.is_suspicion:
                 continue  # the detector `like` asks it
@@ -181,7 +189,7 @@ class RuleDetector:
                 findings, holds = self._judge(rule, hearing, context)
                 results.extend(findings)
                 verdicts.append((rule.entry.measure, holds))
-                may_fail = why_unknown is None or not rule.asks_who_speaks
+                may_fail = context.why_not_told_apart is None or not rule.asks_who_speaks
                 kept.append((rule.entry.measure or rule.rule_id, holds if may_fail else None))
                 if getattr(rule.entry, "required_by", None) is not None:
                     disclosed.append(kept[-1])
@@ -195,6 +203,16 @@ class RuleDetector:
     def _judge(
         self, rule: Compiled[Any], hearing: Hearing, context: CallContext
     ) -> tuple[Iterable[Finding], bool | None]:
+        findings, holds = self._looked_twice(rule, hearing, context)
+        if context.why_not_told_apart is None:
+            return findings, None if context.roles_doubtful and _rests_on_roles(rule, hearing) else holds
+        if not rule.asks_who_speaks:
+            return findings, holds
+        return (findings, True) if holds and not rule.asks_who_is_silent else ((), None)
+
+    def _looked_twice(
+        self, rule: Compiled[Any], hearing: Hearing, context: CallContext
+    ) -> tuple[Iterable[Finding], bool]:
         findings, holds = self.judge(rule, hearing, context)
         if not holds and self.second_look is not None and rule.entry.measure == self.second_look.measure:
             read = self.second_look.read(context)
@@ -204,9 +222,7 @@ class RuleDetector:
             probability = self.doubt(context)
             if probability is not None:
                 return (_doubted(finding, probability) for finding in findings), False
-        if context.why_not_told_apart is None or not rule.asks_who_speaks:
-            return findings, holds
-        return (findings, True) if holds and not rule.asks_who_is_silent else ((), None)
+        return findings, holds
 
     def _shown(self, rule: Compiled[Any], read: ReadInstead, context: CallContext) -> Iterator[Finding]:
         """Where it was read, if that is known: an `info` finding with the `source` `reading`."""

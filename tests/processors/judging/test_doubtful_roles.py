@@ -44,7 +44,8 @@ def test_traditional_characters_contradict_as_well() -> None:
 def test_what_is_found_is_shown_but_neither_alerts_nor_makes_the_risk_high(doubtful: bool) -> None:
     analysis = judged(doubtful, *lines())
     assert analysis.risk is not None
-    assert analysis.measures["sensitive_words"] == 3
+    assert sum(finding.detector == "sensitive_words" for finding in analysis.findings) == 3
+    assert analysis.measures["sensitive_words"] == (None if doubtful else 3)
     assert (analysis.risk.level == "high") is not doubtful
     assert ("sensitive_word" in analysis.risk.unmeasured) is doubtful
     assert bool(alerts_of(analysis, {})) is not doubtful
@@ -53,3 +54,45 @@ def test_what_is_found_is_shown_but_neither_alerts_nor_makes_the_risk_high(doubt
 def test_what_the_customer_side_says_still_counts() -> None:
     analysis = judged(True, ("agent", "您好"), ("customer", "我要投诉你们"))
     assert [alert.rule_id for alert in alerts_of(analysis, {})] == ["general.complaint", "selected"]
+
+
+THREAT_OF_THE_OTHER: list[Line] = [
+    ("customer", "您好，这里是售后客服，请问有什么可以帮您"),
+    ("agent", "我的订单还没有到，你们怎么回事，再不处理我就去12315投诉你们"),
+    ("customer", "非常抱歉，我帮您查询一下，请稍等"),
+    ("agent", "好的，谢谢"),
+]
+
+
+def test_what_is_measured_of_a_side_is_null_with_the_reason() -> None:
+    analysis = judged(False, *THREAT_OF_THE_OTHER)
+    reasons = {one.measure: one.reason for one in analysis.skipped_analysis}
+    of_sides = {
+        *("complaint_threat", "greeting", "recording_notice", "mandatory_scripts_kept", "sensitive_words"),
+        *("agent_talk_share", "customer_speech_rate_cpm", "response_delay_median_ms", "unexcused_silences"),
+        *("agent_turns", "customer_interruptions", "reading_upset", "reading_threat", "reading_suspicions"),
+    }
+    assert {measure: analysis.measures[measure] for measure in of_sides} == dict.fromkeys(of_sides)
+    assert {reasons[measure] for measure in of_sides} == {"roles_doubtful"}
+    assert not analysis.response_delays_ms
+    assert analysis.measures["topics"] is not None
+    assert analysis.measures["reading_select"] is not None
+
+
+def test_a_threat_of_whom_nobody_knows_is_shown_and_not_counted() -> None:
+    analysis = judged(True, ("agent", "您好"), ("customer", "我要投诉你们"))
+    assert "general.complaint" in [finding.rule_id for finding in analysis.findings]
+    assert analysis.measures["complaint_threat"] is None
+
+
+def test_what_the_event_shows_needs_no_roles() -> None:
+    transcript = said(*THREAT_OF_THE_OTHER)
+    call = transcript.call.model_copy(update={"recording_notice_played": True})
+    analysis = shipped_judge().judge(transcript.model_copy(update={"call": call}), NOW)
+    assert analysis.measures["recording_notice"] is True
+
+
+def test_a_call_whose_roles_are_doubtful_has_no_score() -> None:
+    analysis = judged(True, *lines())
+    assert analysis.scorecard is not None
+    assert analysis.scorecard.score is None
