@@ -5,6 +5,7 @@ from typing import Final
 
 from processors.detectors.base.contract import DetectorContext
 from processors.detectors.base.rule_detector import RuleDetector, finding_of_rule, rule_attributes
+from processors.detectors.threats import doubt_of
 from processors.judging.call_context import CallContext
 from processors.rules.conditions import ConditionResult, Hearing
 from processors.rules.rulebook import Compiled
@@ -51,5 +52,6 @@ def _finding(
 
 
 def detector(context: DetectorContext) -> RuleDetector:
-    """The detector, with the rules in force: one finding for each checklist that applies and is incomplete."""
-    return RuleDetector(NAME, context.rulebooks, _judge)
+    """The detector, with the rules in force: one finding for each checklist that applies and is incomplete. Raises
+    `ReadingWeightsError`."""
+    return RuleDetector(NAME, context.rulebooks, _judge, doubt=doubt_of(context))

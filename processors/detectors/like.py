@@ -8,12 +8,15 @@ from processors.detectors.base.contract import DetectorContext, Measure, NotMeas
 from processors.detectors.base.findings import finding_in_words
 from processors.detectors.base.rule_detector import (
     NOT_APPLICABLE,
+    Doubt,
     applies,
     ask_rules,
     lacks_times,
+    occasions,
     rule_attributes,
 )
 from processors.detectors.reading import SUSPECTED
+from processors.detectors.threats import doubt_of
 from processors.judging.call_context import CallContext
 from processors.rules.conditions import RuleHit
 from processors.rules.likeness import likeness_version
@@ -37,12 +40,14 @@ class LikeDetector:
     reads_measures: ClassVar[bool] = True
 
     rulebooks: Rulebooks
+    doubt: Doubt | None = None
 
     def process(self, context: CallContext) -> Iterable[Result]:
         ready = ask_rules(context, self.rulebooks, self.measures)
         if isinstance(ready, list):
             return ready
         book, hearing = ready
+        occasion = occasions(book, hearing, context, self.doubt) if book.suspecting else hearing
         results: list[Result] = []
         asked = False
         reason = NOT_APPLICABLE
@@ -51,7 +56,7 @@ class LikeDetector:
                 continue
             if context.why_not_told_apart is not None and rule.asks_who_speaks:
                 reason = context.why_not_told_apart
-            elif applies(rule, hearing):
+            elif applies(rule, occasion):
                 asked = True
                 hits = hearing.look(rule.nodes["find"]).hits
                 results += [_suspicion(context, rule, hit) for hit in (hits if rule.entry.each_hit else hits[:1])]
@@ -77,5 +82,5 @@ def _suspicion(context: CallContext, rule: Compiled[ConversationRule], hit: Rule
 
 
 def detector(context: DetectorContext) -> LikeDetector:
-    """The detector, with the rules in force."""
-    return LikeDetector(context.rulebooks)
+    """The detector, with the rules in force. Raises `ReadingWeightsError`."""
+    return LikeDetector(context.rulebooks, doubt_of(context))

@@ -8,6 +8,7 @@ from functools import cache
 from processors.detectors.base.contract import DetectorContext
 from processors.detectors.base.rule_detector import ReadInstead, RuleDetector, SecondLook, conversation_rules
 from processors.detectors.reading import Reading, reading_of
+from processors.detectors.threats import doubt_of
 from processors.judging.call_context import CallContext
 from processors.rules.conditions import RuleHit
 from processors.text.negation import CONTEXT_LETTERS, stance
@@ -65,4 +66,4 @@ def detector(context: DetectorContext) -> RuleDetector:
     """The detector, with the rules in force. Raises `ReadingWeightsError`."""
     reading = reading_of(context)
     second_look = SecondLook("recording_notice", lambda call: _read_notice(reading, call))
-    return conversation_rules("mandatory_scripts", context.rulebooks, second_look)
+    return conversation_rules("mandatory_scripts", context.rulebooks, second_look, doubt_of(context))

@@ -16,6 +16,7 @@ from processors.detectors.base.rule_detector import (
     rule_attributes,
 )
 from processors.detectors.reading import Reading, reading_of
+from processors.detectors.threats import doubt_of
 from processors.judging.call_context import CallContext
 from processors.rules.conditions import Hearing, RuleHit, order
 from processors.rules.rulebook import Compiled
@@ -91,4 +92,4 @@ def detector(context: DetectorContext) -> RuleDetector:
     `ReadingWeightsError`."""
     reading = reading_of(context)
     second_look = SecondLook("identity_verified_before_disclosure", lambda call: _read_identity(reading, call))
-    return RuleDetector(NAME, context.rulebooks, _judge, second_look)
+    return RuleDetector(NAME, context.rulebooks, _judge, second_look, doubt_of(context))

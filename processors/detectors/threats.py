@@ -1,7 +1,7 @@
 """What customers threaten: a complaint, a regulator, a court, the press."""
 
 from processors.detectors.base.contract import DetectorContext
-from processors.detectors.base.rule_detector import RuleDetector, conversation_rules
+from processors.detectors.base.rule_detector import Doubt, RuleDetector, conversation_rules
 from processors.detectors.reading import ReadCall, reading_of
 from processors.judging.call_context import CallContext
 
@@ -18,13 +18,19 @@ def detector(context: DetectorContext) -> RuleDetector:
 
     Raises `ReadingWeightsError`.
     """
+    return conversation_rules("threats", context.rulebooks, doubt=doubt_of(context))
+
+
+def doubt_of(context: DetectorContext) -> Doubt:
+    """How threats are doubted; for all detectors whose rules may have one for their occasion. Raises
+    `ReadingWeightsError`."""
     reading = reading_of(context)
 
     def doubt(call: CallContext) -> float | None:
         read = reading.of(call)
         return None if read is None else _doubt(read)
 
-    return conversation_rules("threats", context.rulebooks, doubt=doubt)
+    return doubt
 
 
 def _doubt(read: ReadCall) -> float | None:

@@ -117,6 +117,8 @@ class Hearing:
     watchers: "Watchers"
     call: CallEnded | None = None
     measures: Mapping[str, MeasureValue] = field(default_factory=dict)
+    disregarded: tuple[RuleHit, ...] = ()
+    """Places that show nothing: no hit that overlaps one counts."""
     _known: dict[int, ConditionResult] = field(default_factory=dict)
     _stances: dict[tuple[int, int, int], SpeakerStance] = field(default_factory=dict)
     _sentences: dict[int, tuple[SpokenSentence, ...]] = field(default_factory=dict)
@@ -134,6 +136,16 @@ class Hearing:
         if known is None:
             known = self._known[id(node)] = node.look(self)
         return known
+
+    def without(self, places: Iterable[RuleHit]) -> "Hearing":
+        """The same call as if nothing stood at these places."""
+        return Hearing(self.spoken, self.index, self.watchers, self.call, self.measures, tuple(places))
+
+    def disregards(self, hit: RuleHit) -> bool:
+        """Whether a hit overlaps a place that shows nothing."""
+        return any(
+            hit.passage is one.passage and hit.start < one.end and one.start < hit.end for one in self.disregarded
+        )
 
     def stance(self, passage: Passage, start: int, end: int) -> SpeakerStance:
         """The speaker's stance towards letters of a passage, remembered because many rules ask for the same."""
@@ -244,7 +256,7 @@ class LeafScope:
 
     def keep(self, found: Iterable[RuleHit], hearing: Hearing) -> tuple[RuleHit, ...]:
         """The hits that are where they must be, in order of time."""
-        kept = list(found)
+        kept = [hit for hit in found if not hearing.disregards(hit)] if hearing.disregarded else list(found)
         if self._has_window:
             duration_ms = hearing.spoken.duration_ms
             kept = [hit for hit in kept if self._is_in_window(*hit.time_ms, duration_ms)]

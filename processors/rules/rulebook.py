@@ -24,6 +24,7 @@ from schemas.config.rule_pack import (
     RetentionRule,
     RulePack,
     RulePackError,
+    Threat,
     TopicRule,
 )
 from schemas.config.tenants import USUAL_DAYS, TenantDays
@@ -145,7 +146,7 @@ class Rulebook:
         self.mandatory_scripts: list[Compiled[ConversationRule]] = self._section("mandatory_scripts")
         self.procedures: list[Compiled[Procedure]] = self._section("procedures")
         self.checklists: list[Compiled[Checklist]] = self._section("checklists")
-        self.threats: list[Compiled[ConversationRule]] = self._section("threats")
+        self.threats: list[Compiled[Threat]] = self._section("threats")
         self.claims: list[Compiled[Claim]] = self._section("claims")
         self.topics: list[Compiled[TopicRule]] = self._section("topics")
         self.retention: list[Compiled[RetentionRule]] = self._section("retention")

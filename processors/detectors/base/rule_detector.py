@@ -100,6 +100,15 @@ def rule_attributes(compiled: Compiled[Any], **more: str | int | float | bool) -
     return {"name": compiled.entry.name, "pack": compiled.pack.pack, **more}
 
 
+def occasions(book: Rulebook, hearing: Hearing, context: CallContext, doubt: Doubt | None) -> Hearing:
+    """The call in which the `when` of rules is looked for: without the threats in it that reading doubts."""
+    if doubt is None:
+        return hearing
+    threats = [rule for rule in book.threats if rule.entry.doubtable and not rule.is_suspicion]
+    places = [hit for rule in threats if applies(rule, hearing) for hit in hearing.look(rule.nodes["find"]).hits]
+    return hearing.without(places) if places and doubt(context) is not None else hearing
+
+
 def applies(compiled: Compiled[Any], hearing: Hearing) -> bool:
     """Whether a rule applies to the call: by what is known about it, and by its `when`."""
     assert hearing.call is not None, "a call that is judged has an event"  # noqa: S101
@@ -153,7 +162,7 @@ class RuleDetector:
 
     With a `second_look`, a rule of its measure that would be missed is kept where reading finds that it was. With a
     `doubt`, what a rule finds that is `doubtable` is only noted where reading doubts it: an `info` finding that has the
-    probability as `doubted`, and no measure.
+    probability as `doubted`, and no measure; and its words are no occasion (`when`) for other rules.
     """
 
     name: Literal["mandatory_scripts", "procedures", "checklists", "threats", "rules"]
@@ -179,13 +188,14 @@ class RuleDetector:
         kept: list[tuple[str, bool | None]] = []
         disclosed: list[tuple[str, bool | None]] = []
         untimed: set[str | None] = set()
+        occasion = occasions(book, hearing, context, self.doubt)
         why_unknown = context.why_not_told_apart or (ROLES_DOUBTFUL if context.roles_doubtful else None)
         for rule in getattr(book, self.name):
             if rule.is_suspicion:
                 continue  # the detector `like` asks it
             if lacks_times(rule, hearing, context):
                 untimed.add(rule.entry.measure)
-            elif applies(rule, hearing):
+            elif applies(rule, occasion):
                 findings, holds = self._judge(rule, hearing, context)
                 results.extend(findings)
                 verdicts.append((rule.entry.measure, holds))
@@ -218,7 +228,7 @@ class RuleDetector:
             read = self.second_look.read(context)
             if read is not None:
                 return self._shown(rule, read, context), True
-        if holds and self.doubt is not None and rule.entry.doubtable:
+        if holds and self.doubt is not None and getattr(rule.entry, "doubtable", False):
             probability = self.doubt(context)
             if probability is not None:
                 return (_doubted(finding, probability) for finding in findings), False

@@ -59,6 +59,47 @@ def test_it_costs_nothing_alerts_nobody_and_selects_nothing() -> None:
     assert not any(alert.category == "complaint_threat" for alert in alerts)
 
 
+def test_it_is_no_occasion_for_rules_on_how_complaints_are_taken_up() -> None:
+    measures = shipped_judge().judge(JOKED, NOW).measures
+    assert measures["soothed_upset_customer"] is None
+    assert measures["complaint_accepted"] is None
+
+
+@pytest.mark.parametrize(
+    ("when", "value"),
+    [
+        pytest.param({"by": "customer", "say": ["上消协"]}, None, id="the words that are doubted"),
+        pytest.param({"by": "customer", "say": ["告你去"]}, False, id="words beside them"),
+        pytest.param({"any_of": [{"by": "customer", "say": ["消协", "换错了"]}]}, False, id="either"),
+        pytest.param({"all_of": [{"by": "customer", "say": ["消协"]}, {"say": ["换错了"]}]}, None, id="both"),
+        pytest.param({"none_of": [{"by": "customer", "say": ["消协"]}]}, False, id="that nobody threatens"),
+    ],
+)
+def test_only_the_doubted_words_are_no_occasion(when: dict[str, object], value: bool | None) -> None:
+    threat = {"find": {"say": ["消协"]}, "doubtable": True, "match": ["我去消协"], "measure": "complaint_threat"}
+    accepts = {"when": when, "find": {"say": ["升级处理"]}, "finding": "missing", "measure": "accepted"}
+    packs = [
+        pack_of(
+            threats=[{"id": "own", "name": "消协", "advice": "请记录", "no_match": ["您好"]} | threat],
+            rules=[
+                {"id": "accepts", "name": "受理", "category": "handling", "advice": "请受理", "match": ["升级处理"]}
+                | {"no_match": ["您好"]}
+                | accepts
+            ],
+        )
+    ]
+    judge = Judge(JudgeSettings(), rulebooks=Rulebooks(packs))
+    analysis = judge.judge(JOKED, NOW)
+    assert [one.rule_id for one in analysis.findings if "doubted" in one.attributes] == ["own.own"]
+    assert analysis.measures["accepted"] is value
+
+
+def test_a_threat_that_is_read_too_is_an_occasion() -> None:
+    measures = shipped_judge().judge(THREATENED, NOW).measures
+    assert measures["complaint_accepted"] is False
+    assert measures["soothed_upset_customer"] is False
+
+
 def test_a_threat_that_is_read_too_counts_as_before() -> None:
     findings = found(SHIPPED, THREATENED)
     assert {one.severity for one in findings} == {"high"}
