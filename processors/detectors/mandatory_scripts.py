@@ -57,7 +57,7 @@ def _read_notice(reading: Reading, context: CallContext) -> ReadInstead | None:
         return None
     probability, passage = max(found, key=lambda one: one[0])
     letters = passage.utterance.normalized.letters
-    start, end = read.reader.weightiest(letters, _NOTICE)
+    start, end = read.reader.weightiest(letters, _NOTICE, passage.utterance.clause_starts)
     hit = RuleHit(passage, start, end, letters[start:end], round(probability, 4))
     return ReadInstead(read.reader.version, hit)
 

@@ -255,7 +255,7 @@ def _suspicion(
     }
     if alerts:
         attributes |= {"may_alert": True, "name": KIND_NAMES[kind], "advice": ADVICE}
-    start, end = reader.weightiest(normalized.letters, VIOLATION)
+    start, end = reader.weightiest(normalized.letters, VIOLATION, passage.utterance.clause_starts)
     return finding_in_words(
         context.transcript,
         passage,

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -56,6 +57,13 @@ CALL_COLUMNS = BUCKETS + 2 * len(_SUMMARIES)
 
 MAX_STRETCH_LETTERS = 24
 """So long at most is what is shown of an utterance as having weighed most."""
+
+LEAST_LETTERS = 4
+MOST = 0.6
+SHORT = 0.75
+SCRAP = 3
+"""How short it is at least; how much of the weight for a head it carries; up to which share of an utterance whole
+clauses are shown rather than letters; and how many letters of a clause are shown, or left out, if any."""
 
 RESCORING_FILE, UPSET_RESCORING_FILE = "rescoring.npz", "upset_rescoring.npz"
 
@@ -146,13 +154,16 @@ class CallReader:
             Rescoring.load(folder / UPSET_RESCORING_FILE, len(CALL_HEADS)),
         )
 
-    def weightiest(self, letters: str, head: str) -> tuple[int, int]:
-        """The stretch of an agent's utterance that speaks most for a head, as letters: start, and end exclusive."""
+    def weightiest(self, letters: str, head: str, clauses: Sequence[int] = ()) -> tuple[int, int]:
+        """The passage of an agent's utterance that speaks most for a head, as letters: start, and end exclusive.
+
+        `clauses` are the letters with which clauses begin (`shortest_passage`).
+        """
 
         def weight_of(buckets: NDArray[np.int64]) -> NDArray[np.float32]:
             return self.agent.weight_of(head, buckets) * self.agent.idf[buckets]
 
-        return heaviest_stretch(weigh_letters([letters], OWN.lengths, 0, weight_of, OWN.gaps)[0])
+        return shortest_passage(weigh_letters([letters], OWN.lengths, 0, weight_of, OWN.gaps)[0], clauses)
 
     @cached_property
     def version(self) -> str:
@@ -167,6 +178,46 @@ def _rescore(
     if rescoring is not None and len(readings):
         log_odds = rescoring.log_odds(log_odds_of(readings[:, head]), log_odds_of(of_call).tolist())
         readings[:, head] = 1 / (1 + np.exp(-log_odds))
+
+
+def shortest_passage(weights: NDArray[np.float32], clauses: Sequence[int] = ()) -> tuple[int, int]:
+    """Start and end of the shortest passage with `MOST` of the weight that speaks for a head, of `LEAST_LETTERS` or
+    more and `MAX_STRETCH_LETTERS` at most; of equally short ones the heaviest, then the first.
+
+    Whole clauses, which begin at the letters `clauses`, where they are `SHORT` of the text or less; else any letters.
+    Where nothing speaks for the head, or nothing so short does enough, the heaviest stretch.
+    """
+    sums = np.concatenate([[0.0], np.cumsum(np.maximum(weights, 0), dtype=np.float64)]).tolist()
+    if sums[-1] > 0:
+        borders = sorted({0, *clauses, len(weights)})
+        found = _shortest(sums, borders, int(SHORT * len(weights))) or _shortest(sums, _cuts(borders), len(weights))
+        if found is not None:
+            return found
+    return heaviest_stretch(weights)
+
+
+def _cuts(borders: Sequence[int]) -> list[int]:
+    """The borders of clauses, and the letters between them where a cut leaves no scrap of one on either side."""
+    inside = (letter for one, other in pairwise(borders) for letter in range(one + SCRAP, other - SCRAP + 1))
+    return sorted({*borders, *inside})
+
+
+def _shortest(sums: Sequence[float], borders: Sequence[int], most_letters: int) -> tuple[int, int] | None:
+    """The shortest passage from border to border whose difference of sums is enough; None where there is none."""
+    best: tuple[int, float, int] | None = None
+    last = 0
+    for start in borders:
+        while last < len(borders) and not (
+            borders[last] - start >= LEAST_LETTERS and sums[borders[last]] - sums[start] >= MOST * sums[-1]
+        ):
+            last += 1
+        if last == len(borders):
+            break
+        length = borders[last] - start
+        if length <= min(most_letters, MAX_STRETCH_LETTERS):
+            one = (length, sums[start] - sums[borders[last]], start)
+            best = one if best is None else min(best, one)
+    return None if best is None else (best[2], best[2] + best[0])
 
 
 def heaviest_stretch(weights: NDArray[np.float32]) -> tuple[int, int]:

@@ -44,6 +44,12 @@ class NormalizedText:
             return range(len(self.marked))
         return [place for place, character in enumerate(self.marked) if character not in _MARKS]
 
+    @property
+    def clause_starts(self) -> list[int]:
+        """The letters that follow upon a mark, with which clauses begin; and the first."""
+        places = self._place
+        return [at for at, place in enumerate(places) if at == 0 or place - places[at - 1] > 1]
+
     def before(self, start: int, limit: int) -> str:
         """At most `limit` letters and marks before letter `start`."""
         place = self._place[start]

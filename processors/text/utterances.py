@@ -70,6 +70,12 @@ class Utterance:
             offset += len(segment.text)
         return starts
 
+    @remembered
+    def clause_starts(self) -> list[int]:
+        """The letters of the normalized text with which clauses begin: after a mark, or a pause between segments."""
+        paused = (self.normalized.letters_of(start, start)[0] for start in self._starts)
+        return sorted({*self.normalized.clause_starts, *paused})
+
     def place(self, start: int, end: int) -> SegmentSpan:
         """The segments that characters `start` to `end` are in."""
         first, last = self._segment_at(start), self._segment_at(end - 1)

@@ -16,10 +16,12 @@ from processors.reading.call_reader import (
     CallReading,
     UtteranceReading,
     heaviest_stretch,
+    shortest_passage,
 )
 from processors.reading.features import Said
 from processors.reading.grams import BUCKETS
 from processors.reading.heads import ReadingWeightsError, load_heads, save_heads
+from processors.text.normalized_text import normalize
 
 READER = CallReader.load()
 ANGRY = [
@@ -94,6 +96,32 @@ def test_the_stretch_that_weighs_most_is_short_and_never_empty() -> None:
 )
 def test_the_heaviest_stretch(weights: list[float], expected: tuple[int, int]) -> None:
     assert heaviest_stretch(np.array(weights, dtype=np.float32)) == expected
+
+
+@pytest.mark.parametrize(
+    ("weights", "clauses", "expected"),
+    [
+        pytest.param([0.1] * 6 + [1] * 5 + [0.1] * 9, [6, 11], (6, 11), id="a clause"),
+        pytest.param([0.1] * 3 + [1] * 3 + [1] * 3 + [0.1] * 9, [3, 6, 9], (3, 9), id="two clauses"),
+        pytest.param([0.1] * 8 + [1] * 4 + [0.1] * 8, [], (8, 12), id="letters where there are no clauses"),
+        pytest.param([0.1] * 8 + [1] * 4 + [0.1] * 8, [2], (8, 12), id="letters where the clause is most of it"),
+        pytest.param([0.0] * 9 + [5.0] + [0.0] * 9, [], (6, 10), id="no fewer than four letters"),
+        pytest.param([0.0, 0.0, 1.0, 1.0, 1.0, 1.0, 0.0, 0.0], [], (0, 5), id="no scrap is left of a clause"),
+        pytest.param([-1.0, 1.0, 1.0, 1.0, 1.0, -9.0, -9.0, -9.0, -9.0, 0.1], [1, 5], (1, 5), id="what speaks for it"),
+        pytest.param([1.0] * 10, [], (0, 6), id="the first of equally short ones"),
+        pytest.param([1.0] * 60, [], (0, MAX_STRETCH_LETTERS), id="no longer than is shown"),
+        pytest.param([-3.0, -1.0, -2.0], [1], (1, 2), id="nothing speaks for it"),
+        pytest.param([1.0, 1.0], [], (0, 2), id="a text of two letters"),
+    ],
+)
+def test_the_shortest_passage(weights: list[float], clauses: list[int], expected: tuple[int, int]) -> None:
+    assert shortest_passage(np.array(weights, dtype=np.float32), clauses) == expected
+
+
+def test_a_passage_of_a_sentence_is_its_clause() -> None:
+    text = normalize("工号不对外，你爱找谁找谁。")
+    start, end = READER.weightiest(text.letters, "violation", text.clause_starts)
+    assert text.letters[start:end] == "你爱找谁找谁"
 
 
 def test_what_was_saved_reads_the_same(tmp_path: Path) -> None:

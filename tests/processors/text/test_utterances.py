@@ -1,5 +1,7 @@
 """Stretches of speech: when their characters were said."""
 
+from itertools import pairwise
+
 import pytest
 
 from processors.text.utterances import Utterance
@@ -52,3 +54,11 @@ def test_the_sentence_around_a_quote(quoted: str, expected: str) -> None:
     text = "您好！这款保本。再见"
     start = text.index(quoted)
     assert utterance(text).quote(start, start + len(quoted)) == expected
+
+
+def test_clauses_begin_after_marks_and_after_pauses() -> None:
+    said = utterance("您好，那个").segments + utterance("我们保本。不用").segments + utterance("担心").segments
+    text = Utterance("agent", said)
+    letters = text.normalized.letters
+    pieces = [letters[start:end] for start, end in pairwise([*text.clause_starts, len(letters)])]
+    assert pieces == ["您好", "那个", "我们保本", "不用", "担心"]
