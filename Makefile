@@ -6,10 +6,10 @@ STAMP  := $(VENV)/.installed
 # A third of the time of the larger tests is waiting: for group members to expire, for processes to start and stop.
 # tests/conftest.py puts the dearest files first, and xdist must leave them there.
 PARALLEL := -n 3 --dist loadfile --no-loadscope-reorder
-OUTSIDE  := embedded or kafka or minio or versitygw or openbao or postgresql or model or transformers or superset or dbt or long
+OUTSIDE  := embedded or kafka or minio or versitygw or openbao or postgresql or model or transformers or superset or dbt or llama or speech_server or long
 
 .DEFAULT_GOAL := help
-.PHONY: help install lock sbom licences audit demo up test test-all nightly test-kafka test-buckets test-minio test-transformers superset dbt lint format bench heads contracts freeze clean
+.PHONY: help install lock sbom licences audit demo up test test-all nightly test-kafka test-buckets test-minio test-transformers superset dbt llama test-speech-server lint format bench heads contracts freeze clean
 
 help: ## show this list
 	@awk -F':.*## ' '/^[a-z-]+:.*## / { printf "  make %-17s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -37,6 +37,8 @@ lock: $(STAMP) ## write requirements/*.lock anew after a change of pyproject.tom
 	@$(LOCK) pyproject.toml --extra embedded -c requirements/dev.lock -o requirements/embedded.lock
 	@$(LOCK) pyproject.toml --extra sentences --extra sherpa-onnx --extra tracing -c requirements/dev.lock -o requirements/image.lock
 	@$(LOCK) examples/dbt/requirements.txt -o requirements/dbt.lock
+	@$(LOCK) requirements/llama.in -o requirements/llama.lock
+	@$(LOCK) requirements/speech.in -o requirements/speech.lock
 
 .venv-shipped/.installed: requirements/image.lock requirements/embedded.lock $(STAMP)
 	@$(PYTHON) -m venv .venv-shipped
@@ -65,8 +67,9 @@ up: $(STAMP) ## the same stack, kept: Apache Kafka on disk, ClickHouse, workers
 test: $(STAMP) ## units, contracts on fakes, and one run on the embedded stack with Whisper base (minutes)
 	@$(BIN)/pytest $(PARALLEL) -m "not ($(OUTSIDE)) or end_to_end"
 
-test-all: $(STAMP) .venv-dbt/.installed ## everything but make nightly: engines, brokers, faults; Kafka, S3 servers, PostgreSQL where they can be had
-	@$(BIN)/pytest $(PARALLEL) $(REPORT) -m "not transformers and not superset and not minio and not long"
+test-all: $(STAMP) .venv-dbt/.installed ## everything but make nightly: engines, brokers, faults; Kafka, S3 servers, PostgreSQL, llama.cpp where they can be had
+	-@$(MAKE) --no-print-directory .venv-llama/.installed
+	@$(BIN)/pytest $(PARALLEL) $(REPORT) -m "not transformers and not superset and not minio and not speech_server and not long"
 
 BROKER ?= both
 SEEDS  ?= 1-5
@@ -81,7 +84,7 @@ chaos: $(STAMP) ## break a whole stack in seeded ways and look what is lost; SEE
 	  folder=$$(go mod download -json github.com/docker/compose/v2@v2.40.3 | $(PYTHON) -c 'import json, sys; print(json.load(sys.stdin)["Dir"])') && \
 	  cp -r --no-preserve=mode "$$folder/." "$$module" && cd "$$module" && go build -o "$(CURDIR)/$@" ./cmd
 
-nightly: test-transformers superset .tools/docker-compose ## what takes too long for every change; write its result into docs/nightly.md
+nightly: test-transformers superset test-speech-server .tools/docker-compose ## what takes too long for every change; write its result into docs/nightly.md
 	@$(BIN)/pytest -m "(long or minio) and not transformers and not superset"
 	@$(BIN)/pytest tests/test_deploy_onprem.py
 	@$(BIN)/pytest $(PARALLEL) --hypothesis-profile=thorough -m "hypothesis and not long"
@@ -116,6 +119,26 @@ dbt: $(STAMP) .venv-dbt/.installed ## examples/dbt is built by an analyst on the
 	@$(PYTHON) -m venv .venv-dbt
 	@.venv-dbt/bin/pip install --quiet --disable-pip-version-check --require-hashes -r requirements/build.lock
 	@.venv-dbt/bin/uv pip install --python .venv-dbt/bin/python $(LOCKED) requirements/dbt.lock || .venv-dbt/bin/pip install --disable-pip-version-check $(LOCKED) requirements/dbt.lock
+	@touch $@
+
+llama: $(STAMP) .venv-llama/.installed ## the second reader against llama.cpp's own server, in an environment of its own (190 MB)
+	@$(BIN)/pytest -m llama tests/streams/adapters/test_second_reader_llama.py
+
+.venv-llama/.installed: requirements/build.lock requirements/llama.lock
+	@echo "installing llama.cpp into .venv-llama (once; seconds to a minute, 190 MB)"
+	@$(PYTHON) -m venv .venv-llama
+	@.venv-llama/bin/pip install --quiet --disable-pip-version-check --require-hashes -r requirements/build.lock
+	@.venv-llama/bin/uv pip install --python .venv-llama/bin/python $(LOCKED) requirements/llama.lock || .venv-llama/bin/pip install --disable-pip-version-check $(LOCKED) requirements/llama.lock
+	@touch $@
+
+test-speech-server: $(STAMP) .venv-speech/.installed ## the engine openai-api against faster-whisper-server, in an environment of its own (410 MB)
+	@$(BIN)/pytest -m speech_server tests/processors/listening/engines/test_openai_api_server.py
+
+.venv-speech/.installed: requirements/build.lock requirements/speech.lock
+	@echo "installing faster-whisper-server into .venv-speech (once; about a minute, 410 MB)"
+	@$(PYTHON) -m venv .venv-speech
+	@.venv-speech/bin/pip install --quiet --disable-pip-version-check --require-hashes -r requirements/build.lock
+	@.venv-speech/bin/uv pip install --python .venv-speech/bin/python $(LOCKED) requirements/speech.lock || .venv-speech/bin/pip install --disable-pip-version-check $(LOCKED) requirements/speech.lock
 	@touch $@
 
 superset: $(STAMP) .venv-superset/.installed ## the dashboards in a real Superset: imported, every chart asked, drawn in Chromium
@@ -157,4 +180,4 @@ freeze: $(STAMP) ## VERSION=0.3.0: keep the messages of a release for tests of c
 	@$(BIN)/python -m tests.compatibility.freeze $(VERSION)
 
 clean: ## remove the virtual environment and caches
-	rm -rf $(VENV) .venv-transformers .venv-superset .venv-dbt .venv-shipped build .mypy_cache .ruff_cache .pytest_cache
+	rm -rf $(VENV) .venv-transformers .venv-superset .venv-dbt .venv-llama .venv-speech .venv-shipped build .mypy_cache .ruff_cache .pytest_cache

@@ -1,4 +1,4 @@
-"""A service with OpenAI's `/audio/transcriptions` on loopback that answers as faster-whisper-server does."""
+"""A service with OpenAI's `/audio/transcriptions` on loopback that answers as services do that know words."""
 
 import io
 import json
@@ -79,7 +79,7 @@ def scripted(samples: NDArray[np.float32], language: str | None) -> dict[str, An
 
 
 def whisper(model: Any) -> Transcribe:
-    """As faster-whisper-server does it, by a `faster_whisper.WhisperModel`."""
+    """With words and their times, by a `faster_whisper.WhisperModel`."""
 
     def transcribe(samples: NDArray[np.float32], language: str | None) -> dict[str, Any]:
         found, about = model.transcribe(samples, language=language, word_timestamps=True, temperature=0, beam_size=1)

@@ -47,8 +47,8 @@ class ChatReader:
         self._exchange = exchange
 
     def estimate(self, question: Question) -> int:
-        """Tokens at most: one for each character, and the answer."""
-        return question.characters + self._most_tokens
+        """Tokens at most: one for each character that is sent, and the answer."""
+        return question.characters + len(_compact(question)) + self._most_tokens
 
     def ask(self, question: Question) -> ReadAnswer:
         """See `SecondReader.ask`."""
