@@ -213,7 +213,7 @@ def _registry_view(registry: KpiRegistry) -> str:
         ("name_en", "String", "its name in English"),
         ("definition_zh", "String", "what it is, in Chinese"),
         ("definition_en", "String", "what it is, in English"),
-        ("unit", "LowCardinality(String)", "share, per_100_calls, score, ms, per_minute or correlation"),
+        ("unit", "LowCardinality(String)", "share, per_100_calls, score, ms, per_minute, correlation or times"),
         ("kind", "LowCardinality(String)", "what the sums mean: share, events, mean or correlation"),
         ("numerator", "Nullable(String)", "SQL over a row of kpi_calls; null: the KPI has a query of its own"),
         ("denominator", "Nullable(String)", "SQL over a row of kpi_calls; null: the KPI has a query of its own"),

@@ -31,6 +31,7 @@ _FORMATS: Mapping[KpiUnit, str] = {
     "ms": "DURATION",
     "per_minute": ",.0f",
     "correlation": ".2f",
+    "times": ".2f",
 }
 _METRIC = re.compile(r"^- metric_name: (\w+)\n(?:  .*\n)+", re.MULTILINE)
 _METRICS = re.compile(r"^metrics:\n(?:[- ] .*\n)+", re.MULTILINE)

@@ -29,7 +29,15 @@ from processors.kpi.semantic import SEMANTIC_FILE, semantic_files
 from processors.kpi.sql import AGENTS_OF, VIEW_OF_DIMENSION, WIDE, kpi_views
 from processors.kpi.statistics import CallGroup, Sums, difference, estimate, estimate_group, target_status
 from schemas.config.kpis.kpi import DIMENSIONS, Dimension, Kpi, KpiRegistry
-from schemas.messages.call_analysis import CallAnalysis, Risk, Scorecard, ScoreItem
+from schemas.messages.call_analysis import (
+    CallAnalysis,
+    MeasureValue,
+    Risk,
+    Scorecard,
+    ScoreItem,
+    Selection,
+    Trigger,
+)
 from schemas.messages.call_ended import Agent, Csat
 from schemas.messages.call_rated import CallRated
 from schemas.messages.custody_changed import CustodyChanged
@@ -83,7 +91,8 @@ def same_sums(one: Sums, other: Sums) -> bool:
 
 OF_OTHER_ROWS = (
     *("recording_completeness", "captured_in_time", "time_to_solution", "late_refunds", "lift_by_people"),
-    *("satisfaction_match_by_people", "satisfaction_within_10_by_people"),
+    *("satisfaction_match_by_people", "satisfaction_within_10_by_people", "selection_lift_by_people"),
+    "second_reader_disagreement",
 )
 KPIS_OF_CALLS = [kpi for kpi in REGISTRY.kpis if kpi.id not in OF_OTHER_ROWS]
 SOME: tuple[Dimension, ...] = ("tenant", "agent", "order_status", "team_inquiry_type", "topic")
@@ -280,6 +289,68 @@ def test_risk_is_held_against_what_people_found_worth_hearing(filled: Filled) ->
     kpi = a_kpi("lift_by_people")
     found = filled.kpis.sums([kpi], "tenant", "day", at - timedelta(days=1), at + timedelta(days=1), "iris")
     assert same_sums(found["iris", (), kpi.id], Sums.of([(1, 1), (1 / 3, 1)]))
+
+
+def test_selected_calls_are_held_against_all_that_people_judged(filled: Filled) -> None:
+    """Twenty selected calls of which something was confirmed in ten, and twenty others with two: the lift is 0.5 over
+    0.3. However many people confirm, and whatever they confirm, a call counts once."""
+    first = next(analysis for analysis in filled.world.analyses if analysis.selection is not None)
+    at = filled.world.now - timedelta(days=75)
+    sink = ClickHouseSink(filled.client)
+    by_rule = Selection(selected=True, triggers=(Trigger(name="safety", reason="x"),), rules_version=1)
+    guessed = Selection(selected=True, triggers=(Trigger(name="reading", reason="x"),), rules_version=1)
+    neither = Selection(selected=False, rules_version=1)
+    kinds: list[dict[str, object]] = [
+        {"about": "call"},
+        {"about": "finding", "finding_id": "f1", "detector": "safety", "rule_id": "r", "rule_version": "1"},
+        {"about": "missed", "kind": "shirking", "quote": "不归我管"},
+    ]
+    calls = [(by_rule, number < 10) for number in range(20)] + [(neither, number < 2) for number in range(19)]
+    calls += [(guessed, False), (None, True)]
+
+    def judge(tenant: str, said: Sequence[tuple[Selection | None, bool]]) -> None:
+        for number, (selection, is_confirmed) in enumerate(said):
+            named = {"tenant_id": tenant, "call_id": f"c{number}"}
+            call = first.call.model_copy(update=named | {"started_at": at, "ended_at": at})
+            sink.write(rows_for_analysis(first.model_copy(update=named | {"call": call, "selection": selection})))
+            about = kinds[number % 3] if is_confirmed else kinds[0]
+            for person, answer in enumerate(("yes", "yes", "no") if is_confirmed and number % 3 < 2 else ("yes",)):
+                given = {"answer": answer if is_confirmed else "no", "given_by": f"p{person}", "given_at": at}
+                sink.write(rows_for_verdict_given(VerdictGiven.model_validate(named | about | given)))
+
+    judge("kale", calls)
+    judge("leek", calls[:29])
+    kpi = a_kpi("selection_lift_by_people")
+
+    def found(tenant: str) -> Sums:
+        sums = filled.kpis.sums([kpi], "tenant", "day", at - timedelta(days=1), at + timedelta(days=1), tenant)
+        return sums.get((tenant, (), kpi.id), Sums())
+
+    assert same_sums(found("kale"), Sums.of([(2.0, 1.0)] * 10 + [(0.0, 1.0)] * 2))
+    assert estimate(kpi, found("kale")).value == pytest.approx(0.5 / 0.3)
+    assert estimate(kpi, found("leek")).value is None, "nine calls that nothing selected are too few"
+
+
+def test_a_second_reader_disagrees_where_it_read_and_only_there(filled: Filled) -> None:
+    """Calls in which it found nothing count; calls that it could not read, or was not asked about, do not."""
+    first = next(analysis for analysis in filled.world.analyses if analysis.outcome == "analyzed")
+    at = filled.world.now - timedelta(days=75)
+    sink = ClickHouseSink(filled.client)
+    told: list[dict[str, MeasureValue]] = [
+        {"second_reader_findings": 0, "second_reader_dropped": 1, "second_reader_disagrees": False},
+        {"second_reader_findings": 0, "second_reader_dropped": 0, "second_reader_disagrees": True},
+        {"second_reader_findings": 2, "second_reader_dropped": 0, "second_reader_disagrees": False},
+        {"second_reader_findings": None, "second_reader_dropped": None, "second_reader_disagrees": None},
+        {},
+    ]
+    for number, measures in enumerate(told):
+        named = {"tenant_id": "mint", "call_id": f"c{number}"}
+        call = first.call.model_copy(update=named | {"started_at": at, "ended_at": at})
+        changed = {"call": call, "measures": first.measures | measures}
+        sink.write(rows_for_analysis(first.model_copy(update=named | changed)))
+    kpi = a_kpi("second_reader_disagreement")
+    found = filled.kpis.sums([kpi], "tenant", "day", at - timedelta(days=1), at + timedelta(days=1), "mint")
+    assert same_sums(found["mint", (), kpi.id], Sums.of([(0, 1), (1, 1), (0, 1)]))
 
 
 def test_ratings_are_held_against_what_people_scored(filled: Filled) -> None:

@@ -17,7 +17,7 @@
 --
 -- What reading, rules with like and the second reader suspect (measures reading_*, like_* and second_reader_*, findings of these
 -- detectors, the triggers reading and like)
--- is left out: agents may read this view, and no KPI is made of suspicions. A call that reading alone selected counts as not selected.
+-- is left out: agents may read this view, and no ratio over calls is made of suspicions. A call that reading alone selected counts as not selected.
 --
 -- order_status, customer_value_tier and customer_tags are those of the call, as in the view calls; newest_* is what was said last,
 -- after the call or with it. score is that of the analysis, as in the view calls.

@@ -15,7 +15,7 @@ from schemas.messages.message import Record, Slug, TenantId
 KPI_FILE = Path(__file__).parent / "kpis.yaml"
 """The file that is shipped."""
 
-KpiUnit = Literal["share", "per_100_calls", "score", "ms", "per_minute", "correlation"]
+KpiUnit = Literal["share", "per_100_calls", "score", "ms", "per_minute", "correlation", "times"]
 BetterWhen = Literal["higher", "lower", "neutral"]
 
 KpiKind = Literal["share", "events", "mean", "correlation"]

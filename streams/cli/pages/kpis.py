@@ -163,7 +163,8 @@ SELECT part, item, value, n_before, n_after FROM why_changed(kpi = 'score', by =
 Who answers a survey is not like who does not. `survey_response_rate` is how many were rated of the calls that could
 have been; `callstream kpi rated` and the view `rated_and_unrated` hold every KPI, and the share of each topic, of rated
 calls against unrated ones, with the interval of the difference; `--by rated` shows both with their values. `lift` takes
-the customers' word for what is a problem, `lift_by_people` that of people who judged calls (`callstream verdicts`).
+the customers' word for what is a problem, `lift_by_people` that of people who judged calls (`callstream verdicts`);
+`selection_lift_by_people` says how much more often these confirm something in calls that a trigger selected.
 Where people score calls, too, `satisfaction_match_by_people` and `satisfaction_within_10_by_people` hold their scores
 against the ratings; of several people's the mean of what each said last counts.
 
