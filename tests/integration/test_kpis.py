@@ -305,7 +305,8 @@ def test_selected_calls_are_held_against_all_that_people_judged(filled: Filled) 
         {"about": "finding", "finding_id": "f1", "detector": "safety", "rule_id": "r", "rule_version": "1"},
         {"about": "missed", "kind": "shirking", "quote": "不归我管"},
     ]
-    calls = [(by_rule, number < 10) for number in range(20)] + [(neither, number < 2) for number in range(19)]
+    calls: list[tuple[Selection | None, bool]] = [(by_rule, number < 10) for number in range(20)]
+    calls += [(neither, number < 2) for number in range(19)]
     calls += [(guessed, False), (None, True)]
 
     def judge(tenant: str, said: Sequence[tuple[Selection | None, bool]]) -> None:
