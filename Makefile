@@ -101,8 +101,8 @@ test-buckets: $(STAMP) ## the object store on two servers of S3, MinIO and versi
 test-minio: $(STAMP) ## the part of it that runs on MinIO
 	@$(BIN)/pytest -m minio
 
-test-transformers: .venv-transformers/.installed ## a Hugging Face checkpoint as an emotion head, in an environment of its own (5.6 GB)
-	@.venv-transformers/bin/pytest -m transformers tests/processors/emotion tests/streams/test_emotion_settings.py
+test-transformers: .venv-transformers/.installed ## Hugging Face checkpoints: as emotion heads, and fine-tuned beside the reading heads, in an environment of their own (5.6 GB)
+	@OMP_NUM_THREADS=1 .venv-transformers/bin/pytest -m transformers tests/processors/emotion tests/processors/reading tests/streams/test_emotion_settings.py tests/streams/cli/learn
 
 .venv-transformers/.installed: pyproject.toml
 	@echo "installing callstream with torch and transformers into .venv-transformers (once; some minutes, 5.6 GB)"

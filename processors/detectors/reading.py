@@ -73,6 +73,10 @@ class ReadingSettings(SettingsPart):
         description="folder of reading heads of one's own, for tenants without others in tenants_file; without it, and "
         "for topics without its topics.npz, the shipped ones are used",
     )
+    reading_device: str = Field(
+        default="cpu",
+        description="where the encoder of reading heads of one's own runs, if they have one: cpu, cuda, cuda:1 …",
+    )
 
 
 Heads = TypeVar("Heads")
@@ -283,9 +287,9 @@ def own_or_shipped(load: Callable[[Path], Heads], own: Path, shipped: Path) -> H
 
 
 @cache
-def _reader(folder: Path) -> CallReader:
+def _reader(folder: Path, device: str) -> CallReader:
     """Read once a process: judges are made anew with every version of the rules. Raises `ReadingWeightsError`."""
-    return own_or_shipped(CallReader.load, folder, WEIGHTS)
+    return own_or_shipped(lambda own: CallReader.load(own, device), folder, WEIGHTS)
 
 
 def weights_of(settings: ReadingSettings, tenants: Tenants, tenant: str | None) -> Path:
@@ -303,11 +307,11 @@ def reading_of(context: DetectorContext) -> Reading:
     for tenant in context.tenants.tenants:
         if tenant.reading is None:
             continue
-        reader = _reader(weights_of(settings, context.tenants, tenant.id))
+        reader = _reader(weights_of(settings, context.tenants, tenant.id), settings.reading_device)
         is_of_these = tenant.reading.model == reader.version
         thresholds = (tenant.reading.suspect_from, tenant.reading.alert_from) if is_of_these else (None, None)
         own[tenant.id] = TenantReader(reader, *thresholds)
-    return Reading(_reader(settings.reading_weights or WEIGHTS), own)
+    return Reading(_reader(settings.reading_weights or WEIGHTS, settings.reading_device), own)
 
 
 def detector(context: DetectorContext) -> ReadingDetector:

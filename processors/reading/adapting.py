@@ -128,7 +128,7 @@ def adapt(reader: CallReader, calls: Sequence[LabelledCall]) -> Adapted:
     rescored only where that reads these calls better: what a house calls worth hearing may say little of them.
     """
     calls = sorted(calls, key=lambda call: (call.moment, call.call_id))
-    folds = _folds(calls)
+    folds = folds_of(calls)
     utterances = [utterance_rows(call.said, "agent", reader.agent.idf) for call in calls]
     counts = [rows.height for rows in utterances]
     all_rows = stack_rows(utterances)
@@ -143,7 +143,7 @@ def adapt(reader: CallReader, calls: Sequence[LabelledCall]) -> Adapted:
     violation, violation_held_out, violation_report = _correct(spoken, reader.agent.weights.shape[1], VIOLATION)
     agent = correct_head(reader.agent, VIOLATION, violation)
     log_odds[:, place] = violation_held_out
-    agents = np.split(_probability(log_odds).astype(np.float32), np.cumsum(counts)[:-1])
+    agents = np.split(probability_of(log_odds).astype(np.float32), np.cumsum(counts)[:-1])
     customers = [
         reader.customer.probabilities(utterance_rows(call.said, "customer", reader.customer.idf)) for call in calls
     ]
@@ -175,14 +175,14 @@ def adapt(reader: CallReader, calls: Sequence[LabelledCall]) -> Adapted:
 
 def _loss_of(examples: Examples, log_odds: Read) -> float:
     """Of the examples that have a label."""
-    return _log_loss(log_odds[examples.known], examples.labels[examples.known])
+    return log_loss_of(log_odds[examples.known], examples.labels[examples.known])
 
 
 def _number(label: bool | None) -> float:
     return np.nan if label is None else float(label)
 
 
-def _folds(calls: Sequence[LabelledCall]) -> NDArray[np.int64]:
+def folds_of(calls: Sequence[LabelledCall]) -> NDArray[np.int64]:
     """The fold of each call: by its agent where there are twice as many as folds, else by the call."""
     names = [call.agent_id for call in calls]
     if len(set(names)) < 2 * FOLDS:
@@ -200,11 +200,11 @@ def _correct(examples: Examples, columns: int, head: str) -> tuple[Correction, R
     unchanged = Correction(1.0, 0.0, np.zeros(0), None)
     if positive < LEAST_POSITIVE or len(labels) - positive < LEAST_NEGATIVE:
         return unchanged, examples.log_odds, HeadReport(head, len(labels), positive, None, None, None)
-    before = _log_loss(present, labels)
+    before = log_loss_of(present, labels)
     best, best_loss, held_out = None, before, examples.log_odds
     for penalty in (np.inf, *PENALTIES):
         read = _held_out(examples, penalty)
-        loss = _log_loss(read[known], labels)
+        loss = log_loss_of(read[known], labels)
         if loss < best_loss:
             best, best_loss, held_out = penalty, loss, read
     report = HeadReport(head, len(labels), positive, best, before, best_loss)
@@ -239,12 +239,12 @@ def _slope_and_offset(shares: Read, present: Read) -> tuple[float, float]:
     return 1 + float(shares @ present) / SLOPE_PENALTY, float(shares.sum()) / OFFSET_PENALTY
 
 
-def _log_loss(log_odds: Read, labels: Read) -> float:
+def log_loss_of(log_odds: Read, labels: Read) -> float:
     """Mean over examples."""
     return float(np.mean(np.logaddexp(0, log_odds) - labels * log_odds))
 
 
-def _probability(log_odds: Read) -> Read:
+def probability_of(log_odds: Read) -> Read:
     result: Read = 1 / (1 + np.exp(-log_odds))
     return result
 
@@ -268,7 +268,7 @@ def _fit(products: NDArray[np.float32], present: Read, labels: Read, penalty: fl
     shares, change = np.zeros(len(labels)), np.zeros(len(labels))
     now = loss(shares, change)
     for _ in range(_STEPS):
-        probability = _probability(present + change)
+        probability = probability_of(present + change)
         root = np.sqrt(probability * (1 - probability))
         wanted = root**2 * change + labels - probability
 
@@ -339,7 +339,7 @@ def _with_threshold(
     if correction.penalty is None:
         return heads
     labels = examples.labels[examples.known].astype(bool)
-    read = _probability(held_out[examples.known])
+    read = probability_of(held_out[examples.known])
     threshold = threshold_at(labels, read, VIOLATION_PRECISION) if head == VIOLATION else best_threshold(labels, read)
     return heads.with_threshold(head, threshold)
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import pairwise
 from pathlib import Path
+from shutil import rmtree
 
 import numpy as np
 from numpy.typing import NDArray
@@ -66,6 +67,8 @@ SCRAP = 3
 clauses are shown rather than letters; and how many letters of a clause are shown, or left out, if any."""
 
 RESCORING_FILE, UPSET_RESCORING_FILE = "rescoring.npz", "upset_rescoring.npz"
+ENCODER_FILE, ENCODER_FOLDER = "encoder.json", "encoder"
+"""Where a folder has them, an encoder reads beside these heads (`processors.reading.encoded_reader`)."""
 
 _SUM_LIMIT = 5.0
 """From so many utterances on, more of them say nothing new."""
@@ -136,6 +139,8 @@ class CallReader:
 
     def save(self, folder: Path) -> None:
         """Write the files of weights, in place of those that stand there."""
+        (folder / ENCODER_FILE).unlink(missing_ok=True)
+        rmtree(folder / ENCODER_FOLDER, ignore_errors=True)
         for name, heads in (("agent", self.agent), ("customer", self.customer), ("call", self.call)):
             save_heads(heads, folder / f"{name}.npz")
         for name, rescoring in ((RESCORING_FILE, self.rescoring), (UPSET_RESCORING_FILE, self.upset_rescoring)):
@@ -144,15 +149,21 @@ class CallReader:
                 rescoring.save(folder / name)
 
     @staticmethod
-    def load(folder: Path = WEIGHTS) -> "CallReader":
-        """The reader of a folder. Raises `ReadingWeightsError`."""
-        return CallReader(
+    def load(folder: Path = WEIGHTS, device: str = "cpu") -> "CallReader":
+        """The reader of a folder; `device` is where its encoder runs, if it has one. Raises `ReadingWeightsError`, also
+        where an encoder is to read and `callstream[transformers]` is not installed."""
+        small = CallReader(
             load_heads(folder / "agent.npz", AGENT_HEADS, BUCKETS),
             load_heads(folder / "customer.npz", CUSTOMER_HEADS, BUCKETS),
             load_heads(folder / "call.npz", CALL_HEADS, CALL_COLUMNS),
             Rescoring.load(folder / RESCORING_FILE, len(CALL_HEADS)),
             Rescoring.load(folder / UPSET_RESCORING_FILE, len(CALL_HEADS)),
         )
+        if not (folder / ENCODER_FILE).is_file():
+            return small
+        from processors.reading.encoded_reader import load_encoded  # which builds on this module
+
+        return load_encoded(small, folder, device)
 
     def weightiest(self, letters: str, head: str, clauses: Sequence[int] = ()) -> tuple[int, int]:
         """The passage of an agent's utterance that speaks most for a head, as letters: start, and end exclusive.

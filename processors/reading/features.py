@@ -56,12 +56,12 @@ class SparseRows(NamedTuple):
 def utterance_rows(call: Sequence[Said], role: Role, idf: NDArray[np.float32] | None) -> SparseRows:
     """One row for each utterance of that role, in their order."""
     own = [said.letters for said in call if said.role == role]
-    before = _heard_by(role, call)
-    after = _heard_by(role, call[::-1])[::-1]
+    before = heard_by(role, call)
+    after = heard_by(role, call[::-1])[::-1]
     return _rows(UTTERANCE_BLOCKS, (own, before, after), idf)
 
 
-def _heard_by(role: Role, call: Sequence[Said]) -> list[str]:
+def heard_by(role: Role, call: Sequence[Said]) -> list[str]:
     """For each utterance of that role what another said last before it."""
     found, heard = [], ""
     for said in call:

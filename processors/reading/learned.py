@@ -1,6 +1,6 @@
 """What a folder of adapted heads says of itself: what it learned from, and which calls it must be judged by."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from hashlib import sha256
@@ -11,8 +11,10 @@ from pydantic import Field, ValidationError
 
 from processors.reading.adapting import Adapted, LabelledCall, adapt, read_labels
 from processors.reading.call_reader import VIOLATION, WORTH_HEARING, CallReader
+from processors.reading.encoder_learning import LEFT_OUT, AdaptedWithEncoder, adapt_with_encoder, digest_of_calls
 from processors.reading.figures import HeadFigures, Read, Truth, Value, average_precision, difference, f1_at, figures
 from processors.reading.labels import LabelledDataError
+from processors.reading.transformers_encoder import SEED, FineTuning, fine_tune
 from schemas.messages.message import Record
 
 RECORD = "learned.json"
@@ -33,6 +35,37 @@ class LearnedHead(Record):
     penalty: float | None
 
 
+class EncodedHead(Record):
+    """Whether the encoder helps a head: log loss of calls left out, without it and with it, by weights that were
+    learned from other calls; null where there are too few of a kind to tell, and then it has no say."""
+
+    head: str
+    examples: int
+    positive: int
+    loss_before: float | None
+    loss_after: float | None
+    helps: bool
+
+
+class LearnedEncoder(Record):
+    """The encoder that was fine-tuned: from what and on what, and whether it helps. Digests are SHA-256."""
+
+    base: str = Field(description="name of the folder of the checkpoint")
+    base_digest: str = Field(description="of its model.safetensors")
+    data_digest: str = Field(description="of the calls to learn from with their labels")
+    learned_from: int = Field(description="calls")
+    left_out: int = Field(description="calls that ended the fine-tuning and put encoder and small heads together")
+    sentences: int
+    class_weights: tuple[float, float] = Field(description="of a violation, of a sentence of a call worth hearing")
+    device: str
+    seed: int
+    learning_rate: float
+    losses: tuple[float, ...] = Field(description="on the calls left out, after each epoch")
+    kept_epoch: int
+    versions: dict[str, str]
+    heads: tuple[EncodedHead, ...]
+
+
 class Learned(Record):
     """The record beside the weights: ids of calls, counts and dates, and no word of a call."""
 
@@ -46,6 +79,7 @@ class Learned(Record):
     trained_on: tuple[str, ...]
     frozen: tuple[str, ...]
     heads: tuple[LearnedHead, ...]
+    encoder: LearnedEncoder | None = None
 
 
 def split_calls(
@@ -57,6 +91,12 @@ def split_calls(
     """
     if len(calls) < LEAST_CALLS:
         raise LabelledDataError(f"{len(calls)} labelled call(s) are too few to learn from: {LEAST_CALLS} are needed")
+    return _divided(calls, split, share)
+
+
+def _divided(
+    calls: Sequence[LabelledCall], split: Split, share: float
+) -> tuple[tuple[LabelledCall, ...], tuple[LabelledCall, ...]]:
     wanted = round(len(calls) * share)
     if split == "time":
         ordered = sorted(calls, key=lambda call: (call.moment, call.call_id))
@@ -82,6 +122,64 @@ def learn(
     """Adapt a reader to the calls that are not frozen. Raises `LabelledDataError`."""
     trained_on, frozen = split_calls(calls, split, share)
     adapted = adapt(reader, trained_on)
+    return adapted, _record(reader, adapted, tenant, split, trained_on, frozen)
+
+
+def learn_with_encoder(
+    reader: CallReader,
+    calls: Sequence[LabelledCall],
+    tenant: str,
+    split: Split,
+    share: float,
+    tuning: FineTuning,
+    folder: Path,
+    tell: Callable[[str], None],
+) -> tuple[AdaptedWithEncoder, Learned]:
+    """Adapt a reader to the calls that are not frozen, with an encoder that is fine-tuned on them and written into an
+    empty folder, which the reader needs until it is saved. Raises `LabelledDataError` and `EncoderError`."""
+    trained_on, frozen = split_calls(calls, split, share)
+    learned_from, left_out = _divided(trained_on, split, LEFT_OUT)
+    encoder, tuned = fine_tune(tuning, learned_from, left_out, folder, tell)
+    adapted = adapt_with_encoder(reader, learned_from, left_out, encoder)
+    record = _record(reader, adapted, tenant, split, trained_on, frozen)
+    heads = tuple(
+        EncodedHead(
+            head=name,
+            examples=one.examples,
+            positive=one.positive,
+            loss_before=one.loss_before,
+            loss_after=one.loss_after,
+            helps=one.weights is not None,
+        )
+        for name, one in adapted.fused.items()
+    )
+    about = LearnedEncoder(
+        base=tuned.base,
+        base_digest=tuned.base_digest,
+        data_digest=digest_of_calls(trained_on),
+        learned_from=len(learned_from),
+        left_out=len(left_out),
+        sentences=tuned.sentences,
+        class_weights=tuned.class_weights,
+        device=tuning.device,
+        seed=SEED,
+        learning_rate=tuning.learning_rate,
+        losses=tuned.losses,
+        kept_epoch=tuned.kept_epoch,
+        versions=dict(tuned.versions),
+        heads=heads,
+    )
+    return adapted, record.model_copy(update={"encoder": about})
+
+
+def _record(
+    reader: CallReader,
+    adapted: Adapted,
+    tenant: str,
+    split: Split,
+    trained_on: Sequence[LabelledCall],
+    frozen: Sequence[LabelledCall],
+) -> Learned:
     heads = tuple(
         LearnedHead(
             head=one.head,
@@ -91,7 +189,7 @@ def learn(
         )
         for one in adapted.reports
     )
-    record = Learned(
+    return Learned(
         tenant=tenant,
         based_on=reader.version,
         model=adapted.reader.version,
@@ -102,7 +200,6 @@ def learn(
         frozen=_ids(frozen),
         heads=heads,
     )
-    return adapted, record
 
 
 def _day(moment: float) -> date | None:
@@ -206,6 +303,7 @@ def model_card(record: Learned, compared: Sequence[HeadComparison]) -> str:
             + ("left as it was." if one.penalty is None else f"corrected, penalty {one.penalty:g}.")
             for one in record.heads
         ),
+        *_of_encoder(record.encoder),
         "",
         "| head | frozen examples | positive | | precision | recall | F1 | average precision |",
         "|---|---|---|---|---|---|---|---|",
@@ -225,3 +323,33 @@ def model_card(record: Learned, compared: Sequence[HeadComparison]) -> str:
 
 def _between(record: Learned) -> str:
     return "" if record.first_day is None else f" of {record.first_day} to {record.last_day}"
+
+
+def _of_encoder(encoder: LearnedEncoder | None) -> list[str]:
+    if encoder is None:
+        return []
+    versions = ", ".join(f"{name} {version}" for name, version in encoder.versions.items())
+    return [
+        "",
+        f"An encoder was fine-tuned beside the small heads from `{encoder.base}`, whose weights have the SHA-256",
+        f"`{encoder.base_digest}`, by {versions}, on {encoder.device}:",
+        "",
+        f"* {encoder.sentences} sentences of {encoder.learned_from} calls; {encoder.left_out} others were left out, "
+        f"which epoch {encoder.kept_epoch} of {len(encoder.losses)} reads best.",
+        f"* Seed {encoder.seed}, learning rate {encoder.learning_rate:g}; a violation weighs "
+        f"{encoder.class_weights[0]:.1f}, a sentence of a call worth hearing {encoder.class_weights[1]:.1f}.",
+        f"* The labelled calls to learn from have the SHA-256 `{encoder.data_digest}`.",
+        *(f"* Head `{one.head}`: {how_it_helps(one)}." for one in encoder.heads),
+    ]
+
+
+def how_it_helps(head: EncodedHead) -> str:
+    """Whether the encoder helps a head, in words."""
+    if head.loss_before is None or head.loss_after is None:
+        return (
+            f"{head.positive} of {head.examples} examples left out are positive, too few of a kind to use the encoder"
+        )
+    losses = f"log loss of the calls left out {head.loss_before:.3f} → {head.loss_after:.3f}"
+    return (
+        f"the encoder reads with it, {losses}" if head.helps else f"the encoder does not help and is not used, {losses}"
+    )

@@ -45,9 +45,10 @@ MARKERS = {
     "versitygw": ANYTHING,
     "model": NOTHING,
     "superset": ANYTHING,
-    "transformers": NOTHING,
+    "transformers": Reach(processes=True),
 }
-"""Marker → what a test that carries it may do. Jars of Kafka and sources of S3 servers come from the network."""
+"""Marker → what a test that carries it may do. Jars of Kafka and sources of S3 servers come from the network;
+torch asks `ldconfig` for a library as it is imported."""
 
 
 def reach_of(markers: Iterable[str]) -> Reach:

@@ -117,6 +117,9 @@ def heads_in_force(tenant: str | None) -> Path:
 
 def load_reader(folder: Path | None) -> "CallReader":
     """The heads of a folder, or those that are shipped. Raises `ReadingWeightsError`."""
+    from processors.detectors.reading import ReadingSettings
     from processors.reading.call_reader import CallReader
 
-    return CallReader.load() if folder is None else CallReader.load(folder)
+    if folder is None:
+        return CallReader.load()
+    return CallReader.load(folder, command_settings().part(ReadingSettings).reading_device)
