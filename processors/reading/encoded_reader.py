@@ -53,7 +53,7 @@ _OFFSET_PENALTY, _WEIGHT_PENALTY = 0.1, 1.0
 _STEPS, _ENOUGH, _SHORTEST = 50, 1e-9, 1e-4
 
 
-class Sentence(NamedTuple):
+class ReadSentence(NamedTuple):
     """What is put before an encoder: who says what, and what the other side says around it."""
 
     own: str
@@ -67,7 +67,7 @@ class Encoder(Protocol):
     def files(self) -> Mapping[str, str]:
         """Name of each of its files → SHA-256."""
 
-    def logits(self, sentences: Sequence[Sentence]) -> NDArray[np.float64]:
+    def logits(self, sentences: Sequence[ReadSentence]) -> NDArray[np.float64]:
         """Shape (sentences, 2), in columns `OF_VIOLATION` and `OF_CALL`."""
 
     def save(self, folder: Path) -> None:
@@ -82,12 +82,12 @@ class Encoded:
     customer: NDArray[np.float64]
 
 
-def sentences_of(said: Sequence[Said], role: Role) -> list[Sentence]:
+def sentences_of(said: Sequence[Said], role: Role) -> list[ReadSentence]:
     """Of one side of a call, in their order."""
     own = [one.letters for one in said if one.role == role]
     before, after = heard_by(role, said), heard_by(role, said[::-1])[::-1]
     return [
-        Sentence(ENCODED[role] + words, f"{earlier[-CONTEXT_LETTERS:]}。{later[:CONTEXT_LETTERS]}")
+        ReadSentence(ENCODED[role] + words, f"{earlier[-CONTEXT_LETTERS:]}。{later[:CONTEXT_LETTERS]}")
         for words, earlier, later in zip(own, before, after, strict=True)
     ]
 
@@ -117,14 +117,14 @@ def call_row(log_odds: float, encoded: Encoded) -> NDArray[np.float64]:
     return np.array([[np.clip(log_odds, -_LIMIT, _LIMIT), *pooled]])
 
 
-class Fusion(Record):
+class EncoderFusion(Record):
     """Of each head the offset and the weights of its row; null where the encoder has no say in it."""
 
     violation: tuple[float, float, float] | None
     select: tuple[float, float, float, float, float] | None
 
 
-def fused(weights: Sequence[float], rows: NDArray[np.float64]) -> Read:
+def joined_log_odds(weights: Sequence[float], rows: NDArray[np.float64]) -> Read:
     """The log-odds of each row."""
     result: Read = rows @ np.array(weights[1:]) + weights[0]
     return result
@@ -164,7 +164,7 @@ def _held_out(rows: NDArray[np.float64], labels: Read, folds: NDArray[np.int64])
     read = np.zeros(len(rows))
     for fold in set(folds.tolist()):
         is_left_out = folds == fold
-        read[is_left_out] = fused(_fit(rows[~is_left_out], labels[~is_left_out]), rows[is_left_out])
+        read[is_left_out] = joined_log_odds(_fit(rows[~is_left_out], labels[~is_left_out]), rows[is_left_out])
     return read
 
 
@@ -208,7 +208,7 @@ class StoredEncoder(Record):
 
     format: Literal[1] = 1
     recipe: int
-    fusion: Fusion
+    fusion: EncoderFusion
     files: Mapping[str, str]
 
 
@@ -217,7 +217,7 @@ class EncodedReader(CallReader):
     """A reader of small heads with an encoder beside them. Its thresholds are those of what both read together."""
 
     encoder: Encoder = field(kw_only=True)
-    fusion: Fusion = field(kw_only=True)
+    fusion: EncoderFusion = field(kw_only=True)
 
     @cached_property
     def small(self) -> CallReader:
@@ -230,7 +230,7 @@ class EncodedReader(CallReader):
         utterances, of_call = reading.utterances, dict(reading.probabilities)
         if self.fusion.violation is not None:
             rows = violation_rows(violations_of(reading), encoded)
-            found = iter(probability_of(fused(self.fusion.violation, rows)).tolist())
+            found = iter(probability_of(joined_log_odds(self.fusion.violation, rows)).tolist())
             utterances = tuple(
                 replace(one, probabilities={**one.probabilities, VIOLATION: next(found)})
                 if one is not None and one.role == "agent"
@@ -239,10 +239,11 @@ class EncodedReader(CallReader):
             )
         if self.fusion.select is not None:
             row = call_row(worth_of(reading), encoded)
-            of_call[WORTH_HEARING] = float(probability_of(fused(self.fusion.select, row))[0])
+            of_call[WORTH_HEARING] = float(probability_of(joined_log_odds(self.fusion.select, row))[0])
         return CallReading(of_call, utterances)
 
     def save(self, folder: Path) -> None:
+        """Write heads and encoder into another folder than the one it reads from."""
         self.small.save(folder)
         self.encoder.save(folder / ENCODER_FOLDER)
         stored = StoredEncoder(recipe=RECIPE, fusion=self.fusion, files=self.encoder.files)

@@ -24,8 +24,8 @@ from processors.reading.call_reader import VIOLATION, WORTH_HEARING, CallReader
 from processors.reading.encoded_reader import (
     EncodedReader,
     Encoder,
+    EncoderFusion,
     FusedHead,
-    Fusion,
     call_row,
     encode,
     fuse,
@@ -57,7 +57,7 @@ def adapt_with_encoder(
     if violation.head.weights is None and select.head.weights is None:
         return AdaptedWithEncoder(adapted.reader, adapted.reports, _plain(heads))
     small = adapted.reader
-    fusion = Fusion.model_validate({"violation": violation.head.weights, "select": select.head.weights})
+    fusion = EncoderFusion.model_validate({"violation": violation.head.weights, "select": select.head.weights})
     agent, call = small.agent, small.call
     if violation.head.weights is not None:
         labels, read = violation.labels.astype(bool), probability_of(violation.head.held_out)

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from processors.reading.adapting import LabelledCall
-from processors.reading.encoded_reader import ENCODED, OF_CALL, OF_VIOLATION, Sentence, sentences_of
+from processors.reading.encoded_reader import ENCODED, OF_CALL, OF_VIOLATION, ReadSentence, sentences_of
 from processors.reading.heads import ReadingWeightsError
 
 WEIGHTS_FILE, CONFIG_FILE = "model.safetensors", "config.json"
@@ -65,7 +65,7 @@ class TransformersEncoder:
         """Name of each of its files → SHA-256."""
         return self._files
 
-    def logits(self, sentences: Sequence[Sentence]) -> NDArray[np.float64]:
+    def logits(self, sentences: Sequence[ReadSentence]) -> NDArray[np.float64]:
         """Shape (sentences, 2). Long ones are cut to `MAX_TOKENS`."""
         return _logits(self._tokenizer, self._model, self._device, sentences)
 
@@ -116,7 +116,7 @@ class FineTuned:
 
 @dataclass(frozen=True)
 class _Example:
-    sentence: Sentence
+    sentence: ReadSentence
     labels: tuple[float, float]
     """1, 0, or not a number where nothing is known; in the columns of logits."""
 
@@ -331,7 +331,7 @@ def _on_device(model: Any, device: str) -> Any:
         ) from None
 
 
-def _tokens(tokenizer: Any, model: Any, sentences: Sequence[Sentence], device: str) -> Mapping[str, Any]:
+def _tokens(tokenizer: Any, model: Any, sentences: Sequence[ReadSentence], device: str) -> Mapping[str, Any]:
     """Padded to the longest of these."""
     longest = min(MAX_TOKENS, tokenizer.model_max_length, getattr(model.config, "max_position_embeddings", MAX_TOKENS))
     inputs = tokenizer(
@@ -345,7 +345,7 @@ def _tokens(tokenizer: Any, model: Any, sentences: Sequence[Sentence], device: s
     return {name: value.to(device) for name, value in inputs.items()}
 
 
-def _logits(tokenizer: Any, model: Any, device: str, sentences: Sequence[Sentence]) -> NDArray[np.float64]:
+def _logits(tokenizer: Any, model: Any, device: str, sentences: Sequence[ReadSentence]) -> NDArray[np.float64]:
     import torch
 
     found = np.zeros((len(sentences), 2))

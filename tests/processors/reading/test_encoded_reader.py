@@ -21,11 +21,11 @@ from processors.reading.encoded_reader import (
     CONTEXT_LETTERS,
     LEAST_FUSED,
     EncodedReader,
-    Fusion,
-    Sentence,
+    EncoderFusion,
+    ReadSentence,
     StoredEncoder,
     fuse,
-    fused,
+    joined_log_odds,
     sentences_of,
 )
 from processors.reading.encoder_learning import adapt_with_encoder, digest_of_calls
@@ -46,7 +46,7 @@ class LetterEncoder:
         self.letter = letter
         self.files: Mapping[str, str] = {"letter": sha256(letter.encode()).hexdigest()}
 
-    def logits(self, sentences: Sequence[Sentence]) -> NDArray[np.float64]:
+    def logits(self, sentences: Sequence[ReadSentence]) -> NDArray[np.float64]:
         return np.array([(4.0 if self.letter in one.own else -4.0, 0.0) for one in sentences]).reshape(-1, 2)
 
     def save(self, folder: Path) -> None:
@@ -60,15 +60,15 @@ def with_encoder(
     letter: str = "不",
 ) -> EncodedReader:
     small = SHIPPED
-    fusion = Fusion(violation=violation, select=select)
+    fusion = EncoderFusion(violation=violation, select=select)
     return EncodedReader(
         small.agent, small.customer, small.call, small.rescoring, encoder=LetterEncoder(letter), fusion=fusion
     )
 
 
 def test_a_sentence_is_put_before_an_encoder_with_its_side_and_what_the_other_says_around_it() -> None:
-    assert sentences_of(CALL, "agent") == [Sentence("客服您好", "。能退吗"), Sentence("客服不退", "能退吗。啊")]
-    assert sentences_of(CALL, "customer") == [Sentence("客户能退吗", "您好。不退")]
+    assert sentences_of(CALL, "agent") == [ReadSentence("客服您好", "。能退吗"), ReadSentence("客服不退", "能退吗。啊")]
+    assert sentences_of(CALL, "customer") == [ReadSentence("客户能退吗", "您好。不退")]
 
 
 def test_of_long_neighbours_the_nearest_letters_are_read() -> None:
@@ -131,7 +131,7 @@ def test_an_encoder_that_knows_more_gets_a_weight_and_one_that_knows_nothing_get
     assert helps.loss_before is not None
     assert helps.loss_after is not None
     assert helps.loss_after < helps.loss_before / 2
-    assert np.mean((fused(helps.weights, rows) > 0) == labels) > 0.95
+    assert np.mean((joined_log_odds(helps.weights, rows) > 0) == labels) > 0.95
     for seed in range(10):
         blind = rows.copy()
         blind[:, 1] = np.random.default_rng(seed).normal(0, 2, 200)

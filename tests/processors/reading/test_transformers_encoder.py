@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from processors.reading.encoded_reader import Sentence
+from processors.reading.encoded_reader import ReadSentence
 from processors.reading.transformers_encoder import (
     READ_AT_ONCE,
     WEIGHTS_FILE,
@@ -21,7 +21,11 @@ from tests.support.tiny_encoders import build_encoder, characters_of
 
 pytestmark = pytest.mark.transformers
 
-SENTENCES = [Sentence("客服您好请讲", "。我问一下"), Sentence("客户好", ""), Sentence("客服" + "好" * 500, "好" * 500)]
+SENTENCES = [
+    ReadSentence("客服您好请讲", "。我问一下"),
+    ReadSentence("客户好", ""),
+    ReadSentence("客服" + "好" * 500, "好" * 500),
+]
 
 
 @pytest.fixture(scope="module")
