@@ -60,7 +60,7 @@ def train(
         adapted, record = learn(load_reader(None), found.calls, name, split, frozen)
         save_learned(out, adapted.reader, record)
     else:
-        # Of a folder that is not there when somebody looks for a finished model.
+        # Not in `out`, where half a model would lie if the command were interrupted.
         with TemporaryDirectory(prefix="callstream-encoder-") as folder:
             adapted, record = learn_with_encoder(
                 load_reader(None), found.calls, name, split, frozen, tuning, Path(folder), _tell
