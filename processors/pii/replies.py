@@ -16,6 +16,7 @@ from processors.pii.digit_kinds import is_public_service_number, is_service_numb
 from processors.pii.digit_runs import GAP, without_quantities
 from processors.pii.match import UNNAMED, FoundKind, PiiMatch
 from processors.pii.passport import FLIGHT, OF_A_JOURNEY
+from processors.pii.spelled import PRODUCT
 from processors.text.syllables import syllables
 
 _STRICT = "0-9零〇一二三四五六七八九幺洞"
@@ -61,7 +62,7 @@ _ALL_HEARD_AS_WORDS = re.compile(
 )
 """Clauses of nothing but what sounds like digits, though most are written as words: 要伞武期事."""
 _OTHER = re.compile(
-    r"订单|定单|单号|运单|快递单|物流|工单|投诉单|发票|合同|工号|员工|坐席|客服|型号|版本|受理|申诉编号|航班|车次|保单号|邮编|邮政编码|代码|持有|余额|金额"
+    r"订单|定单|单号|案号|预[订定]号|运单|快递单|物流|工单|投诉单|发票|合同|工号|员工|坐席|客服|型号|版本|受理|申诉编号|航班|车次|保单号|邮编|邮政编码|代码|持有|余额|金额"
     r"|多少钱|价格|费用|利率|几点|什么时候|哪天|日期|几楼|热线|投诉电话|报错|错误|内存|书名|班的|手机型|产品|商品|路公交|地铁|换.{0,6}路|刚给|理财|学费"
 )
 _OTHER_BEFORE = re.compile(
@@ -131,7 +132,7 @@ _GO_ON = re.compile(r"[\s,]{0,2}然后呢")
 _SHELF = re.compile(rf"^[{_STRICT}a-z]{{1,3}}\s?(?:杠|-)\s?[{_STRICT}]{{1,2}}\s?(?:杠|-)\s?[{_STRICT}]{{3,5}}$")
 """What parcels are fetched with: shelf, row and the last digits of the parcel."""
 _PERSONAL = re.compile(
-    r"邀请码|[取提].{0,2}码|激活码|会员|美[发容]|健身卡|[购礼]物?品?卡|常旅客|券码|登录|保险编号|社保|分机|诉号码"
+    r"刮开|涂层|邀请码|[取提].{0,2}码|激活码|会员|美[发容]|健身卡|[购礼]物?品?卡|常旅客|券码|登录|保险编号|社保|分机|诉号码"
 )
 _PROVINCES = frozenset(
     sound
@@ -345,6 +346,7 @@ def _plate(text: str, run: _Run) -> PiiMatch | None:
 def _is_other(text: str, run: _Run, *, personal: bool) -> bool:
     if (
         run.spelled in _NO_SERVICE
+        or (not run.is_digits and PRODUCT.match(run.spelled))
         or FLIGHT.fullmatch(run.spelled)
         or (not run.is_digits and OF_A_JOURNEY.search(text, max(0, run.start - 10), run.start))
         or (run.tokens < _LONGER_THAN_AMOUNTS and AMOUNT_BEFORE.search(text, max(0, run.start - 10), run.start))

@@ -11,22 +11,37 @@ _ASKS = re.compile(
     r"|第一[只个位所条](?:宠物|老师|学校|小学|手机|车)|出生的?(?:医院|城市|地方)|小学(?:叫|名|是哪)|(?:妈妈?|母亲|爸爸?|父亲|班主任|外婆|奶奶|配偶)的?(?:名字|姓名|全名|叫什么)"
 )
 _ANSWER = re.compile(
-    r"(?:^|[,。!])\s?(?:(?:嗯+|啊|哦|噢|哎哟?|呃|那个|我想想|我?记得|好像|应该|当时|就)?[,\s]?){0,3}"
-    r"(?:(?:我?[填写设留]的?)?[是叫]?(?:个)?)(?P<answer>[一-鿿]{2,6}?)(?:[吧啊呀哦噢呗嘛]|应该是)?(?=[,。?!]|$)"
+    r"(?:^|[,。!])\s?(?:(?:嗯+|啊|哦|噢|哎哟?|呃|那个|我想想|我?记得|好像|可能|也许|或者|要么|要不|不然|不对|应该|[我那]?当时|就|我?那会儿)?[,\s]?){0,4}"
+    r"(?:(?:我?就?[填写设留][的了过]?)?[是叫]?(?:个)?)(?P<answer>[一-鿿]{2,6}?)(?:[两二三四五六]个字)?(?:[吧啊呀哦噢呗嘛]|应该是)?(?=[,。?!]|$)"
 )
 _NO_ANSWER = re.compile(
-    r"[什怎哪谁几吗没不忘记知道等好行对是可以问您你我他她它这那有在给说看想要能会了过的得着就都还也再先后前年月日号位数字字母密码口令答案宠物老师学校]"
+    r"[什怎哪谁几吗没不忘记知道等好行对是可以问您你我他她它这那有在给说看想要会了过的得着就都还也再先后前年月日号位数字字母密码口令答案宠物老师学校]"
 )
 _LATER = re.compile(r"(?:应该是|改成|不对,?是|是)(?P<answer>[一-鿿]{2,4})(?=[,。?!吧]|$)")
+_N = (
+    r"(?:[一二三四五六七八九两](?:千[零一二三四五六七八九]?)?百[零〇]?[一二三四五六七八九十]{0,3}"
+    r"|[一二三四五六七八九]?十[一二三四五六七八九]?)"
+)
+_AS_AMOUNTS = re.compile(rf"(?<![一-鿿]){_N}(?:[,、\s]{{1,2}}(?:然后是?|再来个?|和)?{_N}){{1,4}}(?![一-鿿])")
+"""Digits of a code said as amounts: 二十三,九十八,一十五."""
+_ASKS_FOR_DIGITS = re.compile(r"码(?![头率表])|数字|念|短信|核销|口令|[几四五六]位|屏幕")
+_OF_AMOUNTS = re.compile(r"多少钱|价|费|金额|几[个点件斤米]|尺寸|血压|体重|身高")
 _CERTAINTY = 0.6
+_TURNS = re.compile(
+    r"(?:(?:[左右]|[顺逆]时针)(?:边|转|拧|拨)?(?:[一二两三四五六\d]圈)?(?:转?到)?[0-9零一二三四五六七八九十]{1,3}(?!次|分|秒|度)[,、\s]{0,2}(?:再|然后|接着)?[往向]?){2,}"
+)
+"""How the lock of a safe is turned: 右三十二左十四右五十."""
 
 
 def find_secret_answers(lines: Sequence[Line]) -> list[list[PiiMatch]]:
-    """What the customer answers in each line, where the line before asks such a question."""
-    found: list[list[PiiMatch]] = [[] for _ in lines]
+    """What the customer answers in each line, where the line before asks such a question, and how a safe is opened."""
+    found = [[PiiMatch("password", *one.span(), _CERTAINTY) for one in _TURNS.finditer(line.text)] for line in lines]
     for number in range(1, len(lines)):
         question, line = lines[number - 1], lines[number]
         asked = question.role == "agent" and line.role == "customer" and _ASKS.search(question.text) is not None
+        is_other = question.role != line.role and _OF_AMOUNTS.search(question.text + line.text) is None
+        if is_other and _ASKS_FOR_DIGITS.search(question.text):
+            found[number].extend(PiiMatch("code", *one.span(), _CERTAINTY) for one in _AS_AMOUNTS.finditer(line.text))
         if asked and line.start_ms - question.end_ms <= PATIENCE_MS:
             found[number].extend(_answers(line.text))
     return found

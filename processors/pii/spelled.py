@@ -52,16 +52,41 @@ def find_spelled(text: str, kind: FoundKind, begin: int = 0, end: int | None = N
 
 
 def find_spelled_out(text: str) -> Iterator[PiiMatch]:
-    """What is spelled with 大写 or 小写, whoever asked for it: nobody says these of words; of what is sold, some do."""
+    """What is spelled with 大写 or a sign that only passwords have, what something was set to, or what is typed at
+    a door, whoever asked for it: nobody says these of words; of what is sold, some do."""
+    for match in _AT_A_DOOR.finditer(text):
+        yield PiiMatch("password", *match.span(), 0.6)
     for match in _SPELLED.finditer(text):
         letters, digits = len(_LETTER.findall(match[0])), len(_DIGITS.findall(match[0]))
         if (
             letters
             and letters + digits > _FEWEST_SIGNS
-            and _CASE.search(match[0])
+            and (_CASE.search(match[0]) or _is_set(text, match, letters, digits))
             and _OF_A_PRODUCT.search(text, max(0, match.start() - 8), match.start()) is None
         ):
             yield PiiMatch("password", *match.span(), 0.6)
+
+
+def _is_set(text: str, match: re.Match[str], letters: int, digits: int) -> bool:
+    """Whether letters and digits are something that a person chose: Aa幺二三井号, 就改成chuntian零四七."""
+    if digits < _FEWEST_DIGITS or PRODUCT.search(match[0]):
+        return False
+    if _CHOSEN_SIGN.search(match[0]):
+        return True
+    return letters >= _FEWEST_LETTERS and _SETS.search(text, max(0, match.start() - 8), match.start()) is not None
+
+
+PRODUCT = re.compile(
+    r"(?:mate|nova|reno|note|magic|pura|galaxy|pixel|iphone|ipad|macbook|redmi|thinkpad|rtx|gtx|kfr|model|plan|windows|win|office)"
+)
+"""Names of what is sold, which letters and digits follow."""
+_CHOSEN_SIGN = re.compile("感叹号|惊叹号|叹号|井号|星号|美元|百分号|问号")
+_SETS = re.compile(r"(?:[改设写记][成为着的]|[改写记]的是|拼音|默认是?|原来是|以前是|之前用的?是)[,\s是]{0,2}$")
+_AT_A_DOOR = re.compile(
+    rf"(?:[井星]号键?|米字键?|井字键?)[\s,]?{_DIGIT}(?:[\s,]?{_DIGIT}){{1,9}}(?:[\s,]?(?:[井星]号键?|米字键?|井字?键?))?"
+    rf"|{_DIGIT}(?:[\s,]?{_DIGIT}){{2,9}}[\s,]?(?:[井星]号键?|米字键|井字?键?(?![一-鿿]))"
+)
+"""What is typed between keys that are no digits: 井号二五八零井号."""
 
 
 def _spelled(text: str, kind: FoundKind, begin: int, stop: int) -> Iterator[PiiMatch]:
