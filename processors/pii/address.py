@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterator, Sequence
 
-from processors.pii.address_edges import where_it_begins, widened
+from processors.pii.address_edges import where_it_begins, widen_addresses
 from processors.pii.learned_names import load_names
 from processors.pii.match import PiiMatch
 
@@ -100,7 +100,7 @@ def find_addresses(text: str, *, asked: bool) -> Iterator[PiiMatch]:
         return
     matches = list(_places(text, asked=asked))
     if matches:
-        yield from widened(text, list(_joined(text, matches)) if asked else matches, expected=asked)
+        yield from widen_addresses(text, list(_joined(text, matches)) if asked else matches, expected=asked)
 
 
 def _joined(text: str, matches: Sequence[PiiMatch]) -> Iterator[PiiMatch]:

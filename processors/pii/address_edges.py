@@ -43,7 +43,7 @@ _MOST_BEFORE = 3
 _SHORT = 2
 
 
-def widened(text: str, matches: Sequence[PiiMatch], *, expected: bool) -> list[PiiMatch]:
+def widen_addresses(text: str, matches: Sequence[PiiMatch], *, expected: bool) -> list[PiiMatch]:
     """The addresses of a folded text with what belongs to them; `expected` where one was asked for or named."""
     grown: list[PiiMatch] = []
     for one in sorted(matches, key=lambda match: (match.start, -match.end)):
