@@ -119,7 +119,10 @@ def load_fact(file: Path, name: str) -> float:
 def load_heads(file: Path, names: Sequence[str] | None, columns: int) -> LinearHeads:
     """Heads of a file, which must be those named; without names, whichever it has. Raises `ReadingWeightsError`."""
     if not file.is_file():
-        raise ReadingWeightsError(f"{file} does not exist: make it with `make heads`")
+        raise ReadingWeightsError(
+            f"{file} does not exist: name a folder that `callstream learn train` wrote (reading_weights, "
+            "tenants_file), or none; the shipped heads are made with `make heads`"
+        )
     try:
         found = read_arrays(file) or {}
         about = json.loads(str(found["about"]))

@@ -15,7 +15,8 @@ from processors.reading.features import Said
 from processors.rules.examples import segments_of_lines
 from processors.text.passages import Passage, SpokenText
 from schemas.errors import OperatorError
-from schemas.messages.message import Identifier
+from schemas.messages.belongs_there import what_belongs_there
+from schemas.messages.message import Identifier, is_by_another
 from schemas.messages.transcript import Segment
 from schemas.messages.verdict_given import VerdictAbout, VerdictAnswer
 
@@ -214,7 +215,7 @@ def _dialogues_of(file: Path) -> list[_Dialogue]:
     except ValueError:
         raise LabelledDataError(f"{file} is not JSON in UTF-8") from None
     if not isinstance(content, list):
-        raise LabelledDataError(f"{file} is no list of dialogues")
+        raise LabelledDataError(f"{file} is no list of dialogues: put square brackets around them (docs/learning.md)")
     return [_dialogue(file, number, each) for number, each in enumerate(content)]
 
 
@@ -223,7 +224,11 @@ def _dialogue(file: Path, number: int, content: object) -> _Dialogue:
     try:
         return _Dialogue.model_validate(content)
     except ValidationError as error:
-        for detail in error.errors(include_input=False, include_context=False, include_url=False):
-            problems.append(f"{'.'.join(map(str, detail['loc']))}: {detail['type']}")
+        details = error.errors(include_input=False, include_context=False, include_url=False)
+        for detail in details:
+            if not is_by_another(detail, details):
+                problem = f"{'.'.join(map(str, detail['loc']))}: {detail['type']}".removeprefix(": ")
+                told = what_belongs_there(_Dialogue, problem if detail["loc"] else f": {problem}")
+                problems.append(f"{problem} ({told})" if told else problem)
     # Outside of the except block: inside it, the caught error would ride along with its input.
     raise LabelledDataError(f"{file}: dialogue {number}: {'; '.join(problems[:5])}")

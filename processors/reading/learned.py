@@ -101,6 +101,11 @@ def _divided(
     if split == "time":
         ordered = sorted(calls, key=lambda call: (call.moment, call.call_id))
         return tuple(ordered[:-wanted]), tuple(ordered[-wanted:])
+    if unnamed := sum(call.agent_id == call.call_id for call in calls):
+        raise LabelledDataError(
+            f"{unnamed} of {len(calls)} calls say no agent_id, without which none can be split by agent: "
+            "add it, or use --split time"
+        )
     agents = sorted({call.agent_id for call in calls}, key=lambda agent: sha256(agent.encode()).digest())
     chosen: set[str] = set()
     for agent in agents[:-1]:

@@ -44,7 +44,18 @@ Phrase = Annotated[
 PlainPhrase = Annotated[Phrase, StringConstraints(pattern=f"^[^{GAP}]+$")]
 
 
-LikeExample = Annotated[Phrase, StringConstraints(min_length=4)]
+def _tells_enough(example: str) -> str:
+    if len(example) < LEAST_EXAMPLE_LETTERS:
+        raise ValueError(
+            f"an example of like has at least {LEAST_EXAMPLE_LETTERS} letters, not {len(example)}: a sentence"
+        )
+    return example
+
+
+LEAST_EXAMPLE_LETTERS = 4
+LikeExample = Annotated[
+    Phrase, AfterValidator(_tells_enough), Field(json_schema_extra={"minLength": LEAST_EXAMPLE_LETTERS})
+]
 """A sentence that shows what is meant. Of fewer letters nothing can be told."""
 
 

@@ -1,6 +1,7 @@
 """The base of all messages, and the field types that they share."""
 
 import json
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from functools import cache
 from hashlib import sha256
@@ -118,9 +119,17 @@ class Message(Record):
 def _problems(model: type[BaseModel], error: ValidationError) -> tuple[str, ...]:
     """The problems in alphabetical order: at most `MAX_PROBLEMS`, and a count of the rest."""
     details = error.errors(include_input=False, include_context=False, include_url=False)
-    problems = sorted({_problem(model, detail) for detail in details})
+    problems = sorted({_problem(model, detail) for detail in details if not is_by_another(detail, details)})
     unnamed = len(problems) - MAX_PROBLEMS
     return (*problems[:MAX_PROBLEMS], *([f"and {unnamed} more"] if unnamed > 0 else []))
+
+
+def is_by_another(detail: ErrorDetails, details: Sequence[ErrorDetails]) -> bool:
+    """Whether a list is called too short only because some of what it holds is wrong: pydantic does not count that."""
+    place = detail["loc"]
+    return detail["type"] == "too_short" and any(
+        len(other["loc"]) > len(place) and other["loc"][: len(place)] == place for other in details
+    )
 
 
 def _problem(model: type[BaseModel], detail: ErrorDetails) -> str:

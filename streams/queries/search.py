@@ -100,6 +100,13 @@ def search(client: Client, query: SearchQuery, *, limit: int = DEFAULT_LIMIT, cu
     return Page(hits, encode_cursor(query, last) if last else None)
 
 
+def check_tenant(client: Client, tenant_id: str) -> None:
+    """Raises `SearchError` for a tenant of which no call is stored; and as `search` does."""
+    of_tenant = SqlCondition("tenant_id = {tenant_id:String}", {"tenant_id": tenant_id})
+    if not _read(client, ("tenant_id",), CALLS, of_tenant, "LIMIT 1"):
+        raise SearchError(f"there is no call of tenant {tenant_id}: is its name right?")
+
+
 def only_tenant(client: Client) -> str:
     """The tenant of all calls. Raises `SearchError` where there is none, or more than one; and as `search` does."""
     tenants = [str(row[0]) for row in _read(client, ("DISTINCT tenant_id",), CALLS, SqlCondition("1", {}), "LIMIT 20")]

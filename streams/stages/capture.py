@@ -13,6 +13,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from processors.listening.audio import UnhearableError
 from schemas.errors import InvalidCallError, InvalidMessageError
+from schemas.messages.belongs_there import what_belongs_there
 from schemas.messages.call_ended import LONGEST_CALL, CallEnded
 from schemas.messages.message import UtcDatetime
 from schemas.messages.transcript import AudioFacts
@@ -228,17 +229,18 @@ _BELONGS_THERE: tuple[tuple[str, str, str], ...] = (
     (r".*_ms", "int_.*|greater_than_equal|less_than_equal", "whole milliseconds from the start of the call, of 7 days"),
     (r".*_at", "datetime_.*|timezone_.*", "a time with its zone, such as 2026-03-02T10:15:00+08:00"),
     (r".*<unknown field>", "extra_forbidden", "no such field; docs/transcripts.md lists all"),
-    (r".*", "missing", "must be there"),
 )
 """Field, kind of error, and what to write in its place."""
 
 
 def _what_belongs_there(problem: str) -> str:
+    """What to write in its place, in brackets; empty where the kind of error says it."""
     field, _, kind = problem.partition(": ")
     for fields, kinds, sentence in _BELONGS_THERE:
         if re.fullmatch(fields, field) and re.fullmatch(kinds, kind):
             return f" ({sentence})"
-    return ""
+    told = what_belongs_there(TranscriptReceived, problem)
+    return f" ({told})" if told else ""
 
 
 def extension_of(file: Path) -> str:

@@ -16,7 +16,9 @@ from streams.adapters.clickhouse.connection import connect
 from streams.adapters.clickhouse.migrate import migrate
 from streams.adapters.clickhouse.sink import ClickHouseSink
 from streams.queries.labelled_calls import judged_calls, newest_calls
+from streams.queries.search import SearchError
 from streams.queries.verdicts import rule_precisions
+from tests.streams.cli.terminal import Terminal
 from tests.support.clickhouse_engine import RunningEngine, running_engine
 
 pytestmark = pytest.mark.embedded
@@ -75,6 +77,26 @@ def test_a_verdict_may_come_before_its_call_and_then_has_its_agent(client: Clien
     ClickHouseSink(client).write(rows_for_analysis(analysis))
     ((agent, ended_at),) = client.query(asked).result_rows
     assert (agent, ended_at.replace(tzinfo=UTC)) == (analysis.call.agent.id, analysis.call.ended_at)
+
+
+def test_a_tenant_of_whom_nothing_is_stored_is_told_from_one_without_verdicts(
+    engine: RunningEngine,
+    client: Client,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    terminal = Terminal(tmp_path, monkeypatch, capsys)
+    terminal.set(clickhouse_url=engine.url("verdicts"))
+    for command in (("verdicts", "precision"), ("demands", "unknown")):
+        done = terminal.run(*command, "--tenant", "nosuch")
+        assert done.code == SearchError.exit_code
+        assert "there is no call of tenant nosuch: is its name right?" in done.err
+    analysis = CALLS_ANALYZED.decode((EXAMPLES / "calls.analyzed.v1" / "with_findings.json").read_bytes())
+    ClickHouseSink(client).write(rows_for_analysis(analysis))
+    done = terminal.run("verdicts", "precision", "--tenant", analysis.tenant_id)
+    assert done.code == 0
+    assert f"no verdict on a finding of tenant {analysis.tenant_id} is stored" in done.out
 
 
 def test_precision_counts_findings_by_the_majority_of_who_judged_them(client: Client) -> None:

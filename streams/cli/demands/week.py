@@ -50,11 +50,13 @@ def find_demands(
     """The tenant, and what no topic covers in a week of it. Stands in the audit log before it returns."""
     from streams.adapters.clickhouse.connection import connect
     from streams.ports import SystemClock
-    from streams.queries.search import only_tenant
+    from streams.queries.search import check_tenant, only_tenant
     from streams.queries.unknown_demands import unknown_demands
 
     client = connect(settings.clickhouse_url.get_secret_value())
     try:
+        if tenant is not None:
+            check_tenant(client, tenant)
         chosen = tenant or only_tenant(client)
         today = SystemClock().now().astimezone(settings.days.zone_of(chosen)).date()
         found = unknown_demands(client, chosen, week_of(week, today), unlikely=unlikely)

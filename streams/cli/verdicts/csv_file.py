@@ -10,6 +10,7 @@ from pathlib import Path
 
 from processors.clickhouse.rows import with_masked_words
 from schemas.errors import InvalidMessageError, OperatorError
+from schemas.messages.belongs_there import what_belongs_there
 from schemas.messages.verdict_given import VerdictGiven
 
 COLUMNS = tuple(name for name in VerdictGiven.model_fields if name != "schema_version")
@@ -48,8 +49,13 @@ def read_verdicts(
         try:
             verdicts.append(with_masked_words(_verdict({**given, **row}, zone_of)))
         except InvalidMessageError as error:
-            problems.append(f"line {line}: {'; '.join(error.problems)}")
+            problems.append(f"line {line}: {'; '.join(map(_in_words, error.problems))}")
     return ReadVerdicts(tuple(verdicts), tuple(problems))
+
+
+def _in_words(problem: str) -> str:
+    told = what_belongs_there(VerdictGiven, problem)
+    return f"{problem} ({told})" if told else problem
 
 
 def _rows(file: Path, given: Collection[str]) -> Iterator[tuple[int, dict[str, str] | str]]:

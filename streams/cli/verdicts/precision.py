@@ -19,15 +19,21 @@ def precision(
     The interval holds 95 % (Wilson). Of what is picked because it looks bad, more is right than of all calls.
     """
     from streams.adapters.clickhouse.connection import connect
+    from streams.queries.search import check_tenant
     from streams.queries.verdicts import rule_precisions
 
     client = connect(command_settings().clickhouse_url.get_secret_value())
     try:
         found = rule_precisions(client, tenant)
+        if not found:
+            check_tenant(client, tenant)
     finally:
         client.close()
     if as_json:
         print_json([each._asdict() for each in found])
+        return
+    if not found:
+        typer.echo(f"no verdict on a finding of tenant {tenant} is stored: docs/learning.md says how they are given")
         return
     table = Table("detector", "rule", "version", "judged", "right", "disputed", "precision", "95 % interval")
     for each in found:

@@ -113,6 +113,12 @@ def test_by_agent_no_agent_is_on_both_sides() -> None:
     [
         pytest.param(HOUSE[:39], "time", "39 labelled call", id="too few"),
         pytest.param([replace(one, agent_id="a") for one in HOUSE], "agent", "one agent alone", id="one agent"),
+        pytest.param(
+            [replace(one, agent_id=one.call_id) for one in HOUSE],
+            "agent",
+            "120 of 120 calls say no agent_id.* --split time",
+            id="no agents",
+        ),
     ],
 )
 def test_what_cannot_be_split_is_said(calls: list[LabelledCall], split: str, sentence: str) -> None:

@@ -138,7 +138,7 @@ def test_other_weights_are_another_version() -> None:
 
 class TestFilesThatDoNotFit:
     def test_none(self, tmp_path: Path) -> None:
-        with pytest.raises(ReadingWeightsError, match=r"agent\.npz does not exist: make it with `make heads`"):
+        with pytest.raises(ReadingWeightsError, match=r"agent\.npz does not exist: name a folder"):
             CallReader.load(tmp_path)
 
     @pytest.mark.parametrize("content", [b"", b"no weights", b"PK\x03\x04"])

@@ -102,8 +102,16 @@ def test_of_a_dialogue_everything_is_known(tmp_path: Path) -> None:
         pytest.param({"id": "d1"}, "is no list of dialogues", id="no list"),
         pytest.param([DIALOGUE, DIALOGUE], "dialogue 1 has an id that occurred before", id="an id twice"),
         pytest.param(
-            [DIALOGUE | {"turns": [{"role": "bot", "text": "王先生"}]}], r"turns\.0\.role: literal", id="a role"
+            [DIALOGUE | {"turns": [{"role": "bot", "text": "王先生"}]}],
+            r"0: turns\.0\.role: literal_error \(agent or customer\)$",
+            id="a role",
         ),
+        pytest.param(
+            [DIALOGUE | {"turns": ["王先生"]}],
+            r"turns\.0: model_type \(an object, in braces, with role, text\)$",
+            id="a turn that is a text",
+        ),
+        pytest.param(["王"], r"dialogue 0: model_type \(an object, in braces, with id, ", id="a text"),
         pytest.param([DIALOGUE | {"labels": {"select": "maybe 王"}}], r"labels\.select: bool_parsing", id="a label"),
     ],
 )

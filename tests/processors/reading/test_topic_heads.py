@@ -75,7 +75,7 @@ def test_what_was_saved_reads_the_same(tmp_path: Path) -> None:
 
 
 def test_a_file_that_is_none_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(ReadingWeightsError, match="make it with `make heads`"):
+    with pytest.raises(ReadingWeightsError, match="does not exist: name a folder"):
         TopicHeads.load(tmp_path / TOPICS_FILE.name)
     (tmp_path / TOPICS_FILE.name).write_bytes(b"no weights")
     with pytest.raises(ReadingWeightsError, match="cannot be read as weights"):

@@ -237,7 +237,24 @@ class TestTranscriptOfFile:
                 id="no utterances",
             ),
             pytest.param(
-                {"call": OF_THE_CALL, "utterances": {}}, "utterances: tuple_type", id="utterances are an object"
+                {"call": OF_THE_CALL, "utterances": {}},
+                "utterances: tuple_type (a list, in square brackets)",
+                id="utterances are an object",
+            ),
+            pytest.param(
+                {"call": OF_THE_CALL | {"agent": "A1"}, "utterances": [SAID]},
+                "call.agent: model_type (an object, in braces, with id, ",
+                id="an agent that is a text",
+            ),
+            pytest.param(
+                {"call": OF_THE_CALL | {"direction": "in"}, "utterances": [SAID]},
+                "call.direction: literal_error (inbound or outbound)",
+                id="direction",
+            ),
+            pytest.param(
+                {"call": OF_THE_CALL, "language": "zh-CN", "utterances": [SAID]},
+                "language: string_pattern_mismatch (two or three small letters: zh, also for what others call zh-CN",
+                id="a language as others write it",
             ),
             pytest.param(
                 {"call": OF_THE_CALL, "utterances": [SAID, SAID | {"role": "boss"}]},
@@ -290,6 +307,14 @@ class TestTranscriptOfFile:
             transcript_of_file(file)
         assert "a.json" in str(refused.value)
         assert sentence in str(refused.value)
+
+    def test_of_a_bad_utterance_it_is_not_said_that_there_are_none(self, tmp_path: Path) -> None:
+        file = tmp_path / "a.json"
+        file.write_text(json.dumps({"call": OF_THE_CALL, "utterances": ["您好"]}), encoding="utf-8")
+        with pytest.raises(InvalidCallError) as refused:
+            transcript_of_file(file)
+        assert "utterances.0: model_type (an object, in braces, with role, text, " in str(refused.value)
+        assert "too_short" not in str(refused.value)
 
     def test_a_file_that_is_no_text_or_too_large_or_missing_is_named(self, tmp_path: Path) -> None:
         files = {"a.json": b"\xff\xfe", "b.json": b" " * (TranscriptReceived.max_bytes + 1), "c.json": None}
