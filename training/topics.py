@@ -273,8 +273,8 @@ def calibrate(data: Data, read: NDArray[np.float32]) -> Calibration:
     found = Calibration(*(float(value) for value in (*model.coef_[0], model.intercept_[0])))
     probabilities = found.probability(data, read)
     probability = probabilities[seen]
-    often, first = phrases >= SAID_OFTEN, likeliest(data, probabilities)[seen]
-    none, few = first & (phrases == 0), first & (phrases > 0) & ~often
+    often, few = phrases >= SAID_OFTEN, (phrases > 0) & (phrases < SAID_OFTEN)
+    none = likeliest(data, probabilities)[seen] & (phrases == 0)
     return replace(
         found,
         threshold=threshold_at(truth[none], probability[none], PRECISION),
